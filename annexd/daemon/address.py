@@ -1,0 +1,70 @@
+"""The address under which the pool reaches annexd: a Sinful string, and the files that carry one.
+
+Session caches compare addresses as text, so the same daemon always spells its own in the same way.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+SINFUL = re.compile(r"<(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s<>?:\[\]]+):(?P<port>\d{1,5})(?:\?(?P<params>[^\s<>]*))?>")
+
+
+@dataclass(frozen=True)
+class Sinful:
+    """`<host:port?key=value&key>`; parameters keep their order and are kept as they were written."""
+
+    host: str
+    port: int
+    parameters: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> "Sinful":
+        """Raises ValueError."""
+        match = SINFUL.fullmatch(text.strip())
+        if match is None:
+            raise ValueError(f"not an address: {text[:200]!r}")
+        parameters = match["params"] or ""
+        return cls(match["host"].strip("[]"), int(match["port"]), tuple(filter(None, parameters.split("&"))))
+
+    @classmethod
+    def own_port(cls, ip: str, port: int, alias: str) -> "Sinful":
+        """A daemon on its own TCP port.  SSL clients check the certificate against `alias`."""
+        dashed = f"[{ip.replace(':', '-')}]" if ":" in ip else ip
+        return cls(ip, port, (f"addrs={dashed}-{port}", f"alias={alias}", "noUDP"))
+
+    def behind_shared_port(self, shared_port_id: str) -> "Sinful":
+        """condor_shared_port's address, with our name at its door."""
+        kept = tuple(p for p in self.parameters if p.partition("=")[0] not in ("sock", "noUDP"))
+        return Sinful(self.host, self.port, (*kept, "noUDP", f"sock={shared_port_id}"))
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        query = "?" + "&".join(self.parameters) if self.parameters else ""
+        return f"<{host}:{self.port}{query}>"
+
+
+def read_shared_port_address(ad_file: Path) -> Sinful:
+    """MyAddress of condor_shared_port's ad file.  Raises OSError (not there yet) or ValueError."""
+    for line in ad_file.read_text(errors="replace").splitlines():
+        name, _, value = line.partition("=")
+        if name.strip().lower() == "myaddress":
+            return Sinful.parse(value.strip().strip('"'))
+    raise ValueError(f"{ad_file} holds no MyAddress")
+
+
+def write_address_file(path: Path, address: Sinful, version: str, platform: str) -> None:
+    """ANNEXD_ADDRESS_FILE, by which tools of this host find the daemon; a reader never sees half of it."""
+    new = path.with_name(path.name + ".new")
+    new.write_text(f"{address}\n{version}\n{platform}\n")
+    os.replace(new, path)
+
+
+def remove_address_file(path: Path, address: Sinful) -> None:
+    """Take the file away unless another daemon has written its own meanwhile."""
+    try:
+        if path.read_text().splitlines()[:1] == [str(address)]:
+            path.unlink()
+    except OSError:
+        return

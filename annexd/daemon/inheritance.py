@@ -1,0 +1,82 @@
+"""What condor_master leaves in the environment of a daemon that it starts.
+
+condor_master passes no flags: the listening socket, the parent's address and the family's session keys are all in
+CONDOR_INHERIT and CONDOR_PRIVATE_INHERIT (protocol: DaemonCore's Inherit(), daemon_core.cpp).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+TCP_SOCKET = "1"
+UDP_SOCKET = "2"
+SHARED_PORT_PREFIX = "SharedPort:"
+END_OF_LIST = "0"
+
+
+class MalformedInheritance(ValueError):
+    """CONDOR_INHERIT is not what a condor_master writes."""
+
+
+@dataclass(frozen=True)
+class SharedPortSocket:
+    """The Unix socket, bound and listening, on which condor_shared_port hands over connections."""
+
+    descriptor: int
+    shared_port_id: str
+
+
+@dataclass(frozen=True)
+class Inheritance:
+    parent_pid: int
+    parent_address: str
+    shared_port: SharedPortSocket | None = None
+    tcp_descriptor: int | None = None
+    unused_descriptors: tuple[int, ...] = ()
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Inheritance | None":
+        """None when no condor_master (or other DaemonCore parent) started this process.
+
+        Raises MalformedInheritance.
+        """
+        text = environment.get("CONDOR_INHERIT", "").strip()
+        if not text:
+            return None
+        try:
+            return _parse(text)
+        except (ValueError, StopIteration, RuntimeError) as error:  # RuntimeError: a generator ran out of words
+            raise MalformedInheritance(f"CONDOR_INHERIT is malformed: {text[:200]!r}") from error
+
+
+def _parse(text: str) -> Inheritance:
+    words = iter(text.split())
+    parent_pid, parent_address = int(next(words)), next(words)
+    unused = [_descriptor(sock) for _kind, sock in _sockets(words)]
+    shared_port, tcp = None, None
+    for kind, sock in _sockets(words):
+        if kind.startswith(SHARED_PORT_PREFIX):
+            name = kind.removeprefix(SHARED_PORT_PREFIX).partition("*")[0]
+            shared_port = SharedPortSocket(_descriptor(sock), name.rpartition("/")[2])
+        elif kind == TCP_SOCKET:
+            tcp = _descriptor(sock)
+        else:
+            unused.append(_descriptor(sock))
+    return Inheritance(parent_pid, parent_address, shared_port, tcp, tuple(unused))
+
+
+def _sockets(words: Iterator[str]) -> Iterator[tuple[str, str]]:
+    """(kind, serialized socket) up to the end of one list; a SharedPort entry is a single word."""
+    for word in words:
+        if word == END_OF_LIST:
+            return
+        if word.startswith(SHARED_PORT_PREFIX):
+            yield word, word.removeprefix(SHARED_PORT_PREFIX).partition("*")[2]
+        else:
+            yield word, next(words)
+
+
+def _descriptor(serialized: str) -> int:
+    descriptor = int(serialized.partition("*")[0])
+    if descriptor < 0:
+        raise ValueError(f"negative file descriptor in {serialized!r}")
+    return descriptor

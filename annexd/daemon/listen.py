@@ -1,0 +1,145 @@
+"""Where connections come from: a TCP port of our own, an inherited one, or condor_shared_port.
+
+Each listener calls `serve(socket)` for every connection, with a connected, non-blocking TCP socket, and says under
+which address the world reaches it.
+"""
+
+import array
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+
+from annexd.daemon import log
+from annexd.daemon.inheritance import SharedPortSocket
+
+Serve = Callable[[socket.socket], Awaitable[None]]
+
+SHARED_PORT_PASS_SOCK = 76  # condor_commands.h
+# One frame holding the command; the descriptor rides on the single byte that follows it.
+PASS_SOCK_MESSAGE = struct.pack(">BIq", 1, 8, SHARED_PORT_PASS_SOCK)
+HANDOVER_TIMEOUT_S = 5.0  # condor_shared_port is local and sends both parts at once
+BACKLOG = 500  # SOCKET_LISTEN_BACKLOG's default
+ACCEPT_PAUSE_S = 0.1  # after running out of descriptors: as long as it takes some connection to end
+
+
+class Listener:
+    """Accepts on one listening socket until closed.
+
+    `receive` turns an accepted socket into the client's: itself for TCP, what it carries for shared port.
+    """
+
+    def __init__(self, listening: socket.socket, serve: Serve,
+                 receive: Callable[[socket.socket], Awaitable[socket.socket]] | None = None) -> None:
+        listening.setblocking(False)
+        self.socket = listening
+        self._serve = serve
+        self._receive = receive
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._accepting: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._accepting = asyncio.create_task(self._accept_forever())
+
+    def stop(self) -> None:
+        """Accept no more; connections under way go on."""
+        if self._accepting is not None:
+            self._accepting.cancel()
+        self.socket.close()
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait for the connections under way, then end what is left of them."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_s)
+        for task in tuple(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=1.0)
+
+    async def _accept_forever(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, _address = await loop.sock_accept(self.socket)
+            except OSError as error:
+                log.error(f"cannot accept a connection: {error}; trying again")
+                await asyncio.sleep(ACCEPT_PAUSE_S)
+                continue
+            accepted.setblocking(False)
+            task = asyncio.create_task(self._handle(accepted))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _handle(self, accepted: socket.socket) -> None:
+        try:
+            client = accepted if self._receive is None else await self._receive(accepted)
+        except (OSError, TimeoutError, ValueError) as error:
+            log.always(f"connection handed over by condor_shared_port was not received: {error}")
+            return
+        with client:
+            await self._serve(client)
+
+
+def tcp_socket(host: str, port: int) -> socket.socket:
+    """A bound and listening TCP socket.  Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    listening.setblocking(False)
+    return listening
+
+
+def shared_port_listener(inherited: SharedPortSocket, serve: Serve) -> Listener:
+    return Listener(socket.socket(fileno=inherited.descriptor), serve, receive_descriptor)
+
+
+async def receive_descriptor(handover: socket.socket) -> socket.socket:
+    """The client's connection that condor_shared_port passes us: protocol as in shared_port_client.cpp.
+
+    The message is read with its exact length: reading further with recv() would discard the descriptor.
+    Raises OSError, ValueError, TimeoutError.
+    """
+    with handover:
+        async with asyncio.timeout(HANDOVER_TIMEOUT_S):
+            message = await _read_exactly(handover, len(PASS_SOCK_MESSAGE))
+            if message != PASS_SOCK_MESSAGE:
+                raise ValueError(f"expected SHARED_PORT_PASS_SOCK, got {message.hex()}")
+            return await _read_descriptor(handover)
+
+
+async def _read_exactly(sock: socket.socket, length: int) -> bytes:
+    loop = asyncio.get_running_loop()
+    received = b""
+    while len(received) < length:
+        part = await loop.sock_recv(sock, length - len(received))
+        if not part:
+            raise ValueError(f"closed after {len(received)} bytes")
+        received += part
+    return received
+
+
+async def _read_descriptor(sock: socket.socket) -> socket.socket:
+    descriptors = array.array("i")
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            _byte, ancillary, _flags, _address = sock.recvmsg(1, socket.CMSG_SPACE(descriptors.itemsize))
+            break
+        await _readable(sock)
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
+    if len(descriptors) != 1:
+        raise ValueError(f"expected one descriptor, got {len(descriptors)}")
+    client = socket.socket(fileno=descriptors[0])
+    client.setblocking(False)
+    return client
+
+
+async def _readable(sock: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+    loop.add_reader(sock, ready.set_result, None)
+    try:
+        await ready
+    finally:
+        loop.remove_reader(sock)

@@ -1,0 +1,30 @@
+"""ANNEXD_LOG, written by HTCondor's own dprintf: its format, its levels, its rotation.
+
+An administrator reads this log beside those of the schedd and the collector.  A message is one line, whatever it
+quotes: a peer's words must not be able to forge a second one.
+"""
+
+import htcondor2
+
+Level = htcondor2.LogLevel
+
+
+def one_line(message: str) -> str:
+    """The message with every control character shown as an escape."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in message)
+
+
+def always(message: str) -> None:
+    htcondor2.log(Level.Always, one_line(message))
+
+
+def error(message: str) -> None:
+    htcondor2.log(Level.Error, "ERROR: " + one_line(message))
+
+
+def security(message: str) -> None:
+    htcondor2.log(Level.Security, one_line(message))
+
+
+def full_debug(message: str) -> None:
+    htcondor2.log(Level.FullDebug, one_line(message))

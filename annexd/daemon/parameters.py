@@ -1,0 +1,70 @@
+"""HTCondor's configuration, read through its own param(), with every fault collected.
+
+A knob's value may be an expression, as anywhere in HTCondor's configuration (`5 * 60`); the configuration is the
+administrator's and may be evaluated, unlike anything that comes from the network.
+"""
+
+import classad2
+import htcondor2
+
+
+class BadConfiguration(ValueError):
+    """The configuration cannot be used; `faults` names each knob and what it must be."""
+
+    def __init__(self, faults: tuple[str, ...]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
+
+
+def param(name: str) -> str | None:
+    """The knob's expanded text, ANNEXD's own spelling (ANNEXD.NAME) first; None when undefined or empty."""
+    try:
+        return str(htcondor2.param[name])
+    except KeyError:
+        return None
+
+
+class Parameters:
+    """Typed look-ups that go on after a fault, so that the administrator hears of all of them at once."""
+
+    def __init__(self) -> None:
+        self.faults: list[str] = []
+
+    def text(self, name: str, default: str = "") -> str:
+        return param(name) or default
+
+    def integer(self, name: str, default: int, *, minimum: int = 0) -> int:
+        value = self._evaluated(name)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int | float) or value < minimum:
+            self.faults.append(f'{name} must be a number of at least {minimum}, not "{param(name)}"')
+            return default
+        return int(value)
+
+    def boolean(self, name: str, default: bool) -> bool:
+        value = self._evaluated(name)
+        if value is None:
+            return default
+        if isinstance(value, bool | int):
+            return bool(value)
+        self.faults.append(f'{name} must be True or False, not "{param(name)}"')
+        return default
+
+    def words(self, name: str) -> tuple[str, ...]:
+        """A list separated by commas or white space."""
+        return tuple((param(name) or "").replace(",", " ").split())
+
+    def check(self) -> None:
+        """Raises BadConfiguration when any look-up so far met a fault."""
+        if self.faults:
+            raise BadConfiguration(tuple(self.faults))
+
+    def _evaluated(self, name: str) -> object:
+        text = param(name)
+        if text is None:
+            return None
+        try:
+            return classad2.ExprTree(text).eval()
+        except classad2.ClassAdException:
+            return text

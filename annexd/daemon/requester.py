@@ -1,0 +1,108 @@
+"""Open a file that a request names with the rights of whoever sent it, and with no others.
+
+A request is data: its path could name annexd's own secrets, another user's keys, a FIFO that never answers, or a
+link that is changed between a check and its use.  So the file is opened once, by the requester's own user ID, never
+following a link at its end, and everything is asked of the open descriptor.
+"""
+
+import os
+import pwd
+import stat
+import subprocess
+import sys
+
+MAX_BYTES = 65536  # an AWS key is 20 or 40 characters
+READ_TIMEOUT_S = 20.0  # a hanging file server must not hold a worker for ever
+ROOT = 0
+
+READ_STANDALONE = (  # run by a child that has become the requester: this very file, without its package
+    "import runpy, sys; m = runpy.run_path(sys.argv[1]); "
+    "sys.stdout.buffer.write(m['read_own_file'](sys.argv[2], int(sys.argv[3])))"
+)
+
+
+class CannotRead(PermissionError):
+    """The file cannot be used; the text says why, and names only what the requester already knows."""
+
+
+def read_own_file(path: str, uid: int) -> bytes:
+    """The content of a regular file at an absolute path, owned by `uid` and readable by nobody else.
+
+    Opened with the rights of the calling process.  Raises CannotRead.
+    """
+    if not os.path.isabs(path):
+        raise CannotRead(f"{path} is not an absolute path")
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except OSError as error:
+        raise CannotRead(f"{path} cannot be opened: {error.strerror}") from error
+    except ValueError as error:
+        raise CannotRead("the path holds a NUL character") from error
+    try:
+        _check(os.fstat(descriptor), path, uid)
+        content = os.read(descriptor, MAX_BYTES + 1)
+    finally:
+        os.close(descriptor)
+    if len(content) > MAX_BYTES:
+        raise CannotRead(f"{path} is larger than {MAX_BYTES} bytes")
+    return content
+
+
+def _check(status: os.stat_result, path: str, uid: int) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise CannotRead(f"{path} is not a regular file")
+    if status.st_uid != uid:
+        raise CannotRead(f"{path} does not belong to the requester")
+    if status.st_mode & 0o077:
+        raise CannotRead(f"{path} can be read by others (mode {stat.S_IMODE(status.st_mode):04o}): chmod 600 it")
+
+
+class RequesterFiles:
+    """Reads files for authenticated users (`user@domain`) of this host's account domain, UID_DOMAIN."""
+
+    def __init__(self, uid_domain: str) -> None:
+        self._uid_domain = uid_domain
+
+    def read(self, owner: str, path: str) -> bytes:
+        """The file's content, read as `owner`.  Raises CannotRead."""
+        account = self._account(owner)
+        own_uid = os.geteuid()
+        if account.pw_uid == own_uid:
+            return read_own_file(path, own_uid)
+        if own_uid != ROOT:
+            me = pwd.getpwuid(own_uid).pw_name
+            raise CannotRead(f"{path} cannot be opened as {account.pw_name}: annexd runs as {me}, and only root "
+                             f"can take another user's rights")
+        return _read_in_child(account, path)
+
+    def _account(self, owner: str) -> pwd.struct_passwd:
+        user, _, domain = owner.rpartition("@")
+        if domain.lower() != self._uid_domain.lower():
+            raise CannotRead(f"{owner} is no account of this host (UID_DOMAIN is {self._uid_domain}): "
+                             f"key files cannot be opened for them")
+        try:
+            return pwd.getpwnam(user)
+        except KeyError:
+            raise CannotRead(f"{user} has no account on this host: key files cannot be opened for them") from None
+
+
+def _read_in_child(account: pwd.struct_passwd, path: str) -> bytes:
+    command = [sys.executable, "-I", "-S", "-c", READ_STANDALONE, __file__, path, str(account.pw_uid)]
+    groups = os.getgrouplist(account.pw_name, account.pw_gid)
+    try:
+        child = subprocess.run(
+            command, user=account.pw_uid, group=account.pw_gid, extra_groups=groups, umask=0o077, cwd="/", env={},
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=READ_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired:
+        raise CannotRead(f"{path} could not be read within {READ_TIMEOUT_S:g} s") from None
+    except (OSError, ValueError) as error:
+        raise CannotRead(f"annexd cannot become {account.pw_name} to open {path}: {error}") from error
+    if child.returncode != 0:
+        raise CannotRead(_last_words(child.stderr) or f"{path} could not be read")
+    return child.stdout
+
+
+def _last_words(stderr: bytes) -> str:
+    """The message of the exception that ended the child."""
+    last = stderr.decode(errors="replace").strip().rpartition("\n")[2]
+    return last.partition(": ")[2] or last

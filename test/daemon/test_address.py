@@ -1,0 +1,57 @@
+"""Addresses are compared as text by every session cache of the pool: they must be spelled right, and always alike."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from annexd.daemon.address import Sinful, read_shared_port_address, remove_address_file, write_address_file
+
+SHARED_PORT_AD = """\
+MyAddress = "<127.0.0.1:19650?addrs=127.0.0.1-19650&alias=vm&noUDP&sock=collector>"
+SharedPortCommandSinfuls = "<127.0.0.1:19650>"
+"""
+
+
+def test_a_sinful_is_written_as_it_was_read() -> None:
+    for text in ("<127.0.0.1:9618>", "<127.0.0.1:9618?addrs=127.0.0.1-9618&alias=vm&noUDP&sock=annexd_1_2>",
+                 "<[::1]:9618?addrs=[--1]-9618&noUDP>"):
+        assert str(Sinful.parse(text)) == text
+
+
+def test_behind_shared_port_the_address_is_shared_ports_with_our_name(tmp_path: Path) -> None:
+    (tmp_path / "ad").write_text(SHARED_PORT_AD)
+    address = read_shared_port_address(tmp_path / "ad").behind_shared_port("annexd_19804_ca11")
+    assert str(address) == "<127.0.0.1:19650?addrs=127.0.0.1-19650&alias=vm&noUDP&sock=annexd_19804_ca11>"
+
+
+def test_an_own_port_carries_the_alias_that_ssl_clients_verify() -> None:
+    assert str(Sinful.own_port("10.0.0.7", 40000, "vm.site")) == "<10.0.0.7:40000?addrs=10.0.0.7-40000&alias=vm.site&noUDP>"
+    assert str(Sinful.own_port("::1", 40000, "vm")) == "<[::1]:40000?addrs=[--1]-40000&alias=vm&noUDP>"
+
+
+@given(st.text())
+def test_any_other_text_is_refused_and_never_reaches_the_bindings(text: str) -> None:
+    try:
+        Sinful.parse(text)
+    except ValueError:
+        return
+    assert "\n" not in text.strip()
+
+
+def test_a_shared_port_ad_without_an_address_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "ad").write_text("SharedPortCommandSinfuls = 1\n")
+    with pytest.raises(ValueError, match="no MyAddress"):
+        read_shared_port_address(tmp_path / "ad")
+
+
+def test_only_the_daemons_own_address_file_is_removed(tmp_path: Path) -> None:
+    ours, other = Sinful("127.0.0.1", 1), Sinful("127.0.0.1", 2)
+    path = tmp_path / "address"
+    write_address_file(path, other, "$CondorVersion: 25.14.1 $", "$CondorPlatform: X $")
+    remove_address_file(path, ours)
+    assert path.read_text() == "<127.0.0.1:2>\n$CondorVersion: 25.14.1 $\n$CondorPlatform: X $\n"
+    remove_address_file(path, other)
+    remove_address_file(path, other)
+    assert not path.exists()

@@ -1,0 +1,58 @@
+"""A path in a request is opened with the requester's own rights only."""
+
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+
+from annexd.daemon.requester import MAX_BYTES, CannotRead, RequesterFiles
+
+ME = pwd.getpwuid(os.geteuid()).pw_name
+FILES = RequesterFiles("annex.test")
+
+
+def key_file(directory: Path, mode: int = 0o600, content: bytes = b"AKIA") -> str:
+    path = directory / "key"
+    path.write_bytes(content)
+    path.chmod(mode)
+    return str(path)
+
+
+def test_the_requesters_own_private_file_is_read(tmp_path: Path) -> None:
+    assert FILES.read(f"{ME}@annex.test", key_file(tmp_path)) == b"AKIA"
+    assert FILES.read(f"{ME}@ANNEX.TEST", key_file(tmp_path)) == b"AKIA"
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
+def test_a_file_that_others_may_read_is_refused_with_the_way_to_mend_it(tmp_path: Path, mode: int) -> None:
+    with pytest.raises(CannotRead, match="chmod 600"):
+        FILES.read(f"{ME}@annex.test", key_file(tmp_path, mode))
+
+
+def test_a_link_a_directory_and_a_fifo_are_refused_at_once(tmp_path: Path) -> None:
+    key_file(tmp_path)
+    (tmp_path / "link").symlink_to("key")
+    os.mkfifo(tmp_path / "fifo", 0o600)
+    for name in ("link", "fifo", "."):
+        with pytest.raises(CannotRead):
+            FILES.read(f"{ME}@annex.test", str(tmp_path / name))
+
+
+def test_a_file_of_another_user_is_refused() -> None:
+    with pytest.raises(CannotRead, match="does not belong to the requester|cannot be opened"):
+        FILES.read(f"{ME}@annex.test", "/etc/hostname" if ME != "root" else "/proc/1/nothing")
+
+
+def test_a_relative_a_broken_and_a_huge_file_are_refused(tmp_path: Path) -> None:
+    for path in ("key", "", "/nowhere/key", "/x\0y"):
+        with pytest.raises(CannotRead):
+            FILES.read(f"{ME}@annex.test", path)
+    with pytest.raises(CannotRead, match="larger than"):
+        FILES.read(f"{ME}@annex.test", key_file(tmp_path, content=b"x" * (MAX_BYTES + 1)))
+
+
+@pytest.mark.parametrize("owner", ["condor@family", "nobodyhere@annex.test", "nodomain", ME, "@", f"{ME}@other.site"])
+def test_who_has_no_account_here_reads_nothing(tmp_path: Path, owner: str) -> None:
+    with pytest.raises(CannotRead, match="account"):
+        FILES.read(owner, key_file(tmp_path))

@@ -1,0 +1,47 @@
+"""The same as test/daemon/test_requester, for an annexd of a root-owned condor_master.  Needs root."""
+
+import os
+import pwd
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from annexd.daemon.requester import CannotRead, RequesterFiles
+
+FILES = RequesterFiles("annex.test")
+NOBODY = pwd.getpwnam("nobody")
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as home:  # pytest's own folders are closed to other users
+        Path(home).chmod(0o711)
+        yield Path(home)
+
+
+def key_file(home: Path, uid: int, mode: int = 0o600) -> str:
+    path = home / f"key{uid}"
+    path.write_bytes(b"AKIA")
+    os.chown(path, uid, NOBODY.pw_gid)
+    path.chmod(mode)
+    return str(path)
+
+
+def test_root_reads_a_users_file_as_that_user(home: Path) -> None:
+    assert FILES.read("nobody@annex.test", key_file(home, NOBODY.pw_uid)) == b"AKIA"
+
+
+def test_root_reads_none_of_its_own_files_for_a_user(home: Path) -> None:
+    with pytest.raises(CannotRead, match="Permission denied"):
+        FILES.read("nobody@annex.test", key_file(home, 0))
+    with pytest.raises(CannotRead, match="does not belong"):
+        FILES.read("nobody@annex.test", key_file(home, 0, 0o644))
+
+
+def test_root_does_not_enter_a_folder_that_the_user_may_not_enter(home: Path) -> None:
+    path = key_file(home, NOBODY.pw_uid)
+    home.chmod(0o700)
+    with pytest.raises(CannotRead, match="Permission denied"):
+        FILES.read("nobody@annex.test", path)
