@@ -1,0 +1,110 @@
+"""One entry of an ALLOW_* or DENY_* list: which users, from where.
+
+    user@domain   user@domain/host   host   network   user/network/mask   */host   +netgroup
+
+A user is a pattern.  A host is an address, a network (10.1.*, 10.1.0.0/16, 10.1.0.0/255.255.0.0, fe80:*),
+{:local_ips:}, or the pattern of a host name.  After split_entry and ExpandHostAddresses in condor_ipverify.cpp.
+"""
+
+import re
+import string
+from dataclasses import dataclass
+
+from annexd.authorization.network import Network, parse_network
+
+LOCAL_ADDRESSES = "{:local_ips:}"
+EQUIVALENT_USERS = {"condor@": "condor_pool@", "condor_pool@": "condor@"}  # USE_POOL_USERNAME_EQUIVALENT
+
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+_DNS_NAME = re.compile(r"(?:[A-Za-z0-9-]|\.(?=[^.]))+")  # what resolve_hostname_raw is willing to look up
+
+
+def fold(text: str) -> str:
+    """Lower case of ASCII only, as strcasecmp: the Kelvin sign is not a k."""
+    return text.translate(_LOWER)
+
+
+def matches(pattern: str, text: str) -> bool:
+    """As matches_withwildcard: one * anywhere, perhaps another at the end; any further * stands for itself."""
+    start, star, rest = fold(pattern).partition("*")
+    text = fold(text)
+    if not star or not text.startswith(start):
+        return not star and text == start
+    tail = text[len(start) :]
+    return rest[:-1] in tail if rest.endswith("*") else tail.endswith(rest)
+
+
+def is_dns_name(text: str) -> bool:
+    return _DNS_NAME.fullmatch(text) is not None
+
+
+@dataclass(frozen=True)
+class Entry:
+    text: str
+    users: tuple[str, ...]  # patterns, any of which will do
+    host: str
+    network: Network | None = None
+
+    @property
+    def is_anywhere(self) -> bool:
+        return self.host in ("*", "*/*")
+
+    @property
+    def is_local(self) -> bool:
+        return fold(self.host) == LOCAL_ADDRESSES
+
+    @property
+    def is_by_name(self) -> bool:
+        """Whether only the peer's host names, or the addresses of a host name, can decide."""
+        return not (self.is_anywhere or self.network or set("/<>?:") & set(self.host))
+
+    @property
+    def is_resolvable(self) -> bool:
+        return self.is_by_name and is_dns_name(self.host)
+
+    def admits_user(self, user: str) -> bool:
+        return any(matches(pattern, user) for pattern in self.users)
+
+
+def parse_entry(text: str, *, pool_equivalent: bool) -> Entry:
+    user, host = _split(text)
+    return Entry(text, _users(user, pool_equivalent), host, parse_network(host))
+
+
+def _split(text: str) -> tuple[str, str]:
+    user, slash, host = text.partition("/")
+    if not slash:
+        return (text, "*") if "@" in text else ("*", text)
+    if "/" in host or "@" in user or text.startswith("*") or not parse_network(text):
+        return user, host
+    return "*", text
+
+
+def _users(user: str, pool_equivalent: bool) -> tuple[str, ...]:
+    if pool_equivalent:
+        for prefix, other in EQUIVALENT_USERS.items():
+            if fold(user).startswith(prefix):
+                return user, other + user[len(prefix) :]
+    return (user,)
+
+
+def fault(entry: Entry) -> str | None:
+    """Why this entry cannot do what its author meant, or None."""
+    if not (set("@*") & set(entry.users[0])):
+        return f"its user is {entry.users[0]!r}, without a domain; users are user@domain"
+    if entry.is_anywhere or entry.is_local or entry.is_resolvable:
+        return None
+    if entry.network:
+        return _fault_of_network(entry.host, entry.network)
+    if entry.is_by_name and "*" in entry.host:
+        return None
+    return f"{entry.host!r} is neither an address, a network nor a host name"
+
+
+def _fault_of_network(host: str, network: Network) -> str | None:
+    base, _, mask = host.partition("/")
+    if network.prefixlen == 0 and mask not in ("0", "0.0.0.0"):  # noqa: S104
+        return f"it means every IPv{network.version} address"
+    if mask.isdecimal() and int(mask[:9]) > network.max_prefixlen:
+        return f"its mask has more than {network.max_prefixlen} bits, so that it means {base} alone"
+    return None

@@ -1,0 +1,69 @@
+"""A peer that asks, and what the resolver says about where it comes from.
+
+The resolver is asked only when an entry that names this user depends on a host name, and a name that the
+resolver gives for an address is believed only if it resolves to that address again.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from annexd.authorization.entry import Entry, is_dns_name, matches
+from annexd.authorization.network import peer_address
+
+
+@dataclass(frozen=True)
+class Lookups:
+    """What only the system knows.  These may block; on failure they return nothing, they do not raise.
+
+    They are asked anew for each decision: whoever supplies them caches them, and forgets at a reconfig.
+    """
+
+    names: Callable[[str], Sequence[str]]  # of an address: its host name and aliases
+    addresses: Callable[[str], Sequence[str]]  # of a host name
+    is_local: Callable[[str], bool]  # whether an address is one of this machine's
+
+
+@dataclass(frozen=True)
+class Peer:
+    address: str  # an IP address
+    user: str  # fully qualified; "unauthenticated@unmapped" without authentication
+    limits: tuple[str, ...] = ()  # the words of LimitAuthorization; none is no limit
+
+
+class Visit:
+    """One peer during one decision, with its host names looked up at most once."""
+
+    def __init__(self, peer: Peer, lookups: Lookups) -> None:
+        self.user = peer.user
+        self.address = peer_address(peer.address)
+        self._lookups = lookups
+        self._names: tuple[str, ...] | None = None
+
+    def __str__(self) -> str:
+        user = self.user.encode("unicode_escape").decode()
+        names = ", ".join(self._names or ())  # only if they were needed
+        return f"{user} from {self.address}" + (f" ({names})" if names else "")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        if self._names is None:
+            claimed = self._lookups.names(str(self.address))
+            self._names = tuple(name for name in claimed if is_dns_name(name) and self._is_address_of(name))
+        return self._names
+
+    def comes_from(self, entry: Entry) -> bool:
+        if entry.is_anywhere:
+            return True
+        if entry.network:
+            return self.address in entry.network
+        if entry.is_local:
+            return self._lookups.is_local(str(self.address))
+        return entry.is_by_name and self._is_named(entry)
+
+    def _is_named(self, entry: Entry) -> bool:
+        if entry.is_resolvable and self._is_address_of(entry.host):
+            return True
+        return any(matches(entry.host, name) for name in self.names)
+
+    def _is_address_of(self, name: str) -> bool:
+        return any(peer_address(text) == self.address for text in self._lookups.addresses(name))

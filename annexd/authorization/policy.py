@@ -1,0 +1,126 @@
+"""The decision: may this peer do what needs this permission level?
+
+The order is that of IpVerify::Verify: ALLOW is open; a hole; the level's DENY list; its ALLOW list; and then
+any level that implies this one, by its own lists.  So a DENY list holds for its own level only: whoever is
+denied WRITE may still be allowed READ.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
+
+from annexd.authorization.access_list import AccessList
+from annexd.authorization.configuration import LevelLists, Param, read_configuration
+from annexd.authorization.limits import within_limits
+from annexd.authorization.peer import Lookups, Peer, Visit
+from annexd.cedar.levels import IMPLIED_BY, Level
+
+_UNMAPPED_DOMAIN = "unmapped"  # UNMAPPED_DOMAIN of authentication.h
+
+
+class Command(Protocol):
+    """What the decision needs to know of a command; the commands of annexd.cedar have it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def level(self) -> Level: ...
+    @property
+    def alternate_levels(self) -> Sequence[Level]: ...
+    @property
+    def force_authentication(self) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Verdict:
+    granted: bool
+    reason: str  # for the log, in an administrator's words; never for the peer
+
+
+@dataclass(frozen=True)
+class Hole:
+    """A user who is let in whatever the lists say: the peer of a session that was inherited."""
+
+    user: str
+    levels: frozenset[Level]  # and all that these imply
+
+
+# daemon_core.cpp, where inherited sessions are made.  CONFIG is in neither.
+PARENT = Hole("condor@parent", frozenset({Level.ADMINISTRATOR, Level.DAEMON, Level.CLIENT}))
+_OF_FAMILY = (Level.NEGOTIATOR, Level.ADVERTISE_STARTD, Level.ADVERTISE_SCHEDD, Level.ADVERTISE_MASTER)
+FAMILY = Hole("condor@family", PARENT.levels.union(_OF_FAMILY))
+
+
+@dataclass(frozen=True)
+class AuthorizationPolicy:
+    """Of one configuration: read another after a reconfig.  Never changes, so threads may share it."""
+
+    lists: Mapping[Level, LevelLists]
+    warnings: tuple[str, ...] = ()  # for the log, once: entries that cannot do what their author meant
+    holes: tuple[Hole, ...] = ()
+
+    @classmethod
+    def read(cls, param: Param, subsystem: str = "ANNEXD") -> Self:
+        """From the configuration: param("ALLOW_READ") gives its value, or None.  No value is an error."""
+        configuration = read_configuration(param, subsystem)
+        return cls(configuration.lists, configuration.warnings)
+
+    def with_holes(self, *holes: Hole) -> Self:
+        return replace(self, holes=holes)
+
+    @property
+    def needs_names(self) -> bool:
+        """Whether a decision may ask the resolver, and so may take long."""
+        return any(found.needs_names for lists in self.lists.values() for found in lists.present)
+
+    def authorize(self, command: Command, peer: Peer, lookups: Lookups) -> Verdict:
+        """The whole decision for a command (daemon_command.cpp, VerifyCommand)."""
+        if command.force_authentication and not _is_mapped(peer.user):
+            return Verdict(False, f"{command.name} needs a user with a domain, and {peer} has none")
+        levels = (command.level, *command.alternate_levels)
+        if not within_limits(levels, peer.limits):
+            limits = ", ".join(peer.limits)
+            return Verdict(False, f"the session of {peer} is limited to {limits}, without {command.level}")
+        return self._first_granted(levels, Visit(peer, lookups))
+
+    def verify(self, level: Level, peer: Peer, lookups: Lookups) -> Verdict:
+        """The lists and holes alone (condor_ipverify.cpp): the limits of the session are not considered."""
+        return self._verify(level, Visit(peer, lookups))
+
+    def _first_granted(self, levels: Sequence[Level], visit: Visit) -> Verdict:
+        """Of the levels that will do; the reason of a refusal is that of the first."""
+        verdicts = []
+        for level in levels:
+            verdicts.append(self._verify(level, visit))
+            if verdicts[-1].granted:
+                return verdicts[-1]
+        return verdicts[0]
+
+    def _verify(self, level: Level, visit: Visit) -> Verdict:
+        if level is Level.ALLOW:
+            return Verdict(True, "ALLOW is open to everyone")
+        if any(hole.user == visit.user and level in hole.levels for hole in self.holes):
+            return Verdict(True, f"{visit} always has {level}")
+        if visit.address is None:
+            return Verdict(False, f"{visit} comes from no IP address")
+        lists = self.lists.get(level, LevelLists())
+        if lists.deny and (entry := lists.deny.match(visit)):
+            return Verdict(False, f"{lists.deny.knob} lists {entry.text}, which covers {visit}")
+        if lists.allow and (entry := lists.allow.match(visit)):
+            return Verdict(True, f"{lists.allow.knob} lists {entry.text}, which covers {visit}")
+        return self._implied(level, lists.allow, visit)
+
+    def _implied(self, level: Level, allow: AccessList | None, visit: Visit) -> Verdict:
+        for higher in IMPLIED_BY[level]:
+            verdict = self._verify(higher, visit)
+            if verdict.granted:
+                return Verdict(True, f"{higher} implies {level}: {verdict.reason}")
+        reason = f"{allow.knob} does not list {visit}" if allow else f"ALLOW_{level} is not defined"
+        if IMPLIED_BY[level]:
+            reason += f", who has none of {', '.join(IMPLIED_BY[level])} either"
+        return Verdict(False, reason)
+
+
+def _is_mapped(user: str) -> bool:
+    _, at, domain = user.rpartition("@")
+    return bool(at) and domain != _UNMAPPED_DOMAIN
