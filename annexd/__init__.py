@@ -2,3 +2,5 @@
 
 One promise orders everything in here: what annexd starts ends with its lease, whatever dies.
 """
+
+__version__ = "0.1.0"

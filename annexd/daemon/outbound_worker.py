@@ -24,9 +24,9 @@ DC_SET_READY = 60043  # condor_commands.h
 SENT_WITHOUT_REPLY = 3  # _send_generic_payload_command: delivered, and the peer closed without a reply ad
 
 
-def alive(address: str, pid: int, timeout_s: int) -> None:
-    """DC_CHILDALIVE: the parent may wait `timeout_s` for the next one before it calls us hung."""
-    htcondor2_impl._send_alive(address, pid, timeout_s)
+def alive(address: str, pid: int, hang_after_s: int) -> None:
+    """DC_CHILDALIVE: the parent may wait `hang_after_s` for the next one before it calls us hung."""
+    htcondor2_impl._send_alive(address, pid, hang_after_s)
 
 
 def ready(address: str, pid: int, name: str, state: str) -> None:

@@ -24,6 +24,14 @@ def param(name: str) -> str | None:
         return None
 
 
+def is_expression(text: str) -> bool:
+    try:
+        classad2.ExprTree(text)
+    except classad2.ClassAdException:
+        return False
+    return True
+
+
 class Parameters:
     """Typed look-ups that go on after a fault, so that the administrator hears of all of them at once."""
 

@@ -1,0 +1,119 @@
+"""annexd's knobs: read together, checked together, replaced together at reconfig."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import htcondor2
+
+from annexd.daemon.collector import Publication
+from annexd.daemon.master import ParentTimes
+from annexd.daemon.parameters import Parameters, is_expression, param
+
+SUBSYSTEM = "ANNEXD"
+ATTRIBUTE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much at once, and how long."""
+
+    max_running_requests: int  # ANNEXD_MAX_RUNNING_REQUESTS
+    max_pending_connections: int  # ANNEXD_MAX_PENDING_CONNECTIONS: those that have not authenticated yet
+    session_deadline_s: int  # SEC_TCP_SESSION_DEADLINE: from accept to a whole command
+    read_timeout_s: int  # SEC_DEFAULT_AUTHENTICATION_TIMEOUT: silence of a peer before its command is there
+    shutdown_graceful_s: int  # ANNEXD_SHUTDOWN_TIMEOUT: how long SIGTERM waits for running steps
+
+
+@dataclass(frozen=True)
+class Configuration:
+    name: str
+    machine: str
+    uid_domain: str
+    journal: Path
+    address_file: Path | None
+    shared_port_ad: Path | None
+    host: str  # NETWORK_INTERFACE as an address to bind to, when we bind ourselves
+    limits: Limits
+    parent_times: ParentTimes
+    publication: Publication
+
+    @classmethod
+    def read(cls) -> "Configuration":
+        """From HTCondor's configuration as it is loaded now.  Raises BadConfiguration with every fault."""
+        look_up = Parameters()
+        machine = look_up.text("FULL_HOSTNAME")
+        journal = look_up.text("ANNEXD_COMMAND_STATE")
+        if not journal:
+            look_up.faults.append("ANNEXD_COMMAND_STATE must name the journal's file: is config.d/80annexd in place?")
+        configuration = cls(
+            name=daemon_name(look_up.text("ANNEXD_NAME"), machine),
+            machine=machine,
+            uid_domain=look_up.text("UID_DOMAIN", machine),
+            journal=Path(journal),
+            address_file=_path("ANNEXD_ADDRESS_FILE"),
+            shared_port_ad=_path("SHARED_PORT_DAEMON_AD_FILE"),
+            host=_bind_address(look_up),
+            limits=_limits(look_up),
+            parent_times=ParentTimes(
+                look_up.integer("ANNEXD_NOT_RESPONDING_TIMEOUT",
+                                look_up.integer("NOT_RESPONDING_TIMEOUT", 3600, minimum=1), minimum=1),
+                look_up.integer("PARENT_CHECK_FIRST_INTERVAL", 15, minimum=1),
+                look_up.integer("PARENT_CHECK_INTERVAL", 120, minimum=1)),
+            publication=Publication(
+                look_up.words("COLLECTOR_HOST"),
+                look_up.integer("ANNEXD_UPDATE_INTERVAL", look_up.integer("UPDATE_INTERVAL", 300, minimum=1),
+                                minimum=1),
+                _published_expressions(look_up)))
+        look_up.check()
+        return configuration
+
+
+def daemon_name(configured: str, machine: str) -> str:
+    """As HTCondor builds a daemon's name: always somebody@some.host."""
+    if "@" in configured:
+        return configured
+    return f"{configured or 'annexd'}@{machine}"
+
+
+def load(root_config_file: str | None = None) -> None:
+    """(Re)load HTCondor's configuration, as the ANNEXD subsystem sees it."""
+    htcondor2.set_subsystem(SUBSYSTEM, htcondor2.SubsystemType.Daemon)
+    htcondor2.reload_config(root_config_file)
+
+
+def _limits(look_up: Parameters) -> Limits:
+    return Limits(
+        max_running_requests=look_up.integer("ANNEXD_MAX_RUNNING_REQUESTS", 32, minimum=1),
+        max_pending_connections=look_up.integer("ANNEXD_MAX_PENDING_CONNECTIONS", 500, minimum=1),
+        session_deadline_s=look_up.integer("SEC_TCP_SESSION_DEADLINE", 120, minimum=1),
+        read_timeout_s=look_up.integer("SEC_DEFAULT_AUTHENTICATION_TIMEOUT", 20, minimum=1),
+        shutdown_graceful_s=look_up.integer("ANNEXD_SHUTDOWN_TIMEOUT", 60))
+
+
+def _path(name: str) -> Path | None:
+    text = param(name)
+    return Path(text) if text else None
+
+
+def _bind_address(look_up: Parameters) -> str:
+    """BIND_ALL_INTERFACES decides; NETWORK_INTERFACE may be an address, or a pattern, which only DaemonCore expands."""
+    interface = look_up.text("NETWORK_INTERFACE", "*")
+    if look_up.boolean("BIND_ALL_INTERFACES", True) or "*" in interface:
+        return "0.0.0.0"  # noqa: S104 - what BIND_ALL_INTERFACES asks for
+    return interface
+
+
+def _published_expressions(look_up: Parameters) -> Mapping[str, str]:
+    names = (*look_up.words("ANNEXD_ATTRS"), *look_up.words("ANNEXD_EXPRS"), *look_up.words("SYSTEM_ANNEXD_ATTRS"))
+    found: dict[str, str] = {}
+    for name in names:
+        text = param(name)
+        if text is None:
+            continue
+        if ATTRIBUTE_NAME.fullmatch(name) and is_expression(text):
+            found[name] = text
+        else:
+            look_up.faults.append(f'{name}, which ANNEXD_ATTRS names, is no ClassAd expression: "{text}"')
+    return found

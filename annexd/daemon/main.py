@@ -1,0 +1,106 @@
+"""condor_annexd: from a command line and condor_master's environment to a running daemon.
+
+Under condor_master the process that was started is the daemon: it never forks.  By hand it goes into the background
+through `daemonize`, like every HTCondor daemon, unless -f or -t says otherwise.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import MutableMapping, Sequence
+from pathlib import Path
+
+from annexd.daemon.inheritance import Inheritance, MalformedInheritance
+from annexd.daemon.options import Options, parse
+
+FAILED = 1  # condor_master restarts us, after a back-off
+PRIVATE_VARIABLES = ("CONDOR_INHERIT", "CONDOR_PRIVATE_INHERIT", "CONDOR_PRIVATE_SHARED_PORT_COOKIE")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse(sys.argv[1:] if arguments is None else arguments)
+    try:
+        inheritance = Inheritance.from_environment(os.environ)
+    except MalformedInheritance as error:
+        return _complain(str(error))
+    _apply_environment(options, os.environ)
+    if inheritance is not None or options.foreground:
+        return run(options, inheritance)
+    return _go_into_background(options)
+
+
+def run(options: Options, inheritance: Inheritance | None) -> int:
+    """Serve until told to stop; the process's exit status."""
+    # The bindings read the configuration, and the inherited session keys, when they are imported.
+    from annexd.daemon import configuration, log
+    from annexd.daemon.parameters import BadConfiguration
+
+    environment = dict(os.environ)  # for the one child that speaks to condor_master with those keys
+    configuration.load()
+    for name in PRIVATE_VARIABLES:
+        os.environ.pop(name, None)
+    _open_log(options)
+    try:
+        settings = configuration.Configuration.read()
+    except BadConfiguration as error:
+        for fault in error.faults:
+            log.error(f"configuration: {fault}")
+        return _complain(str(error))
+
+    from annexd.daemon.service import Service
+
+    return asyncio.run(Service(options, settings, inheritance, environment).run())
+
+
+def _apply_environment(options: Options, environment: MutableMapping[str, str]) -> None:
+    """Flags that stand for configuration become configuration, before the bindings read it."""
+    if options.config_file is not None:
+        environment["CONDOR_CONFIG"] = os.path.abspath(options.config_file)
+    if options.log_directory is not None:
+        environment["_CONDOR_LOG"] = os.path.abspath(options.log_directory)
+
+
+def _open_log(options: Options) -> None:
+    import htcondor2
+
+    if options.terminal:
+        htcondor2.enable_debug()
+    else:
+        htcondor2.enable_log()
+
+
+def _go_into_background(options: Options) -> int:
+    from daemonize import Daemonize
+
+    from annexd.daemon import configuration
+    from annexd.daemon.parameters import BadConfiguration, param
+
+    configuration.load()
+    try:
+        configuration.Configuration.read()  # here somebody still reads what is wrong
+    except BadConfiguration as error:
+        return _complain(str(error))
+    pid_file = options.pid_file or Path(param("LOG") or ".", "annexd.pid").absolute()
+    status = FAILED
+
+    def serve() -> None:
+        nonlocal status
+        status = run(options, None)
+
+    Daemonize(app="condor_annexd", pid=str(pid_file), action=serve, chdir=os.getcwd()).start()
+    return status
+
+
+def _complain(message: str) -> int:
+    sys.stderr.write(f"condor_annexd: {message}\n")
+    return FAILED
+
+
+def unblock_signals() -> None:
+    """condor_master starts its children with all signals blocked: SIGTERM would never arrive."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""annexd as a child of condor_master: keep alive, report ready, and go when the parent has gone.
+
+Without the keepalive condor_master takes a silent daemon for a hung one and kills it; without the parent check an
+annexd would outlive its condor_master and meet the next one's annexd at the same journal.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from annexd.daemon import log
+from annexd.daemon.outbound import Outbound, OutboundFailed
+
+RETRY_S = 5.0  # a keepalive that was not delivered is worth another try soon
+
+
+@dataclass(frozen=True)
+class ParentTimes:
+    """ANNEXD_NOT_RESPONDING_TIMEOUT or NOT_RESPONDING_TIMEOUT, PARENT_CHECK_FIRST_INTERVAL, PARENT_CHECK_INTERVAL."""
+
+    not_responding_s: int
+    first_check_s: int
+    check_s: int
+
+    @property
+    def keepalive_s(self) -> float:
+        """As DaemonCore: three chances before the parent loses patience, less the time its scan takes."""
+        return max(self.not_responding_s / 3 - 30, 1)
+
+
+class Parent:
+    def __init__(self, outbound: Outbound, address: str, pid: int, times: ParentTimes) -> None:
+        self.times = times
+        self._outbound = outbound
+        self._address = address
+        self._pid = pid
+
+    async def keep_alive(self) -> None:
+        """DC_CHILDALIVE at once and three times in each time-out, until cancelled."""
+        while True:
+            delivered = await self._tell("alive", timeout_s=self.times.not_responding_s)
+            await asyncio.sleep(self.times.keepalive_s if delivered else RETRY_S)
+
+    async def report_ready(self) -> None:
+        """DC_SET_READY, repeated until condor_master took it."""
+        while not await self._tell("ready", name="ANNEXD", state="Ready"):
+            await asyncio.sleep(RETRY_S)
+        log.full_debug("told condor_master that we are ready")
+
+    async def watch(self, gone: Callable[[], None]) -> None:
+        """Call `gone` once the parent process is no longer ours."""
+        await asyncio.sleep(self.times.first_check_s)
+        while os.getppid() == self._pid:
+            await asyncio.sleep(self.times.check_s)
+        log.always(f"our parent process (pid {self._pid}) is gone: shutting down")
+        gone()
+
+    async def _tell(self, call: str, *, timeout_s: int | None = None, **arguments: str) -> bool:
+        more = {} if timeout_s is None else {"hang_after_s": timeout_s}
+        try:
+            await self._outbound.call(call, address=self._address, pid=os.getpid(), **more, **arguments)
+        except OutboundFailed as error:
+            log.always(f"cannot tell condor_master that we are {call}: {error}; trying again")
+            return False
+        return True
