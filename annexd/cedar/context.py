@@ -1,0 +1,67 @@
+"""What a server is: everything about a Connection that does not come from its peer."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from annexd.cedar.classad import AdLimits
+from annexd.cedar.commands import Command
+from annexd.cedar.levels import Level
+from annexd.cedar.policy import SecurityPolicy
+from annexd.cedar.session import SessionCache
+
+
+def unmapped(method: str, name: str) -> str | None:  # noqa: ARG001
+    """The map of a daemon without CERTIFICATE_MAPFILE."""
+    return None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on what a peer may make this process hold.
+
+    handshake_message_bytes: one message before the peer is known; an honest one is about 1 kB, and some tokens 4 kB.
+    command_message_bytes: one message of a peer that has authenticated; user data makes ads of some MB.
+    """
+
+    handshake_message_bytes: int = 64 * 1024
+    command_message_bytes: int = 32 * 1024 * 1024
+    command_ad: AdLimits = AdLimits()
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where the accepted socket ends on our side (getsockname), as the peer should have dialled it."""
+
+    ip: str
+    port: int
+    shared_port_id: str | None = None
+
+
+@dataclass(frozen=True)
+class ServerContext:
+    """Shared by all connections; make another one after a reconfig.
+
+    version: our "$CondorVersion: 25.14.1 ... $"; clients ask for resume answers from 9.9.0 on only.
+    policy: SEC_<level>_* per level; a level that is missing uses SecurityPolicy().
+    commands: the registered ones, by number.  Their order is that of ValidCommands.
+    random: n bytes fit for keys, e.g. secrets.token_bytes.
+    issuer_keys: ids of the keys that can verify a token, "POOL" first.
+    advertised: other ip:port strings under which clients may reach us (NAT, TCP_FORWARDING_HOST).
+    canonical_user: (method, authenticated name) -> canonical user of the map file, or None where no line matches.
+    max_token_age_s: SEC_TOKEN_MAX_AGE; 0 is no bound.
+    """
+
+    version: str
+    policy: Mapping[Level, SecurityPolicy]
+    commands: Mapping[int, Command]
+    sessions: SessionCache
+    random: Callable[[int], bytes]
+    trust_domain: str
+    uid_domain: str
+    issuer_keys: tuple[str, ...] = ()
+    advertised: tuple[str, ...] = ()
+    fs_directory: str = "/tmp"  # noqa: S108 (FS_LOCAL_DIR; the name in it is unguessable, and only its owner counts)
+    root_to_condor: bool = True
+    canonical_user: Callable[[str, str], str | None] = unmapped
+    max_token_age_s: int = 0
+    limits: Limits = field(default_factory=Limits)

@@ -1,0 +1,42 @@
+"""Who the peer is, as far as it has proved it."""
+
+from dataclasses import dataclass
+
+UNMAPPED_DOMAIN = "unmapped"  # condor_auth.h
+
+
+@dataclass(frozen=True)
+class TokenFacts:
+    """What a token says of itself, for the log and for DC_SEC_QUERY."""
+
+    subject: str
+    issuer: str
+    token_id: str
+    scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Identity:
+    """user is fully qualified (bob@example.org), or without a domain if the method gives none.
+
+    limits: the levels that a token's condor:/ scopes name (LimitAuthorization); empty means no limit.
+    method: as HTCondor names it in its ads (FS, IDTOKENS, FAMILY), or None without authentication.
+    """
+
+    user: str
+    method: str | None = None
+    limits: tuple[str, ...] = ()
+    token: TokenFacts | None = None
+
+    @property
+    def authenticated(self) -> bool:
+        return self.method is not None
+
+    @property
+    def mapped(self) -> bool:
+        """Whether the user belongs to a domain, as commands with force_authentication need."""
+        _, at, domain = self.user.rpartition("@")
+        return self.authenticated and bool(at and domain) and domain != UNMAPPED_DOMAIN
+
+
+UNAUTHENTICATED = Identity(f"unauthenticated@{UNMAPPED_DOMAIN}")

@@ -1,0 +1,89 @@
+"""Sessions: what lets a peer come back without authenticating again.
+
+The cache is bounded.  Peers without a name share a small part of it, so that they cannot push out the others.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from annexd.cedar.identity import Identity
+from annexd.cedar.secret import Secret
+
+SLOP_S = 20  # SEC_SESSION_DURATION_SLOP: we keep a session a little longer than the client does
+
+
+@dataclass
+class Session:
+    """keys: by cipher ("AES").  expires_at_s: None never.  lease_s: unused for so long, it ends; 0 is no lease."""
+
+    id: str
+    keys: Mapping[str, Secret]
+    identity: Identity
+    expires_at_s: float | None = None
+    lease_s: int = 0
+    used_at_s: float = 0.0
+
+    def is_over(self, now_s: float) -> bool:
+        if self.expires_at_s is not None and now_s >= self.expires_at_s:
+            return True
+        return bool(self.lease_s) and now_s >= self.used_at_s + self.lease_s + SLOP_S
+
+
+class SessionCache:
+    """All sessions of this daemon, inherited ones included.
+
+    id_prefix: "<host>:<pid>:<epoch>", unique to this process.  capacity: sessions that were negotiated.
+    """
+
+    def __init__(self, id_prefix: str, capacity: int = 10_000, first_number: int = 0) -> None:
+        self._id_prefix = id_prefix
+        self._next_number = first_number
+        self._inherited: OrderedDict[str, Session] = OrderedDict()
+        self._known: OrderedDict[str, Session] = OrderedDict()
+        self._unknown: OrderedDict[str, Session] = OrderedDict()
+        self._bounds = ((self._known, capacity), (self._unknown, max(1, capacity // 10)))
+
+    def new_id(self) -> str:
+        number = self._next_number
+        self._next_number += 1
+        return f"{self._id_prefix}:{number}"
+
+    def inherit(self, session: Session) -> None:
+        """Keep a session that came from condor_master: never pushed out."""
+        self._inherited[session.id] = session
+
+    def add(self, session: Session) -> None:
+        """Keep a negotiated session, in place of the one that was unused longest if there is no room."""
+        shelf = self._known if session.identity.authenticated else self._unknown
+        shelf[session.id] = session
+        for full, capacity in self._bounds:
+            while len(full) > capacity:
+                full.popitem(last=False)
+
+    def find(self, session_id: str, now_s: float) -> Session | None:
+        """The session of this id, renewed by this use; None if there is none or it is over."""
+        for shelf in self._shelves():
+            if session := shelf.get(session_id):
+                if session.is_over(now_s):
+                    del shelf[session_id]
+                    return None
+                session.used_at_s = now_s
+                shelf.move_to_end(session_id)
+                return session
+        return None
+
+    def expire(self, now_s: float) -> int:
+        """Drop what is over; how many there were.  For a timer: find() never returns them anyway."""
+        over = [(shelf, key) for shelf in self._shelves() for key, kept in shelf.items() if kept.is_over(now_s)]
+        for shelf, key in over:
+            del shelf[key]
+        return len(over)
+
+    def __len__(self) -> int:
+        return sum(len(shelf) for shelf in self._shelves())
+
+    def _shelves(self) -> Iterator[OrderedDict[str, Session]]:
+        yield self._inherited
+        yield self._known
+        yield self._unknown
