@@ -1,0 +1,78 @@
+"""`python -m test.cloud`: the emulated AWS by itself, for people who rehearse and for tests.
+
+The first line on standard output is JSON, {"url": ..., ...}; it serves until SIGTERM, SIGINT or, with
+--die-with-parent, the end of its standard input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import signal
+import sys
+import threading
+
+from test.cloud.clock import Clock
+from test.cloud.control import PREFIX, Control
+from test.cloud.errors import Answer
+from test.cloud.instances import Timing
+from test.cloud.request import Request
+from test.cloud.server import Server
+from test.cloud.world import Broken, World
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m test.cloud", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
+    parser.add_argument("--region", default="us-east-1", help="whose rules fire (default: %(default)s)")
+    parser.add_argument(
+        "--speed",
+        type=float,
+        default=60.0,
+        help="how much faster rules fire: at 60, rate(5 minutes) fires every 5 s; 0: only when told (default: 60)",
+    )
+    parser.add_argument(
+        "--pending-s", type=float, default=0.0, help="how long an instance takes to run (default: 0)"
+    )
+    parser.add_argument(
+        "--termination-s", type=float, default=1.0, help="and to be gone once ended (default: 1)"
+    )
+    parser.add_argument("--die-with-parent", action="store_true", help="end when standard input ends")
+    return parser.parse_args()
+
+
+def main() -> None:
+    asked = options()
+    logging.getLogger().setLevel(logging.ERROR)
+    server = Server(asked.port)
+    world = World(Timing(asked.pending_s, asked.termination_s), asked.speed)
+    world.functions.endpoint_url = server.url
+    clock = Clock(server.url, asked.region, asked.speed, world.audit.effect)
+    settings = vars(asked) | {"url": server.url, "port": server.server_address[1]}
+    control = Control(world, clock, settings)
+
+    def service(request: Request) -> Answer | Broken:
+        return control.answer(request) if request.path.startswith(PREFIX) else world.answer(request)
+
+    server.service = service
+    server.start()
+    clock.start()
+    print(json.dumps(settings), flush=True)
+    _wait_for_the_end(asked.die_with_parent)
+    clock.stop()
+    world.functions.stop()
+    server.shutdown()
+
+
+def _wait_for_the_end(die_with_parent: bool) -> None:
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    if die_with_parent:
+        threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+    ended.wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""What was asked of the cloud, and what came of it: one list, in the order of time.
+
+Calls are kept as they arrived and parsed only when somebody reads the list, so that keeping everything costs
+nothing while a test or a benchmark runs.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from test.cloud.request import Request
+
+CLOCK_KEY = "AKIAEMULATEDCLOCK000"  # the emulator's own EventBridge; its polling is not recorded
+FUNCTION_KEY = "ASIAEMULATEDLAMBDA00"  # what every function's role is seen as
+POLLING = frozenset({"ListRules", "ListTargetsByRule", "GetPolicy"})
+
+
+class Audit:
+    """Append-only; safe from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._records: list[tuple[float, Request | None, dict[str, Any]]] = []
+
+    def call(self, request: Request, outcome: dict[str, Any]) -> None:
+        if request.access_key_id != CLOCK_KEY or request.operation not in POLLING:
+            self._append(request, outcome)
+
+    def effect(self, what: str, **facts: Any) -> None:
+        self._append(None, {"effect": what, **facts})
+
+    def _append(self, request: Request | None, facts: dict[str, Any]) -> None:
+        with self._lock:
+            self._records.append((time.time(), request, facts))
+
+    def entries(self) -> list[dict[str, Any]]:
+        with self._lock:
+            records = list(self._records)
+        return [_entry(at_s, request, facts) for at_s, request, facts in records]
+
+    def clear(self) -> None:
+        with self._lock:
+            self._records.clear()
+
+
+def _entry(at_s: float, request: Request | None, facts: dict[str, Any]) -> dict[str, Any]:
+    if request is None:
+        return {"kind": "effect", "time": at_s, **facts}
+    asked = {
+        "service": request.service,
+        "operation": request.operation,
+        "params": request.parameters(),
+        "access_key_id": request.access_key_id,
+        "region": request.region,
+    }
+    return {"kind": "call", "time": at_s, **asked, **facts}

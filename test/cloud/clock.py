@@ -1,0 +1,130 @@
+"""The clock of EventBridge: calls what the rules say, when they say it.
+
+It looks through the public API only, so that a rule counts for what AWS would see of it: its state, its targets and
+the permission on the function.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from test.cloud.audit import CLOCK_KEY
+
+RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
+SECONDS = {"minute": 60.0, "hour": 3600.0, "day": 86400.0}
+
+
+class Clock:
+    """Fires the schedule rules of one region; `speed` 60 makes rate(5 minutes) fire every 5 s, 0 never."""
+
+    def __init__(self, url: str, region: str, speed: float, effect: Callable[..., None]) -> None:
+        self._speed, self._effect = speed, effect
+        self._due: dict[str, tuple[str, float]] = {}  # rule -> its schedule and its next time
+        self._stop = threading.Event()
+        config = Config(retries={"total_max_attempts": 1}, read_timeout=30)
+        keys = {"aws_access_key_id": CLOCK_KEY, "aws_secret_access_key": "emulated"}
+        session = boto3.Session(region_name=region, **keys)
+        self._events = session.client("events", endpoint_url=url, config=config)
+        self._lambda = session.client("lambda", endpoint_url=url, config=config)
+
+    def start(self) -> None:
+        if self._speed:
+            threading.Thread(target=self._run, name="clock", daemon=True).start()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def _run(self) -> None:
+        look_s = min(5.0, max(0.1, 60.0 / self._speed / 4))
+        while not self._stop.wait(look_s):
+            try:
+                self._fire_due()
+            except (BotoCoreError, ClientError) as error:
+                self._effect("clock failed", error=str(error))
+
+    def _fire_due(self) -> None:
+        now_s, rules = time.time(), list(self._rules())
+        known = {rule["Name"]: self._due.get(rule["Name"]) for rule in rules}
+        for rule in rules:
+            schedule, due_s = known[rule["Name"]] or ("", 0.0)
+            period_s = self._period_s(rule)
+            if schedule != rule["ScheduleExpression"]:
+                due_s = now_s + period_s  # a rate counts from when the rule was made
+            elif now_s >= due_s:
+                self.fire(rule["Name"])
+                due_s = max(due_s + period_s, now_s)
+            known[rule["Name"]] = (rule["ScheduleExpression"], due_s)
+        self._due = {name: due for name, due in known.items() if due is not None}
+
+    def _period_s(self, rule: dict[str, Any]) -> float:
+        match = RATE.fullmatch(rule["ScheduleExpression"])
+        assert match is not None  # _rules gives no others
+        return int(match[1]) * SECONDS[match[2]] / self._speed
+
+    def fire_all(self) -> int:
+        """Every schedule rule once, now; how many there were."""
+        rules = list(self._rules())
+        for rule in rules:
+            self.fire(rule["Name"])
+        return len(rules)
+
+    def _rules(self) -> Iterator[dict[str, Any]]:
+        """Enabled rules with a rate.  cron() is not played."""
+        for rule in self._pages(self._events.list_rules, "Rules"):
+            if rule.get("State") == "ENABLED" and RATE.fullmatch(rule.get("ScheduleExpression", "")):
+                yield rule
+
+    def _pages(self, call: Callable[..., dict[str, Any]], key: str, **asked: str) -> Iterator[dict[str, Any]]:
+        answer = call(**asked)
+        yield from answer[key]
+        while token := answer.get("NextToken"):
+            answer = call(**asked, NextToken=token)
+            yield from answer[key]
+
+    def fire(self, name: str) -> None:
+        try:
+            targets = list(self._pages(self._events.list_targets_by_rule, "Targets", Rule=name))
+        except ClientError:
+            return  # the rule was deleted meanwhile
+        for target in targets:
+            self._invoke(name, target)
+
+    def _invoke(self, rule: str, target: dict[str, Any]) -> None:
+        payload = target.get("Input") or json.dumps(
+            {"source": "aws.events", "detail-type": "Scheduled Event"}
+        )
+        if not self._is_permitted(rule, target["Arn"]):
+            self._effect("rule not permitted", rule=rule, target=target["Id"], function=target["Arn"])
+            return
+        self._effect("rule fired", rule=rule, target=target["Id"])
+        self._lambda.invoke(FunctionName=target["Arn"], InvocationType="Event", Payload=payload)
+
+    def _is_permitted(self, rule: str, function_arn: str) -> bool:
+        """Whether the function's own policy lets this rule call it."""
+        try:
+            policy = json.loads(self._lambda.get_policy(FunctionName=function_arn)["Policy"])
+        except ClientError:
+            return False
+        region, account = function_arn.split(":")[3:5]
+        rule_arn = f"arn:aws:events:{region}:{account}:rule/{rule}"
+        return any(_permits(statement, rule_arn) for statement in policy["Statement"])
+
+
+def _permits(statement: dict[str, Any], rule_arn: str) -> bool:
+    if statement.get("Principal") not in ({"Service": "events.amazonaws.com"}, "events.amazonaws.com"):
+        return False
+    condition = statement.get("Condition", {})
+    sources = [
+        arn for kind in ("ArnLike", "ArnEquals", "StringLike") for arn in condition.get(kind, {}).values()
+    ]
+    return all(fnmatch.fnmatchcase(rule_arn, source) for source in sources)

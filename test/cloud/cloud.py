@@ -1,0 +1,175 @@
+"""The emulated AWS as a test or the demo holds it: a process that it starts, asks and stops."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.error import HTTPError
+
+TOP = Path(__file__).resolve().parents[2]
+ACCESS_KEY_ID = "AKIAEMULATEDUSER0000"
+SECRET_ACCESS_KEY = "emulated-secret"
+STACK = "HTCondorLeaseImplementation"  # the name that the manual proposes
+
+
+class CloudError(Exception):
+    """The emulated cloud did not do what it was told; says what it answered."""
+
+
+class Cloud:
+    """`with Cloud(speed=60, termination_s=1) as cloud:`; `speed` 0 fires rules only by `tick()`."""
+
+    def __init__(
+        self,
+        speed: float = 60.0,
+        termination_s: float = 0.0,
+        pending_s: float = 0.0,
+        port: int = 0,
+        region: str = "us-east-1",
+    ) -> None:
+        self.region, self.url = region, ""
+        self._options = {"speed": speed, "termination-s": termination_s, "pending-s": pending_s, "port": port}
+        self._process: subprocess.Popen[str] | None = None
+        self.client = cache(self._client)
+
+    def start(self) -> Cloud:
+        options = [f"--{name}={value}" for name, value in (self._options | {"region": self.region}).items()]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "test.cloud", "--die-with-parent", *options],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=TOP,
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise CloudError(f"the emulated cloud ended at its start with status {self._process.wait()}")
+        self.url = json.loads(line)["url"]
+        return self
+
+    def stop(self) -> None:
+        """Ends the process and waits for it; may be called twice."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def __enter__(self) -> Cloud:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _client(self, service: str, access_key_id: str = ACCESS_KEY_ID, attempts: int = 1) -> Any:
+        """A boto3 client of the emulated cloud; `client` keeps one for each service and key."""
+        import boto3
+        from botocore.config import Config
+
+        keys = {"aws_access_key_id": access_key_id, "aws_secret_access_key": SECRET_ACCESS_KEY}
+        config = Config(retries={"total_max_attempts": attempts}, read_timeout=120)
+        session = boto3.Session(region_name=self.region, **keys)
+        return session.client(service, endpoint_url=self.url, config=config)
+
+    def environment(self) -> dict[str, str]:
+        """What a process needs in its environment to take this for AWS."""
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
+            "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def deploy_template(self, path: str | Path, stack: str = STACK) -> str:
+        """Deploy by CloudFormation, wait for CREATE_COMPLETE, and return the output LeaseFunctionARN."""
+        cloudformation = self.client("cloudformation")
+        body = Path(path).read_text(encoding="utf-8")
+        cloudformation.create_stack(StackName=stack, TemplateBody=body, Capabilities=["CAPABILITY_IAM"])
+        cloudformation.get_waiter("stack_create_complete").wait(StackName=stack, WaiterConfig={"Delay": 1})
+        [described] = cloudformation.describe_stacks(StackName=stack)["Stacks"]
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+        return str(outputs["LeaseFunctionARN"])
+
+    def fault(self, operation: str, kind: str, times: int = 1, when: str = "before", **more: Any) -> None:
+        """Order a fault; see test.cloud.faults.Fault for the kinds, and for skip, matching, code, status, hang_s."""
+        self._post("faults", {"operation": operation, "kind": kind, "times": times, "when": when, **more})
+
+    def faults(self) -> list[dict[str, Any]]:
+        """The faults that have not struck yet."""
+        return list(self._get("faults"))
+
+    def clear_faults(self) -> None:
+        self._post("clear-faults", {})
+
+    def audit(self) -> list[dict[str, Any]]:
+        """Calls and effects, in order."""
+        return list(self._get("audit"))
+
+    def clear_audit(self) -> None:
+        self._post("clear-audit", {})
+
+    def calls(self, operation: str) -> list[dict[str, Any]]:
+        return [
+            each for each in self.audit() if each.get("operation") == operation and each["kind"] == "call"
+        ]
+
+    def effects(self, what: str) -> list[dict[str, Any]]:
+        return [each for each in self.audit() if each.get("effect") == what]
+
+    def fleets(self) -> list[dict[str, Any]]:
+        """id, state, number of instances launched, and `config`: every field of the request, as it arrived."""
+        return list(self._get("fleets"))
+
+    def running_instances(self) -> list[dict[str, Any]]:
+        """id, fleet, state and tags of every instance that is not gone yet."""
+        return list(self._get("instances"))
+
+    def meter(self) -> dict[str, Any]:
+        """{"annexes": {annex id: {lease_end, instance_seconds, latest, live}}, "unleased": {...}, "now": ...}.
+
+        instance_seconds is the sum past the end of the lease, `latest` the longest of one instance.
+        """
+        return dict(self._get("meter"))
+
+    def tick(self, rule: str | None = None) -> int:
+        """Fire this rule, or all, now; returns when the functions have ended."""
+        told = self._post("tick", {} if rule is None else {"rule": rule})
+        return int(told["fired"])
+
+    def reset(self) -> None:
+        """As new: nothing deployed, nothing running, no faults, an empty audit."""
+        self._post("reset", {})
+
+    def _get(self, door: str) -> Any:
+        return self._ask(urllib.request.Request(f"{self.url}/_cloud/{door}"))
+
+    def _post(self, door: str, told: dict[str, Any]) -> Any:
+        return self._ask(
+            urllib.request.Request(f"{self.url}/_cloud/{door}", json.dumps(told).encode(), method="POST")
+        )
+
+    def _ask(self, request: urllib.request.Request) -> Any:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=600) as answer:
+                return json.load(answer)
+        except HTTPError as error:
+            raise CloudError(f"{request.selector}: {error.read().decode()}") from error

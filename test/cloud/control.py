@@ -1,0 +1,57 @@
+"""The emulator's own doors, under one path that is no service's: faults, audit, meter, clock."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from test.cloud.clock import Clock
+from test.cloud.errors import Answer
+from test.cloud.request import Request
+from test.cloud.world import World
+
+PREFIX = "/_cloud/"
+IDLE_TIMEOUT_S = 300.0
+
+
+class Control:
+    """GET tells, POST does; JSON both ways."""
+
+    def __init__(self, world: World, clock: Clock, settings: dict[str, Any]) -> None:
+        self._world, self._clock = world, clock
+        self._doors: dict[tuple[str, str], Callable[[dict[str, Any]], Any]] = {
+            ("GET", "settings"): lambda _: settings,
+            ("GET", "audit"): lambda _: world.audit.entries(),
+            ("GET", "faults"): lambda _: world.faults.remaining(),
+            ("GET", "fleets"): lambda _: world.fleets(),
+            ("GET", "instances"): lambda _: world.instances(),
+            ("GET", "meter"): lambda _: world.meter(),
+            ("POST", "faults"): lambda fault: world.faults.add(fault),
+            ("POST", "clear-faults"): lambda _: world.faults.clear(),
+            ("POST", "clear-audit"): lambda _: world.audit.clear(),
+            ("POST", "tick"): self._tick,
+            ("POST", "reset"): lambda _: world.reset(),
+        }
+
+    def answer(self, request: Request) -> Answer:
+        door = self._doors.get((request.method, request.path.removeprefix(PREFIX)))
+        if door is None:
+            return _told(404, {"error": f"no such door; there are {sorted(name for _, name in self._doors)}"})
+        try:
+            return _told(200, door(request.json()))
+        except (TypeError, ValueError) as error:
+            return _told(400, {"error": str(error)})
+
+    def _tick(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Fire one rule, or all, and wait until the functions that this started have ended."""
+        fired = 1
+        if rule := asked.get("rule"):
+            self._clock.fire(rule)
+        else:
+            fired = self._clock.fire_all()
+        return {"fired": fired, "ended": self._world.functions.wait_until_idle(IDLE_TIMEOUT_S)}
+
+
+def _told(status: int, told: Any) -> Answer:
+    return Answer(status, json.dumps(told, default=str).encode(), {"Content-Type": "application/json"})

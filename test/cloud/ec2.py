@@ -1,0 +1,181 @@
+"""EC2 that acts: moto's EC2, with a Spot Fleet and Spot instances that behave as AWS's do.
+
+A subclass in moto's own routing table, so that all else of EC2 (images, subnets, launch templates) is moto's.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import moto.ec2.urls
+from moto.core.responses import ActionResult
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.responses import EC2Response
+
+from test.cloud import views
+from test.cloud.filters import matcher
+from test.cloud.fleets import CANCELLABLE, Fleet, Fleets, IdempotentParameterMismatch
+from test.cloud.instances import Instance
+from test.cloud.paging import page
+from test.cloud.specifications import checked, specifications
+
+MAX_CANCEL = 100  # CancelSpotFleetRequests takes no more ids
+Refusal = Callable[[str, str], str | None]
+
+
+class ActingEC2(EC2Response):  # type: ignore[misc]  # moto has no types
+    """`regions` and `refuses` are put in by `install`; moto makes an instance for every request."""
+
+    regions: defaultdict[str, Fleets]
+    refuses: Refusal
+
+    @property
+    def _fleets(self) -> Fleets:
+        return self.regions[self.region]
+
+    def _parameters(self) -> dict[str, Any]:
+        self.error_on_dryrun()
+        parameters: dict[str, Any] = self.normalized_request.environ["cloud.request"].parameters()
+        return parameters
+
+    def request_spot_fleet(self) -> ActionResult:
+        config = checked(self._parameters()["SpotFleetRequestConfig"])
+        resolved = specifications(config, self.ec2_backend)
+        try:
+            fleet = self._fleets.request(config, resolved)
+        except IdempotentParameterMismatch as error:
+            raise EC2ClientError(
+                "IdempotentParameterMismatch", f"The client token {error} was used with other parameters."
+            ) from error
+        return ActionResult({"SpotFleetRequestId": fleet.fleet_id})
+
+    def describe_spot_fleet_requests(self) -> ActionResult:
+        asked, now_s = self._parameters(), self._fleets.settle()
+        wanted = [self._fleet(fleet_id) for fleet_id in asked.get("SpotFleetRequestIds") or []]
+        fleets, token = page(
+            sorted(wanted, key=lambda fleet: fleet.sequence) or self._fleets.fleets.values(),
+            asked.get("MaxResults"),
+            asked.get("NextToken"),
+        )
+        told = [views.fleet_view(fleet, now_s) for fleet in fleets]
+        return ActionResult({"SpotFleetRequestConfigs": told, "NextToken": token})
+
+    def describe_spot_fleet_instances(self) -> ActionResult:
+        asked, now_s = self._parameters(), self._fleets.settle()
+        fleet = self._fleet(asked["SpotFleetRequestId"])
+        active = (each for each in fleet.instances if each.state(now_s) in {"pending", "running"})
+        instances, token = page(active, asked.get("MaxResults"), asked.get("NextToken"))
+        told = [views.active_instance_view(each) for each in instances]
+        return ActionResult(
+            {"SpotFleetRequestId": fleet.fleet_id, "ActiveInstances": told, "NextToken": token}
+        )
+
+    def cancel_spot_fleet_requests(self) -> ActionResult:
+        asked = self._parameters()
+        if len(asked["SpotFleetRequestIds"]) > MAX_CANCEL:
+            raise EC2ClientError(
+                "InvalidParameterValue", f"No more than {MAX_CANCEL} Spot Fleet request IDs."
+            )
+        successful, unsuccessful = [], []
+        for fleet_id in asked["SpotFleetRequestIds"]:
+            if code := self._why_not_cancel(fleet_id):
+                unsuccessful.append(views.cancel_error_view(fleet_id, code))
+            else:
+                before, after = self._fleets.cancel(fleet_id, bool(asked.get("TerminateInstances")))
+                successful.append(views.cancelled_view(fleet_id, before, after))
+        return ActionResult(
+            {"SuccessfulFleetRequests": successful, "UnsuccessfulFleetRequests": unsuccessful}
+        )
+
+    def _why_not_cancel(self, fleet_id: str) -> str | None:
+        fleet = self._fleets.fleets.get(fleet_id)
+        if not fleet_id.startswith("sfr-"):
+            return "fleetRequestIdMalformed"
+        if fleet is None:
+            return "fleetRequestIdDoesNotExist"
+        if fleet.state(self._fleets.settle()) not in CANCELLABLE:
+            return "fleetRequestNotInCancellableState"
+        return type(self).refuses("CancelSpotFleetRequests", fleet_id)
+
+    def modify_spot_fleet_request(self) -> ActionResult:
+        asked = self._parameters()
+        fleet = self._fleet(asked["SpotFleetRequestId"])
+        if fleet.state(self._fleets.settle()) != "active":
+            raise EC2ClientError(
+                "InvalidSpotFleetRequestState", "Only an active Spot Fleet request can change."
+            )
+        terminate = asked.get("ExcessCapacityTerminationPolicy", "default").lower() == "default"
+        self._fleets.modify(fleet.fleet_id, float(asked.get("TargetCapacity", fleet.target)), terminate)
+        return ActionResult({"Return": True})
+
+    def describe_instances(self) -> ActionResult:
+        asked = self._parameters()
+        if asked.get("InstanceIds") and "MaxResults" in asked:
+            raise EC2ClientError(
+                "InvalidParameterCombination", "InstanceIds and MaxResults exclude each other."
+            )
+        if self._is_of_moto(asked.get("InstanceIds") or []):
+            return super().describe_instances()
+        matching, now_s = self._matching(asked)
+        instances, token = page(matching, asked.get("MaxResults"), asked.get("NextToken"), least=5)
+        reservations: list[Any] = [views.reservation_view(each, now_s) for each in instances]
+        if not token and not asked.get("InstanceIds"):
+            reservations += self.ec2_backend.describe_instances(filters=self._filters_from_querystring())
+        return ActionResult({"Reservations": reservations, "NextToken": token})
+
+    def describe_instance_status(self) -> ActionResult:
+        asked = self._parameters()
+        if self._is_of_moto(asked.get("InstanceIds") or []):
+            return super().describe_instance_status()
+        matching, now_s = self._matching(asked)
+        shown = [
+            each for each in matching if asked.get("IncludeAllInstances") or each.state(now_s) == "running"
+        ]
+        instances, token = page(shown, asked.get("MaxResults"), asked.get("NextToken"), least=5)
+        told = [views.status_view(each, now_s) for each in instances]
+        return ActionResult({"InstanceStatuses": told, "NextToken": token})
+
+    def terminate_instances(self) -> ActionResult:
+        asked = self._parameters()
+        if self._is_of_moto(asked["InstanceIds"]):
+            return super().terminate_instances()
+        now_s = self._fleets.settle()
+        instances = [self._instance(instance_id) for instance_id in asked["InstanceIds"]]
+        before = [each.state(now_s) for each in instances]
+        self._fleets.terminate(asked["InstanceIds"])
+        told = [views.terminating_view(each, was, now_s) for each, was in zip(instances, before, strict=True)]
+        return ActionResult({"TerminatingInstances": told})
+
+    def _matching(self, asked: dict[str, Any]) -> tuple[list[Instance], float]:
+        now_s, matches = self._fleets.settle(), matcher(asked.get("Filters") or [])
+        wanted = [self._instance(instance_id) for instance_id in asked.get("InstanceIds") or []]
+        among = sorted(wanted, key=lambda each: each.sequence) or self._fleets.instances.values()
+        return [each for each in among if each.is_visible(now_s) and matches(each, now_s)], now_s
+
+    def _is_of_moto(self, instance_ids: Sequence[str]) -> bool:
+        """Whether these were started by RunInstances, which stays moto's."""
+        known = self.ec2_backend.describe_instances() if instance_ids else []
+        return any(each.id in instance_ids for reservation in known for each in reservation.instances)
+
+    def _fleet(self, fleet_id: str) -> Fleet:
+        if fleet_id not in self._fleets.fleets:
+            raise EC2ClientError(
+                "InvalidSpotFleetRequestId.NotFound", f"The Spot Fleet request ID '{fleet_id}' does not exist"
+            )
+        return self._fleets.fleets[fleet_id]
+
+    def _instance(self, instance_id: str) -> Instance:
+        if instance_id not in self._fleets.instances:
+            raise EC2ClientError(
+                "InvalidInstanceID.NotFound", f"The instance ID '{instance_id}' does not exist"
+            )
+        return self._fleets.instances[instance_id]
+
+
+def install(regions: defaultdict[str, Fleets], refuses: Refusal) -> None:
+    """Put the acting EC2 into moto's routing table; before the first request, after which moto has read it."""
+    ActingEC2.regions = regions
+    ActingEC2.refuses = staticmethod(refuses)
+    moto.ec2.urls.url_paths["{0}/"] = ActingEC2.dispatch

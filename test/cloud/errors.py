@@ -1,0 +1,89 @@
+"""Errors in AWS's words and in the shape of each protocol: what botocore must find in order to name them."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from xml.sax.saxutils import escape
+
+# kind of fault -> service -> (HTTP status, code); "" stands for every other service.  Sources: the services' API
+# references, "Common errors" (EventBridge answers AccessDeniedException and ThrottlingException with 400).
+CODES: Mapping[str, Mapping[str, tuple[int, str]]] = {
+    "throttle": {
+        "ec2": (503, "RequestLimitExceeded"),
+        "lambda": (429, "TooManyRequestsException"),
+        "": (400, "ThrottlingException"),
+    },
+    "internal": {
+        "ec2": (500, "InternalError"),
+        "events": (500, "InternalException"),
+        "lambda": (500, "ServiceException"),
+        "": (500, "InternalFailure"),
+    },
+    "denied": {
+        "ec2": (403, "UnauthorizedOperation"),
+        "lambda": (403, "AccessDeniedException"),
+        "": (400, "AccessDeniedException"),
+    },
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer, complete."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def code_of(kind: str, service: str) -> tuple[int, str]:
+    codes = CODES[kind]
+    return codes.get(service, codes[""])
+
+
+def error_answer(service: str, status: int, code: str, message: str) -> Answer:
+    """`code` as the service would say it, in its own protocol."""
+    match service:
+        case "ec2":
+            return _ec2(status, code, message)
+        case "lambda":
+            return _rest_json(status, code, message)
+        case "events" | "logs":
+            return _json(status, code, message)
+        case _:
+            return _query(status, code, message)
+
+
+def _ec2(status: int, code: str, message: str) -> Answer:
+    body = (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f"<Response><Errors><Error><Code>{code}</Code><Message>{escape(message)}</Message></Error></Errors>"
+        f"<RequestID>{uuid.uuid4()}</RequestID></Response>"
+    )
+    return Answer(status, body.encode(), {"Content-Type": "text/xml;charset=UTF-8"})
+
+
+def _query(status: int, code: str, message: str) -> Answer:
+    body = (
+        f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
+        f"<RequestId>{uuid.uuid4()}</RequestId></ErrorResponse>"
+    )
+    return Answer(status, body.encode(), {"Content-Type": "text/xml"})
+
+
+def _json(status: int, code: str, message: str) -> Answer:
+    body = json.dumps({"__type": code, "message": message})
+    headers = {"Content-Type": "application/x-amz-json-1.1", "x-amzn-RequestId": str(uuid.uuid4())}
+    return Answer(status, body.encode(), headers)
+
+
+def _rest_json(status: int, code: str, message: str) -> Answer:
+    headers = {
+        "Content-Type": "application/json",
+        "x-amzn-ErrorType": code,
+        "x-amzn-RequestId": str(uuid.uuid4()),
+    }
+    return Answer(status, json.dumps({"Type": "User", "Message": message}).encode(), headers)

@@ -1,0 +1,95 @@
+"""Faults to order: what goes wrong, for which operation, how often, and on which side of the effect."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from test.cloud.errors import CODES
+
+WAYS = frozenset(CODES) | {"error", "hang", "reset", "partial"}
+
+
+@dataclass
+class Fault:
+    """`times` calls of `operation` fail, after `skip` that do not.
+
+    kind      throttle | internal | denied (said in the service's own code), error (`code` and `status`), hang,
+              reset (of the connection), partial (a failure of one entry inside an HTTP 200)
+    when      before the effect, or after it: the effect happened, the answer is lost
+    matching  only calls whose body or path contain this; for `partial` the id of the entry (empty: all)
+    """
+
+    operation: str
+    kind: str
+    times: int = 1
+    when: str = "before"
+    skip: int = 0
+    matching: str = ""
+    code: str = ""
+    status: int = 400
+    hang_s: float = 120.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in WAYS or self.when not in {"before", "after"}:
+            raise ValueError(
+                f"a fault is one of {sorted(WAYS)}, before or after; not {self.kind!r} {self.when!r}"
+            )
+        if self.kind == "error" and not self.code:
+            raise ValueError("a fault of kind error needs the code that the service shall answer with")
+
+    def strikes(self) -> bool:
+        """Count one matching call; whether this is one to spoil."""
+        if self.skip > 0:
+            self.skip -= 1
+            return False
+        self.times -= 1
+        return True
+
+
+class Faults:
+    """The faults still to come; safe from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._faults: list[Fault] = []
+
+    def add(self, ordered: Mapping[str, Any]) -> None:
+        fault = Fault(**ordered)
+        with self._lock:
+            self._faults.append(fault)
+
+    def take(self, operation: str, text: str) -> Fault | None:
+        """The fault for this call of `operation`, whose body and path are `text`."""
+        return self._take(lambda fault: fault.kind != "partial" and fault.matching in text, operation)
+
+    def refuses(self, operation: str, entry_id: str) -> str | None:
+        """The code with which this one entry of a call fails, or None."""
+        fault = self._take(
+            lambda fault: fault.kind == "partial" and fault.matching in {"", entry_id}, operation
+        )
+        return None if fault is None else fault.code or PARTIAL_CODES.get(operation, "InternalException")
+
+    def _take(self, applies: Any, operation: str) -> Fault | None:
+        with self._lock:
+            for fault in self._faults:
+                if fault.times > 0 and fault.operation == operation and applies(fault) and fault.strikes():
+                    return fault
+        return None
+
+    def remaining(self) -> list[dict[str, Any]]:
+        with self._lock:
+            return [asdict(fault) for fault in self._faults if fault.times > 0]
+
+    def clear(self) -> None:
+        with self._lock:
+            self._faults.clear()
+
+
+PARTIAL_CODES = {
+    "CancelSpotFleetRequests": "unexpectedError",
+    "PutTargets": "ConcurrentModificationException",
+    "RemoveTargets": "ConcurrentModificationException",
+}

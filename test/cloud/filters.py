@@ -1,0 +1,56 @@
+"""The filters of DescribeInstances: AND between filters, OR between values, * and ? inside a value."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from moto.ec2.exceptions import EC2ClientError
+
+from test.cloud.instances import STATE_CODES, Instance
+
+MAX_VALUES = 200  # EC2's limit of values in one filter
+Reading = Callable[[Instance, float], list[str]]
+
+READINGS: Mapping[str, Reading] = {
+    "instance-id": lambda instance, _: [instance.instance_id],
+    "instance-state-name": lambda instance, now_s: [instance.state(now_s)],
+    "instance-state-code": lambda instance, now_s: [str(STATE_CODES[instance.state(now_s)])],
+    "instance-lifecycle": lambda _, __: ["spot"],
+    "instance-type": lambda instance, _: [str(instance.specification.get("InstanceType"))],
+    "image-id": lambda instance, _: [str(instance.specification.get("ImageId"))],
+    "spot-instance-request-id": lambda instance, _: [instance.spot_request_id],
+    "availability-zone": lambda instance, _: [instance.zone],
+    "tag-key": lambda instance, _: list(instance.tags),
+}
+
+
+def matcher(filters: Sequence[Mapping[str, Any]]) -> Callable[[Instance, float], bool]:
+    """A test of an instance at a time; InvalidParameterValue for a filter that EC2 has not (or we do not)."""
+    tests = [(_reading(each["Name"]), _pattern(each)) for each in filters]
+
+    def matches(instance: Instance, now_s: float) -> bool:
+        return all(any(pattern(text) for text in reading(instance, now_s)) for reading, pattern in tests)
+
+    return matches
+
+
+def _reading(name: str) -> Reading:
+    if name.startswith("tag:"):
+        key = name.removeprefix("tag:")
+        return lambda instance, _: [instance.tags[key]] if key in instance.tags else []
+    if name not in READINGS:
+        raise EC2ClientError("InvalidParameterValue", f"The filter '{name}' is invalid")
+    return READINGS[name]
+
+
+def _pattern(asked: Mapping[str, Any]) -> Callable[[str], object]:
+    values: list[str] = list(asked.get("Values") or [])
+    if len(values) > MAX_VALUES:
+        raise EC2ClientError("FilterLimitExceeded", f"The maximum number of filter values is {MAX_VALUES}.")
+    if not any("*" in value or "?" in value for value in values):
+        return frozenset(values).__contains__
+    one_of = "|".join(fnmatch.translate(value.replace("[", "[[]")) for value in values)
+    return re.compile(one_of).match

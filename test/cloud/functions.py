@@ -1,0 +1,136 @@
+"""Lambda functions that run: their own uploaded zip, in a process of their own, with a time limit.
+
+moto would need docker.  `LambdaFunction._invoke_lambda` is the one private seam that this stands on; a canary test
+watches it.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import moto.awslambda.urls
+from moto.awslambda.models import LambdaFunction
+from moto.awslambda.responses import LambdaResponse
+
+from test.cloud.sandbox import Outcome, Sandbox
+
+RETRY_AFTER_S = (60.0, 120.0)  # Lambda asks a failed asynchronous invocation again, twice
+MAX_IDLE = 4
+
+
+class Functions:
+    """Runs functions; keeps a few warm environments, as Lambda does."""
+
+    def __init__(self, effect: Callable[..., None], speed: float) -> None:
+        self.effect, self.speed = effect, speed
+        self.endpoint_url = ""  # known once the server listens
+        self._lock = threading.Condition()
+        self._idle: list[Sandbox] = []
+        self._busy: list[Sandbox] = []
+        self._running = 0
+        self._stopped = threading.Event()
+
+    def run(self, function: Any, event: Any) -> Outcome:
+        """One invocation, to its end."""
+        request_id = str(uuid.uuid4())
+        self.effect("function started", function=function.function_name, event=event, request_id=request_id)
+        sandbox = self._environment(function)
+        outcome = sandbox.invoke(event, request_id)
+        self._give_back(sandbox)
+        self.effect(
+            "function ended",
+            function=function.function_name,
+            request_id=request_id,
+            errored=outcome.errored,
+            payload=outcome.payload,
+            log=outcome.log,
+            duration_s=outcome.duration_s,
+        )
+        return outcome
+
+    def _environment(self, function: Any) -> Sandbox:
+        with self._lock:
+            warm = next((each for each in self._idle if each.key == Sandbox.key_of(function)), None)
+            if warm is not None:
+                self._idle.remove(warm)
+                self._busy.append(warm)
+                return warm
+        sandbox = Sandbox(function, self.endpoint_url)
+        with self._lock:
+            self._busy.append(sandbox)
+        return sandbox
+
+    def _give_back(self, sandbox: Sandbox) -> None:
+        with self._lock:
+            if sandbox in self._busy:
+                self._busy.remove(sandbox)
+            if sandbox.is_alive() and len(self._idle) < MAX_IDLE and not self._stopped.is_set():
+                self._idle.append(sandbox)
+                return
+        sandbox.close()
+
+    def run_soon(self, function: Any, event: Any) -> None:
+        """An asynchronous invocation, with Lambda's two more tries when the function fails."""
+        with self._lock:
+            self._running += 1
+        threading.Thread(target=self._run_and_retry, args=(function, event), daemon=True).start()
+
+    def _run_and_retry(self, function: Any, event: Any) -> None:
+        try:
+            errored = self.run(function, event).errored
+        finally:
+            with self._lock:
+                self._running -= 1
+                self._lock.notify_all()
+        for delay_s in RETRY_AFTER_S if self.speed else ():
+            if not errored or self._stopped.wait(delay_s / self.speed):
+                return
+            errored = self.run(function, event).errored
+
+    def wait_until_idle(self, timeout_s: float) -> bool:
+        """Until the first try of every asynchronous invocation has ended."""
+        with self._lock:
+            return self._lock.wait_for(lambda: self._running == 0, timeout_s)
+
+    def stop(self) -> None:
+        """End every environment; what runs in one fails as if Lambda had lost it."""
+        self._stopped.set()
+        with self._lock:
+            ending, self._idle, self._busy = self._idle + self._busy, [], []
+        for sandbox in ending:
+            sandbox.close()
+        self._stopped = threading.Event()
+
+
+class ActingLambda(LambdaResponse):  # type: ignore[misc]  # moto has no types
+    """Asynchronous invocations return at once; a failed function says Unhandled, as today's runtimes do."""
+
+    functions: Functions
+
+    def invoke(self) -> tuple[int, dict[str, str], str | bytes]:
+        if self.headers.get("X-Amz-Invocation-Type") == "Event":
+            name = self.path.rsplit("/", 2)[-2]
+            function = self.backend.get_function(name, self._get_param("qualifier"))
+            self.functions.run_soon(function, json.loads(self.body or "{}"))
+            return 202, {"status": "202"}, ""
+        status, headers, body = super().invoke()
+        if "x-amz-function-error" in headers:
+            headers["x-amz-function-error"] = "Unhandled"
+        return status, headers, body
+
+
+def install(functions: Functions) -> None:
+    """Before the first request: moto reads its routing table once."""
+
+    def invoke_lambda(function: Any, event: Any = None) -> tuple[str, bool, str]:
+        outcome = functions.run(function, {} if event is None else event)
+        return json.dumps(outcome.payload), outcome.errored, outcome.log
+
+    ActingLambda.functions = functions
+    LambdaFunction._invoke_lambda = invoke_lambda  # noqa: SLF001
+    for pattern in moto.awslambda.urls.url_paths:
+        moto.awslambda.urls.url_paths[pattern] = ActingLambda.dispatch

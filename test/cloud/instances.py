@@ -1,0 +1,63 @@
+"""Light instance records: what EC2 tells of an instance, its state computed from the time.
+
+moto's own instances cost volumes, network interfaces and security groups each, which makes 10,000 of them
+quadratic.  A lease only ever asks whether an instance is there, so a record is its facts and two dates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+FLEET_TAG = "aws:ec2spot:fleet-request-id"
+STATE_CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48}
+TERMINATED_VISIBLE_S = 3600.0  # EC2 shows a terminated instance for about an hour
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long the cloud takes: for an instance to come up, and to be gone once told to end."""
+
+    pending_s: float = 0.0
+    termination_s: float = 0.0
+
+
+@dataclass
+class Instance:
+    """One Spot instance; `specification` is the launch specification that it was started from."""
+
+    sequence: int
+    instance_id: str
+    spot_request_id: str
+    fleet_id: str
+    specification: Mapping[str, object]
+    weight: float
+    tags: Mapping[str, str]
+    zone: str
+    launched_at_s: float
+    timing: Timing
+    terminating_at_s: float | None = None
+
+    def state(self, now_s: float) -> str:
+        if self.terminating_at_s is not None and now_s >= self.terminating_at_s:
+            gone = now_s >= self.terminating_at_s + self.timing.termination_s
+            return "terminated" if gone else "shutting-down"
+        return "running" if now_s >= self.launched_at_s + self.timing.pending_s else "pending"
+
+    def is_gone(self, now_s: float) -> bool:
+        return self.state(now_s) == "terminated"
+
+    def is_visible(self, now_s: float) -> bool:
+        end_s = self.gone_at_s()
+        return end_s is None or now_s < end_s + TERMINATED_VISIBLE_S
+
+    def gone_at_s(self) -> float | None:
+        return None if self.terminating_at_s is None else self.terminating_at_s + self.timing.termination_s
+
+    def terminate(self, now_s: float) -> None:
+        if self.terminating_at_s is None:
+            self.terminating_at_s = now_s
+
+    def private_ip(self) -> str:
+        number = self.sequence
+        return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"

@@ -1,0 +1,56 @@
+"""Pages as AWS cuts them: at most 1,000 to an answer, and an opaque token for where to go on."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable
+from itertools import islice
+from typing import Protocol, TypeVar
+
+from moto.ec2.exceptions import EC2ClientError
+
+MAX_PAGE = 1000
+
+
+class Numbered(Protocol):
+    sequence: int
+
+
+N = TypeVar("N", bound=Numbered)
+
+
+def page(
+    items: Iterable[N], max_results: object, token: str | None, least: int = 1
+) -> tuple[list[N], str | None]:
+    """The items after `token`, at most `max_results` of them, and the token of the rest.
+
+    A token names the last item that was given, so that a list which changes meanwhile loses nothing.
+    """
+    size = _size(max_results, least)
+    after = _read(token)
+    found = list(islice((item for item in items if item.sequence > after), size + 1))
+    if len(found) <= size:
+        return found, None
+    return found[:size], base64.b64encode(f"after:{found[size - 1].sequence}".encode()).decode()
+
+
+def _size(max_results: object, least: int) -> int:
+    if max_results is None:
+        return MAX_PAGE
+    size = int(str(max_results))
+    if not least <= size <= MAX_PAGE:
+        raise EC2ClientError(
+            "InvalidParameterValue",
+            f"Value ({size}) for parameter maxResults is invalid. Expecting {least} to {MAX_PAGE}.",
+        )
+    return size
+
+
+def _read(token: str | None) -> int:
+    if not token:
+        return 0
+    try:
+        return int(base64.b64decode(token, validate=True).decode().removeprefix("after:"))
+    except (binascii.Error, ValueError) as error:
+        raise EC2ClientError("InvalidNextToken", f"The token {token!r} is not valid.") from error

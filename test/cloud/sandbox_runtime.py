@@ -1,0 +1,63 @@
+"""What runs inside an execution environment: imports the handler and calls it, event by event.
+
+Started with `python -I`, so it imports nothing of this project: the function sees its own zip, the standard library
+and what is installed beside the interpreter (boto3, as in AWS's runtime).
+"""
+
+import importlib
+import json
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+
+
+class Context:
+    """What AWS documents of a handler's context object, as far as a Python function may rely on it."""
+
+    def __init__(self, request_id: str, deadline_ms: int) -> None:
+        self.aws_request_id = request_id
+        self.function_name = os.environ["AWS_LAMBDA_FUNCTION_NAME"]
+        self.function_version = os.environ["AWS_LAMBDA_FUNCTION_VERSION"]
+        self.memory_limit_in_mb = os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]
+        self._deadline_ms = deadline_ms
+
+    def get_remaining_time_in_millis(self) -> int:
+        return max(0, self._deadline_ms - int(time.time() * 1000))
+
+
+def answer(order: dict) -> dict:
+    try:
+        module, _, name = os.environ["_HANDLER"].rpartition(".")
+        handler = getattr(importlib.import_module(module), name)
+        return {"result": handler(order["event"], Context(order["request_id"], order["deadline_ms"]))}
+    except Exception as error:  # noqa: BLE001  whatever a function raises is its outcome
+        traceback.print_exc()
+        trace = traceback.format_exc().splitlines()
+        return {"error": {"errorType": type(error).__name__, "errorMessage": str(error), "stackTrace": trace}}
+
+
+def read_orders(orders: queue.SimpleQueue) -> None:
+    """In a thread, so that the end of the emulator is noticed while a function runs."""
+    for line in sys.stdin:
+        orders.put(json.loads(line))
+    os._exit(0)
+
+
+def main() -> None:
+    task, log = sys.argv[1:]
+    sys.path.insert(0, task)
+    channel = os.fdopen(os.dup(1), "w", buffering=1)
+    log_fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log_fd, 1)
+    os.dup2(log_fd, 2)
+    sys.stdout.reconfigure(line_buffering=True)
+    orders: queue.SimpleQueue = queue.SimpleQueue()
+    threading.Thread(target=read_orders, args=(orders,), daemon=True).start()
+    while True:
+        print(json.dumps(answer(orders.get())), file=channel)
+
+
+main()

@@ -1,0 +1,103 @@
+"""The HTTP rim: HTTP/1.1 with connections kept, and a hand on the socket for the faults that need one.
+
+Not werkzeug's server: it closes every connection, and a connection reset needs the socket itself.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from test.cloud.errors import Answer
+from test.cloud.request import Request
+from test.cloud.world import Broken
+
+Service = Callable[[Request], Answer | Broken]
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() sends RST
+OWN_HEADERS = frozenset({"content-length", "connection", "date", "server", "transfer-encoding", "status"})
+
+
+class Server(ThreadingHTTPServer):
+    """Listens on 127.0.0.1 only."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, port: int) -> None:
+        super().__init__(("127.0.0.1", port), _Exchange)
+        self.service: Service = _nothing_yet
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def start(self) -> None:
+        threading.Thread(
+            target=self.serve_forever, name="server", kwargs={"poll_interval": 0.1}, daemon=True
+        ).start()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that went away is no news."""
+
+
+class _Exchange(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: Server
+
+    def _exchange(self) -> None:
+        request = self._read()
+        if request is None:
+            self._write(Answer(411, b"Content-Length is required"))
+            return
+        answer = self.server.service(request)
+        if isinstance(answer, Broken):
+            self._break(answer)
+        else:
+            self._write(answer)
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = do_OPTIONS = _exchange  # noqa: N815
+
+    def _read(self) -> Request | None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        if "transfer-encoding" in headers:
+            return None
+        body = self.rfile.read(int(headers.get("content-length") or 0))
+        address = self.server.server_address
+        return Request(self.command, self.path, headers, body, (str(address[0]), int(address[1])))
+
+    def _write(self, answer: Answer) -> None:
+        """In one piece: two small writes would meet Nagle and a delayed acknowledgement."""
+        own = [f"Content-Length: {len(answer.body)}", f"Date: {self.date_time_string()}"]
+        given = [
+            f"{name}: {value}" for name, value in answer.headers.items() if name.lower() not in OWN_HEADERS
+        ]
+        head = "\r\n".join([f"HTTP/1.1 {answer.status} {self._reason(answer.status)}", *own, *given, "", ""])
+        self.wfile.write(head.encode("latin-1") + (b"" if self.command == "HEAD" else answer.body))
+
+    def _reason(self, status: int) -> str:
+        return next((words[0] for code, words in self.responses.items() if code == status), "")
+
+    def _break(self, broken: Broken) -> None:
+        self.close_connection = True
+        if broken.hang_s:
+            self.connection.settimeout(broken.hang_s)
+            self._wait_for_the_client_to_leave()
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self.connection.close()
+
+    def _wait_for_the_client_to_leave(self) -> None:
+        try:
+            self.connection.recv(1)
+        except OSError:
+            return
+
+    def log_message(self, *_: object) -> None:
+        """The audit tells it better."""
+
+
+def _nothing_yet(_: Request) -> Answer:
+    return Answer(503, b"starting")

@@ -1,0 +1,127 @@
+"""Fleets and instances as EC2 tells of them: the shapes of the service model."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from test.cloud.fleets import Fleet
+from test.cloud.instances import STATE_CODES, Instance
+
+ACCOUNT = "123456789012"  # moto's
+TIMES = ("ValidFrom", "ValidUntil")
+
+
+def _moment(at_s: float) -> datetime:
+    return datetime.fromtimestamp(at_s, UTC).replace(tzinfo=None)
+
+
+def fleet_view(fleet: Fleet, now_s: float) -> dict[str, Any]:
+    times = {name: _moment(fleet.config[name]) for name in TIMES if name in fleet.config}
+    defaults = {"AllocationStrategy": "lowestPrice", "Type": "maintain"}
+    return {
+        "SpotFleetRequestId": fleet.fleet_id,
+        "SpotFleetRequestState": fleet.state(now_s),
+        "ActivityStatus": _activity(fleet, now_s),
+        "CreateTime": _moment(fleet.created_at_s),
+        "SpotFleetRequestConfig": {
+            **defaults,
+            **fleet.config,
+            **times,
+            "TargetCapacity": int(fleet.target),
+            "FulfilledCapacity": fleet.fulfilled(),
+        },
+        "Tags": _own_tags(fleet),
+    }
+
+
+def _own_tags(fleet: Fleet) -> list[dict[str, str]]:
+    groups = fleet.config.get("TagSpecifications") or []
+    return [tag for group in groups for tag in group.get("Tags") or []]
+
+
+def _activity(fleet: Fleet, now_s: float) -> str:
+    if fleet.state(now_s) == "cancelled_terminating":
+        return "pending_termination"
+    return "fulfilled" if fleet.fulfilled() >= fleet.target else "pending_fulfillment"
+
+
+def active_instance_view(instance: Instance) -> dict[str, Any]:
+    return {
+        "InstanceId": instance.instance_id,
+        "InstanceType": instance.specification.get("InstanceType"),
+        "SpotInstanceRequestId": instance.spot_request_id,
+        "InstanceHealth": "healthy",
+    }
+
+
+def cancelled_view(fleet_id: str, before: str, after: str) -> dict[str, str]:
+    return {
+        "SpotFleetRequestId": fleet_id,
+        "PreviousSpotFleetRequestState": before,
+        "CurrentSpotFleetRequestState": after,
+    }
+
+
+def cancel_error_view(fleet_id: str, code: str) -> dict[str, Any]:
+    error = {"Code": code, "Message": f"Spot Fleet request {fleet_id}: {code}"}
+    return {"SpotFleetRequestId": fleet_id, "Error": error}
+
+
+def _state_view(state: str) -> dict[str, Any]:
+    return {"Code": STATE_CODES[state], "Name": state}
+
+
+def terminating_view(instance: Instance, before: str, now_s: float) -> dict[str, Any]:
+    return {
+        "InstanceId": instance.instance_id,
+        "PreviousState": _state_view(before),
+        "CurrentState": _state_view(instance.state(now_s)),
+    }
+
+
+def status_view(instance: Instance, now_s: float) -> dict[str, Any]:
+    return {
+        "InstanceId": instance.instance_id,
+        "AvailabilityZone": instance.zone,
+        "InstanceState": _state_view(instance.state(now_s)),
+        "InstanceStatus": {"Status": "ok"},
+        "SystemStatus": {"Status": "ok"},
+    }
+
+
+def reservation_view(instance: Instance, now_s: float) -> dict[str, Any]:
+    """Each Spot instance of a fleet is in a reservation of its own."""
+    return {
+        "ReservationId": f"r-{instance.sequence:017x}",
+        "OwnerId": ACCOUNT,
+        "Groups": [],
+        "Instances": [_instance_view(instance, now_s)],
+    }
+
+
+def _instance_view(instance: Instance, now_s: float) -> dict[str, Any]:
+    spec = instance.specification
+    view: dict[str, Any] = {
+        "InstanceId": instance.instance_id,
+        "ImageId": spec.get("ImageId"),
+        "InstanceType": spec.get("InstanceType"),
+        "State": _state_view(instance.state(now_s)),
+        "LaunchTime": _moment(instance.launched_at_s),
+        "Placement": {"AvailabilityZone": instance.zone, "Tenancy": "default"},
+        "PrivateIpAddress": instance.private_ip(),
+        "SubnetId": spec.get("SubnetId"),
+        "KeyName": spec.get("KeyName"),
+        "InstanceLifecycle": "spot",
+        "SpotInstanceRequestId": instance.spot_request_id,
+        "SecurityGroups": spec.get("SecurityGroups"),
+        "IamInstanceProfile": _profile_view(spec.get("IamInstanceProfile")),
+        "Tags": [{"Key": key, "Value": value} for key, value in instance.tags.items()],
+    }
+    return {name: value for name, value in view.items() if value is not None}
+
+
+def _profile_view(profile: Any) -> dict[str, str] | None:
+    if not profile:
+        return None
+    return {"Arn": profile.get("Arn") or f"arn:aws:iam::{ACCOUNT}:instance-profile/{profile['Name']}"}

@@ -1,0 +1,145 @@
+"""Everything the emulated cloud is, in one place, and the way of one request through it."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+from test.cloud import ec2, functions
+from test.cloud.audit import Audit
+from test.cloud.errors import Answer, code_of, error_answer
+from test.cloud.faults import Fault, Faults
+from test.cloud.fleets import Fleets
+from test.cloud.instances import Timing
+from test.cloud.meter import Leases, reading
+from test.cloud.partial import ENTRIES, with_refused_entries
+from test.cloud.request import Request
+
+
+@dataclass(frozen=True)
+class Broken:
+    """No answer: the connection is reset at once, or left hanging for a while."""
+
+    hang_s: float = 0.0
+
+
+class World:
+    """moto with what acts put into it; one for a process, since moto's state is global."""
+
+    def __init__(self, timing: Timing, speed: float) -> None:
+        self.audit, self.faults, self.leases = Audit(), Faults(), Leases()
+        self.regions: defaultdict[str, Fleets] = _Regions(timing, self.audit)
+        self.functions = functions.Functions(self.audit.effect, speed)
+        ec2.install(self.regions, self.faults.refuses)
+        functions.install(self.functions)
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._lock = threading.RLock()  # moto's backends are not made for threads
+
+    def answer(self, request: Request) -> Answer | Broken:
+        fault = self.faults.take(request.operation, request.target + request.body.decode("utf-8", "replace"))
+        if fault is not None and fault.when == "before":
+            return self._fail(request, fault)
+        answer = self._act(request)
+        if fault is not None:
+            return self._fail(request, fault)
+        self.audit.call(request, {"status": answer.status, **_trouble(answer)})
+        return answer
+
+    def _fail(self, request: Request, fault: Fault) -> Answer | Broken:
+        self.audit.call(request, {"fault": fault.kind, "when": fault.when})
+        if fault.kind in {"reset", "hang"}:
+            return Broken(fault.hang_s if fault.kind == "hang" else 0.0)
+        known = (fault.status, fault.code) if fault.kind == "error" else code_of(fault.kind, request.service)
+        return error_answer(request.service, *known, "a fault that was ordered")
+
+    def _act(self, request: Request) -> Answer:
+        if request.operation in ENTRIES:
+            answer = with_refused_entries(request, self.faults.refuses, self._forward)
+            self._note_leases(request, answer)
+            return answer
+        return self._forward(request)
+
+    def _note_leases(self, request: Request, answer: Answer) -> None:
+        if request.operation == "PutTargets" and answer.status == 200:
+            self.leases.put(request.json().get("Targets", []))
+
+    def _forward(self, request: Request) -> Answer:
+        if request.operation == "Invoke":  # runs a function that will call us: never under the lock
+            return self._ask_moto(request)
+        with self._lock:
+            return self._ask_moto(request)
+
+    def _ask_moto(self, request: Request) -> Answer:
+        started: dict[str, Any] = {}
+
+        def start_response(status: str, headers: list[tuple[str, str]], _: Any = None) -> Any:
+            started.update(status=int(status.split()[0]), headers=dict(headers))
+
+        try:
+            body = b"".join(self._moto(request.environ() | {"cloud.request": request}, start_response))
+        except Exception:  # noqa: BLE001  the edge: a fault of moto's or ours is an answer, and told
+            self.audit.effect("emulator failed", operation=request.operation, trace=traceback.format_exc())
+            return error_answer(request.service, 500, "InternalError", traceback.format_exc(limit=-3))
+        return Answer(started["status"], body, started["headers"])
+
+    def meter(self) -> dict[str, Any]:
+        with self._lock:
+            now_s = max((region.settle() for region in self.regions.values()), default=time.time())
+            fleets = [fleet for region in self.regions.values() for fleet in region.fleets.values()]
+            return reading(fleets, self.leases.ends(), now_s)
+
+    def instances(self) -> list[dict[str, Any]]:
+        """Every instance that is not gone yet."""
+        with self._lock:
+            return [
+                {"id": each.instance_id, "fleet": each.fleet_id, "state": state, "tags": dict(each.tags)}
+                for region in self.regions.values()
+                for now_s in [region.settle()]
+                for each in region.instances.values()
+                if (state := each.state(now_s)) != "terminated"
+            ]
+
+    def fleets(self) -> list[dict[str, Any]]:
+        """Every fleet with every field of the request that made it."""
+        with self._lock:
+            return [
+                {
+                    "id": each.fleet_id,
+                    "state": each.state(now_s),
+                    "config": each.config,
+                    "launched": len(each.instances),
+                }
+                for region in self.regions.values()
+                for now_s in [region.settle()]
+                for each in region.fleets.values()
+            ]
+
+    def reset(self) -> None:
+        """A new account: nothing there, nothing known, no fault to come."""
+        self.functions.stop()
+        with self._lock:
+            self._ask_moto(Request("POST", "/moto-api/reset", {}, b""))
+            self.regions.clear()
+            self.leases.clear()
+            self.faults.clear()
+            self.audit.clear()
+
+
+class _Regions(defaultdict[str, Fleets]):
+    def __init__(self, timing: Timing, audit: Audit) -> None:
+        super().__init__()
+        self._timing, self._audit = timing, audit
+
+    def __missing__(self, region: str) -> Fleets:
+        self[region] = Fleets(region, self._timing, time.time, self._audit.effect)
+        return self[region]
+
+
+def _trouble(answer: Answer) -> dict[str, str]:
+    return {} if answer.status < 400 else {"error": answer.body.decode("utf-8", "replace")[:2000]}
