@@ -1,0 +1,6 @@
+"""A real HTCondor to try the product on: `with Pool() as pool: pool.tool("condor_status", "-any")`."""
+
+from test.pool.htcondor import HTCondor, NoHTCondor, find
+from test.pool.pool import ANNEXD_CONFIG, DOMAIN, Pool, PoolFailed
+
+__all__ = ["ANNEXD_CONFIG", "DOMAIN", "HTCondor", "NoHTCondor", "Pool", "PoolFailed", "find"]

@@ -1,0 +1,20 @@
+"""`python -m test.pool`: have an HTCondor here, and print where."""
+
+import argparse
+import sys
+
+from test.pool.htcondor import SUITES, NoHTCondor, find
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m test.pool", description=__doc__)
+    parser.add_argument("--series", choices=sorted(SUITES), default="25")
+    parser.add_argument("--debian-only", action="store_true", help="do not look on PATH")
+    options = parser.parse_args()
+    try:
+        print(find(options.series, on_path=not options.debian_only).sbin.parent)
+    except NoHTCondor as error:
+        sys.exit(str(error))
+
+
+main()

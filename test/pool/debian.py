@@ -1,0 +1,157 @@
+"""A Debian package with all its libraries, unpacked beside the system and made to run there.
+
+apt works here with sources, lists and state of its own, so the machine's are neither read (but for the address
+of the mirror and its proxy settings) nor changed, and no right of the superuser is needed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sysconfig
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+COMMAND_TIMEOUT_S = 300
+ELF = b"\x7fELF"
+UPSTREAM_VERSION = re.compile(r"_(?:\d+%3a)?([0-9.]+)")
+# The package and its shared libraries; not the scripts' interpreters, nor what only an installer needs.
+LIBRARY = re.compile(r"zlib|lib(?!js-|perl|python|date-manip|debian|debconf|newt|slang|textwrap|semanage|cryptsetup)")
+NOT_FOLLOWED = ("recommends", "suggests", "conflicts", "breaks", "replaces", "enhances")
+
+
+class CannotFetch(Exception):
+    """A package cannot be had here; the message says why."""
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """A package's upstream version, and the directory that stands for its `/`."""
+
+    version: str
+    tree: Path
+
+
+def unpack(package: str, suite: str, scratch: Path) -> Unpacked:
+    """Download `package` of a suite with its libraries and unpack them below `scratch`, an empty directory."""
+    _require("apt-get", "apt-cache", "dpkg-deb", "patchelf")
+    apt = _private_apt(suite, scratch)
+    _run(["apt-get", *apt, "-qq", "update"])
+    followed = [f"--no-{kind}" for kind in NOT_FOLLOWED]
+    closure = _run(["apt-cache", *apt, "depends", "--recurse", *followed, package]).splitlines()
+    wanted = sorted({name for name in closure if name == package or LIBRARY.match(name)})
+    debs, tree = scratch / "debs", scratch / "tree"
+    debs.mkdir()
+    tree.mkdir()
+    _run(["apt-get", *apt, "-qq", "download", *wanted], cwd=debs)
+    for deb in sorted(debs.iterdir()):
+        _run(["dpkg-deb", "--extract", str(deb), str(tree)])
+    return Unpacked(_version_of(package, debs), tree)
+
+
+def relocate(tree: Path, home: Path) -> None:
+    """Make what is unpacked in `tree` run with its own loader and libraries once it lies at `home`."""
+    loader = next(tree.glob("usr/lib*/**/ld-linux*.so.*"), None)
+    if loader is None:
+        raise CannotFetch(f"no dynamic loader among the packages in {tree}")
+    libraries = loader.resolve().parent
+    within = [home / directory.relative_to(tree) for directory in (libraries, tree / "usr" / "lib")]
+    path = ":".join(str(directory) for directory in within)
+    interpreter = str(within[0] / loader.name)
+    patchelf = _require("patchelf")[0]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done in [pool.submit(_patch, patchelf, file, path, interpreter) for file in _elf_files(tree)]:
+            done.result()
+
+
+def mirror() -> str:
+    """The Debian archive that this machine uses; its lists need not have been fetched."""
+    _require("apt-get")
+    lines = _run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(ORIGIN)"]).splitlines()
+    fields = [(*line.split(maxsplit=1), "")[:2] for line in dict.fromkeys(lines) if line.strip()]
+    archives = [(uri, origin) for uri, origin in fields if "security" not in uri]
+    named = [uri for uri, origin in archives if origin == "Debian"]
+    looks_so = [uri for uri, origin in archives if not origin and uri.rstrip("/").endswith("/debian")]
+    if not named + looks_so:
+        raise CannotFetch("apt knows no Debian archive (see 'apt-get indextargets')")
+    return (named + looks_so)[0]
+
+
+def _private_apt(suite: str, scratch: Path) -> list[str]:
+    """Options that keep apt to sources and state below `scratch`, as whoever runs this, root or not."""
+    for directory in ("lists/partial", "cache/archives/partial"):
+        (scratch / directory).mkdir(parents=True)
+    sources = scratch / "sources.list"
+    sources.write_text(f"deb {mirror()} {suite} main\n")
+    settings = {
+        "Dir::Etc::sourcelist": sources,
+        "Dir::Etc::sourceparts": "/dev/null",
+        "Dir::Etc::preferences": "/dev/null",
+        "Dir::Etc::preferencesparts": "/dev/null",
+        "Dir::State::Lists": scratch / "lists",
+        "Dir::State::status": "/dev/null",
+        "Dir::Cache": scratch / "cache",
+        "Dir::Cache::pkgcache": "",
+        "Dir::Cache::srcpkgcache": "",
+        "APT::Sandbox::User": "root",  # apt would else drop to _apt, who may not enter `scratch`
+        "APT::Get::List-Cleanup": "false",
+        "Acquire::Languages": "none",
+        "Acquire::Retries": "3",
+    }
+    return [option for name, value in settings.items() for option in ("-o", f"{name}={value}")]
+
+
+def _version_of(package: str, debs: Path) -> str:
+    for deb in debs.glob(f"{package}_*.deb"):
+        version = UPSTREAM_VERSION.search(deb.name)
+        if version:
+            return version.group(1)
+    raise CannotFetch(f"apt downloaded no package {package}")
+
+
+def _elf_files(tree: Path) -> Iterator[Path]:
+    """Executables and libraries, but for the C library and its loader, which patchelf would break."""
+    for file in tree.rglob("*"):
+        if file.is_symlink() or not file.is_file() or re.match(r"ld-linux|libc\.so", file.name):
+            continue
+        with file.open("rb") as content:
+            if content.read(len(ELF)) == ELF and ("gconv" not in file.parts):
+                yield file
+
+
+def _patch(patchelf: str, file: Path, path: str, interpreter: str) -> None:
+    if not _run([patchelf, "--print-needed", str(file)], check=False):
+        return  # statically linked
+    file.chmod(stat.S_IMODE(file.stat().st_mode) & 0o777 | stat.S_IWUSR)  # set-user-ID is of no use here
+    _run([patchelf, "--force-rpath", "--set-rpath", path, str(file)])
+    if ".so" not in file.name and _run([patchelf, "--print-interpreter", str(file)], check=False):
+        _run([patchelf, "--set-interpreter", interpreter, str(file)])
+
+
+def _require(*programs: str) -> list[str]:
+    path = os.pathsep.join((sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)))
+    found = {name: shutil.which(name, path=path) for name in programs}
+    missing = [name for name, where in found.items() if where is None]
+    if missing:
+        raise CannotFetch(f"{' and '.join(missing)} cannot be found")
+    return [where for where in found.values() if where]
+
+
+def _run(command: list[str], *, cwd: Path | None = None, check: bool = True) -> str:
+    """The standard output of a command; raises CannotFetch with its last words when it fails."""
+    environment = {**os.environ, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
+    try:
+        done = subprocess.run(
+            command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise CannotFetch(f"{command[0]} did not end within {COMMAND_TIMEOUT_S} s") from error
+    if check and done.returncode != 0:
+        words = (done.stderr.strip() or done.stdout.strip() or f"status {done.returncode}").splitlines()
+        raise CannotFetch(f"{Path(command[0]).name}: {words[-1]}")
+    return done.stdout

@@ -1,0 +1,247 @@
+"""A personal HTCondor pool: real daemons, as an ordinary user, in a directory of their own.
+
+Everything that the project says of HTCondor is tried on one of these; nothing of HTCondor is ever imitated.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Self, TypeVar
+
+from test.pool.htcondor import TOP, HTCondor, find
+
+T = TypeVar("T")
+
+DOMAIN = "annexd.test"
+WARDEN = Path(__file__).with_name("warden.py")
+DAEMONS = ("MASTER", "COLLECTOR", "SHARED_PORT", "SCHEDD")
+START_TIMEOUT_S = 60
+STOP_TIMEOUT_S = 30
+TOOL_TIMEOUT_S = 60
+POLL_S = 0.05
+PORTS = range(20000, 30000)  # below the ports that Linux gives to outgoing connections
+LOG_TAIL_LINES = 15
+# The ad by which the collector shows that a daemon is up.
+MY_TYPE = {
+    "MASTER": "DaemonMaster",
+    "COLLECTOR": "Collector",
+    "SCHEDD": "Scheduler",
+    "NEGOTIATOR": "Negotiator",
+    "STARTD": "Machine",
+    "ANNEXD": "Annexd",
+}
+ANNEXD_CONFIG = f"""
+ANNEXD = {sysconfig.get_path("scripts")}/condor_annexd
+include : {TOP}/config.d/80annexd
+"""
+CONFIG = """
+RELEASE_DIR = {prefix}
+BIN = {htcondor.bin}
+SBIN = {htcondor.sbin}
+LIB = {htcondor.lib}
+LIBEXEC = {htcondor.libexec}
+LOCAL_DIR = {directory}
+LOG = $(LOCAL_DIR)/log
+SPOOL = $(LOCAL_DIR)/spool
+EXECUTE = $(LOCAL_DIR)/execute
+LOCK = $(LOCAL_DIR)/lock
+RUN = $(LOCAL_DIR)/run
+
+use security:recommended_v9_0
+SEC_PASSWORD_DIRECTORY = $(LOCAL_DIR)/passwords.d
+SEC_TOKEN_POOL_SIGNING_KEY_FILE = $(SEC_PASSWORD_DIRECTORY)/POOL
+SEC_TOKEN_DIRECTORY = $(LOCAL_DIR)/tokens.d
+SEC_TOKEN_SYSTEM_DIRECTORY = $(LOCAL_DIR)/tokens.d
+UID_DOMAIN = {domain}
+TRUST_DOMAIN = {domain}
+ALLOW_ADMINISTRATOR = {user}@{domain}, condor@{domain}
+ALLOW_DAEMON = {user}@{domain}, condor@{domain}
+
+DAEMON_LIST = {daemons}
+COLLECTOR_HOST = {collector}
+USE_SHARED_PORT = {shared_port}
+SHARED_PORT_PORT = {port}
+NETWORK_INTERFACE = 127.0.0.1
+BIND_ALL_INTERFACES = False
+NO_DNS = True
+DEFAULT_DOMAIN_NAME = {domain}
+
+USE_PROCD = False
+MAIL = /bin/true
+RUNBENCHMARKS = False
+# A daemon that ends is started again at once, not after ten seconds.
+MASTER_BACKOFF_CONSTANT = 0
+"""
+
+
+class PoolFailed(AssertionError):
+    """The pool did not come to the state that was waited for; the message shows its logs."""
+
+
+class Pool:
+    """A pool in `directory` (its own under /tmp unless given), running between start() and stop().
+
+    `env` is the environment in which HTCondor's tools and the bindings find it; `collector` its collector's
+    host:port.  A `with` statement starts and stops it.  When the process that started it ends, however, so does it.
+    """
+
+    def __init__(
+        self,
+        extra_config: str = "",
+        *,
+        daemons: Sequence[str] = DAEMONS,
+        shared_port: bool = True,
+        directory: Path | None = None,
+        htcondor: HTCondor | None = None,
+    ) -> None:
+        if os.geteuid() == 0:
+            raise PoolFailed("HTCondor does not run as root without a condor account: use python -m test.as_user")
+        self.htcondor = htcondor or find()
+        self.daemons = [name for name in daemons if shared_port or name != "SHARED_PORT"]
+        self._removed_at_stop = directory is None
+        # Not below TMPDIR: the path of a Unix socket in LOCK must stay under 108 bytes.
+        self.directory = directory or Path(tempfile.mkdtemp(prefix="annexd-pool-", dir="/tmp"))
+        self.port = _free_port()
+        self.collector = f"127.0.0.1:{self.port}"
+        self.config_file = self.directory / "condor_config"
+        self.env = {name: value for name, value in os.environ.items() if "CONDOR_" not in name.upper()}
+        self.env["CONDOR_CONFIG"] = str(self.config_file)
+        self._warden: subprocess.Popen[bytes] | None = None
+        self._lay_out(extra_config, shared_port)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Return when the collector shows every daemon of the pool; raise PoolFailed, all stopped, otherwise."""
+        command = [sys.executable, str(WARDEN), str(self.htcondor.executable("condor_master"))]
+        with (self.directory / "warden.log").open("ab") as said:
+            self._warden = subprocess.Popen(
+                command, env=self.env, stdin=subprocess.PIPE, stdout=said, stderr=said, start_new_session=True
+            )
+        try:
+            self.wait_for(self._all_seen, f"the collector to show {', '.join(self.daemons)}", START_TIMEOUT_S)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Bounded, and good in any state; the pool's directory goes too, unless it was given."""
+        if self._warden:
+            assert self._warden.stdin
+            self._warden.stdin.close()
+            self._warden.wait(STOP_TIMEOUT_S)
+            self._warden = None
+        if self._removed_at_stop:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def tool(
+        self, name: str, *arguments: str, timeout_s: float = TOOL_TIMEOUT_S, input: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one of HTCondor's tools in the pool; whether it succeeded is the caller's to judge."""
+        command = [str(self.htcondor.executable(name)), *arguments]
+        stdin = subprocess.DEVNULL if input is None else None
+        return subprocess.run(
+            command, env=self.env, capture_output=True, text=True, timeout=timeout_s, check=False, input=input, stdin=stdin
+        )
+
+    def configure(self, extra: str) -> None:
+        """Append to the configuration and have condor_master, and so its daemons, read it again."""
+        with self.config_file.open("a") as config:
+            config.write(f"\n{extra}\n")
+        done = self.tool("condor_reconfig", "-daemon", "master")
+        if done.returncode != 0:
+            raise PoolFailed(f"condor_reconfig: {done.stderr or done.stdout}")
+
+    def param(self, name: str) -> str | None:
+        """What condor_config_val says in the pool, None for what is not defined."""
+        said = self.tool("condor_config_val", name)
+        return said.stdout.strip() if said.returncode == 0 else None
+
+    def log(self, daemon: str) -> str:
+        """The text of a daemon's log so far, such as log("SCHEDD") or log("SHARED_PORT")."""
+        words = daemon.title().replace("_", "")
+        file = self.directory / "log" / f"{words.replace('Sharedport', 'SharedPort')}Log"
+        return file.read_text(errors="replace") if file.exists() else ""
+
+    def token(self, identity: str, *arguments: str) -> str:
+        """An IDTOKEN signed by the pool, as condor_token_create makes it; user@DOMAIN unless a domain is given."""
+        full = identity if "@" in identity else f"{identity}@{DOMAIN}"
+        made = self.tool("condor_token_create", "-identity", full, *arguments)
+        if made.returncode != 0:
+            raise PoolFailed(f"condor_token_create: {made.stderr}")
+        return made.stdout.strip()
+
+    def address(self, daemon: str) -> str:
+        """The address that the collector has of the first daemon of a kind, such as SCHEDD."""
+        return self.wait_for(lambda: self._addresses().get(MY_TYPE[daemon]), f"an ad of {daemon}")
+
+    def wait_for(self, condition: Callable[[], T], what: str, timeout_s: float = TOOL_TIMEOUT_S) -> T:
+        """The first true value of `condition`; PoolFailed, with the ends of all logs, after `timeout_s`."""
+        deadline = time.monotonic() + timeout_s
+        while not (value := condition()):
+            if self._warden and self._warden.poll() is not None:
+                raise PoolFailed(f"condor_master ended while waiting for {what}\n{self._state()}")
+            if time.monotonic() > deadline:
+                raise PoolFailed(f"waited {timeout_s} s in vain for {what}\n{self._state()}")
+            time.sleep(POLL_S)
+        return value
+
+    def _lay_out(self, extra_config: str, shared_port: bool) -> None:
+        for name in ("log", "spool", "execute", "lock", "run", "passwords.d", "tokens.d"):
+            (self.directory / name).mkdir(mode=0o700 if name.endswith(".d") else 0o755)
+        settings = CONFIG.format(
+            htcondor=self.htcondor,
+            prefix=self.htcondor.sbin.parent,
+            directory=self.directory,
+            domain=DOMAIN,
+            user=getpass.getuser(),
+            daemons=" ".join(self.daemons),
+            collector=self.collector,
+            port=self.port,
+            shared_port=shared_port,
+        )
+        self.config_file.write_text(f"{settings}\n{extra_config}\n")
+
+    def _all_seen(self) -> bool:
+        wanted = (self.param("DAEMON_LIST") or "").replace(",", " ").split()
+        return {MY_TYPE[name] for name in wanted if name in MY_TYPE} <= self._addresses().keys()
+
+    def _addresses(self) -> dict[str, str]:
+        """MyAddress by MyType, of every ad in the collector; empty while it is not up."""
+        said = self.tool("condor_status", "-any", "-af", "MyType", "MyAddress").stdout
+        return dict(line.split(maxsplit=1) for line in said.splitlines() if " " in line)
+
+    def _state(self) -> str:
+        files = [self.directory / "warden.log", *sorted((self.directory / "log").glob("*Log"))]
+        return "\n".join(f"--- {file.name}\n{_tail(file)}" for file in files if file.exists())
+
+
+def _tail(file: Path) -> str:
+    return "\n".join(file.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
+
+
+def _free_port() -> int:
+    for port in random.sample(PORTS, 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise PoolFailed(f"no free port among {PORTS}")

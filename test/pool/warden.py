@@ -1,0 +1,74 @@
+"""Runs a condor_master for as long as whoever asked for it lives: whatever kills that, nothing is left behind.
+
+    warden.py CONDOR_MASTER         in the pool's environment; ends when its standard input is closed
+
+HTCondor's daemons lead sessions of their own, so no signal to a process group reaches them; they are known by the
+configuration file that their environment names, which is the pool's alone.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+FAST_SHUTDOWN_S = 10
+KILL_S = 10
+POLL_S = 0.02
+
+
+def main() -> None:
+    master = subprocess.Popen([sys.argv[1], "-f"], stdin=subprocess.DEVNULL)
+    ended = os.pidfd_open(master.pid)
+    try:
+        select.select([sys.stdin, ended], [], [])
+    finally:
+        stop(master)
+    sys.exit(master.returncode)
+
+
+def stop(master: subprocess.Popen[bytes]) -> None:
+    """Ask for a fast shutdown, then kill what remains of the pool."""
+    master.send_signal(signal.SIGQUIT)
+    try:
+        master.wait(FAST_SHUTDOWN_S)
+    except subprocess.TimeoutExpired:
+        master.kill()
+        master.wait()
+    deadline = time.monotonic() + KILL_S
+    while (left := members(os.environ["CONDOR_CONFIG"])) and time.monotonic() < deadline:
+        for pid in left:
+            _kill(pid)
+        time.sleep(POLL_S)
+
+
+def members(config: str) -> list[int]:
+    """The processes, other than this one, whose environment says CONDOR_CONFIG=config."""
+    wanted = f"CONDOR_CONFIG={config}".encode()
+    return [pid for pid in _processes() if pid != os.getpid() and wanted in _environment(pid)]
+
+
+def _processes() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _environment(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:  # another user's, or gone
+        return []
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+if __name__ == "__main__":
+    main()
