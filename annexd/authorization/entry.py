@@ -3,7 +3,7 @@
     user@domain   user@domain/host   host   network   user/network/mask   */host   +netgroup
 
 A user is a pattern.  A host is an address, a network (10.1.*, 10.1.0.0/16, 10.1.0.0/255.255.0.0, fe80:*),
-{:local_ips:}, or the pattern of a host name.  After split_entry and ExpandHostAddresses in condor_ipverify.cpp.
+{:local_ips:}, or the pattern of a host name.  After condor_ipverify.cpp, split_entry and ExpandHostAddresses.
 """
 
 import re
@@ -25,7 +25,7 @@ def fold(text: str) -> str:
 
 
 def matches(pattern: str, text: str) -> bool:
-    """As matches_withwildcard: one * anywhere, perhaps another at the end; any further * stands for itself."""
+    """As matches_withwildcard: one * anywhere, perhaps one more at the end; any other * stands for itself."""
     start, star, rest = fold(pattern).partition("*")
     text = fold(text)
     if not star or not text.startswith(start):
@@ -91,14 +91,14 @@ def _users(user: str, pool_equivalent: bool) -> tuple[str, ...]:
 def fault(entry: Entry) -> str | None:
     """Why this entry cannot do what its author meant, or None."""
     if not (set("@*") & set(entry.users[0])):
-        return f"its user is {entry.users[0]!r}, without a domain; users are user@domain"
+        return f"it is no network, and as user/host its user {entry.users[0]!r} has no domain"
     if entry.is_anywhere or entry.is_local or entry.is_resolvable:
         return None
     if entry.network:
         return _fault_of_network(entry.host, entry.network)
     if entry.is_by_name and "*" in entry.host:
         return None
-    return f"{entry.host!r} is neither an address, a network nor a host name"
+    return f"its host {entry.host!r} is neither an address, a network nor a host name"
 
 
 def _fault_of_network(host: str, network: Network) -> str | None:

@@ -21,4 +21,4 @@ def within_limits(levels: Collection[Level], limits: Collection[str]) -> bool:
 
 def _with_implied(name: str) -> Collection[Level]:
     level = _LEVELS.get(fold(name.strip()))
-    return () if level is None else (level, *implied(level))
+    return () if level is None else implied(level)

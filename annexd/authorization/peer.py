@@ -27,7 +27,13 @@ class Lookups:
 class Peer:
     address: str  # an IP address
     user: str  # fully qualified; "unauthenticated@unmapped" without authentication
+    method: str | None  # FS, IDTOKENS, ...; FAMILY for an inherited session
     limits: tuple[str, ...] = ()  # the words of LimitAuthorization; none is no limit
+
+
+def printable(text: str) -> str:
+    """Without line ends and control characters, which a peer might forge log lines with."""
+    return text.encode("unicode_escape").decode()
 
 
 class Visit:
@@ -35,14 +41,14 @@ class Visit:
 
     def __init__(self, peer: Peer, lookups: Lookups) -> None:
         self.user = peer.user
+        self.method = peer.method
         self.address = peer_address(peer.address)
         self._lookups = lookups
         self._names: tuple[str, ...] | None = None
 
     def __str__(self) -> str:
-        user = self.user.encode("unicode_escape").decode()
         names = ", ".join(self._names or ())  # only if they were needed
-        return f"{user} from {self.address}" + (f" ({names})" if names else "")
+        return f"{printable(self.user)} from {self.address}" + (f" ({names})" if names else "")
 
     @property
     def names(self) -> tuple[str, ...]:

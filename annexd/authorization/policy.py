@@ -12,10 +12,11 @@ from typing import Protocol, Self
 from annexd.authorization.access_list import AccessList
 from annexd.authorization.configuration import LevelLists, Param, read_configuration
 from annexd.authorization.limits import within_limits
-from annexd.authorization.peer import Lookups, Peer, Visit
-from annexd.cedar.levels import IMPLIED_BY, Level
+from annexd.authorization.peer import Lookups, Peer, Visit, printable
+from annexd.cedar.levels import IMPLIED_BY, Level, implied
 
-_UNMAPPED_DOMAIN = "unmapped"  # UNMAPPED_DOMAIN of authentication.h
+_UNMAPPED_DOMAIN = "unmapped"  # condor_auth.h
+_INHERITED = "FAMILY"  # AUTH_METHOD_FAMILY: of sessions that were inherited, and of no others
 
 
 class Command(Protocol):
@@ -42,13 +43,29 @@ class Hole:
     """A user who is let in whatever the lists say: the peer of a session that was inherited."""
 
     user: str
-    levels: frozenset[Level]  # and all that these imply
+    levels: frozenset[Level]
+
+    def is_for(self, user: str, level: Level) -> bool:
+        return user == self.user and level in self.levels
+
+
+def hole(user: str, *levels: Level) -> Hole:
+    """At these levels and at all that they imply: there too, no DENY list closes it (IpVerify::PunchHole)."""
+    return Hole(user, frozenset().union(*(implied(level) for level in levels)))
 
 
 # daemon_core.cpp, where inherited sessions are made.  CONFIG is in neither.
-PARENT = Hole("condor@parent", frozenset({Level.ADMINISTRATOR, Level.DAEMON, Level.CLIENT}))
-_OF_FAMILY = (Level.NEGOTIATOR, Level.ADVERTISE_STARTD, Level.ADVERTISE_SCHEDD, Level.ADVERTISE_MASTER)
-FAMILY = Hole("condor@family", PARENT.levels.union(_OF_FAMILY))
+PARENT = hole("condor@parent", Level.ADMINISTRATOR, Level.DAEMON, Level.CLIENT)
+FAMILY = hole(
+    "condor@family",
+    Level.ADMINISTRATOR,
+    Level.DAEMON,
+    Level.NEGOTIATOR,
+    Level.ADVERTISE_STARTD,
+    Level.ADVERTISE_SCHEDD,
+    Level.ADVERTISE_MASTER,
+    Level.CLIENT,
+)
 
 
 @dataclass(frozen=True)
@@ -75,13 +92,14 @@ class AuthorizationPolicy:
 
     def authorize(self, command: Command, peer: Peer, lookups: Lookups) -> Verdict:
         """The whole decision for a command (daemon_command.cpp, VerifyCommand)."""
+        visit = Visit(peer, lookups)
         if command.force_authentication and not _is_mapped(peer.user):
-            return Verdict(False, f"{command.name} needs a user with a domain, and {peer} has none")
+            return Verdict(False, f"{command.name} needs an authenticated user with a domain, not {visit}")
         levels = (command.level, *command.alternate_levels)
         if not within_limits(levels, peer.limits):
-            limits = ", ".join(peer.limits)
-            return Verdict(False, f"the session of {peer} is limited to {limits}, without {command.level}")
-        return self._first_granted(levels, Visit(peer, lookups))
+            limits = printable(", ".join(peer.limits))
+            return Verdict(False, f"the session of {visit} is limited to {limits}: no {command.level}")
+        return self._first_granted(levels, visit)
 
     def verify(self, level: Level, peer: Peer, lookups: Lookups) -> Verdict:
         """The lists and holes alone (condor_ipverify.cpp): the limits of the session are not considered."""
@@ -99,7 +117,7 @@ class AuthorizationPolicy:
     def _verify(self, level: Level, visit: Visit) -> Verdict:
         if level is Level.ALLOW:
             return Verdict(True, "ALLOW is open to everyone")
-        if any(hole.user == visit.user and level in hole.levels for hole in self.holes):
+        if visit.method == _INHERITED and any(hole.is_for(visit.user, level) for hole in self.holes):
             return Verdict(True, f"{visit} always has {level}")
         if visit.address is None:
             return Verdict(False, f"{visit} comes from no IP address")
@@ -117,10 +135,10 @@ class AuthorizationPolicy:
                 return Verdict(True, f"{higher} implies {level}: {verdict.reason}")
         reason = f"{allow.knob} does not list {visit}" if allow else f"ALLOW_{level} is not defined"
         if IMPLIED_BY[level]:
-            reason += f", who has none of {', '.join(IMPLIED_BY[level])} either"
+            reason += f", and nothing that implies {level} is granted"
         return Verdict(False, reason)
 
 
 def _is_mapped(user: str) -> bool:
     _, at, domain = user.rpartition("@")
-    return bool(at) and domain != _UNMAPPED_DOMAIN
+    return bool(at and domain) and domain != _UNMAPPED_DOMAIN
