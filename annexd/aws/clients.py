@@ -1,0 +1,91 @@
+"""Clients of the three services, made quickly and kept for a while.
+
+A first client costs about 0.2 s, most of it loading AWS's service models, which all clients share here; a
+further one for other keys costs 5 ms, and none at all while it is kept.  They come from botocore, on
+which boto3 stands: boto3 would add its resources, which nothing here uses, and 40 MB.  botocore's clients
+may be used by many threads.
+"""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import botocore.session
+from botocore.config import Config
+from botocore.loaders import Loader
+
+from annexd.aws.credentials import Credentials
+from annexd.aws.endpoints import Endpoints
+
+MAX_KEPT: Final = 32  # sets of clients: each holds connections
+MAX_AGE_S: Final = 300.0  # boto3's own chain is asked again, so that renewed credentials come into use
+CONFIG: Final = {
+    "connect_timeout": 5.0,
+    "read_timeout": 30.0,  # a large RequestSpotFleet takes seconds
+    "retries": {"mode": "standard", "total_max_attempts": 2},  # blips only: the engine has the rest
+    "max_pool_connections": 16,
+    "tcp_keepalive": True,
+    "user_agent_extra": "annexd",
+}
+
+
+@dataclass(frozen=True)
+class Clients:
+    """botocore clients of one account and region."""
+
+    ec2: Any
+    events: Any
+    functions: Any  # AWS Lambda; `lambda` is a word of Python
+
+
+@lru_cache(maxsize=1)
+def model_loader() -> Loader:
+    """The one loader of AWS's service models, which keeps what it has read."""
+    return Loader(include_default_search_paths=True)
+
+
+class ClientCache:
+    """Clients by endpoints and keys; bounded in number and age.  Thread-safe."""
+
+    def __init__(self, *, now_s: Callable[[], float] = time.monotonic, **config: Any) -> None:
+        self._config = Config(**{**CONFIG, **config})
+        self._now_s = now_s
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[object, tuple[float, Clients]] = OrderedDict()
+
+    def clients(self, credentials: Credentials | None, endpoints: Endpoints) -> Clients:
+        """Clients with these keys; without keys, with those that boto3's own chain finds for this process."""
+        key = (credentials.identity if credentials else None, endpoints)
+        with self._lock:  # also held while making them: botocore's session is not made for threads
+            made_at_s, clients = self._kept.get(key, (0.0, None))
+            if clients is None or self._now_s() - made_at_s > MAX_AGE_S:
+                made_at_s, clients = self._now_s(), self._make(credentials, endpoints)
+            self._kept[key] = made_at_s, clients
+            self._kept.move_to_end(key)
+            while len(self._kept) > MAX_KEPT:
+                self._kept.popitem(last=False)
+            return clients
+
+    def _make(self, credentials: Credentials | None, endpoints: Endpoints) -> Clients:
+        session = botocore.session.Session()
+        session.register_component("data_loader", model_loader())
+
+        def client(service: str, url: str) -> Any:
+            return session.create_client(
+                service,
+                region_name=endpoints.region,
+                endpoint_url=url,
+                aws_access_key_id=credentials.access_key_id if credentials else None,
+                aws_secret_access_key=credentials.secret_access_key.reveal() if credentials else None,
+                config=self._config,
+            )
+
+        return Clients(
+            client("ec2", endpoints.ec2_url),
+            client("events", endpoints.events_url),
+            client("lambda", endpoints.lambda_url),
+        )

@@ -1,0 +1,56 @@
+"""Which AWS is meant: the three endpoints, and the one region that they all must be of."""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+FUNCTION_ARN = re.compile(  # arn:aws[-cn|-us-gov...]:lambda:REGION:ACCOUNT:function:NAME[:QUALIFIER]
+    r"arn:aws[a-z-]*:lambda:(?P<region>[a-z]{2}(-[a-z]+)+-\d+):\d{12}:function:[A-Za-z0-9_-]{1,64}"
+    r"(:(\$LATEST|[A-Za-z0-9_-]{1,128}))?"
+)
+AWS_HOST = re.compile(  # ec2.us-east-1.amazonaws.com, us-east-1.ec2.amazonaws.com, lambda.cn-north-1.amazonaws.com.cn
+    r"(?:^|\.)(?P<region>[a-z]{2}(?:-[a-z]+)+-\d+)\..*amazonaws\.com(?:\.cn)?$|"
+    r"\.(?P<api_region>[a-z]{2}(?:-[a-z]+)+-\d+)\.(?:api\.aws|amazonaws\.com(?:\.cn)?)$"
+)
+CLASSIC_HOSTS = ("ec2.amazonaws.com",)  # means us-east-1
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where the three services are, and the region that requests are signed for."""
+
+    region: str
+    ec2_url: str
+    events_url: str
+    lambda_url: str
+
+
+def region_of_function(arn: str) -> str | None:
+    """The region in the ARN of a Lambda function; None when it is not such an ARN."""
+    match = FUNCTION_ARN.fullmatch(arn)
+    return match["region"] if match else None
+
+
+def region_of_url(url: str) -> str | None:
+    """The region in the host name of one of AWS's own endpoints; None for any other host."""
+    host = (urlsplit(url).hostname or "").lower()
+    if host in CLASSIC_HOSTS:
+        return "us-east-1"
+    match = AWS_HOST.search(host)
+    return (match["region"] or match["api_region"]) if match else None
+
+
+def fault_of_url(url: str) -> str | None:
+    """What is wrong with an endpoint, in words that follow its name; None when nothing is."""
+    try:
+        parts = urlsplit(url)
+        port_is_usable = parts.port is None or parts.port > 0
+    except ValueError as error:
+        return f"is not a URL ({error})"
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_usable:
+        return "must be a URL like https://ec2.us-east-1.amazonaws.com"
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        return "must be a plain URL, without user, query or fragment"
+    if not url.isascii() or not url.isprintable() or " " in url:
+        return "must hold printable ASCII only"
+    return None

@@ -1,0 +1,198 @@
+"""What AWS's answers mean.  The only file that spells AWS error codes.
+
+Four questions decide what the engine does: is it gone (undo has ended), is it unknown (ask again), is it
+a final no (undo), and what is the user told.  Throttling, a quota and a lack of capacity are three things
+with three remedies. Sources: the API references' pages "Common Errors" of EC2, EventBridge and Lambda,
+and EC2's "Error codes".
+"""
+
+from typing import Final
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    IncompleteReadError,
+    ResponseParserError,
+)
+
+NOT_FOUND: Final = frozenset(
+    {
+        "ResourceNotFoundException",
+        "InvalidSpotFleetRequestId.NotFound",
+        "InvalidSpotFleetRequestConfigId.NotFound",
+        "InvalidInstanceID.NotFound",
+        "fleetRequestIdDoesNotExist",  # CancelSpotFleetRequests, inside an HTTP 200
+    }
+)
+THROTTLED: Final = frozenset(
+    {
+        "RequestLimitExceeded",
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "TooManyRequestsException",
+        "SlowDown",
+        "EC2ThrottledException",
+    }
+)
+UNKNOWN: Final = frozenset(
+    {
+        "InternalError",
+        "InternalFailure",
+        "InternalException",
+        "InternalServerError",
+        "ServiceException",
+        "ServiceUnavailable",
+        "ServiceUnavailableException",
+        "Unavailable",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "ConcurrentModificationException",
+        "ResourceConflictException",
+        "unexpectedError",  # CancelSpotFleetRequests, inside an HTTP 200
+    }
+)
+DENIED: Final = frozenset(
+    {
+        "UnauthorizedOperation",
+        "AccessDenied",
+        "AccessDeniedException",
+        "AuthFailure",
+        "AuthFailure.ServiceLinkedRoleCreationNotPermitted",
+        "InvalidClientTokenId",
+        "UnrecognizedClientException",
+        "SignatureDoesNotMatch",
+        "InvalidSignatureException",
+        "IncompleteSignature",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+        "OptInRequired",
+        "Blocked",
+        "PendingVerification",
+    }
+)
+EXPIRED: Final = frozenset(
+    {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidAuthenticationToken"}
+)
+QUOTA: Final = frozenset(
+    {
+        "MaxSpotInstanceCountExceeded",
+        "MaxSpotFleetRequestCountExceeded",
+        "VcpuLimitExceeded",
+        "InstanceLimitExceeded",
+        "FleetCapacityLimitExceeded",
+        "LimitExceededException",
+        "ResourceLimitExceeded",
+        "ResourceCountExceeded",
+    }
+)
+CAPACITY: Final = frozenset(
+    {
+        "InsufficientInstanceCapacity",
+        "InsufficientCapacity",
+        "InsufficientCapacityOnHost",
+        "InsufficientHostCapacity",
+        "InsufficientReservedInstanceCapacity",
+        "InsufficientFreeAddressesInSubnet",
+        "UnfulfillableCapacity",
+        "SpotMaxPriceTooLow",
+        "Unsupported",
+    }
+)
+CONNECTION_ERRORS: Final = (HTTPClientError, IncompleteReadError, ResponseParserError)
+MAX_MESSAGE: Final = 1000  # characters: UnauthorizedOperation brings a long encoded message
+
+
+def code_of(error: Exception) -> str:
+    """AWS's error code; for an error that is not AWS's answer, the name of its class."""
+    if isinstance(error, ClientError):
+        return str(error.response.get("Error", {}).get("Code", ""))
+    return type(error).__name__
+
+
+def is_not_found(error: Exception) -> bool:
+    """The thing is not there (any more)."""
+    return code_of(error) in NOT_FOUND
+
+
+def is_throttled(error: Exception) -> bool:
+    """AWS did nothing, and wants to be asked less often."""
+    return code_of(error) in THROTTLED
+
+
+def is_unknown(error: Exception) -> bool:
+    """Nobody knows whether it was done: ask again with the same names and token."""
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return code_of(error) in UNKNOWN or status >= 500
+    return isinstance(error, CONNECTION_ERRORS)
+
+
+def is_transient(error: Exception) -> bool:
+    """To be asked again, unchanged."""
+    return is_throttled(error) or is_unknown(error)
+
+
+def is_denied(error: Exception) -> bool:
+    """These credentials may not do it, or are none."""
+    return code_of(error) in DENIED | EXPIRED
+
+
+def is_quota(error: Exception) -> bool:
+    """A limit of the account is reached; asking again does not help."""
+    return code_of(error) in QUOTA
+
+
+def is_capacity(error: Exception) -> bool:
+    """AWS has not got what is asked for, there and now."""
+    return code_of(error) in CAPACITY
+
+
+def is_invalid(error: Exception) -> bool:
+    """A final no that is about the request itself."""
+    return not any(
+        question(error) for question in (is_not_found, is_transient, is_denied, is_quota, is_capacity)
+    )
+
+
+def was_refused_at_once(error: Exception) -> bool:
+    """AWS's first and only answer to this call was a no: it surely had no effect."""
+    if not isinstance(error, ClientError) or is_unknown(error):
+        return False
+    return int(error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)) == 0
+
+
+def describe(error: Exception, operation: str) -> str:
+    """What happened, why, and the next step, for the user; holds no secret."""
+    if not isinstance(error, ClientError):
+        if isinstance(error, BotoCoreError) and not isinstance(error, CONNECTION_ERRORS):
+            return f"{operation} could not be sent: {_short(str(error))}"
+        return f"{operation} got no clear answer: {_short(str(error))}"
+    message = _short(str(error.response.get("Error", {}).get("Message", "")))
+    return f"{operation} {_verdict(error)} ({code_of(error)}): {message}"
+
+
+def _verdict(error: Exception) -> str:
+    if is_throttled(error):
+        return "was throttled by AWS"
+    if is_unknown(error):
+        return "failed inside AWS"
+    if code_of(error) in EXPIRED:
+        return "was denied, the credentials have expired or a clock is wrong"
+    if is_denied(error):
+        return "was denied to these credentials"
+    if is_quota(error):
+        return "would exceed a quota of the AWS account, ask AWS to raise it or ask for less"
+    if is_capacity(error):
+        return "found no capacity, try other instance types, zones or a higher price"
+    if is_not_found(error):
+        return "did not find it"
+    return "was refused by AWS"
+
+
+def _short(message: str) -> str:
+    words = " ".join(message.split())
+    return words if len(words) <= MAX_MESSAGE else f"{words[:MAX_MESSAGE]}..."

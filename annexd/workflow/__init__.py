@@ -1,0 +1,34 @@
+"""Orders that survive their daemon: the journal, the engine, and what a step must be.
+
+Knows neither CEDAR nor AWS, and imports nothing else of ours.
+"""
+
+from annexd.workflow.engine import Engine, NotOwner, Paused
+from annexd.workflow.journal import Journal, JournalError
+from annexd.workflow.outcome import FAILURE, SUCCESS, Counts, Outcome
+from annexd.workflow.pace import Pace
+from annexd.workflow.record import Json, Kind, Record, State, StepState, fold
+from annexd.workflow.step import Refused, Retry, Step, StepError
+
+__all__ = [
+    "FAILURE",
+    "SUCCESS",
+    "Counts",
+    "Engine",
+    "Journal",
+    "JournalError",
+    "Json",
+    "Kind",
+    "NotOwner",
+    "Outcome",
+    "Pace",
+    "Paused",
+    "Record",
+    "Refused",
+    "Retry",
+    "State",
+    "Step",
+    "StepError",
+    "StepState",
+    "fold",
+]

@@ -1,0 +1,240 @@
+"""Intent, effect, result: the engine that carries an order through its steps, or undoes it.
+
+Each turn of `run` folds the journal and makes the one next move.  A daemon that was killed therefore goes
+on by the same code as one that was not.  Forward, the steps go in their order; after a failure they are
+undone in reverse, and undo never passes a step of which anything may be left: the lease, which comes first,
+goes last.
+"""
+
+import random as random_module
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from annexd.workflow.journal import Journal
+from annexd.workflow.outcome import FAILURE, SUCCESS, Counts, Outcome, outcome_of
+from annexd.workflow.pace import Pace
+from annexd.workflow.record import Json, Kind, State, StepState, fold
+from annexd.workflow.step import Refused, Retry, Step
+from annexd.workflow.turns import Turns
+
+T = TypeVar("T")
+
+
+class NotOwner(Exception):  # noqa: N818  named as what the sender is told
+    """The command ID belongs to another user's request."""
+
+
+class Paused(Exception):  # noqa: N818  not an error: the workflow goes on at the next start
+    """The engine was told to stop; what is unfinished stays in the journal."""
+
+
+class Engine:
+    """Runs workflows of `steps` over `journal`.  Thread-safe, blocking; call it from worker threads.
+
+    `now_s` and `wait` are the time: `wait(seconds)` returns early, and True, when the engine is paused.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        steps: Sequence[Step],
+        *,
+        pace: Pace | None = None,
+        now_s: Callable[[], float] = time.time,
+        wait: Callable[[float], bool] | None = None,
+        random: Callable[[], float] = random_module.random,
+    ) -> None:
+        self._journal = journal
+        self._steps = {step.name: step for step in steps}
+        self._pace = pace or Pace()
+        self._now_s = now_s
+        self._paused = threading.Event()
+        self._wait = wait or self._paused.wait
+        self._random = random
+        self._started_seq = journal.last_seq()
+        self._accepting = threading.Lock()
+        self._turns = Turns()
+
+    def find(self, command_id: str, owner: str) -> State | None:
+        """The workflow with this ID, or None.  Raises NotOwner when it is somebody else's."""
+        history = self._journal.history(command_id)
+        if not history:
+            return None
+        state = fold(command_id, history)
+        if state.owner != owner:
+            raise NotOwner(f"CommandID {command_id} belongs to a request of another user")
+        return state
+
+    def accept(self, command_id: str, owner: str, order: Json) -> State:
+        """Make the order ours, durably; from here on it is carried out or undone whatever happens.
+
+        With an ID that is known the existing workflow is returned and `order` is not looked at.  Raises
+        NotOwner.
+        """
+        with self._accepting:
+            known = self.find(command_id, owner)
+            if known is not None:
+                return known
+            self._journal.append(command_id, "", Kind.ACCEPTED, {"owner": owner, "order": order})
+        return self._fold(command_id)
+
+    def run(self, command_id: str) -> Outcome:
+        """Carry the workflow on until it is finished or stuck.  A second call for the same ID joins the
+        first.
+
+        Raises Paused, and JournalError when nothing can be written: then nothing more is done either.
+        """
+        with self._turns.take(command_id):
+            while True:
+                state = self._fold(command_id)
+                retry_at_s = self._stuck_until_s(state)
+                if state.finished or retry_at_s > self._now_s():
+                    return outcome_of(state, None if state.finished else retry_at_s)
+                if self._paused.is_set():
+                    raise Paused(f"annexd stops; {command_id} goes on at its next start")
+                self._move(state)
+
+    def pause(self) -> None:
+        """Let every `run` end with Paused as soon as its current call to AWS has ended.  For good."""
+        self._paused.set()
+
+    def unfinished(self) -> tuple[str, ...]:
+        """The IDs to `run` at start, oldest first."""
+        return self._journal.unfinished()
+
+    def counts(self) -> Counts:
+        """Counted from the journal: they outlive the process."""
+        finished = [record.body.get("result") for record in self._journal.of_kind(Kind.FINISHED)]
+        unfinished = self._journal.unfinished()
+        return Counts(
+            requests=len(finished) + len(unfinished),
+            successes=finished.count(SUCCESS),
+            failures=len(finished) - finished.count(SUCCESS),
+            unfinished=len(unfinished),
+            stuck=sum(self._fold(command_id).is_stuck for command_id in unfinished),
+        )
+
+    def _fold(self, command_id: str) -> State:
+        state = fold(command_id, self._journal.history(command_id))
+        strangers = state.steps.keys() - self._steps.keys()
+        if strangers and not state.damage:
+            return replace(state, damage=f"this version of annexd has no step {', '.join(sorted(strangers))}")
+        return state
+
+    # The next move.
+
+    def _move(self, state: State) -> None:
+        if state.failure is not None:
+            self._move_back(state)
+            return
+        for step in self._steps.values():
+            if state.step(step.name).result is None:
+                self._forward(state, step)
+                return
+        self._finish(state, SUCCESS, "")
+
+    def _move_back(self, state: State) -> None:
+        for step in reversed(self._steps.values()):
+            if state.step(step.name).needs_undo:
+                self._backward(state, step)
+                return
+        self._finish(state, *(state.failure or (FAILURE, "")))
+
+    def _finish(self, state: State, result: str, error: str) -> None:
+        self._journal.append(state.command_id, "", Kind.FINISHED, {"result": result, "error": error})
+
+    # Forward.
+
+    def _forward(self, state: State, step: Step) -> None:
+        known = state.step(step.name)
+        if known.deaths >= self._pace.max_deaths:
+            self._fail(state, step, Refused(f"{step.name}: annexd died {known.deaths} times while doing it"))
+            return
+        try:
+            order = state.order or {}
+            intent = known.intent
+            if intent is None:
+                intent = _attempt(step.name, lambda: step.plan(order, state.results))
+            self._journal.append(
+                state.command_id, step.name, Kind.INTENT, intent if known.attempts == 0 else {}
+            )
+            result = _attempt(step.name, lambda: step.forward(order, intent))
+        except Retry as error:
+            self._ask_again(state, step, error)
+        except Refused as error:
+            self._fail(state, step, error)
+        else:
+            self._journal.append(state.command_id, step.name, Kind.DONE, result)
+
+    def _ask_again(self, state: State, step: Step, error: Retry) -> None:
+        self._journal.append(state.command_id, step.name, Kind.UNKNOWN, {"error": str(error)})
+        known = self._fold(state.command_id).step(step.name)
+        elapsed_s = self._now_s() - known.intent_at_s
+        pause_s = self._pace.pause_s(known.attempts - 1, self._random)
+        if elapsed_s + pause_s > self._pace.forward_deadline_s or known.attempts >= self._pace.max_attempts:
+            words = f"{error}; gave up after {known.attempts} attempts in {elapsed_s:.0f} s"
+            self._fail(state, step, Refused(words))
+        else:
+            self._wait(pause_s)
+
+    def _fail(self, state: State, step: Step, error: Refused) -> None:
+        untouched = error.untouched and state.step(step.name).attempts == 0
+        body = {"result": error.result, "error": str(error), "untouched": untouched}
+        self._journal.append(state.command_id, step.name, Kind.FAILED, body)
+
+    # Backward.
+
+    def _backward(self, state: State, step: Step) -> None:
+        known = state.step(step.name)
+        self._journal.append(state.command_id, step.name, Kind.UNDOING, {})
+        try:
+            order, intent = state.order or {}, known.intent or {}
+            _attempt(step.name, lambda: step.backward(order, intent, known.asked_at_s))
+        except Retry as error:
+            self._undo_again(state, known, error)
+        except Refused as error:
+            self._get_stuck(state, known, error)
+        else:
+            self._journal.append(state.command_id, step.name, Kind.UNDONE, {})
+
+    def _undo_again(self, state: State, known: StepState, error: Retry) -> None:
+        """Some more times in this run, if it has not been stuck before; then it is the next run's."""
+        now_s = self._now_s()
+        pause_s = self._pace.pause_s(known.undo_attempts, self._random)
+        patient = now_s + pause_s < (known.undo_began_at_s or now_s) + self._pace.undo_patience_s
+        if known.stuck or not patient or known.undo_attempts >= self._pace.max_attempts:
+            self._get_stuck(state, known, error)
+        else:
+            self._journal.append(state.command_id, known.name, Kind.UNKNOWN, {"error": str(error)})
+            self._wait(pause_s)
+
+    def _get_stuck(self, state: State, known: StepState, error: Exception) -> None:
+        retry_at_s = self._now_s() + self._pace.stuck_pause_s(known.stuck, self._random)
+        body = {"error": str(error), "retry_at_s": retry_at_s}
+        self._journal.append(state.command_id, known.name, Kind.STUCK, body)
+
+    def _stuck_until_s(self, state: State) -> float:
+        """When the workflow may be tried again; 0 when it is not stuck."""
+        if state.damage:
+            return self._now_s() + self._pace.stuck_cap_s
+        for step in state.steps.values():
+            if state.failure is None or not step.needs_undo:
+                continue
+            if step.undo_deaths > 1:  # it may go on killing annexd, but not at each start
+                return step.undo_at_s + self._pace.stuck_pause_s(step.undo_deaths - 2, lambda: 1.0)
+            if step.stuck_seq > self._started_seq:  # what an earlier annexd could not undo is tried at once
+                return step.retry_at_s
+        return 0.0
+
+
+def _attempt(name: str, act: Callable[[], T]) -> T:
+    """The edge of a worker: whatever goes wrong inside a step is that order's failure, and no other's."""
+    try:
+        return act()
+    except (Retry, Refused):
+        raise
+    except Exception as error:
+        raise Refused(f"{name}: a fault of annexd: {type(error).__name__}: {error}") from error

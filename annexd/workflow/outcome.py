@@ -1,0 +1,66 @@
+"""What became of an order, for whoever asks, now or years later."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from annexd.workflow.record import Json, State
+
+SUCCESS: Final = "Success"  # command_strings.h, as are the others that a step may give
+FAILURE: Final = "Failure"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an order.  It can be had again at any later time, also after a restart.
+
+    `retry_at_s` is None once all is finished.  Otherwise the order failed, something of it could not be
+    undone yet, and `Engine.run` wants to be called again at that time (seconds since the epoch).
+    """
+
+    command_id: str
+    owner: str
+    order: Json
+    result: str
+    error: str
+    results: Mapping[str, Json]  # by step
+    intents: Mapping[str, Json]  # by step
+    retry_at_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """For the daemon's ad.  `stuck` are among the `unfinished`."""
+
+    requests: int
+    successes: int
+    failures: int
+    unfinished: int
+    stuck: int
+
+
+def outcome_of(state: State, retry_at_s: float | None) -> Outcome:
+    """The answer that `state` amounts to; `retry_at_s` when it is stuck until then."""
+    result, error = state.finished or state.failure or (FAILURE, "")
+    if not state.finished:
+        error = "; ".join(filter(None, (error, *_stuck_words(state))))
+    return Outcome(
+        state.command_id,
+        state.owner,
+        state.order or {},
+        result,
+        error,
+        state.results,
+        {name: step.intent for name, step in state.steps.items() if step.intent is not None},
+        retry_at_s,
+    )
+
+
+def _stuck_words(state: State) -> list[str]:
+    if state.damage:
+        return [f"the journal of this request cannot be followed: {state.damage}"]
+    return [
+        f"{step.name} could not be undone yet and is tried again: {step.stuck_error}"
+        for step in state.steps.values()
+        if step.stuck and step.needs_undo
+    ]

@@ -1,0 +1,201 @@
+"""What a journal holds, and how a state is read out of it.
+
+The state of a workflow is `fold(history)` and is kept nowhere else: so what a restarted daemon knows is, by
+construction, what the one before it knew.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+Json: TypeAlias = dict[str, Any]
+
+
+class Kind(StrEnum):
+    """What a record says.  In brackets: its body."""
+
+    ACCEPTED = "accepted"  # the order is ours now {owner, order}
+    INTENT = (
+        "intent"  # a step is about to act {everything needed to find and undo it}; again: an attempt more {}
+    )
+    UNKNOWN = "unknown"  # an attempt, forward or back, ended without a clear answer {error}
+    DONE = "done"  # a step has acted {its result}
+    FAILED = "failed"  # a step cannot act, from here on all is undone {result, error, untouched}
+    UNDOING = "undoing"  # a step is about to be undone {}
+    UNDONE = "undone"  # nothing is left of a step {}
+    STUCK = "stuck"  # a step could not be undone yet {error, retry_at_s}
+    FINISHED = "finished"  # the answer {result, error}
+    DAMAGED = "damaged"  # never written: what the reader makes of a record that it cannot read {error}
+
+
+@dataclass(frozen=True)
+class Record:
+    """One line of the journal; `at_s` in seconds since the epoch."""
+
+    seq: int
+    command_id: str
+    step: str
+    kind: Kind
+    body: Json
+    at_s: float
+
+
+@dataclass(frozen=True)
+class StepState:
+    """What the journal says of one step."""
+
+    name: str
+    intent: Json | None = None
+    intent_at_s: float = 0.0
+    asked_at_s: float = 0.0  # the newest attempt forward
+    attempts: int = 0
+    unknown: int = 0  # attempts that ended without a clear answer
+    result: Json | None = None
+    untouched: bool = False  # AWS refused the one and only attempt: there is nothing to undo
+    undone: bool = False
+    undo_attempts: int = 0
+    undo_began_at_s: float = 0.0
+    undo_at_s: float = 0.0  # the newest attempt
+    undo_deaths: int = 0  # the newest attempts to undo that have no end, as if the process had died in them
+    stuck: int = 0
+    stuck_error: str = ""
+    stuck_seq: int = 0
+    retry_at_s: float = 0.0
+
+    @property
+    def deaths(self) -> int:
+        """Attempts forward that have no end: the process died in them."""
+        return self.attempts - self.unknown if self.result is None else 0
+
+    @property
+    def needs_undo(self) -> bool:
+        """True while there may be something of this step in the cloud."""
+        return self.intent is not None and not self.undone and not self.untouched
+
+
+@dataclass(frozen=True)
+class State:
+    """One workflow, as its records tell it."""
+
+    command_id: str
+    owner: str = ""
+    order: Json | None = None
+    accepted_at_s: float = 0.0
+    steps: Mapping[str, StepState] = field(default_factory=dict)  # in the order of their first records
+    failure: tuple[str, str] | None = None  # result, error
+    finished: tuple[str, str] | None = None
+    damage: str = ""  # why this history cannot be followed
+
+    @property
+    def results(self) -> dict[str, Json]:
+        """The results of the steps that are done."""
+        return {name: step.result for name, step in self.steps.items() if step.result is not None}
+
+    @property
+    def is_stuck(self) -> bool:
+        """True when something could not be undone yet, or these records cannot be followed."""
+        return not self.finished and bool(
+            self.damage or any(step.stuck and step.needs_undo for step in self.steps.values())
+        )
+
+    def step(self, name: str) -> StepState:
+        """What is known of the step `name`, which may be nothing."""
+        return self.steps.get(name, StepState(name))
+
+
+def fold(command_id: str, history: Iterable[Record]) -> State:
+    """The state that `history`, oldest first, amounts to.  Never raises: damage is part of the state."""
+    state = State(command_id)
+    for record in history:
+        try:
+            state = (
+                _WORKFLOW[record.kind](state, record) if record.kind in _WORKFLOW else _step(state, record)
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            state = replace(state, damage=f"record {record.seq} ({record.kind}) has no usable {error}")
+    if state.order is None and not state.damage:
+        return replace(state, damage="no record says what was ordered")
+    return state
+
+
+def _accepted(state: State, record: Record) -> State:
+    owner, order = record.body["owner"], record.body["order"]
+    if not isinstance(owner, str) or not isinstance(order, dict):
+        raise TypeError("owner or order")
+    return replace(state, owner=owner, order=order, accepted_at_s=record.at_s)
+
+
+def _finished(state: State, record: Record) -> State:
+    return replace(state, finished=(str(record.body["result"]), str(record.body["error"])))
+
+
+def _damaged(state: State, record: Record) -> State:
+    return replace(state, damage=str(record.body["error"]))
+
+
+_WORKFLOW = {Kind.ACCEPTED: _accepted, Kind.FINISHED: _finished, Kind.DAMAGED: _damaged}
+
+
+def _step(state: State, record: Record) -> State:
+    steps = {**state.steps, record.step: _STEP[record.kind](state.step(record.step), record)}
+    failure = state.failure
+    if record.kind is Kind.FAILED:
+        failure = str(record.body["result"]), str(record.body["error"])
+    return replace(state, steps=steps, failure=failure)
+
+
+def _intent(step: StepState, record: Record) -> StepState:
+    if step.intent is None:
+        step = replace(step, intent=record.body, intent_at_s=record.at_s)
+    return replace(step, attempts=step.attempts + 1, asked_at_s=record.at_s)
+
+
+def _unknown(step: StepState, _: Record) -> StepState:
+    if step.undo_deaths:
+        return replace(step, undo_deaths=0)
+    return replace(step, unknown=step.unknown + 1)
+
+
+def _done(step: StepState, record: Record) -> StepState:
+    return replace(step, result=record.body)
+
+
+def _failed(step: StepState, record: Record) -> StepState:
+    return replace(step, untouched=record.body.get("untouched") is True)
+
+
+def _undoing(step: StepState, record: Record) -> StepState:
+    return replace(
+        step,
+        undo_attempts=step.undo_attempts + 1,
+        undo_began_at_s=step.undo_began_at_s or record.at_s,
+        undo_at_s=record.at_s,
+        undo_deaths=step.undo_deaths + 1,
+    )
+
+
+def _undone(step: StepState, _: Record) -> StepState:
+    return replace(step, undone=True, undo_deaths=0)
+
+
+def _stuck(step: StepState, record: Record) -> StepState:
+    return replace(
+        step,
+        undo_deaths=0,
+        stuck=step.stuck + 1,
+        stuck_error=str(record.body["error"]),
+        stuck_seq=record.seq,
+        retry_at_s=float(record.body["retry_at_s"]),
+    )
+
+
+_STEP = {
+    Kind.INTENT: _intent,
+    Kind.UNKNOWN: _unknown,
+    Kind.DONE: _done,
+    Kind.FAILED: _failed,
+    Kind.UNDOING: _undoing,
+    Kind.UNDONE: _undone,
+    Kind.STUCK: _stuck,
+}

@@ -1,0 +1,53 @@
+"""A step: one effect on the world that can be asked for again and undone.
+
+The engine keeps the promise, the step only acts.  So `forward` and `backward` must stand being called any
+number of times with one intent, by a process that remembers nothing else.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from annexd.workflow.record import Json
+
+
+class StepError(Exception):
+    """Why a step did not do what it was asked; the text goes to the sender and holds no secret."""
+
+
+class Retry(StepError):  # noqa: N818  named as what the engine does about it
+    """Unknown or not yet: time-out, lost connection, throttling, 5xx, an instance still shutting down.
+
+    The engine asks again with the same intent.
+    """
+
+
+class Refused(StepError):  # noqa: N818  named as what AWS did
+    """A final no: denied, invalid, over a quota, not there.  Forward: all is undone.  Backward: stuck.
+
+    `untouched` says that this very attempt surely had no effect; `result` is the word for the reply ad.
+    """
+
+    def __init__(self, error: str, *, untouched: bool = False, result: str = "Failure") -> None:
+        super().__init__(error)
+        self.untouched = untouched
+        self.result = result
+
+
+class Step(Protocol):
+    """One effect.  `order` is the accepted order; an intent holds every name needed to find it again."""
+
+    @property
+    def name(self) -> str:
+        """Unique in a workflow, and kept for ever: it stands in journals."""
+
+    def plan(self, order: Json, results: Mapping[str, Json]) -> Json:
+        """The intent (JSON), from the order and the results of the steps before it.  Touches nothing."""
+
+    def forward(self, order: Json, intent: Json) -> Json:
+        """Act, and return the result (JSON).  Raises Retry or Refused."""
+
+    def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
+        """Undo, and return only when nothing is left of it, nor can come.  Raises Retry or Refused.
+
+        `asked_at_s`: when `forward` was last called.  Its effect may still be on its way.
+        """
