@@ -29,7 +29,7 @@ class Clock:
 
     def __init__(self, url: str, region: str, speed: float, effect: Callable[..., None]) -> None:
         self._speed, self._effect = speed, effect
-        self._due: dict[str, tuple[str, float]] = {}  # rule -> its schedule and its next time
+        self._last: dict[str, tuple[str, float]] = {}  # rule -> its schedule, and when it fired last
         self._stop = threading.Event()
         config = Config(retries={"total_max_attempts": 1}, read_timeout=30)
         keys = {"aws_access_key_id": CLOCK_KEY, "aws_secret_access_key": "emulated"}
@@ -48,26 +48,22 @@ class Clock:
         look_s = min(5.0, max(0.1, 60.0 / self._speed / 4))
         while not self._stop.wait(look_s):
             try:
-                self._fire_due()
+                for name in self._due_now():
+                    self.fire(name)
             except (BotoCoreError, ClientError) as error:
                 self._effect("clock failed", error=str(error))
 
-    def _fire_due(self) -> None:
-        now_s, rules = time.time(), list(self._rules())
-        known = {rule["Name"]: self._due.get(rule["Name"]) for rule in rules}
-        for rule in rules:
-            schedule, due_s = known[rule["Name"]] or ("", 0.0)
-            period_s = self._period_s(rule)
-            if schedule != rule["ScheduleExpression"]:
-                due_s = now_s + period_s  # a rate counts from when the rule was made
-            elif now_s >= due_s:
-                self.fire(rule["Name"])
-                due_s = max(due_s + period_s, now_s)
-            known[rule["Name"]] = (rule["ScheduleExpression"], due_s)
-        self._due = {name: due for name, due in known.items() if due is not None}
+    def _due_now(self) -> list[str]:
+        """The rules to fire; each is due again one period on."""
+        now_s, schedules = time.time(), {rule["Name"]: rule["ScheduleExpression"] for rule in self._rules()}
+        fresh = {name: (each, now_s) for name, each in schedules.items()}  # a rate counts from when it was made
+        kept = {name: due for name, due in self._last.items() if schedules.get(name) == due[0]}
+        fired = [name for name, (schedule, last_s) in kept.items() if now_s >= last_s + self._period_s(schedule)]
+        self._last = fresh | kept | {name: fresh[name] for name in fired}
+        return fired
 
-    def _period_s(self, rule: dict[str, Any]) -> float:
-        match = RATE.fullmatch(rule["ScheduleExpression"])
+    def _period_s(self, schedule: str) -> float:
+        match = RATE.fullmatch(schedule)
         assert match is not None  # _rules gives no others
         return int(match[1]) * SECONDS[match[2]] / self._speed
 
@@ -107,7 +103,10 @@ class Clock:
             self._effect("rule not permitted", rule=rule, target=target["Id"], function=target["Arn"])
             return
         self._effect("rule fired", rule=rule, target=target["Id"])
-        self._lambda.invoke(FunctionName=target["Arn"], InvocationType="Event", Payload=payload)
+        try:
+            self._lambda.invoke(FunctionName=target["Arn"], InvocationType="Event", Payload=payload)
+        except ClientError as error:
+            self._effect("invocation failed", rule=rule, target=target["Id"], error=str(error))
 
     def _is_permitted(self, rule: str, function_arn: str) -> bool:
         """Whether the function's own policy lets this rule call it."""

@@ -11,6 +11,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
 import moto.awslambda.urls
 from moto.awslambda.models import LambdaFunction
@@ -113,7 +114,7 @@ class ActingLambda(LambdaResponse):  # type: ignore[misc]  # moto has no types
 
     def invoke(self) -> tuple[int, dict[str, str], str | bytes]:
         if self.headers.get("X-Amz-Invocation-Type") == "Event":
-            name = self.path.rsplit("/", 2)[-2]
+            name = unquote(self.path.rsplit("/", 2)[-2])
             function = self.backend.get_function(name, self._get_param("qualifier"))
             self.functions.run_soon(function, json.loads(self.body or "{}"))
             return 202, {"status": "202"}, ""
