@@ -13,13 +13,17 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 _DIGITS = re.compile(r"[0-9]+")
-_BRACKETED = re.compile(r"\[([^]]*)\].*")
+_BRACKETED = re.compile(r"\[([^]]*)\]")
 
 
 def parse_address(text: str) -> Address | None:
-    """As inet_pton, with or without [brackets]; no scope."""
-    text = _BRACKETED.sub(r"\1", text)
-    if "%" in text:
+    """Perhaps in [brackets], whatever follows them."""
+    bracketed = _BRACKETED.match(text)
+    return _pton(bracketed[1] if bracketed else text)
+
+
+def _pton(text: str) -> Address | None:
+    if "%" in text:  # a scope, which inet_pton does not know
         return None
     for kind in (IPv4Address, IPv6Address):
         try:
@@ -94,7 +98,7 @@ def _ipv6_prefix(text: str) -> IPv6Network | None:
         return IPv6Network(address) if isinstance(address, IPv6Address) else None
     if text.index("*") != text.rindex(":") + 1:
         return None
-    address = parse_address(text.replace("*", ":", 1))
+    address = _pton(text.replace("*", ":", 1))
     if not isinstance(address, IPv6Address):
         return None
     return IPv6Network((int(address), 16 * text.count(":")), strict=False)

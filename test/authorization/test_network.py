@@ -57,6 +57,8 @@ def test_a_network_is_read_as_htcondor_reads_it(text: str, network: str) -> None
         "10.1.2.3/24/8",
         "node.site",
         "fe80::*",
+        "[fe80:*]",
+        "1[::1]",
         "fe8*:",
         "fe80:*:*",
         "fe80::1%eth0",

@@ -11,10 +11,9 @@ LEVELS = st.sampled_from([level for level in Level if level is not Level.ALLOW])
 USERS = st.sampled_from(["bob@site", "condor@site", "condor_pool@site", "unauthenticated@unmapped", "bob"])
 ADDRESSES = st.sampled_from(["10.1.2.3", "10.9.9.9", "::ffff:10.1.2.3", "2001:db8::1", "nowhere"])
 PEERS = st.builds(Peer, ADDRESSES, USERS, st.none() | st.just("FS"))
-ENTRIES = st.sampled_from(
-    "* */* bob@site *@site condor@* 10.1.* */10.0.0.0/8 2001:db8::/32 node.site *.site bob@site/node.site"
-    " bob/10.1.2.3 +group */{:local_ips:} . 10.1.2.3:1 ::/0".split()
-)
+USER_ENTRIES = ["bob@site", "*@site", "condor@*", "bob@site/node.site", "bob/10.1.2.3", "+group"]
+HOST_ENTRIES = ["10.1.*", "*/10.0.0.0/8", "2001:db8::/32", "::/0", ".", "10.1.2.3:1", "*/{:local_ips:}"]
+ENTRIES = st.sampled_from(["*", "*/*", "node.site", "*.site", *USER_ENTRIES, *HOST_ENTRIES])
 LISTS = st.lists(ENTRIES, max_size=3).map(", ".join)
 KNOBS = st.sampled_from(
     [
