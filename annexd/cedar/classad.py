@@ -1,9 +1,24 @@
-"""ClassAds as values."""
+"""ClassAds as plain values: a reader that takes literals and evaluates nothing, and a writer for flat ads.
 
+An ad travels as lines `Name = expression` in the old syntax, where backslash is an ordinary character except before a
+quote.  classad2 would read them too, but an expression of 600 kB of `1+1+1+...` makes it overflow its stack and end
+the process (measured with 25.14.1); here whatever is no literal, list or nested ad is refused by the attribute's name.
+
+The syntax cannot spell everything: a backslash at the end of a string inside a list or nested ad runs into what
+follows (HTCondor's own reader fails there too), and HTCondor's reader takes a quote before a newline for the end.
+"""
+
+import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from annexd.cedar.errors import MalformedMessage, PeerError, TooLarge
 
 Scalar = bool | int | float | str | None  # None is UNDEFINED
 Value = Scalar | list["Value"] | dict[str, "Value"]
+
+INTEGERS = range(-(2**63), 2**63)
 
 
 @dataclass(frozen=True)
@@ -13,3 +28,205 @@ class AdLimits:
     attributes: int = 1000
     values: int = 200_000
     depth: int = 20
+
+
+HANDSHAKE_AD = AdLimits(attributes=100, values=100, depth=0)  # as getPODClassAd; an honest client sends about 20
+
+_LINE = re.compile(r"[ \t]*([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*")
+_TOKEN = re.compile(
+    r"""[ \t\r\n]*+(?:
+      (?P<string> "(?: [^"\\]++ | \\"(?!\Z) | \\(?!") )*+ \\?" )
+    | (?P<real>   -?(?: [0-9]*\.[0-9]+ | [0-9]+(?=[eE]) )(?: [eE][+-]?[0-9]+ )?(?![\w.]) )
+    | (?P<integer>-?(?: 0 | [1-9][0-9]* )(?![\w.]) )
+    | (?P<name>   [A-Za-z_][A-Za-z0-9_]* | '(?: [^'\\]++ | \\'(?!\Z) | \\(?!') )*+ ' )
+    | (?P<mark>   [\[\]{};,=] )
+    )""",
+    re.VERBOSE,
+)
+_SPACE = " \t\r\n"
+_WORDS: Mapping[str, Scalar] = {"true": True, "false": False, "undefined": None}
+_LONGEST_NUMBER = 400  # digits; float() and int() would take as many as they get
+
+
+class _NoValue(Exception):
+    """What stands there is no literal, list or ad."""
+
+
+class AdReader:
+    """Collects one ad, line by line."""
+
+    def __init__(self, limits: AdLimits) -> None:
+        self.attributes: dict[str, Value] = {}
+        self._names: set[str] = set()
+        self._limits = limits
+        self._budget = _Budget(limits.values)
+
+    def line(self, line: str) -> None:
+        """Take `Name = value`."""
+        match = _LINE.match(line)
+        if not match:
+            raise MalformedMessage("malformed ClassAd", "a line is not of the form Name = value")
+        name = match[1]
+        if name.lower() in self._names:
+            raise MalformedMessage("malformed ClassAd", f"attribute {name} is there twice")
+        self._names.add(name.lower())
+        try:
+            self.attributes[name] = self._value(line[match.end() :].rstrip(_SPACE))
+        except _NoValue as error:
+            raise _refusal(name, error, self._limits) from error
+
+    def _value(self, text: str) -> Value:
+        inner = text[1:-1]
+        if len(text) >= 2 and text[0] == text[-1] == '"' and '"' not in inner.replace('\\"', ""):  # noqa: PLR2004
+            self._budget.spend()
+            return inner.replace('\\"', '"')
+        return _Parser(text, self._budget, self._limits.depth).whole()
+
+
+def _refusal(name: str, fault: _NoValue, limits: AdLimits) -> PeerError:
+    if limits.depth:
+        accepted = "numbers, strings, booleans, UNDEFINED, lists and nested ads"
+    else:
+        accepted = "numbers, strings, booleans and UNDEFINED"
+    return MalformedMessage(
+        f"attribute {name} is not a plain value", f"{fault}; {accepted} are accepted", f"send {name} as a literal"
+    )
+
+
+class _Budget:
+    def __init__(self, values: int) -> None:
+        self._allowed = values
+        self._left = values
+
+    def spend(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise TooLarge("too many values in a ClassAd", f"more than {self._allowed}")
+
+
+class _Parser:
+    """Reads one expression.  It recurses, but never deeper than `depth`."""
+
+    def __init__(self, text: str, budget: _Budget, depth: int) -> None:
+        self._text = text
+        self._position = 0
+        self._budget = budget
+        self._depth = depth
+
+    def whole(self) -> Value:
+        value = self._value(self._next(), self._depth)
+        if self._text[self._position :].strip(_SPACE):
+            raise _NoValue(f"there is an operator or something else at character {self._position + 1}")
+        return value
+
+    def _next(self) -> re.Match[str]:
+        match = _TOKEN.match(self._text, self._position)
+        if not match:
+            raise _NoValue(f"there is no value at character {self._position + 1}")
+        self._position = match.end()
+        return match
+
+    def _value(self, token: re.Match[str], depth: int) -> Value:
+        self._budget.spend()
+        kind, text = token.lastgroup, token[token.lastgroup or 0]
+        if kind == "string":
+            return text[1:-1].replace('\\"', '"')
+        if kind in {"integer", "real"}:
+            return _number(kind, text)
+        if kind == "name":
+            return _word(text, token.start(kind))
+        return self._container(text, token.start("mark"), depth)
+
+    def _container(self, mark: str, position: int, depth: int) -> Value:
+        if mark not in "{[":
+            raise _NoValue(f"{mark} stands where a value should be, at character {position + 1}")
+        if depth == 0:
+            raise _NoValue(f"a list or ad at character {position + 1} is nested too deeply")
+        return self._list(depth - 1) if mark == "{" else self._ad(depth - 1)
+
+    def _list(self, depth: int) -> list[Value]:
+        items: list[Value] = []
+        token = self._next()
+        if token["mark"] == "}":
+            return items
+        while True:
+            items.append(self._value(token, depth))
+            if self._mark(",}") == "}":
+                return items
+            token = self._next()
+
+    def _ad(self, depth: int) -> dict[str, Value]:
+        attributes: dict[str, Value] = {}
+        seen: set[str] = set()
+        while (token := self._next())["mark"] != "]":
+            name = self._name(token)
+            if name.lower() in seen:
+                raise _NoValue(f"{name} is there twice in a nested ad")
+            seen.add(name.lower())
+            self._mark("=")
+            attributes[name] = self._value(self._next(), depth)
+            if self._mark(";]") == "]":
+                break
+        return attributes
+
+    def _name(self, token: re.Match[str]) -> str:
+        name = token["name"]
+        if not name:
+            raise _NoValue(f"there is no attribute name before character {self._position + 1}")
+        return name[1:-1].replace("\\'", "'") if name[0] == "'" else name
+
+    def _mark(self, accepted: str) -> str:
+        mark: str | None = self._next()["mark"]
+        if not mark or mark not in accepted:
+            raise _NoValue(f"{' or '.join(accepted)} is missing before character {self._position + 1}")
+        return mark
+
+
+def _number(kind: str, text: str) -> int | float:
+    if len(text) > _LONGEST_NUMBER:
+        raise _NoValue("a number has too many digits")
+    number = int(text) if kind == "integer" else float(text)
+    if isinstance(number, int) and number not in INTEGERS:
+        raise _NoValue("an integer does not fit into 64 bits")
+    if not math.isfinite(number):
+        raise _NoValue("a real number is out of range")
+    return number
+
+
+def _word(text: str, position: int) -> Scalar:
+    try:
+        return _WORDS[text.lower()]
+    except KeyError:
+        raise _NoValue(f"there is a reference or function at character {position + 1}") from None
+
+
+def line_of(name: str, value: Scalar) -> str:
+    """`Name = value` as HTCondor writes it; what its reader would not take comes out as close as it can be."""
+    return f"{name} = {_expression(value)}"
+
+
+def _expression(value: Scalar) -> str:
+    if value is None:
+        return "undefined"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, float):
+        return _real(value)
+    if value not in INTEGERS:
+        raise ValueError(f"{value} does not fit into 64 bits")
+    return str(value)
+
+
+def _quoted(value: str) -> str:
+    """A quote before a newline would end the string for HTCondor's reader: a space keeps them apart."""
+    readable = value.replace("\0", "\N{REPLACEMENT CHARACTER}").replace('"\n', '" \n')
+    return '"' + readable.replace('"', '\\"') + '"'
+
+
+def _real(value: float) -> str:
+    if not math.isfinite(value):
+        return "undefined"
+    text = f"{value:.16G}" if float(f"{value:.16G}") == value else f"{value:.17G}"
+    return text if any(mark in text for mark in ".E") else f"{text}.0"

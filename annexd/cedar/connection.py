@@ -1,9 +1,25 @@
 """One connection, from its first byte to its last: bytes in, events out."""
 
+from typing import Any
+
+from annexd.cedar.commands import DC_AUTHENTICATE, Command
 from annexd.cedar.context import Endpoint, ServerContext
-from annexd.cedar.events import Event
-from annexd.cedar.message import MessageWriter
+from annexd.cedar.dialogue import Dialogue, PeerLeft, Steps
+from annexd.cedar.errors import AuthorizationDenied, MalformedMessage, PeerError
+from annexd.cedar.events import (
+    CONNECTION_CLOSED,
+    CommandReceived,
+    Event,
+    NeedAuthorization,
+    NeedFilesystemProof,
+    NeedSigningKey,
+)
+from annexd.cedar.handshake import deny, find_command, is_authorized, negotiate, server_policy
+from annexd.cedar.levels import Level
+from annexd.cedar.message import MessageReader, MessageWriter
 from annexd.cedar.secret import Secret
+
+Question = NeedFilesystemProof | NeedSigningKey | NeedAuthorization
 
 
 class Connection:
@@ -14,42 +30,138 @@ class Connection:
         match connection.next_event(now_s): ...
         transport.write(connection.data_to_send())
 
+    Read from the peer only when the event is NeedData, or bytes pile up here.
     After PeerError: write data_to_send(), which may hold a last answer, and close.
     """
 
-    def __init__(self, context: ServerContext, local: Endpoint) -> None: ...
+    def __init__(self, context: ServerContext, local: Endpoint) -> None:
+        self._dialogue = Dialogue(context, local)
+        self._steps = _serve(self._dialogue)
+        self._question: Question | None = None
+        self._answer: Any = None
+        self._is_established = False
+        self._end: PeerError | None = None
+        self._is_closed = False
 
     def receive_data(self, received: bytes) -> None:
         """Bytes from the peer; b"" when it will send no more.  Only keeps them: next_event() reads them."""
+        if received:
+            self._dialogue.channel.receive(received)
+        else:
+            self._dialogue.channel.at_end = True
 
     def next_event(self, now_s: float) -> Event:
         """What happened, or a question; NeedData when more bytes are needed.  Raises PeerError, then and ever after."""
+        if self._end:
+            raise self._end
+        if self._question:
+            return self._question
+        if self._is_closed:
+            return CONNECTION_CLOSED
+        self._dialogue.now_s = now_s
+        event = self._advance()
+        if isinstance(event, Question):
+            self._question = event
+        self._is_established |= isinstance(event, CommandReceived)
+        return event
 
     def data_to_send(self) -> bytes:
         """What is to be written now; each byte is given once."""
+        return self._dialogue.channel.data_to_send()
 
     def filesystem_proof(self, owner: str | None) -> None:
         """The answer to NeedFilesystemProof."""
+        self._reply_to(NeedFilesystemProof, owner)
 
     def signing_key(self, secret: Secret | None) -> None:
-        """The answer to NeedSigningKey; see idtokens.signing_secret()."""
+        """The answer to NeedSigningKey; see signing_key.signing_secret()."""
+        self._reply_to(NeedSigningKey, secret)
 
     def authorization(self, granted: bool) -> None:
         """The answer to NeedAuthorization."""
+        self._reply_to(NeedAuthorization, granted)
 
     def message(self) -> MessageWriter:
         """An empty message for reply(), which spells strings as this channel needs them now."""
+        return self._dialogue.message()
 
     def reply(self, message: MessageWriter | bytes) -> None:
         """Send one message (of any size: frames are cut as needed), encrypted if the channel is."""
+        self._dialogue.channel.send(message if isinstance(message, bytes) else message.body())
 
     @property
-    def is_encrypted(self) -> bool: ...
+    def is_encrypted(self) -> bool:
+        return self._dialogue.channel.is_encrypted
 
     @property
     def is_authenticated(self) -> bool:
         """Whether the peer has proved who it is; until then it gets little time and little room."""
+        return self._dialogue.identity.authenticated
 
     @property
     def is_established(self) -> bool:
-        """Whether the handshake is over: a command has been authorized."""
+        """Whether the handshake is over: a command has been received and authorized."""
+        return self._is_established
+
+    def _advance(self) -> Event:
+        answer, self._answer = self._answer, None
+        try:
+            return self._steps.send(answer)
+        except (StopIteration, PeerLeft):
+            self._is_closed = True
+            return CONNECTION_CLOSED
+        except PeerError as error:
+            self._end = error
+            raise
+
+    def _reply_to(self, kind: type[Question], answer: object) -> None:
+        if not isinstance(self._question, kind):
+            raise TypeError(f"the question is {self._question}, not {kind.__name__}")
+        self._question, self._answer = None, answer
+
+
+def _serve(dialogue: Dialogue) -> Steps[None]:
+    """All commands of one connection.  HTCondor's clients send one; a daemon may go on in an encrypted channel."""
+    while True:
+        message = yield from dialogue.receive()
+        number = message.integer()
+        if number == DC_AUTHENTICATE:
+            yield from _negotiated_command(dialogue, message)
+        else:
+            yield from _raw_command(dialogue, find_command(dialogue, number), message)
+
+
+def _negotiated_command(dialogue: Dialogue, message: MessageReader) -> Steps[None]:
+    if dialogue.channel.is_encrypted:
+        raise MalformedMessage("a second DC_AUTHENTICATE", "this connection has its session already")
+    command = yield from negotiate(dialogue, message)
+    if command is None:
+        raise PeerLeft
+    payload = (yield from dialogue.receive()) if command.payload else None
+    yield _received(dialogue, command, payload)
+
+
+def _raw_command(dialogue: Dialogue, command: Command, message: MessageReader) -> Steps[None]:
+    """A bare number: on an encrypted channel the session's user gives it, else nobody in particular."""
+    if not dialogue.channel.is_encrypted:
+        _check_takes_raw(dialogue, command)
+    if not (yield from is_authorized(dialogue, command)):
+        deny(dialogue, command)
+    if not command.payload:
+        message.end()
+    yield _received(dialogue, command, message if command.payload else None)
+
+
+def _received(dialogue: Dialogue, command: Command, payload: MessageReader | None) -> CommandReceived:
+    return CommandReceived(command, dialogue.identity, dialogue.session_id, payload)
+
+
+def _check_takes_raw(dialogue: Dialogue, command: Command) -> None:
+    is_open = command.level is Level.ALLOW or server_policy(dialogue, command).takes_raw_commands
+    if command.force_authentication or not is_open:
+        raise AuthorizationDenied(
+            what=f"{command.name} came without a security session",
+            why=f"this daemon's policy for {command.level} requires negotiation or authentication",
+            next_step="set SEC_CLIENT_NEGOTIATION to PREFERRED or REQUIRED on the client",
+            tell_peer=f"{command.name} needs a security session",
+        )

@@ -4,50 +4,133 @@ Strings are spelled in two ways: NUL-terminated in clear, and with a length befo
 reader and writer know which channel they belong to.
 """
 
+import struct
 from collections.abc import Mapping
 from typing import Self
 
-from annexd.cedar.classad import AdLimits, Scalar, Value
+from annexd.cedar.classad import HANDSHAKE_AD, INTEGERS, AdLimits, AdReader, Scalar, Value, line_of
+from annexd.cedar.errors import MalformedMessage, TooLarge
+
+_INTEGER = struct.Struct(">q")
+NULL_STRING = b"\xad"  # BIN_NULL_CHAR of stream.cpp: '\255', which is octal
+SECRET_MARKER = "ZKM"  # noqa: S105 (classad_oldnew.cpp: the next string is a private attribute)
+MAX_STRING_BYTES = 10_000_000  # stream.cpp: C++ readers refuse more
 
 
 class MessageReader:
     """Reads one whole message; every method raises PeerError for bytes that are not what it asks for."""
 
-    def __init__(self, body: bytes, *, encrypted: bool, ad_limits: AdLimits | None = None) -> None: ...
+    def __init__(self, body: bytes, *, encrypted: bool, ad_limits: AdLimits | None = None) -> None:
+        self._body = body
+        self._position = 0
+        self._encrypted = encrypted
+        self._ad_limits = ad_limits or AdLimits()
 
-    def integer(self) -> int: ...
+    def integer(self) -> int:
+        value: int = _INTEGER.unpack(self.raw(_INTEGER.size))[0]
+        return value
 
-    def raw(self, length: int) -> bytes: ...
+    def raw(self, length: int) -> bytes:
+        if not 0 <= length <= self.remaining:
+            raise MalformedMessage("message too short", f"{length} bytes expected, {self.remaining} left")
+        start = self._position
+        self._position += length
+        return self._body[start : self._position]
 
-    def string(self) -> str: ...
+    def string(self) -> str:
+        encoded = self._counted_string() if self._encrypted else self._terminated_string()
+        try:
+            return encoded.decode()
+        except UnicodeDecodeError as error:
+            raise MalformedMessage("malformed string", "it is not UTF-8") from error
 
-    def nullable_string(self) -> str | None: ...
+    def nullable_string(self) -> str | None:
+        null = _INTEGER.pack(1) + NULL_STRING if self._encrypted else NULL_STRING
+        if self._body.startswith(null, self._position):
+            self._position += len(null)
+            return None
+        return self.string()
 
     def ad(self, *, nested: bool = True) -> dict[str, Value]:
         """The next ClassAd; nested=False takes literals only, and at most 100 of them."""
+        limits = self._ad_limits if nested else HANDSHAKE_AD
+        reader = AdReader(limits)
+        for _ in range(self._count_of_lines(limits)):
+            line = self.string()
+            reader.line(self.string() if line == SECRET_MARKER else line)
+        self.string()  # MyType and TargetType of old; both are attributes now
+        self.string()
+        return reader.attributes
 
     def end(self) -> None:
         """Refuse bytes that are left over."""
+        if self.remaining:
+            raise MalformedMessage("message too long", f"{self.remaining} bytes are left over")
 
     @property
     def remaining(self) -> int:
         """How many bytes have not been read."""
+        return len(self._body) - self._position
+
+    def _count_of_lines(self, limits: AdLimits) -> int:
+        count = self.integer()
+        if count < 0:
+            raise MalformedMessage("malformed ClassAd", f"it announces {count} attributes")
+        if count > limits.attributes:
+            raise TooLarge("too many attributes in a ClassAd", f"{count}, and {limits.attributes} are accepted")
+        return count
+
+    def _terminated_string(self) -> bytes:
+        end = self._body.find(b"\0", self._position)
+        if end < 0:
+            raise MalformedMessage("malformed string", "it has no end")
+        return self.raw(end + 1 - self._position)[:-1]
+
+    def _counted_string(self) -> bytes:
+        length = self.integer()
+        if not 1 <= length <= MAX_STRING_BYTES:
+            raise MalformedMessage("malformed string", f"its length is {length}")
+        encoded = self.raw(length)
+        if encoded.find(b"\0") != length - 1:
+            raise MalformedMessage("malformed string", "its end is not where its length says")
+        return encoded[:-1]
 
 
 class MessageWriter:
     """Builds one message; each method returns the writer."""
 
-    def __init__(self, *, encrypted: bool) -> None: ...
+    def __init__(self, *, encrypted: bool) -> None:
+        self._parts: list[bytes] = []
+        self._encrypted = encrypted
 
-    def integer(self, value: int) -> Self: ...
+    def integer(self, value: int) -> Self:
+        if value not in INTEGERS:
+            raise ValueError(f"{value} does not fit into 64 bits")
+        return self.raw(_INTEGER.pack(value))
 
-    def raw(self, value: bytes) -> Self: ...
+    def raw(self, value: bytes) -> Self:
+        self._parts.append(value)
+        return self
 
-    def string(self, value: str) -> Self: ...
+    def string(self, value: str) -> Self:
+        encoded = value.encode(errors="replace") + b"\0"
+        if b"\0" in encoded[:-1] or len(encoded) > MAX_STRING_BYTES:
+            raise ValueError("a string has no NUL in it and is at most 10 MB long")
+        if self._encrypted:
+            self._parts.append(_INTEGER.pack(len(encoded)))
+        return self.raw(encoded)
 
-    def nullable_string(self, value: str | None) -> Self: ...
+    def nullable_string(self, value: str | None) -> Self:
+        if value is not None:
+            return self.string(value)
+        return self.raw(_INTEGER.pack(1) + NULL_STRING if self._encrypted else NULL_STRING)
 
     def ad(self, attributes: Mapping[str, Scalar]) -> Self:
         """A flat ad; None is UNDEFINED."""
+        self.integer(len(attributes))
+        for name, value in attributes.items():
+            self.string(line_of(name, value))
+        return self.string("").string("")
 
-    def body(self) -> bytes: ...
+    def body(self) -> bytes:
+        return b"".join(self._parts)

@@ -1,0 +1,56 @@
+"""The method loop: the peer offers, this daemon picks, until one method proves a name or none is left.
+
+One module a method; METHODS is all that has to know them.  (authentication.cpp, Authentication::authenticate_continue)
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from annexd.cedar import filesystem, idtokens
+from annexd.cedar.dialogue import Dialogue, Steps
+from annexd.cedar.identity import Identity
+from annexd.cedar.method import MethodFailed
+from annexd.cedar.policy import canonical_method
+
+
+@dataclass(frozen=True)
+class Method:
+    """bit: of the mask (condor_auth.h).  run: the server's side, which returns who the peer is or raises MethodFailed."""
+
+    bit: int
+    run: Callable[[Dialogue], Steps[Identity]]
+
+
+METHODS: Mapping[str, Method] = {
+    "FS": Method(4, filesystem.authenticate),
+    "IDTOKENS": Method(2048, idtokens.authenticate),
+}
+
+
+@dataclass(frozen=True)
+class Failure:
+    reasons: str
+
+
+def authenticate(dialogue: Dialogue, agreed: tuple[str, ...]) -> Steps[Identity | Failure]:
+    """Who the peer is, by the first of the agreed methods that succeeds.  Each is tried once."""
+    left = [name for name in map(canonical_method, agreed) if name in METHODS]
+    reasons: list[str] = []
+    while True:
+        mask = yield from _offer(dialogue)
+        pick = next((name for name in left if METHODS[name].bit & mask), None)
+        dialogue.send(dialogue.message().integer(METHODS[pick].bit if pick else 0))
+        if pick is None:
+            return Failure("; ".join(reasons) or "the peer can use none of the methods that this daemon accepts")
+        left.remove(pick)
+        try:
+            return (yield from METHODS[pick].run(dialogue))
+        except MethodFailed as failed:
+            reasons.append(f"{pick}: {failed}")
+
+
+def _offer(dialogue: Dialogue) -> Steps[int]:
+    message = yield from dialogue.receive()
+    mask = message.integer()
+    message.end()
+    return mask

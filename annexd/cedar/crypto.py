@@ -1,0 +1,137 @@
+"""AES-GCM over frames, and where its keys come from (condor_crypt_aesgcm.cpp, condor_secman.cpp).
+
+Each direction has its own random 16-byte IV, sent in its first frame, and a counter that is added to the IV's first
+four bytes.  The first frame of a direction also authenticates everything that was exchanged in clear.
+"""
+
+import base64
+import binascii
+import hashlib
+import struct
+from collections.abc import Callable
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from annexd.cedar.errors import MalformedMessage, Tampered
+from annexd.cedar.secret import Secret
+
+AES = "AES"
+IV_BYTES = 16
+TAG_BYTES = 16
+AES_KEY_BYTES = 32
+SALT = b"htcondor"
+_WORD = struct.Struct(">I")
+_LAST_COUNTER = 0xFFFFFFFF
+_NOTHING_SENT = bytes(32)  # not SHA-256 of nothing
+_CURVE = ec.SECP256R1()
+_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # FIPS 186-4, D.1.2.3
+
+
+def hkdf(material: bytes, info: bytes, salt: bytes = SALT, length: int = AES_KEY_BYTES) -> bytes:
+    return HKDF(hashes.SHA256(), length, salt, info).derive(material)
+
+
+class Transcript:
+    """SHA-256 over the frames that one direction carried in clear."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self.length = 0
+
+    def add(self, frame: bytes) -> None:
+        self._hash.update(frame)
+        self.length += len(frame)
+
+    def digest(self) -> bytes:
+        return self._hash.digest() if self.length else _NOTHING_SENT
+
+
+class _Direction:
+    def __init__(self, key: Secret, transcripts: bytes) -> None:
+        self._cipher = AESGCM(key.reveal())
+        self._prefix = transcripts  # authenticated by the first frame only
+        self._counter = 0
+
+    def _nonce(self, iv: bytes) -> bytes:
+        if self._counter == _LAST_COUNTER:
+            raise Tampered("no more frames under this key", "the counter is used up", "open another connection")
+        word = (_WORD.unpack_from(iv)[0] + self._counter) & 0xFFFFFFFF
+        self._counter += 1
+        return _WORD.pack(word) + iv[_WORD.size :]
+
+    def _authenticated(self, header: bytes) -> bytes:
+        prefix, self._prefix = self._prefix, b""
+        return prefix + header
+
+
+class Encryptor(_Direction):
+    def __init__(self, key: Secret, transcripts: bytes, iv: bytes) -> None:
+        super().__init__(key, transcripts)
+        self._iv = iv
+
+    @property
+    def overhead(self) -> int:
+        """What the next frame's body has beside the text."""
+        return TAG_BYTES if self._counter else IV_BYTES + TAG_BYTES
+
+    def encrypt(self, header: bytes, text: bytes) -> bytes:
+        """The body for a header that already counts the overhead."""
+        start = b"" if self._counter else self._iv
+        return start + self._cipher.encrypt(self._nonce(self._iv), text, self._authenticated(header))
+
+
+class Decryptor(_Direction):
+    def __init__(self, key: Secret, transcripts: bytes) -> None:
+        super().__init__(key, transcripts)
+        self._iv = b""
+
+    def decrypt(self, header: bytes, body: bytes) -> bytes:
+        if not self._iv:
+            self._iv, body = body[:IV_BYTES], body[IV_BYTES:]
+        if len(body) < TAG_BYTES:
+            raise MalformedMessage("malformed encrypted frame", "it is shorter than its tag")
+        try:
+            return self._cipher.decrypt(self._nonce(self._iv), body, self._authenticated(header))
+        except InvalidTag as error:
+            raise Tampered(
+                "an encrypted frame does not verify",
+                "it was changed or repeated, or the peer uses another key",
+                "if it happens again, look at what stands between the two machines",
+            ) from error
+
+
+class KeyExchange:
+    """Our half of one ECDH exchange on P-256."""
+
+    def __init__(self, random: Callable[[int], bytes]) -> None:
+        self._private = ec.derive_private_key(_scalar(random), _CURVE)
+
+    @property
+    def public(self) -> str:
+        point = self._private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        return base64.b64encode(point).decode()
+
+    def session_key(self, peer: ec.EllipticCurvePublicKey) -> Secret:
+        return Secret(hkdf(self._private.exchange(ec.ECDH(), peer), b"keygen"))
+
+
+def peer_public_key(text: object) -> ec.EllipticCurvePublicKey:
+    """The ECDHPublicKey of an ad: base64 of an uncompressed point."""
+    try:
+        return ec.EllipticCurvePublicKey.from_encoded_point(_CURVE, base64.b64decode(str(text), validate=True))
+    except (ValueError, binascii.Error) as error:
+        raise MalformedMessage(
+            "no usable ECDHPublicKey", "it is missing or no point of P-256", "use an HTCondor client of 9.0 or later"
+        ) from error
+
+
+def _scalar(random: Callable[[int], bytes]) -> int:
+    """Uniform in 1 .. order-1, by trying again (FIPS 186-4, B.4.2)."""
+    while not 0 < (scalar := int.from_bytes(random(32), "big")) < _ORDER:
+        pass
+    return scalar

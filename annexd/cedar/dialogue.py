@@ -1,0 +1,67 @@
+"""What every step of a conversation needs, and how a step waits without waiting.
+
+A conversation is a generator.  It yields an event: NeedData until more bytes are here, or a question, whose answer is
+what the yield returns.  So each part of the protocol reads from top to bottom, and nothing in it blocks.
+"""
+
+import re
+from collections.abc import Generator
+from typing import Any, TypeVar
+
+from annexd.cedar.channel import Channel
+from annexd.cedar.context import Endpoint, ServerContext
+from annexd.cedar.events import NEED_DATA, Event
+from annexd.cedar.identity import UNAUTHENTICATED, Identity
+from annexd.cedar.message import MessageReader, MessageWriter
+
+T = TypeVar("T")
+Steps = Generator[Event, Any, T]
+
+_VERSION = re.compile(r"\$CondorVersion: ([0-9]{1,4})\.([0-9]{1,4})\.([0-9]{1,4}) ")
+
+
+class PeerLeft(Exception):
+    """The peer ended the connection between two messages."""
+
+
+class Dialogue:
+    """The conversation with one peer: its channel, its time, and what is known of the peer."""
+
+    def __init__(self, context: ServerContext, local: Endpoint) -> None:
+        self.context = context
+        self.local = local
+        self.channel = Channel(context.limits.handshake_message_bytes)
+        self.now_s = 0.0
+        self.peer_version: tuple[int, ...] = ()
+        self.session_id: str | None = None
+        self._identity = UNAUTHENTICATED
+
+    @property
+    def identity(self) -> Identity:
+        return self._identity
+
+    def identified(self, identity: Identity) -> None:
+        """From here on the peer is this user, who may send larger messages if it has proved to be."""
+        self._identity = identity
+        if identity.authenticated:
+            self.channel.max_message_bytes = self.context.limits.command_message_bytes
+
+    def learn_version(self, text: object) -> None:
+        match = _VERSION.match(str(text))
+        self.peer_version = tuple(map(int, match.groups())) if match else ()
+
+    def receive(self) -> Steps[MessageReader]:
+        """The peer's next message."""
+        while (body := self.channel.next_message()) is None:
+            if self.channel.at_end:
+                raise PeerLeft if self.channel.is_between_messages else self.channel.cut_off()
+            yield NEED_DATA
+        return MessageReader(
+            body, encrypted=self.channel.is_encrypted, ad_limits=self.context.limits.command_ad
+        )
+
+    def message(self) -> MessageWriter:
+        return MessageWriter(encrypted=self.channel.is_encrypted)
+
+    def send(self, message: MessageWriter) -> None:
+        self.channel.send(message.body())

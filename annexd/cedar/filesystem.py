@@ -1,0 +1,64 @@
+"""FS: the peer proves its user by making a directory where this daemon says (condor_auth_fs.cpp).
+
+The name carries our address, and its trailing underscore invites the client (25.13 and later) to append the address
+that it dialled: so nobody between the two can have the directory made for another daemon (HTCONDOR-3808, 3860, 3883).
+"""
+
+import base64
+
+from annexd.cedar.dialogue import Dialogue, Steps
+from annexd.cedar.events import NeedFilesystemProof
+from annexd.cedar.identity import Identity
+from annexd.cedar.method import MethodFailed
+from annexd.cedar.naming import user_of
+
+METHOD = "FS"
+_RANDOM_CHARACTERS = 9  # 45 bits; whoever guesses them has only proved who they are
+_DONE, _FAILED = 0, -1
+
+
+def authenticate(dialogue: Dialogue) -> Steps[Identity]:
+    directory = _new_name(dialogue)
+    dialogue.send(dialogue.message().string(directory))
+    message = yield from dialogue.receive()
+    is_made = message.integer() == _DONE
+    extension = message.string() if message.remaining else ""
+    message.end()
+    fault = "the peer could not make the directory" if not is_made else _fault_of(extension, dialogue)
+    owner = None if fault else (yield from _owner(directory + extension))
+    dialogue.send(dialogue.message().integer(_FAILED if owner is None else _DONE))
+    if owner is None:
+        raise MethodFailed(fault or f"{directory + extension} is no directory made by the peer for this purpose")
+    name = "condor" if owner == "root" and dialogue.context.root_to_condor else owner
+    return Identity(user_of(METHOD, name, dialogue.context), METHOD)
+
+
+def _owner(path: str) -> Steps[str | None]:
+    owner: str | None = yield NeedFilesystemProof(path)
+    return owner
+
+
+def _new_name(dialogue: Dialogue) -> str:
+    local, context = dialogue.local, dialogue.context
+    unique = base64.b32encode(context.random(6)).decode()[:_RANDOM_CHARACTERS]
+    return f"{context.fs_directory}/FS_{local.ip}_{local.port}_{unique}_"
+
+
+def _fault_of(extension: str, dialogue: Dialogue) -> str:
+    """What is wrong with what the peer appended; "" if nothing is."""
+    if not extension:
+        return ""  # 23.x and earlier know no extension
+    if "/" in extension:
+        return "the peer appended a path to the directory's name"
+    dialled, marker, shared_port_id = extension.partition("?sock=")
+    if dialled not in _own_addresses(dialogue):
+        return f"the peer dialled {dialled[:60]!r}, which is not this daemon"
+    if marker and shared_port_id != dialogue.local.shared_port_id:
+        return f"the peer asked for shared port id {shared_port_id[:60]!r}, which is not this daemon's"
+    return ""
+
+
+def _own_addresses(dialogue: Dialogue) -> tuple[str, ...]:
+    local = dialogue.local
+    host = f"[{local.ip}]" if ":" in local.ip else local.ip
+    return (f"{host}:{local.port}", *dialogue.context.advertised)

@@ -1,0 +1,251 @@
+"""DC_AUTHENTICATE: a new session, or one that is taken up again (daemon_command.cpp).
+
+    client  60010 and an ad                     in clear
+    server  its answer                          in clear
+    both    a method of authentication          in clear; then the server's "no key here, we use ECDH"
+    server  user, session, verdict              encrypted, as all that follows
+"""
+
+import base64
+from collections.abc import Mapping
+from typing import Never
+
+from annexd.cedar.authentication import Failure, authenticate
+from annexd.cedar.classad import Scalar
+from annexd.cedar.commands import DC_AUTHENTICATE, DC_SEC_QUERY, Command
+from annexd.cedar.crypto import AES, IV_BYTES, KeyExchange, peer_public_key
+from annexd.cedar.dialogue import Dialogue, Steps
+from annexd.cedar.errors import (
+    AuthenticationFailed,
+    AuthorizationDenied,
+    MalformedMessage,
+    UnknownCommand,
+    UnknownSession,
+)
+from annexd.cedar.events import NeedAuthorization
+from annexd.cedar.levels import implied
+from annexd.cedar.message import MessageReader
+from annexd.cedar.policy import Agreement, SecurityPolicy, ServerPolicy, for_command, reconcile
+from annexd.cedar.secret import Secret
+from annexd.cedar.session import SLOP_S, Session
+
+ClientAd = Mapping[str, object]  # by lower-case names
+_NO_KEY = 0  # exchangeKey of authentication.cpp: the key comes from ECDH
+_NONCE_BYTES = 33  # 44 characters of base64
+
+
+def negotiate(dialogue: Dialogue, message: MessageReader) -> Steps[Command | None]:
+    """The rest of DC_AUTHENTICATE.  The authorized command, or None if the peer wanted a session or an answer only."""
+    client = _read_client_ad(message)
+    dialogue.learn_version(client.get("remoteversion"))
+    if _says_yes(client.get("usesession")):
+        yield from _resume(dialogue, client)
+        command = _find_command(dialogue, client)
+        if not (yield from is_authorized(dialogue, command)):
+            deny(dialogue, command)
+    else:
+        command = yield from _establish(dialogue, client)
+    return _wanted(dialogue, client, command)
+
+
+def server_policy(dialogue: Dialogue, command: Command) -> ServerPolicy:
+    return for_command(dialogue.context.policy.get(command.level, SecurityPolicy()), command)
+
+
+def is_authorized(dialogue: Dialogue, command: Command) -> Steps[bool]:
+    granted: bool = yield NeedAuthorization(command, dialogue.identity)
+    return granted
+
+
+def deny(dialogue: Dialogue, command: Command) -> Never:
+    raise AuthorizationDenied(
+        what=f"{dialogue.identity.user} may not give {command.name}",
+        why=f"it needs the level {command.level}",
+        next_step=f"see ALLOW_{command.level} and the limits of the peer's token",
+        tell_peer=f"{command.name} needs the level {command.level}",
+    )
+
+
+def find_command(dialogue: Dialogue, number: object) -> Command:
+    command = dialogue.context.commands.get(number) if isinstance(number, int) else None
+    if command is None:
+        raise UnknownCommand(
+            what="unknown command",
+            why=f"this daemon has no command {number if isinstance(number, int) else 'without a number'}",
+            next_step="see whether the peer took this daemon for another one",
+            tell_peer="unknown command",
+        )
+    return command
+
+
+def _read_client_ad(message: MessageReader) -> ClientAd:
+    client = {name.lower(): value for name, value in message.ad(nested=False).items()}
+    message.end()
+    if "cookie" in client:
+        raise MalformedMessage("a command with a cookie", "only a daemon itself has its cookie")
+    return client
+
+
+def _says_yes(value: object) -> bool:
+    return isinstance(value, str) and value.upper() == "YES"
+
+
+def _find_command(dialogue: Dialogue, client: ClientAd) -> Command:
+    """The command to authorize, which stands behind one that only carries it."""
+    number = client.get("command")
+    return find_command(dialogue, client.get("authcommand") if _is_carrier(number) else number)
+
+
+def _is_carrier(number: object) -> bool:
+    return number in {DC_AUTHENTICATE, DC_SEC_QUERY}
+
+
+def _wanted(dialogue: Dialogue, client: ClientAd, command: Command) -> Command | None:
+    if client.get("command") == DC_SEC_QUERY:
+        dialogue.send(dialogue.message().ad({"AuthorizationSucceeded": True, **_token_facts(dialogue)}))
+    return None if _is_carrier(client.get("command")) else command
+
+
+def _token_facts(dialogue: Dialogue) -> dict[str, Scalar]:
+    token = dialogue.identity.token
+    if not token:
+        return {}
+    facts: dict[str, Scalar] = {
+        "AuthTokenSubject": token.subject,
+        "AuthTokenIssuer": token.issuer,
+        "AuthTokenId": token.token_id,
+    }
+    return {**facts, "AuthTokenScopes": ",".join(token.scopes)} if token.scopes else facts
+
+
+# --- a new session
+
+
+def _establish(dialogue: Dialogue, client: ClientAd) -> Steps[Command]:
+    command = _find_command(dialogue, client)
+    if str(client.get("enact", "")).upper() != "NO":
+        raise MalformedMessage("the peer does not wait for an answer", 'Enact is not "NO" in its ad')
+    agreement = reconcile(client, server_policy(dialogue, command))
+    peer = peer_public_key(client.get("ecdhpublickey"))
+    exchange = KeyExchange(dialogue.context.random)
+    dialogue.send(dialogue.message().ad(_answer(dialogue, agreement, exchange)))
+    if agreement.authentication:
+        yield from _authenticate(dialogue, agreement)
+    session = _new_session(dialogue, agreement, exchange.session_key(peer))
+    _encrypt(dialogue, session, AES)
+    yield from _announce(dialogue, agreement, session, command)
+    return command
+
+
+def _answer(dialogue: Dialogue, agreement: Agreement, exchange: KeyExchange) -> dict[str, Scalar]:
+    context = dialogue.context
+    answer: dict[str, Scalar] = {
+        "Authentication": _yes_or_no(agreement.authentication),
+        "Encryption": _yes_or_no(agreement.encryption),
+        "Integrity": _yes_or_no(agreement.integrity),
+        "AuthMethodsList": ",".join(agreement.methods),
+        "AuthMethods": agreement.methods[0] if agreement.methods else "",
+        "CryptoMethods": agreement.cipher,
+        "CryptoMethodsList": ",".join(agreement.ciphers),
+        "SessionDuration": str(agreement.duration_s),
+        "SessionLease": agreement.lease_s,
+        "Enact": "YES",
+        "TrustDomain": context.trust_domain,
+        "IssuerKeys": ", ".join(context.issuer_keys),
+        "NegotiatedSession": True,
+        "RemoteVersion": context.version,
+        "ECDHPublicKey": exchange.public,
+    }
+    if agreement.authentication and not agreement.authentication_required:
+        answer["AuthRequired"] = False
+    return {name: value for name, value in answer.items() if value is not None}
+
+
+def _yes_or_no(value: bool) -> str:
+    return "YES" if value else "NO"
+
+
+def _authenticate(dialogue: Dialogue, agreement: Agreement) -> Steps[None]:
+    outcome = yield from authenticate(dialogue, agreement.methods)
+    if not isinstance(outcome, Failure):
+        dialogue.identified(outcome)
+        dialogue.send(dialogue.message().integer(_NO_KEY))
+    elif agreement.authentication_required:
+        raise AuthenticationFailed(
+            what="authentication failed",
+            why=outcome.reasons,
+            next_step="see SEC_CLIENT_AUTHENTICATION_METHODS on the client, and SEC_DEFAULT_AUTHENTICATION_METHODS here",
+            tell_peer="authentication failed",
+        )
+
+
+def _new_session(dialogue: Dialogue, agreement: Agreement, key: Secret) -> Session:
+    return Session(
+        id=dialogue.context.sessions.new_id(),
+        keys={AES: key},
+        identity=dialogue.identity,
+        expires_at_s=dialogue.now_s + agreement.duration_s + SLOP_S,
+        lease_s=agreement.lease_s or 0,
+        used_at_s=dialogue.now_s,
+    )
+
+
+def _announce(dialogue: Dialogue, agreement: Agreement, session: Session, command: Command) -> Steps[None]:
+    """Tell the peer who it is and whether it may; keep the session only if it may."""
+    granted = yield from is_authorized(dialogue, command)
+    verdict: dict[str, Scalar] = {"User": dialogue.identity.user}
+    if agreement.authentication:
+        verdict["TriedAuthentication"] = True
+    verdict["Sid"] = session.id
+    verdict["ValidCommands"] = _valid_commands(dialogue, command)
+    verdict["ReturnCode"] = "AUTHORIZED" if granted else "DENIED"
+    dialogue.send(dialogue.message().ad(verdict))
+    if not granted:
+        deny(dialogue, command)
+    dialogue.context.sessions.add(session)
+
+
+def _valid_commands(dialogue: Dialogue, command: Command) -> str:
+    """What the peer may try in this session; each is authorized again.  Never empty: the client would fail."""
+    numbers = [
+        str(known.number)
+        for level in implied(command.level)
+        for known in dialogue.context.commands.values()
+        if level in {known.level, *known.alternate_levels}
+        and (dialogue.identity.mapped or not known.force_authentication)
+    ]
+    return ",".join(dict.fromkeys(numbers)) or str(command.number)
+
+
+# --- a session taken up again
+
+
+def _resume(dialogue: Dialogue, client: ClientAd) -> Steps[None]:
+    session = dialogue.context.sessions.find(str(client.get("sid")), dialogue.now_s)
+    wants_answer = client.get("resumeresponse") is True
+    if session is None:
+        if wants_answer:
+            dialogue.send(dialogue.message().ad({"ReturnCode": "SID_NOT_FOUND"}))
+        raise UnknownSession(
+            what="unknown session",
+            why="it has expired, or was made by an earlier process of this daemon",
+            next_step="none: the client makes a new one when it is asked again",
+            tell_peer="unknown session",
+        )
+    if wants_answer:
+        dialogue.send(dialogue.message().ad(_resumed(dialogue)))
+    _encrypt(dialogue, session, str(client.get("cryptomethods", AES)).upper())
+    dialogue.identified(session.identity)
+    yield from ()
+
+
+def _resumed(dialogue: Dialogue) -> dict[str, Scalar]:
+    nonce = base64.b64encode(dialogue.context.random(_NONCE_BYTES)).decode()
+    return {"ReturnCode": "AUTHORIZED", "RemoteVersion": dialogue.context.version, "Nonce": nonce}
+
+
+def _encrypt(dialogue: Dialogue, session: Session, cipher: str) -> None:
+    if cipher not in session.keys:
+        raise MalformedMessage("no key for this cipher", f"the session has none for {cipher[:20]!r}")
+    dialogue.channel.encrypt(session.keys[cipher], dialogue.context.random(IV_BYTES))
+    dialogue.session_id = session.id
