@@ -1,0 +1,57 @@
+"""What the system's resolver says of hosts, for ALLOW_* and DENY_* lists that name them."""
+
+import functools
+import socket
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from annexd.authorization import Lookups
+
+REMEMBERED = 1024
+FORGET_S = 60  # an address that moved is noticed within this time
+
+Answer = TypeVar("Answer")
+
+
+def _cached(look_up: Callable[[str], Answer]) -> Callable[[str], Answer]:
+    """The same answer for FORGET_S: a resolver that is down must not be asked for every command."""
+
+    @functools.lru_cache(maxsize=REMEMBERED)
+    def at_period(question: str, _period: int) -> Answer:
+        return look_up(question)
+
+    return lambda question: at_period(question, int(time.monotonic() // FORGET_S))
+
+
+@_cached
+def names_of(address: str) -> tuple[str, ...]:
+    try:
+        name, aliases, _addresses = socket.gethostbyaddr(address)
+    except OSError:
+        return ()
+    return (name, *aliases)
+
+
+@_cached
+def addresses_of(name: str) -> tuple[str, ...]:
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return ()
+    return tuple(dict.fromkeys(str(address[0]) for _family, _type, _proto, _name, address in found))
+
+
+@_cached
+def is_local(address: str) -> bool:
+    """Whether the address is one of this machine's: it can be bound to."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return False
+    return True
+
+
+LOOKUPS = Lookups(names=names_of, addresses=addresses_of, is_local=is_local)

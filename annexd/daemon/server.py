@@ -1,0 +1,185 @@
+"""One connection, from accept to close: the events of the protocol's core, answered; its bytes, moved.
+
+Pre-authentication bytes are an attack until proven otherwise: each read has a deadline, the whole session has one,
+and only so many connections may be unauthenticated at a time.
+"""
+
+import asyncio
+import os
+import pwd
+import socket
+import stat
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+
+from annexd.authorization import AuthorizationPolicy, Peer
+from annexd.cedar.connection import Connection
+from annexd.cedar.context import Endpoint, ServerContext
+from annexd.cedar.errors import PeerError
+from annexd.cedar.events import (
+    CommandReceived,
+    ConnectionClosed,
+    NeedAuthorization,
+    NeedData,
+    NeedFilesystemProof,
+    NeedSigningKey,
+)
+from annexd.cedar.secret import Secret
+from annexd.daemon import log
+from annexd.daemon.configuration import Limits
+from annexd.daemon.names import LOOKUPS
+
+READ_BYTES = 256 * 1024
+ReadKey = Callable[[str], Secret | None]
+
+
+@dataclass(frozen=True)
+class Security:
+    """Everything of one configuration that decides who may do what; replaced whole at reconfig."""
+
+    context: ServerContext
+    authorization: AuthorizationPolicy
+    read_signing_key: ReadKey
+
+
+@dataclass(frozen=True)
+class Call:
+    """A command that its sender may give, and the way to answer."""
+
+    received: CommandReceived
+    connection: Connection
+    peer: str  # the sender's address, for the log
+
+
+Dispatch = Callable[[Call], Awaitable[None]]
+
+
+class Server:
+    """Serves connections; `security` and `limits` may be replaced at any time, for those that come after."""
+
+    def __init__(self, security: Security, limits: Limits, dispatch: Dispatch, shared_port_id: str | None) -> None:
+        self.security = security
+        self.limits = limits
+        self._dispatch = dispatch
+        self._shared_port_id = shared_port_id
+        self._pending = 0
+
+    async def serve(self, client: socket.socket) -> None:
+        """The whole life of one accepted connection; never raises for what a peer did."""
+        peer = _describe(client)
+        if self._pending >= self.limits.max_pending_connections:
+            log.always(f"refused a connection from {peer}: {self._pending} others have not authenticated yet "
+                       f"(ANNEXD_MAX_PENDING_CONNECTIONS)")
+            return
+        session = Session(client, peer, self)
+        try:
+            await session.run()
+        except (PeerError, TimeoutError, OSError) as error:
+            log.always(f"connection from {peer} dropped: {error or 'the peer was silent for too long'}")
+        except Exception as error:  # noqa: BLE001 - the edge of a connection: one peer must never end the daemon
+            log.error(f"connection from {peer} dropped, and this is a fault of annexd: {error!r}")
+
+    def connection(self, client: socket.socket) -> Connection:
+        ip, port = client.getsockname()[:2] if client.family != socket.AF_UNIX else ("127.0.0.1", 0)
+        return Connection(self.security.context, Endpoint(ip, port, self._shared_port_id))
+
+    async def dispatch(self, call: Call) -> None:
+        await self._dispatch(call)
+
+    def pending(self, change: int) -> None:
+        """One connection more, or less, of which we do not know who it is."""
+        self._pending += change
+
+
+class Session:
+    """Moves the bytes of one connection and answers the core's questions."""
+
+    def __init__(self, client: socket.socket, peer: str, server: Server) -> None:
+        self._client = client
+        self._peer = peer
+        self._server = server
+        self._security = server.security  # one configuration for the whole session
+        self._connection = server.connection(client)
+
+    async def run(self) -> None:
+        """Up to and including the command's handler.  Raises PeerError, TimeoutError, OSError."""
+        self._server.pending(+1)
+        try:
+            async with asyncio.timeout(self._server.limits.session_deadline_s):
+                received = await self._handshake()
+        finally:
+            self._server.pending(-1)
+        if received is not None:
+            await self._server.dispatch(Call(received, self._connection, self._peer))
+            await self._flush()
+
+    async def _handshake(self) -> CommandReceived | None:
+        """The command, authorized and whole, or None when the peer has all it asked for."""
+        try:
+            while True:
+                event = self._connection.next_event(time.time())
+                if isinstance(event, CommandReceived):
+                    await self._flush()
+                    return event
+                if isinstance(event, ConnectionClosed):
+                    return None
+                await self._answer(event)
+        finally:
+            await self._flush()
+
+    async def _answer(self, event: object) -> None:
+        match event:
+            case NeedData():
+                await self._flush()
+                await self._receive()
+            case NeedFilesystemProof(path):
+                self._connection.filesystem_proof(await asyncio.to_thread(owner_of_proof, path))
+            case NeedSigningKey(key_id):
+                self._connection.signing_key(await asyncio.to_thread(self._security.read_signing_key, key_id))
+            case NeedAuthorization():
+                self._connection.authorization(await self._authorize(event))
+            case _:
+                raise TypeError(f"the protocol's core asks what we do not know: {event!r}")
+
+    async def _authorize(self, question: NeedAuthorization) -> bool:
+        identity, policy = question.identity, self._security.authorization
+        peer = Peer(self._client.getpeername()[0], identity.user, identity.method, identity.limits)
+        decide = partial(policy.authorize, question.command, peer, LOOKUPS)
+        verdict = await asyncio.to_thread(decide) if policy.needs_names else decide()
+        if verdict.granted:
+            log.security(f"{question.command.name} from {peer.user} at {self._peer} granted: {verdict.reason}")
+        else:
+            log.always(f"PERMISSION DENIED to {peer.user} from {self._peer} for command {question.command.number} "
+                       f"({question.command.name}), access level {question.command.level}: reason: {verdict.reason}")
+        return verdict.granted
+
+    async def _receive(self) -> None:
+        async with asyncio.timeout(self._server.limits.read_timeout_s):
+            received = await asyncio.get_running_loop().sock_recv(self._client, READ_BYTES)
+        self._connection.receive_data(received)
+
+    async def _flush(self) -> None:
+        outgoing = self._connection.data_to_send()
+        if outgoing:
+            async with asyncio.timeout(self._server.limits.session_deadline_s):
+                await asyncio.get_running_loop().sock_sendall(self._client, outgoing)
+
+
+def owner_of_proof(path: str) -> str | None:
+    """The login name of who made the directory that FS asks for, or None if it is not what FS asks for."""
+    try:
+        status = os.lstat(path)
+        is_proof = stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) == 0o700 and status.st_nlink <= 2
+        return pwd.getpwuid(status.st_uid).pw_name if is_proof else None
+    except (OSError, KeyError):
+        return None
+
+
+def _describe(client: socket.socket) -> str:
+    try:
+        host, port = client.getpeername()[:2]
+    except OSError:
+        return "<a peer that has gone>"
+    return f"<[{host}]:{port}>" if ":" in host else f"<{host}:{port}>"
