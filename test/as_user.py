@@ -27,7 +27,7 @@ def main() -> None:
     if not command:
         sys.exit("usage: python -m test.as_user COMMAND [ARGUMENT...]")
     if os.geteuid() != 0:
-        os.execvp(command[0], command)
+        os.execvp(command[0], command)  # noqa: S606 - there is nothing for a shell to read
     user = pwd.getpwnam(USER)
     become(user)
     check_access()
@@ -52,8 +52,8 @@ def check_access() -> None:
             sys.exit(
                 f"The user {USER}, whom the tests and the demo run as when root starts them, cannot {what}: "
                 f"{closed} is closed to it.\n"
-                "Keep the checkout where every user may enter, and make the environment with a Python that every "
-                "user may run: make clean venv PYTHON=/usr/bin/python3; or start this as an ordinary user."
+                "Keep the checkout where every user may enter, and make the environment with a Python that all "
+                "may run: make clean venv PYTHON=/usr/bin/python3; or start this as an ordinary user."
             )
 
 

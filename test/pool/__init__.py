@@ -1,6 +1,6 @@
 """A real HTCondor to try the product on: `with Pool() as pool: pool.tool("condor_status", "-any")`."""
 
-from test.pool.htcondor import HTCondor, NoHTCondor, find
-from test.pool.pool import ANNEXD_CONFIG, DOMAIN, Pool, PoolFailed
+from test.pool.htcondor import HTCondor, NoHTCondorError, find
+from test.pool.pool import ANNEXD_CONFIG, DOMAIN, Pool, PoolError
 
-__all__ = ["ANNEXD_CONFIG", "DOMAIN", "HTCondor", "NoHTCondor", "Pool", "PoolFailed", "find"]
+__all__ = ["ANNEXD_CONFIG", "DOMAIN", "HTCondor", "NoHTCondorError", "Pool", "PoolError", "find"]

@@ -1,9 +1,10 @@
 """`python -m test.pool`: have an HTCondor here, and print where."""
 
 import argparse
+import os
 import sys
 
-from test.pool.htcondor import SUITES, NoHTCondor, find
+from test.pool.htcondor import SUITES, NoHTCondorError, find
 
 
 def main() -> None:
@@ -11,9 +12,10 @@ def main() -> None:
     parser.add_argument("--series", choices=sorted(SUITES), default="25")
     parser.add_argument("--debian-only", action="store_true", help="do not look on PATH")
     options = parser.parse_args()
+    os.umask(0o022)  # for the user that the pool runs as, when this is root
     try:
         print(find(options.series, on_path=not options.debian_only).sbin.parent)
-    except NoHTCondor as error:
+    except NoHTCondorError as error:
         sys.exit(str(error))
 
 

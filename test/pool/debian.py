@@ -1,7 +1,7 @@
 """A Debian package with all its libraries, unpacked beside the system and made to run there.
 
-apt works here with sources, lists and state of its own, so the machine's are neither read (but for the address
-of the mirror and its proxy settings) nor changed, and no right of the superuser is needed.
+apt works here with sources, lists and state of its own, so the machine's are neither read (but for the
+address of the mirror and its proxy settings) nor changed, and no right of the superuser is needed.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ COMMAND_TIMEOUT_S = 300
 ELF = b"\x7fELF"
 UPSTREAM_VERSION = re.compile(r"_(?:\d+%3a)?([0-9.]+)")
 # The package and its shared libraries; not the scripts' interpreters, nor what only an installer needs.
-LIBRARY = re.compile(r"zlib|lib(?!js-|perl|python|date-manip|debian|debconf|newt|slang|textwrap|semanage|cryptsetup)")
+LIBRARY = re.compile(r"zlib|lib(?!js-|perl|python|date-|deb|newt|slang|textwrap|semanage|cryptsetup)")
 NOT_FOLLOWED = ("recommends", "suggests", "conflicts", "breaks", "replaces", "enhances")
 
 
-class CannotFetch(Exception):
+class FetchError(Exception):
     """A package cannot be had here; the message says why."""
 
 
@@ -38,7 +38,7 @@ class Unpacked:
 
 
 def unpack(package: str, suite: str, scratch: Path) -> Unpacked:
-    """Download `package` of a suite with its libraries and unpack them below `scratch`, an empty directory."""
+    """Download `package` of a suite with its libraries and unpack them in the empty `scratch`."""
     _require("apt-get", "apt-cache", "dpkg-deb", "patchelf")
     apt = _private_apt(suite, scratch)
     _run(["apt-get", *apt, "-qq", "update"])
@@ -58,7 +58,7 @@ def relocate(tree: Path, home: Path) -> None:
     """Make what is unpacked in `tree` run with its own loader and libraries once it lies at `home`."""
     loader = next(tree.glob("usr/lib*/**/ld-linux*.so.*"), None)
     if loader is None:
-        raise CannotFetch(f"no dynamic loader among the packages in {tree}")
+        raise FetchError(f"no dynamic loader among the packages in {tree}")
     libraries = loader.resolve().parent
     within = [home / directory.relative_to(tree) for directory in (libraries, tree / "usr" / "lib")]
     path = ":".join(str(directory) for directory in within)
@@ -78,7 +78,7 @@ def mirror() -> str:
     named = [uri for uri, origin in archives if origin == "Debian"]
     looks_so = [uri for uri, origin in archives if not origin and uri.rstrip("/").endswith("/debian")]
     if not named + looks_so:
-        raise CannotFetch("apt knows no Debian archive (see 'apt-get indextargets')")
+        raise FetchError("apt knows no Debian archive (see 'apt-get indextargets')")
     return (named + looks_so)[0]
 
 
@@ -111,7 +111,7 @@ def _version_of(package: str, debs: Path) -> str:
         version = UPSTREAM_VERSION.search(deb.name)
         if version:
             return version.group(1)
-    raise CannotFetch(f"apt downloaded no package {package}")
+    raise FetchError(f"apt downloaded no package {package}")
 
 
 def _elf_files(tree: Path) -> Iterator[Path]:
@@ -138,20 +138,26 @@ def _require(*programs: str) -> list[str]:
     found = {name: shutil.which(name, path=path) for name in programs}
     missing = [name for name, where in found.items() if where is None]
     if missing:
-        raise CannotFetch(f"{' and '.join(missing)} cannot be found")
+        raise FetchError(f"{' and '.join(missing)} cannot be found")
     return [where for where in found.values() if where]
 
 
 def _run(command: list[str], *, cwd: Path | None = None, check: bool = True) -> str:
-    """The standard output of a command; raises CannotFetch with its last words when it fails."""
+    """The standard output of a command; raises FetchError with its last words when it fails."""
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
     try:
         done = subprocess.run(
-            command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False
+            command,
+            cwd=cwd,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_TIMEOUT_S,
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise CannotFetch(f"{command[0]} did not end within {COMMAND_TIMEOUT_S} s") from error
+        raise FetchError(f"{command[0]} did not end within {COMMAND_TIMEOUT_S} s") from error
     if check and done.returncode != 0:
         words = (done.stderr.strip() or done.stdout.strip() or f"status {done.returncode}").splitlines()
-        raise CannotFetch(f"{Path(command[0]).name}: {words[-1]}")
+        raise FetchError(f"{Path(command[0]).name}: {words[-1]}")
     return done.stdout

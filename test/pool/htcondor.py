@@ -1,8 +1,8 @@
-"""A real HTCondor for tests and the demo: the one on PATH, or else Debian's own packages beside the system.
+"""A real HTCondor for tests and the demo: the one on PATH, or else Debian's packages beside the system.
 
-Nothing is installed: the packages are unpacked into a directory of the checkout that git ignores, and run with
-their own C library, so the machine's release does not matter.  Without this every test of the daemon would need
-an administrator's hands first.
+Nothing is installed: the packages are unpacked into a directory of the checkout that git ignores, and run
+with their own C library, so the machine's release does not matter.  Without this every test of the daemon
+would need an administrator's hands first.
 
     python -m test.pool [--series 25|23] [--debian-only]      prints the prefix of bin, sbin and the rest
 """
@@ -20,15 +20,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from test.pool import debian
+from test.pool.debian import FetchError
 
 TOP = Path(__file__).resolve().parents[2]
 CACHE = TOP / ".cache"
-SUITES = {"25": "sid", "23": "trixie"}  # Debian's suite that holds this series (November 2026: 25.14.1, 23.9.6)
+# Debian's suite that holds each series (November 2026: 25.14.1 and 23.9.6).
+SUITES = {"25": "sid", "23": "trixie"}
 VERSION = re.compile(r"\$CondorVersion: ([0-9.]+)")
+LIBEXEC = ("libexec/condor", "lib/condor/libexec", "libexec")  # Debian 25, Debian 23, tarballs
 VERSION_TIMEOUT_S = 20
 
 
-class NoHTCondor(Exception):
+class NoHTCondorError(Exception):
     """Neither HTCondor nor a way to get it is here; the message says what is missing and what to do."""
 
 
@@ -43,16 +46,16 @@ class HTCondor:
     libexec: Path
 
     def executable(self, name: str) -> Path:
-        """The path of a tool or daemon; raises NoHTCondor when this installation has none of that name."""
+        """The path of a tool or daemon; raises NoHTCondorError when this installation lacks it."""
         for directory in (self.bin, self.sbin, self.libexec):
             if (directory / name).exists():
                 return directory / name
-        raise NoHTCondor(f"HTCondor {self.version} in {self.sbin.parent} has no {name}")
+        raise NoHTCondorError(f"HTCondor {self.version} below {self.sbin.parent} lacks {name}")
 
     @classmethod
     def below(cls, prefix: Path) -> HTCondor | None:
         """The installation with this prefix (such as /usr), or None when there is none or it does not run."""
-        libexec = _first(prefix, ("libexec/condor", "lib/condor/libexec", "libexec"), holding="condor_shared_port")
+        libexec = _first(prefix, LIBEXEC, holding="condor_shared_port")
         version = _version(prefix / "bin" / "condor_version")
         if libexec is None or version is None:
             return None
@@ -63,7 +66,7 @@ class HTCondor:
 def find(series: str = "25", *, on_path: bool = True) -> HTCondor:
     """The HTCondor of a series, from PATH, from the cache, or fetched now (about ten seconds, 90 MB).
 
-    Raises NoHTCondor, whose message is meant for the person who started the test or the demo.
+    Raises NoHTCondorError, whose message is meant for the person who started the test or the demo.
     """
     return (_on_path(series) if on_path else None) or _cached(series) or _fetch(series)
 
@@ -86,8 +89,8 @@ def _fetch(series: str) -> HTCondor:
     try:
         with _locked():
             return _cached(series) or _unpack(series)
-    except (debian.CannotFetch, OSError) as error:
-        raise NoHTCondor(
+    except (FetchError, OSError) as error:
+        raise NoHTCondorError(
             f"HTCondor {series}.x is not on PATH and could not be fetched from Debian's packages: {error}\n"
             "Install HTCondor 25 so that condor_master is on PATH (https://htcondor.org/downloads), or run "
             "'make htcondor' on a Debian-like machine with apt-get, as a user who may write to "
@@ -107,7 +110,7 @@ def _locked() -> Iterator[None]:
 def _unpack(series: str) -> HTCondor:
     """Fetch into a scratch directory; the finished tree gets the name that _cached looks for in one step."""
     scratch = CACHE / "fetching"
-    shutil.rmtree(scratch, ignore_errors=True)  # an interrupted fetch left it: the lock says nobody works there
+    shutil.rmtree(scratch, ignore_errors=True)  # of an interrupted fetch: we hold the lock
     scratch.mkdir()
     unpacked = debian.unpack("condor", SUITES[series], scratch)
     home = CACHE / f"htcondor-{unpacked.version}"
@@ -117,7 +120,7 @@ def _unpack(series: str) -> HTCondor:
     shutil.rmtree(scratch)
     found = HTCondor.below(home / "usr")
     if found is None or not found.version.startswith(f"{series}."):
-        raise debian.CannotFetch(f"{home} holds no HTCondor {series}.x that runs; try bin/condor_version there")
+        raise FetchError(f"{home} holds no HTCondor {series}.x that runs; try its condor_version")
     return found
 
 

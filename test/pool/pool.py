@@ -15,7 +15,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -32,9 +32,8 @@ TOOL_TIMEOUT_S = 60
 POLL_S = 0.05
 PORTS = range(20000, 30000)  # below the ports that Linux gives to outgoing connections
 LOG_TAIL_LINES = 15
-# The ad by which the collector shows that a daemon is up.
+# The ad by which the collector shows that a daemon is up; condor_master sends its own after five seconds.
 MY_TYPE = {
-    "MASTER": "DaemonMaster",
     "COLLECTOR": "Collector",
     "SCHEDD": "Scheduler",
     "NEGOTIATOR": "Negotiator",
@@ -85,7 +84,7 @@ MASTER_BACKOFF_CONSTANT = 0
 """
 
 
-class PoolFailed(AssertionError):
+class PoolError(AssertionError):
     """The pool did not come to the state that was waited for; the message shows its logs."""
 
 
@@ -93,7 +92,7 @@ class Pool:
     """A pool in `directory` (its own under /tmp unless given), running between start() and stop().
 
     `env` is the environment in which HTCondor's tools and the bindings find it; `collector` its collector's
-    host:port.  A `with` statement starts and stops it.  When the process that started it ends, however, so does it.
+    host:port.  A `with` statement starts and stops it.  It ends with the process that started it.
     """
 
     def __init__(
@@ -106,7 +105,7 @@ class Pool:
         htcondor: HTCondor | None = None,
     ) -> None:
         if os.geteuid() == 0:
-            raise PoolFailed("HTCondor does not run as root without a condor account: use python -m test.as_user")
+            raise PoolError("HTCondor does not run as root without a condor account: python -m test.as_user")
         self.htcondor = htcondor or find()
         self.daemons = [name for name in daemons if shared_port or name != "SHARED_PORT"]
         self._removed_at_stop = directory is None
@@ -128,7 +127,7 @@ class Pool:
         self.stop()
 
     def start(self) -> None:
-        """Return when the collector shows every daemon of the pool; raise PoolFailed, all stopped, otherwise."""
+        """Return when the collector shows every daemon; otherwise stop all and raise PoolError."""
         command = [sys.executable, str(WARDEN), str(self.htcondor.executable("condor_master"))]
         with (self.directory / "warden.log").open("ab") as said:
             self._warden = subprocess.Popen(
@@ -151,13 +150,35 @@ class Pool:
             shutil.rmtree(self.directory, ignore_errors=True)
 
     def tool(
-        self, name: str, *arguments: str, timeout_s: float = TOOL_TIMEOUT_S, input: str | None = None
+        self,
+        name: str,
+        *arguments: str,
+        timeout_s: float = TOOL_TIMEOUT_S,
+        env: Mapping[str, str] | None = None,
+        stdin: str = "",
     ) -> subprocess.CompletedProcess[str]:
-        """Run one of HTCondor's tools in the pool; whether it succeeded is the caller's to judge."""
-        command = [str(self.htcondor.executable(name)), *arguments]
-        stdin = subprocess.DEVNULL if input is None else None
+        """Run one of HTCondor's tools, `env` added; whether it succeeded is the caller's to judge."""
+        return self.run(
+            str(self.htcondor.executable(name)), *arguments, timeout_s=timeout_s, env=env, stdin=stdin
+        )
+
+    def run(
+        self,
+        *command: str,
+        timeout_s: float = TOOL_TIMEOUT_S,
+        env: Mapping[str, str] | None = None,
+        stdin: str = "",
+    ) -> subprocess.CompletedProcess[str]:
+        """As tool(), for any program, such as condor_annex."""
+        environment = {**self.env, **(env or {})}
         return subprocess.run(
-            command, env=self.env, capture_output=True, text=True, timeout=timeout_s, check=False, input=input, stdin=stdin
+            command,
+            env=environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
         )
 
     def configure(self, extra: str) -> None:
@@ -166,7 +187,7 @@ class Pool:
             config.write(f"\n{extra}\n")
         done = self.tool("condor_reconfig", "-daemon", "master")
         if done.returncode != 0:
-            raise PoolFailed(f"condor_reconfig: {done.stderr or done.stdout}")
+            raise PoolError(f"condor_reconfig: {done.stderr or done.stdout}")
 
     def param(self, name: str) -> str | None:
         """What condor_config_val says in the pool, None for what is not defined."""
@@ -174,31 +195,30 @@ class Pool:
         return said.stdout.strip() if said.returncode == 0 else None
 
     def log(self, daemon: str) -> str:
-        """The text of a daemon's log so far, such as log("SCHEDD") or log("SHARED_PORT")."""
-        words = daemon.title().replace("_", "")
-        file = self.directory / "log" / f"{words.replace('Sharedport', 'SharedPort')}Log"
+        """The text of a daemon's log so far, such as log("SCHEDD"); empty before there is one."""
+        file = Path(self.param(f"{daemon}_LOG") or self.directory / "none")
         return file.read_text(errors="replace") if file.exists() else ""
 
     def token(self, identity: str, *arguments: str) -> str:
-        """An IDTOKEN signed by the pool, as condor_token_create makes it; user@DOMAIN unless a domain is given."""
+        """An IDTOKEN signed by the pool for user@DOMAIN; more arguments as of condor_token_create."""
         full = identity if "@" in identity else f"{identity}@{DOMAIN}"
         made = self.tool("condor_token_create", "-identity", full, *arguments)
         if made.returncode != 0:
-            raise PoolFailed(f"condor_token_create: {made.stderr}")
+            raise PoolError(f"condor_token_create: {made.stderr}")
         return made.stdout.strip()
 
     def address(self, daemon: str) -> str:
         """The address that the collector has of the first daemon of a kind, such as SCHEDD."""
         return self.wait_for(lambda: self._addresses().get(MY_TYPE[daemon]), f"an ad of {daemon}")
 
-    def wait_for(self, condition: Callable[[], T], what: str, timeout_s: float = TOOL_TIMEOUT_S) -> T:
-        """The first true value of `condition`; PoolFailed, with the ends of all logs, after `timeout_s`."""
+    def wait_for(self, condition: Callable[[], T | None], what: str, timeout_s: float = TOOL_TIMEOUT_S) -> T:
+        """The first true value of `condition`; PoolError, with the ends of all logs, after `timeout_s`."""
         deadline = time.monotonic() + timeout_s
         while not (value := condition()):
             if self._warden and self._warden.poll() is not None:
-                raise PoolFailed(f"condor_master ended while waiting for {what}\n{self._state()}")
+                raise PoolError(f"condor_master ended while waiting for {what}\n{self._state()}")
             if time.monotonic() > deadline:
-                raise PoolFailed(f"waited {timeout_s} s in vain for {what}\n{self._state()}")
+                raise PoolError(f"waited {timeout_s} s in vain for {what}\n{self._state()}")
             time.sleep(POLL_S)
         return value
 
@@ -244,4 +264,4 @@ def _free_port() -> int:
             except OSError:
                 continue
             return port
-    raise PoolFailed(f"no free port among {PORTS}")
+    raise PoolError(f"no free port among {PORTS}")

@@ -1,9 +1,9 @@
-"""Runs a condor_master for as long as whoever asked for it lives: whatever kills that, nothing is left behind.
+"""Runs a condor_master for as long as whoever asked for it lives: whatever kills that, nothing is left.
 
     warden.py CONDOR_MASTER         in the pool's environment; ends when its standard input is closed
 
-HTCondor's daemons lead sessions of their own, so no signal to a process group reaches them; they are known by the
-configuration file that their environment names, which is the pool's alone.
+HTCondor's daemons lead sessions of their own, so no signal to a process group reaches them; they are known by
+the configuration file that their environment names, which is the pool's alone.
 """
 
 from __future__ import annotations

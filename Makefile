@@ -1,0 +1,43 @@
+# What people call and what CI calls is the same.  Each target does its own set-up, from a bare clone.
+# When root calls, everything that needs HTCondor's daemons runs as the user nobody: HTCondor refuses root.
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+AS_USER := $(RUN) -m test.as_user
+export PYTHONDONTWRITEBYTECODE = 1
+
+.PHONY: help venv htcondor test lint demo bench cloud clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+venv: $(VENV)/complete ## the Python environment in .venv (PYTHON=... chooses the interpreter)
+
+$(VENV)/complete: setup.cfg pyproject.toml .ci/venv
+	.ci/venv $(VENV) $(PYTHON)
+	@touch $@
+
+htcondor: venv ## HTCondor 25: from PATH, or else fetched into .cache
+	@$(RUN) -m test.pool
+
+test: venv htcondor ## all tests (ARGS="test/pool -k token": some)
+	$(AS_USER) $(RUN) -m pytest $(ARGS)
+	@if [ "$$(id -u)" = 0 ] && [ -z "$(ARGS)" ]; then set -x; $(RUN) -m pytest test/root; fi
+
+lint: venv ## ruff and mypy --strict
+	$(RUN) -m ruff check
+	$(RUN) -m mypy
+
+demo: venv htcondor ## one lease from beginning to end, in two minutes, on an emulated AWS
+	$(AS_USER) $(RUN) -m test.demo $(ARGS)
+
+bench: venv htcondor ## condor_annex here against HTCondor's own C++ one
+	$(AS_USER) $(RUN) -m test.bench $(ARGS)
+
+cloud: venv ## the emulated AWS on its own, until interrupted (ARGS="--port 5000 --speed 60")
+	$(AS_USER) $(RUN) -m test.cloud $(ARGS)
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache build dist ./*.egg-info
+	find annexd lambda test -name __pycache__ -type d -prune -exec rm -rf {} +

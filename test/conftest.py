@@ -1,0 +1,57 @@
+"""What holds for every test: none is skipped, none sees the AWS keys or the HTCondor of whoever runs it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from hypothesis import configuration, settings
+
+collect_ignore = [] if os.geteuid() == 0 else ["root"]
+
+# The checkout may belong to another user; and a failing example is printed, so none needs to be kept.
+configuration.set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "annexd-hypothesis")
+settings.register_profile("annexd", database=None, deadline=None)
+settings.load_profile("annexd")
+
+NOBODYS_AWS = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+def pytest_configure() -> None:
+    for name in [name for name in os.environ if name.startswith(("AWS_", "CONDOR_", "_CONDOR_"))]:
+        del os.environ[name]
+    os.environ.update(NOBODYS_AWS, CONDOR_CONFIG="ONLY_ENV")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    return _failed_if_skipped(report)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    return _failed_if_skipped(report)
+
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+def _failed_if_skipped(report: Report) -> Report:
+    """A test that cannot run has not shown anything; an expected failure has."""
+    if report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which counts as failed here: {report.longrepr}"
+    return report

@@ -1,0 +1,83 @@
+"""The pool that the other tests stand on: it comes up, answers, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from test.pool import DOMAIN, Pool, PoolError
+from test.pool.htcondor import TOP
+from test.pool.warden import members
+
+DEADLINE_S = 30
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["shared-port", "own-ports"])
+def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
+    with Pool(shared_port=request.param) as pool:
+        yield pool
+
+
+def test_its_user_is_administrator_of_its_daemons(pool: Pool) -> None:
+    said = pool.tool("condor_ping", "-addr", pool.address("SCHEDD"), "-table", "ADMINISTRATOR").stdout
+    assert "ALLOW" in said
+    assert f"@{DOMAIN}" in said
+
+
+def test_a_token_that_it_signs_is_taken_by_its_daemons(pool: Pool) -> None:
+    token = pool.directory / "tokens.d" / "alice"
+    token.write_text(pool.token("alice"))
+    token.chmod(0o600)
+    alice = {"_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS"}
+    said = pool.tool("condor_ping", "-addr", pool.address("SCHEDD"), "-table", "READ", env=alice).stdout
+    assert f"alice@{DOMAIN}" in said
+
+
+def test_added_configuration_reaches_the_running_daemons(pool: Pool) -> None:
+    pool.configure("SCHEDD_COLOUR = blue")
+    schedd = pool.address("SCHEDD")
+
+    def colour() -> bool:
+        return "blue" in pool.tool("condor_config_val", "-addr", schedd, "SCHEDD_COLOUR").stdout
+
+    pool.wait_for(colour, "the schedd to know SCHEDD_COLOUR")
+
+
+def test_a_failure_shows_the_logs(pool: Pool) -> None:
+    with pytest.raises(PoolError, match=r"in vain for the impossible(?s:.*)--- SchedLog\n"):
+        pool.wait_for(lambda: False, "the impossible", timeout_s=0)
+
+
+def test_it_ends_with_the_process_that_started_it_however_that_ends() -> None:
+    script = "from test.pool import Pool; p = Pool(); p.start(); print(p.config_file, flush=True); input()"
+    owner = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=TOP, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert owner.stdout
+    config = owner.stdout.readline().decode().strip()
+    assert members(config)
+    owner.send_signal(signal.SIGKILL)
+    owner.wait()
+    _gone(config)
+
+
+def test_stopping_leaves_no_process_and_no_file() -> None:
+    with Pool() as pool:
+        assert members(str(pool.config_file))
+    assert not members(str(pool.config_file))
+    assert not pool.directory.exists()
+
+
+def _gone(config: str) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while left := members(config):
+        assert time.monotonic() < deadline, (
+            f"still running: {[Path(f'/proc/{pid}/comm').read_text() for pid in left]}"
+        )
+        time.sleep(0.05)
