@@ -1,25 +1,30 @@
 """The lease of an annex, enforced by the cloud itself.
 
-An EventBridge rule calls `handler` every five minutes for as long as the annex has a lease.  Once the lease is over,
-everything the annex started is ended, and looked at again until it is gone; only then are the target and the rule
-removed, which is what ends the calls.  So a run may fail, be cut off or come twice at any point: the lease is still
-there, and the next call goes on from what it sees.  Nothing is remembered between runs.
+An EventBridge rule calls `handler` every five minutes for as long as the annex has a lease. Once the
+lease is over, everything the annex started is ended, and looked at again until it is gone; only then are
+the target and the rule removed, which is what ends the calls. So a run may fail, be cut off or come twice
+at any point: the lease is still there, and the next call goes on from what it sees. Nothing is remembered
+between runs.
 
-Event: {"AnnexID": ..., "RuleID": ..., "TargetID": ..., "LeaseExpiration": seconds since the epoch}.
-Each run logs one line of JSON.  A run that met an error raises LeaseError after doing all that it could, so that the
-function's error metric shows it and Lambda asks again before the next tick.
+Event: {"AnnexID": ..., "RuleID": ..., "TargetID": ..., "LeaseExpiration": seconds since the epoch}. Each
+run logs one line of JSON. A run that could not end something raises LeaseError after trying all the rest,
+so that the function's error metric shows it and Lambda asks again before the next tick.
 
 Self-contained: it is uploaded as it is, and boto3 comes with the runtime.
 """
 
+from __future__ import annotations
+
 import json
 import re
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import cache
+from typing import Any
 
-FLEET_TAG = "aws:ec2spot:fleet-request-id"  # set by Spot Fleet on its instances; nobody else can set an aws: tag
+FLEET_TAG = "aws:ec2spot:fleet-request-id"  # set by Spot Fleet; nobody else can set an aws: tag
 ANNEX_TAG = "htcondor:annex-id"
 NOT_GONE = ["pending", "running", "shutting-down", "stopping", "stopped"]
 ALREADY_OVER = {"fleetRequestNotInCancellableState", "fleetRequestIdDoesNotExist"}
@@ -31,11 +36,11 @@ TOLD_AT_MOST = 20  # ids in a log line: 10,000 would not fit
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 15.0
-RESERVE_S = 20.0  # left unused before the time limit, for a last look and the log line
-TROUBLED_LOOKS = 3  # rounds with errors before the run leaves the rest to the next one
+RESERVE_S = 20.0  # left unused before the time limit, for the last round and the log line
+TROUBLED_ROUNDS = 3  # rounds with errors before the rest is left to the next run
 
 
-class InvalidEvent(Exception):
+class InvalidEventError(Exception):
     """The event names no lease: nothing is touched."""
 
 
@@ -45,7 +50,7 @@ class LeaseError(Exception):
 
 @dataclass(frozen=True)
 class Lease:
-    """What the target's input says.  `annex_id` owns a fleet by being all that stands before its token's last `_`."""
+    """What the target's input says.  A fleet is ours if `annex_id` is all before its token's last `_`."""
 
     annex_id: str
     rule_id: str
@@ -53,26 +58,25 @@ class Lease:
     expiration_s: float
 
     @classmethod
-    def read(cls, event):
+    def read(cls, event: Any) -> Lease:
         if not isinstance(event, dict):
-            raise InvalidEvent(f"the event must be a JSON object, not {type(event).__name__}")
+            raise InvalidEventError(f"the event must be a JSON object, not {type(event).__name__}")
         names = ("AnnexID", "RuleID", "TargetID")
         faults = [f"{name} must be 1 to 64 of [.-_A-Za-z0-9]" for name in names if not _is_name(event.get(name))]
         expiration_s = _epoch_seconds(event.get("LeaseExpiration"))
         if expiration_s is None:
-            told = event.get("LeaseExpiration")
-            faults.append(f"LeaseExpiration must be in seconds since the epoch, not {told!r}")
-        if faults:
-            raise InvalidEvent("; ".join(faults))
-        return cls(*(event[name] for name in names), expiration_s)
+            faults.append(f"LeaseExpiration must be seconds since the epoch, not {event.get('LeaseExpiration')!r}")
+        if faults or expiration_s is None:
+            raise InvalidEventError("; ".join(faults))
+        return cls(event["AnnexID"], event["RuleID"], event["TargetID"], expiration_s)
 
 
-def _is_name(value):
+def _is_name(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch(r"[.\-_A-Za-z0-9]{1,64}", value) is not None
 
 
-def _epoch_seconds(value):
-    """A date between 2001 and 2096, so that a duration or milliseconds is not taken for one; otherwise None."""
+def _epoch_seconds(value: Any) -> float | None:
+    """A date between 2001 and 2096, so that neither a duration nor milliseconds are taken for one."""
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,15}", value):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -80,15 +84,15 @@ def _epoch_seconds(value):
     return value if 1_000_000_000 <= value <= 4_000_000_000 else None
 
 
-def handler(event, context):
+def handler(event: Any, context: Any) -> dict[str, Any]:
     try:
         lease = Lease.read(event)
-    except InvalidEvent as error:
+    except InvalidEventError as error:
         log({"outcome": "refused", "error": str(error), "event": event})
         raise
-    now_s = time.time()
-    if now_s < lease.expiration_s:
-        return log({"outcome": "waiting", "annex_id": lease.annex_id, "left_s": round(lease.expiration_s - now_s)})
+    left_s = lease.expiration_s - time.time()
+    if left_s > 0:
+        return log({"outcome": "waiting", "annex_id": lease.annex_id, "left_s": round(left_s)})
     run = Run(lease, *clients(), lambda: context.get_remaining_time_in_millis() / 1000)
     outcome = run.enforce()
     receipt = log(run.receipt(outcome))
@@ -97,14 +101,14 @@ def handler(event, context):
     return receipt
 
 
-def log(receipt):
+def log(receipt: dict[str, Any]) -> dict[str, Any]:
     print(json.dumps(receipt, default=str))
     return receipt
 
 
 @cache
-def clients():
-    """EC2 and EventBridge.  boto3 is imported here since most calls come before the lease is over and need none."""
+def clients() -> tuple[Any, Any]:
+    """EC2 and EventBridge.  boto3 is imported here: most calls come before the end and need none."""
     import boto3
     from botocore.config import Config
 
@@ -119,66 +123,76 @@ class Fleet:
     kind: str
 
     @property
-    def is_uncancelled(self):
+    def may_launch(self) -> bool:
         return self.state in ("submitted", "active", "modifying")
 
     @property
-    def may_have_instances(self):
-        return self.state not in ("cancelled", "failed")
+    def is_over(self) -> bool:
+        return self.state in ("cancelled", "failed")
 
     @property
-    def starts_no_more(self):
-        """Whether an instance that is ended by itself stays ended."""
-        return not self.is_uncancelled or self.kind == "request"
+    def replaces(self) -> bool:
+        """Whether it would start another instance for one that is ended by itself."""
+        return self.may_launch and self.kind != "request"
+
+
+@dataclass(frozen=True)
+class Instance:
+    fleet_id: str | None
+    state: str
 
 
 @dataclass
 class Run:
-    """One run after the end of the lease: what it did, saw and could not do."""
+    """One run after the end of the lease: what it sees, does, and could not do."""
 
     lease: Lease
-    ec2: object
-    events: object
-    remaining_s: object
-    cancelled: set = field(default_factory=set)  # fleets that were active until this run
-    ended: set = field(default_factory=set)  # instances that were there
-    alive: dict = field(default_factory=dict)  # instance -> fleet, as of the last look
-    fleets: list = field(default_factory=list)
-    errors: list = field(default_factory=list)  # of the last round
+    ec2: Any
+    events: Any
+    remaining_s: Callable[[], float]
+    fleets: list[Fleet] = field(default_factory=list)  # ours, as of the last look
+    foreign: set[str] = field(default_factory=set)  # all others
+    alive: dict[str, Instance] = field(default_factory=dict)  # ours, as of the last look
+    seen: set[str] = field(default_factory=set)  # every instance that was alive in some look
+    cancelled: set[str] = field(default_factory=set)  # fleets that could launch until this run
+    errors: list[str] = field(default_factory=list)  # of the last round
     overcome: int = 0
-    looks: int = 0
-    seen_gone_at: str = ""
+    rounds: int = 0
+    seen_gone_at: str | None = None
 
-    def enforce(self):
-        """ended: all is gone, the lease too; ending: the next run goes on; failed: it does too, but say so."""
+    def enforce(self) -> str:
+        """ended: all is gone, the lease too.  ending, failed: the next run goes on; failed had errors."""
         pause_s, troubled = FIRST_PAUSE_S, 0
         while not (self.all_gone() and self.lease_removed()):
             troubled += bool(self.errors)
-            if troubled >= TROUBLED_LOOKS or self.remaining_s() < RESERVE_S + pause_s:
+            if troubled >= TROUBLED_ROUNDS or self.remaining_s() < RESERVE_S + pause_s:
                 return "failed" if self.errors else "ending"
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         return "ended"
 
-    def all_gone(self):
-        """One round: look, end what is there, and say whether there was nothing left to end."""
-        self.looks += 1
+    def all_gone(self) -> bool:
+        """One round: look, end what is there, and tell whether there was nothing left to end.
+
+        A fleet that could still launch until this run has to be seen `cancelled`.  One that an earlier run
+        cancelled has not: fleets are known to stay `cancelled_running` for ever with nothing in them.
+        """
+        self.rounds += 1
         self.overcome += len(self.errors)
         self.errors = []
         if not self.attempt(self.look_for_fleets):
             return False
-        uncancelled = [fleet for fleet in self.fleets if fleet.is_uncancelled]
-        self.cancel([fleet for fleet in self.fleets if fleet.is_uncancelled or fleet.state == "cancelled_running"])
+        self.cancelled |= {fleet.fleet_id for fleet in self.fleets if fleet.may_launch}
+        ending = self.cancel([fleet.fleet_id for fleet in self.fleets if _is_cancellable(fleet)])
         if self.attempt(self.look_for_instances):
-            self.terminate()
-        settling = [fleet for fleet in self.fleets if fleet.may_have_instances and fleet.fleet_id in self.cancelled]
-        self.cancelled.update(fleet.fleet_id for fleet in uncancelled)
-        if self.errors or self.alive or uncancelled or settling:
+            self.terminate(ending)
+        settled = all(fleet.is_over or fleet.fleet_id not in self.cancelled for fleet in self.fleets)
+        if self.errors or self.alive or not settled:
             return False
-        self.seen_gone_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self.seen_gone_at = datetime.now(UTC).isoformat(timespec="seconds")
         return True
 
-    def attempt(self, call, *arguments):
+    def attempt(self, call: Callable[..., None], *arguments: Any) -> bool:
         """Whether `call` went through: an error of AWS's is kept, so that the others still get their turn."""
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -189,110 +203,112 @@ class Run:
             return False
         return True
 
-    def look_for_fleets(self):
-        """Every fleet of this annex, and nobody else's: `test` does not own `test2`, nor `test_1`'s."""
-        self.fleets, self.foreign = [], set()
+    def look_for_fleets(self) -> None:
+        """Every fleet of this annex, and nobody else's: `test` owns neither `test2`'s nor `test_1`'s."""
+        fleets, foreign = [], set()
         for told in pages(self.ec2.describe_spot_fleet_requests, "SpotFleetRequestConfigs"):
             config = told.get("SpotFleetRequestConfig") or {}
             annex_id, _, _ = (config.get("ClientToken") or "").rpartition("_")
-            fleet_id = told["SpotFleetRequestId"]
+            fleet = Fleet(told["SpotFleetRequestId"], told["SpotFleetRequestState"], config.get("Type", "maintain"))
             if annex_id == self.lease.annex_id:
-                self.fleets.append(Fleet(fleet_id, told["SpotFleetRequestState"], config.get("Type", "maintain")))
+                fleets.append(fleet)
             else:
-                self.foreign.add(fleet_id)
+                foreign.add(fleet.fleet_id)
+        self.fleets, self.foreign = fleets, foreign
 
-    def cancel(self, fleets):
-        for batch in batches([fleet.fleet_id for fleet in fleets], CANCEL_BATCH):
-            self.attempt(self.cancel_batch, batch)
+    def cancel(self, fleet_ids: list[str]) -> set[str]:
+        """Cancel with termination; the fleets that are now ending their instances by themselves."""
+        ending: set[str] = set()
+        for batch in batches(fleet_ids, CANCEL_BATCH):
+            self.attempt(self.cancel_batch, batch, ending)
+        return ending
 
-    def cancel_batch(self, fleet_ids):
+    def cancel_batch(self, fleet_ids: list[str], ending: set[str]) -> None:
         answer = self.ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=fleet_ids, TerminateInstances=True)
+        ending |= {each["SpotFleetRequestId"] for each in answer.get("SuccessfulFleetRequests") or []}
         for failure in answer.get("UnsuccessfulFleetRequests") or []:
             error = failure.get("Error") or {}
             if error.get("Code") not in ALREADY_OVER:
                 self.errors.append(f"cancel {failure.get('SpotFleetRequestId')}: {error}")
 
-    def look_for_instances(self):
-        """By Spot Fleet's own tag, by the annex's tag, and what a fleet itself lists (that is there before the tags).
+    def look_for_instances(self) -> None:
+        """By Spot Fleet's own tag, by the annex's tag, and as the fleets list them: no one of these is all.
 
-        After a cancel no single one of them is the whole truth.  An instance with our tag in a fleet that is
-        described and not ours (a copied request) is not ours either.
+        An instance with our tag in somebody else's fleet (made from a copy of our request) is not ours.
         """
-        alive = {}
+        alive: dict[str, Instance] = {}
         for batch in batches([fleet.fleet_id for fleet in self.fleets], FILTER_BATCH):
-            alive |= self.instances(("tag:" + FLEET_TAG, batch), ("instance-state-name", NOT_GONE))
-        tagged = self.instances(("tag:" + ANNEX_TAG, [self.lease.annex_id]), ("instance-state-name", NOT_GONE))
-        alive |= {each: fleet for each, fleet in tagged.items() if fleet and fleet not in self.foreign}
-        self.alive = alive | self.listed_but_untagged(alive)
-        self.ended |= set(self.alive)
+            alive |= self.instances("tag:" + FLEET_TAG, batch, NOT_GONE)
+        tagged = self.instances("tag:" + ANNEX_TAG, [self.lease.annex_id], NOT_GONE)
+        alive |= {each: one for each, one in tagged.items() if one.fleet_id and one.fleet_id not in self.foreign}
+        self.alive = alive | self.listed_only(alive)
+        self.seen |= set(self.alive)
 
-    def instances(self, *filters):
-        """{instance: its fleet, or None} of all that match."""
-        asked = [{"Name": name, "Values": values} for name, values in filters]
+    def instances(self, name: str, values: list[str], states: list[str]) -> dict[str, Instance]:
+        filters = [{"Name": name, "Values": values}, {"Name": "instance-state-name", "Values": states}]
         found = {}
-        for reservation in pages(self.ec2.describe_instances, "Reservations", Filters=asked):
-            for instance in reservation["Instances"]:
-                tags = {tag["Key"]: tag.get("Value") for tag in instance.get("Tags") or []}
-                found[instance["InstanceId"]] = tags.get(FLEET_TAG)
+        for reservation in pages(self.ec2.describe_instances, "Reservations", Filters=filters):
+            for told in reservation["Instances"]:
+                tags = {tag["Key"]: tag.get("Value") for tag in told.get("Tags") or []}
+                found[told["InstanceId"]] = Instance(tags.get(FLEET_TAG), told["State"]["Name"])
         return found
 
-    def listed_but_untagged(self, known):
-        """What the fleets list beyond `known` and DescribeInstances does not call terminated: {instance: fleet}."""
-        listed = {}
-        for fleet in self.fleets:
-            if fleet.may_have_instances:
-                told = pages(
-                    self.ec2.describe_spot_fleet_instances, "ActiveInstances", SpotFleetRequestId=fleet.fleet_id
-                )
-                listed |= {each["InstanceId"]: fleet.fleet_id for each in told}
+    def listed_only(self, known: dict[str, Instance]) -> dict[str, Instance]:
+        """What fleets list beyond `known`, unless it is gone: an instance may be there before its tags."""
+        listed: dict[str, Instance] = {}
+        for fleet_id in [fleet.fleet_id for fleet in self.fleets if not fleet.is_over]:
+            told = pages(self.ec2.describe_spot_fleet_instances, "ActiveInstances", SpotFleetRequestId=fleet_id)
+            listed |= {each["InstanceId"]: Instance(fleet_id, "listed") for each in told}
         unknown = [each for each in listed if each not in known]
-        gone = set()
+        gone: set[str] = set()
         for batch in batches(unknown, FILTER_BATCH):
-            gone |= set(self.instances(("instance-id", batch), ("instance-state-name", ["terminated"])))
+            gone |= set(self.instances("instance-id", batch, ["terminated"]))
         return {each: listed[each] for each in unknown if each not in gone}
 
-    def terminate(self):
-        """What is still there although its fleet was cancelled before this round; a fleet's own end comes first."""
-        replacing = {fleet.fleet_id for fleet in self.fleets if not fleet.starts_no_more}
-        for batch in batches([each for each, fleet in self.alive.items() if fleet not in replacing], TERMINATE_BATCH):
+    def terminate(self, ending: set[str]) -> None:
+        """By themselves, those that no fleet is ending, and that none would replace."""
+        spared = ending | {fleet.fleet_id for fleet in self.fleets if fleet.replaces}
+        left = [each for each, one in self.alive.items() if one.state != "shutting-down" and one.fleet_id not in spared]
+        for batch in batches(left, TERMINATE_BATCH):
             self.attempt(self.terminate_batch, batch)
 
-    def terminate_batch(self, instance_ids):
-        """All of them; or, when one of them spoils the call, each half by itself."""
+    def terminate_batch(self, instance_ids: list[str]) -> None:
+        """All of them; or, when one of them spoils the call for all, each half by itself."""
         from botocore.exceptions import ClientError
 
         try:
             self.ec2.terminate_instances(InstanceIds=instance_ids)
         except ClientError as error:
             code = error.response["Error"]["Code"]
-            if code == "InvalidInstanceID.NotFound" and len(instance_ids) == 1:
-                return
-            if code not in ("InvalidInstanceID.NotFound", "UnauthorizedOperation") or len(instance_ids) == 1:
+            if code not in ("InvalidInstanceID.NotFound", "UnauthorizedOperation"):
                 raise
-            middle = len(instance_ids) // 2
-            self.attempt(self.terminate_batch, instance_ids[:middle])
-            self.attempt(self.terminate_batch, instance_ids[middle:])
+            if len(instance_ids) > 1:
+                middle = len(instance_ids) // 2
+                self.attempt(self.terminate_batch, instance_ids[:middle])
+                self.attempt(self.terminate_batch, instance_ids[middle:])
+            elif code == "UnauthorizedOperation":
+                raise
 
-    def lease_removed(self):
-        """Target, then rule.  Both were asked for by name, so that both being gone already is success."""
+    def lease_removed(self) -> bool:
+        """Target, then rule; that one is gone already is as good."""
         return self.attempt(self.remove_target) and not self.errors and self.attempt(self.delete_rule)
 
-    def remove_target(self):
+    def remove_target(self) -> None:
         try:
             answer = self.events.remove_targets(Rule=self.lease.rule_id, Ids=[self.lease.target_id])
         except self.events.exceptions.ResourceNotFoundException:
             return
         for failure in answer.get("FailedEntries") or []:
             if failure.get("ErrorCode") != "ResourceNotFoundException":
-                self.errors.append(f"remove_targets: {failure}")
+                self.errors.append(f"remove_target: {failure}")
 
-    def delete_rule(self):
+    def delete_rule(self) -> None:
         try:
             self.events.delete_rule(Name=self.lease.rule_id)
         except self.events.exceptions.ResourceNotFoundException:
             return
 
-    def receipt(self, outcome):
+    def receipt(self, outcome: str) -> dict[str, Any]:
         return {
             "outcome": outcome,
             "annex_id": self.lease.annex_id,
@@ -302,17 +318,22 @@ class Run:
             "fleets": {fleet.fleet_id: fleet.state for fleet in self.fleets[:TOLD_AT_MOST]},
             "fleets_found": len(self.fleets),
             "fleets_cancelled": len(self.cancelled),
-            "instances": sorted(self.ended)[:TOLD_AT_MOST],
-            "instances_ended": len(self.ended) - len(self.alive),
+            "instances": sorted(self.seen)[:TOLD_AT_MOST],
+            "instances_ended": len(self.seen) - len(self.alive),
             "instances_alive": len(self.alive),
-            "seen_gone_at": self.seen_gone_at or None,
-            "looks": self.looks,
+            "seen_gone_at": self.seen_gone_at,
+            "rounds": self.rounds,
             "errors_overcome": self.overcome,
             "errors": self.errors[:TOLD_AT_MOST],
         }
 
 
-def pages(call, key, **asked):
+def _is_cancellable(fleet: Fleet) -> bool:
+    """Also one that was cancelled without its instances: AWS takes a second order for them."""
+    return fleet.may_launch or fleet.state == "cancelled_running"
+
+
+def pages(call: Callable[..., dict[str, Any]], key: str, **asked: Any) -> Iterator[dict[str, Any]]:
     """What all the pages of `call` hold under `key`."""
     answer = call(**asked)
     yield from answer.get(key) or []
@@ -321,5 +342,5 @@ def pages(call, key, **asked):
         yield from answer.get(key) or []
 
 
-def batches(items, size):
+def batches(items: list[str], size: int) -> list[list[str]]:
     return [items[start : start + size] for start in range(0, len(items), size)]

@@ -30,14 +30,10 @@ def options() -> argparse.Namespace:
         "--speed",
         type=float,
         default=60.0,
-        help="how much faster rules fire: at 60, rate(5 minutes) fires every 5 s; 0: only when told (default: 60)",
+        help="how much faster rules fire; at 60, rate(5 minutes) is 5 s, at 0 never (default: 60)",
     )
-    parser.add_argument(
-        "--pending-s", type=float, default=0.0, help="how long an instance takes to run (default: 0)"
-    )
-    parser.add_argument(
-        "--termination-s", type=float, default=1.0, help="and to be gone once ended (default: 1)"
-    )
+    parser.add_argument("--pending-s", type=float, default=0.0, help="how long an instance takes to run (default: 0)")
+    parser.add_argument("--termination-s", type=float, default=1.0, help="and to be gone once ended (default: 1)")
     parser.add_argument("--die-with-parent", action="store_true", help="end when standard input ends")
     return parser.parse_args()
 
@@ -70,8 +66,13 @@ def _wait_for_the_end(die_with_parent: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     if die_with_parent:
-        threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+        threading.Thread(target=_until_input_ends, args=(ended,), daemon=True).start()
     ended.wait()
+
+
+def _until_input_ends(ended: threading.Event) -> None:
+    sys.stdin.read()
+    ended.set()
 
 
 if __name__ == "__main__":

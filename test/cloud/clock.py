@@ -1,7 +1,7 @@
 """The clock of EventBridge: calls what the rules say, when they say it.
 
-It looks through the public API only, so that a rule counts for what AWS would see of it: its state, its targets and
-the permission on the function.
+It looks through the public API only, so that a rule counts for what AWS would see of it: its state, its
+targets and the permission on the function.
 """
 
 from __future__ import annotations
@@ -96,9 +96,7 @@ class Clock:
             self._invoke(name, target)
 
     def _invoke(self, rule: str, target: dict[str, Any]) -> None:
-        payload = target.get("Input") or json.dumps(
-            {"source": "aws.events", "detail-type": "Scheduled Event"}
-        )
+        payload = target.get("Input") or json.dumps({"source": "aws.events", "detail-type": "Scheduled Event"})
         if not self._is_permitted(rule, target["Arn"]):
             self._effect("rule not permitted", rule=rule, target=target["Id"], function=target["Arn"])
             return
@@ -123,7 +121,5 @@ def _permits(statement: dict[str, Any], rule_arn: str) -> bool:
     if statement.get("Principal") not in ({"Service": "events.amazonaws.com"}, "events.amazonaws.com"):
         return False
     condition = statement.get("Condition", {})
-    sources = [
-        arn for kind in ("ArnLike", "ArnEquals", "StringLike") for arn in condition.get(kind, {}).values()
-    ]
+    sources = [arn for kind in ("ArnLike", "ArnEquals", "StringLike") for arn in condition.get(kind, {}).values()]
     return all(fnmatch.fnmatchcase(rule_arn, source) for source in sources)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import urllib.request
 from functools import cache
+from http.client import HTTPConnection
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.error import HTTPError
 
 TOP = Path(__file__).resolve().parents[2]
 ACCESS_KEY_ID = "AKIAEMULATEDUSER0000"
@@ -109,7 +108,7 @@ class Cloud:
         return str(outputs["LeaseFunctionARN"])
 
     def fault(self, operation: str, kind: str, times: int = 1, when: str = "before", **more: Any) -> None:
-        """Order a fault; see test.cloud.faults.Fault for the kinds, and for skip, matching, code, status, hang_s."""
+        """Order a fault; test.cloud.faults.Fault tells of the kinds, and of what `more` may hold."""
         self._post("faults", {"operation": operation, "kind": kind, "times": times, "when": when, **more})
 
     def faults(self) -> list[dict[str, Any]]:
@@ -127,15 +126,13 @@ class Cloud:
         self._post("clear-audit", {})
 
     def calls(self, operation: str) -> list[dict[str, Any]]:
-        return [
-            each for each in self.audit() if each.get("operation") == operation and each["kind"] == "call"
-        ]
+        return [each for each in self.audit() if each.get("operation") == operation and each["kind"] == "call"]
 
     def effects(self, what: str) -> list[dict[str, Any]]:
         return [each for each in self.audit() if each.get("effect") == what]
 
     def fleets(self) -> list[dict[str, Any]]:
-        """id, state, number of instances launched, and `config`: every field of the request, as it arrived."""
+        """id, state, how many were launched, and `config`: every field of the request as it arrived."""
         return list(self._get("fleets"))
 
     def running_instances(self) -> list[dict[str, Any]]:
@@ -143,9 +140,9 @@ class Cloud:
         return list(self._get("instances"))
 
     def meter(self) -> dict[str, Any]:
-        """{"annexes": {annex id: {lease_end, instance_seconds, latest, live}}, "unleased": {...}, "now": ...}.
+        """{"annexes": {id: {lease_end, instance_seconds, latest, live}}, "unleased": {...}, "now": ...}.
 
-        instance_seconds is the sum past the end of the lease, `latest` the longest of one instance.
+        instance_seconds is the sum past the end of the lease, `latest` that of the last instance.
         """
         return dict(self._get("meter"))
 
@@ -159,17 +156,19 @@ class Cloud:
         self._post("reset", {})
 
     def _get(self, door: str) -> Any:
-        return self._ask(urllib.request.Request(f"{self.url}/_cloud/{door}"))
+        return self._ask("GET", door, None)
 
     def _post(self, door: str, told: dict[str, Any]) -> Any:
-        return self._ask(
-            urllib.request.Request(f"{self.url}/_cloud/{door}", json.dumps(told).encode(), method="POST")
-        )
+        return self._ask("POST", door, json.dumps(told).encode())
 
-    def _ask(self, request: urllib.request.Request) -> Any:
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    def _ask(self, method: str, door: str, body: bytes | None) -> Any:
+        connection = HTTPConnection(self.url.removeprefix("http://"), timeout=600)
         try:
-            with opener.open(request, timeout=600) as answer:
-                return json.load(answer)
-        except HTTPError as error:
-            raise CloudError(f"{request.selector}: {error.read().decode()}") from error
+            connection.request(method, f"/_cloud/{door}", body)
+            answer = connection.getresponse()
+            told = json.load(answer)
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise CloudError(f"{method} {door}: {told}")
+        return told

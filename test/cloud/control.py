@@ -27,7 +27,7 @@ class Control:
             ("GET", "fleets"): lambda _: world.fleets(),
             ("GET", "instances"): lambda _: world.instances(),
             ("GET", "meter"): lambda _: world.meter(),
-            ("POST", "faults"): lambda fault: world.faults.add(fault),
+            ("POST", "faults"): world.faults.add,
             ("POST", "clear-faults"): lambda _: world.faults.clear(),
             ("POST", "clear-audit"): lambda _: world.audit.clear(),
             ("POST", "tick"): self._tick,

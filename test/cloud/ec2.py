@@ -1,6 +1,7 @@
 """EC2 that acts: moto's EC2, with a Spot Fleet and Spot instances that behave as AWS's do.
 
-A subclass in moto's own routing table, so that all else of EC2 (images, subnets, launch templates) is moto's.
+A subclass in moto's own routing table, so that all else of EC2 (images, subnets, launch templates) is
+moto's.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.responses import EC2Response
 
-from test.cloud import views
+from test.cloud import views, wire
 from test.cloud.filters import matcher
-from test.cloud.fleets import CANCELLABLE, Fleet, Fleets, IdempotentParameterMismatch
+from test.cloud.fleets import Fleet, Fleets, IdempotentParameterMismatchError
 from test.cloud.instances import Instance
 from test.cloud.paging import page
 from test.cloud.specifications import checked, specifications
@@ -45,7 +46,7 @@ class ActingEC2(EC2Response):  # type: ignore[misc]  # moto has no types
         resolved = specifications(config, self.ec2_backend)
         try:
             fleet = self._fleets.request(config, resolved)
-        except IdempotentParameterMismatch as error:
+        except IdempotentParameterMismatchError as error:
             raise EC2ClientError(
                 "IdempotentParameterMismatch", f"The client token {error} was used with other parameters."
             ) from error
@@ -68,34 +69,29 @@ class ActingEC2(EC2Response):  # type: ignore[misc]  # moto has no types
         active = (each for each in fleet.instances if each.state(now_s) in {"pending", "running"})
         instances, token = page(active, asked.get("MaxResults"), asked.get("NextToken"))
         told = [views.active_instance_view(each) for each in instances]
-        return ActionResult(
-            {"SpotFleetRequestId": fleet.fleet_id, "ActiveInstances": told, "NextToken": token}
-        )
+        return ActionResult({"SpotFleetRequestId": fleet.fleet_id, "ActiveInstances": told, "NextToken": token})
 
     def cancel_spot_fleet_requests(self) -> ActionResult:
         asked = self._parameters()
         if len(asked["SpotFleetRequestIds"]) > MAX_CANCEL:
-            raise EC2ClientError(
-                "InvalidParameterValue", f"No more than {MAX_CANCEL} Spot Fleet request IDs."
-            )
+            raise EC2ClientError("InvalidParameterValue", f"No more than {MAX_CANCEL} Spot Fleet request IDs.")
+        terminate = bool(asked.get("TerminateInstances"))
         successful, unsuccessful = [], []
         for fleet_id in asked["SpotFleetRequestIds"]:
-            if code := self._why_not_cancel(fleet_id):
+            if code := self._why_not_cancel(fleet_id, terminate):
                 unsuccessful.append(views.cancel_error_view(fleet_id, code))
             else:
-                before, after = self._fleets.cancel(fleet_id, bool(asked.get("TerminateInstances")))
+                before, after = self._fleets.cancel(fleet_id, terminate)
                 successful.append(views.cancelled_view(fleet_id, before, after))
-        return ActionResult(
-            {"SuccessfulFleetRequests": successful, "UnsuccessfulFleetRequests": unsuccessful}
-        )
+        return ActionResult({"SuccessfulFleetRequests": successful, "UnsuccessfulFleetRequests": unsuccessful})
 
-    def _why_not_cancel(self, fleet_id: str) -> str | None:
+    def _why_not_cancel(self, fleet_id: str, terminate: bool) -> str | None:
         fleet = self._fleets.fleets.get(fleet_id)
         if not fleet_id.startswith("sfr-"):
             return "fleetRequestIdMalformed"
         if fleet is None:
             return "fleetRequestIdDoesNotExist"
-        if fleet.state(self._fleets.settle()) not in CANCELLABLE:
+        if not fleet.takes_cancel(self._fleets.settle(), terminate):
             return "fleetRequestNotInCancellableState"
         return type(self).refuses("CancelSpotFleetRequests", fleet_id)
 
@@ -103,36 +99,34 @@ class ActingEC2(EC2Response):  # type: ignore[misc]  # moto has no types
         asked = self._parameters()
         fleet = self._fleet(asked["SpotFleetRequestId"])
         if fleet.state(self._fleets.settle()) != "active":
-            raise EC2ClientError(
-                "InvalidSpotFleetRequestState", "Only an active Spot Fleet request can change."
-            )
+            raise EC2ClientError("InvalidSpotFleetRequestState", "Only an active Spot Fleet request can change.")
         terminate = asked.get("ExcessCapacityTerminationPolicy", "default").lower() == "default"
         self._fleets.modify(fleet.fleet_id, float(asked.get("TargetCapacity", fleet.target)), terminate)
         return ActionResult({"Return": True})
 
-    def describe_instances(self) -> ActionResult:
+    def describe_instances(self) -> ActionResult | str:
         asked = self._parameters()
         if asked.get("InstanceIds") and "MaxResults" in asked:
-            raise EC2ClientError(
-                "InvalidParameterCombination", "InstanceIds and MaxResults exclude each other."
-            )
+            raise EC2ClientError("InvalidParameterCombination", "InstanceIds and MaxResults exclude each other.")
         if self._is_of_moto(asked.get("InstanceIds") or []):
             return super().describe_instances()
         matching, now_s = self._matching(asked)
         instances, token = page(matching, asked.get("MaxResults"), asked.get("NextToken"), least=5)
-        reservations: list[Any] = [views.reservation_view(each, now_s) for each in instances]
-        if not token and not asked.get("InstanceIds"):
-            reservations += self.ec2_backend.describe_instances(filters=self._filters_from_querystring())
-        return ActionResult({"Reservations": reservations, "NextToken": token})
+        told = [views.reservation_view(each, now_s) for each in instances]
+        of_moto = [] if token or asked.get("InstanceIds") else self._reservations_of_moto()
+        if of_moto:
+            return ActionResult({"Reservations": told + of_moto})
+        return wire.document("DescribeInstances", {"Reservations": told, "NextToken": token})
+
+    def _reservations_of_moto(self) -> list[Any]:
+        return list(self.ec2_backend.describe_instances(filters=self._filters_from_querystring()))
 
     def describe_instance_status(self) -> ActionResult:
         asked = self._parameters()
         if self._is_of_moto(asked.get("InstanceIds") or []):
             return super().describe_instance_status()
         matching, now_s = self._matching(asked)
-        shown = [
-            each for each in matching if asked.get("IncludeAllInstances") or each.state(now_s) == "running"
-        ]
+        shown = [each for each in matching if asked.get("IncludeAllInstances") or each.state(now_s) == "running"]
         instances, token = page(shown, asked.get("MaxResults"), asked.get("NextToken"), least=5)
         told = [views.status_view(each, now_s) for each in instances]
         return ActionResult({"InstanceStatuses": told, "NextToken": token})
@@ -168,14 +162,12 @@ class ActingEC2(EC2Response):  # type: ignore[misc]  # moto has no types
 
     def _instance(self, instance_id: str) -> Instance:
         if instance_id not in self._fleets.instances:
-            raise EC2ClientError(
-                "InvalidInstanceID.NotFound", f"The instance ID '{instance_id}' does not exist"
-            )
+            raise EC2ClientError("InvalidInstanceID.NotFound", f"The instance ID '{instance_id}' does not exist")
         return self._fleets.instances[instance_id]
 
 
 def install(regions: defaultdict[str, Fleets], refuses: Refusal) -> None:
-    """Put the acting EC2 into moto's routing table; before the first request, after which moto has read it."""
+    """Put the acting EC2 into moto's routing table; before the first request, when moto reads it."""
     ActingEC2.regions = regions
     ActingEC2.refuses = staticmethod(refuses)
     moto.ec2.urls.url_paths["{0}/"] = ActingEC2.dispatch

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
 
-# kind of fault -> service -> (HTTP status, code); "" stands for every other service.  Sources: the services' API
-# references, "Common errors" (EventBridge answers AccessDeniedException and ThrottlingException with 400).
+# kind of fault -> service -> (HTTP status, code); "" stands for every other service.  Sources: the services'
+# API references, "Common errors" (EventBridge answers AccessDeniedException and ThrottlingException with 400).
 CODES: Mapping[str, Mapping[str, tuple[int, str]]] = {
     "throttle": {
         "ec2": (503, "RequestLimitExceeded"),

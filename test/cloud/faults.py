@@ -16,8 +16,8 @@ WAYS = frozenset(CODES) | {"error", "hang", "reset", "partial"}
 class Fault:
     """`times` calls of `operation` fail, after `skip` that do not.
 
-    kind      throttle | internal | denied (said in the service's own code), error (`code` and `status`), hang,
-              reset (of the connection), partial (a failure of one entry inside an HTTP 200)
+    kind      throttle | internal | denied (in the service's own code), error (`code` and `status`),
+              hang, reset (of the connection), partial (a failure of one entry inside an HTTP 200)
     when      before the effect, or after it: the effect happened, the answer is lost
     matching  only calls whose body or path contain this; for `partial` the id of the entry (empty: all)
     """
@@ -34,9 +34,7 @@ class Fault:
 
     def __post_init__(self) -> None:
         if self.kind not in WAYS or self.when not in {"before", "after"}:
-            raise ValueError(
-                f"a fault is one of {sorted(WAYS)}, before or after; not {self.kind!r} {self.when!r}"
-            )
+            raise ValueError(f"a fault is one of {sorted(WAYS)}, before or after; not {self.kind!r} {self.when!r}")
         if self.kind == "error" and not self.code:
             raise ValueError("a fault of kind error needs the code that the service shall answer with")
 
@@ -67,9 +65,7 @@ class Faults:
 
     def refuses(self, operation: str, entry_id: str) -> str | None:
         """The code with which this one entry of a call fails, or None."""
-        fault = self._take(
-            lambda fault: fault.kind == "partial" and fault.matching in {"", entry_id}, operation
-        )
+        fault = self._take(lambda fault: fault.kind == "partial" and fault.matching in {"", entry_id}, operation)
         return None if fault is None else fault.code or PARTIAL_CODES.get(operation, "InternalException")
 
     def _take(self, applies: Any, operation: str) -> Fault | None:

@@ -1,7 +1,7 @@
 """A truthful Spot Fleet: what moto's would need to be for a lease to be tested against it.
 
-Everything follows from the request, the orders that came later and the time: nothing happens in the background,
-so a test that asks twice at one instant gets one answer.
+Everything follows from the request, the orders that came later and the time: nothing happens in the
+background, so a test that asks twice at one instant gets one answer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Effect = Callable[..., None]
 CANCELLABLE = frozenset({"submitted", "active", "modifying"})
 
 
-class IdempotentParameterMismatch(Exception):
+class IdempotentParameterMismatchError(Exception):
     """The client token was used before, with other parameters."""
 
 
@@ -47,7 +47,7 @@ class Fleet:
 
     @property
     def maintains(self) -> bool:
-        return self.config.get("Type", "maintain") == "maintain"  # AWS's default
+        return bool(self.config.get("Type", "maintain") == "maintain")  # AWS's default
 
     def state(self, now_s: float) -> str:
         if self.cancelled_at_s is None:
@@ -61,6 +61,14 @@ class Fleet:
 
     def fulfilled(self) -> float:
         return sum(instance.weight for instance in self.live())
+
+    def takes_cancel(self, now_s: float, terminate: bool) -> bool:
+        """AWS takes a second order for a fleet that was cancelled without its instances: to end those too.
+
+        Source: github.com/getmoto/moto/issues/4715, which tells of AWS.
+        """
+        state = self.state(now_s)
+        return state in CANCELLABLE or (terminate and state == "cancelled_running")
 
     def cancel(self, at_s: float, terminate: bool) -> None:
         self.cancelled_at_s, self.terminates = at_s, terminate
@@ -83,7 +91,7 @@ class Fleets:
         if token in self._tokens:
             known, fleet_id = self._tokens[token]
             if known != body:
-                raise IdempotentParameterMismatch(token)
+                raise IdempotentParameterMismatchError(token)
             return self.fleets[fleet_id]
         fleet = self._new_fleet(config, specifications)
         if token:

@@ -1,7 +1,7 @@
 """Lambda functions that run: their own uploaded zip, in a process of their own, with a time limit.
 
-moto would need docker.  `LambdaFunction._invoke_lambda` is the one private seam that this stands on; a canary test
-watches it.
+moto would need docker. `LambdaFunction._invoke_lambda` is the one private seam that this stands on; a
+canary test watches it.
 """
 
 from __future__ import annotations
@@ -132,6 +132,6 @@ def install(functions: Functions) -> None:
         return json.dumps(outcome.payload), outcome.errored, outcome.log
 
     ActingLambda.functions = functions
-    LambdaFunction._invoke_lambda = invoke_lambda  # noqa: SLF001
+    LambdaFunction._invoke_lambda = invoke_lambda
     for pattern in moto.awslambda.urls.url_paths:
         moto.awslambda.urls.url_paths[pattern] = ActingLambda.dispatch

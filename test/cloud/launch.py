@@ -18,9 +18,7 @@ def weight_of(specification: Specification) -> float:
     return float(specification.get("WeightedCapacity") or 1)
 
 
-def choose(
-    specifications: Sequence[Specification], strategy: str, capacity: float
-) -> Iterator[Specification]:
+def choose(specifications: Sequence[Specification], strategy: str, capacity: float) -> Iterator[Specification]:
     """The specification of each instance to start so that `capacity` units are reached."""
     if strategy == "diversified":
         yield from _round_robin(specifications, capacity)

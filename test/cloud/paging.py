@@ -20,9 +20,7 @@ class Numbered(Protocol):
 N = TypeVar("N", bound=Numbered)
 
 
-def page(
-    items: Iterable[N], max_results: object, token: str | None, least: int = 1
-) -> tuple[list[N], str | None]:
+def page(items: Iterable[N], max_results: object, token: str | None, least: int = 1) -> tuple[list[N], str | None]:
     """The items after `token`, at most `max_results` of them, and the token of the rest.
 
     A token names the last item that was given, so that a list which changes meanwhile loses nothing.

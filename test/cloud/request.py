@@ -131,16 +131,14 @@ class Request:
             "wsgi.multiprocess": False,
             "wsgi.run_once": False,
         }
-        return environ | {
-            f"HTTP_{name.upper().replace('-', '_')}": value for name, value in self.headers.items()
-        }
+        return environ | {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in self.headers.items()}
 
 
 def _seconds_of(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+        return datetime.fromisoformat(text).timestamp()
 
 
 def _text_of(value: str | bytes) -> str:

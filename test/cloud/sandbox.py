@@ -1,4 +1,4 @@
-"""One execution environment of a Lambda function: a process with the unpacked zip, and nothing of ours in it."""
+"""One execution environment of a Lambda function: a process with the unpacked zip and nothing of ours."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Outcome:
 
 
 class Sandbox:
-    """Takes one invocation at a time, as Lambda's environments do, and is ended at the function's time limit."""
+    """Takes one invocation at a time, as Lambda's environments do, and is ended at the time limit."""
 
     def __init__(self, function: Any, endpoint_url: str) -> None:
         self.key = self.key_of(function)

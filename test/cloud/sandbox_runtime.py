@@ -1,7 +1,7 @@
 """What runs inside an execution environment: imports the handler and calls it, event by event.
 
-Started with `python -I`, so it imports nothing of this project: the function sees its own zip, the standard library
-and what is installed beside the interpreter (boto3, as in AWS's runtime).
+Started with `python -I`, so it imports nothing of this project: the function sees its own zip, the standard
+library and what is installed beside the interpreter (boto3, as in AWS's runtime).
 """
 
 import importlib
@@ -12,6 +12,9 @@ import sys
 import threading
 import time
 import traceback
+from typing import Any
+
+Orders = queue.SimpleQueue[dict[str, Any]]
 
 
 class Context:
@@ -28,7 +31,7 @@ class Context:
         return max(0, self._deadline_ms - int(time.time() * 1000))
 
 
-def answer(order: dict) -> dict:
+def answer(order: dict[str, Any]) -> dict[str, Any]:
     try:
         module, _, name = os.environ["_HANDLER"].rpartition(".")
         handler = getattr(importlib.import_module(module), name)
@@ -39,7 +42,7 @@ def answer(order: dict) -> dict:
         return {"error": {"errorType": type(error).__name__, "errorMessage": str(error), "stackTrace": trace}}
 
 
-def read_orders(orders: queue.SimpleQueue) -> None:
+def read_orders(orders: Orders) -> None:
     """In a thread, so that the end of the emulator is noticed while a function runs."""
     for line in sys.stdin:
         orders.put(json.loads(line))
@@ -53,8 +56,8 @@ def main() -> None:
     log_fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log_fd, 1)
     os.dup2(log_fd, 2)
-    sys.stdout.reconfigure(line_buffering=True)
-    orders: queue.SimpleQueue = queue.SimpleQueue()
+    sys.stdout = os.fdopen(1, "w", buffering=1)
+    orders: Orders = queue.SimpleQueue()
     threading.Thread(target=read_orders, args=(orders,), daemon=True).start()
     while True:
         print(json.dumps(answer(orders.get())), file=channel)

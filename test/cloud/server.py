@@ -35,9 +35,7 @@ class Server(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def start(self) -> None:
-        threading.Thread(
-            target=self.serve_forever, name="server", kwargs={"poll_interval": 0.1}, daemon=True
-        ).start()
+        threading.Thread(target=self.serve_forever, name="server", kwargs={"poll_interval": 0.1}, daemon=True).start()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that went away is no news."""
@@ -72,9 +70,7 @@ class _Exchange(BaseHTTPRequestHandler):
     def _write(self, answer: Answer) -> None:
         """In one piece: two small writes would meet Nagle and a delayed acknowledgement."""
         own = [f"Content-Length: {len(answer.body)}", f"Date: {self.date_time_string()}"]
-        given = [
-            f"{name}: {value}" for name, value in answer.headers.items() if name.lower() not in OWN_HEADERS
-        ]
+        given = [f"{name}: {value}" for name, value in answer.headers.items() if name.lower() not in OWN_HEADERS]
         head = "\r\n".join([f"HTTP/1.1 {answer.status} {self._reason(answer.status)}", *own, *given, "", ""])
         self.wfile.write(head.encode("latin-1") + (b"" if self.command == "HEAD" else answer.body))
 
