@@ -11,7 +11,11 @@ from annexd.cedar.secret import Secret
 
 NONCE_BYTES = 256  # AUTH_PW_KEY_LEN
 HMAC_BYTES = 20
-ALGORITHMS = {"HS256": hashlib.sha256, "HS384": hashlib.sha384, "HS512": hashlib.sha512}  # and never another one
+ALGORITHMS = {
+    "HS256": hashlib.sha256,
+    "HS384": hashlib.sha384,
+    "HS512": hashlib.sha512,
+}  # and never another one
 
 # condor_auth_passwd.cpp, setup_seed
 SEED_KA = bytes.fromhex(

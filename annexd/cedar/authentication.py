@@ -1,6 +1,7 @@
 """The method loop: the peer offers, this daemon picks, until one method proves a name or none is left.
 
-One module a method; METHODS is all that has to know them.  (authentication.cpp, Authentication::authenticate_continue)
+One module a method; METHODS is all that has to know them.  (authentication.cpp,
+Authentication::authenticate_continue)
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +16,9 @@ from annexd.cedar.policy import canonical_method
 
 @dataclass(frozen=True)
 class Method:
-    """bit: of the mask (condor_auth.h).  run: the server's side, which returns who the peer is or raises MethodFailed."""
+    """bit: of the mask (condor_auth.h).  run: the server's side, which returns who the peer is or raises
+    MethodFailed.
+    """
 
     bit: int
     run: Callable[[Dialogue], Steps[Identity]]

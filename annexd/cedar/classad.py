@@ -1,11 +1,13 @@
 """ClassAds as plain values: a reader that takes literals and evaluates nothing, and a writer for flat ads.
 
-An ad travels as lines `Name = expression` in the old syntax, where backslash is an ordinary character except before a
-quote.  classad2 would read them too, but an expression of 600 kB of `1+1+1+...` makes it overflow its stack and end
-the process (measured with 25.14.1); here whatever is no literal, list or nested ad is refused by the attribute's name.
+An ad travels as lines `Name = expression` in the old syntax, where backslash is an ordinary character except
+before a quote.  classad2 would read them too, but an expression of 600 kB of `1+1+1+...` makes it overflow
+its stack and end the process (measured with 25.14.1); here whatever is no literal, list or nested ad is
+refused by the attribute's name.
 
-The syntax cannot spell everything: a backslash at the end of a string inside a list or nested ad runs into what
-follows (HTCondor's own reader fails there too), and HTCondor's reader takes a quote before a newline for the end.
+The syntax cannot spell everything: a backslash at the end of a string inside a list or nested ad runs into
+what follows (HTCondor's own reader fails there too), and HTCondor's reader takes a quote before a newline for
+the end.
 """
 
 import math
@@ -77,7 +79,7 @@ class AdReader:
 
     def _value(self, text: str) -> Value:
         inner = text[1:-1]
-        if len(text) >= 2 and text[0] == text[-1] == '"' and '"' not in inner.replace('\\"', ""):  # noqa: PLR2004
+        if len(text) >= 2 and text[0] == text[-1] == '"' and '"' not in inner.replace('\\"', ""):
             self._budget.spend()
             return inner.replace('\\"', '"')
         return _Parser(text, self._budget, self._limits.depth).whole()
@@ -89,7 +91,9 @@ def _refusal(name: str, fault: _NoValue, limits: AdLimits) -> PeerError:
     else:
         accepted = "numbers, strings, booleans and UNDEFINED"
     return MalformedMessage(
-        f"attribute {name} is not a plain value", f"{fault}; {accepted} are accepted", f"send {name} as a literal"
+        f"attribute {name} is not a plain value",
+        f"{fault}; {accepted} are accepted",
+        f"send {name} as a literal",
     )
 
 

@@ -1,7 +1,8 @@
-"""The commands of HTCondor that annexd may serve: numbers and names of condor_commands.h, and the levels they need.
+"""The commands of HTCondor that annexd may serve: numbers and names of condor_commands.h, and the levels they
+need.
 
-The daemon registers those that it has handlers for: ServerContext.commands, by number.  The order of that table is
-the order of ValidCommands.
+The daemon registers those that it has handlers for: ServerContext.commands, by number.  The order of that
+table is the order of ValidCommands.
 """
 
 from collections.abc import Mapping

@@ -51,7 +51,9 @@ class Connection:
             self._dialogue.channel.at_end = True
 
     def next_event(self, now_s: float) -> Event:
-        """What happened, or a question; NeedData when more bytes are needed.  Raises PeerError, then and ever after."""
+        """What happened, or a question; NeedData when more bytes are needed.  Raises PeerError, then and ever
+        after.
+        """
         if self._end:
             raise self._end
         if self._question:
@@ -121,7 +123,9 @@ class Connection:
 
 
 def _serve(dialogue: Dialogue) -> Steps[None]:
-    """All commands of one connection.  HTCondor's clients send one; a daemon may go on in an encrypted channel."""
+    """All commands of one connection.  HTCondor's clients send one; a daemon may go on in an encrypted
+    channel.
+    """
     while True:
         message = yield from dialogue.receive()
         number = message.integer()

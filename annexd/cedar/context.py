@@ -19,13 +19,14 @@ def unmapped(method: str, name: str) -> str | None:  # noqa: ARG001
 class Limits:
     """Bounds on what a peer may make this process hold.
 
-    handshake_message_bytes: one message before the peer is known; an honest one is about 1 kB, and some tokens 4 kB.
+    handshake_message_bytes: one message before the peer is known; an honest one is about 1 kB, and some
+    tokens 4 kB.
     command_message_bytes: one message of a peer that has authenticated; user data makes ads of some MB.
     """
 
     handshake_message_bytes: int = 64 * 1024
-    command_message_bytes: int = 32 * 1024 * 1024
-    command_ad: AdLimits = AdLimits()
+    command_message_bytes: int = 16 * 1024 * 1024
+    command_ad: AdLimits = field(default_factory=AdLimits)
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class ServerContext:
     random: n bytes fit for keys, e.g. secrets.token_bytes.
     issuer_keys: ids of the keys that can verify a token, "POOL" first.
     advertised: other ip:port strings under which clients may reach us (NAT, TCP_FORWARDING_HOST).
-    canonical_user: (method, authenticated name) -> canonical user of the map file, or None where no line matches.
+    canonical_user: (method, authenticated name) -> canonical user of the map file, or None where no line
+    matches.
     max_token_age_s: SEC_TOKEN_MAX_AGE; 0 is no bound.
     """
 

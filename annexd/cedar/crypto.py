@@ -1,7 +1,7 @@
 """AES-GCM over frames, and where its keys come from (condor_crypt_aesgcm.cpp, condor_secman.cpp).
 
-Each direction has its own random 16-byte IV, sent in its first frame, and a counter that is added to the IV's first
-four bytes.  The first frame of a direction also authenticates everything that was exchanged in clear.
+Each direction has its own random 16-byte IV, sent in its first frame, and a counter that is added to the IV's
+first four bytes.  The first frame of a direction also authenticates everything that was exchanged in clear.
 """
 
 import base64
@@ -126,7 +126,9 @@ def peer_public_key(text: object) -> ec.EllipticCurvePublicKey:
         return ec.EllipticCurvePublicKey.from_encoded_point(_CURVE, base64.b64decode(str(text), validate=True))
     except (ValueError, binascii.Error) as error:
         raise MalformedMessage(
-            "no usable ECDHPublicKey", "it is missing or no point of P-256", "use an HTCondor client of 9.0 or later"
+            "no usable ECDHPublicKey",
+            "it is missing or no point of P-256",
+            "use an HTCondor client of 9.0 or later",
         ) from error
 
 

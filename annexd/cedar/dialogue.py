@@ -1,7 +1,8 @@
 """What every step of a conversation needs, and how a step waits without waiting.
 
-A conversation is a generator.  It yields an event: NeedData until more bytes are here, or a question, whose answer is
-what the yield returns.  So each part of the protocol reads from top to bottom, and nothing in it blocks.
+A conversation is a generator.  It yields an event: NeedData until more bytes are here, or a question, whose
+answer is what the yield returns.  So each part of the protocol reads from top to bottom, and nothing in it
+blocks.
 """
 
 import re
@@ -56,9 +57,7 @@ class Dialogue:
             if self.channel.at_end:
                 raise PeerLeft if self.channel.is_between_messages else self.channel.cut_off()
             yield NEED_DATA
-        return MessageReader(
-            body, encrypted=self.channel.is_encrypted, ad_limits=self.context.limits.command_ad
-        )
+        return MessageReader(body, encrypted=self.channel.is_encrypted, ad_limits=self.context.limits.command_ad)
 
     def message(self) -> MessageWriter:
         return MessageWriter(encrypted=self.channel.is_encrypted)

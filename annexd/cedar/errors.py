@@ -1,15 +1,16 @@
 """What can go wrong because of a peer, in words for the administrator and in words for the peer.
 
-PeerError is the only exception that bytes from the network may cause.  The rim sends what data_to_send() still holds,
-closes the connection and logs str(error).  HTCondor's protocol has no message for errors before a command is running,
-so tell_peer reaches the peer only where a reply ad exists to carry it.
+PeerError is the only exception that bytes from the network may cause.  The rim sends what data_to_send()
+still holds, closes the connection and logs str(error).  HTCondor's protocol has no message for errors before
+a command is running, so tell_peer reaches the peer only where a reply ad exists to carry it.
 """
 
 
 class PeerError(Exception):
     """The peer broke a rule; the connection is over.
 
-    what: the fault; why: what was seen, and what would have been right; next_step: what an administrator can do;
+    what: the fault; why: what was seen, and what would have been right; next_step: what an administrator can
+    do;
     tell_peer: what the peer may know.
     """
 
@@ -27,7 +28,9 @@ class PeerError(Exception):
 class MalformedMessage(PeerError):
     """Bytes that HTCondor's protocol does not allow."""
 
-    def __init__(self, what: str, why: str, next_step: str = "see whether this peer speaks HTCondor's protocol") -> None:
+    def __init__(
+        self, what: str, why: str, next_step: str = "see whether this peer speaks HTCondor's protocol"
+    ) -> None:
         super().__init__(what, why, next_step, tell_peer=what)
 
 

@@ -27,7 +27,8 @@ class NeedFilesystemProof:
 
 @dataclass(frozen=True)
 class NeedSigningKey:
-    """Which secret signs tokens of this key id?  Answer: signing_key(signing_secret(...), or None if there is none).
+    """Which secret signs tokens of this key id?  Answer: signing_key(signing_secret(...), or None if there is
+    none).
 
     key_id came from the peer; it has no '/' and does not begin with '.'.
     """
@@ -37,7 +38,9 @@ class NeedSigningKey:
 
 @dataclass(frozen=True)
 class NeedAuthorization:
-    """May this user, within these limits, give this command from the peer's address?  Answer: authorization(bool)."""
+    """May this user, within these limits, give this command from the peer's address?  Answer:
+    authorization(bool).
+    """
 
     command: Command
     identity: Identity
@@ -45,7 +48,8 @@ class NeedAuthorization:
 
 @dataclass(frozen=True)
 class CommandReceived:
-    """An authorized command.  Its answers, if it has any, go by Connection.reply(); then close the connection.
+    """An authorized command.  Its answers, if it has any, go by Connection.reply(); then close the
+    connection.
 
     payload: the command's message, whole; None for a command that has none.
     session_id: of the session used, or None for a command without a session.

@@ -1,7 +1,8 @@
 """FS: the peer proves its user by making a directory where this daemon says (condor_auth_fs.cpp).
 
-The name carries our address, and its trailing underscore invites the client (25.13 and later) to append the address
-that it dialled: so nobody between the two can have the directory made for another daemon (HTCONDOR-3808, 3860, 3883).
+The name carries our address, and its trailing underscore invites the client (25.13 and later) to append the
+address that it dialled: so nobody between the two can have the directory made for another daemon
+(HTCONDOR-3808, 3860, 3883).
 """
 
 import base64

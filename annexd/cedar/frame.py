@@ -1,8 +1,8 @@
 """Frames: what CEDAR cuts messages into (reli_sock.cpp).
 
-    1 byte   0: more frames of this message follow; 1 to 10: the last one
-    4 bytes  length of the body, big-endian
-    n bytes  body
+1 byte   0: more frames of this message follow; 1 to 10: the last one
+4 bytes  length of the body, big-endian
+n bytes  body
 """
 
 import struct

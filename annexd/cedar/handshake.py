@@ -1,9 +1,9 @@
 """DC_AUTHENTICATE: a new session, or one that is taken up again (daemon_command.cpp).
 
-    client  60010 and an ad                     in clear
-    server  its answer                          in clear
-    both    a method of authentication          in clear; then the server's "no key here, we use ECDH"
-    server  user, session, verdict              encrypted, as all that follows
+client  60010 and an ad                     in clear
+server  its answer                          in clear
+both    a method of authentication          in clear; then the server's "no key here, we use ECDH"
+server  user, session, verdict              encrypted, as all that follows
 """
 
 import base64
@@ -35,7 +35,9 @@ _NONCE_BYTES = 33  # 44 characters of base64
 
 
 def negotiate(dialogue: Dialogue, message: MessageReader) -> Steps[Command | None]:
-    """The rest of DC_AUTHENTICATE.  The authorized command, or None if the peer wanted a session or an answer only."""
+    """The rest of DC_AUTHENTICATE.  The authorized command, or None if the peer wanted a session or an answer
+    only.
+    """
     client = _read_client_ad(message)
     dialogue.learn_version(client.get("remoteversion"))
     if _says_yes(client.get("usesession")):
@@ -174,7 +176,7 @@ def _authenticate(dialogue: Dialogue, agreement: Agreement) -> Steps[None]:
         raise AuthenticationFailed(
             what="authentication failed",
             why=outcome.reasons,
-            next_step="see SEC_CLIENT_AUTHENTICATION_METHODS on the client, and SEC_DEFAULT_AUTHENTICATION_METHODS here",
+            next_step="compare SEC_CLIENT_AUTHENTICATION_METHODS there and SEC_DEFAULT_AUTHENTICATION_METHODS here",
             tell_peer="authentication failed",
         )
 

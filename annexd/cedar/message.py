@@ -1,7 +1,7 @@
 """One message: the primitives of CEDAR (stream.cpp), read and written.
 
-Strings are spelled in two ways: NUL-terminated in clear, and with a length before them on an encrypted channel; so
-reader and writer know which channel they belong to.
+Strings are spelled in two ways: NUL-terminated in clear, and with a length before them on an encrypted
+channel; so reader and writer know which channel they belong to.
 """
 
 import struct

@@ -1,4 +1,5 @@
-"""Whether a connection authenticates, encrypts and checks integrity: both sides' wishes, reconciled by tables.
+"""Whether a connection authenticates, encrypts and checks integrity: both sides' wishes, reconciled by
+tables.
 
 After SecMan::FillInSecurityPolicyAd and SecMan::ReconcileSecurityPolicyAds (condor_secman.cpp).
 """
@@ -122,7 +123,9 @@ def _make_consistent(wants: dict[str, Want], needed: str, feature: str) -> None:
 
 
 def reconcile(client: Mapping[str, object], server: ServerPolicy) -> Agreement:
-    """client: the ad of DC_AUTHENTICATE, by lower-case names.  Raises PolicyMismatch if both exclude each other."""
+    """client: the ad of DC_AUTHENTICATE, by lower-case names.  Raises PolicyMismatch if both exclude each
+    other.
+    """
     policy = server.policy
     is_new = "authenticationnew" in client  # since 23.10
     theirs = want(client, "authenticationnew" if is_new else "authentication")
@@ -183,9 +186,11 @@ def _first_usable(ciphers: tuple[str, ...]) -> str:
 
 
 def _seconds(value: object) -> int:
-    """A duration of an ad: a number, or as SessionDuration always is, a string; 0 if it is missing or neither."""
+    """A duration of an ad: a number, or as SessionDuration always is, a string; 0 if it is missing or
+    neither.
+    """
     text = str(value).strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0  # noqa: PLR2004
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
 def _lease_s(ours: int, client: Mapping[str, object]) -> int | None:

@@ -7,15 +7,21 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from annexd.cedar.crypto import AES, hkdf
 from annexd.cedar.identity import Identity
 from annexd.cedar.secret import Secret
+
+FAMILY_METHOD = "FAMILY"  # CAUTH_FAMILY of condor_auth.h
+_INHERITED_USERS = {"SessionKey": "condor@parent", "FamilySessionKey": "condor@family"}
 
 SLOP_S = 20  # SEC_SESSION_DURATION_SLOP: we keep a session a little longer than the client does
 
 
 @dataclass
 class Session:
-    """keys: by cipher ("AES").  expires_at_s: None never.  lease_s: unused for so long, it ends; 0 is no lease."""
+    """keys: by cipher ("AES").  expires_at_s: None never.  lease_s: unused for so long, it ends; 0 is no
+    lease.
+    """
 
     id: str
     keys: Mapping[str, Secret]
@@ -87,3 +93,37 @@ class SessionCache:
         yield self._inherited
         yield self._known
         yield self._unknown
+
+
+def inherited_sessions(text: str, *, family: bool = True) -> tuple[Session, ...]:
+    """The sessions that condor_master hands to its children in CONDOR_PRIVATE_INHERIT.
+
+    family: SEC_USE_FAMILY_SESSION.  What this daemon cannot read is left out; its peers then negotiate a
+    session.
+    """
+    kinds = {"SessionKey", "FamilySessionKey"} if family else {"SessionKey"}
+    words = (word.partition(":") for word in text.split())
+    found = [_inherited_session(kind, claim) for kind, _, claim in words if kind in kinds]
+    return tuple(session for session in found if session)
+
+
+def _inherited_session(kind: str, claim: str) -> Session | None:
+    """claim: <id>#[<name>=<value>;...]<key>, the id and the values without #[ and ] (condor_claimid_parser)."""
+    session_id, mark, rest = claim.partition("#[")
+    facts, end, key = rest.rpartition("]")
+    if not (mark and end and session_id and key):
+        return None
+    return Session(
+        id=session_id,
+        keys={AES: Secret(hkdf(key.encode(), b"keygen"))},
+        identity=Identity(_INHERITED_USERS[kind], FAMILY_METHOD),
+        expires_at_s=_expiry(facts),
+    )
+
+
+def _expiry(facts: str) -> float | None:
+    for fact in facts.split(";"):
+        name, _, value = fact.partition("=")
+        if name.strip().lower() == "sessionexpires" and value.strip('" ').isdecimal():
+            return float(value.strip('" ')) or None
+    return None

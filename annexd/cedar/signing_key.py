@@ -9,7 +9,9 @@ _SCRAMBLE = b"\xde\xad\xbe\xef"  # simple_scramble: hides the key from a glance,
 
 
 def signing_secret(key_id: str, file_content: bytes, *, pool_key_is_password: bool = False) -> Secret:
-    """pool_key_is_password: SEC_TOKEN_POOL_SIGNING_KEY_IS_PASSWORD, by which POOL's key ends at its first NUL."""
+    """pool_key_is_password: SEC_TOKEN_POOL_SIGNING_KEY_IS_PASSWORD, by which POOL's key ends at its first
+    NUL.
+    """
     key = bytes(byte ^ mask for byte, mask in zip(file_content, cycle(_SCRAMBLE), strict=False))
     if key_id != POOL:
         return Secret(key)

@@ -1,7 +1,7 @@
 """HTCondor's tokens: JSON Web Tokens, of which the client shows header and payload but not the signature.
 
-What can be wrong with a token is found before it is answered: a client that learns of it any later believes that it
-succeeded, and waits (condor_auth_passwd.cpp, doServerRec2).
+What can be wrong with a token is found before it is answered: a client that learns of it any later believes
+that it succeeded, and waits (condor_auth_passwd.cpp, doServerRec2).
 """
 
 import base64
@@ -46,7 +46,7 @@ class Token:
 def parse_token(text: str) -> Token:
     """header.payload, both base64.  Raises MethodFailed for what this daemon cannot accept."""
     parts = text.split(".")
-    if len(parts) != 2:  # noqa: PLR2004
+    if len(parts) != 2:
         raise MethodFailed("the token does not have a header and a payload")
     header, claims = (_object(part) for part in parts)
     if header.get("alg") not in ALGORITHMS:

@@ -1,0 +1,112 @@
+"""A Connection with someone to answer its questions, as the daemon's rim does."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from annexd.cedar.commands import COMMANDS
+from annexd.cedar.connection import Connection
+from annexd.cedar.context import Endpoint, ServerContext
+from annexd.cedar.events import (
+    CommandReceived,
+    ConnectionClosed,
+    Event,
+    NeedAuthorization,
+    NeedData,
+    NeedFilesystemProof,
+    NeedSigningKey,
+)
+from annexd.cedar.levels import Level
+from annexd.cedar.policy import SecurityPolicy
+from annexd.cedar.secret import Secret
+from annexd.cedar.session import SessionCache
+from test.cedar.recording import Recorded
+
+VERSION = "$CondorVersion: 25.14.1 2026-10-16 BuildID: cedarproto $"
+NOW_S = 1795360300.0
+HERE = Endpoint("127.0.0.1", 19700)
+
+
+def counting_random() -> Recorded:
+    """Random bytes for tests that look at something else: the same in every run."""
+
+    class Counting(Recorded):
+        number = 0
+
+        def __call__(self, length: int) -> bytes:
+            self.number += 1
+            return bytes((self.number * 37 + position) % 251 for position in range(length))
+
+    return Counting()
+
+
+def server(random: Recorded | None = None, **changes: object) -> ServerContext:
+    facts: dict[str, object] = {
+        "version": VERSION,
+        "policy": {level: SecurityPolicy() for level in Level},
+        "commands": COMMANDS,
+        "sessions": SessionCache("vm:14367:1795360276"),
+        "random": random or counting_random(),
+        "trust_domain": "annex.test",
+        "uid_domain": "annex.test",
+        "issuer_keys": ("POOL",),
+    }
+    return ServerContext(**{**facts, **changes})  # type: ignore[arg-type]
+
+
+@dataclass
+class Conversation:
+    """events: all but the questions, and but NeedData.  sent: what the server wrote."""
+
+    connection: Connection
+    owner: str | None = "root"
+    keys: Mapping[str, Secret] = field(default_factory=dict)
+    granted: bool = True
+    now_s: float = NOW_S
+    events: list[Event] = field(default_factory=list)
+    questions: list[Event] = field(default_factory=list)
+    sent: bytes = b""
+
+    @classmethod
+    def at(cls, context: ServerContext, local: Endpoint = HERE, **answers: object) -> "Conversation":
+        return cls(Connection(context, local), **answers)  # type: ignore[arg-type]
+
+    def hear(self, received: bytes) -> bytes:
+        """Take bytes of the peer (b"" is its end) and return what the server says to them."""
+        self.connection.receive_data(received)
+        return self.go_on()
+
+    def go_on(self) -> bytes:
+        try:
+            while not isinstance(event := self.connection.next_event(self.now_s), NeedData):
+                self._take(event)
+                if isinstance(event, ConnectionClosed | CommandReceived):
+                    break
+        finally:
+            said = self.connection.data_to_send()
+            self.sent += said
+        return said
+
+    def command(self) -> CommandReceived:
+        last = self.events[-1] if self.events else None
+        assert isinstance(last, CommandReceived), f"no command, but {self.events}"
+        return last
+
+    def reply(self, message: bytes) -> bytes:
+        self.connection.reply(message)
+        said = self.connection.data_to_send()
+        self.sent += said
+        return said
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case NeedFilesystemProof():
+                self.questions.append(event)
+                self.connection.filesystem_proof(self.owner)
+            case NeedSigningKey(key_id):
+                self.questions.append(event)
+                self.connection.signing_key(self.keys.get(key_id))
+            case NeedAuthorization():
+                self.questions.append(event)
+                self.connection.authorization(self.granted)
+            case _:
+                self.events.append(event)

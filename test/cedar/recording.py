@@ -1,0 +1,112 @@
+"""Recorded conversations between HTCondor and HTCondor's protocol: see vectors/README.md."""
+
+import base64
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from annexd.cedar.channel import Channel
+from annexd.cedar.errors import PeerError
+from annexd.cedar.frame import HEADER
+from annexd.cedar.secret import Secret
+
+VECTORS = Path(__file__).parent / "vectors"
+CLIENT, SERVER = "C", "S"
+PLENTY = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Frame:
+    sender: str
+    raw: bytes
+
+    @property
+    def body(self) -> bytes:
+        return self.raw[HEADER.size :]
+
+
+@dataclass(frozen=True)
+class Recording:
+    name: str
+    facts: dict[str, Any]
+
+    @property
+    def frames(self) -> list[Frame]:
+        return [Frame(sender, raw) for sender, text in self.facts["frames"] for raw in _split(text)]
+
+    @property
+    def session_key(self) -> Secret:
+        return Secret(bytes.fromhex(self.facts["session_key"]))
+
+    def sent_by(self, sender: str) -> bytes:
+        return b"".join(frame.raw for frame in self.frames if frame.sender == sender)
+
+    def messages(self) -> list[tuple[Frame, bytes]]:
+        """Each frame with its text in clear (every message of the recordings is one frame)."""
+        for clear in range(len(self.frames) + 1):
+            try:
+                return list(self._read(clear))
+            except PeerError:
+                continue  # encryption began at another frame
+        raise AssertionError(f"{self.name} does not verify, wherever encryption is taken to begin")
+
+    def random(self) -> "Recorded":
+        """The random bytes that the recorded server drew."""
+        recorded = Recorded()
+        facts = self.facts
+        if scalar := facts.get("server_ecdh_priv"):
+            recorded.draws(int(scalar, 16).to_bytes(32, "big"))
+        if iv := facts.get("server_iv"):
+            recorded.draws(bytes.fromhex(iv))
+        if proof := facts["ctx"].get("fs"):
+            recorded.draws(base64.b32decode(f"{proof[0][-10:-1]}A======"))
+        if akep2 := facts["ctx"].get("akep2"):
+            recorded.draws(bytes.fromhex(akep2["rb"]))
+        return recorded
+
+    def _read(self, clear: int) -> Iterator[tuple[Frame, bytes]]:
+        server, client = Channel(PLENTY), Channel(PLENTY)
+        for number, frame in enumerate(self.frames):
+            if number == clear:
+                server.encrypt(self.session_key, bytes(16))
+                client.encrypt(self.session_key, bytes(16))
+            reader, writer = (server, client) if frame.sender == CLIENT else (client, server)
+            reader.receive(frame.raw)
+            text = reader.next_message()
+            if text is None:
+                raise AssertionError(f"{self.name}: a message of several frames")
+            if number < clear:
+                writer.send(text)
+            yield frame, text
+
+
+class Recorded:
+    """A source of randomness that gives what was recorded, by length, in order."""
+
+    def __init__(self) -> None:
+        self._by_length: dict[int, list[bytes]] = defaultdict(list)
+
+    def draws(self, value: bytes) -> None:
+        self._by_length[len(value)].append(value)
+
+    def __call__(self, length: int) -> bytes:
+        return self._by_length[length].pop(0)
+
+
+def load(name: str) -> Recording:
+    return Recording(name, json.loads((VECTORS / f"{name}.json").read_text()))
+
+
+def names(pattern: str) -> list[str]:
+    return sorted(path.stem for path in VECTORS.glob(f"{pattern}.json"))
+
+
+def _split(text: str) -> Iterator[bytes]:
+    raw = bytes.fromhex(text)
+    while raw:
+        end = HEADER.size + HEADER.unpack_from(raw)[1]
+        yield raw[:end]
+        raw = raw[end:]
