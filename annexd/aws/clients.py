@@ -26,7 +26,7 @@ MAX_AGE_S: Final = 300.0  # boto3's own chain is asked again, so that renewed cr
 CONFIG: Final = {
     "connect_timeout": 5.0,
     "read_timeout": 30.0,  # a large RequestSpotFleet takes seconds
-    "retries": {"mode": "standard", "total_max_attempts": 2},  # blips only: the engine has the rest
+    "retries": {"mode": "standard", "total_max_attempts": 1},  # each attempt is one record of the journal
     "max_pool_connections": 16,
     "tcp_keepalive": True,
     "user_agent_extra": "annexd",
@@ -60,18 +60,22 @@ class ClientCache:
     def clients(self, credentials: Credentials | None, endpoints: Endpoints) -> Clients:
         """Clients with these keys; without keys, with those that boto3's own chain finds for this process."""
         key = (credentials.identity if credentials else None, endpoints)
-        with self._lock:  # also held while making them: botocore's session is not made for threads
-            made_at_s, clients = self._kept.get(key, (0.0, None))
-            if clients is None or self._now_s() - made_at_s > MAX_AGE_S:
-                made_at_s, clients = self._now_s(), self._make(credentials, endpoints)
-            self._kept[key] = made_at_s, clients
+        now_s = self._now_s()
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept and now_s - kept[0] <= MAX_AGE_S:
+                self._kept.move_to_end(key)
+                return kept[1]
+        clients = self._make(credentials, endpoints)  # without the lock: boto3's chain may ask the network
+        with self._lock:
+            self._kept[key] = now_s, clients
             self._kept.move_to_end(key)
             while len(self._kept) > MAX_KEPT:
                 self._kept.popitem(last=False)
-            return clients
+        return clients
 
     def _make(self, credentials: Credentials | None, endpoints: Endpoints) -> Clients:
-        session = botocore.session.Session()
+        session = botocore.session.Session()  # its own: it is not made for threads, nor to forget credentials
         session.register_component("data_loader", model_loader())
 
         def client(service: str, url: str) -> Any:

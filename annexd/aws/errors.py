@@ -11,10 +11,13 @@ from typing import Final
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
     HTTPClientError,
     IncompleteReadError,
     ResponseParserError,
 )
+from botocore.exceptions import ConnectionError as NoConnection
 
 NOT_FOUND: Final = frozenset(
     {
@@ -22,7 +25,6 @@ NOT_FOUND: Final = frozenset(
         "InvalidSpotFleetRequestId.NotFound",
         "InvalidSpotFleetRequestConfigId.NotFound",
         "InvalidInstanceID.NotFound",
-        "fleetRequestIdDoesNotExist",  # CancelSpotFleetRequests, inside an HTTP 200
     }
 )
 THROTTLED: Final = frozenset(
@@ -74,9 +76,7 @@ DENIED: Final = frozenset(
         "PendingVerification",
     }
 )
-EXPIRED: Final = frozenset(
-    {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidAuthenticationToken"}
-)
+EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidAuthenticationToken"})
 QUOTA: Final = frozenset(
     {
         "MaxSpotInstanceCountExceeded",
@@ -99,10 +99,16 @@ CAPACITY: Final = frozenset(
         "InsufficientFreeAddressesInSubnet",
         "UnfulfillableCapacity",
         "SpotMaxPriceTooLow",
-        "Unsupported",
     }
 )
-CONNECTION_ERRORS: Final = (HTTPClientError, IncompleteReadError, ResponseParserError)
+CANCELLED_ALREADY: Final = frozenset(
+    {  # CancelSpotFleetRequests, inside an HTTP 200
+        "fleetRequestIdDoesNotExist",
+        "fleetRequestNotInCancellableState",
+    }
+)
+NEVER_SENT: Final = (EndpointConnectionError, ConnectTimeoutError)
+CONNECTION_ERRORS: Final = (NoConnection, HTTPClientError, IncompleteReadError, ResponseParserError)
 MAX_MESSAGE: Final = 1000  # characters: UnauthorizedOperation brings a long encoded message
 
 
@@ -153,16 +159,28 @@ def is_capacity(error: Exception) -> bool:
 
 def is_invalid(error: Exception) -> bool:
     """A final no that is about the request itself."""
-    return not any(
-        question(error) for question in (is_not_found, is_transient, is_denied, is_quota, is_capacity)
-    )
+    return not any(question(error) for question in (is_not_found, is_transient, is_denied, is_quota, is_capacity))
 
 
-def was_refused_at_once(error: Exception) -> bool:
-    """AWS's first and only answer to this call was a no: it surely had no effect."""
-    if not isinstance(error, ClientError) or is_unknown(error):
-        return False
-    return int(error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)) == 0
+def is_transient_code(code: str) -> bool:
+    """The same for a code inside an HTTP 200, of one entry of a request."""
+    return code in THROTTLED | UNKNOWN
+
+
+def is_cancelled_already(code: str) -> bool:
+    """A Spot Fleet request needs no cancelling: a code inside an HTTP 200."""
+    return code in CANCELLED_ALREADY
+
+
+def had_no_effect(error: Exception) -> bool:
+    """True when the call surely did nothing: AWS's one answer to it was a no, or it never reached AWS.
+
+    False whenever botocore had asked before by itself: what its first attempt did is not known.
+    """
+    if isinstance(error, ClientError):
+        retries = int(error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0))
+        return retries == 0 and not is_unknown(error)
+    return isinstance(error, NEVER_SENT) or not isinstance(error, CONNECTION_ERRORS)
 
 
 def describe(error: Exception, operation: str) -> str:

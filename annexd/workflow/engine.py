@@ -23,11 +23,11 @@ from annexd.workflow.turns import Turns
 T = TypeVar("T")
 
 
-class NotOwner(Exception):  # noqa: N818  named as what the sender is told
+class NotOwner(Exception):
     """The command ID belongs to another user's request."""
 
 
-class Paused(Exception):  # noqa: N818  not an error: the workflow goes on at the next start
+class Paused(Exception):
     """The engine was told to stop; what is unfinished stays in the journal."""
 
 
@@ -158,9 +158,7 @@ class Engine:
             intent = known.intent
             if intent is None:
                 intent = _attempt(step.name, lambda: step.plan(order, state.results))
-            self._journal.append(
-                state.command_id, step.name, Kind.INTENT, intent if known.attempts == 0 else {}
-            )
+            self._journal.append(state.command_id, step.name, Kind.INTENT, intent if known.attempts == 0 else {})
             result = _attempt(step.name, lambda: step.forward(order, intent))
         except Retry as error:
             self._ask_again(state, step, error)
@@ -170,7 +168,9 @@ class Engine:
             self._journal.append(state.command_id, step.name, Kind.DONE, result)
 
     def _ask_again(self, state: State, step: Step, error: Retry) -> None:
-        self._journal.append(state.command_id, step.name, Kind.UNKNOWN, {"error": str(error)})
+        self._journal.append(
+            state.command_id, step.name, Kind.UNKNOWN, {"error": str(error), "untouched": error.untouched}
+        )
         known = self._fold(state.command_id).step(step.name)
         elapsed_s = self._now_s() - known.intent_at_s
         pause_s = self._pace.pause_s(known.attempts - 1, self._random)
@@ -181,8 +181,7 @@ class Engine:
             self._wait(pause_s)
 
     def _fail(self, state: State, step: Step, error: Refused) -> None:
-        untouched = error.untouched and state.step(step.name).attempts == 0
-        body = {"result": error.result, "error": str(error), "untouched": untouched}
+        body = {"result": error.result, "error": str(error), "untouched": error.untouched}
         self._journal.append(state.command_id, step.name, Kind.FAILED, body)
 
     # Backward.
@@ -192,7 +191,7 @@ class Engine:
         self._journal.append(state.command_id, step.name, Kind.UNDOING, {})
         try:
             order, intent = state.order or {}, known.intent or {}
-            _attempt(step.name, lambda: step.backward(order, intent, known.asked_at_s))
+            _attempt(step.name, lambda: step.backward(order, intent, known.unsettled_at_s))
         except Retry as error:
             self._undo_again(state, known, error)
         except Refused as error:

@@ -69,9 +69,7 @@ class Journal:
         """Add one record; it is on the disk when this returns."""
         row = (command_id, step, kind.value, json.dumps(body), self._now_s())
         with self._lock, self._explained("written"):
-            self._database.execute(
-                "INSERT INTO record (command_id, step, kind, body, at) VALUES (?, ?, ?, ?, ?)", row
-            )
+            self._database.execute("INSERT INTO record (command_id, step, kind, body, at) VALUES (?, ?, ?, ?, ?)", row)
 
     def history(self, command_id: str) -> tuple[Record, ...]:
         """All records of one command, oldest first."""
@@ -93,8 +91,7 @@ class Journal:
         """The IDs of the commands without a `finished` record, in the order of their first records."""
         with self._lock, self._explained("read"):
             rows = self._database.execute(
-                "SELECT command_id FROM record GROUP BY command_id"
-                " HAVING sum(kind = ?) = 0 ORDER BY min(seq)",
+                "SELECT command_id FROM record GROUP BY command_id HAVING sum(kind = ?) = 0 ORDER BY min(seq)",
                 (Kind.FINISHED.value,),
             ).fetchall()
         return tuple(str(row[0]) for row in rows)
@@ -146,8 +143,7 @@ class Journal:
 
     def _create(self) -> None:
         self._database.executescript(
-            f"BEGIN; {SCHEMA} PRAGMA application_id={APPLICATION_ID};"
-            f" PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
+            f"BEGIN; {SCHEMA} PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
         )
         _sync_directory(self.path.parent)
 

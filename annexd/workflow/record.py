@@ -16,10 +16,8 @@ class Kind(StrEnum):
     """What a record says.  In brackets: its body."""
 
     ACCEPTED = "accepted"  # the order is ours now {owner, order}
-    INTENT = (
-        "intent"  # a step is about to act {everything needed to find and undo it}; again: an attempt more {}
-    )
-    UNKNOWN = "unknown"  # an attempt, forward or back, ended without a clear answer {error}
+    INTENT = "intent"  # a step is about to act {everything needed to find and undo it}; again: an attempt more {}
+    UNKNOWN = "unknown"  # an attempt, forward or back, ended without a clear answer {error, untouched}
     DONE = "done"  # a step has acted {its result}
     FAILED = "failed"  # a step cannot act, from here on all is undone {result, error, untouched}
     UNDOING = "undoing"  # a step is about to be undone {}
@@ -51,8 +49,8 @@ class StepState:
     asked_at_s: float = 0.0  # the newest attempt forward
     attempts: int = 0
     unknown: int = 0  # attempts that ended without a clear answer
+    untouched: int = 0  # attempts that surely had no effect
     result: Json | None = None
-    untouched: bool = False  # AWS refused the one and only attempt: there is nothing to undo
     undone: bool = False
     undo_attempts: int = 0
     undo_began_at_s: float = 0.0
@@ -71,7 +69,13 @@ class StepState:
     @property
     def needs_undo(self) -> bool:
         """True while there may be something of this step in the cloud."""
-        return self.intent is not None and not self.undone and not self.untouched
+        return self.attempts > self.untouched and not self.undone
+
+    @property
+    def unsettled_at_s(self) -> float:
+        """When it was last asked without a clear answer; 0 when there was always one."""
+        answered = self.untouched + (self.result is not None)
+        return self.asked_at_s if self.attempts > answered else 0.0
 
 
 @dataclass(frozen=True)
@@ -109,9 +113,7 @@ def fold(command_id: str, history: Iterable[Record]) -> State:
     state = State(command_id)
     for record in history:
         try:
-            state = (
-                _WORKFLOW[record.kind](state, record) if record.kind in _WORKFLOW else _step(state, record)
-            )
+            state = _WORKFLOW[record.kind](state, record) if record.kind in _WORKFLOW else _step(state, record)
         except (KeyError, TypeError, ValueError) as error:
             state = replace(state, damage=f"record {record.seq} ({record.kind}) has no usable {error}")
     if state.order is None and not state.damage:
@@ -151,10 +153,10 @@ def _intent(step: StepState, record: Record) -> StepState:
     return replace(step, attempts=step.attempts + 1, asked_at_s=record.at_s)
 
 
-def _unknown(step: StepState, _: Record) -> StepState:
+def _unknown(step: StepState, record: Record) -> StepState:
     if step.undo_deaths:
         return replace(step, undo_deaths=0)
-    return replace(step, unknown=step.unknown + 1)
+    return replace(step, unknown=step.unknown + 1, untouched=step.untouched + _is_untouched(record))
 
 
 def _done(step: StepState, record: Record) -> StepState:
@@ -162,7 +164,11 @@ def _done(step: StepState, record: Record) -> StepState:
 
 
 def _failed(step: StepState, record: Record) -> StepState:
-    return replace(step, untouched=record.body.get("untouched") is True)
+    return replace(step, untouched=step.untouched + _is_untouched(record))
+
+
+def _is_untouched(record: Record) -> bool:
+    return record.body.get("untouched") is True
 
 
 def _undoing(step: StepState, record: Record) -> StepState:

@@ -14,17 +14,22 @@ class StepError(Exception):
     """Why a step did not do what it was asked; the text goes to the sender and holds no secret."""
 
 
-class Retry(StepError):  # noqa: N818  named as what the engine does about it
+class Retry(StepError):
     """Unknown or not yet: time-out, lost connection, throttling, 5xx, an instance still shutting down.
 
-    The engine asks again with the same intent.
+    The engine asks again with the same intent.  `untouched` says that this very attempt surely had no
+    effect: it was throttled, say, or never reached AWS.
     """
 
+    def __init__(self, error: str, *, untouched: bool = False) -> None:
+        super().__init__(error)
+        self.untouched = untouched
 
-class Refused(StepError):  # noqa: N818  named as what AWS did
+
+class Refused(StepError):
     """A final no: denied, invalid, over a quota, not there.  Forward: all is undone.  Backward: stuck.
 
-    `untouched` says that this very attempt surely had no effect; `result` is the word for the reply ad.
+    `untouched` as in Retry; `result` is the word for the reply ad.
     """
 
     def __init__(self, error: str, *, untouched: bool = False, result: str = "Failure") -> None:
@@ -49,5 +54,6 @@ class Step(Protocol):
     def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
         """Undo, and return only when nothing is left of it, nor can come.  Raises Retry or Refused.
 
-        `asked_at_s`: when `forward` was last called.  Its effect may still be on its way.
+        `asked_at_s`: when `forward` was last called without a clear answer, so that its effect may still
+        be on its way; 0 when there was always one.
         """

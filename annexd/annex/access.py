@@ -1,0 +1,59 @@
+"""The requester's keys become clients, anew for each call: what was rotated is used, and nothing is kept
+in a file.
+
+The files are read by the daemon with the requester's own rights (`read_as`).  Keys live in memory only.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from annexd.aws import ClientCache, Clients, Credentials, Endpoints, SecretKey
+from annexd.workflow import Json, Refused
+
+KEY: Final = re.compile(r"[\x21-\x7e]{1,512}")  # one word of ASCII; AWS's are 20 and 40 characters long
+
+
+class Access(Protocol):
+    """Clients for an order.  Raises Refused, in words for the requester."""
+
+    def __call__(self, order: Json) -> Clients: ...
+
+
+class KeyFiles:
+    """Clients with the keys in the files that an order names; without files, with boto3's own chain.
+
+    `read_as(owner, path)` gives a file's content with the owner's rights, or raises OSError with words.
+    """
+
+    def __init__(
+        self, read_as: Callable[[str, str], bytes], cache: ClientCache, *, allow_default: bool = False
+    ) -> None:
+        self._read_as = read_as
+        self._cache = cache
+        self._allow_default = allow_default
+
+    def __call__(self, order: Json) -> Clients:
+        return self._cache.clients(self._credentials(order), Endpoints(**order["endpoints"]))
+
+    def _credentials(self, order: Json) -> Credentials | None:
+        owner, public, secret = order["owner"], order["public_key_file"], order["secret_key_file"]
+        if public is None or secret is None:
+            if self._allow_default:
+                return None
+            raise Refused("this annexd lends no keys of its own (any more)", untouched=True)
+        return Credentials(
+            self._key(owner, "PublicKeyFile", public),
+            SecretKey(self._key(owner, "SecretKeyFile", secret)),
+        )
+
+    def _key(self, owner: str, attribute: str, path: str) -> str:
+        try:
+            key = self._read_as(owner, path).decode("ascii").strip()
+        except OSError as error:
+            raise Refused(f"{attribute} cannot be used: {error}", untouched=True) from error
+        except UnicodeDecodeError:
+            key = ""
+        if not KEY.fullmatch(key):
+            raise Refused(f"{attribute} {path} must hold one AWS key and nothing else", untouched=True)
+        return key

@@ -1,0 +1,19 @@
+"""What a request need not say, and what it may not exceed: the administrator's part of an annex."""
+
+from dataclasses import dataclass
+
+DAY_S = 86400
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """Each value has its knob in HTCondor's configuration; these are the values without one."""
+
+    ec2_url: str = "https://ec2.us-east-1.amazonaws.com"  # ANNEX_DEFAULT_EC2_URL
+    events_url: str = "https://events.us-east-1.amazonaws.com"  # ANNEX_DEFAULT_CWE_URL
+    lambda_url: str = "https://lambda.us-east-1.amazonaws.com"  # ANNEX_DEFAULT_LAMBDA_URL
+    lease_function_arn: str | None = None  # ANNEX_DEFAULT_LEASE_FUNCTION_ARN
+    provisioning_delay_s: int = 300  # ANNEX_PROVISIONING_DELAY: how long AWS goes on looking for capacity
+    max_lease_s: int = 30 * DAY_S  # ANNEX_MAX_LEASE: a mistyped lease must not run for years
+    max_target_capacity: int = 10_000  # ANNEX_MAX_TARGET_CAPACITY: AWS's own limit of a fleet
+    allow_default_credentials: bool = False  # ANNEX_ALLOW_DEFAULT_CREDENTIALS: boto3's chain, without key files

@@ -1,0 +1,247 @@
+"""A command ad becomes a frozen request, or the list of all its faults.
+
+What is not annexd's own attribute is the Spot Fleet request's, and reaches AWS as it is written, with these
+exceptions, which make the request one-shot as the ancestor's was:
+
+* ValidFrom and ValidUntil are ignored, with a word about it: the console writes them into every file.
+ValidUntil becomes the end of the provisioning delay, or of the lease if that is earlier.
+* TerminateInstancesWithExpiration becomes false, since with such a ValidUntil it would end the instances
+after minutes; their end is the lease's.
+* Type is `request` unless the ad says otherwise.  What it says is kept: also a `maintain` fleet is ended
+by the lease, and it replaces instances only until ValidUntil.
+* ClientToken is annexd's; tags htcondor:annex-* are added.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from annexd.annex.defaults import Defaults
+from annexd.annex.faults import InvalidRequest, shown
+from annexd.annex.identifiers import COMMAND_ID, new_command_id
+from annexd.annex.lease import utc
+from annexd.annex.rules import faults_of_config
+from annexd.annex.spot_fleet import checked_config
+from annexd.aws import Endpoints, fault_of_url, region_of_function, region_of_url
+
+COMMAND: Final = "CA_BULK_REQUEST"
+REQUEST_VERSION: Final = 1
+IGNORED: Final = frozenset(
+    {  # what HTCondor adds to an ad by itself
+        "mytype",
+        "targettype",
+        "condorversion",
+        "condorplatform",
+        "servertime",
+        "currenttime",
+        "claimid",
+    }
+)
+NOT_TAKEN: Final = {
+    "validfrom": "ValidFrom was ignored: the request is valid at once",
+    "validuntil": "ValidUntil was ignored: it is set from ANNEX_PROVISIONING_DELAY",
+    "clienttoken": "ClientToken was ignored: annexd sets its own, to find the fleet again",
+}
+OWN: Final = frozenset(
+    {
+        "command",
+        "requestversion",
+        "commandid",
+        "endoflease",
+        "leasefunctionarn",
+        "serviceurl",
+        "eventsurl",
+        "lambdaurl",
+        "publickeyfile",
+        "secretkeyfile",
+    }
+)
+LONGEST_TEXT: Final = 4096  # of an own attribute: a path or a URL
+
+
+@dataclass(frozen=True)
+class BulkRequest:
+    """A request that can be carried out, as far as can be told without asking AWS."""
+
+    command_id: str
+    end_of_lease_s: int
+    valid_until_s: int
+    lease_function_arn: str
+    endpoints: Endpoints
+    public_key_file: str | None
+    secret_key_file: str | None
+    config: Mapping[str, Any]  # SpotFleetRequestConfigData, without what only the order knows: token and tags
+    notes: tuple[str, ...]  # what was ignored or changed, for the reply
+
+    @classmethod
+    def from_ad(cls, ad: Mapping[str, Any], now_s: float, defaults: Defaults) -> "BulkRequest":
+        """The request in `ad` (bool, int, float, str, None, lists and dicts of them), or InvalidRequest."""
+        check_command(ad)
+        own = _Own({name.lower(): value for name, value in ad.items() if name.lower() in OWN})
+        faults = own.faults
+        faults += _repeated(ad)
+        _check_version(own)
+        end_of_lease_s = _end_of_lease_s(own, now_s, defaults)
+        valid_until_s = int(min(now_s + defaults.provisioning_delay_s, end_of_lease_s))
+        arn, endpoints = _cloud(own, defaults)
+        public, secret = _key_files(own, defaults)
+        command_id = _command_id(own)
+        config, notes = _config(ad, valid_until_s, defaults, faults)
+        if faults:
+            raise InvalidRequest(faults)
+        return cls(command_id, end_of_lease_s, valid_until_s, arn, endpoints, public, secret, config, tuple(notes))
+
+
+def check_command(ad: Mapping[str, Any]) -> None:
+    """Raise InvalidRequest, in HTCondor's own words, unless the ad asks for what we do."""
+    commands = [value for name, value in ad.items() if name.lower() == "command" and value is not None]
+    if not commands:
+        raise InvalidRequest(["Command not specified in request ClassAd"])
+    if commands != [COMMAND]:
+        command = commands[0] if isinstance(commands[0], str) else shown(commands[0])
+        raise InvalidRequest([f"Unknown command ({command[:64]}) in ClassAd"])
+
+
+def command_id_of(ad: Mapping[str, Any]) -> str | None:
+    """The CommandID of an ad that is otherwise not looked at; None when it has no usable one."""
+    for name, value in ad.items():
+        if name.lower() == "commandid" and isinstance(value, str) and COMMAND_ID.fullmatch(value):
+            return value
+    return None
+
+
+class _Own:
+    """annexd's own attributes, and the faults found so far."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+        self.faults: list[str] = []
+
+    def value(self, name: str) -> Any:
+        """None when it is not given."""
+        return self._values.get(name.lower())
+
+    def text(self, name: str, fault_of: Callable[[str], str | None]) -> str | None:
+        """A string without fault, or None; an empty one is as good as none."""
+        value = self.value(name)
+        if value is None or value == "":
+            return None
+        if not isinstance(value, str):
+            fault: str | None = f"must be a string, not {shown(value)}"
+        elif len(value) > LONGEST_TEXT or not value.isprintable():
+            fault = f"must be a line of at most {LONGEST_TEXT} characters, not {shown(value)}"
+        else:
+            fault = fault_of(value)
+        if fault is None:
+            return str(value)
+        self.faults.append(f"{name} {fault}")
+        return None
+
+    def missing(self, name: str) -> bool:
+        """True when it was not given, as opposed to given wrongly."""
+        return self.value(name) in (None, "")
+
+
+def _repeated(ad: Mapping[str, Any]) -> list[str]:
+    seen: set[str] = set()
+    repeated = []
+    for name in ad:
+        if name.lower() in seen and name.lower() in OWN:
+            repeated.append(f"{name} is given twice")
+        seen.add(name.lower())
+    return repeated
+
+
+def _check_version(own: _Own) -> None:
+    version = own.value("RequestVersion")
+    if version is None:
+        own.faults.append(f"RequestVersion is missing, it must be {REQUEST_VERSION}")
+    elif isinstance(version, bool) or version != REQUEST_VERSION:
+        own.faults.append(f"RequestVersion must be {REQUEST_VERSION}, not {shown(version)}")
+
+
+def _command_id(own: _Own) -> str:
+    words = "must be 1 to 128 letters, digits and . _ : @ + = / -, beginning with a letter or digit"
+    given = own.text("CommandID", lambda value: None if COMMAND_ID.fullmatch(value) else f"{words}, not {shown(value)}")
+    return given or new_command_id()
+
+
+def _end_of_lease_s(own: _Own, now_s: float, defaults: Defaults) -> int:
+    value = own.value("EndOfLease")
+    fault = _fault_of_end(value, now_s, defaults)
+    if fault:
+        own.faults.append(f"EndOfLease {fault}")
+        return int(now_s)
+    return int(value)
+
+
+def _fault_of_end(value: Any, now_s: float, defaults: Defaults) -> str | None:
+    if value is None:
+        return "is missing: say when the lease ends (condor_annex -lease-duration)"
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**53:
+        return f"must be in seconds since the epoch, not {shown(value)}"
+    if value <= now_s:
+        return f"is {now_s - value:.0f} s in the past"
+    if value > now_s + defaults.max_lease_s:
+        return f"is {value - now_s:.0f} s from now, the longest lease here is {defaults.max_lease_s} s"
+    return None
+
+
+def _cloud(own: _Own, defaults: Defaults) -> tuple[str, Endpoints]:
+    arn = own.text("LeaseFunctionARN", _fault_of_arn)
+    if arn is None and own.missing("LeaseFunctionARN"):
+        arn = defaults.lease_function_arn
+        if arn is None:
+            own.faults.append("LeaseFunctionARN is missing: it is the output of the CloudFormation template")
+    urls = {
+        "ServiceURL": own.text("ServiceURL", fault_of_url) or defaults.ec2_url,
+        "EventsURL": own.text("EventsURL", fault_of_url) or defaults.events_url,
+        "LambdaURL": own.text("LambdaURL", fault_of_url) or defaults.lambda_url,
+    }
+    region = region_of_function(arn or "") or ""
+    if region:
+        own.faults += [
+            f"{name} {url} is in {region_of_url(url)} and LeaseFunctionARN in {region}: all must be of one region"
+            for name, url in urls.items()
+            if region_of_url(url) not in (None, region)
+        ]
+    return arn or "", Endpoints(region, *urls.values())
+
+
+def _fault_of_arn(value: str) -> str | None:
+    if region_of_function(value):
+        return None
+    return f"must be like arn:aws:lambda:us-east-1:123456789012:function:NAME, not {shown(value)}"
+
+
+def _key_files(own: _Own, defaults: Defaults) -> tuple[str | None, str | None]:
+    public = own.text("PublicKeyFile", _fault_of_path)
+    secret = own.text("SecretKeyFile", _fault_of_path)
+    missing = [name for name in ("PublicKeyFile", "SecretKeyFile") if own.missing(name)]
+    if len(missing) == 1:
+        own.faults.append(f"{missing[0]} is missing: key files come in pairs")
+    elif missing and not defaults.allow_default_credentials:
+        own.faults.append("PublicKeyFile and SecretKeyFile are missing: this annexd has no keys of its own to lend")
+    return public, secret
+
+
+def _fault_of_path(value: str) -> str | None:
+    return None if value.startswith("/") else f"must be an absolute path, not {shown(value)}"
+
+
+def _config(
+    ad: Mapping[str, Any], valid_until_s: int, defaults: Defaults, faults: list[str]
+) -> tuple[dict[str, Any], list[str]]:
+    fleet = {name: value for name, value in ad.items() if name.lower() not in OWN | IGNORED}
+    notes = [NOT_TAKEN[name.lower()] for name in fleet if name.lower() in NOT_TAKEN]
+    fleet = {name: value for name, value in fleet.items() if name.lower() not in NOT_TAKEN}
+    fleet_faults: list[str] = []
+    config = checked_config(fleet, fleet_faults)
+    fleet_faults += faults_of_config(config, defaults)
+    faults += fleet_faults
+    if config.get("TerminateInstancesWithExpiration"):
+        notes.append("TerminateInstancesWithExpiration became false: the lease ends the instances")
+    if config.get("Type") == "maintain":
+        notes.append(f"Type is maintain: AWS replaces lost instances until {utc(valid_until_s)} only")
+    ours = {"TerminateInstancesWithExpiration": False, "ValidUntil": utc(valid_until_s)}
+    return {"Type": "request", **config, **ours}, notes

@@ -1,0 +1,54 @@
+"""Step 2: the clock of the lease, an EventBridge rule.  The last thing that an undo removes."""
+
+from collections.abc import Mapping
+
+from annexd.annex.identifiers import rule_name
+from annexd.annex.lease import SCHEDULE, utc
+from annexd.annex.steps.asking import AWS_ERRORS, World, asking, before_the_end, settled
+from annexd.aws.errors import is_not_found
+from annexd.workflow import Json, Retry
+
+
+class PutRule:
+    """A rule of the annex's own name that fires every five minutes."""
+
+    name = "put_rule"
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def plan(self, order: Json, results: Mapping[str, Json]) -> Json:  # noqa: ARG002
+        """{rule_name, end_of_lease_s}"""
+        return {"rule_name": rule_name(order["annex_id"]), "end_of_lease_s": order["end_of_lease_s"]}
+
+    def forward(self, order: Json, intent: Json) -> Json:
+        """{rule_arn}"""
+        before_the_end(self._world, intent["end_of_lease_s"])
+        with asking("PutRule"):
+            answer = self._world.access(order).events.put_rule(
+                Name=intent["rule_name"],
+                ScheduleExpression=SCHEDULE,
+                State="ENABLED",
+                Description=f"HTCondor annex {order['annex_id']}: ends it after {utc(intent['end_of_lease_s'])}",
+                Tags=order["tags"],
+            )
+        return {"rule_arn": answer["RuleArn"]}
+
+    def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
+        """Delete it until it is not found."""
+        events, rule = self._world.access(order).events, intent["rule_name"]
+        with asking("DeleteRule"):
+            try:
+                events.delete_rule(Name=rule)
+            except AWS_ERRORS as error:
+                if not is_not_found(error):
+                    raise
+        with asking("DescribeRule"):
+            try:
+                events.describe_rule(Name=rule)
+            except AWS_ERRORS as error:
+                if not is_not_found(error):
+                    raise
+                settled(self._world, asked_at_s, f"rule {rule}")
+                return
+        raise Retry(f"rule {rule} is still there")

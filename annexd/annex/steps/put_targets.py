@@ -1,0 +1,86 @@
+"""Step 3: the lease itself, a target of the rule: whom to end, and when.
+
+Both calls can fail inside an HTTP 200, by their FailedEntryCount.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from annexd.annex.identifiers import rule_name, target_id
+from annexd.annex.lease import function_input
+from annexd.annex.steps.asking import AWS_ERRORS, World, asking, before_the_end, settled
+from annexd.aws.errors import is_not_found, is_transient_code
+from annexd.workflow import Json, Refused, Retry
+
+
+class PutTargets:
+    """The lease function, with what it must know, as the one target of the rule."""
+
+    name = "put_targets"
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def plan(self, order: Json, results: Mapping[str, Json]) -> Json:  # noqa: ARG002
+        """{rule_name, target_id, function_arn, input, end_of_lease_s}"""
+        annex_id, end_of_lease_s = order["annex_id"], order["end_of_lease_s"]
+        return {
+            "rule_name": rule_name(annex_id),
+            "target_id": target_id(annex_id),
+            "function_arn": order["lease_function_arn"],
+            "input": function_input(annex_id, end_of_lease_s),
+            "end_of_lease_s": end_of_lease_s,
+        }
+
+    def forward(self, order: Json, intent: Json) -> Json:
+        """{}"""
+        before_the_end(self._world, intent["end_of_lease_s"])
+        target = {"Id": intent["target_id"], "Arn": intent["function_arn"], "Input": intent["input"]}
+        with asking("PutTargets"):
+            events = self._world.access(order).events
+            answer = events.put_targets(Rule=intent["rule_name"], Targets=[target])
+        _raise_failed_entry("PutTargets", answer)
+        return {}
+
+    def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
+        """Remove it until it is not found, with its rule or without."""
+        events = self._world.access(order).events
+        with asking("RemoveTargets"):
+            try:
+                answer = events.remove_targets(Rule=intent["rule_name"], Ids=[intent["target_id"]])
+            except AWS_ERRORS as error:
+                if not is_not_found(error):
+                    raise
+            else:
+                _raise_failed_entry("RemoveTargets", answer)
+        if intent["target_id"] in self._target_ids(events, intent["rule_name"]):
+            raise Retry(f"target {intent['target_id']} is still there")
+        settled(self._world, asked_at_s, f"target {intent['target_id']}")
+
+    def _target_ids(self, events: Any, rule: str) -> set[str]:
+        """Those of the rule, on all pages; none when there is no such rule."""
+        found: set[str] = set()
+        call = {"Rule": rule}
+        with asking("ListTargetsByRule"):
+            while True:
+                try:
+                    page = events.list_targets_by_rule(**call)
+                except AWS_ERRORS as error:
+                    if is_not_found(error):
+                        return found
+                    raise
+                found |= {target["Id"] for target in page["Targets"]}
+                if not page.get("NextToken"):
+                    return found
+                call["NextToken"] = page["NextToken"]
+
+
+def _raise_failed_entry(operation: str, answer: Mapping[str, Any]) -> None:
+    if not answer.get("FailedEntryCount"):
+        return
+    entry = (answer.get("FailedEntries") or [{}])[0]
+    code = str(entry.get("ErrorCode", "no code"))
+    words = f"{operation} failed for its one target ({code}): {entry.get('ErrorMessage', '')}"
+    if is_transient_code(code):
+        raise Retry(words)
+    raise Refused(words, untouched=True)

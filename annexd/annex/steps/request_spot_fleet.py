@@ -1,0 +1,105 @@
+"""Step 4: the fleet, the only thing that costs money, and so the last to be made and the first to be
+undone.
+
+An answer that was lost is got by sending the same request with the same token.  Undo finds the fleet by
+that token, as a whole and over all pages, ends it with its instances, and looks again until they are
+gone.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from annexd.annex.steps.asking import World, asking, before_the_end, settled
+from annexd.aws.errors import is_cancelled_already
+from annexd.workflow import Json, Refused, Retry
+
+ENDED: Final = frozenset({"cancelled", "cancelled_running", "cancelled_terminating", "failed"})  # BatchState
+GONE: Final = frozenset({"terminated"})  # InstanceStateName
+ENDING: Final = "shutting-down"
+BATCH: Final = 500  # instances in one call
+
+
+class RequestSpotFleet:
+    """One Spot Fleet request, which the journaled client token makes one however often it is sent."""
+
+    name = "request_spot_fleet"
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def plan(self, order: Json, results: Mapping[str, Json]) -> Json:  # noqa: ARG002
+        """{client_token, valid_until_s, end_of_lease_s}; the request itself is the order's `config`."""
+        return {name: order[name] for name in ("client_token", "valid_until_s", "end_of_lease_s")}
+
+    def forward(self, order: Json, intent: Json) -> Json:
+        """{spot_fleet_request_id}"""
+        before_the_end(self._world, intent["end_of_lease_s"])
+        ec2 = self._world.access(order).ec2
+        if self._world.now_s() >= intent["valid_until_s"]:
+            return _found_late(ec2, intent["client_token"])
+        with asking("RequestSpotFleet"):
+            answer = ec2.request_spot_fleet(SpotFleetRequestConfig=order["config"])
+        return {"spot_fleet_request_id": answer["SpotFleetRequestId"]}
+
+    def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
+        """End every fleet with this token, until neither it nor an instance of it is left."""
+        ec2 = self._world.access(order).ec2
+        fleets = list(_fleets(ec2, intent["client_token"]))
+        if not fleets:
+            settled(self._world, asked_at_s, "a Spot Fleet request with this token")
+            return
+        for fleet in fleets:
+            _end(ec2, fleet["SpotFleetRequestId"], fleet["SpotFleetRequestState"])
+
+
+def _found_late(ec2: Any, token: str) -> Json:
+    """annexd was away for so long that AWS would not take the request again: was it made before?"""
+    for fleet in _fleets(ec2, token):
+        return {"spot_fleet_request_id": fleet["SpotFleetRequestId"]}
+    raise Refused("annexd could not ask for the instances within the provisioning delay", untouched=True)
+
+
+def _fleets(ec2: Any, token: str) -> Iterator[Mapping[str, Any]]:
+    with asking("DescribeSpotFleetRequests"):
+        for page in ec2.get_paginator("describe_spot_fleet_requests").paginate():
+            for fleet in page["SpotFleetRequestConfigs"]:
+                if fleet["SpotFleetRequestConfig"].get("ClientToken") == token:
+                    yield fleet
+
+
+def _end(ec2: Any, fleet_id: str, state: str) -> None:
+    """Return when a fleet was seen ended first, and then without instances.  Raises Retry until then."""
+    if state not in ENDED:
+        _cancel(ec2, fleet_id)
+        raise Retry(f"{fleet_id} was cancelled, it is looked at again")
+    left = {instance: its_state for instance, its_state in _instances(ec2, fleet_id) if its_state not in GONE}
+    running = [instance for instance, its_state in left.items() if its_state != ENDING]
+    if running:  # cancelled by somebody else without ending its instances, or launched in that moment
+        _terminate(ec2, running)
+    if left:
+        raise Retry(f"{fleet_id} still has {len(left)} instances, the first is {next(iter(left))}")
+
+
+def _cancel(ec2: Any, fleet_id: str) -> None:
+    with asking(f"CancelSpotFleetRequests {fleet_id}"):
+        answer = ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet_id], TerminateInstances=True)
+    for refusal in answer.get("UnsuccessfulFleetRequests") or ():
+        error = refusal.get("Error", {})
+        if not is_cancelled_already(error.get("Code", "")):
+            raise Retry(f"{fleet_id} could not be cancelled ({error.get('Code')}): {error.get('Message')}")
+
+
+def _terminate(ec2: Any, instances: list[str]) -> None:
+    with asking("TerminateInstances"):
+        for first in range(0, len(instances), BATCH):
+            ec2.terminate_instances(InstanceIds=instances[first : first + BATCH])
+
+
+def _instances(ec2: Any, fleet_id: str) -> Iterator[tuple[str, str]]:
+    """ID and state of all its instances; AWS puts this tag on them when it launches them."""
+    filters = [{"Name": "tag:aws:ec2spot:fleet-request-id", "Values": [fleet_id]}]
+    with asking("DescribeInstances"):
+        for page in ec2.get_paginator("describe_instances").paginate(Filters=filters):
+            for reservation in page["Reservations"]:
+                for instance in reservation["Instances"]:
+                    yield instance["InstanceId"], instance["State"]["Name"]
