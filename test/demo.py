@@ -5,15 +5,14 @@ lease's clock: its five minutes pass in five seconds here.
 """
 
 import json
-import os
 import shlex
 import signal
-import subprocess
 import sys
 import sysconfig
 import time
 from collections.abc import Callable
 from pathlib import Path
+
 from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.pool import ANNEXD_CONFIG, NoHTCondor, Pool, PoolFailed

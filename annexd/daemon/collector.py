@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import classad2
 
 from annexd.daemon import log
-from annexd.daemon.outbound import Outbound, OutboundFailed
+from annexd.daemon.outbound import CALL_TIMEOUT_S, Outbound, OutboundFailed
 
 MY_TYPES = ("Generic", "Annexd")
 UPDATE_AD_GENERIC = "UPDATE_AD_GENERIC"
@@ -46,7 +46,7 @@ class Advertiser:
     """Keeps both ads fresh; `status` gives the attributes that change (counts of requests and the like)."""
 
     def __init__(self, outbound: Outbound, publication: Publication,
-                 status: Callable[[], Mapping[str, bool | int | float | str]]) -> None:
+                 status: Callable[[], Mapping[str, int]]) -> None:
         self.publication = publication
         self.identity: Identity | None = None
         self.reconfigured_at_s = self.started_at_s = int(time.time())
@@ -97,10 +97,11 @@ class Advertiser:
             log.always("the collector takes our updates again")
         self._failing = False
 
-    async def _send(self, command: str, ads: list[classad2.ClassAd], timeout_s: float = 30.0) -> None:
+    async def _send(self, command: str, ads: list[classad2.ClassAd], timeout_s: float = CALL_TIMEOUT_S) -> None:
         if ads and self.publication.collectors:
-            await self._outbound.call("advertise", timeout_s=timeout_s, command=command,
-                                      collectors=list(self.publication.collectors), ads=[repr(ad) for ad in ads])
+            collectors = list(self.publication.collectors)
+            arguments = {"command": command, "collectors": collectors, "ads": [repr(ad) for ad in ads]}
+            await self._outbound.call("advertise", arguments, timeout_s)
 
     def _ad(self, identity: Identity, my_type: str) -> classad2.ClassAd:
         ad = classad2.ClassAd({

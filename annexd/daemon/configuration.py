@@ -7,6 +7,7 @@ from pathlib import Path
 
 import htcondor2
 
+from annexd.annex.defaults import Defaults
 from annexd.daemon.collector import Publication
 from annexd.daemon.master import ParentTimes
 from annexd.daemon.parameters import Parameters, is_expression, param
@@ -38,6 +39,7 @@ class Configuration:
     limits: Limits
     parent_times: ParentTimes
     publication: Publication
+    annex: Defaults
 
     @classmethod
     def read(cls) -> "Configuration":
@@ -65,7 +67,8 @@ class Configuration:
                 look_up.words("COLLECTOR_HOST"),
                 look_up.integer("ANNEXD_UPDATE_INTERVAL", look_up.integer("UPDATE_INTERVAL", 300, minimum=1),
                                 minimum=1),
-                _published_expressions(look_up)))
+                _published_expressions(look_up)),
+            annex=_annex_defaults(look_up))
         look_up.check()
         return configuration
 
@@ -90,6 +93,19 @@ def _limits(look_up: Parameters) -> Limits:
         session_deadline_s=look_up.integer("SEC_TCP_SESSION_DEADLINE", 120, minimum=1),
         read_timeout_s=look_up.integer("SEC_DEFAULT_AUTHENTICATION_TIMEOUT", 20, minimum=1),
         shutdown_graceful_s=look_up.integer("ANNEXD_SHUTDOWN_TIMEOUT", 60))
+
+
+def _annex_defaults(look_up: Parameters) -> Defaults:
+    default = Defaults()
+    return Defaults(
+        ec2_url=look_up.text("ANNEX_DEFAULT_EC2_URL", default.ec2_url),
+        events_url=look_up.text("ANNEX_DEFAULT_CWE_URL", default.events_url),
+        lambda_url=look_up.text("ANNEX_DEFAULT_LAMBDA_URL", default.lambda_url),
+        lease_function_arn=param("ANNEX_DEFAULT_LEASE_FUNCTION_ARN"),
+        provisioning_delay_s=look_up.integer("ANNEX_PROVISIONING_DELAY", default.provisioning_delay_s, minimum=1),
+        max_lease_s=look_up.integer("ANNEX_MAX_LEASE", default.max_lease_s, minimum=1),
+        max_target_capacity=look_up.integer("ANNEX_MAX_TARGET_CAPACITY", default.max_target_capacity, minimum=1),
+        allow_default_credentials=look_up.boolean("ANNEX_ALLOW_DEFAULT_CREDENTIALS", False))
 
 
 def _path(name: str) -> Path | None:

@@ -9,6 +9,14 @@ import htcondor2
 Level = htcondor2.LogLevel
 
 
+def open_log(*, terminal: bool) -> None:
+    """Start, or start anew after a reconfig, with the level and the file that are configured now."""
+    if terminal:
+        htcondor2.enable_debug()
+    else:
+        htcondor2.enable_log()
+
+
 def one_line(message: str) -> str:
     """The message with every control character shown as an escape."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in message)

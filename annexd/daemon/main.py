@@ -6,7 +6,6 @@ through `daemonize`, like every HTCondor daemon, unless -f or -t says otherwise.
 
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import MutableMapping, Sequence
 from pathlib import Path
@@ -40,7 +39,7 @@ def run(options: Options, inheritance: Inheritance | None) -> int:
     configuration.load()
     for name in PRIVATE_VARIABLES:
         os.environ.pop(name, None)
-    _open_log(options)
+    log.open_log(terminal=options.terminal)
     try:
         settings = configuration.Configuration.read()
     except BadConfiguration as error:
@@ -48,9 +47,9 @@ def run(options: Options, inheritance: Inheritance | None) -> int:
             log.error(f"configuration: {fault}")
         return _complain(str(error))
 
-    from annexd.daemon.service import Service
+    from annexd.daemon.service import serve
 
-    return asyncio.run(Service(options, settings, inheritance, environment).run())
+    return asyncio.run(serve(options, settings, inheritance, environment))
 
 
 def _apply_environment(options: Options, environment: MutableMapping[str, str]) -> None:
@@ -59,15 +58,6 @@ def _apply_environment(options: Options, environment: MutableMapping[str, str]) 
         environment["CONDOR_CONFIG"] = os.path.abspath(options.config_file)
     if options.log_directory is not None:
         environment["_CONDOR_LOG"] = os.path.abspath(options.log_directory)
-
-
-def _open_log(options: Options) -> None:
-    import htcondor2
-
-    if options.terminal:
-        htcondor2.enable_debug()
-    else:
-        htcondor2.enable_log()
 
 
 def _go_into_background(options: Options) -> int:
@@ -95,11 +85,6 @@ def _go_into_background(options: Options) -> int:
 def _complain(message: str) -> int:
     sys.stderr.write(f"condor_annexd: {message}\n")
     return FAILED
-
-
-def unblock_signals() -> None:
-    """condor_master starts its children with all signals blocked: SIGTERM would never arrive."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ class Parent:
     async def keep_alive(self) -> None:
         """DC_CHILDALIVE at once and three times in each time-out, until cancelled."""
         while True:
-            delivered = await self._tell("alive", timeout_s=self.times.not_responding_s)
+            delivered = await self._tell("alive", hang_after_s=self.times.not_responding_s)
             await asyncio.sleep(self.times.keepalive_s if delivered else RETRY_S)
 
     async def report_ready(self) -> None:
@@ -56,10 +56,9 @@ class Parent:
         log.always(f"our parent process (pid {self._pid}) is gone: shutting down")
         gone()
 
-    async def _tell(self, call: str, *, timeout_s: int | None = None, **arguments: str) -> bool:
-        more = {} if timeout_s is None else {"hang_after_s": timeout_s}
+    async def _tell(self, call: str, **arguments: int | str) -> bool:
         try:
-            await self._outbound.call(call, address=self._address, pid=os.getpid(), **more, **arguments)
+            await self._outbound.call(call, {"address": self._address, "pid": os.getpid(), **arguments})
         except OutboundFailed as error:
             log.always(f"cannot tell condor_master that we are {call}: {error}; trying again")
             return False

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 USAGE = """\
 Usage: condor_annexd [options]
@@ -37,9 +37,13 @@ class Options:
     shared_port_id: str | None = None
 
 
-WITH_VALUE = {"-c": "config_file", "-l": "log_directory", "-local-name": "local_name", "-p": "port",
+WITH_VALUE: dict[str, str] = {"-c": "config_file", "-l": "log_directory", "-local-name": "local_name", "-p": "port",
               "-pidfile": "pid_file", "-sock": "shared_port_id"}
-ALONE = {"-f": {"foreground": True}, "-b": {"background": True}, "-t": {"terminal": True, "foreground": True}}
+ALONE: dict[str, dict[str, Any]] = {
+    "-f": {"foreground": True},
+    "-b": {"background": True},
+    "-t": {"terminal": True, "foreground": True},
+}
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -70,7 +74,8 @@ def _with_value(options: Options, word: str, value: str | None) -> Options:
         return replace(options, port=int(value))
     if field == "pid_file":
         return replace(options, pid_file=Path(value).absolute())
-    return replace(options, **{field: value})
+    given: dict[str, Any] = {field: value}
+    return replace(options, **given)
 
 
 def _refuse(fault: str) -> NoReturn:

@@ -7,35 +7,137 @@ unfinished is continued by the same code, and what is stuck is tried again for e
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import TypeVar
 
-from annexd.annex.reply import reply_to_outcome, reply_to_refusal
-from annexd.annex.request import BulkRequest, InvalidRequest
-from annexd.annex.settings import Settings
-from annexd.cedar.errors import PeerError
+from annexd.annex.bulk_request import bulk_request
+from annexd.annex.defaults import Defaults
 from annexd.daemon import log
 from annexd.daemon.server import Call
-from annexd.workflow.engine import Engine, NotOwner, Outcome, Paused
-from annexd.workflow.journal import JournalError
+from annexd.workflow import Engine, JournalError, Outcome, Paused
 
-Reply = Mapping[str, bool | int | float | str]
-LATER_S = 60.0  # when the journal cannot be written: until the next try
+Answer = TypeVar("Answer")
+LATER_S = 60.0  # until the next try of what cannot even be written down
 
 
 class Orders:
-    """Takes orders and carries them out; `changed` is called whenever the counts have changed."""
+    """Takes orders and carries them out; `changed` is called when the counts have changed."""
 
-    def __init__(self, engine: Engine, settings: Settings, max_running: int, changed: Callable[[], None]) -> None:
-        self.settings = settings
+    def __init__(self, engine: Engine, defaults: Defaults, max_running: int, changed: Callable[[], None]) -> None:
+        self.defaults = defaults
         self._engine = engine
         self._room = asyncio.Semaphore(max_running)
         self._changed = changed
-        self._continuing: set[asyncio.Task[None]] = set()
-        self._threads: set[threading.Thread] = set()
+        self._continuing: dict[str, asyncio.Task[None]] = {}
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
-    def status(self) -> Reply:
-        """The counts, for the daemon's ad."""
+    def status(self) -> dict[str, int]:
+        """The counts, as attributes of the daemon's ad."""
         counts = self._engine.counts()
         return {"AnnexRequests": counts.requests, "AnnexSuccesses": counts.successes,
                 "AnnexFailures": counts.failures, "AnnexUnfinished": counts.unfinished, "AnnexStuck": counts.stuck}
+
+    async def take(self, call: Call) -> None:
+        """CA_AUTH_CMD: one ad in, one ad out.  Raises PeerError for a payload that is no ad."""
+        payload, owner = call.received.payload, call.received.identity.user
+        if payload is None:
+            raise ValueError("CA_AUTH_CMD arrived without its message")
+        ad = payload.ad(nested=True)
+        payload.end()
+        loop = asyncio.get_running_loop()
+
+        def accepted(command_id: str) -> None:
+            log.always(f"request {command_id} of {owner} at {call.peer} is accepted")
+            loop.call_soon_threadsafe(self._changed)
+
+        reply = await self._in_thread(lambda: bulk_request(
+            ad, owner, self._engine, self.defaults, time.time(), accepted=accepted))
+        self._changed()
+        log.always(f"request {reply.get('CommandID', '(no ID)')} of {owner} at {call.peer}: {reply['Result']} "
+                   f"{reply.get('BulkRequestID') or reply.get('ErrorString', '')}")
+        self.continue_unfinished()  # this one, if it is stuck
+        call.connection.reply(call.connection.message().ad(reply))
+
+    def continue_unfinished(self) -> None:
+        """Go on with everything that the journal holds and nobody works on."""
+        try:
+            unfinished = self._engine.unfinished()
+        except JournalError as error:
+            log.error(f"cannot look for unfinished requests: {error}")
+            return
+        for command_id in unfinished:
+            if command_id not in self._continuing:
+                self._continuing[command_id] = asyncio.create_task(self._continue(command_id))
+
+    async def pause(self, timeout_s: float) -> None:
+        """Start nothing more, and give running calls to AWS so long to end; the rest is the next start's."""
+        self._engine.pause()
+        for task in self._continuing.values():
+            task.cancel()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        except TimeoutError:
+            log.always(f"{self._running} requests are still in a call to AWS: they go on at the next start")
+
+    async def _continue(self, command_id: str) -> None:
+        """Until the workflow is finished, however often it takes."""
+        try:
+            while (retry_at_s := await self._run_once(command_id)) is not None:
+                await asyncio.sleep(max(retry_at_s - time.time(), 1.0))
+        except Paused:
+            return
+        finally:
+            self._continuing.pop(command_id, None)
+            self._changed()
+
+    async def _run_once(self, command_id: str) -> float | None:
+        """When to try again, or None when it is finished.  Raises Paused."""
+        try:
+            outcome = await self._in_thread(lambda: self._engine.run(command_id))
+        except JournalError as error:
+            log.error(f"request {command_id} cannot go on: {error}")
+            return time.time() + LATER_S
+        _tell(outcome)
+        return outcome.retry_at_s
+
+    async def _in_thread(self, work: Callable[[], Answer]) -> Answer:
+        """In a thread of its own, which may be left behind when the process ends: the journal has it all."""
+        async with self._room:
+            answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+            self._running += 1
+            self._idle.clear()
+            threading.Thread(target=_work, args=(work, answer, asyncio.get_running_loop()), daemon=True).start()
+            answer.add_done_callback(self._ended)
+            return await asyncio.shield(answer)
+
+    def _ended(self, _answer: object) -> None:
+        self._running -= 1
+        if not self._running:
+            self._idle.set()
+
+
+def _work(work: Callable[[], Answer], answer: asyncio.Future[Answer], loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        result = work()
+    except Exception as error:  # noqa: BLE001 - the edge of a worker: whoever waits gets it
+        _deliver(loop, answer.set_exception, error)
+    else:
+        _deliver(loop, answer.set_result, result)
+
+
+def _deliver(loop: asyncio.AbstractEventLoop, setter: Callable[[Answer], None], value: Answer) -> None:
+    try:
+        loop.call_soon_threadsafe(setter, value)
+    except RuntimeError:
+        return  # the loop is closed: the process ends, and the journal has it
+
+
+def _tell(outcome: Outcome) -> None:
+    if outcome.retry_at_s is None:
+        log.always(f"request {outcome.command_id} is finished: {outcome.result} {outcome.error}")
+    else:
+        later_s = outcome.retry_at_s - time.time()
+        log.always(f"request {outcome.command_id} is stuck, next try in {later_s:.0f} s: {outcome.error}")

@@ -27,7 +27,7 @@ class Outbound:
         self._one_call = asyncio.Lock()
         self._calls = 0
 
-    async def call(self, name: str, *, timeout_s: float = CALL_TIMEOUT_S, **arguments: Any) -> None:
+    async def call(self, name: str, arguments: Mapping[str, Any], timeout_s: float = CALL_TIMEOUT_S) -> None:
         """Raises OutboundFailed; `timeout_s` counts from when earlier calls are done."""
         async with self._one_call:
             try:

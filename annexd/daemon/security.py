@@ -17,7 +17,7 @@ from annexd.cedar.signing_key import POOL, signing_secret
 from annexd.daemon.parameters import Parameters, param
 from annexd.daemon.server import Security
 
-FALL_BACK = {level: "DAEMON" for level in (Level.ADVERTISE_STARTD, Level.ADVERTISE_SCHEDD, Level.ADVERTISE_MASTER)}
+FALL_BACK = dict.fromkeys((Level.ADVERTISE_STARTD, Level.ADVERTISE_SCHEDD, Level.ADVERTISE_MASTER), "DAEMON")
 # Only the first letter counts (SecMan::sec_alpha_to_sec_req); Y and T stand for YES and TRUE, F for FALSE.
 WANTS = {"R": Want.REQUIRED, "Y": Want.REQUIRED, "T": Want.REQUIRED, "P": Want.PREFERRED, "O": Want.OPTIONAL,
          "F": Want.NEVER, "N": Want.NEVER}

@@ -27,7 +27,8 @@ def test_behind_shared_port_the_address_is_shared_ports_with_our_name(tmp_path: 
 
 
 def test_an_own_port_carries_the_alias_that_ssl_clients_verify() -> None:
-    assert str(Sinful.own_port("10.0.0.7", 40000, "vm.site")) == "<10.0.0.7:40000?addrs=10.0.0.7-40000&alias=vm.site&noUDP>"
+    address = Sinful.own_port("10.0.0.7", 40000, "vm.site")
+    assert str(address) == "<10.0.0.7:40000?addrs=10.0.0.7-40000&alias=vm.site&noUDP>"
     assert str(Sinful.own_port("::1", 40000, "vm")) == "<[::1]:40000?addrs=[--1]-40000&alias=vm&noUDP>"
 
 

@@ -40,7 +40,7 @@ def test_a_link_a_directory_and_a_fifo_are_refused_at_once(tmp_path: Path) -> No
 
 
 def test_a_file_of_another_user_is_refused() -> None:
-    with pytest.raises(CannotRead, match="does not belong to the requester|cannot be opened"):
+    with pytest.raises(CannotRead, match=r"does not belong to the requester|cannot be opened"):
         FILES.read(f"{ME}@annex.test", "/etc/hostname" if ME != "root" else "/proc/1/nothing")
 
 
