@@ -7,6 +7,7 @@
     steps          one module a step; annex_steps() puts them together
     access         the requester's keys -> clients
     reply          an outcome -> the reply ad
+    warm           what a first request need not wait for
     bulk_request   all of it, for the daemon: an ad in, a reply ad out
 
 Importing this package imports none of them: condor_annex must start quickly.

@@ -4,11 +4,11 @@ What is not annexd's own attribute is the Spot Fleet request's, and reaches AWS 
 exceptions, which make the request one-shot as the ancestor's was:
 
 * ValidFrom and ValidUntil are ignored, with a word about it: the console writes them into every file.
-ValidUntil becomes the end of the provisioning delay, or of the lease if that is earlier.
+  ValidUntil becomes the end of the provisioning delay, or of the lease if that is earlier.
 * TerminateInstancesWithExpiration becomes false, since with such a ValidUntil it would end the instances
-after minutes; their end is the lease's.
-* Type is `request` unless the ad says otherwise.  What it says is kept: also a `maintain` fleet is ended
-by the lease, and it replaces instances only until ValidUntil.
+  after minutes; their end is the lease's.
+* Type is `request` unless the ad says otherwise.  What it says is kept: also a `maintain` fleet is ended by
+  the lease, and it replaces instances only until ValidUntil.
 * ClientToken is annexd's; tags htcondor:annex-* are added.
 """
 
@@ -26,16 +26,8 @@ from annexd.aws import Endpoints, fault_of_url, region_of_function, region_of_ur
 
 COMMAND: Final = "CA_BULK_REQUEST"
 REQUEST_VERSION: Final = 1
-IGNORED: Final = frozenset(
-    {  # what HTCondor adds to an ad by itself
-        "mytype",
-        "targettype",
-        "condorversion",
-        "condorplatform",
-        "servertime",
-        "currenttime",
-        "claimid",
-    }
+IGNORED: Final = frozenset(  # what HTCondor adds to an ad by itself
+    "mytype targettype condorversion condorplatform servertime currenttime claimid".split()
 )
 NOT_TAKEN: Final = {
     "validfrom": "ValidFrom was ignored: the request is valid at once",
@@ -43,18 +35,10 @@ NOT_TAKEN: Final = {
     "clienttoken": "ClientToken was ignored: annexd sets its own, to find the fleet again",
 }
 OWN: Final = frozenset(
-    {
-        "command",
-        "requestversion",
-        "commandid",
-        "endoflease",
-        "leasefunctionarn",
-        "serviceurl",
-        "eventsurl",
-        "lambdaurl",
-        "publickeyfile",
-        "secretkeyfile",
-    }
+    (
+        "command requestversion commandid endoflease leasefunctionarn"
+        " serviceurl eventsurl lambdaurl publickeyfile secretkeyfile"
+    ).split()
 )
 LONGEST_TEXT: Final = 4096  # of an own attribute: a path or a URL
 
