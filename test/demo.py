@@ -15,7 +15,7 @@ from pathlib import Path
 
 from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
-from test.pool import ANNEXD_CONFIG, NoHTCondor, Pool, PoolFailed
+from test.pool import ANNEXD_CONFIG, NoHTCondorError, Pool, PoolError
 
 TOP = Path(__file__).resolve().parents[1]
 TOOL = Path(sysconfig.get_path("scripts")) / "condor_annex"
@@ -60,7 +60,7 @@ def main() -> None:
     story = Story()
     try:
         tell(story)
-    except (DemoFailed, PoolFailed, NoHTCondor) as error:
+    except (DemoFailed, PoolError, NoHTCondorError) as error:
         sys.exit(f"\nThe demo failed: {error}")
     except KeyboardInterrupt:
         sys.exit("\nStopped; nothing is left running.")

@@ -41,8 +41,8 @@ MY_TYPE = {
     "ANNEXD": "Annexd",
 }
 ANNEXD_CONFIG = f"""
-ANNEXD = {sysconfig.get_path("scripts")}/condor_annexd
 include : {TOP}/config.d/80annexd
+ANNEXD = {sysconfig.get_path("scripts")}/condor_annexd
 """
 CONFIG = """
 RELEASE_DIR = {prefix}
