@@ -100,6 +100,12 @@ def load(name: str) -> Recording:
     return Recording(name, json.loads((VECTORS / f"{name}.json").read_text()))
 
 
+def kdf() -> dict[str, Any]:
+    """The key schedule of tokens, worked through."""
+    found: dict[str, Any] = json.loads((VECTORS / "kdf.json").read_text())
+    return found
+
+
 def names(pattern: str) -> list[str]:
     return sorted(path.stem for path in VECTORS.glob(f"{pattern}.json"))
 

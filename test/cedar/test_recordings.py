@@ -1,17 +1,16 @@
 """What HTCondor said and heard, said and heard again: byte for byte."""
 
-import json
-from collections.abc import Iterator, Mapping
+import base64
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from annexd.cedar.channel import Channel
-from annexd.cedar.commands import Command
-from annexd.cedar.context import Endpoint
-from annexd.cedar.crypto import AES
+from annexd.cedar.commands import DC_RECONFIG_FULL, Command
+from annexd.cedar.crypto import AES, IV_BYTES
 from annexd.cedar.errors import AuthorizationDenied
-from annexd.cedar.events import CommandReceived, ConnectionClosed
+from annexd.cedar.events import ConnectionClosed
 from annexd.cedar.identity import Identity
 from annexd.cedar.levels import Level
 from annexd.cedar.message import MessageReader, MessageWriter
@@ -19,7 +18,7 @@ from annexd.cedar.policy import SecurityPolicy
 from annexd.cedar.secret import Secret
 from annexd.cedar.session import Session, SessionCache
 from test.cedar.conversation import Conversation, server
-from test.cedar.recording import CLIENT, PLENTY, SERVER, VECTORS, Recorded, Recording, load, names
+from test.cedar.recording import CLIENT, PLENTY, SERVER, Recorded, Recording, kdf, load, names
 
 _ADMINISTRATOR = (60004, 60012, 60006, 60005, 60042, 60015, 60016, 60041, 60023, 60024, 60013, 60018)
 _LEVELS: Mapping[Level, tuple[int, ...]] = {  # the recorded server's table, in its order
@@ -37,15 +36,23 @@ COMMANDS = {
     for number in numbers
 }
 POLICY = SecurityPolicy(methods=("FS", "IDTOKENS", "SSL"), crypto_methods=("AES", "BLOWFISH", "3DES"))
-OTHER_METHODS = {"srv_ping_ssl_25", "srv_password", "srv_claimtobe", "srv_anonymous"}
-NEW = [name for name in names("srv_*") if not name.endswith("_2") and name not in OTHER_METHODS]
-RESUMED = names("srv_*_2")
+WITH_PAYLOAD = ["srv_fs_bulk_25", "srv_idtokens_bulk_25", "srv_configval_25", "srv_configval_undef_25"]
+PINGS = [
+    "srv_ping_fs_23",
+    "srv_ping_fs_25",
+    "srv_ping_idtokens_23",
+    "srv_badtoken_fallback_25",
+    "srv_ping_noauth_25",
+    "srv_ping_nothing_25",
+]
+RESUMED = ["srv_fs_bulk_25_2", "srv_idtokens_bulk_25_2"]
 ENCRYPTED = [name for name in names("srv_*") + names("cli_*") if "session_key" in load(name).facts]
 
 
-def _replay(recording: Recording, random: Recorded, sessions: SessionCache, **answers: Any) -> Conversation:
+def _replay(recording: Recording, random: Recorded, sessions: SessionCache, *, granted: bool = True) -> Conversation:
     context = server(random, commands=COMMANDS, policy=dict.fromkeys(Level, POLICY), sessions=sessions)
-    conversation = Conversation.at(context, Endpoint("127.0.0.1", 19700), **answers)
+    pool_key = Secret(bytes.fromhex(kdf()["pool_secret_hex"]))
+    conversation = Conversation.at(context, keys={"POOL": pool_key}, granted=granted)
     conversation.hear(recording.sent_by(CLIENT))
     return conversation
 
@@ -55,57 +62,67 @@ def _sessions(recording: Recording) -> SessionCache:
     return SessionCache(prefix, first_number=int(number))
 
 
-def _handlers_replies(recording: Recording) -> Iterator[bytes]:
-    """What the recorded command handler said: the server's messages after the client's last, but for a ping's."""
+def _reply_as_recorded(conversation: Conversation, recording: Recording) -> None:
+    """Say what the recorded command handler said: all that the server sent after the client's last message."""
     messages = recording.messages()
     last = max(position for position, (frame, _) in enumerate(messages) if frame.sender == CLIENT)
     for frame, text in messages[last + 1 :]:
         assert frame.sender == SERVER
-        yield text
+        conversation.reply(text)
 
 
-@pytest.mark.parametrize("name", NEW)
-def test_a_recorded_new_session_is_answered_byte_for_byte(name: str) -> None:
+def _server_messages(recording: Recording) -> list[bytes]:
+    return [text for frame, text in recording.messages() if frame.sender == SERVER]
+
+
+@pytest.mark.parametrize("name", WITH_PAYLOAD)
+def test_a_recorded_command_in_a_new_session_is_answered_byte_for_byte(name: str) -> None:
     recording = load(name)
-    pool_key = Secret(bytes.fromhex(_kdf()["pool_secret_hex"]))
-    is_denied = recording.facts.get("post_ad", {}).get("ReturnCode") == "DENIED"
-    conversation = Conversation.at(
-        server(
-            recording.random(),
-            commands=COMMANDS,
-            policy=dict.fromkeys(Level, POLICY),
-            sessions=_sessions(recording),
-        ),
-        keys={"POOL": pool_key},
-        granted=not is_denied,
-    )
-    if is_denied:
-        with pytest.raises(AuthorizationDenied):
-            conversation.hear(recording.sent_by(CLIENT))
-    else:
-        conversation.hear(recording.sent_by(CLIENT))
-    if conversation.events and isinstance(conversation.events[-1], CommandReceived):
-        for reply in _handlers_replies(recording):
-            if conversation.command().payload:
-                conversation.reply(reply)
+    conversation = _replay(recording, recording.random(), _sessions(recording))
+    command = conversation.command()
+    assert command.identity.user == recording.facts["user"]
+    assert command.identity.method == recording.facts["method"]
+    assert command.payload is not None
+    _reply_as_recorded(conversation, recording)
     assert conversation.sent.hex() == recording.sent_by(SERVER).hex()
-    assert not conversation.hear(b"") if not is_denied else True
 
 
-@pytest.mark.parametrize("name", NEW)
-def test_a_recorded_new_session_ends_with_the_recorded_user(name: str) -> None:
+@pytest.mark.parametrize("name", PINGS)
+def test_a_recorded_ping_is_answered_byte_for_byte(name: str) -> None:
     recording = load(name)
-    if "post_ad" not in recording.facts:
-        return
-    user = recording.facts["post_ad"]["User"]
-    assert recording.facts["user"] in {user, None}
+    conversation = _replay(recording, recording.random(), _sessions(recording))
+    assert conversation.events == [ConnectionClosed()], "a ping carries out no command"
+    assert conversation.sent.hex() == recording.sent_by(SERVER).hex()
+
+
+def test_a_recorded_command_without_payload_is_received_without_waiting_for_one() -> None:
+    recording = load("srv_reconfig_25")
+    conversation = _replay(recording, recording.random(), _sessions(recording))
+    assert conversation.command().command.number == DC_RECONFIG_FULL
+    assert conversation.sent.hex() == recording.sent_by(SERVER).hex()
+
+
+def test_a_recorded_denial_is_answered_byte_for_byte() -> None:
+    recording = load("srv_ping_denied_25")
+    context = server(
+        recording.random(),
+        commands=COMMANDS,
+        policy=dict.fromkeys(Level, POLICY),
+        sessions=_sessions(recording),
+    )
+    conversation = Conversation.at(context, granted=False)
+    with pytest.raises(AuthorizationDenied):
+        conversation.hear(recording.sent_by(CLIENT))
+    assert conversation.sent.hex() == recording.sent_by(SERVER).hex()
+    assert len(context.sessions) == 0
 
 
 @pytest.mark.parametrize("name", RESUMED)
 def test_a_recorded_resumed_session_is_answered_byte_for_byte(name: str) -> None:
     recording = load(name)
+    answer = MessageReader(_server_messages(recording)[0], encrypted=False).ad(nested=False)
     random = recording.random()
-    random.draws(_nonce(recording))
+    random.draws(base64.b64decode(str(answer["Nonce"])))
     sessions = SessionCache("unused")
     user = Identity(recording.facts["user"], recording.facts["method"])
     sessions.add(Session(recording.facts["sid"], {AES: recording.session_key}, user))
@@ -115,47 +132,8 @@ def test_a_recorded_resumed_session_is_answered_byte_for_byte(name: str) -> None
     assert command.session_id == recording.facts["sid"]
     assert command.payload is not None
     assert command.payload.ad()["Command"] == "CA_BULK_REQUEST"
-    for reply in _handlers_replies(recording):
-        conversation.reply(reply)
+    _reply_as_recorded(conversation, recording)
     assert conversation.sent.hex() == recording.sent_by(SERVER).hex()
-
-
-@pytest.mark.parametrize("name", ENCRYPTED)
-@pytest.mark.parametrize("side", [CLIENT, SERVER])
-def test_each_side_of_a_recorded_connection_writes_the_recorded_frames(name: str, side: str) -> None:
-    recording = load(name)
-    messages = recording.messages()
-    clear = next(number for number, (frame, text) in enumerate(messages) if frame.body != text)
-    encrypted = [frame for frame, text in messages if frame.sender == side and frame.body != text]
-    channel = Channel(PLENTY)
-    for number, (frame, text) in enumerate(messages):
-        if number == clear:
-            channel.encrypt(recording.session_key, encrypted[0].body[:16] if encrypted else bytes(16))
-        if frame.sender == side:
-            channel.send(text)
-            assert channel.data_to_send().hex() == frame.raw.hex()
-        else:
-            channel.receive(frame.raw)
-            assert channel.next_message() == text
-
-
-@pytest.mark.parametrize("name", ENCRYPTED)
-def test_a_recorded_ad_is_read_and_written_the_same(name: str) -> None:
-    for frame, text in load(name).messages():
-        for start in (0, 8):
-            _check_ad(text[start:], encrypted=frame.body != text)
-
-
-def _check_ad(text: bytes, *, encrypted: bool) -> None:
-    if b" = " not in text or not text.startswith(bytes(7)):
-        return
-    reader = MessageReader(text, encrypted=encrypted)
-    try:
-        ad = reader.ad(nested=False)
-        reader.end()
-    except Exception:  # noqa: BLE001 (this start of the text is no ad)
-        return
-    assert MessageWriter(encrypted=encrypted).ad(ad).body() == text  # type: ignore[arg-type]
 
 
 def test_a_client_without_a_common_method_gets_an_empty_list_and_leaves() -> None:
@@ -166,14 +144,41 @@ def test_a_client_without_a_common_method_gets_an_empty_list_and_leaves() -> Non
     assert conversation.events == [ConnectionClosed()]
 
 
-def _nonce(recording: Recording) -> bytes:
-    import base64
+@pytest.mark.parametrize("name", ENCRYPTED)
+@pytest.mark.parametrize("side", [CLIENT, SERVER])
+def test_each_side_of_a_recorded_connection_writes_the_recorded_frames(name: str, side: str) -> None:
+    recording = load(name)
+    messages = recording.messages()
+    encrypted = [frame for frame, text in messages if frame.body != text]
+    own_iv = next((frame.body[:IV_BYTES] for frame in encrypted if frame.sender == side), bytes(IV_BYTES))
+    channel = Channel(PLENTY)
+    for frame, text in messages:
+        if encrypted and frame is encrypted[0]:
+            channel.encrypt(recording.session_key, own_iv)
+        if frame.sender == side:
+            channel.send(text)
+            assert channel.data_to_send().hex() == frame.raw.hex()
+        else:
+            channel.receive(frame.raw)
+            assert channel.next_message() == text
 
-    answer = next(text for frame, text in recording.messages() if frame.sender == SERVER)
-    nonce = MessageReader(answer, encrypted=False).ad(nested=False)["Nonce"]
-    return base64.b64decode(str(nonce))
+
+@pytest.mark.parametrize("name", names("srv_*") + names("cli_*"))
+def test_the_ads_of_a_recorded_handshake_are_read_and_written_the_same(name: str) -> None:
+    recording = load(name)
+    opening = recording.frames[0].body[8:]
+    _check_ad(opening, recording.facts["client_ad"], encrypted=False)
+    if "server_ad" in recording.facts:
+        answer = next(frame.body for frame in recording.frames if frame.sender == SERVER)
+        _check_ad(answer, recording.facts["server_ad"], encrypted=False)
+    if "post_ad" in recording.facts:
+        verdict = next(text for text in _server_messages(recording) if b"ValidCommands" in text)
+        _check_ad(verdict, recording.facts["post_ad"], encrypted=True)
 
 
-def _kdf() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((VECTORS / "kdf.json").read_text())
-    return found
+def _check_ad(text: bytes, expected: dict[str, Any], *, encrypted: bool) -> None:
+    reader = MessageReader(text, encrypted=encrypted)
+    ad = reader.ad(nested=False)
+    reader.end()
+    assert ad == expected
+    assert MessageWriter(encrypted=encrypted).ad(expected).body() == text

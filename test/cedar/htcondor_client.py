@@ -1,0 +1,88 @@
+"""The official bindings as a client, in a process of their own: they keep sessions, and a bug may end the process."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TIMEOUT_S = 60
+
+# Sends the ad of standard input `times` times to an address and prints what came of each.
+_PROGRAM = """
+import json, sys
+import classad2
+from htcondor2.htcondor2_impl import _send_generic_payload_command as send
+
+def ad_of(values):
+    ad = classad2.ClassAd()
+    for name, value in values.items():
+        ad[name] = value
+    return ad
+
+def plain(value):
+    return None if value == classad2.Value.Undefined else value
+
+address, command, times = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+request = ad_of(json.load(sys.stdin))
+for _ in range(times):
+    reply, code, error = send(address, command, request._handle)
+    values = {name: plain(value) for name, value in reply.items()} if reply else None
+    print(json.dumps({"reply": values, "code": code, "error": error}), flush=True)
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """code: 0, or where it failed: 1 before, 2 while, 3 after the ad was sent."""
+
+    reply: dict[str, Any] | None
+    code: int
+
+
+@dataclass(frozen=True)
+class HTCondorClient:
+    directory: Path
+    methods: str = "FS"
+    trust_domain: str = "annex.test"
+
+    def configure(self) -> Path:
+        self.directory.mkdir(exist_ok=True)
+        self.directory.chmod(0o700)
+        (self.directory / "tokens.d").mkdir(mode=0o700, exist_ok=True)
+        configuration = self.directory / "condor_config"
+        configuration.write_text(
+            f"LOCAL_DIR = {self.directory}\n"
+            f"LOG = {self.directory}\n"
+            f"SEC_TOKEN_DIRECTORY = {self.directory}/tokens.d\n"
+            f"SEC_TOKEN_SYSTEM_DIRECTORY = {self.directory}/no-tokens.d\n"
+            f"SEC_PASSWORD_DIRECTORY = {self.directory}/no-passwords.d\n"
+            f"SEC_CLIENT_AUTHENTICATION_METHODS = {self.methods}\n"
+            f"TRUST_DOMAIN = {self.trust_domain}\n"
+            "SEC_DEFAULT_AUTHENTICATION = REQUIRED\n"
+            "SEC_DEFAULT_ENCRYPTION = REQUIRED\n"
+            "SEC_DEFAULT_INTEGRITY = REQUIRED\n"
+        )
+        return configuration
+
+    def keep_token(self, token: str) -> None:
+        self.configure()
+        file = self.directory / "tokens.d" / "token"
+        file.touch(mode=0o600)
+        file.write_text(token + "\n")
+
+    def send(self, address: str, command: int, ad: dict[str, Any], times: int = 1) -> list[Outcome]:
+        done = subprocess.run(
+            [sys.executable, "-c", _PROGRAM, address, str(command), str(times)],
+            input=json.dumps(ad),
+            env={**os.environ, "CONDOR_CONFIG": str(self.configure())},
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        assert done.returncode == 0, f"the client ended with {done.returncode}: {done.stderr}"
+        lines = (json.loads(line) for line in done.stdout.splitlines())
+        return [Outcome(line["reply"], line["code"]) for line in lines]
