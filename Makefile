@@ -33,6 +33,7 @@ demo: venv htcondor ## one lease from beginning to end, in two minutes, on an em
 	$(AS_USER) $(RUN) -m test.demo $(ARGS)
 
 bench: venv htcondor ## condor_annex here against HTCondor's own C++ one
+	$(RUN) -m compileall -q annexd
 	$(AS_USER) $(RUN) -m test.bench $(ARGS)
 
 cloud: venv ## the emulated AWS on its own, until interrupted (ARGS="--port 5000 --speed 60")

@@ -1,0 +1,50 @@
+"""The command ad of one request: the config's own attributes at the top, and annexd's beside them."""
+
+import os
+from collections.abc import Callable
+from typing import Any, Final
+
+from annexd.tool.config_file import Config, fault_of_text
+from annexd.tool.errors import USAGE, ToolError
+from annexd.tool.options import Options
+
+COMMAND: Final = "CA_BULK_REQUEST"
+REQUEST_VERSION: Final = 1
+Param = Callable[[str], str | None]
+
+
+def command_ad(config: Config, options: Options, param: Param, now_s: float) -> dict[str, Any]:
+    """The ad, with defaults from HTCondor's configuration; endpoints not given are left to annexd's.
+
+    The CommandID makes it safe to send twice: annexd answers the second from its journal.
+    """
+    given = {
+        "LeaseFunctionARN": options.lease_function_arn or param("ANNEX_DEFAULT_LEASE_FUNCTION_ARN"),
+        "ServiceURL": options.service_url,
+        "EventsURL": options.events_url,
+        "LambdaURL": options.lambda_url,
+        **_key_files(options, param),
+    }
+    faults = [f"{name} {fault}" for name, value in given.items() if value and (fault := fault_of_text(value))]
+    if faults:
+        raise ToolError(USAGE, *faults)
+    return {
+        **config,
+        **{name: value for name, value in given.items() if value},
+        "Command": COMMAND,
+        "RequestVersion": REQUEST_VERSION,
+        "CommandID": os.urandom(16).hex(),
+        "EndOfLease": int(now_s) + options.lease_duration_s,
+    }
+
+
+def _key_files(options: Options, param: Param) -> dict[str, str | None]:
+    """Absolute, since annexd has another working directory; a pair given is not mixed with the default's."""
+    public, secret = options.public_key_file, options.secret_key_file
+    if public is None and secret is None:
+        public, secret = param("ANNEX_DEFAULT_ACCESS_KEY_FILE"), param("ANNEX_DEFAULT_SECRET_KEY_FILE")
+    if bool(public) != bool(secret):
+        missing = "-secret-key-file" if public else "-access-key-file"
+        raise ToolError(USAGE, f"{missing} is missing: AWS keys are an ID and a secret, in a file each")
+    paths = {"PublicKeyFile": public, "SecretKeyFile": secret}
+    return {name: os.path.abspath(path) if path else None for name, path in paths.items()}

@@ -1,0 +1,211 @@
+"""The command line, spelled as HTCondor's tools spell theirs: one dash or two, and any unambiguous beginning.
+
+Neither argparse nor dataclasses is used: importing them costs as much as all the rest of a usage message.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from annexd.tool.errors import USAGE, ToolError
+
+SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class Option(NamedTuple):
+    field: str  # of Options
+    value: str | None  # what stands for the value in the help; None for a flag
+    help: str
+
+
+OPTIONS: Final = {
+    "lease-duration": Option("lease_duration_s", "SECONDS", "length of the lease; 30m, 12h and 2d are taken too"),
+    "lease-function-arn": Option(
+        "lease_function_arn", "ARN", "the function that ends the lease (ANNEX_DEFAULT_LEASE_FUNCTION_ARN)"
+    ),
+    "count": Option("target_capacity", "NUMBER", "target capacity, instead of the file's"),
+    "access-key-file": Option("public_key_file", "FILE", "your AWS access key ID (ANNEX_DEFAULT_ACCESS_KEY_FILE)"),
+    "public-key-file": Option("public_key_file", "FILE", "another name for it"),
+    "secret-key-file": Option("secret_key_file", "FILE", "your AWS secret access key (ANNEX_DEFAULT_SECRET_KEY_FILE)"),
+    "private-key-file": Option("secret_key_file", "FILE", "another name for it"),
+    "user-data": Option("user_data", "TEXT", "user data of every instance"),
+    "user-data-file": Option("user_data_file", "FILE", "the same, from a file"),
+    "default-user-data": Option("default_user_data", "TEXT", "user data of instances that the file gives none"),
+    "default-user-data-file": Option("default_user_data_file", "FILE", "the same, from a file"),
+    "pool": Option("pool", "HOST[:PORT]", "the collector to ask for annexd"),
+    "name": Option("name", "NAME", "the annexd to use"),
+    "service-url": Option("service_url", "URL", "endpoint of EC2"),
+    "events-url": Option("events_url", "URL", "endpoint of EventBridge (CloudWatch Events)"),
+    "lambda-url": Option("lambda_url", "URL", "endpoint of Lambda"),
+    "debug": Option("debug", None, "HTCondor's debugging output (TOOL_DEBUG) on standard error"),
+    "help": Option("help", None, "this text"),
+    "version": Option("version", None, "the version"),
+}
+USER_DATA: Final = ("user_data", "user_data_file", "default_user_data", "default_user_data_file")
+
+
+class Options(NamedTuple):
+    """The command line, checked; `file` is a path or `-`."""
+
+    file: str = ""
+    lease_duration_s: int = 0
+    lease_function_arn: str | None = None
+    target_capacity: int | None = None
+    public_key_file: str | None = None
+    secret_key_file: str | None = None
+    user_data: str | None = None
+    user_data_file: str | None = None
+    default_user_data: str | None = None
+    default_user_data_file: str | None = None
+    pool: str | None = None
+    name: str | None = None
+    service_url: str | None = None
+    events_url: str | None = None
+    lambda_url: str | None = None
+    debug: bool = False
+    help: bool = False
+    version: bool = False
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """The options, or ToolError with all faults at once; with -help or -version no fault counts."""
+    faults: list[str] = []
+    values = _read(arguments, faults)
+    if "help" in values or "version" in values:
+        return Options(help="help" in values, version="version" in values)
+    converted = {field: _converted(field, values[field], faults) for field in values}
+    faults += _missing(values) + _excluding(values)
+    if faults:
+        raise ToolError(USAGE, *faults)
+    return Options(**converted)
+
+
+def _read(arguments: Sequence[str], faults: list[str]) -> dict[str, Any]:
+    """Text by field; flags are True."""
+    values: dict[str, Any] = {}
+    files: list[str] = []
+    misread = False
+    rest = deque(arguments)
+    while rest:
+        argument = rest.popleft()
+        if not _is_option(argument):
+            files.append(argument)
+        elif name := _full_name(argument, faults):
+            _take(name, rest, values, faults)
+        else:
+            misread = True
+    if len(files) > 1 and not misread:  # else one may be the value of what was no option
+        faults.append(f"one request is one file, not {len(files)}: {', '.join(files)}")
+    if files or misread:
+        values["file"] = files[0] if files else ""
+    return values
+
+
+def _take(name: str, rest: deque[str], values: dict[str, Any], faults: list[str]) -> None:
+    """Set the field of the option `name`, whose value is the first of the rest."""
+    field, value, _ = OPTIONS[name]
+    if value is None:
+        values[field] = True
+    elif not rest or _is_option(rest[0]):
+        faults.append(f"-{name} needs a value: {value}")
+        values.setdefault(field, None)
+    else:
+        if values.get(field) is not None:
+            faults.append(f"-{name} is given twice{_by_another_name(name)}")
+        values[field] = rest.popleft()
+
+
+def _is_option(argument: str) -> bool:
+    return argument.startswith("-") and argument != "-" and not argument[1:].isdigit()
+
+
+def _full_name(argument: str, faults: list[str]) -> str | None:
+    """The option that an argument begins or is; of -user-data and -user-data-file, -user is the first."""
+    given = argument.removeprefix("-").removeprefix("-")
+    fitting = sorted((name for name in OPTIONS if given and name.startswith(given)), key=len)
+    if not fitting:
+        faults.append(f"there is no option {argument}")
+    elif not all(name.startswith(fitting[0]) for name in fitting) and len({OPTIONS[n].field for n in fitting}) > 1:
+        faults.append(f"{argument} may be {', '.join('-' + name for name in fitting)}")
+    else:
+        return fitting[0]
+    return None
+
+
+def _by_another_name(name: str) -> str:
+    others = [f"-{other}" for other in OPTIONS if other != name and OPTIONS[other].field == OPTIONS[name].field]
+    return f" ({others[0]} is the same)" if others else ""
+
+
+def _missing(values: dict[str, Any]) -> list[str]:
+    faults = []
+    if "lease_duration_s" not in values:
+        faults.append("-lease-duration is missing: say for how long you want the instances")
+    if "file" not in values:
+        faults.append("the file is missing: the Spot Fleet request's JSON config, or - for standard input")
+    return faults
+
+
+def _excluding(values: dict[str, Any]) -> list[str]:
+    given = ["-" + field.replace("_", "-") for field in USER_DATA if field in values]
+    return [f"{' and '.join(given)} exclude each other"] if len(given) > 1 else []
+
+
+def _converted(field: str, value: Any, faults: list[str]) -> Any:
+    convert = CONVERSIONS.get(field)
+    if convert is None or value is None:
+        return value
+    try:
+        return convert(value)
+    except ValueError as error:
+        name = next(name for name in OPTIONS if OPTIONS[name].field == field)
+        faults.append(f"-{name} must be {error}, not {value!r}")
+        return None
+
+
+def _duration_s(text: str) -> int:
+    number, factor = (text[:-1], SECONDS[text[-1]]) if text[-1:] in SECONDS else (text, 1)
+    return factor * _positive(
+        number, "a number of seconds above 0, or one of minutes, hours or days as in 30m, 12h, 2d"
+    )
+
+
+def _count(text: str) -> int:
+    return _positive(text, "a number above 0")
+
+
+def _positive(text: str, words: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 18 and int(text) > 0):
+        raise ValueError(words)
+    return int(text)
+
+
+def _url(text: str) -> str:
+    if not text.startswith(("https://", "http://")):
+        raise ValueError("a URL that begins with https://")
+    return text
+
+
+def _name(text: str) -> str:
+    """HTCondor's bindings put it into an expression as it is."""
+    if not text or not text.isprintable() or set(text) & set('"\\'):
+        raise ValueError("the name of a daemon, as condor_status -subsystem annexd shows it")
+    return text
+
+
+def _pool(text: str) -> str:
+    """HTCondor's bindings end the process at what is no address."""
+    if not text or not all(letter.isalnum() or letter in "-_.:[]" for letter in text) or not text.isascii():
+        raise ValueError("a host, or a host:port")
+    return text
+
+
+CONVERSIONS: Final[dict[str, Callable[[str], Any]]] = {
+    "lease_duration_s": _duration_s,
+    "target_capacity": _count,
+    "service_url": _url,
+    "events_url": _url,
+    "lambda_url": _url,
+    "name": _name,
+    "pool": _pool,
+}

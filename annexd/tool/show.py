@@ -1,0 +1,73 @@
+"""What people and scripts see: the request ID alone on standard output, everything else on standard error."""
+
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import annexd
+from annexd.tool.errors import CLOUD_FAILED, COMMUNICATION, MEANINGS, NOT_AUTHORIZED, REFUSED, USAGE, ToolError
+from annexd.tool.options import OPTIONS
+
+SYNOPSIS = "condor_annex -lease-duration SECONDS [option...] FILE"
+# HTCondor's words for results (command_strings.h) that are no matter of the cloud's.
+STATUSES = {
+    "NotAuthorized": NOT_AUTHORIZED,
+    "NotAuthenticated": NOT_AUTHORIZED,
+    "InvalidRequest": REFUSED,
+    "InvalidState": REFUSED,
+    "Failure": CLOUD_FAILED,
+}
+NEXT_STEP = {USAGE: "condor_annex -help lists the options"}
+
+
+def reply(ad: Mapping[str, Any]) -> None:
+    """Print what annexd answered; raises ToolError unless that is a request ID."""
+    notes([str(ad["Warning"])] if ad.get("Warning") else [])
+    result, request_id = ad.get("Result"), ad.get("BulkRequestID")
+    if result != "Success":
+        words = str(ad.get("ErrorString") or f"annexd answered {result or 'without a Result'}, with no reason")
+        raise ToolError(STATUSES.get(str(result), COMMUNICATION), words)
+    if not isinstance(request_id, str):
+        raise ToolError(COMMUNICATION, "annexd answered Success without a BulkRequestID")
+    notes(_lease(ad))
+    print(request_id, flush=True)
+
+
+def _lease(ad: Mapping[str, Any]) -> list[str]:
+    annex_id, end_s = ad.get("AnnexID"), ad.get("EndOfLease")
+    if not isinstance(end_s, int):
+        return []
+    end = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(end_s))
+    return [f"the lease of annex {annex_id} ends at {end}"]
+
+
+def notes(words: Iterable[str]) -> None:
+    for word in words:
+        print(f"condor_annex: {word}", file=sys.stderr)
+
+
+def error(error: ToolError) -> None:
+    next_step = NEXT_STEP.get(error.status)
+    notes([*error.faults, *([next_step] if next_step else [])])
+
+
+def version() -> None:
+    print(f"condor_annex of annexd {annexd.__version__}")
+
+
+def usage() -> None:
+    print(f"{SYNOPSIS}\n\n{_summary()}\n\nOptions (any unambiguous beginning will do):")
+    for name, option in OPTIONS.items():
+        print(f"  {f'-{name} {option.value or str()}':32}{option.help}")
+    print("\nExit status:")
+    for status, meaning in MEANINGS.items():
+        print(f"  {status}  {meaning}")
+
+
+def _summary() -> str:
+    return (
+        "Lease AWS instances by a Spot Fleet, through annexd.  FILE is the Spot Fleet request's JSON config, as the\n"
+        "AWS console saves it, or - for standard input.  The request's ID is printed; when the lease is over, the\n"
+        "cloud itself ends the instances.  A word in parentheses is the HTCondor configuration for the default."
+    )
