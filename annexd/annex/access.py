@@ -27,10 +27,14 @@ class KeyFiles:
     """
 
     def __init__(
-        self, read_as: Callable[[str, str], bytes], cache: ClientCache, *, allow_default: bool = False
+        self,
+        read_as: Callable[[str, str], bytes],
+        cache: ClientCache | None = None,
+        *,
+        allow_default: bool = False,
     ) -> None:
         self._read_as = read_as
-        self._cache = cache
+        self._cache = cache or ClientCache()
         self._allow_default = allow_default
 
     def __call__(self, order: Json) -> Clients:

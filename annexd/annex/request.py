@@ -27,7 +27,7 @@ from annexd.aws import Endpoints, fault_of_url, region_of_function, region_of_ur
 COMMAND: Final = "CA_BULK_REQUEST"
 REQUEST_VERSION: Final = 1
 IGNORED: Final = frozenset(  # what HTCondor adds to an ad by itself
-    "mytype targettype condorversion condorplatform servertime currenttime claimid".split()
+    ["mytype", "targettype", "condorversion", "condorplatform", "servertime", "currenttime", "claimid"]
 )
 NOT_TAKEN: Final = {
     "validfrom": "ValidFrom was ignored: the request is valid at once",
@@ -35,10 +35,18 @@ NOT_TAKEN: Final = {
     "clienttoken": "ClientToken was ignored: annexd sets its own, to find the fleet again",
 }
 OWN: Final = frozenset(
-    (
-        "command requestversion commandid endoflease leasefunctionarn"
-        " serviceurl eventsurl lambdaurl publickeyfile secretkeyfile"
-    ).split()
+    [
+        "command",
+        "requestversion",
+        "commandid",
+        "endoflease",
+        "leasefunctionarn",
+        "serviceurl",
+        "eventsurl",
+        "lambdaurl",
+        "publickeyfile",
+        "secretkeyfile",
+    ]
 )
 LONGEST_TEXT: Final = 4096  # of an own attribute: a path or a URL
 

@@ -9,6 +9,7 @@ goes last.
 import random as random_module
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -57,6 +58,9 @@ class Engine:
         self._started_seq = journal.last_seq()
         self._accepting = threading.Lock()
         self._turns = Turns()
+        self._tallying = threading.Lock()
+        self._tally = Counter[bool]()  # finished requests by success, up to the record below: the journal only grows
+        self._tallied_seq = 0
 
     def find(self, command_id: str, owner: str) -> State | None:
         """The workflow with this ID, or None.  Raises NotOwner when it is somebody else's."""
@@ -107,12 +111,16 @@ class Engine:
 
     def counts(self) -> Counts:
         """Counted from the journal: they outlive the process."""
-        finished = [record.body.get("result") for record in self._journal.of_kind(Kind.FINISHED)]
+        with self._tallying:
+            for record in self._journal.of_kind(Kind.FINISHED, self._tallied_seq):
+                self._tallied_seq = record.seq
+                self._tally[record.body.get("result") == SUCCESS] += 1
+            failures, successes = self._tally[False], self._tally[True]
         unfinished = self._journal.unfinished()
         return Counts(
-            requests=len(finished) + len(unfinished),
-            successes=finished.count(SUCCESS),
-            failures=len(finished) - finished.count(SUCCESS),
+            requests=successes + failures + len(unfinished),
+            successes=successes,
+            failures=failures,
             unfinished=len(unfinished),
             stuck=sum(self._fold(command_id).is_stuck for command_id in unfinished),
         )

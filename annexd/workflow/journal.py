@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from annexd.workflow.record import Json, Kind, Record
 
@@ -30,10 +30,9 @@ CREATE TABLE record (
     at         REAL NOT NULL
 );
 CREATE INDEX record_of_command ON record (command_id, seq, kind);
-CREATE INDEX record_of_kind ON record (kind, command_id);
+CREATE INDEX record_of_kind ON record (kind, seq);
 """
 COLUMNS: Final = "seq, command_id, step, kind, body, at"
-SUFFIXES: Final = ("", "-wal", "-journal")  # the files that SQLite keeps, beside each other
 
 
 class JournalError(Exception):
@@ -57,6 +56,7 @@ class Journal:
         with self._explained("opened"):
             _create_private(path)
             self._database = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+        self._database.text_factory = lambda text: text.decode(errors="replace")
         try:
             with self._explained("opened"):
                 self._hold_alone()
@@ -75,17 +75,9 @@ class Journal:
         """All records of one command, oldest first."""
         return self._select("command_id = ? ORDER BY seq", command_id)
 
-    def of_kind(self, kind: Kind) -> tuple[Record, ...]:
-        """All records of one kind, oldest first."""
-        return self._select("kind = ? ORDER BY seq", kind.value)
-
-    def count(self, kind: Kind) -> int:
-        """How many commands have a record of this kind."""
-        with self._lock, self._explained("read"):
-            row = self._database.execute(
-                "SELECT count(DISTINCT command_id) FROM record WHERE kind = ?", (kind.value,)
-            ).fetchone()
-        return int(row[0])
+    def of_kind(self, kind: Kind, after_seq: int = 0) -> tuple[Record, ...]:
+        """The records of one kind, oldest first, after the one with this number."""
+        return self._select("kind = ? AND seq > ? ORDER BY seq", kind.value, after_seq)
 
     def unfinished(self) -> tuple[str, ...]:
         """The IDs of the commands without a `finished` record, in the order of their first records."""
@@ -107,11 +99,11 @@ class Journal:
         with self._lock:
             self._database.close()
 
-    def _select(self, where: str, value: str) -> tuple[Record, ...]:
+    def _select(self, where: str, *values: str | int) -> tuple[Record, ...]:
         with self._lock, self._explained("read"):
             rows = self._database.execute(
                 f"SELECT {COLUMNS} FROM record WHERE {where}",  # noqa: S608  constants of this file
-                (value,),
+                values,
             ).fetchall()
         return tuple(_record(row) for row in rows)
 
@@ -162,12 +154,13 @@ class Journal:
             raise JournalError(f"the journal {self.path} cannot be {verb}", why, next_step) from error
 
 
-def _record(row: tuple[int, str, str, str, str, float]) -> Record:
+def _record(row: tuple[Any, ...]) -> Record:
+    """One row; what cannot be read becomes a record that says so, since it must not hide the others."""
     seq, command_id, step, kind, body, at_s = row
     try:
-        return Record(seq, command_id, step, Kind(kind), _object(body), at_s)
-    except (ValueError, RecursionError) as error:
-        return Record(seq, command_id, step, Kind.DAMAGED, {"error": f"record {seq}: {error}"}, at_s)
+        return Record(seq, str(command_id), str(step), Kind(kind), _object(body), float(at_s))
+    except (ValueError, TypeError, RecursionError) as error:
+        return Record(seq, str(command_id), str(step), Kind.DAMAGED, {"error": f"record {seq}: {error}"}, 0.0)
 
 
 def _object(text: str) -> Json:

@@ -1,0 +1,56 @@
+"""Imports run one way: a test of the house's plan, so that it stays one."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[1]
+ANNEXD = TOP / "annexd"
+ALLOWED = {  # what a package may import of ours, besides itself
+    "cedar": set(),
+    "workflow": set(),
+    "aws": set(),
+    "authorization": {"cedar.levels"},
+    "annex": {"workflow", "aws"},
+    "daemon": {"annex", "workflow", "authorization", "cedar", "aws"},
+    "tool": {"annex"},
+}
+ONLY_IN = {  # who alone may import what is not ours
+    "asyncio": "daemon/",
+    "sqlite3": "workflow/journal.py",
+    "boto3": "aws/",
+    "htcondor2": ("daemon/", "tool/"),
+    "classad2": ("daemon/", "tool/"),
+}
+NOT_IN_CEDAR = {"socket", "asyncio", "time", "os", "logging"}
+MODULES = sorted(ANNEXD.rglob("*.py"))
+LEASE = sorted((TOP / "lambda").glob("*.py"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ANNEXD)))
+def test_a_module_imports_only_what_its_package_may(path: Path) -> None:
+    where = path.relative_to(ANNEXD).as_posix()
+    package = where.partition("/")[0]
+    for name in imported(path):
+        root, _, ours = name.partition(".")
+        if root == "annexd" and package in ALLOWED and ours not in {"", "__version__"}:
+            may = ALLOWED[package] | {package}
+            assert any(f"{ours}.".startswith(f"{each}.") for each in may), f"{where} imports {name}"
+        assert where.startswith(ONLY_IN.get(root, "")), f"{where} imports {name}"
+        assert not (package == "cedar" and root in NOT_IN_CEDAR), f"{where} imports {name}"
+
+
+@pytest.mark.parametrize("path", LEASE, ids=lambda path: path.name)
+def test_the_lease_function_is_self_contained(path: Path) -> None:
+    assert not any(name.partition(".")[0] in {"annexd", "test"} for name in imported(path))

@@ -1,0 +1,148 @@
+"""The process may die at every append, and at every effect; whatever it was, the next one ends well.
+
+Enumerated, not sampled: for each course of events the number of appends is counted first, and then each of them is
+the last that the process lives to see, both just before and just after it is on the disk.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from annexd.workflow import Journal, Kind, Outcome, Pace, Refused, Retry
+
+from test.workflow.world import FLEET, LEASE, OWNER, TARGET, Crash, CrashingJournal, World, engine
+
+ORDER = {"thing": "annex"}
+EVERYTHING = {(LEASE, "annex"), (TARGET, "annex"), (FLEET, "annex")}
+COURSES: dict[str, dict[str, list[BaseException | None]]] = {
+    "all goes well": {},
+    "a lost answer": {"fleet forward after": [Retry("lost")]},
+    "a refusal": {"fleet forward before": [Refused("denied", untouched=True)]},
+    "a refusal in the middle": {"target forward before": [Refused("denied", untouched=True)]},
+    "a failure after the effect": {"fleet forward after": [Refused("a fault")]},
+    "an undo that needs two": {
+        "fleet forward after": [Refused("a fault")],
+        "fleet backward after": [Retry("shutting down")],
+        "lease backward before": [Refused("stuck"), Retry("lost")],
+    },
+}
+
+
+def script(course: str) -> dict[str, list[BaseException | None]]:
+    return {moment: list(errors) for moment, errors in COURSES[course].items()}
+
+
+def live(world: World, open_journal: Callable[[], Journal]) -> Outcome | None:
+    """One life of a daemon; None when it died."""
+    journal = open_journal()
+    try:
+        one = engine(journal, world)
+        one.accept("1", OWNER, ORDER)
+        while (outcome := one.run("1")).retry_at_s is not None:
+            world.now_s = outcome.retry_at_s
+    except Crash:
+        return None
+    else:
+        return outcome
+    finally:
+        journal.close()
+
+
+def settle(world: World, path: Path) -> Outcome:
+    outcome = live(world, lambda: Journal(path, now_s=world.clock))
+    assert outcome is not None
+    return outcome
+
+
+def check(world: World, outcome: Outcome) -> None:
+    """The promise: nothing billed without a lease, all there after a success, nothing left after a failure."""
+    assert not world.billed_without_lease
+    assert world.shelf == (EVERYTHING if outcome.result == "Success" else set())
+
+
+def appends_of(course: str, path: Path) -> int:
+    world = World(script=script(course))
+    outcome = settle(world, path)
+    check(world, outcome)
+    with_all = Journal(path, now_s=world.clock)
+    count = len(with_all.history("1"))
+    with_all.close()
+    return count
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["before the record", "after the record"])
+@pytest.mark.parametrize("course", COURSES)
+def test_dying_at_any_append_leaves_nothing_unguarded(course: str, written: bool, tmp_path: Path) -> None:
+    count = appends_of(course, tmp_path / "whole")
+    for at in range(1, count + 1):
+        world, path = World(script=script(course)), tmp_path / f"crash-{at}"
+        died = live(world, lambda p=path, a=at, w=world: CrashingJournal(  # type: ignore[misc]
+            p, at=a, written=written, now_s=w.clock))
+        assert died is None
+        assert not world.billed_without_lease, f"at append {at} of {count}"
+        check(world, settle(world, path))
+
+
+MOMENTS = [f"{step} {direction} {when}" for step in (LEASE, TARGET, FLEET)
+           for direction in ("forward", "backward") for when in ("before", "after")]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_dying_in_any_effect_leaves_nothing_unguarded(moment: str, path: Path) -> None:
+    world = World(script=script("a failure after the effect") if "backward" in moment else {})
+    world.script.setdefault(moment, []).insert(0, Crash())
+    if moment == "fleet forward after":
+        world.script[moment] = [Crash()]
+    assert live(world, lambda: Journal(path, now_s=world.clock)) is None
+    assert not world.billed_without_lease
+    check(world, settle(world, path))
+
+
+def test_a_step_that_kills_the_process_is_given_up_and_undone(path: Path) -> None:
+    world = World(script={"fleet forward after": [Crash() for _ in range(100)]})
+    lives = 0
+    while live(world, lambda: Journal(path, now_s=world.clock)) is None:
+        lives += 1
+    assert lives == Pace().max_deaths
+    outcome = settle(world, path)
+    assert "annexd died" in outcome.error
+    assert world.shelf == set()
+
+
+def test_an_undo_that_kills_the_process_is_not_tried_at_each_start(path: Path) -> None:
+    world = World(script={
+        "fleet forward after": [Refused("a fault")], "fleet backward before": [Crash() for _ in range(3)]})
+    deaths = 0
+    for _ in range(6):  # starts in quick succession, each of which only asks once
+        journal = Journal(path, now_s=world.clock)
+        try:
+            one = engine(journal, world)
+            one.accept("1", OWNER, ORDER)
+            one.run("1")
+        except Crash:
+            deaths += 1
+        finally:
+            journal.close()
+    assert deaths == 2
+    assert EVERYTHING <= world.shelf
+
+
+def test_a_restart_goes_on_where_the_journal_ends(path: Path) -> None:
+    world = World(script={"fleet forward before": [Crash()]})
+    assert live(world, lambda: Journal(path, now_s=world.clock)) is None
+    world.calls.clear()
+    assert settle(world, path).result == "Success"
+    assert set(world.calls) == {"fleet forward"}
+
+
+def test_a_journal_that_cannot_be_written_stops_before_the_effect(path: Path) -> None:
+    for at in range(2, 9):
+        world = World()
+        journal = CrashingJournal(path.with_suffix(f".{at}"), at=at, written=False, now_s=world.clock)
+        one = engine(journal, world)
+        one.accept("1", OWNER, ORDER)
+        with pytest.raises(Crash):
+            one.run("1")
+        intents = {record.step for record in journal.history("1") if record.kind is Kind.INTENT}
+        assert {step for step, _ in world.shelf} <= intents
+        journal.close()

@@ -1,0 +1,303 @@
+"""What the engine promises, on a world that fails as AWS does."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from annexd.workflow import Engine, Journal, Kind, NotOwner, Pace, Paused, Refused, Retry
+
+from test.workflow.world import FLEET, LEASE, OWNER, START_S, TARGET, World, engine, steps
+
+ORDER = {"thing": "annex"}
+
+
+def run(journal: Journal, world: World) -> tuple[str, str]:
+    one = engine(journal, world)
+    one.accept("1", OWNER, ORDER)
+    outcome = one.run("1")
+    return outcome.result, outcome.error
+
+
+def test_all_steps_are_done_in_their_order_and_each_sees_the_results_before_it(journal: Journal, world: World) -> None:
+    assert run(journal, world) == ("Success", "")
+    assert world.shelf == {(LEASE, "annex"), (TARGET, "annex"), (FLEET, "annex")}
+    assert not world.billed_without_lease
+    intents = {record.step: record.body for record in journal.history("1") if record.kind is Kind.INTENT}
+    assert intents[FLEET]["after"] == [LEASE, TARGET]
+
+
+def test_every_effect_comes_after_its_intent_and_before_its_result(journal: Journal, world: World) -> None:
+    run(journal, world)
+    kinds = [(record.step, str(record.kind)) for record in journal.history("1")]
+    assert kinds == [
+        ("", "accepted"),
+        *((step, kind) for step in (LEASE, TARGET, FLEET) for kind in ("intent", "done")),
+        ("", "finished"),
+    ]
+
+
+def test_a_refused_step_undoes_those_before_it_and_the_lease_last(journal: Journal, world: World) -> None:
+    world.script = {"fleet forward before": [Refused("denied", untouched=True)]}
+    assert run(journal, world) == ("Failure", "denied")
+    assert world.shelf == set()
+    undone = [record.step for record in journal.history("1") if record.kind is Kind.UNDONE]
+    assert undone == [TARGET, LEASE]
+
+
+def test_denied_and_invalid_are_asked_once(journal: Journal, world: World) -> None:
+    world.script = {"target forward before": [Refused("denied", untouched=True)]}
+    run(journal, world)
+    assert world.calls["target forward"] == 1
+
+
+def test_what_was_refused_at_once_needs_no_undo(journal: Journal, world: World) -> None:
+    world.script = {"lease forward before": [Refused("denied", untouched=True)]}
+    assert run(journal, world) == ("Failure", "denied")
+    assert world.calls["lease backward"] == 0
+
+
+def test_what_was_refused_after_a_lost_answer_is_undone(journal: Journal, world: World) -> None:
+    world.script = {
+        "fleet forward after": [Retry("the answer was lost")],
+        "fleet forward before": [None, Refused("denied", untouched=True)],
+    }
+    assert run(journal, world) == ("Failure", "denied")
+    assert world.calls["fleet backward"] == 1
+    assert world.shelf == set()
+
+
+def test_a_lost_answer_is_asked_for_again_with_the_same_intent(journal: Journal, world: World) -> None:
+    world.script = {"fleet forward after": [Retry("time-out"), Retry("time-out")]}
+    assert run(journal, world) == ("Success", "")
+    assert world.calls["fleet forward"] == 3
+    assert len({record.seq for record in journal.history("1") if record.kind is Kind.INTENT}) == 5
+
+
+def test_asking_again_waits_longer_each_time_and_ends_at_the_deadline(journal: Journal, world: World) -> None:
+    world.script = {"fleet forward before": [Retry("throttled") for _ in range(100)]}
+    result, error = run(journal, world)
+    assert result == "Failure"
+    assert "gave up after" in error
+    assert world.now_s - START_S <= Pace().forward_deadline_s
+    assert world.calls["fleet forward"] < 15
+    assert world.shelf == set()
+
+
+def test_pauses_are_jittered_over_their_whole_length() -> None:
+    pace = Pace(base_s=1.0, cap_s=8.0)
+    assert [pace.pause_s(attempt, lambda: 1.0) for attempt in range(5)] == [1.0, 2.0, 4.0, 8.0, 8.0]
+    assert pace.pause_s(3, lambda: 0.0) == 0.0
+
+
+def test_a_clock_that_was_turned_back_does_not_make_retries_endless(journal: Journal, world: World) -> None:
+    world.wait = lambda _: False  # type: ignore[method-assign]  time stands still
+    world.script = {"fleet forward before": [Retry("throttled") for _ in range(100)]}
+    assert run(journal, world)[0] == "Failure"
+    assert world.calls["fleet forward"] == Pace().max_attempts
+
+
+def test_undo_is_told_of_a_lost_answer_and_only_then(journal: Journal, world: World) -> None:
+    world.script = {"fleet forward before": [Retry("lost") for _ in range(100)]}
+    run(journal, world)
+    assert world.seen_asked_at_s[FLEET] > START_S
+    assert world.seen_asked_at_s[LEASE] == 0.0
+
+
+def test_calls_that_never_reached_aws_need_no_undo(journal: Journal, world: World) -> None:
+    world.script = {"lease forward before": [Retry("no route", untouched=True) for _ in range(100)]}
+    assert run(journal, world)[0] == "Failure"
+    assert world.calls["lease backward"] == 0
+
+
+def test_what_cannot_be_ended_is_stuck_and_keeps_the_lease(journal: Journal, world: World) -> None:
+    world.script = {
+        "fleet forward after": [Refused("a fault")],
+        "fleet backward before": [Refused("denied") for _ in range(3)],
+    }
+    one = engine(journal, world)
+    one.accept("1", OWNER, ORDER)
+    outcome = one.run("1")
+    assert outcome.retry_at_s is not None
+    assert outcome.result == "Failure"
+    assert "fleet could not be undone yet" in outcome.error
+    assert {(LEASE, "annex"), (TARGET, "annex"), (FLEET, "annex")} == world.shelf
+    assert one.counts().stuck == 1
+    assert world.calls["lease backward"] == 0
+
+
+def test_stuck_work_is_tried_again_for_ever_with_growing_pauses(journal: Journal, world: World) -> None:
+    world.script = {
+        "fleet forward after": [Refused("a fault")],
+        "fleet backward before": [Refused("denied") for _ in range(20)],
+    }
+    one = engine(journal, world)
+    one.accept("1", OWNER, ORDER)
+    pauses = []
+    while (retry_at_s := one.run("1").retry_at_s) is not None:
+        pauses.append(retry_at_s - world.now_s)
+        world.now_s = retry_at_s
+    assert len(pauses) == 20
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == Pace().stuck_cap_s
+    assert world.shelf == set()
+    assert one.counts().stuck == 0
+
+
+def test_stuck_work_is_not_tried_before_its_time_but_at_once_after_a_restart(journal: Journal, world: World) -> None:
+    world.script = {"fleet forward after": [Refused("a fault")], "fleet backward before": [Refused("denied")]}
+    one = engine(journal, world)
+    one.accept("1", OWNER, ORDER)
+    one.run("1")
+    assert one.run("1").retry_at_s is not None
+    assert world.calls["fleet backward"] == 1
+    assert engine(journal, world).run("1").retry_at_s is None
+    assert world.shelf == set()
+
+
+def test_undo_waits_for_what_is_still_shutting_down(journal: Journal, world: World) -> None:
+    world.script = {
+        "fleet forward after": [Refused("a fault")],
+        "fleet backward after": [Retry("1 instance is shutting down") for _ in range(4)],
+    }
+    assert run(journal, world) == ("Failure", "a fault")
+    assert world.calls["fleet backward"] == 5
+    assert world.shelf == set()
+
+
+def test_a_fault_of_our_own_in_a_step_is_that_orders_failure(journal: Journal, world: World) -> None:
+    for moment in ("fleet plan", "fleet forward before", "fleet forward after"):
+        world.script = {moment: [ZeroDivisionError("oh")]}
+        one = engine(journal, world)
+        one.accept(moment, OWNER, ORDER)
+        outcome = one.run(moment)
+        assert (outcome.result, "ZeroDivisionError" in outcome.error) == ("Failure", True)
+        assert world.shelf == set()
+
+
+def test_a_fault_of_our_own_in_an_undo_is_stuck(journal: Journal, world: World) -> None:
+    world.script = {"fleet forward after": [Refused("a fault")], "fleet backward before": [ZeroDivisionError("oh")]}
+    one = engine(journal, world)
+    one.accept("1", OWNER, ORDER)
+    assert one.run("1").retry_at_s is not None
+
+
+def test_the_same_id_of_the_same_user_gets_the_stored_answer(journal: Journal, world: World) -> None:
+    first = run(journal, world)
+    again = engine(journal, world)
+    again.accept("1", OWNER, {"thing": "something else"})
+    assert (again.run("1").result, again.run("1").error) == first
+    assert world.calls["fleet forward"] == 1
+    assert again.run("1").results == {step: {"shelf": step} for step in (LEASE, TARGET, FLEET)}
+
+
+def test_the_same_id_of_another_user_is_refused(journal: Journal, world: World) -> None:
+    one = engine(journal, world)
+    one.accept("1", OWNER, ORDER)
+    with pytest.raises(NotOwner):
+        one.accept("1", "mallory@example.org", ORDER)
+    with pytest.raises(NotOwner):
+        one.find("1", "mallory@example.org")
+
+
+def test_a_paused_engine_begins_nothing_and_the_next_one_goes_on(journal: Journal, world: World) -> None:
+    one = engine(journal, world)
+    one.accept("1", OWNER, ORDER)
+    one.pause()
+    with pytest.raises(Paused):
+        one.run("1")
+    assert world.calls.total() == 0
+    assert engine(journal, world).run("1").result == "Success"
+
+
+def test_a_pause_ends_the_wait_before_the_next_attempt(journal: Journal, world: World) -> None:
+    world.script = {"lease forward before": [Retry("throttled") for _ in range(100)]}
+    one = Engine(journal, steps(world), pace=Pace(base_s=3600.0, cap_s=3600.0, forward_deadline_s=1e6))
+    one.accept("1", OWNER, ORDER)
+    ended: list[BaseException] = []
+    worker = threading.Thread(target=lambda: ended.append(_error_of(lambda: one.run("1"))))
+    worker.start()
+    deadline_s = time.monotonic() + 10
+    while world.calls["lease forward"] < 1:
+        assert time.monotonic() < deadline_s, journal.history("1")
+    one.pause()
+    worker.join(timeout=10)
+    assert [type(error) for error in ended] == [Paused]
+
+
+def _error_of(act: Callable[[], object]) -> BaseException:
+    try:
+        act()
+    except Exception as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+def test_two_runs_of_one_order_do_its_steps_once(journal: Journal, world: World) -> None:
+    one = engine(journal, world)
+    one.accept("1", OWNER, ORDER)
+    results: list[str] = []
+    workers = [threading.Thread(target=lambda: results.append(one.run("1").result)) for _ in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(timeout=20)
+    assert results == ["Success"] * 8
+    assert world.calls["fleet forward"] == 1
+
+
+def test_orders_do_not_wait_for_each_other(journal: Journal, world: World) -> None:
+    """Eight orders meet in the middle of a step: that needs all of them to be in it at once."""
+    meeting = threading.Barrier(8, timeout=20)
+
+    class Meet:
+        name = "meet"
+
+        def plan(self, order: dict[str, object], results: object) -> dict[str, object]:  # noqa: ARG002
+            return {}
+
+        def forward(self, order: dict[str, object], intent: dict[str, object]) -> dict[str, object]:  # noqa: ARG002
+            meeting.wait()
+            return {}
+
+        def backward(self, order: object, intent: object, asked_at_s: float) -> None: ...
+
+    one = Engine(journal, [Meet()])
+    results: list[str] = []
+
+    def order(number: int) -> None:
+        one.accept(str(number), OWNER, ORDER)
+        results.append(one.run(str(number)).result)
+
+    workers = [threading.Thread(target=order, args=(number,)) for number in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(timeout=30)
+    assert results == ["Success"] * 8
+
+
+def test_counts_come_from_the_journal_and_outlive_the_process(journal: Journal, world: World) -> None:
+    one = engine(journal, world)
+    for number in range(3):
+        world.script = {"fleet forward before": [Refused("no", untouched=True)] if number == 0 else []}
+        one.accept(str(number), OWNER, {"thing": str(number)})
+        one.run(str(number))
+    one.accept("waiting", OWNER, ORDER)
+    for each in (one, one, engine(journal, world)):
+        counts = each.counts()
+        assert (counts.requests, counts.successes, counts.failures, counts.unfinished) == (4, 2, 1, 1)
+
+
+def test_a_record_that_cannot_be_followed_stops_no_other_order(journal: Journal, world: World) -> None:
+    journal.append("poison", "", Kind.ACCEPTED, {"owner": 5, "order": []})
+    journal.append("stranger", "", Kind.ACCEPTED, {"owner": OWNER, "order": ORDER})
+    journal.append("stranger", "a_step_of_the_future", Kind.INTENT, {})
+    journal.append("orphan", LEASE, Kind.INTENT, {})
+    one = engine(journal, world)
+    one.accept("1", OWNER, ORDER)
+    for command_id in one.unfinished():
+        outcome = one.run(command_id)
+        assert (outcome.result == "Success") == (command_id == "1")
+        assert ("cannot be followed" in outcome.error) == (command_id != "1")
+    assert one.counts().stuck == 3

@@ -1,0 +1,209 @@
+"""The journal on a real disk: durable, alone, private, and whole or a prefix of itself."""
+
+import os
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from annexd.workflow import Journal, JournalError, Kind, Record, fold
+from annexd.workflow.journal import SCHEMA_VERSION
+
+BODIES: list[dict[str, object]] = [{"number": number, "text": "ä" * number} for number in range(6)]
+
+
+def write(path: Path, bodies: list[dict[str, object]]) -> None:
+    Journal(path).close()  # the tables are in the file then, and only records in its log
+    journal = Journal(path)
+    for body in bodies:
+        journal.append("1", "step", Kind.INTENT, body)
+    shutil.copytree(path.parent, path.parent.with_suffix(".crashed"))  # as a crash would leave it: never closed
+    journal.close()
+
+
+def read(path: Path) -> list[dict[str, object]]:
+    journal = Journal(path)
+    try:
+        return [record.body for record in journal.history("1")]
+    finally:
+        journal.close()
+
+
+def test_records_come_back_as_they_were_written(journal: Journal) -> None:
+    body = {"text": 'é"\\\n\ud800', "list": [1, 2.5, None, True], "nested": {"a": {}}}
+    journal.append("1", "step", Kind.INTENT, body)
+    journal.append("2", "", Kind.ACCEPTED, {})
+    [record] = journal.history("1")
+    assert record == Record(record.seq, "1", "step", Kind.INTENT, body, record.at_s)
+    assert journal.unfinished() == ("1", "2")
+
+
+def test_a_finished_command_is_no_longer_unfinished(journal: Journal) -> None:
+    for kind in (Kind.ACCEPTED, Kind.FINISHED):
+        journal.append("1", "", kind, {})
+    journal.append("2", "", Kind.ACCEPTED, {})
+    assert journal.unfinished() == ("2",)
+    assert [record.command_id for record in journal.of_kind(Kind.FINISHED)] == ["1"]
+
+
+def test_a_journal_cut_at_every_byte_is_a_prefix_of_itself(tmp_path: Path) -> None:
+    home = tmp_path / "whole"
+    home.mkdir()
+    _with_small_pages(home / "journal")  # so that each byte can be tried
+    write(home / "journal", BODIES[:3])
+    crashed = home.with_suffix(".crashed")
+    database, log = (crashed / "journal").read_bytes(), (crashed / "journal-wal").read_bytes()
+    seen = set()
+    for cut in range(len(log) + 1):
+        (home / "journal").write_bytes(database)
+        (home / "journal-wal").write_bytes(log[:cut])
+        bodies = read(home / "journal")
+        assert bodies == BODIES[: len(bodies)], f"cut at {cut}"
+        seen.add(len(bodies))
+    assert seen == {0, 1, 2, 3}
+
+
+def _with_small_pages(path: Path) -> None:
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA page_size=512")
+    database.execute("VACUUM")
+    database.close()
+
+
+def _copy(home: Path, to: Path) -> Path:
+    shutil.rmtree(to, ignore_errors=True)
+    shutil.copytree(home, to)
+    return to / "journal"
+
+
+def test_a_journal_whose_log_is_garbled_is_a_prefix_of_itself(tmp_path: Path) -> None:
+    home = tmp_path / "whole"
+    home.mkdir()
+    write(home / "journal", BODIES)
+    crashed = home.with_suffix(".crashed")
+    log = (crashed / "journal-wal").read_bytes()
+    for at in range(0, len(log), 997):
+        (crashed / "journal-wal").write_bytes(log[:at] + bytes([log[at] ^ 0xFF]) + log[at + 1 :])
+        bodies = read(_copy(crashed, tmp_path / "garbled"))
+        assert bodies == BODIES[: len(bodies)], f"garbled at {at}"
+
+
+def test_another_process_on_the_same_file_is_told_so(path: Path) -> None:
+    journal = Journal(path)
+    second = subprocess.run(
+        [sys.executable, "-c", f"from annexd.workflow import Journal; from pathlib import Path; Journal(Path({str(path)!r}))"],
+        capture_output=True, text=True, check=False, timeout=30,
+    )
+    assert "another process holds it; end the other annexd" in second.stderr
+    journal.append("1", "", Kind.ACCEPTED, {})
+    journal.close()
+    Journal(path).close()
+
+
+def test_the_file_is_readable_by_its_owner_only(path: Path) -> None:
+    before = os.umask(0)
+    try:
+        journal = Journal(path)
+        journal.append("1", "", Kind.ACCEPTED, {})
+    finally:
+        os.umask(before)
+    for file in path.parent.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+    journal.close()
+
+
+def test_a_file_that_others_could_read_is_made_private(path: Path) -> None:
+    Journal(path).close()
+    path.chmod(0o644)
+    Journal(path).close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_damaged_file_is_refused_with_the_next_step(path: Path) -> None:
+    path.write_bytes(b"this is no database" * 100)
+    with pytest.raises(JournalError, match="damaged.*move .* away"):
+        Journal(path)
+
+
+def test_the_file_of_a_newer_version_is_refused_and_not_touched(path: Path) -> None:
+    Journal(path).close()
+    _pragma(path, f"user_version={SCHEMA_VERSION + 1}")
+    before = path.read_bytes()
+    with pytest.raises(JournalError, match=f"its format is {SCHEMA_VERSION + 1}"):
+        Journal(path)
+    assert path.read_bytes() == before
+
+
+def test_somebody_elses_database_is_refused(path: Path) -> None:
+    _pragma(path, "user_version=7")
+    with pytest.raises(JournalError, match="not a journal of annexd"):
+        Journal(path)
+
+
+def _pragma(path: Path, assignment: str) -> None:
+    database = sqlite3.connect(path)
+    database.execute(f"PRAGMA {assignment}")
+    database.close()
+
+
+def test_a_link_is_not_followed(path: Path) -> None:
+    path.symlink_to(path.with_name("elsewhere"))
+    with pytest.raises(JournalError, match="cannot be opened"):
+        Journal(path)
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match=f"check that the folder {tmp_path / 'none'} exists"):
+        Journal(tmp_path / "none" / "journal")
+
+
+def test_a_full_disk_is_an_error_of_the_one_append(journal: Journal) -> None:
+    journal.append("1", "", Kind.ACCEPTED, {})
+    journal._database.execute("PRAGMA max_page_count=20")
+    with pytest.raises(JournalError, match="the disk is full; make room"):
+        journal.append("1", "step", Kind.INTENT, {"large": "x" * 200_000})
+    journal._database.execute("PRAGMA max_page_count=100000")
+    journal.append("1", "step", Kind.INTENT, {})
+    assert [record.body for record in journal.history("1")] == [{}, {}]
+
+
+@pytest.mark.parametrize("row", [
+    ("1", "step", "no such kind", "{}", 1.0),
+    ("1", "step", "intent", "{", 1.0),
+    ("1", "step", "intent", "[]", 1.0),
+    ("1", "step", "intent", "[" * 100_000, 1.0),
+    ("1", "step", "intent", b"\xff\xfe", 1.0),
+    ("1", "step", 5, "{}", 1.0),
+    ("1", b"\xff", "intent", "{}", "noon"),
+])
+def test_a_record_that_cannot_be_read_is_part_of_the_history_and_hides_no_other(journal: Journal, row: object) -> None:
+    journal.append("1", "", Kind.ACCEPTED, {"owner": "a", "order": {}})
+    journal._database.execute("INSERT INTO record (command_id, step, kind, body, at) VALUES (?,?,?,?,?)", row)
+    journal.append("2", "", Kind.ACCEPTED, {"owner": "a", "order": {}})
+    assert fold("1", journal.history("1")).damage
+    assert not fold("2", journal.history("2")).damage
+
+
+def test_a_command_id_that_is_no_text_stops_nobody(journal: Journal) -> None:
+    journal._database.execute(
+        "INSERT INTO record (command_id, step, kind, body, at) VALUES (CAST(x'ff00' AS TEXT), '', 'accepted', '{}', 1)")
+    journal.append("2", "", Kind.ACCEPTED, {})
+    assert "2" in journal.unfinished()
+
+
+def test_many_threads_append_at_once(journal: Journal) -> None:
+    def write_some(name: str) -> None:
+        for number in range(20):
+            journal.append(name, "step", Kind.INTENT, {"number": number})
+
+    workers = [threading.Thread(target=write_some, args=(str(number),)) for number in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(timeout=30)
+    for number in range(8):
+        assert [record.body["number"] for record in journal.history(str(number))] == list(range(20))

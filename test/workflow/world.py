@@ -1,0 +1,108 @@
+"""A small world for the engine: shelves that steps put things on, and time that passes only by waiting.
+
+The shelves outlive an engine as AWS outlives annexd.  What goes wrong is scripted by step, direction and moment:
+an error before the effect is a call that never arrived, after it an answer that was lost.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from annexd.workflow import Engine, Journal, Json, Kind, Pace, Step
+
+LEASE, TARGET, FLEET = "lease", "target", "fleet"
+START_S = 1_800_000_000.0
+OWNER = "alice@example.org"
+
+
+class Crash(BaseException):
+    """The process is gone: nothing of it runs any more, not even `except Exception`."""
+
+
+@dataclass
+class World:
+    """What is there, what was called, and what is to go wrong next."""
+
+    now_s: float = START_S
+    shelf: set[tuple[str, str]] = field(default_factory=set)
+    calls: Counter[str] = field(default_factory=Counter)
+    script: dict[str, list[BaseException | None]] = field(default_factory=dict)
+    billed_without_lease: bool = False
+    seen_asked_at_s: dict[str, float] = field(default_factory=dict)
+
+    def wait(self, seconds: float) -> bool:
+        self.now_s += seconds
+        return False
+
+    def clock(self) -> float:
+        return self.now_s
+
+    def meet(self, moment: str) -> None:
+        """Raise what the script has for this moment: `<step> <direction> before|after`."""
+        script = self.script.get(moment)
+        error = script.pop(0) if script else None
+        if error is not None:
+            raise error
+
+    def put(self, step: str, name: str) -> None:
+        self.shelf.add((step, name))
+        armed = {(LEASE, name), (TARGET, name)} <= self.shelf
+        self.billed_without_lease |= step == FLEET and not armed
+
+    def take(self, step: str, name: str) -> None:
+        self.shelf.discard((step, name))
+        self.billed_without_lease |= step != FLEET and (FLEET, name) in self.shelf
+
+
+@dataclass(frozen=True)
+class Put:
+    """A step that puts the order's thing on its shelf, once, however often it is asked."""
+
+    world: World
+    name: str
+
+    def plan(self, order: Json, results: Mapping[str, Json]) -> Json:
+        self.world.meet(f"{self.name} plan")
+        return {"thing": order["thing"], "after": sorted(results)}
+
+    def forward(self, order: Json, intent: Json) -> Json:
+        assert order["thing"] == intent["thing"]
+        self.world.calls[f"{self.name} forward"] += 1
+        self.world.meet(f"{self.name} forward before")
+        self.world.put(self.name, intent["thing"])
+        self.world.meet(f"{self.name} forward after")
+        return {"shelf": self.name}
+
+    def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
+        assert order["thing"] == intent["thing"]
+        self.world.calls[f"{self.name} backward"] += 1
+        self.world.seen_asked_at_s[self.name] = asked_at_s
+        self.world.meet(f"{self.name} backward before")
+        self.world.take(self.name, intent["thing"])
+        self.world.meet(f"{self.name} backward after")
+
+
+def steps(world: World) -> tuple[Step, ...]:
+    return tuple(Put(world, name) for name in (LEASE, TARGET, FLEET))
+
+
+def engine(journal: Journal, world: World, pace: Pace | None = None) -> Engine:
+    """An engine as a newly started daemon makes it; its dice always show the longest pause."""
+    return Engine(journal, steps(world), pace=pace, now_s=world.clock, wait=world.wait, random=lambda: 1.0)
+
+
+class CrashingJournal(Journal):
+    """Dies at the append number `at`, before or after the record is on the disk."""
+
+    def __init__(self, *args: Any, at: int, written: bool, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._left, self._written = at, written
+
+    def append(self, command_id: str, step: str, kind: Kind, body: Json) -> None:
+        self._left -= 1
+        if self._left == 0 and not self._written:
+            raise Crash
+        super().append(command_id, step, kind, body)
+        if self._left == 0:
+            raise Crash
