@@ -135,6 +135,10 @@ class Cloud:
         """id, state, how many were launched, and `config`: every field of the request as it arrived."""
         return list(self._get("fleets"))
 
+    def code(self, function_arn: str) -> dict[str, str]:
+        """The files of a deployed function, as they run."""
+        return dict(self._get("functions")[function_arn])
+
     def running_instances(self) -> list[dict[str, Any]]:
         """id, fleet, state and tags of every instance that is not gone yet."""
         return list(self._get("instances"))

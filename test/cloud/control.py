@@ -8,6 +8,7 @@ from typing import Any
 
 from test.cloud.clock import Clock
 from test.cloud.errors import Answer
+from test.cloud.functions import deployed
 from test.cloud.request import Request
 from test.cloud.world import World
 
@@ -25,6 +26,7 @@ class Control:
             ("GET", "audit"): lambda _: world.audit.entries(),
             ("GET", "faults"): lambda _: world.faults.remaining(),
             ("GET", "fleets"): lambda _: world.fleets(),
+            ("GET", "functions"): lambda _: deployed(),
             ("GET", "instances"): lambda _: world.instances(),
             ("GET", "meter"): lambda _: world.meter(),
             ("POST", "faults"): world.faults.add,

@@ -6,15 +6,17 @@ canary test watches it.
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 import uuid
+import zipfile
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
 import moto.awslambda.urls
-from moto.awslambda.models import LambdaFunction
+from moto.awslambda.models import LambdaFunction, lambda_backends
 from moto.awslambda.responses import LambdaResponse
 
 from test.cloud.sandbox import Outcome, Sandbox
@@ -105,6 +107,17 @@ class Functions:
         for sandbox in ending:
             sandbox.close()
         self._stopped = threading.Event()
+
+
+def deployed() -> dict[str, dict[str, str]]:
+    """What every function's zip holds: {ARN: {file: text}}."""
+    backends = [backend for account in lambda_backends.values() for backend in account.values()]
+    return {each.function_arn: _files(each.code_bytes) for backend in backends for each in backend.list_functions()}
+
+
+def _files(code: bytes) -> dict[str, str]:
+    with zipfile.ZipFile(io.BytesIO(code)) as archive:
+        return {name: archive.read(name).decode("utf-8", "replace") for name in archive.namelist()}
 
 
 class ActingLambda(LambdaResponse):  # type: ignore[misc]  # moto has no types
