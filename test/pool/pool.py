@@ -76,7 +76,6 @@ BIND_ALL_INTERFACES = False
 NO_DNS = True
 DEFAULT_DOMAIN_NAME = {domain}
 
-USE_PROCD = False
 MAIL = /bin/true
 RUNBENCHMARKS = False
 # A daemon that ends is started again at once, not after ten seconds.
