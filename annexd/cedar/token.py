@@ -49,11 +49,12 @@ def parse_token(text: str) -> Token:
     if len(parts) != 2:
         raise MethodFailed("the token does not have a header and a payload")
     header, claims = (_object(part) for part in parts)
-    if header.get("alg") not in ALGORITHMS:
+    algorithm = header.get("alg")
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
         raise MethodFailed(f"the token is not signed by one of {', '.join(ALGORITHMS)}")
     return Token(
         text=text,
-        algorithm=str(header["alg"]),
+        algorithm=algorithm,
         key_id=_text(header, "kid", _KEY_ID),
         facts=_facts(claims),
         issued_at_s=_seconds(claims, "iat"),

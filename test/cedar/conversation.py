@@ -1,7 +1,8 @@
 """A Connection with someone to answer its questions, as the daemon's rim does."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 
 from annexd.cedar.commands import COMMANDS
 from annexd.cedar.connection import Connection
@@ -19,30 +20,22 @@ from annexd.cedar.levels import Level
 from annexd.cedar.policy import SecurityPolicy
 from annexd.cedar.secret import Secret
 from annexd.cedar.session import SessionCache
-from test.cedar.recording import Recorded
 
 VERSION = "$CondorVersion: 25.14.1 2026-10-16 BuildID: cedarproto $"
 NOW_S = 1795360300.0
 HERE = Endpoint("127.0.0.1", 19700)
 
 
-def counting_random() -> Recorded:
+def counting_random() -> Callable[[int], bytes]:
     """Random bytes for tests that look at something else: the same in every run."""
-
-    class Counting(Recorded):
-        number = 0
-
-        def __call__(self, length: int) -> bytes:
-            self.number += 1
-            return bytes((self.number * 37 + position) % 251 for position in range(length))
-
-    return Counting()
+    numbers = count(1)
+    return lambda length: bytes((next(numbers) * 37 + position) % 251 for position in range(length))
 
 
-def server(random: Recorded | None = None, **changes: object) -> ServerContext:
+def server(random: Callable[[int], bytes] | None = None, **changes: object) -> ServerContext:
     facts: dict[str, object] = {
         "version": VERSION,
-        "policy": {level: SecurityPolicy() for level in Level},
+        "policy": dict.fromkeys(Level, SecurityPolicy()),
         "commands": COMMANDS,
         "sessions": SessionCache("vm:14367:1795360276"),
         "random": random or counting_random(),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from annexd.cedar.commands import CA_AUTH_CMD, COMMANDS
-from annexd.cedar.connection import Connection
+from annexd.cedar.connection import Connection, Question
 from annexd.cedar.context import Endpoint, ServerContext
 from annexd.cedar.errors import PeerError
 from annexd.cedar.events import (
@@ -41,7 +41,7 @@ def secure_context(**changes: object) -> ServerContext:
     policy = SecurityPolicy(Want.REQUIRED, Want.REQUIRED, Want.REQUIRED, Want.REQUIRED)
     facts: dict[str, object] = {
         "version": VERSION,
-        "policy": {level: policy for level in Level},
+        "policy": dict.fromkeys(Level, policy),
         "commands": COMMANDS,
         "sessions": SessionCache(f"test:{os.getpid()}:{int(time.time())}"),
         "random": secrets.token_bytes,
@@ -101,26 +101,27 @@ class Loopback:
             _flush(connection, accepted)
 
     def _converse(self, connection: Connection, accepted: socket.socket) -> None:
-        while True:
-            match event := connection.next_event(time.time()):
-                case NeedData():
-                    _flush(connection, accepted)
-                    connection.receive_data(accepted.recv(256 * 1024))
-                case NeedFilesystemProof(path):
-                    self.methods.append(NeedFilesystemProof)
-                    connection.filesystem_proof(owner_of(Path(path)))
-                case NeedSigningKey(key_id):
-                    self.methods.append(NeedSigningKey)
-                    connection.signing_key(self.keys.get(key_id))
-                case NeedAuthorization(command):
-                    connection.authorization(command.level not in self.forbidden)
-                case CommandReceived():
-                    self.commands.append(event)
-                    if handler := self.handlers.get(event.command.number):
-                        handler(connection, event)
-                    return
-                case ConnectionClosed():
-                    return
+        while not isinstance(event := connection.next_event(time.time()), ConnectionClosed | CommandReceived):
+            if isinstance(event, NeedData):
+                _flush(connection, accepted)
+                connection.receive_data(accepted.recv(256 * 1024))
+            else:
+                self._answer(connection, event)
+        if isinstance(event, CommandReceived):
+            self.commands.append(event)
+            if handler := self.handlers.get(event.command.number):
+                handler(connection, event)
+
+    def _answer(self, connection: Connection, question: Question) -> None:
+        match question:
+            case NeedFilesystemProof(path):
+                connection.filesystem_proof(owner_of(Path(path)))
+            case NeedSigningKey(key_id):
+                connection.signing_key(self.keys.get(key_id))
+            case NeedAuthorization(command):
+                connection.authorization(command.level not in self.forbidden)
+                return
+        self.methods.append(type(question))
 
 
 def _flush(connection: Connection, accepted: socket.socket) -> None:
@@ -140,7 +141,7 @@ def owner_of(path: Path) -> str | None:
 def answering(reply: Mapping[str, str | int | float | bool | None]) -> dict[int, Handler]:
     """Handlers that take a request ad and answer every one with `reply`."""
 
-    def handler(connection: Connection, command: CommandReceived) -> None:
+    def handler(connection: Connection, _: CommandReceived) -> None:
         connection.reply(connection.message().ad(reply))
 
     return {CA_AUTH_CMD: handler}

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,10 @@ class Recorded:
 
     def draws(self, value: bytes) -> None:
         self._by_length[len(value)].append(value)
+
+    def and_then(self, other: Callable[[int], bytes]) -> Callable[[int], bytes]:
+        """What was recorded, and from the other source when that is used up."""
+        return lambda length: self(length) if self._by_length[length] else other(length)
 
     def __call__(self, length: int) -> bytes:
         return self._by_length[length].pop(0)

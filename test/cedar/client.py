@@ -1,0 +1,122 @@
+"""A client of the handshake, for what no honest client does: each step can be given other bytes."""
+
+from collections.abc import Mapping
+
+from annexd.cedar import akep2
+from annexd.cedar.channel import Channel
+from annexd.cedar.classad import Scalar, Value
+from annexd.cedar.commands import DC_AUTHENTICATE, DC_NOP_READ
+from annexd.cedar.crypto import KeyExchange, peer_public_key
+from annexd.cedar.message import MessageReader, MessageWriter
+from annexd.cedar.secret import Secret
+from test.cedar.conversation import Conversation, counting_random
+from test.cedar.recording import PLENTY
+from test.cedar.tokens import POOL_KEY, signature
+
+FS, TOKEN = 4, 2048
+CLIENT_IV = bytes(range(16))
+NONCE = bytes(range(256))
+
+
+class Client:
+    """Talks to a Conversation: say() and hear() are messages."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self.conversation = conversation
+        self.channel = Channel(PLENTY)
+        self.exchange = KeyExchange(counting_random())
+
+    def message(self) -> MessageWriter:
+        return MessageWriter(encrypted=self.channel.is_encrypted)
+
+    def say(self, message: MessageWriter) -> None:
+        self.channel.send(message.body())
+        self.channel.receive(self.conversation.hear(self.channel.data_to_send()))
+
+    def hear(self) -> MessageReader:
+        body = self.channel.next_message()
+        assert body is not None, f"the server is silent after {self.conversation.events}"
+        return MessageReader(body, encrypted=self.channel.is_encrypted)
+
+    def hear_ad(self) -> dict[str, Value]:
+        reader = self.hear()
+        ad = reader.ad()
+        reader.end()
+        return ad
+
+    def greet(self, changes: Mapping[str, Scalar] | None = None, without: tuple[str, ...] = ()) -> None:
+        """Open DC_AUTHENTICATE, as HTCondor's 25.14.1 does."""
+        ad: dict[str, Scalar] = {
+            "Command": DC_NOP_READ,
+            "NewSession": "YES",
+            "Enact": "NO",
+            "Authentication": "REQUIRED",
+            "AuthenticationNew": "REQUIRED",
+            "Encryption": "REQUIRED",
+            "Integrity": "REQUIRED",
+            "AuthMethods": "FS,TOKEN",
+            "CryptoMethods": "AES,BLOWFISH,3DES",
+            "ECDHPublicKey": self.exchange.public,
+            "SessionDuration": "60",
+            "SessionLease": 3600,
+            "RemoteVersion": "$CondorVersion: 25.14.1 2026-09-24 BuildID: UW_Python_Wheel_Build $",
+            **(changes or {}),
+        }
+        kept = {name: value for name, value in ad.items() if name not in without}
+        self.say(self.message().integer(DC_AUTHENTICATE).ad(kept))
+
+    def offer(self, mask: int) -> int:
+        """One round of the method loop: what the server picks."""
+        self.say(self.message().integer(mask))
+        return self.hear().integer()
+
+    def pass_fs(self, extension: str = "", made: int = 0) -> int:
+        """Say that the directory is there; the server's verdict."""
+        self.hear().string()
+        message = self.message().integer(made)
+        self.say(message.string(extension) if extension else message)
+        return self.hear().integer()
+
+    def begin_token(self, token: str, name: str = "alice@annex.test", nonce: bytes = NONCE) -> MessageReader:
+        message = self.message().integer(0).integer(len(name)).string(name).string(token)
+        self.say(message.integer(len(nonce)).raw(nonce))
+        return self.hear()
+
+    def finish_token(
+        self, token: str, answer: MessageReader, name: str = "alice@annex.test", key: Secret = POOL_KEY
+    ) -> None:
+        server_nonce = server_nonce_of(answer)
+        proof = akep2.client_proof(token_key(token, key), name, server_nonce)
+        message = self.message().integer(0).integer(len(name)).string(name)
+        self.say(message.integer(256).raw(server_nonce).integer(20).raw(proof))
+
+    def encrypt(self, answer: Mapping[str, Value]) -> None:
+        """Take up the key that the server's answer leads to."""
+        key = self.exchange.session_key(peer_public_key(answer["ECDHPublicKey"]))
+        self.channel.encrypt(key, CLIENT_IV)
+
+
+def token_key(token: str, key: Secret = POOL_KEY) -> Secret:
+    text = token.encode()
+    return Secret(akep2.hkdf(signature(token, key), b"master ka", salt=akep2.SEED_KA + text))
+
+
+def server_nonce_of(answer: MessageReader) -> bytes:
+    assert answer.integer() == 0, "the server refused the token"
+    for _ in range(2):
+        answer.integer()
+        answer.string()
+    answer.raw(answer.integer())
+    return answer.raw(answer.integer())
+
+
+def established(conversation: Conversation, command: int = DC_NOP_READ) -> tuple[Client, dict[str, Value]]:
+    """A client with a new session by FS, and the verdict that it got."""
+    client = Client(conversation)
+    client.greet({"Command": command})
+    answer = client.hear_ad()
+    assert client.offer(FS) == FS
+    assert client.pass_fs() == 0
+    assert client.hear().integer() == 0
+    client.encrypt(answer)
+    return client, client.hear_ad()

@@ -1,0 +1,434 @@
+"""Conversations that no recording holds: raw commands, resumption, refusals, and the end."""
+
+import pytest
+
+from annexd.cedar.commands import (
+    CA_AUTH_CMD,
+    CA_CMD,
+    COMMANDS,
+    DC_AUTHENTICATE,
+    DC_CONFIG_VAL,
+    DC_NOP,
+    DC_NOP_ADMINISTRATOR,
+    DC_NOP_READ,
+    DC_NOP_WRITE,
+    DC_QUERY_INSTANCE,
+    DC_SEC_QUERY,
+)
+from annexd.cedar.context import Limits
+from annexd.cedar.crypto import AES
+from annexd.cedar.errors import (
+    AuthenticationFailed,
+    AuthorizationDenied,
+    MalformedMessage,
+    PeerError,
+    PolicyMismatch,
+    Tampered,
+    TooLarge,
+    UnknownCommand,
+    UnknownSession,
+)
+from annexd.cedar.events import ConnectionClosed, NeedAuthorization, NeedData
+from annexd.cedar.identity import UNAUTHENTICATED, Identity
+from annexd.cedar.levels import Level
+from annexd.cedar.message import MessageWriter
+from annexd.cedar.policy import SecurityPolicy, Want
+from annexd.cedar.secret import Secret
+from annexd.cedar.session import Session, inherited_sessions
+from test.cedar.client import CLIENT_IV, FS, Client, established
+from test.cedar.conversation import NOW_S, Conversation, server
+
+KEY = Secret(b"k" * 32)
+REQUIRED = dict.fromkeys(Level, SecurityPolicy(Want.REQUIRED, Want.REQUIRED, Want.REQUIRED, Want.REQUIRED))
+OPTIONAL_METHOD = {"Authentication": "OPTIONAL", "AuthenticationNew": "OPTIONAL"}
+
+
+def _raw(number: int) -> MessageWriter:
+    return MessageWriter(encrypted=False).integer(number)
+
+
+def _resume(client: Client, sid: str, command: int = DC_NOP_READ, *, wants_answer: bool = True) -> None:
+    ad = {"UseSession": "YES", "Sid": sid, "Command": command, "ResumeResponse": wants_answer}
+    client.say(client.message().integer(DC_AUTHENTICATE).ad({**ad, "CryptoMethods": AES}))
+
+
+# --- new sessions
+
+
+def test_a_session_lists_the_commands_of_its_level_and_below() -> None:
+    _, verdict = established(Conversation.at(server()), DC_NOP_WRITE)
+    valid = {int(number) for number in str(verdict["ValidCommands"]).split(",")}
+    assert {DC_NOP_WRITE, DC_NOP_READ, DC_CONFIG_VAL} <= valid
+    assert not valid & {DC_NOP_ADMINISTRATOR, CA_CMD, DC_NOP}
+
+
+def test_a_session_is_kept_for_its_duration_and_a_little_more() -> None:
+    context = server()
+    _, verdict = established(Conversation.at(context))
+    sid = str(verdict["Sid"])
+    assert context.sessions.find(sid, NOW_S + 79)
+    assert not context.sessions.find(sid, NOW_S + 80)
+
+
+def test_optional_authentication_that_fails_leaves_a_nameless_peer() -> None:
+    policy = dict.fromkeys(Level, SecurityPolicy(authentication=Want.PREFERRED))
+    client = Client(Conversation.at(server(policy=policy), owner=None))
+    client.greet(OPTIONAL_METHOD)
+    answer = client.hear_ad()
+    assert answer["AuthRequired"] is False
+    assert client.offer(FS) == FS
+    assert client.pass_fs() == -1
+    client.say(client.message().integer(0))
+    assert client.hear().integer() == 0, "none is left"
+    client.encrypt(answer)
+    verdict = client.hear_ad()
+    assert verdict["User"] == UNAUTHENTICATED.user
+    assert verdict["TriedAuthentication"] is True
+
+
+def test_required_authentication_that_fails_ends_the_connection() -> None:
+    client = Client(Conversation.at(server(), owner=None))
+    client.greet()
+    client.hear_ad()
+    assert client.offer(FS) == FS
+    assert client.pass_fs() == -1
+    with pytest.raises(AuthenticationFailed, match="is no directory made by the peer"):
+        client.offer(FS)
+    assert client.conversation.sent.endswith(bytes(8)), "the client was told that no method is left"
+
+
+@pytest.mark.parametrize(
+    ("changes", "without", "error"),
+    [
+        ({"Command": 4711}, (), UnknownCommand),
+        ({}, ("Command",), UnknownCommand),
+        ({"Command": "60020"}, (), UnknownCommand),
+        ({"Command": DC_SEC_QUERY}, (), UnknownCommand),
+        ({"Command": DC_AUTHENTICATE, "AuthCommand": 1}, (), UnknownCommand),
+        ({"Authentication": "NEVER", "AuthenticationNew": "NEVER"}, (), PolicyMismatch),
+        ({}, ("Encryption",), PolicyMismatch),
+        ({"CryptoMethods": "BLOWFISH,3DES"}, (), PolicyMismatch),
+        ({}, ("CryptoMethods",), PolicyMismatch),
+        ({}, ("ECDHPublicKey",), MalformedMessage),
+        ({"ECDHPublicKey": "BA=="}, (), MalformedMessage),
+        ({"ECDHPublicKey": 7}, (), MalformedMessage),
+        ({}, ("Enact",), MalformedMessage),
+        ({"Cookie": "let me in"}, (), MalformedMessage),
+    ],
+)
+def test_a_greeting_that_cannot_be_met_is_refused_without_an_answer(
+    changes: dict[str, str | int], without: tuple[str, ...], error: type[PeerError]
+) -> None:
+    client = Client(Conversation.at(server(policy=REQUIRED)))
+    with pytest.raises(error):
+        client.greet(changes, without)
+    assert client.conversation.sent == b""
+
+
+def test_bytes_after_the_ad_of_a_greeting_are_refused() -> None:
+    client = Client(Conversation.at(server()))
+    with pytest.raises(MalformedMessage, match="left over"):
+        client.say(client.message().integer(DC_AUTHENTICATE).ad({"Command": DC_NOP}).raw(b"x"))
+
+
+def test_a_second_handshake_in_a_session_is_refused() -> None:
+    client, _ = established(Conversation.at(server()))
+    with pytest.raises(MalformedMessage, match="second DC_AUTHENTICATE"):
+        client.greet()
+
+
+def test_a_query_of_a_denied_command_is_told_only_that() -> None:
+    client = Client(Conversation.at(server(), granted=False))
+    client.greet({"Command": DC_SEC_QUERY, "AuthCommand": DC_NOP_READ})
+    answer = client.hear_ad()
+    client.offer(FS)
+    client.hear().string()
+    so_far = len(client.conversation.sent)
+    with pytest.raises(AuthorizationDenied, match="see ALLOW_READ"):
+        client.say(client.message().integer(0))
+    client.encrypt(answer)
+    result, no_key = client.conversation.sent[so_far:][:13], client.conversation.sent[so_far:][13:26]
+    assert result == no_key == bytes.fromhex("0100000008") + bytes(8)
+
+
+def test_commands_that_need_authentication_are_not_offered_to_nameless_peers() -> None:
+    client = Client(Conversation.at(server()))
+    never = {"Authentication": "NEVER", "AuthenticationNew": "NEVER"}
+    client.greet({"Command": CA_CMD, **never})
+    client.encrypt(client.hear_ad())
+    valid = str(client.hear_ad()["ValidCommands"]).split(",")
+    assert str(CA_CMD) in valid
+    assert str(CA_AUTH_CMD) not in valid
+
+
+# --- more than one command on a connection
+
+
+def test_a_session_goes_on_with_bare_commands_of_the_same_user() -> None:
+    conversation = Conversation.at(server())
+    client, _ = established(conversation)
+    first = conversation.command()
+    client.say(client.message().integer(DC_CONFIG_VAL).string("LOG"))
+    second = conversation.command()
+    assert second.identity == first.identity
+    assert second.payload is not None
+    assert second.payload.string() == "LOG"
+    second.payload.end()
+
+
+# --- sessions taken up again
+
+
+def test_a_session_is_taken_up_again_without_authentication() -> None:
+    context = server()
+    _, verdict = established(Conversation.at(context))
+    conversation = Conversation.at(context)
+    client = Client(conversation)
+    _resume(client, str(verdict["Sid"]))
+    assert client.hear_ad()["ReturnCode"] == "AUTHORIZED"
+    assert conversation.command().identity.user == "condor@annex.test"
+    assert conversation.questions == [NeedAuthorization(COMMANDS[DC_NOP_READ], conversation.command().identity)]
+
+
+def test_without_resume_response_the_server_says_nothing_before_the_reply() -> None:
+    context = server()
+    context.sessions.add(Session("sid", {AES: KEY}, Identity("a@b", "FS")))
+    conversation = Conversation.at(context)
+    client = Client(conversation)
+    _resume(client, "sid", DC_CONFIG_VAL, wants_answer=False)
+    assert conversation.sent == b""
+    client.channel.encrypt(KEY, CLIENT_IV)
+    client.say(client.message().string("LOG"))
+    conversation.reply(conversation.connection.message().string("/var/log").body())
+    client.channel.receive(conversation.sent)
+    assert client.hear().string() == "/var/log"
+
+
+@pytest.mark.parametrize("wants_answer", [True, False])
+def test_an_unknown_session_is_answered_if_the_client_waits_for_it(wants_answer: bool) -> None:
+    conversation = Conversation.at(server())
+    client = Client(conversation)
+    with pytest.raises(UnknownSession):
+        _resume(client, "test:1:2:3", wants_answer=wants_answer)
+    assert bool(conversation.sent) is wants_answer
+    assert (b"SID_NOT_FOUND" in conversation.sent) is wants_answer
+
+
+def test_a_session_is_authorized_again_for_every_command() -> None:
+    context = server()
+    _, verdict = established(Conversation.at(context))
+    conversation = Conversation.at(context, granted=False)
+    with pytest.raises(AuthorizationDenied):
+        _resume(Client(conversation), str(verdict["Sid"]), DC_NOP_ADMINISTRATOR)
+
+
+def test_a_session_without_a_key_for_the_clients_cipher_is_refused() -> None:
+    context = server()
+    context.sessions.add(Session("sid", {AES: KEY}, Identity("a@b", "FS")))
+    client = Client(Conversation.at(context))
+    ad = {"UseSession": "YES", "Sid": "sid", "Command": DC_NOP, "CryptoMethods": "BLOWFISH"}
+    with pytest.raises(MalformedMessage, match="no key for this cipher"):
+        client.say(client.message().integer(DC_AUTHENTICATE).ad(ad))
+
+
+def test_condor_master_commands_its_daemons_in_the_inherited_session() -> None:
+    context = server()
+    for session in inherited_sessions('SessionKey:parent:1#[Encryption="YES";CryptoMethodsList="AES.3DES";]00ff'):
+        context.sessions.inherit(session)
+    conversation = Conversation.at(context)
+    _resume(Client(conversation), "parent:1", DC_NOP_ADMINISTRATOR)
+    assert conversation.command().identity == Identity("condor@parent", "FAMILY")
+
+
+# --- raw commands
+
+
+@pytest.mark.parametrize("number", [DC_NOP, DC_QUERY_INSTANCE])
+def test_commands_open_to_everyone_need_no_session(number: int) -> None:
+    conversation = Conversation.at(server(policy=REQUIRED))
+    Client(conversation).say(_raw(number))
+    assert conversation.command().identity == UNAUTHENTICATED
+    assert conversation.command().session_id is None
+    conversation.reply(b"0123456789abcdef")
+    assert conversation.sent == bytes.fromhex("0100000010") + b"0123456789abcdef"
+
+
+def test_a_raw_command_brings_its_payload_in_the_same_message() -> None:
+    conversation = Conversation.at(server())
+    Client(conversation).say(_raw(DC_CONFIG_VAL).string("LOG"))
+    payload = conversation.command().payload
+    assert payload is not None
+    assert payload.string() == "LOG"
+
+
+@pytest.mark.parametrize("number", [DC_NOP_READ, DC_CONFIG_VAL, CA_CMD, CA_AUTH_CMD])
+def test_where_sessions_are_required_raw_commands_are_refused_in_silence(number: int) -> None:
+    conversation = Conversation.at(server(policy=REQUIRED))
+    with pytest.raises(AuthorizationDenied, match="without a security session"):
+        Client(conversation).say(_raw(number).string("x"))
+    assert not conversation.questions
+    assert conversation.sent == b""
+
+
+def test_a_raw_command_that_needs_authentication_is_refused_whatever_the_policy() -> None:
+    with pytest.raises(AuthorizationDenied):
+        Client(Conversation.at(server())).say(_raw(CA_AUTH_CMD).ad({}))
+
+
+def test_a_raw_command_with_too_many_bytes_is_refused() -> None:
+    with pytest.raises(MalformedMessage, match="left over"):
+        Client(Conversation.at(server())).say(_raw(DC_NOP).raw(b"\0"))
+
+
+# --- the end, and bounds
+
+
+def test_a_peer_that_leaves_between_messages_has_only_left() -> None:
+    conversation = Conversation.at(server())
+    conversation.hear(b"")
+    conversation.go_on()
+    assert conversation.events == [ConnectionClosed(), ConnectionClosed()]
+
+
+def test_a_peer_that_leaves_within_a_message_is_an_error_that_stays() -> None:
+    conversation = Conversation.at(server())
+    conversation.hear(b"\x01\0\0")
+    for _ in range(2):
+        with pytest.raises(MalformedMessage, match="in the middle of a message"):
+            conversation.hear(b"")
+
+
+@pytest.mark.parametrize(
+    "received",
+    [
+        b"GET / HTTP/1.1\r\n",
+        bytes.fromhex("160301020001000001"),  # a TLS hello
+        bytes.fromhex("0b00000001"),
+        bytes.fromhex("ff00000001"),
+        bytes.fromhex("0100000000"),
+        bytes.fromhex("0100100001"),
+        bytes.fromhex("0180000000"),
+        bytes.fromhex("01ffffffff"),
+    ],
+)
+def test_what_is_no_frame_is_refused_by_its_first_bytes(received: bytes) -> None:
+    with pytest.raises(MalformedMessage, match="malformed frame"):
+        Conversation.at(server()).hear(received)
+
+
+def test_a_stranger_cannot_announce_a_large_message() -> None:
+    with pytest.raises(TooLarge):
+        Conversation.at(server()).hear(bytes.fromhex("0000100000"))
+
+
+def test_a_stranger_cannot_send_a_large_message_in_small_frames() -> None:
+    conversation = Conversation.at(server(limits=Limits(handshake_message_bytes=1000)))
+    frame = bytes.fromhex("000000000a") + bytes(10)
+    conversation.hear(frame * 100)
+    with pytest.raises(TooLarge):
+        conversation.hear(frame)
+
+
+def test_an_authenticated_peer_may_send_as_much_as_the_limit_says() -> None:
+    conversation = Conversation.at(server(limits=Limits(command_message_bytes=3_000_000)))
+    client, _ = established(conversation, CA_CMD)
+    client.say(client.message().ad({"Payload": "x" * 2_900_000}))
+    assert len(str(conversation.command().payload.ad()["Payload"])) == 2_900_000  # type: ignore[union-attr]
+    client, _ = established(Conversation.at(server(limits=Limits(command_message_bytes=3_000_000))), CA_CMD)
+    with pytest.raises(TooLarge):
+        client.say(client.message().ad({"Payload": "x" * 3_000_000}))
+
+
+@pytest.mark.parametrize("count", [101, 2**31, 2**63 - 1, -1, -(2**63)])
+def test_a_greeting_that_announces_too_many_attributes_is_refused(count: int) -> None:
+    client = Client(Conversation.at(server()))
+    with pytest.raises(PeerError, match="attributes"):
+        client.say(client.message().integer(DC_AUTHENTICATE).integer(count))
+
+
+def test_a_question_is_asked_until_it_is_answered_and_takes_no_other_answer() -> None:
+    context = server()
+    conversation = Conversation.at(context)
+    connection = conversation.connection
+    writer = Client(conversation)
+    writer.channel.send(_raw(DC_NOP).body())
+    connection.receive_data(writer.channel.data_to_send())
+    assert connection.next_event(NOW_S) == connection.next_event(NOW_S)
+    with pytest.raises(TypeError):
+        connection.signing_key(None)
+    connection.authorization(True)
+    assert conversation.go_on() == b""
+    assert conversation.command().command.number == DC_NOP
+    assert connection.next_event(NOW_S) == NeedData()
+
+
+# --- encrypted frames
+
+
+def _frames(client: Client, count: int) -> list[bytes]:
+    frames = []
+    for _ in range(count):
+        client.channel.send(client.message().integer(DC_NOP).body())
+        frames.append(client.channel.data_to_send())
+    return frames
+
+
+def test_frames_that_were_repeated_are_refused() -> None:
+    client, _ = established(Conversation.at(server()))
+    first, second = _frames(client, 2)
+    client.conversation.hear(first)
+    client.conversation.hear(second)
+    with pytest.raises(Tampered):
+        client.conversation.hear(second)
+
+
+def test_frames_out_of_order_are_refused() -> None:
+    client, _ = established(Conversation.at(server()))
+    first, second, third = _frames(client, 3)
+    client.conversation.hear(first)
+    with pytest.raises(Tampered):
+        client.conversation.hear(third + second)
+
+
+@pytest.mark.parametrize("position", [0, 5, 25, -1])
+def test_changed_frames_are_refused(position: int) -> None:
+    client, _ = established(Conversation.at(server()))
+    frame = bytearray(_frames(client, 1)[0])
+    frame[position] ^= 2
+    with pytest.raises(PeerError):
+        client.conversation.hear(bytes(frame))
+
+
+def test_a_clear_or_short_frame_in_an_encrypted_session_is_refused() -> None:
+    for body in (b"\0" * 8, b"x", b"y" * 100):
+        client, _ = established(Conversation.at(server()))
+        with pytest.raises(PeerError):
+            client.conversation.hear(bytes([1]) + len(body).to_bytes(4, "big") + body)
+
+
+def test_what_was_said_in_clear_is_bound_to_the_first_encrypted_frame() -> None:
+    client = Client(Conversation.at(server()))
+    client.greet({"Authentication": "NEVER", "AuthenticationNew": "NEVER"})
+    answer = client.hear_ad()
+    client.channel.send(b"something that the server has never heard")
+    client.channel.data_to_send()
+    client.encrypt(answer)
+    client.channel.send(client.message().integer(DC_NOP).body())
+    with pytest.raises(Tampered):
+        client.conversation.hear(client.channel.data_to_send())
+
+
+def test_a_reply_of_several_megabytes_goes_out_in_frames_of_at_most_one() -> None:
+    conversation = Conversation.at(server())
+    client, _ = established(conversation)
+    reply = bytes(range(256)) * 4096 * 3
+    said = conversation.reply(reply)
+    lengths = []
+    position = 0
+    while position < len(said):
+        length = int.from_bytes(said[position + 1 : position + 5], "big")
+        lengths.append(length)
+        position += 5 + length
+    assert max(lengths) <= 1024 * 1024
+    client.channel.receive(said)
+    assert client.channel.next_message() == reply

@@ -1,0 +1,94 @@
+"""AES-GCM over frames, by known answers."""
+
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from annexd.cedar.crypto import Decryptor, Encryptor, KeyExchange, Transcript, peer_public_key
+from annexd.cedar.errors import MalformedMessage, Tampered
+from annexd.cedar.secret import Secret
+from test.cedar.recording import Recorded, kdf, load, names
+
+KEY = Secret(bytes(32))
+IV = bytes(range(16))
+HEADER = bytes.fromhex("0100000010")
+
+
+def test_the_counter_is_added_to_the_first_four_bytes_of_the_iv() -> None:
+    vector = kdf()["gcm"]
+    encryptor = Encryptor(KEY, b"", bytes.fromhex(vector["iv"]))
+    for _ in range(5):
+        encryptor.encrypt(HEADER, b"")
+    expected = AESGCM(KEY.reveal()).encrypt(bytes.fromhex(vector["nonce_k5"]), b"", bytes.fromhex(vector["aad"]))
+    assert encryptor.encrypt(HEADER, b"") == expected
+
+
+def test_the_counter_wraps_around_within_the_four_bytes() -> None:
+    iv = b"\xff\xff\xff\xff" + bytes(12)
+    encryptor = Encryptor(KEY, b"", iv)
+    encryptor.encrypt(HEADER, b"")
+    assert encryptor.encrypt(HEADER, b"x") == AESGCM(KEY.reveal()).encrypt(bytes(16), b"x", HEADER)
+
+
+def test_only_the_first_frame_carries_the_iv_and_the_transcripts() -> None:
+    encryptor, decryptor = Encryptor(KEY, b"said", IV), Decryptor(KEY, b"said")
+    assert encryptor.overhead == 32
+    first = encryptor.encrypt(HEADER, b"one")
+    assert first.startswith(IV)
+    assert encryptor.overhead == 16
+    second = encryptor.encrypt(HEADER, b"two")
+    assert [decryptor.decrypt(HEADER, body) for body in (first, second)] == [b"one", b"two"]
+
+
+@pytest.mark.parametrize(
+    ("transcripts", "header", "key"),
+    [(b"other", HEADER, KEY), (b"said", b"\0" + HEADER[1:], KEY), (b"said", HEADER, Secret(b"k" * 32))],
+)
+def test_another_transcript_header_or_key_does_not_verify(transcripts: bytes, header: bytes, key: Secret) -> None:
+    body = Encryptor(KEY, b"said", IV).encrypt(HEADER, b"text")
+    with pytest.raises(Tampered):
+        Decryptor(key, transcripts).decrypt(header, body)
+
+
+@pytest.mark.parametrize("length", [0, 1, 15, 16, 31])
+def test_a_frame_shorter_than_iv_and_tag_is_refused(length: int) -> None:
+    with pytest.raises(MalformedMessage):
+        Decryptor(KEY, b"").decrypt(HEADER, bytes(length))
+
+
+def test_a_silent_direction_counts_as_zeros() -> None:
+    transcript = Transcript()
+    assert transcript.digest() == bytes(32)
+    transcript.add(b"x")
+    assert transcript.digest() != bytes(32)
+
+
+@pytest.mark.parametrize("name", [name for name in names("srv_*") if "server_ecdh_priv" in load(name).facts])
+def test_the_session_key_is_that_of_the_recorded_exchange(name: str) -> None:
+    facts = load(name).facts
+    exchange = KeyExchange(load(name).random())
+    assert exchange.public == facts["server_ad"]["ECDHPublicKey"]
+    if "session_key" in facts:
+        peer = peer_public_key(facts["client_ad"]["ECDHPublicKey"])
+        assert exchange.session_key(peer) == Secret(bytes.fromhex(facts["session_key"]))
+
+
+def test_random_bytes_that_are_no_scalar_are_drawn_again() -> None:
+    random = Recorded()
+    for value in (bytes(32), b"\xff" * 32, bytes(31) + b"\x01"):
+        random.draws(value)
+    assert KeyExchange(random).public.startswith("BGsX0fLhLEJH+Lzm5WOkQPJ3A32BLeszoPShOUXYmMKW")
+
+
+@pytest.mark.parametrize("text", ["", "!", "AA==", "BGsX0fLhLEJH", None, 5, "A" * 88, "BAAA" + "A" * 84, "é"])
+def test_what_is_no_point_of_the_curve_is_refused(text: object) -> None:
+    with pytest.raises(MalformedMessage, match="no usable ECDHPublicKey"):
+        peer_public_key(text)
+
+
+def test_a_secret_shows_itself_only_when_asked() -> None:
+    secret = Secret(b"hunter2")
+    assert repr(secret) == str(secret) == f"{secret}" == "<redacted>"
+    assert secret.reveal() == b"hunter2"
+    assert secret == Secret(b"hunter2")
+    assert secret != Secret(b"hunter3")
+    assert secret != b"hunter2"

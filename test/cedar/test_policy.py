@@ -1,0 +1,174 @@
+"""What both sides want, and what comes of it."""
+
+import pytest
+
+from annexd.cedar.commands import Command
+from annexd.cedar.errors import PolicyMismatch
+from annexd.cedar.levels import Level
+from annexd.cedar.policy import Agreement, SecurityPolicy, Want, for_command, reconcile
+
+N, O, P, R = Want  # noqa: E741 (as in HTCondor's table)
+READ = Command(60020, "DC_NOP_READ", Level.READ)
+OPEN = Command(60011, "DC_NOP", Level.ALLOW)
+FORCED = Command(1000, "CA_AUTH_CMD", Level.WRITE, force_authentication=True)
+CLIENT = {
+    "authentication": "OPTIONAL",
+    "authenticationnew": "OPTIONAL",
+    "encryption": "OPTIONAL",
+    "integrity": "OPTIONAL",
+    "authmethods": "FS,TOKEN,KERBEROS",
+    "cryptomethods": "AES,BLOWFISH,3DES",
+    "sessionduration": "60",
+    "sessionlease": 3600,
+}
+
+
+def _agree(policy: SecurityPolicy, command: Command = READ, **client: object) -> Agreement:
+    return reconcile({**CLIENT, **client}, for_command(policy, command))
+
+
+@pytest.mark.parametrize(
+    ("client", "results"),  # for a server that says REQUIRED, PREFERRED, OPTIONAL, NEVER
+    [
+        ("REQUIRED", (True, True, True, None)),
+        ("PREFERRED", (True, True, True, False)),
+        ("OPTIONAL", (True, True, False, False)),
+        ("NEVER", (None, False, False, False)),
+    ],
+)
+def test_wishes_are_combined_as_in_htcondors_table(client: str, results: tuple[bool | None, ...]) -> None:
+    for ours, expected in zip((R, P, O, N), results, strict=True):
+        policy = SecurityPolicy(authentication=ours)
+        if expected is None:
+            with pytest.raises(PolicyMismatch):
+                _agree(policy, authenticationnew=client)
+        else:
+            assert _agree(policy, authenticationnew=client).authentication is expected
+
+
+@pytest.mark.parametrize(
+    ("spelled", "agreed"),
+    [
+        ("REQUIRED", True),
+        ("yes", True),
+        ("True", True),
+        ("r", True),
+        ("p", True),
+        ("OPT", False),
+        ("F", False),
+        ("", False),
+    ],
+)
+def test_only_the_first_letter_of_a_wish_counts(spelled: str, agreed: bool) -> None:
+    assert _agree(SecurityPolicy(), authenticationnew=spelled).authentication is agreed
+
+
+def test_a_client_before_23_10_is_held_to_what_encryption_needs() -> None:
+    old = {name: value for name, value in CLIENT.items() if name != "authenticationnew"}
+    server = for_command(SecurityPolicy(encryption=R), READ)
+    assert reconcile(old, server).authentication
+    assert not reconcile(CLIENT, server).authentication, "a newer one is asked for authentication itself"
+
+
+def test_encryption_raises_authentication_and_negotiation() -> None:
+    server = for_command(SecurityPolicy(encryption=R, negotiation=O), READ)
+    assert server.policy.authentication is R
+    assert server.policy.negotiation is R
+    assert server.authentication_new is O
+    assert not server.takes_raw_commands
+
+
+def test_never_authenticating_lowers_what_is_only_preferred() -> None:
+    server = for_command(SecurityPolicy(authentication=N, encryption=P, integrity=O), READ)
+    assert server.policy.encryption is N
+    assert server.policy.integrity is N
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        SecurityPolicy(authentication=N, encryption=R),
+        SecurityPolicy(authentication=N, integrity=R),
+        SecurityPolicy(negotiation=N, authentication=R),
+    ],
+)
+def test_a_configuration_that_contradicts_itself_is_named(policy: SecurityPolicy) -> None:
+    with pytest.raises(PolicyMismatch, match="mend the SEC_"):
+        for_command(policy, READ)
+
+
+def test_a_command_can_force_authentication() -> None:
+    assert _agree(SecurityPolicy(authentication=O), FORCED).authentication
+    with pytest.raises(PolicyMismatch):
+        _agree(SecurityPolicy(authentication=O), FORCED, authenticationnew="NEVER")
+
+
+def test_a_command_open_to_everyone_does_not_force_it() -> None:
+    assert not _agree(SecurityPolicy(authentication=R), OPEN).authentication
+
+
+def test_aes_encrypts_whatever_was_wished_once_there_is_authentication() -> None:
+    agreed = _agree(SecurityPolicy(authentication=R), encryption="NEVER", integrity="NEVER")
+    assert (agreed.authentication, agreed.encryption, agreed.integrity) == (True, True, True)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "methods"),
+    [
+        (("FS", "IDTOKENS"), "FS,TOKEN,KERBEROS", ("FS", "TOKEN")),
+        (("IDTOKENS", "FS"), "FS TOKENS", ("TOKENS", "FS")),
+        (("TOKEN",), "idtokens", ("idtokens",)),
+        (("FS",), "SSL,KERBEROS", ()),
+        (("FS",), "", ()),
+    ],
+)
+def test_common_methods_are_in_our_order_and_the_clients_spelling(
+    ours: tuple[str, ...], theirs: str, methods: tuple[str, ...]
+) -> None:
+    assert _agree(SecurityPolicy(methods=ours), authmethods=theirs).methods == methods
+
+
+def test_without_a_cipher_of_ours_there_is_no_agreement() -> None:
+    with pytest.raises(PolicyMismatch, match="add AES"):
+        _agree(SecurityPolicy(crypto_methods=("AES", "BLOWFISH")), cryptomethods="BLOWFISH,3DES")
+
+
+def test_the_first_cipher_that_is_built_in_is_used() -> None:
+    agreed = _agree(SecurityPolicy(crypto_methods=("BLOWFISH", "AES")))
+    assert agreed.ciphers == ("BLOWFISH", "AES")
+    assert agreed.cipher == "AES"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "agreed"),
+    [
+        ("60", 86400, 60),
+        (60, 86400, 60),
+        ("90000", 86400, 86400),
+        ("", 60, 0),
+        (None, 60, 0),
+        ("-5", 60, 0),
+        ("9" * 50, 60, 0),
+    ],
+)
+def test_the_shorter_duration_holds(theirs: object, ours: int, agreed: int) -> None:
+    assert _agree(SecurityPolicy(session_duration_s=ours), sessionduration=theirs).duration_s == agreed
+
+
+@pytest.mark.parametrize(("theirs", "ours", "agreed"), [(60, 3600, 60), (0, 3600, 3600), (60, 0, 60), (0, 0, 0)])
+def test_the_shorter_lease_holds_and_none_leaves_it_to_the_other(theirs: int, ours: int, agreed: int) -> None:
+    assert _agree(SecurityPolicy(session_lease_s=ours), sessionlease=theirs).lease_s == agreed
+
+
+def test_a_client_that_knows_no_leases_gets_none() -> None:
+    without = {name: value for name, value in CLIENT.items() if name != "sessionlease"}
+    assert reconcile(without, for_command(SecurityPolicy(), READ)).lease_s is None
+
+
+@pytest.mark.parametrize(
+    ("policy", "client", "required"),
+    [(P, "OPTIONAL", False), (R, "OPTIONAL", True), (O, "REQUIRED", True), (P, "PREFERRED", False)],
+)
+def test_authentication_may_fail_only_if_neither_requires_it(policy: Want, client: str, required: bool) -> None:
+    agreed = _agree(SecurityPolicy(authentication=policy), authenticationnew=client)
+    assert agreed.authentication_required is required

@@ -1,0 +1,99 @@
+"""Sessions: how long they last, how many there can be, and those that condor_master hands down."""
+
+import pytest
+
+from annexd.cedar.crypto import AES
+from annexd.cedar.identity import UNAUTHENTICATED, Identity
+from annexd.cedar.secret import Secret
+from annexd.cedar.session import Session, SessionCache, inherited_sessions
+from test.cedar.recording import kdf
+
+ALICE = Identity("alice@annex.test", "FS")
+KEYS = {AES: Secret(bytes(32))}
+
+
+def _session(session_id: str, identity: Identity = ALICE, **facts: float) -> Session:
+    return Session(session_id, KEYS, identity, **facts)  # type: ignore[arg-type]
+
+
+def test_every_session_has_another_id() -> None:
+    cache = SessionCache("host:1:2")
+    assert [cache.new_id() for _ in range(3)] == ["host:1:2:0", "host:1:2:1", "host:1:2:2"]
+
+
+def test_a_session_ends_at_its_time() -> None:
+    cache = SessionCache("x")
+    cache.add(_session("a", expires_at_s=100))
+    assert cache.find("a", 99.9)
+    assert cache.find("a", 100) is None
+    assert len(cache) == 0
+
+
+def test_a_lease_is_renewed_by_use() -> None:
+    cache = SessionCache("x")
+    cache.add(_session("a", lease_s=50, used_at_s=0))
+    assert cache.find("a", 69)
+    assert cache.find("a", 69 + 69)
+    assert cache.find("a", 69 + 69 + 70) is None
+
+
+def test_a_full_cache_gives_up_what_was_unused_longest() -> None:
+    cache = SessionCache("x", capacity=2)
+    cache.add(_session("a"))
+    cache.add(_session("b"))
+    cache.find("a", 1)
+    cache.add(_session("c"))
+    assert [bool(cache.find(name, 1)) for name in "abc"] == [True, False, True]
+
+
+def test_nameless_peers_cannot_push_out_the_others() -> None:
+    cache = SessionCache("x", capacity=20)
+    cache.add(_session("alice"))
+    for number in range(1000):
+        cache.add(_session(str(number), UNAUTHENTICATED))
+    assert cache.find("alice", 1)
+    assert len(cache) == 3
+
+
+def test_expired_sessions_can_be_swept() -> None:
+    cache = SessionCache("x")
+    for number in range(10):
+        cache.add(_session(str(number), expires_at_s=number))
+    assert cache.expire(4) == 5
+    assert len(cache) == 5
+
+
+def test_inherited_sessions_are_never_pushed_out() -> None:
+    cache = SessionCache("x", capacity=1)
+    cache.inherit(_session("family:1"))
+    for name in "abc":
+        cache.add(_session(name))
+    assert cache.find("family:1", 10.0**12)
+
+
+def test_the_family_session_has_the_key_that_the_claim_leads_to() -> None:
+    vector = kdf()
+    (session,) = inherited_sessions(f"FamilySessionKey:{vector['family_claim']}")
+    assert session.id == vector["family_sid"]
+    assert session.keys == {AES: Secret(bytes.fromhex(vector["family_aes_key_hex"]))}
+    assert session.identity == Identity("condor@family", "FAMILY")
+    assert session.expires_at_s is None
+
+
+def test_both_inherited_sessions_are_read_and_the_family_can_be_left_out() -> None:
+    text = 'SessionKey:a:1#[Encryption="YES";]00 FamilySessionKey:family:2#[x="]#[";]11'
+    users = [session.identity.user for session in inherited_sessions(text)]
+    assert users == ["condor@parent", "condor@family"]
+    assert [session.id for session in inherited_sessions(text, family=False)] == ["a:1"]
+
+
+def test_an_inherited_session_may_have_an_end() -> None:
+    (session,) = inherited_sessions("SessionKey:a#[SessionExpires=1795360300;]00")
+    assert session.expires_at_s == 1795360300
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "SessionKey:", "SessionKey:a", "SessionKey:a#[]", "SessionKey:#[]00", "Other:a#[]00"]
+)
+def test_what_is_no_claim_is_left_out(text: str) -> None:
+    assert inherited_sessions(text) == ()
