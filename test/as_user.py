@@ -52,7 +52,7 @@ def check_access() -> None:
             sys.exit(
                 f"The user {USER}, whom the tests and the demo run as when root starts them, cannot {what}: "
                 f"{closed} is closed to it.\n"
-                "Keep the checkout where every user may enter, and make the environment with a Python that all "
+                "Keep the checkout where every user may enter, and its environment made by a Python that all "
                 "may run: make clean venv PYTHON=/usr/bin/python3; or start this as an ordinary user."
             )
 

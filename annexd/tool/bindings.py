@@ -51,9 +51,10 @@ def exchange(address: str, command: int, ad: dict[str, Any]) -> tuple[Any, str]:
     return answer, str(words or "")
 
 
-def ping(address: str, level: str) -> Any:
-    """What the security session with a daemon is like; raises HTCondorException when there is none."""
-    return htcondor2.ping(address, level)
+def ping(address: str, level: str | None) -> Ad:
+    """The security session with a daemon that allows this level (None: any); HTCondorException without one."""
+    session: Ad = htcondor2.ping(address, level)
+    return session
 
 
 HTCondorException = htcondor2.HTCondorException

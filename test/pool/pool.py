@@ -157,9 +157,7 @@ class Pool:
         stdin: str = "",
     ) -> subprocess.CompletedProcess[str]:
         """Run one of HTCondor's tools, `env` added; whether it succeeded is the caller's to judge."""
-        return self.run(
-            str(self.htcondor.executable(name)), *arguments, timeout_s=timeout_s, env=env, stdin=stdin
-        )
+        return self.run(str(self.htcondor.executable(name)), *arguments, timeout_s=timeout_s, env=env, stdin=stdin)
 
     def run(
         self,

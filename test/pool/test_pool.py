@@ -56,9 +56,7 @@ def test_a_failure_shows_the_logs(pool: Pool) -> None:
 
 def test_it_ends_with_the_process_that_started_it_however_that_ends() -> None:
     script = "from test.pool import Pool; p = Pool(); p.start(); print(p.config_file, flush=True); input()"
-    owner = subprocess.Popen(
-        [sys.executable, "-c", script], cwd=TOP, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    owner = subprocess.Popen([sys.executable, "-c", script], cwd=TOP, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert owner.stdout
     config = owner.stdout.readline().decode().strip()
     assert members(config)
@@ -77,7 +75,5 @@ def test_stopping_leaves_no_process_and_no_file() -> None:
 def _gone(config: str) -> None:
     deadline = time.monotonic() + DEADLINE_S
     while left := members(config):
-        assert time.monotonic() < deadline, (
-            f"still running: {[Path(f'/proc/{pid}/comm').read_text() for pid in left]}"
-        )
+        assert time.monotonic() < deadline, f"still running: {[Path(f'/proc/{pid}/comm').read_text() for pid in left]}"
         time.sleep(0.05)

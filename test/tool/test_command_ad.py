@@ -1,0 +1,106 @@
+"""The command ad: what annexd reads is what the user gave, to the letter."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import classad2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from annexd.cedar.classad import AdLimits, AdReader
+from annexd.tool.command_ad import command_ad
+from annexd.tool.config_file import read
+from annexd.tool.errors import USAGE, ToolError
+from annexd.tool.options import Options
+
+NAMES = st.from_regex(r"[A-Z][A-Za-z]{2,8}", fullmatch=True).filter(lambda name: name.lower() != "mytype")
+TEXTS = st.text(max_size=20) | st.text(alphabet="\\\"\n\t'ab[]{};=", max_size=8)
+SCALARS = st.booleans() | st.integers(-(2**63), 2**63 - 1) | TEXTS | st.none()
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def nothing(_: str) -> str | None:
+    return None
+
+
+def ad_of(param: dict[str, str] | None = None, **options: Any) -> dict[str, Any]:
+    return command_ad({"TargetCapacity": 1}, Options(lease_duration_s=60, **options), (param or {}).get, 1000.9)
+
+
+def test_the_lease_ends_so_many_seconds_from_now() -> None:
+    assert ad_of()["EndOfLease"] == 1060
+
+
+def test_each_request_has_an_id_of_its_own_so_that_sending_it_twice_is_asking_twice() -> None:
+    assert ad_of()["CommandID"] != ad_of()["CommandID"]
+
+
+def test_a_relative_key_file_is_made_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    ad = ad_of(public_key_file="public", secret_key_file="../secret")
+    assert (ad["PublicKeyFile"], ad["SecretKeyFile"]) == (f"{tmp_path}/public", f"{tmp_path.parent}/secret")
+
+
+def test_defaults_come_from_htcondors_configuration() -> None:
+    configuration = {
+        "ANNEX_DEFAULT_LEASE_FUNCTION_ARN": "arn:default",
+        "ANNEX_DEFAULT_ACCESS_KEY_FILE": "/keys/access",
+        "ANNEX_DEFAULT_SECRET_KEY_FILE": "/keys/secret",
+    }
+    ad = ad_of(configuration)
+    assert (ad["LeaseFunctionARN"], ad["PublicKeyFile"], ad["SecretKeyFile"]) == tuple(configuration.values())
+    assert ad_of(configuration, lease_function_arn="arn:given")["LeaseFunctionARN"] == "arn:given"
+
+
+@pytest.mark.parametrize("given_file", ["public_key_file", "secret_key_file"])
+def test_a_key_file_given_is_not_paired_with_a_configured_one(given_file: str) -> None:
+    configured = {"ANNEX_DEFAULT_ACCESS_KEY_FILE": "/a", "ANNEX_DEFAULT_SECRET_KEY_FILE": "/s"}
+    with pytest.raises(ToolError, match="key-file is missing") as raised:
+        ad_of(configured, **{given_file: "/mine"})
+    assert raised.value.status == USAGE
+
+
+def test_an_endpoint_that_is_not_given_is_left_to_annexd() -> None:
+    assert "ServiceURL" not in ad_of({"ANNEX_DEFAULT_EC2_URL": "https://ec2.us-east-1.amazonaws.com"})
+    assert ad_of(service_url="https://x")["ServiceURL"] == "https://x"
+
+
+def test_a_path_that_is_no_text_is_refused_since_the_bindings_would_crash() -> None:
+    with pytest.raises(ToolError, match="PublicKeyFile is no valid Unicode"):
+        ad_of(public_key_file="/\udcff", secret_key_file="/s")
+
+
+@given(
+    config=st.dictionaries(
+        NAMES,
+        VALUES,
+        max_size=4,
+    )
+)
+def test_what_the_file_holds_is_what_annexd_reads(
+    tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]
+) -> None:
+    """Through classad2's writer and annexd's reader; what would not survive is refused before."""
+    file = tmp_path_factory.getbasetemp() / "config.json"
+    file.write_text(json.dumps(config))
+    with contextlib.suppress(ToolError):
+        checked, _ = read(Options(file=str(file)))
+        assert _read_by_annexd(classad2.ClassAd(checked)) == checked
+
+
+def _read_by_annexd(ad: classad2.ClassAd) -> dict[str, Any]:
+    reader = AdReader(AdLimits())
+    for name in ad:
+        alone = classad2.ClassAd()
+        alone[name] = ad.lookup(name)
+        reader.line(alone.printOld().removesuffix("\n"))
+    return reader.attributes

@@ -1,0 +1,143 @@
+"""The config.json: what is taken as it is, what is changed, and what is refused before it could do harm."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from annexd.tool.config_file import MAX_FILE_BYTES, MAX_USER_DATA_BYTES, read
+from annexd.tool.errors import BAD_FILE, ToolError
+from annexd.tool.options import Options
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "templates" / "config.json"
+CONTENT = EXAMPLE.read_bytes()
+
+
+def config_of(tmp_path: Path, content: object, **options: Any) -> tuple[dict[str, Any], list[str]]:
+    file = tmp_path / "config.json"
+    match content:
+        case bytes():
+            file.write_bytes(content)
+        case str():
+            file.write_text(content)
+        case _:
+            file.write_text(json.dumps(content))
+    return read(Options(file=str(file), **options))
+
+
+def fault_of(tmp_path: Path, content: object, **options: Any) -> str:
+    with pytest.raises(ToolError) as raised:
+        config_of(tmp_path, content, **options)
+    assert raised.value.status == BAD_FILE
+    return "\n".join(raised.value.faults)
+
+
+def test_the_consoles_file_is_taken_as_it_is_but_for_its_dates(tmp_path: Path) -> None:
+    console = json.loads(CONTENT)
+    config, notes = config_of(tmp_path, console)
+    assert config == {name: console[name] for name in console if name not in ("ValidFrom", "ValidUntil")}
+    assert len(notes) == 1
+    assert "ValidFrom and ValidUntil" in notes[0]
+
+
+def test_the_aws_command_lines_file_is_taken_too(tmp_path: Path) -> None:
+    assert config_of(tmp_path, {"SpotFleetRequestConfig": {"TargetCapacity": 3}}) == ({"TargetCapacity": 3}, [])
+
+
+def test_a_count_overrides_the_files(tmp_path: Path) -> None:
+    config, _ = config_of(tmp_path, {"TargetCapacity": 3}, target_capacity=7)
+    assert config["TargetCapacity"] == 7
+
+
+def test_user_data_replaces_that_of_every_specification(tmp_path: Path) -> None:
+    config, _ = config_of(tmp_path, {"LaunchSpecifications": [{"UserData": "b2xk"}, {}]}, user_data="#!/bin/sh\n")
+    expected = base64.b64encode(b"#!/bin/sh\n").decode()
+    assert config["LaunchSpecifications"] == [{"UserData": expected}, {"UserData": expected}]
+
+
+def test_default_user_data_is_for_specifications_that_have_none(tmp_path: Path) -> None:
+    binary = tmp_path / "user-data"
+    binary.write_bytes(b"\x1f\x8b\0\xff")
+    specifications = [{"UserData": "b2xk"}, {}, {"UserData": ""}, {"UserData": None}]
+    config, _ = config_of(tmp_path, {"LaunchSpecifications": specifications}, default_user_data_file=str(binary))
+    new = base64.b64encode(b"\x1f\x8b\0\xff").decode()
+    assert [each["UserData"] for each in config["LaunchSpecifications"]] == ["b2xk", new, new, new]
+
+
+@pytest.mark.parametrize("how", ["user_data", "default_user_data"])
+def test_user_data_cannot_be_given_to_a_launch_template_and_that_is_said(tmp_path: Path, how: str) -> None:
+    words = fault_of(tmp_path, {"LaunchTemplateConfigs": [{}]}, **{how: "x"})
+    assert "edit the template" in words
+
+
+def test_user_data_larger_than_ec2_takes_is_refused(tmp_path: Path) -> None:
+    words = fault_of(tmp_path, {"LaunchSpecifications": [{}]}, user_data="x" * (MAX_USER_DATA_BYTES + 1))
+    assert str(MAX_USER_DATA_BYTES) in words
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "is not JSON: Expecting value at line 1, column 1"),
+        ('{\n  "TargetCapacity": 3,\n}', "at line 3, column 1"),
+        ("[1]", "must be a JSON object, the Spot Fleet request config, not an array"),
+        ("null", "not null"),
+        ("7", "not a number"),
+        ('"x"', "not a string"),
+        (b"\xff\xfe{}", "not UTF-8 at byte 0"),
+        ('{"TargetCapacity": 1, "TargetCapacity": 2}', '"TargetCapacity" is there twice'),
+        ('{"TargetCapacity": 1, "targetCapacity": 2}', '"targetCapacity" is there twice'),
+        ('{"LaunchSpecifications": [{"Ebs": 1, "ebs": 2}]}', '"ebs" is there twice'),
+        ('{"EndOfLease": 99999999999}', '"EndOfLease" is no part of a Spot Fleet request config'),
+        ('{"command": "x"}', '"command" is no part'),
+        ('{"Spot Price": "1"}', 'the config has the name "Spot Price"'),
+        ('{"A": [{"it\'s": 1}]}', "A[0] has the name"),
+        ('{"": 1}', 'has the name ""'),
+        ('{"A": {"B": 18446744073709551616}}', "A.B does not fit into 64 bits"),
+        ('{"A": 1e999}', "A is out of range"),
+        ('{"A": NaN}', "NaN is no number in JSON"),
+        ('{"A": ' + "1" * 5000 + "}", "cannot be used"),
+        ('{"A": "\\ud800"}', "A is no valid Unicode"),
+        ('{"A": ["x\\u0000y"]}', "A[0] holds a NUL character"),
+        ('{"A": ["C:\\\\"]}', "A[0] ends with a backslash"),
+        ('{"A": ' + "[" * 30 + "]" * 30 + "}", "is nested too deeply"),
+        ('{"A": ' + "[" * 200_000, "is nested too deeply"),
+        (b"[" + b" " * MAX_FILE_BYTES, "is larger than"),
+    ],
+)
+def test_a_file_that_is_no_config_is_refused_with_the_place(tmp_path: Path, content: object, words: str) -> None:
+    assert words in fault_of(tmp_path, content)
+
+
+def test_all_faults_of_a_file_are_told_at_once_but_not_thousands(tmp_path: Path) -> None:
+    assert fault_of(tmp_path, {"A b": 1, "B": 2**70}).count("\n") == 1
+    assert fault_of(tmp_path, {"A": [2**70] * 1000}).endswith("... and 980 faults more")
+
+
+@given(at=st.integers(0, len(CONTENT)), replaced=st.integers(0, 3) | st.just(len(CONTENT)), by=st.binary(max_size=2))
+def test_whatever_is_in_the_file_the_answer_is_a_config_or_words(
+    tmp_path_factory: pytest.TempPathFactory, at: int, replaced: int, by: bytes
+) -> None:
+    """The example, cut off or with some bytes changed anywhere."""
+    assert _is_answered(tmp_path_factory.getbasetemp(), CONTENT[:at] + by + CONTENT[at + replaced :])
+
+
+def _is_answered(directory: Path, content: bytes) -> bool:
+    try:
+        config, _ = config_of(directory, content)
+    except ToolError as error:
+        return error.status == BAD_FILE
+    return isinstance(config, dict)
+
+
+@pytest.mark.parametrize("file", ["/nonexistent/config.json", "/", "/dev/zero"])
+def test_a_file_that_cannot_be_read_is_named(file: str) -> None:
+    with pytest.raises(ToolError, match=file) as raised:
+        read(Options(file=file))
+    assert raised.value.status == BAD_FILE

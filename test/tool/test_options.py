@@ -1,0 +1,102 @@
+"""The command line: HTCondor's spelling, and all faults of a line at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from annexd.tool.errors import USAGE, ToolError
+from annexd.tool.options import OPTIONS, Options, parse
+
+ENOUGH = ("-lease-duration", "3600", "config.json")
+
+
+def faults(*arguments: str) -> tuple[str, ...]:
+    with pytest.raises(ToolError) as raised:
+        parse(arguments)
+    assert raised.value.status == USAGE
+    return raised.value.faults
+
+
+@pytest.mark.parametrize(
+    ("spelled", "field"),
+    [
+        ("-po", "pool"),
+        ("-n", "name"),
+        ("-a", "public_key_file"),
+        ("-access", "public_key_file"),
+        ("-pub", "public_key_file"),
+        ("-public-key-file", "public_key_file"),
+        ("-sec", "secret_key_file"),
+        ("-private", "secret_key_file"),
+        ("-lease-f", "lease_function_arn"),
+        ("-user", "user_data"),
+        ("-user-data", "user_data"),
+        ("-user-data-f", "user_data_file"),
+        ("-default", "default_user_data"),
+        ("-default-user-data-file", "default_user_data_file"),
+        ("--name", "name"),
+    ],
+)
+def test_an_option_may_be_shortened_as_long_as_it_is_no_other(spelled: str, field: str) -> None:
+    assert getattr(parse([spelled, "value", *ENOUGH]), field) == "value"
+
+
+def test_a_beginning_that_fits_several_options_names_them() -> None:
+    assert faults("-p", "x", *ENOUGH) == ("-p may be -pool, -public-key-file, -private-key-file",)
+
+
+def test_a_missing_lease_duration_says_so() -> None:
+    assert faults("config.json") == ("-lease-duration is missing: say for how long you want the instances",)
+
+
+def test_all_faults_of_a_line_are_told_at_once() -> None:
+    told = faults("-count", "many", "-frobnicate", "-events-url", "ftp://x", "-name")
+    for words in ("-count must be", "no option -frobnicate", "-events-url must be", "-name needs a value", "-lease-d"):
+        assert any(words in fault for fault in told), told
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("30m", 1800), ("12h", 43200), ("2d", 172800)])
+def test_a_lease_duration_is_in_seconds_unless_it_says_otherwise(text: str, seconds: int) -> None:
+    assert parse(["-lease-duration", text, "config.json"]).lease_duration_s == seconds
+
+
+@pytest.mark.parametrize("text", ["0", "-5", "1.5", "", "h", "1w", "٣", "1e3", "9" * 30])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    assert "-lease-duration must be" in faults("-lease-duration", text, "config.json")[0]
+
+
+@pytest.mark.parametrize("text", ["0", "-5", "1.5", "", "ten"])
+def test_what_is_no_count_is_refused(text: str) -> None:
+    assert "-count must be" in faults("-count", text, *ENOUGH)[0]
+
+
+@pytest.mark.parametrize("name", ['x" || true || "', "a\\b", "", "a\nb"])
+def test_a_name_that_would_be_an_expression_is_refused(name: str) -> None:
+    assert "-name must be" in faults("-name", name, *ENOUGH)[0]
+
+
+def test_a_key_file_is_not_taken_for_another_under_its_other_name() -> None:
+    assert faults("-access", "a", "-public", "b", *ENOUGH) == (
+        "-public-key-file is given twice (-access-key-file is the same)",
+    )
+
+
+def test_user_data_comes_from_one_place() -> None:
+    assert faults("-user-data", "a", "-default-user-data-file", "b", *ENOUGH) == (
+        "-user-data and -default-user-data-file exclude each other",
+    )
+
+
+def test_one_request_is_one_file() -> None:
+    assert faults(*ENOUGH, "-") == ("one request is one file, not 2: config.json, -",)
+    assert parse(["-lease-duration", "60", "-"]).file == "-"
+
+
+def test_help_is_given_whatever_else_is_said() -> None:
+    assert parse(["-count", "x", "-h"]) == Options(help=True)
+    assert parse(["-version"]) == Options(version=True)
+
+
+def test_every_option_has_a_field_and_a_help_text() -> None:
+    assert {option.field for option in OPTIONS.values()} | {"file"} == set(Options._fields)
+    assert all(option.help for option in OPTIONS.values())
