@@ -6,7 +6,7 @@ from annexd.cedar import akep2
 from annexd.cedar.channel import Channel
 from annexd.cedar.classad import Scalar, Value
 from annexd.cedar.commands import DC_AUTHENTICATE, DC_NOP_READ
-from annexd.cedar.crypto import KeyExchange, peer_public_key
+from annexd.cedar.crypto import KeyExchange, hkdf, peer_public_key
 from annexd.cedar.message import MessageReader, MessageWriter
 from annexd.cedar.secret import Secret
 from test.cedar.conversation import Conversation, counting_random
@@ -98,7 +98,7 @@ class Client:
 
 def token_key(token: str, key: Secret = POOL_KEY) -> Secret:
     text = token.encode()
-    return Secret(akep2.hkdf(signature(token, key), b"master ka", salt=akep2.SEED_KA + text))
+    return Secret(hkdf(signature(token, key), b"master ka", salt=akep2.SEED_KA + text))
 
 
 def server_nonce_of(answer: MessageReader) -> bytes:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 from annexd.cedar.commands import COMMANDS
 from annexd.cedar.connection import Connection
@@ -32,8 +33,8 @@ def counting_random() -> Callable[[int], bytes]:
     return lambda length: bytes((next(numbers) * 37 + position) % 251 for position in range(length))
 
 
-def server(random: Callable[[int], bytes] | None = None, **changes: object) -> ServerContext:
-    facts: dict[str, object] = {
+def server(random: Callable[[int], bytes] | None = None, **changes: Any) -> ServerContext:
+    facts: dict[str, Any] = {
         "version": VERSION,
         "policy": dict.fromkeys(Level, SecurityPolicy()),
         "commands": COMMANDS,
@@ -43,7 +44,7 @@ def server(random: Callable[[int], bytes] | None = None, **changes: object) -> S
         "uid_domain": "annex.test",
         "issuer_keys": ("POOL",),
     }
-    return ServerContext(**{**facts, **changes})  # type: ignore[arg-type]
+    return ServerContext(**{**facts, **changes})
 
 
 @dataclass
@@ -60,8 +61,8 @@ class Conversation:
     sent: bytes = b""
 
     @classmethod
-    def at(cls, context: ServerContext, local: Endpoint = HERE, **answers: object) -> "Conversation":
-        return cls(Connection(context, local), **answers)  # type: ignore[arg-type]
+    def at(cls, context: ServerContext, local: Endpoint = HERE, **answers: Any) -> "Conversation":
+        return cls(Connection(context, local), **answers)
 
     def hear(self, received: bytes) -> bytes:
         """Take bytes of the peer (b"" is its end) and return what the server says to them."""

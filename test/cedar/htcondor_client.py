@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,19 @@ for _ in range(times):
     reply, code, error = send(address, command, request._handle)
     values = {name: plain(value) for name, value in reply.items()} if reply else None
     print(json.dumps({"reply": values, "code": code, "error": error}), flush=True)
+"""
+
+# Asks whether this client may do what each of the given levels needs, as condor_ping does.
+_PING = """
+import json, sys
+import htcondor2
+
+for level in sys.argv[2:]:
+    try:
+        ad = htcondor2.ping(sys.argv[1], level)
+    except htcondor2.HTCondorException:
+        ad = {}
+    print(json.dumps({name: str(value) for name, value in ad.items()}), flush=True)
 """
 
 
@@ -74,9 +88,17 @@ class HTCondorClient:
         file.write_text(token + "\n")
 
     def send(self, address: str, command: int, ad: dict[str, Any], times: int = 1) -> list[Outcome]:
+        lines = self._run(_PROGRAM, address, str(command), str(times), stdin=json.dumps(ad))
+        return [Outcome(line["reply"], line["code"]) for line in lines]
+
+    def ping(self, address: str, levels: Sequence[str]) -> list[dict[str, str]]:
+        """What the server says about each level: an ad, each value as text; an empty one if it says no."""
+        return self._run(_PING, address, *levels)
+
+    def _run(self, program: str, *arguments: str, stdin: str = "") -> list[dict[str, Any]]:
         done = subprocess.run(
-            [sys.executable, "-c", _PROGRAM, address, str(command), str(times)],
-            input=json.dumps(ad),
+            [sys.executable, "-c", program, *arguments],
+            input=stdin,
             env={**os.environ, "CONDOR_CONFIG": str(self.configure())},
             capture_output=True,
             text=True,
@@ -84,5 +106,4 @@ class HTCondorClient:
             check=False,
         )
         assert done.returncode == 0, f"the client ended with {done.returncode}: {done.stderr}"
-        lines = (json.loads(line) for line in done.stdout.splitlines())
-        return [Outcome(line["reply"], line["code"]) for line in lines]
+        return [json.loads(line) for line in done.stdout.splitlines()]

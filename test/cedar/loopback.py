@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from annexd.cedar.commands import CA_AUTH_CMD, COMMANDS
 from annexd.cedar.connection import Connection, Question
@@ -36,10 +36,10 @@ CLIENT_PATIENCE_S = 30.0
 Handler = Callable[[Connection, CommandReceived], None]
 
 
-def secure_context(**changes: object) -> ServerContext:
+def secure_context(**changes: Any) -> ServerContext:
     """Requires what recommended HTCondor configurations require."""
     policy = SecurityPolicy(Want.REQUIRED, Want.REQUIRED, Want.REQUIRED, Want.REQUIRED)
-    facts: dict[str, object] = {
+    facts: dict[str, Any] = {
         "version": VERSION,
         "policy": dict.fromkeys(Level, policy),
         "commands": COMMANDS,
@@ -49,7 +49,7 @@ def secure_context(**changes: object) -> ServerContext:
         "uid_domain": TRUST_DOMAIN,
         "issuer_keys": ("POOL",),
     }
-    return ServerContext(**{**facts, **changes})  # type: ignore[arg-type]
+    return ServerContext(**{**facts, **changes})
 
 
 @dataclass

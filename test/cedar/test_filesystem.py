@@ -1,5 +1,7 @@
 """FS: a directory proves who the peer is, and only to the daemon that it meant."""
 
+from typing import Any
+
 import pytest
 
 from annexd.cedar.context import Endpoint
@@ -10,7 +12,7 @@ from test.cedar.conversation import Conversation, server
 BEHIND_SHARED_PORT = Endpoint("127.0.0.1", 9618, "annexd_1_ca11")
 
 
-def _asked(local: Endpoint, extension: str, *, made: int = 0, **changes: object) -> tuple[int, Client]:
+def _asked(local: Endpoint, extension: str, *, made: int = 0, **changes: Any) -> tuple[int, Client]:
     client = Client(Conversation.at(server(**changes), local))
     client.greet()
     client.hear_ad()
@@ -75,7 +77,7 @@ def test_a_peer_that_could_not_make_the_directory_proves_nothing() -> None:
     ],
 )
 def test_the_owner_becomes_a_user_of_the_domain_unless_the_map_says_otherwise(
-    owner: str, changes: dict[str, object], user: str
+    owner: str, changes: dict[str, Any], user: str
 ) -> None:
     conversation = Conversation.at(server(**changes), owner=owner)
     client = Client(conversation)

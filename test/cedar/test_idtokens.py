@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from test.cedar.tokens import CLAIMS, HEADER, POOL_KEY, base64url, unsigned
 EXP = 1795360300  # the conversation's "now"
 
 
-def _client(**changes: object) -> Client:
+def _client(**changes: Any) -> Client:
     client = Client(Conversation.at(server(**changes), keys={"POOL": POOL_KEY}))
     client.greet()
     client.hear_ad()
@@ -31,11 +32,11 @@ def _without(name: str) -> dict[str, object]:
     return {claim: value for claim, value in CLAIMS.items() if claim != name}
 
 
-def _claims(**changes: object) -> str:
+def _claims(**changes: Any) -> str:
     return unsigned(claims={**CLAIMS, **changes})
 
 
-def _header(**changes: object) -> str:
+def _header(**changes: Any) -> str:
     return unsigned({**HEADER, **changes})
 
 

@@ -1,5 +1,8 @@
 """The primitives, as hexadecimal digits."""
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,12 +126,12 @@ def test_a_message_is_cut_into_frames_of_which_the_last_says_so(length: int) -> 
 @given(st.binary(max_size=200), st.booleans(), st.lists(st.sampled_from("isnar"), max_size=10))
 def test_any_bytes_are_read_or_refused(body: bytes, encrypted: bool, steps: list[str]) -> None:
     reader = MessageReader(body, encrypted=encrypted)
-    read = {
+    read: dict[str, Callable[[], object]] = {
         "i": reader.integer,
         "s": reader.string,
         "n": reader.nullable_string,
         "a": reader.ad,
-        "r": lambda: reader.raw(3),
+        "r": partial(reader.raw, 3),
     }
     try:
         for step in steps:

@@ -117,6 +117,17 @@ def test_a_client_of_an_earlier_process_makes_a_new_session_when_it_tries_again(
     assert [type(error) for error in server.errors] == [UnknownSession]
 
 
+def test_a_client_may_ask_beforehand_what_it_may_do(client: HTCondorClient) -> None:
+    levels = [level for level in Level if level not in {Level.ALLOW, Level.CLIENT}]
+    forbidden = frozenset({Level.CONFIG, Level.NEGOTIATOR})
+    with Loopback(secure_context(), forbidden=forbidden) as server:
+        answers = dict(zip(levels, client.ping(server.address, levels), strict=True))
+    assert {level for level, answer in answers.items() if not answer} == forbidden
+    assert answers[Level.READ]["AuthorizationSucceeded"] == "True"
+    assert answers[Level.READ]["MyRemoteUserName"] == _user()
+    assert not server.commands
+
+
 AWKWARD: dict[str, Any] = {
     "Quotes": 'he said "hi" and \\"ho\\"',
     "Backslashes": "C:\\temp\\",
