@@ -17,7 +17,7 @@ ALLOWED = {  # what a package may import of ours, besides itself
     "daemon": {"annex", "workflow", "authorization", "cedar", "aws"},
     "tool": {"annex"},
 }
-ONLY_IN = {  # who alone may import what is not ours
+ONLY_IN: dict[str, str | tuple[str, ...]] = {  # who alone may import what is not ours
     "asyncio": "daemon/",
     "sqlite3": "workflow/journal.py",
     "boto3": "aws/",

@@ -101,6 +101,7 @@ CAPACITY: Final = frozenset(
         "SpotMaxPriceTooLow",
     }
 )
+CLEAR: Final = NOT_FOUND | THROTTLED | DENIED | EXPIRED | QUOTA | CAPACITY  # whatever the HTTP status is
 CANCELLED_ALREADY: Final = frozenset(
     {  # CancelSpotFleetRequests, inside an HTTP 200
         "fleetRequestIdDoesNotExist",
@@ -133,7 +134,7 @@ def is_unknown(error: Exception) -> bool:
     """Nobody knows whether it was done: ask again with the same names and token."""
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return code_of(error) in UNKNOWN or status >= 500
+        return code_of(error) in UNKNOWN or (status >= 500 and code_of(error) not in CLEAR)
     return isinstance(error, CONNECTION_ERRORS)
 
 

@@ -91,7 +91,7 @@ def test_pauses_are_jittered_over_their_whole_length() -> None:
 
 
 def test_a_clock_that_was_turned_back_does_not_make_retries_endless(journal: Journal, world: World) -> None:
-    world.wait = lambda _: False  # type: ignore[method-assign]  time stands still
+    world.time_stands_still = True
     world.script = {"fleet forward before": [Retry("throttled") for _ in range(100)]}
     assert run(journal, world)[0] == "Failure"
     assert world.calls["fleet forward"] == Pace().max_attempts

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from annexd.workflow import Journal, JournalError, Kind, Record, fold
@@ -94,8 +95,9 @@ def test_a_journal_whose_log_is_garbled_is_a_prefix_of_itself(tmp_path: Path) ->
 
 def test_another_process_on_the_same_file_is_told_so(path: Path) -> None:
     journal = Journal(path)
+    program = "import pathlib, sys, annexd.workflow as w; w.Journal(pathlib.Path(sys.argv[1]))"
     second = subprocess.run(
-        [sys.executable, "-c", f"from annexd.workflow import Journal; from pathlib import Path; Journal(Path({str(path)!r}))"],
+        [sys.executable, "-c", program, path],
         capture_output=True, text=True, check=False, timeout=30,
     )
     assert "another process holds it; end the other annexd" in second.stderr
@@ -125,7 +127,7 @@ def test_a_file_that_others_could_read_is_made_private(path: Path) -> None:
 
 def test_a_damaged_file_is_refused_with_the_next_step(path: Path) -> None:
     path.write_bytes(b"this is no database" * 100)
-    with pytest.raises(JournalError, match="damaged.*move .* away"):
+    with pytest.raises(JournalError, match=r"damaged.*move .* away"):
         Journal(path)
 
 
@@ -180,7 +182,7 @@ def test_a_full_disk_is_an_error_of_the_one_append(journal: Journal) -> None:
     ("1", "step", 5, "{}", 1.0),
     ("1", b"\xff", "intent", "{}", "noon"),
 ])
-def test_a_record_that_cannot_be_read_is_part_of_the_history_and_hides_no_other(journal: Journal, row: object) -> None:
+def test_a_record_that_cannot_be_read_is_part_of_the_history_and_hides_no_other(journal: Journal, row: tuple[Any, ...]) -> None:
     journal.append("1", "", Kind.ACCEPTED, {"owner": "a", "order": {}})
     journal._database.execute("INSERT INTO record (command_id, step, kind, body, at) VALUES (?,?,?,?,?)", row)
     journal.append("2", "", Kind.ACCEPTED, {"owner": "a", "order": {}})

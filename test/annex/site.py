@@ -1,0 +1,128 @@
+"""A site with an annex daemon's inside and the emulated AWS: real journal, real HTTP, no daemon around it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from annexd.annex.access import KeyFiles
+from annexd.annex.bulk_request import bulk_request
+from annexd.annex.defaults import Defaults
+from annexd.annex.reply import ReplyAd
+from annexd.annex.steps import World, annex_steps
+from annexd.aws import ClientCache
+from annexd.workflow import Engine, Journal, Pace
+
+from test.annex.ads import OWNER, bulk_request_ad
+from test.cloud import Cloud
+from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
+
+KEYS = {"/home/alice/public": ACCESS_KEY_ID.encode(), "/home/alice/secret": SECRET_ACCESS_KEY.encode()}
+PACE = Pace(base_s=0.01, cap_s=0.1, forward_deadline_s=2.0, undo_patience_s=5.0, stuck_base_s=0.05, stuck_cap_s=0.2)
+SETTLE_S = 0.6
+READ_TIMEOUT_S = 0.5
+
+
+@dataclass
+class Site:
+    """The cloud, the lease function's ARN, and a folder for journals."""
+
+    cloud: Cloud
+    arn: str
+    home: Path
+    cache: ClientCache = field(default_factory=lambda: ClientCache(read_timeout=READ_TIMEOUT_S))
+    keys: dict[str, bytes] = field(default_factory=lambda: dict(KEYS))
+    away_s: float = 0.0  # by how much the daemon's clock is ahead of the cloud's: time that it spent dead
+
+    def now_s(self) -> float:
+        return time.time() + self.away_s
+
+    def read_as(self, owner: str, path: str) -> bytes:
+        if owner != OWNER or path not in self.keys:
+            raise PermissionError(f"{path} cannot be opened: Permission denied")
+        return self.keys[path]
+
+    def journal(self) -> Journal:
+        return Journal(self.home / "command_state", now_s=self.now_s)
+
+    def engine(self, journal: Journal, pace: Pace = PACE) -> Engine:
+        world = World(KeyFiles(self.read_as, self.cache), self.now_s, SETTLE_S)
+        return Engine(journal, annex_steps(world), pace=pace, now_s=self.now_s)
+
+    def ad(self, **changes: Any) -> dict[str, Any]:
+        urls = dict.fromkeys(("ServiceURL", "EventsURL", "LambdaURL"), self.cloud.url)
+        return bulk_request_ad(self.now_s(), **{"LeaseFunctionARN": self.arn, **urls, **changes})
+
+    def order(self, pace: Pace = PACE, accepted: Callable[[str], None] = lambda _: None, **changes: Any) -> ReplyAd:
+        """One life of a daemon that takes one order, and goes on with it while it is stuck."""
+        journal = self.journal()
+        try:
+            engine = self.engine(journal, pace)
+            reply = bulk_request(self.ad(**changes), OWNER, engine, Defaults(), self.now_s(), accepted=accepted)
+            return reply
+        finally:
+            journal.close()
+
+    def restart(self) -> list[tuple[str, str]]:
+        """Another life: go on with all that is unfinished, until it is finished.  Result and error of each."""
+        journal = self.journal()
+        try:
+            engine = self.engine(journal)
+            outcomes = []
+            for command_id in engine.unfinished():
+                while (outcome := engine.run(command_id)).retry_at_s is not None:
+                    wait_for(lambda at_s=outcome.retry_at_s: self.now_s() >= at_s, "the next try")  # type: ignore[misc]
+                outcomes.append((outcome.result, outcome.error))
+            return outcomes
+        finally:
+            journal.close()
+
+    # What the cloud holds; the tests share one cloud, so what was there before is not looked at.
+
+    def rules(self) -> set[str]:
+        pages = self.cloud.client("events").get_paginator("list_rules").paginate()
+        return {rule["Name"] for page in pages for rule in page["Rules"]}
+
+    def live_fleets(self) -> list[dict[str, Any]]:
+        return [fleet for fleet in self.cloud.fleets() if not str(fleet["state"]).startswith("cancelled")]
+
+    def operations(self) -> list[str]:
+        return [entry["operation"] for entry in self.cloud.audit() if entry["kind"] == "call"]
+
+    def check_nothing_left(self) -> None:
+        assert self.rules() == set()
+        assert self.live_fleets() == []
+        wait_for(lambda: self.cloud.running_instances() == [], f"no instances: {self.cloud.running_instances()}")
+
+    def check_all_guarded(self) -> None:
+        """Nothing is billed without a lease: every live fleet's annex has its rule, with its target."""
+        events = self.cloud.client("events")
+        for fleet in self.live_fleets():
+            annex_id = fleet["config"]["ClientToken"].rpartition("_")[0]
+            assert events.describe_rule(Name=annex_id)["State"] == "ENABLED"
+            [target] = events.list_targets_by_rule(Rule=annex_id)["Targets"]
+            assert target["Arn"] == self.arn
+            assert annex_id in target["Input"]
+        assert self.cloud.meter()["unleased"]["instance_seconds"] == 0
+
+    def clean(self) -> None:
+        """End what a test made on purpose."""
+        self.cloud.clear_faults()
+        ec2, events = self.cloud.client("ec2"), self.cloud.client("events")
+        if fleets := [fleet["id"] for fleet in self.live_fleets()]:
+            ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=fleets, TerminateInstances=True)
+        for rule in self.rules():
+            targets = [target["Id"] for target in events.list_targets_by_rule(Rule=rule)["Targets"]]
+            if targets:
+                events.remove_targets(Rule=rule, Ids=targets)
+            events.delete_rule(Name=rule)
+        self.cloud.clear_audit()
+
+
+def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
+    """Return when it holds; fail with `what` when it does not in time."""
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline_s, f"waited {timeout_s} s in vain for {what}"
+        time.sleep(0.01)

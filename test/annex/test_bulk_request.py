@@ -1,0 +1,306 @@
+"""An order, from its ad to its reply, on the emulated AWS."""
+
+import json
+import threading
+from typing import Any
+
+import pytest
+from annexd.annex.bulk_request import bulk_request
+from annexd.annex.defaults import Defaults
+from annexd.workflow import Pace
+
+from test.annex.ads import OWNER
+from test.annex.site import PACE, READ_TIMEOUT_S, Site, wait_for
+
+STEPS = {"GetFunction": "get_function", "PutRule": "put_rule", "PutTargets": "put_targets",
+         "RequestSpotFleet": "request_spot_fleet"}
+
+
+def test_the_lease_is_armed_before_anything_is_billed(site: Site) -> None:
+    reply = site.order()
+    assert reply["Result"] == "Success", reply
+    assert site.operations() == list(STEPS)
+    site.check_all_guarded()
+
+
+def test_the_reply_says_all_that_the_requester_needs(site: Site) -> None:
+    reply = site.order(CommandID="alice-1", ValidUntil="2017-01-01T00:00:00Z")
+    [fleet] = site.live_fleets()
+    assert reply == {
+        "MyType": "Reply",
+        "TargetType": "Command",
+        "RequestVersion": 1,
+        "Result": "Success",
+        "CommandID": "alice-1",
+        "BulkRequestID": fleet["id"],
+        "ClientToken": fleet["config"]["ClientToken"],
+        "AnnexID": reply["AnnexID"],
+        "RuleName": reply["AnnexID"],
+        "RuleARN": f"arn:aws:events:us-east-1:123456789012:rule/{reply['AnnexID']}",
+        "EndOfLease": reply["EndOfLease"],
+        "Warning": "ValidUntil was ignored: it is set from ANNEX_PROVISIONING_DELAY",
+    }
+    assert str(fleet["config"]["ClientToken"]).startswith(f"{reply['AnnexID']}_")
+
+
+def test_the_rule_fires_every_five_minutes_and_tells_the_function_whom_to_end(site: Site) -> None:
+    reply = site.order()
+    events = site.cloud.client("events")
+    rule = events.describe_rule(Name=reply["RuleName"])
+    assert (rule["ScheduleExpression"], rule["State"]) == ("rate(5 minutes)", "ENABLED")
+    [target] = events.list_targets_by_rule(Rule=reply["RuleName"])["Targets"]
+    assert json.loads(target["Input"])["LeaseExpiration"] == reply["EndOfLease"]
+    tags = {tag["Key"]: tag["Value"] for tag in events.list_tags_for_resource(ResourceARN=rule["Arn"])["Tags"]}
+    assert tags["htcondor:annex-owner"] == OWNER
+
+
+def test_the_lease_function_ends_what_this_order_began(site: Site) -> None:
+    reply = site.order(EndOfLease=int(site.now_s()) + 2)
+    assert reply["Result"] == "Success", reply
+    assert len(site.cloud.running_instances()) == 2
+
+    def no_rule_after_firing() -> bool:
+        site.cloud.tick()
+        return not site.rules()
+
+    wait_for(no_rule_after_firing, "the lease function to remove its rule")
+    site.check_nothing_left()
+
+
+@pytest.mark.parametrize("operation", STEPS)
+@pytest.mark.parametrize(("kind", "when"), [
+    ("throttle", "before"), ("internal", "before"), ("internal", "after"),
+    ("reset", "before"), ("reset", "after"), ("hang", "before"), ("hang", "after"),
+])
+def test_a_call_that_fails_for_a_while_is_asked_again_and_done_once(
+    site: Site, operation: str, kind: str, when: str
+) -> None:
+    site.cloud.fault(operation, kind, times=1 if kind == "hang" else 2, when=when, hang_s=READ_TIMEOUT_S * 2)
+    reply = site.order(pace=Pace(base_s=0.01, cap_s=0.1))
+    assert reply["Result"] == "Success", reply
+    assert len(site.live_fleets()) == 1
+    assert len(site.cloud.running_instances()) == 2
+    site.check_all_guarded()
+
+
+@pytest.mark.parametrize("operation", STEPS)
+@pytest.mark.parametrize("fault", [
+    {"kind": "denied"},
+    {"kind": "error", "code": "MaxSpotFleetRequestCountExceeded"},
+    {"kind": "error", "code": "ValidationException"},
+], ids=["denied", "over a quota", "invalid"])
+def test_a_final_no_is_asked_once_and_leaves_nothing(site: Site, operation: str, fault: dict[str, Any]) -> None:
+    site.cloud.fault(operation, times=100, **fault)
+    reply = site.order()
+    assert reply["Result"] == "Failure"
+    assert operation in str(reply["ErrorString"])
+    assert site.operations().count(operation) == 1
+    site.cloud.clear_faults()
+    site.check_nothing_left()
+
+
+def test_a_target_that_fails_inside_a_good_answer_is_put_again(site: Site) -> None:
+    site.cloud.fault("PutTargets", "partial", times=2)
+    assert site.order()["Result"] == "Success"
+    assert site.operations().count("PutTargets") == 3
+    site.check_all_guarded()
+
+
+def test_a_target_that_is_refused_inside_a_good_answer_leaves_nothing(site: Site) -> None:
+    site.cloud.fault("PutTargets", "partial", times=9, code="AccessDeniedException")
+    reply = site.order()
+    assert reply["Result"] == "Failure"
+    assert "AccessDeniedException" in str(reply["ErrorString"])
+    site.cloud.clear_faults()
+    site.check_nothing_left()
+
+
+def test_a_fleet_whose_answer_never_comes_is_found_by_its_token_and_ended(site: Site) -> None:
+    site.cloud.fault("RequestSpotFleet", "reset", times=1000, when="after")
+    reply = site.order(pace=Pace(base_s=0.01, cap_s=0.1, forward_deadline_s=0.5))
+    assert reply["Result"] == "Failure"
+    assert "gave up after" in str(reply["ErrorString"])
+    assert len(site.cloud.effects("fleet")) <= 1
+    site.cloud.clear_faults()
+    site.check_nothing_left()
+
+
+@pytest.mark.parametrize("operation", [
+    "DescribeSpotFleetRequests", "CancelSpotFleetRequests", "DescribeInstances", "RemoveTargets", "DeleteRule"])
+@pytest.mark.parametrize(("kind", "when"), [("internal", "before"), ("reset", "after")])
+def test_an_undo_that_fails_for_a_while_goes_on_until_nothing_is_left(
+    site: Site, operation: str, kind: str, when: str
+) -> None:
+    site.cloud.fault("RequestSpotFleet", "reset", times=1, when="after")
+    site.cloud.fault("RequestSpotFleet", "denied", times=1000)
+    site.cloud.fault(operation, kind, times=2, when=when)
+    assert site.order()["Result"] == "Failure"
+    site.cloud.clear_faults()
+    site.check_nothing_left()
+
+
+def test_a_fleet_that_cannot_be_ended_is_stuck_and_keeps_its_lease(site: Site) -> None:
+    site.cloud.fault("RequestSpotFleet", "reset", times=1, when="after")
+    site.cloud.fault("RequestSpotFleet", "denied", times=1000)
+    site.cloud.fault("CancelSpotFleetRequests", "denied", times=1000)
+    reply = site.order()
+    assert reply["Result"] == "Failure"
+    assert "request_spot_fleet could not be undone yet" in str(reply["ErrorString"])
+    assert len(site.live_fleets()) == 1
+    site.check_all_guarded()
+    site.cloud.clear_faults()
+    [(result, _)] = site.restart()
+    assert result == "Failure"
+    site.check_nothing_left()
+
+
+def test_a_cancel_that_fails_inside_a_good_answer_is_not_taken_for_one(site: Site) -> None:
+    site.cloud.fault("RequestSpotFleet", "reset", times=1, when="after")
+    site.cloud.fault("RequestSpotFleet", "denied", times=1000)
+    site.cloud.fault("CancelSpotFleetRequests", "partial", times=3)
+    assert site.order()["Result"] == "Failure"
+    assert site.operations().count("CancelSpotFleetRequests") >= 4
+    site.cloud.clear_faults()
+    site.check_nothing_left()
+
+
+def test_instances_of_a_fleet_that_somebody_cancelled_without_them_are_ended_too(site: Site) -> None:
+    site.cloud.fault("RequestSpotFleet", "reset", times=1, when="after")
+    site.cloud.fault("RequestSpotFleet", "denied", times=1000)
+    site.cloud.fault("CancelSpotFleetRequests", "denied", times=1)
+    site.order(pace=Pace(base_s=0.01, stuck_base_s=0.05))
+    [fleet] = site.live_fleets()
+    site.cloud.client("ec2").cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet["id"]], TerminateInstances=False)
+    assert len(site.cloud.running_instances()) == 2
+    site.cloud.clear_faults()
+    site.restart()
+    site.check_nothing_left()
+
+
+def test_the_same_command_id_gets_the_same_answer_and_no_second_fleet(site: Site) -> None:
+    first = site.order(CommandID="alice-1")
+    again = site.order(CommandID="alice-1", TargetCapacity="not even looked at", EndOfLease=1)
+    assert again == first
+    assert len(site.live_fleets()) == 1
+
+
+def test_the_command_id_of_another_user_is_not_authorized(site: Site) -> None:
+    site.order(CommandID="alice-1")
+    journal = site.journal()
+    reply = bulk_request(site.ad(CommandID="alice-1"), "mallory@example.org", site.engine(journal), Defaults(), 0.0)
+    journal.close()
+    assert reply["Result"] == "NotAuthorized"
+    assert "BulkRequestID" not in reply
+
+
+def test_the_same_command_id_while_it_runs_joins_it(site: Site) -> None:
+    journal = site.journal()
+    engine, replies = site.engine(journal), []
+    ad = site.ad(CommandID="alice-1")
+    workers = [
+        threading.Thread(target=lambda: replies.append(bulk_request(ad, OWNER, engine, Defaults(), site.now_s())))
+        for _ in range(6)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(timeout=30)
+    journal.close()
+    assert len(replies) == 6
+    assert all(reply == replies[0] for reply in replies)
+    assert len(site.live_fleets()) == 1
+
+
+def test_a_bad_request_is_answered_and_never_written_down(site: Site) -> None:
+    reply = site.order(EndOfLease=None, CommandID="alice-1")
+    assert reply["Result"] == "InvalidRequest"
+    assert "EndOfLease is missing" in str(reply["ErrorString"])
+    assert reply["CommandID"] == "alice-1"
+    assert site.operations() == []
+    assert site.order(CommandID="alice-1")["Result"] == "Success"
+
+
+def test_the_daemon_that_stops_says_so_and_the_next_one_goes_on(site: Site) -> None:
+    journal = site.journal()
+    engine = site.engine(journal)
+    reply = bulk_request(site.ad(CommandID="alice-1"), OWNER, engine, Defaults(), site.now_s(),
+                         accepted=lambda _: engine.pause())
+    journal.close()
+    assert reply["Result"] == "UnknownError"
+    assert "ask again with this CommandID" in str(reply["ErrorString"])
+    assert site.restart() == [("Success", "")]
+    assert site.order(CommandID="alice-1")["Result"] == "Success"
+    assert len(site.live_fleets()) == 1
+
+
+def test_keys_that_cannot_be_read_are_told_and_nothing_is_asked(site: Site) -> None:
+    site.keys.clear()
+    reply = site.order()
+    assert reply["Result"] == "Failure"
+    assert "PublicKeyFile cannot be used: /home/alice/public cannot be opened: Permission denied" in str(reply["ErrorString"])
+    assert site.operations() == []
+
+
+def test_no_secret_is_in_the_reply_or_in_the_journal(site: Site) -> None:
+    site.cloud.fault("RequestSpotFleet", "denied", times=9)
+    reply = site.order()
+    secret = site.keys["/home/alice/secret"]
+    assert secret.decode() not in str(reply)
+    for file in site.home.iterdir():
+        assert secret not in file.read_bytes()
+
+
+def test_an_unknown_lease_function_is_told_before_anything_is_made(site: Site) -> None:
+    reply = site.order(LeaseFunctionARN=site.arn[:-3] + "xxx")
+    assert "GetFunction" in str(reply["ErrorString"])
+    assert "did not find it" in str(reply["ErrorString"])
+    assert site.operations() == ["GetFunction"]
+
+
+def test_an_aws_that_cannot_be_reached_is_told_and_leaves_no_unfinished_work(site: Site) -> None:
+    reply = site.order(pace=Pace(base_s=0.01, forward_deadline_s=0.2), ServiceURL="http://127.0.0.1:9",
+                       EventsURL="http://127.0.0.1:9", LambdaURL="http://127.0.0.1:9")
+    assert "got no clear answer" in str(reply["ErrorString"])
+    assert site.restart() == []
+
+
+def test_a_daemon_that_was_away_during_the_provisioning_finds_the_fleet_that_it_had_asked_for(site: Site) -> None:
+    site.cloud.fault("RequestSpotFleet", "reset", times=1, when="after")
+    _die_after_the_first_lost_answer(site)
+    site.away_s = 600.0
+    assert site.restart() == [("Success", "")]
+    assert len(site.live_fleets()) == 1
+
+
+def test_a_daemon_that_was_away_during_the_provisioning_does_not_ask_late(site: Site) -> None:
+    site.cloud.fault("RequestSpotFleet", "reset", times=1, when="before")
+    _die_after_the_first_lost_answer(site)
+    site.away_s = 600.0
+    [(result, error)] = site.restart()
+    assert (result, "within the provisioning delay" in error) == ("Failure", True)
+    site.check_nothing_left()
+
+
+def test_a_daemon_that_was_away_past_the_lease_leaves_nothing(site: Site) -> None:
+    site.cloud.fault("RequestSpotFleet", "reset", times=1, when="after")
+    _die_after_the_first_lost_answer(site)
+    site.away_s = 7200.0
+    [(result, error)] = site.restart()
+    assert (result, "the lease ended" in error) == ("Failure", True)
+    site.check_nothing_left()
+
+
+def _die_after_the_first_lost_answer(site: Site) -> None:
+    journal = site.journal()
+    engine = site.engine(journal, PACE)
+    append = journal.append
+
+    def dying(*record: Any) -> None:
+        append(*record)
+        if record[2] == "unknown":
+            raise KeyboardInterrupt  # nothing catches it
+
+    journal.append = dying  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        bulk_request(site.ad(), OWNER, engine, Defaults(), site.now_s())
+    journal.close()

@@ -1,0 +1,79 @@
+"""An order is complete, named exactly, tagged, and holds no key."""
+
+import json
+from typing import Any
+
+from annexd.annex.defaults import Defaults
+from annexd.annex.lease import function_input
+from annexd.annex.order import new_order
+from annexd.annex.request import BulkRequest
+
+from test.annex.ads import NOW_S, OWNER, SPECIFICATION, bulk_request_ad
+
+TAGS = {
+    "htcondor:annex-owner": OWNER,
+    "htcondor:annex-lease-end": "2027-01-15T09:00:00Z",
+}
+
+
+def order(owner: str = OWNER, **changes: Any) -> dict[str, Any]:
+    return new_order(BulkRequest.from_ad(bulk_request_ad(**changes), NOW_S, Defaults()), owner)
+
+
+def tags(entry: dict[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in entry["Tags"]}
+
+
+def test_fleet_and_instances_are_tagged_in_the_request_itself() -> None:
+    one = order()
+    expected = {"htcondor:annex-id": one["annex_id"], **TAGS}
+    [fleet] = one["config"]["TagSpecifications"]
+    assert (fleet["ResourceType"], tags(fleet)) == ("spot-fleet-request", expected)
+    [specification] = one["config"]["LaunchSpecifications"]
+    [instance] = specification["TagSpecifications"]
+    assert (instance["ResourceType"], tags(instance)) == ("instance", expected)
+
+
+def test_the_users_own_tags_are_kept() -> None:
+    mine = [{"ResourceType": "instance", "Tags": [{"Key": "project", "Value": "x"}]}]
+    one = order(LaunchSpecifications=[{**SPECIFICATION, "TagSpecifications": mine}, SPECIFICATION])
+    first, second = one["config"]["LaunchSpecifications"]
+    assert len(first["TagSpecifications"]) == 1
+    assert tags(first["TagSpecifications"][0]).items() >= {"project": "x", **TAGS}.items()
+    assert "project" not in tags(second["TagSpecifications"][0])
+
+
+def test_launch_templates_are_passed_on_as_they_are() -> None:
+    configs = [{"LaunchTemplateSpecification": {"LaunchTemplateId": "lt-1", "Version": "1"}}]
+    one = order(LaunchSpecifications=None, LaunchTemplateConfigs=configs)
+    assert one["config"]["LaunchTemplateConfigs"] == configs
+    assert "LaunchSpecifications" not in one["config"]
+
+
+def test_two_orders_of_one_request_share_no_name() -> None:
+    request = BulkRequest.from_ad(bulk_request_ad(), NOW_S, Defaults())
+    first, second = new_order(request, OWNER), new_order(request, OWNER)
+    assert first["annex_id"] != second["annex_id"]
+    assert first["config"]["ClientToken"] != second["config"]["ClientToken"]
+    assert first["config"]["ClientToken"] == first["client_token"]
+
+
+def test_an_order_is_json_and_the_same_when_it_comes_back() -> None:
+    one = order()
+    assert json.loads(json.dumps(one)) == one
+
+
+def test_an_owner_whose_name_is_no_tag_value_is_tagged_all_the_same() -> None:
+    [fleet] = order(owner="eve<script>\n@example.org" + "x" * 300)["config"]["TagSpecifications"]
+    value = tags(fleet)["htcondor:annex-owner"]
+    assert value.startswith("eve_script__@example.orgx")
+    assert len(value) == 256
+
+
+def test_the_lease_function_is_told_whom_to_end_and_when() -> None:
+    assert json.loads(function_input("annex-1", 1_800_003_600)) == {
+        "AnnexID": "annex-1",
+        "RuleID": "annex-1",
+        "TargetID": "annex-1",
+        "LeaseExpiration": 1_800_003_600,
+    }

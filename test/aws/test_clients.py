@@ -1,0 +1,52 @@
+"""Clients are made once for each set of keys, and never show them."""
+
+import pytest
+from annexd.aws import ClientCache, Credentials, Endpoints, SecretKey
+
+ENDPOINTS = Endpoints("us-east-1", "http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3")
+ALICE = Credentials("AKIAALICE", SecretKey("alice's"))
+
+
+class Time:
+    now_s = 0.0
+
+
+def test_the_same_keys_and_endpoints_get_the_same_clients() -> None:
+    cache = ClientCache()
+    first = cache.clients(ALICE, ENDPOINTS)
+    assert cache.clients(Credentials("AKIAALICE", SecretKey("alice's")), ENDPOINTS) is first
+    assert first.ec2.meta.endpoint_url == "http://127.0.0.1:1"
+    assert first.events.meta.endpoint_url == "http://127.0.0.1:2"
+    assert first.functions.meta.endpoint_url == "http://127.0.0.1:3"
+    assert first.ec2.meta.region_name == "us-east-1"
+
+
+@pytest.mark.parametrize("other", [
+    Credentials("AKIABOB", SecretKey("alice's")), Credentials("AKIAALICE", SecretKey("rotated")), None])
+def test_other_keys_never_get_them(other: Credentials | None) -> None:
+    cache = ClientCache()
+    assert cache.clients(other, ENDPOINTS) is not cache.clients(ALICE, ENDPOINTS)
+
+
+def test_clients_are_made_anew_after_a_while_so_that_renewed_credentials_are_used() -> None:
+    time = Time()
+    cache = ClientCache(now_s=lambda: time.now_s)
+    first = cache.clients(None, ENDPOINTS)
+    time.now_s = 299.0
+    assert cache.clients(None, ENDPOINTS) is first
+    time.now_s = 301.0
+    assert cache.clients(None, ENDPOINTS) is not first
+
+
+def test_the_number_of_kept_clients_is_bounded() -> None:
+    cache = ClientCache()
+    first = cache.clients(ALICE, ENDPOINTS)
+    for number in range(40):
+        cache.clients(Credentials(f"AKIA{number}", SecretKey("s")), ENDPOINTS)
+    assert cache.clients(ALICE, ENDPOINTS) is not first
+
+
+def test_a_secret_key_shows_itself_to_nobody_who_prints_it() -> None:
+    for text in (repr(ALICE), str(ALICE), f"{ALICE.secret_access_key}", str(ALICE.secret_access_key), str(ALICE.identity)):
+        assert "alice's" not in text
+    assert ALICE.secret_access_key.reveal() == "alice's"
