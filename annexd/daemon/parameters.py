@@ -73,6 +73,7 @@ class Parameters:
         if text is None:
             return None
         try:
-            return classad2.ExprTree(text).eval()
+            value = classad2.ExprTree(text).eval()
         except classad2.ClassAdException:
             return text
+        return text if isinstance(value, classad2.Value) else value  # undefined and error are numbers to Python

@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Coroutine, Mapping
 from typing import Any
@@ -19,6 +20,7 @@ import htcondor2
 from annexd import __version__
 from annexd.annex.access import KeyFiles
 from annexd.annex.steps import World, annex_steps
+from annexd.annex.warm import warm_up
 from annexd.aws import ClientCache
 from annexd.cedar.session import SessionCache, inherited_sessions
 from annexd.daemon import configuration, log
@@ -89,6 +91,7 @@ class Service:
         for work in self._lifelong_tasks(appearance):
             self._background(work)
         self._orders.continue_unfinished()
+        threading.Thread(target=warm_up, args=(self._settings.annex,), daemon=True).start()
         await self._stopping.wait()
         await self._end(listener, appearance)
 

@@ -1,0 +1,12 @@
+"""One emulated AWS for all system tests; each site of a pool leaves it as new."""
+
+from collections.abc import Iterator
+from test.cloud import Cloud
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def cloud() -> Iterator[Cloud]:
+    with Cloud(speed=0, termination_s=0.5) as cloud:  # rules fire when a test says so
+        yield cloud

@@ -1,0 +1,176 @@
+"""A site: a real pool with annexd in it, an emulated AWS, and a user with keys.  What the system tests stand on."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from test.cloud import Cloud
+from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
+from test.pool import ANNEXD_CONFIG, Pool
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+TOP = Path(__file__).resolve().parents[2]
+TEMPLATE = TOP / "templates" / "template-3.json"
+REQUEST = TOP / "templates" / "config.json"
+DAEMONS = ("MASTER", "COLLECTOR", "SHARED_PORT", "SCHEDD", "ANNEXD")
+FOUND_S = 30.0
+T = TypeVar("T")
+
+SEND = """
+import classad2, json, sys
+from htcondor2 import htcondor2_impl
+address, ads = json.load(sys.stdin)
+for ad in ads:
+    reply, code, text = htcondor2_impl._send_generic_payload_command(address, 1000, classad2.ClassAd(ad)._handle)
+    print(json.dumps([dict(reply) if reply else None, code, text]), flush=True)
+"""
+
+
+class Site:
+    """`with Site() as site:`; `site.order()` sends one request with the official bindings and gives the reply."""
+
+    def __init__(self, cloud: Cloud, extra_config: str = "", *, shared_port: bool = True) -> None:
+        self.cloud = cloud
+        self.arn = cloud.deploy_template(TEMPLATE)
+        self.pool = Pool(
+            f"""{ANNEXD_CONFIG}
+            ANNEX_DEFAULT_EC2_URL = {cloud.url}
+            ANNEX_DEFAULT_CWE_URL = {cloud.url}
+            ANNEX_DEFAULT_LAMBDA_URL = {cloud.url}
+            ANNEX_DEFAULT_LEASE_FUNCTION_ARN = {self.arn}
+            {extra_config}
+            """.replace("\n            ", "\n"), daemons=DAEMONS, shared_port=shared_port)
+        self.public_key_file = self._private_file("access_key", ACCESS_KEY_ID)
+        self.secret_key_file = self._private_file("secret_key", SECRET_ACCESS_KEY)
+
+    def __enter__(self) -> Self:
+        self.pool.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        if error is not None:
+            sys.stdout.write(f"--- ANNEXD_LOG\n{self.log()[-5000:]}\n")
+        self.pool.stop()
+        self.cloud.reset()
+
+    def request(self, lease_s: float = 3600, **attributes: Any) -> dict[str, Any]:
+        """The ad of a request for templates/config.json, with these attributes changed."""
+        ad: dict[str, Any] = json.loads(REQUEST.read_text())
+        ad |= {"Command": "CA_BULK_REQUEST", "RequestVersion": 1, "EndOfLease": int(time.time() + lease_s),
+               "PublicKeyFile": self.public_key_file, "SecretKeyFile": self.secret_key_file}
+        return ad | attributes
+
+    def send(self, *ads: dict[str, Any], env: dict[str, str] | None = None) -> list[tuple[dict[str, Any] | None, int]]:
+        """(reply ad or None, the bindings' code) for each ad, sent one after the other by one client process."""
+        done = self.pool.run(sys.executable, "-c", SEND, stdin=json.dumps([self.address, ads]), env=env)
+        assert done.returncode == 0, done.stderr
+        return [(reply, code) for reply, code, _text in map(json.loads, done.stdout.splitlines())]
+
+    def start_client(self, ad: dict[str, Any]) -> subprocess.Popen[str]:
+        """A client that sends one request and waits, as a process of its own."""
+        client = subprocess.Popen([sys.executable, "-c", SEND], env=self.pool.env, text=True,
+                                  stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        assert client.stdin is not None
+        client.stdin.write(json.dumps([self.address, [ad]]))
+        client.stdin.close()
+        return client
+
+    def send_expression(self, attribute: str, expression: str) -> int:
+        """The bindings' code for a request in which one attribute is a ClassAd expression."""
+        program = SEND.replace("classad2.ClassAd(ad)", "with_expression(ad)").replace(
+            "address, ads =", "def with_expression(ad):\n    expression = ad.pop('Expression')\n"
+            "    made = classad2.ClassAd(ad)\n    made[expression[0]] = classad2.ExprTree(expression[1])\n"
+            "    return made\naddress, ads =")
+        ad = self.request() | {"Expression": [attribute, expression]}
+        done = self.pool.run(sys.executable, "-c", program, stdin=json.dumps([self.address, [ad]]))
+        return int(json.loads(done.stdout)[1]) if done.returncode == 0 else done.returncode
+
+    def order(self, **attributes: Any) -> dict[str, Any]:
+        """The reply to one request."""
+        [(reply, code)] = self.send(self.request(**attributes))
+        assert reply is not None, f"no reply (code {code})\n{self.log()}"
+        return reply
+
+    def order_later(self, **attributes: Any) -> "Later":
+        return Later(lambda: self.send(self.request(**attributes)))
+
+    @property
+    def address(self) -> str:
+        return self.pool.address("ANNEXD")
+
+    def ad(self) -> dict[str, Any] | None:
+        """annexd's own ad in the collector."""
+        said = self.pool.tool("condor_status", "-subsystem", "annexd", "-json").stdout
+        found = json.loads(said) if said.strip() else []
+        return found[0] if found else None
+
+    def log(self) -> str:
+        return self.pool.log("ANNEXD")
+
+    def pid(self) -> int:
+        """Of the annexd that runs now, by its own log."""
+        return int(re.findall(r"\*\* PID = (\d+)", self.log())[-1])
+
+    def starts(self) -> int:
+        return self.log().count("STARTING UP")
+
+    def kill(self) -> None:
+        """kill -9 of annexd, and nothing else."""
+        os.kill(self.pid(), signal.SIGKILL)
+
+    def wait_for_restart(self, starts_before: int) -> None:
+        self.wait(lambda: self.starts() > starts_before and "our address is" in self.log().rpartition("STARTING UP")[2],
+                  "condor_master to start annexd again")
+
+    def wait(self, condition: Callable[[], T], what: str, timeout_s: float = FOUND_S) -> T:
+        return self.pool.wait_for(condition, f"{what}; annexd's log ends:\n{self.log()[-2000:]}", timeout_s)
+
+    def fleets(self, *, active: bool = True) -> list[dict[str, Any]]:
+        return [fleet for fleet in self.cloud.fleets() if not active or fleet["state"] == "active"]
+
+    def rules(self) -> list[str]:
+        return [rule["Name"] for rule in self.cloud.client("events").list_rules()["Rules"]]
+
+    def _private_file(self, name: str, content: str) -> str:
+        path = self.pool.directory / name
+        path.touch(mode=0o600)
+        path.write_text(content)
+        return str(path)
+
+
+class Later:
+    """A request on its way in a thread of the test."""
+
+    def __init__(self, send: Callable[[], list[tuple[dict[str, Any] | None, int]]]) -> None:
+        self._result: list[tuple[dict[str, Any] | None, int]] = []
+        self._thread = threading.Thread(target=lambda: self._result.extend(send()), daemon=True)
+        self._thread.start()
+
+    @property
+    def done(self) -> bool:
+        return not self._thread.is_alive()
+
+    def reply(self, timeout_s: float = 60.0) -> dict[str, Any] | None:
+        """The reply ad, or None when the connection ended without one."""
+        self._thread.join(timeout_s)
+        assert self.done, f"no reply within {timeout_s} s"
+        return self._result[0][0]
+
+
+def process_exists(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -1,0 +1,181 @@
+"""Orders through the whole path: real bindings, real daemons, a cloud that acts and fails on order."""
+
+import time
+import uuid
+from collections.abc import Iterator
+from test.cloud import Cloud
+from test.system.site import Site
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def shared_site(cloud: Cloud) -> Iterator[Site]:
+    with Site(cloud) as site:
+        yield site
+
+
+@pytest.fixture
+def site(shared_site: Site) -> Site:
+    """The site, with no faults left over and nothing running from the test before."""
+    shared_site.cloud.clear_faults()
+    return shared_site
+
+
+def command_id() -> str:
+    return f"test-{uuid.uuid4().hex}"
+
+
+def test_the_reply_names_what_was_made_and_the_cloud_has_it(site: Site) -> None:
+    reply = site.order()
+    assert reply["Result"] == "Success"
+    assert reply["RequestVersion"] == 1
+    [fleet] = [fleet for fleet in site.fleets() if fleet["id"] == reply["BulkRequestID"]]
+    assert fleet["config"]["ClientToken"] == reply["ClientToken"]
+    assert reply["ClientToken"].rpartition("_")[0] == reply["AnnexID"]
+    assert reply["RuleName"] in site.rules()
+    assert reply["RuleARN"].endswith(f"rule/{reply['RuleName']}")
+    assert reply["EndOfLease"] > time.time()
+
+
+def test_the_lease_is_armed_before_anything_costs_money(site: Site) -> None:
+    site.cloud.clear_audit()
+    site.order()
+    operations = [call["operation"] for call in site.cloud.audit() if call["kind"] == "call"]
+    wanted = ["GetFunction", "PutRule", "PutTargets", "RequestSpotFleet"]
+    assert [operation for operation in operations if operation in wanted] == wanted
+
+
+def test_a_second_request_with_the_same_command_id_makes_no_second_fleet_and_gets_the_same_answer(site: Site) -> None:
+    ad = site.request(CommandID=command_id())
+    before = len(site.fleets())
+    [(first, _), (second, _)] = site.send(ad, ad)
+    assert first is not None
+    assert second == first
+    assert len(site.fleets()) == before + 1
+
+
+def test_all_faults_of_a_request_come_at_once_in_the_words_of_the_ad_and_cost_nothing(site: Site) -> None:
+    fleets, rules = len(site.fleets()), len(site.rules())
+    reply = site.order(lease_s=-40, TargetCapacity="many", SpotPrize="0.1", PublicKeyFile="keys/access")
+    assert reply["Result"] == "InvalidRequest"
+    for words in ('TargetCapacity must be a positive integer, not "many"', "EndOfLease is 4", "s in the past",
+                  "SpotPrize", "PublicKeyFile"):
+        assert words in reply["ErrorString"]
+    assert (len(site.fleets()), len(site.rules())) == (fleets, rules)
+
+
+def test_when_the_fleet_is_refused_nothing_is_left_and_the_reason_is_told(site: Site) -> None:
+    rules, fleets = site.rules(), len(site.fleets())
+    site.cloud.fault("RequestSpotFleet", "error", code="MaxSpotFleetRequestCountExceeded")
+    reply = site.order()
+    assert reply["Result"] == "Failure"
+    assert "MaxSpotFleetRequestCountExceeded" in reply["ErrorString"]
+    assert site.rules() == rules
+    assert len(site.fleets()) == fleets
+
+
+def test_an_answer_that_was_lost_after_the_effect_makes_no_second_fleet(site: Site) -> None:
+    before = len(site.fleets())
+    site.cloud.fault("RequestSpotFleet", "reset", when="after", times=3)
+    reply = site.order()
+    assert reply["Result"] == "Success"
+    assert len(site.fleets()) == before + 1
+
+
+def test_several_requests_at_once_do_not_wait_for_each_other(site: Site) -> None:
+    site.cloud.fault("PutRule", "hang", hang_s=8)
+    slow = site.order_later()
+    site.wait(lambda: not site.cloud.faults(), "the first request to meet its hanging call")
+    assert [site.order()["Result"] for _ in range(3)] == ["Success"] * 3
+    assert not slow.done
+    reply = slow.reply()
+    assert reply is not None
+    assert reply["Result"] == "Success"
+
+
+def test_kill_9_in_the_middle_of_the_fleets_request_costs_nothing_and_loses_nothing(site: Site) -> None:
+    ad = site.request(CommandID=command_id())
+    before, starts = len(site.fleets()), site.starts()
+    site.cloud.fault("RequestSpotFleet", "hang", when="after", hang_s=30)
+    site.order_later(**ad)
+    site.wait(lambda: len(site.fleets()) > before, "the fleet, whose answer hangs")
+    site.kill()
+    site.wait_for_restart(starts)
+    [(reply, _code)] = site.send(ad)
+    assert reply is not None
+    assert reply["Result"] == "Success"
+    assert [fleet["id"] for fleet in site.fleets()][before:] == [reply["BulkRequestID"]]
+
+
+def test_a_graceful_stop_waits_for_the_running_step_and_the_next_start_goes_on(site: Site) -> None:
+    ad = site.request(CommandID=command_id())
+    before = len(site.fleets())
+    site.cloud.fault("PutTargets", "hang", hang_s=4)
+    waiting = site.order_later(**ad)
+    site.wait(lambda: not site.cloud.faults(), "the request to meet its hanging call")
+    site.pool.tool("condor_off", "-daemon", "annexd")
+    reply = waiting.reply()
+    assert reply is not None
+    assert "goes on at its next start" in reply["ErrorString"]
+    site.wait(lambda: site.ad() is None, "annexd to end")
+    assert len(site.fleets()) == before, "the fleet was not ordered any more"
+    site.pool.tool("condor_on", "-daemon", "annexd")
+    site.wait(site.ad, "annexd to be back")
+    site.wait(lambda: len(site.fleets()) == before + 1, "the request to go on by itself")
+    [(again, _code)] = site.send(ad)
+    assert again is not None
+    assert again["Result"] == "Success"
+
+
+def test_a_client_that_goes_away_changes_nothing(site: Site) -> None:
+    before = len(site.fleets())
+    site.cloud.fault("PutRule", "hang", hang_s=3)
+    client = site.start_client(site.request())
+    site.wait(lambda: not site.cloud.faults(), "the request to meet its hanging call")
+    client.kill()
+    client.wait()
+    site.wait(lambda: len(site.fleets()) == before + 1, "the fleet of the client that went away")
+
+
+def test_an_order_with_formulas_a_bomb_or_nonsense_is_refused_and_annexd_lives(site: Site) -> None:
+    pid = site.pid()
+    assert site.order(TargetCapacity=-1)["Result"] == "InvalidRequest"
+    assert site.order(Command="CA_MAKE_COFFEE")["ErrorString"] == "Unknown command (CA_MAKE_COFFEE) in ClassAd"
+    reply = site.order(LaunchSpecifications=[{"ImageId": {"a": {"b": {"c": {"d": [[[[1]]]]}}}}}])
+    assert reply["Result"] == "InvalidRequest"
+    bomb = "1" + "+1" * 200_000
+    assert site.send_expression("TargetCapacity", bomb) != 0
+    assert site.send_expression("TargetCapacity", "size(\"ab\")") != 0
+    assert "TargetCapacity" in site.log()
+    assert site.pid() == pid
+    assert site.order()["Result"] == "Success"
+
+
+def test_user_data_of_five_megabytes_is_read_and_refused_with_the_limit(site: Site) -> None:
+    ad = site.request()
+    ad["LaunchSpecifications"][0]["UserData"] = "QUJD" * 1_250_000
+    [(reply, _code)] = site.send(ad)
+    assert reply is not None
+    assert reply["Result"] == "InvalidRequest"
+    assert "UserData" in reply["ErrorString"]
+
+
+def test_a_key_file_that_others_may_read_is_refused_before_anything_is_made(site: Site) -> None:
+    open_file = site.pool.directory / "open_key"
+    open_file.write_text("AKIAEMULATEDUSER0000")
+    open_file.chmod(0o644)
+    rules = site.rules()
+    reply = site.order(PublicKeyFile=str(open_file))
+    assert reply["Result"] != "Success"
+    assert "chmod 600" in reply["ErrorString"]
+    assert site.rules() == rules
+
+
+def test_no_key_reaches_the_log_or_the_journal(site: Site) -> None:
+    site.order()
+    with open(site.secret_key_file) as file:
+        secret = file.read().strip()
+    for path in [*(site.pool.directory / "log").glob("*"), *(site.pool.directory / "spool").glob("annexd*")]:
+        if path.is_file():
+            assert secret.encode() not in path.read_bytes(), path
