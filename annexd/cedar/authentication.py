@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from annexd.cedar import filesystem, idtokens
 from annexd.cedar.dialogue import Dialogue, Steps
+from annexd.cedar.errors import AuthenticationFailed
 from annexd.cedar.identity import Identity
 from annexd.cedar.method import MethodFailed
 from annexd.cedar.policy import canonical_method
@@ -30,13 +31,11 @@ METHODS: Mapping[str, Method] = {
 }
 
 
-@dataclass(frozen=True)
-class Failure:
-    reasons: str
+def authenticate(dialogue: Dialogue, agreed: tuple[str, ...]) -> Steps[Identity]:
+    """Who the peer is, by the first of the agreed methods that succeeds.  Each is tried once.
 
-
-def authenticate(dialogue: Dialogue, agreed: tuple[str, ...]) -> Steps[Identity | Failure]:
-    """Who the peer is, by the first of the agreed methods that succeeds.  Each is tried once."""
+    Raises AuthenticationFailed, with what every method said, when the peer has been told that none is left.
+    """
     left = [name for name in map(canonical_method, agreed) if name in METHODS]
     reasons: list[str] = []
     while True:
@@ -44,7 +43,7 @@ def authenticate(dialogue: Dialogue, agreed: tuple[str, ...]) -> Steps[Identity 
         pick = next((name for name in left if METHODS[name].bit & mask), None)
         dialogue.send(dialogue.message().integer(METHODS[pick].bit if pick else 0))
         if pick is None:
-            return Failure("; ".join(reasons) or "the peer can use none of the methods that this daemon accepts")
+            raise _failure(reasons)
         left.remove(pick)
         try:
             return (yield from METHODS[pick].run(dialogue))
@@ -57,3 +56,12 @@ def _offer(dialogue: Dialogue) -> Steps[int]:
     mask = message.integer()
     message.end()
     return mask
+
+
+def _failure(reasons: list[str]) -> AuthenticationFailed:
+    return AuthenticationFailed(
+        what="authentication failed",
+        why="; ".join(reasons) or "the peer can use none of the methods that this daemon accepts",
+        next_step="compare SEC_CLIENT_AUTHENTICATION_METHODS there and SEC_DEFAULT_AUTHENTICATION_METHODS here",
+        tell_peer="authentication failed",
+    )

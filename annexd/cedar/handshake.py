@@ -10,7 +10,7 @@ import base64
 from collections.abc import Mapping
 from typing import Never
 
-from annexd.cedar.authentication import Failure, authenticate
+from annexd.cedar.authentication import authenticate
 from annexd.cedar.classad import Scalar
 from annexd.cedar.commands import DC_AUTHENTICATE, DC_SEC_QUERY, Command
 from annexd.cedar.crypto import AES, IV_BYTES, KeyExchange, peer_public_key
@@ -41,7 +41,7 @@ def negotiate(dialogue: Dialogue, message: MessageReader) -> Steps[Command | Non
     client = _read_client_ad(message)
     dialogue.learn_version(client.get("remoteversion"))
     if _says_yes(client.get("usesession")):
-        yield from _resume(dialogue, client)
+        _resume(dialogue, client)
         command = _find_command(dialogue, client)
         if not (yield from is_authorized(dialogue, command)):
             deny(dialogue, command)
@@ -168,25 +168,25 @@ def _yes_or_no(value: bool) -> str:
 
 
 def _authenticate(dialogue: Dialogue, agreement: Agreement) -> Steps[None]:
-    outcome = yield from authenticate(dialogue, agreement.methods)
-    if not isinstance(outcome, Failure):
-        dialogue.identified(outcome)
-        dialogue.send(dialogue.message().integer(_NO_KEY))
-    elif agreement.authentication_required:
-        raise AuthenticationFailed(
-            what="authentication failed",
-            why=outcome.reasons,
-            next_step="compare SEC_CLIENT_AUTHENTICATION_METHODS there and SEC_DEFAULT_AUTHENTICATION_METHODS here",
-            tell_peer="authentication failed",
-        )
+    try:
+        identity = yield from authenticate(dialogue, agreement.methods)
+    except AuthenticationFailed:
+        if agreement.authentication_required:
+            raise
+        return  # both sides go on without a name
+    dialogue.identified(identity)
+    dialogue.send(dialogue.message().integer(_NO_KEY))
 
 
 def _new_session(dialogue: Dialogue, agreement: Agreement, key: Secret) -> Session:
+    """The session ends with the token that proved its user; HTCondor's own daemons let it live on."""
+    token = dialogue.identity.token
+    agreed_end_s = dialogue.now_s + agreement.duration_s + SLOP_S
     return Session(
         id=dialogue.context.sessions.new_id(),
         keys={AES: key},
         identity=dialogue.identity,
-        expires_at_s=dialogue.now_s + agreement.duration_s + SLOP_S,
+        expires_at_s=min(agreed_end_s, token.expires_at_s) if token and token.expires_at_s else agreed_end_s,
         lease_s=agreement.lease_s or 0,
         used_at_s=dialogue.now_s,
     )
@@ -222,7 +222,7 @@ def _valid_commands(dialogue: Dialogue, command: Command) -> str:
 # --- a session taken up again
 
 
-def _resume(dialogue: Dialogue, client: ClientAd) -> Steps[None]:
+def _resume(dialogue: Dialogue, client: ClientAd) -> None:
     session = dialogue.context.sessions.find(str(client.get("sid")), dialogue.now_s)
     wants_answer = client.get("resumeresponse") is True
     if session is None:
@@ -238,7 +238,6 @@ def _resume(dialogue: Dialogue, client: ClientAd) -> Steps[None]:
         dialogue.send(dialogue.message().ad(_resumed(dialogue)))
     _encrypt(dialogue, session, str(client.get("cryptomethods", AES)).upper())
     dialogue.identified(session.identity)
-    yield from ()
 
 
 def _resumed(dialogue: Dialogue) -> dict[str, Scalar]:

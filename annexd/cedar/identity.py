@@ -13,6 +13,7 @@ class TokenFacts:
     issuer: str
     token_id: str
     scopes: tuple[str, ...] = ()
+    expires_at_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,6 @@ class Token:
     key_id: str
     facts: TokenFacts
     issued_at_s: float | None
-    expires_at_s: float | None
 
     @property
     def limits(self) -> tuple[str, ...]:
@@ -37,7 +36,7 @@ class Token:
         return tuple(scope.removeprefix(_SCOPE) for scope in self.facts.scopes if scope.startswith(_SCOPE))
 
     def check_age(self, now_s: float, max_age_s: int) -> None:
-        if self.expires_at_s is not None and now_s >= self.expires_at_s:
+        if self.facts.expires_at_s is not None and now_s >= self.facts.expires_at_s:
             raise MethodFailed("the token has expired")
         if max_age_s > 0 and (self.issued_at_s is None or now_s - self.issued_at_s > max_age_s):
             raise MethodFailed(f"the token is older than SEC_TOKEN_MAX_AGE, {max_age_s} s, or does not say")
@@ -58,7 +57,6 @@ def parse_token(text: str) -> Token:
         key_id=_text(header, "kid", _KEY_ID),
         facts=_facts(claims),
         issued_at_s=_seconds(claims, "iat"),
-        expires_at_s=_seconds(claims, "exp"),
     )
 
 
@@ -71,6 +69,7 @@ def _facts(claims: Mapping[str, object]) -> TokenFacts:
         issuer=_text(claims, "iss"),
         token_id=_text(claims, "jti"),
         scopes=tuple(scope.replace(",", " ").split()),
+        expires_at_s=_seconds(claims, "exp"),
     )
 
 

@@ -124,6 +124,19 @@ def test_what_htcondor_does_not_check_is_not_checked_here(token: str) -> None:
     assert client.conversation.command().identity.user == "alice@annex.test"
 
 
+def test_a_session_ends_with_the_token_that_made_it() -> None:
+    context = server()
+    client = Client(Conversation.at(context, keys={"POOL": POOL_KEY}))
+    client.greet()
+    client.hear_ad()
+    client.offer(TOKEN)
+    token = _claims(exp=EXP + 10)
+    client.finish_token(token, client.begin_token(token))
+    session_id = str(client.conversation.command().session_id)
+    assert context.sessions.find(session_id, EXP + 9)
+    assert not context.sessions.find(session_id, EXP + 10)
+
+
 # --- what does not
 
 BAD: Mapping[str, str] = {
