@@ -1,0 +1,158 @@
+"""Functions run: their own zip, in their own process, to their own time limit, when rules say so."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from moto.awslambda.models import LambdaFunction
+
+from test.cloud import Cloud
+from test.cloud.audit import FUNCTION_KEY
+from test.cloud.orders import deploy, request
+
+HEAD = "import os, time\ndef handler(event, context):\n"
+ECHO = HEAD + "    print('told', event)\n    return [event, os.environ['OWN'], os.getpid()]"
+RAISE = HEAD + "    raise ValueError('no')"
+SLEEP = HEAD + "    time.sleep(60)"
+LEFT = HEAD + "    return context.get_remaining_time_in_millis()"
+CALL = "import boto3\n" + HEAD + "    return len(boto3.client('ec2').describe_instances()['Reservations'])"
+
+
+def invoke(cloud: Cloud, name: str, event: object = None) -> tuple[object, str | None]:
+    answer = cloud.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event))
+    return json.loads(answer["Payload"].read()), answer.get("FunctionError")
+
+
+def until(what: str, holds: Callable[[], object], timeout_s: float = 20.0) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline_s, f"not within {timeout_s} s: {what}"
+        time.sleep(0.05)
+
+
+def test_the_one_private_seam_of_moto_is_still_there_as_it_was() -> None:
+    """The canary: LambdaFunction._invoke_lambda(event) -> (payload, errored, log), called by invoke."""
+    parameters = inspect.signature(LambdaFunction._invoke_lambda).parameters
+    assert list(parameters) == ["self", "event"]
+    source = inspect.getsource(LambdaFunction.invoke)
+    assert "res, errored, logs = self._invoke_lambda(event=body)" in source
+    names = set(inspect.getsource(LambdaFunction).split())
+    assert {"self.code_bytes", "self.code_sha_256", "self.environment_vars", "self.handler"} <= names
+
+
+def test_a_function_runs_from_its_own_zip_with_its_own_environment(cloud: Cloud) -> None:
+    deploy(cloud, ECHO)
+    payload, error = invoke(cloud, "one", {"a": 1})
+    assert isinstance(payload, list)
+    assert (payload[:2], error) == ([{"a": 1}, "variable"], None)
+    [ended] = cloud.effects("function ended")
+    assert "told {'a': 1}" in ended["log"]
+
+
+def test_its_calls_reach_the_same_cloud_under_its_roles_key(cloud: Cloud) -> None:
+    deploy(cloud, CALL, timeout_s=30)
+    request(cloud.client("ec2"), 3)
+    assert invoke(cloud, "one") == (3, None)
+    [call] = cloud.calls("DescribeInstances")
+    assert call["access_key_id"] == FUNCTION_KEY
+
+
+def test_an_environment_stays_warm_for_the_next_event(cloud: Cloud) -> None:
+    deploy(cloud, ECHO)
+    (first, _), (second, _) = invoke(cloud, "one"), invoke(cloud, "one")
+    assert first == second
+
+
+def test_new_code_gets_a_new_environment(cloud: Cloud) -> None:
+    from test.cloud.orders import zipped
+
+    deploy(cloud, ECHO)
+    invoke(cloud, "one")
+    cloud.client("lambda").update_function_code(FunctionName="one", ZipFile=zipped(LEFT))
+    payload, _ = invoke(cloud, "one")
+    assert isinstance(payload, int)
+    assert 5000 < payload <= 10_000
+
+
+def test_what_a_function_raises_is_an_unhandled_error(cloud: Cloud) -> None:
+    deploy(cloud, RAISE)
+    payload, error = invoke(cloud, "one")
+    assert isinstance(payload, dict)
+    assert (payload["errorType"], payload["errorMessage"], error) == ("ValueError", "no", "Unhandled")
+
+
+def test_a_function_is_ended_at_its_time_limit(cloud: Cloud) -> None:
+    deploy(cloud, SLEEP, timeout_s=1)
+    started_s = time.monotonic()
+    payload, error = invoke(cloud, "one")
+    assert isinstance(payload, dict)
+    assert "Task timed out after 1.00 seconds" in payload["errorMessage"]
+    assert error == "Unhandled"
+    assert time.monotonic() - started_s < 5
+
+
+@pytest.fixture(scope="module")
+def fast() -> Iterator[Cloud]:
+    with Cloud(speed=600) as cloud:  # rate(5 minutes) is 0.5 s, a retry after a minute 0.1 s
+        yield cloud
+
+
+def rule(cloud: Cloud, arn: str, name: str, state: str = "ENABLED") -> None:
+    events = cloud.client("events")
+    events.put_rule(Name=name, ScheduleExpression="rate(5 minutes)", State=state)
+    events.put_targets(Rule=name, Targets=[{"Id": name, "Arn": arn, "Input": json.dumps({"rule": name})}])
+
+
+def test_a_rule_fires_at_its_rate_for_as_long_as_it_is_there(fast: Cloud) -> None:
+    fast.reset()
+    rule(fast, deploy(fast, ECHO), "ticking")
+    until("three ticks", lambda: len(fast.effects("function ended")) >= 3)
+    times_s = [each["time"] for each in fast.effects("rule fired")[:3]]
+    assert 0.5 <= times_s[1] - times_s[0] < 2
+    assert fast.effects("function started")[0]["event"] == {"rule": "ticking"}
+    events = fast.client("events")
+    events.remove_targets(Rule="ticking", Ids=["ticking"])
+    events.delete_rule(Name="ticking")
+    fired = len(fast.effects("rule fired"))
+    rule(fast, "arn:aws:lambda:us-east-1:123456789012:function:one", "later")
+    until("another rule's tick", lambda: len(fast.effects("rule fired")) > fired + 1)
+    assert {each["rule"] for each in fast.effects("rule fired")[fired + 1 :]} == {"later"}
+
+
+def test_a_disabled_rule_or_one_without_permission_calls_nothing(fast: Cloud) -> None:
+    fast.reset()
+    rule(fast, deploy(fast, ECHO, "open"), "off", state="DISABLED")
+    rule(fast, deploy(fast, ECHO, "closed", permit=False), "shut")
+    until("the clock has looked", lambda: fast.effects("rule not permitted"))
+    assert fast.effects("function started") == []
+
+
+def test_lambda_asks_a_failed_function_twice_again(fast: Cloud) -> None:
+    fast.reset()
+    deploy(fast, RAISE)
+    fast.client("lambda").invoke(FunctionName="one", InvocationType="Event", Payload=b"{}")
+    until("three tries", lambda: len(fast.effects("function ended")) >= 3)
+
+
+def test_the_meter_counts_what_outlives_a_lease_and_what_never_had_one(cloud: Cloud) -> None:
+    events, ec2 = cloud.client("events"), cloud.client("ec2")
+    events.put_rule(Name="short", ScheduleExpression="rate(5 minutes)")
+    lease = {"AnnexID": "short", "LeaseExpiration": time.time() - 10}
+    arn = "arn:aws:lambda:us-east-1:123456789012:function:f"
+    events.put_targets(Rule="short", Targets=[{"Id": "t", "Arn": arn, "Input": json.dumps(lease)}])
+    request(ec2, 2, ClientToken="short_0123")
+    request(ec2, 1, ClientToken="other_0123")
+    until("time goes by", lambda: cloud.meter()["annexes"]["short"]["instance_seconds"] > 0.2)
+    told = cloud.meter()
+    assert told["annexes"]["short"]["live"] == 2
+    assert told["unleased"]["live"] == 1
+    ec2.terminate_instances(InstanceIds=[each["id"] for each in cloud.running_instances()])
+    cloud.client("ec2").cancel_spot_fleet_requests(
+        SpotFleetRequestIds=[each["id"] for each in cloud.fleets()], TerminateInstances=True
+    )
+    stopped = cloud.meter()
+    assert cloud.meter()["annexes"]["short"] == stopped["annexes"]["short"]

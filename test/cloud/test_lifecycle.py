@@ -1,0 +1,108 @@
+"""Fleets and instances in time: validity, termination that takes a while, and a process that ends cleanly."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from test.cloud import Cloud
+from test.cloud.cloud import TOP
+from test.cloud.orders import described, instances, request
+
+
+def until(what: str, holds: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline_s, f"not within {timeout_s} s: {what}"
+        time.sleep(0.02)
+
+
+def test_termination_takes_its_time_and_the_fleet_is_cancelled_only_after_it() -> None:
+    with Cloud(speed=0, termination_s=1.0) as cloud:
+        ec2 = cloud.client("ec2")
+        fleet = request(ec2, 2)
+        started_s = time.monotonic()
+        ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet], TerminateInstances=True)
+        assert described(ec2, fleet)["SpotFleetRequestState"] == "cancelled_terminating"
+        assert {one["State"]["Name"] for one in instances(ec2)} == {"shutting-down"}
+        until("cancelled", lambda: described(ec2, fleet)["SpotFleetRequestState"] == "cancelled")
+        assert time.monotonic() - started_s >= 1.0
+        assert {one["State"]["Name"] for one in instances(ec2)} == {"terminated"}
+
+
+def test_a_fleet_cancelled_without_its_instances_takes_a_second_order_for_them(cloud: Cloud) -> None:
+    ec2 = cloud.client("ec2")
+    fleet = request(ec2, 2, Type="request")
+    ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet], TerminateInstances=False)
+    assert described(ec2, fleet)["SpotFleetRequestState"] == "cancelled_running"
+    assert len(cloud.running_instances()) == 2
+    ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet], TerminateInstances=True)
+    assert described(ec2, fleet)["SpotFleetRequestState"] == "cancelled"
+    assert cloud.running_instances() == []
+
+
+def test_at_the_end_of_its_validity_a_fleet_keeps_or_ends_its_instances_as_asked(cloud: Cloud) -> None:
+    ec2, end_s = cloud.client("ec2"), time.time() + 1
+    keeps = request(ec2, 1, ValidUntil=end_s, TerminateInstancesWithExpiration=False)
+    ends = request(ec2, 2, ValidUntil=end_s, TerminateInstancesWithExpiration=True)
+    until("expiration", lambda: described(ec2, ends)["SpotFleetRequestState"] == "cancelled")
+    assert described(ec2, keeps)["SpotFleetRequestState"] == "cancelled_running"
+    assert [each["fleet"] for each in cloud.running_instances()] == [keeps]
+
+
+def test_a_request_for_later_launches_nothing_yet(cloud: Cloud) -> None:
+    ec2 = cloud.client("ec2")
+    fleet = request(ec2, 1, ValidFrom=time.time() + 3600)
+    assert described(ec2, fleet)["SpotFleetRequestState"] == "submitted"
+    assert cloud.running_instances() == []
+
+
+def test_capacity_can_be_lowered_and_the_excess_ends(cloud: Cloud) -> None:
+    ec2 = cloud.client("ec2")
+    fleet = request(ec2, 5, Type="maintain")
+    ec2.modify_spot_fleet_request(SpotFleetRequestId=fleet, TargetCapacity=2)
+    assert len(cloud.running_instances()) == 2
+
+
+def test_a_launch_through_runinstances_is_still_motos_and_seen_beside_the_fleets(cloud: Cloud) -> None:
+    ec2 = cloud.client("ec2")
+    request(ec2, 1)
+    ec2.run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1)
+    assert len(instances(ec2)) == 2
+
+
+def started(*options: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "test.cloud", *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=TOP,
+    )
+    assert process.stdout is not None
+    return process, json.loads(process.stdout.readline())
+
+
+def test_started_by_itself_it_says_its_url_first_and_ends_on_sigterm() -> None:
+    process, told = started("--speed", "0")
+    assert told["url"] == f"http://127.0.0.1:{told['port']}"
+    process.terminate()
+    process.communicate(timeout=10)
+    assert process.returncode == 0
+
+
+def test_it_dies_with_its_parent_when_asked_to() -> None:
+    process, _ = started("--speed", "0", "--die-with-parent")
+    process.communicate(timeout=10)  # closes its standard input, as the end of a parent does
+    assert process.returncode == 0
+
+
+def test_it_listens_on_the_loopback_interface_only(cloud: Cloud) -> None:
+    port = int(cloud.url.rpartition(":")[2])
+    with socket.socket() as other:
+        other.bind(("127.0.0.2", port))  # taken, had it been bound to every address
