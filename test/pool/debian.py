@@ -72,14 +72,19 @@ def relocate(tree: Path, home: Path) -> None:
 def mirror() -> str:
     """The Debian archive that this machine uses; its lists need not have been fetched."""
     _require("apt-get")
-    lines = _run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(ORIGIN)"]).splitlines()
-    fields = [(*line.split(maxsplit=1), "")[:2] for line in dict.fromkeys(lines) if line.strip()]
-    archives = [(uri, origin) for uri, origin in fields if "security" not in uri]
+    archives = _archives() or _archives("--no-release-info")  # the second before any apt-get update
     named = [uri for uri, origin in archives if origin == "Debian"]
-    looks_so = [uri for uri, origin in archives if not origin and uri.rstrip("/").endswith("/debian")]
+    looks_so = [uri for uri, _ in archives if uri.rstrip("/").endswith("/debian")]
     if not named + looks_so:
         raise FetchError("apt knows no Debian archive (see 'apt-get indextargets')")
     return (named + looks_so)[0]
+
+
+def _archives(*options: str) -> list[tuple[str, str]]:
+    """(address, origin) of what apt has sources of, but for those that hold security updates only."""
+    lines = _run(["apt-get", "indextargets", *options, "--format", "$(REPO_URI) $(ORIGIN)"]).splitlines()
+    fields = [line.partition(" ") for line in dict.fromkeys(lines)]
+    return [(uri, origin) for uri, _, origin in fields if uri and "security" not in uri]
 
 
 def _private_apt(suite: str, scratch: Path) -> list[str]:

@@ -65,7 +65,8 @@ SEC_TOKEN_SYSTEM_DIRECTORY = $(LOCAL_DIR)/tokens.d
 UID_DOMAIN = {domain}
 TRUST_DOMAIN = {domain}
 ALLOW_ADMINISTRATOR = {user}@{domain}, condor@{domain}
-ALLOW_DAEMON = {user}@{domain}, condor@{domain}
+# condor@password is who HTCondor 23's daemons are to each other.
+ALLOW_DAEMON = {user}@{domain}, condor@{domain}, condor@password
 
 DAEMON_LIST = {daemons}
 COLLECTOR_HOST = {collector}

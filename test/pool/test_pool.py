@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from test.pool import DOMAIN, Pool, PoolError
+from test.pool import DOMAIN, NoHTCondorError, Pool, PoolError, find, htcondor
 from test.pool.htcondor import TOP
 from test.pool.warden import members
 
@@ -70,6 +70,16 @@ def test_stopping_leaves_no_process_and_no_file() -> None:
         assert members(str(pool.config_file))
     assert not members(str(pool.config_file))
     assert not pool.directory.exists()
+
+
+def test_without_htcondor_and_without_a_way_to_get_it_one_message_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(htcondor, "CACHE", tmp_path)
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(NoHTCondorError, match=r"apt-get(?s:.*)cannot be found(?s:.*)Install HTCondor 25") as raised:
+        find()
+    assert str(raised.value).count("\n") == 1
 
 
 def _gone(config: str) -> None:
