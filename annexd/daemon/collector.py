@@ -54,7 +54,7 @@ class Advertiser:
         self._status = status
         self._sequence = 0
         self._wake = asyncio.Event()
-        self._failing = False
+        self._failing: set[str] = set()
 
     def update_soon(self) -> None:
         self._wake.set()
@@ -74,9 +74,11 @@ class Advertiser:
         if self.identity is None:
             return
         ads = [invalidation(self.identity, my_type) for my_type in MY_TYPES]
-        with contextlib.suppress(OutboundFailed):
-            await self._outbound.close()  # an update that hangs would only be in the way
-            await self._send(INVALIDATE_ADS_GENERIC, ads, timeout_s=INVALIDATE_TIMEOUT_S)
+        await self._outbound.close()  # an update that hangs would only be in the way
+        for collector in self.publication.collectors:
+            if collector not in self._failing:
+                with contextlib.suppress(OutboundFailed):
+                    await self._send(INVALIDATE_ADS_GENERIC, ads, collector, INVALIDATE_TIMEOUT_S)
 
     def ads(self) -> list[classad2.ClassAd]:
         """The ads as they stand now, each with its own MyType."""
@@ -86,22 +88,23 @@ class Advertiser:
 
     async def _update(self) -> None:
         self._sequence += 1
-        try:
-            await self._send(UPDATE_AD_GENERIC, self.ads())
-        except OutboundFailed as error:
-            if not self._failing:
-                log.always(f"cannot update the collector: {error}; trying again at each interval")
-            self._failing = True
-            return
-        if self._failing:
-            log.always("the collector takes our updates again")
-        self._failing = False
+        ads = self.ads()
+        for collector in sorted(self.publication.collectors, key=lambda each: each in self._failing):
+            try:
+                await self._send(UPDATE_AD_GENERIC, ads, collector)
+            except OutboundFailed as error:
+                if collector not in self._failing:
+                    log.always(f"cannot update collector {collector}: {error}; trying again at each interval")
+                self._failing.add(collector)  # and goes last: its time-out must not keep the others waiting
+            else:
+                if collector in self._failing:
+                    log.always(f"collector {collector} takes our updates again")
+                self._failing.discard(collector)
 
-    async def _send(self, command: str, ads: list[classad2.ClassAd], timeout_s: float = CALL_TIMEOUT_S) -> None:
-        if ads and self.publication.collectors:
-            collectors = list(self.publication.collectors)
-            arguments = {"command": command, "collectors": collectors, "ads": [repr(ad) for ad in ads]}
-            await self._outbound.call("advertise", arguments, timeout_s)
+    async def _send(self, command: str, ads: list[classad2.ClassAd], collector: str,
+                    timeout_s: float = CALL_TIMEOUT_S) -> None:
+        arguments = {"command": command, "collector": collector, "ads": [repr(ad) for ad in ads]}
+        await self._outbound.call("advertise", arguments, timeout_s)
 
     def _ad(self, identity: Identity, my_type: str) -> classad2.ClassAd:
         ad = classad2.ClassAd({

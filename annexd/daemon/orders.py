@@ -8,10 +8,11 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from annexd.annex.bulk_request import bulk_request
 from annexd.annex.defaults import Defaults
+from annexd.cedar.message import MessageReader
 from annexd.daemon import log
 from annexd.daemon.server import Call
 from annexd.workflow import Engine, JournalError, Outcome, Paused
@@ -44,8 +45,7 @@ class Orders:
         payload, owner = call.received.payload, call.received.identity.user
         if payload is None:
             raise ValueError("CA_AUTH_CMD arrived without its message")
-        ad = payload.ad(nested=True)
-        payload.end()
+        ad = await self._in_thread(lambda: _whole_ad(payload))
         loop = asyncio.get_running_loop()
 
         def accepted(command_id: str) -> None:
@@ -117,6 +117,13 @@ class Orders:
         self._running -= 1
         if not self._running:
             self._idle.set()
+
+
+def _whole_ad(payload: MessageReader) -> dict[str, Any]:
+    """In a worker thread: the ad may be large.  Raises PeerError."""
+    ad = payload.ad(nested=True)
+    payload.end()
+    return ad
 
 
 def _work(work: Callable[[], Answer], answer: asyncio.Future[Answer], loop: asyncio.AbstractEventLoop) -> None:

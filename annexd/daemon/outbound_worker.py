@@ -37,16 +37,8 @@ def ready(address: str, pid: int, name: str, state: str) -> None:
         raise htcondor2.HTCondorException(text)
 
 
-def advertise(collectors: list[str], command: str, ads: list[str]) -> None:
-    """Send the ads to each collector; one that cannot be reached does not keep the others from their copy."""
-    faults = []
-    for collector in collectors:
-        try:
-            htcondor2.Collector(collector).advertise([classad2.ClassAd(ad) for ad in ads], command, True)
-        except (htcondor2.HTCondorException, ValueError) as error:
-            faults.append(f"{collector}: {error}")
-    if faults:
-        raise htcondor2.HTCondorException("; ".join(faults))
+def advertise(collector: str, command: str, ads: list[str]) -> None:
+    htcondor2.Collector(collector).advertise([classad2.ClassAd(ad) for ad in ads], command, True)
 
 
 CALLS: Mapping[str, Callable[..., None]] = {"alive": alive, "ready": ready, "advertise": advertise}

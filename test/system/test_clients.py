@@ -1,0 +1,164 @@
+"""HTCondor's own tools and bindings as clients: the same answers as from the pool's schedd."""
+
+import getpass
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from test.cloud import Cloud
+from test.pool import DOMAIN
+from test.system.site import Site
+
+import pytest
+
+LEVELS = ("ALLOW", "READ", "WRITE", "NEGOTIATOR", "ADMINISTRATOR", "CONFIG", "DAEMON",
+          "ADVERTISE_STARTD", "ADVERTISE_SCHEDD", "ADVERTISE_MASTER")
+CLIENTS = {
+    "by default": {},
+    "FS only": {"_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "FS"},
+    "IDTOKENS only": {"_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS"},
+    "a method that neither has": {"_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "MUNGE"},
+    "no authentication": {"_CONDOR_SEC_CLIENT_AUTHENTICATION": "NEVER"},
+    "no encryption": {"_CONDOR_SEC_CLIENT_ENCRYPTION": "NEVER", "_CONDOR_SEC_CLIENT_INTEGRITY": "NEVER"},
+    "encryption preferred": {"_CONDOR_SEC_CLIENT_ENCRYPTION": "PREFERRED"},
+}
+
+
+@pytest.fixture(scope="module")
+def site(cloud: Cloud) -> Iterator[Site]:
+    with Site(cloud, "ANNEXD_DEBUG = D_SECURITY\nDENY_WRITE = mallory@*") as site:
+        for user in (getpass.getuser(), "alice", "mallory"):
+            token = Path(site.pool.directory, f"{user}.token")
+            token.touch(mode=0o600)
+            token.write_text(site.pool.token(f"{user}@{DOMAIN}") + "\n")
+        yield site
+
+
+def with_token(site: Site, user: str) -> dict[str, str]:
+    """The environment of a client that holds this user's token and no other proof."""
+    folder = Path(site.pool.directory, f"tokens-{user}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    token = folder / "token"
+    token.touch(mode=0o600)
+    token.write_text(Path(site.pool.directory, f"{user}.token").read_text())
+    return {"_CONDOR_SEC_TOKEN_DIRECTORY": str(folder), "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS"}
+
+
+def table(site: Site, daemon: str, env: dict[str, str]) -> str:
+    said = site.pool.tool("condor_ping", "-addr", site.pool.address(daemon), "-table", *LEVELS, env=env)
+    return re.sub(r"\s+\(use -verbose for more info\)", "", said.stdout)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_condor_ping_gets_the_schedds_answers_at_every_level(site: Site, client: str) -> None:
+    annexd, schedd = table(site, "ANNEXD", CLIENTS[client]), table(site, "SCHEDD", CLIENTS[client])
+    assert annexd == schedd
+    assert all(level in annexd for level in LEVELS)
+
+
+@pytest.mark.parametrize("user", ["alice", "mallory"])
+def test_condor_ping_with_a_token_gets_the_schedds_answers(site: Site, user: str) -> None:
+    env = with_token(site, user)
+    annexd = table(site, "ANNEXD", env)
+    assert annexd == table(site, "SCHEDD", env)
+    assert f"{user}@{DOMAIN}" in annexd
+
+
+def test_a_bad_token_falls_back_to_fs(site: Site) -> None:
+    env = with_token(site, "alice")
+    folder = Path(env["_CONDOR_SEC_TOKEN_DIRECTORY"]).with_name("tokens-bad")
+    folder.mkdir(mode=0o700)
+    good = Path(env["_CONDOR_SEC_TOKEN_DIRECTORY"], "token").read_text().strip()
+    (folder / "token").touch(mode=0o600)
+    (folder / "token").write_text(good[:-6] + "AAAAAA\n")
+    env = {"_CONDOR_SEC_TOKEN_DIRECTORY": str(folder), "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS,FS"}
+    annexd = table(site, "ANNEXD", env)
+    assert "FS" in annexd
+    assert annexd == table(site, "SCHEDD", env)
+
+
+@pytest.mark.parametrize("method", ["FS", "IDTOKENS"])
+def test_a_new_and_a_resumed_session_carry_orders(site: Site, method: str) -> None:
+    site.pool.tool("condor_reconfig", "-daemon", "annexd")
+    ad = site.request()
+    granted = site.log().count("CA_AUTH_CMD from")
+    env = with_token(site, getpass.getuser()) if method == "IDTOKENS" else CLIENTS["FS only"]
+    replies = site.send(ad, ad, ad, env=env)
+    assert [reply["Result"] for reply, _code in replies if reply] == ["Success"] * 3
+    assert len({reply["BulkRequestID"] for reply, _code in replies if reply}) == 3
+    assert site.log().count("CA_AUTH_CMD from") == granted + 3, "each command of a session is authorized anew"
+
+
+def test_an_order_needs_administrator_and_who_lacks_it_hears_so_and_costs_nothing(site: Site) -> None:
+    fleets = len(site.fleets())
+    [(reply, code)] = site.send(site.request(), env=with_token(site, "alice"))
+    assert reply is None
+    assert code == 1
+    assert re.search(rf"PERMISSION DENIED to alice@{DOMAIN} from .* for command 1000 \(CA_AUTH_CMD\), "
+                     r"access level ADMINISTRATOR: reason: ALLOW_ADMINISTRATOR does not list", site.log())
+    assert len(site.fleets()) == fleets
+
+
+def test_allow_administrator_annexd_opens_it_for_annexd_alone(site: Site) -> None:
+    site.pool.configure(f"ALLOW_ADMINISTRATOR_ANNEXD = $(ALLOW_ADMINISTRATOR), alice@{DOMAIN}")
+    env = with_token(site, "alice")
+    site.wait(lambda: "ADMINISTRATOR       IDTOKENS" in table(site, "ANNEXD", env), "the new list to count")
+    assert "ADMINISTRATOR           FAIL" in table(site, "SCHEDD", env)
+
+
+def test_one_user_cannot_ask_for_anothers_request(site: Site) -> None:
+    site.pool.configure(f"ALLOW_ADMINISTRATOR_ANNEXD = $(ALLOW_ADMINISTRATOR), alice@{DOMAIN}")
+    ad = site.request(CommandID="the-request-of-nobody")
+    site.wait(lambda: "ADMINISTRATOR       IDTOKENS" in table(site, "ANNEXD", with_token(site, "alice")), "alice's leave")
+    [(first, _)] = site.send(ad)
+    [(second, _)] = site.send(ad, env=with_token(site, "alice"))
+    assert first is not None
+    assert second is not None
+    assert (first["Result"], second["Result"]) == ("Success", "NotAuthorized")
+    assert first["BulkRequestID"] not in json.dumps(second)
+
+
+def test_the_bindings_ping_and_send_commands(site: Site) -> None:
+    program = """
+import htcondor2, classad2, json, sys
+address = sys.argv[1]
+print(htcondor2.ping(address, "ADMINISTRATOR")["AuthMethods"])
+ad = classad2.ClassAd({"MyAddress": address, "MyType": "Generic"})
+htcondor2.send_command(ad, htcondor2.DaemonCommands.Reconfig)
+"""
+    before = site.log().count("reconfigured")
+    said = site.pool.run(sys.executable, "-c", program, site.address)
+    assert said.stdout.strip() == "FS", said.stderr
+    site.wait(lambda: site.log().count("reconfigured") > before, "the reconfig that the bindings asked for")
+
+
+def test_after_a_restart_a_stale_session_costs_one_retry(site: Site) -> None:
+    program = """
+import classad2, json, sys
+from htcondor2 import htcondor2_impl
+address, ad = json.load(sys.stdin)
+send = lambda: htcondor2_impl._send_generic_payload_command(address, 1000, classad2.ClassAd(ad)._handle)[1]
+print(send(), flush=True)
+input_ = open(sys.argv[1]).read()
+print(send(), flush=True)
+print(send(), flush=True)
+"""
+    gate = site.pool.directory / "gate"
+    os.mkfifo(gate)
+    client = subprocess.Popen([sys.executable, "-c", program, str(gate)], env=site.pool.env, text=True,
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert client.stdin is not None
+    assert client.stdout is not None
+    client.stdin.write(json.dumps([site.address, site.request()]))
+    client.stdin.close()
+    assert client.stdout.readline().strip() == "0"
+    starts = site.starts()
+    site.kill()
+    site.wait_for_restart(starts)
+    gate.write_text("go on")
+    assert client.stdout.read().split() == ["1", "0"]
+    client.stdout.close()
+    client.wait()
