@@ -67,9 +67,10 @@ class Request:
 
     @cached_property
     def _form(self) -> dict[str, str]:
-        if not self.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-            return {}
-        pairs = parse_qs(self.body.decode("utf-8", "replace"), keep_blank_values=True)
+        """The query protocol's parameters: in the body, or in the query string (as signature version 2 allows)."""
+        is_form = self.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+        text = self.body.decode("utf-8", "replace") if is_form else self.target.partition("?")[2]
+        pairs = parse_qs(text, keep_blank_values=True)
         return {name: values[0] for name, values in pairs.items()}
 
     @cached_property
@@ -91,7 +92,7 @@ class Request:
         parser = PROTOCOL_PARSERS[str(model.service_model.protocol)](
             model, map_type=dict, timestamp_parser=_seconds_of, blob_parser=_text_of
         )
-        uri = {} if self._form or "x-amz-target" in self.headers else self._routed[1]
+        uri = {} if "Action" in self._form or "x-amz-target" in self.headers else self._routed[1]
         parsed: dict[str, Any] = parser.parse(
             {
                 "method": self.method,
