@@ -40,6 +40,7 @@ def options() -> argparse.Namespace:
 
 def main() -> None:
     asked = options()
+    ended = _end(asked.die_with_parent)
     logging.getLogger().setLevel(logging.ERROR)
     server = Server(asked.port)
     world = World(Timing(asked.pending_s, asked.termination_s), asked.speed)
@@ -55,19 +56,20 @@ def main() -> None:
     server.start()
     clock.start()
     print(json.dumps(settings), flush=True)
-    _wait_for_the_end(asked.die_with_parent)
+    ended.wait()
     clock.stop()
     world.functions.stop()
     server.shutdown()
 
 
-def _wait_for_the_end(die_with_parent: bool) -> None:
+def _end(die_with_parent: bool) -> threading.Event:
+    """Set when this process shall end; in place before anybody is told that it serves."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     if die_with_parent:
         threading.Thread(target=_until_input_ends, args=(ended,), daemon=True).start()
-    ended.wait()
+    return ended
 
 
 def _until_input_ends(ended: threading.Event) -> None:
