@@ -4,7 +4,10 @@ The commands shown are run as they are shown, and what they print is what is pri
 lease's clock: its five minutes pass in five seconds here.
 """
 
+import contextlib
 import json
+import os
+import re
 import shlex
 import signal
 import sys
@@ -76,10 +79,19 @@ def tell(story: Story) -> None:
         pool = Pool(configuration(cloud, arn), daemons=("MASTER", "COLLECTOR", "SHARED_PORT", "SCHEDD", "ANNEXD"))
         with pool:
             request_id = lease(story, pool, cloud)
-            story.say("Now the pool dies, all of it: no condor_master, no annexd. Only the cloud is left")
+            story.say("kill -9 of annexd and of its condor_master: nobody is left who could end it. Only the cloud")
+            kill(pool)
         watch_the_lease_end(story, cloud, request_id)
         prove_that_nothing_is_left(story, cloud)
     story.say(f"{GREEN}That is all of it. Nothing is running, here or there.{PLAIN}")
+
+
+def kill(pool: Pool) -> None:
+    """condor_master first, so that it does not start another annexd."""
+    logs = [pool.log(daemon) for daemon in ("MASTER", "ANNEXD")]
+    for log in logs:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(re.findall(r"\*\* PID = (\d+)", log)[-1]), signal.SIGKILL)
 
 
 def configuration(cloud: Cloud, arn: str) -> str:

@@ -1,9 +1,10 @@
 """One emulated AWS for all system tests; each site of a pool leaves it as new."""
 
 from collections.abc import Iterator
-from test.cloud import Cloud
 
 import pytest
+
+from test.cloud import Cloud
 
 
 @pytest.fixture(scope="session")

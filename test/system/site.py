@@ -10,11 +10,12 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
 from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.pool import ANNEXD_CONFIG, Pool
-from types import TracebackType
-from typing import Any, Self, TypeVar
 
 TOP = Path(__file__).resolve().parents[2]
 TEMPLATE = TOP / "templates" / "template-3.json"

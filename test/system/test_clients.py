@@ -8,11 +8,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
+
 from test.cloud import Cloud
 from test.pool import DOMAIN
 from test.system.site import Site
-
-import pytest
 
 LEVELS = ("ALLOW", "READ", "WRITE", "NEGOTIATOR", "ADMINISTRATOR", "CONFIG", "DAEMON",
           "ADVERTISE_STARTD", "ADVERTISE_SCHEDD", "ADVERTISE_MASTER")
@@ -112,9 +113,10 @@ def test_allow_administrator_annexd_opens_it_for_annexd_alone(site: Site) -> Non
 def test_one_user_cannot_ask_for_anothers_request(site: Site) -> None:
     site.pool.configure(f"ALLOW_ADMINISTRATOR_ANNEXD = $(ALLOW_ADMINISTRATOR), alice@{DOMAIN}")
     ad = site.request(CommandID="the-request-of-nobody")
-    site.wait(lambda: "ADMINISTRATOR       IDTOKENS" in table(site, "ANNEXD", with_token(site, "alice")), "alice's leave")
+    alice = with_token(site, "alice")
+    site.wait(lambda: "ADMINISTRATOR       IDTOKENS" in table(site, "ANNEXD", alice), "the new list to count")
     [(first, _)] = site.send(ad)
-    [(second, _)] = site.send(ad, env=with_token(site, "alice"))
+    [(second, _)] = site.send(ad, env=alice)
     assert first is not None
     assert second is not None
     assert (first["Result"], second["Result"]) == ("Success", "NotAuthorized")

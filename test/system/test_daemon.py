@@ -4,10 +4,11 @@ import json
 import re
 import sys
 from collections.abc import Iterator
-from test.cloud import Cloud
-from test.system.site import Site, children, process_exists
 
 import pytest
+
+from test.cloud import Cloud
+from test.system.site import Site, children, process_exists
 
 
 @pytest.fixture(scope="module")

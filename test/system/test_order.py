@@ -3,10 +3,11 @@
 import time
 import uuid
 from collections.abc import Iterator
-from test.cloud import Cloud
-from test.system.site import Site
 
 import pytest
+
+from test.cloud import Cloud
+from test.system.site import Site
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,12 @@ import sysconfig
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
+
 from test.cloud import Cloud
 from test.pool import Pool
 from test.system.site import Site, children, process_exists
-
-import pytest
 
 ANNEXD = str(Path(sysconfig.get_path("scripts"), "condor_annexd"))
 

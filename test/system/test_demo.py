@@ -1,0 +1,59 @@
+"""make demo tells the whole story, and leaves nothing behind, also when it is interrupted."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from test.system.site import TOP
+
+
+def demo() -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-m", "test.demo"], cwd=TOP, text=True, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env={**os.environ, "DEMO_MARK": mark()})
+
+
+def mark() -> str:
+    return f"demo-of-test-{os.getpid()}"
+
+
+def descendants() -> list[str]:
+    """What runs with the demo's mark in its environment."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            try:
+                environment = (process / "environ").read_bytes()
+                command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if f"DEMO_MARK={mark()}".encode() in environment and command:
+                found.append(command)
+    return found
+
+
+def test_the_demo_shows_the_whole_story_and_leaves_nothing_behind() -> None:
+    process = demo()
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, output + errors
+    [request_id] = set(re.findall(r"^ +(sfr-[0-9a-f-]+)$", output, re.MULTILINE))
+    assert f"10 instances of {request_id}" in output
+    for words in ("condor_status -subsystem annexd", "rate(5 minutes)", "instances:  0 running", "rules:      0",
+                  "fleets:     cancelled\n", "Nothing is running"):
+        assert words in output, output
+    assert descendants() == []
+
+
+def test_the_demo_interrupted_leaves_nothing_behind() -> None:
+    process = demo()
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "The instances run" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    _output, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Stopped; nothing is left running." in errors
+    assert descendants() == []

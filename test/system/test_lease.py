@@ -1,0 +1,70 @@
+"""The end of a lease: a real run of lambda/lease.py, and nothing left, whoever is alive."""
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from test.cloud import Cloud
+from test.system.site import Site
+
+LEASE_S = 3
+
+
+@pytest.fixture(scope="module")
+def site(cloud: Cloud) -> Iterator[Site]:
+    with Site(cloud) as site:
+        yield site
+
+
+def end_of(site: Site, reply: dict[str, object]) -> None:
+    """Let the lease's end pass, and its clock tick."""
+    end_s = reply["EndOfLease"]
+    assert isinstance(end_s, int)
+    site.wait(lambda: time.time() > end_s, "the end of the lease")
+    site.cloud.tick()
+
+
+def test_before_its_end_the_lease_leaves_everything_running(site: Site) -> None:
+    reply = site.order()
+    site.cloud.tick()
+    assert reply["BulkRequestID"] in [fleet["id"] for fleet in site.fleets()]
+    assert reply["RuleName"] in site.rules()
+
+
+def test_after_its_end_fleet_instances_and_rule_are_gone_while_annexd_is_dead(site: Site) -> None:
+    other = site.order()
+    reply = site.order(lease_s=LEASE_S, TargetCapacity=30)
+    site.pool.tool("condor_off", "-fast", "-daemon", "annexd")
+    site.wait(lambda: site.ad() is None, "annexd to be gone")
+    end_of(site, reply)
+    assert reply["BulkRequestID"] not in [fleet["id"] for fleet in site.fleets()]
+    assert reply["BulkRequestID"] not in [instance["fleet"] for instance in site.cloud.running_instances()]
+    assert reply["RuleName"] not in site.rules()
+    assert other["BulkRequestID"] in [fleet["id"] for fleet in site.fleets()], "another annex goes on"
+    assert other["RuleName"] in site.rules()
+    line = site.cloud.meter()["annexes"][reply["AnnexID"]]
+    assert line["live"] == 0
+    assert line["latest"] < 20, line
+    site.pool.tool("condor_on", "-daemon", "annexd")
+    site.wait(site.ad, "annexd to be back")
+
+
+def test_launch_templates_are_leased_and_ended_too(site: Site) -> None:
+    ad = site.request(lease_s=LEASE_S)
+    del ad["LaunchSpecifications"]
+    del ad["SpotPrice"]
+    ad["LaunchTemplateConfigs"] = [{
+        "LaunchTemplateSpecification": {"LaunchTemplateName": "worker", "Version": "1"},
+        "Overrides": [{"InstanceType": "m5.large", "WeightedCapacity": 2.0}]}]
+    site.cloud.client("ec2").create_launch_template(
+        LaunchTemplateName="worker", LaunchTemplateData={"ImageId": "ami-0e5c4998acc873d00", "InstanceType": "m5.large"})
+    [(reply, _code)] = site.send(ad)
+    assert reply is not None
+    assert reply["Result"] == "Success", reply
+    [fleet] = [fleet for fleet in site.fleets() if fleet["id"] == reply["BulkRequestID"]]
+    assert json.loads(json.dumps(fleet["config"]["LaunchTemplateConfigs"])) == ad["LaunchTemplateConfigs"]
+    end_of(site, reply)
+    assert reply["BulkRequestID"] not in [fleet["id"] for fleet in site.fleets()]
+    assert reply["RuleName"] not in site.rules()
