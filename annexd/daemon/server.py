@@ -17,7 +17,7 @@ from functools import partial
 from annexd.authorization import AuthorizationPolicy, Peer
 from annexd.cedar.connection import Connection
 from annexd.cedar.context import Endpoint, ServerContext
-from annexd.cedar.errors import PeerError
+from annexd.cedar.errors import AuthorizationDenied, PeerError, UnknownSession
 from annexd.cedar.events import (
     CommandReceived,
     ConnectionClosed,
@@ -76,6 +76,8 @@ class Server:
         session = Session(client, peer, self)
         try:
             await session.run()
+        except (UnknownSession, AuthorizationDenied) as error:  # expected after a restart; logged where it was decided
+            log.full_debug(f"connection from {peer} closed: {error}")
         except (PeerError, TimeoutError, OSError) as error:
             log.always(f"connection from {peer} dropped: {error or 'the peer was silent for too long'}")
         except Exception as error:  # noqa: BLE001 - the edge of a connection: one peer must never end the daemon
@@ -173,7 +175,7 @@ def owner_of_proof(path: str) -> str | None:
         status = os.lstat(path)
         is_proof = stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) == 0o700 and status.st_nlink <= 2
         return pwd.getpwuid(status.st_uid).pw_name if is_proof else None
-    except (OSError, KeyError):
+    except (OSError, KeyError, ValueError):
         return None
 
 

@@ -58,8 +58,8 @@ def test_launch_templates_are_leased_and_ended_too(site: Site) -> None:
     ad["LaunchTemplateConfigs"] = [{
         "LaunchTemplateSpecification": {"LaunchTemplateName": "worker", "Version": "1"},
         "Overrides": [{"InstanceType": "m5.large", "WeightedCapacity": 2.0}]}]
-    site.cloud.client("ec2").create_launch_template(
-        LaunchTemplateName="worker", LaunchTemplateData={"ImageId": "ami-0e5c4998acc873d00", "InstanceType": "m5.large"})
+    template = {"ImageId": "ami-0e5c4998acc873d00", "InstanceType": "m5.large"}
+    site.cloud.client("ec2").create_launch_template(LaunchTemplateName="worker", LaunchTemplateData=template)
     [(reply, _code)] = site.send(ad)
     assert reply is not None
     assert reply["Result"] == "Success", reply

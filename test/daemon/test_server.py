@@ -1,0 +1,160 @@
+"""The rim under hostile connections: each is dropped, bounded in time, and a good client is still answered."""
+
+import asyncio
+import os
+import pwd
+import secrets
+import socket
+import struct
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from annexd.authorization import AuthorizationPolicy
+from annexd.cedar.commands import COMMANDS, DC_NOP, DC_QUERY_INSTANCE
+from annexd.cedar.context import ServerContext
+from annexd.cedar.session import SessionCache
+from annexd.daemon.configuration import Limits
+from annexd.daemon.listen import Listener
+from annexd.daemon.server import Call, Security, Server, owner_of_proof
+
+LIMITS = Limits(max_running_requests=1, max_pending_connections=20, session_deadline_s=1, read_timeout_s=1,
+                shutdown_graceful_s=1)
+QUERY = struct.pack(">BIq", 1, 8, DC_QUERY_INSTANCE)
+ANSWER = b"0123456789abcdef"
+Address = tuple[str, int]
+
+
+def security() -> Security:
+    context = ServerContext(
+        version="$CondorVersion: 25.14.1 2026-10-16 BuildID: test $", policy={},
+        commands={number: COMMANDS[number] for number in (DC_NOP, DC_QUERY_INSTANCE)},
+        sessions=SessionCache("test:1:1"), random=secrets.token_bytes, trust_domain="test", uid_domain="test")
+    return Security(context, AuthorizationPolicy.read(lambda _name: None), lambda _key_id: None)
+
+
+async def answer(call: Call) -> None:
+    call.connection.reply(ANSWER)
+
+
+@asynccontextmanager
+async def serving(limits: Limits = LIMITS, dispatch: Callable[[Call], Awaitable[None]] = answer,
+                  ) -> AsyncIterator[Address]:
+    server = Server(security(), limits, dispatch, None)
+    listener = Listener(socket.create_server(("127.0.0.1", 0), backlog=500), server.serve)
+    listener.start()
+    yield listener.socket.getsockname()
+    listener.stop()
+    await listener.drain(0)
+
+
+async def asks(address: Address, question: bytes = QUERY) -> bytes:
+    """What a good client gets."""
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(question)
+    received = await reader.read()
+    writer.close()
+    return received
+
+
+def test_a_good_client_is_answered() -> None:
+    async def run() -> bytes:
+        async with serving() as address:
+            return await asks(address)
+
+    assert asyncio.run(run()) == struct.pack(">BI", 1, len(ANSWER)) + ANSWER
+
+
+@pytest.mark.parametrize("rubbish", [
+    b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00", b"\x0b" + bytes(12), b"\x01\x7f\xff\xff\xff",
+    b"\x01\x00\x00\x00\x00", bytes(4096), struct.pack(">BIq", 1, 8, 4711), struct.pack(">BIq", 1, 8, 60010)])
+def test_rubbish_is_dropped_at_once_and_without_a_word(rubbish: bytes) -> None:
+    async def run() -> tuple[bytes, float]:
+        async with serving(replace(LIMITS, session_deadline_s=60, read_timeout_s=60)) as address:
+            started_s = time.monotonic()
+            try:
+                async with asyncio.timeout(20):
+                    received = await asks(address, rubbish)
+            except ConnectionResetError:
+                received = b""
+            elapsed_s = time.monotonic() - started_s
+            assert await asks(address)
+            return received, elapsed_s
+
+    received, elapsed_s = asyncio.run(run())
+    assert received == b""
+    assert elapsed_s < 10
+
+
+def test_silence_ends_after_the_read_timeout_and_a_drip_after_the_deadline_of_the_session() -> None:
+    async def drip(address: Address) -> None:
+        _reader, writer = await asyncio.open_connection(*address)
+        for byte in struct.pack(">BI", 1, 1000) + bytes(1000):
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(0.2)
+
+    async def run() -> None:
+        async with serving(replace(LIMITS, session_deadline_s=2)) as address:
+            async with asyncio.timeout(20):
+                assert await asks(address, b"\x01") == b""
+            with pytest.raises((ConnectionResetError, BrokenPipeError)):
+                async with asyncio.timeout(20):
+                    await drip(address)
+
+    asyncio.run(run())
+
+
+def test_only_so_many_unknown_peers_are_kept_and_a_good_client_is_answered_when_they_time_out() -> None:
+    async def run() -> None:
+        async with serving() as address:
+            silent = [await asyncio.open_connection(*address) for _ in range(100)]
+            async with asyncio.timeout(20):
+                while not (received := await refused_or_answered(address)):
+                    await asyncio.sleep(0.1)
+            assert received.endswith(ANSWER)
+            for _reader, writer in silent:
+                writer.close()
+
+    asyncio.run(run())
+
+
+async def refused_or_answered(address: Address) -> bytes:
+    try:
+        return await asks(address)
+    except ConnectionResetError:
+        return b""
+
+
+def test_a_fault_of_a_handler_ends_its_connection_and_nothing_else() -> None:
+    async def fail(call: Call) -> None:
+        if call.received.command.number == DC_NOP:
+            raise RuntimeError("a bug")
+        await answer(call)
+
+    async def run() -> bytes:
+        async with serving(dispatch=fail) as address:
+            assert await asks(address, struct.pack(">BIq", 1, 8, DC_NOP)) == b""
+            return await asks(address)
+
+    assert asyncio.run(run()).endswith(ANSWER)
+
+
+def test_the_proof_of_fs_is_a_directory_of_its_owner_alone() -> None:
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    for mode, owner in ((0o700, me), (0o750, None), (0o701, None), (0o600, None)):
+        path = f"/tmp/FS_test_{secrets.token_hex(8)}"
+        os.mkdir(path)
+        os.chmod(path, mode)
+        try:
+            assert owner_of_proof(path) == owner
+            os.symlink(path, path + "_link")
+            assert owner_of_proof(path + "_link") is None
+        finally:
+            os.unlink(path + "_link")
+            os.rmdir(path)
+    assert owner_of_proof("/tmp/FS_not_there") is None
+    assert owner_of_proof("/tmp/FS_nul\0") is None
