@@ -14,7 +14,8 @@ from hypothesis import configuration, settings
 collect_ignore = [] if os.geteuid() == 0 else ["root"]
 
 # The checkout may belong to another user; and a failing example is printed, so none needs to be kept.
-configuration.set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "annexd-hypothesis")
+home = tempfile.TemporaryDirectory(prefix="annexd-hypothesis-")
+configuration.set_hypothesis_home_dir(Path(home.name))
 settings.register_profile("annexd", database=None, deadline=None)
 settings.load_profile("annexd")
 

@@ -129,6 +129,7 @@ class Pool:
     def start(self) -> None:
         """Return when the collector shows every daemon; otherwise stop all and raise PoolError."""
         command = [sys.executable, str(WARDEN), str(self.htcondor.executable("condor_master"))]
+        command += [str(self.directory)] if self._removed_at_stop else []
         with (self.directory / "warden.log").open("ab") as said:
             self._warden = subprocess.Popen(
                 command, env=self.env, stdin=subprocess.PIPE, stdout=said, stderr=said, start_new_session=True

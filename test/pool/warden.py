@@ -1,6 +1,8 @@
 """Runs a condor_master for as long as whoever asked for it lives: whatever kills that, nothing is left.
 
-    warden.py CONDOR_MASTER         in the pool's environment; ends when its standard input is closed
+    warden.py CONDOR_MASTER [DIRECTORY]      in the pool's environment
+
+It ends when its standard input is closed, and removes the DIRECTORY at the end.
 
 HTCondor's daemons lead sessions of their own, so no signal to a process group reaches them; they are known by
 the configuration file that their environment names, which is the pool's alone.
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +31,8 @@ def main() -> None:
         select.select([sys.stdin, ended], [], [])
     finally:
         stop(master)
+        for directory in sys.argv[2:]:
+            shutil.rmtree(directory, ignore_errors=True)
     sys.exit(master.returncode)
 
 
