@@ -18,7 +18,7 @@ def deployed() -> Iterator[tuple[Cloud, str]]:
         yield cloud, cloud.deploy_template(TEMPLATE)
 
 
-@pytest.fixture()
+@pytest.fixture
 def site(deployed: tuple[Cloud, str], tmp_path: Path) -> Iterator[Site]:
     site = Site(*deployed, tmp_path)
     site.clean()

@@ -13,7 +13,6 @@ from annexd.annex.reply import ReplyAd
 from annexd.annex.steps import World, annex_steps
 from annexd.aws import ClientCache
 from annexd.workflow import Engine, Journal, Pace
-
 from test.annex.ads import OWNER, bulk_request_ad
 from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
@@ -43,8 +42,8 @@ class Site:
             raise PermissionError(f"{path} cannot be opened: Permission denied")
         return self.keys[path]
 
-    def journal(self) -> Journal:
-        return Journal(self.home / "command_state", now_s=self.now_s)
+    def journal(self, kind: type[Journal] = Journal) -> Journal:
+        return kind(self.home / "command_state", now_s=self.now_s)
 
     def engine(self, journal: Journal, pace: Pace = PACE) -> Engine:
         world = World(KeyFiles(self.read_as, self.cache), self.now_s, SETTLE_S)
@@ -59,8 +58,7 @@ class Site:
         journal = self.journal()
         try:
             engine = self.engine(journal, pace)
-            reply = bulk_request(self.ad(**changes), OWNER, engine, Defaults(), self.now_s(), accepted=accepted)
-            return reply
+            return bulk_request(self.ad(**changes), OWNER, engine, Defaults(), self.now_s(), accepted=accepted)
         finally:
             journal.close()
 
@@ -117,6 +115,7 @@ class Site:
             if targets:
                 events.remove_targets(Rule=rule, Ids=targets)
             events.delete_rule(Name=rule)
+        wait_for(lambda: self.cloud.running_instances() == [], "the last test's instances to be gone")
         self.cloud.clear_audit()
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import pytest
+
 from annexd.annex.access import KeyFiles
 from annexd.workflow import Json, Refused
 

@@ -1,6 +1,7 @@
 """Names are exact: nothing is matched by how it begins."""
 
 import pytest
+
 from annexd.annex.identifiers import ANNEX_ID, annex_of_client_token, new_annex_id, new_client_token
 
 TOKENS = [

@@ -7,7 +7,6 @@ from annexd.annex.defaults import Defaults
 from annexd.annex.lease import function_input
 from annexd.annex.order import new_order
 from annexd.annex.request import BulkRequest
-
 from test.annex.ads import NOW_S, OWNER, SPECIFICATION, bulk_request_ad
 
 TAGS = {

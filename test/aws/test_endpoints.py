@@ -1,6 +1,7 @@
 """Regions are read from what AWS names with them, and from nothing else."""
 
 import pytest
+
 from annexd.aws import fault_of_url, region_of_function, region_of_url
 
 ARNS = [

@@ -1,7 +1,6 @@
 """What each of AWS's answers means: a table of codes, and what the user is told."""
 
 import pytest
-from annexd.aws import errors
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -11,6 +10,8 @@ from botocore.exceptions import (
     NoCredentialsError,
     ReadTimeoutError,
 )
+
+from annexd.aws import errors
 
 
 def answer(code: str, status: int = 400, message: str = "words", retries: int = 0) -> ClientError:
@@ -104,6 +105,7 @@ def test_no_credentials_is_final_and_says_so() -> None:
 
 
 def test_a_long_message_is_cut_and_kept_on_one_line() -> None:
-    words = errors.describe(answer("UnauthorizedOperation", 403, "Encoded authorization failure\n" + "x" * 5000), "PutRule")
+    error = answer("UnauthorizedOperation", 403, "Encoded authorization failure\n" + "x" * 5000)
+    words = errors.describe(error, "PutRule")
     assert "\n" not in words
     assert len(words) < 1200

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from annexd.workflow import Journal, JournalError, Kind, Record, fold
 from annexd.workflow.journal import SCHEMA_VERSION
 
@@ -182,7 +183,9 @@ def test_a_full_disk_is_an_error_of_the_one_append(journal: Journal) -> None:
     ("1", "step", 5, "{}", 1.0),
     ("1", b"\xff", "intent", "{}", "noon"),
 ])
-def test_a_record_that_cannot_be_read_is_part_of_the_history_and_hides_no_other(journal: Journal, row: tuple[Any, ...]) -> None:
+def test_a_record_that_cannot_be_read_is_part_of_the_history_and_hides_no_other(
+    journal: Journal, row: tuple[Any, ...]
+) -> None:
     journal.append("1", "", Kind.ACCEPTED, {"owner": "a", "order": {}})
     journal._database.execute("INSERT INTO record (command_id, step, kind, body, at) VALUES (?,?,?,?,?)", row)
     journal.append("2", "", Kind.ACCEPTED, {"owner": "a", "order": {}})
@@ -191,8 +194,10 @@ def test_a_record_that_cannot_be_read_is_part_of_the_history_and_hides_no_other(
 
 
 def test_a_command_id_that_is_no_text_stops_nobody(journal: Journal) -> None:
+    columns = "command_id, step, kind, body, at"
     journal._database.execute(
-        "INSERT INTO record (command_id, step, kind, body, at) VALUES (CAST(x'ff00' AS TEXT), '', 'accepted', '{}', 1)")
+        f"INSERT INTO record ({columns}) VALUES (CAST(x'ff00' AS TEXT), '', 'accepted', '{{}}', 1)"  # noqa: S608
+    )
     journal.append("2", "", Kind.ACCEPTED, {})
     assert "2" in journal.unfinished()
 

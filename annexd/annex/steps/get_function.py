@@ -1,13 +1,22 @@
-"""Step 1: is there a lease function at all?  Asked first, since nothing is made yet that would need undoing."""
+"""Step 1: is there a lease function, and may a rule call it?
 
+Asked first, since nothing is made yet that would need undoing.  A function that EventBridge may not call is no lease:
+the rule would fire for ever, to no effect, and nobody would hear of it.
+"""
+
+import json
 from collections.abc import Mapping
+from typing import Any, Final
 
-from annexd.annex.steps.asking import World, asking
+from annexd.annex.steps.asking import AWS_ERRORS, World, asking
+from annexd.aws.errors import is_denied, is_not_found
 from annexd.workflow import Json, Refused, Retry
+
+EVENTBRIDGE: Final = "events.amazonaws.com"
 
 
 class GetFunction:
-    """The Lambda function exists and can be invoked.  Leaves nothing behind."""
+    """The Lambda function exists and can be called by a rule.  Leaves nothing behind."""
 
     name = "get_function"
 
@@ -21,14 +30,47 @@ class GetFunction:
     def forward(self, order: Json, intent: Json) -> Json:
         """{state}"""
         arn = intent["function_arn"]
+        functions = self._world.access(order).functions
         with asking(f"GetFunction {arn}"):
-            configuration = self._world.access(order).functions.get_function(FunctionName=arn)["Configuration"]
-        state = configuration.get("State", "Active")  # absent in answers of before 2019's states
+            configuration = functions.get_function(FunctionName=arn)["Configuration"]
+        state = configuration.get("State", "Active")  # AWS leaves it out for functions from before there were states
         if state == "Pending":
-            raise Retry(f"the lease function {arn} is still being made")
+            raise Retry(f"the lease function {arn} is still being made", untouched=True)
         if state == "Failed":
-            raise Refused(f"the lease function {arn} has failed: {configuration.get('StateReason')}")
+            raise Refused(f"the lease function {arn} has failed: {configuration.get('StateReason')}", untouched=True)
+        if not may_be_called(_policy(functions, arn)):
+            words = f"EventBridge may not call the lease function {arn}, deploy it by the CloudFormation template"
+            raise Refused(words, untouched=True)
         return {"state": state}  # Active, or Inactive: idle for weeks, and made active by its first call
 
     def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
         """Nothing was made."""
+
+
+def _policy(functions: Any, arn: str) -> str | None:
+    """The function's resource policy; None when these credentials may not see it."""
+    with asking(f"GetPolicy {arn}"):
+        try:
+            return str(functions.get_policy(FunctionName=arn)["Policy"])
+        except AWS_ERRORS as error:
+            if is_denied(error):
+                return None
+            if is_not_found(error):
+                return "{}"
+            raise
+
+
+def may_be_called(policy: str | None) -> bool:
+    """False when surely no statement lets EventBridge in.  Conditions are AWS's to judge."""
+    if policy is None:
+        return True
+    statements = json.loads(policy).get("Statement", [])
+    return any(
+        statement.get("Effect") == "Allow" and _names_eventbridge(statement.get("Principal"))
+        for statement in (statements if isinstance(statements, list) else [statements])
+    )
+
+
+def _names_eventbridge(principal: Any) -> bool:
+    services = principal.get("Service", principal.get("AWS")) if isinstance(principal, dict) else principal
+    return any(each in (EVENTBRIDGE, "*") for each in (services if isinstance(services, list) else [services]))
