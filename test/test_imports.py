@@ -14,7 +14,7 @@ ALLOWED = {  # what a package may import of ours, besides itself
     "aws": set(),
     "authorization": {"cedar.levels"},
     "annex": {"workflow", "aws"},
-    "daemon": {"annex", "workflow", "authorization", "cedar", "aws"},
+    "daemon": {"annex", "workflow", "authorization", "cedar"},
     "tool": {"annex"},
 }
 ONLY_IN: dict[str, str | tuple[str, ...]] = {  # who alone may import what is not ours

@@ -10,7 +10,7 @@ import htcondor2
 from annexd.annex.defaults import Defaults
 from annexd.daemon.collector import Publication
 from annexd.daemon.master import ParentTimes
-from annexd.daemon.parameters import Parameters, is_expression, param
+from annexd.daemon.parameters import Parameters, is_expression, param, use_local_name
 
 SUBSYSTEM = "ANNEXD"
 ATTRIBUTE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -80,10 +80,11 @@ def daemon_name(configured: str, machine: str) -> str:
     return f"{configured or 'annexd'}@{machine}"
 
 
-def load(root_config_file: str | None = None) -> None:
-    """(Re)load HTCondor's configuration, as the ANNEXD subsystem sees it."""
+def load(local_name: str | None = None) -> None:
+    """(Re)load HTCondor's configuration, as the ANNEXD subsystem, or this one of several annexds, sees it."""
     htcondor2.set_subsystem(SUBSYSTEM, htcondor2.SubsystemType.Daemon)
-    htcondor2.reload_config(root_config_file)
+    htcondor2.reload_config()
+    use_local_name(local_name)
 
 
 def _limits(look_up: Parameters) -> Limits:

@@ -6,11 +6,16 @@ quotes: a peer's words must not be able to forge a second one.
 
 import htcondor2
 
+from annexd.daemon.parameters import param
+
 Level = htcondor2.LogLevel
 
 
 def open_log(*, terminal: bool) -> None:
     """Start, or start anew after a reconfig, with the level and the file that are configured now."""
+    for knob in ("ANNEXD_LOG", "ANNEXD_DEBUG"):  # where dprintf looks, which knows no local name
+        if text := param(knob):
+            htcondor2.param[knob] = text
     if terminal:
         htcondor2.enable_debug()
     else:

@@ -36,7 +36,7 @@ def run(options: Options, inheritance: Inheritance | None) -> int:
     from annexd.daemon.parameters import BadConfiguration
 
     environment = dict(os.environ)  # for the one child that speaks to condor_master with those keys
-    configuration.load()
+    configuration.load(options.local_name)
     for name in PRIVATE_VARIABLES:
         os.environ.pop(name, None)
     log.open_log(terminal=options.terminal)
@@ -66,7 +66,7 @@ def _go_into_background(options: Options) -> int:
     from annexd.daemon import configuration
     from annexd.daemon.parameters import BadConfiguration, param
 
-    configuration.load()
+    configuration.load(options.local_name)
     try:
         configuration.Configuration.read()  # here somebody still reads what is wrong
     except BadConfiguration as error:

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import htcondor2
+
 from annexd.annex.bulk_request import bulk_request
 from annexd.annex.defaults import Defaults
 from annexd.cedar.message import MessageReader
@@ -58,7 +60,8 @@ class Orders:
         log.always(f"request {reply.get('CommandID', '(no ID)')} of {owner} at {call.peer}: {reply['Result']} "
                    f"{reply.get('BulkRequestID') or reply.get('ErrorString', '')}")
         self.continue_unfinished()  # this one, if it is stuck
-        call.connection.reply(call.connection.message().ad(reply))
+        versions = {"CondorVersion": htcondor2.version(), "CondorPlatform": htcondor2.platform()}
+        call.connection.reply(call.connection.message().ad({**reply, **versions}))
 
     def continue_unfinished(self) -> None:
         """Go on with everything that the journal holds and nobody works on."""

@@ -16,12 +16,22 @@ class BadConfiguration(ValueError):
         self.faults = faults
 
 
+_local_names: list[str] = []  # at most one: -local-name, which condor_master gives to a second annexd
+
+
+def use_local_name(name: str | None) -> None:
+    """Look up NAME.KNOB before KNOB from now on.  The bindings know the subsystem, and no local name."""
+    _local_names[:] = [name] if name else []
+
+
 def param(name: str) -> str | None:
-    """The knob's expanded text, ANNEXD's own spelling (ANNEXD.NAME) first; None when undefined or empty."""
-    try:
-        return str(htcondor2.param[name])
-    except KeyError:
-        return None
+    """The knob's expanded text, LOCALNAME.NAME and ANNEXD.NAME first; None when undefined or empty."""
+    for full_name in (*(f"{local}.{name}" for local in _local_names), name):
+        try:
+            return str(htcondor2.param[full_name])
+        except KeyError:
+            continue
+    return None
 
 
 def is_expression(text: str) -> bool:

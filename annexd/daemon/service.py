@@ -21,7 +21,6 @@ from annexd import __version__
 from annexd.annex.access import KeyFiles
 from annexd.annex.steps import World, annex_steps
 from annexd.annex.warm import warm_up
-from annexd.aws import ClientCache
 from annexd.cedar.session import SessionCache, inherited_sessions
 from annexd.daemon import configuration, log
 from annexd.daemon.address import Sinful
@@ -74,7 +73,7 @@ class Service:
             self._sessions.inherit(session)
         self._outbound = Outbound(environment)
         files = RequesterFiles(settings.uid_domain)
-        access = KeyFiles(files.read, ClientCache(), allow_default=settings.annex.allow_default_credentials)
+        access = KeyFiles(files.read, allow_default=settings.annex.allow_default_credentials)
         self._orders = Orders(Engine(journal, annex_steps(World(access))), settings.annex,
                               settings.limits.max_running_requests, self._counts_changed)
         self._advertiser = Advertiser(self._outbound, settings.publication, self._orders.status)
@@ -106,7 +105,7 @@ class Service:
 
     def _reconfig(self) -> None:
         """Take the new configuration, whole, or keep the old one."""
-        configuration.load()
+        configuration.load(self._options.local_name)
         try:
             settings, security = Configuration.read(), self._read_security()
         except BadConfiguration as error:

@@ -69,9 +69,10 @@ class Site:
                "PublicKeyFile": self.public_key_file, "SecretKeyFile": self.secret_key_file}
         return ad | attributes
 
-    def send(self, *ads: dict[str, Any], env: dict[str, str] | None = None) -> list[tuple[dict[str, Any] | None, int]]:
+    def send(self, *ads: dict[str, Any], env: dict[str, str] | None = None,
+             to: str | None = None) -> list[tuple[dict[str, Any] | None, int]]:
         """(reply ad or None, the bindings' code) for each ad, sent one after the other by one client process."""
-        done = self.pool.run(sys.executable, "-c", SEND, stdin=json.dumps([self.address, ads]), env=env)
+        done = self.pool.run(sys.executable, "-c", SEND, stdin=json.dumps([to or self.address, ads]), env=env)
         assert done.returncode == 0, done.stderr
         return [(reply, code) for reply, code, _text in map(json.loads, done.stdout.splitlines())]
 
@@ -94,9 +95,9 @@ class Site:
         done = self.pool.run(sys.executable, "-c", program, stdin=json.dumps([self.address, [ad]]))
         return int(json.loads(done.stdout)[1]) if done.returncode == 0 else done.returncode
 
-    def order(self, **attributes: Any) -> dict[str, Any]:
+    def order(self, to: str | None = None, **attributes: Any) -> dict[str, Any]:
         """The reply to one request."""
-        [(reply, code)] = self.send(self.request(**attributes))
+        [(reply, code)] = self.send(self.request(**attributes), to=to)
         assert reply is not None, f"no reply (code {code})\n{self.log()}"
         return reply
 

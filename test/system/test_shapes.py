@@ -30,6 +30,26 @@ def test_without_shared_port_it_serves_on_the_inherited_socket(cloud: Cloud) -> 
         assert site.order()["Result"] == "Success"
 
 
+def test_two_annexds_of_one_condor_master_have_each_their_own_name_journal_and_log(cloud: Cloud) -> None:
+    second = "\n".join((
+        "DAEMON_LIST = $(DAEMON_LIST) ANNEXD2", "DC_DAEMON_LIST = +ANNEXD2", "ANNEXD2 = $(ANNEXD)",
+        "ANNEXD2.ANNEXD_NAME = second", "ANNEXD2.ANNEXD_LOG = $(LOG)/Annexd2Log",
+        "ANNEXD2.ANNEXD_COMMAND_STATE = $(SPOOL)/second_state", "ANNEXD2.ANNEXD_ADDRESS_FILE = $(LOG)/.second_address",
+        "ANNEXD2.ANNEX_MAX_TARGET_CAPACITY = 1", "ANNEXD_LOG = $(LOG)/AnnexdLog"))
+    with Site(cloud, second) as site:
+        def names() -> set[str]:
+            said = site.pool.tool("condor_status", "-subsystem", "annexd", "-af", "Name").stdout
+            return {name.partition("@")[0] for name in said.split()}
+
+        site.wait(lambda: names() == {"annexd", "second"}, "both ads")
+        assert "STARTING UP" in (site.pool.directory / "log" / "Annexd2Log").read_text()
+        addresses = [(site.pool.directory / "log" / name).read_text().splitlines()[0]
+                     for name in (".annexd_address", ".second_address")]
+        assert site.order(to=addresses[0])["Result"] == "Success"
+        reply = site.order(to=addresses[1])
+        assert "the most allowed here is 1" in reply["ErrorString"], reply
+
+
 def test_a_collector_that_accepts_and_stays_silent_delays_no_answer(cloud: Cloud) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
