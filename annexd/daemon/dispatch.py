@@ -4,15 +4,14 @@ The table is the interface: ValidCommands, and what condor_ping finds, follow fr
 """
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from annexd.cedar import commands
 from annexd.cedar.commands import COMMANDS, Command
 from annexd.daemon import log
-from annexd.daemon.server import Call
+from annexd.daemon.server import Call, Handler
 
-Handler = Callable[[Call], Awaitable[None]]
 INSTANCE_ID = secrets.token_hex(8).encode()  # 16 hexadecimal digits, the same for the life of this process
 
 
@@ -27,8 +26,8 @@ class Actions:
 
 
 class Dispatcher:
-    def __init__(self, actions: Actions) -> None:
-        self._handlers = _handlers(actions)
+    def __init__(self, actions: Actions, administration: Mapping[int, Handler]) -> None:
+        self._handlers = {**_handlers(actions), **administration}
         self.commands: Mapping[int, Command] = {n: COMMANDS[n] for n in COMMANDS if n in self._handlers}
 
     async def __call__(self, call: Call) -> None:
@@ -51,6 +50,7 @@ def _handlers(actions: Actions) -> Mapping[int, Handler]:
         commands.DC_SET_PEACEFUL_SHUTDOWN: _nothing,
         commands.DC_SET_FORCE_SHUTDOWN: _nothing,
         commands.CA_AUTH_CMD: actions.order,
+        commands.CA_CMD: actions.order,
     }
 
 

@@ -14,12 +14,14 @@ import htcondor2
 
 from annexd.annex.bulk_request import bulk_request
 from annexd.annex.defaults import Defaults
+from annexd.annex.reply import ReplyAd, reply
 from annexd.cedar.message import MessageReader
 from annexd.daemon import log
-from annexd.daemon.server import Call
+from annexd.daemon.server import Call, payload_of
 from annexd.workflow import Engine, JournalError, Outcome, Paused
 
 Answer = TypeVar("Answer")
+NOT_AUTHENTICATED = "NotAuthenticated"  # command_strings.h
 LATER_S = 60.0  # until the next try of what cannot even be written down
 
 
@@ -43,25 +45,29 @@ class Orders:
                 "AnnexFailures": counts.failures, "AnnexUnfinished": counts.unfinished, "AnnexStuck": counts.stuck}
 
     async def take(self, call: Call) -> None:
-        """CA_AUTH_CMD: one ad in, one ad out.  Raises PeerError for a payload that is no ad."""
-        payload, owner = call.received.payload, call.received.identity.user
-        if payload is None:
-            raise ValueError("CA_AUTH_CMD arrived without its message")
+        """CA_AUTH_CMD or CA_CMD: one ad in, one ad out.  Raises PeerError for a payload that is no ad."""
+        payload, owner = payload_of(call), call.received.identity.user
         ad = await self._in_thread(lambda: _whole_ad(payload))
+        if not call.received.identity.mapped:  # CA_CMD does not force authentication, and money needs an owner
+            self._answer(call, reply(NOT_AUTHENTICATED, "an order needs an authenticated user with a domain"))
+            return
         loop = asyncio.get_running_loop()
 
         def accepted(command_id: str) -> None:
             log.always(f"request {command_id} of {owner} at {call.peer} is accepted")
             loop.call_soon_threadsafe(self._changed)
 
-        reply = await self._in_thread(lambda: bulk_request(
+        answer = await self._in_thread(lambda: bulk_request(
             ad, owner, self._engine, self.defaults, time.time(), accepted=accepted))
         self._changed()
-        log.always(f"request {reply.get('CommandID', '(no ID)')} of {owner} at {call.peer}: {reply['Result']} "
-                   f"{reply.get('BulkRequestID') or reply.get('ErrorString', '')}")
+        log.always(f"request {answer.get('CommandID', '(no ID)')} of {owner} at {call.peer}: {answer['Result']} "
+                   f"{answer.get('BulkRequestID') or answer.get('ErrorString', '')}")
         self.continue_unfinished()  # this one, if it is stuck
+        self._answer(call, answer)
+
+    def _answer(self, call: Call, answer: ReplyAd) -> None:
         versions = {"CondorVersion": htcondor2.version(), "CondorPlatform": htcondor2.platform()}
-        call.connection.reply(call.connection.message().ad({**reply, **versions}))
+        call.connection.reply(call.connection.message().ad({**answer, **versions}))
 
     def continue_unfinished(self) -> None:
         """Go on with everything that the journal holds and nobody works on."""

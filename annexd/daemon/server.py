@@ -17,7 +17,7 @@ from functools import partial
 from annexd.authorization import AuthorizationPolicy, Peer
 from annexd.cedar.connection import Connection
 from annexd.cedar.context import Endpoint, ServerContext
-from annexd.cedar.errors import AuthorizationDenied, PeerError, UnknownSession
+from annexd.cedar.errors import AuthorizationDenied, MalformedMessage, PeerError, UnknownSession
 from annexd.cedar.events import (
     CommandReceived,
     ConnectionClosed,
@@ -26,6 +26,7 @@ from annexd.cedar.events import (
     NeedFilesystemProof,
     NeedSigningKey,
 )
+from annexd.cedar.message import MessageReader
 from annexd.cedar.secret import Secret
 from annexd.daemon import log
 from annexd.daemon.configuration import Limits
@@ -51,15 +52,23 @@ class Call:
     received: CommandReceived
     connection: Connection
     peer: str  # the sender's address, for the log
+    send_chunk: Callable[[bytes], Awaitable[None]]  # a part of a file, at once: a message, or bare if not encrypted
 
 
-Dispatch = Callable[[Call], Awaitable[None]]
+Handler = Callable[[Call], Awaitable[None]]
+
+
+def payload_of(call: Call) -> MessageReader:
+    """The command's message.  Raises PeerError when there is none."""
+    if call.received.payload is None:
+        raise MalformedMessage("missing message", f"{call.received.command.name} comes with one")
+    return call.received.payload
 
 
 class Server:
     """Serves connections; `security` and `limits` may be replaced at any time, for those that come after."""
 
-    def __init__(self, security: Security, limits: Limits, dispatch: Dispatch, shared_port_id: str | None) -> None:
+    def __init__(self, security: Security, limits: Limits, dispatch: Handler, shared_port_id: str | None) -> None:
         self.security = security
         self.limits = limits
         self._dispatch = dispatch
@@ -78,7 +87,7 @@ class Server:
             await session.run()
         except (UnknownSession, AuthorizationDenied) as error:  # expected after a restart; logged where it was decided
             log.full_debug(f"connection from {peer} closed: {error}")
-        except (PeerError, TimeoutError, OSError) as error:
+        except (PeerError, TimeoutError, OSError, EOFError) as error:
             log.always(f"connection from {peer} dropped: {error or 'the peer was silent for too long'}")
         except Exception as error:  # noqa: BLE001 - the edge of a connection: one peer must never end the daemon
             log.error(f"connection from {peer} dropped, and this is a fault of annexd: {error!r}")
@@ -114,7 +123,7 @@ class Session:
         finally:
             self._server.pending(-1)
         if received is not None:
-            await self._server.dispatch(Call(received, self._connection, self._peer))
+            await self._server.dispatch(Call(received, self._connection, self._peer, self._send_chunk))
             await self._flush()
 
     async def _handshake(self) -> CommandReceived | None:
@@ -162,8 +171,15 @@ class Session:
             received = await asyncio.get_running_loop().sock_recv(self._client, READ_BYTES)
         self._connection.receive_data(received)
 
-    async def _flush(self) -> None:
-        outgoing = self._connection.data_to_send()
+    async def _send_chunk(self, chunk: bytes) -> None:
+        if self._connection.is_encrypted:
+            self._connection.reply(chunk)
+            await self._flush()
+        else:
+            await self._flush(chunk)
+
+    async def _flush(self, bare: bytes = b"") -> None:
+        outgoing = self._connection.data_to_send() + bare
         if outgoing:
             async with asyncio.timeout(self._server.limits.session_deadline_s):
                 await asyncio.get_running_loop().sock_sendall(self._client, outgoing)

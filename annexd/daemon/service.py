@@ -12,7 +12,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import htcondor2
@@ -24,6 +24,7 @@ from annexd.annex.warm import warm_up
 from annexd.cedar.session import SessionCache, inherited_sessions
 from annexd.daemon import configuration, log
 from annexd.daemon.address import Sinful
+from annexd.daemon.administration import Administration
 from annexd.daemon.appearance import Appearance, own_address, shared_port_address
 from annexd.daemon.collector import Advertiser
 from annexd.daemon.configuration import Configuration
@@ -78,7 +79,11 @@ class Service:
                               settings.limits.max_running_requests, self._counts_changed)
         self._advertiser = Advertiser(self._outbound, settings.publication, self._orders.status)
         self._parent = self._make_parent()
-        self._dispatcher = Dispatcher(Actions(self._orders.take, self._reconfig, self.stop_gracefully, self.stop_fast))
+        actions = Actions(self._orders.take, self._reconfig, self.stop_gracefully, self.stop_fast)
+        self._signals: dict[int, Callable[[], None]] = {
+            signal.SIGTERM: self.stop_gracefully, signal.SIGINT: self.stop_gracefully,
+            signal.SIGQUIT: self.stop_fast, signal.SIGHUP: self._reconfig}
+        self._dispatcher = Dispatcher(actions, Administration(self._advertiser.ads, self._signals).handlers())
         self._server = Server(self._read_security(), settings.limits, self._dispatcher, self._shared_port_id)
 
     async def run(self) -> None:
@@ -205,8 +210,7 @@ class Service:
 
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        for signo, action in ((signal.SIGTERM, self.stop_gracefully), (signal.SIGINT, self.stop_gracefully),
-                              (signal.SIGQUIT, self.stop_fast), (signal.SIGHUP, self._reconfig)):
+        for signo, action in self._signals.items():
             loop.add_signal_handler(signo, action)
         # condor_master starts its children with all signals blocked: SIGTERM would never arrive.
         signal.pthread_sigmask(signal.SIG_SETMASK, [])

@@ -1,0 +1,131 @@
+"""What administrators ask of every HTCondor daemon: its configuration, its log, its ads.
+
+Each handler answers as DaemonCore does (daemon_core_main.cpp), but for the questions that would have it evaluate what
+a client sends: a Requirements that is an expression is refused when the ad is read.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import classad2
+import htcondor2
+
+from annexd.cedar import commands
+from annexd.daemon import log
+from annexd.daemon.fetch_log import fetch_log
+from annexd.daemon.parameters import param
+from annexd.daemon.server import Call, Handler, payload_of
+from annexd.daemon.sources import Source, source_of
+
+NOT_DEFINED = "Not defined"
+REFUSED = -1
+LONGEST_PATTERN = 200  # of ?names; the pattern is matched by ClassAds' PCRE, which bounds its own effort
+
+class Administration:
+    """`ads`: ours, as they are now; `signals`: what DC_RAISESIGNAL may do, by number."""
+
+    def __init__(self, ads: Callable[[], list[classad2.ClassAd]], signals: Mapping[int, Callable[[], None]]) -> None:
+        self._ads = ads
+        self._signals = signals
+
+    def handlers(self) -> Mapping[int, Handler]:
+        return {
+            commands.CONFIG_VAL: config_val,
+            commands.DC_CONFIG_VAL: dc_config_val,
+            commands.DC_CONFIG_PERSIST: refuse_to_configure,
+            commands.DC_CONFIG_RUNTIME: refuse_to_configure,
+            commands.DC_FETCH_LOG: fetch_log,
+            commands.DC_PURGE_LOG: purge_log,
+            commands.DC_TIME_OFFSET: time_offset,
+            commands.DC_RAISESIGNAL: self._raise_signal,
+            commands.QUERY_GENERIC_ADS: self._query,
+            commands.QUERY_ANY_ADS: self._query,
+        }
+
+    async def _query(self, call: Call) -> None:
+        """1 and an ad for each ad of ours, and 0 at the end: one message."""
+        query = payload_of(call)
+        asked = query.ad(nested=False)
+        query.end()
+        answer = call.connection.message()
+        for ad in self._ads() if asked.get("Requirements") in (None, True) else []:
+            answer.integer(1).ad({name: value for name in ad if is_scalar(value := ad.eval(name))})
+        call.connection.reply(answer.integer(0))
+
+    async def _raise_signal(self, call: Call) -> None:
+        """HTCondor's signal numbers are those of Unix."""
+        message = payload_of(call)
+        number = message.integer()
+        message.end()
+        log.always(f"signal {number} by DC_RAISESIGNAL from {call.received.identity.user}")
+        if number in self._signals:
+            self._signals[number]()
+
+
+def is_scalar(value: object) -> bool:
+    return isinstance(value, bool | int | float | str) and not isinstance(value, classad2.Value)
+
+
+async def config_val(call: Call) -> None:
+    """CONFIG_VAL: a name, and its value or `Not defined`."""
+    name = _name_in(call)
+    call.connection.reply(call.connection.message().string(param(name) or NOT_DEFINED))
+
+
+async def dc_config_val(call: Call) -> None:
+    """DC_CONFIG_VAL: value, `NAME = raw`, where it was set, the default, and how often it was used; or ?names."""
+    name = _name_in(call)
+    answer = call.connection.message()
+    if name.startswith("?"):
+        for word in await asyncio.to_thread(_names, name):
+            answer.string(word)
+    elif (value := param(name)) is None:
+        answer.nullable_string(None)
+    else:
+        source = await source_of(name) or Source(f"{name.upper()} = {value}", "<Unknown>")
+        answer.nullable_string(value).string(source.raw).string(source.place).nullable_string(source.default)
+        answer.string("1")
+    call.connection.reply(answer)
+
+
+def _name_in(call: Call) -> str:
+    message = payload_of(call)
+    name = message.string()
+    message.end()
+    return name
+
+
+def _names(question: str) -> list[str]:
+    command, _, pattern = question.partition(":")
+    if not "?names".startswith(command) or len(command) < 2:
+        return [f"!error:unsup:1: '{question}' is not supported"]
+    pattern = pattern or ".*"
+    if len(pattern) > LONGEST_PATTERN:
+        return [f"!error:regex:{LONGEST_PATTERN}: the pattern is too long"]
+    matches = classad2.ExprTree(f'regexp({classad2.quote(pattern)}, Name, "i")')
+    found = [name for name in htcondor2.param if matches.eval(classad2.ClassAd({"Name": name})) is True]
+    return sorted(found, key=str.lower) or [""]
+
+
+async def refuse_to_configure(call: Call) -> None:
+    """DC_CONFIG_PERSIST and _RUNTIME: the configuration is set in files."""
+    message = payload_of(call)
+    administrator = message.string()
+    message.nullable_string()
+    message.end()
+    log.always(f"{call.received.command.name} of {administrator} from {call.received.identity.user} refused: "
+               f"annexd is configured in files")
+    call.connection.reply(call.connection.message().integer(REFUSED))
+
+
+async def purge_log(call: Call) -> None:
+    """DC_PURGE_LOG is for a startd's history; others have nothing to purge."""
+    message = payload_of(call)
+    message.integer()
+    message.end()
+    call.connection.reply(call.connection.message().integer(0))
+
+
+async def time_offset(call: Call) -> None:
+    """DC_TIME_OFFSET: as HTCondor 25's daemons, which never answer it."""
+    payload_of(call)

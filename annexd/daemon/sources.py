@@ -1,0 +1,55 @@
+"""Where a knob was set: what `condor_config_val -verbose` of another machine shows of this daemon.
+
+The bindings know values only, so HTCondor's own tool is asked, on this host.
+"""
+
+import asyncio
+import contextlib
+import re
+from dataclasses import dataclass
+
+from annexd.daemon.parameters import param
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.$]*")  # what may stand on the tool's command line
+TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True)
+class Source:
+    """`raw`: NAME = the text before expansion; `place`: file and line; `default`: of the parameter table, or None."""
+
+    raw: str
+    place: str
+    default: str | None = None
+
+
+async def source_of(name: str) -> Source | None:
+    """None when there is no condor_config_val, or it does not know."""
+    if not NAME.fullmatch(name):
+        return None
+    said = await _condor_config_val("-verbose", name)
+    facts = dict(re.findall(r"^ # (at|raw): (.*)$", said or "", re.MULTILINE))
+    if not {"at", "raw"} <= facts.keys():
+        return None
+    knob, _, text = facts["raw"].partition(" = ")
+    default = await _condor_config_val("-default", name)
+    return Source(f"{knob.upper()} = {text}", facts["at"], default.rstrip("\n") if default is not None else None)
+
+
+async def _condor_config_val(view: str, name: str) -> str | None:
+    """What it prints of a knob as the ANNEXD subsystem sees it, or None when it fails."""
+    try:
+        child = await asyncio.create_subprocess_exec(
+            f"{param('BIN')}/condor_config_val", "-subsystem", "ANNEXD", view, name,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL)
+    except OSError:
+        return None
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            output, _ = await child.communicate()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+        await child.wait()
+        return None
+    return output.decode(errors="replace") if child.returncode == 0 else None

@@ -1,0 +1,112 @@
+"""What administrators ask of any daemon: annexd answers as the pool's schedd does."""
+
+import re
+import sys
+from collections.abc import Iterator
+from subprocess import CompletedProcess
+
+import pytest
+
+from test.cloud import Cloud
+from test.system.site import Site
+
+
+@pytest.fixture(scope="module")
+def site(cloud: Cloud) -> Iterator[Site]:
+    with Site(cloud, 'SITE_WORD = a$(LOCAL_DIR)b\nANNEXD.SITE_WORD = annexd"s\\own\nSCHEDD.OTHER = 1') as site:
+        yield site
+
+
+def asked(site: Site, daemon: str, tool: str, *arguments: str) -> CompletedProcess[str]:
+    """The tool's answer from a daemon, its address put where the arguments say ADDRESS."""
+    address = site.pool.address(daemon)
+    return site.pool.tool(tool, *(address if word == "ADDRESS" else word for word in arguments))
+
+
+@pytest.mark.parametrize("arguments", [
+    ["LOCAL_DIR"], ["-verbose", "LOCAL_DIR"], ["NO_SUCH_KNOB"], ["-verbose", "NO_SUCH_KNOB"], ["COLLECTOR_HOST"],
+    ["-verbose", "NOT_RESPONDING_TIMEOUT"], ["-raw", "SPOOL"]])
+def test_condor_config_val_gets_the_schedds_answer(site: Site, arguments: list[str]) -> None:
+    annexd, schedd = (asked(site, daemon, "condor_config_val", "-addr", "ADDRESS", *arguments)
+                      for daemon in ("ANNEXD", "SCHEDD"))
+    assert (annexd.returncode, annexd.stdout) == (schedd.returncode, schedd.stdout)
+    assert annexd.stdout or annexd.stderr
+
+
+def test_condor_config_val_gets_annexds_own_spelling_of_a_knob(site: Site) -> None:
+    assert asked(site, "ANNEXD", "condor_config_val", "-addr", "ADDRESS", "SITE_WORD").stdout == 'annexd"s\\own\n'
+
+
+def test_the_bindings_remote_param_reads_values_and_names(site: Site) -> None:
+    program = """
+import htcondor2, classad2, sys
+remote = htcondor2.RemoteParam(classad2.ClassAd({"MyAddress": sys.argv[1], "MyType": "Generic"}))
+print(remote["LOCAL_DIR"], len(list(remote)) > 500, "SITE_WORD" in list(remote), remote.get("NO_SUCH_KNOB"))
+"""
+    said = site.pool.run(sys.executable, "-c", program, site.address)
+    assert said.stdout.split() == [str(site.pool.directory), "True", "True", "None"], said.stderr
+
+
+def test_nobody_sets_annexds_configuration_from_outside(site: Site) -> None:
+    for option in ("-set", "-rset"):
+        annexd, schedd = (asked(site, daemon, "condor_config_val", "-addr", "ADDRESS", option, "X = 1")
+                          for daemon in ("ANNEXD", "SCHEDD"))
+        assert annexd.returncode == schedd.returncode != 0
+    assert asked(site, "ANNEXD", "condor_config_val", "-addr", "ADDRESS", "X").stdout.startswith("Not defined")
+
+
+def test_condor_fetchlog_fetches_the_log_and_says_what_it_cannot(site: Site) -> None:
+    fetched = asked(site, "ANNEXD", "condor_fetchlog", "ADDRESS", "ANNEXD")
+    assert fetched.returncode == 0, fetched.stderr
+    assert "STARTING UP" in fetched.stdout
+    assert site.log().startswith(fetched.stdout)
+    for name in ("NOSUCH", "ANNEXD.old", "ANNEXD./../../etc/passwd"):
+        annexd, schedd = (asked(site, daemon, "condor_fetchlog", "ADDRESS", name) for daemon in ("ANNEXD", "SCHEDD"))
+        assert 0 not in (annexd.returncode, schedd.returncode)
+        assert annexd.stdout == schedd.stdout == ""
+
+
+def test_condor_fetchlog_fetches_a_large_log_whole(site: Site) -> None:
+    line = "11/22/26 12:00:00 a line of a large log\n"
+    (site.pool.directory / "log" / "AnnexdLog.large").write_text(line * 40_000)
+    assert asked(site, "ANNEXD", "condor_fetchlog", "ADDRESS", "ANNEXD.large").stdout == line * 40_000
+    (site.pool.directory / "log" / "AnnexdLog.empty").touch()
+    assert asked(site, "ANNEXD", "condor_fetchlog", "ADDRESS", "ANNEXD.empty").returncode == 0
+
+
+def test_condor_who_lists_it(site: Site) -> None:
+    said = site.pool.tool("condor_who", "-daemons")
+    assert re.search(rf"^Annexd\s+yes\s+{site.pid()}\b", said.stdout, re.MULTILINE | re.IGNORECASE), said.stdout
+
+
+def test_a_query_of_the_daemon_itself_gives_its_ads(site: Site) -> None:
+    program = """
+import htcondor2, classad2, sys
+daemon = htcondor2.Collector(classad2.ClassAd({"MyAddress": sys.argv[1]}))
+print(*(ad["MyType"] for ad in daemon.query(htcondor2.AdType.Any)))
+print(*(ad["Name"] for ad in daemon.query(htcondor2.AdType.Generic)))
+"""
+    said = site.pool.run(sys.executable, "-c", program, site.address)
+    types, names = said.stdout.splitlines()
+    assert set(types.split()) == {"Generic", "Annexd"}, said.stderr
+    assert len(set(names.split())) == 1
+
+
+def test_condor_off_to_the_daemon_itself_ends_it_and_condor_master_starts_it_again(site: Site) -> None:
+    starts = site.starts()
+    program = """
+import htcondor2, classad2, sys
+htcondor2.send_command(classad2.ClassAd({"MyAddress": sys.argv[1], "MyType": "Generic"}),
+                       htcondor2.DaemonCommands.OffGraceful)
+"""
+    said = site.pool.run(sys.executable, "-c", program, site.address)
+    assert said.returncode == 0, said.stderr
+    site.wait_for_restart(starts)
+
+
+def test_valid_commands_are_those_that_it_answers(site: Site) -> None:
+    program = "import htcondor2, sys; print(htcondor2.ping(sys.argv[1], 'ADMINISTRATOR')['ValidCommands'])"
+    said = site.pool.run(sys.executable, "-c", program, site.address)
+    valid = {int(number) for number in said.stdout.split(",")}
+    assert {1000, 1200, 457, 60007, 60004, 60012, 60005, 60006, 60013, 48, 74, 60020, 60021, 60023} <= valid
+    assert not {60002, 60026, 60000} & valid, "ADMINISTRATOR does not imply DAEMON"
