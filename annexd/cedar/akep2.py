@@ -1,6 +1,7 @@
-"""The key schedule of IDTOKENS: AKEP2 with a token (condor_auth_passwd.cpp).
+"""The key schedules of IDTOKENS and PASSWORD: AKEP2 with and without a token (condor_auth_passwd.cpp).
 
-Client and server prove to each other that they know the token's signature, which is never sent.
+Client and server prove to each other that they know a token's signature, or the pool's password, neither of
+which is ever sent.
 """
 
 import hashlib
@@ -34,6 +35,11 @@ def shared_key(signing_secret: Secret, algorithm: str, token: str) -> Secret:
     jwt_key = hkdf(signing_secret.reveal(), b"master jwt")
     signature = hmac.digest(jwt_key, text, ALGORITHMS[algorithm])
     return Secret(hkdf(signature, b"master ka", salt=SEED_KA + text))
+
+
+def password_key(password: Secret) -> Secret:
+    """The key "ka" of version 1, from the pool's password, which is doubled as it always was."""
+    return Secret(hmac.digest(SEED_KA, password.reveal() * 2, hashlib.sha1))
 
 
 def server_proof(key: Secret, client: str, server: str, client_nonce: bytes, server_nonce: bytes) -> bytes:

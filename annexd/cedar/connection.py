@@ -98,7 +98,7 @@ class Connection:
     @property
     def is_authenticated(self) -> bool:
         """Whether the peer has proved who it is; until then it gets little time and little room."""
-        return self._dialogue.identity.authenticated
+        return self._dialogue.identity.named
 
     @property
     def is_established(self) -> bool:

@@ -7,6 +7,7 @@ from annexd.cedar.classad import AdLimits
 from annexd.cedar.commands import Command
 from annexd.cedar.levels import Level
 from annexd.cedar.policy import SecurityPolicy
+from annexd.cedar.secret import Secret
 from annexd.cedar.session import SessionCache
 
 
@@ -51,6 +52,8 @@ class ServerContext:
     canonical_user: (method, authenticated name) -> canonical user of the map file, or None where no line
     matches.
     max_token_age_s: SEC_TOKEN_MAX_AGE; 0 is no bound.
+    pool_password: for PASSWORD; None where that method is not offered.
+    claimtobe_domain: SEC_CLAIMTOBE_INCLUDE_DOMAIN, whether a claimed name has a domain behind its last '@'.
     """
 
     version: str
@@ -66,4 +69,6 @@ class ServerContext:
     root_to_condor: bool = True
     canonical_user: Callable[[str, str], str | None] = unmapped
     max_token_age_s: int = 0
+    pool_password: Secret | None = None
+    claimtobe_domain: bool = True
     limits: Limits = field(default_factory=Limits)

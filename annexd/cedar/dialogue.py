@@ -44,7 +44,7 @@ class Dialogue:
     def identified(self, identity: Identity) -> None:
         """From here on the peer is this user, who may send larger messages if it has proved to be."""
         self._identity = identity
-        if identity.authenticated:
+        if identity.named:
             self.channel.max_message_bytes = self.context.limits.command_message_bytes
 
     def learn_version(self, text: object) -> None:

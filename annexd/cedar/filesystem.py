@@ -31,7 +31,8 @@ def authenticate(dialogue: Dialogue) -> Steps[Identity]:
     if owner is None:
         raise MethodFailed(fault or f"{directory + extension} is no directory made by the peer for this purpose")
     name = "condor" if owner == "root" and dialogue.context.root_to_condor else owner
-    return Identity(user_of(METHOD, name, dialogue.context), METHOD)
+    full = f"{name}@{dialogue.context.uid_domain}"
+    return Identity(user_of(METHOD, name, dialogue.context, default=full), METHOD)
 
 
 def _owner(path: str) -> Steps[str | None]:

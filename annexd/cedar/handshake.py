@@ -8,8 +8,10 @@ server  user, session, verdict              encrypted, as all that follows
 
 import base64
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Never
 
+from annexd.cedar import claimtobe
 from annexd.cedar.authentication import authenticate
 from annexd.cedar.classad import Scalar
 from annexd.cedar.commands import DC_AUTHENTICATE, DC_SEC_QUERY, Command
@@ -23,6 +25,7 @@ from annexd.cedar.errors import (
     UnknownSession,
 )
 from annexd.cedar.events import NeedAuthorization
+from annexd.cedar.identity import Identity
 from annexd.cedar.levels import implied
 from annexd.cedar.message import MessageReader
 from annexd.cedar.policy import Agreement, SecurityPolicy, ServerPolicy, for_command, reconcile
@@ -132,7 +135,7 @@ def _establish(dialogue: Dialogue, client: ClientAd) -> Steps[Command]:
     exchange = KeyExchange(dialogue.context.random)
     dialogue.send(dialogue.message().ad(_answer(dialogue, agreement, exchange)))
     if agreement.authentication:
-        yield from _authenticate(dialogue, agreement)
+        yield from _authenticate(dialogue, agreement, command)
     session = _new_session(dialogue, agreement, exchange.session_key(peer))
     _encrypt(dialogue, session, AES)
     yield from _announce(dialogue, agreement, session, command)
@@ -167,15 +170,20 @@ def _yes_or_no(value: bool) -> str:
     return "YES" if value else "NO"
 
 
-def _authenticate(dialogue: Dialogue, agreement: Agreement) -> Steps[None]:
+def _authenticate(dialogue: Dialogue, agreement: Agreement, command: Command) -> Steps[None]:
     try:
         identity = yield from authenticate(dialogue, agreement.methods)
     except AuthenticationFailed:
         if agreement.authentication_required:
             raise
         return  # both sides go on without a name
-    dialogue.identified(identity)
+    dialogue.identified(_limited(identity, command))
     dialogue.send(dialogue.message().integer(_NO_KEY))
+
+
+def _limited(identity: Identity, command: Command) -> Identity:
+    """A mere claim is good for what it was made for (DaemonCommandProtocol::AuthenticateFinish)."""
+    return replace(identity, limits=implied(command.level)) if identity.method == claimtobe.METHOD else identity
 
 
 def _new_session(dialogue: Dialogue, agreement: Agreement, key: Secret) -> Session:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 UNMAPPED_DOMAIN = "unmapped"  # condor_auth.h
+ANONYMOUS_USER = "CONDOR_ANONYMOUS_USER"  # STR_ANONYMOUS
+_NOBODY = (ANONYMOUS_USER, f"unauthenticated@{UNMAPPED_DOMAIN}")
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,15 @@ class Identity:
         return self.method is not None
 
     @property
+    def named(self) -> bool:
+        """Whether the peer is somebody; who may be anybody gets little room, whatever the method."""
+        return self.authenticated and self.user not in _NOBODY
+
+    @property
     def mapped(self) -> bool:
         """Whether the user belongs to a domain, as commands with force_authentication need."""
         _, at, domain = self.user.rpartition("@")
         return self.authenticated and bool(at and domain) and domain != UNMAPPED_DOMAIN
 
 
-UNAUTHENTICATED = Identity(f"unauthenticated@{UNMAPPED_DOMAIN}")
+UNAUTHENTICATED = Identity(_NOBODY[1])

@@ -3,9 +3,11 @@
 from annexd.cedar.context import ServerContext
 
 
-def user_of(method: str, name: str, context: ServerContext) -> str:
-    """The map file's canonical user, or else name@UID_DOMAIN."""
+def user_of(method: str, name: str, context: ServerContext, *, default: str) -> str:
+    """The map file's canonical user for what the method proved, in UID_DOMAIN if it names no domain; or else the
+    method's own default.
+    """
     canonical = context.canonical_user(method, name)
-    if canonical and "@" in canonical:
-        return canonical
-    return f"{canonical or name}@{context.uid_domain}"
+    if not canonical:
+        return default
+    return canonical if "@" in canonical else f"{canonical}@{context.uid_domain}"

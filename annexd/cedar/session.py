@@ -61,7 +61,7 @@ class SessionCache:
 
     def add(self, session: Session) -> None:
         """Keep a negotiated session, in place of the one that was unused longest if there is no room."""
-        shelf = self._known if session.identity.authenticated else self._unknown
+        shelf = self._known if session.identity.named else self._unknown
         shelf[session.id] = session
         for full, capacity in self._bounds:
             while len(full) > capacity:

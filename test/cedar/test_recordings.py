@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,11 +18,14 @@ from annexd.cedar.message import MessageReader, MessageWriter
 from annexd.cedar.policy import SecurityPolicy
 from annexd.cedar.secret import Secret
 from annexd.cedar.session import Session, SessionCache
+from annexd.cedar.signing_key import pool_password
 from test.cedar.conversation import Conversation, server
 from test.cedar.recording import CLIENT, PLENTY, SERVER, Recorded, Recording, kdf, load, names
 
+_DAEMON = (60002, 60003, 60026, 60017, 60000)
 _ADMINISTRATOR = (60004, 60012, 60006, 60005, 60042, 60015, 60016, 60041, 60023, 60024, 60013, 60018)
 _LEVELS: Mapping[Level, tuple[int, ...]] = {  # the recorded server's table, in its order
+    Level.DAEMON: _DAEMON,
     Level.ADMINISTRATOR: _ADMINISTRATOR,
     Level.CONFIG: (60025,),
     Level.WRITE: (60021, 1200, 1000),
@@ -49,12 +53,42 @@ RESUMED = ["srv_fs_bulk_25_2", "srv_idtokens_bulk_25_2"]
 ENCRYPTED = [name for name in names("srv_*") + names("cli_*") if "session_key" in load(name).facts]
 
 
-def _replay(recording: Recording, random: Recorded, sessions: SessionCache, *, granted: bool = True) -> Conversation:
-    context = server(random, commands=COMMANDS, policy=dict.fromkeys(Level, POLICY), sessions=sessions)
+def _replay(
+    recording: Recording, random: Recorded, sessions: SessionCache, *, granted: bool = True, **changes: Any
+) -> Conversation:
+    facts: dict[str, Any] = {"policy": dict.fromkeys(Level, POLICY), **changes}
+    context = server(random, commands=COMMANDS, sessions=sessions, **facts)
     pool_key = Secret(bytes.fromhex(kdf()["pool_secret_hex"]))
     conversation = Conversation.at(context, keys={"POOL": pool_key}, granted=granted)
     conversation.hear(recording.sent_by(CLIENT))
     return conversation
+
+
+def test_a_recorded_claim_is_believed_byte_for_byte_and_limited_to_its_command() -> None:
+    recording = load("srv_claimtobe")
+    sessions = _sessions(recording)
+    conversation = _replay(recording, recording.random(), sessions, policy=_policy("CLAIMTOBE"))
+    assert conversation.sent.hex() == recording.sent_by(SERVER).hex()
+    session = sessions.find(recording.facts["sid"], conversation.now_s)
+    assert session is not None
+    assert session.identity == Identity("condor@annex.test", "CLAIMTOBE", ("DAEMON", "WRITE", "READ"))
+
+
+@pytest.mark.parametrize("method", ["ANONYMOUS", "PASSWORD"])
+def test_a_recorded_denial_of_another_method_is_answered_byte_for_byte(method: str) -> None:
+    recording = load(f"srv_{method.lower()}")
+    password = pool_password(bytes.fromhex(kdf()["pool_key_file_hex"]))
+    facts = {"policy": _policy(method), "pool_password": password}
+    context = server(recording.random(), commands=COMMANDS, sessions=_sessions(recording), **facts)
+    conversation = Conversation.at(context, granted=False)
+    with pytest.raises(AuthorizationDenied) as caught:
+        conversation.hear(recording.sent_by(CLIENT))
+    assert conversation.sent.hex() == recording.sent_by(SERVER).hex()
+    assert recording.facts["user"] in str(caught.value)
+
+
+def _policy(*methods: str) -> dict[Level, SecurityPolicy]:
+    return dict.fromkeys(Level, replace(POLICY, methods=methods))
 
 
 def _sessions(recording: Recording) -> SessionCache:

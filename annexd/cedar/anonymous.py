@@ -1,0 +1,17 @@
+"""ANONYMOUS: nothing is proved, and both sides know it (condor_auth_anonymous.cpp).
+
+The user has no domain, so only a map file can make anybody of it.
+"""
+
+from annexd.cedar.dialogue import Dialogue, Steps
+from annexd.cedar.identity import ANONYMOUS_USER, Identity
+from annexd.cedar.naming import user_of
+
+METHOD = "ANONYMOUS"
+_DONE = 1
+
+
+def authenticate(dialogue: Dialogue) -> Steps[Identity]:
+    dialogue.send(dialogue.message().integer(_DONE))
+    yield from ()  # every method is a generator; this one has nothing to wait for
+    return Identity(user_of(METHOD, ANONYMOUS_USER, dialogue.context, default=ANONYMOUS_USER), METHOD)

@@ -1,0 +1,44 @@
+"""CLAIMTOBE: the peer says who it is, and is believed (condor_auth_claim.cpp).
+
+For networks in which everybody may be trusted.  The session it makes is good for the level of its command and
+what that implies, and no more (handshake.py).
+"""
+
+import re
+
+from annexd.cedar.context import ServerContext
+from annexd.cedar.dialogue import Dialogue, Steps
+from annexd.cedar.identity import Identity
+from annexd.cedar.message import MessageReader
+from annexd.cedar.method import MethodFailed
+from annexd.cedar.naming import user_of
+
+METHOD = "CLAIMTOBE"
+_HAS_NAME, _BELIEVED, _REFUSED = 1, 1, 0
+_NAME = re.compile(r"[^\x00-\x1f\x7f]+")
+
+
+def authenticate(dialogue: Dialogue) -> Steps[Identity]:
+    name = _claimed_name((yield from dialogue.receive()))
+    if not _NAME.fullmatch(name):
+        dialogue.send(dialogue.message().integer(_REFUSED))
+        raise MethodFailed("the peer claims a name that is empty or not printable")
+    dialogue.send(dialogue.message().integer(_BELIEVED))
+    full = _with_domain(name, dialogue.context)
+    return Identity(user_of(METHOD, full, dialogue.context, default=full), METHOD)
+
+
+def _claimed_name(message: MessageReader) -> str:
+    if message.integer() != _HAS_NAME:
+        message.end()
+        raise MethodFailed("the peer could not find out its own name")
+    name = message.string()
+    message.end()
+    return name
+
+
+def _with_domain(name: str, context: ServerContext) -> str:
+    if not context.claimtobe_domain:
+        return name
+    user, at, domain = name.rpartition("@")
+    return f"{user if at else name}@{domain if at and domain else context.uid_domain}"

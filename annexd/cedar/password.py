@@ -1,0 +1,41 @@
+"""PASSWORD: both sides prove that they know the pool's password (condor_auth_passwd.cpp, version 1).
+
+There is one user only: whoever knows the password is a daemon of the pool.  No map file applies.
+"""
+
+from annexd.cedar import akep2
+from annexd.cedar.akep2_exchange import Opening, own_name, prove_and_check, receive_opening, refuse
+from annexd.cedar.dialogue import Dialogue, Steps
+from annexd.cedar.identity import Identity
+from annexd.cedar.method import MethodFailed
+from annexd.cedar.secret import Secret
+
+METHOD = "PASSWORD"
+
+
+def authenticate(dialogue: Dialogue) -> Steps[Identity]:
+    opening = yield from receive_opening(dialogue, has_token=False)
+    try:
+        key = _shared_key(opening, dialogue)
+    except MethodFailed:
+        yield from refuse(dialogue)
+        raise
+    yield from prove_and_check(dialogue, opening, key)
+    return Identity(own_name(dialogue), METHOD)
+
+
+def _shared_key(opening: Opening, dialogue: Dialogue) -> Secret:
+    opening.check()
+    if not _is_pool(opening.name, own_name(dialogue)):
+        raise MethodFailed("the peer's name is not that of the pool's daemons")
+    password = dialogue.context.pool_password
+    if password is None:
+        raise MethodFailed("this daemon has no pool password")
+    return akep2.password_key(password)
+
+
+def _is_pool(name: str, expected: str) -> bool:
+    """Peers before 23.9 write their own domain behind condor_pool, and it never mattered."""
+    if expected.startswith("condor_pool@"):
+        return name.partition("@")[:2] == ("condor_pool", "@")
+    return name == expected

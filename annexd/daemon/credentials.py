@@ -1,0 +1,60 @@
+"""What this daemon proves itself with, and checks its peers by: signing keys and the pool's password."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from annexd.cedar.secret import Secret
+from annexd.cedar.signing_key import POOL, pool_password, signing_secret
+from annexd.daemon.parameters import Parameters, param
+
+MAX_KEY_BYTES = 65536
+
+
+@dataclass(frozen=True)
+class SigningKeys:
+    """Where the keys are that sign tokens; read anew for each token, so that a new key counts at once."""
+
+    pool_file: Path | None
+    directory: Path | None
+    pool_is_password: bool
+
+    @classmethod
+    def read(cls, look_up: Parameters) -> "SigningKeys":
+        pool, directory = param("SEC_TOKEN_POOL_SIGNING_KEY_FILE"), param("SEC_PASSWORD_DIRECTORY")
+        return cls(Path(pool) if pool else None, Path(directory) if directory else None,
+                   look_up.boolean("SEC_TOKEN_POOL_SIGNING_KEY_IS_PASSWORD", False))
+
+    def secret(self, key_id: str) -> Secret | None:
+        """The secret that verifies tokens of this key id (which the core has made sure is one file name)."""
+        path = self._path(key_id)
+        content = _content(path) if path else b""
+        return signing_secret(key_id, content, pool_key_is_password=self.pool_is_password) if content else None
+
+    def ids(self) -> tuple[str, ...]:
+        """The key ids that can be read now, the pool's first, as clients are told."""
+        try:
+            names = sorted(path.name for path in self.directory.iterdir()) if self.directory else []
+        except OSError:
+            names = []
+        candidates = (POOL, *(name for name in names if name != POOL and not name.startswith(".")))
+        return tuple(key_id for key_id in candidates if self.secret(key_id) is not None)
+
+    def _path(self, key_id: str) -> Path | None:
+        if key_id == POOL:
+            return self.pool_file
+        return self.directory / key_id if self.directory else None
+
+
+def read_pool_password() -> Secret | None:
+    """The password of SEC_PASSWORD_FILE; None if there is none that can be read."""
+    path = param("SEC_PASSWORD_FILE")
+    return pool_password(_content(Path(path))) if path else None
+
+
+def _content(path: Path) -> bytes:
+    """The file's content; empty if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_KEY_BYTES)
+    except (OSError, ValueError):
+        return b""
