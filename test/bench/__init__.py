@@ -1,0 +1,1 @@
+"""condor_annex here against HTCondor's own, on the same emulated AWS: `python -m test.bench`."""

@@ -1,0 +1,147 @@
+"""Runs commands and says what they took: the clock's time until they end, and CPU time of all who worked for them.
+
+A command's helpers count as its own, also those that outlive it.  What the daemons of the pool and the emulated AWS
+spend meanwhile is read from /proc, before and after.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import resource
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from test.bench.contenders import Contender, Run
+
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+SPOT_FLEET = re.compile(r"sfr-[0-9a-f-]{36}")
+LATE_S, POLL_S = 10.0, 0.005
+
+
+class NotMadeError(Exception):
+    """A command made no annex; the text says what it printed."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """One annex: when its command began and ended, both of the same clock as the cloud's audit."""
+
+    fleet: str
+    began_s: float
+    ended_s: float
+
+    @property
+    def wall_s(self) -> float:
+        return self.ended_s - self.began_s
+
+
+@dataclass(frozen=True)
+class Round:
+    """Some annexes, made by one contender without a pause.  CPU times are of all of them together."""
+
+    made: tuple[Made, ...]
+    wall_s: float
+    client_cpu_s: float
+    daemons_cpu_s: float
+    cloud_cpu_s: float
+
+    @property
+    def annexes_per_s(self) -> float:
+        return len(self.made) / self.wall_s
+
+
+@dataclass(frozen=True)
+class Bystanders:
+    """Whose CPU time is counted beside the commands'."""
+
+    daemons: tuple[int, ...]
+    cloud: tuple[int, ...]
+
+
+def adopt_orphans() -> None:
+    """Make helpers that outlive their command children of this process, so that their time is counted."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def round_of(contender: Contender, numbers: Sequence[int], at_once: int, bystanders: Bystanders) -> Round:
+    """Make an annex for each number, `at_once` at any time; raises NotMadeError."""
+    runs = [contender.run(number) for number in numbers]
+    daemons_s, cloud_s, client_s = _cpu_s(bystanders.daemons), _cpu_s(bystanders.cloud), _children_cpu_s()
+    began_s = time.perf_counter()
+    with ThreadPoolExecutor(at_once) as threads:
+        made = tuple(threads.map(_make, runs))
+    wall_s = time.perf_counter() - began_s
+    _reap_orphans()
+    return Round(made, wall_s, _children_cpu_s() - client_s, _cpu_s(bystanders.daemons) - daemons_s,
+                 _cpu_s(bystanders.cloud) - cloud_s)
+
+
+def _make(run: Run) -> Made:
+    with tempfile.TemporaryFile("w+") as said:
+        began_s = time.time()
+        status = subprocess.call(run.command, env=run.environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+        ended_s = time.time()
+        said.seek(0)
+        words = said.read()
+    fleet = SPOT_FLEET.search(words)
+    if status != 0 or fleet is None:
+        raise NotMadeError(f"{Path(run.command[0]).name} ended with status {status} and made no annex:\n{words}")
+    return Made(fleet[0], began_s, ended_s)
+
+
+def wall_s_of(run: Run) -> float:
+    """How long a command takes that makes no annex; raises CalledProcessError when it fails."""
+    began_s = time.perf_counter()
+    subprocess.run(run.command, env=run.environment, stdin=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - began_s
+
+
+def _children_cpu_s() -> float:
+    """Of all children that have ended and were waited for, and of theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _reap_orphans() -> None:
+    """Wait for the helpers of commands that have ended.  Whoever leads a session is no helper, but the pool."""
+    deadline_s = time.monotonic() + LATE_S
+    while (orphans := [pid for pid in children(os.getpid()) if _name(pid) == "ec2_gahp"]) and (
+            time.monotonic() < deadline_s):
+        for pid in orphans:
+            with suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        time.sleep(POLL_S)
+
+
+def children(pid: int) -> list[int]:
+    """Of all its threads."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in _text(task).split()]
+
+
+def _cpu_s(pids: Iterable[int]) -> float:
+    """Of processes that run, and of the children they waited for; 0 for one that is gone."""
+    fields = [_text(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split() for pid in pids]
+    return TICK_S * sum(int(ticks) for each in fields for ticks in each[11:15])
+
+
+def _name(pid: int) -> str:
+    return _text(Path(f"/proc/{pid}/comm")).strip()
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

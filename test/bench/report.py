@@ -1,0 +1,91 @@
+"""What was measured, as lines of text: the ratios first, since they travel between machines; seconds do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from test.bench.measure import Made, Round
+
+AIM_WALL, AIM_RATE = 0.4, 2.5
+
+
+@dataclass(frozen=True)
+class Phases:
+    """Of one annex made alone: until AWS's first answer, from there to the last, and from there to the end."""
+
+    before_s: float
+    calls_s: float
+    after_s: float
+    calls: int
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two rounds next to each other in time; a ratio is taken within a pair only."""
+
+    ours: Round
+    peer: Round
+
+
+def phases(made: Made, answered_at_s: Sequence[float]) -> Phases:
+    """From the times at which the cloud answered, whoever asked."""
+    own = sorted(at_s for at_s in answered_at_s if made.began_s <= at_s <= made.ended_s)
+    return Phases(own[0] - made.began_s, own[-1] - own[0], made.ended_s - own[-1], len(own))
+
+
+def alone(pairs: Sequence[Pair]) -> Iterator[str]:
+    ratios = [pair.ours.wall_s / pair.peer.wall_s for pair in pairs]
+    yield f"wall time of one annex alone: {_spread(ratios)} of the C++ tool's (aim: under {AIM_WALL})"
+
+
+def together(pairs: Sequence[Pair]) -> Iterator[str]:
+    ratios = [pair.ours.annexes_per_s / pair.peer.annexes_per_s for pair in pairs]
+    yield f"annexes per second, several at once: {_spread(ratios)} times the C++ tool's (aim: over {AIM_RATE})"
+
+
+def cpu(pairs: Sequence[Pair]) -> Iterator[str]:
+    kinds: dict[str, Callable[[Round], float]] = {
+        "the command and its helpers": lambda each: each.client_cpu_s,
+        "with the pool's daemons": lambda each: each.client_cpu_s + each.daemons_cpu_s,
+    }
+    for kind, spent_s in kinds.items():
+        ratios = [spent_s(pair.ours) / spent_s(pair.peer) for pair in pairs]
+        yield f"CPU time, {kind}: {_spread(ratios)} of the C++ tool's"
+
+
+def wall_row(name: str, rounds: Sequence[Round]) -> str:
+    walls_ms = sorted(1000 * each.wall_s for round_ in rounds for each in round_.made)
+    return f"{name:8}{median(walls_ms):8.0f} ms median, {walls_ms[0]:.0f} to {walls_ms[-1]:.0f}"
+
+
+def phases_row(name: str, measured: Sequence[Phases]) -> str:
+    before, calls, after = (1000 * median(getattr(each, field) for each in measured)
+                            for field in ("before_s", "calls_s", "after_s"))
+    number = measured[0].calls
+    return (f"{name:8}{before:8.0f} ms until AWS's first answer, {calls:.0f} until the last of {number}, "
+            f"{after:.0f} until the command ends")
+
+
+def bindings_row(name: str, walls_s: Sequence[float]) -> str:
+    """The part of the first phase that no client in Python can do without."""
+    return f"{name:8}{1000 * median(walls_s):8.0f} ms of which are for Python to load HTCondor's bindings"
+
+
+def rate_row(name: str, rounds: Sequence[Round]) -> str:
+    walls_ms = [1000 * made.wall_s for each in rounds for made in each.made]
+    return (f"{name:8}{median(each.annexes_per_s for each in rounds):8.1f} annexes/s; "
+            f"each takes {median(walls_ms):.0f} ms")
+
+
+def cpu_row(name: str, rounds: Sequence[Round]) -> str:
+    spent = [1000 * median(getattr(each, field) / len(each.made) for each in rounds)
+             for field in ("client_cpu_s", "daemons_cpu_s", "cloud_cpu_s")]
+    return (f"{name:8}{spent[0]:8.0f} ms of CPU an annex in the command and its helpers, {spent[1]:.0f} in the pool's "
+            f"daemons, {spent[2]:.0f} in the emulated AWS")
+
+
+def _spread(ratios: Sequence[float]) -> str:
+    """The median, and from where to where."""
+    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
