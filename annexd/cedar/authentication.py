@@ -7,7 +7,7 @@ Authentication::authenticate_continue)
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from annexd.cedar import anonymous, claimtobe, filesystem, idtokens, password
+from annexd.cedar import anonymous, claimtobe, filesystem, idtokens, password, tls
 from annexd.cedar.dialogue import Dialogue, Steps
 from annexd.cedar.errors import AuthenticationFailed
 from annexd.cedar.identity import Identity
@@ -29,6 +29,7 @@ METHODS: Mapping[str, Method] = {
     "CLAIMTOBE": Method(2, claimtobe.authenticate),
     "FS": Method(4, filesystem.authenticate),
     "ANONYMOUS": Method(128, anonymous.authenticate),
+    "SSL": Method(256, tls.authenticate),
     "PASSWORD": Method(512, password.authenticate),
     "IDTOKENS": Method(2048, idtokens.authenticate),
 }

@@ -1,5 +1,6 @@
 """What a server is: everything about a Connection that does not come from its peer."""
 
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -40,6 +41,19 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
+class Tls:
+    """For SSL, what the rim has loaded: the certificate, its key and the authorities that are trusted.
+
+    context: for the server's side; asks the client for its certificate.
+    require_certificate, require_mapping: AUTH_SSL_REQUIRE_CLIENT_CERTIFICATE and _MAPPING.
+    """
+
+    context: ssl.SSLContext
+    require_certificate: bool = False
+    require_mapping: bool = False
+
+
+@dataclass(frozen=True)
 class ServerContext:
     """Shared by all connections; make another one after a reconfig.
 
@@ -53,6 +67,7 @@ class ServerContext:
     matches.
     max_token_age_s: SEC_TOKEN_MAX_AGE; 0 is no bound.
     pool_password: for PASSWORD; None where that method is not offered.
+    tls: for SSL; None where that method is not offered.
     claimtobe_domain: SEC_CLAIMTOBE_INCLUDE_DOMAIN, whether a claimed name has a domain behind its last '@'.
     """
 
@@ -70,5 +85,6 @@ class ServerContext:
     canonical_user: Callable[[str, str], str | None] = unmapped
     max_token_age_s: int = 0
     pool_password: Secret | None = None
+    tls: Tls | None = None
     claimtobe_domain: bool = True
     limits: Limits = field(default_factory=Limits)

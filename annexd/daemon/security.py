@@ -10,7 +10,7 @@ from annexd.cedar.context import ServerContext
 from annexd.cedar.levels import Level
 from annexd.cedar.policy import SecurityPolicy, Want
 from annexd.cedar.session import SessionCache
-from annexd.daemon.credentials import SigningKeys, read_pool_password
+from annexd.daemon.credentials import SigningKeys, read_pool_password, read_tls
 from annexd.daemon.parameters import Parameters, param
 from annexd.daemon.server import Security
 
@@ -18,7 +18,7 @@ FALL_BACK = dict.fromkeys((Level.ADVERTISE_STARTD, Level.ADVERTISE_SCHEDD, Level
 # Only the first letter counts (SecMan::sec_alpha_to_sec_req); Y and T stand for YES and TRUE, F for FALSE.
 WANTS = {"R": Want.REQUIRED, "Y": Want.REQUIRED, "T": Want.REQUIRED, "P": Want.PREFERRED, "O": Want.OPTIONAL,
          "F": Want.NEVER, "N": Want.NEVER}
-METHODS = {**{name: name for name in ("FS", "IDTOKENS", "PASSWORD", "CLAIMTOBE", "ANONYMOUS")},
+METHODS = {**{name: name for name in ("FS", "IDTOKENS", "SSL", "PASSWORD", "CLAIMTOBE", "ANONYMOUS")},
            "IDTOKEN": "IDTOKENS", "TOKENS": "IDTOKENS", "TOKEN": "IDTOKENS"}
 NEED_NOTHING = frozenset({"FS", "CLAIMTOBE", "ANONYMOUS"})
 CIPHERS = ("AES",)
@@ -35,7 +35,9 @@ def read_security(commands: Mapping[int, Command], sessions: SessionCache, versi
     revocation = param("SEC_TOKEN_REVOCATION_EXPR") or param("SEC_TOKEN_BLACKLIST_EXPR")
     configured = {level: _configured_methods(level) for level in Level}
     password = read_pool_password() if _is_wanted("PASSWORD", configured) else None
-    usable = NEED_NOTHING | _if(bool(issuer_keys) and revocation is None, "IDTOKENS") | _if(password, "PASSWORD")
+    tls, tls_warnings = read_tls(look_up) if _is_wanted("SSL", configured) else (None, ())
+    usable = (NEED_NOTHING | _if(bool(issuer_keys) and revocation is None, "IDTOKENS") | _if(password, "PASSWORD")
+              | _if(tls, "SSL"))
     authorization = AuthorizationPolicy.read(param).with_holes(PARENT, FAMILY)
     context = ServerContext(
         version=version,
@@ -51,9 +53,10 @@ def read_security(commands: Mapping[int, Command], sessions: SessionCache, versi
         root_to_condor=look_up.boolean("FS_ROOT_TO_CONDOR", True),
         max_token_age_s=look_up.integer("SEC_TOKEN_MAX_AGE", 0),
         pool_password=password,
+        tls=tls,
         claimtobe_domain=look_up.boolean("SEC_CLAIMTOBE_INCLUDE_DOMAIN", True))
     look_up.check()
-    warnings = authorization.warnings + ((NO_REVOCATION,) if revocation else ())
+    warnings = authorization.warnings + tls_warnings + ((NO_REVOCATION,) if revocation else ())
     return Security(context, authorization, keys.secret), warnings
 
 

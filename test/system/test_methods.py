@@ -1,0 +1,122 @@
+"""Every method of authentication: annexd's answers are those of the pool's schedd, for good material and bad."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from test.cedar.certificates import Authority, person
+from test.pool import ANNEXD_CONFIG, DOMAIN, Pool
+
+LEVELS = ("READ", "WRITE", "ADMINISTRATOR", "DAEMON")
+DAEMONS = ("MASTER", "COLLECTOR", "SHARED_PORT", "SCHEDD", "ANNEXD")
+HOST = f"127-0-0-1.{DOMAIN}"  # NO_DNS makes this name of NETWORK_INTERFACE, and it is the alias in every address
+CONFIG = """
+ANNEXD_DEBUG = D_SECURITY
+SEC_DEFAULT_AUTHENTICATION_METHODS = FS, IDTOKENS, SSL, PASSWORD, CLAIMTOBE, ANONYMOUS
+AUTH_SSL_SERVER_CERTFILE = $(LOCAL_DIR)/none.pem, $(LOCAL_DIR)/host.pem
+AUTH_SSL_SERVER_KEYFILE = $(LOCAL_DIR)/none.key, $(LOCAL_DIR)/host.key
+AUTH_SSL_SERVER_CAFILE = $(LOCAL_DIR)/ca.pem
+AUTH_SSL_CLIENT_CAFILE = $(LOCAL_DIR)/ca.pem
+AUTH_SSL_CLIENT_CERTFILE =
+AUTH_SSL_CLIENT_KEYFILE =
+ALLOW_WRITE = $(ALLOW_WRITE), alice@*
+"""
+Environment = Mapping[str, str]
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Pool]:
+    pool = Pool(ANNEXD_CONFIG + CONFIG, daemons=DAEMONS)
+    lay_out(pool.directory)
+    with pool:
+        yield pool
+
+
+def lay_out(directory: Path) -> None:
+    """The certificates and passwords of the clients, good and bad."""
+    authority = Authority(directory)
+    authority.make("host", person("host"), host=HOST)
+    for name in ("alice", "bob"):
+        authority.make(name, person(name))
+    authority.make("expired", person("alice"), days=-1)
+    Authority(directory, "stranger").make("foreign", person("alice"))
+    other = directory / "other-password"
+    other.touch(mode=0o600)
+    other.write_bytes(bytes(range(1, 30)))
+
+
+def client(methods: str, **settings: str) -> Environment:
+    """The environment of a client that may use these methods only."""
+    return {"_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": methods,
+            **{f"_CONDOR_{name}": value for name, value in settings.items()}}
+
+
+def with_certificate(pool: Pool, name: str, methods: str = "SSL") -> Environment:
+    files = {f"AUTH_SSL_CLIENT_{kind}FILE": str(pool.directory / f"{name}.{end}")
+             for kind, end in (("CERT", "pem"), ("KEY", "key"))}
+    return client(methods, **files)
+
+
+def table(pool: Pool, daemon: str, env: Environment) -> str:
+    said = pool.tool("condor_ping", "-addr", pool.address(daemon), "-table", *LEVELS, env=env)
+    return re.sub(r"\s+\(use -verbose for more info\)", "", said.stdout)
+
+
+def same_answers(pool: Pool, env: Environment) -> str:
+    """annexd's answers, which are the schedd's."""
+    annexd = table(pool, "ANNEXD", env)
+    assert annexd == table(pool, "SCHEDD", env), f"annexd's log ends:\n{pool.log('ANNEXD')[-3000:]}"
+    return annexd
+
+
+@pytest.mark.parametrize(
+    ("settings", "user"),
+    [
+        ({"SEC_CLAIMTOBE_USER": "alice"}, f"alice@{DOMAIN}"),
+        ({"SEC_CLAIMTOBE_USER": "alice", "UID_DOMAIN": "site.org"}, "alice@site.org"),
+        ({"SEC_CLAIMTOBE_USER": "alice", "SEC_CLAIMTOBE_INCLUDE_DOMAIN": "False"}, f"alice@{DOMAIN}"),
+    ],
+    ids=["with the domain", "with another domain", "without a domain"],
+)
+def test_a_client_that_claims_a_name_is_believed(pool: Pool, settings: dict[str, str], user: str) -> None:
+    said = same_answers(pool, client("CLAIMTOBE", **settings))
+    assert "CLAIMTOBE" in said
+    assert user in said
+
+
+def test_an_anonymous_client_may_do_what_the_lists_leave_it(pool: Pool) -> None:
+    said = same_answers(pool, client("ANONYMOUS"))
+    assert "CONDOR_ANONYMOUS_USER" in said
+
+
+def test_who_knows_the_pool_password_is_condor_password(pool: Pool) -> None:
+    said = same_answers(pool, client("PASSWORD"))
+    assert "condor@password" in said
+
+
+@pytest.mark.parametrize("file", ["other-password", "no-password"])
+@pytest.mark.parametrize("methods", ["PASSWORD", "PASSWORD,FS"])
+def test_another_password_or_none_opens_nothing_and_fs_is_tried_next(pool: Pool, file: str, methods: str) -> None:
+    said = same_answers(pool, client(methods, SEC_PASSWORD_FILE=str(pool.directory / file)))
+    assert ("FS" in said) is (methods == "PASSWORD,FS")
+
+
+@pytest.mark.parametrize("name", ["alice", "bob", "expired", "foreign"])
+def test_a_client_certificate_gets_the_schedds_answers(pool: Pool, name: str) -> None:
+    said = same_answers(pool, with_certificate(pool, name))
+    assert ("SSL" in said) is (name in {"alice", "bob"})
+
+
+def test_a_client_without_a_certificate_gets_the_schedds_answers(pool: Pool) -> None:
+    assert "SSL" in same_answers(pool, client("SSL"))
+
+
+def test_after_a_bad_certificate_fs_is_tried(pool: Pool) -> None:
+    assert "FS" in same_answers(pool, with_certificate(pool, "expired", "SSL,FS"))
+
+
+def test_a_client_that_does_not_trust_the_server_gets_the_schedds_answers(pool: Pool) -> None:
+    stranger = str(pool.directory / "stranger.pem")
+    same_answers(pool, client("SSL", AUTH_SSL_CLIENT_CAFILE=stranger))
