@@ -11,6 +11,7 @@ from annexd.cedar.levels import Level
 from annexd.cedar.policy import SecurityPolicy, Want
 from annexd.cedar.session import SessionCache
 from annexd.daemon.credentials import SigningKeys, read_pool_password, read_tls
+from annexd.daemon.map_file import read_map_file
 from annexd.daemon.parameters import Parameters, param
 from annexd.daemon.server import Security
 
@@ -38,6 +39,7 @@ def read_security(commands: Mapping[int, Command], sessions: SessionCache, versi
     tls, tls_warnings = read_tls(look_up) if _is_wanted("SSL", configured) else (None, ())
     usable = (NEED_NOTHING | _if(bool(issuer_keys) and revocation is None, "IDTOKENS") | _if(password, "PASSWORD")
               | _if(tls, "SSL"))
+    map_file = read_map_file(look_up)
     authorization = AuthorizationPolicy.read(param).with_holes(PARENT, FAMILY)
     context = ServerContext(
         version=version,
@@ -51,12 +53,13 @@ def read_security(commands: Mapping[int, Command], sessions: SessionCache, versi
         advertised=addresses,
         fs_directory=look_up.text("FS_LOCAL_DIR", "/tmp"),  # noqa: S108 - HTCondor's default; the name is random
         root_to_condor=look_up.boolean("FS_ROOT_TO_CONDOR", True),
+        canonical_user=map_file.canonical_user,
         max_token_age_s=look_up.integer("SEC_TOKEN_MAX_AGE", 0),
         pool_password=password,
         tls=tls,
         claimtobe_domain=look_up.boolean("SEC_CLAIMTOBE_INCLUDE_DOMAIN", True))
     look_up.check()
-    warnings = authorization.warnings + tls_warnings + ((NO_REVOCATION,) if revocation else ())
+    warnings = authorization.warnings + tls_warnings + map_file.warnings + ((NO_REVOCATION,) if revocation else ())
     return Security(context, authorization, keys.secret), warnings
 
 

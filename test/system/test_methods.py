@@ -22,6 +22,19 @@ AUTH_SSL_CLIENT_CAFILE = $(LOCAL_DIR)/ca.pem
 AUTH_SSL_CLIENT_CERTFILE =
 AUTH_SSL_CLIENT_KEYFILE =
 ALLOW_WRITE = $(ALLOW_WRITE), alice@*
+CERTIFICATE_MAPFILE = $(LOCAL_DIR)/map
+"""
+MAP = r"""
+# what is tried here, and one line that neither daemon can use
+SSL  "^/O=Example Site/CN=alice$"        alice@mapped.org
+SSL  (
+SSL  ^/O=Example[[:space:]]Site/CN=car   \0@mapped.org
+CLAIMTOBE  ^(eve)@(.*)$                  "\1-of-\2"
+FS   ^nobody-is-called-this$             alice@mapped.org
+@include more-maps
+"""
+MORE_MAPS = r"""
+ANONYMOUS  .*                            guest@mapped.org
 """
 Environment = Mapping[str, str]
 
@@ -35,10 +48,14 @@ def pool() -> Iterator[Pool]:
 
 
 def lay_out(directory: Path) -> None:
-    """The certificates and passwords of the clients, good and bad."""
+    """The map file, and the certificates and passwords of the clients, good and bad."""
+    (directory / "map").write_text(MAP)
+    (directory / "more-maps").mkdir()
+    (directory / "more-maps" / "anonymous").write_text(MORE_MAPS)
+    (directory / "more-maps" / "old~").write_text("ANONYMOUS .* root@mapped.org")
     authority = Authority(directory)
     authority.make("host", person("host"), host=HOST)
-    for name in ("alice", "bob"):
+    for name in ("alice", "bob", "carol"):
         authority.make(name, person(name))
     authority.make("expired", person("alice"), days=-1)
     Authority(directory, "stranger").make("foreign", person("alice"))
@@ -77,8 +94,9 @@ def same_answers(pool: Pool, env: Environment) -> str:
         ({"SEC_CLAIMTOBE_USER": "alice"}, f"alice@{DOMAIN}"),
         ({"SEC_CLAIMTOBE_USER": "alice", "UID_DOMAIN": "site.org"}, "alice@site.org"),
         ({"SEC_CLAIMTOBE_USER": "alice", "SEC_CLAIMTOBE_INCLUDE_DOMAIN": "False"}, f"alice@{DOMAIN}"),
+        ({"SEC_CLAIMTOBE_USER": "eve"}, f"eve-of-{DOMAIN}@{DOMAIN}"),
     ],
-    ids=["with the domain", "with another domain", "without a domain"],
+    ids=["with the domain", "with another domain", "without a domain", "mapped"],
 )
 def test_a_client_that_claims_a_name_is_believed(pool: Pool, settings: dict[str, str], user: str) -> None:
     said = same_answers(pool, client("CLAIMTOBE", **settings))
@@ -88,7 +106,7 @@ def test_a_client_that_claims_a_name_is_believed(pool: Pool, settings: dict[str,
 
 def test_an_anonymous_client_may_do_what_the_lists_leave_it(pool: Pool) -> None:
     said = same_answers(pool, client("ANONYMOUS"))
-    assert "CONDOR_ANONYMOUS_USER" in said
+    assert "guest@mapped.org" in said, "the map file says who that is"
 
 
 def test_who_knows_the_pool_password_is_condor_password(pool: Pool) -> None:
@@ -103,10 +121,18 @@ def test_another_password_or_none_opens_nothing_and_fs_is_tried_next(pool: Pool,
     assert ("FS" in said) is (methods == "PASSWORD,FS")
 
 
-@pytest.mark.parametrize("name", ["alice", "bob", "expired", "foreign"])
-def test_a_client_certificate_gets_the_schedds_answers(pool: Pool, name: str) -> None:
-    said = same_answers(pool, with_certificate(pool, name))
-    assert ("SSL" in said) is (name in {"alice", "bob"})
+@pytest.mark.parametrize(
+    ("name", "user"),
+    [
+        ("alice", "alice@mapped.org"),
+        ("bob", "ssl@unmapped"),
+        ("carol", "/O=Example Site/CN=car@mapped.org"),
+        ("expired", "FAIL"),
+        ("foreign", "FAIL"),
+    ],
+)
+def test_a_client_certificate_gets_the_schedds_answers(pool: Pool, name: str, user: str) -> None:
+    assert user in same_answers(pool, with_certificate(pool, name))
 
 
 def test_a_client_without_a_certificate_gets_the_schedds_answers(pool: Pool) -> None:
@@ -120,3 +146,25 @@ def test_after_a_bad_certificate_fs_is_tried(pool: Pool) -> None:
 def test_a_client_that_does_not_trust_the_server_gets_the_schedds_answers(pool: Pool) -> None:
     stranger = str(pool.directory / "stranger.pem")
     same_answers(pool, client("SSL", AUTH_SSL_CLIENT_CAFILE=stranger))
+
+
+def test_a_line_of_the_map_file_that_cannot_be_used_is_named_in_the_log(pool: Pool) -> None:
+    assert re.search(r"WARNING: \S+/map, line 4: .*this line of the map file is ignored", pool.log("ANNEXD"))
+
+
+@pytest.mark.parametrize(("literal", "alice", "bob"), [("True", "slashed", "bob"), ("False", "alice", "alice")])
+def test_what_keys_are_is_the_configurations_to_say(pool: Pool, literal: str, alice: str, bob: str) -> None:
+    lines = "SSL /^.*CN=ALICE$/i slashed@mapped.org\nSSL /O=Example alice@mapped.org\n"
+    (pool.directory / "keys").write_text(f'{lines}SSL "/O=Example Site/CN=bob" bob@mapped.org\n')
+    reconfigure(pool, f"CERTIFICATE_MAPFILE = $(LOCAL_DIR)/keys\nCERTIFICATE_MAPFILE_ASSUME_HASH_KEYS = {literal}")
+    assert f"{alice}@mapped.org" in same_answers(pool, with_certificate(pool, "alice"))
+    assert f"{bob}@mapped.org" in same_answers(pool, with_certificate(pool, "bob"))
+
+
+def reconfigure(pool: Pool, settings: str) -> None:
+    """Return when both daemons have read them."""
+    logs = {"ANNEXD": "reconfigured", "SCHEDD": "Re-reading config files"}
+    before = {daemon: pool.log(daemon).count(word) for daemon, word in logs.items()}
+    pool.configure(settings)
+    pool.wait_for(lambda: all(pool.log(daemon).count(word) > before[daemon] for daemon, word in logs.items()),
+                  f"both daemons to be reconfigured; annexd's log ends:\n{pool.log('ANNEXD')[-2000:]}")
