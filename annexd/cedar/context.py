@@ -17,6 +17,11 @@ def unmapped(method: str, name: str) -> str | None:  # noqa: ARG001
     return None
 
 
+def never_revoked(claims: Mapping[str, object]) -> bool:  # noqa: ARG001
+    """The revocation of a daemon without SEC_TOKEN_REVOCATION_EXPR."""
+    return False
+
+
 @dataclass(frozen=True)
 class Limits:
     """Bounds on what a peer may make this process hold.
@@ -65,7 +70,8 @@ class ServerContext:
     advertised: other ip:port strings under which clients may reach us (NAT, TCP_FORWARDING_HOST).
     canonical_user: (method, authenticated name) -> canonical user of the map file, or None where no line
     matches.
-    max_token_age_s: SEC_TOKEN_MAX_AGE; 0 is no bound.
+    max_token_age_s: SEC_TOKEN_MAX_AGE; 0 or less is no bound.
+    is_revoked: whether a token of these claims (JSON values by name, nothing of them proved) is refused.
     pool_password: for PASSWORD; None where that method is not offered.
     tls: for SSL; None where that method is not offered.
     claimtobe_domain: SEC_CLAIMTOBE_INCLUDE_DOMAIN, whether a claimed name has a domain behind its last '@'.
@@ -84,6 +90,7 @@ class ServerContext:
     root_to_condor: bool = True
     canonical_user: Callable[[str, str], str | None] = unmapped
     max_token_age_s: int = 0
+    is_revoked: Callable[[Mapping[str, object]], bool] = never_revoked
     pool_password: Secret | None = None
     tls: Tls | None = None
     claimtobe_domain: bool = True

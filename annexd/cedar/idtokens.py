@@ -33,6 +33,8 @@ def _accepted_token(opening: Opening, dialogue: Dialogue) -> Token:
     if opening.name != token.facts.subject:
         raise MethodFailed("the peer's name is not the token's subject")
     token.check_age(dialogue.now_s, dialogue.context.max_token_age_s)
+    if dialogue.context.is_revoked(token.claims):
+        raise MethodFailed(f"the token {token.facts.token_id!r} is revoked by SEC_TOKEN_REVOCATION_EXPR")
     return token
 
 

@@ -29,6 +29,7 @@ class Token:
     key_id: str
     facts: TokenFacts
     issued_at_s: float | None
+    claims: Mapping[str, object]
 
     @property
     def limits(self) -> tuple[str, ...]:
@@ -57,6 +58,7 @@ def parse_token(text: str) -> Token:
         key_id=_text(header, "kid", _KEY_ID),
         facts=_facts(claims),
         issued_at_s=_seconds(claims, "iat"),
+        claims=claims,
     )
 
 

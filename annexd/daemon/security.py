@@ -10,9 +10,10 @@ from annexd.cedar.context import ServerContext
 from annexd.cedar.levels import Level
 from annexd.cedar.policy import SecurityPolicy, Want
 from annexd.cedar.session import SessionCache
-from annexd.daemon.credentials import SigningKeys, read_pool_password, read_tls
+from annexd.daemon.credentials import Credentials
 from annexd.daemon.map_file import read_map_file
 from annexd.daemon.parameters import Parameters, param
+from annexd.daemon.revocation import Revocation
 from annexd.daemon.server import Security
 
 FALL_BACK = dict.fromkeys((Level.ADVERTISE_STARTD, Level.ADVERTISE_SCHEDD, Level.ADVERTISE_MASTER), "DAEMON")
@@ -21,54 +22,38 @@ WANTS = {"R": Want.REQUIRED, "Y": Want.REQUIRED, "T": Want.REQUIRED, "P": Want.P
          "F": Want.NEVER, "N": Want.NEVER}
 METHODS = {**{name: name for name in ("FS", "IDTOKENS", "SSL", "PASSWORD", "CLAIMTOBE", "ANONYMOUS")},
            "IDTOKEN": "IDTOKENS", "TOKENS": "IDTOKENS", "TOKEN": "IDTOKENS"}
-NEED_NOTHING = frozenset({"FS", "CLAIMTOBE", "ANONYMOUS"})
 CIPHERS = ("AES",)
-NO_REVOCATION = ("IDTOKENS is not offered: SEC_TOKEN_REVOCATION_EXPR is set, and annexd cannot evaluate it; "
-                 "unset it for ANNEXD, or let clients use FS")
 
 
 def read_security(commands: Mapping[int, Command], sessions: SessionCache, version: str,
                   addresses: tuple[str, ...]) -> tuple[Security, tuple[str, ...]]:
     """The configuration's security, and what its author should hear.  Raises BadConfiguration."""
     look_up = Parameters()
-    keys = SigningKeys.read(look_up)
-    issuer_keys = keys.ids()
-    revocation = param("SEC_TOKEN_REVOCATION_EXPR") or param("SEC_TOKEN_BLACKLIST_EXPR")
-    configured = {level: _configured_methods(level) for level in Level}
-    password = read_pool_password() if _is_wanted("PASSWORD", configured) else None
-    tls, tls_warnings = read_tls(look_up) if _is_wanted("SSL", configured) else (None, ())
-    usable = (NEED_NOTHING | _if(bool(issuer_keys) and revocation is None, "IDTOKENS") | _if(password, "PASSWORD")
-              | _if(tls, "SSL"))
+    methods = {level: _configured_methods(level) for level in Level}
+    credentials = Credentials.read(look_up, frozenset().union(*methods.values()))
     map_file = read_map_file(look_up)
     authorization = AuthorizationPolicy.read(param).with_holes(PARENT, FAMILY)
     context = ServerContext(
         version=version,
-        policy={level: _policy(look_up, level, configured[level], usable) for level in Level},
+        policy={level: _policy(look_up, level, methods[level], credentials.usable) for level in Level},
         commands=commands,
         sessions=sessions,
         random=secrets.token_bytes,
         trust_domain=look_up.text("TRUST_DOMAIN", look_up.text("UID_DOMAIN")),
         uid_domain=look_up.text("UID_DOMAIN", socket.getfqdn()),
-        issuer_keys=issuer_keys,
+        issuer_keys=credentials.issuer_keys,
         advertised=addresses,
         fs_directory=look_up.text("FS_LOCAL_DIR", "/tmp"),  # noqa: S108 - HTCondor's default; the name is random
         root_to_condor=look_up.boolean("FS_ROOT_TO_CONDOR", True),
         canonical_user=map_file.canonical_user,
-        max_token_age_s=look_up.integer("SEC_TOKEN_MAX_AGE", 0),
-        pool_password=password,
-        tls=tls,
+        max_token_age_s=look_up.integer("SEC_TOKEN_MAX_AGE", -1, minimum=-1),
+        is_revoked=Revocation.read(look_up).is_revoked,
+        pool_password=credentials.password,
+        tls=credentials.tls,
         claimtobe_domain=look_up.boolean("SEC_CLAIMTOBE_INCLUDE_DOMAIN", True))
     look_up.check()
-    warnings = authorization.warnings + tls_warnings + map_file.warnings + ((NO_REVOCATION,) if revocation else ())
-    return Security(context, authorization, keys.secret), warnings
-
-
-def _if(works: object, method: str) -> frozenset[str]:
-    return frozenset({method} if works else ())
-
-
-def _is_wanted(method: str, configured: Mapping[Level, tuple[str, ...]]) -> bool:
-    return any(method in methods for methods in configured.values())
+    warnings = authorization.warnings + credentials.warnings + map_file.warnings
+    return Security(context, authorization, credentials.signing_keys.secret), warnings
 
 
 def _policy(look_up: Parameters, level: Level, configured: tuple[str, ...], usable: frozenset[str]) -> SecurityPolicy:

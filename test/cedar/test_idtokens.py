@@ -208,6 +208,19 @@ def test_with_a_maximum_age_a_token_must_say_that_it_is_young(iat: int | None, a
     assert (status == 0) is accepted
 
 
+def test_a_revoked_token_is_refused_before_the_client_may_believe_in_it() -> None:
+    seen: list[Mapping[str, object]] = []
+
+    def is_revoked(claims: Mapping[str, object]) -> bool:
+        seen.append(claims)
+        return True
+
+    client = _client(is_revoked=is_revoked)
+    assert client.begin_token(unsigned()).integer() == -1
+    assert seen == [CLAIMS]
+    assert not any(isinstance(question, NeedSigningKey) for question in client.conversation.questions)
+
+
 def _fall_back(client: Client) -> None:
     assert client.offer(FS | TOKEN) == FS
     assert client.pass_fs() == 0

@@ -168,3 +168,65 @@ def reconfigure(pool: Pool, settings: str) -> None:
     pool.configure(settings)
     pool.wait_for(lambda: all(pool.log(daemon).count(word) > before[daemon] for daemon, word in logs.items()),
                   f"both daemons to be reconfigured; annexd's log ends:\n{pool.log('ANNEXD')[-2000:]}")
+
+
+def with_token(pool: Pool, user: str) -> Environment:
+    folder = pool.directory / f"tokens-{user}"
+    if not folder.exists():
+        folder.mkdir(mode=0o700)
+        (folder / "token").touch(mode=0o600)
+        (folder / "token").write_text(pool.token(user) + "\n")
+    return client("IDTOKENS", SEC_TOKEN_DIRECTORY=str(folder))
+
+
+@pytest.mark.parametrize(
+    ("expression", "alice", "carol"),
+    [
+        (f'sub == "carol@{DOMAIN}"', True, False),
+        ("iat > time() + 100", True, True),
+        ("nobody == 1", False, False),
+        ('"not a boolean"', False, False),
+    ],
+)
+def test_a_revoked_token_opens_nothing(pool: Pool, expression: str, alice: bool, carol: bool) -> None:
+    reconfigure(pool, f"SEC_TOKEN_REVOCATION_EXPR = {expression}")
+    for user, accepted in (("alice", alice), ("carol", carol)):
+        assert (f"{user}@{DOMAIN}" in same_answers(pool, with_token(pool, user))) is accepted
+
+
+def test_a_revocation_that_cannot_be_read_is_refused_and_the_old_one_stays(pool: Pool) -> None:
+    reconfigure(pool, f'SEC_TOKEN_REVOCATION_EXPR =\nSEC_TOKEN_BLACKLIST_EXPR = sub == "carol@{DOMAIN}"')
+    assert "FAIL" in same_answers(pool, with_token(pool, "carol"))
+    pool.configure("SEC_TOKEN_BLACKLIST_EXPR = sub ==")
+    refused = "reconfig refused, the old configuration stays: SEC_TOKEN_BLACKLIST_EXPR must be a ClassAd expression"
+    pool.wait_for(lambda: refused in pool.log("ANNEXD"), "annexd to refuse its new configuration")
+    assert "FAIL" in table(pool, "ANNEXD", with_token(pool, "carol"))
+    reconfigure(pool, "SEC_TOKEN_BLACKLIST_EXPR =")
+    assert f"carol@{DOMAIN}" in same_answers(pool, with_token(pool, "carol"))
+
+
+@pytest.mark.parametrize(
+    ("required", "alice", "bob", "nobody"),
+    [("CERTIFICATE", True, True, False), ("MAPPING", True, False, True)],
+)
+def test_a_certificate_or_its_mapping_may_be_required(
+    pool: Pool, required: str, alice: bool, bob: bool, nobody: bool
+) -> None:
+    reconfigure(pool, "CERTIFICATE_MAPFILE = $(LOCAL_DIR)/map\nCERTIFICATE_MAPFILE_ASSUME_HASH_KEYS = False\n"
+                f"AUTH_SSL_REQUIRE_CLIENT_CERTIFICATE = {required == 'CERTIFICATE'}\n"
+                f"AUTH_SSL_REQUIRE_CLIENT_MAPPING = {required == 'MAPPING'}")
+    clients = {"alice": with_certificate(pool, "alice"), "bob": with_certificate(pool, "bob"), "": client("SSL")}
+    said = {name: "SSL" in same_answers(pool, env) for name, env in clients.items()}
+    assert said == {"alice": alice, "bob": bob, "": nobody}
+
+
+def test_methods_that_cannot_work_are_not_offered(pool: Pool) -> None:
+    (pool.directory / "broken.pem").write_text("no certificate")
+    reconfigure(pool, "AUTH_SSL_SERVER_CERTFILE = $(LOCAL_DIR)/none.pem\nSEC_PASSWORD_FILE = $(LOCAL_DIR)/none")
+    for env in (client("SSL"), client("PASSWORD"), client("SSL,PASSWORD,FS")):
+        same_answers(pool, env)
+    reconfigure(pool, "AUTH_SSL_SERVER_CERTFILE = $(LOCAL_DIR)/broken.pem\n"
+                "AUTH_SSL_SERVER_KEYFILE = $(LOCAL_DIR)/host.key")
+    assert re.search(r"WARNING: SSL is not offered with the certificate \S+/broken.pem and the key \S+/host.key: "
+                     r".*; see AUTH_SSL_SERVER_CERTFILE", pool.log("ANNEXD"))
+    assert "FS" in table(pool, "ANNEXD", client("SSL,FS"))
