@@ -4,22 +4,31 @@ One SQLite table that is only ever appended to.  A record is durable when `appen
 synchronous=FULL), so an effect on AWS always has its intent on disk, and a reply its outcome.  Without it a
 crash between a request and its record would leave instances that nobody knows.  This is the only module
 that knows SQLite.
+
+What a disk can do to it is either seen and said, or harmless: a torn tail was never confirmed; a record whose
+bits flipped does not match its checksum; a file whose structure is broken, or whose log is broken in its middle,
+is not opened.
 """
 
+import errno
 import json
 import os
 import sqlite3
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from annexd.workflow.record import Json, Kind, Record
+from annexd.workflow.trouble import JournalError, Trouble
+from annexd.workflow.wal import lost_commits
 
 APPLICATION_ID: Final = 0x616E7864  # "anxd", so that file(1) and we can tell this file from other databases
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2  # 1 had no checksums
+RESERVE_BYTES: Final = 8 * 2**20  # free space under which nothing new is taken: what was taken needs it to end
 SCHEMA: Final = """
 CREATE TABLE record (
     seq        INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -27,20 +36,17 @@ CREATE TABLE record (
     step       TEXT NOT NULL,
     kind       TEXT NOT NULL,
     body       TEXT NOT NULL,
-    at         REAL NOT NULL
+    at         REAL NOT NULL,
+    checksum   INTEGER
 );
 CREATE INDEX record_of_command ON record (command_id, seq, kind);
 CREATE INDEX record_of_kind ON record (kind, seq);
 """
-COLUMNS: Final = "seq, command_id, step, kind, body, at"
-
-
-class JournalError(Exception):
-    """The journal cannot be used: what, why, and what an administrator does next."""
-
-    def __init__(self, what: str, why: str, next_step: str) -> None:
-        super().__init__(f"{what}: {why}; {next_step}")
-        self.what, self.why, self.next_step = what, why, next_step
+DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+READ_ONLY: Final = ("it, or its disk, is read-only", "make it writable; what is unfinished then goes on by itself")
+COLUMNS: Final = "seq, command_id, step, kind, body, at, checksum"
+INSERT: Final = f"INSERT INTO record ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  constants
+UPGRADE_FROM_1: Final = "BEGIN; ALTER TABLE record ADD COLUMN checksum INTEGER; PRAGMA user_version=2; COMMIT;"
 
 
 class Journal:
@@ -53,23 +59,45 @@ class Journal:
         self.path = path
         self._now_s = now_s
         self._lock = threading.Lock()
+        self._trouble = Trouble()
         with self._explained("opened"):
-            _create_private(path)
+            self._identity = _create_private(path)
+            self._check_log()
             self._database = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
         self._database.text_factory = lambda text: text.decode(errors="replace")
         try:
             with self._explained("opened"):
                 self._hold_alone()
                 self._check_version()
+                self._check_structure()
         except BaseException:
             self._database.close()
             raise
 
     def append(self, command_id: str, step: str, kind: Kind, body: Json) -> None:
-        """Add one record; it is on the disk when this returns."""
+        """Add one record; it is on the disk when this returns.
+
+        ACCEPTED is refused while there is no room to carry an order to its end, or the file was moved away.
+        """
         row = (command_id, step, kind.value, json.dumps(body), self._now_s())
-        with self._lock, self._explained("written"):
-            self._database.execute("INSERT INTO record (command_id, step, kind, body, at) VALUES (?, ?, ?, ?, ?)", row)
+        with self._lock, self._trouble.writing():
+            if kind is Kind.ACCEPTED:
+                self._check_place()
+                self._check_room()
+            with self._explained("written"):
+                self._insert(row)
+
+    def probe(self) -> None:
+        """Write to the disk, without a record: does it work again?"""
+        with self._lock, self._trouble.writing():
+            self._check_place()
+            self._check_room()
+            with self._explained("written"), self._rolled_back_on_error():
+                self._database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+    def trouble(self) -> str:
+        """Why the journal cannot be written now, as far as is known; empty when all is well.  Never waits."""
+        return self._trouble.text()
 
     def history(self, command_id: str) -> tuple[Record, ...]:
         """All records of one command, oldest first."""
@@ -91,8 +119,7 @@ class Journal:
     def last_seq(self) -> int:
         """The number of the newest record; 0 for an empty journal."""
         with self._lock, self._explained("read"):
-            row = self._database.execute("SELECT coalesce(max(seq), 0) FROM record").fetchone()
-        return int(row[0])
+            return self._newest()
 
     def close(self) -> None:
         """Let go of the file.  Records need no closing to be durable."""
@@ -106,6 +133,70 @@ class Journal:
                 values,
             ).fetchall()
         return tuple(_record(row) for row in rows)
+
+    def _newest(self) -> int:
+        return int(self._database.execute("SELECT coalesce(max(seq), 0) FROM record").fetchone()[0])
+
+    def _insert(self, row: tuple[str, str, str, str, float]) -> None:
+        seq = self._newest() + 1
+        with self._rolled_back_on_error():
+            self._database.execute(INSERT, (seq, *row, _checksum(seq, *row)))
+
+    @contextmanager
+    def _rolled_back_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error:
+            if self._database.in_transaction:
+                self._database.rollback()
+            raise
+
+    def _check_place(self) -> None:
+        """What is written to a file without a name is lost when the process ends."""
+        try:
+            status = os.stat(self.path, follow_symlinks=False)
+        except OSError:
+            status = None
+        if status is None or (status.st_dev, status.st_ino) != self._identity:
+            raise JournalError(
+                f"the journal {self.path} is not there any more",
+                "the file was moved, removed or replaced while annexd had it open",
+                "move it back, or restart annexd, which then takes over what it finds in AWS",
+            )
+
+    def _check_room(self) -> None:
+        with self._explained("written"):
+            disk = os.statvfs(self.path)
+        if disk.f_flag & os.ST_RDONLY:
+            raise JournalError(f"the journal {self.path} cannot be written", *READ_ONLY)
+        if disk.f_bavail * disk.f_frsize < RESERVE_BYTES:
+            raise JournalError(
+                f"the journal {self.path} takes no new requests",
+                f"less than {RESERVE_BYTES // 2**20} MiB of its disk are free, and those that it has need them",
+                "make room; requests are then taken again",
+            )
+
+    def _check_log(self) -> None:
+        log = self.path.with_name(f"{self.path.name}-wal")
+        if log.exists() and (lost := lost_commits(log.read_bytes())):
+            raise JournalError(
+                f"the journal {self.path} cannot be opened",
+                f"its log {log} is damaged, and {lost} records behind the damage would be lost",
+                f"restore both files from a copy, or {self._start_anew}",
+            )
+
+    @property
+    def _start_anew(self) -> str:
+        return f"move {self.path}* away: annexd then starts with none, and takes over what it finds in AWS"
+
+    def _check_structure(self) -> None:
+        faults = [row[0] for row in self._database.execute("PRAGMA integrity_check(3)") if row[0] != "ok"]
+        if faults:
+            raise JournalError(
+                f"the journal {self.path} cannot be opened",
+                f"it is damaged ({'; '.join(map(str, faults))})",
+                f"restore it from a copy, or {self._start_anew}",
+            )
 
     def _hold_alone(self) -> None:
         execute = self._database.execute
@@ -126,6 +217,8 @@ class Journal:
                 f"its application_id is {application_id:#x}, not {APPLICATION_ID:#x}",
                 "let ANNEXD_COMMAND_STATE name another file",
             )
+        elif version == 1:
+            self._database.executescript(UPGRADE_FROM_1)
         elif version != SCHEMA_VERSION:
             raise JournalError(
                 f"{self.path} was written by another version of annexd",
@@ -151,13 +244,24 @@ class Journal:
             yield
         except (sqlite3.Error, OSError) as error:
             why, next_step = _explain(error, self.path)
-            raise JournalError(f"the journal {self.path} cannot be {verb}", why, next_step) from error
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGED:
+                why, next_step = f"it is damaged ({error})", f"restore it from a copy, or {self._start_anew}"
+            unknown = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_FSYNC
+            raise JournalError(
+                f"the journal {self.path} cannot be {verb}", why, next_step, unknown=unknown
+            ) from error
+
+
+def _checksum(seq: int, *row: Any) -> int:
+    return zlib.crc32(repr((seq, *row)).encode(errors="surrogatepass"))
 
 
 def _record(row: tuple[Any, ...]) -> Record:
     """One row; what cannot be read becomes a record that says so, since it must not hide the others."""
-    seq, command_id, step, kind, body, at_s = row
+    seq, command_id, step, kind, body, at_s, checksum = row
     try:
+        if checksum is not None and checksum != _checksum(*row[:-1]):
+            raise ValueError("its checksum is wrong")  # noqa: TRY301  a value of the file
         return Record(seq, str(command_id), str(step), Kind(kind), _object(body), float(at_s))
     except (ValueError, TypeError, RecursionError) as error:
         return Record(seq, str(command_id), str(step), Kind.DAMAGED, {"error": f"record {seq}: {error}"}, 0.0)
@@ -170,11 +274,13 @@ def _object(text: str) -> Json:
     return body
 
 
-def _create_private(path: Path) -> None:
-    """Make the file, readable by its owner only: it holds user data.  SQLite copies the mode."""
+def _create_private(path: Path) -> tuple[int, int]:
+    """Make the file, readable by its owner only: it holds user data.  SQLite copies the mode.  Which file it is."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         os.fchmod(descriptor, 0o600)
+        status = os.fstat(descriptor)
+        return status.st_dev, status.st_ino
     finally:
         os.close(descriptor)
 
@@ -195,11 +301,10 @@ def _explain(error: sqlite3.Error | OSError, path: Path) -> tuple[str, str]:
             "another process holds it",
             "end the other annexd, or give this one its own ANNEXD_COMMAND_STATE",
         )
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return (
-            f"it is damaged ({error})",
-            f"move {path}* away, and look in AWS for what has the tag htcondor:annex-id",
-        )
     if code == sqlite3.SQLITE_FULL:
         return "the disk is full", "make room; what is unfinished then goes on by itself"
+    if code == sqlite3.SQLITE_READONLY or getattr(error, "errno", None) == errno.EROFS:
+        return READ_ONLY
+    if code == sqlite3.SQLITE_IOERR:
+        return f"its disk fails ({error})", "look at the disk, its quota and the kernel's log; annexd tries it again"
     return str(error), f"check that the folder {path.parent} exists, is writable and has room"
