@@ -4,6 +4,8 @@
 VENV := .venv
 RUN := $(VENV)/bin/python
 AS_USER := $(RUN) -m test.as_user
+# What meets HTCondor's daemons and tools is tried on two versions of them.
+SYSTEM_TESTS := test/system test/tool/test_condor_annex.py --ignore=test/system/test_demo.py
 export PYTHONDONTWRITEBYTECODE = 1
 
 .PHONY: help venv htcondor ready test lint demo bench cloud clean
@@ -27,6 +29,7 @@ ready: venv htcondor
 test: ready ## all tests (ARGS="test/pool -k token": some)
 	$(AS_USER) $(RUN) -m pytest $(ARGS)
 	@if [ "$$(id -u)" = 0 ] && [ -z "$(ARGS)" ]; then set -x; $(RUN) -m pytest test/root; fi
+	@if [ -z "$(ARGS)" ]; then set -x; HTCONDOR_SERIES=23 $(AS_USER) $(RUN) -m pytest $(SYSTEM_TESTS); fi
 
 lint: venv ## ruff and mypy --strict
 	$(RUN) -m ruff check

@@ -106,7 +106,7 @@ class Pool:
     ) -> None:
         if os.geteuid() == 0:
             raise PoolError("HTCondor does not run as root without a condor account: python -m test.as_user")
-        self.htcondor = htcondor or find()
+        self.htcondor = htcondor or find(os.environ.get("HTCONDOR_SERIES", "25"))
         self.daemons = [name for name in daemons if shared_port or name != "SHARED_PORT"]
         self._removed_at_stop = directory is None
         # Not below TMPDIR: the path of a Unix socket in LOCK must stay under 108 bytes.

@@ -110,7 +110,7 @@ class Site:
 
     def ad(self) -> dict[str, Any] | None:
         """annexd's own ad in the collector."""
-        said = self.pool.tool("condor_status", "-subsystem", "annexd", "-json").stdout
+        said = self.pool.tool("condor_status", "-subsystem", "Annexd", "-json").stdout
         found = json.loads(said) if said.strip() else []
         return found[0] if found else None
 

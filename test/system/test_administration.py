@@ -29,8 +29,13 @@ def asked(site: Site, daemon: str, tool: str, *arguments: str) -> CompletedProce
 def test_condor_config_val_gets_the_schedds_answer(site: Site, arguments: list[str]) -> None:
     annexd, schedd = (asked(site, daemon, "condor_config_val", "-addr", "ADDRESS", *arguments)
                       for daemon in ("ANNEXD", "SCHEDD"))
-    assert (annexd.returncode, annexd.stdout) == (schedd.returncode, schedd.stdout)
+    assert (annexd.returncode, comparable(site, annexd.stdout)) == (schedd.returncode, comparable(site, schedd.stdout))
     assert annexd.stdout or annexd.stderr
+
+
+def comparable(site: Site, said: str) -> str:
+    """Without the default, which the tool of 23 that annexd asks for it expands, and its daemons do not."""
+    return said if site.pool.htcondor.version.startswith("25.") else re.sub(r"\n # default: .*", "", said)
 
 
 def test_condor_config_val_gets_annexds_own_spelling_of_a_knob(site: Site) -> None:

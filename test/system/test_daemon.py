@@ -28,7 +28,8 @@ def _running(site: Site) -> None:
 def test_condor_status_shows_it_and_the_bindings_locate_it(site: Site) -> None:
     name = site.ad()["Name"]  # type: ignore[index]
     assert name.startswith("annexd@")
-    for options in (["-any"], ["-generic"], ["-subsystem", "annexd"], ["-subsystem", "ANNEXD"]):
+    spellings = ["annexd", "ANNEXD"] if site.pool.htcondor.version.startswith("25.") else []  # 23 tells case apart
+    for options in (["-any"], ["-generic"], *(["-subsystem", word] for word in ("Annexd", *spellings))):
         assert name in site.pool.tool("condor_status", *options, "-af", "Name").stdout.split(), options
     program = ("import htcondor2, sys; ad = htcondor2.Collector(sys.argv[1]).locate("
                "htcondor2.DaemonType.Generic, sys.argv[2]); print(ad['MyAddress'])")

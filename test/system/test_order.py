@@ -180,33 +180,3 @@ def test_no_key_reaches_the_log_or_the_journal(site: Site) -> None:
     for path in [*(site.pool.directory / "log").glob("*"), *(site.pool.directory / "spool").glob("annexd*")]:
         if path.is_file():
             assert secret.encode() not in path.read_bytes(), path
-
-
-def test_a_shutdown_waits_only_so_long_for_a_call_that_hangs_and_the_next_start_goes_on(cloud: Cloud) -> None:
-    with Site(cloud, "ANNEXD_SHUTDOWN_TIMEOUT = 1") as site:
-        ad = site.request(CommandID=command_id())
-        cloud.fault("PutTargets", "hang", hang_s=25)
-        site.order_later(**ad)
-        site.wait(lambda: not cloud.faults(), "the request to meet its hanging call")
-        asked_s = time.monotonic()
-        site.pool.tool("condor_off", "-daemon", "annexd")
-        site.wait(lambda: f"The ANNEXD (pid {site.pid()}) exited with status 0" in site.pool.log("MASTER"), "its end")
-        assert time.monotonic() - asked_s < 15
-        assert "are still in a call to AWS" in site.log()
-        site.pool.tool("condor_on", "-daemon", "annexd")
-        site.wait(site.fleets, "the request to go on by itself")
-        assert len(site.fleets()) == 1
-
-
-def test_no_more_requests_are_worked_on_at_once_than_the_knob_says(cloud: Cloud) -> None:
-    with Site(cloud, "ANNEXD_MAX_RUNNING_REQUESTS = 2") as site:
-        cloud.fault("PutRule", "hang", times=2, hang_s=4)
-        slow = [site.order_later() for _ in range(2)]
-        site.wait(lambda: not cloud.faults(), "both requests to meet their hanging calls")
-        cloud.clear_audit()
-        third = site.order_later()
-        assert all(later.reply() for later in (*slow, third))
-        order = [call.get("operation") for call in cloud.audit()]
-        rules = [number for number, operation in enumerate(order) if operation == "PutRule"]
-        assert len(rules) == 3
-        assert order.index("RequestSpotFleet") < rules[2], "the third waited until one of the first two was done"

@@ -38,7 +38,7 @@ def test_two_annexds_of_one_condor_master_have_each_their_own_name_journal_and_l
         "ANNEXD2.ANNEX_MAX_TARGET_CAPACITY = 1", "ANNEXD_LOG = $(LOG)/AnnexdLog"))
     with Site(cloud, second) as site:
         def names() -> set[str]:
-            said = site.pool.tool("condor_status", "-subsystem", "annexd", "-af", "Name").stdout
+            said = site.pool.tool("condor_status", "-subsystem", "Annexd", "-af", "Name").stdout
             return {name.partition("@")[0] for name in said.split()}
 
         site.wait(lambda: names() == {"annexd", "second"}, "both ads")
@@ -134,6 +134,36 @@ def test_help_and_version_are_printed() -> None:
     said = subprocess.run([sys.executable, "-m", "annexd.daemon.main", "-v"], capture_output=True, text=True,
                           check=False)
     assert "$CondorVersion: " in said.stdout
+
+
+def test_a_shutdown_waits_only_so_long_for_a_call_that_hangs_and_the_next_start_goes_on(cloud: Cloud) -> None:
+    with Site(cloud, "ANNEXD_SHUTDOWN_TIMEOUT = 1") as site:
+        ad = site.request(CommandID="the-request-that-hangs")
+        cloud.fault("PutTargets", "hang", hang_s=25)
+        site.order_later(**ad)
+        site.wait(lambda: not cloud.faults(), "the request to meet its hanging call")
+        asked_s = time.monotonic()
+        site.pool.tool("condor_off", "-daemon", "annexd")
+        site.wait(lambda: f"The ANNEXD (pid {site.pid()}) exited with status 0" in site.pool.log("MASTER"), "its end")
+        assert time.monotonic() - asked_s < 15
+        assert "are still in a call to AWS" in site.log()
+        site.pool.tool("condor_on", "-daemon", "annexd")
+        site.wait(site.fleets, "the request to go on by itself")
+        assert len(site.fleets()) == 1
+
+
+def test_no_more_requests_are_worked_on_at_once_than_the_knob_says(cloud: Cloud) -> None:
+    with Site(cloud, "ANNEXD_MAX_RUNNING_REQUESTS = 2") as site:
+        cloud.fault("PutRule", "hang", times=2, hang_s=4)
+        slow = [site.order_later() for _ in range(2)]
+        site.wait(lambda: not cloud.faults(), "both requests to meet their hanging calls")
+        cloud.clear_audit()
+        third = site.order_later()
+        assert all(later.reply() for later in (*slow, third))
+        order = [call.get("operation") for call in cloud.audit()]
+        rules = [number for number, operation in enumerate(order) if operation == "PutRule"]
+        assert len(rules) == 3
+        assert order.index("RequestSpotFleet") < rules[2], "the third waited until one of the first two was done"
 
 
 def free_port() -> int:
