@@ -91,7 +91,7 @@ class Bench:
         bindings = Run([sys.executable, "-c", BINDINGS], self._pool.env)
         bindings_s = [wall_s_of(bindings) for _ in pairs]
         _say(["", f"One annex alone, {len(pairs)} pairs", *report.alone(pairs), *report.cpu(pairs)])
-        _say(_rows(report.wall_row, pairs))
+        _say([*report.strangers(pairs), *_rows(report.wall_row, pairs)])
         phases = [[report.phases(each.made[0], answered_at_s) for each in side] for side in _sides(pairs)]
         _say(report.phases_row(name, each) for name, each in zip((OURS, PEER), phases, strict=True))
         _say([report.bindings_row(OURS, bindings_s)])
@@ -100,7 +100,8 @@ class Bench:
     def _show_together(self, pairs: Sequence[Pair], at_once: int) -> None:
         annexes = len(pairs[0].ours.made)
         _say(["", f"{at_once} at once, {len(pairs)} pairs of rounds of {annexes}", *report.together(pairs)])
-        _say([*report.cpu(pairs), *_rows(report.rate_row, pairs), *_rows(report.cpu_row, pairs)])
+        _say([*report.cpu(pairs), *report.strangers(pairs)])
+        _say([*_rows(report.rate_row, pairs), *_rows(report.cpu_row, pairs)])
 
     def _check_that_all_were_made(self) -> None:
         there = {fleet["id"] for fleet in self._cloud.fleets()}

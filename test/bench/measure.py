@@ -53,10 +53,16 @@ class Round:
     client_cpu_s: float
     daemons_cpu_s: float
     cloud_cpu_s: float
+    strangers_cpu_s: float  # of whatever else ran on this machine
 
     @property
     def annexes_per_s(self) -> float:
         return len(self.made) / self.wall_s
+
+    @property
+    def strangers_share(self) -> float:
+        """Of all the CPU time that there was."""
+        return self.strangers_cpu_s / (self.wall_s * (os.cpu_count() or 1))
 
 
 @dataclass(frozen=True)
@@ -77,14 +83,22 @@ def adopt_orphans() -> None:
 def round_of(contender: Contender, numbers: Sequence[int], at_once: int, bystanders: Bystanders) -> Round:
     """Make an annex for each number, `at_once` at any time; raises NotMadeError."""
     runs = [contender.run(number) for number in numbers]
-    daemons_s, cloud_s, client_s = _cpu_s(bystanders.daemons), _cpu_s(bystanders.cloud), _children_cpu_s()
-    began_s = time.perf_counter()
+    began_s, before = time.perf_counter(), _used(bystanders)
     with ThreadPoolExecutor(at_once) as threads:
         made = tuple(threads.map(_make, runs))
     wall_s = time.perf_counter() - began_s
     _reap_orphans()
-    return Round(made, wall_s, _children_cpu_s() - client_s, _cpu_s(bystanders.daemons) - daemons_s,
-                 _cpu_s(bystanders.cloud) - cloud_s)
+    client_s, daemons_s, cloud_s, own_s, machine_s = (
+        now_s - then_s for now_s, then_s in zip(_used(bystanders), before, strict=True)
+    )
+    strangers_s = max(0.0, machine_s - client_s - daemons_s - cloud_s - own_s)
+    return Round(made, wall_s, client_s, daemons_s, cloud_s, strangers_s)
+
+
+def _used(bystanders: Bystanders) -> tuple[float, ...]:
+    """CPU time so far: of the commands, the daemons, the cloud, this process, and everything on this machine."""
+    own_s, machine_s = time.process_time(), _machine_cpu_s()
+    return _children_cpu_s(), _cpu_s(bystanders.daemons), _cpu_s(bystanders.cloud), own_s, machine_s
 
 
 def _make(run: Run) -> Made:
@@ -134,6 +148,12 @@ def _cpu_s(pids: Iterable[int]) -> float:
     """Of processes that run, and of the children they waited for; 0 for one that is gone."""
     fields = [_text(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split() for pid in pids]
     return TICK_S * sum(int(ticks) for each in fields for ticks in each[11:15])
+
+
+def _machine_cpu_s() -> float:
+    """Of all CPUs, as far as they were neither idle nor waiting for a disk; proc(5)."""
+    user, nice, system, _idle, _iowait, interrupts, softirqs, steal, *_ = Path("/proc/stat").read_text().split()[1:11]
+    return TICK_S * sum(int(ticks) for ticks in (user, nice, system, interrupts, softirqs, steal))
 
 
 def _name(pid: int) -> str:

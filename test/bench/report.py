@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -46,13 +46,17 @@ def together(pairs: Sequence[Pair]) -> Iterator[str]:
 
 
 def cpu(pairs: Sequence[Pair]) -> Iterator[str]:
-    kinds: dict[str, Callable[[Round], float]] = {
-        "the command and its helpers": lambda each: each.client_cpu_s,
-        "with the pool's daemons": lambda each: each.client_cpu_s + each.daemons_cpu_s,
-    }
-    for kind, spent_s in kinds.items():
-        ratios = [spent_s(pair.ours) / spent_s(pair.peer) for pair in pairs]
-        yield f"CPU time, {kind}: {_spread(ratios)} of the C++ tool's"
+    """Of all rounds together: the kernel counts the daemons' time in hundredths of a second."""
+    ours, peer = ([sum(getattr(side, field) for side in sides) for field in ("client_cpu_s", "daemons_cpu_s")]
+                  for sides in ([pair.ours for pair in pairs], [pair.peer for pair in pairs]))
+    yield f"CPU time of the command and its helpers: {ours[0] / peer[0]:.2f} of the C++ tool's"
+    yield f"CPU time with that of the pool's daemons: {sum(ours) / sum(peer):.2f} of the C++ tool's"
+
+
+def strangers(pairs: Sequence[Pair]) -> Iterator[str]:
+    """What counts against both, but not alike: who sleeps does not feel it."""
+    shares = [side.strangers_share for pair in pairs for side in (pair.ours, pair.peer)]
+    yield f"other processes of this machine took {100 * sum(shares) / len(shares):.0f} % of its CPUs meanwhile"
 
 
 def wall_row(name: str, rounds: Sequence[Round]) -> str:
@@ -69,8 +73,8 @@ def phases_row(name: str, measured: Sequence[Phases]) -> str:
 
 
 def bindings_row(name: str, walls_s: Sequence[float]) -> str:
-    """The part of the first phase that no client in Python can do without."""
-    return f"{name:8}{1000 * median(walls_s):8.0f} ms of which are for Python to load HTCondor's bindings"
+    """Most of the first phase: what a program takes that does nothing else."""
+    return f"{name:8}{1000 * median(walls_s):8.0f} ms take the start of Python and the import of HTCondor's bindings alone"
 
 
 def rate_row(name: str, rounds: Sequence[Round]) -> str:
@@ -80,7 +84,8 @@ def rate_row(name: str, rounds: Sequence[Round]) -> str:
 
 
 def cpu_row(name: str, rounds: Sequence[Round]) -> str:
-    spent = [1000 * median(getattr(each, field) / len(each.made) for each in rounds)
+    annexes = sum(len(each.made) for each in rounds)
+    spent = [1000 * sum(getattr(each, field) for each in rounds) / annexes
              for field in ("client_cpu_s", "daemons_cpu_s", "cloud_cpu_s")]
     return (f"{name:8}{spent[0]:8.0f} ms of CPU an annex in the command and its helpers, {spent[1]:.0f} in the pool's "
             f"daemons, {spent[2]:.0f} in the emulated AWS")
