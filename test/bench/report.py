@@ -74,7 +74,7 @@ def phases_row(name: str, measured: Sequence[Phases]) -> str:
 
 def bindings_row(name: str, walls_s: Sequence[float]) -> str:
     """Most of the first phase: what a program takes that does nothing else."""
-    return f"{name:8}{1000 * median(walls_s):8.0f} ms take the start of Python and the import of HTCondor's bindings alone"
+    return f"{name:8}{1000 * median(walls_s):8.0f} ms to start Python and import HTCondor's bindings, by itself"
 
 
 def rate_row(name: str, rounds: Sequence[Round]) -> str:
