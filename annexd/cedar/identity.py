@@ -36,6 +36,14 @@ class Identity:
         return self.method is not None
 
     @property
+    def proof(self) -> str:
+        """How the user was proved, for the log."""
+        if not self.token:
+            return f"by {self.method}" if self.method else "without authentication"
+        scopes = f" with {' '.join(self.token.scopes)}" if self.token.scopes else ""
+        return f"by {self.method}, token {self.token.token_id} of {self.token.issuer} for {self.token.subject}{scopes}"
+
+    @property
     def named(self) -> bool:
         """Whether the peer is somebody; who may be anybody gets little room, whatever the method."""
         return self.authenticated and self.user not in _NOBODY

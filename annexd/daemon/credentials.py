@@ -1,5 +1,6 @@
 """What this daemon proves itself with, and checks its peers by: signing keys, the pool's password, certificates."""
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +25,7 @@ class SigningKeys:
 
     @classmethod
     def read(cls, look_up: Parameters) -> "SigningKeys":
-        pool, directory = param("SEC_TOKEN_POOL_SIGNING_KEY_FILE"), param("SEC_PASSWORD_DIRECTORY")
-        return cls(Path(pool) if pool else None, Path(directory) if directory else None,
+        return cls(_path("SEC_TOKEN_POOL_SIGNING_KEY_FILE"), _path("SEC_PASSWORD_DIRECTORY"),
                    look_up.boolean("SEC_TOKEN_POOL_SIGNING_KEY_IS_PASSWORD", False))
 
     def secret(self, key_id: str) -> Secret | None:
@@ -66,8 +66,10 @@ class Credentials:
         """configured: the methods; nothing is read for others."""
         keys = SigningKeys.read(look_up)
         tls, warnings = read_tls(look_up) if "SSL" in configured else (None, ())
-        password = _read_pool_password() if "PASSWORD" in configured else None
-        return cls(keys, keys.ids(), password, tls, warnings)
+        file = _path("SEC_PASSWORD_FILE") if "PASSWORD" in configured else None
+        password = pool_password(_content(file)) if file else None
+        exposed = [_exposed(path) for path in {keys.pool_file, file} if path]
+        return cls(keys, keys.ids(), password, tls, (*warnings, *filter(None, exposed)))
 
     @property
     def usable(self) -> frozenset[str]:
@@ -76,16 +78,30 @@ class Credentials:
         return NEED_NOTHING | {method for method, found in needs.items() if found}
 
 
-def _read_pool_password() -> Secret | None:
-    """The password of SEC_PASSWORD_FILE; None if there is none that can be read."""
-    path = param("SEC_PASSWORD_FILE")
-    return pool_password(_content(Path(path))) if path else None
+def _path(knob: str) -> Path | None:
+    path = param(knob)
+    return Path(path) if path else None
 
 
 def _content(path: Path) -> bytes:
-    """The file's content; empty if it cannot be read."""
+    """The file's content; empty if it cannot be read, or if anybody else might have read or written it."""
     try:
         with path.open("rb") as file:
-            return file.read(MAX_KEY_BYTES)
+            return file.read(MAX_KEY_BYTES) if _is_private(os.fstat(file.fileno())) else b""
     except (OSError, ValueError):
         return b""
+
+
+def _is_private(status: os.stat_result) -> bool:
+    """As read_secure_file demands it of a key (secure_file.cpp)."""
+    return status.st_uid == os.getuid() and not status.st_mode & 0o077
+
+
+def _exposed(path: Path) -> str | None:
+    """What an administrator should hear of a key that is there and must not be used."""
+    try:
+        is_private = _is_private(path.stat())
+    except (OSError, ValueError):
+        return None
+    return None if is_private else (f"{path} is not used: a key must belong to the user who runs this daemon "
+                                    f"(uid {os.getuid()}) and be closed to all others; chmod 600 it")

@@ -160,10 +160,12 @@ class Session:
         decide = partial(policy.authorize, question.command, peer, LOOKUPS)
         verdict = await asyncio.to_thread(decide) if policy.needs_names else decide()
         if verdict.granted:
-            log.security(f"{question.command.name} from {peer.user} at {self._peer} granted: {verdict.reason}")
+            log.security(f"{question.command.name} from {peer.user} at {self._peer} granted: {verdict.reason}; "
+                         f"{identity.proof}")
         else:
             log.always(f"PERMISSION DENIED to {peer.user} from {self._peer} for command {question.command.number} "
-                       f"({question.command.name}), access level {question.command.level}: reason: {verdict.reason}")
+                       f"({question.command.name}), access level {question.command.level}: reason: {verdict.reason}; "
+                       f"{identity.proof}")
         return verdict.granted
 
     async def _receive(self) -> None:

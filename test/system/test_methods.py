@@ -15,6 +15,9 @@ HOST = f"127-0-0-1.{DOMAIN}"  # NO_DNS makes this name of NETWORK_INTERFACE, and
 CONFIG = """
 ANNEXD_DEBUG = D_SECURITY
 SEC_DEFAULT_AUTHENTICATION_METHODS = FS, IDTOKENS, SSL, PASSWORD, CLAIMTOBE, ANONYMOUS
+# False by default in HTCondor 23; annexd has the defaults of 25.
+SEC_CLAIMTOBE_INCLUDE_DOMAIN = True
+SEC_PASSWORD_FILE = $(LOCAL_DIR)/password
 AUTH_SSL_SERVER_CERTFILE = $(LOCAL_DIR)/none.pem, $(LOCAL_DIR)/host.pem
 AUTH_SSL_SERVER_KEYFILE = $(LOCAL_DIR)/none.key, $(LOCAL_DIR)/host.key
 AUTH_SSL_SERVER_CAFILE = $(LOCAL_DIR)/ca.pem
@@ -59,9 +62,9 @@ def lay_out(directory: Path) -> None:
         authority.make(name, person(name))
     authority.make("expired", person("alice"), days=-1)
     Authority(directory, "stranger").make("foreign", person("alice"))
-    other = directory / "other-password"
-    other.touch(mode=0o600)
-    other.write_bytes(bytes(range(1, 30)))
+    for name, content in (("password", b"opensesame"), ("other-password", b"sesame")):
+        (directory / name).touch(mode=0o600)
+        (directory / name).write_bytes(content)
 
 
 def client(methods: str, **settings: str) -> Environment:
@@ -230,3 +233,23 @@ def test_methods_that_cannot_work_are_not_offered(pool: Pool) -> None:
     assert re.search(r"WARNING: SSL is not offered with the certificate \S+/broken.pem and the key \S+/host.key: "
                      r".*; see AUTH_SSL_SERVER_CERTFILE", pool.log("ANNEXD"))
     assert "FS" in table(pool, "ANNEXD", client("SSL,FS"))
+
+
+def test_keys_that_others_may_read_are_not_used(pool: Pool) -> None:
+    token, key = with_token(pool, "alice"), pool.directory / "passwords.d" / "POOL"
+    key.chmod(0o640)
+    reconfigure(pool, "")
+    assert f"alice@{DOMAIN}" not in same_answers(pool, token)
+    assert f"WARNING: {key} is not used: a key must belong to the user who runs this daemon" in pool.log("ANNEXD")
+    key.chmod(0o600)
+    reconfigure(pool, "")
+    assert f"alice@{DOMAIN}" in same_answers(pool, token)
+
+
+def test_the_log_says_how_a_user_was_proved(pool: Pool) -> None:
+    table(pool, "ANNEXD", with_token(pool, "alice"))
+    table(pool, "ANNEXD", client("FS"))
+    log = pool.log("ANNEXD")
+    assert re.search(rf"DC_NOP_READ from alice@{DOMAIN} at .* granted: .*; by IDTOKENS, token \w+ of {DOMAIN} "
+                     rf"for alice@{DOMAIN}\n", log)
+    assert re.search(r"DC_NOP_READ from .* granted: .*; by FS\n", log)
