@@ -47,4 +47,4 @@ def bulk_request(
     except Paused as error:
         return reply(UNKNOWN_ERROR, f"{error}; ask again with this CommandID", command_id=command_id)
     except JournalError as error:
-        return reply(UNKNOWN_ERROR if begun else FAILURE, str(error), command_id=command_id)
+        return reply(UNKNOWN_ERROR if begun or error.unknown else FAILURE, str(error), command_id=command_id)

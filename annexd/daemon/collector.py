@@ -46,7 +46,7 @@ class Advertiser:
     """Keeps both ads fresh; `status` gives the attributes that change (counts of requests and the like)."""
 
     def __init__(self, outbound: Outbound, publication: Publication,
-                 status: Callable[[], Mapping[str, int]]) -> None:
+                 status: Callable[[], Mapping[str, int | bool | str]]) -> None:
         self.publication = publication
         self.identity: Identity | None = None
         self.reconfigured_at_s = self.started_at_s = int(time.time())
@@ -79,6 +79,10 @@ class Advertiser:
             if collector not in self._failing:
                 with contextlib.suppress(OutboundFailed):
                     await self._send(INVALIDATE_ADS_GENERIC, ads, collector, INVALIDATE_TIMEOUT_S)
+
+    def is_true(self, expression: str) -> bool:
+        """Of our ad as it stands now."""
+        return any(classad2.ExprTree(expression).eval(ad) is True for ad in self.ads()[:1])
 
     def ads(self) -> list[classad2.ClassAd]:
         """The ads as they stand now, each with its own MyType."""

@@ -1,13 +1,14 @@
 """Orders on their way through the workflow: each in a thread of its own, as many at once as the knob says.
 
 A client that goes away changes nothing here: what was accepted is the journal's.  What an earlier process left
-unfinished is continued by the same code, and what is stuck is tried again for ever.
+unfinished is continued by the same code, and what is stuck is tried again for ever.  What the journal could not take
+waits until it can be written again.
 """
 
 import asyncio
-import threading
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import htcondor2
@@ -18,6 +19,7 @@ from annexd.annex.reply import ReplyAd, reply
 from annexd.cedar.message import MessageReader
 from annexd.daemon import log
 from annexd.daemon.server import Call, payload_of
+from annexd.daemon.threads import in_thread
 from annexd.workflow import Engine, JournalError, Outcome, Paused
 
 Answer = TypeVar("Answer")
@@ -26,7 +28,7 @@ LATER_S = 60.0  # until the next try of what cannot even be written down
 
 
 class Orders:
-    """Takes orders and carries them out; `changed` is called when the counts have changed."""
+    """Takes orders and carries them out; `changed` is called when the counts may have changed."""
 
     def __init__(self, engine: Engine, defaults: Defaults, max_running: int, changed: Callable[[], None]) -> None:
         self.defaults = defaults
@@ -34,15 +36,11 @@ class Orders:
         self._room = asyncio.Semaphore(max_running)
         self._changed = changed
         self._continuing: dict[str, asyncio.Task[None]] = {}
+        self._taken: set[str] = set()  # being carried out for a client that waits
+        self._writable = asyncio.Event()  # set, and replaced, when the journal can be written again
         self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()
-
-    def status(self) -> dict[str, int]:
-        """The counts, as attributes of the daemon's ad."""
-        counts = self._engine.counts()
-        return {"AnnexRequests": counts.requests, "AnnexSuccesses": counts.successes,
-                "AnnexFailures": counts.failures, "AnnexUnfinished": counts.unfinished, "AnnexStuck": counts.stuck}
 
     async def take(self, call: Call) -> None:
         """CA_AUTH_CMD or CA_CMD: one ad in, one ad out.  Raises PeerError for a payload that is no ad."""
@@ -57,28 +55,45 @@ class Orders:
             log.always(f"request {command_id} of {owner} at {call.peer} is accepted")
             loop.call_soon_threadsafe(self._changed)
 
-        answer = await self._in_thread(lambda: bulk_request(
-            ad, owner, self._engine, self.defaults, time.time(), accepted=accepted))
+        answer = await self._in_thread(lambda: self._carry_out(ad, owner, accepted))
         self._changed()
         log.always(f"request {answer.get('CommandID', '(no ID)')} of {owner} at {call.peer}: {answer['Result']} "
                    f"{answer.get('BulkRequestID') or answer.get('ErrorString', '')}")
-        self.continue_unfinished()  # this one, if it is stuck
         self._answer(call, answer)
+        await self.continue_unfinished()  # this one, if it is stuck
+
+    def _carry_out(self, ad: Mapping[str, Any], owner: str, accepted: Callable[[str], None]) -> ReplyAd:
+        mine: list[str] = []
+
+        def take(command_id: str) -> None:
+            mine.append(command_id)
+            self._taken.add(command_id)
+            accepted(command_id)
+
+        try:
+            return bulk_request(ad, owner, self._engine, self.defaults, time.time(), accepted=take)
+        finally:
+            self._taken.difference_update(mine)
 
     def _answer(self, call: Call, answer: ReplyAd) -> None:
         versions = {"CondorVersion": htcondor2.version(), "CondorPlatform": htcondor2.platform()}
         call.connection.reply(call.connection.message().ad({**answer, **versions}))
 
-    def continue_unfinished(self) -> None:
+    async def continue_unfinished(self) -> None:
         """Go on with everything that the journal holds and nobody works on."""
         try:
-            unfinished = self._engine.unfinished()
+            unfinished = await in_thread(self._engine.unfinished)
         except JournalError as error:
             log.error(f"cannot look for unfinished requests: {error}")
             return
         for command_id in unfinished:
-            if command_id not in self._continuing:
+            if command_id not in self._continuing and command_id not in self._taken:
                 self._continuing[command_id] = asyncio.create_task(self._continue(command_id))
+
+    def journal_is_back(self) -> None:
+        """Go on at once with what waits for the journal."""
+        self._writable.set()
+        self._writable = asyncio.Event()
 
     async def pause(self, timeout_s: float) -> None:
         """Start nothing more, and give running calls to AWS so long to end; the rest is the next start's."""
@@ -95,7 +110,9 @@ class Orders:
         """Until the workflow is finished, however often it takes."""
         try:
             while (retry_at_s := await self._run_once(command_id)) is not None:
-                await asyncio.sleep(max(retry_at_s - time.time(), 1.0))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(max(retry_at_s - time.time(), 1.0)):
+                        await self._writable.wait()
         except Paused:
             return
         finally:
@@ -115,10 +132,9 @@ class Orders:
     async def _in_thread(self, work: Callable[[], Answer]) -> Answer:
         """In a thread of its own, which may be left behind when the process ends: the journal has it all."""
         async with self._room:
-            answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
             self._running += 1
             self._idle.clear()
-            threading.Thread(target=_work, args=(work, answer, asyncio.get_running_loop()), daemon=True).start()
+            answer = in_thread(work)
             answer.add_done_callback(self._ended)
             return await asyncio.shield(answer)
 
@@ -133,22 +149,6 @@ def _whole_ad(payload: MessageReader) -> dict[str, Any]:
     ad = payload.ad(nested=True)
     payload.end()
     return ad
-
-
-def _work(work: Callable[[], Answer], answer: asyncio.Future[Answer], loop: asyncio.AbstractEventLoop) -> None:
-    try:
-        result = work()
-    except Exception as error:  # noqa: BLE001 - the edge of a worker: whoever waits gets it
-        _deliver(loop, answer.set_exception, error)
-    else:
-        _deliver(loop, answer.set_result, result)
-
-
-def _deliver(loop: asyncio.AbstractEventLoop, setter: Callable[[Answer], None], value: Answer) -> None:
-    try:
-        loop.call_soon_threadsafe(setter, value)
-    except RuntimeError:
-        return  # the loop is closed: the process ends, and the journal has it
 
 
 def _tell(outcome: Outcome) -> None:

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -23,14 +22,15 @@ from annexd.annex.steps import World, annex_steps
 from annexd.annex.warm import warm_up
 from annexd.cedar.session import SessionCache, inherited_sessions
 from annexd.daemon import configuration, log
-from annexd.daemon.address import Sinful
 from annexd.daemon.administration import Administration
-from annexd.daemon.appearance import Appearance, own_address, shared_port_address
+from annexd.daemon.appearance import Appearance
+from annexd.daemon.books import Books
 from annexd.daemon.collector import Advertiser
 from annexd.daemon.configuration import Configuration
 from annexd.daemon.dispatch import Actions, Dispatcher
+from annexd.daemon.door import Door
 from annexd.daemon.inheritance import Inheritance
-from annexd.daemon.listen import Listener, shared_port_listener, tcp_socket
+from annexd.daemon.listen import Listener
 from annexd.daemon.master import Parent
 from annexd.daemon.options import Options
 from annexd.daemon.orders import Orders
@@ -44,6 +44,7 @@ from annexd.workflow import Engine, Journal, JournalError
 EXPIRE_SESSIONS_S = 60
 DRAIN_S = 5.0  # for the last bytes of answers that are ready
 EXIT_OK, EXIT_FAILED = 0, 1
+EXIT_NO_RESTART = 99  # DAEMON_NO_RESTART of exit.h
 
 
 async def serve(options: Options, settings: Configuration, inheritance: Inheritance | None,
@@ -52,12 +53,13 @@ async def serve(options: Options, settings: Configuration, inheritance: Inherita
     _log_banner()
     try:
         with contextlib.closing(Journal(settings.journal)) as journal:
-            await Service(options, settings, inheritance, environment, journal).run()
+            service = Service(options, settings, inheritance, environment, journal)
+            await service.run()
     except (JournalError, BadConfiguration, OSError) as error:
         log.error(f"cannot start: {error}")
         return EXIT_FAILED
-    log.always(f"**** condor_annexd (condor_ANNEXD) pid {os.getpid()} EXITING WITH STATUS {EXIT_OK}")
-    return EXIT_OK
+    log.always(f"**** condor_annexd (condor_ANNEXD) pid {os.getpid()} EXITING WITH STATUS {service.exit_status}")
+    return service.exit_status
 
 
 class Service:
@@ -67,34 +69,38 @@ class Service:
                  environment: Mapping[str, str], journal: Journal) -> None:
         self._options, self._settings, self._inheritance = options, settings, inheritance
         self._stopping, self._fast = asyncio.Event(), False
+        self.exit_status = EXIT_OK
         self._tasks: set[asyncio.Task[None]] = set()
         self._sessions = SessionCache(f"{settings.machine}:{os.getpid()}:{int(time.time())}")
         family = Parameters().boolean("SEC_USE_FAMILY_SESSION", True)
         for session in inherited_sessions(environment.get("CONDOR_PRIVATE_INHERIT", ""), family=family):
             self._sessions.inherit(session)
+        self._door = Door(options, settings, inheritance)
         self._outbound = Outbound(environment)
         files = RequesterFiles(settings.uid_domain)
         access = KeyFiles(files.read, allow_default=settings.annex.allow_default_credentials)
-        self._orders = Orders(Engine(journal, annex_steps(World(access))), settings.annex,
-                              settings.limits.max_running_requests, self._counts_changed)
-        self._advertiser = Advertiser(self._outbound, settings.publication, self._orders.status)
+        engine = Engine(journal, annex_steps(World(access)))
+        self._books = Books(journal, engine, self._status_changed)
+        self._orders = Orders(engine, settings.annex, settings.limits.max_running_requests, self._books.recount)
+        self._advertiser = Advertiser(self._outbound, settings.publication, self._books.status)
         self._parent = self._make_parent()
         actions = Actions(self._orders.take, self._reconfig, self.stop_gracefully, self.stop_fast)
         self._signals: dict[int, Callable[[], None]] = {
             signal.SIGTERM: self.stop_gracefully, signal.SIGINT: self.stop_gracefully,
             signal.SIGQUIT: self.stop_fast, signal.SIGHUP: self._reconfig}
         self._dispatcher = Dispatcher(actions, Administration(self._advertiser.ads, self._signals).handlers())
-        self._server = Server(self._read_security(), settings.limits, self._dispatcher, self._shared_port_id)
+        self._server = Server(self._read_security(), settings.limits, self._dispatcher, self._door.shared_port_id)
 
     async def run(self) -> None:
         """Until told to stop, and then until all is put away."""
-        listener = self._listen()
+        listener = self._door.open(self._server.serve)
         self._catch_signals()
-        appearance = Appearance(self._settings, self._advertiser, lambda: self._find_address(listener))
+        appearance = Appearance(self._settings, self._advertiser, self._door.address)
+        await self._books.first_count()
         listener.start()
         for work in self._lifelong_tasks(appearance):
             self._background(work)
-        self._orders.continue_unfinished()
+        await self._orders.continue_unfinished()
         threading.Thread(target=warm_up, args=(self._settings.annex,), daemon=True).start()
         await self._stopping.wait()
         await self._end(listener, appearance)
@@ -123,17 +129,12 @@ class Service:
         self._advertiser.publication, self._advertiser.reconfigured_at_s = settings.publication, int(time.time())
         if self._parent is not None:
             self._parent.times = settings.parent_times
-        log.open_log(terminal=self._options.terminal)
+        log.open_log(terminal=self._options.terminal, suffix=self._options.log_suffix)
         self._background(self._outbound.close())  # the next call starts a worker with the new configuration
         self._advertiser.update_soon()
         log.always("reconfigured")
 
     # Start.
-
-    @property
-    def _shared_port_id(self) -> str | None:
-        shared_port = self._inheritance.shared_port if self._inheritance else None
-        return shared_port.shared_port_id if shared_port else None
 
     def _make_parent(self) -> Parent | None:
         inherited = self._inheritance
@@ -147,24 +148,9 @@ class Service:
             log.always(f"WARNING: {warning}")
         return found
 
-    def _listen(self) -> Listener:
-        inherited = self._inheritance
-        for descriptor in inherited.unused_descriptors if inherited else ():
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
-        if inherited and inherited.shared_port:
-            return shared_port_listener(inherited.shared_port, self._server.serve)
-        if inherited and inherited.tcp_descriptor is not None:
-            return Listener(socket.socket(fileno=inherited.tcp_descriptor), self._server.serve)
-        return Listener(tcp_socket(self._settings.host, self._options.port), self._server.serve)
-
-    async def _find_address(self, listener: Listener) -> Sinful:
-        if self._shared_port_id is None:
-            return own_address(listener.socket, self._settings.machine)
-        return await shared_port_address(self._settings.shared_port_ad, self._shared_port_id)
-
     def _lifelong_tasks(self, appearance: Appearance) -> list[Coroutine[Any, Any, None]]:
-        tasks = [appearance.keep(), self._advertise(appearance), self._expire_sessions()]
+        tasks = [appearance.keep(), self._advertise(appearance), self._expire_sessions(), self._books.count(),
+                 self._books.watch(self._orders.journal_is_back)]
         if self._parent is not None:
             tasks += [self._parent.keep_alive(), self._parent.watch(self.stop_fast)]
         return tasks
@@ -175,13 +161,24 @@ class Service:
             await self._parent.report_ready()
         await self._advertiser.run()
 
-    def _counts_changed(self) -> None:
+    def _status_changed(self) -> None:
         self._advertiser.update_soon()
 
     async def _expire_sessions(self) -> None:
         while True:
             await asyncio.sleep(EXPIRE_SESSIONS_S)
             self._sessions.expire(time.time())
+
+    async def _obey_stop_expressions(self) -> None:
+        while True:
+            expressions = self._settings.stop_expressions
+            for expression, stop in ((expressions.fast, self.stop_fast), (expressions.graceful, self.stop_gracefully)):
+                if expression is not None and self._advertiser.is_true(expression):
+                    log.always(f"{expression} is true of us: we do not want to be started again")
+                    self.exit_status = EXIT_NO_RESTART
+                    stop()
+                    return
+            await asyncio.sleep(self._settings.publication.update_interval_s)
 
     # End.
 
@@ -195,6 +192,7 @@ class Service:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._advertiser.withdraw()
         appearance.end()
+        self._door.close()
         await self._outbound.close()
 
     def _background(self, work: Coroutine[Any, Any, None]) -> None:

@@ -42,6 +42,7 @@ CREATE TABLE record (
 CREATE INDEX record_of_command ON record (command_id, seq, kind);
 CREATE INDEX record_of_kind ON record (kind, seq);
 """
+CLOSE_S: Final = 5.0
 DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 READ_ONLY: Final = ("it, or its disk, is read-only", "make it writable; what is unfinished then goes on by itself")
 COLUMNS: Final = "seq, command_id, step, kind, body, at, checksum"
@@ -122,9 +123,12 @@ class Journal:
             return self._newest()
 
     def close(self) -> None:
-        """Let go of the file.  Records need no closing to be durable."""
-        with self._lock:
-            self._database.close()
+        """Let go of the file.  Records need no closing to be durable, so a write that hangs is not waited for."""
+        if self._lock.acquire(timeout=CLOSE_S):
+            try:
+                self._database.close()
+            finally:
+                self._lock.release()
 
     def _select(self, where: str, *values: str | int) -> tuple[Record, ...]:
         with self._lock, self._explained("read"):
