@@ -23,10 +23,15 @@ RECORDINGS = (
     "srv_fs_bulk_25_2",
     "srv_idtokens_bulk_25",
     "srv_ping_fs_23",
+    "srv_claimtobe",
+    "srv_anonymous",
+    "srv_password",
     "srv_ping_idtokens_23",
     "srv_ping_noauth_25",
     "srv_configval_25",
 )
+
+METHODS = ("FS", "IDTOKENS", "PASSWORD", "CLAIMTOBE", "ANONYMOUS")  # SSL: see test_tls.py
 
 
 @cache
@@ -39,9 +44,9 @@ def _conversation(recording: Recording) -> Conversation:
     sessions = SessionCache("vm:14367:1795360276")
     if "server_ecdh_priv" not in recording.facts:
         sessions.add(Session(recording.facts["sid"], {AES: recording.session_key}, Identity("a@b", "FS")))
-    policy = dict.fromkeys(Level, SecurityPolicy(crypto_methods=("AES", "BLOWFISH", "3DES")))
+    policy = dict.fromkeys(Level, SecurityPolicy(methods=METHODS, crypto_methods=("AES", "BLOWFISH", "3DES")))
     random = recording.random().and_then(counting_random())
-    context = server(random, sessions=sessions, policy=policy)
+    context = server(random, sessions=sessions, policy=policy, pool_password=Secret(b"opensesame"))
     return Conversation.at(context, keys={"POOL": Secret(bytes.fromhex(kdf()["pool_secret_hex"]))})
 
 

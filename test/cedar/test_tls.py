@@ -1,16 +1,22 @@
 """SSL: TLS inside messages, and what a certificate's subject is called."""
 
 import ssl
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from annexd.cedar.context import Tls
-from annexd.cedar.errors import AuthenticationFailed, MalformedMessage
+from annexd.cedar.errors import AuthenticationFailed, MalformedMessage, PeerError
 from annexd.cedar.events import NeedAuthorization
 from annexd.cedar.identity import Identity
 from annexd.cedar.levels import Level
@@ -19,6 +25,7 @@ from annexd.cedar.subject import MalformedSubject, oneline
 from test.cedar.certificates import HOST, Attributes, Authority, client_context, person, server_context
 from test.cedar.client import Client
 from test.cedar.conversation import Conversation, server
+from test.cedar.recording import CLIENT, load
 
 SSL = 256
 READY, RECEIVING, QUITTING, HOLDING = 0, 2, 3, 4
@@ -232,6 +239,37 @@ def test_a_key_that_never_arrives_is_not_waited_for(authority: Authority, host: 
     peer.shake_hands()
     with pytest.raises(MalformedMessage, match="does not take its key"):
         insist(peer)
+
+
+@cache
+def _standing() -> ssl.SSLContext:
+    authority = Authority(Path(mkdtemp(prefix="annexd-tls-")))
+    context = server_context(authority, authority.make("host", person("host"), host=HOST))
+    rmtree(authority.directory)
+    return context
+
+
+@given(st.lists(st.tuples(st.integers(-2, 5), st.binary(max_size=200)), max_size=4))
+@settings(deadline=None)
+def test_any_records_give_events_or_an_error_of_the_peer(records: list[tuple[int, bytes]]) -> None:
+    peer = talk(Tls(_standing()), ssl.create_default_context())
+    peer.begin()
+    with suppress(PeerError):
+        for status, text in records:
+            peer.say(status, text)
+
+
+@given(st.lists(st.tuples(st.floats(0, 0.9999), st.integers(1, 255)), min_size=1, max_size=4))
+@settings(deadline=None)
+def test_a_changed_handshake_gives_events_or_an_error_of_the_peer(changes: list[tuple[float, int]]) -> None:
+    said = bytearray(load("srv_ping_ssl_25").sent_by(CLIENT))
+    for place, mask in changes:
+        said[int(place * len(said))] ^= mask
+    policy = dict.fromkeys(Level, SecurityPolicy(methods=("SSL",)))
+    conversation = Conversation.at(server(policy=policy, tls=Tls(_standing())))
+    with suppress(PeerError):
+        conversation.hear(bytes(said))
+        conversation.hear(b"")
 
 
 OPENSSL_NAMES: list[tuple[Attributes, str]] = [
