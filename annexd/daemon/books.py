@@ -68,6 +68,7 @@ class Books:
         probed_s = time.monotonic()
         while True:
             await asyncio.sleep(self._times.look_s)
+            self._tell(self._journal.trouble(), mended)
             pause_s = self._times.probe_in_trouble_s if self._journal.trouble() else self._times.probe_s
             if time.monotonic() - probed_s >= pause_s:
                 await self._probe()

@@ -24,7 +24,7 @@ from annexd.workflow import Engine, JournalError, Outcome, Paused
 
 Answer = TypeVar("Answer")
 NOT_AUTHENTICATED = "NotAuthenticated"  # command_strings.h
-LATER_S = 60.0  # until the next try of what cannot even be written down
+LATER_S = 15.0  # at most until the next try of what cannot even be written down
 
 
 class Orders:

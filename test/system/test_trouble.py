@@ -1,0 +1,66 @@
+"""What may happen to a host and an account while annexd runs: it refuses, says why, and goes on by itself."""
+
+import resource
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from test.cloud import Cloud
+from test.system.site import Site
+
+
+@pytest.fixture(scope="module")
+def site(cloud: Cloud) -> Iterator[Site]:
+    with Site(cloud, "ANNEXD_UPDATE_INTERVAL = 2") as site:
+        yield site
+
+
+def log_of_journal(site: Site) -> Path:
+    return Path(site.pool.param("ANNEXD_COMMAND_STATE") + "-wal")  # type: ignore[operator]
+
+
+def limit_files(site: Site, largest: int) -> None:
+    """As on a disk that is full: no file of annexd's may grow beyond this."""
+    resource.prlimit(site.pid(), resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
+
+
+def fill_disk(site: Site) -> None:
+    """For the journal; the log, without which no daemon of HTCondor's runs, still has room."""
+    while log_of_journal(site).stat().st_size < 2 * len(site.log()) + 100_000:
+        site.order()
+    limit_files(site, log_of_journal(site).stat().st_size)
+
+
+def test_on_a_full_disk_orders_are_refused_with_the_reason_and_taken_again_when_there_is_room(site: Site) -> None:
+    fill_disk(site)
+    fleets, pid = len(site.fleets()), site.pid()
+    command_id = f"test-{uuid.uuid4().hex}"
+    reply = site.order(CommandID=command_id)
+    assert reply["Result"] == "Failure"
+    assert "cannot be written: its disk fails" in reply["ErrorString"]
+    site.wait(lambda: (site.ad() or {}).get("AnnexJournalOK") is False, "the ad to tell")
+    assert "its disk fails" in site.ad()["AnnexJournalError"]  # type: ignore[index]
+    assert len(site.fleets()) == fleets
+    limit_files(site, resource.RLIM_INFINITY)
+    site.wait(lambda: (site.ad() or {}).get("AnnexJournalOK") is True, "annexd to notice the room by itself")
+    assert "the journal can be written again" in site.log()
+    assert site.order(CommandID=command_id)["Result"] == "Success"
+    assert len(site.fleets()) == fleets + 1
+    assert site.pid() == pid
+
+
+def test_an_order_that_the_disk_stops_halfway_is_completed_when_there_is_room(site: Site) -> None:
+    before = len(site.fleets())
+    site.cloud.fault("PutRule", "hang", hang_s=4)
+    later = site.order_later(CommandID="halfway")
+    site.wait(lambda: not site.cloud.faults(), "the order to be in the middle")
+    limit_files(site, log_of_journal(site).stat().st_size)
+    reply = later.reply()
+    assert reply is not None
+    assert reply["Result"] == "UnknownError"
+    assert "cannot be written" in reply["ErrorString"]
+    limit_files(site, resource.RLIM_INFINITY)
+    site.wait(lambda: len(site.fleets()) == before + 1, "the order to go on by itself")
+    assert site.order(CommandID="halfway")["Result"] == "Success"
