@@ -1,0 +1,74 @@
+"""The journal on a disk that is really full, or read-only: a small one of our own.  Needs root."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from annexd.workflow import Journal, JournalError, Kind
+from annexd.workflow.journal import RESERVE_BYTES
+
+SIZE = RESERVE_BYTES + 6 * 2**20
+PADDING = {"padding": "x" * 100_000}
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", tmp_path], check=True)
+    yield tmp_path
+    subprocess.run(["umount", "--lazy", tmp_path], check=True)
+
+
+def fill(path: Path, leave: int) -> Path:
+    """All but so many bytes of the disk."""
+    filler = path / "filler"
+    done = subprocess.run(["df", "--output=avail", "-B1", path], capture_output=True, text=True, check=True)
+    with filler.open("wb") as file:
+        file.write(bytes(int(done.stdout.split()[1]) - leave))
+    return filler
+
+
+def write_on(journal: Journal) -> None:
+    for _ in range(100):
+        journal.append("1", "step", Kind.INTENT, PADDING)
+
+
+def test_when_the_disk_fills_up_nothing_new_is_taken_but_what_was_taken_has_room_to_end(disk: Path) -> None:
+    journal = Journal(disk / "command_state")
+    journal.append("1", "", Kind.ACCEPTED, {})
+    filler = fill(disk, RESERVE_BYTES // 2)
+    with pytest.raises(JournalError, match=r"takes no new requests: less than 8 MiB .*make room"):
+        journal.append("2", "", Kind.ACCEPTED, {})
+    for _ in range(20):
+        journal.append("1", "step", Kind.INTENT, PADDING)
+    filler.unlink()
+    journal.append("2", "", Kind.ACCEPTED, {})
+    journal.close()
+
+
+def test_a_disk_without_a_byte_left_is_named_and_costs_no_record(disk: Path) -> None:
+    journal = Journal(disk / "command_state")
+    journal.append("1", "", Kind.ACCEPTED, {})
+    filler = fill(disk, 0)
+    with pytest.raises(JournalError, match="the disk is full; make room"):
+        write_on(journal)
+    assert "the disk is full" in journal.trouble()
+    written = len(journal.history("1"))
+    journal.close()
+    journal = Journal(disk / "command_state")  # also while it is full
+    assert len(journal.history("1")) == written
+    filler.unlink()
+    journal.probe()
+    journal.append("1", "step", Kind.INTENT, PADDING)
+    assert len(journal.history("1")) == written + 1
+    journal.close()
+
+
+def test_a_disk_that_is_read_only_is_named_at_the_start(disk: Path) -> None:
+    Journal(disk / "command_state").close()
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    with pytest.raises(JournalError, match=r"cannot be opened: it, or its disk, is read-only; make it writable"):
+        Journal(disk / "command_state")
+    subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+    Journal(disk / "command_state").close()
