@@ -28,6 +28,14 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class StopExpressions:
+    """When one of them is true of our own ad, annexd stops, and condor_master does not start it again."""
+
+    graceful: str | None  # DAEMON_SHUTDOWN
+    fast: str | None  # DAEMON_SHUTDOWN_FAST
+
+
+@dataclass(frozen=True)
 class Configuration:
     name: str
     machine: str
@@ -35,6 +43,8 @@ class Configuration:
     journal: Path
     address_file: Path | None
     shared_port_ad: Path | None
+    socket_directory: Path  # DAEMON_SOCKET_DIR
+    stop_expressions: StopExpressions
     host: str  # NETWORK_INTERFACE as an address to bind to, when we bind ourselves
     limits: Limits
     parent_times: ParentTimes
@@ -56,6 +66,9 @@ class Configuration:
             journal=Path(journal),
             address_file=_path("ANNEXD_ADDRESS_FILE"),
             shared_port_ad=_path("SHARED_PORT_DAEMON_AD_FILE"),
+            socket_directory=_socket_directory(look_up),
+            stop_expressions=StopExpressions(_expression(look_up, "DAEMON_SHUTDOWN"),
+                                             _expression(look_up, "DAEMON_SHUTDOWN_FAST")),
             host=_bind_address(look_up),
             limits=_limits(look_up),
             parent_times=ParentTimes(
@@ -112,6 +125,18 @@ def _annex_defaults(look_up: Parameters) -> Defaults:
 def _path(name: str) -> Path | None:
     text = param(name)
     return Path(text) if text else None
+
+
+def _socket_directory(look_up: Parameters) -> Path:
+    configured = look_up.text("DAEMON_SOCKET_DIR", "auto")
+    return Path(look_up.text("LOCK"), "daemon_sock") if configured == "auto" else Path(configured)
+
+
+def _expression(look_up: Parameters, name: str) -> str | None:
+    text = param(name)
+    if text is not None and not is_expression(text):
+        look_up.faults.append(f'{name} is no ClassAd expression: "{text}"')
+    return text
 
 
 def _bind_address(look_up: Parameters) -> str:

@@ -7,12 +7,13 @@ which address the world reaches it.
 import array
 import asyncio
 import contextlib
+import os
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from annexd.daemon import log
-from annexd.daemon.inheritance import SharedPortSocket
 
 Serve = Callable[[socket.socket], Awaitable[None]]
 
@@ -41,6 +42,13 @@ class Listener:
 
     def start(self) -> None:
         self._accepting = asyncio.create_task(self._accept_forever())
+
+    def replace(self, listening: socket.socket) -> None:
+        """Go on with another socket."""
+        self.stop()
+        listening.setblocking(False)
+        self.socket = listening
+        self.start()
 
     def stop(self) -> None:
         """Accept no more; connections under way go on."""
@@ -89,8 +97,39 @@ def tcp_socket(host: str, port: int) -> socket.socket:
     return listening
 
 
-def shared_port_listener(inherited: SharedPortSocket, serve: Serve) -> Listener:
-    return Listener(socket.socket(fileno=inherited.descriptor), serve, receive_descriptor)
+class NamedSocket:
+    """A Unix socket in DAEMON_SOCKET_DIR, through which condor_shared_port reaches a daemon that nobody started.
+
+    It is touched, so that no clean-up of old files takes it, and made again should it have vanished all the same.
+    """
+
+    def __init__(self, directory: Path, shared_port_id: str) -> None:
+        self._path = directory / shared_port_id
+
+    def bind(self) -> socket.socket:
+        """In place of one that a dead daemon has left.  Raises OSError."""
+        self._path.parent.mkdir(mode=0o755, exist_ok=True)
+        self.remove()
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            listening.bind(str(self._path))
+            listening.listen(BACKLOG)
+        except OSError:
+            listening.close()
+            raise
+        return listening
+
+    def touch(self) -> bool:
+        """False when it is no longer there."""
+        try:
+            os.utime(self._path)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def remove(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._path.unlink()
 
 
 async def receive_descriptor(handover: socket.socket) -> socket.socket:

@@ -11,11 +11,11 @@ from annexd.daemon.parameters import param
 Level = htcondor2.LogLevel
 
 
-def open_log(*, terminal: bool) -> None:
+def open_log(*, terminal: bool, suffix: str | None = None) -> None:
     """Start, or start anew after a reconfig, with the level and the file that are configured now."""
     for knob in ("ANNEXD_LOG", "ANNEXD_DEBUG"):  # where dprintf looks, which knows no local name
         if text := param(knob):
-            htcondor2.param[knob] = text
+            htcondor2.param[knob] = f"{text}.{suffix}" if suffix and knob == "ANNEXD_LOG" else text
     if terminal:
         htcondor2.enable_debug()
     else:

@@ -5,9 +5,12 @@ through `daemonize`, like every HTCondor daemon, unless -f or -t says otherwise.
 """
 
 import asyncio
+import contextlib
 import os
+import select
+import signal
 import sys
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from pathlib import Path
 
 from annexd.daemon.inheritance import Inheritance, MalformedInheritance
@@ -23,9 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         inheritance = Inheritance.from_environment(os.environ)
     except MalformedInheritance as error:
         return _complain(str(error))
+    if options.kill_file is not None:
+        return end_other(options.kill_file)
     _apply_environment(options, os.environ)
     if inheritance is not None or options.foreground:
-        return run(options, inheritance)
+        with pid_file(options.pid_file):
+            return run(options, inheritance)
     return _go_into_background(options)
 
 
@@ -39,7 +45,7 @@ def run(options: Options, inheritance: Inheritance | None) -> int:
     configuration.load(options.local_name)
     for name in PRIVATE_VARIABLES:
         os.environ.pop(name, None)
-    log.open_log(terminal=options.terminal)
+    log.open_log(terminal=options.terminal, suffix=options.log_suffix)
     try:
         settings = configuration.Configuration.read()
     except BadConfiguration as error:
@@ -80,6 +86,36 @@ def _go_into_background(options: Options) -> int:
 
     Daemonize(app="condor_annexd", pid=str(pid_file), action=serve, chdir=os.getcwd()).start()
     return status
+
+
+@contextlib.contextmanager
+def pid_file(path: Path | None) -> Iterator[None]:
+    """-pidfile, for as long as this process serves; daemonize keeps its own."""
+    if path is None:
+        yield
+        return
+    path.write_text(f"{os.getpid()}\n")
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def end_other(path: Path) -> int:
+    """-k: SIGTERM to the process whose ID the file holds, and wait until it has gone."""
+    try:
+        pid = int(path.read_text())
+        process = os.pidfd_open(pid)
+    except (OSError, ValueError) as error:
+        return _complain(f"cannot end the process of {path}: {error}")
+    try:
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+        select.select([process], [], [])
+    except OSError as error:
+        return _complain(f"cannot end process {pid}: {error}")
+    finally:
+        os.close(process)
+    return 0
 
 
 def _complain(message: str) -> int:

@@ -1,5 +1,6 @@
 """The command line of condor_annexd: DaemonCore's flags, as an administrator knows them from every other daemon."""
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,11 @@ Usage: condor_annexd [options]
     -l DIRECTORY      Use this folder as LOG
     -local-name NAME  Use this name for local configuration: NAME.KNOB before KNOB
     -p PORT           Listen on this TCP port
-    -pidfile FILE     Write our process ID there; needed for the background (default: $(LOG)/annexd.pid)
+    -sock NAME        Be reached through condor_shared_port under this name
+    -pidfile FILE     Write our process ID there (default in the background: $(LOG)/annexd.pid)
+    -k FILE           End the condor_annexd whose process ID is there, and exit
+    -a SUFFIX         Append .SUFFIX to the name of the log
+    -q                Accepted for DaemonCore's sake
     -v                Print the version
     -help             Print this
 """
@@ -35,15 +40,27 @@ class Options:
     port: int = 0
     pid_file: Path | None = None
     shared_port_id: str | None = None
+    kill_file: Path | None = None
+    log_suffix: str | None = None
 
 
-WITH_VALUE: dict[str, str] = {"-c": "config_file", "-l": "log_directory", "-local-name": "local_name", "-p": "port",
-              "-pidfile": "pid_file", "-sock": "shared_port_id"}
+WITH_VALUE = {
+    "-c": "config_file",
+    "-l": "log_directory",
+    "-local-name": "local_name",
+    "-p": "port",
+    "-pidfile": "pid_file",
+    "-sock": "shared_port_id",
+    "-k": "kill_file",
+    "-a": "log_suffix",
+}
 ALONE: dict[str, dict[str, Any]] = {
     "-f": {"foreground": True},
     "-b": {"background": True},
     "-t": {"terminal": True, "foreground": True},
+    "-q": {},
 }
+SHARED_PORT_ID = re.compile(r"[A-Za-z0-9._-]{1,60}")  # it is a file's name, in a path of at most 108 bytes
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -67,15 +84,18 @@ def parse(arguments: Sequence[str]) -> Options:
 def _with_value(options: Options, word: str, value: str | None) -> Options:
     if value is None:
         _refuse(f"{word} needs a value")
-    field = WITH_VALUE[word]
-    if field == "port":
-        if not value.isdigit() or not 0 < int(value) < 65536:
-            _refuse(f"-p needs a TCP port, not {value}")
-        return replace(options, port=int(value))
-    if field == "pid_file":
-        return replace(options, pid_file=Path(value).absolute())
-    given: dict[str, Any] = {field: value}
-    return replace(options, **given)
+    return replace(options, **{WITH_VALUE[word]: _checked(word, value)})
+
+
+def _checked(word: str, value: str) -> Any:
+    """The value in its field's type."""
+    if word == "-p" and not (value.isdecimal() and 0 < int(value) < 65536):
+        _refuse(f"-p needs a TCP port, not {value}")
+    if word == "-sock" and not SHARED_PORT_ID.fullmatch(value):
+        _refuse(f"-sock needs a name of letters, digits, dots, underscores and hyphens, not {value}")
+    if word == "-p":
+        return int(value)
+    return Path(value).absolute() if word in ("-pidfile", "-k") else value
 
 
 def _refuse(fault: str) -> NoReturn:

@@ -149,7 +149,8 @@ class Service:
         return found
 
     def _lifelong_tasks(self, appearance: Appearance) -> list[Coroutine[Any, Any, None]]:
-        tasks = [appearance.keep(), self._advertise(appearance), self._expire_sessions(), self._books.count(),
+        tasks = [appearance.keep(), self._advertise(appearance), self._expire_sessions(), self._door.keep(),
+                 self._obey_stop_expressions(), self._books.count(),
                  self._books.watch(self._orders.journal_is_back)]
         if self._parent is not None:
             tasks += [self._parent.keep_alive(), self._parent.watch(self.stop_fast)]

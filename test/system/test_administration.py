@@ -13,7 +13,7 @@ from test.system.site import Site
 
 @pytest.fixture(scope="module")
 def site(cloud: Cloud) -> Iterator[Site]:
-    with Site(cloud, 'SITE_WORD = a$(LOCAL_DIR)b\nANNEXD.SITE_WORD = annexd"s\\own\nSCHEDD.OTHER = 1') as site:
+    with Site(cloud, 'ANNEXD.ONLY_OURS = $(LOCAL_DIR)/x\nSITE_WORD = a$(LOCAL_DIR)b\nANNEXD.SITE_WORD = annexd"s\\own\nSCHEDD.OTHER = 1') as site:
         yield site
 
 
@@ -40,6 +40,8 @@ def comparable(site: Site, said: str) -> str:
 
 def test_condor_config_val_gets_annexds_own_spelling_of_a_knob(site: Site) -> None:
     assert asked(site, "ANNEXD", "condor_config_val", "-addr", "ADDRESS", "SITE_WORD").stdout == 'annexd"s\\own\n'
+    only_ours = asked(site, "ANNEXD", "condor_config_val", "-addr", "ADDRESS", "ONLY_OURS")
+    assert only_ours.stdout == f"{site.pool.directory}/x\n"
 
 
 def test_the_bindings_remote_param_reads_values_and_names(site: Site) -> None:

@@ -110,9 +110,32 @@ def test_by_hand_it_goes_into_the_background_and_leaves_its_pid(pool_without_ann
     assert not (site.pool.directory / "annexd.pid").exists()
 
 
+def test_by_hand_behind_condor_shared_port_under_a_name_and_ended_by_its_pid_file(pool_without_annexd: Site) -> None:
+    site = pool_without_annexd
+    pid_file = site.pool.directory / "annexd.pid"
+    annexd = by_hand(site.pool, "-f", "-sock", "annexd_by_hand", "-pidfile", str(pid_file), "-a", "hand")
+    assert site.address.endswith("&sock=annexd_by_hand>")
+    assert site.order()["Result"] == "Success"
+    assert int(pid_file.read_text()) == annexd.pid
+    assert "STARTING UP" in (site.pool.directory / "log" / "AnnexdLog.hand").read_text()
+    ended = site.pool.run(ANNEXD, "-k", str(pid_file))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert annexd.wait(timeout=5) == 0
+    assert not pid_file.exists()
+    assert not (site.pool.directory / "lock" / "daemon_sock" / "annexd_by_hand").exists()
+    assert site.pool.run(ANNEXD, "-k", str(pid_file)).returncode == 1
+
+
+def test_when_daemon_shutdown_is_true_of_its_ad_it_ends_and_is_not_started_again(cloud: Cloud) -> None:
+    with Site(cloud, "ANNEXD.DAEMON_SHUTDOWN = AnnexSuccesses >= 1\nANNEXD_UPDATE_INTERVAL = 1") as site:
+        assert site.order()["Result"] == "Success"
+        site.wait(lambda: f"The ANNEXD (pid {site.pid()}) exited with status 99" in site.pool.log("MASTER"), "its end")
+        site.wait(lambda: "will not restart automatically" in site.pool.log("MASTER"), "condor_master to take it so")
+
+
 @pytest.mark.parametrize(("options", "words"), [
-    (["-q"], "unknown option -q"), (["-p", "99999"], "-p needs a TCP port, not 99999"),
-    (["-pidfile"], "-pidfile needs a value")])
+    (["-nonsense"], "unknown option -nonsense"), (["-p", "99999"], "-p needs a TCP port, not 99999"),
+    (["-pidfile"], "-pidfile needs a value"), (["-sock", "../x"], "-sock needs a name of letters")])
 def test_a_wrong_option_is_named(options: list[str], words: str) -> None:
     said = subprocess.run([ANNEXD, *options], capture_output=True, text=True, check=False)
     assert said.returncode == 1
