@@ -4,13 +4,19 @@ from annexd.aws import errors
 from annexd.aws.clients import ClientCache, Clients, model_loader
 from annexd.aws.credentials import Credentials, SecretKey
 from annexd.aws.endpoints import Endpoints, fault_of_url, region_of_function, region_of_url
+from annexd.aws.limiter import HeldBack, Limiter, Limiters
+from annexd.aws.traffic import Traffic
 
 __all__ = [
     "ClientCache",
     "Clients",
     "Credentials",
     "Endpoints",
+    "HeldBack",
+    "Limiter",
+    "Limiters",
     "SecretKey",
+    "Traffic",
     "errors",
     "fault_of_url",
     "model_loader",

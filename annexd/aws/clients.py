@@ -20,6 +20,7 @@ from botocore.loaders import Loader
 
 from annexd.aws.credentials import Credentials
 from annexd.aws.endpoints import Endpoints
+from annexd.aws.traffic import Traffic
 
 MAX_KEPT: Final = 32  # sets of clients: each holds connections
 MAX_AGE_S: Final = 300.0  # boto3's own chain is asked again, so that renewed credentials come into use
@@ -51,7 +52,10 @@ def model_loader() -> Loader:
 class ClientCache:
     """Clients by endpoints and keys; bounded in number and age.  Thread-safe."""
 
-    def __init__(self, *, now_s: Callable[[], float] = time.monotonic, **config: Any) -> None:
+    def __init__(
+        self, *, now_s: Callable[[], float] = time.monotonic, traffic: Traffic | None = None, **config: Any
+    ) -> None:
+        self.traffic = traffic or Traffic()
         self._config = Config(**{**CONFIG, **config})
         self._now_s = now_s
         self._lock = threading.Lock()
@@ -66,7 +70,8 @@ class ClientCache:
             if kept and now_s - kept[0] <= MAX_AGE_S:
                 self._kept.move_to_end(key)
                 return kept[1]
-        clients = self._make(credentials, endpoints)  # without the lock: boto3's chain may ask the network
+        # Without the lock: boto3's chain may ask the network.
+        clients = self._make(credentials, endpoints, lambda: self._forget(key))
         with self._lock:
             self._kept[key] = now_s, clients
             self._kept.move_to_end(key)
@@ -74,12 +79,17 @@ class ClientCache:
                 self._kept.popitem(last=False)
         return clients
 
-    def _make(self, credentials: Credentials | None, endpoints: Endpoints) -> Clients:
+    def _forget(self, key: object) -> None:
+        """AWS says that these credentials have expired: perhaps boto3's chain has new ones."""
+        with self._lock:
+            self._kept.pop(key, None)
+
+    def _make(self, credentials: Credentials | None, endpoints: Endpoints, expired: Callable[[], None]) -> Clients:
         session = botocore.session.Session()  # its own: it is not made for threads, nor to forget credentials
         session.register_component("data_loader", model_loader())
 
         def client(service: str, url: str) -> Any:
-            return session.create_client(
+            made = session.create_client(
                 service,
                 region_name=endpoints.region,
                 endpoint_url=url,
@@ -87,6 +97,8 @@ class ClientCache:
                 aws_secret_access_key=credentials.secret_access_key.reveal() if credentials else None,
                 config=self._config,
             )
+            self.traffic.watch(made, credentials.access_key_id if credentials else "", expired)
+            return made
 
         return Clients(
             client("ec2", endpoints.ec2_url),

@@ -6,6 +6,8 @@ with three remedies.  Sources: the API references' pages "Common Errors" of EC2,
 and EC2's "Error codes".
 """
 
+import time
+from email.utils import parsedate_to_datetime
 from typing import Final
 
 from botocore.exceptions import (
@@ -18,6 +20,8 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
+
+from annexd.aws.limiter import HeldBack
 
 NOT_FOUND: Final = frozenset(
     {
@@ -110,6 +114,7 @@ CANCELLED_ALREADY: Final = frozenset(
 )
 NEVER_SENT: Final = (EndpointConnectionError, ConnectTimeoutError)
 CONNECTION_ERRORS: Final = (NoConnection, HTTPClientError, IncompleteReadError, ResponseParserError)
+SIGNIFICANT_SKEW_S: Final = 120.0  # AWS takes five minutes for some services, fifteen for others
 MAX_MESSAGE: Final = 1000  # characters: UnauthorizedOperation brings a long encoded message
 
 
@@ -126,8 +131,8 @@ def is_not_found(error: Exception) -> bool:
 
 
 def is_throttled(error: Exception) -> bool:
-    """AWS did nothing, and wants to be asked less often."""
-    return code_of(error) in THROTTLED
+    """AWS did nothing, and wants to be asked less often; or annexd did not ask, for that reason."""
+    return code_of(error) in THROTTLED or isinstance(error, HeldBack)
 
 
 def is_unknown(error: Exception) -> bool:
@@ -187,11 +192,13 @@ def had_no_effect(error: Exception) -> bool:
 def describe(error: Exception, operation: str) -> str:
     """What happened, why, and the next step, for the user; holds no secret."""
     if not isinstance(error, ClientError):
+        if isinstance(error, HeldBack):
+            return f"{operation} was held back: {error}"
         if isinstance(error, BotoCoreError) and not isinstance(error, CONNECTION_ERRORS):
             return f"{operation} could not be sent: {_short(str(error))}"
         return f"{operation} got no clear answer: {_short(str(error))}"
     message = _short(str(error.response.get("Error", {}).get("Message", "")))
-    return f"{operation} {_verdict(error)} ({code_of(error)}): {message}"
+    return f"{operation} {_verdict(error)} ({code_of(error)}): {message}{_clocks(error)}"
 
 
 def _verdict(error: Exception) -> str:
@@ -210,6 +217,20 @@ def _verdict(error: Exception) -> str:
     if is_not_found(error):
         return "did not find it"
     return "was refused by AWS"
+
+
+def _clocks(error: ClientError) -> str:
+    """AWS refuses signatures that are minutes off, and does not always say that this is why."""
+    if not is_denied(error):
+        return ""
+    try:
+        date = parsedate_to_datetime(error.response["ResponseMetadata"]["HTTPHeaders"]["date"])
+    except (KeyError, ValueError):
+        return ""
+    skew_s = date.timestamp() - time.time()
+    if abs(skew_s) < SIGNIFICANT_SKEW_S:
+        return ""
+    return f"; the clock of annexd's host is {abs(skew_s):.0f} s {'behind' if skew_s > 0 else 'ahead of'} AWS's, set it"
 
 
 def _short(message: str) -> str:

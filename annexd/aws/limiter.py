@@ -1,0 +1,108 @@
+"""One pace for all calls of one account to one endpoint, so that what AWS throttles is not asked by all at once.
+
+AWS counts calls for an account, not for a request.  When it throttles one request, the others must slow down
+too, or their tries keep the account over its limit and nobody gets through.  While nothing is throttled nothing
+is held up.  Additive increase, multiplicative decrease, as TCP does it.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from botocore.exceptions import BotoCoreError
+
+
+class HeldBack(BotoCoreError):  # type: ignore[misc]  # botocore has no types
+    """The call was not sent: too many others of the same account wait after AWS throttled one."""
+
+    fmt = "AWS throttles this account, and so many of its calls wait that this one's turn is {away_s:.0f} s away"
+
+
+@dataclass(frozen=True)
+class Pace:
+    """All in seconds."""
+
+    first_s: float = 0.25  # between two calls, after the first throttled one
+    longest_s: float = 8.0
+    patience_s: float = 20.0  # that a call waits for its turn; then it is the engine's to ask again
+    forget_s: float = 60.0  # without a throttled call: then there is no limit
+
+
+class Limiter:
+    """The turns of one account's calls to one endpoint.  Thread-safe; `wait` sleeps."""
+
+    def __init__(
+        self,
+        pace: Pace | None = None,
+        clock_s: Callable[[], float] = time.monotonic,
+        wait: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._pace, self._clock_s, self._wait = pace or Pace(), clock_s, wait
+        self._lock = threading.Lock()
+        self._interval_s = 0.0
+        self._next_s = 0.0
+        self._throttled_s = 0.0
+
+    def take_turn(self) -> None:
+        """Wait for this call's turn.  Raises HeldBack when that is too far away."""
+        with self._lock:
+            now_s = self._clock_s()
+            if not self._is_limiting(now_s):
+                return
+            turn_s = max(self._next_s, now_s)
+            if turn_s - now_s > self._pace.patience_s:
+                raise HeldBack(away_s=turn_s - now_s)
+            self._next_s = turn_s + self._interval_s
+        self._wait(turn_s - now_s)
+
+    def throttled(self) -> None:
+        """AWS throttled a call: half the pace, for all.  Answers to calls sent before that say nothing new."""
+        with self._lock:
+            now_s = self._clock_s()
+            if self._is_limiting(now_s) and now_s - self._throttled_s < self._interval_s:
+                return
+            doubled_s = max(2 * self._interval_s, self._pace.first_s)
+            self._interval_s = min(doubled_s, self._pace.longest_s)
+            self._next_s = max(self._next_s, now_s + self._interval_s)
+            self._throttled_s = now_s
+
+    def answered(self) -> None:
+        """AWS took a call: a little faster again."""
+        if self._interval_s:
+            with self._lock:
+                rate = 1 / self._interval_s + 0.5 if self._interval_s else 0.0
+                self._interval_s = 1 / rate if rate else 0.0
+
+    def is_limiting(self) -> bool:
+        """Whether calls wait here, or would."""
+        with self._lock:
+            return self._is_limiting(self._clock_s())
+
+    def _is_limiting(self, now_s: float) -> bool:
+        if self._interval_s and now_s - self._throttled_s > self._pace.forget_s and now_s > self._next_s:
+            self._interval_s = 0.0
+        return self._interval_s > 0
+
+
+class Limiters:
+    """A limiter for each account's key and endpoint, kept while it limits.  Thread-safe."""
+
+    MAX_IDLE: Final = 256
+
+    def __init__(self, make: Callable[[], Limiter] = Limiter) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._kept: dict[tuple[str, str], Limiter] = {}
+
+    def of(self, access_key_id: str, url: str) -> Limiter:
+        with self._lock:
+            if len(self._kept) > self.MAX_IDLE:
+                self._kept = {key: limiter for key, limiter in self._kept.items() if limiter.is_limiting()}
+            return self._kept.setdefault((access_key_id, url), self._make())
+
+    def limiting(self) -> int:
+        """How many accounts' calls are slowed down now."""
+        with self._lock:
+            return sum(limiter.is_limiting() for limiter in self._kept.values())

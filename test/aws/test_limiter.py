@@ -1,0 +1,196 @@
+"""All calls of one account slow down together when AWS throttles one, and speed up again."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from botocore.exceptions import ClientError
+
+from annexd.aws import (
+    ClientCache,
+    Clients,
+    Credentials,
+    Endpoints,
+    HeldBack,
+    Limiter,
+    Limiters,
+    SecretKey,
+    Traffic,
+    errors,
+)
+from test.cloud import Cloud
+
+
+class Time:
+    """Passes by waiting only."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def clock_s(self) -> float:
+        return self.now_s
+
+    def wait(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+@pytest.fixture
+def time_() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def limiter(time_: Time) -> Limiter:
+    return Limiter(clock_s=time_.clock_s, wait=time_.wait)
+
+
+def turns(limiter: Limiter, time_: Time, count: int) -> list[float]:
+    """How long each of so many calls waited for its turn."""
+    waited = []
+    for _ in range(count):
+        before_s = time_.now_s
+        limiter.take_turn()
+        waited.append(time_.now_s - before_s)
+    return waited
+
+
+def take_turns(limiter: Limiter, count: int) -> None:
+    for _ in range(count):
+        limiter.take_turn()
+
+
+def test_nobody_waits_while_nothing_is_throttled(limiter: Limiter, time_: Time) -> None:
+    limiter.answered()
+    assert turns(limiter, time_, 5) == [0, 0, 0, 0, 0]
+
+
+def test_after_one_throttled_call_all_others_go_one_by_one(limiter: Limiter, time_: Time) -> None:
+    limiter.throttled()
+    assert turns(limiter, time_, 3) == [0.25, 0.25, 0.25]
+
+
+def test_each_further_one_halves_the_pace_up_to_a_bound(limiter: Limiter, time_: Time) -> None:
+    for expected_s in (0.25, 0.5, 1, 2, 4, 8, 8):
+        limiter.throttled()
+        assert turns(limiter, time_, 2)[1] == expected_s
+
+
+def test_a_burst_of_throttled_answers_counts_once(limiter: Limiter, time_: Time) -> None:
+    for _ in range(20):
+        limiter.throttled()
+    assert turns(limiter, time_, 2) == [0.25, 0.25]
+
+
+def test_it_gets_faster_with_each_answer_and_forgets_after_a_minute(limiter: Limiter, time_: Time) -> None:
+    for _ in range(4):
+        limiter.throttled()
+        time_.wait(10)
+    limiter.answered()
+    assert turns(limiter, time_, 2)[1] == 1.0
+    for _ in range(100):
+        limiter.answered()
+    assert turns(limiter, time_, 2)[1] < 0.02
+    time_.wait(61)
+    assert turns(limiter, time_, 3) == [0, 0, 0]
+    assert not limiter.is_limiting()
+
+
+def test_a_turn_that_is_too_far_away_is_refused_and_to_be_asked_for_again(time_: Time) -> None:
+    limiter = Limiter(clock_s=time_.clock_s, wait=lambda _: None)  # all these wait at once
+    limiter.throttled()
+    with pytest.raises(HeldBack, match="AWS throttles this account") as held:
+        take_turns(limiter, 1000)
+    assert errors.is_transient(held.value)
+    assert errors.is_throttled(held.value)
+    assert errors.had_no_effect(held.value)
+    assert "RequestSpotFleet was held back: AWS throttles" in errors.describe(held.value, "RequestSpotFleet")
+
+
+def test_each_account_and_endpoint_has_its_own_pace_and_idle_ones_are_forgotten() -> None:
+    limiters = Limiters()
+    alice = limiters.of("ALICE", "https://ec2")
+    alice.throttled()
+    assert limiters.of("ALICE", "https://ec2") is alice
+    assert not limiters.of("ALICE", "https://events").is_limiting()
+    for number in range(Limiters.MAX_IDLE * 2):
+        limiters.of(f"KEY{number}", "https://ec2")
+    assert limiters.of("ALICE", "https://ec2") is alice
+    assert limiters.limiting() == 1
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Cloud]:
+    with Cloud(speed=0) as cloud:
+        yield cloud
+
+
+def clients(cloud: Cloud, cache: ClientCache, key: str = "AKIAALICE", secret: str = "s") -> Clients:  # noqa: S107
+    endpoints = Endpoints(cloud.region, cloud.url, cloud.url, cloud.url)
+    return cache.clients(Credentials(key, SecretKey(secret)), endpoints)
+
+
+def test_clients_of_one_key_share_the_pace_also_when_its_secret_was_rotated(cloud: Cloud) -> None:
+    cache = ClientCache()
+    cloud.fault("DescribeSpotFleetRequests", "throttle")
+    with pytest.raises(ClientError, match="RequestLimitExceeded"):
+        clients(cloud, cache).ec2.describe_spot_fleet_requests()
+    began_s = time.monotonic()
+    clients(cloud, cache, secret="rotated").events.list_rules()
+    assert time.monotonic() - began_s > 0.2
+    began_s = time.monotonic()
+    clients(cloud, cache, key="AKIABOB").events.list_rules()
+    assert time.monotonic() - began_s < 0.2
+
+
+def test_many_threads_that_are_throttled_all_get_through_without_a_storm(cloud: Cloud) -> None:
+    cache = ClientCache()
+    cloud.fault("DescribeSpotFleetRequests", "throttle", times=6)
+    cloud.clear_audit()
+    done: list[int] = []
+
+    def ask() -> None:
+        ec2 = clients(cloud, cache, "AKIACAROL").ec2
+        while True:
+            try:
+                ec2.describe_spot_fleet_requests()
+            except (ClientError, HeldBack) as error:
+                assert errors.is_throttled(error)  # noqa: PT017
+            else:
+                done.append(1)
+                return
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert len(done) == 6
+    assert len(cloud.calls("DescribeSpotFleetRequests")) <= 12
+
+
+def test_expired_keys_are_forgotten_so_that_the_chain_is_asked_again(cloud: Cloud) -> None:
+    cache = ClientCache()
+    first = clients(cloud, cache, "AKIADAVE")
+    cloud.fault("ListRules", "error", code="ExpiredTokenException", status=400)
+    with pytest.raises(ClientError, match="ExpiredTokenException"):
+        first.events.list_rules()
+    assert clients(cloud, cache, "AKIADAVE") is not first
+
+
+def test_how_far_the_clocks_are_apart_is_known_after_any_answer(cloud: Cloud) -> None:
+    for ahead_s in (0, 500, -500):
+        traffic = Traffic(time_s=lambda ahead_s=ahead_s: time.time() + ahead_s)  # type: ignore[misc]
+        clients(cloud, ClientCache(traffic=traffic)).events.list_rules()
+        assert abs(traffic.skew_s + ahead_s) <= 3
+
+
+def test_a_denied_call_tells_of_a_wrong_clock() -> None:
+    def denied(date: str) -> str:
+        told = {"HTTPStatusCode": 403, "HTTPHeaders": {"date": date}}
+        error = ClientError({"Error": {"Code": "AuthFailure", "Message": "no"}, "ResponseMetadata": told}, "X")
+        return errors.describe(error, "RunIt")
+
+    assert "behind AWS's, set it" in denied("Wed, 01 Jan 2098 00:00:00 GMT")
+    assert "ahead of AWS's, set it" in denied("Mon, 01 Jan 2024 00:00:00 GMT")
+    assert "clock" not in denied("soon")
