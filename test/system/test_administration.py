@@ -13,7 +13,8 @@ from test.system.site import Site
 
 @pytest.fixture(scope="module")
 def site(cloud: Cloud) -> Iterator[Site]:
-    with Site(cloud, 'ANNEXD.ONLY_OURS = $(LOCAL_DIR)/x\nSITE_WORD = a$(LOCAL_DIR)b\nANNEXD.SITE_WORD = annexd"s\\own\nSCHEDD.OTHER = 1') as site:
+    own = "ANNEXD.ONLY_OURS = $(LOCAL_DIR)/x\nSITE_WORD = a$(LOCAL_DIR)b\nSCHEDD.OTHER = 1"
+    with Site(cloud, own + '\nANNEXD.SITE_WORD = annexd"s\\own') as site:
         yield site
 
 
