@@ -18,12 +18,33 @@ TAG_OWNER: Final = "htcondor:annex-owner"
 TAG_LEASE_END: Final = "htcondor:annex-lease-end"
 OWN_TAGS: Final = frozenset({TAG_ANNEX_ID, TAG_OWNER, TAG_LEASE_END})
 NOT_IN_TAGS: Final = re.compile(r"[^\w +\-=.:/@]", re.ASCII)  # both EC2 and EventBridge take the rest
+UTC_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
+DESCRIPTION: Final = re.compile(r"HTCondor annex (?P<annex_id>[.\-A-Za-z0-9]{1,47}): ends it after (?P<end>\S+)")
 LONGEST_TAG: Final = 256
 
 
 def utc(moment_s: float) -> str:
     """As AWS writes times: 2026-11-22T16:20:00Z."""
-    return datetime.fromtimestamp(int(moment_s), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(int(moment_s), UTC).strftime(UTC_FORMAT)
+
+
+def moment_s(text: str) -> float | None:
+    """The moment that `utc` wrote; None for any other text."""
+    try:
+        return datetime.strptime(text, UTC_FORMAT).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
+
+
+def rule_description(annex_id: str, end_of_lease_s: int) -> str:
+    """For people, and to know our rules by when all else is lost."""
+    return f"HTCondor annex {annex_id}: ends it after {utc(end_of_lease_s)}"
+
+
+def annex_and_end_of(description: str) -> tuple[str | None, float | None]:
+    """What `rule_description` was made of; None, None for a rule that is not ours."""
+    match = DESCRIPTION.fullmatch(description)
+    return (match["annex_id"], moment_s(match["end"])) if match else (None, None)
 
 
 def function_input(annex_id: str, end_of_lease_s: int) -> str:

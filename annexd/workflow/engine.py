@@ -109,6 +109,17 @@ class Engine:
         """The IDs to `run` at start, oldest first."""
         return self._journal.unfinished()
 
+    def orders(self, after_seq: int = 0) -> tuple[int, list[Json]]:
+        """Every order ever accepted, after the record with this number; and the number to go on from."""
+        records = self._journal.of_kind(Kind.ACCEPTED, after_seq)
+        found = [record.body["order"] for record in records if isinstance(record.body.get("order"), dict)]
+        return max((record.seq for record in records), default=after_seq), found
+
+    def unfinished_orders(self) -> list[Json]:
+        """The orders that are under way, or not all undone yet."""
+        states = (self._fold(command_id) for command_id in self._journal.unfinished())
+        return [state.order for state in states if state.order is not None]
+
     def counts(self) -> Counts:
         """Counted from the journal: they outlive the process."""
         with self._tallying:

@@ -1,12 +1,26 @@
 """Step 2: the clock of the lease, an EventBridge rule.  The last thing that an undo removes."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from annexd.annex.identifiers import rule_name
-from annexd.annex.lease import SCHEDULE, utc
+from annexd.annex.lease import SCHEDULE, rule_description
 from annexd.annex.steps.asking import AWS_ERRORS, World, asking, before_the_end, settled
 from annexd.aws.errors import is_not_found
 from annexd.workflow import Json, Retry
+
+
+def ask_for_rule(events: Any, annex_id: str, end_of_lease_s: int, tags: list[dict[str, str]]) -> str:
+    """Make the clock of an annex's lease, or make it as it should be.  Its ARN."""
+    with asking("PutRule"):
+        answer = events.put_rule(
+            Name=rule_name(annex_id),
+            ScheduleExpression=SCHEDULE,
+            State="ENABLED",
+            Description=rule_description(annex_id, end_of_lease_s),
+            Tags=tags,
+        )
+    return str(answer["RuleArn"])
 
 
 class PutRule:
@@ -25,14 +39,8 @@ class PutRule:
         """{rule_arn}"""
         before_the_end(self._world, intent["end_of_lease_s"])
         with asking("PutRule"):
-            answer = self._world.access(order).events.put_rule(
-                Name=intent["rule_name"],
-                ScheduleExpression=SCHEDULE,
-                State="ENABLED",
-                Description=f"HTCondor annex {order['annex_id']}: ends it after {utc(intent['end_of_lease_s'])}",
-                Tags=order["tags"],
-            )
-        return {"rule_arn": answer["RuleArn"]}
+            events = self._world.access(order).events
+        return {"rule_arn": ask_for_rule(events, order["annex_id"], intent["end_of_lease_s"], order["tags"])}
 
     def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
         """Delete it until it is not found."""

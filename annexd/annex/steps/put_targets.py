@@ -13,6 +13,18 @@ from annexd.aws.errors import is_not_found, is_transient_code
 from annexd.workflow import Json, Refused, Retry
 
 
+def ask_for_target(events: Any, annex_id: str, end_of_lease_s: int, function_arn: str) -> None:
+    """Arm the rule of an annex."""
+    told = function_input(annex_id, end_of_lease_s)
+    _put(events, rule_name(annex_id), {"Id": target_id(annex_id), "Arn": function_arn, "Input": told})
+
+
+def _put(events: Any, rule: str, target: Mapping[str, str]) -> None:
+    with asking("PutTargets"):
+        answer = events.put_targets(Rule=rule, Targets=[target])
+    _raise_failed_entry("PutTargets", answer)
+
+
 class PutTargets:
     """The lease function, with what it must know, as the one target of the rule."""
 
@@ -38,8 +50,7 @@ class PutTargets:
         target = {"Id": intent["target_id"], "Arn": intent["function_arn"], "Input": intent["input"]}
         with asking("PutTargets"):
             events = self._world.access(order).events
-            answer = events.put_targets(Rule=intent["rule_name"], Targets=[target])
-        _raise_failed_entry("PutTargets", answer)
+        _put(events, intent["rule_name"], target)
         return {}
 
     def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:

@@ -1,0 +1,166 @@
+"""Reconciliation: what is in the cloud is made to agree with the promise, whoever started it and whatever was lost.
+
+An annexd on an empty disk takes over what an earlier one left.  A fleet without a lease gets one at once.  A fleet
+whose lease is long over, since the lease function does not do its work, is ended from here; a rule whose lease
+is over and that guards nothing is removed.  What a workflow of this annexd's is busy with is left to it.
+"""
+
+from collections.abc import Callable, Iterator, Set
+from dataclasses import dataclass, replace
+from typing import Final
+
+from annexd.annex.identifiers import rule_name, target_id
+from annexd.annex.lease import tags
+from annexd.annex.steps import World
+from annexd.annex.steps.get_function import GetFunction
+from annexd.annex.steps.put_rule import PutRule, ask_for_rule
+from annexd.annex.steps.put_targets import PutTargets, ask_for_target
+from annexd.annex.steps.request_spot_fleet import RequestSpotFleet
+from annexd.annex.survey import Fleet, Instance, Rule, Survey, survey
+from annexd.workflow import Json, Refused, Retry
+
+OVERDUE_S: Final = 900.0  # three calls of the lease function: it has had its chances
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where annexd may look, and with whose keys; `order` is as much of an order as Access needs."""
+
+    order: Json
+    lease_function_arn: str
+
+    @property
+    def key(self) -> str:
+        """Equal for the same keys and endpoints."""
+        return repr(sorted(self.order.items()))
+
+
+@dataclass(frozen=True)
+class Arm:
+    """This annex runs and has no lease: it gets one that ends then."""
+
+    annex_id: str
+    owner: str
+    end_of_lease_s: int
+
+
+@dataclass(frozen=True)
+class End:
+    """This fleet is overdue."""
+
+    fleet: Fleet
+
+
+@dataclass(frozen=True)
+class Remove:
+    """This rule guards nothing any more."""
+
+    rule: Rule
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was seen in one place and done there; ids are unique in all of AWS."""
+
+    fleets: frozenset[str] = frozenset()  # that run, or may launch
+    instances: frozenset[str] = frozenset()
+    unleased: frozenset[str] = frozenset()  # annexes that ran without a lease
+    overdue: frozenset[str] = frozenset()  # fleets
+    orphan_rules: frozenset[str] = frozenset()
+    mended: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+
+
+def place_of(order: Json) -> Place:
+    """The place where an order is carried out."""
+    keys = ("owner", "endpoints", "public_key_file", "secret_key_file")
+    return Place({key: order[key] for key in keys}, order["lease_function_arn"])
+
+
+def reconcile(world: World, place: Place, busy: Callable[[], Set[str]], now_s: Callable[[], float]) -> Report:
+    """Look at one place, and mend it.  Blocks.  Raises Retry or Refused when it cannot be looked at.
+
+    `busy` gives the annexes whose workflows are under way; `now_s` the time, by AWS's clock.
+    """
+    before = busy()
+    seen = survey(world.access(place.order))
+    mends = list(mends_of(seen, before | busy(), now_s()))
+    report = _report(seen, mends)
+    for mend in mends:
+        try:
+            report = replace(report, mended=(*report.mended, _mend(world, place, mend)))
+        except (Retry, Refused) as error:
+            report = replace(report, faults=(*report.faults, str(error)))
+    return report
+
+
+def mends_of(seen: Survey, busy: Set[str], now_s: float) -> Iterator[Arm | End | Remove]:
+    """What is to be done about it."""
+    alive = _alive(seen)
+    for annex_id, (owner, end_of_lease_s) in alive.items():
+        rule = seen.rules.get(annex_id)
+        if annex_id in busy:
+            continue
+        if rule is None or not rule.armed:
+            yield Arm(annex_id, owner, int(max(end_of_lease_s or now_s, now_s)))
+        elif rule.end_of_lease_s + OVERDUE_S < now_s:
+            yield from (End(fleet) for fleet in seen.fleets if fleet.annex_id == annex_id)
+    for rule in seen.rules.values():
+        over = rule.end_of_lease_s + OVERDUE_S < now_s
+        if over and rule.pure and rule.annex_id not in alive and rule.annex_id not in busy:
+            yield Remove(rule)
+
+
+def _alive(seen: Survey) -> dict[str, tuple[str, float | None]]:
+    """Each annex of which something runs or may be launched: its owner, and its lease's end by its tags."""
+    occupied = {instance.fleet_id for instance in seen.instances}
+    running: list[Fleet | Instance] = [one for one in seen.fleets if one.launching or one.fleet_id in occupied]
+    running += [one for one in seen.instances if one.annex_id is not None]
+    return {str(one.annex_id): (one.owner, one.end_of_lease_s) for one in reversed(running)}
+
+
+def _report(seen: Survey, mends: list[Arm | End | Remove]) -> Report:
+    alive = _alive(seen)
+    return Report(
+        frozenset(fleet.fleet_id for fleet in seen.fleets if fleet.annex_id in alive),
+        frozenset(instance.instance_id for instance in seen.instances),
+        frozenset(mend.annex_id for mend in mends if isinstance(mend, Arm)),
+        frozenset(mend.fleet.fleet_id for mend in mends if isinstance(mend, End)),
+        frozenset(mend.rule.annex_id for mend in mends if isinstance(mend, Remove)),
+    )
+
+
+def _mend(world: World, place: Place, mend: Arm | End | Remove) -> str:
+    match mend:
+        case Arm():
+            return _arm(world, place, mend)
+        case End():
+            return _end(world, place, mend.fleet)
+        case Remove():
+            return _remove(world, place, mend.rule)
+
+
+def _arm(world: World, place: Place, mend: Arm) -> str:
+    annex_id, end_s = mend.annex_id, mend.end_of_lease_s
+    GetFunction(world).forward(place.order, {"function_arn": place.lease_function_arn})
+    events = world.access(place.order).events
+    ask_for_rule(events, annex_id, end_s, tags(annex_id, mend.owner, end_s))
+    ask_for_target(events, annex_id, end_s, place.lease_function_arn)
+    return f"annex {annex_id} of {mend.owner} ran without a lease: it has one now, until {end_s}"
+
+
+def _end(world: World, place: Place, fleet: Fleet) -> str:
+    """Cancelling takes its time: what is left is seen, and ended, at the next look."""
+    words = f"{fleet.fleet_id} of annex {fleet.annex_id} outlived its lease, the lease function does not work"
+    try:
+        RequestSpotFleet(world).backward(place.order, {"client_token": fleet.client_token}, 0.0)
+    except Retry as error:
+        return f"{words}: {error}"
+    return f"{words}: it is ended"
+
+
+def _remove(world: World, place: Place, rule: Rule) -> str:
+    name = rule_name(rule.annex_id)
+    PutTargets(world).backward(place.order, {"rule_name": name, "target_id": target_id(rule.annex_id)}, 0.0)
+    PutRule(world).backward(place.order, {"rule_name": name}, 0.0)
+    return f"rule {name}, whose lease is over and which guarded nothing, is removed"

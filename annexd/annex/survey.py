@@ -1,0 +1,148 @@
+"""What of annexd's there is in an account: every fleet, instance and rule, on all pages, and nobody else's.
+
+A fleet is ours if its client token has our form and its tag names the same annex; a rule, if its description is
+the one we write for its own name.  Whatever is only like it is another's.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from annexd.annex.identifiers import ANNEX_ID, annex_of_client_token, target_id
+from annexd.annex.lease import (
+    OWN_TAGS,
+    TAG_ANNEX_ID,
+    TAG_LEASE_END,
+    TAG_OWNER,
+    annex_and_end_of,
+    moment_s,
+)
+from annexd.annex.steps.asking import asking
+from annexd.aws import Clients
+
+FLEET_TAG: Final = "aws:ec2spot:fleet-request-id"  # set by Spot Fleet; nobody else can set an aws: tag
+LAUNCHING: Final = frozenset({"submitted", "active", "modifying"})  # BatchState
+NOT_GONE: Final = ["pending", "running", "shutting-down", "stopping", "stopped"]  # InstanceStateName
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """A Spot Fleet request of an annex; `end_of_lease_s` by its tag."""
+
+    fleet_id: str
+    annex_id: str
+    client_token: str
+    owner: str
+    end_of_lease_s: float | None
+    launching: bool
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One that is not gone; an annex ID only with all of our tags."""
+
+    instance_id: str
+    fleet_id: str
+    annex_id: str | None
+    owner: str
+    end_of_lease_s: float | None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The lease of an annex.  `armed`: it fires, and at our target; `pure`: it has no other target."""
+
+    annex_id: str
+    end_of_lease_s: float
+    armed: bool
+    pure: bool
+
+
+@dataclass(frozen=True)
+class Survey:
+    """All of it, as one look saw it: fleets first, since a lease is made before its fleet."""
+
+    fleets: tuple[Fleet, ...]
+    instances: tuple[Instance, ...]  # of our fleets, and of fleets that AWS no longer lists
+    rules: Mapping[str, Rule]
+
+
+def survey(clients: Clients) -> Survey:
+    """Look.  Raises Retry or Refused."""
+    with asking("DescribeSpotFleetRequests"):
+        listed = list(_fleets(clients.ec2))
+    ours = tuple(fleet for _, fleet in listed if fleet is not None)
+    others = {fleet_id for fleet_id, fleet in listed if fleet is None}
+    with asking("DescribeInstances"):
+        instances = tuple(_instances(clients.ec2, {fleet.fleet_id for fleet in ours}, others))
+    with asking("ListRules"):
+        rules = {rule.annex_id: rule for rule in _rules(clients.events)}
+    return Survey(ours, instances, rules)
+
+
+def _fleets(ec2: Any) -> Iterator[tuple[str, Fleet | None]]:
+    for page in ec2.get_paginator("describe_spot_fleet_requests").paginate():
+        for told in page["SpotFleetRequestConfigs"]:
+            yield told["SpotFleetRequestId"], _fleet(told)
+
+
+def _fleet(told: Mapping[str, Any]) -> Fleet | None:
+    token = told["SpotFleetRequestConfig"].get("ClientToken") or ""
+    annex_id, tags = annex_of_client_token(token), _tags(told)
+    if annex_id is None or tags.get(TAG_ANNEX_ID) != annex_id:
+        return None
+    launching = told["SpotFleetRequestState"] in LAUNCHING
+    return Fleet(told["SpotFleetRequestId"], annex_id, token, tags.get(TAG_OWNER, ""), _end(tags), launching)
+
+
+def _instances(ec2: Any, ours: set[str], others: set[str]) -> Iterator[Instance]:
+    filters = [{"Name": "tag-key", "Values": [FLEET_TAG]}, {"Name": "instance-state-name", "Values": NOT_GONE}]
+    for page in ec2.get_paginator("describe_instances").paginate(Filters=filters):
+        for reservation in page["Reservations"]:
+            for told in reservation["Instances"]:
+                instance = _instance(told)
+                if instance.fleet_id in ours or (instance.annex_id and instance.fleet_id not in others):
+                    yield instance
+
+
+def _instance(told: Mapping[str, Any]) -> Instance:
+    tags = _tags(told)
+    annex_id = tags.get(TAG_ANNEX_ID) if tags.keys() >= OWN_TAGS else None
+    is_ours = annex_id is not None and ANNEX_ID.fullmatch(annex_id) is not None
+    fleet_id, owner = tags.get(FLEET_TAG, ""), tags.get(TAG_OWNER, "")
+    return Instance(told["InstanceId"], fleet_id, annex_id if is_ours else None, owner, _end(tags))
+
+
+def _tags(told: Mapping[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag.get("Value", "") for tag in told.get("Tags") or ()}
+
+
+def _end(tags: Mapping[str, str]) -> float | None:
+    return moment_s(tags.get(TAG_LEASE_END, ""))
+
+
+def _rules(events: Any) -> Iterator[Rule]:
+    for page in events.get_paginator("list_rules").paginate():
+        for told in page["Rules"]:
+            annex_id, end_of_lease_s = annex_and_end_of(told.get("Description") or "")
+            if annex_id and end_of_lease_s and annex_id == told["Name"]:
+                yield _rule(events, annex_id, end_of_lease_s, enabled=told.get("State") == "ENABLED")
+
+
+def _rule(events: Any, annex_id: str, end_of_lease_s: float, *, enabled: bool) -> Rule:
+    pages = events.get_paginator("list_targets_by_rule").paginate(Rule=annex_id)
+    targets = [target for page in pages for target in page["Targets"]]
+    ours = [target for target in targets if _is_target_of(annex_id, target)]
+    for target in ours:
+        end_of_lease_s = json.loads(target["Input"])["LeaseExpiration"]
+    return Rule(annex_id, end_of_lease_s, enabled and bool(ours), len(ours) == len(targets))
+
+
+def _is_target_of(annex_id: str, target: Mapping[str, Any]) -> bool:
+    try:
+        told = json.loads(target.get("Input") or "")
+        right = told["AnnexID"] == annex_id == told["RuleID"] and isinstance(told["LeaseExpiration"], int)
+    except (ValueError, TypeError, KeyError):
+        return False
+    return right and target["Id"] == target_id(annex_id)
