@@ -40,6 +40,16 @@ class KeyFiles:
     def __call__(self, order: Json) -> Clients:
         return self._cache.clients(self._credentials(order), Endpoints(**order["endpoints"]))
 
+    @property
+    def skew_s(self) -> int:
+        """By how much AWS's clock is ahead of this host's, by its newest answer; 0 when they agree."""
+        return self._cache.traffic.skew_s
+
+    @property
+    def throttled_accounts(self) -> int:
+        """How many accounts' calls are slowed down, since AWS throttled one."""
+        return self._cache.traffic.limiters.limiting()
+
     def _credentials(self, order: Json) -> Credentials | None:
         owner, public, secret = order["owner"], order["public_key_file"], order["secret_key_file"]
         if public is None or secret is None:

@@ -6,9 +6,10 @@ is over and that guards nothing is removed.  What a workflow of this annexd's is
 """
 
 from collections.abc import Callable, Iterator, Set
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
+from annexd.annex.defaults import Defaults
 from annexd.annex.identifiers import rule_name, target_id
 from annexd.annex.lease import tags
 from annexd.annex.steps import World
@@ -17,6 +18,7 @@ from annexd.annex.steps.put_rule import PutRule, ask_for_rule
 from annexd.annex.steps.put_targets import PutTargets, ask_for_target
 from annexd.annex.steps.request_spot_fleet import RequestSpotFleet
 from annexd.annex.survey import Fleet, Instance, Rule, Survey, survey
+from annexd.aws import Endpoints, region_of_function
 from annexd.workflow import Json, Refused, Retry
 
 OVERDUE_S: Final = 900.0  # three calls of the lease function: it has had its chances
@@ -75,6 +77,17 @@ def place_of(order: Json) -> Place:
     """The place where an order is carried out."""
     keys = ("owner", "endpoints", "public_key_file", "secret_key_file")
     return Place({key: order[key] for key in keys}, order["lease_function_arn"])
+
+
+def own_place(defaults: Defaults) -> Place | None:
+    """Where annexd's own keys lead, if it lends them and knows a lease function."""
+    arn = defaults.lease_function_arn
+    if not defaults.allow_default_credentials or arn is None:
+        return None
+    region = region_of_function(arn) or ""
+    endpoints = Endpoints(region, defaults.ec2_url, defaults.events_url, defaults.lambda_url)
+    keys = {"owner": "", "endpoints": asdict(endpoints), "public_key_file": None, "secret_key_file": None}
+    return Place(keys, arn)
 
 
 def reconcile(world: World, place: Place, busy: Callable[[], Set[str]], now_s: Callable[[], float]) -> Report:

@@ -50,6 +50,7 @@ class Configuration:
     parent_times: ParentTimes
     publication: Publication
     annex: Defaults
+    reconcile_interval_s: int  # ANNEXD_RECONCILE_INTERVAL
 
     @classmethod
     def read(cls) -> "Configuration":
@@ -81,7 +82,8 @@ class Configuration:
                 look_up.integer("ANNEXD_UPDATE_INTERVAL", look_up.integer("UPDATE_INTERVAL", 300, minimum=1),
                                 minimum=1),
                 _published_expressions(look_up)),
-            annex=_annex_defaults(look_up))
+            annex=_annex_defaults(look_up),
+            reconcile_interval_s=look_up.integer("ANNEXD_RECONCILE_INTERVAL", 3600, minimum=1))
         look_up.check()
         return configuration
 

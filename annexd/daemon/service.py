@@ -36,6 +36,7 @@ from annexd.daemon.options import Options
 from annexd.daemon.orders import Orders
 from annexd.daemon.outbound import Outbound
 from annexd.daemon.parameters import BadConfiguration, Parameters
+from annexd.daemon.reconciliation import Reconciler
 from annexd.daemon.requester import RequesterFiles
 from annexd.daemon.security import read_security
 from annexd.daemon.server import Security, Server
@@ -82,7 +83,9 @@ class Service:
         engine = Engine(journal, annex_steps(World(access)))
         self._books = Books(journal, engine, self._status_changed)
         self._orders = Orders(engine, settings.annex, settings.limits.max_running_requests, self._books.recount)
-        self._advertiser = Advertiser(self._outbound, settings.publication, self._books.status)
+        self._reconciler = Reconciler(access, engine, settings.annex, settings.reconcile_interval_s,
+                                      self._status_changed)
+        self._advertiser = Advertiser(self._outbound, settings.publication, self._status)
         self._parent = self._make_parent()
         actions = Actions(self._orders.take, self._reconfig, self.stop_gracefully, self.stop_fast)
         self._signals: dict[int, Callable[[], None]] = {
@@ -125,7 +128,8 @@ class Service:
             return
         self._settings = settings
         self._server.security, self._server.limits = security, settings.limits
-        self._orders.defaults = settings.annex
+        self._orders.defaults = self._reconciler.defaults = settings.annex
+        self._reconciler.interval_s = settings.reconcile_interval_s
         self._advertiser.publication, self._advertiser.reconfigured_at_s = settings.publication, int(time.time())
         if self._parent is not None:
             self._parent.times = settings.parent_times
@@ -151,7 +155,7 @@ class Service:
     def _lifelong_tasks(self, appearance: Appearance) -> list[Coroutine[Any, Any, None]]:
         tasks = [appearance.keep(), self._advertise(appearance), self._expire_sessions(), self._door.keep(),
                  self._obey_stop_expressions(), self._books.count(),
-                 self._books.watch(self._orders.journal_is_back)]
+                 self._books.watch(self._orders.journal_is_back), self._reconciler.run()]
         if self._parent is not None:
             tasks += [self._parent.keep_alive(), self._parent.watch(self.stop_fast)]
         return tasks
@@ -161,6 +165,9 @@ class Service:
         if self._parent is not None:
             await self._parent.report_ready()
         await self._advertiser.run()
+
+    def _status(self) -> Mapping[str, int | bool | str]:
+        return {**self._books.status(), **self._reconciler.status()}
 
     def _status_changed(self) -> None:
         self._advertiser.update_soon()

@@ -1,5 +1,6 @@
 """What may happen to a host and an account while annexd runs: it refuses, says why, and goes on by itself."""
 
+import json
 import resource
 import uuid
 from collections.abc import Iterator
@@ -8,12 +9,19 @@ from pathlib import Path
 import pytest
 
 from test.cloud import Cloud
+from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.system.site import Site
 
 
 @pytest.fixture(scope="module")
 def site(cloud: Cloud) -> Iterator[Site]:
-    with Site(cloud, "ANNEXD_UPDATE_INTERVAL = 2") as site:
+    own_keys = f"AWS_ACCESS_KEY_ID={ACCESS_KEY_ID} AWS_SECRET_ACCESS_KEY={SECRET_ACCESS_KEY}"
+    with Site(cloud, f"""
+            ANNEXD_UPDATE_INTERVAL = 2
+            ANNEXD_RECONCILE_INTERVAL = 1
+            ANNEX_ALLOW_DEFAULT_CREDENTIALS = True
+            ANNEXD_ENVIRONMENT = "{own_keys}"
+            """) as site:
         yield site
 
 
@@ -64,3 +72,35 @@ def test_an_order_that_the_disk_stops_halfway_is_completed_when_there_is_room(si
     limit_files(site, resource.RLIM_INFINITY)
     site.wait(lambda: len(site.fleets()) == before + 1, "the order to go on by itself")
     assert site.order(CommandID="halfway")["Result"] == "Success"
+
+
+def remove_lease(site: Site, rule: str) -> None:
+    """As somebody might by hand."""
+    events = site.cloud.client("events")
+    events.remove_targets(Rule=rule, Ids=[target["Id"] for target in events.list_targets_by_rule(Rule=rule)["Targets"]])
+    events.delete_rule(Name=rule)
+
+
+def test_a_lease_that_somebody_removed_by_hand_is_there_again_soon(site: Site) -> None:
+    reply = site.order()
+    remove_lease(site, reply["RuleName"])
+    site.wait(lambda: reply["RuleName"] in site.rules(), "the lease to be armed again")
+    [target] = site.cloud.client("events").list_targets_by_rule(Rule=reply["RuleName"])["Targets"]
+    assert json.loads(target["Input"])["LeaseExpiration"] == reply["EndOfLease"]
+    site.wait(lambda: "ran without a lease: it has one now" in site.log(), "a word about it")
+    site.wait(lambda: (site.ad() or {}).get("AnnexMended", 0) >= 1, "the ad to count it")
+
+
+def test_an_annexd_on_an_empty_disk_takes_over_what_it_finds(site: Site) -> None:
+    reply = site.order()
+    fleets = len(site.fleets())
+    site.pool.tool("condor_off", "-daemon", "annexd")
+    site.wait(lambda: site.ad() is None, "annexd to end")
+    remove_lease(site, reply["RuleName"])
+    for file in log_of_journal(site).parent.glob("annexd_command_state*"):
+        file.unlink()
+    site.pool.tool("condor_on", "-daemon", "annexd")
+    site.wait(lambda: (site.ad() or {}).get("AnnexFleets") == fleets, f"{fleets} fleets in the ad")
+    site.wait(lambda: reply["RuleName"] in site.rules(), "the lease that was missing")
+    assert (site.ad() or {})["AnnexRequests"] == 0
+    assert len(site.fleets()) == fleets

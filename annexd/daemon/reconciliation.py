@@ -1,0 +1,106 @@
+"""Look at every account that annexd knows of, at start and at intervals, and mend what breaks the promise there.
+
+It runs beside the orders, in a thread of its own, and never keeps one waiting.  Which accounts it knows, the journal
+tells, since each order names its keys; one more are annexd's own keys, if it lends them.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from annexd.annex.access import KeyFiles
+from annexd.annex.adoption import Place, Report, own_place, place_of, reconcile
+from annexd.annex.defaults import Defaults
+from annexd.annex.steps import World
+from annexd.daemon import log
+from annexd.daemon.threads import in_thread
+from annexd.workflow import Engine, JournalError, Refused, Retry
+
+LEARN_S: Final = 10.0  # between two looks into the journal for accounts that are new
+SKEW_WORTH_A_WORD_S: Final = 30
+
+
+class Reconciler:
+    """`changed` is called when `status` has changed."""
+
+    def __init__(self, access: KeyFiles, engine: Engine, defaults: Defaults, interval_s: int,
+                 changed: Callable[[], None]) -> None:
+        self.interval_s, self.defaults = interval_s, defaults
+        self._access, self._engine, self._changed = access, engine, changed
+        self._places: dict[str, Place] = {}
+        self._learned_seq = 0
+        self._looked_s: dict[str, float] = {}  # monotonic
+        self._reports: dict[str, Report] = {}
+        self._faults: dict[str, str] = {}
+        self._mended = 0
+        self._newest_s = 0
+        self._skew_told_s = 0
+
+    def status(self) -> Mapping[str, int]:
+        """Attributes of the daemon's ad: what runs in all accounts, and what was amiss at the newest look."""
+        reports = self._reports.values()
+        found = {"AnnexFleets": {each for report in reports for each in report.fleets},
+                 "AnnexInstances": {each for report in reports for each in report.instances},
+                 "AnnexUnleased": {each for report in reports for each in report.unleased},
+                 "AnnexOverdue": {each for report in reports for each in report.overdue},
+                 "AnnexOrphanRules": {each for report in reports for each in report.orphan_rules}}
+        return {**{name: len(each) for name, each in found.items()}, "AnnexMended": self._mended,
+                "AnnexReconcileFaults": len(self._faults), "AnnexReconcileTime": self._newest_s,
+                "AnnexClockSkew": self._access.skew_s, "AnnexThrottledAccounts": self._access.throttled_accounts}
+
+    async def run(self) -> None:
+        """For ever: whatever is due."""
+        while True:
+            await self._learn()
+            for key, place in list(self._places.items()):
+                if time.monotonic() - self._looked_s.get(key, -self.interval_s) >= self.interval_s:
+                    await self._look(key, place)
+            await asyncio.sleep(min(LEARN_S, self.interval_s))
+
+    async def _learn(self) -> None:
+        """The accounts of orders that are new in the journal, and our own."""
+        try:
+            self._learned_seq, orders = await in_thread(lambda: self._engine.orders(self._learned_seq))
+        except JournalError:
+            return  # the books tell
+        own = own_place(self.defaults)
+        known = [place_of(order) for order in orders] + ([own] if own else [])
+        self._places.update({place.key: place for place in known})
+
+    async def _look(self, key: str, place: Place) -> None:
+        world = World(self._access)
+        try:
+            report = await in_thread(lambda: reconcile(world, place, self._busy, self._aws_now_s))
+        except (Retry, Refused, JournalError) as error:
+            self._tell_faults(key, str(error))
+        else:
+            self._reports[key] = report
+            self._mended += len(report.mended)
+            for words in report.mended:
+                log.always(f"reconciliation: {words}")
+            self._tell_faults(key, "; ".join(report.faults))
+        self._looked_s[key], self._newest_s = time.monotonic(), int(time.time())
+        self._tell_skew()
+        self._changed()
+
+    def _busy(self) -> set[str]:
+        return {str(order["annex_id"]) for order in self._engine.unfinished_orders()}
+
+    def _aws_now_s(self) -> float:
+        return time.time() + self._access.skew_s
+
+    def _tell_faults(self, key: str, faults: str) -> None:
+        if faults and self._faults.get(key) != faults:
+            owner = self._places[key].order["owner"] or "annexd itself"
+            log.error(f"reconciliation with the keys of {owner}: {faults}; it is tried again every {self.interval_s} s")
+        self._faults.pop(key, None)
+        if faults:
+            self._faults[key] = faults
+
+    def _tell_skew(self) -> None:
+        skew_s = self._access.skew_s
+        if abs(skew_s) >= SKEW_WORTH_A_WORD_S and abs(skew_s - self._skew_told_s) >= SKEW_WORTH_A_WORD_S:
+            log.error(f"the clock of this host is {abs(skew_s)} s {'behind' if skew_s > 0 else 'ahead of'} AWS's, by "
+                      f"which leases end: set it")
+            self._skew_told_s = skew_s
