@@ -19,6 +19,11 @@ NAMES = {
     "SecurityGroups": "groupSet",
     "Tags": "tagSet",
     "State": "instanceState",
+    "SpotFleetRequestConfigs": "spotFleetRequestConfigSet",
+    "ActiveInstances": "activeInstanceSet",
+    "SuccessfulFleetRequests": "successfulFleetRequestSet",
+    "UnsuccessfulFleetRequests": "unsuccessfulFleetRequestSet",
+    "TerminatingInstances": "instancesSet",
 }
 
 

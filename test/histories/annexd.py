@@ -1,0 +1,221 @@
+"""The daemon's lives: the real engine, steps and journal, in virtual time, until it is killed or gone.
+
+A life ends at a point; whatever of it was waiting further out is dead too, and finds out at its next point.
+Around the engine stands what annexd/daemon/orders.py does: what is stuck is run again at its time, what
+the journal could not take, later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from annexd.annex import steps
+from annexd.annex.access import KeyFiles
+from annexd.annex.bulk_request import bulk_request
+from annexd.annex.defaults import Defaults
+from annexd.annex.reply import ReplyAd
+from annexd.aws import ClientCache, Clients, Limiter, Limiters, Traffic
+from annexd.workflow import Engine, Journal, JournalError, Json, Kind
+from test.annex.ads import OWNER
+from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
+from test.cloud.errors import Answer
+from test.cloud.request import Request
+from test.histories import faults
+from test.histories.cloud import Cloud
+from test.histories.faults import ANNEXD, APPEND, Fault
+from test.histories.transport import Hop
+
+PATIENCE_S = 30.0  # annexd/aws/clients.py: read_timeout
+LATER_S = 60.0  # annexd/daemon/orders.py: after a journal that could not be written
+KEYS = {"/home/alice/public": ACCESS_KEY_ID.encode(), "/home/alice/secret": SECRET_ACCESS_KEY.encode()}
+
+
+class Killed(BaseException):
+    """The process is gone: nothing of it runs any more."""
+
+
+class Kept:
+    """The clients, which cost more than a history: kept until they have been throttled, which they remember."""
+
+    def __init__(self) -> None:
+        self.hop, self.annexd = Hop(_nowhere), None  # type: Hop, Annexd | None
+        self._cache: ClientCache | None = None
+
+    @property
+    def cache(self) -> ClientCache:
+        if self._cache is None:
+            limiters = Limiters(lambda: Limiter(clock_s=self._now_s, wait=self._wait))
+            self._cache = ClientCache(now_s=lambda: 0.0, traffic=Traffic(limiters, self._now_s))
+        return self._cache
+
+    def forget(self) -> None:
+        self._cache = None
+
+    def _now_s(self) -> float:
+        return self.annexd.now_s() if self.annexd else 0.0
+
+    def _wait(self, seconds: float) -> None:
+        if self.annexd is not None:
+            self.annexd.wait(seconds)
+
+
+def _nowhere(request: Request) -> Answer:
+    raise AssertionError(f"{request.operation} outside of any history")
+
+
+KEPT = Kept()
+
+
+class Annexd:
+    """One daemon with one journal; `skew_s` is by how much its clock is ahead of AWS's."""
+
+    def __init__(
+        self, cloud: Cloud, home: Path, recorded: Callable[[str, Kind, Json], None], skew_s: float = 0.0
+    ) -> None:
+        self.cloud, self.home, self.recorded, self.skew_s = cloud, home, recorded, skew_s
+        self.life: Life | None = None
+        self.gone = False
+
+    def now_s(self) -> float:
+        return self.cloud.timeline.now_s + self.skew_s
+
+    def start(self) -> None:
+        """Begin a life, which goes on with all that is unfinished."""
+        self.cloud.points.tell("annexd starts")
+        self.life = Life(self)
+        for command_id in self.life.engine.unfinished():
+            self._carry_on(self.life, command_id)
+
+    def order(self, ad: Json, answered: Callable[[ReplyAd], None] = lambda _: None) -> None:
+        """A client's order; nobody answers it while no daemon runs."""
+        life = self.life
+        if life is None or life.is_dead:
+            return
+        command_id = str(ad["CommandID"])
+        if command_id in life.busy:
+            self.cloud.timeline.after(1.0, lambda: self.order(ad, answered))
+            return
+
+        def take() -> None:
+            answered(bulk_request(ad, OWNER, life.engine, Defaults(), self.now_s()))
+            if command_id in life.engine.unfinished():
+                self.cloud.timeline.after(0.0, lambda: self._carry_on(life, command_id))
+
+        self._work(life, command_id, take)
+
+    def _carry_on(self, life: Life, command_id: str) -> None:
+        self._work(life, command_id, lambda: self._run_once(life, command_id))
+
+    def _work(self, life: Life, command_id: str, act: Callable[[], None]) -> None:
+        """What one worker thread does; its death is the process's."""
+        if life.is_dead or command_id in life.busy:
+            return
+        life.busy.add(command_id)
+        try:
+            act()
+        except Killed:
+            return
+        finally:
+            life.busy.discard(command_id)
+
+    def _run_once(self, life: Life, command_id: str) -> None:
+        try:
+            retry_at_s = life.engine.run(command_id).retry_at_s
+        except JournalError as error:
+            self.cloud.points.tell(f"annexd: {error}")
+            retry_at_s = self.now_s() + LATER_S
+        if retry_at_s is not None:
+            delay_s = max(1.0, retry_at_s - self.now_s())
+            self.cloud.timeline.after(delay_s, lambda: self._carry_on(life, command_id))
+
+    def died(self, fault: Fault) -> None:
+        self.life = None
+        if fault.away_s == faults.NEVER:
+            self.gone = True
+            self.cloud.points.tell("annexd is gone for good")
+        else:
+            self.cloud.points.tell("annexd is killed")
+            self.cloud.timeline.after(fault.away_s, self.start)
+
+    def wait(self, seconds: float) -> None:
+        """A client's, for its account's turn."""
+        life = self.life
+        self.cloud.timeline.sleep(seconds)
+        if life is not None:
+            life.check()
+
+    def close(self) -> None:
+        """The history is over."""
+        if self.life is not None:
+            self.life.journal.close()
+        KEPT.annexd, KEPT.hop.way = None, _nowhere
+        if any(fault.way == faults.THROTTLED for _, fault in self.cloud.points.struck):
+            KEPT.forget()
+
+
+class Life:
+    """One process."""
+
+    def __init__(self, annexd: Annexd) -> None:
+        self._annexd = annexd
+        self.is_dead = False
+        self.busy: set[str] = set()
+        self.journal = DyingJournal(self, annexd)
+        KEPT.annexd, KEPT.hop.way = annexd, self._call
+        world = steps.World(self._access, annexd.now_s)
+        self.engine = Engine(
+            self.journal, steps.annex_steps(world), now_s=annexd.now_s, wait=self.wait, random=lambda: 1.0
+        )
+
+    def check(self) -> None:
+        if self.is_dead:
+            raise Killed
+
+    def die(self, fault: Fault) -> NoReturn:
+        self.is_dead = True
+        self.journal.close()
+        self._annexd.died(fault)
+        raise Killed
+
+    def _access(self, order: Json) -> Clients:
+        clients = KeyFiles(_read_as, KEPT.cache)(order)
+        KEPT.hop.attach(clients.ec2, clients.events, clients.functions)
+        return clients
+
+    def _call(self, request: Request) -> Answer:
+        self.check()
+        answer = self._annexd.cloud.deliver(ANNEXD, request, PATIENCE_S, self.die)
+        self.check()
+        return answer
+
+    def wait(self, seconds: float) -> bool:
+        self._annexd.cloud.timeline.sleep(seconds)
+        self.check()
+        return False
+
+
+class DyingJournal(Journal):
+    """The journal, with a point at each append."""
+
+    def __init__(self, life: Life, annexd: Annexd) -> None:
+        super().__init__(annexd.home / "command_state", now_s=annexd.now_s)
+        self._life, self._annexd = life, annexd
+
+    def append(self, command_id: str, step: str, kind: Kind, body: Json) -> None:
+        self._life.check()
+        fault = self._annexd.cloud.points.meet(ANNEXD, APPEND, f"{kind.value} {step}".strip())
+        if fault and fault.way == faults.FULL:
+            raise JournalError("the journal cannot be written", "the disk is full", "make room")
+        if fault and fault.side == faults.BEFORE:
+            self._life.die(fault)
+        super().append(command_id, step, kind, body)
+        self._annexd.recorded(command_id, kind, body)
+        if fault:
+            self._life.die(fault)
+
+
+def _read_as(owner: str, path: str) -> bytes:
+    assert owner == OWNER
+    return KEYS[path]

@@ -1,0 +1,96 @@
+"""Which histories there are: every fault at every point, every two of them, and seeds.
+
+One fault: all.  Two: all as well, in an order that spreads over everything early, so that whoever has only
+an hour has seen a bit of each.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+from test.histories.faults import Point, faults_at
+from test.histories.history import Course, History, Verdict, play
+from test.histories.seeds import Season
+
+
+class Theatre:
+    """Plays histories, one after another, in folders that it removes; on a memory disk where there is one."""
+
+    def __init__(self) -> None:
+        memory = Path("/dev/shm")
+        self._home = Path(tempfile.mkdtemp(prefix="annexd-histories-", dir=memory if memory.is_dir() else None))
+        self.played = 0
+
+    def play(self, history: History) -> Verdict:
+        return self._with_home(lambda home: play(history, home))
+
+    def play_seed(self, seed: int) -> Verdict:
+        return self._with_home(Season(seed).play)
+
+    def play_again(self, name: str) -> Verdict:
+        """What a verdict calls itself."""
+        return (
+            self.play_seed(int(name.removeprefix("seed ")))
+            if name.startswith("seed ")
+            else self.play(History.read(name))
+        )
+
+    def _with_home(self, act: Callable[[Path], Verdict]) -> Verdict:
+        self.played += 1
+        home = self._home / str(self.played)
+        home.mkdir()
+        try:
+            return act(home)
+        finally:
+            shutil.rmtree(home)
+
+    def close(self) -> None:
+        shutil.rmtree(self._home, ignore_errors=True)
+
+    def __enter__(self) -> Theatre:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def one_fault(theatre: Theatre, course: Course) -> Iterator[History]:
+    """Every fault at every point that the course has."""
+    yield from more_faults(History(course), theatre.play(History(course)).met)
+
+
+def more_faults(history: History, met: Iterable[Point]) -> Iterator[History]:
+    """`history` with one more fault, at each point that it has after its last one."""
+    last = max((_position(met, *key) for key in history.plan), default=-1)
+    for position, point in enumerate(met):
+        for name in faults_at(point) if position > last else ():
+            yield replace(history, plan={**history.plan, (point.actor, point.number): name})
+
+
+def _position(met: Iterable[Point], actor: str, number: int) -> int:
+    return next(at for at, point in enumerate(met) if (point.actor, point.number) == (actor, number))
+
+
+def two_faults(theatre: Theatre, courses: Iterable[Course]) -> Iterator[History]:
+    """Every two: in a first round one second fault for each first one, then another for each, and so on."""
+    firsts = [history for course in courses for history in one_fault(theatre, course)]
+    random.Random(1).shuffle(firsts)  # noqa: S311  an order, not a secret
+    met = {str(first): theatre.play(first).met for first in firsts}
+    for turn in count():
+        seconds = [second for first in firsts if (second := _second(first, met[str(first)], turn))]
+        if not seconds:
+            return
+        yield from seconds
+
+
+def _second(first: History, met: tuple[Point, ...], turn: int) -> History | None:
+    """`first` with its second fault of this turn, or None when it had all of them."""
+    seconds = list(more_faults(first, met))
+    random.Random(str(first)).shuffle(seconds)  # noqa: S311
+    return seconds[turn] if turn < len(seconds) else None

@@ -1,0 +1,58 @@
+"""After its lease, one tick and the termination no annex runs; and nothing is left behind: whatever goes wrong.
+
+This is the short form; `make histories` plays all courses, two faults at a time, and as many seeds as there is time.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import pytest
+
+from test.histories.catalog import Theatre, one_fault, two_faults
+from test.histories.history import COURSES, History, Verdict
+
+SHORT = ("all goes well", "the fleet is denied", "the target is denied")
+PAIRS = 60
+SEEDS = 15
+
+
+def check(verdict: Verdict) -> None:
+    assert not verdict.violations, str(verdict)
+
+
+@pytest.mark.parametrize("course", COURSES)
+def test_without_a_fault_nothing_outlives_its_lease_and_nothing_is_left(theatre: Theatre, course: str) -> None:
+    verdict = theatre.play(History(COURSES[course]))
+    check(verdict)
+    assert verdict.results == ("Failure" if COURSES[course].refused else "Success",)
+
+
+@pytest.mark.parametrize("course", SHORT)
+def test_with_any_fault_at_any_point_nothing_outlives_its_lease_and_nothing_is_left(
+    theatre: Theatre, course: str
+) -> None:
+    number = 0
+    for history in one_fault(theatre, COURSES[course]):
+        check(theatre.play(history))
+        number += 1
+    assert number > 250
+
+
+def test_with_two_faults_neither(theatre: Theatre) -> None:
+    courses = [COURSES[name] for name in ("the target is denied",)]
+    for history in islice(two_faults(theatre, courses), PAIRS):
+        assert len(history.plan) == 2
+        check(theatre.play(history))
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_with_many_annexes_and_many_faults_neither(theatre: Theatre, seed: int) -> None:
+    check(theatre.play_seed(seed))
+
+
+def test_a_history_can_be_played_again_from_its_name(theatre: Theatre) -> None:
+    name = "all goes well | annexd 7: answer lost after the effect | lease 3: throttled"
+    first, again = (theatre.play_again(name) for _ in range(2))
+    assert (first.name, first.met) == (name, again.met)
+    assert "answer lost after the effect" in "\n".join(first.log)

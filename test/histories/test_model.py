@@ -1,0 +1,91 @@
+"""The model notices: each part of the promise, taken out of the real code, breaks at least one history."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from annexd.annex import steps
+from annexd.annex.steps import World
+from annexd.annex.steps.request_spot_fleet import RequestSpotFleet
+from annexd.workflow import Json, Step
+from test.histories.catalog import Theatre
+from test.histories.function import deployed_module
+
+Patch = pytest.MonkeyPatch
+PUT_TARGETS = "annexd.annex.steps.put_targets"
+
+
+def violations(theatre: Theatre, *names: str) -> str:
+    return "; ".join(words for name in names for words in theatre.play_again(name).violations)
+
+
+def test_it_notices_money_before_the_lease(theatre: Theatre, monkeypatch: Patch) -> None:
+    real = steps.annex_steps
+
+    def wrong_order(world: World) -> tuple[Step, ...]:
+        function, rule, targets, fleet = real(world)
+        return function, fleet, rule, targets
+
+    monkeypatch.setattr(steps, "annex_steps", wrong_order)
+    assert "alive without an armed lease" in violations(theatre, "all goes well")
+    assert "alive at the end" in violations(theatre, "all goes well | annexd 9: gone for good before")
+
+
+def test_it_notices_an_undo_that_takes_not_found_for_never(theatre: Theatre, monkeypatch: Patch) -> None:
+    real = World
+    monkeypatch.setattr(steps, "World", lambda access, now_s: real(access, now_s, settle_s=0.0))
+    history = "all goes well | annexd 13: killed, restarted after the provisioning delay in flight"
+    late = "the target is denied | annexd 7: request delayed past the time-out"
+    assert violations(theatre, history, late)
+
+
+def test_it_notices_a_failure_inside_a_200_that_is_taken_for_success(theatre: Theatre, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(f"{PUT_TARGETS}._raise_failed_entry", lambda *_: None)
+    words = violations(theatre, "all goes well | annexd 10: partial failure inside a 200")
+    assert "alive at the end" in words
+
+
+def test_it_notices_a_token_that_is_new_at_every_try(theatre: Theatre, monkeypatch: Patch) -> None:
+    real, tries = RequestSpotFleet.forward, iter(range(1000))
+
+    def forgetful(self: RequestSpotFleet, order: Json, intent: Json) -> Json:
+        token = f"{order['annex_id']}_{next(tries):016}"
+        return real(self, order | {"config": order["config"] | {"ClientToken": token}}, intent)
+
+    monkeypatch.setattr(RequestSpotFleet, "forward", forgetful)
+    assert "has 2 fleets" in violations(theatre, "all goes well | annexd 13: answer lost after the effect")
+
+
+def test_it_notices_an_answer_that_was_lost_and_is_taken_for_a_no(theatre: Theatre, monkeypatch: Patch) -> None:
+    monkeypatch.setattr("annexd.aws.errors.is_transient", lambda _: False)
+    monkeypatch.setattr("annexd.aws.errors.had_no_effect", lambda _: True)
+    assert "called undone" in violations(theatre, "all goes well | annexd 13: answer lost after the effect")
+
+
+def test_it_notices_a_lease_that_goes_before_the_instances(theatre: Theatre, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(deployed_module().Run, "all_gone", lambda _: True)
+    assert "alive without an armed lease" in violations(theatre, "all goes well")
+
+
+def test_it_notices_a_lease_function_that_ends_who_only_looks_alike(theatre: Theatre, monkeypatch: Patch) -> None:
+    module = deployed_module()
+    real = module.Run.look_for_fleets
+
+    def by_prefix(self: Any) -> None:
+        real(self)
+        self.fleets += [module.Fleet(each, "active", "request") for each in sorted(self.foreign)[:1]]
+
+    monkeypatch.setattr(module.Run, "look_for_fleets", by_prefix)
+    assert "the foreign fleet" in violations(theatre, "all goes well")
+
+
+def test_it_notices_a_lease_function_that_raises(theatre: Theatre, monkeypatch: Patch) -> None:
+    def broken(_: object) -> None:
+        raise KeyError("ClientToken")
+
+    monkeypatch.setattr(deployed_module().Run, "look_for_fleets", broken)
+    words = violations(theatre, "all goes well")
+    assert "the lease function raised KeyError" in words
+    assert "alive at the end" in words
