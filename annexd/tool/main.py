@@ -1,26 +1,46 @@
 """condor_annex, from its arguments to its exit status."""
 
+import gc
+import os
 import signal
 import sys
 import time
 from collections.abc import Sequence
+from typing import NoReturn
 
 from annexd.tool import config_file, show
 from annexd.tool.command_ad import command_ad
-from annexd.tool.errors import OK, ToolError
+from annexd.tool.errors import COMMUNICATION, OK, ToolError
 from annexd.tool.options import Options, parse
 
 
-def main() -> int:
-    """The entry point of the console script."""
+def main() -> NoReturn:
+    """The entry point of the console script.  Does not return: see _end."""
+    gc.disable()  # a process of a tenth of a second leaves nothing worth collecting
     # Inside HTCondor's bindings python would hear of an interrupt only at the end.  An interrupt changes nothing:
     # annexd completes what it accepted.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        return run(sys.argv[1:])
+        status = run(sys.argv[1:])
     except ToolError as error:
         show.error(error)
-        return error.status
+        status = error.status
+    except BrokenPipeError:
+        status = COMMUNICATION  # `| head`: who closed the pipe knows
+    except OSError as error:  # files and daemons have words of their own: what is left is our own output
+        show.error(ToolError(COMMUNICATION, f"the answer cannot be written: {error.strerror}"))
+        status = COMMUNICATION
+    _end(status)
+
+
+def _end(status: int) -> NoReturn:
+    """Without taking the interpreter and thirty libraries apart, which takes longer than all of our own work."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            status = status or COMMUNICATION  # nobody reads the request ID: a script must not take it for success
+    os._exit(status)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -47,4 +67,4 @@ def _request(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -211,3 +211,12 @@ def test_it_imports_neither_boto3_nor_what_a_usage_message_does_not_need(user: U
     assert not imported & {"boto3", "botocore", "argparse", "dataclasses", "asyncio", "sqlite3", "uuid", "annexd.annex"}
     usage = run_alone("-help").stderr
     assert "htcondor2" not in usage
+
+
+@pytest.mark.parametrize("arguments", [("-help",), ("-version",)])
+def test_an_answer_that_cannot_be_written_is_no_success(arguments: tuple[str, ...]) -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "annexd.tool.main", *arguments]
+        said = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, cwd=TOP)
+    assert said.returncode == 8
+    assert "Traceback" not in said.stderr
