@@ -14,6 +14,7 @@ from typing import Any
 import botocore.session
 from botocore.validate import ParamValidator
 
+from annexd.annex.lambda_runtime import END_OF_SUPPORT, RUNTIME
 from test.cloud import Cloud
 from test.cloud.audit import FUNCTION_KEY
 from test.lease.annexes import CODE, TEMPLATE, TOP, Annex
@@ -94,8 +95,12 @@ def test_only_rules_of_the_same_account_and_region_may_call_the_function() -> No
 
 def test_a_run_is_over_before_the_next_tick_of_its_rule() -> None:
     function = resources()["LeaseFunction"]["Properties"]
-    assert function["Runtime"] == "python3.13"
     assert function["Timeout"] < TICK_S
+
+
+def test_the_runtime_is_the_one_whose_end_of_support_is_known() -> None:
+    assert resources()["LeaseFunction"]["Properties"]["Runtime"] == RUNTIME
+    assert RUNTIME in END_OF_SUPPORT
 
 
 def test_the_example_request_is_right_by_botocores_model_and_written_as_the_console_does() -> None:
