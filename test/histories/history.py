@@ -142,10 +142,10 @@ class Stage:
     def order(self, command_id: str, lease_s: int) -> None:
         """A client asks; one that asks again sends the same ad."""
         if command_id not in self.ads:
-            self.ads[command_id] = self._ad(command_id, int(self.annexd.now_s()) + lease_s)
+            self.ads[command_id] = self.ad(command_id, int(self.annexd.now_s()) + lease_s)
         self.annexd.order(self.ads[command_id])
 
-    def _ad(self, command_id: str, end_of_lease_s: int) -> dict[str, Any]:
+    def ad(self, command_id: str, end_of_lease_s: int) -> dict[str, Any]:
         urls = dict.fromkeys(("ServiceURL", "EventsURL", "LambdaURL"), URL)
         own = {"CommandID": command_id, "EndOfLease": end_of_lease_s, "LeaseFunctionARN": FUNCTION_ARN}
         return bulk_request_ad(self.annexd.now_s(), **own, **urls, **self.course.order)

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from test.histories.catalog import Theatre
+from test.peer.account import Account
+
+
+@pytest.fixture(scope="session")
+def theatre() -> Iterator[Theatre]:
+    with Theatre() as theatre:
+        yield theatre
+
+
+@pytest.fixture
+def account(tmp_path: Path) -> Iterator[Account]:
+    with Account(tmp_path) as account:
+        yield account

@@ -1,0 +1,129 @@
+"""What HTCondor's own condor_annex does wrong, and annexd does not: a test for each.
+
+Its faults were found by running 25.14.1 against an emulated AWS; each test's docstring tells one.
+"""
+
+from __future__ import annotations
+
+from test.histories.catalog import Theatre
+from test.histories.history import Verdict
+from test.peer.account import Account
+
+LONG = "an-annex-with-a-name-of-more-than-27"
+
+
+def calls(verdict: Verdict, operation: str) -> int:
+    return sum(point.what == operation for point in verdict.met if point.actor == "annexd")
+
+
+def test_the_lease_of_foo_does_not_end_foobar(account: Account) -> None:
+    """condor_annex and its lease function compare client tokens by prefix."""
+    foo, foobar = account.fleet("foo_0123456789abcdef"), account.fleet("foobar_0123456789abcdef")
+    foo_bar = account.fleet("foo_bar_0123456789abcdef")
+    receipt = account.end_lease("foo")
+    assert receipt["outcome"] == "ended"
+    assert [account.state(each) for each in (foo, foobar, foo_bar)] == ["cancelled", "active", "active"]
+
+
+def test_a_fleet_without_a_client_token_does_not_keep_any_lease_from_firing(account: Account) -> None:
+    """One such fleet, of anybody in the account, crashes its lease function at every run."""
+    foreign, own = account.fleet(None), account.fleet("foo_0123456789abcdef")
+    assert account.end_lease("foo")["outcome"] == "ended"
+    assert [account.state(each) for each in (foreign, own)] == ["active", "cancelled"]
+
+
+def test_two_requests_never_share_a_lease(account: Account) -> None:
+    """It cuts names to 27 characters, and the second request silently replaces the first one's lease."""
+    now_s = int(account.stage.timeline.now_s)
+    first = account.order("first", EndOfLease=now_s + 600)
+    second = account.order("second", EndOfLease=now_s + 3600)
+    assert (first["Result"], second["Result"]) == ("Success", "Success")
+    ends = {name: told["LeaseExpiration"] for name, told in account.rules().items()}
+    assert ends == {first["RuleName"]: now_s + 600, second["RuleName"]: now_s + 3600}
+
+
+def test_annexes_whose_names_begin_alike_end_each_at_their_own_time(account: Account) -> None:
+    """The same 27 characters, seen from the lease function."""
+    one, two = (account.fleet(f"{LONG}-{number}_0123456789abcdef") for number in (1, 2))
+    account.end_lease(f"{LONG}-1")
+    assert [account.state(each) for each in (one, two)] == ["cancelled", "active"]
+
+
+def test_a_kill_9_while_it_undoes_leaves_no_rule_and_no_target(theatre: Theatre) -> None:
+    """It never looks again at what it had begun to undo."""
+    for point in range(14, 26):
+        for name in ("before", "after"):
+            verdict = theatre.play_again(f"the fleet is denied | annexd {point}: killed, restarted {name}")
+            assert not verdict.violations, str(verdict)
+            assert verdict.results == ("Failure",)
+
+
+def test_one_call_of_the_undo_that_fails_leaves_no_rule_and_no_target(theatre: Theatre) -> None:
+    """One failing call of its rollback, and the rest of it is left out."""
+    met = theatre.play_again("the fleet is denied").met
+    undo = [point for point in met if point.place == "call" and point.what in ("RemoveTargets", "DeleteRule")]
+    assert len(undo) == 2
+    for point in undo:
+        for fault in ("500", "throttled", "request lost", "denied"):
+            verdict = theatre.play_again(f"the fleet is denied | annexd {point.number}: {fault}")
+            assert not verdict.violations, str(verdict)
+            assert verdict.results == ("Failure",)
+
+
+def test_the_journal_is_replayed(theatre: Theatre) -> None:
+    """Its journal is written and never read: what was begun before a crash stays as it is."""
+    for point in range(2, 16):
+        verdict = theatre.play_again(f"all goes well | annexd {point}: killed, restarted before")
+        assert not verdict.violations, str(verdict)
+        assert verdict.results == ("Success",)
+
+
+def test_a_connection_that_is_always_dropped_is_given_up_and_undone(theatre: Theatre) -> None:
+    """It asks again without a pause and without end."""
+    verdict = theatre.play_again("all goes well | annexd 3: requests lost for good")
+    assert verdict.results == ("Failure",)
+    assert 3 < calls(verdict, "GetFunction") < 20
+    verdict = theatre.play_again("all goes well | annexd 13: requests lost for an hour")
+    assert not verdict.violations, str(verdict)
+    assert verdict.results == ("Failure",)
+    assert calls(verdict, "RequestSpotFleet") < 20
+
+
+def test_a_denied_call_is_not_asked_again(theatre: Theatre) -> None:
+    """Three tries at once, also after a 403."""
+    verdict = theatre.play_again("all goes well | annexd 13: denied")
+    assert verdict.results == ("Failure",)
+    assert calls(verdict, "RequestSpotFleet") == 1
+
+
+def test_a_lease_is_never_made_for_an_annex_that_is_not_there(account: Account) -> None:
+    """Its update of the lease of an unknown annex makes a rule without a fleet, which nothing removes."""
+    answer = account.order("update", Command="CA_UPDATE_LEASE", AnnexID="no-such-annex")
+    assert answer["Result"] == "InvalidRequest"
+    assert account.rules() == {}
+    assert account.end_lease("no-such-annex")["fleets_found"] == 0
+    assert account.rules() == {}
+
+
+def test_fleets_beyond_the_first_page_are_found_and_ended(account: Account) -> None:
+    """It looks at the first 1,000 of an account only."""
+    for number in range(1001):
+        account.fleet(f"other_{number:016x}")
+    own = account.fleet("foo_0123456789abcdef")
+    receipt = account.end_lease("foo")
+    assert (receipt["outcome"], receipt["fleets_found"]) == ("ended", 1)
+    assert account.state(own) == "cancelled"
+
+
+def test_an_undo_finds_its_fleet_beyond_the_first_page(account: Account) -> None:
+    """The same, for annexd: the answer of RequestSpotFleet is lost, and then it is denied."""
+    for number in range(1001):
+        account.fleet(f"other_{number:016x}")
+    account.lose_then_deny("RequestSpotFleet")
+    answer = account.order("lost")
+    account.stage.timeline.sleep(600.0)
+    assert answer["Result"] == "Failure"
+    fleets = account.stage.cloud.fleets.fleets.values()
+    [own] = (each for each in fleets if each.client_token == answer["ClientToken"])
+    assert account.state(own) == "cancelled"
+    assert account.rules() == {}
