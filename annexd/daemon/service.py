@@ -80,7 +80,7 @@ class Service:
         self._outbound = Outbound(environment)
         files = RequesterFiles(settings.uid_domain)
         access = KeyFiles(files.read, allow_default=settings.annex.allow_default_credentials)
-        engine = Engine(journal, annex_steps(World(access)))
+        engine = Engine(journal, annex_steps(World(access)), steady_s=time.monotonic)
         self._books = Books(journal, engine, self._status_changed)
         self._orders = Orders(engine, settings.annex, settings.limits.max_running_requests, self._books.recount)
         self._reconciler = Reconciler(access, engine, settings.annex, settings.reconcile_interval_s,

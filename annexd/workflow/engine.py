@@ -18,6 +18,7 @@ from annexd.workflow.journal import Journal
 from annexd.workflow.outcome import FAILURE, SUCCESS, Counts, Outcome, outcome_of
 from annexd.workflow.pace import Pace
 from annexd.workflow.record import Json, Kind, State, StepState, fold
+from annexd.workflow.since import Since
 from annexd.workflow.step import Refused, Retry, Step
 from annexd.workflow.turns import Turns
 
@@ -36,6 +37,7 @@ class Engine:
     """Runs workflows of `steps` over `journal`.  Thread-safe, blocking; call it from worker threads.
 
     `now_s` and `wait` are the time: `wait(seconds)` returns early, and True, when the engine is paused.
+    `steady_s` is a clock that nobody sets, such as time.monotonic, for what must have lasted some time.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Engine:
         *,
         pace: Pace | None = None,
         now_s: Callable[[], float] = time.time,
+        steady_s: Callable[[], float] | None = None,
         wait: Callable[[float], bool] | None = None,
         random: Callable[[], float] = random_module.random,
     ) -> None:
@@ -52,6 +55,7 @@ class Engine:
         self._steps = {step.name: step for step in steps}
         self._pace = pace or Pace()
         self._now_s = now_s
+        self._since = Since(now_s, steady_s or now_s)
         self._paused = threading.Event()
         self._wait = wait or self._paused.wait
         self._random = random
@@ -163,6 +167,7 @@ class Engine:
         self._finish(state, *(state.failure or (FAILURE, "")))
 
     def _finish(self, state: State, result: str, error: str) -> None:
+        self._since.forget(state.command_id)
         self._journal.append(state.command_id, "", Kind.FINISHED, {"result": result, "error": error})
 
     # Forward.
@@ -178,6 +183,7 @@ class Engine:
             if intent is None:
                 intent = _attempt(step.name, lambda: step.plan(order, state.results))
             self._journal.append(state.command_id, step.name, Kind.INTENT, intent if known.attempts == 0 else {})
+            self._since.begin(state.command_id, step.name)
             result = _attempt(step.name, lambda: step.forward(order, intent))
         except Retry as error:
             self._ask_again(state, step, error)
@@ -210,7 +216,8 @@ class Engine:
         self._journal.append(state.command_id, step.name, Kind.UNDOING, {})
         try:
             order, intent = state.order or {}, known.intent or {}
-            _attempt(step.name, lambda: step.backward(order, intent, known.unsettled_at_s))
+            asked_at_s = self._since.moment_s(state.command_id, step.name, known.unsettled_at_s)
+            _attempt(step.name, lambda: step.backward(order, intent, asked_at_s))
         except Retry as error:
             self._undo_again(state, known, error)
         except Refused as error:
@@ -242,10 +249,14 @@ class Engine:
             if state.failure is None or not step.needs_undo:
                 continue
             if step.undo_deaths > 1:  # it may go on killing annexd, but not at each start
-                return step.undo_at_s + self._pace.stuck_pause_s(step.undo_deaths - 2, lambda: 1.0)
+                return self._sane(step.undo_at_s + self._pace.stuck_pause_s(step.undo_deaths - 2, lambda: 1.0))
             if step.stuck_seq > self._started_seq:  # what an earlier annexd could not undo is tried at once
-                return step.retry_at_s
+                return self._sane(step.retry_at_s)
         return 0.0
+
+    def _sane(self, retry_at_s: float) -> float:
+        """No pause is longer than the longest: a clock that was set back is no reason to wait for a year."""
+        return 0.0 if retry_at_s - self._now_s() > self._pace.stuck_cap_s else retry_at_s
 
 
 def _attempt(name: str, act: Callable[[], T]) -> T:

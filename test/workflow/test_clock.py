@@ -1,0 +1,97 @@
+"""Somebody sets the clock while an order is under way: nothing is given up for it, and nothing waits for a year."""
+
+from collections.abc import Callable
+
+import pytest
+
+from annexd.workflow import Engine, Journal, Pace, Refused, Retry
+from annexd.workflow.since import Since
+from test.workflow.world import FLEET, OWNER, World, engine, steps
+
+YEAR_S = 365 * 86400.0
+ORDER = {"thing": "x"}
+
+
+class Steady:
+    """A clock that nobody sets."""
+
+    now_s = 50.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def failed_order(world: World, annexes: Engine) -> None:
+    """Whose fleet is refused, and cannot be undone for now."""
+    world.script = {f"{FLEET} forward after": [Refused("over a quota")], f"{FLEET} backward before": [Refused("no")]}
+    annexes.accept("1", OWNER, ORDER)
+    assert annexes.run("1").retry_at_s is not None
+    assert world.shelf
+
+
+@pytest.mark.parametrize("leap_s", [-YEAR_S, YEAR_S, -10 * YEAR_S])
+def test_what_is_stuck_is_tried_again_soon_after_a_leap(journal: Journal, world: World, leap_s: float) -> None:
+    annexes = engine(journal, world)
+    failed_order(world, annexes)
+    world.now_s += leap_s
+    outcome = annexes.run("1")
+    assert outcome.retry_at_s is None
+    assert not world.shelf
+
+
+def test_a_leap_forward_in_the_middle_of_an_order_undoes_it_at_worst(journal: Journal, world: World) -> None:
+    annexes = Engine(journal, steps(world), now_s=world.clock, wait=leaping(world, YEAR_S), random=lambda: 1.0)
+    world.script = {f"{FLEET} forward before": [Retry("throttled", untouched=True)] * 3}
+    annexes.accept("1", OWNER, ORDER)
+    outcome = annexes.run("1")
+    assert (outcome.result, outcome.retry_at_s, world.shelf) == ("Failure", None, set())
+    assert "gave up" in outcome.error
+
+
+def test_a_leap_back_in_the_middle_of_an_order_changes_nothing(journal: Journal, world: World) -> None:
+    annexes = Engine(journal, steps(world), now_s=world.clock, wait=leaping(world, -YEAR_S), random=lambda: 1.0)
+    world.script = {f"{FLEET} forward before": [Retry("throttled", untouched=True)] * 3}
+    annexes.accept("1", OWNER, ORDER)
+    assert annexes.run("1").result == "Success"
+
+
+def test_a_step_that_never_answers_is_given_up_though_the_clock_goes_back_for_ever(
+    journal: Journal, world: World
+) -> None:
+    pace = Pace(max_attempts=5)
+    annexes = Engine(journal, steps(world), pace=pace, now_s=world.clock, wait=leaping(world, -60), random=lambda: 1.0)
+    world.script = {f"{FLEET} forward before": [Retry("time-out")] * 100}
+    annexes.accept("1", OWNER, ORDER)
+    assert annexes.run("1").result == "Failure"
+    assert world.calls[f"{FLEET} forward"] == 5
+
+
+def leaping(world: World, leap_s: float) -> Callable[[float], bool]:
+    def wait(_: float) -> bool:
+        world.now_s += leap_s
+        return False
+
+    return wait
+
+
+def test_how_long_ago_a_call_was_made_is_known_through_any_leap(world: World) -> None:
+    steady = Steady()
+    since = Since(world.clock, steady)
+    since.begin("1", FLEET)
+    asked_s = world.now_s
+    for leap_s in (YEAR_S, -2 * YEAR_S, YEAR_S + 7):
+        world.now_s += leap_s
+        steady.now_s += 10
+        age_s = world.now_s - since.moment_s("1", FLEET, asked_s)
+        assert age_s == steady.now_s - 50
+
+
+def test_a_call_of_an_earlier_process_that_lies_in_the_future_counts_from_now_on(world: World) -> None:
+    steady = Steady()
+    since = Since(world.clock, steady)
+    assert since.moment_s("1", FLEET, world.now_s + YEAR_S) == world.now_s
+    steady.now_s += 90
+    assert since.moment_s("1", FLEET, world.now_s + YEAR_S) == world.now_s - 90
+    since.forget("1")
+    assert since.moment_s("1", FLEET, world.now_s - 5) == world.now_s - 5
+    assert since.moment_s("2", FLEET, 0.0) == 0.0
