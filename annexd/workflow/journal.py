@@ -12,7 +12,6 @@ is not opened.
 
 import errno
 import json
-import os
 import sqlite3
 import threading
 import time
@@ -22,13 +21,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from annexd.workflow.place import READ_ONLY, Place, sync_directory
 from annexd.workflow.record import Json, Kind, Record
 from annexd.workflow.trouble import JournalError, Trouble
 from annexd.workflow.wal import lost_commits
 
 APPLICATION_ID: Final = 0x616E7864  # "anxd", so that file(1) and we can tell this file from other databases
 SCHEMA_VERSION: Final = 2  # 1 had no checksums
-RESERVE_BYTES: Final = 8 * 2**20  # free space under which nothing new is taken: what was taken needs it to end
 SCHEMA: Final = """
 CREATE TABLE record (
     seq        INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -44,7 +43,6 @@ CREATE INDEX record_of_kind ON record (kind, seq);
 """
 CLOSE_S: Final = 5.0
 DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-READ_ONLY: Final = ("it, or its disk, is read-only", "make it writable; what is unfinished then goes on by itself")
 COLUMNS: Final = "seq, command_id, step, kind, body, at, checksum"
 INSERT: Final = f"INSERT INTO record ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  constants
 UPGRADE_FROM_1: Final = "BEGIN; ALTER TABLE record ADD COLUMN checksum INTEGER; PRAGMA user_version=2; COMMIT;"
@@ -62,7 +60,7 @@ class Journal:
         self._lock = threading.Lock()
         self._trouble = Trouble()
         with self._explained("opened"):
-            self._identity = _create_private(path)
+            self._place = Place(path)
             self._check_log()
             self._database = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
         self._database.text_factory = lambda text: text.decode(errors="replace")
@@ -84,7 +82,6 @@ class Journal:
         row = (command_id, step, kind.value, json.dumps(body), self._now_s())
         with self._lock, self._trouble.writing():
             if kind is Kind.ACCEPTED:
-                self._check_place()
                 self._check_room()
             with self._explained("written"):
                 self._insert(row)
@@ -96,7 +93,6 @@ class Journal:
     def probe(self) -> None:
         """Write to the disk, without a record: does it work again?"""
         with self._lock, self._trouble.writing():
-            self._check_place()
             self._check_room()
             with self._explained("written"), self._rolled_back_on_error():
                 self._database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
@@ -166,30 +162,9 @@ class Journal:
                 self._database.rollback()
             raise
 
-    def _check_place(self) -> None:
-        """What is written to a file without a name is lost when the process ends."""
-        try:
-            status = os.stat(self.path, follow_symlinks=False)
-        except OSError:
-            status = None
-        if status is None or (status.st_dev, status.st_ino) != self._identity:
-            raise JournalError(
-                f"the journal {self.path} is not there any more",
-                "the file was moved, removed or replaced while annexd had it open",
-                "move it back, or restart annexd, which then takes over what it finds in AWS",
-            )
-
     def _check_room(self) -> None:
         with self._explained("written"):
-            disk = os.statvfs(self.path)
-        if disk.f_flag & os.ST_RDONLY:
-            raise JournalError(f"the journal {self.path} cannot be written", *READ_ONLY)
-        if disk.f_bavail * disk.f_frsize < RESERVE_BYTES:
-            raise JournalError(
-                f"the journal {self.path} takes no new requests",
-                f"less than {RESERVE_BYTES // 2**20} MiB of its disk are free, and those that it has need them",
-                "make room; requests are then taken again",
-            )
+            self._place.check()
 
     def _check_log(self) -> None:
         log = self.path.with_name(f"{self.path.name}-wal")
@@ -245,7 +220,7 @@ class Journal:
         self._database.executescript(
             f"BEGIN; {SCHEMA} PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
         )
-        _sync_directory(self.path.parent)
+        sync_directory(self.path.parent)
 
     def _pragma(self, name: str) -> int:
         return int(self._database.execute(f"PRAGMA {name}").fetchone()[0])
@@ -287,25 +262,6 @@ def _object(text: str) -> Json:
     if not isinstance(body, dict):
         raise ValueError("its body is not a JSON object")  # noqa: TRY004  a value of the file, not a type of ours
     return body
-
-
-def _create_private(path: Path) -> tuple[int, int]:
-    """Make the file, readable by its owner only: it holds user data.  SQLite copies the mode.  Which file it is."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        os.fchmod(descriptor, 0o600)
-        status = os.fstat(descriptor)
-        return status.st_dev, status.st_ino
-    finally:
-        os.close(descriptor)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _explain(error: sqlite3.Error | OSError, path: Path) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
@@ -176,6 +177,28 @@ def test_expired_keys_are_forgotten_so_that_the_chain_is_asked_again(cloud: Clou
     with pytest.raises(ClientError, match="ExpiredTokenException"):
         first.events.list_rules()
     assert clients(cloud, cache, "AKIADAVE") is not first
+
+
+def test_when_our_own_keys_expire_the_new_ones_that_the_chain_has_by_then_are_used(
+    cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "credentials"
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    cache, used = ClientCache(), []
+    endpoints = Endpoints(cloud.region, cloud.url, cloud.url, cloud.url)
+    for key in ("AKIAOLD", "AKIANEW"):
+        file.write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = s\n")
+        events = cache.clients(None, endpoints).events
+        if key == "AKIAOLD":
+            cloud.fault("ListRules", "error", code="ExpiredTokenException")
+            with pytest.raises(ClientError):
+                events.list_rules()
+        else:
+            events.list_rules()
+        used.append(cloud.calls("ListRules")[-1]["access_key_id"])
+    assert used == ["AKIAOLD", "AKIANEW"]
 
 
 def test_how_far_the_clocks_are_apart_is_known_after_any_answer(cloud: Cloud) -> None:

@@ -1,0 +1,103 @@
+"""Keys that expire, or are replaced, while an order is under way or being undone."""
+
+from dataclasses import replace
+
+from annexd.aws import ClientCache
+from annexd.workflow import Pace
+from test.annex.site import PACE, Site
+
+EXPIRED = {"kind": "error", "code": "ExpiredTokenException", "status": 400, "times": 1000}
+IMPATIENT = replace(PACE, cap_s=0.02, undo_patience_s=0.1)
+
+
+def expire(site: Site, *operations: str, skip: int = 0) -> None:
+    for operation in operations:
+        site.cloud.fault(operation, skip=skip, **EXPIRED)  # type: ignore[arg-type]
+
+
+def keys_used(site: Site, operation: str) -> list[str]:
+    return [str(call["access_key_id"]) for call in site.cloud.calls(operation)]
+
+
+def test_keys_that_are_replaced_in_their_files_are_used_from_the_next_call_on(site: Site) -> None:
+    def rotate(_: str) -> None:
+        site.keys["/home/alice/public"] = b"AKIAROTATED"
+
+    assert site.order(accepted=rotate)["Result"] == "Success"
+    assert keys_used(site, "RequestSpotFleet") == ["AKIAROTATED"]
+
+
+def test_keys_that_expire_before_the_fleet_leave_the_order_undone_with_the_reason(site: Site) -> None:
+    expire(site, "RequestSpotFleet")
+    answer = site.order()
+    assert answer["Result"] == "Failure"
+    assert "the credentials have expired or a clock is wrong (ExpiredTokenException)" in str(answer["ErrorString"])
+    assert len(site.cloud.calls("RequestSpotFleet")) == 1, "what is denied is not asked again"
+    site.check_nothing_left()
+
+
+def test_keys_that_expire_during_an_undo_leave_it_stuck_under_its_lease_until_there_are_new_ones(site: Site) -> None:
+    site.cloud.fault("RequestSpotFleet", "reset", when="after")
+    site.cloud.fault("RequestSpotFleet", "denied", times=1000)
+    expire(site, "DescribeSpotFleetRequests")
+    answer = site.order(IMPATIENT)
+    assert answer["Result"] == "Failure"
+    assert "could not be undone yet and is tried again" in str(answer["ErrorString"])
+    assert "have expired" in str(answer["ErrorString"])
+    assert len(site.live_fleets()) == 1
+    site.check_all_guarded()
+    site.cloud.clear_faults()
+    site.keys["/home/alice/public"] = b"AKIAROTATED"
+    site.cloud.clear_audit()
+    assert [result for result, _ in site.restart()] == ["Failure"]
+    assert set(keys_used(site, "CancelSpotFleetRequests")) == {"AKIAROTATED"}
+    site.check_nothing_left()
+
+
+def test_key_files_that_are_gone_during_an_undo_leave_it_stuck_under_its_lease(site: Site) -> None:
+    site.cloud.fault("RequestSpotFleet", "reset", when="after")
+    site.cloud.fault("RequestSpotFleet", "denied", times=1000)
+    expire(site, "DescribeSpotFleetRequests")
+    site.order(IMPATIENT)
+    keys, site.keys = site.keys, {}
+    site.cloud.clear_faults()
+    journal = site.journal()
+    engine = site.engine(journal, IMPATIENT)
+    [command_id] = engine.unfinished()
+    outcome = engine.run(command_id)
+    assert outcome.retry_at_s is not None
+    assert "PublicKeyFile cannot be used: /home/alice/public cannot be opened" in outcome.error
+    site.check_all_guarded()
+    journal.close()
+    site.keys = keys
+    site.restart()
+    site.check_nothing_left()
+
+
+def test_network_that_is_lost_for_good_is_given_up_at_the_deadline_and_undone_when_it_is_back(site: Site) -> None:
+    site.cloud.fault("RequestSpotFleet", "reset", times=1000)
+    answer = site.order(PACE)
+    assert answer["Result"] == "Failure"
+    assert "got no clear answer" in str(answer["ErrorString"])
+    assert "gave up after" in str(answer["ErrorString"])
+    site.check_nothing_left()
+
+
+def test_throttling_that_ends_is_waited_out(site: Site) -> None:
+    site.cache = ClientCache()
+    site.cloud.fault("RequestSpotFleet", "throttle", times=2)
+    assert site.order(Pace())["Result"] == "Success"
+    assert len(site.cloud.calls("RequestSpotFleet")) == 3
+
+
+def test_each_kind_of_refusal_has_its_own_words_and_is_asked_once(site: Site) -> None:
+    for code, words in {
+        "MaxSpotInstanceCountExceeded": "would exceed a quota of the AWS account",
+        "InsufficientInstanceCapacity": "found no capacity, try other instance types",
+        "UnauthorizedOperation": "was denied to these credentials",
+        "InvalidSpotFleetRequestConfig": "was refused by AWS",
+    }.items():
+        site.clean()
+        site.cloud.fault("RequestSpotFleet", "error", code=code, times=1000)
+        assert words in str(site.order()["ErrorString"])
+        assert len(site.cloud.calls("RequestSpotFleet")) == 1, code
