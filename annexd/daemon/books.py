@@ -98,8 +98,9 @@ class Books:
         self._changed()
 
 
-def _counted(counts: Counts | None) -> dict[str, int]:
+def _counted(counts: Counts | None) -> dict[str, int | bool | str]:
     if counts is None:
         return {}
     return {"AnnexRequests": counts.requests, "AnnexSuccesses": counts.successes, "AnnexFailures": counts.failures,
-            "AnnexUnfinished": counts.unfinished, "AnnexStuck": counts.stuck}
+            "AnnexUnfinished": counts.unfinished, "AnnexStuck": counts.stuck,
+            **({"AnnexStuckReason": counts.stuck_reason} if counts.stuck_reason else {})}

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from annexd.workflow.journal import Journal
-from annexd.workflow.outcome import FAILURE, SUCCESS, Counts, Outcome, outcome_of
+from annexd.workflow.outcome import FAILURE, SUCCESS, Counts, Outcome, outcome_of, stuck_words
 from annexd.workflow.pace import Pace
 from annexd.workflow.record import Json, Kind, State, StepState, fold
 from annexd.workflow.since import Since
@@ -132,12 +132,14 @@ class Engine:
                 self._tally[record.body.get("result") == SUCCESS] += 1
             failures, successes = self._tally[False], self._tally[True]
         unfinished = self._journal.unfinished()
+        stuck = [state for state in map(self._fold, unfinished) if state.is_stuck]
         return Counts(
             requests=successes + failures + len(unfinished),
             successes=successes,
             failures=failures,
             unfinished=len(unfinished),
-            stuck=sum(self._fold(command_id).is_stuck for command_id in unfinished),
+            stuck=len(stuck),
+            stuck_reason=f"{stuck[0].command_id}: {stuck_words(stuck[0])}" if stuck else "",
         )
 
     def _fold(self, command_id: str) -> State:

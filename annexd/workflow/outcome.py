@@ -37,13 +37,14 @@ class Counts:
     failures: int
     unfinished: int
     stuck: int
+    stuck_reason: str = ""  # of the one that has waited longest
 
 
 def outcome_of(state: State, retry_at_s: float | None) -> Outcome:
     """The answer that `state` amounts to; `retry_at_s` when it is stuck until then."""
     result, error = state.finished or state.failure or (FAILURE, "")
     if not state.finished:
-        error = "; ".join(filter(None, (error, *_stuck_words(state))))
+        error = "; ".join(filter(None, (error, stuck_words(state))))
     return Outcome(
         state.command_id,
         state.owner,
@@ -56,11 +57,12 @@ def outcome_of(state: State, retry_at_s: float | None) -> Outcome:
     )
 
 
-def _stuck_words(state: State) -> list[str]:
+def stuck_words(state: State) -> str:
+    """Why it is stuck; empty when it is not."""
     if state.damage:
-        return [f"the journal of this request cannot be followed: {state.damage}"]
-    return [
+        return f"the journal of this request cannot be followed: {state.damage}"
+    return "; ".join(
         f"{step.name} could not be undone yet and is tried again: {step.stuck_error}"
         for step in state.steps.values()
         if step.stuck and step.needs_undo
-    ]
+    )

@@ -1,9 +1,13 @@
 """Keys that expire, or are replaced, while an order is under way or being undone."""
 
+import threading
 from dataclasses import replace
 
+from annexd.annex.bulk_request import bulk_request
+from annexd.annex.defaults import Defaults
 from annexd.aws import ClientCache
 from annexd.workflow import Pace
+from test.annex.ads import OWNER
 from test.annex.site import PACE, Site
 
 EXPIRED = {"kind": "error", "code": "ExpiredTokenException", "status": 400, "times": 1000}
@@ -88,6 +92,26 @@ def test_throttling_that_ends_is_waited_out(site: Site) -> None:
     site.cloud.fault("RequestSpotFleet", "throttle", times=2)
     assert site.order(Pace())["Result"] == "Success"
     assert len(site.cloud.calls("RequestSpotFleet")) == 3
+
+
+def test_many_orders_of_a_throttled_account_all_get_through_without_a_storm(site: Site) -> None:
+    site.cache = ClientCache()
+    site.cloud.fault("PutRule", "throttle", times=5)
+    journal = site.journal()
+    engine, answers = site.engine(journal, Pace()), []
+
+    def order() -> None:
+        answers.append(bulk_request(site.ad(), OWNER, engine, Defaults(), site.now_s())["Result"])
+
+    orders = [threading.Thread(target=order) for _ in range(6)]
+    for each in orders:
+        each.start()
+    for each in orders:
+        each.join(timeout=60)
+    journal.close()
+    assert answers == ["Success"] * 6
+    assert len(site.cloud.calls("PutRule")) == 11
+    site.check_all_guarded()
 
 
 def test_each_kind_of_refusal_has_its_own_words_and_is_asked_once(site: Site) -> None:
