@@ -37,6 +37,7 @@ class Orders:
         self._changed = changed
         self._continuing: dict[str, asyncio.Task[None]] = {}
         self._taken: set[str] = set()  # being carried out for a client that waits
+        self._looking: asyncio.Task[None] | None = None
         self._writable = asyncio.Event()  # set, and replaced, when the journal can be written again
         self._running = 0
         self._idle = asyncio.Event()
@@ -91,9 +92,10 @@ class Orders:
                 self._continuing[command_id] = asyncio.create_task(self._continue(command_id))
 
     def journal_is_back(self) -> None:
-        """Go on at once with what waits for the journal."""
+        """Go on at once with what waits for the journal, or could not be looked for."""
         self._writable.set()
         self._writable = asyncio.Event()
+        self._looking = asyncio.create_task(self.continue_unfinished())
 
     async def pause(self, timeout_s: float) -> None:
         """Start nothing more, and give running calls to AWS so long to end; the rest is the next start's."""

@@ -105,3 +105,17 @@ def test_while_the_disk_hangs_the_event_loop_goes_on_and_the_ad_is_there(journal
             task.cancel()
 
     asyncio.run(lives())
+
+
+def test_an_order_that_nobody_works_on_is_found_when_the_journal_is_back(journal: Journal) -> None:
+    world = World()
+    annexes = engine(journal, world)
+    annexes.accept("1", OWNER, LARGE)
+
+    async def lives() -> None:
+        orders = Orders(annexes, Defaults(), 4, lambda: None)
+        orders.journal_is_back()
+        await until(lambda: not annexes.unfinished(), "the order to be carried out")
+
+    asyncio.run(lives())
+    assert len(world.shelf) == 3
