@@ -8,7 +8,7 @@ AS_USER := $(RUN) -m test.as_user
 SYSTEM_TESTS := test/system test/tool/test_condor_annex.py --ignore=test/system/test_demo.py
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help venv htcondor ready test histories lint demo bench cloud clean
+.PHONY: help venv htcondor ready test fuzz histories lint demo bench cloud clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -30,6 +30,13 @@ test: ready ## all tests (ARGS="test/pool -k token": some)
 	$(AS_USER) $(RUN) -m pytest $(ARGS)
 	@if [ "$$(id -u)" = 0 ] && [ -z "$(ARGS)" ]; then set -x; $(RUN) -m pytest test/root; fi
 	@if [ -z "$(ARGS)" ]; then set -x; HTCONDOR_SERIES=23 $(AS_USER) $(RUN) -m pytest $(SYSTEM_TESTS); fi
+
+fuzz: $(VENV)/fuzz ## what reads bytes of strangers, fuzzed with atheris (ARGS="--seconds 600 --keep token")
+	$(RUN) -m test.fuzz $(ARGS)
+
+$(VENV)/fuzz: $(VENV)/complete
+	$(RUN) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --editable '.[fuzz]'
+	@touch $@
 
 histories: venv ## every fault at every point, then two at a time and seeds (ARGS="--minutes 60")
 	$(AS_USER) $(RUN) -m test.histories $(ARGS)

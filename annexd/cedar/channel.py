@@ -5,6 +5,9 @@ from annexd.cedar.errors import MalformedMessage, PeerError, TooLarge
 from annexd.cedar.frame import HEADER, parse_header, pieces
 from annexd.cedar.secret import Secret
 
+# HTCondor fills a buffer of 4096 bytes before it sends a frame that is not the last (buffers.h).  Frames cost time
+# whatever their length, and this daemon serves everybody in one thread.
+SPARE_FRAMES, BYTES_A_FRAME = 16, 1024
 MAX_CLEAR_BYTES = 1024 * 1024  # reli_sock.cpp hashes no more than that; both sides must have hashed the same
 
 
@@ -52,6 +55,7 @@ class Channel:
                 return None
             self._message.append(self._take_frame(header, length))
             self._message_bytes += length
+            self._check_frames()
             if is_last:
                 return self._take_message()
         return None
@@ -77,6 +81,10 @@ class Channel:
     def _check_size(self, length: int) -> None:
         if self._message_bytes + length > self.max_message_bytes:
             raise TooLarge("message too large", f"more than {self.max_message_bytes} bytes from this peer")
+
+    def _check_frames(self) -> None:
+        if len(self._message) > SPARE_FRAMES + self._message_bytes // BYTES_A_FRAME:
+            raise TooLarge("too many frames in a message", f"{len(self._message)} for {self._message_bytes} bytes")
 
     def _take_frame(self, header: bytes, length: int) -> bytes:
         body = bytes(self._received[HEADER.size : HEADER.size + length])

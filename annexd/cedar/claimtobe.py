@@ -15,14 +15,14 @@ from annexd.cedar.naming import user_of
 
 METHOD = "CLAIMTOBE"
 _HAS_NAME, _BELIEVED, _REFUSED = 1, 1, 0
-_NAME = re.compile(r"[^\x00-\x1f\x7f]+")
+_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,256}")  # it is logged, and kept with each session
 
 
 def authenticate(dialogue: Dialogue) -> Steps[Identity]:
     name = _claimed_name((yield from dialogue.receive()))
     if not _NAME.fullmatch(name):
         dialogue.send(dialogue.message().integer(_REFUSED))
-        raise MethodFailed("the peer claims a name that is empty or not printable")
+        raise MethodFailed("the peer claims a name that is empty, too long or not printable")
     dialogue.send(dialogue.message().integer(_BELIEVED))
     full = _with_domain(name, dialogue.context)
     return Identity(user_of(METHOD, full, dialogue.context, default=full), METHOD)

@@ -48,6 +48,7 @@ _TOKEN = re.compile(
 _SPACE = " \t\r\n"
 _WORDS: Mapping[str, Scalar] = {"true": True, "false": False, "undefined": None}
 _LONGEST_NUMBER = 400  # digits; float() and int() would take as many as they get
+_SHOWN = 60  # characters of a name; an error is one line of the log
 
 
 class _NoValue(Exception):
@@ -70,12 +71,12 @@ class AdReader:
             raise MalformedMessage("malformed ClassAd", "a line is not of the form Name = value")
         name = match[1]
         if name.lower() in self._names:
-            raise MalformedMessage("malformed ClassAd", f"attribute {name} is there twice")
+            raise MalformedMessage("malformed ClassAd", f"attribute {name[:_SHOWN]} is there twice")
         self._names.add(name.lower())
         try:
             self.attributes[name] = self._value(line[match.end() :].rstrip(_SPACE))
         except _NoValue as error:
-            raise _refusal(name, error, self._limits) from error
+            raise _refusal(name[:_SHOWN], error, self._limits) from error
 
     def _value(self, text: str) -> Value:
         inner = text[1:-1]
@@ -165,7 +166,7 @@ class _Parser:
         while (token := self._next())["mark"] != "]":
             name = self._name(token)
             if name.lower() in seen:
-                raise _NoValue(f"{name} is there twice in a nested ad")
+                raise _NoValue(f"{name[:_SHOWN]} is there twice in a nested ad")
             seen.add(name.lower())
             self._mark("=")
             attributes[name] = self._value(self._next(), depth)

@@ -13,6 +13,7 @@ from annexd.cedar.secret import Secret
 from annexd.cedar.token import Token, parse_token
 
 METHOD = "IDTOKENS"
+_SHOWN = 100  # characters of an id that nobody has signed yet; an error is one line of the log
 
 
 def authenticate(dialogue: Dialogue) -> Steps[Identity]:
@@ -34,7 +35,7 @@ def _accepted_token(opening: Opening, dialogue: Dialogue) -> Token:
         raise MethodFailed("the peer's name is not the token's subject")
     token.check_age(dialogue.now_s, dialogue.context.max_token_age_s)
     if dialogue.context.is_revoked(token.claims):
-        raise MethodFailed(f"the token {token.facts.token_id!r} is revoked by SEC_TOKEN_REVOCATION_EXPR")
+        raise MethodFailed(f"the token {token.facts.token_id[:_SHOWN]!r} is revoked by SEC_TOKEN_REVOCATION_EXPR")
     return token
 
 

@@ -115,7 +115,7 @@ def _inherited_session(kind: str, claim: str) -> Session | None:
         return None
     return Session(
         id=session_id,
-        keys={AES: Secret(hkdf(key.encode(), b"keygen"))},
+        keys={AES: Secret(hkdf(key.encode(errors="surrogateescape"), b"keygen"))},
         identity=Identity(_INHERITED_USERS[kind], FAMILY_METHOD),
         expires_at_s=_expiry(facts),
     )

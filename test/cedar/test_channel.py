@@ -50,8 +50,8 @@ def test_a_stranger_cannot_announce_a_large_message() -> None:
 
 def test_a_stranger_cannot_send_a_large_message_in_small_frames() -> None:
     conversation = Conversation.at(server(limits=Limits(handshake_message_bytes=1000)))
-    frame = bytes.fromhex("000000000a") + bytes(10)
-    conversation.hear(frame * 100)
+    frame = bytes.fromhex("0000000064") + bytes(100)
+    conversation.hear(frame * 10)
     with pytest.raises(TooLarge):
         conversation.hear(frame)
 

@@ -1,0 +1,1 @@
+"""Whatever bytes arrive before anybody has proved who they are: see targets.py, and `make fuzz`."""

@@ -1,0 +1,70 @@
+"""make fuzz: coverage-guided fuzzing with atheris, one target after the other.
+
+    python -m test.fuzz [--seconds 20] [--keep] [TARGET...]
+
+Each target runs in a process of its own, which ends at the first finding: the input is left in .cache/fuzz and its
+traceback is shown.  --keep adds what reached new code to test/fuzz/corpus, as small as it can be.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from test.fuzz.corpus import HERE, MOST_BYTES
+
+WORK = Path(__file__).parents[2] / ".cache" / "fuzz"
+ENGINE = (sys.executable, "-m", "test.fuzz.engine")
+ENVIRONMENT = {**os.environ, "CONDOR_CONFIG": "ONLY_ENV"}  # the bindings look for a configuration when imported
+SLOWEST_S = 5
+MOST_MEMORY_MB = 1024
+MOST_INPUT_BYTES = 70_000  # more than a peer may send before it is known
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=int, default=20, help="for each target")
+    parser.add_argument("--keep", action="store_true")
+    parser.add_argument("targets", nargs="*", help="all, if none is named")
+    options = parser.parse_args()
+    found = [name for name in options.targets or _names() if not _run(name, options.seconds, keep=options.keep)]
+    print(f"findings in: {', '.join(found)}" if found else "no findings", flush=True)
+    return len(found)
+
+
+def _names() -> list[str]:
+    from test.fuzz.targets import TARGETS
+
+    return list(TARGETS)
+
+
+def _run(name: str, seconds: int, *, keep: bool) -> bool:
+    """False when there was a finding."""
+    print(f"--- {name}, {seconds} s", flush=True)
+    reached, seeds = WORK / name, HERE / name
+    reached.mkdir(parents=True, exist_ok=True)
+    seeds.mkdir(parents=True, exist_ok=True)
+    bounds = [f"-max_total_time={seconds}", f"-timeout={SLOWEST_S}", f"-rss_limit_mb={MOST_MEMORY_MB}",
+              f"-max_len={MOST_INPUT_BYTES}", f"-artifact_prefix={WORK}/finding-{name}-", "-print_final_stats=1",
+              "-verbosity=0"]
+    done = subprocess.run([*ENGINE, name, *bounds, str(reached), str(seeds)], check=False, env=ENVIRONMENT)
+    if keep and done.returncode == 0:
+        _keep(name, reached)
+    return done.returncode == 0
+
+
+def _keep(name: str, reached: Path) -> None:
+    """Of the kept inputs and the new ones, the fewest that reach as much."""
+    merged = WORK / f"{name}-merged"
+    shutil.rmtree(merged, ignore_errors=True)
+    merged.mkdir()
+    subprocess.run([*ENGINE, name, "-merge=1", f"-max_len={MOST_BYTES}", str(merged), str(HERE / name), str(reached)],
+                   check=True, capture_output=True, env=ENVIRONMENT)
+    for file in merged.iterdir():
+        shutil.copy(file, HERE / name / file.name[:16])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""The kept inputs: a file each, in a directory for each target.
+
+    python -m test.fuzz.corpus      adds seeds made of the recordings and examples; what fuzzing found stays
+"""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from annexd.cedar.classad import line_of
+from annexd.cedar.message import MessageWriter
+from test.annex.ads import bulk_request_ad
+from test.cedar.recording import CLIENT, load
+from test.cedar.tokens import unsigned
+from test.fuzz.conversations import LENGTH, RECORDINGS
+
+HERE = Path(__file__).parent / "corpus"
+EXAMPLE = Path(__file__).parents[2] / "templates" / "config.json"
+MOST_BYTES = 4096  # of a kept input: what is longer is kept as a test of its own
+
+INHERITED = (
+    b"4242 <127.0.0.1:9618?alias=a.b&noUDP&sock=master_1_2> 0 SharedPort:<cookie>/annexd_4242_1*5*2*0*0*0*0* 0",
+    b"4242 <127.0.0.1:40000> 0 1 4*2*0*0*0*0* 2 5*1*0*0*0*0* 0",
+)
+SESSIONS = b"""SessionKey:a:1:2:3#[Encryption="YES";CryptoMethods="AES";SessionExpires=1;]0123
+FamilySessionKey:family:1#[Integrity="YES";]abcdef"""
+
+
+def kept(target: str) -> list[bytes]:
+    return [file.read_bytes() for file in sorted((HERE / target).glob("*"))]
+
+
+def keep(target: str, received: bytes) -> None:
+    directory = HERE / target
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / hashlib.sha256(received).hexdigest()[:16]).write_bytes(received)
+
+
+def _seeds() -> Iterator[tuple[str, bytes]]:
+    for number, name in enumerate(RECORDINGS):
+        frames = [frame for frame in load(name).frames if frame.sender == CLIENT]
+        options = bytes([0, number])
+        yield "raw_bytes", options + b"".join(frame.raw for frame in frames)
+        yield "framed_messages", options + b"".join(LENGTH.pack(len(frame.body)) + frame.body for frame in frames)
+        ad = frames[0].body[16:].replace(b"\0\0", b"").rstrip(b"\0")
+        yield "handshake_ad", ad
+    order = _order()
+    for number, message in enumerate((order, MessageWriter(encrypted=True).string("?names:A.*"), MessageWriter(
+            encrypted=True).integer(15))):
+        body = message.body()
+        yield "encrypted_messages", bytes([0, 1 + 2 * (1 + number)]) + LENGTH.pack(len(body)) + body
+    yield "encrypted_messages", bytes([0, 0]) + LENGTH.pack(8) + (60011).to_bytes(8, "big")
+    lines = "\0".join(_lines()).encode()
+    yield "command_ad", lines
+    yield "bulk_request", lines
+    yield "token", unsigned().encode()
+    yield "token", unsigned(claims={"sub": "a@b", "iss": "b", "jti": "c", "exp": 2e9, "scope": "condor:/READ"}).encode()
+    yield from (("inherit", text) for text in INHERITED)
+    yield "private_inherit", SESSIONS
+    yield "sinful", b"<127.0.0.1:9618?addrs=127.0.0.1-9618+[--1]-9618&alias=a.b&noUDP&sock=annexd_1_2>"
+    yield "sinful", b"<[::1]:9618>"
+    yield "shared_port_ad", b'MyType = "SharedPort"\nMyAddress = "<127.0.0.1:9618?sock=collector>"\n'
+    yield "map_file", b"\0SSL /^\\/CN=(.*)$/i \\1@b\nFS a b\n@include c\n"
+    yield "map_file", b'\xffSSL "^/DC=org/CN=([^/]+)$" \\1@b\nSCITOKENS \\"x (?i)a{2,3}\\d b\n'
+    yield "request_file", EXAMPLE.read_bytes()
+    yield "request_file", b'{"SpotFleetRequestConfig": {"LaunchSpecifications": [{"UserData": ""}], "a": 1e5}}'
+
+
+def _order() -> MessageWriter:
+    writer = MessageWriter(encrypted=True).integer(len(_lines()))
+    for line in _lines():
+        writer.string(line)
+    return writer.string("").string("")
+
+
+def _lines() -> list[str]:
+    ad = {name: value for name, value in bulk_request_ad().items() if name != "LaunchSpecifications"}
+    nested = 'LaunchSpecifications = { [ ImageId = "ami-1"; InstanceType = "m5.large"; WeightedCapacity = 1.5 ] }'
+    return [*(line_of(name, value) for name, value in ad.items()), nested]
+
+
+if __name__ == "__main__":
+    for seeded, content in _seeds():
+        keep(seeded, content)

@@ -1,0 +1,165 @@
+"""Everything that reads what comes from outside, as functions of bytes that fail only when the reader is at fault.
+
+A target raises nothing for input that is refused as it should be.  Whatever else it raises is a finding, and so is an
+error that is too long for a line of the log.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from annexd.annex.defaults import Defaults
+from annexd.annex.faults import InvalidRequest
+from annexd.annex.request import BulkRequest
+from annexd.authorization.map_file import MapFile
+from annexd.cedar import akep2
+from annexd.cedar.classad import HANDSHAKE_AD, AdLimits, AdReader, Value, line_of
+from annexd.cedar.errors import PeerError
+from annexd.cedar.method import MethodFailed
+from annexd.cedar.session import inherited_sessions
+from annexd.cedar.subject import MalformedSubject, oneline
+from annexd.cedar.token import parse_token
+from annexd.daemon.address import Sinful, read_shared_port_address
+from annexd.daemon.inheritance import Inheritance, MalformedInheritance
+from annexd.daemon.log import one_line
+from annexd.daemon.revocation import Revocation
+from annexd.tool import config_file
+from annexd.tool.errors import ToolError
+from annexd.tool.options import Options
+from test.annex.ads import ARN, NOW_S
+from test.cedar.tokens import POOL_KEY
+from test.fuzz.conversations import MOST_WORDS, Broken, encrypted_messages, framed_messages, raw_bytes
+
+Target = Callable[[bytes], None]
+REVOCATION = Revocation('jti == "revoked" || member(sub, {"mallory@annex.test"}) || iat < 1000')
+
+
+def handshake_ad(received: bytes) -> None:
+    ad = ad_of(received, HANDSHAKE_AD)
+    for name, value in ad.items():
+        assert not isinstance(value, list | dict), f"{name} is nested"
+        copy = ad_of(line_of(name, value).encode(), HANDSHAKE_AD) if is_carried(value) else {name: value}
+        if copy != {name: value}:
+            raise Broken(f"{value!r} is read as {copy}")
+
+
+def command_ad(received: bytes) -> None:
+    ad_of(received, AdLimits())
+
+
+def ad_of(received: bytes, limits: AdLimits) -> dict[str, Value]:
+    reader = AdReader(limits)
+    try:
+        for line in received.decode(errors="replace").split("\0"):
+            reader.line(line)
+    except PeerError as error:
+        check_words(str(error))
+    return reader.attributes
+
+
+def is_carried(value: Value) -> bool:
+    """A newline behind a quote gets a space, and a NUL another character: see classad.py."""
+    return not isinstance(value, str) or ('"\n' not in value and "\0" not in value)
+
+
+def check_words(text: str) -> None:
+    if len(one_line(text)) > 4 * MOST_WORDS:
+        raise Broken(f"{len(text)} characters for the log: {text[:200]}")
+
+
+def token(received: bytes) -> None:
+    """Read, and looked at as far as the handshake does before anything of it is proved."""
+    text = received.decode(errors="replace")
+    try:
+        found = parse_token(text)
+        found.check_age(NOW_S, 3600)
+    except MethodFailed as error:
+        check_words(str(error))
+        return
+    REVOCATION.is_revoked(found.claims)
+    akep2.shared_key(POOL_KEY, found.algorithm, found.text)
+    check_words(f"{found.key_id!r}")
+
+
+def inherit(received: bytes) -> None:
+    try:
+        Inheritance.from_environment({"CONDOR_INHERIT": received.decode(errors="surrogateescape")})
+    except MalformedInheritance as error:
+        check_words(str(error))
+
+
+def private_inherit(received: bytes) -> None:
+    inherited_sessions(received.decode(errors="surrogateescape"))
+
+
+def sinful(received: bytes) -> None:
+    try:
+        address = Sinful.parse(received.decode(errors="replace"))
+    except ValueError as error:
+        check_words(str(error))
+        return
+    assert Sinful.parse(str(address)) == address
+
+
+def shared_port_ad(received: bytes) -> None:
+    try:
+        read_shared_port_address(_file(received))
+    except ValueError as error:
+        check_words(str(error))
+
+
+def map_file(received: bytes) -> None:
+    """Its expressions are the administrator's, who may write a slow one: they meet short names."""
+    text = received[1:].decode(errors="replace")
+    literal = bool(received[:1] < b"\x80")
+    found = MapFile.read("/map", lambda path: [(path, text)], literal_keys=literal)
+    for method in found.rules:
+        found.canonical_user(method, "/CN=a")
+
+
+def request_file(received: bytes) -> None:
+    try:
+        config_file.read(Options(file=str(_file(received)), target_capacity=1, user_data="#!"))
+    except ToolError:
+        return
+
+
+def bulk_request(received: bytes) -> None:
+    ad = ad_of(received, AdLimits())
+    try:
+        BulkRequest.from_ad(ad, NOW_S, Defaults(lease_function_arn=ARN))
+    except InvalidRequest as error:
+        check_words(str(error)[:MOST_WORDS])  # all faults at once may be many words
+
+
+def subject(received: bytes) -> None:
+    try:
+        oneline(received)
+    except MalformedSubject as error:
+        check_words(str(error))
+
+
+@cache
+def _scratch() -> str:
+    with NamedTemporaryFile(prefix="annexd-fuzz-", delete=False) as file:
+        return file.name
+
+
+def _file(content: bytes) -> Path:
+    path = Path(_scratch())
+    path.write_bytes(content)
+    return path
+
+
+def forget() -> None:
+    """Take away the file that readers of files were given."""
+    Path(_scratch()).unlink()
+    _scratch.cache_clear()
+
+
+TARGETS: Mapping[str, Target] = {
+    target.__name__: target
+    for target in (raw_bytes, framed_messages, encrypted_messages, handshake_ad, command_ad, token, inherit,
+                   private_inherit, sinful, shared_port_ad, map_file, request_file, bulk_request, subject)
+}

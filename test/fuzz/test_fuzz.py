@@ -1,0 +1,42 @@
+"""No bytes bring about anything but an event, or an error of the peer that fits into a line of the log."""
+
+import time
+import zlib
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+
+from test.fuzz import corpus, targets
+from test.fuzz.mutation import mutated
+from test.fuzz.targets import TARGETS
+
+MUTATE_S = 0.4  # for each target
+SLOWEST_S = 2.0  # for one input, on a machine that others use too
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _clean() -> Iterator[None]:
+    yield
+    targets.forget()
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_what_fuzzing_kept_is_still_taken_or_refused_as_it_should_be(name: str) -> None:
+    inputs = corpus.kept(name) or [b""]
+    for received in inputs:
+        TARGETS[name](received)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_kept_inputs_changed_at_random_find_no_fault(name: str) -> None:
+    random = Random(zlib.crc32(name.encode()))  # noqa: S311 - to repeat a finding
+    inputs = corpus.kept(name) or [b""]
+    end_s = time.monotonic() + MUTATE_S
+    while (begun_s := time.monotonic()) < end_s:
+        received = mutated(random.choice(inputs), random.choice(inputs), random)
+        try:
+            TARGETS[name](received)
+        except Exception as error:
+            raise AssertionError(f"{name} of {received!r}") from error
+        assert time.monotonic() - begun_s < SLOWEST_S, f"{name} takes too long for {received!r}"
