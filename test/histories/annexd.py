@@ -84,9 +84,9 @@ class Annexd:
     def start(self) -> None:
         """Begin a life, which goes on with all that is unfinished."""
         self.cloud.points.tell("annexd starts")
-        self.life = Life(self)
-        for command_id in self.life.engine.unfinished():
-            self._carry_on(self.life, command_id)
+        life = self.life = Life(self)
+        for command_id in life.engine.unfinished():
+            self._carry_on(life, command_id)
 
     def order(self, ad: Json, answered: Callable[[ReplyAd], None] = lambda _: None) -> None:
         """A client's order; nobody answers it while no daemon runs."""
