@@ -21,7 +21,7 @@ from annexd.annex.access import KeyFiles
 from annexd.annex.steps import World, annex_steps
 from annexd.annex.warm import warm_up
 from annexd.cedar.session import SessionCache, inherited_sessions
-from annexd.daemon import configuration, log
+from annexd.daemon import configuration, log, runtime_watch
 from annexd.daemon.administration import Administration
 from annexd.daemon.appearance import Appearance
 from annexd.daemon.books import Books
@@ -155,7 +155,7 @@ class Service:
     def _lifelong_tasks(self, appearance: Appearance) -> list[Coroutine[Any, Any, None]]:
         tasks = [appearance.keep(), self._advertise(appearance), self._expire_sessions(), self._door.keep(),
                  self._obey_stop_expressions(), self._books.count(),
-                 self._books.watch(self._orders.journal_is_back), self._reconciler.run()]
+                 self._books.watch(self._orders.journal_is_back), self._reconciler.run(), runtime_watch.watch()]
         if self._parent is not None:
             tasks += [self._parent.keep_alive(), self._parent.watch(self.stop_fast)]
         return tasks
@@ -167,7 +167,8 @@ class Service:
         await self._advertiser.run()
 
     def _status(self) -> Mapping[str, int | bool | str]:
-        return {**self._books.status(), **self._reconciler.status()}
+        return {**self._books.status(), **self._reconciler.status(),
+                **runtime_watch.status(runtime_watch.today())}
 
     def _status_changed(self) -> None:
         self._advertiser.update_soon()

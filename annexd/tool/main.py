@@ -49,7 +49,7 @@ def run(arguments: Sequence[str]) -> int:
     if options.help:
         show.usage()
     elif options.version:
-        show.version()
+        show.version(debug=options.debug)
     else:
         _request(options)
     return OK

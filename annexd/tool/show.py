@@ -52,8 +52,12 @@ def error(error: ToolError) -> None:
     notes([*error.faults, *([next_step] if next_step else [])])
 
 
-def version() -> None:
+def version(*, debug: bool) -> None:
     print(f"condor_annex of annexd {annexd.__version__}")
+    if debug:
+        from annexd.annex.lambda_runtime import END_OF_SUPPORT, RUNTIME, SOURCE
+
+        print(f"lease function: {RUNTIME}, supported by AWS until {END_OF_SUPPORT[RUNTIME]} ({SOURCE})")
 
 
 def usage() -> None:

@@ -220,3 +220,9 @@ def test_an_answer_that_cannot_be_written_is_no_success(arguments: tuple[str, ..
         said = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, cwd=TOP)
     assert said.returncode == 8
     assert "Traceback" not in said.stderr
+
+
+def test_version_and_debug_tell_until_when_aws_supports_the_lease_functions_python() -> None:
+    command = [sys.executable, "-m", "annexd.tool.main", "-version", "-debug"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False, cwd=TOP)
+    assert "lease function: python3.13, supported by AWS until 2029-06-30" in said.stdout
