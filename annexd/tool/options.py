@@ -72,7 +72,7 @@ def parse(arguments: Sequence[str]) -> Options:
     faults: list[str] = []
     values = _read(arguments, faults)
     if "help" in values or "version" in values:
-        return Options(help="help" in values, version="version" in values)
+        return Options(help="help" in values, version="version" in values, debug="debug" in values)
     converted = {field: _converted(field, values[field], faults) for field in values}
     faults += _missing(values) + _excluding(values)
     if faults:
