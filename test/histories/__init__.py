@@ -1,13 +1,18 @@
 """Nothing leaks: a small model of what must be true, and histories that try to break it.
 
-    timeline   virtual time: nothing here waits
-    services   a quick AWS in this process: EventBridge, Lambda, and the emulated cloud's own Spot Fleets
-    cloud      that AWS as it acts: rules fire, lambda/lease.py runs, calls arrive or do not
-    faults     what may go wrong at one point of a history
-    annexd     the daemon's lives: the real engine, steps and journal
-    model      what must be true, after every event
-    history    one history, from its plan to its verdict
-    catalog    which histories there are
+    timeline    virtual time: nothing here waits
+    services    a quick AWS in this process: EventBridge, Lambda, and the emulated cloud's own Spot Fleets
+    transport   botocore's last hop, into that AWS
+    cloud       that AWS as it acts: calls arrive or do not, rules fire
+    function    lambda/lease.py as Lambda runs it
+    annexd      the daemon's lives: the real engine, steps and journal
+    bystanders  what is in the same account and is not ours
+    points      where something can go wrong, counted as they are met
+    faults      what can go wrong there
+    model       what must be true, after every event
+    history     one history, from its plan to its verdict
+    catalog     which histories there are
+    seeds       random ones, with many annexes
 
-`python -m test.histories` runs as many as it is told to; `python -m test.histories --replay NAME` one.
+`python -m test.histories` plays as many as it is told to; `--replay NAME` plays one again, and tells all of it.
 """
