@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from annexd.aws import ClientCache
 from test.annex.ads import SPECIFICATION
 from test.annex.conftest import TEMPLATE
 from test.annex.site import Site
@@ -18,6 +19,7 @@ OTHERS = {
 def test_a_fleet_beyond_the_first_page_is_found_and_ended(tmp_path: Path) -> None:
     with Cloud(speed=0, termination_s=0.05) as cloud:
         site = Site(cloud, cloud.deploy_template(TEMPLATE), tmp_path)
+        site.cache = ClientCache(read_timeout=20)  # these pages are large
         ec2 = cloud.client("ec2")
         others = [ec2.request_spot_fleet(SpotFleetRequestConfig=OTHERS)["SpotFleetRequestId"] for _ in range(1001)]
         for first in range(0, len(others), 100):
