@@ -15,10 +15,12 @@ class Channel:
     """One connection's bytes in both directions.
 
     max_message_bytes: of one message, as it is on the wire; the connection raises it when it knows the peer.
+    proved_message_bytes: the same, from the first frame on that was encrypted with the right key.
     """
 
     def __init__(self, max_message_bytes: int) -> None:
         self.max_message_bytes = max_message_bytes
+        self.proved_message_bytes = max_message_bytes
         self.at_end = False  # of what the peer sends
         self._received = bytearray()
         self._message: list[bytes] = []
@@ -90,7 +92,9 @@ class Channel:
         body = bytes(self._received[HEADER.size : HEADER.size + length])
         del self._received[: HEADER.size + length]
         if self._decryptor:
-            return self._decryptor.decrypt(header, body)
+            text = self._decryptor.decrypt(header, body)
+            self.max_message_bytes = self.proved_message_bytes
+            return text
         self._clear_in.add(header + body)
         return body
 

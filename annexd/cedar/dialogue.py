@@ -43,9 +43,16 @@ class Dialogue:
 
     def identified(self, identity: Identity) -> None:
         """From here on the peer is this user, who may send larger messages if it has proved to be."""
+        self.resumed_as(identity)
+        self.channel.max_message_bytes = self.channel.proved_message_bytes
+
+    def resumed_as(self, identity: Identity) -> None:
+        """The peer names this user's session.  That it has the key is proved by its first frame: ids are sent in
+        clear.
+        """
         self._identity = identity
         if identity.named:
-            self.channel.max_message_bytes = self.context.limits.command_message_bytes
+            self.channel.proved_message_bytes = self.context.limits.command_message_bytes
 
     def learn_version(self, text: object) -> None:
         match = _VERSION.match(str(text))

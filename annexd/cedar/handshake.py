@@ -245,7 +245,7 @@ def _resume(dialogue: Dialogue, client: ClientAd) -> None:
     if wants_answer:
         dialogue.send(dialogue.message().ad(_resumed(dialogue)))
     _encrypt(dialogue, session, str(client.get("cryptomethods", AES)).upper())
-    dialogue.identified(session.identity)
+    dialogue.resumed_as(session.identity)
 
 
 def _resumed(dialogue: Dialogue) -> dict[str, Scalar]:

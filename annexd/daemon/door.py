@@ -36,7 +36,7 @@ class Door:
         for descriptor in self._inheritance.unused_descriptors if self._inheritance else ():
             with contextlib.suppress(OSError):
                 os.close(descriptor)
-        receive = receive_descriptor if self.shared_port_id is not None else None
+        receive = self._receive if self.shared_port_id is not None else None
         self._listener = Listener(self._socket(), serve, receive)
         return self._listener
 
@@ -59,6 +59,16 @@ class Door:
     def close(self) -> None:
         if self._named is not None:
             self._named.remove()
+
+    async def _receive(self, handover: socket.socket) -> socket.socket:
+        return await receive_descriptor(handover, self._shared_port_uid())
+
+    def _shared_port_uid(self) -> int | None:
+        """Of who runs condor_shared_port, which writes its ad itself: HTCondor's user, even where we are root."""
+        try:
+            return self._settings.shared_port_ad.stat().st_uid if self._settings.shared_port_ad else None
+        except OSError:
+            return None
 
     def _socket(self) -> socket.socket:
         inherited = self._inheritance

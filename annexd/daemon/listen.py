@@ -10,7 +10,7 @@ import contextlib
 import os
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from annexd.daemon import log
@@ -22,6 +22,7 @@ SHARED_PORT_PASS_SOCK = 76  # condor_commands.h
 PASS_SOCK_MESSAGE = struct.pack(">BIq", 1, 8, SHARED_PORT_PASS_SOCK)
 HANDOVER_TIMEOUT_S = 5.0  # condor_shared_port is local and sends both parts at once
 BACKLOG = 500  # SOCKET_LISTEN_BACKLOG's default
+ROOT = 0
 ACCEPT_PAUSE_S = 0.1  # after running out of descriptors: as long as it takes some connection to end
 
 
@@ -132,18 +133,28 @@ class NamedSocket:
             self._path.unlink()
 
 
-async def receive_descriptor(handover: socket.socket) -> socket.socket:
+async def receive_descriptor(handover: socket.socket, shared_port_uid: int | None = None) -> socket.socket:
     """The client's connection that condor_shared_port passes us: protocol as in shared_port_client.cpp.
 
     The message is read with its exact length: reading further with recv() would discard the descriptor.
     Raises OSError, ValueError, TimeoutError.
     """
     with handover:
+        _check_sender(handover, shared_port_uid)
         async with asyncio.timeout(HANDOVER_TIMEOUT_S):
             message = await _read_exactly(handover, len(PASS_SOCK_MESSAGE))
             if message != PASS_SOCK_MESSAGE:
                 raise ValueError(f"expected SHARED_PORT_PASS_SOCK, got {message.hex()}")
             return await _read_descriptor(handover)
+
+
+def _check_sender(handover: socket.socket, shared_port_uid: int | None) -> None:
+    """Anybody on this host can reach an abstract socket, and could pass us a connection of a network namespace of his
+    own, in which every address is his: so only condor_shared_port's own user is believed, and root, and we ourselves.
+    """
+    _pid, uid, _gid = struct.unpack("3i", handover.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    if uid not in (ROOT, os.geteuid(), shared_port_uid):
+        raise ValueError(f"it came from user {uid}, who is not condor_shared_port's")
 
 
 async def _read_exactly(sock: socket.socket, length: int) -> bytes:
@@ -167,11 +178,33 @@ async def _read_descriptor(sock: socket.socket) -> socket.socket:
     for level, kind, content in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
+    try:
+        return _client(descriptors)
+    except (OSError, ValueError):
+        for descriptor in descriptors:  # they are ours now, whatever they are
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+        raise
+
+
+def _client(descriptors: Sequence[int]) -> socket.socket:
+    """The one connected TCP socket.  Raises OSError or ValueError, and then has closed nothing."""
     if len(descriptors) != 1:
         raise ValueError(f"expected one descriptor, got {len(descriptors)}")
     client = socket.socket(fileno=descriptors[0])
+    try:
+        _check_client(client)
+    except (OSError, ValueError):
+        client.detach()
+        raise
     client.setblocking(False)
     return client
+
+
+def _check_client(client: socket.socket) -> None:
+    if client.family not in (socket.AF_INET, socket.AF_INET6) or client.type != socket.SOCK_STREAM:
+        raise ValueError("what was handed over is no TCP connection")
+    client.getpeername()  # raises OSError unless it is connected
 
 
 async def _readable(sock: socket.socket) -> None:

@@ -40,6 +40,7 @@ def run(options: Options, inheritance: Inheritance | None) -> int:
     # The bindings read the configuration, and the inherited session keys, when they are imported.
     from annexd.daemon import configuration, log
     from annexd.daemon.parameters import BadConfiguration
+    from annexd.daemon.process import set_limits
 
     environment = dict(os.environ)  # for the one child that speaks to condor_master with those keys
     configuration.load(options.local_name)
@@ -48,6 +49,7 @@ def run(options: Options, inheritance: Inheritance | None) -> int:
     log.open_log(terminal=options.terminal, suffix=options.log_suffix)
     try:
         settings = configuration.Configuration.read()
+        set_limits()
     except BadConfiguration as error:
         for fault in error.faults:
             log.error(f"configuration: {fault}")

@@ -1,7 +1,7 @@
 """One connection, from accept to close: the events of the protocol's core, answered; its bytes, moved.
 
 Pre-authentication bytes are an attack until proven otherwise: each read has a deadline, the whole session has one,
-and only so many connections may be unauthenticated at a time.
+and only so many connections may be without a command at a time (lobby.py).
 """
 
 import asyncio
@@ -30,6 +30,7 @@ from annexd.cedar.message import MessageReader
 from annexd.cedar.secret import Secret
 from annexd.daemon import log
 from annexd.daemon.configuration import Limits
+from annexd.daemon.lobby import Lobby, Place
 from annexd.daemon.names import LOOKUPS
 
 READ_BYTES = 256 * 1024
@@ -73,18 +74,13 @@ class Server:
         self.limits = limits
         self._dispatch = dispatch
         self._shared_port_id = shared_port_id
-        self._pending = 0
+        self.lobby = Lobby()
 
     async def serve(self, client: socket.socket) -> None:
         """The whole life of one accepted connection; never raises for what a peer did."""
         peer = _describe(client)
-        if self._pending >= self.limits.max_pending_connections:
-            log.always(f"refused a connection from {peer}: {self._pending} others have not authenticated yet "
-                       f"(ANNEXD_MAX_PENDING_CONNECTIONS)")
-            return
-        session = Session(client, peer, self)
         try:
-            await session.run()
+            await Session(client, peer, self).run()
         except (UnknownSession, AuthorizationDenied) as error:  # expected after a restart; logged where it was decided
             log.full_debug(f"connection from {peer} closed: {error}")
         except (PeerError, TimeoutError, OSError, EOFError) as error:
@@ -93,15 +89,11 @@ class Server:
             log.error(f"connection from {peer} dropped, and this is a fault of annexd: {error!r}")
 
     def connection(self, client: socket.socket) -> Connection:
-        ip, port = client.getsockname()[:2] if client.family != socket.AF_UNIX else ("127.0.0.1", 0)
+        ip, port = client.getsockname()[:2]
         return Connection(self.security.context, Endpoint(ip, port, self._shared_port_id))
 
     async def dispatch(self, call: Call) -> None:
         await self._dispatch(call)
-
-    def pending(self, change: int) -> None:
-        """One connection more, or less, of which we do not know who it is."""
-        self._pending += change
 
 
 class Session:
@@ -116,15 +108,23 @@ class Session:
 
     async def run(self) -> None:
         """Up to and including the command's handler.  Raises PeerError, TimeoutError, OSError."""
-        self._server.pending(+1)
-        try:
-            async with asyncio.timeout(self._server.limits.session_deadline_s):
-                received = await self._handshake()
-        finally:
-            self._server.pending(-1)
+        received = await self._whole_command()
         if received is not None:
             await self._server.dispatch(Call(received, self._connection, self._peer, self._send_chunk))
             await self._flush()
+
+    async def _whole_command(self) -> CommandReceived | None:
+        limits = self._server.limits
+        place = Place(self._client.getpeername()[0], asyncio.timeout(limits.session_deadline_s))
+        try:
+            async with place.deadline:
+                with self._server.lobby.place(place, limits.max_pending_connections):
+                    return await self._handshake()
+        except TimeoutError:
+            if place.is_lost:
+                raise TimeoutError(f"others needed its place (ANNEXD_MAX_PENDING_CONNECTIONS is "
+                                   f"{limits.max_pending_connections})") from None
+            raise
 
     async def _handshake(self) -> CommandReceived | None:
         """The command, authorized and whole, or None when the peer has all it asked for."""

@@ -1,8 +1,11 @@
 """Connections that condor_shared_port hands over arrive whole, and nothing else that connects does harm."""
 
 import asyncio
+import os
 import socket
+import tempfile
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -23,9 +26,15 @@ def handed_over(send: Callable[[socket.socket], object]) -> bytes:
     return asyncio.run(receive())
 
 
+def tcp_pair() -> tuple[socket.socket, socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        far = socket.create_connection(listening.getsockname())
+        return listening.accept()[0], far
+
+
 def pass_descriptors(count: int, message: bytes = PASS_SOCK_MESSAGE) -> Callable[[socket.socket], None]:
     def send(theirs: socket.socket) -> None:
-        pairs = [socket.socketpair() for _ in range(count)]
+        pairs = [tcp_pair() for _ in range(count)]
         for _ours, far in pairs:
             far.sendall(b"hello")
         theirs.sendall(message)
@@ -52,6 +61,23 @@ def test_a_handover_without_a_descriptor_or_with_another_message_is_refused() ->
         handed_over(pass_descriptors(1, message=b"x" * len(PASS_SOCK_MESSAGE)))
     with pytest.raises(ValueError, match="closed after 3 bytes"):
         handed_over(lambda theirs: theirs.sendall(b"abc"))
+
+
+@pytest.mark.parametrize("kind", ["two", "unix", "udp", "listening", "file"])
+def test_whatever_else_is_handed_over_is_refused_and_closed(kind: str) -> None:
+    with (tempfile.TemporaryFile() as file, socket.create_server(("127.0.0.1", 0)) as listening,
+          socket.socketpair()[0] as unix, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp):
+        kinds: dict[str, list[Any]] = {"two": [unix, udp], "unix": [unix], "udp": [udp], "listening": [listening],
+                                       "file": [file]}
+
+        def send(theirs: socket.socket) -> None:
+            theirs.sendall(PASS_SOCK_MESSAGE)
+            socket.send_fds(theirs, [b"\0"], [each.fileno() for each in kinds[kind]])
+
+        before = len(os.listdir("/proc/self/fd"))
+        with pytest.raises((ValueError, OSError)):
+            handed_over(send)
+        assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_listener_serves_many_at_once_and_ends_what_does_not_end_itself() -> None:

@@ -1,0 +1,170 @@
+"""Victim and good client: what an attack is measured by."""
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from annexd.cedar.channel import Channel
+from annexd.cedar.classad import Scalar
+from annexd.cedar.commands import DC_AUTHENTICATE, DC_NOP_READ, DC_QUERY_INSTANCE
+from annexd.cedar.crypto import KeyExchange, peer_public_key
+from annexd.cedar.frame import HEADER
+from annexd.cedar.message import MessageReader, MessageWriter
+from annexd.cedar.secret import Secret
+from test.attack.victim import ANSWER
+
+FS = 4
+PLENTY = 64 * 1024 * 1024
+PATIENCE_S = 30.0
+MB = 1024
+
+
+def framed(message: bytes) -> bytes:
+    return HEADER.pack(1, len(message)) + message
+
+
+QUERY = framed(DC_QUERY_INSTANCE.to_bytes(8, "big"))
+
+
+@dataclass
+class Victim:
+    """host: an address of the loopback; the whole of 127.* reaches it from as many addresses."""
+
+    pid: int
+    port: int
+
+    @property
+    def memory_kb(self) -> int:
+        """RSS."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0])
+
+    @property
+    def descriptors(self) -> int:
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def connect(self, source: str = "127.0.0.1") -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), PATIENCE_S, (source, 0))
+
+    def answers_within_s(self, source: str = "127.0.0.1") -> float:
+        """How long a good client of one raw command waits for its answer, at most PATIENCE_S; it asks once."""
+        begun_s = time.monotonic()
+        with self.connect(source) as client:
+            client.sendall(QUERY)
+            received = _all(client)
+        assert received == framed(ANSWER), f"a good client got {received!r}"
+        return time.monotonic() - begun_s
+
+    def authenticates_within_s(self, source: str = "127.0.0.1") -> float:
+        begun_s = time.monotonic()
+        GoodClient(self.connect(source)).session().close()
+        return time.monotonic() - begun_s
+
+
+@contextmanager
+def victim(**shape: Any) -> Iterator[Victim]:
+    environment = {**os.environ, "CONDOR_CONFIG": "ONLY_ENV"}
+    with subprocess.Popen([sys.executable, "-m", "test.attack.victim", json.dumps(shape)], text=True, env=environment,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        served = Victim(process.pid, int(process.stdout.readline()))
+        served.answers_within_s()
+        served.authenticates_within_s()
+        try:
+            yield served
+        finally:
+            assert process.poll() is None, f"the server has ended with {process.returncode}"
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait(PATIENCE_S)
+
+
+class GoodClient:
+    """One connection of HTCondor's protocol, by FS; session() leaves its id and key behind."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self.socket = connected
+        self.channel = Channel(PLENTY)
+        self.sid, self.key = "", Secret(b"")
+        self.said: list[bytes] = []  # each message, as it is on the wire
+
+    def session(self, command: int = DC_NOP_READ) -> "GoodClient":
+        exchange = KeyExchange(secrets.token_bytes)
+        self.say(self.greeting(exchange.public, command))
+        answer = self.hear().ad()
+        self.say(self.message().integer(FS))
+        assert self.hear().integer() == FS
+        directory = self.hear().string()
+        os.mkdir(directory, 0o700)
+        try:
+            self.say(self.message().integer(0))
+            assert self.hear().integer() == 0
+        finally:
+            os.rmdir(directory)
+        assert self.hear().integer() == 0
+        self.key = exchange.session_key(peer_public_key(answer["ECDHPublicKey"]))
+        self.channel.encrypt(self.key, bytes(16))
+        self.sid = str(self.hear().ad()["Sid"])
+        return self
+
+    def resume(self, sid: str, key: Secret, command: int) -> "GoodClient":
+        self.say(self.resumption(sid, command))
+        assert self.hear().ad()["ReturnCode"] == "AUTHORIZED"
+        self.channel.encrypt(key, secrets.token_bytes(16))
+        return self
+
+    def greeting(self, public: str, command: int) -> MessageWriter:
+        return self.message().integer(DC_AUTHENTICATE).ad({
+            "Command": command, "NewSession": "YES", "Enact": "NO", "Authentication": "REQUIRED",
+            "Encryption": "REQUIRED", "Integrity": "REQUIRED", "AuthMethods": "FS", "CryptoMethods": "AES",
+            "ECDHPublicKey": public, "SessionDuration": "3600", "SessionLease": 3600,
+            "RemoteVersion": "$CondorVersion: 23.0.0 2026-01-01 BuildID: test $"})
+
+    def resumption(self, sid: str, command: int) -> MessageWriter:
+        ad: dict[str, Scalar] = {"Command": command, "UseSession": "YES", "Sid": sid, "CryptoMethods": "AES",
+                                "ResumeResponse": True}
+        return self.message().integer(DC_AUTHENTICATE).ad(ad)
+
+    def message(self) -> MessageWriter:
+        return MessageWriter(encrypted=self.channel.is_encrypted)
+
+    def say(self, message: MessageWriter) -> None:
+        self.channel.send(message.body())
+        self.send(self.channel.data_to_send())
+
+    def send(self, wire: bytes) -> None:
+        self.said.append(wire)
+        self.socket.sendall(wire)
+
+    def hear(self) -> MessageReader:
+        while (body := self.channel.next_message()) is None:
+            received = self.socket.recv(65536)
+            assert received, "the server has closed the connection"
+            self.channel.receive(received)
+        return MessageReader(body, encrypted=self.channel.is_encrypted)
+
+    def is_dropped(self) -> bool:
+        """Whether nothing more comes."""
+        return _all(self.socket) == b""
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+def _all(client: socket.socket) -> bytes:
+    received = b""
+    try:
+        while part := client.recv(65536):
+            received += part
+    except (ConnectionResetError, BrokenPipeError):
+        return received
+    return received

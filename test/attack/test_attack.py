@@ -1,0 +1,214 @@
+"""Attacks on the port, one each; beside every one a good client is answered in time, and memory stays bounded."""
+
+import itertools
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+import pytest
+
+from annexd.cedar.classad import Scalar
+from annexd.cedar.commands import CA_AUTH_CMD, DC_AUTHENTICATE, DC_NOP_READ
+from annexd.cedar.crypto import KeyExchange
+from annexd.cedar.frame import HEADER
+from annexd.cedar.message import MessageWriter
+from test.attack.arena import MB, GoodClient, Victim, framed, victim
+
+ANSWERED_S = 2.0  # under attack, on a machine that others use too; without one it takes a millisecond
+GROWTH_KB = 64 * MB
+PUBLIC = KeyExchange(secrets.token_bytes).public
+
+
+@pytest.fixture(scope="module")
+def target() -> Iterator[Victim]:
+    with victim() as served:
+        yield served
+
+
+@contextmanager
+def attacking(attack: Callable[[], object]) -> Iterator[None]:
+    """`attack` again and again, in a thread, until left; that it is cut short is what the server is for."""
+    over = threading.Event()
+
+    def go_on() -> None:
+        while not over.is_set():
+            with suppress(OSError):
+                attack()
+
+    attacker = threading.Thread(target=go_on, daemon=True)
+    attacker.start()
+    try:
+        yield
+    finally:
+        over.set()
+        attacker.join(10)
+
+
+def check(target: Victim, before_kb: int, growth_kb: int = GROWTH_KB) -> None:
+    """A good client, from the attacker's own address and from another one, and the memory."""
+    assert max(target.answers_within_s(source) for source in ("127.0.0.1", "127.0.0.9") for _ in range(5)) < ANSWERED_S
+    assert target.authenticates_within_s() < ANSWERED_S
+    assert target.memory_kb - before_kb < growth_kb, f"from {before_kb} kB to {target.memory_kb} kB"
+
+
+def test_thousands_of_half_open_and_slow_connections(target: Victim) -> None:
+    before_kb = target.memory_kb
+    beginnings = itertools.cycle([b"", b"\1", b"\1\0\0", framed(bytes(1000))[:500], b"\0\0\0\x10\0" + bytes(4096)])
+    with ExitStack() as open_ones:
+        for number, beginning in zip(range(3000), beginnings, strict=False):
+            slow = open_ones.enter_context(target.connect(f"127.0.0.{2 + number % 3}"))
+            with suppress(OSError):  # it may be the one that has to leave
+                slow.sendall(beginning)
+        check(target, before_kb)
+        assert target.descriptors < 700
+
+
+def test_a_flood_of_new_connections_from_the_good_clients_own_address(target: Victim) -> None:
+    before_kb, held = target.memory_kb, list[socket.socket]()
+
+    def flood() -> None:
+        held.append(target.connect())
+        if len(held) > 600:
+            held.pop(0).close()
+
+    with attacking(flood):
+        time_for_some(lambda: check(target, before_kb))
+    for each in held:
+        each.close()
+
+
+@pytest.mark.parametrize("body", [1, 100, 5000], ids=["of a byte", "of a hundred", "of five thousand"])
+def test_endless_chains_of_frames(target: Victim, body: int) -> None:
+    before_kb, chain = target.memory_kb, (HEADER.pack(0, body) + bytes(body)) * (200_000 // body)
+
+    def attack() -> None:
+        with target.connect("127.0.0.2") as client:
+            while True:
+                client.sendall(chain)
+
+    with attacking(attack), attacking(attack):
+        time_for_some(lambda: check(target, before_kb))
+
+
+def test_endless_handshakes(target: Victim) -> None:
+    """Each costs the server a key, and is left in the middle."""
+    before_kb = target.memory_kb
+
+    def attack() -> None:
+        with target.connect("127.0.0.2") as client:
+            stranger = GoodClient(client)
+            stranger.say(stranger.greeting(PUBLIC, DC_NOP_READ))
+            stranger.hear()
+            stranger.say(stranger.message().integer(4))
+            stranger.hear()
+
+    with attacking(attack), attacking(attack):
+        time_for_some(lambda: check(target, before_kb))
+
+
+def time_for_some(measure: Callable[[], None], seconds: float = 1.0) -> None:
+    """Measure for as long as an attack needs to be one."""
+    end_s = time.monotonic() + seconds
+    while time.monotonic() < end_s:
+        measure()
+
+
+def test_sessions_that_are_replayed_cut_or_taken_up_without_their_key(target: Victim) -> None:
+    """A session's id is sent in clear, so whoever listens has it; without the key it is worth nothing."""
+    before_kb = target.memory_kb
+    owner = GoodClient(target.connect()).session()
+    owner.close()
+    with target.connect() as honest:
+        client = GoodClient(honest).resume(owner.sid, owner.key, CA_AUTH_CMD)
+        client.say(client.message().ad({"Payload": "x" * 100}))
+        assert client.hear().ad() == {"Attributes": 1}
+    greeting, order = client.said
+    for replayed in (order, order[:-1], order[:40], flipped(order, -1), flipped(order, 0), flipped(order, 40)):
+        with target.connect("127.0.0.2") as thief:
+            replay = GoodClient(thief)
+            replay.send(greeting)
+            assert replay.hear().ad()["ReturnCode"] == "AUTHORIZED"
+            replay.send(replayed)
+            thief.shutdown(socket.SHUT_WR)
+            assert replay.is_dropped()
+    with ExitStack() as thieves:
+        for _ in range(300):
+            thief = thieves.enter_context(target.connect("127.0.0.2"))
+            with suppress(OSError):
+                GoodClient(thief).send(greeting + HEADER.pack(1, 1024 * 1024) + bytes(900_000))
+        check(target, before_kb)
+
+
+def flipped(said: bytes, position: int) -> bytes:
+    changed = bytearray(said)
+    changed[position] ^= 1
+    return bytes(changed)
+
+
+def test_bombs_of_nesting_expressions_and_values_in_an_order(target: Victim) -> None:
+    before_kb = target.memory_kb
+    owner = GoodClient(target.connect()).session()
+    owner.close()
+    bombs = ["A = " + "1+" * 300_000 + "1", "A = " + "{" * 500_000, "A = " + "[a=" * 300_000, "A = " + "(" * 500_000,
+             "A = {" + "{}," * 400_000 + "{}}", "A = " + "9" * 900_000, 'A = "' + '\\"' * 400_000]
+    for bomb in bombs:
+        order = MessageWriter(encrypted=True).integer(1).string(bomb).string("").string("")
+        client = GoodClient(target.connect("127.0.0.2")).resume(owner.sid, owner.key, CA_AUTH_CMD)
+        client.say(order)
+        assert target.answers_within_s() < ANSWERED_S, bomb[:20]
+        assert client.is_dropped(), bomb[:20]
+        client.close()
+    check(target, before_kb)
+
+
+def test_more_sessions_than_fit_push_out_the_oldest_and_no_memory_is_lost(target: Victim) -> None:
+    """Strangers' sessions, which anybody may have, share a small part of the cache."""
+    owner = GoodClient(target.connect()).session()
+    owner.close()
+    for _ in range(1500):
+        _stranger(target)
+    before_kb = target.memory_kb
+    for _ in range(1500):
+        _stranger(target)
+    check(target, before_kb, growth_kb=4 * MB)
+    client = GoodClient(target.connect()).resume(owner.sid, owner.key, CA_AUTH_CMD)
+    client.say(client.message().ad({"Still": "there"}))
+    assert client.hear().ad() == {"Attributes": 1}
+
+
+def _stranger(target: Victim) -> None:
+    with target.connect("127.0.0.2") as client:
+        stranger = GoodClient(client)
+        ad: dict[str, Scalar] = {"Command": DC_NOP_READ, "NewSession": "YES", "Enact": "NO",
+                                 "Authentication": "NEVER", "Encryption": "OPTIONAL", "Integrity": "OPTIONAL",
+                                 "CryptoMethods": "AES", "ECDHPublicKey": PUBLIC}
+        stranger.say(stranger.message().integer(DC_AUTHENTICATE).ad(ad))
+        stranger.hear()
+
+
+def test_running_out_of_file_descriptors() -> None:
+    with victim(descriptors=64, pending=500) as small, ExitStack() as open_ones:
+        before_kb = small.memory_kb
+        for _ in range(400):
+            open_ones.enter_context(small.connect("127.0.0.2")).sendall(b"\1")
+        check(small, before_kb)
+        assert small.descriptors < 64
+
+
+def test_silence_and_a_drip_end_when_their_time_is_over() -> None:
+    with victim(read_timeout_s=1, deadline_s=2) as strict, strict.connect() as silent, strict.connect() as drip:
+        before = strict.descriptors
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            _drip(drip, for_s=20)
+        assert GoodClient(silent).is_dropped()
+        assert strict.descriptors <= before
+
+
+def _drip(client: socket.socket, for_s: float) -> None:
+    end_s = time.monotonic() + for_s
+    while time.monotonic() < end_s:
+        client.sendall(b"\0")
+        threading.Event().wait(0.1)

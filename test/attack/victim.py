@@ -1,0 +1,81 @@
+"""A server to attack, in a process of its own: annexd's rim and core, with what they need and no pool.
+
+    python -m test.attack.victim '{"descriptors": 256, ...}'      prints its port, serves until its input ends
+
+Users prove themselves by FS.  DC_QUERY_INSTANCE is answered raw; DC_NOP_READ and CA_AUTH_CMD need a session.
+"""
+
+import asyncio
+import json
+import resource
+import secrets
+import socket
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import htcondor2
+
+from annexd.authorization import AuthorizationPolicy
+from annexd.cedar.commands import CA_AUTH_CMD, COMMANDS, DC_NOP_READ, DC_QUERY_INSTANCE
+from annexd.cedar.context import ServerContext
+from annexd.cedar.levels import Level
+from annexd.cedar.policy import SecurityPolicy
+from annexd.cedar.session import SessionCache
+from annexd.daemon.configuration import Limits
+from annexd.daemon.listen import BACKLOG, Listener
+from annexd.daemon.server import Call, Security, Server, payload_of
+
+ANSWER = b"0123456789abcdef"
+ALLOW = {"ALLOW_READ": "*", "ALLOW_ADMINISTRATOR": "*"}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """descriptors: RLIMIT_NOFILE.  pending, read_timeout_s, deadline_s: the knobs of the rim."""
+
+    descriptors: int = 4096
+    pending: int = 500
+    read_timeout_s: int = 20
+    deadline_s: int = 120
+
+
+async def answer(call: Call) -> None:
+    if call.received.command.number == DC_QUERY_INSTANCE:
+        call.connection.reply(ANSWER)
+    elif call.received.command.number == CA_AUTH_CMD:
+        payload = payload_of(call)
+        size = len(await asyncio.to_thread(payload.ad))
+        payload.end()
+        call.connection.reply(call.connection.message().ad({"Attributes": size}))
+
+
+def security() -> Security:
+    context = ServerContext(
+        version=htcondor2.version(), policy=dict.fromkeys(Level, SecurityPolicy(methods=("FS", "IDTOKENS"))),
+        commands={number: COMMANDS[number] for number in (DC_QUERY_INSTANCE, DC_NOP_READ, CA_AUTH_CMD)},
+        sessions=SessionCache("victim:1:1"), random=secrets.token_bytes, trust_domain="annex.test",
+        uid_domain="annex.test")
+    return Security(context, AuthorizationPolicy.read(ALLOW.get), lambda _key_id: None)
+
+
+async def serve(shape: Shape) -> None:
+    limits = Limits(max_running_requests=4, max_pending_connections=shape.pending, session_deadline_s=shape.deadline_s,
+                    read_timeout_s=shape.read_timeout_s, shutdown_graceful_s=1)
+    listener = Listener(socket.create_server(("127.0.0.1", 0), backlog=BACKLOG),
+                        Server(security(), limits, answer, None).serve)
+    listener.start()
+    print(listener.socket.getsockname()[1], flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    listener.stop()
+    await listener.drain(0)
+
+
+def main(facts: dict[str, Any]) -> None:
+    shape = Shape(**facts)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (shape.descriptors, shape.descriptors))
+    asyncio.run(serve(shape))
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
