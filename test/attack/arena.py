@@ -25,7 +25,8 @@ from test.attack.victim import ANSWER
 FS = 4
 PLENTY = 64 * 1024 * 1024
 PATIENCE_S = 30.0
-MB = 1024
+MB = 1024  # in kB
+FULL_FRAME = 4091  # CONDOR_IO_BUF_SIZE of buffers.h, without the frame's header
 
 
 def framed(message: bytes) -> bytes:
@@ -140,6 +141,15 @@ class GoodClient:
     def say(self, message: MessageWriter) -> None:
         self.channel.send(message.body())
         self.send(self.channel.data_to_send())
+
+    def say_in_frames(self, message: MessageWriter) -> None:
+        """An encrypted message as HTCondor's clients cut it: in frames of a full buffer."""
+        body, encryptor = message.body(), self.channel._encryptor
+        assert encryptor is not None
+        for start in range(0, len(body), FULL_FRAME):
+            piece = body[start : start + FULL_FRAME]
+            header = HEADER.pack(start + FULL_FRAME >= len(body), len(piece) + encryptor.overhead)
+            self.send(header + encryptor.encrypt(header, piece))
 
     def send(self, wire: bytes) -> None:
         self.said.append(wire)
