@@ -7,14 +7,15 @@ from annexd.daemon.parameters import Parameters
 
 
 def set_limits() -> None:
-    """By MAX_FILE_DESCRIPTORS and CREATE_CORE_FILES.  Raises BadConfiguration.
+    """By ANNEXD_MAX_FILE_DESCRIPTORS, else MAX_FILE_DESCRIPTORS, and ANNEXD_CREATE_CORE_FILES.  Raises
+    BadConfiguration.
 
-    HTCondor's daemons leave the limit of core files alone where CREATE_CORE_FILES is not set; ours would hold
-    session keys and AWS keys.
+    CREATE_CORE_FILES is true by default (param_info.in), and our core files would hold session keys and AWS keys: so
+    annexd has a knob of its own, which is false by default.
     """
     look_up = Parameters()
-    descriptors = look_up.integer("MAX_FILE_DESCRIPTORS", 0)
-    wants_core = look_up.boolean("CREATE_CORE_FILES", False)
+    descriptors = look_up.integer("ANNEXD_MAX_FILE_DESCRIPTORS", look_up.integer("MAX_FILE_DESCRIPTORS", 0))
+    wants_core = look_up.boolean("ANNEXD_CREATE_CORE_FILES", False)
     look_up.check()
     if descriptors:
         _set_soft(resource.RLIMIT_NOFILE, descriptors)
@@ -28,4 +29,4 @@ def _set_soft(kind: int, wanted: int) -> None:
     soft = reachable if hard == resource.RLIM_INFINITY else min(reachable, hard)
     resource.setrlimit(kind, (soft, hard))
     if soft != wanted and wanted != resource.RLIM_INFINITY:
-        log.always(f"WARNING: only {soft} file descriptors of the {wanted} of MAX_FILE_DESCRIPTORS can be had")
+        log.always(f"WARNING: of the {wanted} file descriptors of MAX_FILE_DESCRIPTORS only {soft} can be had")
