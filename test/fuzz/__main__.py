@@ -19,6 +19,7 @@ WORK = Path(__file__).parents[2] / ".cache" / "fuzz"
 ENGINE = (sys.executable, "-m", "test.fuzz.engine")
 ENVIRONMENT = {**os.environ, "CONDOR_CONFIG": "ONLY_ENV"}  # the bindings look for a configuration when imported
 SLOWEST_S = 5
+MOST_KEPT = 60  # of one run and target: the smallest
 MOST_MEMORY_MB = 1024
 MOST_INPUT_BYTES = 70_000  # more than a peer may send before it is known
 
@@ -62,7 +63,7 @@ def _keep(name: str, reached: Path) -> None:
     merged.mkdir()
     subprocess.run([*ENGINE, name, "-merge=1", f"-max_len={MOST_BYTES}", str(merged), str(HERE / name), str(reached)],
                    check=True, capture_output=True, env=ENVIRONMENT)
-    for file in merged.iterdir():
+    for file in sorted(merged.iterdir(), key=lambda file: file.stat().st_size)[:MOST_KEPT]:
         shutil.copy(file, HERE / name / file.name[:16])
 
 

@@ -8,5 +8,6 @@ with atheris.instrument_imports(include=["annexd", "json"]):
     from test.fuzz.targets import TARGETS
 
 if __name__ == "__main__":
-    atheris.Setup([sys.argv[0], *sys.argv[2:]], TARGETS[sys.argv[1]])
+    again = f"{sys.executable} -m test.fuzz.engine {sys.argv[1]}"  # what libFuzzer has a shell run when it merges
+    atheris.Setup([again, *sys.argv[2:]], TARGETS[sys.argv[1]])
     atheris.Fuzz()
