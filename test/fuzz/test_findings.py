@@ -2,12 +2,14 @@
 
 import pytest
 
-from annexd.cedar.classad import HANDSHAKE_AD, AdLimits, AdReader
+from annexd.cedar.classad import HANDSHAKE_AD, AdLimits, AdReader, Scalar
 from annexd.cedar.errors import AuthenticationFailed, PeerError, TooLarge
 from annexd.cedar.frame import HEADER
+from annexd.cedar.identity import Identity
 from annexd.cedar.levels import Level
 from annexd.cedar.policy import SecurityPolicy
-from annexd.cedar.session import inherited_sessions
+from annexd.cedar.secret import Secret
+from annexd.cedar.session import Session, SessionCache, inherited_sessions
 from test.cedar.client import Client
 from test.cedar.conversation import Conversation, server
 from test.cedar.tokens import CLAIMS, POOL_KEY, unsigned
@@ -65,3 +67,13 @@ def test_a_message_in_frames_as_htcondor_cuts_them_is_taken() -> None:
     conversation = Conversation.at(server())
     conversation.hear((HEADER.pack(0, 4091) + bytes(4091)) * 15)
     assert conversation.events == []
+
+
+def test_a_sessions_id_alone_does_not_open_the_larger_limit_on_messages() -> None:
+    sessions = SessionCache("a:1:1")
+    sessions.add(Session("a:1:1:1", {"AES": Secret(bytes(32))}, Identity("alice@annex.test", "FS")))
+    client = Client(Conversation.at(server(sessions=sessions)))
+    ad: dict[str, Scalar] = {"Command": 1000, "UseSession": "YES", "Sid": "a:1:1:1", "CryptoMethods": "AES"}
+    client.say(client.message().integer(60010).ad(ad))
+    with pytest.raises(TooLarge):
+        client.conversation.hear(HEADER.pack(1, 100_000))
