@@ -29,7 +29,8 @@ ready: venv htcondor
 test: ready ## all tests (ARGS="test/pool -k token": some)
 	$(AS_USER) $(RUN) -m pytest $(ARGS)
 	@if [ "$$(id -u)" = 0 ] && [ -z "$(ARGS)" ]; then set -x; $(RUN) -m pytest test/root; fi
-	@if [ -z "$(ARGS)" ]; then set -x; HTCONDOR_SERIES=23 $(AS_USER) $(RUN) -m pytest $(SYSTEM_TESTS); fi
+	@if [ -z "$(ARGS)" ]; then set -x; $(RUN) -m test.pool --series 23; \
+		HTCONDOR_SERIES=23 $(AS_USER) $(RUN) -m pytest $(SYSTEM_TESTS); fi
 
 fuzz: $(VENV)/fuzz ## what reads bytes of strangers, fuzzed with atheris (ARGS="--seconds 600 --keep token")
 	$(RUN) -m test.fuzz $(ARGS)
