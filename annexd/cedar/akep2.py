@@ -11,7 +11,6 @@ from annexd.cedar.crypto import hkdf
 from annexd.cedar.secret import Secret
 
 NONCE_BYTES = 256  # AUTH_PW_KEY_LEN
-HMAC_BYTES = 20
 ALGORITHMS = {
     "HS256": hashlib.sha256,
     "HS384": hashlib.sha384,

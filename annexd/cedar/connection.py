@@ -39,7 +39,6 @@ class Connection:
         self._steps = _serve(self._dialogue)
         self._question: Question | None = None
         self._answer: Any = None
-        self._is_established = False
         self._end: PeerError | None = None
         self._is_closed = False
 
@@ -64,7 +63,6 @@ class Connection:
         event = self._advance()
         if isinstance(event, Question):
             self._question = event
-        self._is_established |= isinstance(event, CommandReceived)
         return event
 
     def data_to_send(self) -> bytes:
@@ -94,16 +92,6 @@ class Connection:
     @property
     def is_encrypted(self) -> bool:
         return self._dialogue.channel.is_encrypted
-
-    @property
-    def is_authenticated(self) -> bool:
-        """Whether the peer has proved who it is; until then it gets little time and little room."""
-        return self._dialogue.identity.named
-
-    @property
-    def is_established(self) -> bool:
-        """Whether the handshake is over: a command has been received and authorized."""
-        return self._is_established
 
     def _advance(self) -> Event:
         answer, self._answer = self._answer, None

@@ -82,7 +82,9 @@ class Advertiser:
 
     def is_true(self, expression: str) -> bool:
         """Of our ad as it stands now."""
-        return any(classad2.ExprTree(expression).eval(ad) is True for ad in self.ads()[:1])
+        if self.identity is None:
+            return False
+        return classad2.ExprTree(expression).eval(self._ad(self.identity, MY_TYPES[0])) is True
 
     def ads(self) -> list[classad2.ClassAd]:
         """The ads as they stand now, each with its own MyType."""

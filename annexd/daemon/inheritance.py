@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 TCP_SOCKET = "1"
-UDP_SOCKET = "2"
 SHARED_PORT_PREFIX = "SharedPort:"
 END_OF_LIST = "0"
 

@@ -32,7 +32,6 @@ Usage: condor_annexd [options]
 @dataclass(frozen=True)
 class Options:
     foreground: bool = False
-    background: bool = False
     terminal: bool = False
     config_file: str | None = None
     log_directory: str | None = None
@@ -56,7 +55,7 @@ WITH_VALUE = {
 }
 ALONE: dict[str, dict[str, Any]] = {
     "-f": {"foreground": True},
-    "-b": {"background": True},
+    "-b": {},
     "-t": {"terminal": True, "foreground": True},
     "-q": {},
 }

@@ -72,7 +72,7 @@ class Server:
     def __init__(self, security: Security, limits: Limits, dispatch: Handler, shared_port_id: str | None) -> None:
         self.security = security
         self.limits = limits
-        self._dispatch = dispatch
+        self.dispatch = dispatch
         self._shared_port_id = shared_port_id
         self.lobby = Lobby()
 
@@ -91,9 +91,6 @@ class Server:
     def connection(self, client: socket.socket) -> Connection:
         ip, port = client.getsockname()[:2]
         return Connection(self.security.context, Endpoint(ip, port, self._shared_port_id))
-
-    async def dispatch(self, call: Call) -> None:
-        await self._dispatch(call)
 
 
 class Session:

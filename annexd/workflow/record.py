@@ -85,7 +85,6 @@ class State:
     command_id: str
     owner: str = ""
     order: Json | None = None
-    accepted_at_s: float = 0.0
     steps: Mapping[str, StepState] = field(default_factory=dict)  # in the order of their first records
     failure: tuple[str, str] | None = None  # result, error
     finished: tuple[str, str] | None = None
@@ -125,7 +124,7 @@ def _accepted(state: State, record: Record) -> State:
     owner, order = record.body["owner"], record.body["order"]
     if not isinstance(owner, str) or not isinstance(order, dict):
         raise TypeError("owner or order")
-    return replace(state, owner=owner, order=order, accepted_at_s=record.at_s)
+    return replace(state, owner=owner, order=order)
 
 
 def _finished(state: State, record: Record) -> State:
