@@ -1,0 +1,199 @@
+"""The API of the stacks: CloudFormation's operations in moto's routing table, with ours behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import botocore.session
+import moto.cloudformation.urls
+from botocore.config import Config
+from moto.cloudformation.exceptions import AlreadyExistsException, ValidationError
+from moto.cloudformation.responses import CloudFormationResponse
+from moto.core.config import default_user_config
+from moto.core.responses import ActionResult, EmptyResult
+
+from test.cloud.stack_resources import Client
+from test.cloud.stack_template import TemplateError
+from test.cloud.stacks import Stack, Stacks
+
+SECRET = "emulated-secret"
+AGENT = "cloudformation.amazonaws.com"  # as CloudTrail shows calls that CloudFormation makes for its caller
+UPDATABLE = frozenset(
+    {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE", "UPDATE_FAILED"}
+)
+
+
+class ActingCloudFormation(CloudFormationResponse):  # type: ignore[misc]  # moto has no types
+    """`stacks` and `url` are put in by `install`."""
+
+    stacks: Stacks
+    url: Callable[[], str]
+    RESPONSE_KEY_PATH_TO_TRANSFORMER: ClassVar[dict[str, Any]] = {}  # of moto's own objects
+
+    @property
+    def _asked(self) -> dict[str, Any]:
+        parameters: dict[str, Any] = self.normalized_request.environ["cloud.request"].parameters()
+        return parameters
+
+    def _client(self) -> Client:
+        """Clients with the caller's own key."""
+        request, url = self.normalized_request.environ["cloud.request"], type(self).url()
+        return as_caller(request.access_key_id, request.headers.get("x-amz-security-token"), self.region, url)
+
+    def _stack(self, name: str) -> Stack:
+        stack = self.stacks.named(self.region, name)
+        if stack is None:
+            raise ValidationError(name)
+        return stack
+
+    def create_stack(self) -> ActionResult:
+        asked = self._asked
+        name, body = asked["StackName"], asked["TemplateBody"]
+        if self.stacks.named(self.region, name):
+            raise AlreadyExistsException(f"Stack [{name}] already exists")
+        _need_capability(body, asked.get("Capabilities") or [])
+        return ActionResult({"StackId": self._try(lambda: self.stacks.create(self.region, name, body, self._client()))})
+
+    def update_stack(self) -> ActionResult:
+        asked = self._asked
+        stack, body = self._stack(asked["StackName"]), asked["TemplateBody"]
+        if stack.status not in UPDATABLE:
+            raise ValidationError(
+                message=f"Stack:{stack.stack_id} is in {stack.status} state and can not be updated."
+            )
+        if body == stack.body:
+            raise ValidationError(message="No updates are to be performed.")
+        _need_capability(body, asked.get("Capabilities") or [])
+        self._try(lambda: self.stacks.update(stack, body, self._client()))
+        return ActionResult({"StackId": stack.stack_id})
+
+    def _try(self, do: Callable[[], Stack | None]) -> str:
+        try:
+            stack = do()
+        except TemplateError as error:
+            raise ValidationError(message=str(error)) from error
+        return stack.stack_id if stack else ""
+
+    def delete_stack(self) -> ActionResult:
+        stack = self.stacks.named(self.region, self._asked["StackName"])
+        if stack is not None and stack.status not in {"DELETE_IN_PROGRESS", "DELETE_COMPLETE"}:
+            self.stacks.delete(stack, self._client())
+        return EmptyResult()
+
+    def continue_update_rollback(self) -> ActionResult:
+        stack = self._stack(self._asked["StackName"])
+        if stack.status != "UPDATE_ROLLBACK_FAILED":
+            raise ValidationError(message=f"Stack:{stack.stack_id} is in {stack.status} state")
+        self.stacks.roll_back(stack, self._client())
+        return EmptyResult()
+
+    def describe_stacks(self) -> ActionResult:
+        name = self._asked.get("StackName")
+        stacks = [self._stack(name)] if name else self.stacks.all_of(self.region)
+        return ActionResult({"Stacks": [_described(stack) for stack in stacks]})
+
+    def describe_stack_events(self) -> ActionResult:
+        return ActionResult({"StackEvents": list(reversed(self._stack(self._asked["StackName"]).events))})
+
+    def describe_stack_resources(self) -> ActionResult:
+        stack = self._stack(self._asked["StackName"])
+        told = [
+            {
+                "StackName": stack.name,
+                "StackId": stack.stack_id,
+                "LogicalResourceId": each.logical_id,
+                "PhysicalResourceId": each.made.physical_id,
+                "ResourceType": each.kind,
+                "ResourceStatus": "CREATE_COMPLETE",
+                "Timestamp": stack.created,
+            }
+            for each in stack.resources.values()
+        ]
+        return ActionResult({"StackResources": told})
+
+    def get_template(self) -> ActionResult:
+        return ActionResult({"TemplateBody": self._stack(self._asked["StackName"]).body})
+
+    def detect_stack_drift(self) -> ActionResult:
+        stack = self._stack(self._asked["StackName"])
+        self.stacks.detect_drift(stack, self._client())
+        return ActionResult({"StackDriftDetectionId": stack.stack_id.rpartition("/")[2]})
+
+    def describe_stack_drift_detection_status(self) -> ActionResult:
+        wanted = self._asked["StackDriftDetectionId"]
+        for stack in self.stacks.all_of(self.region):
+            if stack.stack_id.endswith(wanted):
+                return ActionResult(
+                    {
+                        "StackId": stack.stack_id,
+                        "StackDriftDetectionId": wanted,
+                        "DetectionStatus": "DETECTION_IN_PROGRESS",
+                        "Timestamp": stack.created,
+                        **stack.drift,
+                    }
+                )
+        raise ValidationError(wanted)
+
+    def describe_stack_resource_drifts(self) -> ActionResult:
+        asked = self._asked
+        wanted = asked.get("StackResourceDriftStatusFilters")
+        drifts = self._stack(asked["StackName"]).drifts
+        told = [each for each in drifts if not wanted or each["StackResourceDriftStatus"] in wanted]
+        return ActionResult({"StackResourceDrifts": told})
+
+
+def _described(stack: Stack) -> dict[str, Any]:
+    return {
+        "StackId": stack.stack_id,
+        "StackName": stack.name,
+        "Description": stack.template.get("Description"),
+        "CreationTime": stack.created,
+        "StackStatus": stack.status,
+        "StackStatusReason": stack.reason or None,
+        "Outputs": stack.outputs(),
+        "Capabilities": ["CAPABILITY_IAM"],
+        "Tags": [],
+    }
+
+
+def _need_capability(body: str, given: list[str]) -> None:
+    if "AWS::IAM::" in body and "CAPABILITY_IAM" not in given:
+        raise InsufficientCapabilitiesError("Requires capabilities : [CAPABILITY_IAM]")
+
+
+class InsufficientCapabilitiesError(ValidationError):  # type: ignore[misc]  # moto has no types
+    code = "InsufficientCapabilitiesException"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message=message)
+
+
+def as_caller(access_key_id: str, token: str | None, region: str, url: str) -> Client:
+    """What makes clients that call with this key, through the front door, as CloudFormation does for its caller."""
+    made: dict[str, Any] = {}
+
+    def client(service: str) -> Any:
+        if service not in made:
+            session = botocore.session.Session()
+            made[service] = session.create_client(
+                service,
+                region_name=region,
+                endpoint_url=url,
+                aws_access_key_id=access_key_id,
+                aws_secret_access_key=SECRET,
+                aws_session_token=token,
+                config=Config(user_agent=AGENT, retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
+            )
+        return made[service]
+
+    return client
+
+
+def install(stacks: Stacks, url: Callable[[], str]) -> None:
+    """Before the first request: moto reads its routing table once."""
+    default_user_config["iam"]["load_aws_managed_policies"] = True  # a stack may attach one of AWS's own
+    ActingCloudFormation.stacks, ActingCloudFormation.url = stacks, staticmethod(url)
+    for pattern in moto.cloudformation.urls.url_paths:
+        if "cfnresponse" not in pattern:
+            moto.cloudformation.urls.url_paths[pattern] = ActingCloudFormation.dispatch
