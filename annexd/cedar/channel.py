@@ -1,5 +1,8 @@
-"""Messages over frames: in clear first, and encrypted once there is a key."""
+"""Messages over frames: in clear first, and protected once there is a key."""
 
+from cryptography.hazmat.primitives.ciphers import CipherContext
+
+from annexd.cedar import legacy
 from annexd.cedar.crypto import Decryptor, Encryptor, Transcript
 from annexd.cedar.errors import MalformedMessage, PeerError, TooLarge
 from annexd.cedar.frame import HEADER, parse_header, pieces
@@ -15,7 +18,7 @@ class Channel:
     """One connection's bytes in both directions.
 
     max_message_bytes: of one message, as it is on the wire; the connection raises it when it knows the peer.
-    proved_message_bytes: the same, from the first frame on that was encrypted with the right key.
+    proved_message_bytes: the same, from the first frame on that proved the key.
     """
 
     def __init__(self, max_message_bytes: int) -> None:
@@ -28,12 +31,19 @@ class Channel:
         self._to_send = bytearray()
         self._clear_in = Transcript()
         self._clear_out = Transcript()
-        self._decryptor: Decryptor | None = None
-        self._encryptor: Encryptor | None = None
+        self._opener: Decryptor | legacy.Opener | None = None
+        self._sealer: Encryptor | legacy.Sealer | None = None
+        self._legacy: legacy.Protection | None = None
 
     @property
     def is_encrypted(self) -> bool:
-        return self._encryptor is not None
+        """Whether all is encrypted; strings are then spelled in another way."""
+        return self._legacy.encryption if self._legacy else self._sealer is not None
+
+    @property
+    def sends_files_in_messages(self) -> bool:
+        """With AES; else their bytes stand between messages (ReliSock::put_file)."""
+        return isinstance(self._sealer, Encryptor)
 
     @property
     def is_between_messages(self) -> bool:
@@ -49,11 +59,12 @@ class Channel:
 
     def next_message(self) -> bytes | None:
         """The next whole message, or None until there are more bytes."""
-        while len(self._received) >= HEADER.size:
-            header = bytes(self._received[: HEADER.size])
+        size = self._opener.header_bytes if self._opener else HEADER.size
+        while len(self._received) >= size:
+            header = bytes(self._received[:size])
             is_last, length = parse_header(header)
             self._check_size(length)
-            if len(self._received) < HEADER.size + length:
+            if len(self._received) < size + length:
                 return None
             self._message.append(self._take_frame(header, length))
             self._message_bytes += length
@@ -64,21 +75,39 @@ class Channel:
 
     def send(self, message: bytes) -> None:
         for flag, piece in pieces(message):
-            if self._encryptor:
-                header = HEADER.pack(flag, len(piece) + self._encryptor.overhead)
-                self._to_send += header + self._encryptor.encrypt(header, piece)
+            if self._sealer:
+                self._to_send += self._sealer.seal(flag, piece)
             else:
                 frame = HEADER.pack(flag, len(piece)) + piece
                 self._clear_out.add(frame)
                 self._to_send += frame
 
+    def send_part_of_file(self, part: bytes) -> None:
+        if isinstance(self._sealer, Encryptor):
+            self.send(part)
+        else:
+            self._to_send += self._sealer.seal_bare(part) if self._sealer else part
+
     def encrypt(self, key: Secret, iv: bytes) -> None:
-        """Use this key from here on, in both directions.  The transcripts in clear are bound to it."""
+        """Use AES with this key from here on, in both directions.  The transcripts in clear are bound to it."""
         if max(self._clear_in.length, self._clear_out.length) >= MAX_CLEAR_BYTES:
             raise TooLarge("too much was said before encryption", f"more than {MAX_CLEAR_BYTES} bytes")
         ours, theirs = self._clear_out.digest(), self._clear_in.digest()
-        self._encryptor = Encryptor(key, ours + theirs, iv)
-        self._decryptor = Decryptor(key, theirs + ours)
+        self._sealer = Encryptor(key, ours + theirs, iv)
+        self._opener = Decryptor(key, theirs + ours)
+
+    def protect(self, protection: legacy.Protection) -> None:
+        """Use a legacy cipher from here on, in both directions."""
+        self._legacy = protection
+        self._sealer = legacy.Sealer(protection)
+        self._opener = legacy.Opener(protection)
+
+    def secret_writer(self) -> CipherContext | None:
+        """What encrypts the secrets of one message, where nothing else of it is encrypted and there is a key."""
+        return legacy.secret_writer(self._legacy) if self._legacy and not self._legacy.encryption else None
+
+    def secret_reader(self) -> CipherContext | None:
+        return legacy.secret_reader(self._legacy) if self._legacy and not self._legacy.encryption else None
 
     def _check_size(self, length: int) -> None:
         if self._message_bytes + length > self.max_message_bytes:
@@ -89,11 +118,13 @@ class Channel:
             raise TooLarge("too many frames in a message", f"{len(self._message)} for {self._message_bytes} bytes")
 
     def _take_frame(self, header: bytes, length: int) -> bytes:
-        body = bytes(self._received[HEADER.size : HEADER.size + length])
-        del self._received[: HEADER.size + length]
-        if self._decryptor:
-            text = self._decryptor.decrypt(header, body)
-            self.max_message_bytes = self.proved_message_bytes
+        end = len(header) + length
+        body = bytes(self._received[len(header) : end])
+        del self._received[:end]
+        if self._opener:
+            text = self._opener.open(header, body)
+            if self._opener.proves:
+                self.max_message_bytes = self.proved_message_bytes
             return text
         self._clear_in.add(header + body)
         return body

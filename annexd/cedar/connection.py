@@ -89,9 +89,14 @@ class Connection:
         """Send one message (of any size: frames are cut as needed), encrypted if the channel is."""
         self._dialogue.channel.send(message if isinstance(message, bytes) else message.body())
 
+    def reply_with_part_of_file(self, part: bytes) -> None:
+        """As ReliSock::put_file sends a file: see sends_files_in_messages."""
+        self._dialogue.channel.send_part_of_file(part)
+
     @property
-    def is_encrypted(self) -> bool:
-        return self._dialogue.channel.is_encrypted
+    def sends_files_in_messages(self) -> bool:
+        """Whether each part of a file is a message of its own; else their bytes stand between messages."""
+        return self._dialogue.channel.sends_files_in_messages
 
     def _advance(self) -> Event:
         answer, self._answer = self._answer, None
@@ -111,9 +116,7 @@ class Connection:
 
 
 def _serve(dialogue: Dialogue) -> Steps[None]:
-    """All commands of one connection.  HTCondor's clients send one; a daemon may go on in an encrypted
-    channel.
-    """
+    """All commands of one connection.  HTCondor's clients send one; a daemon may go on in its session."""
     while True:
         message = yield from dialogue.receive()
         number = message.integer()
@@ -124,7 +127,7 @@ def _serve(dialogue: Dialogue) -> Steps[None]:
 
 
 def _negotiated_command(dialogue: Dialogue, message: MessageReader) -> Steps[None]:
-    if dialogue.channel.is_encrypted:
+    if dialogue.session_id:
         raise MalformedMessage("a second DC_AUTHENTICATE", "this connection has its session already")
     command = yield from negotiate(dialogue, message)
     if command is None:
@@ -134,8 +137,8 @@ def _negotiated_command(dialogue: Dialogue, message: MessageReader) -> Steps[Non
 
 
 def _raw_command(dialogue: Dialogue, command: Command, message: MessageReader) -> Steps[None]:
-    """A bare number: on an encrypted channel the session's user gives it, else nobody in particular."""
-    if not dialogue.channel.is_encrypted:
+    """A bare number: in a session its user gives it, else nobody in particular."""
+    if not dialogue.session_id:
         _check_takes_raw(dialogue, command)
     if not (yield from is_authorized(dialogue, command)):
         deny(dialogue, command)

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from annexd.cedar.errors import MalformedMessage, Tampered
+from annexd.cedar.frame import HEADER
 from annexd.cedar.secret import Secret
 
 AES = "AES"
@@ -79,6 +80,11 @@ class Encryptor(_Direction):
         """What the next frame's body has beside the text."""
         return TAG_BYTES if self._counter else IV_BYTES + TAG_BYTES
 
+    def seal(self, flag: int, text: bytes) -> bytes:
+        """One frame."""
+        header = HEADER.pack(flag, len(text) + self.overhead)
+        return header + self.encrypt(header, text)
+
     def encrypt(self, header: bytes, text: bytes) -> bytes:
         """The body for a header that already counts the overhead."""
         start = b"" if self._counter else self._iv
@@ -86,11 +92,14 @@ class Encryptor(_Direction):
 
 
 class Decryptor(_Direction):
+    proves = True  # a frame that opens was made with the key
+    header_bytes = HEADER.size
+
     def __init__(self, key: Secret, transcripts: bytes) -> None:
         super().__init__(key, transcripts)
         self._iv = b""
 
-    def decrypt(self, header: bytes, body: bytes) -> bytes:
+    def open(self, header: bytes, body: bytes) -> bytes:
         if not self._iv:
             self._iv, body = body[:IV_BYTES], body[IV_BYTES:]
         if len(body) < TAG_BYTES:
@@ -116,8 +125,8 @@ class KeyExchange:
         point = self._private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
         return base64.b64encode(point).decode()
 
-    def session_key(self, peer: ec.EllipticCurvePublicKey) -> Secret:
-        return Secret(hkdf(self._private.exchange(ec.ECDH(), peer), b"keygen"))
+    def session_key(self, peer: ec.EllipticCurvePublicKey, length: int = AES_KEY_BYTES) -> Secret:
+        return Secret(hkdf(self._private.exchange(ec.ECDH(), peer), b"keygen", length=length))
 
 
 def peer_public_key(text: object) -> ec.EllipticCurvePublicKey:

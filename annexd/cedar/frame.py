@@ -2,6 +2,7 @@
 
 1 byte   0: more frames of this message follow; 1 to 10: the last one
 4 bytes  length of the body, big-endian
+16 bytes MD5 of key and body, with a legacy cipher and integrity only (legacy.py)
 n bytes  body
 """
 
@@ -18,7 +19,7 @@ MAX_PLAIN_BYTES = MAX_BODY_BYTES - 64  # leaves room for what a cipher adds
 
 def parse_header(header: bytes) -> tuple[bool, int]:
     """Whether the frame is the last of its message, and the length of its body."""
-    flag, length = HEADER.unpack(header)
+    flag, length = HEADER.unpack_from(header)
     if flag > MAX_END_FLAG:
         raise MalformedMessage("malformed frame", f"its end flag is {flag}")
     if not 1 <= length <= MAX_BODY_BYTES:

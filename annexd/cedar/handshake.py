@@ -3,7 +3,7 @@
 client  60010 and an ad                     in clear
 server  its answer                          in clear
 both    a method of authentication          in clear; then the server's "no key here, we use ECDH"
-server  user, session, verdict              encrypted, as all that follows
+server  user, session, verdict              protected, as all that follows
 """
 
 import base64
@@ -15,7 +15,7 @@ from annexd.cedar import claimtobe
 from annexd.cedar.authentication import authenticate
 from annexd.cedar.classad import Scalar
 from annexd.cedar.commands import DC_AUTHENTICATE, DC_SEC_QUERY, Command
-from annexd.cedar.crypto import AES, IV_BYTES, KeyExchange, peer_public_key
+from annexd.cedar.crypto import AES, AES_KEY_BYTES, IV_BYTES, KeyExchange, peer_public_key
 from annexd.cedar.dialogue import Dialogue, Steps
 from annexd.cedar.errors import (
     AuthenticationFailed,
@@ -26,9 +26,17 @@ from annexd.cedar.errors import (
 )
 from annexd.cedar.events import NeedAuthorization
 from annexd.cedar.identity import Identity
+from annexd.cedar.legacy import KEY_BYTES, Protection
 from annexd.cedar.levels import implied
 from annexd.cedar.message import MessageReader
-from annexd.cedar.policy import Agreement, SecurityPolicy, ServerPolicy, for_command, reconcile
+from annexd.cedar.policy import (
+    Agreement,
+    SecurityPolicy,
+    ServerPolicy,
+    canonical_method,
+    for_command,
+    reconcile,
+)
 from annexd.cedar.secret import Secret
 from annexd.cedar.session import SLOP_S, Session
 
@@ -136,8 +144,9 @@ def _establish(dialogue: Dialogue, client: ClientAd) -> Steps[Command]:
     dialogue.send(dialogue.message().ad(_answer(dialogue, agreement, exchange)))
     if agreement.authentication:
         yield from _authenticate(dialogue, agreement, command)
-    session = _new_session(dialogue, agreement, exchange.session_key(peer))
-    _encrypt(dialogue, session, AES)
+    key = exchange.session_key(peer, AES_KEY_BYTES if agreement.cipher == AES else KEY_BYTES)
+    session = _new_session(dialogue, agreement, key)
+    _protect(dialogue, session, agreement.cipher)
     yield from _announce(dialogue, agreement, session, command)
     return command
 
@@ -192,11 +201,13 @@ def _new_session(dialogue: Dialogue, agreement: Agreement, key: Secret) -> Sessi
     agreed_end_s = dialogue.now_s + agreement.duration_s + SLOP_S
     return Session(
         id=dialogue.context.sessions.new_id(),
-        keys={AES: key},
+        keys={agreement.cipher: key},
         identity=dialogue.identity,
         expires_at_s=min(agreed_end_s, token.expires_at_s) if token and token.expires_at_s else agreed_end_s,
         lease_s=agreement.lease_s or 0,
         used_at_s=dialogue.now_s,
+        encryption=agreement.encryption,
+        integrity=agreement.integrity,
     )
 
 
@@ -244,7 +255,7 @@ def _resume(dialogue: Dialogue, client: ClientAd) -> None:
         )
     if wants_answer:
         dialogue.send(dialogue.message().ad(_resumed(dialogue)))
-    _encrypt(dialogue, session, str(client.get("cryptomethods", AES)).upper())
+    _protect(dialogue, session, canonical_method(str(client.get("cryptomethods", AES))))
     dialogue.resumed_as(session.identity)
 
 
@@ -253,8 +264,12 @@ def _resumed(dialogue: Dialogue) -> dict[str, Scalar]:
     return {"ReturnCode": "AUTHORIZED", "RemoteVersion": dialogue.context.version, "Nonce": nonce}
 
 
-def _encrypt(dialogue: Dialogue, session: Session, cipher: str) -> None:
+def _protect(dialogue: Dialogue, session: Session, cipher: str) -> None:
     if cipher not in session.keys:
         raise MalformedMessage("no key for this cipher", f"the session has none for {cipher[:20]!r}")
-    dialogue.channel.encrypt(session.keys[cipher], dialogue.context.random(IV_BYTES))
+    key = session.keys[cipher]
+    if cipher == AES:
+        dialogue.channel.encrypt(key, dialogue.context.random(IV_BYTES))
+    else:
+        dialogue.channel.protect(Protection(cipher, key, session.encryption, session.integrity))
     dialogue.session_id = session.id

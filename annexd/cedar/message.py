@@ -1,12 +1,15 @@
 """One message: the primitives of CEDAR (stream.cpp), read and written.
 
 Strings are spelled in two ways: NUL-terminated in clear, and with a length before them on an encrypted
-channel; so reader and writer know which channel they belong to.
+channel; so reader and writer know which channel they belong to.  On a channel that has a key and is not encrypted, the
+secrets within a message still are: `secrets` is the stream for them.
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Self
+
+from cryptography.hazmat.primitives.ciphers import CipherContext
 
 from annexd.cedar.classad import HANDSHAKE_AD, INTEGERS, AdLimits, AdReader, Scalar, Value, line_of
 from annexd.cedar.errors import MalformedMessage, TooLarge
@@ -14,21 +17,24 @@ from annexd.cedar.errors import MalformedMessage, TooLarge
 _INTEGER = struct.Struct(">q")
 NULL_STRING = b"\xad"  # BIN_NULL_CHAR of stream.cpp: '\255', which is octal
 SECRET_MARKER = "ZKM"  # noqa: S105 (classad_oldnew.cpp: the next string is a private attribute)
+_PRIVATE = {"capability", "childclaimids", "claimid", "claimidlist", "claimids", "transferkey"}  # compat_classad.cpp
+_PRIVATE_PREFIX = "_condor_priv"
 MAX_STRING_BYTES = 10_000_000  # stream.cpp: C++ readers refuse more
 
 
 class MessageReader:
     """Reads one whole message; every method raises PeerError for bytes that are not what it asks for."""
 
-    def __init__(self, body: bytes, *, encrypted: bool, ad_limits: AdLimits | None = None) -> None:
+    def __init__(self, body: bytes, *, encrypted: bool, secrets: CipherContext | None = None,
+                 ad_limits: AdLimits | None = None) -> None:
         self._body = body
         self._position = 0
         self._encrypted = encrypted
+        self._secrets = secrets
         self._ad_limits = ad_limits or AdLimits()
 
     def integer(self) -> int:
-        value: int = _INTEGER.unpack(self.raw(_INTEGER.size))[0]
-        return value
+        return _integer(self.raw(_INTEGER.size))
 
     def raw(self, length: int) -> bytes:
         if not 0 <= length <= self.remaining:
@@ -38,11 +44,14 @@ class MessageReader:
         return self._body[start : self._position]
 
     def string(self) -> str:
-        encoded = self._counted_string() if self._encrypted else self._terminated_string()
-        try:
-            return encoded.decode()
-        except UnicodeDecodeError as error:
-            raise MalformedMessage("malformed string", "it is not UTF-8") from error
+        return _text(_counted_string(self.raw) if self._encrypted else self._terminated_string())
+
+    def secret(self) -> str:
+        """A string that is encrypted whatever the message is (Stream::get_secret)."""
+        if self._secrets is None:
+            return self.string()
+        decrypt = self._secrets.update
+        return _text(_counted_string(lambda length: decrypt(self.raw(length))))
 
     def nullable_string(self) -> str | None:
         null = _INTEGER.pack(1) + NULL_STRING if self._encrypted else NULL_STRING
@@ -57,7 +66,7 @@ class MessageReader:
         reader = AdReader(limits)
         for _ in range(self._count_of_lines(limits)):
             line = self.string()
-            reader.line(self.string() if line == SECRET_MARKER else line)
+            reader.line(self.secret() if line == SECRET_MARKER else line)
         self.string()  # MyType and TargetType of old; both are attributes now
         self.string()
         return reader.attributes
@@ -86,22 +95,36 @@ class MessageReader:
             raise MalformedMessage("malformed string", "it has no end")
         return self.raw(end + 1 - self._position)[:-1]
 
-    def _counted_string(self) -> bytes:
-        length = self.integer()
-        if not 1 <= length <= MAX_STRING_BYTES:
-            raise MalformedMessage("malformed string", f"its length is {length}")
-        encoded = self.raw(length)
-        if encoded.find(b"\0") != length - 1:
-            raise MalformedMessage("malformed string", "its end is not where its length says")
-        return encoded[:-1]
+
+def _integer(encoded: bytes) -> int:
+    value: int = _INTEGER.unpack(encoded)[0]
+    return value
+
+
+def _counted_string(raw: Callable[[int], bytes]) -> bytes:
+    length = _integer(raw(_INTEGER.size))
+    if not 1 <= length <= MAX_STRING_BYTES:
+        raise MalformedMessage("malformed string", f"its length is {length}")
+    encoded = raw(length)
+    if encoded.find(b"\0") != length - 1:
+        raise MalformedMessage("malformed string", "its end is not where its length says")
+    return encoded[:-1]
+
+
+def _text(encoded: bytes) -> str:
+    try:
+        return encoded.decode()
+    except UnicodeDecodeError as error:
+        raise MalformedMessage("malformed string", "it is not UTF-8") from error
 
 
 class MessageWriter:
     """Builds one message; each method returns the writer."""
 
-    def __init__(self, *, encrypted: bool) -> None:
+    def __init__(self, *, encrypted: bool, secrets: CipherContext | None = None) -> None:
         self._parts: list[bytes] = []
         self._encrypted = encrypted
+        self._secrets = secrets
 
     def integer(self, value: int) -> Self:
         if value not in INTEGERS:
@@ -113,12 +136,17 @@ class MessageWriter:
         return self
 
     def string(self, value: str) -> Self:
-        encoded = value.encode(errors="replace") + b"\0"
-        if b"\0" in encoded[:-1] or len(encoded) > MAX_STRING_BYTES:
-            raise ValueError("a string has no NUL in it and is at most 10 MB long")
+        encoded = _terminated(value)
         if self._encrypted:
             self._parts.append(_INTEGER.pack(len(encoded)))
         return self.raw(encoded)
+
+    def secret(self, value: str) -> Self:
+        """A string that is encrypted whatever the message is (Stream::put_secret)."""
+        if self._secrets is None:
+            return self.string(value)
+        encoded = _terminated(value)
+        return self.raw(self._secrets.update(_INTEGER.pack(len(encoded)) + encoded))
 
     def nullable_string(self, value: str | None) -> Self:
         if value is not None:
@@ -129,8 +157,23 @@ class MessageWriter:
         """A flat ad; None is UNDEFINED."""
         self.integer(len(attributes))
         for name, value in attributes.items():
-            self.string(line_of(name, value))
+            if self._secrets and is_private(name):
+                self.string(SECRET_MARKER).secret(line_of(name, value))
+            else:
+                self.string(line_of(name, value))
         return self.string("").string("")
 
     def body(self) -> bytes:
         return b"".join(self._parts)
+
+
+def is_private(name: str) -> bool:
+    """Whether an attribute of this name is never sent in clear where there is a key."""
+    return name.lower() in _PRIVATE or name.lower().startswith(_PRIVATE_PREFIX)
+
+
+def _terminated(value: str) -> bytes:
+    encoded = value.encode(errors="replace") + b"\0"
+    if b"\0" in encoded[:-1] or len(encoded) > MAX_STRING_BYTES:
+        raise ValueError("a string has no NUL in it and is at most 10 MB long")
+    return encoded

@@ -11,9 +11,10 @@ from enum import IntEnum
 from annexd.cedar.commands import Command
 from annexd.cedar.crypto import AES
 from annexd.cedar.errors import PolicyMismatch
+from annexd.cedar.legacy import BLOWFISH, TRIPLE_DES
 from annexd.cedar.levels import Level
 
-CIPHERS = (AES,)
+CIPHERS = (AES, BLOWFISH, TRIPLE_DES)
 
 
 class Want(IntEnum):
@@ -30,6 +31,7 @@ class SecurityPolicy:
     """SEC_<level>_*: what this daemon wants for commands of one level.  The defaults are HTCondor's.
 
     methods: of authentication, by preference, spelled FS, IDTOKENS, ...; only those that can work now.
+    crypto_methods: of CIPHERS; AES comes first wherever it stands.
     """
 
     authentication: Want = Want.OPTIONAL
@@ -37,7 +39,7 @@ class SecurityPolicy:
     integrity: Want = Want.OPTIONAL
     negotiation: Want = Want.PREFERRED
     methods: tuple[str, ...] = ("FS", "IDTOKENS")
-    crypto_methods: tuple[str, ...] = CIPHERS
+    crypto_methods: tuple[str, ...] = (AES,)
     session_duration_s: int = 86400
     session_lease_s: int = 3600
 
@@ -55,7 +57,7 @@ _BY_FIRST_LETTER: Mapping[str, Want] = {  # sec_alpha_to_sec_req: only the first
     "R": _R, "Y": _R, "T": _R, "P": _P, "O": _O, "N": _N, "F": _N,
 }  # fmt: skip
 
-_METHOD_NAMES = dict.fromkeys(("TOKEN", "TOKENS", "IDTOKEN", "IDTOKENS"), "IDTOKENS")
+_NAMES = {**dict.fromkeys(("TOKEN", "TOKENS", "IDTOKEN", "IDTOKENS"), "IDTOKENS"), "TRIPLEDES": TRIPLE_DES}
 
 # What cannot be had without what, in the order in which FillInSecurityPolicyAd mends it.
 _DEPENDENCIES = (
@@ -81,7 +83,10 @@ class ServerPolicy:
 
 @dataclass(frozen=True)
 class Agreement:
-    """What both sides do.  methods and ciphers: the common ones in our order, as the client spells them."""
+    """What both sides do.  methods and ciphers: the common ones in our order, as the client spells them.
+
+    cipher: the first of them, as we spell it.
+    """
 
     authentication: bool
     authentication_required: bool
@@ -95,7 +100,7 @@ class Agreement:
 
 
 def canonical_method(name: str) -> str:
-    return _METHOD_NAMES.get(name.upper(), name.upper())
+    return _NAMES.get(name.upper(), name.upper())
 
 
 def for_command(policy: SecurityPolicy, command: Command) -> ServerPolicy:
@@ -133,9 +138,9 @@ def reconcile(client: Mapping[str, object], server: ServerPolicy) -> Agreement:
     authentication = _combined("authentication", theirs, ours)
     encryption = _combined("encryption", want(client, "encryption"), policy.encryption)
     integrity = _combined("integrity", want(client, "integrity"), policy.integrity)
-    ciphers = _in_common(policy.crypto_methods, client, "cryptomethods")
-    cipher = _first_usable(ciphers)
-    is_forced = authentication and ciphers[0].upper() == AES
+    ciphers = _in_common(_strongest_first(policy.crypto_methods), client, "cryptomethods")
+    cipher = _first(ciphers, policy.crypto_methods)
+    is_forced = authentication and cipher == AES
     return Agreement(
         authentication=authentication,
         authentication_required=_R in {theirs, ours},
@@ -174,15 +179,18 @@ def _words(text: object) -> list[str]:
     return text.replace(",", " ").split() if isinstance(text, str) else []
 
 
-def _first_usable(ciphers: tuple[str, ...]) -> str:
-    for cipher in ciphers:
-        if cipher.upper() in CIPHERS:
-            return cipher
-    raise PolicyMismatch(
-        "no cipher in common",
-        f"this daemon has {', '.join(CIPHERS)}",
-        "add AES to SEC_CLIENT_CRYPTO_METHODS on the client",
-    )
+def _strongest_first(ciphers: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(ciphers, key=lambda cipher: cipher != AES))
+
+
+def _first(ciphers: tuple[str, ...], ours: tuple[str, ...]) -> str:
+    if not ciphers:
+        raise PolicyMismatch(
+            "no cipher in common",
+            f"this daemon has {', '.join(ours) or 'none'}",
+            "add AES to SEC_CLIENT_CRYPTO_METHODS on the client",
+        )
+    return canonical_method(ciphers[0])
 
 
 def _seconds(value: object) -> int:

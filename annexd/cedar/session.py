@@ -3,8 +3,9 @@
 The cache is bounded.  Peers without a name share a small part of it, so that they cannot push out the others.
 """
 
+import hashlib
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from annexd.cedar.crypto import AES, hkdf
@@ -20,7 +21,7 @@ SLOP_S = 20  # SEC_SESSION_DURATION_SLOP: we keep a session a little longer than
 @dataclass
 class Session:
     """keys: by cipher ("AES").  expires_at_s: None never.  lease_s: unused for so long, it ends; 0 is no
-    lease.
+    lease.  encryption, integrity: with a legacy cipher; AES has both always.
     """
 
     id: str
@@ -29,6 +30,8 @@ class Session:
     expires_at_s: float | None = None
     lease_s: int = 0
     used_at_s: float = 0.0
+    encryption: bool = True
+    integrity: bool = True
 
     def is_over(self, now_s: float) -> bool:
         if self.expires_at_s is not None and now_s >= self.expires_at_s:
@@ -95,35 +98,54 @@ class SessionCache:
         yield self._unknown
 
 
-def inherited_sessions(text: str, *, family: bool = True) -> tuple[Session, ...]:
+def inherited_sessions(
+    text: str, *, family: bool = True, ciphers: Collection[str] = (AES,)
+) -> tuple[Session, ...]:
     """The sessions that condor_master hands to its children in CONDOR_PRIVATE_INHERIT.
 
-    family: SEC_USE_FAMILY_SESSION.  What this daemon cannot read is left out; its peers then negotiate a
-    session.
+    family: SEC_USE_FAMILY_SESSION.  ciphers: those that this daemon uses.  What it cannot read is left out; its
+    peers then negotiate a session.
     """
     kinds = {"SessionKey", "FamilySessionKey"} if family else {"SessionKey"}
     words = (word.partition(":") for word in text.split())
-    found = [_inherited_session(kind, claim) for kind, _, claim in words if kind in kinds]
+    found = [_inherited_session(kind, claim, ciphers) for kind, _, claim in words if kind in kinds]
     return tuple(session for session in found if session)
 
 
-def _inherited_session(kind: str, claim: str) -> Session | None:
+def _inherited_session(kind: str, claim: str, ciphers: Collection[str]) -> Session | None:
     """claim: <id>#[<name>=<value>;...]<key>, the id and the values without #[ and ] (condor_claimid_parser)."""
     session_id, mark, rest = claim.partition("#[")
-    facts, end, key = rest.rpartition("]")
-    if not (mark and end and session_id and key):
+    text, end, key = rest.rpartition("]")
+    facts = _facts(text)
+    named = [cipher for cipher in _ciphers(facts) if cipher in ciphers]
+    if not (mark and end and session_id and key and named):
         return None
     return Session(
         id=session_id,
-        keys={AES: Secret(hkdf(key.encode(errors="surrogateescape"), b"keygen"))},
+        keys={cipher: _inherited_key(cipher, key.encode(errors="surrogateescape")) for cipher in named},
         identity=Identity(_INHERITED_USERS[kind], FAMILY_METHOD),
         expires_at_s=_expiry(facts),
+        encryption=facts.get("encryption", "YES").upper() == "YES",
+        integrity=facts.get("integrity", "YES").upper() == "YES",
     )
 
 
-def _expiry(facts: str) -> float | None:
-    for fact in facts.split(";"):
-        name, _, value = fact.partition("=")
-        if name.strip().lower() == "sessionexpires" and value.strip('" ').isdecimal():
-            return float(value.strip('" ')) or None
-    return None
+def _facts(text: str) -> Mapping[str, str]:
+    """By lower-case names; values without their quotes."""
+    parts = (fact.partition("=") for fact in text.split(";"))
+    return {name.strip().lower(): value.strip('" ') for name, _, value in parts}
+
+
+def _ciphers(facts: Mapping[str, str]) -> list[str]:
+    """The list counts if it is there; it has dots, since a claim has no commas (SecMan::ImportSecSessionInfo)."""
+    return (facts.get("cryptomethodslist") or facts.get("cryptomethods") or AES).upper().split(".")
+
+
+def _inherited_key(cipher: str, key: bytes) -> Secret:
+    """SecMan::CreateNonNegotiatedSecuritySession; the key's digits count as text."""
+    return Secret(hkdf(key, b"keygen") if cipher == AES else hashlib.md5(key, usedforsecurity=False).digest())
+
+
+def _expiry(facts: Mapping[str, str]) -> float | None:
+    value = facts.get("sessionexpires", "")
+    return float(value) or None if value.isdecimal() else None

@@ -1,7 +1,7 @@
 """DC_FETCH_LOG: condor_fetchlog reads a daemon's log through the daemon.
 
-The file goes in messages of one chunk each (put_file of reli_sock.cpp, with AES), or as bare bytes after the message
-that announces it where the channel is not encrypted.
+The file goes in messages of one chunk each (put_file of reli_sock.cpp, with AES), or in all other cases as bare bytes
+after the message that announces it.
 """
 
 import asyncio
@@ -62,7 +62,7 @@ def open_log(kind: int, name: str) -> BinaryIO:
 async def _send(call: Call, file: BinaryIO, size: int) -> None:
     """As much as the file holds now: a log grows meanwhile."""
     announcement = call.connection.message().integer(SUCCESS).integer(size)
-    if call.connection.is_encrypted:
+    if call.connection.sends_files_in_messages:
         announcement.integer(CHUNK_BYTES)
     call.connection.reply(announcement)
     if size == 0:

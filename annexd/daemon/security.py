@@ -2,13 +2,18 @@
 
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cache
+
+from cryptography.hazmat.backends.openssl import backend
 
 from annexd.authorization import FAMILY, PARENT, AuthorizationPolicy
 from annexd.cedar.commands import Command
 from annexd.cedar.context import ServerContext
+from annexd.cedar.crypto import AES
+from annexd.cedar.legacy import is_usable
 from annexd.cedar.levels import Level
-from annexd.cedar.policy import SecurityPolicy, Want
+from annexd.cedar.policy import CIPHERS, SecurityPolicy, Want, canonical_method
 from annexd.cedar.session import SessionCache
 from annexd.daemon.credentials import Credentials
 from annexd.daemon.map_file import read_map_file
@@ -22,7 +27,6 @@ WANTS = {"R": Want.REQUIRED, "Y": Want.REQUIRED, "T": Want.REQUIRED, "P": Want.P
          "F": Want.NEVER, "N": Want.NEVER}
 METHODS = {**{name: name for name in ("FS", "IDTOKENS", "SSL", "PASSWORD", "CLAIMTOBE", "ANONYMOUS")},
            "IDTOKEN": "IDTOKENS", "TOKENS": "IDTOKENS", "TOKEN": "IDTOKENS"}
-CIPHERS = ("AES",)
 
 
 def read_security(commands: Mapping[int, Command], sessions: SessionCache, version: str,
@@ -52,7 +56,7 @@ def read_security(commands: Mapping[int, Command], sessions: SessionCache, versi
         tls=credentials.tls,
         claimtobe_domain=look_up.boolean("SEC_CLAIMTOBE_INCLUDE_DOMAIN", True))
     look_up.check()
-    warnings = authorization.warnings + credentials.warnings + map_file.warnings
+    warnings = authorization.warnings + credentials.warnings + map_file.warnings + _cipher_warnings(context.policy)
     return Security(context, authorization, credentials.signing_keys.secret), warnings
 
 
@@ -64,7 +68,7 @@ def _policy(look_up: Parameters, level: Level, configured: tuple[str, ...], usab
         integrity=_want(look_up, level, "INTEGRITY", default.integrity),
         negotiation=_want(look_up, level, "NEGOTIATION", default.negotiation),
         methods=tuple(method for method in configured if method in usable),
-        crypto_methods=CIPHERS,
+        crypto_methods=tuple(cipher for cipher in _configured_ciphers(level) if _works(cipher)),
         session_duration_s=look_up.integer(_knob(level, "SESSION_DURATION"), default.session_duration_s, minimum=1),
         session_lease_s=look_up.integer(_knob(level, "SESSION_LEASE"), default.session_lease_s))
 
@@ -90,3 +94,36 @@ def _configured_methods(level: Level) -> tuple[str, ...]:
     """Those that this daemon implements, in the configured order."""
     configured = (param(_knob(level, "AUTHENTICATION_METHODS")) or "FS,IDTOKENS").replace(",", " ").split()
     return tuple(dict.fromkeys(METHODS[name.upper()] for name in configured if name.upper() in METHODS))
+
+
+def usable_ciphers() -> frozenset[str]:
+    """Those that the configuration names for any level, and this host has."""
+    return frozenset(cipher for level in Level for cipher in _configured_ciphers(level) if _works(cipher))
+
+
+def _configured_ciphers(level: Level) -> tuple[str, ...]:
+    """Legacy ones only if they are named."""
+    configured = (param(_knob(level, "CRYPTO_METHODS")) or AES).replace(",", " ").split()
+    return tuple(dict.fromkeys(name for name in map(canonical_method, configured) if name in CIPHERS))
+
+
+@cache
+def _works(cipher: str) -> bool:
+    return cipher == AES or is_usable(cipher)
+
+
+def _cipher_warnings(policies: Mapping[Level, SecurityPolicy]) -> tuple[str, ...]:
+    """One for each setting, whatever the levels that it counts for."""
+    found = [warning for level, policy in policies.items() for warning in _warnings_of(level, policy)]
+    return tuple(dict.fromkeys(found))
+
+
+def _warnings_of(level: Level, policy: SecurityPolicy) -> Iterator[str]:
+    knob = _knob(level, "CRYPTO_METHODS")
+    for cipher in _configured_ciphers(level):
+        if not _works(cipher):
+            yield (f"{cipher} is not offered, though {knob} names it: {backend.openssl_version_text()} has it not; "
+                   "its legacy provider may be missing")
+    if {*policy.crypto_methods} - {AES} and policy.integrity is not Want.REQUIRED:
+        yield (f"{knob} offers a legacy cipher, and {_knob(level, 'INTEGRITY')} is not REQUIRED: whoever can listen "
+               "may take over sessions that use it without integrity")

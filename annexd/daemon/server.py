@@ -53,7 +53,7 @@ class Call:
     received: CommandReceived
     connection: Connection
     peer: str  # the sender's address, for the log
-    send_chunk: Callable[[bytes], Awaitable[None]]  # a part of a file, at once: a message, or bare if not encrypted
+    send_chunk: Callable[[bytes], Awaitable[None]]  # a part of a file, at once
 
 
 Handler = Callable[[Call], Awaitable[None]]
@@ -171,15 +171,11 @@ class Session:
         self._connection.receive_data(received)
 
     async def _send_chunk(self, chunk: bytes) -> None:
-        if self._connection.is_encrypted:
-            self._connection.reply(chunk)
-            await self._flush()
-        else:
-            await self._flush(chunk)
+        self._connection.reply_with_part_of_file(chunk)
+        await self._flush()
 
-    async def _flush(self, bare: bytes = b"") -> None:
-        outgoing = self._connection.data_to_send() + bare
-        if outgoing:
+    async def _flush(self) -> None:
+        if outgoing := self._connection.data_to_send():
             async with asyncio.timeout(self._server.limits.session_deadline_s):
                 await asyncio.get_running_loop().sock_sendall(self._client, outgoing)
 

@@ -16,7 +16,7 @@ from typing import Any
 from annexd.cedar.channel import Channel
 from annexd.cedar.classad import Scalar
 from annexd.cedar.commands import DC_AUTHENTICATE, DC_NOP_READ, DC_QUERY_INSTANCE
-from annexd.cedar.crypto import KeyExchange, peer_public_key
+from annexd.cedar.crypto import Encryptor, KeyExchange, peer_public_key
 from annexd.cedar.frame import HEADER
 from annexd.cedar.message import MessageReader, MessageWriter
 from annexd.cedar.secret import Secret
@@ -144,8 +144,8 @@ class GoodClient:
 
     def say_in_frames(self, message: MessageWriter) -> None:
         """An encrypted message as HTCondor's clients cut it: in frames of a full buffer."""
-        body, encryptor = message.body(), self.channel._encryptor
-        assert encryptor is not None
+        body, encryptor = message.body(), self.channel._sealer
+        assert isinstance(encryptor, Encryptor)
         for start in range(0, len(body), FULL_FRAME):
             piece = body[start : start + FULL_FRAME]
             header = HEADER.pack(start + FULL_FRAME >= len(body), len(piece) + encryptor.overhead)

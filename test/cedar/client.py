@@ -6,7 +6,8 @@ from annexd.cedar import akep2
 from annexd.cedar.channel import Channel
 from annexd.cedar.classad import Scalar, Value
 from annexd.cedar.commands import DC_AUTHENTICATE, DC_NOP_READ
-from annexd.cedar.crypto import KeyExchange, hkdf, peer_public_key
+from annexd.cedar.crypto import AES, KeyExchange, hkdf, peer_public_key
+from annexd.cedar.legacy import KEY_BYTES, Protection
 from annexd.cedar.message import MessageReader, MessageWriter
 from annexd.cedar.secret import Secret
 from test.cedar.conversation import Conversation, counting_random
@@ -27,7 +28,7 @@ class Client:
         self.exchange = KeyExchange(counting_random())
 
     def message(self) -> MessageWriter:
-        return MessageWriter(encrypted=self.channel.is_encrypted)
+        return MessageWriter(encrypted=self.channel.is_encrypted, secrets=self.channel.secret_writer())
 
     def say(self, message: MessageWriter) -> None:
         self.channel.send(message.body())
@@ -36,7 +37,7 @@ class Client:
     def hear(self) -> MessageReader:
         body = self.channel.next_message()
         assert body is not None, f"the server is silent after {self.conversation.events}"
-        return MessageReader(body, encrypted=self.channel.is_encrypted)
+        return MessageReader(body, encrypted=self.channel.is_encrypted, secrets=self.channel.secret_reader())
 
     def hear_ad(self) -> dict[str, Value]:
         reader = self.hear()
@@ -92,8 +93,21 @@ class Client:
 
     def encrypt(self, answer: Mapping[str, Value]) -> None:
         """Take up the key that the server's answer leads to."""
-        key = self.exchange.session_key(peer_public_key(answer["ECDHPublicKey"]))
-        self.channel.encrypt(key, CLIENT_IV)
+        peer, cipher = peer_public_key(answer["ECDHPublicKey"]), str(answer["CryptoMethods"])
+        if cipher == AES:
+            self.channel.encrypt(self.exchange.session_key(peer), CLIENT_IV)
+        else:
+            encryption, integrity = (answer[feature] == "YES" for feature in ("Encryption", "Integrity"))
+            key = self.exchange.session_key(peer, KEY_BYTES)
+            self.channel.protect(Protection(cipher, key, encryption, integrity))
+
+    def resume(self, sid: object, protection: Protection, command: int) -> None:
+        """A session taken up again with a legacy cipher."""
+        ad: dict[str, Scalar] = {"UseSession": "YES", "Sid": str(sid), "Command": command, "ResumeResponse": True,
+                                "CryptoMethods": protection.cipher}
+        self.say(self.message().integer(DC_AUTHENTICATE).ad(ad))
+        assert self.hear_ad()["ReturnCode"] == "AUTHORIZED"
+        self.channel.protect(protection)
 
 
 def token_key(token: str, key: Secret = POOL_KEY) -> Secret:
@@ -110,10 +124,12 @@ def server_nonce_of(answer: MessageReader) -> bytes:
     return answer.raw(answer.integer())
 
 
-def established(conversation: Conversation, command: int = DC_NOP_READ) -> tuple[Client, dict[str, Value]]:
+def established(
+    conversation: Conversation, command: int = DC_NOP_READ, wishes: Mapping[str, Scalar] | None = None
+) -> tuple[Client, dict[str, Value]]:
     """A client with a new session by FS, and the verdict that it got."""
     client = Client(conversation)
-    client.greet({"Command": command})
+    client.greet({"Command": command, **(wishes or {})})
     answer = client.hear_ad()
     assert client.offer(FS) == FS
     assert client.pass_fs() == 0

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from annexd.cedar.channel import Channel
-from annexd.cedar.errors import PeerError
+from annexd.cedar.crypto import AES
+from annexd.cedar.errors import MalformedMessage, PeerError
 from annexd.cedar.frame import HEADER
+from annexd.cedar.legacy import Protection
 from annexd.cedar.secret import Secret
 
 VECTORS = Path(__file__).parent / "vectors"
@@ -35,11 +37,34 @@ class Recording:
 
     @property
     def frames(self) -> list[Frame]:
+        if self.cipher != AES:  # a frame each, some with a longer header
+            return [Frame(sender, bytes.fromhex(text)) for sender, text in self.facts["frames"]]
         return [Frame(sender, raw) for sender, text in self.facts["frames"] for raw in _split(text)]
 
     @property
     def session_key(self) -> Secret:
         return Secret(bytes.fromhex(self.facts["session_key"]))
+
+    @property
+    def cipher(self) -> str:
+        return str(self.facts.get("crypto", AES))
+
+    @property
+    def is_encrypted(self) -> bool:
+        """From the verdict on."""
+        return self.cipher == AES or self.protection.encryption
+
+    @property
+    def protection(self) -> Protection:
+        """What is done with a legacy cipher's key."""
+        encryption, integrity = (self.facts.get(feature, "YES") == "YES" for feature in ("encryption", "integrity"))
+        return Protection(self.cipher, self.session_key, encryption, integrity)
+
+    def take_up_key(self, channel: Channel, iv: bytes) -> None:
+        if self.cipher == AES:
+            channel.encrypt(self.session_key, iv)
+        else:
+            channel.protect(self.protection)
 
     def sent_by(self, sender: str) -> bytes:
         return b"".join(frame.raw for frame in self.frames if frame.sender == sender)
@@ -71,13 +96,13 @@ class Recording:
         server, client = Channel(PLENTY), Channel(PLENTY)
         for number, frame in enumerate(self.frames):
             if number == clear:
-                server.encrypt(self.session_key, bytes(16))
-                client.encrypt(self.session_key, bytes(16))
+                self.take_up_key(server, bytes(16))
+                self.take_up_key(client, bytes(16))
             reader, writer = (server, client) if frame.sender == CLIENT else (client, server)
             reader.receive(frame.raw)
             text = reader.next_message()
             if text is None:
-                raise AssertionError(f"{self.name}: a message of several frames")
+                raise MalformedMessage("no whole message", "a frame of a recording is one")
             if number < clear:
                 writer.send(text)
             yield frame, text

@@ -1,5 +1,7 @@
 """What both sides want, and what comes of it."""
 
+from typing import Any
+
 import pytest
 
 from annexd.cedar.commands import Command
@@ -130,13 +132,28 @@ def test_common_methods_are_in_our_order_and_the_clients_spelling(
 
 def test_without_a_cipher_of_ours_there_is_no_agreement() -> None:
     with pytest.raises(PolicyMismatch, match="add AES"):
-        _agree(SecurityPolicy(crypto_methods=("AES", "BLOWFISH")), cryptomethods="BLOWFISH,3DES")
+        _agree(SecurityPolicy(), cryptomethods="BLOWFISH,3DES")
 
 
-def test_the_first_cipher_that_is_built_in_is_used() -> None:
-    agreed = _agree(SecurityPolicy(crypto_methods=("BLOWFISH", "AES")))
-    assert agreed.ciphers == ("BLOWFISH", "AES")
+def test_aes_is_used_wherever_it_stands_in_either_list() -> None:
+    agreed = _agree(SecurityPolicy(crypto_methods=("BLOWFISH", "AES")), cryptomethods="3DES,BLOWFISH,AES")
+    assert agreed.ciphers == ("AES", "BLOWFISH")
     assert agreed.cipher == "AES"
+
+
+def test_of_the_legacy_ciphers_our_order_decides_and_triple_des_has_two_names() -> None:
+    agreed = _agree(SecurityPolicy(crypto_methods=("AES", "3DES", "BLOWFISH")), cryptomethods="BLOWFISH,TripleDES")
+    assert agreed.ciphers == ("TripleDES", "BLOWFISH")
+    assert agreed.cipher == "3DES"
+
+
+@pytest.mark.parametrize("feature", ["encryption", "integrity"])
+def test_with_a_legacy_cipher_encryption_and_integrity_are_as_both_sides_wish(feature: str) -> None:
+    both = SecurityPolicy(crypto_methods=("BLOWFISH",))
+    wishes: dict[str, Any] = {"encryption": "OPTIONAL", "integrity": "OPTIONAL", feature: "REQUIRED"}
+    agreed = _agree(both, cryptomethods="BLOWFISH", **wishes)
+    assert agreed.encryption is (feature == "encryption")
+    assert agreed.integrity is (feature == "integrity")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,116 @@
+"""BLOWFISH and 3DES, with MD5 for integrity: how HTCondor's connections were protected before AES.
+
+Only for administrators who ask for them.  CFB runs through the bodies of one message and begins anew, with the same
+IV, for the next one, so equal messages look equal; the MD5 of key and body stands in each frame's header and binds
+nothing else, so frames can be said again as long as their session lives.  docs/security.md says what that means.
+"""
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.decrepit.ciphers.algorithms import Blowfish, TripleDES
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
+
+from annexd.cedar.errors import Tampered
+from annexd.cedar.frame import HEADER
+from annexd.cedar.secret import Secret
+
+try:
+    from cryptography.hazmat.decrepit.ciphers.modes import CFB
+except ImportError:  # before it was moved there
+    from cryptography.hazmat.primitives.ciphers.modes import CFB
+
+BLOWFISH, TRIPLE_DES = "BLOWFISH", "3DES"  # SecMan::getCryptProtocolEnumToName
+KEY_BYTES = 24  # SEC_SESSION_KEY_LENGTH_OLD, condor_secman.h
+MAC_BYTES = 16  # MAC_SIZE of condor_md.h
+_IV = bytes(8)  # Condor_Crypto_State::reset, condor_crypt.cpp
+
+
+@dataclass(frozen=True)
+class Protection:
+    """What both sides do with a legacy cipher's key.  Without encryption, secrets within messages still have it."""
+
+    cipher: str
+    key: Secret
+    encryption: bool
+    integrity: bool
+
+
+def is_usable(cipher: str) -> bool:
+    """Whether this OpenSSL has it: BLOWFISH needs its legacy provider."""
+    try:
+        _cipher(cipher, Secret(bytes(KEY_BYTES))).encryptor()
+    except UnsupportedAlgorithm:
+        return False
+    return True
+
+
+def secret_writer(protection: Protection) -> CipherContext:
+    """For the secrets of one message that is not encrypted (Stream::put_secret)."""
+    return _cipher(protection.cipher, protection.key).encryptor()
+
+
+def secret_reader(protection: Protection) -> CipherContext:
+    return _cipher(protection.cipher, protection.key).decryptor()
+
+
+class Sealer:
+    """Makes the frames of one direction."""
+
+    def __init__(self, protection: Protection) -> None:
+        self._protection = protection
+        self._cipher = _cipher(protection.cipher, protection.key)
+        self._stream = self._cipher.encryptor()
+
+    def seal(self, flag: int, text: bytes) -> bytes:
+        """One frame.  The stream ends with its message."""
+        body = self.seal_bare(text)
+        if flag:
+            self._stream = self._cipher.encryptor()
+        mac = _mac(self._protection.key, body) if self._protection.integrity else b""
+        return HEADER.pack(flag, len(body)) + mac + body
+
+    def seal_bare(self, text: bytes) -> bytes:
+        """Bytes outside of frames (ReliSock::put_bytes_nobuffer): encrypted, and never with a MAC."""
+        return self._stream.update(text) if self._protection.encryption else text
+
+
+class Opener:
+    """Reads the frames of one direction.  proves: whether a frame that opens was made with the key."""
+
+    def __init__(self, protection: Protection) -> None:
+        self._protection = protection
+        self._cipher = _cipher(protection.cipher, protection.key)
+        self._stream = self._cipher.decryptor()
+        self.proves = protection.integrity
+        self.header_bytes = HEADER.size + (MAC_BYTES if protection.integrity else 0)
+
+    def open(self, header: bytes, body: bytes) -> bytes:
+        if self._protection.integrity:
+            self._verify(header[HEADER.size :], body)
+        text = self._stream.update(body) if self._protection.encryption else body
+        if header[0]:
+            self._stream = self._cipher.decryptor()
+        return text
+
+    def _verify(self, mac: bytes, body: bytes) -> None:
+        if not hmac.compare_digest(mac, _mac(self._protection.key, body)):
+            raise Tampered(
+                "a frame does not verify",
+                "it was changed, or the peer uses another key",
+                "if it happens again, look at what stands between the two machines",
+            )
+
+
+def _cipher(name: str, key: Secret) -> Cipher[CFB]:
+    """3DES repeats a key that is too short, as those of inherited sessions are (KeyInfo::getPaddedKeyData)."""
+    if name == BLOWFISH:
+        return Cipher(Blowfish(key.reveal()), CFB(_IV))
+    return Cipher(TripleDES((key.reveal() * KEY_BYTES)[:KEY_BYTES]), CFB(_IV))
+
+
+def _mac(key: Secret, body: bytes) -> bytes:
+    """Condor_MD_MAC, condor_md.cpp."""
+    return hashlib.md5(key.reveal() + body, usedforsecurity=False).digest()

@@ -1,0 +1,287 @@
+"""BLOWFISH and 3DES with MD5: see also the recordings, which hold their bytes."""
+
+import hashlib
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
+from cryptography.hazmat.decrepit.ciphers.modes import CFB
+from cryptography.hazmat.primitives.ciphers import Cipher
+from hypothesis import given
+from hypothesis import strategies as st
+
+from annexd.cedar import legacy
+from annexd.cedar.channel import Channel
+from annexd.cedar.commands import CA_AUTH_CMD
+from annexd.cedar.crypto import AES
+from annexd.cedar.errors import MalformedMessage, PeerError, PolicyMismatch, Tampered, TooLarge
+from annexd.cedar.frame import HEADER, MAX_PLAIN_BYTES
+from annexd.cedar.legacy import BLOWFISH, MAC_BYTES, TRIPLE_DES, Protection
+from annexd.cedar.levels import Level
+from annexd.cedar.policy import CIPHERS, SecurityPolicy
+from annexd.cedar.secret import Secret
+from annexd.cedar.session import SessionCache, inherited_sessions
+from test.cedar.client import Client, established
+from test.cedar.conversation import NOW_S, Conversation, server
+from test.cedar.recording import PLENTY
+
+KEY = Secret(bytes(range(24)))
+PROTECTIONS = [
+    Protection(cipher, KEY, encryption, integrity)
+    for cipher in (BLOWFISH, TRIPLE_DES)
+    for encryption in (True, False)
+    for integrity in (True, False)
+]
+EVERY = pytest.mark.parametrize(
+    "protection", PROTECTIONS,
+    ids=lambda each: f"{each.cipher}{' encrypted' * each.encryption}{' signed' * each.integrity}")
+BOTH = Protection(BLOWFISH, KEY, encryption=True, integrity=True)
+WISH = {True: "REQUIRED", False: "NEVER"}
+
+
+def pair(protection: Protection) -> tuple[Channel, Channel]:
+    ours, theirs = Channel(PLENTY), Channel(PLENTY)
+    ours.protect(protection)
+    theirs.protect(protection)
+    return ours, theirs
+
+
+def heard(channel: Channel, wire: bytes) -> bytes | None:
+    channel.receive(wire)
+    return channel.next_message()
+
+
+@EVERY
+def test_messages_of_any_size_arrive_in_order_and_in_both_directions(protection: Protection) -> None:
+    ours, theirs = pair(protection)
+    for text in (b"x", b"12345678" * 3, bytes(MAX_PLAIN_BYTES + 5), b"last"):
+        for sender, receiver in ((ours, theirs), (theirs, ours)):
+            sender.send(text)
+            assert heard(receiver, sender.data_to_send()) == text
+
+
+@given(st.binary(min_size=1, max_size=200), st.lists(st.integers(1, 50)), st.sampled_from(PROTECTIONS))
+def test_a_message_is_read_however_its_sender_cut_it_into_frames(
+    text: bytes, cuts: list[int], protection: Protection
+) -> None:
+    sealer, (channel, _) = legacy.Sealer(protection), pair(protection)
+    positions = sorted({0, *(cut for cut in cuts if cut < len(text)), len(text)})
+    pieces = [text[start:end] for start, end in pairwise(positions)]
+    wire = b"".join(sealer.seal(number == len(pieces), piece) for number, piece in enumerate(pieces, 1))
+    if len(pieces) <= 16:
+        assert heard(channel, wire) == text
+
+
+@pytest.mark.parametrize("cipher", [BLOWFISH, TRIPLE_DES])
+def test_each_message_begins_the_stream_anew(cipher: str) -> None:
+    """As HTCondor's do, in both directions: so equal messages look equal."""
+    channel, _ = pair(Protection(cipher, KEY, encryption=True, integrity=True))
+    wires = []
+    for _ in range(2):
+        channel.send(b"the same text")
+        wires.append(channel.data_to_send())
+    assert wires[0] == wires[1]
+
+
+@pytest.mark.parametrize("changed", range(HEADER.size, HEADER.size + MAC_BYTES + 4))
+@pytest.mark.parametrize("encryption", [True, False])
+def test_a_frame_with_one_bit_changed_does_not_verify(changed: int, encryption: bool) -> None:
+    ours, theirs = pair(Protection(TRIPLE_DES, KEY, encryption, integrity=True))
+    ours.send(b"text")
+    wire = bytearray(ours.data_to_send())
+    wire[changed] ^= 1
+    with pytest.raises(Tampered):
+        heard(theirs, bytes(wire))
+
+
+def test_a_frame_of_another_key_does_not_verify() -> None:
+    ours, _ = pair(Protection(BLOWFISH, Secret(bytes(24)), encryption=True, integrity=True))
+    ours.send(b"text")
+    with pytest.raises(Tampered):
+        heard(pair(BOTH)[1], ours.data_to_send())
+
+
+def test_the_mac_is_md5_of_the_key_and_the_bytes_on_the_wire() -> None:
+    ours, _ = pair(BOTH)
+    ours.send(b"text")
+    wire = ours.data_to_send()
+    header, mac, body = wire[:5], wire[5:21], wire[21:]
+    assert header == HEADER.pack(1, 4)
+    assert mac == hashlib.md5(KEY.reveal() + body, usedforsecurity=False).digest()
+
+
+def test_a_short_key_is_repeated_for_3des() -> None:
+    short = bytes(range(16))
+    sealer = legacy.Sealer(Protection(TRIPLE_DES, Secret(short), encryption=True, integrity=False))
+    stream = Cipher(TripleDES(short + short[:8]), CFB(bytes(8))).encryptor()
+    assert sealer.seal(1, b"text")[HEADER.size :] == stream.update(b"text")
+
+
+def test_the_parts_of_a_file_stand_between_messages_in_one_stream() -> None:
+    """ReliSock::put_file without AES: no frames and no MAC; the stream goes on from part to part."""
+    channel, _ = pair(BOTH)
+    channel.send(b"announcement")
+    channel.data_to_send()
+    channel.send_part_of_file(b"first and ")
+    channel.send_part_of_file(b"second")
+    reader = legacy.secret_reader(Protection(BLOWFISH, KEY, encryption=False, integrity=False))
+    assert reader.update(channel.data_to_send()) == b"first and second"
+
+
+def test_what_this_openssl_lacks_is_not_usable(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert legacy.is_usable(TRIPLE_DES)
+    monkeypatch.setattr(legacy, "Blowfish", Unheard)
+    assert not legacy.is_usable(BLOWFISH)
+
+
+class Unheard(TripleDES):
+    """A cipher that no OpenSSL has."""
+
+    name = "unheard"
+    block_size = 64
+
+
+# --- whole conversations
+
+
+def willing(**changes: Any) -> Conversation:
+    policy = dict.fromkeys(Level, SecurityPolicy(crypto_methods=CIPHERS))
+    return Conversation.at(server(policy=policy, **changes))
+
+
+def wishes(protection: Protection) -> dict[str, str | int | float | bool | None]:
+    return {"CryptoMethods": protection.cipher, "Encryption": WISH[protection.encryption],
+            "Integrity": WISH[protection.integrity]}
+
+
+@EVERY
+def test_an_order_in_a_new_session_and_in_the_same_session_again(protection: Protection) -> None:
+    sessions = SessionCache("a:1:1")
+    first, verdict = established(willing(sessions=sessions), CA_AUTH_CMD, wishes(protection))
+    ad = {"ClaimId": "secret#1", "Text": "é", "_condor_priv1": "two"}
+    first.say(first.message().ad(ad))
+    _check_order(first, ad)
+    kept = sessions.find(str(verdict["Sid"]), NOW_S)
+    assert kept is not None
+    assert set(kept.keys) == {protection.cipher}
+    again = Client(willing(sessions=sessions))
+    taken_up = Protection(protection.cipher, kept.keys[protection.cipher], protection.encryption, protection.integrity)
+    again.resume(verdict["Sid"], taken_up, CA_AUTH_CMD)
+    again.say(again.message().ad(ad))
+    _check_order(again, ad)
+
+
+def _check_order(client: Client, ad: dict[str, str]) -> None:
+    command = client.conversation.command()
+    assert command.payload is not None
+    assert command.payload.ad() == ad
+    command.payload.end()
+    client.channel.receive(client.conversation.reply(client.conversation.connection.message().ad(ad).body()))
+    assert client.hear_ad() == ad
+
+
+@EVERY
+def test_another_command_on_the_same_connection_has_the_sessions_user(protection: Protection) -> None:
+    client, _ = established(willing(), wishes=wishes(protection))
+    client.conversation.go_on()
+    client.say(client.message().integer(CA_AUTH_CMD).ad({"A": "b"}))
+    command = client.conversation.command()
+    assert command.command.number == CA_AUTH_CMD
+    assert command.identity.user == "condor@annex.test"
+
+
+def test_a_session_has_no_other_cipher_than_its_own() -> None:
+    sessions = SessionCache("a:1:1")
+    _, verdict = established(willing(sessions=sessions), wishes=wishes(BOTH))
+    thief = Client(willing(sessions=sessions))
+    with pytest.raises(MalformedMessage, match="no key for this cipher"):
+        thief.resume(verdict["Sid"], Protection(TRIPLE_DES, KEY, encryption=True, integrity=True), CA_AUTH_CMD)
+
+
+@pytest.mark.parametrize("cipher", [BLOWFISH, TRIPLE_DES])
+def test_who_did_not_ask_for_a_legacy_cipher_is_not_given_one(cipher: str) -> None:
+    client = Client(Conversation.at(server()))
+    with pytest.raises(PolicyMismatch, match="no cipher in common"):
+        client.greet({"CryptoMethods": cipher})
+    client = Client(willing())
+    client.greet({"CryptoMethods": f"{cipher},AES"})
+    assert client.hear_ad()["CryptoMethods"] == AES
+
+
+@EVERY
+def test_a_resumed_session_takes_larger_messages_from_who_has_proved_the_key_only(protection: Protection) -> None:
+    sessions = SessionCache("a:1:1")
+    _, verdict = established(willing(sessions=sessions), wishes=wishes(protection))
+    kept = sessions.find(str(verdict["Sid"]), NOW_S)
+    assert kept is not None
+    client = Client(willing(sessions=sessions))
+    client.resume(verdict["Sid"], Protection(protection.cipher, kept.keys[protection.cipher], protection.encryption,
+                                             protection.integrity), CA_AUTH_CMD)
+    order = frames(client, client.message().ad({"UserData": "x" * 500_000}).body())
+    taken = _is_taken(lambda: client.conversation.hear(order))
+    assert taken is protection.integrity
+
+
+def frames(client: Client, message: bytes) -> bytes:
+    """As HTCondor's clients cut them."""
+    sealer = client.channel._sealer
+    assert sealer is not None
+    pieces = [message[start : start + 4075] for start in range(0, len(message), 4075)]
+    return b"".join(sealer.seal(number == len(pieces), piece) for number, piece in enumerate(pieces, 1))
+
+
+def _is_taken(attempt: Callable[[], object]) -> bool:
+    try:
+        attempt()
+    except TooLarge:
+        return False
+    return True
+
+
+CLAIM = ('FamilySessionKey:family:1#[Encryption="YES";Integrity="{}";CryptoMethods="BLOWFISH";'
+         'CryptoMethodsList="{}";]0a1b')
+
+
+@pytest.mark.parametrize(
+    ("listed", "used", "expected"),
+    [
+        ("AES.BLOWFISH.3DES", {AES}, {AES}),
+        ("AES.BLOWFISH.3DES", set(CIPHERS), set(CIPHERS)),
+        ("BLOWFISH", set(CIPHERS), {BLOWFISH}),
+        ("BLOWFISH.NONSENSE", {AES}, set()),
+    ],
+)
+def test_an_inherited_session_has_the_ciphers_that_both_its_maker_and_we_name(
+    listed: str, used: set[str], expected: set[str]
+) -> None:
+    found = inherited_sessions(CLAIM.format("YES", listed), ciphers=used)
+    assert {cipher for session in found for cipher in session.keys} == expected
+
+
+@pytest.mark.parametrize("cipher", [BLOWFISH, TRIPLE_DES])
+@pytest.mark.parametrize("integrity", [True, False])
+def test_an_inherited_session_may_be_taken_up_with_a_legacy_cipher(cipher: str, integrity: bool) -> None:
+    """Its key is the MD5 of the key's digits (SecMan::CreateNonNegotiatedSecuritySession)."""
+    sessions = SessionCache("a:1:1")
+    (inherited,) = inherited_sessions(CLAIM.format("YES" if integrity else "NO", "AES.BLOWFISH.3DES"), ciphers=CIPHERS)
+    sessions.inherit(inherited)
+    client = Client(willing(sessions=sessions))
+    key = Secret(hashlib.md5(b"0a1b", usedforsecurity=False).digest())
+    client.resume("family:1", Protection(cipher, key, encryption=True, integrity=integrity), CA_AUTH_CMD)
+    client.say(client.message().ad({"A": "b"}))
+    assert client.conversation.command().identity.user == "condor@family"
+
+
+@given(st.binary(min_size=1, max_size=300), st.sampled_from(PROTECTIONS))
+def test_any_bytes_after_the_key_are_messages_or_an_error_of_the_peer(received: bytes, protection: Protection) -> None:
+    client, _ = established(willing(), CA_AUTH_CMD, wishes(protection))
+    try:
+        client.conversation.hear(received)
+        if client.conversation.events:
+            payload = client.conversation.command().payload
+            assert payload is not None
+            payload.ad()
+    except PeerError:
+        return
