@@ -17,9 +17,10 @@ from annexd.cedar.errors import PeerError
 from annexd.cedar.events import CommandReceived
 from annexd.cedar.frame import HEADER
 from annexd.cedar.identity import Identity
+from annexd.cedar.legacy import BLOWFISH, TRIPLE_DES, Protection
 from annexd.cedar.levels import Level
 from annexd.cedar.message import MessageReader, MessageWriter
-from annexd.cedar.policy import SecurityPolicy, Want
+from annexd.cedar.policy import CIPHERS, SecurityPolicy, Want
 from annexd.cedar.secret import Secret
 from annexd.cedar.session import Session, SessionCache
 from test.cedar.certificates import Authority, server_context
@@ -29,12 +30,15 @@ from test.cedar.recording import PLENTY, Recording, kdf, load
 RECORDINGS = (
     "srv_fs_bulk_25", "srv_fs_bulk_25_2", "srv_idtokens_bulk_25", "srv_idtokens_bulk_25_2", "srv_ping_fs_23",
     "srv_ping_idtokens_23", "srv_claimtobe", "srv_anonymous", "srv_password", "srv_ping_ssl_25", "srv_ping_noauth_25",
-    "srv_ping_denied_25", "srv_badtoken_fallback_25", "srv_configval_25", "srv_reconfig_25",
+    "srv_ping_denied_25", "srv_badtoken_fallback_25", "srv_configval_25", "srv_reconfig_25", "srv_3des_bulk_25",
+    "srv_blowfish_bulk_25", "srv_zkm_blowfish_mac", "srv_zkm_blowfish_nomac",
 )
 METHODS = ("FS", "IDTOKENS", "PASSWORD", "SSL", "CLAIMTOBE", "ANONYMOUS")
 IS_DENIED, HAS_NO_OWNER, HAS_NO_KEY, AUTHENTICATION_REQUIRED, NO_MAP = 1, 2, 4, 8, 16
+IS_3DES, ENCRYPTION, INTEGRITY = 32, 64, 128
 SESSION = "vm:14367:1795360276:7"
 SESSION_KEY = Secret(bytes(range(32)))
+LEGACY_KEY = Secret(bytes(range(24)))
 COMMANDS_IN_SESSION = (60020, 1000, 1200, 60007, 60013, 74, 60000, 457)
 LENGTH = struct.Struct(">H")
 
@@ -61,18 +65,53 @@ def framed_messages(received: bytes) -> None:
 
 def encrypted_messages(received: bytes) -> None:
     """The same, from a peer that has taken up a session again."""
-    if len(received) <= 2:
-        return
-    peer, meeting = Channel(PLENTY), conversation(received)
-    command = COMMANDS_IN_SESSION[received[1] // 2 % 8] if received[1] % 2 else 60010
-    ad: dict[str, Scalar] = {"AuthCommand": 60020, "UseSession": "YES", "Sid": SESSION, "CryptoMethods": AES}
+    if len(received) > 2:
+        peer, meeting = Channel(PLENTY), conversation(received)
+        _take_up(peer, meeting, SESSION, AES, received[1])
+        peer.encrypt(SESSION_KEY, bytes(16))
+        _go_on(peer, meeting, received[2:])
+
+
+def legacy_messages(received: bytes) -> None:
+    """The same with a legacy cipher, with and without encryption and integrity."""
+    if len(received) > 2:
+        peer, meeting = Channel(PLENTY), conversation(received)
+        protection = protection_of(received[0])
+        _take_up(peer, meeting, _legacy_session(protection), protection.cipher, received[1])
+        peer.protect(protection)
+        _go_on(peer, meeting, received[2:])
+
+
+def legacy_bytes(received: bytes) -> None:
+    """Bytes as they are, behind a session taken up with a legacy cipher."""
+    if len(received) > 2:
+        peer, meeting = Channel(PLENTY), conversation(received)
+        protection = protection_of(received[0])
+        _take_up(peer, meeting, _legacy_session(protection), protection.cipher, received[1])
+        converse(meeting, [received[2:], b""])
+
+
+def _take_up(peer: Channel, meeting: Conversation, session: str, cipher: str, choice: int) -> None:
+    command = COMMANDS_IN_SESSION[choice // 2 % 8] if choice % 2 else 60010
+    ad: dict[str, Scalar] = {"AuthCommand": 60020, "UseSession": "YES", "Sid": session, "CryptoMethods": cipher}
     peer.send(MessageWriter(encrypted=False).integer(60010).ad({**ad, "Command": command}).body())
     converse(meeting, [peer.data_to_send()])
-    peer.encrypt(SESSION_KEY, bytes(16))
-    for message in messages_of(received[2:]):
+
+
+def _go_on(peer: Channel, meeting: Conversation, received: bytes) -> None:
+    for message in messages_of(received):
         peer.send(message)
         if not converse(meeting, [peer.data_to_send()]):
             return
+
+
+def protection_of(options: int) -> Protection:
+    cipher = TRIPLE_DES if options & IS_3DES else BLOWFISH
+    return Protection(cipher, LEGACY_KEY, bool(options & ENCRYPTION), bool(options & INTEGRITY))
+
+
+def _legacy_session(protection: Protection) -> str:
+    return f"{SESSION}:{protection.cipher}:{protection.encryption:d}{protection.integrity:d}"
 
 
 def messages_of(received: bytes) -> list[bytes]:
@@ -147,9 +186,13 @@ def _check_bounds(meeting: Conversation) -> None:
 def _context(recording: Recording, authentication: Want) -> ServerContext:
     sessions = SessionCache("vm:14367:1795360276")
     sessions.add(Session(SESSION, {AES: SESSION_KEY}, Identity("alice@annex.test", "FS")))
+    for options in range(0, 256, IS_3DES):
+        legacy = protection_of(options)
+        sessions.add(Session(_legacy_session(legacy), {legacy.cipher: LEGACY_KEY}, Identity("alice@annex.test", "FS"),
+                             encryption=legacy.encryption, integrity=legacy.integrity))
     if "server_ecdh_priv" not in recording.facts:
         sessions.add(Session(recording.facts["sid"], {AES: recording.session_key}, Identity("a@b", "FS")))
-    policy = SecurityPolicy(authentication=authentication, methods=METHODS, crypto_methods=("AES",))
+    policy = SecurityPolicy(authentication=authentication, methods=METHODS, crypto_methods=CIPHERS)
     return server(recording.random().and_then(counting_random()), sessions=sessions,
                   policy=dict.fromkeys(Level, policy), pool_password=Secret(b"opensesame"), tls=_tls())
 

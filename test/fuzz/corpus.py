@@ -7,12 +7,13 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from annexd.cedar.channel import Channel
 from annexd.cedar.classad import line_of
 from annexd.cedar.message import MessageWriter
 from test.annex.ads import bulk_request_ad
-from test.cedar.recording import CLIENT, load
+from test.cedar.recording import CLIENT, PLENTY, load
 from test.cedar.tokens import unsigned
-from test.fuzz.conversations import LENGTH, RECORDINGS
+from test.fuzz.conversations import IS_3DES, LENGTH, RECORDINGS, protection_of
 
 HERE = Path(__file__).parent / "corpus"
 EXAMPLE = Path(__file__).parents[2] / "templates" / "config.json"
@@ -50,6 +51,7 @@ def _seeds() -> Iterator[tuple[str, bytes]]:
         body = message.body()
         yield "encrypted_messages", bytes([0, 1 + 2 * (1 + number)]) + LENGTH.pack(len(body)) + body
     yield "encrypted_messages", bytes([0, 0]) + LENGTH.pack(8) + (60011).to_bytes(8, "big")
+    yield from _legacy_seeds()
     lines = "\0".join(_lines()).encode()
     yield "command_ad", lines
     yield "bulk_request", lines
@@ -64,6 +66,18 @@ def _seeds() -> Iterator[tuple[str, bytes]]:
     yield "map_file", b'\xffSSL "^/DC=org/CN=([^/]+)$" \\1@b\nSCITOKENS \\"x (?i)a{2,3}\\d b\n'
     yield "request_file", EXAMPLE.read_bytes()
     yield "request_file", b'{"SpotFleetRequestConfig": {"LaunchSpecifications": [{"UserData": ""}], "a": 1e5}}'
+
+
+def _legacy_seeds() -> Iterator[tuple[str, bytes]]:
+    """An order with a secret in it, by each protection: as a message, and as bytes on the wire."""
+    for options in range(0, 256, IS_3DES):
+        channel, protection = Channel(PLENTY), protection_of(options)
+        channel.protect(protection)
+        writer = MessageWriter(encrypted=channel.is_encrypted, secrets=channel.secret_writer())
+        body = writer.ad({"ClaimId": "a#b", "Command": "CA_BULK_REQUEST"}).body()
+        channel.send(body)
+        yield "legacy_messages", bytes([options, 3]) + LENGTH.pack(len(body)) + body
+        yield "legacy_bytes", bytes([options, 3]) + channel.data_to_send()
 
 
 def _order() -> MessageWriter:

@@ -17,6 +17,7 @@ from annexd.cedar import akep2
 from annexd.cedar.classad import HANDSHAKE_AD, AdLimits, AdReader, Value, line_of
 from annexd.cedar.errors import PeerError
 from annexd.cedar.method import MethodFailed
+from annexd.cedar.policy import CIPHERS
 from annexd.cedar.session import inherited_sessions
 from annexd.cedar.subject import MalformedSubject, oneline
 from annexd.cedar.token import parse_token
@@ -29,7 +30,15 @@ from annexd.tool.errors import ToolError
 from annexd.tool.options import Options
 from test.annex.ads import ARN, NOW_S
 from test.cedar.tokens import POOL_KEY
-from test.fuzz.conversations import MOST_WORDS, Broken, encrypted_messages, framed_messages, raw_bytes
+from test.fuzz.conversations import (
+    MOST_WORDS,
+    Broken,
+    encrypted_messages,
+    framed_messages,
+    legacy_bytes,
+    legacy_messages,
+    raw_bytes,
+)
 
 Target = Callable[[bytes], None]
 REVOCATION = Revocation('jti == "revoked" || member(sub, {"mallory@annex.test"}) || iat < 1000')
@@ -90,7 +99,7 @@ def inherit(received: bytes) -> None:
 
 
 def private_inherit(received: bytes) -> None:
-    inherited_sessions(received.decode(errors="surrogateescape"))
+    inherited_sessions(received.decode(errors="surrogateescape"), ciphers=CIPHERS)
 
 
 def sinful(received: bytes) -> None:
@@ -160,6 +169,7 @@ def forget() -> None:
 
 TARGETS: Mapping[str, Target] = {
     target.__name__: target
-    for target in (raw_bytes, framed_messages, encrypted_messages, handshake_ad, command_ad, token, inherit,
-                   private_inherit, sinful, shared_port_ad, map_file, request_file, bulk_request, subject)
+    for target in (raw_bytes, framed_messages, encrypted_messages, legacy_messages, legacy_bytes, handshake_ad,
+                   command_ad, token, inherit, private_inherit, sinful, shared_port_ad, map_file,
+                   request_file, bulk_request, subject)
 }
