@@ -88,6 +88,7 @@ class ServerContext:
     advertised: tuple[str, ...] = ()
     fs_directory: str = "/tmp"  # noqa: S108 (FS_LOCAL_DIR; the name in it is unguessable, and only its owner counts)
     root_to_condor: bool = True
+    condor_user: str = "condor"  # the account of HTCondor's daemons, which root then is (get_condor_username)
     canonical_user: Callable[[str, str], str | None] = unmapped
     max_token_age_s: int = 0
     is_revoked: Callable[[Mapping[str, object]], bool] = never_revoked

@@ -30,9 +30,10 @@ def authenticate(dialogue: Dialogue) -> Steps[Identity]:
     dialogue.send(dialogue.message().integer(_FAILED if owner is None else _DONE))
     if owner is None:
         raise MethodFailed(fault or f"{directory + extension} is no directory made by the peer for this purpose")
-    name = "condor" if owner == "root" and dialogue.context.root_to_condor else owner
-    full = f"{name}@{dialogue.context.uid_domain}"
-    return Identity(user_of(METHOD, name, dialogue.context, default=full), METHOD)
+    context = dialogue.context
+    name = context.condor_user if owner == "root" and context.root_to_condor else owner
+    full = f"{name}@{context.uid_domain}"
+    return Identity(user_of(METHOD, name, context, default=full), METHOD)
 
 
 def _owner(path: str) -> Steps[str | None]:

@@ -11,6 +11,7 @@ from annexd.annex.defaults import Defaults
 from annexd.daemon.collector import Publication
 from annexd.daemon.master import ParentTimes
 from annexd.daemon.parameters import Parameters, is_expression, param, use_local_name
+from annexd.daemon.privileges import root_files
 
 SUBSYSTEM = "ANNEXD"
 ATTRIBUTE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -98,7 +99,8 @@ def daemon_name(configured: str, machine: str) -> str:
 def load(local_name: str | None = None) -> None:
     """(Re)load HTCondor's configuration, as the ANNEXD subsystem, or this one of several annexds, sees it."""
     htcondor2.set_subsystem(SUBSYSTEM, htcondor2.SubsystemType.Daemon)
-    htcondor2.reload_config()
+    with root_files():  # a configuration may be root's alone
+        htcondor2.reload_config()
     use_local_name(local_name)
 
 
@@ -117,7 +119,16 @@ def _annex_defaults(look_up: Parameters) -> Defaults:
         ec2_url=look_up.text("ANNEX_DEFAULT_EC2_URL", default.ec2_url),
         events_url=look_up.text("ANNEX_DEFAULT_CWE_URL", default.events_url),
         lambda_url=look_up.text("ANNEX_DEFAULT_LAMBDA_URL", default.lambda_url),
+        s3_url=look_up.text("ANNEX_DEFAULT_S3_URL", default.s3_url),
         lease_function_arn=param("ANNEX_DEFAULT_LEASE_FUNCTION_ARN"),
+        s3_bucket=param("ANNEX_DEFAULT_S3_BUCKET"),
+        instance_profile_arn=param("ANNEX_DEFAULT_INSTANCE_PROFILE_ARN"),
+        security_group_id=param("ANNEX_DEFAULT_SECURITY_GROUP_ID"),
+        fleet_role_arn=param("ANNEX_DEFAULT_FLEET_ROLE_ARN"),
+        collector_host=look_up.text("ANNEX_COLLECTOR_HOST", look_up.text("COLLECTOR_HOST")),
+        trust_domain=look_up.text("TRUST_DOMAIN", look_up.text("UID_DOMAIN")),
+        issuer_key=look_up.text("SEC_TOKEN_ISSUER_KEY", default.issuer_key),
+        drain_time_s=look_up.integer("ANNEX_DRAIN_TIME", default.drain_time_s, minimum=1),
         provisioning_delay_s=look_up.integer("ANNEX_PROVISIONING_DELAY", default.provisioning_delay_s, minimum=1),
         max_lease_s=look_up.integer("ANNEX_MAX_LEASE", default.max_lease_s, minimum=1),
         max_target_capacity=look_up.integer("ANNEX_MAX_TARGET_CAPACITY", default.max_target_capacity, minimum=1),

@@ -10,6 +10,7 @@ from annexd.cedar.secret import Secret
 from annexd.cedar.signing_key import POOL, pool_password, signing_secret
 from annexd.daemon.certificates import read_tls
 from annexd.daemon.parameters import Parameters, param
+from annexd.daemon.privileges import root_files
 
 MAX_KEY_BYTES = 65536
 NEED_NOTHING = frozenset({"FS", "CLAIMTOBE", "ANONYMOUS"})
@@ -31,13 +32,15 @@ class SigningKeys:
     def secret(self, key_id: str) -> Secret | None:
         """The secret that verifies tokens of this key id (which the core has made sure is one file name)."""
         path = self._path(key_id)
-        content = _content(path) if path else b""
+        with root_files():
+            content = _content(path) if path else b""
         return signing_secret(key_id, content, pool_key_is_password=self.pool_is_password) if content else None
 
     def ids(self) -> tuple[str, ...]:
         """The key ids that can be read now, the pool's first, as clients are told."""
         try:
-            names = sorted(path.name for path in self.directory.iterdir()) if self.directory else []
+            with root_files():
+                names = sorted(path.name for path in self.directory.iterdir()) if self.directory else []
         except OSError:
             names = []
         candidates = (POOL, *(name for name in names if name != POOL and not name.startswith(".")))
@@ -65,10 +68,11 @@ class Credentials:
     def read(cls, look_up: Parameters, configured: Collection[str]) -> "Credentials":
         """configured: the methods; nothing is read for others."""
         keys = SigningKeys.read(look_up)
-        tls, warnings = read_tls(look_up) if "SSL" in configured else (None, ())
         file = _path("SEC_PASSWORD_FILE") if "PASSWORD" in configured else None
-        password = pool_password(_content(file)) if file else None
-        exposed = [_exposed(path) for path in {keys.pool_file, file} if path]
+        with root_files():
+            tls, warnings = read_tls(look_up) if "SSL" in configured else (None, ())
+            password = pool_password(_content(file)) if file else None
+            exposed = [_exposed(path) for path in {keys.pool_file, file} if path]
         return cls(keys, keys.ids(), password, tls, (*warnings, *filter(None, exposed)))
 
     @property

@@ -40,12 +40,18 @@ def run(options: Options, inheritance: Inheritance | None) -> int:
     # The bindings read the configuration, and the inherited session keys, when they are imported.
     from annexd.daemon import configuration, log
     from annexd.daemon.parameters import BadConfiguration
-    from annexd.daemon.process import set_limits
+    from annexd.daemon.privileges import become_condor
+    from annexd.daemon.process import raise_limits, set_limits
 
     environment = dict(os.environ)  # for the one child that speaks to condor_master with those keys
     configuration.load(options.local_name)
     for name in PRIVATE_VARIABLES:
         os.environ.pop(name, None)
+    try:
+        raise_limits()
+        become_condor()  # before there is a log, which must not be root's
+    except BadConfiguration as error:
+        return _complain(str(error))
     log.open_log(terminal=options.terminal, suffix=options.log_suffix)
     try:
         settings = configuration.Configuration.read()

@@ -15,9 +15,9 @@ MAX_BYTES = 65536  # an AWS key is 20 or 40 characters
 READ_TIMEOUT_S = 20.0  # a hanging file server must not hold a worker for ever
 ROOT = 0
 
-READ_STANDALONE = (  # run by a child that has become the requester: this very file, without its package
-    "import runpy, sys; m = runpy.run_path(sys.argv[1]); "
-    "sys.stdout.buffer.write(m['read_own_file'](sys.argv[2], int(sys.argv[3])))"
+READ_STANDALONE = (  # run by a child that becomes the requester: this very file, without its package
+    "import runpy, sys; m = runpy.run_path(sys.argv[1]); uid, *groups = map(int, sys.argv[3].split(',')); "
+    "m['become'](uid, groups); sys.stdout.buffer.write(m['read_own_file'](sys.argv[2], uid))"
 )
 
 
@@ -57,6 +57,14 @@ def _check(status: os.stat_result, path: str, uid: int) -> None:
         raise CannotRead(f"{path} can be read by others (mode {stat.S_IMODE(status.st_mode):04o}): chmod 600 it")
 
 
+def become(uid: int, groups: list[int]) -> None:
+    """This user, in these groups, the first of which is his own, and never again another one."""
+    os.seteuid(ROOT)  # annexd itself has HTCondor's effective user ID
+    os.setgroups(groups)
+    os.setresgid(groups[0], groups[0], groups[0])
+    os.setresuid(uid, uid, uid)
+
+
 class RequesterFiles:
     """Reads files for authenticated users (`user@domain`) of this host's account domain, UID_DOMAIN."""
 
@@ -67,9 +75,12 @@ class RequesterFiles:
         """The file's content, read as `owner`.  Raises CannotRead."""
         account = self._account(owner)
         own_uid = os.geteuid()
+        if account.pw_uid == ROOT:  # as HTCondor's daemons refuse to run anything as root (init_user_ids)
+            raise CannotRead(f"{path} cannot be opened as {account.pw_name}: nobody's request gets root's rights; "
+                             f"order as an ordinary user")
         if account.pw_uid == own_uid:
             return read_own_file(path, own_uid)
-        if own_uid != ROOT:
+        if os.getuid() != ROOT:
             me = pwd.getpwuid(own_uid).pw_name
             raise CannotRead(f"{path} cannot be opened as {account.pw_name}: annexd runs as {me}, and only root "
                              f"can take another user's rights")
@@ -87,12 +98,12 @@ class RequesterFiles:
 
 
 def _read_in_child(account: pwd.struct_passwd, path: str) -> bytes:
-    command = [sys.executable, "-I", "-S", "-c", READ_STANDALONE, __file__, path, str(account.pw_uid)]
-    groups = os.getgrouplist(account.pw_name, account.pw_gid)
+    groups = [account.pw_gid, *os.getgrouplist(account.pw_name, account.pw_gid)]
+    who = ",".join(map(str, (account.pw_uid, *groups)))
+    command = [sys.executable, "-I", "-S", "-c", READ_STANDALONE, __file__, path, who]
     try:
-        child = subprocess.run(
-            command, user=account.pw_uid, group=account.pw_gid, extra_groups=groups, umask=0o077, cwd="/", env={},
-            stdin=subprocess.DEVNULL, capture_output=True, timeout=READ_TIMEOUT_S, check=False)
+        child = subprocess.run(command, umask=0o077, cwd="/", env={}, stdin=subprocess.DEVNULL, capture_output=True,
+                               timeout=READ_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired:
         raise CannotRead(f"{path} could not be read within {READ_TIMEOUT_S:g} s") from None
     except (OSError, ValueError) as error:

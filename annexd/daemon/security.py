@@ -18,6 +18,7 @@ from annexd.cedar.session import SessionCache
 from annexd.daemon.credentials import Credentials
 from annexd.daemon.map_file import read_map_file
 from annexd.daemon.parameters import Parameters, param
+from annexd.daemon.privileges import own_user
 from annexd.daemon.revocation import Revocation
 from annexd.daemon.server import Security
 
@@ -49,6 +50,7 @@ def read_security(commands: Mapping[int, Command], sessions: SessionCache, versi
         advertised=addresses,
         fs_directory=look_up.text("FS_LOCAL_DIR", "/tmp"),  # noqa: S108 - HTCondor's default; the name is random
         root_to_condor=look_up.boolean("FS_ROOT_TO_CONDOR", True),
+        condor_user=own_user(),
         canonical_user=map_file.canonical_user,
         max_token_age_s=look_up.integer("SEC_TOKEN_MAX_AGE", -1, minimum=-1),
         is_revoked=Revocation.read(look_up).is_revoked,

@@ -32,6 +32,7 @@ TOOL_TIMEOUT_S = 60
 POLL_S = 0.05
 PORTS = range(20000, 30000)  # below the ports that Linux gives to outgoing connections
 LOG_TAIL_LINES = 15
+OWN_DIRECTORIES = ("log", "spool", "execute", "lock", "run")
 # The ad by which the collector shows that a daemon is up; condor_master sends its own after five seconds.
 MY_TYPE = {
     "COLLECTOR": "Collector",
@@ -93,6 +94,7 @@ class Pool:
 
     `env` is the environment in which HTCondor's tools and the bindings find it; `collector` its collector's
     host:port.  A `with` statement starts and stops it.  It ends with the process that started it.
+    condor_ids: of the account that is HTCondor's user in a pool of root's.
     """
 
     def __init__(
@@ -103,8 +105,9 @@ class Pool:
         shared_port: bool = True,
         directory: Path | None = None,
         htcondor: HTCondor | None = None,
+        condor_ids: tuple[int, int] | None = None,
     ) -> None:
-        if os.geteuid() == 0:
+        if os.geteuid() == 0 and condor_ids is None:
             raise PoolError("HTCondor does not run as root without a condor account: python -m test.as_user")
         self.htcondor = htcondor or find(os.environ.get("HTCONDOR_SERIES", "25"))
         self.daemons = [name for name in daemons if shared_port or name != "SHARED_PORT"]
@@ -118,6 +121,8 @@ class Pool:
         self.env["CONDOR_CONFIG"] = str(self.config_file)
         self._warden: subprocess.Popen[bytes] | None = None
         self._lay_out(extra_config, shared_port)
+        if condor_ids is not None:
+            self._give_to(*condor_ids)
 
     def __enter__(self) -> Self:
         self.start()
@@ -222,7 +227,7 @@ class Pool:
         return value
 
     def _lay_out(self, extra_config: str, shared_port: bool) -> None:
-        for name in ("log", "spool", "execute", "lock", "run", "passwords.d", "tokens.d"):
+        for name in (*OWN_DIRECTORIES, "passwords.d", "tokens.d"):
             (self.directory / name).mkdir(mode=0o700 if name.endswith(".d") else 0o755)
         settings = CONFIG.format(
             htcondor=self.htcondor,
@@ -236,6 +241,13 @@ class Pool:
             shared_port=shared_port,
         )
         self.config_file.write_text(f"{settings}\n{extra_config}\n")
+
+    def _give_to(self, uid: int, gid: int) -> None:
+        """Root's pool, as a package lays it out: HTCondor's user has its folders, and root the secrets."""
+        self.env["CONDOR_IDS"] = f"{uid}.{gid}"
+        self.directory.chmod(0o755)
+        for name in OWN_DIRECTORIES:
+            os.chown(self.directory / name, uid, gid)
 
     def _all_seen(self) -> bool:
         wanted = (self.param("DAEMON_LIST") or "").replace(",", " ").split()

@@ -37,7 +37,8 @@ for ad in ads:
 class Site:
     """`with Site() as site:`; `site.order()` sends one request with the official bindings and gives the reply."""
 
-    def __init__(self, cloud: Cloud, extra_config: str = "", *, shared_port: bool = True) -> None:
+    def __init__(self, cloud: Cloud, extra_config: str = "", *, shared_port: bool = True,
+                 condor_ids: tuple[int, int] | None = None) -> None:
         self.cloud = cloud
         self.arn = cloud.deploy_template(TEMPLATE)
         self.pool = Pool(
@@ -47,7 +48,7 @@ class Site:
             ANNEX_DEFAULT_LAMBDA_URL = {cloud.url}
             ANNEX_DEFAULT_LEASE_FUNCTION_ARN = {self.arn}
             {extra_config}
-            """.replace("\n            ", "\n"), daemons=DAEMONS, shared_port=shared_port)
+            """.replace("\n            ", "\n"), daemons=DAEMONS, shared_port=shared_port, condor_ids=condor_ids)
         self.public_key_file = self._private_file("access_key", ACCESS_KEY_ID)
         self.secret_key_file = self._private_file("secret_key", SECRET_ACCESS_KEY)
 

@@ -1,0 +1,13 @@
+"""One emulated AWS for the tests of root's pool."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from test.cloud import Cloud
+
+
+@pytest.fixture(scope="session")
+def cloud() -> Iterator[Cloud]:
+    with Cloud(speed=0, termination_s=0.5) as cloud:
+        yield cloud

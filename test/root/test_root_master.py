@@ -1,0 +1,206 @@
+"""A condor_master of root's starts annexd as it starts HTCondor's other daemons, and several users order.  Needs root.
+
+HTCondor's user is the account `daemon`, by CONDOR_IDS, as on a machine without an account `condor`.
+"""
+
+import os
+import pwd
+import re
+import subprocess
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from test.cedar.certificates import Authority, person
+from test.cloud import Cloud
+from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
+from test.pool import DOMAIN
+from test.system.site import REQUEST, Site, children
+
+ROOT, CONDOR, ALICE, BOB = (pwd.getpwnam(name) for name in ("root", "daemon", "nobody", "games"))
+CONDOR_ANNEX = str(Path(sysconfig.get_path("scripts"), "condor_annex"))
+USERS = f"{ALICE.pw_name}@{DOMAIN}, {BOB.pw_name}@{DOMAIN}"
+CONFIG = f"""
+ALLOW_ADMINISTRATOR = root@{DOMAIN}, {CONDOR.pw_name}@{DOMAIN}
+ALLOW_DAEMON = $(ALLOW_ADMINISTRATOR), condor@password
+ALLOW_ADMINISTRATOR_ANNEXD = $(ALLOW_ADMINISTRATOR), {USERS}
+ANNEXD_DEBUG = D_SECURITY
+SEC_DEFAULT_AUTHENTICATION_METHODS = FS, IDTOKENS, SSL, PASSWORD
+SEC_PASSWORD_FILE = $(LOCAL_DIR)/passwords.d/password
+AUTH_SSL_SERVER_CERTFILE = $(LOCAL_DIR)/host.pem
+AUTH_SSL_SERVER_KEYFILE = $(LOCAL_DIR)/passwords.d/host.key
+AUTH_SSL_CLIENT_CAFILE = $(LOCAL_DIR)/ca.pem
+"""
+
+
+@pytest.fixture(scope="module")
+def site(cloud: Cloud) -> Iterator[Site]:
+    site = Site(cloud, CONFIG, condor_ids=(CONDOR.pw_uid, CONDOR.pw_gid))
+    lay_out_secrets(site.pool.directory)
+    with site:
+        for user in (ALICE, BOB):
+            home(site, user).mkdir(mode=0o700)
+            os.chown(home(site, user), user.pw_uid, user.pw_gid)
+            for name, key in (("access", ACCESS_KEY_ID), ("secret", SECRET_ACCESS_KEY)):
+                private_file(home(site, user) / name, user, key)
+        yield site
+
+
+def lay_out_secrets(directory: Path) -> None:
+    """The host's SSL key and the pool's password, which only root may read."""
+    Authority(directory).make("host", person("host"), host=f"127-0-0-1.{DOMAIN}")
+    (directory / "host.key").rename(directory / "passwords.d" / "host.key")
+    private_file(directory / "passwords.d" / "host.key", ROOT,
+                 (directory / "passwords.d" / "host.key").read_text())
+    private_file(directory / "passwords.d" / "password", ROOT, "opensesame")
+    for name in ("host.pem", "ca.pem"):
+        (directory / name).chmod(0o644)
+
+
+def home(site: Site, user: pwd.struct_passwd) -> Path:
+    return site.pool.directory / f"home-{user.pw_name}"
+
+
+def private_file(path: Path, owner: pwd.struct_passwd, content: str, mode: int = 0o600) -> None:
+    path.touch(mode=0o600)
+    path.write_text(content)
+    os.chown(path, owner.pw_uid, owner.pw_gid)
+    path.chmod(mode)
+
+
+def as_user(site: Site, user: pwd.struct_passwd, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
+    environment = {**site.pool.env, "HOME": str(home(site, user)), "USER": user.pw_name, **env}
+    return subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, timeout=60, check=False,
+                          user=user.pw_uid, group=user.pw_gid, extra_groups=[], stdin=subprocess.DEVNULL)
+
+
+def order(site: Site, user: pwd.struct_passwd, keys: Path | None = None) -> subprocess.CompletedProcess[str]:
+    keys = keys or home(site, user)
+    return as_user(site, user, CONDOR_ANNEX, "-lease-duration", "1h", "-public-key-file", str(keys / "access"),
+                   "-secret-key-file", str(keys / "secret"), str(REQUEST))
+
+
+def ids_of(pid: int) -> tuple[list[int], list[int]]:
+    """Real, effective, saved and file-system user ID; and the same of the group."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = [re.search(rf"^{kind}:\s+(.*)$", status, re.MULTILINE) for kind in ("Uid", "Gid")]
+    uids, gids = (list(map(int, match.group(1).split())) if match else [] for match in found)
+    return uids, gids
+
+
+def test_annexd_runs_as_the_schedd_does_root_by_right_and_htcondors_user_in_effect(site: Site) -> None:
+    schedd = int(re.findall(r"\*\* PID = (\d+)", site.pool.log("SCHEDD"))[-1])
+    (uids, gids), (schedds_uids, _) = ids_of(site.pid()), ids_of(schedd)
+    assert uids[0] == schedds_uids[0] == 0
+    assert (uids[1], uids[3]) == (schedds_uids[1], schedds_uids[3]) == (CONDOR.pw_uid, CONDOR.pw_uid)
+    assert gids[1] == CONDOR.pw_gid
+    for worker in children(site.pid()):
+        assert ids_of(worker)[0][1] == CONDOR.pw_uid
+
+
+def test_what_annexd_writes_belongs_to_htcondors_user(site: Site) -> None:
+    for knob in ("ANNEXD_LOG", "ANNEXD_COMMAND_STATE", "ANNEXD_ADDRESS_FILE"):
+        path = Path(site.pool.param(knob) or "")
+        assert (path.stat().st_uid, path.stat().st_gid) == (CONDOR.pw_uid, CONDOR.pw_gid), path
+    for path in (site.pool.directory / "spool").iterdir():
+        if path.name.startswith("annexd"):
+            assert path.stat().st_uid == CONDOR.pw_uid, path
+
+
+@pytest.mark.parametrize("user", [ALICE, BOB], ids=lambda user: user.pw_name)
+def test_each_user_orders_with_keys_that_nobody_else_can_read(site: Site, user: pwd.struct_passwd) -> None:
+    done = order(site, user)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("sfr-")
+    assert f"of {user.pw_name}@{DOMAIN} at" in site.log()
+
+
+def test_another_users_keys_are_refused_and_nothing_is_ordered(site: Site) -> None:
+    before = len(site.fleets())
+    done = order(site, BOB, keys=home(site, ALICE))
+    assert done.returncode == 7, done.stderr
+    assert "Permission denied" in done.stderr
+    assert len(site.fleets()) == before
+
+
+def test_roots_and_htcondors_own_files_are_refused_too(site: Site) -> None:
+    folder = site.pool.directory / "open-to-all"
+    folder.mkdir(mode=0o755, exist_ok=True)
+    for owner in (ROOT, CONDOR):
+        private_file(folder / "access", owner, ACCESS_KEY_ID)
+        private_file(folder / "secret", owner, SECRET_ACCESS_KEY)
+        done = order(site, ALICE, keys=folder)
+        assert (done.returncode, "Permission denied" in done.stderr) == (7, True), done.stderr
+        private_file(folder / "access", owner, ACCESS_KEY_ID, mode=0o644)
+        done = order(site, ALICE, keys=folder)
+        assert (done.returncode, "does not belong to the requester" in done.stderr) == (7, True), done.stderr
+
+
+def test_a_token_for_root_gets_no_file_of_roots_opened(site: Site) -> None:
+    folder = with_tokens(site, ALICE, site.pool.token("root"))
+    private_file(site.pool.directory / "roots-key", ROOT, ACCESS_KEY_ID)
+    done = as_user(site, ALICE, CONDOR_ANNEX, "-lease-duration", "1h", "-access-key-file",
+                   str(site.pool.directory / "roots-key"), "-secret-key-file", str(site.pool.directory / "roots-key"),
+                   str(REQUEST), _CONDOR_SEC_TOKEN_DIRECTORY=str(folder),
+                   _CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS="IDTOKENS")
+    assert done.returncode == 7, done.stderr
+    assert "nobody's request gets root's rights" in done.stderr
+
+
+def test_who_is_on_no_allow_list_is_denied(site: Site) -> None:
+    stranger = pwd.getpwnam("man")
+    done = as_user(site, stranger, CONDOR_ANNEX, "-lease-duration", "1h", str(REQUEST))
+    assert done.returncode == 5, done.stderr
+    assert f"PERMISSION DENIED to {stranger.pw_name}@{DOMAIN}" in site.log()
+
+
+def test_root_and_htcondors_user_are_the_same_to_annexd_as_to_the_schedd(site: Site) -> None:
+    levels = ("READ", "WRITE", "ADMINISTRATOR", "DAEMON")
+    said = {daemon: [as_user(site, user, str(site.pool.htcondor.executable("condor_ping")), "-addr",
+                             site.pool.address(daemon), "-table", *levels).stdout
+                     for user in (ROOT, CONDOR, ALICE)] for daemon in ("ANNEXD", "SCHEDD")}
+    assert said["ANNEXD"][:2] == said["SCHEDD"][:2]
+    assert f"{CONDOR.pw_name}@{DOMAIN}" in said["ANNEXD"][0]
+    assert f"{ALICE.pw_name}@{DOMAIN}" in said["ANNEXD"][2]
+
+
+@pytest.mark.parametrize("method", ["IDTOKENS", "SSL", "PASSWORD"])
+def test_a_secret_that_only_root_may_read_proves_a_peer(site: Site, method: str) -> None:
+    with_tokens(site, BOB, site.pool.token(BOB.pw_name))
+    user = ROOT if method == "PASSWORD" else BOB  # the pool's password is root's
+    said = {daemon: as_user(site, user, str(site.pool.htcondor.executable("condor_ping")), "-addr",
+                            site.pool.address(daemon), "-table", "READ", "ADMINISTRATOR",
+                            _CONDOR_SEC_TOKEN_DIRECTORY=str(home(site, BOB) / "tokens.d"),
+                            _CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS=method).stdout
+            for daemon in ("ANNEXD", "SCHEDD")}
+    assert method in said["ANNEXD"].split(), f"{said}\n{site.log()[-2000:]}"
+    assert [line.split()[:2] for line in said["ANNEXD"].splitlines() if line.startswith("READ")] == [
+        line.split()[:2] for line in said["SCHEDD"].splitlines() if line.startswith("READ")]
+
+
+def with_tokens(site: Site, user: pwd.struct_passwd, *tokens: str) -> Path:
+    """His folder of tokens, which holds these and no others."""
+    folder = home(site, user) / "tokens.d"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    os.chown(folder, user.pw_uid, user.pw_gid)
+    private_file(folder / "token", user, "\n".join(tokens) + "\n")
+    return folder
+
+
+def test_after_kill_9_the_next_annexd_goes_on_with_the_same_journal(site: Site) -> None:
+    starts = site.starts()
+    site.kill()
+    site.wait_for_restart(starts)
+    assert ids_of(site.pid())[0][1] == CONDOR.pw_uid
+    assert order(site, ALICE).returncode == 0
+
+
+def test_a_reconfig_reads_roots_files_again_and_stays_htcondors_user(site: Site) -> None:
+    before = site.log().count("reconfigured")
+    site.pool.configure(f"ALLOW_ADMINISTRATOR_ANNEXD = $(ALLOW_ADMINISTRATOR), {ALICE.pw_name}@{DOMAIN}")
+    site.wait(lambda: site.log().count("reconfigured") > before, "annexd to take the new configuration")
+    assert ids_of(site.pid())[0][1] == CONDOR.pw_uid
+    assert order(site, ALICE).returncode == 0
+    assert order(site, BOB).returncode == 5
