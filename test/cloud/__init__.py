@@ -4,6 +4,7 @@ lease.
 Nothing here ran on AWS itself; each behaviour is from AWS's documentation or botocore's service model.
 """
 
+from test.cloud.boot import Boot
 from test.cloud.cloud import Cloud, CloudError
 
-__all__ = ["Cloud", "CloudError"]
+__all__ = ["Boot", "Cloud", "CloudError"]

@@ -34,6 +34,9 @@ def options() -> argparse.Namespace:
     )
     parser.add_argument("--pending-s", type=float, default=0.0, help="how long an instance takes to run (default: 0)")
     parser.add_argument("--termination-s", type=float, default=1.0, help="and to be gone once ended (default: 1)")
+    parser.add_argument("--stack-step-s", type=float, default=0.0, help="pause between a stack's resources (default: 0)")
+    parser.add_argument("--enforce-iam", action="store_true", help="keys and policies count, as in AWS")
+    parser.add_argument("--boot", type=json.loads, help="what instances do: test.cloud.boot.Boot in JSON")
     parser.add_argument("--die-with-parent", action="store_true", help="end when standard input ends")
     return parser.parse_args()
 
@@ -43,8 +46,10 @@ def main() -> None:
     ended = _end(asked.die_with_parent)
     logging.getLogger().setLevel(logging.ERROR)
     server = Server(asked.port)
-    world = World(Timing(asked.pending_s, asked.termination_s), asked.speed)
+    world = World(Timing(asked.pending_s, asked.termination_s), asked.speed, asked.enforce_iam)
+    server.now_s = world.now_s
     world.functions.endpoint_url = server.url
+    world.stacks.step_s = asked.stack_step_s
     clock = Clock(server.url, asked.region, asked.speed, world.audit.effect)
     settings = vars(asked) | {"url": server.url, "port": server.server_address[1]}
     control = Control(world, clock, settings)

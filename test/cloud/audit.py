@@ -10,10 +10,9 @@ import threading
 import time
 from typing import Any
 
+from test.cloud.keys import CLOCK_KEY
 from test.cloud.request import Request
 
-CLOCK_KEY = "AKIAEMULATEDCLOCK000"  # the emulator's own EventBridge; its polling is not recorded
-FUNCTION_KEY = "ASIAEMULATEDLAMBDA00"  # what every function's role is seen as
 POLLING = frozenset({"ListRules", "ListTargetsByRule", "GetPolicy"})
 
 

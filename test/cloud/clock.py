@@ -18,7 +18,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from test.cloud.audit import CLOCK_KEY
+from test.cloud.keys import CLOCK_KEY, CLOCK_SECRET
 
 RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
 SECONDS = {"minute": 60.0, "hour": 3600.0, "day": 86400.0}
@@ -32,7 +32,7 @@ class Clock:
         self._last: dict[str, tuple[str, float]] = {}  # rule -> its schedule, and when it fired last
         self._stop = threading.Event()
         config = Config(retries={"total_max_attempts": 1}, read_timeout=30)
-        keys = {"aws_access_key_id": CLOCK_KEY, "aws_secret_access_key": "emulated"}
+        keys = {"aws_access_key_id": CLOCK_KEY, "aws_secret_access_key": CLOCK_SECRET}
         session = boto3.Session(region_name=region, **keys)
         self._events = session.client("events", endpoint_url=url, config=config)
         self._lambda = session.client("lambda", endpoint_url=url, config=config)

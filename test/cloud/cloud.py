@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from functools import cache
 from http.client import HTTPConnection
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from test.cloud.boot import Boot
+from test.cloud.keys import ACCESS_KEY_ID as ACCESS_KEY_ID
+from test.cloud.keys import SECRET_ACCESS_KEY as SECRET_ACCESS_KEY
+
 TOP = Path(__file__).resolve().parents[2]
-ACCESS_KEY_ID = "AKIAEMULATEDUSER0000"
-SECRET_ACCESS_KEY = "emulated-secret"
 STACK = "HTCondorLeaseImplementation"  # the name that the manual proposes
 
 
@@ -22,7 +25,12 @@ class CloudError(Exception):
 
 
 class Cloud:
-    """`with Cloud(speed=60, termination_s=1) as cloud:`; `speed` 0 fires rules only by `tick()`."""
+    """`with Cloud(speed=60, termination_s=1) as cloud:`; `speed` 0 fires rules only by `tick()`.
+
+    `enforce_iam`: keys must exist (IAM users' own, sessions of roles), signatures and times must be right and
+    policies count, as in AWS; the key of `client()` is the account's own and may do everything.
+    `boot`: what instances do, see Boot; without it they are records.
+    """
 
     def __init__(
         self,
@@ -31,16 +39,21 @@ class Cloud:
         pending_s: float = 0.0,
         port: int = 0,
         region: str = "us-east-1",
+        stack_step_s: float = 0.0,
+        enforce_iam: bool = False,
+        boot: Boot | None = None,
     ) -> None:
         self.region, self.url = region, ""
         self._options = {"speed": speed, "termination-s": termination_s, "pending-s": pending_s, "port": port}
+        self._options["stack-step-s"] = stack_step_s
+        self._more = ["--enforce-iam"] * enforce_iam + ([f"--boot={json.dumps(asdict(boot))}"] if boot else [])
         self._process: subprocess.Popen[str] | None = None
         self.client = cache(self._client)
 
     def start(self) -> Cloud:
         options = [f"--{name}={value}" for name, value in (self._options | {"region": self.region}).items()]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "test.cloud", "--die-with-parent", *options],
+            [sys.executable, "-m", "test.cloud", "--die-with-parent", *options, *self._more],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -76,14 +89,15 @@ class Cloud:
     ) -> None:
         self.stop()
 
-    def _client(self, service: str, access_key_id: str = ACCESS_KEY_ID, attempts: int = 1) -> Any:
+    def _client(self, service: str, access_key_id: str = ACCESS_KEY_ID, attempts: int = 1,
+                secret_access_key: str = SECRET_ACCESS_KEY, session_token: str | None = None) -> Any:
         """A boto3 client of the emulated cloud; `client` keeps one for each service and key."""
         import boto3
         from botocore.config import Config
 
-        keys = {"aws_access_key_id": access_key_id, "aws_secret_access_key": SECRET_ACCESS_KEY}
+        keys = {"aws_access_key_id": access_key_id, "aws_secret_access_key": secret_access_key}
         config = Config(retries={"total_max_attempts": attempts}, read_timeout=120)
-        session = boto3.Session(region_name=self.region, **keys)
+        session = boto3.Session(region_name=self.region, aws_session_token=session_token, **keys)
         return session.client(service, endpoint_url=self.url, config=config)
 
     def environment(self) -> dict[str, str]:
@@ -97,12 +111,25 @@ class Cloud:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
+    def user(self, name: str, *policies: dict[str, Any]) -> tuple[str, str]:
+        """A new IAM user with these policies inline; his access key and its secret."""
+        iam = self.client("iam")
+        iam.create_user(UserName=name)
+        for number, document in enumerate(policies):
+            iam.put_user_policy(UserName=name, PolicyName=f"policy-{number}", PolicyDocument=json.dumps(document))
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        return str(key["AccessKeyId"]), str(key["SecretAccessKey"])
+
+    def set_clock_ahead(self, seconds: float) -> None:
+        """From now on AWS's clock is that much ahead of this machine's, in every answer and signature."""
+        self._post("clock", {"ahead_s": seconds})
+
     def deploy_template(self, path: str | Path, stack: str = STACK) -> str:
         """Deploy by CloudFormation, wait for CREATE_COMPLETE, and return the output LeaseFunctionARN."""
         cloudformation = self.client("cloudformation")
         body = Path(path).read_text(encoding="utf-8")
         cloudformation.create_stack(StackName=stack, TemplateBody=body, Capabilities=["CAPABILITY_IAM"])
-        cloudformation.get_waiter("stack_create_complete").wait(StackName=stack, WaiterConfig={"Delay": 1})
+        cloudformation.get_waiter("stack_create_complete").wait(StackName=stack, WaiterConfig={"Delay": 0.1, "MaxAttempts": 600})
         [described] = cloudformation.describe_stacks(StackName=stack)["Stacks"]
         outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
         return str(outputs["LeaseFunctionARN"])

@@ -32,6 +32,7 @@ class Control:
             ("POST", "faults"): world.faults.add,
             ("POST", "clear-faults"): lambda _: world.faults.clear(),
             ("POST", "clear-audit"): lambda _: world.audit.clear(),
+            ("POST", "clock"): self._set_clock,
             ("POST", "tick"): self._tick,
             ("POST", "reset"): lambda _: world.reset(),
         }
@@ -44,6 +45,10 @@ class Control:
             return _told(200, door(request.json()))
         except (TypeError, ValueError) as error:
             return _told(400, {"error": str(error)})
+
+    def _set_clock(self, asked: dict[str, Any]) -> dict[str, Any]:
+        self._world.ahead_s = float(asked["ahead_s"])
+        return {}
 
     def _tick(self, asked: dict[str, Any]) -> dict[str, Any]:
         """Fire one rule, or all, and wait until the functions that this started have ended."""

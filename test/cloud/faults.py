@@ -16,8 +16,9 @@ WAYS = frozenset(CODES) | {"error", "hang", "reset", "partial"}
 class Fault:
     """`times` calls of `operation` fail, after `skip` that do not.
 
-    kind      throttle | internal | denied (in the service's own code), error (`code` and `status`),
-              hang, reset (of the connection), partial (a failure of one entry inside an HTTP 200)
+    kind      throttle | internal | denied | unknown-key | bad-signature | skewed | expired-token |
+              unsigned (in the service's own code), error (`code` and `status`), hang, reset (of the
+              connection), partial (a failure of one entry inside an HTTP 200)
     when      before the effect, or after it: the effect happened, the answer is lost
     matching  only calls whose body or path contain this; for `partial` the id of the entry (empty: all)
     """

@@ -56,6 +56,11 @@ class Fleet:
             return "cancelled"
         return "cancelled_terminating" if self.terminates else "cancelled_running"
 
+    def tags(self) -> dict[str, str]:
+        """Its own, not those of its instances."""
+        groups = self.config.get("TagSpecifications") or []
+        return {tag["Key"]: tag.get("Value", "") for group in groups for tag in group.get("Tags") or []}
+
     def live(self) -> Iterator[Instance]:
         return (instance for instance in self.instances if instance.terminating_at_s is None)
 

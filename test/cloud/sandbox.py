@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from test.cloud.audit import FUNCTION_KEY
+from test.cloud.keys import FUNCTION_KEY
 
 RUNTIME = Path(__file__).with_name("sandbox_runtime.py")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -29,6 +30,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, port: int) -> None:
         super().__init__(("127.0.0.1", port), _Exchange)
         self.service: Service = _nothing_yet
+        self.now_s: Callable[[], float] = time.time
 
     @property
     def url(self) -> str:
@@ -69,7 +71,7 @@ class _Exchange(BaseHTTPRequestHandler):
 
     def _write(self, answer: Answer) -> None:
         """In one piece: two small writes would meet Nagle and a delayed acknowledgement."""
-        own = [f"Content-Length: {len(answer.body)}", f"Date: {self.date_time_string()}"]
+        own = [f"Content-Length: {len(answer.body)}", f"Date: {self.date_time_string(self.server.now_s())}"]
         given = [f"{name}: {value}" for name, value in answer.headers.items() if name.lower() not in OWN_HEADERS]
         head = "\r\n".join([f"HTTP/1.1 {answer.status} {self._reason(answer.status)}", *own, *given, "", ""])
         self.wfile.write(head.encode("latin-1") + (b"" if self.command == "HEAD" else answer.body))

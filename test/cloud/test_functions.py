@@ -11,7 +11,7 @@ import pytest
 from moto.awslambda.models import LambdaFunction
 
 from test.cloud import Cloud
-from test.cloud.audit import FUNCTION_KEY
+from test.cloud.keys import FUNCTION_KEY
 from test.cloud.orders import deploy, request
 
 HEAD = "import os, time\ndef handler(event, context):\n"

@@ -31,13 +31,8 @@ def fleet_view(fleet: Fleet, now_s: float) -> dict[str, Any]:
             "TargetCapacity": int(fleet.target),
             "FulfilledCapacity": fleet.fulfilled(),
         },
-        "Tags": _own_tags(fleet),
+        "Tags": [{"Key": key, "Value": value} for key, value in fleet.tags().items()],
     }
-
-
-def _own_tags(fleet: Fleet) -> list[dict[str, str]]:
-    groups = fleet.config.get("TagSpecifications") or []
-    return [tag for group in groups for tag in group.get("Tags") or []]
 
 
 def _activity(fleet: Fleet, now_s: float) -> str:

@@ -11,15 +11,17 @@ from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from test.cloud import ec2, functions
+from test.cloud import cloudformation, ec2, functions
 from test.cloud.audit import Audit
 from test.cloud.errors import Answer, code_of, error_answer
 from test.cloud.faults import Fault, Faults
 from test.cloud.fleets import Fleets
+from test.cloud.gate import Gate
 from test.cloud.instances import Timing
 from test.cloud.meter import Leases, reading
 from test.cloud.partial import ENTRIES, with_refused_entries
 from test.cloud.request import Request
+from test.cloud.stacks import Stacks
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,16 @@ class Broken:
 class World:
     """moto with what acts put into it; one for a process, since moto's state is global."""
 
-    def __init__(self, timing: Timing, speed: float) -> None:
+    def __init__(self, timing: Timing, speed: float, enforce_iam: bool = False) -> None:
         self.audit, self.faults, self.leases = Audit(), Faults(), Leases()
         self.regions: defaultdict[str, Fleets] = _Regions(timing, self.audit)
+        self.ahead_s = 0.0  # of this machine's clock
         self.functions = functions.Functions(self.audit.effect, speed)
         ec2.install(self.regions, self.faults.refuses)
         functions.install(self.functions)
+        self.stacks = Stacks()
+        cloudformation.install(self.stacks, lambda: self.functions.endpoint_url)
+        self._gate = Gate(self.regions) if enforce_iam else None
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._lock = threading.RLock()  # moto's backends are not made for threads
 
@@ -58,7 +64,22 @@ class World:
         known = (fault.status, fault.code) if fault.kind == "error" else code_of(fault.kind, request.service)
         return error_answer(request.service, *known, "a fault that was ordered")
 
+    def now_s(self) -> float:
+        """What time AWS has it."""
+        return time.time() + self.ahead_s
+
     def _act(self, request: Request) -> Answer:
+        if self._gate is None:
+            return self._carry_out(request)
+        with self._lock:
+            refusal = self._gate.refusal(request, self.now_s())
+        if refusal is not None:
+            return refusal
+        answer = self._carry_out(request)
+        with self._lock:
+            return self._gate.veil(request, answer)
+
+    def _carry_out(self, request: Request) -> Answer:
         if request.operation in ENTRIES:
             answer = with_refused_entries(request, self.faults.refuses, self._forward)
             self._note_leases(request, answer)
@@ -123,10 +144,12 @@ class World:
     def reset(self) -> None:
         """A new account: nothing there, nothing known, no fault to come."""
         self.functions.stop()
+        self.stacks.clear()
         with self._lock:
             self._ask_moto(Request("POST", "/moto-api/reset", {}, b""))
             self.regions.clear()
             self.leases.clear()
+            self.ahead_s = 0.0
             self.faults.clear()
             self.audit.clear()
 

@@ -16,7 +16,7 @@ from botocore.validate import ParamValidator
 
 from annexd.annex.lambda_runtime import END_OF_SUPPORT, RUNTIME
 from test.cloud import Cloud
-from test.cloud.audit import FUNCTION_KEY
+from test.cloud.keys import FUNCTION_KEY
 from test.lease.annexes import CODE, TEMPLATE, TOP, Annex
 
 CONFIG = TOP / "templates" / "config.json"

@@ -1,0 +1,249 @@
+"""Which permissions a call needs: the action and the resource, as IAM's own tables have them.
+
+A call that has no line here needs `service:Operation` on `*`, so that only a policy for every resource covers
+it: stricter than AWS at worst, never laxer.
+
+Source: AWS, "Service Authorization Reference".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from moto.ec2.models import ec2_backends
+
+from test.cloud import principals
+from test.cloud.fleets import Fleets
+from test.cloud.policies import Need
+from test.cloud.request import Request
+from test.cloud.views import ACCOUNT
+
+Parameters = Mapping[str, Any]
+Regions = Mapping[str, Fleets]
+
+# Operations whose action has another name.
+ACTIONS: Mapping[tuple[str, str], str] = {
+    ("lambda", "Invoke"): "InvokeFunction",
+    ("lambda", "InvokeAsync"): "InvokeFunction",
+    ("s3", "HeadObject"): "GetObject",
+    ("s3", "HeadBucket"): "ListBucket",
+    ("s3", "ListObjects"): "ListBucket",
+    ("s3", "ListObjectsV2"): "ListBucket",
+    ("s3", "ListObjectVersions"): "ListBucketVersions",
+    ("s3", "ListBuckets"): "ListAllMyBuckets",
+    ("s3", "CopyObject"): "PutObject",
+    ("s3", "CreateMultipartUpload"): "PutObject",
+    ("s3", "UploadPart"): "PutObject",
+    ("s3", "CompleteMultipartUpload"): "PutObject",
+    ("s3", "DeleteObjects"): "DeleteObject",
+    ("s3", "GetBucketEncryption"): "GetEncryptionConfiguration",
+    ("s3", "PutBucketEncryption"): "PutEncryptionConfiguration",
+    ("s3", "DeleteBucketEncryption"): "PutEncryptionConfiguration",
+    ("s3", "GetPublicAccessBlock"): "GetBucketPublicAccessBlock",
+    ("s3", "PutPublicAccessBlock"): "PutBucketPublicAccessBlock",
+    ("s3", "DeletePublicAccessBlock"): "PutBucketPublicAccessBlock",
+    ("s3", "GetBucketLifecycleConfiguration"): "GetLifecycleConfiguration",
+    ("s3", "PutBucketLifecycleConfiguration"): "PutLifecycleConfiguration",
+    ("s3", "DeleteBucketLifecycle"): "PutLifecycleConfiguration",
+    ("s3", "DeleteBucketTagging"): "PutBucketTagging",
+    ("s3", "DeleteBucketOwnershipControls"): "PutBucketOwnershipControls",
+}
+OF_ALL_RESOURCES = frozenset({"ListBuckets", "ListFunctions", "GetAccountSettings", "ValidateTemplate", "ListStacks"})
+
+
+def needs(request: Request, regions: Regions) -> list[Need]:
+    """Everything that the caller must be permitted for this call to work."""
+    asked, service, operation = request.parameters(), request.service, request.operation
+    action = f"{service}:{ACTIONS.get((service, operation), operation)}"
+    if operation in OF_ALL_RESOURCES or service not in RESOURCES:
+        return [Need(action, "*")]
+    own = [Need(action, arn, context) for arn, context in RESOURCES[service](request, asked, regions)]
+    return own + list(_passed_on(request, asked))
+
+
+Found = Iterator[tuple[str, dict[str, list[str]]]]
+
+
+def _s3(request: Request, asked: Parameters, _: Regions) -> Found:
+    bucket = f"arn:aws:s3:::{asked.get('Bucket', '')}"
+    if request.operation == "DeleteObjects":
+        yield from ((f"{bucket}/{each['Key']}", {}) for each in asked["Delete"]["Objects"])
+    elif "Key" in asked:
+        yield f"{bucket}/{asked['Key']}", {}
+    else:
+        yield bucket, {"s3:prefix": [str(asked["Prefix"])]} if "Prefix" in asked else {}
+
+
+def _events(request: Request, asked: Parameters, _: Regions) -> Found:
+    name = asked.get("Name") if "Name" in asked else asked.get("Rule")
+    targets = [str(each["Arn"]) for each in asked.get("Targets") or [] if "Arn" in each]
+    context = {"events:targetarn": targets} if targets else {}
+    yield asked.get("ResourceARN") or _arn(request, "events", f"rule/{name or '*'}"), context
+
+
+def _lambda(request: Request, asked: Parameters, _: Regions) -> Found:
+    name = str(asked.get("FunctionName") or asked.get("Resource") or "*")
+    yield name if name.startswith("arn:") else _arn(request, "lambda", f"function:{name}"), {}
+
+
+def _cloudformation(request: Request, asked: Parameters, _: Regions) -> Found:
+    name = str(asked.get("StackName") or "")
+    if name.startswith("arn:"):
+        yield name, {}
+    else:
+        yield (_arn(request, "cloudformation", f"stack/{name}/*") if name else "*"), {}
+
+
+def _logs(request: Request, asked: Parameters, _: Regions) -> Found:
+    group = asked.get("logGroupName") or asked.get("logGroupNamePrefix") or "*"
+    yield _arn(request, "logs", f"log-group:{group}:*"), {}
+
+
+def _sts(_: Request, asked: Parameters, __: Regions) -> Found:
+    yield str(asked.get("RoleArn", "*")), {}
+
+
+IAM_RESOURCES = {
+    "RoleName": "role",
+    "InstanceProfileName": "instance-profile",
+    "UserName": "user",
+    "GroupName": "group",
+}
+
+
+def _iam(_: Request, asked: Parameters, __: Regions) -> Found:
+    context = {"iam:policyarn": [str(asked["PolicyArn"])]} if "PolicyArn" in asked else {}
+    for parameter, kind in IAM_RESOURCES.items():
+        if parameter in asked:
+            yield _iam_arn(kind, str(asked[parameter])), context
+            return
+    yield str(asked.get("PolicyArn", "*")), {}
+
+
+def _iam_arn(kind: str, name: str) -> str:
+    """With the path that it was made with."""
+    iam = principals.iam()
+    known = {"role": iam.roles, "instance-profile": iam.instance_profiles, "user": iam.users}.get(kind, {})
+    found = next((each.arn for each in known.values() if each.name == name), None)
+    return str(found or f"arn:aws:iam::{ACCOUNT}:{kind}/{name}")
+
+
+EC2_LISTS = {  # parameter -> kind of resource, for the operations that work on what it names
+    "SpotFleetRequestIds": "spot-fleet-request",
+    "SpotFleetRequestId": "spot-fleet-request",
+    "InstanceIds": "instance",
+    "GroupId": "security-group",
+}
+EC2_KINDS = {"sfr": "spot-fleet-request", "i": "instance", "sg": "security-group", "lt": "launch-template",
+             "vpc": "vpc", "subnet": "subnet"}
+EC2_OF_ALL = ("Describe", "Get", "Search")
+EC2_BY_RESOURCE = frozenset({"DescribeSpotFleetInstances", "DescribeSpotFleetRequestHistory"})
+
+
+def _ec2(request: Request, asked: Parameters, regions: Regions) -> Found:
+    operation = request.operation
+    if operation.startswith(EC2_OF_ALL) and operation not in EC2_BY_RESOURCE:
+        yield "*", {}
+    elif operation in {"CreateTags", "DeleteTags"}:
+        for each in asked["Resources"]:
+            yield from _tagged(request, EC2_KINDS.get(each.partition("-")[0], "*"), each, regions)
+    elif operation == "RequestSpotFleet":
+        yield _arn(request, "ec2", "spot-fleet-request/*"), {}
+    elif operation == "CreateSecurityGroup":
+        yield _arn(request, "ec2", "security-group/*"), {}
+        yield _arn(request, "ec2", f"vpc/{asked.get('VpcId', '*')}"), {}
+    else:
+        yield from _named(request, asked, regions)
+
+
+def _named(request: Request, asked: Parameters, regions: Regions) -> Found:
+    for parameter, kind in EC2_LISTS.items():
+        if parameter in asked:
+            value = asked[parameter]
+            for name in value if isinstance(value, list) else [value]:
+                yield from _tagged(request, kind, name, regions)
+            return
+    yield "*", {}
+
+
+def _tagged(request: Request, kind: str, name: str, regions: Regions) -> Found:
+    tags = _tags(kind, name, request.region, regions)
+    context = {f"{prefix}:resourcetag/{key.lower()}": [value] for key, value in tags.items()
+               for prefix in ("ec2", "aws")}
+    yield _arn(request, "ec2", f"{kind}/{name}"), context
+
+
+def _tags(kind: str, name: str, region: str, regions: Regions) -> Mapping[str, str]:
+    fleets = regions[region]
+    if kind == "instance" and name in fleets.instances:
+        return fleets.instances[name].tags
+    if kind == "spot-fleet-request" and name in fleets.fleets:
+        return fleets.fleets[name].tags()
+    described = ec2_backends[ACCOUNT][region].describe_tags(filters={"resource-id": [name]})
+    return {each["key"]: each["value"] for each in described}
+
+
+RESOURCES: Mapping[str, Callable[[Request, Parameters, Regions], Found]] = {
+    "s3": _s3,
+    "events": _events,
+    "lambda": _lambda,
+    "cloudformation": _cloudformation,
+    "logs": _logs,
+    "sts": _sts,
+    "iam": _iam,
+    "ec2": _ec2,
+}
+
+
+def _arn(request: Request, service: str, rest: str) -> str:
+    return f"arn:aws:{service}:{request.region}:{ACCOUNT}:{rest}"
+
+
+def _passed_on(request: Request, asked: Parameters) -> Iterator[Need]:
+    """The roles that a call hands to a service, and the tags that it puts on what it makes."""
+    match request.operation:
+        case "RequestSpotFleet":
+            yield from _spot_fleet(request, asked["SpotFleetRequestConfig"])
+        case "CreateFunction" | "UpdateFunctionConfiguration" if "Role" in asked:
+            yield _pass_role(str(asked["Role"]), "lambda.amazonaws.com")
+        case "AddRoleToInstanceProfile":
+            yield _pass_role(_iam_arn("role", str(asked["RoleName"])), "ec2.amazonaws.com")
+        case "CreateSecurityGroup" if asked.get("TagSpecifications"):
+            yield _tagging(request, "security-group", asked["TagSpecifications"])
+
+
+def _spot_fleet(request: Request, config: Parameters) -> Iterator[Need]:
+    """Source: AWS, EC2 user guide, "Spot Fleet permissions"."""
+    yield _pass_role(str(config["IamFleetRole"]), "spotfleet.amazonaws.com")
+    if config.get("TagSpecifications"):
+        yield _tagging(request, "spot-fleet-request", config["TagSpecifications"])
+    if config.get("LaunchTemplateConfigs"):
+        yield Need("ec2:RunInstances", "*")
+    for profile in {str(each) for each in map(_profile_of, config.get("LaunchSpecifications") or []) if each}:
+        for role_arn in roles_of(profile):
+            yield _pass_role(role_arn, "ec2.amazonaws.com")
+
+
+def _profile_of(specification: Parameters) -> str | None:
+    profile = specification.get("IamInstanceProfile") or {}
+    name = profile.get("Arn") or profile.get("Name")
+    return str(name) if name else None
+
+
+def roles_of(profile: str) -> list[str]:
+    """The roles of an instance profile, by its name or ARN."""
+    name = profile.rpartition("/")[2]
+    found = next((each for each in principals.iam().instance_profiles.values() if each.name == name), None)
+    return [role.arn for role in found.roles] if found is not None else []
+
+
+def _pass_role(role_arn: str, service: str) -> Need:
+    return Need("iam:PassRole", role_arn, {"iam:passedtoservice": [service]})
+
+
+def _tagging(request: Request, kind: str, groups: list[Parameters]) -> Need:
+    tags = {str(tag["Key"]): str(tag.get("Value", "")) for group in groups for tag in group.get("Tags") or []}
+    context = {"ec2:createaction": [request.operation], "aws:tagkeys": list(tags)}
+    context |= {f"aws:requesttag/{key.lower()}": [value] for key, value in tags.items()}
+    return Need("ec2:CreateTags", _arn(request, "ec2", f"{kind}/*"), context)

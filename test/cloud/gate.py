@@ -1,0 +1,134 @@
+"""IAM at the door: whose signature this is, whether it is good, and whether he may do it.
+
+Switched on by `Cloud(enforce_iam=True)`; without it every key does everything, as in bare moto.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from hashlib import sha256
+
+from botocore.auth import S3SigV4Auth, SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from moto.s3.models import s3_backends
+
+from test.cloud import principals
+from test.cloud.actions import Regions, needs
+from test.cloud.errors import Answer, code_of, error_answer
+from test.cloud.policies import Context, Document, Need, Verdict, judge
+from test.cloud.principals import Principal
+from test.cloud.request import Request
+from test.cloud.views import ACCOUNT
+
+TOLERANCE_S: Mapping[str, float] = {"s3": 900.0}  # AWS: 15 minutes for S3, 5 for the others
+TIME_FORMAT = "%Y%m%dT%H%M%SZ"
+FOR_EVERYBODY = frozenset({"GetCallerIdentity"})
+
+
+class Gate:
+    """Answers for AWS when a request is not to be carried out."""
+
+    def __init__(self, regions: Regions) -> None:
+        self._regions = regions
+
+    def refusal(self, request: Request, now_s: float) -> Answer | None:
+        """None for a request that may pass."""
+        principal = principals.find(request.access_key_id)
+        if not request.service:
+            return _refused(request, "unsigned", "Request is missing Authentication Token")
+        if principal is None:
+            return _refused(request, "unknown-key", "The security token included in the request is invalid.")
+        return _unauthentic(request, principal, now_s) or self._unauthorized(request, principal)
+
+    def _unauthorized(self, request: Request, principal: Principal) -> Answer | None:
+        if principal.documents is None or request.operation in FOR_EVERYBODY:
+            return None
+        for need in needs(request, self._regions):
+            verdict = self._judge(request, principal, need)
+            if not verdict.allowed:
+                return _refused(request, "denied", _denied(principal, need, verdict.reason))
+        return None
+
+    def _judge(self, request: Request, principal: Principal, need: Need) -> Verdict:
+        documents = [*(principal.documents or []), *_of_the_bucket(need.resource)]
+        return judge(documents, need, {**_context(request), **principal.context}, principal.arn)
+
+    def veil(self, request: Request, answer: Answer) -> Answer:
+        """S3 tells that an object is not there only to those who may list the bucket."""
+        if answer.status != 404 or request.operation not in {"GetObject", "HeadObject"}:
+            return answer
+        principal = principals.find(request.access_key_id)
+        if principal is None or principal.documents is None:
+            return answer
+        bucket = Need("s3:ListBucket", f"arn:aws:s3:::{request.parameters()['Bucket']}")
+        if self._judge(request, principal, bucket).allowed:
+            return answer
+        need = needs(request, self._regions)[0]
+        return _refused(request, "denied", _denied(principal, bucket, f"({need.action} found nothing)"))
+
+
+def _context(request: Request) -> Context:
+    """aws:SecureTransport is true: this endpoint stands for AWS's, which speak TLS."""
+    return {"aws:securetransport": ["true"], "aws:requestedregion": [request.region],
+            "aws:principalaccount": [ACCOUNT], "aws:resourceaccount": [ACCOUNT]}
+
+
+def _of_the_bucket(resource: str) -> list[Document]:
+    if not resource.startswith("arn:aws:s3:::"):
+        return []
+    bucket = s3_backends[ACCOUNT]["aws"].buckets.get(resource.removeprefix("arn:aws:s3:::").partition("/")[0])
+    return [json.loads(bucket.policy)] if bucket is not None and bucket.policy else []
+
+
+def _unauthentic(request: Request, principal: Principal, now_s: float) -> Answer | None:
+    token = request.headers.get("x-amz-security-token")
+    if principal.expires_at_s <= now_s:
+        return _refused(request, "expired-token", "The provided token has expired.")
+    if not hmac.compare_digest(token or "", principal.session_token or ""):
+        return _refused(request, "unknown-key", "The security token included in the request is invalid.")
+    signed_s = _signed_at_s(request)
+    if abs(signed_s - now_s) > TOLERANCE_S.get(request.service, 300.0):
+        return _refused(request, "skewed", f"Signature expired or not yet valid: signed {signed_s}, now {now_s}")
+    if not hmac.compare_digest(_signature(request, principal), _given_signature(request)):
+        return _refused(request, "bad-signature", "The request signature we calculated does not match the signature "
+                        "you provided. Check your AWS Secret Access Key and signing method.")
+    return None
+
+
+def _signed_at_s(request: Request) -> float:
+    try:
+        return datetime.strptime(request.headers.get("x-amz-date", ""), TIME_FORMAT).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return 0.0
+
+
+def _given_signature(request: Request) -> str:
+    return request.headers.get("authorization", "").partition("Signature=")[2]
+
+
+def _signature(request: Request, principal: Principal) -> str:
+    """What it must be, by botocore's own signer; empty, which nothing equals, for a body that was changed."""
+    named = request.headers.get("authorization", "").partition("SignedHeaders=")[2].partition(",")[0].split(";")
+    digest = request.headers.get("x-amz-content-sha256", "")
+    if len(digest) == 64 and digest != sha256(request.body).hexdigest():
+        return "the body is not the one that was signed"
+    headers = {name: value for name, value in request.headers.items() if name in named}
+    signed = AWSRequest(request.method, f"http://{request.headers.get('host')}{request.target}", headers, request.body)
+    signed.context["timestamp"] = request.headers["x-amz-date"]
+    kind = S3SigV4Auth if request.service == "s3" else SigV4Auth
+    signer = kind(Credentials(request.access_key_id, principal.secret), request.service, request.region)
+    canonical = signer.canonical_request(signed)
+    return str(signer.signature(signer.string_to_sign(signed, canonical), signed))
+
+
+def _refused(request: Request, kind: str, message: str) -> Answer:
+    status, code = code_of(kind, request.service)
+    return error_answer(request.service, status, code, message)
+
+
+def _denied(principal: Principal, need: Need, reason: str) -> str:
+    return f"User: {principal.arn} is not authorized to perform: {need.action} on resource: {need.resource} {reason}"

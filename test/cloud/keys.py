@@ -1,0 +1,11 @@
+"""The keys that the emulated account has from the beginning."""
+
+from __future__ import annotations
+
+ACCESS_KEY_ID = "AKIAEMULATEDUSER0000"  # the account's own: it may do everything
+SECRET_ACCESS_KEY = "emulated-secret"
+CLOCK_KEY = "AKIAEMULATEDCLOCK000"  # the emulator's own EventBridge; its polling is not recorded
+CLOCK_SECRET = "emulated"
+FUNCTION_KEY = "ASIAEMULATEDLAMBDA00"  # what every function's role is seen as where IAM is not enforced
+
+OWN_KEYS = {ACCESS_KEY_ID: SECRET_ACCESS_KEY, CLOCK_KEY: CLOCK_SECRET}

@@ -1,0 +1,102 @@
+"""Who asks: the owner of an access key, his secret, and the policies that hold for him.
+
+IAM users and their keys are those that moto's IAM holds, sessions of roles those of its STS: so whatever was
+made through the API, by CloudFormation too, counts here as it is at the moment of the call.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from moto.iam.models import iam_backends
+from moto.sts.models import sts_backends
+
+from test.cloud.keys import OWN_KEYS
+from test.cloud.policies import Context, Document
+from test.cloud.views import ACCOUNT
+
+SESSION_S = 6 * 3600  # as long as an instance's credentials are good for
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Whose key it is; `documents` is None for the account's own, which no policy limits."""
+
+    arn: str
+    secret: str
+    documents: list[Document] | None
+    context: Context = field(default_factory=dict)
+    session_token: str | None = None
+    expires_at_s: float = float("inf")
+
+
+@dataclass(frozen=True)
+class Session:
+    """Temporary credentials of a role."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str = field(repr=False)
+    expires_at_s: float
+
+
+def iam() -> Any:
+    return iam_backends[ACCOUNT]["aws"]
+
+
+def find(access_key_id: str) -> Principal | None:
+    """The owner of an active key; None for a key that nobody has."""
+    if access_key_id in OWN_KEYS:
+        return Principal(f"arn:aws:iam::{ACCOUNT}:root", OWN_KEYS[access_key_id], None)
+    return _user_of(access_key_id) or _session_of(access_key_id)
+
+
+def _user_of(access_key_id: str) -> Principal | None:
+    for user in iam().users.values():
+        for key in user.access_keys:
+            if key.access_key_id == access_key_id and key.status == "Active":
+                context = {"aws:username": [user.name], "aws:principalarn": [user.arn], "aws:userid": [user.id]}
+                return Principal(user.arn, key.secret_access_key, list(_documents_of_user(user)), context)
+    return None
+
+
+def _documents_of_user(user: Any) -> Iterator[Document]:
+    for each in (user, *iam().get_groups_for_user(user.name)):
+        yield from _documents(each)
+
+
+def _session_of(access_key_id: str) -> Principal | None:
+    session = sts_backends[ACCOUNT]["aws"].get_assumed_role_from_access_key(access_key_id)
+    if session is None:
+        return None
+    role = next((each for each in iam().roles.values() if each.arn == session.role_arn), None)
+    documents = list(_documents(role)) if role is not None else []
+    context = {"aws:principalarn": [session.role_arn], "aws:userid": [session.user_id]}
+    if session.session_name.startswith("i-"):
+        source = f"arn:aws:ec2:{session.region_name}:{ACCOUNT}:instance/{session.session_name}"
+        context["ec2:sourceinstancearn"] = [source]
+    return Principal(session.arn, session.secret_access_key, documents, context, session.session_token,
+                     _seconds(session.expiration))
+
+
+def _documents(owner: Any) -> Iterator[Document]:
+    """Of a user, a group or a role: inline and attached."""
+    yield from map(json.loads, owner.policies.values())
+    for policy in owner.managed_policies.values():
+        yield from (json.loads(version.document) for version in policy.versions if version.is_default)
+
+
+def session(role_arn: str, name: str, region: str, duration_s: int = SESSION_S) -> Session:
+    """New credentials of a role, as EC2 and Lambda get them for what they run."""
+    made = sts_backends[ACCOUNT]["aws"].assume_role(
+        region_name=region, role_session_name=name, role_arn=role_arn, policy=None, duration=duration_s,
+        external_id=None)
+    return Session(made.access_key_id, made.secret_access_key, made.session_token, _seconds(made.expiration))
+
+
+def _seconds(moment: datetime) -> float:
+    return moment.replace(tzinfo=UTC).timestamp()
