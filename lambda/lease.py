@@ -6,7 +6,11 @@ the target and the rule removed, which is what ends the calls. So a run may fail
 at any point: the lease is still there, and the next call goes on from what it sees. Nothing is remembered
 between runs.
 
-Event: {"AnnexID": ..., "RuleID": ..., "TargetID": ..., "LeaseExpiration": seconds since the epoch}. Each
+EC2's answers lag behind: what was requested in the lease's last seconds may not be told of yet.  So that nothing
+is there is believed only two minutes after the lease's end, or once AWS calls the annex's own fleet over.
+
+Event: {"AnnexID": ..., "RuleID": ..., "TargetID": ..., "LeaseExpiration": seconds since the epoch}, and where the
+annex has a configuration object {"ConfigBucket": ..., "ConfigKey": ...}, which is deleted after the instances. Each
 run logs one line of JSON. A run that could not end something raises LeaseError after trying all the rest,
 so that the function's error metric shows it and Lambda asks again before the next tick.
 
@@ -15,6 +19,7 @@ Self-contained: it is uploaded as it is, and boto3 comes with the runtime.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
@@ -34,6 +39,9 @@ FILTER_BATCH = 100  # EC2 takes at most 200 values in a filter
 TERMINATE_BATCH = 500  # EC2 advises at most 1,000
 TOLD_AT_MOST = 20  # ids in a log line: 10,000 would not fit
 
+LAG_S = 120.0  # EC2 promises eventual consistency and no number; its answers lag by seconds, in bad hours by more
+OBJECT_PATIENCE_S = 86400.0  # after the lease's end; then the bucket's life-cycle rule deletes what S3 would not
+
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 15.0
 RESERVE_S = 20.0  # left unused before the time limit, for the last round and the log line
@@ -49,6 +57,26 @@ class LeaseError(Exception):
 
 
 @dataclass(frozen=True)
+class ConfigObject:
+    """The object from which the instances took their configuration, and a token with it; `fault`: why it is left."""
+
+    bucket: str
+    key: str
+    fault: str = ""
+
+    @classmethod
+    def read(cls, event: dict[str, Any]) -> ConfigObject | None:
+        """None when the annex has none.  A name that is not its own is no reason to leave the instances."""
+        bucket, key = event.get("ConfigBucket"), event.get("ConfigKey")
+        if bucket is None and key is None:
+            return None
+        own = f"annex/{event['AnnexID']}.tar.gz"
+        is_bucket = isinstance(bucket, str) and re.fullmatch(r"[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]", bucket)
+        fault = "" if is_bucket and key == own else f"the annex's own is {own} in a bucket: this one is not touched"
+        return cls(str(bucket), str(key), fault)
+
+
+@dataclass(frozen=True)
 class Lease:
     """What the target's input says.  A fleet is ours if `annex_id` is all before its token's last `_`."""
 
@@ -56,6 +84,7 @@ class Lease:
     rule_id: str
     target_id: str
     expiration_s: float
+    config: ConfigObject | None = None
 
     @classmethod
     def read(cls, event: Any) -> Lease:
@@ -68,7 +97,7 @@ class Lease:
             faults.append(f"LeaseExpiration must be seconds since the epoch, not {event.get('LeaseExpiration')!r}")
         if faults or expiration_s is None:
             raise InvalidEventError("; ".join(faults))
-        return cls(event["AnnexID"], event["RuleID"], event["TargetID"], expiration_s)
+        return cls(event["AnnexID"], event["RuleID"], event["TargetID"], expiration_s, ConfigObject.read(event))
 
 
 def _is_name(value: Any) -> bool:
@@ -110,10 +139,22 @@ def log(receipt: dict[str, Any]) -> dict[str, Any]:
 def clients() -> tuple[Any, Any]:
     """EC2 and EventBridge.  boto3 is imported here: most calls come before the end and need none."""
     import boto3
+
+    return boto3.client("ec2", config=patience()), boto3.client("events", config=patience())
+
+
+@cache
+def s3() -> Any:
+    """S3, for the annexes that have an object there."""
+    import boto3
+
+    return boto3.client("s3", config=patience())
+
+
+def patience() -> Any:
     from botocore.config import Config
 
-    patience = Config(connect_timeout=5, read_timeout=15, retries={"mode": "standard", "total_max_attempts": 4})
-    return boto3.client("ec2", config=patience), boto3.client("events", config=patience)
+    return Config(connect_timeout=5, read_timeout=15, retries={"mode": "standard", "total_max_attempts": 4})
 
 
 @dataclass(frozen=True)
@@ -159,11 +200,12 @@ class Run:
     overcome: int = 0
     rounds: int = 0
     seen_gone_at: str | None = None
+    config_object: str | None = None  # deleted, or why it is left; None: there is none, or it is there still
 
     def enforce(self) -> str:
         """ended: all is gone, the lease too.  ending, failed: the next run goes on; failed had errors."""
         pause_s, troubled = FIRST_PAUSE_S, 0
-        while not (self.all_gone() and self.lease_removed()):
+        while not (self.all_gone() and self.object_removed() and self.lease_removed()):
             troubled += bool(self.errors)
             if troubled >= TROUBLED_ROUNDS or self.remaining_s() < RESERVE_S + pause_s:
                 return "failed" if self.errors else "ending"
@@ -186,11 +228,21 @@ class Run:
         ending = self.cancel([fleet.fleet_id for fleet in self.fleets if _is_cancellable(fleet)])
         if self.attempt(self.look_for_instances):
             self.terminate(ending)
-        settled = all(fleet.is_over or fleet.fleet_id not in self.cancelled for fleet in self.fleets)
-        if self.errors or self.alive or not settled:
+        if self.errors or self.alive or not self.is_certain():
             return False
         self.seen_gone_at = datetime.now(UTC).isoformat(timespec="seconds")
         return True
+
+    def is_certain(self) -> bool:
+        """Whether there is nothing, now that nothing was seen.  An annex has one fleet.
+
+        That it is over says AWS itself: all its instances are gone.  As long as it does not, or no fleet is to be
+        seen, there may be more than EC2 tells.
+        """
+        if any(fleet.fleet_id in self.cancelled and not fleet.is_over for fleet in self.fleets):
+            return False
+        told_over = bool(self.fleets) and all(fleet.is_over for fleet in self.fleets)
+        return told_over or time.time() >= self.lease.expiration_s + LAG_S
 
     def attempt(self, call: Callable[..., None], *arguments: Any) -> bool:
         """Whether `call` went through: an error of AWS's is kept, so that the others still get their turn."""
@@ -289,6 +341,23 @@ class Run:
             elif code == "UnauthorizedOperation":
                 raise
 
+    def object_removed(self) -> bool:
+        """Whether it keeps the lease no more."""
+        config = self.lease.config
+        if config is None or self.attempt(self.delete_object, config):
+            return True
+        if time.time() < self.lease.expiration_s + OBJECT_PATIENCE_S:
+            return False
+        self.config_object = f"left to the bucket's life-cycle rule: {self.errors.pop()}"
+        return True
+
+    def delete_object(self, config: ConfigObject) -> None:
+        """S3 says yes as well when it is not there."""
+        if not config.fault:
+            with contextlib.suppress(s3().exceptions.NoSuchBucket):
+                s3().delete_object(Bucket=config.bucket, Key=config.key)
+        self.config_object = config.fault or "deleted"
+
     def lease_removed(self) -> bool:
         """Target, then rule; that one is gone already is as good."""
         return self.attempt(self.remove_target) and not self.errors and self.attempt(self.delete_rule)
@@ -322,6 +391,7 @@ class Run:
             "instances_ended": len(self.seen) - len(self.alive),
             "instances_alive": len(self.alive),
             "seen_gone_at": self.seen_gone_at,
+            "config_object": self.config_object,
             "rounds": self.rounds,
             "errors_overcome": self.overcome,
             "errors": self.errors[:TOLD_AT_MOST],

@@ -17,6 +17,7 @@ from test.cloud import Cloud
 TOP = Path(__file__).resolve().parents[2]
 CODE = TOP / "lambda" / "lease.py"
 TEMPLATE = TOP / "templates" / "template-3.json"
+LONG_OVER_S = 121.0  # after this long EC2 is believed when it tells of nothing
 ROLE = "arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role"
 
 
@@ -57,11 +58,12 @@ class Annex:
     function_arn: str
     over_s: float = 1.0
     annex_id: str = field(default_factory=lambda: f"annex-{uuid.uuid4().hex[:12]}")
+    config: dict[str, Any] = field(default_factory=dict)  # what names its configuration object
 
     @property
     def event(self) -> dict[str, Any]:
         names = {"AnnexID": self.annex_id, "RuleID": self.annex_id, "TargetID": self.annex_id}
-        return names | {"LeaseExpiration": int(time.time() - self.over_s)}
+        return names | self.config | {"LeaseExpiration": int(time.time() - self.over_s)}
 
     def arm(self) -> Annex:
         events = self.cloud.client("events")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from test.cloud import Cloud
-from test.lease.annexes import TEMPLATE, Annex, specification
+from test.lease.annexes import LONG_OVER_S, TEMPLATE, Annex, specification
 from test.lease.conftest import TERMINATION_S
 
 Run = Callable[..., dict[str, Any]]
@@ -114,6 +114,7 @@ def test_instances_without_the_annexs_tag_are_ended_by_their_fleets(annex: Annex
 
 
 def test_an_annex_that_never_got_a_fleet_only_loses_its_lease(annex: Annex, run: Run) -> None:
+    annex.over_s = LONG_OVER_S
     annex.arm()
     assert run(annex)["outcome"] == "ended"
     assert not annex.is_leased()

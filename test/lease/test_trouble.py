@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from test.cloud import Cloud
-from test.lease.annexes import Annex, Context
+from test.lease.annexes import LONG_OVER_S, Annex, Context
 
 Run = Callable[..., dict[str, Any]]
 
@@ -82,6 +82,7 @@ def test_a_rule_removed_by_hand_is_no_fault(annex: Annex, run: Run) -> None:
 
 
 def test_a_target_of_somebody_elses_on_the_rule_is_left_there(annex: Annex, lease: ModuleType, run: Run) -> None:
+    annex.over_s = LONG_OVER_S
     annex.arm()
     events = annex.cloud.client("events")
     events.put_targets(Rule=annex.annex_id, Targets=[{"Id": "other", "Arn": annex.function_arn}])
