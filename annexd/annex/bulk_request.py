@@ -10,6 +10,7 @@ from typing import Any
 from annexd.annex.defaults import Defaults
 from annexd.annex.faults import InvalidRequest
 from annexd.annex.order import new_order
+from annexd.annex.parcel import NoSupplies, Supplies, completed
 from annexd.annex.reply import INVALID_REQUEST, NOT_AUTHORIZED, UNKNOWN_ERROR, ReplyAd, reply, reply_of
 from annexd.annex.request import BulkRequest, check_command, command_id_of
 from annexd.workflow import FAILURE, Engine, JournalError, NotOwner, Paused
@@ -22,11 +23,13 @@ def bulk_request(
     defaults: Defaults,
     now_s: float,
     *,
+    supplies: Supplies | None = None,
     accepted: Callable[[str], None] = lambda _: None,
 ) -> ReplyAd:
     """Carry out `ad` for `owner` (user@domain), and answer when all is done or undone.  Blocks.
 
-    `accepted(command_id)` is called once the request is in the journal, from where on it goes on by itself.
+    `supplies` are what instances that join the pool are given.  `accepted(command_id)` is called once the request
+    is in the journal, from where on it goes on by itself.
     An order that is stuck is answered too; `engine.unfinished()` has it.
     """
     command_id = command_id_of(ad)
@@ -36,7 +39,7 @@ def bulk_request(
         if command_id is None or engine.find(command_id, owner) is None:
             request = BulkRequest.from_ad(ad, now_s, defaults)
             command_id = request.command_id
-            engine.accept(command_id, owner, new_order(request, owner))
+            engine.accept(command_id, owner, completed(new_order(request, owner), supplies or NoSupplies()))
         begun = True
         accepted(command_id)
         return reply_of(engine.run(command_id))

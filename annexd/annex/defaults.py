@@ -12,7 +12,16 @@ class Defaults:
     ec2_url: str = "https://ec2.us-east-1.amazonaws.com"  # ANNEX_DEFAULT_EC2_URL
     events_url: str = "https://events.us-east-1.amazonaws.com"  # ANNEX_DEFAULT_CWE_URL
     lambda_url: str = "https://lambda.us-east-1.amazonaws.com"  # ANNEX_DEFAULT_LAMBDA_URL
+    s3_url: str = ""  # ANNEX_DEFAULT_S3_URL; empty: AWS's own, of the lease function's region
     lease_function_arn: str | None = None  # ANNEX_DEFAULT_LEASE_FUNCTION_ARN
+    s3_bucket: str | None = None  # ANNEX_DEFAULT_S3_BUCKET: where instances find how to join the pool
+    instance_profile_arn: str | None = None  # ANNEX_DEFAULT_INSTANCE_PROFILE_ARN
+    security_group_id: str | None = None  # ANNEX_DEFAULT_SECURITY_GROUP_ID
+    fleet_role_arn: str | None = None  # ANNEX_DEFAULT_FLEET_ROLE_ARN
+    collector_host: str = ""  # ANNEX_COLLECTOR_HOST: as instances reach it; COLLECTOR_HOST
+    trust_domain: str = ""  # TRUST_DOMAIN
+    issuer_key: str = "POOL"  # SEC_TOKEN_ISSUER_KEY
+    drain_time_s: int = 120  # ANNEX_DRAIN_TIME: so long before the end of the lease jobs are sent away
     provisioning_delay_s: int = 300  # ANNEX_PROVISIONING_DELAY: how long AWS goes on looking for capacity
     max_lease_s: int = 30 * DAY_S  # ANNEX_MAX_LEASE: a mistyped lease must not run for years
     max_target_capacity: int = 10_000  # ANNEX_MAX_TARGET_CAPACITY: AWS's own limit of a fleet

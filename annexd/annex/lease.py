@@ -16,6 +16,7 @@ SCHEDULE: Final = "rate(5 minutes)"  # how late a lease may end
 TAG_ANNEX_ID: Final = "htcondor:annex-id"
 TAG_OWNER: Final = "htcondor:annex-owner"
 TAG_LEASE_END: Final = "htcondor:annex-lease-end"
+TAG_NAME: Final = "htcondor:annex-name"  # only where its user gave it one
 OWN_TAGS: Final = frozenset({TAG_ANNEX_ID, TAG_OWNER, TAG_LEASE_END})
 NOT_IN_TAGS: Final = re.compile(r"[^\w +\-=.:/@]", re.ASCII)  # both EC2 and EventBridge take the rest
 UTC_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
@@ -47,22 +48,24 @@ def annex_and_end_of(description: str) -> tuple[str | None, float | None]:
     return (match["annex_id"], moment_s(match["end"])) if match else (None, None)
 
 
-def function_input(annex_id: str, end_of_lease_s: int) -> str:
-    """What the rule passes to the lease function, as JSON."""
-    return json.dumps(
-        {
-            "AnnexID": annex_id,
-            "RuleID": rule_name(annex_id),
-            "TargetID": target_id(annex_id),
-            "LeaseExpiration": end_of_lease_s,
-        }
-    )
+def function_input(annex_id: str, end_of_lease_s: int, config_object: tuple[str, str] | None = None) -> str:
+    """What the rule passes to the lease function, as JSON; `config_object` is bucket and key, if the annex has one."""
+    told: dict[str, str | int] = {
+        "AnnexID": annex_id,
+        "RuleID": rule_name(annex_id),
+        "TargetID": target_id(annex_id),
+        "LeaseExpiration": end_of_lease_s,
+    }
+    if config_object is not None:
+        told["ConfigBucket"], told["ConfigKey"] = config_object
+    return json.dumps(told)
 
 
-def tags(annex_id: str, owner: str, end_of_lease_s: int) -> list[dict[str, str]]:
+def tags(annex_id: str, owner: str, end_of_lease_s: int, name: str | None = None) -> list[dict[str, str]]:
     """For people, and for whoever looks for what is left: whose it is, and until when."""
     return [
         {"Key": TAG_ANNEX_ID, "Value": annex_id},
         {"Key": TAG_OWNER, "Value": NOT_IN_TAGS.sub("_", owner)[:LONGEST_TAG]},
         {"Key": TAG_LEASE_END, "Value": utc(end_of_lease_s)},
+        *([{"Key": TAG_NAME, "Value": name}] if name else []),
     ]

@@ -11,6 +11,7 @@ from typing import Any
 
 from annexd.annex import lease
 from annexd.annex.identifiers import new_annex_id, new_client_token
+from annexd.annex.joining import join_order
 from annexd.annex.request import BulkRequest
 from annexd.workflow import Json
 
@@ -19,14 +20,16 @@ INSTANCE = "instance"
 
 
 def new_order(request: BulkRequest, owner: str, *, new_id: Callable[[], str] = new_annex_id) -> Json:
-    """The order for `owner` (user@domain), under a new annex ID."""
+    """The order for `owner` (user@domain), under a new annex ID.  Raises InvalidRequest."""
     annex_id = new_id()
     client_token = new_client_token(annex_id)
-    tags = lease.tags(annex_id, owner, request.end_of_lease_s)
+    end_of_lease_s = request.end_of_lease_s
+    tags = lease.tags(annex_id, owner, end_of_lease_s, request.annex_name)
     return {
         "annex_id": annex_id,
         "owner": owner,
-        "end_of_lease_s": request.end_of_lease_s,
+        "annex_name": request.annex_name,
+        "end_of_lease_s": end_of_lease_s,
         "valid_until_s": request.valid_until_s,
         "lease_function_arn": request.lease_function_arn,
         "endpoints": asdict(request.endpoints),
@@ -36,6 +39,7 @@ def new_order(request: BulkRequest, owner: str, *, new_id: Callable[[], str] = n
         "client_token": client_token,
         "config": _tagged({**request.config, "ClientToken": client_token}, tags),
         "notes": list(request.notes),
+        "join": join_order(request.join, annex_id, owner, end_of_lease_s) if request.join else None,
     }
 
 

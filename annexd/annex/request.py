@@ -10,16 +10,21 @@ exceptions, which make the request one-shot as the ancestor's was:
 * Type is `request` unless the ad says otherwise.  What it says is kept: also a `maintain` fleet is ended by
   the lease, and it replaces instances only until ValidUntil.
 * ClientToken is annexd's; tags htcondor:annex-* are added.
+* IamFleetRole, and in launch specifications IamInstanceProfile and SecurityGroups, are filled in where they
+  are missing and the administrator has set them up.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from annexd.annex.defaults import Defaults
 from annexd.annex.faults import InvalidRequest, shown
+from annexd.annex.filling import filled, with_fleet_role
 from annexd.annex.identifiers import COMMAND_ID, new_command_id
+from annexd.annex.joining import Join, fault_of_name, read_join
 from annexd.annex.lease import utc
+from annexd.annex.own import OWN, Own, fault_of_path
 from annexd.annex.rules import faults_of_config
 from annexd.annex.spot_fleet import checked_config
 from annexd.aws import Endpoints, fault_of_url, region_of_function, region_of_url
@@ -34,21 +39,6 @@ NOT_TAKEN: Final = {
     "validuntil": "ValidUntil was ignored: it is set from ANNEX_PROVISIONING_DELAY",
     "clienttoken": "ClientToken was ignored: annexd sets its own, to find the fleet again",
 }
-OWN: Final = frozenset(
-    [
-        "command",
-        "requestversion",
-        "commandid",
-        "endoflease",
-        "leasefunctionarn",
-        "serviceurl",
-        "eventsurl",
-        "lambdaurl",
-        "publickeyfile",
-        "secretkeyfile",
-    ]
-)
-LONGEST_TEXT: Final = 4096  # of an own attribute: a path or a URL
 
 
 @dataclass(frozen=True)
@@ -64,24 +54,30 @@ class BulkRequest:
     secret_key_file: str | None
     config: Mapping[str, Any]  # SpotFleetRequestConfigData, without what only the order knows: token and tags
     notes: tuple[str, ...]  # what was ignored or changed, for the reply
+    annex_name: str | None = None
+    join: Join | None = None  # how the instances come into the pool, if they are told
 
     @classmethod
     def from_ad(cls, ad: Mapping[str, Any], now_s: float, defaults: Defaults) -> "BulkRequest":
         """The request in `ad` (bool, int, float, str, None, lists and dicts of them), or InvalidRequest."""
         check_command(ad)
-        own = _Own({name.lower(): value for name, value in ad.items() if name.lower() in OWN})
+        own = Own(ad)
         faults = own.faults
-        faults += _repeated(ad)
         _check_version(own)
         end_of_lease_s = _end_of_lease_s(own, now_s, defaults)
         valid_until_s = int(min(now_s + defaults.provisioning_delay_s, end_of_lease_s))
         arn, endpoints = _cloud(own, defaults)
         public, secret = _key_files(own, defaults)
         command_id = _command_id(own)
+        name = own.text("AnnexName", fault_of_name)
+        join = read_join(own, end_of_lease_s, now_s, defaults)
         config, notes = _config(ad, valid_until_s, defaults, faults)
         if faults:
             raise InvalidRequest(faults)
-        return cls(command_id, end_of_lease_s, valid_until_s, arn, endpoints, public, secret, config, tuple(notes))
+        config, more_notes = filled(config, defaults, joins=join is not None)
+        notes += more_notes
+        return cls(command_id, end_of_lease_s, valid_until_s, arn, endpoints, public, secret, config, tuple(notes),
+                   name, join)
 
 
 def check_command(ad: Mapping[str, Any]) -> None:
@@ -102,49 +98,7 @@ def command_id_of(ad: Mapping[str, Any]) -> str | None:
     return None
 
 
-class _Own:
-    """annexd's own attributes, and the faults found so far."""
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = values
-        self.faults: list[str] = []
-
-    def value(self, name: str) -> Any:
-        """None when it is not given."""
-        return self._values.get(name.lower())
-
-    def text(self, name: str, fault_of: Callable[[str], str | None]) -> str | None:
-        """A string without fault, or None; an empty one is as good as none."""
-        value = self.value(name)
-        if value is None or value == "":
-            return None
-        if not isinstance(value, str):
-            fault: str | None = f"must be a string, not {shown(value)}"
-        elif len(value) > LONGEST_TEXT or not value.isprintable():
-            fault = f"must be a line of at most {LONGEST_TEXT} characters, not {shown(value)}"
-        else:
-            fault = fault_of(value)
-        if fault is None:
-            return str(value)
-        self.faults.append(f"{name} {fault}")
-        return None
-
-    def missing(self, name: str) -> bool:
-        """True when it was not given, as opposed to given wrongly."""
-        return self.value(name) in (None, "")
-
-
-def _repeated(ad: Mapping[str, Any]) -> list[str]:
-    seen: set[str] = set()
-    repeated = []
-    for name in ad:
-        if name.lower() in seen and name.lower() in OWN:
-            repeated.append(f"{name} is given twice")
-        seen.add(name.lower())
-    return repeated
-
-
-def _check_version(own: _Own) -> None:
+def _check_version(own: Own) -> None:
     version = own.value("RequestVersion")
     if version is None:
         own.faults.append(f"RequestVersion is missing, it must be {REQUEST_VERSION}")
@@ -152,13 +106,13 @@ def _check_version(own: _Own) -> None:
         own.faults.append(f"RequestVersion must be {REQUEST_VERSION}, not {shown(version)}")
 
 
-def _command_id(own: _Own) -> str:
+def _command_id(own: Own) -> str:
     words = "must be 1 to 128 letters, digits and . _ : @ + = / -, beginning with a letter or digit"
     given = own.text("CommandID", lambda value: None if COMMAND_ID.fullmatch(value) else f"{words}, not {shown(value)}")
     return given or new_command_id()
 
 
-def _end_of_lease_s(own: _Own, now_s: float, defaults: Defaults) -> int:
+def _end_of_lease_s(own: Own, now_s: float, defaults: Defaults) -> int:
     value = own.value("EndOfLease")
     fault = _fault_of_end(value, now_s, defaults)
     if fault:
@@ -179,7 +133,7 @@ def _fault_of_end(value: Any, now_s: float, defaults: Defaults) -> str | None:
     return None
 
 
-def _cloud(own: _Own, defaults: Defaults) -> tuple[str, Endpoints]:
+def _cloud(own: Own, defaults: Defaults) -> tuple[str, Endpoints]:
     arn = own.text("LeaseFunctionARN", _fault_of_arn)
     if arn is None and own.missing("LeaseFunctionARN"):
         arn = defaults.lease_function_arn
@@ -189,6 +143,7 @@ def _cloud(own: _Own, defaults: Defaults) -> tuple[str, Endpoints]:
         "ServiceURL": own.text("ServiceURL", fault_of_url) or defaults.ec2_url,
         "EventsURL": own.text("EventsURL", fault_of_url) or defaults.events_url,
         "LambdaURL": own.text("LambdaURL", fault_of_url) or defaults.lambda_url,
+        "S3URL": own.text("S3URL", fault_of_url) or defaults.s3_url,
     }
     region = region_of_function(arn or "") or ""
     if region:
@@ -206,9 +161,9 @@ def _fault_of_arn(value: str) -> str | None:
     return f"must be like arn:aws:lambda:us-east-1:123456789012:function:NAME, not {shown(value)}"
 
 
-def _key_files(own: _Own, defaults: Defaults) -> tuple[str | None, str | None]:
-    public = own.text("PublicKeyFile", _fault_of_path)
-    secret = own.text("SecretKeyFile", _fault_of_path)
+def _key_files(own: Own, defaults: Defaults) -> tuple[str | None, str | None]:
+    public = own.text("PublicKeyFile", fault_of_path)
+    secret = own.text("SecretKeyFile", fault_of_path)
     missing = [name for name in ("PublicKeyFile", "SecretKeyFile") if own.missing(name)]
     if len(missing) == 1:
         own.faults.append(f"{missing[0]} is missing: key files come in pairs")
@@ -217,16 +172,12 @@ def _key_files(own: _Own, defaults: Defaults) -> tuple[str | None, str | None]:
     return public, secret
 
 
-def _fault_of_path(value: str) -> str | None:
-    return None if value.startswith("/") else f"must be an absolute path, not {shown(value)}"
-
-
 def _config(
     ad: Mapping[str, Any], valid_until_s: int, defaults: Defaults, faults: list[str]
 ) -> tuple[dict[str, Any], list[str]]:
     fleet = {name: value for name, value in ad.items() if name.lower() not in OWN | IGNORED}
     notes = [NOT_TAKEN[name.lower()] for name in fleet if name.lower() in NOT_TAKEN]
-    fleet = {name: value for name, value in fleet.items() if name.lower() not in NOT_TAKEN}
+    fleet = with_fleet_role({name: value for name, value in fleet.items() if name.lower() not in NOT_TAKEN}, defaults)
     fleet_faults: list[str] = []
     config = checked_config(fleet, fleet_faults)
     fleet_faults += faults_of_config(config, defaults)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from annexd.annex.defaults import Defaults
-from annexd.annex.lease import OWN_TAGS
+from annexd.annex.lease import OWN_TAGS, TAG_NAME
 
 LARGEST_USER_DATA: Final = 16384  # bytes, before base64: EC2's limit
 LAUNCH_WAYS: Final = ("LaunchSpecifications", "LaunchTemplateConfigs")
@@ -63,5 +63,5 @@ def _tags(config: Mapping[str, Any]) -> Iterator[str]:
     for path, holder in (("", config), *_specifications(config)):
         for i, specification in enumerate(holder.get("TagSpecifications") or ()):
             for tag in (specification or {}).get("Tags") or ():
-                if tag and tag.get("Key") in OWN_TAGS:
+                if tag and tag.get("Key") in OWN_TAGS | {TAG_NAME}:
                     yield f"{path}TagSpecifications[{i}] has the tag {tag['Key']}, which is annexd's to set"

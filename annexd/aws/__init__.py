@@ -3,7 +3,7 @@
 from annexd.aws import errors
 from annexd.aws.clients import ClientCache, Clients, model_loader
 from annexd.aws.credentials import Credentials, SecretKey
-from annexd.aws.endpoints import Endpoints, fault_of_url, region_of_function, region_of_url
+from annexd.aws.endpoints import Endpoints, account_of_function, fault_of_url, region_of_function, region_of_url
 from annexd.aws.limiter import HeldBack, Limiter, Limiters
 from annexd.aws.traffic import Traffic
 
@@ -17,6 +17,7 @@ __all__ = [
     "Limiters",
     "SecretKey",
     "Traffic",
+    "account_of_function",
     "errors",
     "fault_of_url",
     "model_loader",

@@ -1,4 +1,4 @@
-"""Clients of the three services, made quickly and kept for a while.
+"""Clients of the services, made quickly and kept for a while.
 
 A first client costs about 0.2 s, most of it loading AWS's service models, which all clients share here; a
 further one for other keys costs 5 ms, and none at all while it is kept.  They come from botocore, on
@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 import botocore.session
@@ -31,6 +31,9 @@ CONFIG: Final = {
     "max_pool_connections": 16,
     "tcp_keepalive": True,
     "user_agent_extra": "annexd",
+    # S3's only: the way that every endpoint understands, and no checksum beside that of the signature.
+    "s3": {"addressing_style": "path"},
+    "request_checksum_calculation": "when_required",
 }
 
 
@@ -41,6 +44,12 @@ class Clients:
     ec2: Any
     events: Any
     functions: Any  # AWS Lambda; `lambda` is a word of Python
+    make_s3: Callable[[], Any]
+
+    @cached_property
+    def s3(self) -> Any:
+        """Made when it is first asked for: not every annex has an object."""
+        return self.make_s3()
 
 
 @lru_cache(maxsize=1)
@@ -92,7 +101,7 @@ class ClientCache:
             made = session.create_client(
                 service,
                 region_name=endpoints.region,
-                endpoint_url=url,
+                endpoint_url=url or None,
                 aws_access_key_id=credentials.access_key_id if credentials else None,
                 aws_secret_access_key=credentials.secret_access_key.reveal() if credentials else None,
                 config=self._config,
@@ -104,4 +113,5 @@ class ClientCache:
             client("ec2", endpoints.ec2_url),
             client("events", endpoints.events_url),
             client("lambda", endpoints.lambda_url),
+            lambda: client("s3", endpoints.s3_url),
         )

@@ -1,11 +1,11 @@
-"""Which AWS is meant: the three endpoints, and the one region that they all must be of."""
+"""Which AWS is meant: the endpoints, and the one region that they all must be of."""
 
 import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 FUNCTION_ARN = re.compile(  # arn:aws[-cn|-us-gov...]:lambda:REGION:ACCOUNT:function:NAME[:QUALIFIER]
-    r"arn:aws[a-z-]*:lambda:(?P<region>[a-z]{2}(-[a-z]+)+-\d+):\d{12}:function:[A-Za-z0-9_-]{1,64}"
+    r"arn:aws[a-z-]*:lambda:(?P<region>[a-z]{2}(-[a-z]+)+-\d+):(?P<account>\d{12}):function:[A-Za-z0-9_-]{1,64}"
     r"(:(\$LATEST|[A-Za-z0-9_-]{1,128}))?"
 )
 AWS_HOST = re.compile(  # ec2.us-east-1.amazonaws.com, us-east-1.ec2.amazonaws.com, lambda.cn-north-1.amazonaws.com.cn
@@ -17,18 +17,25 @@ CLASSIC_HOSTS = ("ec2.amazonaws.com",)  # means us-east-1
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Where the three services are, and the region that requests are signed for."""
+    """Where the services are, and the region that requests are signed for."""
 
     region: str
     ec2_url: str
     events_url: str
     lambda_url: str
+    s3_url: str = ""  # AWS's own of the region
 
 
 def region_of_function(arn: str) -> str | None:
     """The region in the ARN of a Lambda function; None when it is not such an ARN."""
     match = FUNCTION_ARN.fullmatch(arn)
     return match["region"] if match else None
+
+
+def account_of_function(arn: str) -> str | None:
+    """The account in the ARN of a Lambda function; None when it is not such an ARN."""
+    match = FUNCTION_ARN.fullmatch(arn)
+    return match["account"] if match else None
 
 
 def region_of_url(url: str) -> str | None:

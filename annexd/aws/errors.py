@@ -29,6 +29,16 @@ NOT_FOUND: Final = frozenset(
         "InvalidSpotFleetRequestId.NotFound",
         "InvalidSpotFleetRequestConfigId.NotFound",
         "InvalidInstanceID.NotFound",
+        "NoSuchBucket",
+        "NoSuchKey",
+        "NoSuchEntity",  # IAM
+        "NoSuchBucketPolicy",
+        "NoSuchPublicAccessBlockConfiguration",
+        "NoSuchLifecycleConfiguration",
+        "ServerSideEncryptionConfigurationNotFoundError",
+        "OwnershipControlsNotFoundError",
+        "InvalidGroup.NotFound",
+        "NoSuchResourceException",  # Service Quotas
     }
 )
 THROTTLED: Final = frozenset(
@@ -58,6 +68,7 @@ UNKNOWN: Final = frozenset(
         "RequestTimeoutException",
         "ConcurrentModificationException",
         "ResourceConflictException",
+        "OperationAborted",  # S3: another operation on the same bucket is in progress
         "unexpectedError",  # CancelSpotFleetRequests, inside an HTTP 200
     }
 )
@@ -69,6 +80,9 @@ DENIED: Final = frozenset(
         "AuthFailure",
         "AuthFailure.ServiceLinkedRoleCreationNotPermitted",
         "InvalidClientTokenId",
+        "InvalidAccessKeyId",
+        "AllAccessDisabled",
+        "RequestTimeTooSkewed",
         "UnrecognizedClientException",
         "SignatureDoesNotMatch",
         "InvalidSignatureException",
@@ -80,7 +94,9 @@ DENIED: Final = frozenset(
         "PendingVerification",
     }
 )
-EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidAuthenticationToken"})
+EXPIRED: Final = frozenset(
+    {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidAuthenticationToken", "InvalidToken"}
+)
 QUOTA: Final = frozenset(
     {
         "MaxSpotInstanceCountExceeded",
@@ -128,6 +144,21 @@ def code_of(error: Exception) -> str:
 def is_not_found(error: Exception) -> bool:
     """The thing is not there (any more)."""
     return code_of(error) in NOT_FOUND
+
+
+def is_no_stack(error: Exception) -> bool:
+    """CloudFormation has no code of its own for that."""
+    return code_of(error) == "ValidationError" and "does not exist" in str(error)
+
+
+def is_nothing_to_update(error: Exception) -> bool:
+    """The stack is made of just this template."""
+    return code_of(error) == "ValidationError" and "No updates are to be performed" in str(error)
+
+
+def is_existing(error: Exception) -> bool:
+    """The stack is there already."""
+    return code_of(error) == "AlreadyExistsException"
 
 
 def is_throttled(error: Exception) -> bool:

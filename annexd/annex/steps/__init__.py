@@ -7,6 +7,7 @@ that failed, for the same reason.
 
 from annexd.annex.steps.asking import World
 from annexd.annex.steps.get_function import GetFunction
+from annexd.annex.steps.put_object import PutObject
 from annexd.annex.steps.put_rule import PutRule
 from annexd.annex.steps.put_targets import PutTargets
 from annexd.annex.steps.request_spot_fleet import RequestSpotFleet
@@ -15,7 +16,7 @@ from annexd.workflow import Step
 
 def annex_steps(world: World) -> tuple[Step, ...]:
     """The steps of every annex, in their order: what an Engine of annexes is made with."""
-    return GetFunction(world), PutRule(world), PutTargets(world), RequestSpotFleet(world)
+    return GetFunction(world), PutRule(world), PutTargets(world), PutObject(world), RequestSpotFleet(world)
 
 
 __all__ = ["World", "annex_steps"]

@@ -3,12 +3,13 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from annexd.annex.access import Access
+from annexd.annex.parcel import NoSupplies, Supplies
 from annexd.aws import errors
 from annexd.workflow import Refused, Retry
 
@@ -22,6 +23,7 @@ class World:
     access: Access
     now_s: Callable[[], float] = time.time
     settle_s: float = 90.0  # a call whose answer was lost may take effect until then: 30 s to read, and twice more
+    supplies: Supplies = field(default_factory=NoSupplies)
 
 
 @contextmanager

@@ -34,13 +34,15 @@ class PutTargets:
         self._world = world
 
     def plan(self, order: Json, results: Mapping[str, Json]) -> Json:  # noqa: ARG002
-        """{rule_name, target_id, function_arn, input, end_of_lease_s}"""
+        """{rule_name, target_id, function_arn, input, end_of_lease_s}; the input names an object that is yet to be."""
         annex_id, end_of_lease_s = order["annex_id"], order["end_of_lease_s"]
+        join = order.get("join")
+        config_object = (join["bucket"], join["key"]) if join else None
         return {
             "rule_name": rule_name(annex_id),
             "target_id": target_id(annex_id),
             "function_arn": order["lease_function_arn"],
-            "input": function_input(annex_id, end_of_lease_s),
+            "input": function_input(annex_id, end_of_lease_s, config_object),
             "end_of_lease_s": end_of_lease_s,
         }
 

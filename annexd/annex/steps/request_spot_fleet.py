@@ -1,4 +1,4 @@
-"""Step 4: the fleet, the only thing that costs money, and so the last to be made and the first to be
+"""Step 5: the fleet, the only thing that costs money, and so the last to be made and the first to be
 undone.
 
 An answer that was lost is got by sending the same request with the same token.  Undo finds the fleet by
@@ -14,6 +14,7 @@ from annexd.aws.errors import is_cancelled_already
 from annexd.workflow import Json, Refused, Retry
 
 ENDED: Final = frozenset({"cancelled", "cancelled_running", "cancelled_terminating", "failed"})  # BatchState
+OVER: Final = frozenset({"cancelled", "failed"})  # AWS's own word for that all its instances are gone
 GONE: Final = frozenset({"terminated"})  # InstanceStateName
 ENDING: Final = "shutting-down"
 BATCH: Final = 500  # instances in one call
@@ -49,7 +50,10 @@ class RequestSpotFleet:
             settled(self._world, asked_at_s, "a Spot Fleet request with this token")
             return
         for fleet in fleets:
-            _end(ec2, fleet["SpotFleetRequestId"], fleet["SpotFleetRequestState"])
+            fleet_id, state = fleet["SpotFleetRequestId"], fleet["SpotFleetRequestState"]
+            _end(ec2, fleet_id, state)
+            if state not in OVER and self._world.now_s() < intent.get("valid_until_s", 0.0) + self._world.settle_s:
+                raise Retry(f"{fleet_id} is {state}: what it launched last may not be told of yet")
 
 
 def _found_late(ec2: Any, token: str) -> Json:

@@ -1,0 +1,93 @@
+"""The configuration of an annex's machines: where the pool is, whose jobs they run, and until when.
+
+What makes them safe does not hang on their image: they prove themselves by the annex's token alone, take nothing
+that is not encrypted, and offer no port to the world, since the collector's CCB calls them back.  At the end of
+the lease the cloud ends them whatever stands here; this lets their jobs leave in order before.
+"""
+
+from typing import Final
+
+from annexd.workflow import Json
+
+LONGEST_UPDATE_S: Final = 300  # as HTCondor's own
+SHORTEST_UPDATE_S: Final = 10
+UPDATES: Final = 12  # in a short lease: what a machine sees only when it updates its ad, it must see in time
+
+TEXT: Final = """\
+# Written by annexd: how the machines of annex {annex_id} join the pool.
+
+COLLECTOR_HOST = {collector_host}
+DAEMON_LIST = MASTER STARTD
+
+# Nothing connects in: the machines connect out, and are called back through the collector.
+USE_SHARED_PORT = True
+SHARED_PORT_PORT = 0
+CCB_ADDRESS = $(COLLECTOR_HOST)
+
+# Who they are says the token beside this file, and nothing else.
+use security:recommended_v9_0
+SEC_CLIENT_AUTHENTICATION = REQUIRED
+SEC_CLIENT_ENCRYPTION = REQUIRED
+SEC_CLIENT_INTEGRITY = REQUIRED
+SEC_CLIENT_AUTHENTICATION_METHODS = IDTOKENS
+
+AnnexID = "{annex_id}"
+AnnexName = "{name}"
+LeaseEnd = {end_of_lease_s}
+STARTD_ATTRS = $(STARTD_ATTRS) AnnexID AnnexName LeaseEnd
+MASTER_ATTRS = $(MASTER_ATTRS) AnnexID AnnexName LeaseEnd
+
+NUM_SLOTS = 1
+NUM_SLOTS_TYPE_1 = 1
+SLOT_TYPE_1 = 100%
+SLOT_TYPE_1_PARTITIONABLE = True
+
+# Whose jobs, and none that says that it cannot be done in time.
+AnnexOwns = {owns}
+AnnexJobTime = TARGET.AllowedJobDuration ?: (TARGET.AllowedExecuteDuration ?: ((60 * TARGET.MaxWallTimeMins) ?: 0))
+AnnexDrains = (time() >= LeaseEnd - {drain_s})
+START = $(AnnexOwns) && time() + ($(AnnexJobTime)) < LeaseEnd - {drain_s}
+
+# {drain_s} s before the end of the lease jobs are sent away, so that they go on elsewhere, and the machine leaves.
+SUSPEND = False
+WANT_SUSPEND = False
+WANT_VACATE = True
+PREEMPT = $(AnnexDrains)
+IS_OWNER = $(AnnexDrains)
+MAXJOBRETIREMENTTIME = 0
+MachineMaxVacateTime = {vacate_s}
+STARTD.DAEMON_SHUTDOWN = $(AnnexDrains)
+UPDATE_INTERVAL = {update_s}
+MASTER_UPDATE_INTERVAL = {update_s}
+
+# A machine whose startd has ended is of no use any more.
+{idle}MASTER.DAEMON_SHUTDOWN_FAST = (STARTD_StartTime == 0) && (time() - DaemonStartTime > 60)
+"""
+
+
+def machine_config(order: Json) -> str:
+    """For the configuration folder of each of the machines."""
+    join, end_of_lease_s = order["join"], order["end_of_lease_s"]
+    lease_s, drain_s, idle_s = end_of_lease_s - join["made_at_s"], join["drain_s"], join["idle_s"]
+    return TEXT.format(
+        annex_id=order["annex_id"],
+        name=annex_name(order),
+        collector_host=join["collector_host"],
+        end_of_lease_s=end_of_lease_s,
+        owns=_owns(join["users"]),
+        drain_s=drain_s,
+        vacate_s=max(1, drain_s // 2),
+        update_s=max(SHORTEST_UPDATE_S, min(LONGEST_UPDATE_S, lease_s // UPDATES)),
+        idle=f"STARTD_NOCLAIM_SHUTDOWN = {idle_s}\n" if idle_s else "",
+    )
+
+
+def annex_name(order: Json) -> str:
+    """What its user calls it, or its ID."""
+    return str(order.get("annex_name") or order["annex_id"])
+
+
+def _owns(users: list[str]) -> str:
+    """`alice@example.org` is a job's User, `alice` its Owner, wherever it was submitted."""
+    clauses = [f'TARGET.{"User" if "@" in user else "Owner"} =?= "{user}"' for user in users]
+    return f"({' || '.join(clauses)})" if clauses else "True"

@@ -1,0 +1,144 @@
+"""The object of an annex: one tarball, from which each of its machines configures itself.
+
+    annex.json             what it is for: a machine of another annex refuses it
+    50-condor-annex.conf   for HTCondor's configuration folder
+    annex.token            the annex's own token, for SEC_TOKEN_SYSTEM_DIRECTORY
+    ...                    the requester's files, for the configuration folder, too
+
+It is made anew whenever it is needed, the same from the same order, and lives nowhere but in S3.
+"""
+
+import gzip
+import io
+import json
+import re
+import tarfile
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from annexd.annex.faults import InvalidRequest, joined
+from annexd.annex.joining import digest
+from annexd.annex.machine import annex_name, machine_config
+from annexd.workflow import Json, Refused
+
+MANIFEST: Final = "annex.json"
+CONFIG: Final = "50-condor-annex.conf"
+TOKEN: Final = "annex.token"  # noqa: S105  a file's name
+OURS: Final = frozenset({MANIFEST, CONFIG, TOKEN})
+FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")  # none that HTCondor passes over
+PASSED_OVER: Final = (".rpmsave", ".rpmnew")  # LOCAL_CONFIG_DIR_EXCLUDE_REGEXP
+MOST_FILES: Final = 100
+MOST_BYTES: Final = 1024 * 1024  # of all files of the requester's
+
+
+class Supplies(Protocol):
+    """What annexd's host gives for it.  Both raise OSError with words that hold no secret."""
+
+    def sign(self, key_id: str, claims: Json) -> str:
+        """The token with these claims, signed with the pool's key of that name."""
+
+    def read_folder(self, owner: str, path: str) -> Mapping[str, bytes]:
+        """The files in a folder, read with the owner's rights."""
+
+
+class NoSupplies:
+    """Of a host that has nothing to give."""
+
+    def sign(self, key_id: str, claims: Json) -> str:  # noqa: ARG002
+        raise PermissionError(f"there is no signing key {key_id}")
+
+    def read_folder(self, owner: str, path: str) -> Mapping[str, bytes]:  # noqa: ARG002
+        raise PermissionError(f"{path} cannot be opened")
+
+
+def completed(order: Json, supplies: Supplies) -> Json:
+    """The order with the digests of the requester's files, once all that the parcel needs is seen to be there.
+
+    Raises InvalidRequest with every fault.
+    """
+    join = order.get("join")
+    if join is None:
+        return order
+    faults: list[str] = []
+    files: Mapping[str, bytes] = {}
+    try:
+        files = _files(join, order["owner"], supplies)
+        faults += _faults_of(files, join["config_dir"])
+    except OSError as error:
+        faults.append(f"ConfigDir cannot be used: {error}")
+    try:
+        _token(join, supplies)
+    except OSError as error:
+        faults.append(_no_token(error))
+    if faults:
+        raise InvalidRequest(faults)
+    return {**order, "join": {**join, "config_digests": {name: digest(files[name]) for name in sorted(files)}}}
+
+
+def parcel(order: Json, supplies: Supplies) -> bytes:
+    """The tarball.  Raises Refused when it cannot be made as it was ordered."""
+    join = order["join"]
+    try:
+        files = _files(join, order["owner"], supplies)
+    except OSError as error:
+        raise Refused(f"ConfigDir cannot be used: {error}", untouched=True) from error
+    if {name: digest(content) for name, content in files.items()} != join["config_digests"]:
+        raise Refused(f"the files of ConfigDir {join['config_dir']} have changed since the order", untouched=True)
+    try:
+        token = _token(join, supplies)
+    except OSError as error:
+        raise Refused(_no_token(error), untouched=True) from error
+    manifest = {
+        "AnnexID": order["annex_id"],
+        "AnnexName": annex_name(order),
+        "LeaseEnd": order["end_of_lease_s"],
+        "Pool": join["collector_host"],
+    }
+    own = {MANIFEST: json.dumps(manifest, indent=1) + "\n", CONFIG: machine_config(order), TOKEN: f"{token}\n"}
+    members = {name: text.encode() for name, text in own.items()} | dict(sorted(files.items()))
+    return _tarball(members, join["made_at_s"])
+
+
+def _tarball(members: Mapping[str, bytes], made_at_s: int) -> bytes:
+    packed = io.BytesIO()
+    with (
+        gzip.GzipFile(fileobj=packed, mode="wb", mtime=made_at_s) as zipped,
+        tarfile.open(fileobj=zipped, mode="w", format=tarfile.USTAR_FORMAT) as tar,
+    ):
+        for name, content in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode, entry.mtime = len(content), 0o600, made_at_s
+            entry.uname = entry.gname = "root"
+            tar.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()
+
+
+def _files(join: Json, owner: str, supplies: Supplies) -> Mapping[str, bytes]:
+    path = join["config_dir"]
+    return supplies.read_folder(owner, path) if path is not None else {}
+
+
+def _token(join: Json, supplies: Supplies) -> str:
+    return supplies.sign(join["issuer_key"], join["token_claims"])
+
+
+def _no_token(error: OSError) -> str:
+    return (f"annexd cannot make the instances' token: {error}; see SEC_TOKEN_POOL_SIGNING_KEY_FILE and "
+            "SEC_TOKEN_ISSUER_KEY, or order with JoinPool = false (-no-join)")
+
+
+def _faults_of(files: Mapping[str, bytes], path: str) -> list[str]:
+    faults = [f"{name!r} {fault}" for name in sorted(files) if (fault := _fault_of_name(name))]
+    if len(files) > MOST_FILES:
+        faults.append(f"there are {len(files)} files, the most is {MOST_FILES}")
+    if (size := sum(map(len, files.values()))) > MOST_BYTES:
+        faults.append(f"the files have {size} bytes, the most is {MOST_BYTES}")
+    return [f"ConfigDir {path}: {joined(faults)}"] if faults else []
+
+
+def _fault_of_name(name: str) -> str | None:
+    if name in OURS:
+        return "is annexd's own name"
+    if not FILE_NAME.fullmatch(name) or name.endswith(PASSED_OVER):
+        return "is no name that HTCondor reads a configuration file by: letters, digits, and . _ + - after the first"
+    return None
