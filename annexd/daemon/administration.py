@@ -42,7 +42,7 @@ class Administration:
             commands.QUERY_ANY_ADS: self._query,
         }
 
-    async def _query(self, call: Call) -> None:
+    def _query(self, call: Call) -> None:
         """1 and an ad for each ad of ours, and 0 at the end: one message."""
         query = payload_of(call)
         asked = query.ad(nested=False)
@@ -52,7 +52,7 @@ class Administration:
             answer.integer(1).ad({name: value for name in ad if is_scalar(value := ad.eval(name))})
         call.connection.reply(answer.integer(0))
 
-    async def _raise_signal(self, call: Call) -> None:
+    def _raise_signal(self, call: Call) -> None:
         """HTCondor's signal numbers are those of Unix."""
         message = payload_of(call)
         number = message.integer()
@@ -66,7 +66,7 @@ def is_scalar(value: object) -> bool:
     return isinstance(value, bool | int | float | str) and not isinstance(value, classad2.Value)
 
 
-async def config_val(call: Call) -> None:
+def config_val(call: Call) -> None:
     """CONFIG_VAL: a name, and its value or `Not defined`."""
     name = _name_in(call)
     call.connection.reply(call.connection.message().string(param(name) or NOT_DEFINED))
@@ -107,7 +107,7 @@ def _names(question: str) -> list[str]:
     return sorted(found, key=str.lower) or [""]
 
 
-async def refuse_to_configure(call: Call) -> None:
+def refuse_to_configure(call: Call) -> None:
     """DC_CONFIG_PERSIST and _RUNTIME: the configuration is set in files."""
     message = payload_of(call)
     administrator = message.string()
@@ -118,7 +118,7 @@ async def refuse_to_configure(call: Call) -> None:
     call.connection.reply(call.connection.message().integer(REFUSED))
 
 
-async def purge_log(call: Call) -> None:
+def purge_log(call: Call) -> None:
     """DC_PURGE_LOG is for a startd's history; others have nothing to purge."""
     message = payload_of(call)
     message.integer()
@@ -126,6 +126,6 @@ async def purge_log(call: Call) -> None:
     call.connection.reply(call.connection.message().integer(0))
 
 
-async def time_offset(call: Call) -> None:
+def time_offset(call: Call) -> None:
     """DC_TIME_OFFSET: as HTCondor 25's daemons, which never answer it."""
     payload_of(call)

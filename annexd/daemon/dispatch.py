@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from annexd.cedar import commands
 from annexd.cedar.commands import COMMANDS, Command
 from annexd.daemon import log
-from annexd.daemon.server import Call, Handler
+from annexd.daemon.server import Call, Handler, Work
 
 INSTANCE_ID = secrets.token_hex(8).encode()  # 16 hexadecimal digits, the same for the life of this process
 
@@ -30,10 +30,10 @@ class Dispatcher:
         self._handlers = {**_handlers(actions), **administration}
         self.commands: Mapping[int, Command] = {n: COMMANDS[n] for n in COMMANDS if n in self._handlers}
 
-    async def __call__(self, call: Call) -> None:
+    def __call__(self, call: Call) -> Work | None:
         command = call.received.command
         log.full_debug(f"command {command.number} ({command.name}) from {call.received.identity.user} {call.peer}")
-        await self._handlers[command.number](call)
+        return self._handlers[command.number](call)
 
 
 def _handlers(actions: Actions) -> Mapping[int, Handler]:
@@ -54,16 +54,16 @@ def _handlers(actions: Actions) -> Mapping[int, Handler]:
     }
 
 
-async def _nothing(_call: Call) -> None:
+def _nothing(_call: Call) -> None:
     """That the sender was let in is the whole answer."""
 
 
-async def _tell_instance(call: Call) -> None:
+def _tell_instance(call: Call) -> None:
     call.connection.reply(INSTANCE_ID)
 
 
 def _told(action: Callable[[], None]) -> Handler:
-    async def handle(call: Call) -> None:
+    def handle(call: Call) -> None:
         log.always(f"{call.received.command.name} from {call.received.identity.user} at {call.peer}")
         action()
 

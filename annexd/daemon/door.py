@@ -9,8 +9,9 @@ from annexd.daemon import log
 from annexd.daemon.address import Sinful
 from annexd.daemon.appearance import own_address, shared_port_address
 from annexd.daemon.configuration import Configuration
+from annexd.daemon.handover import Handover
 from annexd.daemon.inheritance import Inheritance
-from annexd.daemon.listen import Listener, NamedSocket, Serve, receive_descriptor, tcp_socket
+from annexd.daemon.listen import Listener, NamedSocket, Serve, tcp_socket
 from annexd.daemon.options import Options
 
 TOUCH_S = 900.0  # DaemonCore's own interval (SharedPortEndpoint)
@@ -36,8 +37,11 @@ class Door:
         for descriptor in self._inheritance.unused_descriptors if self._inheritance else ():
             with contextlib.suppress(OSError):
                 os.close(descriptor)
-        receive = self._receive if self.shared_port_id is not None else None
-        self._listener = Listener(self._socket(), serve, receive)
+
+        def unpack(handover: socket.socket, _address: object) -> None:
+            Handover(handover, serve, self._shared_port_uid).begin()
+
+        self._listener = Listener(self._socket(), serve if self.shared_port_id is None else unpack)
         return self._listener
 
     async def address(self) -> Sinful:
@@ -59,9 +63,6 @@ class Door:
     def close(self) -> None:
         if self._named is not None:
             self._named.remove()
-
-    async def _receive(self, handover: socket.socket) -> socket.socket:
-        return await receive_descriptor(handover, self._shared_port_uid())
 
     def _shared_port_uid(self) -> int | None:
         """Of who runs condor_shared_port, which writes its ad itself: HTCondor's user, even where we are root."""

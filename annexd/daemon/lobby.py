@@ -1,4 +1,4 @@
-"""Room for those of whom nobody knows yet who they are, and who has to leave when it is full.
+"""Room for those of whom nobody knows yet who they are, and who has to leave when it is full or their time is over.
 
 To refuse newcomers would let whoever opens enough connections lock everybody out.  So the newcomer gets the place of
 the one who has waited longest, among those of the address that has most places: an honest client needs it for some
@@ -7,56 +7,80 @@ milliseconds, a silent one for as long as it can.
 
 import asyncio
 import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 SHARE_OF_DESCRIPTORS = 2  # one in two may be a stranger's connection; the others are for orders, AWS and files
+LOOK_S = 0.25  # between two looks at whose time is over
 
 
 @dataclass(eq=False)
 class Place:
-    """A connection's, until it has sent its whole command.  is_lost: it was needed for another one."""
+    """A connection's, until it has sent its whole command.  close: end the connection, for the reason given."""
 
     host: str
-    deadline: asyncio.Timeout
-    is_lost: bool = False
+    close: Callable[[str], None]
+    ends_at_s: float  # of time.monotonic(), whatever happens
+    silent_until_s: float  # of time.monotonic(), if nothing comes
 
 
 class Lobby:
     def __init__(self) -> None:
         self._by_host: dict[str, dict[Place, None]] = {}  # the longest there is the first
         self._taken = 0
+        self._looking: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return self._taken
 
-    @contextmanager
-    def place(self, place: Place, most: int) -> Iterator[None]:
-        """Hold a place; the deadline of another one ends at once if there are `most` already."""
-        while self._taken >= min(most, _descriptors() // SHARE_OF_DESCRIPTORS):
-            self._make_room()
+    def enter(self, place: Place, most: int) -> None:
+        """Take a place; another one ends at once if there are `most` already."""
+        room = max(1, min(most, _descriptors() // SHARE_OF_DESCRIPTORS))
+        while self._taken >= room:
+            self._make_room(f"others needed its place (ANNEXD_MAX_PENDING_CONNECTIONS is {most})")
         self._by_host.setdefault(place.host, {})[place] = None
         self._taken += 1
-        try:
-            yield
-        finally:
-            self._leave(place)
+        if self._looking is None:
+            self._look_later()
 
-    def _make_room(self) -> None:
-        most_taken = max(self._by_host.values(), key=len)
-        longest = next(iter(most_taken))
-        longest.is_lost = True
-        longest.deadline.reschedule(asyncio.get_running_loop().time())
-        self._leave(longest)
-
-    def _leave(self, place: Place) -> None:
+    def leave(self, place: Place) -> None:
         places = self._by_host.get(place.host, {})
         if place in places:
             del places[place]
             self._taken -= 1
-        if not places:
-            self._by_host.pop(place.host, None)
+            if not places:
+                del self._by_host[place.host]
+
+    def close(self) -> None:
+        """Everybody has to leave."""
+        while self._taken:
+            self._make_room("annexd ends")
+        if self._looking is not None:
+            self._looking.cancel()
+
+    def _make_room(self, reason: str) -> None:
+        most_taken = max(self._by_host.values(), key=len)
+        self._end(next(iter(most_taken)), reason)
+
+    def _end(self, place: Place, reason: str) -> None:
+        self.leave(place)
+        place.close(reason)
+
+    def _look_later(self) -> None:
+        self._looking = asyncio.get_running_loop().call_later(LOOK_S, self._look)
+
+    def _look(self) -> None:
+        now_s = time.monotonic()
+        places = [place for places in self._by_host.values() for place in places]
+        for place in places:
+            if now_s >= place.ends_at_s:
+                self._end(place, "its session took too long")
+            elif now_s >= place.silent_until_s:
+                self._end(place, "the peer was silent for too long")
+        self._looking = None
+        if self._taken:
+            self._look_later()
 
 
 def _descriptors() -> int:

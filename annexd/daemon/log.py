@@ -24,6 +24,8 @@ def open_log(*, terminal: bool, suffix: str | None = None) -> None:
 
 def one_line(message: str) -> str:
     """The message with every control character shown as an escape."""
+    if message.isprintable():
+        return message
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in message)
 
 

@@ -1,7 +1,11 @@
 """One connection, from accept to close: the events of the protocol's core, answered; its bytes, moved.
 
-Pre-authentication bytes are an attack until proven otherwise: each read has a deadline, the whole session has one,
-and only so many connections may be without a command at a time (lobby.py).
+Pre-authentication bytes are an attack until proven otherwise: silence has a deadline, the whole session has one, and
+only so many connections may be without a command at a time (lobby.py).
+
+Until its command is there a connection has no task of its own: it is a callback of the event loop, and a command that
+is there at once, and is answered at once, meets the loop but once.  (A task, a future and a timer for each read cost
+more than the protocol does.)
 """
 
 import asyncio
@@ -10,17 +14,20 @@ import pwd
 import socket
 import stat
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any, TypeVar
 
-from annexd.authorization import AuthorizationPolicy, Peer
+from annexd.authorization import AuthorizationPolicy, Peer, Verdict
 from annexd.cedar.connection import Connection
 from annexd.cedar.context import Endpoint, ServerContext
 from annexd.cedar.errors import AuthorizationDenied, MalformedMessage, PeerError, UnknownSession
 from annexd.cedar.events import (
     CommandReceived,
     ConnectionClosed,
+    Event,
     NeedAuthorization,
     NeedData,
     NeedFilesystemProof,
@@ -31,19 +38,32 @@ from annexd.cedar.secret import Secret
 from annexd.daemon import log
 from annexd.daemon.configuration import Limits
 from annexd.daemon.lobby import Lobby, Place
-from annexd.daemon.names import LOOKUPS
+from annexd.daemon.names import FORGET_S, LOOKUPS
+from annexd.daemon.recent import Recent
 
-READ_BYTES = 256 * 1024
+KEY_KEPT_S = 1.0  # a signing key that is taken away counts no longer than this
+LOGIN_NAME_KEPT_S = 300.0  # PASSWD_CACHE_REFRESH is 20 hours
+DRAIN_S = 1.0  # for tasks that are told to end
+
+Address = tuple[Any, ...]  # as accept() gives it: host and port come first
 ReadKey = Callable[[str], Secret | None]
+Answer = TypeVar("Answer")
+
+_received = memoryview(bytearray(256 * 1024))  # every connection's next bytes, one after the other
+_login_names: Recent[int, str] = Recent(LOGIN_NAME_KEPT_S)
 
 
 @dataclass(frozen=True)
 class Security:
-    """Everything of one configuration that decides who may do what; replaced whole at reconfig."""
+    """Everything of one configuration that decides who may do what, and what it has decided; replaced whole at
+    reconfig.
+    """
 
     context: ServerContext
     authorization: AuthorizationPolicy
     read_signing_key: ReadKey
+    signing_keys: Recent[str, Secret] = field(default_factory=lambda: Recent(KEY_KEPT_S))
+    verdicts: Recent[tuple[object, ...], Verdict] = field(default_factory=lambda: Recent(FORGET_S))
 
 
 @dataclass(frozen=True)
@@ -53,10 +73,11 @@ class Call:
     received: CommandReceived
     connection: Connection
     peer: str  # the sender's address, for the log
-    send_chunk: Callable[[bytes], Awaitable[None]]  # a part of a file, at once
+    send_chunk: Callable[[bytes], Coroutine[Any, Any, None]]  # a part of a file, at once
 
 
-Handler = Callable[[Call], Awaitable[None]]
+Work = Coroutine[Any, Any, None]
+Handler = Callable[[Call], Work | None]  # what is left to do, or None when all is done
 
 
 def payload_of(call: Call) -> MessageReader:
@@ -73,126 +94,283 @@ class Server:
         self.security = security
         self.limits = limits
         self.dispatch = dispatch
-        self._shared_port_id = shared_port_id
         self.lobby = Lobby()
+        self._shared_port_id = shared_port_id
+        self._running: set[asyncio.Task[None]] = set()
 
-    async def serve(self, client: socket.socket) -> None:
-        """The whole life of one accepted connection; never raises for what a peer did."""
-        peer = _describe(client)
+    def serve(self, client: socket.socket, address: Address) -> None:
+        """The whole life of one accepted, non-blocking connection; never raises for what a peer did."""
         try:
-            await Session(client, peer, self).run()
-        except (UnknownSession, AuthorizationDenied) as error:  # expected after a restart; logged where it was decided
-            log.full_debug(f"connection from {peer} closed: {error}")
-        except (PeerError, TimeoutError, OSError, EOFError) as error:
-            log.always(f"connection from {peer} dropped: {error or 'the peer was silent for too long'}")
-        except Exception as error:  # noqa: BLE001 - the edge of a connection: one peer must never end the daemon
-            log.error(f"connection from {peer} dropped, and this is a fault of annexd: {error!r}")
+            ip, port = client.getsockname()[:2]
+        except OSError:  # it is gone already
+            client.close()
+            return
+        connection = Connection(self.security.context, Endpoint(ip, port, self._shared_port_id))
+        Session(client, address, connection, self).begin()
 
-    def connection(self, client: socket.socket) -> Connection:
-        ip, port = client.getsockname()[:2]
-        return Connection(self.security.context, Endpoint(ip, port, self._shared_port_id))
+    def run(self, work: Work) -> None:
+        """The rest of a connection that has more to do than there is time for now."""
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def drain(self, timeout_s: float) -> None:
+        """End those without a command, wait for the others, then end what is left of them."""
+        self.lobby.close()
+        if self._running:
+            await asyncio.wait(self._running, timeout=timeout_s)
+        for task in tuple(self._running):
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running, timeout=DRAIN_S)
 
 
 class Session:
     """Moves the bytes of one connection and answers the core's questions."""
 
-    def __init__(self, client: socket.socket, peer: str, server: Server) -> None:
+    def __init__(self, client: socket.socket, address: Address, connection: Connection, server: Server) -> None:
         self._client = client
-        self._peer = peer
+        self._address = address
+        self._connection = connection
         self._server = server
         self._security = server.security  # one configuration for the whole session
-        self._connection = server.connection(client)
+        self._loop = asyncio.get_running_loop()
+        self._place: Place | None = None
+        self._unsent = b""
+        self._is_reading = self._is_writing = self._is_over = False
 
-    async def run(self) -> None:
-        """Up to and including the command's handler.  Raises PeerError, TimeoutError, OSError."""
-        received = await self._whole_command()
-        if received is not None:
-            await self._server.dispatch(Call(received, self._connection, self._peer, self._send_chunk))
-            await self._flush()
+    def begin(self) -> None:
+        """With what has come already."""
+        self._guarded(self._receive)
 
-    async def _whole_command(self) -> CommandReceived | None:
-        limits = self._server.limits
-        place = Place(self._client.getpeername()[0], asyncio.timeout(limits.session_deadline_s))
+    # The edge of a connection: one peer must never end the daemon, nor keep it.
+
+    def _guarded(self, step: Callable[..., None], *arguments: object) -> None:
+        if self._is_over:
+            return
         try:
-            async with place.deadline:
-                with self._server.lobby.place(place, limits.max_pending_connections):
-                    return await self._handshake()
-        except TimeoutError:
-            if place.is_lost:
-                raise TimeoutError(f"others needed its place (ANNEXD_MAX_PENDING_CONNECTIONS is "
-                                   f"{limits.max_pending_connections})") from None
-            raise
+            step(*arguments)
+        except Exception as error:  # noqa: BLE001 - the edge of a connection
+            self._fail(error)
 
-    async def _handshake(self) -> CommandReceived | None:
-        """The command, authorized and whole, or None when the peer has all it asked for."""
+    def _fail(self, error: Exception) -> None:
+        if isinstance(error, UnknownSession | AuthorizationDenied):  # expected after a restart; logged where decided
+            log.full_debug(f"connection from {self._peer} closed: {error}")
+        elif isinstance(error, PeerError | TimeoutError | OSError | EOFError):
+            log.always(f"connection from {self._peer} dropped: {error}")
+        else:
+            log.error(f"connection from {self._peer} dropped, and this is a fault of annexd: {error!r}")
+        self._close()
+
+    def _close(self) -> None:
+        if self._is_over:
+            return
+        self._is_over = True
+        self._wait_for_nothing()
+        self._leave_lobby()
+        with suppress(OSError):
+            self._sent_all()  # a last answer; who does not take it at once does not get it
+        self._client.close()
+
+    @property
+    def _peer(self) -> str:
+        host, port = self._address[:2]
+        return f"<[{host}]:{port}>" if ":" in host else f"<{host}:{port}>"
+
+    # Until the command is there.
+
+    def _receive(self) -> None:
         try:
-            while True:
-                event = self._connection.next_event(time.time())
-                if isinstance(event, CommandReceived):
-                    await self._flush()
-                    return event
-                if isinstance(event, ConnectionClosed):
-                    return None
-                await self._answer(event)
-        finally:
-            await self._flush()
+            size = self._client.recv_into(_received)
+        except BlockingIOError:
+            self._wait_for_data()
+            return
+        self._connection.receive_data(bytes(_received[:size]))
+        if self._place is not None:
+            self._place.silent_until_s = time.monotonic() + self._server.limits.read_timeout_s
+        self._go_on()
 
-    async def _answer(self, event: object) -> None:
-        match event:
-            case NeedData():
-                await self._flush()
-                await self._receive()
+    def _go_on(self) -> None:
+        """Until there is something to wait for."""
+        is_answered = True
+        while is_answered:
+            event = self._connection.next_event(time.time())
+            match event:
+                case NeedData():
+                    self._wait_for_data() if self._sent_all() else self._wait_for_room()
+                    return
+                case CommandReceived():
+                    self._dispatch(event)
+                    return
+                case ConnectionClosed():
+                    self._finish(None)
+                    return
+                case _:
+                    is_answered = self._answer(event)
+
+    def _answer(self, question: Event) -> bool:
+        """Whether it could be done at once; else it goes on by itself."""
+        match question:
             case NeedFilesystemProof(path):
-                self._connection.filesystem_proof(await asyncio.to_thread(owner_of_proof, path))
+                return self._tell_owner(path)
             case NeedSigningKey(key_id):
-                self._connection.signing_key(await asyncio.to_thread(self._security.read_signing_key, key_id))
+                return self._tell_signing_key(key_id)
             case NeedAuthorization():
-                self._connection.authorization(await self._authorize(event))
-            case _:
-                raise TypeError(f"the protocol's core asks what we do not know: {event!r}")
+                return self._authorize(question)
+        raise TypeError(f"the protocol's core asks what we do not know: {question!r}")
 
-    async def _authorize(self, question: NeedAuthorization) -> bool:
-        identity, policy = question.identity, self._security.authorization
-        peer = Peer(self._client.getpeername()[0], identity.user, identity.method, identity.limits)
+    def _tell_owner(self, path: str) -> bool:
+        tell = self._connection.filesystem_proof
+        uid = owner_of_proof(path)
+        if uid is None or (name := _login_names.get(uid)):
+            tell(None if uid is None else name)
+            return True
+        return self._ask(partial(login_name, uid), lambda name: tell(_login_names.put(uid, name) if name else None))
+
+    def _tell_signing_key(self, key_id: str) -> bool:
+        tell, keys = self._connection.signing_key, self._security.signing_keys
+        if secret := keys.get(key_id):
+            tell(secret)
+            return True
+        return self._ask(partial(self._security.read_signing_key, key_id),
+                         lambda secret: tell(keys.put(key_id, secret) if secret else None))
+
+    def _authorize(self, question: NeedAuthorization) -> bool:
+        identity, policy, verdicts = question.identity, self._security.authorization, self._security.verdicts
+        peer = Peer(self._address[0], identity.user, identity.method, identity.limits)
+        key = (question.command.number, peer)
+        if verdict := verdicts.get(key):
+            self._tell_verdict(question, verdict)
+            return True
         decide = partial(policy.authorize, question.command, peer, LOOKUPS)
-        verdict = await asyncio.to_thread(decide) if policy.needs_names else decide()
+        if policy.needs_names:
+            return self._ask(decide, partial(self._tell_verdict, question))
+        self._tell_verdict(question, verdicts.put(key, decide()))
+        return True
+
+    def _tell_verdict(self, question: NeedAuthorization, verdict: Verdict) -> None:
+        identity, command = question.identity, question.command
         if verdict.granted:
-            log.security(f"{question.command.name} from {peer.user} at {self._peer} granted: {verdict.reason}; "
+            log.security(f"{command.name} from {identity.user} at {self._peer} granted: {verdict.reason}; "
                          f"{identity.proof}")
         else:
-            log.always(f"PERMISSION DENIED to {peer.user} from {self._peer} for command {question.command.number} "
-                       f"({question.command.name}), access level {question.command.level}: reason: {verdict.reason}; "
-                       f"{identity.proof}")
-        return verdict.granted
+            log.always(f"PERMISSION DENIED to {identity.user} from {self._peer} for command {command.number} "
+                       f"({command.name}), access level {command.level}: reason: {verdict.reason}; {identity.proof}")
+        self._connection.authorization(verdict.granted)
 
-    async def _receive(self) -> None:
-        async with asyncio.timeout(self._server.limits.read_timeout_s):
-            received = await asyncio.get_running_loop().sock_recv(self._client, READ_BYTES)
-        self._connection.receive_data(received)
+    def _ask(self, question: Callable[[], Answer], tell: Callable[[Answer], None]) -> bool:
+        """In a thread, since it may take long; the connection goes on with the answer."""
+        self._wait_for_nothing()
+        self._enter_lobby()
+
+        def answered(answer: asyncio.Future[Answer]) -> None:
+            tell(answer.result())
+            self._go_on()
+
+        self._loop.run_in_executor(None, question).add_done_callback(partial(self._guarded, answered))
+        return False
+
+    # What is waited for.
+
+    def _wait_for_data(self) -> None:
+        self._enter_lobby()
+        if not self._is_reading:
+            self._loop.add_reader(self._client, self._guarded, self._receive)
+            self._is_reading = True
+
+    def _wait_for_room(self) -> None:
+        """In the kernel, for what the peer does not take."""
+        self._wait_for_nothing()
+        self._enter_lobby()
+        self._loop.add_writer(self._client, self._guarded, self._send_more)
+        self._is_writing = True
+
+    def _send_more(self) -> None:
+        if self._sent_all():
+            self._wait_for_nothing()
+            self._go_on()
+
+    def _wait_for_nothing(self) -> None:
+        if self._is_reading:
+            self._loop.remove_reader(self._client)
+        if self._is_writing:
+            self._loop.remove_writer(self._client)
+        self._is_reading = self._is_writing = False
+
+    def _enter_lobby(self) -> None:
+        if self._place is None:
+            now_s, limits = time.monotonic(), self._server.limits
+            self._place = Place(self._address[0], self._lose_place, now_s + limits.session_deadline_s,
+                                now_s + limits.read_timeout_s)
+            self._server.lobby.enter(self._place, limits.max_pending_connections)
+
+    def _leave_lobby(self) -> None:
+        if self._place is not None:
+            self._server.lobby.leave(self._place)
+
+    def _lose_place(self, reason: str) -> None:
+        self._fail(TimeoutError(reason))
+
+    def _sent_all(self) -> bool:
+        """Whether the kernel has taken all that there is to send."""
+        outgoing = self._unsent + self._connection.data_to_send()
+        if not outgoing:
+            return True
+        try:
+            sent = self._client.send(outgoing)
+        except BlockingIOError:
+            sent = 0
+        self._unsent = outgoing[sent:]
+        return not self._unsent
+
+    # The command.
+
+    def _dispatch(self, received: CommandReceived) -> None:
+        self._finish(self._server.dispatch(Call(received, self._connection, self._peer, self._send_chunk)))
+
+    def _finish(self, work: Work | None) -> None:
+        if work is None and self._sent_all():
+            self._close()
+            return
+        self._wait_for_nothing()
+        self._leave_lobby()
+        self._server.run(self._carry_out(work))
+
+    async def _carry_out(self, work: Work | None) -> None:
+        try:
+            await self._flush()
+            if work is not None:
+                await work
+                await self._flush()
+        except Exception as error:  # noqa: BLE001 - the edge of a connection
+            self._fail(error)
+        finally:
+            self._close()
 
     async def _send_chunk(self, chunk: bytes) -> None:
         self._connection.reply_with_part_of_file(chunk)
         await self._flush()
 
     async def _flush(self) -> None:
-        if outgoing := self._connection.data_to_send():
+        outgoing, self._unsent = self._unsent + self._connection.data_to_send(), b""
+        if outgoing:
             async with asyncio.timeout(self._server.limits.session_deadline_s):
-                await asyncio.get_running_loop().sock_sendall(self._client, outgoing)
+                await self._loop.sock_sendall(self._client, outgoing)
 
 
-def owner_of_proof(path: str) -> str | None:
-    """The login name of who made the directory that FS asks for, or None if it is not what FS asks for."""
+def owner_of_proof(path: str) -> int | None:
+    """The user ID of who made the directory that FS asks for, or None if it is not what FS asks for."""
     try:
         status = os.lstat(path)
-        is_proof = stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) == 0o700 and status.st_nlink <= 2
-        return pwd.getpwuid(status.st_uid).pw_name if is_proof else None
-    except (OSError, KeyError, ValueError):
+    except (OSError, ValueError):
         return None
+    is_proof = stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) == 0o700 and status.st_nlink <= 2
+    return status.st_uid if is_proof else None
 
 
-def _describe(client: socket.socket) -> str:
+def login_name(uid: int) -> str | None:
+    """This may ask a directory service."""
     try:
-        host, port = client.getpeername()[:2]
-    except OSError:
-        return "<a peer that has gone>"
-    return f"<[{host}]:{port}>" if ":" in host else f"<{host}:{port}>"
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return None

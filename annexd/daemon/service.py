@@ -195,7 +195,7 @@ class Service:
     async def _end(self, listener: Listener, appearance: Appearance) -> None:
         listener.stop()
         await self._orders.pause(0 if self._fast else self._settings.limits.shutdown_graceful_s)
-        await listener.drain(DRAIN_S)
+        await self._server.drain(DRAIN_S)
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()

@@ -62,13 +62,13 @@ def security() -> Security:
 async def serve(shape: Shape) -> None:
     limits = Limits(max_running_requests=4, max_pending_connections=shape.pending, session_deadline_s=shape.deadline_s,
                     read_timeout_s=shape.read_timeout_s, shutdown_graceful_s=1)
-    listener = Listener(socket.create_server(("127.0.0.1", 0), backlog=BACKLOG),
-                        Server(security(), limits, answer, None).serve)
+    server = Server(security(), limits, answer, None)
+    listener = Listener(socket.create_server(("127.0.0.1", 0), backlog=BACKLOG), server.serve)
     listener.start()
     print(listener.socket.getsockname()[1], flush=True)
     await asyncio.to_thread(sys.stdin.read)
     listener.stop()
-    await listener.drain(0)
+    await server.drain(0)
 
 
 def main(facts: dict[str, Any]) -> None:

@@ -1,13 +1,14 @@
 """The rim under hostile connections: each is dropped, bounded in time, and a good client is still answered."""
 
 import asyncio
+import contextlib
 import os
 import pwd
 import secrets
 import socket
 import struct
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -19,7 +20,7 @@ from annexd.cedar.context import ServerContext
 from annexd.cedar.session import SessionCache
 from annexd.daemon.configuration import Limits
 from annexd.daemon.listen import Listener
-from annexd.daemon.server import Call, Security, Server, owner_of_proof
+from annexd.daemon.server import Call, Security, Server, Work, login_name, owner_of_proof
 
 LIMITS = Limits(max_running_requests=1, max_pending_connections=20, session_deadline_s=1, read_timeout_s=1,
                 shutdown_graceful_s=1)
@@ -36,19 +37,24 @@ def security() -> Security:
     return Security(context, AuthorizationPolicy.read(lambda _name: None), lambda _key_id: None)
 
 
-async def answer(call: Call) -> None:
+def answer(call: Call) -> None:
     call.connection.reply(ANSWER)
 
 
+async def answer_later(call: Call) -> None:
+    await asyncio.sleep(0)
+    answer(call)
+
+
 @asynccontextmanager
-async def serving(limits: Limits = LIMITS, dispatch: Callable[[Call], Awaitable[None]] = answer,
+async def serving(limits: Limits = LIMITS, dispatch: Callable[[Call], Work | None] = answer,
                   ) -> AsyncIterator[Address]:
     server = Server(security(), limits, dispatch, None)
     listener = Listener(socket.create_server(("127.0.0.1", 0), backlog=500), server.serve)
     listener.start()
     yield listener.socket.getsockname()
     listener.stop()
-    await listener.drain(0)
+    await server.drain(0)
 
 
 async def asks(address: Address, question: bytes = QUERY) -> bytes:
@@ -60,12 +66,44 @@ async def asks(address: Address, question: bytes = QUERY) -> bytes:
     return received
 
 
-def test_a_good_client_is_answered() -> None:
+@pytest.mark.parametrize("dispatch", [answer, answer_later], ids=["at once", "later"])
+@pytest.mark.parametrize("bytes_at_once", [1, 5, 100])
+def test_a_good_client_is_answered(dispatch: Callable[[Call], Work | None], bytes_at_once: int) -> None:
     async def run() -> bytes:
-        async with serving() as address:
-            return await asks(address)
+        async with serving(dispatch=dispatch) as address:
+            reader, writer = await asyncio.open_connection(*address)
+            for start in range(0, len(QUERY), bytes_at_once):
+                writer.write(QUERY[start : start + bytes_at_once])
+                await asyncio.sleep(0.001)  # so that they arrive one after the other
+            received = await reader.read()
+            writer.close()
+            return received
 
     assert asyncio.run(run()) == struct.pack(">BI", 1, len(ANSWER)) + ANSWER
+
+
+@pytest.mark.parametrize("is_read", [True, False], ids=["reads late", "never reads"])
+def test_an_answer_that_the_peer_does_not_take_at_once_is_kept_until_it_does_or_the_session_is_over(
+        is_read: bool) -> None:
+    size = 30_000_000  # more than a kernel keeps of one connection
+
+    def answer_at_length(call: Call) -> None:
+        call.connection.reply(bytes(size))
+
+    async def run() -> int:
+        async with serving(dispatch=answer_at_length) as address:
+            reader, writer = await asyncio.open_connection(*address, limit=1)
+            writer.write(QUERY)
+            if not is_read:
+                await asyncio.sleep(LIMITS.session_deadline_s + 1)
+            received = 0
+            with contextlib.suppress(ConnectionResetError):
+                while part := await reader.read(1_000_000):
+                    received += len(part)
+            writer.close()
+            return received
+
+    assert (asyncio.run(run()) > size) is is_read
 
 
 @pytest.mark.parametrize("rubbish", [
@@ -130,21 +168,51 @@ async def refused_or_answered(address: Address) -> bytes:
 
 
 def test_a_fault_of_a_handler_ends_its_connection_and_nothing_else() -> None:
-    async def fail(call: Call) -> None:
+    def fail(call: Call) -> None:
         if call.received.command.number == DC_NOP:
             raise RuntimeError("a bug")
-        await answer(call)
+        answer(call)
 
-    async def run() -> bytes:
-        async with serving(dispatch=fail) as address:
+    async def fail_later(call: Call) -> None:
+        fail(call)
+
+    async def run(dispatch: Callable[[Call], Work | None]) -> bytes:
+        async with serving(dispatch=dispatch) as address:
             assert await asks(address, struct.pack(">BIq", 1, 8, DC_NOP)) == b""
             return await asks(address)
 
-    assert asyncio.run(run()).endswith(ANSWER)
+    assert asyncio.run(run(fail)).endswith(ANSWER)
+    assert asyncio.run(run(fail_later)).endswith(ANSWER)
+
+
+def test_at_the_end_handlers_have_their_time_and_what_has_no_command_yet_is_closed() -> None:
+    async def run() -> tuple[bytes, bytes]:
+        going_on = asyncio.Event()
+
+        async def answer_in_the_end(call: Call) -> None:
+            going_on.set()
+            await asyncio.sleep(0.2)
+            answer(call)
+
+        server = Server(security(), LIMITS, answer_in_the_end, None)
+        listener = Listener(socket.create_server(("127.0.0.1", 0)), server.serve)
+        address = listener.socket.getsockname()
+        listener.start()
+        silent, _writer = await asyncio.open_connection(*address)
+        asking = asyncio.create_task(asks(address))
+        await going_on.wait()
+        listener.stop()
+        await server.drain(timeout_s=10)
+        return await asking, await silent.read()
+
+    answered, nothing = asyncio.run(run())
+    assert answered.endswith(ANSWER)
+    assert nothing == b""
 
 
 def test_the_proof_of_fs_is_a_directory_of_its_owner_alone() -> None:
-    me = pwd.getpwuid(os.geteuid()).pw_name
+    me = os.geteuid()
+    assert login_name(me) == pwd.getpwuid(me).pw_name
     for mode, owner in ((0o700, me), (0o750, None), (0o701, None), (0o600, None)):
         path = f"/tmp/FS_test_{secrets.token_hex(8)}"
         os.mkdir(path)
