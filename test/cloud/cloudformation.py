@@ -13,11 +13,12 @@ from moto.cloudformation.responses import CloudFormationResponse
 from moto.core.config import default_user_config
 from moto.core.responses import ActionResult, EmptyResult
 
+from test.cloud import principals
+from test.cloud.keys import SECRET_ACCESS_KEY
 from test.cloud.stack_resources import Client
 from test.cloud.stack_template import TemplateError
 from test.cloud.stacks import Stack, Stacks
 
-SECRET = "emulated-secret"
 AGENT = "cloudformation.amazonaws.com"  # as CloudTrail shows calls that CloudFormation makes for its caller
 UPDATABLE = frozenset(
     {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE", "UPDATE_FAILED"}
@@ -172,6 +173,7 @@ class InsufficientCapabilitiesError(ValidationError):  # type: ignore[misc]  # m
 def as_caller(access_key_id: str, token: str | None, region: str, url: str) -> Client:
     """What makes clients that call with this key, through the front door, as CloudFormation does for its caller."""
     made: dict[str, Any] = {}
+    owner = principals.find(access_key_id)
 
     def client(service: str) -> Any:
         if service not in made:
@@ -181,7 +183,7 @@ def as_caller(access_key_id: str, token: str | None, region: str, url: str) -> C
                 region_name=region,
                 endpoint_url=url,
                 aws_access_key_id=access_key_id,
-                aws_secret_access_key=SECRET,
+                aws_secret_access_key=owner.secret if owner else SECRET_ACCESS_KEY,
                 aws_session_token=token,
                 config=Config(user_agent=AGENT, retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
             )

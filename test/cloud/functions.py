@@ -19,6 +19,8 @@ import moto.awslambda.urls
 from moto.awslambda.models import LambdaFunction, lambda_backends
 from moto.awslambda.responses import LambdaResponse
 
+from test.cloud.keys import FUNCTION_KEY
+from test.cloud.principals import Session, session
 from test.cloud.sandbox import Outcome, Sandbox
 
 RETRY_AFTER_S = (60.0, 120.0)  # Lambda asks a failed asynchronous invocation again, twice
@@ -30,6 +32,7 @@ class Functions:
 
     def __init__(self, effect: Callable[..., None], speed: float) -> None:
         self.effect, self.speed = effect, speed
+        self.enforce_iam = False
         self.endpoint_url = ""  # known once the server listens
         self._lock = threading.Condition()
         self._idle: list[Sandbox] = []
@@ -62,10 +65,16 @@ class Functions:
                 self._idle.remove(warm)
                 self._busy.append(warm)
                 return warm
-        sandbox = Sandbox(function, self.endpoint_url)
+        sandbox = Sandbox(function, self.endpoint_url, self._credentials(function))
         with self._lock:
             self._busy.append(sandbox)
         return sandbox
+
+    def _credentials(self, function: Any) -> Session:
+        """Of the function's role; where IAM does not count, ones by which the audit knows a function's calls."""
+        if not self.enforce_iam:
+            return Session(FUNCTION_KEY, "emulated", "emulated", float("inf"))
+        return session(function.role, function.function_name, function.region)
 
     def _give_back(self, sandbox: Sandbox) -> None:
         with self._lock:

@@ -26,6 +26,7 @@ from test.cloud.views import ACCOUNT
 
 TOLERANCE_S: Mapping[str, float] = {"s3": 900.0}  # AWS: 15 minutes for S3, 5 for the others
 TIME_FORMAT = "%Y%m%dT%H%M%SZ"
+CLOUDFORMATION = "cloudformation.amazonaws.com"  # how it names itself when it calls for somebody
 FOR_EVERYBODY = frozenset({"GetCallerIdentity"})
 
 
@@ -73,8 +74,9 @@ class Gate:
 
 def _context(request: Request) -> Context:
     """aws:SecureTransport is true: this endpoint stands for AWS's, which speak TLS."""
+    via = {"aws:calledvia": [CLOUDFORMATION]} if CLOUDFORMATION in request.headers.get("user-agent", "") else {}
     return {"aws:securetransport": ["true"], "aws:requestedregion": [request.region],
-            "aws:principalaccount": [ACCOUNT], "aws:resourceaccount": [ACCOUNT]}
+            "aws:principalaccount": [ACCOUNT], "aws:resourceaccount": [ACCOUNT], **via}
 
 
 def _of_the_bucket(resource: str) -> list[Document]:

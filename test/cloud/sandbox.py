@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from test.cloud.keys import FUNCTION_KEY
+from test.cloud.principals import Session
 
 RUNTIME = Path(__file__).with_name("sandbox_runtime.py")
 
@@ -34,7 +34,7 @@ class Outcome:
 class Sandbox:
     """Takes one invocation at a time, as Lambda's environments do, and is ended at the time limit."""
 
-    def __init__(self, function: Any, endpoint_url: str) -> None:
+    def __init__(self, function: Any, endpoint_url: str, credentials: Session) -> None:
         self.key = self.key_of(function)
         self._timeout_s = float(function.timeout)
         self._directory = Path(tempfile.mkdtemp(prefix="cloud-function-"))
@@ -45,7 +45,7 @@ class Sandbox:
             [sys.executable, "-I", str(RUNTIME), str(self._directory / "task"), str(self._log)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=_environment(function, endpoint_url),
+            env=_environment(function, endpoint_url, credentials),
             cwd=self._directory,
         )
 
@@ -98,16 +98,16 @@ class Sandbox:
         shutil.rmtree(self._directory, ignore_errors=True)
 
 
-def _environment(function: Any, endpoint_url: str) -> dict[str, str]:
+def _environment(function: Any, endpoint_url: str, credentials: Session) -> dict[str, str]:
     """As AWS documents the environment of a function, with every endpoint turned to the emulator."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "AWS_ENDPOINT_URL": endpoint_url,
         "AWS_REGION": function.region,
         "AWS_DEFAULT_REGION": function.region,
-        "AWS_ACCESS_KEY_ID": FUNCTION_KEY,
-        "AWS_SECRET_ACCESS_KEY": "emulated",
-        "AWS_SESSION_TOKEN": "emulated",
+        "AWS_ACCESS_KEY_ID": credentials.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
+        "AWS_SESSION_TOKEN": credentials.session_token,
         "AWS_LAMBDA_FUNCTION_NAME": function.function_name,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_size),
         "AWS_LAMBDA_FUNCTION_VERSION": str(function.version),

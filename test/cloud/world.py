@@ -11,7 +11,7 @@ from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from test.cloud import cloudformation, ec2, functions
+from test.cloud import cloudformation, ec2, functions, s3
 from test.cloud.audit import Audit
 from test.cloud.errors import Answer, code_of, error_answer
 from test.cloud.faults import Fault, Faults
@@ -39,8 +39,10 @@ class World:
         self.regions: defaultdict[str, Fleets] = _Regions(timing, self.audit)
         self.ahead_s = 0.0  # of this machine's clock
         self.functions = functions.Functions(self.audit.effect, speed)
-        ec2.install(self.regions, self.faults.refuses)
+        ec2.install(self.regions, self.faults.refuses, self.faults.lag_s)
+        self.functions.enforce_iam = enforce_iam
         functions.install(self.functions)
+        s3.install()
         self.stacks = Stacks()
         cloudformation.install(self.stacks, lambda: self.functions.endpoint_url)
         self._gate = Gate(self.regions) if enforce_iam else None
