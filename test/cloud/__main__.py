@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 
+from test.cloud import metadata
 from test.cloud.clock import Clock
 from test.cloud.control import PREFIX, Control
 from test.cloud.errors import Answer
@@ -55,6 +56,8 @@ def main() -> None:
     control = Control(world, clock, settings)
 
     def service(request: Request) -> Answer | Broken:
+        if request.path.startswith(metadata.PREFIX):
+            return world.ask_metadata(request)
         return control.answer(request) if request.path.startswith(PREFIX) else world.answer(request)
 
     server.service = service

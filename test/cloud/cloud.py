@@ -170,6 +170,10 @@ class Cloud:
         """id, fleet, state and tags of every instance that is not gone yet."""
         return list(self._get("instances"))
 
+    def metadata_url(self, instance_id: str) -> str:
+        """An instance's metadata service, as AWS_EC2_METADATA_SERVICE_ENDPOINT takes it."""
+        return f"{self.url}/_imds/{instance_id}/"
+
     def meter(self) -> dict[str, Any]:
         """{"annexes": {id: {lease_end, instance_seconds, latest, live}}, "unleased": {...}, "now": ...}.
 

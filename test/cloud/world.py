@@ -17,7 +17,8 @@ from test.cloud.errors import Answer, code_of, error_answer
 from test.cloud.faults import Fault, Faults
 from test.cloud.fleets import Fleets
 from test.cloud.gate import Gate
-from test.cloud.instances import Timing
+from test.cloud.instances import Instance, Timing
+from test.cloud.metadata import Metadata
 from test.cloud.meter import Leases, reading
 from test.cloud.partial import ENTRIES, with_refused_entries
 from test.cloud.request import Request
@@ -45,6 +46,7 @@ class World:
         s3.install()
         self.stacks = Stacks()
         cloudformation.install(self.stacks, lambda: self.functions.endpoint_url)
+        self.metadata = Metadata(self._instance)
         self._gate = Gate(self.regions) if enforce_iam else None
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._lock = threading.RLock()  # moto's backends are not made for threads
@@ -111,6 +113,27 @@ class World:
             return error_answer(request.service, 500, "InternalError", traceback.format_exc(limit=-3))
         return Answer(started["status"], body, started["headers"])
 
+    def ask_metadata(self, request: Request) -> Answer | Broken:
+        """What an instance asks its own metadata service; PutToken and GetMetadata are what faults know it by."""
+        operation = "PutToken" if request.method == "PUT" else "GetMetadata"
+        fault = self.faults.take(operation, request.target)
+        if fault is not None:
+            self.audit.effect("metadata", operation=operation, path=request.path, fault=fault.kind)
+            return Broken(fault.hang_s if fault.kind == "hang" else 0.0) if fault.kind in {"reset", "hang"} else (
+                Answer(fault.status if fault.kind == "error" else 500, b""))
+        with self._lock:
+            answer = self.metadata.answer(request)
+        self.audit.effect("metadata", operation=operation, path=request.path, status=answer.status)
+        return answer
+
+    def _instance(self, instance_id: str) -> tuple[Instance, str] | None:
+        """One that has not ended yet, and its region."""
+        for region, fleets in self.regions.items():
+            instance = fleets.instances.get(instance_id)
+            if instance is not None and instance.state(fleets.settle()) in {"pending", "running"}:
+                return instance, region
+        return None
+
     def meter(self) -> dict[str, Any]:
         with self._lock:
             now_s = max((region.settle() for region in self.regions.values()), default=time.time())
@@ -151,6 +174,7 @@ class World:
             self._ask_moto(Request("POST", "/moto-api/reset", {}, b""))
             self.regions.clear()
             self.leases.clear()
+            self.metadata.clear()
             self.ahead_s = 0.0
             self.faults.clear()
             self.audit.clear()
