@@ -15,6 +15,7 @@ import htcondor2
 
 from annexd.annex.bulk_request import bulk_request
 from annexd.annex.defaults import Defaults
+from annexd.annex.parcel import NoSupplies, Supplies
 from annexd.annex.reply import ReplyAd, reply
 from annexd.cedar.message import MessageReader
 from annexd.daemon import log
@@ -30,8 +31,10 @@ LATER_S = 15.0  # at most until the next try of what cannot even be written down
 class Orders:
     """Takes orders and carries them out; `changed` is called when the counts may have changed."""
 
-    def __init__(self, engine: Engine, defaults: Defaults, max_running: int, changed: Callable[[], None]) -> None:
+    def __init__(self, engine: Engine, defaults: Defaults, max_running: int, changed: Callable[[], None],
+                 supplies: Supplies | None = None) -> None:
         self.defaults = defaults
+        self._supplies = supplies or NoSupplies()
         self._engine = engine
         self._room = asyncio.Semaphore(max_running)
         self._changed = changed
@@ -72,7 +75,8 @@ class Orders:
             accepted(command_id)
 
         try:
-            return bulk_request(ad, owner, self._engine, self.defaults, time.time(), accepted=take)
+            return bulk_request(ad, owner, self._engine, self.defaults, time.time(),
+                                supplies=self._supplies, accepted=take)
         finally:
             self._taken.difference_update(mine)
 

@@ -1,10 +1,12 @@
-"""Open a file that a request names with the rights of whoever sent it, and with no others.
+"""Open a file, or the files of a folder, that a request names with the rights of whoever sent it, and no others.
 
 A request is data: its path could name annexd's own secrets, another user's keys, a FIFO that never answers, or a
 link that is changed between a check and its use.  So the file is opened once, by the requester's own user ID, never
 following a link at its end, and everything is asked of the open descriptor.
 """
 
+import base64
+import json
 import os
 import pwd
 import stat
@@ -12,13 +14,17 @@ import subprocess
 import sys
 
 MAX_BYTES = 65536  # an AWS key is 20 or 40 characters
+MAX_FILES = 100  # of a folder
+MAX_FOLDER_BYTES = 1024 * 1024  # in all its files
 READ_TIMEOUT_S = 20.0  # a hanging file server must not hold a worker for ever
 ROOT = 0
 
-READ_STANDALONE = (  # run by a child that becomes the requester: this very file, without its package
+BECOME = (  # run by a child that becomes the requester: this very file, without its package
     "import runpy, sys; m = runpy.run_path(sys.argv[1]); uid, *groups = map(int, sys.argv[3].split(',')); "
-    "m['become'](uid, groups); sys.stdout.buffer.write(m['read_own_file'](sys.argv[2], uid))"
+    "m['become'](uid, groups); "
 )
+READ_STANDALONE = BECOME + "sys.stdout.buffer.write(m['read_own_file'](sys.argv[2], uid))"
+READ_FOLDER_STANDALONE = BECOME + "sys.stdout.buffer.write(m['packed_folder'](sys.argv[2]))"
 
 
 class CannotRead(PermissionError):
@@ -57,6 +63,56 @@ def _check(status: os.stat_result, path: str, uid: int) -> None:
         raise CannotRead(f"{path} can be read by others (mode {stat.S_IMODE(status.st_mode):04o}): chmod 600 it")
 
 
+def read_folder(path: str) -> dict[str, bytes]:
+    """The regular files in the folder at an absolute path, and nothing else may be in it.
+
+    Opened with the rights of the calling process.  Raises CannotRead, which names every fault.
+    """
+    if not os.path.isabs(path) or "\0" in path:
+        raise CannotRead(f"{path!r} is not an absolute path")
+    try:
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise CannotRead(f"{path} cannot be opened: {error.strerror}") from error
+    try:
+        return _read_all(folder, path)
+    finally:
+        os.close(folder)
+
+
+def _read_all(folder: int, path: str) -> dict[str, bytes]:
+    names = sorted(os.listdir(folder))
+    if len(names) > MAX_FILES:
+        raise CannotRead(f"{path} holds {len(names)} files, the most is {MAX_FILES}")
+    files: dict[str, bytes] = {}
+    faults = []
+    for name in names:
+        try:
+            files[name] = _read_below(folder, name, MAX_FOLDER_BYTES - sum(map(len, files.values())))
+        except OSError as error:
+            faults.append(f"{name!r}: {error.strerror or error}")
+    if faults:
+        raise CannotRead(f"in {path}, {'; '.join(faults)}")
+    return files
+
+
+def _read_below(folder: int, name: str, most: int) -> bytes:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+    with open(os.open(name, flags, dir_fd=folder), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise CannotRead("is not a regular file")
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise CannotRead(f"makes all files together larger than {MAX_FOLDER_BYTES} bytes")
+    return content
+
+
+def packed_folder(path: str) -> bytes:
+    """What a child tells of it."""
+    read = read_folder(path)
+    return json.dumps({name: base64.b64encode(content).decode() for name, content in read.items()}).encode()
+
+
 def become(uid: int, groups: list[int]) -> None:
     """This user, in these groups, the first of which is his own, and never again another one."""
     os.seteuid(ROOT)  # annexd itself has HTCondor's effective user ID
@@ -74,17 +130,17 @@ class RequesterFiles:
     def read(self, owner: str, path: str) -> bytes:
         """The file's content, read as `owner`.  Raises CannotRead."""
         account = self._account(owner)
-        own_uid = os.geteuid()
-        if account.pw_uid == ROOT:  # as HTCondor's daemons refuse to run anything as root (init_user_ids)
-            raise CannotRead(f"{path} cannot be opened as {account.pw_name}: nobody's request gets root's rights; "
-                             f"order as an ordinary user")
-        if account.pw_uid == own_uid:
-            return read_own_file(path, own_uid)
-        if os.getuid() != ROOT:
-            me = pwd.getpwuid(own_uid).pw_name
-            raise CannotRead(f"{path} cannot be opened as {account.pw_name}: annexd runs as {me}, and only root "
-                             f"can take another user's rights")
-        return _read_in_child(account, path)
+        if _is_self(account, path):
+            return read_own_file(path, account.pw_uid)
+        return _read_in_child(account, path, READ_STANDALONE)
+
+    def read_folder(self, owner: str, path: str) -> dict[str, bytes]:
+        """The files in a folder by name, read as `owner`.  Raises CannotRead."""
+        account = self._account(owner)
+        if _is_self(account, path):
+            return read_folder(path)
+        printed = json.loads(_read_in_child(account, path, READ_FOLDER_STANDALONE))
+        return {name: base64.b64decode(content) for name, content in printed.items()}
 
     def _account(self, owner: str) -> pwd.struct_passwd:
         user, _, domain = owner.rpartition("@")
@@ -97,10 +153,23 @@ class RequesterFiles:
             raise CannotRead(f"{user} has no account on this host: key files cannot be opened for them") from None
 
 
-def _read_in_child(account: pwd.struct_passwd, path: str) -> bytes:
+def _is_self(account: pwd.struct_passwd, path: str) -> bool:
+    """Whether we are that user.  Raises CannotRead when we are not, and may not become it."""
+    own_uid = os.geteuid()
+    if account.pw_uid == ROOT:  # as HTCondor's daemons refuse to run anything as root (init_user_ids)
+        raise CannotRead(f"{path} cannot be opened as {account.pw_name}: nobody's request gets root's rights; "
+                         f"order as an ordinary user")
+    if own_uid != account.pw_uid and os.getuid() != ROOT:
+        me = pwd.getpwuid(own_uid).pw_name
+        raise CannotRead(f"{path} cannot be opened as {account.pw_name}: annexd runs as {me}, and only root "
+                         f"can take another user's rights")
+    return own_uid == account.pw_uid
+
+
+def _read_in_child(account: pwd.struct_passwd, path: str, program: str) -> bytes:
     groups = [account.pw_gid, *os.getgrouplist(account.pw_name, account.pw_gid)]
     who = ",".join(map(str, (account.pw_uid, *groups)))
-    command = [sys.executable, "-I", "-S", "-c", READ_STANDALONE, __file__, path, who]
+    command = [sys.executable, "-I", "-S", "-c", program, __file__, path, who]
     try:
         child = subprocess.run(command, umask=0o077, cwd="/", env={}, stdin=subprocess.DEVNULL, capture_output=True,
                                timeout=READ_TIMEOUT_S, check=False)

@@ -27,6 +27,7 @@ from annexd.daemon.appearance import Appearance
 from annexd.daemon.books import Books
 from annexd.daemon.collector import Advertiser
 from annexd.daemon.configuration import Configuration
+from annexd.daemon.credentials import SigningKeys
 from annexd.daemon.dispatch import Actions, Dispatcher
 from annexd.daemon.door import Door
 from annexd.daemon.inheritance import Inheritance
@@ -40,6 +41,7 @@ from annexd.daemon.reconciliation import Reconciler
 from annexd.daemon.requester import RequesterFiles
 from annexd.daemon.security import read_security, usable_ciphers
 from annexd.daemon.server import Security, Server
+from annexd.daemon.supplies import Supplies
 from annexd.workflow import Engine, Journal, JournalError
 
 EXPIRE_SESSIONS_S = 60
@@ -81,9 +83,11 @@ class Service:
         self._outbound = Outbound(environment)
         files = RequesterFiles(settings.uid_domain)
         access = KeyFiles(files.read, allow_default=settings.annex.allow_default_credentials)
-        engine = Engine(journal, annex_steps(World(access)), steady_s=time.monotonic)
+        self._supplies = Supplies(SigningKeys.read(Parameters()), files.read_folder)
+        engine = Engine(journal, annex_steps(World(access, supplies=self._supplies)), steady_s=time.monotonic)
         self._books = Books(journal, engine, self._status_changed)
-        self._orders = Orders(engine, settings.annex, settings.limits.max_running_requests, self._books.recount)
+        self._orders = Orders(engine, settings.annex, settings.limits.max_running_requests, self._books.recount,
+                              self._supplies)
         self._reconciler = Reconciler(access, engine, settings.annex, settings.reconcile_interval_s,
                                       self._status_changed)
         self._advertiser = Advertiser(self._outbound, settings.publication, self._status)
@@ -130,6 +134,7 @@ class Service:
         self._settings = settings
         self._server.security, self._server.limits = security, settings.limits
         self._orders.defaults = self._reconciler.defaults = settings.annex
+        self._supplies.keys = SigningKeys.read(Parameters())
         self._reconciler.interval_s = settings.reconcile_interval_s
         self._advertiser.publication, self._advertiser.reconfigured_at_s = settings.publication, int(time.time())
         if self._parent is not None:

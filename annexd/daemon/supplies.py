@@ -20,8 +20,7 @@ class Supplies:
         """Raises PermissionError."""
         secret = self.keys.secret(key_id)
         if secret is None:
-            place = self.keys.path(key_id)
-            raise PermissionError(f"there is no signing key {key_id} that annexd may use, at {place or 'any place'}")
+            raise PermissionError(f"there is no signing key {key_id} here that annexd may use")
         return issue(claims, key_id, secret)
 
     def read_folder(self, owner: str, path: str) -> Mapping[str, bytes]:
