@@ -16,7 +16,7 @@ from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.responses import EC2Response
 
 from test.cloud import views, wire
-from test.cloud.filters import matcher
+from test.cloud.filters import is_wanted, matcher
 from test.cloud.fleets import Fleet, Fleets, IdempotentParameterMismatchError
 from test.cloud.instances import Instance
 from test.cloud.paging import page
@@ -24,13 +24,15 @@ from test.cloud.specifications import checked, specifications
 
 MAX_CANCEL = 100  # CancelSpotFleetRequests takes no more ids
 Refusal = Callable[[str, str], str | None]
+Lag = Callable[[str], float]
 
 
 class ActingEC2(EC2Response):  # type: ignore[misc]  # moto has no types
-    """`regions` and `refuses` are put in by `install`; moto makes an instance for every request."""
+    """`regions`, `refuses` and `lags` are put in by `install`; moto makes an instance for every request."""
 
     regions: defaultdict[str, Fleets]
     refuses: Refusal
+    lags: Lag
 
     @property
     def _fleets(self) -> Fleets:
@@ -53,20 +55,22 @@ class ActingEC2(EC2Response):  # type: ignore[misc]  # moto has no types
         return ActionResult({"SpotFleetRequestId": fleet.fleet_id})
 
     def describe_spot_fleet_requests(self) -> ActionResult:
-        asked, now_s = self._parameters(), self._fleets.settle()
-        wanted = [self._fleet(fleet_id) for fleet_id in asked.get("SpotFleetRequestIds") or []]
+        asked, told_s = self._parameters(), self._told_s("DescribeSpotFleetRequests")
+        wanted = [self._fleet(fleet_id, told_s) for fleet_id in asked.get("SpotFleetRequestIds") or []]
+        among = sorted(wanted, key=lambda fleet: fleet.sequence) or self._fleets.fleets.values()
         fleets, token = page(
-            sorted(wanted, key=lambda fleet: fleet.sequence) or self._fleets.fleets.values(),
+            (fleet for fleet in among if fleet.created_at_s <= told_s),
             asked.get("MaxResults"),
             asked.get("NextToken"),
         )
-        told = [views.fleet_view(fleet, now_s) for fleet in fleets]
+        told = [views.fleet_view(fleet, told_s) for fleet in fleets]
         return ActionResult({"SpotFleetRequestConfigs": told, "NextToken": token})
 
     def describe_spot_fleet_instances(self) -> ActionResult:
-        asked, now_s = self._parameters(), self._fleets.settle()
-        fleet = self._fleet(asked["SpotFleetRequestId"])
-        active = (each for each in fleet.instances if each.state(now_s) in {"pending", "running"})
+        asked, told_s = self._parameters(), self._told_s("DescribeSpotFleetInstances")
+        fleet = self._fleet(asked["SpotFleetRequestId"], told_s)
+        known = (each for each in fleet.instances if each.is_visible(told_s))
+        active = (each for each in known if each.state(told_s) in {"pending", "running"})
         instances, token = page(active, asked.get("MaxResults"), asked.get("NextToken"))
         told = [views.active_instance_view(each) for each in instances]
         return ActionResult({"SpotFleetRequestId": fleet.fleet_id, "ActiveInstances": told, "NextToken": token})
@@ -131,6 +135,16 @@ class ActingEC2(EC2Response):  # type: ignore[misc]  # moto has no types
         told = [views.status_view(each, now_s) for each in instances]
         return ActionResult({"InstanceStatuses": told, "NextToken": token})
 
+    def describe_tags(self) -> ActionResult:
+        """Of what is acted here, and of moto's."""
+        asked, now_s = self._parameters(), self._fleets.settle()
+        wanted = asked.get("Filters") or []
+        told = [each for each in views.tag_views(self._fleets, now_s) if is_wanted(each, wanted)]
+        mine = {each["ResourceId"] for each in told}
+        of_moto = self.ec2_backend.describe_tags(filters=self._filters_from_querystring())
+        told += [view for view in map(views.tag_view_of_moto, of_moto) if view["ResourceId"] not in mine]
+        return ActionResult({"Tags": told})
+
     def terminate_instances(self) -> ActionResult:
         asked = self._parameters()
         if self._is_of_moto(asked["InstanceIds"]):
@@ -143,22 +157,30 @@ class ActingEC2(EC2Response):  # type: ignore[misc]  # moto has no types
         return ActionResult({"TerminatingInstances": told})
 
     def _matching(self, asked: dict[str, Any]) -> tuple[list[Instance], float]:
-        now_s, matches = self._fleets.settle(), matcher(asked.get("Filters") or [])
+        told_s, matches = self._told_s("DescribeInstances"), matcher(asked.get("Filters") or [])
         wanted = [self._instance(instance_id) for instance_id in asked.get("InstanceIds") or []]
         among = sorted(wanted, key=lambda each: each.sequence) or self._fleets.instances.values()
-        return [each for each in among if each.is_visible(now_s) and matches(each, now_s)], now_s
+        return [each for each in among if each.is_visible(told_s) and matches(each, told_s)], told_s
+
+    def _told_s(self, operation: str) -> float:
+        """The moment that a Describe call tells of: EC2 promises eventual consistency, and no more."""
+        return self._fleets.settle() - self._lag_s(operation)
+
+    def _lag_s(self, operation: str) -> float:
+        return type(self).lags(operation)
 
     def _is_of_moto(self, instance_ids: Sequence[str]) -> bool:
         """Whether these were started by RunInstances, which stays moto's."""
         known = self.ec2_backend.describe_instances() if instance_ids else []
         return any(each.id in instance_ids for reservation in known for each in reservation.instances)
 
-    def _fleet(self, fleet_id: str) -> Fleet:
-        if fleet_id not in self._fleets.fleets:
+    def _fleet(self, fleet_id: str, told_s: float = float("inf")) -> Fleet:
+        fleet = self._fleets.fleets.get(fleet_id)
+        if fleet is None or fleet.created_at_s > told_s:
             raise EC2ClientError(
                 "InvalidSpotFleetRequestId.NotFound", f"The Spot Fleet request ID '{fleet_id}' does not exist"
             )
-        return self._fleets.fleets[fleet_id]
+        return fleet
 
     def _instance(self, instance_id: str) -> Instance:
         if instance_id not in self._fleets.instances:
@@ -166,8 +188,9 @@ class ActingEC2(EC2Response):  # type: ignore[misc]  # moto has no types
         return self._fleets.instances[instance_id]
 
 
-def install(regions: defaultdict[str, Fleets], refuses: Refusal) -> None:
+def install(regions: defaultdict[str, Fleets], refuses: Refusal, lags: Lag) -> None:
     """Put the acting EC2 into moto's routing table; before the first request, when moto reads it."""
     ActingEC2.regions = regions
     ActingEC2.refuses = staticmethod(refuses)
+    ActingEC2.lags = staticmethod(lags)
     moto.ec2.urls.url_paths["{0}/"] = ActingEC2.dispatch

@@ -37,6 +37,20 @@ def matcher(filters: Sequence[Mapping[str, Any]]) -> Callable[[Instance, float],
     return matches
 
 
+TAG_READINGS = {"resource-id": "ResourceId", "resource-type": "ResourceType", "key": "Key", "value": "Value"}
+
+
+def is_wanted(tag: Mapping[str, str], filters: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a tag, as DescribeTags tells it, is one of those asked for."""
+    return all(_pattern(each)(tag[_tag_member(each["Name"])]) for each in filters)
+
+
+def _tag_member(name: str) -> str:
+    if name not in TAG_READINGS:
+        raise EC2ClientError("InvalidParameterValue", f"The filter '{name}' is invalid")
+    return TAG_READINGS[name]
+
+
 def _reading(name: str) -> Reading:
     if name.startswith("tag:"):
         key = name.removeprefix("tag:")

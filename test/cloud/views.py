@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from test.cloud.fleets import Fleet
+from test.cloud.fleets import Fleet, Fleets
 from test.cloud.instances import STATE_CODES, Instance
 
 ACCOUNT = "123456789012"  # moto's
@@ -39,6 +40,25 @@ def _activity(fleet: Fleet, now_s: float) -> str:
     if fleet.state(now_s) == "cancelled_terminating":
         return "pending_termination"
     return "fulfilled" if fleet.fulfilled() >= fleet.target else "pending_fulfillment"
+
+
+def tag_views(fleets: Fleets, now_s: float) -> Iterator[dict[str, str]]:
+    """Every tag of every fleet and of every instance that can still be seen, as DescribeTags tells it."""
+    for fleet in fleets.fleets.values():
+        yield from _tag_views("spot-fleet-request", fleet.fleet_id, fleet.tags())
+    for instance in fleets.instances.values():
+        if instance.is_visible(now_s):
+            yield from _tag_views("instance", instance.instance_id, instance.tags)
+
+
+def _tag_views(kind: str, resource_id: str, tags: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    for key, value in tags.items():
+        yield {"ResourceId": resource_id, "ResourceType": kind, "Key": key, "Value": value}
+
+
+def tag_view_of_moto(tag: Mapping[str, str]) -> dict[str, str]:
+    return {"ResourceId": tag["resource_id"], "ResourceType": tag["resource_type"], "Key": tag["key"],
+            "Value": tag["value"]}
 
 
 def active_instance_view(instance: Instance) -> dict[str, Any]:
