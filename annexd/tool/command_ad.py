@@ -23,6 +23,11 @@ def command_ad(config: Config, options: Options, param: Param, now_s: float) -> 
         "ServiceURL": options.service_url,
         "EventsURL": options.events_url,
         "LambdaURL": options.lambda_url,
+        "S3URL": options.s3_url,
+        "S3Bucket": options.s3_bucket,
+        "AnnexName": options.annex_name,
+        "AnnexOwner": options.annex_owner,
+        "ConfigDir": os.path.abspath(options.config_dir) if options.config_dir else None,
         **_key_files(options, param),
     }
     faults = [f"{name} {fault}" for name, value in given.items() if value and (fault := fault_of_text(value))]
@@ -31,6 +36,9 @@ def command_ad(config: Config, options: Options, param: Param, now_s: float) -> 
     return {
         **config,
         **{name: value for name, value in given.items() if value},
+        **({"MaxIdleTime": options.idle_s} if options.idle_s else {}),
+        **({"NoOwner": True} if options.no_owner else {}),
+        **({"JoinPool": False} if options.no_join else {}),
         "Command": COMMAND,
         "RequestVersion": REQUEST_VERSION,
         "CommandID": os.urandom(16).hex(),

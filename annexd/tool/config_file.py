@@ -27,15 +27,23 @@ IGNORED: Final = ("ValidFrom", "ValidUntil")
 # Attributes of the command ad that are no matter of the file's.
 RESERVED: Final = frozenset(
     [
+        "annexname",
+        "annexowner",
         "command",
         "commandid",
+        "configdir",
         "endoflease",
         "eventsurl",
+        "joinpool",
         "lambdaurl",
         "leasefunctionarn",
+        "maxidletime",
         "mytype",
+        "noowner",
         "publickeyfile",
         "requestversion",
+        "s3bucket",
+        "s3url",
         "secretkeyfile",
         "serviceurl",
         "targettype",

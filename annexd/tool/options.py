@@ -32,15 +32,38 @@ OPTIONS: Final = {
     "user-data-file": Option("user_data_file", "FILE", "the same, from a file"),
     "default-user-data": Option("default_user_data", "TEXT", "user data of instances that the file gives none"),
     "default-user-data-file": Option("default_user_data_file", "FILE", "the same, from a file"),
+    "annex-name": Option("annex_name", "NAME", "what you call it: AnnexName of its slots, and a tag"),
+    "owner": Option("annex_owner", "USER[,USER...]", "whose jobs it runs, instead of yours"),
+    "no-owner": Option("no_owner", None, "it runs everybody's jobs"),
+    "idle": Option("idle_s", "SECONDS", "an instance without work for so long ends by itself"),
+    "config-dir": Option("config_dir", "DIR", "HTCondor configuration files for its instances"),
+    "no-join": Option("no_join", None, "its instances are not told how to join the pool"),
     "pool": Option("pool", "HOST[:PORT]", "the collector to ask for annexd"),
     "name": Option("name", "NAME", "the annexd to use"),
     "service-url": Option("service_url", "URL", "endpoint of EC2"),
     "events-url": Option("events_url", "URL", "endpoint of EventBridge (CloudWatch Events)"),
     "lambda-url": Option("lambda_url", "URL", "endpoint of Lambda"),
+    "s3-url": Option("s3_url", "URL", "endpoint of S3"),
+    "s3-bucket": Option("s3_bucket", "NAME", "bucket for what tells the instances how to join the pool"),
+    "setup": Option("setup", None, "make what annexes need in the AWS account"),
+    "check-setup": Option("check_setup", None, "find what is amiss there, and say how to mend it"),
+    "teardown": Option("teardown", None, "take it all away again"),
+    "region": Option("region", "REGION", "of -setup, -check-setup and -teardown; may be given several times"),
+    "profile": Option("profile", "NAME", "your profile in the AWS configuration, for these three"),
+    "stack-name": Option("stack_name", "NAME", "of the CloudFormation stack (HTCondorAnnex)"),
+    "timeout": Option("timeout_s", "SECONDS", "how long to wait for CloudFormation (15m)"),
+    "output": Option("output", "FILE", "the configuration file that -setup writes (LOCAL_CONFIG_DIR/81annex)"),
+    "config-file": Option("output", "FILE", "another name for it"),
+    "json": Option("json", None, "print what -check-setup finds as JSON"),
     "debug": Option("debug", None, "HTCondor's debugging output (TOOL_DEBUG) on standard error"),
     "help": Option("help", None, "this text"),
     "version": Option("version", None, "the version"),
 }
+ACCOUNT_TASKS: Final = ("setup", "check_setup", "teardown")
+ACCOUNT_ONLY: Final = ("region", "profile", "stack_name", "timeout_s", "output", "json")
+ACCOUNT_TOO: Final = ("public_key_file", "secret_key_file", "target_capacity", "debug")
+SHORT: Final = {"n": "name"}  # as in all of HTCondor's tools
+OWNERS: Final = ("annex_owner", "no_owner")
 USER_DATA: Final = ("user_data", "user_data_file", "default_user_data", "default_user_data_file")
 
 
@@ -57,11 +80,28 @@ class Options(NamedTuple):
     user_data_file: str | None = None
     default_user_data: str | None = None
     default_user_data_file: str | None = None
+    annex_name: str | None = None
+    annex_owner: str | None = None
+    no_owner: bool = False
+    idle_s: int | None = None
+    config_dir: str | None = None
+    no_join: bool = False
     pool: str | None = None
     name: str | None = None
     service_url: str | None = None
     events_url: str | None = None
     lambda_url: str | None = None
+    s3_url: str | None = None
+    s3_bucket: str | None = None
+    setup: bool = False
+    check_setup: bool = False
+    teardown: bool = False
+    region: tuple[str, ...] = ()
+    profile: str | None = None
+    stack_name: str | None = None
+    timeout_s: int | None = None
+    output: str | None = None
+    json: bool = False
     debug: bool = False
     help: bool = False
     version: bool = False
@@ -74,7 +114,8 @@ def parse(arguments: Sequence[str]) -> Options:
     if "help" in values or "version" in values:
         return Options(help="help" in values, version="version" in values, debug="debug" in values)
     converted = {field: _converted(field, values[field], faults) for field in values}
-    faults += _missing(values) + _excluding(values)
+    task = any(field in values for field in ACCOUNT_TASKS)
+    faults += _faults_of_task(values) if task else _missing(values) + _excluding(values)
     if faults:
         raise ToolError(USAGE, *faults)
     return Options(**converted)
@@ -109,6 +150,8 @@ def _take(name: str, rest: deque[str], values: dict[str, Any], faults: list[str]
     elif not rest or _is_option(rest[0]):
         faults.append(f"-{name} needs a value: {value}")
         values.setdefault(field, None)
+    elif field in REPEATED:
+        values[field] = (*(values.get(field) or ()), rest.popleft())
     else:
         if values.get(field) is not None:
             faults.append(f"-{name} is given twice{_by_another_name(name)}")
@@ -122,6 +165,8 @@ def _is_option(argument: str) -> bool:
 def _full_name(argument: str, faults: list[str]) -> str | None:
     """The option that an argument begins or is; of -user-data and -user-data-file, -user is the first."""
     given = argument.removeprefix("-").removeprefix("-")
+    if given in SHORT:
+        return SHORT[given]
     fitting = sorted((name for name in OPTIONS if given and name.startswith(given)), key=len)
     if not fitting:
         faults.append(f"there is no option {argument}")
@@ -137,8 +182,29 @@ def _by_another_name(name: str) -> str:
     return f" ({others[0]} is the same)" if others else ""
 
 
+def _faults_of_task(values: dict[str, Any]) -> list[str]:
+    """Of -setup, -check-setup and -teardown, which take neither a file nor what is a request's."""
+    tasks = [_spelled(field) for field in ACCOUNT_TASKS if field in values]
+    faults = [f"{' and '.join(tasks)} exclude each other"] if len(tasks) > 1 else []
+    known = {*ACCOUNT_TASKS, *ACCOUNT_ONLY, *ACCOUNT_TOO}
+    foreign = [_spelled(field) if field != "file" else values["file"] for field in values if field not in known]
+    faults += [f"{each} is no matter of {tasks[0]}'s" for each in foreign if each]
+    keys = [_spelled(field) for field in ("public_key_file", "secret_key_file") if field in values]
+    if len(keys) == 1:
+        faults.append(f"{keys[0]} alone will not do: AWS keys are an ID and a secret, in a file each")
+    if keys and "profile" in values:
+        faults.append("-profile and key files exclude each other")
+    return faults
+
+
+def _spelled(field: str) -> str:
+    return "-" + next(name for name in OPTIONS if OPTIONS[name].field == field)
+
+
 def _missing(values: dict[str, Any]) -> list[str]:
-    faults = []
+    faults = [
+        f"{_spelled(field)} goes with -setup, -check-setup or -teardown" for field in ACCOUNT_ONLY if field in values
+    ]
     if "lease_duration_s" not in values:
         faults.append("-lease-duration is missing: say for how long you want the instances")
     if "file" not in values:
@@ -147,8 +213,9 @@ def _missing(values: dict[str, Any]) -> list[str]:
 
 
 def _excluding(values: dict[str, Any]) -> list[str]:
-    given = ["-" + field.replace("_", "-") for field in USER_DATA if field in values]
-    return [f"{' and '.join(given)} exclude each other"] if len(given) > 1 else []
+    """Of each of these groups one at most."""
+    groups = [[field for field in group if field in values] for group in (USER_DATA, OWNERS)]
+    return [f"{' and '.join(map(_spelled, given))} exclude each other" for given in groups if len(given) > 1]
 
 
 def _converted(field: str, value: Any, faults: list[str]) -> Any:
@@ -180,6 +247,23 @@ def _positive(text: str, words: str) -> int:
     return int(text)
 
 
+def _regions(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Each once; a region is part of the names of AWS's hosts."""
+    for text in texts:
+        parts = text.split("-")
+        words = all(part.isascii() and part.isalpha() and part.islower() for part in parts[:-1])
+        if len(parts) < 3 or not (words and parts[-1].isascii() and parts[-1].isdigit()):
+            raise ValueError("a region of AWS's, as us-east-1")
+    return tuple(dict.fromkeys(texts))
+
+
+def _stack_name(text: str) -> str:
+    plain = text.replace("-", "")
+    if not (text[:1].isalpha() and plain.isascii() and plain.isalnum() and len(text) <= 64):
+        raise ValueError("a name of letters, digits and - that begins with a letter, at most 64 of them")
+    return text
+
+
 def _url(text: str) -> str:
     if not text.startswith(("https://", "http://")):
         raise ValueError("a URL that begins with https://")
@@ -200,8 +284,14 @@ def _pool(text: str) -> str:
     return text
 
 
-CONVERSIONS: Final[dict[str, Callable[[str], Any]]] = {
+REPEATED: Final = ("region",)
+CONVERSIONS: Final[dict[str, Callable[[Any], Any]]] = {
+    "region": _regions,
+    "stack_name": _stack_name,
+    "timeout_s": _duration_s,
     "lease_duration_s": _duration_s,
+    "idle_s": _duration_s,
+    "s3_url": _url,
     "target_capacity": _count,
     "service_url": _url,
     "events_url": _url,

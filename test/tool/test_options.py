@@ -22,7 +22,7 @@ def faults(*arguments: str) -> tuple[str, ...]:
     [
         ("-po", "pool"),
         ("-n", "name"),
-        ("-a", "public_key_file"),
+        ("-ac", "public_key_file"),
         ("-access", "public_key_file"),
         ("-pub", "public_key_file"),
         ("-public-key-file", "public_key_file"),
@@ -42,7 +42,7 @@ def test_an_option_may_be_shortened_as_long_as_it_is_no_other(spelled: str, fiel
 
 
 def test_a_beginning_that_fits_several_options_names_them() -> None:
-    assert faults("-p", "x", *ENOUGH) == ("-p may be -pool, -public-key-file, -private-key-file",)
+    assert faults("-p", "x", *ENOUGH) == ("-p may be -pool, -profile, -public-key-file, -private-key-file",)
 
 
 def test_a_missing_lease_duration_says_so() -> None:
