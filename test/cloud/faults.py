@@ -9,7 +9,8 @@ from typing import Any
 
 from test.cloud.errors import CODES
 
-WAYS = frozenset(CODES) | {"error", "hang", "reset", "partial"}
+WAYS = frozenset(CODES) | {"error", "hang", "reset", "partial", "lag"}
+INSIDE = frozenset({"partial", "lag"})  # the call as such goes well
 
 
 @dataclass
@@ -18,7 +19,8 @@ class Fault:
 
     kind      throttle | internal | denied | unknown-key | bad-signature | skewed | expired-token |
               unsigned (in the service's own code), error (`code` and `status`), hang, reset (of the
-              connection), partial (a failure of one entry inside an HTTP 200)
+              connection), partial (a failure of one entry inside an HTTP 200), lag (a Describe call of EC2
+              tells what was so `lag_s` ago)
     when      before the effect, or after it: the effect happened, the answer is lost
     matching  only calls whose body or path contain this; for `partial` the id of the entry (empty: all)
     """
@@ -32,6 +34,7 @@ class Fault:
     code: str = ""
     status: int = 400
     hang_s: float = 120.0
+    lag_s: float = 0.0
 
     def __post_init__(self) -> None:
         if self.kind not in WAYS or self.when not in {"before", "after"}:
@@ -62,12 +65,17 @@ class Faults:
 
     def take(self, operation: str, text: str) -> Fault | None:
         """The fault for this call of `operation`, whose body and path are `text`."""
-        return self._take(lambda fault: fault.kind != "partial" and fault.matching in text, operation)
+        return self._take(lambda fault: fault.kind not in INSIDE and fault.matching in text, operation)
 
     def refuses(self, operation: str, entry_id: str) -> str | None:
         """The code with which this one entry of a call fails, or None."""
         fault = self._take(lambda fault: fault.kind == "partial" and fault.matching in {"", entry_id}, operation)
         return None if fault is None else fault.code or PARTIAL_CODES.get(operation, "InternalException")
+
+    def lag_s(self, operation: str) -> float:
+        """By how much this call lags behind."""
+        fault = self._take(lambda fault: fault.kind == "lag", operation)
+        return 0.0 if fault is None else fault.lag_s
 
     def _take(self, applies: Any, operation: str) -> Fault | None:
         with self._lock:

@@ -50,7 +50,7 @@ class Fleet:
         return bool(self.config.get("Type", "maintain") == "maintain")  # AWS's default
 
     def state(self, now_s: float) -> str:
-        if self.cancelled_at_s is None:
+        if self.cancelled_at_s is None or now_s < self.cancelled_at_s:
             return "active" if now_s >= self.valid_from_s else "submitted"
         if all(instance.is_gone(now_s) for instance in self.instances):
             return "cancelled"

@@ -49,6 +49,8 @@ class Instance:
 
     def is_visible(self, now_s: float) -> bool:
         end_s = self.gone_at_s()
+        if now_s < self.launched_at_s:  # told by a Describe that lags behind
+            return False
         return end_s is None or now_s < end_s + TERMINATED_VISIBLE_S
 
     def gone_at_s(self) -> float | None:

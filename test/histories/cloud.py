@@ -34,7 +34,7 @@ class Cloud:
         self.fleets = Fleets(REGION, Timing(0.0, termination_s), timeline.time, lambda *_, **__: None)
         self.events = Events(timeline.time, self._wind_up)
         self._services = Services(self.events, self.fleets, self._refuses)
-        self._partial = False
+        self._partial, self.lag_s = False, 0.0
         self.invoke: Callable[[str, int], None] = _nobody
         self.seen: Callable[[], None] = lambda: None
         self.by_hand: Callable[[], None] = lambda: None  # somebody deletes the rule whose function runs
@@ -42,8 +42,8 @@ class Cloud:
 
     # Calls.
 
-    def act(self, request: Request) -> Answer:
-        answer = self._services.answer(request)
+    def act(self, request: Request, lag_s: float = 0.0) -> Answer:
+        answer = self._services.answer(request, max(lag_s, self.lag_s))
         self.seen()
         return answer
 
@@ -60,6 +60,8 @@ class Cloud:
             return self._fail(request, fault)
         if fault.way == faults.PARTIAL:
             return self._act_partly(request)
+        if fault.way == faults.LAGS:
+            return self.act(request, faults.LAG_S)
         self._disturb(request, fault, patience_s, die)
         return self.act(request)
 

@@ -47,7 +47,7 @@ class Fault:
 
 LOST, LATE_ANSWER, LATE_EFFECT, TWICE = "lost", "late answer", "late effect", "twice"
 THROTTLED, INTERNAL, DENIED, PARTIAL = "throttled", "internal", "denied", "partial"
-DIES, SECOND_RUN, BY_HAND, FULL = "dies", "second run", "by hand", "disk full"
+DIES, SECOND_RUN, BY_HAND, FULL, LAGS = "dies", "second run", "by hand", "disk full", "lags"
 MISSED, LATE_RUN = "missed", "late run"
 ERRORS: Final = {THROTTLED: "throttle", INTERNAL: "internal", DENIED: "denied"}
 
@@ -71,25 +71,33 @@ DEATHS: Final[Mapping[str, Fault]] = {
     f"{name} {side}": Fault(DIES, side, away_s)
     for name, away_s in {
         "killed, restarted": 5.0,
+        "killed, restarted before the first tick": 290.0,
         "killed, restarted after the provisioning delay": 400.0,
         "killed, restarted after the lease": 1500.0,
         "gone for good": NEVER,
     }.items()
     for side in (BEFORE, AFTER, IN_FLIGHT)
 }
+LAG_S: Final = 25.0  # EC2's; with a late effect less than annexd waits before it takes "not found" for an answer
+LAGGING: Final[Mapping[str, Fault]] = {
+    "tells what was so a while ago": Fault(LAGS, excuse_s=2 * LAG_S),
+    "tells what was so a while ago for an hour": Fault(LAGS, lasts_s=HOUR_S, excuse_s=2 * LAG_S),
+}
 PARTLY: Final = {"partial failure inside a 200": Fault(PARTIAL)}
 PARTIAL_OPERATIONS: Final = ("PutTargets", "RemoveTargets", "CancelSpotFleetRequests")
+LAGGING_OPERATIONS: Final = ("DescribeSpotFleetRequests", "DescribeInstances", "DescribeSpotFleetInstances")
 
 AT_APPENDS: Final[Mapping[str, Fault]] = {
     **{name: fault for name, fault in DEATHS.items() if fault.side != IN_FLIGHT},
     "disk full for a minute": Fault(FULL, lasts_s=60.0),
 }
-AT_CALLS: Final[Mapping[str, Fault]] = {**ONCE, **LASTING, **DEATHS, **PARTLY}
+AT_CALLS: Final[Mapping[str, Fault]] = {**ONCE, **LASTING, **DEATHS, **PARTLY, **LAGGING}
 
 CUT_OFF_S: Final = 240.0 + 60.0  # a run that hung to its limit, and the wait for Lambda's next try
 IN_FUNCTION: Final[Mapping[str, Fault]] = {
     **{name: Fault(fault.way, fault.side, excuse_s=CUT_OFF_S) for name, fault in ONCE.items()},
     **{name: Fault(PARTIAL, excuse_s=CUT_OFF_S) for name in PARTLY},
+    **LAGGING,
     **{
         f"{name} for an hour": Fault(way, lasts_s=HOUR_S, excuse_s=HOUR_S + CUT_OFF_S)
         for name, way in {"requests lost": LOST, "throttled": THROTTLED, "500": INTERNAL, "denied": DENIED}.items()
@@ -113,6 +121,6 @@ def faults_at(point: Point) -> Mapping[str, Fault]:
     if point.place == APPEND:
         return AT_APPENDS
     faults = AT_CALLS if point.actor == ANNEXD else IN_FUNCTION
-    if point.what in PARTIAL_OPERATIONS:
-        return faults
-    return {name: fault for name, fault in faults.items() if fault.way != PARTIAL}
+    impossible = set() if point.what in PARTIAL_OPERATIONS else {PARTIAL}
+    impossible |= set() if point.what in LAGGING_OPERATIONS else {LAGS}
+    return {name: fault for name, fault in faults.items() if fault.way not in impossible}

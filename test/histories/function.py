@@ -18,8 +18,8 @@ from typing import NoReturn
 import botocore.endpoint
 from botocore.exceptions import BotoCoreError
 
-from test.cloud.keys import FUNCTION_KEY
 from test.cloud.errors import Answer
+from test.cloud.keys import FUNCTION_KEY
 from test.cloud.request import Request
 from test.histories.cloud import RETRY_AFTER_S, Cloud
 from test.histories.faults import LEASE, Fault

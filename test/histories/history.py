@@ -43,6 +43,7 @@ class Course:
     lease_s: int = LEASE_S
     termination_s: float = 2.0
     skew_s: float = 0.0
+    lag_s: float = 0.0
     order: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -60,6 +61,7 @@ COURSES = {
         Course("a lease of a minute", lease_s=60),
         Course("instances take minutes to end", termination_s=270.0),
         Course("a maintained fleet", order={"Type": "maintain"}),
+        Course("a lease until just before the first tick, and EC2 lags", lease_s=295, lag_s=faults.LAG_S),
         Course("annexd's clock is four minutes slow", skew_s=-240.0),
         Course("annexd's clock is four minutes fast", skew_s=240.0),
     )
@@ -119,6 +121,7 @@ class Stage:
         self.timeline = Timeline()
         self.points = Points(self.timeline, fate)
         self.cloud = Cloud(self.timeline, self.points, course.termination_s)
+        self.cloud.lag_s = course.lag_s
         self.function = Function(self.cloud)
         self.model = Model(self.cloud, self.function.deleted_by_hand)
         self.cloud.seen = self.model.observe
@@ -152,7 +155,7 @@ class Stage:
 
     def _conclude(self, name: str) -> Verdict:
         lasting = [point.actor for point, fault in self.points.struck if point.place == CALL and fault.lasts_s]
-        self.model.excuse_s = sum(fault.excuse_s for _, fault in self.points.struck)
+        self.model.excuse_s = 2 * self.course.lag_s + sum(fault.excuse_s for _, fault in self.points.struck)
         for_good = any(fault.lasts_s == faults.NEVER for _, fault in self.points.struck)
         self.model.conclude(daemon_gone=self.annexd.gone or for_good, function_failed=LEASE in lasting)
         now_s = self.timeline.now_s

@@ -111,11 +111,16 @@ class QuickEC2(ActingEC2):
     ec2_backend = None
     refuses = staticmethod(lambda *_: None)
 
-    def __init__(self, request: Request, fleets: Fleets, refuses: Refuses) -> None:  # no super(): that is moto
+    def __init__(  # no super(): that is moto
+        self, request: Request, fleets: Fleets, refuses: Refuses, lag_s: float
+    ) -> None:
         self._request = request
         self.regions = defaultdict(lambda: fleets)
         self.region = REGION
-        self._refuses = refuses
+        self._refuses, self._lag = refuses, lag_s
+
+    def _lag_s(self, operation: str) -> float:  # noqa: ARG002
+        return self._lag
 
     def _parameters(self) -> dict[str, Any]:
         return self._request.parameters()
@@ -162,10 +167,11 @@ class Services:
     def __init__(self, events: Events, fleets: Fleets, refuses: Refuses) -> None:
         self.events, self.fleets, self._refuses = events, fleets, refuses
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: Request, lag_s: float = 0.0) -> Answer:
+        """`lag_s`: a Describe call of EC2 tells what was so that long ago."""
         match request.service:
             case "ec2":
-                return QuickEC2(request, self.fleets, self._refuses).answer()
+                return QuickEC2(request, self.fleets, self._refuses, lag_s).answer()
             case "events" if request.operation in ENTRIES:
                 return with_refused_entries(request, self._refuses, self.events.answer)
             case "events":

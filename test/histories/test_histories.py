@@ -52,7 +52,7 @@ def test_with_many_annexes_and_many_faults_neither(theatre: Theatre, seed: int) 
 
 
 def test_a_history_can_be_played_again_from_its_name(theatre: Theatre) -> None:
-    name = "all goes well | annexd 7: answer lost after the effect | lease 3: throttled"
+    name = "all goes well | annexd 4: answer lost after the effect | lease 3: throttled"
     first, again = (theatre.play_again(name) for _ in range(2))
     assert (first.name, first.met) == (name, again.met)
     assert "answer lost after the effect" in "\n".join(first.log)

@@ -11,10 +11,20 @@ from annexd.annex.steps import World
 from annexd.annex.steps.request_spot_fleet import RequestSpotFleet
 from annexd.workflow import Json, Step
 from test.histories.catalog import Theatre
+from test.histories.faults import ANNEXD
 from test.histories.function import deployed_module
+from test.histories.history import COURSES, History
 
 Patch = pytest.MonkeyPatch
 PUT_TARGETS = "annexd.annex.steps.put_targets"
+FLEET, LOST = "call RequestSpotFleet", "answer lost after the effect"
+
+
+def at(theatre: Theatre, course: str, what: str, fault: str) -> str:
+    """The name of the history of a course with this fault at its first such call."""
+    met = theatre.play(History(COURSES[course])).met
+    number = next(point.number for point in met if point.actor == ANNEXD and f"{point.place} {point.what}" == what)
+    return f"{course} | {ANNEXD} {number}: {fault}"
 
 
 def violations(theatre: Theatre, *names: str) -> str:
@@ -25,29 +35,32 @@ def test_it_notices_money_before_the_lease(theatre: Theatre, monkeypatch: Patch)
     real = steps.annex_steps
 
     def wrong_order(world: World) -> tuple[Step, ...]:
-        function, rule, targets, fleet = real(world)
-        return function, fleet, rule, targets
+        function, *lease, fleet = real(world)
+        return function, fleet, *lease
 
     monkeypatch.setattr(steps, "annex_steps", wrong_order)
     assert "alive without an armed lease" in violations(theatre, "all goes well")
-    assert "alive at the end" in violations(theatre, "all goes well | annexd 9: gone for good before")
+    gone = at(theatre, "all goes well", "append intent put_rule", "gone for good before")
+    assert "alive at the end" in violations(theatre, gone)
 
 
 def test_it_notices_an_undo_that_takes_not_found_for_never(theatre: Theatre, monkeypatch: Patch) -> None:
     real = World
+    history = at(theatre, "the target is denied", "call PutRule", "request delayed past the time-out")
+    assert violations(theatre, history) == ""
     monkeypatch.setattr(steps, "World", lambda access, now_s: real(access, now_s, settle_s=0.0))
-    history = "all goes well | annexd 13: killed, restarted after the provisioning delay in flight"
-    late = "the target is denied | annexd 7: request delayed past the time-out"
-    assert violations(theatre, history, late)
+    assert violations(theatre, history)
 
 
 def test_it_notices_a_failure_inside_a_200_that_is_taken_for_success(theatre: Theatre, monkeypatch: Patch) -> None:
+    history = at(theatre, "all goes well", "call PutTargets", "partial failure inside a 200")
     monkeypatch.setattr(f"{PUT_TARGETS}._raise_failed_entry", lambda *_: None)
-    words = violations(theatre, "all goes well | annexd 10: partial failure inside a 200")
+    words = violations(theatre, history)
     assert "alive at the end" in words
 
 
 def test_it_notices_a_token_that_is_new_at_every_try(theatre: Theatre, monkeypatch: Patch) -> None:
+    history = at(theatre, "all goes well", FLEET, LOST)
     real, tries = RequestSpotFleet.forward, iter(range(1000))
 
     def forgetful(self: RequestSpotFleet, order: Json, intent: Json) -> Json:
@@ -55,13 +68,14 @@ def test_it_notices_a_token_that_is_new_at_every_try(theatre: Theatre, monkeypat
         return real(self, order | {"config": order["config"] | {"ClientToken": token}}, intent)
 
     monkeypatch.setattr(RequestSpotFleet, "forward", forgetful)
-    assert "has 2 fleets" in violations(theatre, "all goes well | annexd 13: answer lost after the effect")
+    assert "has 2 fleets" in violations(theatre, history)
 
 
 def test_it_notices_an_answer_that_was_lost_and_is_taken_for_a_no(theatre: Theatre, monkeypatch: Patch) -> None:
+    history = at(theatre, "all goes well", FLEET, LOST)
     monkeypatch.setattr("annexd.aws.errors.is_transient", lambda _: False)
     monkeypatch.setattr("annexd.aws.errors.had_no_effect", lambda _: True)
-    assert "called undone" in violations(theatre, "all goes well | annexd 13: answer lost after the effect")
+    assert "called undone" in violations(theatre, history)
 
 
 def test_it_notices_a_lease_that_goes_before_the_instances(theatre: Theatre, monkeypatch: Patch) -> None:
@@ -89,3 +103,13 @@ def test_it_notices_a_lease_function_that_raises(theatre: Theatre, monkeypatch: 
     words = violations(theatre, "all goes well")
     assert "the lease function raised KeyError" in words
     assert "alive at the end" in words
+
+
+def test_it_notices_a_lease_function_that_believes_at_once_that_nothing_is_there(
+    theatre: Theatre, monkeypatch: Patch
+) -> None:
+    course = "a lease until just before the first tick, and EC2 lags"
+    history = at(theatre, course, FLEET, "killed, restarted before the first tick before")
+    assert violations(theatre, history) == ""
+    monkeypatch.setattr(deployed_module(), "LAG_S", 0.0)
+    assert "alive without an armed lease" in violations(theatre, history)
