@@ -15,7 +15,8 @@ ALLOWED = {  # what a package may import of ours, besides itself
     "authorization": {"cedar.levels"},
     "annex": {"workflow", "aws"},
     "daemon": {"annex", "workflow", "authorization", "cedar"},
-    "tool": {"annex"},
+    "account": {"aws", "annex", "workflow"},
+    "tool": {"annex", "account"},
 }
 ONLY_IN: dict[str, str | tuple[str, ...]] = {  # who alone may import what is not ours
     "asyncio": "daemon/",

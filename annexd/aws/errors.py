@@ -184,6 +184,11 @@ def is_denied(error: Exception) -> bool:
     return code_of(error) in DENIED | EXPIRED
 
 
+def is_expired(error: Exception) -> bool:
+    """These credentials were good once."""
+    return code_of(error) in EXPIRED
+
+
 def is_quota(error: Exception) -> bool:
     """A limit of the account is reached; asking again does not help."""
     return code_of(error) in QUOTA

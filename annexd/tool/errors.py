@@ -11,17 +11,23 @@ REFUSED: Final = 6
 CLOUD_FAILED: Final = 7
 COMMUNICATION: Final = 8
 UNSUITABLE_BINDINGS: Final = 9
+SETUP_FAULTY: Final = 10
+ANNEXES_LIVE: Final = 11
+INTERRUPTED: Final = 130  # as a shell tells it of a process that SIGINT ended
 
 MEANINGS: Final = {
-    OK: "the Spot Fleet was requested; its ID is on standard output",
+    OK: "done; the ID of a requested Spot Fleet is on standard output",
     USAGE: "the options are wrong",
     BAD_FILE: "a file cannot be read, or is no Spot Fleet request config",
     NOT_FOUND: "no annexd was found",
     NOT_AUTHORIZED: "annexd was found, but does not let you ask",
     REFUSED: "annexd found faults in the request",
-    CLOUD_FAILED: "the cloud refused or failed; what had been done is undone",
+    CLOUD_FAILED: "the cloud refused or failed; what had been done for a request is undone",
     COMMUNICATION: "HTCondor's daemons could not be talked to, or gave no answer",
     UNSUITABLE_BINDINGS: "HTCondor's Python bindings are missing or too old",
+    SETUP_FAULTY: "-check-setup found something amiss",
+    ANNEXES_LIVE: "-teardown found annexes, whose leases it would have disarmed, and did nothing",
+    INTERRUPTED: "-setup or -teardown was interrupted; the same command goes on from there",
 }
 
 

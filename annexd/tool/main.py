@@ -50,6 +50,10 @@ def run(arguments: Sequence[str]) -> int:
         show.usage()
     elif options.version:
         show.version(debug=options.debug)
+    elif options.setup or options.check_setup or options.teardown:
+        from annexd.tool import account
+
+        return account.run(options)
     else:
         _request(options)
     return OK

@@ -35,7 +35,7 @@ def options() -> argparse.Namespace:
     )
     parser.add_argument("--pending-s", type=float, default=0.0, help="how long an instance takes to run (default: 0)")
     parser.add_argument("--termination-s", type=float, default=1.0, help="and to be gone once ended (default: 1)")
-    parser.add_argument("--stack-step-s", type=float, default=0.0, help="pause between a stack's resources (default: 0)")
+    parser.add_argument("--stack-step-s", type=float, default=0.0, help="between a stack's resources (default: 0)")
     parser.add_argument("--enforce-iam", action="store_true", help="keys and policies count, as in AWS")
     parser.add_argument("--boot", type=json.loads, help="what instances do: test.cloud.boot.Boot in JSON")
     parser.add_argument("--die-with-parent", action="store_true", help="end when standard input ends")

@@ -129,7 +129,8 @@ class Cloud:
         cloudformation = self.client("cloudformation")
         body = Path(path).read_text(encoding="utf-8")
         cloudformation.create_stack(StackName=stack, TemplateBody=body, Capabilities=["CAPABILITY_IAM"])
-        cloudformation.get_waiter("stack_create_complete").wait(StackName=stack, WaiterConfig={"Delay": 0.1, "MaxAttempts": 600})
+        often = {"Delay": 0.1, "MaxAttempts": 600}
+        cloudformation.get_waiter("stack_create_complete").wait(StackName=stack, WaiterConfig=often)
         [described] = cloudformation.describe_stacks(StackName=stack)["Stacks"]
         outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
         return str(outputs["LeaseFunctionARN"])
@@ -180,6 +181,10 @@ class Cloud:
         instance_seconds is the sum past the end of the lease, `latest` that of the last instance.
         """
         return dict(self._get("meter"))
+
+    def set_quotas(self, **values: float) -> None:
+        """What Service Quotas tells, by quota code, its hyphen as an underscore."""
+        self._post("quotas", {code.replace("_", "-"): value for code, value in values.items()})
 
     def tick(self, rule: str | None = None) -> int:
         """Fire this rule, or all, now; returns when the functions have ended."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from test.cloud import function_code, quotas
 from test.cloud.clock import Clock
 from test.cloud.errors import Answer
 from test.cloud.functions import deployed
@@ -33,11 +34,14 @@ class Control:
             ("POST", "clear-faults"): lambda _: world.faults.clear(),
             ("POST", "clear-audit"): lambda _: world.audit.clear(),
             ("POST", "clock"): self._set_clock,
+            ("POST", "quotas"): quotas.QUOTAS.update,
             ("POST", "tick"): self._tick,
             ("POST", "reset"): lambda _: world.reset(),
         }
 
     def answer(self, request: Request) -> Answer:
+        if request.path.startswith(function_code.DOOR):
+            return function_code.zip_at(request.path)
         door = self._doors.get((request.method, request.path.removeprefix(PREFIX)))
         if door is None:
             return _told(404, {"error": f"no such door; there are {sorted(name for _, name in self._doors)}"})

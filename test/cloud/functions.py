@@ -19,6 +19,7 @@ import moto.awslambda.urls
 from moto.awslambda.models import LambdaFunction, lambda_backends
 from moto.awslambda.responses import LambdaResponse
 
+from test.cloud.function_code import with_location
 from test.cloud.keys import FUNCTION_KEY
 from test.cloud.principals import Session, session
 from test.cloud.sandbox import Outcome, Sandbox
@@ -133,6 +134,9 @@ class ActingLambda(LambdaResponse):  # type: ignore[misc]  # moto has no types
     """Asynchronous invocations return at once; a failed function says Unhandled, as today's runtimes do."""
 
     functions: Functions
+
+    def get_function(self) -> str:
+        return with_location(super().get_function(), self.functions.endpoint_url)
 
     def invoke(self) -> tuple[int, dict[str, str], str | bytes]:
         if self.headers.get("X-Amz-Invocation-Type") == "Event":

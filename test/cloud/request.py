@@ -23,6 +23,7 @@ from moto.core.utils import get_service_model
 from werkzeug.datastructures import MultiDict
 
 CREDENTIAL = re.compile(r"Credential=([^/,]*)/[^/]*/([^/]*)/([^/]*)/aws4_request")
+MODELS = {"servicequotas": "service-quotas"}  # botocore's name, where a service signs with another
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Request:
         return str(operation.name), dict(uri)
 
     def model(self) -> OperationModel:
-        return get_service_model(self.service).operation_model(self.operation)
+        return get_service_model(MODELS.get(self.service, self.service)).operation_model(self.operation)
 
     def parameters(self) -> dict[str, Any]:
         """Every parameter by the service model's names, times as seconds since the epoch."""

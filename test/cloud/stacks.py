@@ -174,7 +174,8 @@ class Work:
             now = None
         if now is None:
             return _drift(self._stack, resource, "DELETED", [])
-        changed = [key for key in now if now[key] != (resource.as_made or {}).get(key)]
+        # AWS looks at no property that the template does not set.
+        changed = [key for key in now if key in resource.properties and now[key] != (resource.as_made or {}).get(key)]
         return _drift(self._stack, resource, "MODIFIED" if changed else "IN_SYNC", changed)
 
     def _build(self, verb: str) -> None:

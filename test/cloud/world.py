@@ -11,7 +11,7 @@ from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from test.cloud import cloudformation, ec2, functions, s3
+from test.cloud import cloudformation, ec2, functions, quotas, s3
 from test.cloud.audit import Audit
 from test.cloud.errors import Answer, code_of, error_answer
 from test.cloud.faults import Fault, Faults
@@ -45,6 +45,7 @@ class World:
         functions.install(self.functions)
         s3.install()
         self.stacks = Stacks()
+        quotas.install()
         cloudformation.install(self.stacks, lambda: self.functions.endpoint_url)
         self.metadata = Metadata(self._instance)
         self._gate = Gate(self.regions) if enforce_iam else None
@@ -170,6 +171,7 @@ class World:
         """A new account: nothing there, nothing known, no fault to come."""
         self.functions.stop()
         self.stacks.clear()
+        quotas.QUOTAS.update(quotas.DEFAULTS)
         with self._lock:
             self._ask_moto(Request("POST", "/moto-api/reset", {}, b""))
             self.regions.clear()

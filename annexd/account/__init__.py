@@ -1,0 +1,14 @@
+"""An AWS account made ready for annexes, looked at, and left as it was.
+
+    setup          the stack of a region, and the file that tells HTCondor of it
+    check          what is amiss, and how to mend it; one module of `checks` for each part of the stack
+    teardown       everything away again, unless an annex lives
+    stack          one CloudFormation stack, in whatever state it is found
+    template       templates/annex.json, and what it means in one account
+    configuration  the file for config.d
+    policies       who needs which rights, by the calls that the code makes
+    session        the caller's own credentials
+
+Only condor_annex uses it, and imports it only for this: it needs botocore, which takes as long to import as an order
+takes.
+"""

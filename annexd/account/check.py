@@ -1,0 +1,72 @@
+"""Everything that -check-setup looks at, in an order in which the first fault explains the following ones."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from annexd.account.checks import access, bucket, configured, deployment, function, network, quotas, roles
+from annexd.account.checks.finding import Finding
+from annexd.account.checks.view import Param, View
+from annexd.account.errors import AccountError
+from annexd.account.session import AWS_ERRORS, Session
+from annexd.account.setup import Wanted
+from annexd.aws import errors
+
+Check = Callable[[View], Iterator[Finding]]
+
+FIRST: Final = (access.credentials, access.clock)  # without them AWS tells nothing else
+ACCOUNT: Final = (access.region, quotas.vcpus, quotas.rules)
+STACK: Final = (deployment.stack,)
+DEPLOYED: Final = (
+    deployment.outputs,
+    deployment.template,
+    deployment.drift,
+    roles.roles,
+    roles.profile,
+    bucket.bucket,
+    network.security_group,
+    configured.knobs,
+)
+FUNCTION: Final = (function.state,)
+ITS_PARTS: Final = (function.code, function.runtime, function.support, function.permission, function.answer)
+
+
+def check(session: Session, wanted: Wanted, param: Param, vcpus: int) -> Iterator[Finding]:
+    """Findings as they come; changes nothing."""
+    for region in wanted.regions:
+        deadline_s = time.monotonic() + wanted.timeout_s
+        yield from check_region(View(session, region, wanted.stack_name, param, vcpus, deadline_s))
+
+
+def check_region(view: View) -> Iterator[Finding]:
+    first = list(_findings(view, FIRST))
+    yield from first
+    if first[0].is_fault:
+        return
+    yield from _findings(view, ACCOUNT)
+    stack = list(_findings(view, STACK))
+    yield from stack
+    if any(finding.status != "ok" for finding in stack):
+        return
+    yield from _findings(view, DEPLOYED)
+    state = list(_findings(view, FUNCTION))
+    yield from state
+    if view.function is not None:
+        yield from _findings(view, ITS_PARTS)
+
+
+def _findings(view: View, checks: Sequence[Check]) -> Iterator[Finding]:
+    for each in checks:
+        try:
+            yield from each(view)
+        except AccountError as error:
+            yield _could_not(view, each, error)
+
+
+def _could_not(view: View, check: Check, error: AccountError) -> Finding:
+    """What these credentials may not look at is unknown; what else goes wrong is a fault."""
+    name = check.__name__.replace("_", " ")
+    cause = error.__cause__
+    if isinstance(cause, AWS_ERRORS) and errors.is_denied(cause):
+        return view.unknown(name, error.lines[0])
+    return view.fault(name, error.lines[0], "; ".join(error.lines[1:]) or "try again")

@@ -1,0 +1,92 @@
+"""The bucket: there, private, encrypted, reached by TLS only, and forgetful."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from annexd.account.checks.finding import Finding
+from annexd.account.checks.roles import grants_of
+from annexd.account.checks.view import ANEW, View
+
+BUCKET: Final = "Bucket"
+PREFIX: Final = "annex/"
+
+
+def bucket(view: View) -> Iterator[Finding]:
+    s3, name = view.client("s3"), view.name(BUCKET)
+    place = view.found("GetBucketLocation", s3.get_bucket_location, Bucket=name)
+    if place is None:
+        yield view.fault("bucket", f"{name} is gone", ANEW)
+        return
+    for check in (_public, _encryption, _transport, _expiry):
+        yield from check(view, s3, name)
+
+
+def _public(view: View, s3: Any, name: str) -> Iterator[Finding]:
+    shall = view.deployed.properties(BUCKET)["PublicAccessBlockConfiguration"]
+    block = view.found("GetPublicAccessBlock", s3.get_public_access_block, Bucket=name) or {}
+    open_ways = [way for way in shall if not block.get("PublicAccessBlockConfiguration", {}).get(way)]
+    status = view.found("GetBucketPolicyStatus", s3.get_bucket_policy_status, Bucket=name) or {}
+    controls = view.found("GetBucketOwnershipControls", s3.get_bucket_ownership_controls, Bucket=name) or {}
+    rules = controls.get("OwnershipControls", {}).get("Rules") or [{}]
+    if status.get("PolicyStatus", {}).get("IsPublic"):
+        mend = f"aws s3api delete-bucket-policy --bucket {name}, then {ANEW}"
+        yield view.fault("bucket's privacy", "its policy makes it public", mend)
+    elif open_ways:
+        block_all = ",".join(f"{way}=true" for way in shall)
+        mend = f"aws s3api put-public-access-block --bucket {name} --public-access-block-configuration {block_all}"
+        yield view.fault("bucket's privacy", f"it may be made public: {', '.join(open_ways)} off", mend)
+    elif rules[0].get("ObjectOwnership") != "BucketOwnerEnforced":
+        mend = f"aws s3api put-bucket-ownership-controls --bucket {name} --ownership-controls "
+        yield view.fault(
+            "bucket's privacy",
+            "its objects may have access lists of their own",
+            f"{mend}'Rules=[{{ObjectOwnership=BucketOwnerEnforced}}]'",
+        )
+    else:
+        yield view.ok("bucket's privacy", "it is private, and cannot be made public")
+
+
+def _encryption(view: View, s3: Any, name: str) -> Iterator[Finding]:
+    told = view.found("GetBucketEncryption", s3.get_bucket_encryption, Bucket=name)
+    if told is None:
+        rule = '{"Rules":[{"ApplyServerSideEncryptionByDefault":{"SSEAlgorithm":"AES256"}}]}'
+        mend = f"aws s3api put-bucket-encryption --bucket {name} --server-side-encryption-configuration '{rule}'"
+        yield view.fault("bucket's encryption", "what is put there is not encrypted", mend)
+    else:
+        yield view.ok("bucket's encryption", "what is put there is encrypted")
+
+
+def _transport(view: View, s3: Any, name: str) -> Iterator[Finding]:
+    """The template's policy, and no other."""
+    told = view.found("GetBucketPolicy", s3.get_bucket_policy, Bucket=name)
+    shall = set(grants_of(view.deployed.properties("BucketPolicy")["PolicyDocument"]))
+    found = set(grants_of(json.loads(told["Policy"]))) if told else set()
+    if found == shall:
+        yield view.ok("bucket's policy", "it is reached by TLS only")
+        return
+    what = "lets it be reached without TLS" if shall - found else "says more than that TLS is needed"
+    yield view.fault("bucket's policy", f"its policy {what}", f"put it back in S3, or {ANEW}")
+
+
+def _expiry(view: View, s3: Any, name: str) -> Iterator[Finding]:
+    get: Callable[..., Any] = s3.get_bucket_lifecycle_configuration
+    told = view.found("GetBucketLifecycleConfiguration", get, Bucket=name) or {"Rules": []}
+    [shall] = view.deployed.properties(BUCKET)["LifecycleConfiguration"]["Rules"]
+    days = [
+        rule["Expiration"]["Days"]
+        for rule in told["Rules"]
+        if rule["Status"] == "Enabled" and _prefix(rule) in (PREFIX, "") and rule.get("Expiration", {}).get("Days")
+    ]
+    if not days:
+        yield view.fault("bucket's expiry", "objects that nobody deleted stay for ever", f"put it back, or {ANEW}")
+    elif min(days) < shall["ExpirationInDays"]:
+        what = f"objects expire after {min(days)} days, before the longest lease does"
+        yield view.fault("bucket's expiry", what, f"make it {shall['ExpirationInDays']} days, or {ANEW}")
+    else:
+        yield view.ok("bucket's expiry", f"objects go after {min(days)} days")
+
+
+def _prefix(rule: dict[str, Any]) -> str | None:
+    found = rule.get("Prefix", (rule.get("Filter") or {}).get("Prefix", ""))
+    return str(found) if found is not None else None

@@ -1,0 +1,36 @@
+"""What HTCondor was told, against what there is."""
+
+from collections.abc import Iterator
+
+from annexd.account import configuration
+from annexd.account.checks.finding import Finding
+from annexd.account.checks.view import View
+from annexd.account.configuration import KNOBS
+from annexd.aws import region_of_function, region_of_url
+
+TELL = "condor_annex -setup writes it; then run condor_reconfig"
+
+
+def knobs(view: View) -> Iterator[Finding]:
+    """Those of an annexd of this region's own, or else the default's."""
+    local = configuration.local_name(view.region)
+    told = {knob: view.param(f"{local}.{knob}") or view.param(knob) for knob in KNOBS}
+    missing = [knob for knob, value in told.items() if not value]
+    if missing:
+        yield view.fault("configuration", f"HTCondor knows no {', '.join(missing)}", TELL)
+        return
+    regions = {knob: _region(str(value)) for knob, value in told.items()}
+    others = {knob: region for knob, region in regions.items() if region not in (None, view.region)}
+    shall = configuration.knobs(view.session, view.region, view.seen.outputs if view.seen else {})
+    wrong = [knob for knob in KNOBS if told[knob] != shall[knob]]
+    if others:
+        names = ", ".join(sorted({str(region) for region in others.values()}))
+        yield view.fault("configuration", f"it is of another region, {names}: {', '.join(others)}", TELL)
+    elif wrong:
+        yield view.fault("configuration", f"it is of another stack: {', '.join(wrong)}", TELL)
+    else:
+        yield view.ok("configuration", "HTCondor knows this stack")
+
+
+def _region(value: str) -> str | None:
+    return region_of_function(value) or (region_of_url(value) if "://" in value else None)

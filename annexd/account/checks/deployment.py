@@ -1,0 +1,84 @@
+"""The stack: there, whole, of this annexd's template, and as it was made."""
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from annexd.account.checks.finding import Finding
+from annexd.account.checks.view import AGAIN, ANEW, View
+from annexd.account.errors import AccountError
+from annexd.account.session import asking
+from annexd.account.setup import is_current, missing_outputs
+
+PAUSE_S: Final = 0.5
+PATIENCE_S: Final = 120.0
+
+
+def stack(view: View) -> Iterator[Finding]:
+    """The rest is looked at only when this is well."""
+    seen = view.seen
+    if seen is None:
+        yield view.fault("stack", f"there is no stack {view.stack_name}", AGAIN)
+    elif seen.is_busy:
+        yield view.fault("stack", f"{view.stack_name} is being worked on: {seen.status}", "-setup waits for it")
+    elif not seen.is_good:
+        reasons = "".join(f"; {reason}" for reason in view.stack.failures()[:1])
+        yield view.fault("stack", f"{view.stack_name} is half-made: {seen.status}{reasons}", AGAIN)
+    else:
+        yield view.ok("stack", f"{view.stack_name} is {seen.status}")
+
+
+def outputs(view: View) -> Iterator[Finding]:
+    lacking = missing_outputs(view.seen.outputs if view.seen else {})
+    if lacking:
+        yield view.fault("outputs", f"the stack has no {', '.join(lacking)}", "condor_annex -setup updates it")
+    else:
+        yield view.ok("outputs", "all of them are there")
+
+
+def template(view: View) -> Iterator[Finding]:
+    if is_current(view.stack):
+        yield view.ok("template", "the stack is made of this annexd's template")
+    else:
+        yield view.fault("template", "the stack is made of another annexd's template", "condor_annex -setup updates it")
+
+
+def drift(view: View) -> Iterator[Finding]:
+    """CloudFormation's own look at what was changed behind its back."""
+    cloudformation = view.client("cloudformation")
+    with asking(f"DetectStackDrift {view.stack_name}"):
+        detection = cloudformation.detect_stack_drift(StackName=view.stack_name)["StackDriftDetectionId"]
+        told = _detected(cloudformation, detection)
+        if told["DetectionStatus"] != "DETECTION_COMPLETE":
+            reason = told.get("DetectionStatusReason", "it gives no reason")
+            yield view.unknown("drift", f"CloudFormation could not tell: {reason}")
+            return
+        changed = list(_changed(cloudformation, view.stack_name))
+    if changed:
+        yield view.fault("drift", f"changed since it was made: {', '.join(changed)}", f"put it back, or {ANEW}")
+    else:
+        yield view.ok("drift", "nothing was changed since it was made")
+
+
+def _detected(cloudformation: Any, detection: str) -> Mapping[str, Any]:
+    deadline_s = time.monotonic() + PATIENCE_S
+    while True:
+        told: Mapping[str, Any] = cloudformation.describe_stack_drift_detection_status(StackDriftDetectionId=detection)
+        if told["DetectionStatus"] != "DETECTION_IN_PROGRESS":
+            return told
+        if time.monotonic() > deadline_s:
+            raise AccountError("CloudFormation looks for drift for too long")
+        time.sleep(PAUSE_S)
+
+
+def _changed(cloudformation: Any, stack_name: str) -> Iterator[str]:
+    call = {"StackName": stack_name, "StackResourceDriftStatusFilters": ["MODIFIED", "DELETED"]}
+    while True:
+        page = cloudformation.describe_stack_resource_drifts(**call)
+        for each in page["StackResourceDrifts"]:
+            paths = [difference["PropertyPath"] for difference in each.get("PropertyDifferences") or ()]
+            what = "is gone" if each["StackResourceDriftStatus"] == "DELETED" else " ".join(paths)
+            yield f"{each['LogicalResourceId']} ({what})"
+        if not page.get("NextToken"):
+            return
+        call["NextToken"] = page["NextToken"]

@@ -1,0 +1,25 @@
+"""What a check found."""
+
+from typing import Final, NamedTuple
+
+OK: Final = "ok"
+FAULT: Final = "FAULT"
+UNKNOWN: Final = "unknown"
+
+
+class Finding(NamedTuple):
+    """One line: what was looked at and how it is; for a fault, how to mend it."""
+
+    region: str
+    check: str
+    status: str
+    what: str
+    mend: str = ""
+
+    @property
+    def is_fault(self) -> bool:
+        return self.status == FAULT
+
+    def line(self) -> str:
+        mend = f"; {self.mend}" if self.mend else ""
+        return f"{self.region}: {self.status:7} {self.check}: {self.what}{mend}"

@@ -1,0 +1,123 @@
+"""What each role may do, and the template says: what is missing fails one day, what is added is a risk every day."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+from annexd.account.checks.finding import Finding
+from annexd.account.checks.view import ANEW, View
+
+Grant = tuple[str, str, str, str]  # effect, action, resource, condition
+ROLES: Final = {  # in the template, by what people call them
+    "lease role": "LeaseRole",
+    "instance role": "InstanceRole",
+    "fleet role": "FleetRole",
+}
+
+
+def roles(view: View) -> Iterator[Finding]:
+    for title, logical_id in ROLES.items():
+        yield from _role(view, title, logical_id)
+
+
+def _role(view: View, title: str, logical_id: str) -> Iterator[Finding]:
+    name = view.name(logical_id)
+    role = view.found("GetRole", view.client("iam").get_role, RoleName=name)
+    if role is None:
+        yield view.fault(title, "it is gone", ANEW)
+        return
+    shall, attached_shall = _expected(view, logical_id)
+    grants, attached = _actual(view, name)
+    faults = _differences("may not", shall - grants) + _differences("may, beyond need,", grants - shall)
+    faults += [f"lacks the policy {arn}" for arn in sorted(attached_shall - attached)]
+    faults += [f"has the policy {arn} beyond need" for arn in sorted(attached - attached_shall)]
+    faults += _trust(view, logical_id, role["Role"])
+    if role["Role"].get("PermissionsBoundary"):
+        faults.append(f"is limited by {role['Role']['PermissionsBoundary'].get('PermissionsBoundaryArn')}")
+    if faults:
+        yield view.fault(title, f"{name} {'; '.join(faults)}", f"put it back in IAM, or {ANEW}")
+    else:
+        yield view.ok(title, "it may do what the template says, no less and no more")
+
+
+def _expected(view: View, logical_id: str) -> tuple[set[Grant], set[str]]:
+    properties = view.deployed.properties(logical_id)
+    documents = [policy["PolicyDocument"] for policy in properties.get("Policies", ())]
+    if logical_id == "InstanceRole":
+        documents.append(view.deployed.properties("InstancePolicy")["PolicyDocument"])
+    return {grant for document in documents for grant in grants_of(document)}, set(
+        properties.get("ManagedPolicyArns", ())
+    )
+
+
+def _actual(view: View, name: str) -> tuple[set[Grant], set[str]]:
+    iam = view.client("iam")
+    inline = [policy for page in _pages(view, iam, "list_role_policies", name) for policy in page["PolicyNames"]]
+    documents = [
+        (view.found("GetRolePolicy", iam.get_role_policy, RoleName=name, PolicyName=policy) or {})["PolicyDocument"]
+        for policy in inline
+    ]
+    attached = {
+        policy["PolicyArn"]
+        for page in _pages(view, iam, "list_attached_role_policies", name)
+        for policy in page["AttachedPolicies"]
+    }
+    return {grant for document in documents for grant in grants_of(document)}, attached
+
+
+def _pages(view: View, iam: Any, operation: str, name: str) -> list[dict[str, Any]]:
+    paginate = iam.get_paginator(operation).paginate
+    return view.found(operation, lambda **asked: list(paginate(**asked)), RoleName=name) or []
+
+
+def grants_of(document: Any) -> Iterator[Grant]:
+    """Each statement as single grants, so that the order and grouping of a policy do not matter."""
+    for statement in _listed(document.get("Statement")):
+        condition = json.dumps(statement.get("Condition") or {}, sort_keys=True)
+        names = "Action" if "Action" in statement else "NotAction"
+        places = "Resource" if "Resource" in statement else "NotResource"
+        for action in _listed(statement.get(names)):
+            for resource in _listed(statement.get(places)):
+                mark = "" if names == "Action" and places == "Resource" else "everything but "
+                yield str(statement["Effect"]), f"{mark}{action}", str(resource), condition
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _differences(verb: str, grants: set[Grant]) -> list[str]:
+    return [
+        f"{verb} {action} on {resource}" + (f" if {condition}" if condition != "{}" else "")
+        if effect == "Allow"
+        else f"{verb} be denied {action} on {resource}"
+        for effect, action, resource, condition in sorted(grants)
+    ]
+
+
+def _trust(view: View, logical_id: str, role: dict[str, Any]) -> list[str]:
+    """Who may take the role: one service, and nobody else."""
+    shall = view.deployed.properties(logical_id)["AssumeRolePolicyDocument"]["Statement"][0]["Principal"]["Service"]
+    statements = _listed(role["AssumeRolePolicyDocument"].get("Statement"))
+    trusted = [each.get("Principal") for each in statements if each.get("Effect") == "Allow"]
+    if trusted in ([{"Service": shall}], [{"Service": [shall]}]):
+        return []
+    return [f"may be taken by {json.dumps(trusted)}, not just by {shall}"]
+
+
+def profile(view: View) -> Iterator[Finding]:
+    """The instance profile, which holds the instance role."""
+    name = view.name("InstanceProfile")
+    told = view.found("GetInstanceProfile", view.client("iam").get_instance_profile, InstanceProfileName=name)
+    held = [role["RoleName"] for role in told["InstanceProfile"]["Roles"]] if told else []
+    role = view.name("InstanceRole")
+    if told is None:
+        yield view.fault("instance profile", "it is gone: no instance can be launched with it", ANEW)
+    elif held != [role]:
+        yield view.fault(
+            "instance profile",
+            f"it holds {', '.join(held) or 'no role'}, not {role}",
+            f"aws iam add-role-to-instance-profile --instance-profile-name {name} --role-name {role}",
+        )
+    else:
+        yield view.ok("instance profile", "it holds the instance role")

@@ -1,0 +1,87 @@
+"""What checks look at: one region, through clients, with what AWS once told kept."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, TypeVar
+
+from annexd.account.checks.finding import FAULT, OK, UNKNOWN, Finding
+from annexd.account.session import AWS_ERRORS, Session, asking
+from annexd.account.stack import Seen, Stack
+from annexd.account.template import Deployed
+from annexd.aws import errors
+
+Param = Callable[[str], str | None]
+Answer = TypeVar("Answer")
+AGAIN: Final = "condor_annex -setup makes it"
+ANEW: Final = "when no annex lives, condor_annex -teardown and -setup make it anew"
+
+
+@dataclass(frozen=True)
+class View:
+    """One region, as the caller sees it."""
+
+    session: Session
+    region: str
+    stack_name: str
+    param: Param
+    vcpus: int
+    deadline_s: float  # by time.monotonic(), for what takes CloudFormation a while
+
+    def client(self, service: str) -> Any:
+        return self.session.client(service, self.region)
+
+    @cached_property
+    def identity(self) -> Mapping[str, str]:
+        """Account and Arn of whoever asks."""
+        with asking("GetCallerIdentity"):
+            told: Mapping[str, str] = self.client("sts").get_caller_identity()
+        return told
+
+    @cached_property
+    def stack(self) -> Stack:
+        return Stack(self.client("cloudformation"), self.stack_name, lambda _: None, self.deadline_s)
+
+    @cached_property
+    def seen(self) -> Seen | None:
+        return self.stack.look()
+
+    @cached_property
+    def deployed(self) -> Deployed:
+        """The template's resources, as they are called here."""
+        _, partition, *_ = self.identity["Arn"].split(":")
+        return Deployed(partition, self.identity["Account"], self.region, self.stack.physical_ids())
+
+    @cached_property
+    def function(self) -> Mapping[str, Any] | None:
+        """The whole of GetFunction; None when there is none."""
+        get: Callable[..., Mapping[str, Any]] = self.client("lambda").get_function
+        return self.found("GetFunction", get, FunctionName=self.name("LeaseFunction"))
+
+    @property
+    def lease_function(self) -> Mapping[str, Any]:
+        """The same, where its absence was told already."""
+        return self.function or {"Configuration": {}}
+
+    def name(self, logical_id: str) -> str:
+        """Its physical ID; for what the stack has not got, a name that nothing has."""
+        return self.deployed.physical_ids.get(logical_id, f"{self.stack_name}-{logical_id}-missing")
+
+    def found(self, operation: str, call: Callable[..., Answer], **parameters: Any) -> Answer | None:
+        """AWS's answer, None for not found.  Raises AccountError for the rest."""
+        with asking(operation):
+            try:
+                return call(**parameters)
+            except AWS_ERRORS as error:
+                if errors.is_not_found(error):
+                    return None
+                raise
+
+    def ok(self, check: str, what: str) -> Finding:
+        return Finding(self.region, check, OK, what)
+
+    def fault(self, check: str, what: str, mend: str) -> Finding:
+        return Finding(self.region, check, FAULT, what, mend)
+
+    def unknown(self, check: str, what: str) -> Finding:
+        return Finding(self.region, check, UNKNOWN, what, "ask somebody who may look, or get the setup policy")

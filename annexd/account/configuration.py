@@ -1,0 +1,184 @@
+"""The file for HTCondor's config.d: what setup made, where annexd and condor_annex find it.
+
+annexd has one default region, so the file has one too: the first that was set up.  Every other region stands in it
+under a local name, for an annexd of its own: HTCondor reads NAME.KNOB before KNOB in a daemon with that local name.
+The file is ours: it is written anew each time, as a whole.
+"""
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from annexd.account.errors import AccountError, UnusableFile
+from annexd.account.session import Session
+
+NAME: Final = "81annex"  # read after 80annexd
+MARK: Final = "# Written by condor_annex -setup, and removed by -teardown: your own changes belong into another file."
+OUTPUTS: Final = {  # of the stack, by knob
+    "ANNEX_DEFAULT_LEASE_FUNCTION_ARN": "LeaseFunctionARN",
+    "ANNEX_DEFAULT_S3_BUCKET": "BucketName",
+    "ANNEX_DEFAULT_INSTANCE_PROFILE_ARN": "InstanceProfileARN",
+    "ANNEX_DEFAULT_SECURITY_GROUP_ID": "SecurityGroupID",
+    "ANNEX_DEFAULT_FLEET_ROLE_ARN": "FleetRoleARN",
+}
+SERVICES: Final = {  # by knob
+    "ANNEX_DEFAULT_EC2_URL": "ec2",
+    "ANNEX_DEFAULT_CWE_URL": "events",
+    "ANNEX_DEFAULT_LAMBDA_URL": "lambda",
+    "ANNEX_DEFAULT_S3_URL": "s3",
+}
+KNOBS: Final = (*SERVICES, *OUTPUTS)
+VALUE: Final = re.compile(r"[A-Za-z0-9:/._+=,@-]{1,2048}")  # of URLs, ARNs and names; no macro, no second line
+LINE: Final = re.compile(r"(?:ANNEXD_(?P<region>[A-Z0-9_]+)\.)?(?P<knob>ANNEX_DEFAULT_[A-Z0-9_]+) = (?P<value>\S+)")
+HEADING: Final = re.compile(r"# Region (?P<region>[a-z0-9-]+)(?:[ :,].*)?")
+STANDARD_OUTPUT: Final = "-"
+Sections = Mapping[str, Mapping[str, str]]  # region -> knob -> value
+
+
+def knobs(session: Session, region: str, outputs: Mapping[str, str]) -> dict[str, str]:
+    """Of one region.  Raises AccountError for what would not be safe in a configuration file."""
+    urls = {knob: str(session.client(service, region).meta.endpoint_url) for knob, service in SERVICES.items()}
+    values = urls | {knob: outputs.get(name, "") for knob, name in OUTPUTS.items()}
+    for knob, value in values.items():
+        if not VALUE.fullmatch(value):
+            what = f"has no output {OUTPUTS[knob]}" if knob in OUTPUTS and not value else f"gives {knob} = {value!r}"
+            raise AccountError(
+                f"{region}: the stack {what}: it is not of this annexd's template", "-check-setup tells more"
+            )
+    return values
+
+
+def text(sections: Sections) -> str:
+    """The file's content; the first region is the default."""
+    blocks = [_block(region, values, default=i == 0) for i, (region, values) in enumerate(sections.items())]
+    return "\n".join([MARK, *blocks])
+
+
+def _block(region: str, values: Mapping[str, str], *, default: bool) -> str:
+    name = local_name(region)
+    if default:
+        heading = [f"# Region {region}: what annexd takes, unless a request says otherwise."]
+    else:
+        heading = [f"# Region {region}, for an annexd with the local name {name}: DAEMON_LIST = $(DAEMON_LIST) {name}"]
+    prefix = "" if default else f"{name}."
+    return "\n".join([*heading, *(f"{prefix}{knob} = {values[knob]}" for knob in KNOBS), ""])
+
+
+def local_name(region: str) -> str:
+    return f"ANNEXD_{region.upper().replace('-', '_')}"
+
+
+def sections_of(content: str) -> dict[str, dict[str, str]]:
+    """What `text` was made of.  Raises ValueError for a file that is not ours."""
+    lines = content.splitlines()
+    if not lines or lines[0] != MARK:
+        raise ValueError("it was not written by condor_annex -setup")
+    sections: dict[str, dict[str, str]] = {}
+    region = ""
+    for line in lines[1:]:
+        if heading := HEADING.fullmatch(line):
+            region = heading["region"]
+            sections[region] = {}
+        elif (setting := LINE.fullmatch(line)) and region:
+            sections[region][setting["knob"]] = setting["value"]
+        elif line.strip():
+            raise ValueError(f"it was changed by hand: {line[:80]!r}")
+    return sections
+
+
+@dataclass(frozen=True)
+class ConfigurationFile:
+    """The file by its path; `-` is standard output."""
+
+    path: str
+
+    def check_writable(self) -> None:
+        """Before anything is made: can it be written, and is what is there ours to replace?"""
+        if self.path == STANDARD_OUTPUT:
+            return
+        self.sections()
+        folder = Path(self.path).absolute().parent
+        if not os.access(folder, os.W_OK | os.X_OK):
+            state = "cannot be written to by you" if folder.is_dir() else "is no folder"
+            raise UnusableFile(
+                f"the file {self.path} cannot be made: {folder} {state}",
+                "run this as HTCondor's administrator, or say -output FILE (- for standard output)",
+            )
+
+    def sections(self) -> dict[str, dict[str, str]]:
+        """What the file has now; nothing, if there is none.  Raises AccountError when it is not ours."""
+        try:
+            content = "" if self.path == STANDARD_OUTPUT else Path(self.path).read_text(encoding="utf-8")
+            return sections_of(content) if content else {}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise UnusableFile(
+                f"the file {self.path} is not touched: {error}",
+                "move it away, or name another one with -output FILE",
+            ) from error
+
+    def add(self, new: Sections) -> list[str]:
+        """Put these regions in; the default stays what it was.  What to tell of it."""
+        known = self.sections()
+        default = next(iter(known | dict(new)))
+        if known == (known | dict(new)) and self.path != STANDARD_OUTPUT:
+            return [f"{self.path} is as it should be; the default region is {default}"]
+        self._write(text(known | dict(new)))
+        return [f"wrote {self._shown}; the default region is {default}", *self._next_steps(known | dict(new))]
+
+    def remove(self, regions: list[str]) -> list[str]:
+        """Take these regions out, and the file away with the last one.  What to tell of it."""
+        known = self.sections()
+        left = {region: values for region, values in known.items() if region not in regions}
+        if left == known:
+            return []
+        if left:
+            self._write(text(left))
+            words = f"wrote {self._shown} without {', '.join(regions)}; the default region is {next(iter(left))}"
+        else:
+            Path(self.path).unlink(missing_ok=True)
+            words = f"removed {self._shown}"
+        return [words, "now run condor_reconfig, so that annexd reads it"]
+
+    @property
+    def _shown(self) -> str:
+        return "the configuration" if self.path == STANDARD_OUTPUT else self.path
+
+    def _next_steps(self, sections: Sections) -> list[str]:
+        steps = ["now run condor_reconfig, so that annexd reads it"]
+        if self.path == STANDARD_OUTPUT:
+            steps = ["put it into a file in the folder that LOCAL_CONFIG_DIR names, and run condor_reconfig"]
+        others = list(sections)[1:]
+        if others:
+            steps.append(f"each other region ({', '.join(others)}) needs an annexd of its own: see the manual")
+        return steps
+
+    def _write(self, content: str) -> None:
+        """All of it or nothing, readable by everybody: it holds names, no secrets."""
+        if self.path == STANDARD_OUTPUT:
+            print(content, end="", flush=True)
+            return
+        path = Path(self.path).absolute()
+        try:
+            # HTCondor reads no file of config.d that begins with a dot.
+            number, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            try:
+                with os.fdopen(number, "w", encoding="utf-8") as opened:
+                    opened.write(content)
+                    os.fchmod(opened.fileno(), 0o644)
+                    opened.flush()
+                    os.fsync(opened.fileno())
+                os.replace(temporary, path)
+            except BaseException:
+                os.unlink(temporary)
+                raise
+        except OSError as error:
+            raise UnusableFile(
+                f"the file {self.path} could not be written: {error.strerror}",
+                "what was made in AWS is there; run the same command again, or with -output FILE",
+            ) from error

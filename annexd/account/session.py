@@ -1,0 +1,110 @@
+"""The caller's own credentials, and clients of every service with them.
+
+A profile, two key files, or whatever botocore's own chain finds: the environment, AWS_PROFILE, an instance's role.
+AWS_ENDPOINT_URL is botocore's own, and sends all of it elsewhere.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError, ProfileNotFound
+
+from annexd.account.errors import AccountError, UnusableFile
+from annexd.aws import Credentials, SecretKey, errors, model_loader
+
+AWS_ERRORS: Final = (ClientError, BotoCoreError)
+CONFIG: Final = {
+    "connect_timeout": 10.0,
+    "read_timeout": 60.0,
+    "retries": {"mode": "standard", "total_max_attempts": 5},
+    "user_agent_extra": "condor_annex",
+    "request_checksum_calculation": "when_required",
+    "s3": {"us_east_1_regional_endpoint": "regional"},
+}
+MAX_KEY_BYTES: Final = 1024  # AWS's are 20 and 40 long
+WAYS: Final = (
+    "give -profile NAME, or -access-key-file and -secret-key-file, or run this on an instance whose role may do it"
+)
+
+
+class Session:
+    """Clients of one set of credentials; made once for each service and region."""
+
+    def __init__(self, profile: str | None = None, credentials: Credentials | None = None) -> None:
+        self._session = botocore.session.Session(profile=profile)
+        self._session.register_component("data_loader", model_loader())
+        self._keys = _keys(credentials)
+        self._clients: dict[tuple[str, str], Any] = {}
+        self.skew_s = 0.0  # by which AWS's clock is ahead of this host's, at the newest answer
+
+    def region(self) -> str | None:
+        """The region that AWS's own configuration names."""
+        with asking("the AWS configuration"):
+            region = self._session.get_config_variable("region")
+        return str(region) if region else None
+
+    def client(self, service: str, region: str) -> Any:
+        """Raises AccountError when there is no such region, or nothing to sign with."""
+        if (service, region) not in self._clients:
+            with asking(f"a client of {service} in {region}"):
+                made = self._session.create_client(service, region_name=region, config=Config(**CONFIG), **self._keys)
+            made.meta.events.register_first("after-call", self._compare_clocks)
+            self._clients[service, region] = made
+        return self._clients[service, region]
+
+    def is_region(self, region: str) -> bool:
+        """Whether there is such a region, as far as this botocore knows."""
+        partitions = self._session.get_available_partitions()
+        return any(region in self._session.get_available_regions("ec2", partition) for partition in partitions)
+
+    def _compare_clocks(self, http_response: Any, **_: object) -> None:
+        try:
+            said = parsedate_to_datetime(http_response.headers.get("Date"))
+        except (TypeError, ValueError):
+            return
+        self.skew_s = said.timestamp() - time.time()
+
+
+def key_files(public: str | None, secret: str | None) -> Credentials | None:
+    """The keys in two files, opened with the caller's own rights; None without files.  Raises UnusableFile."""
+    return Credentials(_key(public), SecretKey(_key(secret))) if public and secret else None
+
+
+def _key(file: str) -> str:
+    try:
+        with open(file, "rb") as opened:
+            words = opened.read(MAX_KEY_BYTES).decode("ascii").split()
+    except OSError as error:
+        raise UnusableFile(f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        words = []
+    if len(words) != 1:
+        raise UnusableFile(f"{file} must hold one AWS key and nothing else")
+    return words[0]
+
+
+def _keys(credentials: Credentials | None) -> dict[str, str]:
+    if credentials is None:
+        return {}
+    return {
+        "aws_access_key_id": credentials.access_key_id,
+        "aws_secret_access_key": credentials.secret_access_key.reveal(),
+    }
+
+
+@contextmanager
+def asking(what: str) -> Iterator[None]:
+    """Make whatever AWS, or the way to it, raises inside an AccountError that says what was asked."""
+    try:
+        yield
+    except (NoCredentialsError, PartialCredentialsError) as error:
+        raise AccountError("there are no AWS credentials to do this with", WAYS) from error
+    except ProfileNotFound as error:
+        raise AccountError(str(error), "`aws configure list-profiles` lists those that there are") from error
+    except AWS_ERRORS as error:
+        raise AccountError(errors.describe(error, what)) from error

@@ -1,0 +1,92 @@
+"""templates/annex.json: what is deployed, and what that comes to in one account and region.
+
+The template is the one place that says what each resource must be.  What -check-setup expects is read from it, so
+that the two cannot disagree.
+"""
+
+import json
+import re
+import sysconfig
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+from annexd.account.errors import AccountError
+
+NAME: Final = "annex.json"
+FOLDERS: Final = (
+    Path(__file__).resolve().parents[2] / "templates",  # a checkout
+    Path(sysconfig.get_path("data")) / "share" / "annexd" / "templates",  # as pip installs it
+)
+DESCRIPTION: Final = "HTCondor annexes: "  # every stack of ours begins its description so
+VARIABLE: Final = re.compile(r"\$\{([A-Za-z0-9:]+)(?:\.([A-Za-z]+))?\}")
+ARNS: Final = {  # Fn::GetAtt Arn, by type of resource and its physical ID
+    "AWS::IAM::InstanceProfile": "arn:{partition}:iam::{account}:instance-profile/{name}",
+    "AWS::IAM::Role": "arn:{partition}:iam::{account}:role/{name}",
+    "AWS::Lambda::Function": "arn:{partition}:lambda:{region}:{account}:function:{name}",
+    "AWS::Logs::LogGroup": "arn:{partition}:logs:{region}:{account}:log-group:{name}:*",
+    "AWS::S3::Bucket": "arn:{partition}:s3:::{name}",
+}
+
+
+@lru_cache(maxsize=1)
+def body() -> str:
+    """The file.  Raises AccountError."""
+    for folder in FOLDERS:
+        try:
+            return (folder / NAME).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            continue
+    places = " nor in ".join(str(folder) for folder in FOLDERS)
+    raise AccountError(f"{NAME} is neither in {places}", "install annexd again: it comes with it")
+
+
+@lru_cache(maxsize=1)
+def template() -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(body())
+    return loaded
+
+
+def function_code() -> str:
+    """lambda/lease.py, as the template holds it."""
+    return str(template()["Resources"]["LeaseFunction"]["Properties"]["Code"]["ZipFile"])
+
+
+class Deployed:
+    """The template in one account and region, with the physical IDs that CloudFormation gave."""
+
+    def __init__(self, partition: str, account: str, region: str, physical_ids: Mapping[str, str]) -> None:
+        self._names = {"partition": partition, "account": account, "region": region}
+        self.physical_ids = physical_ids
+
+    def properties(self, logical_id: str) -> dict[str, Any]:
+        """Of a resource, with every reference followed.  KeyError for what the stack has not got."""
+        found: dict[str, Any] = self._resolved(template()["Resources"][logical_id]["Properties"])
+        return found
+
+    def arn(self, logical_id: str) -> str:
+        kind = template()["Resources"][logical_id]["Type"]
+        return ARNS[kind].format(name=self.physical_ids[logical_id], **self._names)
+
+    def _resolved(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._resolved(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        match list(value.items()):
+            case [("Ref", name)]:
+                return self.physical_ids[name]
+            case [("Fn::GetAtt", [name, "Arn"])]:
+                return self.arn(name)
+            case [("Fn::Sub", str(text))]:
+                return VARIABLE.sub(self._variable, text)
+        return {key: self._resolved(each) for key, each in value.items()}
+
+    def _variable(self, found: re.Match[str]) -> str:
+        pseudo = {
+            "AWS::Partition": self._names["partition"],
+            "AWS::AccountId": self._names["account"],
+            "AWS::Region": self._names["region"],
+        }
+        return pseudo[found[1]] if found[1] in pseudo else self.arn(found[1])

@@ -1,0 +1,105 @@
+"""-setup, -check-setup and -teardown: options become a call of annexd.account, and its errors the tool's.
+
+The one module of the tool that imports botocore, by annexd.account; main imports it for these three only.
+"""
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from annexd.account.check import check
+from annexd.account.checks.finding import Finding
+from annexd.account.configuration import NAME, ConfigurationFile
+from annexd.account.errors import AccountError, LivingAnnexes, UnusableFile
+from annexd.account.session import Session, key_files
+from annexd.account.setup import STACK_NAME, TIMEOUT_S, Wanted, set_up
+from annexd.account.teardown import tear_down
+from annexd.tool import show
+from annexd.tool.errors import (
+    ANNEXES_LIVE,
+    BAD_FILE,
+    CLOUD_FAILED,
+    INTERRUPTED,
+    OK,
+    SETUP_FAULTY,
+    USAGE,
+    ToolError,
+)
+from annexd.tool.options import Options
+
+
+def run(options: Options) -> int:
+    """Raises ToolError."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # nothing here waits inside HTCondor's bindings
+    try:
+        return _run(options)
+    except LivingAnnexes as living:
+        raise ToolError(ANNEXES_LIVE, *living.lines) from living
+    except UnusableFile as unusable:
+        raise ToolError(BAD_FILE, *unusable.lines) from unusable
+    except AccountError as error:
+        raise ToolError(CLOUD_FAILED, *error.lines) from error
+    except KeyboardInterrupt:
+        show.notes(["interrupted; CloudFormation goes on with what it does: the same command goes on from there"])
+        return INTERRUPTED
+
+
+def _run(options: Options) -> int:
+    session = Session(options.profile, key_files(options.public_key_file, options.secret_key_file))
+    wanted = Wanted(_regions(options, session), options.stack_name or STACK_NAME, options.timeout_s or TIMEOUT_S)
+    if options.check_setup:
+        return _check(options, session, wanted)
+    file = ConfigurationFile(options.output or _default_file())
+    if options.setup:
+        set_up(session, wanted, file, _say)
+    else:
+        tear_down(session, wanted, file, _say)
+    return OK
+
+
+def _say(line: str) -> None:
+    show.notes([line])
+
+
+def _check(options: Options, session: Session, wanted: Wanted) -> int:
+    findings = check(session, wanted, _configured(options), options.target_capacity or 1)
+    told: list[Finding] = []
+    for finding in findings:
+        told.append(finding)
+        if not options.json:
+            print(finding.line(), flush=True)
+    if options.json:
+        print(json.dumps([finding._asdict() for finding in told], indent=2))
+    return SETUP_FAULTY if any(finding.is_fault for finding in told) else OK
+
+
+def _regions(options: Options, session: Session) -> tuple[str, ...]:
+    regions = options.region or tuple(region for region in [session.region()] if region)
+    if not regions:
+        raise ToolError(USAGE, "-region is missing, and your AWS configuration names none: as -region us-east-1")
+    unknown = [region for region in regions if not session.is_region(region)]
+    if unknown:
+        raise ToolError(USAGE, f"there is no region {' nor '.join(unknown)}, as far as botocore knows")
+    return regions
+
+
+def _default_file() -> str:
+    """In the first folder that HTCondor reads its configuration from."""
+    from annexd.tool.bindings import param
+
+    folders = [folder.strip() for folder in (param("LOCAL_CONFIG_DIR") or "").split(",") if folder.strip()]
+    if not folders:
+        raise ToolError(USAGE, "-output FILE is missing: HTCondor's configuration names no LOCAL_CONFIG_DIR")
+    return str(Path(folders[0]) / NAME)
+
+
+def _configured(options: Options) -> Callable[[str], str | None]:
+    """What is configured: by the file that -output names, or else by HTCondor."""
+    if options.output is not None:
+        sections = ConfigurationFile(options.output).sections()
+        values = next(iter(sections.values()), {})
+        return values.get
+    from annexd.tool.bindings import param
+
+    return param

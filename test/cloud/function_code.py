@@ -1,0 +1,36 @@
+"""What GetFunction tells beyond moto: an address from which the function's zip can be had, and concurrency of 0."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from moto.awslambda.models import lambda_backends
+
+from test.cloud.errors import Answer
+
+DOOR = "/_cloud/code/"  # AWS signs the address: whoever has it may use it for ten minutes
+
+
+def with_location(told: str, url: str) -> str:
+    """GetFunction's answer, as moto made it."""
+    answer: dict[str, Any] = json.loads(told)
+    arn = answer["Configuration"]["FunctionArn"]
+    answer["Code"] = {"RepositoryType": "S3", "Location": f"{url}{DOOR}{arn}"}
+    reserved = _function(arn).reserved_concurrency
+    if reserved is not None:
+        answer["Concurrency"] = {"ReservedConcurrentExecutions": reserved}
+    return json.dumps(answer)
+
+
+def zip_at(path: str) -> Answer:
+    """What is at such an address."""
+    found = _function(path.removeprefix(DOOR))
+    if found is None:
+        return Answer(404, b"")
+    return Answer(200, found.code_bytes, {"Content-Type": "application/zip"})
+
+
+def _function(arn: str) -> Any:
+    backends = [backend for account in lambda_backends.values() for backend in account.values()]
+    return next((each for backend in backends for each in backend.list_functions() if each.function_arn in arn), None)
