@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 from annexd.cedar.channel import Channel
@@ -42,6 +43,11 @@ class Victim:
 
     pid: int
     port: int
+    log_file: Path | None = None
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text() if self.log_file else ""
 
     @property
     def memory_kb(self) -> int:
@@ -74,16 +80,18 @@ class Victim:
 @contextmanager
 def victim(**shape: Any) -> Iterator[Victim]:
     environment = {**os.environ, "CONDOR_CONFIG": "ONLY_ENV"}
-    with subprocess.Popen([sys.executable, "-m", "test.attack.victim", json.dumps(shape)], text=True, env=environment,
-                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with NamedTemporaryFile(prefix="annexd-victim-") as log, subprocess.Popen(
+            [sys.executable, "-m", "test.attack.victim", json.dumps(shape)], text=True, env=environment,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log) as process:
         assert process.stdout is not None
-        served = Victim(process.pid, int(process.stdout.readline()))
+        served = Victim(process.pid, int(process.stdout.readline()), Path(log.name))
         served.answers_within_s()
         served.authenticates_within_s()
         try:
             yield served
         finally:
-            assert process.poll() is None, f"the server has ended with {process.returncode}"
+            assert process.poll() is None, f"the server has ended with {process.returncode}: {served.log[-2000:]}"
+            assert "fault of annexd" not in served.log, served.log[-2000:]
             assert process.stdin is not None
             process.stdin.close()
             process.wait(PATIENCE_S)
@@ -99,8 +107,14 @@ class GoodClient:
         self.said: list[bytes] = []  # each message, as it is on the wire
 
     def session(self, command: int = DC_NOP_READ) -> "GoodClient":
-        exchange = KeyExchange(secrets.token_bytes)
-        self.say(self.greeting(exchange.public, command))
+        return self.begin(command).finish()
+
+    def begin(self, command: int = DC_NOP_READ) -> "GoodClient":
+        self.exchange = KeyExchange(secrets.token_bytes)
+        self.say(self.greeting(self.exchange.public, command))
+        return self
+
+    def finish(self) -> "GoodClient":
         answer = self.hear().ad()
         self.say(self.message().integer(FS))
         assert self.hear().integer() == FS
@@ -112,7 +126,7 @@ class GoodClient:
         finally:
             os.rmdir(directory)
         assert self.hear().integer() == 0
-        self.key = exchange.session_key(peer_public_key(answer["ECDHPublicKey"]))
+        self.key = self.exchange.session_key(peer_public_key(answer["ECDHPublicKey"]))
         self.channel.encrypt(self.key, bytes(16))
         self.sid = str(self.hear().ad()["Sid"])
         return self

@@ -1,7 +1,9 @@
 """Attacks on the port, one each; beside every one a good client is answered in time, and memory stays bounded."""
 
 import itertools
+import os
 import secrets
+import signal
 import socket
 import threading
 import time
@@ -12,13 +14,13 @@ import pytest
 
 from annexd.cedar.classad import Scalar
 from annexd.cedar.commands import CA_AUTH_CMD, DC_AUTHENTICATE, DC_NOP_READ
-from annexd.cedar.crypto import KeyExchange
+from annexd.cedar.crypto import KeyExchange, peer_public_key
 from annexd.cedar.frame import HEADER
-from test.attack.arena import MB, GoodClient, Victim, framed, victim
+from test.attack.arena import FS, MB, QUERY, GoodClient, Victim, framed, victim
 
 ANSWERED_S = 2.0  # under attack, on a machine that others use too; without one it takes a millisecond
 GROWTH_KB = 64 * MB
-PUBLIC = KeyExchange(secrets.token_bytes).public
+OWN = KeyExchange(secrets.token_bytes)
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +67,16 @@ def test_thousands_of_half_open_and_slow_connections(target: Victim) -> None:
         assert target.descriptors < 700
 
 
+def test_a_patient_client_keeps_its_place_while_another_address_floods_the_port(target: Victim) -> None:
+    """Who has to leave is of the address that has most places, not whoever was there first."""
+    patient = GoodClient(target.connect("127.0.0.9")).begin()
+    with ExitStack() as open_ones:
+        for _ in range(1000):
+            open_ones.enter_context(target.connect("127.0.0.2"))
+        assert patient.finish().sid
+    patient.close()
+
+
 def test_a_flood_of_new_connections_from_the_good_clients_own_address(target: Victim) -> None:
     before_kb, held = target.memory_kb, list[socket.socket]()
 
@@ -92,20 +104,66 @@ def test_endless_chains_of_frames(target: Victim, body: int) -> None:
         time_for_some(lambda: check(target, before_kb))
 
 
+@pytest.mark.parametrize("body", [1, 8], ids=["of a byte", "of eight"])
+def test_many_chains_of_small_frames_at_once(target: Victim, body: int) -> None:
+    """A frame costs time whatever its length: all of them stand before the good client."""
+    before_kb, chain = target.memory_kb, (HEADER.pack(0, body) + bytes(body)) * (60_000 // body)
+    with stopped(target), ExitStack() as open_ones:
+        for _ in range(200):
+            client = open_ones.enter_context(target.connect("127.0.0.2"))
+            client.setblocking(False)
+            client.send(chain)
+        good = open_ones.enter_context(target.connect())
+        good.sendall(QUERY)
+        begun_s = time.monotonic()
+        os.kill(target.pid, signal.SIGCONT)
+        assert good.recv(1024)
+        assert time.monotonic() - begun_s < ANSWERED_S
+        check(target, before_kb)
+
+
+@contextmanager
+def stopped(target: Victim) -> Iterator[None]:
+    """So that what is sent waits for the server, all of it."""
+    os.kill(target.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(target.pid, signal.SIGCONT)
+
+
 def test_endless_handshakes(target: Victim) -> None:
     """Each costs the server a key, and is left in the middle."""
     before_kb = target.memory_kb
 
     def attack() -> None:
         with target.connect("127.0.0.2") as client:
-            stranger = GoodClient(client)
-            stranger.say(stranger.greeting(PUBLIC, DC_NOP_READ))
+            stranger = GoodClient(client).begin()
             stranger.hear()
-            stranger.say(stranger.message().integer(4))
+            stranger.say(stranger.message().integer(FS))
             stranger.hear()
 
     with attacking(attack), attacking(attack):
         time_for_some(lambda: check(target, before_kb))
+
+
+def test_a_handshake_that_fails_again_and_again_comes_to_its_end(target: Victim) -> None:
+    with target.connect("127.0.0.2") as client:
+        stranger = GoodClient(client).begin()
+        stranger.hear()
+        picked = list(itertools.takewhile(bool, (_fail_at_fs(stranger) for _ in range(100))))
+        assert len(picked) <= 1, "a method is tried once"
+        assert stranger.is_dropped()
+
+
+def _fail_at_fs(stranger: GoodClient) -> int:
+    """What the server picks when it is offered everything; 0 when nothing is left."""
+    stranger.say(stranger.message().integer(-1))
+    if picked := stranger.hear().integer():
+        stranger.hear()
+        stranger.say(stranger.message().integer(-1))
+        stranger.hear()
+    return picked
 
 
 def time_for_some(measure: Callable[[], None], seconds: float = 1.0) -> None:
@@ -166,29 +224,39 @@ def test_bombs_of_nesting_expressions_and_values_in_an_order(target: Victim) -> 
     check(target, before_kb)
 
 
-def test_more_sessions_than_fit_push_out_the_oldest_and_no_memory_is_lost(target: Victim) -> None:
+def test_more_sessions_than_fit_push_out_the_oldest_and_no_memory_is_lost() -> None:
     """Strangers' sessions, which anybody may have, share a small part of the cache."""
-    owner = GoodClient(target.connect()).session()
-    owner.close()
-    for _ in range(1500):
-        _stranger(target)
-    before_kb = target.memory_kb
-    for _ in range(1500):
-        _stranger(target)
-    check(target, before_kb, growth_kb=4 * MB)
-    client = GoodClient(target.connect()).resume(owner.sid, owner.key, CA_AUTH_CMD)
-    client.say(client.message().ad({"Still": "there"}))
-    assert client.hear().ad() == {"Attributes": 1}
+    with victim(sessions=1000) as small:
+        owner = GoodClient(small.connect()).session()
+        owner.close()
+        first = _stranger(small)
+        for _ in range(1100):
+            _stranger(small)
+        before_kb = small.memory_kb
+        for _ in range(1100):
+            last = _stranger(small)
+        check(small, before_kb, growth_kb=MB)
+        assert [_is_known(small, sid) for sid in (owner.sid, first, last)] == [True, False, True]
 
 
-def _stranger(target: Victim) -> None:
+def _is_known(target: Victim, sid: str) -> bool:
+    with target.connect("127.0.0.2") as client:
+        visitor = GoodClient(client)
+        visitor.say(visitor.resumption(sid, DC_NOP_READ))
+        return visitor.hear().ad()["ReturnCode"] == "AUTHORIZED"
+
+
+def _stranger(target: Victim) -> str:
+    """The id of the session that nobody in particular has got."""
     with target.connect("127.0.0.2") as client:
         stranger = GoodClient(client)
         ad: dict[str, Scalar] = {"Command": DC_NOP_READ, "NewSession": "YES", "Enact": "NO",
                                  "Authentication": "NEVER", "Encryption": "OPTIONAL", "Integrity": "OPTIONAL",
-                                 "CryptoMethods": "AES", "ECDHPublicKey": PUBLIC}
+                                 "CryptoMethods": "AES", "ECDHPublicKey": OWN.public, "SessionDuration": "3600"}
         stranger.say(stranger.message().integer(DC_AUTHENTICATE).ad(ad))
-        stranger.hear()
+        answer = stranger.hear().ad()
+        stranger.channel.encrypt(OWN.session_key(peer_public_key(answer["ECDHPublicKey"])), bytes(16))
+        return str(stranger.hear().ad()["Sid"])
 
 
 def test_running_out_of_file_descriptors() -> None:
@@ -201,16 +269,20 @@ def test_running_out_of_file_descriptors() -> None:
 
 
 def test_silence_and_a_drip_end_when_their_time_is_over() -> None:
-    with victim(read_timeout_s=1, deadline_s=2) as strict, strict.connect() as silent, strict.connect() as drip:
-        before = strict.descriptors
-        with pytest.raises((ConnectionResetError, BrokenPipeError)):
-            _drip(drip, for_s=20)
-        assert GoodClient(silent).is_dropped()
+    with victim(read_timeout_s=1, deadline_s=3) as strict, strict.connect() as silent, strict.connect() as drip:
+        before, begun_s = strict.descriptors, time.monotonic()
+        drip.sendall(HEADER.pack(1, 60_000))
+        with attacking(lambda: _drip(drip)):
+            assert GoodClient(silent).is_dropped()
+            assert time.monotonic() - begun_s < 2.5
+            assert GoodClient(drip).is_dropped()
+            assert 2.5 < time.monotonic() - begun_s < 4.5
         assert strict.descriptors <= before
+        assert "the peer was silent for too long" in strict.log
+        assert "its session took too long" in strict.log
 
 
-def _drip(client: socket.socket, for_s: float) -> None:
-    end_s = time.monotonic() + for_s
-    while time.monotonic() < end_s:
-        client.sendall(b"\0")
-        threading.Event().wait(0.1)
+def _drip(client: socket.socket) -> None:
+    """The next byte of a frame that is right, and never whole."""
+    client.sendall(b"\0")
+    threading.Event().wait(0.1)

@@ -2,6 +2,7 @@
 
     python -m test.attack.victim '{"descriptors": 256, ...}'      prints its port, serves until its input ends
 
+It logs to its standard error.
 Users prove themselves by FS.  DC_QUERY_INSTANCE is answered raw; DC_NOP_READ and CA_AUTH_CMD need a session.
 """
 
@@ -24,6 +25,7 @@ from annexd.cedar.policy import SecurityPolicy
 from annexd.cedar.session import SessionCache
 from annexd.daemon.configuration import Limits
 from annexd.daemon.listen import BACKLOG, Listener
+from annexd.daemon.log import open_log
 from annexd.daemon.server import Call, Security, Server, payload_of
 
 ANSWER = b"0123456789abcdef"
@@ -32,12 +34,15 @@ ALLOW = {"ALLOW_READ": "*", "ALLOW_ADMINISTRATOR": "*"}
 
 @dataclass(frozen=True)
 class Shape:
-    """descriptors: RLIMIT_NOFILE.  pending, read_timeout_s, deadline_s: the knobs of the rim."""
+    """descriptors: RLIMIT_NOFILE.  pending, read_timeout_s, deadline_s: the knobs of the rim.  sessions: how many are
+    kept.
+    """
 
     descriptors: int = 4096
     pending: int = 500
     read_timeout_s: int = 20
     deadline_s: int = 120
+    sessions: int = 10_000
 
 
 async def answer(call: Call) -> None:
@@ -50,19 +55,19 @@ async def answer(call: Call) -> None:
         call.connection.reply(call.connection.message().ad({"Attributes": size}))
 
 
-def security() -> Security:
+def security(shape: Shape) -> Security:
     context = ServerContext(
         version=htcondor2.version(), policy=dict.fromkeys(Level, SecurityPolicy(methods=("FS", "IDTOKENS"))),
         commands={number: COMMANDS[number] for number in (DC_QUERY_INSTANCE, DC_NOP_READ, CA_AUTH_CMD)},
-        sessions=SessionCache("victim:1:1"), random=secrets.token_bytes, trust_domain="annex.test",
-        uid_domain="annex.test")
+        sessions=SessionCache("victim:1:1", capacity=shape.sessions), random=secrets.token_bytes,
+        trust_domain="annex.test", uid_domain="annex.test")
     return Security(context, AuthorizationPolicy.read(ALLOW.get), lambda _key_id: None)
 
 
 async def serve(shape: Shape) -> None:
     limits = Limits(max_running_requests=4, max_pending_connections=shape.pending, session_deadline_s=shape.deadline_s,
                     read_timeout_s=shape.read_timeout_s, shutdown_graceful_s=1)
-    server = Server(security(), limits, answer, None)
+    server = Server(security(shape), limits, answer, None)
     listener = Listener(socket.create_server(("127.0.0.1", 0), backlog=BACKLOG), server.serve)
     listener.start()
     print(listener.socket.getsockname()[1], flush=True)
@@ -74,6 +79,7 @@ async def serve(shape: Shape) -> None:
 def main(facts: dict[str, Any]) -> None:
     shape = Shape(**facts)
     resource.setrlimit(resource.RLIMIT_NOFILE, (shape.descriptors, shape.descriptors))
+    open_log(terminal=True)
     asyncio.run(serve(shape))
 
 
