@@ -20,6 +20,8 @@ import classad2
 import htcondor2
 from htcondor2 import htcondor2_impl
 
+from annexd.daemon.privileges import become_root_again
+
 DC_SET_READY = 60043  # condor_commands.h
 SENT_WITHOUT_REPLY = 3  # _send_generic_payload_command: delivered, and the peer closed without a reply ad
 
@@ -61,6 +63,7 @@ def _read_lines(lines: "queue.SimpleQueue[str]") -> None:
 
 
 def main() -> None:
+    become_root_again()
     for signo in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(signo, signal.SIG_IGN)  # annexd alone decides when we end
     htcondor2.set_subsystem("ANNEXD", htcondor2.SubsystemType.Daemon)

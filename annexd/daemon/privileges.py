@@ -74,6 +74,15 @@ def own_user() -> str:
         return CONDOR
 
 
+def become_root_again() -> None:
+    """For good, where root started annexd: only for the process that speaks for it with HTCondor's bindings.  They
+    prove themselves with root's tokens and keys as a tool of root's does, and switch as they need.
+    """
+    if started_by_root():
+        os.seteuid(ROOT)
+        os.setegid(ROOT)
+
+
 @contextlib.contextmanager
 def root_files() -> Iterator[None]:
     """Open files with root's rights, in this thread; without effect unless root started us.  Not across an await."""
