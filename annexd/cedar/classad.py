@@ -34,7 +34,8 @@ class AdLimits:
 
 HANDSHAKE_AD = AdLimits(attributes=100, values=100, depth=0)  # as getPODClassAd; an honest client sends about 20
 
-_LINE = re.compile(r"[ \t]*([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*")
+# With the value, where it is a string without a quote in it, as most are.
+_LINE = re.compile(r'[ \t]*([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(?:"([^"]*+)"[ \t\r\n]*+\Z)?')
 _TOKEN = re.compile(
     r"""[ \t\r\n]*+(?:
       (?P<string> "(?: [^"\\]++ | \\"(?!\Z) | \\(?!") )*+ \\?" )
@@ -45,6 +46,7 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE,
 )
+_SMALL_INTEGER = re.compile(r"[1-9][0-9]{0,17}")
 _SPACE = " \t\r\n"
 _WORDS: Mapping[str, Scalar] = {"true": True, "false": False, "undefined": None}
 _LONGEST_NUMBER = 400  # digits; float() and int() would take as many as they get
@@ -69,16 +71,24 @@ class AdReader:
         match = _LINE.match(line)
         if not match:
             raise MalformedMessage("malformed ClassAd", "a line is not of the form Name = value")
-        name = match[1]
-        if name.lower() in self._names:
+        name, text = match.groups()
+        folded = name.lower()
+        if folded in self._names:
             raise MalformedMessage("malformed ClassAd", f"attribute {name[:_SHOWN]} is there twice")
-        self._names.add(name.lower())
+        self._names.add(folded)
+        if text is not None:
+            self._budget.spend()
+            self.attributes[name] = text
+            return
         try:
             self.attributes[name] = self._value(line[match.end() :].rstrip(_SPACE))
         except _NoValue as error:
             raise _refusal(name[:_SHOWN], error, self._limits) from error
 
     def _value(self, text: str) -> Value:
+        if text in _WORDS or _SMALL_INTEGER.fullmatch(text):
+            self._budget.spend()
+            return _WORDS[text] if text in _WORDS else int(text)
         inner = text[1:-1]
         if len(text) >= 2 and text[0] == text[-1] == '"' and '"' not in inner.replace('\\"', ""):
             self._budget.spend()
@@ -207,16 +217,14 @@ def _word(text: str, position: int) -> Scalar:
 
 def line_of(name: str, value: Scalar) -> str:
     """`Name = value` as HTCondor writes it; what its reader would not take comes out as close as it can be."""
-    return f"{name} = {_expression(value)}"
+    return f"{name} = {_quoted(value) if isinstance(value, str) else _expression(value)}"
 
 
-def _expression(value: Scalar) -> str:
+def _expression(value: bool | int | float | None) -> str:
     if value is None:
         return "undefined"
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str):
-        return _quoted(value)
     if isinstance(value, float):
         return _real(value)
     if value not in INTEGERS:
@@ -226,6 +234,8 @@ def _expression(value: Scalar) -> str:
 
 def _quoted(value: str) -> str:
     """A quote before a newline would end the string for HTCondor's reader: a space keeps them apart."""
+    if '"' not in value and "\0" not in value:
+        return f'"{value}"'
     readable = value.replace("\0", "\N{REPLACEMENT CHARACTER}").replace('"\n', '" \n')
     return '"' + readable.replace('"', '\\"') + '"'
 

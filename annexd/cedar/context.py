@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from annexd.cedar.classad import AdLimits
 from annexd.cedar.commands import Command
 from annexd.cedar.levels import Level
-from annexd.cedar.policy import SecurityPolicy
+from annexd.cedar.policy import SecurityPolicy, ServerPolicy
 from annexd.cedar.secret import Secret
 from annexd.cedar.session import SessionCache
 
@@ -75,6 +75,9 @@ class ServerContext:
     pool_password: for PASSWORD; None where that method is not offered.
     tls: for SSL; None where that method is not offered.
     claimtobe_domain: SEC_CLAIMTOBE_INCLUDE_DOMAIN, whether a claimed name has a domain behind its last '@'.
+
+    What follows from these and is kept once it has been asked for: server_policies, by command, and valid_commands,
+    what a session of a level is told, for mapped users and others.
     """
 
     version: str
@@ -96,3 +99,5 @@ class ServerContext:
     tls: Tls | None = None
     claimtobe_domain: bool = True
     limits: Limits = field(default_factory=Limits)
+    server_policies: dict[int, ServerPolicy] = field(default_factory=dict, init=False)
+    valid_commands: dict[tuple[Level, bool], str] = field(default_factory=dict, init=False)

@@ -9,6 +9,7 @@ import binascii
 import hashlib
 import struct
 from collections.abc import Callable
+from functools import cached_property
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
@@ -54,9 +55,14 @@ class Transcript:
 
 class _Direction:
     def __init__(self, key: Secret, transcripts: bytes) -> None:
-        self._cipher = AESGCM(key.reveal())
+        self._key = key
         self._prefix = transcripts  # authenticated by the first frame only
         self._counter = 0
+
+    @cached_property
+    def _cipher(self) -> AESGCM:
+        """Many a connection carries nothing that is encrypted: what was asked for is that it was let in."""
+        return AESGCM(self._key.reveal())
 
     def _nonce(self, iv: bytes) -> bytes:
         if self._counter == _LAST_COUNTER:

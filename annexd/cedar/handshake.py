@@ -7,7 +7,7 @@ server  user, session, verdict              protected, as all that follows
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Never
 
@@ -15,6 +15,7 @@ from annexd.cedar import claimtobe
 from annexd.cedar.authentication import authenticate
 from annexd.cedar.classad import Scalar
 from annexd.cedar.commands import DC_AUTHENTICATE, DC_SEC_QUERY, Command
+from annexd.cedar.context import ServerContext
 from annexd.cedar.crypto import AES, AES_KEY_BYTES, IV_BYTES, KeyExchange, peer_public_key
 from annexd.cedar.dialogue import Dialogue, Steps
 from annexd.cedar.errors import (
@@ -27,7 +28,7 @@ from annexd.cedar.errors import (
 from annexd.cedar.events import NeedAuthorization
 from annexd.cedar.identity import Identity
 from annexd.cedar.legacy import KEY_BYTES, Protection
-from annexd.cedar.levels import implied
+from annexd.cedar.levels import Level, implied
 from annexd.cedar.message import MessageReader
 from annexd.cedar.policy import (
     Agreement,
@@ -62,7 +63,10 @@ def negotiate(dialogue: Dialogue, message: MessageReader) -> Steps[Command | Non
 
 
 def server_policy(dialogue: Dialogue, command: Command) -> ServerPolicy:
-    return for_command(dialogue.context.policy.get(command.level, SecurityPolicy()), command)
+    kept = dialogue.context.server_policies
+    if command.number not in kept:
+        kept[command.number] = for_command(dialogue.context.policy.get(command.level, SecurityPolicy()), command)
+    return kept[command.number]
 
 
 def is_authorized(dialogue: Dialogue, command: Command) -> Steps[bool]:
@@ -228,14 +232,19 @@ def _announce(dialogue: Dialogue, agreement: Agreement, session: Session, comman
 
 def _valid_commands(dialogue: Dialogue, command: Command) -> str:
     """What the peer may try in this session; each is authorized again.  Never empty: the client would fail."""
-    numbers = [
+    kept, question = dialogue.context.valid_commands, (command.level, dialogue.identity.mapped)
+    if question not in kept:
+        kept[question] = ",".join(_valid_at(dialogue.context, *question))
+    return kept[question] or str(command.number)
+
+
+def _valid_at(context: ServerContext, level: Level, is_mapped: bool) -> Iterable[str]:
+    return dict.fromkeys(
         str(known.number)
-        for level in implied(command.level)
-        for known in dialogue.context.commands.values()
-        if level in {known.level, *known.alternate_levels}
-        and (dialogue.identity.mapped or not known.force_authentication)
-    ]
-    return ",".join(dict.fromkeys(numbers)) or str(command.number)
+        for each in implied(level)
+        for known in context.commands.values()
+        if each in {known.level, *known.alternate_levels} and (is_mapped or not known.force_authentication)
+    )
 
 
 # --- a session taken up again

@@ -6,7 +6,7 @@ secrets within a message still are: `secrets` is the stream for them.
 """
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Self
 
 from cryptography.hazmat.primitives.ciphers import CipherContext
@@ -37,11 +37,11 @@ class MessageReader:
         return _integer(self.raw(_INTEGER.size))
 
     def raw(self, length: int) -> bytes:
-        if not 0 <= length <= self.remaining:
+        start, end = self._position, self._position + length
+        if not start <= end <= len(self._body):
             raise MalformedMessage("message too short", f"{length} bytes expected, {self.remaining} left")
-        start = self._position
-        self._position += length
-        return self._body[start : self._position]
+        self._position = end
+        return self._body[start:end]
 
     def string(self) -> str:
         return _text(_counted_string(self.raw) if self._encrypted else self._terminated_string())
@@ -64,12 +64,20 @@ class MessageReader:
         """The next ClassAd; nested=False takes literals only, and at most 100 of them."""
         limits = self._ad_limits if nested else HANDSHAKE_AD
         reader = AdReader(limits)
-        for _ in range(self._count_of_lines(limits)):
-            line = self.string()
+        for line in self._lines(self._count_of_lines(limits)):
             reader.line(self.secret() if line == SECRET_MARKER else line)
         self.string()  # MyType and TargetType of old; both are attributes now
         self.string()
         return reader.attributes
+
+    def _lines(self, count: int) -> Iterable[str]:
+        if self._encrypted or self._secrets:
+            return (self.string() for _ in range(count))
+        lines = self._body[self._position :].split(b"\0", count)  # all at once: each connection begins with an ad
+        if len(lines) <= count:
+            raise MalformedMessage("malformed string", "it has no end")
+        self._position = len(self._body) - len(lines.pop())
+        return _text(b"\0".join(lines)).split("\0") if lines else ()
 
     def end(self) -> None:
         """Refuse bytes that are left over."""
@@ -90,10 +98,11 @@ class MessageReader:
         return count
 
     def _terminated_string(self) -> bytes:
-        end = self._body.find(b"\0", self._position)
+        start, end = self._position, self._body.find(b"\0", self._position)
         if end < 0:
             raise MalformedMessage("malformed string", "it has no end")
-        return self.raw(end + 1 - self._position)[:-1]
+        self._position = end + 1
+        return self._body[start:end]
 
 
 def _integer(encoded: bytes) -> int:
@@ -137,9 +146,8 @@ class MessageWriter:
 
     def string(self, value: str) -> Self:
         encoded = _terminated(value)
-        if self._encrypted:
-            self._parts.append(_INTEGER.pack(len(encoded)))
-        return self.raw(encoded)
+        self._parts.append(_INTEGER.pack(len(encoded)) + encoded if self._encrypted else encoded)
+        return self
 
     def secret(self, value: str) -> Self:
         """A string that is encrypted whatever the message is (Stream::put_secret)."""
@@ -173,7 +181,7 @@ def is_private(name: str) -> bool:
 
 
 def _terminated(value: str) -> bytes:
-    encoded = value.encode(errors="replace") + b"\0"
-    if b"\0" in encoded[:-1] or len(encoded) > MAX_STRING_BYTES:
+    encoded = value.encode(errors="replace")
+    if b"\0" in encoded or len(encoded) >= MAX_STRING_BYTES:
         raise ValueError("a string has no NUL in it and is at most 10 MB long")
-    return encoded
+    return encoded + b"\0"

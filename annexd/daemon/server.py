@@ -130,6 +130,7 @@ class Session:
 
     def __init__(self, client: socket.socket, address: Address, connection: Connection, server: Server) -> None:
         self._client = client
+        self._descriptor = client.fileno()  # for a socket object, the loop formats an error that nobody sees
         self._address = address
         self._connection = connection
         self._server = server
@@ -275,14 +276,14 @@ class Session:
     def _wait_for_data(self) -> None:
         self._enter_lobby()
         if not self._is_reading:
-            self._loop.add_reader(self._client, self._guarded, self._receive)
+            self._loop.add_reader(self._descriptor, self._guarded, self._receive)
             self._is_reading = True
 
     def _wait_for_room(self) -> None:
         """In the kernel, for what the peer does not take."""
         self._wait_for_nothing()
         self._enter_lobby()
-        self._loop.add_writer(self._client, self._guarded, self._send_more)
+        self._loop.add_writer(self._descriptor, self._guarded, self._send_more)
         self._is_writing = True
 
     def _send_more(self) -> None:
@@ -292,9 +293,9 @@ class Session:
 
     def _wait_for_nothing(self) -> None:
         if self._is_reading:
-            self._loop.remove_reader(self._client)
+            self._loop.remove_reader(self._descriptor)
         if self._is_writing:
-            self._loop.remove_writer(self._client)
+            self._loop.remove_writer(self._descriptor)
         self._is_reading = self._is_writing = False
 
     def _enter_lobby(self) -> None:
