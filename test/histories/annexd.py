@@ -7,7 +7,7 @@ the journal could not take, later.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,11 +25,13 @@ from test.cloud.request import Request
 from test.histories import faults
 from test.histories.cloud import Cloud
 from test.histories.faults import ANNEXD, APPEND, Fault
-from test.histories.transport import Hop
+from test.histories.objects import BUCKET
+from test.histories.transport import URL, Hop
 
 PATIENCE_S = 30.0  # annexd/aws/clients.py: read_timeout
 LATER_S = 60.0  # annexd/daemon/orders.py: after a journal that could not be written
 KEYS = {"/home/alice/public": ACCESS_KEY_ID.encode(), "/home/alice/secret": SECRET_ACCESS_KEY.encode()}
+DEFAULTS = Defaults(s3_url=URL, s3_bucket=BUCKET, collector_host="cm.example.org", trust_domain="example.org")
 
 
 class Killed(BaseException):
@@ -99,7 +101,7 @@ class Annexd:
             return
 
         def take() -> None:
-            answered(bulk_request(ad, OWNER, life.engine, Defaults(), self.now_s()))
+            answered(bulk_request(ad, OWNER, life.engine, DEFAULTS, self.now_s(), supplies=SUPPLIES))
             if command_id in life.engine.unfinished():
                 self.cloud.timeline.after(0.0, lambda: self._carry_on(life, command_id))
 
@@ -164,7 +166,7 @@ class Life:
         self.busy: set[str] = set()
         self.journal = DyingJournal(self, annexd)
         KEPT.annexd, KEPT.hop.way = annexd, self._call
-        world = steps.World(self._access, annexd.now_s)
+        world = steps.World(self._access, annexd.now_s, supplies=SUPPLIES)
         self.engine = Engine(
             self.journal, steps.annex_steps(world), now_s=annexd.now_s, wait=self.wait, random=lambda: 1.0
         )
@@ -181,7 +183,7 @@ class Life:
 
     def _access(self, order: Json) -> Clients:
         clients = KeyFiles(_read_as, KEPT.cache)(order)
-        KEPT.hop.attach(clients.ec2, clients.events, clients.functions)
+        KEPT.hop.attach(clients.ec2, clients.events, clients.functions, clients.s3)
         return clients
 
     def _call(self, request: Request) -> Answer:
@@ -214,6 +216,19 @@ class DyingJournal(Journal):
         self._annexd.recorded(command_id, kind, body)
         if fault:
             self._life.die(fault)
+
+
+class Supplies:
+    """Tokens that say who signed them, and no files."""
+
+    def sign(self, key_id: str, claims: Json) -> str:
+        return f"{key_id} signed {claims['sub']}"
+
+    def read_folder(self, owner: str, path: str) -> Mapping[str, bytes]:
+        raise AssertionError(f"{owner} named no folder, and {path} is asked for")
+
+
+SUPPLIES = Supplies()
 
 
 def _read_as(owner: str, path: str) -> bytes:

@@ -15,6 +15,7 @@ from test.cloud.instances import Timing
 from test.cloud.request import Request
 from test.histories import faults
 from test.histories.faults import CALL, LEASE, Fault
+from test.histories.objects import Objects
 from test.histories.points import Points
 from test.histories.services import FUNCTION_ARN, REGION, Events, Rule, Services
 from test.histories.timeline import Timeline
@@ -33,7 +34,8 @@ class Cloud:
         self.timeline, self.points = timeline, points
         self.fleets = Fleets(REGION, Timing(0.0, termination_s), timeline.time, lambda *_, **__: None)
         self.events = Events(timeline.time, self._wind_up)
-        self._services = Services(self.events, self.fleets, self._refuses)
+        self.objects = Objects()
+        self._services = Services(self.events, self.fleets, self.objects, self._refuses)
         self._partial, self.lag_s = False, 0.0
         self.invoke: Callable[[str, int], None] = _nobody
         self.seen: Callable[[], None] = lambda: None

@@ -77,7 +77,7 @@ class Function:
         cloud.invoke = self.invoke
         cloud.by_hand = self._delete_rule_by_hand
         with _environment():
-            self._hop.attach(*self._module.clients())
+            self._hop.attach(*self._module.clients(), self._module.s3())
 
     @contextlib.contextmanager
     def deployed(self) -> Iterator[None]:
@@ -91,6 +91,7 @@ class Function:
             self._hop.way = _nowhere
             if self._failed_calls > SMALL_CHANGE:
                 self._module.clients.cache_clear()
+                self._module.s3.cache_clear()
 
     # What lease.py sees.
 

@@ -65,8 +65,12 @@ class Model:
             target["Arn"] == FUNCTION_ARN
             and json.loads(target["Input"])["AnnexID"] == annex.annex_id
             and json.loads(target["Input"])["LeaseExpiration"] == annex.deadline_s
+            and json.loads(target["Input"])["ConfigKey"] == f"annex/{annex.annex_id}.tar.gz"
             for target in rule.targets.values()
         )
+
+    def has_object(self, annex: Annex) -> bool:
+        return f"annex/{annex.annex_id}.tar.gz" in self.cloud.objects.contents
 
     def finished(self, annex: Annex, result: str) -> None:
         """What the answer says is so at the moment when it is given."""
@@ -79,6 +83,10 @@ class Model:
             self._violated(f"{annex.annex_id} was called undone and something of it is alive")
         if result != "Success" and annex.annex_id in self.cloud.events.rules:
             self._violated(f"{annex.annex_id} was called undone and its rule is there")
+        if result != "Success" and self.has_object(annex):
+            self._violated(f"{annex.annex_id} was called undone and its token is there to be read")
+        if result == "Success" and now_s < annex.deadline_s and not self.has_object(annex):
+            self._violated(f"{annex.annex_id} was called a success and its instances cannot join")
 
     # At the end.
 
@@ -95,6 +103,8 @@ class Model:
             if annex is not None and not (function_failed and annex.annex_id in self.deleted_by_hand):
                 self._check_end(fleet, annex, now_s)
         for annex in self.annexes.values():
+            if self.has_object(annex):
+                self._violated(f"the token of {annex.annex_id} is left behind")
             self._check_leftovers(annex, bare=function_failed or (daemon_gone and not annex.finished))
 
     def _check_end(self, fleet: Fleet, annex: Annex, now_s: float) -> None:

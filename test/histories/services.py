@@ -20,6 +20,7 @@ from test.cloud.errors import Answer, error_answer
 from test.cloud.fleets import Fleets
 from test.cloud.partial import ENTRIES, with_refused_entries
 from test.cloud.request import Request
+from test.histories.objects import Objects
 
 REGION = "us-east-1"
 FUNCTION_ARN = f"arn:aws:lambda:{REGION}:123456789012:function:lease"
@@ -162,10 +163,10 @@ def function_answer(request: Request) -> Answer:
 
 
 class Services:
-    """All three; `refuses(operation, entry)` gives the code with which one entry fails inside an HTTP 200."""
+    """All of them; `refuses(operation, entry)` gives the code with which one entry fails inside an HTTP 200."""
 
-    def __init__(self, events: Events, fleets: Fleets, refuses: Refuses) -> None:
-        self.events, self.fleets, self._refuses = events, fleets, refuses
+    def __init__(self, events: Events, fleets: Fleets, objects: Objects, refuses: Refuses) -> None:
+        self.events, self.fleets, self.objects, self._refuses = events, fleets, objects, refuses
 
     def answer(self, request: Request, lag_s: float = 0.0) -> Answer:
         """`lag_s`: a Describe call of EC2 tells what was so that long ago."""
@@ -176,4 +177,6 @@ class Services:
                 return with_refused_entries(request, self._refuses, self.events.answer)
             case "events":
                 return self.events.answer(request)
+            case "s3":
+                return self.objects.answer(request)
         return function_answer(request)

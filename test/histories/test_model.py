@@ -48,7 +48,7 @@ def test_it_notices_an_undo_that_takes_not_found_for_never(theatre: Theatre, mon
     real = World
     history = at(theatre, "the target is denied", "call PutRule", "request delayed past the time-out")
     assert violations(theatre, history) == ""
-    monkeypatch.setattr(steps, "World", lambda access, now_s: real(access, now_s, settle_s=0.0))
+    monkeypatch.setattr(steps, "World", lambda access, now_s, **more: real(access, now_s, settle_s=0.0, **more))
     assert violations(theatre, history)
 
 

@@ -46,7 +46,14 @@ def _request(request: AWSPreparedRequest) -> Request:
     url, body = urlsplit(request.url), request.body or b""
     headers = {name.lower(): _text(value) for name, value in request.headers.items()}
     target = f"{url.path}?{url.query}" if url.query else url.path
-    return Request(request.method, target, headers, body.encode() if isinstance(body, str) else bytes(body))
+    return Request(request.method, target, headers, _content(body))
+
+
+def _content(body: Any) -> bytes:
+    """S3's is a file, from its beginning at each try."""
+    if hasattr(body, "read"):
+        body = body.read()
+    return body.encode() if isinstance(body, str) else bytes(body)
 
 
 def _text(value: Any) -> str:

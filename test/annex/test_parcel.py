@@ -1,0 +1,241 @@
+"""What an annex's machines are given: the pool's place, whose jobs, until when, and a token of the annex's own."""
+
+import io
+import json
+import tarfile
+from typing import Any
+
+import pytest
+
+from annexd.annex.faults import InvalidRequest
+from annexd.annex.order import new_order
+from annexd.annex.parcel import MOST_BYTES, completed, parcel
+from annexd.annex.request import BulkRequest
+from annexd.cedar.token import parse_token
+from annexd.workflow import Json, Refused
+from test.annex.ads import NOW_S, OWNER, bulk_request_ad
+from test.annex.joining import BUCKET, DEFAULTS, Supplies, defaults
+
+FILES = {"60-mine.conf": b"FOO = bar\n", "README": b"\x00\xff"}
+
+
+def order(supplies: Supplies | None = None, owner: str = OWNER, **changes: Any) -> Json:
+    request = BulkRequest.from_ad(bulk_request_ad(**changes), NOW_S, DEFAULTS)
+    return completed(new_order(request, owner), supplies or Supplies({"/home/alice/config": FILES}))
+
+
+def members(one: Json, supplies: Supplies | None = None) -> dict[str, bytes]:
+    packed = parcel(one, supplies or Supplies({"/home/alice/config": FILES}))
+    with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as tar:
+        entries = {entry.name: entry for entry in tar.getmembers()}
+        assert all(entry.isreg() and entry.mode == 0o600 and entry.uid == 0 for entry in entries.values())
+        found = {name: tar.extractfile(entry) for name, entry in entries.items()}
+        return {name: file.read() for name, file in found.items() if file is not None}
+
+
+def config(**changes: Any) -> str:
+    return members(order(**changes))["50-condor-annex.conf"].decode()
+
+
+def faults(supplies: Supplies | None = None, owner: str = OWNER, **changes: Any) -> tuple[str, ...]:
+    with pytest.raises(InvalidRequest) as caught:
+        order(supplies, owner, **changes)
+    return caught.value.faults
+
+
+def test_without_a_bucket_an_annex_has_no_object() -> None:
+    request = BulkRequest.from_ad(bulk_request_ad(), NOW_S, defaults(s3_bucket=None))
+    assert new_order(request, OWNER)["join"] is None
+
+
+def test_a_request_may_want_none() -> None:
+    assert order(JoinPool=False)["join"] is None
+
+
+def test_the_object_has_the_key_that_the_lease_function_deletes_and_the_instances_role_may_read() -> None:
+    one = order()
+    assert (one["join"]["bucket"], one["join"]["key"]) == (BUCKET, f"annex/{one['annex_id']}.tar.gz")
+
+
+def test_the_manifest_says_whose_the_object_is() -> None:
+    one = order(AnnexName="physics")
+    assert json.loads(members(one)["annex.json"]) == {
+        "AnnexID": one["annex_id"], "AnnexName": "physics", "LeaseEnd": one["end_of_lease_s"],
+        "Pool": "cm.example.org:9618?sock=collector",
+    }
+
+
+def test_the_same_order_makes_the_same_object_to_the_byte() -> None:
+    one = order(ConfigDir="/home/alice/config")
+    supplies = Supplies({"/home/alice/config": FILES})
+    again = json.loads(json.dumps(one))
+    assert parcel(one, supplies) == parcel(again, supplies)
+
+
+def test_no_token_and_no_file_stands_in_the_order() -> None:
+    one = order(ConfigDir="/home/alice/config")
+    token = members(one)["annex.token"].decode().strip()
+    assert token not in json.dumps(one)
+    assert token.rpartition(".")[2] not in json.dumps(one)
+    assert "FOO = bar" not in json.dumps(one)
+
+
+def test_the_token_is_of_this_annex_alone_for_advertising_a_machine_and_ends_with_the_lease() -> None:
+    one = order()
+    text = members(one)["annex.token"].decode().strip()
+    token = parse_token(text.rpartition(".")[0])
+    assert token.facts.subject == f"{one['annex_id']}@example.org"
+    assert (token.facts.issuer, token.key_id) == ("example.org", "POOL")
+    assert set(token.limits) == {"ADVERTISE_STARTD", "ADVERTISE_MASTER"}
+    assert token.facts.expires_at_s == one["end_of_lease_s"] + 300
+    assert token.issued_at_s == int(NOW_S)
+
+
+def test_two_annexes_have_two_tokens_with_two_ids() -> None:
+    first, second = order(), order()
+    assert first["join"]["token_claims"]["jti"] != second["join"]["token_claims"]["jti"]
+
+
+@pytest.mark.parametrize(("changes", "start"), [
+    ({}, f'AnnexOwns = (TARGET.User =?= "{OWNER}")'),
+    ({"NoOwner": True}, "AnnexOwns = True"),
+    ({"AnnexOwner": "bob, carol@example.org"},
+     'AnnexOwns = (TARGET.Owner =?= "bob" || TARGET.User =?= "carol@example.org")'),
+])
+def test_start_admits_the_owners_jobs_or_everybodys(changes: dict[str, Any], start: str) -> None:
+    assert start in config(**changes).splitlines()
+
+
+def test_the_slots_say_which_annex_they_are_and_until_when() -> None:
+    lines = config(AnnexName="physics").splitlines()
+    assert 'AnnexName = "physics"' in lines
+    assert f"LeaseEnd = {int(NOW_S) + 3600}" in lines
+    assert "STARTD_ATTRS = $(STARTD_ATTRS) AnnexID AnnexName LeaseEnd" in lines
+
+
+def test_jobs_are_sent_away_two_minutes_before_the_end_and_in_a_short_lease_a_tenth_of_it() -> None:
+    assert order()["join"]["drain_s"] == 120
+    assert order(EndOfLease=int(NOW_S) + 50)["join"]["drain_s"] == 5
+
+
+def test_a_machine_without_work_ends_only_if_that_is_asked_for() -> None:
+    assert "STARTD_NOCLAIM_SHUTDOWN" not in config()
+    assert "STARTD_NOCLAIM_SHUTDOWN = 600" in config(MaxIdleTime=600).splitlines()
+
+
+def test_the_users_own_files_go_with_it() -> None:
+    found = members(order(ConfigDir="/home/alice/config"))
+    assert FILES.items() <= found.items()
+    assert list(found)[:3] == ["annex.json", "50-condor-annex.conf", "annex.token"]
+
+
+def test_files_that_changed_since_the_order_are_not_sent() -> None:
+    one = order(ConfigDir="/home/alice/config")
+    with pytest.raises(Refused, match="have changed since the order"):
+        parcel(one, Supplies({"/home/alice/config": {**FILES, "60-mine.conf": b"FOO = evil\n"}}))
+
+
+def test_a_key_that_is_gone_is_told() -> None:
+    one, supplies = order(), Supplies()
+    supplies.key = None
+    with pytest.raises(Refused, match="there is no signing key POOL"):
+        parcel(one, supplies)
+
+
+def test_every_fault_of_the_folder_is_told() -> None:
+    files = {"annex.token": b"", ".hidden": b"", "x~": b"", "a.rpmsave": b"", "big": b"x" * (MOST_BYTES + 1)}
+    [told] = faults(Supplies({"/c": files}), ConfigDir="/c")
+    for words in ("'annex.token' is annexd's own name", "'.hidden'", "'x~'", "'a.rpmsave'", "the most is 1048576"):
+        assert words in told
+
+
+def test_a_folder_that_cannot_be_read_and_a_missing_key_are_told_at_once() -> None:
+    supplies = Supplies()
+    supplies.key = None
+    first, second = faults(supplies, ConfigDir="/nowhere")
+    assert "ConfigDir cannot be used: /nowhere cannot be opened" in first
+    assert "there is no signing key POOL" in second
+    assert "-no-join" in second
+
+
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"ConfigDir": "config"}, "ConfigDir must be an absolute path"),
+    ({"MaxIdleTime": 0}, "MaxIdleTime must be a number of seconds from 1"),
+    ({"MaxIdleTime": "long"}, "MaxIdleTime must be a number of seconds from 1"),
+    ({"NoOwner": "yes"}, "NoOwner must be true or false"),
+    ({"NoOwner": True, "AnnexOwner": "bob"}, "AnnexOwner and NoOwner exclude each other"),
+    ({"AnnexOwner": 'bob" || True || "'}, "AnnexOwner must be up to 50 users"),
+    ({"AnnexOwner": "$(SECRET)"}, "AnnexOwner must be up to 50 users"),
+    ({"AnnexName": 'x"\nDAEMON_LIST = '}, "AnnexName must be a line"),
+    ({"AnnexName": "x $(Y)"}, "AnnexName must be 1 to 63"),
+    ({"S3Bucket": "Not A Bucket"}, "S3Bucket must be the name of an S3 bucket"),
+    ({"S3URL": "ftp://x"}, "S3URL must be a URL"),
+    ({"S3URL": "https://s3.eu-west-1.amazonaws.com"}, "S3URL https://s3.eu-west-1.amazonaws.com is in eu-west-1"),
+    ({"JoinPool": False, "ConfigDir": "/c"}, "ConfigDir is for instances that are told how to join the pool"),
+])
+def test_faults_of_what_is_asked_for(changes: dict[str, Any], words: str) -> None:
+    assert any(words in fault for fault in faults(**changes)), faults(**changes)
+
+
+def test_a_requester_whose_name_no_expression_can_hold_is_told_what_to_do() -> None:
+    assert "-no-owner" in faults(owner='eve"@example.org')[0]
+    assert order(owner='eve"@example.org', NoOwner=True)["join"]["users"] == []
+
+
+@pytest.mark.parametrize("changes", [{"collector_host": ""}, {"collector_host": "cm $(X)"}, {"trust_domain": ""},
+                                     {"trust_domain": "a, b"}])
+def test_an_annexd_that_does_not_know_its_pool_says_so(changes: dict[str, str]) -> None:
+    with pytest.raises(InvalidRequest, match=r"annexd's (ANNEX_COLLECTOR_HOST|TRUST_DOMAIN)"):
+        BulkRequest.from_ad(bulk_request_ad(), NOW_S, defaults(**changes))
+
+
+# What setup made fills what a request leaves out.
+
+PROFILE, GROUP = "arn:aws:iam::123456789012:instance-profile/annex", "sg-0123456789abcdef0"
+SET_UP = defaults(instance_profile_arn=PROFILE, security_group_id=GROUP, fleet_role_arn="arn:aws:iam::1:role/fleet")
+
+
+def filled(**changes: Any) -> BulkRequest:
+    return BulkRequest.from_ad(bulk_request_ad(**changes), NOW_S, SET_UP)
+
+
+def specification(request: BulkRequest) -> dict[str, Any]:
+    [one] = request.config["LaunchSpecifications"]
+    return dict(one)
+
+
+def test_missing_role_profile_and_group_are_filled_in() -> None:
+    request = filled(IamFleetRole=None)
+    assert request.config["IamFleetRole"] == "arn:aws:iam::1:role/fleet"
+    assert specification(request)["IamInstanceProfile"] == {"Arn": PROFILE}
+    assert specification(request)["SecurityGroups"] == [{"GroupId": GROUP}]
+
+
+def test_what_the_request_says_wins() -> None:
+    own = {"ImageId": "ami-1", "IamInstanceProfile": {"Name": "own"}, "SecurityGroups": [{"GroupId": "sg-own"}]}
+    request = filled(LaunchSpecifications=[own])
+    assert specification(request)["IamInstanceProfile"] == {"Name": "own"}
+    assert specification(request)["SecurityGroups"] == [{"GroupId": "sg-own"}]
+    assert request.config["IamFleetRole"].endswith("aws-ec2-spot-fleet-tagging-role")
+
+
+@pytest.mark.parametrize("place", [{"SubnetId": "subnet-1"}, {"NetworkInterfaces": [{"DeviceIndex": 0}]}])
+def test_a_request_for_another_network_keeps_that_ones_groups(place: dict[str, Any]) -> None:
+    request = filled(LaunchSpecifications=[{"ImageId": "ami-1", **place}])
+    assert "SecurityGroups" not in specification(request)
+
+
+def test_instances_that_do_not_join_need_no_profile() -> None:
+    assert "IamInstanceProfile" not in specification(filled(JoinPool=False))
+
+
+def test_what_a_launch_template_lacks_is_told() -> None:
+    configs = [{"LaunchTemplateSpecification": {"LaunchTemplateId": "lt-1", "Version": "1"}}]
+    request = filled(LaunchSpecifications=None, LaunchTemplateConfigs=configs)
+    assert request.config["LaunchTemplateConfigs"] == configs
+    assert any(PROFILE in note for note in request.notes)
+
+
+def test_user_data_is_not_touched() -> None:
+    request = filled(LaunchSpecifications=[{"ImageId": "ami-1", "UserData": "QUJD"}])
+    assert specification(request)["UserData"] == "QUJD"

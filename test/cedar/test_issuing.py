@@ -1,0 +1,20 @@
+"""A token that annexd makes is HTCondor's: its own server takes it, and it is the same each time."""
+
+from annexd.cedar.issuing import issue
+from annexd.cedar.token import parse_token
+from test.cedar.tokens import CLAIMS, POOL_KEY, base64url, signature
+
+
+def test_the_token_says_what_it_was_told_to_say() -> None:
+    token = parse_token(issue(CLAIMS, "POOL", POOL_KEY).rpartition(".")[0])
+    assert (token.algorithm, token.key_id, token.claims) == ("HS256", "POOL", CLAIMS)
+
+
+def test_it_is_signed_as_condor_token_create_signs() -> None:
+    text, _, signed = issue(CLAIMS, "POOL", POOL_KEY).rpartition(".")
+    assert signed == base64url(signature(text))
+
+
+def test_the_same_claims_make_the_same_token_in_any_order() -> None:
+    turned = dict(reversed(CLAIMS.items()))
+    assert issue(CLAIMS, "POOL", POOL_KEY) == issue(turned, "POOL", POOL_KEY)
