@@ -175,6 +175,10 @@ class Cloud:
         """An instance's metadata service, as AWS_EC2_METADATA_SERVICE_ENDPOINT takes it."""
         return f"{self.url}/_imds/{instance_id}/"
 
+    def lives(self) -> list[dict[str, Any]]:
+        """id, fleet, began_s and gone_s (None: it lives) of every instance that there ever was."""
+        return list(self._get("lives"))
+
     def meter(self) -> dict[str, Any]:
         """{"annexes": {id: {lease_end, instance_seconds, latest, live}}, "unleased": {...}, "now": ...}.
 

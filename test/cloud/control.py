@@ -29,6 +29,7 @@ class Control:
             ("GET", "fleets"): lambda _: world.fleets(),
             ("GET", "functions"): lambda _: deployed(),
             ("GET", "instances"): lambda _: world.instances(),
+            ("GET", "lives"): lambda _: world.lives(),
             ("GET", "meter"): lambda _: world.meter(),
             ("POST", "faults"): world.faults.add,
             ("POST", "clear-faults"): lambda _: world.faults.clear(),

@@ -141,6 +141,17 @@ class World:
             fleets = [fleet for region in self.regions.values() for fleet in region.fleets.values()]
             return reading(fleets, self.leases.ends(), now_s)
 
+    def lives(self) -> list[dict[str, Any]]:
+        """Every instance that there ever was, and when."""
+        with self._lock:
+            return [
+                {"id": each.instance_id, "fleet": each.fleet_id, "began_s": each.launched_at_s, "gone_s": gone_s}
+                for region in self.regions.values()
+                for now_s in [region.settle()]
+                for each in region.instances.values()
+                for gone_s in [each.gone_at_s() if each.is_gone(now_s) else None]
+            ]
+
     def instances(self) -> list[dict[str, Any]]:
         """Every instance that is not gone yet."""
         with self._lock:

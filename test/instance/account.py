@@ -1,0 +1,100 @@
+"""An account with annexes in it: bucket, objects, roles, instances; made through AWS's API."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from annexd.annex.lease import tags
+from test.cloud import Cloud
+from test.cloud.orders import fleet_config, specification
+
+BUCKET = "annexes-of-123456789012"
+TRUST = {"Version": "2012-10-17", "Statement": [{
+    "Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm5leCJ9.c2VjcmV0LXNpZ25hdHVyZQ"
+CONFIG = 'START = TARGET.Owner == "alice"\n'
+
+
+def policy(*arns: str, **more: Any) -> dict[str, Any]:
+    """What templates/annex.json gives an instance's role, for these objects."""
+    return {"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "s3:GetObject", "Resource": list(arns), **more},
+        {"Effect": "Allow", "Action": "ec2:DescribeTags", "Resource": "*"},
+        {"Effect": "Allow", "Action": ["iam:ListRolePolicies", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies"],
+         "Resource": "arn:aws:iam::123456789012:role/*"},
+    ]}
+
+
+def object_arn(key: str) -> str:
+    return f"arn:aws:s3:::{BUCKET}/{key}"
+
+
+EVERY_ANNEX = object_arn("annex/*.tar.gz")
+
+
+def member(name: str, **more: Any) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.mode = 0o600
+    for attribute, value in more.items():
+        setattr(info, attribute, value)
+    return info
+
+
+def tarball(members: Iterable[tuple[tarfile.TarInfo, bytes]]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for info, content in members:
+            info.size = info.size or len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def parcel(annex_id: str, lease_end_s: float, **files: str) -> bytes:
+    """The object of an annex, as annexd makes it."""
+    manifest = {"AnnexID": annex_id, "LeaseEnd": int(lease_end_s), "Pool": "pool.example.org"}
+    content = {"annex.json": json.dumps(manifest), "50-condor-annex.conf": CONFIG, "annex.token": TOKEN, **files}
+    return tarball((member(name), text.encode()) for name, text in content.items())
+
+
+class Account:
+    """What a test needs to be there before an instance boots."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+        cloud.client("s3").create_bucket(Bucket=BUCKET)
+
+    def put(self, key: str, body: bytes) -> None:
+        self.cloud.client("s3").put_object(Bucket=BUCKET, Key=key, Body=body)
+
+    def annex(self, annex_id: str = "annex-one", lease_s: float = 3600, **files: str) -> None:
+        """The object of an annex."""
+        self.put(f"annex/{annex_id}.tar.gz", parcel(annex_id, time.time() + lease_s, **files))
+
+    def profile(self, *policies: Mapping[str, Any], name: str = "annexes") -> str:
+        """An instance profile whose role has these policies inline."""
+        iam = self.cloud.client("iam")
+        iam.create_role(RoleName=f"role-{name}", AssumeRolePolicyDocument=json.dumps(TRUST))
+        for number, document in enumerate(policies):
+            iam.put_role_policy(RoleName=f"role-{name}", PolicyName=f"p{number}", PolicyDocument=json.dumps(document))
+        iam.create_instance_profile(InstanceProfileName=name)
+        iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=f"role-{name}")
+        return name
+
+    def instance(self, profile: str | None = None, annex_id: str | None = "annex-one", lease_s: float = 3600,
+                 **more: Any) -> str:
+        """The ID of an instance that was launched for an annex."""
+        if profile is not None:
+            more["IamInstanceProfile"] = {"Name": profile}
+        if annex_id is not None:
+            own = tags(annex_id, "alice", int(time.time() + lease_s))
+            more["TagSpecifications"] = [{"ResourceType": "instance", "Tags": own}]
+        known = {each["id"] for each in self.cloud.running_instances()}
+        config = fleet_config(1, LaunchSpecifications=[specification(**more)])
+        self.cloud.client("ec2").request_spot_fleet(SpotFleetRequestConfig=config)
+        [new] = {each["id"] for each in self.cloud.running_instances()} - known
+        return str(new)

@@ -1,0 +1,79 @@
+"""One machine of an annex as its boot script sees it: a folder of its own, and tools that turn nothing real off."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from test.cloud import Cloud
+from test.cloud.machine import give_tools
+
+SCRIPT = Path(__file__).resolve().parents[2] / "bin" / "condor-annex-ec2"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one run of the boot script."""
+
+    status: int
+    log: str
+    calls: list[dict[str, Any]]
+
+    @property
+    def was_shut_down(self) -> bool:
+        return ["-h", "now"] in self.arguments("shutdown")
+
+    def arguments(self, tool: str) -> list[list[str]]:
+        return [each["arguments"] for each in self.calls if each["tool"] == tool]
+
+    def timers(self) -> dict[str, int]:
+        """unit -> seconds, of the timers that systemd-run was asked for."""
+        options = [dict(each.partition("=")[::2] for each in call) for call in self.arguments("systemd-run")]
+        return {each["--unit"]: int(each["--on-active"].removesuffix("s")) for each in options}
+
+
+class Machine:
+    """`boot()` runs the script as systemd would; what it wrote is in `config` and `tokens`."""
+
+    def __init__(self, folder: Path, cloud: Cloud, instance_id: str) -> None:
+        self.folder, self.cloud, self.instance_id = folder, cloud, instance_id
+        self.config, self.tokens = folder / "config.d", folder / "tokens.d"
+        self.log = folder / "log"
+        self.environment = {
+            "MACHINE": str(folder),
+            "PATH": str(folder / "bin"),
+            "AWS_ENDPOINT_URL": cloud.url,
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": cloud.metadata_url(instance_id),
+        }
+        give_tools(folder)
+
+    def command(self, *options: str) -> list[str]:
+        folders = [f"--config-dir={self.config}", f"--token-dir={self.tokens}", f"--state-dir={self.folder / 'state'}",
+                   f"--log={self.log}"]
+        return [sys.executable, "-I", str(SCRIPT), *folders, "--patience=20", *options]
+
+    def boot(self, *options: str) -> Outcome:
+        before = len(self._calls())
+        done = subprocess.run(self.command(*options), env=self.environment, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=120, text=True, check=False)
+        return Outcome(done.returncode, done.stdout, self._calls()[before:])
+
+    def _calls(self) -> list[dict[str, Any]]:
+        told = self.folder / "tools"
+        return [json.loads(line) for line in told.read_text().splitlines()] if told.exists() else []
+
+    def files(self) -> dict[str, str]:
+        """Everything that HTCondor would read."""
+        return {each.name: each.read_text() for folder in (self.config, self.tokens) if folder.exists()
+                for each in sorted(folder.iterdir())}
+
+    def stop(self) -> None:
+        """Its timers, which would outlive the test."""
+        for file in self.folder.glob("timer-*.pid"):
+            os.kill(int(file.read_text()), signal.SIGKILL)
