@@ -71,7 +71,7 @@ class MessageReader:
         return reader.attributes
 
     def _lines(self, count: int) -> Iterable[str]:
-        if self._encrypted or self._secrets:
+        if self._encrypted or self._secrets or SECRET_MARKER.encode() in self._body:
             return (self.string() for _ in range(count))
         lines = self._body[self._position :].split(b"\0", count)  # all at once: each connection begins with an ad
         if len(lines) <= count:

@@ -16,7 +16,7 @@ import htcondor2
 from annexd.annex.bulk_request import bulk_request
 from annexd.annex.defaults import Defaults
 from annexd.annex.parcel import NoSupplies, Supplies
-from annexd.annex.reply import ReplyAd, reply
+from annexd.annex.reply import INVALID_REQUEST, ReplyAd, reply
 from annexd.cedar.message import MessageReader
 from annexd.daemon import log
 from annexd.daemon.server import Call, payload_of
@@ -25,6 +25,7 @@ from annexd.workflow import Engine, JournalError, Outcome, Paused
 
 Answer = TypeVar("Answer")
 NOT_AUTHENTICATED = "NotAuthenticated"  # command_strings.h
+SMALL_BYTES = 16 * 1024  # of an ad that is read in a millisecond, in less time than a thread needs to be started
 LATER_S = 15.0  # at most until the next try of what cannot even be written down
 
 
@@ -49,7 +50,8 @@ class Orders:
     async def take(self, call: Call) -> None:
         """CA_AUTH_CMD or CA_CMD: one ad in, one ad out.  Raises PeerError for a payload that is no ad."""
         payload, owner = payload_of(call), call.received.identity.user
-        ad = await self._in_thread(lambda: _whole_ad(payload))
+        is_small = payload.remaining <= SMALL_BYTES
+        ad = _whole_ad(payload) if is_small else await self._in_thread(lambda: _whole_ad(payload))
         if not call.received.identity.mapped:  # CA_CMD does not force authentication, and money needs an owner
             self._answer(call, reply(NOT_AUTHENTICATED, "an order needs an authenticated user with a domain"))
             return
@@ -60,11 +62,12 @@ class Orders:
             loop.call_soon_threadsafe(self._changed)
 
         answer = await self._in_thread(lambda: self._carry_out(ad, owner, accepted))
-        self._changed()
         log.always(f"request {answer.get('CommandID', '(no ID)')} of {owner} at {call.peer}: {answer['Result']} "
                    f"{answer.get('BulkRequestID') or answer.get('ErrorString', '')}")
         self._answer(call, answer)
-        await self.continue_unfinished()  # this one, if it is stuck
+        if answer["Result"] != INVALID_REQUEST:  # which has not come as far as the journal
+            self._changed()
+            await self.continue_unfinished()  # this one, if it is stuck
 
     def _carry_out(self, ad: Mapping[str, Any], owner: str, accepted: Callable[[str], None]) -> ReplyAd:
         mine: list[str] = []
@@ -151,7 +154,7 @@ class Orders:
 
 
 def _whole_ad(payload: MessageReader) -> dict[str, Any]:
-    """In a worker thread: the ad may be large.  Raises PeerError."""
+    """In a worker thread, if it is large.  Raises PeerError."""
     ad = payload.ad(nested=True)
     payload.end()
     return ad

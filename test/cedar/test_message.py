@@ -102,9 +102,10 @@ def test_an_ad_that_announces_too_many_attributes_is_refused_before_they_are_rea
         MessageReader(MessageWriter(encrypted=True).integer(count).body(), encrypted=True).ad()
 
 
-def test_a_private_attribute_behind_its_marker_is_read_like_any_other() -> None:
-    message = MessageWriter(encrypted=True).integer(2).string("A = 1").string("ZKM").string('ClaimId = "x"')
-    reader = MessageReader(message.string("").string("").body(), encrypted=True)
+@pytest.mark.parametrize("encrypted", [True, False])
+def test_a_private_attribute_behind_its_marker_is_read_like_any_other(encrypted: bool) -> None:
+    message = MessageWriter(encrypted=encrypted).integer(2).string("A = 1").string("ZKM").string('ClaimId = "x"')
+    reader = MessageReader(message.string("").string("").body(), encrypted=encrypted)
     assert reader.ad() == {"A": 1, "ClaimId": "x"}
     reader.end()
 
