@@ -1,0 +1,106 @@
+"""Whether the attacks can be lost: each defence is taken out of a copy, and its test has to fail there.
+
+    python -m test.attack.undefended [WORD...]      all of DEFENCES, or those with one of these words; about two minutes
+
+A defence whose text is no longer where this says is an error too.
+"""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[2]
+COPIED = ("annexd", "test", "docs", "pyproject.toml", "setup.cfg")
+LEFT_OUT = shutil.ignore_patterns("__pycache__", "corpus")
+PATIENCE_S = 120
+
+
+@dataclass(frozen=True)
+class Defence:
+    """In `file` of annexd, `text` becomes `instead`; then `test` (of test/, by file and words of -k) has to fail."""
+
+    name: str
+    file: str
+    text: str
+    instead: str
+    test: str
+    of: str = "attack/test_attack.py"
+
+
+DEFENCES = (
+    Defence("frames of a message", "cedar/channel.py", "self._check_frames()", "pass", "many_chains"),
+    Defence("size of a message", "cedar/channel.py", "self._check_size(length)", "pass", "endless_chains and five"),
+    Defence("connections without a command", "daemon/lobby.py", "while self._taken >= room:", "while False:",
+            "half_open"),
+    Defence("descriptors", "daemon/lobby.py", "max(1, min(most, _descriptors() // SHARE_OF_DESCRIPTORS))", "most",
+            "descriptors"),
+    Defence("newcomers are let in", "daemon/lobby.py", """while self._taken >= room:
+            self._make_room(f"others needed its place (ANNEXD_MAX_PENDING_CONNECTIONS is {most})")
+""", """if self._taken >= room:
+            place.close("no room")
+            return
+""", "flood_of_new"),
+    Defence("the busiest address gives way", "daemon/lobby.py", "max(self._by_host.values(), key=len)",
+            "next(iter(self._by_host.values()))", "patient"),
+    Defence("silence ends", "daemon/lobby.py", "elif now_s >= place.silent_until_s:", "elif False:", "silence"),
+    Defence("sessions end", "daemon/lobby.py", "if now_s >= place.ends_at_s:", "if False:", "silence"),
+    Defence("a method is tried once", "cedar/authentication.py", "left.remove(pick)", "pass", "again_and_again"),
+    Defence("a fresh nonce for each resumption", "cedar/handshake.py", "dialogue.context.random(_NONCE_BYTES)",
+            "bytes(_NONCE_BYTES)", "replayed"),
+    Defence("a session's id alone opens nothing", "cedar/dialogue.py", """        if identity.named:
+""", """        if identity.named:
+            self.channel.max_message_bytes = self.context.limits.command_message_bytes
+""", "replayed"),
+    Defence("sessions kept", "cedar/session.py", "while len(full) > capacity:", "while False:", "more_sessions"),
+    Defence("the nameless have a shelf of their own", "cedar/session.py",
+            "self._known if session.identity.named else self._unknown", "self._known", "more_sessions"),
+    Defence("depth of an ad", "cedar/classad.py", "if depth == 0:", "if False:", "bombs"),
+    Defence("values of an ad", "cedar/classad.py", "if self._left < 0:", "if False:", "bombs"),
+    Defence("rounds of TLS", "cedar/tls.py", "_MAX_ROUNDS = 16", "_MAX_ROUNDS = 10**6", "endless", "cedar/test_tls.py"),
+    Defence("MD5 of a frame", "cedar/legacy.py", "if not hmac.compare_digest(", "if False and not hmac.compare_digest(",
+            "does_not_verify", "cedar/test_legacy.py"),
+)
+
+
+def main(words: list[str]) -> int:
+    chosen = [defence for defence in DEFENCES if not words or any(word in defence.name for word in words)]
+    useless = [defence.name for defence in chosen if not _is_missed(defence)]
+    print(f"not missed by any test: {', '.join(useless)}" if useless else "each of them is missed when it is gone")
+    return len(useless)
+
+
+def _is_missed(defence: Defence) -> bool:
+    with TemporaryDirectory(prefix="annexd-undefended-") as scratch:
+        copy = Path(scratch)
+        _copy(copy)
+        _take_out(defence, copy / "annexd" / defence.file)
+        command = [sys.executable, "-m", "pytest", "-q", "-n0", "-x", "-p", "no:cacheprovider",
+                   f"test/{defence.of}", "-k", defence.test]
+        done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+    reason = next((line for line in done.stdout.splitlines() if line.startswith("E  ")), done.stdout[-300:])
+    print(f"without {defence.name}: {reason[1:].strip()[:100]}", flush=True)
+    return done.returncode == pytest.ExitCode.TESTS_FAILED
+
+
+def _copy(copy: Path) -> None:
+    for name in COPIED:
+        if (TOP / name).is_dir():
+            shutil.copytree(TOP / name, copy / name, ignore=LEFT_OUT)
+        else:
+            shutil.copy(TOP / name, copy / name)
+
+
+def _take_out(defence: Defence, path: Path) -> None:
+    text = path.read_text()
+    if text.count(defence.text) != 1:
+        raise SystemExit(f"{defence.name}: {defence.file} has {text.count(defence.text)} times {defence.text!r}")
+    path.write_text(text.replace(defence.text, defence.instead))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
