@@ -14,6 +14,7 @@ from annexd.annex.steps import World, annex_steps
 from annexd.aws import ClientCache
 from annexd.workflow import Engine, Journal, Pace
 from test.annex.ads import OWNER, bulk_request_ad
+from test.annex.joining import Supplies
 from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 
@@ -32,6 +33,8 @@ class Site:
     home: Path
     cache: ClientCache = field(default_factory=lambda: ClientCache(read_timeout=READ_TIMEOUT_S))
     keys: dict[str, bytes] = field(default_factory=lambda: dict(KEYS))
+    defaults: Defaults = field(default_factory=Defaults)
+    supplies: Supplies = field(default_factory=Supplies)
     away_s: float = 0.0  # by how much the daemon's clock is ahead of the cloud's: time that it spent dead
 
     def now_s(self) -> float:
@@ -46,7 +49,7 @@ class Site:
         return kind(self.home / "command_state", now_s=self.now_s)
 
     def engine(self, journal: Journal, pace: Pace = PACE) -> Engine:
-        world = World(KeyFiles(self.read_as, self.cache), self.now_s, SETTLE_S)
+        world = World(KeyFiles(self.read_as, self.cache), self.now_s, SETTLE_S, self.supplies)
         return Engine(journal, annex_steps(world), pace=pace, now_s=self.now_s)
 
     def ad(self, **changes: Any) -> dict[str, Any]:
@@ -58,7 +61,8 @@ class Site:
         journal = self.journal()
         try:
             engine = self.engine(journal, pace)
-            return bulk_request(self.ad(**changes), OWNER, engine, Defaults(), self.now_s(), accepted=accepted)
+            return bulk_request(self.ad(**changes), OWNER, engine, self.defaults, self.now_s(),
+                                supplies=self.supplies, accepted=accepted)
         finally:
             journal.close()
 

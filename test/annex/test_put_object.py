@@ -1,0 +1,158 @@
+"""The object of an annex is there before its instances and goes with them, whatever S3 says meanwhile."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from secrets import token_hex
+
+import pytest
+
+from annexd.annex.lease import utc
+from annexd.workflow import Kind
+from test.annex.ads import OWNER
+from test.annex.joining import BUCKET, Supplies, defaults
+from test.annex.site import READ_TIMEOUT_S, Site, wait_for
+
+OLD = json.loads((Path(__file__).parent / "vectors" / "history_0.1.0_before_put_object.json").read_text())["records"]
+TOKEN = "736ff67e8f7f2713"  # of its annex's ID
+TIMES = {"1795381042": 3600, "1795377742": 300}  # of the recording, and what they are to be from now
+
+
+@pytest.fixture
+def joined(site: Site) -> Iterator[Site]:
+    """A site whose annexes join a pool, and its bucket."""
+    s3 = site.cloud.client("s3")
+    s3.create_bucket(Bucket=BUCKET)
+    site.cloud.clear_audit()
+    site.defaults = defaults(s3_url=site.cloud.url)
+    yield site
+    site.cloud.clear_faults()
+    for key in keys(site):
+        s3.delete_object(Bucket=BUCKET, Key=key)
+    s3.delete_bucket(Bucket=BUCKET)
+
+
+def keys(site: Site) -> list[str]:
+    return [each["Key"] for each in site.cloud.client("s3").list_objects_v2(Bucket=BUCKET).get("Contents", ())]
+
+
+def test_the_object_is_there_before_the_instances_and_the_lease_names_it(joined: Site) -> None:
+    reply = joined.order()
+    assert reply["Result"] == "Success", reply
+    operations = joined.operations()
+    assert operations.index("PutTargets") < operations.index("PutObject") < operations.index("RequestSpotFleet")
+    assert keys(joined) == [f"annex/{reply['AnnexID']}.tar.gz"]
+    [target] = joined.cloud.client("events").list_targets_by_rule(Rule=reply["RuleName"])["Targets"]
+    told = json.loads(target["Input"])
+    assert (told["ConfigBucket"], told["ConfigKey"]) == (BUCKET, keys(joined)[0])
+
+
+def test_the_lease_function_deletes_it_after_the_instances(joined: Site) -> None:
+    joined.order(EndOfLease=int(joined.now_s()) + 2)
+
+    def gone() -> bool:
+        joined.cloud.tick()
+        return not joined.rules()
+
+    wait_for(gone, "the lease function to remove its rule", 60.0)
+    assert keys(joined) == []
+    joined.check_nothing_left()
+
+
+@pytest.mark.parametrize(("kind", "when"), [("throttle", "before"), ("internal", "after"), ("reset", "before"),
+                                            ("reset", "after"), ("hang", "after")])
+def test_a_put_that_fails_for_a_while_is_made_again(joined: Site, kind: str, when: str) -> None:
+    joined.cloud.fault("PutObject", kind, times=1, when=when, hang_s=READ_TIMEOUT_S * 2)
+    assert joined.order()["Result"] == "Success"
+    assert len(keys(joined)) == 1
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "NoSuchBucket"])
+def test_a_put_that_is_refused_leaves_nothing(joined: Site, code: str) -> None:
+    joined.cloud.fault("PutObject", "error", times=9, code=code, status=403)
+    reply = joined.order()
+    assert reply["Result"] == "Failure"
+    assert f"PutObject s3://{BUCKET}/annex/{reply['AnnexID']}.tar.gz" in str(reply["ErrorString"])
+    assert joined.operations().count("PutObject") == 1
+    assert keys(joined) == []
+    joined.check_nothing_left()
+
+
+def test_when_the_fleet_is_refused_the_object_goes_before_the_lease(joined: Site) -> None:
+    joined.cloud.fault("RequestSpotFleet", "denied", times=9)
+    joined.cloud.fault("DeleteObject", "internal", times=2)
+    assert joined.order()["Result"] == "Failure"
+    assert keys(joined) == []
+    operations = joined.operations()
+    assert operations.index("DeleteObject") < operations.index("RemoveTargets")
+    joined.check_nothing_left()
+
+
+def test_an_object_that_cannot_be_deleted_keeps_the_lease_which_deletes_it_in_the_end(joined: Site) -> None:
+    joined.cloud.fault("RequestSpotFleet", "denied", times=9)
+    joined.cloud.fault("DeleteObject", "denied", times=99)
+    reply = joined.order()
+    assert "put_object could not be undone yet" in str(reply["ErrorString"])
+    assert (len(keys(joined)), len(joined.rules())) == (1, 1)
+    joined.cloud.clear_faults()
+    [(result, _)] = joined.restart()
+    assert (result, keys(joined), joined.rules()) == ("Failure", [], set())
+
+
+def test_without_a_signing_key_nothing_is_begun_and_the_way_out_is_told(joined: Site) -> None:
+    joined.supplies.key = None
+    reply = joined.order()
+    assert reply["Result"] == "InvalidRequest"
+    assert "-no-join" in str(reply["ErrorString"])
+    assert joined.operations() == []
+    assert joined.order(JoinPool=False)["Result"] == "Success"
+    assert keys(joined) == []
+
+
+def test_neither_token_nor_file_is_in_the_journal(joined: Site) -> None:
+    joined.supplies = Supplies({"/home/alice/config": {"mine.conf": b"PRIVATE_WORDS = 17\n"}})
+    assert joined.order(ConfigDir="/home/alice/config")["Result"] == "Success"
+    for file in joined.home.iterdir():
+        content = file.read_bytes()
+        assert b"PRIVATE_WORDS" not in content
+        assert b"eyJ" not in content, "the beginning of every token"
+
+
+@pytest.mark.parametrize("length", [1, 5, 8])
+def test_an_order_that_a_version_without_objects_began_is_carried_on_and_has_none(joined: Site, length: int) -> None:
+    begin(joined, length)
+    assert joined.restart() == [("Success", "")]
+    assert len(joined.live_fleets()) == 1
+    assert keys(joined) == []
+    joined.check_all_guarded()
+
+
+def test_and_undone_as_well(joined: Site) -> None:
+    begin(joined, 5)
+    joined.cloud.fault("RequestSpotFleet", "denied", times=9)
+    [(result, _)] = joined.restart()
+    assert result == "Failure"
+    joined.check_nothing_left()
+    assert "DeleteObject" not in joined.operations()
+
+
+def begin(site: Site, length: int) -> None:
+    """The first records of a history that annexd 0.1.0 wrote, with times that are still to come."""
+    text = json.dumps(OLD[:length]).replace("CLOUD", site.cloud.url).replace("FUNCTION", site.arn)
+    text = text.replace(TOKEN, token_hex(8))
+    for recorded, ahead_s in TIMES.items():
+        moment_s = int(site.now_s()) + ahead_s
+        text = text.replace(recorded, str(moment_s)).replace(utc(int(recorded)), utc(moment_s))
+    journal = site.journal()
+    for record in json.loads(text):
+        journal.append("alice-old", record["step"], Kind(record["kind"]), record["body"])
+    journal.close()
+    if length >= 4:  # what the records say is done, is
+        made = json.loads(text)[3]["body"]
+        events = site.cloud.client("events")
+        events.put_rule(Name=made["rule_name"], ScheduleExpression="rate(5 minutes)")
+    if length >= 7:
+        target = json.loads(text)[5]["body"]
+        events.put_targets(Rule=target["rule_name"], Targets=[
+            {"Id": target["target_id"], "Arn": target["function_arn"], "Input": target["input"]}])
+    assert OWNER in text
