@@ -1,0 +1,112 @@
+"""An emulated account, and condor_annex as somebody with some credentials runs it there."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from annexd.tool import main, show
+from annexd.tool.errors import ToolError
+from test.cloud import Cloud
+
+TOP = Path(__file__).resolve().parents[2]
+STACK = "HTCondorAnnex"
+REGION = "us-east-1"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one run came to."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+    def faults(self) -> list[str]:
+        """Of -check-setup, without the region and the word FAULT."""
+        return [line.split("FAULT", 1)[1].strip() for line in self.lines if " FAULT " in line]
+
+
+@dataclass
+class Account:
+    """`run` is condor_annex in this process, with the environment that `keys` and the cloud make."""
+
+    cloud: Cloud
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "81annex"
+
+    def run(self, *arguments: str) -> Said:
+        """With -output for the file in this account's folder, unless one is given."""
+        output = () if {"-output", "-help"} & set(arguments) else ("-output", str(self.file))
+        out, err = io.StringIO(), io.StringIO()
+        with surroundings(self.cloud.environment() | self.environment), redirect_stdout(out), redirect_stderr(err):
+            try:
+                status = main.run([*arguments, *output])
+            except ToolError as error:
+                show.error(error)
+                status = error.status
+        return Said(status, out.getvalue(), err.getvalue())
+
+    def set_up(self, *more: str) -> Said:
+        said = self.run("-setup", *more)
+        assert said.status == 0, said
+        return said
+
+    def client(self, service: str) -> Any:
+        return self.cloud.client(service)
+
+    def physical_ids(self, stack: str = STACK) -> dict[str, str]:
+        told = self.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
+        return {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in told}
+
+    def stack_status(self, stack: str = STACK) -> str:
+        return str(self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"])
+
+    def everything(self) -> str:
+        """What there is in the account, so that two moments can be compared."""
+        return json.dumps(contents(self.cloud), indent=1, sort_keys=True, default=str)
+
+
+@contextmanager
+def surroundings(environment: Mapping[str, str]) -> Iterator[None]:
+    """The process's environment for a while."""
+    before = dict(os.environ)
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def contents(cloud: Cloud) -> dict[str, Any]:
+    """Everything of the kinds that setting up, using and tearing down could leave behind."""
+    iam, ec2, s3 = cloud.client("iam"), cloud.client("ec2"), cloud.client("s3")
+    events = cloud.client("events")
+    return {
+        "roles": [role["RoleName"] for role in iam.list_roles()["Roles"]],
+        "profiles": [each["InstanceProfileName"] for each in iam.list_instance_profiles()["InstanceProfiles"]],
+        "users": [user["UserName"] for user in iam.list_users()["Users"]],
+        "policies": [policy["Arn"] for policy in iam.list_policies(Scope="Local")["Policies"]],
+        "buckets": [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]],
+        "groups": sorted(each["GroupId"] for each in ec2.describe_security_groups()["SecurityGroups"]),
+        "functions": [each["FunctionArn"] for each in cloud.client("lambda").list_functions()["Functions"]],
+        "logs": [each["logGroupName"] for each in cloud.client("logs").describe_log_groups()["logGroups"]],
+        "rules": [rule["Name"] for rule in events.list_rules()["Rules"]],
+        "stacks": [each["StackName"] for each in cloud.client("cloudformation").describe_stacks()["Stacks"]],
+        "instances": cloud.running_instances(),
+    }
