@@ -58,7 +58,7 @@ class Orders:
         loop = asyncio.get_running_loop()
 
         def accepted(command_id: str) -> None:
-            log.always(f"request {command_id} of {owner} at {call.peer} is accepted")
+            log.always(f"request {command_id} of {owner} at {call.peer} is accepted; {call.received.identity.proof}")
             loop.call_soon_threadsafe(self._changed)
 
         answer = await self._in_thread(lambda: self._carry_out(ad, owner, accepted))

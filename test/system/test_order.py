@@ -1,12 +1,18 @@
 """Orders through the whole path: real bindings, real daemons, a cloud that acts and fails on order."""
 
+import base64
+import getpass
+import json
 import time
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from test.cloud import Cloud
+from test.pool import DOMAIN
 from test.system.site import Site
 
 
@@ -37,6 +43,33 @@ def test_the_reply_names_what_was_made_and_the_cloud_has_it(site: Site) -> None:
     assert reply["RuleName"] in site.rules()
     assert reply["RuleARN"].endswith(f"rule/{reply['RuleName']}")
     assert reply["EndOfLease"] > time.time()
+
+
+def test_the_log_says_by_which_token_an_order_was_given_also_in_a_session_used_again(site: Site) -> None:
+    user = f"{getpass.getuser()}@{DOMAIN}"
+    token = site.pool.token(user, "-authz", "READ", "-authz", "ADMINISTRATOR")
+    env = _with_token(site.pool.directory / "scoped", token)
+    replies = [reply for reply, _ in site.send(site.request(), site.request(), env=env)]
+    for reply in replies:
+        assert reply is not None
+        [line] = [line for line in site.log().splitlines() if f"{reply['CommandID']} of {user} at " in line
+                  and "is accepted" in line]
+        facts = f"token {_claims(token)['jti']} of {DOMAIN} for {user} with condor:/READ condor:/ADMINISTRATOR"
+        assert line.endswith(f" is accepted; by IDTOKENS, {facts}"), line
+    assert token.rpartition(".")[2] not in site.log()
+
+
+def _with_token(folder: Path, token: str) -> dict[str, str]:
+    folder.mkdir(mode=0o700)
+    (folder / "token").touch(mode=0o600)
+    (folder / "token").write_text(token + "\n")
+    return {"_CONDOR_SEC_TOKEN_DIRECTORY": str(folder), "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS"}
+
+
+def _claims(token: str) -> dict[str, Any]:
+    payload = token.split(".")[1]
+    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return claims
 
 
 def test_the_lease_is_armed_before_anything_costs_money(site: Site) -> None:
