@@ -8,14 +8,12 @@ import stat
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from annexd.account.configuration import KNOBS
 from annexd.tool.errors import BAD_FILE, CLOUD_FAILED, INTERRUPTED, USAGE
 from test.account.kit import STACK, TOP, Account
-from test.cloud import Cloud
 
 
 def test_one_command_makes_the_stack_and_tells_htcondor_of_it(account: Account) -> None:
@@ -60,38 +58,35 @@ def test_the_file_is_readable_by_all_and_leaves_nothing_beside_it(account: Accou
     assert os.listdir(account.folder) == ["81annex"]
 
 
-def test_interrupted_while_the_stack_is_made_it_goes_on_when_run_again(tmp_path: Path) -> None:
-    with Cloud(speed=0, stack_step_s=0.1) as cloud:
-        account = Account(cloud, tmp_path)
-        process = setup_process(account)
-        wait_for(lambda: stack_is(account, "CREATE_IN_PROGRESS"), "the stack is being made", process)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
-        assert process.returncode == INTERRUPTED, err
-        assert "the same command goes on" in err
-        assert not account.file.exists()
-        account.set_up()
-        assert account.stack_status() == "CREATE_COMPLETE"
-        assert len(cloud.calls("CreateStack")) == 1
+def test_interrupted_while_the_stack_is_made_it_goes_on_when_run_again(account: Account) -> None:
+    account.cloud.pace_stacks(0.1)
+    process = setup_process(account)
+    wait_for(lambda: stack_is(account, "CREATE_IN_PROGRESS"), "the stack is being made", process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == INTERRUPTED, err
+    assert "the same command goes on" in err
+    assert not account.file.exists()
+    account.set_up()
+    assert account.stack_status() == "CREATE_COMPLETE"
+    assert len(account.cloud.calls("CreateStack")) == 1
 
 
-def test_killed_while_the_stack_is_made_it_goes_on_when_run_again(tmp_path: Path) -> None:
-    with Cloud(speed=0, stack_step_s=0.1) as cloud:
-        account = Account(cloud, tmp_path)
-        process = setup_process(account)
-        wait_for(lambda: stack_is(account, "CREATE_IN_PROGRESS"), "the stack is being made", process)
-        process.kill()
-        process.communicate(timeout=30)
-        account.set_up()
-        assert account.file.exists()
+def test_killed_while_the_stack_is_made_it_goes_on_when_run_again(account: Account) -> None:
+    account.cloud.pace_stacks(0.1)
+    process = setup_process(account)
+    wait_for(lambda: stack_is(account, "CREATE_IN_PROGRESS"), "the stack is being made", process)
+    process.kill()
+    process.communicate(timeout=30)
+    account.set_up()
+    assert account.file.exists()
 
 
-def test_a_time_out_says_how_to_go_on(tmp_path: Path) -> None:
-    with Cloud(speed=0, stack_step_s=0.5) as cloud:
-        account = Account(cloud, tmp_path)
-        said = account.run("-setup", "-timeout", "1s")
-        assert said.status == CLOUD_FAILED
-        assert "run the same command again" in said.err
+def test_a_time_out_says_how_to_go_on(account: Account) -> None:
+    account.cloud.pace_stacks(0.5)
+    said = account.run("-setup", "-timeout", "1s")
+    assert said.status == CLOUD_FAILED
+    assert "run the same command again" in said.err
 
 
 def test_a_failure_is_told_with_its_cause_and_the_next_run_begins_anew(account: Account) -> None:

@@ -12,12 +12,15 @@ import logging
 import signal
 import sys
 import threading
+from typing import Any
 
 from test.cloud import metadata
+from test.cloud.boot import Boot
 from test.cloud.clock import Clock
 from test.cloud.control import PREFIX, Control
 from test.cloud.errors import Answer
 from test.cloud.instances import Timing
+from test.cloud.machine import Machines
 from test.cloud.request import Request
 from test.cloud.server import Server
 from test.cloud.world import Broken, World
@@ -35,7 +38,6 @@ def options() -> argparse.Namespace:
     )
     parser.add_argument("--pending-s", type=float, default=0.0, help="how long an instance takes to run (default: 0)")
     parser.add_argument("--termination-s", type=float, default=1.0, help="and to be gone once ended (default: 1)")
-    parser.add_argument("--stack-step-s", type=float, default=0.0, help="between a stack's resources (default: 0)")
     parser.add_argument("--enforce-iam", action="store_true", help="keys and policies count, as in AWS")
     parser.add_argument("--boot", type=json.loads, help="what instances do: test.cloud.boot.Boot in JSON")
     parser.add_argument("--die-with-parent", action="store_true", help="end when standard input ends")
@@ -50,7 +52,6 @@ def main() -> None:
     world = World(Timing(asked.pending_s, asked.termination_s), asked.speed, asked.enforce_iam)
     server.now_s = world.now_s
     world.functions.endpoint_url = server.url
-    world.stacks.step_s = asked.stack_step_s
     clock = Clock(server.url, asked.region, asked.speed, world.audit.effect)
     settings = vars(asked) | {"url": server.url, "port": server.server_address[1]}
     control = Control(world, clock, settings)
@@ -63,11 +64,22 @@ def main() -> None:
     server.service = service
     server.start()
     clock.start()
+    machines = _machines(asked.boot, server.url, world)
     print(json.dumps(settings), flush=True)
     ended.wait()
     clock.stop()
+    if machines is not None:
+        machines.stop()
     world.functions.stop()
     server.shutdown()
+
+
+def _machines(boot: dict[str, Any] | None, url: str, world: World) -> Machines | None:
+    if boot is None:
+        return None
+    machines = Machines(Boot(**boot), url, world.ask_metadata, world.instances, world.turned_off)
+    machines.start()
+    return machines
 
 
 def _end(die_with_parent: bool) -> threading.Event:

@@ -39,13 +39,11 @@ class Cloud:
         pending_s: float = 0.0,
         port: int = 0,
         region: str = "us-east-1",
-        stack_step_s: float = 0.0,
         enforce_iam: bool = False,
         boot: Boot | None = None,
     ) -> None:
         self.region, self.url = region, ""
         self._options = {"speed": speed, "termination-s": termination_s, "pending-s": pending_s, "port": port}
-        self._options["stack-step-s"] = stack_step_s
         self._more = ["--enforce-iam"] * enforce_iam + ([f"--boot={json.dumps(asdict(boot))}"] if boot else [])
         self._process: subprocess.Popen[str] | None = None
         self.client = cache(self._client)
@@ -185,6 +183,10 @@ class Cloud:
         instance_seconds is the sum past the end of the lease, `latest` that of the last instance.
         """
         return dict(self._get("meter"))
+
+    def pace_stacks(self, step_s: float) -> None:
+        """How long CloudFormation pauses between two resources from now on."""
+        self._post("stacks", {"step_s": step_s})
 
     def set_quotas(self, **values: float) -> None:
         """What Service Quotas tells, by quota code, its hyphen as an underscore."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache, lru_cache
 from typing import Any, ClassVar
 
 import botocore.session
 import moto.cloudformation.urls
 from botocore.config import Config
+from botocore.loaders import Loader
 from moto.cloudformation.exceptions import AlreadyExistsException, ValidationError
 from moto.cloudformation.responses import CloudFormationResponse
 from moto.core.config import default_user_config
@@ -170,14 +172,22 @@ class InsufficientCapabilitiesError(ValidationError):  # type: ignore[misc]  # m
         super().__init__(message=message)
 
 
+@cache
+def _models() -> Loader:
+    """AWS's service models, read once: EC2's alone takes 0.3 s."""
+    return Loader(include_default_search_paths=True)
+
+
+@lru_cache(maxsize=32)
 def as_caller(access_key_id: str, token: str | None, region: str, url: str) -> Client:
     """What makes clients that call with this key, through the front door, as CloudFormation does for its caller."""
     made: dict[str, Any] = {}
+    session = botocore.session.Session()
+    session.register_component("data_loader", _models())
     owner = principals.find(access_key_id)
 
     def client(service: str) -> Any:
         if service not in made:
-            session = botocore.session.Session()
             made[service] = session.create_client(
                 service,
                 region_name=region,

@@ -270,13 +270,16 @@ def _new_name(stack: str, logical_id: str) -> str:
 class Stacks:
     """All stacks of all regions; safe from any thread."""
 
-    def __init__(self, step_s: float = 0.0) -> None:
-        self.step_s = step_s
+    def __init__(self) -> None:
+        self._step_s = 0.0
         self._lock = threading.RLock()
         self._stacks: list[Stack] = []
         self._numbers = itertools.count(1)
         self._threads: list[threading.Thread] = []
         self._ended = threading.Event()
+
+    def pace(self, step_s: float) -> None:
+        self._step_s = step_s
 
     def named(self, region: str, name_or_id: str) -> Stack | None:
         """A deleted one only by its ID."""
@@ -324,7 +327,7 @@ class Stacks:
         self._begin(lambda work: work.detect_drift(), stack)
 
     def _begin(self, do: Callable[[Work], None], stack: Stack) -> None:
-        thread = threading.Thread(target=do, args=(Work(stack, lambda: self._ended.wait(self.step_s)),), daemon=True)
+        thread = threading.Thread(target=do, args=(Work(stack, lambda: self._ended.wait(self._step_s)),), daemon=True)
         with self._lock:
             self._threads = [each for each in self._threads if each.is_alive()] + [thread]
         thread.start()
@@ -339,4 +342,5 @@ class Stacks:
             thread.join(max(0.0, deadline - time.monotonic()))
         with self._lock:
             self._stacks.clear()
+        self._step_s = 0.0
         self._ended = threading.Event()
