@@ -8,7 +8,7 @@ AS_USER := $(RUN) -m test.as_user
 SYSTEM_TESTS := test/system test/tool/test_condor_annex.py --ignore=test/system/test_demo.py
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help venv htcondor ready test fuzz histories lint demo bench cloud clean
+.PHONY: help venv htcondor ready test fuzz histories chaos lint demo bench cloud clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -41,6 +41,9 @@ $(VENV)/fuzz: $(VENV)/complete
 
 histories: venv ## every fault at every point, then two at a time and seeds (ARGS="--minutes 60")
 	$(AS_USER) $(RUN) -m test.histories $(ARGS)
+
+chaos: ready ## kill -9 at random under load, 300 times (ARGS="--seed 17 --kills 1000 --minutes 60")
+	$(AS_USER) $(RUN) -m test.chaos $(ARGS)
 
 lint: venv ## ruff and mypy --strict
 	$(RUN) -m ruff check

@@ -70,7 +70,7 @@ class Sandbox:
             self._process.stdin.write(order.encode() + b"\n")
             self._process.stdin.flush()
             line = self._answer(deadline_s)
-        except OSError:
+        except (OSError, ValueError):  # ValueError: the emulator ends, and has closed the pipes
             line = b""
         if line is None:
             self._process.kill()

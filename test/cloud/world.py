@@ -156,12 +156,26 @@ class World:
         """Every instance that is not gone yet."""
         with self._lock:
             return [
-                {"id": each.instance_id, "fleet": each.fleet_id, "state": state, "tags": dict(each.tags)}
+                {
+                    "id": each.instance_id,
+                    "fleet": each.fleet_id,
+                    "image": each.specification.get("ImageId"),
+                    "state": state,
+                    "tags": dict(each.tags),
+                }
                 for region in self.regions.values()
                 for now_s in [region.settle()]
                 for each in region.instances.values()
                 if (state := each.state(now_s)) != "terminated"
             ]
+
+    def turned_off(self, instance_id: str) -> None:
+        """An instance whose machine was shut down from within: for an annex's that means terminated."""
+        with self._lock:
+            for fleets in self.regions.values():
+                if instance_id in fleets.instances:
+                    self.audit.effect("machine shut down", instance=instance_id)
+                    fleets.terminate([instance_id])
 
     def fleets(self) -> list[dict[str, Any]]:
         """Every fleet with every field of the request that made it."""

@@ -94,7 +94,7 @@ class Pool:
 
     `env` is the environment in which HTCondor's tools and the bindings find it; `collector` its collector's
     host:port.  A `with` statement starts and stops it.  It ends with the process that started it.
-    condor_ids: of the account that is HTCondor's user in a pool of root's.
+    condor_ids: of the account that is HTCondor's user in a pool of root's.  master: what is run for condor_master.
     """
 
     def __init__(
@@ -106,10 +106,12 @@ class Pool:
         directory: Path | None = None,
         htcondor: HTCondor | None = None,
         condor_ids: tuple[int, int] | None = None,
+        master: Path | None = None,
     ) -> None:
         if os.geteuid() == 0 and condor_ids is None:
             raise PoolError("HTCondor does not run as root without a condor account: python -m test.as_user")
         self.htcondor = htcondor or find(os.environ.get("HTCONDOR_SERIES", "25"))
+        self._master = master or self.htcondor.executable("condor_master")
         self.daemons = [name for name in daemons if shared_port or name != "SHARED_PORT"]
         self._removed_at_stop = directory is None
         # Not below TMPDIR: the path of a Unix socket in LOCK must stay under 108 bytes.
@@ -133,7 +135,7 @@ class Pool:
 
     def start(self) -> None:
         """Return when the collector shows every daemon; otherwise stop all and raise PoolError."""
-        command = [sys.executable, str(WARDEN), str(self.htcondor.executable("condor_master"))]
+        command = [sys.executable, str(WARDEN), str(self._master)]
         command += [str(self.directory)] if self._removed_at_stop else []
         with (self.directory / "warden.log").open("ab") as said:
             self._warden = subprocess.Popen(

@@ -1,0 +1,116 @@
+"""The pool and its AWS, as they stand while things are killed in them."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+from test.chaos.processes import Process, members
+from test.cloud import Cloud
+from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
+from test.pool import ANNEXD_CONFIG, Pool
+
+TOP = Path(__file__).resolve().parents[2]
+SPEED = 60.0  # a tick of the lease's clock is five seconds
+TERMINATION_S = 1.0
+DAEMONS = ("MASTER", "COLLECTOR", "SHARED_PORT", "ANNEXD")
+CONFIG = """
+ANNEX_DEFAULT_EC2_URL = {cloud.url}
+ANNEX_DEFAULT_CWE_URL = {cloud.url}
+ANNEX_DEFAULT_LAMBDA_URL = {cloud.url}
+ANNEX_DEFAULT_LEASE_FUNCTION_ARN = {arn}
+ANNEXD_UPDATE_INTERVAL = 2
+ANNEXD_RECONCILE_INTERVAL = 5
+MASTER_BACKOFF_CEILING = 1
+PARENT_CHECK_FIRST_INTERVAL = 1
+PARENT_CHECK_INTERVAL = 1
+"""
+
+
+class House:
+    """`with House() as house:`."""
+
+    def __init__(self) -> None:
+        self.cloud = Cloud(speed=SPEED, termination_s=TERMINATION_S)
+        self.directory = Path(tempfile.mkdtemp(prefix="annexd-chaos-", dir="/tmp"))
+
+    def __enter__(self) -> Self:
+        self.cloud.start()
+        try:
+            arn = self.cloud.deploy_template(TOP / "templates" / "template-3.json")
+            config = f"{ANNEXD_CONFIG}{CONFIG.format(cloud=self.cloud, arn=arn)}"
+            self.pool = Pool(config, daemons=DAEMONS, directory=self.directory, master=self._keeper())
+            self.pool.env["CHAOS_MASTER"] = str(self.pool.htcondor.executable("condor_master"))
+            self._key("access_key", ACCESS_KEY_ID)
+            self._key("secret_key", SECRET_ACCESS_KEY)
+            self.pool.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if hasattr(self, "pool"):
+            self.pool.stop()
+        self.cloud.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _keeper(self) -> Path:
+        """An executable file that is called as condor_master is."""
+        path = self.directory / "keeper"
+        command = shlex.join([sys.executable, "-m", "test.chaos.keeper"])
+        path.write_text(f'#!/bin/sh\ncd {shlex.quote(str(TOP))}\nexec {command} "$@"\n')
+        path.chmod(0o755)
+        return path
+
+    def _key(self, name: str, content: str) -> None:
+        path = self.directory / name
+        path.touch(mode=0o600)
+        path.write_text(content)
+
+    def ad(self, command_id: str, end_of_lease_s: int, capacity: int) -> dict[str, Any]:
+        request: dict[str, Any] = json.loads((TOP / "templates" / "config.json").read_text())
+        files = {"PublicKeyFile": "access_key", "SecretKeyFile": "secret_key"}
+        keys = {name: str(self.directory / file) for name, file in files.items()}
+        own = {"Command": "CA_BULK_REQUEST", "RequestVersion": 1, "CommandID": command_id}
+        return request | own | keys | {"EndOfLease": end_of_lease_s, "TargetCapacity": capacity}
+
+    def start_client(self, ad: dict[str, Any]) -> subprocess.Popen[str]:
+        client = subprocess.Popen([sys.executable, "-m", "test.chaos.client"], env=self.pool.env, text=True, cwd=TOP,
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert client.stdin is not None
+        client.stdin.write(json.dumps({"address_file": str(self.directory / "log" / ".annexd_address"), "ad": ad}))
+        client.stdin.close()
+        client.stdin = None
+        return client
+
+    def processes(self, what: str) -> list[Process]:
+        """annexd's, its worker's, condor_master's."""
+        return [each for each in members(str(self.pool.config_file)) if _is(each, what)]
+
+    def annexd_log(self) -> str:
+        return (self.directory / "log" / "AnnexdLog").read_text(errors="replace")
+
+    def wait(self, condition: Callable[[], object], what: Callable[[], str], timeout_s: float) -> None:
+        deadline_s = time.monotonic() + timeout_s
+        while not condition():
+            if time.monotonic() > deadline_s:
+                raise AssertionError(f"waited {timeout_s:.0f} s in vain for {what()}\n{self.annexd_log()[-3000:]}")
+            time.sleep(0.2)
+
+
+def _is(process: Process, what: str) -> bool:
+    match what:
+        case "annexd":
+            return process.name == "condor_annexd"
+        case "worker":
+            return "annexd.daemon.outbound_worker" in process.arguments
+    return process.name == "condor_master"

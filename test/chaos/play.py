@@ -1,0 +1,75 @@
+"""One run: customers order, AWS has its weather, and somebody kills; then all is let come to rest, and judged."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from dataclasses import dataclass
+
+from test.chaos.customers import Customer
+from test.chaos.house import SPEED, House
+from test.chaos.trouble import Killer, Weather
+from test.chaos.verdict import Verdict, judge
+
+CUSTOMERS = 4
+ALL_KINDS = frozenset({"throttle", "internal", "reset", "hang", "denied", "partial", "lag"})
+PASSING = frozenset({"throttle", "internal", "reset"})  # after which nothing has to be waited for
+ANSWERS_WITHIN_S = 300.0  # an undo waits 90 s for what may still be on its way, and is patient with what is stuck
+REST_WITHIN_S = 400.0
+LATE_S = 300.0 / SPEED + 55.0  # a tick; and runs that met faults, on a machine that is busy
+
+
+@dataclass(frozen=True)
+class Chaos:
+    seed: int
+    kills: int
+    limit_s: float = float("inf")
+    kinds: frozenset[str] = ALL_KINDS
+    pause_s: tuple[float, float] = (0.2, 6.0)  # between two kills: annexd needs one or two seconds to start
+
+    def play(self) -> Verdict:
+        with House() as house:
+            return self._play(house)
+
+    def _dice(self, whose: str) -> random.Random:
+        return random.Random(f"{self.seed} {whose}")  # noqa: S311  a run to be repeated, not a secret
+
+    def _play(self, house: House) -> Verdict:
+        began_s = time.monotonic()
+        customers = [Customer(house, name, self._dice(name)) for name in (f"customer-{n}" for n in range(CUSTOMERS))]
+        weather = Weather(house, self._dice("weather"), self.kinds)
+        killer = Killer(house, customers, self._dice("killer"), self.pause_s)
+        weather.start()
+        for customer in customers:
+            customer.start()
+        self._kill(killer)
+        weather.clear()
+        killed_s = time.monotonic() - began_s
+        self._rest(house, customers)
+        verdict = judge(house.cloud, [order for each in customers for order in each.orders], LATE_S)
+        starts = house.annexd_log().count("STARTING UP")
+        verdict.numbers = {"kills": killer.killed.total(), **{f"of {who}": n for who, n in killer.killed.items()},
+                           "minutes of it": round(killed_s / 60, 1), "starts of annexd": starts,
+                           "faults of AWS": weather.ordered, **verdict.numbers}
+        return verdict
+
+    def _kill(self, killer: Killer) -> None:
+        over = threading.Event()
+        timer = threading.Timer(min(self.limit_s, threading.TIMEOUT_MAX), over.set)
+        timer.daemon = True
+        timer.start()
+        killer.run(self.kills, over)
+        timer.cancel()
+
+    def _rest(self, house: House, customers: list[Customer]) -> None:
+        for customer in customers:
+            customer.stop()
+        house.wait(lambda: all(customer.is_done() for customer in customers), lambda: "every order's answer",
+                   ANSWERS_WITHIN_S)
+        house.wait(lambda: not _running(house), lambda: f"the end of {_running(house)}", REST_WITHIN_S)
+
+
+def _running(house: House) -> list[str]:
+    rules = [rule["Name"] for rule in house.cloud.client("events").list_rules()["Rules"]]
+    return rules + [instance["id"] for instance in house.cloud.running_instances()]

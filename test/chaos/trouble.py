@@ -1,0 +1,76 @@
+"""Who is killed and when, and what AWS does meanwhile: all by the dice of one seed."""
+
+from __future__ import annotations
+
+import random
+import signal
+import threading
+from collections import Counter
+from collections.abc import Sequence
+
+from test.chaos.customers import Customer
+from test.chaos.house import House
+
+VICTIMS = {"annexd": 70, "worker": 8, "master": 8, "client": 14}
+FAULT_PAUSE_S = (0.3, 2.5)
+FAULTS = {  # operation -> what may go wrong with it
+    "GetFunction": ("throttle", "internal", "reset"),
+    "PutRule": ("throttle", "internal", "reset", "hang"),
+    "PutTargets": ("throttle", "internal", "reset", "hang"),
+    "RequestSpotFleet": ("throttle", "internal", "reset", "hang", "denied"),
+    "DescribeSpotFleetRequests": ("throttle", "internal", "reset", "lag"),
+    "DescribeInstances": ("throttle", "internal", "reset", "lag"),
+    "CancelSpotFleetRequests": ("throttle", "internal", "reset", "partial"),
+    "RemoveTargets": ("throttle", "internal", "reset", "partial"),
+    "DeleteRule": ("throttle", "internal", "reset"),
+}
+
+
+class Killer:
+    """Kills until it has killed `kills`, or until it is over; `pause_s`: from and to, in between."""
+
+    def __init__(
+        self, house: House, customers: Sequence[Customer], dice: random.Random, pause_s: tuple[float, float]
+    ) -> None:
+        self.killed = Counter[str]()
+        self._house, self._customers, self._dice, self._pause_s = house, customers, dice, pause_s
+
+    def run(self, kills: int, over: threading.Event) -> None:
+        while self.killed.total() < kills and not over.wait(self._dice.uniform(*self._pause_s)):
+            [victim] = self._dice.choices(list(VICTIMS), list(VICTIMS.values()))
+            if self._kill(victim):
+                self.killed[victim] += 1
+
+    def _kill(self, victim: str) -> bool:
+        if victim == "client":
+            return self._dice.choice(self._customers).kill_client()
+        found = sorted(self._house.processes(victim), key=lambda process: process.pid)
+        return sum(process.kill(signal.SIGKILL) for process in found) > 0
+
+
+class Weather:
+    """A thread that lets AWS fail now and then."""
+
+    def __init__(self, house: House, dice: random.Random, kinds: frozenset[str]) -> None:
+        self._house, self._dice, self._kinds = house, dice, kinds
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="weather", daemon=True)
+        self.ordered = 0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def clear(self) -> None:
+        self._over.set()
+        self._thread.join()
+        self._house.cloud.clear_faults()
+
+    def _run(self) -> None:
+        while not self._over.wait(self._dice.uniform(*FAULT_PAUSE_S)):
+            operation = self._dice.choice(list(FAULTS))
+            kinds = [kind for kind in FAULTS[operation] if kind in self._kinds]
+            kind, when = self._dice.choice(kinds), self._dice.choice(("before", "after"))
+            times, hang_s = self._dice.choice((1, 1, 1, 3)), self._dice.choice((1.0, 5.0))
+            when = "before" if kind in ("denied", "throttle", "partial", "lag") else when
+            self._house.cloud.fault(operation, kind, times, when, hang_s=hang_s, lag_s=2.0)
+            self.ordered += 1

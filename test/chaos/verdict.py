@@ -1,0 +1,120 @@
+"""The model, at the end, and of the cloud's own record: what ran, what was armed when, what is left.
+
+Nothing that annexd says is believed; what it answered is only compared with what there is.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from test.chaos.customers import Order
+from test.cloud import Cloud
+
+FINAL = ("Success", "Failure", "InvalidRequest")
+FACTS = ("Result", "BulkRequestID", "AnnexID", "ClientToken")
+
+
+@dataclass(frozen=True)
+class Life:
+    """Of one instance."""
+
+    instance_id: str
+    annex_id: str
+    began_s: float
+    gone_s: float | None
+
+    def seconds_outside(self, armed: Iterable[tuple[float, float]]) -> float:
+        """For how long it lived while its lease was not armed."""
+        end_s = self.gone_s if self.gone_s is not None else float("inf")
+        inside = sum(max(0.0, min(end_s, until_s) - max(self.began_s, from_s)) for from_s, until_s in armed)
+        return end_s - self.began_s - inside
+
+
+@dataclass
+class Verdict:
+    """`violations` is empty when the model held."""
+
+    violations: list[str] = field(default_factory=list)
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+
+def judge(cloud: Cloud, orders: list[Order], late_s: float) -> Verdict:
+    """Look at a cloud in which everything is over.  `late_s`: how long after its lease an instance may be gone."""
+    audit = cloud.audit()
+    annex_of = {each["fleet"]: annex for each in audit if each.get("effect") == "fleet requested"
+                if (annex := (each["client_token"] or "").rpartition("_")[0])}
+    lives = [Life(each["id"], annex_of[each["fleet"]], each["began_s"], each["gone_s"]) for each in cloud.lives()]
+    ends = {annex_id: line["lease_end"] for annex_id, line in cloud.meter()["annexes"].items()}
+    verdict = Verdict()
+    _check_lives(verdict, lives, armed(audit), ends, late_s)
+    _check_fleets(verdict, annex_of)
+    _check_answers(verdict, orders, annex_of)
+    _check_nothing_left(verdict, cloud)
+    return verdict
+
+
+def armed(audit: Iterable[Mapping[str, Any]]) -> dict[str, list[tuple[float, float]]]:
+    """When the lease of each annex was armed, by what was asked of EventBridge and done."""
+    since: dict[str, float] = {}
+    periods: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for call in audit:
+        if call["kind"] != "call" or not (call.get("status") == 200 or call.get("when") == "after"):
+            continue
+        rule = call["params"].get("Rule") or call["params"].get("Name")
+        if call["operation"] == "PutTargets":
+            since.setdefault(rule, call["time"])
+        elif call["operation"] in ("RemoveTargets", "DeleteRule", "DisableRule") and rule in since:
+            periods[rule].append((since.pop(rule), call["time"]))
+    for rule, from_s in since.items():
+        periods[rule].append((from_s, float("inf")))
+    return periods
+
+
+def _check_lives(verdict: Verdict, lives: list[Life], leases: Mapping[str, list[tuple[float, float]]],
+                 ends: Mapping[str, float], late_s: float) -> None:
+    unleased = {life: seconds for life in lives if (seconds := life.seconds_outside(leases.get(life.annex_id, ()))) > 0}
+    verdict.violations += [f"{life.instance_id} of {life.annex_id} lived {seconds:.3f} s without an armed lease"
+                           for life, seconds in unleased.items()]
+    gone = {life: life.gone_s - ends[life.annex_id] for life in lives if life.gone_s and life.annex_id in ends}
+    verdict.violations += [f"{life.instance_id} of {life.annex_id} was gone only {seconds:.1f} s after its lease"
+                           for life, seconds in gone.items() if seconds > late_s]
+    verdict.numbers |= {"instances": len(lives), "unleased instance-seconds": sum(unleased.values()),
+                        "last gone after its lease (s)": round(max(gone.values(), default=0.0), 1)}
+
+
+def _check_fleets(verdict: Verdict, annex_of: Mapping[str, str]) -> None:
+    counts: dict[str, int] = defaultdict(int)
+    for annex_id in annex_of.values():
+        counts[annex_id] += 1
+    verdict.violations += [f"annex {annex_id} has {count} fleets" for annex_id, count in counts.items() if count > 1]
+    verdict.numbers["fleets"] = len(annex_of)
+
+
+def _check_answers(verdict: Verdict, orders: list[Order], annex_of: Mapping[str, str]) -> None:
+    for order in orders:
+        told = {tuple(reply.get(fact) for fact in FACTS) for reply in order.replies}
+        result, fleet, annex_id, _ = next(iter(told), (None, None, None, None))
+        if order.faults or result not in FINAL:
+            verdict.violations.append(f"{order.command_id} was never answered: {order.faults or order.replies}")
+        if len(told) > 1:
+            verdict.violations.append(f"{order.command_id} was answered differently: {told}")
+        if result == "Success" and annex_of.get(str(fleet)) != annex_id:
+            verdict.violations.append(f"{order.command_id} was answered {fleet}, which is not its annex's fleet")
+    results = [order.replies[0].get("Result") for order in orders if order.replies]
+    verdict.numbers |= {"orders": len(orders), **{f"answered {each}": results.count(each) for each in FINAL},
+                        "answers": sum(len(order.replies) for order in orders),
+                        "clients": sum(order.clients for order in orders)}
+    orphans = set(annex_of.values()) - {reply.get("AnnexID") for order in orders for reply in order.replies}
+    verdict.violations += [f"annex {annex_id} is nobody's" for annex_id in orphans]
+
+
+def _check_nothing_left(verdict: Verdict, cloud: Cloud) -> None:
+    rules = [rule["Name"] for rule in cloud.client("events").list_rules()["Rules"]]
+    fleets = [fleet["id"] for fleet in cloud.fleets() if not fleet["state"].startswith("cancelled")]
+    instances = [instance["id"] for instance in cloud.running_instances()]
+    for what, left in {"rules": rules, "fleets": fleets, "instances": instances}.items():
+        if left:
+            verdict.violations.append(f"{len(left)} {what} are left: {', '.join(left[:5])}")
