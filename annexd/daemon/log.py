@@ -11,8 +11,10 @@ from annexd.daemon.parameters import param
 Level = htcondor2.LogLevel
 
 
-def open_log(*, terminal: bool, suffix: str | None = None) -> None:
+def open_log(*, terminal: bool, suffix: str | None = None, silent: bool = False) -> None:
     """Start, or start anew after a reconfig, with the level and the file that are configured now."""
+    if silent and not terminal:
+        return
     for knob in ("ANNEXD_LOG", "ANNEXD_DEBUG"):  # where dprintf looks, which knows no local name
         if text := param(knob):
             htcondor2.param[knob] = f"{text}.{suffix}" if suffix and knob == "ANNEXD_LOG" else text

@@ -5,12 +5,9 @@ through `daemonize`, like every HTCondor daemon, unless -f or -t says otherwise.
 """
 
 import asyncio
-import contextlib
 import os
-import select
-import signal
 import sys
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 
 from annexd.daemon.inheritance import Inheritance, MalformedInheritance
@@ -26,12 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         inheritance = Inheritance.from_environment(os.environ)
     except MalformedInheritance as error:
         return _complain(str(error))
-    if options.kill_file is not None:
-        return end_other(options.kill_file)
     _apply_environment(options, os.environ)
-    if inheritance is not None or options.foreground:
-        with pid_file(options.pid_file):
-            return run(options, inheritance)
+    if options.kill_file is not None:
+        return _end_other(options)
+    if not _is_background(options, inheritance):
+        return run(options, inheritance)
     return _go_into_background(options)
 
 
@@ -40,19 +36,18 @@ def run(options: Options, inheritance: Inheritance | None) -> int:
     # The bindings read the configuration, and the inherited session keys, when they are imported.
     from annexd.daemon import configuration, log
     from annexd.daemon.parameters import BadConfiguration
-    from annexd.daemon.privileges import become_condor
-    from annexd.daemon.process import raise_limits, set_limits
+    from annexd.daemon.pid_file import pid_file
+    from annexd.daemon.process import set_limits
 
     environment = dict(os.environ)  # for the one child that speaks to condor_master with those keys
-    configuration.load(options.local_name)
-    for name in PRIVATE_VARIABLES:
-        os.environ.pop(name, None)
     try:
-        raise_limits()
-        become_condor()  # before there is a log, which must not be root's
-    except BadConfiguration as error:
+        _settle(options)
+    except (BadConfiguration, OSError) as error:
         return _complain(str(error))
-    log.open_log(terminal=options.terminal, suffix=options.log_suffix)
+    log.open_log(terminal=options.terminal, suffix=options.log_suffix, silent=options.no_log)
+    if options.dynamic_directories:
+        log.always("WARNING: with -dynamic the journal, too, is this process's own: what it leaves unfinished is "
+                   "nobody's, and ends with its lease")
     try:
         settings = configuration.Configuration.read()
         set_limits()
@@ -63,7 +58,32 @@ def run(options: Options, inheritance: Inheritance | None) -> int:
 
     from annexd.daemon.service import serve
 
-    return asyncio.run(serve(options, settings, inheritance, environment))
+    with pid_file(None if _is_background(options, inheritance) else options.pid_file):
+        return asyncio.run(serve(options, settings, inheritance, environment))
+
+
+def _settle(options: Options) -> None:
+    """What there must be before a log is: the configuration, its folders, and HTCondor's user instead of root.
+    Raises BadConfiguration or OSError.
+    """
+    from annexd.daemon import configuration, directories
+    from annexd.daemon.privileges import become_condor
+    from annexd.daemon.process import raise_limits
+
+    configuration.load(options.local_name)
+    for name in PRIVATE_VARIABLES:
+        os.environ.pop(name, None)
+    raise_limits()
+    become_condor()
+    if options.log_directory is not None:
+        Path(options.log_directory).mkdir(exist_ok=True)
+    if options.dynamic_directories:
+        directories.make_dynamic(os.environ)
+        configuration.load(options.local_name)
+
+
+def _is_background(options: Options, inheritance: Inheritance | None) -> bool:
+    return inheritance is None and not options.foreground
 
 
 def _apply_environment(options: Options, environment: MutableMapping[str, str]) -> None:
@@ -78,14 +98,15 @@ def _go_into_background(options: Options) -> int:
     from daemonize import Daemonize
 
     from annexd.daemon import configuration
-    from annexd.daemon.parameters import BadConfiguration, param
+    from annexd.daemon.parameters import BadConfiguration
+    from annexd.daemon.pid_file import below_log
 
     configuration.load(options.local_name)
     try:
         configuration.Configuration.read()  # here somebody still reads what is wrong
     except BadConfiguration as error:
         return _complain(str(error))
-    pid_file = options.pid_file or Path(param("LOG") or ".", "annexd.pid").absolute()
+    pid_file = below_log(options.pid_file or Path("annexd.pid"))
     status = FAILED
 
     def serve() -> None:
@@ -96,33 +117,16 @@ def _go_into_background(options: Options) -> int:
     return status
 
 
-@contextlib.contextmanager
-def pid_file(path: Path | None) -> Iterator[None]:
-    """-pidfile, for as long as this process serves; daemonize keeps its own."""
-    if path is None:
-        yield
-        return
-    path.write_text(f"{os.getpid()}\n")
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
+def _end_other(options: Options) -> int:
+    from annexd.daemon import configuration
+    from annexd.daemon.pid_file import CannotEnd, end_other
 
-
-def end_other(path: Path) -> int:
-    """-k: SIGTERM to the process whose ID the file holds, and wait until it has gone."""
+    assert options.kill_file is not None  # noqa: S101 - as the caller has seen
+    configuration.load(options.local_name)
     try:
-        pid = int(path.read_text())
-        process = os.pidfd_open(pid)
-    except (OSError, ValueError) as error:
-        return _complain(f"cannot end the process of {path}: {error}")
-    try:
-        signal.pidfd_send_signal(process, signal.SIGTERM)
-        select.select([process], [], [])
-    except OSError as error:
-        return _complain(f"cannot end process {pid}: {error}")
-    finally:
-        os.close(process)
+        end_other(options.kill_file)
+    except CannotEnd as error:
+        return _complain(str(error))
     return 0
 
 

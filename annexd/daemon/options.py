@@ -1,31 +1,38 @@
-"""The command line of condor_annexd: DaemonCore's flags, as an administrator knows them from every other daemon."""
+"""The command line of condor_annexd: DaemonCore's flags, as an administrator knows them from every other daemon.
+
+Names, and how far they may be shortened, are those of dc_main (daemon_core_main.cpp): -t is -termlog, -pi is -pidfile.
+What makes no sense for annexd is refused with the reason; nothing is taken and ignored in silence.
+"""
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 USAGE = """\
 Usage: condor_annexd [options]
 
     The HTCondor annex daemon.  condor_master starts it (see config.d/80annexd); by hand it runs as well.
 
-    -f                Stay in the foreground
-    -b                Go into the background (the default, unless condor_master started us)
-    -t                Log to the terminal instead of ANNEXD_LOG; implies -f
-    -c FILE           Use this configuration file
-    -l DIRECTORY      Use this folder as LOG
-    -local-name NAME  Use this name for local configuration: NAME.KNOB before KNOB
-    -p PORT           Listen on this TCP port
-    -sock NAME        Be reached through condor_shared_port under this name
-    -pidfile FILE     Write our process ID there (default in the background: $(LOG)/annexd.pid)
-    -k FILE           End the condor_annexd whose process ID is there, and exit
-    -a SUFFIX         Append .SUFFIX to the name of the log
-    -q                Accepted for DaemonCore's sake
-    -v                Print the version
-    -help             Print this
+    -f[oreground]          Stay in the foreground
+    -b[ackground]          Go into the background (the default, unless condor_master started us)
+    -t[ermlog]             Log to the terminal instead of ANNEXD_LOG; implies -f
+    -c[onfig] FILE         Use this configuration file
+    -l[og] DIRECTORY       Use this folder as LOG, and make it
+    -ld                    Write no log
+    -d[ynamic]             Use folders of our own as LOG, SPOOL and EXECUTE: their names end in .IP-PID
+    -local-name NAME       Use this name for local configuration: NAME.KNOB before KNOB
+    -p[ort] PORT           Listen on this TCP port
+    -sock NAME             Be reached through condor_shared_port under this name
+    -pi[dfile] FILE        Write our process ID there, below LOG (default in the background: annexd.pid)
+    -k[ill] FILE           End the condor_annexd whose process ID is there, and exit
+    -a[ppend] SUFFIX       Append .SUFFIX to the name of the log
+    -r[unfor] MINUTES      Shut down gracefully after this time
+    -q[uiet]               Accepted for DaemonCore's sake: annexd never prints more than errors
+    -v[ersion]             Print the version
+    -h[elp]                Print this
 """
 
 
@@ -35,31 +42,74 @@ class Options:
     terminal: bool = False
     config_file: str | None = None
     log_directory: str | None = None
+    no_log: bool = False
+    dynamic_directories: bool = False
     local_name: str | None = None
     port: int = 0
     pid_file: Path | None = None
     shared_port_id: str | None = None
     kill_file: Path | None = None
     log_suffix: str | None = None
+    run_for_s: float | None = None
 
 
-WITH_VALUE = {
-    "-c": "config_file",
-    "-l": "log_directory",
-    "-local-name": "local_name",
-    "-p": "port",
-    "-pidfile": "pid_file",
-    "-sock": "shared_port_id",
-    "-k": "kill_file",
-    "-a": "log_suffix",
-}
-ALONE: dict[str, dict[str, Any]] = {
-    "-f": {"foreground": True},
-    "-b": {},
-    "-t": {"terminal": True, "foreground": True},
-    "-q": {},
-}
+class BadValue(ValueError):
+    """What an option's value must be."""
+
+
 SHARED_PORT_ID = re.compile(r"[A-Za-z0-9._-]{1,60}")  # it is a file's name, in a path of at most 108 bytes
+MINUTES = re.compile(r"\d{1,8}(\.\d{1,6})?")
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and 0 < int(text) < 65536):
+        raise BadValue("a TCP port; annexd always has one, or -sock")
+    return int(text)
+
+
+def _shared_port_id(text: str) -> str:
+    if not SHARED_PORT_ID.fullmatch(text):
+        raise BadValue("a name of letters, digits, dots, underscores and hyphens")
+    return text
+
+
+def _minutes(text: str) -> float:
+    if not MINUTES.fullmatch(text) or float(text) == 0:
+        raise BadValue("a number of minutes above 0")
+    return 60 * float(text)
+
+
+class Flag(NamedTuple):
+    """shortest: how far it may be shortened.  value: makes its value of the word that follows; None: none follows."""
+
+    shortest: str
+    sets: Mapping[str, Any]
+    value: Callable[[str], Any] | None = None
+
+
+FLAGS: Mapping[str, Flag] = {
+    "append": Flag("a", {"log_suffix": None}, str),
+    "background": Flag("b", {}),
+    "config": Flag("c", {"config_file": None}, str),
+    "dynamic": Flag("dynamic", {"dynamic_directories": True}),
+    "d": Flag("d", {"dynamic_directories": True}),
+    "foreground": Flag("f", {"foreground": True}),
+    "kill": Flag("k", {"kill_file": None}, Path),
+    "ld": Flag("ld", {"no_log": True}),
+    "local-name": Flag("local-name", {"local_name": None}, str),
+    "log": Flag("l", {"log_directory": None}, str),
+    "pidfile": Flag("pi", {"pid_file": None}, Path),
+    "port": Flag("p", {"port": None}, _port),
+    "quiet": Flag("q", {}),
+    "runfor": Flag("r", {"run_for_s": None}, _minutes),
+    "sock": Flag("sock", {"shared_port_id": None}, _shared_port_id),
+    "termlog": Flag("t", {"terminal": True, "foreground": True}),
+}
+REFUSED = {
+    "-a2": "-a2 is for daemons that write two logs: annexd writes one, ANNEXD_LOG",
+    "-http": "-http is no longer accepted by any HTCondor daemon",
+    "-s": "-s cannot stand for -sock: write it out",
+}
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -69,32 +119,40 @@ def parse(arguments: Sequence[str]) -> Options:
         if word in ("-h", "-help", "--help"):
             sys.stdout.write(USAGE)
             sys.exit(0)
-        if word in ("-v", "-version", "--version"):
+        if is_short_for(word, "version", "v") or word == "--version":
             _print_version()
-        if word in ALONE:
-            options = replace(options, **ALONE[word])
-        elif word in WITH_VALUE:
-            options = _with_value(options, word, next(words, None))
+        name = _name(word)
+        flag = FLAGS[name]
+        if flag.value is None:
+            options = replace(options, **flag.sets)
         else:
-            _refuse(f"unknown option {word}")
+            [field] = flag.sets
+            options = replace(options, **{field: _value(word, name, flag.value, next(words, None))})
     return options
 
 
-def _with_value(options: Options, word: str, value: str | None) -> Options:
-    if value is None:
+def is_short_for(word: str, name: str, shortest: str) -> bool:
+    """Whether the word is -NAME, or its beginning, but no shorter than allowed."""
+    return f"-{name}".startswith(word) and word.startswith(f"-{shortest}")
+
+
+def _name(word: str) -> str:
+    """Of the flag that a word of the command line means."""
+    if word in REFUSED:
+        _refuse(REFUSED[word])
+    name = next((name for name, flag in FLAGS.items() if is_short_for(word, name, flag.shortest)), None)
+    if name is None:
+        _refuse(f"unknown option {word}")
+    return name
+
+
+def _value(word: str, name: str, convert: Callable[[str], Any], text: str | None) -> Any:
+    if text is None:
         _refuse(f"{word} needs a value")
-    return replace(options, **{WITH_VALUE[word]: _checked(word, value)})
-
-
-def _checked(word: str, value: str) -> Any:
-    """The value in its field's type."""
-    if word == "-p" and not (value.isdecimal() and 0 < int(value) < 65536):
-        _refuse(f"-p needs a TCP port, not {value}")
-    if word == "-sock" and not SHARED_PORT_ID.fullmatch(value):
-        _refuse(f"-sock needs a name of letters, digits, dots, underscores and hyphens, not {value}")
-    if word == "-p":
-        return int(value)
-    return Path(value).absolute() if word in ("-pidfile", "-k") else value
+    try:
+        return convert(text)
+    except BadValue as error:
+        _refuse(f"{word if word == f'-{name}' else f'{word} (-{name})'} needs {error}, not {text}")
 
 
 def _refuse(fault: str) -> NoReturn:

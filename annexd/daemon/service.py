@@ -139,7 +139,8 @@ class Service:
         self._advertiser.publication, self._advertiser.reconfigured_at_s = settings.publication, int(time.time())
         if self._parent is not None:
             self._parent.times = settings.parent_times
-        log.open_log(terminal=self._options.terminal, suffix=self._options.log_suffix)
+        log.open_log(terminal=self._options.terminal, suffix=self._options.log_suffix,
+                     silent=self._options.no_log)
         self._background(self._outbound.close())  # the next call starts a worker with the new configuration
         self._advertiser.update_soon()
         log.always("reconfigured")
@@ -162,6 +163,8 @@ class Service:
         tasks = [appearance.keep(), self._advertise(appearance), self._expire_sessions(), self._door.keep(),
                  self._obey_stop_expressions(), self._books.count(),
                  self._books.watch(self._orders.journal_is_back), self._reconciler.run(), runtime_watch.watch()]
+        if self._options.run_for_s is not None:
+            tasks.append(self._stop_after(self._options.run_for_s))
         if self._parent is not None:
             tasks += [self._parent.keep_alive(), self._parent.watch(self.stop_fast)]
         return tasks
@@ -178,6 +181,12 @@ class Service:
 
     def _status_changed(self) -> None:
         self._advertiser.update_soon()
+
+    async def _stop_after(self, run_for_s: float) -> None:
+        """-runfor, as DaemonCore's timer does."""
+        log.always(f"graceful shutdown in {run_for_s / 60:g} minutes, by -runfor")
+        await asyncio.sleep(run_for_s)
+        self.stop_gracefully()
 
     async def _expire_sessions(self) -> None:
         while True:
