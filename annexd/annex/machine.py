@@ -60,8 +60,9 @@ STARTD.DAEMON_SHUTDOWN = $(AnnexDrains)
 UPDATE_INTERVAL = {update_s}
 MASTER_UPDATE_INTERVAL = {update_s}
 
-# A machine whose startd has ended is of no use any more.
-{idle}MASTER.DAEMON_SHUTDOWN_FAST = (STARTD_StartTime == 0) && (time() - DaemonStartTime > 60)
+# A machine whose startd has ended is of no use any more, and is turned off.
+{idle}MASTER.DAEMON_SHUTDOWN_FAST = (STARTD_StartTime == 0) && (time() - DaemonStartTime > 30)
+DEFAULT_MASTER_SHUTDOWN_SCRIPT = $(ANNEX_SHUTDOWN_PROGRAM:/usr/sbin/poweroff)
 """
 
 
