@@ -11,6 +11,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from annexd.daemon.process import for_child
+
 CALL_TIMEOUT_S = 30.0  # the bindings give up on a silent peer after 20 s
 
 
@@ -22,7 +24,7 @@ class Outbound:
     """Makes one call at a time; `environment` carries the inherited session that the parent knows us by."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = dict(environment)
+        self._environment = for_child(environment)
         self._worker: asyncio.subprocess.Process | None = None
         self._one_call = asyncio.Lock()
         self._calls = 0

@@ -1,12 +1,22 @@
-"""What the kernel allows this process: descriptors for many connections, and no core file full of keys."""
+"""What the kernel allows this process: descriptors for many connections, no core file full of keys; and what its children
+get to see.
+"""
 
 import contextlib
 import os
 import resource
+from collections.abc import Mapping
 
 from annexd.daemon import log
 from annexd.daemon.parameters import Parameters
 from annexd.daemon.privileges import ROOT
+
+AWS_SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+
+
+def for_child(environment: Mapping[str, str]) -> dict[str, str]:
+    """Without the keys that annexd may have been given for itself: no child calls AWS."""
+    return {name: value for name, value in environment.items() if name not in AWS_SECRETS}
 
 
 def raise_limits() -> None:

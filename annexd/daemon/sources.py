@@ -5,10 +5,12 @@ The bindings know values only, so HTCondor's own tool is asked, on this host.
 
 import asyncio
 import contextlib
+import os
 import re
 from dataclasses import dataclass
 
 from annexd.daemon.parameters import param
+from annexd.daemon.process import for_child
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.$]*")  # what may stand on the tool's command line
 TIMEOUT_S = 5.0
@@ -40,7 +42,7 @@ async def _condor_config_val(view: str, name: str) -> str | None:
     """What it prints of a knob as the ANNEXD subsystem sees it, or None when it fails."""
     try:
         child = await asyncio.create_subprocess_exec(
-            f"{param('BIN')}/condor_config_val", "-subsystem", "ANNEXD", view, name,
+            f"{param('BIN')}/condor_config_val", "-subsystem", "ANNEXD", view, name, env=for_child(os.environ),
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL)
     except OSError:
         return None

@@ -13,7 +13,7 @@ import pytest
 
 from test.cloud import Cloud
 from test.pool import DOMAIN
-from test.system.site import Site
+from test.system.site import Site, children
 
 
 @pytest.fixture(scope="module")
@@ -213,3 +213,48 @@ def test_no_key_reaches_the_log_or_the_journal(site: Site) -> None:
     for path in [*(site.pool.directory / "log").glob("*"), *(site.pool.directory / "spool").glob("annexd*")]:
         if path.is_file():
             assert secret.encode() not in path.read_bytes(), path
+
+
+def test_keys_are_in_no_environment_and_on_no_command_line_while_an_order_is_carried_out(site: Site) -> None:
+    """condor_master's own keys are in the environment that it made for annexd, and of the child that speaks to it."""
+    spied = _spy_on_condor_config_val(site)
+    secret = Path(site.secret_key_file).read_text().strip()
+    site.cloud.fault("PutRule", "hang", hang_s=2)
+    later = site.order_later()
+    site.wait(lambda: not site.cloud.faults(), "the order to come to PutRule")
+    site.pool.tool("condor_config_val", "-addr", site.address, "-verbose", "UID_DOMAIN")
+    annexd = Path(f"/proc/{site.pid()}")
+    inherited = _environment(annexd)["CONDOR_PRIVATE_INHERIT"]
+    keys = [claim.rpartition("]")[2] for claim in inherited.split()]
+    assert len(keys) == 2, "of the parent's session and the family's"
+    for process in [annexd, *(Path(f"/proc/{child}") for child in children(site.pid()))]:
+        arguments = (process / "cmdline").read_text()
+        assert not any(key in arguments for key in (secret, *keys)), arguments
+        assert secret not in (process / "environ").read_text(), arguments
+        assert ("outbound_worker" in arguments or process == annexd) is (keys[0] in (process / "environ").read_text())
+    [child] = {file.read_text() for file in spied.glob("environment.*")}
+    assert "CONDOR_CONFIG=" in child, "it was seen"
+    assert not any(word in child for word in ("INHERIT", "COOKIE", secret, *keys))
+    assert not any(key in site.log() for key in keys)
+    reply = later.reply()
+    assert reply is not None
+    assert reply["Result"] == "Success"
+
+
+def _spy_on_condor_config_val(site: Site) -> Path:
+    """annexd's own child, which tells its environment before it is what it should be."""
+    folder = site.pool.directory / "spy"
+    folder.mkdir()
+    tool = folder / "condor_config_val"
+    tool.write_text(f"#!/bin/sh\ntr '\\0' '\\n' < /proc/$$/environ | sort > {folder}/environment.$$\n"
+                    f'exec {site.pool.htcondor.bin}/condor_config_val "$@"\n')
+    tool.chmod(0o700)
+    before = site.log().count("reconfigured")
+    site.pool.configure(f"ANNEXD.BIN = {folder}")
+    site.wait(lambda: site.log().count("reconfigured") > before, "annexd to be reconfigured")
+    return folder
+
+
+def _environment(process: Path) -> dict[str, str]:
+    pairs = (process / "environ").read_text().split("\0")
+    return dict(pair.partition("=")[::2] for pair in pairs if pair)

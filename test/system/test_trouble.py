@@ -10,7 +10,7 @@ import pytest
 
 from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
-from test.system.site import Site
+from test.system.site import Site, children
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +104,10 @@ def test_an_annexd_on_an_empty_disk_takes_over_what_it_finds(site: Site) -> None
     site.wait(lambda: reply["RuleName"] in site.rules(), "the lease that was missing")
     assert (site.ad() or {})["AnnexRequests"] == 0
     assert len(site.fleets()) == fleets
+
+
+def test_annexds_own_keys_of_aws_go_to_none_of_its_children(site: Site) -> None:
+    assert SECRET_ACCESS_KEY in Path(f"/proc/{site.pid()}/environ").read_text()
+    found = children(site.pid())
+    assert found, "the one that speaks to condor_master"
+    assert not any(SECRET_ACCESS_KEY in Path(f"/proc/{child}/environ").read_text() for child in found)
