@@ -10,10 +10,13 @@ from dataclasses import dataclass, field
 class Boot:
     """`Cloud(boot=Boot(...))`: every new instance of `image` becomes processes of this machine.
 
-    First bin/condor-annex-ec2 runs, with `options`; then, if that succeeds, `command`.  Both have a folder of
-    their own, which they find in MACHINE ({machine} in `command` and in `environment`), the instance's own
-    metadata service, and a `shutdown` that ends the instance.  Where this host allows it they are in a network
-    of their own, from which they reach the emulated AWS and `ports` of 127.0.0.1 here, and nothing reaches them.
+    First bin/condor-annex-ec2 runs, as root and with `options`; then, if that succeeds, `command`, as whoever runs
+    this.  Both have a folder of their own, which they find in MACHINE ({machine} in `command` and in `environment`),
+    and in its bin folder, first in PATH, a `shutdown` that ends the instance.  The folder has config.d, tokens.d,
+    condor-annex-ec2.log, boot.log and command.log (all that was printed), tools (which calls there were).
+
+    Where this host allows it they are in a network of their own, from which they reach the emulated AWS and `ports`
+    of 127.0.0.1 here, and nothing reaches them.
     """
 
     command: Sequence[str] = ()

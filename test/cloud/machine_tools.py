@@ -14,14 +14,15 @@ import sys
 import time
 from pathlib import Path
 
-MACHINE = Path(os.environ["MACHINE"])
+MACHINE = Path(sys.argv[0]).resolve().parents[1]  # HTCondor's daemons keep no environment of ours
 
 
 def main() -> int:
     name, arguments = Path(sys.argv[0]).name, sys.argv[1:]
     text = sys.stdin.read() if name == "nft" else ""
     note(name, arguments, text)
-    return {"shutdown": shutdown, "systemd-run": systemd_run, "systemctl": systemctl}.get(name, lambda _: 0)(arguments)
+    acts = {"shutdown": shutdown, "poweroff": poweroff, "systemd-run": systemd_run, "systemctl": systemctl}
+    return acts.get(name, lambda _: 0)(arguments)
 
 
 def note(name: str, arguments: list[str], text: str) -> None:
@@ -38,6 +39,11 @@ def shutdown(arguments: list[str]) -> int:
         end()
     elif when.startswith("+"):
         after("shutdown", 60.0 * int(when), ["shutdown", "-h", "now"])
+    return 0
+
+
+def poweroff(_: list[str]) -> int:
+    end()
     return 0
 
 

@@ -22,13 +22,16 @@ OWN_HEADERS = frozenset({"content-length", "connection", "date", "server", "tran
 
 
 class Server(ThreadingHTTPServer):
-    """Listens on 127.0.0.1 only."""
+    """Listens on 127.0.0.1 only, or on a socket that listens already."""
 
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port: int) -> None:
-        super().__init__(("127.0.0.1", port), _Exchange)
+    def __init__(self, port: int = 0, listening: socket.socket | None = None) -> None:
+        super().__init__(("127.0.0.1", port), _Exchange, bind_and_activate=listening is None)
+        if listening is not None:
+            self.socket.close()
+            self.socket, self.server_address = listening, listening.getsockname()
         self.service: Service = _nothing_yet
         self.now_s: Callable[[], float] = time.time
 

@@ -94,7 +94,7 @@ class Account:
             own = tags(annex_id, "alice", int(time.time() + lease_s))
             more["TagSpecifications"] = [{"ResourceType": "instance", "Tags": own}]
         known = {each["id"] for each in self.cloud.running_instances()}
-        config = fleet_config(1, LaunchSpecifications=[specification(**more)])
+        config = fleet_config(1, Type="request", LaunchSpecifications=[specification(**more)])
         self.cloud.client("ec2").request_spot_fleet(SpotFleetRequestConfig=config)
         [new] = {each["id"] for each in self.cloud.running_instances()} - known
         return str(new)
