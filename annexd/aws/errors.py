@@ -199,11 +199,6 @@ def is_capacity(error: Exception) -> bool:
     return code_of(error) in CAPACITY
 
 
-def is_invalid(error: Exception) -> bool:
-    """A final no that is about the request itself."""
-    return not any(question(error) for question in (is_not_found, is_transient, is_denied, is_quota, is_capacity))
-
-
 def is_transient_code(code: str) -> bool:
     """The same for a code inside an HTTP 200, of one entry of a request."""
     return code in THROTTLED | UNKNOWN

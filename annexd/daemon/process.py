@@ -1,6 +1,4 @@
-"""What the kernel allows this process: descriptors for many connections, no core file full of keys; and what its children
-get to see.
-"""
+"""What the kernel allows this process, and what its children see: room for connections; no keys in core files."""
 
 import contextlib
 import os
