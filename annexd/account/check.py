@@ -15,7 +15,7 @@ from annexd.aws import errors
 Check = Callable[[View], Iterator[Finding]]
 
 FIRST: Final = (access.credentials, access.clock)  # without them AWS tells nothing else
-ACCOUNT: Final = (access.region, quotas.vcpus, quotas.rules)
+ACCOUNT: Final = (access.region, quotas.spot_quota, quotas.rule_quota)
 STACK: Final = (deployment.stack,)
 DEPLOYED: Final = (
     deployment.outputs,
@@ -27,8 +27,14 @@ DEPLOYED: Final = (
     network.security_group,
     configured.knobs,
 )
-FUNCTION: Final = (function.state,)
-ITS_PARTS: Final = (function.code, function.runtime, function.support, function.permission, function.answer)
+FUNCTION: Final = (function.lease_function,)
+ITS_PARTS: Final = (
+    function.its_code,
+    function.its_runtime,
+    function.end_of_support,
+    function.permission_for_events,
+    function.its_answer,
+)
 
 
 def check(session: Session, wanted: Wanted, param: Param, vcpus: int) -> Iterator[Finding]:

@@ -122,6 +122,16 @@ class ConfigurationFile:
                 "move it away, or name another one with -output FILE",
             ) from error
 
+    def settings(self) -> dict[str, str]:
+        """What HTCondor takes from it, by name."""
+        sections = self.sections()
+        default = next(iter(sections), "")
+        return {
+            knob if region == default else f"{local_name(region)}.{knob}": value
+            for region, values in sections.items()
+            for knob, value in values.items()
+        }
+
     def add(self, new: Sections) -> list[str]:
         """Put these regions in; the default stays what it was.  What to tell of it."""
         known = self.sections()

@@ -97,9 +97,7 @@ def _default_file() -> str:
 def _configured(options: Options) -> Callable[[str], str | None]:
     """What is configured: by the file that -output names, or else by HTCondor."""
     if options.output is not None:
-        sections = ConfigurationFile(options.output).sections()
-        values = next(iter(sections.values()), {})
-        return values.get
+        return ConfigurationFile(options.output).settings().get
     from annexd.tool.bindings import param
 
     return param

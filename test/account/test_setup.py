@@ -236,9 +236,7 @@ def setup_process(account: Account) -> subprocess.Popen[str]:
 
 
 def update(account: Account, body: str) -> None:
-    account.client("cloudformation").update_stack(
-        StackName=STACK, TemplateBody=body, Capabilities=["CAPABILITY_IAM"]
-    )
+    account.client("cloudformation").update_stack(StackName=STACK, TemplateBody=body, Capabilities=["CAPABILITY_IAM"])
     wait_for(lambda: stack_is(account, "UPDATE_COMPLETE"), "the stack is updated")
 
 

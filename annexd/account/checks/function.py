@@ -25,7 +25,7 @@ PROBE: Final = {"AnnexID": "check-setup", "RuleID": "check-setup", "TargetID": "
 PROBE_LEASE_S: Final = 3600  # it only answers that it waits
 
 
-def state(view: View) -> Iterator[Finding]:
+def lease_function(view: View) -> Iterator[Finding]:
     """The rest is looked at only when there is one."""
     if view.function is None:
         yield view.fault("lease function", "it is gone: no lease ends, and annexd refuses requests", ANEW)
@@ -45,7 +45,7 @@ def state(view: View) -> Iterator[Finding]:
         yield view.ok("lease function", "it is there and active")
 
 
-def code(view: View) -> Iterator[Finding]:
+def its_code(view: View) -> Iterator[Finding]:
     location = (view.lease_function.get("Code") or {}).get("Location")
     deployed = _downloaded(str(location)) if location else {}
     if deployed == {FILE: function_code()}:
@@ -66,7 +66,7 @@ def _downloaded(location: str) -> dict[str, str]:
         return {}
 
 
-def runtime(view: View) -> Iterator[Finding]:
+def its_runtime(view: View) -> Iterator[Finding]:
     is_so, shall_be = view.lease_function["Configuration"].get("Runtime"), view.deployed.properties(LEASE)["Runtime"]
     if is_so != shall_be:
         command = f"aws lambda update-function-configuration --region {view.region} --function-name {view.name(LEASE)}"
@@ -75,7 +75,7 @@ def runtime(view: View) -> Iterator[Finding]:
         yield view.ok("lease function's runtime", str(is_so))
 
 
-def support(view: View) -> Iterator[Finding]:
+def end_of_support(view: View) -> Iterator[Finding]:
     today = datetime.now(UTC).date()
     words = warning(today, str(view.lease_function["Configuration"].get("Runtime")))
     if words:
@@ -84,7 +84,7 @@ def support(view: View) -> Iterator[Finding]:
         yield view.ok("end of support", "it is far enough away")
 
 
-def permission(view: View) -> Iterator[Finding]:
+def permission_for_events(view: View) -> Iterator[Finding]:
     functions, name = view.client("lambda"), view.name(LEASE)
     told = view.found("GetPolicy", functions.get_policy, FunctionName=name)
     if may_be_called(told["Policy"] if told else "{}") and told and _covers_rules(view, told["Policy"]):
@@ -113,7 +113,7 @@ def _covers_rules(view: View, policy: str) -> bool:
     return source in conditions
 
 
-def answer(view: View) -> Iterator[Finding]:
+def its_answer(view: View) -> Iterator[Finding]:
     """Called as a rule would call it, for a lease of an hour from now: it has to say that it waits."""
     event = json.dumps(PROBE | {"LeaseExpiration": int(time.time()) + PROBE_LEASE_S})
     with asking("Invoke"):

@@ -11,7 +11,7 @@ RULES: Final = ("events", "L-244521F2")  # rules of an event bus: one for each a
 FEW_RULES: Final = 5
 
 
-def vcpus(view: View) -> Iterator[Finding]:
+def spot_quota(view: View) -> Iterator[Finding]:
     quota = _quota(view, SPOT_VCPUS)
     if quota is None:
         yield view.unknown("Spot quota", "Service Quotas does not tell it to you")
@@ -25,7 +25,7 @@ def vcpus(view: View) -> Iterator[Finding]:
         yield view.ok("Spot quota", f"{quota:.0f} vCPUs of standard instances")
 
 
-def rules(view: View) -> Iterator[Finding]:
+def rule_quota(view: View) -> Iterator[Finding]:
     quota = _quota(view, RULES)
     if quota is None:
         yield view.unknown("rule quota", "Service Quotas does not tell it to you")

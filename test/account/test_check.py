@@ -1,0 +1,128 @@
+"""-check-setup: finds what is amiss, each fault by itself, and says how to mend it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from annexd.annex import lambda_runtime
+from annexd.tool.errors import OK, SETUP_FAULTY
+from test.account.kit import Account, Said
+from test.account.planted import PLANTED, Fault
+from test.cloud import Cloud
+
+
+def test_what_setup_made_is_found_well(account: Account) -> None:
+    account.set_up()
+    said = account.run("-check-setup")
+    assert (said.status, said.faults()) == (OK, []), said
+    assert all(line.startswith("us-east-1: ok ") for line in said.lines), said.out
+    assert len(said.lines) > 20
+
+
+def test_checking_changes_nothing(account: Account) -> None:
+    account.set_up()
+    before, written = account.everything(), account.file.read_bytes()
+    account.run("-check-setup")
+    assert (account.everything(), account.file.read_bytes()) == (before, written)
+
+
+@pytest.mark.parametrize("fault", PLANTED, ids=lambda fault: fault.name)
+def test_a_planted_fault_is_found_with_its_mend(fault: Fault, told: Callable[[Fault], Said]) -> None:
+    said = told(fault)
+    assert said.status == SETUP_FAULTY
+    found = [line for line in said.faults() if line.startswith(f"{fault.check}: ") and fault.words in line]
+    assert len(found) == 1, said.out
+    assert fault.mend in found[0]
+
+
+@pytest.fixture(scope="module")
+def told(one_cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Fault], Said]:
+    """What is told of a fault; those of one hand share an account, unless ALONE=1 is in the environment."""
+    known: dict[str, Said] = {}
+
+    def tell(fault: Fault) -> Said:
+        hand = fault.name if os.environ.get("ALONE") else fault.hand
+        if hand not in known:
+            one_cloud.reset()
+            account = Account(one_cloud, tmp_path_factory.mktemp("hand"))
+            account.set_up()
+            for each in PLANTED:
+                if hand in (each.hand, each.name):
+                    each.plant(account)
+            known[hand] = account.run("-check-setup")
+        return known[hand]
+
+    return tell
+
+
+def test_an_account_that_was_never_set_up_is_told_so(account: Account) -> None:
+    said = account.run("-check-setup")
+    assert said.status == SETUP_FAULTY
+    assert said.faults() == ["stack: there is no stack HTCondorAnnex; condor_annex -setup makes it"]
+
+
+def test_a_half_made_stack_is_found_with_the_reason(account: Account) -> None:
+    account.cloud.fault("CreateBucket", "error", code="BucketAlreadyExists", status=409)
+    account.run("-setup")
+    [found] = account.run("-check-setup").faults()
+    assert found.startswith("stack: HTCondorAnnex is half-made: ROLLBACK_COMPLETE; Bucket: An error occurred")
+
+
+def test_a_stack_that_is_being_made_is_found(account: Account) -> None:
+    account.cloud.pace_stacks(0.5)
+    account.run("-setup", "-timeout", "1")
+    [found] = account.run("-check-setup").faults()
+    assert found.startswith("stack: HTCondorAnnex is being worked on: CREATE_IN_PROGRESS")
+
+
+def test_the_end_of_the_runtime_is_told_half_a_year_before(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    account.set_up()
+    soon = datetime.now(UTC).date() + timedelta(days=100)
+    monkeypatch.setitem(lambda_runtime.END_OF_SUPPORT, lambda_runtime.RUNTIME, soon)
+    [found] = account.run("-check-setup").faults()
+    assert found.startswith(f"end of support: AWS's support of {lambda_runtime.RUNTIME}")
+    assert "in 100 days" in found
+
+
+def test_the_wrong_region_is_found_by_its_missing_stack(account: Account) -> None:
+    account.set_up()
+    said = account.run("-check-setup", "-region", "eu-west-1")
+    assert said.faults() == ["stack: there is no stack HTCondorAnnex; condor_annex -setup makes it"]
+
+
+def test_a_second_region_is_checked_against_its_own_knobs(account: Account) -> None:
+    account.set_up("-region", "us-east-1", "-region", "eu-west-1")
+    said = account.run("-check-setup", "-region", "us-east-1", "-region", "eu-west-1")
+    assert (said.status, said.faults()) == (OK, []), said
+    assert any(line.startswith("eu-west-1: ok      configuration") for line in said.lines)
+
+
+def test_a_quota_is_compared_with_what_is_intended(account: Account) -> None:
+    account.set_up()
+    assert account.run("-check-setup", "-count", "256").status == OK
+    [found] = account.run("-check-setup", "-count", "1000").faults()
+    assert found.startswith("Spot quota: the account may run 256 vCPUs of Spot instances here, fewer than 1000")
+
+
+def test_what_may_not_be_looked_at_is_unknown_and_no_fault(account: Account) -> None:
+    account.set_up()
+    account.cloud.fault("GetServiceQuota", "denied", times=9)
+    account.cloud.fault("GetRole", "denied", times=9)
+    said = account.run("-check-setup")
+    assert said.status == OK, said
+    assert len([line for line in said.lines if line.startswith("us-east-1: unknown")]) == 3
+
+
+def test_findings_can_be_had_as_json(account: Account) -> None:
+    account.set_up()
+    account.cloud.set_quotas(L_34B43A08=0)
+    said = account.run("-check-setup", "-json")
+    findings = json.loads(said.out)
+    assert said.status == SETUP_FAULTY
+    assert {"region", "check", "status", "what", "mend"} == set(findings[0])
+    assert [each["check"] for each in findings if each["status"] == "FAULT"] == ["Spot quota"]
