@@ -65,14 +65,14 @@ def stack_of_an_older_template(account: Account) -> None:
     waiter.wait(StackName=STACK, WaiterConfig={"Delay": 0.1, "MaxAttempts": 300})
 
 
-@fault("A", "drift", "LeaseFunction (/Timeout)", "put it back")
+@fault("A", "drift", "/Timeout", "put it back")
 def function_with_a_short_time_limit(account: Account) -> None:
     account.client("lambda").update_function_configuration(FunctionName=function(account), Timeout=3)
 
 
-@fault("D", "drift", "InstanceProfile (is gone)", "put it back")
+@fault("D", "drift", "SecurityGroup (is gone)", "put it back")
 def something_deleted_by_hand(account: Account) -> None:
-    profile_deleted(account)
+    account.client("ec2").delete_security_group(GroupId=account.physical_ids()["SecurityGroup"])
 
 
 @fault("A", "lease function's code", "it is not lambda/lease.py", "-teardown")
