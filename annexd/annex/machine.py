@@ -31,6 +31,12 @@ SEC_CLIENT_ENCRYPTION = REQUIRED
 SEC_CLIENT_INTEGRITY = REQUIRED
 SEC_CLIENT_AUTHENTICATION_METHODS = IDTOKENS
 
+# Hosts of two networks may have one name and one address; two instances never have one ID.
+if defined EC2InstanceID
+  STARTD_NAME = $STRING(EC2InstanceID)
+  MASTER_NAME = $STRING(EC2InstanceID)
+endif
+
 AnnexID = "{annex_id}"
 AnnexName = "{name}"
 LeaseEnd = {end_of_lease_s}

@@ -49,8 +49,11 @@ class Site:
             ANNEX_DEFAULT_LEASE_FUNCTION_ARN = {self.arn}
             {extra_config}
             """.replace("\n            ", "\n"), daemons=DAEMONS, shared_port=shared_port, condor_ids=condor_ids)
-        self.public_key_file = self._private_file("access_key", ACCESS_KEY_ID)
-        self.secret_key_file = self._private_file("secret_key", SECRET_ACCESS_KEY)
+        self.public_key_file, self.secret_key_file = self.key_files()
+
+    def key_files(self) -> tuple[str, str]:
+        """The user's AWS keys, in files that nobody else may read."""
+        return self._private_file("access_key", ACCESS_KEY_ID), self._private_file("secret_key", SECRET_ACCESS_KEY)
 
     def __enter__(self) -> Self:
         self.pool.start()
