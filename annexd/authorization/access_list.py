@@ -16,10 +16,6 @@ class AccessList:
     entries: tuple[Entry, ...]
     warnings: tuple[str, ...]
 
-    @property
-    def needs_names(self) -> bool:
-        return any(entry.is_by_name for entry in self.entries)
-
     def match(self, visit: Visit) -> Entry | None:
         """The entry that lists this peer; entries that need no host name are tried first."""
         candidates = [entry for entry in self.entries if entry.admits_user(visit.user)]

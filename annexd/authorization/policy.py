@@ -85,13 +85,11 @@ class AuthorizationPolicy:
     def with_holes(self, *holes: Hole) -> Self:
         return replace(self, holes=holes)
 
-    @property
-    def needs_names(self) -> bool:
-        """Whether a decision may ask the resolver, and so may take long."""
-        return any(found.needs_names for lists in self.lists.values() for found in lists.present)
-
     def authorize(self, command: Command, peer: Peer, lookups: Lookups) -> Verdict:
-        """The whole decision for a command (daemon_command.cpp, VerifyCommand)."""
+        """The whole decision for a command (daemon_command.cpp, VerifyCommand).
+
+        The resolver is asked only if nothing that comes first decides; what `lookups` raises is passed on.
+        """
         visit = Visit(peer, lookups)
         if command.force_authentication and not _is_mapped(peer.user):
             return Verdict(False, f"{command.name} needs an authenticated user with a domain, not {visit}")

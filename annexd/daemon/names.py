@@ -1,9 +1,14 @@
-"""What the system's resolver says of hosts, for ALLOW_* and DENY_* lists that name them."""
+"""What the system's resolver says of hosts, for ALLOW_* and DENY_* lists that name them.
+
+Whoever connects chooses, with the address, whose name server is asked, and how long it takes to say nothing.  So the
+resolver is asked only where a decision needs it, and in threads that nothing else waits for.
+"""
 
 import functools
 import socket
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from annexd.authorization import Lookups
@@ -54,4 +59,14 @@ def is_local(address: str) -> bool:
     return True
 
 
+class NeedsResolver(Exception):
+    """The decision depends on what the resolver says."""
+
+
+def _not_now(question: str) -> tuple[str, ...]:
+    raise NeedsResolver(question)
+
+
 LOOKUPS = Lookups(names=names_of, addresses=addresses_of, is_local=is_local)
+AT_ONCE = Lookups(names=_not_now, addresses=_not_now, is_local=is_local)  # raise NeedsResolver
+RESOLVER = ThreadPoolExecutor(max_workers=16, thread_name_prefix="resolver")

@@ -122,6 +122,8 @@ def _cipher_warnings(policies: Mapping[Level, SecurityPolicy]) -> tuple[str, ...
 
 def _warnings_of(level: Level, policy: SecurityPolicy) -> Iterator[str]:
     knob = _knob(level, "CRYPTO_METHODS")
+    if not policy.crypto_methods:
+        yield f"{knob} names no cipher that can be used: no client gets a session"
     for cipher in _configured_ciphers(level):
         if not _works(cipher):
             yield (f"{cipher} is not offered, though {knob} names it: {backend.openssl_version_text()} has it not; "

@@ -15,6 +15,7 @@ import socket
 import stat
 import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -38,7 +39,7 @@ from annexd.cedar.secret import Secret
 from annexd.daemon import log
 from annexd.daemon.configuration import Limits
 from annexd.daemon.lobby import Lobby, Place
-from annexd.daemon.names import FORGET_S, LOOKUPS
+from annexd.daemon.names import AT_ONCE, FORGET_S, LOOKUPS, RESOLVER, NeedsResolver
 from annexd.daemon.recent import Recent
 
 KEY_KEPT_S = 1.0  # a signing key that is taken away counts no longer than this
@@ -137,6 +138,7 @@ class Session:
         self._security = server.security  # one configuration for the whole session
         self._loop = asyncio.get_running_loop()
         self._place: Place | None = None
+        self._asked: asyncio.Future[Any] | None = None
         self._unsent = b""
         self._is_reading = self._is_writing = self._is_over = False
 
@@ -169,6 +171,8 @@ class Session:
         self._is_over = True
         self._wait_for_nothing()
         self._leave_lobby()
+        if self._asked is not None:
+            self._asked.cancel()  # if its turn has not come yet
         with suppress(OSError):
             self._sent_all()  # a last answer; who does not take it at once does not get it
         self._client.close()
@@ -243,10 +247,11 @@ class Session:
         if verdict := verdicts.get(key):
             self._tell_verdict(question, verdict)
             return True
-        decide = partial(policy.authorize, question.command, peer, LOOKUPS)
-        if policy.needs_names:
-            return self._ask(decide, partial(self._tell_verdict, question))
-        self._tell_verdict(question, verdicts.put(key, decide()))
+        try:
+            self._tell_verdict(question, verdicts.put(key, policy.authorize(question.command, peer, AT_ONCE)))
+        except NeedsResolver:
+            decide = partial(policy.authorize, question.command, peer, LOOKUPS)
+            return self._ask(decide, lambda verdict: self._tell_verdict(question, verdicts.put(key, verdict)), RESOLVER)
         return True
 
     def _tell_verdict(self, question: NeedAuthorization, verdict: Verdict) -> None:
@@ -259,7 +264,8 @@ class Session:
                        f"({command.name}), access level {command.level}: reason: {verdict.reason}; {identity.proof}")
         self._connection.authorization(verdict.granted)
 
-    def _ask(self, question: Callable[[], Answer], tell: Callable[[Answer], None]) -> bool:
+    def _ask(self, question: Callable[[], Answer], tell: Callable[[Answer], object],
+             threads: Executor | None = None) -> bool:
         """In a thread, since it may take long; the connection goes on with the answer."""
         self._wait_for_nothing()
         self._enter_lobby()
@@ -268,7 +274,8 @@ class Session:
             tell(answer.result())
             self._go_on()
 
-        self._loop.run_in_executor(None, question).add_done_callback(partial(self._guarded, answered))
+        self._asked = self._loop.run_in_executor(threads, question)
+        self._asked.add_done_callback(partial(self._guarded, answered))
         return False
 
     # What is waited for.

@@ -84,7 +84,9 @@ def victim(**shape: Any) -> Iterator[Victim]:
             [sys.executable, "-m", "test.attack.victim", json.dumps(shape)], text=True, env=environment,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log) as process:
         assert process.stdout is not None
-        served = Victim(process.pid, int(process.stdout.readline()), Path(log.name))
+        port = process.stdout.readline()
+        assert port, f"the server did not start: {Path(log.name).read_text()}"
+        served = Victim(process.pid, int(port), Path(log.name))
         served.answers_within_s()
         served.authenticates_within_s()
         try:

@@ -1,13 +1,16 @@
 """Whether the attacks can be lost: each defence is taken out of a copy, and its test has to fail there.
 
-    python -m test.attack.undefended [WORD...]      all of DEFENCES, or those with one of these words; about two minutes
+    python -m test.attack.undefended [WORD...]      all of DEFENCES, or those with one of these words; four minutes
 
 A defence whose text is no longer where this says is an error too.
 """
 
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -69,22 +72,14 @@ DEFENCES = (
 
 def main(words: list[str]) -> int:
     chosen = [defence for defence in DEFENCES if not words or any(word in defence.name for word in words)]
-    useless = [defence.name for defence in chosen if not _is_missed(defence)]
-    print(f"not missed by any test: {', '.join(useless)}" if useless else "each of them is missed when it is gone")
-    return len(useless)
-
-
-def _is_missed(defence: Defence) -> bool:
     with TemporaryDirectory(prefix="annexd-undefended-") as scratch:
         copy = Path(scratch)
         _copy(copy)
-        _take_out(defence, copy / "annexd" / defence.file)
-        command = [sys.executable, "-m", "pytest", "-q", "-n0", "-x", "-p", "no:cacheprovider",
-                   f"test/{defence.of}", "-k", defence.test]
-        done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
-    reason = next((line for line in done.stdout.splitlines() if line.startswith("E  ")), done.stdout[-300:])
-    print(f"without {defence.name}: {reason[1:].strip()[:100]}", flush=True)
-    return done.returncode == pytest.ExitCode.TESTS_FAILED
+        if any(_runs(copy, defence).returncode for defence in chosen):
+            raise SystemExit("a test fails with every defence in place: see to that first")
+        useless = [defence.name for defence in chosen if not _is_missed(copy, defence)]
+    print(f"not missed by any test: {', '.join(useless)}" if useless else "each of them is missed when it is gone")
+    return len(useless)
 
 
 def _copy(copy: Path) -> None:
@@ -95,11 +90,29 @@ def _copy(copy: Path) -> None:
             shutil.copy(TOP / name, copy / name)
 
 
-def _take_out(defence: Defence, path: Path) -> None:
+def _is_missed(copy: Path, defence: Defence) -> bool:
+    with _without(defence, copy / "annexd" / defence.file):
+        done = _runs(copy, defence)
+    reason = next((line for line in done.stdout.splitlines() if line.startswith("E  ")), done.stdout[-300:])
+    print(f"without {defence.name}: {reason[1:].strip()[:100]}", flush=True)
+    return done.returncode == pytest.ExitCode.TESTS_FAILED
+
+
+@contextmanager
+def _without(defence: Defence, path: Path) -> Iterator[None]:
     text = path.read_text()
     if text.count(defence.text) != 1:
         raise SystemExit(f"{defence.name}: {defence.file} has {text.count(defence.text)} times {defence.text!r}")
     path.write_text(text.replace(defence.text, defence.instead))
+    yield
+    path.write_text(text)
+
+
+def _runs(copy: Path, defence: Defence) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-B", "-m", "pytest", "-q", "-n0", "-x", "-p", "no:cacheprovider",
+               f"test/{defence.of}", "-k", defence.test]
+    return subprocess.run(command, cwd=copy, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True,
+                          text=True, check=False, timeout=PATIENCE_S)
 
 
 if __name__ == "__main__":

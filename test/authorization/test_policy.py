@@ -197,12 +197,16 @@ def test_the_names_of_a_peer_are_looked_up_once_a_decision() -> None:
         ({}, False),
         ({"ALLOW_READ": "*", "ALLOW_WRITE": "bob@site/10.1.* 10.1.0.0/16 */{:local_ips:} +admins"}, False),
         ({"ALLOW_READ": "10.1.2.3:9618"}, False),
-        ({"ALLOW_READ": "*", "ALLOW_DAEMON": "node.site"}, True),
+        ({"ALLOW_READ": "*.site *", "ALLOW_DAEMON": "*.site"}, False),
+        ({"ALLOW_READ": "*.site 10.1.*"}, False),
+        ({"ALLOW_READ": "10.2.*", "ALLOW_DAEMON": "*.site"}, True),
         ({"ALLOW_READ": "*", "DENY_READ": "*.evil"}, True),
     ],
 )
-def test_whether_names_may_be_needed_is_known_beforehand(config: dict[str, str], needed: bool) -> None:
-    assert policy(config).needs_names == needed
+def test_names_are_asked_for_only_where_the_decision_depends_on_them(config: dict[str, str], needed: bool) -> None:
+    resolver = Resolver({}, {})
+    policy(config).verify(Level.READ, BOB, resolver.lookups())
+    assert bool(resolver.asked) is needed
 
 
 @pytest.mark.parametrize("listed", ["condor@site", "condor_pool@site", "Condor@*"])

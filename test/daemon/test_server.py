@@ -7,6 +7,7 @@ import pwd
 import secrets
 import socket
 import struct
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,12 +15,14 @@ from dataclasses import replace
 
 import pytest
 
+import annexd.daemon.server
 from annexd.authorization import AuthorizationPolicy
-from annexd.cedar.commands import COMMANDS, DC_NOP, DC_QUERY_INSTANCE
+from annexd.cedar.commands import COMMANDS, DC_NOP, DC_NOP_READ, DC_QUERY_INSTANCE
 from annexd.cedar.context import ServerContext
 from annexd.cedar.session import SessionCache
 from annexd.daemon.configuration import Limits
 from annexd.daemon.listen import Listener
+from annexd.daemon.names import LOOKUPS
 from annexd.daemon.server import Call, Security, Server, Work, login_name, owner_of_proof
 
 LIMITS = Limits(max_running_requests=1, max_pending_connections=20, session_deadline_s=1, read_timeout_s=1,
@@ -27,14 +30,15 @@ LIMITS = Limits(max_running_requests=1, max_pending_connections=20, session_dead
 QUERY = struct.pack(">BIq", 1, 8, DC_QUERY_INSTANCE)
 ANSWER = b"0123456789abcdef"
 Address = tuple[str, int]
+NO_LISTS = AuthorizationPolicy.read(lambda _name: None)
 
 
-def security() -> Security:
+def security(authorization: AuthorizationPolicy = NO_LISTS) -> Security:
     context = ServerContext(
         version="$CondorVersion: 25.14.1 2026-10-16 BuildID: test $", policy={},
-        commands={number: COMMANDS[number] for number in (DC_NOP, DC_QUERY_INSTANCE)},
+        commands={number: COMMANDS[number] for number in (DC_NOP, DC_QUERY_INSTANCE, DC_NOP_READ)},
         sessions=SessionCache("test:1:1"), random=secrets.token_bytes, trust_domain="test", uid_domain="test")
-    return Security(context, AuthorizationPolicy.read(lambda _name: None), lambda _key_id: None)
+    return Security(context, authorization, lambda _key_id: None)
 
 
 def answer(call: Call) -> None:
@@ -48,8 +52,8 @@ async def answer_later(call: Call) -> None:
 
 @asynccontextmanager
 async def serving(limits: Limits = LIMITS, dispatch: Callable[[Call], Work | None] = answer,
-                  ) -> AsyncIterator[Address]:
-    server = Server(security(), limits, dispatch, None)
+                  authorization: AuthorizationPolicy = NO_LISTS) -> AsyncIterator[Address]:
+    server = Server(security(authorization), limits, dispatch, None)
     listener = Listener(socket.create_server(("127.0.0.1", 0), backlog=500), server.serve)
     listener.start()
     yield listener.socket.getsockname()
@@ -125,6 +129,38 @@ def test_rubbish_is_dropped_at_once_and_without_a_word(rubbish: bytes) -> None:
     received, elapsed_s = asyncio.run(run())
     assert received == b""
     assert elapsed_s < 10
+
+
+def test_a_name_server_that_does_not_answer_keeps_waiting_only_who_depends_on_it(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be the stranger's own, who has as many addresses as it takes."""
+    over = threading.Event()
+
+    def names(_address: str) -> tuple[str, ...]:
+        over.wait(30)
+        return ()
+
+    monkeypatch.setattr(annexd.daemon.server, "LOOKUPS", replace(LOOKUPS, names=names))
+    lists = AuthorizationPolicy.read({"ALLOW_READ": "*.friends.org"}.get)
+
+    async def run() -> float:
+        async with serving(replace(LIMITS, max_pending_connections=100), authorization=lists) as address:
+            strangers = [await asyncio.open_connection(*address) for _ in range(80)]
+            for _reader, writer in strangers:
+                writer.write(struct.pack(">BIq", 1, 8, DC_NOP_READ))
+            await asyncio.sleep(0.1)  # so that they are there first
+            begun_s = time.monotonic()
+            try:
+                assert await asks(address)
+                await asyncio.to_thread(int)  # as a file of keys is read
+            finally:
+                over.set()
+            elapsed_s = time.monotonic() - begun_s
+            for _reader, writer in strangers:
+                writer.close()
+            return elapsed_s
+
+    assert asyncio.run(run()) < 1
 
 
 def test_silence_ends_after_the_read_timeout_and_a_drip_after_the_deadline_of_the_session() -> None:
