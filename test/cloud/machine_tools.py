@@ -22,7 +22,7 @@ def main() -> int:
     text = sys.stdin.read() if name == "nft" else ""
     note(name, arguments, text)
     acts = {"shutdown": shutdown, "poweroff": poweroff, "systemd-run": systemd_run, "systemctl": systemctl}
-    return acts.get(name, lambda _: 0)(arguments)
+    return acts[name](arguments) if name in acts else 0
 
 
 def note(name: str, arguments: list[str], text: str) -> None:

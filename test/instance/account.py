@@ -71,9 +71,9 @@ class Account:
     def put(self, key: str, body: bytes) -> None:
         self.cloud.client("s3").put_object(Bucket=BUCKET, Key=key, Body=body)
 
-    def annex(self, annex_id: str = "annex-one", lease_s: float = 3600, **files: str) -> None:
+    def annex(self, annex_id: str = "annex-one", lease_s: float = 3600, files: Mapping[str, str] | None = None) -> None:
         """The object of an annex."""
-        self.put(f"annex/{annex_id}.tar.gz", parcel(annex_id, time.time() + lease_s, **files))
+        self.put(f"annex/{annex_id}.tar.gz", parcel(annex_id, time.time() + lease_s, **files or {}))
 
     def profile(self, *policies: Mapping[str, Any], name: str = "annexes") -> str:
         """An instance profile whose role has these policies inline."""
