@@ -11,14 +11,16 @@ from typing import Final
 
 from annexd.annex.defaults import Defaults
 from annexd.annex.identifiers import rule_name, target_id
+from annexd.annex.joining import object_key
 from annexd.annex.lease import tags
 from annexd.annex.steps import World
 from annexd.annex.steps.get_function import GetFunction
+from annexd.annex.steps.put_object import PutObject
 from annexd.annex.steps.put_rule import PutRule, ask_for_rule
 from annexd.annex.steps.put_targets import PutTargets, ask_for_target
 from annexd.annex.steps.request_spot_fleet import RequestSpotFleet
 from annexd.annex.survey import Fleet, Instance, Rule, Survey, survey
-from annexd.aws import Endpoints, region_of_function
+from annexd.aws import Endpoints, account_of_function, region_of_function
 from annexd.workflow import Json, Refused, Retry
 
 OVERDUE_S: Final = 900.0  # three calls of the lease function: it has had its chances
@@ -26,10 +28,14 @@ OVERDUE_S: Final = 900.0  # three calls of the lease function: it has had its ch
 
 @dataclass(frozen=True)
 class Place:
-    """Where annexd may look, and with whose keys; `order` is as much of an order as Access needs."""
+    """Where annexd may look, and with whose keys; `order` is as much of an order as Access needs.
+
+    `bucket`: where annexes there have their configuration objects, if any has one.
+    """
 
     order: Json
     lease_function_arn: str
+    bucket: str | None = None
 
     @property
     def key(self) -> str:
@@ -44,6 +50,7 @@ class Arm:
     annex_id: str
     owner: str
     end_of_lease_s: int
+    config_object: tuple[str, str] | None = None  # as a lease that does not fire names it
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,8 @@ class Report:
 def place_of(order: Json) -> Place:
     """The place where an order is carried out."""
     keys = ("owner", "endpoints", "public_key_file", "secret_key_file")
-    return Place({key: order[key] for key in keys}, order["lease_function_arn"])
+    bucket = (order.get("join") or {}).get("bucket")
+    return Place({key: order[key] for key in keys}, order["lease_function_arn"], bucket)
 
 
 def own_place(defaults: Defaults) -> Place | None:
@@ -87,7 +95,7 @@ def own_place(defaults: Defaults) -> Place | None:
     region = region_of_function(arn) or ""
     endpoints = Endpoints(region, defaults.ec2_url, defaults.events_url, defaults.lambda_url)
     keys = {"owner": "", "endpoints": asdict(endpoints), "public_key_file": None, "secret_key_file": None}
-    return Place(keys, arn)
+    return Place(keys, arn, defaults.s3_bucket)
 
 
 def reconcile(world: World, place: Place, busy: Callable[[], Set[str]], now_s: Callable[[], float]) -> Report:
@@ -115,7 +123,8 @@ def mends_of(seen: Survey, busy: Set[str], now_s: float) -> Iterator[Arm | End |
         if annex_id in busy:
             continue
         if rule is None or not rule.armed:
-            yield Arm(annex_id, owner, int(max(end_of_lease_s or now_s, now_s)))
+            end_s = int(max(end_of_lease_s or now_s, now_s))
+            yield Arm(annex_id, owner, end_s, rule.config_object if rule else None)
         elif rule.end_of_lease_s + OVERDUE_S < now_s:
             yield from (End(fleet) for fleet in seen.fleets if fleet.annex_id == annex_id)
     for rule in seen.rules.values():
@@ -158,7 +167,8 @@ def _arm(world: World, place: Place, mend: Arm) -> str:
     GetFunction(world).forward(place.order, {"function_arn": place.lease_function_arn})
     events = world.access(place.order).events
     ask_for_rule(events, annex_id, end_s, tags(annex_id, mend.owner, end_s))
-    ask_for_target(events, annex_id, end_s, place.lease_function_arn)
+    config_object = mend.config_object or ((place.bucket, object_key(annex_id)) if place.bucket else None)
+    ask_for_target(events, annex_id, end_s, place.lease_function_arn, config_object)
     return f"annex {annex_id} of {mend.owner} ran without a lease: it has one now, until {end_s}"
 
 
@@ -173,7 +183,12 @@ def _end(world: World, place: Place, fleet: Fleet) -> str:
 
 
 def _remove(world: World, place: Place, rule: Rule) -> str:
+    """With the annex's object, which nobody would delete any more."""
     name = rule_name(rule.annex_id)
+    bucket, key = rule.config_object or (None, None)
+    if key == object_key(rule.annex_id):
+        owner = account_of_function(place.lease_function_arn)
+        PutObject(world).backward(place.order, {"bucket": bucket, "key": key, "bucket_owner": owner}, 0.0)
     PutTargets(world).backward(place.order, {"rule_name": name, "target_id": target_id(rule.annex_id)}, 0.0)
     PutRule(world).backward(place.order, {"rule_name": name}, 0.0)
     return f"rule {name}, whose lease is over and which guarded nothing, is removed"

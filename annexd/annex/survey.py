@@ -51,12 +51,16 @@ class Instance:
 
 @dataclass(frozen=True)
 class Rule:
-    """The lease of an annex.  `armed`: it fires, and at our target; `pure`: it has no other target."""
+    """The lease of an annex.  `armed`: it fires, and at our target; `pure`: it has no other target.
+
+    `config_object`: bucket and key, where its target names them.
+    """
 
     annex_id: str
     end_of_lease_s: float
     armed: bool
     pure: bool
+    config_object: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -134,9 +138,12 @@ def _rule(events: Any, annex_id: str, end_of_lease_s: float, *, enabled: bool) -
     pages = events.get_paginator("list_targets_by_rule").paginate(Rule=annex_id)
     targets = [target for page in pages for target in page["Targets"]]
     ours = [target for target in targets if _is_target_of(annex_id, target)]
+    config_object = None
     for target in ours:
-        end_of_lease_s = json.loads(target["Input"])["LeaseExpiration"]
-    return Rule(annex_id, end_of_lease_s, enabled and bool(ours), len(ours) == len(targets))
+        told = json.loads(target["Input"])
+        end_of_lease_s, bucket, key = told["LeaseExpiration"], told.get("ConfigBucket"), told.get("ConfigKey")
+        config_object = (str(bucket), str(key)) if bucket and key else None
+    return Rule(annex_id, end_of_lease_s, enabled and bool(ours), len(ours) == len(targets), config_object)
 
 
 def _is_target_of(annex_id: str, target: Mapping[str, Any]) -> bool:

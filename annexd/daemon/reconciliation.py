@@ -7,6 +7,7 @@ tells, since each order names its keys; one more are annexd's own keys, if it le
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from annexd.annex.access import KeyFiles
@@ -65,8 +66,9 @@ class Reconciler:
         except JournalError:
             return  # the books tell
         own = own_place(self.defaults)
-        known = [place_of(order) for order in orders] + ([own] if own else [])
-        self._places.update({place.key: place for place in known})
+        for place in [place_of(order) for order in orders] + ([own] if own else []):
+            known = self._places.get(place.key, place)
+            self._places[place.key] = replace(place, bucket=place.bucket or known.bucket)
 
     async def _look(self, key: str, place: Place) -> None:
         world = World(self._access)

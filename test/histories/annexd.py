@@ -13,11 +13,12 @@ from typing import NoReturn
 
 from annexd.annex import steps
 from annexd.annex.access import KeyFiles
+from annexd.annex.adoption import Place, place_of, reconcile
 from annexd.annex.bulk_request import bulk_request
 from annexd.annex.defaults import Defaults
 from annexd.annex.reply import ReplyAd
 from annexd.aws import ClientCache, Clients, Limiter, Limiters, Traffic
-from annexd.workflow import Engine, Journal, JournalError, Json, Kind
+from annexd.workflow import Engine, Journal, JournalError, Json, Kind, Refused, Retry
 from test.annex.ads import OWNER
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.cloud.errors import Answer
@@ -29,6 +30,7 @@ from test.histories.objects import BUCKET
 from test.histories.transport import URL, Hop
 
 PATIENCE_S = 30.0  # annexd/aws/clients.py: read_timeout
+RECONCILE_S = 1800.0
 LATER_S = 60.0  # annexd/daemon/orders.py: after a journal that could not be written
 KEYS = {"/home/alice/public": ACCESS_KEY_ID.encode(), "/home/alice/secret": SECRET_ACCESS_KEY.encode()}
 DEFAULTS = Defaults(s3_url=URL, s3_bucket=BUCKET, collector_host="cm.example.org", trust_domain="example.org")
@@ -71,14 +73,25 @@ KEPT = Kept()
 
 
 class Annexd:
-    """One daemon with one journal; `skew_s` is by how much its clock is ahead of AWS's."""
+    """One daemon with one journal; `skew_s` is by how much its clock is ahead of AWS's.
+
+    `reconcile_s`: between two looks at the account; 0 for a daemon that does not look, since most faults are the
+    engine's and the lease's to bear.  One that starts on an empty disk always looks.
+    """
 
     def __init__(
-        self, cloud: Cloud, home: Path, recorded: Callable[[str, Kind, Json], None], skew_s: float = 0.0
+        self,
+        cloud: Cloud,
+        home: Path,
+        recorded: Callable[[str, Kind, Json], None],
+        skew_s: float = 0.0,
+        reconcile_s: float = 0.0,
     ) -> None:
         self.cloud, self.home, self.recorded, self.skew_s = cloud, home, recorded, skew_s
+        self.reconcile_s = reconcile_s
         self.life: Life | None = None
         self.gone = False
+        self.place: Place | None = None  # of all orders here, and where annexd's own keys lead
 
     def now_s(self) -> float:
         return self.cloud.timeline.now_s + self.skew_s
@@ -89,6 +102,32 @@ class Annexd:
         life = self.life = Life(self)
         for command_id in life.engine.unfinished():
             self._carry_on(life, command_id)
+        if self.reconcile_s:
+            self.cloud.timeline.after(0.0, lambda: self._look(life))
+
+    def _start_anew(self) -> None:
+        """Another disk, and nothing known."""
+        self.home = self.home / "another"
+        self.home.mkdir()
+        self.reconcile_s = self.reconcile_s or RECONCILE_S
+        self.start()
+
+    def _look(self, life: Life) -> None:
+        """annexd/daemon/reconciliation.py: at start and at intervals, as long as this life lasts."""
+        self._work(life, "reconciliation", lambda: self._reconcile(life))
+        if not life.is_dead:
+            self.cloud.timeline.after(self.reconcile_s, lambda: self._look(life))
+
+    def _reconcile(self, life: Life) -> None:
+        if self.place is None:
+            return
+        try:
+            report = reconcile(life.world, self.place, life.under_way, self.now_s)
+        except (Retry, Refused) as error:
+            self.cloud.points.tell(f"reconciliation: {error}")
+            return
+        for words in (*report.mended, *report.faults):
+            self.cloud.points.tell(f"reconciliation: {words}")
 
     def order(self, ad: Json, answered: Callable[[ReplyAd], None] = lambda _: None) -> None:
         """A client's order; nobody answers it while no daemon runs."""
@@ -134,7 +173,10 @@ class Annexd:
 
     def died(self, fault: Fault) -> None:
         self.life = None
-        if fault.away_s == faults.NEVER:
+        if fault.empty_disk:
+            self.cloud.points.tell("annexd is gone for good, with its disk")
+            self.cloud.timeline.after(fault.away_s, self._start_anew)
+        elif fault.away_s == faults.NEVER:
             self.gone = True
             self.cloud.points.tell("annexd is gone for good")
         else:
@@ -166,10 +208,13 @@ class Life:
         self.busy: set[str] = set()
         self.journal = DyingJournal(self, annexd)
         KEPT.annexd, KEPT.hop.way = annexd, self._call
-        world = steps.World(self._access, annexd.now_s, supplies=SUPPLIES)
+        self.world = steps.World(self._access, annexd.now_s, supplies=SUPPLIES)
         self.engine = Engine(
-            self.journal, steps.annex_steps(world), now_s=annexd.now_s, wait=self.wait, random=lambda: 1.0
+            self.journal, steps.annex_steps(self.world), now_s=annexd.now_s, wait=self.wait, random=lambda: 1.0
         )
+
+    def under_way(self) -> set[str]:
+        return {str(order["annex_id"]) for order in self.engine.unfinished_orders()}
 
     def check(self) -> None:
         if self.is_dead:
@@ -213,6 +258,8 @@ class DyingJournal(Journal):
         if fault and fault.side == faults.BEFORE:
             self._life.die(fault)
         super().append(command_id, step, kind, body)
+        if kind is Kind.ACCEPTED:
+            self._annexd.place = place_of(body["order"])
         self._annexd.recorded(command_id, kind, body)
         if fault:
             self._life.die(fault)

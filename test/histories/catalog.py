@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 
 from test.histories.faults import Point, faults_at
-from test.histories.history import Course, History, Verdict, play
+from test.histories.history import AFTERWARDS_S, Course, History, Stage, Verdict, play
 from test.histories.seeds import Season
 
 
@@ -29,6 +29,15 @@ class Theatre:
 
     def play(self, history: History) -> Verdict:
         return self._with_home(lambda home: play(history, home))
+
+    def play_stage(self, course: Course, begin: Callable[[Stage], None]) -> Verdict:
+        """A history that is told in code: `begin` says what happens when."""
+
+        def act(home: Path) -> Verdict:
+            stage = Stage(course, lambda _: None, home)
+            return stage.play(course.name, lambda: begin(stage), course.lease_s + AFTERWARDS_S)
+
+        return self._with_home(act)
 
     def play_seed(self, seed: int) -> Verdict:
         return self._with_home(Season(seed).play)

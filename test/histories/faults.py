@@ -43,6 +43,7 @@ class Fault:
     away_s: float = 0.0
     lasts_s: float = 0.0
     excuse_s: float = 0.0
+    empty_disk: bool = False  # whoever starts then knows nothing
 
 
 LOST, LATE_ANSWER, LATE_EFFECT, TWICE = "lost", "late answer", "late effect", "twice"
@@ -83,15 +84,23 @@ LAGGING: Final[Mapping[str, Fault]] = {
     "tells what was so a while ago": Fault(LAGS, excuse_s=2 * LAG_S),
     "tells what was so a while ago for an hour": Fault(LAGS, lasts_s=HOUR_S, excuse_s=2 * LAG_S),
 }
+SUCCESSIONS: Final[Mapping[str, Fault]] = {
+    f"{name} {side}": Fault(DIES, side, away_s, empty_disk=True)
+    for name, away_s in {
+        "gone for good, and a new one on an empty disk": 45.0,
+        "gone for good, and a new one on an empty disk after the lease": 1500.0,
+    }.items()
+    for side in (BEFORE, AFTER, IN_FLIGHT)
+}
 PARTLY: Final = {"partial failure inside a 200": Fault(PARTIAL)}
 PARTIAL_OPERATIONS: Final = ("PutTargets", "RemoveTargets", "CancelSpotFleetRequests")
 LAGGING_OPERATIONS: Final = ("DescribeSpotFleetRequests", "DescribeInstances", "DescribeSpotFleetInstances")
 
 AT_APPENDS: Final[Mapping[str, Fault]] = {
-    **{name: fault for name, fault in DEATHS.items() if fault.side != IN_FLIGHT},
+    **{name: fault for name, fault in {**DEATHS, **SUCCESSIONS}.items() if fault.side != IN_FLIGHT},
     "disk full for a minute": Fault(FULL, lasts_s=60.0),
 }
-AT_CALLS: Final[Mapping[str, Fault]] = {**ONCE, **LASTING, **DEATHS, **PARTLY, **LAGGING}
+AT_CALLS: Final[Mapping[str, Fault]] = {**ONCE, **LASTING, **DEATHS, **SUCCESSIONS, **PARTLY, **LAGGING}
 
 CUT_OFF_S: Final = 240.0 + 60.0  # a run that hung to its limit, and the wait for Lambda's next try
 IN_FUNCTION: Final[Mapping[str, Fault]] = {

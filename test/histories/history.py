@@ -44,6 +44,7 @@ class Course:
     termination_s: float = 2.0
     skew_s: float = 0.0
     lag_s: float = 0.0
+    reconcile_s: float = 0.0
     order: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -62,6 +63,7 @@ COURSES = {
         Course("instances take minutes to end", termination_s=270.0),
         Course("a maintained fleet", order={"Type": "maintain"}),
         Course("a lease until just before the first tick, and EC2 lags", lease_s=295, lag_s=faults.LAG_S),
+        Course("annexd looks at the account now and then", reconcile_s=850.0),
         Course("annexd's clock is four minutes slow", skew_s=-240.0),
         Course("annexd's clock is four minutes fast", skew_s=240.0),
     )
@@ -126,7 +128,7 @@ class Stage:
         self.model = Model(self.cloud, self.function.deleted_by_hand)
         self.cloud.seen = self.model.observe
         self.cloud.spoils = self._spoils
-        self.annexd = Annexd(self.cloud, home, self._recorded, course.skew_s)
+        self.annexd = Annexd(self.cloud, home, self._recorded, course.skew_s, course.reconcile_s)
         self.ads: dict[str, dict[str, Any]] = {}
         self.bystanders: list[Fleet] = []
         self._lost = set(course.lost)
@@ -157,7 +159,11 @@ class Stage:
         lasting = [point.actor for point, fault in self.points.struck if point.place == CALL and fault.lasts_s]
         self.model.excuse_s = 2 * self.course.lag_s + sum(fault.excuse_s for _, fault in self.points.struck)
         for_good = any(fault.lasts_s == faults.NEVER for _, fault in self.points.struck)
-        self.model.conclude(daemon_gone=self.annexd.gone or for_good, function_failed=LEASE in lasting)
+        self.model.conclude(
+            daemon_gone=self.annexd.gone or for_good,
+            function_failed=LEASE in lasting,
+            reconciled=self.annexd.reconcile_s > 0,
+        )
         now_s = self.timeline.now_s
         violations = (*self.model.violations, *self.function.broken, *harmed(self.bystanders, now_s))
         results = tuple(annex.finished for annex in self.model.annexes.values())

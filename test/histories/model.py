@@ -90,12 +90,13 @@ class Model:
 
     # At the end.
 
-    def conclude(self, *, daemon_gone: bool, function_failed: bool) -> None:
+    def conclude(self, *, daemon_gone: bool, function_failed: bool, reconciled: bool) -> None:
         """After the lease, a tick and the termination nothing runs; and of what is over nothing is left.
 
         A rule without a target costs nothing and calls nobody.  Only two may leave one behind: a daemon that
         is gone (or may not work) for good between rule and target, and a lease function that AWS lets
-        remove the target, and then not the rule, for longer than Lambda tries.
+        remove the target, and then not the rule, for longer than Lambda tries.  And not even they, where an annexd
+        lives that looks at the account.
         """
         now_s = self.cloud.fleets.settle()
         for fleet in self.cloud.fleets.fleets.values():
@@ -105,7 +106,8 @@ class Model:
         for annex in self.annexes.values():
             if self.has_object(annex):
                 self._violated(f"the token of {annex.annex_id} is left behind")
-            self._check_leftovers(annex, bare=function_failed or (daemon_gone and not annex.finished))
+            bare = function_failed or (daemon_gone and not annex.finished)
+            self._check_leftovers(annex, bare=bare and (daemon_gone or not reconciled))
 
     def _check_end(self, fleet: Fleet, annex: Annex, now_s: float) -> None:
         if is_alive(fleet, now_s):

@@ -38,6 +38,7 @@ class Rule:
     made_at_s: float
     schedule: str
     enabled: bool = True
+    description: str = ""
     targets: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
@@ -58,7 +59,8 @@ class Events:
             "PutTargets": self._put_targets,
             "RemoveTargets": self._remove_targets,
             "ListTargetsByRule": lambda asked: {"Targets": list(self._rule(asked["Rule"]).targets.values())},
-            "DescribeRule": self._describe_rule,
+            "ListRules": lambda _: {"Rules": [_told(rule) for rule in self.rules.values()]},
+            "DescribeRule": lambda asked: _told(self._rule(asked["Name"])),
             "DeleteRule": self._delete_rule,
         }
         try:
@@ -81,6 +83,7 @@ class Events:
             self._made(self.rules[name])
         else:
             known.schedule, known.enabled = asked["ScheduleExpression"], enabled
+        self.rules[name].description = asked.get("Description", "")
         return {"RuleArn": f"arn:aws:events:{REGION}:123456789012:rule/{name}"}
 
     def _put_targets(self, asked: dict[str, Any]) -> dict[str, Any]:
@@ -93,17 +96,17 @@ class Events:
             rule.targets.pop(target_id, None)
         return {"FailedEntryCount": 0, "FailedEntries": []}
 
-    def _describe_rule(self, asked: dict[str, Any]) -> dict[str, Any]:
-        rule = self._rule(asked["Name"])
-        state = "ENABLED" if rule.enabled else "DISABLED"
-        return {"Name": rule.name, "ScheduleExpression": rule.schedule, "State": state}
-
     def _delete_rule(self, asked: dict[str, Any]) -> dict[str, Any]:
         rule = self.rules.get(asked["Name"])
         if rule is not None and rule.targets:
             raise RefusedError(400, "ValidationException", "Rule can't be deleted since it has targets.")
         self.rules.pop(asked["Name"], None)
         return {}
+
+
+def _told(rule: Rule) -> dict[str, Any]:
+    told = {"Name": rule.name, "ScheduleExpression": rule.schedule, "State": "ENABLED" if rule.enabled else "DISABLED"}
+    return told | ({"Description": rule.description} if rule.description else {})
 
 
 class QuickEC2(ActingEC2):

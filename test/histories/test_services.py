@@ -20,9 +20,11 @@ from test.histories.transport import URL, Hop
 
 TARGET = {"Id": "annex", "Arn": FUNCTION_ARN, "Input": json.dumps({"AnnexID": "annex"})}
 CONFIG = fleet_config(2, ClientToken="annex_1", Type="request", ValidUntil="2096-01-01T00:00:00Z")
+RULE = {"Name": "annex", "ScheduleExpression": "rate(5 minutes)", "State": "ENABLED", "Description": "a lease"}
 CALLS: list[tuple[str, str, dict[str, Any]]] = [
     ("events", "put_targets", {"Rule": "annex", "Targets": [TARGET]}),
-    ("events", "put_rule", {"Name": "annex", "ScheduleExpression": "rate(5 minutes)", "State": "ENABLED"}),
+    ("events", "put_rule", RULE),
+    ("events", "list_rules", {}),
     ("events", "put_targets", {"Rule": "annex", "Targets": [TARGET]}),
     ("events", "list_targets_by_rule", {"Rule": "annex"}),
     ("events", "describe_rule", {"Name": "annex"}),
@@ -74,8 +76,11 @@ def answers(client: Callable[[str], Any]) -> list[str]:
 
 def _known(operation: str, answer: dict[str, Any]) -> dict[str, Any]:
     """moto tells more of a rule than anybody here asks."""
+    known = ("Name", "ScheduleExpression", "State", "Description")
     if operation == "describe_rule":
-        return {name: answer[name] for name in ("Name", "ScheduleExpression", "State")}
+        return {name: answer[name] for name in known}
+    if operation == "list_rules":
+        return {"Rules": [{name: rule[name] for name in known} for rule in answer["Rules"]]}
     return answer
 
 

@@ -13,9 +13,11 @@ from annexd.aws.errors import is_not_found, is_transient_code
 from annexd.workflow import Json, Refused, Retry
 
 
-def ask_for_target(events: Any, annex_id: str, end_of_lease_s: int, function_arn: str) -> None:
-    """Arm the rule of an annex."""
-    told = function_input(annex_id, end_of_lease_s)
+def ask_for_target(
+    events: Any, annex_id: str, end_of_lease_s: int, function_arn: str, config_object: tuple[str, str] | None
+) -> None:
+    """Arm the rule of an annex; `config_object` is bucket and key, if it has one."""
+    told = function_input(annex_id, end_of_lease_s, config_object)
     _put(events, rule_name(annex_id), {"Id": target_id(annex_id), "Arn": function_arn, "Input": told})
 
 
