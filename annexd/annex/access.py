@@ -35,7 +35,7 @@ class KeyFiles:
     ) -> None:
         self._read_as = read_as
         self._cache = cache or ClientCache()
-        self._allow_default = allow_default
+        self.allow_default = allow_default
 
     def __call__(self, order: Json) -> Clients:
         return self._cache.clients(self._credentials(order), Endpoints(**order["endpoints"]))
@@ -53,7 +53,7 @@ class KeyFiles:
     def _credentials(self, order: Json) -> Credentials | None:
         owner, public, secret = order["owner"], order["public_key_file"], order["secret_key_file"]
         if public is None or secret is None:
-            if self._allow_default:
+            if self.allow_default:
                 return None
             raise Refused("this annexd lends no keys of its own (any more)", untouched=True)
         return Credentials(

@@ -37,8 +37,17 @@ class Appearance:
         while True:
             address = await self._find_address()
             if address != self._address:
+                log.always(f"our address is {address}")
                 self._show(address)
             await asyncio.sleep(REFRESH_S)
+
+    def reconfigure(self, settings: Configuration) -> None:
+        """Show the same address under the new name, and in the new file."""
+        if settings.address_file != self._settings.address_file:
+            self.end()
+        self._settings = settings
+        if self._address is not None:
+            self._show(self._address)
 
     def end(self) -> None:
         if self._address is not None and self._settings.address_file is not None:
@@ -46,7 +55,6 @@ class Appearance:
 
     def _show(self, address: Sinful) -> None:
         self._address, settings = address, self._settings
-        log.always(f"our address is {address}")
         version, platform = htcondor2.version(), htcondor2.platform()
         self._advertiser.identity = Identity(settings.name, settings.machine, str(address), version, platform)
         self._advertiser.update_soon()

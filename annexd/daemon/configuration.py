@@ -26,6 +26,7 @@ class Limits:
     session_deadline_s: int  # SEC_TCP_SESSION_DEADLINE: from accept to a whole command
     read_timeout_s: int  # SEC_DEFAULT_AUTHENTICATION_TIMEOUT: silence of a peer before its command is there
     shutdown_graceful_s: int  # ANNEXD_SHUTDOWN_TIMEOUT: how long SIGTERM waits for running steps
+    max_waiting_requests: int = 500  # ANNEXD_MAX_WAITING_REQUESTS: for one of those to end; more are refused
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,14 @@ class Configuration:
     publication: Publication
     annex: Defaults
     reconcile_interval_s: int  # ANNEXD_RECONCILE_INTERVAL
+
+    def fixed_since(self, start: "Configuration") -> list[str]:
+        """What differs from the configuration at start, and only a restart can change."""
+        fixed = {"ANNEXD_COMMAND_STATE": (start.journal, self.journal),
+                 "DAEMON_SOCKET_DIR": (start.socket_directory, self.socket_directory),
+                 "NETWORK_INTERFACE": (start.host, self.host)}
+        return [f"{knob} is {new} now, which needs a restart: {old} stays in use until then"
+                for knob, (old, new) in fixed.items() if new != old]
 
     @classmethod
     def read(cls) -> "Configuration":
@@ -107,6 +116,7 @@ def load(local_name: str | None = None) -> None:
 def _limits(look_up: Parameters) -> Limits:
     return Limits(
         max_running_requests=look_up.integer("ANNEXD_MAX_RUNNING_REQUESTS", 32, minimum=1),
+        max_waiting_requests=look_up.integer("ANNEXD_MAX_WAITING_REQUESTS", 500),
         max_pending_connections=look_up.integer("ANNEXD_MAX_PENDING_CONNECTIONS", 500, minimum=1),
         session_deadline_s=look_up.integer("SEC_TCP_SESSION_DEADLINE", 120, minimum=1),
         read_timeout_s=look_up.integer("SEC_DEFAULT_AUTHENTICATION_TIMEOUT", 20, minimum=1),

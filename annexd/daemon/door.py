@@ -18,10 +18,10 @@ TOUCH_S = 900.0  # DaemonCore's own interval (SharedPortEndpoint)
 
 
 class Door:
-    """Opened once, with the Server that receives; closed at the end."""
+    """Opened once, with the Server that receives; closed at the end.  settings: the newest configuration."""
 
     def __init__(self, options: Options, settings: Configuration, inheritance: Inheritance | None) -> None:
-        self._options, self._settings, self._inheritance = options, settings, inheritance
+        self._options, self.settings, self._inheritance = options, settings, inheritance
         self._named: NamedSocket | None = None
         self._listener: Listener | None = None
 
@@ -47,10 +47,10 @@ class Door:
     async def address(self) -> Sinful:
         """Where the pool reaches us, as soon as it is known."""
         if self.shared_port_id is not None:
-            return await shared_port_address(self._settings.shared_port_ad, self.shared_port_id)
+            return await shared_port_address(self.settings.shared_port_ad, self.shared_port_id)
         if self._listener is None:
             raise ValueError("the address of a door that is not open")
-        return own_address(self._listener.socket, self._settings.machine)
+        return own_address(self._listener.socket, self.settings.machine)
 
     async def keep(self) -> None:
         """Keep our socket file where condor_shared_port looks for it, until cancelled."""
@@ -67,7 +67,7 @@ class Door:
     def _shared_port_uid(self) -> int | None:
         """Of who runs condor_shared_port, which writes its ad itself: HTCondor's user, even where we are root."""
         try:
-            return self._settings.shared_port_ad.stat().st_uid if self._settings.shared_port_ad else None
+            return self.settings.shared_port_ad.stat().st_uid if self.settings.shared_port_ad else None
         except OSError:
             return None
 
@@ -78,6 +78,6 @@ class Door:
         if inherited and inherited.tcp_descriptor is not None:
             return socket.socket(fileno=inherited.tcp_descriptor)
         if self.shared_port_id is not None:
-            self._named = NamedSocket(self._settings.socket_directory, self.shared_port_id)
+            self._named = NamedSocket(self.settings.socket_directory, self.shared_port_id)
             return self._named.bind()
-        return tcp_socket(self._settings.host, self._options.port)
+        return tcp_socket(self.settings.host, self._options.port)

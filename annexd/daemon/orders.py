@@ -19,12 +19,14 @@ from annexd.annex.parcel import NoSupplies, Supplies
 from annexd.annex.reply import INVALID_REQUEST, ReplyAd, reply
 from annexd.cedar.message import MessageReader
 from annexd.daemon import log
+from annexd.daemon.configuration import Limits
+from annexd.daemon.room import Room
 from annexd.daemon.server import Call, payload_of
 from annexd.daemon.threads import in_thread
 from annexd.workflow import Engine, JournalError, Outcome, Paused
 
 Answer = TypeVar("Answer")
-NOT_AUTHENTICATED = "NotAuthenticated"  # command_strings.h
+NOT_AUTHENTICATED, INVALID_STATE = "NotAuthenticated", "InvalidState"  # command_strings.h
 SMALL_BYTES = 16 * 1024  # of an ad that is read in a millisecond, in less time than a thread needs to be started
 LATER_S = 15.0  # at most until the next try of what cannot even be written down
 
@@ -32,12 +34,13 @@ LATER_S = 15.0  # at most until the next try of what cannot even be written down
 class Orders:
     """Takes orders and carries them out; `changed` is called when the counts may have changed."""
 
-    def __init__(self, engine: Engine, defaults: Defaults, max_running: int, changed: Callable[[], None],
+    def __init__(self, engine: Engine, defaults: Defaults, limits: Limits, changed: Callable[[], None],
                  supplies: Supplies | None = None) -> None:
         self.defaults = defaults
         self._supplies = supplies or NoSupplies()
         self._engine = engine
-        self._room = asyncio.Semaphore(max_running)
+        self._limits = limits
+        self._room = Room(limits.max_running_requests)
         self._changed = changed
         self._continuing: dict[str, asyncio.Task[None]] = {}
         self._taken: set[str] = set()  # being carried out for a client that waits
@@ -50,6 +53,10 @@ class Orders:
     async def take(self, call: Call) -> None:
         """CA_AUTH_CMD or CA_CMD: one ad in, one ad out.  Raises PeerError for a payload that is no ad."""
         payload, owner = payload_of(call), call.received.identity.user
+        if self._room.is_full and self._room.waiting >= self._limits.max_waiting_requests:
+            log.always(f"request of {owner} at {call.peer} refused: {self._room.waiting} others wait already")
+            self._answer(call, reply(INVALID_STATE, self._busy()))
+            return
         is_small = payload.remaining <= SMALL_BYTES
         ad = _whole_ad(payload) if is_small else await self._in_thread(lambda: _whole_ad(payload))
         if not call.received.identity.mapped:  # CA_CMD does not force authentication, and money needs an owner
@@ -68,6 +75,15 @@ class Orders:
         if answer["Result"] != INVALID_REQUEST:  # which has not come as far as the journal
             self._changed()
             await self.continue_unfinished()  # this one, if it is stuck
+
+    def set_limits(self, limits: Limits) -> None:
+        """At once, also for those that wait now."""
+        self._limits = limits
+        self._room.resize(limits.max_running_requests)
+
+    def _busy(self) -> str:
+        return (f"annexd works on {self._limits.max_running_requests} requests, and {self._room.waiting} wait "
+                f"(ANNEXD_MAX_WAITING_REQUESTS): nothing was ordered; ask again later")
 
     def _carry_out(self, ad: Mapping[str, Any], owner: str, accepted: Callable[[str], None]) -> ReplyAd:
         mine: list[str] = []

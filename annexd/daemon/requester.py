@@ -125,7 +125,7 @@ class RequesterFiles:
     """Reads files for authenticated users (`user@domain`) of this host's account domain, UID_DOMAIN."""
 
     def __init__(self, uid_domain: str) -> None:
-        self._uid_domain = uid_domain
+        self.uid_domain = uid_domain
 
     def read(self, owner: str, path: str) -> bytes:
         """The file's content, read as `owner`.  Raises CannotRead."""
@@ -144,8 +144,8 @@ class RequesterFiles:
 
     def _account(self, owner: str) -> pwd.struct_passwd:
         user, _, domain = owner.rpartition("@")
-        if domain.lower() != self._uid_domain.lower():
-            raise CannotRead(f"{owner} is no account of this host (UID_DOMAIN is {self._uid_domain}): "
+        if domain.lower() != self.uid_domain.lower():
+            raise CannotRead(f"{owner} is no account of this host (UID_DOMAIN is {self.uid_domain}): "
                              f"key files cannot be opened for them")
         try:
             return pwd.getpwnam(user)

@@ -37,6 +37,7 @@ from annexd.daemon.options import Options
 from annexd.daemon.orders import Orders
 from annexd.daemon.outbound import Outbound
 from annexd.daemon.parameters import BadConfiguration, Parameters
+from annexd.daemon.process import set_limits
 from annexd.daemon.reconciliation import Reconciler
 from annexd.daemon.requester import RequesterFiles
 from annexd.daemon.security import read_security, usable_ciphers
@@ -71,6 +72,7 @@ class Service:
     def __init__(self, options: Options, settings: Configuration, inheritance: Inheritance | None,
                  environment: Mapping[str, str], journal: Journal) -> None:
         self._options, self._settings, self._inheritance = options, settings, inheritance
+        self._start_settings = settings
         self._stopping, self._fast = asyncio.Event(), False
         self.exit_status = EXIT_OK
         self._tasks: set[asyncio.Task[None]] = set()
@@ -81,16 +83,16 @@ class Service:
             self._sessions.inherit(session)
         self._door = Door(options, settings, inheritance)
         self._outbound = Outbound(environment)
-        files = RequesterFiles(settings.uid_domain)
-        access = KeyFiles(files.read, allow_default=settings.annex.allow_default_credentials)
+        self._files = files = RequesterFiles(settings.uid_domain)
+        self._access = access = KeyFiles(files.read, allow_default=settings.annex.allow_default_credentials)
         self._supplies = Supplies(SigningKeys.read(Parameters()), files.read_folder)
         engine = Engine(journal, annex_steps(World(access, supplies=self._supplies)), steady_s=time.monotonic)
         self._books = Books(journal, engine, self._status_changed)
-        self._orders = Orders(engine, settings.annex, settings.limits.max_running_requests, self._books.recount,
-                              self._supplies)
+        self._orders = Orders(engine, settings.annex, settings.limits, self._books.recount, self._supplies)
         self._reconciler = Reconciler(access, engine, settings.annex, settings.reconcile_interval_s,
                                       self._status_changed)
         self._advertiser = Advertiser(self._outbound, settings.publication, self._status)
+        self._appearance = Appearance(settings, self._advertiser, self._door.address)
         self._parent = self._make_parent()
         actions = Actions(self._orders.take, self._reconfig, self.stop_gracefully, self.stop_fast)
         self._signals: dict[int, Callable[[], None]] = {
@@ -103,15 +105,13 @@ class Service:
         """Until told to stop, and then until all is put away."""
         listener = self._door.open(self._server.serve)
         self._catch_signals()
-        appearance = Appearance(self._settings, self._advertiser, self._door.address)
         await self._books.first_count()
         listener.start()
-        for work in self._lifelong_tasks(appearance):
+        for work in self._lifelong_tasks():
             self._background(work)
         await self._orders.continue_unfinished()
-        threading.Thread(target=warm_up, args=(self._settings.annex,), daemon=True).start()
         await self._stopping.wait()
-        await self._end(listener, appearance)
+        await self._end(listener)
 
     def stop_gracefully(self) -> None:
         log.always("performing graceful shutdown")
@@ -127,23 +127,39 @@ class Service:
         configuration.load(self._options.local_name)
         try:
             settings, security = Configuration.read(), self._read_security()
+            set_limits()
         except BadConfiguration as error:
             for fault in error.faults:
                 log.error(f"reconfig refused, the old configuration stays: {fault}")
             return
-        self._settings = settings
+        log.open_log(terminal=self._options.terminal, suffix=self._options.log_suffix, silent=self._options.no_log)
+        self._take(settings, security)
+        for word in settings.fixed_since(self._start_settings):
+            log.always(f"WARNING: {word}")
+        log.always("reconfigured")
+
+    def _take(self, settings: Configuration, security: Security) -> None:
+        is_renamed = (settings.name, settings.machine) != (self._settings.name, self._settings.machine)
+        self._settings = self._door.settings = settings
         self._server.security, self._server.limits = security, settings.limits
+        self._orders.set_limits(settings.limits)
         self._orders.defaults = self._reconciler.defaults = settings.annex
+        self._files.uid_domain, self._access.allow_default = (
+            settings.uid_domain, settings.annex.allow_default_credentials)
         self._supplies.keys = SigningKeys.read(Parameters())
         self._reconciler.interval_s = settings.reconcile_interval_s
         self._advertiser.publication, self._advertiser.reconfigured_at_s = settings.publication, int(time.time())
         if self._parent is not None:
             self._parent.times = settings.parent_times
-        log.open_log(terminal=self._options.terminal, suffix=self._options.log_suffix,
-                     silent=self._options.no_log)
-        self._background(self._outbound.close())  # the next call starts a worker with the new configuration
+        self._background(self._show_anew(is_renamed))
+
+    async def _show_anew(self, is_renamed: bool) -> None:
+        """With a worker that knows the new configuration, which the next call starts."""
+        if is_renamed:
+            await self._advertiser.withdraw()
+        self._appearance.reconfigure(self._settings)
+        await self._outbound.close()
         self._advertiser.update_soon()
-        log.always("reconfigured")
 
     # Start.
 
@@ -159,8 +175,8 @@ class Service:
             log.always(f"WARNING: {warning}")
         return found
 
-    def _lifelong_tasks(self, appearance: Appearance) -> list[Coroutine[Any, Any, None]]:
-        tasks = [appearance.keep(), self._advertise(appearance), self._expire_sessions(), self._door.keep(),
+    def _lifelong_tasks(self) -> list[Coroutine[Any, Any, None]]:
+        tasks = [self._appearance.keep(), self._advertise(), self._expire_sessions(), self._door.keep(),
                  self._obey_stop_expressions(), self._books.count(),
                  self._books.watch(self._orders.journal_is_back), self._reconciler.run(), runtime_watch.watch()]
         if self._options.run_for_s is not None:
@@ -169,10 +185,12 @@ class Service:
             tasks += [self._parent.keep_alive(), self._parent.watch(self.stop_fast)]
         return tasks
 
-    async def _advertise(self, appearance: Appearance) -> None:
-        await appearance.known.wait()
+    async def _advertise(self) -> None:
+        await self._appearance.known.wait()
         if self._parent is not None:
             await self._parent.report_ready()
+        # Not before: on the way to being ready it would take the interpreter's time.
+        threading.Thread(target=warm_up, args=(self._settings.annex,), daemon=True).start()
         await self._advertiser.run()
 
     def _status(self) -> Mapping[str, int | bool | str]:
@@ -206,7 +224,7 @@ class Service:
 
     # End.
 
-    async def _end(self, listener: Listener, appearance: Appearance) -> None:
+    async def _end(self, listener: Listener) -> None:
         listener.stop()
         await self._orders.pause(0 if self._fast else self._settings.limits.shutdown_graceful_s)
         await self._server.drain(DRAIN_S)
@@ -215,7 +233,7 @@ class Service:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._advertiser.withdraw()
-        appearance.end()
+        self._appearance.end()
         self._door.close()
         await self._outbound.close()
 

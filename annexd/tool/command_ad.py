@@ -41,7 +41,7 @@ def command_ad(config: Config, options: Options, param: Param, now_s: float) -> 
         **({"JoinPool": False} if options.no_join else {}),
         "Command": COMMAND,
         "RequestVersion": REQUEST_VERSION,
-        "CommandID": os.urandom(16).hex(),
+        "CommandID": options.command_id or os.urandom(16).hex(),
         "EndOfLease": int(now_s) + options.lease_duration_s,
     }
 

@@ -67,7 +67,7 @@ def _request(options: Options) -> None:
     if options.debug:
         bindings.enable_debug()
     ad = command_ad(config, options, bindings.param, time.time())
-    show.reply(send.send(locate.address(options), ad))
+    show.reply(send.send(locate.address(options), ad, options.timeout_s or send.TIMEOUT_S))
 
 
 if __name__ == "__main__":

@@ -51,17 +51,18 @@ OPTIONS: Final = {
     "region": Option("region", "REGION", "of -setup, -check-setup and -teardown; may be given several times"),
     "profile": Option("profile", "NAME", "your profile in the AWS configuration, for these three"),
     "stack-name": Option("stack_name", "NAME", "of the CloudFormation stack (HTCondorAnnex)"),
-    "timeout": Option("timeout_s", "SECONDS", "how long to wait for CloudFormation (15m)"),
+    "timeout": Option("timeout_s", "SECONDS", "how long to wait for annexd's answer, or for CloudFormation (15m)"),
     "output": Option("output", "FILE", "the configuration file that -setup writes (LOCAL_CONFIG_DIR/81annex)"),
     "config-file": Option("output", "FILE", "another name for it"),
     "json": Option("json", None, "print what -check-setup finds as JSON"),
+    "command-id": Option("command_id", "ID", "ask again for what became of a request that was not answered"),
     "debug": Option("debug", None, "HTCondor's debugging output (TOOL_DEBUG) on standard error"),
     "help": Option("help", None, "this text"),
     "version": Option("version", None, "the version"),
 }
 ACCOUNT_TASKS: Final = ("setup", "check_setup", "teardown")
-ACCOUNT_ONLY: Final = ("region", "profile", "stack_name", "timeout_s", "output", "json")
-ACCOUNT_TOO: Final = ("public_key_file", "secret_key_file", "target_capacity", "debug")
+ACCOUNT_ONLY: Final = ("region", "profile", "stack_name", "output", "json")
+ACCOUNT_TOO: Final = ("public_key_file", "secret_key_file", "target_capacity", "timeout_s", "debug")
 SHORT: Final = {"n": "name"}  # as in all of HTCondor's tools
 OWNERS: Final = ("annex_owner", "no_owner")
 USER_DATA: Final = ("user_data", "user_data_file", "default_user_data", "default_user_data_file")
@@ -100,6 +101,7 @@ class Options(NamedTuple):
     profile: str | None = None
     stack_name: str | None = None
     timeout_s: int | None = None
+    command_id: str | None = None
     output: str | None = None
     json: bool = False
     debug: bool = False
@@ -285,10 +287,18 @@ def _pool(text: str) -> str:
 
 
 REPEATED: Final = ("region",)
+def _command_id(text: str) -> str:
+    known = text.isascii() and text[:1].isalnum() and all(letter.isalnum() or letter in "._:@+=/-" for letter in text)
+    if not known or len(text) > 128:
+        raise ValueError("a CommandID, as condor_annex told it")
+    return text
+
+
 CONVERSIONS: Final[dict[str, Callable[[Any], Any]]] = {
     "region": _regions,
     "stack_name": _stack_name,
     "timeout_s": _duration_s,
+    "command_id": _command_id,
     "lease_duration_s": _duration_s,
     "idle_s": _duration_s,
     "s3_url": _url,

@@ -9,11 +9,14 @@ import pytest
 
 from annexd.annex.defaults import Defaults
 from annexd.daemon.books import Books, Times
+from annexd.daemon.configuration import Limits
 from annexd.daemon.orders import Orders
 from annexd.workflow import Engine, Journal, JournalError
 from test.workflow import disk
 from test.workflow.world import OWNER, World, engine
 
+LIMITS = Limits(max_running_requests=4, max_pending_connections=20, session_deadline_s=10, read_timeout_s=10,
+                shutdown_graceful_s=1)
 QUICK = Times(look_s=0.01, probe_s=0.05, probe_in_trouble_s=0.05)
 LARGE = {"thing": "x", "padding": "p" * 20_000}
 
@@ -69,7 +72,7 @@ def test_an_order_that_waits_for_the_journal_goes_on_as_soon_as_it_can_be_writte
 
     async def lives() -> None:
         books = Books(journal, annexes, lambda: None, QUICK)
-        orders = Orders(annexes, Defaults(), 4, books.recount)
+        orders = Orders(annexes, Defaults(), LIMITS, books.recount)
         with disk.full(journal.path.with_name("command_state-wal")):
             watch = asyncio.create_task(books.watch(orders.journal_is_back))
             await orders.continue_unfinished()
@@ -89,7 +92,7 @@ def test_while_the_disk_hangs_the_event_loop_goes_on_and_the_ad_is_there(journal
     async def lives() -> None:
         books = Books(journal, annexes, lambda: None, QUICK)
         await books.first_count()
-        orders = Orders(annexes, Defaults(), 4, books.recount)
+        orders = Orders(annexes, Defaults(), LIMITS, books.recount)
         tasks = [asyncio.create_task(work) for work in (
             books.count(), books.watch(lambda: None), orders.continue_unfinished())]
         with journal._lock:  # as a write holds it that does not return
@@ -113,7 +116,7 @@ def test_an_order_that_nobody_works_on_is_found_when_the_journal_is_back(journal
     annexes.accept("1", OWNER, LARGE)
 
     async def lives() -> None:
-        orders = Orders(annexes, Defaults(), 4, lambda: None)
+        orders = Orders(annexes, Defaults(), LIMITS, lambda: None)
         orders.journal_is_back()
         await until(lambda: not annexes.unfinished(), "the order to be carried out")
 

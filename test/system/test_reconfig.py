@@ -1,0 +1,134 @@
+"""What a reconfig changes in an annexd that runs; and what it does when there is more to do than it may take."""
+
+import re
+import sysconfig
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from test.cloud import Cloud
+from test.system.site import REQUEST, Site
+
+CONDOR_ANNEX = str(Path(sysconfig.get_path("scripts"), "condor_annex"))
+
+
+@pytest.fixture(scope="module")
+def site(cloud: Cloud) -> Iterator[Site]:
+    with Site(cloud) as site:
+        yield site
+
+
+def reconfigure(site: Site, extra: str) -> str:
+    """What annexd's log says from there on, once it has taken this or refused it."""
+    before = len(site.log())
+    site.pool.configure(extra)
+
+    def said() -> str | None:
+        words = site.log()[before:]
+        return words if "reconfigured" in words or "reconfig refused" in words else None
+
+    return site.wait(said, "annexd's word on its new configuration") or ""
+
+
+def names(site: Site) -> list[str]:
+    return site.pool.tool("condor_status", "-any", "-constraint", 'MyType == "Generic"', "-af", "Name").stdout.split()
+
+
+def condor_annex(site: Site, *options: str) -> CompletedProcess[str]:
+    return site.pool.run(CONDOR_ANNEX, "-lease-duration", "1h", "-public-key-file", site.public_key_file,
+                         "-secret-key-file", site.secret_key_file, *options, str(REQUEST))
+
+
+def test_a_new_name_replaces_the_old_one_in_the_collector(site: Site) -> None:
+    pid, [old] = site.pid(), names(site)
+    reconfigure(site, "ANNEXD_NAME = hill")
+    site.wait(lambda: [name.partition("@")[0] for name in names(site)] == ["hill"], f"hill@ instead of {old}")
+    reconfigure(site, "ANNEXD_NAME =")
+    site.wait(lambda: names(site) == [old], "the old name again")
+    assert site.pid() == pid
+
+
+def test_a_new_address_file_replaces_the_old_one(site: Site) -> None:
+    old = Path(site.pool.param("ANNEXD_ADDRESS_FILE") or "")
+    reconfigure(site, "ANNEXD_ADDRESS_FILE = $(LOG)/.other_address")
+    other = old.with_name(".other_address")
+    site.wait(other.exists, "the new file")
+    assert other.read_text().splitlines()[0] == site.address
+    assert not old.exists()
+    other.write_text("spoilt")
+    reconfigure(site, "")
+    site.wait(lambda: other.read_text().startswith(site.address), "a spoilt file to be mended by a reconfig")
+    reconfigure(site, f"ANNEXD_ADDRESS_FILE = {old}")
+
+
+def test_a_new_log_and_a_new_number_of_descriptors_count_at_once(site: Site) -> None:
+    limits = Path(f"/proc/{site.pid()}/limits")
+    old, before = site.pool.param("ANNEXD_LOG"), site.log().count("reconfigured")
+    site.pool.configure("ANNEXD_LOG = $(LOG)/OtherAnnexdLog\nANNEXD_MAX_FILE_DESCRIPTORS = 400")
+    site.wait(lambda: re.search(r"Max open files +400 ", limits.read_text()), "the new limit")
+    site.wait(lambda: "reconfigured" in site.pool.log("ANNEXD"), "the new log")
+    site.pool.configure(f"ANNEXD_LOG = {old}")
+    site.wait(lambda: site.log().count("reconfigured") > before, "the old log again")
+
+
+def test_annexds_own_credentials_are_lent_and_no_longer_lent_from_the_next_order_on(site: Site) -> None:
+    def refusal() -> str:
+        ad = site.request()
+        [(reply, _)] = site.send({name: ad[name] for name in ad if not name.endswith("KeyFile")})
+        return str((reply or {}).get("ErrorString", ""))
+
+    assert "PublicKeyFile" in refusal()
+    reconfigure(site, "ANNEX_ALLOW_DEFAULT_CREDENTIALS = True")
+    assert "PublicKeyFile" not in refusal()
+    reconfigure(site, "ANNEX_ALLOW_DEFAULT_CREDENTIALS = False")
+    assert "PublicKeyFile" in refusal()
+
+
+def test_what_only_a_restart_can_change_is_said_and_stays(site: Site) -> None:
+    journal = site.pool.param("ANNEXD_COMMAND_STATE")
+    said = reconfigure(site, "ANNEXD_COMMAND_STATE = $(SPOOL)/other_state")
+    words = f"is {site.pool.directory}/spool/other_state now, which needs a restart: {journal} stays in use until then"
+    assert f"ANNEXD_COMMAND_STATE {words}" in said
+    assert site.order()["Result"] == "Success"
+    assert not (site.pool.directory / "spool" / "other_state").exists()
+    assert "needs a restart" not in reconfigure(site, f"ANNEXD_COMMAND_STATE = {journal}")
+
+
+def test_more_requests_than_may_wait_are_refused_and_a_larger_number_lets_those_that_wait_in(site: Site) -> None:
+    reconfigure(site, "ANNEXD_MAX_RUNNING_REQUESTS = 1\nANNEXD_MAX_WAITING_REQUESTS = 2")
+    before = len(site.fleets())
+    site.cloud.fault("PutRule", "hang", hang_s=6)
+    slow = site.order_later()
+    site.wait(lambda: not site.cloud.faults(), "the first request to meet its hanging call")
+    crowd = [site.order_later() for _ in range(6)]
+    site.wait(lambda: sum(later.done for later in crowd) == 4, "four of six to be refused")
+    assert not slow.done
+    refusals = [later.reply() or {} for later in crowd if later.done]
+    assert {refusal["Result"] for refusal in refusals} == {"InvalidState"}
+    assert all("annexd works on 1 requests, and 2 wait (ANNEXD_MAX_WAITING_REQUESTS): nothing was ordered; ask again "
+               "later" in refusal["ErrorString"] for refusal in refusals)
+    reconfigure(site, "ANNEXD_MAX_RUNNING_REQUESTS = 4")
+    waited = [later.reply() or {} for later in crowd]
+    assert sorted(reply["Result"] for reply in waited) == ["InvalidState"] * 4 + ["Success"] * 2
+    assert not slow.done, "those that waited came in while the first was still there"
+    assert (slow.reply() or {})["Result"] == "Success"
+    assert len(site.fleets()) == before + 3
+
+
+def test_condor_annex_gives_up_after_its_timeout_and_tells_how_to_ask_again(site: Site) -> None:
+    before = len(site.fleets())
+    site.cloud.fault("PutRule", "hang", hang_s=7)
+    started_s = time.monotonic()
+    done = condor_annex(site, "-timeout", "2")
+    assert 2 <= time.monotonic() - started_s < 7
+    assert (done.returncode, done.stdout) == (8, "")
+    assert "annexd has not answered within 2 s; what it accepted it completes or undoes" in done.stderr
+    [command_id] = re.findall(r"unknown: ask with the same command and -command-id (\S+)", done.stderr)
+    again = condor_annex(site, "-command-id", command_id)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.startswith("sfr-")
+    assert condor_annex(site, "-command-id", command_id).stdout == again.stdout
+    assert len(site.fleets()) == before + 1
