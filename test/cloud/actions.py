@@ -31,12 +31,12 @@ ACTIONS: Mapping[tuple[str, str], str] = {
     ("s3", "ListObjects"): "ListBucket",
     ("s3", "ListObjectsV2"): "ListBucket",
     ("s3", "ListObjectVersions"): "ListBucketVersions",
+    ("s3", "ListMultipartUploads"): "ListBucketMultipartUploads",
     ("s3", "ListBuckets"): "ListAllMyBuckets",
     ("s3", "CopyObject"): "PutObject",
     ("s3", "CreateMultipartUpload"): "PutObject",
     ("s3", "UploadPart"): "PutObject",
     ("s3", "CompleteMultipartUpload"): "PutObject",
-    ("s3", "DeleteObjects"): "DeleteObject",
     ("s3", "GetBucketEncryption"): "GetEncryptionConfiguration",
     ("s3", "PutBucketEncryption"): "PutEncryptionConfiguration",
     ("s3", "DeleteBucketEncryption"): "PutEncryptionConfiguration",
@@ -58,6 +58,8 @@ def needs(request: Request, regions: Regions) -> list[Need]:
     action = f"{service}:{ACTIONS.get((service, operation), operation)}"
     if operation in OF_ALL_RESOURCES or service not in RESOURCES:
         return [Need(action, "*")]
+    if operation == "DeleteObjects":
+        return list(_deletions(asked))
     own = [Need(action, arn, context) for arn, context in RESOURCES[service](request, asked, regions)]
     return own + list(_passed_on(request, asked))
 
@@ -65,14 +67,19 @@ def needs(request: Request, regions: Regions) -> list[Need]:
 Found = Iterator[tuple[str, dict[str, list[str]]]]
 
 
-def _s3(request: Request, asked: Parameters, _: Regions) -> Found:
+def _s3(_: Request, asked: Parameters, __: Regions) -> Found:
     bucket = f"arn:aws:s3:::{asked.get('Bucket', '')}"
-    if request.operation == "DeleteObjects":
-        yield from ((f"{bucket}/{each['Key']}", {}) for each in asked["Delete"]["Objects"])
-    elif "Key" in asked:
+    if "Key" in asked:
         yield f"{bucket}/{asked['Key']}", {}
     else:
         yield bucket, {"s3:prefix": [str(asked["Prefix"])]} if "Prefix" in asked else {}
+
+
+def _deletions(asked: Parameters) -> Iterator[Need]:
+    """A version that is named needs another permission than the newest."""
+    for each in asked["Delete"]["Objects"]:
+        action = "s3:DeleteObjectVersion" if each.get("VersionId") else "s3:DeleteObject"
+        yield Need(action, f"arn:aws:s3:::{asked['Bucket']}/{each['Key']}")
 
 
 def _events(request: Request, asked: Parameters, _: Regions) -> Found:
@@ -207,6 +214,8 @@ def _passed_on(request: Request, asked: Parameters) -> Iterator[Need]:
             yield from _spot_fleet(request, asked["SpotFleetRequestConfig"])
         case "CreateFunction" | "UpdateFunctionConfiguration" if "Role" in asked:
             yield _pass_role(str(asked["Role"]), "lambda.amazonaws.com")
+        case "PutRule" if asked.get("Tags"):
+            yield Need("events:TagResource", _arn(request, "events", f"rule/{asked['Name']}"))
         case "AddRoleToInstanceProfile":
             yield _pass_role(_iam_arn("role", str(asked["RoleName"])), "ec2.amazonaws.com")
         case "CreateSecurityGroup" if asked.get("TagSpecifications"):

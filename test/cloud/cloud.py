@@ -184,6 +184,10 @@ class Cloud:
         """
         return dict(self._get("meter"))
 
+    def judged(self) -> list[tuple[str, str, str, dict[str, Any]]]:
+        """With IAM enforced: (who, action, resource, context) of every permission that was asked for."""
+        return [(who, action, resource, context) for who, action, resource, context in self._get("judged")]
+
     def pace_stacks(self, step_s: float) -> None:
         """How long CloudFormation pauses between two resources from now on."""
         self._post("stacks", {"step_s": step_s})

@@ -10,18 +10,21 @@ import botocore.session
 import moto.cloudformation.urls
 from botocore.config import Config
 from botocore.loaders import Loader
-from moto.cloudformation.exceptions import AlreadyExistsException, ValidationError
+from moto.cloudformation.exceptions import AlreadyExistsException, CloudFormationError, ValidationError
 from moto.cloudformation.responses import CloudFormationResponse
 from moto.core.config import default_user_config
 from moto.core.responses import ActionResult, EmptyResult
 
 from test.cloud import principals
+from test.cloud.gate import Gate
 from test.cloud.keys import SECRET_ACCESS_KEY
 from test.cloud.stack_resources import Client
 from test.cloud.stack_template import TemplateError
-from test.cloud.stacks import Stack, Stacks
+from test.cloud.stacks import Denied, Permit, Stack, Stacks
 
 AGENT = "cloudformation.amazonaws.com"  # as CloudTrail shows calls that CloudFormation makes for its caller
+# AWS, CloudFormation user guide, "Considerations when detecting drift"; "" is the stack itself.
+DRIFT_ALSO = {"cloudformation:DetectStackResourceDrift": "", "cloudformation:BatchDescribeTypeConfigurations": "*"}
 UPDATABLE = frozenset(
     {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE", "UPDATE_FAILED"}
 )
@@ -32,6 +35,7 @@ class ActingCloudFormation(CloudFormationResponse):  # type: ignore[misc]  # mot
 
     stacks: Stacks
     url: Callable[[], str]
+    gate: Gate | None
     RESPONSE_KEY_PATH_TO_TRANSFORMER: ClassVar[dict[str, Any]] = {}  # of moto's own objects
 
     @property
@@ -43,6 +47,24 @@ class ActingCloudFormation(CloudFormationResponse):  # type: ignore[misc]  # mot
         """Clients with the caller's own key."""
         request, url = self.normalized_request.environ["cloud.request"], type(self).url()
         return as_caller(request.access_key_id, request.headers.get("x-amz-security-token"), self.region, url)
+
+    @property
+    def _permit(self) -> Permit:
+        """Whether the caller may do what a handler needs, where IAM counts."""
+        request, gate = self.normalized_request.environ["cloud.request"], type(self).gate
+
+        def permit(action: str, resource: str) -> None:
+            words = gate.words_against(request, action, resource) if gate is not None else None
+            if words:
+                raise Denied(f"{words} (Service: CloudFormation, Status Code: 403)")
+
+        return permit
+
+    def _permitted(self, action: str, resource: str) -> None:
+        try:
+            self._permit(action, resource)
+        except Denied as denied:
+            raise AccessDeniedError(str(denied)) from denied
 
     def _stack(self, name: str) -> Stack:
         stack = self.stacks.named(self.region, name)
@@ -56,7 +78,9 @@ class ActingCloudFormation(CloudFormationResponse):  # type: ignore[misc]  # mot
         if self.stacks.named(self.region, name):
             raise AlreadyExistsException(f"Stack [{name}] already exists")
         _need_capability(body, asked.get("Capabilities") or [])
-        return ActionResult({"StackId": self._try(lambda: self.stacks.create(self.region, name, body, self._client()))})
+        client, permit = self._client(), self._permit
+        stack_id = self._try(lambda: self.stacks.create(self.region, name, body, client, permit))
+        return ActionResult({"StackId": stack_id})
 
     def update_stack(self) -> ActionResult:
         asked = self._asked
@@ -68,7 +92,7 @@ class ActingCloudFormation(CloudFormationResponse):  # type: ignore[misc]  # mot
         if body == stack.body:
             raise ValidationError(message="No updates are to be performed.")
         _need_capability(body, asked.get("Capabilities") or [])
-        self._try(lambda: self.stacks.update(stack, body, self._client()))
+        self._try(lambda: self.stacks.update(stack, body, self._client(), self._permit))
         return ActionResult({"StackId": stack.stack_id})
 
     def _try(self, do: Callable[[], Stack | None]) -> str:
@@ -81,14 +105,14 @@ class ActingCloudFormation(CloudFormationResponse):  # type: ignore[misc]  # mot
     def delete_stack(self) -> ActionResult:
         stack = self.stacks.named(self.region, self._asked["StackName"])
         if stack is not None and stack.status not in {"DELETE_IN_PROGRESS", "DELETE_COMPLETE"}:
-            self.stacks.delete(stack, self._client())
+            self.stacks.delete(stack, self._client(), self._permit)
         return EmptyResult()
 
     def continue_update_rollback(self) -> ActionResult:
         stack = self._stack(self._asked["StackName"])
         if stack.status != "UPDATE_ROLLBACK_FAILED":
             raise ValidationError(message=f"Stack:{stack.stack_id} is in {stack.status} state")
-        self.stacks.roll_back(stack, self._client())
+        self.stacks.roll_back(stack, self._client(), self._permit)
         return EmptyResult()
 
     def describe_stacks(self) -> ActionResult:
@@ -120,7 +144,9 @@ class ActingCloudFormation(CloudFormationResponse):  # type: ignore[misc]  # mot
 
     def detect_stack_drift(self) -> ActionResult:
         stack = self._stack(self._asked["StackName"])
-        self.stacks.detect_drift(stack, self._client())
+        for action, resource in DRIFT_ALSO.items():
+            self._permitted(action, resource or stack.stack_id)
+        self.stacks.detect_drift(stack, self._client(), self._permit)
         return ActionResult({"StackDriftDetectionId": stack.stack_id.rpartition("/")[2]})
 
     def describe_stack_drift_detection_status(self) -> ActionResult:
@@ -165,6 +191,10 @@ def _need_capability(body: str, given: list[str]) -> None:
         raise InsufficientCapabilitiesError("Requires capabilities : [CAPABILITY_IAM]")
 
 
+class AccessDeniedError(CloudFormationError):  # type: ignore[misc]  # moto has no types
+    code = "AccessDenied"
+
+
 class InsufficientCapabilitiesError(ValidationError):  # type: ignore[misc]  # moto has no types
     code = "InsufficientCapabilitiesException"
 
@@ -202,10 +232,11 @@ def as_caller(access_key_id: str, token: str | None, region: str, url: str) -> C
     return client
 
 
-def install(stacks: Stacks, url: Callable[[], str]) -> None:
+def install(stacks: Stacks, url: Callable[[], str], gate: Gate | None) -> None:
     """Before the first request: moto reads its routing table once."""
     default_user_config["iam"]["load_aws_managed_policies"] = True  # a stack may attach one of AWS's own
     ActingCloudFormation.stacks, ActingCloudFormation.url = stacks, staticmethod(url)
+    ActingCloudFormation.gate = gate
     for pattern in moto.cloudformation.urls.url_paths:
         if "cfnresponse" not in pattern:
             moto.cloudformation.urls.url_paths[pattern] = ActingCloudFormation.dispatch

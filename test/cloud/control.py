@@ -24,6 +24,7 @@ class Control:
         self._world, self._clock = world, clock
         self._doors: dict[tuple[str, str], Callable[[dict[str, Any]], Any]] = {
             ("GET", "settings"): lambda _: settings,
+            ("GET", "judged"): lambda _: world.judged(),
             ("GET", "audit"): lambda _: world.audit.entries(),
             ("GET", "faults"): lambda _: world.faults.remaining(),
             ("GET", "fleets"): lambda _: world.fleets(),

@@ -35,6 +35,7 @@ class Gate:
 
     def __init__(self, regions: Regions) -> None:
         self._regions = regions
+        self.judged: list[tuple[str, Need, Context]] = []  # who needed what, in which context
 
     def refusal(self, request: Request, now_s: float) -> Answer | None:
         """None for a request that may pass."""
@@ -56,7 +57,18 @@ class Gate:
 
     def _judge(self, request: Request, principal: Principal, need: Need) -> Verdict:
         documents = [*(principal.documents or []), *_of_the_bucket(need.resource)]
-        return judge(documents, need, {**_context(request), **principal.context}, principal.arn)
+        context = {**_context(request), **principal.context}
+        self.judged.append((principal.arn, need, context))
+        return judge(documents, need, context, principal.arn)
+
+    def words_against(self, request: Request, action: str, resource: str) -> str | None:
+        """Why whoever sent this may not do that, by CloudFormation; None if he may."""
+        principal = principals.find(request.access_key_id)
+        if principal is None or principal.documents is None:
+            return None
+        need = Need(action, resource, {"aws:calledvia": [CLOUDFORMATION]})
+        verdict = self._judge(request, principal, need)
+        return None if verdict.allowed else _denied(principal, need, verdict.reason)
 
     def veil(self, request: Request, answer: Answer) -> Answer:
         """S3 tells that an object is not there only to those who may list the bucket."""

@@ -19,12 +19,19 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from test.cloud.stack_permissions import needed
 from test.cloud.stack_resources import TYPES, Client, Made, is_gone
 from test.cloud.stack_template import TemplateError, in_order, parsed, resolved
 
 ACCOUNT = "123456789012"
-FAILURES = (ClientError, BotoCoreError, TemplateError, KeyError)
-Deleter = tuple[str, str]
+Permit = Callable[[str, str], None]  # (action, resource); raises Denied
+
+
+class Denied(Exception):
+    """Whoever called CloudFormation may not do what a handler needs."""
+
+
+FAILURES = (ClientError, BotoCoreError, TemplateError, KeyError, Denied)
 
 
 @dataclass
@@ -51,6 +58,7 @@ class Stack:
     region: str
     body: str
     client: Client
+    permit: Permit
     status: str = "CREATE_IN_PROGRESS"
     reason: str = ""
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -167,9 +175,10 @@ class Work:
 
     def _drift_of(self, resource: Resource) -> dict[str, Any]:
         try:
+            self._permit(resource.kind, "read", _named(resource.kind, resource.made.physical_id, resource.properties))
             now = resource.handler.read(self._stack.client, resource.made.physical_id)
-        except ClientError as error:
-            if not is_gone(error):
+        except (ClientError, Denied) as error:
+            if isinstance(error, Denied) or not is_gone(error):
                 return _drift(self._stack, resource, "NOT_CHECKED", [])
             now = None
         if now is None:
@@ -195,6 +204,8 @@ class Work:
         stack.note(logical_id, "" if known is None else name, kind, f"{verb}_IN_PROGRESS")
         try:
             handler = TYPES[kind]
+            for each in ("update" if known else "create", "read"):
+                self._permit(kind, each, _named(kind, name, properties))
             made = (handler.update if known else handler.create)(stack.client, name, properties)
             stack.resources[logical_id] = Resource(logical_id, kind, made, properties)
             stack.resources[logical_id].as_made = handler.read(stack.client, made.physical_id)
@@ -231,6 +242,7 @@ class Work:
         physical_id = resource.made.physical_id
         stack.note(logical_id, physical_id, resource.kind, "DELETE_IN_PROGRESS")
         try:
+            self._permit(resource.kind, "delete", _named(resource.kind, physical_id, resource.properties))
             resource.handler.delete(stack.client, physical_id)
         except FAILURES as error:
             if not (isinstance(error, ClientError) and is_gone(error)):
@@ -239,6 +251,22 @@ class Work:
         del stack.resources[logical_id]
         stack.note(logical_id, physical_id, resource.kind, "DELETE_COMPLETE")
         return ""
+
+
+    def _permit(self, kind: str, verb: str, name: str) -> None:
+        for action, resource in needed(kind, verb, name, self._stack.region, ACCOUNT):
+            self._stack.permit(action, resource)
+
+
+def _named(kind: str, name: str, properties: Mapping[str, Any]) -> str:
+    """The physical ID of what a permission is about."""
+    if kind == "AWS::Lambda::Permission":
+        return str(properties["FunctionName"]).rpartition(":")[2]
+    if kind == "AWS::IAM::RolePolicy":
+        return str(properties["RoleName"])
+    if kind == "AWS::S3::BucketPolicy":
+        return str(properties["Bucket"])
+    return name.lower() if kind == "AWS::S3::Bucket" else name
 
 
 def _drift(stack: Stack, resource: Resource, status: str, changed: list[str]) -> dict[str, Any]:
@@ -295,34 +323,34 @@ class Stacks:
         with self._lock:
             return [each for each in self._stacks if each.region == region and each.status != "DELETE_COMPLETE"]
 
-    def create(self, region: str, name: str, body: str, client: Client) -> Stack:
+    def create(self, region: str, name: str, body: str, client: Client, permit: Permit) -> Stack:
         parsed(body)
         stack_id = f"arn:aws:cloudformation:{region}:{ACCOUNT}:stack/{name}/{secrets.token_hex(16)}"
-        stack = Stack(name, stack_id, region, body, client)
+        stack = Stack(name, stack_id, region, body, client, permit)
         with self._lock:
             self._stacks.append(stack)
         stack.turn("CREATE_IN_PROGRESS", "User Initiated")
         self._begin(lambda work: work.create(), stack)
         return stack
 
-    def update(self, stack: Stack, body: str, client: Client) -> None:
+    def update(self, stack: Stack, body: str, client: Client, permit: Permit) -> None:
         parsed(body)
-        stack.client = client
+        stack.client, stack.permit = client, permit
         stack.turn("UPDATE_IN_PROGRESS", "User Initiated")
         self._begin(lambda work: work.update(body), stack)
 
-    def delete(self, stack: Stack, client: Client) -> None:
-        stack.client = client
+    def delete(self, stack: Stack, client: Client, permit: Permit) -> None:
+        stack.client, stack.permit = client, permit
         stack.turn("DELETE_IN_PROGRESS", "User Initiated")
         self._begin(lambda work: work.delete(), stack)
 
-    def roll_back(self, stack: Stack, client: Client) -> None:
-        stack.client = client
+    def roll_back(self, stack: Stack, client: Client, permit: Permit) -> None:
+        stack.client, stack.permit = client, permit
         stack.turn("UPDATE_ROLLBACK_IN_PROGRESS", "User Initiated")
         self._begin(lambda work: work.back_to_the_previous(), stack)
 
-    def detect_drift(self, stack: Stack, client: Client) -> None:
-        stack.client = client
+    def detect_drift(self, stack: Stack, client: Client, permit: Permit) -> None:
+        stack.client, stack.permit = client, permit
         stack.drift = {"DetectionStatus": "DETECTION_IN_PROGRESS"}
         self._begin(lambda work: work.detect_drift(), stack)
 

@@ -46,9 +46,9 @@ class World:
         s3.install()
         self.stacks = Stacks()
         quotas.install()
-        cloudformation.install(self.stacks, lambda: self.functions.endpoint_url)
+        self.gate = Gate(self.regions) if enforce_iam else None
+        cloudformation.install(self.stacks, lambda: self.functions.endpoint_url, self.gate)
         self.metadata = Metadata(self._instance)
-        self._gate = Gate(self.regions) if enforce_iam else None
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._lock = threading.RLock()  # moto's backends are not made for threads
 
@@ -74,15 +74,15 @@ class World:
         return time.time() + self.ahead_s
 
     def _act(self, request: Request) -> Answer:
-        if self._gate is None:
+        if self.gate is None:
             return self._carry_out(request)
         with self._lock:
-            refusal = self._gate.refusal(request, self.now_s())
+            refusal = self.gate.refusal(request, self.now_s())
         if refusal is not None:
             return refusal
         answer = self._carry_out(request)
         with self._lock:
-            return self._gate.veil(request, answer)
+            return self.gate.veil(request, answer)
 
     def _carry_out(self, request: Request) -> Answer:
         if request.operation in ENTRIES:
@@ -192,6 +192,12 @@ class World:
                 for each in region.fleets.values()
             ]
 
+    def judged(self) -> list[tuple[str, str, str, dict[str, Any]]]:
+        """Every permission that was asked for: of whom, which action, on what, in which context."""
+        with self._lock:
+            judged = list(self.gate.judged) if self.gate is not None else []
+        return [(arn, need.action, need.resource, {**context, **need.context}) for arn, need, context in judged]
+
     def reset(self) -> None:
         """A new account: nothing there, nothing known, no fault to come."""
         self.functions.stop()
@@ -203,6 +209,8 @@ class World:
             self.leases.clear()
             self.metadata.clear()
             self.ahead_s = 0.0
+            if self.gate is not None:
+                self.gate.judged.clear()
             self.faults.clear()
             self.audit.clear()
 
