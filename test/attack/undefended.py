@@ -52,6 +52,8 @@ DEFENCES = (
             "next(iter(self._by_host.values()))", "patient"),
     Defence("silence ends", "daemon/lobby.py", "elif now_s >= place.silent_until_s:", "elif False:", "silence"),
     Defence("sessions end", "daemon/lobby.py", "if now_s >= place.ends_at_s:", "if False:", "silence"),
+    Defence("names have threads of their own", "daemon/server.py", ", RESOLVER)", ")", "name_server",
+            "daemon/test_server.py"),
     Defence("a method is tried once", "cedar/authentication.py", "left.remove(pick)", "pass", "again_and_again"),
     Defence("a fresh nonce for each resumption", "cedar/handshake.py", "dialogue.context.random(_NONCE_BYTES)",
             "bytes(_NONCE_BYTES)", "replayed"),

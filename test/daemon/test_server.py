@@ -151,8 +151,9 @@ def test_a_name_server_that_does_not_answer_keeps_waiting_only_who_depends_on_it
             await asyncio.sleep(0.1)  # so that they are there first
             begun_s = time.monotonic()
             try:
-                assert await asks(address)
-                await asyncio.to_thread(int)  # as a file of keys is read
+                async with asyncio.timeout(5):
+                    assert await asks(address)
+                    await asyncio.to_thread(int)  # as a file of keys is read
             finally:
                 over.set()
             elapsed_s = time.monotonic() - begun_s
