@@ -5,7 +5,7 @@ this host's clock is off is worth knowing before something is refused for it.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -37,9 +37,9 @@ class Traffic:
             limiter.take_turn()
 
         def after(http_response: Any, parsed: Mapping[str, Any], **_: object) -> None:
-            code = str(parsed.get("Error", {}).get("Code", ""))
-            _pace(limiter, code)
-            if code in errors.EXPIRED:
+            codes = set(_codes(parsed))
+            _pace(limiter, codes)
+            if codes & errors.EXPIRED:
                 expired()
             self._compare_clocks(http_response.headers.get("Date"))
 
@@ -52,8 +52,17 @@ class Traffic:
             self._skew_s = said.timestamp() - self._time_s()
 
 
-def _pace(limiter: Limiter, code: str) -> None:
-    if code in errors.THROTTLED:
+def _codes(answer: Mapping[str, Any]) -> Iterator[str]:
+    """Of the error, or of what failed inside an HTTP 200: targets of a rule, Spot Fleet requests."""
+    yield str(answer.get("Error", {}).get("Code", ""))
+    for entry in answer.get("FailedEntries") or ():
+        yield str(entry.get("ErrorCode", ""))
+    for request in answer.get("UnsuccessfulFleetRequests") or ():
+        yield str(request.get("Error", {}).get("Code", ""))
+
+
+def _pace(limiter: Limiter, codes: Set[str]) -> None:
+    if codes & errors.THROTTLED:
         limiter.throttled()
     else:
         limiter.answered()

@@ -1,5 +1,6 @@
 """All calls of one account slow down together when AWS throttles one, and speed up again."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from annexd.aws import (
     errors,
 )
 from test.cloud import Cloud
+from test.cloud.orders import fleet_config
 
 
 class Time:
@@ -168,6 +170,29 @@ def test_many_threads_that_are_throttled_all_get_through_without_a_storm(cloud: 
         thread.join(timeout=60)
     assert len(done) == 6
     assert len(cloud.calls("DescribeSpotFleetRequests")) <= 12
+
+
+@pytest.mark.parametrize("operation", ["PutTargets", "RemoveTargets", "CancelSpotFleetRequests"])
+def test_throttling_of_one_entry_inside_an_http_200_slows_the_account_down_as_any_other(
+    cloud: Cloud, operation: str
+) -> None:
+    cache = ClientCache()
+    theirs = clients(cloud, cache)
+    theirs.events.put_rule(Name="annex", ScheduleExpression="rate(5 minutes)")
+    theirs.events.list_rules()
+    assert cache.traffic.limiters.limiting() == 0
+    cloud.fault(operation, "partial", code="ThrottlingException")
+    target = {"Id": "annex", "Arn": "arn:aws:lambda:us-east-1:123456789012:function:lease"}
+    match operation:
+        case "PutTargets":
+            answer = theirs.events.put_targets(Rule="annex", Targets=[target])
+        case "RemoveTargets":
+            answer = theirs.events.remove_targets(Rule="annex", Ids=["annex"])
+        case _:
+            fleet = theirs.ec2.request_spot_fleet(SpotFleetRequestConfig=fleet_config())["SpotFleetRequestId"]
+            answer = theirs.ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet], TerminateInstances=True)
+    assert "ThrottlingException" in json.dumps(answer, default=str)
+    assert cache.traffic.limiters.limiting() == 1
 
 
 def test_expired_keys_are_forgotten_so_that_the_chain_is_asked_again(cloud: Cloud) -> None:
