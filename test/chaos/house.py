@@ -19,7 +19,7 @@ from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.pool import ANNEXD_CONFIG, Pool
 
 TOP = Path(__file__).resolve().parents[2]
-SPEED = 60.0  # a tick of the lease's clock is five seconds
+SPEED = 30.0  # a tick of the lease's clock is ten seconds
 TERMINATION_S = 1.0
 DAEMONS = ("MASTER", "COLLECTOR", "SHARED_PORT", "ANNEXD")
 CONFIG = """

@@ -12,9 +12,9 @@ import pytest
 from test.histories.catalog import Theatre, one_fault, two_faults
 from test.histories.history import COURSES, History, Verdict
 
-SHORT = ("all goes well", "the fleet is denied")
-PAIRS = 60
-SEEDS = 15
+SHORT = {"all goes well": 1, "the fleet is denied": 4}  # of how many histories one is played here
+PAIRS = 30
+SEEDS = 10
 
 
 def check(verdict: Verdict) -> None:
@@ -33,10 +33,10 @@ def test_with_any_fault_at_any_point_nothing_outlives_its_lease_and_nothing_is_l
     theatre: Theatre, course: str
 ) -> None:
     number = 0
-    for history in one_fault(theatre, COURSES[course]):
+    for history in islice(one_fault(theatre, COURSES[course]), 0, None, SHORT[course]):
         check(theatre.play(history))
         number += 1
-    assert number > 250
+    assert number > 150
 
 
 def test_with_two_faults_neither(theatre: Theatre) -> None:
