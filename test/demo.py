@@ -1,4 +1,4 @@
-"""make demo: the whole story of one annex, on a real HTCondor and an AWS that acts, in a minute.
+"""make demo: the whole story of one annex, on a real HTCondor and an AWS that acts, in a minute or two.
 
 The commands shown are run as they are shown, and what they print is what is printed.  Time is real, but for the
 lease's clock: its five minutes pass in five seconds here.
@@ -13,19 +13,33 @@ import signal
 import sys
 import sysconfig
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.pool import ANNEXD_CONFIG, NoHTCondorError, Pool, PoolError
+from test.system.annexes import POOL, image
 
 TOP = Path(__file__).resolve().parents[1]
 TOOL = Path(sysconfig.get_path("scripts")) / "condor_annex"
 CLOCK_SPEED = 60  # the rule's five minutes pass in five seconds
-LEASE_S = 20
+LEASE_S = 40
+MACHINES = 2  # of the instances that boot for real; the others are the cloud's records
 TERMINATION_S = 2  # how long the emulated instances take to shut down
 END_WITHIN_S = 60
+JOB = """executable = /bin/sh
+transfer_executable = false
+arguments = "-c 'echo This is job $(Cluster).$(Process), and I ran on $(my_name).'"
+my_name = $$(Name)
+output = {directory}/job.out
+error = {directory}/job.err
+log = {directory}/job.log
+should_transfer_files = yes
+request_memory = 32
+request_disk = 10M
+queue
+"""
 BOLD, DIM, GREEN, PLAIN = ("\033[1m", "\033[2m", "\033[32m", "\033[0m") if sys.stdout.isatty() else ("", "", "", "")
 
 
@@ -46,11 +60,16 @@ class Story:
         for line in text.rstrip().splitlines():
             print(f"         {line}", flush=True)
 
-    def run(self, pool: Pool, *command: str) -> str:
-        """Run a command as a user would, and show it with all that it prints; its standard output."""
+    def run(self, pool: Pool, *command: str, env: Mapping[str, str] | None = None, last: int = 0) -> str:
+        """Run a command as a user would, and show it with all that it prints; its standard output.
+
+        `last`: show no more than so many lines of what it says of its progress.
+        """
         self.show(f"$ {shlex.join(Path(command[0]).name if word is command[0] else word for word in command)}")
-        done = pool.run(*command)
-        self.show(f"{DIM}{done.stderr}{PLAIN}" if done.stderr.strip() else "")
+        done = pool.run(*command, env=env)
+        told = done.stderr.splitlines()
+        told = ["...", *told[-last:]] if 0 < last < len(told) else told
+        self.show("\n".join(f"{DIM}{line}{PLAIN}" for line in told))
         self.show(done.stdout)
         if done.returncode != 0:
             raise DemoFailed(f"{Path(command[0]).name} ended with status {done.returncode}; annexd's log:\n"
@@ -70,54 +89,91 @@ def main() -> None:
 
 
 def tell(story: Story) -> None:
-    story.say("Starting an AWS that acts (emulated: fleets launch, functions run, rules fire)")
-    with Cloud(speed=CLOCK_SPEED, termination_s=TERMINATION_S) as cloud:
-        arn = cloud.deploy_template(TOP / "templates" / "template-3.json")
-        story.say("CloudFormation deployed templates/template-3.json: the lease function")
-        story.show(arn)
-        story.say("Starting a real HTCondor pool, with config.d/80annexd dropped in")
-        pool = Pool(configuration(cloud, arn), daemons=("MASTER", "COLLECTOR", "SHARED_PORT", "SCHEDD", "ANNEXD"))
-        with pool:
-            request_id = lease(story, pool, cloud)
-            story.say("kill -9 of annexd and of its condor_master: nobody is left who could end it. Only the cloud")
-            kill(pool)
-        watch_the_lease_end(story, cloud, request_id)
-        prove_that_nothing_is_left(story, cloud)
+    story.say("Starting an HTCondor pool: a collector, a negotiator, a schedd, and no machine")
+    with Pool(POOL, daemons=("MASTER", "COLLECTOR", "SHARED_PORT", "SCHEDD", "NEGOTIATOR")) as pool:
+        story.say("Starting an AWS that acts (emulated: fleets launch, instances boot, functions run, IAM counts)")
+        boot = image(pool, MACHINES)
+        with Cloud(speed=CLOCK_SPEED, termination_s=TERMINATION_S, enforce_iam=True, boot=boot) as cloud:
+            directory = pool.directory / "annexd-host"
+            directory.mkdir()
+            host = Pool(configuration(pool), daemons=("MASTER", "SHARED_PORT", "ANNEXD"), directory=directory)
+            set_up(story, host, cloud)
+            request_id, annex_id = tell_of_annexd(story, host, pool, cloud)
+            watch_the_lease_end(story, pool, cloud, request_id)
+            prove_that_nothing_is_left(story, cloud, annex_id)
+            tear_down(story, host, cloud)
     story.say(f"{GREEN}That is all of it. Nothing is running, here or there.{PLAIN}")
 
 
-def kill(pool: Pool) -> None:
+def configuration(pool: Pool) -> str:
+    """A host with annexd and nothing else; it is of the pool, and has its signing key."""
+    return f"""{ANNEXD_CONFIG}
+COLLECTOR_HOST = {pool.collector}
+SEC_PASSWORD_DIRECTORY = {pool.directory}/passwords.d
+LOCAL_CONFIG_DIR = $(LOCAL_DIR)/config.d
+"""
+
+
+def set_up(story: Story, host: Pool, cloud: Cloud) -> None:
+    story.say("The administrator prepares the AWS account: one command, one CloudFormation stack")
+    (host.directory / "config.d").mkdir()
+    story.run(host, str(TOOL), "-setup", "-region", cloud.region, env=cloud.environment(), last=3)
+
+
+def tear_down(story: Story, host: Pool, cloud: Cloud) -> None:
+    story.say("And one command takes it all away again")
+    story.run(host, str(TOOL), "-teardown", "-region", cloud.region, env=cloud.environment(), last=3)
+
+
+def tell_of_annexd(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> tuple[str, str]:
+    """From annexd's start to its death; the Spot Fleet request ID, and the annex's."""
+    story.say("Starting annexd on a host of its own, with config.d/80annexd dropped in")
+    with host:
+        request_id = lease(story, host, pool, cloud)
+        annex_id = run_a_job(story, pool)
+        story.say("kill -9 of annexd and of its condor_master: nobody is left who could end it. Only the cloud")
+        kill(host)
+    return request_id, annex_id
+
+
+def run_a_job(story: Story, pool: Pool) -> str:
+    """Wait for the machines, and run a job on one of them; the annex's ID."""
+    story.say(f"{MACHINES} of the instances boot for real: condor-annex-ec2, then HTCondor, with a token of the "
+              "annex's own")
+    status = str(pool.htcondor.executable("condor_status"))
+    wait_until(lambda: pool.run(status, "-af", "AnnexID").stdout.count("annex-") == MACHINES,
+               f"{MACHINES} machines in the pool", 60)
+    story.run(pool, status, "-af:h", "Name", "State", "AnnexName", "AuthenticatedIdentity")
+    story.say("The user submits a job; its START lets only this user's jobs run there, and only until the lease's end")
+    job = pool.directory / "job.sub"
+    job.write_text(JOB.format(directory=pool.directory))
+    story.run(pool, str(pool.htcondor.executable("condor_submit")), str(job))
+    output = pool.directory / "job.out"
+    wait_until(lambda: output.exists() and output.read_text().endswith("\n"), "the job's output", 60)
+    story.say("It ran on the annex, and this is its output")
+    story.show(output.read_text())
+    return pool.run(status, "-af", "AnnexID").stdout.split()[0]
+
+
+def kill(host: Pool) -> None:
     """condor_master first, so that it does not start another annexd."""
-    logs = [pool.log(daemon) for daemon in ("MASTER", "ANNEXD")]
+    logs = [host.log(daemon) for daemon in ("MASTER", "ANNEXD")]
     for log in logs:
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(re.findall(r"\*\* PID = (\d+)", log)[-1]), signal.SIGKILL)
 
 
-def configuration(cloud: Cloud, arn: str) -> str:
-    return f"""{ANNEXD_CONFIG}
-ANNEX_DEFAULT_EC2_URL = {cloud.url}
-ANNEX_DEFAULT_CWE_URL = {cloud.url}
-ANNEX_DEFAULT_LAMBDA_URL = {cloud.url}
-ANNEX_DEFAULT_LEASE_FUNCTION_ARN = {arn}
-"""
-
-
-def lease(story: Story, pool: Pool, cloud: Cloud) -> str:
+def lease(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> str:
     """Order an annex and look at it; the Spot Fleet request ID."""
-    story.say("The pool is up: annexd runs under condor_master and is seen in condor_status")
-    story.run(pool, str(pool.htcondor.executable("condor_status")), "-subsystem", "annexd",
-              "-af:h", "Name", "MyType", "AnnexRequests", "AnnexUnfinished")
+    story.say("annexd runs under condor_master and is seen in condor_status")
+    status = str(pool.htcondor.executable("condor_status"))
+    story.run(pool, status, "-subsystem", "annexd", "-af:h", "Name", "MyType", "AnnexRequests", "AnnexUnfinished")
     story.say(f"A user leases what templates/config.json describes, for {LEASE_S} seconds")
-    keys = key_files(pool.directory)
-    request_id = story.run(pool, str(TOOL), *keys, "-lease-duration", str(LEASE_S), str(TOP / "templates/config.json"))
+    keys = key_files(host.directory)
+    request_id = story.run(pool, str(TOOL), *keys, "-lease-duration", str(LEASE_S), "-annex-name", "physics",
+                           str(TOP / "templates/config.json"))
     story.say("The instances run, and the lease that will end them was armed before they were ordered")
     story.show("\n".join(what_runs(cloud)))
-    story.say("annexd's ad counts the request")
-    wait_until(lambda: "1" in pool.run(str(pool.htcondor.executable("condor_status")), "-generic", "-af",
-                                       "AnnexSuccesses").stdout, "annexd's ad to count one success", 20)
-    story.run(pool, str(pool.htcondor.executable("condor_status")), "-generic", "-af:h", "Name", "MyType",
-              "AnnexRequests", "AnnexSuccesses", "AnnexUnfinished")
     return request_id
 
 
@@ -138,29 +194,41 @@ def what_runs(cloud: Cloud) -> list[str]:
     rules = cloud.client("events").list_rules()["Rules"]
     return [f"{fleet['id']}  {fleet['state']}" for fleet in cloud.fleets()] + [
         f"{sum(each['fleet'] == fleet['id'] for each in instances)} instances of {fleet['id']}"
-        for fleet in cloud.fleets()] + [f"rule {rule['Name']}  {rule['ScheduleExpression']}" for rule in rules]
+        for fleet in cloud.fleets()] + [f"rule {rule['Name']}  {rule['ScheduleExpression']}" for rule in rules] + [
+        f"s3 object {key}" for key in objects_of(cloud)]
 
 
-def watch_the_lease_end(story: Story, cloud: Cloud, request_id: str) -> None:
+def watch_the_lease_end(story: Story, pool: Pool, cloud: Cloud, request_id: str) -> None:
     story.say(f"Waiting for the lease of {request_id} to end (the rule fires every five minutes: here, seconds)")
     wait_until(lambda: not cloud.running_instances() and not cloud.client("events").list_rules()["Rules"],
                "the instances and the rule to be gone", LEASE_S + END_WITHIN_S)
     story.say("The lease is over: a run of lambda/lease.py ended the fleet, saw its instances gone, and left")
+    story.say("The pool is as it was: the machines told it that they leave, seconds before the end")
+    story.run(pool, str(pool.htcondor.executable("condor_status")), "-total")
 
 
-def prove_that_nothing_is_left(story: Story, cloud: Cloud) -> None:
+def prove_that_nothing_is_left(story: Story, cloud: Cloud, annex_id: str) -> None:
     fleets = [fleet["state"] for fleet in cloud.fleets()]
     rules = cloud.client("events").list_rules()["Rules"]
+    objects = objects_of(cloud)
     meter = cloud.meter()
     story.say("Proof, asked of the cloud")
     story.show(f"fleets:     {', '.join(fleets)}")
     story.show(f"instances:  {len(cloud.running_instances())} running")
     story.show(f"rules:      {len(rules)}")
-    for annex_id, line in meter["annexes"].items():
-        story.show(f"meter:      {annex_id} ran at most {line['latest']:.1f} s past its lease "
-                   f"(one tick of the clock is {300 / CLOCK_SPEED:.0f} s, termination takes {TERMINATION_S} s)")
-    if any(not state.startswith("cancelled") for state in fleets) or meter["unleased"]["instance_seconds"]:
-        raise DemoFailed(f"something is left: {json.dumps(cloud.fleets(), default=str)[:2000]}")
+    story.show(f"tokens:     {len(objects)} in S3")
+    line = meter["annexes"][annex_id]
+    story.show(f"meter:      {annex_id} ran at most {line['latest']:.1f} s past its lease "
+               f"(one tick of the clock is {300 / CLOCK_SPEED:.0f} s, termination takes {TERMINATION_S} s)")
+    clean = all(state.startswith("cancelled") for state in fleets) and not meter["unleased"]["instance_seconds"]
+    if not clean or objects:
+        raise DemoFailed(f"something is left: {json.dumps([cloud.fleets(), objects], default=str)[:2000]}")
+
+
+def objects_of(cloud: Cloud) -> list[str]:
+    s3 = cloud.client("s3")
+    return [each["Key"] for bucket in s3.list_buckets()["Buckets"]
+            for each in s3.list_objects_v2(Bucket=bucket["Name"]).get("Contents", ())]
 
 
 def wait_until(condition: Callable[[], object], what: str, timeout_s: float) -> None:

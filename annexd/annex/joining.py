@@ -25,6 +25,7 @@ HOSTS: Final = re.compile(r"[A-Za-z0-9<\[][A-Za-z0-9.:,?&=%+#*_<>\[\] -]*")
 MOST_USERS: Final = 50
 SCOPES: Final = "condor:/ADVERTISE_MASTER condor:/ADVERTISE_STARTD"  # CCB lets in who has either
 TOKEN_GRACE_S: Final = 300  # after the lease's end: the pool's clock may be slow, and the last ad is to be withdrawn
+SHORTEST_DRAIN_S: Final = 10  # a startd looks at itself every five seconds
 NEED_BUCKET: Final = ("AnnexOwner", "NoOwner", "ConfigDir", "MaxIdleTime")
 
 
@@ -55,7 +56,7 @@ def read_join(own: Own, end_of_lease_s: int, now_s: float, defaults: Defaults) -
         own.faults += [f"{name} is for instances that are told how to join the pool, and {why}" for name in given]
         return None
     own.faults += _faults_of_pool(defaults)
-    drain_s = max(1, min(defaults.drain_time_s, (end_of_lease_s - int(now_s)) // 10))
+    drain_s = min(defaults.drain_time_s, max(SHORTEST_DRAIN_S, (end_of_lease_s - int(now_s)) // 10))
     return Join(bucket, users, idle_s, config_dir, defaults.collector_host, defaults.trust_domain,
                 defaults.issuer_key, drain_s, int(now_s))
 

@@ -23,7 +23,7 @@ KNOBS = {
     "ANNEX_DEFAULT_SECURITY_GROUP_ID": "SecurityGroupID",
     "ANNEX_DEFAULT_FLEET_ROLE_ARN": "FleetRoleARN",
 }
-POOL = f"""{ANNEXD_CONFIG}
+POOL = f"""
 include : {TOP}/config.d/80annex-machines
 NEGOTIATOR_INTERVAL = 2
 NEGOTIATOR_CYCLE_DELAY = 1
@@ -56,12 +56,28 @@ ANNEX_SHUTDOWN_PROGRAM = $(LOCAL_DIR)/bin/poweroff
 START = 'mkdir -p log spool execute lock run && exec "$0" -f'
 
 
+def image(pool: Pool, machines: int) -> Boot:
+    """An image with the HTCondor of a pool, of which so many instances may boot at one time."""
+    htcondor, folder = pool.htcondor, pool.directory / "machines"
+    folder.mkdir()
+    config = pool.directory / "image_config"
+    config.write_text(IMAGE.format(htcondor=htcondor, prefix=htcondor.sbin.parent))
+    return Boot(
+        command=("/bin/sh", "-c", START, str(htcondor.executable("condor_master"))),
+        options=("--patience=30",),
+        environment={"CONDOR_CONFIG": str(config), "HOME": "{machine}"},
+        ports=(pool.port,),
+        directory=str(folder),
+        maximum=machines,
+    )
+
+
 class JoiningSite(Site):
     """`with JoiningSite() as site:`; each of its instances becomes a machine of the pool."""
 
     def __init__(self, extra_config: str = "", *, speed: float = 0.0, machines: int = 2) -> None:
-        self.pool = Pool(f"{POOL}\n{extra_config}", daemons=(*DAEMONS, "NEGOTIATOR"))
-        self.cloud = Cloud(speed=speed, termination_s=0.5, enforce_iam=True, boot=self._boot(machines))
+        self.pool = Pool(f"{ANNEXD_CONFIG}\n{POOL}\n{extra_config}", daemons=(*DAEMONS, "NEGOTIATOR"))
+        self.cloud = Cloud(speed=speed, termination_s=0.5, enforce_iam=True, boot=image(self.pool, machines))
         self.public_key_file, self.secret_key_file = self.key_files()
 
     def __enter__(self) -> Self:
@@ -123,21 +139,6 @@ class JoiningSite(Site):
             return output.read_text() if finished else ""
 
         return self.wait(there, f"the output of a job in {output}", timeout_s)
-
-    def _boot(self, machines: int) -> Boot:
-        htcondor = self.pool.htcondor
-        image = self.pool.directory / "image_config"
-        image.write_text(IMAGE.format(htcondor=htcondor, prefix=htcondor.sbin.parent))
-        folder = self.pool.directory / "machines"
-        folder.mkdir()
-        return Boot(
-            command=("/bin/sh", "-c", START, str(htcondor.executable("condor_master"))),
-            options=("--patience=30",),
-            environment={"CONDOR_CONFIG": str(image), "HOME": "{machine}"},
-            ports=(self.pool.port,),
-            directory=str(folder),
-            maximum=machines,
-        )
 
     def _machines_logs(self) -> list[Path]:
         names = ("init.log", "boot.log", "command.log", "log/MasterLog", "log/StartLog")

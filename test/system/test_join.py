@@ -13,9 +13,9 @@ from test.system.annexes import JoiningSite
 LEVELS = ("READ", "WRITE", "DAEMON", "ADMINISTRATOR", "NEGOTIATOR", "ADVERTISE_SCHEDD", "ADVERTISE_STARTD",
           "ADVERTISE_MASTER")
 ON_PHYSICS = 'requirements = TARGET.AnnexName == "physics"'
-BRIEF = {"AnnexName": "brief", "lease_s": 45}
-IDLER = {"AnnexName": "idler", "lease_s": 120, "MaxIdleTime": 5}
-PHYSICS = {"AnnexName": "physics", "lease_s": 3600}
+BRIEF: dict[str, Any] = {"AnnexName": "brief", "lease_s": 45}
+IDLER: dict[str, Any] = {"AnnexName": "idler", "lease_s": 120, "MaxIdleTime": 5}
+PHYSICS: dict[str, Any] = {"AnnexName": "physics", "lease_s": 3600}
 
 
 @pytest.fixture(scope="module")
