@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from annexd.tool.errors import USAGE, ToolError
 
+MAX_STACK_NAME: Final = 32  # the names of roles, which begin with it, may have 64 letters
 SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -261,8 +262,8 @@ def _regions(texts: tuple[str, ...]) -> tuple[str, ...]:
 
 def _stack_name(text: str) -> str:
     plain = text.replace("-", "")
-    if not (text[:1].isalpha() and plain.isascii() and plain.isalnum() and len(text) <= 64):
-        raise ValueError("a name of letters, digits and - that begins with a letter, at most 64 of them")
+    if not (text[:1].isalpha() and plain.isascii() and plain.isalnum() and len(text) <= MAX_STACK_NAME):
+        raise ValueError(f"a name of letters, digits and - that begins with a letter, at most {MAX_STACK_NAME} of them")
     return text
 
 

@@ -53,5 +53,6 @@ def _entry(at_s: float, request: Request | None, facts: dict[str, Any]) -> dict[
         "params": request.parameters(),
         "access_key_id": request.access_key_id,
         "region": request.region,
+        "agent": request.headers.get("user-agent", ""),
     }
     return {"kind": "call", "time": at_s, **asked, **facts}

@@ -2,9 +2,9 @@
 
 From AWS's own resource schemas (`handlers.*.permissions`, as published for each resource type; read in November
 2026 in pulumi/pulumi-aws-native, aws-cloudformation-schema/), without what is for properties that our templates do
-not set: KMS, VPCs, code in S3, replication, and so on; AttachRolePolicy, DetachRolePolicy and PassRole are asked for by
-the calls themselves, which say for which policy and service.  A real handler may make calls that the emulated one need not,
-tagging with the stack's name, say; so each is asked for here, whether or not it is then made.
+not set: KMS, VPCs, code in S3, replication, and so on.  AttachRolePolicy, DetachRolePolicy and PassRole are asked for
+by the calls themselves, which say for which policy and service.  A real handler may make calls that the emulated one
+need not, tagging with the stack's name, say; so each is asked for here, whether or not it is then made.
 """
 
 from __future__ import annotations
