@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from annexd.daemon.requester import MAX_BYTES, CannotRead, RequesterFiles
+from annexd.daemon.requester import MAX_BYTES, MAX_FILES, MAX_FOLDER_BYTES, CannotRead, RequesterFiles
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
 FILES = RequesterFiles("annex.test")
@@ -56,3 +56,47 @@ def test_a_relative_a_broken_and_a_huge_file_are_refused(tmp_path: Path) -> None
 def test_who_has_no_account_here_reads_nothing(tmp_path: Path, owner: str) -> None:
     with pytest.raises(CannotRead, match="account"):
         FILES.read(owner, key_file(tmp_path))
+
+
+# The files of a folder.
+
+
+def folder(directory: Path) -> Path:
+    made = directory / "config"
+    made.mkdir()
+    (made / "10-a.conf").write_bytes(b"A = 1\n")
+    (made / "20-b.conf").write_bytes(b"\xff\x00")
+    return made
+
+
+def test_a_folders_files_are_read_by_name(tmp_path: Path) -> None:
+    made = folder(tmp_path)
+    assert FILES.read_folder(f"{ME}@annex.test", str(made)) == {"10-a.conf": b"A = 1\n", "20-b.conf": b"\xff\x00"}
+
+
+def test_everything_in_it_that_is_no_file_of_its_own_is_named(tmp_path: Path) -> None:
+    made = folder(tmp_path)
+    (made / "link").symlink_to("/etc/passwd")
+    (made / "folder").mkdir()
+    os.mkfifo(made / "fifo")
+    with pytest.raises(CannotRead) as caught:
+        FILES.read_folder(f"{ME}@annex.test", str(made))
+    for words in ("'link': Too many levels of symbolic links", "'folder': is not a regular file", "'fifo': is not a regular file"):
+        assert words in str(caught.value)
+
+
+def test_too_many_and_too_large_files_are_refused(tmp_path: Path) -> None:
+    made = folder(tmp_path)
+    (made / "big").write_bytes(b"x" * (MAX_FOLDER_BYTES + 1))
+    with pytest.raises(CannotRead, match="'big': makes all files together larger than"):
+        FILES.read_folder(f"{ME}@annex.test", str(made))
+    for number in range(MAX_FILES + 1):
+        (made / f"{number}").touch()
+    with pytest.raises(CannotRead, match=rf"the most is {MAX_FILES}"):
+        FILES.read_folder(f"{ME}@annex.test", str(made))
+
+
+@pytest.mark.parametrize("path", ["config", "", "/nowhere", "/etc/hostname", "/x\0y"])
+def test_what_is_no_folder_is_told(path: str) -> None:
+    with pytest.raises(CannotRead):
+        FILES.read_folder(f"{ME}@annex.test", path)

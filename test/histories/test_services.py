@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from annexd.aws import ClientCache, Credentials, Endpoints, SecretKey
 from test.cloud import Cloud as EmulatedCloud
+from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.cloud.orders import deploy, fleet_config
 from test.histories.cloud import Cloud
+from test.histories.objects import BUCKET
 from test.histories.points import Points
 from test.histories.services import FUNCTION_ARN
 from test.histories.timeline import Timeline
@@ -48,6 +51,12 @@ CALLS: list[tuple[str, str, dict[str, Any]]] = [
     ("events", "describe_rule", {"Name": "annex"}),
     ("events", "remove_targets", {"Rule": "annex", "Ids": ["annex"]}),
     ("events", "list_targets_by_rule", {"Rule": "annex"}),
+    ("s3", "put_object", {"Bucket": BUCKET, "Key": "annex/1.tar.gz", "Body": b"one"}),
+    ("s3", "put_object", {"Bucket": BUCKET, "Key": "annex/1.tar.gz", "Body": b"one"}),
+    ("s3", "delete_object", {"Bucket": BUCKET, "Key": "annex/1.tar.gz"}),
+    ("s3", "delete_object", {"Bucket": BUCKET, "Key": "annex/1.tar.gz"}),
+    ("s3", "put_object", {"Bucket": "nobodys", "Key": "annex/1.tar.gz", "Body": b"one"}),
+    ("s3", "delete_object", {"Bucket": "nobodys", "Key": "annex/1.tar.gz"}),
 ]
 CHANGING = re.compile(r"sfr-[0-9a-f-]{36}|sir-[0-9a-f]+|i-[0-9a-f]{17}|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+00:00")
 
@@ -55,6 +64,7 @@ CHANGING = re.compile(r"sfr-[0-9a-f-]{36}|sir-[0-9a-f]+|i-[0-9a-f]{17}|\d{4}-\d\
 @pytest.fixture(scope="module")
 def emulated() -> Iterator[EmulatedCloud]:
     with EmulatedCloud(speed=0) as cloud:
+        cloud.client("s3").create_bucket(Bucket=BUCKET)
         yield cloud
 
 
@@ -63,7 +73,7 @@ def answers(client: Callable[[str], Any]) -> list[str]:
     told, fleet = [], ""
     for service, operation, asked in CALLS:
         try:
-            filled = json.loads(json.dumps(asked).replace("{fleet}", fleet))
+            filled = asked if service == "s3" else json.loads(json.dumps(asked).replace("{fleet}", fleet))
             answer = getattr(client(service), operation)(**filled)
             fleet = answer.get("SpotFleetRequestId", fleet)
             answer.pop("ResponseMetadata")
@@ -75,7 +85,9 @@ def answers(client: Callable[[str], Any]) -> list[str]:
 
 
 def _known(operation: str, answer: dict[str, Any]) -> dict[str, Any]:
-    """moto tells more of a rule than anybody here asks."""
+    """moto tells more of a rule and of an object than anybody here asks."""
+    if operation == "put_object":
+        return {}
     known = ("Name", "ScheduleExpression", "State", "Description")
     if operation == "describe_rule":
         return {name: answer[name] for name in known}
@@ -90,6 +102,8 @@ def quick_clients() -> dict[str, Any]:
     nowhere = EmulatedCloud()
     nowhere.url = URL
     clients = {service: nowhere.client(service) for service in ("ec2", "events")}
+    keys = Credentials(ACCESS_KEY_ID, SecretKey(SECRET_ACCESS_KEY))
+    clients["s3"] = ClientCache().clients(keys, Endpoints("us-east-1", URL, URL, URL, URL)).s3
     Hop(cloud.act).attach(*clients.values())
     return clients
 

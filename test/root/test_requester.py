@@ -45,3 +45,15 @@ def test_root_does_not_enter_a_folder_that_the_user_may_not_enter(home: Path) ->
     home.chmod(0o700)
     with pytest.raises(CannotRead, match="Permission denied"):
         FILES.read("nobody@annex.test", path)
+
+
+def test_root_reads_a_folder_as_the_user_and_nothing_that_is_only_roots(home: Path) -> None:
+    folder = home / "config"
+    folder.mkdir(mode=0o755)
+    (folder / "mine").write_bytes(b"\xffA = 1\n")
+    (folder / "mine").chmod(0o644)
+    assert FILES.read_folder("nobody@annex.test", str(folder)) == {"mine": b"\xffA = 1\n"}
+    (folder / "roots").write_bytes(b"secret")
+    (folder / "roots").chmod(0o600)
+    with pytest.raises(CannotRead, match="'roots': Permission denied"):
+        FILES.read_folder("nobody@annex.test", str(folder))
