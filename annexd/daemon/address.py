@@ -5,6 +5,7 @@ Session caches compare addresses as text, so the same daemon always spells its o
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,10 +30,15 @@ class Sinful:
         return cls(match["host"].strip("[]"), int(match["port"]), tuple(filter(None, parameters.split("&"))))
 
     @classmethod
-    def own_port(cls, ip: str, port: int, alias: str) -> "Sinful":
-        """A daemon on its own TCP port.  SSL clients check the certificate against `alias`."""
-        dashed = f"[{ip.replace(':', '-')}]" if ":" in ip else ip
-        return cls(ip, port, (f"addrs={dashed}-{port}", f"alias={alias}", "noUDP"))
+    def own_port(cls, names: Sequence[tuple[str, int]], alias: str) -> "Sinful":
+        """A daemon on TCP ports of its own, (ip, port) each.  SSL clients check the certificate against `alias`."""
+        dashed = [(f"[{ip.replace(':', '-')}]" if ":" in ip else ip, port) for ip, port in names]
+        addresses = "+".join(f"{ip}-{port}" for ip, port in dashed)
+        return cls(*names[0], (f"addrs={addresses}", f"alias={alias}", "noUDP"))
+
+    def parameter(self, key: str) -> str | None:
+        """The value of `key=value`; None where there is none."""
+        return next((value for name, _, value in (p.partition("=") for p in self.parameters) if name == key), None)
 
     def behind_shared_port(self, shared_port_id: str) -> "Sinful":
         """condor_shared_port's address, with our name at its door."""

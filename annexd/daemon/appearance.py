@@ -5,7 +5,6 @@ our start, and it may change.
 """
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -75,21 +74,3 @@ async def shared_port_address(ad_file: Path | None, shared_port_id: str) -> Sinf
         except (OSError, ValueError) as error:
             log.full_debug(f"condor_shared_port's address (SHARED_PORT_DAEMON_AD_FILE) is not known yet: {error}")
         await asyncio.sleep(SHARED_PORT_POLL_S)
-
-
-def own_address(listening: socket.socket, machine: str) -> Sinful:
-    """The address of a TCP socket of our own."""
-    ip, port = listening.getsockname()[:2]
-    return Sinful.own_port(_reachable(ip), port, machine)
-
-
-def _reachable(ip: str) -> str:
-    """The address to advertise for a socket that is bound to every interface."""
-    if ip not in ("0.0.0.0", "::"):  # noqa: S104 - compared with, not bound to
-        return ip
-    try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect(("192.0.2.1", 9))  # TEST-NET-1: chooses a route, and sends nothing
-            return str(probe.getsockname()[0])
-    except OSError:
-        return "127.0.0.1"

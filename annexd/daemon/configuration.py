@@ -9,6 +9,7 @@ import htcondor2
 
 from annexd.annex.defaults import Defaults
 from annexd.daemon.collector import Publication
+from annexd.daemon.interfaces import Interfaces
 from annexd.daemon.master import ParentTimes
 from annexd.daemon.parameters import Parameters, is_expression, param, use_local_name
 from annexd.daemon.privileges import root_files
@@ -47,7 +48,7 @@ class Configuration:
     shared_port_ad: Path | None
     socket_directory: Path  # DAEMON_SOCKET_DIR
     stop_expressions: StopExpressions
-    host: str  # NETWORK_INTERFACE as an address to bind to, when we bind ourselves
+    interfaces: Interfaces
     limits: Limits
     parent_times: ParentTimes
     publication: Publication
@@ -58,7 +59,9 @@ class Configuration:
         """What differs from the configuration at start, and only a restart can change."""
         fixed = {"ANNEXD_COMMAND_STATE": (start.journal, self.journal),
                  "DAEMON_SOCKET_DIR": (start.socket_directory, self.socket_directory),
-                 "NETWORK_INTERFACE": (start.host, self.host)}
+                 "BIND_ALL_INTERFACES": (start.interfaces.bind_all, self.interfaces.bind_all),
+                 "NETWORK_INTERFACE, with ENABLE_IPV4 and ENABLE_IPV6,": (
+                     start.interfaces.addresses, self.interfaces.addresses)}
         return [f"{knob} is {new} now, which needs a restart: {old} stays in use until then"
                 for knob, (old, new) in fixed.items() if new != old]
 
@@ -80,7 +83,7 @@ class Configuration:
             socket_directory=_socket_directory(look_up),
             stop_expressions=StopExpressions(_expression(look_up, "DAEMON_SHUTDOWN"),
                                              _expression(look_up, "DAEMON_SHUTDOWN_FAST")),
-            host=_bind_address(look_up),
+            interfaces=Interfaces.read(look_up),
             limits=_limits(look_up),
             parent_times=ParentTimes(
                 look_up.integer("ANNEXD_NOT_RESPONDING_TIMEOUT",
@@ -160,14 +163,6 @@ def _expression(look_up: Parameters, name: str) -> str | None:
     if text is not None and not is_expression(text):
         look_up.faults.append(f'{name} is no ClassAd expression: "{text}"')
     return text
-
-
-def _bind_address(look_up: Parameters) -> str:
-    """BIND_ALL_INTERFACES decides; NETWORK_INTERFACE may be an address, or a pattern, which only DaemonCore expands."""
-    interface = look_up.text("NETWORK_INTERFACE", "*")
-    if look_up.boolean("BIND_ALL_INTERFACES", True) or "*" in interface:
-        return "0.0.0.0"  # noqa: S104 - what BIND_ALL_INTERFACES asks for
-    return interface
 
 
 def _published_expressions(look_up: Parameters) -> Mapping[str, str]:

@@ -7,11 +7,11 @@ import socket
 
 from annexd.daemon import log
 from annexd.daemon.address import Sinful
-from annexd.daemon.appearance import own_address, shared_port_address
+from annexd.daemon.appearance import shared_port_address
 from annexd.daemon.configuration import Configuration
 from annexd.daemon.handover import Handover
 from annexd.daemon.inheritance import Inheritance
-from annexd.daemon.listen import Listener, NamedSocket, Serve, tcp_socket
+from annexd.daemon.listen import Listener, NamedSocket, Serve
 from annexd.daemon.options import Options
 
 TOUCH_S = 900.0  # DaemonCore's own interval (SharedPortEndpoint)
@@ -22,18 +22,20 @@ class Door:
 
     def __init__(self, options: Options, settings: Configuration, inheritance: Inheritance | None) -> None:
         self._options, self.settings, self._inheritance = options, settings, inheritance
+        self._start_interfaces = settings.interfaces
         self._named: NamedSocket | None = None
-        self._listener: Listener | None = None
+        self._listeners: list[Listener] = []
 
     @property
     def shared_port_id(self) -> str | None:
         """Our name at condor_shared_port; None on a TCP port."""
-        if self._inheritance is not None:
-            return self._inheritance.shared_port.shared_port_id if self._inheritance.shared_port else None
-        return self._options.shared_port_id
+        inherited = self._inheritance
+        if inherited is not None and inherited.shared_port is not None:
+            return inherited.shared_port.shared_port_id
+        return None if inherited is not None and inherited.tcp_descriptors else self._options.shared_port_id
 
-    def open(self, serve: Serve) -> Listener:
-        """Raises OSError."""
+    def open(self, serve: Serve) -> None:
+        """Nothing is accepted yet.  Raises OSError."""
         for descriptor in self._inheritance.unused_descriptors if self._inheritance else ():
             with contextlib.suppress(OSError):
                 os.close(descriptor)
@@ -41,24 +43,33 @@ class Door:
         def unpack(handover: socket.socket, _address: object) -> None:
             Handover(handover, serve, self._shared_port_uid).begin()
 
-        self._listener = Listener(self._socket(), serve if self.shared_port_id is None else unpack)
-        return self._listener
+        accept = serve if self.shared_port_id is None else unpack
+        self._listeners = [Listener(each, accept) for each in self._sockets()]
+
+    def start(self) -> None:
+        """Accept."""
+        for listener in self._listeners:
+            listener.start()
+
+    def stop(self) -> None:
+        """Accept no more."""
+        for listener in self._listeners:
+            listener.stop()
 
     async def address(self) -> Sinful:
         """Where the pool reaches us, as soon as it is known."""
         if self.shared_port_id is not None:
             return await shared_port_address(self.settings.shared_port_ad, self.shared_port_id)
-        if self._listener is None:
-            raise ValueError("the address of a door that is not open")
-        return own_address(self._listener.socket, self.settings.machine)
+        sockets = [listener.socket for listener in self._listeners]
+        return self._start_interfaces.sinful(sockets, self.settings.machine)
 
     async def keep(self) -> None:
         """Keep our socket file where condor_shared_port looks for it, until cancelled."""
-        while self._named is not None and self._listener is not None:
+        while self._named is not None:
             await asyncio.sleep(TOUCH_S)
             if not self._named.touch():
                 log.always("our socket in DAEMON_SOCKET_DIR has vanished; making it again")
-                self._listener.replace(self._named.bind())
+                self._listeners[0].replace(self._named.bind())
 
     def close(self) -> None:
         if self._named is not None:
@@ -71,13 +82,13 @@ class Door:
         except OSError:
             return None
 
-    def _socket(self) -> socket.socket:
+    def _sockets(self) -> list[socket.socket]:
         inherited = self._inheritance
         if inherited and inherited.shared_port:
-            return socket.socket(fileno=inherited.shared_port.descriptor)
-        if inherited and inherited.tcp_descriptor is not None:
-            return socket.socket(fileno=inherited.tcp_descriptor)
+            return [socket.socket(fileno=inherited.shared_port.descriptor)]
+        if inherited and inherited.tcp_descriptors:
+            return [socket.socket(fileno=descriptor) for descriptor in inherited.tcp_descriptors]
         if self.shared_port_id is not None:
             self._named = NamedSocket(self.settings.socket_directory, self.shared_port_id)
-            return self._named.bind()
-        return tcp_socket(self.settings.host, self._options.port)
+            return [self._named.bind()]
+        return self.settings.interfaces.open_port(self._options.port)

@@ -29,7 +29,7 @@ class Inheritance:
     parent_pid: int
     parent_address: str
     shared_port: SharedPortSocket | None = None
-    tcp_descriptor: int | None = None
+    tcp_descriptors: tuple[int, ...] = ()  # of IPv4, of IPv6, or of both
     unused_descriptors: tuple[int, ...] = ()
 
     @classmethod
@@ -51,16 +51,16 @@ def _parse(text: str) -> Inheritance:
     words = iter(text.split())
     parent_pid, parent_address = int(next(words)), next(words)
     unused = [_descriptor(sock) for _kind, sock in _sockets(words)]
-    shared_port, tcp = None, None
+    shared_port, tcp = None, []
     for kind, sock in _sockets(words):
         if kind.startswith(SHARED_PORT_PREFIX):
             name = kind.removeprefix(SHARED_PORT_PREFIX).partition("*")[0]
             shared_port = SharedPortSocket(_descriptor(sock), name.rpartition("/")[2])
         elif kind == TCP_SOCKET:
-            tcp = _descriptor(sock)
+            tcp.append(_descriptor(sock))
         else:
             unused.append(_descriptor(sock))
-    return Inheritance(parent_pid, parent_address, shared_port, tcp, tuple(unused))
+    return Inheritance(parent_pid, parent_address, shared_port, tuple(tcp), tuple(unused))
 
 
 def _sockets(words: Iterator[str]) -> Iterator[tuple[str, str]]:

@@ -8,8 +8,10 @@ import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from annexd.daemon import log
+from annexd.daemon.address import Sinful, read_shared_port_address
 from annexd.daemon.outbound import Outbound, OutboundFailed
 
 RETRY_S = 5.0  # a keepalive that was not delivered is worth another try soon
@@ -30,8 +32,12 @@ class ParentTimes:
 
 
 class Parent:
-    def __init__(self, outbound: Outbound, address: str, pid: int, times: ParentTimes) -> None:
+    """shared_port_ad: condor_shared_port's ad file."""
+
+    def __init__(self, outbound: Outbound, address: str, pid: int, times: ParentTimes,
+                 shared_port_ad: Path | None = None) -> None:
         self.times = times
+        self._shared_port_ad = shared_port_ad
         self._outbound = outbound
         self._address = address
         self._pid = pid
@@ -58,8 +64,19 @@ class Parent:
 
     async def _tell(self, call: str, **arguments: int | str) -> bool:
         try:
-            await self._outbound.call(call, {"address": self._address, "pid": os.getpid(), **arguments})
-        except OutboundFailed as error:
+            address = self._reachable_address()
+            await self._outbound.call(call, {"address": address, "pid": os.getpid(), **arguments})
+        except (OutboundFailed, OSError, ValueError) as error:
             log.always(f"cannot tell condor_master that we are {call}: {error}; trying again")
             return False
         return True
+
+    def _reachable_address(self) -> str:
+        """A parent that had no port yet when it started us has one now, at condor_shared_port.  Raises OSError (not
+        there yet) or ValueError.
+        """
+        parent = Sinful.parse(self._address)
+        shared_port_id = parent.parameter("sock")
+        if parent.port or not shared_port_id:
+            return self._address
+        return str(read_shared_port_address(self._shared_port_ad or Path()).behind_shared_port(shared_port_id))

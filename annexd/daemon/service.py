@@ -31,7 +31,6 @@ from annexd.daemon.credentials import SigningKeys
 from annexd.daemon.dispatch import Actions, Dispatcher
 from annexd.daemon.door import Door
 from annexd.daemon.inheritance import Inheritance
-from annexd.daemon.listen import Listener
 from annexd.daemon.master import Parent
 from annexd.daemon.options import Options
 from annexd.daemon.orders import Orders
@@ -103,15 +102,15 @@ class Service:
 
     async def run(self) -> None:
         """Until told to stop, and then until all is put away."""
-        listener = self._door.open(self._server.serve)
+        self._door.open(self._server.serve)
         self._catch_signals()
         await self._books.first_count()
-        listener.start()
+        self._door.start()
         for work in self._lifelong_tasks():
             self._background(work)
         await self._orders.continue_unfinished()
         await self._stopping.wait()
-        await self._end(listener)
+        await self._end()
 
     def stop_gracefully(self) -> None:
         log.always("performing graceful shutdown")
@@ -167,7 +166,8 @@ class Service:
         inherited = self._inheritance
         if inherited is None:
             return None
-        return Parent(self._outbound, inherited.parent_address, inherited.parent_pid, self._settings.parent_times)
+        return Parent(self._outbound, inherited.parent_address, inherited.parent_pid, self._settings.parent_times,
+                      self._settings.shared_port_ad)
 
     def _read_security(self) -> Security:
         found, warnings = read_security(self._dispatcher.commands, self._sessions, htcondor2.version(), ())
@@ -224,8 +224,8 @@ class Service:
 
     # End.
 
-    async def _end(self, listener: Listener) -> None:
-        listener.stop()
+    async def _end(self) -> None:
+        self._door.stop()
         await self._orders.pause(0 if self._fast else self._settings.limits.shutdown_graceful_s)
         await self._server.drain(DRAIN_S)
         tasks = tuple(self._tasks)

@@ -27,9 +27,11 @@ def test_behind_shared_port_the_address_is_shared_ports_with_our_name(tmp_path: 
 
 
 def test_an_own_port_carries_the_alias_that_ssl_clients_verify() -> None:
-    address = Sinful.own_port("10.0.0.7", 40000, "vm.site")
+    address = Sinful.own_port([("10.0.0.7", 40000)], "vm.site")
     assert str(address) == "<10.0.0.7:40000?addrs=10.0.0.7-40000&alias=vm.site&noUDP>"
-    assert str(Sinful.own_port("::1", 40000, "vm")) == "<[::1]:40000?addrs=[--1]-40000&alias=vm&noUDP>"
+    assert str(Sinful.own_port([("::1", 40000)], "vm")) == "<[::1]:40000?addrs=[--1]-40000&alias=vm&noUDP>"
+    both = Sinful.own_port([("10.0.0.7", 40000), ("fd00::2", 40000)], "vm")
+    assert str(both) == "<10.0.0.7:40000?addrs=10.0.0.7-40000+[fd00--2]-40000&alias=vm&noUDP>"
 
 
 @given(st.text())

@@ -21,8 +21,21 @@ def test_without_shared_port_the_tcp_socket_is_inherited_and_the_udp_one_is_unus
     inherited = inherit("5707 <127.0.0.1:37901?addrs=127.0.0.1-37901&alias=vm> 0 "
                         "1 11*6*0*0*0*0***1**0*0*0*0*0*0*0* 2 12*2*0*0*0*0***0** 0")
     assert inherited is not None
-    assert inherited.tcp_descriptor == 11
+    assert inherited.tcp_descriptors == (11,)
     assert inherited.unused_descriptors == (12,)
+
+
+def test_with_both_versions_of_ip_two_tcp_sockets_are_inherited() -> None:
+    inherited = inherit("5707 <127.0.0.1:37901?addrs=127.0.0.1-37901+[--1]-37901&alias=vm> 0 "
+                        "1 11*6*0*0*0*0***1**0*0*0*0*0*0*0* 2 12*2*0*0*0*0***0** "
+                        "1 13*6*0*0*0*0***1**0*0*0*0*0*0*0* 2 14*2*0*0*0*0***0** 0")
+    assert inherited is not None
+    assert (inherited.tcp_descriptors, inherited.unused_descriptors) == ((11, 13), (12, 14))
+
+
+def test_a_parent_without_a_listening_socket_leaves_none() -> None:
+    inherited = inherit("9254 <127.0.0.1:0?alias=vm&sock=master_9254_5de9> 0 0 ")
+    assert inherited == Inheritance(9254, "<127.0.0.1:0?alias=vm&sock=master_9254_5de9>")
 
 
 def test_without_a_parent_nothing_is_inherited() -> None:
