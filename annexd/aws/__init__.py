@@ -4,6 +4,7 @@ from annexd.aws import errors
 from annexd.aws.clients import ClientCache, Clients, model_loader
 from annexd.aws.credentials import Credentials, SecretKey
 from annexd.aws.endpoints import Endpoints, account_of_function, fault_of_url, region_of_function, region_of_url
+from annexd.aws.function_code import NoCode, function_files
 from annexd.aws.limiter import HeldBack, Limiter, Limiters
 from annexd.aws.traffic import Traffic
 
@@ -15,11 +16,13 @@ __all__ = [
     "HeldBack",
     "Limiter",
     "Limiters",
+    "NoCode",
     "SecretKey",
     "Traffic",
     "account_of_function",
     "errors",
     "fault_of_url",
+    "function_files",
     "model_loader",
     "region_of_function",
     "region_of_url",

@@ -13,8 +13,10 @@ from typing import Final
 from annexd.annex.access import KeyFiles
 from annexd.annex.adoption import Place, Report, own_place, place_of, reconcile
 from annexd.annex.defaults import Defaults
+from annexd.annex.lease_code import FunctionWatch
 from annexd.annex.steps import World
 from annexd.daemon import log
+from annexd.daemon.runtime_watch import today
 from annexd.daemon.threads import in_thread
 from annexd.workflow import Engine, JournalError, Refused, Retry
 
@@ -34,11 +36,13 @@ class Reconciler:
         self._looked_s: dict[str, float] = {}  # monotonic
         self._reports: dict[str, Report] = {}
         self._faults: dict[str, str] = {}
+        self._functions = FunctionWatch()
+        self._warnings: dict[str, str] = {}  # of their lease functions
         self._mended = 0
         self._newest_s = 0
         self._skew_told_s = 0
 
-    def status(self) -> Mapping[str, int]:
+    def status(self) -> Mapping[str, int | str]:
         """Attributes of the daemon's ad: what runs in all accounts, and what was amiss at the newest look."""
         reports = self._reports.values()
         found = {"AnnexFleets": {each for report in reports for each in report.fleets},
@@ -46,7 +50,9 @@ class Reconciler:
                  "AnnexUnleased": {each for report in reports for each in report.unleased},
                  "AnnexOverdue": {each for report in reports for each in report.overdue},
                  "AnnexOrphanRules": {each for report in reports for each in report.orphan_rules}}
-        return {**{name: len(each) for name, each in found.items()}, "AnnexMended": self._mended,
+        warning = next(iter(self._warnings.values()), None)
+        return {**({"AnnexFunctionWarning": warning} if warning else {}),
+                **{name: len(each) for name, each in found.items()}, "AnnexMended": self._mended,
                 "AnnexReconcileFaults": len(self._faults), "AnnexReconcileTime": self._newest_s,
                 "AnnexClockSkew": self._access.skew_s, "AnnexThrottledAccounts": self._access.throttled_accounts}
 
@@ -82,9 +88,25 @@ class Reconciler:
             for words in report.mended:
                 log.always(f"reconciliation: {words}")
             self._tell_faults(key, "; ".join(report.faults))
+        await self._look_at_function(key, place)
         self._looked_s[key], self._newest_s = time.monotonic(), int(time.time())
         self._tell_skew()
         self._changed()
+
+    async def _look_at_function(self, key: str, place: Place) -> None:
+        """Is what will end the leases what it should be?  That AWS does not tell is no news: see above."""
+        def look() -> str:
+            return self._functions.look(self._access(place.order).functions, place.lease_function_arn, today())
+
+        try:
+            words = await in_thread(look)
+        except (Retry, Refused):
+            return
+        if words and words != self._warnings.get(key):
+            log.always(f"WARNING: {words}")
+        self._warnings.pop(key, None)
+        if words:
+            self._warnings[key] = words
 
     def _busy(self) -> set[str]:
         return {str(order["annex_id"]) for order in self._engine.unfinished_orders()}

@@ -10,6 +10,8 @@ import pytest
 
 from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
+from test.cloud.orders import zipped
+from test.lease.annexes import CODE
 from test.system.site import Site, children
 
 
@@ -89,6 +91,18 @@ def test_a_lease_that_somebody_removed_by_hand_is_there_again_soon(site: Site) -
     assert json.loads(target["Input"])["LeaseExpiration"] == reply["EndOfLease"]
     site.wait(lambda: "ran without a lease: it has one now" in site.log(), "a word about it")
     site.wait(lambda: (site.ad() or {}).get("AnnexMended", 0) >= 1, "the ad to count it")
+
+
+def test_a_lease_function_that_was_changed_by_hand_is_warned_of_in_the_log_and_the_ad(site: Site) -> None:
+    site.order()
+    functions = site.cloud.client("lambda")
+    functions.update_function_code(FunctionName=site.arn, ZipFile=zipped("def handler(event, context): pass"))
+    site.wait(lambda: (site.ad() or {}).get("AnnexFunctionWarning"), "a warning in the ad")
+    words = f"the lease function {site.arn} is not the lambda/lease.py of this annexd"
+    assert words in (site.ad() or {})["AnnexFunctionWarning"]
+    assert f"WARNING: {words}" in site.log()
+    functions.update_function_code(FunctionName=site.arn, ZipFile=zipped(CODE.read_text()))
+    site.wait(lambda: "AnnexFunctionWarning" not in (site.ad() or {"AnnexFunctionWarning": 1}), "the warning to go")
 
 
 def test_an_annexd_on_an_empty_disk_takes_over_what_it_finds(site: Site) -> None:

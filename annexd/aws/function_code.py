@@ -1,0 +1,48 @@
+"""The code of a Lambda function as it runs: the files of its zip, from the address that GetFunction tells.
+
+CodeSha256 is of the zip, with the times that CloudFormation wrote into it, so it tells whether the code has changed
+since it was last looked at, and not what it is.  The address is signed by AWS, good for ten minutes, and needs no keys.
+"""
+
+import io
+import zipfile
+import zlib
+from typing import Final
+
+from botocore.awsrequest import AWSRequest
+from botocore.exceptions import BotoCoreError
+from botocore.httpsession import URLLib3Session
+
+TIMEOUT_S: Final = 20.0
+MAX_ZIP_BYTES: Final = 4 * 2**20  # ours has a hundredth of it
+MAX_FILES: Final = 20
+
+
+class NoCode(Exception):
+    """It could not be had; the text says why."""
+
+
+def function_files(location: str) -> dict[str, bytes]:
+    """The files by their names.  Raises NoCode."""
+    try:
+        answer = URLLib3Session(timeout=TIMEOUT_S).send(AWSRequest("GET", location).prepare())
+        content = answer.content
+    except BotoCoreError as error:
+        raise NoCode(f"its code cannot be had: {type(error).__name__}") from error  # the text has the signed address
+    if answer.status_code != 200:
+        raise NoCode(f"its code cannot be had: HTTP status {answer.status_code}")
+    return _unpacked(content)
+
+
+def _unpacked(content: bytes) -> dict[str, bytes]:
+    """Whoever deployed it may have made it a bomb."""
+    if len(content) > MAX_ZIP_BYTES:
+        raise NoCode(f"its code has {len(content)} bytes")
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            files = [info for info in archive.infolist() if not info.is_dir()]
+            if len(files) > MAX_FILES or sum(info.file_size for info in files) > MAX_ZIP_BYTES:
+                raise NoCode(f"its code has {len(files)} files of {sum(info.file_size for info in files)} bytes")
+            return {info.filename: archive.read(info) for info in files}
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+        raise NoCode(f"its code is no zip that can be read: {error}") from error
