@@ -1,0 +1,64 @@
+"""A token that annexd makes, looked at by HTCondor's own daemons and tools: also one of a key for annexes alone."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from annexd.cedar.issuing import issue
+from annexd.cedar.signing_key import signing_secret
+from test.pool import DOMAIN, Pool
+from test.system.annexes import POOL
+
+KEY = os.urandom(64)
+ANNEX_ID = "annex-0123456789abcdef0123"
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Pool]:
+    with Pool(POOL, daemons=("MASTER", "COLLECTOR", "SHARED_PORT")) as pool:
+        key_file = pool.directory / "passwords.d" / "ANNEX"
+        key_file.touch(mode=0o600)
+        key_file.write_bytes(KEY)
+        yield pool
+
+
+def token(pool: Pool, folder: Path, key_id: str = "ANNEX", key: bytes = KEY, **claims: object) -> dict[str, str]:
+    """The environment of somebody who has a token with these claims, and nothing else."""
+    now_s = int(time.time())
+    given = {"iss": DOMAIN, "sub": f"{ANNEX_ID}@{DOMAIN}", "jti": os.urandom(16).hex(), "iat": now_s,
+             "exp": now_s + 60, "scope": "condor:/ADVERTISE_MASTER condor:/ADVERTISE_STARTD", **claims}
+    folder.mkdir(mode=0o700)
+    file = folder / "annex.token"
+    file.touch(mode=0o600)
+    file.write_text(issue(given, key_id, signing_secret(key_id, key)) + "\n")
+    return {**pool.env, "_CONDOR_SEC_TOKEN_DIRECTORY": str(folder), "_CONDOR_SEC_TOKEN_SYSTEM_DIRECTORY": str(folder),
+            "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS", "_CONDOR_SEC_CLIENT_AUTHENTICATION": "REQUIRED"}
+
+
+def is_let_in(pool: Pool, env: dict[str, str]) -> bool:
+    said = pool.tool("condor_ping", "-addr", f"<{pool.collector}>", "-table", "ADVERTISE_STARTD", env=env).stdout
+    return "ALLOW" in said
+
+
+def test_it_is_let_in_with_a_key_that_is_there_for_annexes_alone(pool: Pool, tmp_path: Path) -> None:
+    assert is_let_in(pool, token(pool, tmp_path / "tokens"))
+
+
+def test_and_with_the_pools_own(pool: Pool, tmp_path: Path) -> None:
+    pools = (pool.directory / "passwords.d" / "POOL").read_bytes()
+    assert is_let_in(pool, token(pool, tmp_path / "tokens", "POOL", pools))
+
+
+def test_not_with_another_key_of_that_name(pool: Pool, tmp_path: Path) -> None:
+    assert not is_let_in(pool, token(pool, tmp_path / "tokens", key=os.urandom(64)))
+
+
+def test_not_after_its_end(pool: Pool, tmp_path: Path) -> None:
+    assert not is_let_in(pool, token(pool, tmp_path / "tokens", exp=int(time.time()) - 1))
+
+
+def test_not_for_whom_the_pool_does_not_know_as_an_annex(pool: Pool, tmp_path: Path) -> None:
+    assert not is_let_in(pool, token(pool, tmp_path / "tokens", sub=f"somebody@{DOMAIN}"))
