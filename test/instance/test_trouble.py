@@ -118,11 +118,12 @@ def test_a_role_for_one_object_reads_no_other_annexs(account: Account, cloud: Cl
     instance = account.instance(account.profile(policy(own)))
     s3 = as_instance(cloud, instance)
     assert s3.get_object(Bucket=BUCKET, Key="annex/annex-one.tar.gz")["ContentLength"] > 0
-    for ask in (lambda: s3.get_object(Bucket=BUCKET, Key="annex/annex-two.tar.gz"),
-                lambda: s3.put_object(Bucket=BUCKET, Key="annex/annex-one.tar.gz", Body=b""),
-                lambda: s3.list_objects_v2(Bucket=BUCKET)):
-        with pytest.raises(ClientError, match="AccessDenied"):
-            ask()
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3.get_object(Bucket=BUCKET, Key="annex/annex-two.tar.gz")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3.put_object(Bucket=BUCKET, Key="annex/annex-one.tar.gz", Body=b"")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3.list_objects_v2(Bucket=BUCKET)
 
 
 def as_instance(cloud: Cloud, instance_id: str) -> Any:
@@ -131,7 +132,7 @@ def as_instance(cloud: Cloud, instance_id: str) -> Any:
     from botocore.utils import InstanceMetadataFetcher
 
     fetcher = InstanceMetadataFetcher(config={"ec2_metadata_service_endpoint": cloud.metadata_url(instance_id)}, env={})
-    found: Any = InstanceMetadataProvider(fetcher).load()  # type: ignore[no-untyped-call]
+    found: Any = InstanceMetadataProvider(fetcher).load()
     session = boto3.Session(found.access_key, found.secret_key, found.token, cloud.region)
     return session.client("s3", endpoint_url=cloud.url)
 
