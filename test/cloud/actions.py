@@ -112,8 +112,8 @@ def _sts(_: Request, asked: Parameters, __: Regions) -> Found:
 
 
 IAM_RESOURCES = {
+    "InstanceProfileName": "instance-profile",  # before the role: AddRoleToInstanceProfile is about the profile
     "RoleName": "role",
-    "InstanceProfileName": "instance-profile",
     "UserName": "user",
     "GroupName": "group",
 }

@@ -1,0 +1,309 @@
+"""The three policies: everything works with them, and nothing more is allowed."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from annexd.account.configuration import ConfigurationFile
+from annexd.account.policies import DAEMON, NEEDS_NO_RIGHT, RIGHTS, ROLES, SETUP, USER, policy
+from annexd.annex.access import KeyFiles
+from annexd.annex.adoption import Place, reconcile
+from annexd.annex.reply import ReplyAd
+from annexd.annex.steps import World
+from annexd.annex.steps.put_rule import PutRule
+from annexd.annex.steps.put_targets import PutTargets
+from annexd.annex.steps.request_spot_fleet import RequestSpotFleet
+from annexd.tool.errors import ANNEXES_LIVE, CLOUD_FAILED, OK
+from annexd.workflow import Retry
+from test.account.kit import STACK, TOP, Account, contents
+from test.account.test_setup import stack_is, wait_for
+from test.annex.ads import OWNER
+from test.annex.joining import defaults
+from test.annex.site import SETTLE_S, Site
+from test.cloud import Cloud
+from test.cloud.policies import Need, judge
+
+LONGEST_MANAGED_POLICY = 6144  # characters, without white space
+GROUPED = {"ec2:RequestSpotFleet", "servicequotas:GetServiceQuota"}  # several resources at once; of one account anyway
+KNOWN = json.loads((resources.files("cfnlint.data") / "AdditionalSpecs" / "Policies.json").read_text())
+AGENT = "cloudformation.amazonaws.com"
+
+
+@dataclass(frozen=True)
+class Lived:
+    """What one life of an account asked for, of each role of people."""
+
+    judged: list[tuple[str, str, str, dict[str, Any]]]
+    audit: list[dict[str, Any]]
+    keys: dict[str, tuple[str, str]]
+    statuses: list[int]
+
+
+@pytest.fixture(scope="module")
+def enforcing() -> Iterator[Cloud]:
+    with Cloud(speed=0, enforce_iam=True) as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="module")
+def lived(enforcing: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Lived:
+    """Set up, update, roll back, check, order, undo, reconcile, tear down: each by whom it is for, with his policy."""
+    cloud = enforcing
+    keys = {role: cloud.user(role, policy(role, STACK)) for role in ROLES}
+    account = as_user(Account(cloud, tmp_path_factory.mktemp("life")), keys[SETUP])
+    statuses = [account.run("-setup").status]
+    outdate(account)
+    cloud.fault("UpdateFunctionConfiguration", "denied")  # the update fails,
+    cloud.fault("PutRetentionPolicy", "denied", skip=1)  # and its rollback too
+    account.run("-setup")
+    statuses += [account.run("-setup").status, account.run("-check-setup").status]
+    for role in (DAEMON, USER):
+        site = site_of(account, keys[role])
+        replies = [order(site), order(site)]
+        assert account.run("-teardown").status == ANNEXES_LIVE
+        end_them(site, replies)
+    leave_things_in_the_bucket(account)
+    statuses.append(account.run("-teardown").status)
+    return Lived(cloud.judged(), cloud.audit(), keys, statuses)
+
+
+def as_user(account: Account, key: tuple[str, str]) -> Account:
+    account.environment = {"AWS_ACCESS_KEY_ID": key[0], "AWS_SECRET_ACCESS_KEY": key[1]}
+    return account
+
+
+def outdate(account: Account) -> None:
+    """Let the administrator have made the stack of an older template, all of whose resources were other."""
+    template = json.loads((TOP / "templates" / "annex.json").read_text())
+    made = {name: resource["Properties"] for name, resource in template["Resources"].items()}
+    made["LeaseLog"]["RetentionInDays"] = 30
+    made["LeaseFunction"]["Timeout"] = 60
+    made["LeaseRole"]["Policies"][0]["PolicyName"] = "Older"
+    made["FleetRole"]["ManagedPolicyArns"] = []
+    made["LeasePermission"]["SourceArn"] = "arn:aws:events:us-east-1:123456789012:rule/annex-*"
+    made["Bucket"]["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"] = 40
+    made["BucketPolicy"]["PolicyDocument"]["Statement"][0]["Action"] = "s3:GetObject"
+    made["InstancePolicy"]["PolicyDocument"]["Statement"].pop()
+    account.client("cloudformation").update_stack(
+        StackName=STACK, TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_IAM"]
+    )
+    wait_for(lambda: stack_is(account, "UPDATE_COMPLETE"), "the stack is an older one")
+
+
+def site_of(account: Account, key: tuple[str, str]) -> Site:
+    """annexd with these keys, and what setup told it."""
+    knobs = ConfigurationFile(str(account.file)).settings()
+    site = Site(account.cloud, knobs["ANNEX_DEFAULT_LEASE_FUNCTION_ARN"], account.folder / key[0])
+    site.home.mkdir()
+    site.keys = {"/home/alice/public": key[0].encode(), "/home/alice/secret": key[1].encode()}
+    site.defaults = replace(
+        defaults(s3_url=account.cloud.url, s3_bucket=knobs["ANNEX_DEFAULT_S3_BUCKET"]),
+        instance_profile_arn=knobs["ANNEX_DEFAULT_INSTANCE_PROFILE_ARN"],
+        security_group_id=knobs["ANNEX_DEFAULT_SECURITY_GROUP_ID"],
+        fleet_role_arn=knobs["ANNEX_DEFAULT_FLEET_ROLE_ARN"],
+    )
+    return site
+
+
+def order(site: Site) -> ReplyAd:
+    reply = site.order(IamFleetRole=None)
+    assert reply["Result"] == "Success", reply
+    return reply
+
+
+def end_them(site: Site, replies: list[ReplyAd]) -> None:
+    """One more that is undone at once; a look at all; a fleet that somebody cancelled, but not its instances."""
+    site.cloud.fault("RequestSpotFleet", "error", code="MaxSpotFleetRequestCountExceeded")
+    assert site.order(IamFleetRole=None)["Result"] == "Failure"
+    access = KeyFiles(site.read_as, site.cache)
+    world = World(access, site.now_s, SETTLE_S, site.supplies)
+    urls = dict.fromkeys(("ec2_url", "events_url", "lambda_url", "s3_url"), site.cloud.url)
+    known = {
+        "owner": OWNER,
+        "endpoints": {"region": "us-east-1", **urls},
+        "public_key_file": "/home/alice/public",
+        "secret_key_file": "/home/alice/secret",
+    }
+    report = reconcile(world, Place(known, site.arn), frozenset, site.now_s)
+    assert (report.faults, len(report.fleets)) == ((), len(replies))
+    site.cloud.client("ec2").cancel_spot_fleet_requests(
+        SpotFleetRequestIds=[replies[0]["BulkRequestID"]], TerminateInstances=False
+    )
+    for reply in replies:
+        undo(RequestSpotFleet(world), known, {"client_token": reply["ClientToken"]})
+        undo(PutTargets(world), known, {"rule_name": reply["RuleName"], "target_id": reply["AnnexID"]})
+        undo(PutRule(world), known, {"rule_name": reply["RuleName"]})
+
+
+def undo(step: RequestSpotFleet | PutTargets | PutRule, order: dict[str, Any], intent: dict[str, Any]) -> None:
+    """Until it says that there is nothing left to undo."""
+
+    def undone() -> bool:
+        try:
+            step.backward(order, intent, 0.0)
+        except Retry:
+            return False
+        return True
+
+    wait_for(undone, f"{step.name} is undone")
+
+
+def leave_things_in_the_bucket(account: Account) -> None:
+    s3, bucket = account.client("s3"), account.physical_ids()["Bucket"]
+    s3.put_object(Bucket=bucket, Key="annex/annex-1.tar.gz", Body=b"one")
+    s3.create_multipart_upload(Bucket=bucket, Key="annex/annex-2.tar.gz")
+
+
+def test_everything_works_with_them(lived: Lived) -> None:
+    assert lived.statuses == [OK] * len(lived.statuses)
+
+
+def test_the_shipped_files_are_the_generated_ones() -> None:
+    check = [sys.executable, str(TOP / "templates" / "generate-policies"), "--check"]
+    assert subprocess.run(check, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_call_that_the_code_makes_is_in_the_table_and_no_other(lived: Lived, role: str) -> None:
+    key = lived.keys[role][0]
+    mine = [each for each in lived.audit if each.get("access_key_id") == key]
+    made = {f"{each['service']}:{each['operation']}" for each in mine if AGENT not in each["agent"]}
+    assert made - NEEDS_NO_RIGHT == {call for right in RIGHTS[role] for call in right.calls}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_without_any_one_of_its_actions_something_fails(lived: Lived, role: str) -> None:
+    document = policy(role, STACK)
+    needed = [(Need(action, on), context) for who, action, on, context in lived.judged if who.endswith(f"/{role}")]
+    idle = [
+        f"{action} on {statement['Resource']}"
+        for i, statement in enumerate(document["Statement"])
+        for action in statement["Action"]
+        if all(judge([without(document, i, action)], need, context).allowed for need, context in needed)
+    ]
+    assert idle == []
+
+
+def without(document: dict[str, Any], i: int, action: str) -> dict[str, Any]:
+    """The policy without one action of one statement."""
+    statements = [dict(statement) for statement in document["Statement"]]
+    statements[i]["Action"] = [each for each in statements[i]["Action"] if each != action]
+    return document | {"Statement": statements}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_an_action_is_one_of_aws_and_granted_on_no_more_than_aws_lets_it_be(role: str) -> None:
+    for right in RIGHTS[role]:
+        service, _, name = right.action.partition(":")
+        known = KNOWN[service]["Actions"].get(name.lower())
+        assert known is not None, right.action
+        assert (right.resource == "*") == (not known.get("Resources") or right.action in GROUPED), right.action
+        assert "*" not in right.action
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_policy_is_small_enough_for_aws(role: str) -> None:
+    text = (TOP / "templates" / "policies" / f"{role}.json").read_text()
+    assert len(re.sub(r"\s", "", text)) <= LONGEST_MANAGED_POLICY
+
+
+def denied(call: Any, **parameters: Any) -> bool:
+    try:
+        call(**parameters)
+    except ClientError as error:
+        return error.response["Error"]["Code"] in {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
+    return False
+
+
+@dataclass
+class Limited:
+    """An account that is set up, and clients of whom a policy limits."""
+
+    account: Account
+    keys: dict[str, tuple[str, str]]
+
+    def client(self, role: str, service: str) -> Any:
+        public, secret = self.keys[role]
+        return self.account.cloud.client(service, access_key_id=public, secret_access_key=secret)
+
+
+@pytest.fixture(scope="module")
+def limited(lived: Lived, enforcing: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Limited:
+    account = as_user(Account(enforcing, tmp_path_factory.mktemp("limited")), lived.keys[SETUP])
+    account.set_up()
+    return Limited(account, lived.keys)
+
+
+def test_who_sets_up_can_make_roles_by_the_stack_only(limited: Limited) -> None:
+    iam, functions = limited.client(SETUP, "iam"), limited.client(SETUP, "lambda")
+    ids = limited.account.physical_ids()
+    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+    assert denied(iam.create_role, RoleName=f"{STACK}-mine", AssumeRolePolicyDocument=trust)
+    assert denied(iam.put_role_policy, RoleName=ids["LeaseRole"], PolicyName="x", PolicyDocument=trust)
+    assert denied(functions.update_function_code, FunctionName=ids["LeaseFunction"], ZipFile=b"")
+    assert denied(limited.client(SETUP, "s3").delete_bucket, Bucket=ids["Bucket"])
+
+
+def test_who_sets_up_can_touch_no_other_stack_or_bucket(limited: Limited) -> None:
+    body = (TOP / "templates" / "annex.json").read_text()
+    cloudformation = limited.client(SETUP, "cloudformation")
+    create = cloudformation.create_stack
+    assert denied(create, StackName="Shop", TemplateBody=body, Capabilities=["CAPABILITY_IAM"])
+    assert denied(cloudformation.delete_stack, StackName="HTCondorAnnexOfOthers")
+    assert denied(limited.client(SETUP, "s3").list_object_versions, Bucket="payroll")
+
+
+def test_a_stack_cannot_give_its_roles_the_administrators_rights(limited: Limited) -> None:
+    template = json.loads((TOP / "templates" / "annex.json").read_text())
+    administrator = ["arn:aws:iam::aws:policy/AdministratorAccess"]
+    template["Resources"]["FleetRole"]["Properties"]["ManagedPolicyArns"] = administrator
+    limited.client(SETUP, "cloudformation").update_stack(
+        StackName=STACK, TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_IAM"]
+    )
+    wait_for(lambda: stack_is(limited.account, "UPDATE_ROLLBACK_COMPLETE"), "the stack is as it was")
+
+
+@pytest.mark.parametrize("role", [DAEMON, USER])
+def test_who_orders_can_neither_read_tokens_nor_disarm_or_launch_anything(limited: Limited, role: str) -> None:
+    ids, arn = limited.account.physical_ids(), "arn:aws:lambda:us-east-1:123456789012:function:other"
+    s3, events, ec2 = (limited.client(role, service) for service in ("s3", "events", "ec2"))
+    assert denied(s3.get_object, Bucket=ids["Bucket"], Key="annex/annex-1.tar.gz")
+    assert denied(s3.list_objects_v2, Bucket=ids["Bucket"])
+    assert denied(s3.put_object, Bucket=ids["Bucket"], Key="elsewhere", Body=b"")
+    assert denied(events.put_rule, Name="nightly", ScheduleExpression="rate(1 day)")
+    assert denied(events.put_targets, Rule="annex-1", Targets=[{"Id": "1", "Arn": arn}])
+    assert denied(ec2.run_instances, ImageId="ami-12345678", MinCount=1, MaxCount=1)
+    assert denied(limited.client(role, "lambda").delete_function, FunctionName=ids["LeaseFunction"])
+
+
+def test_who_orders_can_cancel_no_fleet_of_others(limited: Limited) -> None:
+    config = {"TargetCapacity": 1, "IamFleetRole": "arn:aws:iam::123456789012:role/x", "LaunchSpecifications": []}
+    specification = {"ImageId": "ami-12345678", "InstanceType": "m5.large"}
+    admin = limited.account.client("ec2")
+    fleet = admin.request_spot_fleet(SpotFleetRequestConfig=config | {"LaunchSpecifications": [specification]})
+    cancel = limited.client(USER, "ec2").cancel_spot_fleet_requests
+    assert denied(cancel, SpotFleetRequestIds=[fleet["SpotFleetRequestId"]], TerminateInstances=True)
+
+
+def test_a_right_that_is_missing_is_named_and_nothing_is_left(enforcing: Cloud, tmp_path: Path) -> None:
+    document = policy(SETUP, "Another")
+    i = next(i for i, each in enumerate(document["Statement"]) if "iam:CreateRole" in each["Action"])
+    key = enforcing.user("almost", without(document, i, "iam:CreateRole"))
+    account = as_user(Account(enforcing, tmp_path), key)
+    before = contents(enforcing)
+    said = account.run("-setup", "-stack-name", "Another")
+    assert said.status == CLOUD_FAILED
+    assert "is not authorized to perform: iam:CreateRole" in said.err
+    assert account.run("-teardown", "-stack-name", "Another").status == OK
+    assert contents(enforcing) == before
