@@ -10,7 +10,7 @@ EC2's answers lag behind: what was requested in the lease's last seconds may not
 is there is believed only two minutes after the lease's end, or once AWS calls the annex's own fleet over.
 
 Event: {"AnnexID": ..., "RuleID": ..., "TargetID": ..., "LeaseExpiration": seconds since the epoch}, and where the
-annex has a configuration object {"ConfigBucket": ..., "ConfigKey": ...}, which is deleted after the instances. Each
+annex has a configuration object {"ConfigBucket": ..., "ConfigKey": ...}, which is deleted once they are told to end. Each
 run logs one line of JSON. A run that could not end something raises LeaseError after trying all the rest,
 so that the function's error metric shows it and Lambda asks again before the next tick.
 
@@ -206,6 +206,8 @@ class Run:
         """ended: all is gone, the lease too.  ending, failed: the next run goes on; failed had errors."""
         pause_s, troubled = FIRST_PAUSE_S, 0
         while not (self.all_gone() and self.object_removed() and self.lease_removed()):
+            if self.rounds == 1:
+                self.object_removed()  # at once as well: nobody shall join any more, should this be the last run
             troubled += bool(self.errors)
             if troubled >= TROUBLED_ROUNDS or self.remaining_s() < RESERVE_S + pause_s:
                 return "failed" if self.errors else "ending"

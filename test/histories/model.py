@@ -104,7 +104,7 @@ class Model:
             if annex is not None and not (function_failed and annex.annex_id in self.deleted_by_hand):
                 self._check_end(fleet, annex, now_s)
         for annex in self.annexes.values():
-            if self.has_object(annex):
+            if self.has_object(annex) and not (annex.annex_id in self.deleted_by_hand and self.excuse_s):
                 self._violated(f"the token of {annex.annex_id} is left behind")
             bare = function_failed or (daemon_gone and not annex.finished)
             self._check_leftovers(annex, bare=bare and (daemon_gone or not reconciled))

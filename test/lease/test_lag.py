@@ -25,7 +25,7 @@ def lag(cloud: Cloud, *operations: str) -> None:
 @pytest.fixture
 def quick(lease: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """EC2 here lags by seconds: what lease.py grants to it is as much more."""
-    monkeypatch.setattr(lease, "LAG_S", 2 * LAG_S)
+    monkeypatch.setattr(lease, "LAG_S", 10 * LAG_S)
 
 
 def check_end(annex: Annex, fleet: str) -> None:

@@ -34,13 +34,21 @@ def keys(annex: Annex) -> set[str]:
     return {each["Key"].removeprefix("annex/") for each in listed}
 
 
-def test_it_is_deleted_after_the_instances_and_before_the_lease(with_object: Annex, run: Run) -> None:
+def test_it_is_deleted_once_the_instances_are_told_to_end_and_again_before_the_lease(with_object: Annex, run: Run) -> None:
     with_object.arm().request(2)
     receipt = run(with_object)
     assert (receipt["outcome"], receipt["config_object"]) == ("ended", "deleted")
     operations = [call["operation"] for call in with_object.cloud.audit() if call["kind"] == "call"]
+    assert operations.index("CancelSpotFleetRequests") < operations.index("DeleteObject")
     assert operations[-4:] == ["DescribeInstances", "DeleteObject", "RemoveTargets", "DeleteRule"]
     assert keys(with_object) == {f"{with_object.annex_id}2.tar.gz"}, "and no other"
+
+
+def test_it_is_deleted_also_when_the_instances_outlast_the_run(with_object: Annex, run: Run) -> None:
+    with_object.arm().request(2)
+    assert run(with_object, limit_s=0.1)["outcome"] == "ending"
+    assert keys(with_object) == {f"{with_object.annex_id}2.tar.gz"}
+    assert with_object.is_leased()
 
 
 def test_an_annex_without_one_asks_nothing_of_s3(annex: Annex, run: Run) -> None:
