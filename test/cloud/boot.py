@@ -26,3 +26,4 @@ class Boot:
     directory: str = ""  # in which the machines' folders are made, and kept; else a temporary one
     image: str = "*"  # a pattern
     maximum: int = 4  # at one time; further instances are records only
+    isolated: bool = True  # in namespaces, where this host allows them

@@ -62,14 +62,15 @@ class Machine:
     def __init__(self, boot: Boot, folder: Path, instance_id: str, url: str, metadata: Service) -> None:
         self._folder, self._instance_id, self._metadata = folder, instance_id, metadata
         give_tools(folder)
+        isolated = boot.isolated and can_isolate()
         self._control, theirs = socket.socketpair()
         command = [sys.executable, "-I", str(HERE / "machine_init.py"), str(theirs.fileno())]
         with theirs, (folder / "init.log").open("wb") as log:
             self._process = subprocess.Popen(
-                [*(NAMESPACES if can_isolate() else ()), *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                [*(NAMESPACES if isolated else ()), *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 pass_fds=[theirs.fileno()], start_new_session=True)
         ports = sorted({int(url.rpartition(":")[2]), *boot.ports})
-        self._control.sendall(json.dumps(_settings(boot, folder, url, ports)).encode() + b"\n")
+        self._control.sendall(json.dumps(_settings(boot, folder, url, ports, isolated)).encode() + b"\n")
         threading.Thread(target=self._serve, args=(ports,), daemon=True).start()
 
     def _serve(self, ports: Sequence[int]) -> None:
@@ -97,16 +98,16 @@ class Machine:
         self._control.close()
 
 
-def _settings(boot: Boot, folder: Path, url: str, ports: Sequence[int]) -> dict[str, Any]:
+def _settings(boot: Boot, folder: Path, url: str, ports: Sequence[int], isolated: bool) -> dict[str, Any]:
     folders = [f"--config-dir={folder}/config.d", f"--token-dir={folder}/tokens.d", f"--state-dir={folder}/state",
                f"--log={folder}/condor-annex-ec2.log"]
     command = [each.replace("{machine}", str(folder)) for each in boot.command]
-    if command and can_isolate() and os.getuid() != 0:  # root there is for the boot script; HTCondor wants none
+    if command and isolated and os.getuid() != 0:  # root there is for the boot script; HTCondor wants none
         command = ["unshare", "--user", f"--map-user={os.getuid()}", f"--map-group={os.getgid()}", *command]
     environment = {name: value.replace("{machine}", str(folder)) for name, value in boot.environment.items()}
     return {
         "machine": str(folder),
-        "isolated": can_isolate(),
+        "isolated": isolated,
         "ports": list(ports),
         "url": url,
         "boot_script": [str(BOOT_SCRIPT), *folders, *boot.options],
