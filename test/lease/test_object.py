@@ -34,7 +34,9 @@ def keys(annex: Annex) -> set[str]:
     return {each["Key"].removeprefix("annex/") for each in listed}
 
 
-def test_it_is_deleted_once_the_instances_are_told_to_end_and_again_before_the_lease(with_object: Annex, run: Run) -> None:
+def test_it_is_deleted_once_the_instances_are_told_to_end_and_again_before_the_lease(
+    with_object: Annex, run: Run
+) -> None:
     with_object.arm().request(2)
     receipt = run(with_object)
     assert (receipt["outcome"], receipt["config_object"]) == ("ended", "deleted")

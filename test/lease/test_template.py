@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import botocore.session
+import pytest
 from botocore.validate import ParamValidator
 
 from annexd.annex.lambda_runtime import END_OF_SUPPORT, RUNTIME
@@ -19,19 +20,21 @@ from test.cloud import Cloud
 from test.cloud.keys import FUNCTION_KEY
 from test.lease.annexes import CODE, TEMPLATE, TOP, Annex
 
+ANNEX_TEMPLATE = TOP / "templates" / "annex.json"
 CONFIG = TOP / "templates" / "config.json"
 CFN_LINT = str(Path(sys.executable).with_name("cfn-lint"))
+STACK = "HTCondorAnnex"
 MAX_TEMPLATE = 51_200  # bytes in a CreateStack call
 TICK_S = 300
 
 
-def resources() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(TEMPLATE.read_text(encoding="utf-8"))["Resources"]
+def resources(template: Path = TEMPLATE) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(template.read_text(encoding="utf-8"))["Resources"]
     return found
 
 
-def statements() -> list[dict[str, Any]]:
-    [policy] = resources()["LeaseRole"]["Properties"]["Policies"]
+def statements(template: Path = TEMPLATE) -> list[dict[str, Any]]:
+    [policy] = resources(template)["LeaseRole"]["Properties"]["Policies"]
     found: list[dict[str, Any]] = policy["PolicyDocument"]["Statement"]
     return found
 
@@ -44,6 +47,7 @@ def test_the_committed_template_is_the_generated_one_byte_for_byte() -> None:
     generator = importlib.util.module_from_spec(spec)
     loader.exec_module(generator)
     assert TEMPLATE.read_text(encoding="utf-8") == generator.template()
+    assert ANNEX_TEMPLATE.read_text(encoding="utf-8") == generator.annex_template()
 
 
 def test_the_template_is_clean_under_cfn_lint_and_small_enough_to_upload() -> None:
@@ -64,7 +68,26 @@ def test_lease_py_needs_nothing_but_the_standard_library_and_boto3() -> None:
     assert tops - set(sys.stdlib_module_names) == {"boto3", "botocore"}
 
 
-def test_the_role_has_the_rights_that_the_function_uses_and_no_others(annex: Annex, cloud: Cloud) -> None:
+@pytest.fixture(params=["template-3.json", "annex.json"])
+def deployed(request: pytest.FixtureRequest, cloud: Cloud, function_arn: str) -> tuple[Annex, list[dict[str, Any]]]:
+    """An annex under the function of one of the templates, and what that function may do.
+
+    Only annexes of annex.json's bucket have a configuration object.
+    """
+    if request.param == "template-3.json":
+        return Annex(cloud, function_arn), statements()
+    annex = Annex(cloud, cloud.deploy_template(ANNEX_TEMPLATE, STACK))
+    [stack] = cloud.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
+    [bucket] = [output["OutputValue"] for output in stack["Outputs"] if output["OutputKey"] == "BucketName"]
+    annex.config = {"ConfigBucket": bucket, "ConfigKey": f"annex/{annex.annex_id}.tar.gz"}
+    cloud.client("s3").put_object(Bucket=bucket, Key=annex.config["ConfigKey"], Body=b"token")
+    return annex, statements(ANNEX_TEMPLATE)
+
+
+def test_the_role_has_the_rights_that_the_function_uses_and_no_others(
+    deployed: tuple[Annex, list[dict[str, Any]]], cloud: Cloud
+) -> None:
+    annex, its_statements = deployed
     first, second = annex.arm().request(2), annex.request(2)
     cloud.client("ec2").cancel_spot_fleet_requests(SpotFleetRequestIds=[first], TerminateInstances=False)
     cloud.fault("CancelSpotFleetRequests", "partial", 9, matching=first, code="fleetRequestNotInCancellableState")
@@ -74,7 +97,7 @@ def test_the_role_has_the_rights_that_the_function_uses_and_no_others(annex: Ann
     assert not annex.is_leased()
     assert annex.alive(first, second) == []
     used = {f"{call['service']}:{call['operation']}" for call in calls}
-    allowed = {action for statement in statements() for action in statement["Action"]}
+    allowed = {action for statement in its_statements for action in statement["Action"]}
     assert {action for action in allowed if not action.startswith("logs:")} == used
 
 
