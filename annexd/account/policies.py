@@ -23,6 +23,8 @@ ROLE: Final = "arn:{partition}:iam::*:role/{stack}-*"
 LEASE_ROLE: Final = "arn:{partition}:iam::*:role/{stack}-LeaseRole-*"
 INSTANCE_ROLE: Final = "arn:{partition}:iam::*:role/{stack}-InstanceRole-*"
 FLEET_ROLE: Final = "arn:{partition}:iam::*:role/{stack}-FleetRole-*"
+SERVICE_ROLES: Final = "arn:{partition}:iam::*:role/aws-service-role/spot*.amazonaws.com/AWSServiceRoleForEC2Spot*"
+SERVICE_ROLES_UNMADE: Final = "arn:{partition}:iam::*:role/AWSServiceRoleForEC2Spot*"  # no path is known yet
 PROFILE: Final = "arn:{partition}:iam::*:instance-profile/{stack}-*"
 LOG: Final = "arn:{partition}:logs:*:*:log-group:{stack}-*"
 BUCKET: Final = "arn:{partition}:s3:::{bucket}-bucket-*"  # a bucket's name is in lower case
@@ -43,6 +45,9 @@ LEASE_TARGETS: Final[Condition] = {"ForAllValues:ArnLike": {"events:TargetArn": 
 TAGGING_POLICY: Final[Condition] = {
     "ArnEquals": {"iam:PolicyARN": "arn:{partition}:iam::aws:policy/service-role/AmazonEC2SpotFleetTaggingRole"}
 }
+
+
+SPOT_SERVICES: Final[Condition] = {"StringLike": {"iam:AWSServiceName": "spot*.amazonaws.com"}}
 
 
 def passed_to(service: str) -> Condition:
@@ -113,6 +118,13 @@ TEARDOWN_RIGHTS: Final = [
     right("s3:DeleteObjectVersion", OBJECTS, "s3:DeleteObjects"),
     right("s3:AbortMultipartUpload", OBJECTS),
 ]
+SERVICE_ROLE_RIGHTS: Final = [
+    right("iam:GetRole", SERVICE_ROLES),
+    right("iam:GetRole", SERVICE_ROLES_UNMADE),
+    right("iam:CreateServiceLinkedRole", SERVICE_ROLES, condition=SPOT_SERVICES),
+    right("iam:DeleteServiceLinkedRole", SERVICE_ROLES),
+    right("iam:GetServiceLinkedRoleDeletionStatus", SERVICE_ROLES),
+]
 HANDLER_RIGHTS: Final = [
     *by_cloudformation(LOG, "logs:CreateLogGroup", "logs:DeleteLogGroup", "logs:PutRetentionPolicy"),
     *by_cloudformation(LOG, "logs:TagResource", "logs:ListTagsForResource", "logs:GetDataProtectionPolicy"),
@@ -164,7 +176,7 @@ ORDER_RIGHTS: Final = [
     right("ec2:TerminateInstances", INSTANCE, condition=OF_A_FLEET),
 ]
 RIGHTS: Final = {
-    SETUP: [*STACK_RIGHTS, *CHECK_RIGHTS, *TEARDOWN_RIGHTS, *HANDLER_RIGHTS],
+    SETUP: [*STACK_RIGHTS, *CHECK_RIGHTS, *TEARDOWN_RIGHTS, *SERVICE_ROLE_RIGHTS, *HANDLER_RIGHTS],
     DAEMON: ORDER_RIGHTS,
     USER: ORDER_RIGHTS,
 }

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from annexd.account import configuration
+from annexd.account import configuration, service_roles
 from annexd.account.configuration import ConfigurationFile
 from annexd.account.errors import AccountError
 from annexd.account.session import Session, asking
@@ -33,6 +33,7 @@ def set_up(session: Session, wanted: Wanted, file: ConfigurationFile, say: Say) 
     """Raises AccountError, with all that is done kept: the next run goes on from there."""
     file.check_writable()
     sections = {region: set_up_region(session, wanted, region, say) for region in wanted.regions}
+    service_roles.make(session.client("iam", wanted.regions[0]), say)
     for line in file.add(sections):
         say(line)
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
+from annexd.account import service_roles
 from annexd.account.bucket import empty
 from annexd.account.configuration import ConfigurationFile
 from annexd.account.errors import AccountError, LivingAnnexes
@@ -30,6 +31,8 @@ def tear_down(session: Session, wanted: Wanted, file: ConfigurationFile, say: Sa
         refuse_while_annexes_live(session, region)
     for region in wanted.regions:
         tear_down_region(session, wanted, region, say)
+    if set(file.sections()) <= set(wanted.regions):
+        service_roles.remove(session.client("iam", wanted.regions[0]), say)
     for line in file.remove(list(wanted.regions)):
         say(line)
 

@@ -157,8 +157,9 @@ def is_nothing_to_update(error: Exception) -> bool:
 
 
 def is_existing(error: Exception) -> bool:
-    """The stack is there already."""
-    return code_of(error) == "AlreadyExistsException"
+    """What was to be made is there already: a stack, a role."""
+    taken = code_of(error) == "InvalidInput" and "has been taken" in str(error)  # of a service-linked role
+    return code_of(error) in ("AlreadyExistsException", "EntityAlreadyExists") or taken
 
 
 def is_throttled(error: Exception) -> bool:

@@ -183,6 +183,11 @@ def profile_deleted(account: Account) -> None:
     account.client("iam").delete_instance_profile(InstanceProfileName=account.physical_ids()["InstanceProfile"])
 
 
+@fault("A", "service-linked roles", "AWSServiceRoleForEC2SpotFleet is missing", "create-service-linked-role")
+def account_without_a_service_linked_role(account: Account) -> None:
+    account.client("iam").delete_service_linked_role(RoleName="AWSServiceRoleForEC2SpotFleet")
+
+
 @fault("A", "instance profile", "it holds no role", "aws iam add-role-to-instance-profile")
 def profile_without_its_role(account: Account) -> None:
     ids = account.physical_ids()

@@ -42,6 +42,13 @@ def test_it_makes_what_the_template_says(account: Account) -> None:
     assert group["IpPermissions"] == []
 
 
+def test_ec2s_own_roles_for_spot_instances_are_there_afterwards(account: Account) -> None:
+    said = account.set_up()
+    roles = {role["RoleName"] for role in account.client("iam").list_roles()["Roles"]}
+    assert {"AWSServiceRoleForEC2Spot", "AWSServiceRoleForEC2SpotFleet"} <= roles
+    assert "made AWSServiceRoleForEC2Spot, which EC2 needs" in said.err
+
+
 def test_run_again_it_changes_nothing(account: Account) -> None:
     account.set_up()
     before, written = account.everything(), account.file.read_bytes()

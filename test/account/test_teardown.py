@@ -108,6 +108,22 @@ def test_what_cannot_be_looked_for_is_taken_for_living(account: Account, operati
     assert account.cloud.calls("DeleteStack") == []
 
 
+def test_a_service_linked_role_that_others_made_stays(account: Account) -> None:
+    account.client("iam").create_service_linked_role(AWSServiceName="spot.amazonaws.com")
+    before = account.everything()
+    account.set_up()
+    assert account.run("-teardown").status == OK
+    assert account.everything() == before
+
+
+def test_a_service_linked_role_that_others_use_by_now_stays(account: Account) -> None:
+    account.set_up()
+    request(account.client("ec2"), 1)
+    said = account.run("-teardown")
+    assert said.status == OK
+    assert "left AWSServiceRoleForEC2Spot, which others use" in said.err
+
+
 def test_run_again_it_finds_nothing_to_do(account: Account) -> None:
     account.set_up()
     account.run("-teardown")

@@ -111,6 +111,10 @@ def _sts(_: Request, asked: Parameters, __: Regions) -> Found:
     yield str(asked.get("RoleArn", "*")), {}
 
 
+SERVICE_LINKED = {  # the names of their roles
+    "spot.amazonaws.com": "AWSServiceRoleForEC2Spot",
+    "spotfleet.amazonaws.com": "AWSServiceRoleForEC2SpotFleet",
+}
 IAM_RESOURCES = {
     "InstanceProfileName": "instance-profile",  # before the role: AddRoleToInstanceProfile is about the profile
     "RoleName": "role",
@@ -121,11 +125,22 @@ IAM_RESOURCES = {
 
 def _iam(_: Request, asked: Parameters, __: Regions) -> Found:
     context = {"iam:policyarn": [str(asked["PolicyArn"])]} if "PolicyArn" in asked else {}
+    if "AWSServiceName" in asked:
+        context["iam:awsservicename"] = [str(asked["AWSServiceName"])]
+        yield _service_linked(str(asked["AWSServiceName"])), context
+        return
+    if "DeletionTaskId" in asked:  # task/aws-service-role/SERVICE/ROLE/...
+        yield f"arn:aws:iam::{ACCOUNT}:role/{'/'.join(str(asked['DeletionTaskId']).split('/')[1:4])}", context
+        return
     for parameter, kind in IAM_RESOURCES.items():
         if parameter in asked:
             yield _iam_arn(kind, str(asked[parameter])), context
             return
     yield str(asked.get("PolicyArn", "*")), {}
+
+
+def _service_linked(service: str) -> str:
+    return f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/{service}/{SERVICE_LINKED.get(service, '*')}"
 
 
 def _iam_arn(kind: str, name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from test.cloud import cloudformation, ec2, functions, quotas, s3
+from test.cloud import cloudformation, ec2, functions, quotas, s3, service_roles
 from test.cloud.audit import Audit
 from test.cloud.errors import Answer, code_of, error_answer
 from test.cloud.faults import Fault, Faults
@@ -46,6 +46,7 @@ class World:
         s3.install()
         self.stacks = Stacks()
         quotas.install()
+        service_roles.install(lambda: bool(self.instances()))
         self.gate = Gate(self.regions) if enforce_iam else None
         cloudformation.install(self.stacks, lambda: self.functions.endpoint_url, self.gate)
         self.metadata = Metadata(self._instance)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
+from annexd.account import service_roles
 from annexd.account.checks.finding import Finding
 from annexd.account.checks.view import ANEW, View
 
@@ -103,6 +104,17 @@ def _trust(view: View, logical_id: str, role: dict[str, Any]) -> list[str]:
     if trusted in ([{"Service": shall}], [{"Service": [shall]}]):
         return []
     return [f"may be taken by {json.dumps(trusted)}, not just by {shall}"]
+
+
+def service_linked_roles(view: View) -> Iterator[Finding]:
+    missing = list(service_roles.missing(view.client("iam")))
+    commands = "; ".join(f"aws iam create-service-linked-role --aws-service-name {service}" for service in missing)
+    if missing:
+        names = ", ".join(service_roles.NAMES[service] for service in missing)
+        what = f"{names} is missing: EC2 starts no Spot instances"
+        yield view.fault("service-linked roles", what, f"condor_annex -setup, or {commands}")
+    else:
+        yield view.ok("service-linked roles", "EC2 has those that it needs for Spot instances")
 
 
 def profile(view: View) -> Iterator[Finding]:

@@ -1,0 +1,70 @@
+"""The service-linked roles without which EC2 starts no Spot instances for anybody.
+
+The console makes them at the first use; a request by the API fails where they are missing, and -setup is about the
+first use.  They are the account's, so what others made is left alone: ours say in their description who made them.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+from annexd.account.session import AWS_ERRORS, asking
+from annexd.account.stack import Say
+from annexd.aws import errors
+
+NAMES: Final = {
+    "spot.amazonaws.com": "AWSServiceRoleForEC2Spot",
+    "spotfleet.amazonaws.com": "AWSServiceRoleForEC2SpotFleet",
+}
+DESCRIPTION: Final = "Made by condor_annex -setup"
+PAUSE_S: Final = 0.5
+PATIENCE_S: Final = 60.0
+
+
+def missing(iam: Any) -> Iterator[str]:
+    """The services whose role is not there."""
+    for service, name in NAMES.items():
+        if _role(iam, name) is None:
+            yield service
+
+
+def make(iam: Any, say: Say) -> None:
+    for service in missing(iam):
+        with asking(f"CreateServiceLinkedRole {service}"):
+            try:
+                iam.create_service_linked_role(AWSServiceName=service, Description=DESCRIPTION)
+            except AWS_ERRORS as error:
+                if not errors.is_existing(error):
+                    raise
+        say(f"made {NAMES[service]}, which EC2 needs to start Spot instances")
+
+
+def remove(iam: Any, say: Say) -> None:
+    """Those that we made, unless somebody else uses them by now."""
+    for name in NAMES.values():
+        role = _role(iam, name)
+        if role is None or role.get("Description") != DESCRIPTION:
+            continue
+        with asking(f"DeleteServiceLinkedRole {name}"):
+            task = iam.delete_service_linked_role(RoleName=name)["DeletionTaskId"]
+            status = _ended(iam, task)
+        say(f"removed {name}" if status == "SUCCEEDED" else f"left {name}, which others use ({status})")
+
+
+def _ended(iam: Any, task: str) -> str:
+    deadline_s = time.monotonic() + PATIENCE_S
+    while True:
+        status = str(iam.get_service_linked_role_deletion_status(DeletionTaskId=task)["Status"])
+        if status in ("SUCCEEDED", "FAILED") or time.monotonic() > deadline_s:
+            return status
+        time.sleep(PAUSE_S)
+
+
+def _role(iam: Any, name: str) -> Any:
+    with asking(f"GetRole {name}"):
+        try:
+            return iam.get_role(RoleName=name)["Role"]
+        except AWS_ERRORS as error:
+            if errors.is_not_found(error):
+                return None
+            raise
