@@ -47,7 +47,9 @@ chaos: ready ## kill -9 at random under load, 300 times (ARGS="--seed 17 --kills
 
 lint: venv ## ruff and mypy --strict
 	$(RUN) -m ruff check
+	$(RUN) -m ruff check --target-version py39 --extension :python bin/condor-annex-ec2
 	$(RUN) -m mypy
+	$(RUN) -m mypy --scripts-are-modules --python-version 3.10 bin/condor-annex-ec2
 
 demo: ready ## one lease from beginning to end, in two minutes, on an emulated AWS
 	$(AS_USER) $(RUN) -m test.demo $(ARGS)

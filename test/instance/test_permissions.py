@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -100,3 +101,17 @@ def test_an_ec2_instance_is_known_by_its_firmware(
     monkeypatch.delenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", raising=False)
     (tmp_path / file).write_text(content)
     assert script.is_in_ec2(str(tmp_path)) == is_ec2
+
+
+PAGE = (SCRIPT.parents[1] / "docs" / "man" / "condor-annex-ec2.8").read_text().replace("\\-", "-")
+
+
+@pytest.mark.parametrize("option", re.findall(r'add_argument\("(--[a-z-]+)"', SCRIPT.read_text(encoding="utf-8")))
+def test_every_option_is_in_the_manual(option: str) -> None:
+    assert re.search(rf"\.BI? {option}\b", PAGE)
+
+
+@pytest.mark.parametrize("limit", [
+    f"more than {script.MAX_MEMBERS} files", f"more than {script.MAX_UNPACKED >> 20} MiB"])
+def test_the_manual_tells_the_limits(limit: str) -> None:
+    assert limit in PAGE
