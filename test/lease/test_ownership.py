@@ -74,13 +74,13 @@ def test_its_fleets_are_found_on_every_page_and_cancelled_by_the_hundred() -> No
 
 
 def _check_a_crowd(annex: Annex) -> None:
-    for number in range(900):
+    for number in range(1390):
         annex.request(1, token=f"crowd-{annex.annex_id}_{number:016}")
     fleets = [annex.request(1) for _ in range(110)]
     annex.cloud.tick(annex.annex_id)
     [ended] = annex.cloud.effects("function ended")
     assert (ended["payload"]["outcome"], ended["payload"]["fleets_found"]) == ("ended", 110)
     assert annex.alive(*fleets) == []
-    assert len(annex.cloud.running_instances()) == 900
+    assert len(annex.cloud.running_instances()) == 1390
     sizes = [len(call["params"]["SpotFleetRequestIds"]) for call in annex.cloud.calls("CancelSpotFleetRequests")]
     assert sizes == [100, 10]
