@@ -54,7 +54,7 @@ lint: venv ## ruff and mypy --strict
 demo: ready ## one lease from beginning to end, in two minutes, on an emulated AWS
 	$(AS_USER) $(RUN) -m test.demo $(ARGS)
 
-bench: ready ## condor_annex here against HTCondor's own C++ one
+bench: ready ## annexd and condor_annex against the C++ schedd and condor_annex (ARGS="rates --only resumed": a part)
 	$(AS_USER) $(RUN) -m test.bench $(ARGS)
 
 cloud: venv ## the emulated AWS on its own, until interrupted (ARGS="--port 5000 --speed 60")

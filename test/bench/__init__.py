@@ -1,1 +1,1 @@
-"""condor_annex here against HTCondor's own, on the same emulated AWS: `python -m test.bench`."""
+"""annexd and condor_annex against HTCondor's own C++ programs, side by side in one run: `python -m test.bench`."""

@@ -1,126 +1,66 @@
-"""`python -m test.bench`: condor_annex here against HTCondor's own C++ one, in one run, on the same emulated AWS.
-
-The two take turns, so that whatever else the machine does meets both, and ratios are taken pair by pair.
-"""
+"""`python -m test.bench [PART...]`: what annexd takes, beside what HTCondor's own C++ programs take, in one run."""
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping
 
-from test.bench import report
-from test.bench.contenders import OURS, PEER, Run, contenders, make_pool, with_the_peer
-from test.bench.measure import (
-    Bystanders,
-    NotMadeError,
-    Round,
-    adopt_orphans,
-    children,
-    round_of,
-    wall_s_of,
-)
-from test.bench.report import Pair
-from test.cloud import Cloud
-from test.pool import NoHTCondorError, Pool, PoolError
-from test.pool.warden import members
+from test.bench import annexes, memory, rates, soak, start
+from test.bench.measure import NotMadeError
+from test.bench.wire import RefusedError
+from test.pool import NoHTCondorError, PoolError
 
-BINDINGS = "import classad2, htcondor2"
+PARTS: Mapping[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
+    "annexes": ("one annex alone, and several at once, against the C++ condor_annex",
+                lambda asked: annexes.compare(asked.alone, asked.rounds, asked.annexes, asked.at_once)),
+    "rates": ("sessions and commands per second, and CPU time of each, against the C++ schedd",
+              lambda asked: rates.compare(asked.seconds, asked.turns, asked.only)),
+    "start": ("from exec to ready", lambda asked: start.compare(asked.starts)),
+    "memory": ("of cached sessions", lambda asked: memory.compare(asked.sessions)),
+    "soak": ("memory after very many commands", lambda asked: soak.compare(asked.commands)),
+}
 
 
 def main() -> None:
     asked = _options()
+    print(f"{os.cpu_count()} CPUs, Python {platform.python_version()}", flush=True)
     try:
-        htcondor = with_the_peer()
-        with Cloud(speed=0) as cloud:
-            cloud_pids = tuple(children(os.getpid()))
-            with make_pool(cloud, htcondor) as pool:
-                Bench(cloud, pool, cloud_pids).run(asked.alone, asked.rounds, asked.annexes, asked.at_once)
-    except (NoHTCondorError, PoolError, NotMadeError) as error:
+        for name in asked.parts or PARTS:
+            PARTS[name][1](asked)
+    except (NoHTCondorError, PoolError, NotMadeError, RefusedError) as error:
         sys.exit(f"The comparison failed: {error}")
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m test.bench", description=__doc__)
-    parser.add_argument("--alone", type=_number, default=15, help="pairs of annexes alone (default: %(default)s)")
-    parser.add_argument("--rounds", type=_number, default=4, help="pairs of rounds of several (default: %(default)s)")
-    parser.add_argument("--annexes", type=_number, default=40, help="annexes in a round (default: %(default)s)")
-    parser.add_argument("--at-once", type=_number, default=8, help="of them at any time (default: %(default)s)")
-    return parser.parse_args()
+    told = "".join(f"  {name:9}{what}\n" for name, (what, _part) in PARTS.items())
+    parser = argparse.ArgumentParser(prog="python -m test.bench", description=__doc__, epilog=f"parts:\n{told}",
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help="of those below; all without one")
+    for option, default, what in (
+            ("--alone", 15, "annexes: pairs of one annex alone"),
+            ("--rounds", 4, "annexes: pairs of rounds of several"),
+            ("--annexes", 40, "annexes: in a round"),
+            ("--at-once", 8, "annexes: at any time"),
+            ("--seconds", 1, "rates: of each turn"),
+            ("--turns", 3, "rates: of each daemon, for each figure"),
+            ("--starts", 10, "start: of each daemon"),
+            ("--sessions", 10_000, "memory: how many"),
+            ("--commands", 100_000, "soak: how many")):
+        parser.add_argument(option, type=_number, default=default, help=f"{what} (default: %(default)s)")
+    parser.add_argument("--only", action="append", choices=rates.OPERATIONS, help="rates: this operation (repeatable)")
+    asked = parser.parse_args()
+    if unknown := [part for part in asked.parts if part not in PARTS]:
+        parser.error(f"no such part: {' '.join(unknown)}")
+    return asked
 
 
 def _number(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"a number above 0, not {text!r}")
     return int(text)
-
-
-class Bench:
-    """Between the start of the pool and its end."""
-
-    def __init__(self, cloud: Cloud, pool: Pool, cloud_pids: tuple[int, ...]) -> None:
-        adopt_orphans()
-        self._cloud, self._pool = cloud, pool
-        self._bystanders = Bystanders(tuple(members(str(pool.config_file))), cloud_pids)
-        self._contenders = contenders(pool)
-        self._numbers = itertools.count()
-        self._fleets: set[str] = set()
-
-    def run(self, alone: int, rounds: int, annexes: int, at_once: int) -> None:
-        versions = "; ".join(f"{each.name}: {each.version}" for each in self._contenders)
-        _say([f"{os.cpu_count()} CPUs, Python {platform.python_version()}; {versions}"])
-        self._pair(1, 1)  # what is loaded at the first use is loaded now, for both
-        self._cloud.clear_audit()
-        self._show_alone([self._pair(1, 1) for _ in range(alone)])
-        self._show_together([self._pair(annexes, at_once) for _ in range(rounds)], at_once)
-        self._check_that_all_were_made()
-
-    def _pair(self, annexes: int, at_once: int) -> Pair:
-        ours, peer = (
-            round_of(each, [next(self._numbers) for _ in range(annexes)], at_once, self._bystanders)
-            for each in self._contenders
-        )
-        self._fleets |= {made.fleet for each in (ours, peer) for made in each.made}
-        return Pair(ours, peer)
-
-    def _show_alone(self, pairs: Sequence[Pair]) -> None:
-        answered_at_s = [each["time"] for each in self._cloud.audit() if each["kind"] == "call"]
-        bindings = Run([sys.executable, "-c", BINDINGS], self._pool.env)
-        bindings_s = [wall_s_of(bindings) for _ in pairs]
-        _say(["", f"One annex alone, {len(pairs)} pairs", *report.alone(pairs), *report.cpu(pairs)])
-        _say([*report.strangers(pairs), *_rows(report.wall_row, pairs)])
-        phases = [[report.phases(each.made[0], answered_at_s) for each in side] for side in _sides(pairs)]
-        _say(report.phases_row(name, each) for name, each in zip((OURS, PEER), phases, strict=True))
-        _say([report.bindings_row(OURS, bindings_s)])
-        _say(_rows(report.cpu_row, pairs))
-
-    def _show_together(self, pairs: Sequence[Pair], at_once: int) -> None:
-        annexes = len(pairs[0].ours.made)
-        _say(["", f"{at_once} at once, {len(pairs)} pairs of rounds of {annexes}", *report.together(pairs)])
-        _say([*report.cpu(pairs), *report.strangers(pairs)])
-        _say([*_rows(report.rate_row, pairs), *_rows(report.cpu_row, pairs)])
-
-    def _check_that_all_were_made(self) -> None:
-        there = {fleet["id"] for fleet in self._cloud.fleets()}
-        if there != self._fleets:
-            raise NotMadeError(f"the cloud has {len(there)} fleets, the commands told of {len(self._fleets)}")
-        _say(["", f"The cloud has the {len(there)} fleets that the commands told of, and no other."])
-
-
-def _sides(pairs: Sequence[Pair]) -> tuple[list[Round], list[Round]]:
-    return [pair.ours for pair in pairs], [pair.peer for pair in pairs]
-
-
-def _rows(row: Callable[[str, Sequence[Round]], str], pairs: Sequence[Pair]) -> list[str]:
-    return [row(name, side) for name, side in zip((OURS, PEER), _sides(pairs), strict=True)]
-
-
-def _say(lines: Iterable[str]) -> None:
-    for line in lines:
-        print(line, flush=True)
 
 
 if __name__ == "__main__":

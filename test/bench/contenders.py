@@ -27,6 +27,7 @@ ANNEXD_KNOBS = """
 ANNEX_DEFAULT_EC2_URL = {url}
 ANNEX_DEFAULT_CWE_URL = {url}
 ANNEX_DEFAULT_LAMBDA_URL = {url}
+ANNEX_DEFAULT_S3_URL = {url}
 ANNEX_DEFAULT_LEASE_FUNCTION_ARN = {arn}
 """
 # The C++ tool reads service and region out of the host's name, for its signatures.  `*.localhost` is this machine.

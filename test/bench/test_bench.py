@@ -1,21 +1,78 @@
-"""make bench compares, in one run, annexes that both have really made.  How fast, is not asserted: machines differ."""
+"""make bench compares, in one run, what both have really done.  How fast, is not asserted: machines differ."""
 
+import base64
+import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import partial
 
+import pytest
+
+from test.bench import rates, soak
 from test.bench.contenders import TOP
+from test.bench.daemons import Daemon, both, make_pool
+from test.bench.load import for_times
+from test.bench.wire import Client, Proof, RefusedError
+from test.pool import Pool
+
+ROW = re.compile(r"(?P<operation>.+?)  *(?:own port|shared port)  *[0-9]+  *(?P<ours>[0-9]+)  *(?P<peer>[0-9]+) .*")
+COMMANDS = 3000
+MOST_GROWTH_KB = 1024
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Pool]:
+    with make_pool(shared_port=True) as pool:
+        yield pool
+
+
+def run(*arguments: str) -> str:
+    done = subprocess.run([sys.executable, "-m", "test.bench", *arguments], cwd=TOP, capture_output=True, text=True,
+                          timeout=200, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def test_the_bench_makes_annexes_with_both_tools_and_tells_the_ratios() -> None:
-    few = ["--alone", "1", "--rounds", "1", "--annexes", "2", "--at-once", "2"]
-    done = subprocess.run([sys.executable, "-m", "test.bench", *few], cwd=TOP, capture_output=True, text=True,
-                          timeout=200, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    lines = done.stdout.splitlines()
+    said = run("annexes", "--alone", "1", "--rounds", "1", "--annexes", "2", "--at-once", "2")
+    lines = said.splitlines()
     for words in ("wall time of one annex alone: ", "annexes per second, several at once: "):
         [ratio] = [line.removeprefix(words).split()[0] for line in lines if line.startswith(words)]
-        assert float(ratio) > 0, done.stdout
+        assert float(ratio) > 0, said
     for name in ("annexd", "C++"):
-        assert any(line.startswith(name) and "ms median" in line for line in lines), done.stdout
-        assert any(line.startswith(name) and "annexes/s" in line for line in lines), done.stdout
+        assert any(line.startswith(name) and "ms median" in line for line in lines), said
+        assert any(line.startswith(name) and "annexes/s" in line for line in lines), said
     assert "The cloud has the 8 fleets that the commands told of, and no other." in lines
+
+
+@pytest.mark.parametrize("operation", rates.OPERATIONS)
+def test_both_daemons_do_what_is_measured(pool: Pool, operation: str) -> None:
+    row = rates.Comparison(pool, "shared port").row(operation, clients=2, seconds=0.05, turns=1, pings=2)
+    match = ROW.fullmatch(str(row))
+    assert match, str(row)
+    assert match["operation"] == operation
+    assert min(int(match["ours"]), int(match["peer"])) > 0, str(row)
+
+
+def test_a_client_of_the_bench_notices_when_it_is_refused(pool: Pool) -> None:
+    for daemon in both(pool):
+        establish = Client(daemon.door, Proof(forged(pool))).establish
+        with pytest.raises(RefusedError):
+            for_times(partial(partial, establish), clients=2, times=10)
+
+
+def forged(pool: Pool) -> str:
+    """A token by a key that nobody has."""
+    _header, claims, signature = pool.token("somebody").split(".")
+    header = base64.urlsafe_b64encode(json.dumps({"alg": "HS256", "kid": "NONE"}).encode()).decode().rstrip("=")
+    return f"{header}.{claims}.{signature}"
+
+
+def test_memory_does_not_grow_with_the_commands(pool: Pool) -> None:
+    """The long form is `make bench ARGS=soak`."""
+    daemon = Daemon.of(pool, "annexd")
+    first_kb = soak.round_of(daemon, COMMANDS, new_sessions=False)
+    last_kb = [soak.round_of(daemon, COMMANDS, new_sessions=False) for _ in range(2)][-1]
+    assert last_kb - first_kb < MOST_GROWTH_KB, f"from {first_kb} kB to {last_kb} kB in {2 * COMMANDS} commands"

@@ -1,0 +1,75 @@
+"""From exec to ready: as condor_master sees it, and by hand."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from datetime import datetime
+from pathlib import Path
+from statistics import median
+
+from test.bench.daemons import OURS, PEER, PROGRAMS, make_pool, pid_of
+from test.pool import Pool
+
+AIM_S = 0.5
+POLL_S = 0.001
+# condor_master's log, with D_SUB_SECOND: both are told by condor_master itself.
+LOG_TIME = "%m/%d/%y %H:%M:%S.%f"
+CONFIG = "MASTER_DEBUG = D_SUB_SECOND\n"
+
+
+def compare(starts: int) -> None:
+    """Raises PoolError.  The schedd never says that it is ready, so there is nothing beside it for condor_master."""
+    print("", f"Start to ready, {starts} times (aim: under {AIM_S} s)", sep="\n")
+    with make_pool(shared_port=True, config=CONFIG) as pool:
+        for _ in range(starts):
+            _restart(pool)
+        _show("annexd, from condor_master's exec to its being told", _told_s(pool)[-starts:])
+        _show("annexd, by hand, until its address is there", [_by_hand_s(pool, OURS) for _ in range(starts)])
+        _show("schedd, by hand, until its address is there", [_by_hand_s(pool, PEER) for _ in range(starts)])
+
+
+def _restart(pool: Pool) -> None:
+    before = len(_told_s(pool))
+    pool.tool("condor_restart", "-daemon", "annexd")
+    pool.wait_for(lambda: len(_told_s(pool)) > before, "annexd to be ready again")
+
+
+def _told_s(pool: Pool) -> list[float]:
+    """Of each start that condor_master's log has: from `Started DaemonCore process` to `Setting ready state`."""
+    found, started = [], None
+    for line in pool.log("MASTER").splitlines():
+        at = re.match(r"\S+ \S+", line)
+        if "Started DaemonCore process" in line and PROGRAMS[OURS] in line and at:
+            started = datetime.strptime(at[0], LOG_TIME)
+        elif "Setting ready state 'Ready' for ANNEXD" in line and at and started:
+            found.append((datetime.strptime(at[0], LOG_TIME) - started).total_seconds())
+            started = None
+    return found
+
+
+def _by_hand_s(pool: Pool, name: str) -> float:
+    """The pool's own daemon is turned off meanwhile: two would share files."""
+    _off(pool, name)
+    program, file = pool.param(name.upper()), Path(pool.param(f"{name.upper()}_ADDRESS_FILE") or "")
+    assert program, f"the configuration does not say where {name} is"
+    begun_s = time.monotonic()
+    with subprocess.Popen([program, "-f"], env=pool.env, stdin=subprocess.DEVNULL) as process:
+        while not file.exists() and time.monotonic() < begun_s + 30:
+            time.sleep(POLL_S)
+        took_s = time.monotonic() - begun_s
+        process.terminate()
+    return took_s
+
+
+def _off(pool: Pool, name: str) -> None:
+    process = Path(f"/proc/{pid_of(pool, name)}")
+    if process.exists():
+        pool.tool("condor_off", "-daemon", name)
+        pool.wait_for(lambda: not process.exists(), f"{name} to end")
+    Path(pool.param(f"{name.upper()}_ADDRESS_FILE") or "").unlink(missing_ok=True)
+
+
+def _show(what: str, took_s: list[float]) -> None:
+    print(f"{what:55}{median(took_s):7.3f} s ({min(took_s):.3f} to {max(took_s):.3f})", flush=True)
