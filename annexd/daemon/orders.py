@@ -120,15 +120,18 @@ class Orders:
         self._writable = asyncio.Event()
         self._looking = asyncio.create_task(self.continue_unfinished())
 
-    async def pause(self, timeout_s: float) -> None:
-        """Start nothing more, and give running calls to AWS so long to end; the rest is the next start's."""
+    async def pause(self, timeout_s: float, hurry: asyncio.Event) -> None:
+        """Start nothing more, and give running calls to AWS so long to end, or until told to hurry; the rest is the
+        next start's.
+        """
         self._engine.pause()
         for task in self._continuing.values():
             task.cancel()
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._idle.wait()
-        except TimeoutError:
+        waits = {asyncio.create_task(event.wait()) for event in (self._idle, hurry)}
+        await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        if not self._idle.is_set():
             log.always(f"{self._running} requests are still in a call to AWS: they go on at the next start")
 
     async def _continue(self, command_id: str) -> None:

@@ -47,6 +47,11 @@ class Outbound:
         if error is not None:
             raise OutboundFailed(error)
 
+    async def renew(self) -> None:
+        """After a reconfig: once the call under way is done, the next one starts a worker that reads it anew."""
+        async with self._one_call:
+            await self.close()
+
     async def close(self) -> None:
         """End the worker, whatever it is doing."""
         worker, self._worker = self._worker, None

@@ -72,7 +72,7 @@ class Service:
                  environment: Mapping[str, str], journal: Journal) -> None:
         self._options, self._settings, self._inheritance = options, settings, inheritance
         self._start_settings = settings
-        self._stopping, self._fast = asyncio.Event(), False
+        self._stopping, self._fast = asyncio.Event(), asyncio.Event()
         self.exit_status = EXIT_OK
         self._tasks: set[asyncio.Task[None]] = set()
         self._sessions = SessionCache(f"{settings.machine}:{os.getpid()}:{int(time.time())}")
@@ -118,7 +118,7 @@ class Service:
 
     def stop_fast(self) -> None:
         log.always("performing fast shutdown")
-        self._fast = True
+        self._fast.set()  # also in the middle of a graceful shutdown, when condor_master loses patience
         self._stopping.set()
 
     def _reconfig(self) -> None:
@@ -157,7 +157,7 @@ class Service:
         if is_renamed:
             await self._advertiser.withdraw()
         self._appearance.reconfigure(self._settings)
-        await self._outbound.close()
+        await self._outbound.renew()
         self._advertiser.update_soon()
 
     # Start.
@@ -226,7 +226,7 @@ class Service:
 
     async def _end(self) -> None:
         self._door.stop()
-        await self._orders.pause(0 if self._fast else self._settings.limits.shutdown_graceful_s)
+        await self._orders.pause(self._settings.limits.shutdown_graceful_s, self._fast)
         await self._server.drain(DRAIN_S)
         tasks = tuple(self._tasks)
         for task in tasks:
