@@ -11,6 +11,7 @@ from annexd.workflow import Json
 
 LONGEST_UPDATE_S: Final = 300  # as HTCondor's own
 SHORTEST_UPDATE_S: Final = 10
+IDLE_MASTER_UPDATE_S: Final = 60  # it is then that a master sees that its startd has ended for want of work
 UPDATES: Final = 12  # in a short lease: what a machine sees only when it updates its ad, it must see in time
 
 TEXT: Final = """\
@@ -64,7 +65,7 @@ MAXJOBRETIREMENTTIME = 0
 MachineMaxVacateTime = {vacate_s}
 STARTD.DAEMON_SHUTDOWN = $(AnnexDrains)
 UPDATE_INTERVAL = {update_s}
-MASTER_UPDATE_INTERVAL = {update_s}
+MASTER_UPDATE_INTERVAL = {master_update_s}
 
 # A machine whose startd has ended is of no use any more, and is turned off.
 {idle}MASTER.DAEMON_SHUTDOWN_FAST = (STARTD_StartTime == 0) && (time() - DaemonStartTime > 30)
@@ -76,6 +77,7 @@ def machine_config(order: Json) -> str:
     """For the configuration folder of each of the machines."""
     join, end_of_lease_s = order["join"], order["end_of_lease_s"]
     lease_s, drain_s, idle_s = end_of_lease_s - join["made_at_s"], join["drain_s"], join["idle_s"]
+    update_s = max(SHORTEST_UPDATE_S, min(LONGEST_UPDATE_S, lease_s // UPDATES))
     return TEXT.format(
         annex_id=order["annex_id"],
         name=annex_name(order),
@@ -84,7 +86,8 @@ def machine_config(order: Json) -> str:
         owns=_owns(join["users"]),
         drain_s=drain_s,
         vacate_s=max(1, drain_s // 2),
-        update_s=max(SHORTEST_UPDATE_S, min(LONGEST_UPDATE_S, lease_s // UPDATES)),
+        update_s=update_s,
+        master_update_s=min(update_s, IDLE_MASTER_UPDATE_S) if idle_s else update_s,
         idle=f"STARTD_NOCLAIM_SHUTDOWN = {idle_s}\n" if idle_s else "",
     )
 

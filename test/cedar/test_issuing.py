@@ -16,5 +16,5 @@ def test_it_is_signed_as_condor_token_create_signs() -> None:
 
 
 def test_the_same_claims_make_the_same_token_in_any_order() -> None:
-    turned = dict(reversed(CLAIMS.items()))
+    turned = dict(reversed(list(CLAIMS.items())))
     assert issue(CLAIMS, "POOL", POOL_KEY) == issue(turned, "POOL", POOL_KEY)

@@ -31,6 +31,7 @@ def annexes(site: JoiningSite) -> dict[str, dict[str, Any]]:
     assert [reply["Result"] for reply in replies.values()] == ["Success"] * 3, replies
     site.wait(lambda: all(of(site, name) for name in replies), "a machine of each annex in the pool", 60.0)
     assert len(site.objects()) == 3
+    site.submit("endless", "sleep 600", 'requirements = TARGET.AnnexName == "brief"')
     return replies
 
 
@@ -76,7 +77,6 @@ def test_a_job_that_says_it_takes_longer_than_the_lease_does_not_start(site: Joi
     short = site.submit("short", "echo in time", "allowed_execute_duration = 60", ON_PHYSICS)
     assert site.output_of(short) == "in time\n"
     assert not output.exists() or not output.read_text(), f"{annex_id} took it"
-    site.pool.tool("condor_rm", "-all")
 
 
 def test_somebody_elses_job_does_not_start_unless_the_annex_is_everybodys(site: JoiningSite, annex_id: str) -> None:
@@ -88,7 +88,6 @@ def test_somebody_elses_job_does_not_start_unless_the_annex_is_everybodys(site: 
     assert site.output_of(everywhere["for-all"]) == "ran\n"
     analysis = site.pool.tool("condor_q", "-better-analyze").stdout
     assert not everywhere["for-bob"].exists() or not everywhere["for-bob"].read_text(), f"{annex_id}\n{analysis}"
-    site.pool.tool("condor_rm", "-all")
 
 
 def test_its_token_is_good_for_advertising_a_machine_and_for_nothing_else(site: JoiningSite, annex_id: str) -> None:
@@ -164,6 +163,8 @@ def test_at_the_end_of_the_lease_the_machine_leaves_the_pool_and_nothing_is_left
 ) -> None:
     reply = annexes["brief"]
     site.wait(lambda: not of(site, "brief"), "the machine to leave the pool by itself", 60.0)
+    history = (site.pool.directory / "endless.log").read_text()
+    assert "Job was evicted" in history, "its job goes back into the queue in time"
 
     def is_over() -> bool:
         site.cloud.tick(reply["RuleName"])
