@@ -15,7 +15,17 @@ TEMPLATE = Path(__file__).resolve().parents[2] / "templates" / "template-3.json"
 def deployed() -> Iterator[tuple[Cloud, str]]:
     """Its rules fire only when a test says so."""
     with Cloud(speed=0, termination_s=0.05) as cloud:
-        yield cloud, cloud.deploy_template(TEMPLATE)
+        arn = cloud.deploy_template(TEMPLATE)
+        _have_read_the_models(cloud, arn)
+        yield cloud, arn
+
+
+def _have_read_the_models(cloud: Cloud, arn: str) -> None:
+    """The first call of a service takes longer than these tests' annexd waits for an answer."""
+    cloud.client("lambda").get_policy(FunctionName=arn)
+    cloud.client("events").list_rules()
+    cloud.client("ec2").describe_spot_fleet_requests()
+    cloud.client("s3").list_buckets()
 
 
 @pytest.fixture
