@@ -19,7 +19,7 @@ def generate(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True, check=False)
 
 
-def test_the_role_may_read_just_that_object_and_its_own_permissions(account: Account) -> None:
+def test_the_role_may_read_just_that_object_its_tags_and_its_own_permissions(account: Account) -> None:
     made = generate("my-bucket", "pools/one.tar.gz")
     assert (made.returncode, made.stderr) == (0, "")
     cloudformation = account.client("cloudformation")
@@ -31,6 +31,7 @@ def test_the_role_may_read_just_that_object_and_its_own_permissions(account: Acc
     policy = iam.get_role_policy(RoleName=ids["InstanceRole"], PolicyName="ReadConfiguration")["PolicyDocument"]
     assert [(each["Action"], each["Resource"]) for each in policy["Statement"]] == [
         (["s3:GetObject"], "arn:aws:s3:::my-bucket/pools/one.tar.gz"),
+        (["ec2:DescribeTags"], "*"),
         (["iam:ListRolePolicies", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies"], role),
     ]
 

@@ -89,7 +89,7 @@ class Account:
                  **more: Any) -> str:
         """The ID of an instance that was launched for an annex."""
         if profile is not None:
-            more["IamInstanceProfile"] = {"Name": profile}
+            more["IamInstanceProfile"] = {"Arn" if profile.startswith("arn:") else "Name": profile}
         if annex_id is not None:
             own = tags(annex_id, "alice", int(time.time() + lease_s))
             more["TagSpecifications"] = [{"ResourceType": "instance", "Tags": own}]
