@@ -9,10 +9,13 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from annexd.cedar.akep2 import ALGORITHMS
 from annexd.cedar.identity import TokenFacts
 from annexd.cedar.method import MethodFailed
+
+KEPT = 32  # tokens; at most the 64 kB each that a message may have before its peer is known
 
 _BASE64_URL = re.compile(r"[A-Za-z0-9_-]+")
 _KEY_ID = re.compile(r"(?!\.)[^/\x00-\x1f\x7f]{1,255}")  # it names a file
@@ -43,8 +46,12 @@ class Token:
             raise MethodFailed(f"the token is older than SEC_TOKEN_MAX_AGE, {max_age_s} s, or does not say")
 
 
+@lru_cache(maxsize=KEPT)
 def parse_token(text: str) -> Token:
-    """header.payload, both base64.  Raises MethodFailed for what this daemon cannot accept."""
+    """header.payload, both base64.  Raises MethodFailed for what this daemon cannot accept.
+
+    Whoever comes with a token comes again with it.  Nothing that is kept is believed: the proof is still to come.
+    """
     parts = text.split(".")
     if len(parts) != 2:
         raise MethodFailed("the token does not have a header and a payload")
