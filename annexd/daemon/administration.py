@@ -14,26 +14,28 @@ from annexd.cedar import commands
 from annexd.daemon import log
 from annexd.daemon.fetch_log import fetch_log
 from annexd.daemon.parameters import param
+from annexd.daemon.remote_config import May, RemoteConfig
 from annexd.daemon.server import Call, Handler, payload_of
 from annexd.daemon.sources import Source, source_of
 
 NOT_DEFINED = "Not defined"
-REFUSED = -1
 LONGEST_PATTERN = 200  # of ?names; the pattern is matched by ClassAds' PCRE, which bounds its own effort
 
 class Administration:
-    """`ads`: ours, as they are now; `signals`: what DC_RAISESIGNAL may do, by number."""
+    """`ads`: ours, as they are now; `signals`: what DC_RAISESIGNAL may do, by number; `may`: see RemoteConfig."""
 
-    def __init__(self, ads: Callable[[], list[classad2.ClassAd]], signals: Mapping[int, Callable[[], None]]) -> None:
+    def __init__(self, ads: Callable[[], list[classad2.ClassAd]], signals: Mapping[int, Callable[[], None]],
+                 may: May) -> None:
         self._ads = ads
+        self._remote_config = RemoteConfig(may)
         self._signals = signals
 
     def handlers(self) -> Mapping[int, Handler]:
         return {
             commands.CONFIG_VAL: config_val,
             commands.DC_CONFIG_VAL: dc_config_val,
-            commands.DC_CONFIG_PERSIST: refuse_to_configure,
-            commands.DC_CONFIG_RUNTIME: refuse_to_configure,
+            commands.DC_CONFIG_PERSIST: self._remote_config.handle,
+            commands.DC_CONFIG_RUNTIME: self._remote_config.handle,
             commands.DC_FETCH_LOG: fetch_log,
             commands.DC_PURGE_LOG: purge_log,
             commands.DC_TIME_OFFSET: time_offset,
@@ -105,17 +107,6 @@ def _names(question: str) -> list[str]:
     matches = classad2.ExprTree(f'regexp({classad2.quote(pattern)}, Name, "i")')
     found = [name for name in htcondor2.param if matches.eval(classad2.ClassAd({"Name": name})) is True]
     return sorted(found, key=str.lower) or [""]
-
-
-def refuse_to_configure(call: Call) -> None:
-    """DC_CONFIG_PERSIST and _RUNTIME: the configuration is set in files."""
-    message = payload_of(call)
-    administrator = message.string()
-    message.nullable_string()
-    message.end()
-    log.always(f"{call.received.command.name} of {administrator} from {call.received.identity.user} refused: "
-               f"annexd is configured in files")
-    call.connection.reply(call.connection.message().integer(REFUSED))
 
 
 def purge_log(call: Call) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import htcondor2
 
 from annexd.annex.defaults import Defaults
+from annexd.daemon import dynamic
 from annexd.daemon.collector import Publication
 from annexd.daemon.interfaces import Interfaces
 from annexd.daemon.master import ParentTimes
@@ -114,6 +115,7 @@ def load(local_name: str | None = None) -> None:
     with root_files():  # a configuration may be root's alone
         htcondor2.reload_config()
     use_local_name(local_name)
+    dynamic.apply()
 
 
 def _limits(look_up: Parameters) -> Limits:

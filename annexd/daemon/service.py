@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from typing import Any
 
 import htcondor2
@@ -20,8 +21,11 @@ from annexd import __version__
 from annexd.annex.access import KeyFiles
 from annexd.annex.steps import World, annex_steps
 from annexd.annex.warm import warm_up
+from annexd.authorization import Peer
+from annexd.cedar.levels import Level
 from annexd.cedar.session import SessionCache, inherited_sessions
 from annexd.daemon import configuration, log, runtime_watch
+from annexd.daemon.address import Sinful
 from annexd.daemon.administration import Administration
 from annexd.daemon.appearance import Appearance
 from annexd.daemon.books import Books
@@ -32,6 +36,7 @@ from annexd.daemon.dispatch import Actions, Dispatcher
 from annexd.daemon.door import Door
 from annexd.daemon.inheritance import Inheritance
 from annexd.daemon.master import Parent
+from annexd.daemon.names import LOOKUPS
 from annexd.daemon.options import Options
 from annexd.daemon.orders import Orders
 from annexd.daemon.outbound import Outbound
@@ -40,7 +45,7 @@ from annexd.daemon.process import set_limits
 from annexd.daemon.reconciliation import Reconciler
 from annexd.daemon.requester import RequesterFiles
 from annexd.daemon.security import read_security, usable_ciphers
-from annexd.daemon.server import Security, Server
+from annexd.daemon.server import Call, Security, Server
 from annexd.daemon.supplies import Supplies
 from annexd.workflow import Engine, Journal, JournalError
 
@@ -97,7 +102,8 @@ class Service:
         self._signals: dict[int, Callable[[], None]] = {
             signal.SIGTERM: self.stop_gracefully, signal.SIGINT: self.stop_gracefully,
             signal.SIGQUIT: self.stop_fast, signal.SIGHUP: self._reconfig}
-        self._dispatcher = Dispatcher(actions, Administration(self._advertiser.ads, self._signals).handlers())
+        administration = Administration(self._advertiser.ads, self._signals, self._may)
+        self._dispatcher = Dispatcher(actions, administration.handlers())
         self._server = Server(self._read_security(), settings.limits, self._dispatcher, self._door.shared_port_id)
 
     async def run(self) -> None:
@@ -111,6 +117,13 @@ class Service:
         await self._orders.continue_unfinished()
         await self._stopping.wait()
         await self._end()
+
+    def _may(self, call: Call, level: Level) -> bool:
+        """Whether who sent a command has this level, too.  May ask the resolver."""
+        identity, address = call.received.identity, Sinful.parse(call.peer)
+        peer = Peer(address.host, identity.user, identity.method, identity.limits)
+        command = replace(call.received.command, level=level, alternate_levels=())
+        return self._server.security.authorization.authorize(command, peer, LOOKUPS).granted
 
     def stop_gracefully(self) -> None:
         log.always("performing graceful shutdown")

@@ -9,6 +9,7 @@ import os
 import re
 from dataclasses import dataclass
 
+from annexd.daemon import dynamic
 from annexd.daemon.parameters import param
 from annexd.daemon.process import for_child
 
@@ -29,6 +30,9 @@ async def source_of(name: str) -> Source | None:
     """None when there is no condor_config_val, or it does not know."""
     if not NAME.fullmatch(name):
         return None
+    if (set_from_outside := dynamic.place_of(name)) is not None:
+        line, place = set_from_outside
+        return Source(f"{name.upper()} = {line.partition('=')[2].strip()}", place)
     said = await _condor_config_val("-verbose", name)
     facts = dict(re.findall(r"^ # (at|raw): (.*)$", said or "", re.MULTILINE))
     if not {"at", "raw"} <= facts.keys():

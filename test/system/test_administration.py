@@ -10,10 +10,17 @@ import pytest
 from test.cloud import Cloud
 from test.system.site import Site
 
+SETTABLE = """
+SETTABLE_ATTRS_ADMINISTRATOR = SITE_*
+ENABLE_RUNTIME_CONFIG = True
+ENABLE_PERSISTENT_CONFIG = True
+PERSISTENT_CONFIG_DIR = $(LOCAL_DIR)/persistent
+"""
+
 
 @pytest.fixture(scope="module")
 def site(cloud: Cloud) -> Iterator[Site]:
-    own = "ANNEXD.ONLY_OURS = $(LOCAL_DIR)/x\nSITE_WORD = a$(LOCAL_DIR)b\nSCHEDD.OTHER = 1"
+    own = "ANNEXD.ONLY_OURS = $(LOCAL_DIR)/x\nSITE_WORD = a$(LOCAL_DIR)b\nSCHEDD.OTHER = 1\n"
     with Site(cloud, own + '\nANNEXD.SITE_WORD = annexd"s\\own') as site:
         yield site
 
@@ -61,6 +68,55 @@ def test_nobody_sets_annexds_configuration_from_outside(site: Site) -> None:
                           for daemon in ("ANNEXD", "SCHEDD"))
         assert annexd.returncode == schedd.returncode != 0
     assert asked(site, "ANNEXD", "condor_config_val", "-addr", "ADDRESS", "X").stdout.startswith("Not defined")
+
+
+def set_from_outside(site: Site, daemon: str, *arguments: str) -> int:
+    return asked(site, daemon, "condor_config_val", "-addr", "ADDRESS", *arguments).returncode
+
+
+def value_at(site: Site, daemon: str, name: str) -> str:
+    return asked(site, daemon, "condor_config_val", "-addr", "ADDRESS", name).stdout.strip()
+
+
+@pytest.mark.parametrize("how", ["-rset", "-set"])
+def test_what_settable_attrs_allow_is_set_from_the_next_reconfig_on_as_in_the_schedd(site: Site, how: str) -> None:
+    site.pool.configure(SETTABLE)
+    (site.pool.directory / "persistent").mkdir(exist_ok=True)
+    starts = site.starts()
+    program = """
+import htcondor2, classad2, sys
+htcondor2.send_command(classad2.ClassAd({"MyAddress": sys.argv[1], "MyType": "Generic"}), getattr(
+    htcondor2.DaemonCommands, sys.argv[2]))
+"""
+
+    def send(daemon: str, command: str) -> None:
+        assert site.pool.run(sys.executable, "-c", program, site.pool.address(daemon), command).returncode == 0
+
+    for daemon in ("ANNEXD", "SCHEDD"):
+        send(daemon, "OffFast")  # whether it is allowed at all, HTCondor's daemons read at their start only
+    site.wait_for_restart(starts)
+    site.wait(lambda: value_at(site, "SCHEDD", "ENABLE_RUNTIME_CONFIG") == "True", "the schedd to be back")
+    for daemon in ("ANNEXD", "SCHEDD"):
+        name = f"SITE_{how[1:]}"
+        refused = [set_from_outside(site, daemon, how, line) for line in (
+            "LOCAL_DIR = /x", "SETTABLE_ATTRS_ADMINISTRATOR = *", "SIT = 1", f"{daemon}.SITE_X = 1")]
+        assert 0 not in refused, (daemon, refused)
+        assert set_from_outside(site, daemon, how, f"{name} = $(LOCAL_DIR) {daemon}") == 0
+        assert value_at(site, daemon, name).startswith("Not defined")
+        send(daemon, "Reconfig")
+        site.wait(lambda d=daemon, n=name: value_at(site, d, n) == f"{site.pool.directory} {d}", f"{daemon} to take it")
+    verbose = [asked(site, daemon, "condor_config_val", "-addr", "ADDRESS", "-verbose", f"SITE_{how[1:]}").stdout
+               for daemon in ("ANNEXD", "SCHEDD")]
+    assert verbose[0].replace("ANNEXD", "SCHEDD").partition("# at")[0] == verbose[1].partition("# at")[0]
+    if how == "-set":
+        starts = site.starts()
+        site.kill()
+        site.wait_for_restart(starts)
+        assert value_at(site, "ANNEXD", "SITE_set") == f"{site.pool.directory} ANNEXD"
+        assert set_from_outside(site, "ANNEXD", "-unset", "SITE_set") == 0
+        send("ANNEXD", "Reconfig")
+        site.wait(lambda: value_at(site, "ANNEXD", "SITE_set").startswith("Not defined"), "it to be unset")
+        assert not list((site.pool.directory / "persistent").glob(".config.ANNEXD.*"))
 
 
 def test_condor_fetchlog_fetches_the_log_and_says_what_it_cannot(site: Site) -> None:
