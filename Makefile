@@ -5,10 +5,10 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 AS_USER := $(RUN) -m test.as_user
 # What meets HTCondor's daemons and tools is tried on two versions of them.
-SYSTEM_TESTS := test/system test/tool/test_condor_annex.py --ignore=test/system/test_demo.py
+SYSTEM_TESTS := test/system test/parity test/tool/test_condor_annex.py --ignore=test/system/test_demo.py
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help venv htcondor ready test fuzz histories chaos lint demo bench cloud clean
+.PHONY: help venv htcondor ready test parity fuzz histories chaos lint demo bench cloud clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -31,6 +31,9 @@ test: ready ## all tests (ARGS="test/pool -k token": some)
 	@if [ "$$(id -u)" = 0 ] && [ -z "$(ARGS)" ]; then set -x; $(RUN) -m pytest test/root; fi
 	@if [ -z "$(ARGS)" ]; then set -x; $(RUN) -m test.pool --series 23; \
 		HTCONDOR_SERIES=23 $(AS_USER) $(RUN) -m pytest $(SYSTEM_TESTS); fi
+
+parity: ready ## annexd's answers and the C++ schedd's, a hundred thousand times (ARGS="--seed 7 --lists 300 --series 23")
+	$(AS_USER) $(RUN) -m test.parity $(ARGS)
 
 fuzz: $(VENV)/fuzz ## what reads bytes of strangers, fuzzed with atheris (ARGS="--seconds 600 --keep token")
 	$(RUN) -m test.fuzz $(ARGS)

@@ -1,0 +1,32 @@
+"""`make parity`: every question to both daemons.  Fails when answers differ and docs/differences.md does not say so."""
+
+import argparse
+import os
+import sys
+import time
+
+from test.parity.asking import Result, ask_all
+from test.parity.ground import Ground
+from test.parity.matrix import short, whole
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make parity", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1, help="which choices by chance")
+    parser.add_argument("--lists", type=int, default=300, help="how many ALLOW and DENY lists by chance")
+    parser.add_argument("--short", action="store_true", help="what make test asks")
+    parser.add_argument("--series", choices=("25", "23"), help="of HTCondor, instead of HTCONDOR_SERIES")
+    options = parser.parse_args()
+    if options.series:
+        os.environ["HTCONDOR_SERIES"] = options.series
+    os.environ |= {"CONDOR_CONFIG": "ONLY_ENV"}
+    result, started_s = Result(), time.monotonic()
+    with Ground() as ground:
+        version = ground.pool.htcondor.version
+        print(f"asking the schedd of HTCondor {version}, and annexd; seed {options.seed}", flush=True)
+        ask_all(ground, short(options.seed) if options.short else whole(options.seed, options.lists), result)
+    print(f"{result}\n{time.monotonic() - started_s:.0f} s")
+    sys.exit(1 if result.unknown else 0)
+
+
+main()

@@ -1,0 +1,46 @@
+"""Asks round after round, and sorts what differs."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from test.parity.answers import differences
+from test.parity.ground import Ground
+from test.parity.known import KNOWN, Finding, known
+from test.parity.matrix import Round
+
+
+@dataclass
+class Result:
+    """asked: questions, each of them to both daemons.  documented: how often each row of the document was found."""
+
+    asked: int = 0
+    documented: Counter[str] = field(default_factory=Counter)
+    unknown: list[Finding] = field(default_factory=list)
+
+    @property
+    def not_found(self) -> set[str]:
+        """Rows of the document that no answer showed."""
+        return {each.row for each in KNOWN} - self.documented.keys()
+
+    def add(self, finding: Finding) -> None:
+        if explanation := known(finding):
+            self.documented[explanation.row] += 1
+        else:
+            self.unknown.append(finding)
+
+    def __str__(self) -> str:
+        found = [f"{number:6} times: {row}" for row, number in self.documented.most_common()]
+        strange = [f"NOT DOCUMENTED: {finding}" for finding in self.unknown[:50]]
+        counts = f"{self.asked} questions, {self.documented.total()} documented differences, {len(self.unknown)} others"
+        return "\n".join((counts, *found, *strange))
+
+
+def ask_all(ground: Ground, rounds: Iterable[Round], result: Result) -> None:
+    for each in rounds:
+        ground.configure(each.server)
+        for client in each.clients:
+            for level, answers in zip(each.levels, ground.ask(client, each.levels), strict=True):
+                result.asked += 1
+                for finding in differences(answers, each.server.name, client.name, level):
+                    result.add(finding)

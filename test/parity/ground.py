@@ -1,0 +1,115 @@
+"""A pool whose schedd and annexd are asked alike, and given the same configuration again and again."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from test.parity.clients import Client
+from test.parity.material import lay_out
+from test.parity.servers import Server
+from test.pool import ANNEXD_CONFIG, Pool
+
+DAEMONS = ("MASTER", "COLLECTOR", "SHARED_PORT", "SCHEDD", "ANNEXD")
+ASKED = ("SCHEDD", "ANNEXD")
+ASKER = Path(__file__).with_name("asker.py")
+READ_AGAIN = {"SCHEDD": re.compile(r"Re-reading config"), "ANNEXD": re.compile(r"reconfigured|reconfig refused")}
+SERVER = "# --- from here on for the daemons only"
+CONFIG = f"""
+SEC_DEFAULT_AUTHENTICATION_METHODS = FS, IDTOKENS, SSL, PASSWORD, CLAIMTOBE, ANONYMOUS
+# False by default in HTCondor 23; annexd has the defaults of 25.
+SEC_CLAIMTOBE_INCLUDE_DOMAIN = True
+AUTH_SSL_CLIENT_CAFILE = $(LOCAL_DIR)/ca.pem
+AUTH_SSL_CLIENT_CERTFILE =
+AUTH_SSL_CLIENT_KEYFILE =
+{SERVER}
+ANNEXD_DEBUG = D_SECURITY
+SEC_PASSWORD_FILE = $(LOCAL_DIR)/password
+AUTH_SSL_SERVER_CERTFILE = $(LOCAL_DIR)/host.pem
+AUTH_SSL_SERVER_KEYFILE = $(LOCAL_DIR)/host.key
+AUTH_SSL_SERVER_CAFILE = $(LOCAL_DIR)/ca.pem
+TWO_KEYS = $(LOCAL_DIR)/none, $(LOCAL_DIR)/host.key
+ALLOW_WRITE = $(ALLOW_WRITE), alice@*
+CERTIFICATE_MAPFILE = $(LOCAL_DIR)/map
+include : $(LOCAL_DIR)/asked
+"""
+# A client has what it is given, and nothing that is the daemons'.
+CLIENT_CONFIG = """
+SEC_PASSWORD_DIRECTORY = $(LOCAL_DIR)/none.d
+SEC_TOKEN_POOL_SIGNING_KEY_FILE = $(LOCAL_DIR)/none
+SEC_PASSWORD_FILE = $(LOCAL_DIR)/none
+SEC_TOKEN_DIRECTORY = $(LOCAL_DIR)/none.d
+SEC_TOKEN_SYSTEM_DIRECTORY = $(LOCAL_DIR)/none.d
+SEC_CLIENT_AUTHENTICATION_TIMEOUT = 5
+"""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one client heard at one level: the ad of its session, or the words of the failure."""
+
+    schedd: dict[str, str] | str
+    annexd: dict[str, str] | str
+
+
+class Ground:
+    def __init__(self, extra_config: str = "") -> None:
+        self.pool = Pool(ANNEXD_CONFIG + CONFIG + extra_config, daemons=DAEMONS)
+        self.directory = self.pool.directory
+        (self.directory / "asked").touch()
+        lay_out(self.directory)
+        self.client_config = self.directory / "client_config"
+        self.client_config.write_text(self.pool.config_file.read_text().partition(SERVER)[0] + CLIENT_CONFIG)
+        self._asker: subprocess.Popen[str] | None = None
+        self._read = dict.fromkeys(ASKED, 0)
+
+    def __enter__(self) -> Self:
+        self.pool.start()
+        self._addresses = [self.pool.address(daemon) for daemon in ASKED]
+        self._logs = {daemon: Path(self.pool.param(f"{daemon}_LOG") or "") for daemon in ASKED}
+        self._asker = subprocess.Popen(
+            [sys.executable, ASKER], env={**self.pool.env, "CONDOR_CONFIG": str(self.client_config)}, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        if self._asker and self._asker.stdin:
+            self._asker.stdin.close()
+            self._asker.wait(60)
+        self.pool.stop()
+
+    def configure(self, server: Server) -> None:
+        """Return when both daemons have read these settings, and none of those before."""
+        (self.directory / "asked").write_text(server.settings + "\n")
+        before = {daemon: self._times_read(daemon) for daemon in ASKED}
+        for daemon in ASKED:
+            os.kill(self._pid(daemon), signal.SIGHUP)
+        self.pool.wait_for(lambda: all(self._times_read(daemon) > before[daemon] for daemon in ASKED),
+                           f"both daemons to read {server.name}:\n{server.settings}")
+
+    def ask(self, client: Client, levels: Sequence[str]) -> list[Answers]:
+        """One of Answers for each level."""
+        assert self._asker is not None
+        assert self._asker.stdin is not None
+        assert self._asker.stdout is not None
+        settings = {name: value.replace("$(LOCAL_DIR)", str(self.directory)) for name, value in client.settings.items()}
+        question = {"settings": settings, "addresses": self._addresses, "levels": levels}
+        self._asker.stdin.write(json.dumps(question) + "\n")
+        self._asker.stdin.flush()
+        said: Any = json.loads(self._asker.stdout.readline())
+        assert said, f"a client did not live to tell its answers: {client.name}, {client.settings}"
+        return [Answers(*both) for both in zip(*said, strict=True)]
+
+    def _times_read(self, daemon: str) -> int:
+        return len(READ_AGAIN[daemon].findall(self._logs[daemon].read_text(errors="replace")))
+
+    def _pid(self, daemon: str) -> int:
+        return int(re.findall(r"\*\* PID = (\d+)", self._logs[daemon].read_text(errors="replace"))[-1])

@@ -1,0 +1,73 @@
+"""The differences that are meant: each is a row of docs/differences.md, and found when the whole matrix is asked."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "differences.md"
+LISTED = re.compile(r"[=, ](1\*|\[127\.0\.0\.1\])(?=[ ,;]|$)", re.MULTILINE)
+REFUSED = "Failed to start command."
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that differs in two answers.  what: an attribute of the session's ad, or "the answer"."""
+
+    server: str
+    client: str
+    level: str
+    what: str
+    schedd: str
+    annexd: str
+
+    @property
+    def is_refusal(self) -> bool:
+        return self.what == "the answer" and self.annexd == REFUSED
+
+    def __str__(self) -> str:
+        return (f"{self.level} for {self.client}, daemons told {self.server!r}: {self.what} is {self.schedd!r} from "
+                f"the schedd, {self.annexd!r} from annexd")
+
+
+@dataclass(frozen=True)
+class Known:
+    """row: how its row of docs/differences.md begins."""
+
+    row: str
+    explains: Callable[[Finding], bool]
+
+
+def _only_offers(finding: Finding, *methods: str) -> bool:
+    """Whether these are all that the schedd offers besides what annexd does."""
+    ours = finding.annexd.split(",") if finding.annexd else []
+    more = {method.upper() for method in finding.schedd.split(",") if method not in ours}
+    return finding.what in ("AuthMethodsList", "AuthMethods") and more <= set(methods)
+
+
+KNOWN = (
+    Known("BLOWFISH and 3DES", lambda found: found.what == "CryptoMethodsList" and found.annexd == "AES"),
+    Known("KERBEROS, SCITOKENS", lambda found: _only_offers(found, "KERBEROS", "SCITOKENS", "FS_REMOTE")),
+    Known("methods that cannot work", lambda found: _only_offers(found, "TOKEN", "PASSWORD")),
+    Known("`IssuerKeys`", lambda found: found.what == "IssuerKeys" and "signing" in found.server.lower()),
+    Known("holes for the family", lambda found: found.is_refusal and "of the family" in found.client),
+    Known("a token whose only scope is `condor:/`",
+          lambda found: found.is_refusal and "limited to nothing" in found.client),
+    Known("token without `iat`",
+          lambda found: found.is_refusal and "without its age" in found.client and "MAX_AGE" in found.server),
+    Known("a token whose scope",
+          lambda found: found.schedd == "no answer in time" and "scopes in a list" in found.client),
+    Known("an address or network in a list",
+          lambda found: found.what == "the answer" and bool(LISTED.search(found.server))),
+    Known("`+netgroup`", lambda found: found.is_refusal and "DENY" in found.server and "+group" in found.server),
+)
+
+
+def known(finding: Finding) -> Known | None:
+    return next((each for each in KNOWN if each.explains(finding)), None)
+
+
+def rows() -> list[str]:
+    """The first cell of each row of the document."""
+    lines = DOCUMENT.read_text().splitlines()
+    return [line.split("|")[1].strip() for line in lines if line.startswith("| ")]

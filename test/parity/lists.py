@@ -1,0 +1,95 @@
+"""ALLOW_* and DENY_* lists, and the clients who ask under them: who they are and where they come from."""
+
+import random
+from collections.abc import Iterator
+
+from test.parity.clients import Client, by, claiming, wanting, with_certificate, with_token
+from test.parity.servers import Server, told
+
+LEVELS = ("READ", "WRITE", "NEGOTIATOR", "ADMINISTRATOR", "CONFIG", "DAEMON", "ADVERTISE_STARTD", "ADVERTISE_SCHEDD",
+          "ADVERTISE_MASTER")
+NOBODY = wanting(AUTHENTICATION="NEVER", ENCRYPTION="NEVER", INTEGRITY="NEVER", NEGOTIATION="PREFERRED")
+# Whoever did not authenticate is asked no further.
+OPEN = "SEC_DEFAULT_AUTHENTICATION = OPTIONAL\nSEC_DEFAULT_ENCRYPTION = OPTIONAL\nSEC_DEFAULT_INTEGRITY = OPTIONAL\n"
+
+
+def coming_from(address: str) -> Client:
+    return Client(f"from {address}", {"NETWORK_INTERFACE": address})
+
+
+USERS = (
+    by("FS"), *(claiming(f"{name}@{domain}", UID_DOMAIN=domain) for name, domain in (
+        ("alice", "annexd.test"), ("ALICE", "Annexd.Test"), ("bob", "annexd.test"), ("alice", "elsewhere.org"),
+        ("condor", "annexd.test"), ("condor_pool", "annexd.test"), ("condor", "elsewhere.org"))),
+    claiming("condor@family", UID_DOMAIN="family"),
+    with_token("of bob"), with_token("of an administrator"), with_token("limited to WRITE"),
+    with_token("without a domain"), with_certificate("bob"), with_certificate("alice"), by("ANONYMOUS"), NOBODY,
+)
+ADDRESSES = tuple(map(coming_from, ("127.0.0.1", "127.0.0.2", "127.1.2.3", "127.255.0.1")))
+ENTRIES = (
+    "*", "*/*", "*@*", "*@annexd.test", "alice@annexd.test", "ALICE@annexd.TEST", "al*@annexd.test", "*ice@annexd.test",
+    "a*e@annexd.test", "*lic*", "alice@*", "alice", "alice@", "@annexd.test", "bob@annexd.test", "condor@annexd.test",
+    "condor_pool@annexd.test", "condor@*", "condor_pool@*", "unauthenticated@unmapped", "*@unmapped", "ssl@unmapped",
+    "127.0.0.1", "127.0.0.2", "127.0.0.*", "127.0.*", "127.*", "127.1.2.3", "127.0.0.0/8", "127.0.0.0/24",
+    "127.0.0.0/255.255.255.0", "127.0.0.2/32", "127.0.0.2/31", "127.0.0.1/0", "127.0.0.0/33", "10.0.0.0/8", "1*", "0/0",
+    "0.0.0.0/0", "::/0", "::1", "fe80:*", "::ffff:127.0.0.1", "[127.0.0.1]", "127.0.0", "127.0.0.", "127",
+    "127.0.0.256",
+    "127-0-0-1.annexd.test", "127-0-0-2.annexd.test", "127-0-0-*", "*.annexd.test", "127-*.annexd.test", "localhost",
+    "localhost.localdomain", "nosuchhost.invalid", "*.invalid", "{:local_ips:}", "LocalHost",
+    "alice@annexd.test/127.0.0.1", "alice@annexd.test/127.0.0.*", "alice@annexd.test/127.0.0.0/24", "alice@*/*",
+    "*@annexd.test/127.1.*", "*/127.0.0.2", "*/127.0.0.0/31", "*/*.annexd.test", "*@*/127-0-0-1.annexd.test",
+    "bob@annexd.test/10.0.0.0/8", "alice/127.0.0.1", "/127.0.0.1", "alice@annexd.test/",
+    "alice@annexd.test/127.0.0.1/8/9",
+    "condor@annexd.test/127.0.0.1", "*/", "/", "//", "**", "*@", "@", "a@b@c", "\u00e9@annexd.test", "!", "-",
+    "<127.0.0.1>",
+)
+SEPARATORS = (", ", ",", " ", " , ,  ")
+COMMON = tuple(map(told, (
+    "ALLOW_READ = alice@annexd.test", "ALLOW_READ = *; DENY_READ = alice@annexd.test", "ALLOW_READ =", "DENY_READ =",
+    "DENY_READ = *", "DENY_WRITE = *", "DENY_WRITE = *@annexd.test; ALLOW_WRITE = alice@annexd.test",
+    "DENY_ADMINISTRATOR = *; ALLOW_ADMINISTRATOR = *", "ALLOW_ADMINISTRATOR = *; DENY_WRITE = bob@*",
+    "ALLOW_ADMINISTRATOR = alice@annexd.test; ALLOW_WRITE =; ALLOW_READ = nobody@nowhere",
+    "ALLOW_DAEMON = alice@annexd.test/127.0.0.2; ALLOW_WRITE =", "ALLOW_DAEMON =; ALLOW_DEFAULT = bob@annexd.test",
+    "ALLOW_DEFAULT = alice@*; ALLOW_ADMINISTRATOR =; ALLOW_CONFIG =", "DENY_DEFAULT = bob@*; ALLOW_DEFAULT = *",
+    "ALLOW_DEFAULT = *; DENY_DAEMON = 127.0.0.2", "ALLOW_CONFIG = *", "ALLOW_NEGOTIATOR = alice@annexd.test",
+    "ALLOW_ADVERTISE_STARTD = alice@*; ALLOW_DAEMON = bob@*", "ALLOW_ADVERTISE_MASTER = *; ALLOW_READ = nobody@nowhere",
+    "DENY_ADVERTISE_SCHEDD = alice@*; ALLOW_DAEMON = *", "DENY_DAEMON = alice@*; ALLOW_ADVERTISE_SCHEDD = alice@*",
+    "ALLOW_WRITE_SCHEDD = bob@*; ALLOW_WRITE_ANNEXD = bob@*; ALLOW_WRITE = alice@*",
+    "DENY_WRITE_SCHEDD = bob@*; DENY_WRITE_ANNEXD = bob@*", "ALLOW_READ_SCHEDD = alice@*; ALLOW_READ_ANNEXD = alice@*",
+    "ALLOW_WRITE_SCHEDD =; ALLOW_WRITE_ANNEXD =; ALLOW_WRITE = bob@*",
+    "ALLOW_DEFAULT_SCHEDD = *; ALLOW_DEFAULT_ANNEXD = *",
+    "ALLOW_DAEMON_SCHEDD = bob@*; ALLOW_DAEMON_ANNEXD = bob@*; ALLOW_ADVERTISE_STARTD = alice@*",
+    "ALLOW_ADMINISTRATOR_SCHEDD = alice@*; ALLOW_ADMINISTRATOR_ANNEXD = alice@*; DENY_ADMINISTRATOR = alice@*",
+    "SCHEDD.ALLOW_WRITE = bob@*; ANNEXD.ALLOW_WRITE = bob@*", "ALLOW_WRITE = condor@annexd.test",
+    "ALLOW_WRITE = condor_pool@annexd.test", "DENY_WRITE = condor_pool@annexd.test; ALLOW_WRITE = *",
+    "ALLOW_WRITE = condor_pool@annexd.test; USE_POOL_USERNAME_EQUIVALENT = False",
+    "HOSTALLOW_WRITE = *; ALLOW_WRITE = bob@*", "HOSTDENY_WRITE = *; ALLOW_WRITE = *",
+    "ALLOW_SOAP = *", "ALLOW_OWNER = *",
+    "ALLOW_CLIENT = bob@*; DENY_CLIENT = *", "LEGACY_ALLOW_SEMANTICS = True; ALLOW_WRITE = alice@*; ALLOW_DAEMON =",
+    "LEGACY_ALLOW_SEMANTICS = True; ALLOW_DAEMON =; ALLOW_WRITE = *; DENY_WRITE = bob@*",
+    "ALLOW_WRITE = +group", "ALLOW_WRITE = *; DENY_WRITE = +group", "NO_DNS = False; ALLOW_WRITE = localhost",
+    "NO_DNS = False; ALLOW_WRITE = local*", "NO_DNS = False; DENY_WRITE = localhost; ALLOW_WRITE = *",
+)))
+
+
+def one_by_one() -> Iterator[Server]:
+    """Each entry alone in an ALLOW list, and in a DENY list beside one that admits everybody."""
+    for entry in ENTRIES:
+        yield told(f"ALLOW_WRITE = {entry}; ALLOW_ADMINISTRATOR =; ALLOW_DAEMON = *; DENY_DAEMON = {entry}")
+
+
+def by_chance(chance: random.Random) -> Server:
+    """Some lists of some entries each, for some levels, some of them for these daemons alone."""
+    return told("; ".join(_line(chance) for _ in range(chance.randint(1, 6))))
+
+
+def _line(chance: random.Random) -> str:
+    kind, level = chance.choice(("ALLOW", "ALLOW", "DENY")), chance.choice((*LEVELS, "DEFAULT"))
+    entries = chance.choice(SEPARATORS).join(chance.choices(ENTRIES, k=chance.randint(0, 4)))
+    if chance.random() < 0.2:
+        return "; ".join(f"{kind}_{level}_{daemon} = {entries}" for daemon in ("SCHEDD", "ANNEXD"))
+    return f"{kind}_{level} = {entries}"
+
+
+def who(chance: random.Random) -> Client:
+    return chance.choice(USERS) + chance.choice(ADDRESSES)

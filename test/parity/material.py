@@ -1,0 +1,145 @@
+"""What clients of the parity suite hold: tokens, certificates and passwords, good and bad; and the map file."""
+
+import time
+from collections.abc import Mapping
+from itertools import cycle
+from pathlib import Path
+from typing import NamedTuple
+
+from annexd.cedar.signing_key import signing_secret
+from test.cedar.certificates import Authority, person
+from test.cedar.tokens import base64url, signed, unsigned
+from test.pool import DOMAIN
+
+HOST = f"127-0-0-1.{DOMAIN}"  # NO_DNS makes this name of NETWORK_INTERFACE, and it is the alias in every address
+KEYS = {"POOL": bytes(range(100, 164)), "second": b"the second key of this pool"}
+STRANGERS_KEY = bytes(range(150, 214))
+MAP = r"""
+SSL  "^/O=Example Site/CN=alice$"        alice@mapped.org
+SSL  ^/O=Example[[:space:]]Site/CN=car   \0@mapped.org
+CLAIMTOBE  ^(eve)@(.*)$                  "\1-of-\2"
+FS   ^nobody-is-called-this$             alice@mapped.org
+ANONYMOUS  .*                            guest@mapped.org
+"""
+NOW = int(time.time())
+CLAIMS: Mapping[str, object] = {
+    "sub": f"alice@{DOMAIN}", "iss": DOMAIN, "iat": NOW - 60, "exp": NOW + 86400, "jti": "0123456789abcdef"}
+
+
+class Made(NamedTuple):
+    """How a token differs from a good one.  A claim or header that is None is left out."""
+
+    claims: Mapping[str, object] = {}
+    header: Mapping[str, object] = {}
+    key: bytes = KEYS["POOL"]
+    algorithm: str = "sha256"
+    cut: int = 0
+
+
+def _second(**claims: object) -> Made:
+    return Made(claims, {"kid": "second"}, KEYS["second"])
+
+
+TOKENS: Mapping[str, Made] = {
+    "good": Made(),
+    "of bob": Made({"sub": f"bob@{DOMAIN}"}),
+    "of an administrator": Made({"sub": f"condor@{DOMAIN}"}),
+    "signed by another key of the pool": _second(),
+    "signed by a stranger": Made(key=STRANGERS_KEY),
+    "with a wrong signature": Made(cut=6),
+    "of an unknown key": Made(header={"kid": "third"}),
+    "of a key in another folder": Made(header={"kid": "../passwords.d/POOL"}),
+    "of no key": Made(header={"kid": None}),
+    "of another trust domain": Made({"iss": "elsewhere.org"}),
+    "without an issuer": Made({"iss": None}),
+    "without an id": Made({"jti": None}),
+    "with an empty id": Made({"jti": ""}),
+    "without a subject": Made({"sub": None}),
+    "with an empty subject": Made({"sub": ""}),
+    "without a domain": Made({"sub": "alice"}),
+    "of the family": Made({"sub": "condor@family"}),
+    "of nobody": Made({"sub": "unauthenticated@unmapped"}),
+    "with capitals in its domain": Made({"sub": "Alice@Annexd.TEST"}),
+    "of two domains": Made({"sub": f"alice@evil.org@{DOMAIN}"}),
+    "with a number for a subject": Made({"sub": 7}),
+    "expired": Made({"exp": NOW - 10}),
+    "that never expires": Made({"exp": None}),
+    "with words for an end": Made({"exp": "tomorrow"}),
+    "with an end in digits": Made({"exp": str(NOW + 86400)}),
+    "with a fraction of a second": Made({"exp": NOW + 86400.5}),
+    "old": Made({"iat": NOW - 10 * 86400}),
+    "without its age": Made({"iat": None}),
+    "of tomorrow": Made({"iat": NOW + 86400}),
+    "not yet valid": Made({"nbf": NOW + 86400}),
+    "for somebody else": Made({"aud": "elsewhere.org"}),
+    "limited to READ": Made({"scope": "condor:/READ"}),
+    "limited to WRITE": Made({"scope": "condor:/WRITE"}),
+    "limited to what startds advertise": Made({"scope": "condor:/ADVERTISE_STARTD"}),
+    "limited to READ and ADVERTISE_MASTER": Made({"scope": "condor:/READ condor:/ADVERTISE_MASTER"}),
+    "of an administrator, limited to ADMINISTRATOR": Made(
+        {"sub": f"condor@{DOMAIN}", "scope": "condor:/ADMINISTRATOR"}),
+    "of an administrator, limited to DAEMON, with a comma": Made(
+        {"sub": f"condor@{DOMAIN}", "scope": "condor:/DAEMON,condor:/CONFIG"}),
+    "limited in lower case": Made({"scope": "condor:/write"}),
+    "limited to ALLOW": Made({"scope": "condor:/ALLOW"}),
+    "limited to what is no level": Made({"scope": "condor:/BOGUS"}),
+    "limited to nothing": Made({"scope": "condor:/"}),
+    "of other scopes": Made({"scope": "storage.read:/ compute.create"}),
+    "of no scope": Made({"scope": ""}),
+    "with scopes in a list": Made({"scope": ["condor:/READ"]}),
+    "signed by HS384": Made(header={"alg": "HS384"}, algorithm="sha384"),
+    "signed by HS512": Made(header={"alg": "HS512"}, algorithm="sha512"),
+    "not signed": Made(header={"alg": "none"}),
+    "said to be signed by RS256": Made(header={"alg": "RS256"}),
+    "without an algorithm": Made(header={"alg": None}),
+    "revoked": Made({"jti": "revoked"}),
+    "with claims of its own": Made({"groups": ["a", "b"], "wlcg.ver": "1.0", "nested": {"deep": [1, 2.5, None, True]}}),
+}
+
+
+def token(made: Made) -> str:
+    header = _without_none({"alg": "HS256", "kid": "POOL", **made.header})
+    key_id = str(header.get("kid", "POOL"))
+    secret = signing_secret("second" if key_id == "second" else "POOL", _scrambled(made.key))
+    text = signed(unsigned(header, _without_none({**CLAIMS, **made.claims})), secret, made.algorithm)
+    return text[: -made.cut] + "A" * made.cut if made.cut else text
+
+
+def _without_none(values: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _scrambled(key: bytes) -> bytes:
+    return bytes(byte ^ mask for byte, mask in zip(key, cycle(b"\xde\xad\xbe\xef"), strict=False))
+
+
+def folder(name: str) -> str:
+    """Where the token of this name lies, below the pool's directory."""
+    return "token-" + base64url(name.encode())
+
+
+def lay_out(directory: Path) -> None:
+    (directory / "map").write_text(MAP)
+    (directory / "none.d").mkdir(mode=0o700)
+    for name, made in TOKENS.items():
+        (directory / folder(name)).mkdir(mode=0o700)
+        _private(directory / folder(name) / "token", token(made).encode() + b"\n")
+    for name, key in KEYS.items():
+        _private(directory / "passwords.d" / name, _scrambled(key))
+    for name, content in (("password", b"opensesame"), ("other-password", b"sesame")):
+        _private(directory / name, content)
+    _lay_out_certificates(directory)
+
+
+def _lay_out_certificates(directory: Path) -> None:
+    authority = Authority(directory)
+    authority.make("host", person("host"), host=HOST)
+    for name in ("alice", "bob", "carol"):
+        authority.make(name, person(name))
+    authority.make("expired", person("alice"), days=-1)
+    Authority(directory, "stranger").make("foreign", person("alice"))
+
+
+def _private(path: Path, content: bytes) -> None:
+    path.touch(mode=0o600)
+    path.write_bytes(content)

@@ -1,0 +1,42 @@
+"""A choice of the parity suite's questions; `make parity` asks them all."""
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from test.parity.asking import Result, ask_all
+from test.parity.clients import FEATURES, WANTS
+from test.parity.ground import Ground
+from test.parity.known import KNOWN, rows
+from test.parity.matrix import every_pair, short
+
+SEED = 1
+
+
+@pytest.fixture(scope="module")
+def result() -> Iterator[Result]:
+    result = Result()
+    with Ground() as ground:
+        ask_all(ground, short(SEED), result)
+        yield result
+
+
+def test_annexd_answers_every_client_as_the_schedd_does_but_for_what_is_documented(result: Result) -> None:
+    assert not result.unknown, str(result)
+    assert result.asked > 1000
+
+
+def test_the_documented_differences_are_differences(result: Result) -> None:
+    assert result.documented, "neither daemon's answers ever differ: is the same one asked twice?"
+
+
+def test_each_difference_that_is_known_has_its_row_in_the_document() -> None:
+    assert [each.row for each in KNOWN if not any(row.startswith(each.row) for row in rows())] == []
+
+
+def test_any_two_wishes_meet_in_the_choice() -> None:
+    chosen = list(every_pair(dict.fromkeys(FEATURES, WANTS), random.Random(SEED)))  # noqa: S311
+    for one, other in ((one, other) for one in FEATURES for other in FEATURES if one != other):
+        assert {(each[one], each[other]) for each in chosen} == {(x, y) for x in WANTS for y in WANTS}
+    assert len(chosen) < len(WANTS) ** len(FEATURES) / 4
