@@ -5,13 +5,14 @@ Authentication::authenticate_continue)
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from annexd.cedar import anonymous, claimtobe, filesystem, idtokens, password, tls
 from annexd.cedar.dialogue import Dialogue, Steps
 from annexd.cedar.errors import AuthenticationFailed
 from annexd.cedar.identity import Identity
 from annexd.cedar.method import MethodFailed
+from annexd.cedar.naming import with_lower_domain
 from annexd.cedar.policy import canonical_method
 
 
@@ -50,9 +51,11 @@ def authenticate(dialogue: Dialogue, agreed: tuple[str, ...]) -> Steps[Identity]
             raise _failure(reasons)
         left.remove(pick)
         try:
-            return (yield from METHODS[pick].run(dialogue))
+            identity = yield from METHODS[pick].run(dialogue)
         except MethodFailed as failed:
             reasons.append(f"{pick}: {failed}")
+        else:
+            return replace(identity, user=with_lower_domain(identity.user))
 
 
 def _offer(dialogue: Dialogue) -> Steps[int]:

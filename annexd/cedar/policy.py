@@ -85,7 +85,7 @@ class ServerPolicy:
 class Agreement:
     """What both sides do.  methods and ciphers: the common ones in our order, as the client spells them.
 
-    cipher: the first of them, as we spell it.
+    cipher: the first of them, as we spell it.  takes_tokens: clients are told which keys sign them.
     """
 
     authentication: bool
@@ -97,6 +97,7 @@ class Agreement:
     cipher: str
     duration_s: int
     lease_s: int | None
+    takes_tokens: bool
 
 
 def canonical_method(name: str) -> str:
@@ -151,6 +152,7 @@ def reconcile(client: Mapping[str, object], server: ServerPolicy) -> Agreement:
         cipher=cipher,
         duration_s=min(policy.session_duration_s, _seconds(client.get("sessionduration"))),
         lease_s=_lease_s(policy.session_lease_s, client),
+        takes_tokens="IDTOKENS" in policy.methods,
     )
 
 
@@ -170,9 +172,9 @@ def _combined(feature: str, theirs: Want, ours: Want) -> bool:
 
 
 def _in_common(ours: tuple[str, ...], client: Mapping[str, object], name: str) -> tuple[str, ...]:
-    """Our order, the client's spelling."""
-    theirs = {canonical_method(word): word for word in _words(client.get(name))}
-    return tuple(theirs[method] for method in map(canonical_method, ours) if method in theirs)
+    """Our order, the client's spelling, and whatever either names twice (SecMan::ReconcileMethodLists)."""
+    theirs = [(canonical_method(word), word) for word in _words(client.get(name))]
+    return tuple(word for mine in map(canonical_method, ours) for method, word in theirs if method == mine)
 
 
 def _words(text: object) -> list[str]:

@@ -2,9 +2,13 @@
 
 Whoever connects chooses, with the address, whose name server is asked, and how long it takes to say nothing.  So the
 resolver is asked only where a decision needs it, and in threads that nothing else waits for.
+
+With NO_DNS nobody is asked: 10-1-2-3.DEFAULT_DOMAIN_NAME is 10.1.2.3, and no other host has a name (ipv6_hostname.cpp).
 """
 
 import functools
+import ipaddress
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -12,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from annexd.authorization import Lookups
+from annexd.daemon.parameters import Parameters
 
 REMEMBERED = 1024
 FORGET_S = 60  # an address that moved is noticed within this time
@@ -29,8 +34,39 @@ def _cached(look_up: Callable[[str], Answer]) -> Callable[[str], Answer]:
     return lambda question: at_period(question, int(time.monotonic() // FORGET_S))
 
 
-@_cached
 def names_of(address: str) -> tuple[str, ...]:
+    domain = _domain_without_dns()
+    return _resolved_names(address) if domain is None else _made_up_name(address, domain)
+
+
+def addresses_of(name: str) -> tuple[str, ...]:
+    domain = _domain_without_dns()
+    return _resolved_addresses(name) if domain is None else _meant_address(name, domain)
+
+
+def _domain_without_dns() -> str | None:
+    """DEFAULT_DOMAIN_NAME where NO_DNS is set."""
+    look_up = Parameters()
+    return look_up.text("DEFAULT_DOMAIN_NAME") if look_up.boolean("NO_DNS", False) else None
+
+
+def _made_up_name(address: str, domain: str) -> tuple[str, ...]:
+    """No name begins with a dash, as ::1 would."""
+    dashed = re.sub("[.:]", "-", address)
+    return (f"{'0' if dashed.startswith('-') else ''}{dashed}.{domain}",) if domain else ()
+
+
+def _meant_address(name: str, domain: str) -> tuple[str, ...]:
+    host = name.partition(f".{domain}")[0] if domain else name
+    text = host.replace("-", ":" if "--" in host or host.count("-") == 7 else ".")
+    try:
+        return (str(ipaddress.ip_address(text)),)
+    except ValueError:
+        return ()
+
+
+@_cached
+def _resolved_names(address: str) -> tuple[str, ...]:
     try:
         name, aliases, _addresses = socket.gethostbyaddr(address)
     except OSError:
@@ -39,7 +75,7 @@ def names_of(address: str) -> tuple[str, ...]:
 
 
 @_cached
-def addresses_of(name: str) -> tuple[str, ...]:
+def _resolved_addresses(name: str) -> tuple[str, ...]:
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):

@@ -28,6 +28,7 @@ WANTS = {"R": Want.REQUIRED, "Y": Want.REQUIRED, "T": Want.REQUIRED, "P": Want.P
          "F": Want.NEVER, "N": Want.NEVER}
 METHODS = {**{name: name for name in ("FS", "IDTOKENS", "SSL", "PASSWORD", "CLAIMTOBE", "ANONYMOUS")},
            "IDTOKEN": "IDTOKENS", "TOKENS": "IDTOKENS", "TOKEN": "IDTOKENS"}
+DEFAULT_METHODS = "FS, IDTOKENS, SSL"  # of HTCondor's FS, IDTOKENS, KERBEROS, SCITOKENS, SSL
 
 
 def read_security(commands: Mapping[int, Command], sessions: SessionCache, version: str,
@@ -44,7 +45,7 @@ def read_security(commands: Mapping[int, Command], sessions: SessionCache, versi
         commands=commands,
         sessions=sessions,
         random=secrets.token_bytes,
-        trust_domain=look_up.text("TRUST_DOMAIN", look_up.text("UID_DOMAIN")),
+        trust_domain=look_up.text("TRUST_DOMAIN"),
         uid_domain=look_up.text("UID_DOMAIN", socket.getfqdn()),
         issuer_keys=credentials.issuer_keys,
         advertised=addresses,
@@ -71,14 +72,22 @@ def _policy(look_up: Parameters, level: Level, configured: tuple[str, ...], usab
         negotiation=_want(look_up, level, "NEGOTIATION", default.negotiation),
         methods=tuple(method for method in configured if method in usable),
         crypto_methods=tuple(cipher for cipher in _configured_ciphers(level) if _works(cipher)),
-        session_duration_s=look_up.integer(_knob(level, "SESSION_DURATION"), default.session_duration_s, minimum=1),
+        session_duration_s=_session_duration_s(look_up, level, default.session_duration_s),
         session_lease_s=look_up.integer(_knob(level, "SESSION_LEASE"), default.session_lease_s))
 
 
-def _knob(level: Level, setting: str) -> str:
+def _session_duration_s(look_up: Parameters, level: Level, default: int) -> int:
+    """SEC_<level>_SESSION_DURATION and, without it, that of ANNEXD alone; the manual has it the other way round, but
+    HTCondor lets the general one win (getIntSecSetting says "not found" whatever it found).
+    """
+    for_us = look_up.integer(_knob(level, "SESSION_DURATION", prefix="SEC_ANNEXD"), default, minimum=1)
+    return look_up.integer(_knob(level, "SESSION_DURATION"), for_us, minimum=1)
+
+
+def _knob(level: Level, setting: str, prefix: str = "SEC") -> str:
     """The name under which SEC_<level>_<setting> is defined, going down to SEC_DEFAULT_<setting>."""
-    names = [f"SEC_{step}_{setting}" for step in (level, FALL_BACK.get(level)) if step]
-    return next((name for name in names if param(name) is not None), f"SEC_DEFAULT_{setting}")
+    names = [f"{prefix}_{step}_{setting}" for step in (level, FALL_BACK.get(level)) if step]
+    return next((name for name in names if param(name) is not None), f"{prefix}_DEFAULT_{setting}")
 
 
 def _want(look_up: Parameters, level: Level, setting: str, default: Want) -> Want:
@@ -94,8 +103,8 @@ def _want(look_up: Parameters, level: Level, setting: str, default: Want) -> Wan
 
 def _configured_methods(level: Level) -> tuple[str, ...]:
     """Those that this daemon implements, in the configured order."""
-    configured = (param(_knob(level, "AUTHENTICATION_METHODS")) or "FS,IDTOKENS").replace(",", " ").split()
-    return tuple(dict.fromkeys(METHODS[name.upper()] for name in configured if name.upper() in METHODS))
+    configured = (param(_knob(level, "AUTHENTICATION_METHODS")) or DEFAULT_METHODS).replace(",", " ").split()
+    return tuple(METHODS[name.upper()] for name in configured if name.upper() in METHODS)
 
 
 def usable_ciphers() -> frozenset[str]:
