@@ -91,7 +91,7 @@ def test_a_recorded_denial_of_another_method_is_answered_byte_for_byte(method: s
 
 
 def _policy(*methods: str) -> dict[Level, SecurityPolicy]:
-    """With IDTOKENS besides: the recorded daemon always told its issuer keys, as HTCondor's do where they take tokens."""
+    """With IDTOKENS besides: the recorded daemon told its issuer keys, as HTCondor does where it takes tokens."""
     return dict.fromkeys(Level, replace(POLICY, methods=tuple(dict.fromkeys((*methods, "IDTOKENS")))))
 
 
