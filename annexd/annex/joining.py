@@ -25,6 +25,7 @@ HOSTS: Final = re.compile(r"[A-Za-z0-9<\[][A-Za-z0-9.:,?&=%+#*_<>\[\] -]*")
 MOST_USERS: Final = 50
 SCOPES: Final = "condor:/ADVERTISE_MASTER condor:/ADVERTISE_STARTD"  # CCB lets in who has either
 TOKEN_GRACE_S: Final = 300  # after the lease's end: the pool's clock may be slow, and the last ad is to be withdrawn
+CLOCK_SLACK_S: Final = 60  # no host believes a token from its future
 SHORTEST_DRAIN_S: Final = 10  # a startd looks at itself every five seconds
 NEED_BUCKET: Final = ("AnnexOwner", "NoOwner", "ConfigDir", "MaxIdleTime")
 
@@ -94,7 +95,7 @@ def _claims(join: Join, annex_id: str, end_of_lease_s: int) -> Json:
         "iss": join.trust_domain,
         "sub": f"{annex_id}@{join.trust_domain}",
         "jti": secrets.token_hex(16),
-        "iat": join.issued_at_s,
+        "iat": join.issued_at_s - CLOCK_SLACK_S,
         "exp": end_of_lease_s + TOKEN_GRACE_S,
         "scope": SCOPES,
     }

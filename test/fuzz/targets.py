@@ -9,8 +9,9 @@ from functools import cache
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from annexd.annex.defaults import Defaults
 from annexd.annex.faults import InvalidRequest
+from annexd.annex.machine import machine_config
+from annexd.annex.order import new_order
 from annexd.annex.request import BulkRequest
 from annexd.authorization.map_file import MapFile
 from annexd.cedar import akep2
@@ -28,7 +29,8 @@ from annexd.daemon.revocation import Revocation
 from annexd.tool import config_file
 from annexd.tool.errors import ToolError
 from annexd.tool.options import Options
-from test.annex.ads import ARN, NOW_S
+from test.annex.ads import ARN, NOW_S, OWNER
+from test.annex.joining import defaults
 from test.cedar.tokens import POOL_KEY
 from test.fuzz.conversations import (
     MOST_WORDS,
@@ -41,6 +43,7 @@ from test.fuzz.conversations import (
 )
 
 Target = Callable[[bytes], None]
+DEFAULTS = defaults(lease_function_arn=ARN)
 REVOCATION = Revocation('jti == "revoked" || member(sub, {"mallory@annex.test"}) || iat < 1000')
 
 
@@ -137,7 +140,9 @@ def request_file(received: bytes) -> None:
 def bulk_request(received: bytes) -> None:
     ad = ad_of(received, AdLimits())
     try:
-        BulkRequest.from_ad(ad, NOW_S, Defaults(lease_function_arn=ARN))
+        order = new_order(BulkRequest.from_ad(ad, NOW_S, DEFAULTS), OWNER)
+        if order["join"]:
+            machine_config(order)
     except InvalidRequest as error:
         check_words(str(error)[:MOST_WORDS])  # all faults at once may be many words
 
