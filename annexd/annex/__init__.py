@@ -2,6 +2,10 @@
 
     defaults       what the administrator sets
     request        a command ad -> BulkRequest, or all its faults
+    joining        how its machines come into the pool: what is asked for, and what stands in the order
+    machine        the configuration of those machines
+    parcel         the object from which they configure themselves
+    filling        what setup made, where the request says nothing
     identifiers    exact names, never prefixes
     lease          the rule, the target and the tags
     steps          one module a step; annex_steps() puts them together

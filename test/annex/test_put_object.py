@@ -47,7 +47,7 @@ def test_the_object_is_there_before_the_instances_and_the_lease_names_it(joined:
     assert (told["ConfigBucket"], told["ConfigKey"]) == (BUCKET, keys(joined)[0])
 
 
-def test_the_lease_function_deletes_it_after_the_instances(joined: Site) -> None:
+def test_the_lease_function_deletes_it_when_it_ends_the_instances(joined: Site) -> None:
     joined.order(EndOfLease=int(joined.now_s()) + 2)
 
     def gone() -> bool:
