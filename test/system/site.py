@@ -80,12 +80,12 @@ class Site:
         assert done.returncode == 0, done.stderr
         return [(reply, code) for reply, code, _text in map(json.loads, done.stdout.splitlines())]
 
-    def start_client(self, ad: dict[str, Any]) -> subprocess.Popen[str]:
+    def start_client(self, ad: dict[str, Any], to: str | None = None) -> subprocess.Popen[str]:
         """A client that sends one request and waits, as a process of its own."""
         client = subprocess.Popen([sys.executable, "-c", SEND], env=self.pool.env, text=True,
                                   stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         assert client.stdin is not None
-        client.stdin.write(json.dumps([self.address, [ad]]))
+        client.stdin.write(json.dumps([to or self.address, [ad]]))
         client.stdin.close()
         return client
 

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Iterator
+from functools import partial
 from subprocess import CompletedProcess
 
 import pytest
@@ -78,6 +79,10 @@ def value_at(site: Site, daemon: str, name: str) -> str:
     return asked(site, daemon, "condor_config_val", "-addr", "ADDRESS", name).stdout.strip()
 
 
+def is_set(site: Site, daemon: str, name: str, value: str) -> bool:
+    return value_at(site, daemon, name) == value
+
+
 @pytest.mark.parametrize("how", ["-rset", "-set"])
 def test_what_settable_attrs_allow_is_set_from_the_next_reconfig_on_as_in_the_schedd(site: Site, how: str) -> None:
     site.pool.configure(SETTABLE)
@@ -104,7 +109,8 @@ htcondor2.send_command(classad2.ClassAd({"MyAddress": sys.argv[1], "MyType": "Ge
         assert set_from_outside(site, daemon, how, f"{name} = $(LOCAL_DIR) {daemon}") == 0
         assert value_at(site, daemon, name).startswith("Not defined")
         send(daemon, "Reconfig")
-        site.wait(lambda d=daemon, n=name: value_at(site, d, n) == f"{site.pool.directory} {d}", f"{daemon} to take it")
+        taken = partial(is_set, site, daemon, name, f"{site.pool.directory} {daemon}")
+        site.wait(taken, f"{daemon} to take it")
     verbose = [asked(site, daemon, "condor_config_val", "-addr", "ADDRESS", "-verbose", f"SITE_{how[1:]}").stdout
                for daemon in ("ANNEXD", "SCHEDD")]
     assert verbose[0].replace("ANNEXD", "SCHEDD").partition("# at")[0] == verbose[1].partition("# at")[0]

@@ -12,7 +12,7 @@ import pytest
 
 from annexd.workflow import Journal
 from test.cloud import Cloud
-from test.system.site import Later, Site, children, process_exists
+from test.system.site import Site, children, process_exists
 
 SECOND = """
 DAEMON_LIST = $(DAEMON_LIST) ANNEXD2
@@ -41,10 +41,12 @@ def site(cloud: Cloud) -> Iterator[Site]:
         site.wait(file.exists, "the second annexd")
         cloud.fault("PutTargets", "hang", hang_s=3)
         ad = site.request(CommandID=HANGING_ORDER)
-        Later(lambda: site.send(ad, to=file.read_text().splitlines()[0]))
+        client = site.start_client(ad, file.read_text().splitlines()[0])
         site.wait(lambda: not cloud.faults(), "its order to meet a hanging call")
         os.kill(pids_of_second(site)[0], signal.SIGSTOP)
         yield site
+        client.kill()
+        client.wait()
 
 
 @pytest.fixture(autouse=True)
@@ -201,8 +203,8 @@ def test_when_condor_master_is_killed_annexd_ends_by_itself_and_its_journal_is_w
         os.kill(int(master), signal.SIGKILL)
         site.wait(lambda: not process_exists(pid), "annexd to end")
         site.wait(lambda: not [worker for worker in workers if process_exists(worker)], "its worker to end")
+        said = site.log()
+        Journal(site.pool.directory / "spool" / "annexd_command_state").close()
     finally:
         warden.send_signal(signal.SIGCONT)
-    assert re.search(r"our parent process \(pid \d+\) is gone: shutting down(.|\n)*EXITING WITH STATUS 0", site.log())
-    journal = Journal(site.pool.directory / "spool" / "annexd_command_state")
-    journal.close()
+    assert re.search(r"our parent process \(pid \d+\) is gone: shutting down(.|\n)*EXITING WITH STATUS 0", said)
