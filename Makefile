@@ -30,7 +30,8 @@ test: ready ## all tests (ARGS="test/pool -k token": some)
 	$(AS_USER) $(RUN) -m pytest $(ARGS)
 	@if [ "$$(id -u)" = 0 ] && [ -z "$(ARGS)" ]; then set -x; $(RUN) -m pytest test/root; fi
 	@if [ -z "$(ARGS)" ]; then set -x; $(RUN) -m test.pool --series 23; \
-		HTCONDOR_SERIES=23 $(AS_USER) $(RUN) -m pytest $(SYSTEM_TESTS); fi
+		HTCONDOR_SERIES=23 $(AS_USER) $(RUN) -m pytest $(SYSTEM_TESTS); \
+		if [ "$$(id -u)" = 0 ]; then HTCONDOR_SERIES=23 $(RUN) -m pytest test/root/test_root_master.py; fi; fi
 
 parity: ready ## annexd's answers and the C++ schedd's, a hundred thousand times (ARGS="--seed 7 --lists 300 --series 23")
 	$(AS_USER) $(RUN) -m test.parity $(ARGS)
