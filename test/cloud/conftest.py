@@ -1,16 +1,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from test.cloud import Cloud
+from test.cloud.booting import Pool, booting
 
 
 @pytest.fixture(scope="session")
 def one_cloud() -> Iterator[Cloud]:
     with Cloud(speed=0) as cloud:
         yield cloud
+
+
+@pytest.fixture(scope="session")
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the machines that boot."""
+    return tmp_path_factory.mktemp("machines")
+
+
+@pytest.fixture(scope="session")
+def pool() -> Iterator[Pool]:
+    pool = Pool()
+    yield pool
+    pool.close()
+
+
+@pytest.fixture(scope="session")
+def one_enforcing_cloud(machines: Path, pool: Pool) -> Iterator[Cloud]:
+    with Cloud(speed=0, enforce_iam=True, boot=booting(pool, machines)) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def enforcing(one_enforcing_cloud: Cloud) -> Cloud:
+    """As new for every test: IAM counts, and instances of BOOTS boot for real."""
+    one_enforcing_cloud.reset()
+    return one_enforcing_cloud
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,15 +18,8 @@ TRUST = json.dumps({"Version": "2012-10-17", "Statement": []})
 Key = tuple[str, str]
 
 
-@pytest.fixture(scope="module")
-def enforcing() -> Iterator[Cloud]:
-    with Cloud(speed=0, enforce_iam=True) as cloud:
-        yield cloud
-
-
 @pytest.fixture
 def cloud(enforcing: Cloud) -> Cloud:
-    enforcing.reset()
     return enforcing
 
 
@@ -200,6 +193,5 @@ def test_the_audit_tells_of_calls_that_were_refused(cloud: Cloud) -> None:
     assert "s3:ListAllMyBuckets" in call["error"]
 
 
-def test_without_enforcement_any_key_does_everything() -> None:
-    with Cloud(speed=0) as cloud:
-        of(cloud, ("AKIAANYBODY000000000", "any"), "ec2").describe_instances()
+def test_without_enforcement_any_key_does_everything(one_cloud: Cloud) -> None:
+    of(one_cloud, ("AKIAANYBODY000000000", "any"), "ec2").describe_instances()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -76,4 +77,5 @@ class Machine:
     def stop(self) -> None:
         """Its timers, which would outlive the test."""
         for file in self.folder.glob("timer-*.pid"):
-            os.kill(int(file.read_text()), signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(file.read_text()), signal.SIGKILL)
