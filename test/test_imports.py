@@ -1,6 +1,9 @@
 """Imports run one way: a test of the house's plan, so that it stays one."""
 
 import ast
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,3 +58,12 @@ def test_a_module_imports_only_what_its_package_may(path: Path) -> None:
 @pytest.mark.parametrize("path", LEASE, ids=lambda path: path.name)
 def test_the_lease_function_is_self_contained(path: Path) -> None:
     assert not any(name.partition(".")[0] in {"annexd", "test"} for name in imported(path))
+
+
+def test_the_daemon_starts_without_what_talks_to_aws() -> None:
+    """It takes 0.1 s to import; condor_master hears that annexd is ready before that."""
+    program = ("import sys, annexd.daemon.service; "
+               "sys.exit(' '.join({'botocore.session', 'botocore.parsers', 'urllib3'} & set(sys.modules)))")
+    done = subprocess.run([sys.executable, "-c", program], env={**os.environ, "CONDOR_CONFIG": "ONLY_ENV"}, cwd=TOP,
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr

@@ -13,21 +13,23 @@ import math
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, Final
-
-from botocore.model import ListShape, ServiceModel, Shape, StructureShape
-from botocore.validate import ParamValidator
+from typing import TYPE_CHECKING, Any, Final
 
 from annexd.annex.faults import shown
 from annexd.aws import model_loader
+
+if TYPE_CHECKING:
+    from botocore.model import Shape, StructureShape
 
 LARGEST_INTEGER: Final = 2**31  # of the model's `integer`
 LARGEST_LONG: Final = 2**63
 
 
 @lru_cache(maxsize=1)
-def config_shape() -> StructureShape:
+def config_shape() -> "StructureShape":
     """SpotFleetRequestConfigData, as the installed botocore knows it.  The first call takes 0.1 s."""
+    from botocore.model import ServiceModel, StructureShape
+
     model = ServiceModel(model_loader().load_service_model("ec2", "service-2"), "ec2")
     shape = model.operation_model("RequestSpotFleet").input_shape.members["SpotFleetRequestConfig"]
     assert isinstance(shape, StructureShape)  # noqa: S101  a fact about botocore, for the type checker
@@ -36,6 +38,8 @@ def config_shape() -> StructureShape:
 
 def checked_config(ad: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
     """`ad` in AWS's spelling and types; whatever cannot be is added to `faults`, by its path in the ad."""
+    from botocore.validate import ParamValidator
+
     config = _structure(ad, config_shape(), "", faults)
     if not faults:  # ranges, lengths and whatever else a newer model may ask
         report = ParamValidator().validate(config, config_shape())
@@ -43,7 +47,7 @@ def checked_config(ad: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
     return config
 
 
-def _structure(ad: Mapping[str, Any], shape: StructureShape, path: str, faults: list[str]) -> dict[str, Any]:
+def _structure(ad: Mapping[str, Any], shape: "StructureShape", path: str, faults: list[str]) -> dict[str, Any]:
     spelling = {name.lower(): name for name in shape.members}
     config: dict[str, Any] = {}
     for written, value in ad.items():
@@ -58,18 +62,18 @@ def _structure(ad: Mapping[str, Any], shape: StructureShape, path: str, faults: 
     return config
 
 
-def _unknown(written: str, shape: StructureShape, path: str) -> str:
+def _unknown(written: str, shape: "StructureShape", path: str) -> str:
     close = difflib.get_close_matches(written[:64], shape.members, n=1)
     hint = f", did you mean {close[0]}?" if close else ""
     where = f"in {path[:-1]}" if path else "of a Spot Fleet request"
     return f"{path}{shown(written)[1:-1]} is not an attribute {where}{hint}"
 
 
-def _value(value: Any, shape: Shape, path: str, faults: list[str]) -> Any:
-    if isinstance(shape, StructureShape):
+def _value(value: Any, shape: "Shape", path: str, faults: list[str]) -> Any:
+    if shape.type_name == "structure":
         if isinstance(value, Mapping):
             return _structure(value, shape, f"{path}.", faults)
-    elif isinstance(shape, ListShape):
+    elif shape.type_name == "list":
         if isinstance(value, list | tuple):
             return [_value(item, shape.member, f"{path}[{i}]", faults) for i, item in enumerate(value)]
     else:
@@ -80,7 +84,7 @@ def _value(value: Any, shape: Shape, path: str, faults: list[str]) -> Any:
     return None
 
 
-def _words(shape: Shape, path: str) -> str:
+def _words(shape: "Shape", path: str) -> str:
     return "a positive integer" if path == "TargetCapacity" else _WORDS.get(shape.type_name, shape.type_name)
 
 

@@ -3,7 +3,8 @@
 A first client costs about 0.2 s, most of it loading AWS's service models, which all clients share here; a
 further one for other keys costs 5 ms, and none at all while it is kept.  They come from botocore, on
 which boto3 stands: boto3 would add its resources, which nothing here uses, and 40 MB.  botocore's clients
-may be used by many threads.
+may be used by many threads.  It is imported when it is first needed: it takes 0.1 s, and a daemon that starts has
+others to answer first.
 """
 
 import threading
@@ -12,15 +13,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, Final
-
-import botocore.session
-from botocore.config import Config
-from botocore.loaders import Loader
+from typing import TYPE_CHECKING, Any, Final
 
 from annexd.aws.credentials import Credentials
 from annexd.aws.endpoints import Endpoints
 from annexd.aws.traffic import Traffic
+
+if TYPE_CHECKING:
+    from botocore.loaders import Loader
 
 MAX_KEPT: Final = 32  # sets of clients: each holds connections
 MAX_AGE_S: Final = 300.0  # boto3's own chain is asked again, so that renewed credentials come into use
@@ -53,8 +53,10 @@ class Clients:
 
 
 @lru_cache(maxsize=1)
-def model_loader() -> Loader:
+def model_loader() -> "Loader":
     """The one loader of AWS's service models, which keeps what it has read."""
+    from botocore.loaders import Loader
+
     return Loader(include_default_search_paths=True)
 
 
@@ -65,7 +67,7 @@ class ClientCache:
         self, *, now_s: Callable[[], float] = time.monotonic, traffic: Traffic | None = None, **config: Any
     ) -> None:
         self.traffic = traffic or Traffic()
-        self._config = Config(**{**CONFIG, **config})
+        self._config = {**CONFIG, **config}
         self._now_s = now_s
         self._lock = threading.Lock()
         self._kept: OrderedDict[object, tuple[float, Clients]] = OrderedDict()
@@ -94,6 +96,10 @@ class ClientCache:
             self._kept.pop(key, None)
 
     def _make(self, credentials: Credentials | None, endpoints: Endpoints, expired: Callable[[], None]) -> Clients:
+        import botocore.session
+        from botocore.config import Config
+
+        settings = Config(**self._config)
         session = botocore.session.Session()  # its own: it is not made for threads, nor to forget credentials
         session.register_component("data_loader", model_loader())
 
@@ -104,7 +110,7 @@ class ClientCache:
                 endpoint_url=url or None,
                 aws_access_key_id=credentials.access_key_id if credentials else None,
                 aws_secret_access_key=credentials.secret_access_key.reveal() if credentials else None,
-                config=self._config,
+                config=settings,
             )
             self.traffic.watch(made, credentials.access_key_id if credentials else "", expired)
             return made

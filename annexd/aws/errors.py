@@ -8,6 +8,7 @@ and EC2's "Error codes".
 
 import time
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Final
 
 from botocore.exceptions import (
@@ -19,7 +20,6 @@ from botocore.exceptions import (
     IncompleteReadError,
 )
 from botocore.exceptions import ConnectionError as NoConnection
-from botocore.parsers import ResponseParserError
 
 from annexd.aws.limiter import HeldBack
 
@@ -129,7 +129,6 @@ CANCELLED_ALREADY: Final = frozenset(
     }
 )
 NEVER_SENT: Final = (EndpointConnectionError, ConnectTimeoutError)
-CONNECTION_ERRORS: Final = (NoConnection, HTTPClientError, IncompleteReadError, ResponseParserError)
 SIGNIFICANT_SKEW_S: Final = 120.0  # AWS takes five minutes for some services, fifteen for others
 MAX_MESSAGE: Final = 1000  # characters: UnauthorizedOperation brings a long encoded message
 
@@ -172,7 +171,15 @@ def is_unknown(error: Exception) -> bool:
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return code_of(error) in UNKNOWN or (status >= 500 and code_of(error) not in CLEAR)
-    return isinstance(error, CONNECTION_ERRORS)
+    return isinstance(error, _connection_errors())
+
+
+@cache
+def _connection_errors() -> tuple[type[Exception], ...]:
+    """The answer did not come, or not whole.  botocore's parsers take 50 ms to import: not while the daemon starts."""
+    from botocore.parsers import ResponseParserError
+
+    return NoConnection, HTTPClientError, IncompleteReadError, ResponseParserError
 
 
 def is_transient(error: Exception) -> bool:
@@ -218,7 +225,7 @@ def had_no_effect(error: Exception) -> bool:
     if isinstance(error, ClientError):
         retries = int(error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0))
         return retries == 0 and not is_unknown(error)
-    return isinstance(error, NEVER_SENT) or not isinstance(error, CONNECTION_ERRORS)
+    return isinstance(error, NEVER_SENT) or not isinstance(error, _connection_errors())
 
 
 def describe(error: Exception, operation: str) -> str:
@@ -226,7 +233,7 @@ def describe(error: Exception, operation: str) -> str:
     if not isinstance(error, ClientError):
         if isinstance(error, HeldBack):
             return f"{operation} was held back: {error}"
-        if isinstance(error, BotoCoreError) and not isinstance(error, CONNECTION_ERRORS):
+        if isinstance(error, BotoCoreError) and not isinstance(error, _connection_errors()):
             return f"{operation} could not be sent: {_short(str(error))}"
         return f"{operation} got no clear answer: {_short(str(error))}"
     message = _short(str(error.response.get("Error", {}).get("Message", "")))

@@ -9,9 +9,7 @@ import zipfile
 import zlib
 from typing import Final
 
-from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError
-from botocore.httpsession import URLLib3Session
 
 TIMEOUT_S: Final = 20.0
 MAX_ZIP_BYTES: Final = 4 * 2**20  # ours has a hundredth of it
@@ -24,6 +22,9 @@ class NoCode(Exception):
 
 def function_files(location: str) -> dict[str, bytes]:
     """The files by their names.  Raises NoCode."""
+    from botocore.awsrequest import AWSRequest  # when it is needed, as in clients.py
+    from botocore.httpsession import URLLib3Session
+
     try:
         answer = URLLib3Session(timeout=TIMEOUT_S).send(AWSRequest("GET", location).prepare())
         content = answer.content
