@@ -12,7 +12,7 @@ from test.cloud import Cloud
 from test.system.site import Site
 
 SETTABLE = """
-SETTABLE_ATTRS_ADMINISTRATOR = SITE_*
+SETTABLE_ATTRS_ADMINISTRATOR = NEW_*
 ENABLE_RUNTIME_CONFIG = True
 ENABLE_PERSISTENT_CONFIG = True
 PERSISTENT_CONFIG_DIR = $(LOCAL_DIR)/persistent
@@ -22,7 +22,9 @@ PERSISTENT_CONFIG_DIR = $(LOCAL_DIR)/persistent
 @pytest.fixture(scope="module")
 def site(cloud: Cloud) -> Iterator[Site]:
     own = "ANNEXD.ONLY_OURS = $(LOCAL_DIR)/x\nSITE_WORD = a$(LOCAL_DIR)b\nSCHEDD.OTHER = 1\n"
-    with Site(cloud, own + '\nANNEXD.SITE_WORD = annexd"s\\own') as site:
+    site = Site(cloud, f'{own}\nANNEXD.SITE_WORD = annexd"s\\own\n{SETTABLE}')
+    (site.pool.directory / "persistent").mkdir()
+    with site:
         yield site
 
 
@@ -85,44 +87,32 @@ def is_set(site: Site, daemon: str, name: str, value: str) -> bool:
 
 @pytest.mark.parametrize("how", ["-rset", "-set"])
 def test_what_settable_attrs_allow_is_set_from_the_next_reconfig_on_as_in_the_schedd(site: Site, how: str) -> None:
-    site.pool.configure(SETTABLE)
-    (site.pool.directory / "persistent").mkdir(exist_ok=True)
-    starts = site.starts()
-    program = """
-import htcondor2, classad2, sys
-htcondor2.send_command(classad2.ClassAd({"MyAddress": sys.argv[1], "MyType": "Generic"}), getattr(
-    htcondor2.DaemonCommands, sys.argv[2]))
-"""
-
-    def send(daemon: str, command: str) -> None:
-        assert site.pool.run(sys.executable, "-c", program, site.pool.address(daemon), command).returncode == 0
-
+    name = f"NEW_{how[1:]}"
     for daemon in ("ANNEXD", "SCHEDD"):
-        send(daemon, "OffFast")  # whether it is allowed at all, HTCondor's daemons read at their start only
-    site.wait_for_restart(starts)
-    site.wait(lambda: value_at(site, "SCHEDD", "ENABLE_RUNTIME_CONFIG") == "True", "the schedd to be back")
-    for daemon in ("ANNEXD", "SCHEDD"):
-        name = f"SITE_{how[1:]}"
         refused = [set_from_outside(site, daemon, how, line) for line in (
-            "LOCAL_DIR = /x", "SETTABLE_ATTRS_ADMINISTRATOR = *", "SIT = 1", f"{daemon}.SITE_X = 1")]
+            "LOCAL_DIR = /x", "SETTABLE_ATTRS_ADMINISTRATOR = *", "NEW = 1", f"{daemon}.NEW_X = 1")]
         assert 0 not in refused, (daemon, refused)
         assert set_from_outside(site, daemon, how, f"{name} = $(LOCAL_DIR) {daemon}") == 0
         assert value_at(site, daemon, name).startswith("Not defined")
-        send(daemon, "Reconfig")
-        taken = partial(is_set, site, daemon, name, f"{site.pool.directory} {daemon}")
-        site.wait(taken, f"{daemon} to take it")
-    verbose = [asked(site, daemon, "condor_config_val", "-addr", "ADDRESS", "-verbose", f"SITE_{how[1:]}").stdout
+        asked(site, daemon, "condor_reconfig", "-addr", "ADDRESS")
+        site.wait(partial(is_set, site, daemon, name, f"{site.pool.directory} {daemon}"), f"{daemon} to take it")
+    verbose = [asked(site, daemon, "condor_config_val", "-addr", "ADDRESS", "-verbose", name).stdout
                for daemon in ("ANNEXD", "SCHEDD")]
     assert verbose[0].replace("ANNEXD", "SCHEDD").partition("# at")[0] == verbose[1].partition("# at")[0]
-    if how == "-set":
-        starts = site.starts()
-        site.kill()
-        site.wait_for_restart(starts)
-        assert value_at(site, "ANNEXD", "SITE_set") == f"{site.pool.directory} ANNEXD"
-        assert set_from_outside(site, "ANNEXD", "-unset", "SITE_set") == 0
-        send("ANNEXD", "Reconfig")
-        site.wait(lambda: value_at(site, "ANNEXD", "SITE_set").startswith("Not defined"), "it to be unset")
-        assert not list((site.pool.directory / "persistent").glob(".config.ANNEXD.*"))
+
+
+def test_what_is_set_for_good_is_there_after_kill_9_until_it_is_unset(site: Site) -> None:
+    assert set_from_outside(site, "ANNEXD", "-set", "NEW_KEPT = yes") == 0
+    assert set_from_outside(site, "ANNEXD", "-rset", "NEW_LOST = yes") == 0
+    starts = site.starts()
+    site.kill()
+    site.wait_for_restart(starts)
+    assert value_at(site, "ANNEXD", "NEW_KEPT") == "yes"
+    assert value_at(site, "ANNEXD", "NEW_LOST").startswith("Not defined")
+    assert set_from_outside(site, "ANNEXD", "-unset", "NEW_KEPT") == 0
+    asked(site, "ANNEXD", "condor_reconfig", "-addr", "ADDRESS")
+    site.wait(lambda: value_at(site, "ANNEXD", "NEW_KEPT").startswith("Not defined"), "it to be unset")
+    assert not (site.pool.directory / "persistent" / ".config.ANNEXD.NEW_KEPT").exists()
 
 
 def test_condor_fetchlog_fetches_the_log_and_says_what_it_cannot(site: Site) -> None:

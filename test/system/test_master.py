@@ -35,7 +35,7 @@ HANGING_ORDER = "the-order-of-the-one-that-hangs"
 def site(cloud: Cloud) -> Iterator[Site]:
     """With a second annexd, which hangs in the middle of an order from the beginning on."""
     times = ("ANNEXD_UPDATE_INTERVAL = 2\nPARENT_CHECK_FIRST_INTERVAL = 1\nPARENT_CHECK_INTERVAL = 1\n"
-             "MASTER_BACKOFF_CEILING = 3\n")
+             "MASTER_BACKOFF_CEILING = 2\n")
     with Site(cloud, SECOND + times) as site:
         file = site.pool.directory / "log" / ".second_address"
         site.wait(file.exists, "the second annexd")
