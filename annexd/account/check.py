@@ -15,12 +15,13 @@ from annexd.aws import errors
 Check = Callable[[View], Iterator[Finding]]
 
 FIRST: Final = (access.credentials, access.clock)  # without them AWS tells nothing else
-ACCOUNT: Final = (access.region, roles.service_linked_roles, quotas.spot_quota, quotas.rule_quota)
+ACCOUNT: Final = (access.region, quotas.spot_quota, quotas.rule_quota)
 STACK: Final = (deployment.stack,)
 DEPLOYED: Final = (
     deployment.outputs,
     deployment.template,
     deployment.drift,
+    roles.service_linked_roles,
     roles.roles,
     roles.profile,
     bucket.bucket,

@@ -15,20 +15,75 @@ from test.account.kit import Account, Said
 from test.account.planted import PLANTED, Fault
 from test.cloud import Cloud
 
+WITHOUT_SETUP = {"E", "F"}  # nothing beyond the credentials is looked at
 
-def test_what_setup_made_is_found_well(account: Account) -> None:
-    account.set_up()
-    said = account.run("-check-setup")
+
+@pytest.fixture
+def well(one_cloud: Cloud, kept: dict[str, Account], tmp_path_factory: pytest.TempPathFactory) -> Account:
+    """An account that is set up, shared by tests that change nothing in it."""
+    stacks = {each["StackId"] for each in one_cloud.client("cloudformation").describe_stacks()["Stacks"]}
+    if not stacks & kept.keys():
+        one_cloud.reset()
+        account = Account(one_cloud, tmp_path_factory.mktemp("well"))
+        account.set_up()
+        [stack] = one_cloud.client("cloudformation").describe_stacks()["Stacks"]
+        kept[stack["StackId"]] = account
+        return account
+    return kept[(stacks & kept.keys()).pop()]
+
+
+@pytest.fixture(scope="module")
+def kept() -> dict[str, Account]:
+    return {}
+
+
+def test_what_setup_made_is_found_well(well: Account) -> None:
+    said = well.run("-check-setup")
     assert (said.status, said.faults()) == (OK, []), said
     assert all(line.startswith("us-east-1: ok ") for line in said.lines), said.out
     assert len(said.lines) > 20
 
 
-def test_checking_changes_nothing(account: Account) -> None:
-    account.set_up()
-    before, written = account.everything(), account.file.read_bytes()
-    account.run("-check-setup")
-    assert (account.everything(), account.file.read_bytes()) == (before, written)
+def test_checking_changes_nothing(well: Account) -> None:
+    before, written = well.everything(), well.file.read_bytes()
+    well.run("-check-setup")
+    assert (well.everything(), well.file.read_bytes()) == (before, written)
+
+
+def test_the_end_of_the_runtime_is_told_half_a_year_before(well: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    soon = datetime.now(UTC).date() + timedelta(days=100)
+    monkeypatch.setitem(lambda_runtime.END_OF_SUPPORT, lambda_runtime.RUNTIME, soon)
+    [found] = well.run("-check-setup").faults()
+    assert found.startswith(f"end of support: AWS's support of {lambda_runtime.RUNTIME}")
+    assert "in 100 days" in found
+
+
+def test_the_wrong_region_is_found_by_its_missing_stack(well: Account) -> None:
+    said = well.run("-check-setup", "-region", "eu-west-1")
+    assert said.faults() == ["stack: there is no stack HTCondorAnnex; condor_annex -setup makes it"]
+
+
+def test_a_quota_is_compared_with_what_is_intended(well: Account) -> None:
+    assert well.run("-check-setup", "-count", "256").status == OK
+    [found] = well.run("-check-setup", "-count", "1000").faults()
+    assert found.startswith("Spot quota: the account may run 256 vCPUs of Spot instances here, fewer than 1000")
+
+
+def test_what_may_not_be_looked_at_is_unknown_and_no_fault(well: Account) -> None:
+    well.cloud.fault("GetServiceQuota", "denied", times=9)
+    well.cloud.fault("GetRole", "denied", times=9)
+    said = well.run("-check-setup")
+    well.cloud.clear_faults()
+    assert said.status == OK, said
+    assert len([line for line in said.lines if line.startswith("us-east-1: unknown")]) == 4
+
+
+def test_findings_can_be_had_as_json(well: Account) -> None:
+    said = well.run("-check-setup", "-json", "-count", "1000")
+    findings = json.loads(said.out)
+    assert said.status == SETUP_FAULTY
+    assert {"region", "check", "status", "what", "mend"} == set(findings[0])
+    assert [each["check"] for each in findings if each["status"] == "FAULT"] == ["Spot quota"]
 
 
 @pytest.mark.parametrize("fault", PLANTED, ids=lambda fault: fault.name)
@@ -50,7 +105,8 @@ def told(one_cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Callable
         if hand not in known:
             one_cloud.reset()
             account = Account(one_cloud, tmp_path_factory.mktemp("hand"))
-            account.set_up()
+            if hand not in WITHOUT_SETUP:
+                account.set_up()
             for each in PLANTED:
                 if hand in (each.hand, each.name):
                     each.plant(account)
@@ -80,49 +136,8 @@ def test_a_stack_that_is_being_made_is_found(account: Account) -> None:
     assert found.startswith("stack: HTCondorAnnex is being worked on: CREATE_IN_PROGRESS")
 
 
-def test_the_end_of_the_runtime_is_told_half_a_year_before(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    account.set_up()
-    soon = datetime.now(UTC).date() + timedelta(days=100)
-    monkeypatch.setitem(lambda_runtime.END_OF_SUPPORT, lambda_runtime.RUNTIME, soon)
-    [found] = account.run("-check-setup").faults()
-    assert found.startswith(f"end of support: AWS's support of {lambda_runtime.RUNTIME}")
-    assert "in 100 days" in found
-
-
-def test_the_wrong_region_is_found_by_its_missing_stack(account: Account) -> None:
-    account.set_up()
-    said = account.run("-check-setup", "-region", "eu-west-1")
-    assert said.faults() == ["stack: there is no stack HTCondorAnnex; condor_annex -setup makes it"]
-
-
 def test_a_second_region_is_checked_against_its_own_knobs(account: Account) -> None:
     account.set_up("-region", "us-east-1", "-region", "eu-west-1")
     said = account.run("-check-setup", "-region", "us-east-1", "-region", "eu-west-1")
     assert (said.status, said.faults()) == (OK, []), said
     assert any(line.startswith("eu-west-1: ok      configuration") for line in said.lines)
-
-
-def test_a_quota_is_compared_with_what_is_intended(account: Account) -> None:
-    account.set_up()
-    assert account.run("-check-setup", "-count", "256").status == OK
-    [found] = account.run("-check-setup", "-count", "1000").faults()
-    assert found.startswith("Spot quota: the account may run 256 vCPUs of Spot instances here, fewer than 1000")
-
-
-def test_what_may_not_be_looked_at_is_unknown_and_no_fault(account: Account) -> None:
-    account.set_up()
-    account.cloud.fault("GetServiceQuota", "denied", times=9)
-    account.cloud.fault("GetRole", "denied", times=9)
-    said = account.run("-check-setup")
-    assert said.status == OK, said
-    assert len([line for line in said.lines if line.startswith("us-east-1: unknown")]) == 3
-
-
-def test_findings_can_be_had_as_json(account: Account) -> None:
-    account.set_up()
-    account.cloud.set_quotas(L_34B43A08=0)
-    said = account.run("-check-setup", "-json")
-    findings = json.loads(said.out)
-    assert said.status == SETUP_FAULTY
-    assert {"region", "check", "status", "what", "mend"} == set(findings[0])
-    assert [each["check"] for each in findings if each["status"] == "FAULT"] == ["Spot quota"]

@@ -100,7 +100,6 @@ def test_somebody_elses_fleets_and_rules_do_not_count(account: Account) -> None:
 
 @pytest.mark.parametrize("operation", ["DescribeSpotFleetRequests", "DescribeInstances", "ListRules"])
 def test_what_cannot_be_looked_for_is_taken_for_living(account: Account, operation: str) -> None:
-    account.set_up()
     account.cloud.fault(operation, "denied", times=9)
     said = account.run("-teardown")
     assert said.status == CLOUD_FAILED
