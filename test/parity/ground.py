@@ -6,12 +6,14 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from test.parity.asker import NO_ANSWER_S
 from test.parity.clients import Client
 from test.parity.material import lay_out
 from test.parity.servers import Server
@@ -49,6 +51,9 @@ SEC_TOKEN_DIRECTORY = $(LOCAL_DIR)/none.d
 SEC_TOKEN_SYSTEM_DIRECTORY = $(LOCAL_DIR)/none.d
 SEC_CLIENT_AUTHENTICATION_TIMEOUT = 5
 """
+
+
+COLUMNS = ("AuthMethods", "Encryption", "Integrity", "Decision", "MyRemoteUserName")
 
 
 @dataclass(frozen=True)
@@ -97,10 +102,21 @@ class Ground:
 
     def ask(self, client: Client, levels: Sequence[str]) -> list[Answers]:
         """One of Answers for each level."""
+        settings = {name: value.replace("$(LOCAL_DIR)", str(self.directory)) for name, value in client.settings.items()}
+        if self.asks_by_tool:
+            said = [self._ping(address, settings, levels) for address in self._addresses]
+            return [Answers(*both) for both in zip(*said, strict=True)]
+        return self._ask_by_bindings(client, settings, levels)
+
+    @property
+    def asks_by_tool(self) -> bool:
+        """The bindings are those of HTCondor 25, whose FS does not take the directories that 23's daemons name."""
+        return self.pool.htcondor.version.startswith("23.")
+
+    def _ask_by_bindings(self, client: Client, settings: dict[str, str], levels: Sequence[str]) -> list[Answers]:
         assert self._asker is not None
         assert self._asker.stdin is not None
         assert self._asker.stdout is not None
-        settings = {name: value.replace("$(LOCAL_DIR)", str(self.directory)) for name, value in client.settings.items()}
         question = {"settings": settings, "addresses": self._addresses, "levels": levels}
         self._asker.stdin.write(json.dumps(question) + "\n")
         self._asker.stdin.flush()
@@ -108,8 +124,24 @@ class Ground:
         assert said, f"a client did not live to tell its answers: {client.name}, {client.settings}"
         return [Answers(*both) for both in zip(*said, strict=True)]
 
+    def _ping(self, address: str, settings: dict[str, str], levels: Sequence[str]) -> list[dict[str, str] | str]:
+        """What condor_ping tells of each level."""
+        env = {"CONDOR_CONFIG": str(self.client_config), **{f"_CONDOR_{name}": text for name, text in settings.items()}}
+        started_s = time.monotonic()
+        said = self.pool.tool("condor_ping", "-addr", address, "-table", *levels, env=env).stdout
+        in_time = time.monotonic() - started_s < NO_ANSWER_S * len(levels)
+        lines = {line.split()[0]: line.split()[1:] for line in said.splitlines()[1:] if line.split()}
+        return [_row(lines.get(level, []), in_time=in_time) for level in levels]
+
     def _times_read(self, daemon: str) -> int:
         return len(READ_AGAIN[daemon].findall(self._logs[daemon].read_text(errors="replace")))
 
     def _pid(self, daemon: str) -> int:
         return int(re.findall(r"\*\* PID = (\d+)", self._logs[daemon].read_text(errors="replace"))[-1])
+
+
+def _row(cells: list[str], *, in_time: bool) -> dict[str, str] | str:
+    """Of condor_ping's table; in the bindings' words where it failed."""
+    if len(cells) >= len(COLUMNS) and cells[0] != "FAIL":
+        return dict(zip(COLUMNS, [*cells[: len(COLUMNS) - 1], " ".join(cells[len(COLUMNS) - 1 :])], strict=True))
+    return "Failed to start command." if in_time else "no answer in time"

@@ -57,6 +57,8 @@ KNOWN = (
           lambda found: found.is_refusal and "without its age" in found.client and "MAX_AGE" in found.server),
     Known("a token whose scope",
           lambda found: found.schedd == "no answer in time" and "scopes in a list" in found.client),
+    Known("tokens as HTCondor 23.9.6 reads them", lambda found: any(
+        words in found.client for words in ("without an id", "with an empty id", "with a fraction of a second"))),
     Known("an address or network in a list",
           lambda found: found.what == "the answer" and bool(LISTED.search(found.server))),
     Known("`+netgroup`", lambda found: found.is_refusal and "DENY" in found.server and "+group" in found.server),

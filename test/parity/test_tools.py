@@ -1,0 +1,113 @@
+"""HTCondor's tools and bindings hear the same from annexd as from the schedd: output, words of failure, exit status."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from test.pool import ANNEXD_CONFIG, Pool
+
+DAEMONS = ("MASTER", "COLLECTOR", "SHARED_PORT", "SCHEDD", "ANNEXD")
+CONFIG = """
+TRIED = 1 $(UID_DOMAIN)
+EMPTY =
+SCHEDD.FOR_US = two words
+ANNEXD.FOR_US = two words
+"""
+ADDRESS, SUBSYSTEM = "<address>", "<SUBSYSTEM>"
+SAME = (
+    "condor_config_val -addr <address> UID_DOMAIN",
+    "condor_config_val -addr <address> TRIED NOT_THERE uid_domain FOR_US EMPTY",
+    "condor_config_val -addr <address> -raw TRIED",
+    "condor_config_val -addr <address> -verbose TRIED",
+    "condor_config_val -addr <address> -verbose NOT_THERE",
+    "condor_config_val -addr <address> -dump TRIED",
+    "condor_config_val -addr <address> -dump NO_SUCH_NAME",
+    "condor_config_val -addr <address> -name somebody TRIED",
+    "condor_config_val -addr <address> -set TRIED=3",
+    "condor_config_val -addr <address> -rset TRIED=3",
+    "condor_config_val -addr <address> -unset TRIED",
+    "condor_fetchlog <address> NOPE",
+    "condor_fetchlog <address> <SUBSYSTEM>.old",
+    "condor_fetchlog <address> <SUBSYSTEM>.slot1",
+    "condor_reconfig -addr <address>",
+    "condor_reconfig -full -addr <address>",
+    "condor_reconfig -daemon <SUBSYSTEM>",
+    "condor_reconfig -subsystem <SUBSYSTEM>",
+    "condor_ping -addr <address>",
+    "condor_ping -addr <address> -quiet WRITE",
+    "condor_ping -addr <address> -quiet CONFIG",
+    "condor_ping -addr <address> DC_RECONFIG DC_OFF_FAST 60099",
+    "condor_ping -addr <address> NOSUCH",
+)
+BINDINGS = """
+import classad2, htcondor2, sys
+address = sys.argv[1]
+ad = classad2.ClassAd({"MyAddress": address, "MyType": "Generic", "Name": "somebody"})
+config = htcondor2.RemoteParam(ad)
+
+def change():
+    config["TRIED"] = "3"
+
+def forget():
+    del config["TRIED"]
+
+questions = {
+    "value": lambda: config["TRIED"], "own value": lambda: config["FOR_US"], "no value": lambda: config["NOT_THERE"],
+    "is there": lambda: ("UID_DOMAIN" in config, "NOT_THERE" in config), "change": change, "forget": forget,
+    "ping": lambda: htcondor2.ping(address, "WRITE")["MyRemoteUserName"],
+    "ping CONFIG": lambda: htcondor2.ping(address, "CONFIG"),
+    "ping for nothing": lambda: htcondor2.ping(address, "NONE"),
+    "masters": lambda: list(htcondor2.Collector(address).query(htcondor2.AdType.Master)),
+} | {name: lambda name=name: htcondor2.send_command(ad, getattr(htcondor2.DaemonCommands, name))
+     for name in ("Reconfig", "SetPeacefulShutdown", "SetForceShutdown")}
+for name, ask in questions.items():
+    try:
+        print(name, ask())
+    except Exception as error:
+        print(name, type(error).__name__, error)
+"""
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Pool]:
+    with Pool(ANNEXD_CONFIG + CONFIG, daemons=DAEMONS) as pool:
+        yield pool
+
+
+def answer(pool: Pool, daemon: str, said: subprocess.CompletedProcess[str]) -> tuple[int, str, str]:
+    """Exit status, output and errors, the daemon's own address and name taken out."""
+    def neutral(text: str) -> str:
+        text = text.replace(pool.address(daemon), ADDRESS)
+        lines = (line.replace(f"{daemon}.", "").replace(daemon.lower(), SUBSYSTEM) for line in text.splitlines()
+                 if not line.startswith((" # at", "#\t")) and line.partition(".")[0] not in DAEMONS)
+        return "\n".join(line.replace(daemon, SUBSYSTEM) for line in lines)
+
+    return said.returncode, neutral(said.stdout.replace("annexd.test", "domain")), neutral(said.stderr)
+
+
+@pytest.mark.parametrize("command", SAME)
+def test_a_tool_hears_the_same_from_both(pool: Pool, command: str) -> None:
+    said = []
+    for daemon in ("SCHEDD", "ANNEXD"):
+        tool, *words = (pool.address(daemon) if word == ADDRESS else word.replace(SUBSYSTEM, daemon)
+                        for word in command.split())
+        said.append(answer(pool, daemon, pool.tool(tool, *words)))
+    assert said[0] == said[1]
+
+
+def test_the_bindings_hear_the_same_from_both(pool: Pool) -> None:
+    schedd, annexd = (answer(pool, daemon, pool.run(sys.executable, "-c", BINDINGS, pool.address(daemon)))
+                      for daemon in ("SCHEDD", "ANNEXD"))
+    assert schedd == annexd
+    assert schedd[0] == 0, schedd[2]
+
+
+def test_condor_who_shows_both(pool: Pool) -> None:
+    said = pool.tool("condor_who", "-quick").stdout
+    for daemon in ("SCHEDD", "ANNEXD"):
+        assert f'{daemon} = "Alive"' in said
+        assert f'{daemon}_Addr = "{pool.address(daemon)}"' in said
+    daemons = pool.tool("condor_who", "-daemons").stdout
+    assert all(f"{daemon.capitalize()} " in daemons for daemon in ("SCHEDD", "ANNEXD"))
