@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import signal
 import sys
 import threading
@@ -99,3 +100,4 @@ def _until_input_ends(ended: threading.Event) -> None:
 
 if __name__ == "__main__":
     main()
+    os._exit(0)  # everything is stopped; taking moto's objects apart, one by one, would take seconds
