@@ -139,6 +139,23 @@ def test_another_configuration_file_and_a_local_name_are_read(site: Site) -> Non
         assert (site.pool.directory / "spool" / "other_state").exists()
 
 
+def test_a_parent_that_had_neither_a_port_nor_a_socket_for_it_is_reached_through_shared_port(site: Site) -> None:
+    """As a condor_master leaves it to those that it starts before condor_shared_port has a port."""
+    said = site.pool.tool("condor_status", "-master", "-af", "MyAddress").stdout
+    [master_id] = re.findall(r"sock=(master_[0-9a-f_]+)", said)
+    before = site.pool.log("MASTER").count("Received child alive command from unknown pid")
+    env = {**site.pool.env, "CONDOR_INHERIT": f"{os.getpid()} <127.0.0.1:0?alias=vm&sock={master_id}> 0 0 "}
+    annexd = subprocess.Popen([ANNEXD, "-sock", "annexd_orphan"], env=env, stdin=subprocess.DEVNULL)
+    try:
+        assert site.address.endswith("&sock=annexd_orphan>")
+        assert site.order()["Result"] == "Success"
+        site.wait(lambda: site.pool.log("MASTER").count("Received child alive command from unknown pid") > before,
+                  "its keepalive at condor_master, which is not its parent")
+    finally:
+        annexd.send_signal(signal.SIGTERM)
+        assert annexd.wait(timeout=30) == 0
+
+
 @pytest.mark.parametrize(("options", "words"), [
     (["-nonsense"], "unknown option -nonsense"), (["-r", "soon"], "-r (-runfor) needs a number of minutes above 0")])
 def test_a_wrong_option_is_named(options: list[str], words: str) -> None:
