@@ -10,7 +10,8 @@ from annexd.account.errors import AccountError
 from annexd.account.session import asking
 from annexd.account.setup import is_current, missing_outputs
 
-PAUSE_S: Final = 0.5
+FIRST_PAUSE_S: Final = 0.1
+LONGEST_PAUSE_S: Final = 5.0
 PATIENCE_S: Final = 120.0
 
 
@@ -61,14 +62,15 @@ def drift(view: View) -> Iterator[Finding]:
 
 
 def _detected(cloudformation: Any, detection: str) -> Mapping[str, Any]:
-    deadline_s = time.monotonic() + PATIENCE_S
+    deadline_s, pause_s = time.monotonic() + PATIENCE_S, FIRST_PAUSE_S
     while True:
         told: Mapping[str, Any] = cloudformation.describe_stack_drift_detection_status(StackDriftDetectionId=detection)
         if told["DetectionStatus"] != "DETECTION_IN_PROGRESS":
             return told
         if time.monotonic() > deadline_s:
             raise AccountError("CloudFormation looks for drift for too long")
-        time.sleep(PAUSE_S)
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
 def _changed(cloudformation: Any, stack_name: str) -> Iterator[str]:
