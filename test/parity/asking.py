@@ -38,6 +38,8 @@ class Result:
 
 def ask_all(ground: Ground, rounds: Iterable[Round], result: Result) -> None:
     for each in rounds:
+        if ground.asks_by_tool and "NO_DNS" in each.server.name:
+            continue  # the C library that is fetched with HTCondor 23 has name services of its own
         ground.configure(each.server)
         for client in each.clients:
             for level, answers in zip(each.levels, ground.ask(client, each.levels), strict=True):

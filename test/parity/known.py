@@ -1,5 +1,6 @@
 """The differences that are meant: each is a row of docs/differences.md, and found when the whole matrix is asked."""
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,6 +60,8 @@ KNOWN = (
           lambda found: found.schedd == "no answer in time" and "scopes in a list" in found.client),
     Known("tokens as HTCondor 23.9.6 reads them", lambda found: any(
         words in found.client for words in ("without an id", "with an empty id", "with a fraction of a second"))),
+    Known("`SEC_*_AUTHENTICATION = NEVER` in HTCondor 23.9.6", lambda found: (
+        os.environ.get("HTCONDOR_SERIES") == "23" and "SEC_DEFAULT_AUTHENTICATION = NEVER" in found.server)),
     Known("an address or network in a list",
           lambda found: found.what == "the answer" and bool(LISTED.search(found.server))),
     Known("`+netgroup`", lambda found: found.is_refusal and "DENY" in found.server and "+group" in found.server),

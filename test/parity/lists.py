@@ -19,7 +19,7 @@ def coming_from(address: str) -> Client:
 
 USERS = (
     by("FS"), *(claiming(f"{name}@{domain}", UID_DOMAIN=domain) for name, domain in (
-        ("alice", "annexd.test"), ("ALICE", "Annexd.Test"), ("bob", "annexd.test"), ("alice", "elsewhere.org"),
+        ("alice", "annexd.test"), ("ALICE", "annexd.test"), ("bob", "annexd.test"), ("alice", "elsewhere.org"),
         ("condor", "annexd.test"), ("condor_pool", "annexd.test"), ("condor", "elsewhere.org"))),
     claiming("condor@family", UID_DOMAIN="family"),
     with_token("of bob"), with_token("of an administrator"), with_token("limited to WRITE"),

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +10,7 @@ from test.parity.asking import Result, ask_all
 from test.parity.clients import FEATURES, WANTS
 from test.parity.ground import Ground
 from test.parity.known import KNOWN, rows
-from test.parity.matrix import every_pair, short
+from test.parity.matrix import Round, every_pair, short
 
 SEED = 1
 
@@ -18,13 +19,21 @@ SEED = 1
 def result() -> Iterator[Result]:
     result = Result()
     with Ground() as ground:
-        ask_all(ground, short(SEED), result)
+        ask_all(ground, some_of(list(short(SEED)), ground), result)
         yield result
+
+
+def some_of(rounds: list[Round], ground: Ground) -> list[Round]:
+    """What fits into some seconds: all proofs, and some of the servers; where each client is a process, fewer yet."""
+    proofs, wishes, *servers = rounds
+    if not ground.asks_by_tool:
+        return [proofs, wishes, *servers[::2]]
+    return [replace(proofs, levels=("READ",)), *(replace(each, clients=each.clients[:2]) for each in servers[::4])]
 
 
 def test_annexd_answers_every_client_as_the_schedd_does_but_for_what_is_documented(result: Result) -> None:
     assert not result.unknown, str(result)
-    assert result.asked > 1000
+    assert result.asked > 200
 
 
 def test_the_documented_differences_are_differences(result: Result) -> None:
