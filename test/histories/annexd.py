@@ -31,6 +31,7 @@ from test.histories.transport import URL, Hop
 
 PATIENCE_S = 30.0  # annexd/aws/clients.py: read_timeout
 RECONCILE_S = 1800.0
+WRITE_S = 20.0  # of a disk that hangs
 LATER_S = 60.0  # annexd/daemon/orders.py: after a journal that could not be written
 KEYS = {"/home/alice/public": ACCESS_KEY_ID.encode(), "/home/alice/secret": SECRET_ACCESS_KEY.encode()}
 DEFAULTS = Defaults(s3_url=URL, s3_bucket=BUCKET, collector_host="cm.example.org", trust_domain="example.org")
@@ -255,13 +256,15 @@ class DyingJournal(Journal):
         fault = self._annexd.cloud.points.meet(ANNEXD, APPEND, f"{kind.value} {step}".strip())
         if fault and fault.way == faults.FULL:
             raise JournalError("the journal cannot be written", "the disk is full", "make room")
-        if fault and fault.side == faults.BEFORE:
+        if fault and fault.way == faults.SLOW:
+            self._life.wait(WRITE_S)
+        elif fault and fault.side == faults.BEFORE:
             self._life.die(fault)
         super().append(command_id, step, kind, body)
         if kind is Kind.ACCEPTED:
             self._annexd.place = place_of(body["order"])
         self._annexd.recorded(command_id, kind, body)
-        if fault:
+        if fault and fault.way == faults.DIES:
             self._life.die(fault)
 
 

@@ -90,12 +90,17 @@ def two_faults(theatre: Theatre, courses: Iterable[Course]) -> Iterator[History]
     """Every two: in a first round one second fault for each first one, then another for each, and so on."""
     firsts = [history for course in courses for history in one_fault(theatre, course)]
     random.Random(1).shuffle(firsts)  # noqa: S311  an order, not a secret
-    met = {str(first): theatre.play(first).met for first in firsts}
+    met: dict[str, tuple[Point, ...]] = {}
     for turn in count():
-        seconds = [second for first in firsts if (second := _second(first, met[str(first)], turn))]
-        if not seconds:
+        more = False
+        for first in firsts:
+            if turn == 0:
+                met[str(first)] = theatre.play(first).met
+            if second := _second(first, met[str(first)], turn):
+                more = True
+                yield second
+        if not more:
             return
-        yield from seconds
 
 
 def _second(first: History, met: tuple[Point, ...], turn: int) -> History | None:

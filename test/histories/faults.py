@@ -48,7 +48,8 @@ class Fault:
 
 LOST, LATE_ANSWER, LATE_EFFECT, TWICE = "lost", "late answer", "late effect", "twice"
 THROTTLED, INTERNAL, DENIED, PARTIAL = "throttled", "internal", "denied", "partial"
-DIES, SECOND_RUN, BY_HAND, FULL, LAGS = "dies", "second run", "by hand", "disk full", "lags"
+DIES, SECOND_RUN, BY_HAND, LAGS = "dies", "second run", "by hand", "lags"
+FULL, SLOW = "disk full", "disk slow"
 MISSED, LATE_RUN = "missed", "late run"
 ERRORS: Final = {THROTTLED: "throttle", INTERNAL: "internal", DENIED: "denied"}
 
@@ -99,6 +100,8 @@ LAGGING_OPERATIONS: Final = ("DescribeSpotFleetRequests", "DescribeInstances", "
 AT_APPENDS: Final[Mapping[str, Fault]] = {
     **{name: fault for name, fault in {**DEATHS, **SUCCESSIONS}.items() if fault.side != IN_FLIGHT},
     "disk full for a minute": Fault(FULL, lasts_s=60.0),
+    "disk hangs for a while": Fault(SLOW),
+    "disk hangs at each write for an hour": Fault(SLOW, lasts_s=HOUR_S),
 }
 AT_CALLS: Final[Mapping[str, Fault]] = {**ONCE, **LASTING, **DEATHS, **SUCCESSIONS, **PARTLY, **LAGGING}
 
