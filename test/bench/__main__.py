@@ -44,12 +44,12 @@ def _options() -> argparse.Namespace:
             ("--rounds", 4, "annexes: pairs of rounds of several"),
             ("--annexes", 40, "annexes: in a round"),
             ("--at-once", 8, "annexes: at any time"),
-            ("--seconds", 1, "rates: of each turn"),
             ("--turns", 3, "rates: of each daemon, for each figure"),
-            ("--starts", 10, "start: of each daemon"),
+            ("--starts", 5, "start: of each daemon"),
             ("--sessions", 10_000, "memory: how many"),
             ("--commands", 100_000, "soak: how many")):
         parser.add_argument(option, type=_number, default=default, help=f"{what} (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=0.6, help="rates: of each turn (default: %(default)s)")
     parser.add_argument("--only", action="append", choices=rates.OPERATIONS, help="rates: this operation (repeatable)")
     asked = parser.parse_args()
     if unknown := [part for part in asked.parts if part not in PARTS]:
