@@ -35,7 +35,7 @@ test: ready ## all tests (ARGS="test/pool -k token": some)
 		HTCONDOR_SERIES=23 $(AS_USER) $(RUN) -m pytest $(SYSTEM_TESTS) $(A_MINUTE) || exit 1; \
 		if [ "$$(id -u)" = 0 ]; then HTCONDOR_SERIES=23 $(RUN) -m pytest test/root/test_root_master.py; fi; fi
 
-parity: ready ## annexd's answers and the C++ schedd's, a hundred thousand times (ARGS="--seed 7 --lists 300 --series 23")
+parity: ready ## annexd's answers and the C++ schedd's, tens of thousands of times (ARGS="--seed 7 --lists 300 --series 23")
 	$(AS_USER) $(RUN) -m test.parity $(ARGS)
 
 fuzz: $(VENV)/fuzz ## what reads bytes of strangers, fuzzed with atheris (ARGS="--seconds 600 --keep token")

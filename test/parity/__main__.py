@@ -25,6 +25,7 @@ def main() -> None:
         version = ground.pool.htcondor.version
         print(f"asking the schedd of HTCondor {version}, and annexd; seed {options.seed}", flush=True)
         ask_all(ground, short(options.seed) if options.short else whole(options.seed, options.lists), result)
+    print(*(f"   not found: {row}" for row in sorted(result.not_found)), sep="\n")
     print(f"{result}\n{time.monotonic() - started_s:.0f} s")
     sys.exit(1 if result.unknown else 0)
 

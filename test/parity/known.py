@@ -62,6 +62,8 @@ KNOWN = (
         words in found.client for words in ("without an id", "with an empty id", "with a fraction of a second"))),
     Known("`SEC_*_AUTHENTICATION = NEVER` in HTCondor 23.9.6", lambda found: (
         os.environ.get("HTCONDOR_SERIES") == "23" and "SEC_DEFAULT_AUTHENTICATION = NEVER" in found.server)),
+    Known("a name server that does not answer", lambda found: (
+        found.schedd == "no answer in time" and found.annexd == REFUSED and "NO_DNS = False" in found.server)),
     Known("an address or network in a list",
           lambda found: found.what == "the answer" and bool(LISTED.search(found.server))),
     Known("`+netgroup`", lambda found: found.is_refusal and "DENY" in found.server and "+group" in found.server),

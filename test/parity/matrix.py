@@ -24,7 +24,7 @@ class Round:
 
 
 def whole(seed: int, chances: int) -> Iterator[Round]:
-    """About a hundred thousand questions; `chances` of them-many lists by chance."""
+    """About fifty thousand questions; `chances`: how many lists are made by chance."""
     chance = random.Random(seed)  # noqa: S311 - a choice of tests
     every = [clients.wanting(**wishes) for wishes in wishes_of_clients()]
     yield Round(AS_IT_COMES, (*clients.PROOFS, *clients.FALL_BACKS), LEVELS)
