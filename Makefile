@@ -8,6 +8,9 @@ AS_USER := $(RUN) -m test.as_user
 SYSTEM_TESTS := test/system test/parity test/tool/test_condor_annex.py --ignore=test/system/test_demo.py
 # condor_master looks for hung children once a minute, on each version: HTCONDOR_SERIES=23 make test ARGS=test/system
 A_MINUTE := --deselect test/system/test_master.py::test_an_annexd_that_hangs_is_killed_and_started_again_and_its_order_goes_on
+# Most tests wait for daemons: two processes run them, a file in one of them.
+WORKERS := 2
+PARALLEL := --numprocesses $(WORKERS) --dist loadfile
 export PYTHONDONTWRITEBYTECODE = 1
 
 .PHONY: help venv htcondor ready test parity fuzz histories chaos lint demo bench cloud clean
@@ -29,10 +32,10 @@ ready: venv htcondor
 	@$(RUN) -m compileall -q annexd  # who runs it may not write here
 
 test: ready ## all tests (ARGS="test/pool -k token": some)
-	$(AS_USER) $(RUN) -m pytest $(ARGS)
+	$(AS_USER) $(RUN) -m pytest $(if $(ARGS),$(ARGS),$(PARALLEL))
 	@if [ "$$(id -u)" = 0 ] && [ -z "$(ARGS)" ]; then set -x; $(RUN) -m pytest test/root; fi
 	@if [ -z "$(ARGS)" ]; then set -x; $(RUN) -m test.pool --series 23; \
-		HTCONDOR_SERIES=23 $(AS_USER) $(RUN) -m pytest $(SYSTEM_TESTS) $(A_MINUTE) || exit 1; \
+		HTCONDOR_SERIES=23 $(AS_USER) $(RUN) -m pytest $(PARALLEL) $(SYSTEM_TESTS) $(A_MINUTE) || exit 1; \
 		if [ "$$(id -u)" = 0 ]; then HTCONDOR_SERIES=23 $(RUN) -m pytest test/root/test_root_master.py; fi; fi
 
 parity: ready ## annexd's answers and the C++ schedd's, tens of thousands of times (ARGS="--seed 7 --lists 300 --series 23")
