@@ -10,8 +10,8 @@ EC2's answers lag behind: what was requested in the lease's last seconds may not
 is there is believed only two minutes after the lease's end, or once AWS calls the annex's own fleet over.
 
 Event: {"AnnexID": ..., "RuleID": ..., "TargetID": ..., "LeaseExpiration": seconds since the epoch}, and where the
-annex has a configuration object {"ConfigBucket": ..., "ConfigKey": ...}, which is deleted once they are told to end. Each
-run logs one line of JSON. A run that could not end something raises LeaseError after trying all the rest,
+annex has a configuration object {"ConfigBucket": ..., "ConfigKey": ...}, which is deleted once they are told to end.
+Each run logs one line of JSON. A run that could not end something raises LeaseError after trying all the rest,
 so that the function's error metric shows it and Lambda asks again before the next tick.
 
 Self-contained: it is uploaded as it is, and boto3 comes with the runtime.

@@ -136,7 +136,7 @@ class Annexd:
         if life is None or life.is_dead:
             return
         command_id = str(ad["CommandID"])
-        if command_id in life.busy:
+        if command_id in life.busy or life.is_accepting:
             self.cloud.timeline.after(1.0, lambda: self.order(ad, answered))
             return
 
@@ -205,7 +205,7 @@ class Life:
 
     def __init__(self, annexd: Annexd) -> None:
         self._annexd = annexd
-        self.is_dead = False
+        self.is_dead = self.is_accepting = False
         self.busy: set[str] = set()
         self.journal = DyingJournal(self, annexd)
         KEPT.annexd, KEPT.hop.way = annexd, self._call
@@ -257,7 +257,9 @@ class DyingJournal(Journal):
         if fault and fault.way == faults.FULL:
             raise JournalError("the journal cannot be written", "the disk is full", "make room")
         if fault and fault.way == faults.SLOW:
+            self._life.is_accepting = kind is Kind.ACCEPTED  # one at a time: the engine's other threads wait for it
             self._life.wait(WRITE_S)
+            self._life.is_accepting = False
         elif fault and fault.side == faults.BEFORE:
             self._life.die(fault)
         super().append(command_id, step, kind, body)

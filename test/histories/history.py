@@ -176,8 +176,8 @@ class Stage:
             self.model.expect(Annex(annex_id, self.ads[command_id]["EndOfLease"], command_id))
             self.bystanders += settle_in(self.cloud.fleets, annex_id)
         elif kind is Kind.FINISHED:
-            [annex] = (each for each in self.model.annexes.values() if each.command_id == command_id)
-            self.model.finished(annex, body["result"])
+            *_, annex = (each for each in self.model.annexes.values() if each.command_id == command_id)
+            self.model.finished(annex, body["result"])  # the newest: an annexd on an empty disk knows no CommandID
 
     def _spoils(self, actor: str, operation: str) -> Fault | None:
         """The course's own faults, which are no points."""
