@@ -12,10 +12,10 @@ import htcondor2
 
 from annexd.cedar import commands
 from annexd.daemon import log
+from annexd.daemon.call import Call, Handler, payload_of
 from annexd.daemon.fetch_log import fetch_log
 from annexd.daemon.parameters import param
 from annexd.daemon.remote_config import May, RemoteConfig
-from annexd.daemon.server import Call, Handler, payload_of
 from annexd.daemon.sources import Source, source_of
 
 NOT_DEFINED = "Not defined"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from annexd.cedar import commands
 from annexd.cedar.commands import COMMANDS, Command
 from annexd.daemon import log
-from annexd.daemon.server import Call, Handler, Work
+from annexd.daemon.call import Call, Handler, Work
 
 INSTANCE_ID = secrets.token_hex(8).encode()  # 16 hexadecimal digits, the same for the life of this process
 

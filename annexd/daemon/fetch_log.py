@@ -10,8 +10,8 @@ import re
 import stat
 from typing import BinaryIO
 
+from annexd.daemon.call import Call, payload_of
 from annexd.daemon.parameters import param
-from annexd.daemon.server import Call, payload_of
 
 PLAIN_LOG = 0  # DC_FETCH_LOG_TYPE_PLAIN
 SUCCESS, NO_NAME, CANNOT_OPEN, BAD_TYPE = 0, 1, 2, 3  # DC_FETCH_LOG_RESULT_*

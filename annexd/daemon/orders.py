@@ -19,9 +19,9 @@ from annexd.annex.parcel import NoSupplies, Supplies
 from annexd.annex.reply import INVALID_REQUEST, ReplyAd, reply
 from annexd.cedar.message import MessageReader
 from annexd.daemon import log
+from annexd.daemon.call import Call, payload_of
 from annexd.daemon.configuration import Limits
 from annexd.daemon.room import Room
-from annexd.daemon.server import Call, payload_of
 from annexd.daemon.threads import in_thread
 from annexd.workflow import Engine, JournalError, Outcome, Paused
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from annexd.cedar import commands
 from annexd.cedar.levels import Level
 from annexd.daemon import dynamic, log
+from annexd.daemon.call import Call, payload_of
 from annexd.daemon.dynamic import CannotSet
 from annexd.daemon.parameters import param
-from annexd.daemon.server import Call, payload_of
 
 DONE, REFUSED = 0, -1
 May = Callable[[Call, Level], bool]

@@ -9,12 +9,9 @@ more than the protocol does.)
 """
 
 import asyncio
-import os
-import pwd
 import socket
-import stat
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,7 +21,7 @@ from typing import Any, TypeVar
 from annexd.authorization import AuthorizationPolicy, Peer, Verdict
 from annexd.cedar.connection import Connection
 from annexd.cedar.context import Endpoint, ServerContext
-from annexd.cedar.errors import AuthorizationDenied, MalformedMessage, PeerError, UnknownSession
+from annexd.cedar.errors import AuthorizationDenied, PeerError, UnknownSession
 from annexd.cedar.events import (
     CommandReceived,
     ConnectionClosed,
@@ -34,12 +31,13 @@ from annexd.cedar.events import (
     NeedFilesystemProof,
     NeedSigningKey,
 )
-from annexd.cedar.message import MessageReader
 from annexd.cedar.secret import Secret
 from annexd.daemon import log
+from annexd.daemon.call import Call, Handler, Work
 from annexd.daemon.configuration import Limits
 from annexd.daemon.lobby import Lobby, Place
 from annexd.daemon.names import AT_ONCE, FORGET_S, LOOKUPS, RESOLVER, NeedsResolver
+from annexd.daemon.proof import login_name, owner_of_proof
 from annexd.daemon.recent import Recent
 
 KEY_KEPT_S = 1.0  # a signing key that is taken away counts no longer than this
@@ -65,27 +63,6 @@ class Security:
     read_signing_key: ReadKey
     signing_keys: Recent[str, Secret] = field(default_factory=lambda: Recent(KEY_KEPT_S))
     verdicts: Recent[tuple[object, ...], Verdict] = field(default_factory=lambda: Recent(FORGET_S))
-
-
-@dataclass(frozen=True)
-class Call:
-    """A command that its sender may give, and the way to answer."""
-
-    received: CommandReceived
-    connection: Connection
-    peer: str  # the sender's address, for the log
-    send_chunk: Callable[[bytes], Coroutine[Any, Any, None]]  # a part of a file, at once
-
-
-Work = Coroutine[Any, Any, None]
-Handler = Callable[[Call], Work | None]  # what is left to do, or None when all is done
-
-
-def payload_of(call: Call) -> MessageReader:
-    """The command's message.  Raises PeerError when there is none."""
-    if call.received.payload is None:
-        raise MalformedMessage("missing message", f"{call.received.command.name} comes with one")
-    return call.received.payload
 
 
 class Server:
@@ -364,21 +341,3 @@ class Session:
         if outgoing:
             async with asyncio.timeout(self._server.limits.session_deadline_s):
                 await self._loop.sock_sendall(self._client, outgoing)
-
-
-def owner_of_proof(path: str) -> int | None:
-    """The user ID of who made the directory that FS asks for, or None if it is not what FS asks for."""
-    try:
-        status = os.lstat(path)
-    except (OSError, ValueError):
-        return None
-    is_proof = stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) == 0o700 and status.st_nlink <= 2
-    return status.st_uid if is_proof else None
-
-
-def login_name(uid: int) -> str | None:
-    """This may ask a directory service."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return None

@@ -29,6 +29,7 @@ from annexd.daemon.address import Sinful
 from annexd.daemon.administration import Administration
 from annexd.daemon.appearance import Appearance
 from annexd.daemon.books import Books
+from annexd.daemon.call import Call
 from annexd.daemon.collector import Advertiser
 from annexd.daemon.configuration import Configuration
 from annexd.daemon.credentials import SigningKeys
@@ -45,7 +46,7 @@ from annexd.daemon.process import set_limits
 from annexd.daemon.reconciliation import Reconciler
 from annexd.daemon.requester import RequesterFiles
 from annexd.daemon.security import read_security, usable_ciphers
-from annexd.daemon.server import Call, Security, Server
+from annexd.daemon.server import Security, Server
 from annexd.daemon.supplies import Supplies
 from annexd.workflow import Engine, Journal, JournalError
 

@@ -23,10 +23,11 @@ from annexd.cedar.context import ServerContext
 from annexd.cedar.levels import Level
 from annexd.cedar.policy import SecurityPolicy
 from annexd.cedar.session import SessionCache
+from annexd.daemon.call import Call, payload_of
 from annexd.daemon.configuration import Limits
 from annexd.daemon.listen import BACKLOG, Listener
 from annexd.daemon.log import open_log
-from annexd.daemon.server import Call, Security, Server, payload_of
+from annexd.daemon.server import Security, Server
 
 ANSWER = b"0123456789abcdef"
 ALLOW = {"ALLOW_READ": "*", "ALLOW_ADMINISTRATOR": "*"}

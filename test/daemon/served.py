@@ -19,9 +19,10 @@ from annexd.cedar.levels import Level
 from annexd.cedar.policy import SecurityPolicy, Want
 from annexd.cedar.secret import Secret
 from annexd.cedar.session import SessionCache
+from annexd.daemon.call import Call
 from annexd.daemon.configuration import Limits
 from annexd.daemon.listen import BACKLOG, Listener
-from annexd.daemon.server import Call, Security, Server
+from annexd.daemon.server import Security, Server
 
 VERSION = "$CondorVersion: 25.14.1 2026-10-16 BuildID: annexd $"
 TRUST_DOMAIN = "annex.test"

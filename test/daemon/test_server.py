@@ -20,10 +20,12 @@ from annexd.authorization import AuthorizationPolicy
 from annexd.cedar.commands import COMMANDS, DC_NOP, DC_NOP_READ, DC_QUERY_INSTANCE
 from annexd.cedar.context import ServerContext
 from annexd.cedar.session import SessionCache
+from annexd.daemon.call import Call, Work
 from annexd.daemon.configuration import Limits
 from annexd.daemon.listen import Listener
 from annexd.daemon.names import LOOKUPS
-from annexd.daemon.server import Call, Security, Server, Work, login_name, owner_of_proof
+from annexd.daemon.proof import login_name, owner_of_proof
+from annexd.daemon.server import Security, Server
 
 LIMITS = Limits(max_running_requests=1, max_pending_connections=20, session_deadline_s=1, read_timeout_s=1,
                 shutdown_graceful_s=1)
