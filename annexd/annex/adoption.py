@@ -93,7 +93,7 @@ def own_place(defaults: Defaults) -> Place | None:
     if not defaults.allow_default_credentials or arn is None:
         return None
     region = region_of_function(arn) or ""
-    endpoints = Endpoints(region, defaults.ec2_url, defaults.events_url, defaults.lambda_url)
+    endpoints = Endpoints(region, defaults.ec2_url, defaults.events_url, defaults.lambda_url, defaults.s3_url)
     keys = {"owner": "", "endpoints": asdict(endpoints), "public_key_file": None, "secret_key_file": None}
     return Place(keys, arn, defaults.s3_bucket)
 

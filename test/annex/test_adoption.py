@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from annexd.annex.access import KeyFiles
-from annexd.annex.adoption import OVERDUE_S, Place, Report, reconcile
+from annexd.annex.adoption import OVERDUE_S, Place, Report, own_place, reconcile
+from annexd.annex.defaults import Defaults
 from annexd.annex.identifiers import new_client_token
 from annexd.annex.lease import tags, utc
 from annexd.annex.steps import World
@@ -191,3 +192,13 @@ def test_one_annex_that_cannot_be_mended_keeps_no_other_from_it(site: Site) -> N
     assert "PutTargets was denied" in report.faults[0]
     assert len(look(site).mended) == 1
     assert look(site).unleased == set()
+
+
+def test_annexds_own_place_has_every_endpoint_that_is_configured() -> None:
+    """Also that of S3: what a removed lease leaves there is deleted from here."""
+    urls = {"ec2_url": "http://e", "events_url": "http://v", "lambda_url": "http://l", "s3_url": "http://s"}
+    arn = "arn:aws:lambda:us-east-1:123456789012:function:lease"
+    place = own_place(Defaults(ec2_url="http://e", events_url="http://v", lambda_url="http://l", s3_url="http://s",
+                               lease_function_arn=arn, allow_default_credentials=True))
+    assert place is not None
+    assert place.order["endpoints"] == urls | {"region": "us-east-1"}
