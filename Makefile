@@ -36,7 +36,7 @@ test: ready ## all tests (ARGS="test/pool -k token": some)
 	@if [ "$$(id -u)" = 0 ] && [ -z "$(ARGS)" ]; then set -x; $(RUN) -m pytest test/root; fi
 	@if [ -z "$(ARGS)" ]; then set -x; $(RUN) -m test.pool --series 23; \
 		HTCONDOR_SERIES=23 $(AS_USER) $(RUN) -m pytest $(PARALLEL) $(SYSTEM_TESTS) $(A_MINUTE) || exit 1; \
-		if [ "$$(id -u)" = 0 ]; then HTCONDOR_SERIES=23 $(RUN) -m pytest test/root/test_root_master.py; fi; fi
+		if [ "$$(id -u)" = 0 ]; then HTCONDOR_SERIES=23 $(RUN) -m pytest test/root -k root_master; fi; fi
 
 parity: ready ## annexd's answers and the C++ schedd's, tens of thousands of times (ARGS="--seed 7 --lists 300 --series 23")
 	$(AS_USER) $(RUN) -m test.parity $(ARGS)
