@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from annexd.account.errors import AccountError
-from annexd.account.session import AWS_ERRORS, asking
+from annexd.account.session import asking
 from annexd.aws import errors
+from annexd.aws.errors import AWS_ERRORS
 
 BATCH: Final = 1000  # DeleteObjects takes no more
 

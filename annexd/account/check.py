@@ -8,9 +8,10 @@ from annexd.account.checks import access, bucket, configured, deployment, functi
 from annexd.account.checks.finding import Finding
 from annexd.account.checks.view import Param, View
 from annexd.account.errors import AccountError
-from annexd.account.session import AWS_ERRORS, Session
+from annexd.account.session import Session
 from annexd.account.setup import Wanted
 from annexd.aws import errors
+from annexd.aws.errors import AWS_ERRORS
 
 Check = Callable[[View], Iterator[Finding]]
 

@@ -8,9 +8,10 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
-from annexd.account.session import AWS_ERRORS, asking
+from annexd.account.session import asking
 from annexd.account.stack import Say
 from annexd.aws import errors
+from annexd.aws.errors import AWS_ERRORS
 
 NAMES: Final = {
     "spot.amazonaws.com": "AWSServiceRoleForEC2Spot",

@@ -12,12 +12,12 @@ from typing import Any, Final
 
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError, ProfileNotFound
+from botocore.exceptions import NoCredentialsError, PartialCredentialsError, ProfileNotFound
 
 from annexd.account.errors import AccountError, UnusableFile
-from annexd.aws import Credentials, SecretKey, errors, model_loader
+from annexd.aws import Credentials, SecretKey, errors, key_in, model_loader
+from annexd.aws.errors import AWS_ERRORS
 
-AWS_ERRORS: Final = (ClientError, BotoCoreError)
 CONFIG: Final = {
     "connect_timeout": 10.0,
     "read_timeout": 60.0,
@@ -78,14 +78,12 @@ def key_files(public: str | None, secret: str | None) -> Credentials | None:
 def _key(file: str) -> str:
     try:
         with open(file, "rb") as opened:
-            words = opened.read(MAX_KEY_BYTES).decode("ascii").split()
+            key = key_in(opened.read(MAX_KEY_BYTES))
     except OSError as error:
         raise UnusableFile(f"{file} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError:
-        words = []
-    if len(words) != 1:
+    if key is None:
         raise UnusableFile(f"{file} must hold one AWS key and nothing else")
-    return words[0]
+    return key
 
 
 def _keys(credentials: Credentials | None) -> dict[str, str]:

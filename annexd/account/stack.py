@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from annexd.account.errors import AccountError
-from annexd.account.session import AWS_ERRORS, asking
+from annexd.account.session import asking
 from annexd.account.template import DESCRIPTION
 from annexd.aws import errors
+from annexd.aws.errors import AWS_ERRORS
 
 Say = Callable[[str], object]
 

@@ -6,19 +6,14 @@ that the two cannot disagree.
 
 import json
 import re
-import sysconfig
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Final
 
 from annexd.account.errors import AccountError
+from annexd.annex.shipped import places, shipped
 
-NAME: Final = "annex.json"
-FOLDERS: Final = (
-    Path(__file__).resolve().parents[2] / "templates",  # a checkout
-    Path(sysconfig.get_path("data")) / "share" / "annexd" / "templates",  # as pip installs it
-)
+PLACE: Final = ("templates", "annex.json")
 DESCRIPTION: Final = "HTCondor annexes: "  # every stack of ours begins its description so
 VARIABLE: Final = re.compile(r"\$\{([A-Za-z0-9:]+)(?:\.([A-Za-z]+))?\}")
 ARNS: Final = {  # Fn::GetAtt Arn, by type of resource and its physical ID
@@ -33,13 +28,11 @@ ARNS: Final = {  # Fn::GetAtt Arn, by type of resource and its physical ID
 @lru_cache(maxsize=1)
 def body() -> str:
     """The file.  Raises AccountError."""
-    for folder in FOLDERS:
-        try:
-            return (folder / NAME).read_text(encoding="utf-8")
-        except FileNotFoundError:
-            continue
-    places = " nor in ".join(str(folder) for folder in FOLDERS)
-    raise AccountError(f"{NAME} is neither in {places}", "install annexd again: it comes with it")
+    content = shipped(*PLACE)
+    if content is None:
+        nowhere = " nor in ".join(str(path.parent) for path in places(*PLACE))
+        raise AccountError(f"{PLACE[1]} is neither in {nowhere}", "install annexd again: it comes with it")
+    return content.decode("utf-8")
 
 
 @lru_cache(maxsize=1)

@@ -4,14 +4,11 @@ in a file.
 The files are read by the daemon with the requester's own rights (`read_as`).  Keys live in memory only.
 """
 
-import re
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Protocol
 
-from annexd.aws import ClientCache, Clients, Credentials, Endpoints, SecretKey
+from annexd.aws import ClientCache, Clients, Credentials, Endpoints, SecretKey, key_in
 from annexd.workflow import Json, Refused
-
-KEY: Final = re.compile(r"[\x21-\x7e]{1,512}")  # one word of ASCII; AWS's are 20 and 40 characters long
 
 
 class Access(Protocol):
@@ -63,11 +60,9 @@ class KeyFiles:
 
     def _key(self, owner: str, attribute: str, path: str) -> str:
         try:
-            key = self._read_as(owner, path).decode("ascii").strip()
+            key = key_in(self._read_as(owner, path))
         except OSError as error:
             raise Refused(f"{attribute} cannot be used: {error}", untouched=True) from error
-        except UnicodeDecodeError:
-            key = ""
-        if not KEY.fullmatch(key):
+        if key is None:
             raise Refused(f"{attribute} {path} must hold one AWS key and nothing else", untouched=True)
         return key

@@ -4,22 +4,17 @@ Everything that is proved of leases is proved of that file.  A function that som
 template deployed, may do less; so annexd compares, and warns.  It does not refuse: an old lease is better than none.
 """
 
-import sysconfig
 from collections.abc import Mapping
 from datetime import date
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Final
 
 from annexd.annex.lambda_runtime import warning
+from annexd.annex.shipped import places, shipped
 from annexd.annex.steps.asking import asking
 from annexd.aws import NoCode, function_files
 
-NAME: Final = "lease.py"
-FOLDERS: Final = (
-    Path(__file__).resolve().parents[2] / "lambda",  # a checkout
-    Path(sysconfig.get_path("data")) / "share" / "annexd" / "lambda",  # as pip installs it
-)
+PLACE: Final = ("lambda", "lease.py")
 FILE: Final = "index.py"  # as CloudFormation names inline code
 HANDLER: Final = "index.handler"
 HARMLESS: Final = frozenset({FILE, "cfnresponse.py"})  # which it may put beside it
@@ -29,12 +24,7 @@ DEPLOY: Final = "deploy annexd's template again"
 @lru_cache(maxsize=1)
 def own_code() -> bytes | None:
     """lambda/lease.py as it came with this annexd; None where it is missing."""
-    for folder in FOLDERS:
-        try:
-            return (folder / NAME).read_bytes()
-        except FileNotFoundError:
-            continue
-    return None
+    return shipped(*PLACE)
 
 
 class FunctionWatch:
@@ -69,9 +59,10 @@ def fault_of(arn: str, files: Mapping[str, bytes]) -> str:
     """What is wrong with the code, in words; empty when nothing is."""
     own = own_code()
     if own is None:
-        return f"annexd's own copy of lambda/{NAME} is in none of {', '.join(map(str, FOLDERS))}: install annexd again"
+        nowhere = ", ".join(str(path.parent) for path in places(*PLACE))
+        return f"annexd's own copy of {'/'.join(PLACE)} is in none of {nowhere}: install annexd again"
     if files.get(FILE) != own:
-        return f"the lease function {arn} is not the lambda/{NAME} of this annexd, leases may not end: {DEPLOY}"
+        return f"the lease function {arn} is not the {'/'.join(PLACE)} of this annexd, leases may not end: {DEPLOY}"
     if strangers := sorted(files.keys() - HARMLESS):
         return f"the lease function {arn} has files that are not annexd's ({', '.join(strangers)[:200]}): {DEPLOY}"
     return ""

@@ -2,7 +2,7 @@
 
 from annexd.aws import errors
 from annexd.aws.clients import ClientCache, Clients, model_loader
-from annexd.aws.credentials import Credentials, SecretKey
+from annexd.aws.credentials import Credentials, SecretKey, key_in
 from annexd.aws.endpoints import Endpoints, account_of_function, fault_of_url, region_of_function, region_of_url
 from annexd.aws.function_code import NoCode, function_files
 from annexd.aws.limiter import HeldBack, Limiter, Limiters
@@ -23,6 +23,7 @@ __all__ = [
     "errors",
     "fault_of_url",
     "function_files",
+    "key_in",
     "model_loader",
     "region_of_function",
     "region_of_url",

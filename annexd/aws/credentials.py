@@ -1,7 +1,11 @@
 """AWS keys, which no log, error or journal may ever show."""
 
 import hashlib
+import re
 from dataclasses import dataclass
+from typing import Final
+
+KEY: Final = re.compile(r"[\x21-\x7e]{1,512}")  # one word of ASCII; AWS's are 20 and 40 characters long
 
 
 class SecretKey:
@@ -35,3 +39,12 @@ class Credentials:
     def identity(self) -> tuple[str, str]:
         """Equal for equal keys; a rotated secret makes another identity."""
         return self.access_key_id, self.secret_access_key.fingerprint()
+
+
+def key_in(content: bytes) -> str | None:
+    """The one key that a file holds; None when it holds anything else."""
+    try:
+        key = content.decode("ascii").strip()
+    except UnicodeDecodeError:
+        return None
+    return key if KEY.fullmatch(key) else None

@@ -23,6 +23,7 @@ from botocore.exceptions import ConnectionError as NoConnection
 
 from annexd.aws.limiter import HeldBack
 
+AWS_ERRORS: Final = (ClientError, BotoCoreError)  # whatever AWS says no with, and the way to it
 NOT_FOUND: Final = frozenset(
     {
         "ResourceNotFoundException",

@@ -6,8 +6,9 @@ from typing import Final
 from annexd.account.checks.finding import Finding
 from annexd.account.checks.view import View
 from annexd.account.errors import AccountError
-from annexd.account.session import AWS_ERRORS, WAYS
+from annexd.account.session import WAYS
 from annexd.aws import errors
+from annexd.aws.errors import AWS_ERRORS
 
 MAX_SKEW_S: Final = 60  # AWS refuses at five minutes; leases end by AWS's clock
 

@@ -1,26 +1,23 @@
 """The lease function: whether it is the one that ends leases, may be called, and answers."""
 
-import io
 import json
 import time
-import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from botocore.awsrequest import AWSRequest
-from botocore.httpsession import URLLib3Session
-
 from annexd.account.checks.finding import Finding
 from annexd.account.checks.view import ANEW, View
+from annexd.account.errors import AccountError
 from annexd.account.session import asking
 from annexd.account.template import function_code
 from annexd.annex.lambda_runtime import warning
+from annexd.annex.lease_code import FILE
 from annexd.annex.steps.get_function import may_be_called
+from annexd.aws import NoCode, function_files
 
 LEASE: Final = "LeaseFunction"
-FILE: Final = "index.py"  # as CloudFormation names inline code
-MAX_ZIP_BYTES: Final = 10 * 1024 * 1024
+MAX_ANSWER_BYTES: Final = 10 * 1024 * 1024
 PROBE: Final = {"AnnexID": "check-setup", "RuleID": "check-setup", "TargetID": "check-setup"}
 PROBE_LEASE_S: Final = 3600  # it only answers that it waits
 
@@ -47,23 +44,14 @@ def lease_function(view: View) -> Iterator[Finding]:
 
 def its_code(view: View) -> Iterator[Finding]:
     location = (view.lease_function.get("Code") or {}).get("Location")
-    deployed = _downloaded(str(location)) if location else {}
-    if deployed == {FILE: function_code()}:
+    try:
+        deployed = function_files(str(location)) if location else {}
+    except NoCode as error:
+        raise AccountError(f"the lease function's code could not be compared with lambda/lease.py: {error}") from error
+    if deployed == {FILE: function_code().encode()}:
         yield view.ok("lease function's code", "it is lambda/lease.py, byte for byte")
     else:
         yield view.fault("lease function's code", "it is not lambda/lease.py: leases may not end", ANEW)
-
-
-def _downloaded(location: str) -> dict[str, str]:
-    """The files of the function's zip, from the address that AWS gives for ten minutes; {} for what is no zip."""
-    with asking("GetFunction's Code.Location"):
-        content = URLLib3Session().send(AWSRequest("GET", location).prepare()).content
-    try:
-        with zipfile.ZipFile(io.BytesIO(content[:MAX_ZIP_BYTES])) as archive:
-            infos = [info for info in archive.infolist() if info.file_size < MAX_ZIP_BYTES]
-            return {info.filename: archive.read(info).decode("utf-8", "replace") for info in infos}
-    except zipfile.BadZipFile:
-        return {}
 
 
 def its_runtime(view: View) -> Iterator[Finding]:
@@ -118,7 +106,7 @@ def its_answer(view: View) -> Iterator[Finding]:
     event = json.dumps(PROBE | {"LeaseExpiration": int(time.time()) + PROBE_LEASE_S})
     with asking("Invoke"):
         told = view.client("lambda").invoke(FunctionName=view.name(LEASE), Payload=event)
-        payload = told["Payload"].read(MAX_ZIP_BYTES)
+        payload = told["Payload"].read(MAX_ANSWER_BYTES)
     receipt = _json(payload)
     if not told.get("FunctionError") and isinstance(receipt, dict) and receipt.get("outcome") == "waiting":
         yield view.ok("lease function's answer", "called for a lease that is not over, it waits")

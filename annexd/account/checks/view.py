@@ -6,10 +6,11 @@ from functools import cached_property
 from typing import Any, Final, TypeVar
 
 from annexd.account.checks.finding import FAULT, OK, UNKNOWN, Finding
-from annexd.account.session import AWS_ERRORS, Session, asking
+from annexd.account.session import Session, asking
 from annexd.account.stack import Seen, Stack
 from annexd.account.template import Deployed
 from annexd.aws import errors
+from annexd.aws.errors import AWS_ERRORS
 
 Param = Callable[[str], str | None]
 Answer = TypeVar("Answer")

@@ -4,16 +4,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final
-
-from botocore.exceptions import BotoCoreError, ClientError
 
 from annexd.annex.access import Access
 from annexd.annex.parcel import NoSupplies, Supplies
 from annexd.aws import errors
+from annexd.aws.errors import AWS_ERRORS
 from annexd.workflow import Refused, Retry
-
-AWS_ERRORS: Final = (ClientError, BotoCoreError)
 
 
 @dataclass(frozen=True)

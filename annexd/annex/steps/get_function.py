@@ -8,8 +8,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from annexd.annex.steps.asking import AWS_ERRORS, World, asking
-from annexd.aws.errors import is_denied, is_not_found
+from annexd.annex.steps.asking import World, asking
+from annexd.aws.errors import AWS_ERRORS, is_denied, is_not_found
 from annexd.workflow import Json, Refused, Retry
 
 EVENTBRIDGE: Final = "events.amazonaws.com"

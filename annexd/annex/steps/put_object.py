@@ -7,9 +7,9 @@ bucket, and in orders from before there was this step, there is nothing to do or
 from collections.abc import Mapping
 
 from annexd.annex.parcel import parcel
-from annexd.annex.steps.asking import AWS_ERRORS, World, asking, before_the_end, settled
+from annexd.annex.steps.asking import World, asking, before_the_end, settled
 from annexd.aws import account_of_function
-from annexd.aws.errors import is_not_found
+from annexd.aws.errors import AWS_ERRORS, is_not_found
 from annexd.workflow import Json
 
 

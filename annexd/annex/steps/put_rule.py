@@ -5,8 +5,8 @@ from typing import Any
 
 from annexd.annex.identifiers import rule_name
 from annexd.annex.lease import SCHEDULE, rule_description
-from annexd.annex.steps.asking import AWS_ERRORS, World, asking, before_the_end, settled
-from annexd.aws.errors import is_not_found
+from annexd.annex.steps.asking import World, asking, before_the_end, settled
+from annexd.aws.errors import AWS_ERRORS, is_not_found
 from annexd.workflow import Json, Retry
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from annexd.annex.identifiers import rule_name, target_id
 from annexd.annex.lease import function_input
-from annexd.annex.steps.asking import AWS_ERRORS, World, asking, before_the_end, settled
-from annexd.aws.errors import is_not_found, is_transient_code
+from annexd.annex.steps.asking import World, asking, before_the_end, settled
+from annexd.aws.errors import AWS_ERRORS, is_not_found, is_transient_code
 from annexd.workflow import Json, Refused, Retry
 
 
