@@ -41,8 +41,10 @@ endif
 AnnexID = "{annex_id}"
 AnnexName = "{name}"
 LeaseEnd = {end_of_lease_s}
-STARTD_ATTRS = $(STARTD_ATTRS) AnnexID AnnexName LeaseEnd
-MASTER_ATTRS = $(MASTER_ATTRS) AnnexID AnnexName LeaseEnd
+# IsAnnex and AnnexName are what condor_status and condor_off look for with -annex-slots and -annex-name.
+IsAnnex = True
+STARTD_ATTRS = $(STARTD_ATTRS) IsAnnex AnnexID AnnexName LeaseEnd
+MASTER_ATTRS = $(MASTER_ATTRS) IsAnnex AnnexID AnnexName LeaseEnd
 
 NUM_SLOTS = 1
 NUM_SLOTS_TYPE_1 = 1

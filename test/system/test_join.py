@@ -158,6 +158,27 @@ def test_a_machine_without_work_turns_itself_off_when_that_is_asked_for(
     assert time.time() < annexes["idler"]["EndOfLease"]
 
 
+def test_htcondors_own_tools_find_an_annexs_machines_and_turn_them_off(site: JoiningSite, annex_id: str) -> None:
+    reply = site.order(lease_s=3600, AnnexName="unwanted", TargetCapacity=1)
+    site.wait(lambda: of(site, "unwanted"), "its machine in the pool", 60.0)
+
+    def told(*options: str) -> set[str]:
+        return set(site.pool.tool("condor_status", *options, "-af", "AnnexName").stdout.split())
+
+    assert told("-annex-name", "unwanted") == {"unwanted"}
+    assert told("-annex-slots") >= {"unwanted", "physics"}
+    site.wait(lambda: "unwanted" in told("-master"), "its condor_master in the pool")
+    said = site.pool.tool("condor_off", "-annex-name", "unwanted")
+    assert said.returncode == 0, said.stderr
+
+    def is_off() -> bool:
+        mine = [each for each in site.cloud.running_instances() if each["fleet"] == reply["BulkRequestID"]]
+        return not mine and not of(site, "unwanted")
+
+    site.wait(is_off, "its machine to be turned off and gone from the pool", 60.0)
+    assert of(site, "physics"), f"{annex_id} goes on"
+
+
 def test_at_the_end_of_the_lease_the_machine_leaves_the_pool_and_nothing_is_left(
     site: JoiningSite, annexes: dict[str, dict[str, Any]]
 ) -> None:
