@@ -3,7 +3,6 @@
 What an administrator reads in ALLOW_ADMINISTRATOR must hold for annexd as for every daemon of the pool, so
 the semantics are those of HTCondor's condor_ipverify.cpp, but for these, on purpose:
 
-* Netgroups are not looked up: +name in an ALLOW list admits nobody, in a DENY list it denies everybody.
 * An entry that is an address or a network is compared with addresses only.  HTCondor compares its text with
   the peer's host names too, so that 10.1.* is also the host 10.1.example.com.
 * A hole is open to inherited sessions only.  HTCondor's is open to whoever authenticates as condor@family.
@@ -13,7 +12,7 @@ the semantics are those of HTCondor's condor_ipverify.cpp, but for these, on pur
 test/authorization/vectors holds HTCondor's own verdicts, and the program that recorded them.
 """
 
-from annexd.authorization.peer import Lookups, Peer
+from annexd.authorization.peer import Lookups, Membership, Peer
 from annexd.authorization.policy import FAMILY, PARENT, AuthorizationPolicy, Hole, Verdict
 
-__all__ = ["FAMILY", "PARENT", "AuthorizationPolicy", "Hole", "Lookups", "Peer", "Verdict"]
+__all__ = ["FAMILY", "PARENT", "AuthorizationPolicy", "Hole", "Lookups", "Membership", "Peer", "Verdict"]

@@ -17,33 +17,19 @@ class AccessList:
     warnings: tuple[str, ...]
 
     def match(self, visit: Visit) -> Entry | None:
-        """The entry that lists this peer; entries that need no host name are tried first."""
+        """The entry that lists this peer; entries for which nothing must be looked up are tried first."""
         candidates = [entry for entry in self.entries if entry.admits_user(visit.user)]
-        candidates.sort(key=lambda entry: entry.is_by_name)
+        candidates.sort(key=lambda entry: entry.needs_lookup)
         return next((entry for entry in candidates if visit.comes_from(entry)), None)
 
 
-def read_list(knob: str, text: str, *, denies: bool, pool_equivalent: bool) -> AccessList:
-    entries, warnings = [], []
-    for word in _words(text):
-        if word.startswith("+"):
-            entry, problem = _netgroup(word, denies=denies)
-        else:
-            entry = parse_entry(word, pool_equivalent=pool_equivalent)
-            problem = fault(entry)
-        entries.append(entry)
-        if problem:
-            warnings.append(f"{knob}: check {word!r}: {problem}")
-    return AccessList(knob, tuple(entries), tuple(warnings))
+def read_list(knob: str, text: str, *, pool_equivalent: bool) -> AccessList:
+    entries = tuple(parse_entry(word, pool_equivalent=pool_equivalent) for word in _words(text))
+    problems = ((entry, fault(entry)) for entry in entries)
+    warnings = tuple(f"{knob}: check {entry.text!r}: {problem}" for entry, problem in problems if problem)
+    return AccessList(knob, entries, warnings)
 
 
 def _words(text: str) -> list[str]:
     words = (word.strip(_SPACE) for word in _SEPARATOR.split(text))
     return [word for word in words if word]
-
-
-def _netgroup(word: str, *, denies: bool) -> tuple[Entry, str | None]:
-    """Its members are unknown, so an ALLOW list admits none of them, and a DENY list lets nobody by."""
-    effect = "denies everybody" if denies else "admits nobody"
-    problem = f"annexd does not look up netgroups, so that this one {effect}; list its users instead"
-    return Entry(word, users=("*",) if denies else (), host="*"), problem

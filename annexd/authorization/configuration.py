@@ -42,7 +42,7 @@ def read_configuration(param: Param, subsystem: str) -> Configuration:
     def lookup(kind: str, level: Level) -> AccessList | None:
         for knob in _knobs(kind, level, subsystem, _LEGACY_NEXT if legacy else _NEXT):
             if text := (param(knob) or "").strip():
-                return read_list(knob, text, denies=kind == "DENY", pool_equivalent=equivalent)
+                return read_list(knob, text, pool_equivalent=equivalent)
         return None
 
     lists = {level: LevelLists(lookup("ALLOW", level), lookup("DENY", level)) for level in Level}

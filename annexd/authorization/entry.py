@@ -3,7 +3,8 @@
     user@domain   user@domain/host   host   network   user/network/mask   */host   +netgroup
 
 A user is a pattern.  A host is an address, a network (10.1.*, 10.1.0.0/16, 10.1.0.0/255.255.0.0, fe80:*),
-{:local_ips:}, or the pattern of a host name.  After condor_ipverify.cpp, split_entry and ExpandHostAddresses.
+{:local_ips:}, or the pattern of a host name.  A netgroup lists users and hosts.  After condor_ipverify.cpp,
+split_entry and ExpandHostAddresses.
 """
 
 import re
@@ -44,6 +45,7 @@ class Entry:
     users: tuple[str, ...]  # patterns, any of which will do
     host: str
     network: Network | None = None
+    netgroup: str | None = None  # its name
 
     @property
     def is_anywhere(self) -> bool:
@@ -56,7 +58,12 @@ class Entry:
     @property
     def is_by_name(self) -> bool:
         """Whether only the peer's host names, or the addresses of a host name, can decide."""
-        return not (self.is_anywhere or self.network or set("/<>?:") & set(self.host))
+        return self.netgroup is None and not (self.is_anywhere or self.network or set("/<>?:") & set(self.host))
+
+    @property
+    def needs_lookup(self) -> bool:
+        """Whether the resolver, or the netgroup database, has to be asked."""
+        return self.is_by_name or self.netgroup is not None
 
     @property
     def is_resolvable(self) -> bool:
@@ -67,6 +74,8 @@ class Entry:
 
 
 def parse_entry(text: str, *, pool_equivalent: bool) -> Entry:
+    if text.startswith("+"):
+        return Entry(text, users=("*",), host="", netgroup=text[1:])
     user, host = _split(text)
     return Entry(text, _users(user, pool_equivalent), host, parse_network(host))
 
@@ -90,6 +99,8 @@ def _users(user: str, pool_equivalent: bool) -> tuple[str, ...]:
 
 def fault(entry: Entry) -> str | None:
     """Why this entry cannot do what its author meant, or None."""
+    if entry.netgroup is not None:
+        return None if entry.netgroup else "it names no netgroup"
     if not (set("@*") & set(entry.users[0])):
         return f"it is no network, and as user/host its user {entry.users[0]!r} has no domain"
     if entry.is_anywhere or entry.is_local or entry.is_resolvable:

@@ -1,14 +1,24 @@
 """A peer that asks, and what the resolver says about where it comes from.
 
-The resolver is asked only when an entry that names this user depends on a host name, and a name that the
+The system is asked only when an entry that names this user depends on a host name or a netgroup, and a name that the
 resolver gives for an address is believed only if it resolves to that address again.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from annexd.authorization.entry import Entry, is_dns_name, matches
 from annexd.authorization.network import peer_address
+
+
+class Membership(NamedTuple):
+    """What innetgr(3) is asked.  host: an address or a host name.  user, domain: what stands around the last @."""
+
+    netgroup: str
+    host: str
+    user: str
+    domain: str
 
 
 @dataclass(frozen=True)
@@ -21,6 +31,7 @@ class Lookups:
     names: Callable[[str], Sequence[str]]  # of an address: its host name and aliases
     addresses: Callable[[str], Sequence[str]]  # of a host name
     is_local: Callable[[str], bool]  # whether an address is one of this machine's
+    is_member: Callable[[Membership], bool]
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,8 @@ class Visit:
         return self._names
 
     def comes_from(self, entry: Entry) -> bool:
+        if entry.netgroup is not None:
+            return self._is_in_netgroup(entry.netgroup)
         if entry.is_anywhere:
             return True
         if entry.network:
@@ -65,6 +78,13 @@ class Visit:
         if entry.is_local:
             return self._lookups.is_local(str(self.address))
         return entry.is_by_name and self._is_named(entry)
+
+    def _is_in_netgroup(self, netgroup: str) -> bool:
+        """With its address, or else with one of its names (IpVerify::lookup_user)."""
+        user, at, domain = self.user.rpartition("@")
+        asked = Membership(netgroup, str(self.address), user if at else domain, domain)
+        return self._lookups.is_member(asked) or any(
+            self._lookups.is_member(asked._replace(host=name)) for name in self.names)
 
     def _is_named(self, entry: Entry) -> bool:
         if entry.is_resolvable and self._is_address_of(entry.host):

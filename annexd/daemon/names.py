@@ -1,4 +1,4 @@
-"""What the system's resolver says of hosts, for ALLOW_* and DENY_* lists that name them.
+"""What the system says of hosts and netgroups, for ALLOW_* and DENY_* lists that name them.
 
 Whoever connects chooses, with the address, whose name server is asked, and how long it takes to say nothing.  So the
 resolver is asked only where a decision needs it, and in threads that nothing else waits for.
@@ -6,29 +6,36 @@ resolver is asked only where a decision needs it, and in threads that nothing el
 With NO_DNS nobody is asked: 10-1-2-3.DEFAULT_DOMAIN_NAME is 10.1.2.3, and no other host has a name (ipv6_hostname.cpp).
 """
 
+import ctypes
 import functools
 import ipaddress
 import re
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from threading import Lock
+from typing import NoReturn, TypeVar
 
-from annexd.authorization import Lookups
+from annexd.authorization import Lookups, Membership
 from annexd.daemon.parameters import Parameters
 
 REMEMBERED = 1024
 FORGET_S = 60  # an address that moved is noticed within this time
 
+Question = TypeVar("Question", bound=Hashable)
 Answer = TypeVar("Answer")
 
+_innetgr = ctypes.CDLL(None).innetgr
+_innetgr.argtypes = [ctypes.c_char_p] * len(Membership._fields)
+_one_at_a_time = Lock()  # innetgr(3) is not safe for threads
 
-def _cached(look_up: Callable[[str], Answer]) -> Callable[[str], Answer]:
+
+def _cached(look_up: Callable[[Question], Answer]) -> Callable[[Question], Answer]:
     """The same answer for FORGET_S: a resolver that is down must not be asked for every command."""
 
     @functools.lru_cache(maxsize=REMEMBERED)
-    def at_period(question: str, _period: int) -> Answer:
+    def at_period(question: Question, _period: int) -> Answer:
         return look_up(question)
 
     return lambda question: at_period(question, int(time.monotonic() // FORGET_S))
@@ -95,14 +102,23 @@ def is_local(address: str) -> bool:
     return True
 
 
+@_cached
+def is_member(asked: Membership) -> bool:
+    """As the system's netgroup database says: /etc/netgroup, NIS, LDAP or what nsswitch.conf names.  No member of a
+    netgroup has a NUL in its name, with which C would end it.
+    """
+    with _one_at_a_time:
+        return bool(_innetgr(*(word.replace("\0", "?").encode(errors="replace") for word in asked)))
+
+
 class NeedsResolver(Exception):
     """The decision depends on what the resolver says."""
 
 
-def _not_now(question: str) -> tuple[str, ...]:
+def _not_now(question: object) -> NoReturn:
     raise NeedsResolver(question)
 
 
-LOOKUPS = Lookups(names=names_of, addresses=addresses_of, is_local=is_local)
-AT_ONCE = Lookups(names=_not_now, addresses=_not_now, is_local=is_local)  # raise NeedsResolver
+LOOKUPS = Lookups(names=names_of, addresses=addresses_of, is_local=is_local, is_member=is_member)
+AT_ONCE = Lookups(names=_not_now, addresses=_not_now, is_local=is_local, is_member=_not_now)  # raise NeedsResolver
 RESOLVER = ThreadPoolExecutor(max_workers=16, thread_name_prefix="resolver")

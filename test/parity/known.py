@@ -66,7 +66,6 @@ KNOWN = (
         found.schedd == "no answer in time" and found.annexd == REFUSED and "NO_DNS = False" in found.server)),
     Known("an address or network in a list",
           lambda found: found.what == "the answer" and bool(LISTED.search(found.server))),
-    Known("`+netgroup`", lambda found: found.is_refusal and "DENY" in found.server and "+group" in found.server),
 )
 
 
