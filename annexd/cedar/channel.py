@@ -53,6 +53,8 @@ class Channel:
         self._received += received
 
     def data_to_send(self) -> bytes:
+        if not self._to_send:
+            return b""
         sent = bytes(self._to_send)
         self._to_send.clear()
         return sent
@@ -92,9 +94,8 @@ class Channel:
         """Use AES with this key from here on, in both directions.  The transcripts in clear are bound to it."""
         if max(self._clear_in.length, self._clear_out.length) >= MAX_CLEAR_BYTES:
             raise TooLarge("too much was said before encryption", f"more than {MAX_CLEAR_BYTES} bytes")
-        ours, theirs = self._clear_out.digest(), self._clear_in.digest()
-        self._sealer = Encryptor(key, ours + theirs, iv)
-        self._opener = Decryptor(key, theirs + ours)
+        self._sealer = Encryptor(key, iv, self._clear_out, self._clear_in)
+        self._opener = Decryptor(key, self._clear_in, self._clear_out)
 
     def protect(self, protection: legacy.Protection) -> None:
         """Use a legacy cipher from here on, in both directions."""

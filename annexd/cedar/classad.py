@@ -36,6 +36,8 @@ HANDSHAKE_AD = AdLimits(attributes=100, values=100, depth=0)  # as getPODClassAd
 
 # With the value, where it is a string without a quote in it, as most are.
 _LINE = re.compile(r'[ \t]*([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(?:"([^"]*+)"[ \t\r\n]*+\Z)?')
+# A whole line of an ad in clear, as nearly all of a handshake's are.
+_PLAIN_LINE = re.compile(r'(?<![^\0])([A-Za-z_]\w*+) = (?:"([^"\0]*+)"|([1-9][0-9]{0,17}|true|false))\0', re.ASCII)
 _TOKEN = re.compile(
     r"""[ \t\r\n]*+(?:
       (?P<string> "(?: [^"\\]++ | \\"(?!\Z) | \\(?!") )*+ \\?" )
@@ -55,6 +57,14 @@ _SHOWN = 60  # characters of a name; an error is one line of the log
 
 class _NoValue(Exception):
     """What stands there is no literal, list or ad."""
+
+
+def plain_ad(lines: str) -> dict[str, Value]:
+    """By lower-case names, what is plainest in these lines, each ended by NUL: strings without quotes, small numbers,
+    true and false.  It has as many attributes as there are lines if that is all, and none is there twice.
+    """
+    return {name.lower(): text if not word else _WORDS[word] if word in _WORDS else int(word)
+            for name, text, word in _PLAIN_LINE.findall(lines)}
 
 
 class AdReader:

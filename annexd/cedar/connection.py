@@ -1,5 +1,6 @@
 """One connection, from its first byte to its last: bytes in, events out."""
 
+from collections.abc import Callable
 from typing import Any
 
 from annexd.cedar.commands import DC_AUTHENTICATE, Command
@@ -25,7 +26,7 @@ Question = NeedFilesystemProof | NeedSigningKey | NeedAuthorization
 class Connection:
     """The server's end of one connection.
 
-        connection = Connection(context, Endpoint("127.0.0.1", 9618))
+        connection = Connection(context, lambda: Endpoint("127.0.0.1", 9618))
         connection.receive_data(some_bytes)
         match connection.next_event(now_s): ...
         transport.write(connection.data_to_send())
@@ -34,7 +35,7 @@ class Connection:
     After PeerError: write data_to_send(), which may hold a last answer, and close.
     """
 
-    def __init__(self, context: ServerContext, local: Endpoint) -> None:
+    def __init__(self, context: ServerContext, local: Callable[[], Endpoint]) -> None:
         self._dialogue = Dialogue(context, local)
         self._steps = _serve(self._dialogue)
         self._question: Question | None = None

@@ -29,6 +29,7 @@ AES_KEY_BYTES = 32
 SALT = b"htcondor"
 _WORD = struct.Struct(">I")
 _LAST_COUNTER = 0xFFFFFFFF
+_WAITING_BYTES = 4096
 _NOTHING_SENT = bytes(32)  # not SHA-256 of nothing
 _CURVE = ec.SECP256R1()
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # FIPS 186-4, D.1.2.3
@@ -39,24 +40,35 @@ def hkdf(material: bytes, info: bytes, salt: bytes = SALT, length: int = AES_KEY
 
 
 class Transcript:
-    """SHA-256 over the frames that one direction carried in clear."""
+    """SHA-256 over the frames that one direction carried in clear, which few ask for: the first ones wait for that."""
 
     def __init__(self) -> None:
-        self._hash = hashlib.sha256()
+        self._waiting = b""
+        self._hash: hashlib._Hash | None = None
         self.length = 0
 
     def add(self, frame: bytes) -> None:
-        self._hash.update(frame)
+        self._waiting += frame
         self.length += len(frame)
+        if len(self._waiting) > _WAITING_BYTES:
+            self._take()
 
     def digest(self) -> bytes:
-        return self._hash.digest() if self.length else _NOTHING_SENT
+        return self._take().digest() if self.length else _NOTHING_SENT
+
+    def _take(self) -> "hashlib._Hash":
+        self._hash = self._hash or hashlib.sha256()
+        self._hash.update(self._waiting)
+        self._waiting = b""
+        return self._hash
 
 
 class _Direction:
-    def __init__(self, key: Secret, transcripts: bytes) -> None:
+    """transcripts: authenticated by the first frame only."""
+
+    def __init__(self, key: Secret, *transcripts: Transcript) -> None:
         self._key = key
-        self._prefix = transcripts  # authenticated by the first frame only
+        self._transcripts = transcripts
         self._counter = 0
 
     @cached_property
@@ -72,13 +84,13 @@ class _Direction:
         return _WORD.pack(word) + iv[_WORD.size :]
 
     def _authenticated(self, header: bytes) -> bytes:
-        prefix, self._prefix = self._prefix, b""
-        return prefix + header
+        said, self._transcripts = b"".join(transcript.digest() for transcript in self._transcripts), ()
+        return said + header
 
 
 class Encryptor(_Direction):
-    def __init__(self, key: Secret, transcripts: bytes, iv: bytes) -> None:
-        super().__init__(key, transcripts)
+    def __init__(self, key: Secret, iv: bytes, *transcripts: Transcript) -> None:
+        super().__init__(key, *transcripts)
         self._iv = iv
 
     @property
@@ -101,8 +113,8 @@ class Decryptor(_Direction):
     proves = True  # a frame that opens was made with the key
     header_bytes = HEADER.size
 
-    def __init__(self, key: Secret, transcripts: bytes) -> None:
-        super().__init__(key, transcripts)
+    def __init__(self, key: Secret, *transcripts: Transcript) -> None:
+        super().__init__(key, *transcripts)
         self._iv = b""
 
     def open(self, header: bytes, body: bytes) -> bytes:

@@ -6,7 +6,8 @@ blocks.
 """
 
 import re
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from functools import cached_property
 from typing import Any, TypeVar
 
 from annexd.cedar.channel import Channel
@@ -28,12 +29,12 @@ class PeerLeft(Exception):
 class Dialogue:
     """The conversation with one peer: its channel, its time, and what is known of the peer."""
 
-    def __init__(self, context: ServerContext, local: Endpoint) -> None:
+    def __init__(self, context: ServerContext, local: Callable[[], Endpoint]) -> None:
         self.context = context
-        self.local = local
+        self._find_local = local
         self.channel = Channel(context.limits.handshake_message_bytes)
         self.now_s = 0.0
-        self.peer_version: tuple[int, ...] = ()
+        self.version_of_peer: object = None  # as it says itself
         self.session_id: str | None = None
         self._identity = UNAUTHENTICATED
 
@@ -54,9 +55,14 @@ class Dialogue:
         if identity.named:
             self.channel.proved_message_bytes = self.context.limits.command_message_bytes
 
-    def learn_version(self, text: object) -> None:
-        match = _VERSION.match(str(text))
-        self.peer_version = tuple(map(int, match.groups())) if match else ()
+    @cached_property
+    def local(self) -> Endpoint:
+        return self._find_local()
+
+    @property
+    def peer_version(self) -> tuple[int, ...]:
+        match = _VERSION.match(str(self.version_of_peer))
+        return tuple(map(int, match.groups())) if match else ()
 
     def receive(self) -> Steps[MessageReader]:
         """The peer's next message."""

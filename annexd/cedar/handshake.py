@@ -51,7 +51,7 @@ def negotiate(dialogue: Dialogue, message: MessageReader) -> Steps[Command | Non
     only.
     """
     client = _read_client_ad(message)
-    dialogue.learn_version(client.get("remoteversion"))
+    dialogue.version_of_peer = client.get("remoteversion")
     if _says_yes(client.get("usesession")):
         _resume(dialogue, client)
         command = _find_command(dialogue, client)
@@ -96,7 +96,7 @@ def find_command(dialogue: Dialogue, number: object) -> Command:
 
 
 def _read_client_ad(message: MessageReader) -> ClientAd:
-    client = {name.lower(): value for name, value in message.ad(nested=False).items()}
+    client = message.handshake_ad()
     message.end()
     if "cookie" in client:
         raise MalformedMessage("a command with a cookie", "only a daemon itself has its cookie")

@@ -6,12 +6,13 @@ secrets within a message still are: `secrets` is the stream for them.
 """
 
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from itertools import starmap
 from typing import Self
 
 from cryptography.hazmat.primitives.ciphers import CipherContext
 
-from annexd.cedar.classad import HANDSHAKE_AD, INTEGERS, AdLimits, AdReader, Scalar, Value, line_of
+from annexd.cedar.classad import HANDSHAKE_AD, INTEGERS, AdLimits, AdReader, Scalar, Value, line_of, plain_ad
 from annexd.cedar.errors import MalformedMessage, TooLarge
 
 _INTEGER = struct.Struct(">q")
@@ -19,6 +20,7 @@ NULL_STRING = b"\xad"  # BIN_NULL_CHAR of stream.cpp: '\255', which is octal
 SECRET_MARKER = "ZKM"  # noqa: S105 (classad_oldnew.cpp: the next string is a private attribute)
 _PRIVATE = {"capability", "childclaimids", "claimid", "claimidlist", "claimids", "transferkey"}  # compat_classad.cpp
 _PRIVATE_PREFIX = "_condor_priv"
+TYPES = 2  # strings after an ad: MyType and TargetType of old; both are attributes now
 MAX_STRING_BYTES = 10_000_000  # stream.cpp: C++ readers refuse more
 
 
@@ -60,24 +62,36 @@ class MessageReader:
             return None
         return self.string()
 
-    def ad(self, *, nested: bool = True) -> dict[str, Value]:
-        """The next ClassAd; nested=False takes literals only, and at most 100 of them."""
-        limits = self._ad_limits if nested else HANDSHAKE_AD
+    def ad(self) -> dict[str, Value]:
+        """The next ClassAd."""
+        return self._ad(self._ad_limits)
+
+    def handshake_ad(self) -> dict[str, Value]:
+        """The next ClassAd, by lower-case names: literals only, and at most 100 of them."""
+        start = self._position
+        if not self._encrypted:  # each connection begins with one
+            count = self._count_of_lines(HANDSHAKE_AD)
+            if len(ad := plain_ad(self._terminated_strings(count + TYPES))) == count:
+                return ad
+            self._position = start
+        return {name.lower(): value for name, value in self._ad(HANDSHAKE_AD).items()}
+
+    def _ad(self, limits: AdLimits) -> dict[str, Value]:
         reader = AdReader(limits)
-        for line in self._lines(self._count_of_lines(limits)):
+        for _ in range(self._count_of_lines(limits)):
+            line = self.string()
             reader.line(self.secret() if line == SECRET_MARKER else line)
-        self.string()  # MyType and TargetType of old; both are attributes now
-        self.string()
+        for _ in range(TYPES):
+            self.string()
         return reader.attributes
 
-    def _lines(self, count: int) -> Iterable[str]:
-        if self._encrypted or self._secrets or SECRET_MARKER.encode() in self._body:
-            return (self.string() for _ in range(count))
-        lines = self._body[self._position :].split(b"\0", count)  # all at once: each connection begins with an ad
-        if len(lines) <= count:
+    def _terminated_strings(self, count: int) -> str:
+        """The next strings in clear, with their NULs."""
+        after = self._body[self._position :].split(b"\0", count)
+        if len(after) <= count:
             raise MalformedMessage("malformed string", "it has no end")
-        self._position = len(self._body) - len(lines.pop())
-        return _text(b"\0".join(lines)).split("\0") if lines else ()
+        start, self._position = self._position, len(self._body) - len(after[count])
+        return _text(self._body[start : self._position])
 
     def end(self) -> None:
         """Refuse bytes that are left over."""
@@ -164,6 +178,8 @@ class MessageWriter:
     def ad(self, attributes: Mapping[str, Scalar]) -> Self:
         """A flat ad; None is UNDEFINED."""
         self.integer(len(attributes))
+        if not (self._encrypted or self._secrets):  # no line has a NUL in it
+            return self.raw("\0".join([*starmap(line_of, attributes.items()), "", "", ""]).encode(errors="replace"))
         for name, value in attributes.items():
             if self._secrets and is_private(name):
                 self.string(SECRET_MARKER).secret(line_of(name, value))

@@ -5,7 +5,7 @@ The cache is bounded.  Peers without a name share a small part of it, so that th
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from annexd.cedar.crypto import AES, hkdf
@@ -51,6 +51,7 @@ class SessionCache:
         self._inherited: OrderedDict[str, Session] = OrderedDict()
         self._known: OrderedDict[str, Session] = OrderedDict()
         self._unknown: OrderedDict[str, Session] = OrderedDict()
+        self._shelves = (self._known, self._unknown, self._inherited)
         self._bounds = ((self._known, capacity), (self._unknown, max(1, capacity // 10)))
 
     def new_id(self) -> str:
@@ -72,7 +73,7 @@ class SessionCache:
 
     def find(self, session_id: str, now_s: float) -> Session | None:
         """The session of this id, renewed by this use; None if there is none or it is over."""
-        for shelf in self._shelves():
+        for shelf in self._shelves:
             if session := shelf.get(session_id):
                 if session.is_over(now_s):
                     del shelf[session_id]
@@ -84,18 +85,13 @@ class SessionCache:
 
     def expire(self, now_s: float) -> int:
         """Drop what is over; how many there were.  For a timer: find() never returns them anyway."""
-        over = [(shelf, key) for shelf in self._shelves() for key, kept in shelf.items() if kept.is_over(now_s)]
+        over = [(shelf, key) for shelf in self._shelves for key, kept in shelf.items() if kept.is_over(now_s)]
         for shelf, key in over:
             del shelf[key]
         return len(over)
 
     def __len__(self) -> int:
-        return sum(len(shelf) for shelf in self._shelves())
-
-    def _shelves(self) -> Iterator[OrderedDict[str, Session]]:
-        yield self._inherited
-        yield self._known
-        yield self._unknown
+        return sum(len(shelf) for shelf in self._shelves)
 
 
 def inherited_sessions(

@@ -47,10 +47,10 @@ class Administration:
     def _query(self, call: Call) -> None:
         """1 and an ad for each ad of ours, and 0 at the end: one message."""
         query = payload_of(call)
-        asked = query.ad(nested=False)
+        asked = query.handshake_ad()
         query.end()
         answer = call.connection.message()
-        for ad in self._ads() if asked.get("Requirements") in (None, True) else []:
+        for ad in self._ads() if asked.get("requirements") in (None, True) else []:
             answer.integer(1).ad({name: value for name in ad if is_scalar(value := ad.eval(name))})
         call.connection.reply(answer.integer(0))
 

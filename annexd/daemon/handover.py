@@ -21,6 +21,8 @@ WHOLE_BYTES = len(PASS_SOCK_MESSAGE) + 1
 HANDOVER_TIMEOUT_S = 5.0  # condor_shared_port is local and sends both parts at once
 ROOT = 0
 _descriptor = array.array("i").itemsize
+_CREDENTIALS = struct.Struct("3i")  # struct ucred of socket(7)
+_ROOM = socket.CMSG_SPACE(_descriptor)
 
 
 class Handover:
@@ -49,15 +51,15 @@ class Handover:
         """Anybody on this host can reach an abstract socket, and could pass us a connection of a network namespace of
         his own, in which every address is his: so only condor_shared_port's own user is believed, and root, and we.
         """
-        _pid, uid, _gid = struct.unpack("3i", self._handover.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        credentials = self._handover.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        _pid, uid, _gid = _CREDENTIALS.unpack(credentials)
         if uid not in (ROOT, os.geteuid()) and uid != self._shared_port_uid():
             raise ValueError(f"it came from user {uid}, who is not condor_shared_port's")
         self._receive()
 
     def _receive(self) -> None:
         try:
-            part, ancillary, _flags, _address = self._handover.recvmsg(
-                WHOLE_BYTES - len(self._message), socket.CMSG_SPACE(_descriptor))
+            part, ancillary, _flags, _address = self._handover.recvmsg(WHOLE_BYTES - len(self._message), _ROOM)
         except BlockingIOError:
             self._wait()
             return
@@ -111,6 +113,6 @@ def _client(descriptors: Sequence[int]) -> tuple[socket.socket, object]:
 
 
 def _peer_of(client: socket.socket) -> object:
-    if client.family not in (socket.AF_INET, socket.AF_INET6) or client.type != socket.SOCK_STREAM:
+    if client.proto != socket.IPPROTO_TCP:
         raise ValueError("what was handed over is no TCP connection")
     return client.getpeername()  # raises OSError unless it is connected

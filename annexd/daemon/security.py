@@ -1,6 +1,6 @@
 """SEC_* and ALLOW_*: the configuration that decides who may do what, read as HTCondor's SecMan reads it."""
 
-import secrets
+import os
 import socket
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -44,7 +44,7 @@ def read_security(commands: Mapping[int, Command], sessions: SessionCache, versi
         policy={level: _policy(look_up, level, methods[level], credentials.usable) for level in Level},
         commands=commands,
         sessions=sessions,
-        random=secrets.token_bytes,
+        random=os.urandom,
         trust_domain=look_up.text("TRUST_DOMAIN"),
         uid_domain=look_up.text("UID_DOMAIN", socket.getfqdn()),
         issuer_keys=credentials.issuer_keys,

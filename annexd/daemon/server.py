@@ -78,12 +78,7 @@ class Server:
 
     def serve(self, client: socket.socket, address: Address) -> None:
         """The whole life of one accepted, non-blocking connection; never raises for what a peer did."""
-        try:
-            ip, port = client.getsockname()[:2]
-        except OSError:  # it is gone already
-            client.close()
-            return
-        connection = Connection(self.security.context, Endpoint(ip, port, self._shared_port_id))
+        connection = Connection(self.security.context, partial(_end_of, client, self._shared_port_id))
         Session(client, address, connection, self).begin()
 
     def run(self, work: Work) -> None:
@@ -101,6 +96,12 @@ class Server:
             task.cancel()
         if self._running:
             await asyncio.wait(self._running, timeout=DRAIN_S)
+
+
+def _end_of(client: socket.socket, shared_port_id: str | None) -> Endpoint:
+    """Ours; raises OSError when it is gone already."""
+    ip, port = client.getsockname()[:2]
+    return Endpoint(ip, port, shared_port_id)
 
 
 class Session:
@@ -140,6 +141,8 @@ class Session:
             log.always(f"connection from {self._peer} dropped: {error}")
         else:
             log.error(f"connection from {self._peer} dropped, and this is a fault of annexd: {error!r}")
+        with suppress(OSError):
+            self._sent_all()  # a last answer; who does not take it at once does not get it
         self._close()
 
     def _close(self) -> None:
@@ -150,8 +153,6 @@ class Session:
         self._leave_lobby()
         if self._asked is not None:
             self._asked.cancel()  # if its turn has not come yet
-        with suppress(OSError):
-            self._sent_all()  # a last answer; who does not take it at once does not get it
         self._client.close()
 
     @property
@@ -219,11 +220,11 @@ class Session:
 
     def _authorize(self, question: NeedAuthorization) -> bool:
         identity, policy, verdicts = question.identity, self._security.authorization, self._security.verdicts
-        peer = Peer(self._address[0], identity.user, identity.method, identity.limits)
-        key = (question.command.number, peer)
+        key = (question.command.number, self._address[0], identity.user, identity.method, identity.limits)
         if verdict := verdicts.get(key):
             self._tell_verdict(question, verdict)
             return True
+        peer = Peer(*key[1:])
         try:
             self._tell_verdict(question, verdicts.put(key, policy.authorize(question.command, peer, AT_ONCE)))
         except NeedsResolver:

@@ -62,7 +62,7 @@ class Conversation:
 
     @classmethod
     def at(cls, context: ServerContext, local: Endpoint = HERE, **answers: Any) -> "Conversation":
-        return cls(Connection(context, local), **answers)
+        return cls(Connection(context, lambda: local), **answers)
 
     def hear(self, received: bytes) -> bytes:
         """Take bytes of the peer (b"" is its end) and return what the server says to them."""

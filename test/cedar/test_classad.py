@@ -146,7 +146,7 @@ def test_the_number_of_values_is_bounded_over_the_whole_ad() -> None:
 def test_before_authentication_not_even_lists_are_read(expression: str) -> None:
     text = MessageWriter(encrypted=False).integer(1).string(f"A = {expression}").string("").string("").body()
     with pytest.raises(MalformedMessage, match="numbers, strings, booleans and UNDEFINED are accepted"):
-        MessageReader(text, encrypted=False).ad(nested=False)
+        MessageReader(text, encrypted=False).handshake_ad()
 
 
 @pytest.mark.parametrize(

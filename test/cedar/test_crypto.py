@@ -1,5 +1,7 @@
 """AES-GCM over frames, by known answers."""
 
+import hashlib
+
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -13,9 +15,16 @@ IV = bytes(range(16))
 HEADER = bytes.fromhex("0100000010")
 
 
+def said(*frames: bytes) -> Transcript:
+    transcript = Transcript()
+    for frame in frames:
+        transcript.add(frame)
+    return transcript
+
+
 def test_the_counter_is_added_to_the_first_four_bytes_of_the_iv() -> None:
     vector = kdf()["gcm"]
-    encryptor = Encryptor(KEY, b"", bytes.fromhex(vector["iv"]))
+    encryptor = Encryptor(KEY, bytes.fromhex(vector["iv"]))
     for _ in range(5):
         encryptor.encrypt(HEADER, b"")
     expected = AESGCM(KEY.reveal()).encrypt(bytes.fromhex(vector["nonce_k5"]), b"", bytes.fromhex(vector["aad"]))
@@ -24,13 +33,13 @@ def test_the_counter_is_added_to_the_first_four_bytes_of_the_iv() -> None:
 
 def test_the_counter_wraps_around_within_the_four_bytes() -> None:
     iv = b"\xff\xff\xff\xff" + bytes(12)
-    encryptor = Encryptor(KEY, b"", iv)
+    encryptor = Encryptor(KEY, iv)
     encryptor.encrypt(HEADER, b"")
     assert encryptor.encrypt(HEADER, b"x") == AESGCM(KEY.reveal()).encrypt(bytes(16), b"x", HEADER)
 
 
 def test_only_the_first_frame_carries_the_iv_and_the_transcripts() -> None:
-    encryptor, decryptor = Encryptor(KEY, b"said", IV), Decryptor(KEY, b"said")
+    encryptor, decryptor = Encryptor(KEY, IV, said(b"said")), Decryptor(KEY, said(b"said"))
     assert encryptor.overhead == 32
     first = encryptor.encrypt(HEADER, b"one")
     assert first.startswith(IV)
@@ -40,26 +49,31 @@ def test_only_the_first_frame_carries_the_iv_and_the_transcripts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("transcripts", "header", "key"),
+    ("transcript", "header", "key"),
     [(b"other", HEADER, KEY), (b"said", b"\0" + HEADER[1:], KEY), (b"said", HEADER, Secret(b"k" * 32))],
 )
-def test_another_transcript_header_or_key_does_not_verify(transcripts: bytes, header: bytes, key: Secret) -> None:
-    body = Encryptor(KEY, b"said", IV).encrypt(HEADER, b"text")
+def test_another_transcript_header_or_key_does_not_verify(transcript: bytes, header: bytes, key: Secret) -> None:
+    body = Encryptor(KEY, IV, said(b"said")).encrypt(HEADER, b"text")
     with pytest.raises(Tampered):
-        Decryptor(key, transcripts).open(header, body)
+        Decryptor(key, said(transcript)).open(header, body)
 
 
 @pytest.mark.parametrize("length", [0, 1, 15, 16, 31])
 def test_a_frame_shorter_than_iv_and_tag_is_refused(length: int) -> None:
     with pytest.raises(MalformedMessage):
-        Decryptor(KEY, b"").open(HEADER, bytes(length))
+        Decryptor(KEY).open(HEADER, bytes(length))
 
 
 def test_a_silent_direction_counts_as_zeros() -> None:
-    transcript = Transcript()
-    assert transcript.digest() == bytes(32)
-    transcript.add(b"x")
-    assert transcript.digest() != bytes(32)
+    assert said().digest() == bytes(32)
+    assert said(b"x").digest() != bytes(32)
+
+
+def test_a_transcript_is_one_hash_however_much_was_said_and_whenever_it_is_asked() -> None:
+    transcript = said(b"a" * 4000, b"b" * 4000, b"c")
+    assert transcript.digest() == hashlib.sha256(b"a" * 4000 + b"b" * 4000 + b"c").digest()
+    transcript.add(b"d")
+    assert transcript.digest() == hashlib.sha256(b"a" * 4000 + b"b" * 4000 + b"cd").digest()
 
 
 @pytest.mark.parametrize("name", [name for name in names("srv_*") if "server_ecdh_priv" in load(name).facts])

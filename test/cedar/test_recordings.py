@@ -183,9 +183,9 @@ def test_a_recorded_denial_is_answered_byte_for_byte() -> None:
 @pytest.mark.parametrize("name", RESUMED)
 def test_a_recorded_resumed_session_is_answered_byte_for_byte(name: str) -> None:
     recording = load(name)
-    answer = MessageReader(_server_messages(recording)[0], encrypted=False).ad(nested=False)
+    answer = MessageReader(_server_messages(recording)[0], encrypted=False).handshake_ad()
     random = recording.random()
-    random.draws(base64.b64decode(str(answer["Nonce"])))
+    random.draws(base64.b64decode(str(answer["nonce"])))
     sessions = SessionCache("unused")
     user = Identity(recording.facts["user"], recording.facts["method"])
     sessions.add(Session(recording.facts["sid"], {AES: recording.session_key}, user))
@@ -240,8 +240,8 @@ def test_the_ads_of_a_recorded_handshake_are_read_and_written_the_same(name: str
 
 
 def _check_ad(text: bytes, expected: dict[str, Any], *, encrypted: bool) -> None:
-    reader = MessageReader(text, encrypted=encrypted)
-    ad = reader.ad(nested=False)
-    reader.end()
-    assert ad == expected
+    reader, strict = (MessageReader(text, encrypted=encrypted) for _ in range(2))
+    assert reader.ad() == expected
+    assert strict.handshake_ad() == {name.lower(): value for name, value in expected.items()}
+    assert reader.remaining == strict.remaining == 0
     assert MessageWriter(encrypted=encrypted).ad(expected).body() == text
