@@ -174,7 +174,7 @@ class Orders:
 
 def _whole_ad(payload: MessageReader) -> dict[str, Any]:
     """In a worker thread, if it is large.  Raises PeerError."""
-    ad = payload.ad(nested=True)
+    ad = payload.ad()
     payload.end()
     return ad
 
