@@ -31,7 +31,9 @@ class Result:
 
     def __str__(self) -> str:
         found = [f"{number:6} times: {row}" for row, number in self.documented.most_common()]
-        strange = [f"NOT DOCUMENTED: {finding}" for finding in self.unknown[:50]]
+        alike = Counter(finding.kind for finding in self.unknown)
+        one_of = {finding.kind: finding for finding in self.unknown}
+        strange = [f"NOT DOCUMENTED, {number} times: {one_of[kind]}" for kind, number in alike.most_common(50)]
         counts = f"{self.asked} questions, {self.documented.total()} documented differences, {len(self.unknown)} others"
         return "\n".join((counts, *found, *strange))
 

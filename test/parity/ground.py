@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -73,7 +74,7 @@ class Ground:
         self.client_config = self.directory / "client_config"
         self.client_config.write_text(self.pool.config_file.read_text().partition(SERVER)[0] + CLIENT_CONFIG)
         self._asker: subprocess.Popen[str] | None = None
-        self._read = dict.fromkeys(ASKED, 0)
+        self._threads = ThreadPoolExecutor(len(ASKED))
 
     def __enter__(self) -> Self:
         self.pool.start()
@@ -89,6 +90,7 @@ class Ground:
         if self._asker and self._asker.stdin:
             self._asker.stdin.close()
             self._asker.wait(60)
+        self._threads.shutdown()
         self.pool.stop()
 
     def configure(self, server: Server) -> None:
@@ -99,12 +101,14 @@ class Ground:
             os.kill(self._pid(daemon), signal.SIGHUP)
         self.pool.wait_for(lambda: all(self._times_read(daemon) > before[daemon] for daemon in ASKED),
                            f"both daemons to read {server.name}:\n{server.settings}")
+        if self.asks_by_tool:  # 23's schedd keeps the policy of the level asked last until it is asked for another
+            self._ping(self._addresses[0], {}, ("READ", "WRITE"))
 
     def ask(self, client: Client, levels: Sequence[str]) -> list[Answers]:
         """One of Answers for each level."""
         settings = {name: value.replace("$(LOCAL_DIR)", str(self.directory)) for name, value in client.settings.items()}
         if self.asks_by_tool:
-            said = [self._ping(address, settings, levels) for address in self._addresses]
+            said = list(self._threads.map(lambda address: self._ping(address, settings, levels), self._addresses))
             return [Answers(*both) for both in zip(*said, strict=True)]
         return self._ask_by_bindings(client, settings, levels)
 

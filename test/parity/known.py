@@ -26,6 +26,11 @@ class Finding:
     def is_refusal(self) -> bool:
         return self.what == "the answer" and self.annexd == REFUSED
 
+    @property
+    def kind(self) -> tuple[str, ...]:
+        """Findings with the same one have probably the same reason."""
+        return self.what, self.schedd, self.annexd, self.client.partition(",")[0]
+
     def __str__(self) -> str:
         return (f"{self.level} for {self.client}, daemons told {self.server!r}: {self.what} is {self.schedd!r} from "
                 f"the schedd, {self.annexd!r} from annexd")
@@ -37,6 +42,10 @@ class Known:
 
     row: str
     explains: Callable[[Finding], bool]
+
+
+def _is_23() -> bool:
+    return os.environ.get("HTCONDOR_SERIES") == "23"
 
 
 def _only_offers(finding: Finding, *methods: str) -> bool:
@@ -61,7 +70,9 @@ KNOWN = (
     Known("tokens as HTCondor 23.9.6 reads them", lambda found: any(
         words in found.client for words in ("without an id", "with an empty id", "with a fraction of a second"))),
     Known("`SEC_*_AUTHENTICATION = NEVER` in HTCondor 23.9.6", lambda found: (
-        os.environ.get("HTCONDOR_SERIES") == "23" and "SEC_DEFAULT_AUTHENTICATION = NEVER" in found.server)),
+        _is_23() and "SEC_DEFAULT_AUTHENTICATION = NEVER" in found.server)),
+    Known("authentication that fails and was not required", lambda found: (
+        _is_23() and found.schedd == REFUSED and found.annexd.startswith("unauthenticated@unmapped by"))),
     Known("a name server that does not answer", lambda found: (
         found.schedd == "no answer in time" and found.annexd == REFUSED and "NO_DNS = False" in found.server)),
     Known("an address or network in a list",

@@ -40,6 +40,9 @@ SAME: tuple[str, ...] = (
     "condor_ping -addr <address> -quiet CONFIG",
     "condor_ping -addr <address> DC_RECONFIG DC_OFF_FAST 60099",
     "condor_ping -addr <address> NOSUCH",
+    "condor_set_shutdown -exec program -addr <address>",
+    "condor_off -peaceful -addr <address>",
+    "condor_off -force-graceful -addr <address>",
 )
 IS_23 = os.environ.get("HTCONDOR_SERIES") == "23"
 if not IS_23:  # whose daemons tell no default of a name that has none; 25's, and annexd, tell its value

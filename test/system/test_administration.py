@@ -16,6 +16,7 @@ SETTABLE_ATTRS_ADMINISTRATOR = NEW_*
 ENABLE_RUNTIME_CONFIG = True
 ENABLE_PERSISTENT_CONFIG = True
 PERSISTENT_CONFIG_DIR = $(LOCAL_DIR)/persistent
+MASTER_BACKOFF_CEILING = 1
 """
 
 
@@ -162,6 +163,17 @@ htcondor2.send_command(classad2.ClassAd({"MyAddress": sys.argv[1], "MyType": "Ge
     said = site.pool.run(sys.executable, "-c", program, site.address)
     assert said.returncode == 0, said.stderr
     site.wait_for_restart(starts)
+
+
+@pytest.mark.parametrize("how", ["graceful", "fast"])
+def test_condor_off_with_its_address_ends_it_in_the_way_that_is_said_last(site: Site, how: str) -> None:
+    """With an address condor_off -peaceful says only how the daemon is to end once it is told to."""
+    pid, starts = site.pid(), site.starts()
+    for flags in (["-peaceful"], ["-force-graceful"], [f"-{how}"]):
+        assert asked(site, "ANNEXD", "condor_off", *flags, "-addr", "ADDRESS").returncode == 0
+    site.wait_for_restart(starts)
+    assert f"The ANNEXD (pid {pid}) exited with status 0" in site.pool.log("MASTER")
+    assert f"performing {how} shutdown" in site.log().rpartition(f"PID = {pid}")[2]
 
 
 def test_valid_commands_are_those_that_it_answers(site: Site) -> None:
