@@ -9,6 +9,7 @@ server  user, session, verdict              protected, as all that follows
 import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Never
 
 from annexd.cedar import claimtobe
@@ -29,7 +30,7 @@ from annexd.cedar.events import NeedAuthorization
 from annexd.cedar.identity import Identity
 from annexd.cedar.legacy import KEY_BYTES, Protection
 from annexd.cedar.levels import Level, implied
-from annexd.cedar.message import MessageReader
+from annexd.cedar.message import MessageReader, MessageWriter
 from annexd.cedar.policy import (
     Agreement,
     SecurityPolicy,
@@ -44,6 +45,8 @@ from annexd.cedar.session import SLOP_S, Session
 ClientAd = Mapping[str, object]  # by lower-case names
 _NO_KEY = 0  # exchangeKey of authentication.cpp: the key comes from ECDH
 _NONCE_BYTES = 33  # 44 characters of base64
+_NO_NONCE = b"\1"
+_CARRIERS = frozenset((DC_AUTHENTICATE, DC_SEC_QUERY))
 
 
 def negotiate(dialogue: Dialogue, message: MessageReader) -> Steps[Command | None]:
@@ -114,7 +117,7 @@ def _find_command(dialogue: Dialogue, client: ClientAd) -> Command:
 
 
 def _is_carrier(number: object) -> bool:
-    return number in {DC_AUTHENTICATE, DC_SEC_QUERY}
+    return number in _CARRIERS
 
 
 def _wanted(dialogue: Dialogue, client: ClientAd, command: Command) -> Command | None:
@@ -263,14 +266,20 @@ def _resume(dialogue: Dialogue, client: ClientAd) -> None:
             tell_peer="unknown session",
         )
     if wants_answer:
-        dialogue.send(dialogue.message().ad(_resumed(dialogue)))
+        dialogue.channel.send(_resumed(dialogue))
     _protect(dialogue, session, canonical_method(str(client.get("cryptomethods", AES))))
     dialogue.resumed_as(session.identity)
 
 
-def _resumed(dialogue: Dialogue) -> dict[str, Scalar]:
-    nonce = base64.b64encode(dialogue.context.random(_NONCE_BYTES)).decode()
-    return {"ReturnCode": "AUTHORIZED", "RemoteVersion": dialogue.context.version, "Nonce": nonce}
+def _resumed(dialogue: Dialogue) -> bytes:
+    nonce = base64.b64encode(dialogue.context.random(_NONCE_BYTES))
+    return _resumed_but_for_nonce(dialogue.context.version).replace(_NO_NONCE, nonce)
+
+
+@cache
+def _resumed_but_for_nonce(version: str) -> bytes:
+    ad: dict[str, Scalar] = {"ReturnCode": "AUTHORIZED", "RemoteVersion": version, "Nonce": _NO_NONCE.decode()}
+    return MessageWriter(encrypted=False).ad(ad).body()
 
 
 def _protect(dialogue: Dialogue, session: Session, cipher: str) -> None:

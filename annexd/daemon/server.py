@@ -194,12 +194,12 @@ class Session:
     def _answer(self, question: Event) -> bool:
         """Whether it could be done at once; else it goes on by itself."""
         match question:
+            case NeedAuthorization():
+                return self._authorize(question)
             case NeedFilesystemProof(path):
                 return self._tell_owner(path)
             case NeedSigningKey(key_id):
                 return self._tell_signing_key(key_id)
-            case NeedAuthorization():
-                return self._authorize(question)
         raise TypeError(f"the protocol's core asks what we do not know: {question!r}")
 
     def _tell_owner(self, path: str) -> bool:
