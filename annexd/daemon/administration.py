@@ -16,9 +16,10 @@ from annexd.daemon.call import Call, Handler, payload_of
 from annexd.daemon.fetch_log import fetch_log
 from annexd.daemon.parameters import param
 from annexd.daemon.remote_config import May, RemoteConfig
-from annexd.daemon.sources import Source, source_of
+from annexd.daemon.sources import Source, names_by_file, source_of
 
 NOT_DEFINED = "Not defined"
+SUMMARY = ".*|.summary"  # condor_config_val -summary asks for this pattern
 LONGEST_PATTERN = 200  # of ?names; the pattern is matched by ClassAds' PCRE, which bounds its own effort
 
 class Administration:
@@ -79,7 +80,7 @@ async def dc_config_val(call: Call) -> None:
     name = _name_in(call)
     answer = call.connection.message()
     if name.startswith("?"):
-        for word in await asyncio.to_thread(_names, name):
+        for word in await _names(name):
             answer.string(word)
     elif (value := param(name)) is None:
         answer.nullable_string(None)
@@ -97,11 +98,16 @@ def _name_in(call: Call) -> str:
     return name
 
 
-def _names(question: str) -> list[str]:
+async def _names(question: str) -> list[str]:
     command, _, pattern = question.partition(":")
     if not "?names".startswith(command) or len(command) < 2:
         return [f"!error:unsup:1: '{question}' is not supported"]
-    pattern = pattern or ".*"
+    if pattern.startswith(SUMMARY) and (summary := await names_by_file()):
+        return summary
+    return await asyncio.to_thread(_names_matching, pattern or ".*")
+
+
+def _names_matching(pattern: str) -> list[str]:
     if len(pattern) > LONGEST_PATTERN:
         return [f"!error:regex:{LONGEST_PATTERN}: the pattern is too long"]
     matches = classad2.ExprTree(f'regexp({classad2.quote(pattern)}, Name, "i")')

@@ -18,6 +18,7 @@ from annexd.daemon.privileges import root_files
 
 NAME = r"[A-Za-z_][A-Za-z0-9_.]{0,199}"
 ASSIGNMENT = re.compile(rf"\s*(?P<name>{NAME})\s*=\s*(?P<value>[^\x00-\x1f\x7f]*)")
+RUNTIME = "<runtime>"  # the place of what is set for this process
 LIST = "RUNTIME_CONFIG_ADMIN"  # in the file that names the settings
 
 _runtime: dict[str, str] = {}  # of this process: knob, in upper case, and the line that sets it
@@ -85,10 +86,15 @@ def persistent() -> Mapping[str, str]:
     return lines
 
 
+def runtime_names() -> list[str]:
+    """Of what is set for this process."""
+    return sorted(_runtime) if Parameters().boolean("ENABLE_RUNTIME_CONFIG", False) else []
+
+
 def place_of(name: str) -> tuple[str, str] | None:
     """The line that sets a knob from outside, and where it is kept."""
     if (line := _runtime.get(name.upper())) and Parameters().boolean("ENABLE_RUNTIME_CONFIG", False):
-        return line, "<runtime>"
+        return line, RUNTIME
     if Parameters().boolean("ENABLE_PERSISTENT_CONFIG", False) and (line := persistent().get(name.upper(), "")):
         return line, f"{_file(_top(), name.upper())}, line 1"
     return None

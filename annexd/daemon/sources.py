@@ -1,4 +1,4 @@
-"""Where a knob was set: what `condor_config_val -verbose` of another machine shows of this daemon.
+"""Where knobs were set: what `condor_config_val -verbose` and `-summary` of another machine show of this daemon.
 
 The bindings know values only, so HTCondor's own tool is asked, on this host.
 """
@@ -8,6 +8,9 @@ import contextlib
 import os
 import re
 from dataclasses import dataclass
+from itertools import chain
+
+import htcondor2
 
 from annexd.daemon import dynamic
 from annexd.daemon.parameters import param
@@ -42,11 +45,34 @@ async def source_of(name: str) -> Source | None:
     return Source(f"{knob.upper()} = {text}", facts["at"], default.rstrip("\n") if default is not None else None)
 
 
-async def _condor_config_val(view: str, name: str) -> str | None:
-    """What it prints of a knob as the ANNEXD subsystem sees it, or None when it fails."""
+async def names_by_file() -> list[str]:
+    """What `condor_config_val -summary` shows of us: our version, and behind each `#file` the names that it sets.
+
+    Empty when there is no condor_config_val.
+    """
+    said = await _condor_config_val("-summary")
+    if said is None:
+        return []
+    by_file = {**_names_in(said), dynamic.RUNTIME: dynamic.runtime_names()}
+    lines = ((f"#{file}", *names) for file, names in by_file.items() if names)
+    return [f"#ANNEXD {htcondor2.version()}", *chain.from_iterable(lines)]
+
+
+def _names_in(summary: str) -> dict[str, list[str]]:
+    """By file; a value of several lines may look like more, which the configuration does not know."""
+    by_file: dict[str, list[str]] = {}
+    for part in re.split(r"^# from ", summary, flags=re.MULTILINE)[1:]:
+        file, _, lines = part.partition("\n")
+        names = re.findall(rf"^({NAME.pattern}) @?=", lines, re.MULTILINE)
+        by_file[file] = [name for name in names if param(name) is not None]
+    return by_file
+
+
+async def _condor_config_val(*words: str) -> str | None:
+    """What it prints as the ANNEXD subsystem sees it, or None when it fails."""
     try:
         child = await asyncio.create_subprocess_exec(
-            f"{param('BIN')}/condor_config_val", "-subsystem", "ANNEXD", view, name, env=for_child(os.environ),
+            f"{param('BIN')}/condor_config_val", "-subsystem", "ANNEXD", *words, env=for_child(os.environ),
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL)
     except OSError:
         return None

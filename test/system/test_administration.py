@@ -9,7 +9,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from test.cloud import Cloud
-from test.system.site import Site
+from test.system.site import TOP, Site
 
 SETTABLE = """
 SETTABLE_ATTRS_ADMINISTRATOR = NEW_*
@@ -114,6 +114,25 @@ def test_what_is_set_for_good_is_there_after_kill_9_until_it_is_unset(site: Site
     asked(site, "ANNEXD", "condor_reconfig", "-addr", "ADDRESS")
     site.wait(lambda: value_at(site, "ANNEXD", "NEW_KEPT").startswith("Not defined"), "it to be unset")
     assert not (site.pool.directory / "persistent" / ".config.ANNEXD.NEW_KEPT").exists()
+
+
+def test_condor_config_val_summary_shows_what_each_file_sets_as_the_schedd_does(site: Site) -> None:
+    assert set_from_outside(site, "ANNEXD", "-set", "NEW_SUMMARY = yes") == 0
+    assert set_from_outside(site, "ANNEXD", "-rset", "NEW_RUNTIME = yes") == 0
+    asked(site, "ANNEXD", "condor_reconfig", "-addr", "ADDRESS")
+    site.wait(partial(is_set, site, "ANNEXD", "NEW_SUMMARY", "yes"), "annexd to take it")
+    annexd, schedd = (names_by_file(asked(site, daemon, "condor_config_val", "-addr", "ADDRESS", "-summary").stdout)
+                      for daemon in ("ANNEXD", "SCHEDD"))
+    for file in (str(site.pool.config_file), f"{TOP}/config.d/80annexd"):
+        assert annexd[file] == schedd[file], file
+    assert "SITE_WORD" in annexd[str(site.pool.config_file)]
+    assert annexd[f"{site.pool.directory}/persistent/.config.ANNEXD.NEW_SUMMARY"] == {"NEW_SUMMARY"}
+    assert "NEW_RUNTIME" in annexd["<runtime>"]
+
+
+def names_by_file(summary: str) -> dict[str, set[str]]:
+    parts = re.findall(r"^# from (.*)\n#\n((?:.+\n)*)", summary, re.MULTILINE)
+    return {file: set(re.findall(r"^([\w.]+) @?=", lines, re.MULTILINE)) for file, lines in parts}
 
 
 def test_condor_fetchlog_fetches_the_log_and_says_what_it_cannot(site: Site) -> None:
