@@ -55,7 +55,8 @@ def authenticate(dialogue: Dialogue, agreed: tuple[str, ...]) -> Steps[Identity]
         except MethodFailed as failed:
             reasons.append(f"{pick}: {failed}")
         else:
-            return replace(identity, user=with_lower_domain(identity.user))
+            user = with_lower_domain(identity.user)
+            return identity if user == identity.user else replace(identity, user=user)
 
 
 def _offer(dialogue: Dialogue) -> Steps[int]:

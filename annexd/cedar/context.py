@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from annexd.cedar.classad import AdLimits
 from annexd.cedar.commands import Command
+from annexd.cedar.crypto import KeyExchange
 from annexd.cedar.levels import Level
 from annexd.cedar.policy import SecurityPolicy, ServerPolicy
 from annexd.cedar.secret import Secret
@@ -65,7 +66,8 @@ class ServerContext:
     version: our "$CondorVersion: 25.14.1 ... $"; clients ask for resume answers from 9.9.0 on only.
     policy: SEC_<level>_* per level; a level that is missing uses SecurityPolicy().
     commands: the registered ones, by number.  Their order is that of ValidCommands.
-    random: n bytes fit for keys, e.g. secrets.token_bytes.
+    random: n bytes fit for keys, e.g. os.urandom.
+    new_exchange: our half of a session's key exchange.
     issuer_keys: ids of the keys that can verify a token, "POOL" first.
     advertised: other ip:port strings under which clients may reach us (NAT, TCP_FORWARDING_HOST).
     canonical_user: (method, authenticated name) -> canonical user of the map file, or None where no line
@@ -99,5 +101,6 @@ class ServerContext:
     tls: Tls | None = None
     claimtobe_domain: bool = True
     limits: Limits = field(default_factory=Limits)
+    new_exchange: Callable[[], KeyExchange] = KeyExchange
     server_policies: dict[int, ServerPolicy] = field(default_factory=dict, init=False)
     valid_commands: dict[tuple[Level, bool], str] = field(default_factory=dict, init=False)

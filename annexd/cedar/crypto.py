@@ -8,7 +8,6 @@ import base64
 import binascii
 import hashlib
 import struct
-from collections.abc import Callable
 from functools import cached_property
 
 from cryptography.exceptions import InvalidTag
@@ -32,7 +31,6 @@ _LAST_COUNTER = 0xFFFFFFFF
 _WAITING_BYTES = 4096
 _NOTHING_SENT = bytes(32)  # not SHA-256 of nothing
 _CURVE = ec.SECP256R1()
-_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # FIPS 186-4, D.1.2.3
 
 
 def hkdf(material: bytes, info: bytes, salt: bytes = SALT, length: int = AES_KEY_BYTES) -> bytes:
@@ -133,10 +131,10 @@ class Decryptor(_Direction):
 
 
 class KeyExchange:
-    """Our half of one ECDH exchange on P-256."""
+    """Our half of one ECDH exchange on P-256.  private: for who has to know it before."""
 
-    def __init__(self, random: Callable[[int], bytes]) -> None:
-        self._private = ec.derive_private_key(_scalar(random), _CURVE)
+    def __init__(self, private: ec.EllipticCurvePrivateKey | None = None) -> None:
+        self._private = private or ec.generate_private_key(_CURVE)
 
     @property
     def public(self) -> str:
@@ -157,10 +155,3 @@ def peer_public_key(text: object) -> ec.EllipticCurvePublicKey:
             "it is missing or no point of P-256",
             "use an HTCondor client of 9.0 or later",
         ) from error
-
-
-def _scalar(random: Callable[[int], bytes]) -> int:
-    """Uniform in 1 .. order-1, by trying again (FIPS 186-4, B.4.2)."""
-    while not 0 < (scalar := int.from_bytes(random(32), "big")) < _ORDER:
-        pass
-    return scalar

@@ -9,7 +9,7 @@ server  user, session, verdict              protected, as all that follows
 import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import lru_cache
 from typing import Never
 
 from annexd.cedar import claimtobe
@@ -17,7 +17,7 @@ from annexd.cedar.authentication import authenticate
 from annexd.cedar.classad import Scalar
 from annexd.cedar.commands import DC_AUTHENTICATE, DC_SEC_QUERY, Command
 from annexd.cedar.context import ServerContext
-from annexd.cedar.crypto import AES, AES_KEY_BYTES, IV_BYTES, KeyExchange, peer_public_key
+from annexd.cedar.crypto import AES, AES_KEY_BYTES, IV_BYTES, peer_public_key
 from annexd.cedar.dialogue import Dialogue, Steps
 from annexd.cedar.errors import (
     AuthenticationFailed,
@@ -32,6 +32,7 @@ from annexd.cedar.legacy import KEY_BYTES, Protection
 from annexd.cedar.levels import Level, implied
 from annexd.cedar.message import MessageReader, MessageWriter
 from annexd.cedar.policy import (
+    KEPT,
     Agreement,
     SecurityPolicy,
     ServerPolicy,
@@ -45,7 +46,7 @@ from annexd.cedar.session import SLOP_S, Session
 ClientAd = Mapping[str, object]  # by lower-case names
 _NO_KEY = 0  # exchangeKey of authentication.cpp: the key comes from ECDH
 _NONCE_BYTES = 33  # 44 characters of base64
-_NO_NONCE = b"\1"
+_BLANK = "\1"  # to be filled in
 _CARRIERS = frozenset((DC_AUTHENTICATE, DC_SEC_QUERY))
 
 
@@ -147,8 +148,9 @@ def _establish(dialogue: Dialogue, client: ClientAd) -> Steps[Command]:
         raise MalformedMessage("the peer does not wait for an answer", 'Enact is not "NO" in its ad')
     agreement = reconcile(client, server_policy(dialogue, command))
     peer = peer_public_key(client.get("ecdhpublickey"))
-    exchange = KeyExchange(dialogue.context.random)
-    dialogue.send(dialogue.message().ad(_answer(dialogue, agreement, exchange)))
+    context, exchange = dialogue.context, dialogue.context.new_exchange()
+    answer = _answer(agreement, context.version, context.trust_domain, context.issuer_keys)
+    dialogue.channel.send(_filled(answer, exchange.public.encode()))
     if agreement.authentication:
         yield from _authenticate(dialogue, agreement, command)
     key = exchange.session_key(peer, AES_KEY_BYTES if agreement.cipher == AES else KEY_BYTES)
@@ -158,9 +160,10 @@ def _establish(dialogue: Dialogue, client: ClientAd) -> Steps[Command]:
     return command
 
 
-def _answer(dialogue: Dialogue, agreement: Agreement, exchange: KeyExchange) -> dict[str, Scalar]:
-    context = dialogue.context
-    answer: dict[str, Scalar] = {
+@lru_cache(maxsize=KEPT)
+def _answer(agreement: Agreement, version: str, trust_domain: str, issuer_keys: tuple[str, ...]) -> bytes:
+    """For many peers: our public key is left blank."""
+    answer: dict[str, Scalar | None] = {
         "Authentication": _yes_or_no(agreement.authentication),
         "Encryption": _yes_or_no(agreement.encryption),
         "Integrity": _yes_or_no(agreement.integrity),
@@ -171,15 +174,23 @@ def _answer(dialogue: Dialogue, agreement: Agreement, exchange: KeyExchange) -> 
         "SessionDuration": str(agreement.duration_s),
         "SessionLease": agreement.lease_s,
         "Enact": "YES",
-        "TrustDomain": context.trust_domain or None,
-        "IssuerKeys": ", ".join(context.issuer_keys) if agreement.takes_tokens else None,
+        "TrustDomain": trust_domain or None,
+        "IssuerKeys": ", ".join(issuer_keys) if agreement.takes_tokens else None,
         "NegotiatedSession": True,
-        "RemoteVersion": context.version,
-        "ECDHPublicKey": exchange.public,
+        "RemoteVersion": version,
+        "ECDHPublicKey": _BLANK,
     }
     if agreement.authentication and not agreement.authentication_required:
         answer["AuthRequired"] = False
-    return {name: value for name, value in answer.items() if value is not None}
+    return _in_clear({name: value for name, value in answer.items() if value is not None})
+
+
+def _in_clear(ad: Mapping[str, Scalar]) -> bytes:
+    return MessageWriter(encrypted=False).ad(ad).body()
+
+
+def _filled(form: bytes, value: bytes) -> bytes:
+    return form.replace(_BLANK.encode(), value)
 
 
 def _yes_or_no(value: bool) -> str:
@@ -266,20 +277,16 @@ def _resume(dialogue: Dialogue, client: ClientAd) -> None:
             tell_peer="unknown session",
         )
     if wants_answer:
-        dialogue.channel.send(_resumed(dialogue))
+        nonce = base64.b64encode(dialogue.context.random(_NONCE_BYTES))
+        dialogue.channel.send(_filled(_resumed(dialogue.context.version), nonce))
     _protect(dialogue, session, canonical_method(str(client.get("cryptomethods", AES))))
     dialogue.resumed_as(session.identity)
 
 
-def _resumed(dialogue: Dialogue) -> bytes:
-    nonce = base64.b64encode(dialogue.context.random(_NONCE_BYTES))
-    return _resumed_but_for_nonce(dialogue.context.version).replace(_NO_NONCE, nonce)
-
-
-@cache
-def _resumed_but_for_nonce(version: str) -> bytes:
-    ad: dict[str, Scalar] = {"ReturnCode": "AUTHORIZED", "RemoteVersion": version, "Nonce": _NO_NONCE.decode()}
-    return MessageWriter(encrypted=False).ad(ad).body()
+@lru_cache(maxsize=KEPT)
+def _resumed(version: str) -> bytes:
+    """For every peer: the nonce is left blank."""
+    return _in_clear({"ReturnCode": "AUTHORIZED", "RemoteVersion": version, "Nonce": _BLANK})
 
 
 def _protect(dialogue: Dialogue, session: Session, cipher: str) -> None:

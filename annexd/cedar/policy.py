@@ -7,6 +7,7 @@ After SecMan::FillInSecurityPolicyAd and SecMan::ReconcileSecurityPolicyAds (con
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import lru_cache
 
 from annexd.cedar.commands import Command
 from annexd.cedar.crypto import AES
@@ -14,6 +15,7 @@ from annexd.cedar.errors import PolicyMismatch
 from annexd.cedar.legacy import BLOWFISH, TRIPLE_DES
 from annexd.cedar.levels import Level
 
+KEPT = 32  # of what is worked out for many connections; strangers make some of it, of up to 64 kB
 CIPHERS = (AES, BLOWFISH, TRIPLE_DES)
 
 
@@ -59,6 +61,10 @@ _BY_FIRST_LETTER: Mapping[str, Want] = {  # sec_alpha_to_sec_req: only the first
 
 _NAMES = {**dict.fromkeys(("TOKEN", "TOKENS", "IDTOKEN", "IDTOKENS"), "IDTOKENS"), "TRIPLEDES": TRIPLE_DES}
 
+# What a client's ad says of them.
+_WISHES = ("authentication", "authenticationnew", "encryption", "integrity", "cryptomethods", "authmethods",
+           "sessionduration", "sessionlease")
+
 # What cannot be had without what, in the order in which FillInSecurityPolicyAd mends it.
 _DEPENDENCIES = (
     ("authentication", "encryption"),
@@ -69,7 +75,7 @@ _DEPENDENCIES = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # made once for a command, so that it is known by itself
 class ServerPolicy:
     """A SecurityPolicy made consistent for one command."""
 
@@ -132,7 +138,12 @@ def reconcile(client: Mapping[str, object], server: ServerPolicy) -> Agreement:
     """client: the ad of DC_AUTHENTICATE, by lower-case names.  Raises PolicyMismatch if both exclude each
     other.
     """
-    policy = server.policy
+    return _reconcile(tuple((name, str(client[name])) for name in _WISHES if client.get(name) is not None), server)
+
+
+@lru_cache(maxsize=KEPT)  # clients of one kind wish the same
+def _reconcile(wishes: tuple[tuple[str, str], ...], server: ServerPolicy) -> Agreement:
+    client, policy = dict(wishes), server.policy
     is_new = "authenticationnew" in client  # since 23.10
     theirs = want(client, "authenticationnew" if is_new else "authentication")
     ours = server.authentication_new if is_new else policy.authentication
@@ -156,8 +167,8 @@ def reconcile(client: Mapping[str, object], server: ServerPolicy) -> Agreement:
     )
 
 
-def want(client: Mapping[str, object], name: str) -> Want:
-    return _BY_FIRST_LETTER.get(str(client.get(name, ""))[:1].upper(), _N)
+def want(client: Mapping[str, str], name: str) -> Want:
+    return _BY_FIRST_LETTER.get(client.get(name, "")[:1].upper(), _N)
 
 
 def _combined(feature: str, theirs: Want, ours: Want) -> bool:
@@ -171,7 +182,7 @@ def _combined(feature: str, theirs: Want, ours: Want) -> bool:
     return agreed
 
 
-def _in_common(ours: tuple[str, ...], client: Mapping[str, object], name: str) -> tuple[str, ...]:
+def _in_common(ours: tuple[str, ...], client: Mapping[str, str], name: str) -> tuple[str, ...]:
     """Our order, the client's spelling, and whatever either names twice (SecMan::ReconcileMethodLists)."""
     theirs = [(canonical_method(word), word) for word in _words(client.get(name))]
     return tuple(word for mine in map(canonical_method, ours) for method, word in theirs if method == mine)
@@ -203,7 +214,7 @@ def _seconds(value: object) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
-def _lease_s(ours: int, client: Mapping[str, object]) -> int | None:
+def _lease_s(ours: int, client: Mapping[str, str]) -> int | None:
     """The shorter; 0 leaves it to the other.  None if the client knows no leases."""
     if "sessionlease" not in client:
         return None

@@ -112,7 +112,7 @@ class GoodClient:
         return self.begin(command).finish()
 
     def begin(self, command: int = DC_NOP_READ) -> "GoodClient":
-        self.exchange = KeyExchange(secrets.token_bytes)
+        self.exchange = KeyExchange()
         self.say(self.greeting(self.exchange.public, command))
         return self
 

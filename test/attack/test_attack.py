@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import secrets
 import signal
 import socket
 import threading
@@ -20,7 +19,7 @@ from test.attack.arena import FS, MB, QUERY, GoodClient, Victim, framed, victim
 
 ANSWERED_S = 2.0  # under attack, on a machine that others use too; without one it takes a millisecond
 GROWTH_KB = 64 * MB
-OWN = KeyExchange(secrets.token_bytes)
+OWN = KeyExchange()
 
 
 @pytest.fixture(scope="module")

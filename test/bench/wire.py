@@ -75,7 +75,7 @@ class Client:
     def __init__(self, door: Door, proof: Proof | None = None, command: int = DC_NOP_ADMINISTRATOR,
                  duration_s: int = 60) -> None:
         self._door, self._command, self._proof = door, command, proof or Proof()
-        self._exchange = KeyExchange(secrets.token_bytes)
+        self._exchange = KeyExchange()
         self._greeting = _greeting(self._exchange.public, self._proof.method, command, duration_s)
         self._token = _Token.read(self._proof.token) if self._proof.token else None
 

@@ -6,11 +6,11 @@ from annexd.cedar import akep2
 from annexd.cedar.channel import Channel
 from annexd.cedar.classad import Scalar, Value
 from annexd.cedar.commands import DC_AUTHENTICATE, DC_NOP_READ
-from annexd.cedar.crypto import AES, KeyExchange, hkdf, peer_public_key
+from annexd.cedar.crypto import AES, hkdf, peer_public_key
 from annexd.cedar.legacy import KEY_BYTES, Protection
 from annexd.cedar.message import MessageReader, MessageWriter
 from annexd.cedar.secret import Secret
-from test.cedar.conversation import Conversation, counting_random
+from test.cedar.conversation import Conversation, counting_random, exchange_of
 from test.cedar.recording import PLENTY
 from test.cedar.tokens import POOL_KEY, signature
 
@@ -25,7 +25,7 @@ class Client:
     def __init__(self, conversation: Conversation) -> None:
         self.conversation = conversation
         self.channel = Channel(PLENTY)
-        self.exchange = KeyExchange(counting_random())
+        self.exchange = exchange_of(counting_random())
 
     def message(self) -> MessageWriter:
         return MessageWriter(encrypted=self.channel.is_encrypted, secrets=self.channel.secret_writer())

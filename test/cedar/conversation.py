@@ -5,9 +5,12 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from annexd.cedar.commands import COMMANDS
 from annexd.cedar.connection import Connection
 from annexd.cedar.context import Endpoint, ServerContext
+from annexd.cedar.crypto import KeyExchange
 from annexd.cedar.events import (
     CommandReceived,
     ConnectionClosed,
@@ -33,13 +36,20 @@ def counting_random() -> Callable[[int], bytes]:
     return lambda length: bytes((next(numbers) * 37 + position) % 251 for position in range(length))
 
 
+def exchange_of(random: Callable[[int], bytes]) -> KeyExchange:
+    """The same for the same 32 bytes, which nearly all are a private key of P-256."""
+    return KeyExchange(ec.derive_private_key(int.from_bytes(random(32)), ec.SECP256R1()))
+
+
 def server(random: Callable[[int], bytes] | None = None, **changes: Any) -> ServerContext:
+    random = random or counting_random()
     facts: dict[str, Any] = {
         "version": VERSION,
         "policy": dict.fromkeys(Level, SecurityPolicy()),
         "commands": COMMANDS,
         "sessions": SessionCache("vm:14367:1795360276"),
-        "random": random or counting_random(),
+        "random": random,
+        "new_exchange": lambda: exchange_of(random),
         "trust_domain": "annex.test",
         "uid_domain": "annex.test",
         "issuer_keys": ("POOL",),

@@ -65,6 +65,17 @@ def test_only_the_first_letter_of_a_wish_counts(spelled: str, agreed: bool) -> N
     assert _agree(SecurityPolicy(), authenticationnew=spelled).authentication is agreed
 
 
+def test_nobody_gets_what_somebody_else_agreed_on() -> None:
+    server = for_command(SecurityPolicy(), READ)
+    words: tuple[object, ...] = ("REQUIRED", "NEVER", True, 1, 1.0, None, "OPTIONAL")  # True == 1 == 1.0 in Python
+    agreed = [reconcile({**CLIENT, "authenticationnew": word}, server).authentication for word in words]
+    assert agreed == [True, False, True, False, False, False, False]
+    assert [reconcile({**CLIENT, "authenticationnew": word}, server).authentication for word in words] == agreed
+    strict = for_command(SecurityPolicy(authentication=R), READ)
+    assert reconcile(CLIENT, strict).authentication
+    assert not reconcile(CLIENT, server).authentication
+
+
 def test_a_client_before_23_10_is_held_to_what_encryption_needs() -> None:
     old = {name: value for name, value in CLIENT.items() if name != "authenticationnew"}
     server = for_command(SecurityPolicy(encryption=R), READ)
