@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from test.parity.asker import NO_ANSWER_S
 from test.parity.clients import Client
-from test.parity.material import lay_out
+from test.parity.material import HOST, HOST_IPV6, lay_out
 from test.parity.servers import Server
 from test.pool import ANNEXD_CONFIG, Pool
 
@@ -43,6 +43,12 @@ ALLOW_WRITE = $(ALLOW_WRITE), alice@*
 CERTIFICATE_MAPFILE = $(LOCAL_DIR)/map
 include : $(LOCAL_DIR)/asked
 """
+ONLY_IPV6 = """
+ENABLE_IPV4 = False
+ENABLE_IPV6 = True
+NETWORK_INTERFACE = ::1
+COLLECTOR_HOST = [::1]:$(SHARED_PORT_PORT)
+"""
 # A client has what it is given, and nothing that is the daemons'.
 CLIENT_CONFIG = """
 SEC_PASSWORD_DIRECTORY = $(LOCAL_DIR)/none.d
@@ -66,11 +72,13 @@ class Answers:
 
 
 class Ground:
-    def __init__(self, extra_config: str = "") -> None:
-        self.pool = Pool(ANNEXD_CONFIG + CONFIG + extra_config, daemons=DAEMONS)
+    """ipv6: a pool that speaks IPv6 only."""
+
+    def __init__(self, *, ipv6: bool = False) -> None:
+        self.pool = Pool((ONLY_IPV6 if ipv6 else "") + ANNEXD_CONFIG + CONFIG, daemons=DAEMONS)
         self.directory = self.pool.directory
         (self.directory / "asked").touch()
-        lay_out(self.directory)
+        lay_out(self.directory, HOST_IPV6 if ipv6 else HOST)
         self.client_config = self.directory / "client_config"
         self.client_config.write_text(self.pool.config_file.read_text().partition(SERVER)[0] + CLIENT_CONFIG)
         self._asker: subprocess.Popen[str] | None = None

@@ -1,7 +1,7 @@
 """ALLOW_* and DENY_* lists, and the clients who ask under them: who they are and where they come from."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from test.parity.clients import Client, by, claiming, wanting, with_certificate, with_token
 from test.parity.servers import Server, told
@@ -43,6 +43,16 @@ ENTRIES = (
     "condor@annexd.test/127.0.0.1", "*/", "/", "//", "**", "*@", "@", "a@b@c", "\u00e9@annexd.test", "!", "-",
     "<127.0.0.1>",
 )
+IPV6_ADDRESSES = (coming_from("::1"),)
+IPV6_ENTRIES = (
+    "::1", "::2", "0:0:0:0:0:0:0:1", "0000::0001", "::0.0.0.1", "[::1]", "::1%lo", "::1/128", "::2/127", "::/127",
+    "::/64", "::/0", "::1/0", "::1/", "::1/129", "::1/ffff::", "8000::/1", "fd00::/8", "fe80:*", "0:*", "0:0:*",
+    "0:0:0:0:0:0:0:*", "::*", ":*", "*:*", "1:*", "::ffff:127.0.0.1", "127.0.0.1", "127.*", "0.0.0.0/0", "0.0.0.1",
+    "0--1.annexd.test", "0--*", "*--1.annexd.test", "--1.annexd.test", "*.annexd.test", "{:local_ips:}",
+    "alice@annexd.test/::1", "alice@annexd.test/::2", "alice@annexd.test/::/64", "alice@annexd.test/::1/128",
+    "alice@annexd.test/[::1]", "alice@annexd.test/0:*", "*@annexd.test/fd00::/8", "*/::1", "*/::/16",
+    "*/0--1.annexd.test", "alice/::1", "alice@annexd.test", "condor@annexd.test/::1", "<::1>", "<[::1]>", "*",
+)
 SEPARATORS = (", ", ",", " ", " , ,  ")
 COMMON = tuple(map(told, (
     "ALLOW_READ = alice@annexd.test", "ALLOW_READ = *; DENY_READ = alice@annexd.test", "ALLOW_READ =", "DENY_READ =",
@@ -72,24 +82,24 @@ COMMON = tuple(map(told, (
 )))
 
 
-def one_by_one() -> Iterator[Server]:
+def one_by_one(entries: Sequence[str]) -> Iterator[Server]:
     """Each entry alone in an ALLOW list, and in a DENY list beside one that admits everybody."""
-    for entry in ENTRIES:
+    for entry in entries:
         yield told(f"ALLOW_WRITE = {entry}; ALLOW_ADMINISTRATOR =; ALLOW_DAEMON = *; DENY_DAEMON = {entry}")
 
 
-def by_chance(chance: random.Random) -> Server:
+def by_chance(chance: random.Random, entries: Sequence[str]) -> Server:
     """Some lists of some entries each, for some levels, some of them for these daemons alone."""
-    return told("; ".join(_line(chance) for _ in range(chance.randint(1, 6))))
+    return told("; ".join(_line(chance, entries) for _ in range(chance.randint(1, 6))))
 
 
-def _line(chance: random.Random) -> str:
+def _line(chance: random.Random, entries: Sequence[str]) -> str:
     kind, level = chance.choice(("ALLOW", "ALLOW", "DENY")), chance.choice((*LEVELS, "DEFAULT"))
-    entries = chance.choice(SEPARATORS).join(chance.choices(ENTRIES, k=chance.randint(0, 4)))
+    listed = chance.choice(SEPARATORS).join(chance.choices(entries, k=chance.randint(0, 4)))
     if chance.random() < 0.2:
-        return "; ".join(f"{kind}_{level}_{daemon} = {entries}" for daemon in ("SCHEDD", "ANNEXD"))
-    return f"{kind}_{level} = {entries}"
+        return "; ".join(f"{kind}_{level}_{daemon} = {listed}" for daemon in ("SCHEDD", "ANNEXD"))
+    return f"{kind}_{level} = {listed}"
 
 
-def who(chance: random.Random) -> Client:
-    return chance.choice(USERS) + chance.choice(ADDRESSES)
+def who(chance: random.Random, addresses: Sequence[Client]) -> Client:
+    return chance.choice(USERS) + chance.choice(addresses)

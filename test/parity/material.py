@@ -11,7 +11,8 @@ from test.cedar.certificates import Authority, person
 from test.cedar.tokens import base64url, signed, unsigned
 from test.pool import DOMAIN
 
-HOST = f"127-0-0-1.{DOMAIN}"  # NO_DNS makes this name of NETWORK_INTERFACE, and it is the alias in every address
+# NO_DNS makes such a name of NETWORK_INTERFACE, and it is the alias in every address.
+HOST, HOST_IPV6 = f"127-0-0-1.{DOMAIN}", f"0--1.{DOMAIN}"
 KEYS = {"POOL": bytes(range(100, 164)), "second": b"the second key of this pool"}
 STRANGERS_KEY = bytes(range(150, 214))
 MAP = r"""
@@ -118,7 +119,7 @@ def folder(name: str) -> str:
     return "token-" + base64url(name.encode())
 
 
-def lay_out(directory: Path) -> None:
+def lay_out(directory: Path, host: str) -> None:
     (directory / "map").write_text(MAP)
     (directory / "none.d").mkdir(mode=0o700)
     for name, made in TOKENS.items():
@@ -128,12 +129,12 @@ def lay_out(directory: Path) -> None:
         _private(directory / "passwords.d" / name, _scrambled(key))
     for name, content in (("password", b"opensesame"), ("other-password", b"sesame")):
         _private(directory / name, content)
-    _lay_out_certificates(directory)
+    _lay_out_certificates(directory, host)
 
 
-def _lay_out_certificates(directory: Path) -> None:
+def _lay_out_certificates(directory: Path, host: str) -> None:
     authority = Authority(directory)
-    authority.make("host", person("host"), host=HOST)
+    authority.make("host", person("host"), host=host)
     for name in ("alice", "bob", "carol"):
         authority.make(name, person(name))
     authority.make("expired", person("alice"), days=-1)

@@ -38,9 +38,16 @@ def whole(seed: int, chances: int) -> Iterator[Round]:
     for server in lists.COMMON:
         visitors = [user + address for user, address in product(lists.USERS, lists.ADDRESSES[:2])]
         yield Round(_open(server), visitors, lists.LEVELS)
-    for server in lists.one_by_one():
-        yield Round(_open(server), [user + chance.choice(lists.ADDRESSES) for user in lists.USERS], ("WRITE", "DAEMON"))
-    yield from _by_chance(chance, chances)
+    yield from _one_by_one(chance, lists.ENTRIES, lists.ADDRESSES)
+    yield from _by_chance(chance, chances, lists.ENTRIES, lists.ADDRESSES)
+
+
+def whole_ipv6(seed: int, chances: int) -> Iterator[Round]:
+    """What depends on the address; about seven thousand questions."""
+    chance = random.Random(seed)  # noqa: S311 - a choice of tests
+    yield Round(AS_IT_COMES, (*clients.PROOFS, *clients.FALL_BACKS), ("READ", "WRITE"))
+    yield from _one_by_one(chance, lists.IPV6_ENTRIES, lists.IPV6_ADDRESSES)
+    yield from _by_chance(chance, chances // 4, lists.IPV6_ENTRIES, lists.IPV6_ADDRESSES)
 
 
 def short(seed: int) -> Iterator[Round]:
@@ -59,13 +66,28 @@ def short(seed: int) -> Iterator[Round]:
     for each in pairs:
         yield Round(servers.wanting(each), chance.sample(wishes, 5), ("WRITE",))
     for server in lists.COMMON:
-        yield Round(_open(server), [lists.who(chance) for _ in range(2)], chance.sample(lists.LEVELS, 5))
-    yield from _by_chance(chance, 10)
+        visitors = [lists.who(chance, lists.ADDRESSES) for _ in range(2)]
+        yield Round(_open(server), visitors, chance.sample(lists.LEVELS, 5))
+    yield from _by_chance(chance, 10, lists.ENTRIES, lists.ADDRESSES)
 
 
-def _by_chance(chance: random.Random, number: int) -> Iterator[Round]:
+def short_ipv6(seed: int) -> Iterator[Round]:
+    chance = random.Random(seed)  # noqa: S311 - a choice of tests
+    yield Round(AS_IT_COMES, clients.METHODS, ("READ",))
+    yield from _by_chance(chance, 8, lists.IPV6_ENTRIES, lists.IPV6_ADDRESSES)
+
+
+def _one_by_one(chance: random.Random, entries: Sequence[str], addresses: Sequence[Client]) -> Iterator[Round]:
+    for server in lists.one_by_one(entries):
+        visitors = [user + chance.choice(addresses) for user in lists.USERS]
+        yield Round(_open(server), visitors, ("WRITE", "DAEMON"))
+
+
+def _by_chance(chance: random.Random, number: int, entries: Sequence[str],
+               addresses: Sequence[Client]) -> Iterator[Round]:
     for _ in range(number):
-        yield Round(_open(lists.by_chance(chance)), [lists.who(chance) for _ in range(6)], lists.LEVELS)
+        visitors = [lists.who(chance, addresses) for _ in range(6)]
+        yield Round(_open(lists.by_chance(chance, entries)), visitors, lists.LEVELS)
 
 
 def _open(server: Server) -> Server:

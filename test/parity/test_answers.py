@@ -1,7 +1,6 @@
 """A choice of the parity suite's questions; `make parity` asks them all."""
 
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -10,17 +9,19 @@ from test.parity.asking import Result, ask_all
 from test.parity.clients import FEATURES, WANTS
 from test.parity.ground import Ground
 from test.parity.known import KNOWN, rows
-from test.parity.matrix import Round, every_pair, short
+from test.parity.matrix import Round, every_pair, short, short_ipv6
 
 SEED = 1
 
 
 @pytest.fixture(scope="module")
-def result() -> Iterator[Result]:
+def result() -> Result:
     result = Result()
     with Ground() as ground:
         ask_all(ground, some_of(list(short(SEED)), ground), result)
-        yield result
+    with Ground(ipv6=True) as ground:
+        ask_all(ground, short_ipv6(SEED), result)
+    return result
 
 
 def some_of(rounds: list[Round], ground: Ground) -> list[Round]:
