@@ -17,6 +17,7 @@ from annexd.authorization.map_file import MapFile
 from annexd.cedar import akep2
 from annexd.cedar.classad import HANDSHAKE_AD, AdLimits, AdReader, Value, line_of
 from annexd.cedar.errors import PeerError
+from annexd.cedar.message import MessageReader, MessageWriter
 from annexd.cedar.method import MethodFailed
 from annexd.cedar.policy import CIPHERS
 from annexd.cedar.session import inherited_sessions
@@ -54,6 +55,20 @@ def handshake_ad(received: bytes) -> None:
         copy = ad_of(line_of(name, value).encode(), HANDSHAKE_AD) if is_carried(value) else {name: value}
         if copy != {name: value}:
             raise Broken(f"{value!r} is read as {copy}")
+    lines = received.decode(errors="replace").split("\0")
+    message = MessageWriter(encrypted=False).integer(len(lines)).raw("\0".join([*lines, *3 * [""]]).encode()).body()
+    at_once, by_line = (_lower_names(reader, message) for reader in (MessageReader.handshake_ad, MessageReader.ad))
+    if at_once != by_line:
+        raise Broken(f"read at once: {at_once}; line by line: {by_line}")
+
+
+def _lower_names(read: Callable[[MessageReader], Mapping[str, Value]], message: bytes) -> str | None:
+    """As text, where 1 is not True; None if it is refused."""
+    try:
+        ad = read(MessageReader(message, encrypted=False, ad_limits=HANDSHAKE_AD))
+    except PeerError:
+        return None
+    return repr({name.lower(): value for name, value in ad.items()})
 
 
 def command_ad(received: bytes) -> None:
