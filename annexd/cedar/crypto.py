@@ -8,7 +8,6 @@ import base64
 import binascii
 import hashlib
 import struct
-from functools import cached_property
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
@@ -68,11 +67,14 @@ class _Direction:
         self._key = key
         self._transcripts = transcripts
         self._counter = 0
+        self._kept: AESGCM | None = None
 
-    @cached_property
+    @property
     def _cipher(self) -> AESGCM:
         """Many a connection carries nothing that is encrypted: what was asked for is that it was let in."""
-        return AESGCM(self._key.reveal())
+        if self._kept is None:
+            self._kept = AESGCM(self._key.reveal())
+        return self._kept
 
     def _nonce(self, iv: bytes) -> bytes:
         if self._counter == _LAST_COUNTER:

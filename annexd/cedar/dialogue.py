@@ -7,7 +7,6 @@ blocks.
 
 import re
 from collections.abc import Callable, Generator
-from functools import cached_property
 from typing import Any, TypeVar
 
 from annexd.cedar.channel import Channel
@@ -32,6 +31,7 @@ class Dialogue:
     def __init__(self, context: ServerContext, local: Callable[[], Endpoint]) -> None:
         self.context = context
         self._find_local = local
+        self._local: Endpoint | None = None
         self.channel = Channel(context.limits.handshake_message_bytes)
         self.now_s = 0.0
         self.version_of_peer: object = None  # as it says itself
@@ -55,9 +55,11 @@ class Dialogue:
         if identity.named:
             self.channel.proved_message_bytes = self.context.limits.command_message_bytes
 
-    @cached_property
+    @property
     def local(self) -> Endpoint:
-        return self._find_local()
+        if self._local is None:
+            self._local = self._find_local()
+        return self._local
 
     @property
     def peer_version(self) -> tuple[int, ...]:

@@ -5,8 +5,6 @@ address that it dialled: so nobody between the two can have the directory made f
 (HTCONDOR-3808, 3860, 3883).
 """
 
-import base64
-
 from annexd.cedar.dialogue import Dialogue, Steps
 from annexd.cedar.events import NeedFilesystemProof
 from annexd.cedar.identity import Identity
@@ -15,6 +13,8 @@ from annexd.cedar.naming import user_of
 
 METHOD = "FS"
 _RANDOM_CHARACTERS = 9  # 45 bits; whoever guesses them has only proved who they are
+_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+_READABLE = _ALPHABET * (256 // len(_ALPHABET))  # for any byte, each as often as the others
 _DONE, _FAILED = 0, -1
 
 
@@ -43,7 +43,7 @@ def _owner(path: str) -> Steps[str | None]:
 
 def _new_name(dialogue: Dialogue) -> str:
     local, context = dialogue.local, dialogue.context
-    unique = base64.b32encode(context.random(6)).decode()[:_RANDOM_CHARACTERS]
+    unique = context.random(_RANDOM_CHARACTERS).translate(_READABLE).decode()
     return f"{context.fs_directory}/FS_{local.ip}_{local.port}_{unique}_"
 
 

@@ -29,6 +29,8 @@ def parse_header(header: bytes) -> tuple[bool, int]:
 
 def pieces(message: bytes) -> list[tuple[int, bytes]]:
     """The message in pieces that fit into frames, each with its end flag; no pieces for an empty message."""
+    if 0 < len(message) <= MAX_PLAIN_BYTES:
+        return [(LAST, message)]
     starts = range(0, len(message), MAX_PLAIN_BYTES)
     return [
         (LAST if start + MAX_PLAIN_BYTES >= len(message) else MORE, message[start : start + MAX_PLAIN_BYTES])

@@ -178,14 +178,21 @@ class MessageWriter:
     def ad(self, attributes: Mapping[str, Scalar]) -> Self:
         """A flat ad; None is UNDEFINED."""
         self.integer(len(attributes))
-        if not (self._encrypted or self._secrets):  # no line has a NUL in it
-            return self.raw("\0".join([*starmap(line_of, attributes.items()), "", "", ""]).encode(errors="replace"))
+        if not self._secrets:
+            return self._strings([*starmap(line_of, attributes.items()), "", ""])
         for name, value in attributes.items():
-            if self._secrets and is_private(name):
+            if is_private(name):
                 self.string(SECRET_MARKER).secret(line_of(name, value))
             else:
                 self.string(line_of(name, value))
-        return self.string("").string("")
+        return self._strings(["", ""])
+
+    def _strings(self, values: list[str]) -> Self:
+        """That have no NUL in them."""
+        if not self._encrypted:
+            return self.raw("\0".join([*values, ""]).encode(errors="replace"))
+        encoded = (value.encode(errors="replace") for value in values)
+        return self.raw(b"".join(_INTEGER.pack(len(each) + 1) + each + b"\0" for each in encoded))
 
     def body(self) -> bytes:
         return b"".join(self._parts)
