@@ -4,8 +4,8 @@
 VENV := .venv
 RUN := $(VENV)/bin/python
 AS_USER := $(RUN) -m test.as_user
-# What meets HTCondor's daemons and tools is tried on two versions of them; of 23 only the demo, the benchmark and chaos
-# are left to a call of their own: HTCONDOR_SERIES=23 make test ARGS=test/chaos
+# What meets HTCondor's daemons and tools is tried on two versions of them.  What takes minutes is left to a call of its
+# own on 23: HTCONDOR_SERIES=23 make test ARGS=test/chaos, or test/system/test_demo.py; the benchmark is of 25 alone.
 SYSTEM_TESTS := test/system test/parity test/tool/test_condor_annex.py test/pool test/attack/test_pool.py \
 	--ignore=test/system/test_demo.py
 # condor_master looks for hung children once a minute, on each version: HTCONDOR_SERIES=23 make test ARGS=test/system
