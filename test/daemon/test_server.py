@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -133,17 +134,18 @@ def test_rubbish_is_dropped_at_once_and_without_a_word(rubbish: bytes) -> None:
     assert elapsed_s < 10
 
 
+@pytest.mark.parametrize(("look_up", "friends"), [("names", "*.friends.org"), ("is_member", "+friends")])
 def test_a_name_server_that_does_not_answer_keeps_waiting_only_who_depends_on_it(
-        monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may be the stranger's own, who has as many addresses as it takes."""
+        monkeypatch: pytest.MonkeyPatch, look_up: str, friends: str) -> None:
+    """It may be the stranger's own, who has as many addresses as it takes; netgroups may be LDAP's."""
     over = threading.Event()
 
-    def names(_address: str) -> tuple[str, ...]:
+    def nobody(_question: object) -> Any:
         over.wait(30)
         return ()
 
-    monkeypatch.setattr(annexd.daemon.server, "LOOKUPS", replace(LOOKUPS, names=names))
-    lists = AuthorizationPolicy.read({"ALLOW_READ": "*.friends.org"}.get)
+    monkeypatch.setattr(annexd.daemon.server, "LOOKUPS", replace(LOOKUPS, **{look_up: nobody}))
+    lists = AuthorizationPolicy.read({"ALLOW_READ": friends}.get)
 
     async def run() -> float:
         async with serving(replace(LIMITS, max_pending_connections=100), authorization=lists) as address:
