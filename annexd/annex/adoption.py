@@ -5,7 +5,7 @@ whose lease is long over, since the lease function does not do its work, is ende
 is over and that guards nothing is removed.  What a workflow of this annexd's is busy with is left to it.
 """
 
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
@@ -19,10 +19,11 @@ from annexd.annex.steps.put_object import PutObject
 from annexd.annex.steps.put_rule import PutRule, ask_for_rule
 from annexd.annex.steps.put_targets import PutTargets, ask_for_target
 from annexd.annex.steps.request_spot_fleet import RequestSpotFleet
-from annexd.annex.survey import Fleet, Instance, Rule, Survey, survey
+from annexd.annex.survey import Fleet, Rule, Survey, survey
 from annexd.aws import Endpoints, account_of_function, region_of_function
 from annexd.workflow import Json, Refused, Retry
 
+NEVER_S: Final = float("inf")
 OVERDUE_S: Final = 900.0  # three calls of the lease function: it has had its chances
 
 
@@ -45,12 +46,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Arm:
-    """This annex runs and has no lease: it gets one that ends then."""
+    """This annex runs and has no lease, or a longer one than it should: it gets one that ends then."""
 
     annex_id: str
     owner: str
     end_of_lease_s: int
     config_object: tuple[str, str] | None = None  # as a lease that does not fire names it
+    why: str = "ran without a lease: it has one now"
 
 
 @dataclass(frozen=True)
@@ -87,10 +89,10 @@ def place_of(order: Json) -> Place:
     return Place({key: order[key] for key in keys}, order["lease_function_arn"], bucket)
 
 
-def own_place(defaults: Defaults) -> Place | None:
-    """Where annexd's own keys lead, if it lends them and knows a lease function."""
+def own_place(defaults: Defaults, *, keyed: bool = False) -> Place | None:
+    """Where annexd's own keys lead, if it lends them and knows a lease function; `keyed`: or whoever has others."""
     arn = defaults.lease_function_arn
-    if not defaults.allow_default_credentials or arn is None:
+    if arn is None or not (keyed or defaults.allow_default_credentials):
         return None
     region = region_of_function(arn) or ""
     endpoints = Endpoints(region, defaults.ec2_url, defaults.events_url, defaults.lambda_url, defaults.s3_url)
@@ -98,33 +100,40 @@ def own_place(defaults: Defaults) -> Place | None:
     return Place(keys, arn, defaults.s3_bucket)
 
 
-def reconcile(world: World, place: Place, busy: Callable[[], Set[str]], now_s: Callable[[], float]) -> Report:
+def reconcile(world: World, place: Place, busy: Callable[[], Set[str]], now_s: Callable[[], float],
+              cancelled: Callable[[], Mapping[str, float]] = dict) -> Report:
     """Look at one place, and mend it.  Blocks.  Raises Retry or Refused when it cannot be looked at.
 
-    `busy` gives the annexes whose workflows are under way; `now_s` the time, by AWS's clock.
+    `busy` gives the annexes whose workflows are under way; `now_s` the time, by AWS's clock; `cancelled` the ends of
+    those leases that were cut short.
     """
     before = busy()
     seen = survey(world.access(place.order))
-    mends = list(mends_of(seen, before | busy(), now_s()))
+    mends = list(mends_of(seen, before | busy(), now_s(), cancelled()))
     report = _report(seen, mends)
     for mend in mends:
         try:
             report = replace(report, mended=(*report.mended, _mend(world, place, mend)))
+            if isinstance(mend, Arm) and cancelled().get(mend.annex_id, mend.end_of_lease_s) < mend.end_of_lease_s:
+                _mend(world, place, replace(mend, end_of_lease_s=int(now_s())))  # it was cancelled meanwhile
         except (Retry, Refused) as error:
             report = replace(report, faults=(*report.faults, str(error)))
     return report
 
 
-def mends_of(seen: Survey, busy: Set[str], now_s: float) -> Iterator[Arm | End | Remove]:
+def mends_of(seen: Survey, busy: Set[str], now_s: float,
+             cancelled: Mapping[str, float]) -> Iterator[Arm | End | Remove]:
     """What is to be done about it."""
-    alive = _alive(seen)
+    alive = seen.alive()
     for annex_id, (owner, end_of_lease_s) in alive.items():
         rule = seen.rules.get(annex_id)
         if annex_id in busy:
             continue
         if rule is None or not rule.armed:
-            end_s = int(max(end_of_lease_s or now_s, now_s))
+            end_s = int(max(min(end_of_lease_s or now_s, cancelled.get(annex_id, NEVER_S)), now_s))
             yield Arm(annex_id, owner, end_s, rule.config_object if rule else None)
+        elif annex_id in cancelled and rule.end_of_lease_s > now_s:
+            yield Arm(annex_id, owner, int(now_s), rule.config_object, "was cancelled: its lease ends again")
         elif rule.end_of_lease_s + OVERDUE_S < now_s:
             yield from (End(fleet) for fleet in seen.fleets if fleet.annex_id == annex_id)
     for rule in seen.rules.values():
@@ -133,16 +142,8 @@ def mends_of(seen: Survey, busy: Set[str], now_s: float) -> Iterator[Arm | End |
             yield Remove(rule)
 
 
-def _alive(seen: Survey) -> dict[str, tuple[str, float | None]]:
-    """Each annex of which something runs or may be launched: its owner, and its lease's end by its tags."""
-    occupied = {instance.fleet_id for instance in seen.instances}
-    running: list[Fleet | Instance] = [one for one in seen.fleets if one.launching or one.fleet_id in occupied]
-    running += [one for one in seen.instances if one.annex_id is not None]
-    return {str(one.annex_id): (one.owner, one.end_of_lease_s) for one in reversed(running)}
-
-
 def _report(seen: Survey, mends: list[Arm | End | Remove]) -> Report:
-    alive = _alive(seen)
+    alive = seen.alive()
     return Report(
         frozenset(fleet.fleet_id for fleet in seen.fleets if fleet.annex_id in alive),
         frozenset(instance.instance_id for instance in seen.instances),
@@ -169,7 +170,7 @@ def _arm(world: World, place: Place, mend: Arm) -> str:
     ask_for_rule(events, annex_id, end_s, tags(annex_id, mend.owner, end_s))
     config_object = mend.config_object or ((place.bucket, object_key(annex_id)) if place.bucket else None)
     ask_for_target(events, annex_id, end_s, place.lease_function_arn, config_object)
-    return f"annex {annex_id} of {mend.owner} ran without a lease: it has one now, until {end_s}"
+    return f"annex {annex_id} of {mend.owner} {mend.why}, until {end_s}"
 
 
 def _end(world: World, place: Place, fleet: Fleet) -> str:

@@ -11,9 +11,9 @@ from annexd.annex.defaults import Defaults
 from annexd.annex.faults import InvalidRequest
 from annexd.annex.order import new_order
 from annexd.annex.parcel import NoSupplies, Supplies, completed
-from annexd.annex.reply import INVALID_REQUEST, NOT_AUTHORIZED, UNKNOWN_ERROR, ReplyAd, reply, reply_of
+from annexd.annex.reply import ANSWERED, ReplyAd, reply_of, reply_of_error
 from annexd.annex.request import BulkRequest, check_command, command_id_of
-from annexd.workflow import FAILURE, Engine, JournalError, NotOwner, Paused
+from annexd.workflow import Engine
 
 
 def bulk_request(
@@ -32,22 +32,18 @@ def bulk_request(
     is in the journal, from where on it goes on by itself.
     An order that is stuck is answered too; `engine.unfinished()` has it.
     """
-    command_id = command_id_of(ad)
-    begun = False
+    command_id, begun = command_id_of(ad), False
     try:
         check_command(ad)
-        if command_id is None or engine.find(command_id, owner) is None:
+        state = engine.find(command_id, owner) if command_id else None
+        if state is None:
             request = BulkRequest.from_ad(ad, now_s, defaults)
-            command_id = request.command_id
-            engine.accept(command_id, owner, completed(new_order(request, owner), supplies or NoSupplies()))
-        begun = True
+            order = completed(new_order(request, owner), supplies or NoSupplies())
+            state = engine.accept(request.command_id, owner, order)
+        elif state.workflow:
+            raise InvalidRequest([f"CommandID {command_id} is that of another command"])
+        command_id, begun = state.command_id, True
         accepted(command_id)
         return reply_of(engine.run(command_id))
-    except InvalidRequest as error:
-        return reply(INVALID_REQUEST, str(error), command_id=command_id)
-    except NotOwner as error:
-        return reply(NOT_AUTHORIZED, str(error))
-    except Paused as error:
-        return reply(UNKNOWN_ERROR, f"{error}; ask again with this CommandID", command_id=command_id)
-    except JournalError as error:
-        return reply(UNKNOWN_ERROR if begun or error.unknown else FAILURE, str(error), command_id=command_id)
+    except ANSWERED as error:
+        return reply_of_error(error, command_id, begun=begun)

@@ -1,6 +1,6 @@
 """annexd's own attributes of a command ad, read with every fault that they have."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any, Final
 
 from annexd.annex.faults import shown
@@ -33,9 +33,9 @@ LONGEST_TEXT: Final = 4096  # a path, a URL or a list of users
 class Own:
     """annexd's own attributes, and the faults found so far."""
 
-    def __init__(self, ad: Mapping[str, Any]) -> None:
-        self._values = {name.lower(): value for name, value in ad.items() if name.lower() in OWN}
-        self.faults: list[str] = _repeated(ad)
+    def __init__(self, ad: Mapping[str, Any], names: Set[str] = OWN) -> None:
+        self._values = {name.lower(): value for name, value in ad.items() if name.lower() in names}
+        self.faults: list[str] = _repeated(ad, names)
 
     def value(self, name: str) -> Any:
         """None when it is not given."""
@@ -83,11 +83,11 @@ def fault_of_path(value: str) -> str | None:
     return None if value.startswith("/") else f"must be an absolute path, not {shown(value)}"
 
 
-def _repeated(ad: Mapping[str, Any]) -> list[str]:
+def _repeated(ad: Mapping[str, Any], names: Set[str]) -> list[str]:
     seen: set[str] = set()
     repeated = []
     for name in ad:
-        if name.lower() in seen and name.lower() in OWN:
+        if name.lower() in seen and name.lower() in names:
             repeated.append(f"{name} is given twice")
         seen.add(name.lower())
     return repeated

@@ -3,14 +3,23 @@
 from collections.abc import Mapping
 from typing import Final, TypeAlias
 
+from annexd.annex.faults import InvalidRequest
 from annexd.annex.request import REQUEST_VERSION
-from annexd.workflow import FAILURE, Json, Outcome
+from annexd.workflow import FAILURE, SUCCESS, JournalError, Json, NotOwner, Outcome, Paused, Refused, Retry
 
 ReplyAd: TypeAlias = dict[str, bool | int | float | str | None]
 
 INVALID_REQUEST: Final = "InvalidRequest"
+INVALID_STATE: Final = "InvalidState"
 NOT_AUTHORIZED: Final = "NotAuthorized"
 UNKNOWN_ERROR: Final = "UnknownError"
+
+
+class NotNow(Exception):
+    """The request is right, and cannot be carried out as things are."""
+
+
+ANSWERED: Final = (InvalidRequest, NotOwner, NotNow, Paused, JournalError, Retry, Refused)
 
 
 def reply(result: str, error: str = "", *, command_id: str | None = None) -> ReplyAd:
@@ -36,6 +45,41 @@ def reply_of(outcome: Outcome) -> ReplyAd:
     notes = outcome.order.get("notes") or ()
     if notes:
         ad["Warning"] = _line("; ".join(map(str, notes)))
+    return ad
+
+
+def reply_of_error(error: Exception, command_id: str | None, *, begun: bool) -> ReplyAd:
+    """The answer to a request that was stopped by one of ANSWERED; `begun`: when it was in the journal already."""
+    match error:
+        case InvalidRequest():
+            return reply(INVALID_REQUEST, str(error), command_id=command_id)
+        case NotOwner():
+            return reply(NOT_AUTHORIZED, str(error))
+        case NotNow():
+            return reply(INVALID_STATE, str(error), command_id=command_id)
+        case Paused():
+            return reply(UNKNOWN_ERROR, f"{error}; ask again with this CommandID", command_id=command_id)
+        case JournalError(unknown=unknown):
+            return reply(UNKNOWN_ERROR if begun or unknown else FAILURE, str(error), command_id=command_id)
+    return reply(FAILURE, str(error), command_id=command_id)
+
+
+def reply_of_cancel(outcome: Outcome, *, again: bool) -> ReplyAd:
+    """The answer to a cancellation; `again`: to one that was answered before."""
+    order = outcome.order
+    if outcome.retry_at_s is not None:
+        words = f"annex {order.get('annex_id')} is not cancelled yet, and annexd goes on: {outcome.error}"
+        ad = reply(UNKNOWN_ERROR, words, command_id=outcome.command_id)
+    else:
+        ad = reply(outcome.result, outcome.error, command_id=outcome.command_id)
+    facts = {
+        "AnnexID": order.get("annex_id"),
+        "BulkRequestID": order.get("spot_fleet_request_id"),
+        "EndOfLease": outcome.results.get("end_lease", {}).get("end_of_lease_s"),
+    }
+    ad |= {name: value for name, value in facts.items() if value is not None}
+    if again and outcome.result == SUCCESS:
+        ad["Warning"] = "it was cancelled before"
     return ad
 
 

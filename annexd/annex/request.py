@@ -14,6 +14,7 @@ exceptions, which make the request one-shot as the ancestor's was:
   are missing and the administrator has set them up.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -31,6 +32,7 @@ from annexd.aws import Endpoints, fault_of_url, region_of_function, region_of_ur
 
 COMMAND: Final = "CA_BULK_REQUEST"
 REQUEST_VERSION: Final = 1
+REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")  # an annex's ID or name, or a Spot Fleet request's
 IGNORED: Final = frozenset(  # what HTCondor adds to an ad by itself
     ["mytype", "targettype", "condorversion", "condorplatform", "servertime", "currenttime", "claimid"]
 )
@@ -63,12 +65,12 @@ class BulkRequest:
         check_command(ad)
         own = Own(ad)
         faults = own.faults
-        _check_version(own)
+        check_version(own)
         end_of_lease_s = _end_of_lease_s(own, now_s, defaults)
         valid_until_s = int(min(now_s + defaults.provisioning_delay_s, end_of_lease_s))
         arn, endpoints = _cloud(own, defaults)
         public, secret = _key_files(own, defaults)
-        command_id = _command_id(own)
+        command_id = command_id_in(own)
         name = own.text("AnnexName", fault_of_name)
         join = read_join(own, end_of_lease_s, now_s, defaults)
         config, notes = _config(ad, valid_until_s, defaults, faults)
@@ -80,14 +82,19 @@ class BulkRequest:
                    name, join)
 
 
-def check_command(ad: Mapping[str, Any]) -> None:
+def check_command(ad: Mapping[str, Any], expected: str = COMMAND) -> None:
     """Raise InvalidRequest, in HTCondor's own words, unless the ad asks for what we do."""
-    commands = [value for name, value in ad.items() if name.lower() == "command" and value is not None]
+    commands = commands_in(ad)
     if not commands:
         raise InvalidRequest(["Command not specified in request ClassAd"])
-    if commands != [COMMAND]:
+    if commands != [expected]:
         command = commands[0] if isinstance(commands[0], str) else shown(commands[0])
         raise InvalidRequest([f"Unknown command ({command[:64]}) in ClassAd"])
+
+
+def commands_in(ad: Mapping[str, Any]) -> list[Any]:
+    """One, in an ad that is right."""
+    return [value for name, value in ad.items() if name.lower() == "command" and value is not None]
 
 
 def command_id_of(ad: Mapping[str, Any]) -> str | None:
@@ -98,7 +105,8 @@ def command_id_of(ad: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _check_version(own: Own) -> None:
+def check_version(own: Own) -> None:
+    """For what HTCondor's bulk requests and our own commands have in common."""
     version = own.value("RequestVersion")
     if version is None:
         own.faults.append(f"RequestVersion is missing, it must be {REQUEST_VERSION}")
@@ -106,7 +114,8 @@ def _check_version(own: Own) -> None:
         own.faults.append(f"RequestVersion must be {REQUEST_VERSION}, not {shown(version)}")
 
 
-def _command_id(own: Own) -> str:
+def command_id_in(own: Own) -> str:
+    """The request's own, or a new one."""
     words = "must be 1 to 128 letters, digits and . _ : @ + = / -, beginning with a letter or digit"
     given = own.text("CommandID", lambda value: None if COMMAND_ID.fullmatch(value) else f"{words}, not {shown(value)}")
     return given or new_command_id()
@@ -162,14 +171,19 @@ def _fault_of_arn(value: str) -> str | None:
 
 
 def _key_files(own: Own, defaults: Defaults) -> tuple[str | None, str | None]:
-    public = own.text("PublicKeyFile", fault_of_path)
-    secret = own.text("SecretKeyFile", fault_of_path)
-    missing = [name for name in ("PublicKeyFile", "SecretKeyFile") if own.missing(name)]
+    public, secret, missing = key_pair(own)
     if len(missing) == 1:
         own.faults.append(f"{missing[0]} is missing: key files come in pairs")
     elif missing and not defaults.allow_default_credentials:
         own.faults.append("PublicKeyFile and SecretKeyFile are missing: this annexd has no keys of its own to lend")
     return public, secret
+
+
+def key_pair(own: Own) -> tuple[str | None, str | None, list[str]]:
+    """The two paths, and the names of those that are not given."""
+    public = own.text("PublicKeyFile", fault_of_path)
+    secret = own.text("SecretKeyFile", fault_of_path)
+    return public, secret, [name for name in ("PublicKeyFile", "SecretKeyFile") if own.missing(name)]
 
 
 def _config(

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from annexd.annex.identifiers import ANNEX_ID, annex_of_client_token, target_id
+from annexd.annex.identifiers import ANNEX_ID, annex_of_client_token, rule_name, target_id
 from annexd.annex.lease import (
     OWN_TAGS,
     TAG_ANNEX_ID,
@@ -20,6 +20,7 @@ from annexd.annex.lease import (
 )
 from annexd.annex.steps.asking import asking
 from annexd.aws import Clients
+from annexd.aws.errors import AWS_ERRORS, is_not_found
 
 FLEET_TAG: Final = "aws:ec2spot:fleet-request-id"  # set by Spot Fleet; nobody else can set an aws: tag
 LAUNCHING: Final = frozenset({"submitted", "active", "modifying"})  # BatchState
@@ -53,7 +54,7 @@ class Instance:
 class Rule:
     """The lease of an annex.  `armed`: it fires, and at our target; `pure`: it has no other target.
 
-    `config_object`: bucket and key, where its target names them.
+    `config_object`: bucket and key, where its target names them; `function_arn`: what that target is.
     """
 
     annex_id: str
@@ -61,6 +62,7 @@ class Rule:
     armed: bool
     pure: bool
     config_object: tuple[str, str] | None = None
+    function_arn: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,31 @@ class Survey:
     fleets: tuple[Fleet, ...]
     instances: tuple[Instance, ...]  # of our fleets, and of fleets that AWS no longer lists
     rules: Mapping[str, Rule]
+
+    def alive(self) -> dict[str, tuple[str, float | None]]:
+        """Each annex of which something runs or may be launched: its owner, and its lease's end by its tags."""
+        occupied = {instance.fleet_id for instance in self.instances}
+        running: list[Fleet | Instance] = [one for one in self.fleets if one.launching or one.fleet_id in occupied]
+        running += [one for one in self.instances if one.annex_id is not None]
+        return {str(one.annex_id): (one.owner, one.end_of_lease_s) for one in reversed(running)}
+
+
+def rule_of(events: Any, annex_id: str) -> Rule | None:
+    """The lease of one annex as it is now; None when there is none.  Raises Retry or Refused."""
+    with asking("DescribeRule"):
+        try:
+            told = events.describe_rule(Name=rule_name(annex_id))
+        except AWS_ERRORS as error:
+            if is_not_found(error):
+                return None
+            raise
+    with asking("ListTargetsByRule"):
+        try:
+            return _told_rule(events, told)
+        except AWS_ERRORS as error:
+            if is_not_found(error):
+                return None
+            raise
 
 
 def survey(clients: Clients) -> Survey:
@@ -129,21 +156,31 @@ def _end(tags: Mapping[str, str]) -> float | None:
 def _rules(events: Any) -> Iterator[Rule]:
     for page in events.get_paginator("list_rules").paginate():
         for told in page["Rules"]:
-            annex_id, end_of_lease_s = annex_and_end_of(told.get("Description") or "")
-            if annex_id and end_of_lease_s and annex_id == told["Name"]:
-                yield _rule(events, annex_id, end_of_lease_s, enabled=told.get("State") == "ENABLED")
+            rule = _told_rule(events, told)
+            if rule is not None:
+                yield rule
+
+
+def _told_rule(events: Any, told: Mapping[str, Any]) -> Rule | None:
+    """None for a rule that is not ours."""
+    annex_id, end_of_lease_s = annex_and_end_of(told.get("Description") or "")
+    if not annex_id or not end_of_lease_s or annex_id != told["Name"]:
+        return None
+    return _rule(events, annex_id, end_of_lease_s, enabled=told.get("State") == "ENABLED")
 
 
 def _rule(events: Any, annex_id: str, end_of_lease_s: float, *, enabled: bool) -> Rule:
     pages = events.get_paginator("list_targets_by_rule").paginate(Rule=annex_id)
     targets = [target for page in pages for target in page["Targets"]]
     ours = [target for target in targets if _is_target_of(annex_id, target)]
-    config_object = None
+    config_object, function_arn = None, None
     for target in ours:
+        function_arn = target["Arn"]
         told = json.loads(target["Input"])
         end_of_lease_s, bucket, key = told["LeaseExpiration"], told.get("ConfigBucket"), told.get("ConfigKey")
         config_object = (str(bucket), str(key)) if bucket and key else None
-    return Rule(annex_id, end_of_lease_s, enabled and bool(ours), len(ours) == len(targets), config_object)
+    armed, pure = enabled and bool(ours), len(ours) == len(targets)
+    return Rule(annex_id, end_of_lease_s, armed, pure, config_object, function_arn)
 
 
 def _is_target_of(annex_id: str, target: Mapping[str, Any]) -> bool:

@@ -147,7 +147,15 @@ def _annex_defaults(look_up: Parameters) -> Defaults:
         provisioning_delay_s=look_up.integer("ANNEX_PROVISIONING_DELAY", default.provisioning_delay_s, minimum=1),
         max_lease_s=look_up.integer("ANNEX_MAX_LEASE", default.max_lease_s, minimum=1),
         max_target_capacity=look_up.integer("ANNEX_MAX_TARGET_CAPACITY", default.max_target_capacity, minimum=1),
+        super_users=_super_users(look_up),
         allow_default_credentials=look_up.boolean("ANNEX_ALLOW_DEFAULT_CREDENTIALS", False))
+
+
+def _super_users(look_up: Parameters) -> frozenset[str]:
+    """The schedd's own: who may remove others' jobs may cancel others' annexes, too."""
+    domain = look_up.text("UID_DOMAIN", look_up.text("FULL_HOSTNAME"))
+    names = look_up.words("QUEUE_SUPER_USERS")
+    return frozenset(name if "@" in name else f"{name}@{domain}" for name in names)
 
 
 def _path(name: str) -> Path | None:

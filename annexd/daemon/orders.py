@@ -13,9 +13,8 @@ from typing import Any, TypeVar
 
 import htcondor2
 
-from annexd.annex.bulk_request import bulk_request
+from annexd.annex.commands import Desk, answer
 from annexd.annex.defaults import Defaults
-from annexd.annex.parcel import NoSupplies, Supplies
 from annexd.annex.reply import INVALID_REQUEST, ReplyAd, reply
 from annexd.cedar.message import MessageReader
 from annexd.daemon import log
@@ -23,7 +22,7 @@ from annexd.daemon.call import Call, payload_of
 from annexd.daemon.configuration import Limits
 from annexd.daemon.room import Room
 from annexd.daemon.threads import in_thread
-from annexd.workflow import Engine, JournalError, Outcome, Paused
+from annexd.workflow import JournalError, Outcome, Paused
 
 Answer = TypeVar("Answer")
 NOT_AUTHENTICATED, INVALID_STATE = "NotAuthenticated", "InvalidState"  # command_strings.h
@@ -34,11 +33,9 @@ LATER_S = 15.0  # at most until the next try of what cannot even be written down
 class Orders:
     """Takes orders and carries them out; `changed` is called when the counts may have changed."""
 
-    def __init__(self, engine: Engine, defaults: Defaults, limits: Limits, changed: Callable[[], None],
-                 supplies: Supplies | None = None) -> None:
+    def __init__(self, desk: Desk, defaults: Defaults, limits: Limits, changed: Callable[[], None]) -> None:
         self.defaults = defaults
-        self._supplies = supplies or NoSupplies()
-        self._engine = engine
+        self._desk, self._engine = desk, desk.roll.engine
         self._limits = limits
         self._room = Room(limits.max_running_requests)
         self._changed = changed
@@ -68,11 +65,11 @@ class Orders:
             log.always(f"request {command_id} of {owner} at {call.peer} is accepted; {call.received.identity.proof}")
             loop.call_soon_threadsafe(self._changed)
 
-        answer = await self._in_thread(lambda: self._carry_out(ad, owner, accepted))
-        log.always(f"request {answer.get('CommandID', '(no ID)')} of {owner} at {call.peer}: {answer['Result']} "
-                   f"{answer.get('BulkRequestID') or answer.get('ErrorString', '')}")
-        self._answer(call, answer)
-        if answer["Result"] != INVALID_REQUEST:  # which has not come as far as the journal
+        reply_ad = await self._in_thread(lambda: self._carry_out(ad, owner, accepted))
+        log.always(f"request {reply_ad.get('CommandID', '(no ID)')} of {owner} at {call.peer}: {reply_ad['Result']} "
+                   f"{reply_ad.get('ErrorString') or reply_ad.get('BulkRequestID', '')}")
+        self._answer(call, reply_ad)
+        if reply_ad["Result"] != INVALID_REQUEST:  # which has not come as far as the journal
             self._changed()
             await self.continue_unfinished()  # this one, if it is stuck
 
@@ -94,8 +91,7 @@ class Orders:
             accepted(command_id)
 
         try:
-            return bulk_request(ad, owner, self._engine, self.defaults, time.time(),
-                                supplies=self._supplies, accepted=take)
+            return answer(ad, owner, self._desk, self.defaults, time.time(), take)
         finally:
             self._taken.difference_update(mine)
 

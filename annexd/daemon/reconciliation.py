@@ -14,11 +14,12 @@ from annexd.annex.access import KeyFiles
 from annexd.annex.adoption import Place, Report, own_place, place_of, reconcile
 from annexd.annex.defaults import Defaults
 from annexd.annex.lease_code import FunctionWatch
+from annexd.annex.roll import Roll
 from annexd.annex.steps import World
 from annexd.daemon import log
 from annexd.daemon.runtime_watch import today
 from annexd.daemon.threads import in_thread
-from annexd.workflow import Engine, JournalError, Refused, Retry
+from annexd.workflow import JournalError, Refused, Retry
 
 LEARN_S: Final = 10.0  # between two looks into the journal for accounts that are new
 SKEW_WORTH_A_WORD_S: Final = 30
@@ -27,10 +28,10 @@ SKEW_WORTH_A_WORD_S: Final = 30
 class Reconciler:
     """`changed` is called when `status` has changed."""
 
-    def __init__(self, access: KeyFiles, engine: Engine, defaults: Defaults, interval_s: int,
+    def __init__(self, access: KeyFiles, roll: Roll, defaults: Defaults, interval_s: int,
                  changed: Callable[[], None]) -> None:
         self.interval_s, self.defaults = interval_s, defaults
-        self._access, self._engine, self._changed = access, engine, changed
+        self._access, self._roll, self._engine, self._changed = access, roll, roll.engine, changed
         self._places: dict[str, Place] = {}
         self._learned_seq = 0
         self._looked_s: dict[str, float] = {}  # monotonic
@@ -68,18 +69,19 @@ class Reconciler:
     async def _learn(self) -> None:
         """The accounts of orders that are new in the journal, and our own."""
         try:
-            self._learned_seq, orders = await in_thread(lambda: self._engine.orders(self._learned_seq))
+            self._learned_seq, accepted = await in_thread(lambda: self._engine.accepted(self._learned_seq))
         except JournalError:
             return  # the books tell
         own = own_place(self.defaults)
-        for place in [place_of(order) for order in orders] + ([own] if own else []):
+        for place in [place_of(state.order) for state in accepted if state.order] + ([own] if own else []):
             known = self._places.get(place.key, place)
             self._places[place.key] = replace(place, bucket=place.bucket or known.bucket)
 
     async def _look(self, key: str, place: Place) -> None:
         world = World(self._access)
         try:
-            report = await in_thread(lambda: reconcile(world, place, self._busy, self._aws_now_s))
+            report = await in_thread(
+                lambda: reconcile(world, place, self._busy, self._aws_now_s, self._roll.cancelled_ends))
         except (Retry, Refused, JournalError) as error:
             self._tell_faults(key, str(error))
         else:

@@ -19,6 +19,9 @@ import htcondor2
 
 from annexd import __version__
 from annexd.annex.access import KeyFiles
+from annexd.annex.cancel import cancelling
+from annexd.annex.commands import Desk
+from annexd.annex.roll import Roll
 from annexd.annex.steps import World, annex_steps
 from annexd.annex.warm import warm_up
 from annexd.authorization import Peer
@@ -91,10 +94,13 @@ class Service:
         self._files = files = RequesterFiles(settings.uid_domain)
         self._access = access = KeyFiles(files.read, allow_default=settings.annex.allow_default_credentials)
         self._supplies = Supplies(SigningKeys.read(Parameters()), files.read_folder)
-        engine = Engine(journal, annex_steps(World(access, supplies=self._supplies)), steady_s=time.monotonic)
+        world = World(access, supplies=self._supplies, skew_s=lambda: access.skew_s)
+        engine = Engine(journal, annex_steps(world), others=cancelling(world), steady_s=time.monotonic)
+        roll = Roll(engine)
         self._books = Books(journal, engine, self._status_changed)
-        self._orders = Orders(engine, settings.annex, settings.limits, self._books.recount, self._supplies)
-        self._reconciler = Reconciler(access, engine, settings.annex, settings.reconcile_interval_s,
+        desk = Desk(roll, world, self._supplies)
+        self._orders = Orders(desk, settings.annex, settings.limits, self._books.recount)
+        self._reconciler = Reconciler(access, roll, settings.annex, settings.reconcile_interval_s,
                                       self._status_changed)
         self._advertiser = Advertiser(self._outbound, settings.publication, self._status)
         self._appearance = Appearance(settings, self._advertiser, self._door.address)

@@ -9,6 +9,7 @@ from annexd.tool.errors import USAGE, ToolError
 from annexd.tool.options import Options
 
 COMMAND: Final = "CA_BULK_REQUEST"
+CANCEL: Final = "CA_CANCEL_ANNEX"
 REQUEST_VERSION: Final = 1
 Param = Callable[[str], str | None]
 
@@ -43,6 +44,21 @@ def command_ad(config: Config, options: Options, param: Param, now_s: float) -> 
         "RequestVersion": REQUEST_VERSION,
         "CommandID": options.command_id or os.urandom(16).hex(),
         "EndOfLease": int(now_s) + options.lease_duration_s,
+    }
+
+
+def cancel_ad(options: Options) -> dict[str, Any]:
+    """What ends an annex.  Without key files annexd uses those of the order: no default of today's stands for them."""
+    keys = {name: path for name, path in _key_files(options, lambda _: None).items() if path}
+    faults = [f"{name} {fault}" for name, path in keys.items() if (fault := fault_of_text(path))]
+    if faults:
+        raise ToolError(USAGE, *faults)
+    return {
+        **keys,
+        "Command": CANCEL,
+        "RequestVersion": REQUEST_VERSION,
+        "CommandID": options.command_id or os.urandom(16).hex(),
+        "Annex": options.cancel,
     }
 
 

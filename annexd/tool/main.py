@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from annexd.tool import config_file, show
-from annexd.tool.command_ad import command_ad
+from annexd.tool.command_ad import cancel_ad, command_ad
 from annexd.tool.errors import COMMUNICATION, OK, ToolError
 from annexd.tool.options import Options, parse
 
@@ -54,9 +54,20 @@ def run(arguments: Sequence[str]) -> int:
         from annexd.tool import account
 
         return account.run(options)
+    elif options.cancel:
+        _cancel(options)
     else:
         _request(options)
     return OK
+
+
+def _cancel(options: Options) -> None:
+    from annexd.tool import bindings, locate, send
+
+    if options.debug:
+        bindings.enable_debug()
+    ad = cancel_ad(options)
+    show.cancelled(send.send(locate.address(options), ad, options.timeout_s or send.TIMEOUT_S))
 
 
 def _request(options: Options) -> None:

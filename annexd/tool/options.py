@@ -46,6 +46,7 @@ OPTIONS: Final = {
     "lambda-url": Option("lambda_url", "URL", "endpoint of Lambda"),
     "s3-url": Option("s3_url", "URL", "endpoint of S3"),
     "s3-bucket": Option("s3_bucket", "NAME", "bucket for what tells the instances how to join the pool"),
+    "cancel": Option("cancel", "ANNEX", "end this annex now: its ID, its Spot Fleet request's, or your name for it"),
     "setup": Option("setup", None, "make what annexes need in the AWS account"),
     "check-setup": Option("check_setup", None, "find what is amiss there, and say how to mend it"),
     "teardown": Option("teardown", None, "take it all away again"),
@@ -62,6 +63,7 @@ OPTIONS: Final = {
     "version": Option("version", None, "the version"),
 }
 ACCOUNT_TASKS: Final = ("setup", "check_setup", "teardown")
+CANCEL_TOO: Final = ("cancel", "public_key_file", "secret_key_file", "pool", "name", "timeout_s", "command_id", "debug")
 ACCOUNT_ONLY: Final = ("region", "profile", "stack_name", "output", "json")
 ACCOUNT_TOO: Final = ("public_key_file", "secret_key_file", "target_capacity", "timeout_s", "debug")
 SHORT: Final = {"n": "name"}  # as in all of HTCondor's tools
@@ -95,6 +97,7 @@ class Options(NamedTuple):
     lambda_url: str | None = None
     s3_url: str | None = None
     s3_bucket: str | None = None
+    cancel: str | None = None
     setup: bool = False
     check_setup: bool = False
     teardown: bool = False
@@ -117,8 +120,7 @@ def parse(arguments: Sequence[str]) -> Options:
     if "help" in values or "version" in values:
         return Options(help="help" in values, version="version" in values, debug="debug" in values)
     converted = {field: _converted(field, values[field], faults) for field in values}
-    task = any(field in values for field in ACCOUNT_TASKS)
-    faults += _faults_of_task(values) if task else _missing(values) + _excluding(values)
+    faults += _faults_of_all(values)
     if faults:
         raise ToolError(USAGE, *faults)
     return Options(**converted)
@@ -185,13 +187,24 @@ def _by_another_name(name: str) -> str:
     return f" ({others[0]} is the same)" if others else ""
 
 
+def _faults_of_all(values: dict[str, Any]) -> list[str]:
+    if any(field in values for field in ACCOUNT_TASKS):
+        return _faults_of_task(values)
+    if "cancel" in values:
+        return _foreign(values, CANCEL_TOO, "-cancel")
+    return _missing(values) + _excluding(values)
+
+
+def _foreign(values: dict[str, Any], known: Sequence[str], task: str) -> list[str]:
+    given = [_spelled(field) if field != "file" else values["file"] for field in values if field not in known]
+    return [f"{each} is no matter of {task}'s" for each in given if each]
+
+
 def _faults_of_task(values: dict[str, Any]) -> list[str]:
     """Of -setup, -check-setup and -teardown, which take neither a file nor what is a request's."""
     tasks = [_spelled(field) for field in ACCOUNT_TASKS if field in values]
     faults = [f"{' and '.join(tasks)} exclude each other"] if len(tasks) > 1 else []
-    known = {*ACCOUNT_TASKS, *ACCOUNT_ONLY, *ACCOUNT_TOO}
-    foreign = [_spelled(field) if field != "file" else values["file"] for field in values if field not in known]
-    faults += [f"{each} is no matter of {tasks[0]}'s" for each in foreign if each]
+    faults += _foreign(values, (*ACCOUNT_TASKS, *ACCOUNT_ONLY, *ACCOUNT_TOO), tasks[0])
     keys = [_spelled(field) for field in ("public_key_file", "secret_key_file") if field in values]
     if len(keys) == 1:
         faults.append(f"{keys[0]} alone will not do: AWS keys are an ID and a secret, in a file each")
@@ -267,6 +280,13 @@ def _stack_name(text: str) -> str:
     return text
 
 
+def _annex(text: str) -> str:
+    plain = all(letter.isalnum() or letter in "._-" for letter in text) and text.isascii()
+    if not (plain and text[:1].isalnum() and len(text) <= 128):
+        raise ValueError("an annex's ID, its Spot Fleet request's ID or your name for it")
+    return text
+
+
 def _url(text: str) -> str:
     if not text.startswith(("https://", "http://")):
         raise ValueError("a URL that begins with https://")
@@ -300,6 +320,7 @@ CONVERSIONS: Final[dict[str, Callable[[Any], Any]]] = {
     "stack_name": _stack_name,
     "timeout_s": _duration_s,
     "command_id": _command_id,
+    "cancel": _annex,
     "lease_duration_s": _duration_s,
     "idle_s": _duration_s,
     "s3_url": _url,

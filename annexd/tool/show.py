@@ -9,7 +9,7 @@ import annexd
 from annexd.tool.errors import CLOUD_FAILED, COMMUNICATION, MEANINGS, NOT_AUTHORIZED, REFUSED, USAGE, ToolError
 from annexd.tool.options import OPTIONS
 
-SYNOPSIS = "condor_annex -lease-duration SECONDS [option...] FILE"
+SYNOPSIS = "condor_annex -lease-duration SECONDS [option...] FILE\ncondor_annex -cancel ANNEX [option...]"
 # HTCondor's words for results (command_strings.h) that are no matter of the cloud's.
 STATUSES = {
     "NotAuthorized": NOT_AUTHORIZED,
@@ -23,15 +23,29 @@ NEXT_STEP = {USAGE: "condor_annex -help lists the options"}
 
 def reply(ad: Mapping[str, Any]) -> None:
     """Print what annexd answered; raises ToolError unless that is a request ID."""
-    notes([str(ad["Warning"])] if ad.get("Warning") else [])
-    result, request_id = ad.get("Result"), ad.get("BulkRequestID")
-    if result != "Success":
-        words = str(ad.get("ErrorString") or f"annexd answered {result or 'without a Result'}, with no reason")
-        raise ToolError(STATUSES.get(str(result), COMMUNICATION), words)
+    _check(ad)
+    request_id = ad.get("BulkRequestID")
     if not isinstance(request_id, str):
         raise ToolError(COMMUNICATION, "annexd answered Success without a BulkRequestID")
     notes(_lease(ad))
     print(request_id, flush=True)
+
+
+def cancelled(ad: Mapping[str, Any]) -> None:
+    """Say what annexd answered to a cancellation; raises ToolError unless it is one."""
+    _check(ad)
+    fleet = f" ({ad['BulkRequestID']})" if ad.get("BulkRequestID") else ""
+    words = "is cancelled: its lease is over, and within minutes AWS ends what runs of it"
+    print(f"Annex {ad.get('AnnexID')}{fleet} {words}", flush=True)
+
+
+def _check(ad: Mapping[str, Any]) -> None:
+    """Tell of a warning; raises ToolError without success."""
+    notes([str(ad["Warning"])] if ad.get("Warning") else [])
+    result = ad.get("Result")
+    if result != "Success":
+        words = str(ad.get("ErrorString") or f"annexd answered {result or 'without a Result'}, with no reason")
+        raise ToolError(STATUSES.get(str(result), COMMUNICATION), words)
 
 
 def _lease(ad: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from annexd.workflow.journal import Journal
 from annexd.workflow.outcome import FAILURE, SUCCESS, Counts, Outcome
 from annexd.workflow.pace import Pace
 from annexd.workflow.record import Json, Kind, Record, State, StepState, fold
-from annexd.workflow.step import Refused, Retry, Step, StepError
+from annexd.workflow.step import Refused, Retry, Step, StepError, Workflow
 from annexd.workflow.trouble import JournalError
 
 __all__ = [
@@ -31,5 +31,6 @@ __all__ = [
     "Step",
     "StepError",
     "StepState",
+    "Workflow",
     "fold",
 ]

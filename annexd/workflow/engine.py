@@ -10,7 +10,7 @@ import random as random_module
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -19,7 +19,7 @@ from annexd.workflow.outcome import FAILURE, SUCCESS, Counts, Outcome, outcome_o
 from annexd.workflow.pace import Pace
 from annexd.workflow.record import Json, Kind, State, StepState, fold
 from annexd.workflow.since import Since
-from annexd.workflow.step import Refused, Retry, Step
+from annexd.workflow.step import Refused, Retry, Step, Workflow
 from annexd.workflow.turns import Turns
 
 T = TypeVar("T")
@@ -36,6 +36,7 @@ class Paused(Exception):
 class Engine:
     """Runs workflows of `steps` over `journal`.  Thread-safe, blocking; call it from worker threads.
 
+    `others` are workflows of other steps, by the name that their orders have under "workflow".
     `now_s` and `wait` are the time: `wait(seconds)` returns early, and True, when the engine is paused.
     `steady_s` is a clock that nobody sets, such as time.monotonic, for what must have lasted some time.
     """
@@ -45,6 +46,7 @@ class Engine:
         journal: Journal,
         steps: Sequence[Step],
         *,
+        others: Mapping[str, Workflow] | None = None,
         pace: Pace | None = None,
         now_s: Callable[[], float] = time.time,
         steady_s: Callable[[], float] | None = None,
@@ -52,7 +54,7 @@ class Engine:
         random: Callable[[], float] = random_module.random,
     ) -> None:
         self._journal = journal
-        self._steps = {step.name: step for step in steps}
+        self._workflows = {"": Workflow(tuple(steps)), **(others or {})}
         self._pace = pace or Pace()
         self._now_s = now_s
         self._since = Since(now_s, steady_s or now_s)
@@ -113,10 +115,20 @@ class Engine:
         """The IDs to `run` at start, oldest first."""
         return self._journal.unfinished()
 
-    def orders(self, after_seq: int = 0) -> tuple[int, list[Json]]:
-        """Every order ever accepted, after the record with this number; and the number to go on from."""
+    def state(self, command_id: str) -> State:
+        """All that the journal says of one workflow."""
+        return self._fold(command_id)
+
+    def accepted(self, after_seq: int = 0) -> tuple[int, list[State]]:
+        """Every workflow as it was accepted, after the record with this number; and the number to go on from."""
         records = self._journal.of_kind(Kind.ACCEPTED, after_seq)
-        found = [record.body["order"] for record in records if isinstance(record.body.get("order"), dict)]
+        states = [fold(record.command_id, [record]) for record in records]
+        return max((record.seq for record in records), default=after_seq), [one for one in states if one.order]
+
+    def results(self, step: str, after_seq: int = 0) -> tuple[int, dict[str, Json]]:
+        """What this step came to, by command ID, in the same way."""
+        records = self._journal.of_kind(Kind.DONE, after_seq)
+        found = {record.command_id: record.body for record in records if record.step == step}
         return max((record.seq for record in records), default=after_seq), found
 
     def unfinished_orders(self) -> list[Json]:
@@ -144,8 +156,12 @@ class Engine:
 
     def _fold(self, command_id: str) -> State:
         state = fold(command_id, self._journal.history(command_id))
-        strangers = state.steps.keys() - self._steps.keys()
-        if strangers and not state.damage:
+        if state.damage:
+            return state
+        if state.workflow not in self._workflows:
+            return replace(state, damage=f"this version of annexd has no workflow {state.workflow}")
+        strangers = state.steps.keys() - {step.name for step in self._workflows[state.workflow].steps}
+        if strangers:
             return replace(state, damage=f"this version of annexd has no step {', '.join(sorted(strangers))}")
         return state
 
@@ -155,14 +171,14 @@ class Engine:
         if state.failure is not None:
             self._move_back(state)
             return
-        for step in self._steps.values():
+        for step in self._workflows[state.workflow].steps:
             if state.step(step.name).result is None:
                 self._forward(state, step)
                 return
         self._finish(state, SUCCESS, "")
 
     def _move_back(self, state: State) -> None:
-        for step in reversed(self._steps.values()):
+        for step in reversed(self._workflows[state.workflow].steps):
             if state.step(step.name).needs_undo:
                 self._backward(state, step)
                 return
@@ -201,11 +217,15 @@ class Engine:
         known = self._fold(state.command_id).step(step.name)
         elapsed_s = self._now_s() - known.intent_at_s
         pause_s = self._pace.pause_s(known.attempts - 1, self._random)
-        if elapsed_s + pause_s > self._pace.forward_deadline_s or known.attempts >= self._pace.max_attempts:
+        patient = self._workflows[state.workflow].patient
+        deadline_s = self._pace.patience_s if patient else self._pace.forward_deadline_s
+        if elapsed_s + pause_s <= deadline_s and known.attempts < self._pace.max_attempts:
+            self._wait(pause_s)
+        elif patient:
+            self._get_stuck(state, known, error)
+        else:
             words = f"{error}; gave up after {known.attempts} attempts in {elapsed_s:.0f} s"
             self._fail(state, step, Refused(words))
-        else:
-            self._wait(pause_s)
 
     def _fail(self, state: State, step: Step, error: Refused) -> None:
         body = {"result": error.result, "error": str(error), "untouched": error.untouched}
@@ -248,11 +268,9 @@ class Engine:
         if state.damage:
             return self._now_s() + self._pace.stuck_cap_s
         for step in state.steps.values():
-            if state.failure is None or not step.needs_undo:
-                continue
-            if step.undo_deaths > 1:  # it may go on killing annexd, but not at each start
+            if state.failure and step.needs_undo and step.undo_deaths > 1:  # it may kill annexd, but not at each start
                 return self._sane(step.undo_at_s + self._pace.stuck_pause_s(step.undo_deaths - 2, lambda: 1.0))
-            if step.stuck_seq > self._started_seq:  # what an earlier annexd could not undo is tried at once
+            if step in state.stuck_steps and step.stuck_seq > self._started_seq:  # an earlier annexd's is tried at once
                 return self._sane(step.retry_at_s)
         return 0.0
 

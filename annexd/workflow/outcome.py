@@ -14,8 +14,8 @@ FAILURE: Final = "Failure"
 class Outcome:
     """What became of an order.  It can be had again at any later time, also after a restart.
 
-    `retry_at_s` is None once all is finished.  Otherwise the order failed, something of it could not be
-    undone yet, and `Engine.run` wants to be called again at that time (seconds since the epoch).
+    `retry_at_s` is None once all is finished.  Otherwise something could not be undone yet (or done, by a workflow
+    that gives nothing up), and `Engine.run` wants to be called again at that time (seconds since the epoch).
     """
 
     command_id: str
@@ -61,8 +61,7 @@ def stuck_words(state: State) -> str:
     """Why it is stuck; empty when it is not."""
     if state.damage:
         return f"the journal of this request cannot be followed: {state.damage}"
+    what = "undone" if state.failure else "done"
     return "; ".join(
-        f"{step.name} could not be undone yet and is tried again: {step.stuck_error}"
-        for step in state.steps.values()
-        if step.stuck and step.needs_undo
+        f"{step.name} could not be {what} yet and is tried again: {step.stuck_error}" for step in state.stuck_steps
     )

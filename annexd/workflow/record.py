@@ -22,7 +22,7 @@ class Kind(StrEnum):
     FAILED = "failed"  # a step cannot act, from here on all is undone {result, error, untouched}
     UNDOING = "undoing"  # a step is about to be undone {}
     UNDONE = "undone"  # nothing is left of a step {}
-    STUCK = "stuck"  # a step could not be undone yet {error, retry_at_s}
+    STUCK = "stuck"  # a step could not be undone yet, or done where nothing is given up {error, retry_at_s}
     FINISHED = "finished"  # the answer {result, error}
     DAMAGED = "damaged"  # never written: what the reader makes of a record that it cannot read {error}
 
@@ -96,11 +96,21 @@ class State:
         return {name: step.result for name, step in self.steps.items() if step.result is not None}
 
     @property
+    def workflow(self) -> str:
+        """Which one carries the order out; the first, when it does not say."""
+        return str((self.order or {}).get("workflow", ""))
+
+    @property
     def is_stuck(self) -> bool:
-        """True when something could not be undone yet, or these records cannot be followed."""
-        return not self.finished and bool(
-            self.damage or any(step.stuck and step.needs_undo for step in self.steps.values())
-        )
+        """True when something could not be done or undone yet, or these records cannot be followed."""
+        return not self.finished and bool(self.damage or self.stuck_steps)
+
+    @property
+    def stuck_steps(self) -> tuple[StepState, ...]:
+        """Those that are tried again: to be undone, or, where nothing has failed, to be done."""
+        undoing = self.failure is not None
+        return tuple(step for step in self.steps.values()
+                     if step.stuck and (step.needs_undo if undoing else step.result is None))
 
     def step(self, name: str) -> StepState:
         """What is known of the step `name`, which may be nothing."""

@@ -5,6 +5,7 @@ number of times with one intent, by a process that remembers nothing else.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from annexd.workflow.record import Json
@@ -57,3 +58,11 @@ class Step(Protocol):
         `asked_at_s`: when `forward` was last called without a clear answer, so that its effect may still
         be on its way; 0 when there was always one.
         """
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """Steps in their order.  `patient`: what cannot be done now is tried for ever, and not undone for that."""
+
+    steps: tuple[Step, ...]
+    patient: bool = False

@@ -8,8 +8,10 @@ from typing import Any
 
 from annexd.annex.access import KeyFiles
 from annexd.annex.bulk_request import bulk_request
+from annexd.annex.cancel import cancel_annex, cancelling
 from annexd.annex.defaults import Defaults
 from annexd.annex.reply import ReplyAd
+from annexd.annex.roll import Roll
 from annexd.annex.steps import World, annex_steps
 from annexd.aws import ClientCache
 from annexd.workflow import Engine, Journal, Pace
@@ -48,9 +50,13 @@ class Site:
     def journal(self, kind: type[Journal] = Journal) -> Journal:
         return kind(self.home / "command_state", now_s=self.now_s)
 
+    def world(self) -> World:
+        access = KeyFiles(self.read_as, self.cache)
+        return World(access, self.now_s, SETTLE_S, self.supplies, lambda: access.skew_s)
+
     def engine(self, journal: Journal, pace: Pace = PACE) -> Engine:
-        world = World(KeyFiles(self.read_as, self.cache), self.now_s, SETTLE_S, self.supplies)
-        return Engine(journal, annex_steps(world), pace=pace, now_s=self.now_s)
+        world = self.world()
+        return Engine(journal, annex_steps(world), others=cancelling(world), pace=pace, now_s=self.now_s)
 
     def ad(self, **changes: Any) -> dict[str, Any]:
         urls = dict.fromkeys(("ServiceURL", "EventsURL", "LambdaURL"), self.cloud.url)
@@ -63,6 +69,16 @@ class Site:
             engine = self.engine(journal, pace)
             return bulk_request(self.ad(**changes), OWNER, engine, self.defaults, self.now_s(),
                                 supplies=self.supplies, accepted=accepted)
+        finally:
+            journal.close()
+
+    def cancel(self, annex: str, owner: str = OWNER, *, pace: Pace = PACE, **changes: Any) -> ReplyAd:
+        """One life of a daemon that is asked to cancel an annex."""
+        journal = self.journal()
+        try:
+            ad = {"Command": "CA_CANCEL_ANNEX", "RequestVersion": 1, "Annex": annex, **changes}
+            roll = Roll(self.engine(journal, pace))
+            return cancel_annex(ad, owner, roll, self.world(), self.defaults, self.now_s())
         finally:
             journal.close()
 

@@ -3,8 +3,9 @@
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -32,13 +33,14 @@ def deployed() -> Iterator[tuple[Cloud, str]]:
         yield cloud, cloud.deploy_template(TEMPLATE)
 
 
-def look(site: Site, busy: set[str] = frozenset(), ahead_s: float = 0.0) -> Report:  # type: ignore[assignment]
+def look(site: Site, busy: Set[str] = frozenset(), ahead_s: float = 0.0,
+         cancelled: Mapping[str, float] = MappingProxyType({})) -> Report:
     """What a new annexd makes of the account."""
     url = site.cloud.url
     order = {"owner": OWNER, "endpoints": asdict(Endpoints("us-east-1", url, url, url)),
              "public_key_file": "/home/alice/public", "secret_key_file": "/home/alice/secret"}
     world = World(KeyFiles(site.read_as, site.cache), site.now_s)
-    return reconcile(world, Place(order, site.arn), lambda: busy, lambda: time.time() + ahead_s)
+    return reconcile(world, Place(order, site.arn), lambda: busy, lambda: time.time() + ahead_s, lambda: cancelled)
 
 
 def fleet(site: Site, annex_id: str, lease_s: float, token: str | None = None, its_tags: Any = None) -> str:

@@ -36,15 +36,29 @@ def keys(site: Site) -> list[str]:
     return [each["Key"] for each in site.cloud.client("s3").list_objects_v2(Bucket=BUCKET).get("Contents", ())]
 
 
+def lease_of(site: Site, rule: object) -> dict[str, object]:
+    """What the lease function is told."""
+    [target] = site.cloud.client("events").list_targets_by_rule(Rule=rule)["Targets"]
+    return dict(json.loads(target["Input"]))
+
+
 def test_the_object_is_there_before_the_instances_and_the_lease_names_it(joined: Site) -> None:
     reply = joined.order()
     assert reply["Result"] == "Success", reply
     operations = joined.operations()
     assert operations.index("PutTargets") < operations.index("PutObject") < operations.index("RequestSpotFleet")
     assert keys(joined) == [f"annex/{reply['AnnexID']}.tar.gz"]
-    [target] = joined.cloud.client("events").list_targets_by_rule(Rule=reply["RuleName"])["Targets"]
-    told = json.loads(target["Input"])
+    told = lease_of(joined, reply["RuleName"])
     assert (told["ConfigBucket"], told["ConfigKey"]) == (BUCKET, keys(joined)[0])
+
+
+def test_a_lease_that_is_cut_short_names_it_still(joined: Site) -> None:
+    rule = joined.order(AnnexName="physics")["RuleName"]
+    before = lease_of(joined, rule)
+    joined.cancel("physics")
+    after = lease_of(joined, rule)
+    assert {name for name in before if before[name] != after.get(name)} == {"LeaseExpiration"}
+    assert int(str(after["LeaseExpiration"])) <= joined.now_s()
 
 
 def test_the_lease_function_deletes_it_when_it_ends_the_instances(joined: Site) -> None:

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from annexd.annex.commands import Desk
 from annexd.annex.defaults import Defaults
+from annexd.annex.parcel import NoSupplies
+from annexd.annex.roll import Roll
+from annexd.annex.steps import World as Clouds
 from annexd.daemon.books import Books, Times
 from annexd.daemon.configuration import Limits
 from annexd.daemon.orders import Orders
@@ -26,6 +30,11 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     journal = Journal(tmp_path / "command_state")
     yield journal
     journal.close()
+
+
+def desk(annexes: Engine) -> Desk:
+    """Of a daemon whose orders are of the small world, and ask nothing of AWS."""
+    return Desk(Roll(annexes), Clouds(lambda _: pytest.fail("AWS was asked")), NoSupplies())
 
 
 async def until(condition: Callable[[], object], what: str) -> None:
@@ -72,7 +81,7 @@ def test_an_order_that_waits_for_the_journal_goes_on_as_soon_as_it_can_be_writte
 
     async def lives() -> None:
         books = Books(journal, annexes, lambda: None, QUICK)
-        orders = Orders(annexes, Defaults(), LIMITS, books.recount)
+        orders = Orders(desk(annexes), Defaults(), LIMITS, books.recount)
         with disk.full(journal.path.with_name("command_state-wal")):
             watch = asyncio.create_task(books.watch(orders.journal_is_back))
             await orders.continue_unfinished()
@@ -92,7 +101,7 @@ def test_while_the_disk_hangs_the_event_loop_goes_on_and_the_ad_is_there(journal
     async def lives() -> None:
         books = Books(journal, annexes, lambda: None, QUICK)
         await books.first_count()
-        orders = Orders(annexes, Defaults(), LIMITS, books.recount)
+        orders = Orders(desk(annexes), Defaults(), LIMITS, books.recount)
         tasks = [asyncio.create_task(work) for work in (
             books.count(), books.watch(lambda: None), orders.continue_unfinished())]
         with journal._lock:  # as a write holds it that does not return
@@ -116,7 +125,7 @@ def test_an_order_that_nobody_works_on_is_found_when_the_journal_is_back(journal
     annexes.accept("1", OWNER, LARGE)
 
     async def lives() -> None:
-        orders = Orders(annexes, Defaults(), LIMITS, lambda: None)
+        orders = Orders(desk(annexes), Defaults(), LIMITS, lambda: None)
         orders.journal_is_back()
         await until(lambda: not annexes.unfinished(), "the order to be carried out")
 

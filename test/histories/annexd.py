@@ -8,15 +8,19 @@ the journal could not take, later.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from email.utils import formatdate
 from pathlib import Path
 from typing import NoReturn
 
 from annexd.annex import steps
 from annexd.annex.access import KeyFiles
 from annexd.annex.adoption import Place, place_of, reconcile
-from annexd.annex.bulk_request import bulk_request
+from annexd.annex.cancel import cancelling
+from annexd.annex.commands import Desk, answer
 from annexd.annex.defaults import Defaults
 from annexd.annex.reply import ReplyAd
+from annexd.annex.roll import Roll
 from annexd.aws import ClientCache, Clients, Limiter, Limiters, Traffic
 from annexd.workflow import Engine, Journal, JournalError, Json, Kind, Refused, Retry
 from test.annex.ads import OWNER
@@ -27,6 +31,7 @@ from test.histories import faults
 from test.histories.cloud import Cloud
 from test.histories.faults import ANNEXD, APPEND, Fault
 from test.histories.objects import BUCKET
+from test.histories.services import FUNCTION_ARN
 from test.histories.transport import URL, Hop
 
 PATIENCE_S = 30.0  # annexd/aws/clients.py: read_timeout
@@ -34,7 +39,8 @@ RECONCILE_S = 1800.0
 WRITE_S = 20.0  # of a disk that hangs
 LATER_S = 60.0  # annexd/daemon/orders.py: after a journal that could not be written
 KEYS = {"/home/alice/public": ACCESS_KEY_ID.encode(), "/home/alice/secret": SECRET_ACCESS_KEY.encode()}
-DEFAULTS = Defaults(s3_url=URL, s3_bucket=BUCKET, collector_host="cm.example.org", trust_domain="example.org")
+DEFAULTS = Defaults(ec2_url=URL, events_url=URL, lambda_url=URL, s3_url=URL, s3_bucket=BUCKET,
+                    lease_function_arn=FUNCTION_ARN, collector_host="cm.example.org", trust_domain="example.org")
 
 
 class Killed(BaseException):
@@ -123,7 +129,7 @@ class Annexd:
         if self.place is None:
             return
         try:
-            report = reconcile(life.world, self.place, life.under_way, self.now_s)
+            report = reconcile(life.world, self.place, life.under_way, life.world.aws_now_s, life.roll.cancelled_ends)
         except (Retry, Refused) as error:
             self.cloud.points.tell(f"reconciliation: {error}")
             return
@@ -131,7 +137,7 @@ class Annexd:
             self.cloud.points.tell(f"reconciliation: {words}")
 
     def order(self, ad: Json, answered: Callable[[ReplyAd], None] = lambda _: None) -> None:
-        """A client's order; nobody answers it while no daemon runs."""
+        """A client's order, or what else it asks; nobody answers it while no daemon runs."""
         life = self.life
         if life is None or life.is_dead:
             return
@@ -141,7 +147,7 @@ class Annexd:
             return
 
         def take() -> None:
-            answered(bulk_request(ad, OWNER, life.engine, DEFAULTS, self.now_s(), supplies=SUPPLIES))
+            answered(answer(ad, OWNER, Desk(life.roll, life.world, SUPPLIES), DEFAULTS, self.now_s()))
             if command_id in life.engine.unfinished():
                 self.cloud.timeline.after(0.0, lambda: self._carry_on(life, command_id))
 
@@ -209,10 +215,18 @@ class Life:
         self.busy: set[str] = set()
         self.journal = DyingJournal(self, annexd)
         KEPT.annexd, KEPT.hop.way = annexd, self._call
-        self.world = steps.World(self._access, annexd.now_s, supplies=SUPPLIES)
-        self.engine = Engine(
-            self.journal, steps.annex_steps(self.world), now_s=annexd.now_s, wait=self.wait, random=lambda: 1.0
+        self.world = steps.World(
+            self._access, annexd.now_s, supplies=SUPPLIES, skew_s=lambda: KEPT.cache.traffic.skew_s
         )
+        self.engine = Engine(
+            self.journal,
+            steps.annex_steps(self.world),
+            others=cancelling(self.world),
+            now_s=annexd.now_s,
+            wait=self.wait,
+            random=lambda: 1.0,
+        )
+        self.roll = Roll(self.engine)
 
     def under_way(self) -> set[str]:
         return {str(order["annex_id"]) for order in self.engine.unfinished_orders()}
@@ -236,7 +250,7 @@ class Life:
         self.check()
         answer = self._annexd.cloud.deliver(ANNEXD, request, PATIENCE_S, self.die)
         self.check()
-        return answer
+        return replace(answer, headers={**answer.headers, "Date": formatdate(self._annexd.cloud.timeline.now_s)})
 
     def wait(self, seconds: float) -> bool:
         self._annexd.cloud.timeline.sleep(seconds)
@@ -263,7 +277,7 @@ class DyingJournal(Journal):
         elif fault and fault.side == faults.BEFORE:
             self._life.die(fault)
         super().append(command_id, step, kind, body)
-        if kind is Kind.ACCEPTED:
+        if kind is Kind.ACCEPTED and "join" in body["order"]:
             self._annexd.place = place_of(body["order"])
         self._annexd.recorded(command_id, kind, body)
         if fault and fault.way == faults.DIES:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from annexd.annex.reply import ReplyAd
+from annexd.annex.roll import CANCEL
 from annexd.workflow import Json, Kind
 from test.annex.ads import bulk_request_ad
 from test.cloud.fleets import Fleet
@@ -27,6 +29,7 @@ from test.histories.timeline import START_S, Timeline
 from test.histories.transport import URL
 
 LEASE_S = 900
+ASK_AGAIN_S = 30.0
 AFTERWARDS_S = 3 * 3600.0  # how long a history goes on after the lease: longer than any fault lasts
 
 
@@ -35,6 +38,7 @@ class Course:
     """How a history goes when nothing else goes wrong.
 
     `refused` are operations that AWS refuses annexd whatever it tries; `lost` those whose first answer is lost.
+    `cancel_s` after the order its client cancels the annex, and asks again until that is answered.
     """
 
     name: str
@@ -45,6 +49,7 @@ class Course:
     skew_s: float = 0.0
     lag_s: float = 0.0
     reconcile_s: float = 0.0
+    cancel_s: float | None = None
     order: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -66,6 +71,12 @@ COURSES = {
         Course("annexd looks at the account now and then", reconcile_s=850.0),
         Course("annexd's clock is four minutes slow", skew_s=-240.0),
         Course("annexd's clock is four minutes fast", skew_s=240.0),
+        Course("it is cancelled", cancel_s=400.0),
+        Course("it is cancelled as soon as it is there", cancel_s=0.0, lag_s=faults.LAG_S),
+        Course("it is cancelled, and annexd looks at the account now and then", cancel_s=250.0, reconcile_s=280.0),
+        Course("a slow clock cancels it before the first tick, and EC2 lags", cancel_s=298.0, skew_s=-240.0,
+               lag_s=faults.LAG_S),
+        Course("a clock that is four minutes fast cancels it", cancel_s=200.0, skew_s=240.0),
     )
 }
 
@@ -112,7 +123,7 @@ def play(history: History, home: Path) -> Verdict:
     random.seed(str(history))  # botocore's jitter
     stage = Stage(history.course, history.fate, home)
     lease_s = history.course.lease_s
-    return stage.play(str(history), lambda: stage.order("command-1", lease_s), lease_s + AFTERWARDS_S)
+    return stage.play(str(history), lambda: stage.begin(lease_s), lease_s + AFTERWARDS_S)
 
 
 class Stage:
@@ -144,6 +155,24 @@ class Stage:
                 self.annexd.close()
         return self._conclude(name)
 
+    def begin(self, lease_s: int) -> None:
+        """What the client of the course does."""
+        self.order("command-1", lease_s)
+        if self.course.cancel_s is not None:
+            self.timeline.after(self.course.cancel_s, lambda: self.cancel("cancel-1", "command-1"))
+
+    def cancel(self, command_id: str, of: str) -> None:
+        """A client ends the annex of the order `of`, and asks until it is told that it is over, or cannot be."""
+        annexes = [annex for annex in self.model.annexes.values() if annex.command_id == of]
+        if not annexes or self.timeline.now_s > annexes[-1].deadline_s:
+            return
+        keys = {"PublicKeyFile": "/home/alice/public", "SecretKeyFile": "/home/alice/secret"}
+        ad = {"Command": "CA_CANCEL_ANNEX", "RequestVersion": 1, "CommandID": command_id, **keys}
+        answers: list[ReplyAd] = []
+        self.annexd.order({**ad, "Annex": annexes[-1].annex_id}, answers.append)
+        if not answers or answers[0]["Result"] in ("UnknownError", "InvalidState"):
+            self.timeline.after(ASK_AGAIN_S, lambda: self.cancel(command_id, of))
+
     def order(self, command_id: str, lease_s: int) -> None:
         """A client asks; one that asks again sends the same ad."""
         if command_id not in self.ads:
@@ -161,6 +190,7 @@ class Stage:
         for_good = any(fault.lasts_s == faults.NEVER for _, fault in self.points.struck)
         self.model.conclude(
             daemon_gone=self.annexd.gone or for_good,
+            journal_lost=any(fault.empty_disk for _, fault in self.points.struck),
             function_failed=LEASE in lasting,
             reconciled=self.annexd.reconcile_s > 0,
         )
@@ -171,7 +201,12 @@ class Stage:
 
     def _recorded(self, command_id: str, kind: Kind, body: Json) -> None:
         """The journal is how the model learns which annex is whose; the deadline is what was asked for."""
-        if kind is Kind.ACCEPTED:
+        cancelled = [annex for annex in self.model.annexes.values() if command_id in annex.cancels]
+        if kind is Kind.ACCEPTED and body["order"].get("workflow") == CANCEL:
+            self.model.annexes[body["order"]["annex_id"]].cancels[command_id] = ""
+        elif kind is Kind.FINISHED and cancelled:
+            self.model.cancelled(cancelled[-1], command_id, body["result"])
+        elif kind is Kind.ACCEPTED:
             annex_id = body["order"]["annex_id"]
             self.model.expect(Annex(annex_id, self.ads[command_id]["EndOfLease"], command_id))
             self.bystanders += settle_in(self.cloud.fleets, annex_id)

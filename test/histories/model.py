@@ -19,12 +19,18 @@ REACTION_S = 60.0  # the lease function's own: it looks again until all is gone
 
 @dataclass
 class Annex:
-    """What one order was promised."""
+    """What one order was promised; a cancellation that is called done brings its deadline forward."""
 
     annex_id: str
     deadline_s: float
     command_id: str
     finished: str = ""  # the result, once it is in the journal
+    cancels: dict[str, str] = field(default_factory=dict)  # what became of them, by command ID
+
+    @property
+    def is_to_last(self) -> bool:
+        """It is there, and nobody wants it gone before its deadline."""
+        return self.finished == "Success" and not self.cancels
 
 
 @dataclass
@@ -64,10 +70,14 @@ class Model:
         return any(
             target["Arn"] == FUNCTION_ARN
             and json.loads(target["Input"])["AnnexID"] == annex.annex_id
-            and json.loads(target["Input"])["LeaseExpiration"] == annex.deadline_s
+            and self._is_right_end(annex, json.loads(target["Input"])["LeaseExpiration"])
             and json.loads(target["Input"])["ConfigKey"] == f"annex/{annex.annex_id}.tar.gz"
             for target in rule.targets.values()
         )
+
+    def _is_right_end(self, annex: Annex, end_s: float) -> bool:
+        """Never later than promised, and earlier only since somebody cancelled it."""
+        return end_s <= annex.deadline_s if annex.cancels else end_s == annex.deadline_s
 
     def has_object(self, annex: Annex) -> bool:
         return f"annex/{annex.annex_id}.tar.gz" in self.cloud.objects.contents
@@ -88,9 +98,16 @@ class Model:
         if result == "Success" and now_s < annex.deadline_s and not self.has_object(annex):
             self._violated(f"{annex.annex_id} was called a success and its instances cannot join")
 
+    def cancelled(self, annex: Annex, command_id: str, result: str) -> None:
+        """What is called cancelled ends from then on, or is gone."""
+        annex.cancels[command_id] = result
+        if result == "Success":
+            annex.deadline_s = min(annex.deadline_s, self.cloud.timeline.now_s)
+            self.observe()
+
     # At the end.
 
-    def conclude(self, *, daemon_gone: bool, function_failed: bool, reconciled: bool) -> None:
+    def conclude(self, *, daemon_gone: bool, journal_lost: bool, function_failed: bool, reconciled: bool) -> None:
         """After the lease, a tick and the termination nothing runs; and of what is over nothing is left.
 
         A rule without a target costs nothing and calls nobody.  Only two may leave one behind: a daemon that
@@ -104,6 +121,8 @@ class Model:
             if annex is not None and not (function_failed and annex.annex_id in self.deleted_by_hand):
                 self._check_end(fleet, annex, now_s)
         for annex in self.annexes.values():
+            if "" in annex.cancels.values() and not (daemon_gone or journal_lost):
+                self._violated(f"the cancellation of {annex.annex_id} never came to its end")
             if self.has_object(annex) and not (annex.annex_id in self.deleted_by_hand and self.excuse_s):
                 self._violated(f"the token of {annex.annex_id} is left behind")
             bare = function_failed or (daemon_gone and not annex.finished)
@@ -118,6 +137,8 @@ class Model:
             if gone_at_s is not None and gone_at_s > bound_s:
                 late_s = gone_at_s - annex.deadline_s
                 self._violated(f"{instance.instance_id} of {annex.annex_id} ended {late_s:.0f} s after its lease")
+            if gone_at_s is not None and gone_at_s < annex.deadline_s and annex.is_to_last:
+                self._violated(f"{instance.instance_id} of {annex.annex_id} ended before its lease")
 
     def _check_leftovers(self, annex: Annex, *, bare: bool) -> None:
         rule = self.cloud.events.rules.get(annex.annex_id)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annexd.cedar.classad import AdLimits, AdReader
-from annexd.tool.command_ad import command_ad
+from annexd.tool.command_ad import cancel_ad, command_ad
 from annexd.tool.config_file import read
 from annexd.tool.errors import USAGE, ToolError
 from annexd.tool.options import Options
@@ -119,3 +119,14 @@ def test_how_the_instances_join_is_asked_for_only_where_it_was_said(
         "JoinPool": False, "S3URL": "https://s3.us-east-1.amazonaws.com", "S3Bucket": "mine",
     }
     assert ad_of(no_owner=True)["NoOwner"] is True
+
+
+def test_a_cancellation_names_the_annex_and_only_keys_that_are_given() -> None:
+    ad = cancel_ad(Options(cancel="physics"))
+    assert (ad.pop("Command"), ad.pop("RequestVersion"), len(ad.pop("CommandID"))) == ("CA_CANCEL_ANNEX", 1, 32)
+    assert ad == {"Annex": "physics"}
+    keys = cancel_ad(Options(cancel="physics", public_key_file="a", secret_key_file="/b", command_id="mine"))
+    assert (keys["PublicKeyFile"], keys["SecretKeyFile"]) == (str(Path("a").absolute()), "/b")
+    assert keys["CommandID"] == "mine"
+    with pytest.raises(ToolError, match="-secret-key-file is missing"):
+        cancel_ad(Options(cancel="physics", public_key_file="a"))

@@ -92,6 +92,21 @@ def test_one_request_is_one_file() -> None:
     assert parse(["-lease-duration", "60", "-"]).file == "-"
 
 
+def test_an_annex_is_cancelled_by_what_people_call_it() -> None:
+    assert parse(["-can", "physics", "-n", "annexd@x"]) == Options(cancel="physics", name="annexd@x")
+
+
+@pytest.mark.parametrize("name", ["", "two words", "x'", "../x", "-", "é", "x" * 129])
+def test_what_no_annex_is_called_is_not_asked_for(name: str) -> None:
+    assert any("-cancel " in fault for fault in faults("-cancel", name)), faults("-cancel", name)
+
+
+def test_what_is_an_orders_is_no_matter_of_a_cancellations() -> None:
+    told = faults("-cancel", "physics", "-lease-duration", "1h", "-count", "3", "config.json")
+    assert set(told) == {f"{each} is no matter of -cancel's" for each in ("-lease-duration", "-count", "config.json")}
+    assert faults("-setup", "-cancel", "physics") == ("-cancel is no matter of -setup's",)
+
+
 def test_help_is_given_whatever_else_is_said() -> None:
     assert parse(["-count", "x", "-h"]) == Options(help=True)
     assert parse(["-version"]) == Options(version=True)

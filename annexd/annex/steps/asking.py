@@ -20,6 +20,11 @@ class World:
     now_s: Callable[[], float] = time.time
     settle_s: float = 90.0  # a call whose answer was lost may take effect until then: 30 s to read, and twice more
     supplies: Supplies = field(default_factory=NoSupplies)
+    skew_s: Callable[[], float] = lambda: 0.0  # by how much AWS's clock is ahead, by its newest answer
+
+    def aws_now_s(self) -> float:
+        """By the clock by which leases end."""
+        return self.now_s() + self.skew_s()
 
 
 @contextmanager

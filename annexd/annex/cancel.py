@@ -1,0 +1,220 @@
+"""CA_CANCEL_ANNEX, from the command ad to the reply ad: an annex ends before its lease would have ended it.
+
+Which annex is meant the journal tells; for one that it does not know, such as after the loss of its disk, the cloud.
+Only who ordered it may end it, or a super user.  From there it is a workflow as an order is one: it goes on whoever
+dies, and the same CommandID gets the same answer.  One annex has one cancellation: who asks again joins it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from annexd.annex.adoption import Place, own_place
+from annexd.annex.defaults import Defaults
+from annexd.annex.faults import InvalidRequest, shown
+from annexd.annex.joining import object_key
+from annexd.annex.lease import NOT_IN_TAGS, utc
+from annexd.annex.own import Own
+from annexd.annex.reply import ANSWERED, NotNow, ReplyAd, reply_of_cancel, reply_of_error
+from annexd.annex.request import (
+    IGNORED,
+    REFERENCE,
+    check_command,
+    check_version,
+    command_id_in,
+    command_id_of,
+    key_pair,
+)
+from annexd.annex.roll import CANCEL, FLEET_STEP, Known, Roll
+from annexd.annex.steps import World
+from annexd.annex.steps.end_lease import EndLease
+from annexd.annex.steps.get_function import GetFunction
+from annexd.annex.survey import Fleet, survey
+from annexd.workflow import SUCCESS, Json, NotOwner, State, Workflow
+
+COMMAND: Final = "CA_CANCEL_ANNEX"
+OWN: Final = frozenset(["command", "requestversion", "commandid", "annex", "publickeyfile", "secretkeyfile"])
+PLACE: Final = ("owner", "endpoints", "public_key_file", "secret_key_file", "lease_function_arn")
+
+
+def cancelling(world: World) -> dict[str, Workflow]:
+    """What an Engine of annexes has beside their own steps."""
+    return {CANCEL: Workflow((EndLease(world),), patient=True)}
+
+
+@dataclass(frozen=True)
+class CancelRequest:
+    """A request that can be carried out if there is such an annex."""
+
+    command_id: str
+    annex: str
+    public_key_file: str | None
+    secret_key_file: str | None
+
+    @classmethod
+    def from_ad(cls, ad: Mapping[str, Any]) -> "CancelRequest":
+        """Raises InvalidRequest with every fault."""
+        own = Own(ad, OWN)
+        own.faults += [f"{name[:64]} is no attribute of {COMMAND}" for name in ad if name.lower() not in OWN | IGNORED]
+        check_version(own)
+        annex = own.text("Annex", _fault_of_reference)
+        if annex is None and own.missing("Annex"):
+            own.faults.append("Annex is missing: say which, by its ID, its Spot Fleet request's or your name for it")
+        public, secret, missing = key_pair(own)
+        if len(missing) == 1:
+            own.faults.append(f"{missing[0]} is missing: key files come in pairs")
+        command_id = command_id_in(own)
+        if own.faults:
+            raise InvalidRequest(own.faults)
+        return cls(command_id, annex or "", public, secret)
+
+
+def cancel_annex(
+    ad: Mapping[str, Any],
+    owner: str,
+    roll: Roll,
+    world: World,
+    defaults: Defaults,
+    now_s: float,
+    *,
+    accepted: Callable[[str], None] = lambda _: None,
+) -> ReplyAd:
+    """Cancel what `ad` names for `owner` (user@domain), and answer when its lease has ended.  Blocks."""
+    command_id, begun = command_id_of(ad), False
+    try:
+        check_command(ad, COMMAND)
+        state = roll.engine.find(command_id, owner) if command_id else None
+        if state is None:
+            state = _Cancelling(CancelRequest.from_ad(ad), owner, roll, world, defaults, now_s).accepted()
+        elif state.workflow != CANCEL:
+            raise InvalidRequest([f"CommandID {command_id} is that of another command"])
+        command_id, begun = state.command_id, True
+        accepted(command_id)
+        return reply_of_cancel(roll.engine.run(command_id), again=state.finished is not None)
+    except ANSWERED as error:
+        return reply_of_error(error, command_id, begun=begun)
+
+
+@dataclass(frozen=True)
+class _Cancelling:
+    """A request on its way into the journal."""
+
+    request: CancelRequest
+    owner: str
+    roll: Roll
+    world: World
+    defaults: Defaults
+    now_s: float
+
+    def accepted(self) -> State:
+        """The workflow that carries it out.  Raises what ANSWERED names."""
+        known = self._meant()
+        if known is None:
+            return self._accept(self._found_in_the_cloud())
+        self._check_owner(known.owner, known.annex_id)
+        earlier = self.roll.cancellation(known.annex_id)
+        return earlier or self._accept(self._order(known))
+
+    def _accept(self, order: Json) -> State:
+        earlier = self.roll.cancellation(order["annex_id"])
+        return earlier or self.roll.engine.accept(self.request.command_id, self.owner, order)
+
+    # Which annex?
+
+    def _meant(self) -> Known | None:
+        """None when the journal knows none that could be meant."""
+        called = self.roll.called(self.request.annex, self.owner)
+        live = [one for one in called if self._is_live(one)]
+        if len(live) > 1:
+            names = ", ".join(f"{one.annex_id} (until {utc(one.end_of_lease_s)})" for one in live)
+            raise InvalidRequest([f"{self.request.annex} is the name of {len(live)} annexes of yours: {names}"])
+        return next(iter(live or called), None)
+
+    def _is_live(self, known: Known) -> bool:
+        state = self.roll.engine.state(known.command_id)
+        gone = state.finished is not None and state.finished[0] != SUCCESS
+        return not gone and known.end_of_lease_s > self.now_s and self.roll.cancellation(known.annex_id) is None
+
+    def _check_owner(self, owner: str, annex_id: str) -> None:
+        if self.owner != owner and self.owner not in self.defaults.super_users:
+            raise NotOwner(f"annex {annex_id} is another user's")
+
+    # What the journal knows of it.
+
+    def _order(self, known: Known) -> Json:
+        """Raises NotNow."""
+        state = self.roll.engine.state(known.command_id)
+        order, annex_id = state.order or {}, known.annex_id
+        if state.finished is None:
+            raise NotNow(f"the order of annex {annex_id} is still being carried out, or undone: "
+                         f"ask again when it is answered (CommandID {known.command_id})")
+        if state.finished[0] != SUCCESS:
+            raise NotNow(f"annex {annex_id} does not exist: its order failed, and all of it is undone")
+        if known.end_of_lease_s <= self.now_s:
+            raise NotNow(f"annex {annex_id} is over: its lease ended at {utc(known.end_of_lease_s)}")
+        join = order.get("join")
+        return {
+            **self._with_own_keys({name: order[name] for name in PLACE}),
+            "workflow": CANCEL,
+            "annex_id": annex_id,
+            "annex_name": known.name,
+            "annex_owner": known.owner,
+            "spot_fleet_request_id": state.results.get(FLEET_STEP, {}).get("spot_fleet_request_id"),
+            "config_object": [join["bucket"], join["key"]] if join else None,
+            "settled_at_s": self._settled_at_s(state),
+        }
+
+    def _with_own_keys(self, place: Json) -> Json:
+        """The requester's keys, if some were given; else those of the order."""
+        if self.request.public_key_file is None:
+            return place
+        keys = {"public_key_file": self.request.public_key_file, "secret_key_file": self.request.secret_key_file}
+        return {**place, **keys, "owner": self.owner}
+
+    def _settled_at_s(self, state: State) -> float:
+        """When nothing that the order asked for without an answer can take effect any more; 0 when that is so."""
+        asked_at_s = max(step.unsettled_at_s for step in state.steps.values() if step.name != GetFunction.name)
+        return min(asked_at_s, self.now_s) + self.world.settle_s if asked_at_s else 0.0
+
+    # What the cloud knows of it.
+
+    def _found_in_the_cloud(self) -> Json:
+        """Raises InvalidRequest, NotOwner, Retry or Refused."""
+        place = self._place()
+        if place is None:
+            words = f"annexd knows no annex {self.request.annex} of yours; with key files it is looked for in AWS"
+            raise InvalidRequest([words])
+        seen = survey(self.world.access(place.order))
+        fleet = next(filter(self._is_meant, seen.fleets), None)
+        if fleet is None:
+            region = place.order["endpoints"]["region"]
+            words = f"annexd knows no annex {self.request.annex} of yours, and AWS shows these keys none in {region}"
+            raise InvalidRequest([words])
+        if fleet.owner != NOT_IN_TAGS.sub("_", self.owner):
+            self._check_owner(fleet.owner, fleet.annex_id)
+        if fleet.annex_id not in seen.alive():
+            raise NotNow(f"annex {fleet.annex_id} is over: nothing of it runs")
+        return {
+            **place.order,
+            "lease_function_arn": place.lease_function_arn,
+            "workflow": CANCEL,
+            "annex_id": fleet.annex_id,
+            "annex_name": None,
+            "annex_owner": fleet.owner,
+            "spot_fleet_request_id": fleet.fleet_id,
+            "config_object": [place.bucket, object_key(fleet.annex_id)] if place.bucket else None,
+            "settled_at_s": self.now_s + self.world.settle_s,  # whoever ordered it may have died a moment ago
+        }
+
+    def _is_meant(self, fleet: Fleet) -> bool:
+        return self.request.annex in (fleet.annex_id, fleet.fleet_id)
+
+    def _place(self) -> Place | None:
+        """annexd's own region, with the requester's keys or annexd's."""
+        own = own_place(self.defaults, keyed=self.request.public_key_file is not None)
+        return None if own is None else Place(self._with_own_keys(own.order), own.lease_function_arn, own.bucket)
+
+
+def _fault_of_reference(text: str) -> str | None:
+    words = "must be an annex's ID, its Spot Fleet request's or its name"
+    return None if REFERENCE.fullmatch(text) else f"{words}, not {shown(text)}"

@@ -1,0 +1,32 @@
+"""What can be asked of annexd with an ad, by the ad's Command."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from annexd.annex import cancel
+from annexd.annex.bulk_request import bulk_request
+from annexd.annex.cancel import cancel_annex
+from annexd.annex.defaults import Defaults
+from annexd.annex.parcel import Supplies
+from annexd.annex.reply import ReplyAd
+from annexd.annex.request import commands_in
+from annexd.annex.roll import Roll
+from annexd.annex.steps import World
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What every command needs."""
+
+    roll: Roll
+    world: World
+    supplies: Supplies
+
+
+def answer(ad: Mapping[str, Any], owner: str, desk: Desk, defaults: Defaults, now_s: float,
+           accepted: Callable[[str], None] = lambda _: None) -> ReplyAd:
+    """The reply ad, when all is done or undone.  Blocks.  `accepted(command_id)`: see bulk_request."""
+    if commands_in(ad) == [cancel.COMMAND]:
+        return cancel_annex(ad, owner, desk.roll, desk.world, defaults, now_s, accepted=accepted)
+    return bulk_request(ad, owner, desk.roll.engine, defaults, now_s, supplies=desk.supplies, accepted=accepted)

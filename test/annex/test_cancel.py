@@ -1,0 +1,306 @@
+"""An annex that its user ends: its lease is over at once, the lease function does the rest, and nothing comes back."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from annexd.annex.lease import tags
+from annexd.annex.roll import Roll
+from annexd.workflow import Journal, Pace
+from test.annex.ads import OWNER
+from test.annex.conftest import TEMPLATE
+from test.annex.site import PACE, SETTLE_S, Site, wait_for
+from test.annex.test_adoption import expiration, fleet, look, writes
+from test.cloud import Cloud
+
+BOB = "bob@example.org"
+PATIENT = replace(PACE, patience_s=10.0)
+IMPATIENT = replace(PACE, patience_s=0.2, stuck_base_s=0.05)
+
+
+@pytest.fixture(scope="module")
+def deployed() -> Iterator[tuple[Cloud, str]]:
+    """A cloud of its own: what runs here without a lease stays on its meter."""
+    with Cloud(speed=0, termination_s=0.05) as cloud:
+        yield cloud, cloud.deploy_template(TEMPLATE)
+
+
+@pytest.fixture
+def annex(site: Site) -> dict[str, Any]:
+    """The reply to an order of an hour."""
+    reply = site.order(AnnexName="physics")
+    assert reply["Result"] == "Success", reply
+    site.cloud.clear_audit()
+    return dict(reply)
+
+
+def input_of(site: Site, annex_id: object) -> dict[str, Any]:
+    [target] = site.cloud.client("events").list_targets_by_rule(Rule=str(annex_id))["Targets"]
+    return dict(json.loads(target["Input"]))
+
+
+def take_rule_away(site: Site, annex: dict[str, Any]) -> None:
+    events = site.cloud.client("events")
+    events.remove_targets(Rule=annex["AnnexID"], Ids=[annex["AnnexID"]])
+    events.delete_rule(Name=annex["AnnexID"])
+
+
+def end(site: Site) -> None:
+    """A tick, and the time that a run needs after it."""
+    site.cloud.tick()
+    site.check_nothing_left()
+
+
+@pytest.mark.parametrize("called", ["AnnexID", "BulkRequestID", "name"])
+def test_its_lease_is_over_at_once_and_the_next_tick_ends_it(site: Site, annex: dict[str, Any], called: str) -> None:
+    reply = site.cancel("physics" if called == "name" else annex[called])
+    assert (reply["Result"], reply["AnnexID"]) == ("Success", annex["AnnexID"]), reply
+    assert reply["BulkRequestID"] == annex["BulkRequestID"]
+    assert abs(expiration(site, annex["AnnexID"]) - time.time()) < 5
+    assert writes(site) == ["PutTargets"], "that is all that annexd does"
+    end(site)
+
+
+@pytest.mark.usefixtures("annex")
+def test_nobody_elses_annex_is_touched(site: Site) -> None:
+    other = site.order()
+    before = input_of(site, other["AnnexID"])
+    site.cancel("physics")
+    site.cloud.tick()
+    assert [fleet["id"] for fleet in site.live_fleets()] == [other["BulkRequestID"]]
+    assert input_of(site, other["AnnexID"]) == before
+
+
+# Who may, and what.
+
+
+def test_another_user_may_not_cancel_it_unless_he_is_a_super_user(site: Site, annex: dict[str, Any]) -> None:
+    assert site.cancel(annex["AnnexID"], BOB)["Result"] == "NotAuthorized"
+    assert site.cancel("physics", BOB)["Result"] == "InvalidRequest", "names are each user's own"
+    assert writes(site) == []
+    site.defaults = replace(site.defaults, super_users=frozenset([BOB]))
+    assert site.cancel(annex["AnnexID"], BOB)["Result"] == "Success"
+
+
+def test_a_name_of_two_annexes_says_which_there_are(site: Site, annex: dict[str, Any]) -> None:
+    other = site.order(AnnexName="physics")
+    reply = site.cancel("physics")
+    assert reply["Result"] == "InvalidRequest"
+    for each in (annex, other):
+        assert str(each["AnnexID"]) in str(reply["ErrorString"])
+    site.cancel(annex["AnnexID"])
+    assert site.cancel("physics")["AnnexID"] == other["AnnexID"], "now it is the name of one that lives"
+
+
+def test_an_order_that_is_being_carried_out_is_not_cancelled_yet(site: Site) -> None:
+    site.cloud.fault("CancelSpotFleetRequests", "throttle", times=1000)
+    site.cloud.fault("RequestSpotFleet", "reset", times=1, when="after")
+    site.cloud.fault("RequestSpotFleet", "denied", times=1000)
+    stuck = site.order(replace(PACE, undo_patience_s=0.1, stuck_base_s=60.0))
+    assert stuck["Result"] == "Failure"
+    reply = site.cancel(str(stuck["AnnexID"]))
+    assert reply["Result"] == "InvalidState"
+    assert "still being carried out, or undone: ask again" in str(reply["ErrorString"])
+
+
+def test_an_order_that_failed_has_nothing_to_cancel(site: Site) -> None:
+    site.cloud.fault("RequestSpotFleet", "denied", times=1000)
+    failed = site.order()
+    reply = site.cancel(str(failed["AnnexID"]))
+    assert (reply["Result"], "all of it is undone" in str(reply["ErrorString"])) == ("InvalidState", True)
+
+
+def test_an_annex_that_is_over_says_so(site: Site, annex: dict[str, Any]) -> None:
+    site.away_s = 3700.0
+    reply = site.cancel("physics")
+    assert reply["Result"] == "InvalidState"
+    assert f"annex {annex['AnnexID']} is over: its lease ended at" in str(reply["ErrorString"])
+    assert writes(site) == []
+
+
+def test_what_nobody_knows_is_not_found(site: Site) -> None:
+    reply = site.cancel("annex-1")
+    assert reply["Result"] == "InvalidRequest"
+    assert "annexd knows no annex annex-1 of yours; with key files" in str(reply["ErrorString"])
+
+
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"annex": None}, "Annex is missing"),
+    ({"annex": "x' || true"}, "Annex must be an annex's ID"),
+    ({"annex": 5}, "Annex must be a string"),
+    ({"Annexx": "x"}, "Annexx is no attribute of CA_CANCEL_ANNEX"),
+    ({"RequestVersion": 2}, "RequestVersion must be 1"),
+    ({"PublicKeyFile": "/home/alice/public"}, "SecretKeyFile is missing: key files come in pairs"),
+    ({"CommandID": "no spaces"}, "CommandID must be"),
+])
+@pytest.mark.usefixtures("annex")
+def test_a_wrong_command_tells_its_faults(site: Site, changes: dict[str, Any], words: str) -> None:
+    reply = site.cancel(**{"annex": "physics", **changes})
+    assert reply["Result"] == "InvalidRequest"
+    assert words in str(reply["ErrorString"])
+    assert writes(site) == []
+
+
+# Twice, and after all kinds of trouble.
+
+
+def test_cancelling_twice_is_cancelling_once(site: Site, annex: dict[str, Any]) -> None:
+    first = site.cancel("physics")
+    site.cloud.clear_audit()
+    again = site.cancel(annex["AnnexID"])
+    assert (again["Result"], again["EndOfLease"]) == ("Success", first["EndOfLease"])
+    assert again["Warning"] == "it was cancelled before"
+    assert site.operations() == []
+    end(site)
+    assert site.cancel(annex["AnnexID"])["Result"] == "Success", "and it stays so when it is gone"
+    assert site.rules() == set()
+
+
+def test_the_same_command_gets_the_same_answer_and_no_other_commands(site: Site, annex: dict[str, Any]) -> None:
+    first = site.cancel("physics", CommandID="mine")
+    assert site.cancel("anything", CommandID="mine")["EndOfLease"] == first["EndOfLease"]
+    assert site.cancel("physics", BOB, CommandID="mine")["Result"] == "NotAuthorized"
+    for reply in (site.cancel("physics", CommandID=annex["CommandID"]), site.order(CommandID="mine")):
+        assert (reply["Result"], "is that of another command" in str(reply["ErrorString"])) == ("InvalidRequest", True)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_answer_that_is_lost_is_asked_for_again(site: Site, annex: dict[str, Any], when: str) -> None:
+    site.cloud.fault("PutTargets", "reset", times=2, when=when)
+    assert site.cancel("physics")["Result"] == "Success"
+    assert expiration(site, annex["AnnexID"]) <= time.time()
+
+
+def test_what_the_order_asked_for_without_an_answer_has_no_effect_any_more_when_the_lease_is_ended(site: Site) -> None:
+    site.cloud.fault("PutTargets", "reset", times=1)
+    annex = site.order()
+    asked_s = time.time()
+    reply = site.cancel(str(annex["AnnexID"]), pace=PATIENT)
+    assert reply["Result"] == "Success"
+    assert time.time() - asked_s > SETTLE_S / 2
+
+
+def test_an_outage_is_waited_for_and_the_client_is_told(site: Site, annex: dict[str, Any]) -> None:
+    site.cloud.fault("PutTargets", "internal", times=1000)
+    reply = site.cancel("physics", pace=IMPATIENT, CommandID="mine")
+    assert reply["Result"] == "UnknownError"
+    assert f"annex {annex['AnnexID']} is not cancelled yet, and annexd goes on" in str(reply["ErrorString"])
+    site.cloud.clear_faults()
+    assert site.restart() == [("Success", "")]
+    assert expiration(site, annex["AnnexID"]) <= time.time()
+    assert site.cancel("physics", CommandID="mine")["Result"] == "Success"
+    end(site)
+
+
+def test_a_final_no_is_told_and_leaves_the_lease_as_it_was(site: Site, annex: dict[str, Any]) -> None:
+    before = input_of(site, annex["AnnexID"])
+    site.cloud.fault("PutTargets", "denied", times=1)
+    reply = site.cancel("physics")
+    assert (reply["Result"], "PutTargets was denied" in str(reply["ErrorString"])) == ("Failure", True)
+    assert input_of(site, annex["AnnexID"]) == before
+    assert site.cancel("physics")["Result"] == "Success", "and it can be asked for again"
+
+
+def test_a_lease_that_somebody_took_away_is_made_anew_and_ends_at_once(site: Site, annex: dict[str, Any]) -> None:
+    events = site.cloud.client("events")
+    events.remove_targets(Rule=annex["AnnexID"], Ids=[annex["AnnexID"]])
+    assert site.cancel("physics")["Result"] == "Success"
+    assert expiration(site, annex["AnnexID"]) <= time.time()
+    end(site)
+
+
+def test_a_disabled_rule_fires_again(site: Site, annex: dict[str, Any]) -> None:
+    site.cloud.client("events").disable_rule(Name=annex["AnnexID"])
+    assert site.cancel("physics")["Result"] == "Success"
+    end(site)
+
+
+def test_where_nothing_is_left_of_it_nothing_is_made(site: Site, annex: dict[str, Any]) -> None:
+    take_rule_away(site, annex)
+    site.cloud.client("ec2").cancel_spot_fleet_requests(
+        SpotFleetRequestIds=[annex["BulkRequestID"]], TerminateInstances=True)
+    wait_for(lambda: not site.cloud.running_instances(), "the annex to be ended by hand")
+    assert site.cancel("physics")["Result"] == "Success"
+    assert site.rules() == set()
+
+
+@pytest.mark.usefixtures("annex")
+def test_a_key_file_that_has_moved_can_be_told(site: Site) -> None:
+    site.keys = {f"/new{path}": content for path, content in site.keys.items()}
+    assert "PublicKeyFile cannot be used" in str(site.cancel("physics")["ErrorString"])
+    told: dict[str, Any] = {"PublicKeyFile": "/new/home/alice/public", "SecretKeyFile": "/new/home/alice/secret"}
+    assert site.cancel("physics", **told)["Result"] == "Success"
+
+
+# Without the journal, and with reconciliation.
+
+
+def on_another_disk(site: Site) -> None:
+    site.home = site.home / "another"
+    site.home.mkdir()
+    url = site.cloud.url
+    site.defaults = replace(site.defaults, ec2_url=url, events_url=url, lambda_url=url, lease_function_arn=site.arn)
+
+
+KEYS: dict[str, Any] = {"PublicKeyFile": "/home/alice/public", "SecretKeyFile": "/home/alice/secret"}
+
+
+@pytest.mark.parametrize("called", ["AnnexID", "BulkRequestID"])
+def test_an_annexd_that_lost_its_disk_finds_it_in_the_cloud(site: Site, annex: dict[str, Any], called: str) -> None:
+    on_another_disk(site)
+    assert site.cancel(annex[called])["Result"] == "InvalidRequest", "without keys it can look nowhere"
+    assert site.cancel("annex-unknown", **KEYS)["Result"] == "InvalidRequest"
+    reply = site.cancel(annex[called], pace=PATIENT, **KEYS)
+    assert (reply["Result"], reply["AnnexID"]) == ("Success", annex["AnnexID"])
+    end(site)
+    again = site.cancel(annex[called], **KEYS)
+    assert again["Result"] in {"Success", "InvalidState"}
+
+
+def test_what_is_found_in_the_cloud_is_its_owners_and_lives(site: Site, annex: dict[str, Any]) -> None:
+    on_another_disk(site)
+    its_owner = "Carol <carol@example.org>"
+    fleet(site, "annex-1", lease_s=1000, its_tags=tags("annex-1", its_owner, int(time.time()) + 1000))
+    assert site.cancel("annex-1", **KEYS)["Result"] == "NotAuthorized"
+    site.defaults = replace(site.defaults, super_users=frozenset([OWNER]))
+    assert site.cancel("annex-1", pace=IMPATIENT, **KEYS)["Result"] == "UnknownError", "it waits what may be on its way"
+    site.cloud.client("ec2").cancel_spot_fleet_requests(
+        SpotFleetRequestIds=[annex["BulkRequestID"]], TerminateInstances=True)
+    wait_for(lambda: len(site.cloud.running_instances()) == 2, "one of them to be ended by hand")
+    reply = site.cancel(annex["AnnexID"], **KEYS)
+    assert (reply["Result"], "nothing of it runs" in str(reply["ErrorString"])) == ("InvalidState", True)
+
+
+def test_a_cancelled_lease_that_is_missing_is_made_anew_for_no_longer(site: Site, annex: dict[str, Any]) -> None:
+    site.cancel("physics")
+    take_rule_away(site, annex)
+    assert len(look(site, cancelled=ends(site)).mended) == 1
+    assert expiration(site, annex["AnnexID"]) <= time.time() + 1
+
+
+def test_an_end_that_came_back_is_noticed_and_mended(site: Site, annex: dict[str, Any]) -> None:
+    events = site.cloud.client("events")
+    [old] = events.list_targets_by_rule(Rule=annex["AnnexID"])["Targets"]
+    site.cancel("physics")
+    events.put_targets(Rule=annex["AnnexID"], Targets=[old])
+    [words] = look(site, cancelled=ends(site)).mended
+    assert "was cancelled: its lease ends again" in words
+    assert expiration(site, annex["AnnexID"]) <= time.time() + 1
+    assert look(site, cancelled=ends(site)).mended == ()
+
+
+def ends(site: Site) -> dict[str, float]:
+    journal: Journal = site.journal()
+    try:
+        return Roll(site.engine(journal, Pace())).cancelled_ends()
+    finally:
+        journal.close()
+
+
+def test_ends_are_known_after_a_restart(site: Site, annex: dict[str, Any]) -> None:
+    reply = site.cancel("physics")
+    assert ends(site) == {annex["AnnexID"]: reply["EndOfLease"]}

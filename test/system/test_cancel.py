@@ -1,0 +1,93 @@
+"""A user ends an annex: a real condor_annex, a real annexd that is killed in the middle, and nothing comes back."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from annexd.tool import errors
+from test.cloud import Cloud
+from test.system.site import Site
+
+Done = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def shared_site(cloud: Cloud) -> Iterator[Site]:
+    with Site(cloud, "ALLOW_ADMINISTRATOR_ANNEXD = $(ALLOW_ADMINISTRATOR), alice@annexd.test") as site:
+        yield site
+
+
+@pytest.fixture
+def site(shared_site: Site) -> Site:
+    shared_site.cloud.clear_faults()
+    return shared_site
+
+
+@pytest.fixture
+def annex(site: Site) -> dict[str, Any]:
+    reply = site.order(AnnexName="physics")
+    assert reply["Result"] == "Success", reply
+    return reply
+
+
+def cancel(site: Site, *arguments: str, **more: Any) -> Done:
+    return site.pool.run(sys.executable, "-m", "annexd.tool.main", "-cancel", *arguments, **more)
+
+
+def check_end(site: Site, annex: dict[str, Any]) -> None:
+    """The next tick ends it, and leaves nothing."""
+    site.cloud.tick(annex["RuleName"])
+    assert annex["BulkRequestID"] not in [fleet["id"] for fleet in site.fleets()]
+    assert annex["BulkRequestID"] not in [instance["fleet"] for instance in site.cloud.running_instances()]
+    assert annex["RuleName"] not in site.rules()
+
+
+def test_a_user_ends_an_annex_by_his_name_for_it_and_no_other(site: Site, annex: dict[str, Any]) -> None:
+    other = site.order()
+    done = cancel(site, "physics")
+    assert done.returncode == errors.OK, done.stderr
+    assert done.stdout == (f"Annex {annex['AnnexID']} ({annex['BulkRequestID']}) is cancelled: its lease is over, and "
+                           "within minutes AWS ends what runs of it\n")
+    check_end(site, annex)
+    assert other["BulkRequestID"] in [fleet["id"] for fleet in site.fleets()]
+    again = cancel(site, annex["BulkRequestID"])
+    assert (again.returncode, again.stderr) == (errors.OK, "condor_annex: it was cancelled before\n")
+
+
+def test_annexd_is_killed_in_the_middle_and_goes_on_at_its_next_start(site: Site, annex: dict[str, Any]) -> None:
+    starts = site.starts()
+    site.cloud.fault("PutTargets", "hang", hang_s=30)
+    command = {"Command": "CA_CANCEL_ANNEX", "RequestVersion": 1, "Annex": "physics", "CommandID": "cancel-1"}
+    client = site.start_client(command)
+    site.wait(lambda: not site.cloud.faults(), "the call that hangs")
+    site.kill()
+    site.wait_for_restart(starts)
+    site.wait(lambda: "request cancel-1 is finished: Success" in site.log(), "annexd to go on with it")
+    client.wait(30.0)
+    check_end(site, annex)
+    done = cancel(site, "physics", "-command-id", "cancel-1")
+    assert (done.returncode, annex["AnnexID"] in done.stdout) == (errors.OK, True), done.stderr
+
+
+@pytest.mark.parametrize(("name", "status", "words"), [
+    ("annex-0000", errors.REFUSED, "annexd knows no annex annex-0000 of yours"),
+    ("a name with spaces", errors.USAGE, "-cancel must be an annex's ID"),
+])
+def test_what_cannot_be_cancelled_is_told(site: Site, name: str, status: int, words: str) -> None:
+    done = cancel(site, name)
+    assert (done.returncode, words in done.stderr, done.stdout) == (status, True, ""), done
+
+
+def test_another_user_may_not_and_a_super_user_may(site: Site, annex: dict[str, Any]) -> None:
+    for user, status in (("alice", errors.NOT_AUTHORIZED), ("condor", errors.OK)):
+        folder = site.pool.directory / f"tokens-{user}"
+        folder.mkdir(mode=0o700)
+        (folder / "token").touch(mode=0o600)
+        (folder / "token").write_text(site.pool.token(f"{user}@annexd.test"))
+        done = cancel(site, annex["AnnexID"], env={
+            "_CONDOR_SEC_TOKEN_DIRECTORY": str(folder), "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS"})
+        assert done.returncode == status, done.stderr
+    check_end(site, annex)
