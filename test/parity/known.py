@@ -10,6 +10,7 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "differences.md"
 LISTED = re.compile(r"[=, ](1\*|\[127\.0\.0\.1\])(?=[ ,;]|$)", re.MULTILINE)
 # Or a host name that NO_DNS takes for one; not the mask of a network.
 WHOLE_IPV4_ADDRESS = re.compile(r"(?<![\d.])(?<!\d/)\d+(\.\d+){3}(/3[2-9])?(?=[\s,;]|$)|\d+(-\d+){3}\.", re.MULTILINE)
+ENDS_AT_SIGN = re.compile(r"\*@(?=[\s,;]|$)", re.MULTILINE)  # a user without a domain; to 23.9.6 every user
 REFUSED = "Failed to start command."
 
 
@@ -73,6 +74,8 @@ KNOWN = (
         words in found.client for words in ("without an id", "with an empty id", "with a fraction of a second"))),
     Known("an IPv4 address in a list of HTCondor 23.9.6", lambda found: (
         _is_23() and found.what == "the answer" and bool(WHOLE_IPV4_ADDRESS.search(found.server)))),
+    Known("`*` with an end behind it, in a list of HTCondor 23.9.6", lambda found: (
+        _is_23() and found.what == "the answer" and bool(ENDS_AT_SIGN.search(found.server)))),
     Known("authentication that fails and was not required", lambda found: (
         _is_23() and found.schedd == REFUSED and found.annexd.startswith("unauthenticated@unmapped by"))),
     Known("a name server that does not answer", lambda found: (
