@@ -53,9 +53,9 @@ class Roll:
     def called(self, reference: str, owner: str) -> list[Known]:
         """Those that it may mean, newest first: by annex ID, by Spot Fleet request ID, by the owner's own name."""
         annexes = self.all()[::-1]
-        by_id = [one for one in annexes if one.annex_id == reference]
-        return (by_id or [one for one in annexes if one.command_id == self._command_of(reference)]
-                or [one for one in annexes if (one.owner, one.name) == (owner, reference)])
+        command_id = self._command_of(reference)
+        by_id = [one for one in annexes if reference == one.annex_id or command_id == one.command_id]
+        return by_id or [one for one in annexes if (one.owner, one.name) == (owner, reference)]
 
     def cancellation(self, annex_id: str) -> State | None:
         """The newest one that has not failed."""

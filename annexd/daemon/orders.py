@@ -13,9 +13,11 @@ from typing import Any, TypeVar
 
 import htcondor2
 
+from annexd.annex import cancel
 from annexd.annex.commands import Desk, answer
 from annexd.annex.defaults import Defaults
 from annexd.annex.reply import INVALID_REQUEST, ReplyAd, reply
+from annexd.annex.request import commands_in
 from annexd.cedar.message import MessageReader
 from annexd.daemon import log
 from annexd.daemon.call import Call, payload_of
@@ -38,6 +40,7 @@ class Orders:
         self._desk, self._engine = desk, desk.roll.engine
         self._limits = limits
         self._room = Room(limits.max_running_requests)
+        self._side_room = Room(limits.max_running_requests)  # who ends an annex need not wait for who begins one
         self._changed = changed
         self._continuing: dict[str, asyncio.Task[None]] = {}
         self._taken: set[str] = set()  # being carried out for a client that waits
@@ -50,12 +53,14 @@ class Orders:
     async def take(self, call: Call) -> None:
         """CA_AUTH_CMD or CA_CMD: one ad in, one ad out.  Raises PeerError for a payload that is no ad."""
         payload, owner = payload_of(call), call.received.identity.user
-        if self._room.is_full and self._room.waiting >= self._limits.max_waiting_requests:
-            log.always(f"request of {owner} at {call.peer} refused: {self._room.waiting} others wait already")
+        ad = _whole_ad(payload) if payload.remaining <= SMALL_BYTES else None
+        command = next(iter(commands_in(ad or {})), None)
+        room = self._side_room if command == cancel.COMMAND else self._room
+        if room.is_full and room.waiting >= self._limits.max_waiting_requests:
+            log.always(f"request of {owner} at {call.peer} refused: {room.waiting} others wait already")
             self._answer(call, reply(INVALID_STATE, self._busy()))
             return
-        is_small = payload.remaining <= SMALL_BYTES
-        ad = _whole_ad(payload) if is_small else await self._in_thread(lambda: _whole_ad(payload))
+        ad = await self._in_thread(lambda: _whole_ad(payload)) if ad is None else ad
         if not call.received.identity.mapped:  # CA_CMD does not force authentication, and money needs an owner
             self._answer(call, reply(NOT_AUTHENTICATED, "an order needs an authenticated user with a domain"))
             return
@@ -65,9 +70,10 @@ class Orders:
             log.always(f"request {command_id} of {owner} at {call.peer} is accepted; {call.received.identity.proof}")
             loop.call_soon_threadsafe(self._changed)
 
-        reply_ad = await self._in_thread(lambda: self._carry_out(ad, owner, accepted))
+        reply_ad = await self._in_thread(lambda: self._carry_out(ad, owner, accepted), room)
         log.always(f"request {reply_ad.get('CommandID', '(no ID)')} of {owner} at {call.peer}: {reply_ad['Result']} "
-                   f"{reply_ad.get('ErrorString') or reply_ad.get('BulkRequestID', '')}")
+                   f"{reply_ad.get('ErrorString') or reply_ad.get('BulkRequestID', '')}"
+                   f"{f', {command}' if command == cancel.COMMAND else ''}")
         self._answer(call, reply_ad)
         if reply_ad["Result"] != INVALID_REQUEST:  # which has not come as far as the journal
             self._changed()
@@ -76,7 +82,8 @@ class Orders:
     def set_limits(self, limits: Limits) -> None:
         """At once, also for those that wait now."""
         self._limits = limits
-        self._room.resize(limits.max_running_requests)
+        for room in (self._room, self._side_room):
+            room.resize(limits.max_running_requests)
 
     def _busy(self) -> str:
         return (f"annexd works on {self._limits.max_running_requests} requests, and {self._room.waiting} wait "
@@ -153,9 +160,9 @@ class Orders:
         _tell(outcome)
         return outcome.retry_at_s
 
-    async def _in_thread(self, work: Callable[[], Answer]) -> Answer:
+    async def _in_thread(self, work: Callable[[], Answer], room: Room | None = None) -> Answer:
         """In a thread of its own, which may be left behind when the process ends: the journal has it all."""
-        async with self._room:
+        async with room or self._room:
             self._running += 1
             self._idle.clear()
             answer = in_thread(work)

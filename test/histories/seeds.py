@@ -17,6 +17,7 @@ ORDERS_WITHIN_S = 1200.0
 LONGEST_LEASE_S = 2400
 TROUBLED_S = 6000.0  # after that AWS and the network are well again, and all must end
 MOST_ANNEXES = 8
+CANCELLED = 0.3  # of the annexes, at any time
 
 
 class Season:
@@ -53,3 +54,6 @@ class Season:
             for _ in range(self.dice.choice((1, 1, 2))):
                 delay_s = self.dice.uniform(0.0, ORDERS_WITHIN_S)
                 stage.timeline.after(delay_s, lambda name=command_id, s=lease_s: stage.order(name, s))  # type: ignore[misc]
+            if self.dice.random() < CANCELLED:
+                delay_s = self.dice.uniform(0.0, ORDERS_WITHIN_S + lease_s)
+                stage.timeline.after(delay_s, lambda name=command_id: stage.cancel(f"{name}-ends", name))  # type: ignore[misc]

@@ -13,7 +13,8 @@ from test.histories.catalog import Theatre, one_fault, two_faults
 from test.histories.history import COURSES, History, Verdict
 
 PARTS = 4  # of one enumeration, so that a busy machine needs no longer than a test may take
-SHORT = [*(("all goes well", part, PARTS) for part in range(PARTS)), ("the fleet is denied", 0, 6)]
+SHORT = [*(("all goes well", part, PARTS) for part in range(PARTS)), ("the fleet is denied", 0, 6),
+         ("it is cancelled as soon as it is there", 5, 11)]
 PAIRS = 30
 SEEDS = 8
 

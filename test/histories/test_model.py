@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from annexd.annex import steps
 from annexd.annex.steps import World
+from annexd.annex.steps.end_lease import EndLease
 from annexd.annex.steps.request_spot_fleet import RequestSpotFleet
 from annexd.workflow import Json, Step
+from test.histories import annexd
 from test.histories.catalog import Theatre
 from test.histories.faults import ANNEXD
 from test.histories.function import deployed_module
@@ -112,4 +115,31 @@ def test_it_notices_a_lease_function_that_believes_at_once_that_nothing_is_there
     history = at(theatre, course, FLEET, "killed, restarted before the first tick before")
     assert violations(theatre, history) == ""
     monkeypatch.setattr(deployed_module(), "LAG_S", 0.0)
+    assert "alive without an armed lease" in violations(theatre, history)
+
+
+CANCELLED = "it is cancelled as soon as it is there"
+
+
+def test_it_notices_a_cancellation_that_does_not_wait_for_what_the_order_lost(
+    theatre: Theatre, monkeypatch: Patch
+) -> None:
+    history = at(theatre, CANCELLED, "call PutTargets", "request delayed past the time-out")
+    assert violations(theatre, history) == ""
+    monkeypatch.setattr(EndLease, "_wait_until_settled", lambda *_: None)
+    assert violations(theatre, history)
+
+
+def test_it_notices_a_cancellation_that_is_called_done_and_is_not(theatre: Theatre, monkeypatch: Patch) -> None:
+    monkeypatch.setattr("annexd.annex.steps.end_lease.ask_for_target", lambda *_: None)
+    assert "after its lease" in violations(theatre, CANCELLED)
+
+
+def test_it_notices_a_cancellation_that_ends_leases_by_a_slow_clock(theatre: Theatre, monkeypatch: Patch) -> None:
+    course = "a slow clock cancels it before the first tick, and EC2 lags"
+    patient = replace(annexd.DEFAULTS, provisioning_delay_s=900)  # or by that clock the fleet would come too late
+    monkeypatch.setattr(annexd, "DEFAULTS", patient)
+    history = at(theatre, course, "append intent request_spot_fleet", "killed, restarted before the first tick before")
+    assert violations(theatre, history) == ""
+    monkeypatch.setattr(World, "aws_now_s", lambda self: self.now_s())
     assert "alive without an armed lease" in violations(theatre, history)

@@ -11,12 +11,17 @@ from annexd.tool import errors
 from test.cloud import Cloud
 from test.system.site import Site
 
+CONFIG = """
+ALLOW_ADMINISTRATOR_ANNEXD = $(ALLOW_ADMINISTRATOR), alice@annexd.test
+ANNEXD_MAX_RUNNING_REQUESTS = 1
+ANNEXD_MAX_WAITING_REQUESTS = 0
+"""
 Done = subprocess.CompletedProcess[str]
 
 
 @pytest.fixture(scope="module")
 def shared_site(cloud: Cloud) -> Iterator[Site]:
-    with Site(cloud, "ALLOW_ADMINISTRATOR_ANNEXD = $(ALLOW_ADMINISTRATOR), alice@annexd.test") as site:
+    with Site(cloud, CONFIG) as site:
         yield site
 
 
@@ -70,6 +75,16 @@ def test_annexd_is_killed_in_the_middle_and_goes_on_at_its_next_start(site: Site
     check_end(site, annex)
     done = cancel(site, "physics", "-command-id", "cancel-1")
     assert (done.returncode, annex["AnnexID"] in done.stdout) == (errors.OK, True), done.stderr
+
+
+def test_it_does_not_wait_behind_orders(site: Site, annex: dict[str, Any]) -> None:
+    site.cloud.fault("PutRule", "hang", hang_s=5)
+    slow = site.order_later()
+    site.wait(lambda: not site.cloud.faults(), "an order that hangs, and fills annexd")
+    assert cancel(site, "physics").returncode == errors.OK
+    assert not slow.done
+    check_end(site, annex)
+    assert (slow.reply() or {})["Result"] == "Success"
 
 
 @pytest.mark.parametrize(("name", "status", "words"), [
