@@ -131,6 +131,7 @@ def tell_of_annexd(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> tuple[
     with host:
         request_id = lease(story, host, pool, cloud)
         annex_id = run_a_job(story, pool)
+        cancel_another(story, host, pool, cloud)
         story.say("kill -9 of annexd and of its condor_master: nobody is left who could end it. Only the cloud")
         kill(host)
     return request_id, annex_id
@@ -153,6 +154,17 @@ def run_a_job(story: Story, pool: Pool) -> str:
     story.say("It ran on the annex, and this is its output")
     story.show(output.read_text())
     return pool.run(status, "-af", "AnnexID").stdout.split()[0]
+
+
+def cancel_another(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> None:
+    """While the first one goes on."""
+    story.say("Another annex was a mistake: its user cancels it, and the next tick of the clock ends it")
+    mistake = story.run(pool, str(TOOL), *key_files(host.directory), "-lease-duration", "12h", "-count", "5",
+                        "-annex-name", "mistake", str(TOP / "templates/config.json"), last=1)
+    story.run(pool, str(TOOL), "-cancel", "mistake")
+    wait_until(lambda: not [each for each in cloud.running_instances() if each["fleet"] == mistake],
+               "its instances to be gone", END_WITHIN_S)
+    story.run(pool, str(TOOL), "-status")
 
 
 def kill(host: Pool) -> None:

@@ -5,6 +5,7 @@ whose lease is long over, since the lease function does not do its work, is ende
 is over and that guards nothing is removed.  What a workflow of this annexd's is busy with is left to it.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import asdict, dataclass, replace
 from typing import Final
@@ -70,6 +71,17 @@ class Remove:
 
 
 @dataclass(frozen=True)
+class Sighting:
+    """An annex that was alive; the end of its lease as its rule has it, or else its tags."""
+
+    annex_id: str
+    owner: str
+    fleet_id: str | None
+    end_of_lease_s: float | None
+    instances: int
+
+
+@dataclass(frozen=True)
 class Report:
     """What was seen in one place and done there; ids are unique in all of AWS."""
 
@@ -80,6 +92,7 @@ class Report:
     orphan_rules: frozenset[str] = frozenset()
     mended: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
+    sightings: tuple[Sighting, ...] = ()
 
 
 def place_of(order: Json) -> Place:
@@ -150,7 +163,18 @@ def _report(seen: Survey, mends: list[Arm | End | Remove]) -> Report:
         frozenset(mend.annex_id for mend in mends if isinstance(mend, Arm)),
         frozenset(mend.fleet.fleet_id for mend in mends if isinstance(mend, End)),
         frozenset(mend.rule.annex_id for mend in mends if isinstance(mend, Remove)),
+        sightings=tuple(_sightings(seen)),
     )
+
+
+def _sightings(seen: Survey) -> Iterator[Sighting]:
+    fleet_of = {fleet.annex_id: fleet.fleet_id for fleet in seen.fleets}
+    annex_of = {fleet.fleet_id: fleet.annex_id for fleet in seen.fleets}
+    instances = Counter(annex_of.get(one.fleet_id, one.annex_id) for one in seen.instances)
+    for annex_id, (owner, end_s) in seen.alive().items():
+        rule = seen.rules.get(annex_id)
+        yield Sighting(annex_id, owner, fleet_of.get(annex_id), rule.end_of_lease_s if rule else end_s,
+                       instances[annex_id])
 
 
 def _mend(world: World, place: Place, mend: Arm | End | Remove) -> str:

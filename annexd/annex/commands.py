@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from annexd.annex import cancel
+from annexd.annex import cancel, status
 from annexd.annex.bulk_request import bulk_request
 from annexd.annex.cancel import cancel_annex
 from annexd.annex.defaults import Defaults
@@ -12,8 +12,10 @@ from annexd.annex.parcel import Supplies
 from annexd.annex.reply import ReplyAd
 from annexd.annex.request import commands_in
 from annexd.annex.roll import Roll
+from annexd.annex.status import Look, query_annexes
 from annexd.annex.steps import World
 
+ASIDE = frozenset({cancel.COMMAND, status.COMMAND})  # do not queue behind orders
 
 @dataclass(frozen=True)
 class Desk:
@@ -22,6 +24,7 @@ class Desk:
     roll: Roll
     world: World
     supplies: Supplies
+    looks: Callable[[], Mapping[str, Look]] = dict
 
 
 def answer(ad: Mapping[str, Any], owner: str, desk: Desk, defaults: Defaults, now_s: float,
@@ -29,4 +32,6 @@ def answer(ad: Mapping[str, Any], owner: str, desk: Desk, defaults: Defaults, no
     """The reply ad, when all is done or undone.  Blocks.  `accepted(command_id)`: see bulk_request."""
     if commands_in(ad) == [cancel.COMMAND]:
         return cancel_annex(ad, owner, desk.roll, desk.world, defaults, now_s, accepted=accepted)
+    if commands_in(ad) == [status.COMMAND]:
+        return query_annexes(ad, owner, desk.roll, defaults, now_s, desk.looks())
     return bulk_request(ad, owner, desk.roll.engine, defaults, now_s, supplies=desk.supplies, accepted=accepted)

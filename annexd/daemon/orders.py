@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import htcondor2
 
-from annexd.annex import cancel
-from annexd.annex.commands import Desk, answer
+from annexd.annex import status
+from annexd.annex.commands import ASIDE, Desk, answer
 from annexd.annex.defaults import Defaults
 from annexd.annex.reply import INVALID_REQUEST, ReplyAd, reply
 from annexd.annex.request import commands_in
@@ -55,7 +55,7 @@ class Orders:
         payload, owner = payload_of(call), call.received.identity.user
         ad = _whole_ad(payload) if payload.remaining <= SMALL_BYTES else None
         command = next(iter(commands_in(ad or {})), None)
-        room = self._side_room if command == cancel.COMMAND else self._room
+        room = self._side_room if command in ASIDE else self._room
         if room.is_full and room.waiting >= self._limits.max_waiting_requests:
             log.always(f"request of {owner} at {call.peer} refused: {room.waiting} others wait already")
             self._answer(call, reply(INVALID_STATE, self._busy()))
@@ -73,9 +73,9 @@ class Orders:
         reply_ad = await self._in_thread(lambda: self._carry_out(ad, owner, accepted), room)
         log.always(f"request {reply_ad.get('CommandID', '(no ID)')} of {owner} at {call.peer}: {reply_ad['Result']} "
                    f"{reply_ad.get('ErrorString') or reply_ad.get('BulkRequestID', '')}"
-                   f"{f', {command}' if command == cancel.COMMAND else ''}")
+                   f"{f', {command}' if command in ASIDE else ''}")
         self._answer(call, reply_ad)
-        if reply_ad["Result"] != INVALID_REQUEST:  # which has not come as far as the journal
+        if reply_ad["Result"] != INVALID_REQUEST and command != status.COMMAND:  # which come not as far as the journal
             self._changed()
             await self.continue_unfinished()  # this one, if it is stuck
 

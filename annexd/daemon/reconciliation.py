@@ -15,6 +15,7 @@ from annexd.annex.adoption import Place, Report, own_place, place_of, reconcile
 from annexd.annex.defaults import Defaults
 from annexd.annex.lease_code import FunctionWatch
 from annexd.annex.roll import Roll
+from annexd.annex.status import Look
 from annexd.annex.steps import World
 from annexd.daemon import log
 from annexd.daemon.runtime_watch import today
@@ -36,6 +37,7 @@ class Reconciler:
         self._learned_seq = 0
         self._looked_s: dict[str, float] = {}  # monotonic
         self._reports: dict[str, Report] = {}
+        self._looks: dict[str, Look] = {}
         self._faults: dict[str, str] = {}
         self._functions = FunctionWatch()
         self._warnings: dict[str, str] = {}  # of their lease functions
@@ -56,6 +58,10 @@ class Reconciler:
                 **{name: len(each) for name, each in found.items()}, "AnnexMended": self._mended,
                 "AnnexReconcileFaults": len(self._faults), "AnnexReconcileTime": self._newest_s,
                 "AnnexClockSkew": self._access.skew_s, "AnnexThrottledAccounts": self._access.throttled_accounts}
+
+    def looks(self) -> dict[str, Look]:
+        """The newest at each place.  From any thread."""
+        return dict(self._looks)
 
     async def run(self) -> None:
         """For ever: whatever is due."""
@@ -78,7 +84,7 @@ class Reconciler:
             self._places[place.key] = replace(place, bucket=place.bucket or known.bucket)
 
     async def _look(self, key: str, place: Place) -> None:
-        world = World(self._access)
+        world, began_s = World(self._access), time.time()
         try:
             report = await in_thread(
                 lambda: reconcile(world, place, self._busy, self._aws_now_s, self._roll.cancelled_ends))
@@ -86,6 +92,7 @@ class Reconciler:
             self._tell_faults(key, str(error))
         else:
             self._reports[key] = report
+            self._looks[key] = Look(began_s, {sighting.annex_id: sighting for sighting in report.sightings})
             self._mended += len(report.mended)
             for words in report.mended:
                 log.always(f"reconciliation: {words}")

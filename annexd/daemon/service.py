@@ -98,10 +98,10 @@ class Service:
         engine = Engine(journal, annex_steps(world), others=cancelling(world), steady_s=time.monotonic)
         roll = Roll(engine)
         self._books = Books(journal, engine, self._status_changed)
-        desk = Desk(roll, world, self._supplies)
-        self._orders = Orders(desk, settings.annex, settings.limits, self._books.recount)
         self._reconciler = Reconciler(access, roll, settings.annex, settings.reconcile_interval_s,
                                       self._status_changed)
+        desk = Desk(roll, world, self._supplies, self._reconciler.looks)
+        self._orders = Orders(desk, settings.annex, settings.limits, self._books.recount)
         self._advertiser = Advertiser(self._outbound, settings.publication, self._status)
         self._appearance = Appearance(settings, self._advertiser, self._door.address)
         self._parent = self._make_parent()

@@ -10,6 +10,7 @@ from annexd.tool.options import Options
 
 COMMAND: Final = "CA_BULK_REQUEST"
 CANCEL: Final = "CA_CANCEL_ANNEX"
+QUERY: Final = "CA_QUERY_ANNEXES"
 REQUEST_VERSION: Final = 1
 Param = Callable[[str], str | None]
 
@@ -45,6 +46,12 @@ def command_ad(config: Config, options: Options, param: Param, now_s: float) -> 
         "CommandID": options.command_id or os.urandom(16).hex(),
         "EndOfLease": int(now_s) + options.lease_duration_s,
     }
+
+
+def query_ad(options: Options) -> dict[str, Any]:
+    """What asks for annexes, or for one."""
+    annex = {"Annex": options.file} if options.file else {}
+    return {**annex, "Command": QUERY, "RequestVersion": REQUEST_VERSION}
 
 
 def cancel_ad(options: Options) -> dict[str, Any]:

@@ -5,11 +5,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
 
 from annexd.tool import config_file, show
-from annexd.tool.command_ad import cancel_ad, command_ad
+from annexd.tool.command_ad import cancel_ad, command_ad, query_ad
 from annexd.tool.errors import COMMUNICATION, OK, ToolError
 from annexd.tool.options import Options, parse
 
@@ -54,6 +54,8 @@ def run(arguments: Sequence[str]) -> int:
         from annexd.tool import account
 
         return account.run(options)
+    elif options.status:
+        _status(options)
     elif options.cancel:
         _cancel(options)
     else:
@@ -62,23 +64,29 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _cancel(options: Options) -> None:
+    show.cancelled(_ask(options, cancel_ad(options)))
+
+
+def _status(options: Options) -> None:
+    from annexd.tool import table
+
+    table.show(_ask(options, query_ad(options)), as_json=options.json, asked_for=options.file)
+
+
+def _ask(options: Options, ad: dict[str, Any]) -> Mapping[str, Any]:
     from annexd.tool import bindings, locate, send
 
     if options.debug:
         bindings.enable_debug()
-    ad = cancel_ad(options)
-    show.cancelled(send.send(locate.address(options), ad, options.timeout_s or send.TIMEOUT_S))
+    return send.send(locate.address(options), ad, options.timeout_s or send.TIMEOUT_S)
 
 
 def _request(options: Options) -> None:
     config, notes = config_file.read(options)
     show.notes(notes)
-    from annexd.tool import bindings, locate, send  # importing them is most of the tool's time
+    from annexd.tool import bindings  # importing it is most of the tool's time
 
-    if options.debug:
-        bindings.enable_debug()
-    ad = command_ad(config, options, bindings.param, time.time())
-    show.reply(send.send(locate.address(options), ad, options.timeout_s or send.TIMEOUT_S))
+    show.reply(_ask(options, command_ad(config, options, bindings.param, time.time())))
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ OPTIONS: Final = {
     "s3-url": Option("s3_url", "URL", "endpoint of S3"),
     "s3-bucket": Option("s3_bucket", "NAME", "bucket for what tells the instances how to join the pool"),
     "cancel": Option("cancel", "ANNEX", "end this annex now: its ID, its Spot Fleet request's, or your name for it"),
+    "status": Option("status", None, "the annexes that annexd knows; condor_annex -status ANNEX: one of them"),
     "setup": Option("setup", None, "make what annexes need in the AWS account"),
     "check-setup": Option("check_setup", None, "find what is amiss there, and say how to mend it"),
     "teardown": Option("teardown", None, "take it all away again"),
@@ -56,14 +57,16 @@ OPTIONS: Final = {
     "timeout": Option("timeout_s", "SECONDS", "how long to wait for annexd's answer, or for CloudFormation (15m)"),
     "output": Option("output", "FILE", "the configuration file that -setup writes (LOCAL_CONFIG_DIR/81annex)"),
     "config-file": Option("output", "FILE", "another name for it"),
-    "json": Option("json", None, "print what -check-setup finds as JSON"),
+    "json": Option("json", None, "print what -check-setup finds, or -status, as JSON"),
     "command-id": Option("command_id", "ID", "ask again for what became of a request that was not answered"),
     "debug": Option("debug", None, "HTCondor's debugging output (TOOL_DEBUG) on standard error"),
     "help": Option("help", None, "this text"),
     "version": Option("version", None, "the version"),
 }
 ACCOUNT_TASKS: Final = ("setup", "check_setup", "teardown")
+STATUS_TOO: Final = ("status", "file", "json", "pool", "name", "timeout_s", "debug")
 CANCEL_TOO: Final = ("cancel", "public_key_file", "secret_key_file", "pool", "name", "timeout_s", "command_id", "debug")
+ACCOUNT_WORDS: Final = "-setup, -check-setup or -teardown"
 ACCOUNT_ONLY: Final = ("region", "profile", "stack_name", "output", "json")
 ACCOUNT_TOO: Final = ("public_key_file", "secret_key_file", "target_capacity", "timeout_s", "debug")
 SHORT: Final = {"n": "name"}  # as in all of HTCondor's tools
@@ -98,6 +101,7 @@ class Options(NamedTuple):
     s3_url: str | None = None
     s3_bucket: str | None = None
     cancel: str | None = None
+    status: bool = False
     setup: bool = False
     check_setup: bool = False
     teardown: bool = False
@@ -190,9 +194,20 @@ def _by_another_name(name: str) -> str:
 def _faults_of_all(values: dict[str, Any]) -> list[str]:
     if any(field in values for field in ACCOUNT_TASKS):
         return _faults_of_task(values)
+    if "status" in values:
+        return _foreign(values, STATUS_TOO, "-status") + _faults_of_annex(values)
     if "cancel" in values:
         return _foreign(values, CANCEL_TOO, "-cancel")
     return _missing(values) + _excluding(values)
+
+
+def _faults_of_annex(values: dict[str, Any]) -> list[str]:
+    """Of -status, where it stands in the file's place."""
+    try:
+        _annex(values.get("file") or "any")
+    except ValueError as error:
+        return [f"what follows -status must be {error}, not {values['file']!r}"]
+    return []
 
 
 def _foreign(values: dict[str, Any], known: Sequence[str], task: str) -> list[str]:
@@ -219,7 +234,8 @@ def _spelled(field: str) -> str:
 
 def _missing(values: dict[str, Any]) -> list[str]:
     faults = [
-        f"{_spelled(field)} goes with -setup, -check-setup or -teardown" for field in ACCOUNT_ONLY if field in values
+        f"{_spelled(field)} goes with {'-check-setup or -status' if field == 'json' else ACCOUNT_WORDS}"
+        for field in ACCOUNT_ONLY if field in values
     ]
     if "lease_duration_s" not in values:
         faults.append("-lease-duration is missing: say for how long you want the instances")

@@ -75,6 +75,8 @@ def _ask(address: str, ad: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
 
 
 def _ask_again(ad: Mapping[str, Any]) -> str:
+    if "CommandID" not in ad:
+        return "nothing depends on it: ask again"
     return f"whether the request was completed is unknown: ask with the same command and -command-id {ad['CommandID']}"
 
 

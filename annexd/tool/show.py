@@ -9,7 +9,11 @@ import annexd
 from annexd.tool.errors import CLOUD_FAILED, COMMUNICATION, MEANINGS, NOT_AUTHORIZED, REFUSED, USAGE, ToolError
 from annexd.tool.options import OPTIONS
 
-SYNOPSIS = "condor_annex -lease-duration SECONDS [option...] FILE\ncondor_annex -cancel ANNEX [option...]"
+SYNOPSIS = "\n".join((
+    "condor_annex -lease-duration SECONDS [option...] FILE",
+    "condor_annex -cancel ANNEX [option...]",
+    "condor_annex -status [ANNEX] [option...]",
+))
 # HTCondor's words for results (command_strings.h) that are no matter of the cloud's.
 STATUSES = {
     "NotAuthorized": NOT_AUTHORIZED,
@@ -23,7 +27,7 @@ NEXT_STEP = {USAGE: "condor_annex -help lists the options"}
 
 def reply(ad: Mapping[str, Any]) -> None:
     """Print what annexd answered; raises ToolError unless that is a request ID."""
-    _check(ad)
+    check(ad)
     request_id = ad.get("BulkRequestID")
     if not isinstance(request_id, str):
         raise ToolError(COMMUNICATION, "annexd answered Success without a BulkRequestID")
@@ -33,13 +37,13 @@ def reply(ad: Mapping[str, Any]) -> None:
 
 def cancelled(ad: Mapping[str, Any]) -> None:
     """Say what annexd answered to a cancellation; raises ToolError unless it is one."""
-    _check(ad)
+    check(ad)
     fleet = f" ({ad['BulkRequestID']})" if ad.get("BulkRequestID") else ""
     words = "is cancelled: its lease is over, and within minutes AWS ends what runs of it"
     print(f"Annex {ad.get('AnnexID')}{fleet} {words}", flush=True)
 
 
-def _check(ad: Mapping[str, Any]) -> None:
+def check(ad: Mapping[str, Any]) -> None:
     """Tell of a warning; raises ToolError without success."""
     notes([str(ad["Warning"])] if ad.get("Warning") else [])
     result = ad.get("Result")

@@ -1,5 +1,6 @@
 """A user ends an annex: a real condor_annex, a real annexd that is killed in the middle, and nothing comes back."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -85,6 +86,23 @@ def test_it_does_not_wait_behind_orders(site: Site, annex: dict[str, Any]) -> No
     assert not slow.done
     check_end(site, annex)
     assert (slow.reply() or {})["Result"] == "Success"
+
+
+def test_users_see_their_annexes_and_scripts_too(site: Site, annex: dict[str, Any]) -> None:
+    def status(*arguments: str) -> Done:
+        done = site.pool.run(sys.executable, "-m", "annexd.tool.main", "-status", *arguments)
+        assert done.returncode == errors.OK, done.stderr
+        return done
+
+    headings, _, *rows = status("physics").stdout.splitlines()
+    assert headings.split()[:3] == ["Name", "ID", "Owner"]
+    [row] = [row.split() for row in rows if annex["AnnexID"] in row]
+    assert (row[0], row[3], row[-1]) == ("physics", annex["BulkRequestID"], "leased")
+    cancel(site, annex["AnnexID"])
+    [told] = json.loads(status("-json", annex["BulkRequestID"]).stdout)
+    assert (told["State"], told["AnnexName"]) == ("cancelled", "physics")
+    assert told["EndOfLease"] < annex["EndOfLease"]
+    assert annex["AnnexID"] in status().stdout
 
 
 @pytest.mark.parametrize(("name", "status", "words"), [

@@ -38,11 +38,12 @@ def test_the_demo_shows_the_whole_story_and_leaves_nothing_behind() -> None:
     process = demo()
     output, errors = process.communicate(timeout=200)
     assert process.returncode == 0, output + errors
-    [request_id] = set(re.findall(r"^ +(sfr-[0-9a-f-]+)$", output, re.MULTILINE))
+    request_id, mistake = re.findall(r"^ +(sfr-[0-9a-f-]+)$", output, re.MULTILINE)
     assert f"10 instances of {request_id}" in output
     for words in ("condor_status -subsystem annexd", "rate(5 minutes)", "instances:  0 running", "rules:      0",
                   "condor_annex -setup", "AuthenticatedIdentity", "This is job 1.0, and I ran on slot1_1@i-",
-                  "tokens:     0 in S3", "fleets:     cancelled\n", "condor_annex -teardown", "Nothing is running"):
+                  "tokens:     0 in S3", "fleets:     cancelled, cancelled\n", f"({mistake}) is cancelled",
+                  "condor_annex -teardown", "Nothing is running"):
         assert words in output, output
     assert descendants() == []
 

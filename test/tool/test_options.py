@@ -107,6 +107,15 @@ def test_what_is_an_orders_is_no_matter_of_a_cancellations() -> None:
     assert faults("-setup", "-cancel", "physics") == ("-cancel is no matter of -setup's",)
 
 
+def test_the_annexes_are_asked_for_all_or_one() -> None:
+    assert parse(["-stat"]) == Options(status=True)
+    assert parse(["-status", "physics", "-json"]) == Options(status=True, file="physics", json=True)
+    assert faults("-status", "two words")[0].startswith("what follows -status must be an annex's ID")
+    assert faults("-status", "-cancel", "x", "-count", "1") == (
+        "-cancel is no matter of -status's", "-count is no matter of -status's")
+    assert "-json goes with -check-setup or -status" in faults("-json", *ENOUGH)
+
+
 def test_help_is_given_whatever_else_is_said() -> None:
     assert parse(["-count", "x", "-h"]) == Options(help=True)
     assert parse(["-version"]) == Options(version=True)

@@ -1,0 +1,130 @@
+"""CA_QUERY_ANNEXES: the annexes that annexd knows, from what it has here.
+
+No key is read and AWS is not asked: it is answered at once, also when AWS or the keys fail.  What runs is told as
+reconciliation saw it last, with the time of that look.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from annexd.annex.adoption import Sighting, place_of
+from annexd.annex.defaults import Defaults
+from annexd.annex.faults import InvalidRequest, shown
+from annexd.annex.lease import NOT_IN_TAGS
+from annexd.annex.own import Own
+from annexd.annex.reply import ANSWERED, ReplyAd, reply, reply_of_error
+from annexd.annex.request import IGNORED, REFERENCE, check_command, check_version, command_id_of
+from annexd.annex.roll import END_STEP, FLEET_STEP, Known, Roll
+from annexd.workflow import SUCCESS, Json, State
+
+COMMAND: Final = "CA_QUERY_ANNEXES"
+OWN: Final = frozenset(["command", "requestversion", "commandid", "annex"])
+TOLD_S: Final = 3600  # so long after its end an annex is told of unasked
+
+
+@dataclass(frozen=True)
+class Look:
+    """What reconciliation saw in one place, by annex ID, and when it began to look (seconds since the epoch)."""
+
+    at_s: float
+    sightings: Mapping[str, Sighting]
+
+
+def query_annexes(
+    ad: Mapping[str, Any], owner: str, roll: Roll, defaults: Defaults, now_s: float, looks: Mapping[str, Look]
+) -> ReplyAd:
+    """Annexes: JSON, a list of what `_told` and `_seen_only` tell of each; `looks` are by Place.key."""
+    try:
+        annex = _reference_in(ad)
+        mine = None if owner in defaults.super_users else owner
+        known = roll.called(annex, owner)[::-1] if annex else _recent(roll, now_s)
+        lines = [_told(one, roll, now_s, looks) for one in known if mine in (None, one.owner)]
+        lines += [line for line in _seen_only(roll, now_s, looks, mine) if annex in (None, line["AnnexID"])]
+        lines = [line for line in lines if annex or _is_told_unasked(line, now_s)]
+    except ANSWERED as error:
+        return reply_of_error(error, command_id_of(ad), begun=False)
+    # An escaped quote would be a backslash before a quote, which old ClassAds cannot tell from an end.
+    return {**reply(SUCCESS), "Annexes": json.dumps(lines).replace('\\"', "\\u0022")}
+
+
+def _reference_in(ad: Mapping[str, Any]) -> str | None:
+    check_command(ad, COMMAND)
+    own = Own(ad, OWN)
+    own.faults += [f"{name[:64]} is no attribute of {COMMAND}" for name in ad if name.lower() not in OWN | IGNORED]
+    check_version(own)
+    annex = own.text("Annex", lambda text: None if REFERENCE.fullmatch(text) else f"names no annex: {shown(text)}")
+    if own.faults:
+        raise InvalidRequest(own.faults)
+    return annex
+
+
+def _recent(roll: Roll, now_s: float) -> list[Known]:
+    unfinished = set(roll.engine.unfinished())
+    return [one for one in roll.all() if one.end_of_lease_s > now_s - TOLD_S or one.command_id in unfinished]
+
+
+def _is_told_unasked(line: Json, now_s: float) -> bool:
+    """What lives, is under way or still runs, and what ended a while ago."""
+    under_way = line["State"] in ("ordering", "undoing", "cancelling")
+    recent = line["State"] != "failed" and line["EndOfLease"] > now_s - TOLD_S
+    return bool(under_way or recent or line["Instances"])
+
+
+def _told(known: Known, roll: Roll, now_s: float, looks: Mapping[str, Look]) -> Json:
+    """One that the journal knows."""
+    state, cancellation = roll.engine.state(known.command_id), roll.cancellation(known.annex_id)
+    order = state.order or {}
+    look = looks.get(place_of(order).key) if order else None
+    if look is not None and look.at_s < state.step(FLEET_STEP).asked_at_s:
+        look = None  # it saw what was there before
+    end_s = cancellation.results.get(END_STEP, {}).get("end_of_lease_s") if cancellation else None
+    end_s = known.end_of_lease_s if end_s is None else int(end_s)
+    return {
+        "AnnexID": known.annex_id,
+        "AnnexName": known.name,
+        "Owner": known.owner,
+        "CommandID": known.command_id,
+        "BulkRequestID": state.results.get(FLEET_STEP, {}).get("spot_fleet_request_id"),
+        "TargetCapacity": (order.get("config") or {}).get("TargetCapacity"),
+        "EndOfLease": end_s,
+        "State": _word(state, cancellation, end_s, now_s),
+        **_seen(known.annex_id, look),
+    }
+
+
+def _word(state: State, cancellation: State | None, end_s: float, now_s: float) -> str:
+    """ordering, undoing, leased, cancelling, cancelled, over, or failed."""
+    if state.finished is None:
+        return "undoing" if state.failure else "ordering"
+    if state.finished[0] != SUCCESS:
+        return "failed"
+    if cancellation is not None:
+        return "cancelled" if cancellation.finished else "cancelling"
+    return "leased" if now_s < end_s else "over"
+
+
+def _seen(annex_id: str, look: Look | None) -> Json:
+    """Instances of it that were not gone at that look; undefined before the first one."""
+    if look is None:
+        return {"Instances": None, "SeenTime": None}
+    sighting = look.sightings.get(annex_id)
+    return {"Instances": sighting.instances if sighting else 0, "SeenTime": int(look.at_s)}
+
+
+def _seen_only(roll: Roll, now_s: float, looks: Mapping[str, Look], mine: str | None) -> Iterator[Json]:
+    """Those that only the cloud knows: another annexd's, or of one that lost its disk.  `mine`: of this owner only."""
+    known = {one.annex_id for one in roll.all()}
+    told: set[str] = set()
+    for look in looks.values():
+        for annex_id, one in look.sightings.items():
+            if annex_id in known | told or (mine is not None and one.owner != NOT_IN_TAGS.sub("_", mine)):
+                continue
+            told.add(annex_id)
+            end_s = int(one.end_of_lease_s or 0)
+            yield {
+                "AnnexID": annex_id, "AnnexName": None, "Owner": one.owner, "CommandID": None,
+                "BulkRequestID": one.fleet_id, "TargetCapacity": None, "EndOfLease": end_s,
+                "State": "adopted" if now_s < end_s else "over", **_seen(annex_id, look),
+            }  # fmt: skip

@@ -1,0 +1,62 @@
+"""-status: annexes as a table like condor_status's, or as JSON."""
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from annexd.tool import show as words
+from annexd.tool.errors import COMMUNICATION, REFUSED, ToolError
+
+HEADINGS: Final = ("Name", "ID", "Owner", "Spot Fleet request", "Capacity", "Running", "LeaseLeft", "State")
+RIGHT: Final = ("Capacity", "Running", "LeaseLeft")
+Annex = Mapping[str, Any]
+
+
+def show(ad: Mapping[str, Any], *, as_json: bool, asked_for: str) -> None:
+    """Print what annexd answered; raises ToolError unless that is annexes, or when the one asked for is none."""
+    words.check(ad)
+    try:
+        annexes = json.loads(str(ad.get("Annexes")))
+    except ValueError as error:
+        raise ToolError(COMMUNICATION, "annexd answered Success without Annexes") from error
+    if asked_for and not annexes:
+        raise ToolError(REFUSED, f"annexd knows no annex {asked_for} of yours")
+    if as_json:
+        print(json.dumps(annexes, indent=2))
+    elif annexes:
+        print("\n".join(lines(annexes, time.time())), flush=True)
+
+
+def lines(annexes: list[Annex], now_s: float) -> list[str]:
+    """As condor_status: headings, an empty line, the rows, and when what runs was seen."""
+    rows = [HEADINGS, *(_row(annex, now_s) for annex in annexes)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+    told = [_line(row, widths) for row in rows]
+    return [told[0], "", *told[1:], *_footer(annexes, now_s)]
+
+
+def _line(row: tuple[str, ...], widths: list[int]) -> str:
+    cells = (cell.rjust(width) if heading in RIGHT else cell.ljust(width)
+             for heading, cell, width in zip(HEADINGS, row, widths, strict=True))
+    return " ".join(cells).rstrip()
+
+
+def _row(annex: Annex, now_s: float) -> tuple[str, ...]:
+    values = [annex.get(name) for name in ("AnnexName", "AnnexID", "Owner", "BulkRequestID", "TargetCapacity",
+                                           "Instances")]
+    end_s = annex.get("EndOfLease")
+    left = _period(end_s - now_s) if isinstance(end_s, int) else "-"
+    return (*("-" if value is None else str(value) for value in values), left, str(annex.get("State")))
+
+
+def _period(seconds: float) -> str:
+    """Days and the time, as condor_status writes it."""
+    minutes, second = divmod(max(0, round(seconds)), 60)
+    return f"{minutes // 1440}+{minutes // 60 % 24:02}:{minutes % 60:02}:{second:02}"
+
+
+def _footer(annexes: list[Annex], now_s: float) -> list[str]:
+    """Of how long ago the oldest look is whose number is shown."""
+    seen = [annex["SeenTime"] for annex in annexes if isinstance(annex.get("SeenTime"), int)]
+    return ["", f"Running: as annexd saw it in AWS {_period(now_s - min(seen))} ago or later"] if seen else []

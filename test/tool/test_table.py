@@ -1,0 +1,55 @@
+"""-status as people see it: a table like condor_status's."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from annexd.tool.errors import COMMUNICATION, REFUSED, ToolError
+from annexd.tool.table import lines, show
+
+NOW_S = 1_800_000_000.0
+ANNEX: dict[str, Any] = {
+    "AnnexID": "annex-0123456789abcdef0123", "AnnexName": "physics", "Owner": "alice@example.org", "CommandID": "c",
+    "BulkRequestID": "sfr-1", "TargetCapacity": 100, "EndOfLease": int(NOW_S) + 90061, "State": "leased",
+    "Instances": 98, "SeenTime": int(NOW_S) - 75,
+}  # fmt: skip
+ORDERING = ANNEX | {"AnnexName": None, "BulkRequestID": None, "State": "ordering", "Instances": None, "SeenTime": None}
+TABLE = """\
+Name    ID                         Owner             Spot Fleet request Capacity Running  LeaseLeft State
+
+physics annex-0123456789abcdef0123 alice@example.org sfr-1                   100      98 1+01:01:01 leased
+-       annex-0123456789abcdef0123 alice@example.org -                       100       - 1+01:01:01 ordering
+
+Running: as annexd saw it in AWS 0+00:01:15 ago or later"""
+
+
+def test_it_is_a_table_with_the_age_of_what_was_seen() -> None:
+    assert "\n".join(lines([ANNEX, ORDERING], NOW_S)) == TABLE
+
+
+def test_a_lease_that_is_over_has_nothing_left() -> None:
+    assert "0+00:00:00 over" in lines([ANNEX | {"EndOfLease": int(NOW_S) - 5, "State": "over"}], NOW_S)[2]
+
+
+def test_as_json_it_is_what_annexd_told(capsys: pytest.CaptureFixture[str]) -> None:
+    show({"Result": "Success", "Annexes": json.dumps([ANNEX])}, as_json=True, asked_for="")
+    assert json.loads(capsys.readouterr().out) == [ANNEX]
+
+
+def test_no_annexes_are_no_table_and_an_empty_list(capsys: pytest.CaptureFixture[str]) -> None:
+    for as_json, told in ((False, ""), (True, "[]\n")):
+        show({"Result": "Success", "Annexes": "[]"}, as_json=as_json, asked_for="")
+        assert capsys.readouterr().out == told
+
+
+@pytest.mark.parametrize(("ad", "status"), [
+    ({"Result": "Success", "Annexes": "[]"}, REFUSED), ({"Result": "Success"}, COMMUNICATION),
+    ({"Result": "InvalidRequest", "ErrorString": "no"}, REFUSED),
+])
+def test_an_annex_that_is_not_there_and_an_answer_that_is_none_are_told(ad: dict[str, Any], status: int) -> None:
+    with pytest.raises(ToolError) as raised:
+        show(ad, as_json=False, asked_for="physics")
+    assert raised.value.status == status
