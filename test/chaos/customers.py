@@ -1,4 +1,4 @@
-"""Those who order: each asks until it has an answer, and later again; a killed client is started once more."""
+"""Those who order, and cancel: each asks until it has an answer, and later again; a killed client is started again."""
 
 from __future__ import annotations
 
@@ -27,13 +27,15 @@ class Order:
     replies: list[dict[str, Any]] = field(default_factory=list)
     clients: int = 0  # that were started for it
     faults: list[str] = field(default_factory=list)  # clients that ended by themselves without an answer
+    cancellation: Order | None = None  # its own command
 
 
 class Customer:
-    """A thread that orders, one annex after another, until it is told to stop."""
+    """A thread that orders, one annex after another, until it is told to stop, and `cancels` so many of them."""
 
-    def __init__(self, house: House, name: str, dice: random.Random) -> None:
+    def __init__(self, house: House, name: str, dice: random.Random, cancels: float) -> None:
         self.orders: list[Order] = []
+        self._cancels = cancels
         self._house, self._name, self._dice = house, name, dice
         self._client: subprocess.Popen[str] | None = None
         self._stop = threading.Event()
@@ -66,6 +68,11 @@ class Customer:
             self._ask(order)
             if self._dice.random() < ASKS_AGAIN:
                 self._ask(order)
+            if order.replies and order.replies[0]["Result"] == "Success" and self._dice.random() < self._cancels:
+                command_id = f"{command_id}-ends"
+                ad = self._house.cancel_ad(command_id, str(order.replies[0]["AnnexID"]))
+                order.cancellation = Order(command_id, ad)
+                self._ask(order.cancellation)
 
     def _ask(self, order: Order) -> None:
         while not order.faults:

@@ -83,6 +83,9 @@ class House:
         own = {"Command": "CA_BULK_REQUEST", "RequestVersion": 1, "CommandID": command_id}
         return request | own | keys | {"EndOfLease": end_of_lease_s, "TargetCapacity": capacity}
 
+    def cancel_ad(self, command_id: str, annex_id: str) -> dict[str, Any]:
+        return {"Command": "CA_CANCEL_ANNEX", "RequestVersion": 1, "CommandID": command_id, "Annex": annex_id}
+
     def start_client(self, ad: dict[str, Any]) -> subprocess.Popen[str]:
         client = subprocess.Popen([sys.executable, "-m", "test.chaos.client"], env=self.pool.env, text=True, cwd=TOP,
                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

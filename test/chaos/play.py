@@ -26,6 +26,7 @@ class Chaos:
     kills: int
     limit_s: float = float("inf")
     kinds: frozenset[str] = ALL_KINDS
+    cancels: float = 0.25  # of all annexes; one whose order met trouble waits up to 90 s for that
     pause_s: tuple[float, float] = (0.2, 6.0)  # between two kills: annexd needs one or two seconds to start
 
     def play(self) -> Verdict:
@@ -37,7 +38,8 @@ class Chaos:
 
     def _play(self, house: House) -> Verdict:
         began_s = time.monotonic()
-        customers = [Customer(house, name, self._dice(name)) for name in (f"customer-{n}" for n in range(CUSTOMERS))]
+        names = [f"customer-{n}" for n in range(CUSTOMERS)]
+        customers = [Customer(house, name, self._dice(name), self.cancels) for name in names]
         weather = Weather(house, self._dice("weather"), self.kinds)
         killer = Killer(house, customers, self._dice("killer"), self.pause_s)
         weather.start()

@@ -15,6 +15,7 @@ from test.chaos.customers import Order
 from test.cloud import Cloud
 
 FINAL = ("Success", "Failure", "InvalidRequest")
+CANCEL_FINAL = ("Success", "Failure", "InvalidState")  # InvalidState: the lease was over before
 FACTS = ("Result", "BulkRequestID", "AnnexID", "ClientToken")
 
 
@@ -53,6 +54,7 @@ def judge(cloud: Cloud, orders: list[Order], late_s: float) -> Verdict:
     _check_lives(verdict, lives, armed(audit), ends, late_s)
     _check_fleets(verdict, annex_of)
     _check_answers(verdict, orders, annex_of)
+    _check_cancellations(verdict, orders, lives, late_s)
     _check_nothing_left(verdict, cloud)
     return verdict
 
@@ -111,6 +113,23 @@ def _check_answers(verdict: Verdict, orders: list[Order], annex_of: Mapping[str,
                         "clients": sum(order.clients for order in orders)}
     orphans = set(annex_of.values()) - {reply.get("AnnexID") for order in orders for reply in order.replies}
     verdict.violations += [f"annex {annex_id} is nobody's" for annex_id in orphans]
+
+
+def _check_cancellations(verdict: Verdict, orders: list[Order], lives: list[Life], late_s: float) -> None:
+    """What is called cancelled is gone as soon after it as after any lease."""
+    cancelled: dict[str, float] = {}
+    for asked in [order.cancellation for order in orders if order.cancellation]:
+        result = asked.replies[0]["Result"] if asked.replies else None
+        if result not in CANCEL_FINAL:
+            verdict.violations.append(f"{asked.command_id} was never answered: {asked.faults or asked.replies}")
+        if result == "Success":
+            cancelled[asked.replies[0]["AnnexID"]] = asked.replies[0]["EndOfLease"]
+    for life in lives:
+        gone_s = float("inf") if life.gone_s is None else life.gone_s
+        if gone_s > cancelled.get(life.annex_id, float("inf")) + late_s:
+            late = f"{gone_s - cancelled[life.annex_id]:.1f} s"
+            verdict.violations.append(f"{life.instance_id} of {life.annex_id} lived {late} after it was cancelled")
+    verdict.numbers["cancelled"] = len(cancelled)
 
 
 def _check_nothing_left(verdict: Verdict, cloud: Cloud) -> None:

@@ -19,7 +19,7 @@ from test.cloud.fleets import Fleet
 from test.histories import faults
 from test.histories.annexd import Annexd
 from test.histories.bystanders import harmed, settle_in
-from test.histories.cloud import Cloud
+from test.histories.cloud import RETRY_AFTER_S, Cloud
 from test.histories.faults import ANNEXD, CALL, LEASE, Fault, Point
 from test.histories.function import Function
 from test.histories.model import Annex, Model
@@ -187,12 +187,13 @@ class Stage:
 
     def _conclude(self, name: str) -> Verdict:
         lasting = [point.actor for point, fault in self.points.struck if point.place == CALL and fault.lasts_s]
+        cut_off = [point for point, fault in self.points.struck if (point.actor, fault.way) == (LEASE, faults.DIES)]
         self.model.excuse_s = 2 * self.course.lag_s + sum(fault.excuse_s for _, fault in self.points.struck)
         for_good = any(fault.lasts_s == faults.NEVER for _, fault in self.points.struck)
         self.model.conclude(
             daemon_gone=self.annexd.gone or for_good,
             journal_lost=any(fault.empty_disk for _, fault in self.points.struck),
-            function_failed=LEASE in lasting,
+            function_failed=LEASE in lasting or len(cut_off) > len(RETRY_AFTER_S),  # each try of one run may have been
             reconciled=self.annexd.reconcile_s > 0,
         )
         now_s = self.timeline.now_s
