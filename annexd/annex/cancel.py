@@ -203,7 +203,7 @@ class _Cancelling:
             "annex_owner": fleet.owner,
             "spot_fleet_request_id": fleet.fleet_id,
             "config_object": [place.bucket, object_key(fleet.annex_id)] if place.bucket else None,
-            "settled_at_s": self.now_s + self.world.settle_s,  # whoever ordered it may have died a moment ago
+            "settled_at_s": self.world.now_s() + self.world.settle_s,  # whoever ordered it may have died a moment ago
         }
 
     def _is_meant(self, fleet: Fleet) -> bool:
