@@ -11,6 +11,7 @@ LISTED = re.compile(r"[=, ](1\*|\[127\.0\.0\.1\])(?=[ ,;]|$)", re.MULTILINE)
 # Or a host name that NO_DNS takes for one; not the mask of a network.
 WHOLE_IPV4_ADDRESS = re.compile(r"(?<![\d.])(?<!\d/)\d+(\.\d+){3}(/3[2-9])?(?=[\s,;]|$)|\d+(-\d+){3}\.", re.MULTILINE)
 ENDS_AT_SIGN = re.compile(r"\*@(?=[\s,;]|$)", re.MULTILINE)  # a user without a domain; to 23.9.6 every user
+TWO_DOMAINS = "CLAIMTOBE as alice@annexd.test"  # the first of them is an end to 23.9.6
 REFUSED = "Failed to start command."
 
 
@@ -63,7 +64,8 @@ KNOWN = (
     Known("KERBEROS, SCITOKENS", lambda found: _only_offers(found, "KERBEROS", "SCITOKENS", "FS_REMOTE")),
     Known("methods that cannot work", lambda found: _only_offers(found, "TOKEN", "PASSWORD")),
     Known("`IssuerKeys`", lambda found: found.what == "IssuerKeys" and "signing" in found.server.lower()),
-    Known("holes for the family", lambda found: found.is_refusal and "of the family" in found.client),
+    Known("holes for the family", lambda found: found.is_refusal and (
+        "of the family" in found.client or "as condor of family" in found.client)),
     Known("a token whose only scope is `condor:/`",
           lambda found: found.is_refusal and "limited to nothing" in found.client),
     Known("token without `iat`",
@@ -75,7 +77,8 @@ KNOWN = (
     Known("an IPv4 address in a list of HTCondor 23.9.6", lambda found: (
         _is_23() and found.what == "the answer" and bool(WHOLE_IPV4_ADDRESS.search(found.server)))),
     Known("`*` with an end behind it, in a list of HTCondor 23.9.6", lambda found: (
-        _is_23() and found.what == "the answer" and bool(ENDS_AT_SIGN.search(found.server)))),
+        _is_23() and found.what == "the answer" and (
+            bool(ENDS_AT_SIGN.search(found.server)) or found.client.startswith(TWO_DOMAINS)))),
     Known("authentication that fails and was not required", lambda found: (
         _is_23() and found.schedd == REFUSED and found.annexd.startswith("unauthenticated@unmapped by"))),
     Known("a name server that does not answer", lambda found: (

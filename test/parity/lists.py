@@ -17,11 +17,15 @@ def coming_from(address: str) -> Client:
     return Client(f"from {address}", {"NETWORK_INTERFACE": address})
 
 
+def claiming_to_be(name: str, domain: str) -> Client:
+    return by("CLAIMTOBE", f"CLAIMTOBE as {name} of {domain}", SEC_CLAIMTOBE_USER=name, UID_DOMAIN=domain)
+
+
 USERS = (
-    by("FS"), *(claiming(f"{name}@{domain}", UID_DOMAIN=domain) for name, domain in (
+    by("FS"), *(claiming_to_be(name, domain) for name, domain in (
         ("alice", "annexd.test"), ("ALICE", "annexd.test"), ("bob", "annexd.test"), ("alice", "elsewhere.org"),
-        ("condor", "annexd.test"), ("condor_pool", "annexd.test"), ("condor", "elsewhere.org"))),
-    claiming("condor@family", UID_DOMAIN="family"),
+        ("condor", "annexd.test"), ("condor_pool", "annexd.test"), ("condor", "elsewhere.org"), ("condor", "family"))),
+    claiming("alice@annexd.test", UID_DOMAIN="annexd.test"),  # who is alice@annexd.test@annexd.test
     with_token("of bob"), with_token("of an administrator"), with_token("limited to WRITE"),
     with_token("without a domain"), with_certificate("bob"), with_certificate("alice"), by("ANONYMOUS"), NOBODY,
 )
