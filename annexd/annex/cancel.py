@@ -88,9 +88,10 @@ def cancel_annex(
             state = _Cancelling(CancelRequest.from_ad(ad), owner, roll, world, defaults, now_s).accepted()
         elif state.workflow != CANCEL:
             raise InvalidRequest([f"CommandID {command_id} is that of another command"])
+        again = state.finished is not None and state.command_id != command_id
         command_id, begun = state.command_id, True
         accepted(command_id)
-        return reply_of_cancel(roll.engine.run(command_id), again=state.finished is not None)
+        return reply_of_cancel(roll.engine.run(command_id), again=again)
     except ANSWERED as error:
         return reply_of_error(error, command_id, begun=begun)
 

@@ -65,7 +65,7 @@ def reply_of_error(error: Exception, command_id: str | None, *, begun: bool) -> 
 
 
 def reply_of_cancel(outcome: Outcome, *, again: bool) -> ReplyAd:
-    """The answer to a cancellation; `again`: to one that was answered before."""
+    """The answer to a cancellation; `again`: it is that of an earlier command."""
     order = outcome.order
     if outcome.retry_at_s is not None:
         words = f"annex {order.get('annex_id')} is not cancelled yet, and annexd goes on: {outcome.error}"

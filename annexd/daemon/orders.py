@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import htcondor2
 
-from annexd.annex import status
+from annexd.annex import cancel, status
 from annexd.annex.commands import ASIDE, Desk, answer
 from annexd.annex.defaults import Defaults
 from annexd.annex.reply import INVALID_REQUEST, ReplyAd, reply
@@ -71,9 +71,10 @@ class Orders:
             loop.call_soon_threadsafe(self._changed)
 
         reply_ad = await self._in_thread(lambda: self._carry_out(ad, owner, accepted), room)
-        log.always(f"request {reply_ad.get('CommandID', '(no ID)')} of {owner} at {call.peer}: {reply_ad['Result']} "
-                   f"{reply_ad.get('ErrorString') or reply_ad.get('BulkRequestID', '')}"
-                   f"{f', {command}' if command in ASIDE else ''}")
+        tell = log.full_debug if command == status.COMMAND else log.always
+        tell(f"request {reply_ad.get('CommandID', '(no ID)')} of {owner} at {call.peer}: {reply_ad['Result']} "
+             f"{reply_ad.get('ErrorString') or reply_ad.get('BulkRequestID', '')}"
+             f"{' CA_CANCEL_ANNEX' if command == cancel.COMMAND else ''}")
         self._answer(call, reply_ad)
         if reply_ad["Result"] != INVALID_REQUEST and command != status.COMMAND:  # which come not as far as the journal
             self._changed()
