@@ -42,6 +42,7 @@ from annexd.daemon.recent import Recent
 
 KEY_KEPT_S = 1.0  # a signing key that is taken away counts no longer than this
 LOGIN_NAME_KEPT_S = 300.0  # PASSWD_CACHE_REFRESH is 20 hours
+MORE = int(socket.MSG_MORE)
 DRAIN_S = 1.0  # for tasks that are told to end
 
 Address = tuple[Any, ...]  # as accept() gives it: host and port come first
@@ -297,16 +298,18 @@ class Session:
     def _lose_place(self, reason: str) -> None:
         self._fail(TimeoutError(reason))
 
-    def _sent_all(self) -> bool:
-        """Whether the kernel has taken all that there is to send."""
+    def _sent_all(self, *, last: bool = False) -> bool:
+        """Whether the kernel has taken all that there is to send.  last: with the end, in one packet."""
         outgoing = self._unsent + self._connection.data_to_send()
         if not outgoing:
             return True
         try:
-            sent = self._client.send(outgoing)
+            sent = self._client.send(outgoing, MORE if last else 0)
         except BlockingIOError:
             sent = 0
         self._unsent = outgoing[sent:]
+        if last and not self._unsent:
+            self._client.shutdown(socket.SHUT_WR)  # close() would forget what waits where there is something unread
         return not self._unsent
 
     # The command.
@@ -315,7 +318,7 @@ class Session:
         self._finish(self._server.dispatch(Call(received, self._connection, self._peer, self._send_chunk)))
 
     def _finish(self, work: Work | None) -> None:
-        if work is None and self._sent_all():
+        if work is None and self._sent_all(last=True):
             self._close()
             return
         self._wait_for_nothing()

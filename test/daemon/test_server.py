@@ -113,6 +113,24 @@ def test_an_answer_that_the_peer_does_not_take_at_once_is_kept_until_it_does_or_
     assert (asyncio.run(run()) > size) is is_read
 
 
+def test_an_answer_arrives_though_the_peer_has_said_more_that_nobody_reads() -> None:
+    with socket.socket() as client:
+        client.setblocking(False)
+
+        def answer_while_more_comes(call: Call) -> None:
+            client.send(b"more")
+            answer(call)
+
+        async def run() -> bytes:
+            async with serving(dispatch=answer_while_more_comes) as address:
+                loop = asyncio.get_running_loop()
+                await loop.sock_connect(client, address)
+                await loop.sock_sendall(client, QUERY)
+                return await loop.sock_recv(client, 100)
+
+        assert asyncio.run(run()) == struct.pack(">BI", 1, len(ANSWER)) + ANSWER
+
+
 @pytest.mark.parametrize("rubbish", [
     b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00", b"\x0b" + bytes(12), b"\x01\x7f\xff\xff\xff",
     b"\x01\x00\x00\x00\x00", bytes(4096), struct.pack(">BIq", 1, 8, 4711), struct.pack(">BIq", 1, 8, 60010)])
