@@ -79,8 +79,9 @@ class Handover:
 
     def _pass_on(self) -> None:
         client, address = _client(self._descriptors)
-        self._close()
+        del self._descriptors[:]
         self._serve(client, address)
+        self._close()  # nobody waits for that
 
     def _wait(self) -> None:
         if self._deadline is None:
