@@ -85,7 +85,7 @@ def refuse_while_annexes_live(session: Session, region: str) -> None:
             f"{region}: annexes live, and only the lease function ends them: nothing was done",
             *living[:TOLD_AT_MOST],
             *more,
-            "wait for the end of their leases, or end them; the rule of each goes within five minutes of its end",
+            "wait for the end of their leases, or end them (condor_annex -cancel); their rules go within five minutes",
         )
 
 
