@@ -178,11 +178,11 @@ def test_an_answer_that_is_lost_is_asked_for_again(site: Site, annex: dict[str, 
 
 def test_what_the_order_asked_for_without_an_answer_has_no_effect_any_more_when_the_lease_is_ended(site: Site) -> None:
     site.cloud.fault("PutTargets", "reset", times=1)
+    before_s = time.time()
     annex = site.order()
-    asked_s = time.time()
     reply = site.cancel(str(annex["AnnexID"]), pace=PATIENT)
     assert reply["Result"] == "Success"
-    assert time.time() - asked_s > SETTLE_S / 2
+    assert time.time() - before_s > SETTLE_S, "what was asked for without an answer may still come"
 
 
 def test_an_outage_is_waited_for_and_the_client_is_told(site: Site, annex: dict[str, Any]) -> None:
