@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
+from annexd.annex.cancel import CancelRequest
 from annexd.annex.faults import InvalidRequest
 from annexd.annex.machine import machine_config
 from annexd.annex.order import new_order
@@ -162,6 +163,14 @@ def bulk_request(received: bytes) -> None:
         check_words(str(error)[:MOST_WORDS])  # all faults at once may be many words
 
 
+def cancel_request(received: bytes) -> None:
+    ad = ad_of(received, AdLimits())
+    try:
+        CancelRequest.from_ad(ad)
+    except InvalidRequest as error:
+        check_words(str(error)[:MOST_WORDS])
+
+
 def subject(received: bytes) -> None:
     try:
         oneline(received)
@@ -191,5 +200,5 @@ TARGETS: Mapping[str, Target] = {
     target.__name__: target
     for target in (raw_bytes, framed_messages, encrypted_messages, legacy_messages, legacy_bytes, handshake_ad,
                    command_ad, token, inherit, private_inherit, sinful, shared_port_ad, map_file,
-                   request_file, bulk_request, subject)
+                   request_file, bulk_request, cancel_request, subject)
 }
