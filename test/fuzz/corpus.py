@@ -56,7 +56,7 @@ def _seeds() -> Iterator[tuple[str, bytes]]:
     yield "command_ad", lines
     yield "bulk_request", lines
     yield "cancel_request", b'Command = "CA_CANCEL_ANNEX"\0RequestVersion = 1\0CommandID = "a-1"\0Annex = "physics"'
-    yield "cancel_request", b'Annex = "sfr-1"\0PublicKeyFile = "/home/alice/public"\0SecretKeyFile = "/home/alice/secret"'
+    yield "cancel_request", b'Annex = "sfr-1"\0PublicKeyFile = "/home/a/public"\0SecretKeyFile = "/home/a/secret"'
     yield "token", unsigned().encode()
     yield "token", unsigned(claims={"sub": "a@b", "iss": "b", "jti": "c", "exp": 2e9, "scope": "condor:/READ"}).encode()
     yield from (("inherit", text) for text in INHERITED)
