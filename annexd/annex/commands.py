@@ -17,6 +17,7 @@ from annexd.annex.steps import World
 
 ASIDE = frozenset({cancel.COMMAND, status.COMMAND})  # do not queue behind orders
 
+
 @dataclass(frozen=True)
 class Desk:
     """What every command needs."""
