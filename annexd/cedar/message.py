@@ -71,7 +71,8 @@ class MessageReader:
         start = self._position
         if not self._encrypted:  # each connection begins with one
             count = self._count_of_lines(HANDSHAKE_AD)
-            if len(ad := plain_ad(self._terminated_strings(count + TYPES))) == count:
+            if len(ad := plain_ad(self._terminated_strings(count))) == count:
+                self._terminated_strings(TYPES)
                 return ad
             self._position = start
         return {name.lower(): value for name, value in self._ad(HANDSHAKE_AD).items()}

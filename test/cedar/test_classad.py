@@ -142,6 +142,12 @@ def test_the_number_of_values_is_bounded_over_the_whole_ad() -> None:
         reader.line("C = 1")
 
 
+def test_what_stands_behind_an_ad_makes_up_for_nothing_in_it() -> None:
+    text = MessageWriter(encrypted=False).integer(2).string("A = 1").string("rubbish").string("B = 2").string("").body()
+    with pytest.raises(MalformedMessage, match="not of the form"):
+        MessageReader(text, encrypted=False).handshake_ad()
+
+
 @pytest.mark.parametrize("expression", ["{}", "[]", "{ 1 }", "x", "1+1"])
 def test_before_authentication_not_even_lists_are_read(expression: str) -> None:
     text = MessageWriter(encrypted=False).integer(1).string(f"A = {expression}").string("").string("").body()
