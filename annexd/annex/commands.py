@@ -28,11 +28,20 @@ class Desk:
     looks: Callable[[], Mapping[str, Look]] = dict
 
 
+def command_of(ad: Mapping[str, Any]) -> str | None:
+    """The one that it names; None when that is none, several or no text."""
+    match commands_in(ad):
+        case [str(command)]:
+            return command
+    return None
+
+
 def answer(ad: Mapping[str, Any], owner: str, desk: Desk, defaults: Defaults, now_s: float,
            accepted: Callable[[str], None] = lambda _: None) -> ReplyAd:
     """The reply ad, when all is done or undone.  Blocks.  `accepted(command_id)`: see bulk_request."""
-    if commands_in(ad) == [cancel.COMMAND]:
-        return cancel_annex(ad, owner, desk.roll, desk.world, defaults, now_s, accepted=accepted)
-    if commands_in(ad) == [status.COMMAND]:
-        return query_annexes(ad, owner, desk.roll, defaults, now_s, desk.looks())
+    match command_of(ad):
+        case cancel.COMMAND:
+            return cancel_annex(ad, owner, desk.roll, desk.world, defaults, now_s, accepted=accepted)
+        case status.COMMAND:
+            return query_annexes(ad, owner, desk.roll, defaults, now_s, desk.looks())
     return bulk_request(ad, owner, desk.roll.engine, defaults, now_s, supplies=desk.supplies, accepted=accepted)

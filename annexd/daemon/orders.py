@@ -14,10 +14,9 @@ from typing import Any, TypeVar
 import htcondor2
 
 from annexd.annex import cancel, status
-from annexd.annex.commands import ASIDE, Desk, answer
+from annexd.annex.commands import ASIDE, Desk, answer, command_of
 from annexd.annex.defaults import Defaults
-from annexd.annex.reply import INVALID_REQUEST, ReplyAd, reply
-from annexd.annex.request import commands_in
+from annexd.annex.reply import INVALID_REQUEST, INVALID_STATE, ReplyAd, reply
 from annexd.cedar.message import MessageReader
 from annexd.daemon import log
 from annexd.daemon.call import Call, payload_of
@@ -27,7 +26,7 @@ from annexd.daemon.threads import in_thread
 from annexd.workflow import JournalError, Outcome, Paused
 
 Answer = TypeVar("Answer")
-NOT_AUTHENTICATED, INVALID_STATE = "NotAuthenticated", "InvalidState"  # command_strings.h
+NOT_AUTHENTICATED = "NotAuthenticated"  # command_strings.h
 SMALL_BYTES = 16 * 1024  # of an ad that is read in a millisecond, in less time than a thread needs to be started
 LATER_S = 15.0  # at most until the next try of what cannot even be written down
 
@@ -54,11 +53,11 @@ class Orders:
         """CA_AUTH_CMD or CA_CMD: one ad in, one ad out.  Raises PeerError for a payload that is no ad."""
         payload, owner = payload_of(call), call.received.identity.user
         ad = _whole_ad(payload) if payload.remaining <= SMALL_BYTES else None
-        command = next(iter(commands_in(ad or {})), None)
+        command = command_of(ad or {})
         room = self._side_room if command in ASIDE else self._room
         if room.is_full and room.waiting >= self._limits.max_waiting_requests:
             log.always(f"request of {owner} at {call.peer} refused: {room.waiting} others wait already")
-            self._answer(call, reply(INVALID_STATE, self._busy()))
+            self._answer(call, reply(INVALID_STATE, self._busy(room)))
             return
         ad = await self._in_thread(lambda: _whole_ad(payload)) if ad is None else ad
         if not call.received.identity.mapped:  # CA_CMD does not force authentication, and money needs an owner
@@ -86,8 +85,8 @@ class Orders:
         for room in (self._room, self._side_room):
             room.resize(limits.max_running_requests)
 
-    def _busy(self) -> str:
-        return (f"annexd works on {self._limits.max_running_requests} requests, and {self._room.waiting} wait "
+    def _busy(self, room: Room) -> str:
+        return (f"annexd works on {self._limits.max_running_requests} requests, and {room.waiting} wait "
                 f"(ANNEXD_MAX_WAITING_REQUESTS): nothing was ordered; ask again later")
 
     def _carry_out(self, ad: Mapping[str, Any], owner: str, accepted: Callable[[str], None]) -> ReplyAd:

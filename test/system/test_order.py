@@ -176,6 +176,7 @@ def test_an_order_with_formulas_a_bomb_or_nonsense_is_refused_and_annexd_lives(s
     pid = site.pid()
     assert site.order(TargetCapacity=-1)["Result"] == "InvalidRequest"
     assert site.order(Command="CA_MAKE_COFFEE")["ErrorString"] == "Unknown command (CA_MAKE_COFFEE) in ClassAd"
+    assert str(site.order(Command=["CA_BULK_REQUEST"])["ErrorString"]).startswith("Unknown command (")
     reply = site.order(LaunchSpecifications=[{"ImageId": {"a": {"b": {"c": {"d": [[[[1]]]]}}}}}])
     assert reply["Result"] == "InvalidRequest"
     bomb = "1" + "+1" * 200_000
