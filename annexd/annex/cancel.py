@@ -14,16 +14,14 @@ from annexd.annex.defaults import Defaults
 from annexd.annex.faults import InvalidRequest, shown
 from annexd.annex.joining import object_key
 from annexd.annex.lease import NOT_IN_TAGS, utc
-from annexd.annex.own import Own
 from annexd.annex.reply import ANSWERED, NotNow, ReplyAd, reply_of_cancel, reply_of_error
 from annexd.annex.request import (
-    IGNORED,
     REFERENCE,
     check_command,
-    check_version,
     command_id_in,
     command_id_of,
     key_pair,
+    own_of,
 )
 from annexd.annex.roll import CANCEL, FLEET_STEP, Known, Roll
 from annexd.annex.steps import World
@@ -54,9 +52,7 @@ class CancelRequest:
     @classmethod
     def from_ad(cls, ad: Mapping[str, Any]) -> "CancelRequest":
         """Raises InvalidRequest with every fault."""
-        own = Own(ad, OWN)
-        own.faults += [f"{name[:64]} is no attribute of {COMMAND}" for name in ad if name.lower() not in OWN | IGNORED]
-        check_version(own)
+        own = own_of(COMMAND, ad, OWN)
         annex = own.text("Annex", _fault_of_reference)
         if annex is None and own.missing("Annex"):
             own.faults.append("Annex is missing: say which, by its ID, its Spot Fleet request's or your name for it")
@@ -111,14 +107,13 @@ class _Cancelling:
         """The workflow that carries it out.  Raises what ANSWERED names."""
         known = self._meant()
         if known is None:
-            return self._accept(self._found_in_the_cloud())
+            order = self._found_in_the_cloud()
+            return self.roll.cancellation(order["annex_id"]) or self._accept(order)
         self._check_owner(known.owner, known.annex_id)
-        earlier = self.roll.cancellation(known.annex_id)
-        return earlier or self._accept(self._order(known))
+        return self.roll.cancellation(known.annex_id) or self._accept(self._order(known))
 
     def _accept(self, order: Json) -> State:
-        earlier = self.roll.cancellation(order["annex_id"])
-        return earlier or self.roll.engine.accept(self.request.command_id, self.owner, order)
+        return self.roll.engine.accept(self.request.command_id, self.owner, order)
 
     # Which annex?
 

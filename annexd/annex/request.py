@@ -15,7 +15,7 @@ exceptions, which make the request one-shot as the ancestor's was:
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -65,7 +65,7 @@ class BulkRequest:
         check_command(ad)
         own = Own(ad)
         faults = own.faults
-        check_version(own)
+        _check_version(own)
         end_of_lease_s = _end_of_lease_s(own, now_s, defaults)
         valid_until_s = int(min(now_s + defaults.provisioning_delay_s, end_of_lease_s))
         arn, endpoints = _cloud(own, defaults)
@@ -105,8 +105,15 @@ def command_id_of(ad: Mapping[str, Any]) -> str | None:
     return None
 
 
-def check_version(own: Own) -> None:
-    """For what HTCondor's bulk requests and our own commands have in common."""
+def own_of(command: str, ad: Mapping[str, Any], names: Set[str]) -> Own:
+    """The attributes of a command that has these, in lower case, and no others."""
+    own = Own(ad, names)
+    own.faults += [f"{name[:64]} is no attribute of {command}" for name in ad if name.lower() not in names | IGNORED]
+    _check_version(own)
+    return own
+
+
+def _check_version(own: Own) -> None:
     version = own.value("RequestVersion")
     if version is None:
         own.faults.append(f"RequestVersion is missing, it must be {REQUEST_VERSION}")

@@ -7,11 +7,13 @@ import threading
 from dataclasses import dataclass, field
 from typing import Final
 
+from annexd.annex.steps.end_lease import EndLease
+from annexd.annex.steps.request_spot_fleet import RequestSpotFleet
 from annexd.workflow import SUCCESS, Engine, Json, State
 
 CANCEL: Final = "cancel"  # the workflow of a cancellation
-FLEET_STEP: Final = "request_spot_fleet"
-END_STEP: Final = "end_lease"
+FLEET_STEP: Final = RequestSpotFleet.name
+END_STEP: Final = EndLease.name
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,8 @@ from annexd.annex.adoption import Sighting, place_of
 from annexd.annex.defaults import Defaults
 from annexd.annex.faults import InvalidRequest, shown
 from annexd.annex.lease import NOT_IN_TAGS
-from annexd.annex.own import Own
 from annexd.annex.reply import ANSWERED, ReplyAd, reply, reply_of_error
-from annexd.annex.request import IGNORED, REFERENCE, check_command, check_version, command_id_of
+from annexd.annex.request import REFERENCE, check_command, command_id_of, own_of
 from annexd.annex.roll import END_STEP, FLEET_STEP, Known, Roll
 from annexd.workflow import SUCCESS, Json, State
 
@@ -51,9 +50,7 @@ def query_annexes(
 
 def _reference_in(ad: Mapping[str, Any]) -> str | None:
     check_command(ad, COMMAND)
-    own = Own(ad, OWN)
-    own.faults += [f"{name[:64]} is no attribute of {COMMAND}" for name in ad if name.lower() not in OWN | IGNORED]
-    check_version(own)
+    own = own_of(COMMAND, ad, OWN)
     annex = own.text("Annex", lambda text: None if REFERENCE.fullmatch(text) else f"names no annex: {shown(text)}")
     if own.faults:
         raise InvalidRequest(own.faults)

@@ -1,7 +1,7 @@
 """The command ad of one request: the config's own attributes at the top, and annexd's beside them."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from annexd.tool.config_file import Config, fault_of_text
@@ -32,12 +32,9 @@ def command_ad(config: Config, options: Options, param: Param, now_s: float) -> 
         "ConfigDir": os.path.abspath(options.config_dir) if options.config_dir else None,
         **_key_files(options, param),
     }
-    faults = [f"{name} {fault}" for name, value in given.items() if value and (fault := fault_of_text(value))]
-    if faults:
-        raise ToolError(USAGE, *faults)
     return {
         **config,
-        **{name: value for name, value in given.items() if value},
+        **_texts(given),
         **({"MaxIdleTime": options.idle_s} if options.idle_s else {}),
         **({"NoOwner": True} if options.no_owner else {}),
         **({"JoinPool": False} if options.no_join else {}),
@@ -56,17 +53,22 @@ def query_ad(options: Options) -> dict[str, Any]:
 
 def cancel_ad(options: Options) -> dict[str, Any]:
     """What ends an annex.  Without key files annexd uses those of the order: no default of today's stands for them."""
-    keys = {name: path for name, path in _key_files(options, lambda _: None).items() if path}
-    faults = [f"{name} {fault}" for name, path in keys.items() if (fault := fault_of_text(path))]
-    if faults:
-        raise ToolError(USAGE, *faults)
     return {
-        **keys,
+        **_texts(_key_files(options, lambda _: None)),
         "Command": CANCEL,
         "RequestVersion": REQUEST_VERSION,
         "CommandID": options.command_id or os.urandom(16).hex(),
         "Annex": options.cancel,
     }
+
+
+def _texts(given: Mapping[str, str | None]) -> dict[str, str]:
+    """What is given of it.  Raises ToolError for what an ad cannot carry."""
+    texts = {name: value for name, value in given.items() if value}
+    faults = [f"{name} {fault}" for name, value in texts.items() if (fault := fault_of_text(value))]
+    if faults:
+        raise ToolError(USAGE, *faults)
+    return texts
 
 
 def _key_files(options: Options, param: Param) -> dict[str, str | None]:
