@@ -1,11 +1,23 @@
-"""Who needs which rights: a table of the calls that the code makes, and the IAM policies that follow from it.
+"""List who needs which rights: a table of the calls that the code makes, and the IAM policies that follow from it.
 
 Three kinds of people: `setup` runs -setup, -check-setup and -teardown; `daemon` is annexd itself, where it lends its
-own keys; `user` is whoever orders with keys of their own.  annexd makes the same calls with a user's keys as with its
-own, so the two may do the same; they are two files because sites narrow them in different ways.
+own keys; `user` orders with keys of their own.  annexd makes the same calls with a user's keys as with its own, so the
+two have the same rights; they are two files because sites narrow them in different ways.
 
 What CloudFormation does for its caller needs the caller's rights.  Those rights are granted only by way of
-CloudFormation, so that nobody can make a role with them by hand.
+CloudFormation, so that nobody can make a role with them by hand.  They are a document of their own, since IAM takes at
+most 6,144 characters a policy.
+
+What Spot Fleet needs of its caller, with the evidence (nothing of it was tried on AWS yet):
+
+* ec2:RunInstances, always, on whatever the instances are made of.  Spot Fleet user guide, "Spot Fleet permissions":
+  required since 30 August 2020; a real refusal without it: github.com/Coalfire-Research/npk/issues/148.  Whoever may
+  call RequestSpotFleet can start instances anyway.
+* ec2:CreateTags on `*` for what RequestSpotFleet and RunInstances create.  The user guide warns that
+  spot-fleet-request as a resource is refused; AWS's own AWSThinkboxDeadlineSpotEventPluginAdminPolicy has both.
+* iam:PassRole names the service whose API is called, ec2, in all of AWS's managed policies that order Spot Fleets
+  (BatchServiceRolePolicy, AWSThinkboxDeadlineSpotEventPluginAdminPolicy), and ec2.amazonaws.com.cn in China
+  (github.com/aws/karpenter-provider-aws/pull/6839).  AWSThinkboxAWSPortalAdminPolicy lists spotfleet too, and so do we.
 """
 
 from collections.abc import Iterator
@@ -36,11 +48,11 @@ INSTANCE: Final = "arn:{partition}:ec2:*:*:instance/*"
 GROUP: Final = "arn:{partition}:ec2:*:*:security-group/*"
 VPC: Final = "arn:{partition}:ec2:*:*:vpc/*"
 
-Condition = dict[str, dict[str, str]]
+Condition = dict[str, dict[str, str | list[str]]]
 BY_CLOUDFORMATION: Final[Condition] = {"ForAnyValue:StringEquals": {"aws:CalledVia": "cloudformation.amazonaws.com"}}
 OWN_FLEETS: Final[Condition] = {"Null": {"ec2:ResourceTag/htcondor:annex-id": "false"}}
 OF_A_FLEET: Final[Condition] = {"StringLike": {"ec2:ResourceTag/aws:ec2spot:fleet-request-id": "sfr-*"}}
-NEW_FLEETS: Final[Condition] = {"StringEquals": {"ec2:CreateAction": "RequestSpotFleet"}}
+NEW_CAPACITY: Final[Condition] = {"StringEquals": {"ec2:CreateAction": ["RequestSpotFleet", "RunInstances"]}}
 LEASE_TARGETS: Final[Condition] = {"ForAllValues:ArnLike": {"events:TargetArn": FUNCTION}}
 TAGGING_POLICY: Final[Condition] = {
     "ArnEquals": {"iam:PolicyARN": "arn:{partition}:iam::aws:policy/service-role/AmazonEC2SpotFleetTaggingRole"}
@@ -50,8 +62,14 @@ TAGGING_POLICY: Final[Condition] = {
 SPOT_SERVICES: Final[Condition] = {"StringLike": {"iam:AWSServiceName": "spot*.amazonaws.com"}}
 
 
-def passed_to(service: str) -> Condition:
-    return {"StringEquals": {"iam:PassedToService": f"{service}.amazonaws.com"}}
+def passed_to(*services: str) -> Condition:
+    return {"StringEquals": {"iam:PassedToService": list(services)}}
+
+
+EC2: Final = ("ec2.amazonaws.com", "ec2.amazonaws.com.cn")  # in China either, by which service asks
+TO_LAMBDA: Final = passed_to("lambda.amazonaws.com")
+TO_INSTANCES: Final = passed_to(*EC2)
+TO_FLEETS: Final = passed_to(*EC2, "spotfleet.amazonaws.com")
 
 
 class Right(NamedTuple):
@@ -128,17 +146,19 @@ SERVICE_ROLE_RIGHTS: Final = [
 HANDLER_RIGHTS: Final = [
     *by_cloudformation(LOG, "logs:CreateLogGroup", "logs:DeleteLogGroup", "logs:PutRetentionPolicy"),
     *by_cloudformation(LOG, "logs:TagResource", "logs:ListTagsForResource", "logs:GetDataProtectionPolicy"),
-    *by_cloudformation(ANYTHING, "logs:DescribeLogGroups"),
+    *by_cloudformation(ANYTHING, "logs:DescribeLogGroups", "logs:DescribeIndexPolicies"),
+    *by_cloudformation(ANYTHING, "logs:DescribeResourcePolicies"),
     *by_cloudformation(ROLE, "iam:CreateRole", "iam:DeleteRole", "iam:UpdateAssumeRolePolicy"),
     *by_cloudformation(ROLE, "iam:PutRolePolicy", "iam:DeleteRolePolicy"),
     *by_cloudformation(FLEET_ROLE, "iam:AttachRolePolicy", "iam:DetachRolePolicy", condition=TAGGING_POLICY),
-    *by_cloudformation(LEASE_ROLE, "iam:PassRole", condition=passed_to("lambda")),
-    *by_cloudformation(INSTANCE_ROLE, "iam:PassRole", condition=passed_to("ec2")),
+    *by_cloudformation(LEASE_ROLE, "iam:PassRole", condition=TO_LAMBDA),
+    *by_cloudformation(INSTANCE_ROLE, "iam:PassRole", condition=TO_INSTANCES),
     *by_cloudformation(PROFILE, "iam:CreateInstanceProfile", "iam:DeleteInstanceProfile"),
     *by_cloudformation(PROFILE, "iam:AddRoleToInstanceProfile", "iam:RemoveRoleFromInstanceProfile"),
     *by_cloudformation(FUNCTION, "lambda:CreateFunction", "lambda:DeleteFunction", "lambda:UpdateFunctionCode"),
     *by_cloudformation(FUNCTION, "lambda:UpdateFunctionConfiguration", "lambda:TagResource", "lambda:ListTags"),
     *by_cloudformation(FUNCTION, "lambda:GetFunctionCodeSigningConfig", "lambda:GetRuntimeManagementConfig"),
+    *by_cloudformation(FUNCTION, "lambda:GetFunctionRecursionConfig", "lambda:GetFunctionScalingConfig"),
     *by_cloudformation(FUNCTION, "lambda:AddPermission", "lambda:RemovePermission"),
     *by_cloudformation(BUCKET, "s3:CreateBucket", "s3:DeleteBucket", "s3:ListBucket", "s3:PutBucketTagging"),
     *by_cloudformation(BUCKET, "s3:PutEncryptionConfiguration", "s3:PutLifecycleConfiguration"),
@@ -149,8 +169,10 @@ HANDLER_RIGHTS: Final = [
     *by_cloudformation(BUCKET, "s3:GetBucketNotification", "s3:GetBucketVersioning", "s3:GetBucketWebsite"),
     *by_cloudformation(BUCKET, "s3:GetReplicationConfiguration", "s3:GetBucketObjectLockConfiguration"),
     *by_cloudformation(BUCKET, "s3:GetBucketTagging", "s3:GetIntelligentTieringConfiguration"),
-    *by_cloudformation(BUCKET, "s3:GetBucketMetadataTableConfiguration"),
+    *by_cloudformation(BUCKET, "s3:GetBucketMetadataTableConfiguration", "s3:GetBucketAbac"),
+    *by_cloudformation(BUCKET, "s3:TagResource", "s3:ListTagsForResource"),
     *by_cloudformation(GROUP, "ec2:CreateSecurityGroup", "ec2:DeleteSecurityGroup", "ec2:CreateTags"),
+    *by_cloudformation(GROUP, "ec2:AuthorizeSecurityGroupEgress", "ec2:RevokeSecurityGroupEgress"),
     *by_cloudformation(VPC, "ec2:CreateSecurityGroup"),
 ]
 ORDER_RIGHTS: Final = [
@@ -167,38 +189,51 @@ ORDER_RIGHTS: Final = [
     right("s3:PutObject", ANNEX_OBJECTS),
     right("s3:DeleteObject", ANNEX_OBJECTS),
     right("ec2:RequestSpotFleet", ANYTHING),
-    right("ec2:CreateTags", FLEET, "ec2:RequestSpotFleet", condition=NEW_FLEETS),
-    right("iam:PassRole", FLEET_ROLE, "ec2:RequestSpotFleet", condition=passed_to("spotfleet")),
-    right("iam:PassRole", INSTANCE_ROLE, "ec2:RequestSpotFleet", condition=passed_to("ec2")),
+    right("ec2:RunInstances", ANYTHING, "ec2:RequestSpotFleet"),
+    right("ec2:CreateTags", ANYTHING, "ec2:RequestSpotFleet", condition=NEW_CAPACITY),
+    right("iam:PassRole", FLEET_ROLE, "ec2:RequestSpotFleet", condition=TO_FLEETS),
+    right("iam:PassRole", INSTANCE_ROLE, "ec2:RequestSpotFleet", condition=TO_FLEETS),
     right("ec2:DescribeSpotFleetRequests", ANYTHING),
     right("ec2:DescribeInstances", ANYTHING),
     right("ec2:CancelSpotFleetRequests", FLEET, condition=OWN_FLEETS),
     right("ec2:TerminateInstances", INSTANCE, condition=OF_A_FLEET),
 ]
-RIGHTS: Final = {
-    SETUP: [*STACK_RIGHTS, *CHECK_RIGHTS, *TEARDOWN_RIGHTS, *SERVICE_ROLE_RIGHTS, *HANDLER_RIGHTS],
-    DAEMON: ORDER_RIGHTS,
-    USER: ORDER_RIGHTS,
+DOCUMENTS: Final = {  # by the name of their file
+    "setup": [*STACK_RIGHTS, *CHECK_RIGHTS, *TEARDOWN_RIGHTS, *SERVICE_ROLE_RIGHTS],
+    "setup-stack": HANDLER_RIGHTS,
+    "daemon": ORDER_RIGHTS,
+    "user": ORDER_RIGHTS,
 }
+DOCUMENTS_OF: Final = {SETUP: ("setup", "setup-stack"), DAEMON: ("daemon",), USER: ("user",)}
+RIGHTS: Final = {role: [each for name in names for each in DOCUMENTS[name]] for role, names in DOCUMENTS_OF.items()}
 NEEDS_NO_RIGHT: Final = frozenset({"sts:GetCallerIdentity"})
 
 
-def policy(role: str, stack: str, partition: str = "aws") -> dict[str, Any]:
-    """The IAM policy of one of ROLES, for a stack of this name."""
-    return {"Version": "2012-10-17", "Statement": list(_statements(role, stack, partition))}
+def policies(role: str, stack: str, partition: str = "aws") -> list[dict[str, Any]]:
+    """Return the IAM policies that one of ROLES needs, all of them, for a stack of this name."""
+    return [policy(name, stack, partition) for name in DOCUMENTS_OF[role]]
 
 
-def _statements(role: str, stack: str, partition: str) -> Iterator[dict[str, Any]]:
-    """One for each kind of resource and condition."""
+def policy(name: str, stack: str, partition: str = "aws") -> dict[str, Any]:
+    """Return one of DOCUMENTS as an IAM policy."""
+    return {"Version": "2012-10-17", "Statement": list(_statements(DOCUMENTS[name], stack, partition))}
+
+
+def _statements(rights: list[Right], stack: str, partition: str) -> Iterator[dict[str, Any]]:
+    """Yield one statement for each kind of resource and condition."""
     groups: dict[tuple[str, str], tuple[Right, list[str]]] = {}
-    for each in RIGHTS[role]:
+    for each in rights:
         key = each.resource, repr(each.condition)
         groups.setdefault(key, (each, []))[1].append(each.action)
     names = {"stack": stack, "bucket": stack.lower(), "partition": partition}
     for each, actions in groups.values():
         statement = {"Effect": "Allow", "Action": sorted(actions), "Resource": each.resource.format(**names)}
         condition = {
-            operator: {key: value.format(**names) for key, value in tests.items()}
+            operator: {key: _filled(value, names) for key, value in tests.items()}
             for operator, tests in each.condition.items()
         }
         yield statement | ({"Condition": condition} if condition else {})
+
+
+def _filled(value: str | list[str], names: dict[str, str]) -> str | list[str]:
+    return value.format(**names) if isinstance(value, str) else [each.format(**names) for each in value]

@@ -33,6 +33,8 @@ BUCKET_READ = (
     "s3:GetBucketOwnershipControls",
     "s3:GetIntelligentTieringConfiguration",
     "s3:GetBucketMetadataTableConfiguration",
+    "s3:GetBucketAbac",
+    "s3:ListTagsForResource",
     "s3:ListBucket",
 )
 BUCKET_PUT = (
@@ -45,7 +47,13 @@ BUCKET_PUT = (
 )
 HANDLERS: Mapping[str, Verbs] = {
     "AWS::EC2::SecurityGroup": {
-        "create": ("ec2:CreateSecurityGroup", "ec2:DescribeSecurityGroups", "ec2:CreateTags"),
+        "create": (
+            "ec2:CreateSecurityGroup",
+            "ec2:DescribeSecurityGroups",
+            "ec2:CreateTags",
+            "ec2:AuthorizeSecurityGroupEgress",
+            "ec2:RevokeSecurityGroupEgress",
+        ),
         "read": ("ec2:DescribeSecurityGroups",),
         "update": ("ec2:DescribeSecurityGroups",),
         "delete": ("ec2:DescribeSecurityGroups", "ec2:DeleteSecurityGroup", "ec2:DescribeInstances"),
@@ -85,7 +93,12 @@ HANDLERS: Mapping[str, Verbs] = {
             "lambda:GetRuntimeManagementConfig",
             "lambda:TagResource",
         ),
-        "read": ("lambda:GetFunction", "lambda:GetFunctionCodeSigningConfig"),
+        "read": (
+            "lambda:GetFunction",
+            "lambda:GetFunctionCodeSigningConfig",
+            "lambda:GetFunctionRecursionConfig",
+            "lambda:GetFunctionScalingConfig",
+        ),
         "update": (
             "lambda:GetFunction",
             "lambda:ListTags",
@@ -105,12 +118,18 @@ HANDLERS: Mapping[str, Verbs] = {
     },
     "AWS::Logs::LogGroup": {
         "create": ("logs:DescribeLogGroups", "logs:CreateLogGroup", "logs:PutRetentionPolicy", "logs:TagResource"),
-        "read": ("logs:DescribeLogGroups", "logs:ListTagsForResource", "logs:GetDataProtectionPolicy"),
+        "read": (
+            "logs:DescribeLogGroups",
+            "logs:ListTagsForResource",
+            "logs:GetDataProtectionPolicy",
+            "logs:DescribeIndexPolicies",
+            "logs:DescribeResourcePolicies",
+        ),
         "update": ("logs:DescribeLogGroups", "logs:PutRetentionPolicy", "logs:TagResource"),
         "delete": ("logs:DescribeLogGroups", "logs:DeleteLogGroup"),
     },
     "AWS::S3::Bucket": {
-        "create": ("s3:CreateBucket", *BUCKET_PUT),
+        "create": ("s3:CreateBucket", "s3:TagResource", *BUCKET_PUT),
         "read": BUCKET_READ,
         "update": BUCKET_PUT,
         "delete": ("s3:DeleteBucket", "s3:ListBucket"),
@@ -133,7 +152,7 @@ ARNS = {
     "AWS::S3::Bucket": "arn:aws:s3:::{name}",
     "AWS::S3::BucketPolicy": "arn:aws:s3:::{name}",
 }
-ON_ANYTHING = ("ec2:Describe", "logs:DescribeLogGroups")  # AWS knows no narrower resource for these
+ON_ANYTHING = ("ec2:Describe", "logs:Describe")  # AWS knows no narrower resource for these
 
 
 def needed(kind: str, verb: str, name: str, region: str, account: str) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -98,19 +99,50 @@ def test_a_permission_is_for_its_resource_only(cloud: Cloud) -> None:
         events.put_rule(Name="other", ScheduleExpression="rate(5 minutes)")
 
 
-def test_who_requests_a_fleet_must_be_allowed_to_pass_on_its_roles(cloud: Cloud) -> None:
+def test_a_caller_of_request_spot_fleet_needs_run_instances_and_both_roles_passed_to_ec2_and_to_spot_fleet(
+    cloud: Cloud,
+) -> None:
     iam = cloud.client("iam")
     iam.create_role(RoleName="machines", AssumeRolePolicyDocument=TRUST)
     iam.create_instance_profile(InstanceProfileName="machines")
     iam.add_role_to_instance_profile(InstanceProfileName="machines", RoleName="machines")
     config = fleet_config(LaunchSpecifications=[specification(IamInstanceProfile={"Name": "machines"})])
     may = [allow("ec2:RequestSpotFleet")]
-    for number, missing in enumerate(("role/fleet", "role/machines")):
+    missing = [("ec2:RunInstances", "*", allow("ec2:RunInstances"))]
+    for role in ("role/fleet", "role/machines"):
+        for service in ("ec2.amazonaws.com", "spotfleet.amazonaws.com"):
+            to_service = {"StringEquals": {"iam:PassedToService": service}}
+            grant = allow("iam:PassRole", f"{ACCOUNT}:{role}", Condition=to_service)
+            missing.append(("iam:PassRole", f"{ACCOUNT}:{role}", grant))
+    for number, (action, resource, grant) in enumerate(missing):
         ec2 = of(cloud, cloud.user(f"user-{number}", policy(*may)), "ec2")
-        with pytest.raises(ClientError, match=f"iam:PassRole on resource: {ACCOUNT}:{missing}"):
+        with pytest.raises(ClientError, match=re.escape(f"{action} on resource: {resource}")):
             ec2.request_spot_fleet(SpotFleetRequestConfig=config)
-        may.append(allow("iam:PassRole", f"{ACCOUNT}:{missing}"))
+        may.append(grant)
     of(cloud, cloud.user("last", policy(*may)), "ec2").request_spot_fleet(SpotFleetRequestConfig=config)
+
+
+def test_tags_of_a_fleet_need_create_tags_on_everything_and_those_of_its_instances_for_the_launch(
+    cloud: Cloud,
+) -> None:
+    tags = [{"Key": "htcondor:annex-id", "Value": "annex-1"}]
+    config = fleet_config(
+        LaunchSpecifications=[specification(TagSpecifications=[{"ResourceType": "instance", "Tags": tags}])],
+        TagSpecifications=[{"ResourceType": "spot-fleet-request", "Tags": tags}],
+    )
+    may = [allow(action) for action in ("ec2:RequestSpotFleet", "ec2:RunInstances", "iam:PassRole")]
+    narrow = allow("ec2:CreateTags", "arn:aws:ec2:*:*:spot-fleet-request/*")
+    refused = of(cloud, cloud.user("narrow", policy(*may, narrow)), "ec2")
+    with pytest.raises(ClientError, match="ec2:CreateTags"):
+        refused.request_spot_fleet(SpotFleetRequestConfig=config)
+    for number, actions in enumerate((["RequestSpotFleet"], ["RequestSpotFleet", "RunInstances"])):
+        grant = allow("ec2:CreateTags", Condition={"StringEquals": {"ec2:CreateAction": actions}})
+        ec2 = of(cloud, cloud.user(f"tagger-{number}", policy(*may, grant)), "ec2")
+        if number == 0:
+            with pytest.raises(ClientError, match="ec2:CreateTags"):
+                ec2.request_spot_fleet(SpotFleetRequestConfig=config)
+        else:
+            ec2.request_spot_fleet(SpotFleetRequestConfig=config)
 
 
 def test_a_condition_on_an_instances_tags_counts(cloud: Cloud) -> None:
