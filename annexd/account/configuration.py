@@ -2,7 +2,10 @@
 
 annexd has one default region, so the file has one too: the first that was set up.  Every other region stands in it
 under a local name, for an annexd of its own: HTCondor reads NAME.KNOB before KNOB in a daemon with that local name.
-The file is ours: it is written anew each time, as a whole.
+Its block defines everything that such an annexd needs, so that one line in a file of the administrator's starts it:
+condor_master ends, and the pool with it, when DAEMON_LIST names a daemon that is not defined (EXCEPT in
+condor_master.V6/masterDaemon.cpp, "Must have the path to ... defined").
+The file is ours: each time the whole file is written.
 """
 
 import os
@@ -34,6 +37,17 @@ SERVICES: Final = {  # by knob
 KNOBS: Final = (*SERVICES, *OUTPUTS)
 VALUE: Final = re.compile(r"[A-Za-z0-9:/._+=,@-]{1,2048}")  # of URLs, ARNs and names; no macro, no second line
 LINE: Final = re.compile(r"(?:ANNEXD_(?P<region>[A-Z0-9_]+)\.)?(?P<knob>ANNEX_DEFAULT_[A-Z0-9_]+) = (?P<value>\S+)")
+DAEMON: Final = """\
+# To start it, put this line into a file of your own, and run condor_restart -daemon master:
+#   DAEMON_LIST = $(DAEMON_LIST) {name}
+{name} = $(ANNEXD)
+DC_DAEMON_LIST = $(DC_DAEMON_LIST) +{name}
+{name}.ANNEXD_NAME = annexd-{region}
+{name}.ANNEXD_LOG = $(LOG)/AnnexdLog.{region}
+{name}.ANNEXD_ADDRESS_FILE = $(LOG)/.annexd_address.{region}
+{name}.ANNEXD_COMMAND_STATE = $(SPOOL)/annexd_command_state.{region}
+VALID_SPOOL_FILES = $(VALID_SPOOL_FILES), annexd_command_state*
+"""
 HEADING: Final = re.compile(r"# Region (?P<region>[a-z0-9-]+)(?:[ :,].*)?")
 STANDARD_OUTPUT: Final = "-"
 Sections = Mapping[str, Mapping[str, str]]  # region -> knob -> value
@@ -60,12 +74,16 @@ def text(sections: Sections) -> str:
 
 def _block(region: str, values: Mapping[str, str], *, default: bool) -> str:
     name = local_name(region)
-    if default:
-        heading = [f"# Region {region}: what annexd takes, unless a request says otherwise."]
-    else:
-        heading = [f"# Region {region}, for an annexd with the local name {name}: DAEMON_LIST = $(DAEMON_LIST) {name}"]
+    heading = [f"# Region {region}: what annexd takes, unless a request says otherwise."]
+    if not default:
+        heading = [f"# Region {region}, for an annexd with the local name {name}.", *_daemon(region)]
     prefix = "" if default else f"{name}."
     return "\n".join([*heading, *(f"{prefix}{knob} = {values[knob]}" for knob in KNOBS), ""])
+
+
+def _daemon(region: str) -> list[str]:
+    """Return what condor_master and HTCondor's tools need to know of an annexd of this region's own."""
+    return DAEMON.format(name=local_name(region), region=region).splitlines()
 
 
 def local_name(region: str) -> str:
@@ -79,10 +97,14 @@ def sections_of(content: str) -> dict[str, dict[str, str]]:
         raise ValueError("it was not written by condor_annex -setup")
     sections: dict[str, dict[str, str]] = {}
     region = ""
+    ours: set[str] = set()
     for line in lines[1:]:
         if heading := HEADING.fullmatch(line):
             region = heading["region"]
             sections[region] = {}
+            ours = set(_daemon(region))
+        elif line in ours:
+            continue
         elif (setting := LINE.fullmatch(line)) and region:
             sections[region][setting["knob"]] = setting["value"]
         elif line.strip():
@@ -165,7 +187,9 @@ class ConfigurationFile:
             steps = ["put it into a file in the folder that LOCAL_CONFIG_DIR names, and run condor_reconfig"]
         others = list(sections)[1:]
         if others:
-            steps.append(f"each other region ({', '.join(others)}) needs an annexd of its own: see the manual")
+            names = " ".join(map(local_name, others))
+            steps.append(f"for an annexd of each other region ({', '.join(others)}), put "
+                         f"DAEMON_LIST = $(DAEMON_LIST) {names} into a file of your own")
         return steps
 
     def _write(self, content: str) -> None:

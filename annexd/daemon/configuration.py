@@ -1,5 +1,6 @@
 """annexd's knobs: read together, checked together, replaced together at reconfig."""
 
+import fnmatch
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -74,6 +75,9 @@ class Configuration:
         journal = look_up.text("ANNEXD_COMMAND_STATE")
         if not journal:
             look_up.faults.append("ANNEXD_COMMAND_STATE must name the journal's file: is config.d/80annexd in place?")
+        elif _condor_preen_would_remove(Path(journal), look_up):
+            look_up.faults.append(f"condor_preen would remove the journal {journal}, since it is in SPOOL: add "
+                                  f"{Path(journal).name}* to VALID_SPOOL_FILES")
         configuration = cls(
             name=daemon_name(look_up.text("ANNEXD_NAME"), machine),
             machine=machine,
@@ -100,6 +104,25 @@ class Configuration:
             reconcile_interval_s=look_up.integer("ANNEXD_RECONCILE_INTERVAL", 3600, minimum=1))
         look_up.check()
         return configuration
+
+
+def _condor_preen_would_remove(journal: Path, look_up: Parameters) -> bool:
+    """Whether the journal, or what SQLite keeps beside it, is in SPOOL and not among the files that belong there.
+
+    condor_preen looks at the first name below SPOOL, with `*` in its lists (check_spool_dir in condor_tools/preen.cpp).
+    """
+    spool = Path(look_up.text("SPOOL"))
+    if not journal.is_relative_to(spool):
+        return False
+    first = journal.relative_to(spool).parts[0]
+    kept = (*look_up.words("VALID_SPOOL_FILES"), *look_up.words("SYSTEM_VALID_SPOOL_FILES"))
+    names = [f"{first}{suffix}" for suffix in ("", "-wal", "-shm")] if journal.parent == spool else [first]
+    return not all(any(_matches(name, pattern) for pattern in kept) for name in names)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Compare as condor_preen does: `*` stands for anything, and nothing else does."""
+    return fnmatch.fnmatchcase(name, pattern.replace("[", "[[]").replace("?", "[?]"))
 
 
 def daemon_name(configured: str, machine: str) -> str:

@@ -133,10 +133,10 @@ def test_with_a_log_folder_of_its_own_it_makes_it_and_without_a_log_it_serves_to
 def test_another_configuration_file_and_a_local_name_are_read(site: Site) -> None:
     other = site.pool.directory / "other_config"
     other.write_text(f"include : {site.pool.config_file}\nOTHER.ANNEXD_NAME = other\n"
-                     f"OTHER.ANNEXD_COMMAND_STATE = $(SPOOL)/other_state\n")
+                     f"OTHER.ANNEXD_COMMAND_STATE = $(SPOOL)/annexd_command_state.other\n")
     with by_hand(site, "-f", "-c", str(other), "-local-name", "OTHER"):
         site.wait(lambda: (site.ad() or {}).get("Name", "").startswith("other@"), "the ad of that name")
-        assert (site.pool.directory / "spool" / "other_state").exists()
+        assert (site.pool.directory / "spool" / "annexd_command_state.other").exists()
 
 
 def test_a_parent_that_had_neither_a_port_nor_a_socket_for_it_is_reached_through_shared_port(site: Site) -> None:

@@ -78,7 +78,8 @@ def test_lists_of_addresses_and_networks_of_ipv6_decide_as_in_the_schedd(site: S
 ], ids=["IPv6", "both", "IPv4 by a pattern"])
 def test_on_a_port_of_its_own_it_listens_where_the_configuration_says(site: Site, settings: str, address: str) -> None:
     other = site.pool.directory / "other_config"
-    other.write_text(f"include : {site.pool.config_file}\n{settings}\nANNEXD_COMMAND_STATE = $(SPOOL)/other_state\n"
+    other.write_text(f"include : {site.pool.config_file}\n{settings}\n"
+                     "ANNEXD_COMMAND_STATE = $(SPOOL)/annexd_command_state.other\n"
                      "ANNEXD_ADDRESS_FILE = $(LOG)/.other_address\nANNEXD_LOG = $(LOG)/OtherLog\nCOLLECTOR_HOST =\n")
     file = site.pool.directory / "log" / ".other_address"
     annexd = subprocess.Popen([ANNEXD, "-f"], env={**site.pool.env, "CONDOR_CONFIG": str(other)})

@@ -89,12 +89,20 @@ def test_annexds_own_credentials_are_lent_and_no_longer_lent_from_the_next_order
 
 def test_what_only_a_restart_can_change_is_said_and_stays(site: Site) -> None:
     journal = site.pool.param("ANNEXD_COMMAND_STATE")
-    said = reconfigure(site, "ANNEXD_COMMAND_STATE = $(SPOOL)/other_state")
-    words = f"is {site.pool.directory}/spool/other_state now, which needs a restart: {journal} stays in use until then"
+    said = reconfigure(site, "ANNEXD_COMMAND_STATE = $(SPOOL)/annexd_command_state.other")
+    other = f"{site.pool.directory}/spool/annexd_command_state.other"
+    words = f"is {other} now, which needs a restart: {journal} stays in use until then"
     assert f"ANNEXD_COMMAND_STATE {words}" in said
     assert site.order()["Result"] == "Success"
-    assert not (site.pool.directory / "spool" / "other_state").exists()
+    assert not (site.pool.directory / "spool" / "annexd_command_state.other").exists()
     assert "needs a restart" not in reconfigure(site, f"ANNEXD_COMMAND_STATE = {journal}")
+
+
+def test_a_journal_that_condor_preen_would_remove_is_refused(site: Site) -> None:
+    said = reconfigure(site, "ANNEXD_COMMAND_STATE = $(SPOOL)/mine")
+    assert "condor_preen would remove the journal" in said
+    assert "add mine* to VALID_SPOOL_FILES" in said
+    assert "refused" not in reconfigure(site, "ANNEXD_COMMAND_STATE = $(SPOOL)/annexd_command_state")
 
 
 def test_more_requests_than_may_wait_are_refused_and_a_larger_number_lets_those_that_wait_in(site: Site) -> None:

@@ -1,5 +1,6 @@
 """The other ways in which annexd runs: on its own port, two of them, beside a collector that hangs."""
 
+import itertools
 import os
 import signal
 import socket
@@ -8,9 +9,17 @@ import time
 from pathlib import Path
 
 from test.cloud import Cloud
-from test.system.site import Site
+from test.system.site import TOP, Site
 
+README = TOP / "README.md"
 ANNEXD = str(Path(sysconfig.get_path("scripts"), "condor_annexd"))
+
+
+def readme_block(first_line: str) -> str:
+    """The indented block of README.md that begins with this line."""
+    lines = iter(README.read_text().splitlines())
+    block = itertools.dropwhile(lambda line: line.strip() != first_line, lines)
+    return "\n".join(line.strip() for line in itertools.takewhile(lambda line: line.startswith("    "), block))
 
 
 def test_without_shared_port_it_serves_on_the_inherited_socket(cloud: Cloud) -> None:
@@ -25,20 +34,17 @@ def test_without_shared_port_it_serves_on_the_inherited_socket(cloud: Cloud) -> 
 
 
 def test_two_annexds_of_one_condor_master_have_each_their_own_name_journal_and_log(cloud: Cloud) -> None:
-    second = "\n".join((
-        "DAEMON_LIST = $(DAEMON_LIST) ANNEXD2", "DC_DAEMON_LIST = +ANNEXD2", "ANNEXD2 = $(ANNEXD)",
-        "ANNEXD2.ANNEXD_NAME = second", "ANNEXD2.ANNEXD_LOG = $(LOG)/Annexd2Log",
-        "ANNEXD2.ANNEXD_COMMAND_STATE = $(SPOOL)/second_state", "ANNEXD2.ANNEXD_ADDRESS_FILE = $(LOG)/.second_address",
-        "ANNEXD2.ANNEX_MAX_TARGET_CAPACITY = 1", "ANNEXD_LOG = $(LOG)/AnnexdLog"))
-    with Site(cloud, second) as site:
+    """Its configuration is the README's block, as it is written there."""
+    block = readme_block("ANNEXD2 = $(ANNEXD)")
+    with Site(cloud, f"{block}\nANNEXD2.ANNEX_MAX_TARGET_CAPACITY = 1") as site:
         def names() -> set[str]:
             said = site.pool.tool("condor_status", "-subsystem", "Annexd", "-af", "Name").stdout
             return {name.partition("@")[0] for name in said.split()}
 
-        site.wait(lambda: names() == {"annexd", "second"}, "both ads")
+        site.wait(lambda: names() == {"annexd", "annexd2"}, "both ads")
         assert "STARTING UP" in (site.pool.directory / "log" / "Annexd2Log").read_text()
         addresses = [(site.pool.directory / "log" / name).read_text().splitlines()[0]
-                     for name in (".annexd_address", ".second_address")]
+                     for name in (".annexd_address", ".annexd2_address")]
         assert site.order(to=addresses[0])["Result"] == "Success"
         reply = site.order(to=addresses[1])
         assert "the most allowed here is 1" in reply["ErrorString"], reply
