@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from test.fuzz.corpus import HERE, MOST_BYTES
+from test.fuzz.corpus import MOST_BYTES, keep, kept
 
 WORK = Path(__file__).parents[2] / ".cache" / "fuzz"
 ENGINE = (sys.executable, "-m", "test.fuzz.engine")
@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("targets", nargs="*", help="all, if none is named")
     options = parser.parse_args()
-    found = [name for name in options.targets or _names() if not _run(name, options.seconds, keep=options.keep)]
+    found = [name for name in options.targets or _names() if not _run(name, options.seconds, keeps=options.keep)]
     print(f"findings in: {', '.join(found)}" if found else "no findings", flush=True)
     return len(found)
 
@@ -41,30 +41,39 @@ def _names() -> list[str]:
     return list(TARGETS)
 
 
-def _run(name: str, seconds: int, *, keep: bool) -> bool:
+def _run(name: str, seconds: int, *, keeps: bool) -> bool:
     """False when there was a finding."""
     print(f"--- {name}, {seconds} s", flush=True)
-    reached, seeds = WORK / name, HERE / name
+    reached, seeds = WORK / name, _unpacked(name)
     reached.mkdir(parents=True, exist_ok=True)
-    seeds.mkdir(parents=True, exist_ok=True)
     bounds = [f"-max_total_time={seconds}", f"-timeout={SLOWEST_S}", f"-rss_limit_mb={MOST_MEMORY_MB}",
               f"-max_len={MOST_INPUT_BYTES}", f"-artifact_prefix={WORK}/finding-{name}-", "-print_final_stats=1",
               "-verbosity=0"]
     done = subprocess.run([*ENGINE, name, *bounds, str(reached), str(seeds)], check=False, env=ENVIRONMENT)
-    if keep and done.returncode == 0:
-        _keep(name, reached)
+    if keeps and done.returncode == 0:
+        _keep(name, reached, seeds)
     return done.returncode == 0
 
 
-def _keep(name: str, reached: Path) -> None:
+def _unpacked(name: str) -> Path:
+    """Return a directory with the kept inputs, a file each, as the fuzzing engine wants them."""
+    seeds = WORK / f"{name}-seeds"
+    shutil.rmtree(seeds, ignore_errors=True)
+    seeds.mkdir(parents=True)
+    for number, received in enumerate(kept(name)):
+        (seeds / str(number)).write_bytes(received)
+    return seeds
+
+
+def _keep(name: str, reached: Path, seeds: Path) -> None:
     """Of the kept inputs and the new ones, the fewest that reach as much."""
     merged = WORK / f"{name}-merged"
     shutil.rmtree(merged, ignore_errors=True)
     merged.mkdir()
-    subprocess.run([*ENGINE, name, "-merge=1", f"-max_len={MOST_BYTES}", str(merged), str(HERE / name), str(reached)],
+    subprocess.run([*ENGINE, name, "-merge=1", f"-max_len={MOST_BYTES}", str(merged), str(seeds), str(reached)],
                    check=True, capture_output=True, env=ENVIRONMENT)
-    for file in sorted(merged.iterdir(), key=lambda file: file.stat().st_size)[:MOST_KEPT]:
-        shutil.copy(file, HERE / name / file.name[:16])
+    smallest = sorted(merged.iterdir(), key=lambda file: file.stat().st_size)[:MOST_KEPT]
+    keep(name, [file.read_bytes() for file in smallest])
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""The kept inputs: a file each, in a directory for each target.
+"""The kept inputs: a file for each target, a line of base64 for each input, in order, so that a diff shows what came.
 
     python -m test.fuzz.corpus      adds seeds made of the recordings and examples; what fuzzing found stays
 """
 
-import hashlib
-from collections.abc import Iterator
+import base64
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from annexd.cedar.channel import Channel
@@ -28,13 +28,16 @@ FamilySessionKey:family:1#[Integrity="YES";]abcdef"""
 
 
 def kept(target: str) -> list[bytes]:
-    return [file.read_bytes() for file in sorted((HERE / target).glob("*"))]
+    """Return the inputs of one target; none if it has no file yet."""
+    file = HERE / target
+    return [base64.b64decode(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
-def keep(target: str, received: bytes) -> None:
-    directory = HERE / target
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / hashlib.sha256(received).hexdigest()[:16]).write_bytes(received)
+def keep(target: str, inputs: Iterable[bytes]) -> None:
+    """Add inputs to those of one target."""
+    lines = sorted({base64.b64encode(each).decode() for each in (*kept(target), *inputs)})
+    HERE.mkdir(exist_ok=True)
+    (HERE / target).write_text("".join(f"{line}\n" for line in lines))
 
 
 def _seeds() -> Iterator[tuple[str, bytes]]:
@@ -96,5 +99,6 @@ def _lines() -> list[str]:
 
 
 if __name__ == "__main__":
-    for seeded, content in _seeds():
-        keep(seeded, content)
+    seeds = list(_seeds())
+    for name in {name for name, _ in seeds}:
+        keep(name, (content for target, content in seeds if target == name))
