@@ -71,7 +71,7 @@ def _check(options: Options, session: Session, wanted: Wanted) -> int:
             print(finding.line(), flush=True)
     if options.json:
         print(json.dumps([finding._asdict() for finding in told], indent=2))
-    return SETUP_FAULTY if any(finding.is_fault for finding in told) else OK
+    return OK if all(finding.is_ok for finding in told) else SETUP_FAULTY
 
 
 def _regions(options: Options, session: Session) -> tuple[str, ...]:
@@ -85,13 +85,17 @@ def _regions(options: Options, session: Session) -> tuple[str, ...]:
 
 
 def _default_file() -> str:
-    """In the first folder that HTCondor reads its configuration from."""
+    """Name it in the last folder of LOCAL_CONFIG_DIR.
+
+    HTCondor reads the folders in their order, and what it reads last counts.  Debian's package puts its own folder
+    first (/usr/share/condor/config.d) and the administrator's last (/etc/condor/config.d).
+    """
     from annexd.tool.bindings import param
 
-    folders = [folder.strip() for folder in (param("LOCAL_CONFIG_DIR") or "").split(",") if folder.strip()]
+    folders = (param("LOCAL_CONFIG_DIR") or "").replace(",", " ").split()
     if not folders:
         raise ToolError(USAGE, "-output FILE is missing: HTCondor's configuration names no LOCAL_CONFIG_DIR")
-    return str(Path(folders[0]) / NAME)
+    return str(Path(folders[-1]) / NAME)
 
 
 def _configured(options: Options) -> Callable[[str], str | None]:

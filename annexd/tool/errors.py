@@ -25,7 +25,7 @@ MEANINGS: Final = {
     CLOUD_FAILED: "the cloud refused or failed; what had been done for a request is undone",
     COMMUNICATION: "HTCondor's daemons could not be talked to, or gave no answer",
     UNSUITABLE_BINDINGS: "HTCondor's Python bindings are missing or too old",
-    SETUP_FAULTY: "-check-setup found something amiss",
+    SETUP_FAULTY: "-check-setup found a problem, or something that it could not check",
     ANNEXES_LIVE: "-teardown found annexes, whose leases it would have disarmed, and did nothing",
     INTERRUPTED: "-setup or -teardown was interrupted; the same command goes on from there",
 }

@@ -55,7 +55,7 @@ OPTIONS: Final = {
     "profile": Option("profile", "NAME", "your profile in the AWS configuration, for these three"),
     "stack-name": Option("stack_name", "NAME", "of the CloudFormation stack (HTCondorAnnex)"),
     "timeout": Option("timeout_s", "SECONDS", "how long to wait for annexd's answer, or for CloudFormation (15m)"),
-    "output": Option("output", "FILE", "the configuration file that -setup writes (LOCAL_CONFIG_DIR/81annex)"),
+    "output": Option("output", "FILE", "the configuration file that -setup writes (81annex in the last LOCAL_CONFIG_DIR)"),
     "config-file": Option("output", "FILE", "another name for it"),
     "json": Option("json", None, "print what -check-setup finds, or -status, as JSON"),
     "command-id": Option("command_id", "ID", "ask again for what became of a request that was not answered"),

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -259,3 +260,16 @@ def wait_for(condition: object, what: str, process: subprocess.Popen[str] | None
         assert time.monotonic() < deadline_s, f"not in time: {what}"
         assert process is None or process.poll() is None, f"ended before {what}: {process.communicate()}"
         time.sleep(0.05)
+
+
+def test_the_file_goes_into_the_last_folder_whose_settings_count(account: Account, tmp_path: Path) -> None:
+    """As on Debian, where the first of two folders is the package's own."""
+    packaged, own = tmp_path / "packaged", tmp_path / "own"
+    packaged.mkdir()
+    own.mkdir()
+    (tmp_path / "condor_config").write_text(f"LOCAL_CONFIG_DIR = {packaged},{own}\n")
+    script = "import sys; from annexd.tool import main; sys.exit(main.run(['-setup']))"
+    environment = {**os.environ, **account.cloud.environment(), "CONDOR_CONFIG": str(tmp_path / "condor_config")}
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=TOP, env=environment, capture_output=True)
+    assert [path.name for path in own.iterdir()] == ["81annex"]
+    assert list(packaged.iterdir()) == []

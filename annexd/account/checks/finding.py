@@ -20,6 +20,11 @@ class Finding(NamedTuple):
     def is_fault(self) -> bool:
         return self.status == FAULT
 
+    @property
+    def is_ok(self) -> bool:
+        """Neither a fault nor something that these credentials may not look at."""
+        return self.status == OK
+
     def line(self) -> str:
         mend = f"; {self.mend}" if self.mend else ""
         return f"{self.region}: {self.status:7} {self.check}: {self.what}{mend}"
