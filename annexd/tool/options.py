@@ -10,7 +10,8 @@ from typing import Any, Final, NamedTuple
 from annexd.tool.errors import USAGE, ToolError
 
 MAX_STACK_NAME: Final = 32  # the names of roles, which begin with it, may have 64 letters
-SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+SECONDS: Final = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
+DURATION: Final = "a number of seconds, or of units as in 90s, 30m, 1h30m, 1.5h, 2d, 1w"
 
 
 class Option(NamedTuple):
@@ -20,7 +21,7 @@ class Option(NamedTuple):
 
 
 OPTIONS: Final = {
-    "lease-duration": Option("lease_duration_s", "SECONDS", "length of the lease; 30m, 12h and 2d are taken too"),
+    "lease-duration": Option("lease_duration_s", "SECONDS", "length of the lease; also as 30m, 1h30m, 1.5d or 1w"),
     "lease-function-arn": Option(
         "lease_function_arn", "ARN", "the function that ends the lease (ANNEX_DEFAULT_LEASE_FUNCTION_ARN)"
     ),
@@ -55,7 +56,7 @@ OPTIONS: Final = {
     "profile": Option("profile", "NAME", "your profile in the AWS configuration, for these three"),
     "stack-name": Option("stack_name", "NAME", "of the CloudFormation stack (HTCondorAnnex)"),
     "timeout": Option("timeout_s", "SECONDS", "how long to wait for annexd's answer, or for CloudFormation (15m)"),
-    "output": Option("output", "FILE", "the configuration file that -setup writes (81annex in the last LOCAL_CONFIG_DIR)"),
+    "output": Option("output", "FILE", "the configuration file that -setup writes (81annex in LOCAL_CONFIG_DIR)"),
     "config-file": Option("output", "FILE", "another name for it"),
     "json": Option("json", None, "print what -check-setup finds, or -status, as JSON"),
     "command-id": Option("command_id", "ID", "ask again for what became of a request that was not answered"),
@@ -140,8 +141,10 @@ def _read(arguments: Sequence[str], faults: list[str]) -> dict[str, Any]:
         argument = rest.popleft()
         if not _is_option(argument):
             files.append(argument)
-        elif name := _full_name(argument, faults):
-            _take(name, rest, values, faults)
+            continue
+        argument, equals, value = argument.partition("=")
+        if name := _full_name(argument, faults):
+            _take(name, deque([value]) if equals else rest, values, faults, is_attached=bool(equals))
         else:
             misread = True
     if len(files) > 1 and not misread:  # else one may be the value of what was no option
@@ -151,12 +154,16 @@ def _read(arguments: Sequence[str], faults: list[str]) -> dict[str, Any]:
     return values
 
 
-def _take(name: str, rest: deque[str], values: dict[str, Any], faults: list[str]) -> None:
-    """Set the field of the option `name`, whose value is the first of the rest."""
+def _take(
+    name: str, rest: deque[str], values: dict[str, Any], faults: list[str], *, is_attached: bool
+) -> None:
+    """Set the field of the option `name`, whose value is the first of the rest; is_attached: as in -name=value."""
     field, value, _ = OPTIONS[name]
     if value is None:
         values[field] = True
-    elif not rest or _is_option(rest[0]):
+        if is_attached:
+            faults.append(f"-{name} takes no value")
+    elif not rest or (_is_option(rest[0]) and not is_attached):
         faults.append(f"-{name} needs a value: {value}")
         values.setdefault(field, None)
     elif field in REPEATED:
@@ -263,10 +270,25 @@ def _converted(field: str, value: Any, faults: list[str]) -> Any:
 
 
 def _duration_s(text: str) -> int:
-    number, factor = (text[:-1], SECONDS[text[-1]]) if text[-1:] in SECONDS else (text, 1)
-    return factor * _positive(
-        number, "a number of seconds above 0, or one of minutes, hours or days as in 30m, 12h, 2d"
-    )
+    """Read seconds, or numbers with units, the larger unit first.  Raises ValueError with DURATION."""
+    if text.isascii() and text.isdigit():
+        return _positive(text, DURATION)
+    total_s, number, units = 0.0, "", list(SECONDS)
+    for letter in text:
+        if letter in units and _is_number(number):
+            total_s += float(number) * SECONDS[letter]
+            units, number = units[units.index(letter) + 1 :], ""
+        else:
+            number += letter
+    if number or not 1 <= total_s < 10**18:
+        raise ValueError(DURATION)
+    return round(total_s)
+
+
+def _is_number(text: str) -> bool:
+    """Whether these are digits, with digits behind a dot perhaps."""
+    whole, dot, rest = text.partition(".")
+    return text.isascii() and whole.isdigit() and (rest.isdigit() if dot else True) and len(text) <= 18
 
 
 def _count(text: str) -> int:
