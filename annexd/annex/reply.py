@@ -13,6 +13,7 @@ INVALID_REQUEST: Final = "InvalidRequest"
 INVALID_STATE: Final = "InvalidState"
 NOT_AUTHORIZED: Final = "NotAuthorized"
 UNKNOWN_ERROR: Final = "UnknownError"
+RETRY_AFTER_S: Final = 1  # of an annexd that stops, and goes on at its next start
 
 
 class NotNow(Exception):
@@ -58,7 +59,8 @@ def reply_of_error(error: Exception, command_id: str | None, *, begun: bool) -> 
         case NotNow():
             return reply(INVALID_STATE, str(error), command_id=command_id)
         case Paused():
-            return reply(UNKNOWN_ERROR, f"{error}; ask again with this CommandID", command_id=command_id)
+            words = f"{error}; ask again with this CommandID"
+            return reply(UNKNOWN_ERROR, words, command_id=command_id) | {"RetryAfter": RETRY_AFTER_S}
         case JournalError(unknown=unknown):
             return reply(UNKNOWN_ERROR if begun or unknown else FAILURE, str(error), command_id=command_id)
     return reply(FAILURE, str(error), command_id=command_id)

@@ -4,7 +4,6 @@ The one module of the tool that imports botocore, by annexd.account; main import
 """
 
 import json
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,10 +19,10 @@ from annexd.tool.errors import (
     ANNEXES_LIVE,
     BAD_FILE,
     CLOUD_FAILED,
-    INTERRUPTED,
     OK,
     SETUP_FAULTY,
     USAGE,
+    Interrupted,
     ToolError,
 )
 from annexd.tool.options import Options
@@ -31,7 +30,6 @@ from annexd.tool.options import Options
 
 def run(options: Options) -> int:
     """Raises ToolError."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # nothing here waits inside HTCondor's bindings
     try:
         return _run(options)
     except LivingAnnexes as living:
@@ -40,9 +38,9 @@ def run(options: Options) -> int:
         raise ToolError(BAD_FILE, *unusable.lines) from unusable
     except AccountError as error:
         raise ToolError(CLOUD_FAILED, *error.lines) from error
-    except KeyboardInterrupt:
+    except Interrupted as interrupted:
         show.notes(["interrupted; CloudFormation goes on with what it does: the same command goes on from there"])
-        return INTERRUPTED
+        return interrupted.status
 
 
 def _run(options: Options) -> int:

@@ -45,10 +45,14 @@ def locate(pool: str | None, name: str) -> Any:
     return htcondor2.Collector(pool).locate(htcondor2.DaemonType.Generic, name)
 
 
-def exchange(address: str, command: int, ad: dict[str, Any]) -> tuple[Any, str]:
-    """Start a command, send an ad and get one: the answer, or None and HTCondor's words for what failed."""
-    answer, _, words = _send_generic_payload_command(address, command, classad2.ClassAd(ad)._handle)
-    return answer, str(words or "")
+def exchange(address: str, command: int, ad: dict[str, Any]) -> tuple[Any, int, str]:
+    """Start a command, send an ad and get one: the answer, or None, a number and HTCondor's words for what failed.
+
+    1: no connection or session, and nothing was sent; 2: in sending the ad; 3: in waiting for the answer (HTCondor's
+    python-bindings/htcondor2/loose_functions.cpp).
+    """
+    answer, code, words = _send_generic_payload_command(address, command, classad2.ClassAd(ad)._handle)
+    return answer, int(code), str(words or "")
 
 
 def ping(address: str, level: str | None) -> Ad:

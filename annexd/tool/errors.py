@@ -1,6 +1,8 @@
 """How condor_annex can end: a status for scripts, and words for people."""
 
-from typing import Final
+import signal
+from collections.abc import Mapping
+from typing import Final, NoReturn
 
 OK: Final = 0
 USAGE: Final = 2
@@ -14,6 +16,7 @@ UNSUITABLE_BINDINGS: Final = 9
 SETUP_FAULTY: Final = 10
 ANNEXES_LIVE: Final = 11
 INTERRUPTED: Final = 130  # as a shell tells it of a process that SIGINT ended
+TERMINATED: Final = 143  # and of one that SIGTERM ended
 
 MEANINGS: Final = {
     OK: "done; the ID of a requested Spot Fleet is on standard output",
@@ -23,11 +26,12 @@ MEANINGS: Final = {
     NOT_AUTHORIZED: "annexd was found, but does not let you ask",
     REFUSED: "annexd found faults in the request, or cannot do it as things are",
     CLOUD_FAILED: "the cloud refused or failed; what had been done for a request is undone",
-    COMMUNICATION: "HTCondor's daemons could not be talked to, or gave no answer",
+    COMMUNICATION: "HTCondor's daemons cannot be reached, or gave no answer: the request may have been accepted",
     UNSUITABLE_BINDINGS: "HTCondor's Python bindings are missing or too old",
     SETUP_FAULTY: "-check-setup found a problem, or something that it could not check",
     ANNEXES_LIVE: "-teardown found annexes, whose leases it would have disarmed, and did nothing",
-    INTERRUPTED: "-setup or -teardown was interrupted; the same command goes on from there",
+    INTERRUPTED: "interrupted (Ctrl-C); annexd, or CloudFormation, goes on with what it accepted",
+    TERMINATED: "the same, by SIGTERM",
 }
 
 
@@ -38,3 +42,30 @@ class ToolError(Exception):
         super().__init__("; ".join(faults))
         self.status = status
         self.faults = faults
+
+
+class Interrupted(BaseException):
+    """Raised where the tool is when SIGINT or SIGTERM comes; `status` is what it then ends with."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+SIGNALS: Final[Mapping[int, int]] = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
+
+
+def raise_on_signals() -> None:
+    """Raise Interrupted for the first of SIGNALS, and ignore the rest: the end must not be cut off half-told."""
+    for signo in SIGNALS:
+        signal.signal(signo, _interrupt)
+
+
+def ignore_signals() -> None:
+    for signo in SIGNALS:
+        signal.signal(signo, signal.SIG_IGN)
+
+
+def _interrupt(signo: int, _: object) -> NoReturn:
+    ignore_signals()
+    raise Interrupted(SIGNALS[signo])

@@ -10,16 +10,23 @@ from annexd.tool.options import Options
 # The bindings end the process at what is no address, so nothing else reaches them.
 SINFUL: Final = re.compile(r"<(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}(?:\?[^<>\s\"]*)?>", re.ASCII)
 MY_TYPE: Final = "Annexd"
+HERE: Final = ""  # no annexd has this name
 MAX_ADDRESS_BYTES: Final = 4096
 
 
-def address(options: Options) -> str:
-    """The sinful string of the annexd that the options mean; raises ToolError."""
-    if options.name is not None:
-        return _named(options.pool, options.name)
-    if options.pool is None and (local := _local()):
-        return local
-    return _only(options.pool)
+def found(options: Options, whom: str | None) -> tuple[str, str]:
+    """Return which annexd the options mean, and its sinful string; raises ToolError.
+
+    `whom` is what an earlier call returned: then it is that annexd or none, since another one knows nothing of its
+    commands and would carry out each of them a second time.
+    """
+    name = whom if options.name is None else options.name
+    if name == HERE or (name is None and options.pool is None):
+        if local := _local():
+            return HERE, local
+        if name == HERE:
+            raise ToolError(NOT_FOUND, "annexd is not running on this machine")
+    return _only(options.pool) if name is None else (name, _named(options.pool, name))
 
 
 def _local() -> str | None:
@@ -47,7 +54,7 @@ def _named(pool: str | None, name: str) -> str:
     return _checked(found.get("MyAddress"), f"the ad of {name}")
 
 
-def _only(pool: str | None) -> str:
+def _only(pool: str | None) -> tuple[str, str]:
     ads = _all(pool)
     if not ads:
         raise ToolError(
@@ -58,7 +65,8 @@ def _only(pool: str | None) -> str:
     if len(ads) > 1:
         names = ", ".join(sorted(str(ad.get("Name")) for ad in ads))
         raise ToolError(NOT_FOUND, f"{_collector(pool)} knows several: choose one with -name: {names}")
-    return _checked(ads[0].get("MyAddress"), f"the ad of {ads[0].get('Name')}")
+    name = str(ads[0].get("Name"))
+    return name, _checked(ads[0].get("MyAddress"), f"the ad of {name}")
 
 
 def _all(pool: str | None) -> list[bindings.Ad]:

@@ -2,7 +2,6 @@
 
 import gc
 import os
-import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -10,18 +9,19 @@ from typing import Any, NoReturn
 
 from annexd.tool import config_file, show
 from annexd.tool.command_ad import cancel_ad, command_ad, query_ad
-from annexd.tool.errors import COMMUNICATION, OK, ToolError
+from annexd.tool.errors import COMMUNICATION, OK, Interrupted, ToolError, raise_on_signals
 from annexd.tool.options import Options, parse
 
 
 def main() -> NoReturn:
     """The entry point of the console script.  Does not return: see _end."""
     gc.disable()  # a process of a tenth of a second leaves nothing worth collecting
-    # Inside HTCondor's bindings python would hear of an interrupt only at the end.  An interrupt changes nothing:
-    # annexd completes what it accepted.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    raise_on_signals()
     try:
         status = run(sys.argv[1:])
+    except Interrupted as interrupted:  # nothing was sent yet: while annexd is asked, send.py hears of it
+        show.notes(["interrupted: nothing was ordered"])
+        status = interrupted.status
     except ToolError as error:
         show.error(error)
         status = error.status
@@ -55,38 +55,38 @@ def run(arguments: Sequence[str]) -> int:
 
         return account.run(options)
     elif options.status:
-        _status(options)
+        _status(options, arguments)
     elif options.cancel:
-        _cancel(options)
+        _cancel(options, arguments)
     else:
-        _request(options)
+        _request(options, arguments)
     return OK
 
 
-def _cancel(options: Options) -> None:
-    show.cancelled(_ask(options, cancel_ad(options)))
+def _cancel(options: Options, arguments: Sequence[str]) -> None:
+    show.cancelled(_ask(options, cancel_ad(options), arguments))
 
 
-def _status(options: Options) -> None:
+def _status(options: Options, arguments: Sequence[str]) -> None:
     from annexd.tool import table
 
-    table.show(_ask(options, query_ad(options)), as_json=options.json, asked_for=options.file)
+    table.show(_ask(options, query_ad(options), arguments), as_json=options.json, asked_for=options.file)
 
 
-def _ask(options: Options, ad: dict[str, Any]) -> Mapping[str, Any]:
-    from annexd.tool import bindings, locate, send
+def _ask(options: Options, ad: dict[str, Any], arguments: Sequence[str]) -> Mapping[str, Any]:
+    from annexd.tool import bindings, send
 
     if options.debug:
         bindings.enable_debug()
-    return send.send(locate.address(options), ad, options.timeout_s or send.TIMEOUT_S)
+    return send.Command(options, ad, arguments).answer()
 
 
-def _request(options: Options) -> None:
+def _request(options: Options, arguments: Sequence[str]) -> None:
     config, notes = config_file.read(options)
     show.notes(notes)
     from annexd.tool import bindings  # importing it is most of the tool's time
 
-    show.reply(_ask(options, command_ad(config, options, bindings.param, time.time())))
+    show.reply(_ask(options, command_ad(config, options, bindings.param, time.time()), arguments))
 
 
 if __name__ == "__main__":

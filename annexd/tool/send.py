@@ -1,126 +1,139 @@
-"""One command to annexd, and when there is no answer, why.
+"""One command to annexd, until it is answered: whatever happens meanwhile, its sender keeps the CommandID.
 
-The bindings say no more than which of three moments failed.  The first call after a restart of annexd may fail
-for a session that is no more; and an answer may be lost after annexd accepted.  So it is sent a second time: the
-CommandID makes annexd do it once.
-
-The bindings wait for an answer for as long as it takes, and keep the interpreter's lock (measured with 25.14.1): so a
-child asks, whom its parent can leave.
+An answer may be lost after annexd accepted the command: annexd was killed, restarted, or is silent.  So once a command
+may have been sent, no later failure is the last word on it.  The same ad is sent again, which annexd carries out once,
+to wherever annexd is found by then, while the time lasts; then its sender is told how to ask for what became of it.
+A command that was never sent has changed nothing, and ends with the reason at once.
 """
 
-import json
-import os
-import re
-import select
 import signal
-from collections.abc import Mapping
-from typing import Any, Final, NoReturn
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-from annexd.tool import bindings
-from annexd.tool.errors import COMMUNICATION, NOT_AUTHORIZED, ToolError
+from annexd.tool import show
+from annexd.tool.attempt import Attempt, Child, begin, outcome
+from annexd.tool.errors import COMMUNICATION, SIGNALS, Interrupted, ToolError, ignore_signals
+from annexd.tool.options import Options
 
-CA_AUTH_CMD: Final = 1000  # condor_commands.h
-LEVEL: Final = "ADMINISTRATOR"  # that CA_AUTH_CMD needs
-SHARED_PORT_ID: Final = re.compile(r"sock=[^&>]*&?")  # of a sinful string
-TRIES: Final = 2
 TIMEOUT_S: Final = 900  # an order takes seconds; behind others, or while AWS throttles, minutes
+FIRST_PAUSE_S: Final = 0.2
+LONGEST_PAUSE_S: Final = 5.0  # condor_master starts a daemon that ended again after about ten seconds
+NAMES: Final = {"CA_BULK_REQUEST": "order", "CA_CANCEL_ANNEX": "cancellation"}
 
 
-def send(address: str, ad: dict[str, Any], timeout_s: float = TIMEOUT_S) -> Mapping[str, Any]:
-    """annexd's reply ad; raises ToolError when there is none, or none in time."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        _ask_and_end(address, ad, writing)
-    os.close(writing)
-    try:
-        answer, words = _heard(reading, timeout_s, ad)
-    finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-    if answer is None:
-        raise _silence(address, words, ad)
-    return answer
+class Command:
+    """A command ad on its way; `arguments` are what its sender typed."""
 
+    def __init__(self, options: Options, ad: dict[str, Any], arguments: Sequence[str]) -> None:
+        self._options, self._ad, self._arguments = options, ad, arguments
+        self._timeout_s = options.timeout_s or TIMEOUT_S
+        self._end_s = time.monotonic() + self._timeout_s
+        self._may_be_accepted = False
+        self._told = False
+        self._whom: str | None = None
 
-def _heard(reading: int, timeout_s: float, ad: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
-    """What the child was told.  Raises ToolError when that takes too long."""
-    if not select.select([reading], [], [], timeout_s)[0]:
-        raise ToolError(
-            COMMUNICATION,
-            f"annexd has not answered within {timeout_s:g} s; what it accepted it completes or undoes",
-            _ask_again(ad),
-        )
-    with open(reading, "rb") as pipe:
-        answer, words = json.loads(pipe.read() or '[null, "HTCondor\'s bindings ended the process that asked"]')
-    return answer, words
+    def answer(self) -> Mapping[str, Any]:
+        """Return annexd's reply ad.  Raises ToolError when there is none, none in time, or a signal came."""
+        try:
+            return self._answer()
+        except Interrupted as interrupted:
+            raise self._interrupted(interrupted.status) from None
+        finally:
+            ignore_signals()  # what is left is to print what came of it
 
+    def _answer(self) -> Mapping[str, Any]:
+        pause_s = FIRST_PAUSE_S
+        while True:
+            attempt = self._attempt()
+            if attempt.answer is not None and "RetryAfter" not in attempt.answer:
+                return self._known(attempt.answer)
+            if not self._may_be_accepted:
+                raise ToolError(attempt.status, *attempt.faults)
+            if self._left_s() <= pause_s:
+                raise self._unanswered(attempt)
+            self._say_that_it_asks_again(attempt)
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-def _ask_and_end(address: str, ad: dict[str, Any], writing: int) -> NoReturn:
-    """In the child: nothing that its parent has begun is finished here."""
-    try:
-        with open(writing, "wb") as pipe:
-            pipe.write(json.dumps(_ask(address, ad), default=str).encode())
-    finally:
-        os._exit(0)
+    def _known(self, answer: dict[str, Any]) -> Mapping[str, Any]:
+        """Return the answer, unless it is that annexd itself does not know yet."""
+        if answer.get("Result") == "UnknownError" and "CommandID" in self._ad:
+            raise ToolError(COMMUNICATION, str(answer.get("ErrorString")), self._how_to_ask())
+        return answer
 
+    def _attempt(self) -> Attempt:
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        child = begin(self._options, self._ad, self._whom, explain=not self._may_be_accepted)
+        in_time = False
+        try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            in_time = child.wait(max(0.0, self._left_s()))
+        finally:
+            self._end(child)
+        attempt = outcome(child)
+        return attempt if in_time else attempt._replace(faults=(f"no answer came within {self._timeout_s:g} s",))
 
-def _ask(address: str, ad: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
-    """The answer, or None and words."""
-    for _ in range(TRIES):
-        answer, words = bindings.exchange(address, CA_AUTH_CMD, ad)
-        if answer is not None:
-            return dict(answer), words
-    return None, words
+    def _end(self, child: Child) -> None:
+        child.end()
+        attempt = outcome(child)
+        self._may_be_accepted = self._may_be_accepted or attempt.sent
+        self._whom = attempt.whom if self._whom is None else self._whom
 
+    def _left_s(self) -> float:
+        return self._end_s - time.monotonic()
 
-def _ask_again(ad: Mapping[str, Any]) -> str:
-    if "CommandID" not in ad:
-        return "nothing depends on it: ask again"
-    return f"whether the request was completed is unknown: ask with the same command and -command-id {ad['CommandID']}"
+    # What its sender is told.
 
+    @property
+    def _name(self) -> str:
+        return NAMES.get(str(self._ad["Command"]), "question")
 
-def _silence(address: str, words: str, ad: Mapping[str, Any]) -> ToolError:
-    """Ask what anybody may ask, then what only those may who may order: the first that fails tells why."""
-    try:
-        user = bindings.ping(address, None).get("MyRemoteUserName", "you")
-    except bindings.HTCondorException as error:
-        return _no_session(address, error)
-    try:
-        bindings.ping(address, LEVEL)
-    except bindings.HTCondorException:
+    def _say_that_it_asks_again(self, attempt: Attempt) -> None:
+        if self._told:
+            return
+        self._told = True
+        known = f" by its command ID {self._ad['CommandID']}" if "CommandID" in self._ad else ""
+        why = "annexd stops" if attempt.answer is not None else attempt.faults[0]
+        show.notes([f"{why}; asking again{known}, for up to {self._left_s():.0f} s"])
+
+    def _unanswered(self, attempt: Attempt) -> ToolError:
+        if "CommandID" not in self._ad:
+            return ToolError(COMMUNICATION, *attempt.faults, "nothing depends on it: ask again")
         return ToolError(
-            NOT_AUTHORIZED,
-            f"annexd does not let {user} order; it is at {address}",
-            f"its administrator can add a user to ALLOW_{LEVEL}_ANNEXD, and AnnexdLog there tells the reason",
-        )
-    return ToolError(
-        COMMUNICATION,
-        f"annexd gave no answer: {words}; it is at {address}",
-        _ask_again(ad),
-    )
-
-
-def _no_session(address: str, error: Exception) -> ToolError:
-    """condor_shared_port takes a connection for whom it may not find: when it answers, annexd is what is missing."""
-    if "connect" in str(error):
-        return ToolError(COMMUNICATION, f"annexd cannot be reached at {address}: {error}")
-    if (gate := SHARED_PORT_ID.sub("", address)) != address and _answers(gate):
-        return ToolError(
             COMMUNICATION,
-            f"annexd does not answer behind condor_shared_port at {address}",
-            "condor_who, or MasterLog there, tells whether it runs",
+            *attempt.faults,
+            f"annexd may have accepted the {self._name}, and then completes it or undoes it",
+            self._how_to_ask(),
         )
-    return ToolError(
-        NOT_AUTHORIZED,
-        f"annexd at {address} takes none of the ways to authenticate that you have",
-        f"condor_ping -debug -addr '{address}' DC_NOP shows what was tried",
-    )
+
+    def _interrupted(self, status: int) -> ToolError:
+        if "CommandID" not in self._ad:
+            return ToolError(status, "interrupted")
+        if not self._may_be_accepted:
+            return ToolError(status, f"interrupted before the {self._name} was sent: nothing was changed")
+        words = f"interrupted; annexd may have accepted the {self._name}, and then goes on with it"
+        return ToolError(status, words, self._how_to_ask())
+
+    def _how_to_ask(self) -> str:
+        """Say which command asks: the one that was typed, with the command ID."""
+        import shlex
+
+        which = ["-name", self._whom] if self._whom and self._options.name is None else []
+        words = ["condor_annex", "-command-id", str(self._ad["CommandID"]), *which]
+        return f"what became of it: {shlex.join([*words, *_without_command_id(self._arguments)])}"
 
 
-def _answers(address: str) -> bool:
-    try:
-        bindings.ping(address, None)
-    except bindings.HTCondorException:
-        return False
-    return True
+def _without_command_id(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments but -command-id ID, which may be shortened and have its value attached."""
+    kept: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        name, equals, _ = argument.partition("=")
+        plain = name.removeprefix("-").removeprefix("-")
+        if argument.startswith("-") and "command-id".startswith(plain) and plain.startswith("com"):
+            if not equals:
+                next(rest, None)
+            continue
+        kept.append(argument)
+    return kept

@@ -49,7 +49,8 @@ def check(ad: Mapping[str, Any]) -> None:
     result = ad.get("Result")
     if result != "Success":
         words = str(ad.get("ErrorString") or f"annexd answered {result or 'without a Result'}, with no reason")
-        raise ToolError(STATUSES.get(str(result), COMMUNICATION), words)
+        which = [f"it was annex {ad['AnnexID']}"] if ad.get("AnnexID") else []  # by which the log knows it
+        raise ToolError(STATUSES.get(str(result), COMMUNICATION), words, *which)
 
 
 def _lease(ad: Mapping[str, Any]) -> list[str]:

@@ -1,21 +1,33 @@
-"""Those who order, and cancel: each asks until it has an answer, and later again; a killed client is started again."""
+"""Those who order, and cancel: each asks until it has an answer, and later again; a killed client is started again.
+
+Half of the orders are typed: real condor_annex processes place them.  Each must end with the ID of its fleet, with the
+reason for a failure, with the command that asks for what became of it, or with the word that nothing was sent.
+"""
 
 from __future__ import annotations
 
 import json
 import random
+import re
 import signal
 import subprocess
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from annexd.tool.errors import CLOUD_FAILED, COMMUNICATION, NOT_AUTHORIZED, NOT_FOUND, OK, REFUSED
 from test.chaos.house import House
 
 LEASE_S = (15.0, 40.0)
 PAUSE_S = (0.0, 1.5)
 ASKS_AGAIN = 0.4  # of those that have their answer
+TYPED = 0.5  # of all orders
+PATIENCE_S = 120  # of condor_annex
+RESULTS = {OK: "Success", CLOUD_FAILED: "Failure", REFUSED: "InvalidRequest"}  # by the status of condor_annex
+UNANSWERED = {COMMUNICATION, NOT_FOUND, NOT_AUTHORIZED}  # NOT_AUTHORIZED: of an annexd that just starts
+ANNEX = re.compile(r"\bannex (annex-[0-9a-f]{20})\b")
 
 
 @dataclass
@@ -28,6 +40,8 @@ class Order:
     clients: int = 0  # that were started for it
     faults: list[str] = field(default_factory=list)  # clients that ended by themselves without an answer
     cancellation: Order | None = None  # its own command
+    typed: tuple[str, ...] | None = None  # the arguments of condor_annex, which orders this
+    ends: Counter[str] = field(default_factory=Counter)  # how the processes of condor_annex ended
 
 
 class Customer:
@@ -61,9 +75,12 @@ class Customer:
 
     def _run(self) -> None:
         while not self._stop.wait(self._dice.uniform(*PAUSE_S)):
-            end_s = int(time.time() + self._dice.uniform(*LEASE_S))
-            command_id = f"{self._name}-{len(self.orders)}"
-            order = Order(command_id, self._house.ad(command_id, end_s, self._dice.randint(1, 3)))
+            lease_s = int(self._dice.uniform(*LEASE_S))
+            command_id, capacity = f"{self._name}-{len(self.orders)}", self._dice.randint(1, 3)
+            order = Order(command_id, self._house.ad(command_id, int(time.time()) + lease_s, capacity))
+            if self._dice.random() < TYPED:
+                order.typed = ("-lease-duration", str(lease_s), "-count", str(capacity), "-timeout", str(PATIENCE_S),
+                               "-command-id", command_id)
             self.orders.append(order)
             self._ask(order)
             if self._dice.random() < ASKS_AGAIN:
@@ -75,12 +92,42 @@ class Customer:
                 self._ask(order.cancellation)
 
     def _ask(self, order: Order) -> None:
-        while not order.faults:
+        answers = len(order.replies)
+        while not order.faults and len(order.replies) == answers:
             order.clients += 1
-            self._client = client = self._house.start_client(order.ad)
-            said, complained = client.communicate()
-            if said.strip():
-                order.replies.append(json.loads(said))
-                return
-            if client.returncode != -signal.SIGKILL:
-                order.faults.append(f"status {client.returncode}: {complained[-500:]}")
+            if order.typed:
+                self._type(order, order.typed)
+            else:
+                self._send(order)
+
+    def _send(self, order: Order) -> None:
+        self._client = client = self._house.start_client(order.ad)
+        said, complained = client.communicate()
+        if said.strip():
+            order.replies.append(json.loads(said))
+        elif client.returncode != -signal.SIGKILL:
+            order.faults.append(f"status {client.returncode}: {complained[-500:]}")
+
+    def _type(self, order: Order, arguments: tuple[str, ...]) -> None:
+        is_known = self._house.has_accepted(order.command_id)
+        self._client = client = self._house.start_condor_annex(arguments)
+        said, complained = client.communicate()
+        how = _end_of(client.returncode, complained, order.command_id)
+        order.ends[how] += 1
+        if how == "answered":
+            annex = ANNEX.search(complained)
+            facts = {"BulkRequestID": said.strip() or None, "AnnexID": annex[1] if annex else None}
+            order.replies.append({"Result": RESULTS[client.returncode], **facts})
+        elif how == "wrong" or (how == "sent nothing" and not is_known and self._house.has_accepted(order.command_id)):
+            order.faults.append(f"condor_annex ended with {client.returncode}, {how}: {complained[-500:]}")
+
+
+def _end_of(status: int, complained: str, command_id: str) -> str:
+    """Say how a condor_annex ended, in one or two words."""
+    if status in RESULTS:
+        return "answered"
+    if status == -signal.SIGKILL:
+        return "killed"
+    if status == COMMUNICATION and f"-command-id {command_id}" in complained:
+        return "told how to ask"
+    return "sent nothing" if status in UNANSWERED else "wrong"

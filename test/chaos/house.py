@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +19,7 @@ from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.pool import ANNEXD_CONFIG, Pool
 
 TOP = Path(__file__).resolve().parents[2]
+REQUEST = TOP / "templates" / "config.json"
 SPEED = 30.0  # a tick of the lease's clock is ten seconds
 TERMINATION_S = 1.0
 DAEMONS = ("MASTER", "COLLECTOR", "SHARED_PORT", "ANNEXD")
@@ -77,7 +78,7 @@ class House:
         path.write_text(content)
 
     def ad(self, command_id: str, end_of_lease_s: int, capacity: int) -> dict[str, Any]:
-        request: dict[str, Any] = json.loads((TOP / "templates" / "config.json").read_text())
+        request: dict[str, Any] = json.loads(REQUEST.read_text())
         files = {"PublicKeyFile": "access_key", "SecretKeyFile": "secret_key"}
         keys = {name: str(self.directory / file) for name, file in files.items()}
         own = {"Command": "CA_BULK_REQUEST", "RequestVersion": 1, "CommandID": command_id}
@@ -94,6 +95,15 @@ class House:
         client.stdin.close()
         client.stdin = None
         return client
+
+    def start_condor_annex(self, arguments: Sequence[str]) -> subprocess.Popen[str]:
+        keys = ("-access", str(self.directory / "access_key"), "-secret", str(self.directory / "secret_key"))
+        command = [sys.executable, "-m", "annexd.tool.main", *arguments, *keys, str(REQUEST)]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, env=self.pool.env, text=True, cwd=TOP, stdout=pipe, stderr=pipe)
+
+    def has_accepted(self, command_id: str) -> bool:
+        return f"request {command_id} of" in self.annexd_log()
 
     def processes(self, what: str) -> list[Process]:
         """annexd's, its worker's, condor_master's."""

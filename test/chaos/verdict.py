@@ -5,7 +5,7 @@ Nothing that annexd says is believed; what it answered is only compared with wha
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from statistics import median
@@ -110,6 +110,8 @@ def _check_answers(verdict: Verdict, orders: list[Order], annex_of: Mapping[str,
     results = [order.replies[0].get("Result") for order in orders if order.replies]
     verdict.numbers |= {"orders": len(orders), **{f"answered {each}": results.count(each) for each in FINAL},
                         "answers": sum(len(order.replies) for order in orders),
+                        **{f"condor_annex {how}": number for how, number in
+                           sum((order.ends for order in orders), Counter[str]()).items()},
                         "clients": sum(order.clients for order in orders)}
     orphans = set(annex_of.values()) - {reply.get("AnnexID") for order in orders for reply in order.replies}
     verdict.violations += [f"annex {annex_id} is nobody's" for annex_id in orphans]

@@ -1,0 +1,167 @@
+"""One attempt to get an answer from annexd, in a child process that the parent can leave at any time.
+
+HTCondor's bindings wait for an answer for as long as it takes, and keep the interpreter's lock meanwhile (measured with
+25.14.1); a collector that is silent holds them for 20 s, and an address that is none ends their process.  So everything
+that asks the network runs in a child.  It writes two lines of JSON: "sending" before it sends the command, and what
+came of it.  From the first line on annexd may have the command.
+"""
+
+import json
+import os
+import re
+import select
+import signal
+import time
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, NoReturn
+
+from annexd.tool import bindings, locate
+from annexd.tool.errors import COMMUNICATION, NOT_AUTHORIZED, SIGNALS, ToolError
+from annexd.tool.options import Options
+
+CA_AUTH_CMD: Final = 1000  # condor_commands.h
+LEVEL: Final = "ADMINISTRATOR"  # that CA_AUTH_CMD needs
+SHARED_PORT_ID: Final = re.compile(r"sock=[^&>]*&?")  # of a sinful string
+NOT_SENT: Final = 1  # of _send_generic_payload_command: the session or the connection failed, before the ad
+ENDED: Final = "HTCondor's bindings ended the process that asked"
+CHUNK: Final = 65536
+
+
+class Attempt(NamedTuple):
+    """What came of it: `answer` is annexd's reply ad; without one, `sent` tells whether annexd may have the command."""
+
+    answer: dict[str, Any] | None
+    sent: bool
+    status: int
+    faults: tuple[str, ...]
+    whom: str | None = None  # it was sent to, as locate.found names it: no other annexd may be asked again
+
+
+class Child:
+    """A child that runs `task` with a function that writes a line to the parent."""
+
+    def __init__(self, task: Callable[[Callable[[object], None]], None]) -> None:
+        self._reading, writing = os.pipe()
+        self._said = b""
+        self._pid = os.fork()
+        if self._pid == 0:
+            _run_and_end(task, writing)
+        os.close(writing)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Return whether it ended within this time."""
+        end_s = time.monotonic() + timeout_s
+        while select.select([self._reading], [], [], max(0.0, end_s - time.monotonic()))[0]:
+            if not self._read():
+                return True
+        return False
+
+    def end(self) -> None:
+        """End it, in whatever it is waiting for."""
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+        while self._read():
+            pass
+        os.close(self._reading)
+
+    def lines(self) -> list[Any]:
+        """Return what it wrote, without a line that it was cut off in."""
+        return [json.loads(line) for line in self._said.split(b"\n")[:-1]]
+
+    def _read(self) -> bytes:
+        received = os.read(self._reading, CHUNK)
+        self._said += received
+        return received
+
+
+def _run_and_end(task: Callable[[Callable[[object], None]], None], writing: int) -> NoReturn:
+    """Run in the child: nothing that its parent has begun is finished here, and Ctrl-C is the parent's matter."""
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        with open(writing, "wb") as pipe:
+
+            def write(line: object) -> None:
+                pipe.write(json.dumps(line, default=str).encode() + b"\n")
+                pipe.flush()
+
+            task(write)
+    finally:
+        os._exit(0)
+
+
+def begin(options: Options, ad: dict[str, Any], whom: str | None, *, explain: bool) -> Child:
+    """Start an attempt; explain: find out why the command could not be sent, which may take a while."""
+    return Child(lambda write: _ask(options, ad, whom, write, explain=explain))
+
+
+def outcome(child: Child) -> Attempt:
+    """Return what came of an attempt whose child has ended, by itself or not."""
+    match child.lines():
+        case [*_, [answer, sent, status, faults, whom]]:
+            return Attempt(answer, sent, status, tuple(faults), whom)
+        case lines:
+            return Attempt(None, bool(lines), COMMUNICATION, (ENDED,), lines[0] if lines else None)
+
+
+def _ask(
+    options: Options, ad: dict[str, Any], whom: str | None, write: Callable[[object], None], *, explain: bool
+) -> None:
+    try:
+        whom, address = locate.found(options, whom)
+    except ToolError as error:
+        write(Attempt(None, False, error.status, error.faults))
+        return
+    write(whom)
+    answer, code, words = bindings.exchange(address, CA_AUTH_CMD, ad)
+    if answer is not None:
+        write(Attempt(dict(answer), True, 0, (), whom))
+    elif code == NOT_SENT and explain:
+        refusal = _refusal(address, words)
+        write(Attempt(None, False, refusal.status, refusal.faults))
+    else:
+        fault = f"annexd gave no answer: {words}; it is at {address}"
+        write(Attempt(None, code != NOT_SENT, COMMUNICATION, (fault,), whom))
+
+
+def _refusal(address: str, words: str) -> ToolError:
+    """Ask what anybody may ask, then what only those may who may order: the first that fails tells why."""
+    try:
+        user = bindings.ping(address, None).get("MyRemoteUserName", "you")
+    except bindings.HTCondorException as error:
+        return _no_session(address, error)
+    try:
+        bindings.ping(address, LEVEL)
+    except bindings.HTCondorException:
+        return ToolError(
+            NOT_AUTHORIZED,
+            f"annexd does not let {user} order; it is at {address}",
+            f"its administrator can add a user to ALLOW_{LEVEL}_ANNEXD, and AnnexdLog there tells the reason",
+        )
+    return ToolError(COMMUNICATION, f"annexd took no command: {words}; it is at {address}; nothing was sent: try again")
+
+
+def _no_session(address: str, error: Exception) -> ToolError:
+    """condor_shared_port takes a connection for a daemon that it may not find: if it answers, annexd is missing."""
+    if "connect" in str(error):
+        return ToolError(COMMUNICATION, f"annexd cannot be reached at {address}: {error}")
+    if (gate := SHARED_PORT_ID.sub("", address)) != address and _answers(gate):
+        return ToolError(
+            COMMUNICATION,
+            f"annexd does not answer behind condor_shared_port at {address}",
+            "condor_who, or MasterLog there, tells whether it runs",
+        )
+    return ToolError(
+        NOT_AUTHORIZED,
+        f"annexd at {address} takes none of the ways to authenticate that you have",
+        f"condor_ping -debug -addr '{address}' DC_NOP shows what was tried",
+    )
+
+
+def _answers(address: str) -> bool:
+    try:
+        bindings.ping(address, None)
+    except bindings.HTCondorException:
+        return False
+    return True
