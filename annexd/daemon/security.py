@@ -107,11 +107,6 @@ def _configured_methods(level: Level) -> tuple[str, ...]:
     return tuple(METHODS[name.upper()] for name in configured if name.upper() in METHODS)
 
 
-def usable_ciphers() -> frozenset[str]:
-    """Those that the configuration names for any level, and this host has."""
-    return frozenset(cipher for level in Level for cipher in _configured_ciphers(level) if _works(cipher))
-
-
 def _configured_ciphers(level: Level) -> tuple[str, ...]:
     """Legacy ones only if they are named."""
     configured = (param(_knob(level, "CRYPTO_METHODS")) or AES).replace(",", " ").split()
