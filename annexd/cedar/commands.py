@@ -57,6 +57,11 @@ class Command:
     force_authentication: bool = False
     payload: bool = False
 
+    @property
+    def does_nothing(self) -> bool:
+        """DC_NOP and its like, by which clients find out whether they are let in."""
+        return self.name.startswith("DC_NOP")
+
 
 _ALL = (
     Command(DC_NOP, "DC_NOP", Level.ALLOW),

@@ -122,7 +122,7 @@ def establish(dialogue: Dialogue, client: ClientAd) -> Steps[Command | None]:
     command = find_wanted(dialogue, client)
     if str(client.get("enact", "")).upper() != "NO":
         raise MalformedMessage("the peer does not wait for an answer", 'Enact is not "NO" in its ad')
-    agreement = reconcile(client, server_policy(dialogue, command))
+    agreement = _agreement(dialogue, client, command)
     peer = peer_public_key(client.get("ecdhpublickey"))
     context, exchange = dialogue.context, dialogue.context.new_exchange()
     answer = _answer(agreement, context.version, context.trust_domain, context.issuer_keys)
@@ -136,6 +136,22 @@ def establish(dialogue: Dialogue, client: ClientAd) -> Steps[Command | None]:
     if client.get("command") == DC_SEC_QUERY:
         dialogue.send(dialogue.message().ad({"AuthorizationSucceeded": True, **_token_facts(dialogue)}))
     return None if is_carrier(client) else command
+
+
+def _agreement(dialogue: Dialogue, client: ClientAd, command: Command) -> Agreement:
+    """A session that only asks about a command must be listed as good for it, or condor_ping fails (print_info of
+    ping.cpp); but it would not do for that command, so the client is told not to keep it.
+    """
+    agreement = reconcile(client, server_policy(dialogue, command))
+    is_kept = can_be_resumed_for(command, agreement.cipher) or not is_carrier(client)
+    return agreement if is_kept else replace(agreement, duration_s=0)
+
+
+def can_be_resumed_for(command: Command, cipher: str) -> bool:
+    """Whether a session serves for another connection with this command: its message shows the key, or it is all the
+    same whether the peer has it.
+    """
+    return command.does_nothing or (command.payload and cipher == AES)
 
 
 @lru_cache(maxsize=KEPT)
@@ -198,6 +214,7 @@ def _new_session(dialogue: Dialogue, agreement: Agreement, key: Secret) -> Sessi
     return Session(
         id=dialogue.context.sessions.new_id(),
         key=key,
+        cipher=agreement.cipher,
         identity=dialogue.identity,
         expires_at_s=min(agreed_end_s, token.expires_at_s) if token and token.expires_at_s else agreed_end_s,
         lease_s=agreement.lease_s or 0,
@@ -219,18 +236,18 @@ def _announce(dialogue: Dialogue, agreement: Agreement, session: Session, comman
     if agreement.authentication:
         verdict["TriedAuthentication"] = True
     verdict["Sid"] = session.id
-    verdict["ValidCommands"] = _valid_commands(dialogue, agreement, command)
+    valid_commands = _valid_commands(dialogue, agreement, command)
+    verdict["ValidCommands"] = valid_commands if agreement.duration_s else f"{valid_commands},{command.number}"
     verdict["ReturnCode"] = "AUTHORIZED" if granted else "DENIED"
     dialogue.send(dialogue.message().ad(verdict))
     if not granted:
         deny(dialogue, command)
     dialogue.session_id = session.id
-    if agreement.cipher == AES:
-        dialogue.context.sessions.add(session)
+    dialogue.context.sessions.add(session)
 
 
 def _valid_commands(dialogue: Dialogue, agreement: Agreement, command: Command) -> str:
-    """What the peer may take up this session for: each has a message, which shows the key, and is authorized anew."""
+    """What the peer may take up this session for: each is authorized anew."""
     kept, question = dialogue.context.valid_commands, (agreement.cipher, command.level, dialogue.identity.mapped)
     if question not in kept:
         kept[question] = ",".join(_valid_at(dialogue.context, *question))
@@ -242,8 +259,7 @@ def _valid_at(context: ServerContext, cipher: str, level: Level, is_mapped: bool
         str(known.number)
         for each in implied(level)
         for known in context.commands.values()
-        if known.payload
-        and cipher == AES
+        if can_be_resumed_for(known, cipher)
         and each in {known.level, *known.alternate_levels}
         and (is_mapped or not known.force_authentication)
     )

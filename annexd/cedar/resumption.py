@@ -7,7 +7,8 @@ client  the command's message                     encrypted: only now is it know
 Ids are sent in clear, so nothing is done, changed or authorized before that message.  A command without a message
 would show nothing.  Its peer is told that the session is unknown, whereupon HTCondor's clients drop the session and
 authenticate when they are asked again (SecManStartCommand::authenticate_inner of condor_secman.cpp).  They do not even
-try: they take up a session for the commands in its ValidCommands, which names those with a message only.
+try: they take up a session for the commands in its ValidCommands, which names those with a message, and those that do
+nothing (condor_ping fails without them).  A peer that gives one of the latter is let go, and nothing is done.
 """
 
 import base64
@@ -15,11 +16,12 @@ from functools import lru_cache
 
 from annexd.cedar.commands import Command
 from annexd.cedar.crypto import AES, IV_BYTES
-from annexd.cedar.dialogue import Dialogue, Steps
+from annexd.cedar.dialogue import Dialogue, PeerLeft, Steps
 from annexd.cedar.errors import UnknownSession, UnprovedSession
 from annexd.cedar.handshake import (
     BLANK,
     ClientAd,
+    can_be_resumed_for,
     deny,
     filled,
     find_wanted,
@@ -43,11 +45,13 @@ def resume(dialogue: Dialogue, client: ClientAd) -> Steps[tuple[Command, Message
     """The authorized command, and its message."""
     command = find_wanted(dialogue, client)
     session = _find_session(dialogue, client)
-    if is_carrier(client) or not command.payload:
-        _refuse_without_message(dialogue, client, command)
+    if is_carrier(client) or not can_be_resumed_for(command, session.cipher):
+        _refuse_without_proof(dialogue, client, command)
     if _waits(client):
         nonce = base64.b64encode(dialogue.context.random(_NONCE_BYTES))
         dialogue.channel.send(filled(_resumed(dialogue.context.version), nonce))
+    if command.does_nothing:
+        raise PeerLeft
     payload = yield from _proof(dialogue, session)
     if not (yield from is_authorized(dialogue, command)):
         deny(dialogue, command)
@@ -59,9 +63,8 @@ def _waits(client: ClientAd) -> bool:
 
 
 def _find_session(dialogue: Dialogue, client: ClientAd) -> Session:
-    is_aes = canonical_method(str(client.get("cryptomethods", AES))) == AES
-    session = dialogue.context.sessions.find(str(client.get("sid")), dialogue.now_s) if is_aes else None
-    if session is None:
+    session = dialogue.context.sessions.find(str(client.get("sid")), dialogue.now_s)
+    if session is None or canonical_method(str(client.get("cryptomethods", AES))) != session.cipher:
         _answer_unknown(dialogue, client)
         raise UnknownSession(
             what="unknown session",
@@ -72,11 +75,11 @@ def _find_session(dialogue: Dialogue, client: ClientAd) -> Session:
     return session
 
 
-def _refuse_without_message(dialogue: Dialogue, client: ClientAd, command: Command) -> None:
+def _refuse_without_proof(dialogue: Dialogue, client: ClientAd, command: Command) -> None:
     _answer_unknown(dialogue, client)
     raise UnprovedSession(
         what=f"{command.name} in a resumed session",
-        why="without a message nothing shows that the peer has the session's key",
+        why=f"nothing in it would show the session's key ({'no AES' if command.payload else 'no message'})",
         next_step="none for HTCondor's tools, which authenticate for it; from other peers it may be an attack",
         tell_peer="unknown session",
     )

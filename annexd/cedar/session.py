@@ -1,8 +1,7 @@
 """Sessions: what lets a peer come back without authenticating again.
 
 An id is sent in clear, so it opens nothing and changes nothing here: a session counts as used once its key was shown.
-Only sessions of AES are kept.  A frame of BLOWFISH or 3DES can be said again on another connection, so it would show
-nothing; their clients authenticate for each command.
+That takes AES: a frame of BLOWFISH or 3DES can be said again on another connection, and shows nothing.
 
 The cache is bounded.  Peers without a name share a small part of it, so that they cannot push out the others.
 """
@@ -25,7 +24,7 @@ SLOP_S = 20  # SEC_SESSION_DURATION_SLOP: we keep a session a little longer than
 
 @dataclass
 class Session:
-    """key: for AES.  expires_at_s: None never.  lease_s: unused for so long, it ends; 0 is no lease."""
+    """key: for cipher.  expires_at_s: None never.  lease_s: unused for so long, it ends; 0 is no lease."""
 
     id: str
     key: Secret
@@ -33,6 +32,7 @@ class Session:
     expires_at_s: float | None = None
     lease_s: int = 0
     used_at_s: float = 0.0
+    cipher: str = AES
 
     def is_over(self, now_s: float) -> bool:
         if self.expires_at_s is not None and now_s >= self.expires_at_s:

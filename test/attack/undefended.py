@@ -56,7 +56,7 @@ DEFENCES = (
             "daemon/test_server.py"),
     Defence("a method is tried once", "cedar/authentication.py", "left.remove(pick)", "pass", "again_and_again"),
     Defence("the key is shown before any command", "cedar/resumption.py", """
-        _refuse_without_message(dialogue, client, command)
+        _refuse_without_proof(dialogue, client, command)
 """, """
         return command, None
 """, "no_command"),
@@ -75,12 +75,10 @@ DEFENCES = (
 """, "id_alone and CONFIG_VAL", "cedar/test_resumption.py"),
     Defence("unguessable ids", "cedar/session.py", "self._random_hex(ID_BYTES)", "len(self):032d", "guess",
             "cedar/test_session.py"),
-    Defence("a session is for commands with a message", "cedar/handshake.py", "if known.payload\n", "if True\n",
-            "message_only", "cedar/test_resumption.py"),
-    Defence("legacy sessions are for one connection", "cedar/handshake.py", """    if agreement.cipher == AES:
-        dialogue.context.sessions.add(session)
-""", """    dialogue.context.sessions.add(session)
-""", "one_connection", "cedar/test_legacy.py"),
+    Defence("a session is for commands with a message", "cedar/handshake.py",
+            "if can_be_resumed_for(known, cipher)\n", "if True\n", "do_nothing", "cedar/test_resumption.py"),
+    Defence("legacy sessions are for one connection", "cedar/handshake.py", "(command.payload and cipher == AES)",
+            "command.payload", "one_connection", "cedar/test_legacy.py"),
     Defence("a fresh nonce for each resumption", "cedar/resumption.py", "dialogue.context.random(_NONCE_BYTES)",
             "bytes(_NONCE_BYTES)", "replayed"),
     Defence("a session's id alone opens nothing", "cedar/dialogue.py", """        if identity.named:

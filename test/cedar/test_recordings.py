@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from annexd.cedar.channel import Channel
+from annexd.cedar.commands import COMMANDS as OURS
 from annexd.cedar.commands import DC_RECONFIG_FULL, Command
 from annexd.cedar.context import ServerContext
 from annexd.cedar.crypto import IV_BYTES
@@ -37,7 +38,8 @@ _LEVELS: Mapping[Level, tuple[int, ...]] = {  # the recorded server's table, in 
 _WITHOUT_PAYLOAD = {*_ADMINISTRATOR, *range(60020, 60030), 60044} - {60013, 60018}
 COMMANDS = {
     number: Command(
-        number, str(number), level, force_authentication=number == 1000, payload=number not in _WITHOUT_PAYLOAD
+        number, OURS[number].name if number in OURS else str(number), level, force_authentication=number == 1000,
+        payload=number not in _WITHOUT_PAYLOAD
     )
     for level, numbers in _LEVELS.items()
     for number in numbers

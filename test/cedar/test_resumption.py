@@ -13,8 +13,9 @@ from annexd.cedar.commands import (
     COMMANDS,
     DC_AUTHENTICATE,
     DC_CONFIG_VAL,
-    DC_NOP,
     DC_NOP_READ,
+    DC_OFF_FAST,
+    DC_QUERY_INSTANCE,
     DC_RECONFIG,
     DC_SEC_QUERY,
     Command,
@@ -26,7 +27,7 @@ from annexd.cedar.identity import UNAUTHENTICATED, Identity, TokenFacts
 from annexd.cedar.levels import Level
 from annexd.cedar.secret import Secret
 from annexd.cedar.session import Session, inherited_sessions
-from test.cedar.client import CLIENT_IV, Client, established
+from test.cedar.client import CLIENT_IV, FS, Client, established
 from test.cedar.conversation import NOW_S, Conversation, server
 from test.cedar.recording import PLENTY
 
@@ -116,6 +117,11 @@ def test_with_the_key_a_command_with_a_message_is_carried_out_and_the_session_re
     context, session = _context(owner)
     conversation = Conversation.at(context, now_s=NOW_S + 10)
     client = Client(conversation)
+    if command.does_nothing:
+        client.name_session(session.id, {"Command": command.number})
+        assert client.hear_ad()["ReturnCode"] == "AUTHORIZED"
+        assert conversation.events == [ConnectionClosed()]
+        return
     if not command.payload:
         with pytest.raises(UnprovedSession, match=f"{command.name} in a resumed session"):
             client.name_session(session.id, {"Command": command.number})
@@ -129,7 +135,7 @@ def test_with_the_key_a_command_with_a_message_is_carried_out_and_the_session_re
     assert [shelf[-1][0] for shelf in _state(context) if session.id in dict(shelf)] == [session.id]
 
 
-@pytest.mark.parametrize("number", [DC_NOP, DC_NOP_READ, DC_RECONFIG])
+@pytest.mark.parametrize("number", [DC_QUERY_INSTANCE, DC_OFF_FAST, DC_RECONFIG])
 def test_who_takes_up_a_session_for_a_command_without_a_message_hears_that_it_is_unknown(number: int) -> None:
     """HTCondor's clients then forget it, and authenticate when they are asked again; the session itself stays."""
     context, session = _context("by FS")
@@ -141,19 +147,33 @@ def test_who_takes_up_a_session_for_a_command_without_a_message_hears_that_it_is
 
 
 @pytest.mark.parametrize("level", [level for level in Level if level is not Level.CLIENT])
-def test_clients_are_told_of_commands_with_a_message_only(level: Level) -> None:
+def test_clients_are_told_of_commands_that_have_a_message_or_do_nothing(level: Level) -> None:
     """So HTCondor's clients authenticate for each of the others by themselves."""
     first = next(command for command in COMMANDS.values() if command.level is level)
     _, verdict = established(Conversation.at(server()), first.number)
     valid = [COMMANDS[int(number)] for number in str(verdict["ValidCommands"]).split(",")]
     assert valid
-    assert all(command.payload for command in valid)
+    assert all(command.payload or command.does_nothing for command in valid)
+
+
+@pytest.mark.parametrize("number", [DC_RECONFIG, DC_QUERY_INSTANCE])
+def test_a_question_about_another_command_is_answered_in_a_session_that_its_client_does_not_keep(number: int) -> None:
+    """condor_ping looks for the command in its list of sessions, and a later command must not find it there."""
+    client = Client(Conversation.at(server()))
+    client.greet({"Command": DC_SEC_QUERY, "AuthCommand": number})
+    answer = client.hear_ad()
+    client.offer(FS)
+    client.pass_fs()
+    client.hear()
+    client.encrypt(answer)
+    assert answer["SessionDuration"] == "0"
+    assert str(number) in str(client.hear_ad()["ValidCommands"]).split(",")
 
 
 def test_where_no_command_has_a_message_the_list_is_not_empty() -> None:
     """HTCondor's clients fail if it is."""
-    context = server(commands={DC_NOP: COMMANDS[DC_NOP]})
-    _, verdict = established(Conversation.at(context), DC_NOP)
+    context = server(commands={DC_RECONFIG: COMMANDS[DC_RECONFIG]})
+    _, verdict = established(Conversation.at(context), DC_RECONFIG)
     assert verdict["ValidCommands"] == str(DC_AUTHENTICATE)
 
 
@@ -189,7 +209,7 @@ def test_without_resume_response_the_server_says_nothing_before_the_reply() -> N
 
 
 @pytest.mark.parametrize("wants_answer", [True, False])
-@pytest.mark.parametrize("number", [CA_AUTH_CMD, DC_NOP_READ])
+@pytest.mark.parametrize("number", [CA_AUTH_CMD, DC_NOP_READ, DC_RECONFIG])
 def test_an_unknown_session_is_answered_if_the_client_waits_for_it(wants_answer: bool, number: int) -> None:
     conversation = Conversation.at(server())
     client = Client(conversation)

@@ -49,7 +49,7 @@ for act in (reconfigure, reconfigure, give_order, reconfigure, give_order, ask_f
 CONFIG = "ANNEXD_DEBUG = D_SECURITY\nMASTER_BACKOFF_CEILING = 1"
 RECONFIGURES = 6
 NO_EFFECT = re.compile(r"reconfigured|shutdown|PERMISSION DENIED|granted:| from \S+@\S+ at ")
-UNPROVED = "in a resumed session: without a message"
+UNPROVED = "in a resumed session: nothing in it would show"
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["shared port", "own port"])
@@ -191,6 +191,7 @@ def test_no_tool_of_htcondors_names_a_session_for_a_command_without_a_message(si
         for _ in range(2):
             done = site.pool.tool(*arguments)
             assert done.returncode == 0, (arguments, done.stdout, done.stderr)
+            assert "no cmd map" not in done.stdout, arguments
     assert UNPROVED not in site.log()[before:]
 
 
