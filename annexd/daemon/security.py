@@ -22,7 +22,8 @@ from annexd.daemon.privileges import own_user
 from annexd.daemon.revocation import Revocation
 from annexd.daemon.server import Security
 
-FALL_BACK = dict.fromkeys((Level.ADVERTISE_STARTD, Level.ADVERTISE_SCHEDD, Level.ADVERTISE_MASTER), "DAEMON")
+FALL_BACK = {**dict.fromkeys((Level.ADVERTISE_STARTD, Level.ADVERTISE_SCHEDD, Level.ADVERTISE_MASTER), "DAEMON"),
+             Level.ANNEX: "ADMINISTRATOR"}
 # Only the first letter counts (SecMan::sec_alpha_to_sec_req); Y and T stand for YES and TRUE, F for FALSE.
 WANTS = {"R": Want.REQUIRED, "Y": Want.REQUIRED, "T": Want.REQUIRED, "P": Want.PREFERRED, "O": Want.OPTIONAL,
          "F": Want.NEVER, "N": Want.NEVER}

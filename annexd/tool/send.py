@@ -20,7 +20,6 @@ from annexd.tool import bindings
 from annexd.tool.errors import COMMUNICATION, NOT_AUTHORIZED, ToolError
 
 CA_AUTH_CMD: Final = 1000  # condor_commands.h
-LEVEL: Final = "ADMINISTRATOR"  # that CA_AUTH_CMD needs
 SHARED_PORT_ID: Final = re.compile(r"sock=[^&>]*&?")  # of a sinful string
 TRIES: Final = 2
 TIMEOUT_S: Final = 900  # an order takes seconds; behind others, or while AWS throttles, minutes
@@ -82,23 +81,29 @@ def _ask_again(ad: Mapping[str, Any]) -> str:
 
 def _silence(address: str, words: str, ad: Mapping[str, Any]) -> ToolError:
     """Ask what anybody may ask, then what only those may who may order: the first that fails tells why."""
+    bindings.require_authentication()
     try:
         user = bindings.ping(address, None).get("MyRemoteUserName", "you")
     except bindings.HTCondorException as error:
         return _no_session(address, error)
-    try:
-        bindings.ping(address, LEVEL)
-    except bindings.HTCondorException:
-        return ToolError(
-            NOT_AUTHORIZED,
-            f"annexd does not let {user} order; it is at {address}",
-            f"its administrator can add a user to ALLOW_{LEVEL}_ANNEXD, and AnnexdLog there tells the reason",
-        )
-    return ToolError(
+    return _refusal(address, user) or ToolError(
         COMMUNICATION,
         f"annexd gave no answer: {words}; it is at {address}",
         _ask_again(ad),
     )
+
+
+def _refusal(address: str, user: str) -> ToolError | None:
+    """Where this user may not order."""
+    try:
+        bindings.ping(address, "CA_AUTH_CMD")
+    except bindings.HTCondorException:
+        return ToolError(
+            NOT_AUTHORIZED,
+            f"annexd does not let {user} order; it is at {address}",
+            "its administrator can add a user to ALLOW_ANNEX, and AnnexdLog there tells the reason",
+        )
+    return None
 
 
 def _no_session(address: str, error: Exception) -> ToolError:
