@@ -98,8 +98,8 @@ def test_who_may_not_order_hears_so_and_costs_nothing(site: Site) -> None:
     [(reply, code)] = site.send(site.request(), env=with_token(site, "alice"))
     assert reply is None
     assert code == 1
-    assert re.search(rf"PERMISSION DENIED to alice@{DOMAIN} from .* for command 1000 \(CA_AUTH_CMD\), "
-                     r"access level ANNEX: reason: ALLOW_ANNEX is not defined, and nothing that implies ANNEX", site.log())
+    assert re.search(rf"PERMISSION DENIED to alice@{DOMAIN} from .* for command 1000 \(CA_AUTH_CMD\), access level "
+                     "ANNEX: reason: ALLOW_ANNEX is not defined, and nothing that implies ANNEX is granted", site.log())
     assert len(site.fleets()) == fleets
 
 
