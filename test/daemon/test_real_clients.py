@@ -93,7 +93,7 @@ def test_a_client_with_nothing_but_a_bad_token_is_refused(token_client: HTCondor
 
 
 def test_a_denied_client_is_told_so(client: HTCondorClient) -> None:
-    with Served(forbidden=frozenset({Level.ADMINISTRATOR})) as server:
+    with Served(forbidden=frozenset({Level.ANNEX})) as server:
         outcome = client.send(server.address, CA_AUTH_CMD, {})[0]
     assert outcome.code == FAILED_BEFORE_SENDING
     assert not server.commands
@@ -110,7 +110,7 @@ def test_a_client_of_an_earlier_process_makes_a_new_session_when_it_tries_again(
 
 
 def test_a_client_may_ask_beforehand_what_it_may_do(client: HTCondorClient) -> None:
-    levels = [level for level in Level if level not in {Level.ALLOW, Level.CLIENT}]
+    levels = [level for level in Level if level not in {Level.ALLOW, Level.CLIENT, Level.ANNEX}]
     forbidden = frozenset({Level.CONFIG, Level.NEGOTIATOR})
     with Served(forbidden=forbidden) as server:
         answers = dict(zip(levels, client.ping(server.address, levels), strict=True))
