@@ -15,6 +15,7 @@ _NEXT: dict[str, str] = {
     **dict.fromkeys(Level, "DEFAULT"),
     **dict.fromkeys((Level.ADVERTISE_STARTD, Level.ADVERTISE_SCHEDD, Level.ADVERTISE_MASTER), "DAEMON"),
 }
+_NO_DEFAULT = ("ALLOW", Level.ANNEX)  # an ALLOW_DEFAULT that was written before there was this level does not mean it
 _LEGACY_NEXT = {**_NEXT, "DAEMON": "WRITE"}  # LEGACY_ALLOW_SEMANTICS, of use SECURITY:HOST_BASED
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
@@ -55,7 +56,7 @@ def _knobs(kind: str, level: Level, subsystem: str, following: dict[str, str]) -
     while name:
         yield f"{kind}_{name}_{subsystem}"
         yield f"{kind}_{name}"
-        name = following.get(name)
+        name = None if (kind, level) == _NO_DEFAULT else following.get(name)
 
 
 def _boolean(param: Param, name: str, *, default: bool) -> tuple[bool, tuple[str, ...]]:

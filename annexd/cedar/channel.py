@@ -124,8 +124,7 @@ class Channel:
         del self._received[:end]
         if self._opener:
             text = self._opener.open(header, body)
-            if self._opener.proves:
-                self.max_message_bytes = self.proved_message_bytes
+            self.max_message_bytes = self.proved_message_bytes
             return text
         self._clear_in.add(header + body)
         return body

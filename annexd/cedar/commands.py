@@ -57,6 +57,11 @@ class Command:
     force_authentication: bool = False
     payload: bool = False
 
+    @property
+    def does_nothing(self) -> bool:
+        """DC_NOP and its like, by which clients find out whether they are let in."""
+        return self.name.startswith("DC_NOP")
+
 
 _ALL = (
     Command(DC_NOP, "DC_NOP", Level.ALLOW),
@@ -90,8 +95,8 @@ _ALL = (
     Command(DC_FETCH_LOG, "DC_FETCH_LOG", Level.ADMINISTRATOR, payload=True),
     Command(DC_PURGE_LOG, "DC_PURGE_LOG", Level.ADMINISTRATOR, payload=True),
     # HTCondor's schedd and startd take these two at WRITE; here they spend money.
-    Command(CA_AUTH_CMD, "CA_AUTH_CMD", Level.ADMINISTRATOR, force_authentication=True, payload=True),
-    Command(CA_CMD, "CA_CMD", Level.ADMINISTRATOR, payload=True),
+    Command(CA_AUTH_CMD, "CA_AUTH_CMD", Level.ANNEX, force_authentication=True, payload=True),
+    Command(CA_CMD, "CA_CMD", Level.ANNEX, payload=True),
 )
 
 COMMANDS: Mapping[int, Command] = {command.number: command for command in _ALL}

@@ -15,9 +15,18 @@ from annexd.cedar.events import (
     NeedFilesystemProof,
     NeedSigningKey,
 )
-from annexd.cedar.handshake import deny, find_command, is_authorized, negotiate, server_policy
+from annexd.cedar.handshake import (
+    ClientAd,
+    deny,
+    establish,
+    find_command,
+    is_authorized,
+    read_client_ad,
+    server_policy,
+)
 from annexd.cedar.levels import Level
 from annexd.cedar.message import MessageReader, MessageWriter
+from annexd.cedar.resumption import names_session, resume
 from annexd.cedar.secret import Secret
 
 Question = NeedFilesystemProof | NeedSigningKey | NeedAuthorization
@@ -130,11 +139,19 @@ def _serve(dialogue: Dialogue) -> Steps[None]:
 def _negotiated_command(dialogue: Dialogue, message: MessageReader) -> Steps[None]:
     if dialogue.session_id:
         raise MalformedMessage("a second DC_AUTHENTICATE", "this connection has its session already")
-    command = yield from negotiate(dialogue, message)
+    client = read_client_ad(dialogue, message)
+    command, payload = yield from (resume if names_session(client) else _in_new_session)(dialogue, client)
+    yield _received(dialogue, command, payload)
+
+
+def _in_new_session(dialogue: Dialogue, client: ClientAd) -> Steps[tuple[Command, MessageReader | None]]:
+    """That the peer authenticated on this very connection is the proof: HTCondor's clients send nothing after it
+    but the message of a command that has one.
+    """
+    command = yield from establish(dialogue, client)
     if command is None:
         raise PeerLeft
-    payload = (yield from dialogue.receive()) if command.payload else None
-    yield _received(dialogue, command, payload)
+    return command, (yield from dialogue.receive()) if command.payload else None
 
 
 def _raw_command(dialogue: Dialogue, command: Command, message: MessageReader) -> Steps[None]:

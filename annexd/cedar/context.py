@@ -79,7 +79,7 @@ class ServerContext:
     claimtobe_domain: SEC_CLAIMTOBE_INCLUDE_DOMAIN, whether a claimed name has a domain behind its last '@'.
 
     What follows from these and is kept once it has been asked for: server_policies, by command, and valid_commands,
-    what a session of a level is told, for mapped users and others.
+    what a session is told, by its cipher, its command's level, and whether its user is mapped.
     """
 
     version: str
@@ -103,4 +103,4 @@ class ServerContext:
     limits: Limits = field(default_factory=Limits)
     new_exchange: Callable[[], KeyExchange] = KeyExchange
     server_policies: dict[int, ServerPolicy] = field(default_factory=dict, init=False)
-    valid_commands: dict[tuple[Level, bool], str] = field(default_factory=dict, init=False)
+    valid_commands: dict[tuple[str, Level, bool], str] = field(default_factory=dict, init=False)

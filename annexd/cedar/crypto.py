@@ -110,7 +110,6 @@ class Encryptor(_Direction):
 
 
 class Decryptor(_Direction):
-    proves = True  # a frame that opens was made with the key
     header_bytes = HEADER.size
 
     def __init__(self, key: Secret, *transcripts: Transcript) -> None:

@@ -44,14 +44,12 @@ class Dialogue:
 
     def identified(self, identity: Identity) -> None:
         """From here on the peer is this user, who may send larger messages if it has proved to be."""
-        self.resumed_as(identity)
+        self.expect(identity)
+        self._identity = identity
         self.channel.max_message_bytes = self.channel.proved_message_bytes
 
-    def resumed_as(self, identity: Identity) -> None:
-        """The peer names this user's session.  That it has the key is proved by its first frame: ids are sent in
-        clear.
-        """
-        self._identity = identity
+    def expect(self, identity: Identity) -> None:
+        """The peer names this user's session, and may send larger messages once a frame has proved the key."""
         if identity.named:
             self.channel.proved_message_bytes = self.context.limits.command_message_bytes
 

@@ -63,3 +63,7 @@ class UnknownCommand(PeerError):
 
 class UnknownSession(PeerError):
     """A session that has expired or was made by an earlier process.  To be expected after a restart."""
+
+
+class UnprovedSession(PeerError):
+    """A session named for a command that could not show its key."""

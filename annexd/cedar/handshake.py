@@ -1,4 +1,4 @@
-"""DC_AUTHENTICATE: a new session, or one that is taken up again (daemon_command.cpp).
+"""DC_AUTHENTICATE for a new session (daemon_command.cpp); resumption.py has those that exist.
 
 client  60010 and an ad                     in clear
 server  its answer                          in clear
@@ -6,7 +6,6 @@ both    a method of authentication          in clear; then the server's "no key 
 server  user, session, verdict              protected, as all that follows
 """
 
-import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -24,7 +23,6 @@ from annexd.cedar.errors import (
     AuthorizationDenied,
     MalformedMessage,
     UnknownCommand,
-    UnknownSession,
 )
 from annexd.cedar.events import NeedAuthorization
 from annexd.cedar.identity import Identity
@@ -36,7 +34,6 @@ from annexd.cedar.policy import (
     Agreement,
     SecurityPolicy,
     ServerPolicy,
-    canonical_method,
     for_command,
     reconcile,
 )
@@ -45,25 +42,9 @@ from annexd.cedar.session import SLOP_S, Session
 
 ClientAd = Mapping[str, object]  # by lower-case names
 _NO_KEY = 0  # exchangeKey of authentication.cpp: the key comes from ECDH
-_NONCE_BYTES = 33  # 44 characters of base64
-_BLANK = "\1"  # to be filled in
+_NO_COMMANDS = str(DC_AUTHENTICATE)  # for ValidCommands, which must not be empty: a client of HTCondor's would fail
+BLANK = "\1"  # to be filled in
 _CARRIERS = frozenset((DC_AUTHENTICATE, DC_SEC_QUERY))
-
-
-def negotiate(dialogue: Dialogue, message: MessageReader) -> Steps[Command | None]:
-    """The rest of DC_AUTHENTICATE.  The authorized command, or None if the peer wanted a session or an answer
-    only.
-    """
-    client = _read_client_ad(message)
-    dialogue.version_of_peer = client.get("remoteversion")
-    if _says_yes(client.get("usesession")):
-        _resume(dialogue, client)
-        command = _find_command(dialogue, client)
-        if not (yield from is_authorized(dialogue, command)):
-            deny(dialogue, command)
-    else:
-        command = yield from _establish(dialogue, client)
-    return _wanted(dialogue, client, command)
 
 
 def server_policy(dialogue: Dialogue, command: Command) -> ServerPolicy:
@@ -99,32 +80,27 @@ def find_command(dialogue: Dialogue, number: object) -> Command:
     return command
 
 
-def _read_client_ad(message: MessageReader) -> ClientAd:
+def read_client_ad(dialogue: Dialogue, message: MessageReader) -> ClientAd:
     client = message.handshake_ad()
     message.end()
     if "cookie" in client:
         raise MalformedMessage("a command with a cookie", "only a daemon itself has its cookie")
+    dialogue.version_of_peer = client.get("remoteversion")
     return client
 
 
-def _says_yes(value: object) -> bool:
+def says_yes(value: object) -> bool:
     return isinstance(value, str) and value.upper() == "YES"
 
 
-def _find_command(dialogue: Dialogue, client: ClientAd) -> Command:
+def find_wanted(dialogue: Dialogue, client: ClientAd) -> Command:
     """The command to authorize, which stands behind one that only carries it."""
-    number = client.get("command")
-    return find_command(dialogue, client.get("authcommand") if _is_carrier(number) else number)
+    return find_command(dialogue, client.get("authcommand" if is_carrier(client) else "command"))
 
 
-def _is_carrier(number: object) -> bool:
-    return number in _CARRIERS
-
-
-def _wanted(dialogue: Dialogue, client: ClientAd, command: Command) -> Command | None:
-    if client.get("command") == DC_SEC_QUERY:
-        dialogue.send(dialogue.message().ad({"AuthorizationSucceeded": True, **_token_facts(dialogue)}))
-    return None if _is_carrier(client.get("command")) else command
+def is_carrier(client: ClientAd) -> bool:
+    """Whether the peer wants a session or an answer, and no command carried out."""
+    return client.get("command") in _CARRIERS
 
 
 def _token_facts(dialogue: Dialogue) -> dict[str, Scalar]:
@@ -139,25 +115,43 @@ def _token_facts(dialogue: Dialogue) -> dict[str, Scalar]:
     return {**facts, "AuthTokenScopes": ",".join(token.scopes)} if token.scopes else facts
 
 
-# --- a new session
-
-
-def _establish(dialogue: Dialogue, client: ClientAd) -> Steps[Command]:
-    command = _find_command(dialogue, client)
+def establish(dialogue: Dialogue, client: ClientAd) -> Steps[Command | None]:
+    """The rest of DC_AUTHENTICATE.  The authorized command, or None if the peer wanted a session or an answer
+    only.
+    """
+    command = find_wanted(dialogue, client)
     if str(client.get("enact", "")).upper() != "NO":
         raise MalformedMessage("the peer does not wait for an answer", 'Enact is not "NO" in its ad')
-    agreement = reconcile(client, server_policy(dialogue, command))
+    agreement = _agreement(dialogue, client, command)
     peer = peer_public_key(client.get("ecdhpublickey"))
     context, exchange = dialogue.context, dialogue.context.new_exchange()
     answer = _answer(agreement, context.version, context.trust_domain, context.issuer_keys)
-    dialogue.channel.send(_filled(answer, exchange.public.encode()))
+    dialogue.channel.send(filled(answer, exchange.public.encode()))
     if agreement.authentication:
         yield from _authenticate(dialogue, agreement, command)
     key = exchange.session_key(peer, AES_KEY_BYTES if agreement.cipher == AES else KEY_BYTES)
     session = _new_session(dialogue, agreement, key)
-    _protect(dialogue, session, agreement.cipher)
+    _protect(dialogue, agreement, key)
     yield from _announce(dialogue, agreement, session, command)
-    return command
+    if client.get("command") == DC_SEC_QUERY:
+        dialogue.send(dialogue.message().ad({"AuthorizationSucceeded": True, **_token_facts(dialogue)}))
+    return None if is_carrier(client) else command
+
+
+def _agreement(dialogue: Dialogue, client: ClientAd, command: Command) -> Agreement:
+    """A session that only asks about a command must be listed as good for it, or condor_ping fails (print_info of
+    ping.cpp); but it would not do for that command, so the client is told not to keep it.
+    """
+    agreement = reconcile(client, server_policy(dialogue, command))
+    is_kept = can_be_resumed_for(command, agreement.cipher) or not is_carrier(client)
+    return agreement if is_kept else replace(agreement, duration_s=0)
+
+
+def can_be_resumed_for(command: Command, cipher: str) -> bool:
+    """Whether a session serves for another connection with this command: its message shows the key, or it is all the
+    same whether the peer has it.
+    """
+    return command.does_nothing or (command.payload and cipher == AES)
 
 
 @lru_cache(maxsize=KEPT)
@@ -178,19 +172,19 @@ def _answer(agreement: Agreement, version: str, trust_domain: str, issuer_keys: 
         "IssuerKeys": ", ".join(issuer_keys) if agreement.takes_tokens else None,
         "NegotiatedSession": True,
         "RemoteVersion": version,
-        "ECDHPublicKey": _BLANK,
+        "ECDHPublicKey": BLANK,
     }
     if agreement.authentication and not agreement.authentication_required:
         answer["AuthRequired"] = False
-    return _in_clear({name: value for name, value in answer.items() if value is not None})
+    return in_clear({name: value for name, value in answer.items() if value is not None})
 
 
-def _in_clear(ad: Mapping[str, Scalar]) -> bytes:
+def in_clear(ad: Mapping[str, Scalar]) -> bytes:
     return MessageWriter(encrypted=False).ad(ad).body()
 
 
-def _filled(form: bytes, value: bytes) -> bytes:
-    return form.replace(_BLANK.encode(), value)
+def filled(form: bytes, value: bytes) -> bytes:
+    return form.replace(BLANK.encode(), value)
 
 
 def _yes_or_no(value: bool) -> str:
@@ -219,14 +213,20 @@ def _new_session(dialogue: Dialogue, agreement: Agreement, key: Secret) -> Sessi
     agreed_end_s = dialogue.now_s + agreement.duration_s + SLOP_S
     return Session(
         id=dialogue.context.sessions.new_id(),
-        keys={agreement.cipher: key},
+        key=key,
+        cipher=agreement.cipher,
         identity=dialogue.identity,
         expires_at_s=min(agreed_end_s, token.expires_at_s) if token and token.expires_at_s else agreed_end_s,
         lease_s=agreement.lease_s or 0,
         used_at_s=dialogue.now_s,
-        encryption=agreement.encryption,
-        integrity=agreement.integrity,
     )
+
+
+def _protect(dialogue: Dialogue, agreement: Agreement, key: Secret) -> None:
+    if agreement.cipher == AES:
+        dialogue.channel.encrypt(key, dialogue.context.random(IV_BYTES))
+    else:
+        dialogue.channel.protect(Protection(agreement.cipher, key, agreement.encryption, agreement.integrity))
 
 
 def _announce(dialogue: Dialogue, agreement: Agreement, session: Session, command: Command) -> Steps[None]:
@@ -236,65 +236,30 @@ def _announce(dialogue: Dialogue, agreement: Agreement, session: Session, comman
     if agreement.authentication:
         verdict["TriedAuthentication"] = True
     verdict["Sid"] = session.id
-    verdict["ValidCommands"] = _valid_commands(dialogue, command)
+    valid_commands = _valid_commands(dialogue, agreement, command)
+    verdict["ValidCommands"] = valid_commands if agreement.duration_s else f"{valid_commands},{command.number}"
     verdict["ReturnCode"] = "AUTHORIZED" if granted else "DENIED"
     dialogue.send(dialogue.message().ad(verdict))
     if not granted:
         deny(dialogue, command)
+    dialogue.session_id = session.id
     dialogue.context.sessions.add(session)
 
 
-def _valid_commands(dialogue: Dialogue, command: Command) -> str:
-    """What the peer may try in this session; each is authorized again.  Never empty: the client would fail."""
-    kept, question = dialogue.context.valid_commands, (command.level, dialogue.identity.mapped)
+def _valid_commands(dialogue: Dialogue, agreement: Agreement, command: Command) -> str:
+    """What the peer may take up this session for: each is authorized anew."""
+    kept, question = dialogue.context.valid_commands, (agreement.cipher, command.level, dialogue.identity.mapped)
     if question not in kept:
         kept[question] = ",".join(_valid_at(dialogue.context, *question))
-    return kept[question] or str(command.number)
+    return kept[question] or _NO_COMMANDS
 
 
-def _valid_at(context: ServerContext, level: Level, is_mapped: bool) -> Iterable[str]:
+def _valid_at(context: ServerContext, cipher: str, level: Level, is_mapped: bool) -> Iterable[str]:
     return dict.fromkeys(
         str(known.number)
         for each in implied(level)
         for known in context.commands.values()
-        if each in {known.level, *known.alternate_levels} and (is_mapped or not known.force_authentication)
+        if can_be_resumed_for(known, cipher)
+        and each in {known.level, *known.alternate_levels}
+        and (is_mapped or not known.force_authentication)
     )
-
-
-# --- a session taken up again
-
-
-def _resume(dialogue: Dialogue, client: ClientAd) -> None:
-    session = dialogue.context.sessions.find(str(client.get("sid")), dialogue.now_s)
-    wants_answer = client.get("resumeresponse") is True
-    if session is None:
-        if wants_answer:
-            dialogue.send(dialogue.message().ad({"ReturnCode": "SID_NOT_FOUND"}))
-        raise UnknownSession(
-            what="unknown session",
-            why="it has expired, or was made by an earlier process of this daemon",
-            next_step="none: the client makes a new one when it is asked again",
-            tell_peer="unknown session",
-        )
-    if wants_answer:
-        nonce = base64.b64encode(dialogue.context.random(_NONCE_BYTES))
-        dialogue.channel.send(_filled(_resumed(dialogue.context.version), nonce))
-    _protect(dialogue, session, canonical_method(str(client.get("cryptomethods", AES))))
-    dialogue.resumed_as(session.identity)
-
-
-@lru_cache(maxsize=KEPT)
-def _resumed(version: str) -> bytes:
-    """For every peer: the nonce is left blank."""
-    return _in_clear({"ReturnCode": "AUTHORIZED", "RemoteVersion": version, "Nonce": _BLANK})
-
-
-def _protect(dialogue: Dialogue, session: Session, cipher: str) -> None:
-    if cipher not in session.keys:
-        raise MalformedMessage("no key for this cipher", f"the session has none for {cipher[:20]!r}")
-    key = session.keys[cipher]
-    if cipher == AES:
-        dialogue.channel.encrypt(key, dialogue.context.random(IV_BYTES))
-    else:
-        dialogue.channel.protect(Protection(cipher, key, session.encryption, session.integrity))
-    dialogue.session_id = session.id

@@ -78,13 +78,12 @@ class Sealer:
 
 
 class Opener:
-    """Reads the frames of one direction.  proves: whether a frame that opens was made with the key."""
+    """Reads the frames of one direction."""
 
     def __init__(self, protection: Protection) -> None:
         self._protection = protection
         self._cipher = _cipher(protection.cipher, protection.key)
         self._stream = self._cipher.decryptor()
-        self.proves = protection.integrity
         self.header_bytes = HEADER.size + (MAC_BYTES if protection.integrity else 0)
 
     def open(self, header: bytes, body: bytes) -> bytes:

@@ -1,4 +1,8 @@
-"""HTCondor's permission levels, and which of them include others (condor_perms.cpp)."""
+"""HTCondor's permission levels, and which of them include others (condor_perms.cpp); and one of annexd's own.
+
+ANNEX is the right to order annexes, with lists and a token scope like any other level's.  ADMINISTRATOR includes it; it
+includes nothing, so that who may order need not be who may stop the daemon or read its log.
+"""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -16,27 +20,25 @@ class Level(StrEnum):
     ADVERTISE_STARTD = "ADVERTISE_STARTD"
     ADVERTISE_SCHEDD = "ADVERTISE_SCHEDD"
     ADVERTISE_MASTER = "ADVERTISE_MASTER"
+    ANNEX = "ANNEX"
 
 
-IMPLIES: Mapping[Level, Level] = {  # each level implies at most one other directly
-    Level.WRITE: Level.READ,
-    Level.NEGOTIATOR: Level.READ,
-    Level.ADMINISTRATOR: Level.WRITE,
-    Level.CONFIG: Level.READ,
-    Level.DAEMON: Level.WRITE,
-    Level.ADVERTISE_STARTD: Level.READ,
-    Level.ADVERTISE_SCHEDD: Level.READ,
-    Level.ADVERTISE_MASTER: Level.READ,
+IMPLIES: Mapping[Level, tuple[Level, ...]] = {  # directly
+    Level.WRITE: (Level.READ,),
+    Level.NEGOTIATOR: (Level.READ,),
+    Level.ADMINISTRATOR: (Level.WRITE, Level.ANNEX),
+    Level.CONFIG: (Level.READ,),
+    Level.DAEMON: (Level.WRITE,),
+    Level.ADVERTISE_STARTD: (Level.READ,),
+    Level.ADVERTISE_SCHEDD: (Level.READ,),
+    Level.ADVERTISE_MASTER: (Level.READ,),
 }
 
 IMPLIED_BY: Mapping[Level, tuple[Level, ...]] = {  # directly
-    level: tuple(higher for higher, lower in IMPLIES.items() if lower is level) for level in Level
+    level: tuple(higher for higher, lower in IMPLIES.items() if level in lower) for level in Level
 }
 
 
 def implied(level: Level) -> tuple[Level, ...]:
-    """The level itself and all that it implies, highest first: ADMINISTRATOR, WRITE, READ."""
-    chain = [level]
-    while lower := IMPLIES.get(chain[-1]):
-        chain.append(lower)
-    return tuple(chain)
+    """The level itself and all that it implies, highest first: ADMINISTRATOR, WRITE, READ, ANNEX."""
+    return (level, *(each for lower in IMPLIES.get(level, ()) for each in implied(lower)))

@@ -8,8 +8,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 SINFUL = re.compile(r"<(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s<>?:\[\]]+):(?P<port>\d{1,5})(?:\?(?P<params>[^\s<>]*))?>")
+
+PRIVATE_ADDRESS = "PrivAddr"
+ESCAPED = re.compile(r"[^A-Za-z0-9#+\-.:\[\]_]")
 
 
 @dataclass(frozen=True)
@@ -41,14 +45,32 @@ class Sinful:
         return next((value for name, _, value in (p.partition("=") for p in self.parameters) if name == key), None)
 
     def behind_shared_port(self, shared_port_id: str) -> "Sinful":
-        """condor_shared_port's address, with our name at its door."""
-        kept = tuple(p for p in self.parameters if p.partition("=")[0] not in ("sock", "noUDP"))
+        """condor_shared_port's address, with our name at its door; also at the one that a private network uses
+        (SharedPortEndpoint::InitRemoteAddress).
+        """
+        named = self._named(shared_port_id)
+        kept = tuple(p for p in named.parameters if p.partition("=")[0] not in ("sock", "noUDP"))
         return Sinful(self.host, self.port, (*kept, "noUDP", f"sock={shared_port_id}"))
+
+    def _named(self, shared_port_id: str) -> "Sinful":
+        """Raises ValueError when the private address is none."""
+        kept = [p for p in self.parameters if p.partition("=")[0] != "sock"]
+        for position, parameter in enumerate(kept):
+            key, _, value = parameter.partition("=")
+            if key == PRIVATE_ADDRESS:
+                private = Sinful.parse(unquote(value))._named(shared_port_id)
+                kept[position] = f"{key}={_escaped(str(private))}"
+        return Sinful(self.host, self.port, (*kept, f"sock={shared_port_id}"))
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         query = "?" + "&".join(self.parameters) if self.parameters else ""
         return f"<{host}:{self.port}{query}>"
+
+
+def _escaped(text: str) -> str:
+    """As a parameter's value (urlEncode of condor_sinful.cpp)."""
+    return ESCAPED.sub(lambda match: f"%{ord(match[0]):02x}", text)
 
 
 def read_shared_port_address(ad_file: Path) -> Sinful:

@@ -39,7 +39,7 @@ class Dispatcher:
 def _handlers(actions: Actions) -> Mapping[int, Handler]:
     graceful, fast = _told(actions.stop_gracefully), _told(actions.stop_fast)
     return {
-        **{number: _nothing for number, command in COMMANDS.items() if command.name.startswith("DC_NOP")},
+        **{number: _nothing for number, command in COMMANDS.items() if command.does_nothing},
         commands.DC_QUERY_INSTANCE: _tell_instance,
         commands.DC_RECONFIG: _told(actions.reconfig),
         commands.DC_RECONFIG_FULL: _told(actions.reconfig),

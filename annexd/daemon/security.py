@@ -22,7 +22,8 @@ from annexd.daemon.privileges import own_user
 from annexd.daemon.revocation import Revocation
 from annexd.daemon.server import Security
 
-FALL_BACK = dict.fromkeys((Level.ADVERTISE_STARTD, Level.ADVERTISE_SCHEDD, Level.ADVERTISE_MASTER), "DAEMON")
+FALL_BACK = {**dict.fromkeys((Level.ADVERTISE_STARTD, Level.ADVERTISE_SCHEDD, Level.ADVERTISE_MASTER), "DAEMON"),
+             Level.ANNEX: "ADMINISTRATOR"}
 # Only the first letter counts (SecMan::sec_alpha_to_sec_req); Y and T stand for YES and TRUE, F for FALSE.
 WANTS = {"R": Want.REQUIRED, "Y": Want.REQUIRED, "T": Want.REQUIRED, "P": Want.PREFERRED, "O": Want.OPTIONAL,
          "F": Want.NEVER, "N": Want.NEVER}
@@ -105,11 +106,6 @@ def _configured_methods(level: Level) -> tuple[str, ...]:
     """Those that this daemon implements, in the configured order."""
     configured = (param(_knob(level, "AUTHENTICATION_METHODS")) or DEFAULT_METHODS).replace(",", " ").split()
     return tuple(METHODS[name.upper()] for name in configured if name.upper() in METHODS)
-
-
-def usable_ciphers() -> frozenset[str]:
-    """Those that the configuration names for any level, and this host has."""
-    return frozenset(cipher for level in Level for cipher in _configured_ciphers(level) if _works(cipher))
 
 
 def _configured_ciphers(level: Level) -> tuple[str, ...]:

@@ -223,7 +223,7 @@ class Session:
         identity, policy, verdicts = question.identity, self._security.authorization, self._security.verdicts
         key = (question.command.number, self._address[0], identity.user, identity.method, identity.limits)
         if verdict := verdicts.get(key):
-            self._tell_verdict(question, verdict)
+            self._tell_verdict(question, verdict, is_new=False)
             return True
         peer = Peer(*key[1:])
         try:
@@ -233,14 +233,16 @@ class Session:
             return self._ask(decide, lambda verdict: self._tell_verdict(question, verdicts.put(key, verdict)), RESOLVER)
         return True
 
-    def _tell_verdict(self, question: NeedAuthorization, verdict: Verdict) -> None:
+    def _tell_verdict(self, question: NeedAuthorization, verdict: Verdict, *, is_new: bool = True) -> None:
+        """One line of the log for whoever is refused the same again and again, as a client is that tries twice."""
         identity, command = question.identity, question.command
         if verdict.granted:
             log.security(f"{command.name} from {identity.user} at {self._peer} granted: {verdict.reason}; "
                          f"{identity.proof}")
         else:
-            log.always(f"PERMISSION DENIED to {identity.user} from {self._peer} for command {command.number} "
-                       f"({command.name}), access level {command.level}: reason: {verdict.reason}; {identity.proof}")
+            say = log.always if is_new else log.full_debug
+            say(f"PERMISSION DENIED to {identity.user} from {self._peer} for command {command.number} "
+                f"({command.name}), access level {command.level}: reason: {verdict.reason}; {identity.proof}")
         self._connection.authorization(verdict.granted)
 
     def _ask(self, question: Callable[[], Answer], tell: Callable[[Answer], object],

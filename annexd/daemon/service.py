@@ -48,7 +48,7 @@ from annexd.daemon.parameters import BadConfiguration, Parameters
 from annexd.daemon.process import set_limits
 from annexd.daemon.reconciliation import Reconciler
 from annexd.daemon.requester import RequesterFiles
-from annexd.daemon.security import read_security, usable_ciphers
+from annexd.daemon.security import read_security
 from annexd.daemon.server import Security, Server
 from annexd.daemon.supplies import Supplies
 from annexd.workflow import Engine, Journal, JournalError
@@ -86,8 +86,7 @@ class Service:
         self._tasks: set[asyncio.Task[None]] = set()
         self._sessions = SessionCache(f"{settings.machine}:{os.getpid()}:{int(time.time())}")
         family = Parameters().boolean("SEC_USE_FAMILY_SESSION", True)
-        for session in inherited_sessions(environment.get("CONDOR_PRIVATE_INHERIT", ""), family=family,
-                                          ciphers=usable_ciphers()):
+        for session in inherited_sessions(environment.get("CONDOR_PRIVATE_INHERIT", ""), family=family):
             self._sessions.inherit(session)
         self._door = Door(options, settings, inheritance)
         self._outbound = Outbound(environment)

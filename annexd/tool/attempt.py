@@ -20,7 +20,6 @@ from annexd.tool.errors import COMMUNICATION, NOT_AUTHORIZED, SIGNALS, ToolError
 from annexd.tool.options import Options
 
 CA_AUTH_CMD: Final = 1000  # condor_commands.h
-LEVEL: Final = "ADMINISTRATOR"  # that CA_AUTH_CMD needs
 SHARED_PORT_ID: Final = re.compile(r"sock=[^&>]*&?")  # of a sinful string
 NOT_SENT: Final = 1  # of _send_generic_payload_command: the session or the connection failed, before the ad
 ENDED: Final = "HTCondor's bindings ended the process that asked"
@@ -127,17 +126,18 @@ def _ask(
 
 def _refusal(address: str, words: str) -> ToolError:
     """Ask what anybody may ask, then what only those may who may order: the first that fails tells why."""
+    bindings.require_authentication()
     try:
         user = bindings.ping(address, None).get("MyRemoteUserName", "you")
     except bindings.HTCondorException as error:
         return _no_session(address, error)
     try:
-        bindings.ping(address, LEVEL)
+        bindings.ping(address, "CA_AUTH_CMD")
     except bindings.HTCondorException:
         return ToolError(
             NOT_AUTHORIZED,
             f"annexd does not let {user} order; it is at {address}",
-            f"its administrator can add a user to ALLOW_{LEVEL}_ANNEXD, and AnnexdLog there tells the reason",
+            "its administrator can add a user to ALLOW_ANNEX, and AnnexdLog there tells the reason",
         )
     return ToolError(COMMUNICATION, f"annexd took no command: {words}; it is at {address}; nothing was sent: try again")
 

@@ -55,10 +55,15 @@ def exchange(address: str, command: int, ad: dict[str, Any]) -> tuple[Any, int, 
     return answer, int(code), str(words or "")
 
 
-def ping(address: str, level: str | None) -> Ad:
-    """The security session with a daemon that allows this level (None: any); HTCondorException without one."""
-    session: Ad = htcondor2.ping(address, level)
+def ping(address: str, what: str | None) -> Ad:
+    """The security session with a daemon that allows this level or command (None: any); HTCondorException without."""
+    session: Ad = htcondor2.ping(address, what)
     return session
+
+
+def require_authentication() -> None:
+    """From here on be somebody for every question, as for an order; the configuration may leave it to the daemon."""
+    htcondor2.param["SEC_CLIENT_AUTHENTICATION"] = "REQUIRED"
 
 
 HTCondorException = htcondor2.HTCondorException

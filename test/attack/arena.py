@@ -49,6 +49,12 @@ class Victim:
     def log(self) -> str:
         return self.log_file.read_text() if self.log_file else ""
 
+    def wait_for_log(self, words: str) -> None:
+        end_s = time.monotonic() + PATIENCE_S
+        while words not in self.log:
+            assert time.monotonic() < end_s, f"the log has no {words!r}: {self.log[-2000:]}"
+            time.sleep(0.01)
+
     @property
     def memory_kb(self) -> int:
         """RSS."""
@@ -67,7 +73,7 @@ class Victim:
         begun_s = time.monotonic()
         with self.connect(source) as client:
             client.sendall(QUERY)
-            received = _all(client)
+            received = all_of(client)
         assert received == framed(ANSWER), f"a good client got {received!r}"
         return time.monotonic() - begun_s
 
@@ -180,13 +186,13 @@ class GoodClient:
 
     def is_dropped(self) -> bool:
         """Whether nothing more comes."""
-        return _all(self.socket) == b""
+        return all_of(self.socket) == b""
 
     def close(self) -> None:
         self.socket.close()
 
 
-def _all(client: socket.socket) -> bytes:
+def all_of(client: socket.socket) -> bytes:
     received = b""
     try:
         while part := client.recv(65536):

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import signal
 import socket
 import threading
@@ -12,10 +13,10 @@ from contextlib import ExitStack, contextmanager, suppress
 import pytest
 
 from annexd.cedar.classad import Scalar
-from annexd.cedar.commands import CA_AUTH_CMD, DC_AUTHENTICATE, DC_NOP_READ
+from annexd.cedar.commands import CA_AUTH_CMD, COMMANDS, DC_AUTHENTICATE, DC_NOP_READ, DC_NOP_WRITE, DC_RECONFIG
 from annexd.cedar.crypto import KeyExchange, peer_public_key
 from annexd.cedar.frame import HEADER
-from test.attack.arena import FS, MB, QUERY, GoodClient, Victim, framed, victim
+from test.attack.arena import FS, MB, QUERY, GoodClient, Victim, all_of, framed, victim
 
 ANSWERED_S = 2.0  # under attack, on a machine that others use too; without one it takes a millisecond
 GROWTH_KB = 64 * MB
@@ -172,6 +173,24 @@ def time_for_some(measure: Callable[[], None], seconds: float = 1.0) -> None:
         measure()
 
 
+def test_a_sessions_id_carries_out_no_command() -> None:
+    """Every one of the table, by somebody who has only listened."""
+    with victim() as target:
+        owner = GoodClient(target.connect()).session(DC_RECONFIG)
+        owner.close()
+        target.wait_for_log("carried out: DC_RECONFIG")
+        for number in COMMANDS:
+            with target.connect("127.0.0.2") as client:
+                thief = GoodClient(client)
+                thief.say(thief.resumption(owner.sid, number))
+                client.shutdown(socket.SHUT_WR)
+                assert owner.sid.encode() not in all_of(client)
+        with target.connect() as client:
+            GoodClient(client).session(DC_NOP_WRITE)
+        target.wait_for_log("carried out: DC_NOP_WRITE")
+        assert re.findall(r"carried out: (\w+)", target.log)[-2:] == ["DC_RECONFIG", "DC_NOP_WRITE"]
+
+
 def test_sessions_that_are_replayed_cut_or_taken_up_without_their_key(target: Victim) -> None:
     """A session's id is sent in clear, so whoever listens has it; without the key it is worth nothing."""
     before_kb = target.memory_kb
@@ -241,7 +260,7 @@ def test_more_sessions_than_fit_push_out_the_oldest_and_no_memory_is_lost() -> N
 def _is_known(target: Victim, sid: str) -> bool:
     with target.connect("127.0.0.2") as client:
         visitor = GoodClient(client)
-        visitor.say(visitor.resumption(sid, DC_NOP_READ))
+        visitor.say(visitor.resumption(sid, CA_AUTH_CMD))
         return visitor.hear().ad()["ReturnCode"] == "AUTHORIZED"
 
 

@@ -55,7 +55,31 @@ DEFENCES = (
     Defence("names have threads of their own", "daemon/server.py", ", RESOLVER)", ")", "name_server",
             "daemon/test_server.py"),
     Defence("a method is tried once", "cedar/authentication.py", "left.remove(pick)", "pass", "again_and_again"),
-    Defence("a fresh nonce for each resumption", "cedar/handshake.py", "dialogue.context.random(_NONCE_BYTES)",
+    Defence("the key is shown before any command", "cedar/resumption.py", """
+        _refuse_without_proof(dialogue, client, command)
+""", """
+        return command, None
+""", "no_command"),
+    Defence("naming a session does not use it", "cedar/session.py", "return found if found",
+            "return (self.used(found, now_s), found)[1] if found", "id_alone and DC_RECONFIG",
+            "cedar/test_resumption.py"),
+    Defence("who is authorized has shown the key", "cedar/resumption.py", """
+    payload = yield from _proof(dialogue, session)
+    if not (yield from is_authorized(dialogue, command)):
+        deny(dialogue, command)
+""", """
+    dialogue.identified(session.identity)
+    if not (yield from is_authorized(dialogue, command)):
+        deny(dialogue, command)
+    payload = yield from _proof(dialogue, session)
+""", "id_alone and CONFIG_VAL", "cedar/test_resumption.py"),
+    Defence("unguessable ids", "cedar/session.py", "self._random_hex(ID_BYTES)", "len(self):032d", "guess",
+            "cedar/test_session.py"),
+    Defence("a session is for commands with a message", "cedar/handshake.py",
+            "if can_be_resumed_for(known, cipher)\n", "if True\n", "do_nothing", "cedar/test_resumption.py"),
+    Defence("legacy sessions are for one connection", "cedar/handshake.py", "(command.payload and cipher == AES)",
+            "command.payload", "one_connection", "cedar/test_legacy.py"),
+    Defence("a fresh nonce for each resumption", "cedar/resumption.py", "dialogue.context.random(_NONCE_BYTES)",
             "bytes(_NONCE_BYTES)", "replayed"),
     Defence("a session's id alone opens nothing", "cedar/dialogue.py", """        if identity.named:
 """, """        if identity.named:

@@ -3,7 +3,8 @@
     python -m test.attack.victim '{"descriptors": 256, ...}'      prints its port, serves until its input ends
 
 It logs to its standard error.
-Users prove themselves by FS.  DC_QUERY_INSTANCE is answered raw; DC_NOP_READ and CA_AUTH_CMD need a session.
+Users prove themselves by FS, and may do everything.  DC_QUERY_INSTANCE and CA_AUTH_CMD are answered; the log tells of
+each other command that was carried out.
 """
 
 import asyncio
@@ -18,11 +19,12 @@ from typing import Any
 import htcondor2
 
 from annexd.authorization import AuthorizationPolicy
-from annexd.cedar.commands import CA_AUTH_CMD, COMMANDS, DC_NOP_READ, DC_QUERY_INSTANCE
+from annexd.cedar.commands import CA_AUTH_CMD, COMMANDS, DC_QUERY_INSTANCE
 from annexd.cedar.context import ServerContext
 from annexd.cedar.levels import Level
 from annexd.cedar.policy import SecurityPolicy
 from annexd.cedar.session import SessionCache
+from annexd.daemon import log
 from annexd.daemon.call import Call, payload_of
 from annexd.daemon.configuration import Limits
 from annexd.daemon.listen import BACKLOG, Listener
@@ -30,7 +32,7 @@ from annexd.daemon.log import open_log
 from annexd.daemon.server import Security, Server
 
 ANSWER = b"0123456789abcdef"
-ALLOW = {"ALLOW_READ": "*", "ALLOW_ADMINISTRATOR": "*"}
+ALLOW = {f"ALLOW_{level}": "*" for level in Level}
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,14 @@ async def answer(call: Call) -> None:
         size = len(await asyncio.to_thread(payload.ad))
         payload.end()
         call.connection.reply(call.connection.message().ad({"Attributes": size}))
+    else:
+        log.always(f"carried out: {call.received.command.name}")
 
 
 def security(shape: Shape) -> Security:
     context = ServerContext(
         version=htcondor2.version(), policy=dict.fromkeys(Level, SecurityPolicy(methods=("FS", "IDTOKENS"))),
-        commands={number: COMMANDS[number] for number in (DC_QUERY_INSTANCE, DC_NOP_READ, CA_AUTH_CMD)},
+        commands=COMMANDS,
         sessions=SessionCache("victim:1:1", capacity=shape.sessions), random=secrets.token_bytes,
         trust_domain="annex.test", uid_domain="annex.test")
     return Security(context, AuthorizationPolicy.read(ALLOW.get), lambda _key_id: None)

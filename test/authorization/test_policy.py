@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from annexd.authorization import FAMILY, PARENT, AuthorizationPolicy, Membership, Peer, Verdict
-from annexd.cedar.commands import CA_AUTH_CMD, COMMANDS, DC_CONFIG_PERSIST, DC_NOP, DC_NOP_WRITE, Command
+from annexd.cedar.commands import CA_AUTH_CMD, CA_CMD, COMMANDS, DC_CONFIG_PERSIST, DC_NOP, DC_NOP_WRITE, Command
 from annexd.cedar.levels import Level
 from test.authorization.resolver import HERE, Resolver
 
@@ -250,7 +250,8 @@ def test_the_pool_users_names_are_apart_when_configured_so() -> None:
 
 
 CLOSED = {f"DENY_{level}": "*" for level in Level}
-OPEN_TO_PARENT = {Level.ALLOW, Level.READ, Level.WRITE, Level.ADMINISTRATOR, Level.DAEMON, Level.CLIENT}
+OPEN_TO_PARENT = {Level.ALLOW, Level.READ, Level.WRITE, Level.ADMINISTRATOR, Level.ANNEX, Level.DAEMON,
+                  Level.CLIENT}
 OPEN_TO_FAMILY = set(Level) - {Level.CONFIG}
 
 
@@ -331,7 +332,7 @@ def test_a_command_that_forces_authentication_refuses_who_has_no_domain(user: st
     verdict = authorize(CA_AUTH_CMD, Peer("10.1.2.3", user, None), {"ALLOW_DEFAULT": "*"})
     assert not verdict.granted
     assert verdict.reason.startswith("CA_AUTH_CMD needs an authenticated user with a domain, not ")
-    assert authorize(CA_AUTH_CMD, BOB, {"ALLOW_DEFAULT": "*"}).granted
+    assert authorize(CA_AUTH_CMD, BOB, {"ALLOW_ANNEX": "*"}).granted
 
 
 LIMITS: list[tuple[tuple[str, ...], bool]] = [
@@ -409,3 +410,55 @@ def test_what_an_administrator_should_mend_is_said_once() -> None:
 
 def test_a_sound_configuration_has_no_warnings() -> None:
     assert policy({"ALLOW_READ": "*", "ALLOW_WRITE": "*@site/10.1.*", "DENY_WRITE": "*.evil"}).warnings == ()
+
+
+# --- the right to order annexes
+
+ORDERS = (CA_AUTH_CMD, CA_CMD)
+OTHERS = tuple(number for number in COMMANDS if number not in ORDERS)
+BY_TOKEN = {limit: Peer("10.1.2.3", "bob@site", "IDTOKENS", (limit,)) for limit in (*Level, "BOGUS")}
+
+
+@pytest.mark.parametrize("number", ORDERS)
+def test_administrators_and_those_in_allow_annex_may_order_unless_deny_annex_lists_them(number: int) -> None:
+    may = {
+        "ALLOW_ANNEX": {"ALLOW_ANNEX": "bob@site"},
+        "by host": {"ALLOW_ANNEX": "bob@site/10.1.*"},
+        "of this daemon": {"ALLOW_ANNEX_ANNEXD": "bob@site", "ALLOW_ANNEX": "eve@site"},
+        "an administrator": {"ALLOW_ADMINISTRATOR": "bob@site"},
+        "denied to others": {"ALLOW_ANNEX": "*@site", "DENY_ANNEX": "eve@site"},
+        "no administrator": {"ALLOW_ANNEX": "bob@site", "DENY_ADMINISTRATOR": "bob@site", "ALLOW_ADMINISTRATOR": "*"},
+    }
+    may_not = {
+        "nothing is said": {},
+        "by default": {"ALLOW_DEFAULT": "*", "ALLOW_ADMINISTRATOR": "root@site"},
+        "who may submit": {"ALLOW_WRITE": "*", "ALLOW_READ": "*", "ALLOW_DAEMON": "*", "ALLOW_CONFIG": "*"},
+        "denied": {"ALLOW_ANNEX": "*", "DENY_ANNEX": "bob@*"},
+        "denied to an administrator": {"ALLOW_ADMINISTRATOR": "bob@site", "DENY_ANNEX": "bob@site"},
+        "denied by default": {"ALLOW_ANNEX": "*", "DENY_DEFAULT": "bob@site"},
+        "another host": {"ALLOW_ANNEX": "bob@site/10.2.*"},
+    }
+    assert {name: authorize(number, BOB, config).granted for name, config in may.items()} == dict.fromkeys(may, True)
+    assert {name: authorize(number, BOB, config).granted for name, config in may_not.items()} == dict.fromkeys(
+        may_not, False)
+
+
+@pytest.mark.parametrize("number", OTHERS)
+def test_who_may_order_may_do_nothing_else(number: int) -> None:
+    level_is_open = Level.ALLOW in {COMMANDS[number].level, *COMMANDS[number].alternate_levels}
+    assert authorize(number, BOB, {"ALLOW_ANNEX": "bob@site"}).granted is level_is_open
+
+
+@pytest.mark.parametrize("number", ORDERS)
+def test_a_limited_token_orders_with_the_scope_annex_or_administrator_only(number: int) -> None:
+    """A token made for submitting jobs was not made for spending money."""
+    config = {f"ALLOW_{level}": "*" for level in Level}
+    granted = {limit for limit, peer in BY_TOKEN.items() if authorize(number, peer, config).granted}
+    assert granted == {Level.ANNEX, Level.ADMINISTRATOR}
+
+
+@pytest.mark.parametrize("number", OTHERS)
+def test_a_token_limited_to_annex_does_nothing_else(number: int) -> None:
+    config = {f"ALLOW_{level}": "*" for level in Level}
+    level_is_open = Level.ALLOW in {COMMANDS[number].level, *COMMANDS[number].alternate_levels}
+    assert authorize(number, BY_TOKEN[Level.ANNEX], config).granted is level_is_open

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from statistics import median
 
+from annexd.cedar.commands import CONFIG_VAL
 from test.bench.daemons import Daemon, both, bulk_ad, cpu_s, make_pool, pid_of
 from test.bench.load import Act, Rate, for_seconds
 from test.bench.wire import Client, Proof, RefusedError
@@ -44,7 +45,7 @@ def _new_idtokens(daemon: Daemon, token: Proof) -> Act:
 
 
 def _resumed(daemon: Daemon, _token: Proof) -> Act:
-    client = Client(daemon.door, duration_s=KEPT_S)
+    client = Client(daemon.door, command=CONFIG_VAL, duration_s=KEPT_S)
     return client.resuming(client.session())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+from annexd.cedar.commands import CONFIG_VAL
 from test.bench.daemons import Daemon, both, bulk_ad, make_pool
 from test.bench.load import Act, for_times
 from test.bench.memory import DAY_S, fill
@@ -33,8 +34,9 @@ def round_of(daemon: Daemon, commands: int, *, new_sessions: bool = True) -> int
 def mixture(daemon: Daemon, new_sessions: int) -> Act:
     """One command at each call, of another kind each time; so many of a hundred make a session."""
     client = Client(daemon.door, duration_s=DAY_S)
+    asking = Client(daemon.door, command=CONFIG_VAL, duration_s=DAY_S)
     ordering = Client(daemon.door, command=daemon.command_with_ad, duration_s=DAY_S)
-    resume, order = client.resuming(client.session()), ordering.ordering(ordering.session(), bulk_ad())
+    resume, order = asking.resuming(asking.session()), ordering.ordering(ordering.session(), bulk_ad())
     acts = itertools.cycle([client.establish] * new_sessions + [order] * 10 + [client.raw] * 10 + [resume] * 76)
 
     def next_one() -> None:

@@ -121,23 +121,17 @@ class Client:
         return answer
 
     def resuming(self, session: Session) -> Callable[[], None]:
-        """A function that gives the command again, in a session that is there."""
-        message = HEADER.pack(1, len(body := _resumption(session, self._command))) + body
-
-        def resume() -> None:
-            with self._door.connect() as connected:
-                connected.sendall(message)
-                if b"AUTHORIZED" not in _rest(connected):
-                    raise RefusedError("the session was not taken up again")
-
-        return resume
+        """A function that asks for a knob again, in a session that is there: the least that a session is good for."""
+        return self._giving(session, MessageWriter(encrypted=True).string("LOCAL_DIR").body())
 
     def ordering(self, session: Session, ad: Mapping[str, Scalar]) -> Callable[[], None]:
         """A function that sends an ad as the command's payload, and reads the ad that answers it."""
-        resumption = _resumption(session, self._command)
-        payload = MessageWriter(encrypted=True).ad(ad).body()
+        return self._giving(session, MessageWriter(encrypted=True).ad(ad).body())
 
-        def order() -> None:
+    def _giving(self, session: Session, payload: bytes) -> Callable[[], None]:
+        resumption = _resumption(session, self._command)
+
+        def give() -> None:
             with self._door.connect() as connected:
                 line = _Line(connected)
                 line.say(resumption)
@@ -146,7 +140,7 @@ class Client:
                 line.say_sealed(payload)
                 line.message()
 
-        return order
+        return give
 
 
 class _Line:

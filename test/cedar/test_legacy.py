@@ -1,7 +1,6 @@
 """BLOWFISH and 3DES with MD5: see also the recordings, which hold their bytes."""
 
 import hashlib
-from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -14,17 +13,17 @@ from hypothesis import strategies as st
 
 from annexd.cedar import legacy
 from annexd.cedar.channel import Channel
-from annexd.cedar.commands import CA_AUTH_CMD
+from annexd.cedar.commands import CA_AUTH_CMD, DC_AUTHENTICATE
 from annexd.cedar.crypto import AES
-from annexd.cedar.errors import MalformedMessage, PeerError, PolicyMismatch, Tampered, TooLarge
+from annexd.cedar.errors import PeerError, PolicyMismatch, Tampered, UnknownSession, UnprovedSession
 from annexd.cedar.frame import HEADER, MAX_PLAIN_BYTES
 from annexd.cedar.legacy import BLOWFISH, MAC_BYTES, TRIPLE_DES, Protection
 from annexd.cedar.levels import Level
 from annexd.cedar.policy import CIPHERS, SecurityPolicy
 from annexd.cedar.secret import Secret
-from annexd.cedar.session import SessionCache, inherited_sessions
+from annexd.cedar.session import SessionCache
 from test.cedar.client import Client, established
-from test.cedar.conversation import NOW_S, Conversation, server
+from test.cedar.conversation import Conversation, server
 from test.cedar.recording import PLENTY
 
 KEY = Secret(bytes(range(24)))
@@ -157,20 +156,11 @@ def wishes(protection: Protection) -> dict[str, str | int | float | bool | None]
 
 
 @EVERY
-def test_an_order_in_a_new_session_and_in_the_same_session_again(protection: Protection) -> None:
-    sessions = SessionCache("a:1:1")
-    first, verdict = established(willing(sessions=sessions), CA_AUTH_CMD, wishes(protection))
+def test_an_order_in_a_new_session(protection: Protection) -> None:
+    client, _ = established(willing(), CA_AUTH_CMD, wishes(protection))
     ad = {"ClaimId": "secret#1", "Text": "é", "_condor_priv1": "two"}
-    first.say(first.message().ad(ad))
-    _check_order(first, ad)
-    kept = sessions.find(str(verdict["Sid"]), NOW_S)
-    assert kept is not None
-    assert set(kept.keys) == {protection.cipher}
-    again = Client(willing(sessions=sessions))
-    taken_up = Protection(protection.cipher, kept.keys[protection.cipher], protection.encryption, protection.integrity)
-    again.resume(verdict["Sid"], taken_up, CA_AUTH_CMD)
-    again.say(again.message().ad(ad))
-    _check_order(again, ad)
+    client.say(client.message().ad(ad))
+    _check_order(client, ad)
 
 
 def _check_order(client: Client, ad: dict[str, str]) -> None:
@@ -192,12 +182,25 @@ def test_another_command_on_the_same_connection_has_the_sessions_user(protection
     assert command.identity.user == "condor@annex.test"
 
 
-def test_a_session_has_no_other_cipher_than_its_own() -> None:
+@EVERY
+def test_a_session_is_for_one_connection_and_its_client_is_told_so(protection: Protection) -> None:
+    """A frame of these ciphers can be said again, so it would show nothing: each connection authenticates."""
     sessions = SessionCache("a:1:1")
-    _, verdict = established(willing(sessions=sessions), wishes=wishes(BOTH))
+    _, verdict = established(willing(sessions=sessions), CA_AUTH_CMD, wishes(protection))
+    assert verdict["ValidCommands"] == str(DC_AUTHENTICATE), "no command of HTCondor's clients has this number"
     thief = Client(willing(sessions=sessions))
-    with pytest.raises(MalformedMessage, match="no key for this cipher"):
-        thief.resume(verdict["Sid"], Protection(TRIPLE_DES, KEY, encryption=True, integrity=True), CA_AUTH_CMD)
+    with pytest.raises(UnprovedSession, match="no AES"):
+        thief.name_session(verdict["Sid"], {"Command": CA_AUTH_CMD, "CryptoMethods": protection.cipher})
+    assert b"SID_NOT_FOUND" in thief.conversation.sent
+
+
+@pytest.mark.parametrize("cipher", [BLOWFISH, TRIPLE_DES])
+def test_a_session_of_aes_is_not_taken_up_with_another_cipher(cipher: str) -> None:
+    sessions = SessionCache("a:1:1")
+    _, verdict = established(willing(sessions=sessions))
+    thief = Client(willing(sessions=sessions))
+    with pytest.raises(UnknownSession, match="no key for the peer's cipher"):
+        thief.name_session(verdict["Sid"], {"Command": CA_AUTH_CMD, "CryptoMethods": cipher})
 
 
 @pytest.mark.parametrize("cipher", [BLOWFISH, TRIPLE_DES])
@@ -208,70 +211,6 @@ def test_who_did_not_ask_for_a_legacy_cipher_is_not_given_one(cipher: str) -> No
     client = Client(willing())
     client.greet({"CryptoMethods": f"{cipher},AES"})
     assert client.hear_ad()["CryptoMethods"] == AES
-
-
-@EVERY
-def test_a_resumed_session_takes_larger_messages_from_who_has_proved_the_key_only(protection: Protection) -> None:
-    sessions = SessionCache("a:1:1")
-    _, verdict = established(willing(sessions=sessions), wishes=wishes(protection))
-    kept = sessions.find(str(verdict["Sid"]), NOW_S)
-    assert kept is not None
-    client = Client(willing(sessions=sessions))
-    client.resume(verdict["Sid"], Protection(protection.cipher, kept.keys[protection.cipher], protection.encryption,
-                                             protection.integrity), CA_AUTH_CMD)
-    order = frames(client, client.message().ad({"UserData": "x" * 500_000}).body())
-    taken = _is_taken(lambda: client.conversation.hear(order))
-    assert taken is protection.integrity
-
-
-def frames(client: Client, message: bytes) -> bytes:
-    """As HTCondor's clients cut them."""
-    sealer = client.channel._sealer
-    assert sealer is not None
-    pieces = [message[start : start + 4075] for start in range(0, len(message), 4075)]
-    return b"".join(sealer.seal(number == len(pieces), piece) for number, piece in enumerate(pieces, 1))
-
-
-def _is_taken(attempt: Callable[[], object]) -> bool:
-    try:
-        attempt()
-    except TooLarge:
-        return False
-    return True
-
-
-CLAIM = ('FamilySessionKey:family:1#[Encryption="YES";Integrity="{}";CryptoMethods="BLOWFISH";'
-         'CryptoMethodsList="{}";]0a1b')
-
-
-@pytest.mark.parametrize(
-    ("listed", "used", "expected"),
-    [
-        ("AES.BLOWFISH.3DES", {AES}, {AES}),
-        ("AES.BLOWFISH.3DES", set(CIPHERS), set(CIPHERS)),
-        ("BLOWFISH", set(CIPHERS), {BLOWFISH}),
-        ("BLOWFISH.NONSENSE", {AES}, set()),
-    ],
-)
-def test_an_inherited_session_has_the_ciphers_that_both_its_maker_and_we_name(
-    listed: str, used: set[str], expected: set[str]
-) -> None:
-    found = inherited_sessions(CLAIM.format("YES", listed), ciphers=used)
-    assert {cipher for session in found for cipher in session.keys} == expected
-
-
-@pytest.mark.parametrize("cipher", [BLOWFISH, TRIPLE_DES])
-@pytest.mark.parametrize("integrity", [True, False])
-def test_an_inherited_session_may_be_taken_up_with_a_legacy_cipher(cipher: str, integrity: bool) -> None:
-    """Its key is the MD5 of the key's digits (SecMan::CreateNonNegotiatedSecuritySession)."""
-    sessions = SessionCache("a:1:1")
-    (inherited,) = inherited_sessions(CLAIM.format("YES" if integrity else "NO", "AES.BLOWFISH.3DES"), ciphers=CIPHERS)
-    sessions.inherit(inherited)
-    client = Client(willing(sessions=sessions))
-    key = Secret(hashlib.md5(b"0a1b", usedforsecurity=False).digest())
-    client.resume("family:1", Protection(cipher, key, encryption=True, integrity=integrity), CA_AUTH_CMD)
-    client.say(client.message().ad({"A": "b"}))
-    assert client.conversation.command().identity.user == "condor@family"
 
 
 @given(st.binary(min_size=1, max_size=300), st.sampled_from(PROTECTIONS))

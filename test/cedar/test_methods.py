@@ -67,7 +67,7 @@ def test_without_include_domain_a_claimed_name_stays_as_it_is() -> None:
 
 @pytest.mark.parametrize(
     ("command", "levels"),
-    [(DC_NOP_READ, ("READ",)), (DC_NOP_ADMINISTRATOR, ("ADMINISTRATOR", "WRITE", "READ"))],
+    [(DC_NOP_READ, ("READ",)), (DC_NOP_ADMINISTRATOR, ("ADMINISTRATOR", "WRITE", "READ", "ANNEX"))],
 )
 def test_a_claim_is_good_for_its_commands_level_and_what_that_implies(command: int, levels: tuple[str, ...]) -> None:
     assert claim("alice", greeting={"Command": command}).limits == levels

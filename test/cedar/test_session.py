@@ -1,24 +1,31 @@
 """Sessions: how long they last, how many there can be, and those that condor_master hands down."""
 
+import inspect
+import re
+import secrets
+from dataclasses import replace
+
 import pytest
 
-from annexd.cedar.crypto import AES
 from annexd.cedar.identity import UNAUTHENTICATED, Identity
 from annexd.cedar.secret import Secret
 from annexd.cedar.session import Session, SessionCache, inherited_sessions
 from test.cedar.recording import kdf
 
 ALICE = Identity("alice@annex.test", "FS")
-KEYS = {AES: Secret(bytes(32))}
+KEY = Secret(bytes(32))
 
 
 def _session(session_id: str, identity: Identity = ALICE, **facts: float) -> Session:
-    return Session(session_id, KEYS, identity, **facts)  # type: ignore[arg-type]
+    return Session(session_id, KEY, identity, **facts)  # type: ignore[arg-type]
 
 
-def test_every_session_has_another_id() -> None:
-    cache = SessionCache("host:1:2")
-    assert [cache.new_id() for _ in range(3)] == ["host:1:2:0", "host:1:2:1", "host:1:2:2"]
+def test_nobody_can_guess_a_sessions_id_from_others() -> None:
+    """128 random bits each, of the operating system unless a test says otherwise."""
+    found = [SessionCache("host:1:2").new_id() for _ in range(1000)]
+    assert all(re.fullmatch("host:1:2:[0-9a-f]{32}", each) for each in found)
+    assert len({each[-8:] for each in found} | {each[9:17] for each in found}) == 2000, "no part of it counts up"
+    assert inspect.signature(SessionCache).parameters["random_hex"].default is secrets.token_hex
 
 
 def test_a_session_ends_at_its_time() -> None:
@@ -26,22 +33,40 @@ def test_a_session_ends_at_its_time() -> None:
     cache.add(_session("a", expires_at_s=100))
     assert cache.find("a", 99.9)
     assert cache.find("a", 100) is None
-    assert len(cache) == 0
 
 
 def test_a_lease_is_renewed_by_use() -> None:
     cache = SessionCache("x")
     cache.add(_session("a", lease_s=50, used_at_s=0))
-    assert cache.find("a", 69)
-    assert cache.find("a", 69 + 69)
+    for now_s in (69, 69 + 69):
+        cache.used(_found(cache, "a", now_s), now_s)
     assert cache.find("a", 69 + 69 + 70) is None
+
+
+def _found(cache: SessionCache, session_id: str, now_s: float) -> Session:
+    session = cache.find(session_id, now_s)
+    assert session is not None
+    return session
+
+
+def test_to_be_looked_for_changes_nothing() -> None:
+    """Whoever has seen an id can have it looked for: that is no use of the session."""
+    cache = SessionCache("x", capacity=2)
+    for name in "ab":
+        cache.add(_session(name, lease_s=50, used_at_s=0))
+    before = replace(_found(cache, "a", 60))
+    assert _found(cache, "a", 60) == before
+    cache.add(_session("c", lease_s=50, used_at_s=0))
+    assert [bool(cache.find(name, 1)) for name in "abc"] == [False, True, True], "it was still the oldest"
+    assert cache.find("b", 70) is None
+    assert len(cache) == 2, "it ends when the timer says so"
 
 
 def test_a_full_cache_gives_up_what_was_unused_longest() -> None:
     cache = SessionCache("x", capacity=2)
     cache.add(_session("a"))
     cache.add(_session("b"))
-    cache.find("a", 1)
+    cache.used(_found(cache, "a", 1), 1)
     cache.add(_session("c"))
     assert [bool(cache.find(name, 1)) for name in "abc"] == [True, False, True]
 
@@ -75,7 +100,7 @@ def test_the_family_session_has_the_key_that_the_claim_leads_to() -> None:
     vector = kdf()
     (session,) = inherited_sessions(f"FamilySessionKey:{vector['family_claim']}")
     assert session.id == vector["family_sid"]
-    assert session.keys == {AES: Secret(bytes.fromhex(vector["family_aes_key_hex"]))}
+    assert session.key == Secret(bytes.fromhex(vector["family_aes_key_hex"]))
     assert session.identity == Identity("condor@family", "FAMILY")
     assert session.expires_at_s is None
 
@@ -97,3 +122,18 @@ def test_an_inherited_session_may_have_an_end() -> None:
 )
 def test_what_is_no_claim_is_left_out(text: str) -> None:
     assert inherited_sessions(text) == ()
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ('CryptoMethodsList="AES.BLOWFISH.3DES";CryptoMethods="BLOWFISH";', True),
+        ('CryptoMethodsList="BLOWFISH.3DES";CryptoMethods="AES";', False),
+        ('CryptoMethods="3DES";', False),
+        ('CryptoMethods="aes";Encryption="NO";Integrity="NO";', True),
+        ("", True),
+    ],
+)
+def test_an_inherited_session_is_used_if_its_maker_names_aes(facts: str, expected: bool) -> None:
+    """Under the older ciphers nothing shows the key on each connection anew."""
+    assert bool(inherited_sessions(f"FamilySessionKey:family:1#[{facts}]0a1b")) is expected

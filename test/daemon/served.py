@@ -31,6 +31,14 @@ LIMITS = Limits(max_running_requests=1, max_pending_connections=20, session_dead
                 read_timeout_s=PATIENCE_S, shutdown_graceful_s=1)
 
 
+class CountedSessions(SessionCache):
+    made = 0
+
+    def new_id(self) -> str:
+        self.made += 1
+        return super().new_id()
+
+
 def secure_context(**changes: Any) -> ServerContext:
     """Requires what recommended HTCondor configurations require."""
     policy = SecurityPolicy(Want.REQUIRED, Want.REQUIRED, Want.REQUIRED, Want.REQUIRED)
@@ -38,7 +46,7 @@ def secure_context(**changes: Any) -> ServerContext:
         "version": VERSION,
         "policy": dict.fromkeys(Level, policy),
         "commands": COMMANDS,
-        "sessions": SessionCache(f"test:{os.getpid()}:{int(time.time())}"),
+        "sessions": CountedSessions(f"test:{os.getpid()}:{int(time.time())}"),
         "random": secrets.token_bytes,
         "trust_domain": TRUST_DOMAIN,
         "uid_domain": TRUST_DOMAIN,
@@ -78,7 +86,9 @@ class Served:
     @property
     def handshakes(self) -> int:
         """How many sessions were negotiated."""
-        return int(self.context.sessions.new_id().rpartition(":")[2])
+        sessions = self.context.sessions
+        assert isinstance(sessions, CountedSessions)
+        return sessions.made
 
     async def _serve(self) -> None:
         server = Server(Security(self.context, self._authorization(), self.keys.get), LIMITS, self._answer, None)

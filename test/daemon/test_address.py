@@ -26,6 +26,17 @@ def test_behind_shared_port_the_address_is_shared_ports_with_our_name(tmp_path: 
     assert str(address) == "<127.0.0.1:19650?addrs=127.0.0.1-19650&alias=vm&noUDP&sock=annexd_19804_ca11>"
 
 
+def test_in_a_private_network_too_our_name_is_at_shared_ports_address() -> None:
+    """As HTCondor's daemons spell it."""
+    shared_port = Sinful.parse(
+        "<10.0.0.7:9618?PrivAddr=%3c192.168.1.2:9618%3fsock%3dcollector%3e&PrivNet=inner&alias=vm&noUDP&sock=collector>")
+    assert str(shared_port.behind_shared_port("annexd_1_2")) == (
+        "<10.0.0.7:9618?PrivAddr=%3c192.168.1.2:9618%3fsock%3dannexd_1_2%3e&PrivNet=inner&alias=vm&noUDP"
+        "&sock=annexd_1_2>")
+    plain = Sinful.parse("<[::1]:9618?PrivAddr=%3c[fd00::1]:9618%3fa%3db%26noUDP%3e>").behind_shared_port("x")
+    assert str(plain) == "<[::1]:9618?PrivAddr=%3c[fd00::1]:9618%3fa%3db%26noUDP%26sock%3dx%3e&noUDP&sock=x>"
+
+
 def test_an_own_port_carries_the_alias_that_ssl_clients_verify() -> None:
     address = Sinful.own_port([("10.0.0.7", 40000)], "vm.site")
     assert str(address) == "<10.0.0.7:40000?addrs=10.0.0.7-40000&alias=vm.site&noUDP>"

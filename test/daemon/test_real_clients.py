@@ -10,10 +10,9 @@ import pytest
 from annexd.cedar.commands import CA_AUTH_CMD
 from annexd.cedar.levels import Level
 from annexd.cedar.secret import Secret
-from annexd.cedar.session import SessionCache
 from test.cedar.htcondor_client import HTCondorClient
 from test.cedar.tokens import CLAIMS, HEADER, POOL_KEY, signed, unsigned
-from test.daemon.served import Served, secure_context
+from test.daemon.served import CountedSessions, Served, secure_context
 
 FAILED_BEFORE_SENDING = 1
 
@@ -94,7 +93,7 @@ def test_a_client_with_nothing_but_a_bad_token_is_refused(token_client: HTCondor
 
 
 def test_a_denied_client_is_told_so(client: HTCondorClient) -> None:
-    with Served(forbidden=frozenset({Level.ADMINISTRATOR})) as server:
+    with Served(forbidden=frozenset({Level.ANNEX})) as server:
         outcome = client.send(server.address, CA_AUTH_CMD, {})[0]
     assert outcome.code == FAILED_BEFORE_SENDING
     assert not server.commands
@@ -103,7 +102,7 @@ def test_a_denied_client_is_told_so(client: HTCondorClient) -> None:
 def test_a_client_of_an_earlier_process_makes_a_new_session_when_it_tries_again(
     client: HTCondorClient,
 ) -> None:
-    forgetful = secure_context(sessions=SessionCache("forgetful", capacity=0))
+    forgetful = secure_context(sessions=CountedSessions("forgetful", capacity=0))
     with Served(forgetful) as server:
         outcomes = client.send(server.address, CA_AUTH_CMD, {}, times=3)
     assert [outcome.code for outcome in outcomes] == [0, FAILED_BEFORE_SENDING, 0]
@@ -111,7 +110,7 @@ def test_a_client_of_an_earlier_process_makes_a_new_session_when_it_tries_again(
 
 
 def test_a_client_may_ask_beforehand_what_it_may_do(client: HTCondorClient) -> None:
-    levels = [level for level in Level if level not in {Level.ALLOW, Level.CLIENT}]
+    levels = [level for level in Level if level not in {Level.ALLOW, Level.CLIENT, Level.ANNEX}]
     forbidden = frozenset({Level.CONFIG, Level.NEGOTIATOR})
     with Served(forbidden=forbidden) as server:
         answers = dict(zip(levels, client.ping(server.address, levels), strict=True))

@@ -17,13 +17,14 @@ from annexd.cedar.errors import PeerError
 from annexd.cedar.events import CommandReceived
 from annexd.cedar.frame import HEADER
 from annexd.cedar.identity import Identity
-from annexd.cedar.legacy import BLOWFISH, TRIPLE_DES, Protection
+from annexd.cedar.legacy import BLOWFISH, TRIPLE_DES
 from annexd.cedar.levels import Level
 from annexd.cedar.message import MessageReader, MessageWriter
 from annexd.cedar.policy import CIPHERS, SecurityPolicy, Want
 from annexd.cedar.secret import Secret
 from annexd.cedar.session import Session, SessionCache
 from test.cedar.certificates import Authority, server_context
+from test.cedar.client import Client, established
 from test.cedar.conversation import Conversation, counting_random, server
 from test.cedar.recording import PLENTY, Recording, kdf, load
 
@@ -38,7 +39,7 @@ IS_DENIED, HAS_NO_OWNER, HAS_NO_KEY, AUTHENTICATION_REQUIRED, NO_MAP = 1, 2, 4, 
 IS_3DES, ENCRYPTION, INTEGRITY = 32, 64, 128
 SESSION = "vm:14367:1795360276:7"
 SESSION_KEY = Secret(bytes(range(32)))
-LEGACY_KEY = Secret(bytes(range(24)))
+WISHES = {True: "REQUIRED", False: "NEVER"}
 COMMANDS_IN_SESSION = (60020, 1000, 1200, 60007, 60013, 74, 60000, 457)
 LENGTH = struct.Struct(">H")
 
@@ -67,33 +68,37 @@ def encrypted_messages(received: bytes) -> None:
     """The same, from a peer that has taken up a session again."""
     if len(received) > 2:
         peer, meeting = Channel(PLENTY), conversation(received)
-        _take_up(peer, meeting, SESSION, AES, received[1])
+        _take_up(peer, meeting, received[1])
         peer.encrypt(SESSION_KEY, bytes(16))
         _go_on(peer, meeting, received[2:])
 
 
 def legacy_messages(received: bytes) -> None:
-    """The same with a legacy cipher, with and without encryption and integrity."""
+    """The same behind a handshake that agreed on a legacy cipher, with and without encryption and integrity."""
     if len(received) > 2:
-        peer, meeting = Channel(PLENTY), conversation(received)
-        protection = protection_of(received[0])
-        _take_up(peer, meeting, _legacy_session(protection), protection.cipher, received[1])
-        peer.protect(protection)
-        _go_on(peer, meeting, received[2:])
+        client = agreed(received)
+        _go_on(client.channel, client.conversation, received[2:])
 
 
 def legacy_bytes(received: bytes) -> None:
-    """Bytes as they are, behind a session taken up with a legacy cipher."""
+    """Bytes as they are, behind such a handshake."""
     if len(received) > 2:
-        peer, meeting = Channel(PLENTY), conversation(received)
-        protection = protection_of(received[0])
-        _take_up(peer, meeting, _legacy_session(protection), protection.cipher, received[1])
-        converse(meeting, [received[2:], b""])
+        converse(agreed(received).conversation, [received[2:], b""])
 
 
-def _take_up(peer: Channel, meeting: Conversation, session: str, cipher: str, choice: int) -> None:
+def agreed(received: bytes) -> Client:
+    """As the first two bytes say."""
+    policy = SecurityPolicy(methods=("FS",), crypto_methods=CIPHERS)
+    meeting = Conversation.at(server(policy=dict.fromkeys(Level, policy)))
+    cipher = TRIPLE_DES if received[0] & IS_3DES else BLOWFISH
+    wishes = {"CryptoMethods": cipher, "Encryption": WISHES[bool(received[0] & ENCRYPTION)],
+              "Integrity": WISHES[bool(received[0] & INTEGRITY)]}
+    return established(meeting, COMMANDS_IN_SESSION[received[1] // 2 % 8], wishes)[0]
+
+
+def _take_up(peer: Channel, meeting: Conversation, choice: int) -> None:
     command = COMMANDS_IN_SESSION[choice // 2 % 8] if choice % 2 else 60010
-    ad: dict[str, Scalar] = {"AuthCommand": 60020, "UseSession": "YES", "Sid": session, "CryptoMethods": cipher}
+    ad: dict[str, Scalar] = {"AuthCommand": 60020, "UseSession": "YES", "Sid": SESSION, "CryptoMethods": AES}
     peer.send(MessageWriter(encrypted=False).integer(60010).ad({**ad, "Command": command}).body())
     converse(meeting, [peer.data_to_send()])
 
@@ -103,15 +108,6 @@ def _go_on(peer: Channel, meeting: Conversation, received: bytes) -> None:
         peer.send(message)
         if not converse(meeting, [peer.data_to_send()]):
             return
-
-
-def protection_of(options: int) -> Protection:
-    cipher = TRIPLE_DES if options & IS_3DES else BLOWFISH
-    return Protection(cipher, LEGACY_KEY, bool(options & ENCRYPTION), bool(options & INTEGRITY))
-
-
-def _legacy_session(protection: Protection) -> str:
-    return f"{SESSION}:{protection.cipher}:{protection.encryption:d}{protection.integrity:d}"
 
 
 def messages_of(received: bytes) -> list[bytes]:
@@ -185,13 +181,9 @@ def _check_bounds(meeting: Conversation) -> None:
 
 def _context(recording: Recording, authentication: Want) -> ServerContext:
     sessions = SessionCache("vm:14367:1795360276")
-    sessions.add(Session(SESSION, {AES: SESSION_KEY}, Identity("alice@annex.test", "FS")))
-    for options in range(0, 256, IS_3DES):
-        legacy = protection_of(options)
-        sessions.add(Session(_legacy_session(legacy), {legacy.cipher: LEGACY_KEY}, Identity("alice@annex.test", "FS"),
-                             encryption=legacy.encryption, integrity=legacy.integrity))
+    sessions.add(Session(SESSION, SESSION_KEY, Identity("alice@annex.test", "FS")))
     if "server_ecdh_priv" not in recording.facts:
-        sessions.add(Session(recording.facts["sid"], {AES: recording.session_key}, Identity("a@b", "FS")))
+        sessions.add(Session(recording.facts["sid"], recording.session_key, Identity("a@b", "FS")))
     policy = SecurityPolicy(authentication=authentication, methods=METHODS, crypto_methods=CIPHERS)
     return server(recording.random().and_then(counting_random()), sessions=sessions,
                   policy=dict.fromkeys(Level, policy), pool_password=Secret(b"opensesame"), tls=_tls())

@@ -7,13 +7,12 @@ import base64
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from annexd.cedar.channel import Channel
 from annexd.cedar.classad import line_of
 from annexd.cedar.message import MessageWriter
 from test.annex.ads import bulk_request_ad
-from test.cedar.recording import CLIENT, PLENTY, load
+from test.cedar.recording import CLIENT, load
 from test.cedar.tokens import unsigned
-from test.fuzz.conversations import IS_3DES, LENGTH, RECORDINGS, protection_of
+from test.fuzz.conversations import IS_3DES, LENGTH, RECORDINGS, agreed
 
 HERE = Path(__file__).parent / "corpus"
 EXAMPLE = Path(__file__).parents[2] / "templates" / "config.json"
@@ -76,8 +75,7 @@ def _seeds() -> Iterator[tuple[str, bytes]]:
 def _legacy_seeds() -> Iterator[tuple[str, bytes]]:
     """An order with a secret in it, by each protection: as a message, and as bytes on the wire."""
     for options in range(0, 256, IS_3DES):
-        channel, protection = Channel(PLENTY), protection_of(options)
-        channel.protect(protection)
+        channel = agreed(bytes([options, 3])).channel
         writer = MessageWriter(encrypted=channel.is_encrypted, secrets=channel.secret_writer())
         body = writer.ad({"ClaimId": "a#b", "Command": "CA_BULK_REQUEST"}).body()
         channel.send(body)

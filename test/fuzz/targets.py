@@ -20,7 +20,6 @@ from annexd.cedar.classad import HANDSHAKE_AD, AdLimits, AdReader, Value, line_o
 from annexd.cedar.errors import PeerError
 from annexd.cedar.message import MessageReader, MessageWriter
 from annexd.cedar.method import MethodFailed
-from annexd.cedar.policy import CIPHERS
 from annexd.cedar.session import inherited_sessions
 from annexd.cedar.subject import MalformedSubject, oneline
 from annexd.cedar.token import parse_token
@@ -118,7 +117,7 @@ def inherit(received: bytes) -> None:
 
 
 def private_inherit(received: bytes) -> None:
-    inherited_sessions(received.decode(errors="surrogateescape"), ciphers=CIPHERS)
+    inherited_sessions(received.decode(errors="surrogateescape"))
 
 
 def sinful(received: bytes) -> None:

@@ -71,7 +71,7 @@ def test_a_message_in_frames_as_htcondor_cuts_them_is_taken() -> None:
 
 def test_a_sessions_id_alone_does_not_open_the_larger_limit_on_messages() -> None:
     sessions = SessionCache("a:1:1")
-    sessions.add(Session("a:1:1:1", {"AES": Secret(bytes(32))}, Identity("alice@annex.test", "FS")))
+    sessions.add(Session("a:1:1:1", Secret(bytes(32)), Identity("alice@annex.test", "FS")))
     client = Client(Conversation.at(server(sessions=sessions)))
     ad: dict[str, Scalar] = {"Command": 1000, "UseSession": "YES", "Sid": "a:1:1:1", "CryptoMethods": "AES"}
     client.say(client.message().integer(60010).ad(ad))

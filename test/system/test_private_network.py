@@ -1,0 +1,53 @@
+"""PRIVATE_NETWORK_NAME: who is in the same private network as annexd reaches it at its other address."""
+
+import re
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from test.cloud import Cloud
+from test.system.site import REQUEST, Site
+
+CONDOR_ANNEX = str(Path(sysconfig.get_path("scripts"), "condor_annex"))
+OTHER_ADDRESS = "127.0.0.2"
+CONFIG = f"""
+PRIVATE_NETWORK_NAME = inner
+PRIVATE_NETWORK_INTERFACE = {OTHER_ADDRESS}
+BIND_ALL_INTERFACES = True
+"""
+
+
+@pytest.fixture(scope="module")
+def site(cloud: Cloud) -> Iterator[Site]:
+    with Site(cloud, CONFIG) as site:
+        yield site
+
+
+def test_every_address_that_it_publishes_is_spelled_as_the_schedds(site: Site) -> None:
+    expected = nameless(site.pool.address("SCHEDD"))
+    assert f"PrivAddr=%3c{OTHER_ADDRESS}:" in expected
+    assert expected.count("ID") == 2
+    ad, file = site.ad(), Path(site.pool.param("ANNEXD_ADDRESS_FILE") or "")
+    assert ad is not None
+    assert {nameless(each) for each in (site.address, ad["MyAddress"], file.read_text().splitlines()[0])} == {expected}
+
+
+def nameless(address: str) -> str:
+    """Without the name at condor_shared_port."""
+    return re.sub(r"(?<=sock(?:=|%))(3d)?\w+?_\d+_\w{4}", r"\1ID", address)
+
+
+def test_orders_of_the_same_private_network_arrive_there(site: Site) -> None:
+    for _ in range(2):
+        assert site.order()["Result"] == "Success"
+
+
+def test_condor_annex_and_tools_reach_it(site: Site) -> None:
+    done = site.pool.run(CONDOR_ANNEX, "-lease-duration", "1h", "-public-key-file", site.public_key_file,
+                         "-secret-key-file", site.secret_key_file, str(REQUEST))
+    assert done.returncode == 0, done.stderr
+    for words in (["condor_ping", "-addr", site.address, "ADMINISTRATOR"], ["condor_reconfig", "-addr", site.address],
+                  ["condor_config_val", "-addr", site.address, "LOCAL_DIR"]):
+        assert site.pool.tool(*words).returncode == 0, words
