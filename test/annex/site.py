@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +51,19 @@ class Site:
         return kind(self.home / "command_state", now_s=self.now_s)
 
     def world(self) -> World:
-        access = KeyFiles(self.read_as, self.cache)
-        return World(access, self.now_s, SETTLE_S, self.supplies, lambda: access.skew_s)
+        return World(KeyFiles(self.read_as, self.cache, defaults=self.trusting()), self.now_s, SETTLE_S, self.supplies)
+
+    def trusting(self) -> Defaults:
+        """The site's defaults, with the emulated cloud as the administrator's: so its clock is believed."""
+        url = self.cloud.url
+        return replace(self.defaults, ec2_url=url, events_url=url, lambda_url=url, sts_url=url)
 
     def engine(self, journal: Journal, pace: Pace = PACE) -> Engine:
         world = self.world()
         return Engine(journal, annex_steps(world), others=cancelling(world), pace=pace, now_s=self.now_s)
 
     def ad(self, **changes: Any) -> dict[str, Any]:
-        urls = dict.fromkeys(("ServiceURL", "EventsURL", "LambdaURL"), self.cloud.url)
+        urls = dict.fromkeys(("ServiceURL", "EventsURL", "LambdaURL", "STSURL"), self.cloud.url)
         return bulk_request_ad(self.now_s(), **{"LeaseFunctionARN": self.arn, **urls, **changes})
 
     def order(self, pace: Pace = PACE, accepted: Callable[[str], None] = lambda _: None, **changes: Any) -> ReplyAd:
