@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from annexd.aws import errors
-from annexd.aws.errors import AWS_ERRORS, SHAPE_ERRORS
+from annexd.aws.errors import AWS_ERRORS
 from annexd.workflow import Refused, Retry
 
 
@@ -22,5 +22,7 @@ def asking(operation: str) -> Iterator[None]:
         if errors.is_transient(error):
             raise Retry(words, untouched=untouched) from error
         raise Refused(words, untouched=untouched) from error
-    except SHAPE_ERRORS as error:
-        raise Retry(errors.describe_shape(error, operation)) from error
+    except Exception as error:
+        if errors.is_shape_error(error):
+            raise Retry(errors.describe_shape(error, operation)) from error
+        raise

@@ -166,7 +166,7 @@ class BoundedSession:
 
     def __init__(self, inner: Any, url: str, *, call_s: float = CALL_S, max_bytes: int = MAX_ANSWER_BYTES,
                  max_items: int | None = MAX_ITEMS) -> None:
-        self._inner, self._url, self._call_s = inner, url, call_s
+        self.inner, self._url, self._call_s = inner, url, call_s
         self._max_bytes, self._max_items = max_bytes, max_items
         # Shared with its pool managers; test/aws/test_bounds.py notices when botocore changes that.
         inner._pool_classes_by_scheme.update(http=_Pool, https=_TlsPool)
@@ -180,7 +180,7 @@ class BoundedSession:
         request.stream_output = True  # read by us
         with _Watch(left_s) as watch:
             try:
-                answer = self._inner.send(request)
+                answer = self.inner.send(request)
                 body = self._read(answer.raw)
             except HTTPClientError as error:
                 if watch.is_over:
@@ -191,7 +191,7 @@ class BoundedSession:
         return AWSResponse(answer.url, answer.status_code, answer.headers, _Body(body))
 
     def close(self) -> None:
-        self._inner.close()
+        self.inner.close()
 
     def _check_host(self, url: str) -> None:
         if _origin(url) != _origin(self._url) and not (is_aws_host(url) and is_aws_host(self._url)):
@@ -214,9 +214,11 @@ class BoundedSession:
 
 
 def bound(client: Any, **limits: Any) -> None:
-    """Put bounds on every call of a botocore client."""
+    """Put bounds on every call of a botocore client, or others than it has."""
     endpoint = client._endpoint
-    endpoint.http_session = BoundedSession(endpoint.http_session, client.meta.endpoint_url, **limits)
+    session = endpoint.http_session
+    inner = session.inner if isinstance(session, BoundedSession) else session
+    endpoint.http_session = BoundedSession(inner, client.meta.endpoint_url, **limits)
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

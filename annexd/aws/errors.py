@@ -187,6 +187,13 @@ def _connection_errors() -> tuple[type[Exception], ...]:
     return NoConnection, HTTPClientError, IncompleteReadError, ResponseParserError, UnknownShape
 
 
+def is_shape_error(error: Exception) -> bool:
+    """An answer, or an endpoint's address, that is none that AWS has: raised by botocore, or by who read it."""
+    from botocore.parsers import ResponseParserError  # it is none of BotoCoreError
+
+    return isinstance(error, (*SHAPE_ERRORS, ResponseParserError))
+
+
 def is_transient(error: Exception) -> bool:
     """To be asked again, unchanged."""
     return is_throttled(error) or is_unknown(error)

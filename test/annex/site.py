@@ -110,7 +110,9 @@ class Site:
         return [fleet for fleet in self.cloud.fleets() if not str(fleet["state"]).startswith("cancelled")]
 
     def operations(self) -> list[str]:
-        return [entry["operation"] for entry in self.cloud.audit() if entry["kind"] == "call"]
+        """In order; without the question whose the keys are, which is asked once in a while."""
+        calls = [entry["operation"] for entry in self.cloud.audit() if entry["kind"] == "call"]
+        return [name for name in calls if name != "GetCallerIdentity"]
 
     def check_nothing_left(self) -> None:
         assert self.rules() == set()

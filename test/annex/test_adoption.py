@@ -201,4 +201,4 @@ def test_annexds_own_place_has_every_endpoint_that_is_configured() -> None:
     place = own_place(Defaults(ec2_url="http://e", events_url="http://v", lambda_url="http://l", s3_url="http://s",
                                lease_function_arn=arn, allow_default_credentials=True))
     assert place is not None
-    assert place.order["endpoints"] == urls | {"region": "us-east-1"}
+    assert place.order["endpoints"] == urls | {"region": "us-east-1", "sts_url": ""}
