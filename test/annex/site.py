@@ -37,12 +37,15 @@ class Site:
     keys: dict[str, bytes] = field(default_factory=lambda: dict(KEYS))
     defaults: Defaults = field(default_factory=Defaults)
     supplies: Supplies = field(default_factory=Supplies)
+    broken_paths: set[str] = field(default_factory=set)  # at which the reader of key files itself fails
     away_s: float = 0.0  # by how much the daemon's clock is ahead of the cloud's: time that it spent dead
 
     def now_s(self) -> float:
         return time.time() + self.away_s
 
     def read_as(self, owner: str, path: str) -> bytes:
+        if path in self.broken_paths:
+            raise RuntimeError(f"a fault in the reader of {path}")
         if owner != OWNER or path not in self.keys:
             raise PermissionError(f"{path} cannot be opened: Permission denied")
         return self.keys[path]

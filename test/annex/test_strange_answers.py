@@ -70,9 +70,11 @@ def test_a_look_ends_with_words_and_mends_nothing(site: Site, operation: str, bo
                                  "99999999999"])
 def test_a_rule_with_an_end_that_is_none_is_no_lease_and_breaks_no_look(site: Site, end: str) -> None:
     fleet(site, "annex-1", lease_s=1000, its_tags=tags("annex-1", OWNER, int(site.now_s()) + 1000))
+    rule(site, "annex-1", ago_s=-1000)
     told = f'{{"AnnexID":"annex-1","RuleID":"annex-1","TargetID":"annex-1","LeaseExpiration":{end}}}'
-    rule(site, "annex-1", ago_s=-1000, target={"Id": "annex-1", "Arn": site.arn, "Input": told})
-    report = reconcile(site.world(), place(site, site.cloud.url), frozenset, site.now_s)
+    targets = json.dumps({"Targets": [{"Id": "annex-1", "Arn": site.arn, "Input": told}]}).encode()
+    with endpoint(relays(site.cloud.url, NOW, answering("ListTargetsByRule", targets))) as url:
+        report = reconcile(site.world(), place(site, url), frozenset, site.now_s)
     assert (report.unleased, report.faults) == ({"annex-1"}, ())
     [target] = site.cloud.client("events").list_targets_by_rule(Rule="annex-1")["Targets"]
     assert abs(json.loads(target["Input"])["LeaseExpiration"] - site.now_s() - 1000) < 5

@@ -15,7 +15,7 @@ from annexd.annex.access import KeyFiles
 from annexd.annex.adoption import place_of
 from annexd.annex.living import LIVES_ON_S, Living
 from annexd.annex.roll import Roll
-from annexd.daemon.reconciliation import AT_ONCE, Reconciler
+from annexd.daemon.reconciliation import Reconciler
 from annexd.workflow import Engine, Journal, Json, Kind
 from test.annex.ads import OWNER
 from test.annex.conftest import TEMPLATE
@@ -25,6 +25,7 @@ from test.cloud import Cloud
 from test.cloud.keys import OTHER_KEY
 
 PATIENCE_S = 20.0
+HANGING = 7  # one less than are looked at side by side
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,7 @@ def test_endpoints_that_never_end_their_answers_keep_no_other_account_waiting(si
     gone = threading.Event()
     start = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
     with contextlib.ExitStack() as endpoints:
-        for number in range(AT_ONCE - 1):
+        for number in range(HANGING):
             url = endpoints.enter_context(endpoint(drips(start, 0.1, gone)))
             ordered(site, journal, f"annex-{number}", url)
         status = reconciled(site, journal, faults=0, looks=2)
@@ -157,6 +158,15 @@ def test_keys_of_another_account_are_a_fault_and_nothing_there_is_believed_gone(
     journal.append("annex-2", "", Kind.ACCEPTED, {"owner": OWNER, "order": bobs})
     status = reconciled(site, journal, faults=1, looks=2)
     assert (status["AnnexFleets"], status["AnnexMended"]) == (1, 0)
+
+
+def test_a_fault_of_annexd_at_one_account_is_that_accounts_only(site: Site, journal: Journal) -> None:
+    """Such as a host without a passwd entry for a requester whom it once knew."""
+    order = ordered(site, journal, "annex-1", site.cloud.url)
+    bobs = order | {"public_key_file": "/home/bob/public", "annex_id": "annex-2"}
+    journal.append("annex-2", "", Kind.ACCEPTED, {"owner": OWNER, "order": bobs})
+    site.broken_paths.add("/home/bob/public")
+    assert reconciled(site, journal, faults=1, looks=2)["AnnexFleets"] == 1
 
 
 # Which accounts are looked at.
