@@ -7,6 +7,7 @@ may be used by many threads.  It is imported when it is first needed: it takes 0
 others to answer first.
 """
 
+import os
 import threading
 import time
 from collections import OrderedDict
@@ -35,6 +36,13 @@ CONFIG: Final = {
     # S3's only: the way that every endpoint understands, and no checksum beside that of the signature.
     "s3": {"addressing_style": "path"},
     "request_checksum_calculation": "when_required",
+}
+# botocore's name: (in a file, in the environment, the value).  A requester's keys need nothing of ~/.aws, where a typo
+# of annexd's own user would break every request.
+UNCONFIGURED: Final = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
 }
 
 
@@ -116,7 +124,8 @@ class ClientCache:
         from annexd.aws.bounds import bound
 
         settings = Config(**self._config)
-        session = botocore.session.Session()  # its own: it is not made for threads, nor to forget credentials
+        # Its own: it is not made for threads, nor to forget credentials.
+        session = botocore.session.Session(session_vars=UNCONFIGURED if credentials else None)
         session.register_component("data_loader", model_loader())
         clock, made_s = Clock(), self._now_s()
 

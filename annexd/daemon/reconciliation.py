@@ -21,7 +21,6 @@ from annexd.annex.living import Living
 from annexd.annex.roll import Roll
 from annexd.annex.status import Look
 from annexd.annex.steps import World
-from annexd.aws import time_limit
 from annexd.daemon import log
 from annexd.daemon.runtime_watch import today
 from annexd.daemon.threads import in_thread
@@ -30,7 +29,6 @@ from annexd.workflow import JournalError, Refused, Retry
 LEARN_S: Final = 10.0  # between two looks into the journal for accounts that are new
 AT_ONCE: Final = 8  # accounts that are looked at: so many of them can be slow, and the others have their turn
 PATIENCE_S: Final = LOOK_S + 60.0  # for a look whose calls end in LOOK_S: what hangs beyond that asks no endpoint
-FUNCTION_S: Final = 60.0
 SKEW_WORTH_A_WORD_S: Final = 30
 LONGEST_FAULT: Final = 2000  # characters of a log line
 
@@ -158,9 +156,8 @@ class Reconciler:
     async def _look_at_function(self, key: str, place: Place) -> None:
         """Is what will end the leases what it should be?  That AWS does not tell is no news: see above."""
         def look() -> str:
-            with time_limit(FUNCTION_S):
-                functions = self._access(place.access_order).functions
-                return self._functions.look(functions, place.lease_function_arn, today())
+            functions = self._access(place.access_order).functions
+            return self._functions.look(functions, place.lease_function_arn, today())
 
         try:
             words = await in_thread(look)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -124,7 +125,8 @@ def test_lent_keys_go_to_the_endpoints_that_are_configured_now_whatever_the_jour
     order["endpoints"] = order["endpoints"] | {name: "http://127.0.0.1:1"}
     with pytest.raises(Refused, match=f"^{option} "):
         access(order)
-    access.defaults = replace(lending(site.cloud.url), **{name: "http://127.0.0.1:2"})
+    elsewhere: dict[str, Any] = {name: "http://127.0.0.1:2"}
+    access.defaults = replace(lending(site.cloud.url), **elsewhere)
     with pytest.raises(Refused, match=f"^{option} "):
         access(order_at(site.cloud.url) | {"public_key_file": None, "secret_key_file": None})
     assert site.cloud.audit() == []
@@ -134,12 +136,26 @@ def test_lent_keys_go_to_the_endpoints_that_are_configured_now_whatever_the_jour
 # What cannot be used.
 
 
+@pytest.mark.parametrize("profile", [None, "nobodys"])
+def test_a_requesters_keys_need_nothing_of_annexds_own_aws_configuration(
+    site: Site, profile: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = site.home / "config"
+    file.write_text("[default\nregion")
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(file))
+    if profile is not None:
+        monkeypatch.setenv("AWS_PROFILE", profile)
+    assert KeyFiles(Files(KEYS))(order_at(site.cloud.url)).events.list_rules()["Rules"] == []
+
+
 @pytest.mark.parametrize("changes", [
     {"ec2_url": "http://under_score"}, {"s3_url": 5}, {"region": ""}, {"of_tomorrow": "x"}, {"ec2_url": "//"}])
 def test_endpoints_that_cannot_be_used_are_refused_with_words(changes: Json) -> None:
     order = NOWHERE | {"endpoints": NOWHERE["endpoints"] | changes}
     with pytest.raises((Refused, Retry)) as caught:
         KeyFiles(Files(KEYS))(order)
+    assert isinstance(caught.value, Refused | Retry)
     assert caught.value.untouched
 
 

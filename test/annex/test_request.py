@@ -192,16 +192,17 @@ WITHOUT_KEYS: dict[str, Any] = {"PublicKeyFile": None, "SecretKeyFile": None}
     ("S3Bucket", "others", "-s3-bucket"),
 ])
 def test_lent_keys_serve_nothing_that_the_requester_names(attribute: str, value: str, option: str) -> None:
+    changes: dict[str, Any] = {attribute: value}
     with pytest.raises(InvalidRequest) as caught:
-        read(bulk_request_ad(**WITHOUT_KEYS, **{attribute: value}), LENDING)
+        read(bulk_request_ad(**WITHOUT_KEYS, **changes), LENDING)
     [fault] = caught.value.faults
     assert fault.startswith(f"{option} ({attribute}) is {value}, and the keys that annexd lends serve its own ")
-    assert read(bulk_request_ad(**{attribute: value}), LENDING).public_key_file, "with keys of his own he may"
+    assert read(bulk_request_ad(**changes), LENDING).public_key_file, "with keys of his own he may"
 
 
 def test_with_lent_keys_what_the_administrator_configured_may_be_named_too() -> None:
-    named = {"ServiceURL": LENDING.ec2_url, "EventsURL": LENDING.events_url, "LambdaURL": LENDING.lambda_url,
-             "S3Bucket": "pool"}
+    named: dict[str, Any] = {"ServiceURL": LENDING.ec2_url, "EventsURL": LENDING.events_url,
+                             "LambdaURL": LENDING.lambda_url, "S3Bucket": "pool"}
     assert read(bulk_request_ad(**WITHOUT_KEYS, **named), LENDING).public_key_file is None
 
 

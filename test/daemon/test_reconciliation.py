@@ -15,6 +15,7 @@ from annexd.annex.access import KeyFiles
 from annexd.annex.adoption import place_of
 from annexd.annex.living import LIVES_ON_S, Living
 from annexd.annex.roll import Roll
+from annexd.aws import ClientCache
 from annexd.daemon.reconciliation import Reconciler
 from annexd.workflow import Engine, Journal, Json, Kind
 from test.annex.ads import OWNER
@@ -135,6 +136,7 @@ def test_a_broken_aws_configuration_of_annexds_own_is_a_fault_of_its_own_account
     monkeypatch.setenv("AWS_CONFIG_FILE", str(site.home / "config"))
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
+    site.cache = ClientCache(read_timeout=5.0)
     site.defaults = replace(site.trusting(), lease_function_arn=site.arn, allow_default_credentials=True)
     assert reconciled(site, journal, faults=1, looks=2)["AnnexFleets"] == 1
 

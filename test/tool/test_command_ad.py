@@ -109,7 +109,8 @@ def _read_by_annexd(ad: classad2.ClassAd) -> dict[str, Any]:
 def test_how_the_instances_join_is_asked_for_only_where_it_was_said(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    names = {"AnnexName", "AnnexOwner", "NoOwner", "MaxIdleTime", "ConfigDir", "JoinPool", "S3URL", "S3Bucket", "STSURL"}
+    names = {"AnnexName", "AnnexOwner", "NoOwner", "MaxIdleTime", "ConfigDir", "JoinPool", "S3URL", "S3Bucket",
+             "STSURL"}
     assert not names & ad_of().keys()
     monkeypatch.chdir(tmp_path)
     ad = ad_of(annex_name="physics", annex_owner="alice,bob", idle_s=600, config_dir="config", no_join=True,
