@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from typing import Final
 
 from annexd.annex.identifiers import rule_name, target_id
-from annexd.workflow import Refused
 
 SCHEDULE: Final = "rate(5 minutes)"  # how late a lease may end
 TAG_ANNEX_ID: Final = "htcondor:annex-id"
@@ -58,10 +57,10 @@ def annex_and_end_of(description: str) -> tuple[str | None, float | None]:
 def function_input(annex_id: str, end_of_lease_s: int, config_object: tuple[str, str] | None = None) -> str:
     """What the rule passes to the lease function, as JSON; `config_object` is bucket and key, if the annex has one.
 
-    Raises Refused for an end that the function would not take: it would end nothing, for ever.
+    Raises ValueError for an end that the function would not take: it would end nothing, for ever.
     """
     if not is_end(end_of_lease_s):
-        raise Refused(f"{end_of_lease_s} cannot be the end of a lease: is this host's clock right?", untouched=True)
+        raise ValueError(f"{end_of_lease_s} cannot be the end of a lease: is this host's clock right?")
     told: dict[str, str | int] = {
         "AnnexID": annex_id,
         "RuleID": rule_name(annex_id),

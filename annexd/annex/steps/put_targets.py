@@ -17,8 +17,11 @@ from annexd.workflow import Json, Refused, Retry
 def ask_for_target(
     events: Any, annex_id: str, end_of_lease_s: int, function_arn: str, config_object: tuple[str, str] | None
 ) -> None:
-    """Arm the rule of an annex; `config_object` is bucket and key, if it has one."""
-    told = function_input(annex_id, end_of_lease_s, config_object)
+    """Arm the rule of an annex; `config_object` is bucket and key, if it has one.  Raises Retry or Refused."""
+    try:
+        told = function_input(annex_id, end_of_lease_s, config_object)
+    except ValueError as error:
+        raise Refused(str(error), untouched=True) from error
     _put(events, rule_name(annex_id), {"Id": target_id(annex_id), "Arn": function_arn, "Input": told})
 
 
