@@ -87,14 +87,14 @@ class KeyFiles:
                 return self._cache.clients(credentials, endpoints)
             except (*SHAPE_ERRORS, OSError) as error:  # a host name, ~/.aws/config, what it names
                 words = f"no clients can be made with these keys and endpoints: {str(error)[:LONGEST]}"
-                raise Refused(words, untouched=True) from error
+                raise Refused(words, untouched=True, local=True) from error
 
     def _check_lending(self, endpoints: Endpoints) -> None:
         """Again, since the order may be older than the configuration."""
         if not self._defaults.allow_default_credentials:
-            raise Refused("this annexd lends no keys of its own (any more)", untouched=True)
+            raise Refused("this annexd lends no keys of its own (any more)", untouched=True, local=True)
         if faults := faults_of_endpoints(endpoints, self._defaults):
-            raise Refused("; ".join(faults), untouched=True)
+            raise Refused("; ".join(faults), untouched=True, local=True)
 
     def _check_account(self, order: Json, clients: Clients) -> None:
         """In another account all of an order looks gone, and all of it would be made a second time."""
@@ -109,15 +109,15 @@ class KeyFiles:
         if found != expected:
             words = (f"{_whose(order)} are of AWS account {found}, and this is of account {expected}, which "
                      f"{arn} names: nothing is done with them; put keys of {expected} there")
-            raise Refused(words, untouched=True)
+            raise Refused(words, untouched=True, local=True)
 
     def _key(self, owner: str, attribute: str, path: str) -> str:
         try:
             key = key_in(self._read_as(owner, path))
         except OSError as error:
-            raise Refused(f"{attribute} cannot be used: {error}", untouched=True) from error
+            raise Refused(f"{attribute} cannot be used: {error}", untouched=True, local=True) from error
         if key is None:
-            raise Refused(f"{attribute} {path} must hold one AWS key and nothing else", untouched=True)
+            raise Refused(f"{attribute} {path} must hold one AWS key and nothing else", untouched=True, local=True)
         return key
 
 

@@ -7,6 +7,7 @@ and its lease long over.  Whatever the ad, the answer is an ad.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from annexd.annex.asked import check_same, digest_of
 from annexd.annex.defaults import Defaults
 from annexd.annex.faults import InvalidRequest
 from annexd.annex.order import new_order
@@ -39,9 +40,11 @@ def bulk_request(
         if state is None:
             request = BulkRequest.from_ad(ad, now_s, defaults)
             order = completed(new_order(request, owner), supplies or NoSupplies())
-            state = engine.accept(request.command_id, owner, order)
+            state = engine.accept(request.command_id, owner, order, digest_of(ad))
         elif state.workflow:
             raise InvalidRequest([f"CommandID {command_id} is that of another command"])
+        else:
+            check_same(state, ad)
         command_id, begun = state.command_id, True
         accepted(command_id)
         return reply_of(engine.run(command_id))

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from annexd.annex.adoption import Place, own_place
+from annexd.annex.asked import check_same, digest_of
 from annexd.annex.defaults import Defaults
 from annexd.annex.faults import InvalidRequest, shown
 from annexd.annex.joining import object_key
 from annexd.annex.lease import NOT_IN_TAGS, utc
-from annexd.annex.reply import ANSWERED, NotNow, ReplyAd, reply_of_cancel, reply_of_error
+from annexd.annex.reply import ANSWERED, NotNow, ReplyAd, reply, reply_of_cancel, reply_of_error
 from annexd.annex.request import (
     REFERENCE,
     check_command,
@@ -26,20 +27,22 @@ from annexd.annex.request import (
 from annexd.annex.roll import CANCEL, FLEET_STEP, Known, Roll
 from annexd.annex.steps import World
 from annexd.annex.steps.end_lease import EndLease
-from annexd.annex.steps.get_function import GetFunction
 from annexd.annex.steps.limited import STEP_S, Limited
+from annexd.annex.steps.stop_order import StopOrder
 from annexd.annex.survey import Fleet, survey
 from annexd.aws import time_limit
-from annexd.workflow import SUCCESS, Json, NotOwner, State, Workflow
+from annexd.workflow import SUCCESS, Engine, Json, NotOwner, State, Workflow
 
 COMMAND: Final = "CA_CANCEL_ANNEX"
-OWN: Final = frozenset(["command", "requestversion", "commandid", "annex", "publickeyfile", "secretkeyfile"])
+OWN: Final = frozenset(
+    ["command", "requestversion", "commandid", "annex", "publickeyfile", "secretkeyfile", "forcex"]
+)
 PLACE: Final = ("owner", "endpoints", "public_key_file", "secret_key_file", "lease_function_arn")
 
 
-def cancelling(world: World) -> dict[str, Workflow]:
-    """What an Engine of annexes has beside their own steps."""
-    return {CANCEL: Workflow((Limited(EndLease(world)),), patient=True)}
+def add_cancelling(engine: Engine, world: World) -> None:
+    """Give an Engine of annexes the workflow of their cancellations."""
+    engine.add(CANCEL, Workflow((StopOrder(world, engine), Limited(EndLease(world))), patient=True))
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class CancelRequest:
     annex: str
     public_key_file: str | None
     secret_key_file: str | None
+    forcex: bool
 
     @classmethod
     def from_ad(cls, ad: Mapping[str, Any]) -> "CancelRequest":
@@ -61,10 +65,10 @@ class CancelRequest:
         public, secret, missing = key_pair(own)
         if len(missing) == 1:
             own.faults.append(f"{missing[0]} is missing: key files come in pairs")
-        command_id = command_id_in(own)
+        command_id, forcex = command_id_in(own), own.flag("ForceX", False)
         if own.faults:
             raise InvalidRequest(own.faults)
-        return cls(command_id, annex or "", public, secret)
+        return cls(command_id, annex or "", public, secret, forcex)
 
 
 def cancel_annex(
@@ -83,9 +87,14 @@ def cancel_annex(
         check_command(ad, COMMAND)
         state = roll.engine.find(command_id, owner) if command_id else None
         if state is None:
-            state = _Cancelling(CancelRequest.from_ad(ad), owner, roll, world, defaults, now_s).accepted()
+            cancelling = _Cancelling(CancelRequest.from_ad(ad), owner, roll, world, defaults, now_s, digest_of(ad))
+            if cancelling.request.forcex:
+                return cancelling.given_up()
+            state = cancelling.accepted()
         elif state.workflow != CANCEL:
             raise InvalidRequest([f"CommandID {command_id} is that of another command"])
+        else:
+            check_same(state, ad)
         again = state.finished is not None and state.command_id != command_id
         command_id, begun = state.command_id, True
         accepted(command_id)
@@ -104,18 +113,42 @@ class _Cancelling:
     world: World
     defaults: Defaults
     now_s: float
+    asked: str
 
     def accepted(self) -> State:
         """The workflow that carries it out.  Raises what ANSWERED names."""
         known = self._meant()
         if known is None:
             order = self._found_in_the_cloud()
-            return self.roll.cancellation(order["annex_id"]) or self._accept(order)
+            return self._joined(order["annex_id"]) or self._accept(order)
         self._check_owner(known.owner, known.annex_id)
-        return self.roll.cancellation(known.annex_id) or self._accept(self._order(known))
+        return self._joined(known.annex_id) or self._accept(self._order(known))
+
+    def _joined(self, annex_id: str) -> State | None:
+        """The cancellation that there is already; with this requester's keys from now on, if some were given."""
+        state = self.roll.cancellation(annex_id)
+        if state is not None and state.finished is None and (keys := self._own_keys()):
+            self.roll.engine.change(state.command_id, {**keys, "keys": keys})
+        return state
 
     def _accept(self, order: Json) -> State:
-        return self.roll.engine.accept(self.request.command_id, self.owner, order)
+        return self.roll.engine.accept(self.request.command_id, self.owner, order, self.asked)
+
+    def given_up(self) -> ReplyAd:
+        """Close what cannot be undone, or cancelled, any more; answer with what may be left.  Raises as accepted()."""
+        known = self._meant()
+        if known is None:
+            raise InvalidRequest([f"annexd knows no annex {self.request.annex}"])
+        if self.owner not in self.defaults.super_users:
+            raise NotOwner("-forcex is for QUEUE_SUPER_USERS")
+        state, cancellation = self.roll.engine.state(known.command_id), self.roll.cancellation(known.annex_id)
+        stuck = [one for one in (state, cancellation) if one is not None and one.is_stuck]
+        if not stuck:
+            raise NotNow(f"nothing of annex {known.annex_id} is stuck: -forcex is for what cannot be undone")
+        words = f"given up by {self.owner}; {left_over(state)}"
+        for one in stuck:
+            self.roll.engine.close(one.command_id, words)
+        return {**reply(SUCCESS, command_id=self.request.command_id), "AnnexID": known.annex_id, "Warning": words}
 
     # Which annex?
 
@@ -130,8 +163,10 @@ class _Cancelling:
 
     def _is_live(self, known: Known) -> bool:
         state = self.roll.engine.state(known.command_id)
-        gone = state.finished is not None and state.finished[0] != SUCCESS
-        return not gone and known.end_of_lease_s > self.now_s and self.roll.cancellation(known.annex_id) is None
+        if state.finished is None:
+            return True
+        is_leased = state.finished[0] == SUCCESS and known.end_of_lease_s > self.now_s
+        return is_leased and self.roll.cancellation(known.annex_id) is None
 
     def _check_owner(self, owner: str, annex_id: str) -> None:
         if self.owner != owner and self.owner not in self.defaults.super_users:
@@ -140,39 +175,35 @@ class _Cancelling:
     # What the journal knows of it.
 
     def _order(self, known: Known) -> Json:
-        """Raises NotNow."""
+        """Raises NotNow for an annex that is over."""
         state = self.roll.engine.state(known.command_id)
         order, annex_id = state.order or {}, known.annex_id
-        if state.finished is None:
-            raise NotNow(f"the order of annex {annex_id} is still being carried out, or undone: "
-                         f"ask again when it is answered (CommandID {known.command_id})")
-        if state.finished[0] != SUCCESS:
+        if state.finished is not None and state.finished[0] != SUCCESS:
             raise NotNow(f"annex {annex_id} does not exist: its order failed, and all of it is undone")
-        if known.end_of_lease_s <= self.now_s:
+        if state.finished is not None and known.end_of_lease_s <= self.now_s:
             raise NotNow(f"annex {annex_id} is over: its lease ended at {utc(known.end_of_lease_s)}")
         join = order.get("join")
         return {
-            **self._with_own_keys({name: order[name] for name in PLACE}),
+            **{name: order[name] for name in PLACE},
+            **self._own_keys(),
             "workflow": CANCEL,
             "annex_id": annex_id,
             "annex_name": known.name,
             "annex_owner": known.owner,
+            "end_of_lease_s": known.end_of_lease_s,
             "spot_fleet_request_id": state.results.get(FLEET_STEP, {}).get("spot_fleet_request_id"),
             "config_object": [join["bucket"], join["key"]] if join else None,
-            "settled_at_s": self._settled_at_s(state),
+            "order_command_id": known.command_id,
+            "cancelled_by": self.owner,
+            "keys": self._own_keys(),
         }
 
-    def _with_own_keys(self, place: Json) -> Json:
-        """The requester's keys, if some were given; else those of the order."""
+    def _own_keys(self) -> Json:
+        """The requester's keys, if some were given; else those of the order stay."""
         if self.request.public_key_file is None:
-            return place
+            return {}
         keys = {"public_key_file": self.request.public_key_file, "secret_key_file": self.request.secret_key_file}
-        return {**place, **keys, "owner": self.owner}
-
-    def _settled_at_s(self, state: State) -> float:
-        """When nothing that the order asked for without an answer can take effect any more; 0 when that is so."""
-        asked_at_s = max(step.unsettled_at_s for step in state.steps.values() if step.name != GetFunction.name)
-        return min(asked_at_s, self.now_s) + self.world.settle_s if asked_at_s else 0.0
+        return {**keys, "owner": self.owner}
 
     # What the cloud knows of it.
 
@@ -202,7 +233,10 @@ class _Cancelling:
             "annex_owner": fleet.owner,
             "spot_fleet_request_id": fleet.fleet_id,
             "config_object": [place.bucket, object_key(fleet.annex_id)] if place.bucket else None,
-            "settled_at_s": self.world.now_s() + self.world.settle_s,  # whoever ordered it may have died a moment ago
+            "end_of_lease_s": int(fleet.end_of_lease_s or self.now_s),
+            "order_command_id": None,
+            "cancelled_by": self.owner,
+            "keys": {},
         }
 
     def _is_meant(self, fleet: Fleet) -> bool:
@@ -211,9 +245,19 @@ class _Cancelling:
     def _place(self) -> Place | None:
         """annexd's own region, with the requester's keys or annexd's."""
         own = own_place(self.defaults, keyed=self.request.public_key_file is not None)
-        return None if own is None else Place(self._with_own_keys(own.order), own.lease_function_arn, own.bucket)
+        return None if own is None else Place({**own.order, **self._own_keys()}, own.lease_function_arn, own.bucket)
 
 
 def _fault_of_reference(text: str) -> str | None:
     words = "must be an annex's ID, its Spot Fleet request's or its name"
     return None if REFERENCE.fullmatch(text) else f"{words}, not {shown(text)}"
+
+
+def left_over(state: State) -> str:
+    """Say what may be left of an order in AWS, by the names under which it can be found there."""
+    order = state.order or {}
+    names = {"fleet with client token": order.get("client_token"), "rule": state.step("put_rule").intent
+             and order.get("annex_id"), "object": (order.get("join") or {}).get("key")}
+    left = ", ".join(f"{what} {name}" for what, name in names.items() if name)
+    end = utc(order["end_of_lease_s"]) if isinstance(order.get("end_of_lease_s"), int) else "its end"
+    return f"what may be left in AWS ({left or 'nothing that is known'}) is ended by its lease, at {end}"

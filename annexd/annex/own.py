@@ -11,6 +11,7 @@ OWN: Final = frozenset(
         "requestversion",
         "commandid",
         "endoflease",
+        "leaseduration",
         "leasefunctionarn",
         "serviceurl",
         "eventsurl",

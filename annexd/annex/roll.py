@@ -4,6 +4,7 @@ Nothing is kept here that the journal does not say: after a restart it is read a
 """
 
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -77,6 +78,16 @@ class Roll:
         states = {annex_id: self.cancellation(annex_id) for annex_id in annex_ids}
         return {annex_id: state.results[END_STEP]["end_of_lease_s"] for annex_id, state in states.items()
                 if state is not None and END_STEP in state.results}
+
+    def forget(self, command_ids: Collection[str]) -> None:
+        """Keep no more of what these commands were about."""
+        gone = set(command_ids)
+        with self._lock:
+            read = self._read
+            read.annexes = {key: one for key, one in read.annexes.items() if one.command_id not in gone}
+            read.fleets = {key: each for key, each in read.fleets.items() if each not in gone}
+            cancels = {key: [each for each in ids if each not in gone] for key, ids in read.cancels.items()}
+            read.cancels = {key: ids for key, ids in cancels.items() if ids}
 
     def _command_of(self, fleet_id: str) -> str | None:
         with self._lock:

@@ -17,6 +17,7 @@ from annexd.annex import cancel, status
 from annexd.annex.commands import ASIDE, Desk, answer, command_of
 from annexd.annex.defaults import Defaults
 from annexd.annex.reply import INVALID_REQUEST, INVALID_STATE, ReplyAd, reply
+from annexd.annex.roll import CANCEL
 from annexd.cedar.message import MessageReader
 from annexd.daemon import log
 from annexd.daemon.call import Call, payload_of
@@ -109,13 +110,14 @@ class Orders:
     async def continue_unfinished(self) -> None:
         """Go on with everything that the journal holds and nobody works on."""
         try:
-            unfinished = await in_thread(self._engine.unfinished)
+            unfinished = await in_thread(self._engine.unfinished_workflows)
         except JournalError as error:
             log.error(f"cannot look for unfinished requests: {error}")
             return
-        for command_id in unfinished:
+        for command_id, workflow in unfinished:
             if command_id not in self._continuing and command_id not in self._taken:
-                self._continuing[command_id] = asyncio.create_task(self._continue(command_id))
+                room = self._side_room if workflow == CANCEL else self._room
+                self._continuing[command_id] = asyncio.create_task(self._continue(command_id, room))
 
     def journal_is_back(self) -> None:
         """Go on at once with what waits for the journal, or could not be looked for."""
@@ -137,10 +139,10 @@ class Orders:
         if not self._idle.is_set():
             log.always(f"{self._running} requests are still in a call to AWS: they go on at the next start")
 
-    async def _continue(self, command_id: str) -> None:
+    async def _continue(self, command_id: str, room: Room) -> None:
         """Until the workflow is finished, however often it takes."""
         try:
-            while (retry_at_s := await self._run_once(command_id)) is not None:
+            while (retry_at_s := await self._run_once(command_id, room)) is not None:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(max(retry_at_s - time.time(), 1.0)):
                         await self._writable.wait()
@@ -150,10 +152,10 @@ class Orders:
             self._continuing.pop(command_id, None)
             self._changed()
 
-    async def _run_once(self, command_id: str) -> float | None:
+    async def _run_once(self, command_id: str, room: Room) -> float | None:
         """When to try again, or None when it is finished.  Raises Paused."""
         try:
-            outcome = await self._in_thread(lambda: self._engine.run(command_id))
+            outcome = await self._in_thread(lambda: self._engine.run(command_id), room)
         except JournalError as error:
             log.error(f"request {command_id} cannot go on: {error}")
             return time.time() + LATER_S

@@ -19,7 +19,7 @@ import htcondor2
 
 from annexd import __version__
 from annexd.annex.access import KeyFiles
-from annexd.annex.cancel import cancelling
+from annexd.annex.cancel import add_cancelling
 from annexd.annex.commands import Desk
 from annexd.annex.roll import Roll
 from annexd.annex.steps import World, annex_steps
@@ -31,6 +31,7 @@ from annexd.daemon import configuration, log, runtime_watch
 from annexd.daemon.address import Sinful
 from annexd.daemon.administration import Administration
 from annexd.daemon.appearance import Appearance
+from annexd.daemon.archiver import Archiver
 from annexd.daemon.books import Books
 from annexd.daemon.call import Call
 from annexd.daemon.collector import Advertiser
@@ -94,9 +95,11 @@ class Service:
         self._access = access = KeyFiles(files.read, defaults=settings.annex)
         self._supplies = Supplies(SigningKeys.read(Parameters()), files.read_folder)
         world = World(access, supplies=self._supplies)
-        engine = Engine(journal, annex_steps(world), others=cancelling(world), steady_s=time.monotonic)
+        engine = Engine(journal, annex_steps(world), steady_s=time.monotonic)
+        add_cancelling(engine, world)
         roll = Roll(engine)
         self._books = Books(journal, engine, self._status_changed)
+        self._archiver = Archiver(journal, roll)
         self._reconciler = Reconciler(access, roll, settings.annex, settings.reconcile_interval_s,
                                       self._status_changed)
         desk = Desk(roll, world, self._supplies, self._reconciler.looks)
@@ -196,7 +199,8 @@ class Service:
     def _lifelong_tasks(self) -> list[Coroutine[Any, Any, None]]:
         tasks = [self._appearance.keep(), self._advertise(), self._expire_sessions(), self._door.keep(),
                  self._obey_stop_expressions(), self._books.count(),
-                 self._books.watch(self._orders.journal_is_back), self._reconciler.run(), runtime_watch.watch()]
+                 self._books.watch(self._orders.journal_is_back), self._reconciler.run(), runtime_watch.watch(),
+                 self._archiver.run()]
         if self._options.run_for_s is not None:
             tasks.append(self._stop_after(self._options.run_for_s))
         if self._parent is not None:

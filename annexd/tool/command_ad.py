@@ -43,6 +43,7 @@ def command_ad(config: Config, options: Options, param: Param, now_s: float) -> 
         "RequestVersion": REQUEST_VERSION,
         "CommandID": options.command_id or os.urandom(16).hex(),
         "EndOfLease": int(now_s) + options.lease_duration_s,
+        "LeaseDuration": options.lease_duration_s,
     }
 
 
@@ -60,6 +61,7 @@ def cancel_ad(options: Options) -> dict[str, Any]:
         "RequestVersion": REQUEST_VERSION,
         "CommandID": options.command_id or os.urandom(16).hex(),
         "Annex": options.cancel,
+        **({"ForceX": True} if options.forcex else {}),
     }
 
 

@@ -49,6 +49,7 @@ OPTIONS: Final = {
     "sts-url": Option("sts_url", "URL", "endpoint of STS, which tells of which account your keys are"),
     "s3-bucket": Option("s3_bucket", "NAME", "bucket for what tells the instances how to join the pool"),
     "cancel": Option("cancel", "ANNEX", "end this annex now: its ID, its Spot Fleet request's, or your name for it"),
+    "forcex": Option("forcex", None, "with -cancel: give up what cannot be undone (QUEUE_SUPER_USERS only)"),
     "status": Option("status", None, "the annexes that annexd knows; condor_annex -status ANNEX: one of them"),
     "setup": Option("setup", None, "make what annexes need in the AWS account"),
     "check-setup": Option("check_setup", None, "find what is amiss there, and say how to mend it"),
@@ -67,7 +68,9 @@ OPTIONS: Final = {
 }
 ACCOUNT_TASKS: Final = ("setup", "check_setup", "teardown")
 STATUS_TOO: Final = ("status", "file", "json", "pool", "name", "timeout_s", "debug")
-CANCEL_TOO: Final = ("cancel", "public_key_file", "secret_key_file", "pool", "name", "timeout_s", "command_id", "debug")
+CANCEL_TOO: Final = (
+    "cancel", "forcex", "public_key_file", "secret_key_file", "pool", "name", "timeout_s", "command_id", "debug",
+)
 ACCOUNT_WORDS: Final = "-setup, -check-setup or -teardown"
 ACCOUNT_ONLY: Final = ("region", "profile", "stack_name", "output", "json")
 ACCOUNT_TOO: Final = ("public_key_file", "secret_key_file", "target_capacity", "timeout_s", "debug")
@@ -104,6 +107,7 @@ class Options(NamedTuple):
     sts_url: str | None = None
     s3_bucket: str | None = None
     cancel: str | None = None
+    forcex: bool = False
     status: bool = False
     setup: bool = False
     check_setup: bool = False
@@ -246,6 +250,8 @@ def _missing(values: dict[str, Any]) -> list[str]:
         f"{_spelled(field)} goes with {'-check-setup or -status' if field == 'json' else ACCOUNT_WORDS}"
         for field in ACCOUNT_ONLY if field in values
     ]
+    if "forcex" in values:
+        faults.append("-forcex goes with -cancel")
     if "lease_duration_s" not in values:
         faults.append("-lease-duration is missing: say for how long you want the instances")
     if "file" not in values:

@@ -17,6 +17,7 @@ from typing import TypeVar
 from annexd.workflow.journal import Journal
 from annexd.workflow.outcome import FAILURE, SUCCESS, Counts, Outcome, outcome_of, stuck_words
 from annexd.workflow.pace import Pace
+from annexd.workflow.pruning import superfluous
 from annexd.workflow.record import Json, Kind, State, StepState, fold
 from annexd.workflow.since import Since
 from annexd.workflow.step import Refused, Retry, Step, Workflow
@@ -67,6 +68,11 @@ class Engine:
         self._tallying = threading.Lock()
         self._tally = Counter[bool]()  # finished requests by success, up to the record below: the journal only grows
         self._tallied_seq = 0
+        self._counts_archive = True  # once: what is moved from now on was counted before
+
+    def add(self, name: str, workflow: Workflow) -> None:
+        """Carry out orders with this name under "workflow" by these steps, which may use this engine."""
+        self._workflows[name] = workflow
 
     def find(self, command_id: str, owner: str) -> State | None:
         """The workflow with this ID, or None.  Raises NotOwner when it is somebody else's."""
@@ -78,17 +84,17 @@ class Engine:
             raise NotOwner(f"CommandID {command_id} belongs to a request of another user")
         return state
 
-    def accept(self, command_id: str, owner: str, order: Json) -> State:
+    def accept(self, command_id: str, owner: str, order: Json, asked: str = "") -> State:
         """Make the order ours, durably; from here on it is carried out or undone whatever happens.
 
-        With an ID that is known the existing workflow is returned and `order` is not looked at.  Raises
-        NotOwner.
+        `asked` tells what its sender asked for from anything else.  With an ID that is known the existing workflow is
+        returned and `order` is not looked at.  Raises NotOwner.
         """
         with self._accepting:
             known = self.find(command_id, owner)
             if known is not None:
                 return known
-            self._journal.append(command_id, "", Kind.ACCEPTED, {"owner": owner, "order": order})
+            self._journal.append(command_id, "", Kind.ACCEPTED, {"owner": owner, "order": order, "asked": asked})
         return self._fold(command_id)
 
     def run(self, command_id: str) -> Outcome:
@@ -107,6 +113,26 @@ class Engine:
                     raise Paused(f"annexd stops; {command_id} goes on at its next start")
                 self._move(state)
 
+    def change(self, command_id: str, changes: Json) -> None:
+        """Change an order that is under way, as to other keys, and try at once what is stuck.  From any thread."""
+        self._append_once(command_id, Kind.CHANGED, {"order": changes})
+
+    def stop(self, command_id: str, error: str) -> None:
+        """Take no further step of a workflow, and undo it; what is stuck is tried at once.  From any thread."""
+        self._append_once(command_id, Kind.STOPPED, {"result": FAILURE, "error": error})
+
+    def _append_once(self, command_id: str, kind: Kind, body: Json) -> None:
+        history = self._journal.history(command_id)
+        newest = [record.body for record in history if record.kind is kind][-1:]
+        if newest != [body] and not fold(command_id, history).finished:
+            self._journal.append(command_id, "", kind, body)
+
+    def close(self, command_id: str, error: str) -> None:
+        """Give a workflow up, with what may be left of it; it waits for a call that is under way."""
+        with self._turns.take(command_id):
+            if not self._fold(command_id).finished:
+                self._finish(self._fold(command_id), FAILURE, error)
+
     def pause(self) -> None:
         """Let every `run` end with Paused as soon as its current call to AWS has ended.  For good."""
         self._paused.set()
@@ -114,6 +140,10 @@ class Engine:
     def unfinished(self) -> tuple[str, ...]:
         """The IDs to `run` at start, oldest first."""
         return self._journal.unfinished()
+
+    def unfinished_workflows(self) -> list[tuple[str, str]]:
+        """The same, each with the name of its workflow."""
+        return [(command_id, self._fold(command_id).workflow) for command_id in self._journal.unfinished()]
 
     def state(self, command_id: str) -> State:
         """All that the journal says of one workflow."""
@@ -136,12 +166,30 @@ class Engine:
         states = (self._fold(command_id) for command_id in self._journal.unfinished())
         return [state.order for state in states if state.order is not None]
 
+    def move_to_archive(self, is_over: Callable[[State, float], bool]) -> list[str]:
+        """Move those that `is_over(state, when it finished)`; return their command IDs.  Blocks."""
+        ended: dict[str, bool] = {}
+        for record in self._journal.of_kind(Kind.FINISHED):
+            state = self._fold(record.command_id)
+            if not state.damage and is_over(state, record.at_s):
+                ended[record.command_id] = record.body.get("result") == SUCCESS
+        with self._tallying:
+            self._count_finished()  # before they are gone
+            return self._journal.move_to_archive(ended)
+
+    def _count_finished(self) -> None:
+        """Count those that finished since the last count; at first, those of the archive, too."""
+        if self._counts_archive:
+            self._tally.update(self._journal.archived())
+            self._counts_archive = False
+        for record in self._journal.of_kind(Kind.FINISHED, self._tallied_seq):
+            self._tallied_seq = record.seq
+            self._tally[record.body.get("result") == SUCCESS] += 1
+
     def counts(self) -> Counts:
         """Counted from the journal: they outlive the process."""
         with self._tallying:
-            for record in self._journal.of_kind(Kind.FINISHED, self._tallied_seq):
-                self._tallied_seq = record.seq
-                self._tally[record.body.get("result") == SUCCESS] += 1
+            self._count_finished()
             failures, successes = self._tally[False], self._tally[True]
         unfinished = self._journal.unfinished()
         stuck = [state for state in map(self._fold, unfinished) if state.is_stuck]
@@ -206,7 +254,10 @@ class Engine:
         except Retry as error:
             self._ask_again(state, step, error)
         except Refused as error:
-            self._fail(state, step, error)
+            if error.local and self._workflows[state.workflow].patient:
+                self._ask_again(state, step, Retry(str(error), untouched=error.untouched))
+            else:
+                self._fail(state, step, error)
         else:
             self._journal.append(state.command_id, step.name, Kind.DONE, result)
 
@@ -262,6 +313,8 @@ class Engine:
         retry_at_s = self._now_s() + self._pace.stuck_pause_s(known.stuck, self._random)
         body = {"error": str(error), "retry_at_s": retry_at_s}
         self._journal.append(state.command_id, known.name, Kind.STUCK, body)
+        if seqs := superfluous(state.command_id, self._journal.history(state.command_id)):
+            self._journal.drop(seqs)
 
     def _stuck_until_s(self, state: State) -> float:
         """When the workflow may be tried again; 0 when it is not stuck."""

@@ -1,9 +1,12 @@
 """The journal: what was promised and begun, written down before it is done.
 
-One SQLite table that is only ever appended to.  A record is durable when `append` returns (WAL,
+One SQLite table of records that are never changed.  A record is durable when `append` returns (WAL,
 synchronous=FULL), so an effect on AWS always has its intent on disk, and a reply its outcome.  Without it a
-crash between a request and its record would leave instances that nobody knows.  This is the only module
-that knows SQLite.
+crash between a request and its record would leave instances that nobody knows.  This module and its archive are
+the only ones that know SQLite.
+
+It holds what lives.  What ended long ago is moved to the archive, and of a workflow that is tried again and again only
+the newest tries are kept: so the start, the memory and each look cost what lives, not what ever was.
 
 What a disk can do to it is either seen and said, or harmless: a torn tail was never confirmed; a record whose
 bits flipped does not match its checksum; a file whose structure is broken, or whose log is broken in its middle,
@@ -16,18 +19,20 @@ import sqlite3
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from annexd.workflow.archive import SUFFIX, Archive
 from annexd.workflow.place import READ_ONLY, Place, sync_directory
 from annexd.workflow.record import Json, Kind, Record
 from annexd.workflow.trouble import JournalError, Trouble
 from annexd.workflow.wal import lost_commits
 
 APPLICATION_ID: Final = 0x616E7864  # "anxd", so that file(1) and we can tell this file from other databases
-SCHEMA_VERSION: Final = 2  # 1 had no checksums
+SCHEMA_VERSION: Final = 3
 SCHEMA: Final = """
 CREATE TABLE record (
     seq        INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -40,16 +45,22 @@ CREATE TABLE record (
 );
 CREATE INDEX record_of_command ON record (command_id, seq, kind);
 CREATE INDEX record_of_kind ON record (kind, seq);
+CREATE TABLE archived (success INTEGER PRIMARY KEY, number INTEGER NOT NULL);
 """
 CLOSE_S: Final = 5.0
 DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 COLUMNS: Final = "seq, command_id, step, kind, body, at, checksum"
 INSERT: Final = f"INSERT INTO record ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  constants
-UPGRADE_FROM_1: Final = "BEGIN; ALTER TABLE record ADD COLUMN checksum INTEGER; PRAGMA user_version=2; COMMIT;"
+NEWEST: Final = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'record'"  # deleted ones count, too
+COUNT_ARCHIVED: Final = """
+INSERT INTO archived (success, number) VALUES (?, ?)
+ON CONFLICT (success) DO UPDATE SET number = number + excluded.number
+"""
+BATCH: Final = 200  # commands that are moved at once: a write of an order waits for no more
 
 
 class Journal:
-    """An append-only list of records in the file at `path`, held by one process at a time.
+    """A list of records in the file at `path`, held by one process at a time, and its archive beside it.
 
     Thread-safe.  Every method raises JournalError, and nothing else, when the file or the disk fails.
     """
@@ -70,6 +81,9 @@ class Journal:
                 self._check_version()
                 self._check_structure()
                 self._unfinished = dict.fromkeys(self._read_unfinished())
+            name = path.with_name(f"{path.name}{SUFFIX}")
+            self._archive = Archive(self._database, name, APPLICATION_ID, SCHEMA_VERSION)
+            self._floor = self._archive.newest()  # of a journal that was lost: no number comes twice
         except BaseException:
             self._database.close()
             raise
@@ -101,9 +115,42 @@ class Journal:
         """Why the journal cannot be written now, as far as is known; empty when all is well.  Never waits."""
         return self._trouble.text()
 
+    def archive_trouble(self) -> str:
+        """Why the archive cannot be used; empty when all is well."""
+        return self._archive.trouble
+
     def history(self, command_id: str) -> tuple[Record, ...]:
-        """All records of one command, oldest first."""
-        return self._select("command_id = ? ORDER BY seq", command_id)
+        """All records of one command, oldest first; also of one that was moved to the archive."""
+        found = self._select("command_id = ? ORDER BY seq", command_id)
+        if found:
+            return found
+        with self._lock:
+            return tuple(map(_record, self._archive.rows_of(command_id)))
+
+    def move_to_archive(self, ended: Mapping[str, bool]) -> list[str]:
+        """Move commands that have finished, by ID whether they succeeded; return those that were moved."""
+        moved: list[str] = []
+        command_ids = list(ended)
+        for first in range(0, len(command_ids), BATCH):
+            with self._lock, self._trouble.writing():
+                whole = self._archive.copy(command_ids[first : first + BATCH])
+                with self._explained("written"), self._rolled_back_on_error():
+                    self._delete(whole, Counter(ended[each] for each in whole))
+            moved += whole
+        return moved
+
+    def archived(self) -> Counter[bool]:
+        """How many commands were moved, by whether they succeeded."""
+        with self._lock, self._explained("read"):
+            rows = self._database.execute("SELECT success, number FROM archived").fetchall()
+        return Counter({bool(success): int(number) for success, number in rows})
+
+    def drop(self, seqs: Sequence[int]) -> None:
+        """Delete records that say nothing which later ones do not say."""
+        with self._lock, self._trouble.writing(), self._explained("written"), self._rolled_back_on_error():
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.executemany("DELETE FROM record WHERE seq = ?", [(seq,) for seq in seqs])
+            self._database.execute("COMMIT")
 
     def of_kind(self, kind: Kind, after_seq: int = 0) -> tuple[Record, ...]:
         """The records of one kind, oldest first, after the one with this number."""
@@ -145,8 +192,14 @@ class Journal:
             ).fetchall()
         return tuple(_record(row) for row in rows)
 
+    def _delete(self, command_ids: Sequence[str], counts: Mapping[bool, int]) -> None:
+        self._database.execute("BEGIN IMMEDIATE")
+        self._database.executemany("DELETE FROM record WHERE command_id = ?", [(each,) for each in command_ids])
+        self._database.executemany(COUNT_ARCHIVED, [(int(success), number) for success, number in counts.items()])
+        self._database.execute("COMMIT")
+
     def _newest(self) -> int:
-        return int(self._database.execute("SELECT coalesce(max(seq), 0) FROM record").fetchone()[0])
+        return max(self._floor, int(self._database.execute(NEWEST).fetchone()[0]))
 
     def _insert(self, row: tuple[str, str, str, str, float]) -> None:
         seq = self._newest() + 1
@@ -180,7 +233,7 @@ class Journal:
         return f"move {self.path}* away: annexd then starts with none, and takes over what it finds in AWS"
 
     def _check_structure(self) -> None:
-        faults = [row[0] for row in self._database.execute("PRAGMA integrity_check(3)") if row[0] != "ok"]
+        faults = [row[0] for row in self._database.execute("PRAGMA main.integrity_check(3)") if row[0] != "ok"]
         if faults:
             raise JournalError(
                 f"the journal {self.path} cannot be opened",
@@ -207,8 +260,6 @@ class Journal:
                 f"its application_id is {application_id:#x}, not {APPLICATION_ID:#x}",
                 "let ANNEXD_COMMAND_STATE name another file",
             )
-        elif version == 1:
-            self._database.executescript(UPGRADE_FROM_1)
         elif version != SCHEMA_VERSION:
             raise JournalError(
                 f"{self.path} was written by another version of annexd",

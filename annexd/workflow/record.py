@@ -15,7 +15,7 @@ Json: TypeAlias = dict[str, Any]
 class Kind(StrEnum):
     """What a record says.  In brackets: its body."""
 
-    ACCEPTED = "accepted"  # the order is ours now {owner, order}
+    ACCEPTED = "accepted"  # the order is ours now {owner, order, asked: a digest of what was asked for}
     INTENT = "intent"  # a step is about to act {everything needed to find and undo it}; again: an attempt more {}
     UNKNOWN = "unknown"  # an attempt, forward or back, ended without a clear answer {error, untouched}
     DONE = "done"  # a step has acted {its result}
@@ -23,6 +23,8 @@ class Kind(StrEnum):
     UNDOING = "undoing"  # a step is about to be undone {}
     UNDONE = "undone"  # nothing is left of a step {}
     STUCK = "stuck"  # a step could not be undone yet, or done where nothing is given up {error, retry_at_s}
+    CHANGED = "changed"  # of the order this is other now, such as its keys {order}; what is stuck is tried at once
+    STOPPED = "stopped"  # no step goes forward any more, all is undone {result, error}; the same
     FINISHED = "finished"  # the answer {result, error}
     DAMAGED = "damaged"  # never written: what the reader makes of a record that it cannot read {error}
 
@@ -85,6 +87,7 @@ class State:
     command_id: str
     owner: str = ""
     order: Json | None = None
+    asked: str = ""
     steps: Mapping[str, StepState] = field(default_factory=dict)  # in the order of their first records
     failure: tuple[str, str] | None = None  # result, error
     finished: tuple[str, str] | None = None
@@ -134,7 +137,24 @@ def _accepted(state: State, record: Record) -> State:
     owner, order = record.body["owner"], record.body["order"]
     if not isinstance(owner, str) or not isinstance(order, dict):
         raise TypeError("owner or order")
-    return replace(state, owner=owner, order=order)
+    return replace(state, owner=owner, order=order, asked=str(record.body.get("asked", "")))
+
+
+def _changed(state: State, record: Record) -> State:
+    changes = record.body["order"]
+    if not isinstance(changes, dict):
+        raise TypeError("order")
+    return replace(state, order={**(state.order or {}), **changes}, steps=_tried_at_once(state))
+
+
+def _stopped(state: State, record: Record) -> State:
+    failure = state.failure or (str(record.body["result"]), str(record.body["error"]))
+    return state if state.finished else replace(state, failure=failure, steps=_tried_at_once(state))
+
+
+def _tried_at_once(state: State) -> dict[str, StepState]:
+    return {name: replace(step, stuck=0, stuck_seq=0, retry_at_s=0.0, undo_began_at_s=0.0, undo_deaths=0)
+            for name, step in state.steps.items()}
 
 
 def _finished(state: State, record: Record) -> State:
@@ -145,7 +165,8 @@ def _damaged(state: State, record: Record) -> State:
     return replace(state, damage=str(record.body["error"]))
 
 
-_WORKFLOW = {Kind.ACCEPTED: _accepted, Kind.FINISHED: _finished, Kind.DAMAGED: _damaged}
+_WORKFLOW = {Kind.ACCEPTED: _accepted, Kind.CHANGED: _changed, Kind.STOPPED: _stopped,
+             Kind.FINISHED: _finished, Kind.DAMAGED: _damaged}
 
 
 def _step(state: State, record: Record) -> State:

@@ -35,13 +35,17 @@ class Retry(StepError):
 class Refused(StepError):
     """A final no: denied, invalid, over a quota, not there.  Forward: all is undone.  Backward: stuck.
 
-    `untouched` as in Retry; `result` is the word for the reply ad.
+    `untouched` as in Retry; `result` is the word for the reply ad.  `local`: it is this host's fault, such as a key
+    file that cannot be read now.  A workflow that gives nothing up tries that again.
     """
 
-    def __init__(self, error: str, *, untouched: bool = False, result: str = "Failure") -> None:
+    def __init__(
+        self, error: str, *, untouched: bool = False, result: str = "Failure", local: bool = False
+    ) -> None:
         super().__init__(error)
         self.untouched = untouched
         self.result = result
+        self.local = local
 
 
 class Step(Protocol):

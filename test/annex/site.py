@@ -8,7 +8,7 @@ from typing import Any
 
 from annexd.annex.access import KeyFiles
 from annexd.annex.bulk_request import bulk_request
-from annexd.annex.cancel import cancel_annex, cancelling
+from annexd.annex.cancel import add_cancelling, cancel_annex
 from annexd.annex.defaults import Defaults
 from annexd.annex.reply import ReplyAd
 from annexd.annex.roll import Roll
@@ -38,6 +38,7 @@ class Site:
     defaults: Defaults = field(default_factory=Defaults)
     supplies: Supplies = field(default_factory=Supplies)
     broken_paths: set[str] = field(default_factory=set)  # at which the reader of key files itself fails
+    readers: set[str] = field(default_factory=lambda: {OWNER})  # as whom annexd can open files here
     away_s: float = 0.0  # by how much the daemon's clock is ahead of the cloud's: time that it spent dead
 
     def now_s(self) -> float:
@@ -46,7 +47,7 @@ class Site:
     def read_as(self, owner: str, path: str) -> bytes:
         if path in self.broken_paths:
             raise RuntimeError(f"a fault in the reader of {path}")
-        if owner != OWNER or path not in self.keys:
+        if owner not in self.readers or path not in self.keys:
             raise PermissionError(f"{path} cannot be opened: Permission denied")
         return self.keys[path]
 
@@ -63,7 +64,9 @@ class Site:
 
     def engine(self, journal: Journal, pace: Pace = PACE) -> Engine:
         world = self.world()
-        return Engine(journal, annex_steps(world), others=cancelling(world), pace=pace, now_s=self.now_s)
+        engine = Engine(journal, annex_steps(world), pace=pace, now_s=self.now_s)
+        add_cancelling(engine, world)
+        return engine
 
     def ad(self, **changes: Any) -> dict[str, Any]:
         urls = dict.fromkeys(("ServiceURL", "EventsURL", "LambdaURL", "STSURL"), self.cloud.url)

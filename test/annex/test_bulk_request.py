@@ -179,10 +179,23 @@ def test_instances_of_a_fleet_that_somebody_cancelled_without_them_are_ended_too
 
 
 def test_the_same_command_id_gets_the_same_answer_and_no_second_fleet(site: Site) -> None:
-    first = site.order(CommandID="alice-1")
-    again = site.order(CommandID="alice-1", TargetCapacity="not even looked at", EndOfLease=1)
-    assert again == first
+    ad = site.ad(CommandID="alice-1", EndOfLease=int(site.now_s()) + 3600)
+    first = site.order(**ad)
+    assert site.order(**ad) == first
     assert len(site.live_fleets()) == 1
+
+
+@pytest.mark.parametrize("changes", [{"TargetCapacity": 7}, {"SpotPrice": "0.9"}, {"LeaseDuration": 7200}])
+def test_the_same_command_id_with_another_content_is_refused_and_orders_nothing(
+    site: Site, changes: dict[str, Any]
+) -> None:
+    ad = site.ad(CommandID="alice-1", LeaseDuration=3600)
+    first = site.order(**ad)
+    again = site.order(**{**ad, **changes})
+    assert (again["Result"], "other options or another file" in str(again["ErrorString"])) == ("InvalidRequest", True)
+    assert len(site.live_fleets()) == 1
+    later = {**ad, "EndOfLease": ad["EndOfLease"] + 60}
+    assert site.order(**later) == first, "the same duration, asked for a minute later"
 
 
 def test_the_command_id_of_another_user_is_not_authorized(site: Site) -> None:

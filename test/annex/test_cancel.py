@@ -1,6 +1,7 @@
 """An annex that its user ends: its lease is over at once, the lease function does the rest, and nothing comes back."""
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from annexd.annex.bulk_request import bulk_request
+from annexd.annex.cancel import cancel_annex
 from annexd.annex.lease import tags
 from annexd.annex.roll import Roll
 from annexd.workflow import Journal, Pace
@@ -97,15 +100,88 @@ def test_a_name_of_two_annexes_says_which_there_are(site: Site, annex: dict[str,
     assert site.cancel("physics")["AnnexID"] == other["AnnexID"], "now it is the name of one that lives"
 
 
-def test_an_order_that_is_being_carried_out_is_not_cancelled_yet(site: Site) -> None:
+STUCK = replace(PACE, undo_patience_s=0.1, stuck_base_s=60.0)
+
+
+def stuck_order(site: Site) -> dict[str, Any]:
+    """The reply to an order that made its fleet, failed, and cannot end it."""
     site.cloud.fault("CancelSpotFleetRequests", "throttle", times=1000)
     site.cloud.fault("RequestSpotFleet", "reset", times=1, when="after")
     site.cloud.fault("RequestSpotFleet", "denied", times=1000)
-    stuck = site.order(replace(PACE, undo_patience_s=0.1, stuck_base_s=60.0))
+    stuck = site.order(STUCK)
     assert stuck["Result"] == "Failure"
-    reply = site.cancel(str(stuck["AnnexID"]))
-    assert reply["Result"] == "InvalidState"
-    assert "still being carried out, or undone: ask again" in str(reply["ErrorString"])
+    return dict(stuck)
+
+
+def test_an_order_that_is_stuck_in_its_undo_is_cancelled_and_tried_at_once(site: Site) -> None:
+    stuck = stuck_order(site)
+    reply = site.cancel(str(stuck["AnnexID"]), pace=IMPATIENT, CommandID="mine")
+    assert reply["Result"] == "UnknownError"
+    assert "its order is being undone" in str(reply["ErrorString"])
+    site.cloud.clear_faults()
+    site.restart()
+    assert site.cancel(str(stuck["AnnexID"]), CommandID="mine")["Result"] == "Success"
+    site.check_nothing_left()
+
+
+def test_an_order_that_is_under_way_takes_no_further_step_and_is_undone(site: Site) -> None:
+    site.cloud.fault("PutTargets", "hang", hang_s=1.0)
+    journal, replies = site.journal(), list[dict[str, Any]]()
+    roll = Roll(site.engine(journal))
+
+    def order() -> None:
+        reply = bulk_request(site.ad(AnnexName="physics"), OWNER, roll.engine, site.defaults, site.now_s(),
+                             supplies=site.supplies)
+        replies.append(dict(reply))
+
+    ordering = threading.Thread(target=order)
+    ordering.start()
+    wait_for(lambda: bool(roll.called("physics", OWNER)) and not site.cloud.faults(), "the order to be under way")
+    ad = {"Command": "CA_CANCEL_ANNEX", "RequestVersion": 1, "Annex": "physics"}
+    cancelled = cancel_annex(ad, OWNER, roll, site.world(), site.defaults, site.now_s())
+    ordering.join()
+    journal.close()
+    assert cancelled["Result"] == "Success", cancelled
+    assert (replies[0]["Result"], "cancelled by alice" in replies[0]["ErrorString"]) == ("Failure", True)
+    assert "RequestSpotFleet" not in site.operations()
+    site.check_nothing_left()
+
+
+def test_who_has_keys_that_work_can_end_what_is_stuck_for_want_of_them(site: Site) -> None:
+    stuck = stuck_order(site)
+    site.cloud.clear_faults()
+    keys, site.keys = site.keys, {}
+    annex = str(stuck["AnnexID"])
+    assert site.cancel(annex, pace=IMPATIENT)["Result"] == "UnknownError", "accepted, and not given up for a file"
+    site.keys = {f"/root{path}": content for path, content in keys.items()}
+    site.readers.add(BOB)
+    told: dict[str, Any] = {"PublicKeyFile": "/root/home/alice/public", "SecretKeyFile": "/root/home/alice/secret"}
+    assert site.cancel(annex, BOB, **told)["Result"] == "NotAuthorized"
+    site.defaults = replace(site.defaults, super_users=frozenset([BOB]))
+    assert site.cancel(annex, BOB, pace=PATIENT, **told)["Result"] == "Success"
+    site.check_nothing_left()
+
+
+def test_a_super_user_gives_up_what_cannot_be_undone_and_hears_what_may_be_left(site: Site) -> None:
+    stuck = stuck_order(site)
+    annex = str(stuck["AnnexID"])
+    assert site.cancel(annex, ForceX=True)["Result"] == "NotAuthorized", "its owner may not"
+    site.defaults = replace(site.defaults, super_users=frozenset([BOB]))
+    reply = site.cancel(annex, BOB, ForceX=True)
+    assert reply["Result"] == "Success"
+    for words in (str(stuck["ClientToken"]), f"rule {annex}", "is ended by its lease, at 20"):
+        assert words in str(reply["Warning"]), reply
+    again = site.cancel(annex, BOB, ForceX=True)
+    assert (again["Result"], "is stuck" in str(again["ErrorString"])) == ("InvalidState", True)
+    site.cloud.clear_faults()
+    assert site.restart() == [], "nothing of it goes on"
+
+
+def test_what_is_not_stuck_is_not_given_up(site: Site, annex: dict[str, Any]) -> None:
+    site.defaults = replace(site.defaults, super_users=frozenset([OWNER]))
+    reply = site.cancel(annex["AnnexID"], ForceX=True)
+    assert (reply["Result"], "-forcex is for what cannot be undone" in str(reply["ErrorString"])) == (
+        "InvalidState", True)
 
 
 def test_an_order_that_failed_has_nothing_to_cancel(site: Site) -> None:
@@ -163,7 +239,9 @@ def test_cancelling_twice_is_cancelling_once(site: Site, annex: dict[str, Any]) 
 
 def test_the_same_command_gets_the_same_answer_and_no_other_commands(site: Site, annex: dict[str, Any]) -> None:
     first = site.cancel("physics", CommandID="mine")
-    assert site.cancel("anything", CommandID="mine") == first
+    assert site.cancel("physics", CommandID="mine") == first
+    other = site.cancel("anything", CommandID="mine")
+    assert (other["Result"], "other options" in str(other["ErrorString"])) == ("InvalidRequest", True)
     assert site.cancel("physics", BOB, CommandID="mine")["Result"] == "NotAuthorized"
     for reply in (site.cancel("physics", CommandID=annex["CommandID"]), site.order(CommandID="mine")):
         assert (reply["Result"], "is that of another command" in str(reply["ErrorString"])) == ("InvalidRequest", True)
@@ -232,7 +310,8 @@ def test_where_nothing_is_left_of_it_nothing_is_made(site: Site, annex: dict[str
 @pytest.mark.usefixtures("annex")
 def test_a_key_file_that_has_moved_can_be_told(site: Site) -> None:
     site.keys = {f"/new{path}": content for path, content in site.keys.items()}
-    assert "PublicKeyFile cannot be used" in str(site.cancel("physics")["ErrorString"])
+    waiting = site.cancel("physics", pace=IMPATIENT)
+    assert (waiting["Result"], "PublicKeyFile cannot be used" in str(waiting["ErrorString"])) == ("UnknownError", True)
     told: dict[str, Any] = {"PublicKeyFile": "/new/home/alice/public", "SecretKeyFile": "/new/home/alice/secret"}
     assert site.cancel("physics", **told)["Result"] == "Success"
 

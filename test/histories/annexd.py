@@ -16,7 +16,7 @@ from typing import NoReturn
 from annexd.annex import steps
 from annexd.annex.access import KeyFiles
 from annexd.annex.adoption import Place, place_of, reconcile
-from annexd.annex.cancel import cancelling
+from annexd.annex.cancel import add_cancelling
 from annexd.annex.commands import Desk, answer
 from annexd.annex.defaults import Defaults
 from annexd.annex.reply import ReplyAd
@@ -236,11 +236,11 @@ class Life:
         self.engine = Engine(
             self.journal,
             steps.annex_steps(self.world),
-            others=cancelling(self.world),
             now_s=annexd.now_s,
             wait=self.wait,
             random=lambda: 1.0,
         )
+        add_cancelling(self.engine, self.world)
         self.roll = Roll(self.engine)
 
     def under_way(self) -> set[str]:

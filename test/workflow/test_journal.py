@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 
 from annexd.workflow import Journal, JournalError, Kind, Record, fold
-from annexd.workflow.journal import APPLICATION_ID, SCHEMA, SCHEMA_VERSION
+from annexd.workflow.journal import SCHEMA_VERSION
 
-SCHEMA_OF_1 = SCHEMA.replace("REAL NOT NULL,\n    checksum   INTEGER", "REAL NOT NULL")
 BODIES: list[dict[str, object]] = [{"number": number, "text": "ä" * number} for number in range(6)]
 
 
@@ -170,20 +169,6 @@ def test_a_damaged_file_is_refused_with_the_next_step(path: Path) -> None:
     path.write_bytes(b"this is no database" * 100)
     with pytest.raises(JournalError, match=r"damaged.*move .* away"):
         Journal(path)
-
-
-def test_the_file_of_an_older_version_is_read_and_written_on(path: Path) -> None:
-    database = sqlite3.connect(path)
-    database.executescript(f"{SCHEMA_OF_1} PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version=1;")
-    database.execute("INSERT INTO record (command_id, step, kind, body, at) VALUES ('1', '', 'intent', '{}', 1.0)")
-    database.commit()
-    database.close()
-    for count in (2, 3):
-        journal = Journal(path)
-        journal.append("1", "", Kind.INTENT, {})
-        assert [record.body for record in journal.history("1")] == [{}] * count
-        assert not fold("1", journal.history("1")).steps[""].intent
-        journal.close()
 
 
 def test_the_file_of_a_newer_version_is_refused_and_not_touched(path: Path) -> None:

@@ -23,13 +23,15 @@ class EndLease:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def plan(self, order: Json, results: Mapping[str, Json]) -> Json:  # noqa: ARG002
-        """{annex_id, settled_at_s}: when nothing that the order asked for can take effect any more."""
-        return {"annex_id": order["annex_id"], "settled_at_s": order["settled_at_s"]}
+    def plan(self, order: Json, results: Mapping[str, Json]) -> Json:
+        """{annex_id, gone, settled_at_s}, as stop_order found it."""
+        return {"annex_id": order["annex_id"], **results["stop_order"]}
 
     def forward(self, order: Json, intent: Json) -> Json:
         """{end_of_lease_s}, by AWS's clock: EC2 may lag behind it, and the function reckons with that."""
         annex_id = intent["annex_id"]
+        if intent["gone"]:
+            return {"end_of_lease_s": int(self._world.now_s())}
         self._wait_until_settled(intent["settled_at_s"])
         clients = self._world.access(order)
         rule = rule_of(clients.events, annex_id)

@@ -1,0 +1,15 @@
+"""Tell what ended so long ago that the journal need not hold it any more."""
+
+from annexd.annex.living import LIVES_ON_S
+from annexd.workflow import SUCCESS, State
+
+
+def is_over(state: State, finished_at_s: float, now_s: float) -> bool:
+    """Whether nothing of a finished request can matter any more: it failed, or its lease ended, long ago.
+
+    A cancellation matters for as long as the lease that it cut short would have.
+    """
+    end_s = (state.order or {}).get("end_of_lease_s")
+    had_lease = bool(state.workflow) or (state.finished is not None and state.finished[0] == SUCCESS)
+    ended_s = max(finished_at_s, float(end_s)) if had_lease and isinstance(end_s, int) else finished_at_s
+    return now_s > ended_s + LIVES_ON_S

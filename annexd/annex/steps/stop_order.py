@@ -1,0 +1,46 @@
+"""Cancelling an annex begins with its order: one that is under way takes no further step, and is undone."""
+
+from collections.abc import Mapping
+
+from annexd.annex.steps.asking import World
+from annexd.annex.steps.get_function import GetFunction
+from annexd.workflow import SUCCESS, Engine, JournalError, Json, Paused, Retry, State
+
+
+class StopOrder:
+    """The order of the annex is finished: it succeeded, and its lease is to be ended; or nothing of it is left."""
+
+    name = "stop_order"
+
+    def __init__(self, world: World, engine: Engine) -> None:
+        self._world, self._engine = world, engine
+
+    def plan(self, order: Json, results: Mapping[str, Json]) -> Json:  # noqa: ARG002
+        """{order_command_id, cancelled_by}; without an ID for an annex that only the cloud knows."""
+        return {name: order[name] for name in ("order_command_id", "cancelled_by")}
+
+    def forward(self, order: Json, intent: Json) -> Json:
+        """{gone, settled_at_s}: whether nothing is left; when nothing that the order asked for can come any more."""
+        command_id = intent["order_command_id"]
+        if command_id is None:
+            return {"gone": False, "settled_at_s": self._world.now_s() + self._world.settle_s}
+        try:
+            if order["keys"]:
+                self._engine.change(command_id, order["keys"])
+            self._engine.stop(command_id, f"it was cancelled by {intent['cancelled_by']}")
+            outcome = self._engine.run(command_id)
+            state = self._engine.state(command_id)
+        except (Paused, JournalError) as error:
+            raise Retry(str(error), untouched=True) from error
+        if outcome.retry_at_s is not None:
+            raise Retry(f"its order is being undone: {outcome.error}", untouched=True)
+        return {"gone": outcome.result != SUCCESS, "settled_at_s": self._settled_at_s(state)}
+
+    def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
+        """An order that was stopped stays stopped."""
+
+    def _settled_at_s(self, state: State) -> float:
+        """Return 0 when AWS answered all that it was asked."""
+        asked_at_s = max((step.unsettled_at_s for step in state.steps.values() if step.name != GetFunction.name),
+                         default=0.0)
+        return min(asked_at_s, self._world.now_s()) + self._world.settle_s if asked_at_s else 0.0

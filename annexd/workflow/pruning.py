@@ -1,0 +1,57 @@
+"""Which records of a workflow that is tried again and again say nothing any more.
+
+A step that cannot be undone is tried for as long as it takes, and each try leaves a record or two.  Of the tries that
+came to nothing the newest are kept, so that a stuck workflow of a year costs as many records as one of a week.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from annexd.workflow.record import Kind, Record, State, StepState, fold
+
+MOST: Final = 200  # records of one command before it is looked through
+KEPT: Final = 20  # of its newest tries: their number still tells that the longest pause is due
+BEGINNINGS: Final = (Kind.UNDOING, Kind.INTENT)
+ENDS: Final = (Kind.UNKNOWN, Kind.STUCK)
+
+
+def superfluous(command_id: str, history: Sequence[Record]) -> list[int]:
+    """Return the numbers of records without which this history comes to the same."""
+    if len(history) < MOST:
+        return []
+    tries = list(_tries(history))[:-KEPT]
+    seqs = {record.seq for each in tries for record in each}
+    kept = [record for record in history if record.seq not in seqs]
+    return sorted(seqs) if _essence(fold(command_id, kept)) == _essence(fold(command_id, history)) else []
+
+
+def _tries(history: Sequence[Record]) -> list[list[Record]]:
+    """Return each attempt that came to nothing: its beginning, and what was said of its end.
+
+    The first attempt of a step holds its intent, and one whose effect is unknown has to be undone: both stay.
+    """
+    found: list[list[Record]] = []
+    current: list[Record] = []
+    for record in history:
+        if current and record.step == current[0].step and record.kind in ENDS:
+            current.append(record)
+            continue
+        if _is_whole(current):
+            found.append(current)
+        current = [record] if record.kind in BEGINNINGS and not record.body else []
+    return found
+
+
+def _is_whole(records: Sequence[Record]) -> bool:
+    return len(records) > 1 and (records[0].kind is Kind.UNDOING or records[1].body.get("untouched") is True)
+
+
+def _essence(state: State) -> tuple[object, ...]:
+    """Return what the engine acts on, without how often something was tried."""
+    steps = {name: _essence_of(step) for name, step in state.steps.items()}
+    return state.owner, state.order, state.asked, state.failure, state.finished, state.damage, steps
+
+
+def _essence_of(step: StepState) -> tuple[object, ...]:
+    return (step.intent, step.intent_at_s, step.result, step.undone, step.deaths, step.needs_undo, step.unsettled_at_s,
+            step.undo_deaths, step.undo_at_s, step.stuck > 0, step.stuck_error, step.stuck_seq, step.retry_at_s)

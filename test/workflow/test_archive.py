@@ -1,0 +1,200 @@
+"""What ended long ago moves to the archive, whole, whatever dies in between; and nothing tried for a year piles up."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annexd.workflow import Engine, Journal, Kind, Pace, Refused, Retry, State
+from annexd.workflow.pruning import MOST
+from test.workflow.world import OWNER, World, engine
+
+YEAR_S = 365 * 86400.0
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "command_state"
+
+
+@contextmanager
+def opened(path: Path, world: World, **more: Any) -> Iterator[tuple[Journal, Engine]]:
+    journal = Journal(path, now_s=world.clock)
+    try:
+        yield journal, engine(journal, world, **more)
+    finally:
+        journal.close()
+
+
+def ordered(one: Engine, command_ids: list[str]) -> None:
+    for command_id in command_ids:
+        one.accept(command_id, OWNER, {"thing": command_id}, asked=f"asked of {command_id}")
+        one.run(command_id)
+
+
+def everything(_: State, __: float) -> bool:
+    return True
+
+
+def histories(path: Path, world: World, command_ids: list[str]) -> dict[str, list[Any]]:
+    with opened(path, world) as (journal, _):
+        return {each: list(journal.history(each)) for each in command_ids}
+
+
+COMMANDS = ["1", "2", "3"]
+
+
+def test_what_was_moved_is_answered_as_before_and_costs_the_journal_nothing(path: Path) -> None:
+    world = World()
+    with opened(path, world) as (journal, one):
+        ordered(one, COMMANDS)
+        before = {each: one.state(each) for each in COMMANDS}
+        counts = one.counts()
+        assert one.move_to_archive(everything) == COMMANDS
+        assert journal.of_kind(Kind.ACCEPTED) == ()
+        assert {each: one.state(each) for each in COMMANDS} == before
+    with opened(path, world) as (_, one):
+        assert {each: one.state(each) for each in COMMANDS} == before, "also after a restart"
+        assert one.counts() == counts
+        assert one.accept("2", OWNER, {"thing": "other"}).order == {"thing": "2"}, "the same ID orders nothing again"
+        assert one.counts() == counts
+
+
+def test_only_what_is_over_is_moved(path: Path) -> None:
+    world = World()
+    with opened(path, world) as (journal, one):
+        ordered(one, ["1", "2"])
+        one.accept("under way", OWNER, {"thing": "x"})
+        assert one.move_to_archive(lambda state, _: state.command_id == "1") == ["1"]
+        assert [record.command_id for record in journal.of_kind(Kind.ACCEPTED)] == ["2", "under way"]
+        assert one.unfinished() == ("under way",)
+
+
+def test_no_number_comes_twice(path: Path) -> None:
+    world = World()
+    with opened(path, world) as (journal, one):
+        ordered(one, ["1"])
+        newest = journal.last_seq()
+        one.move_to_archive(everything)
+        assert journal.last_seq() == newest
+    path.unlink()
+    with opened(path, world) as (journal, one):
+        assert journal.last_seq() == newest, "nor after the journal was lost"
+        ordered(one, ["2"])
+        assert one.move_to_archive(everything) == ["2"]
+        assert one.state("1").finished == one.state("2").finished
+
+
+class Died(Exception):
+    """The process ended here."""
+
+
+class DyingConnection:
+    """A connection to SQLite that dies before or after one of its statements."""
+
+    def __init__(self, connection: sqlite3.Connection, at: int, *, after: bool) -> None:
+        self._connection, self._at, self._after = connection, at, after
+        self.count = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, *arguments: Any) -> Any:
+        return self._counted(lambda: self._connection.execute(*arguments))
+
+    def executemany(self, *arguments: Any) -> Any:
+        return self._counted(lambda: self._connection.executemany(*arguments))
+
+    def _counted(self, call: Callable[[], Any]) -> Any:
+        self.count += 1
+        if self.count == self._at and not self._after:
+            raise Died
+        answer = call()
+        if self.count == self._at:
+            raise Died
+        return answer
+
+
+def die_while_moving(journal: Journal, one: Engine, at: int, *, after: bool) -> int:
+    """Move everything, and die at this statement; how many statements there were, if it was not reached."""
+    dying = DyingConnection(journal._database, at, after=after)
+    journal._database = journal._archive._database = dying  # type: ignore[assignment]
+    one.move_to_archive(everything)
+    return dying.count
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_dying_at_any_statement_of_a_move_loses_nothing_and_doubles_nothing(tmp_path: Path, after: bool) -> None:
+    world, path = World(), tmp_path / "whole" / "command_state"
+    path.parent.mkdir()
+    with opened(path, world) as (_, one):
+        ordered(one, COMMANDS)
+        counts = one.counts()
+    before = histories(path, world, COMMANDS)
+    shutil.copytree(path.parent, tmp_path / "counted")
+    with opened(tmp_path / "counted" / "command_state", world) as (journal, one):
+        statements = die_while_moving(journal, one, 0, after=after)
+    assert statements > 5
+    for at in range(1, statements + 1):
+        crashed = tmp_path / f"{at}" / "command_state"
+        shutil.copytree(path.parent, crashed.parent)
+        journal = Journal(crashed, now_s=world.clock)
+        with pytest.raises(Died):
+            die_while_moving(journal, engine(journal, world), at, after=after)
+        left = tmp_path / f"{at}-left"
+        shutil.copytree(crashed.parent, left)  # as a crash leaves it: nothing was closed or rolled back
+        assert histories(left / "command_state", world, COMMANDS) == before, f"statement {at}"
+        with opened(left / "command_state", world) as (_, one):
+            assert one.counts() == counts
+            one.move_to_archive(everything)
+            assert one.counts() == counts
+        assert histories(left / "command_state", world, COMMANDS) == before
+
+
+@pytest.mark.parametrize("content", [b"this is no database" * 300, b"", None], ids=["damaged", "empty", "a folder"])
+def test_an_archive_that_cannot_be_used_keeps_nothing_from_being_taken(path: Path, content: bytes | None) -> None:
+    archive = path.with_name("command_state.archive")
+    archive.mkdir() if content is None else archive.write_bytes(content)
+    world = World()
+    with opened(path, world) as (journal, one):
+        ordered(one, ["1"])
+        moved = one.move_to_archive(everything)
+        assert bool(moved) == (journal.archive_trouble() == "") == (content == b"")
+        assert one.run("1").result == "Success"
+
+
+def test_a_stuck_workflow_of_a_year_costs_a_bounded_number_of_records(path: Path) -> None:
+    pace = Pace(base_s=0.01, stuck_base_s=15.0)
+    script: dict[str, list[BaseException | None]] = {
+        "fleet forward after": [Refused("a fault")], "fleet backward before": [Refused("no keys")] * 30_000}
+    world = World(script=script)
+    with opened(path, world, pace=pace) as (journal, one):
+        one.accept("1", OWNER, {"thing": "1"})
+        began_s = world.now_s
+        while (outcome := one.run("1")).retry_at_s is not None and world.now_s < began_s + YEAR_S / 12:
+            world.now_s = outcome.retry_at_s
+        assert len(journal.history("1")) <= MOST
+        assert one.state("1").stuck_steps[0].stuck_error.endswith("no keys")
+        script["fleet backward before"].clear()
+        world.now_s += 86400
+        assert one.run("1").retry_at_s is None
+    assert world.shelf == set()
+
+
+def test_a_call_whose_effect_is_unknown_is_undone_however_often_it_was_tried_afterwards(path: Path) -> None:
+    script: dict[str, list[BaseException | None]] = {
+        "fleet forward after": [Retry("lost")],
+        "fleet forward before": [None, *[Retry("throttled", untouched=True)] * 50, Refused("denied", untouched=True)],
+        "fleet backward before": [Refused("no keys")] * 400}
+    world = World(script=script)
+    with opened(path, world, pace=Pace(base_s=0.001, forward_deadline_s=1e9, max_attempts=1000)) as (_, one):
+        one.accept("1", OWNER, {"thing": "1"})
+        while (outcome := one.run("1")).retry_at_s is not None:
+            world.now_s = outcome.retry_at_s
+    assert world.shelf == set()
