@@ -71,6 +71,7 @@ def refuse_while_annexes_live(session: Session, region: str) -> None:
         session.client("events", region),
         session.client("lambda", region),
         lambda: session.client("s3", region),
+        lambda: session.client("sts", region),
     )
     try:
         living = list(_living(survey(clients)))

@@ -12,12 +12,13 @@ from typing import Any, Final
 from annexd.annex.lambda_runtime import warning
 from annexd.annex.shipped import places, shipped
 from annexd.annex.steps.asking import asking
-from annexd.aws import NoCode, function_files
+from annexd.aws import NoCode, answers, function_files
 
 PLACE: Final = ("lambda", "lease.py")
 FILE: Final = "index.py"  # as CloudFormation names inline code
 HANDLER: Final = "index.handler"
 HARMLESS: Final = frozenset({FILE, "cfnresponse.py"})  # which it may put beside it
+LONGEST_NAME: Final = 128  # of a handler, a runtime or a digest, as AWS has them
 DEPLOY: Final = "deploy annexd's template again"
 
 
@@ -40,16 +41,16 @@ class FunctionWatch:
         """
         with asking(f"GetFunction {arn}"):
             told = functions.get_function(FunctionName=arn)
-        configuration = told["Configuration"]
-        faults = [self._fault_of_code(arn, told), _fault_of_handler(configuration)]
-        faults.append(warning(today, str(configuration.get("Runtime"))) or "")
+            configuration = answers.value(told, "Configuration", dict)
+        faults = [self._fault_of_code(arn, told, functions.meta.endpoint_url), _fault_of_handler(configuration)]
+        faults.append(warning(today, str(configuration.get("Runtime"))[:LONGEST_NAME]) or "")
         return "; ".join(fault for fault in faults if fault)
 
-    def _fault_of_code(self, arn: str, told: Mapping[str, Any]) -> str:
-        key = arn, str(told["Configuration"].get("CodeSha256"))
+    def _fault_of_code(self, arn: str, told: Mapping[str, Any], endpoint_url: str) -> str:
+        key = arn, str(told["Configuration"].get("CodeSha256"))[:LONGEST_NAME]
         if key not in self._compared:
             try:
-                self._compared[key] = fault_of(arn, function_files(str(told["Code"]["Location"])))
+                self._compared[key] = fault_of(arn, function_files(str(told["Code"]["Location"]), endpoint_url))
             except (NoCode, KeyError) as error:
                 return f"the lease function {arn} could not be compared with lambda/lease.py: {error}"
         return self._compared[key]
@@ -69,5 +70,5 @@ def fault_of(arn: str, files: Mapping[str, bytes]) -> str:
 
 
 def _fault_of_handler(configuration: Mapping[str, Any]) -> str:
-    handler = configuration.get("Handler")
+    handler = str(configuration.get("Handler"))[:LONGEST_NAME]
     return "" if handler == HANDLER else f"the lease function calls {handler}, not {HANDLER}: {DEPLOY}"

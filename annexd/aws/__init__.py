@@ -1,11 +1,12 @@
 """AWS: clients, endpoints, credentials, and what its errors mean.  Imports nothing else of ours."""
 
-from annexd.aws import errors
+from annexd.aws import answers, errors
 from annexd.aws.clients import ClientCache, Clients, model_loader
 from annexd.aws.credentials import Credentials, SecretKey, key_in
 from annexd.aws.endpoints import Endpoints, account_of_function, fault_of_url, region_of_function, region_of_url
 from annexd.aws.function_code import NoCode, function_files
 from annexd.aws.limiter import HeldBack, Limiter, Limiters
+from annexd.aws.time_limit import time_limit
 from annexd.aws.traffic import Traffic
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "SecretKey",
     "Traffic",
     "account_of_function",
+    "answers",
     "errors",
     "fault_of_url",
     "function_files",
@@ -27,4 +29,5 @@ __all__ = [
     "model_loader",
     "region_of_function",
     "region_of_url",
+    "time_limit",
 ]

@@ -7,17 +7,19 @@ may be used by many threads.  It is imported when it is first needed: it takes 0
 others to answer first.
 """
 
+import os
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
+from annexd.aws.caller import Accounts, account_of
 from annexd.aws.credentials import Credentials
 from annexd.aws.endpoints import Endpoints
-from annexd.aws.traffic import Traffic
+from annexd.aws.traffic import Clock, Traffic
 
 if TYPE_CHECKING:
     from botocore.loaders import Loader
@@ -35,6 +37,13 @@ CONFIG: Final = {
     "s3": {"addressing_style": "path"},
     "request_checksum_calculation": "when_required",
 }
+# botocore's name: (in a file, in the environment, the value).  A requester's keys need nothing of ~/.aws, where a typo
+# of annexd's own user would break every request.
+UNCONFIGURED: Final = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+}
 
 
 @dataclass(frozen=True)
@@ -45,11 +54,23 @@ class Clients:
     events: Any
     functions: Any  # AWS Lambda; `lambda` is a word of Python
     make_s3: Callable[[], Any]
+    make_sts: Callable[[], Any]
+    account_of: Callable[[Callable[[], Any]], str] = account_of  # asks the STS that it is given, or knows
+    clock: Clock = field(default_factory=Clock)  # AWS's, as these clients heard it
 
     @cached_property
     def s3(self) -> Any:
         """Made when it is first asked for: not every annex has an object."""
         return self.make_s3()
+
+    @cached_property
+    def sts(self) -> Any:
+        """The same."""
+        return self.make_sts()
+
+    def account(self) -> str:
+        """Of which account the keys are, in 12 digits.  Asked for at most once an hour.  Raises AWS_ERRORS."""
+        return self.account_of(lambda: self.sts)
 
 
 @lru_cache(maxsize=1)
@@ -71,6 +92,7 @@ class ClientCache:
         self._now_s = now_s
         self._lock = threading.Lock()
         self._kept: OrderedDict[object, tuple[float, Clients]] = OrderedDict()
+        self._accounts = Accounts(now_s)
 
     def clients(self, credentials: Credentials | None, endpoints: Endpoints) -> Clients:
         """Clients with these keys; without keys, with those that boto3's own chain finds for this process."""
@@ -82,7 +104,7 @@ class ClientCache:
                 self._kept.move_to_end(key)
                 return kept[1]
         # Without the lock: boto3's chain may ask the network.
-        clients = self._make(credentials, endpoints, lambda: self._forget(key))
+        clients = self._make(credentials, endpoints, key)
         with self._lock:
             self._kept[key] = now_s, clients
             self._kept.move_to_end(key)
@@ -95,13 +117,17 @@ class ClientCache:
         with self._lock:
             self._kept.pop(key, None)
 
-    def _make(self, credentials: Credentials | None, endpoints: Endpoints, expired: Callable[[], None]) -> Clients:
+    def _make(self, credentials: Credentials | None, endpoints: Endpoints, key: object) -> Clients:
         import botocore.session
         from botocore.config import Config
 
+        from annexd.aws.bounds import bound
+
         settings = Config(**self._config)
-        session = botocore.session.Session()  # its own: it is not made for threads, nor to forget credentials
+        # Its own: it is not made for threads, nor to forget credentials.
+        session = botocore.session.Session(session_vars=UNCONFIGURED if credentials else None)
         session.register_component("data_loader", model_loader())
+        clock, made_s = Clock(), self._now_s()
 
         def client(service: str, url: str) -> Any:
             made = session.create_client(
@@ -112,12 +138,18 @@ class ClientCache:
                 aws_secret_access_key=credentials.secret_access_key.reveal() if credentials else None,
                 config=settings,
             )
-            self.traffic.watch(made, credentials.access_key_id if credentials else "", expired)
+            bound(made)
+            self.traffic.watch(made, credentials.access_key_id if credentials else "", clock,
+                               lambda: self._forget(key))
             return made
 
+        whose = key if credentials else (key, made_s)  # boto3's own chain may find other keys in time
         return Clients(
             client("ec2", endpoints.ec2_url),
             client("events", endpoints.events_url),
             client("lambda", endpoints.lambda_url),
             lambda: client("s3", endpoints.s3_url),
+            lambda: client("sts", endpoints.sts_url),
+            partial(self._accounts.of, whose),
+            clock,
         )

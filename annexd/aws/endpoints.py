@@ -9,9 +9,16 @@ FUNCTION_ARN = re.compile(  # arn:aws[-cn|-us-gov...]:lambda:REGION:ACCOUNT:func
     r"(:(\$LATEST|[A-Za-z0-9_-]{1,128}))?"
 )
 AWS_HOST = re.compile(  # ec2.us-east-1.amazonaws.com, us-east-1.ec2.amazonaws.com, lambda.cn-north-1.amazonaws.com.cn
-    r"(?:^|\.)(?P<region>[a-z]{2}(?:-[a-z]+)+-\d+)\..*amazonaws\.com(?:\.cn)?$|"
+    r"(?:^|\.)(?P<region>[a-z]{2}(?:-[a-z]+)+-\d+)\.(?:[a-z0-9-]+\.)*amazonaws\.com(?:\.cn)?$|"
     r"\.(?P<api_region>[a-z]{2}(?:-[a-z]+)+-\d+)\.(?:api\.aws|amazonaws\.com(?:\.cn)?)$"
 )
+OWN_HOST = re.compile(  # of the services that annexd asks; whatever else is below amazonaws.com may be a customer's
+    r"(?:ec2|events|lambda|s3|sts)(?:-fips)?(?:\.dualstack)?\.[a-z]{2}(?:-[a-z]+)+-\d+\."
+    r"(?:amazonaws\.com(?:\.cn)?|api\.aws)|(?:ec2|s3|sts)\.amazonaws\.com"
+)
+# As botocore.utils.is_valid_endpoint_url has it: it makes no client for any other.
+HOST = re.compile(r"(?:(?!-)[A-Za-z\d-]{1,63}(?<!-)\.)*(?!-)[A-Za-z\d-]{1,63}(?<!-)\.?|[\da-fA-F:.]+")
+LONGEST_HOST = 253
 CLASSIC_HOSTS = ("ec2.amazonaws.com",)  # means us-east-1
 
 
@@ -24,6 +31,7 @@ class Endpoints:
     events_url: str
     lambda_url: str
     s3_url: str = ""  # AWS's own of the region
+    sts_url: str = ""  # AWS's own of the region
 
 
 def region_of_function(arn: str) -> str | None:
@@ -47,6 +55,12 @@ def region_of_url(url: str) -> str | None:
     return (match["region"] or match["api_region"]) if match else None
 
 
+def is_aws_host(url: str) -> bool:
+    """Whether this is, over TLS, an endpoint that AWS itself runs: what it says of the time is true."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" and parts.port in (None, 443) and bool(OWN_HOST.fullmatch(parts.hostname or ""))
+
+
 def fault_of_url(url: str) -> str | None:
     """What is wrong with an endpoint, in words that follow its name; None when nothing is."""
     try:
@@ -60,4 +74,6 @@ def fault_of_url(url: str) -> str | None:
         return "must be a plain URL, without user, query or fragment"
     if not url.isascii() or not url.isprintable() or " " in url:
         return "must hold printable ASCII only"
+    if len(parts.hostname) > LONGEST_HOST or not HOST.fullmatch(parts.hostname):
+        return "must name a host by letters, digits, hyphens and dots"
     return None

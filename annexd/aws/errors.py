@@ -21,9 +21,12 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as NoConnection
 
+from annexd.aws.answers import UnknownShape
 from annexd.aws.limiter import HeldBack
 
 AWS_ERRORS: Final = (ClientError, BotoCoreError)  # whatever AWS says no with, and the way to it
+# What botocore's parsers and signers raise where an answer, or an endpoint's address, is none that AWS has.
+SHAPE_ERRORS: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 NOT_FOUND: Final = frozenset(
     {
         "ResourceNotFoundException",
@@ -132,12 +135,13 @@ CANCELLED_ALREADY: Final = frozenset(
 NEVER_SENT: Final = (EndpointConnectionError, ConnectTimeoutError)
 SIGNIFICANT_SKEW_S: Final = 120.0  # AWS takes five minutes for some services, fifteen for others
 MAX_MESSAGE: Final = 1000  # characters: UnauthorizedOperation brings a long encoded message
+MAX_CODE: Final = 100
 
 
 def code_of(error: Exception) -> str:
     """AWS's error code; for an error that is not AWS's answer, the name of its class."""
     if isinstance(error, ClientError):
-        return str(error.response.get("Error", {}).get("Code", ""))
+        return str(error.response.get("Error", {}).get("Code", ""))[:MAX_CODE]
     return type(error).__name__
 
 
@@ -180,7 +184,14 @@ def _connection_errors() -> tuple[type[Exception], ...]:
     """The answer did not come, or not whole.  botocore's parsers take 50 ms to import: not while the daemon starts."""
     from botocore.parsers import ResponseParserError
 
-    return NoConnection, HTTPClientError, IncompleteReadError, ResponseParserError
+    return NoConnection, HTTPClientError, IncompleteReadError, ResponseParserError, UnknownShape
+
+
+def is_shape_error(error: Exception) -> bool:
+    """An answer, or an endpoint's address, that is none that AWS has: raised by botocore, or by who read it."""
+    from botocore.parsers import ResponseParserError  # it is none of BotoCoreError
+
+    return isinstance(error, (*SHAPE_ERRORS, ResponseParserError))
 
 
 def is_transient(error: Exception) -> bool:
@@ -234,11 +245,18 @@ def describe(error: Exception, operation: str) -> str:
     if not isinstance(error, ClientError):
         if isinstance(error, HeldBack):
             return f"{operation} was held back: {error}"
+        if isinstance(error, UnknownShape):
+            return f"{operation} was not answered as AWS answers: {_short(str(error))}"
         if isinstance(error, BotoCoreError) and not isinstance(error, _connection_errors()):
             return f"{operation} could not be sent: {_short(str(error))}"
         return f"{operation} got no clear answer: {_short(str(error))}"
     message = _short(str(error.response.get("Error", {}).get("Message", "")))
     return f"{operation} {_verdict(error)} ({code_of(error)}): {message}{_clocks(error)}"
+
+
+def describe_shape(error: Exception, operation: str) -> str:
+    """The same for one of SHAPE_ERRORS, which the reading of an answer raised."""
+    return f"{operation} was not answered as AWS answers: {type(error).__name__}: {_short(str(error))}"
 
 
 def _verdict(error: Exception) -> str:
@@ -263,14 +281,19 @@ def _clocks(error: ClientError) -> str:
     """AWS refuses signatures that are minutes off, and does not always say that this is why."""
     if not is_denied(error):
         return ""
-    try:
-        date = parsedate_to_datetime(error.response["ResponseMetadata"]["HTTPHeaders"]["date"])
-    except (KeyError, ValueError):
-        return ""
-    skew_s = date.timestamp() - time.time()
+    said_s = moment_s(error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date"))
+    skew_s = 0.0 if said_s is None else said_s - time.time()
     if abs(skew_s) < SIGNIFICANT_SKEW_S:
         return ""
     return f"; the clock of annexd's host is {abs(skew_s):.0f} s {'behind' if skew_s > 0 else 'ahead of'} AWS's, set it"
+
+
+def moment_s(date: str | None) -> float | None:
+    """The moment of a header Date, in seconds since the epoch; None for what is none."""
+    try:
+        return parsedate_to_datetime(date).timestamp() if date else None
+    except (ValueError, TypeError, LookupError, OverflowError, OSError):
+        return None
 
 
 def _short(message: str) -> str:

@@ -8,6 +8,7 @@ import io
 import zipfile
 import zlib
 from typing import Final
+from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError
 
@@ -20,19 +21,34 @@ class NoCode(Exception):
     """It could not be had; the text says why."""
 
 
-def function_files(location: str) -> dict[str, bytes]:
-    """The files by their names.  Raises NoCode."""
+def function_files(location: str, endpoint_url: str) -> dict[str, bytes]:
+    """The files by their names; `endpoint_url` is of the Lambda that named the address.  Raises NoCode."""
     from botocore.awsrequest import AWSRequest  # when it is needed, as in clients.py
     from botocore.httpsession import URLLib3Session
 
+    from annexd.aws.bounds import BoundedSession, OutOfBounds
+
+    if not _may_hold_code(location, endpoint_url):
+        raise NoCode("its code cannot be had: the address is neither AWS's nor that endpoint's")
+    session = BoundedSession(URLLib3Session(timeout=TIMEOUT_S), location, call_s=TIMEOUT_S, max_bytes=MAX_ZIP_BYTES,
+                             max_items=None)
     try:
-        answer = URLLib3Session(timeout=TIMEOUT_S).send(AWSRequest("GET", location).prepare())
+        answer = session.send(AWSRequest("GET", location).prepare())
         content = answer.content
+    except OutOfBounds as error:
+        raise NoCode(f"its code cannot be had: {error}") from error
     except BotoCoreError as error:
         raise NoCode(f"its code cannot be had: {type(error).__name__}") from error  # the text has the signed address
     if answer.status_code != 200:
         raise NoCode(f"its code cannot be had: HTTP status {answer.status_code}")
     return _unpacked(content)
+
+
+def _may_hold_code(location: str, endpoint_url: str) -> bool:
+    """AWS names an address of S3; whoever answers in its stead could name anything that annexd's network reaches."""
+    told, endpoint = urlsplit(location), urlsplit(endpoint_url)
+    of_aws = told.scheme == "https" and (told.hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn"))
+    return of_aws or (told.scheme, told.netloc) == (endpoint.scheme, endpoint.netloc)
 
 
 def _unpacked(content: bytes) -> dict[str, bytes]:

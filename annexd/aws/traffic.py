@@ -1,19 +1,36 @@
 """What every call to AWS goes through: the account's pace before it, and a look at the answer after it.
 
-Every answer carries AWS's own time.  Leases end by that clock, and signatures are checked against it, so how far
-this host's clock is off is worth knowing before something is refused for it.
+Every answer of AWS carries its own time.  Leases end by that clock, and signatures are checked against it, so how far
+this host's clock is off is worth knowing before something is refused for it.  Only AWS's own hosts and those that the
+administrator names are believed, each client's for its own calls, and only within what signatures bear: an endpoint
+that a user names has no say in when anybody's annex ends.
 """
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Set
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from annexd.aws import errors
+from annexd.aws.endpoints import is_aws_host
 from annexd.aws.limiter import Limiter, Limiters
 
 UNSURE_S: Final = 2.0  # a Date has whole seconds, and an answer its way
+MAX_SKEW_S: Final = 900.0  # AWS takes no signature that is further off (S3; the others 300 s): then nothing works
+
+
+class Clock:
+    """By how much AWS's clock is ahead of this host's, as the clients of one set of keys and endpoints heard last."""
+
+    def __init__(self) -> None:
+        self._skew_s = 0.0
+
+    @property
+    def skew_s(self) -> int:
+        """0 when that is too little to tell, or too much to be believed."""
+        return round(self._skew_s) if UNSURE_S < abs(self._skew_s) <= MAX_SKEW_S else 0
+
+    def heard(self, skew_s: float) -> None:
+        self._skew_s = skew_s
 
 
 class Traffic:
@@ -22,16 +39,21 @@ class Traffic:
     def __init__(self, limiters: Limiters | None = None, time_s: Callable[[], float] = time.time) -> None:
         self.limiters = limiters or Limiters()
         self._time_s = time_s
+        self.trusted_urls: frozenset[str] = frozenset()  # the administrator's endpoints
         self._skew_s = 0.0
 
     @property
     def skew_s(self) -> int:
-        """By how much AWS's clock was ahead of this host's at the newest answer; 0 when that is too little to tell."""
+        """By how much AWS's clock was ahead of this host's at its newest answer, to be told; 0 when that is too little.
+
+        Of any account: no moment is reckoned with this.
+        """
         return round(self._skew_s) if abs(self._skew_s) > UNSURE_S else 0
 
-    def watch(self, client: Any, access_key_id: str, expired: Callable[[], None]) -> None:
+    def watch(self, client: Any, access_key_id: str, clock: Clock, expired: Callable[[], None]) -> None:
         """Let each call of `client` wait for its turn; `expired` is called when AWS says so of its keys."""
-        limiter = self.limiters.of(access_key_id, client.meta.endpoint_url)
+        url = client.meta.endpoint_url
+        limiter = self.limiters.of(access_key_id, url)
 
         def before(**_: object) -> None:
             limiter.take_turn()
@@ -41,15 +63,17 @@ class Traffic:
             _pace(limiter, codes)
             if codes & errors.EXPIRED:
                 expired()
-            self._compare_clocks(http_response.headers.get("Date"))
+            if is_aws_host(url) or url in self.trusted_urls:
+                self._compare_clocks(clock, http_response.headers.get("Date"))
 
         client.meta.events.register_last("before-call", before)
         client.meta.events.register_first("after-call", after)
 
-    def _compare_clocks(self, date: str | None) -> None:
-        said = _moment(date)
-        if said is not None:
-            self._skew_s = said.timestamp() - self._time_s()
+    def _compare_clocks(self, clock: Clock, date: str | None) -> None:
+        said_s = errors.moment_s(date)
+        if said_s is not None:
+            self._skew_s = said_s - self._time_s()
+            clock.heard(self._skew_s)
 
 
 def _codes(answer: Mapping[str, Any]) -> Iterator[str]:
@@ -66,10 +90,3 @@ def _pace(limiter: Limiter, codes: Set[str]) -> None:
         limiter.throttled()
     else:
         limiter.answered()
-
-
-def _moment(date: str | None) -> datetime | None:
-    try:
-        return parsedate_to_datetime(date) if date else None
-    except ValueError:
-        return None

@@ -229,8 +229,37 @@ def test_when_our_own_keys_expire_the_new_ones_that_the_chain_has_by_then_are_us
 def test_how_far_the_clocks_are_apart_is_known_after_any_answer(cloud: Cloud) -> None:
     for ahead_s in (0, 500, -500):
         traffic = Traffic(time_s=lambda ahead_s=ahead_s: time.time() + ahead_s)  # type: ignore[misc]
-        clients(cloud, ClientCache(traffic=traffic)).events.list_rules()
+        traffic.trusted_urls = frozenset([cloud.url])
+        asked = clients(cloud, ClientCache(traffic=traffic))
+        asked.events.list_rules()
         assert abs(traffic.skew_s + ahead_s) <= 3
+        assert asked.clock.skew_s == traffic.skew_s
+
+
+def test_no_moment_is_reckoned_by_the_clock_of_an_endpoint_that_nobody_trusts(cloud: Cloud) -> None:
+    traffic = Traffic(time_s=lambda: time.time() - 500)
+    asked = clients(cloud, ClientCache(traffic=traffic))
+    asked.events.list_rules()
+    assert (traffic.skew_s, asked.clock.skew_s) == (0, 0)
+
+
+def test_a_clock_that_is_further_off_than_signatures_bear_is_told_and_not_used(cloud: Cloud) -> None:
+    traffic = Traffic(time_s=lambda: time.time() - 64 * 365 * 86400)
+    traffic.trusted_urls = frozenset([cloud.url])
+    asked = clients(cloud, ClientCache(traffic=traffic))
+    asked.events.list_rules()
+    assert (traffic.skew_s > 10**9, asked.clock.skew_s) == (True, 0)
+
+
+def test_one_accounts_clock_is_no_others(cloud: Cloud) -> None:
+    cache = ClientCache()
+    cache.traffic.trusted_urls = frozenset([cloud.url])
+    cloud.set_clock_ahead(300)
+    asked = clients(cloud, cache)
+    asked.events.list_rules()
+    other = cache.clients(Credentials("AKIAOTHER", SecretKey("s")), Endpoints(cloud.region, *[cloud.url] * 5))
+    assert abs(asked.clock.skew_s - 300) <= 3
+    assert other.clock.skew_s == 0
 
 
 def test_a_denied_call_tells_of_a_wrong_clock() -> None:

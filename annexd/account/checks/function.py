@@ -45,7 +45,8 @@ def lease_function(view: View) -> Iterator[Finding]:
 def its_code(view: View) -> Iterator[Finding]:
     location = (view.lease_function.get("Code") or {}).get("Location")
     try:
-        deployed = function_files(str(location)) if location else {}
+        endpoint_url = view.session.client("lambda", view.region).meta.endpoint_url
+        deployed = function_files(str(location), endpoint_url) if location else {}
     except NoCode as error:
         raise AccountError(f"the lease function's code could not be compared with lambda/lease.py: {error}") from error
     if deployed == {FILE: function_code().encode()}:

@@ -1,0 +1,75 @@
+"""Read AWS's answers: what is not there, or not of its type, is said in words and never taken for "nothing".
+
+An endpoint that answers `{}` to "which fleets are there?" has not said that there are none.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from botocore.exceptions import BotoCoreError
+
+LONGEST_TEXT: Final = 2048  # of an ID, an ARN, a name: AWS's longest are ARNs
+MAX_PAGES: Final = 1000
+MAX_ROWS: Final = 100_000  # in one listing, and more than an account may have
+PAGE: Final = {  # so that a page fits into bounds.MAX_ANSWER_BYTES
+    "describe_spot_fleet_requests": {"MaxResults": 100},
+    "describe_instances": {"MaxResults": 300},
+    "list_rules": {"Limit": 100},
+    "list_targets_by_rule": {"Limit": 100},
+}
+
+
+class UnknownShape(BotoCoreError):  # type: ignore[misc]  # botocore has no types
+    """An answer that is not one of AWS's: what the call did is not known."""
+
+    fmt = "{what}"
+
+
+def value(answer: Any, name: str, kind: type | tuple[type, ...]) -> Any:
+    """The member `name`, which must be there and of this type.  Raises UnknownShape."""
+    found = answer.get(name) if isinstance(answer, Mapping) else None
+    if not isinstance(found, kind) or (isinstance(found, bool) and kind is int):
+        raise UnknownShape(what=f"the answer has no {name}, or not as AWS has it")
+    return found
+
+
+def text(answer: Any, name: str) -> str:
+    """A text of at most LONGEST_TEXT characters.  Raises UnknownShape."""
+    found = str(value(answer, name, str))
+    if not 0 < len(found) <= LONGEST_TEXT:
+        raise UnknownShape(what=f"{name} has {len(found)} characters")
+    return found
+
+
+def rows(answer: Any, name: str) -> list[Mapping[str, Any]]:
+    """A list of structures, which may be empty and may not be missing.  Raises UnknownShape."""
+    found = value(answer, name, list)
+    if not all(isinstance(each, Mapping) for each in found):
+        raise UnknownShape(what=f"{name} holds something that is no structure")
+    return list(found)
+
+
+def number(answer: Any, name: str) -> int:
+    """Raises UnknownShape."""
+    return int(value(answer, name, int))
+
+
+def listed(client: Any, operation: str, name: str, **call: Any) -> Iterator[Mapping[str, Any]]:
+    """The rows `name` of all pages of `operation` (as botocore's clients name it).  Raises AWS_ERRORS."""
+    seen: set[str] = set()
+    count = 0
+    for _ in range(MAX_PAGES):
+        page = getattr(client, operation)(**PAGE.get(operation, {}), **call)
+        for row in rows(page, name):
+            count += 1
+            if count > MAX_ROWS:
+                raise UnknownShape(what=f"there are more than {MAX_ROWS} {name}")
+            yield row
+        token = page.get("NextToken")
+        if not token:
+            return
+        if token in seen:
+            raise UnknownShape(what="the same page was told twice")
+        seen.add(token)
+        call["NextToken"] = token
+    raise UnknownShape(what=f"{name} has more than {MAX_PAGES} pages")

@@ -1,0 +1,237 @@
+"""Bound what an endpoint can make annexd wait for, read and keep: users name endpoints, and proxies answer for AWS.
+
+botocore times out on silence only and reads an answer whole: one byte every two seconds holds a call for ever, and
+60 MB of XML become 1.5 GB.  So each call has one deadline in all, from the first connection to the last byte, and an
+answer has a size, before anything parses it.
+"""
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from botocore.awsrequest import (
+    AWSHTTPConnection,
+    AWSHTTPConnectionPool,
+    AWSHTTPSConnection,
+    AWSHTTPSConnectionPool,
+    AWSResponse,
+)
+from botocore.exceptions import HTTPClientError
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+
+from annexd.aws.endpoints import is_aws_host
+from annexd.aws.time_limit import left_s as left_of_limit_s
+
+CALL_S: Final = 60.0  # AWS answers within seconds; connecting may take 5 s, and the first byte 30
+# A page of 100 Spot Fleet requests or 300 instances has up to some MB; annexd asks for no larger ones (answers.py).
+MAX_ANSWER_BYTES: Final = 8 * 2**20
+MAX_ITEMS: Final = 400_000  # elements or values: each costs some 200 bytes once parsed, and 4 on the wire
+MAX_ADDRESSES: Final = 4  # of one name that are tried: each may take as long as a connection
+READ_BYTES: Final = 64 * 1024
+XML_TYPES: Final = (b"<!DOCTYPE", b"<!ENTITY")  # AWS sends neither: a page of HTML, or entities that grow
+
+
+class OutOfBounds(HTTPClientError):  # type: ignore[misc]  # botocore has no types
+    """An answer that was given up, so that nobody knows what the call did."""
+
+    fmt = "the endpoint's answer was given up: {why}"
+
+
+class _Call(threading.local):
+    """The watch over this thread's call, to which its connection is shown."""
+
+    watch: "_Watch | None" = None
+
+
+_CALL = _Call()
+
+
+class _Watch:
+    """Ends the connection of a call at its deadline, whatever it is waiting for."""
+
+    def __init__(self, left_s: float) -> None:
+        self.is_over = False
+        self._lock = threading.Lock()
+        self._held: socket.socket | None = None
+        self._timer = threading.Timer(max(left_s, 0.0), self._end)
+        self._timer.daemon = True
+
+    def __enter__(self) -> "_Watch":
+        _CALL.watch = self
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _CALL.watch = None
+        self._timer.cancel()
+        self._hold(None)
+
+    def hold(self, connected: socket.socket) -> None:
+        """This is the call's connection.  A copy of the descriptor is kept: TLS puts another object in its place."""
+        self._hold(socket.socket(fileno=os.dup(connected.fileno())))
+
+    def _hold(self, held: socket.socket | None) -> None:
+        with self._lock:
+            if self._held is not None:
+                self._held.close()
+            self._held = held
+            if self.is_over:
+                self._shut_down()
+
+    def _end(self) -> None:
+        with self._lock:
+            self.is_over = True
+            self._shut_down()
+
+    def _shut_down(self) -> None:
+        if self._held is not None:
+            with contextlib.suppress(OSError):  # it is closed already
+                self._held.shutdown(socket.SHUT_RDWR)
+
+
+class _Watched:
+    """A connection that tells the watch of the call which socket it uses.  Mixed into botocore's two."""
+
+    host: str
+    port: int
+    sock: socket.socket | None
+    _dns_host: str
+
+    def _new_conn(self) -> socket.socket:
+        """Connect to one of the first addresses: a name may have thousands, and each may take its time."""
+        name, failure = self._dns_host, None
+        try:
+            for address in self._addresses(name):
+                self._dns_host = address
+                try:
+                    connected: socket.socket = super()._new_conn()  # type: ignore[misc]
+                except (NewConnectionError, ConnectTimeoutError) as error:
+                    failure = error
+                else:
+                    if _CALL.watch is not None:
+                        _CALL.watch.hold(connected)
+                    return connected
+        finally:
+            self._dns_host = name  # by which TLS knows whom it speaks to
+        raise failure or NewConnectionError(self, f"{name} has no address")  # type: ignore[arg-type]
+
+    def request(self, *args: Any, **options: Any) -> Any:
+        if self.sock is not None and _CALL.watch is not None:  # kept from an earlier call
+            _CALL.watch.hold(self.sock)
+        return super().request(*args, **options)  # type: ignore[misc]
+
+    def _addresses(self, name: str) -> list[str]:
+        try:
+            found = socket.getaddrinfo(name.strip("[]"), self.port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise NameResolutionError(name, self, error) from error  # type: ignore[arg-type]
+        return list(dict.fromkeys(str(each[4][0]) for each in found))[:MAX_ADDRESSES]
+
+
+class _Connection(_Watched, AWSHTTPConnection):  # type: ignore[misc]
+    pass
+
+
+class _TlsConnection(_Watched, AWSHTTPSConnection):  # type: ignore[misc]
+    pass
+
+
+class _Pool(AWSHTTPConnectionPool):  # type: ignore[misc]
+    ConnectionCls = _Connection
+
+
+class _TlsPool(AWSHTTPSConnectionPool):  # type: ignore[misc]
+    ConnectionCls = _TlsConnection
+
+
+@dataclass(frozen=True)
+class _Body:
+    content: bytes
+
+    def stream(self) -> Iterator[bytes]:
+        yield self.content
+
+
+class BoundedSession:
+    """botocore's session of one client (its URLLib3Session, as configured), with bounds on each call.
+
+    `url` is the client's endpoint: a redirect, such as S3's to the region of a bucket, may lead from one of AWS's own
+    hosts to another, and nowhere else.
+    """
+
+    def __init__(self, inner: Any, url: str, *, call_s: float = CALL_S, max_bytes: int = MAX_ANSWER_BYTES,
+                 max_items: int | None = MAX_ITEMS) -> None:
+        self.inner, self._url, self._call_s = inner, url, call_s
+        self._max_bytes, self._max_items = max_bytes, max_items
+        # Shared with its pool managers; test/aws/test_bounds.py notices when botocore changes that.
+        inner._pool_classes_by_scheme.update(http=_Pool, https=_TlsPool)
+
+    def send(self, request: Any) -> AWSResponse:
+        """The answer with its whole body.  Raises what botocore's session does, or OutOfBounds."""
+        self._check_host(request.url)
+        left_s = min(self._call_s, left_of_limit_s())
+        if left_s <= 0:
+            raise OutOfBounds(why="the time for all of these calls is over")
+        request.stream_output = True  # read by us
+        with _Watch(left_s) as watch:
+            try:
+                answer = self.inner.send(request)
+                body = self._read(answer.raw)
+            except HTTPClientError as error:
+                if watch.is_over:
+                    raise OutOfBounds(why=f"it was not whole after {left_s:.0f} s") from error
+                raise
+            if watch.is_over:  # what was cut off then looks like an end
+                raise OutOfBounds(why=f"it was not whole after {left_s:.0f} s")
+        return AWSResponse(answer.url, answer.status_code, answer.headers, _Body(body))
+
+    def close(self) -> None:
+        self.inner.close()
+
+    def _check_host(self, url: str) -> None:
+        if _origin(url) != _origin(self._url) and not (is_aws_host(url) and is_aws_host(self._url)):
+            raise OutOfBounds(why=f"it leads to another host ({(urlsplit(url).hostname or '')[:200]})")
+
+    def _read(self, raw: Any) -> bytes:
+        body, chunks = bytearray(), raw.stream(READ_BYTES)
+        try:
+            while len(body) <= self._max_bytes and (chunk := next(chunks, None)) is not None:
+                body += chunk
+        except Exception as error:  # urllib3's, http.client's and the socket's own: there is no whole answer
+            raw.close()
+            raise HTTPClientError(error=error) from error
+        if len(body) > self._max_bytes:
+            raw.close()
+            raise OutOfBounds(why=f"it has more than {self._max_bytes} bytes")
+        if self._max_items is not None and (fault := _fault_of(body, self._max_items)):
+            raise OutOfBounds(why=fault)
+        return bytes(body)
+
+
+def bound(client: Any, **limits: Any) -> None:
+    """Put bounds on every call of a botocore client, or others than it has."""
+    endpoint = client._endpoint
+    session = endpoint.http_session
+    inner = session.inner if isinstance(session, BoundedSession) else session
+    endpoint.http_session = BoundedSession(inner, client.meta.endpoint_url, **limits)
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port
+
+
+def _fault_of(body: bytearray, max_items: int) -> str | None:
+    """What is wrong with an answer before it is parsed."""
+    is_xml = body.lstrip()[:1] == b"<"
+    if is_xml and any(each in body for each in XML_TYPES):
+        return "it declares a document type, which no answer of AWS does"
+    marks = (b"<",) if is_xml else (b"{", b"[", b",")
+    if sum(body.count(mark) for mark in marks) > max_items:
+        return f"it has more than {max_items} parts"
+    return None

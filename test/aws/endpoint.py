@@ -1,0 +1,96 @@
+"""An endpoint that a user named: it answers whatever its test wants, at whatever speed, in AWS's stead."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
+
+Behave = Callable[[socket.socket, bytes], None]
+
+
+@contextmanager
+def endpoint(behave: Behave) -> Iterator[str]:
+    """The URL of a server that lets `behave(connection, request)` answer each request."""
+    listening = socket.create_server(("127.0.0.1", 0), backlog=64)
+    threading.Thread(target=_accept, args=(listening, behave), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+
+
+def _accept(listening: socket.socket, behave: Behave) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            connection, _ = listening.accept()
+            threading.Thread(target=_serve, args=(connection, behave), daemon=True).start()
+
+
+def _serve(connection: socket.socket, behave: Behave) -> None:
+    with connection, contextlib.suppress(OSError):
+        while request := _request(connection):
+            behave(connection, request)
+
+
+def _request(connection: socket.socket) -> bytes:
+    received = b""
+    while b"\r\n\r\n" not in received:
+        chunk = connection.recv(65536)
+        if not chunk:
+            return b""
+        received += chunk
+    head, _, body = received.partition(b"\r\n\r\n")
+    lengths = [line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")]
+    size = int(lengths[0].split(b":")[1]) if lengths else 0
+    while len(body) < size:
+        body += connection.recv(65536)
+    return head + b"\r\n\r\n" + body
+
+
+def says(body: bytes, status: int = 200, head: str = "") -> Behave:
+    """Always this."""
+    def behave(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(_head(len(body), status, head) + body)
+
+    return behave
+
+
+def drips(start: bytes, every_s: float, gone: threading.Event) -> Behave:
+    """`start`, and then one byte after another, until `gone` is set or nobody listens."""
+    def behave(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(start)
+        while not gone.wait(every_s):
+            connection.sendall(b"x")
+
+    return behave
+
+
+def relays(url: str, date: str, changed: Callable[[bytes], bytes | None] = lambda _: None) -> Behave:
+    """What the AWS at `url` answers, with another Date; or another body, for requests for which `changed` has one."""
+    host = urlsplit(url).netloc
+
+    def behave(connection: socket.socket, request: bytes) -> None:
+        other = changed(request)
+        if other is not None:
+            connection.sendall(_head(len(other), 200, f"Date: {date}\r\n") + other)
+            return
+        head, _, body = request.partition(b"\r\n\r\n")
+        lines = head.decode("latin-1").split("\r\n")
+        method, target, _ = lines[0].split(" ")
+        headers = dict(line.split(": ", 1) for line in lines[1:])
+        upstream = HTTPConnection(host, timeout=60)
+        upstream.request(method, target, body, headers)
+        answer = upstream.getresponse()
+        told = answer.read()
+        kind = f"Content-Type: {answer.getheader('Content-Type', 'text/xml')}\r\n"
+        connection.sendall(_head(len(told), answer.status, f"Date: {date}\r\n{kind}") + told)
+
+    return behave
+
+
+def _head(size: int, status: int, more: str) -> bytes:
+    return f"HTTP/1.1 {status} X\r\nContent-Length: {size}\r\n{more}\r\n".encode()

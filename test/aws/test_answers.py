@@ -1,0 +1,62 @@
+"""What an answer does not say is not taken for "nothing"."""
+
+from typing import Any
+
+import pytest
+
+from annexd.aws import answers, errors
+from annexd.aws.answers import MAX_PAGES, UnknownShape
+
+
+class Told:
+    """A service that answers with these pages, whatever it is asked, and then with the last one again."""
+
+    def __init__(self, *pages: Any) -> None:
+        self.pages, self.asked = list(pages), 0
+
+    def list_rules(self, **_: Any) -> Any:
+        self.asked += 1
+        return self.pages[min(self.asked, len(self.pages)) - 1]
+
+
+def rows(*pages: Any) -> list[Any]:
+    return list(answers.listed(Told(*pages), "list_rules", "Rules"))
+
+
+def test_all_pages_are_read_also_after_an_empty_one() -> None:
+    pages = [{"Rules": [{"Name": "a"}], "NextToken": "1"}, {"Rules": [], "NextToken": "2"}, {"Rules": [{"Name": "b"}]}]
+    assert [row["Name"] for row in rows(*pages)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("page", [{}, {"Rules": None}, {"Rules": {}}, {"Rules": "a"}, {"Rules": ["a"]}, None, []])
+def test_a_listing_without_its_list_is_no_empty_one(page: Any) -> None:
+    with pytest.raises(UnknownShape):
+        rows(page)
+
+
+def test_a_page_that_is_told_again_and_pages_without_end_are_given_up() -> None:
+    with pytest.raises(UnknownShape, match="told twice"):
+        rows({"Rules": [], "NextToken": "1"})
+    endless = Told(*({"Rules": [], "NextToken": str(i)} for i in range(MAX_PAGES + 10)))
+    with pytest.raises(UnknownShape, match="pages"):
+        list(answers.listed(endless, "list_rules", "Rules"))
+    assert endless.asked == MAX_PAGES
+
+
+@pytest.mark.parametrize("answer", [{}, {"Arn": None}, {"Arn": ""}, {"Arn": 5}, {"Arn": "a" * 3000}, None, "Arn"])
+def test_a_name_is_a_text_of_bounded_length(answer: Any) -> None:
+    with pytest.raises(UnknownShape):
+        answers.text(answer, "Arn")
+
+
+@pytest.mark.parametrize("answer", [{}, {"Count": None}, {"Count": True}, {"Count": "0"}, {"Count": 0.5}])
+def test_a_count_is_a_number(answer: Any) -> None:
+    with pytest.raises(UnknownShape):
+        answers.number(answer, "Count")
+
+
+def test_nobody_knows_what_a_call_did_that_was_answered_in_another_shape() -> None:
+    error = UnknownShape(what="the answer has no Rules")
+    assert errors.is_unknown(error)
+    assert not errors.had_no_effect(error)
+    assert errors.describe(error, "ListRules") == "ListRules was not answered as AWS answers: the answer has no Rules"

@@ -1,0 +1,118 @@
+"""Whatever an endpoint sends, and however slowly: a call has an end, and an answer a size."""
+
+import resource
+import socket
+import threading
+import time
+from typing import Any
+
+import pytest
+from botocore.awsrequest import AWSRequest
+from botocore.exceptions import HTTPClientError
+
+from annexd.aws import ClientCache, Clients, Credentials, Endpoints, SecretKey, errors, time_limit
+from annexd.aws.bounds import MAX_ITEMS, OutOfBounds, bound
+from test.aws.endpoint import Behave, drips, endpoint, says
+
+KEYS = Credentials("AKIAALICE", SecretKey("alice's"))
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n"
+XML = b'<DescribeSpotFleetRequestsResponse><spotFleetRequestConfigSet/></DescribeSpotFleetRequestsResponse>'
+
+
+def clients(url: str) -> Clients:
+    return ClientCache().clients(KEYS, Endpoints("us-east-1", url, url, url, url, url))
+
+
+def asked(behave: Behave, **limits: Any) -> tuple[Exception, float]:
+    """What becomes of a call, and after how long; `limits` in place of the usual ones."""
+    with endpoint(behave) as url:
+        ec2 = clients(url).ec2
+        bound(ec2, **limits)
+        began_s = time.monotonic()
+        with pytest.raises(HTTPClientError) as caught:
+            ec2.describe_spot_fleet_requests()
+        return caught.value, time.monotonic() - began_s
+
+
+@pytest.mark.parametrize("start", [
+    b"", b"HTTP/1.1 200 OK\r\nX-Header: ", HEAD, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffff\r\n"],
+    ids=["before the answer", "a header", "the body", "a chunk"])
+def test_an_answer_that_comes_byte_by_byte_ends_at_the_deadline(start: bytes) -> None:
+    gone = threading.Event()
+    error, took_s = asked(drips(start, 0.05, gone), call_s=1.0)
+    gone.set()
+    assert "was not whole after 1 s" in str(error)
+    assert took_s < 5
+    assert errors.is_transient(error), "what it did is not known"
+    assert not errors.had_no_effect(error)
+
+
+def test_an_answer_of_sixty_megabytes_costs_neither_its_time_nor_its_memory() -> None:
+    part = b"<a/>" * 2**14
+
+    def flood(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(HEAD)
+        for _ in range(60 * 2**20 // len(part)):
+            connection.sendall(part)
+
+    asked(says(b""), max_bytes=-1)  # the service model is read before
+    before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    error, took_s = asked(flood)
+    assert f"more than {8 * 2**20} bytes" in str(error)
+    assert took_s < 5
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb < 100_000
+
+
+def test_an_answer_of_many_small_parts_is_not_parsed() -> None:
+    error, _ = asked(says(b"<a>" + b"<b/>" * MAX_ITEMS + b"</a>"))
+    assert f"more than {MAX_ITEMS} parts" in str(error)
+
+
+@pytest.mark.parametrize("body", [
+    b"<!DOCTYPE html><html>log in first</html>",
+    b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><a>&b;</a>'])
+def test_a_page_and_an_answer_with_entities_are_no_answers(body: bytes) -> None:
+    error, _ = asked(says(body))
+    assert "declares a document type" in str(error)
+
+
+def test_calls_under_one_time_limit_end_together() -> None:
+    gone = threading.Event()
+    with endpoint(drips(HEAD, 0.05, gone)) as url, time_limit(1.0):
+        ec2, began_s = clients(url).ec2, time.monotonic()
+        for _ in range(20):
+            with pytest.raises(OutOfBounds):
+                ec2.describe_spot_fleet_requests()
+    gone.set()
+    assert time.monotonic() - began_s < 5
+
+
+def test_a_time_limit_ends_with_its_block_and_is_no_other_threads() -> None:
+    with endpoint(says(XML)) as url:
+        ec2, answers = clients(url).ec2, []
+        with time_limit(0.0):
+            with pytest.raises(OutOfBounds):
+                ec2.describe_spot_fleet_requests()
+            other = threading.Thread(target=lambda: answers.append(ec2.describe_spot_fleet_requests()))
+            other.start()
+            other.join()
+        answers.append(ec2.describe_spot_fleet_requests())
+    assert [answer["SpotFleetRequestConfigs"] for answer in answers] == [[], []]
+
+
+def test_a_redirect_leads_to_no_other_host() -> None:
+    """S3's to the region of a bucket, which botocore follows with a new signature."""
+    with endpoint(says(XML)) as url, endpoint(says(XML)) as other:
+        session = clients(url).s3._endpoint.http_session
+        assert session.send(AWSRequest("GET", url).prepare()).content == XML
+        with pytest.raises(OutOfBounds, match="leads to another host"):
+            session.send(AWSRequest("GET", other).prepare())
+
+
+def test_connections_are_kept_and_each_call_has_its_own_deadline() -> None:
+    with endpoint(says(XML)) as url:
+        ec2 = clients(url).ec2
+        bound(ec2, call_s=0.5)
+        until_s = time.monotonic() + 1.5
+        while time.monotonic() < until_s:
+            assert ec2.describe_spot_fleet_requests()["SpotFleetRequestConfigs"] == []
