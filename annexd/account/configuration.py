@@ -30,6 +30,7 @@ SERVICES: Final = {  # by knob
     "ANNEX_DEFAULT_CWE_URL": "events",
     "ANNEX_DEFAULT_LAMBDA_URL": "lambda",
     "ANNEX_DEFAULT_S3_URL": "s3",
+    "ANNEX_DEFAULT_STS_URL": "sts",
 }
 KNOBS: Final = (*SERVICES, *OUTPUTS)
 VALUE: Final = re.compile(r"[A-Za-z0-9:/._+=,@-]{1,2048}")  # of URLs, ARNs and names; no macro, no second line

@@ -14,6 +14,7 @@ from annexd.annex.defaults import Defaults
 from annexd.annex.identifiers import rule_name, target_id
 from annexd.annex.joining import object_key
 from annexd.annex.lease import tags
+from annexd.annex.lending import own_endpoints
 from annexd.annex.steps import World
 from annexd.annex.steps.get_function import GetFunction
 from annexd.annex.steps.put_object import PutObject
@@ -21,10 +22,11 @@ from annexd.annex.steps.put_rule import PutRule, ask_for_rule
 from annexd.annex.steps.put_targets import PutTargets, ask_for_target
 from annexd.annex.steps.request_spot_fleet import RequestSpotFleet
 from annexd.annex.survey import Fleet, Rule, Survey, survey
-from annexd.aws import Endpoints, account_of_function, region_of_function
+from annexd.aws import account_of_function, time_limit
 from annexd.workflow import Json, Refused, Retry
 
 NEVER_S: Final = float("inf")
+LOOK_S: Final = 300.0  # at one account, with all that is mended there
 OVERDUE_S: Final = 900.0  # three calls of the lease function: it has had its chances
 
 
@@ -41,8 +43,13 @@ class Place:
 
     @property
     def key(self) -> str:
-        """Equal for the same keys and endpoints."""
-        return repr(sorted(self.order.items()))
+        """Equal for the same keys, endpoints and account."""
+        return repr((sorted(self.order.items()), account_of_function(self.lease_function_arn)))
+
+    @property
+    def access_order(self) -> Json:
+        """What Access wants to know: also which account the keys have to be of."""
+        return {**self.order, "lease_function_arn": self.lease_function_arn}
 
 
 @dataclass(frozen=True)
@@ -107,9 +114,7 @@ def own_place(defaults: Defaults, *, keyed: bool = False) -> Place | None:
     arn = defaults.lease_function_arn
     if arn is None or not (keyed or defaults.allow_default_credentials):
         return None
-    region = region_of_function(arn) or ""
-    endpoints = Endpoints(region, defaults.ec2_url, defaults.events_url, defaults.lambda_url, defaults.s3_url)
-    keys = {"owner": "", "endpoints": asdict(endpoints), "public_key_file": None, "secret_key_file": None}
+    keys = {"owner": "", "endpoints": asdict(own_endpoints(defaults)), "public_key_file": None, "secret_key_file": None}
     return Place(keys, arn, defaults.s3_bucket)
 
 
@@ -117,11 +122,21 @@ def reconcile(world: World, place: Place, busy: Callable[[], Set[str]], now_s: C
               cancelled: Callable[[], Mapping[str, float]] = dict) -> Report:
     """Look at one place, and mend it.  Blocks.  Raises Retry or Refused when it cannot be looked at.
 
-    `busy` gives the annexes whose workflows are under way; `now_s` the time, by AWS's clock; `cancelled` the ends of
-    those leases that were cut short.
+    `busy` gives the annexes whose workflows are under way; `now_s` the time, which is corrected by AWS's clock as it
+    is known there; `cancelled` the ends of those leases that were cut short.
     """
-    before = busy()
-    seen = survey(world.access(place.order))
+    with time_limit(LOOK_S):
+        return _reconciled(world, place, busy, now_s, cancelled)
+
+
+def _reconciled(world: World, place: Place, busy: Callable[[], Set[str]], host_s: Callable[[], float],
+                cancelled: Callable[[], Mapping[str, float]]) -> Report:
+    before, clients = busy(), world.access(place.access_order)
+    seen = survey(clients)
+
+    def now_s() -> float:
+        return host_s() + clients.clock.skew_s
+
     mends = list(mends_of(seen, before | busy(), now_s(), cancelled()))
     report = _report(seen, mends)
     for mend in mends:
@@ -189,8 +204,8 @@ def _mend(world: World, place: Place, mend: Arm | End | Remove) -> str:
 
 def _arm(world: World, place: Place, mend: Arm) -> str:
     annex_id, end_s = mend.annex_id, mend.end_of_lease_s
-    GetFunction(world).forward(place.order, {"function_arn": place.lease_function_arn})
-    events = world.access(place.order).events
+    GetFunction(world).forward(place.access_order, {"function_arn": place.lease_function_arn})
+    events = world.access(place.access_order).events
     ask_for_rule(events, annex_id, end_s, tags(annex_id, mend.owner, end_s))
     config_object = mend.config_object or ((place.bucket, object_key(annex_id)) if place.bucket else None)
     ask_for_target(events, annex_id, end_s, place.lease_function_arn, config_object)
@@ -201,7 +216,7 @@ def _end(world: World, place: Place, fleet: Fleet) -> str:
     """Cancelling takes its time: what is left is seen, and ended, at the next look."""
     words = f"{fleet.fleet_id} of annex {fleet.annex_id} outlived its lease, the lease function does not work"
     try:
-        RequestSpotFleet(world).backward(place.order, {"client_token": fleet.client_token}, 0.0)
+        RequestSpotFleet(world).backward(place.access_order, {"client_token": fleet.client_token}, 0.0)
     except Retry as error:
         return f"{words}: {error}"
     return f"{words}: it is ended"
@@ -213,7 +228,7 @@ def _remove(world: World, place: Place, rule: Rule) -> str:
     bucket, key = rule.config_object or (None, None)
     if key == object_key(rule.annex_id):
         owner = account_of_function(place.lease_function_arn)
-        PutObject(world).backward(place.order, {"bucket": bucket, "key": key, "bucket_owner": owner}, 0.0)
-    PutTargets(world).backward(place.order, {"rule_name": name, "target_id": target_id(rule.annex_id)}, 0.0)
-    PutRule(world).backward(place.order, {"rule_name": name}, 0.0)
+        PutObject(world).backward(place.access_order, {"bucket": bucket, "key": key, "bucket_owner": owner}, 0.0)
+    PutTargets(world).backward(place.access_order, {"rule_name": name, "target_id": target_id(rule.annex_id)}, 0.0)
+    PutRule(world).backward(place.access_order, {"rule_name": name}, 0.0)
     return f"rule {name}, whose lease is over and which guarded nothing, is removed"

@@ -27,7 +27,9 @@ from annexd.annex.roll import CANCEL, FLEET_STEP, Known, Roll
 from annexd.annex.steps import World
 from annexd.annex.steps.end_lease import EndLease
 from annexd.annex.steps.get_function import GetFunction
+from annexd.annex.steps.limited import STEP_S, Limited
 from annexd.annex.survey import Fleet, survey
+from annexd.aws import time_limit
 from annexd.workflow import SUCCESS, Json, NotOwner, State, Workflow
 
 COMMAND: Final = "CA_CANCEL_ANNEX"
@@ -37,7 +39,7 @@ PLACE: Final = ("owner", "endpoints", "public_key_file", "secret_key_file", "lea
 
 def cancelling(world: World) -> dict[str, Workflow]:
     """What an Engine of annexes has beside their own steps."""
-    return {CANCEL: Workflow((EndLease(world),), patient=True)}
+    return {CANCEL: Workflow((Limited(EndLease(world)),), patient=True)}
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,8 @@ class _Cancelling:
         if place is None:
             words = f"annexd knows no annex {self.request.annex} of yours; with key files it is looked for in AWS"
             raise InvalidRequest([words])
-        seen = survey(self.world.access(place.order))
+        with time_limit(STEP_S):
+            seen = survey(self.world.access(place.access_order))
         fleet = next(filter(self._is_meant, seen.fleets), None)
         if fleet is None:
             region = place.order["endpoints"]["region"]

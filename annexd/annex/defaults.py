@@ -13,6 +13,7 @@ class Defaults:
     events_url: str = "https://events.us-east-1.amazonaws.com"  # ANNEX_DEFAULT_CWE_URL
     lambda_url: str = "https://lambda.us-east-1.amazonaws.com"  # ANNEX_DEFAULT_LAMBDA_URL
     s3_url: str = ""  # ANNEX_DEFAULT_S3_URL; empty: AWS's own, of the lease function's region
+    sts_url: str = ""  # ANNEX_DEFAULT_STS_URL; empty: AWS's own, of the same region
     lease_function_arn: str | None = None  # ANNEX_DEFAULT_LEASE_FUNCTION_ARN
     s3_bucket: str | None = None  # ANNEX_DEFAULT_S3_BUCKET: where instances find how to join the pool
     instance_profile_arn: str | None = None  # ANNEX_DEFAULT_INSTANCE_PROFILE_ARN

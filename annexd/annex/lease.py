@@ -22,6 +22,7 @@ NOT_IN_TAGS: Final = re.compile(r"[^\w +\-=.:/@]", re.ASCII)  # both EC2 and Eve
 UTC_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
 DESCRIPTION: Final = re.compile(r"HTCondor annex (?P<annex_id>[.\-A-Za-z0-9]{1,47}): ends it after (?P<end>\S+)")
 LONGEST_TAG: Final = 256
+EARLIEST_S, LATEST_S = 1_000_000_000, 4_000_000_000  # 2001 to 2096: lambda/lease.py takes no other end
 
 
 def utc(moment_s: float) -> str:
@@ -37,6 +38,11 @@ def moment_s(text: str) -> float | None:
         return None
 
 
+def is_end(value: object) -> bool:
+    """Whether the lease function would take this for the end of a lease, in seconds since the epoch."""
+    return isinstance(value, int) and not isinstance(value, bool) and EARLIEST_S <= value <= LATEST_S
+
+
 def rule_description(annex_id: str, end_of_lease_s: int) -> str:
     """For people, and to know our rules by when all else is lost."""
     return f"HTCondor annex {annex_id}: ends it after {utc(end_of_lease_s)}"
@@ -49,7 +55,12 @@ def annex_and_end_of(description: str) -> tuple[str | None, float | None]:
 
 
 def function_input(annex_id: str, end_of_lease_s: int, config_object: tuple[str, str] | None = None) -> str:
-    """What the rule passes to the lease function, as JSON; `config_object` is bucket and key, if the annex has one."""
+    """What the rule passes to the lease function, as JSON; `config_object` is bucket and key, if the annex has one.
+
+    Raises ValueError for an end that the function would not take: it would end nothing, for ever.
+    """
+    if not is_end(end_of_lease_s):
+        raise ValueError(f"{end_of_lease_s} cannot be the end of a lease: is this host's clock right?")
     told: dict[str, str | int] = {
         "AnnexID": annex_id,
         "RuleID": rule_name(annex_id),

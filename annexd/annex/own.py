@@ -18,6 +18,7 @@ OWN: Final = frozenset(
         "publickeyfile",
         "secretkeyfile",
         "s3url",
+        "stsurl",
         "s3bucket",
         "joinpool",
         "annexname",

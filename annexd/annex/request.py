@@ -24,7 +24,8 @@ from annexd.annex.faults import InvalidRequest, shown
 from annexd.annex.filling import filled, with_fleet_role
 from annexd.annex.identifiers import COMMAND_ID, new_command_id
 from annexd.annex.joining import Join, fault_of_name, read_join
-from annexd.annex.lease import utc
+from annexd.annex.lease import is_end, utc
+from annexd.annex.lending import faults_of_lent_request
 from annexd.annex.own import OWN, Own, fault_of_path
 from annexd.annex.rules import faults_of_config
 from annexd.annex.spot_fleet import checked_config
@@ -69,7 +70,7 @@ class BulkRequest:
         end_of_lease_s = _end_of_lease_s(own, now_s, defaults)
         valid_until_s = int(min(now_s + defaults.provisioning_delay_s, end_of_lease_s))
         arn, endpoints = _cloud(own, defaults)
-        public, secret = _key_files(own, defaults)
+        public, secret = _key_files(own, defaults, arn, endpoints)
         command_id = command_id_in(own)
         name = own.text("AnnexName", fault_of_name)
         join = read_join(own, end_of_lease_s, now_s, defaults)
@@ -144,6 +145,8 @@ def _fault_of_end(value: Any, now_s: float, defaults: Defaults) -> str | None:
         return f"must be in seconds since the epoch, not {shown(value)}"
     if value <= now_s:
         return f"is {now_s - value:.0f} s in the past"
+    if not is_end(value):
+        return f"is {value}, which the lease function takes for no date: is annexd's clock right?"
     if value > now_s + defaults.max_lease_s:
         return f"is {value - now_s:.0f} s from now, the longest lease here is {defaults.max_lease_s} s"
     return None
@@ -160,6 +163,7 @@ def _cloud(own: Own, defaults: Defaults) -> tuple[str, Endpoints]:
         "EventsURL": own.text("EventsURL", fault_of_url) or defaults.events_url,
         "LambdaURL": own.text("LambdaURL", fault_of_url) or defaults.lambda_url,
         "S3URL": own.text("S3URL", fault_of_url) or defaults.s3_url,
+        "STSURL": own.text("STSURL", fault_of_url) or defaults.sts_url,
     }
     region = region_of_function(arn or "") or ""
     if region:
@@ -177,12 +181,14 @@ def _fault_of_arn(value: str) -> str | None:
     return f"must be like arn:aws:lambda:us-east-1:123456789012:function:NAME, not {shown(value)}"
 
 
-def _key_files(own: Own, defaults: Defaults) -> tuple[str | None, str | None]:
+def _key_files(own: Own, defaults: Defaults, arn: str, endpoints: Endpoints) -> tuple[str | None, str | None]:
     public, secret, missing = key_pair(own)
     if len(missing) == 1:
         own.faults.append(f"{missing[0]} is missing: key files come in pairs")
     elif missing and not defaults.allow_default_credentials:
         own.faults.append("PublicKeyFile and SecretKeyFile are missing: this annexd has no keys of its own to lend")
+    elif missing:
+        own.faults += faults_of_lent_request(endpoints, arn, own.value("S3Bucket") or None, defaults)
     return public, secret
 
 

@@ -11,19 +11,22 @@ from typing import Any, Final
 
 from annexd.annex.identifiers import ANNEX_ID, annex_of_client_token, rule_name, target_id
 from annexd.annex.lease import (
+    LONGEST_TAG,
     OWN_TAGS,
     TAG_ANNEX_ID,
     TAG_LEASE_END,
     TAG_OWNER,
     annex_and_end_of,
+    is_end,
     moment_s,
 )
 from annexd.annex.steps.asking import asking
-from annexd.aws import Clients
+from annexd.aws import Clients, answers
 from annexd.aws.errors import AWS_ERRORS, is_not_found
 
 FLEET_TAG: Final = "aws:ec2spot:fleet-request-id"  # set by Spot Fleet; nobody else can set an aws: tag
 LAUNCHING: Final = frozenset({"submitted", "active", "modifying"})  # BatchState
+LONGEST_KEY: Final = 1024  # bytes, of an object in S3
 NOT_GONE: Final = ["pending", "running", "shutting-down", "stopping", "stopped"]  # InstanceStateName
 
 
@@ -113,28 +116,26 @@ def survey(clients: Clients) -> Survey:
 
 
 def _fleets(ec2: Any) -> Iterator[tuple[str, Fleet | None]]:
-    for page in ec2.get_paginator("describe_spot_fleet_requests").paginate():
-        for told in page["SpotFleetRequestConfigs"]:
-            yield told["SpotFleetRequestId"], _fleet(told)
+    for told in answers.listed(ec2, "describe_spot_fleet_requests", "SpotFleetRequestConfigs"):
+        yield answers.text(told, "SpotFleetRequestId"), _fleet(told)
 
 
 def _fleet(told: Mapping[str, Any]) -> Fleet | None:
-    token = told["SpotFleetRequestConfig"].get("ClientToken") or ""
+    token = answers.value(told, "SpotFleetRequestConfig", dict).get("ClientToken") or ""
     annex_id, tags = annex_of_client_token(token), _tags(told)
     if annex_id is None or tags.get(TAG_ANNEX_ID) != annex_id:
         return None
-    launching = told["SpotFleetRequestState"] in LAUNCHING
-    return Fleet(told["SpotFleetRequestId"], annex_id, token, tags.get(TAG_OWNER, ""), _end(tags), launching)
+    fleet_id, state = answers.text(told, "SpotFleetRequestId"), answers.text(told, "SpotFleetRequestState")
+    return Fleet(fleet_id, annex_id, token, tags.get(TAG_OWNER, ""), _end(tags), state in LAUNCHING)
 
 
 def _instances(ec2: Any, ours: set[str], others: set[str]) -> Iterator[Instance]:
     filters = [{"Name": "tag-key", "Values": [FLEET_TAG]}, {"Name": "instance-state-name", "Values": NOT_GONE}]
-    for page in ec2.get_paginator("describe_instances").paginate(Filters=filters):
-        for reservation in page["Reservations"]:
-            for told in reservation["Instances"]:
-                instance = _instance(told)
-                if instance.fleet_id in ours or (instance.annex_id and instance.fleet_id not in others):
-                    yield instance
+    for reservation in answers.listed(ec2, "describe_instances", "Reservations", Filters=filters):
+        for told in answers.rows(reservation, "Instances"):
+            instance = _instance(told)
+            if instance.fleet_id in ours or (instance.annex_id and instance.fleet_id not in others):
+                yield instance
 
 
 def _instance(told: Mapping[str, Any]) -> Instance:
@@ -142,43 +143,46 @@ def _instance(told: Mapping[str, Any]) -> Instance:
     annex_id = tags.get(TAG_ANNEX_ID) if tags.keys() >= OWN_TAGS else None
     is_ours = annex_id is not None and ANNEX_ID.fullmatch(annex_id) is not None
     fleet_id, owner = tags.get(FLEET_TAG, ""), tags.get(TAG_OWNER, "")
-    return Instance(told["InstanceId"], fleet_id, annex_id if is_ours else None, owner, _end(tags))
+    return Instance(answers.text(told, "InstanceId"), fleet_id, annex_id if is_ours else None, owner, _end(tags))
 
 
 def _tags(told: Mapping[str, Any]) -> dict[str, str]:
-    return {tag["Key"]: tag.get("Value", "") for tag in told.get("Tags") or ()}
+    """As AWS bounds them: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html#tag-restrictions."""
+    return {tag["Key"]: str(tag.get("Value", ""))[:LONGEST_TAG] for tag in told.get("Tags") or ()}
 
 
 def _end(tags: Mapping[str, str]) -> float | None:
-    return moment_s(tags.get(TAG_LEASE_END, ""))
+    """None also for one that is no end: then the lease is over."""
+    end_s = moment_s(tags.get(TAG_LEASE_END, ""))
+    return end_s if end_s is not None and is_end(int(end_s)) else None
 
 
 def _rules(events: Any) -> Iterator[Rule]:
-    for page in events.get_paginator("list_rules").paginate():
-        for told in page["Rules"]:
-            rule = _told_rule(events, told)
-            if rule is not None:
-                yield rule
+    for told in answers.listed(events, "list_rules", "Rules"):
+        rule = _told_rule(events, told)
+        if rule is not None:
+            yield rule
 
 
 def _told_rule(events: Any, told: Mapping[str, Any]) -> Rule | None:
-    """None for a rule that is not ours."""
+    """None for a rule that is not ours, or tells of no end."""
     annex_id, end_of_lease_s = annex_and_end_of(told.get("Description") or "")
-    if not annex_id or not end_of_lease_s or annex_id != told["Name"]:
+    if annex_id is None or end_of_lease_s is None or not is_end(int(end_of_lease_s)):
+        return None
+    if annex_id != answers.text(told, "Name"):
         return None
     return _rule(events, annex_id, end_of_lease_s, enabled=told.get("State") == "ENABLED")
 
 
 def _rule(events: Any, annex_id: str, end_of_lease_s: float, *, enabled: bool) -> Rule:
-    pages = events.get_paginator("list_targets_by_rule").paginate(Rule=annex_id)
-    targets = [target for page in pages for target in page["Targets"]]
+    targets = list(answers.listed(events, "list_targets_by_rule", "Targets", Rule=annex_id))
     ours = [target for target in targets if _is_target_of(annex_id, target)]
     config_object, function_arn = None, None
     for target in ours:
-        function_arn = target["Arn"]
+        function_arn = answers.text(target, "Arn")
         told = json.loads(target["Input"])
         end_of_lease_s, bucket, key = told["LeaseExpiration"], told.get("ConfigBucket"), told.get("ConfigKey")
-        config_object = (str(bucket), str(key)) if bucket and key else None
+        config_object = (str(bucket)[:LONGEST_TAG], str(key)[:LONGEST_KEY]) if bucket and key else None
     armed, pure = enabled and bool(ours), len(ours) == len(targets)
     return Rule(annex_id, end_of_lease_s, armed, pure, config_object, function_arn)
 
@@ -186,7 +190,7 @@ def _rule(events: Any, annex_id: str, end_of_lease_s: float, *, enabled: bool) -
 def _is_target_of(annex_id: str, target: Mapping[str, Any]) -> bool:
     try:
         told = json.loads(target.get("Input") or "")
-        right = told["AnnexID"] == annex_id == told["RuleID"] and isinstance(told["LeaseExpiration"], int)
-    except (ValueError, TypeError, KeyError):
+        right = told["AnnexID"] == annex_id == told["RuleID"] and is_end(told["LeaseExpiration"])
+    except (ValueError, TypeError, KeyError, RecursionError):
         return False
-    return right and target["Id"] == target_id(annex_id)
+    return right and target.get("Id") == target_id(annex_id)

@@ -26,6 +26,7 @@ def command_ad(config: Config, options: Options, param: Param, now_s: float) -> 
         "EventsURL": options.events_url,
         "LambdaURL": options.lambda_url,
         "S3URL": options.s3_url,
+        "STSURL": options.sts_url,
         "S3Bucket": options.s3_bucket,
         "AnnexName": options.annex_name,
         "AnnexOwner": options.annex_owner,

@@ -45,6 +45,7 @@ OPTIONS: Final = {
     "events-url": Option("events_url", "URL", "endpoint of EventBridge (CloudWatch Events)"),
     "lambda-url": Option("lambda_url", "URL", "endpoint of Lambda"),
     "s3-url": Option("s3_url", "URL", "endpoint of S3"),
+    "sts-url": Option("sts_url", "URL", "endpoint of STS, which tells of which account your keys are"),
     "s3-bucket": Option("s3_bucket", "NAME", "bucket for what tells the instances how to join the pool"),
     "cancel": Option("cancel", "ANNEX", "end this annex now: its ID, its Spot Fleet request's, or your name for it"),
     "status": Option("status", None, "the annexes that annexd knows; condor_annex -status ANNEX: one of them"),
@@ -99,6 +100,7 @@ class Options(NamedTuple):
     events_url: str | None = None
     lambda_url: str | None = None
     s3_url: str | None = None
+    sts_url: str | None = None
     s3_bucket: str | None = None
     cancel: str | None = None
     status: bool = False
@@ -340,6 +342,7 @@ CONVERSIONS: Final[dict[str, Callable[[Any], Any]]] = {
     "lease_duration_s": _duration_s,
     "idle_s": _duration_s,
     "s3_url": _url,
+    "sts_url": _url,
     "target_capacity": _count,
     "service_url": _url,
     "events_url": _url,

@@ -6,13 +6,18 @@ number of times with one intent, by a process that remembers nothing else.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from annexd.workflow.record import Json
+
+LONGEST_ERROR: Final = 4000  # characters: it may quote an answer, and stands in the journal for each try
 
 
 class StepError(Exception):
     """Why a step did not do what it was asked; the text goes to the sender and holds no secret."""
+
+    def __init__(self, error: str) -> None:
+        super().__init__(error if len(error) <= LONGEST_ERROR else f"{error[:LONGEST_ERROR]}...")
 
 
 class Retry(StepError):

@@ -67,6 +67,7 @@ def test_aws_own_endpoints_are_written_for_each_region() -> None:
     assert knobs["ANNEX_DEFAULT_CWE_URL"] == "https://events.eu-west-1.amazonaws.com"
     assert knobs["ANNEX_DEFAULT_LAMBDA_URL"] == "https://lambda.eu-west-1.amazonaws.com"
     assert knobs["ANNEX_DEFAULT_S3_URL"] == "https://s3.eu-west-1.amazonaws.com"
+    assert knobs["ANNEX_DEFAULT_STS_URL"] == "https://sts.eu-west-1.amazonaws.com"
 
 
 def test_the_s3_endpoint_of_us_east_1_names_its_region_too() -> None:

@@ -128,12 +128,13 @@ def end_them(site: Site, replies: list[ReplyAd]) -> None:
     assert site.order(IamFleetRole=None)["Result"] == "Failure"
     access = KeyFiles(site.read_as, site.cache)
     world = World(access, site.now_s, SETTLE_S, site.supplies)
-    urls = dict.fromkeys(("ec2_url", "events_url", "lambda_url", "s3_url"), site.cloud.url)
+    urls = dict.fromkeys(("ec2_url", "events_url", "lambda_url", "s3_url", "sts_url"), site.cloud.url)
     known = {
         "owner": OWNER,
         "endpoints": {"region": "us-east-1", **urls},
         "public_key_file": "/home/alice/public",
         "secret_key_file": "/home/alice/secret",
+        "lease_function_arn": site.arn,
     }
     report = reconcile(world, Place(known, site.arn), frozenset, site.now_s)
     assert (report.faults, len(report.fleets)) == ((), len(replies))

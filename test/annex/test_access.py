@@ -1,23 +1,19 @@
-"""The requester's keys are read anew for each call, and told to nobody."""
+"""The requester's keys are read anew for each call, told to nobody, and used in the order's account only."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from annexd.annex.access import KeyFiles
-from annexd.workflow import Json, Refused
+from annexd.annex.defaults import Defaults
+from annexd.annex.lending import own_endpoints
+from annexd.workflow import Json, Refused, Retry
+from test.annex.ads import ARN
+from test.annex.site import Site
+from test.cloud.keys import OTHER_KEY
 
-ORDER: Json = {
-    "owner": "alice@example.org",
-    "public_key_file": "/public",
-    "secret_key_file": "/secret",
-    "endpoints": {
-        "region": "us-east-1",
-        "ec2_url": "http://127.0.0.1:1",
-        "events_url": "http://127.0.0.1:1",
-        "lambda_url": "http://127.0.0.1:1",
-    },
-}
 KEYS = {"/public": b"AKIAALICE\n", "/secret": b" alice's/secret+key \n"}
 
 
@@ -35,31 +31,146 @@ class Files:
         return self.files[path]
 
 
-def test_files_are_read_as_the_owner_each_time_so_that_rotated_keys_are_used() -> None:
-    files = Files(KEYS)
+def order_at(url: str) -> Json:
+    names = ("ec2_url", "events_url", "lambda_url", "s3_url", "sts_url")
+    return {"owner": "alice@example.org", "public_key_file": "/public", "secret_key_file": "/secret",
+            "lease_function_arn": ARN, "endpoints": {"region": "us-east-1", **dict.fromkeys(names, url)}}
+
+
+NOWHERE = order_at("http://127.0.0.1:1")
+
+
+def test_files_are_read_as_the_owner_each_time_so_that_rotated_keys_are_used(site: Site) -> None:
+    files, order = Files(KEYS), order_at(site.cloud.url)
     access = KeyFiles(files)
-    first = access(ORDER)
-    assert access(ORDER) is first
+    first = access(order)
+    assert access(order) is first
     files.files["/secret"] = b"rotated"
-    assert access(ORDER) is not first
+    assert access(order) is not first
     assert set(files.asked) == {("alice@example.org", "/public"), ("alice@example.org", "/secret")}
 
 
 def test_a_file_that_may_not_be_read_is_told_and_had_no_effect() -> None:
     with pytest.raises(Refused, match="PublicKeyFile cannot be used: /public does not belong") as caught:
-        KeyFiles(Files({}))(ORDER)
+        KeyFiles(Files({}))(NOWHERE)
     assert caught.value.untouched
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"two words", b"[default]\nkey = 1", "ä".encode(), b"x" * 600, b"\0"])
 def test_a_file_that_holds_no_key_is_told_without_its_content(content: bytes) -> None:
     with pytest.raises(Refused) as caught:
-        KeyFiles(Files(KEYS | {"/secret": content}))(ORDER)
+        KeyFiles(Files(KEYS | {"/secret": content}))(NOWHERE)
     assert str(caught.value) == "SecretKeyFile /secret must hold one AWS key and nothing else"
 
 
-def test_without_files_keys_are_lent_only_if_the_administrator_says_so() -> None:
-    order = ORDER | {"public_key_file": None, "secret_key_file": None}
+# The right account.
+
+
+def test_keys_of_another_account_are_refused_and_it_is_said_whose_they_are_and_which_were_expected(site: Site) -> None:
+    files = Files(KEYS | {"/public": OTHER_KEY.encode()})
+    with pytest.raises(Refused) as caught:
+        KeyFiles(files)(order_at(site.cloud.url))
+    whose = "the keys of alice@example.org (PublicKeyFile /public) are of AWS account 210987654321"
+    assert f"{whose}, and this is of account 123456789012" in str(caught.value)
+    assert caught.value.untouched
+
+
+def test_keys_that_are_replaced_by_another_accounts_are_noticed_before_the_next_use(site: Site) -> None:
+    files = Files(KEYS)
+    access = KeyFiles(files)
+    access(order_at(site.cloud.url))
+    files.files["/public"] = OTHER_KEY.encode()
+    with pytest.raises(Refused, match="210987654321"):
+        access(order_at(site.cloud.url))
+
+
+def test_whose_keys_are_is_asked_once_in_an_hour(site: Site) -> None:
+    access = KeyFiles(Files(KEYS))
+    for _ in range(5):
+        access(order_at(site.cloud.url))
+    assert len(site.cloud.calls("GetCallerIdentity")) == 1
+
+
+def test_where_sts_does_not_answer_nothing_is_done_and_it_is_asked_again() -> None:
+    with pytest.raises(Retry, match="GetCallerIdentity with the keys of alice") as caught:
+        KeyFiles(Files(KEYS))(NOWHERE)
+    assert caught.value.untouched
+
+
+# Lent keys.
+
+
+def lending(url: str) -> Defaults:
+    return Defaults(ec2_url=url, events_url=url, lambda_url=url, s3_url=url, sts_url=url, lease_function_arn=ARN,
+                    allow_default_credentials=True)
+
+
+def test_without_files_keys_are_lent_only_if_the_administrator_says_so(site: Site) -> None:
+    order = order_at(site.cloud.url) | {"public_key_file": None, "secret_key_file": None}
+    defaults = lending(site.cloud.url)
     with pytest.raises(Refused, match="lends no keys"):
+        KeyFiles(Files(KEYS), defaults=replace(defaults, allow_default_credentials=False))(order)
+    assert KeyFiles(Files(KEYS), defaults=defaults)(order)
+
+
+@pytest.mark.parametrize(("name", "option"), [
+    ("ec2_url", "-service-url"), ("events_url", "-events-url"), ("lambda_url", "-lambda-url"), ("s3_url", "-s3-url"),
+    ("sts_url", "-sts-url")])
+def test_lent_keys_go_to_the_endpoints_that_are_configured_now_whatever_the_journal_says(
+    site: Site, name: str, option: str
+) -> None:
+    order = order_at(site.cloud.url) | {"public_key_file": None, "secret_key_file": None}
+    access = KeyFiles(Files(KEYS), defaults=lending(site.cloud.url))
+    site.cloud.clear_audit()
+    order["endpoints"] = order["endpoints"] | {name: "http://127.0.0.1:1"}
+    with pytest.raises(Refused, match=f"^{option} "):
+        access(order)
+    elsewhere: dict[str, Any] = {name: "http://127.0.0.1:2"}
+    access.defaults = replace(lending(site.cloud.url), **elsewhere)
+    with pytest.raises(Refused, match=f"^{option} "):
+        access(order_at(site.cloud.url) | {"public_key_file": None, "secret_key_file": None})
+    assert site.cloud.audit() == []
+    assert own_endpoints(access.defaults).region == "us-east-1"
+
+
+# What cannot be used.
+
+
+@pytest.mark.parametrize("profile", [None, "nobodys"])
+def test_a_requesters_keys_need_nothing_of_annexds_own_aws_configuration(
+    site: Site, profile: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = site.home / "config"
+    file.write_text("[default\nregion")
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(file))
+    if profile is not None:
+        monkeypatch.setenv("AWS_PROFILE", profile)
+    assert KeyFiles(Files(KEYS))(order_at(site.cloud.url)).events.list_rules()["Rules"] == []
+
+
+@pytest.mark.parametrize("changes", [
+    {"ec2_url": "http://under_score"}, {"s3_url": 5}, {"region": ""}, {"of_tomorrow": "x"}, {"ec2_url": "//"}])
+def test_endpoints_that_cannot_be_used_are_refused_with_words(changes: Json) -> None:
+    order = NOWHERE | {"endpoints": NOWHERE["endpoints"] | changes}
+    with pytest.raises((Refused, Retry)) as caught:
         KeyFiles(Files(KEYS))(order)
-    assert KeyFiles(Files(KEYS), allow_default=True)(order)
+    assert isinstance(caught.value, Refused | Retry)
+    assert caught.value.untouched
+
+
+@pytest.mark.parametrize("config", [
+    "[default\nregion", "[default]\ncredential_process = /nonexistent/keys\n", "\0\xff", "[default]\ns3 = \n  x = [",
+    "[default]\ncredential_process = echo {{{\n", "[default]\nmax_attempts = many\n"])
+def test_a_broken_aws_configuration_of_annexds_own_is_refused_with_words(
+    site: Site, config: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = site.home / "config"
+    file.write_bytes(config.encode("latin-1"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    order = order_at(site.cloud.url) | {"public_key_file": None, "secret_key_file": None}
+    with pytest.raises(Refused) as caught:
+        KeyFiles(Files(KEYS), defaults=lending(site.cloud.url))(order)
+    assert len(str(caught.value)) < 2000

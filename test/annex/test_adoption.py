@@ -10,12 +10,10 @@ from typing import Any
 
 import pytest
 
-from annexd.annex.access import KeyFiles
 from annexd.annex.adoption import OVERDUE_S, Place, Report, own_place, reconcile
 from annexd.annex.defaults import Defaults
 from annexd.annex.identifiers import new_client_token
 from annexd.annex.lease import tags, utc
-from annexd.annex.steps import World
 from annexd.aws import Endpoints
 from annexd.workflow import Refused
 from test.annex.ads import OWNER, SPECIFICATION
@@ -37,9 +35,9 @@ def look(site: Site, busy: Set[str] = frozenset(), ahead_s: float = 0.0,
          cancelled: Mapping[str, float] = MappingProxyType({})) -> Report:
     """What a new annexd makes of the account."""
     url = site.cloud.url
-    order = {"owner": OWNER, "endpoints": asdict(Endpoints("us-east-1", url, url, url)),
+    order = {"owner": OWNER, "endpoints": asdict(Endpoints("us-east-1", url, url, url, sts_url=url)),
              "public_key_file": "/home/alice/public", "secret_key_file": "/home/alice/secret"}
-    world = World(KeyFiles(site.read_as, site.cache), site.now_s)
+    world = site.world()
     return reconcile(world, Place(order, site.arn), lambda: busy, lambda: time.time() + ahead_s, lambda: cancelled)
 
 
@@ -203,4 +201,4 @@ def test_annexds_own_place_has_every_endpoint_that_is_configured() -> None:
     place = own_place(Defaults(ec2_url="http://e", events_url="http://v", lambda_url="http://l", s3_url="http://s",
                                lease_function_arn=arn, allow_default_credentials=True))
     assert place is not None
-    assert place.order["endpoints"] == urls | {"region": "us-east-1"}
+    assert place.order["endpoints"] == urls | {"region": "us-east-1", "sts_url": ""}

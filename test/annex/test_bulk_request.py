@@ -261,7 +261,8 @@ def test_an_unknown_lease_function_is_told_before_anything_is_made(site: Site) -
 
 def test_an_aws_that_cannot_be_reached_is_told_and_leaves_no_unfinished_work(site: Site) -> None:
     reply = site.order(pace=Pace(base_s=0.01, forward_deadline_s=0.2), ServiceURL="http://127.0.0.1:9",
-                       EventsURL="http://127.0.0.1:9", LambdaURL="http://127.0.0.1:9")
+                       EventsURL="http://127.0.0.1:9", LambdaURL="http://127.0.0.1:9",
+                       STSURL="http://127.0.0.1:9")
     assert "got no clear answer" in str(reply["ErrorString"])
     assert site.restart() == []
 

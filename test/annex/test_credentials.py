@@ -9,6 +9,7 @@ from annexd.aws import ClientCache
 from annexd.workflow import Pace
 from test.annex.ads import OWNER
 from test.annex.site import PACE, Site
+from test.cloud.keys import OTHER_KEY
 
 EXPIRED = {"kind": "error", "code": "ExpiredTokenException", "status": 400, "times": 1000}
 IMPATIENT = replace(PACE, cap_s=0.02, undo_patience_s=0.1)
@@ -125,3 +126,53 @@ def test_each_kind_of_refusal_has_its_own_words_and_is_asked_once(site: Site) ->
         site.cloud.fault("RequestSpotFleet", "error", code=code, times=1000)
         assert words in str(site.order()["ErrorString"])
         assert len(site.cloud.calls("RequestSpotFleet")) == 1, code
+
+
+# Keys of another account: there, all of an order looks gone.
+
+
+def other_account(site: Site) -> None:
+    site.keys["/home/alice/public"] = OTHER_KEY.encode()
+
+
+def test_keys_that_become_another_accounts_during_an_undo_leave_it_stuck_until_the_right_ones_are_back(
+    site: Site,
+) -> None:
+    site.cloud.fault("RequestSpotFleet", "reset", when="after")
+    site.cloud.fault("RequestSpotFleet", "denied", times=1000)
+    expire(site, "DescribeSpotFleetRequests")
+    site.order(IMPATIENT)
+    keys = dict(site.keys)
+    other_account(site)
+    site.cloud.clear_faults()
+    journal = site.journal()
+    engine = site.engine(journal, IMPATIENT)
+    [command_id] = engine.unfinished()
+    outcome = engine.run(command_id)
+    journal.close()
+    assert outcome.retry_at_s is not None, "what another account does not have is not gone"
+    assert "are of AWS account 210987654321, and this is of account 123456789012" in outcome.error
+    assert len(site.live_fleets()) == 1
+    site.check_all_guarded()
+    site.keys = keys
+    assert [result for result, _ in site.restart()] == ["Failure"]
+    site.check_nothing_left()
+
+
+def test_an_order_with_keys_of_another_account_than_its_lease_function_makes_nothing(site: Site) -> None:
+    other_account(site)
+    answer = site.order()
+    assert answer["Result"] == "Failure"
+    assert "are of AWS account 210987654321, and this is of account 123456789012" in str(answer["ErrorString"])
+    assert site.operations() == []
+
+
+def test_a_cancellation_with_keys_of_another_account_ends_nothing_and_is_not_believed_done(site: Site) -> None:
+    annex = str(site.order()["AnnexID"])
+    keys = dict(site.keys)
+    other_account(site)
+    answer = site.cancel(annex, pace=IMPATIENT)
+    assert answer["Result"] != "Success"
+    assert "are of AWS account 210987654321" in str(answer["ErrorString"])
+    site.check_all_guarded()
+    site.keys = keys

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -175,8 +176,43 @@ def test_expiration_never_ends_the_instances() -> None:
     assert "TerminateInstancesWithExpiration" in request.notes[0]
 
 
+LENDING = Defaults(lease_function_arn=bulk_request_ad()["LeaseFunctionARN"], allow_default_credentials=True,
+                   s3_bucket="pool", collector_host="cm.example.org", trust_domain="example.org")
+WITHOUT_KEYS: dict[str, Any] = {"PublicKeyFile": None, "SecretKeyFile": None}
+
+
+@pytest.mark.parametrize(("attribute", "value", "option"), [
+    ("ServiceURL", "https://ec2.example.org", "-service-url"),
+    ("EventsURL", "https://events.example.org", "-events-url"),
+    ("LambdaURL", "https://lambda.example.org", "-lambda-url"),
+    ("S3URL", "https://s3.example.org", "-s3-url"),
+    ("STSURL", "https://sts.example.org", "-sts-url"),
+    ("LeaseFunctionARN", "arn:aws:lambda:us-east-1:123456789012:function:other", "-lease-function-arn"),
+    ("LeaseFunctionARN", "arn:aws:lambda:us-east-1:210987654321:function:lease", "-lease-function-arn"),
+    ("S3Bucket", "others", "-s3-bucket"),
+])
+def test_lent_keys_serve_nothing_that_the_requester_names(attribute: str, value: str, option: str) -> None:
+    changes: dict[str, Any] = {attribute: value}
+    with pytest.raises(InvalidRequest) as caught:
+        read(bulk_request_ad(**WITHOUT_KEYS, **changes), LENDING)
+    [fault] = caught.value.faults
+    assert fault.startswith(f"{option} ({attribute}) is {value}, and the keys that annexd lends serve its own ")
+    assert read(bulk_request_ad(**changes), LENDING).public_key_file, "with keys of his own he may"
+
+
+def test_with_lent_keys_what_the_administrator_configured_may_be_named_too() -> None:
+    named: dict[str, Any] = {"ServiceURL": LENDING.ec2_url, "EventsURL": LENDING.events_url,
+                             "LambdaURL": LENDING.lambda_url, "S3Bucket": "pool"}
+    assert read(bulk_request_ad(**WITHOUT_KEYS, **named), LENDING).public_key_file is None
+
+
+def test_without_a_lease_function_of_its_own_annexd_lends_no_keys() -> None:
+    with pytest.raises(InvalidRequest, match=r"has no lease function of its own .* so it lends no keys"):
+        read(bulk_request_ad(**WITHOUT_KEYS), replace(LENDING, lease_function_arn=None))
+
+
 def test_what_the_administrator_gives_need_not_be_said() -> None:
-    defaults = Defaults(lease_function_arn=bulk_request_ad()["LeaseFunctionARN"], allow_default_credentials=True)
+    defaults = LENDING
     request = read(bulk_request_ad(LeaseFunctionARN=None, PublicKeyFile=None, SecretKeyFile=None), defaults)
     assert request.lease_function_arn == defaults.lease_function_arn
     assert request.public_key_file is None

@@ -48,7 +48,7 @@ def told(site: Site, owner: str = OWNER, looks: Mapping[str, Look] | None = None
 def looked(site: Site, ago_s: float = 0.0) -> dict[str, Look]:
     """What reconciliation sees, as if that were so long ago."""
     url = site.cloud.url
-    order = {"owner": OWNER, "endpoints": asdict(Endpoints("us-east-1", url, url, url)),
+    order = {"owner": OWNER, "endpoints": asdict(Endpoints("us-east-1", url, url, url, sts_url=url)),
              "public_key_file": "/home/alice/public", "secret_key_file": "/home/alice/secret"}
     seen = {sighting.annex_id: sighting for sighting in look(site).sightings}
     return {Place(order, site.arn).key: Look(time.time() - ago_s, seen)}

@@ -36,7 +36,7 @@ class ActingEC2(EC2Response):  # type: ignore[misc]  # moto has no types
 
     @property
     def _fleets(self) -> Fleets:
-        return self.regions[self.region]
+        return self.regions[self.region if self.current_account == views.ACCOUNT else f"{self.region} elsewhere"]
 
     def _parameters(self) -> dict[str, Any]:
         self.error_on_dryrun()

@@ -18,6 +18,7 @@ from test.cloud.faults import Fault, Faults
 from test.cloud.fleets import Fleets
 from test.cloud.gate import Gate
 from test.cloud.instances import Instance, Timing
+from test.cloud.keys import OTHER_ACCOUNT, OTHER_KEY
 from test.cloud.metadata import Metadata
 from test.cloud.meter import Leases, reading
 from test.cloud.partial import ENTRIES, with_refused_entries
@@ -109,7 +110,7 @@ class World:
             started.update(status=int(status.split()[0]), headers=dict(headers))
 
         try:
-            body = b"".join(self._moto(request.environ() | {"cloud.request": request}, start_response))
+            body = b"".join(self._moto(_environ(request), start_response))
         except Exception:  # noqa: BLE001  the edge: a fault of moto's or ours is an answer, and told
             self.audit.effect("emulator failed", operation=request.operation, trace=traceback.format_exc())
             return error_answer(request.service, 500, "InternalError", traceback.format_exc(limit=-3))
@@ -214,6 +215,12 @@ class World:
                 self.gate.judged.clear()
             self.faults.clear()
             self.audit.clear()
+
+
+def _environ(request: Request) -> dict[str, Any]:
+    """For moto, whose header tells the account."""
+    other = {"HTTP_X_MOTO_ACCOUNT_ID": OTHER_ACCOUNT} if request.access_key_id == OTHER_KEY else {}
+    return {**request.environ(), **other, "cloud.request": request}
 
 
 class _Regions(defaultdict[str, Fleets]):

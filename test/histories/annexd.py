@@ -21,12 +21,13 @@ from annexd.annex.commands import Desk, answer
 from annexd.annex.defaults import Defaults
 from annexd.annex.reply import ReplyAd
 from annexd.annex.roll import Roll
-from annexd.aws import ClientCache, Clients, Limiter, Limiters, Traffic
+from annexd.aws import ClientCache, Clients, Credentials, Endpoints, Limiter, Limiters, Traffic
 from annexd.workflow import Engine, Journal, JournalError, Json, Kind, Refused, Retry
 from test.annex.ads import OWNER
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.cloud.errors import Answer
 from test.cloud.request import Request
+from test.cloud.views import ACCOUNT
 from test.histories import faults
 from test.histories.cloud import Cloud
 from test.histories.faults import ANNEXD, APPEND, Fault
@@ -39,12 +40,28 @@ RECONCILE_S = 1800.0
 WRITE_S = 20.0  # of a disk that hangs
 LATER_S = 60.0  # annexd/daemon/orders.py: after a journal that could not be written
 KEYS = {"/home/alice/public": ACCESS_KEY_ID.encode(), "/home/alice/secret": SECRET_ACCESS_KEY.encode()}
-DEFAULTS = Defaults(ec2_url=URL, events_url=URL, lambda_url=URL, s3_url=URL, s3_bucket=BUCKET,
+DEFAULTS = Defaults(ec2_url=URL, events_url=URL, lambda_url=URL, s3_url=URL, sts_url=URL, s3_bucket=BUCKET,
                     lease_function_arn=FUNCTION_ARN, collector_host="cm.example.org", trust_domain="example.org")
 
 
 class Killed(BaseException):
     """The process is gone: nothing of it runs any more."""
+
+
+def _identity(_: Request) -> Answer:
+    """Whose the keys are is no part of a history: it changes nothing, and is asked once an hour."""
+    told = f"<Account>{ACCOUNT}</Account>"
+    result = f"<GetCallerIdentityResult>{told}</GetCallerIdentityResult>"
+    return Answer(200, f"<GetCallerIdentityResponse>{result}</GetCallerIdentityResponse>".encode())
+
+
+class Attached(ClientCache):
+    """Its STS is answered at once."""
+
+    def clients(self, credentials: Credentials | None, endpoints: Endpoints) -> Clients:
+        clients = super().clients(credentials, endpoints)
+        Hop(_identity).attach(clients.sts)
+        return clients
 
 
 class Kept:
@@ -58,7 +75,7 @@ class Kept:
     def cache(self) -> ClientCache:
         if self._cache is None:
             limiters = Limiters(lambda: Limiter(clock_s=self._now_s, wait=self._wait))
-            self._cache = ClientCache(now_s=lambda: 0.0, traffic=Traffic(limiters, self._now_s))
+            self._cache = Attached(now_s=lambda: 0.0, traffic=Traffic(limiters, self._now_s))
         return self._cache
 
     def forget(self) -> None:
@@ -129,7 +146,7 @@ class Annexd:
         if self.place is None:
             return
         try:
-            report = reconcile(life.world, self.place, life.under_way, life.world.aws_now_s, life.roll.cancelled_ends)
+            report = reconcile(life.world, self.place, life.under_way, self.now_s, life.roll.cancelled_ends)
         except (Retry, Refused) as error:
             self.cloud.points.tell(f"reconciliation: {error}")
             return
@@ -215,9 +232,7 @@ class Life:
         self.busy: set[str] = set()
         self.journal = DyingJournal(self, annexd)
         KEPT.annexd, KEPT.hop.way = annexd, self._call
-        self.world = steps.World(
-            self._access, annexd.now_s, supplies=SUPPLIES, skew_s=lambda: KEPT.cache.traffic.skew_s
-        )
+        self.world = steps.World(self._access, annexd.now_s, supplies=SUPPLIES)
         self.engine = Engine(
             self.journal,
             steps.annex_steps(self.world),
@@ -242,7 +257,7 @@ class Life:
         raise Killed
 
     def _access(self, order: Json) -> Clients:
-        clients = KeyFiles(_read_as, KEPT.cache)(order)
+        clients = KeyFiles(_read_as, KEPT.cache, defaults=DEFAULTS)(order)
         KEPT.hop.attach(clients.ec2, clients.events, clients.functions, clients.s3)
         return clients
 

@@ -181,7 +181,7 @@ class Stage:
         self.annexd.order(self.ads[command_id])
 
     def ad(self, command_id: str, end_of_lease_s: int) -> dict[str, Any]:
-        urls = dict.fromkeys(("ServiceURL", "EventsURL", "LambdaURL"), URL)
+        urls = dict.fromkeys(("ServiceURL", "EventsURL", "LambdaURL", "STSURL"), URL)
         own = {"CommandID": command_id, "EndOfLease": end_of_lease_s, "LeaseFunctionARN": FUNCTION_ARN}
         return bulk_request_ad(self.annexd.now_s(), **own, **urls, **self.course.order)
 

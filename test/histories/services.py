@@ -14,7 +14,7 @@ from typing import Any
 
 from moto.ec2.exceptions import EC2ClientError
 
-from test.cloud import wire
+from test.cloud import views, wire
 from test.cloud.ec2 import ActingEC2
 from test.cloud.errors import Answer, error_answer
 from test.cloud.fleets import Fleets
@@ -120,7 +120,7 @@ class QuickEC2(ActingEC2):
     ) -> None:
         self._request = request
         self.regions = defaultdict(lambda: fleets)
-        self.region = REGION
+        self.region, self.current_account = REGION, views.ACCOUNT
         self._refuses, self._lag = refuses, lag_s
 
     def _lag_s(self, operation: str) -> float:  # noqa: ARG002

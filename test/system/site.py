@@ -46,6 +46,7 @@ class Site:
             ANNEX_DEFAULT_EC2_URL = {cloud.url}
             ANNEX_DEFAULT_CWE_URL = {cloud.url}
             ANNEX_DEFAULT_LAMBDA_URL = {cloud.url}
+            ANNEX_DEFAULT_STS_URL = {cloud.url}
             ANNEX_DEFAULT_LEASE_FUNCTION_ARN = {self.arn}
             {extra_config}
             """.replace("\n            ", "\n"), daemons=DAEMONS, shared_port=shared_port, condor_ids=condor_ids)

@@ -7,6 +7,7 @@ that failed, for the same reason.
 
 from annexd.annex.steps.asking import World
 from annexd.annex.steps.get_function import GetFunction
+from annexd.annex.steps.limited import Limited
 from annexd.annex.steps.put_object import PutObject
 from annexd.annex.steps.put_rule import PutRule
 from annexd.annex.steps.put_targets import PutTargets
@@ -16,7 +17,8 @@ from annexd.workflow import Step
 
 def annex_steps(world: World) -> tuple[Step, ...]:
     """The steps of every annex, in their order: what an Engine of annexes is made with."""
-    return GetFunction(world), PutRule(world), PutTargets(world), PutObject(world), RequestSpotFleet(world)
+    steps = GetFunction(world), PutRule(world), PutTargets(world), PutObject(world), RequestSpotFleet(world)
+    return tuple(Limited(step) for step in steps)
 
 
 __all__ = ["World", "annex_steps"]

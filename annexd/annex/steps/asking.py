@@ -1,14 +1,13 @@
-"""From AWS's errors to the engine's two words: Retry and Refused."""
+"""What the steps act on, and what they have in common."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from annexd.annex.access import Access
+from annexd.annex.asking import asking as asking
 from annexd.annex.parcel import NoSupplies, Supplies
-from annexd.aws import errors
-from annexd.aws.errors import AWS_ERRORS
+from annexd.aws import Clients
 from annexd.workflow import Refused, Retry
 
 
@@ -20,24 +19,10 @@ class World:
     now_s: Callable[[], float] = time.time
     settle_s: float = 90.0  # a call whose answer was lost may take effect until then: 30 s to read, and twice more
     supplies: Supplies = field(default_factory=NoSupplies)
-    skew_s: Callable[[], float] = lambda: 0.0  # by how much AWS's clock is ahead, by its newest answer
 
-    def aws_now_s(self) -> float:
-        """By the clock by which leases end."""
-        return self.now_s() + self.skew_s()
-
-
-@contextmanager
-def asking(operation: str) -> Iterator[None]:
-    """Make whatever AWS, or the way to it, raises inside a Retry or a Refused."""
-    try:
-        yield
-    except AWS_ERRORS as error:
-        words = errors.describe(error, operation)
-        untouched = errors.had_no_effect(error)
-        if errors.is_transient(error):
-            raise Retry(words, untouched=untouched) from error
-        raise Refused(words, untouched=untouched) from error
+    def aws_now_s(self, clients: Clients) -> float:
+        """By the clock by which leases end, as AWS's own answers to these clients tell it."""
+        return self.now_s() + clients.clock.skew_s
 
 
 def settled(world: World, asked_at_s: float, what: str) -> None:

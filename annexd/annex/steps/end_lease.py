@@ -35,7 +35,7 @@ class EndLease:
         rule = rule_of(clients.events, annex_id)
         if rule is None or not rule.armed:
             return self._arm_anew(order, clients, rule)
-        end_s = min(int(rule.end_of_lease_s), int(self._world.aws_now_s()))
+        end_s = min(int(rule.end_of_lease_s), int(self._world.aws_now_s(clients)))
         if end_s < rule.end_of_lease_s:
             function_arn = rule.function_arn or order["lease_function_arn"]
             ask_for_target(clients.events, annex_id, end_s, function_arn, rule.config_object)
@@ -53,7 +53,7 @@ class EndLease:
 
     def _arm_anew(self, order: Json, clients: Clients, rule: Rule | None) -> Json:
         """Somebody has removed or disabled the rule; or all is over."""
-        seen, annex_id, end_s = survey(clients), order["annex_id"], int(self._world.aws_now_s())
+        seen, annex_id, end_s = survey(clients), order["annex_id"], int(self._world.aws_now_s(clients))
         if annex_id in seen.alive():
             ask_for_rule(clients.events, annex_id, end_s, tags(annex_id, order["annex_owner"], end_s))
             config_object = (rule.config_object if rule else None) or _config_object(order)

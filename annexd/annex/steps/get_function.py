@@ -9,10 +9,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from annexd.annex.steps.asking import World, asking
+from annexd.aws import answers
 from annexd.aws.errors import AWS_ERRORS, is_denied, is_not_found
 from annexd.workflow import Json, Refused, Retry
 
 EVENTBRIDGE: Final = "events.amazonaws.com"
+USABLE: Final = ("Active", "Inactive")
+LONGEST_REASON: Final = 500
 
 
 class GetFunction:
@@ -32,13 +35,18 @@ class GetFunction:
         arn = intent["function_arn"]
         functions = self._world.access(order).functions
         with asking(f"GetFunction {arn}"):
-            configuration = functions.get_function(FunctionName=arn)["Configuration"]
+            configuration = answers.value(functions.get_function(FunctionName=arn), "Configuration", dict)
         state = configuration.get("State", "Active")  # AWS leaves it out for functions from before there were states
         if state == "Pending":
             raise Retry(f"the lease function {arn} is still being made", untouched=True)
         if state == "Failed":
-            raise Refused(f"the lease function {arn} has failed: {configuration.get('StateReason')}", untouched=True)
-        if not may_be_called(_policy(functions, arn)):
+            reason = str(configuration.get("StateReason"))[:LONGEST_REASON]
+            raise Refused(f"the lease function {arn} has failed: {reason}", untouched=True)
+        if state not in USABLE:
+            raise Retry(f"the lease function {arn} is in a state that AWS has not: {str(state)[:20]}", untouched=True)
+        with asking(f"GetPolicy {arn}"):
+            may_be = may_be_called(_policy(functions, arn))
+        if not may_be:
             words = f"EventBridge may not call the lease function {arn}, deploy it by the CloudFormation template"
             raise Refused(words, untouched=True)
         return {"state": state}  # Active, or Inactive: idle for weeks, and made active by its first call
@@ -49,15 +57,14 @@ class GetFunction:
 
 def _policy(functions: Any, arn: str) -> str | None:
     """The function's resource policy; None when these credentials may not see it."""
-    with asking(f"GetPolicy {arn}"):
-        try:
-            return str(functions.get_policy(FunctionName=arn)["Policy"])
-        except AWS_ERRORS as error:
-            if is_denied(error):
-                return None
-            if is_not_found(error):
-                return "{}"
-            raise
+    try:
+        return str(answers.value(functions.get_policy(FunctionName=arn), "Policy", str))
+    except AWS_ERRORS as error:
+        if is_denied(error):
+            return None
+        if is_not_found(error):
+            return "{}"
+        raise
 
 
 def may_be_called(policy: str | None) -> bool:

@@ -5,12 +5,15 @@ bucket, and in orders from before there was this step, there is nothing to do or
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 from annexd.annex.parcel import parcel
 from annexd.annex.steps.asking import World, asking, before_the_end, settled
-from annexd.aws import account_of_function
+from annexd.aws import account_of_function, answers
 from annexd.aws.errors import AWS_ERRORS, is_not_found
 from annexd.workflow import Json
+
+DELETED: Final = 204  # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html, also of what is not there
 
 
 class PutObject:
@@ -39,25 +42,30 @@ class PutObject:
             return {}
         before_the_end(self._world, intent["end_of_lease_s"])
         body = parcel(order, self._world.supplies)
+        s3 = self._world.access(order).s3
         with asking(f"PutObject s3://{intent['bucket']}/{intent['key']}"):
-            self._world.access(order).s3.put_object(
+            answer = s3.put_object(
                 Bucket=intent["bucket"],
                 Key=intent["key"],
                 Body=body,
                 ContentType="application/gzip",
                 ExpectedBucketOwner=intent["bucket_owner"],
             )
+            answers.text(answer, "ETag")  # a page of a proxy has none
         return {}
 
     def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
         """Delete it.  S3 says yes as well to what is not there, and what it deleted is gone at once."""
         if not intent:
             return
+        s3 = self._world.access(order).s3
         with asking(f"DeleteObject s3://{intent['bucket']}/{intent['key']}"):
             try:
-                self._world.access(order).s3.delete_object(
+                answer = s3.delete_object(
                     Bucket=intent["bucket"], Key=intent["key"], ExpectedBucketOwner=intent["bucket_owner"]
                 )
+                if answer["ResponseMetadata"]["HTTPStatusCode"] != DELETED:
+                    raise answers.UnknownShape(what=f"S3 deletes with HTTP status {DELETED}")
             except AWS_ERRORS as error:
                 if not is_not_found(error):
                     raise

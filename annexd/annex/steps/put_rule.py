@@ -6,6 +6,7 @@ from typing import Any
 from annexd.annex.identifiers import rule_name
 from annexd.annex.lease import SCHEDULE, rule_description
 from annexd.annex.steps.asking import World, asking, before_the_end, settled
+from annexd.aws import answers
 from annexd.aws.errors import AWS_ERRORS, is_not_found
 from annexd.workflow import Json, Retry
 
@@ -20,7 +21,7 @@ def ask_for_rule(events: Any, annex_id: str, end_of_lease_s: int, tags: list[dic
             Description=rule_description(annex_id, end_of_lease_s),
             Tags=tags,
         )
-    return str(answer["RuleArn"])
+        return answers.text(answer, "RuleArn")
 
 
 class PutRule:
@@ -38,8 +39,7 @@ class PutRule:
     def forward(self, order: Json, intent: Json) -> Json:
         """{rule_arn}"""
         before_the_end(self._world, intent["end_of_lease_s"])
-        with asking("PutRule"):
-            events = self._world.access(order).events
+        events = self._world.access(order).events
         return {"rule_arn": ask_for_rule(events, order["annex_id"], intent["end_of_lease_s"], order["tags"])}
 
     def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:

@@ -6,11 +6,13 @@ that token, as a whole and over all pages, ends it with its instances, and looks
 gone.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from annexd.annex.steps.asking import World, asking, before_the_end, settled
-from annexd.aws.errors import is_cancelled_already
+from annexd.aws import answers
+from annexd.aws.errors import MAX_CODE, MAX_MESSAGE, is_cancelled_already
 from annexd.workflow import Json, Refused, Retry
 
 ENDED: Final = frozenset({"cancelled", "cancelled_running", "cancelled_terminating", "failed"})  # BatchState
@@ -40,17 +42,17 @@ class RequestSpotFleet:
             return _found_late(ec2, intent["client_token"])
         with asking("RequestSpotFleet"):
             answer = ec2.request_spot_fleet(SpotFleetRequestConfig=order["config"])
-        return {"spot_fleet_request_id": answer["SpotFleetRequestId"]}
+            return {"spot_fleet_request_id": answers.text(answer, "SpotFleetRequestId")}
 
     def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
         """End every fleet with this token, until neither it nor an instance of it is left."""
         ec2 = self._world.access(order).ec2
-        fleets = list(_fleets(ec2, intent["client_token"]))
+        fleets = _fleets(ec2, intent["client_token"])
         if not fleets:
             settled(self._world, asked_at_s, "a Spot Fleet request with this token")
             return
         for fleet in fleets:
-            fleet_id, state = fleet["SpotFleetRequestId"], fleet["SpotFleetRequestState"]
+            fleet_id, state = fleet.fleet_id, fleet.state
             _end(ec2, fleet_id, state)
             if state not in OVER and self._world.now_s() < intent.get("valid_until_s", 0.0) + self._world.settle_s:
                 raise Retry(f"{fleet_id} is {state}: what it launched last may not be told of yet")
@@ -59,16 +61,23 @@ class RequestSpotFleet:
 def _found_late(ec2: Any, token: str) -> Json:
     """annexd was away for so long that AWS would not take the request again: was it made before?"""
     for fleet in _fleets(ec2, token):
-        return {"spot_fleet_request_id": fleet["SpotFleetRequestId"]}
+        return {"spot_fleet_request_id": fleet.fleet_id}
     raise Refused("annexd could not ask for the instances within the provisioning delay", untouched=True)
 
 
-def _fleets(ec2: Any, token: str) -> Iterator[Mapping[str, Any]]:
+@dataclass(frozen=True)
+class _Fleet:
+    fleet_id: str
+    state: str
+
+
+def _fleets(ec2: Any, token: str) -> list[_Fleet]:
     with asking("DescribeSpotFleetRequests"):
-        for page in ec2.get_paginator("describe_spot_fleet_requests").paginate():
-            for fleet in page["SpotFleetRequestConfigs"]:
-                if fleet["SpotFleetRequestConfig"].get("ClientToken") == token:
-                    yield fleet
+        return [
+            _Fleet(answers.text(fleet, "SpotFleetRequestId"), answers.text(fleet, "SpotFleetRequestState"))
+            for fleet in answers.listed(ec2, "describe_spot_fleet_requests", "SpotFleetRequestConfigs")
+            if answers.value(fleet, "SpotFleetRequestConfig", dict).get("ClientToken") == token
+        ]
 
 
 def _end(ec2: Any, fleet_id: str, state: str) -> None:
@@ -87,10 +96,11 @@ def _end(ec2: Any, fleet_id: str, state: str) -> None:
 def _cancel(ec2: Any, fleet_id: str) -> None:
     with asking(f"CancelSpotFleetRequests {fleet_id}"):
         answer = ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet_id], TerminateInstances=True)
-    for refusal in answer.get("UnsuccessfulFleetRequests") or ():
-        error = refusal.get("Error", {})
-        if not is_cancelled_already(error.get("Code", "")):
-            raise Retry(f"{fleet_id} could not be cancelled ({error.get('Code')}): {error.get('Message')}")
+        refusals = [refusal.get("Error", {}) for refusal in answer.get("UnsuccessfulFleetRequests") or ()]
+    for error in refusals:
+        code, message = str(error.get("Code", ""))[:MAX_CODE], str(error.get("Message"))[:MAX_MESSAGE]
+        if not is_cancelled_already(code):
+            raise Retry(f"{fleet_id} could not be cancelled ({code}): {message}")
 
 
 def _terminate(ec2: Any, instances: list[str]) -> None:
@@ -99,11 +109,12 @@ def _terminate(ec2: Any, instances: list[str]) -> None:
             ec2.terminate_instances(InstanceIds=instances[first : first + BATCH])
 
 
-def _instances(ec2: Any, fleet_id: str) -> Iterator[tuple[str, str]]:
+def _instances(ec2: Any, fleet_id: str) -> list[tuple[str, str]]:
     """ID and state of all its instances; AWS puts this tag on them when it launches them."""
     filters = [{"Name": "tag:aws:ec2spot:fleet-request-id", "Values": [fleet_id]}]
     with asking("DescribeInstances"):
-        for page in ec2.get_paginator("describe_instances").paginate(Filters=filters):
-            for reservation in page["Reservations"]:
-                for instance in reservation["Instances"]:
-                    yield instance["InstanceId"], instance["State"]["Name"]
+        return [
+            (answers.text(instance, "InstanceId"), answers.text(instance.get("State"), "Name"))
+            for reservation in answers.listed(ec2, "describe_instances", "Reservations", Filters=filters)
+            for instance in answers.rows(reservation, "Instances")
+        ]

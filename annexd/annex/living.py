@@ -1,0 +1,60 @@
+"""Which accounts are worth a look: those in which something of this annexd's lives, or may live.
+
+The journal names an account by the keys and endpoints of each order.  An order that failed and is undone leaves
+nothing there, nor does one whose lease ended long ago: such keys are gone, and to say so each hour helps nobody.
+"""
+
+from typing import Final
+
+from annexd.annex.adoption import Place, place_of
+from annexd.workflow import SUCCESS, Engine, Json, State
+
+LIVES_ON_S: Final = 7 * 86400.0  # after a lease's end: so long a lease function that does nothing may go unnoticed
+
+
+class Living:
+    """Reads what is new in the journal at each question; remembers of it what lives only.  Not thread-safe."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._seq = 0
+        self._orders: dict[str, tuple[Place, float]] = {}  # by command ID: where, and when its lease ends
+        self._leased: set[str] = set()  # those that were carried out, and are not over
+
+    def places(self, now_s: float) -> dict[str, Place]:
+        """By Place.key; the newest order's, with a bucket if any order there has one.  Raises JournalError."""
+        self._seq, accepted = self._engine.accepted(self._seq)
+        for state in accepted:
+            self._learn(state, now_s)
+        self._forget(now_s)
+        found: dict[str, Place] = {}
+        for place, _ in self._orders.values():
+            known = found.get(place.key, place)
+            found[place.key] = Place(place.order, place.lease_function_arn, place.bucket or known.bucket)
+        return found
+
+    def _learn(self, state: State, now_s: float) -> None:
+        order = state.order or {}
+        try:
+            place, end_s = place_of(order), _end_s(order, now_s)
+        except (LookupError, TypeError, AttributeError):
+            return  # an order of another version: the engine says so when it is carried out
+        self._orders[state.command_id] = place, end_s
+
+    def _forget(self, now_s: float) -> None:
+        finished = self._orders.keys() - set(self._engine.unfinished())
+        for command_id in finished:
+            over = now_s > self._orders[command_id][1] + LIVES_ON_S
+            if over or (command_id not in self._leased and self._is_undone(command_id)):
+                del self._orders[command_id]
+        self._leased = finished & self._orders.keys()
+
+    def _is_undone(self, command_id: str) -> bool:
+        finished = self._engine.state(command_id).finished
+        return finished is not None and finished[0] != SUCCESS
+
+
+def _end_s(order: Json, now_s: float) -> float:
+    """A cancellation has none of its own: its annex ends soon."""
+    end_s = order.get("end_of_lease_s", now_s)
+    return float(end_s) if isinstance(end_s, int) and abs(end_s) < 2**53 else now_s
