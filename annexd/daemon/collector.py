@@ -81,10 +81,13 @@ class Advertiser:
                     await self._send(INVALIDATE_ADS_GENERIC, ads, collector, INVALIDATE_TIMEOUT_S)
 
     def is_true(self, expression: str) -> bool:
-        """Of our ad as it stands now."""
+        """Of our ad as it stands now.  What cannot be evaluated is not true: the bindings raise for some of that."""
         if self.identity is None:
             return False
-        return classad2.ExprTree(expression).eval(self._ad(self.identity, MY_TYPES[0])) is True
+        try:
+            return classad2.ExprTree(expression).eval(self._ad(self.identity, MY_TYPES[0])) is True
+        except classad2.ClassAdException:
+            return False
 
     def ads(self) -> list[classad2.ClassAd]:
         """The ads as they stand now, each with its own MyType."""

@@ -69,7 +69,10 @@ class Door:
             await asyncio.sleep(TOUCH_S)
             if not self._named.touch():
                 log.always("our socket in DAEMON_SOCKET_DIR has vanished; making it again")
-                self._listeners[0].replace(self._named.bind())
+                try:
+                    self._listeners[0].replace(self._named.bind())
+                except OSError as error:
+                    log.error(f"our socket cannot be made: {error}; it is tried again in {TOUCH_S:.0f} s")
 
     def close(self) -> None:
         if self._named is not None:

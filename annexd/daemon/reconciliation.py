@@ -1,19 +1,23 @@
-"""Look at every account that annexd knows of, at start and at intervals, and mend what breaks the promise there.
+"""Look at every account in which something of annexd's lives, at start and at intervals, and mend what breaks the
+promise there.
 
-It runs beside the orders, in a thread of its own, and never keeps one waiting.  Which accounts it knows, the journal
-tells, since each order names its keys; one more are annexd's own keys, if it lends them.
+It runs beside the orders, in threads of its own, and never keeps one waiting.  Accounts are looked at side by side,
+each within its own time, and whatever goes wrong at one of them, a fault of annexd's included, is said of that account
+and concerns no other.  Which accounts there are, the journal tells; one more are annexd's own keys, if it lends them.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
 from annexd.annex.access import KeyFiles
-from annexd.annex.adoption import Place, Report, own_place, place_of, reconcile
+from annexd.annex.adoption import LOOK_S, Place, Report, own_place, reconcile
 from annexd.annex.defaults import Defaults
 from annexd.annex.lease_code import FunctionWatch
+from annexd.annex.living import Living
 from annexd.annex.roll import Roll
 from annexd.annex.status import Look
 from annexd.annex.steps import World
@@ -23,7 +27,10 @@ from annexd.daemon.threads import in_thread
 from annexd.workflow import JournalError, Refused, Retry
 
 LEARN_S: Final = 10.0  # between two looks into the journal for accounts that are new
+AT_ONCE: Final = 8  # accounts that are looked at: so many of them can be slow, and the others have their turn
+PATIENCE_S: Final = LOOK_S + 60.0  # for a look whose calls end in LOOK_S: what hangs beyond that asks no endpoint
 SKEW_WORTH_A_WORD_S: Final = 30
+LONGEST_FAULT: Final = 2000  # characters of a log line
 
 
 class Reconciler:
@@ -33,8 +40,10 @@ class Reconciler:
                  changed: Callable[[], None]) -> None:
         self.interval_s, self.defaults = interval_s, defaults
         self._access, self._roll, self._engine, self._changed = access, roll, roll.engine, changed
+        self._living = Living(roll.engine)
         self._places: dict[str, Place] = {}
-        self._learned_seq = 0
+        self._looking: dict[str, asyncio.Task[None]] = {}
+        self._turns = asyncio.Semaphore(AT_ONCE)
         self._looked_s: dict[str, float] = {}  # monotonic
         self._reports: dict[str, Report] = {}
         self._looks: dict[str, Look] = {}
@@ -44,6 +53,7 @@ class Reconciler:
         self._mended = 0
         self._newest_s = 0
         self._skew_told_s = 0
+        self._last_fault = ""
 
     def status(self) -> Mapping[str, int | str]:
         """Attributes of the daemon's ad: what runs in all accounts, and what was amiss at the newest look."""
@@ -64,48 +74,90 @@ class Reconciler:
         return dict(self._looks)
 
     async def run(self) -> None:
-        """For ever: whatever is due."""
-        while True:
-            await self._learn()
-            for key, place in list(self._places.items()):
-                if time.monotonic() - self._looked_s.get(key, -self.interval_s) >= self.interval_s:
-                    await self._look(key, place)
-            await asyncio.sleep(min(LEARN_S, self.interval_s))
+        """For ever: begin whatever is due."""
+        try:
+            while True:
+                await self._learn()
+                for key in self._places:
+                    if self._is_due(key):
+                        self._looking[key] = asyncio.create_task(self._look(key))
+                await asyncio.sleep(min(LEARN_S, self.interval_s))
+        finally:
+            for task in self._looking.values():
+                task.cancel()
+
+    def _is_due(self, key: str) -> bool:
+        under_way = key in self._looking and not self._looking[key].done()
+        return not under_way and time.monotonic() - self._looked_s.get(key, -self.interval_s) >= self.interval_s
 
     async def _learn(self) -> None:
-        """The accounts of orders that are new in the journal, and our own."""
+        """The accounts in which something lives, and our own.  The others are forgotten."""
         try:
-            self._learned_seq, accepted = await in_thread(lambda: self._engine.accepted(self._learned_seq))
+            living = await in_thread(lambda: self._living.places(time.time()))
         except JournalError:
             return  # the books tell
+        except Exception as error:  # noqa: BLE001  the edge of this task: what is known already is looked at all the same
+            self._say_once(f"reconciliation: a fault of annexd: {type(error).__name__}: {error}")
+            return
         own = own_place(self.defaults)
-        for place in [place_of(state.order) for state in accepted if state.order] + ([own] if own else []):
-            known = self._places.get(place.key, place)
-            self._places[place.key] = replace(place, bucket=place.bucket or known.bucket)
+        if own is not None:
+            living[own.key] = replace(own, bucket=own.bucket or living.get(own.key, own).bucket)
+        for key in self._places.keys() - living.keys():
+            if not self._alive_at(key):
+                self._forget(key)
+        self._places.update(living)
 
-    async def _look(self, key: str, place: Place) -> None:
-        world, began_s = World(self._access), time.time()
-        try:
-            report = await in_thread(
-                lambda: reconcile(world, place, self._busy, self._aws_now_s, self._roll.cancelled_ends))
-        except (Retry, Refused, JournalError) as error:
-            self._tell_faults(key, str(error))
-        else:
-            self._reports[key] = report
-            self._looks[key] = Look(began_s, {sighting.annex_id: sighting for sighting in report.sightings})
-            self._mended += len(report.mended)
-            for words in report.mended:
-                log.always(f"reconciliation: {words}")
-            self._tell_faults(key, "; ".join(report.faults))
-        await self._look_at_function(key, place)
+    def _alive_at(self, key: str) -> bool:
+        """Whether something was seen there at the newest look."""
+        report = self._reports.get(key)
+        return report is not None and bool(report.fleets or report.instances or report.sightings)
+
+    def _forget(self, key: str) -> None:
+        for known in (self._places, self._looking, self._looked_s, self._reports, self._looks, self._faults,
+                      self._warnings):
+            known.pop(key, None)
+        self._changed()
+
+    async def _look(self, key: str) -> None:
+        """One look; what hangs beyond its time keeps no other account waiting."""
+        async with self._turns:
+            work = asyncio.create_task(self._guarded_look(key, self._places[key]))
+            await asyncio.wait({work}, timeout=PATIENCE_S)
+        if not work.done():
+            self._tell_faults(key, f"no end of it after {PATIENCE_S:.0f} s")
+            self._changed()
+        await work  # before that it is not begun again: each hung look costs one thread, and not one an hour
         self._looked_s[key], self._newest_s = time.monotonic(), int(time.time())
         self._tell_skew()
         self._changed()
 
+    async def _guarded_look(self, key: str, place: Place) -> None:
+        try:
+            await self._look_at(key, place, time.time())
+        except (Retry, Refused, JournalError) as error:
+            self._tell_faults(key, str(error))
+        except Exception as error:  # noqa: BLE001  the edge of one account's work: the others go on
+            self._tell_faults(key, f"a fault of annexd: {type(error).__name__}: {error}")
+
+    async def _look_at(self, key: str, place: Place, began_s: float) -> None:
+        world = World(self._access)
+        report = await in_thread(
+            lambda: reconcile(world, place, self._busy, time.time, self._roll.cancelled_ends))
+        if key not in self._places:
+            return  # forgotten meanwhile
+        self._reports[key] = report
+        self._looks[key] = Look(began_s, {sighting.annex_id: sighting for sighting in report.sightings})
+        self._mended += len(report.mended)
+        for words in report.mended:
+            log.always(f"reconciliation: {words}")
+        self._tell_faults(key, "; ".join(report.faults))
+        await self._look_at_function(key, place)
+
     async def _look_at_function(self, key: str, place: Place) -> None:
         """Is what will end the leases what it should be?  That AWS does not tell is no news: see above."""
         def look() -> str:
-            return self._functions.look(self._access(place.order).functions, place.lease_function_arn, today())
+            functions = self._access(place.access_order).functions
+            return self._functions.look(functions, place.lease_function_arn, today())
 
         try:
             words = await in_thread(look)
@@ -120,16 +172,22 @@ class Reconciler:
     def _busy(self) -> set[str]:
         return {str(order["annex_id"]) for order in self._engine.unfinished_orders()}
 
-    def _aws_now_s(self) -> float:
-        return time.time() + self._access.skew_s
-
     def _tell_faults(self, key: str, faults: str) -> None:
-        if faults and self._faults.get(key) != faults:
-            owner = self._places[key].order["owner"] or "annexd itself"
+        """Once, until they change by more than a number, such as how long ago something was."""
+        place, faults = self._places.get(key), faults[:LONGEST_FAULT]
+        if place is None:
+            return
+        if faults and _kind(self._faults.get(key, "")) != _kind(faults):
+            owner = place.order["owner"] or "annexd itself"
             log.error(f"reconciliation with the keys of {owner}: {faults}; it is tried again every {self.interval_s} s")
         self._faults.pop(key, None)
         if faults:
             self._faults[key] = faults
+
+    def _say_once(self, words: str) -> None:
+        if words != self._last_fault:
+            log.error(words[:LONGEST_FAULT])
+        self._last_fault = words
 
     def _tell_skew(self) -> None:
         skew_s = self._access.skew_s
@@ -137,3 +195,7 @@ class Reconciler:
             log.error(f"the clock of this host is {abs(skew_s)} s {'behind' if skew_s > 0 else 'ahead of'} AWS's, by "
                       f"which leases end: set it")
             self._skew_told_s = skew_s
+
+
+def _kind(faults: str) -> str:
+    return re.sub(r"\d+", "0", faults)

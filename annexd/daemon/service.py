@@ -92,9 +92,9 @@ class Service:
         self._door = Door(options, settings, inheritance)
         self._outbound = Outbound(environment)
         self._files = files = RequesterFiles(settings.uid_domain)
-        self._access = access = KeyFiles(files.read, allow_default=settings.annex.allow_default_credentials)
+        self._access = access = KeyFiles(files.read, defaults=settings.annex)
         self._supplies = Supplies(SigningKeys.read(Parameters()), files.read_folder)
-        world = World(access, supplies=self._supplies, skew_s=lambda: access.skew_s)
+        world = World(access, supplies=self._supplies)
         engine = Engine(journal, annex_steps(world), others=cancelling(world), steady_s=time.monotonic)
         roll = Roll(engine)
         self._books = Books(journal, engine, self._status_changed)
@@ -163,8 +163,7 @@ class Service:
         self._server.security, self._server.limits = security, settings.limits
         self._orders.set_limits(settings.limits)
         self._orders.defaults = self._reconciler.defaults = settings.annex
-        self._files.uid_domain, self._access.allow_default = (
-            settings.uid_domain, settings.annex.allow_default_credentials)
+        self._files.uid_domain, self._access.defaults = settings.uid_domain, settings.annex
         self._supplies.keys = SigningKeys.read(Parameters())
         self._reconciler.interval_s = settings.reconcile_interval_s
         self._advertiser.publication, self._advertiser.reconfigured_at_s = settings.publication, int(time.time())
