@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 TOP = Path(__file__).resolve().parents[2]
-COPIED = ("annexd", "test", "docs", "pyproject.toml", "setup.cfg")
+COPIED = ("annexd", "test", "docs", "lambda", "templates", "pyproject.toml", "setup.cfg")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "corpus")
 PATIENCE_S = 120
 
@@ -69,6 +69,30 @@ DEFENCES = (
     Defence("rounds of TLS", "cedar/tls.py", "_MAX_ROUNDS = 16", "_MAX_ROUNDS = 10**6", "endless", "cedar/test_tls.py"),
     Defence("MD5 of a frame", "cedar/legacy.py", "if not hmac.compare_digest(", "if False and not hmac.compare_digest(",
             "does_not_verify", "cedar/test_legacy.py"),
+    Defence("the deadline of a call", "aws/bounds.py", "threading.Timer(max(left_s, 0.0)", "threading.Timer(left_s + 9",
+            "byte_by_byte", "aws/test_bounds.py"),
+    Defence("the size of an answer", "aws/bounds.py", "if len(body) > self._max_bytes:", "if False:", "sixty",
+            "aws/test_bounds.py"),
+    Defence("the parts of an answer", "aws/bounds.py", "> max_items:", "> 10**9:", "small_parts", "aws/test_bounds.py"),
+    Defence("an answer's shape", "annex/asking.py", "if errors.is_shape_error(error):", "if False:", "a_look",
+            "annex/test_strange_answers.py"),
+    Defence("accounts side by side", "daemon/reconciliation.py", "AT_ONCE: Final = 8", "AT_ONCE: Final = 1",
+            "never_end", "daemon/test_reconciliation.py"),
+    Defence("a fault stays at its account", "daemon/reconciliation.py",
+            "except Exception as error:  # noqa: BLE001  the edge of one account's work",
+            "except KeyError as error:  #", "fault_of_annexd", "daemon/test_reconciliation.py"),
+    Defence("lent keys in a request", "annex/request.py",
+            'own.faults += faults_of_lent_request(endpoints, arn, own.value("S3Bucket") or None, defaults)', "pass",
+            "lent_keys_serve", "annex/test_request.py"),
+    Defence("lent keys when they are used", "annex/access.py",
+            "if faults := faults_of_endpoints(endpoints, self._defaults):", "if faults := []:", "configured_now",
+            "annex/test_access.py"),
+    Defence("whose clock is believed", "aws/traffic.py", "if is_aws_host(url) or url in self.trusted_urls:", "if True:",
+            "that_a_user_names", "daemon/test_reconciliation.py"),
+    Defence("how far a clock is believed", "aws/traffic.py", "< abs(self._skew_s) <= MAX_SKEW_S", "< abs(self._skew_s)",
+            "signatures_bear", "aws/test_limiter.py"),
+    Defence("the right account", "annex/access.py", "if found != expected:", "if False:", "another",
+            "annex/test_credentials.py"),
 )
 
 
