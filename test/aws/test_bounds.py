@@ -52,7 +52,7 @@ def test_an_answer_of_sixty_megabytes_costs_neither_its_time_nor_its_memory() ->
 
     def flood(connection: socket.socket, _: bytes) -> None:
         connection.sendall(HEAD)
-        for _ in range(60 * 2**20 // len(part)):
+        for _number in range(60 * 2**20 // len(part)):
             connection.sendall(part)
 
     asked(says(b""), max_bytes=-1)  # the service model is read before
