@@ -141,5 +141,5 @@ def test_it_notices_a_cancellation_that_ends_leases_by_a_slow_clock(theatre: The
     monkeypatch.setattr(annexd, "DEFAULTS", patient)
     history = at(theatre, course, "append intent request_spot_fleet", "killed, restarted before the first tick before")
     assert violations(theatre, history) == ""
-    monkeypatch.setattr(World, "aws_now_s", lambda self: self.now_s())
+    monkeypatch.setattr(World, "aws_now_s", lambda self, _: self.now_s())
     assert "alive without an armed lease" in violations(theatre, history)
