@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from annexd.annex.config_members import Part
 
-OTHERWISE: Final = "a machine that cannot turns itself off, and is paid for until then"
+OTHERWISE: Final = "A machine that cannot join turns itself off, and is paid for until then"
 
 
 def joining_notes(config: Mapping[str, Any], profile: str | None) -> list[str]:
@@ -32,13 +32,13 @@ def _notes_of_profiles(specifications: Sequence[Part], profile: str | None) -> l
 
 
 def _without_profile(named: str) -> str:
-    return (f"{named} names no IamInstanceProfile, and ANNEX_DEFAULT_INSTANCE_PROFILE_ARN names none: its machines "
-            f"cannot read the annex's object in S3, by which they join the pool; {OTHERWISE}")
+    return (f"{named}: without an IamInstanceProfile, and with none in ANNEX_DEFAULT_INSTANCE_PROFILE_ARN, machines "
+            f"cannot read the annex's object in S3, by which they join the pool. {OTHERWISE}")
 
 
 def _with_another(named: str, its: str, profile: str) -> str:
-    return (f"{named} has an IamInstanceProfile of its own, {its}: its machines join the pool only if that may read "
-            f"the annex's object in S3; leave it out, and annexd takes {profile}, which may; {OTHERWISE}")
+    return (f"{named}: with an IamInstanceProfile of their own ({its}), machines join the pool only if that may "
+            f"read the annex's object in S3. Leave it out to have {profile}, which may. {OTHERWISE}")
 
 
 def _notes_of_addresses(specifications: Sequence[Part]) -> list[str]:
@@ -47,8 +47,8 @@ def _notes_of_addresses(specifications: Sequence[Part]) -> list[str]:
 
 
 def _without_address(named: str) -> str:
-    return (f"{named} asks for no public address (AssociatePublicIpAddress is false): its machines join the pool only "
-            f"if their subnet has another way to S3, EC2 and the pool, such as a NAT gateway; {OTHERWISE}")
+    return (f"{named}: without a public address (AssociatePublicIpAddress is false), machines join the pool only if "
+            f"their subnet has another way to S3, EC2 and the pool, such as a NAT gateway. {OTHERWISE}")
 
 
 def _is_private(specification: Part) -> bool:
@@ -71,7 +71,11 @@ def _name(arn: str) -> str:
 
 
 def _named(indexes: Sequence[int]) -> str:
-    """LaunchSpecifications[0], [3]: the user looks for them in the file."""
-    first, *others = indexes
-    more = "".join(f", [{i}]" for i in others[:9])
-    return f"LaunchSpecifications[{first}]{more}{', ...' if len(others) > 9 else ''}"
+    """LaunchSpecifications[0], [2] to [5]: the user looks for them in the file."""
+    runs: list[list[int]] = []
+    for index in indexes:
+        if runs and runs[-1][-1] == index - 1:
+            runs[-1][1:] = [index]
+        else:
+            runs.append([index])
+    return "LaunchSpecifications" + ", ".join(" to ".join(f"[{end}]" for end in run) for run in runs)

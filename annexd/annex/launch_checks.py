@@ -55,7 +55,7 @@ def _faults_of_mapping(path: str, mapping: Part) -> Iterator[str]:
     if "DeviceName" not in mapping:
         yield f"{path}DeviceName is missing"
     zones = {"AvailabilityZone", "AvailabilityZoneId"} & (mapping.get("Ebs") or {}).keys()
-    yield from (f"{path}Ebs.{zone}: a volume is where its instance is, AWS takes no zone here" for zone in sorted(zones))
+    yield from (f"{path}Ebs.{zone}: AWS takes none here, a volume is where its instance is" for zone in sorted(zones))
 
 
 def _faults_of_placement(path: str, specification: Part) -> Iterator[str]:
@@ -143,7 +143,7 @@ def _faults_of_type(config: Part) -> Iterator[str]:
     if not strategies:
         return
     if kind == "request":
-        yield 'SpotMaintenanceStrategies goes with "Type": "maintain"; a file without Type is a request here'
+        yield 'SpotMaintenanceStrategies goes with "Type": "maintain" (a file without Type is a request here)'
     rebalance = strategies.get("CapacityRebalance") or {}
     delay, waits = rebalance.get("TerminationDelay"), rebalance.get("ReplacementStrategy") == "launch-before-terminate"
     path = "SpotMaintenanceStrategies.CapacityRebalance.TerminationDelay"

@@ -38,7 +38,7 @@ def _shortest_s(defaults: Defaults) -> float:
 
 
 def duration(seconds: int) -> str:
-    """As -lease-duration takes it: 30d, 90s; 1d12h where that says it better."""
+    """As people say it: 30d, 12h, 1m30s."""
     return "".join(_units(seconds)) or "0s"
 
 

@@ -37,9 +37,13 @@ CLOSED: Final = frozenset(
     ["AllocationStrategy", "OnDemandAllocationStrategy", "ReplacementStrategy", "ExcessCapacityTerminationPolicy",
      "FleetType", "InstanceInterruptionBehavior", "TargetCapacityUnitType", "Tenancy"]
 )
+ELSEWHERE: Final = {  # of an override, EC2 Fleet and the EC2 user guide's example 8 have it so; no name is close
+    ("LaunchTemplateOverrides", "placement"): "AvailabilityZone",
+    ("SpotFleetLaunchSpecification", "launchtemplate"): "LaunchTemplateConfigs, beside LaunchSpecifications",
+}
 NEXT_STEP: Final = {  # by the path of what is missing
     "TargetCapacity": "say how much in the file, or with -count",
-    "IamFleetRole": "name a role for Spot Fleets; condor_annex -setup makes one, which annexd then fills in",
+    "IamFleetRole": "name a role for Spot Fleets (condor_annex -setup makes one, which annexd then fills in)",
 }
 
 
@@ -99,7 +103,8 @@ def _missing(path: str) -> str:
 
 
 def _unknown(written: str, shape: "StructureShape", path: str) -> str:
-    close = difflib.get_close_matches(written[:64], shape.members, n=1)
+    elsewhere = ELSEWHERE.get((shape.name, written.lower()))
+    close = [elsewhere] if elsewhere else difflib.get_close_matches(written[:64], shape.members, n=1)
     hint = f", did you mean {close[0]}?" if close else ""
     where = f"in {path[:-1]}" if path else "of a Spot Fleet request"
     return f"{path}{shown(written)[1:-1]} is not an attribute {where}{hint}"

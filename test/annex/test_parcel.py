@@ -210,7 +210,8 @@ def test_an_annexd_that_does_not_know_its_pool_says_so(changes: dict[str, str]) 
 # What setup made fills what a request leaves out.
 
 PROFILE, GROUP = "arn:aws:iam::123456789012:instance-profile/annex", "sg-0123456789abcdef0"
-SET_UP = defaults(instance_profile_arn=PROFILE, security_group_id=GROUP, fleet_role_arn="arn:aws:iam::123456789012:role/fleet")
+ROLE = "arn:aws:iam::123456789012:role/fleet"
+SET_UP = defaults(instance_profile_arn=PROFILE, security_group_id=GROUP, fleet_role_arn=ROLE)
 
 
 def filled(**changes: Any) -> BulkRequest:
@@ -224,7 +225,7 @@ def specification(request: BulkRequest) -> dict[str, Any]:
 
 def test_missing_role_profile_and_group_are_filled_in() -> None:
     request = filled(IamFleetRole=None)
-    assert request.config["IamFleetRole"] == "arn:aws:iam::123456789012:role/fleet"
+    assert request.config["IamFleetRole"] == ROLE
     assert specification(request)["IamInstanceProfile"] == {"Arn": PROFILE}
     assert specification(request)["SecurityGroups"] == [{"GroupId": GROUP}]
 

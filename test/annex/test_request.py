@@ -24,8 +24,9 @@ def faults(defaults: Defaults | None = None, **changes: Any) -> tuple[str, ...]:
     return caught.value.faults
 
 
-NO_ROLE = ("IamFleetRole is missing: name a role for Spot Fleets; condor_annex -setup makes one, which annexd then fills"
-           " in")
+NO_ROLE = (
+    "IamFleetRole is missing: name a role for Spot Fleets (condor_annex -setup makes one, which annexd then fills in)"
+)
 
 
 def test_a_right_request_is_taken() -> None:
@@ -57,7 +58,8 @@ FAULTS = [
     ({"EndOfLease": "tomorrow"}, 'EndOfLease must be in seconds since the epoch, not "tomorrow"'),
     ({"EndOfLease": True}, "EndOfLease must be in seconds since the epoch, not true"),
     ({"EndOfLease": 10**30}, "EndOfLease must be in seconds since the epoch, not a number of more than 64 bits"),
-    ({"EndOfLease": int(NOW_S)}, "EndOfLease is 0 s in the past: does the clock here differ from that of your machine?"),
+    ({"EndOfLease": int(NOW_S)},
+     "EndOfLease is 0 s in the past: does the clock here differ from that of your machine?"),
     ({"EndOfLease": int(NOW_S) + 40 * 86400}, "-lease-duration 40d is longer than ANNEX_MAX_LEASE (30d)"),
     ({"EndOfLease": int(NOW_S) + 31 * 86400 - 2}, "-lease-duration 31d is longer than ANNEX_MAX_LEASE (30d)"),
     ({"EndOfLease": int(NOW_S) + 300},
@@ -85,8 +87,8 @@ FAULTS = [
     ({"TargetCapacity": 2.5}, "TargetCapacity must be a positive integer, not 2.5"),
     ({"TargetCapacity": True}, "TargetCapacity must be a positive integer, not true"),
     ({"TargetCapacity": "5x"}, 'TargetCapacity must be a positive integer, not "5x"'),
-    ({"TargetCapacity": "<HOW MANY>"}, ('TargetCapacity must be a positive integer, not "<HOW MANY>": that is a placeholder,'
-                                        " put your own value there")),
+    ({"TargetCapacity": "<HOW MANY>"},
+     ('TargetCapacity must be a positive integer, not "<HOW MANY>": that is a placeholder, put your own value there')),
     ({"TargetCapacity": 10_001}, "TargetCapacity is 10001, the most allowed here is 10000 (ANNEX_MAX_TARGET_CAPACITY)"),
     ({"TargetCapacity": None}, "TargetCapacity is missing: say how much in the file, or with -count"),
     ({"LaunchSpecifications": None},
@@ -97,14 +99,15 @@ FAULTS = [
     ({"LaunchSpecifications": "one"}, 'LaunchSpecifications must be an array, not "one"'),
     ({"LaunchSpecifications": ["one"]}, 'LaunchSpecifications[0] must be an object, not "one"'),
     ({"LaunchSpecifications": [None]}, "LaunchSpecifications[0] must be an object, not null"),
-    ({"LaunchSpecifications": SPECIFICATION}, ("LaunchSpecifications must be an array, not an object: put it into [ ], also"
-                                               " when it is the only one")),
+    ({"LaunchSpecifications": SPECIFICATION},
+     "LaunchSpecifications must be an array, not an object: put it into [ ], also when it is the only one"),
     ({"LaunchSpecifications": [SPECIFICATION | {"Ebsoptimized": "yes"}]},
      'LaunchSpecifications[0].EbsOptimized must be true or false, not "yes"'),
     ({"LaunchSpecifications": [
         SPECIFICATION | {"BlockDeviceMappings": [{}, {"DeviceName": "b", "Ebs": {"VolumeSize": "big"}}]}]},
      'LaunchSpecifications[0].BlockDeviceMappings[1].Ebs.VolumeSize must be an integer, not "big"'),
-    ({"LaunchSpecifications": [SPECIFICATION | {"imageid": "ami-87654321"}]}, "LaunchSpecifications[0].ImageId is given twice"),
+    ({"LaunchSpecifications": [SPECIFICATION | {"imageid": "ami-87654321"}]},
+     "LaunchSpecifications[0].ImageId is given twice"),
     ({"LaunchSpecifications": [SPECIFICATION | {"ImgeId": "a"}]},
      "LaunchSpecifications[0].ImgeId is not an attribute in LaunchSpecifications[0], did you mean ImageId?"),
     ({"LaunchSpecifications": [SPECIFICATION | {"UserData": "no base64!"}]},
