@@ -104,7 +104,7 @@ def _without_ignored(config: Config, file: str) -> tuple[Config, list[str]]:
     kept = {name: value for name, value in config.items() if name not in ignored}
     if not ignored:
         return kept, []
-    return kept, [f"{' and '.join(ignored)} in {_shown(file)} ignored: a request is valid now, or not at all"]
+    return kept, [f"{_shown(file)}: {' and '.join(ignored)} ignored: a request is valid now, or not at all"]
 
 
 def _change(config: Config, options: Options) -> list[str]:
