@@ -222,9 +222,13 @@ NAMES = st.sampled_from([
     "Command", "RequestVersion", "EndOfLease", "LeaseFunctionARN", "PublicKeyFile", "SecretKeyFile", "ServiceURL",
     "CommandID", "TargetCapacity", "IamFleetRole", "SpotPrice", "LaunchSpecifications", "LaunchTemplateConfigs",
     "TagSpecifications", "ValidUntil", "Type", "targetcapacity", "LoadBalancersConfig",
+    "OnDemandTargetCapacity", "SpotMaintenanceStrategies", "InstancePoolsToUseCount", "TargetCapacityUnitType",
+    "InstanceInterruptionBehavior",
 ])
 INNER_NAMES = st.sampled_from(["UserData", "ImageId", "TagSpecifications", "Tags", "Key", "Ebs", "BlockDeviceMappings",
-                               "IamInstanceProfile", "WeightedCapacity", "Overrides", "LaunchTemplateSpecification"])
+                               "IamInstanceProfile", "WeightedCapacity", "Overrides", "LaunchTemplateSpecification",
+                               "NetworkInterfaces", "Placement", "InstanceRequirements", "VCpuCount", "Min", "Priority",
+                               "CapacityRebalance", "TerminationDelay", "Value", "ResourceType", "SubnetId"])
 NESTED = st.recursive(
     VALUES, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(INNER_NAMES, inner, max_size=4))
 

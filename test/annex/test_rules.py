@@ -1,6 +1,7 @@
 """What AWS documents and its model lacks is refused before anything is made, and so is what would outlive the lease."""
 
 import re
+import time
 from typing import Any
 
 import pytest
@@ -245,6 +246,13 @@ def test_a_lease_of_just_the_shortest_or_longest_length_is_taken_though_seconds_
 def test_a_lease_is_as_long_as_two_runs_of_its_function_and_no_longer_than_allowed(length_s: float, words: str) -> None:
     with pytest.raises(InvalidRequest, match=re.escape(words)):
         lasting(length_s)
+
+
+def test_a_name_of_megabytes_is_refused_in_no_time() -> None:
+    """It is the requester's, and looked at in annexd's own process."""
+    began_s = time.monotonic()
+    assert "KeyName" not in fault(**spec(ImageId="{{" * 1_000_000, KeyName="<" * 1_000_000))
+    assert time.monotonic() - began_s < 5
 
 
 # What keeps machines from joining is told.
