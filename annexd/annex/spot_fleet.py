@@ -78,9 +78,11 @@ def _structure(ad: Mapping[str, Any], shape: "StructureShape", path: str, faults
             faults.append(_unknown(written, shape, path))
         elif name in config:
             faults.append(f"{path}{name} is given twice")
-        elif value is not None:  # undefined in an ad, null in JSON: not given
+        elif (shape.name, name) in MEANT_EMPTY and value == "":
+            config[name] = ""
+        elif value is not None and value != "":  # undefined in an ad, null in JSON: not given
             converted = _value(value, shape.members[name], path + name, faults)
-            if not _is_empty(converted) or (shape.name, name) in MEANT_EMPTY:
+            if not _is_empty(converted):
                 config[name] = converted
     faults += [_missing(path + name) for name in shape.required_members if name not in config]
     return {} if _says_nothing(config, shape) else config

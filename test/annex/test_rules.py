@@ -170,7 +170,7 @@ def test_instances_are_counted_whatever_the_weights(capacity: int, pools: dict[s
 EMPTY: list[dict[str, Any]] = [
     {"LaunchTemplateConfigs": []},
     {"LaunchTemplateConfigs": [{"LaunchTemplateSpecification": {"LaunchTemplateId": ""}, "Overrides": []}]},
-    {"SpotMaxTotalPrice": "", "Context": ""},
+    {"SpotMaxTotalPrice": "", "Context": "", "OnDemandTargetCapacity": "", "ReplaceUnhealthyInstances": ""},
     {"TagSpecifications": [{"ResourceType": "spot-fleet-request", "Tags": [{"Key": "", "Value": ""}]}]},
     {"TagSpecifications": [], "LoadBalancersConfig": {"TargetGroupsConfig": {"TargetGroups": [{"Arn": ""}]}}},
     {"ClientToken": "", "ValidFrom": "", "ValidUntil": None},
