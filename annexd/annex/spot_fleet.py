@@ -72,7 +72,7 @@ def checked_config(ad: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
 def _structure(ad: Mapping[str, Any], shape: "StructureShape", path: str, faults: list[str]) -> dict[str, Any]:
     spelling = {name.lower(): name for name in shape.members}
     config: dict[str, Any] = {}
-    for written, value in ad.items():
+    for written, value in _in_order(ad, spelling):
         name = spelling.get(written.lower())
         if name is None:
             faults.append(_unknown(written, shape, path))
@@ -86,6 +86,12 @@ def _structure(ad: Mapping[str, Any], shape: "StructureShape", path: str, faults
                 config[name] = converted
     faults += [_missing(path + name) for name in shape.required_members if name not in config]
     return {} if _says_nothing(config, shape) else config
+
+
+def _in_order(ad: Mapping[str, Any], spelling: Mapping[str, str]) -> list[tuple[str, Any]]:
+    """The model's, then what it does not know: an ad has none, and the same faults should be told in the same order."""
+    rank = {name: i for i, name in enumerate(spelling)}
+    return sorted(ad.items(), key=lambda item: (rank.get(item[0].lower(), len(rank)), item[0]))
 
 
 def _is_empty(value: Any) -> bool:

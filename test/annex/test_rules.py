@@ -2,6 +2,7 @@
 
 import re
 import time
+from random import Random
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ import pytest
 from annexd.annex.defaults import Defaults
 from annexd.annex.faults import InvalidRequest
 from annexd.annex.request import BulkRequest
+from annexd.annex.spot_fleet import config_shape
 from test.annex.ads import ID, NOW_S, SPECIFICATION, bulk_request_ad
 from test.annex.joining import defaults
+from test.annex.samples import sample_of
 
 TEMPLATE: dict[str, Any] = {"LaunchTemplateSpecification": {"LaunchTemplateId": f"lt-{ID}", "Version": "1"}}
 SPEC = "LaunchSpecifications[0]."
@@ -246,6 +249,35 @@ def test_a_lease_of_just_the_shortest_or_longest_length_is_taken_though_seconds_
 def test_a_lease_is_as_long_as_two_runs_of_its_function_and_no_longer_than_allowed(length_s: float, words: str) -> None:
     with pytest.raises(InvalidRequest, match=re.escape(words)):
         lasting(length_s)
+
+
+JUNK: list[Any] = [None, "", 0, -1, 1.5, True, [], {}, "x", "{{a}}", "5", [None], [{}], [""], {"Min": None}, 10**12]
+
+
+def changed(value: Any, dice: Random) -> Any:
+    """With members left out and anything in the place of others, at any depth."""
+    if isinstance(value, dict):
+        kept = {name: inner for name, inner in value.items() if dice.random() > 0.08}
+        return {name: _other(inner, dice) for name, inner in kept.items()}
+    if isinstance(value, list):
+        return [_other(inner, dice) for inner in value for _ in range(dice.choice([0, 1, 1, 1, 2]))]
+    return value
+
+
+def _other(value: Any, dice: Random) -> Any:
+    return dice.choice(JUNK) if dice.random() < 0.12 else changed(value, dice)
+
+
+def test_whatever_is_changed_in_a_whole_request_its_faults_are_words() -> None:
+    whole, dice = sample_of(config_shape()), Random(11)  # noqa: S311  chance, no secret
+    for _ in range(500):
+        try:
+            config(**changed(whole, dice))
+        except InvalidRequest as error:
+            told = error.faults
+        else:
+            told = ("taken",)
+        assert all(told)
 
 
 def test_a_name_of_megabytes_is_refused_in_no_time() -> None:

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import classad2
+
 from annexd.annex.bulk_request import bulk_request
 from annexd.annex.defaults import Defaults
+from annexd.cedar.classad import AdLimits, AdReader
 from annexd.tool import config_file
 from annexd.tool.command_ad import command_ad
 from annexd.tool.errors import ToolError
@@ -61,7 +64,7 @@ def order(site: Site, file: Path, *options: str) -> Told:
     given = parse(["-lease-duration", "1h", *keys, *options, str(file)])
     try:
         config, notes = config_file.read(given)
-        ad = command_ad(config, given, lambda _: None, site.now_s())
+        ad = _as_annexd_reads(command_ad(config, given, lambda _: None, site.now_s()))
     except ToolError as error:
         return Told([], "condor_annex", "\n".join(error.faults))
     journal = site.journal()
@@ -75,6 +78,16 @@ def order(site: Site, file: Path, *options: str) -> Told:
                     str(reply.get("ErrorString")))
     [fleet] = [each for each in site.cloud.fleets() if each["id"] == reply["BulkRequestID"]]
     return Told(notes, fleet=fleet["config"], annex_id=str(reply["AnnexID"]))
+
+
+def _as_annexd_reads(ad: dict[str, Any]) -> dict[str, Any]:
+    """What HTCondor's bindings write, line by line, and annexd's reader makes of it."""
+    written, reader = classad2.ClassAd(ad), AdReader(AdLimits())
+    for name in written:
+        alone = classad2.ClassAd()
+        alone[name] = written.lookup(name)
+        reader.line(alone.printOld().removesuffix("\n"))
+    return reader.attributes
 
 
 def with_templates(site: Site, text: str) -> str:
