@@ -25,6 +25,7 @@ TOP = Path(__file__).resolve().parents[1]
 TOOL = Path(sysconfig.get_path("scripts")) / "condor_annex"
 CLOCK_SPEED = 60  # the rule's five minutes pass in five seconds
 LEASE_S = 40
+MIN_LEASE_S = 600 // CLOCK_SPEED  # two ticks here, as annexd's own default is two of AWS's
 MACHINES = 2  # of the instances that boot for real; the others are the cloud's records
 TERMINATION_S = 2  # how long the emulated instances take to shut down
 END_WITHIN_S = 60
@@ -111,6 +112,7 @@ def configuration(pool: Pool) -> str:
 COLLECTOR_HOST = {pool.collector}
 SEC_PASSWORD_DIRECTORY = {pool.directory}/passwords.d
 LOCAL_CONFIG_DIR = $(LOCAL_DIR)/config.d
+ANNEX_MIN_LEASE = {MIN_LEASE_S}
 """
 
 

@@ -25,6 +25,7 @@ class Defaults:
     drain_time_s: int = 120  # ANNEX_DRAIN_TIME: so long before the end of the lease jobs are sent away
     provisioning_delay_s: int = 300  # ANNEX_PROVISIONING_DELAY: how long AWS goes on looking for capacity
     max_lease_s: int = 30 * DAY_S  # ANNEX_MAX_LEASE: a mistyped lease must not run for years
-    max_target_capacity: int = 10_000  # ANNEX_MAX_TARGET_CAPACITY: AWS's own limit of a fleet
+    shortest_lease_s: int = 600  # ANNEX_MIN_LEASE: two runs of the lease function, one to end it and one to see it gone
+    max_target_capacity: int = 10_000  # ANNEX_MAX_TARGET_CAPACITY: also of instances; AWS's own limit of a fleet
     super_users: frozenset[str] = frozenset()  # QUEUE_SUPER_USERS: who may cancel others' annexes, as user@domain
     allow_default_credentials: bool = False  # ANNEX_ALLOW_DEFAULT_CREDENTIALS: boto3's chain, without key files

@@ -24,10 +24,10 @@ def joined(faults: Sequence[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """A value that is wrong, as the ad would write it, and short."""
+    """A value that is wrong, as JSON would write it, and short."""
     match value:
         case None:
-            return "undefined"
+            return "null"
         case bool():
             return str(value).lower()
         case int() if abs(value) >= LARGEST_SHOWN:
@@ -38,7 +38,7 @@ def shown(value: object) -> str:
             text = json.dumps(value)
             return text if len(text) <= LONGEST_VALUE else f'{text[:LONGEST_VALUE]}..."'
         case list() | tuple():
-            return "a list"
+            return "an array"
         case dict():
-            return "a nested ad"
+            return "an object"
     return f"a {type(value).__name__}"

@@ -1,19 +1,20 @@
 """What setup made in the account fills what a request leaves out: its fleet role, instance profile, security group.
 
-What the request says wins, always.  Into a launch template nobody can look from here: there it is only told.
+What the request says wins, always.  Into a launch template nobody can look from here.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from annexd.annex.defaults import Defaults
+from annexd.annex.joining_notes import joining_notes
 
 FLEET_ROLE = "IamFleetRole"
 
 
 def with_fleet_role(fleet: Mapping[str, Any], defaults: Defaults) -> dict[str, Any]:
     """The request's own attributes, of which AWS demands this one."""
-    given = any(name.lower() == FLEET_ROLE.lower() and value is not None for name, value in fleet.items())
+    given = any(name.lower() == FLEET_ROLE.lower() and value not in (None, "") for name, value in fleet.items())
     if given or defaults.fleet_role_arn is None:
         return dict(fleet)
     others = {name: value for name, value in fleet.items() if name.lower() != FLEET_ROLE.lower()}
@@ -26,13 +27,11 @@ def filled(config: Mapping[str, Any], defaults: Defaults, *, joins: bool) -> tup
     The profile lets an instance read how it joins: one that does not join needs none.
     """
     profile = defaults.instance_profile_arn if joins else None
-    if "LaunchSpecifications" in config:
-        specifications = [_filled(each, profile, defaults.security_group_id) for each in config["LaunchSpecifications"]]
-        return {**config, "LaunchSpecifications": specifications}, []
-    if joins:
-        what = profile or "an instance profile that may read the annex's object in S3"
-        return dict(config), [f"LaunchTemplateConfigs: the instances join the pool only if the template names {what}"]
-    return dict(config), []
+    notes = joining_notes(config, profile) if joins else []
+    if "LaunchSpecifications" not in config:
+        return dict(config), notes
+    specifications = [_filled(each, profile, defaults.security_group_id) for each in config["LaunchSpecifications"]]
+    return {**config, "LaunchSpecifications": specifications}, notes
 
 
 def _filled(specification: Mapping[str, Any], profile: str | None, group: str | None) -> dict[str, Any]:
@@ -42,4 +41,13 @@ def _filled(specification: Mapping[str, Any], profile: str | None, group: str | 
         whole["IamInstanceProfile"] = {"Arn": profile}
     if group is not None and not whole.keys() & {"SecurityGroups", "NetworkInterfaces", "SubnetId"}:
         whole["SecurityGroups"] = [{"GroupId": group}]
+    if "UserData" in whole:
+        whole["UserData"] = "".join(whole["UserData"].split())
+    if "BlockDeviceMappings" in whole:
+        whole["BlockDeviceMappings"] = [_deleted_with_its_instance(each) for each in whole["BlockDeviceMappings"]]
     return whole
+
+
+def _deleted_with_its_instance(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the request is silent the image says: EC2 user guide, "Preserve data when an instance is terminated"."""
+    return {**mapping, "Ebs": {"DeleteOnTermination": True, **mapping["Ebs"]}} if "Ebs" in mapping else dict(mapping)

@@ -14,6 +14,11 @@ INVALID_STATE: Final = "InvalidState"
 NOT_AUTHORIZED: Final = "NotAuthorized"
 UNKNOWN_ERROR: Final = "UnknownError"
 RETRY_AFTER_S: Final = 1  # of an annexd that stops, and goes on at its next start
+ROLE_DENIED: Final = "iam:PassRole"  # that AWS's words name, when these keys may not hand a role to EC2
+OWN_ROLES: Final = (
+    "; a role of your own needs that permission: where the file leaves IamFleetRole and IamInstanceProfile out, annexd "
+    "takes those that condor_annex -setup made"
+)
 
 
 class NotNow(Exception):
@@ -41,6 +46,7 @@ def reply(result: str, error: str = "", *, command_id: str | None = None) -> Rep
 def reply_of(outcome: Outcome) -> ReplyAd:
     """The answer to an order that is finished, or that failed and is not all undone yet."""
     error = outcome.error or ("" if outcome.result != FAILURE else "no reason was recorded")
+    error += OWN_ROLES if ROLE_DENIED in error else ""
     ad = reply(outcome.result, error, command_id=outcome.command_id)
     ad |= {name: value for name, value in _facts(outcome).items() if value is not None}
     notes = outcome.order.get("notes") or ()

@@ -9,9 +9,13 @@ exceptions, which make the request one-shot as the ancestor's was:
   after minutes; their end is the lease's.
 * Type is `request` unless the ad says otherwise.  What it says is kept: also a `maintain` fleet is ended by
   the lease, and it replaces instances only until ValidUntil.
-* ClientToken is annexd's; tags htcondor:annex-* are added.
+* ClientToken is annexd's; tags htcondor:annex-* are added.  FulfilledCapacity and OnDemandFulfilledCapacity, which an
+  answer of AWS's has and "You cannot set", are ignored.
 * IamFleetRole, and in launch specifications IamInstanceProfile and SecurityGroups, are filled in where they
   are missing and the administrator has set them up.
+* DeleteOnTermination becomes true for volumes of launch specifications that do not say it: without it the image
+  decides.  False is refused.
+* UserData loses its line breaks, as `base64` makes them: not every decoder takes them (RFC 4648, section 3.1).
 """
 
 import re
@@ -24,7 +28,8 @@ from annexd.annex.faults import InvalidRequest, shown
 from annexd.annex.filling import filled, with_fleet_role
 from annexd.annex.identifiers import COMMAND_ID, new_command_id
 from annexd.annex.joining import Join, fault_of_name, read_join
-from annexd.annex.lease import is_end, utc
+from annexd.annex.lease import utc
+from annexd.annex.lease_length import fault_of_end
 from annexd.annex.lending import faults_of_lent_request
 from annexd.annex.own import OWN, Own, fault_of_path
 from annexd.annex.rules import faults_of_config
@@ -41,6 +46,8 @@ NOT_TAKEN: Final = {
     "validfrom": "ValidFrom was ignored: the request is valid at once",
     "validuntil": "ValidUntil was ignored: it is set from ANNEX_PROVISIONING_DELAY",
     "clienttoken": "ClientToken was ignored: annexd sets its own, to find the fleet again",
+    "fulfilledcapacity": "FulfilledCapacity was ignored: AWS counts it",
+    "ondemandfulfilledcapacity": "OnDemandFulfilledCapacity was ignored: AWS counts it",
 }
 
 
@@ -131,25 +138,11 @@ def command_id_in(own: Own) -> str:
 
 def _end_of_lease_s(own: Own, now_s: float, defaults: Defaults) -> int:
     value = own.value("EndOfLease")
-    fault = _fault_of_end(value, now_s, defaults)
+    fault = fault_of_end(value, now_s, defaults)
     if fault:
-        own.faults.append(f"EndOfLease {fault}")
+        own.faults.append(fault)
         return int(now_s)
     return int(value)
-
-
-def _fault_of_end(value: Any, now_s: float, defaults: Defaults) -> str | None:
-    if value is None:
-        return "is missing: say when the lease ends (condor_annex -lease-duration)"
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**53:
-        return f"must be in seconds since the epoch, not {shown(value)}"
-    if value <= now_s:
-        return f"is {now_s - value:.0f} s in the past"
-    if not is_end(value):
-        return f"is {value}, which the lease function takes for no date: is annexd's clock right?"
-    if value > now_s + defaults.max_lease_s:
-        return f"is {value - now_s:.0f} s from now, the longest lease here is {defaults.max_lease_s} s"
-    return None
 
 
 def _cloud(own: Own, defaults: Defaults) -> tuple[str, Endpoints]:
@@ -202,8 +195,9 @@ def key_pair(own: Own) -> tuple[str | None, str | None, list[str]]:
 def _config(
     ad: Mapping[str, Any], valid_until_s: int, defaults: Defaults, faults: list[str]
 ) -> tuple[dict[str, Any], list[str]]:
-    fleet = {name: value for name, value in ad.items() if name.lower() not in OWN | IGNORED}
-    notes = [NOT_TAKEN[name.lower()] for name in fleet if name.lower() in NOT_TAKEN]
+    given = {name: value for name, value in ad.items() if value is not None and value != ""}
+    fleet = {name: value for name, value in given.items() if name.lower() not in OWN | IGNORED}
+    notes = [words for name, words in NOT_TAKEN.items() if name in {written.lower() for written in fleet}]
     fleet = with_fleet_role({name: value for name, value in fleet.items() if name.lower() not in NOT_TAKEN}, defaults)
     fleet_faults: list[str] = []
     config = checked_config(fleet, fleet_faults)

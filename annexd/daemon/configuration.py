@@ -170,6 +170,7 @@ def _annex_defaults(look_up: Parameters) -> Defaults:
         drain_time_s=look_up.integer("ANNEX_DRAIN_TIME", default.drain_time_s, minimum=1),
         provisioning_delay_s=look_up.integer("ANNEX_PROVISIONING_DELAY", default.provisioning_delay_s, minimum=1),
         max_lease_s=look_up.integer("ANNEX_MAX_LEASE", default.max_lease_s, minimum=1),
+        shortest_lease_s=look_up.integer("ANNEX_MIN_LEASE", default.shortest_lease_s, minimum=1),
         max_target_capacity=look_up.integer("ANNEX_MAX_TARGET_CAPACITY", default.max_target_capacity, minimum=1),
         super_users=_super_users(look_up),
         allow_default_credentials=look_up.boolean("ANNEX_ALLOW_DEFAULT_CREDENTIALS", False))

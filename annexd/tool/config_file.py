@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from os import fsencode
 from typing import Any, Final
 
+from annexd.tool import file_kinds, json_text
 from annexd.tool.errors import BAD_FILE, ToolError
 from annexd.tool.options import Options
 
@@ -22,8 +23,11 @@ MAX_USER_DATA_BYTES: Final = 16 * 1024  # of EC2, before base64
 MAX_DEPTH: Final = 20  # as annexd's reader; the service model needs 7
 MAX_FAULTS: Final = 20
 INTEGERS: Final = range(-(2**63), 2**63)
-WRAPPER: Final = "SpotFleetRequestConfig"  # the AWS CLI's file holds the config in this
-IGNORED: Final = ("ValidFrom", "ValidUntil")
+NO_PLACE: Final = (
+    "user data (-user-data, -default-user-data) can be given only to LaunchSpecifications, and there are none: that of "
+    "LaunchTemplateConfigs is in the launch template"
+)
+IGNORED: Final = ("validfrom", "validuntil")
 # Attributes of the command ad that are no matter of the file's.
 RESERVED: Final = frozenset(
     [
@@ -53,8 +57,9 @@ RESERVED: Final = frozenset(
 
 def read(options: Options) -> tuple[Config, list[str]]:
     """The config that the options ask for, and what to say about it; raises ToolError with all faults."""
-    config = _unwrapped(_parsed(_text(options.file), options.file), options.file)
-    config, notes = _without_ignored(config, options.file)
+    config, notes = _config(_text(options.file), options.file)
+    config, more_notes = _without_ignored(config, options.file)
+    notes += more_notes
     faults = [f'"{name}" is no part of a Spot Fleet request config' for name in config if name.lower() in RESERVED]
     faults += _faults(config)
     faults += _change(config, options)
@@ -82,65 +87,46 @@ def _content(file: str, limit: int) -> bytes:
         raise ToolError(BAD_FILE, f"{_shown(file)} cannot be read: {error.strerror}") from error
 
 
-def _parsed(content: bytes, file: str) -> Any:
+def _config(content: bytes, file: str) -> tuple[Config, list[str]]:
+    """What the file holds, and what to say about it."""
     try:
-        return json.loads(content.decode("utf-8-sig"), object_pairs_hook=_object, parse_constant=_no_number)
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise ToolError(BAD_FILE, f"{_shown(file)} is not JSON: {error.msg} at {where}") from error
+        value, notes = json_text.parsed(content)
+        config, more = file_kinds.config_in(value)
+    except (json_text.BadJson, file_kinds.NotTaken) as error:
+        raise ToolError(BAD_FILE, f"{_shown(file)} {error}") from error
     except RecursionError as error:
         raise ToolError(BAD_FILE, f"{_shown(file)} is nested too deeply") from error
-    except UnicodeDecodeError as error:
-        raise ToolError(BAD_FILE, f"{_shown(file)} is not UTF-8 at byte {error.start}") from error
-    except ValueError as error:  # of the hooks below, and of numbers with thousands of digits
-        raise ToolError(BAD_FILE, f"{_shown(file)} cannot be used: {error}") from error
-
-
-def _object(pairs: list[tuple[str, Any]]) -> Config:
-    """ClassAds do not tell names by case, so neither may the file."""
-    seen: set[str] = set()
-    for name, _ in pairs:
-        if name.lower() in seen:
-            raise ValueError(f"{json.dumps(name)} is there twice")
-        seen.add(name.lower())
-    return dict(pairs)
-
-
-def _no_number(word: str) -> Any:
-    raise ValueError(f"{word} is no number in JSON")
-
-
-def _unwrapped(config: Any, file: str) -> Config:
-    if isinstance(config, dict) and list(config) == [WRAPPER]:
-        config = config[WRAPPER]
-    if not isinstance(config, dict):
-        kind = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}.get(type(config), "a number")
-        raise ToolError(BAD_FILE, f"{_shown(file)} must be a JSON object, the Spot Fleet request config, not {kind}")
-    return config
+    return config, [f"{_shown(file)}: {note}" for note in (*notes, *more)]
 
 
 def _without_ignored(config: Config, file: str) -> tuple[Config, list[str]]:
-    ignored = [name for name in IGNORED if name in config]
+    ignored = [name for name in config if name.lower() in IGNORED and config[name] not in (None, "")]
     kept = {name: value for name, value in config.items() if name not in ignored}
     if not ignored:
         return kept, []
-    return kept, [f"{' and '.join(ignored)} in {_shown(file)} ignored: a request is valid now, or not at all"]
+    return kept, [f"{_shown(file)}: {' and '.join(ignored)} ignored: a request is valid now, or not at all"]
 
 
 def _change(config: Config, options: Options) -> list[str]:
     """Put the command line's count and user data into the config; faults if that cannot be."""
     if options.target_capacity is not None:
-        config["TargetCapacity"] = options.target_capacity
+        config[_spelled(config, "TargetCapacity")] = options.target_capacity
     user_data, always = _user_data(options)
     if user_data is None:
         return []
-    specifications = config.get("LaunchSpecifications")
-    if not isinstance(specifications, list) or not all(isinstance(each, dict) for each in specifications):
-        return ["user data can be given only to LaunchSpecifications; with LaunchTemplateConfigs, edit the template"]
-    for specification in specifications:
-        if always or not specification.get("UserData"):
-            specification["UserData"] = user_data
+    specifications = config.get(_spelled(config, "LaunchSpecifications"))
+    if not isinstance(specifications, list) or not specifications:
+        return [NO_PLACE]
+    for specification in (each for each in specifications if isinstance(each, dict)):  # what is none, annexd tells
+        name = _spelled(specification, "UserData")
+        if always or not specification.get(name):
+            specification[name] = user_data
     return []
+
+
+def _spelled(config: Config, name: str) -> str:
+    """As the file has it: AWS's SDKs write names in another case."""
+    return next((written for written in config if written.lower() == name.lower()), name)
 
 
 def _user_data(options: Options) -> tuple[str | None, bool]:

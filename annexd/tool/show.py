@@ -1,5 +1,6 @@
 """What people and scripts see: the request ID alone on standard output, everything else on standard error."""
 
+import re
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -22,6 +23,27 @@ STATUSES = {
     "InvalidState": REFUSED,
     "Failure": CLOUD_FAILED,
 }
+INVALID = "InvalidRequest"
+# annexd speaks of the ad, as its other clients know it; who typed a command reads of its options.
+OPTION_OF = {
+    "AnnexName": "-annex-name",
+    "AnnexOwner": "-owner",
+    "NoOwner": "-no-owner",
+    "MaxIdleTime": "-idle",
+    "ConfigDir": "-config-dir",
+    "CommandID": "-command-id",
+    "LeaseFunctionARN": "-lease-function-arn",
+    "ServiceURL": "-service-url",
+    "EventsURL": "-events-url",
+    "LambdaURL": "-lambda-url",
+    "S3URL": "-s3-url",
+    "STSURL": "-sts-url",
+    "S3Bucket": "-s3-bucket",
+    "PublicKeyFile": "-public-key-file",
+    "SecretKeyFile": "-secret-key-file",
+    "JoinPool is false": "-no-join is given",
+}
+ATTRIBUTE = re.compile(rf"\b({'|'.join(OPTION_OF)})\b")
 NEXT_STEP = {USAGE: "condor_annex -help lists the options"}
 
 
@@ -50,7 +72,12 @@ def check(ad: Mapping[str, Any]) -> None:
     if result != "Success":
         words = str(ad.get("ErrorString") or f"annexd answered {result or 'without a Result'}, with no reason")
         which = [f"it was annex {ad['AnnexID']}"] if ad.get("AnnexID") else []  # by which the log knows it
+        words = in_options(words) if result == INVALID else words
         raise ToolError(STATUSES.get(str(result), COMMUNICATION), words, *which)
+
+
+def in_options(words: str) -> str:
+    return ATTRIBUTE.sub(lambda found: OPTION_OF[found[0]], words)
 
 
 def _lease(ad: Mapping[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ NOW_S = 1_800_000_000.0
 REGION = "us-east-1"
 ARN = f"arn:aws:lambda:{REGION}:123456789012:function:lease"
 OWNER = "alice@example.org"
+ID = "0123456789abcdef0"  # of any resource, behind its prefix
 SPECIFICATION = {"ImageId": "ami-12345678", "InstanceType": "m5.large", "WeightedCapacity": 1}
 
 

@@ -35,7 +35,7 @@ class Site:
     home: Path
     cache: ClientCache = field(default_factory=lambda: ClientCache(read_timeout=READ_TIMEOUT_S))
     keys: dict[str, bytes] = field(default_factory=lambda: dict(KEYS))
-    defaults: Defaults = field(default_factory=Defaults)
+    defaults: Defaults = field(default_factory=lambda: Defaults(shortest_lease_s=1))  # the cloud's ticks are by hand
     supplies: Supplies = field(default_factory=Supplies)
     broken_paths: set[str] = field(default_factory=set)  # at which the reader of key files itself fails
     readers: set[str] = field(default_factory=lambda: {OWNER})  # as whom annexd can open files here

@@ -7,7 +7,7 @@ from annexd.annex.defaults import Defaults
 from annexd.annex.lease import function_input
 from annexd.annex.order import new_order
 from annexd.annex.request import BulkRequest
-from test.annex.ads import NOW_S, OWNER, SPECIFICATION, bulk_request_ad
+from test.annex.ads import ID, NOW_S, OWNER, SPECIFICATION, bulk_request_ad
 
 TAGS = {
     "htcondor:annex-owner": OWNER,
@@ -43,7 +43,7 @@ def test_the_users_own_tags_are_kept() -> None:
 
 
 def test_launch_templates_are_passed_on_as_they_are() -> None:
-    configs = [{"LaunchTemplateSpecification": {"LaunchTemplateId": "lt-1", "Version": "1"}}]
+    configs = [{"LaunchTemplateSpecification": {"LaunchTemplateId": f"lt-{ID}", "Version": "1"}}]
     one = order(LaunchSpecifications=None, LaunchTemplateConfigs=configs)
     assert one["config"]["LaunchTemplateConfigs"] == configs
     assert "LaunchSpecifications" not in one["config"]

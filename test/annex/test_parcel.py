@@ -15,7 +15,7 @@ from annexd.annex.parcel import MOST_BYTES, completed, parcel
 from annexd.annex.request import BulkRequest
 from annexd.cedar.token import parse_token
 from annexd.workflow import Json, Refused
-from test.annex.ads import NOW_S, OWNER, bulk_request_ad
+from test.annex.ads import ID, NOW_S, OWNER, SPECIFICATION, bulk_request_ad
 from test.annex.joining import BUCKET, DEFAULTS, Supplies, defaults
 
 FILES = {"60-mine.conf": b"FOO = bar\n", "README": b"\x00\xff"}
@@ -210,7 +210,8 @@ def test_an_annexd_that_does_not_know_its_pool_says_so(changes: dict[str, str]) 
 # What setup made fills what a request leaves out.
 
 PROFILE, GROUP = "arn:aws:iam::123456789012:instance-profile/annex", "sg-0123456789abcdef0"
-SET_UP = defaults(instance_profile_arn=PROFILE, security_group_id=GROUP, fleet_role_arn="arn:aws:iam::1:role/fleet")
+ROLE = "arn:aws:iam::123456789012:role/fleet"
+SET_UP = defaults(instance_profile_arn=PROFILE, security_group_id=GROUP, fleet_role_arn=ROLE)
 
 
 def filled(**changes: Any) -> BulkRequest:
@@ -224,22 +225,22 @@ def specification(request: BulkRequest) -> dict[str, Any]:
 
 def test_missing_role_profile_and_group_are_filled_in() -> None:
     request = filled(IamFleetRole=None)
-    assert request.config["IamFleetRole"] == "arn:aws:iam::1:role/fleet"
+    assert request.config["IamFleetRole"] == ROLE
     assert specification(request)["IamInstanceProfile"] == {"Arn": PROFILE}
     assert specification(request)["SecurityGroups"] == [{"GroupId": GROUP}]
 
 
 def test_what_the_request_says_wins() -> None:
-    own = {"ImageId": "ami-1", "IamInstanceProfile": {"Name": "own"}, "SecurityGroups": [{"GroupId": "sg-own"}]}
+    own = SPECIFICATION | {"IamInstanceProfile": {"Name": "own"}, "SecurityGroups": [{"GroupId": f"sg-{ID}"}]}
     request = filled(LaunchSpecifications=[own])
     assert specification(request)["IamInstanceProfile"] == {"Name": "own"}
-    assert specification(request)["SecurityGroups"] == [{"GroupId": "sg-own"}]
+    assert specification(request)["SecurityGroups"] == [{"GroupId": f"sg-{ID}"}]
     assert request.config["IamFleetRole"].endswith("aws-ec2-spot-fleet-tagging-role")
 
 
-@pytest.mark.parametrize("place", [{"SubnetId": "subnet-1"}, {"NetworkInterfaces": [{"DeviceIndex": 0}]}])
+@pytest.mark.parametrize("place", [{"SubnetId": f"subnet-{ID}"}, {"NetworkInterfaces": [{"DeviceIndex": 0}]}])
 def test_a_request_for_another_network_keeps_that_ones_groups(place: dict[str, Any]) -> None:
-    request = filled(LaunchSpecifications=[{"ImageId": "ami-1", **place}])
+    request = filled(LaunchSpecifications=[SPECIFICATION | place])
     assert "SecurityGroups" not in specification(request)
 
 
@@ -248,12 +249,12 @@ def test_instances_that_do_not_join_need_no_profile() -> None:
 
 
 def test_what_a_launch_template_lacks_is_told() -> None:
-    configs = [{"LaunchTemplateSpecification": {"LaunchTemplateId": "lt-1", "Version": "1"}}]
+    configs = [{"LaunchTemplateSpecification": {"LaunchTemplateId": f"lt-{ID}", "Version": "1"}}]
     request = filled(LaunchSpecifications=None, LaunchTemplateConfigs=configs)
     assert request.config["LaunchTemplateConfigs"] == configs
     assert any(PROFILE in note for note in request.notes)
 
 
 def test_user_data_is_not_touched() -> None:
-    request = filled(LaunchSpecifications=[{"ImageId": "ami-1", "UserData": "QUJD"}])
+    request = filled(LaunchSpecifications=[SPECIFICATION | {"UserData": "QUJD"}])
     assert specification(request)["UserData"] == "QUJD"

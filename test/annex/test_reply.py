@@ -20,6 +20,13 @@ def test_a_success_has_no_error_and_a_failure_always_has_one() -> None:
     assert reply_of(Outcome("1", "alice", {}, "Failure", "", {}, {}))["ErrorString"]
 
 
+def test_who_may_not_pass_a_role_is_told_what_to_leave_out() -> None:
+    denied = "UnauthorizedOperation: not authorized to perform: iam:PassRole on resource: arn:aws:iam::1:role/mine"
+    words = str(reply_of(Outcome("1", "alice", {}, "Failure", denied, {}, {}))["ErrorString"])
+    assert words.startswith(denied)
+    assert "where the file leaves IamFleetRole and IamInstanceProfile out" in words
+
+
 def test_what_is_not_known_is_left_out() -> None:
     ad = reply_of(Outcome("1", "alice", {}, "Failure", "denied", {}, {}))
     assert set(ad) == {"MyType", "TargetType", "RequestVersion", "Result", "ErrorString", "CommandID"}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from annexd.annex.defaults import Defaults
 from annexd.annex.faults import MOST_SHOWN, InvalidRequest
 from annexd.annex.request import BulkRequest, command_id_of
-from test.annex.ads import NOW_S, SPECIFICATION, bulk_request_ad
+from test.annex.ads import ID, NOW_S, SPECIFICATION, bulk_request_ad
 
 
 def read(ad: Mapping[str, Any], defaults: Defaults | None = None) -> BulkRequest:
@@ -23,6 +23,11 @@ def faults(defaults: Defaults | None = None, **changes: Any) -> tuple[str, ...]:
     with pytest.raises(InvalidRequest) as caught:
         read(bulk_request_ad(**changes), defaults)
     return caught.value.faults
+
+
+NO_ROLE = (
+    "IamFleetRole is missing: name a role for Spot Fleets (condor_annex -setup makes one, which annexd then fills in)"
+)
 
 
 def test_a_right_request_is_taken() -> None:
@@ -43,18 +48,24 @@ def test_all_faults_are_told_at_once() -> None:
     told = faults(TargetCapacity="many", EndOfLease=int(NOW_S) - 40, IamFleetRole=None)
     assert set(told) == {
         'TargetCapacity must be a positive integer, not "many"',
-        "EndOfLease is 40 s in the past",
-        "IamFleetRole is missing",
+        "EndOfLease is 40 s in the past: does the clock here differ from that of your machine?",
+        NO_ROLE,
     }
 
 
+TEMPLATE = {"LaunchTemplateSpecification": {"LaunchTemplateId": f"lt-{ID}", "Version": "1"}}
 FAULTS = [
     ({"EndOfLease": None}, "EndOfLease is missing: say when the lease ends (condor_annex -lease-duration)"),
     ({"EndOfLease": "tomorrow"}, 'EndOfLease must be in seconds since the epoch, not "tomorrow"'),
     ({"EndOfLease": True}, "EndOfLease must be in seconds since the epoch, not true"),
     ({"EndOfLease": 10**30}, "EndOfLease must be in seconds since the epoch, not a number of more than 64 bits"),
-    ({"EndOfLease": int(NOW_S)}, "EndOfLease is 0 s in the past"),
-    ({"EndOfLease": int(NOW_S) + 40 * 86400}, "EndOfLease is 3456000 s from now, the longest lease here is 2592000 s"),
+    ({"EndOfLease": int(NOW_S)},
+     "EndOfLease is 0 s in the past: does the clock here differ from that of your machine?"),
+    ({"EndOfLease": int(NOW_S) + 40 * 86400}, "-lease-duration 40d is longer than ANNEX_MAX_LEASE (30d)"),
+    ({"EndOfLease": int(NOW_S) + 31 * 86400 - 2}, "-lease-duration 31d is longer than ANNEX_MAX_LEASE (30d)"),
+    ({"EndOfLease": int(NOW_S) + 300},
+     ("-lease-duration 5m is shorter than ANNEX_MIN_LEASE (10m): the lease function runs every five minutes, and ends a"
+      " lease at its next run")),
     ({"RequestVersion": None}, "RequestVersion is missing, it must be 1"),
     ({"RequestVersion": 2}, "RequestVersion must be 1, not 2"),
     ({"RequestVersion": True}, "RequestVersion must be 1, not true"),
@@ -76,32 +87,38 @@ FAULTS = [
     ({"TargetCapacity": -5}, "TargetCapacity must be a positive integer, not -5"),
     ({"TargetCapacity": 2.5}, "TargetCapacity must be a positive integer, not 2.5"),
     ({"TargetCapacity": True}, "TargetCapacity must be a positive integer, not true"),
-    ({"TargetCapacity": "5"}, 'TargetCapacity must be a positive integer, not "5"'),
-    ({"TargetCapacity": 10_001}, "TargetCapacity is 10001, the most allowed here is 10000"),
-    ({"TargetCapacity": None}, "TargetCapacity is missing"),
+    ({"TargetCapacity": "5x"}, 'TargetCapacity must be a positive integer, not "5x"'),
+    ({"TargetCapacity": "<HOW MANY>"},
+     ('TargetCapacity must be a positive integer, not "<HOW MANY>": that is a placeholder, put your own value there')),
+    ({"TargetCapacity": 10_001}, "TargetCapacity is 10001, the most allowed here is 10000 (ANNEX_MAX_TARGET_CAPACITY)"),
+    ({"TargetCapacity": None}, "TargetCapacity is missing: say how much in the file, or with -count"),
     ({"LaunchSpecifications": None},
      "LaunchSpecifications or LaunchTemplateConfigs is missing: nothing says what to launch"),
     ({"LaunchSpecifications": []},
      "LaunchSpecifications or LaunchTemplateConfigs is missing: nothing says what to launch"),
-    ({"LaunchTemplateConfigs": [{}]}, "LaunchSpecifications and LaunchTemplateConfigs exclude each other"),
-    ({"LaunchSpecifications": "one"}, 'LaunchSpecifications must be a list, not "one"'),
-    ({"LaunchSpecifications": ["one"]}, 'LaunchSpecifications[0] must be a nested ad, not "one"'),
-    ({"LaunchSpecifications": [None]}, "LaunchSpecifications[0] must be a nested ad, not undefined"),
-    ({"LaunchSpecifications": [{"Ebsoptimized": "yes"}]},
+    ({"LaunchTemplateConfigs": [TEMPLATE]}, "LaunchSpecifications and LaunchTemplateConfigs exclude each other"),
+    ({"LaunchSpecifications": "one"}, 'LaunchSpecifications must be an array, not "one"'),
+    ({"LaunchSpecifications": ["one"]}, 'LaunchSpecifications[0] must be an object, not "one"'),
+    ({"LaunchSpecifications": [None]}, "LaunchSpecifications[0] must be an object, not null"),
+    ({"LaunchSpecifications": SPECIFICATION},
+     "LaunchSpecifications must be an array, not an object: put it into [ ], also when it is the only one"),
+    ({"LaunchSpecifications": [SPECIFICATION | {"Ebsoptimized": "yes"}]},
      'LaunchSpecifications[0].EbsOptimized must be true or false, not "yes"'),
-    ({"LaunchSpecifications": [{"BlockDeviceMappings": [{}, {"Ebs": {"VolumeSize": "big"}}]}]},
+    ({"LaunchSpecifications": [
+        SPECIFICATION | {"BlockDeviceMappings": [{}, {"DeviceName": "b", "Ebs": {"VolumeSize": "big"}}]}]},
      'LaunchSpecifications[0].BlockDeviceMappings[1].Ebs.VolumeSize must be an integer, not "big"'),
-    ({"LaunchSpecifications": [{"ImageID": "a", "imageid": "b"}]}, "LaunchSpecifications[0].ImageId is given twice"),
-    ({"LaunchSpecifications": [{"ImgeId": "a"}]},
+    ({"LaunchSpecifications": [SPECIFICATION | {"imageid": "ami-87654321"}]},
+     "LaunchSpecifications[0].ImageId is given twice"),
+    ({"LaunchSpecifications": [SPECIFICATION | {"ImgeId": "a"}]},
      "LaunchSpecifications[0].ImgeId is not an attribute in LaunchSpecifications[0], did you mean ImageId?"),
-    ({"LaunchSpecifications": [{"UserData": "no base64!"}]}, "LaunchSpecifications[0].UserData must be base64"),
-    ({"LaunchSpecifications": [{"UserData": base64.b64encode(b"x" * 16385).decode()}]},
+    ({"LaunchSpecifications": [SPECIFICATION | {"UserData": "no base64!"}]},
+     ("LaunchSpecifications[0].UserData must be base64 (base64 -w 0 FILE makes it, or condor_annex -user-data-file"
+      " FILE)")),
+    ({"LaunchSpecifications": [SPECIFICATION | {"UserData": base64.b64encode(b"x" * 16385).decode()}]},
      "LaunchSpecifications[0].UserData is 16385 bytes, the most is 16384"),
     ({"SpotPrize": 5}, "SpotPrize is not an attribute of a Spot Fleet request, did you mean SpotPrice?"),
     ({"SpotPrice": True}, "SpotPrice must be a string, not true"),
     ({"SpotPrice": float("nan")}, "SpotPrice must be a string, not nan"),
-    ({"TagSpecifications": [{"Tags": [{"Key": "htcondor:annex-id", "Value": "x"}]}]},
-     "TagSpecifications[0] has the tag htcondor:annex-id, which is annexd's to set"),
     ({"CommandId": "a", "CommandID": "b"}, "CommandID is given twice"),
 ]
 
@@ -126,9 +143,11 @@ def test_a_million_faults_are_told_in_one_short_line() -> None:
 
 def test_attribute_names_are_brought_to_awss_spelling() -> None:
     ad = {name.upper(): value for name, value in bulk_request_ad().items()}
-    ad["LAUNCHSPECIFICATIONS"] = [{"imageid": "ami-1", "NETWORKINTERFACES": [{"deviceindex": 0}]}]
+    ad["LAUNCHSPECIFICATIONS"] = [
+        {"imageid": "ami-12345678", "instancetype": "m5.large", "NETWORKINTERFACES": [{"deviceindex": 0}]}]
     config = read(ad).config
-    assert config["LaunchSpecifications"] == [{"ImageId": "ami-1", "NetworkInterfaces": [{"DeviceIndex": 0}]}]
+    assert config["LaunchSpecifications"] == [
+        {"ImageId": "ami-12345678", "InstanceType": "m5.large", "NetworkInterfaces": [{"DeviceIndex": 0}]}]
     assert config["SpotPrice"] == "0.05"
 
 
@@ -160,7 +179,8 @@ def test_times_in_the_file_are_ignored_with_a_word_about_it() -> None:
 def test_the_request_is_valid_for_the_provisioning_delay_but_never_past_the_lease() -> None:
     assert read(bulk_request_ad()).valid_until_s == int(NOW_S) + 300
     assert read(bulk_request_ad(), Defaults(provisioning_delay_s=60)).valid_until_s == int(NOW_S) + 60
-    assert read(bulk_request_ad(EndOfLease=int(NOW_S) + 100)).valid_until_s == int(NOW_S) + 100
+    brief = Defaults(shortest_lease_s=60)
+    assert read(bulk_request_ad(EndOfLease=int(NOW_S) + 100), brief).valid_until_s == int(NOW_S) + 100
 
 
 def test_the_fleet_is_one_shot_unless_the_file_says_otherwise() -> None:
@@ -238,9 +258,13 @@ NAMES = st.sampled_from([
     "Command", "RequestVersion", "EndOfLease", "LeaseFunctionARN", "PublicKeyFile", "SecretKeyFile", "ServiceURL",
     "CommandID", "TargetCapacity", "IamFleetRole", "SpotPrice", "LaunchSpecifications", "LaunchTemplateConfigs",
     "TagSpecifications", "ValidUntil", "Type", "targetcapacity", "LoadBalancersConfig",
+    "OnDemandTargetCapacity", "SpotMaintenanceStrategies", "InstancePoolsToUseCount", "TargetCapacityUnitType",
+    "InstanceInterruptionBehavior",
 ])
 INNER_NAMES = st.sampled_from(["UserData", "ImageId", "TagSpecifications", "Tags", "Key", "Ebs", "BlockDeviceMappings",
-                               "IamInstanceProfile", "WeightedCapacity", "Overrides", "LaunchTemplateSpecification"])
+                               "IamInstanceProfile", "WeightedCapacity", "Overrides", "LaunchTemplateSpecification",
+                               "NetworkInterfaces", "Placement", "InstanceRequirements", "VCpuCount", "Min", "Priority",
+                               "CapacityRebalance", "TerminationDelay", "Value", "ResourceType", "SubnetId"])
 NESTED = st.recursive(
     VALUES, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(INNER_NAMES, inner, max_size=4))
 

@@ -117,9 +117,11 @@ def _peer(pool: Pool, request: str, public: str, secret: str) -> Callable[[int],
 
 
 def _request_file(directory: Path) -> str:
-    """templates/config.json, with the snapshots that the C++ tool insists on."""
+    """templates/config.json, with the role, key and snapshots that the C++ tool insists on."""
     request = json.loads((TOP / "templates" / "config.json").read_text())
+    request["IamFleetRole"] = "arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role"
     for specification in request["LaunchSpecifications"]:
+        specification["KeyName"] = "HTCondorAnnex"
         for mapping in specification["BlockDeviceMappings"]:
             mapping["Ebs"]["SnapshotId"] = "snap-0123456789abcdef0"
     path = directory / "request.json"

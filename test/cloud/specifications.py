@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from moto.ec2.exceptions import EC2ClientError
@@ -22,6 +22,9 @@ def checked(config: Mapping[str, Any]) -> Mapping[str, Any]:
         raise EC2ClientError("InvalidParameterValue", f"ClientToken is longer than {MAX_TOKEN} characters.")
     if config.get("Type") == "instant":
         raise EC2ClientError("InvalidSpotFleetRequestConfig", "Spot Fleet does not take Type instant.")
+    for words, is_broken in DOCUMENTED.items():
+        if is_broken(config):
+            raise EC2ClientError("InvalidSpotFleetRequestConfig", words)
     _check_tags(config)
     return config
 
@@ -34,6 +37,40 @@ def _check_tags(config: Mapping[str, Any]) -> None:
                     "InvalidParameterValue",
                     f"The value for ResourceType must be {own}, not {group['ResourceType']}.",
                 )
+
+
+def _named(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [each.get("LaunchTemplateSpecification") or {} for each in config.get("LaunchTemplateConfigs") or []]
+
+
+def _pools(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    templates = config.get("LaunchTemplateConfigs") or []
+    return [*_inline(config), *(each for template in templates for each in template.get("Overrides") or [])]
+
+
+# By AWS's documentation, each in its words (botocore's EC2 model; of the last the user guide, "Examples of
+# configurations that are valid and not valid").  Which error code AWS answers with is not documented.
+DOCUMENTED: dict[str, Callable[[Mapping[str, Any]], bool]] = {
+    "If you include On-Demand capacity in your request, you must use LaunchTemplateConfigs.": lambda config: (
+        int(config.get("OnDemandTargetCapacity") or 0) > 0 and bool(_inline(config))
+    ),
+    "InstancePoolsToUseCount is valid only when Spot AllocationStrategy is set to lowest-price.": lambda config: (
+        "InstancePoolsToUseCount" in config and config.get("AllocationStrategy", "lowestPrice") != "lowestPrice"
+    ),
+    "You must specify the version of a launch template, otherwise the request fails.": lambda config: (
+        any("Version" not in each for each in _named(config))
+    ),
+    "You must specify the LaunchTemplateId or the LaunchTemplateName, but not both.": lambda config: (
+        any(("LaunchTemplateId" in each) == ("LaunchTemplateName" in each) for each in _named(config))
+    ),
+    "The replacement strategy is only available for fleets of type maintain.": lambda config: (
+        bool(config.get("SpotMaintenanceStrategies")) and config.get("Type", "maintain") != "maintain"
+    ),
+    "You can specify either InstanceRequirements or InstanceType, but not both.": lambda config: (
+        any("InstanceType" in each for each in _pools(config))
+        and any("InstanceRequirements" in each for each in _pools(config))
+    ),
+}
 
 
 def specifications(config: Mapping[str, Any], backend: Any) -> list[dict[str, Any]]:

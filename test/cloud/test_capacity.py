@@ -41,7 +41,7 @@ def test_every_field_of_a_request_is_kept_as_it_arrived(cloud: Cloud) -> None:
         ValidUntil=1_900_000_000,
         Type="request",
         InstanceInterruptionBehavior="terminate",
-        OnDemandTargetCapacity=1,
+        OnDemandTargetCapacity=0,
         TagSpecifications=[{"ResourceType": "spot-fleet-request", "Tags": [{"Key": "c", "Value": "d"}]}],
     )
     cloud.client("ec2").request_spot_fleet(SpotFleetRequestConfig=config)

@@ -41,7 +41,8 @@ WRITE_S = 20.0  # of a disk that hangs
 LATER_S = 60.0  # annexd/daemon/orders.py: after a journal that could not be written
 KEYS = {"/home/alice/public": ACCESS_KEY_ID.encode(), "/home/alice/secret": SECRET_ACCESS_KEY.encode()}
 DEFAULTS = Defaults(ec2_url=URL, events_url=URL, lambda_url=URL, s3_url=URL, sts_url=URL, s3_bucket=BUCKET,
-                    lease_function_arn=FUNCTION_ARN, collector_host="cm.example.org", trust_domain="example.org")
+                    lease_function_arn=FUNCTION_ARN, collector_host="cm.example.org", trust_domain="example.org",
+                    shortest_lease_s=60)  # shorter than any that is ordered: what may go wrong does so sooner
 
 
 class Killed(BaseException):

@@ -76,7 +76,8 @@ class JoiningSite(Site):
     """`with JoiningSite() as site:`; each of its instances becomes a machine of the pool."""
 
     def __init__(self, extra_config: str = "", *, speed: float = 0.0, machines: int = 2) -> None:
-        self.pool = Pool(f"{ANNEXD_CONFIG}\n{POOL}\n{extra_config}", daemons=(*DAEMONS, "NEGOTIATOR"))
+        config = f"{ANNEXD_CONFIG}\n{POOL}\nANNEX_MIN_LEASE = 1\n{extra_config}"
+        self.pool = Pool(config, daemons=(*DAEMONS, "NEGOTIATOR"))
         self.cloud = Cloud(speed=speed, termination_s=0.5, enforce_iam=True, boot=image(self.pool, machines))
         self.public_key_file, self.secret_key_file = self.key_files()
 

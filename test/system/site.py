@@ -48,6 +48,8 @@ class Site:
             ANNEX_DEFAULT_LAMBDA_URL = {cloud.url}
             ANNEX_DEFAULT_STS_URL = {cloud.url}
             ANNEX_DEFAULT_LEASE_FUNCTION_ARN = {self.arn}
+            ANNEX_DEFAULT_FLEET_ROLE_ARN = arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role
+            ANNEX_MIN_LEASE = 1
             {extra_config}
             """.replace("\n            ", "\n"), daemons=DAEMONS, shared_port=shared_port, condor_ids=condor_ids)
         self.public_key_file, self.secret_key_file = self.key_files()

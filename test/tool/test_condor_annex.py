@@ -55,7 +55,8 @@ def test_it_prints_the_request_id_alone_and_all_else_on_standard_error(user: Use
     assert done.returncode == errors.OK, done.stderr
     assert fleet(user, done.stdout.strip())["TargetCapacity"] == json.loads(REQUEST.read_text())["TargetCapacity"]
     assert done.stdout.count("\n") == 1
-    for words in ("ValidFrom and ValidUntil", "the lease of annex", "ends at"):
+    assert done.stderr.count("\n") == 1  # of our own example nothing else is to be said
+    for words in ("the lease of annex", "ends at"):
         assert words in done.stderr
 
 
@@ -140,9 +141,30 @@ def test_who_cannot_authenticate_is_told_so(user: User) -> None:
 def test_faults_that_annexd_finds_are_told_in_its_words(user: User) -> None:
     done = user.annex(*user.keys, *LEASE, "-", stdin='{"TargetCapacity": "many", "SpotPrize": "1"}')
     assert done.returncode == errors.REFUSED
-    for words in ('TargetCapacity must be a positive integer, not "many"', "SpotPrize", "IamFleetRole"):
+    for words in ('TargetCapacity must be a positive integer, not "many"', "SpotPrize", "nothing says what to launch"):
         assert words in done.stderr
     assert done.stdout == ""
+
+
+def test_what_was_typed_wrongly_is_told_by_its_option(user: User) -> None:
+    done = user.lease("-annex-name", "two words", "-idle", "100d", "-owner", "a;b")
+    assert done.returncode == errors.REFUSED
+    for option in ("-annex-name must be", "-idle must be", "-owner must be"):
+        assert option in done.stderr
+    assert not {"AnnexName", "MaxIdleTime", "AnnexOwner"} & set(done.stderr.replace(";", " ").split())
+
+
+@pytest.mark.parametrize(("content", "status", "words"), [
+    ('{"TargetCapacity": 3, // three\n}', errors.BAD_FILE, "a comma too many"),
+    ('{"MinCount": 1, "MaxCount": 1}', errors.BAD_FILE, "is a request for instances (aws ec2 run-instances)"),
+    ('{"IamFleetRole": "arn:aws:iam::<ACCOUNT>:role/x"}', errors.REFUSED, "that is a placeholder"),
+    ('{"LaunchSpecifications": [{"InstanceType": "m5.large"}]}', errors.REFUSED, "-count; LaunchSpecifications[0]."),
+])
+def test_a_file_that_cannot_be_ordered_costs_nothing(user: User, content: str, status: int, words: str) -> None:
+    user.site.cloud.clear_audit()
+    done = user.annex(*user.keys, *LEASE, "-", stdin=content)
+    assert (done.returncode, words in done.stderr, done.stdout) == (status, True, ""), done.stderr
+    assert [each for each in user.site.cloud.audit() if each["kind"] == "call"] == []
 
 
 def test_when_the_cloud_refuses_its_words_are_told(user: User) -> None:

@@ -39,7 +39,7 @@ def fault_of(tmp_path: Path, content: object, **options: Any) -> str:
 
 
 def test_the_consoles_file_is_taken_as_it_is_but_for_its_dates(tmp_path: Path) -> None:
-    console = json.loads(CONTENT)
+    console = json.loads(CONTENT) | {"ValidFrom": "2026-11-22T00:00:00.000Z", "ValidUntil": "2027-11-22T00:00:00.000Z"}
     config, notes = config_of(tmp_path, console)
     assert config == {name: console[name] for name in console if name not in ("ValidFrom", "ValidUntil")}
     assert len(notes) == 1
@@ -73,7 +73,7 @@ def test_default_user_data_is_for_specifications_that_have_none(tmp_path: Path) 
 @pytest.mark.parametrize("how", ["user_data", "default_user_data"])
 def test_user_data_cannot_be_given_to_a_launch_template_and_that_is_said(tmp_path: Path, how: str) -> None:
     words = fault_of(tmp_path, {"LaunchTemplateConfigs": [{}]}, **{how: "x"})
-    assert "edit the template" in words
+    assert "is in the launch template" in words
 
 
 def test_user_data_larger_than_ec2_takes_is_refused(tmp_path: Path) -> None:
@@ -84,8 +84,15 @@ def test_user_data_larger_than_ec2_takes_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", "is not JSON: Expecting value at line 1, column 1"),
-        ('{\n  "TargetCapacity": 3,\n}', "at line 3, column 1"),
+        ("", "is empty"),
+        ("TargetCapacity", "is not JSON: Expecting value at line 1, column 1"),
+        ('{\n  "TargetCapacity": 3,\n}', "a comma too many at line"),
+        ('{"LaunchSpecifications": [{}, ]}', "a comma too many at line 1"),
+        ('{"A": [\n{"B": 1}\n{"B": 2}]}', "a comma is missing before line 3, column 1"),
+        ('{"A": [\n{"B": "x', "inside the object that begins in line 2: was it cut off?"),
+        ('{"A": [\n1', "inside the array that begins in line 1: was it cut off?"),
+        ('{"A": "QUJD\nQUJD"}', "a text is broken by the end of its line at line 1"),
+        ('{"A": 1 // one\n "B": 2}', "a comma is missing before line 2"),
         ("[1]", "must be a JSON object, the Spot Fleet request config, not an array"),
         ("null", "not null"),
         ("7", "not a number"),

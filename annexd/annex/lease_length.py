@@ -1,0 +1,58 @@
+"""How long a lease may be: between the enforcer's own pace and what the administrator allows.
+
+The end is told in seconds since the epoch, by a client with a clock of its own, and arrives some time after it was
+computed: what was typed as the longest or the shortest lease must not be refused for these seconds.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from annexd.annex.defaults import Defaults
+from annexd.annex.faults import shown
+from annexd.annex.lease import is_end
+
+GRACE_S: Final = 60
+UNITS: Final = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+
+
+def fault_of_end(value: Any, now_s: float, defaults: Defaults) -> str | None:
+    """What is wrong with an EndOfLease, or None."""
+    if value is None:
+        return "EndOfLease is missing: say when the lease ends (condor_annex -lease-duration)"
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**53:
+        return f"EndOfLease must be in seconds since the epoch, not {shown(value)}"
+    length_s = value - now_s
+    if length_s <= 0:
+        return f"EndOfLease is {abs(length_s):.0f} s in the past: does the clock here differ from that of your machine?"
+    if not is_end(value):
+        return f"EndOfLease is {value}, which the lease function takes for no date: is annexd's clock right?"
+    if length_s > defaults.max_lease_s + GRACE_S:
+        return f"-lease-duration {_typed(length_s)} is longer than ANNEX_MAX_LEASE ({duration(defaults.max_lease_s)})"
+    if length_s < _shortest_s(defaults):
+        shortest = duration(defaults.shortest_lease_s)
+        return (f"-lease-duration {_typed(length_s)} is shorter than ANNEX_MIN_LEASE ({shortest}): the lease function "
+                "runs every five minutes, and ends a lease at its next run")
+    return None
+
+
+def _shortest_s(defaults: Defaults) -> float:
+    """With a grace that never is most of it."""
+    return defaults.shortest_lease_s - min(GRACE_S, defaults.shortest_lease_s / 10)
+
+
+def duration(seconds: int) -> str:
+    """As people say it: 30d, 12h, 1m30s."""
+    return "".join(_units(seconds)) or "0s"
+
+
+def _units(seconds: int) -> Iterator[str]:
+    for unit, length_s in UNITS:
+        if seconds >= length_s:
+            yield f"{seconds // length_s}{unit}"
+            seconds %= length_s
+
+
+def _typed(length_s: float) -> str:
+    """What its user typed, by all likelihood: whole minutes, some seconds of which have passed."""
+    whole_s = 60 if length_s > 300 else 1
+    return duration(-int(-length_s // whole_s) * whole_s)
