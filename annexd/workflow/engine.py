@@ -170,7 +170,7 @@ class Engine:
         """Move those that `is_over(state, when it finished)`; return their command IDs.  Blocks."""
         ended: dict[str, bool] = {}
         for record in self._journal.of_kind(Kind.FINISHED):
-            state = self._fold(record.command_id)
+            state = fold(record.command_id, self._journal.history(record.command_id))
             if not state.damage and is_over(state, record.at_s):
                 ended[record.command_id] = record.body.get("result") == SUCCESS
         with self._tallying:

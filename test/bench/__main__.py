@@ -8,7 +8,7 @@ import platform
 import sys
 from collections.abc import Callable, Mapping
 
-from test.bench import annexes, memory, rates, soak, start
+from test.bench import annexes, growth, memory, rates, soak, start
 from test.bench.measure import NotMadeError
 from test.bench.wire import RefusedError
 from test.pool import NoHTCondorError, PoolError
@@ -20,6 +20,7 @@ PARTS: Mapping[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
               lambda asked: rates.compare(asked.seconds, asked.turns, asked.only)),
     "start": ("from exec to ready", lambda asked: start.compare(asked.starts)),
     "memory": ("of cached sessions", lambda asked: memory.compare(asked.sessions)),
+    "growth": ("start, memory and -status after very many annexes", lambda asked: growth.compare(asked.ended)),
     "soak": ("memory after very many commands", lambda asked: soak.compare(asked.commands)),
 }
 
@@ -47,6 +48,7 @@ def _options() -> argparse.Namespace:
             ("--turns", 3, "rates: of each daemon, for each figure"),
             ("--starts", 5, "start: of each daemon"),
             ("--sessions", 10_000, "memory: how many"),
+            ("--ended", 100_000, "growth: how many annexes"),
             ("--commands", 100_000, "soak: how many")):
         parser.add_argument(option, type=_number, default=default, help=f"{what} (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=0.6, help="rates: of each turn (default: %(default)s)")

@@ -32,7 +32,7 @@ def compare(starts: int) -> None:
 
 def _restart(pool: Pool) -> None:
     before = len(_told_s(pool))
-    _off(pool, OURS)
+    off(pool, OURS)
     pool.tool("condor_on", "-daemon", OURS)  # condor_restart would wait twice as long each time
     pool.wait_for(lambda: len(_told_s(pool)) > before, "annexd to be ready again")
 
@@ -52,7 +52,7 @@ def _told_s(pool: Pool) -> list[float]:
 
 def _by_hand_s(pool: Pool, name: str) -> float:
     """The pool's own daemon is turned off meanwhile: two would share files."""
-    _off(pool, name)
+    off(pool, name)
     program, file = pool.param(name.upper()), Path(pool.param(f"{name.upper()}_ADDRESS_FILE") or "")
     assert program, f"the configuration does not say where {name} is"
     begun_s = time.monotonic()
@@ -64,7 +64,7 @@ def _by_hand_s(pool: Pool, name: str) -> float:
     return took_s
 
 
-def _off(pool: Pool, name: str) -> None:
+def off(pool: Pool, name: str) -> None:
     process = Path(f"/proc/{pid_of(pool, name)}")
     if process.exists():
         pool.tool("condor_off", "-daemon", name)

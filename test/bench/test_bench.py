@@ -76,3 +76,10 @@ def test_memory_does_not_grow_with_the_commands(pool: Pool) -> None:
     first_kb = soak.round_of(daemon, COMMANDS, new_sessions=False)
     last_kb = [soak.round_of(daemon, COMMANDS, new_sessions=False) for _ in range(2)][-1]
     assert last_kb - first_kb < MOST_GROWTH_KB, f"from {first_kb} kB to {last_kb} kB in {2 * COMMANDS} commands"
+
+
+def test_a_journal_of_many_ended_annexes_is_measured_against_an_empty_one() -> None:
+    lines = run("growth", "--ended", "300").splitlines()
+    for what in ("start, s", "-status, s", "memory, MB"):
+        [line] = [line for line in lines if line.startswith(what)]
+        assert re.search(r"[0-9.]+ empty +[0-9.]+ full", line), line
