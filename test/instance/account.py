@@ -8,6 +8,7 @@ import tarfile
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
+from uuid import uuid4
 
 from annexd.annex.lease import tags
 from test.cloud import Cloud
@@ -85,6 +86,12 @@ class Account:
         iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=f"role-{name}")
         return name
 
+    def _by_template(self, data: dict[str, Any]) -> dict[str, Any]:
+        name = f"template-{uuid4()}"
+        self.cloud.client("ec2").create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
+        template = {"LaunchTemplateSpecification": {"LaunchTemplateName": name, "Version": "1"}}
+        return {"LaunchSpecifications": [], "LaunchTemplateConfigs": [template]}
+
     def instance(self, profile: str | None = None, annex_id: str | None = "annex-one", lease_s: float = 3600,
                  **more: Any) -> str:
         """The ID of an instance that was launched for an annex."""
@@ -95,6 +102,8 @@ class Account:
             more["TagSpecifications"] = [{"ResourceType": "instance", "Tags": own}]
         known = {each["id"] for each in self.cloud.running_instances()}
         config = fleet_config(1, Type="request", LaunchSpecifications=[specification(**more)])
+        if "MetadataOptions" in more:  # which only a launch template can ask for
+            config |= self._by_template(specification(**more))
         self.cloud.client("ec2").request_spot_fleet(SpotFleetRequestConfig=config)
         [new] = {each["id"] for each in self.cloud.running_instances()} - known
         return str(new)
