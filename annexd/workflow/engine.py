@@ -104,14 +104,22 @@ class Engine:
         Raises Paused, and JournalError when nothing can be written: then nothing more is done either.
         """
         with self._turns.take(command_id):
-            while True:
-                state = self._fold(command_id)
-                retry_at_s = self._stuck_until_s(state)
-                if state.finished or retry_at_s > self._now_s():
-                    return outcome_of(state, None if state.finished else retry_at_s)
-                if self._paused.is_set():
-                    raise Paused(f"annexd stops; {command_id} goes on at its next start")
-                self._move(state)
+            return self._run(command_id)
+
+    def run_if_free(self, command_id: str) -> Outcome | None:
+        """The same; None, at once, while somebody else carries it on."""
+        with self._turns.take_if_free(command_id) as is_held:
+            return self._run(command_id) if is_held else None
+
+    def _run(self, command_id: str) -> Outcome:
+        while True:
+            state = self._fold(command_id)
+            retry_at_s = self._stuck_until_s(state)
+            if state.finished or retry_at_s > self._now_s():
+                return outcome_of(state, None if state.finished else retry_at_s)
+            if self._paused.is_set():
+                raise Paused(f"annexd stops; {command_id} goes on at its next start")
+            self._move(state)
 
     def change(self, command_id: str, changes: Json) -> None:
         """Change an order that is under way, as to other keys, and try at once what is stuck.  From any thread."""

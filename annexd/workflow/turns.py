@@ -22,6 +22,18 @@ class Turns:
         finally:
             self._leave(name)
 
+    @contextmanager
+    def take_if_free(self, name: str) -> Iterator[bool]:
+        """Hold the turn of `name`, if nobody else does; whether it is held."""
+        turn = self._join(name)
+        held = turn.acquire(blocking=False)
+        try:
+            yield held
+        finally:
+            if held:
+                turn.release()
+            self._leave(name)
+
     def _join(self, name: str) -> threading.Lock:
         with self._lock:
             turn, users = self._turns.get(name, (threading.Lock(), 0))

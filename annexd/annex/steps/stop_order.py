@@ -28,10 +28,12 @@ class StopOrder:
             if order["keys"]:
                 self._engine.change(command_id, order["keys"])
             self._engine.stop(command_id, f"it was cancelled by {intent['cancelled_by']}")
-            outcome = self._engine.run(command_id)
+            outcome = self._engine.run_if_free(command_id)
             state = self._engine.state(command_id)
         except (Paused, JournalError) as error:
             raise Retry(str(error), untouched=True) from error
+        if outcome is None:
+            raise Retry("its order is in the middle of a step, the last that it takes", untouched=True)
         if outcome.retry_at_s is not None:
             raise Retry(f"its order is being undone: {outcome.error}", untouched=True)
         return {"gone": outcome.result != SUCCESS, "settled_at_s": self._settled_at_s(state)}
