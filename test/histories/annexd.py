@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from annexd.annex import steps
 from annexd.annex.access import KeyFiles
@@ -22,7 +22,7 @@ from annexd.annex.defaults import Defaults
 from annexd.annex.reply import ReplyAd
 from annexd.annex.roll import Roll
 from annexd.aws import ClientCache, Clients, Credentials, Endpoints, Limiter, Limiters, Traffic
-from annexd.workflow import Engine, Journal, JournalError, Json, Kind, Refused, Retry
+from annexd.workflow import Engine, Journal, JournalError, Json, Kind, Outcome, Refused, Retry
 from test.annex.ads import OWNER
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.cloud.errors import Answer
@@ -172,6 +172,9 @@ class Annexd:
         self._work(life, command_id, take)
 
     def _carry_on(self, life: Life, command_id: str) -> None:
+        if command_id in life.busy and not life.is_dead:
+            self.cloud.timeline.after(1.0, lambda: self._carry_on(life, command_id))
+            return
         self._work(life, command_id, lambda: self._run_once(life, command_id))
 
     def _work(self, life: Life, command_id: str, act: Callable[[], None]) -> None:
@@ -224,6 +227,23 @@ class Annexd:
             KEPT.forget()
 
 
+class OneThread(Engine):
+    """An engine whose workers are one thread: what it is in the middle of, further out, cannot be waited for."""
+
+    def __init__(self, busy: set[str], *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._busy = busy
+
+    def run_if_free(self, command_id: str) -> Outcome | None:
+        if command_id in self._busy:
+            return None
+        self._busy.add(command_id)
+        try:
+            return super().run_if_free(command_id)
+        finally:
+            self._busy.discard(command_id)
+
+
 class Life:
     """One process."""
 
@@ -234,7 +254,8 @@ class Life:
         self.journal = DyingJournal(self, annexd)
         KEPT.annexd, KEPT.hop.way = annexd, self._call
         self.world = steps.World(self._access, annexd.now_s, supplies=SUPPLIES)
-        self.engine = Engine(
+        self.engine = OneThread(
+            self.busy,
             self.journal,
             steps.annex_steps(self.world),
             now_s=annexd.now_s,
