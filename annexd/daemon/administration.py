@@ -8,9 +8,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 import classad2
-import htcondor2
 
 from annexd.cedar import commands
+from annexd.condor import bindings
 from annexd.daemon import log
 from annexd.daemon.call import Call, Handler, payload_of
 from annexd.daemon.fetch_log import fetch_log
@@ -25,7 +25,7 @@ LONGEST_PATTERN = 200  # of ?names; the pattern is matched by ClassAds' PCRE, wh
 class Administration:
     """`ads`: ours, as they are now; `signals`: what DC_RAISESIGNAL may do, by number; `may`: see RemoteConfig."""
 
-    def __init__(self, ads: Callable[[], list[classad2.ClassAd]], signals: Mapping[int, Callable[[], None]],
+    def __init__(self, ads: Callable[[], list[bindings.Ad]], signals: Mapping[int, Callable[[], None]],
                  may: May) -> None:
         self._ads = ads
         self._remote_config = RemoteConfig(may)
@@ -110,8 +110,8 @@ async def _names(question: str) -> list[str]:
 def _names_matching(pattern: str) -> list[str]:
     if len(pattern) > LONGEST_PATTERN:
         return [f"!error:regex:{LONGEST_PATTERN}: the pattern is too long"]
-    matches = classad2.ExprTree(f'regexp({classad2.quote(pattern)}, Name, "i")')
-    found = [name for name in htcondor2.param if matches.eval(classad2.ClassAd({"Name": name})) is True]
+    matches = bindings.expression(f'regexp({bindings.quote(pattern)}, Name, "i")')
+    found = [name for name in bindings.knobs() if matches.eval(bindings.ad_of({"Name": name})) is True]
     return sorted(found, key=str.lower) or [""]
 
 
