@@ -79,11 +79,15 @@ def quote(text: str) -> str:
 
 
 def param(name: str) -> str | None:
-    """The knob's expanded text; None where there is none, or what is no text."""
-    try:
-        return str(htcondor2.param[values.name(name, KNOB)])
-    except (KeyError, UnicodeDecodeError):
+    """The knob's expanded text; None where there is no such knob.  Unsafe if the text is no UTF-8."""
+    if not KNOB.fullmatch(name):
         return None
+    try:
+        return str(htcondor2.param[name])
+    except KeyError:
+        return None
+    except UnicodeDecodeError as error:
+        raise Unsafe(f"the value of {name} is no text in UTF-8") from error
 
 
 def knobs() -> list[str]:

@@ -13,6 +13,7 @@ from annexd.cedar import commands
 from annexd.condor import bindings
 from annexd.daemon import log
 from annexd.daemon.call import Call, Handler, payload_of
+from annexd.daemon.environment_knobs import redacted
 from annexd.daemon.fetch_log import fetch_log
 from annexd.daemon.parameters import param
 from annexd.daemon.remote_config import May, RemoteConfig
@@ -72,7 +73,7 @@ def is_scalar(value: object) -> bool:
 def config_val(call: Call) -> None:
     """CONFIG_VAL: a name, and its value or `Not defined`."""
     name = _name_in(call)
-    call.connection.reply(call.connection.message().string(param(name) or NOT_DEFINED))
+    call.connection.reply(call.connection.message().string(redacted(name, param(name) or NOT_DEFINED)))
 
 
 async def dc_config_val(call: Call) -> None:
@@ -86,7 +87,9 @@ async def dc_config_val(call: Call) -> None:
         answer.nullable_string(None)
     else:
         source = await source_of(name) or Source(f"{name.upper()} = {value}", "<Unknown>")
-        answer.nullable_string(value).string(source.raw).string(source.place).nullable_string(source.default)
+        default = None if source.default is None else redacted(name, source.default)
+        answer.nullable_string(redacted(name, value)).string(redacted(name, source.raw)).string(source.place)
+        answer.nullable_string(default)
         answer.string("1")
     call.connection.reply(answer)
 

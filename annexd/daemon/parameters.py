@@ -4,8 +4,6 @@ A knob's value may be an expression, as anywhere in HTCondor's configuration (`5
 administrator's and may be evaluated, unlike anything that comes from the network.
 """
 
-import contextlib
-
 import classad2
 
 from annexd.condor import bindings
@@ -29,14 +27,17 @@ def use_local_name(name: str | None) -> None:
 
 
 def param(name: str) -> str | None:
-    """The knob's expanded text, LOCALNAME.NAME and ANNEXD.NAME first; None when undefined or empty.
+    """The knob's expanded text, LOCALNAME.NAME and ANNEXD.NAME first; None when undefined or empty.  Raises BadConfiguration.
 
     The bindings find ANNEXD.NAME by themselves only where there is a plain NAME, too (25.14.1).
     """
     for full_name in (*(f"{local}.{name}" for local in _local_names), f"ANNEXD.{name}", name):
-        with contextlib.suppress(Unsafe):  # so there is no knob of this name
-            if (text := bindings.param(full_name)) is not None:
-                return text
+        try:
+            text = bindings.param(full_name)
+        except Unsafe as error:
+            raise BadConfiguration((str(error),)) from error
+        if text is not None:
+            return text
     return None
 
 

@@ -6,7 +6,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from annexd.tool.errors import UNSUITABLE_BINDINGS, ToolError
+from annexd.tool.errors import UNSUITABLE_BINDINGS, USAGE, ToolError
 
 Ad = Mapping[str, Any]
 NOT_SENT = 1
@@ -26,7 +26,10 @@ except ImportError as missing:
 
 def param(name: str) -> str | None:
     """The value of an HTCondor configuration variable; None when it is not defined or empty."""
-    return bindings.param(name) or None
+    try:
+        return bindings.param(name) or None
+    except Unsafe as error:
+        raise ToolError(USAGE, str(error)) from error
 
 
 def enable_debug() -> None:
