@@ -13,20 +13,27 @@ TOP = Path(__file__).resolve().parents[1]
 ANNEXD = TOP / "annexd"
 ALLOWED = {  # what a package may import of ours, besides itself
     "cedar": set(),
+    "condor": set(),
     "workflow": set(),
     "aws": set(),
     "authorization": {"cedar.levels"},
     "annex": {"workflow", "aws"},
-    "daemon": {"annex", "workflow", "authorization", "cedar"},
+    "daemon": {"annex", "workflow", "authorization", "cedar", "condor"},
     "account": {"aws", "annex", "workflow"},
-    "tool": {"annex", "account"},
+    "tool": {"annex", "account", "condor"},
 }
 ONLY_IN: dict[str, str | tuple[str, ...]] = {  # who alone may import what is not ours
     "asyncio": "daemon/",
     "sqlite3": ("workflow/journal.py", "workflow/archive.py"),
     "boto3": "aws/",
-    "htcondor2": ("daemon/", "tool/"),
-    "classad2": ("daemon/", "tool/"),
+    "htcondor2": ("condor/", "daemon/", "tool/"),
+    "classad2": ("condor/", "daemon/"),
+}
+BINDINGS = "condor/bindings.py"
+WITHOUT_DATA = {  # what may be used of the bindings elsewhere: nothing of it is given text that somebody may choose
+    "htcondor2": {"HTCondorException", "LogLevel", "SubsystemType", "enable_debug", "enable_log", "platform",
+                  "reload_config", "set_subsystem", "version"},
+    "classad2": {"ClassAdException", "Value"},
 }
 NOT_IN_CEDAR = {"socket", "asyncio", "time", "os", "logging"}
 MODULES = sorted(ANNEXD.rglob("*.py"))
@@ -53,6 +60,25 @@ def test_a_module_imports_only_what_its_package_may(path: Path) -> None:
             assert any(f"{ours}.".startswith(f"{each}.") for each in may), f"{where} imports {name}"
         assert where.startswith(ONLY_IN.get(root, "")), f"{where} imports {name}"
         assert not (package == "cedar" and root in NOT_IN_CEDAR), f"{where} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ANNEXD)))
+def test_data_reach_the_bindings_by_one_module_only(path: Path) -> None:
+    if path == ANNEXD / BINDINGS:
+        return
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    whole = [node.value for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in WITHOUT_DATA:
+            assert node.attr in WITHOUT_DATA[node.value.id], f"line {node.lineno} uses {ast.unparse(node)}"
+        elif isinstance(node, ast.Name) and node.id in WITHOUT_DATA:
+            assert node in whole, f"line {node.lineno} hands {node.id} on"
+        elif isinstance(node, ast.Import):
+            assert not any(each.name.partition(".")[0] in WITHOUT_DATA and (each.asname or "." in each.name)
+                           for each in node.names), f"line {node.lineno}: the bindings are imported under their names"
+        elif isinstance(node, ast.ImportFrom):
+            root = (node.module or "").partition(".")[0]
+            assert root not in WITHOUT_DATA, f"line {node.lineno}: a part of the bindings is imported"
 
 
 @pytest.mark.parametrize("path", LEASE, ids=lambda path: path.name)

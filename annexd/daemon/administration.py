@@ -8,11 +8,12 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 import classad2
-import htcondor2
 
 from annexd.cedar import commands
+from annexd.condor import bindings
 from annexd.daemon import log
 from annexd.daemon.call import Call, Handler, payload_of
+from annexd.daemon.environment_knobs import redacted
 from annexd.daemon.fetch_log import fetch_log
 from annexd.daemon.parameters import param
 from annexd.daemon.remote_config import May, RemoteConfig
@@ -25,7 +26,7 @@ LONGEST_PATTERN = 200  # of ?names; the pattern is matched by ClassAds' PCRE, wh
 class Administration:
     """`ads`: ours, as they are now; `signals`: what DC_RAISESIGNAL may do, by number; `may`: see RemoteConfig."""
 
-    def __init__(self, ads: Callable[[], list[classad2.ClassAd]], signals: Mapping[int, Callable[[], None]],
+    def __init__(self, ads: Callable[[], list[bindings.Ad]], signals: Mapping[int, Callable[[], None]],
                  may: May) -> None:
         self._ads = ads
         self._remote_config = RemoteConfig(may)
@@ -72,7 +73,7 @@ def is_scalar(value: object) -> bool:
 def config_val(call: Call) -> None:
     """CONFIG_VAL: a name, and its value or `Not defined`."""
     name = _name_in(call)
-    call.connection.reply(call.connection.message().string(param(name) or NOT_DEFINED))
+    call.connection.reply(call.connection.message().string(redacted(name, param(name) or NOT_DEFINED)))
 
 
 async def dc_config_val(call: Call) -> None:
@@ -86,7 +87,9 @@ async def dc_config_val(call: Call) -> None:
         answer.nullable_string(None)
     else:
         source = await source_of(name) or Source(f"{name.upper()} = {value}", "<Unknown>")
-        answer.nullable_string(value).string(source.raw).string(source.place).nullable_string(source.default)
+        default = None if source.default is None else redacted(name, source.default)
+        answer.nullable_string(redacted(name, value)).string(redacted(name, source.raw)).string(source.place)
+        answer.nullable_string(default)
         answer.string("1")
     call.connection.reply(answer)
 
@@ -110,8 +113,8 @@ async def _names(question: str) -> list[str]:
 def _names_matching(pattern: str) -> list[str]:
     if len(pattern) > LONGEST_PATTERN:
         return [f"!error:regex:{LONGEST_PATTERN}: the pattern is too long"]
-    matches = classad2.ExprTree(f'regexp({classad2.quote(pattern)}, Name, "i")')
-    found = [name for name in htcondor2.param if matches.eval(classad2.ClassAd({"Name": name})) is True]
+    matches = bindings.expression(f'regexp({bindings.quote(pattern)}, Name, "i")')
+    found = [name for name in bindings.knobs() if matches.eval(bindings.ad_of({"Name": name})) is True]
     return sorted(found, key=str.lower) or [""]
 
 

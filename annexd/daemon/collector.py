@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import classad2
 
+from annexd.condor import bindings
+from annexd.condor.values import Unsafe
 from annexd.daemon import log
 from annexd.daemon.outbound import CALL_TIMEOUT_S, Outbound, OutboundFailed
 
@@ -85,11 +87,11 @@ class Advertiser:
         if self.identity is None:
             return False
         try:
-            return classad2.ExprTree(expression).eval(self._ad(self.identity, MY_TYPES[0])) is True
-        except classad2.ClassAdException:
+            return bindings.expression(expression).eval(self._ad(self.identity, MY_TYPES[0])) is True
+        except (classad2.ClassAdException, Unsafe):
             return False
 
-    def ads(self) -> list[classad2.ClassAd]:
+    def ads(self) -> list[bindings.Ad]:
         """The ads as they stand now, each with its own MyType."""
         if self.identity is None:
             return []
@@ -110,13 +112,13 @@ class Advertiser:
                     log.always(f"collector {collector} takes our updates again")
                 self._failing.discard(collector)
 
-    async def _send(self, command: str, ads: list[classad2.ClassAd], collector: str,
+    async def _send(self, command: str, ads: list[bindings.Ad], collector: str,
                     timeout_s: float = CALL_TIMEOUT_S) -> None:
         arguments = {"command": command, "collector": collector, "ads": [repr(ad) for ad in ads]}
         await self._outbound.call("advertise", arguments, timeout_s)
 
-    def _ad(self, identity: Identity, my_type: str) -> classad2.ClassAd:
-        ad = classad2.ClassAd({
+    def _ad(self, identity: Identity, my_type: str) -> bindings.Ad:
+        return bindings.ad_to_show({
             "MyType": my_type,
             "Name": identity.name,
             "Machine": identity.machine,
@@ -128,15 +130,10 @@ class Advertiser:
             "DaemonLastReconfigTime": self.reconfigured_at_s,
             "UpdateSequenceNumber": self._sequence,
             **self._status(),
-        })
-        for name, expression in self.publication.expressions.items():
-            ad[name] = classad2.ExprTree(expression)
-        return ad
+        }, self.publication.expressions)
 
 
-def invalidation(identity: Identity, my_type: str) -> classad2.ClassAd:
+def invalidation(identity: Identity, my_type: str) -> bindings.Ad:
     """The query ad that INVALIDATE_ADS_GENERIC takes: whose ad is to go."""
-    ad = classad2.ClassAd({"MyType": "Query", "TargetType": my_type, "Name": identity.name,
-                           "MyAddress": identity.address})
-    ad["Requirements"] = classad2.ExprTree(f"TARGET.Name == {classad2.quote(identity.name)}")
-    return ad
+    ad = {"MyType": "Query", "TargetType": my_type, "Name": identity.name, "MyAddress": identity.address}
+    return bindings.ad_of(ad, {"Requirements": f"TARGET.Name == {bindings.quote(identity.name)}"})

@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import htcondor2
-
+from annexd.condor import bindings
+from annexd.condor.values import Unsafe
 from annexd.daemon import log
 from annexd.daemon.parameters import Parameters, param
 from annexd.daemon.privileges import root_files
@@ -103,7 +103,10 @@ def place_of(name: str) -> tuple[str, str] | None:
 def _put(lines: Mapping[str, str]) -> None:
     for line in lines.values():
         if match := ASSIGNMENT.fullmatch(line.rstrip("\n")):
-            htcondor2.param[match["name"]] = match["value"].strip()
+            try:
+                bindings.set_param(match["name"], match["value"].strip())
+            except Unsafe as error:
+                log.error(f"what is set from outside is left out: {error}")
 
 
 def _top() -> Path:

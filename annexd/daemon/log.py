@@ -6,6 +6,7 @@ quotes: a peer's words must not be able to forge a second one.
 
 import htcondor2
 
+from annexd.condor import bindings
 from annexd.daemon.parameters import param
 
 Level = htcondor2.LogLevel
@@ -17,7 +18,7 @@ def open_log(*, terminal: bool, suffix: str | None = None, silent: bool = False)
         return
     for knob in ("ANNEXD_LOG", "ANNEXD_DEBUG"):  # where dprintf looks, which knows no local name
         if text := param(knob):
-            htcondor2.param[knob] = f"{text}.{suffix}" if suffix and knob == "ANNEXD_LOG" else text
+            bindings.set_param(knob, f"{text}.{suffix}" if suffix and knob == "ANNEXD_LOG" else text)
     if terminal:
         htcondor2.enable_debug()
     else:
@@ -32,16 +33,16 @@ def one_line(message: str) -> str:
 
 
 def always(message: str) -> None:
-    htcondor2.log(Level.Always, one_line(message))
+    bindings.log(Level.Always, one_line(message))
 
 
 def error(message: str) -> None:
-    htcondor2.log(Level.Error, "ERROR: " + one_line(message))
+    bindings.log(Level.Error, "ERROR: " + one_line(message))
 
 
 def security(message: str) -> None:
-    htcondor2.log(Level.Security, one_line(message))
+    bindings.log(Level.Security, one_line(message))
 
 
 def full_debug(message: str) -> None:
-    htcondor2.log(Level.FullDebug, one_line(message))
+    bindings.log(Level.FullDebug, one_line(message))

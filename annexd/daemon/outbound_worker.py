@@ -16,10 +16,9 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import classad2
 import htcondor2
-from htcondor2 import htcondor2_impl
 
+from annexd.condor import bindings
 from annexd.daemon.privileges import become_root_again
 
 DC_SET_READY = 60043  # condor_commands.h
@@ -28,19 +27,19 @@ SENT_WITHOUT_REPLY = 3  # _send_generic_payload_command: delivered, and the peer
 
 def alive(address: str, pid: int, hang_after_s: int) -> None:
     """DC_CHILDALIVE: the parent may wait `hang_after_s` for the next one before it calls us hung."""
-    htcondor2_impl._send_alive(address, pid, hang_after_s)
+    bindings.send_alive(address, pid, hang_after_s)
 
 
 def ready(address: str, pid: int, name: str, state: str) -> None:
     """DC_SET_READY, which has no reply.  htcondor2.set_ready_state would send this process's pid, not annexd's."""
-    ad = classad2.ClassAd({"DaemonPID": pid, "DaemonName": name, "DaemonState": state})
-    _reply, code, text = htcondor2_impl._send_generic_payload_command(address, DC_SET_READY, ad._handle)
+    ad = {"DaemonPID": pid, "DaemonName": name, "DaemonState": state}
+    _reply, code, text = bindings.exchange(address, DC_SET_READY, ad)
     if code not in (0, SENT_WITHOUT_REPLY):
         raise htcondor2.HTCondorException(text)
 
 
 def advertise(collector: str, command: str, ads: list[str]) -> None:
-    htcondor2.Collector(collector).advertise([classad2.ClassAd(ad) for ad in ads], command, True)
+    bindings.advertise(collector, command, [bindings.ad_in(ad) for ad in ads])
 
 
 CALLS: Mapping[str, Callable[..., None]] = {"alive": alive, "ready": ready, "advertise": advertise}

@@ -5,7 +5,9 @@ administrator's and may be evaluated, unlike anything that comes from the networ
 """
 
 import classad2
-import htcondor2
+
+from annexd.condor import bindings
+from annexd.condor.values import Unsafe
 
 
 class BadConfiguration(ValueError):
@@ -25,22 +27,24 @@ def use_local_name(name: str | None) -> None:
 
 
 def param(name: str) -> str | None:
-    """The knob's expanded text, LOCALNAME.NAME and ANNEXD.NAME first; None when undefined or empty.
+    """The knob's expanded text, LOCALNAME.NAME and ANNEXD.NAME first; None when undefined or empty.  Raises BadConfiguration.
 
     The bindings find ANNEXD.NAME by themselves only where there is a plain NAME, too (25.14.1).
     """
     for full_name in (*(f"{local}.{name}" for local in _local_names), f"ANNEXD.{name}", name):
         try:
-            return str(htcondor2.param[full_name])
-        except KeyError:
-            continue
+            text = bindings.param(full_name)
+        except Unsafe as error:
+            raise BadConfiguration((str(error),)) from error
+        if text is not None:
+            return text
     return None
 
 
 def is_expression(text: str) -> bool:
     try:
-        classad2.ExprTree(text)
-    except classad2.ClassAdException:
+        bindings.expression(text)
+    except (classad2.ClassAdException, Unsafe):
         return False
     return True
 
@@ -86,7 +90,7 @@ class Parameters:
         if text is None:
             return None
         try:
-            value = classad2.ExprTree(text).eval()
-        except classad2.ClassAdException:
+            value = bindings.expression(text).eval()
+        except (classad2.ClassAdException, Unsafe):
             return text
         return text if isinstance(value, classad2.Value) else value  # undefined and error are numbers to Python

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import classad2
 
+from annexd.condor import bindings
+from annexd.condor.values import INTEGERS, Unsafe
+from annexd.daemon import log
 from annexd.daemon.parameters import Parameters, is_expression
 
 KNOBS = ("SEC_TOKEN_REVOCATION_EXPR", "SEC_TOKEN_BLACKLIST_EXPR")  # the second is how it was called before 9.0
-INTEGERS = range(-(2**63), 2**63)
 
 
 @dataclass(frozen=True)
@@ -33,21 +35,21 @@ class Revocation:
         if not self.expression:
             return False
         try:
-            verdict = classad2.ExprTree(self.expression).eval(_ad_of(claims))
+            verdict = bindings.expression(self.expression).eval(_ad_of(claims))
+        except Unsafe as error:
+            log.security(f"a token counts as revoked: {error}")
+            return True
         except (classad2.ClassAdException, ValueError, TypeError, OverflowError, SystemError):
             return True
         is_boolean = isinstance(verdict, bool | int | float) and not isinstance(verdict, classad2.Value)
         return bool(verdict) if is_boolean else True
 
 
-def _ad_of(claims: Mapping[str, object]) -> classad2.ClassAd:
+def _ad_of(claims: Mapping[str, object]) -> bindings.Ad:
     """Booleans, numbers and strings; lists and objects are left out, as HTCondor does.  Of two claims that differ in
     case, the one in small letters is the one that counts elsewhere: it is put in last.
     """
-    ad = classad2.ClassAd()
-    for name, value in sorted(claims.items()):
-        if isinstance(value, int) and value not in INTEGERS:
-            ad[name] = float(value)
-        elif isinstance(value, bool | int | float | str):
-            ad[name] = value
-    return ad
+    scalars = {name: value for name, value in sorted(claims.items()) if isinstance(value, bool | int | float | str)}
+    return bindings.ad_of_claims({
+        name: float(value) if isinstance(value, int) and value not in INTEGERS else value
+        for name, value in scalars.items()})

@@ -27,7 +27,7 @@ from annexd.annex.warm import warm_up
 from annexd.authorization import Peer
 from annexd.cedar.levels import Level
 from annexd.cedar.session import SessionCache, inherited_sessions
-from annexd.daemon import configuration, log, runtime_watch
+from annexd.daemon import configuration, environment_knobs, log, runtime_watch
 from annexd.daemon.address import Sinful
 from annexd.daemon.administration import Administration
 from annexd.daemon.appearance import Appearance
@@ -64,6 +64,7 @@ async def serve(options: Options, settings: Configuration, inheritance: Inherita
                 environment: Mapping[str, str]) -> int:
     """Serve until told to stop.  The exit status: 0 when told to; else condor_master restarts us."""
     _log_banner()
+    environment_knobs.warn()
     try:
         with contextlib.closing(Journal(settings.journal)) as journal:
             service = Service(options, settings, inheritance, environment, journal)
@@ -157,6 +158,7 @@ class Service:
         self._take(settings, security)
         for word in settings.fixed_since(self._start_settings):
             log.always(f"WARNING: {word}")
+        environment_knobs.warn()
         log.always("reconfigured")
 
     def _take(self, settings: Configuration, security: Security) -> None:

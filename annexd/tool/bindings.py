@@ -1,20 +1,21 @@
 """HTCondor's Python bindings, or words about what is wrong with them.
 
-The one place that names `_send_generic_payload_command`: it is what HTCondor's own tools for DAGMan use, it begins
-with an underscore, and it came with 24.7.
+`_send_generic_payload_command`, which is what HTCondor's own tools for DAGMan use, came with 24.7.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from annexd.tool.errors import UNSUITABLE_BINDINGS, ToolError
+from annexd.tool.errors import UNSUITABLE_BINDINGS, USAGE, ToolError
 
 Ad = Mapping[str, Any]
+NOT_SENT = 1
 
 try:
-    import classad2
     import htcondor2
-    from htcondor2.htcondor2_impl import _send_generic_payload_command
+
+    from annexd.condor import bindings
+    from annexd.condor.values import Unsafe
 except ImportError as missing:
     raise ToolError(
         UNSUITABLE_BINDINGS,
@@ -26,9 +27,9 @@ except ImportError as missing:
 def param(name: str) -> str | None:
     """The value of an HTCondor configuration variable; None when it is not defined or empty."""
     try:
-        return str(htcondor2.param[name]) or None
-    except KeyError:
-        return None
+        return bindings.param(name) or None
+    except Unsafe as error:
+        raise ToolError(USAGE, str(error)) from error
 
 
 def enable_debug() -> None:
@@ -37,12 +38,12 @@ def enable_debug() -> None:
 
 def query(pool: str | None, constraint: str) -> list[Ad]:
     """The ads in the collector (of the pool, or of the configuration) that satisfy a constraint."""
-    return list(htcondor2.Collector(pool).query(htcondor2.AdType.Any, constraint, ["Name", "MyAddress"]))
+    return bindings.query(pool, constraint, ["Name", "MyAddress"])
 
 
 def locate(pool: str | None, name: str) -> Any:
     """The location ad of the generic daemon of this name, or None."""
-    return htcondor2.Collector(pool).locate(htcondor2.DaemonType.Generic, name)
+    return bindings.locate(pool, name)
 
 
 def exchange(address: str, command: int, ad: dict[str, Any]) -> tuple[Any, int, str]:
@@ -51,19 +52,21 @@ def exchange(address: str, command: int, ad: dict[str, Any]) -> tuple[Any, int, 
     1: no connection or session, and nothing was sent; 2: in sending the ad; 3: in waiting for the answer (HTCondor's
     python-bindings/htcondor2/loose_functions.cpp).
     """
-    answer, code, words = _send_generic_payload_command(address, command, classad2.ClassAd(ad)._handle)
-    return answer, int(code), str(words or "")
+    try:
+        return bindings.exchange(address, command, ad)
+    except Unsafe as error:
+        return None, NOT_SENT, str(error)
 
 
 def ping(address: str, what: str | None) -> Ad:
     """The security session with a daemon that allows this level or command (None: any); HTCondorException without."""
-    session: Ad = htcondor2.ping(address, what)
+    session: Ad = bindings.ping(address, what)
     return session
 
 
 def require_authentication() -> None:
     """From here on be somebody for every question, as for an order; the configuration may leave it to the daemon."""
-    htcondor2.param["SEC_CLIENT_AUTHENTICATION"] = "REQUIRED"
+    bindings.set_param("SEC_CLIENT_AUTHENTICATION", "REQUIRED")
 
 
-HTCondorException = htcondor2.HTCondorException
+HTCondorException = (htcondor2.HTCondorException, Unsafe)  # of any call of these

@@ -12,6 +12,7 @@ from annexd.cedar.message import MessageWriter
 from test.annex.ads import bulk_request_ad
 from test.cedar.recording import CLIENT, load
 from test.cedar.tokens import unsigned
+from test.condor.child import CALLS
 from test.fuzz.conversations import IS_3DES, LENGTH, RECORDINGS, agreed
 
 HERE = Path(__file__).parent / "corpus"
@@ -54,6 +55,7 @@ def _seeds() -> Iterator[tuple[str, bytes]]:
         yield "encrypted_messages", bytes([0, 1 + 2 * (1 + number)]) + LENGTH.pack(len(body)) + body
     yield "encrypted_messages", bytes([0, 0]) + LENGTH.pack(8) + (60011).to_bytes(8, "big")
     yield from _legacy_seeds()
+    yield from (("bindings", seed) for seed in _bindings_seeds())
     lines = "\0".join(_lines()).encode()
     yield "command_ad", lines
     yield "bulk_request", lines
@@ -81,6 +83,19 @@ def _legacy_seeds() -> Iterator[tuple[str, bytes]]:
         channel.send(body)
         yield "legacy_messages", bytes([options, 3]) + LENGTH.pack(len(body)) + body
         yield "legacy_bytes", bytes([options, 3]) + channel.data_to_send()
+
+
+def _bindings_seeds() -> Iterator[bytes]:
+    """By the call's place, a number and a text."""
+    for call, number, text in (
+            ("ad", 3, b"AnnexFunctionWarning\n\xff"), ("order", 25, b"\xed\xa0\x80"), ("order", 99_000, b"a"),
+            ("claims", 0, b'{"sub": "a", "x": "\\ud800", "\\u0000": [1]}'), ("expression", 900, b"1+" * 400),
+            ("expression", 1, b'regexp("a", Name) && ifThenElse(N > 1, {1}, [a = 1])'), ("ad_in", 0, b"[ a = { 1 } ]"),
+            ("quote", 0, b'"\\\0'), ("knob", 1, b"X=$(X)"), ("param", 0, b"ANNEXD.X\xff"), ("log", 0, b"%n%s\xff\n"),
+            ("alive", 1, b"<127.0.0.1:-1>"), ("alive", 1, b"<127.0.0.1:1?addrs=127.0.0.1-1&noUDP&sock=a>"),
+            ("exchange", 2, b"<[::1]:1>"), ("advertise", 0, b"127.0.0.1:1"), ("ping", 0, b"<127.0.0.1:1?alias=a>"),
+            ("locate", 0, b'a"\xff'), ("query", 0, b"MyType")):
+        yield bytes([tuple(CALLS).index(call)]) + number.to_bytes(4, "big") + text
 
 
 def _order() -> MessageWriter:

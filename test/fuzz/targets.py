@@ -33,6 +33,7 @@ from annexd.tool.options import Options
 from test.annex.ads import ARN, NOW_S, OWNER
 from test.annex.joining import defaults
 from test.cedar.tokens import POOL_KEY
+from test.condor.child import CALLS, Child
 from test.fuzz.conversations import (
     MOST_WORDS,
     Broken,
@@ -43,6 +44,7 @@ from test.fuzz.conversations import (
     raw_bytes,
 )
 
+OPTIONS = 5  # bytes before the text that the bindings are given
 Target = Callable[[bytes], None]
 DEFAULTS = defaults(lease_function_arn=ARN)
 REVOCATION = Revocation('jti == "revoked" || member(sub, {"mallory@annex.test"}) || iat < 1000')
@@ -177,6 +179,19 @@ def subject(received: bytes) -> None:
         check_words(str(error))
 
 
+def bindings(received: bytes) -> None:
+    """A call, a number and a text for it; what is no UTF-8 makes lone surrogates."""
+    if len(received) >= OPTIONS:
+        call = tuple(CALLS)[received[0] % len(CALLS)]
+        number = int.from_bytes(received[1:OPTIONS], "big", signed=True)
+        _child().give(call, received[OPTIONS:].decode(errors="surrogateescape"), number)
+
+
+@cache
+def _child() -> Child:
+    return Child()
+
+
 @cache
 def _scratch() -> str:
     with NamedTemporaryFile(prefix="annexd-fuzz-", delete=False) as file:
@@ -190,7 +205,8 @@ def _file(content: bytes) -> Path:
 
 
 def forget() -> None:
-    """Take away the file that readers of files were given."""
+    """Take away the file that readers of files were given, and the process that has the bindings."""
+    _child().close()
     Path(_scratch()).unlink()
     _scratch.cache_clear()
 
@@ -199,5 +215,5 @@ TARGETS: Mapping[str, Target] = {
     target.__name__: target
     for target in (raw_bytes, framed_messages, encrypted_messages, legacy_messages, legacy_bytes, handshake_ad,
                    command_ad, token, inherit, private_inherit, sinful, shared_port_ad, map_file,
-                   request_file, bulk_request, cancel_request, subject)
+                   request_file, bulk_request, cancel_request, subject, bindings)
 }

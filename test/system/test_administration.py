@@ -202,3 +202,30 @@ def test_valid_commands_are_those_that_show_the_sessions_key_or_do_nothing(site:
     assert {1000, 1200, 457, 60007, 60013, 48, 74, 60020, 60021, 60023} <= valid
     assert not {60004, 60012, 60005, 60006, 60045} & valid, "HTCondor's clients authenticate anew for each of these"
     assert not {60002, 60026, 60000} & valid, "ADMINISTRATOR does not imply DAEMON"
+
+
+def keys_in(site: Site, daemon: str, *arguments: str) -> str:
+    return asked(site, daemon, "condor_config_val", "-addr", "ADDRESS", *arguments).stdout
+
+
+def test_aws_keys_in_the_configuration_are_warned_of_and_not_told(site: Site) -> None:
+    """What the schedd tells, and annexd does not."""
+    site.pool.configure('MASTER_ENVIRONMENT = "AWS_ACCESS_KEY_ID=AKIAX AWS_SECRET_ACCESS_KEY=swordfish"')
+    for times in (1, 2):
+        warned = site.log().count("ERROR: MASTER_ENVIRONMENT holds AWS keys")
+        asked(site, "ANNEXD", "condor_reconfig", "-addr", "ADDRESS")
+        site.wait(lambda warned=warned: site.log().count("ERROR: MASTER_ENVIRONMENT holds AWS keys") > warned,
+                  f"a warning at reconfig {times}")
+    asked(site, "SCHEDD", "condor_reconfig", "-addr", "ADDRESS")
+    site.wait(lambda: "swordfish" in keys_in(site, "SCHEDD", "MASTER_ENVIRONMENT"), "the schedd to know it")
+    for arguments in (["MASTER_ENVIRONMENT"], ["-verbose", "MASTER_ENVIRONMENT"], ["-raw", "MASTER_ENVIRONMENT"],
+                      ["master_environment"], ["-dump", "MASTER_ENV"]):
+        said = keys_in(site, "ANNEXD", *arguments)
+        assert "<redacted: it holds AWS keys>" in said, arguments
+        assert "swordfish" not in said, arguments
+    starts = site.starts()
+    warned = site.log().count("ERROR: MASTER_ENVIRONMENT holds AWS keys")
+    site.kill()
+    site.wait_for_restart(starts)
+    site.wait(lambda: site.log().count("ERROR: MASTER_ENVIRONMENT holds AWS keys") > warned, "a warning at the start")
+    assert "swordfish" not in site.log()

@@ -1,0 +1,149 @@
+"""What may go into HTCondor's bindings: plain values without what ends the process there.
+
+Measured with 25.14.1: a lone surrogate in an ad's string is a segmentation fault, and so are lists nested 50,000 deep
+and an expression of 300,000 additions; an integer of more than 64 bits is a SystemError, a NUL a ValueError.  Words
+for people to read are made safe; whatever decides something is refused as Unsafe instead, since it would be another.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+MOST_CHARACTERS: Final = 1_000_000  # of one text
+MOST_CHARACTERS_IN_ALL: Final = 20_000_000  # of an ad
+MOST_VALUES: Final = 200_000
+MOST_LEVELS: Final = 20  # of lists and ads in each other, as in an ad that is read from the network
+MOST_WORDS: Final = 4_000  # characters of a text for people
+MOST_OF_AN_EXPRESSION: Final = 200_000  # characters
+MOST_OPERATORS: Final = 10_000  # each may be one level deeper; 30,000 are survived
+INTEGERS: Final = range(-(2**63), 2**63)
+C_INTEGERS: Final = range(-(2**31), 2**31)
+
+REPLACEMENT: Final = "\ufffd"
+KILLING: Final = re.compile("[\0\ud800-\udfff]")
+ATTRIBUTE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+ANY_NAME: Final = re.compile("[^\0\ud800-\udfff]{1,255}")  # what an ad holds, and an expression can quote
+KNOB: Final = re.compile(r"[!-~]{1,255}")
+POOL: Final = re.compile(r"[!-~]{1,2000}")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_OPERATOR = re.compile(r"[-+*/%&|^~!<>=?:.(\[{]|\bis(?:nt)?\b", re.IGNORECASE)
+_SINFUL = re.compile(r"<(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_.-]{1,255}):(?P<port>\d{1,5})(?:\?[!-;=?-~]{0,1500})?>")
+
+
+class Unsafe(ValueError):
+    """The bindings must not be given this; the text says why, without quoting it at length."""
+
+
+def words(text: str) -> str:
+    """A text for people: what kills is replaced, and the rest of a long one left out."""
+    return KILLING.sub(REPLACEMENT, text if len(text) <= MOST_WORDS else text[:MOST_WORDS] + "...")
+
+
+def exact(text: str, most: int = MOST_CHARACTERS) -> str:
+    """The text itself.  Raises Unsafe."""
+    if len(text) > most:
+        raise Unsafe(f"a text of {len(text)} characters is too long (at most {most})")
+    if found := KILLING.search(text):
+        raise Unsafe(f"a text holds the character {found[0]!r}")
+    return text
+
+
+def name(text: str, syntax: re.Pattern[str] = ATTRIBUTE) -> str:
+    """Raises Unsafe."""
+    if not syntax.fullmatch(text):
+        raise Unsafe(f"{text[:60]!r} is no name")
+    return text
+
+
+def integer(value: int, of: range = INTEGERS) -> int:
+    """Raises Unsafe."""
+    if value not in of:
+        raise Unsafe(f"a number is not between {of[0]} and {of[-1]}")
+    return value
+
+
+def expression(text: str) -> str:
+    """An expression that neither parsing nor evaluation carries too deep.  Raises Unsafe."""
+    exact(text, MOST_OF_AN_EXPRESSION)
+    operators = sum(1 for _ in _OPERATOR.finditer(_QUOTED.sub("", text)))
+    if operators > MOST_OPERATORS:
+        raise Unsafe(f"an expression of {operators} operators is too deep (at most {MOST_OPERATORS})")
+    return text
+
+
+def address(text: str) -> str:
+    """`<host:port?parameters>`.  Raises Unsafe."""
+    match = _SINFUL.fullmatch(text)
+    if match is None or int(match["port"]) > 65535:
+        raise Unsafe(f"not an address: {text[:200]!r}")
+    return text
+
+
+def pool(text: str) -> str:
+    """A collector: an address, or host and port.  Raises Unsafe."""
+    return address(text) if text.startswith("<") else name(text, POOL)
+
+
+def shown(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes for people: texts as `words` has them; what has no name, or is no value, is left out."""
+    copy = _Copy(is_exact=False)
+    found = {}
+    for key, value in values.items():
+        try:
+            found[name(key)] = copy.value(value, MOST_LEVELS)
+        except Unsafe:
+            continue
+    return found
+
+
+def same(values: Mapping[str, Any], syntax: re.Pattern[str] = ATTRIBUTE) -> dict[str, Any]:
+    """These very attributes.  Raises Unsafe, with the attribute's name."""
+    copy = _Copy(syntax=syntax)
+    found = {}
+    for key, value in values.items():
+        try:
+            found[name(key, syntax)] = copy.value(value, MOST_LEVELS)
+        except Unsafe as error:
+            raise Unsafe(f"attribute {key[:60]!r}: {error}") from error
+    return found
+
+
+@dataclass
+class _Copy:
+    """One ad's values on their way; counts them over all."""
+
+    is_exact: bool = True
+    syntax: re.Pattern[str] = field(default=ATTRIBUTE)
+    values: int = 0
+    characters: int = 0
+
+    def value(self, value: Any, levels: int) -> Any:
+        """Raises Unsafe."""
+        self.values += 1
+        if self.values > MOST_VALUES or levels < 0:
+            raise Unsafe(f"more than {MOST_LEVELS} levels or {MOST_VALUES} values")
+        if isinstance(value, Mapping):
+            return {name(key, self.syntax): self.value(each, levels - 1) for key, each in _items(value)}
+        if isinstance(value, list | tuple):
+            return [self.value(each, levels - 1) for each in value]
+        return self._scalar(value)
+
+    def _scalar(self, value: Any) -> Any:
+        if isinstance(value, str):
+            self.characters += len(value)
+            if self.characters > MOST_CHARACTERS_IN_ALL:
+                raise Unsafe(f"more than {MOST_CHARACTERS_IN_ALL} characters")
+            return exact(value) if self.is_exact else words(value)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return integer(value)
+        if value is None or isinstance(value, bool | float):
+            return value
+        raise Unsafe(f"{type(value).__name__} is no value of an ad")
+
+
+def _items(value: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
+    for key, each in value.items():
+        if not isinstance(key, str):
+            raise Unsafe(f"{type(key).__name__} is no name")
+        yield key, each
