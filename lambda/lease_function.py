@@ -36,7 +36,7 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -59,7 +59,8 @@ DEFAULT_MAX_LEASE_S = 31 * 86_400  # where MAX_LEASE_S is unreadable; annexd tak
 
 RESERVE_S = 20.0  # before the time limit nothing new is started: longer than any call
 SETTLE_S = 15.0  # in which fleets may end their instances before these are ended one by one
-ROUNDS = 3  # of looking again at what was ended, in one run
+SLICE_S = 60.0  # of terminating, until it is looked again at what the fleets have ended meanwhile
+ROUNDS = 4  # of looking again at what was ended, in one run
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 8.0
 TRIES = 3  # of a call that fails in a way that passes
 MAX_PAGES = 2000
@@ -474,7 +475,8 @@ class Run:
 
     def enforce(self) -> None:
         self.sight.look()
-        for act in (self.try_rights, self.cancel, self.terminate, self.stamp, self.clean, self.terminate_the_rest):
+        acts = self.try_rights, self.cancel, self.terminate, self.stamp, self.clean
+        for act in (*acts, self.terminate_the_rest, self.stamp_the_rest):
             self.work.attempt(act)
 
     def try_rights(self) -> None:
@@ -519,18 +521,18 @@ class Run:
     def terminate(self) -> None:
         """What the fleets have not ended by themselves, whatever they said."""
         self.look_again(self.work.share(0.4))
-        self.terminate_all(self.fresh, self.work.share(0.6))
+        self.terminate_all(self.fresh, min(self.work.share(0.6), time.time() + SLICE_S))
         third_s = (self.work.deadline_s - self.work.started_s) / 3
-        self.terminate_all(self.stuck, min(time.time() + third_s, self.work.share(0.8)))
+        self.terminate_all(self.stuck, min(self.work.share(0.8), time.time() + third_s))
 
     def terminate_the_rest(self) -> None:
         """What time did not suffice for before, and what AWS shows again."""
         for _ in range(ROUNDS):
-            self.terminate_all(self.fresh, self.work.deadline_s)
-            self.terminate_all(self.stuck, self.work.deadline_s)
-            if not self.sight.over().keys() - self.failed or time.time() >= self.work.deadline_s:
+            if time.time() >= self.work.deadline_s or not self.sight.over().keys() - self.failed:
                 return
             self.look_again(self.work.deadline_s)
+            self.terminate_all(self.fresh, min(self.work.deadline_s, time.time() + SLICE_S))
+            self.terminate_all(self.stuck, min(self.work.deadline_s, time.time() + SLICE_S))
 
     def look_again(self, until_s: float) -> None:
         """At the instances of whatever is over, after a while; they are the work then."""
@@ -566,9 +568,16 @@ class Run:
 
     def stamp(self) -> None:
         """Write on the instances whose they are and until when, for a day on which their fleet cannot be read."""
+        self.stamp_all(self.sight.over().keys())
+
+    def stamp_the_rest(self) -> None:
+        """What could not be ended."""
+        self.stamp_all(self.told)
+
+    def stamp_all(self, left_out: Set[str]) -> None:
         unlike: dict[str, list[str]] = {}
         for key, each in self.sight.instances.items():
-            if each.fleet_id in self.sight.fleets and key not in self.told and each.stamp != self.stamp_of(each):
+            if each.fleet_id in self.sight.fleets and key not in left_out and each.stamp != self.stamp_of(each):
                 unlike.setdefault(each.fleet_id, []).append(key)
         todo = deque(batch for keys in unlike.values() for batch in batches(keys, STAMP_BATCH))
         self.work.drain(in_turn(todo, self.work.started_s), self.stamp_batch, self.work.share(0.6))
