@@ -7,7 +7,7 @@ What AWS may do that nobody expects is a field of the account, of a fleet or of 
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -47,6 +47,7 @@ class Account:
         self.limits = Limits(timeline.time)
         self.requests: dict[str, Request] = {}
         self.machines: dict[str, Machine] = {}
+        self._started_by: defaultdict[str, list[Machine]] = defaultdict(list)
         self.objects: set[str] = set()
         self.calls: Counter[str] = Counter()
         self.throttled: Counter[str] = Counter()
@@ -73,6 +74,7 @@ class Account:
                           {FLEET_TAG: fleet.fleet_id})
         self.machines[machine.instance_id] = machine
         fleet.machines.append(machine)
+        self._started_by[fleet.fleet_id].append(machine)
         return machine
 
     def living(self, *fleets: Request) -> list[Machine]:
@@ -135,9 +137,8 @@ class Account:
         [(name, values)] = filters.items()
         if name == "tag-key":
             return (each for each in self.machines.values() if not values.isdisjoint(each.tags))
-        fleets = (each for key, each in self.requests.items() if key in values)
         assert name == f"tag:{FLEET_TAG}"
-        return sorted((each for fleet in fleets for each in fleet.machines), key=lambda each: each.sequence)
+        return sorted((each for key in values for each in self._started_by[key]), key=lambda each: each.sequence)
 
     def _reservation(self, machine: Machine) -> dict[str, Any]:
         state = self.state(machine)
