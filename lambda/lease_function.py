@@ -241,7 +241,8 @@ def patience() -> Any:
 
 def code_of(error: Any) -> str:
     """AWS's code; empty for an error that is not AWS's answer."""
-    return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
+    response = getattr(error, "response", None) or {}  # a lost connection's is None
+    return str(response.get("Error", {}).get("Code", ""))
 
 
 def batches(ids: list[str], size: int) -> deque[list[str]]:
@@ -496,6 +497,8 @@ class Run:
     def dry_run(self, right: str, function: Callable[..., Any], **asked: Any) -> None:
         try:
             self.work.call(self.work.share(0.05), function, DryRun=True, **asked)
+        except OutOfTimeError:
+            return
         except Exception as error:  # noqa: BLE001
             code = code_of(error)
             self.rights[right] = True if code == "DryRunOperation" else False if code in DENIED else None
@@ -533,6 +536,7 @@ class Run:
             self.look_again(self.work.deadline_s)
             self.terminate_all(self.fresh, min(self.work.deadline_s, time.time() + SLICE_S))
             self.terminate_all(self.stuck, min(self.work.deadline_s, time.time() + SLICE_S))
+        self.look_again(self.work.deadline_s)
 
     def look_again(self, until_s: float) -> None:
         """At the instances of whatever is over, after a while; they are the work then."""
