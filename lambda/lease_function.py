@@ -447,14 +447,15 @@ class Sight:
         return end_s if instance.fleet_id in self.gone else end_s + STUCK_S
 
     def over(self) -> dict[str, float]:
-        """The instances that should have ended, and how long ago."""
-        now_s = time.time()
-        late_s = {instance_id: now_s - self.due_s(each) for instance_id, each in self.instances.items()}
+        """The instances that should have ended when the run began, and how long ago.
+
+        What ends during the run is the next one's: an extension may have come after this one's look.
+        """
+        late_s = {instance_id: self.work.started_s - self.due_s(each) for instance_id, each in self.instances.items()}
         return {instance_id: seconds for instance_id, seconds in late_s.items() if seconds >= 0}
 
     def over_fleets(self) -> list[Fleet]:
-        now_s = time.time()
-        return [fleet for fleet in self.fleets.values() if fleet.is_over(now_s)]
+        return [fleet for fleet in self.fleets.values() if fleet.is_over(self.work.started_s)]
 
 
 # Ending.
@@ -601,9 +602,9 @@ class Run:
 
     def clean(self) -> None:
         """Remove the objects of the annexes that are over and gone, and no others."""
-        now_s, fleets = time.time(), self.sight.fleets.values()
+        begin_s, fleets = self.work.started_s, self.sight.fleets.values()
         living = {each.fleet_id for each in self.sight.instances.values()}
-        used = {each.annex_id for each in fleets if not each.is_over(now_s) or each.fleet_id in living}
+        used = {each.annex_id for each in fleets if not each.is_over(begin_s) or each.fleet_id in living}
         over = {f"annex/{each.annex_id}.tar.gz" for each in fleets if each.annex_id not in used}
         if not self.bucket or not self.sight.is_complete or not over:
             return
@@ -617,16 +618,16 @@ class Run:
 
     def stuck_ids(self) -> list[str]:
         """What should have ended three ticks ago and, as far as was seen, has not."""
-        now_s, over = time.time(), self.sight.over()
-        late = {each.fleet_id for each in self.sight.over_fleets() if now_s - each.end_s >= STUCK_S}
-        living = {key for key, late_s in over.items() if late_s >= STUCK_S}
+        begin_s = self.work.started_s
+        late = {each.fleet_id for each in self.sight.over_fleets() if begin_s - each.end_s >= STUCK_S}
+        living = {key for key, late_s in self.sight.over().items() if late_s >= STUCK_S}
         return sorted(late & self.failed) + sorted(living - self.told)
 
     def counts(self) -> dict[str, Any]:
-        now_s, work, sight = time.time(), self.work, self.sight
+        work, sight = self.work, self.sight
         over, living = sight.over().keys(), {each.fleet_id for each in sight.instances.values()}
         fleets = [each for each in sight.fleets.values() if each.state not in ENDED_STATES or each.fleet_id in living]
-        over_fleets = sum(each.is_over(now_s) for each in fleets)
+        over_fleets = sum(each.is_over(work.started_s) for each in fleets)
         return {
             "complete": sight.is_complete,
             "rights": self.rights,
@@ -640,7 +641,7 @@ class Run:
             "error_texts": work.texts,
             "throttled": work.throttled,
             "calls": work.calls,
-            "duration_s": round(now_s - work.started_s, 1),
+            "duration_s": round(time.time() - work.started_s, 1),
         }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from base64 import b64decode, b64encode
 from collections import Counter, deque
 from functools import partial
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 
 from test.lease2.account import Account
 from test.lease2.annexes import HOUR_S, annex, annexes, utc
-from test.lease2.enforcer import Enforcer, enforcer
+from test.lease2.enforcer import CutOff, Enforcer, enforcer
 from test.lease2.fleets import ACTS, IDLES, REFUSES, STUCK, Request
 from test.lease2.loading import load_function
 
@@ -252,6 +254,60 @@ def test_an_order_that_is_in_the_making_keeps_its_object(watched: Enforcer) -> N
     watched.account.objects = {"annex/new.tar.gz"}
     watched.tick()
     assert watched.account.objects == {"annex/new.tar.gz"}
+
+
+def test_a_run_that_takes_long_ends_nothing_whose_end_it_read_and_that_was_extended_since(watched: Enforcer) -> None:
+    """annexd sends an extension until two minutes before the end."""
+    account = watched.account
+    annexes(account, 400, -10, 10, world=IDLES)  # more than three minutes of terminations
+    extended = annex(account, "extended", 130, 3, world=IDLES)
+    late = {"htcondor:annex-lease-end": utc(account.timeline.now_s + 10_000)}
+    account.timeline.after(9.0, lambda: extended.tags.update(late))
+    assert watched.tick()["duration_s"] > 130
+    watched.tick()
+    assert len(account.living(extended)) == 3
+    assert extended.cancelled_s is None
+
+
+@pytest.mark.parametrize("call", range(1, 40))
+def test_a_run_that_is_cut_off_at_any_call_is_made_good_by_the_next(watched: Enforcer, call: int) -> None:
+    account = watched.account
+    fleets = annexes(account, 3, -10, 60, world=IDLES)
+    fleets[0].machines[0].protected = True
+    account.objects = {f"annex/good-{number}.tar.gz" for number in range(3)}
+    seen: list[str] = []
+
+    def fault(operation: str, _: dict[str, Any]) -> None:
+        seen.append(operation)
+        if len(seen) == call:
+            raise CutOff
+
+    account.fault = fault
+    with contextlib.suppress(CutOff):
+        watched.tick()
+    account.fault = failing("")
+    assert watched.tick()["complete"]
+    assert account.living() == []
+    watched.tick()
+    assert account.objects == set()
+
+
+def test_pages_that_shift_while_they_are_read_hide_no_annex(watched: Enforcer) -> None:
+    account = watched.account
+    fleets = annexes(account, 450, -10, 1, world=IDLES)
+    account.hidden = {fleet.fleet_id for fleet in fleets[195:205]}  # they moved to the page that was read already
+
+    def again(token: str | None) -> str | None:
+        """The next page begins a little before the end of this one."""
+        if token is None:
+            return None
+        last = int(b64decode(token).decode().removeprefix("after:"))
+        return b64encode(f"after:{last - 7}".encode()).decode()
+
+    account.page_token = again
+    receipt = watched.tick()
+    assert account.living() == []
+    assert (receipt["complete"], receipt["ended"], receipt["errors"]) == (True, 450, 0)
 
 
 def test_an_extension_during_a_run_is_seen_by_the_next_and_its_stamps_follow(watched: Enforcer) -> None:
