@@ -1,31 +1,31 @@
-"""The lease function: ends each annex of one region and account whose lease is over, and looks until it is gone.
+"""End each annex of one region and account whose lease is over, and look until it is gone.
 
 One EventBridge rule calls `handler` every five minutes.  Nothing is remembered between runs: each looks at all fleets
-and their instances and ends what is over.  A run may fail, be cut off or come twice at any point; the next one does
-the same again.  The interface, on which the stack, annexd and the tests rely:
+and their instances, and ends what is over.  A run may fail, be cut off or come twice at any point; the next one does
+the same again.  The stack, annexd and the tests rely on this interface:
 
 Environment  MAX_LEASE_S: seconds after a fleet's creation beyond which no tag moves its end.  ANNEX_BUCKET, optional:
-             the bucket whose objects annex/<annex ID>.tar.gz are removed.
+             the bucket from which the objects annex/<annex ID>.tar.gz are removed.
 Event        EventBridge's "Scheduled Event": resources[0] is the rule, `time` the tick.  Any other event does the same
              work, but its receipt says "tick": false and proves nothing.  Nothing else is read from the event.
 Token        <annex ID>_<end, seconds since the epoch>_<16 hexadecimal digits>: the client token of an annex's fleet.
-Tags         On a fleet htcondor:annex-lease-end moves its end, htcondor:annex-cancelled ends it; both are written as
-             2026-11-22T16:20:00Z.  On instances STAMPS below are this function's.
-Receipt      One line of JSON, the last one printed, below 8,000 bytes:
-  receipt    "htcondor-annex-lease", to filter the log for;  contract  CONTRACT below
+Tags         On a fleet, htcondor:annex-lease-end moves its end and htcondor:annex-cancelled ends it; both are written
+             as 2026-11-22T16:20:00Z.  On instances, this function writes STAMPS below.
+Receipt      One line of JSON, the last one printed, shorter than 8,000 bytes:
+  receipt    "htcondor-annex-lease", a text to filter the log for;  contract  CONTRACT below
   tick       whether the rule called, within ten minutes, in this account and region;  rule  its ARN, or null
-  at         the tick's time, else the run's begin, in seconds since the epoch
-  account, region, function (ARN);  digest  SHA-256 of this file;  max_lease_s  null where unreadable
+  at         the time of the tick, otherwise of the run's start, in seconds since the epoch
+  account, region, function (ARN);  digest  SHA-256 of this file;  max_lease_s  null where it is unreadable
   complete   whether all pages of fleets and instances were seen
-  rights     cancel, terminate, stamp, unprotect: true or false as DryRun said of a living annex, null if it did not
-  fleets, instances  counts of annexes that are not over;  over  fleets that are, and are not ended yet
-  ended      instances that this run ended, or saw end
+  rights     cancel, terminate, stamp, unprotect: what DryRun answered for a living annex; null if it did not
+  fleets, instances  of annexes that are not over;  over  fleets that are over and not ended yet
+  ended      instances that this run ended, or saw ended
   stuck      fleets and instances overdue by three ticks that this run could not end;  stuck_ids  at most 20
-  errors     a count;  error_texts  at most 10;  throttled, calls  counts;  duration_s
-After that the run raises LeaseError if it saw not all, lacks a right, or left something stuck: the function's error
-metric shows it.  Asynchronous retries must be 0, since the next tick is the retry.
+  errors     their number;  error_texts  at most 10;  throttled, calls  numbers of calls;  duration_s
+Then the run raises LeaseError if it did not see everything, lacks a right, or left something stuck, so that the
+function's error metric shows it.  Asynchronous retries must be 0: the next tick is the retry.
 
-Self-contained: it is uploaded as it is, and boto3 comes with the runtime.
+Self-contained: the file is uploaded as it is, and boto3 comes with the runtime.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ CANCELLED_TAG = "htcondor:annex-cancelled"
 STAMPS = ("htcondor:annex-fleet", "htcondor:annex-id", END_TAG)
 
 TICK_S = 300.0  # the rule's rate
-STUCK_S = 3 * TICK_S  # overdue by this much: after all others, and for a third of the time at most
+STUCK_S = 3 * TICK_S  # what is overdue by this much comes after all others, for at most a third of the time
 FRESH_EVENT_S = 600.0  # an older event was not sent by the rule just now
-DEFAULT_MAX_LEASE_S = 31 * 86_400  # where MAX_LEASE_S is unreadable; annexd takes no orders then
+DEFAULT_MAX_LEASE_S = 31 * 86_400  # if MAX_LEASE_S is unreadable; annexd accepts no orders then
 
-RESERVE_S = 20.0  # before the time limit nothing new is started: longer than any call
-SETTLE_S = 15.0  # in which fleets may end their instances before these are ended one by one
-SLICE_S = 60.0  # of terminating, until it is looked again at what the fleets have ended meanwhile
-ROUNDS = 4  # of looking again at what was ended, in one run
+RESERVE_S = 20.0  # nothing new is started so shortly before the time limit: longer than any call
+SETTLE_S = 15.0  # time for fleets to end their instances before these are terminated one by one
+SLICE_S = 60.0  # of terminating, before the next look at what the fleets have ended meanwhile
+ROUNDS = 4  # of looking and terminating, in one run
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 8.0
 TRIES = 3  # of a call that fails in a way that passes
 MAX_PAGES = 2000
@@ -98,15 +98,16 @@ class OutOfTimeError(Exception):
     """The time of this part of the run is used up."""
 
 
-# The one rule for the end of a lease.  annexd and the machines have it too; the same vectors test all of them.
+# The one rule for the end of a lease.  annexd has it too; the same vectors test both.
 
 
 def utc(moment_s: float) -> str:
+    """Write a moment as the tags have it."""
     return datetime.fromtimestamp(int(moment_s), UTC).strftime(UTC_FORMAT)
 
 
 def moment_s(text: object) -> int | None:
-    """The moment that `utc` wrote; None for any other text, and for dates that cannot be meant."""
+    """Return the moment that `utc` wrote; None for any other text, and for dates that cannot be meant."""
     if not isinstance(text, str) or not UTC_TEXT.fullmatch(text):
         return None
     try:
@@ -117,16 +118,16 @@ def moment_s(text: object) -> int | None:
 
 
 def read_token(token: object) -> tuple[str, int] | None:
-    """The annex ID and the end that was ordered; None for a token that is not ours."""
+    """Return the annex ID and the end that was ordered; None for a token that is not ours."""
     match = TOKEN.fullmatch(token) if isinstance(token, str) else None
     return (match[1], int(match[2])) if match and EARLIEST_S <= int(match[2]) <= LATEST_S else None
 
 
 def lease_end(token: object, tags: Mapping[str, str], created_s: float | None, max_lease_s: float) -> float | None:
-    """When the lease of a fleet ends; None for a fleet that is not ours.
+    """Return when the lease of a fleet ends; None for a fleet that is not ours.
 
     An unreadable moved end counts as none.  Without a time of creation nothing moves the end beyond the token's.
-    A cancelled annex is over whatever this says: it says since when, and not before the creation.
+    A fleet with CANCELLED_TAG is over whatever the result: that is since when, and not before the creation.
     """
     ordered = read_token(token)
     if ordered is None:
@@ -154,13 +155,13 @@ class Fleet:
 
     @property
     def is_cancellable(self) -> bool:
-        """Also `cancelled_running`, and any state that AWS may add."""
+        """Tell whether to cancel it: also in `cancelled_running`, and in any state that AWS may add."""
         return self.state not in ENDED_STATES | {"cancelled_terminating"}
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A living instance of a fleet: `fleet_id` is of the tag that nobody but AWS can set."""
+    """A living instance of a fleet; `fleet_id` is from the tag that only AWS can set."""
 
     fleet_id: str
     stamp: tuple[str | None, ...]  # the values of STAMPS
@@ -168,7 +169,7 @@ class Instance:
 
     @property
     def is_stamped(self) -> bool:
-        """With a stamp that was not copied from elsewhere."""
+        """Tell whether it has a stamp, and not one copied from another instance."""
         return self.stamp[0] == self.fleet_id
 
     def stamped_end_s(self, max_lease_s: float) -> float:
@@ -183,7 +184,7 @@ class SpotFleets:
     prefix = "sfr-"
     instance_tag = "aws:ec2spot:fleet-request-id"
     not_found = "InvalidSpotFleetRequestId.NotFound"
-    listed, ids = "SpotFleetRequestConfigs", "SpotFleetRequestIds"
+    listed, ids, own_id = "SpotFleetRequestConfigs", "SpotFleetRequestIds", "SpotFleetRequestId"
 
     def __init__(self) -> None:
         self.describe, self.order_end = ec2().describe_spot_fleet_requests, ec2().cancel_spot_fleet_requests
@@ -192,14 +193,14 @@ class SpotFleets:
         return {self.ids: fleet_ids, "TerminateInstances": True}
 
     def refusals(self, answer: Mapping[str, Any]) -> dict[str, str]:
-        """The fleets that were not cancelled, and why.  What is called a success is believed when it is seen."""
+        """Return the fleets that were not cancelled, and why.  A success is believed once its effect is seen."""
         failed = answer.get("UnsuccessfulFleetRequests") or []
-        codes = {str(each.get("SpotFleetRequestId")): str((each.get("Error") or {}).get("Code")) for each in failed}
+        codes = {str(each.get(self.own_id)): str((each.get("Error") or {}).get("Code")) for each in failed}
         return {fleet_id: code for fleet_id, code in codes.items() if code not in NOT_TO_CANCEL}
 
     def read(self, seen: Mapping[str, Any], max_lease_s: float) -> tuple[str, Fleet | None]:
-        """The fleet's ID, and no more of a fleet that is somebody else's."""
-        fleet_id, token = str(seen["SpotFleetRequestId"]), seen["SpotFleetRequestConfig"].get("ClientToken")
+        """Return the fleet's ID, and the fleet if it belongs to an annex."""
+        fleet_id, token = str(seen[self.own_id]), seen["SpotFleetRequestConfig"].get("ClientToken")
         tags, created, ordered = tags_of(seen), seen.get("CreateTime"), read_token(token)
         end_s = lease_end(token, tags, None if created is None else created.timestamp(), max_lease_s)
         if ordered is None or end_s is None:
@@ -233,15 +234,15 @@ def s3() -> Any:
 
 
 def patience() -> Any:
-    """One try of 15 s: Work repeats it, and knows how much time is left."""
+    """Allow one try of 15 s: Work repeats it, and knows how much time is left."""
     from botocore.config import Config
 
     return Config(connect_timeout=3, read_timeout=12, retries={"total_max_attempts": 1})
 
 
 def code_of(error: Any) -> str:
-    """AWS's code; empty for an error that is not AWS's answer."""
-    response = getattr(error, "response", None) or {}  # a lost connection's is None
+    """Return AWS's error code; an empty text for an error that is not an answer of AWS."""
+    response = getattr(error, "response", None) or {}  # None for a lost connection
     return str(response.get("Error", {}).get("Code", ""))
 
 
@@ -250,7 +251,7 @@ def batches(ids: list[str], size: int) -> deque[list[str]]:
 
 
 def in_turn(work: deque[list[str]], now_s: float) -> deque[list[str]]:
-    """The work, beginning elsewhere at each tick, so that all of it is soon first, however few a run gets to."""
+    """Rotate the work, differently at each tick, so that every part soon comes first, however little a run does."""
     share = int(now_s / TICK_S) * 0.6180339887 % 1  # multiples of the golden ratio leave no gaps
     work.rotate(-int(share * len(work)))
     return work
@@ -258,7 +259,7 @@ def in_turn(work: deque[list[str]], now_s: float) -> deque[list[str]]:
 
 @dataclass
 class Work:
-    """Calls and their patience, the time that is left, and what went wrong."""
+    """The calls of a run, the time that it has left, and what went wrong."""
 
     started_s: float
     deadline_s: float
@@ -268,7 +269,7 @@ class Work:
     texts: list[str] = field(default_factory=list)
 
     def share(self, part: float) -> float:
-        """The end of this part of the time that is left."""
+        """Return the moment at which this part of the remaining time is used up."""
         now_s = time.time()
         return now_s + part * max(0.0, self.deadline_s - now_s)
 
@@ -276,7 +277,7 @@ class Work:
         time.sleep(max(0.0, min(seconds, until_s - time.time())))
 
     def call(self, until_s: float, function: Callable[..., Any], **asked: Any) -> Any:
-        """The answer.  Throttling costs patience and nothing else; what passes is tried again."""
+        """Make one call, and repeat it: as long as AWS throttles, and a few times after an error that may pass."""
         from botocore.exceptions import ClientError, HTTPClientError
 
         pause_s, failures = FIRST_PAUSE_S, 0
@@ -293,21 +294,21 @@ class Work:
                     failures += 1
             self.pause(pause_s, until_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-        raise OutOfTimeError
+        raise OutOfTimeError("no time left")
 
-    def pages(self, until_s: float, function: Callable[..., Any], told: str, ask: str, asked: Any) -> Iterator[Any]:
-        """All answers; `told` is where one names the next, and `ask` how that is asked for."""
+    def pages(self, until_s: float, function: Callable[..., Any], given: str, wanted: str, asked: Any) -> Iterator[Any]:
+        """Yield all pages; `given` is where one names the next, `wanted` the parameter that asks for that."""
         seen: set[str] = set()
         while True:
             answer = self.call(until_s, function, **asked)
             yield answer
-            token = answer.get(told)
+            token = answer.get(given)
             if not token:
                 return
             if token in seen or len(seen) >= MAX_PAGES:
                 raise LeaseError(f"the pages do not end: one came twice, or after {len(seen)} others")
             seen.add(token)
-            asked = {**asked, ask: token}
+            asked = {**asked, wanted: token}
 
     def note(self, what: str, error: object) -> None:
         self.errors += 1
@@ -316,7 +317,7 @@ class Work:
             self.texts.append(f"{what}: {name}{error}".encode("ascii", "replace").decode()[:MAX_TEXT])
 
     def attempt(self, act: Callable[..., None], *arguments: Any) -> bool:
-        """Whether it went through.  Whatever goes wrong in it is no reason to leave out the rest of the run."""
+        """Tell whether it succeeded.  Its failure is no reason to skip the rest of the run."""
         try:
             act(*arguments)
         except Exception as error:  # noqa: BLE001
@@ -325,7 +326,7 @@ class Work:
         return True
 
     def drain(self, work: deque[list[str]], act: Callable[[list[str], float], None], until_s: float) -> set[str]:
-        """Do all the work; the IDs that failed.  A batch that fails comes again in halves, behind all others."""
+        """Do all the work and return the IDs that failed.  A failed batch is halved and queued behind all others."""
         failed: set[str] = set()
         while work:
             batch = work[0]
@@ -347,15 +348,15 @@ class Work:
 
 
 @dataclass
-class Sight:
-    """What AWS shows of annexes, and since when it should be gone."""
+class Inventory:
+    """The annexes as AWS shows them, and which of them should be gone."""
 
     work: Work
     max_lease_s: int
     kinds: list[SpotFleets]
     fleets: dict[str, Fleet] = field(default_factory=dict)  # ours
     foreign: set[str] = field(default_factory=set)  # fleets
-    gone: set[str] = field(default_factory=set)  # fleets: AWS said NotFound to their IDs
+    gone: set[str] = field(default_factory=set)  # fleets for whose IDs AWS said NotFound
     instances: dict[str, Instance] = field(default_factory=dict)  # ours, the living ones
     is_complete: bool = True
 
@@ -377,8 +378,8 @@ class Sight:
         for seen in answer.get(kind.listed) or []:
             try:
                 fleet_id, fleet = kind.read(seen, self.max_lease_s)
-            except Exception as error:  # noqa: BLE001  one fleet's strangeness is its own
-                self.work.note(f"a fleet, {str(seen)[:99]}", error)
+            except Exception as error:  # noqa: BLE001  one fleet that cannot be read spoils no other
+                self.work.note(f"fleet {seen.get(kind.own_id)}", error)
                 continue
             if fleet is None:
                 self.foreign.add(fleet_id)
@@ -386,15 +387,15 @@ class Sight:
                 self.fleets[fleet_id] = fleet
 
     def look_by_id(self, kind: SpotFleets, until_s: float) -> None:
-        """At the fleets that have instances and were in no list: that proves nothing."""
+        """Ask for the fleets that have instances and are in no list, which proves nothing."""
         unknown = {each.fleet_id for each in self.instances.values()} - self.fleets.keys() - self.foreign
         todo = batches(sorted(each for each in unknown if each.startswith(kind.prefix)), IDS_A_LOOK)
         self.work.drain(todo, partial(self.ask_for_fleets, kind), until_s)
         if todo:
-            raise OutOfTimeError
+            raise OutOfTimeError(f"{len(todo)} requests left")
 
     def ask_for_fleets(self, kind: SpotFleets, fleet_ids: list[str], until_s: float) -> None:
-        """One that AWS does not know fails the call for all."""
+        """Ask for several: an unknown one makes the call fail for all."""
         try:
             self.take_fleets(kind, self.work.call(until_s, kind.describe, **{kind.ids: fleet_ids}))
         except Exception as error:
@@ -403,15 +404,15 @@ class Sight:
             self.gone.add(fleet_ids[0])
 
     def look_at_instances(self, wanted: Mapping[str, Any], until_s: float) -> None:
-        """All that were started by fleets, also by those that no list shows."""
+        """Find the living instances of all fleets, also of those that are in no list."""
         filters = [wanted, {"Name": "instance-state-name", "Values": LIVING_STATES}]
         asked = {"Filters": filters, "MaxResults": INSTANCES_A_PAGE}
         for answer in self.work.pages(until_s, ec2().describe_instances, "NextToken", "NextToken", asked):
             for seen in (each for group in answer.get("Reservations") or [] for each in group.get("Instances") or []):
                 try:
                     self.take_instance(seen)
-                except Exception as error:  # noqa: BLE001  one instance's strangeness is its own
-                    self.work.note(f"an instance, {str(seen)[:99]}", error)
+                except Exception as error:  # noqa: BLE001  one instance that cannot be read spoils no other
+                    self.work.note(f"instance {seen.get('InstanceId')}", error)
 
     def take_instance(self, seen: Mapping[str, Any]) -> None:
         tags, launched = tags_of(seen), seen.get("LaunchTime")
@@ -422,7 +423,7 @@ class Sight:
             self.instances[str(seen["InstanceId"])] = Instance(fleet_id, stamp, launched_s)
 
     def look_again(self, kind: SpotFleets, fleet_ids: list[str], until_s: float) -> None:
-        """At the instances of these fleets.  What was known of them stays if that fails."""
+        """Look at the instances of these fleets once more; if that fails, what was known of them stays."""
         known, fleets = self.instances, set(fleet_ids)
         self.instances = {}
         try:
@@ -434,12 +435,12 @@ class Sight:
         self.instances = rest | {key: each for key, each in self.instances.items() if self.is_ours(each)}
 
     def is_ours(self, instance: Instance) -> bool:
-        """Its fleet's token says so; where that cannot be read, its stamp."""
+        """Tell by the token of its fleet; where that cannot be read, by its stamp."""
         known = instance.fleet_id in self.fleets
         return known or (instance.is_stamped and instance.fleet_id not in self.foreign)
 
     def due_s(self, instance: Instance) -> float:
-        """When it has to end.  Where AWS merely did not say what its fleet is, its stamp may be an old one."""
+        """Return when it has to end.  If the look at its fleet merely failed, its stamp may be an old one."""
         fleet = self.fleets.get(instance.fleet_id)
         if fleet is not None:
             return min(fleet.end_s, self.work.started_s) if fleet.is_cancelled else fleet.end_s
@@ -447,9 +448,9 @@ class Sight:
         return end_s if instance.fleet_id in self.gone else end_s + STUCK_S
 
     def over(self) -> dict[str, float]:
-        """The instances that should have ended when the run began, and how long ago.
+        """Return the instances that should have ended when the run began, and how many seconds before.
 
-        What ends during the run is the next one's: an extension may have come after this one's look.
+        A lease that ends during the run is left to the next one: it may have been extended since this run's look.
         """
         late_s = {instance_id: self.work.started_s - self.due_s(each) for instance_id, each in self.instances.items()}
         return {instance_id: seconds for instance_id, seconds in late_s.items() if seconds >= 0}
@@ -463,33 +464,33 @@ class Sight:
 
 @dataclass
 class Run:
-    """One run, in its order: nobody's trouble keeps the others."""
+    """One run, in an order in which no annex keeps another from ending."""
 
     work: Work
-    sight: Sight
+    inventory: Inventory
     bucket: str
     rights: dict[str, bool | None] = field(default_factory=lambda: dict.fromkeys(RIGHTS))
-    told: set[str] = field(default_factory=set)  # instances that AWS said it ends, and that were not looked at since
-    ended: set[str] = field(default_factory=set)  # instances that were seen to be gone
+    accepted: set[str] = field(default_factory=set)  # instances whose termination AWS accepted since the last look
+    ended: set[str] = field(default_factory=set)  # instances that a later look did not show
     failed: set[str] = field(default_factory=set)  # fleets and instances that AWS refused to end
     fresh: deque[list[str]] = field(default_factory=deque)  # instances to terminate
-    stuck: deque[list[str]] = field(default_factory=deque)  # and those that it was tried with in earlier runs
+    stuck: deque[list[str]] = field(default_factory=deque)  # the same, overdue by STUCK_S or more
 
     def enforce(self) -> None:
-        self.sight.look()
+        self.inventory.look()
         acts = self.try_rights, self.cancel, self.terminate, self.stamp, self.clean
         for act in (*acts, self.terminate_the_rest, self.stamp_the_rest):
             self.work.attempt(act)
 
     def try_rights(self) -> None:
-        """Ask AWS whether this function may end an annex, at one that lives: a DryRun has no effect."""
-        over, fleets = self.sight.over(), self.sight.fleets
-        living = sorted((key in over, key) for key, each in self.sight.instances.items() if each.fleet_id in fleets)
+        """Ask AWS whether this function may end a living annex; a DryRun has no effect."""
+        over, fleets = self.inventory.over(), self.inventory.fleets
+        living = sorted((key in over, key) for key, each in self.inventory.instances.items() if each.fleet_id in fleets)
         if not living:
             return
         instance_id = living[0][1]
-        fleet_id = self.sight.instances[instance_id].fleet_id
-        [kind] = [each for each in self.sight.kinds if fleet_id.startswith(each.prefix)]
+        fleet_id = self.inventory.instances[instance_id].fleet_id
+        [kind] = [each for each in self.inventory.kinds if fleet_id.startswith(each.prefix)]
         self.dry_run("cancel", kind.order_end, **kind.to_end([fleet_id]))
         self.dry_run("terminate", ec2().terminate_instances, InstanceIds=[instance_id])
         self.dry_run("stamp", ec2().create_tags, **self.stamped([instance_id]))
@@ -507,12 +508,12 @@ class Run:
                 self.work.note(f"DryRun of {right}", error)
 
     def cancel(self) -> None:
-        """Every fleet that is over, and those that only the stamps of their instances show to be."""
-        over = sorted(self.sight.over_fleets(), key=lambda fleet: -fleet.end_s)
+        """Cancel every fleet that is over, also one that only the stamps of its instances show."""
+        over = sorted(self.inventory.over_fleets(), key=lambda fleet: -fleet.end_s)
         ids = [fleet.fleet_id for fleet in over if fleet.is_cancellable]
-        stamped = {self.sight.instances[each].fleet_id for each in self.sight.over()}
-        ids += sorted(stamped - self.sight.fleets.keys() - self.sight.gone)
-        for kind in self.sight.kinds:
+        stamped = {self.inventory.instances[each].fleet_id for each in self.inventory.over()}
+        ids += sorted(stamped - self.inventory.fleets.keys() - self.inventory.gone)
+        for kind in self.inventory.kinds:
             todo = batches([each for each in ids if each.startswith(kind.prefix)], CANCEL_BATCH)
             self.failed |= self.work.drain(todo, partial(self.cancel_batch, kind), self.work.share(0.5))
 
@@ -523,16 +524,16 @@ class Run:
             self.work.note(f"cancel {fleet_id}", code)
 
     def terminate(self) -> None:
-        """What the fleets have not ended by themselves, whatever they said."""
+        """Terminate what the fleets have not ended by themselves, whatever the answer to their cancellation was."""
         self.look_again(self.work.share(0.4))
         self.terminate_all(self.fresh, min(self.work.share(0.6), time.time() + SLICE_S))
         third_s = (self.work.deadline_s - self.work.started_s) / 3
         self.terminate_all(self.stuck, min(self.work.share(0.8), time.time() + third_s))
 
     def terminate_the_rest(self) -> None:
-        """What time did not suffice for before, and what AWS shows again."""
+        """Terminate what there was no time for before, and what AWS still shows."""
         for _ in range(ROUNDS):
-            if time.time() >= self.work.deadline_s or not self.sight.over().keys() - self.failed:
+            if time.time() >= self.work.deadline_s or not self.inventory.over().keys() - self.failed:
                 return
             self.look_again(self.work.deadline_s)
             self.terminate_all(self.fresh, min(self.work.deadline_s, time.time() + SLICE_S))
@@ -540,19 +541,19 @@ class Run:
         self.look_again(self.work.deadline_s)
 
     def look_again(self, until_s: float) -> None:
-        """At the instances of whatever is over, after a while; they are the work then."""
-        sight, before = self.sight, set(self.sight.over())
-        fleets = {sight.instances[each].fleet_id for each in before}
-        fleets |= {fleet.fleet_id for fleet in sight.over_fleets() if fleet.state in LAUNCHING_STATES}
+        """Wait, look at the instances of everything that is over, and queue those that still live."""
+        inventory, before = self.inventory, set(self.inventory.over())
+        fleets = {inventory.instances[each].fleet_id for each in before}
+        fleets |= {fleet.fleet_id for fleet in inventory.over_fleets() if fleet.state in LAUNCHING_STATES}
         if fleets:
             self.work.pause(SETTLE_S, until_s)
-        for kind in sight.kinds:
+        for kind in inventory.kinds:
             for batch in batches(sorted(each for each in fleets if each.startswith(kind.prefix)), IDS_A_LOOK):
-                if self.work.attempt(sight.look_again, kind, batch, until_s):
-                    self.told -= sight.instances.keys()
-        self.ended |= before - sight.instances.keys()
-        left = {key: late_s for key, late_s in sight.over().items() if key not in self.failed}
-        order = sorted(left, key=lambda key: (sight.instances[key].fleet_id, key))  # an annex's stay together
+                if self.work.attempt(inventory.look_again, kind, batch, until_s):
+                    self.accepted -= inventory.instances.keys()
+        self.ended |= before - inventory.instances.keys()
+        left = {key: late_s for key, late_s in inventory.over().items() if key not in self.failed}
+        order = sorted(left, key=lambda key: (inventory.instances[key].fleet_id, key))  # those of one annex together
         self.fresh = batches([key for key in order if left[key] < STUCK_S], TERMINATE_BATCH)
         stuck = batches([key for key in order if left[key] >= STUCK_S], TERMINATE_BATCH)
         self.stuck = in_turn(stuck, self.work.started_s)
@@ -569,31 +570,31 @@ class Run:
             if code_of(error) == "OperationNotPermitted":  # it is protected
                 self.work.call(until_s, ec2().modify_instance_attribute, **unprotected(instance_ids[0]))
                 self.work.call(until_s, ec2().terminate_instances, InstanceIds=instance_ids)
-        self.told |= set(instance_ids)
+        self.accepted |= set(instance_ids)
 
     def stamp(self) -> None:
-        """Write on the instances whose they are and until when, for a day on which their fleet cannot be read."""
-        self.stamp_all(self.sight.over().keys())
+        """Write fleet, annex and end on the instances, for the time when their fleet cannot be read."""
+        self.stamp_all(self.inventory.over().keys())
 
     def stamp_the_rest(self) -> None:
-        """What could not be ended."""
-        self.stamp_all(self.told)
+        """Stamp what could not be ended, too."""
+        self.stamp_all(self.accepted)
 
     def stamp_all(self, left_out: Set[str]) -> None:
         unlike: dict[str, list[str]] = {}
-        for key, each in self.sight.instances.items():
-            if each.fleet_id in self.sight.fleets and key not in left_out and each.stamp != self.stamp_of(each):
+        for key, each in self.inventory.instances.items():
+            if each.fleet_id in self.inventory.fleets and key not in left_out and each.stamp != self.stamp_of(each):
                 unlike.setdefault(each.fleet_id, []).append(key)
         todo = deque(batch for keys in unlike.values() for batch in batches(keys, STAMP_BATCH))
         self.work.drain(in_turn(todo, self.work.started_s), self.stamp_batch, self.work.share(0.6))
 
     def stamp_of(self, instance: Instance) -> tuple[str | None, ...]:
-        fleet = self.sight.fleets[instance.fleet_id]
+        fleet = self.inventory.fleets[instance.fleet_id]
         return fleet.fleet_id, fleet.annex_id, utc(fleet.end_s)
 
     def stamped(self, instance_ids: list[str]) -> dict[str, Any]:
-        """Those of one fleet."""
-        values = self.stamp_of(self.sight.instances[instance_ids[0]])
+        """Build the call for instances of one fleet."""
+        values = self.stamp_of(self.inventory.instances[instance_ids[0]])
         tags = [{"Key": key, "Value": value} for key, value in zip(STAMPS, values, strict=True)]
         return {"Resources": instance_ids, "Tags": tags}
 
@@ -601,12 +602,12 @@ class Run:
         self.work.call(until_s, ec2().create_tags, **self.stamped(instance_ids))
 
     def clean(self) -> None:
-        """Remove the objects of the annexes that are over and gone, and no others."""
-        begin_s, fleets = self.work.started_s, self.sight.fleets.values()
-        living = {each.fleet_id for each in self.sight.instances.values()}
+        """Remove the objects of annexes that are over and gone, and no others."""
+        begin_s, fleets = self.work.started_s, self.inventory.fleets.values()
+        living = {each.fleet_id for each in self.inventory.instances.values()}
         used = {each.annex_id for each in fleets if not each.is_over(begin_s) or each.fleet_id in living}
         over = {f"annex/{each.annex_id}.tar.gz" for each in fleets if each.annex_id not in used}
-        if not self.bucket or not self.sight.is_complete or not over:
+        if not self.bucket or not self.inventory.is_complete or not over:
             return
         asked, until_s = {"Bucket": self.bucket, "Prefix": "annex/"}, self.work.share(0.5)
         tokens = "NextContinuationToken", "ContinuationToken"
@@ -617,24 +618,25 @@ class Run:
                     self.work.note(f"object {failure.get('Key')}", failure.get("Code"))
 
     def stuck_ids(self) -> list[str]:
-        """What should have ended three ticks ago and, as far as was seen, has not."""
+        """Return what should have ended three ticks ago and, as far as was seen, has not."""
         begin_s = self.work.started_s
-        late = {each.fleet_id for each in self.sight.over_fleets() if begin_s - each.end_s >= STUCK_S}
-        living = {key for key, late_s in self.sight.over().items() if late_s >= STUCK_S}
-        return sorted(late & self.failed) + sorted(living - self.told)
+        late = {each.fleet_id for each in self.inventory.over_fleets() if begin_s - each.end_s >= STUCK_S}
+        living = {key for key, late_s in self.inventory.over().items() if late_s >= STUCK_S}
+        return sorted(late & self.failed) + sorted(living - self.accepted)
 
     def counts(self) -> dict[str, Any]:
-        work, sight = self.work, self.sight
-        over, living = sight.over().keys(), {each.fleet_id for each in sight.instances.values()}
-        fleets = [each for each in sight.fleets.values() if each.state not in ENDED_STATES or each.fleet_id in living]
+        work, inventory = self.work, self.inventory
+        over, alive = inventory.over().keys(), {each.fleet_id for each in inventory.instances.values()}
+        shown = inventory.fleets.values()
+        fleets = [each for each in shown if each.state not in ENDED_STATES or each.fleet_id in alive]
         over_fleets = sum(each.is_over(work.started_s) for each in fleets)
         return {
-            "complete": sight.is_complete,
+            "complete": inventory.is_complete,
             "rights": self.rights,
             "fleets": len(fleets) - over_fleets,
-            "instances": len(sight.instances.keys() - over),
+            "instances": len(inventory.instances.keys() - over),
             "over": over_fleets,
-            "ended": len(self.ended | self.told),
+            "ended": len(self.ended | self.accepted),
             "stuck": len(self.stuck_ids()),
             "stuck_ids": self.stuck_ids()[:MAX_IDS],
             "errors": work.errors,
@@ -653,7 +655,7 @@ def unprotected(instance_id: str) -> dict[str, Any]:
 
 
 def origin(event: Any, function_arn: str, now_s: float) -> dict[str, Any]:
-    """Who called, and which function this is."""
+    """Describe who called, and which function this is."""
     region, account = [*function_arn.split(":"), *[""] * 5][3:5]
     rule, at_s = tick(event) if isinstance(event, dict) else ("", None)
     match = RULE.fullmatch(rule)
@@ -672,7 +674,7 @@ def origin(event: Any, function_arn: str, now_s: float) -> dict[str, Any]:
 
 
 def tick(event: dict[str, Any]) -> tuple[str, int | None]:
-    """The rule and the time that EventBridge names; neither for any other event."""
+    """Return the rule and the time that EventBridge names; neither for any other event."""
     named = event.get("resources")
     is_scheduled = (event.get("source"), event.get("detail-type")) == ("aws.events", "Scheduled Event")
     rule = named[0] if is_scheduled and isinstance(named, list) and named else None
@@ -685,7 +687,7 @@ def max_lease_s() -> int | None:
 
 
 def fault(receipt: Mapping[str, Any]) -> str:
-    """Why somebody should look after this function; empty when all is well."""
+    """Return why an administrator should look; an empty text if all is well."""
     faults = [] if receipt["complete"] else ["not everything could be looked at"]
     faults += [] if receipt["max_lease_s"] else [f"{MAX_LEASE_VARIABLE} must be a number of seconds"]
     faults += [f"the right to {right} is missing" for right, has in receipt["rights"].items() if has is False]
@@ -696,8 +698,8 @@ def fault(receipt: Mapping[str, Any]) -> str:
 def handler(event: Any, context: Any) -> dict[str, Any]:
     started_s, longest_s = time.time(), max_lease_s()
     work = Work(started_s, started_s + context.get_remaining_time_in_millis() / 1000 - RESERVE_S)
-    sight = Sight(work, longest_s or DEFAULT_MAX_LEASE_S, [kind() for kind in KINDS])
-    run = Run(work, sight, os.environ.get(BUCKET_VARIABLE, ""))
+    inventory = Inventory(work, longest_s or DEFAULT_MAX_LEASE_S, [kind() for kind in KINDS])
+    run = Run(work, inventory, os.environ.get(BUCKET_VARIABLE, ""))
     run.enforce()
     receipt = origin(event, context.invoked_function_arn, started_s) | {"max_lease_s": longest_s} | run.counts()
     print(json.dumps(receipt), flush=True)
