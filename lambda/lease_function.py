@@ -37,7 +37,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
@@ -602,6 +602,9 @@ class Run:
 
     def stamp_batch(self, instance_ids: list[str], until_s: float) -> None:
         self.work.call(until_s, ec2().create_tags, **self.stamped(instance_ids))
+        instances = self.inventory.instances
+        for key in instance_ids:
+            instances[key] = replace(instances[key], stamp=self.stamp_of(instances[key]))
 
     def clean(self) -> None:
         """Remove the objects of annexes that are over and gone, and no others."""

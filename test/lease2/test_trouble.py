@@ -310,6 +310,24 @@ def test_pages_that_shift_while_they_are_read_hide_no_annex(watched: Enforcer) -
     assert (receipt["complete"], receipt["ended"], receipt["errors"]) == (True, 450, 0)
 
 
+def test_each_annex_is_stamped_by_one_call_and_only_when_its_end_moves(watched: Enforcer) -> None:
+    account = watched.account
+    fleets = annexes(account, 20, 10_000, 10)
+    for stamped in (20, 0, 3, 0):
+        for fleet in fleets[:3] if stamped == 3 else ():
+            fleet.tags["htcondor:annex-lease-end"] = utc(account.timeline.now_s + 20_000)
+        account.calls.clear()
+        watched.tick()
+        assert account.calls["CreateTags"] == stamped + 1, "and a DryRun"
+
+
+def test_a_missing_right_to_stamp_costs_no_calls(watched: Enforcer) -> None:
+    annexes(watched.account, 20, 10_000, 10)
+    watched.account.fault = failing("UnauthorizedOperation", "CreateTags")
+    watched.tick()
+    assert watched.account.calls["CreateTags"] == 1
+
+
 def test_an_extension_during_a_run_is_seen_by_the_next_and_its_stamps_follow(watched: Enforcer) -> None:
     account = watched.account
     fleet = annex(account, "extended", 400, 3)
