@@ -250,6 +250,22 @@ def test_the_stamped_instances_of_a_fleet_that_aws_knows_no_more_are_ended_when_
     assert (receipt["complete"], receipt["errors"]) == (True, 0)
 
 
+def test_a_stamp_forged_to_2093_keeps_the_instances_of_a_fleet_that_is_gone_until_max_lease_only() -> None:
+    watched = enforcer()
+    account = watched.account
+    fleet = annex(account, "purged", 10_000, 3)
+    watched.tick()
+    del account.requests[fleet.fleet_id]
+    for machine in fleet.machines:
+        machine.launched_s = account.timeline.now_s + 700 - 30 * 86400
+        forge(machine, end=utc(3_900_000_000))
+    for _ in range(2):
+        watched.tick()
+        assert len(account.living(fleet)) == 3
+    watched.tick()
+    assert account.living(fleet) == []
+
+
 def copied(account: Account) -> tuple[Request, Request]:
     """An annex, and somebody's fleet that was made from a copy of everything that its instances show."""
     own = annex(account, "own", 10_000, 3, created_s=account.timeline.now_s - HOUR_S)
