@@ -504,7 +504,7 @@ class Run:
         except Exception as error:  # noqa: BLE001
             code = code_of(error)
             self.rights[right] = True if code == "DryRunOperation" else False if code in DENIED else None
-            if code != "DryRunOperation":
+            if code not in {"DryRunOperation", "UnsupportedOperation"}:  # Spot instances know no protection
                 self.work.note(f"DryRun of {right}", error)
 
     def cancel(self) -> None:

@@ -123,6 +123,14 @@ def test_what_aws_does_not_say_of_a_right_is_neither_yes_nor_no(watched: Enforce
     assert watched.error == ""
 
 
+def test_spot_instances_which_know_no_protection_are_no_error(watched: Enforcer) -> None:
+    """As recorded in github.com/cloud-custodian/cloud-custodian/issues/2083."""
+    annex(watched.account, "living", 10_000, 3)
+    watched.account.fault = denied("ModifyInstanceAttribute", code="UnsupportedOperation")
+    receipt = watched.tick()
+    assert (receipt["rights"]["unprotect"], receipt["errors"], watched.error) == (None, 0, "")
+
+
 def test_without_an_annex_nothing_is_said_of_the_rights(watched: Enforcer) -> None:
     assert set(watched.tick()["rights"].values()) == {None}
     assert watched.error == ""
