@@ -79,7 +79,6 @@ PASSING = {"InternalError", "InternalFailure", "ServiceUnavailable", "Unavailabl
 DENIED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"}
 NOT_TO_CANCEL = {"fleetRequestNotInCancellableState", "fleetRequestIdDoesNotExist"}
 ENDED_STATES = {"cancelled", "failed"}  # AWS: no instances, and none to come
-LAUNCHING_STATES = {"submitted", "active", "modifying"}
 LIVING_STATES = ["pending", "running", "stopping", "stopped"]
 
 TOKEN = re.compile(r"([.\-A-Za-z0-9]{1,36})_([0-9]{10})_[0-9a-f]{16}")
@@ -154,9 +153,9 @@ class Fleet:
         return self.is_cancelled or now_s >= self.end_s
 
     @property
-    def is_cancellable(self) -> bool:
-        """Tell whether to cancel it: also in `cancelled_running`, and in any state that AWS may add."""
-        return self.state not in ENDED_STATES | {"cancelled_terminating"}
+    def may_launch(self) -> bool:
+        """Tell whether it may start instances: also in any state that AWS may add."""
+        return self.state not in ENDED_STATES | {"cancelled_running", "cancelled_terminating"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -478,9 +477,25 @@ class Run:
 
     def enforce(self) -> None:
         self.inventory.look()
-        acts = self.try_rights, self.cancel, self.terminate, self.stamp, self.clean
+        acts = self.cancel, self.try_rights, self.terminate, self.stamp, self.clean
         for act in (*acts, self.terminate_the_rest, self.stamp_the_rest):
             self.work.attempt(act)
+
+    def cancel(self) -> None:
+        """Cancel every fleet that is over, also one that only the stamps of its instances show."""
+        over = sorted(self.inventory.over_fleets(), key=lambda fleet: -fleet.end_s)
+        ids = [fleet.fleet_id for fleet in over if fleet.may_launch or fleet.state == "cancelled_running"]
+        stamped = {self.inventory.instances[each].fleet_id for each in self.inventory.over()}
+        ids += sorted(stamped - self.inventory.fleets.keys() - self.inventory.gone)
+        for kind in self.inventory.kinds:
+            todo = batches([each for each in ids if each.startswith(kind.prefix)], CANCEL_BATCH)
+            self.failed |= self.work.drain(todo, partial(self.cancel_batch, kind), self.work.share(0.5))
+
+    def cancel_batch(self, kind: SpotFleets, fleet_ids: list[str], until_s: float) -> None:
+        answer = self.work.call(until_s, kind.order_end, **kind.to_end(fleet_ids))
+        for fleet_id, code in kind.refusals(answer).items():
+            self.failed.add(fleet_id)
+            self.work.note(f"cancel {fleet_id}", code)
 
     def try_rights(self) -> None:
         """Ask AWS whether this function may end a living annex; a DryRun has no effect."""
@@ -507,22 +522,6 @@ class Run:
             if code not in {"DryRunOperation", "UnsupportedOperation"}:  # Spot instances know no protection
                 self.work.note(f"DryRun of {right}", error)
 
-    def cancel(self) -> None:
-        """Cancel every fleet that is over, also one that only the stamps of its instances show."""
-        over = sorted(self.inventory.over_fleets(), key=lambda fleet: -fleet.end_s)
-        ids = [fleet.fleet_id for fleet in over if fleet.is_cancellable]
-        stamped = {self.inventory.instances[each].fleet_id for each in self.inventory.over()}
-        ids += sorted(stamped - self.inventory.fleets.keys() - self.inventory.gone)
-        for kind in self.inventory.kinds:
-            todo = batches([each for each in ids if each.startswith(kind.prefix)], CANCEL_BATCH)
-            self.failed |= self.work.drain(todo, partial(self.cancel_batch, kind), self.work.share(0.5))
-
-    def cancel_batch(self, kind: SpotFleets, fleet_ids: list[str], until_s: float) -> None:
-        answer = self.work.call(until_s, kind.order_end, **kind.to_end(fleet_ids))
-        for fleet_id, code in kind.refusals(answer).items():
-            self.failed.add(fleet_id)
-            self.work.note(f"cancel {fleet_id}", code)
-
     def terminate(self) -> None:
         """Terminate what the fleets have not ended by themselves, whatever the answer to their cancellation was."""
         self.look_again(self.work.share(0.4))
@@ -544,13 +543,13 @@ class Run:
         """Wait, look at the instances of everything that is over, and queue those that still live."""
         inventory, before = self.inventory, set(self.inventory.over())
         fleets = {inventory.instances[each].fleet_id for each in before}
-        fleets |= {fleet.fleet_id for fleet in inventory.over_fleets() if fleet.state in LAUNCHING_STATES}
+        fleets |= {fleet.fleet_id for fleet in inventory.over_fleets() if fleet.may_launch}
         if fleets:
             self.work.pause(SETTLE_S, until_s)
         for kind in inventory.kinds:
             for batch in batches(sorted(each for each in fleets if each.startswith(kind.prefix)), IDS_A_LOOK):
                 if self.work.attempt(inventory.look_again, kind, batch, until_s):
-                    self.accepted -= inventory.instances.keys()
+                    self.accepted -= {key for key, each in inventory.instances.items() if each.fleet_id in batch}
         self.ended |= before - inventory.instances.keys()
         left = {key: late_s for key, late_s in inventory.over().items() if key not in self.failed}
         order = sorted(left, key=lambda key: (inventory.instances[key].fleet_id, key))  # those of one annex together

@@ -184,6 +184,21 @@ def test_the_function_needs_nothing_but_the_standard_library_and_boto3() -> None
     assert tops - set(sys.stdlib_module_names) == {"boto3", "botocore"}
 
 
+def test_the_function_makes_the_calls_that_its_role_allows_and_no_others(watched: Enforcer) -> None:
+    """The role's actions are these in IAM's words: DeleteObjects is s3:DeleteObject, ListObjectsV2 s3:ListBucket."""
+    account = watched.account
+    over, _ = annex(account, "over", -10, 3, world=STUCK), annex(account, "living", 10_000, 3)
+    over.machines[0].protected = True
+    account.objects = {"annex/over.tar.gz"}
+    watched.tick()
+    watched.tick()
+    assert (account.living(over), account.objects) == ([], set())
+    assert account.calls.keys() == {
+        "DescribeSpotFleetRequests", "DescribeInstances", "CancelSpotFleetRequests", "TerminateInstances", "CreateTags",
+        "ModifyInstanceAttribute", "ListObjectsV2", "DeleteObjects",
+    }  # fmt: skip
+
+
 def test_an_account_without_annexes_costs_two_calls(watched: Enforcer) -> None:
     account: Account = watched.account
     assert watched.tick()["calls"] == 2
