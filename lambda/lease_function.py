@@ -548,7 +548,7 @@ class Run:
             self.work.pause(SETTLE_S, until_s)
         for kind in inventory.kinds:
             for batch in batches(sorted(each for each in fleets if each.startswith(kind.prefix)), IDS_A_LOOK):
-                if self.work.attempt(inventory.look_again, kind, batch, until_s):
+                if time.time() < until_s and self.work.attempt(inventory.look_again, kind, batch, until_s):
                     self.accepted -= {key for key, each in inventory.instances.items() if each.fleet_id in batch}
         self.ended |= before - inventory.instances.keys()
         left = {key: late_s for key, late_s in inventory.over().items() if key not in self.failed}

@@ -55,14 +55,16 @@ def test_what_a_fleet_says_of_its_cancellation_does_not_matter(watched: Enforcer
     assert (receipt["ended"], receipt["stuck"], watched.error) == (5, 0, "")
 
 
-def test_a_fleet_that_still_launches_is_cancelled_first_and_its_late_instances_are_ended(watched: Enforcer) -> None:
+@pytest.mark.parametrize("instances", [0, 2])
+def test_a_fleet_that_still_launches_is_cancelled_and_its_late_instances_are_ended_in_the_same_run(
+    watched: Enforcer, instances: int
+) -> None:
     account = watched.account
-    fleet = annex(account, "late", -10, 2, created_s=account.timeline.now_s - 100, world=IDLES)
-    for delay_s in (5.0, 25.0):
+    fleet = annex(account, "late", -10, instances, created_s=account.timeline.now_s - 100, world=IDLES)
+    for delay_s in (5.0, 12.0):
         account.timeline.after(delay_s, partial(_launch, account, fleet))
     watched.tick()
-    assert len(fleet.machines) == 4
-    watched.tick()
+    assert len(fleet.machines) == instances + 2
     assert account.living(fleet) == []
 
 
