@@ -142,7 +142,11 @@ def test_where_every_cancel_is_throttled_the_instances_are_ended_in_the_same_run
 def test_all_cancels_come_before_any_termination(watched: Enforcer) -> None:
     annexes(watched.account, 250, -10, 2, world=IDLES)
     annexes(watched.account, 250, -3 * HOUR_S, 2, "stuck", world=IDLES)
+    made: list[tuple[str, bool]] = []
+    watched.account.fault = lambda operation, asked: made.append((operation, bool(asked.get("DryRun"))))
     watched.tick()
+    acts = [each for each in made if not each[0].startswith("Describe")]
+    assert acts[:5] == [("CancelSpotFleetRequests", False)] * 5, "and before any DryRun"
     kinds = [what.split(":")[0] for _, what, _ in watched.account.effects]
     assert kinds == sorted(kinds), "cancel, then terminated"
     assert kinds.count("cancel") == 500
@@ -196,7 +200,7 @@ def test_terminations_that_aws_says_yes_to_and_forgets_are_made_again_and_told_a
 
 
 def test_nothing_is_started_in_the_last_twenty_seconds_of_the_time_limit_whatever_throttles(watched: Enforcer) -> None:
-    """The account refuses later calls: see Enforcer."""
+    """Enforcer fails a run that makes a later call."""
     annexes(watched.account, 100, -10, 5, world=IDLES)
     for operations in (("TerminateInstances",), ("DescribeInstances",), ("DescribeSpotFleetRequests",), ALL):
         watched.account.fault = failing(THROTTLED, *operations)
