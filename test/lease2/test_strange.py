@@ -303,7 +303,7 @@ def test_a_fleet_without_a_token_of_ours_is_never_touched_whatever_its_tags(text
     for _ in range(5):
         receipt = watched.tick()
     assert len(watched.account.living(fleet)) == 3
-    assert watched.account.calls.keys() == {"DescribeSpotFleetRequests", "DescribeInstances"}
+    assert watched.account.calls == {"DescribeSpotFleetRequests": 5, "DescribeInstances": 5}
     assert (receipt["fleets"], receipt["instances"], receipt["errors"]) == (0, 0, 0)
 
 

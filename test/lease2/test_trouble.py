@@ -327,6 +327,28 @@ def test_each_annex_is_stamped_by_one_call_and_only_when_its_end_moves(watched: 
         assert account.calls["CreateTags"] == stamped + 1, "and a DryRun"
 
 
+def test_living_annexes_are_stamped_also_in_a_run_that_has_no_time_for_all_its_terminations(watched: Enforcer) -> None:
+    account = watched.account
+    annexes(account, 600, -10, 10, "over", world=IDLES)
+    living = annexes(account, 20, 10_000, 2)
+    watched.tick()
+    assert account.living(*living) != account.living(), "it had no time for all"
+    assert all("htcondor:annex-fleet" in machine.tags for fleet in living for machine in fleet.machines)
+
+
+def test_what_could_not_be_ended_is_stamped_for_the_day_on_which_aws_forgets_its_fleet(watched: Enforcer) -> None:
+    account = watched.account
+    fleet = annex(account, "over", -10, 3, world=IDLES)
+    for machine in fleet.machines:
+        machine.denied = True
+    watched.tick()
+    del account.requests[fleet.fleet_id]
+    for machine in fleet.machines:
+        machine.denied = False
+    watched.tick()
+    assert account.living() == []
+
+
 def test_a_missing_right_to_stamp_costs_no_calls(watched: Enforcer) -> None:
     annexes(watched.account, 20, 10_000, 10)
     watched.account.fault = failing("UnauthorizedOperation", "CreateTags")
