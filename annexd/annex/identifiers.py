@@ -8,9 +8,13 @@ client token, compared as a whole.
 
 import re
 import secrets
+from dataclasses import dataclass
 from typing import Final
 
 ANNEX_ID: Final = re.compile(r"[.\-A-Za-z0-9]{1,47}")  # 47 + "_" + 16 = 64, AWS's longest client token
+LEASED_TOKEN: Final = re.compile(r"([.\-A-Za-z0-9]{1,36})_([0-9]{10})_[0-9a-f]{16}")  # 36 + 1 + 10 + 1 + 16 = 64
+EARLIEST_END_S: Final = 1_000_000_000  # 2001
+LATEST_END_S: Final = 4_000_000_000  # 2096: neither a duration nor milliseconds are taken for a date
 COMMAND_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+=/-]{0,127}")
 
 
@@ -44,3 +48,27 @@ def rule_name(annex_id: str) -> str:
 def target_id(annex_id: str) -> str:
     """The one target of that rule."""
     return annex_id
+
+
+@dataclass(frozen=True)
+class LeasedToken:
+    """What the client token of a fleet says of its annex: nobody can change it, as long as there is the fleet."""
+
+    annex_id: str
+    end_of_lease_s: int
+
+
+def leased_token(annex_id: str, end_of_lease_s: int) -> str:
+    """A new client token for a fleet of this annex; ValueError for an end or an ID that `read_leased_token` refuses."""
+    token = f"{annex_id}_{end_of_lease_s}_{secrets.token_hex(8)}"
+    if read_leased_token(token) is None:
+        raise ValueError(f"no client token holds the annex ID {annex_id!r} and the end {end_of_lease_s!r}")
+    return token
+
+
+def read_leased_token(token: object) -> LeasedToken | None:
+    """What `leased_token` wrote; None for a token that is not ours."""
+    match = LEASED_TOKEN.fullmatch(token) if isinstance(token, str) else None
+    if match is None or not EARLIEST_END_S <= int(match[2]) <= LATEST_END_S:
+        return None
+    return LeasedToken(match[1], int(match[2]))

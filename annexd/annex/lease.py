@@ -7,18 +7,21 @@ be alive by then.
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from annexd.annex.identifiers import rule_name, target_id
+from annexd.annex.identifiers import EARLIEST_END_S, LATEST_END_S, read_leased_token, rule_name, target_id
 
 SCHEDULE: Final = "rate(5 minutes)"  # how late a lease may end
 TAG_ANNEX_ID: Final = "htcondor:annex-id"
 TAG_OWNER: Final = "htcondor:annex-owner"
 TAG_LEASE_END: Final = "htcondor:annex-lease-end"
+TAG_CANCELLED: Final = "htcondor:annex-cancelled"  # on a fleet; never removed, and wins over everything
 TAG_NAME: Final = "htcondor:annex-name"  # only where its user gave it one
 OWN_TAGS: Final = frozenset({TAG_ANNEX_ID, TAG_OWNER, TAG_LEASE_END})
 NOT_IN_TAGS: Final = re.compile(r"[^\w +\-=.:/@]", re.ASCII)  # both EC2 and EventBridge take the rest
+UTC_TEXT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 UTC_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
 DESCRIPTION: Final = re.compile(r"HTCondor annex (?P<annex_id>[.\-A-Za-z0-9]{1,47}): ends it after (?P<end>\S+)")
 LONGEST_TAG: Final = 256
@@ -80,3 +83,32 @@ def tags(annex_id: str, owner: str, end_of_lease_s: int, name: str | None = None
         {"Key": TAG_LEASE_END, "Value": utc(end_of_lease_s)},
         *([{"Key": TAG_NAME, "Value": name}] if name else []),
     ]
+
+
+def end_in_tag(text: object) -> int | None:
+    """The end that a tag holds; None for what `utc` does not write, and for dates that cannot be meant."""
+    if not isinstance(text, str) or not UTC_TEXT.fullmatch(text):
+        return None
+    end_s = moment_s(text)
+    return int(end_s) if end_s is not None and EARLIEST_END_S <= end_s <= LATEST_END_S else None
+
+
+def lease_end(token: object, tags: Mapping[str, str], created_s: float | None, max_lease_s: float) -> float | None:
+    """When the lease of a fleet ends, in seconds since the epoch; None for a fleet that is not an annex's.
+
+    `tags` are the fleet's, `created_s` its creation, `max_lease_s` the stack's limit after that.  An unreadable tag
+    counts as none.  Without a creation nothing moves the end beyond the token's.  A fleet with TAG_CANCELLED is over
+    whatever this says; it says since when, and not before the creation.
+
+    lambda/lease_function.py has the same function, and test/lease2/vectors.json holds both to it: a second opinion
+    would end leases early, or not at all.
+    """
+    ordered = read_leased_token(token)
+    if ordered is None:
+        return None
+    moved_s = end_in_tag(tags.get(TAG_LEASE_END))
+    latest_s = ordered.end_of_lease_s if created_s is None else created_s + max_lease_s
+    end_s = min(ordered.end_of_lease_s if moved_s is None else moved_s, latest_s)
+    if TAG_CANCELLED not in tags:
+        return end_s
+    return min(end_s, max(end_in_tag(tags[TAG_CANCELLED]) or 0, created_s or EARLIEST_END_S))

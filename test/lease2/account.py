@@ -1,0 +1,245 @@
+"""EC2 and S3 of one account in virtual time, spoken to in their own protocols, with EC2's published limits.
+
+What the lease function calls, and no more.  Its botocore signs, validates and parses; only its last hop is in this
+process.  An account acts: instances end some time after they were told to, a fleet that is cancelled ends its own.
+What AWS may do that nobody expects is a field of the account, of a fleet or of an instance.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from moto.ec2.exceptions import EC2ClientError
+
+from test.cloud import wire
+from test.cloud.errors import Answer, error_answer
+from test.cloud.paging import page
+from test.cloud.request import Request as Arrived
+from test.histories.timeline import Timeline
+from test.lease2.buckets import Limits
+from test.lease2.fleets import CODES, FLEET_TAG, PROVISIONING_S, Machine, Request, moment
+
+BUCKET: Final = "annexes"
+XML: Final = {"Content-Type": "text/xml;charset=UTF-8"}
+ZONES: Final = ("us-east-1a", "us-east-1b", "us-east-1c")
+MAX_TAGS: Final = 50
+Fault = Callable[[str, dict[str, Any]], tuple[str, str] | None]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long the cloud takes.  AWS publishes none of it: assumed, on the slow side."""
+
+    call_s: float = 0.2
+    item_s: float = 0.001  # more for each fleet or instance in an answer
+    reaction_s: float = 30.0  # from a fleet's cancellation to the end of its instances
+    termination_s: float = 40.0
+
+
+class Account:
+    """Fleets, instances, objects; `fault` may answer a call with an error code and text instead."""
+
+    def __init__(self, timeline: Timeline, pace: Pace = Pace()) -> None:
+        self.timeline, self.pace = timeline, pace
+        self.limits = Limits(timeline.time)
+        self.requests: dict[str, Request] = {}
+        self.machines: dict[str, Machine] = {}
+        self._started_by: defaultdict[str, list[Machine]] = defaultdict(list)
+        self.objects: set[str] = set()
+        self.calls: Counter[str] = Counter()
+        self.throttled: Counter[str] = Counter()
+        self.effects: deque[tuple[float, str, str]] = deque()
+        self.user_data = ""
+        self.hidden: set[str] = set()  # fleets that no list shows
+        self.page_token: Callable[[str | None], str | None] = lambda token: token
+        self.fault: Fault = lambda _, __: None
+
+    # What happens without the function.
+
+    def request(self, token: str, instances: int = 1, **more: Any) -> Request:
+        number, now_s = len(self.requests) + 1, self.timeline.now_s
+        made = {"created_s": now_s, "tags": {}, **more}
+        fleet = Request(number, f"sfr-{number:08x}-0000-4000-8000-000000000000", token, **made)
+        self.requests[fleet.fleet_id] = fleet
+        for _ in range(instances):
+            self.launch(fleet)
+        return fleet
+
+    def launch(self, fleet: Request) -> Machine:
+        number = len(self.machines) + 1
+        machine = Machine(number, f"i-{number:017x}", self.timeline.now_s, ZONES[number % 3],
+                          {FLEET_TAG: fleet.fleet_id})
+        self.machines[machine.instance_id] = machine
+        fleet.machines.append(machine)
+        self._started_by[fleet.fleet_id].append(machine)
+        return machine
+
+    def living(self, *fleets: Request) -> list[Machine]:
+        """Those that cost money and that nobody has told to end."""
+        machines = [each for fleet in fleets for each in fleet.machines] if fleets else self.machines.values()
+        return [each for each in machines if self.state(each) in {"pending", "running", "stopped"}]
+
+    def state(self, machine: Machine) -> str:
+        return machine.state(self.timeline.now_s, self.pace.termination_s)
+
+    # What the function asks.
+
+    def answer(self, arrived: Arrived) -> Answer:
+        if arrived.service == "s3":
+            return self._s3(arrived)
+        asked, operation = arrived.parameters(), arrived.operation
+        self.calls[operation] += 1
+        self.timeline.sleep(self.pace.call_s)
+        if fault := self.fault(operation, asked):
+            return error_answer("ec2", 503 if "Limit" in fault[0] else 400, *fault)
+        doomed = len(asked["InstanceIds"]) if operation == "TerminateInstances" else 0
+        if not self.limits.take(operation, doomed):
+            self.throttled[operation] += 1
+            return error_answer("ec2", 503, "RequestLimitExceeded", "Request limit exceeded.")
+        try:
+            told = self._operations()[operation](asked)
+        except EC2ClientError as error:
+            return error_answer("ec2", 400, error.code, error.message)
+        return Answer(200, wire.document(operation, told).encode(), XML)
+
+    def _operations(self) -> dict[str, Callable[[dict[str, Any]], dict[str, Any]]]:
+        return {
+            "DescribeSpotFleetRequests": self._describe_requests,
+            "DescribeInstances": self._describe_instances,
+            "CancelSpotFleetRequests": self._cancel,
+            "TerminateInstances": self._terminate,
+            "CreateTags": self._create_tags,
+            "ModifyInstanceAttribute": self._modify,
+        }
+
+    def _describe_requests(self, asked: dict[str, Any]) -> dict[str, Any]:
+        if ids := asked.get("SpotFleetRequestIds"):
+            found, token = [self._request(each) for each in ids], None
+        else:
+            listed = (each for key, each in self.requests.items() if key not in self.hidden)
+            found, token = page(listed, asked.get("MaxResults"), asked.get("NextToken"))
+        self.timeline.sleep(self.pace.item_s * len(found))
+        told = [each.describe(self.timeline.now_s, self.user_data) for each in found]
+        return {"SpotFleetRequestConfigs": told, "NextToken": token if ids else self.page_token(token)}
+
+    def _describe_instances(self, asked: dict[str, Any]) -> dict[str, Any]:
+        filters = {each["Name"]: set(each["Values"]) for each in asked["Filters"]}
+        states = filters.pop("instance-state-name")
+        found = (each for each in self._among(filters) if self.state(each) in states)
+        told, token = page(found, asked.get("MaxResults"), asked.get("NextToken"), 5)
+        self.timeline.sleep(self.pace.item_s * len(told))
+        return {"Reservations": [self._reservation(each) for each in told], "NextToken": token}
+
+    def _among(self, filters: dict[str, set[str]]) -> Iterable[Machine]:
+        [(name, values)] = filters.items()
+        if name == "tag-key":
+            return (each for each in self.machines.values() if not values.isdisjoint(each.tags))
+        assert name == f"tag:{FLEET_TAG}"
+        return sorted((each for key in values for each in self._started_by[key]), key=lambda each: each.sequence)
+
+    def _reservation(self, machine: Machine) -> dict[str, Any]:
+        state = self.state(machine)
+        instance = {
+            "InstanceId": machine.instance_id,
+            "ImageId": "ami-12345678",
+            "InstanceType": "m5.large",
+            "State": {"Code": CODES[state], "Name": state},
+            "LaunchTime": moment(machine.launched_s),
+            "Placement": {"AvailabilityZone": machine.zone, "Tenancy": "default"},
+            "SubnetId": "subnet-12345678",
+            "InstanceLifecycle": "spot",
+            "Tags": [{"Key": key, "Value": value} for key, value in machine.tags.items()],
+        }
+        seen = machine.strange(instance) if machine.strange else instance
+        return {"ReservationId": f"r-{machine.sequence:017x}", "Groups": [], "Instances": [seen]}
+
+    def _cancel(self, asked: dict[str, Any]) -> dict[str, Any]:
+        fleets = [self._request(each) for each in asked["SpotFleetRequestIds"]]
+        assert len(fleets) <= 100
+        assert asked["TerminateInstances"] is True
+        _refuse_dry_run(asked)
+        good, bad = [], []
+        for fleet in fleets:
+            code = fleet.cancel(self.timeline.now_s, self.pace.reaction_s)
+            self.effects.append((self.timeline.now_s, f"cancel: {code or 'success'}", fleet.fleet_id))
+            if code:
+                bad.append({"SpotFleetRequestId": fleet.fleet_id, "Error": {"Code": code, "Message": code}})
+            else:
+                good.append({"SpotFleetRequestId": fleet.fleet_id})
+        return {"SuccessfulFleetRequests": good, "UnsuccessfulFleetRequests": bad}
+
+    def _terminate(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Nothing of a call that may not be; of a protected one's zone nothing either.  Source: API reference."""
+        machines = [self._machine(each) for each in asked["InstanceIds"]]
+        if any(each.denied for each in machines):
+            raise EC2ClientError("UnauthorizedOperation", "You are not authorized to perform this operation.")
+        _refuse_dry_run(asked)
+        zones = {each.zone for each in machines if each.protected and self.state(each) != "terminated"}
+        for machine in machines:
+            if machine.zone not in zones:
+                self._end(machine)
+        if zones:
+            words = "The instance may not be terminated. Modify its 'disableApiTermination' instance attribute."
+            raise EC2ClientError("OperationNotPermitted", words)
+        return {"TerminatingInstances": [{"InstanceId": each.instance_id} for each in machines]}
+
+    def _end(self, machine: Machine) -> None:
+        now_s = self.timeline.now_s
+        if self.state(machine) == "running":
+            self.effects.append((now_s, "terminated", machine.instance_id))
+            fleet = self.requests.get(machine.tags[FLEET_TAG])
+            if fleet is not None and fleet.maintains and fleet.state(now_s) == "active":
+                self.launch(fleet)
+        machine.end(now_s)
+
+    def _create_tags(self, asked: dict[str, Any]) -> dict[str, Any]:
+        machines = [self._machine(each) for each in asked["Resources"]]
+        tags = {each["Key"]: each["Value"] for each in asked["Tags"]}
+        assert not any(key.startswith("aws:") for key in tags)
+        _refuse_dry_run(asked)
+        if any(len(each.tags.keys() | tags) > MAX_TAGS for each in machines):
+            raise EC2ClientError("TagLimitExceeded", "The maximum number of Tags has been reached.")
+        for machine in machines:
+            machine.tags.update(tags)
+        return {"Return": "true"}
+
+    def _modify(self, asked: dict[str, Any]) -> dict[str, Any]:
+        machine = self._machine(asked["InstanceId"])
+        _refuse_dry_run(asked)
+        machine.protected = bool(asked["DisableApiTermination"]["Value"])
+        return {"Return": "true"}
+
+    def _request(self, fleet_id: str) -> Request:
+        if fleet_id not in self.requests:
+            raise EC2ClientError("InvalidSpotFleetRequestId.NotFound", f"The ID '{fleet_id}' does not exist")
+        return self.requests[fleet_id]
+
+    def _machine(self, instance_id: str) -> Machine:
+        if instance_id not in self.machines:
+            raise EC2ClientError("InvalidInstanceID.NotFound", f"The instance ID '{instance_id}' does not exist")
+        return self.machines[instance_id]
+
+    def _s3(self, arrived: Arrived) -> Answer:
+        self.calls[arrived.operation] += 1
+        self.timeline.sleep(self.pace.call_s)
+        if fault := self.fault(arrived.operation, {}):
+            return error_answer("s3", 403, *fault)
+        if arrived.operation == "ListObjectsV2":
+            keys = "".join(f"<Contents><Key>{each}</Key></Contents>" for each in sorted(self.objects))
+            return Answer(200, f"<ListBucketResult>{keys}</ListBucketResult>".encode(), XML)
+        assert arrived.operation == "DeleteObjects"
+        self.objects -= {each["Key"] for each in arrived.parameters()["Delete"]["Objects"]}
+        return Answer(200, b"<DeleteResult></DeleteResult>", XML)
+
+
+def _refuse_dry_run(asked: dict[str, Any]) -> None:
+    if asked.get("DryRun"):
+        raise EC2ClientError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
+
+
+def ended_long_ago(account: Account, token: str) -> Request:
+    """A fleet that AWS lists for 48 hours more."""
+    return account.request(token, 0, created_s=account.timeline.now_s - 2 * PROVISIONING_S, has_ended=True)

@@ -1,0 +1,104 @@
+"""Fleets and instances of an account in virtual time: their states follow from what was ordered and from the time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+FLEET_TAG: Final = "aws:ec2spot:fleet-request-id"
+PROVISIONING_S: Final = 300.0  # from the creation to ValidUntil, as annexd asks for
+CODES: Final = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopped": 80}
+
+ACTS, REFUSES, IDLES = "acts", "refuses", "says success and idles"  # to a second cancel: the three worlds
+STUCK = "refuses every cancel"
+
+
+def moment(at_s: float) -> datetime:
+    return datetime.fromtimestamp(at_s, UTC).replace(tzinfo=None)
+
+
+@dataclass
+class Machine:
+    """One instance; `protected` against termination, `denied` where a policy forbids to terminate it."""
+
+    sequence: int
+    instance_id: str
+    launched_s: float
+    zone: str
+    tags: dict[str, str]
+    base: str = "running"
+    protected: bool = False
+    denied: bool = False
+    ending_s: float | None = None
+    strange: Callable[[dict[str, Any]], Any] | None = None  # what becomes of its description
+
+    def state(self, now_s: float, termination_s: float) -> str:
+        if self.ending_s is None or now_s < self.ending_s:
+            return self.base
+        return "terminated" if now_s >= self.ending_s + termination_s else "shutting-down"
+
+    def end(self, at_s: float) -> None:
+        self.ending_s = at_s if self.ending_s is None else min(self.ending_s, at_s)
+
+
+@dataclass
+class Request:
+    """One Spot Fleet request of the type `request`, or of the type `maintain`."""
+
+    sequence: int
+    fleet_id: str
+    token: str
+    created_s: float
+    tags: dict[str, str]
+    world: str = ACTS
+    maintains: bool = False
+    machines: list[Machine] = field(default_factory=list)
+    cancelled_s: float | None = None
+    terminates: bool = False
+    has_ended: bool = False  # long ago: AWS still lists it
+    strange: Callable[[dict[str, Any]], Any] | None = None  # what becomes of its description
+
+    def state(self, now_s: float) -> str:
+        if self.has_ended:
+            return "cancelled"
+        if self.cancelled_s is None and now_s < self.created_s + PROVISIONING_S:
+            return "active"
+        if self.terminates:
+            return "cancelled_terminating"
+        return "cancelled_running"
+
+    def cancel(self, now_s: float, reaction_s: float) -> str | None:
+        """AWS's error code, or None for a success, which is not always one."""
+        state = self.state(now_s)
+        if self.world == STUCK:
+            return "unexpectedError"
+        if state not in {"active", "cancelled_running"} or (state != "active" and self.world == REFUSES):
+            return "fleetRequestNotInCancellableState"
+        if state == "active" or self.world == ACTS:
+            self.cancelled_s, self.terminates = now_s, True
+            for machine in self.machines:
+                if not machine.protected:
+                    machine.end(now_s + reaction_s)
+        return None
+
+    def describe(self, now_s: float, user_data: str) -> Any:
+        specification = {"ImageId": "ami-12345678", "InstanceType": "m5.large", "UserData": user_data,
+                         "SubnetId": "subnet-12345678", "KeyName": "key", "EbsOptimized": "false"}
+        seen = {
+            "SpotFleetRequestId": self.fleet_id,
+            "SpotFleetRequestState": self.state(now_s),
+            "ActivityStatus": "fulfilled",
+            "CreateTime": moment(self.created_s),
+            "SpotFleetRequestConfig": {
+                "ClientToken": self.token,
+                "IamFleetRole": "arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role",
+                "TargetCapacity": len(self.machines),
+                "Type": "maintain" if self.maintains else "request",
+                "ValidUntil": moment(self.created_s + PROVISIONING_S),
+                "LaunchSpecifications": [specification],
+            },
+            "Tags": [{"Key": key, "Value": value} for key, value in self.tags.items()],
+        }
+        return self.strange(seen) if self.strange else seen
