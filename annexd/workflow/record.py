@@ -126,7 +126,7 @@ def fold(command_id: str, history: Iterable[Record]) -> State:
     for record in history:
         try:
             state = _WORKFLOW[record.kind](state, record) if record.kind in _WORKFLOW else _step(state, record)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             state = replace(state, damage=f"record {record.seq} ({record.kind}) has no usable {error}")
     if state.order is None and not state.damage:
         return replace(state, damage="no record says what was ordered")

@@ -1,9 +1,12 @@
 """A user ends an annex: a real condor_annex, a real annexd that is killed in the middle, and nothing comes back."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -86,6 +89,29 @@ def test_it_does_not_wait_behind_orders(site: Site, annex: dict[str, Any]) -> No
     assert not slow.done
     check_end(site, annex)
     assert (slow.reply() or {})["Result"] == "Success"
+
+
+def test_once_accepted_it_outlasts_a_missing_key_file_and_a_restart_and_does_not_wait_behind_orders(
+    site: Site, annex: dict[str, Any]
+) -> None:
+    key, away, other = (Path(site.secret_key_file).with_suffix(suffix) for suffix in ("", ".away", ".other"))
+    shutil.copy(key, other)
+    key.rename(away)
+    client = site.start_client({"Command": "CA_CANCEL_ANNEX", "RequestVersion": 1, "Annex": "physics",
+                                "CommandID": "cancel-2"})
+    site.wait(lambda: re.search("request cancel-2 .* is accepted", site.log()), "the cancellation to be accepted")
+    site.cloud.fault("PutRule", "hang", times=2, hang_s=25)
+    site.order_later(CommandID="slow-1", SecretKeyFile=str(other))
+    site.wait(lambda: re.search("request slow-1 .* is accepted", site.log()), "an order that hangs")
+    starts = site.starts()
+    site.kill()
+    site.wait_for_restart(starts)
+    away.rename(key)
+    site.wait(lambda: "request cancel-2 is finished: Success" in site.log(), "annexd to carry it out")
+    assert "request slow-1 is finished" not in site.log(), "the order that fills the room was done first"
+    client.wait(30.0)
+    check_end(site, annex)
+    site.wait(lambda: "request slow-1 is finished: Success" in site.log(), "the order", timeout_s=90)
 
 
 def test_users_see_their_annexes_and_scripts_too(site: Site, annex: dict[str, Any]) -> None:
