@@ -28,6 +28,7 @@ from annexd.cedar.crypto import KeyExchange, peer_public_key
 from annexd.cedar.frame import HEADER
 from annexd.daemon.sources import AT_ONCE
 from test.attack.arena import FS, MB, QUERY, GoodClient, Victim, all_of, framed, victim
+from test.pool import find
 
 ANSWERED_S = 2.0  # under attack, on a machine that others use too; without one it takes a millisecond
 GROWTH_KB = 64 * MB
@@ -289,7 +290,7 @@ def _stranger(target: Victim) -> str:
 
 
 @pytest.mark.parametrize(("pattern", "said"), [
-    (r"^(([\w.])+)+[-?]", ""), ("(.?){400}(a*){99}b", "!error:regex:"), ("(.?){99}(.?){99}b", "!error:regex:"),
+    (r"^(([\w.])+)+[-?]", ""), ("(.?){400}(a*){99}b", "!error:regex:"), ("(.?){99}(.?){99}b", "A"),
     (r"(.?){99}\BZ\b", ""), ("(", "!error:regex:")])
 def test_patterns_of_names_that_take_long_in_other_engines(target: Victim, pattern: str, said: str) -> None:
     before_kb = target.memory_kb
@@ -311,7 +312,9 @@ def asked(target: Victim, owner: GoodClient, question: str) -> GoodClient:
     return client
 
 
-def test_questions_where_a_knob_is_set_start_two_tools_at_once_and_all_hear_its_value() -> None:
+def test_questions_where_a_knob_is_set_start_two_tools_at_once_and_all_hear_its_value(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_CONDOR_BIN", str(find().bin))
     with victim() as target:
         before_kb = target.memory_kb
         owner = GoodClient(target.connect()).session()
