@@ -116,6 +116,7 @@ def _fault_of_network(host: str, network: Network) -> str | None:
     base, _, mask = host.partition("/")
     if network.prefixlen == 0 and mask not in ("0", "0.0.0.0"):  # noqa: S104
         return f"it means every IPv{network.version} address"
-    if mask.isdecimal() and int(mask[:9]) > network.max_prefixlen:
-        return f"its mask has more than {network.max_prefixlen} bits, so that it means {base} alone"
+    bits = 128 if ":" in base else 32
+    if mask.isdecimal() and int(mask[:9]) > bits:
+        return f"its mask has more than {bits} bits, so that it means {base} alone"
     return None

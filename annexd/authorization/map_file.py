@@ -7,8 +7,8 @@ r"""The unified map file: from the name that a method proved to the user that AL
 
 The first line of a method that fits decides.  A principal is a regular expression, searched for anywhere in the
 name; where CERTIFICATE_MAPFILE_ASSUME_HASH_KEYS is set it is the name itself, unless it stands between slashes.
-Expressions are Python's, which have what map files use of PCRE (pattern.py).  As in HTCondor, a line that is
-broken is left out, and the rest counts; here the administrator hears of it.
+Expressions are RE2's, whose time is bounded whatever name a stranger shows (pattern.py).  As in HTCondor, a line
+that is broken is left out, and the rest counts; here the administrator hears of it.
 """
 
 import re
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
-from annexd.authorization.pattern import UnknownPattern, compile_pattern
+from annexd.authorization.pattern import Pattern, UnknownPattern, compile_pattern
 
 INCLUDE = "@include"
 _BLANKS = " \t\r\n"
@@ -38,7 +38,7 @@ class Field(NamedTuple):
 
 @dataclass(frozen=True)
 class _Expression:
-    pattern: re.Pattern[str]
+    pattern: Pattern
     canonical: str
 
 
@@ -65,7 +65,7 @@ class MapFile:
         for rule in self.rules.get(method.upper(), ()):
             if isinstance(rule, _Expression):
                 if found := rule.pattern.search(name):
-                    return _substitute(rule.canonical, [found.group(0), *found.groups()])
+                    return _substitute(rule.canonical, found)
             elif name in rule:
                 return _substitute(rule[name], [name])
         return None
@@ -146,7 +146,7 @@ def _add_literal(rules: list[_Rule], principal: str, canonical: str) -> None:
     table.setdefault(principal, canonical)
 
 
-def _compiled(principal: Field) -> re.Pattern[str]:
+def _compiled(principal: Field) -> Pattern:
     flags = principal.flags or ""
     try:
         return compile_pattern(principal.text, ignore_case="i" in flags, ungreedy="U" in flags)

@@ -12,6 +12,7 @@ from ipaddress import (
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
+MAPPED = IPv6Network("::ffff:0:0/96")  # RFC 4291, 2.5.5.2
 _DIGITS = re.compile(r"[0-9]+")
 _BRACKETED = re.compile(r"\[([^]]*)\]")
 
@@ -41,6 +42,14 @@ def peer_address(text: str) -> Address | None:
 
 
 def parse_network(text: str) -> Network | None:
+    """One of IPv4 in IPv6's clothes is one of IPv4, as its peers are: ::ffff:10.1.0.0/112 is 10.1.0.0/16."""
+    network = _parsed(text)
+    if isinstance(network, IPv6Network) and network.subnet_of(MAPPED):
+        return IPv4Network((int(network.network_address) & 0xFFFFFFFF, network.prefixlen - MAPPED.prefixlen))
+    return network
+
+
+def _parsed(text: str) -> Network | None:
     base, slash, mask = text.partition("/")
     if slash:
         return _masked(base, mask)

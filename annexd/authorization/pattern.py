@@ -1,87 +1,52 @@
-"""PCRE's regular expressions, as far as they are not Python's: what administrators have in their map files.
+"""Regular expressions that end in time: those of map files, and those by which strangers ask for names of knobs.
 
-Names are bytes to HTCondor, so classes and case are ASCII's.  What Python would silently take for something
-else is translated here or refused; what it does not know, it refuses itself.
+RE2 searches in a time that is linear in the text, whatever the pattern (https://github.com/google/re2/wiki/WhyRE2),
+and its syntax is PCRE's but for what cannot be done so: look-around, references back, atomic groups and possessive
+repetitions.  Those it refuses, as it does what it does not know.  Names are bytes to HTCondor, so classes and case
+are ASCII's.
 """
 
-import re
-import warnings
-from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
-_CLASSES = {
-    "alnum": "a-zA-Z0-9",
-    "alpha": "a-zA-Z",
-    "digit": "0-9",
-    "lower": "a-z",
-    "upper": "A-Z",
-    "xdigit": "0-9A-Fa-f",
-    "word": r"\w",
-    "space": r"\s",
-    "blank": r" \t",
-    "punct": r"!-/:-@\[-`{-~",
-    "print": " -~",
-    "graph": "!-~",
-    "cntrl": r"\x00-\x1f\x7f",
-}
-_TOKEN = re.compile(
-    r"""
-    (?P<escape> \\. )
-  | (?P<set>    \[ \^? \]? (?: \\. | \[:\^?\w+:\] | [^\]\\] )* \] )
-  | (?P<named>  \(\?< (?![=!]) )
-  | (?P<group>  \( \?? )
-  | (?P<repeat> (?: [*+?] | \{\d*,?\d*\} ) [?+]? )
-  | (?P<other>  . )
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-_IN_SET = re.compile(r"\\.|\[:(\^?\w+):\]|\[", re.DOTALL)
-_BRACES = re.compile(r"\{(\d*),?\d*\}")
+import re2
+
+TRUSTED_BYTES = 8 * 1024 * 1024  # of memory: RE2's own limit, for patterns of administrators
+_ERRORS = "surrogateescape"
 
 
 class UnknownPattern(ValueError):
     """A regular expression that this daemon cannot search for; the text says why."""
 
 
-def compile_pattern(pattern: str, *, ignore_case: bool = False, ungreedy: bool = False) -> re.Pattern[str]:
-    """ignore_case, ungreedy: PCRE2_CASELESS and PCRE2_UNGREEDY.  Raises UnknownPattern."""
-    translated = "".join(_translated(pattern, ungreedy=ungreedy))
-    flags = re.ASCII | (re.IGNORECASE if ignore_case else re.NOFLAG)
+@dataclass(frozen=True)
+class Pattern:
+    _compiled: Any
+
+    def search(self, text: str) -> tuple[str | None, ...] | None:
+        """The first part of the text that fits, and behind it each group's part; None if nothing fits."""
+        found = self._compiled.search(text.encode(errors=_ERRORS))
+        if found is None:
+            return None
+        parts = (found.group(0), *found.groups())
+        return tuple(None if part is None else part.decode(errors=_ERRORS) for part in parts)
+
+
+def compile_pattern(pattern: str, *, ignore_case: bool = False, ungreedy: bool = False,
+                    max_bytes: int = TRUSTED_BYTES) -> Pattern:
+    """ignore_case, ungreedy: PCRE2_CASELESS and PCRE2_UNGREEDY.  max_bytes: bounds the size of the program that is
+    run for each byte of a text, and with it the time.  Raises UnknownPattern.
+    """
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1  # bytes
+    options.case_sensitive = not ignore_case
+    options.log_errors = False
+    options.max_mem = max_bytes
+    text = f"(?U){pattern}" if ungreedy else pattern
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # FutureWarning: what another version may read differently
-            return re.compile(translated, flags)
-    except (re.error, FutureWarning, OverflowError, RecursionError) as error:
-        raise UnknownPattern(str(error)) from error
-
-
-def _translated(pattern: str, *, ungreedy: bool) -> Iterator[str]:
-    for token in _TOKEN.finditer(pattern):
-        text = token.group()
-        if token["set"]:
-            yield "[" + _IN_SET.sub(_member, text[1:])
-        elif token["escape"]:
-            yield {r"\z": r"\Z", r"\Z": r"(?=\n?\Z)", r"\h": r"[ \t]"}.get(text, text)
-        elif token["named"]:
-            yield "(?P<"
-        elif token["repeat"] and ungreedy:
-            yield _turned(text)
-        else:
-            yield text
-
-
-def _member(found: re.Match[str]) -> str:
-    name = found.group(1)
-    if name is None:
-        return r"\[" if found.group() == "[" else found.group()
-    if name not in _CLASSES:
-        raise UnknownPattern(f"its class [:{name}:] is unknown")
-    return _CLASSES[name]
-
-
-def _turned(repeat: str) -> str:
-    """Greedy to reluctant and back; a possessive one has no other side."""
-    if (braces := _BRACES.match(repeat)) and not braces.group(1):
-        return repeat  # {,3} repeats nothing in PCRE
-    if repeat.endswith("+") and len(repeat) > 1:
-        return repeat
-    return repeat[:-1] if repeat.endswith("?") and len(repeat) > 1 else f"{repeat}?"
+        return Pattern(re2.compile(text.encode(errors=_ERRORS), options))
+    except re2.error as error:
+        why = error.args[0]
+        raise UnknownPattern(why.decode(errors="replace") if isinstance(why, bytes) else str(why)) from error
+    except UnicodeEncodeError as error:
+        raise UnknownPattern("it is no text") from error

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 import classad2
 
+from annexd.authorization.pattern import UnknownPattern, compile_pattern
 from annexd.cedar import commands
 from annexd.condor import bindings
 from annexd.daemon import log
@@ -17,11 +18,16 @@ from annexd.daemon.environment_knobs import redacted
 from annexd.daemon.fetch_log import fetch_log
 from annexd.daemon.parameters import param
 from annexd.daemon.remote_config import May, RemoteConfig
+from annexd.daemon.room import Room
 from annexd.daemon.sources import Source, names_by_file, source_of
 
 NOT_DEFINED = "Not defined"
 SUMMARY = ".*|.summary"  # condor_config_val -summary asks for this pattern
-LONGEST_PATTERN = 200  # of ?names; the pattern is matched by ClassAds' PCRE, which bounds its own effort
+LONGEST_PATTERN = 200  # of ?names
+PATTERN_BYTES = 32 * 1024  # the largest such patterns take 0.1 s for a thousand names
+PATTERNS_WAITING = 20  # behind the one that is searched for
+
+_searching = Room(1)
 
 class Administration:
     """`ads`: ours, as they are now; `signals`: what DC_RAISESIGNAL may do, by number; `may`: see RemoteConfig."""
@@ -107,14 +113,20 @@ async def _names(question: str) -> list[str]:
         return [f"!error:unsup:1: '{question}' is not supported"]
     if pattern.startswith(SUMMARY) and (summary := await names_by_file()):
         return summary
-    return await asyncio.to_thread(_names_matching, pattern or ".*")
+    if _searching.waiting >= PATTERNS_WAITING:
+        return ["!error:busy:1: too many ask for names at the same time: ask again"]
+    async with _searching:
+        return await asyncio.to_thread(_names_matching, pattern or ".*")
 
 
 def _names_matching(pattern: str) -> list[str]:
     if len(pattern) > LONGEST_PATTERN:
         return [f"!error:regex:{LONGEST_PATTERN}: the pattern is too long"]
-    matches = bindings.expression(f'regexp({bindings.quote(pattern)}, Name, "i")')
-    found = [name for name in bindings.knobs() if matches.eval(bindings.ad_of({"Name": name})) is True]
+    try:
+        wanted = compile_pattern(pattern, ignore_case=True, max_bytes=PATTERN_BYTES)
+    except UnknownPattern as error:
+        return [f"!error:regex:1: the pattern cannot be searched for: {error}"]
+    found = [name for name in bindings.knobs() if wanted.search(name)]
     return sorted(found, key=str.lower) or [""]
 
 

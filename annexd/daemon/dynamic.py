@@ -17,7 +17,7 @@ from annexd.daemon.parameters import Parameters, param
 from annexd.daemon.privileges import root_files
 
 NAME = r"[A-Za-z_][A-Za-z0-9_.]{0,199}"
-ASSIGNMENT = re.compile(rf"\s*(?P<name>{NAME})\s*=\s*(?P<value>[^\x00-\x1f\x7f]*)")
+ASSIGNMENT = re.compile(rf"\s*+(?P<name>{NAME})\s*+=\s*+(?P<value>[^\x00-\x1f\x7f]*+)")  # linear: strangers' lines
 RUNTIME = "<runtime>"  # the place of what is set for this process
 LIST = "RUNTIME_CONFIG_ADMIN"  # in the file that names the settings
 

@@ -2,7 +2,8 @@
 
 To refuse newcomers would let whoever opens enough connections lock everybody out.  So the newcomer gets the place of
 the one who has waited longest, among those of the address that has most places: an honest client needs it for some
-milliseconds, a silent one for as long as it can.
+milliseconds, a silent one for as long as it can.  Of IPv6, where one machine has as many addresses as it likes, the
+network of 64 bits counts (RFC 4291, 2.5.4).
 """
 
 import asyncio
@@ -10,19 +11,35 @@ import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network
+
+from annexd.authorization.network import peer_address
 
 SHARE_OF_DESCRIPTORS = 2  # one in two may be a stranger's connection; the others are for orders, AWS and files
 LOOK_S = 0.25  # between two looks at whose time is over
+HOST_BITS = 64  # of an IPv6 network, beyond which its addresses are one machine's
 
 
 @dataclass(eq=False)
 class Place:
-    """A connection's, until it has sent its whole command.  close: end the connection, for the reason given."""
+    """A connection's, until it has sent its whole command.  host: see counted_as.  close: end the connection, for the
+    reason given.
+    """
 
     host: str
     close: Callable[[str], None]
     ends_at_s: float  # of time.monotonic(), whatever happens
     silent_until_s: float  # of time.monotonic(), if nothing comes
+
+
+def counted_as(address: str) -> str:
+    """What the places of a peer's IP address are counted by."""
+    if ":" not in address:
+        return address
+    found = peer_address(address)
+    if not isinstance(found, IPv6Address):
+        return str(found or address)
+    return str(IPv6Network((int(found), HOST_BITS), strict=False))
 
 
 class Lobby:

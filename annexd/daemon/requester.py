@@ -3,6 +3,9 @@
 A request is data: its path could name annexd's own secrets, another user's keys, a FIFO that never answers, or a
 link that is changed between a check and its use.  So the file is opened once, by the requester's own user ID, never
 following a link at its end, and everything is asked of the open descriptor.
+
+The child that does so belongs to the requester, who may stop it (kill(2)); and annexd, HTCondor's user then, may not
+end it.  So it costs a bounded wait, and root's right to end it.
 """
 
 import base64
@@ -12,11 +15,18 @@ import pwd
 import stat
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 MAX_BYTES = 65536  # an AWS key is 20 or 40 characters
 MAX_FILES = 100  # of a folder
 MAX_FOLDER_BYTES = 1024 * 1024  # in all its files
 READ_TIMEOUT_S = 20.0  # a hanging file server must not hold a worker for ever
+END_TIMEOUT_S = 5.0  # for a child that is told to end: a dead file server may keep it for longer
+SLOW_S = 2.0  # a child answers in 0.1 s
+MAX_SLOW = 2  # children of one user; the next of his requests is refused at once
 ROOT = 0
 
 BECOME = (  # run by a child that becomes the requester: this very file, without its package
@@ -25,6 +35,10 @@ BECOME = (  # run by a child that becomes the requester: this very file, without
 )
 READ_STANDALONE = BECOME + "sys.stdout.buffer.write(m['read_own_file'](sys.argv[2], uid))"
 READ_FOLDER_STANDALONE = BECOME + "sys.stdout.buffer.write(m['packed_folder'](sys.argv[2]))"
+END_AS_ROOT = f"import os, sys; os.seteuid({ROOT}); os.kill(int(sys.argv[1]), 9)"
+
+_lock = threading.Lock()
+_children: dict[subprocess.Popen[bytes], tuple[int, float]] = {}  # those that may live: user ID, and since when
 
 
 class CannotRead(PermissionError):
@@ -173,17 +187,67 @@ def _is_self(account: pwd.struct_passwd, path: str) -> bool:
 def _read_in_child(account: pwd.struct_passwd, path: str, program: str) -> bytes:
     groups = [account.pw_gid, *os.getgrouplist(account.pw_name, account.pw_gid)]
     who = ",".join(map(str, (account.pw_uid, *groups)))
-    command = [sys.executable, "-I", "-S", "-c", program, __file__, path, who]
+    if _slow_children(account.pw_uid) >= MAX_SLOW:
+        raise CannotRead(f"{path} is not opened: {MAX_SLOW} processes that read files as {account.pw_name} do not answer; "
+                         f"see what keeps them, and order again")
     try:
-        child = subprocess.run(command, umask=0o077, cwd="/", env={}, stdin=subprocess.DEVNULL, capture_output=True,
-                               timeout=READ_TIMEOUT_S, check=False)
-    except subprocess.TimeoutExpired:
-        raise CannotRead(f"{path} could not be read within {READ_TIMEOUT_S:g} s") from None
+        child = _python(program, __file__, path, who)
     except (OSError, ValueError) as error:
         raise CannotRead(f"annexd cannot become {account.pw_name} to open {path}: {error}") from error
+    with _counted(child, account.pw_uid):
+        try:
+            printed, said = child.communicate(timeout=READ_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            _end(child)
+            raise CannotRead(f"{path} could not be read within {READ_TIMEOUT_S:g} s") from None
     if child.returncode != 0:
-        raise CannotRead(_last_words(child.stderr) or f"{path} could not be read")
-    return child.stdout
+        raise CannotRead(_last_words(said) or f"{path} could not be read")
+    return printed
+
+
+def _python(program: str, *words: str) -> subprocess.Popen[bytes]:
+    """Raises OSError or ValueError."""
+    return subprocess.Popen([sys.executable, "-I", "-S", "-c", program, *words], umask=0o077, cwd="/", env={},
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@contextmanager
+def _counted(child: subprocess.Popen[bytes], uid: int) -> Iterator[None]:
+    """As one of this user's until it has ended, which may be long after nobody waits for it any more."""
+    with _lock:
+        _children[child] = uid, time.monotonic()
+    try:
+        yield
+    finally:
+        _slow_children(uid)
+
+
+def _slow_children(uid: int) -> int:
+    """How many of this user's have not answered for long; those that have ended are forgotten."""
+    slow_since_s = time.monotonic() - SLOW_S
+    with _lock:
+        for child in [child for child in _children if child.poll() is not None]:
+            del _children[child]
+        return sum(owner == uid and since_s < slow_since_s for owner, since_s in _children.values())
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Kill it, with root's rights where ours do not reach, and wait for no longer than END_TIMEOUT_S each."""
+    for pipe in (child.stdout, child.stderr):
+        if pipe is not None:
+            pipe.close()
+    try:
+        child.kill()
+    except PermissionError:
+        _end_as_root(child.pid)
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(END_TIMEOUT_S)
+
+
+def _end_as_root(pid: int) -> None:
+    """By a child that never belongs to a requester.  The number is still the one's that is meant: it is not reaped."""
+    with suppress(OSError, subprocess.TimeoutExpired):
+        _python(END_AS_ROOT, str(pid)).communicate(timeout=END_TIMEOUT_S)
 
 
 def _last_words(stderr: bytes) -> str:

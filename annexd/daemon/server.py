@@ -35,7 +35,7 @@ from annexd.cedar.secret import Secret
 from annexd.daemon import log
 from annexd.daemon.call import Call, Handler, Work
 from annexd.daemon.configuration import Limits
-from annexd.daemon.lobby import Lobby, Place
+from annexd.daemon.lobby import Lobby, Place, counted_as
 from annexd.daemon.names import AT_ONCE, FORGET_S, LOOKUPS, RESOLVER, NeedsResolver
 from annexd.daemon.proof import login_name, owner_of_proof
 from annexd.daemon.recent import Recent
@@ -289,7 +289,7 @@ class Session:
     def _enter_lobby(self) -> None:
         if self._place is None:
             now_s, limits = time.monotonic(), self._server.limits
-            self._place = Place(self._address[0], self._lose_place, now_s + limits.session_deadline_s,
+            self._place = Place(counted_as(self._address[0]), self._lose_place, now_s + limits.session_deadline_s,
                                 now_s + limits.read_timeout_s)
             self._server.lobby.enter(self._place, limits.max_pending_connections)
 

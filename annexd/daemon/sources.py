@@ -15,9 +15,13 @@ import htcondor2
 from annexd.daemon import dynamic
 from annexd.daemon.parameters import param
 from annexd.daemon.process import for_child
+from annexd.daemon.room import Room
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.$]*")  # what may stand on the tool's command line
 TIMEOUT_S = 5.0
+AT_ONCE, WAITING = 2, 20  # children, and questions that wait for theirs; more than these are told values alone
+
+_children = Room(AT_ONCE)
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Source:
 
 
 async def source_of(name: str) -> Source | None:
-    """None when there is no condor_config_val, or it does not know."""
+    """None when there is no condor_config_val, when it does not know, or when too many ask."""
     if not NAME.fullmatch(name):
         return None
     if (set_from_outside := dynamic.place_of(name)) is not None:
@@ -48,7 +52,7 @@ async def source_of(name: str) -> Source | None:
 async def names_by_file() -> list[str]:
     """What `condor_config_val -summary` shows of us: our version, and behind each `#file` the names that it sets.
 
-    Empty when there is no condor_config_val.
+    Empty when there is no condor_config_val, or when too many ask.
     """
     said = await _condor_config_val("-summary")
     if said is None:
@@ -69,7 +73,14 @@ def _names_in(summary: str) -> dict[str, list[str]]:
 
 
 async def _condor_config_val(*words: str) -> str | None:
-    """What it prints as the ANNEXD subsystem sees it, or None when it fails."""
+    """What it prints as the ANNEXD subsystem sees it, or None when it fails or too many wait for it."""
+    if _children.waiting >= WAITING:
+        return None
+    async with _children:
+        return await _said(words)
+
+
+async def _said(words: tuple[str, ...]) -> str | None:
     try:
         child = await asyncio.create_subprocess_exec(
             f"{param('BIN')}/condor_config_val", "-subsystem", "ANNEXD", *words, env=for_child(os.environ),

@@ -9,14 +9,26 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
+import htcondor2
 import pytest
 
 from annexd.cedar.classad import Scalar
-from annexd.cedar.commands import CA_AUTH_CMD, COMMANDS, DC_AUTHENTICATE, DC_NOP_READ, DC_NOP_WRITE, DC_RECONFIG
+from annexd.cedar.commands import (
+    CA_AUTH_CMD,
+    COMMANDS,
+    DC_AUTHENTICATE,
+    DC_CONFIG_VAL,
+    DC_NOP_READ,
+    DC_NOP_WRITE,
+    DC_RECONFIG,
+)
 from annexd.cedar.crypto import KeyExchange, peer_public_key
 from annexd.cedar.frame import HEADER
+from annexd.daemon.sources import AT_ONCE
 from test.attack.arena import FS, MB, QUERY, GoodClient, Victim, all_of, framed, victim
+from test.pool import find
 
 ANSWERED_S = 2.0  # under attack, on a machine that others use too; without one it takes a millisecond
 GROWTH_KB = 64 * MB
@@ -275,6 +287,55 @@ def _stranger(target: Victim) -> str:
         answer = stranger.hear().ad()
         stranger.channel.encrypt(OWN.session_key(peer_public_key(answer["ECDHPublicKey"])), bytes(16))
         return str(stranger.hear().ad()["Sid"])
+
+
+@pytest.mark.parametrize(("pattern", "said"), [
+    (r"^(([\w.])+)+[-?]", ""), ("(.?){400}(a*){99}b", "!error:regex:"), ("(.?){99}(.?){99}b", "A"),
+    (r"(.?){99}\BZ\b", ""), ("(", "!error:regex:")])
+def test_patterns_of_names_that_take_long_in_other_engines(target: Victim, pattern: str, said: str) -> None:
+    before_kb = target.memory_kb
+    owner = GoodClient(target.connect()).session()
+    owner.close()
+    begun_s = time.monotonic()
+    asking = [asked(target, owner, f"?names:{pattern}") for _ in range(8)]
+    check(target, before_kb)
+    for client in asking:
+        assert client.hear().string().startswith(said)
+        client.close()
+    assert time.monotonic() - begun_s < 8 * ANSWERED_S
+
+
+def asked(target: Victim, owner: GoodClient, question: str) -> GoodClient:
+    """Whoever has asked about the configuration, and has not heard yet."""
+    client = GoodClient(target.connect("127.0.0.2")).resume(owner.sid, owner.key, DC_CONFIG_VAL)
+    client.say(client.message().string(question))
+    return client
+
+
+def test_questions_where_a_knob_is_set_start_two_tools_at_once_and_all_hear_its_value(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_CONDOR_BIN", str(find().bin))
+    with victim() as target:
+        before_kb = target.memory_kb
+        owner = GoodClient(target.connect()).session()
+        owner.close()
+        asking = [asked(target, owner, "MAX_DEFAULT_LOG") for _ in range(100)]
+        most = 0
+
+        def look() -> None:
+            nonlocal most
+            most = max(most, len(children(target.pid)))
+
+        with attacking(look):
+            check(target, before_kb)
+            heard = [[words.string() for _ in range(3)] for words in (client.hear() for client in asking)]
+        assert {value for value, *_ in heard} == {htcondor2.param["MAX_DEFAULT_LOG"]}
+        assert 0 < most <= AT_ONCE
+        assert len({place for _, _, place in heard}) == 2, "some heard where it is set, the others that this is unknown"
+
+
+def children(pid: int) -> list[str]:
+    return [child for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
 
 
 def test_running_out_of_file_descriptors() -> None:

@@ -3,8 +3,8 @@
     python -m test.attack.victim '{"descriptors": 256, ...}'      prints its port, serves until its input ends
 
 It logs to its standard error.
-Users prove themselves by FS, and may do everything.  DC_QUERY_INSTANCE and CA_AUTH_CMD are answered; the log tells of
-each other command that was carried out.
+Users prove themselves by FS, and may do everything.  DC_QUERY_INSTANCE, CA_AUTH_CMD and DC_CONFIG_VAL are answered;
+the log tells of each other command that was carried out.
 """
 
 import asyncio
@@ -19,12 +19,13 @@ from typing import Any
 import htcondor2
 
 from annexd.authorization import AuthorizationPolicy
-from annexd.cedar.commands import CA_AUTH_CMD, COMMANDS, DC_QUERY_INSTANCE
+from annexd.cedar.commands import CA_AUTH_CMD, COMMANDS, DC_CONFIG_VAL, DC_QUERY_INSTANCE
 from annexd.cedar.context import ServerContext
 from annexd.cedar.levels import Level
 from annexd.cedar.policy import SecurityPolicy
 from annexd.cedar.session import SessionCache
 from annexd.daemon import log
+from annexd.daemon.administration import dc_config_val
 from annexd.daemon.call import Call, payload_of
 from annexd.daemon.configuration import Limits
 from annexd.daemon.listen import BACKLOG, Listener
@@ -56,6 +57,8 @@ async def answer(call: Call) -> None:
         size = len(await asyncio.to_thread(payload.ad))
         payload.end()
         call.connection.reply(call.connection.message().ad({"Attributes": size}))
+    elif call.received.command.number == DC_CONFIG_VAL:
+        await dc_config_val(call)
     else:
         log.always(f"carried out: {call.received.command.name}")
 

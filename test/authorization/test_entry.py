@@ -92,6 +92,8 @@ def test_condor_and_condor_pool_are_one_unless_configured_apart(user: str) -> No
         ("fe80::*", "neither an address"),
         ("10.1.2.3/", "every IPv4 address"),
         (".", "every IPv4 address"),
+        ("::ffff:0:0/96", "every IPv4 address"),
+        ("::ffff:10.1.2.3/129", "more than 128 bits, so that it means ::ffff:10.1.2.3 alone"),
         ("10.1.2.3/33", "10.1.2.3 alone"),
     ],
 )
@@ -110,6 +112,8 @@ def test_an_entry_that_cannot_mean_what_it_says_is_complained_of(text: str, comp
         "10.1.*",
         "0.0.0.0/0",
         "::/0",
+        "::ffff:10.1.2.3",
+        "::ffff:10.1.0.0/112",
         "*/{:local_ips:}",
     ],
 )

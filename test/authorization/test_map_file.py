@@ -132,9 +132,9 @@ def test_the_files_of_a_directory_are_read_in_turn() -> None:
         ("SSL alice", "it needs a method, a principal and a canonical user"),
         ("SSL", "it needs a method, a principal and a canonical user"),
         ('SSL "" alice', "it needs a method, a principal and a canonical user"),
-        ("SSL (alice alice", "the regular expression '(alice' cannot be used, missing ), unterminated subpattern"),
-        ("SSL a\\Kb alice", "the regular expression 'a\\\\Kb' cannot be used, bad escape \\K"),
-        ("SSL [[:odd:]] alice", "cannot be used, its class [:odd:] is unknown"),
+        ("SSL (alice alice", "the regular expression '(alice' cannot be used, missing ): (alice"),
+        ("SSL a\\Kb alice", "the regular expression 'a\\\\Kb' cannot be used, invalid escape sequence: \\K"),
+        ("SSL [[:odd:]] alice", "cannot be used, invalid character class range: [:odd:]"),
         ("@include", "@include names no file"),
     ],
 )

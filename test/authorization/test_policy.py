@@ -132,6 +132,13 @@ def test_an_ipv4_peer_on_an_ipv6_socket_is_an_ipv4_peer() -> None:
     assert not verify({"ALLOW_READ": "::/0"}, Level.READ, peer).granted
 
 
+@pytest.mark.parametrize("listed", ["::ffff:10.1.2.3", "bob@site/::ffff:10.1.2.3",
+                                    "::ffff:10.1.0.0/112", "[::ffff:a01:203]"])
+def test_an_ipv4_address_in_ipv6s_clothes_is_denied_as_what_it_is(listed: str) -> None:
+    assert not verify({"ALLOW_READ": "*", "DENY_READ": listed}, Level.READ, Peer("10.1.2.3", "bob@site", "FS")).granted
+    assert verify({"ALLOW_READ": "*", "DENY_READ": listed}, Level.READ, Peer("10.2.2.3", "bob@site", "FS")).granted
+
+
 def test_the_local_machine_may_be_listed_as_such() -> None:
     config = {"ALLOW_READ": "*/{:Local_IPs:}"}
     assert verify(config, Level.READ, Peer(HERE, "bob@site", "FS")).granted

@@ -83,6 +83,8 @@ KNOWN = (
         _is_23() and found.schedd == REFUSED and found.annexd.startswith("unauthenticated@unmapped by"))),
     Known("a name server that does not answer", lambda found: (
         found.schedd == "no answer in time" and found.annexd == REFUSED and "NO_DNS = False" in found.server)),
+    Known("an IPv4 address or network written as one of IPv6", lambda found: (
+        found.what == "the answer" and "::ffff:" in found.server)),
     Known("an address or network in a list",
           lambda found: found.what == "the answer" and bool(LISTED.search(found.server))),
 )

@@ -2,16 +2,43 @@
 
 import os
 import pwd
+import signal
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+import annexd.daemon.requester
 from annexd.daemon.requester import CannotRead, RequesterFiles
 
 FILES = RequesterFiles("annex.test")
 NOBODY = pwd.getpwnam("nobody")
+CONDOR = pwd.getpwnam("daemon")  # who plays HTCondor's user
+PATIENCE_S = 30.0
+STOP_MY_READERS = """
+import os, signal
+stopped = set()
+while True:
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                is_reader = b"packed_" b"folder" in file.read()
+            while is_reader and pid not in stopped:
+                try:
+                    os.kill(int(pid), signal.SIGSTOP)
+                except PermissionError:
+                    continue
+                stopped.add(pid)
+                print(pid, flush=True)
+        except OSError:
+            continue
+"""
 
 
 @pytest.fixture
@@ -57,3 +84,99 @@ def test_root_reads_a_folder_as_the_user_and_nothing_that_is_only_roots(home: Pa
     (folder / "roots").chmod(0o600)
     with pytest.raises(CannotRead, match="'roots': Permission denied"):
         FILES.read_folder("nobody@annex.test", str(folder))
+
+
+@pytest.fixture
+def large_folder(home: Path) -> str:
+    """So that there is time to stop who reads it."""
+    folder = home / "config"
+    folder.mkdir(mode=0o755)
+    for number in range(100):
+        (folder / f"file{number}").write_bytes(bytes(10_000))
+    return str(folder)
+
+
+@contextmanager
+def user_who_stops_readers() -> Iterator[Callable[[], int]]:
+    """The function waits for the next that is stopped, and tells its number."""
+    pids = list[int]()
+    with subprocess.Popen([sys.executable, "-I", "-S", "-c", STOP_MY_READERS], user=NOBODY.pw_uid, group=NOBODY.pw_gid,
+                          extra_groups=[], cwd="/", stdout=subprocess.PIPE, text=True) as user:
+
+        def next_one() -> int:
+            assert user.stdout is not None
+            pids.append(int(user.stdout.readline()))
+            return pids[-1]
+
+        try:
+            yield next_one
+        finally:
+            user.kill()
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+@contextmanager
+def as_htcondors_user() -> Iterator[None]:
+    """As become_condor leaves annexd: root's real user ID, and none of its rights."""
+    os.seteuid(CONDOR.pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def reading(folder: str) -> tuple[threading.Thread, list[str]]:
+    """A thread that reads, and what it hears when that fails."""
+    said = list[str]()
+
+    def read() -> None:
+        try:
+            FILES.read_folder("nobody@annex.test", folder)
+        except CannotRead as error:
+            said.append(str(error))
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    return thread, said
+
+
+def refusal(user: str) -> str:
+    with pytest.raises(CannotRead) as caught:
+        FILES.read(f"{user}@annex.test", "/nowhere")
+    return str(caught.value)
+
+
+def is_alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def test_a_reader_that_its_user_stops_costs_one_wait_and_is_ended(
+        large_folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(annexd.daemon.requester, "READ_TIMEOUT_S", 2.0)
+    with user_who_stops_readers() as next_stopped, as_htcondors_user():
+        thread, said = reading(large_folder)
+        pid = next_stopped()
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive(), "annexd waits for the reader for ever"
+        assert said == [f"{large_folder} could not be read within 2 s"]
+        assert not is_alive(pid)
+
+
+def test_a_user_whose_readers_do_not_answer_is_refused_at_once_and_others_are_not(
+        large_folder: str) -> None:
+    with user_who_stops_readers() as next_stopped, as_htcondors_user():
+        threads = [reading(large_folder)[0] for _ in range(2)]
+        pids = [next_stopped() for _ in threads]
+        end_s = time.monotonic() + annexd.daemon.requester.READ_TIMEOUT_S
+        while "2 processes that read files as nobody do not answer" not in refusal("nobody"):
+            assert time.monotonic() < end_s
+        begun_s = time.monotonic()
+        assert "do not answer" in refusal("nobody")
+        assert time.monotonic() - begun_s < 1
+        assert "cannot be opened: No such file" in refusal("games")
+    for pid, thread in zip(pids, threads, strict=True):
+        thread.join(PATIENCE_S)
+        assert not is_alive(pid)
+    assert "cannot be opened: No such file" in refusal("nobody")
