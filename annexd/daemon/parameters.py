@@ -27,8 +27,9 @@ def use_local_name(name: str | None) -> None:
 
 
 def param(name: str) -> str | None:
-    """The knob's expanded text, LOCALNAME.NAME and ANNEXD.NAME first; None when undefined or empty.  Raises BadConfiguration.
+    """The knob's expanded text, LOCALNAME.NAME and ANNEXD.NAME first; None when undefined or empty.
 
+    Raises BadConfiguration for what is no text.
     The bindings find ANNEXD.NAME by themselves only where there is a plain NAME, too (25.14.1).
     """
     for full_name in (*(f"{local}.{name}" for local in _local_names), f"ANNEXD.{name}", name):

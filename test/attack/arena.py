@@ -145,10 +145,10 @@ class GoodClient:
         self.channel.encrypt(key, secrets.token_bytes(16))
         return self
 
-    def greeting(self, public: str, command: int) -> MessageWriter:
+    def greeting(self, public: str, command: int, methods: str = "FS") -> MessageWriter:
         return self.message().integer(DC_AUTHENTICATE).ad({
             "Command": command, "NewSession": "YES", "Enact": "NO", "Authentication": "REQUIRED",
-            "Encryption": "REQUIRED", "Integrity": "REQUIRED", "AuthMethods": "FS", "CryptoMethods": "AES",
+            "Encryption": "REQUIRED", "Integrity": "REQUIRED", "AuthMethods": methods, "CryptoMethods": "AES",
             "ECDHPublicKey": public, "SessionDuration": "3600", "SessionLease": 3600,
             "RemoteVersion": "$CondorVersion: 23.0.0 2026-01-01 BuildID: test $"})
 

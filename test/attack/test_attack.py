@@ -28,6 +28,8 @@ from annexd.cedar.crypto import KeyExchange, peer_public_key
 from annexd.cedar.frame import HEADER
 from annexd.daemon.sources import AT_ONCE
 from test.attack.arena import FS, MB, QUERY, GoodClient, Victim, all_of, framed, victim
+from test.cedar.client import TOKEN
+from test.cedar.tokens import CLAIMS, unsigned
 from test.pool import find
 
 ANSWERED_S = 2.0  # under attack, on a machine that others use too; without one it takes a millisecond
@@ -365,3 +367,23 @@ def _drip(client: socket.socket) -> None:
     """The next byte of a frame that is right, and never whole."""
     client.sendall(b"\0")
     threading.Event().wait(0.1)
+
+
+@pytest.mark.parametrize("claim", [{"x": "\ud800"}, {"x": "a\0b"}, {"\ud800": 1}, {"n" * 1000: "x"}], ids=ascii)
+def test_no_claim_of_a_token_that_nobody_has_signed_ends_the_daemon(claim: dict[str, object]) -> None:
+    """SEC_TOKEN_REVOCATION_EXPR looks at it before there is any proof."""
+    with victim(revocation='jti == "revoked"') as target:
+        before_kb, name = target.memory_kb, str(CLAIMS["sub"])
+        client = GoodClient(target.connect("127.0.0.2"))
+        client.say(client.greeting(KeyExchange().public, DC_NOP_READ, methods="TOKEN"))
+        client.hear().ad()
+        client.say(client.message().integer(TOKEN))
+        assert client.hear().integer() == TOKEN
+        opening = client.message().integer(0).integer(len(name)).string(name)
+        client.say(opening.string(unsigned(claims={**CLAIMS, **claim})).integer(256).raw(bytes(256)))
+        assert client.hear().integer() == -1
+        client.say(client.message().integer(-1).integer(0).string("").integer(0).integer(0))
+        client.say(client.message().integer(0))
+        target.wait_for_log("is revoked by SEC_TOKEN_REVOCATION_EXPR")
+        client.close()
+        check(target, before_kb)

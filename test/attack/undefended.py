@@ -115,6 +115,12 @@ DEFENCES = (
             "that_a_user_names", "daemon/test_reconciliation.py"),
     Defence("how far a clock is believed", "aws/traffic.py", "< abs(self._skew_s) <= MAX_SKEW_S", "< abs(self._skew_s)",
             "signatures_bear", "aws/test_limiter.py"),
+    Defence("characters that end the bindings", "condor/values.py", "if found := KILLING.search(text):",
+            "if found := None:", "no_claim"),
+    Defence("words in the daemon's ad", "condor/values.py", "KILLING.sub(REPLACEMENT, ", "str(", "words_of_others",
+            "condor/test_bindings.py"),
+    Defence("depth of an expression", "condor/values.py", "if operators > MOST_OPERATORS:", "if False:",
+            "change_a_meaning", "condor/test_bindings.py"),
     Defence("the right account", "annex/access.py", "if found != expected:", "if False:", "another",
             "annex/test_credentials.py"),
 )

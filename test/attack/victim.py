@@ -30,6 +30,7 @@ from annexd.daemon.call import Call, payload_of
 from annexd.daemon.configuration import Limits
 from annexd.daemon.listen import BACKLOG, Listener
 from annexd.daemon.log import open_log
+from annexd.daemon.revocation import Revocation
 from annexd.daemon.server import Security, Server
 
 ANSWER = b"0123456789abcdef"
@@ -39,7 +40,7 @@ ALLOW = {f"ALLOW_{level}": "*" for level in Level}
 @dataclass(frozen=True)
 class Shape:
     """descriptors: RLIMIT_NOFILE.  pending, read_timeout_s, deadline_s: the knobs of the rim.  sessions: how many are
-    kept.
+    kept.  revocation: SEC_TOKEN_REVOCATION_EXPR.
     """
 
     descriptors: int = 4096
@@ -47,6 +48,7 @@ class Shape:
     read_timeout_s: int = 20
     deadline_s: int = 120
     sessions: int = 10_000
+    revocation: str = ""
 
 
 async def answer(call: Call) -> None:
@@ -68,7 +70,8 @@ def security(shape: Shape) -> Security:
         version=htcondor2.version(), policy=dict.fromkeys(Level, SecurityPolicy(methods=("FS", "IDTOKENS"))),
         commands=COMMANDS,
         sessions=SessionCache("victim:1:1", capacity=shape.sessions), random=secrets.token_bytes,
-        trust_domain="annex.test", uid_domain="annex.test")
+        trust_domain="annex.test", uid_domain="annex.test", issuer_keys=("POOL",),
+        is_revoked=Revocation(shape.revocation).is_revoked)
     return Security(context, AuthorizationPolicy.read(ALLOW.get), lambda _key_id: None)
 
 

@@ -81,7 +81,7 @@ def test_a_malformed_address_is_refused(child: Child, call: str, text: str) -> N
 @pytest.mark.parametrize(("call", "text", "number"), [
     ("order", SURROGATE, 1), ("order", "x", 99_999), ("order", "x", 2**64), ("ad_in", f"[x = {SURROGATE}]", 0),
     ("expression", "1+" * 1000, 999), ("quote", "\0", 0), ("knob", "X=$(X)$(X)", 0), ("knob", "X=$INT(x)", 0),
-    ("knob", f"X={SURROGATE}", 0), ("param", SURROGATE, 0), ("param", "A" * 10_000, 0), ("locate", 'a" || true', 0)])
+    ("knob", f"X={SURROGATE}", 0), ("locate", 'a" || true', 0)])
 def test_what_would_end_the_process_or_change_a_meaning_is_refused(
         child: Child, call: str, text: str, number: int) -> None:
     assert (child.give(call, text, number) or "").startswith("refused")
@@ -90,7 +90,8 @@ def test_what_would_end_the_process_or_change_a_meaning_is_refused(
 @pytest.mark.parametrize(("call", "text", "number", "said"), [
     ("expression", "N + 1", 1, "taken: '2'"), ("quote", 'a"é', 0, "taken:"), ("knob", "X=a$(Y)b", 0, "taken: 'ab'"),
     ("claims", '{"jti": "x"}', 0, "taken: 'True'"), ("order", "é" * 1000, 20, "taken:"), ("ad", "\0", 2**64, "taken:"),
-    ("log", SURROGATE * 10_000, 0, "taken:"), ("expression", '"' + "(+" * 20_000 + '"', 0, "taken:")])
+    ("log", SURROGATE * 10_000, 0, "taken:"), ("expression", '"' + "(+" * 20_000 + '"', 0, "taken:"),
+    ("param", SURROGATE, 0, "taken: 'None'"), ("param", "A" * 10_000, 0, "taken: 'None'")])
 def test_what_is_harmless_is_taken(child: Child, call: str, text: str, number: int, said: str) -> None:
     assert (child.give(call, text, number) or "").startswith(said)
 
