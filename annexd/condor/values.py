@@ -16,7 +16,7 @@ MOST_VALUES: Final = 200_000
 MOST_LEVELS: Final = 20  # of lists and ads in each other, as in an ad that is read from the network
 MOST_WORDS: Final = 4_000  # characters of a text for people
 MOST_OF_AN_EXPRESSION: Final = 200_000  # characters
-MOST_OPERATORS: Final = 10_000  # each may be one level deeper; 30,000 are survived
+MOST_OPERATORS: Final = 10_000  # each may be one level deeper; 150,000 are survived with 8 MB of stack
 INTEGERS: Final = range(-(2**63), 2**63)
 C_INTEGERS: Final = range(-(2**31), 2**31)
 

@@ -3,12 +3,13 @@
 Session caches compare addresses as text, so the same daemon always spells its own in the same way.
 """
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
+
+from annexd.daemon.replacing import replace_file
 
 SINFUL = re.compile(r"<(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s<>?:\[\]]+):(?P<port>\d{1,5})(?:\?(?P<params>[^\s<>]*))?>")
 
@@ -83,10 +84,8 @@ def read_shared_port_address(ad_file: Path) -> Sinful:
 
 
 def write_address_file(path: Path, address: Sinful, version: str, platform: str) -> None:
-    """ANNEXD_ADDRESS_FILE, by which tools of this host find the daemon; a reader never sees half of it."""
-    new = path.with_name(path.name + ".new")
-    new.write_text(f"{address}\n{version}\n{platform}\n")
-    os.replace(new, path)
+    """ANNEXD_ADDRESS_FILE, by which tools of this host find the daemon.  Raises OSError."""
+    replace_file(path, f"{address}\n{version}\n{platform}\n")
 
 
 def remove_address_file(path: Path, address: Sinful) -> None:

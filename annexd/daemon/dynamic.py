@@ -15,6 +15,7 @@ from annexd.condor.values import Unsafe
 from annexd.daemon import log
 from annexd.daemon.parameters import Parameters, param
 from annexd.daemon.privileges import root_files
+from annexd.daemon.replacing import replace_file
 
 NAME = r"[A-Za-z_][A-Za-z0-9_.]{0,199}"
 ASSIGNMENT = re.compile(rf"\s*+(?P<name>{NAME})\s*+=\s*+(?P<value>[^\x00-\x1f\x7f]*+)")  # linear: strangers' lines
@@ -57,8 +58,8 @@ def set_persistent(name: str, line: str) -> None:
         with root_files():
             names = {each: None for each in _names(top) if each != name} | ({name: None} if line else {})
             if line:
-                _write(_file(top, name), line)
-            _write(top, f"{LIST} = {', '.join(names)}\n")
+                replace_file(_file(top, name), line, suffix=".tmp")
+            replace_file(top, f"{LIST} = {', '.join(names)}\n", suffix=".tmp")
             if not line:
                 _file(top, name).unlink(missing_ok=True)
     except OSError as error:
@@ -135,12 +136,3 @@ def _read(path: Path) -> str:
         if os.fstat(file.fileno()).st_uid != os.getuid():
             raise PermissionError(1, "must belong to the user who starts annexd", str(path))
         return file.read()
-
-
-def _write(path: Path, text: str) -> None:
-    """A reader never sees half of it."""
-    new = path.with_name(path.name + ".tmp")
-    new.unlink(missing_ok=True)
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644), "w") as file:
-        file.write(text)
-    os.replace(new, path)

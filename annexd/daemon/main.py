@@ -99,14 +99,22 @@ def _go_into_background(options: Options) -> int:
 
     from annexd.daemon import configuration
     from annexd.daemon.parameters import BadConfiguration
-    from annexd.daemon.pid_file import below_log
+    from annexd.daemon.pid_file import below_log, check
+    from annexd.daemon.privileges import become_condor
+    from annexd.daemon.process import raise_limits
 
     configuration.load(options.local_name)
+    pid_file = below_log(options.pid_file or Path("annexd.pid"))
     try:
+        raise_limits()
+        become_condor()  # before daemonize writes a file
         configuration.Configuration.read()  # here somebody still reads what is wrong
     except BadConfiguration as error:
         return _complain(str(error))
-    pid_file = below_log(options.pid_file or Path("annexd.pid"))
+    try:
+        check(pid_file)
+    except OSError as error:
+        return _complain(f"cannot write -pidfile {pid_file}: {error.strerror}")
     status = FAILED
 
     def serve() -> None:

@@ -57,8 +57,8 @@ def condor_ids() -> Ids:
 
 
 def become_condor() -> None:
-    """For good, but for what root_files() opens; nothing to do unless root started us.  Raises BadConfiguration."""
-    if not started_by_root():
+    """For good, but for what root_files() opens; nothing to do unless we are root still.  Raises BadConfiguration."""
+    if os.geteuid() != ROOT:
         return
     ids = condor_ids()
     os.setgroups(ids.groups)

@@ -189,7 +189,7 @@ def _read_in_child(account: pwd.struct_passwd, path: str, program: str) -> bytes
     who = ",".join(map(str, (account.pw_uid, *groups)))
     if _slow_children(account.pw_uid) >= MAX_SLOW:
         raise CannotRead(f"{path} is not opened: {MAX_SLOW} processes that read files as {account.pw_name} do not "
-                         "answer; see what keeps them, and order again")
+                         f"answer; see what keeps them, and order again")
     try:
         child = _python(program, __file__, path, who)
     except (OSError, ValueError) as error:
