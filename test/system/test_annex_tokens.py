@@ -1,6 +1,7 @@
 """A token that annexd makes, looked at by HTCondor's own daemons and tools: also one of a key for annexes alone."""
 
 import os
+import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,3 +63,29 @@ def test_not_after_its_end(pool: Pool, tmp_path: Path) -> None:
 
 def test_not_for_whom_the_pool_does_not_know_as_an_annex(pool: Pool, tmp_path: Path) -> None:
     assert not is_let_in(pool, token(pool, tmp_path / "tokens", sub=f"somebody@{DOMAIN}"))
+
+
+OTHER_ID = "annex-fedcba9876543210fedc"
+
+
+@pytest.mark.parametrize(("subject", "advertised", "is_taken"), [
+    (ANNEX_ID, ANNEX_ID, True), (ANNEX_ID, ANNEX_ID.upper(), True), (ANNEX_ID.upper(), ANNEX_ID, True),
+    (ANNEX_ID, OTHER_ID, False), (ANNEX_ID.upper(), OTHER_ID, False), ("Annex-x", OTHER_ID, False),
+    (ANNEX_ID.upper(), None, False)])
+def test_whatever_the_case_of_its_name_an_annex_advertises_as_itself_only(
+        pool: Pool, tmp_path: Path, subject: str, advertised: str | None, is_taken: bool) -> None:
+    env = token(pool, tmp_path / "tokens", sub=f"{subject}@{DOMAIN}")
+    assert is_let_in(pool, env), "ALLOW_* does not tell case"
+    name = f"{secrets.token_hex(4)}.annexd.test"
+    ad = f'MyType = "Machine"\nName = "{name}"\nMachine = "{name}"\nMyAddress = "<127.0.0.1:1>"\nState = "Owner"\n'
+    ad += f'AnnexID = "{advertised}"\n' if advertised else ""
+    assert pool.tool("condor_advertise", "-tcp", "UPDATE_STARTD_AD", "-", env=env, stdin=ad).returncode == 0
+    marker = f"{secrets.token_hex(4)}.annexd.test"  # the collector has looked at the first when it shows the second
+    said = pool.tool("condor_advertise", "-tcp", "UPDATE_STARTD_AD", "-", stdin=ad.replace(name, marker))
+    assert said.returncode == 0, said.stderr
+    pool.wait_for(lambda: marker in _machines(pool) or None, "the collector to take an ad")
+    assert (name in _machines(pool)) == is_taken
+
+
+def _machines(pool: Pool) -> str:
+    return pool.tool("condor_status", "-af", "Name").stdout
