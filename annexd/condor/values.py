@@ -72,6 +72,13 @@ def expression(text: str) -> str:
     return text
 
 
+def setting(knob: str, text: str) -> str:
+    """What a knob may be set to: nothing that names the knob, which would be expanded for ever.  Raises Unsafe."""
+    if re.search(rf"\$\w*\(\s*{re.escape(name(knob, KNOB))}\b", text, re.IGNORECASE):
+        raise Unsafe(f"{knob} is set to a text that refers to {knob}")
+    return exact(text)
+
+
 def address(text: str) -> str:
     """`<host:port?parameters>`.  Raises Unsafe."""
     match = _SINFUL.fullmatch(text)
