@@ -7,7 +7,6 @@ for people to read are made safe; whatever decides something is refused as Unsaf
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 MOST_CHARACTERS: Final = 1_000_000  # of one text
@@ -72,6 +71,13 @@ def expression(text: str) -> str:
     return text
 
 
+def setting(knob: str, text: str) -> str:
+    """What a knob may be set to: nothing that names the knob, which would be expanded for ever.  Raises Unsafe."""
+    if re.search(rf"\$\w*\(\s*{re.escape(name(knob, KNOB))}\b", text, re.IGNORECASE):
+        raise Unsafe(f"{knob} is set to a text that refers to {knob}")
+    return exact(text)
+
+
 def address(text: str) -> str:
     """`<host:port?parameters>`.  Raises Unsafe."""
     match = _SINFUL.fullmatch(text)
@@ -99,7 +105,7 @@ def shown(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def same(values: Mapping[str, Any], syntax: re.Pattern[str] = ATTRIBUTE) -> dict[str, Any]:
     """These very attributes.  Raises Unsafe, with the attribute's name."""
-    copy = _Copy(syntax=syntax)
+    copy = _Copy(is_exact=True, syntax=syntax)
     found = {}
     for key, value in values.items():
         try:
@@ -109,14 +115,12 @@ def same(values: Mapping[str, Any], syntax: re.Pattern[str] = ATTRIBUTE) -> dict
     return found
 
 
-@dataclass
 class _Copy:
     """One ad's values on their way; counts them over all."""
 
-    is_exact: bool = True
-    syntax: re.Pattern[str] = field(default=ATTRIBUTE)
-    values: int = 0
-    characters: int = 0
+    def __init__(self, *, is_exact: bool, syntax: re.Pattern[str] = ATTRIBUTE) -> None:
+        self.is_exact, self.syntax = is_exact, syntax
+        self.values = self.characters = 0
 
     def value(self, value: Any, levels: int) -> Any:
         """Raises Unsafe."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from annexd.condor import bindings
+from annexd.condor import bindings, values
 from annexd.condor.values import Unsafe
 from annexd.daemon import log
 from annexd.daemon.parameters import Parameters, param
@@ -37,6 +37,10 @@ def name_in(knob: str, line: str) -> str:
     match = ASSIGNMENT.fullmatch(line or f"{knob} =")
     if match is None or match["name"].upper() != knob.upper():
         raise CannotSet(f"{knob[:60]!r} is not set by one line NAME = VALUE")
+    try:
+        values.setting(match["name"], match["value"])
+    except Unsafe as error:
+        raise CannotSet(str(error)) from error
     return match["name"].upper()
 
 

@@ -234,3 +234,10 @@ def test_aws_keys_in_the_configuration_are_warned_of_and_not_told(site: Site) ->
     site.wait_for_restart(starts)
     site.wait(partial(is_warned_again, site, before), "a warning at the start")
     assert "swordfish" not in site.log()
+
+
+def test_a_knob_is_not_set_to_what_would_be_expanded_for_ever(site: Site) -> None:
+    line = "NEW_SELF = a $(NEW_SELF) $(NEW_SELF)"
+    assert [set_from_outside(site, daemon, "-rset", line) == 0 for daemon in ("ANNEXD", "SCHEDD")] == [False, True]
+    asked(site, "ANNEXD", "condor_reconfig", "-addr", "ADDRESS")
+    assert value_at(site, "ANNEXD", "NEW_SELF").startswith("Not defined")

@@ -105,6 +105,17 @@ def test_a_lease_function_that_was_changed_by_hand_is_warned_of_in_the_log_and_t
     site.wait(lambda: "AnnexFunctionWarning" not in (site.ad() or {"AnnexFunctionWarning": 1}), "the warning to go")
 
 
+def test_a_function_whose_handler_is_no_text_is_warned_of_by_the_same_annexd(site: Site) -> None:
+    """The words of AWS, or of whoever answers in its stead, come into the ad; a lone surrogate ends classad2."""
+    site.order()
+    pid, functions = site.pid(), site.cloud.client("lambda")
+    functions.update_function_configuration(FunctionName=site.arn, Handler="lease.\ud800")
+    site.wait(lambda: "\ufffd" in str((site.ad() or {}).get("AnnexFunctionWarning")), "a warning in the ad")
+    functions.update_function_configuration(FunctionName=site.arn, Handler="index.handler")
+    site.wait(lambda: "AnnexFunctionWarning" not in (site.ad() or {"AnnexFunctionWarning": 1}), "the warning to go")
+    assert site.pid() == pid
+
+
 def test_an_annexd_on_an_empty_disk_takes_over_what_it_finds(site: Site) -> None:
     reply = site.order()
     fleets = len(site.fleets())
