@@ -102,7 +102,11 @@ def victim(**shape: Any) -> Iterator[Victim]:
             assert "fault of annexd" not in served.log, served.log[-2000:]
             assert process.stdin is not None
             process.stdin.close()
-            process.wait(PATIENCE_S)
+            try:
+                process.wait(PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()  # else its attack goes on, and nobody hears that it was lost
+                raise
 
 
 class GoodClient:
