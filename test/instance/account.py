@@ -93,8 +93,21 @@ class Account:
         if annex_id is not None:
             own = tags(annex_id, "alice", int(time.time() + lease_s))
             more["TagSpecifications"] = [{"ResourceType": "instance", "Tags": own}]
+        return self._launch(LaunchSpecifications=[specification(**more)])
+
+    def templated_instance(self, profile: str, annex_id: str = "annex-one", lease_s: float = 3600) -> str:
+        """One whose metadata service tells its tags, which only a launch template can ask for."""
+        own = tags(annex_id, "alice", int(time.time() + lease_s))
+        data = specification(IamInstanceProfile={"Name": profile}, MetadataOptions={"InstanceMetadataTags": "enabled"},
+                             TagSpecifications=[{"ResourceType": "instance", "Tags": own}])
+        ec2, name = self.cloud.client("ec2"), f"machines-{annex_id}"
+        ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
+        template = {"LaunchTemplateSpecification": {"LaunchTemplateName": name, "Version": "1"}}
+        return self._launch(LaunchSpecifications=[], LaunchTemplateConfigs=[template])
+
+    def _launch(self, **config: Any) -> str:
         known = {each["id"] for each in self.cloud.running_instances()}
-        config = fleet_config(1, Type="request", LaunchSpecifications=[specification(**more)])
-        self.cloud.client("ec2").request_spot_fleet(SpotFleetRequestConfig=config)
+        asked = fleet_config(1, Type="request", **config)
+        self.cloud.client("ec2").request_spot_fleet(SpotFleetRequestConfig=asked)
         [new] = {each["id"] for each in self.cloud.running_instances()} - known
         return str(new)
