@@ -8,7 +8,6 @@ import tarfile
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
-from uuid import uuid4
 
 from annexd.annex.lease import tags
 from test.cloud import Cloud
@@ -86,12 +85,6 @@ class Account:
         iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=f"role-{name}")
         return name
 
-    def _by_template(self, data: dict[str, Any]) -> dict[str, Any]:
-        name = f"template-{uuid4()}"
-        self.cloud.client("ec2").create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
-        template = {"LaunchTemplateSpecification": {"LaunchTemplateName": name, "Version": "1"}}
-        return {"LaunchSpecifications": [], "LaunchTemplateConfigs": [template]}
-
     def instance(self, profile: str | None = None, annex_id: str | None = "annex-one", lease_s: float = 3600,
                  **more: Any) -> str:
         """The ID of an instance that was launched for an annex."""
@@ -100,10 +93,21 @@ class Account:
         if annex_id is not None:
             own = tags(annex_id, "alice", int(time.time() + lease_s))
             more["TagSpecifications"] = [{"ResourceType": "instance", "Tags": own}]
+        return self._launch(LaunchSpecifications=[specification(**more)])
+
+    def templated_instance(self, profile: str, annex_id: str = "annex-one", lease_s: float = 3600) -> str:
+        """One whose metadata service tells its tags, which only a launch template can ask for."""
+        own = tags(annex_id, "alice", int(time.time() + lease_s))
+        data = specification(IamInstanceProfile={"Name": profile}, MetadataOptions={"InstanceMetadataTags": "enabled"},
+                             TagSpecifications=[{"ResourceType": "instance", "Tags": own}])
+        ec2, name = self.cloud.client("ec2"), f"machines-{annex_id}"
+        ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
+        template = {"LaunchTemplateSpecification": {"LaunchTemplateName": name, "Version": "1"}}
+        return self._launch(LaunchSpecifications=[], LaunchTemplateConfigs=[template])
+
+    def _launch(self, **config: Any) -> str:
         known = {each["id"] for each in self.cloud.running_instances()}
-        config = fleet_config(1, Type="request", LaunchSpecifications=[specification(**more)])
-        if "MetadataOptions" in more:  # which only a launch template can ask for
-            config |= self._by_template(specification(**more))
-        self.cloud.client("ec2").request_spot_fleet(SpotFleetRequestConfig=config)
+        asked = fleet_config(1, Type="request", **config)
+        self.cloud.client("ec2").request_spot_fleet(SpotFleetRequestConfig=asked)
         [new] = {each["id"] for each in self.cloud.running_instances()} - known
         return str(new)

@@ -74,6 +74,17 @@ class Machine:
         return {each.name: each.read_text() for folder in (self.config, self.tokens) if folder.exists()
                 for each in sorted(folder.iterdir())}
 
+    def standing(self) -> set[str]:
+        """The timers' units that have neither elapsed nor been stopped."""
+        return {each.stem.removeprefix("timer-") for each in self.folder.glob("timer-*.pid")}
+
+    def reboot(self, *options: str) -> Outcome:
+        """A reboot ends the timers."""
+        self.stop()
+        for timer in self.folder.glob("timer-*"):
+            timer.unlink()
+        return self.boot(*options)
+
     def stop(self) -> None:
         """Its timers, which would outlive the test."""
         for file in self.folder.glob("timer-*.pid"):

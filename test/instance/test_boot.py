@@ -110,10 +110,7 @@ def test_a_second_run_and_a_reboot_change_nothing_and_ask_for_no_object(account:
     booted = machine(account.instance(account.profile(policy(EVERY_ANNEX))))
     booted.boot()
     before, read = booted.files(), len(booted.cloud.calls("GetObject"))
-    booted.stop()  # a reboot ends the timers
-    for timer in booted.folder.glob("timer-*"):
-        timer.unlink()
-    outcome = booted.boot("--grace=0")
+    outcome = booted.reboot("--grace=0")
     assert (outcome.status, booted.files(), len(booted.cloud.calls("GetObject"))) == (0, before, read)
     assert [unit for unit in outcome.timers() if "lease" in unit]
 

@@ -184,24 +184,6 @@ def test_a_machine_whose_clock_is_wrong_goes_by_awss(
     assert all(3500 < seconds <= 3601 for seconds in leases)
 
 
-@pytest.mark.parametrize("ahead_s", [7200, -1800])
-def test_a_timer_that_was_armed_by_a_wrong_clock_is_corrected_once_awss_time_is_known(
-    account: Account, machine: Make, cloud: Cloud, ahead_s: float
-) -> None:
-    """The end stands in the instance's metadata, so the first timer is armed before AWS was asked anything."""
-    account.annex(lease_s=3600 + ahead_s)
-    in_metadata = {"InstanceMetadataTags": "enabled"}
-    booted = machine(account.instance(account.profile(policy(EVERY_ANNEX)), lease_s=3600 + ahead_s,
-                                      MetadataOptions=in_metadata))
-    cloud.set_clock_ahead(ahead_s)
-    outcome = booted.boot("--grace=0")
-    assert outcome.status == 0, outcome.log
-    (first, _), (corrected, seconds) = [each for each in outcome.timers().items() if "lease" in each[0]]
-    assert 3500 < seconds <= 3601, outcome.log
-    assert corrected == f"{first}-corrected"
-    assert ["stop", f"{first}.timer"] in outcome.arguments("systemctl")
-
-
 def test_credentials_that_have_expired_are_asked_for_again(account: Account, machine: Make, cloud: Cloud) -> None:
     account.annex()
     cloud.fault("GetObject", "expired-token", times=2)
