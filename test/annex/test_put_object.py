@@ -2,20 +2,11 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
-from secrets import token_hex
 
 import pytest
 
-from annexd.annex.lease import utc
-from annexd.workflow import Kind
-from test.annex.ads import OWNER
 from test.annex.joining import BUCKET, Supplies, defaults
 from test.annex.site import READ_TIMEOUT_S, Site, wait_for
-
-OLD = json.loads((Path(__file__).parent / "vectors" / "history_0.1.0_before_put_object.json").read_text())["records"]
-TOKEN = "736ff67e8f7f2713"  # of its annex's ID
-TIMES = {"1795381042": 3600, "1795377742": 300}  # of the recording, and what they are to be from now
 
 
 @pytest.fixture
@@ -130,43 +121,3 @@ def test_neither_token_nor_file_is_in_the_journal(joined: Site) -> None:
         content = file.read_bytes()
         assert b"PRIVATE_WORDS" not in content
         assert b"eyJ" not in content, "the beginning of every token"
-
-
-@pytest.mark.parametrize("length", [1, 5, 8])
-def test_an_order_that_a_version_without_objects_began_is_carried_on_and_has_none(joined: Site, length: int) -> None:
-    begin(joined, length)
-    assert joined.restart() == [("Success", "")]
-    assert len(joined.live_fleets()) == 1
-    assert keys(joined) == []
-    joined.check_all_guarded()
-
-
-def test_and_undone_as_well(joined: Site) -> None:
-    begin(joined, 5)
-    joined.cloud.fault("RequestSpotFleet", "denied", times=9)
-    [(result, _)] = joined.restart()
-    assert result == "Failure"
-    joined.check_nothing_left()
-    assert "DeleteObject" not in joined.operations()
-
-
-def begin(site: Site, length: int) -> None:
-    """The first records of a history that annexd 0.1.0 wrote, with times that are still to come."""
-    text = json.dumps(OLD[:length]).replace("CLOUD", site.cloud.url).replace("FUNCTION", site.arn)
-    text = text.replace(TOKEN, token_hex(8))
-    for recorded, ahead_s in TIMES.items():
-        moment_s = int(site.now_s()) + ahead_s
-        text = text.replace(recorded, str(moment_s)).replace(utc(int(recorded)), utc(moment_s))
-    journal = site.journal()
-    for record in json.loads(text):
-        journal.append("alice-old", record["step"], Kind(record["kind"]), record["body"])
-    journal.close()
-    if length >= 4:  # what the records say is done, is
-        made = json.loads(text)[3]["body"]
-        events = site.cloud.client("events")
-        events.put_rule(Name=made["rule_name"], ScheduleExpression="rate(5 minutes)")
-    if length >= 7:
-        target = json.loads(text)[5]["body"]
-        events.put_targets(Rule=target["rule_name"], Targets=[
-            {"Id": target["target_id"], "Arn": target["function_arn"], "Input": target["input"]}])
-    assert OWNER in text

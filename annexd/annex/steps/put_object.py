@@ -1,7 +1,7 @@
 """Step 4: the object in S3 from which the instances learn how to join the pool.
 
 The lease's target already names it, so that it goes when the annex goes.  Not every annex has one: without a
-bucket, and in orders from before there was this step, there is nothing to do or undo.
+bucket there is nothing to do or undo.
 """
 
 from collections.abc import Mapping
