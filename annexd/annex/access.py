@@ -21,6 +21,7 @@ class KeyFiles:
     """Clients with the keys in the files that an order names; without files, with boto3's own chain.
 
     `read_as(owner, path)` gives a file's content with the owner's rights, or raises OSError with words.
+    `uid_domain()` is the domain of this host's accounts now.
     """
 
     def __init__(
@@ -29,10 +30,12 @@ class KeyFiles:
         cache: ClientCache | None = None,
         *,
         allow_default: bool = False,
+        uid_domain: Callable[[], str] = str,
     ) -> None:
         self._read_as = read_as
         self._cache = cache or ClientCache()
         self.allow_default = allow_default
+        self._uid_domain = uid_domain
 
     def __call__(self, order: Json) -> Clients:
         return self._cache.clients(self._credentials(order), Endpoints(**order["endpoints"]))
@@ -48,15 +51,24 @@ class KeyFiles:
         return self._cache.traffic.limiters.limiting()
 
     def _credentials(self, order: Json) -> Credentials | None:
-        owner, public, secret = order["owner"], order["public_key_file"], order["secret_key_file"]
+        public, secret = order["public_key_file"], order["secret_key_file"]
         if public is None or secret is None:
             if self.allow_default:
                 return None
             raise Refused("this annexd lends no keys of its own (any more)", untouched=True)
+        owner = self._reader(order)
         return Credentials(
             self._key(owner, "PublicKeyFile", public),
             SecretKey(self._key(owner, "SecretKeyFile", secret)),
         )
+
+    def _reader(self, order: Json) -> str:
+        """As whom the files are read: the account that the owner was when the order was accepted, by today's name.
+
+        The account is kept by its owner, so that an owner who takes another's place is never taken for him.
+        """
+        account, uid_domain = order.get("accounts", {}).get(order["owner"]), self._uid_domain()
+        return f"{account}@{uid_domain}" if account and uid_domain else str(order["owner"])
 
     def _key(self, owner: str, attribute: str, path: str) -> str:
         try:

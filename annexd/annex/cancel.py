@@ -32,7 +32,7 @@ from annexd.workflow import SUCCESS, Json, NotOwner, State, Workflow
 
 COMMAND: Final = "CA_CANCEL_ANNEX"
 OWN: Final = frozenset(["command", "requestversion", "commandid", "annex", "publickeyfile", "secretkeyfile"])
-PLACE: Final = ("owner", "endpoints", "public_key_file", "secret_key_file", "lease_function_arn")
+PLACE: Final = ("owner", "accounts", "endpoints", "public_key_file", "secret_key_file", "lease_function_arn")
 
 
 def cancelling(world: World) -> dict[str, Workflow]:
@@ -165,7 +165,7 @@ class _Cancelling:
         if self.request.public_key_file is None:
             return place
         keys = {"public_key_file": self.request.public_key_file, "secret_key_file": self.request.secret_key_file}
-        return {**place, **keys, "owner": self.owner}
+        return {**place, **keys, "owner": self.owner, "accounts": self.defaults.accounts_of(self.owner)}
 
     def _settled_at_s(self, state: State) -> float:
         """When nothing that the order asked for without an answer can take effect any more; 0 when that is so."""

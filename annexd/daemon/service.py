@@ -92,7 +92,8 @@ class Service:
         self._door = Door(options, settings, inheritance)
         self._outbound = Outbound(environment)
         self._files = files = RequesterFiles(settings.uid_domain)
-        self._access = access = KeyFiles(files.read, allow_default=settings.annex.allow_default_credentials)
+        self._access = access = KeyFiles(
+            files.read, allow_default=settings.annex.allow_default_credentials, uid_domain=lambda: files.uid_domain)
         self._supplies = Supplies(SigningKeys.read(Parameters()), files.read_folder)
         world = World(access, supplies=self._supplies, skew_s=lambda: access.skew_s)
         engine = Engine(journal, annex_steps(world), others=cancelling(world), steady_s=time.monotonic)
