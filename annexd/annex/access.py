@@ -71,7 +71,7 @@ class KeyFiles:
         return self._cache.traffic.limiters.limiting()
 
     def _credentials(self, order: Json, endpoints: Endpoints) -> Credentials | None:
-        owner, public, secret = order["owner"], order["public_key_file"], order["secret_key_file"]
+        owner, public, secret = self._reader(order), order["public_key_file"], order["secret_key_file"]
         if public is None or secret is None:
             self._check_lending(endpoints)
             return None
@@ -79,6 +79,14 @@ class KeyFiles:
             self._key(owner, "PublicKeyFile", public),
             SecretKey(self._key(owner, "SecretKeyFile", secret)),
         )
+
+    def _reader(self, order: Json) -> str:
+        """Return as whom the files are read: the account that the owner was when it was ordered, by today's name.
+
+        The account is kept by its owner, so that an owner who takes another's place is never taken for him.
+        """
+        account, uid_domain = order.get("accounts", {}).get(order["owner"]), self._defaults.uid_domain
+        return f"{account}@{uid_domain}" if account and uid_domain else str(order["owner"])
 
     def _clients(self, credentials: Credentials | None, endpoints: Endpoints) -> Clients:
         """Nothing is sent for it, except what boto3's chain asks to find annexd's own keys."""

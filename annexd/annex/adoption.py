@@ -106,7 +106,8 @@ def place_of(order: Json) -> Place:
     """The place where an order is carried out."""
     keys = ("owner", "endpoints", "public_key_file", "secret_key_file")
     bucket = (order.get("join") or {}).get("bucket")
-    return Place({key: order[key] for key in keys}, order["lease_function_arn"], bucket)
+    accounts = {"accounts": order["accounts"]} if order.get("accounts") else {}
+    return Place({key: order[key] for key in keys} | accounts, order["lease_function_arn"], bucket)
 
 
 def own_place(defaults: Defaults, *, keyed: bool = False) -> Place | None:

@@ -39,7 +39,7 @@ def bulk_request(
         state = engine.find(command_id, owner) if command_id else None
         if state is None:
             request = BulkRequest.from_ad(ad, now_s, defaults)
-            order = completed(new_order(request, owner), supplies or NoSupplies())
+            order = completed(new_order(request, owner, accounts=defaults.accounts_of(owner)), supplies or NoSupplies())
             state = engine.accept(request.command_id, owner, order, digest_of(ad))
         elif state.workflow:
             raise InvalidRequest([f"CommandID {command_id} is that of another command"])

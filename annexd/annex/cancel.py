@@ -37,7 +37,7 @@ COMMAND: Final = "CA_CANCEL_ANNEX"
 OWN: Final = frozenset(
     ["command", "requestversion", "commandid", "annex", "publickeyfile", "secretkeyfile", "forcex"]
 )
-PLACE: Final = ("owner", "endpoints", "public_key_file", "secret_key_file", "lease_function_arn")
+PLACE: Final = ("owner", "accounts", "endpoints", "public_key_file", "secret_key_file", "lease_function_arn")
 
 
 def add_cancelling(engine: Engine, world: World) -> None:
@@ -203,7 +203,7 @@ class _Cancelling:
         if self.request.public_key_file is None:
             return {}
         keys = {"public_key_file": self.request.public_key_file, "secret_key_file": self.request.secret_key_file}
-        return {**keys, "owner": self.owner}
+        return {**keys, "owner": self.owner, "accounts": self.defaults.accounts_of(self.owner)}
 
     # What the cloud knows of it.
 

@@ -21,6 +21,7 @@ class Defaults:
     fleet_role_arn: str | None = None  # ANNEX_DEFAULT_FLEET_ROLE_ARN
     collector_host: str = ""  # ANNEX_COLLECTOR_HOST: as instances reach it; COLLECTOR_HOST
     trust_domain: str = ""  # TRUST_DOMAIN
+    uid_domain: str = ""  # UID_DOMAIN: whose users are accounts of this host
     issuer_key: str = "POOL"  # SEC_TOKEN_ISSUER_KEY
     drain_time_s: int = 120  # ANNEX_DRAIN_TIME: so long before the end of the lease jobs are sent away
     provisioning_delay_s: int = 300  # ANNEX_PROVISIONING_DELAY: how long AWS goes on looking for capacity
@@ -29,3 +30,11 @@ class Defaults:
     max_target_capacity: int = 10_000  # ANNEX_MAX_TARGET_CAPACITY: also of instances; AWS's own limit of a fleet
     super_users: frozenset[str] = frozenset()  # QUEUE_SUPER_USERS: who may cancel others' annexes, as user@domain
     allow_default_credentials: bool = False  # ANNEX_ALLOW_DEFAULT_CREDENTIALS: boto3's chain, without key files
+
+    def accounts_of(self, owner: str) -> dict[str, str]:
+        """Return {owner: account} for who (user@domain) is an account of this host now, else {}.
+
+        An order keeps it, so that it can be undone and cancelled when UID_DOMAIN is another one by then.
+        """
+        user, _, domain = owner.rpartition("@")
+        return {owner: user} if user and domain and domain.lower() == self.uid_domain.lower() else {}

@@ -19,8 +19,12 @@ FLEET = "spot-fleet-request"
 INSTANCE = "instance"
 
 
-def new_order(request: BulkRequest, owner: str, *, new_id: Callable[[], str] = new_annex_id) -> Json:
-    """The order for `owner` (user@domain), under a new annex ID.  Raises InvalidRequest."""
+def new_order(request: BulkRequest, owner: str, *, accounts: Mapping[str, str] | None = None,
+              new_id: Callable[[], str] = new_annex_id) -> Json:
+    """The order for `owner` (user@domain), under a new annex ID.  `accounts`: see Defaults.accounts_of.
+
+    Raises InvalidRequest.
+    """
     annex_id = new_id()
     client_token = new_client_token(annex_id)
     end_of_lease_s = request.end_of_lease_s
@@ -28,6 +32,7 @@ def new_order(request: BulkRequest, owner: str, *, new_id: Callable[[], str] = n
     return {
         "annex_id": annex_id,
         "owner": owner,
+        "accounts": dict(accounts or {}),
         "annex_name": request.annex_name,
         "end_of_lease_s": end_of_lease_s,
         "valid_until_s": request.valid_until_s,

@@ -166,6 +166,7 @@ def _annex_defaults(look_up: Parameters) -> Defaults:
         fleet_role_arn=param("ANNEX_DEFAULT_FLEET_ROLE_ARN"),
         collector_host=look_up.text("ANNEX_COLLECTOR_HOST", look_up.text("COLLECTOR_HOST")),
         trust_domain=look_up.text("TRUST_DOMAIN", look_up.text("UID_DOMAIN")),
+        uid_domain=look_up.text("UID_DOMAIN", look_up.text("FULL_HOSTNAME")),
         issuer_key=look_up.text("SEC_TOKEN_ISSUER_KEY", default.issuer_key),
         drain_time_s=look_up.integer("ANNEX_DRAIN_TIME", default.drain_time_s, minimum=1),
         provisioning_delay_s=look_up.integer("ANNEX_PROVISIONING_DELAY", default.provisioning_delay_s, minimum=1),

@@ -1,0 +1,61 @@
+"""UID_DOMAIN becomes another one while annexes live: what was accepted before is ended all the same."""
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from annexd.tool import errors
+from test.cloud import Cloud
+from test.system.site import Site
+
+SUPER_USER = "condor@annexd.test"
+NEW = "UID_DOMAIN = elsewhere.test\nTRUST_DOMAIN = annexd.test"
+
+
+@pytest.fixture
+def site(cloud: Cloud) -> Iterator[Site]:
+    with Site(cloud, f"QUEUE_SUPER_USERS = {SUPER_USER}") as site:
+        yield site
+
+
+def move(site: Site) -> None:
+    """To another domain, with a restart."""
+    site.pool.configure(NEW)
+    starts = site.starts()
+    site.kill()
+    site.wait_for_restart(starts)
+
+
+def cancel_as_super_user(site: Site, annex: str) -> int:
+    folder = site.pool.directory / "tokens-of-condor"
+    folder.mkdir(mode=0o700)
+    (folder / "token").touch(mode=0o600)
+    (folder / "token").write_text(site.pool.token(SUPER_USER))
+    done = site.pool.run(sys.executable, "-m", "annexd.tool.main", "-cancel", annex, env={
+        "_CONDOR_SEC_TOKEN_DIRECTORY": str(folder), "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS"})
+    assert done.returncode == errors.OK, done.stderr
+    return done.returncode
+
+
+def test_an_annex_of_the_old_domain_is_cancelled_with_its_owners_keys(site: Site) -> None:
+    annex = site.order()
+    assert annex["Result"] == "Success", annex
+    move(site)
+    cancel_as_super_user(site, annex["AnnexID"])
+    site.cloud.tick(annex["RuleName"])
+    assert (site.fleets(), site.rules()) == ([], [])
+
+
+def test_an_order_of_the_old_domain_that_is_stuck_is_undone(site: Site) -> None:
+    site.cloud.fault("RequestSpotFleet", "denied")
+    site.cloud.fault("DeleteRule", "denied", times=1000)
+    reply = site.order(CommandID="stuck-1")
+    assert "could not be undone yet" in reply["ErrorString"], reply
+    move(site)
+    site.cloud.clear_faults()
+    starts = site.starts()
+    site.kill()  # at a start what is stuck is tried at once
+    site.wait_for_restart(starts)
+    site.wait(lambda: "request stuck-1 is finished: Failure" in site.log(), "the order to be undone")
+    assert site.rules() == []
