@@ -2,6 +2,8 @@
 
 import os
 import pwd
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,14 @@ from annexd.daemon.requester import CannotRead, RequesterFiles
 
 FILES = RequesterFiles("annex.test")
 NOBODY = pwd.getpwnam("nobody")
+UNKNOWN_UID = 54321  # as a container platform gives them
+READ_FOR_NOBODY = """
+from annexd.daemon.requester import CannotRead, RequesterFiles
+try:
+    RequesterFiles("annex.test").read("nobody@annex.test", "/etc/hostname")
+except CannotRead as error:
+    print(error)
+"""
 
 
 @pytest.fixture
@@ -57,3 +67,13 @@ def test_root_reads_a_folder_as_the_user_and_nothing_that_is_only_roots(home: Pa
     (folder / "roots").chmod(0o600)
     with pytest.raises(CannotRead, match="'roots': Permission denied"):
         FILES.read_folder("nobody@annex.test", str(folder))
+
+
+def test_an_annexd_whose_user_id_no_account_has_says_why_it_cannot_read() -> None:
+    with pytest.raises(KeyError):
+        pwd.getpwuid(UNKNOWN_UID)
+    done = subprocess.run([sys.executable, "-c", READ_FOR_NOBODY], user=UNKNOWN_UID, group=UNKNOWN_UID, extra_groups=[],
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (f"/etc/hostname cannot be opened as nobody: annexd runs as user ID {UNKNOWN_UID}, which no "
+                           "account has, and only root can take another user's rights\n")
