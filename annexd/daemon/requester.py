@@ -167,8 +167,8 @@ class RequesterFiles:
                              f"key files cannot be opened for them")
         try:
             return pwd.getpwnam(user)
-        except KeyError:
-            raise CannotRead(f"{user} has no account on this host: key files cannot be opened for them") from None
+        except (KeyError, ValueError):  # ValueError: a name that no account can have
+            raise CannotRead(f"{user!r} has no account on this host: key files cannot be opened for them") from None
 
 
 def _is_self(account: pwd.struct_passwd, path: str) -> bool:
@@ -178,10 +178,17 @@ def _is_self(account: pwd.struct_passwd, path: str) -> bool:
         raise CannotRead(f"{path} cannot be opened as {account.pw_name}: nobody's request gets root's rights; "
                          f"order as an ordinary user")
     if own_uid != account.pw_uid and os.getuid() != ROOT:
-        me = pwd.getpwuid(own_uid).pw_name
-        raise CannotRead(f"{path} cannot be opened as {account.pw_name}: annexd runs as {me}, and only root "
-                         f"can take another user's rights")
+        raise CannotRead(f"{path} cannot be opened as {account.pw_name}: annexd runs as {_name_of(own_uid)}, and only "
+                         f"root can take another user's rights")
     return own_uid == account.pw_uid
+
+
+def _name_of(uid: int) -> str:
+    """A container may run annexd with a user ID that no account has."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user ID {uid}, which no account has"
 
 
 def _read_in_child(account: pwd.struct_passwd, path: str, program: str) -> bytes:

@@ -58,6 +58,13 @@ def test_who_has_no_account_here_reads_nothing(tmp_path: Path, owner: str) -> No
         FILES.read(owner, key_file(tmp_path))
 
 
+@pytest.mark.parametrize("user", ["a\0b", "\ud800", "x" * 5000, "../root"])
+def test_a_name_that_no_account_can_have_is_refused_with_a_word(tmp_path: Path, user: str) -> None:
+    for read in (FILES.read, FILES.read_folder):
+        with pytest.raises(CannotRead, match="no account on this host"):
+            read(f"{user}@annex.test", str(tmp_path))
+
+
 # The files of a folder.
 
 

@@ -272,6 +272,7 @@ def test_at_the_end_handlers_have_their_time_and_what_has_no_command_yet_is_clos
 def test_the_proof_of_fs_is_a_directory_of_its_owner_alone() -> None:
     me = os.geteuid()
     assert login_name(me) == pwd.getpwuid(me).pw_name
+    assert login_name(54321) is None  # no account's
     for mode, owner in ((0o700, me), (0o750, None), (0o701, None), (0o600, None)):
         path = f"/tmp/FS_test_{secrets.token_hex(8)}"
         os.mkdir(path)

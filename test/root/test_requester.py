@@ -39,6 +39,14 @@ while True:
         except OSError:
             continue
 """
+UNKNOWN_UID = 54321  # as a container platform gives them
+READ_FOR_NOBODY = """
+from annexd.daemon.requester import CannotRead, RequesterFiles
+try:
+    RequesterFiles("annex.test").read("nobody@annex.test", "/etc/hostname")
+except CannotRead as error:
+    print(error)
+"""
 
 
 @pytest.fixture
@@ -142,6 +150,18 @@ def reading(folder: str) -> tuple[threading.Thread, list[str]]:
     return thread, said
 
 
+def stopped_reader(folder: str, next_stopped: Callable[[], int]) -> tuple[threading.Thread, list[str], int]:
+    """As reading(), with the number of the process, which its user stopped before it had done its work."""
+    for _ in range(50):
+        thread, said = reading(folder)
+        pid = next_stopped()
+        with suppress(OSError):
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("T"):
+                return thread, said, pid
+        thread.join(PATIENCE_S)
+    raise AssertionError("each reader was done before its user could stop it")
+
+
 def refusal(user: str) -> str:
     with pytest.raises(CannotRead) as caught:
         FILES.read(f"{user}@annex.test", "/nowhere")
@@ -156,8 +176,7 @@ def test_a_reader_that_its_user_stops_costs_one_wait_and_is_ended(
         large_folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(annexd.daemon.requester, "READ_TIMEOUT_S", 2.0)
     with user_who_stops_readers() as next_stopped, as_htcondors_user():
-        thread, said = reading(large_folder)
-        pid = next_stopped()
+        thread, said, pid = stopped_reader(large_folder, next_stopped)
         thread.join(PATIENCE_S)
         assert not thread.is_alive(), "annexd waits for the reader for ever"
         assert said == [f"{large_folder} could not be read within 2 s"]
@@ -167,8 +186,7 @@ def test_a_reader_that_its_user_stops_costs_one_wait_and_is_ended(
 def test_a_user_whose_readers_do_not_answer_is_refused_at_once_and_others_are_not(
         large_folder: str) -> None:
     with user_who_stops_readers() as next_stopped, as_htcondors_user():
-        threads = [reading(large_folder)[0] for _ in range(2)]
-        pids = [next_stopped() for _ in threads]
+        readers = [stopped_reader(large_folder, next_stopped) for _ in range(2)]
         end_s = time.monotonic() + annexd.daemon.requester.READ_TIMEOUT_S
         while "2 processes that read files as nobody do not answer" not in refusal("nobody"):
             assert time.monotonic() < end_s
@@ -176,7 +194,17 @@ def test_a_user_whose_readers_do_not_answer_is_refused_at_once_and_others_are_no
         assert "do not answer" in refusal("nobody")
         assert time.monotonic() - begun_s < 1
         assert "cannot be opened: No such file" in refusal("games")
-    for pid, thread in zip(pids, threads, strict=True):
+    for thread, _, pid in readers:
         thread.join(PATIENCE_S)
         assert not is_alive(pid)
     assert "cannot be opened: No such file" in refusal("nobody")
+
+
+def test_an_annexd_whose_user_id_no_account_has_says_why_it_cannot_read() -> None:
+    with pytest.raises(KeyError):
+        pwd.getpwuid(UNKNOWN_UID)
+    done = subprocess.run([sys.executable, "-c", READ_FOR_NOBODY], user=UNKNOWN_UID, group=UNKNOWN_UID, extra_groups=[],
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (f"/etc/hostname cannot be opened as nobody: annexd runs as user ID {UNKNOWN_UID}, which no "
+                           "account has, and only root can take another user's rights\n")
