@@ -120,9 +120,13 @@ class _Cancelling:
         known = self._meant()
         if known is None:
             order = self._found_in_the_cloud()
-            return self._joined(order["annex_id"]) or self._accept(order)
+            return self._joined_or_begun(order["annex_id"], lambda: order)
         self._check_owner(known.owner, known.annex_id)
-        return self._joined(known.annex_id) or self._accept(self._order(known))
+        return self._joined_or_begun(known.annex_id, lambda: self._order(known))
+
+    def _joined_or_begun(self, annex_id: str, order: Callable[[], Json]) -> State:
+        with self.roll.cancelling:  # two at once would each change the order to their keys, in turn and for ever
+            return self._joined(annex_id) or self._accept(order())
 
     def _joined(self, annex_id: str) -> State | None:
         """The cancellation that there is already; with this requester's keys from now on, if some were given."""
@@ -178,6 +182,8 @@ class _Cancelling:
         """Raises NotNow for an annex that is over."""
         state = self.roll.engine.state(known.command_id)
         order, annex_id = state.order or {}, known.annex_id
+        if state.finished is not None and state.is_given_up:
+            raise NotNow(f"annex {annex_id} cannot be cancelled any more, it was {state.finished[1]}")
         if state.finished is not None and state.finished[0] != SUCCESS:
             raise NotNow(f"annex {annex_id} does not exist: its order failed, and all of it is undone")
         if state.finished is not None and known.end_of_lease_s <= self.now_s:

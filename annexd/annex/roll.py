@@ -44,6 +44,7 @@ class Roll:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.cancelling = threading.Lock()  # held while somebody finds no cancellation, and begins one
         self._lock = threading.Lock()
         self._read = _Read()
 

@@ -37,13 +37,14 @@ class Archive:
 
     def __init__(self, database: sqlite3.Connection, path: Path, application_id: int, version: int) -> None:
         self.path, self.trouble = path, ""
-        self._database = database
+        self._database, self._is_ours = database, False
         try:
             Place(path)
             database.execute("ATTACH DATABASE ? AS archive", (str(path),))
             database.execute("PRAGMA archive.journal_mode=WAL")
             database.execute("PRAGMA archive.synchronous=FULL")
             self._check(application_id, version)
+            self._is_ours = True
         except (sqlite3.Error, OSError, ValueError) as error:
             self._fail(error)
 
@@ -57,7 +58,12 @@ class Archive:
         return self._read("SELECT * FROM archive.record WHERE command_id = ? ORDER BY seq", command_id)
 
     def copy(self, command_ids: Sequence[str]) -> list[str]:
-        """Copy all records of these commands, durably; return those that are whole in it now."""
+        """Copy all records of these commands, durably; return those that are whole in it now.
+
+        Nothing is written for as long as this process runs if it was no archive of ours at the start.
+        """
+        if not self._is_ours:
+            return []
         try:
             self._database.execute("BEGIN IMMEDIATE")
             for command_id in command_ids:
@@ -83,6 +89,8 @@ class Archive:
             raise ValueError(f"it is not an archive of this annexd's (its format is {found})")
 
     def _read(self, query: str, *values: str) -> list[tuple[Any, ...]]:
+        if not self._is_ours:
+            return []
         try:
             return self._database.execute(query, values).fetchall()
         except sqlite3.Error as error:

@@ -132,7 +132,7 @@ class Engine:
     def _append_once(self, command_id: str, kind: Kind, body: Json) -> None:
         history = self._journal.history(command_id)
         newest = [record.body for record in history if record.kind is kind][-1:]
-        if newest != [body] and not fold(command_id, history).finished:
+        if history and newest != [body] and not fold(command_id, history).finished:
             self._journal.append(command_id, "", kind, body)
 
     def close(self, command_id: str, error: str) -> None:

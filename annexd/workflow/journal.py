@@ -56,6 +56,7 @@ COUNT_ARCHIVED: Final = """
 INSERT INTO archived (success, number) VALUES (?, ?)
 ON CONFLICT (success) DO UPDATE SET number = number + excluded.number
 """
+LATE: Final = (Kind.CHANGED, Kind.STOPPED)  # from any thread: they may come after FINISHED, and begin nothing then
 BATCH: Final = 200  # commands that are moved at once: a write of an order waits for no more
 
 
@@ -101,7 +102,7 @@ class Journal:
                 self._insert(row)
             if kind is Kind.FINISHED:
                 self._unfinished.pop(command_id, None)
-            else:
+            elif kind not in LATE:
                 self._unfinished.setdefault(command_id)
 
     def probe(self) -> None:

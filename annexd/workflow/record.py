@@ -109,6 +109,12 @@ class State:
         return not self.finished and bool(self.damage or self.stuck_steps)
 
     @property
+    def is_given_up(self) -> bool:
+        """True when it ended although something may be left of it."""
+        undone = not self.damage and not any(step.needs_undo for step in self.steps.values())
+        return self.finished is not None and self.failure is not None and not undone
+
+    @property
     def stuck_steps(self) -> tuple[StepState, ...]:
         """Those that are tried again: to be undone, or, where nothing has failed, to be done."""
         undoing = self.failure is not None

@@ -1,9 +1,11 @@
 """An annex that its user ends: its lease is over at once, the lease function does the rest, and nothing comes back."""
 
+import contextlib
 import json
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +15,7 @@ from annexd.annex.bulk_request import bulk_request
 from annexd.annex.cancel import cancel_annex
 from annexd.annex.lease import tags
 from annexd.annex.roll import Roll
-from annexd.workflow import Journal, Pace
+from annexd.workflow import Engine, Journal, Pace, State
 from test.annex.ads import OWNER
 from test.annex.conftest import TEMPLATE
 from test.annex.site import PACE, SETTLE_S, Site, wait_for
@@ -175,6 +177,8 @@ def test_a_super_user_gives_up_what_cannot_be_undone_and_hears_what_may_be_left(
     assert (again["Result"], "is stuck" in str(again["ErrorString"])) == ("InvalidState", True)
     site.cloud.clear_faults()
     assert site.restart() == [], "nothing of it goes on"
+    words = str(site.cancel(annex)["ErrorString"])
+    assert ("given up by bob@example.org" in words, "all of it is undone" in words) == (True, False), words
 
 
 def test_what_is_not_stuck_is_not_given_up(site: Site, annex: dict[str, Any]) -> None:
@@ -235,6 +239,34 @@ def test_cancelling_twice_is_cancelling_once(site: Site, annex: dict[str, Any]) 
     end(site)
     assert site.cancel(annex["AnnexID"])["Result"] == "Success", "and it stays so when it is gone"
     assert site.rules() == set()
+
+
+class MeetingRoll(Roll):
+    """Two that ask for a cancellation have the same answer before either goes on, if they can."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self._meeting = threading.Barrier(2)
+
+    def cancellation(self, annex_id: str) -> State | None:
+        found = super().cancellation(annex_id)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            self._meeting.wait(timeout=0.5)
+        return found
+
+
+def test_two_who_cancel_at_once_share_one_cancellation(site: Site, annex: dict[str, Any]) -> None:
+    journal = site.journal()
+    roll = MeetingRoll(site.engine(journal))
+    ad = {"Command": "CA_CANCEL_ANNEX", "RequestVersion": 1, "Annex": annex["AnnexID"]}
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(cancel_annex, ad, OWNER, roll, site.world(), site.defaults, site.now_s())
+                 for _ in range(2)]
+    replies = [one.result() for one in asked]
+    journal.close()
+    assert [reply["Result"] for reply in replies] == ["Success", "Success"]
+    assert len({reply["CommandID"] for reply in replies}) == 1, replies
+    end(site)
 
 
 def test_the_same_command_gets_the_same_answer_and_no_other_commands(site: Site, annex: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +167,19 @@ def test_an_archive_that_cannot_be_used_keeps_nothing_from_being_taken(path: Pat
         moved = one.move_to_archive(everything)
         assert bool(moved) == (journal.archive_trouble() == "") == (content == b"")
         assert one.run("1").result == "Success"
+
+
+def test_an_archive_of_another_version_stays_as_it_is(path: Path) -> None:
+    world = World()
+    with opened(path, world):
+        pass
+    with closing(sqlite3.connect(path.with_name("command_state.archive"))) as database:
+        database.execute("PRAGMA user_version=99")
+    with opened(path, world) as (journal, one):
+        ordered(one, ["1"])
+        assert one.move_to_archive(everything) == []
+        assert "not an archive of this annexd's" in journal.archive_trouble()
+        assert one.state("1").finished == ("Success", "")
 
 
 def test_a_stuck_workflow_of_a_year_costs_a_bounded_number_of_records(path: Path) -> None:

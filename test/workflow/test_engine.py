@@ -2,10 +2,13 @@
 
 import threading
 import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
-from annexd.workflow import Engine, Journal, Kind, NotOwner, Pace, Paused, Refused, Retry
+from annexd.workflow import Engine, Journal, Kind, NotOwner, Pace, Paused, Record, Refused, Retry
 from test.workflow.world import FLEET, LEASE, OWNER, START_S, TARGET, World, engine, steps
 
 ORDER = {"thing": "annex"}
@@ -298,3 +301,33 @@ def test_a_record_that_cannot_be_followed_stops_no_other_order(journal: Journal,
         assert (outcome.result == "Success") == (command_id == "1")
         assert ("cannot be followed" in outcome.error) == (command_id != "1")
     assert one.counts().stuck == 3
+
+
+class LateJournal(Journal):
+    """Something else happens between what is read of a workflow and what is written because of it."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    def history(self, command_id: str) -> tuple[Record, ...]:
+        found = super().history(command_id)
+        if self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            meanwhile()
+        return found
+
+
+def test_a_stop_that_comes_as_the_workflow_succeeds_changes_nothing(path: Path, world: World) -> None:
+    with closing(LateJournal(path, now_s=world.clock)) as journal:
+        one = engine(journal, world)
+        one.accept("1", OWNER, ORDER)
+        journal.meanwhile = lambda: one.run("1")
+        one.stop("1", "it was cancelled")
+        assert one.run("1").result == "Success"
+        assert (one.unfinished(), one.counts().requests) == ((), 1)
+
+
+def test_a_stop_of_a_workflow_that_nobody_knows_begins_none(journal: Journal, world: World) -> None:
+    one = engine(journal, world)
+    one.stop("lost with its archive", "it was cancelled")
+    one.change("lost with its archive", {"keys": "other"})
+    assert (one.unfinished(), journal.last_seq()) == ((), 0)
