@@ -164,8 +164,8 @@ def _is_self(account: pwd.struct_passwd, path: str) -> bool:
         raise CannotRead(f"{path} cannot be opened as {account.pw_name}: nobody's request gets root's rights; "
                          f"order as an ordinary user")
     if own_uid != account.pw_uid and os.getuid() != ROOT:
-        raise CannotRead(f"{path} cannot be opened as {account.pw_name}: annexd runs as {_name_of(own_uid)}, and only "
-                         f"root can take another user's rights")
+        raise CannotRead(f"{path} cannot be opened as {account.pw_name}: annexd runs as {_name_of(own_uid)}; only root "
+                         f"can take another user's rights")
     return own_uid == account.pw_uid
 
 
@@ -174,7 +174,7 @@ def _name_of(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return f"user ID {uid}, which no account has,"
+        return f"user ID {uid}, which no account has"
 
 
 def _read_in_child(account: pwd.struct_passwd, path: str, program: str) -> bytes:

@@ -90,7 +90,8 @@ def test_required_authentication_that_fails_ends_the_connection() -> None:
     client.hear_ad()
     assert client.offer(FS) == FS
     assert client.pass_fs() == -1
-    with pytest.raises(AuthenticationFailed, match="is no directory made by the peer .* or the user ID that made it has no account"):
+    words = r"is no directory made by the peer for this purpose, or the user ID that made it has no account"
+    with pytest.raises(AuthenticationFailed, match=words):
         client.offer(FS)
     assert client.conversation.sent.endswith(bytes(8)), "the client was told that no method is left"
 
