@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 MAX_BYTES = 65536  # an AWS key is 20 or 40 characters
 MAX_FILES = 100  # of a folder
@@ -26,7 +27,9 @@ MAX_FOLDER_BYTES = 1024 * 1024  # in all its files
 READ_TIMEOUT_S = 20.0  # a hanging file server must not hold a worker for ever
 END_TIMEOUT_S = 5.0  # for a child that is told to end: a dead file server may keep it for longer
 SLOW_S = 2.0  # a child answers in 0.1 s
+LOOK_S = 0.05  # between two looks for a place
 MAX_SLOW = 2  # children of one user; the next of his requests is refused at once
+MAX_AT_ONCE = 8  # children of one user; the next waits for SLOW_S, so that a burst takes no more places than these
 ROOT = 0
 
 BECOME = (  # run by a child that becomes the requester: this very file, without its package
@@ -37,8 +40,18 @@ READ_STANDALONE = BECOME + "sys.stdout.buffer.write(m['read_own_file'](sys.argv[
 READ_FOLDER_STANDALONE = BECOME + "sys.stdout.buffer.write(m['packed_folder'](sys.argv[2]))"
 END_AS_ROOT = f"import os, sys; os.seteuid({ROOT}); os.kill(int(sys.argv[1]), 9)"
 
+
+@dataclass(eq=False)
+class _Place:
+    """Of a child that reads as this user; none is there before it is started."""
+
+    uid: int
+    since_s: float
+    child: subprocess.Popen[bytes] | None = None
+
+
 _lock = threading.Lock()
-_children: dict[subprocess.Popen[bytes], tuple[int, float]] = {}  # those that may live: user ID, and since when
+_places: set[_Place] = set()
 
 
 class CannotRead(PermissionError):
@@ -178,8 +191,8 @@ def _is_self(account: pwd.struct_passwd, path: str) -> bool:
         raise CannotRead(f"{path} cannot be opened as {account.pw_name}: nobody's request gets root's rights; "
                          f"order as an ordinary user")
     if own_uid != account.pw_uid and os.getuid() != ROOT:
-        raise CannotRead(f"{path} cannot be opened as {account.pw_name}: annexd runs as {_name_of(own_uid)}, and only "
-                         f"root can take another user's rights")
+        raise CannotRead(f"{path} cannot be opened as {account.pw_name}: annexd runs as {_name_of(own_uid)}; only root "
+                         f"can take another user's rights")
     return own_uid == account.pw_uid
 
 
@@ -194,14 +207,14 @@ def _name_of(uid: int) -> str:
 def _read_in_child(account: pwd.struct_passwd, path: str, program: str) -> bytes:
     groups = [account.pw_gid, *os.getgrouplist(account.pw_name, account.pw_gid)]
     who = ",".join(map(str, (account.pw_uid, *groups)))
-    if _slow_children(account.pw_uid) >= MAX_SLOW:
-        raise CannotRead(f"{path} is not opened: {MAX_SLOW} processes that read files as {account.pw_name} do not "
-                         f"answer; see what keeps them, and order again")
-    try:
-        child = _python(program, __file__, path, who)
-    except (OSError, ValueError) as error:
-        raise CannotRead(f"annexd cannot become {account.pw_name} to open {path}: {error}") from error
-    with _counted(child, account.pw_uid):
+    with _a_place(account.pw_uid) as place:
+        if place is None:
+            raise CannotRead(f"{path} is not opened: processes that read files as {account.pw_name} do not answer; see "
+                             "what keeps them, and order again")
+        try:
+            place.child = child = _python(program, __file__, path, who)
+        except (OSError, ValueError) as error:
+            raise CannotRead(f"annexd cannot become {account.pw_name} to open {path}: {error}") from error
         try:
             printed, said = child.communicate(timeout=READ_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -219,23 +232,39 @@ def _python(program: str, *words: str) -> subprocess.Popen[bytes]:
 
 
 @contextmanager
-def _counted(child: subprocess.Popen[bytes], uid: int) -> Iterator[None]:
-    """As one of this user's until it has ended, which may be long after nobody waits for it any more."""
-    with _lock:
-        _children[child] = uid, time.monotonic()
+def _a_place(uid: int) -> Iterator[_Place | None]:
+    """One of this user's, until its child has ended, which may be long after nobody waits for it any more.
+
+    None when some of the user's children have not answered for long, or a burst of them leaves no place in time.
+    """
+    place, end_s = _take_place(uid), time.monotonic() + SLOW_S
+    while place is None and time.monotonic() < end_s and _slow_of(uid) < MAX_SLOW:
+        time.sleep(LOOK_S)
+        place = _take_place(uid)
     try:
-        yield
+        yield place
     finally:
-        _slow_children(uid)
+        if place is not None and place.child is None:
+            with _lock:
+                _places.discard(place)
 
 
-def _slow_children(uid: int) -> int:
-    """How many of this user's have not answered for long; those that have ended are forgotten."""
-    slow_since_s = time.monotonic() - SLOW_S
+def _take_place(uid: int) -> _Place | None:
+    """Those of children that have ended are free again."""
     with _lock:
-        for child in [child for child in _children if child.poll() is not None]:
-            del _children[child]
-        return sum(owner == uid and since_s < slow_since_s for owner, since_s in _children.values())
+        for place in [place for place in _places if place.child is not None and place.child.poll() is not None]:
+            _places.discard(place)
+        if sum(place.uid == uid for place in _places) >= MAX_AT_ONCE or _slow_of(uid) >= MAX_SLOW:
+            return None
+        place = _Place(uid, time.monotonic())
+        _places.add(place)
+        return place
+
+
+def _slow_of(uid: int) -> int:
+    """How many of this user's have not answered for long."""
+    slow_since_s = time.monotonic() - SLOW_S
+    return sum(place.uid == uid and place.since_s < slow_since_s for place in tuple(_places))
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -150,14 +150,23 @@ def reading(folder: str) -> tuple[threading.Thread, list[str]]:
     return thread, said
 
 
+def state_of(pid: int) -> str:
+    """The kernel's letter: T of one that is stopped, Z of one that has ended, or is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1]
+    except OSError:
+        return "Z"
+
+
 def stopped_reader(folder: str, next_stopped: Callable[[], int]) -> tuple[threading.Thread, list[str], int]:
     """As reading(), with the number of the process, which its user stopped before it had done its work."""
     for _ in range(50):
         thread, said = reading(folder)
         pid = next_stopped()
-        with suppress(OSError):
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("T"):
-                return thread, said, pid
+        while (state := state_of(pid)) not in "TZ":
+            time.sleep(0.01)
+        if state == "T":
+            return thread, said, pid
         thread.join(PATIENCE_S)
     raise AssertionError("each reader was done before its user could stop it")
 
@@ -188,7 +197,7 @@ def test_a_user_whose_readers_do_not_answer_is_refused_at_once_and_others_are_no
     with user_who_stops_readers() as next_stopped, as_htcondors_user():
         readers = [stopped_reader(large_folder, next_stopped) for _ in range(2)]
         end_s = time.monotonic() + annexd.daemon.requester.READ_TIMEOUT_S
-        while "2 processes that read files as nobody do not answer" not in refusal("nobody"):
+        while "processes that read files as nobody do not answer" not in refusal("nobody"):
             assert time.monotonic() < end_s
         begun_s = time.monotonic()
         assert "do not answer" in refusal("nobody")
@@ -207,4 +216,18 @@ def test_an_annexd_whose_user_id_no_account_has_says_why_it_cannot_read() -> Non
                           capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (f"/etc/hostname cannot be opened as nobody: annexd runs as user ID {UNKNOWN_UID}, which no "
-                           "account has, and only root can take another user's rights\n")
+                           "account has; only root can take another user's rights\n")
+
+
+def test_a_burst_of_one_users_requests_holds_no_more_places_than_a_few(large_folder: str) -> None:
+    """Each of its readers is stopped at once: the others are refused before those that hang are given up."""
+    burst = annexd.daemon.requester.MAX_AT_ONCE + 6
+    with user_who_stops_readers(), as_htcondors_user():
+        threads = [reading(large_folder) for _ in range(burst)]
+        end_s = time.monotonic() + annexd.daemon.requester.READ_TIMEOUT_S / 2
+        while (hanging := sum(thread.is_alive() for thread, _ in threads)) > annexd.daemon.requester.MAX_AT_ONCE:
+            assert time.monotonic() < end_s, f"{hanging} requests of one user wait for readers that do not answer"
+            time.sleep(0.05)
+    for thread, _ in threads:
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
