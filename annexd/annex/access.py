@@ -133,7 +133,8 @@ def _endpoints(order: Json) -> Endpoints:
     try:
         return Endpoints(**order["endpoints"])
     except TypeError as error:
-        raise Refused(f"the order's endpoints are not of this version of annexd: {error}", untouched=True) from error
+        words = f"the order's endpoints are not of this version of annexd: {error}"
+        raise Refused(words, untouched=True, local=True) from error
 
 
 def _whose(order: Json) -> str:

@@ -50,8 +50,8 @@ class Living:
         self._leased = finished & self._orders.keys()
 
     def _is_undone(self, command_id: str) -> bool:
-        finished = self._engine.state(command_id).finished
-        return finished is not None and finished[0] != SUCCESS
+        state = self._engine.state(command_id)
+        return state.finished is not None and state.finished[0] != SUCCESS and not state.is_given_up
 
 
 def _end_s(order: Json, now_s: float) -> float:

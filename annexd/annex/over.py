@@ -7,9 +7,10 @@ from annexd.workflow import SUCCESS, State
 def is_over(state: State, finished_at_s: float, now_s: float) -> bool:
     """Whether nothing of a finished request can matter any more: it failed, or its lease ended, long ago.
 
-    A cancellation matters for as long as the lease that it cut short would have.
+    A cancellation matters for as long as the lease that it cut short would have; so does an order that was given up.
     """
     end_s = (state.order or {}).get("end_of_lease_s")
-    had_lease = bool(state.workflow) or (state.finished is not None and state.finished[0] == SUCCESS)
+    succeeded = state.finished is not None and state.finished[0] == SUCCESS
+    had_lease = bool(state.workflow) or succeeded or state.is_given_up
     ended_s = max(finished_at_s, float(end_s)) if had_lease and isinstance(end_s, int) else finished_at_s
     return now_s > ended_s + LIVES_ON_S
