@@ -73,7 +73,8 @@ class Site:
         """The ad of a request for templates/config.json, with these attributes changed."""
         ad: dict[str, Any] = json.loads(REQUEST.read_text())
         ad |= {"Command": "CA_BULK_REQUEST", "RequestVersion": 1, "EndOfLease": int(time.time() + lease_s),
-               "PublicKeyFile": self.public_key_file, "SecretKeyFile": self.secret_key_file}
+               "LeaseDuration": int(lease_s), "PublicKeyFile": self.public_key_file,
+               "SecretKeyFile": self.secret_key_file}
         return ad | attributes
 
     def send(self, *ads: dict[str, Any], env: dict[str, str] | None = None,
