@@ -42,7 +42,7 @@ DAEMON: Final = """\
 # To start it, put this line into a file of your own, and run condor_restart -daemon master:
 #   DAEMON_LIST = $(DAEMON_LIST) {name}
 {name} = $(ANNEXD)
-DC_DAEMON_LIST = $(DC_DAEMON_LIST) +{name}
+DC_DAEMON_LIST = $(DC_DAEMON_LIST:+) {name}
 {name}.ANNEXD_NAME = annexd-{region}
 {name}.ANNEXD_LOG = $(LOG)/AnnexdLog.{region}
 {name}.ANNEXD_ADDRESS_FILE = $(LOG)/.annexd_address.{region}
