@@ -14,7 +14,7 @@ from typing import Final
 ANNEX_ID: Final = re.compile(r"[.\-A-Za-z0-9]{1,47}")  # 47 + "_" + 16 = 64, AWS's longest client token
 LEASED_TOKEN: Final = re.compile(r"([.\-A-Za-z0-9]{1,36})_([0-9]{10})_[0-9a-f]{16}")  # 36 + 1 + 10 + 1 + 16 = 64
 EARLIEST_END_S: Final = 1_000_000_000  # 2001
-LATEST_END_S: Final = 4_000_000_000  # 2096: neither a duration nor milliseconds are taken for a date
+LATEST_END_S: Final = 4_000_000_000  # 2096: as lambda/lease.py, which takes neither durations nor milliseconds
 COMMAND_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+=/-]{0,127}")
 
 
@@ -50,6 +50,11 @@ def target_id(annex_id: str) -> str:
     return annex_id
 
 
+def is_end(value: object) -> bool:
+    """Whether the lease function would take this for the end of a lease, in seconds since the epoch."""
+    return isinstance(value, int) and not isinstance(value, bool) and EARLIEST_END_S <= value <= LATEST_END_S
+
+
 @dataclass(frozen=True)
 class LeasedToken:
     """What the client token of a fleet says of its annex: nobody can change it, as long as there is the fleet."""
@@ -69,6 +74,6 @@ def leased_token(annex_id: str, end_of_lease_s: int) -> str:
 def read_leased_token(token: object) -> LeasedToken | None:
     """What `leased_token` wrote; None for a token that is not ours."""
     match = LEASED_TOKEN.fullmatch(token) if isinstance(token, str) else None
-    if match is None or not EARLIEST_END_S <= int(match[2]) <= LATEST_END_S:
+    if match is None or not is_end(int(match[2])):
         return None
     return LeasedToken(match[1], int(match[2]))

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from annexd.annex.identifiers import EARLIEST_END_S, LATEST_END_S, read_leased_token, rule_name, target_id
+from annexd.annex.identifiers import EARLIEST_END_S, is_end, read_leased_token, rule_name, target_id
 
 SCHEDULE: Final = "rate(5 minutes)"  # how late a lease may end
 TAG_ANNEX_ID: Final = "htcondor:annex-id"
@@ -25,7 +25,6 @@ UTC_TEXT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 UTC_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
 DESCRIPTION: Final = re.compile(r"HTCondor annex (?P<annex_id>[.\-A-Za-z0-9]{1,47}): ends it after (?P<end>\S+)")
 LONGEST_TAG: Final = 256
-EARLIEST_S, LATEST_S = 1_000_000_000, 4_000_000_000  # 2001 to 2096: lambda/lease.py takes no other end
 
 
 def utc(moment_s: float) -> str:
@@ -39,11 +38,6 @@ def moment_s(text: str) -> float | None:
         return datetime.strptime(text, UTC_FORMAT).replace(tzinfo=UTC).timestamp()
     except ValueError:
         return None
-
-
-def is_end(value: object) -> bool:
-    """Whether the lease function would take this for the end of a lease, in seconds since the epoch."""
-    return isinstance(value, int) and not isinstance(value, bool) and EARLIEST_S <= value <= LATEST_S
 
 
 def rule_description(annex_id: str, end_of_lease_s: int) -> str:
@@ -90,7 +84,7 @@ def end_in_tag(text: object) -> int | None:
     if not isinstance(text, str) or not UTC_TEXT.fullmatch(text):
         return None
     end_s = moment_s(text)
-    return int(end_s) if end_s is not None and EARLIEST_END_S <= end_s <= LATEST_END_S else None
+    return int(end_s) if end_s is not None and is_end(int(end_s)) else None
 
 
 def lease_end(token: object, tags: Mapping[str, str], created_s: float | None, max_lease_s: float) -> float | None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from annexd.annex.defaults import Defaults
 from annexd.annex.faults import shown
-from annexd.annex.lease import is_end
+from annexd.annex.identifiers import is_end
 
 GRACE_S: Final = 60
 UNITS: Final = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from annexd.annex.identifiers import ANNEX_ID, annex_of_client_token, rule_name, target_id
+from annexd.annex.identifiers import ANNEX_ID, annex_of_client_token, is_end, rule_name, target_id
 from annexd.annex.lease import (
     LONGEST_TAG,
     OWN_TAGS,
@@ -17,7 +17,6 @@ from annexd.annex.lease import (
     TAG_LEASE_END,
     TAG_OWNER,
     annex_and_end_of,
-    is_end,
     moment_s,
 )
 from annexd.annex.steps.asking import asking
