@@ -13,16 +13,16 @@ from typing import Any, Final
 from annexd.workflow.place import Place
 
 SUFFIX: Final = ".archive"
-SCHEMA: Final = """
-CREATE TABLE archive.record (
-    seq        INTEGER PRIMARY KEY,
+FIELDS: Final = """
     command_id TEXT NOT NULL,
     step       TEXT NOT NULL,
     kind       TEXT NOT NULL,
     body       TEXT NOT NULL,
     at         REAL NOT NULL,
     checksum   INTEGER
-);
+"""  # of a record, behind its number, in the journal as here
+SCHEMA: Final = f"""
+CREATE TABLE archive.record (seq INTEGER PRIMARY KEY, {FIELDS});
 CREATE INDEX archive.record_of_command ON record (command_id, seq);
 """
 COPY: Final = "INSERT OR IGNORE INTO archive.record SELECT * FROM main.record WHERE command_id = ?"

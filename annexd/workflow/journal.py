@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from annexd.workflow.archive import SUFFIX, Archive
+from annexd.workflow.archive import FIELDS, SUFFIX, Archive
 from annexd.workflow.place import READ_ONLY, Place, sync_directory
 from annexd.workflow.record import Json, Kind, Record
 from annexd.workflow.trouble import JournalError, Trouble
@@ -33,16 +33,8 @@ from annexd.workflow.wal import lost_commits
 
 APPLICATION_ID: Final = 0x616E7864  # "anxd", so that file(1) and we can tell this file from other databases
 SCHEMA_VERSION: Final = 3
-SCHEMA: Final = """
-CREATE TABLE record (
-    seq        INTEGER PRIMARY KEY AUTOINCREMENT,
-    command_id TEXT NOT NULL,
-    step       TEXT NOT NULL,
-    kind       TEXT NOT NULL,
-    body       TEXT NOT NULL,
-    at         REAL NOT NULL,
-    checksum   INTEGER
-);
+SCHEMA: Final = f"""
+CREATE TABLE record (seq INTEGER PRIMARY KEY AUTOINCREMENT, {FIELDS});
 CREATE INDEX record_of_command ON record (command_id, seq, kind);
 CREATE INDEX record_of_kind ON record (kind, seq);
 CREATE TABLE archived (success INTEGER PRIMARY KEY, number INTEGER NOT NULL);
@@ -135,7 +127,7 @@ class Journal:
         for first in range(0, len(command_ids), BATCH):
             with self._lock, self._trouble.writing():
                 whole = self._archive.copy(command_ids[first : first + BATCH])
-                with self._explained("written"), self._rolled_back_on_error():
+                with self._explained("written"), self._transaction():
                     self._delete(whole, Counter(ended[each] for each in whole))
             moved += whole
         return moved
@@ -148,10 +140,8 @@ class Journal:
 
     def drop(self, seqs: Sequence[int]) -> None:
         """Delete records that say nothing which later ones do not say."""
-        with self._lock, self._trouble.writing(), self._explained("written"), self._rolled_back_on_error():
-            self._database.execute("BEGIN IMMEDIATE")
+        with self._lock, self._trouble.writing(), self._explained("written"), self._transaction():
             self._database.executemany("DELETE FROM record WHERE seq = ?", [(seq,) for seq in seqs])
-            self._database.execute("COMMIT")
 
     def of_kind(self, kind: Kind, after_seq: int = 0) -> tuple[Record, ...]:
         """The records of one kind, oldest first, after the one with this number."""
@@ -194,10 +184,8 @@ class Journal:
         return tuple(_record(row) for row in rows)
 
     def _delete(self, command_ids: Sequence[str], counts: Mapping[bool, int]) -> None:
-        self._database.execute("BEGIN IMMEDIATE")
         self._database.executemany("DELETE FROM record WHERE command_id = ?", [(each,) for each in command_ids])
         self._database.executemany(COUNT_ARCHIVED, [(int(success), number) for success, number in counts.items()])
-        self._database.execute("COMMIT")
 
     def _newest(self) -> int:
         return max(self._floor, int(self._database.execute(NEWEST).fetchone()[0]))
@@ -206,6 +194,13 @@ class Journal:
         seq = self._newest() + 1
         with self._rolled_back_on_error():
             self._database.execute(INSERT, (seq, *row, _checksum(seq, *row)))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._rolled_back_on_error():
+            self._database.execute("BEGIN IMMEDIATE")
+            yield
+            self._database.execute("COMMIT")
 
     @contextmanager
     def _rolled_back_on_error(self) -> Iterator[None]:
