@@ -7,7 +7,7 @@ nothing there, nor does one whose lease ended long ago: such keys are gone, and 
 from typing import Final
 
 from annexd.annex.adoption import Place, place_of
-from annexd.workflow import SUCCESS, Engine, Json, State
+from annexd.workflow import Engine, Json, State
 
 LIVES_ON_S: Final = 7 * 86400.0  # after a lease's end: so long a lease function that does nothing may go unnoticed
 
@@ -45,13 +45,9 @@ class Living:
         finished = self._orders.keys() - set(self._engine.unfinished())
         for command_id in finished:
             over = now_s > self._orders[command_id][1] + LIVES_ON_S
-            if over or (command_id not in self._leased and self._is_undone(command_id)):
+            if over or (command_id not in self._leased and self._engine.state(command_id).is_undone):
                 del self._orders[command_id]
         self._leased = finished & self._orders.keys()
-
-    def _is_undone(self, command_id: str) -> bool:
-        state = self._engine.state(command_id)
-        return state.finished is not None and state.finished[0] != SUCCESS and not state.is_given_up
 
 
 def _end_s(order: Json, now_s: float) -> float:

@@ -1,7 +1,7 @@
 """Tell what ended so long ago that the journal need not hold it any more."""
 
 from annexd.annex.living import LIVES_ON_S
-from annexd.workflow import SUCCESS, State
+from annexd.workflow import State
 
 
 def is_over(state: State, finished_at_s: float, now_s: float) -> bool:
@@ -10,7 +10,6 @@ def is_over(state: State, finished_at_s: float, now_s: float) -> bool:
     A cancellation matters for as long as the lease that it cut short would have; so does an order that was given up.
     """
     end_s = (state.order or {}).get("end_of_lease_s")
-    succeeded = state.finished is not None and state.finished[0] == SUCCESS
-    had_lease = bool(state.workflow) or succeeded or state.is_given_up
+    had_lease = bool(state.workflow) or not state.is_undone
     ended_s = max(finished_at_s, float(end_s)) if had_lease and isinstance(end_s, int) else finished_at_s
     return now_s > ended_s + LIVES_ON_S

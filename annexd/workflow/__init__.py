@@ -5,9 +5,9 @@ Knows neither CEDAR nor AWS, and imports nothing else of ours.
 
 from annexd.workflow.engine import Engine, NotOwner, Paused
 from annexd.workflow.journal import Journal
-from annexd.workflow.outcome import FAILURE, SUCCESS, Counts, Outcome
+from annexd.workflow.outcome import Counts, Outcome
 from annexd.workflow.pace import Pace
-from annexd.workflow.record import Json, Kind, Record, State, StepState, fold
+from annexd.workflow.record import FAILURE, SUCCESS, Json, Kind, Record, State, StepState, fold
 from annexd.workflow.step import Refused, Retry, Step, StepError, Workflow
 from annexd.workflow.trouble import JournalError
 

@@ -15,10 +15,10 @@ from dataclasses import replace
 from typing import TypeVar
 
 from annexd.workflow.journal import Journal
-from annexd.workflow.outcome import FAILURE, SUCCESS, Counts, Outcome, outcome_of, stuck_words
+from annexd.workflow.outcome import Counts, Outcome, outcome_of, stuck_words
 from annexd.workflow.pace import Pace
 from annexd.workflow.pruning import superfluous
-from annexd.workflow.record import Json, Kind, State, StepState, fold
+from annexd.workflow.record import FAILURE, SUCCESS, Json, Kind, State, StepState, fold
 from annexd.workflow.since import Since
 from annexd.workflow.step import Refused, Retry, Step, Workflow
 from annexd.workflow.turns import Turns
@@ -138,8 +138,9 @@ class Engine:
     def close(self, command_id: str, error: str) -> None:
         """Give a workflow up, with what may be left of it; it waits for a call that is under way."""
         with self._turns.take(command_id):
-            if not self._fold(command_id).finished:
-                self._finish(self._fold(command_id), FAILURE, error)
+            state = self._fold(command_id)
+            if not state.finished:
+                self._finish(state, FAILURE, error)
 
     def pause(self) -> None:
         """Let every `run` end with Paused as soon as its current call to AWS has ended.  For good."""

@@ -2,12 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
-from annexd.workflow.record import Json, State
-
-SUCCESS: Final = "Success"  # command_strings.h, as are the others that a step may give
-FAILURE: Final = "Failure"
+from annexd.workflow.record import FAILURE, Json, State
 
 
 @dataclass(frozen=True)

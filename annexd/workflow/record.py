@@ -7,9 +7,12 @@ construction, what the one before it knew.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 Json: TypeAlias = dict[str, Any]
+
+SUCCESS: Final = "Success"  # command_strings.h, as are the others that a step may give
+FAILURE: Final = "Failure"
 
 
 class Kind(StrEnum):
@@ -109,10 +112,22 @@ class State:
         return not self.finished and bool(self.damage or self.stuck_steps)
 
     @property
+    def is_undone(self) -> bool:
+        """True when it failed, and nothing is left of it."""
+        return self._has_failed and not self._may_be_left
+
+    @property
     def is_given_up(self) -> bool:
         """True when it ended although something may be left of it."""
-        undone = not self.damage and not any(step.needs_undo for step in self.steps.values())
-        return self.finished is not None and self.failure is not None and not undone
+        return self._has_failed and self._may_be_left
+
+    @property
+    def _has_failed(self) -> bool:
+        return self.finished is not None and self.finished[0] != SUCCESS
+
+    @property
+    def _may_be_left(self) -> bool:
+        return bool(self.damage) or any(step.needs_undo for step in self.steps.values())
 
     @property
     def stuck_steps(self) -> tuple[StepState, ...]:

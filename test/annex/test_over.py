@@ -40,3 +40,17 @@ def test_a_failed_order_is_looked_after_until_its_lease_ends_unless_it_is_undone
     looked_at = [place.order["endpoints"]["ec2_url"] for place in Living(engine).places(finished_s).values()]
     assert ("http://far" in looked_at) is not undone
     journal.close()
+
+
+def test_an_order_that_was_given_up_since_it_cannot_be_read_is_looked_after_too(site: Site) -> None:
+    journal = site.journal()
+    engine = site.engine(journal)
+    finished_s = site.now_s()
+    end_s = int(finished_s + 100 * HOUR_S)
+    journal.append("a", "", Kind.ACCEPTED, {"owner": OWNER, "order": {"end_of_lease_s": end_s}})
+    journal.append("a", "a_step_of_another_version", Kind.INTENT, {})
+    engine.close("a", "given up by bob")
+    state = engine.state("a")
+    assert (state.is_given_up, state.is_undone) == (True, False), state
+    assert not is_over(state, finished_s, end_s + LIVES_ON_S - HOUR_S)
+    journal.close()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from annexd.annex.steps.asking import World
 from annexd.annex.steps.get_function import GetFunction
-from annexd.workflow import SUCCESS, Engine, JournalError, Json, Paused, Retry, State
+from annexd.workflow import Engine, JournalError, Json, Paused, Retry, State
 
 
 class StopOrder:
@@ -36,8 +36,7 @@ class StopOrder:
             raise Retry("its order is in the middle of a step, the last that it takes", untouched=True)
         if outcome.retry_at_s is not None:
             raise Retry(f"its order is being undone: {outcome.error}", untouched=True)
-        is_undone = outcome.result != SUCCESS and not state.is_given_up
-        return {"gone": is_undone, "settled_at_s": self._settled_at_s(state)}
+        return {"gone": state.is_undone, "settled_at_s": self._settled_at_s(state)}
 
     def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
         """An order that was stopped stays stopped."""
