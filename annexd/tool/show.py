@@ -24,7 +24,8 @@ STATUSES = {
     "Failure": CLOUD_FAILED,
 }
 INVALID = "InvalidRequest"
-# annexd speaks of the ad, as its other clients know it; who typed a command reads of its options.
+# annexd speaks of the ad, as its other clients know it; who typed a command reads of its options.  In brackets an
+# attribute stands behind its option.
 OPTION_OF = {
     "AnnexName": "-annex-name",
     "AnnexOwner": "-owner",
@@ -43,7 +44,7 @@ OPTION_OF = {
     "SecretKeyFile": "-secret-key-file",
     "JoinPool is false": "-no-join is given",
 }
-ATTRIBUTE = re.compile(rf"\b({'|'.join(OPTION_OF)})\b")
+ATTRIBUTE = re.compile(rf"(?<!\()\b({'|'.join(OPTION_OF)})\b")
 NEXT_STEP = {USAGE: "condor_annex -help lists the options"}
 
 
