@@ -27,7 +27,7 @@ KNOB: Final = re.compile(r"[!-~]{1,255}")
 POOL: Final = re.compile(r"[!-~]{1,2000}")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _OPERATOR = re.compile(r"[-+*/%&|^~!<>=?:.(\[{]|\bis(?:nt)?\b", re.IGNORECASE)
-_SINFUL = re.compile(r"<(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_.-]{1,255}):(?P<port>\d{1,5})(?:\?[!-;=?-~]{0,1500})?>")
+_SINFUL = re.compile(r"<(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_.-]{1,255}):(?P<port>\d{1,5})(?:\?[!#-;=?-~]{0,1500})?>")
 
 
 class Unsafe(ValueError):

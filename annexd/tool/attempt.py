@@ -21,7 +21,6 @@ from annexd.tool.options import Options
 
 CA_AUTH_CMD: Final = 1000  # condor_commands.h
 SHARED_PORT_ID: Final = re.compile(r"sock=[^&>]*&?")  # of a sinful string
-NOT_SENT: Final = 1  # of _send_generic_payload_command: the session or the connection failed, before the ad
 ENDED: Final = "HTCondor's bindings ended the process that asked"
 CHUNK: Final = 65536
 
@@ -116,12 +115,12 @@ def _ask(
     answer, code, words = bindings.exchange(address, CA_AUTH_CMD, ad)
     if answer is not None:
         write(Attempt(dict(answer), True, 0, (), whom))
-    elif code == NOT_SENT and explain:
+    elif code == bindings.NOT_SENT and explain:
         refusal = _refusal(address, words)
         write(Attempt(None, False, refusal.status, refusal.faults))
     else:
         fault = f"annexd gave no answer: {words}; it is at {address}"
-        write(Attempt(None, code != NOT_SENT, COMMUNICATION, (fault,), whom))
+        write(Attempt(None, code != bindings.NOT_SENT, COMMUNICATION, (fault,), whom))
 
 
 def _refusal(address: str, words: str) -> ToolError:

@@ -9,12 +9,12 @@ from typing import Any
 from annexd.tool.errors import UNSUITABLE_BINDINGS, USAGE, ToolError
 
 Ad = Mapping[str, Any]
-NOT_SENT = 1
+NOT_SENT = 1  # of exchange(): the session or the connection failed, before the ad
 
 try:
     import htcondor2
 
-    from annexd.condor import bindings
+    from annexd.condor import bindings, values
     from annexd.condor.values import Unsafe
 except ImportError as missing:
     raise ToolError(
@@ -36,6 +36,15 @@ def enable_debug() -> None:
     htcondor2.enable_debug()
 
 
+def is_address(text: str) -> bool:
+    """Whether the other functions take this for a daemon's."""
+    try:
+        values.address(text)
+    except Unsafe:
+        return False
+    return True
+
+
 def query(pool: str | None, constraint: str) -> list[Ad]:
     """The ads in the collector (of the pool, or of the configuration) that satisfy a constraint."""
     return bindings.query(pool, constraint, ["Name", "MyAddress"])
@@ -49,8 +58,8 @@ def locate(pool: str | None, name: str) -> Any:
 def exchange(address: str, command: int, ad: dict[str, Any]) -> tuple[Any, int, str]:
     """Start a command, send an ad and get one: the answer, or None, a number and HTCondor's words for what failed.
 
-    1: no connection or session, and nothing was sent; 2: in sending the ad; 3: in waiting for the answer (HTCondor's
-    python-bindings/htcondor2/loose_functions.cpp).
+    NOT_SENT: no connection or session, and nothing was sent; 2: in sending the ad; 3: in waiting for the answer
+    (HTCondor's python-bindings/htcondor2/loose_functions.cpp).
     """
     try:
         return bindings.exchange(address, command, ad)

@@ -1,14 +1,11 @@
 """Where annexd is: on this machine by its address file, elsewhere by the collector."""
 
-import re
 from typing import Final
 
 from annexd.tool import bindings
 from annexd.tool.errors import COMMUNICATION, NOT_FOUND, ToolError
 from annexd.tool.options import Options
 
-# The bindings end the process at what is no address, so nothing else reaches them.
-SINFUL: Final = re.compile(r"<(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}(?:\?[^<>\s\"]*)?>", re.ASCII)
 MY_TYPE: Final = "Annexd"
 HERE: Final = ""  # no annexd has this name
 MAX_ADDRESS_BYTES: Final = 4096
@@ -85,6 +82,6 @@ def _collector(pool: str | None) -> str:
 
 
 def _checked(sinful: object, source: str) -> str:
-    if isinstance(sinful, str) and SINFUL.fullmatch(sinful):
+    if isinstance(sinful, str) and bindings.is_address(sinful):
         return sinful
     raise ToolError(NOT_FOUND, f"{source} holds no address: {str(sinful)[:80]!r}")

@@ -145,11 +145,11 @@ def _read(arguments: Sequence[str], faults: list[str]) -> dict[str, Any]:
     rest = deque(arguments)
     while rest:
         argument = rest.popleft()
-        if not _is_option(argument):
+        if not is_option(argument):
             files.append(argument)
             continue
         argument, equals, value = argument.partition("=")
-        if name := _full_name(argument, faults):
+        if name := full_name(argument, faults):
             _take(name, deque([value]) if equals else rest, values, faults, is_attached=bool(equals))
         else:
             misread = True
@@ -169,7 +169,7 @@ def _take(
         values[field] = True
         if is_attached:
             faults.append(f"-{name} takes no value")
-    elif not rest or (_is_option(rest[0]) and not is_attached):
+    elif not rest or (is_option(rest[0]) and not is_attached):
         faults.append(f"-{name} needs a value: {value}")
         values.setdefault(field, None)
     elif field in REPEATED:
@@ -180,11 +180,11 @@ def _take(
         values[field] = rest.popleft()
 
 
-def _is_option(argument: str) -> bool:
+def is_option(argument: str) -> bool:
     return argument.startswith("-") and argument != "-" and not argument[1:].isdigit()
 
 
-def _full_name(argument: str, faults: list[str]) -> str | None:
+def full_name(argument: str, faults: list[str]) -> str | None:
     """The option that an argument begins or is; of -user-data and -user-data-file, -user is the first."""
     given = argument.removeprefix("-").removeprefix("-")
     if given in SHORT:

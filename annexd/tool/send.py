@@ -14,7 +14,7 @@ from typing import Any, Final
 from annexd.tool import show
 from annexd.tool.attempt import Attempt, Child, begin, outcome
 from annexd.tool.errors import COMMUNICATION, SIGNALS, Interrupted, ToolError, ignore_signals
-from annexd.tool.options import Options
+from annexd.tool.options import Options, full_name, is_option
 
 TIMEOUT_S: Final = 900  # an order takes seconds; behind others, or while AWS throttles, minutes
 FIRST_PAUSE_S: Final = 0.2
@@ -70,15 +70,16 @@ class Command:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             in_time = child.wait(max(0.0, self._left_s()))
         finally:
-            self._end(child)
-        attempt = outcome(child)
+            attempt = self._ended(child)
         return attempt if in_time else attempt._replace(faults=(f"no answer came within {self._timeout_s:g} s",))
 
-    def _end(self, child: Child) -> None:
+    def _ended(self, child: Child) -> Attempt:
+        """Keep what came of it also when a signal ends the attempt."""
         child.end()
         attempt = outcome(child)
         self._may_be_accepted = self._may_be_accepted or attempt.sent
         self._whom = attempt.whom if self._whom is None else self._whom
+        return attempt
 
     def _left_s(self) -> float:
         return self._end_s - time.monotonic()
@@ -130,8 +131,7 @@ def _without_command_id(arguments: Sequence[str]) -> list[str]:
     rest = iter(arguments)
     for argument in rest:
         name, equals, _ = argument.partition("=")
-        plain = name.removeprefix("-").removeprefix("-")
-        if argument.startswith("-") and "command-id".startswith(plain) and plain.startswith("com"):
+        if is_option(argument) and full_name(name, []) == "command-id":
             if not equals:
                 next(rest, None)
             continue
