@@ -119,32 +119,28 @@ def own_place(defaults: Defaults, *, keyed: bool = False) -> Place | None:
     return Place(keys, arn, defaults.s3_bucket)
 
 
-def reconcile(world: World, place: Place, busy: Callable[[], Set[str]], now_s: Callable[[], float],
+def reconcile(world: World, place: Place, busy: Callable[[], Set[str]],
               cancelled: Callable[[], Mapping[str, float]] = dict) -> Report:
     """Look at one place, and mend it.  Blocks.  Raises Retry or Refused when it cannot be looked at.
 
-    `busy` gives the annexes whose workflows are under way; `now_s` the time, which is corrected by AWS's clock as it
-    is known there; `cancelled` the ends of those leases that were cut short.
+    `busy` gives the annexes whose workflows are under way; `cancelled` the ends of those leases that were cut short.
     """
     with time_limit(LOOK_S):
-        return _reconciled(world, place, busy, now_s, cancelled)
+        return _reconciled(world, place, busy, cancelled)
 
 
-def _reconciled(world: World, place: Place, busy: Callable[[], Set[str]], host_s: Callable[[], float],
+def _reconciled(world: World, place: Place, busy: Callable[[], Set[str]],
                 cancelled: Callable[[], Mapping[str, float]]) -> Report:
     before, clients = busy(), world.access(place.access_order)
     seen = survey(clients)
-
-    def now_s() -> float:
-        return host_s() + clients.clock.skew_s
-
-    mends = list(mends_of(seen, before | busy(), now_s(), cancelled()))
+    mends = list(mends_of(seen, before | busy(), world.aws_now_s(clients), cancelled()))
     report = _report(seen, mends)
     for mend in mends:
         try:
             report = replace(report, mended=(*report.mended, _mend(world, place, mend)))
             if isinstance(mend, Arm) and cancelled().get(mend.annex_id, mend.end_of_lease_s) < mend.end_of_lease_s:
-                _mend(world, place, replace(mend, end_of_lease_s=int(now_s())))  # it was cancelled meanwhile
+                now_s = int(world.aws_now_s(clients))  # it was cancelled meanwhile
+                _mend(world, place, replace(mend, end_of_lease_s=now_s))
         except (Retry, Refused) as error:
             report = replace(report, faults=(*report.faults, str(error)))
     return report

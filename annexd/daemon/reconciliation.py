@@ -142,7 +142,7 @@ class Reconciler:
     async def _look_at(self, key: str, place: Place, began_s: float) -> None:
         world = World(self._access)
         report = await in_thread(
-            lambda: reconcile(world, place, self._busy, time.time, self._roll.cancelled_ends))
+            lambda: reconcile(world, place, self._busy, self._roll.cancelled_ends))
         if key not in self._places:
             return  # forgotten meanwhile
         self._reports[key] = report

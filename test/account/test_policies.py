@@ -148,7 +148,7 @@ def end_them(site: Site, replies: list[ReplyAd]) -> None:
         "secret_key_file": "/home/alice/secret",
         "lease_function_arn": site.arn,
     }
-    report = reconcile(world, Place(known, site.arn), frozenset, site.now_s)
+    report = reconcile(world, Place(known, site.arn), frozenset)
     assert (report.faults, len(report.fleets)) == ((), len(replies))
     site.cloud.client("ec2").cancel_spot_fleet_requests(
         SpotFleetRequestIds=[replies[0]["BulkRequestID"]], TerminateInstances=False

@@ -4,7 +4,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Set
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -37,8 +37,8 @@ def look(site: Site, busy: Set[str] = frozenset(), ahead_s: float = 0.0,
     url = site.cloud.url
     order = {"owner": OWNER, "endpoints": asdict(Endpoints("us-east-1", url, url, url, sts_url=url)),
              "public_key_file": "/home/alice/public", "secret_key_file": "/home/alice/secret"}
-    world = site.world()
-    return reconcile(world, Place(order, site.arn), lambda: busy, lambda: time.time() + ahead_s, lambda: cancelled)
+    world = replace(site.world(), now_s=lambda: time.time() + ahead_s)
+    return reconcile(world, Place(order, site.arn), lambda: busy, lambda: cancelled)
 
 
 def fleet(site: Site, annex_id: str, lease_s: float, token: str | None = None, its_tags: Any = None) -> str:

@@ -61,7 +61,7 @@ def test_a_look_ends_with_words_and_mends_nothing(site: Site, operation: str, bo
     rule(site, "annex-1", ago_s=100_000)
     with endpoint(relays(site.cloud.url, NOW, answering(operation, BODIES[body]))) as url:
         with pytest.raises((Retry, Refused), match=r"was not answered as AWS answers|got no clear answer") as caught:
-            reconcile(site.world(), place(site, url), frozenset, site.now_s)
+            reconcile(site.world(), place(site, url), frozenset)
         assert len(str(caught.value)) < 3000
     assert site.rules() == {"annex-1"}
 
@@ -74,7 +74,7 @@ def test_a_rule_with_an_end_that_is_none_is_no_lease_and_breaks_no_look(site: Si
     told = f'{{"AnnexID":"annex-1","RuleID":"annex-1","TargetID":"annex-1","LeaseExpiration":{end}}}'
     targets = json.dumps({"Targets": [{"Id": "annex-1", "Arn": site.arn, "Input": told}]}).encode()
     with endpoint(relays(site.cloud.url, NOW, answering("ListTargetsByRule", targets))) as url:
-        report = reconcile(site.world(), place(site, url), frozenset, site.now_s)
+        report = reconcile(site.world(), place(site, url), frozenset)
     assert report.unleased == {"annex-1"}
     assert report.faults == ()
     [target] = site.cloud.client("events").list_targets_by_rule(Rule="annex-1")["Targets"]
@@ -83,7 +83,7 @@ def test_a_rule_with_an_end_that_is_none_is_no_lease_and_breaks_no_look(site: Si
 
 def test_a_fleet_whose_tag_has_an_end_that_the_function_would_not_take_is_ended_now(site: Site) -> None:
     fleet(site, "annex-1", lease_s=0, its_tags=tags("annex-1", OWNER, 250_000_000_000))
-    report = reconcile(site.world(), place(site, site.cloud.url), frozenset, site.now_s)
+    report = reconcile(site.world(), place(site, site.cloud.url), frozenset)
     assert report.faults == ()
     [target] = site.cloud.client("events").list_targets_by_rule(Rule="annex-1")["Targets"]
     assert abs(json.loads(target["Input"])["LeaseExpiration"] - site.now_s()) < 5

@@ -147,7 +147,7 @@ class Annexd:
         if self.place is None:
             return
         try:
-            report = reconcile(life.world, self.place, life.under_way, self.now_s, life.roll.cancelled_ends)
+            report = reconcile(life.world, self.place, life.under_way, life.roll.cancelled_ends)
         except (Retry, Refused) as error:
             self.cloud.points.tell(f"reconciliation: {error}")
             return
