@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from annexd.annex.asking import asking
 from annexd.annex.defaults import Defaults
-from annexd.annex.lending import faults_of_endpoints, own_endpoints
+from annexd.annex.lending import URLS, faults_of_endpoints, own_endpoints
 from annexd.aws import ClientCache, Clients, Credentials, Endpoints, SecretKey, account_of_function, key_in
 from annexd.aws.errors import SHAPE_ERRORS
 from annexd.workflow import Json, Refused, Retry
@@ -51,8 +51,7 @@ class KeyFiles:
     def defaults(self, defaults: Defaults) -> None:
         self._defaults = defaults
         own = own_endpoints(defaults)
-        self._cache.traffic.trusted_urls = frozenset(
-            [own.ec2_url, own.events_url, own.lambda_url, own.s3_url, own.sts_url])
+        self._cache.traffic.trusted_urls = frozenset(getattr(own, name) for name in URLS)
 
     def __call__(self, order: Json) -> Clients:
         endpoints = _endpoints(order)

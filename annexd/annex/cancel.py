@@ -188,10 +188,10 @@ class _Cancelling:
             raise NotNow(f"annex {annex_id} does not exist: its order failed, and all of it is undone")
         if state.finished is not None and known.end_of_lease_s <= self.now_s:
             raise NotNow(f"annex {annex_id} is over: its lease ended at {utc(known.end_of_lease_s)}")
-        join = order.get("join")
+        join, keys = order.get("join"), self._own_keys()
         return {
             **{name: order[name] for name in PLACE},
-            **self._own_keys(),
+            **keys,
             "workflow": CANCEL,
             "annex_id": annex_id,
             "annex_name": known.name,
@@ -201,7 +201,7 @@ class _Cancelling:
             "config_object": [join["bucket"], join["key"]] if join else None,
             "order_command_id": known.command_id,
             "cancelled_by": self.owner,
-            "keys": self._own_keys(),
+            "keys": keys,
         }
 
     def _own_keys(self) -> Json:

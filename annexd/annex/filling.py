@@ -13,12 +13,11 @@ FLEET_ROLE = "IamFleetRole"
 
 
 def with_fleet_role(fleet: Mapping[str, Any], defaults: Defaults) -> dict[str, Any]:
-    """The request's own attributes, of which AWS demands this one."""
-    given = any(name.lower() == FLEET_ROLE.lower() and value not in (None, "") for name, value in fleet.items())
+    """The request's own attributes, each of which has a value, and the one that AWS demands."""
+    given = any(name.lower() == FLEET_ROLE.lower() for name in fleet)
     if given or defaults.fleet_role_arn is None:
         return dict(fleet)
-    others = {name: value for name, value in fleet.items() if name.lower() != FLEET_ROLE.lower()}
-    return {**others, FLEET_ROLE: defaults.fleet_role_arn}
+    return {**fleet, FLEET_ROLE: defaults.fleet_role_arn}
 
 
 def filled(config: Mapping[str, Any], defaults: Defaults, *, joins: bool) -> tuple[dict[str, Any], list[str]]:

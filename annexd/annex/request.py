@@ -197,7 +197,8 @@ def _config(
 ) -> tuple[dict[str, Any], list[str]]:
     given = {name: value for name, value in ad.items() if value is not None and value != ""}
     fleet = {name: value for name, value in given.items() if name.lower() not in OWN | IGNORED}
-    notes = [words for name, words in NOT_TAKEN.items() if name in {written.lower() for written in fleet}]
+    names = {name.lower() for name in fleet}
+    notes = [words for name, words in NOT_TAKEN.items() if name in names]
     fleet = with_fleet_role({name: value for name, value in fleet.items() if name.lower() not in NOT_TAKEN}, defaults)
     fleet_faults: list[str] = []
     config = checked_config(fleet, fleet_faults)
