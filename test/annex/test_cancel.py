@@ -155,9 +155,9 @@ def test_who_has_keys_that_work_can_end_what_is_stuck_for_want_of_them(site: Sit
     keys, site.keys = site.keys, {}
     annex = str(stuck["AnnexID"])
     assert site.cancel(annex, pace=IMPATIENT)["Result"] == "UnknownError", "accepted, and not given up for a file"
-    site.keys = {f"/root{path}": content for path, content in keys.items()}
+    site.keys = {f"/backup{path}": content for path, content in keys.items()}
     site.readers.add(BOB)
-    told: dict[str, Any] = {"PublicKeyFile": "/root/home/alice/public", "SecretKeyFile": "/root/home/alice/secret"}
+    told: dict[str, Any] = {"PublicKeyFile": "/backup/home/alice/public", "SecretKeyFile": "/backup/home/alice/secret"}
     assert site.cancel(annex, BOB, **told)["Result"] == "NotAuthorized"
     site.defaults = replace(site.defaults, super_users=frozenset([BOB]))
     assert site.cancel(annex, BOB, pace=PATIENT, **told)["Result"] == "Success"
