@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -13,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from test.cloud import Cloud
+from test.lease2.loading import load_function
 
 TOP = Path(__file__).resolve().parents[2]
 CODE = TOP / "lambda" / "lease.py"
@@ -22,14 +21,8 @@ ROLE = "arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role"
 
 
 def load_lease() -> ModuleType:
-    """lambda/lease.py; `lambda` is no name that an import statement can say."""
-    spec = importlib.util.spec_from_file_location("lease", CODE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["lease"] = module  # dataclasses look there for the names in annotations
-    spec.loader.exec_module(module)
-    return module
+    """lambda/lease.py."""
+    return load_function(CODE)
 
 
 def specification(annex_id: str = "", **more: Any) -> dict[str, Any]:

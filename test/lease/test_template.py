@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.machinery
 import importlib.util
 import json
@@ -19,6 +18,7 @@ from annexd.annex.lambda_runtime import END_OF_SUPPORT, RUNTIME
 from test.cloud import Cloud
 from test.cloud.keys import FUNCTION_KEY
 from test.lease.annexes import CODE, TEMPLATE, TOP, Annex
+from test.lease2.loading import packages_of
 
 ANNEX_TEMPLATE = TOP / "templates" / "annex.json"
 CONFIG = TOP / "templates" / "config.json"
@@ -61,11 +61,7 @@ def test_the_deployed_code_is_lease_py_byte_for_byte(cloud: Cloud, function_arn:
 
 
 def test_lease_py_needs_nothing_but_the_standard_library_and_boto3() -> None:
-    tree = ast.parse(CODE.read_text(encoding="utf-8"))
-    froms = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    plain = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
-    tops = {module.split(".")[0] for module in froms | plain}
-    assert tops - set(sys.stdlib_module_names) == {"boto3", "botocore"}
+    assert packages_of(CODE) == {"boto3", "botocore"}
 
 
 @pytest.fixture(params=["template-3.json", "annex.json"])

@@ -1,7 +1,8 @@
-"""lambda/lease_function.py as a module: `lambda` is no name that an import statement can say."""
+"""The files of lambda/ as modules: `lambda` is no name that an import statement can say."""
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import sys
 from pathlib import Path
@@ -13,10 +14,18 @@ CODE = TOP / "lambda" / "lease_function.py"
 
 def load_function(path: Path = CODE) -> ModuleType:
     """A module of its own at each call: time and clients are put into it."""
-    spec = importlib.util.spec_from_file_location("lease_function", path)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["lease_function"] = module  # dataclasses look there for the names in annotations
+    sys.modules[path.stem] = module  # dataclasses look there for the names in annotations
     spec.loader.exec_module(module)
     return module
+
+
+def packages_of(path: Path) -> set[str]:
+    """What a file imports beyond the standard library, by the first part of its name."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    froms = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    plain = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
+    return {module.split(".")[0] for module in froms | plain} - set(sys.stdlib_module_names)

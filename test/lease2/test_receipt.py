@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
-import sys
 from typing import Any
 
 import pytest
@@ -14,7 +12,7 @@ from test.lease2.account import Account
 from test.lease2.annexes import annex, annexes
 from test.lease2.enforcer import ACCOUNT_ID, FUNCTION_ARN, RULE_ARN, Enforcer, enforcer, scheduled_event
 from test.lease2.fleets import STUCK
-from test.lease2.loading import CODE
+from test.lease2.loading import CODE, packages_of
 
 KEYS = [
     "receipt", "contract", "tick", "rule", "at", "account", "region", "function", "digest", "max_lease_s", "complete",
@@ -177,11 +175,7 @@ def test_the_receipt_stays_small_whatever_goes_wrong() -> None:
 
 
 def test_the_function_needs_nothing_but_the_standard_library_and_boto3() -> None:
-    tree = ast.parse(CODE.read_text(encoding="utf-8"))
-    froms = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    plain = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
-    tops = {module.split(".")[0] for module in froms | plain}
-    assert tops - set(sys.stdlib_module_names) == {"boto3", "botocore"}
+    assert packages_of(CODE) == {"boto3", "botocore"}
 
 
 def test_the_function_makes_the_calls_that_its_role_allows_and_no_others(watched: Enforcer) -> None:
