@@ -631,7 +631,7 @@ class Run:
     def counts(self) -> dict[str, Any]:
         work, inventory = self.work, self.inventory
         over, alive = inventory.over().keys(), {each.fleet_id for each in inventory.instances.values()}
-        shown = inventory.fleets.values()
+        shown, stuck_ids = inventory.fleets.values(), self.stuck_ids()
         fleets = [each for each in shown if each.state not in ENDED_STATES or each.fleet_id in alive]
         over_fleets = sum(each.is_over(work.started_s) for each in fleets)
         return {
@@ -641,8 +641,8 @@ class Run:
             "instances": len(inventory.instances.keys() - over),
             "over": over_fleets,
             "ended": len(self.ended | self.accepted),
-            "stuck": len(self.stuck_ids()),
-            "stuck_ids": self.stuck_ids()[:MAX_IDS],
+            "stuck": len(stuck_ids),
+            "stuck_ids": stuck_ids[:MAX_IDS],
             "errors": work.errors,
             "error_texts": work.texts,
             "throttled": work.throttled,
