@@ -16,6 +16,7 @@ import threading
 from typing import Any
 
 from test.cloud import metadata
+from test.cloud.behaviour import Behaviour
 from test.cloud.boot import Boot
 from test.cloud.clock import Clock
 from test.cloud.control import PREFIX, Control
@@ -41,6 +42,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--termination-s", type=float, default=1.0, help="and to be gone once ended (default: 1)")
     parser.add_argument("--enforce-iam", action="store_true", help="keys and policies count, as in AWS")
     parser.add_argument("--boot", type=json.loads, help="what instances do: test.cloud.boot.Boot in JSON")
+    parser.add_argument("--behaviour", type=json.loads, default={}, help="test.cloud.behaviour.Behaviour in JSON")
     parser.add_argument("--die-with-parent", action="store_true", help="end when standard input ends")
     return parser.parse_args()
 
@@ -50,7 +52,9 @@ def main() -> None:
     ended = _end(asked.die_with_parent)
     logging.getLogger().setLevel(logging.ERROR)
     server = Server(asked.port)
-    world = World(Timing(asked.pending_s, asked.termination_s), asked.speed, asked.enforce_iam)
+    world = World(
+        Timing(asked.pending_s, asked.termination_s), asked.speed, asked.enforce_iam, Behaviour(**asked.behaviour)
+    )
     server.now_s = world.now_s
     world.functions.endpoint_url = server.url
     clock = Clock(server.url, asked.region, asked.speed, world.audit.effect)

@@ -155,6 +155,7 @@ EC2_LISTS = {  # parameter -> kind of resource, for the operations that work on 
     "SpotFleetRequestIds": "spot-fleet-request",
     "SpotFleetRequestId": "spot-fleet-request",
     "InstanceIds": "instance",
+    "InstanceId": "instance",
     "GroupId": "security-group",
 }
 EC2_KINDS = {"sfr": "spot-fleet-request", "i": "instance", "sg": "security-group", "lt": "launch-template",
@@ -169,7 +170,8 @@ def _ec2(request: Request, asked: Parameters, regions: Regions) -> Found:
         yield "*", {}
     elif operation in {"CreateTags", "DeleteTags"}:
         for each in asked["Resources"]:
-            yield from _tagged(request, EC2_KINDS.get(each.partition("-")[0], "*"), each, regions)
+            for arn, context in _tagged(request, EC2_KINDS.get(each.partition("-")[0], "*"), each, regions):
+                yield arn, context | _of_tags(asked.get("Tags") or [])
     elif operation == "RequestSpotFleet":
         yield _arn(request, "ec2", "spot-fleet-request/*"), {}
     elif operation == "CreateSecurityGroup":
@@ -199,9 +201,9 @@ def _tagged(request: Request, kind: str, name: str, regions: Regions) -> Found:
 def _tags(kind: str, name: str, region: str, regions: Regions) -> Mapping[str, str]:
     fleets = regions[region]
     if kind == "instance" and name in fleets.instances:
-        return fleets.instances[name].tags
+        return fleets.instances[name].tags.at(fleets.clock())
     if kind == "spot-fleet-request" and name in fleets.fleets:
-        return fleets.fleets[name].tags()
+        return fleets.fleets[name].tags.at(fleets.clock())
     described = ec2_backends[ACCOUNT][region].describe_tags(filters={"resource-id": [name]})
     return {each["key"]: each["value"] for each in described}
 
@@ -282,8 +284,12 @@ def _pass_role(role_arn: str, service: str) -> Need:
     return Need("iam:PassRole", role_arn, {"iam:passedtoservice": [service]})
 
 
+def _of_tags(tags: list[Parameters]) -> dict[str, list[str]]:
+    """aws:TagKeys is there only if the call names tags: CERTAIN, IAM user guide, "Controlling access using tags"."""
+    keys: dict[str, list[str]] = {"aws:tagkeys": [str(tag["Key"]) for tag in tags]} if tags else {}
+    return keys | {f"aws:requesttag/{str(tag['Key']).lower()}": [str(tag.get("Value", ""))] for tag in tags}
+
+
 def _tagging(resource: str, operation: str, groups: list[Parameters]) -> Need:
-    tags = {str(tag["Key"]): str(tag.get("Value", "")) for group in groups for tag in group.get("Tags") or []}
-    context = {"ec2:createaction": [operation], "aws:tagkeys": list(tags)}
-    context |= {f"aws:requesttag/{key.lower()}": [value] for key, value in tags.items()}
-    return Need("ec2:CreateTags", resource, context)
+    tags = [tag for group in groups for tag in group.get("Tags") or []]
+    return Need("ec2:CreateTags", resource, {"ec2:createaction": [operation], **_of_tags(tags)})

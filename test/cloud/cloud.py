@@ -37,7 +37,7 @@ class Cloud:
 
     `enforce_iam`: keys must exist (IAM users' own, sessions of roles), signatures and times must be right and
     policies count, as in AWS; the key of `client()` is the account's own and may do everything.
-    `boot`: what instances do, see Boot; without it they are records.
+    `boot`: what instances do, see Boot; without it they are records.  `behaviour`: see test.cloud.behaviour.
     """
 
     def __init__(
@@ -49,10 +49,12 @@ class Cloud:
         region: str = "us-east-1",
         enforce_iam: bool = False,
         boot: Boot | None = None,
+        behaviour: dict[str, Any] | None = None,
     ) -> None:
         self.region, self.url = region, ""
         self._options = {"speed": speed, "termination-s": termination_s, "pending-s": pending_s, "port": port}
         self._more = ["--enforce-iam"] * enforce_iam + ([f"--boot={json.dumps(asdict(boot))}"] if boot else [])
+        self._more += [f"--behaviour={json.dumps(behaviour)}"] if behaviour else []
         self._process: subprocess.Popen[str] | None = None
         self.client = cache(self._client)
 
@@ -143,6 +145,14 @@ class Cloud:
         [described] = cloudformation.describe_stacks(StackName=stack)["Stacks"]
         outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
         return str(outputs["LeaseFunctionARN"])
+
+    def behave(self, **chosen: Any) -> None:
+        """Choose how AWS behaves from now on: the fields of test.cloud.behaviour.Behaviour."""
+        self._post("behaviour", chosen)
+
+    def forget_fleet(self, fleet_id: str) -> None:
+        """AWS forgets a fleet, as it does two days after its end: NotFound for its ID, while instances stay."""
+        self._post("forget-fleet", {"fleet": fleet_id})
 
     def fault(self, operation: str, kind: str, times: int = 1, when: str = "before", **more: Any) -> None:
         """Order a fault; test.cloud.faults.Fault tells of the kinds, and of what `more` may hold."""

@@ -7,41 +7,32 @@ moto's.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import moto.ec2.urls
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
-from moto.ec2.responses import EC2Response
 
 from test.cloud import views, wire
-from test.cloud.filters import is_wanted, matcher
-from test.cloud.fleets import Fleet, Fleets, IdempotentParameterMismatchError
+from test.cloud.behaviour import Chosen
+from test.cloud.ec2_attributes import AttributeCalls
+from test.cloud.ec2_tags import TagCalls
+from test.cloud.faults import Faults
+from test.cloud.filters import matcher
+from test.cloud.fleets import Fleets, IdempotentParameterMismatchError
 from test.cloud.instances import Instance
 from test.cloud.paging import page
 from test.cloud.specifications import checked, specifications
 
+# CERTAIN: code and text recorded in github.com/jenkinsci/ec2-fleet-plugin/issues/327
+PROTECTED = (
+    "The instance '{}' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again."
+)
 MAX_CANCEL = 100  # CancelSpotFleetRequests takes no more ids
-Refusal = Callable[[str, str], str | None]
-Lag = Callable[[str], float]
 
 
-class ActingEC2(EC2Response):  # type: ignore[misc]  # moto has no types
-    """`regions`, `refuses` and `lags` are put in by `install`; moto makes an instance for every request."""
-
-    regions: defaultdict[str, Fleets]
-    refuses: Refusal
-    lags: Lag
-
-    @property
-    def _fleets(self) -> Fleets:
-        return self.regions[self.region if self.current_account == views.ACCOUNT else f"{self.region} elsewhere"]
-
-    def _parameters(self) -> dict[str, Any]:
-        self.error_on_dryrun()
-        parameters: dict[str, Any] = self.normalized_request.environ["cloud.request"].parameters()
-        return parameters
+class ActingEC2(TagCalls, AttributeCalls):
+    """Spot Fleets and their instances."""
 
     def request_spot_fleet(self) -> ActionResult:
         config = checked(self._parameters()["SpotFleetRequestConfig"])
@@ -58,10 +49,12 @@ class ActingEC2(EC2Response):  # type: ignore[misc]  # moto has no types
         asked, told_s = self._parameters(), self._told_s("DescribeSpotFleetRequests")
         wanted = [self._fleet(fleet_id, told_s) for fleet_id in asked.get("SpotFleetRequestIds") or []]
         among = sorted(wanted, key=lambda fleet: fleet.sequence) or self._fleets.fleets.values()
+        left_out = "" if wanted else self._omitted("DescribeSpotFleetRequests")
         fleets, token = page(
-            (fleet for fleet in among if fleet.created_at_s <= told_s),
+            (fleet for fleet in among if fleet.created_at_s <= told_s and fleet.fleet_id != left_out),
             asked.get("MaxResults"),
             asked.get("NextToken"),
+            drift=lambda: self._drift("DescribeSpotFleetRequests"),
         )
         told = [views.fleet_view(fleet, told_s) for fleet in fleets]
         return ActionResult({"SpotFleetRequestConfigs": told, "NextToken": token})
@@ -85,7 +78,7 @@ class ActingEC2(EC2Response):  # type: ignore[misc]  # moto has no types
             if code := self._why_not_cancel(fleet_id, terminate):
                 unsuccessful.append(views.cancel_error_view(fleet_id, code))
             else:
-                before, after = self._fleets.cancel(fleet_id, terminate)
+                before, after = self._fleets.cancel(fleet_id, terminate, self.chosen.now.second_cancel)
                 successful.append(views.cancelled_view(fleet_id, before, after))
         return ActionResult({"SuccessfulFleetRequests": successful, "UnsuccessfulFleetRequests": unsuccessful})
 
@@ -95,9 +88,9 @@ class ActingEC2(EC2Response):  # type: ignore[misc]  # moto has no types
             return "fleetRequestIdMalformed"
         if fleet is None:
             return "fleetRequestIdDoesNotExist"
-        if not fleet.takes_cancel(self._fleets.settle(), terminate):
+        if not fleet.takes_cancel(self._fleets.settle(), terminate, self.chosen.now.second_cancel):
             return "fleetRequestNotInCancellableState"
-        return type(self).refuses("CancelSpotFleetRequests", fleet_id)
+        return self.faults.refuses("CancelSpotFleetRequests", fleet_id)
 
     def modify_spot_fleet_request(self) -> ActionResult:
         asked = self._parameters()
@@ -115,7 +108,9 @@ class ActingEC2(EC2Response):  # type: ignore[misc]  # moto has no types
         if self._is_of_moto(asked.get("InstanceIds") or []):
             return super().describe_instances()
         matching, now_s = self._matching(asked)
-        instances, token = page(matching, asked.get("MaxResults"), asked.get("NextToken"), least=5)
+        instances, token = page(
+            matching, asked.get("MaxResults"), asked.get("NextToken"), 5, lambda: self._drift("DescribeInstances")
+        )
         told = [views.reservation_view(each, now_s) for each in instances]
         of_moto = [] if token or asked.get("InstanceIds") else self._reservations_of_moto()
         if of_moto:
@@ -135,16 +130,6 @@ class ActingEC2(EC2Response):  # type: ignore[misc]  # moto has no types
         told = [views.status_view(each, now_s) for each in instances]
         return ActionResult({"InstanceStatuses": told, "NextToken": token})
 
-    def describe_tags(self) -> ActionResult:
-        """Of what is acted here, and of moto's."""
-        asked, now_s = self._parameters(), self._fleets.settle()
-        wanted = asked.get("Filters") or []
-        told = [each for each in views.tag_views(self._fleets, now_s) if is_wanted(each, wanted)]
-        mine = {each["ResourceId"] for each in told}
-        of_moto = self.ec2_backend.describe_tags(filters=self._filters_from_querystring())
-        told += [view for view in map(views.tag_view_of_moto, of_moto) if view["ResourceId"] not in mine]
-        return ActionResult({"Tags": told})
-
     def terminate_instances(self) -> ActionResult:
         asked = self._parameters()
         if self._is_of_moto(asked["InstanceIds"]):
@@ -152,7 +137,8 @@ class ActingEC2(EC2Response):  # type: ignore[misc]  # moto has no types
         now_s = self._fleets.settle()
         instances = [self._instance(instance_id) for instance_id in asked["InstanceIds"]]
         before = [each.state(now_s) for each in instances]
-        self._fleets.terminate(asked["InstanceIds"])
+        if protected := self._fleets.terminate_unless_protected(asked["InstanceIds"]):
+            raise EC2ClientError("OperationNotPermitted", PROTECTED.format(protected[0]))
         told = [views.terminating_view(each, was, now_s) for each, was in zip(instances, before, strict=True)]
         return ActionResult({"TerminatingInstances": told})
 
@@ -160,37 +146,18 @@ class ActingEC2(EC2Response):  # type: ignore[misc]  # moto has no types
         told_s, matches = self._told_s("DescribeInstances"), matcher(asked.get("Filters") or [])
         wanted = [self._instance(instance_id) for instance_id in asked.get("InstanceIds") or []]
         among = sorted(wanted, key=lambda each: each.sequence) or self._fleets.instances.values()
-        return [each for each in among if each.is_visible(told_s) and matches(each, told_s)], told_s
+        left_out = "" if wanted else self._omitted("DescribeInstances")
+        seen = (each for each in among if each.is_visible(told_s) and each.instance_id != left_out)
+        return [each for each in seen if matches(each, told_s)], told_s
 
-    def _told_s(self, operation: str) -> float:
-        """The moment that a Describe call tells of: EC2 promises eventual consistency, and no more."""
-        return self._fleets.settle() - self._lag_s(operation)
+    def _omitted(self, operation: str) -> str:
+        return self.faults.omitted(operation)
 
-    def _lag_s(self, operation: str) -> float:
-        return type(self).lags(operation)
+    def _drift(self, operation: str) -> int:
+        return self.faults.drift(operation)
 
-    def _is_of_moto(self, instance_ids: Sequence[str]) -> bool:
-        """Whether these were started by RunInstances, which stays moto's."""
-        known = self.ec2_backend.describe_instances() if instance_ids else []
-        return any(each.id in instance_ids for reservation in known for each in reservation.instances)
-
-    def _fleet(self, fleet_id: str, told_s: float = float("inf")) -> Fleet:
-        fleet = self._fleets.fleets.get(fleet_id)
-        if fleet is None or fleet.created_at_s > told_s:
-            raise EC2ClientError(
-                "InvalidSpotFleetRequestId.NotFound", f"The Spot Fleet request ID '{fleet_id}' does not exist"
-            )
-        return fleet
-
-    def _instance(self, instance_id: str) -> Instance:
-        if instance_id not in self._fleets.instances:
-            raise EC2ClientError("InvalidInstanceID.NotFound", f"The instance ID '{instance_id}' does not exist")
-        return self._fleets.instances[instance_id]
-
-
-def install(regions: defaultdict[str, Fleets], refuses: Refusal, lags: Lag) -> None:
+def install(regions: defaultdict[str, Fleets], faults: Faults, chosen: Chosen) -> None:
     """Put the acting EC2 into moto's routing table; before the first request, when moto reads it."""
     ActingEC2.regions = regions
-    ActingEC2.refuses = staticmethod(refuses)
-    ActingEC2.lags = staticmethod(lags)
+    ActingEC2.faults, ActingEC2.chosen = faults, chosen
     moto.ec2.urls.url_paths["{0}/"] = ActingEC2.dispatch

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from test.cloud.errors import CODES
 
-WAYS = frozenset(CODES) | {"error", "hang", "reset", "partial", "lag"}
-INSIDE = frozenset({"partial", "lag"})  # the call as such goes well
+INSIDE = frozenset({"partial", "lag", "omit", "shift", "repeat", "late", "lost"})  # the call as such goes well
+WAYS = frozenset(CODES) | {"error", "hang", "reset"} | INSIDE
+DRIFT = {"shift": 1, "repeat": -1}  # by how many items the next page begins too late
 
 
 @dataclass
@@ -20,7 +22,11 @@ class Fault:
     kind      throttle | internal | denied | unknown-key | bad-signature | skewed | expired-token |
               unsigned (in the service's own code), error (`code` and `status`), hang, reset (of the
               connection), partial (a failure of one entry inside an HTTP 200), lag (a Describe call of EC2
-              tells what was so `lag_s` ago)
+              tells what was so `lag_s` ago), omit (a list of EC2's leaves out the item `matching`), shift and repeat
+              (an item moves while EC2's list is read, so that it is on none or on two of the pages), late and lost
+              (CreateTags and DeleteTags succeed, but what they changed shows after `lag_s`, or never).  EC2 promises
+              no more for lists and tags than eventual consistency: LIKELY that all of these occur, CERTAIN that
+              nothing excludes them
     when      before the effect, or after it: the effect happened, the answer is lost
     matching  only calls whose body or path contain this; for `partial` the id of the entry (empty: all)
     """
@@ -76,6 +82,22 @@ class Faults:
         """By how much this call lags behind."""
         fault = self._take(lambda fault: fault.kind == "lag", operation)
         return 0.0 if fault is None else fault.lag_s
+
+    def omitted(self, operation: str) -> str:
+        """The ID of what this list leaves out; an empty text if it is whole."""
+        fault = self._take(lambda fault: fault.kind == "omit", operation)
+        return "" if fault is None else fault.matching
+
+    def drift(self, operation: str) -> int:
+        """By how many items the list moves on between this page and the next."""
+        fault = self._take(lambda fault: fault.kind in DRIFT, operation)
+        return 0 if fault is None else DRIFT[fault.kind]
+
+    def delay_s(self, operation: str, resources: Sequence[str]) -> float:
+        """How much later what this call changes will show; infinity: never."""
+        kinds = {"late", "lost"}
+        fault = self._take(lambda fault: fault.kind in kinds and fault.matching in {"", *resources}, operation)
+        return 0.0 if fault is None else math.inf if fault.kind == "lost" else fault.lag_s
 
     def _take(self, applies: Any, operation: str) -> Fault | None:
         with self._lock:

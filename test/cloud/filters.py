@@ -18,12 +18,12 @@ READINGS: Mapping[str, Reading] = {
     "instance-id": lambda instance, _: [instance.instance_id],
     "instance-state-name": lambda instance, now_s: [instance.state(now_s)],
     "instance-state-code": lambda instance, now_s: [str(STATE_CODES[instance.state(now_s)])],
-    "instance-lifecycle": lambda _, __: ["spot"],
+    "instance-lifecycle": lambda instance, _: ["spot"] if instance.is_spot else [],
     "instance-type": lambda instance, _: [str(instance.specification.get("InstanceType"))],
     "image-id": lambda instance, _: [str(instance.specification.get("ImageId"))],
-    "spot-instance-request-id": lambda instance, _: [instance.spot_request_id],
+    "spot-instance-request-id": lambda instance, _: [instance.spot_request_id] if instance.is_spot else [],
     "availability-zone": lambda instance, _: [instance.zone],
-    "tag-key": lambda instance, _: list(instance.tags),
+    "tag-key": lambda instance, now_s: list(instance.tags.at(now_s)),
 }
 
 
@@ -54,7 +54,7 @@ def _tag_member(name: str) -> str:
 def _reading(name: str) -> Reading:
     if name.startswith("tag:"):
         key = name.removeprefix("tag:")
-        return lambda instance, _: [instance.tags[key]] if key in instance.tags else []
+        return lambda instance, now_s: [value for name, value in instance.tags.at(now_s).items() if name == key]
     if name not in READINGS:
         raise EC2ClientError("InvalidParameterValue", f"The filter '{name}' is invalid")
     return READINGS[name]

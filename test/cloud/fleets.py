@@ -6,6 +6,7 @@ background, so a test that asks twice at one instant gets one answer.
 
 from __future__ import annotations
 
+import itertools
 import json
 import secrets
 import uuid
@@ -15,6 +16,7 @@ from typing import Any
 
 from test.cloud.instances import FLEET_TAG, Instance, Timing
 from test.cloud.launch import choose, tags_of, weight_of
+from test.cloud.tags import TagLog
 
 Effect = Callable[..., None]
 CANCELLABLE = frozenset({"submitted", "active", "modifying"})
@@ -40,6 +42,11 @@ class Fleet:
     is_short: bool = True
     cancelled_at_s: float | None = None
     terminates: bool = False
+    tags: TagLog = field(init=False)  # its own, not those of its instances
+
+    def __post_init__(self) -> None:
+        groups = self.config.get("TagSpecifications") or []
+        self.tags = TagLog({tag["Key"]: tag.get("Value", "") for group in groups for tag in group.get("Tags") or []})
 
     @property
     def client_token(self) -> str | None:
@@ -56,29 +63,31 @@ class Fleet:
             return "cancelled"
         return "cancelled_terminating" if self.terminates else "cancelled_running"
 
-    def tags(self) -> dict[str, str]:
-        """Its own, not those of its instances."""
-        groups = self.config.get("TagSpecifications") or []
-        return {tag["Key"]: tag.get("Value", "") for group in groups for tag in group.get("Tags") or []}
-
     def live(self) -> Iterator[Instance]:
         return (instance for instance in self.instances if instance.terminating_at_s is None)
 
     def fulfilled(self) -> float:
         return sum(instance.weight for instance in self.live())
 
-    def takes_cancel(self, now_s: float, terminate: bool) -> bool:
-        """AWS takes a second order for a fleet that was cancelled without its instances: to end those too.
+    def missing_on_demand(self) -> float:
+        """How much of the On-Demand part is missing.  Only launch templates have one: CERTAIN, EC2 user guide."""
+        if not self.config.get("LaunchTemplateConfigs"):
+            return 0.0
+        there = sum(instance.weight for instance in self.live() if not instance.is_spot)
+        return float(self.config.get("OnDemandTargetCapacity") or 0) - there
 
-        Source: github.com/getmoto/moto/issues/4715, which tells of AWS.
-        """
+    def takes_cancel(self, now_s: float, terminate: bool, second_cancel: str) -> bool:
+        """Whether a cancellation succeeds; `second_cancel` is one of Behaviour's three."""
         state = self.state(now_s)
-        return state in CANCELLABLE or (terminate and state == "cancelled_running")
+        is_second = terminate and state == "cancelled_running"
+        return state in CANCELLABLE or (is_second and second_cancel != "refused")
 
     def cancel(self, at_s: float, terminate: bool) -> None:
+        """That protected instances stay is the harder reading of what nobody tells: UNKNOWN, aws-truth F4."""
         self.cancelled_at_s, self.terminates = at_s, terminate
         for instance in list(self.live()) if terminate else ():
-            instance.terminate(at_s)
+            if not instance.protected:
+                instance.terminate(at_s)
 
 
 class Fleets:
@@ -89,6 +98,7 @@ class Fleets:
         self.fleets: dict[str, Fleet] = {}
         self.instances: dict[str, Instance] = {}
         self._tokens: dict[str, tuple[str, str]] = {}
+        self._numbers = itertools.count(1)
 
     def request(self, config: Mapping[str, Any], specifications: Sequence[Mapping[str, Any]]) -> Fleet:
         """Start a fleet, or answer with the one that this very request has started before."""
@@ -97,7 +107,8 @@ class Fleets:
             known, fleet_id = self._tokens[token]
             if known != body:
                 raise IdempotentParameterMismatchError(token)
-            return self.fleets[fleet_id]
+            if fleet_id in self.fleets:
+                return self.fleets[fleet_id]
         fleet = self._new_fleet(config, specifications)
         if token:
             self._tokens[token] = (body, fleet.fleet_id)
@@ -107,7 +118,7 @@ class Fleets:
     def _new_fleet(self, config: Mapping[str, Any], specifications: Sequence[Mapping[str, Any]]) -> Fleet:
         now_s = self.clock()
         fleet = Fleet(
-            sequence=len(self.fleets) + 1,
+            sequence=next(self._numbers),
             fleet_id=f"sfr-{uuid.uuid4()}",
             config=config,
             specifications=specifications,
@@ -137,12 +148,15 @@ class Fleets:
     def _fill(self, fleet: Fleet, now_s: float) -> None:
         fleet.is_short = False
         strategy = fleet.config.get("AllocationStrategy") or "lowestPrice"  # AWS's default
+        on_demand = fleet.missing_on_demand()
+        plain = fleet.config.get("OnDemandAllocationStrategy") or "lowestPrice"
+        new = [self._launch(fleet, spec, now_s, False) for spec in choose(fleet.specifications, plain, on_demand)]
         missing = fleet.target - fleet.fulfilled()
-        new = [self._launch(fleet, spec, now_s) for spec in choose(fleet.specifications, strategy, missing)]
+        new += [self._launch(fleet, spec, now_s, True) for spec in choose(fleet.specifications, strategy, missing)]
         if new:
             self.effect("instances launched", fleet=fleet.fleet_id, count=len(new))
 
-    def _launch(self, fleet: Fleet, specification: Mapping[str, Any], now_s: float) -> Instance:
+    def _launch(self, fleet: Fleet, specification: Mapping[str, Any], now_s: float, is_spot: bool) -> Instance:
         placement = specification.get("Placement") or {}
         instance = Instance(
             sequence=len(self.instances) + 1,
@@ -151,19 +165,23 @@ class Fleets:
             fleet_id=fleet.fleet_id,
             specification=specification,
             weight=weight_of(specification),
-            tags=tags_of(specification) | {FLEET_TAG: fleet.fleet_id},
-            zone=placement.get("AvailabilityZone") or f"{self.region}a",
+            tags=TagLog(tags_of(specification) | {FLEET_TAG: fleet.fleet_id}),
+            zone=placement.get("AvailabilityZone") or specification.get("AvailabilityZone") or f"{self.region}a",
             launched_at_s=now_s,
             timing=self.timing,
+            is_spot=is_spot,
+            protected=not is_spot and bool(specification.get("DisableApiTermination")),
         )
         self.instances[instance.instance_id] = instance
         fleet.instances.append(instance)
         return instance
 
-    def cancel(self, fleet_id: str, terminate: bool) -> tuple[str, str]:
+    def cancel(self, fleet_id: str, terminate: bool, second_cancel: str = "acted-upon") -> tuple[str, str]:
         """Cancel one fleet; its state before and after."""
         fleet, now_s = self.fleets[fleet_id], self.settle()
         before = fleet.state(now_s)
+        if before == "cancelled_running" and second_cancel == "no-effect":
+            return before, before
         fleet.cancel(now_s, terminate)
         self.effect("fleet cancelled", fleet=fleet_id, terminates=terminate)
         return before, "cancelled_terminating" if terminate else "cancelled_running"
@@ -180,14 +198,32 @@ class Fleets:
             instance.terminate(self.clock())
         self.settle()
 
+    def forget(self, fleet_id: str) -> None:
+        """As AWS does some 48 hours after the end of a fleet; instances, if there are any left, stay."""
+        self.effect("fleet forgotten", fleet=fleet_id)
+        del self.fleets[fleet_id]
+
+    def terminate_unless_protected(self, instance_ids: Sequence[str]) -> list[str]:
+        """End those in zones in which none of them is protected; return the protected ones.
+
+        CERTAIN: EC2's API reference, TerminateInstances.
+        """
+        asked = [self.instances[instance_id] for instance_id in instance_ids]
+        protected = [each for each in asked if each.protected and each.terminating_at_s is None]
+        zones = {each.zone for each in protected}
+        if ending := [each.instance_id for each in asked if each.zone not in zones]:
+            self.terminate(ending)
+        return [each.instance_id for each in protected]
+
     def terminate(self, instance_ids: Sequence[str]) -> None:
         """End instances by themselves: a fleet that maintains its capacity starts others."""
         now_s = self.settle()
         for instance_id in instance_ids:
             instance = self.instances[instance_id]
             instance.terminate(now_s)
-            fleet = self.fleets[instance.fleet_id]
-            fleet.is_short = fleet.is_short or fleet.maintains
+            fleet = self.fleets.get(instance.fleet_id)
+            if fleet is not None:
+                fleet.is_short = fleet.is_short or fleet.maintains
         self.effect("instances terminated", count=len(instance_ids), instances=list(instance_ids[:20]))
         self.settle()
 

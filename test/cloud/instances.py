@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from test.cloud.tags import TagLog
+
 FLEET_TAG = "aws:ec2spot:fleet-request-id"
 STATE_CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48}
 TERMINATED_VISIBLE_S = 3600.0  # EC2 shows a terminated instance for about an hour
@@ -24,7 +26,11 @@ class Timing:
 
 @dataclass
 class Instance:
-    """One Spot instance; `specification` is the launch specification that it was started from."""
+    """One instance of a fleet; `specification` is the launch specification that it was started from.
+
+    `protected`: termination protection, which Spot instances cannot have.  CERTAIN: EC2 user guide, "Change instance
+    termination protection"; github.com/cloud-custodian/cloud-custodian/issues/2083
+    """
 
     sequence: int
     instance_id: str
@@ -32,10 +38,12 @@ class Instance:
     fleet_id: str
     specification: Mapping[str, object]
     weight: float
-    tags: Mapping[str, str]
+    tags: TagLog
     zone: str
     launched_at_s: float
     timing: Timing
+    is_spot: bool = True
+    protected: bool = False
     terminating_at_s: float | None = None
 
     def state(self, now_s: float) -> str:

@@ -113,7 +113,7 @@ def _pages(instance: Instance, region: str) -> dict[str, Callable[[], str]]:
         "latest/meta-data/instance-id": lambda: instance.instance_id,
         "latest/meta-data/ami-id": lambda: str(spec.get("ImageId")),
         "latest/meta-data/instance-type": lambda: str(spec.get("InstanceType")),
-        "latest/meta-data/instance-life-cycle": lambda: "spot",
+        "latest/meta-data/instance-life-cycle": lambda: "spot" if instance.is_spot else "on-demand",
         "latest/meta-data/local-ipv4": instance.private_ip,
         "latest/meta-data/placement/region": lambda: region,
         "latest/meta-data/placement/availability-zone": lambda: instance.zone,
@@ -125,7 +125,7 @@ def _pages(instance: Instance, region: str) -> dict[str, Callable[[], str]]:
         pages["latest/user-data"] = lambda: base64.b64decode(str(spec["UserData"])).decode("utf-8", "replace")
     if (spec.get("MetadataOptions") or {}).get("InstanceMetadataTags") == "enabled":
         pages |= {f"latest/meta-data/tags/instance/{key}": lambda value=value: value  # type: ignore[misc]
-                  for key, value in instance.tags.items()}
+                  for key, value in instance.tags.at(time.time()).items()}
     return pages
 
 

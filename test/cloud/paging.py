@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Protocol, TypeVar
 
@@ -20,17 +20,21 @@ class Numbered(Protocol):
 N = TypeVar("N", bound=Numbered)
 
 
-def page(items: Iterable[N], max_results: object, token: str | None, least: int = 1) -> tuple[list[N], str | None]:
+def page(
+    items: Iterable[N], max_results: object, token: str | None, least: int = 1, drift: Callable[[], int] = lambda: 0
+) -> tuple[list[N], str | None]:
     """The items after `token`, at most `max_results` of them, and the token of the rest.
 
-    A token names the last item that was given, so that a list which changes meanwhile loses nothing.
+    A token names the last item that was given, so that a list which changes meanwhile loses nothing; unless `drift`,
+    which is asked where there is a next page, says by how many items that one begins too late.
     """
     size = _size(max_results, least)
     after = _read(token)
     found = list(islice((item for item in items if item.sequence > after), size + 1))
     if len(found) <= size:
         return found, None
-    return found[:size], base64.b64encode(f"after:{found[size - 1].sequence}".encode()).decode()
+    last = found[size - 1 + drift()]
+    return found[:size], base64.b64encode(f"after:{last.sequence}".encode()).decode()
 
 
 def _size(max_results: object, least: int) -> int:

@@ -32,7 +32,7 @@ def fleet_view(fleet: Fleet, now_s: float) -> dict[str, Any]:
             "TargetCapacity": int(fleet.target),
             "FulfilledCapacity": fleet.fulfilled(),
         },
-        "Tags": [{"Key": key, "Value": value} for key, value in fleet.tags().items()],
+        "Tags": [{"Key": key, "Value": value} for key, value in fleet.tags.at(now_s).items()],
     }
 
 
@@ -45,10 +45,10 @@ def _activity(fleet: Fleet, now_s: float) -> str:
 def tag_views(fleets: Fleets, now_s: float) -> Iterator[dict[str, str]]:
     """Every tag of every fleet and of every instance that can still be seen, as DescribeTags tells it."""
     for fleet in fleets.fleets.values():
-        yield from _tag_views("spot-fleet-request", fleet.fleet_id, fleet.tags())
+        yield from _tag_views("spot-fleet-request", fleet.fleet_id, fleet.tags.at(now_s))
     for instance in fleets.instances.values():
         if instance.is_visible(now_s):
-            yield from _tag_views("instance", instance.instance_id, instance.tags)
+            yield from _tag_views("instance", instance.instance_id, instance.tags.at(now_s))
 
 
 def _tag_views(kind: str, resource_id: str, tags: Mapping[str, str]) -> Iterator[dict[str, str]]:
@@ -65,7 +65,7 @@ def active_instance_view(instance: Instance) -> dict[str, Any]:
     return {
         "InstanceId": instance.instance_id,
         "InstanceType": instance.specification.get("InstanceType"),
-        "SpotInstanceRequestId": instance.spot_request_id,
+        **({"SpotInstanceRequestId": instance.spot_request_id} if instance.is_spot else {}),
         "InstanceHealth": "healthy",
     }
 
@@ -127,11 +127,11 @@ def _instance_view(instance: Instance, now_s: float) -> dict[str, Any]:
         "PrivateIpAddress": instance.private_ip(),
         "SubnetId": spec.get("SubnetId"),
         "KeyName": spec.get("KeyName"),
-        "InstanceLifecycle": "spot",
-        "SpotInstanceRequestId": instance.spot_request_id,
+        "InstanceLifecycle": "spot" if instance.is_spot else None,
+        "SpotInstanceRequestId": instance.spot_request_id if instance.is_spot else None,
         "SecurityGroups": spec.get("SecurityGroups"),
         "IamInstanceProfile": _profile_view(spec.get("IamInstanceProfile")),
-        "Tags": [{"Key": key, "Value": value} for key, value in instance.tags.items()],
+        "Tags": [{"Key": key, "Value": value} for key, value in instance.tags.at(now_s).items()],
     }
     return {name: value for name, value in view.items() if value is not None}
 

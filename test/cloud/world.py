@@ -13,6 +13,8 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 
 from test.cloud import cloudformation, ec2, functions, quotas, s3, service_roles
 from test.cloud.audit import Audit
+from test.cloud.behaviour import Behaviour, Chosen
+from test.cloud.buckets import Buckets
 from test.cloud.errors import Answer, code_of, error_answer
 from test.cloud.faults import Fault, Faults
 from test.cloud.fleets import Fleets
@@ -36,12 +38,15 @@ class Broken:
 class World:
     """moto with what acts put into it; one for a process, since moto's state is global."""
 
-    def __init__(self, timing: Timing, speed: float, enforce_iam: bool = False) -> None:
+    def __init__(
+        self, timing: Timing, speed: float, enforce_iam: bool = False, behaviour: Behaviour | None = None
+    ) -> None:
+        self.chosen, self.buckets = Chosen(behaviour or Behaviour()), Buckets(time.monotonic)
         self.audit, self.faults, self.leases = Audit(), Faults(), Leases()
         self.regions: defaultdict[str, Fleets] = _Regions(timing, self.audit)
         self.ahead_s = 0.0  # of this machine's clock
         self.functions = functions.Functions(self.audit.effect, speed)
-        ec2.install(self.regions, self.faults.refuses, self.faults.lag_s)
+        ec2.install(self.regions, self.faults, self.chosen)
         self.functions.enforce_iam = enforce_iam
         functions.install(self.functions)
         s3.install()
@@ -75,7 +80,17 @@ class World:
         """What time AWS has it."""
         return time.time() + self.ahead_s
 
+    def _throttles(self, request: Request) -> bool:
+        """Whether EC2 has had too many of these calls."""
+        speed = self.chosen.now.ec2_limits
+        if request.service != "ec2" or not speed:
+            return False
+        with self._lock:
+            return not self.buckets.takes(request.region, request.operation, request.parameters(), speed)
+
     def _act(self, request: Request) -> Answer:
+        if self._throttles(request):
+            return error_answer(request.service, *code_of("throttle", request.service), "Request limit exceeded.")
         if self.gate is None:
             return self._carry_out(request)
         with self._lock:
@@ -163,13 +178,19 @@ class World:
                     "fleet": each.fleet_id,
                     "image": each.specification.get("ImageId"),
                     "state": state,
-                    "tags": dict(each.tags),
+                    "tags": dict(each.tags.at(now_s)),
                 }
                 for region in self.regions.values()
                 for now_s in [region.settle()]
                 for each in region.instances.values()
                 if (state := each.state(now_s)) != "terminated"
             ]
+
+    def forget_fleet(self, fleet_id: str) -> None:
+        """Raises ValueError for a fleet that there is not."""
+        with self._lock:
+            [fleets] = [each for each in self.regions.values() if fleet_id in each.fleets]
+            fleets.forget(fleet_id)
 
     def turned_off(self, instance_id: str) -> None:
         """An instance whose machine was shut down from within: for an annex's that means terminated."""
@@ -208,6 +229,8 @@ class World:
         with self._lock:
             self._ask_moto(Request("POST", "/moto-api/reset", {}, b""))
             self.regions.clear()
+            self.chosen.reset()
+            self.buckets.clear()
             self.leases.clear()
             self.metadata.clear()
             self.ahead_s = 0.0

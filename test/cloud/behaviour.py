@@ -1,0 +1,62 @@
+"""How AWS behaves where nobody outside knows, or where it differs between accounts and days: to be chosen by a test.
+
+`Cloud(behaviour={"second_cancel": "refused"})` chooses for one emulated cloud, `cloud.behave(second_cancel=...)`
+from now on; `cloud.reset()` returns to what the cloud was started with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+SECOND_CANCELS = ("acted-upon", "refused", "no-effect")
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """The defaults are AWS on a good day.
+
+    second_cancel   what a cancellation with termination does to a fleet in `cancelled_running`.  SUSPECTED: no text of
+                    AWS says.  acted-upon: github.com/getmoto/moto/issues/4715; refused, with
+                    fleetRequestNotInCancellableState: github.com/nathants/libaws; no-effect: a success after which the
+                    fleet stays as it is, which HTCondor's sfr-lease.js ("always succeeds. *sigh*") does not exclude
+    ec2_limits      EC2's published request limits (test.cloud.buckets), at so many times their speed: 1 in real time,
+                    60 where rules fire sixty times as fast (bursts are the same at any speed), 0 none
+    tags_late_s     how long a tag that CreateTags or DeleteTags changed is shown as before.  CERTAIN: EC2's API is
+                    eventually consistent; no number is promised
+    logs_late_s     how long after its time FilterLogEvents begins to show an event.  LIKELY: a second or so
+    empty_log_pages how many empty pages FilterLogEvents gives before each page with events.  CERTAIN: its
+                    documentation says that empty pages with a nextToken occur
+    log_page        the most events in a page (1 to 10,000), whatever `limit` asks.  CERTAIN: pages "might only be
+                    partially full"
+    concurrency     how many functions run at once in a region: 1,000, or 10 in a new account.  CERTAIN
+    """
+
+    second_cancel: str = "acted-upon"
+    ec2_limits: float = 0.0
+    tags_late_s: float = 0.0
+    logs_late_s: float = 1.0
+    empty_log_pages: int = 0
+    log_page: int = 10_000
+    concurrency: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.second_cancel not in SECOND_CANCELS:
+            raise ValueError(f"second_cancel is one of {SECOND_CANCELS}, not {self.second_cancel!r}")
+        if not 1 <= self.log_page <= 10_000:
+            raise ValueError(f"log_page is 1 to 10,000, not {self.log_page}")
+
+
+class Chosen:
+    """The behaviour that holds at this moment."""
+
+    def __init__(self, first: Behaviour) -> None:
+        self._first = self.now = first
+
+    def change(self, asked: Mapping[str, Any]) -> None:
+        """Raises TypeError or ValueError for what there is not to choose."""
+        self.now = replace(self.now, **asked)
+
+    def reset(self) -> None:
+        self.now = self._first

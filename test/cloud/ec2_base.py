@@ -1,0 +1,59 @@
+"""What every acting part of EC2 stands on: the fleets of the region that is asked, and what was chosen for them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.responses import EC2Response
+
+from test.cloud.behaviour import Behaviour, Chosen
+from test.cloud.faults import Faults
+from test.cloud.fleets import Fleet, Fleets
+from test.cloud.instances import Instance
+from test.cloud.views import ACCOUNT
+
+
+class Acting(EC2Response):  # type: ignore[misc]  # moto has no types
+    """`regions`, `faults` and `chosen` are put in by test.cloud.ec2.install; moto makes an object for every request."""
+
+    regions: defaultdict[str, Fleets]
+    faults: ClassVar[Faults] = Faults()
+    chosen: ClassVar[Chosen] = Chosen(Behaviour())
+
+    @property
+    def _fleets(self) -> Fleets:
+        return self.regions[self.region if self.current_account == ACCOUNT else f"{self.region} elsewhere"]
+
+    def _parameters(self) -> dict[str, Any]:
+        """Also the end of a DryRun: who was not permitted has not come here.  CERTAIN: every operation's own text."""
+        self.error_on_dryrun()
+        parameters: dict[str, Any] = self.normalized_request.environ["cloud.request"].parameters()
+        return parameters
+
+    def _told_s(self, operation: str) -> float:
+        """The moment that a Describe call tells of: EC2 promises eventual consistency, and no more."""
+        return self._fleets.settle() - self._lag_s(operation)
+
+    def _lag_s(self, operation: str) -> float:
+        return self.faults.lag_s(operation)
+
+    def _is_of_moto(self, instance_ids: Sequence[str]) -> bool:
+        """Whether these were started by RunInstances, which stays moto's."""
+        known = self.ec2_backend.describe_instances() if instance_ids else []
+        return any(each.id in instance_ids for reservation in known for each in reservation.instances)
+
+    def _fleet(self, fleet_id: str, told_s: float = float("inf")) -> Fleet:
+        fleet = self._fleets.fleets.get(fleet_id)
+        if fleet is None or fleet.created_at_s > told_s:
+            raise EC2ClientError(
+                "InvalidSpotFleetRequestId.NotFound", f"The Spot Fleet request ID '{fleet_id}' does not exist"
+            )
+        return fleet
+
+    def _instance(self, instance_id: str) -> Instance:
+        if instance_id not in self._fleets.instances:
+            raise EC2ClientError("InvalidInstanceID.NotFound", f"The instance ID '{instance_id}' does not exist")
+        return self._fleets.instances[instance_id]
