@@ -90,7 +90,7 @@ def _events(request: Request, asked: Parameters, _: Regions) -> Found:
 
 
 def _lambda(request: Request, asked: Parameters, _: Regions) -> Found:
-    name = str(asked.get("FunctionName") or asked.get("Resource") or "*")
+    name = str(asked.get("FunctionName") or asked.get("Resource") or asked.get("ResourceArn") or "*")
     yield name if name.startswith("arn:") else _arn(request, "lambda", f"function:{name}"), {}
 
 
@@ -103,7 +103,8 @@ def _cloudformation(request: Request, asked: Parameters, _: Regions) -> Found:
 
 
 def _logs(request: Request, asked: Parameters, _: Regions) -> Found:
-    group = asked.get("logGroupName") or asked.get("logGroupNamePrefix") or "*"
+    identifier = str(asked.get("logGroupIdentifier") or "").rpartition(":log-group:")[2]
+    group = asked.get("logGroupName") or identifier or asked.get("logGroupNamePrefix") or "*"
     yield _arn(request, "logs", f"log-group:{group}:*"), {}
 
 

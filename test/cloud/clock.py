@@ -6,12 +6,13 @@ targets and the permission on the function.
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import re
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -19,8 +20,10 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from test.cloud.keys import CLOCK_KEY, CLOCK_SECRET
+from test.cloud.policies import Need, judge
 
 RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
+EVENTS = "events.amazonaws.com"
 SECONDS = {"minute": 60.0, "hour": 3600.0, "day": 86400.0}
 
 
@@ -88,38 +91,48 @@ class Clock:
             yield from answer[key]
 
     def fire(self, name: str) -> None:
+        """Call the targets of a rule, unless it is disabled."""
         try:
+            named = self._pages(self._events.list_rules, "Rules", NamePrefix=name)
+            rule = next((each for each in named if each["Name"] == name), {})
             targets = list(self._pages(self._events.list_targets_by_rule, "Targets", Rule=name))
         except ClientError:
             return  # the rule was deleted meanwhile
-        for target in targets:
-            self._invoke(name, target)
+        for target in targets if rule.get("State") == "ENABLED" else ():
+            self._invoke(rule, target)
 
-    def _invoke(self, rule: str, target: dict[str, Any]) -> None:
-        payload = target.get("Input") or json.dumps({"source": "aws.events", "detail-type": "Scheduled Event"})
-        if not self._is_permitted(rule, target["Arn"]):
-            self._effect("rule not permitted", rule=rule, target=target["Id"], function=target["Arn"])
+    def _invoke(self, rule: dict[str, Any], target: dict[str, Any]) -> None:
+        name = rule["Name"]
+        payload = target.get("Input") or json.dumps(scheduled_event(rule["Arn"], time.time()))
+        if not self._is_permitted(rule["Arn"], target["Arn"]):
+            self._effect("rule not permitted", rule=name, target=target["Id"], function=target["Arn"])
             return
-        self._effect("rule fired", rule=rule, target=target["Id"])
+        self._effect("rule fired", rule=name, target=target["Id"])
         try:
             self._lambda.invoke(FunctionName=target["Arn"], InvocationType="Event", Payload=payload)
         except ClientError as error:
-            self._effect("invocation failed", rule=rule, target=target["Id"], error=str(error))
+            self._effect("invocation failed", rule=name, target=target["Id"], error=str(error))
 
-    def _is_permitted(self, rule: str, function_arn: str) -> bool:
-        """Whether the function's own policy lets this rule call it."""
+    def _is_permitted(self, rule_arn: str, function_arn: str) -> bool:
+        """Whether the function's own policy lets this rule call it: a Deny wins."""
         try:
             policy = json.loads(self._lambda.get_policy(FunctionName=function_arn)["Policy"])
         except ClientError:
             return False
-        region, account = function_arn.split(":")[3:5]
-        rule_arn = f"arn:aws:events:{region}:{account}:rule/{rule}"
-        return any(_permits(statement, rule_arn) for statement in policy["Statement"])
+        context = {"aws:sourcearn": [rule_arn], "aws:sourceaccount": [rule_arn.split(":")[4]]}
+        return judge([policy], Need("lambda:InvokeFunction", function_arn), context, EVENTS).allowed
 
 
-def _permits(statement: dict[str, Any], rule_arn: str) -> bool:
-    if statement.get("Principal") not in ({"Service": "events.amazonaws.com"}, "events.amazonaws.com"):
-        return False
-    condition = statement.get("Condition", {})
-    sources = [arn for kind in ("ArnLike", "ArnEquals", "StringLike") for arn in condition.get(kind, {}).values()]
-    return all(fnmatch.fnmatchcase(rule_arn, source) for source in sources)
+def scheduled_event(rule_arn: str, at_s: float) -> dict[str, Any]:
+    """CERTAIN: EventBridge user guide, "Creating a rule that runs on a schedule", and recorded events."""
+    return {
+        "version": "0",
+        "id": str(uuid.uuid4()),
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "account": rule_arn.split(":")[4],
+        "time": datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "region": rule_arn.split(":")[3],
+        "resources": [rule_arn],
+        "detail": {},
+    }

@@ -17,7 +17,9 @@ def with_location(told: str, url: str) -> str:
     answer: dict[str, Any] = json.loads(told)
     arn = answer["Configuration"]["FunctionArn"]
     answer["Code"] = {"RepositoryType": "S3", "Location": f"{url}{DOOR}{arn}"}
-    reserved = _function(arn).reserved_concurrency
+    function = _function(arn)
+    answer["Configuration"]["LoggingConfig"] = function.logging_config
+    reserved = function.reserved_concurrency
     if reserved is not None:
         answer["Concurrency"] = {"ReservedConcurrentExecutions": reserved}
     return json.dumps(answer)

@@ -9,30 +9,37 @@ from __future__ import annotations
 import io
 import json
 import threading
+import time
 import uuid
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
 import moto.awslambda.urls
 from moto.awslambda.models import LambdaFunction, lambda_backends
-from moto.awslambda.responses import LambdaResponse
 
+from test.cloud import logs
+from test.cloud.behaviour import Chosen
+from test.cloud.concurrency import Concurrency, pauses
 from test.cloud.function_code import with_location
 from test.cloud.keys import FUNCTION_KEY
-from test.cloud.principals import Session, session
+from test.cloud.lambda_settings import Settings, add_paths
+from test.cloud.policies import Need, judge
+from test.cloud.principals import Session, documents_of_role, session
 from test.cloud.sandbox import Outcome, Sandbox
 
 RETRY_AFTER_S = (60.0, 120.0)  # Lambda asks a failed asynchronous invocation again, twice
+LONGEST_AGE_S = 6 * 3600.0
 MAX_IDLE = 4
 
 
 class Functions:
     """Runs functions; keeps a few warm environments, as Lambda does."""
 
-    def __init__(self, effect: Callable[..., None], speed: float) -> None:
+    def __init__(self, effect: Callable[..., None], speed: float, chosen: Chosen) -> None:
         self.effect, self.speed = effect, speed
+        self.concurrency = Concurrency(chosen)
         self.enforce_iam = False
         self.endpoint_url = ""  # known once the server listens
         self._lock = threading.Condition()
@@ -42,11 +49,12 @@ class Functions:
         self._stopped = threading.Event()
 
     def run(self, function: Any, event: Any) -> Outcome:
-        """One invocation, to its end."""
+        """One invocation, to its end; whoever asks for it has entered `concurrency`."""
         request_id = str(uuid.uuid4())
         self.effect("function started", function=function.function_name, event=event, request_id=request_id)
         sandbox = self._environment(function)
         outcome = sandbox.invoke(event, request_id)
+        self._write_log(function, sandbox.stream, request_id, outcome)
         self._give_back(sandbox)
         self.effect(
             "function ended",
@@ -58,6 +66,18 @@ class Functions:
             duration_s=outcome.duration_s,
         )
         return outcome
+
+    def _write_log(self, function: Any, stream: str, request_id: str, outcome: Outcome) -> None:
+        used_mb = -(-outcome.used_bytes // 1_048_576)
+        lines = logs.lines_of(request_id, outcome.log, outcome.duration_s, int(function.memory_size), used_mb)
+        if not logs.write(function, stream, lines, lambda action, resource: self._may(function, action, resource)):
+            self.effect("log lost", function=function.function_name, request_id=request_id)
+
+    def _may(self, function: Any, action: str, resource: str) -> bool:
+        """Whether the function's role lets Lambda write its log.  Without that it runs, and nobody hears of it."""
+        if not self.enforce_iam:
+            return True
+        return judge(documents_of_role(function.role), Need(action, resource), {}, function.role).allowed
 
     def _environment(self, function: Any) -> Sandbox:
         with self._lock:
@@ -87,22 +107,44 @@ class Functions:
         sandbox.close()
 
     def run_soon(self, function: Any, event: Any) -> None:
-        """An asynchronous invocation, with Lambda's two more tries when the function fails."""
+        """An asynchronous invocation: tried again when the function fails, or when it is throttled."""
         with self._lock:
             self._running += 1
         threading.Thread(target=self._run_and_retry, args=(function, event), daemon=True).start()
 
     def _run_and_retry(self, function: Any, event: Any) -> None:
+        tries = self._tries(function, event)
         try:
-            errored = self.run(function, event).errored
+            pause_s = next(tries, None)
         finally:
             with self._lock:
                 self._running -= 1
                 self._lock.notify_all()
-        for delay_s in RETRY_AFTER_S if self.speed else ():
-            if not errored or self._stopped.wait(delay_s / self.speed):
+        while pause_s is not None and self.speed and not self._stopped.wait(pause_s / self.speed):
+            pause_s = next(tries, None)
+
+    def _tries(self, function: Any, event: Any) -> Iterator[float]:
+        """Try, and yield for how long to wait before the next try."""
+        retries, oldest_s = _asynchronous(function)
+        began_s, failures, waits = time.monotonic(), iter(RETRY_AFTER_S[:retries]), pauses()
+        while True:
+            if reason := self.concurrency.enter(function):
+                self.effect("invocation throttled", function=function.function_name, reason=reason)
+                pause_s: float | None = next(waits)
+            else:
+                pause_s = next(failures, None) if self._run_entered(function, event).errored else None
+            if pause_s is None:
                 return
-            errored = self.run(function, event).errored
+            if (time.monotonic() - began_s) * self.speed + pause_s > oldest_s:
+                self.effect("event dropped", function=function.function_name, event=event)
+                return
+            yield pause_s
+
+    def _run_entered(self, function: Any, event: Any) -> Outcome:
+        try:
+            return self.run(function, event)
+        finally:
+            self.concurrency.leave(function)
 
     def wait_until_idle(self, timeout_s: float) -> bool:
         """Until the first try of every asynchronous invocation has ended."""
@@ -119,6 +161,12 @@ class Functions:
         self._stopped = threading.Event()
 
 
+def _asynchronous(function: Any) -> tuple[int, float]:
+    """How often a failed event is tried again, and how old it may become."""
+    config = function.event_invoke_config[-1].config if function.event_invoke_config else {}
+    return config.get("MaximumRetryAttempts", 2), config.get("MaximumEventAgeInSeconds", LONGEST_AGE_S)
+
+
 def deployed() -> dict[str, dict[str, str]]:
     """What every function's zip holds: {ARN: {file: text}}."""
     backends = [backend for account in lambda_backends.values() for backend in account.values()]
@@ -130,7 +178,7 @@ def _files(code: bytes) -> dict[str, str]:
         return {name: archive.read(name).decode("utf-8", "replace") for name in archive.namelist()}
 
 
-class ActingLambda(LambdaResponse):  # type: ignore[misc]  # moto has no types
+class ActingLambda(Settings):
     """Asynchronous invocations return at once; a failed function says Unhandled, as today's runtimes do."""
 
     functions: Functions
@@ -144,20 +192,33 @@ class ActingLambda(LambdaResponse):  # type: ignore[misc]  # moto has no types
             function = self.backend.get_function(name, self._get_param("qualifier"))
             self.functions.run_soon(function, json.loads(self.body or "{}"))
             return 202, {"status": "202"}, ""
-        status, headers, body = super().invoke()
+        function = self.backend.get_function(unquote(self.path.rsplit("/", 2)[-2]), self._get_param("qualifier"))
+        if reason := self.functions.concurrency.enter(function):
+            return _throttled(reason)
+        try:
+            status, headers, body = super().invoke()
+        finally:
+            self.functions.concurrency.leave(function)
         if "x-amz-function-error" in headers:
             headers["x-amz-function-error"] = "Unhandled"
         return status, headers, body
 
 
-def install(functions: Functions) -> None:
+def _throttled(reason: str) -> tuple[int, dict[str, str], str]:
+    told = {"Type": "User", "message": "Rate Exceeded.", "Reason": reason}
+    headers = {"status": "429", "x-amzn-ErrorType": "TooManyRequestsException", "content-type": "application/json"}
+    return 429, headers, json.dumps(told)
+
+
+def install(functions: Functions, chosen: Chosen) -> None:
     """Before the first request: moto reads its routing table once."""
 
     def invoke_lambda(function: Any, event: Any = None) -> tuple[str, bool, str]:
         outcome = functions.run(function, {} if event is None else event)
         return json.dumps(outcome.payload), outcome.errored, outcome.log
 
-    ActingLambda.functions = functions
+    ActingLambda.functions, Settings.chosen = functions, chosen
+    add_paths()
     LambdaFunction._invoke_lambda = invoke_lambda
     for pattern in moto.awslambda.urls.url_paths:
         moto.awslambda.urls.url_paths[pattern] = ActingLambda.dispatch

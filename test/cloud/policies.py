@@ -79,9 +79,11 @@ def _covers(statement: Document, element: str, value: str, prepared: Callable[[s
 
 
 def _is_for(principal: Any, principal_arn: str) -> bool:
-    """No Principal: an identity's own policy."""
+    """No Principal: an identity's own policy.  A service of AWS's has its name in place of an ARN."""
     if principal is None or principal == "*":
         return True
+    if principal_arn.endswith(".amazonaws.com"):
+        return not isinstance(principal, str) and principal_arn in _listed(principal.get("Service", []))
     named = _listed(principal.get("AWS", []))
     return any(each in {"*", principal_arn} or each == _root_of(principal_arn) for each in named)
 

@@ -73,14 +73,19 @@ def _session_of(access_key_id: str) -> Principal | None:
     session = sts_backends[ACCOUNT]["aws"].get_assumed_role_from_access_key(access_key_id)
     if session is None:
         return None
-    role = next((each for each in iam().roles.values() if each.arn == session.role_arn), None)
-    documents = list(_documents(role)) if role is not None else []
+    documents = documents_of_role(session.role_arn)
     context = {"aws:principalarn": [session.role_arn], "aws:userid": [session.user_id]}
     if session.session_name.startswith("i-"):
         source = f"arn:aws:ec2:{session.region_name}:{ACCOUNT}:instance/{session.session_name}"
         context["ec2:sourceinstancearn"] = [source]
     return Principal(session.arn, session.secret_access_key, documents, context, session.session_token,
                      _seconds(session.expiration))
+
+
+def documents_of_role(role_arn: str) -> list[Document]:
+    """None for a role that there is not."""
+    role = next((each for each in iam().roles.values() if each.arn == role_arn), None)
+    return list(_documents(role)) if role is not None else []
 
 
 def _documents(owner: Any) -> Iterator[Document]:

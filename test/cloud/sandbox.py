@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import select
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import uuid
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,7 @@ class Outcome:
     errored: bool
     log: str
     duration_s: float
+    used_bytes: int = 0
 
 
 class Sandbox:
@@ -36,6 +39,8 @@ class Sandbox:
 
     def __init__(self, function: Any, endpoint_url: str, credentials: Session) -> None:
         self.key = self.key_of(function)
+        self.stream = uuid.uuid4().hex  # of its log
+        self._arn = function.function_arn
         self._timeout_s = float(function.timeout)
         self._directory = Path(tempfile.mkdtemp(prefix="cloud-function-"))
         with zipfile.ZipFile(io.BytesIO(function.code_bytes)) as code:
@@ -60,12 +65,25 @@ class Sandbox:
     def invoke(self, event: Any, request_id: str) -> Outcome:
         started_s, log_from = time.time(), self._log.stat().st_size if self._log.exists() else 0
         payload, errored = self._ask(event, request_id, started_s + self._timeout_s)
+        used_bytes = self._used_bytes()
         log = self._log.read_bytes()[log_from:] if self._log.exists() else b""
-        return Outcome(payload, errored, log.decode("utf-8", "replace"), time.time() - started_s)
+        text = log.decode("utf-8", "replace") + _last_words(payload, errored)
+        return Outcome(payload, errored, text, time.time() - started_s, used_bytes)
+
+    def _used_bytes(self) -> int:
+        """The most memory that the process ever had, if it lives."""
+        try:
+            status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
+        except OSError:
+            return 0
+        found = re.search(r"VmHWM:\s+(\d+) kB", status)
+        return int(found[1]) * 1024 if found else 0
 
     def _ask(self, event: Any, request_id: str, deadline_s: float) -> tuple[Any, bool]:
         assert self._process.stdin is not None
-        order = json.dumps({"event": event, "request_id": request_id, "deadline_ms": int(deadline_s * 1000)})
+        order = json.dumps(
+            {"event": event, "request_id": request_id, "deadline_ms": int(deadline_s * 1000), "arn": self._arn}
+        )
         try:
             self._process.stdin.write(order.encode() + b"\n")
             self._process.stdin.flush()
@@ -96,6 +114,12 @@ class Sandbox:
             if pipe is not None:
                 pipe.close()
         shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def _last_words(payload: Any, errored: bool) -> str:
+    """Lambda's own line about an environment that was ended or has ended; the runtime has told of an exception."""
+    words = payload.get("errorMessage", "") if errored and isinstance(payload, dict) else ""
+    return f"{words}\n" if "Task timed out" in words or words.endswith(" exited") else ""
 
 
 def _environment(function: Any, endpoint_url: str, credentials: Session) -> dict[str, str]:

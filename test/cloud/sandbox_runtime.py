@@ -20,8 +20,9 @@ Orders = queue.SimpleQueue[dict[str, Any]]
 class Context:
     """What AWS documents of a handler's context object, as far as a Python function may rely on it."""
 
-    def __init__(self, request_id: str, deadline_ms: int) -> None:
+    def __init__(self, request_id: str, deadline_ms: int, arn: str) -> None:
         self.aws_request_id = request_id
+        self.invoked_function_arn = arn
         self.function_name = os.environ["AWS_LAMBDA_FUNCTION_NAME"]
         self.function_version = os.environ["AWS_LAMBDA_FUNCTION_VERSION"]
         self.memory_limit_in_mb = os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]
@@ -35,7 +36,7 @@ def answer(order: dict[str, Any]) -> dict[str, Any]:
     try:
         module, _, name = os.environ["_HANDLER"].rpartition(".")
         handler = getattr(importlib.import_module(module), name)
-        return {"result": handler(order["event"], Context(order["request_id"], order["deadline_ms"]))}
+        return {"result": handler(order["event"], Context(order["request_id"], order["deadline_ms"], order["arn"]))}
     except Exception as error:  # noqa: BLE001  whatever a function raises is its outcome
         traceback.print_exc()
         trace = traceback.format_exc().splitlines()

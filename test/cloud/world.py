@@ -11,7 +11,7 @@ from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from test.cloud import cloudformation, ec2, functions, quotas, s3, service_roles
+from test.cloud import cloudformation, ec2, functions, logs, quotas, s3, service_roles
 from test.cloud.audit import Audit
 from test.cloud.behaviour import Behaviour, Chosen
 from test.cloud.buckets import Buckets
@@ -45,10 +45,11 @@ class World:
         self.audit, self.faults, self.leases = Audit(), Faults(), Leases()
         self.regions: defaultdict[str, Fleets] = _Regions(timing, self.audit)
         self.ahead_s = 0.0  # of this machine's clock
-        self.functions = functions.Functions(self.audit.effect, speed)
+        self.functions = functions.Functions(self.audit.effect, speed, self.chosen)
         ec2.install(self.regions, self.faults, self.chosen)
         self.functions.enforce_iam = enforce_iam
-        functions.install(self.functions)
+        functions.install(self.functions, self.chosen)
+        logs.install(self.chosen)
         s3.install()
         self.stacks = Stacks()
         quotas.install()
@@ -85,8 +86,9 @@ class World:
         speed = self.chosen.now.ec2_limits
         if request.service != "ec2" or not speed:
             return False
+        place = f"{request.region} elsewhere" if request.access_key_id == OTHER_KEY else request.region
         with self._lock:
-            return not self.buckets.takes(request.region, request.operation, request.parameters(), speed)
+            return not self.buckets.takes(place, request.operation, request.parameters(), speed)
 
     def _act(self, request: Request) -> Answer:
         if self._throttles(request):
