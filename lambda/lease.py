@@ -1,418 +1,712 @@
-"""The lease of an annex, enforced by the cloud itself.
+"""End each annex of one region and account whose lease is over, and look until it is gone.
 
-An EventBridge rule calls `handler` every five minutes for as long as the annex has a lease. Once the
-lease is over, everything the annex started is ended, and looked at again until it is gone; only then are
-the target and the rule removed, which is what ends the calls. So a run may fail, be cut off or come twice
-at any point: the lease is still there, and the next call goes on from what it sees. Nothing is remembered
-between runs.
+One EventBridge rule calls `handler` every five minutes.  Nothing is remembered between runs: each looks at all fleets
+and their instances, and ends what is over.  A run may fail, be cut off or come twice at any point; the next one does
+the same again.  The stack, annexd and the tests rely on this interface:
 
-EC2's answers lag behind: what was requested in the lease's last seconds may not be told of yet.  So that nothing
-is there is believed only two minutes after the lease's end, or once AWS calls the annex's own fleet over.
+Environment  MAX_LEASE_S: seconds after a fleet's creation beyond which no tag moves its end.  ANNEX_BUCKET, optional:
+             the bucket from which the objects annex/<annex ID>.tar.gz are removed.
+Event        EventBridge's "Scheduled Event": resources[0] is the rule, `time` the tick.  Any other event does the same
+             work, but its receipt says "tick": false and proves nothing.  Nothing else is read from the event.
+Token        <annex ID>_<end, seconds since the epoch>_<16 hexadecimal digits>: the client token of an annex's fleet.
+Tags         On a fleet, htcondor:annex-lease-end moves its end and htcondor:annex-cancelled ends it; both are written
+             as 2026-11-22T16:20:00Z.  On instances, this function writes STAMPS below.
+Receipt      One line of JSON, the last one printed, shorter than 8,000 bytes:
+  receipt    "htcondor-annex-lease", a text to filter the log for;  contract  CONTRACT below
+  tick       whether the rule called, within ten minutes, in this account and region;  rule  its ARN, or null
+  at         the time of the tick, otherwise of the run's start, in seconds since the epoch
+  account, region, function (ARN);  digest  SHA-256 of this file;  max_lease_s  null where it is unreadable
+  complete   whether all pages of fleets and instances were seen
+  rights     cancel, terminate, stamp, unprotect: what DryRun answered for a living annex; null if it did not
+  fleets, instances  of annexes that are not over;  over  fleets that are over and not ended yet
+  ended      instances that this run ended, or saw ended
+  stuck      fleets and instances overdue by three ticks that this run could not end;  stuck_ids  at most 20
+  errors     their number;  error_texts  at most 10;  throttled, calls  numbers of calls;  duration_s
+Then the run raises LeaseError if it did not see everything, lacks a right, or left something stuck, so that the
+function's error metric shows it.  Asynchronous retries must be 0: the next tick is the retry.
 
-Event: {"AnnexID": ..., "RuleID": ..., "TargetID": ..., "LeaseExpiration": seconds since the epoch}, and where the
-annex has a configuration object {"ConfigBucket": ..., "ConfigKey": ...}, which is deleted once they are told to end.
-Each run logs one line of JSON. A run that could not end something raises LeaseError after trying all the rest,
-so that the function's error metric shows it and Lambda asks again before the next tick.
-
-Self-contained: it is uploaded as it is, and boto3 comes with the runtime.
+Self-contained: the file is uploaded as it is, and boto3 comes with the runtime.
 """
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import json
+import os
 import re
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Set
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
-FLEET_TAG = "aws:ec2spot:fleet-request-id"  # set by Spot Fleet; nobody else can set an aws: tag
-ANNEX_TAG = "htcondor:annex-id"
-NOT_GONE = ["pending", "running", "shutting-down", "stopping", "stopped"]
-ALREADY_OVER = {"fleetRequestNotInCancellableState", "fleetRequestIdDoesNotExist"}
+CONTRACT = 2  # raised when annexd must not rely on an older function
+RECEIPT = "htcondor-annex-lease"
+MAX_LEASE_VARIABLE, BUCKET_VARIABLE = "MAX_LEASE_S", "ANNEX_BUCKET"
+RIGHTS = ("cancel", "terminate", "stamp", "unprotect")
 
+END_TAG = "htcondor:annex-lease-end"
+CANCELLED_TAG = "htcondor:annex-cancelled"
+STAMPS = ("htcondor:annex-fleet", "htcondor:annex-id", END_TAG)
+
+TICK_S = 300.0  # the rule's rate
+STUCK_S = 3 * TICK_S  # what is overdue by this much comes after all others, for at most a third of the time
+FRESH_EVENT_S = 600.0  # an older event was not sent by the rule just now
+DEFAULT_MAX_LEASE_S = 31 * 86_400  # if MAX_LEASE_S is unreadable; annexd accepts no orders then
+
+RESERVE_S = 20.0  # nothing new is started so shortly before the time limit: longer than any call
+SETTLE_S = 15.0  # time for fleets to end their instances before these are terminated one by one
+SLICE_S = 60.0  # of terminating, before the next look at what the fleets have ended meanwhile
+ROUNDS = 4  # of looking and terminating, in one run
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 8.0
+TRIES = 3  # of a call that fails in a way that passes
+MAX_PAGES = 2000
+
+# EC2's limits for a new account: DescribeSpotFleetRequests 3 a second after the first 50; TerminateInstances 5 calls
+# and 20 instances a second after 100 and 1,000.  Source: EC2 developer guide, "Request throttling".
+FLEETS_A_PAGE = 200  # 50 launch specifications with 22 kB of user data each: 600 MiB to parse a page
+INSTANCES_A_PAGE = 500
+IDS_A_LOOK = 100  # EC2 takes 200 values in a filter
 CANCEL_BATCH = 100  # CancelSpotFleetRequests takes no more
-FILTER_BATCH = 100  # EC2 takes at most 200 values in a filter
-TERMINATE_BATCH = 500  # EC2 advises at most 1,000
-TOLD_AT_MOST = 20  # ids in a log line: 10,000 would not fit
+TERMINATE_BATCH = 50  # larger ones gain nothing under these limits, and are longer to halve
+STAMP_BATCH = 200
 
-LAG_S = 120.0  # EC2 promises eventual consistency and no number; its answers lag by seconds, in bad hours by more
-OBJECT_PATIENCE_S = 86400.0  # after the lease's end; then the bucket's life-cycle rule deletes what S3 would not
+THROTTLED = {"RequestLimitExceeded", "Throttling", "ThrottlingException", "RequestThrottled", "SlowDown"}
+PASSING = {"InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable", "RequestTimeout"}
+DENIED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"}
+NOT_TO_CANCEL = {"fleetRequestNotInCancellableState", "fleetRequestIdDoesNotExist"}
+ENDED_STATES = {"cancelled", "failed"}  # AWS: no instances, and none to come
+LIVING_STATES = ["pending", "running", "stopping", "stopped"]
 
-FIRST_PAUSE_S = 1.0
-LONGEST_PAUSE_S = 15.0
-RESERVE_S = 20.0  # left unused before the time limit, for the last round and the log line
-TROUBLED_ROUNDS = 3  # rounds with errors before the rest is left to the next run
-
-
-class InvalidEventError(Exception):
-    """The event names no lease: nothing is touched."""
+TOKEN = re.compile(r"([.\-A-Za-z0-9]{1,36})_([0-9]{10})_[0-9a-f]{16}")
+UTC_TEXT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
+UTC_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+EARLIEST_S, LATEST_S = 1_000_000_000, 4_000_000_000  # 2001 to 2096: neither a duration nor milliseconds
+RULE = re.compile(r"arn:[a-z\-]+:events:([a-z0-9\-]+):([0-9]{12}):rule/[.\-_A-Za-z0-9]{1,64}")
+MAX_IDS, MAX_TEXTS, MAX_TEXT = 20, 10, 200
 
 
 class LeaseError(Exception):
-    """Something could not be ended in this run; the lease stays, and the next run tries again."""
+    """The run saw not all, lacks a right, or left something stuck.  The next tick tries again."""
 
 
-@dataclass(frozen=True)
-class ConfigObject:
-    """The object from which the instances took their configuration, and a token with it; `fault`: why it is left."""
-
-    bucket: str
-    key: str
-    fault: str = ""
-
-    @classmethod
-    def read(cls, event: dict[str, Any]) -> ConfigObject | None:
-        """None when the annex has none.  A name that is not its own is no reason to leave the instances."""
-        bucket, key = event.get("ConfigBucket"), event.get("ConfigKey")
-        if bucket is None and key is None:
-            return None
-        own = f"annex/{event['AnnexID']}.tar.gz"
-        is_bucket = isinstance(bucket, str) and re.fullmatch(r"[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]", bucket)
-        fault = "" if is_bucket and key == own else f"the annex's own is {own} in a bucket: this one is not touched"
-        return cls(str(bucket), str(key), fault)
+class OutOfTimeError(Exception):
+    """The time of this part of the run is used up."""
 
 
-@dataclass(frozen=True)
-class Lease:
-    """What the target's input says.  A fleet is ours if `annex_id` is all before its token's last `_`."""
-
-    annex_id: str
-    rule_id: str
-    target_id: str
-    expiration_s: float
-    config: ConfigObject | None = None
-
-    @classmethod
-    def read(cls, event: Any) -> Lease:
-        if not isinstance(event, dict):
-            raise InvalidEventError(f"the event must be a JSON object, not {type(event).__name__}")
-        names = ("AnnexID", "RuleID", "TargetID")
-        faults = [f"{name} must be 1 to 64 of [.-_A-Za-z0-9]" for name in names if not _is_name(event.get(name))]
-        expiration_s = _epoch_seconds(event.get("LeaseExpiration"))
-        if expiration_s is None:
-            faults.append(f"LeaseExpiration must be seconds since the epoch, not {event.get('LeaseExpiration')!r}")
-        if faults or expiration_s is None:
-            raise InvalidEventError("; ".join(faults))
-        return cls(event["AnnexID"], event["RuleID"], event["TargetID"], expiration_s, ConfigObject.read(event))
+# The one rule for the end of a lease.  annexd has it too; the same vectors test both.
 
 
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"[.\-_A-Za-z0-9]{1,64}", value) is not None
+def utc(moment_s: float) -> str:
+    """Write a moment as the tags have it."""
+    return datetime.fromtimestamp(int(moment_s), UTC).strftime(UTC_FORMAT)
 
 
-def _epoch_seconds(value: Any) -> float | None:
-    """A date between 2001 and 2096, so that neither a duration nor milliseconds are taken for one."""
-    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,15}", value):
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+def moment_s(text: object) -> int | None:
+    """Return the moment that `utc` wrote; None for any other text, and for dates that cannot be meant."""
+    if not isinstance(text, str) or not UTC_TEXT.fullmatch(text):
         return None
-    return value if 1_000_000_000 <= value <= 4_000_000_000 else None
-
-
-def handler(event: Any, context: Any) -> dict[str, Any]:
     try:
-        lease = Lease.read(event)
-    except InvalidEventError as error:
-        log({"outcome": "refused", "error": str(error), "event": event})
-        raise
-    left_s = lease.expiration_s - time.time()
-    if left_s > 0:
-        return log({"outcome": "waiting", "annex_id": lease.annex_id, "left_s": round(left_s)})
-    run = Run(lease, *clients(), lambda: context.get_remaining_time_in_millis() / 1000)
-    outcome = run.enforce()
-    receipt = log(run.receipt(outcome))
-    if outcome == "failed":
-        raise LeaseError(f"annex {lease.annex_id}: {'; '.join(run.errors)}")
-    return receipt
+        found_s = int(datetime.strptime(text, UTC_FORMAT).replace(tzinfo=UTC).timestamp())
+    except ValueError:
+        return None
+    return found_s if EARLIEST_S <= found_s <= LATEST_S else None
 
 
-def log(receipt: dict[str, Any]) -> dict[str, Any]:
-    print(json.dumps(receipt, default=str))
-    return receipt
+def read_token(token: object) -> tuple[str, int] | None:
+    """Return the annex ID and the end that was ordered; None for a token that is not ours."""
+    match = TOKEN.fullmatch(token) if isinstance(token, str) else None
+    return (match[1], int(match[2])) if match and EARLIEST_S <= int(match[2]) <= LATEST_S else None
+
+
+def lease_end(token: object, tags: Mapping[str, str], created_s: float | None, max_lease_s: float) -> float | None:
+    """Return when the lease of a fleet ends; None for a fleet that is not ours.
+
+    An unreadable moved end counts as none.  Without a time of creation nothing moves the end beyond the token's.
+    A fleet with CANCELLED_TAG is over whatever the result: that is since when, and not before the creation.
+    """
+    ordered = read_token(token)
+    if ordered is None:
+        return None
+    moved_s = moment_s(tags.get(END_TAG))
+    latest_s = ordered[1] if created_s is None else created_s + max_lease_s
+    end_s = min(ordered[1] if moved_s is None else moved_s, latest_s)
+    if CANCELLED_TAG not in tags:
+        return end_s
+    return min(end_s, max(moment_s(tags[CANCELLED_TAG]) or 0, created_s or EARLIEST_S))
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """One fleet of an annex."""
+
+    fleet_id: str
+    annex_id: str
+    state: str
+    end_s: float
+    is_cancelled: bool
+
+    def is_over(self, now_s: float) -> bool:
+        return self.is_cancelled or now_s >= self.end_s
+
+    @property
+    def may_launch(self) -> bool:
+        """Tell whether it may start instances: also in any state that AWS may add."""
+        return self.state not in ENDED_STATES | {"cancelled_running", "cancelled_terminating"}
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A living instance of a fleet; `fleet_id` is from the tag that only AWS can set."""
+
+    fleet_id: str
+    stamp: tuple[str | None, ...]  # the values of STAMPS
+    launched_s: float
+
+    @property
+    def is_stamped(self) -> bool:
+        """Tell whether it has a stamp, and not one copied from another instance."""
+        return self.stamp[0] == self.fleet_id
+
+    def stamped_end_s(self, max_lease_s: float) -> float:
+        latest_s = self.launched_s + max_lease_s  # its fleet is older
+        end_s = moment_s(self.stamp[2])
+        return latest_s if end_s is None else min(end_s, latest_s)
+
+
+class SpotFleets:
+    """Spot Fleet requests.  Another kind of fleet is another class with these members, in KINDS."""
+
+    prefix = "sfr-"
+    instance_tag = "aws:ec2spot:fleet-request-id"
+    not_found = "InvalidSpotFleetRequestId.NotFound"
+    listed, ids, own_id = "SpotFleetRequestConfigs", "SpotFleetRequestIds", "SpotFleetRequestId"
+
+    def __init__(self) -> None:
+        self.describe, self.order_end = ec2().describe_spot_fleet_requests, ec2().cancel_spot_fleet_requests
+
+    def to_end(self, fleet_ids: list[str]) -> dict[str, Any]:
+        return {self.ids: fleet_ids, "TerminateInstances": True}
+
+    def refusals(self, answer: Mapping[str, Any]) -> dict[str, str]:
+        """Return the fleets that were not cancelled, and why.  A success is believed once its effect is seen."""
+        failed = answer.get("UnsuccessfulFleetRequests") or []
+        codes = {str(each.get(self.own_id)): str((each.get("Error") or {}).get("Code")) for each in failed}
+        return {fleet_id: code for fleet_id, code in codes.items() if code not in NOT_TO_CANCEL}
+
+    def read(self, seen: Mapping[str, Any], max_lease_s: float) -> tuple[str, Fleet | None]:
+        """Return the fleet's ID, and the fleet if it belongs to an annex."""
+        fleet_id, token = str(seen[self.own_id]), seen["SpotFleetRequestConfig"].get("ClientToken")
+        tags, created, ordered = tags_of(seen), seen.get("CreateTime"), read_token(token)
+        end_s = lease_end(token, tags, None if created is None else created.timestamp(), max_lease_s)
+        if ordered is None or end_s is None:
+            return fleet_id, None
+        return fleet_id, Fleet(fleet_id, ordered[0], str(seen.get("SpotFleetRequestState")), end_s,
+                               CANCELLED_TAG in tags)
+
+
+KINDS = (SpotFleets,)
+
+
+def tags_of(seen: Mapping[str, Any]) -> dict[str, str]:
+    return {str(tag.get("Key")): str(tag.get("Value") or "") for tag in seen.get("Tags") or []}
+
+
+# Asking AWS.
 
 
 @cache
-def clients() -> tuple[Any, Any]:
-    """EC2 and EventBridge.  boto3 is imported here: most calls come before the end and need none."""
+def ec2() -> Any:
     import boto3
 
-    return boto3.client("ec2", config=patience()), boto3.client("events", config=patience())
+    return boto3.client("ec2", config=patience())
 
 
 @cache
 def s3() -> Any:
-    """S3, for the annexes that have an object there."""
     import boto3
 
     return boto3.client("s3", config=patience())
 
 
 def patience() -> Any:
+    """Allow one try of 15 s: Work repeats it, and knows how much time is left."""
     from botocore.config import Config
 
-    return Config(connect_timeout=5, read_timeout=15, retries={"mode": "standard", "total_max_attempts": 4})
+    return Config(connect_timeout=3, read_timeout=12, retries={"total_max_attempts": 1})
 
 
-@dataclass(frozen=True)
-class Fleet:
-    fleet_id: str
-    state: str
-    kind: str
-
-    @property
-    def may_launch(self) -> bool:
-        return self.state in ("submitted", "active", "modifying")
-
-    @property
-    def is_over(self) -> bool:
-        return self.state in ("cancelled", "failed")
-
-    @property
-    def replaces(self) -> bool:
-        """Whether it would start another instance for one that is ended by itself."""
-        return self.may_launch and self.kind != "request"
+def code_of(error: Any) -> str:
+    """Return AWS's error code; an empty text for an error that is not an answer of AWS."""
+    response = getattr(error, "response", None) or {}  # None for a lost connection
+    return str(response.get("Error", {}).get("Code", ""))
 
 
-@dataclass(frozen=True)
-class Instance:
-    fleet_id: str | None
-    state: str
+def batches(ids: list[str], size: int) -> deque[list[str]]:
+    return deque(ids[start : start + size] for start in range(0, len(ids), size))
+
+
+def in_turn(work: deque[list[str]], now_s: float) -> deque[list[str]]:
+    """Rotate the work, differently at each tick, so that every part soon comes first, however little a run does."""
+    share = int(now_s / TICK_S) * 0.6180339887 % 1  # multiples of the golden ratio leave no gaps
+    work.rotate(-int(share * len(work)))
+    return work
+
+
+@dataclass
+class Work:
+    """The calls of a run, the time that it has left, and what went wrong."""
+
+    started_s: float
+    deadline_s: float
+    calls: int = 0
+    throttled: int = 0
+    errors: int = 0
+    texts: list[str] = field(default_factory=list)
+
+    def share(self, part: float) -> float:
+        """Return the moment at which this part of the remaining time is used up."""
+        now_s = time.time()
+        return now_s + part * max(0.0, self.deadline_s - now_s)
+
+    def pause(self, seconds: float, until_s: float) -> None:
+        time.sleep(max(0.0, min(seconds, until_s - time.time())))
+
+    def call(self, until_s: float, function: Callable[..., Any], **asked: Any) -> Any:
+        """Make one call, and repeat it: as long as AWS throttles, and a few times after an error that may pass."""
+        from botocore.exceptions import ClientError, HTTPClientError
+
+        pause_s, failures = FIRST_PAUSE_S, 0
+        while time.time() < until_s:
+            self.calls += 1
+            try:
+                return function(**asked)
+            except (ClientError, HTTPClientError) as error:
+                if code_of(error) in THROTTLED:
+                    self.throttled += 1
+                elif failures == TRIES - 1 or (code_of(error) or "Unavailable") not in PASSING:
+                    raise
+                else:
+                    failures += 1
+            self.pause(pause_s, until_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        raise OutOfTimeError("no time left")
+
+    def pages(self, until_s: float, function: Callable[..., Any], given: str, wanted: str, asked: Any) -> Iterator[Any]:
+        """Yield all pages; `given` is where one names the next, `wanted` the parameter that asks for that."""
+        seen: set[str] = set()
+        while True:
+            answer = self.call(until_s, function, **asked)
+            yield answer
+            token = answer.get(given)
+            if not token:
+                return
+            if token in seen or len(seen) >= MAX_PAGES:
+                raise LeaseError(f"the pages do not end: one came twice, or after {len(seen)} others")
+            seen.add(token)
+            asked = {**asked, wanted: token}
+
+    def note(self, what: str, error: object) -> None:
+        self.errors += 1
+        if len(self.texts) < MAX_TEXTS:
+            name = f"{type(error).__name__}: " if isinstance(error, Exception) else ""
+            self.texts.append(f"{what}: {name}{error}".encode("ascii", "replace").decode()[:MAX_TEXT])
+
+    def attempt(self, act: Callable[..., None], *arguments: Any) -> bool:
+        """Tell whether it succeeded.  Its failure is no reason to skip the rest of the run."""
+        try:
+            act(*arguments)
+        except Exception as error:  # noqa: BLE001
+            self.note(act.__name__, error)
+            return False
+        return True
+
+    def drain(self, work: deque[list[str]], act: Callable[[list[str], float], None], until_s: float) -> set[str]:
+        """Do all the work and return the IDs that failed.  A failed batch is halved and queued behind all others."""
+        failed: set[str] = set()
+        while work:
+            batch = work[0]
+            try:
+                act(batch, until_s)
+            except OutOfTimeError:
+                return failed
+            except Exception as error:  # noqa: BLE001
+                if len(batch) > 1:
+                    work.extend(batches(batch, (len(batch) + 1) // 2))
+                else:
+                    failed.add(batch[0])
+                    self.note(batch[0], error)
+            work.popleft()
+        return failed
+
+
+# Looking.
+
+
+@dataclass
+class Inventory:
+    """The annexes as AWS shows them, and which of them should be gone."""
+
+    work: Work
+    max_lease_s: int
+    kinds: list[SpotFleets]
+    fleets: dict[str, Fleet] = field(default_factory=dict)  # ours
+    foreign: set[str] = field(default_factory=set)  # fleets
+    gone: set[str] = field(default_factory=set)  # fleets for whose IDs AWS said NotFound
+    instances: dict[str, Instance] = field(default_factory=dict)  # ours, the living ones
+    is_complete: bool = True
+
+    def look(self) -> None:
+        work, keys = self.work, [kind.instance_tag for kind in self.kinds]
+        for kind in self.kinds:
+            self.is_complete &= work.attempt(self.look_at_fleets, kind, work.share(0.4))
+        self.is_complete &= work.attempt(self.look_at_instances, {"Name": "tag-key", "Values": keys}, work.share(0.4))
+        for kind in self.kinds:
+            self.is_complete &= work.attempt(self.look_by_id, kind, work.share(0.3))
+        self.instances = {key: each for key, each in self.instances.items() if self.is_ours(each)}
+
+    def look_at_fleets(self, kind: SpotFleets, until_s: float) -> None:
+        asked = {"MaxResults": FLEETS_A_PAGE}
+        for answer in self.work.pages(until_s, kind.describe, "NextToken", "NextToken", asked):
+            self.take_fleets(kind, answer)
+
+    def take_fleets(self, kind: SpotFleets, answer: Mapping[str, Any]) -> None:
+        for seen in answer.get(kind.listed) or []:
+            try:
+                fleet_id, fleet = kind.read(seen, self.max_lease_s)
+            except Exception as error:  # noqa: BLE001  one fleet that cannot be read spoils no other
+                self.work.note(f"fleet {seen.get(kind.own_id)}", error)
+                continue
+            if fleet is None:
+                self.foreign.add(fleet_id)
+            else:
+                self.fleets[fleet_id] = fleet
+
+    def look_by_id(self, kind: SpotFleets, until_s: float) -> None:
+        """Ask for the fleets that have instances and are in no list, which proves nothing."""
+        unknown = {each.fleet_id for each in self.instances.values()} - self.fleets.keys() - self.foreign
+        todo = batches(sorted(each for each in unknown if each.startswith(kind.prefix)), IDS_A_LOOK)
+        self.work.drain(todo, partial(self.ask_for_fleets, kind), until_s)
+        if todo:
+            raise OutOfTimeError(f"{len(todo)} requests left")
+
+    def ask_for_fleets(self, kind: SpotFleets, fleet_ids: list[str], until_s: float) -> None:
+        """Ask for several: an unknown one makes the call fail for all."""
+        try:
+            self.take_fleets(kind, self.work.call(until_s, kind.describe, **{kind.ids: fleet_ids}))
+        except Exception as error:
+            if len(fleet_ids) > 1 or code_of(error) != kind.not_found:
+                raise
+            self.gone.add(fleet_ids[0])
+
+    def look_at_instances(self, wanted: Mapping[str, Any], until_s: float) -> None:
+        """Find the living instances of all fleets, also of those that are in no list."""
+        filters = [wanted, {"Name": "instance-state-name", "Values": LIVING_STATES}]
+        asked = {"Filters": filters, "MaxResults": INSTANCES_A_PAGE}
+        for answer in self.work.pages(until_s, ec2().describe_instances, "NextToken", "NextToken", asked):
+            for seen in (each for group in answer.get("Reservations") or [] for each in group.get("Instances") or []):
+                try:
+                    self.take_instance(seen)
+                except Exception as error:  # noqa: BLE001  one instance that cannot be read spoils no other
+                    self.work.note(f"instance {seen.get('InstanceId')}", error)
+
+    def take_instance(self, seen: Mapping[str, Any]) -> None:
+        tags, launched = tags_of(seen), seen.get("LaunchTime")
+        fleet_id = next((tags[kind.instance_tag] for kind in self.kinds if kind.instance_tag in tags), None)
+        if fleet_id is not None and fleet_id not in self.foreign:
+            launched_s = self.work.started_s if launched is None else launched.timestamp()
+            stamp = tuple(tags.get(key) for key in STAMPS)
+            self.instances[str(seen["InstanceId"])] = Instance(fleet_id, stamp, launched_s)
+
+    def look_again(self, kind: SpotFleets, fleet_ids: list[str], until_s: float) -> None:
+        """Look at the instances of these fleets once more; if that fails, what was known of them stays."""
+        known, fleets = self.instances, set(fleet_ids)
+        self.instances = {}
+        try:
+            self.look_at_instances({"Name": "tag:" + kind.instance_tag, "Values": fleet_ids}, until_s)
+        except Exception:
+            self.instances = known | self.instances
+            raise
+        rest = {key: each for key, each in known.items() if each.fleet_id not in fleets}
+        self.instances = rest | {key: each for key, each in self.instances.items() if self.is_ours(each)}
+
+    def is_ours(self, instance: Instance) -> bool:
+        """Tell by the token of its fleet; where that cannot be read, by its stamp."""
+        known = instance.fleet_id in self.fleets
+        return known or (instance.is_stamped and instance.fleet_id not in self.foreign)
+
+    def due_s(self, instance: Instance) -> float:
+        """Return when it has to end.  If the look at its fleet merely failed, its stamp may be an old one."""
+        fleet = self.fleets.get(instance.fleet_id)
+        if fleet is not None:
+            return min(fleet.end_s, self.work.started_s) if fleet.is_cancelled else fleet.end_s
+        end_s = instance.stamped_end_s(self.max_lease_s)
+        return end_s if instance.fleet_id in self.gone else end_s + STUCK_S
+
+    def over(self) -> dict[str, float]:
+        """Return the instances that should have ended when the run began, and how many seconds before.
+
+        A lease that ends during the run is left to the next one: it may have been extended since this run's look.
+        """
+        late_s = {instance_id: self.work.started_s - self.due_s(each) for instance_id, each in self.instances.items()}
+        return {instance_id: seconds for instance_id, seconds in late_s.items() if seconds >= 0}
+
+    def over_fleets(self) -> list[Fleet]:
+        return [fleet for fleet in self.fleets.values() if fleet.is_over(self.work.started_s)]
+
+
+# Ending.
 
 
 @dataclass
 class Run:
-    """One run after the end of the lease: what it sees, does, and could not do."""
+    """One run, in an order in which no annex keeps another from ending."""
 
-    lease: Lease
-    ec2: Any
-    events: Any
-    remaining_s: Callable[[], float]
-    fleets: list[Fleet] = field(default_factory=list)  # ours, as of the last look
-    foreign: set[str] = field(default_factory=set)  # all others
-    alive: dict[str, Instance] = field(default_factory=dict)  # ours, as of the last look
-    seen: set[str] = field(default_factory=set)  # every instance that was alive in some look
-    cancelled: set[str] = field(default_factory=set)  # fleets that could launch until this run
-    errors: list[str] = field(default_factory=list)  # of the last round
-    overcome: int = 0
-    rounds: int = 0
-    seen_gone_at: str | None = None
-    config_object: str | None = None  # deleted, or why it is left; None: there is none, or it is there still
+    work: Work
+    inventory: Inventory
+    bucket: str
+    rights: dict[str, bool | None] = field(default_factory=lambda: dict.fromkeys(RIGHTS))
+    accepted: set[str] = field(default_factory=set)  # instances whose termination AWS accepted since the last look
+    ended: set[str] = field(default_factory=set)  # instances that a later look did not show
+    failed: set[str] = field(default_factory=set)  # fleets and instances that AWS refused to end
+    fresh: deque[list[str]] = field(default_factory=deque)  # instances to terminate
+    stuck: deque[list[str]] = field(default_factory=deque)  # the same, overdue by STUCK_S or more
 
-    def enforce(self) -> str:
-        """ended: all is gone, the lease too.  ending, failed: the next run goes on; failed had errors."""
-        pause_s, troubled = FIRST_PAUSE_S, 0
-        while not (self.all_gone() and self.object_removed() and self.lease_removed()):
-            if self.rounds == 1:
-                self.object_removed()  # at once as well: nobody shall join any more, should this be the last run
-            troubled += bool(self.errors)
-            if troubled >= TROUBLED_ROUNDS or self.remaining_s() < RESERVE_S + pause_s:
-                return "failed" if self.errors else "ending"
-            time.sleep(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-        return "ended"
+    def enforce(self) -> None:
+        self.inventory.look()
+        acts = self.cancel, self.try_rights, self.terminate, self.stamp, self.clean
+        for act in (*acts, self.terminate_the_rest, self.stamp_the_rest):
+            self.work.attempt(act)
 
-    def all_gone(self) -> bool:
-        """One round: look, end what is there, and tell whether there was nothing left to end.
+    def cancel(self) -> None:
+        """Cancel every fleet that is over, also one that only the stamps of its instances show."""
+        over = sorted(self.inventory.over_fleets(), key=lambda fleet: -fleet.end_s)
+        ids = [fleet.fleet_id for fleet in over if fleet.may_launch or fleet.state == "cancelled_running"]
+        stamped = {self.inventory.instances[each].fleet_id for each in self.inventory.over()}
+        ids += sorted(stamped - self.inventory.fleets.keys() - self.inventory.gone)
+        for kind in self.inventory.kinds:
+            todo = batches([each for each in ids if each.startswith(kind.prefix)], CANCEL_BATCH)
+            self.failed |= self.work.drain(todo, partial(self.cancel_batch, kind), self.work.share(0.5))
 
-        A fleet that could still launch until this run has to be seen `cancelled`.  One that an earlier run
-        cancelled has not: fleets are known to stay `cancelled_running` for ever with nothing in them.
-        """
-        self.rounds += 1
-        self.overcome += len(self.errors)
-        self.errors = []
-        if not self.attempt(self.look_for_fleets):
-            return False
-        self.cancelled |= {fleet.fleet_id for fleet in self.fleets if fleet.may_launch}
-        ending = self.cancel([fleet.fleet_id for fleet in self.fleets if _is_cancellable(fleet)])
-        if self.attempt(self.look_for_instances):
-            self.terminate(ending)
-        if self.errors or self.alive or not self.is_certain():
-            return False
-        self.seen_gone_at = datetime.now(UTC).isoformat(timespec="seconds")
-        return True
+    def cancel_batch(self, kind: SpotFleets, fleet_ids: list[str], until_s: float) -> None:
+        answer = self.work.call(until_s, kind.order_end, **kind.to_end(fleet_ids))
+        for fleet_id, code in kind.refusals(answer).items():
+            self.failed.add(fleet_id)
+            self.work.note(f"cancel {fleet_id}", code)
 
-    def is_certain(self) -> bool:
-        """Whether there is nothing, now that nothing was seen.  An annex has one fleet.
-
-        That it is over says AWS itself: all its instances are gone.  As long as it does not, or no fleet is to be
-        seen, there may be more than EC2 tells.
-        """
-        if any(fleet.fleet_id in self.cancelled and not fleet.is_over for fleet in self.fleets):
-            return False
-        told_over = bool(self.fleets) and all(fleet.is_over for fleet in self.fleets)
-        return told_over or time.time() >= self.lease.expiration_s + LAG_S
-
-    def attempt(self, call: Callable[..., None], *arguments: Any) -> bool:
-        """Whether `call` went through: an error of AWS's is kept, so that the others still get their turn."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            call(*arguments)
-        except (BotoCoreError, ClientError) as error:
-            self.errors.append(f"{call.__name__}: {error}")
-            return False
-        return True
-
-    def look_for_fleets(self) -> None:
-        """Every fleet of this annex, and nobody else's: `test` owns neither `test2`'s nor `test_1`'s."""
-        fleets, foreign = [], set()
-        for told in pages(self.ec2.describe_spot_fleet_requests, "SpotFleetRequestConfigs"):
-            config = told.get("SpotFleetRequestConfig") or {}
-            annex_id, _, _ = (config.get("ClientToken") or "").rpartition("_")
-            fleet = Fleet(told["SpotFleetRequestId"], told["SpotFleetRequestState"], config.get("Type", "maintain"))
-            if annex_id == self.lease.annex_id:
-                fleets.append(fleet)
-            else:
-                foreign.add(fleet.fleet_id)
-        self.fleets, self.foreign = fleets, foreign
-
-    def cancel(self, fleet_ids: list[str]) -> set[str]:
-        """Cancel with termination; the fleets that are now ending their instances by themselves."""
-        ending: set[str] = set()
-        for batch in batches(fleet_ids, CANCEL_BATCH):
-            self.attempt(self.cancel_batch, batch, ending)
-        return ending
-
-    def cancel_batch(self, fleet_ids: list[str], ending: set[str]) -> None:
-        answer = self.ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=fleet_ids, TerminateInstances=True)
-        ending |= {each["SpotFleetRequestId"] for each in answer.get("SuccessfulFleetRequests") or []}
-        for failure in answer.get("UnsuccessfulFleetRequests") or []:
-            error = failure.get("Error") or {}
-            if error.get("Code") not in ALREADY_OVER:
-                self.errors.append(f"cancel {failure.get('SpotFleetRequestId')}: {error}")
-
-    def look_for_instances(self) -> None:
-        """By Spot Fleet's own tag, by the annex's tag, and as the fleets list them: no one of these is all.
-
-        An instance with our tag in somebody else's fleet (made from a copy of our request) is not ours.
-        """
-        alive: dict[str, Instance] = {}
-        for batch in batches([fleet.fleet_id for fleet in self.fleets], FILTER_BATCH):
-            alive |= self.instances("tag:" + FLEET_TAG, batch, NOT_GONE)
-        tagged = self.instances("tag:" + ANNEX_TAG, [self.lease.annex_id], NOT_GONE)
-        alive |= {each: one for each, one in tagged.items() if one.fleet_id and one.fleet_id not in self.foreign}
-        self.alive = alive | self.listed_only(alive)
-        self.seen |= set(self.alive)
-
-    def instances(self, name: str, values: list[str], states: list[str]) -> dict[str, Instance]:
-        filters = [{"Name": name, "Values": values}, {"Name": "instance-state-name", "Values": states}]
-        found = {}
-        for reservation in pages(self.ec2.describe_instances, "Reservations", Filters=filters):
-            for told in reservation["Instances"]:
-                tags = {tag["Key"]: tag.get("Value") for tag in told.get("Tags") or []}
-                found[told["InstanceId"]] = Instance(tags.get(FLEET_TAG), told["State"]["Name"])
-        return found
-
-    def listed_only(self, known: dict[str, Instance]) -> dict[str, Instance]:
-        """What fleets list beyond `known`, unless it is gone: an instance may be there before its tags."""
-        listed: dict[str, Instance] = {}
-        for fleet_id in [fleet.fleet_id for fleet in self.fleets if not fleet.is_over]:
-            told = pages(self.ec2.describe_spot_fleet_instances, "ActiveInstances", SpotFleetRequestId=fleet_id)
-            listed |= {each["InstanceId"]: Instance(fleet_id, "listed") for each in told}
-        unknown = [each for each in listed if each not in known]
-        gone: set[str] = set()
-        for batch in batches(unknown, FILTER_BATCH):
-            gone |= set(self.instances("instance-id", batch, ["terminated"]))
-        return {each: listed[each] for each in unknown if each not in gone}
-
-    def terminate(self, ending: set[str]) -> None:
-        """By themselves, those that no fleet is ending, and that none would replace."""
-        spared = ending | {fleet.fleet_id for fleet in self.fleets if fleet.replaces}
-        left = [each for each, one in self.alive.items() if one.state != "shutting-down" and one.fleet_id not in spared]
-        for batch in batches(left, TERMINATE_BATCH):
-            self.attempt(self.terminate_batch, batch)
-
-    def terminate_batch(self, instance_ids: list[str]) -> None:
-        """All of them; or, when one of them spoils the call for all, each half by itself."""
-        from botocore.exceptions import ClientError
-
-        try:
-            self.ec2.terminate_instances(InstanceIds=instance_ids)
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            if code not in ("InvalidInstanceID.NotFound", "UnauthorizedOperation"):
-                raise
-            if len(instance_ids) > 1:
-                middle = len(instance_ids) // 2
-                self.attempt(self.terminate_batch, instance_ids[:middle])
-                self.attempt(self.terminate_batch, instance_ids[middle:])
-            elif code == "UnauthorizedOperation":
-                raise
-
-    def object_removed(self) -> bool:
-        """Whether it keeps the lease no more."""
-        config = self.lease.config
-        if config is None or self.attempt(self.delete_object, config):
-            return True
-        if time.time() < self.lease.expiration_s + OBJECT_PATIENCE_S:
-            return False
-        self.config_object = f"left to the bucket's life-cycle rule: {self.errors.pop()}"
-        return True
-
-    def delete_object(self, config: ConfigObject) -> None:
-        """S3 says yes as well when it is not there."""
-        if not config.fault:
-            with contextlib.suppress(s3().exceptions.NoSuchBucket):
-                s3().delete_object(Bucket=config.bucket, Key=config.key)
-        self.config_object = config.fault or "deleted"
-
-    def lease_removed(self) -> bool:
-        """Target, then rule; that one is gone already is as good."""
-        return self.attempt(self.remove_target) and not self.errors and self.attempt(self.delete_rule)
-
-    def remove_target(self) -> None:
-        try:
-            answer = self.events.remove_targets(Rule=self.lease.rule_id, Ids=[self.lease.target_id])
-        except self.events.exceptions.ResourceNotFoundException:
+    def try_rights(self) -> None:
+        """Ask AWS whether this function may end a living annex; a DryRun has no effect."""
+        over, fleets = self.inventory.over(), self.inventory.fleets
+        living = sorted((key in over, key) for key, each in self.inventory.instances.items() if each.fleet_id in fleets)
+        if not living:
             return
-        for failure in answer.get("FailedEntries") or []:
-            if failure.get("ErrorCode") != "ResourceNotFoundException":
-                self.errors.append(f"remove_target: {failure}")
+        instance_id = living[0][1]
+        fleet_id = self.inventory.instances[instance_id].fleet_id
+        [kind] = [each for each in self.inventory.kinds if fleet_id.startswith(each.prefix)]
+        self.dry_run("cancel", kind.order_end, **kind.to_end([fleet_id]))
+        self.dry_run("terminate", ec2().terminate_instances, InstanceIds=[instance_id])
+        self.dry_run("stamp", ec2().create_tags, **self.stamped([instance_id]))
+        self.dry_run("unprotect", ec2().modify_instance_attribute, **unprotected(instance_id))
 
-    def delete_rule(self) -> None:
+    def dry_run(self, right: str, function: Callable[..., Any], **asked: Any) -> None:
         try:
-            self.events.delete_rule(Name=self.lease.rule_id)
-        except self.events.exceptions.ResourceNotFoundException:
+            self.work.call(self.work.share(0.05), function, DryRun=True, **asked)
+        except OutOfTimeError:
             return
+        except Exception as error:  # noqa: BLE001
+            code = code_of(error)
+            self.rights[right] = True if code == "DryRunOperation" else False if code in DENIED else None
+            if code not in {"DryRunOperation", "UnsupportedOperation"}:  # Spot instances know no protection
+                self.work.note(f"DryRun of {right}", error)
 
-    def receipt(self, outcome: str) -> dict[str, Any]:
+    def terminate(self) -> None:
+        """Terminate what the fleets have not ended by themselves, whatever the answer to their cancellation was."""
+        self.look_again(self.work.share(0.4))
+        self.terminate_all(self.fresh, min(self.work.share(0.6), time.time() + SLICE_S))
+        third_s = (self.work.deadline_s - self.work.started_s) / 3
+        self.terminate_all(self.stuck, min(self.work.share(0.8), time.time() + third_s))
+
+    def terminate_the_rest(self) -> None:
+        """Terminate what there was no time for before, and what AWS still shows."""
+        for _ in range(ROUNDS):
+            if time.time() >= self.work.deadline_s or not self.inventory.over().keys() - self.failed:
+                return
+            self.look_again(self.work.deadline_s)
+            self.terminate_all(self.fresh, min(self.work.deadline_s, time.time() + SLICE_S))
+            self.terminate_all(self.stuck, min(self.work.deadline_s, time.time() + SLICE_S))
+        self.look_again(self.work.deadline_s)
+
+    def look_again(self, until_s: float) -> None:
+        """Wait, look at the instances of everything that is over, and queue those that still live."""
+        inventory, before = self.inventory, set(self.inventory.over())
+        fleets = {inventory.instances[each].fleet_id for each in before}
+        fleets |= {fleet.fleet_id for fleet in inventory.over_fleets() if fleet.may_launch}
+        if fleets:
+            self.work.pause(SETTLE_S, until_s)
+        for kind in inventory.kinds:
+            for batch in batches(sorted(each for each in fleets if each.startswith(kind.prefix)), IDS_A_LOOK):
+                if time.time() < until_s and self.work.attempt(inventory.look_again, kind, batch, until_s):
+                    self.accepted -= {key for key, each in inventory.instances.items() if each.fleet_id in batch}
+        self.ended |= before - inventory.instances.keys()
+        left = {key: late_s for key, late_s in inventory.over().items() if key not in self.failed}
+        order = sorted(left, key=lambda key: (inventory.instances[key].fleet_id, key))  # those of one annex together
+        self.fresh = batches([key for key in order if left[key] < STUCK_S], TERMINATE_BATCH)
+        stuck = batches([key for key in order if left[key] >= STUCK_S], TERMINATE_BATCH)
+        self.stuck = in_turn(stuck, self.work.started_s)
+
+    def terminate_all(self, todo: deque[list[str]], until_s: float) -> None:
+        self.failed |= self.work.drain(todo, self.terminate_batch, until_s)
+
+    def terminate_batch(self, instance_ids: list[str], until_s: float) -> None:
+        try:
+            self.work.call(until_s, ec2().terminate_instances, InstanceIds=instance_ids)
+        except Exception as error:
+            if len(instance_ids) > 1 or code_of(error) not in {"OperationNotPermitted", "InvalidInstanceID.NotFound"}:
+                raise
+            if code_of(error) == "OperationNotPermitted":  # it is protected
+                self.work.call(until_s, ec2().modify_instance_attribute, **unprotected(instance_ids[0]))
+                self.work.call(until_s, ec2().terminate_instances, InstanceIds=instance_ids)
+        self.accepted |= set(instance_ids)
+
+    def stamp(self) -> None:
+        """Write fleet, annex and end on the instances, for the time when their fleet cannot be read."""
+        self.stamp_all(self.inventory.over().keys())
+
+    def stamp_the_rest(self) -> None:
+        """Stamp what could not be ended, too."""
+        self.stamp_all(self.accepted)
+
+    def stamp_all(self, left_out: Set[str]) -> None:
+        if self.rights["stamp"] is False:
+            return  # the receipt says so
+        unlike: dict[str, list[str]] = {}
+        for key, each in self.inventory.instances.items():
+            if each.fleet_id in self.inventory.fleets and key not in left_out and each.stamp != self.stamp_of(each):
+                unlike.setdefault(each.fleet_id, []).append(key)
+        todo = deque(batch for keys in unlike.values() for batch in batches(keys, STAMP_BATCH))
+        self.work.drain(in_turn(todo, self.work.started_s), self.stamp_batch, self.work.share(0.6))
+
+    def stamp_of(self, instance: Instance) -> tuple[str | None, ...]:
+        fleet = self.inventory.fleets[instance.fleet_id]
+        return fleet.fleet_id, fleet.annex_id, utc(fleet.end_s)
+
+    def stamped(self, instance_ids: list[str]) -> dict[str, Any]:
+        """Build the call for instances of one fleet."""
+        values = self.stamp_of(self.inventory.instances[instance_ids[0]])
+        tags = [{"Key": key, "Value": value} for key, value in zip(STAMPS, values, strict=True)]
+        return {"Resources": instance_ids, "Tags": tags}
+
+    def stamp_batch(self, instance_ids: list[str], until_s: float) -> None:
+        self.work.call(until_s, ec2().create_tags, **self.stamped(instance_ids))
+        instances = self.inventory.instances
+        for key in instance_ids:
+            instances[key] = replace(instances[key], stamp=self.stamp_of(instances[key]))
+
+    def clean(self) -> None:
+        """Remove the objects of annexes that are over and gone, and no others."""
+        begin_s, fleets = self.work.started_s, self.inventory.fleets.values()
+        living = {each.fleet_id for each in self.inventory.instances.values()}
+        used = {each.annex_id for each in fleets if not each.is_over(begin_s) or each.fleet_id in living}
+        over = {f"annex/{each.annex_id}.tar.gz" for each in fleets if each.annex_id not in used}
+        if not self.bucket or not self.inventory.is_complete or not over:
+            return
+        asked, until_s = {"Bucket": self.bucket, "Prefix": "annex/"}, self.work.share(0.5)
+        tokens = "NextContinuationToken", "ContinuationToken"
+        for answer in self.work.pages(until_s, s3().list_objects_v2, *tokens, asked):
+            if keys := [{"Key": each["Key"]} for each in answer.get("Contents") or [] if each["Key"] in over]:
+                removed = self.work.call(until_s, s3().delete_objects, Bucket=self.bucket, Delete={"Objects": keys})
+                for failure in removed.get("Errors") or []:
+                    self.work.note(f"object {failure.get('Key')}", failure.get("Code"))
+
+    def stuck_ids(self) -> list[str]:
+        """Return what should have ended three ticks ago and, as far as was seen, has not."""
+        begin_s = self.work.started_s
+        late = {each.fleet_id for each in self.inventory.over_fleets() if begin_s - each.end_s >= STUCK_S}
+        living = {key for key, late_s in self.inventory.over().items() if late_s >= STUCK_S}
+        return sorted(late & self.failed) + sorted(living - self.accepted)
+
+    def counts(self) -> dict[str, Any]:
+        work, inventory = self.work, self.inventory
+        over, alive = inventory.over().keys(), {each.fleet_id for each in inventory.instances.values()}
+        shown, stuck_ids = inventory.fleets.values(), self.stuck_ids()
+        fleets = [each for each in shown if each.state not in ENDED_STATES or each.fleet_id in alive]
+        over_fleets = sum(each.is_over(work.started_s) for each in fleets)
         return {
-            "outcome": outcome,
-            "annex_id": self.lease.annex_id,
-            "rule_id": self.lease.rule_id,
-            "target_id": self.lease.target_id,
-            "late_s": round(time.time() - self.lease.expiration_s, 1),
-            "fleets": {fleet.fleet_id: fleet.state for fleet in self.fleets[:TOLD_AT_MOST]},
-            "fleets_found": len(self.fleets),
-            "fleets_cancelled": len(self.cancelled),
-            "instances": sorted(self.seen)[:TOLD_AT_MOST],
-            "instances_ended": len(self.seen) - len(self.alive),
-            "instances_alive": len(self.alive),
-            "seen_gone_at": self.seen_gone_at,
-            "config_object": self.config_object,
-            "rounds": self.rounds,
-            "errors_overcome": self.overcome,
-            "errors": self.errors[:TOLD_AT_MOST],
+            "complete": inventory.is_complete,
+            "rights": self.rights,
+            "fleets": len(fleets) - over_fleets,
+            "instances": len(inventory.instances.keys() - over),
+            "over": over_fleets,
+            "ended": len(self.ended | self.accepted),
+            "stuck": len(stuck_ids),
+            "stuck_ids": stuck_ids[:MAX_IDS],
+            "errors": work.errors,
+            "error_texts": work.texts,
+            "throttled": work.throttled,
+            "calls": work.calls,
+            "duration_s": round(time.time() - work.started_s, 1),
         }
 
 
-def _is_cancellable(fleet: Fleet) -> bool:
-    """Also one that was cancelled without its instances: AWS takes a second order for them."""
-    return fleet.may_launch or fleet.state == "cancelled_running"
+def unprotected(instance_id: str) -> dict[str, Any]:
+    return {"InstanceId": instance_id, "DisableApiTermination": {"Value": False}}
 
 
-def pages(call: Callable[..., dict[str, Any]], key: str, **asked: Any) -> Iterator[dict[str, Any]]:
-    """What all the pages of `call` hold under `key`."""
-    answer = call(**asked)
-    yield from answer.get(key) or []
-    while token := answer.get("NextToken"):
-        answer = call(**asked, NextToken=token)
-        yield from answer.get(key) or []
+# What Lambda calls.
 
 
-def batches(items: list[str], size: int) -> list[list[str]]:
-    return [items[start : start + size] for start in range(0, len(items), size)]
+def origin(event: Any, function_arn: str, now_s: float) -> dict[str, Any]:
+    """Describe who called, and which function this is."""
+    region, account = [*function_arn.split(":"), *[""] * 5][3:5]
+    rule, at_s = tick(event) if isinstance(event, dict) else ("", None)
+    match = RULE.fullmatch(rule)
+    is_tick = bool(match and match.groups() == (region, account) and at_s and abs(now_s - at_s) <= FRESH_EVENT_S)
+    return {
+        "receipt": RECEIPT,
+        "contract": CONTRACT,
+        "tick": is_tick,
+        "rule": rule if is_tick else None,
+        "at": at_s if is_tick else int(now_s),
+        "account": account,
+        "region": region,
+        "function": function_arn,
+        "digest": hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
+    }
+
+
+def tick(event: dict[str, Any]) -> tuple[str, int | None]:
+    """Return the rule and the time that EventBridge names; neither for any other event."""
+    named = event.get("resources")
+    is_scheduled = (event.get("source"), event.get("detail-type")) == ("aws.events", "Scheduled Event")
+    rule = named[0] if is_scheduled and isinstance(named, list) and named else None
+    return (rule, moment_s(event.get("time"))) if isinstance(rule, str) else ("", None)
+
+
+def max_lease_s() -> int | None:
+    text = os.environ.get(MAX_LEASE_VARIABLE, "")
+    return int(text) if re.fullmatch(r"[1-9][0-9]{0,8}", text) else None
+
+
+def fault(receipt: Mapping[str, Any]) -> str:
+    """Return why an administrator should look; an empty text if all is well."""
+    faults = [] if receipt["complete"] else ["not everything could be looked at"]
+    faults += [] if receipt["max_lease_s"] else [f"{MAX_LEASE_VARIABLE} must be a number of seconds"]
+    faults += [f"the right to {right} is missing" for right, has in receipt["rights"].items() if has is False]
+    faults += [f"{receipt['stuck']} could not be ended, {receipt['stuck_ids'][0]} first"] if receipt["stuck"] else []
+    return "; ".join(faults + receipt["error_texts"][:1] if faults else [])
+
+
+def handler(event: Any, context: Any) -> dict[str, Any]:
+    started_s, longest_s = time.time(), max_lease_s()
+    work = Work(started_s, started_s + context.get_remaining_time_in_millis() / 1000 - RESERVE_S)
+    inventory = Inventory(work, longest_s or DEFAULT_MAX_LEASE_S, [kind() for kind in KINDS])
+    run = Run(work, inventory, os.environ.get(BUCKET_VARIABLE, ""))
+    run.enforce()
+    receipt = origin(event, context.invoked_function_arn, started_s) | {"max_lease_s": longest_s} | run.counts()
+    print(json.dumps(receipt), flush=True)
+    if why := fault(receipt):
+        raise LeaseError(why)
+    return receipt

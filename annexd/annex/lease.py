@@ -94,7 +94,7 @@ def lease_end(token: object, tags: Mapping[str, str], created_s: float | None, m
     counts as none.  Without a creation nothing moves the end beyond the token's.  A fleet with TAG_CANCELLED is over
     whatever this says; it says since when, and not before the creation.
 
-    lambda/lease_function.py has the same function, and test/lease2/vectors.json holds both to it: a second opinion
+    lambda/lease.py has the same function, and test/lease/vectors.json holds both to it: a second opinion
     would end leases early, or not at all.
     """
     ordered = read_leased_token(token)

@@ -18,7 +18,7 @@ from annexd.annex.lambda_runtime import END_OF_SUPPORT, RUNTIME
 from test.cloud import Cloud
 from test.cloud.keys import FUNCTION_KEY
 from test.lease.annexes import CODE, TEMPLATE, TOP, Annex
-from test.lease2.loading import packages_of
+from test.lease.loading import packages_of
 
 ANNEX_TEMPLATE = TOP / "templates" / "annex.json"
 CONFIG = TOP / "templates" / "config.json"

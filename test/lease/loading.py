@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 TOP = Path(__file__).resolve().parents[2]
-CODE = TOP / "lambda" / "lease_function.py"
+CODE = TOP / "lambda" / "lease.py"
 
 
 def load_function(path: Path = CODE) -> ModuleType:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from test.lease2.account import Account
-from test.lease2.annexes import annex, annexes
-from test.lease2.enforcer import ACCOUNT_ID, FUNCTION_ARN, RULE_ARN, Enforcer, enforcer, scheduled_event
-from test.lease2.fleets import STUCK
-from test.lease2.loading import CODE, packages_of
+from test.lease.account import Account
+from test.lease.annexes import annex, annexes
+from test.lease.enforcer import ACCOUNT_ID, FUNCTION_ARN, RULE_ARN, Enforcer, enforcer, scheduled_event
+from test.lease.fleets import STUCK
+from test.lease.loading import CODE, packages_of
 
 KEYS = [
     "receipt", "contract", "tick", "rule", "at", "account", "region", "function", "digest", "max_lease_s", "complete",

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from test.lease2.account import Account
-from test.lease2.annexes import CANCELLED_TAG, END_TAG, HOUR_S, annex, annexes, token, utc
-from test.lease2.enforcer import Enforcer, enforcer
-from test.lease2.fleets import FLEET_TAG, IDLES, STUCK, Machine, Request
+from test.lease.account import Account
+from test.lease.annexes import CANCELLED_TAG, END_TAG, HOUR_S, annex, annexes, token, utc
+from test.lease.enforcer import Enforcer, enforcer
+from test.lease.fleets import FLEET_TAG, IDLES, STUCK, Machine, Request
 
 STAMP = "htcondor:annex-fleet"
 ENDS_IN_S = 200.0  # after the run that stamps the instances, before the next

@@ -1,4 +1,4 @@
-"""lambda/lease_function.py as Lambda runs it, in virtual time: its rule's ticks, its time limit, its log."""
+"""lambda/lease.py as Lambda runs it, in virtual time: its rule's ticks, its time limit, its log."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from test.cloud.errors import Answer
 from test.cloud.request import Request
 from test.histories.timeline import Timeline
 from test.histories.transport import URL, Hop
-from test.lease2.account import BUCKET, Account
-from test.lease2.loading import load_function
+from test.lease.account import BUCKET, Account
+from test.lease.loading import load_function
 
 LIMIT_S: Final = 240.0
 RESERVE_S: Final = 20.0  # before the limit, in which nothing new may start

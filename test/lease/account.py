@@ -19,8 +19,8 @@ from test.cloud.errors import Answer, error_answer
 from test.cloud.paging import page
 from test.cloud.request import Request as Arrived
 from test.histories.timeline import Timeline
-from test.lease2.buckets import Limits
-from test.lease2.fleets import CODES, FLEET_TAG, PROVISIONING_S, Machine, Request, moment
+from test.lease.buckets import Limits
+from test.lease.fleets import CODES, FLEET_TAG, PROVISIONING_S, Machine, Request, moment
 
 BUCKET: Final = "annexes"
 XML: Final = {"Content-Type": "text/xml;charset=UTF-8"}

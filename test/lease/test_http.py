@@ -15,8 +15,8 @@ import pytest
 from annexd.annex.identifiers import leased_token
 from test.cloud import Cloud
 from test.lease.annexes import ROLE, specification
-from test.lease2.enforcer import FUNCTION_ARN, RULE_ARN, scheduled_event
-from test.lease2.loading import load_function
+from test.lease.enforcer import FUNCTION_ARN, RULE_ARN, scheduled_event
+from test.lease.loading import load_function
 
 Run = Callable[..., dict[str, Any]]
 TERMINATION_S = 0.5

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from test.lease2.account import ended_long_ago
-from test.lease2.annexes import annexes, token
-from test.lease2.enforcer import Enforcer, enforcer
-from test.lease2.fleets import ACTS, IDLES, REFUSES
+from test.lease.account import ended_long_ago
+from test.lease.annexes import annexes, token
+from test.lease.enforcer import Enforcer, enforcer
+from test.lease.fleets import ACTS, IDLES, REFUSES
 
 WORLDS = [ACTS, REFUSES, IDLES]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from annexd.annex import identifiers
 from annexd.annex import lease as annexd_lease
-from test.lease2.loading import load_function
+from test.lease.loading import load_function
 
 VECTORS: list[dict[str, Any]] = json.loads(Path(__file__).with_name("vectors.json").read_text(encoding="utf-8"))
 BOTH = {"the function": load_function().lease_end, "annexd": annexd_lease.lease_end}
