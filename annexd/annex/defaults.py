@@ -10,10 +10,10 @@ class Defaults:
     """Each value has its knob in HTCondor's configuration; these are the values without one."""
 
     ec2_url: str = "https://ec2.us-east-1.amazonaws.com"  # ANNEX_DEFAULT_EC2_URL
-    events_url: str = "https://events.us-east-1.amazonaws.com"  # ANNEX_DEFAULT_CWE_URL
     lambda_url: str = "https://lambda.us-east-1.amazonaws.com"  # ANNEX_DEFAULT_LAMBDA_URL
     s3_url: str = ""  # ANNEX_DEFAULT_S3_URL; empty: AWS's own, of the lease function's region
     sts_url: str = ""  # ANNEX_DEFAULT_STS_URL; empty: AWS's own, of the same region
+    logs_url: str = ""  # ANNEX_DEFAULT_LOGS_URL; empty: AWS's own, of the same region
     lease_function_arn: str | None = None  # ANNEX_DEFAULT_LEASE_FUNCTION_ARN
     s3_bucket: str | None = None  # ANNEX_DEFAULT_S3_BUCKET: where instances find how to join the pool
     instance_profile_arn: str | None = None  # ANNEX_DEFAULT_INSTANCE_PROFILE_ARN

@@ -12,10 +12,10 @@ from annexd.aws import Endpoints, region_of_function
 
 URLS: Final = {  # by field of Endpoints: option, attribute, knob
     "ec2_url": ("-service-url", "ServiceURL", "ANNEX_DEFAULT_EC2_URL"),
-    "events_url": ("-events-url", "EventsURL", "ANNEX_DEFAULT_CWE_URL"),
     "lambda_url": ("-lambda-url", "LambdaURL", "ANNEX_DEFAULT_LAMBDA_URL"),
     "s3_url": ("-s3-url", "S3URL", "ANNEX_DEFAULT_S3_URL"),
     "sts_url": ("-sts-url", "STSURL", "ANNEX_DEFAULT_STS_URL"),
+    "logs_url": ("-logs-url", "LogsURL", "ANNEX_DEFAULT_LOGS_URL"),
 }
 
 

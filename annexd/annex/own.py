@@ -20,6 +20,7 @@ OWN: Final = frozenset(
         "secretkeyfile",
         "s3url",
         "stsurl",
+        "logsurl",
         "s3bucket",
         "joinpool",
         "annexname",

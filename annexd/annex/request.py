@@ -153,11 +153,12 @@ def _cloud(own: Own, defaults: Defaults) -> tuple[str, Endpoints]:
             own.faults.append("LeaseFunctionARN is missing: it is the output of the CloudFormation template")
     urls = {
         "ServiceURL": own.text("ServiceURL", fault_of_url) or defaults.ec2_url,
-        "EventsURL": own.text("EventsURL", fault_of_url) or defaults.events_url,
         "LambdaURL": own.text("LambdaURL", fault_of_url) or defaults.lambda_url,
         "S3URL": own.text("S3URL", fault_of_url) or defaults.s3_url,
         "STSURL": own.text("STSURL", fault_of_url) or defaults.sts_url,
+        "LogsURL": own.text("LogsURL", fault_of_url) or defaults.logs_url,
     }
+    own.text("EventsURL", fault_of_url)  # as the manual has it; no order asks EventBridge anything
     region = region_of_function(arn or "") or ""
     if region:
         own.faults += [

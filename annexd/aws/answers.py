@@ -16,6 +16,7 @@ PAGE: Final = {  # so that a page fits into bounds.MAX_ANSWER_BYTES
     "describe_instances": {"MaxResults": 300},
     "list_rules": {"Limit": 100},
     "list_targets_by_rule": {"Limit": 100},
+    "filter_log_events": {"limit": 1000},
 }
 
 
@@ -54,7 +55,8 @@ def number(answer: Any, name: str) -> int:
     return int(value(answer, name, int))
 
 
-def listed(client: Any, operation: str, name: str, **call: Any) -> Iterator[Mapping[str, Any]]:
+def listed(client: Any, operation: str, name: str, *, token_name: str = "NextToken",
+           **call: Any) -> Iterator[Mapping[str, Any]]:
     """The rows `name` of all pages of `operation` (as botocore's clients name it).  Raises AWS_ERRORS."""
     seen: set[str] = set()
     count = 0
@@ -65,11 +67,11 @@ def listed(client: Any, operation: str, name: str, **call: Any) -> Iterator[Mapp
             if count > MAX_ROWS:
                 raise UnknownShape(what=f"there are more than {MAX_ROWS} {name}")
             yield row
-        token = page.get("NextToken")
+        token = page.get(token_name)
         if not token:
             return
         if token in seen:
             raise UnknownShape(what="the same page was told twice")
         seen.add(token)
-        call["NextToken"] = token
+        call[token_name] = token
     raise UnknownShape(what=f"{name} has more than {MAX_PAGES} pages")

@@ -51,8 +51,8 @@ class Clients:
     """botocore clients of one account and region."""
 
     ec2: Any
-    events: Any
     functions: Any  # AWS Lambda; `lambda` is a word of Python
+    logs: Any  # CloudWatch Logs
     make_s3: Callable[[], Any]
     make_sts: Callable[[], Any]
     account_of: Callable[[Callable[[], Any]], str] = account_of  # asks the STS that it is given, or knows
@@ -146,8 +146,8 @@ class ClientCache:
         whose = key if credentials else (key, made_s)  # boto3's own chain may find other keys in time
         return Clients(
             client("ec2", endpoints.ec2_url),
-            client("events", endpoints.events_url),
             client("lambda", endpoints.lambda_url),
+            client("logs", endpoints.logs_url),
             lambda: client("s3", endpoints.s3_url),
             lambda: client("sts", endpoints.sts_url),
             partial(self._accounts.of, whose),

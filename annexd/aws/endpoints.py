@@ -13,7 +13,7 @@ AWS_HOST = re.compile(  # ec2.us-east-1.amazonaws.com, us-east-1.ec2.amazonaws.c
     r"\.(?P<api_region>[a-z]{2}(?:-[a-z]+)+-\d+)\.(?:api\.aws|amazonaws\.com(?:\.cn)?)$"
 )
 OWN_HOST = re.compile(  # of the services that annexd asks; whatever else is below amazonaws.com may be a customer's
-    r"(?:ec2|events|lambda|s3|sts)(?:-fips)?(?:\.dualstack)?\.[a-z]{2}(?:-[a-z]+)+-\d+\."
+    r"(?:ec2|lambda|logs|s3|sts)(?:-fips)?(?:\.dualstack)?\.[a-z]{2}(?:-[a-z]+)+-\d+\."
     r"(?:amazonaws\.com(?:\.cn)?|api\.aws)|(?:ec2|s3|sts)\.amazonaws\.com"
 )
 # As botocore.utils.is_valid_endpoint_url has it: it makes no client for any other.
@@ -28,10 +28,10 @@ class Endpoints:
 
     region: str
     ec2_url: str
-    events_url: str
     lambda_url: str
     s3_url: str = ""  # AWS's own of the region
     sts_url: str = ""  # AWS's own of the region
+    logs_url: str = ""  # the same
 
 
 def region_of_function(arn: str) -> str | None:
