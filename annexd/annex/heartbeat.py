@@ -7,8 +7,10 @@ something: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/
 """
 
 import json
-
-from collections.abc import Iterator, Mapping
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,6 +25,8 @@ AHEAD_S: Final = 300.0  # a receipt from further in the future is none of the fu
 LOOK_BACK_S: Final = 1800.0  # what is older would not be accepted; said to be missing with the last one's time
 RECEIPT: Final = '{ $.receipt = "htcondor-annex-lease" && $.tick IS TRUE }'
 LONGEST_LINE: Final = 8000
+KEPT_S: Final = 60.0
+MOST_KEPT: Final = 256
 NEEDED: Final = ("cancel", "terminate", "stamp")  # the fourth right is missing to few annexes, and said by -check-setup
 CLOSED_DESCRIPTION: Final = "closed by condor_annex -teardown: annexd orders nothing"
 CHECK: Final = "condor_annex -check-setup says why"
@@ -52,7 +56,10 @@ def is_closed(configuration: Mapping[str, Any]) -> bool:
 
 
 def log_group_of(function_arn: str) -> str:
-    """Return the group to which the function's output goes: https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html."""
+    """Return the group to which the function's output goes.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html
+    """
     return f"/aws/lambda/{function_arn.split(':')[6]}"
 
 
@@ -152,3 +159,31 @@ def _unqualified(function_arn: str) -> str:
     return ":".join(function_arn.split(":")[:7])
 
 
+
+
+class Heartbeats:
+    """Remembers the newest receipt of each lease function for KEPT_S, so that many orders cost one look.  Thread-safe."""
+
+    def __init__(self, steady_s: Callable[[], float] = time.monotonic) -> None:
+        self._steady_s = steady_s
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[str, str], tuple[float, Receipt]] = OrderedDict()
+
+    def newest(self, logs: Any, endpoints: str, function_arn: str, now_s: float) -> Receipt | None:
+        """As newest_receipt; `endpoints` keeps what one user's endpoint says from all others.
+
+        Only what allows an order is remembered: what does not is asked for again.
+        """
+        key, asked_s = (endpoints, function_arn), self._steady_s()
+        with self._lock:
+            kept = self._kept.get(key)
+        if kept is not None and asked_s - kept[0] <= KEPT_S and fault_of(kept[1], function_arn, now_s) is None:
+            return kept[1]
+        receipt = newest_receipt(logs, function_arn, now_s)
+        with self._lock:
+            self._kept.pop(key, None)
+            if receipt is not None and fault_of(receipt, function_arn, now_s) is None:
+                self._kept[key] = asked_s, receipt
+                while len(self._kept) > MOST_KEPT:
+                    self._kept.popitem(last=False)
+        return receipt
