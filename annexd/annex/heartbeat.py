@@ -77,7 +77,7 @@ def newest_receipt(logs: Any, function_arn: str, now_s: float) -> Receipt | None
 def _events(logs: Any, group: str, now_s: float) -> Iterator[str]:
     asked = {"logGroupName": group, "filterPattern": RECEIPT, "startTime": int((now_s - LOOK_BACK_S) * 1000)}
     try:
-        for event in answers.listed(logs, "filter_log_events", "events", token_name="nextToken", **asked):
+        for event in answers.listed(logs, "filter_log_events", "events", next_page="nextToken", **asked):
             yield str(answers.value(event, "message", str))
     except AWS_ERRORS as error:
         if not is_not_found(error):
@@ -162,7 +162,7 @@ def _unqualified(function_arn: str) -> str:
 
 
 class Heartbeats:
-    """Remembers the newest receipt of each lease function for KEPT_S, so that many orders cost one look.  Thread-safe."""
+    """Remembers each lease function's newest receipt for KEPT_S: many orders cost one look.  Thread-safe."""
 
     def __init__(self, steady_s: Callable[[], float] = time.monotonic) -> None:
         self._steady_s = steady_s

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from annexd.annex.asking import asking
 from annexd.annex.identifiers import read_leased_token
 from annexd.annex.lease import (
     LONGEST_TAG,
@@ -20,7 +21,6 @@ from annexd.annex.lease import (
     end_in_tag,
     lease_end,
 )
-from annexd.annex.asking import asking
 from annexd.aws import answers
 from annexd.aws.errors import AWS_ERRORS, MAX_CODE, MAX_MESSAGE, is_cancelled_already, is_not_found
 from annexd.workflow import Retry

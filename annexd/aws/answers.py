@@ -55,7 +55,7 @@ def number(answer: Any, name: str) -> int:
     return int(value(answer, name, int))
 
 
-def listed(client: Any, operation: str, name: str, *, token_name: str = "NextToken",
+def listed(client: Any, operation: str, name: str, *, next_page: str = "NextToken",
            **call: Any) -> Iterator[Mapping[str, Any]]:
     """The rows `name` of all pages of `operation` (as botocore's clients name it).  Raises AWS_ERRORS."""
     seen: set[str] = set()
@@ -67,11 +67,11 @@ def listed(client: Any, operation: str, name: str, *, token_name: str = "NextTok
             if count > MAX_ROWS:
                 raise UnknownShape(what=f"there are more than {MAX_ROWS} {name}")
             yield row
-        token = page.get(token_name)
+        token = page.get(next_page)
         if not token:
             return
         if token in seen:
             raise UnknownShape(what="the same page was told twice")
         seen.add(token)
-        call[token_name] = token
+        call[next_page] = token
     raise UnknownShape(what=f"{name} has more than {MAX_PAGES} pages")

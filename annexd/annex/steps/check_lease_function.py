@@ -87,7 +87,7 @@ class CheckLeaseFunction:
         return {"function_arn": order["lease_function_arn"], "end_of_lease_s": order["end_of_lease_s"]}
 
     def forward(self, order: Json, intent: Json) -> Json:
-        """{at_s, checked_at_s, max_lease_s, digest, warning}: of the tick and of this look; warning is empty or words."""
+        """{at_s, checked_at_s, max_lease_s, digest, warning}: of the newest tick; warning is empty or words."""
         clients = self._world.access(order)
         enforcer = enforcer_of(self._world, order, clients)
         check_max_lease(enforcer, intent["end_of_lease_s"], self._world.aws_now_s(clients))

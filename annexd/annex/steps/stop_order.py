@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from annexd.annex.steps.asking import World
-from annexd.annex.steps.get_function import GetFunction
+from annexd.annex.steps.check_lease_function import CheckLeaseFunction
 from annexd.workflow import Engine, JournalError, Json, Paused, Retry, State
 
 
@@ -43,6 +43,6 @@ class StopOrder:
 
     def _settled_at_s(self, state: State) -> float:
         """Return 0 when AWS answered all that it was asked."""
-        asked_at_s = max((step.unsettled_at_s for step in state.steps.values() if step.name != GetFunction.name),
+        asked_at_s = max((step.unsettled_at_s for step in state.steps.values() if step.name != CheckLeaseFunction.name),
                          default=0.0)
         return min(asked_at_s, self._world.now_s()) + self._world.settle_s if asked_at_s else 0.0
