@@ -63,7 +63,8 @@ def max_lease(view: View) -> Iterator[Finding]:
     ours, theirs = view.max_lease_s, view.param("ANNEX_MAX_LEASE") or ""
     if theirs.isdecimal() and int(theirs) > ours:
         what = f"annexes end after {duration(ours)}, but ANNEX_MAX_LEASE is {duration(int(theirs))}"
-        yield view.fault(MAX_LEASE, what, f"lower ANNEX_MAX_LEASE to {ours}, or condor_annex -setup -max-lease {theirs}")
+        mend = f"lower ANNEX_MAX_LEASE to {ours}, or condor_annex -setup -max-lease {theirs}"
+        yield view.fault(MAX_LEASE, what, mend)
     else:
         yield view.ok(MAX_LEASE, f"every annex ends {duration(ours)} after its start, at the latest")
 
