@@ -1,15 +1,27 @@
-"""The parts that the CloudFormation templates are put together from.  What a reader of a template may ask, since JSON
-takes no comments:
+"""Define the parts of the CloudFormation templates, with the reasons, since JSON takes no comments.
 
-* The function's Timeout is less than the five minutes between two ticks: runs for one lease do not pile up.
+One enforcer a region and account:
+* Function, rule and log group have fixed names, whatever the stack is called: annexd finds the log by the function's
+  ARN, and CloudFormation refuses a second stack.  All other resources have names that begin with the stack's.
+* The rule comes last, after the permission and the settings of its calls, so that its first tick runs; and it goes
+  first.  No property whose change replaces a resource (a name, a path, the function of a permission) may ever change:
+  an update would delete an enforcer, or fail since the name is taken.  CloudFormation updates role and function in
+  place, and the code that ran goes on until the new one is there; a run that fails between is repeated at the next
+  tick.
+
+The function:
+* Timeout 240 is less than the five minutes between two ticks: runs do not pile up.  1,024 MB: see docs/performance.md.
+* The next tick is the retry: neither Lambda nor EventBridge repeats a call, or keeps one for longer than a tick.
 * No ReservedConcurrentExecutions: a new account has 10 in all, and to reserve any fails the deployment.
-* Lambda's own two retries of a failed asynchronous call are left on: they finish a run that was cut off
-  between removing the target and removing the rule, which no tick would reach again.
-* TerminateInstances is allowed for instances of Spot Fleets only: an aws: tag cannot be set by hand.  This
-  is the condition that AWS's own AWSEC2SpotFleetServiceRolePolicy has.
-* The Describe calls with Resource "*" know no narrower resource.
-* No name is given to anything: CloudFormation makes names that begin with the stack's, so that two stacks in one
-  account, or in two regions of it, never meet, and a policy can still say which are meant.
+* Its environment comes from the stack: MaxLease, and the bucket where there is one.
+
+Rights:
+* CancelSpotFleetRequests on `*` without a condition: tags of a fleet can be removed, and a fleet without tags would
+  go on; EC2's user guide also warns that spot-fleet-request as a resource is refused.
+* Instances are terminated, stamped and unprotected only if Spot Fleet started them: an aws: tag cannot be set by hand.
+  AWS's own AWSEC2SpotFleetServiceRolePolicy has this condition.
+* Of tags it writes the three stamps of lease.py and nothing else.
+* The Describe calls know no narrower resource than `*`.
 * The instance role's policy is a resource of its own: inside the role, it could not name the role.
 * No instance may list the bucket: an instance reads the one object whose name its own tag tells.
 """
@@ -21,7 +33,17 @@ from typing import Any
 Part = dict[str, Any]
 
 POLICY_VERSION = "2012-10-17"
-LONGEST_LEASE_DAYS = 30  # ANNEX_MAX_LEASE's default; the lease function tries for a day more to delete the object
+NAME = "HTCondorAnnexLease"  # of the function and of its rule
+LOG_GROUP = f"/aws/lambda/{NAME}"
+DAY_S = 86_400
+DEFAULT_MAX_LEASE_S = 30 * DAY_S  # as ANNEX_MAX_LEASE's
+SHORTEST_MAX_LEASE_S = 600  # annexd takes no lease shorter than two ticks
+OBJECT_DAYS = 32  # an object that the function did not delete
+LONGEST_MAX_LEASE_S = (OBJECT_DAYS - 1) * DAY_S  # no machine outlives the object that tells it its end
+MAX_LEASE = "MaxLease"
+STAMPS = ["htcondor:annex-fleet", "htcondor:annex-id", "htcondor:annex-lease-end"]  # STAMPS of lambda/lease.py
+EVENT_AGE_S = 300
+FUNCTION_DESCRIPTION = "Ends every HTCondor annex whose lease is over, and sees that it is gone"
 TAGGING_POLICY = "policy/service-role/AmazonEC2SpotFleetTaggingRole"
 
 
@@ -50,17 +72,39 @@ def trust(service: str) -> Part:
     return document({"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"})
 
 
+def parameters() -> Part:
+    """The one thing that an administrator may choose."""
+    words = (
+        "Seconds after its start by which every annex ends, whatever moves the end of its lease.  "
+        f"At most {LONGEST_MAX_LEASE_S // DAY_S} days: after {OBJECT_DAYS} the bucket deletes their objects."
+    )
+    limits = {"MinValue": SHORTEST_MAX_LEASE_S, "MaxValue": LONGEST_MAX_LEASE_S}
+    return {MAX_LEASE: {"Type": "Number", "Default": DEFAULT_MAX_LEASE_S, **limits, "Description": words}}
+
+
 def lease_permissions() -> list[Part]:
     """What lease.py calls, and nothing else."""
-    own_fleets = {"StringLike": {"ec2:ResourceTag/aws:ec2spot:fleet-request-id": "sfr-*"}}
+    of_a_fleet = {"StringLike": {"ec2:ResourceTag/aws:ec2spot:fleet-request-id": "sfr-*"}}
+    stamps = {
+        **of_a_fleet,
+        "ForAllValues:StringEquals": {"aws:TagKeys": STAMPS},
+        "Null": {"aws:TagKeys": "false"},  # ForAllValues alone is true of no keys at all
+    }
+    instances, fleets = arn("ec2", "instance/*"), "ec2:DescribeSpotFleetRequests"
     return [
-        statement(["ec2:DescribeSpotFleetRequests", "ec2:DescribeInstances"], "*"),
-        statement(
-            ["ec2:CancelSpotFleetRequests", "ec2:DescribeSpotFleetInstances"], arn("ec2", "spot-fleet-request/*")
-        ),
-        statement(["ec2:TerminateInstances"], arn("ec2", "instance/*"), Condition=own_fleets),
-        statement(["events:RemoveTargets", "events:DeleteRule"], arn("events", "rule/*")),
+        statement([fleets, "ec2:DescribeInstances", "ec2:CancelSpotFleetRequests"], "*"),
+        statement(["ec2:TerminateInstances", "ec2:ModifyInstanceAttribute"], instances, Condition=of_a_fleet),
+        statement(["ec2:CreateTags"], instances, Condition=stamps),
         statement(["logs:CreateLogStream", "logs:PutLogEvents"], attribute("LeaseLog", "Arn")),
+    ]
+
+
+def object_permissions() -> list[Part]:
+    """The same, where there is a bucket."""
+    listed = {"StringLike": {"s3:prefix": "annex/*"}}
+    return [
+        statement(["s3:ListBucket"], attribute("Bucket", "Arn"), Condition=listed),
+        statement(["s3:DeleteObject"], sub("${Bucket.Arn}/annex/*")),
     ]
 
 
@@ -74,18 +118,32 @@ def lease_role(permissions: list[Part]) -> Part:
     }
 
 
-def lease_function(code: str, runtime: str) -> Part:
+def lease_function(code: str, runtime: str, more: Part) -> Part:
     return {
         "Type": "AWS::Lambda::Function",
         "Properties": {
-            "Description": "Ends an HTCondor annex when its lease is over, and sees that it is gone",
+            "FunctionName": NAME,
+            "Description": FUNCTION_DESCRIPTION,
             "Runtime": runtime,
             "Handler": "index.handler",
             "Code": {"ZipFile": code},
             "Role": attribute("LeaseRole", "Arn"),
             "Timeout": 240,
-            "MemorySize": 256,
+            "MemorySize": 1024,
+            "Environment": {"Variables": {"MAX_LEASE_S": {"Ref": MAX_LEASE}, **more}},
             "LoggingConfig": {"LogGroup": {"Ref": "LeaseLog"}},
+        },
+    }
+
+
+def lease_calls() -> Part:
+    return {
+        "Type": "AWS::Lambda::EventInvokeConfig",
+        "Properties": {
+            "FunctionName": {"Ref": "LeaseFunction"},
+            "Qualifier": "$LATEST",
+            "MaximumRetryAttempts": 0,
+            "MaximumEventAgeInSeconds": EVENT_AGE_S,
         },
     }
 
@@ -97,17 +155,36 @@ def lease_permission() -> Part:
             "Action": "lambda:InvokeFunction",
             "FunctionName": attribute("LeaseFunction", "Arn"),
             "Principal": "events.amazonaws.com",
-            "SourceArn": arn("events", "rule/*"),
+            "SourceArn": arn("events", f"rule/{NAME}"),
         },
     }
 
 
-def lease_resources(code: str, runtime: str, permissions: list[Part]) -> Part:
+def lease_rule() -> Part:
+    patience = {"MaximumEventAgeInSeconds": EVENT_AGE_S, "MaximumRetryAttempts": 0}
+    target = {"Id": NAME, "Arn": attribute("LeaseFunction", "Arn"), "RetryPolicy": patience}
     return {
-        "LeaseLog": {"Type": "AWS::Logs::LogGroup", "Properties": {"RetentionInDays": 90}},
+        "Type": "AWS::Events::Rule",
+        "DependsOn": ["LeasePermission", "LeaseCalls"],
+        "Properties": {
+            "Name": NAME,
+            "Description": "Has every HTCondor annex ended whose lease is over",
+            "ScheduleExpression": "rate(5 minutes)",
+            "State": "ENABLED",
+            "Targets": [target],
+        },
+    }
+
+
+def lease_resources(code: str, runtime: str, permissions: list[Part], variables: Part | None = None) -> Part:
+    """The enforcer; `variables` are more of its environment."""
+    return {
+        "LeaseLog": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": LOG_GROUP, "RetentionInDays": 90}},
         "LeaseRole": lease_role(permissions),
-        "LeaseFunction": lease_function(code, runtime),
+        "LeaseFunction": lease_function(code, runtime, variables or {}),
+        "LeaseCalls": lease_calls(),
         "LeasePermission": lease_permission(),
+        "LeaseRule": lease_rule(),
     }
 
 
@@ -118,7 +195,7 @@ def bucket() -> Part:
         "Id": "ExpireAnnexes",
         "Prefix": "annex/",
         "Status": "Enabled",
-        "ExpirationInDays": LONGEST_LEASE_DAYS + 2,
+        "ExpirationInDays": OBJECT_DAYS,
         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
     }
     closed = ["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"]
@@ -187,10 +264,12 @@ def fleet_role() -> Part:
     }
 
 
-def template(description: str, resources: Part, outputs: dict[str, tuple[str, Part]]) -> Part:
+def template(description: str, given: Part, resources: Part, outputs: dict[str, tuple[str, Part]]) -> Part:
+    """`given` are the parameters."""
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": description,
+        **({"Parameters": given} if given else {}),
         "Resources": resources,
         "Outputs": {name: {"Description": words, "Value": value} for name, (words, value) in outputs.items()},
     }

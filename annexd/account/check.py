@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from annexd.account.checks import access, bucket, configured, deployment, function, network, quotas, roles
+from annexd.account.checks import access, bucket, configured, deployment, function, heartbeat, network, quotas, roles
 from annexd.account.checks.finding import Finding
 from annexd.account.checks.view import Param, View
 from annexd.account.errors import AccountError
@@ -16,7 +16,7 @@ from annexd.aws.errors import AWS_ERRORS
 Check = Callable[[View], Iterator[Finding]]
 
 FIRST: Final = (access.credentials, access.clock)  # without them AWS tells nothing else
-ACCOUNT: Final = (access.region, quotas.spot_quota, quotas.rule_quota)
+ACCOUNT: Final = (access.region, quotas.spot_quota)
 STACK: Final = (deployment.stack,)
 DEPLOYED: Final = (
     deployment.outputs,
@@ -32,10 +32,16 @@ DEPLOYED: Final = (
 FUNCTION: Final = (function.lease_function,)
 ITS_PARTS: Final = (
     function.its_code,
-    function.its_runtime,
+    function.its_settings,
     function.end_of_support,
+    function.its_concurrency,
+    function.its_calls,
     function.permission_for_events,
-    function.its_answer,
+    heartbeat.rule,
+    heartbeat.target,
+    heartbeat.log_group,
+    heartbeat.max_lease,
+    heartbeat.heartbeat,
 )
 
 

@@ -30,8 +30,8 @@ OUTPUTS: Final = {  # of the stack, by knob
 }
 SERVICES: Final = {  # by knob
     "ANNEX_DEFAULT_EC2_URL": "ec2",
-    "ANNEX_DEFAULT_CWE_URL": "events",
     "ANNEX_DEFAULT_LAMBDA_URL": "lambda",
+    "ANNEX_DEFAULT_LOGS_URL": "logs",
     "ANNEX_DEFAULT_S3_URL": "s3",
     "ANNEX_DEFAULT_STS_URL": "sts",
 }

@@ -15,6 +15,9 @@ What Spot Fleet needs of its caller, with the evidence (nothing of it was tried 
   call RequestSpotFleet can start instances anyway.
 * ec2:CreateTags on `*` for what RequestSpotFleet and RunInstances create.  The user guide warns that
   spot-fleet-request as a resource is refused; AWS's own AWSThinkboxDeadlineSpotEventPluginAdminPolicy has both.
+* ec2:CreateTags on `*`, for the same reason, for the two tags that move or end a lease, and no others.  Whoever has
+  it can end other people's leases in the account earlier, as he can cancel their fleets, and extend them up to the
+  stack's MaxLease.  Nobody gets DeleteTags: a cancellation cannot be taken back.
 * iam:PassRole names the service whose API is called, ec2, in all of AWS's managed policies that order Spot Fleets
   (BatchServiceRolePolicy, AWSThinkboxDeadlineSpotEventPluginAdminPolicy), and ec2.amazonaws.com.cn in China
   (github.com/aws/karpenter-provider-aws/pull/6839).  AWSThinkboxAWSPortalAdminPolicy lists spotfleet too, and so do we.
@@ -23,6 +26,10 @@ What Spot Fleet needs of its caller, with the evidence (nothing of it was tried 
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
+from annexd.account.template import FUNCTION as ENFORCER
+from annexd.account.template import LOG_GROUP
+from annexd.annex.lease import TAG_CANCELLED, TAG_LEASE_END
+
 SETUP: Final = "setup"
 DAEMON: Final = "daemon"
 USER: Final = "user"
@@ -30,7 +37,7 @@ ROLES: Final = (SETUP, DAEMON, USER)
 
 ANYTHING: Final = "*"  # of operations for which AWS knows no narrower resource
 STACK: Final = "arn:{partition}:cloudformation:*:*:stack/{stack}/*"
-FUNCTION: Final = "arn:{partition}:lambda:*:*:function:{stack}-LeaseFunction-*"
+FUNCTION: Final = f"arn:{{partition}}:lambda:*:*:function:{ENFORCER}"
 ROLE: Final = "arn:{partition}:iam::*:role/{stack}-*"
 LEASE_ROLE: Final = "arn:{partition}:iam::*:role/{stack}-LeaseRole-*"
 INSTANCE_ROLE: Final = "arn:{partition}:iam::*:role/{stack}-InstanceRole-*"
@@ -38,11 +45,12 @@ FLEET_ROLE: Final = "arn:{partition}:iam::*:role/{stack}-FleetRole-*"
 SERVICE_ROLES: Final = "arn:{partition}:iam::*:role/aws-service-role/spot*.amazonaws.com/AWSServiceRoleForEC2Spot*"
 SERVICE_ROLES_UNMADE: Final = "arn:{partition}:iam::*:role/AWSServiceRoleForEC2Spot*"  # no path is known yet
 PROFILE: Final = "arn:{partition}:iam::*:instance-profile/{stack}-*"
-LOG: Final = "arn:{partition}:logs:*:*:log-group:{stack}-*"
+LOG: Final = f"arn:{{partition}}:logs:*:*:log-group:{LOG_GROUP}:*"
 BUCKET: Final = "arn:{partition}:s3:::{bucket}-bucket-*"  # a bucket's name is in lower case
 OBJECTS: Final = "arn:{partition}:s3:::{bucket}-bucket-*/*"
 ANNEX_OBJECTS: Final = "arn:{partition}:s3:::{bucket}-bucket-*/annex/*"
-RULE: Final = "arn:{partition}:events:*:*:rule/annex-*"  # as annexd names annexes
+LOG_AND_TAGS: Final = f"arn:{{partition}}:logs:*:*:log-group:{LOG_GROUP}*"  # calls on tags name it without :*
+RULE: Final = f"arn:{{partition}}:events:*:*:rule/{ENFORCER}"
 FLEET: Final = "arn:{partition}:ec2:*:*:spot-fleet-request/*"
 INSTANCE: Final = "arn:{partition}:ec2:*:*:instance/*"
 GROUP: Final = "arn:{partition}:ec2:*:*:security-group/*"
@@ -53,7 +61,10 @@ BY_CLOUDFORMATION: Final[Condition] = {"ForAnyValue:StringEquals": {"aws:CalledV
 OWN_FLEETS: Final[Condition] = {"Null": {"ec2:ResourceTag/htcondor:annex-id": "false"}}
 OF_A_FLEET: Final[Condition] = {"StringLike": {"ec2:ResourceTag/aws:ec2spot:fleet-request-id": "sfr-*"}}
 NEW_CAPACITY: Final[Condition] = {"StringEquals": {"ec2:CreateAction": ["RequestSpotFleet", "RunInstances"]}}
-LEASE_TARGETS: Final[Condition] = {"ForAllValues:ArnLike": {"events:TargetArn": FUNCTION}}
+LEASE_TAGS: Final[Condition] = {
+    "ForAllValues:StringEquals": {"aws:TagKeys": [TAG_LEASE_END, TAG_CANCELLED]},
+    "Null": {"aws:TagKeys": "false"},  # ForAllValues alone is true of a call without any key
+}
 TAGGING_POLICY: Final[Condition] = {
     "ArnEquals": {"iam:PolicyARN": "arn:{partition}:iam::aws:policy/service-role/AmazonEC2SpotFleetTaggingRole"}
 }
@@ -109,11 +120,18 @@ STACK_RIGHTS: Final = [
 CHECK_RIGHTS: Final = [
     right("ec2:DescribeRegions", ANYTHING),
     right("ec2:DescribeSecurityGroups", ANYTHING),
-    right("events:ListRules", ANYTHING),
+    right("events:DescribeRule", RULE),
+    right("events:ListTargetsByRule", RULE),
     right("servicequotas:GetServiceQuota", ANYTHING),
     right("lambda:GetFunction", FUNCTION),
+    right("lambda:ListTags", FUNCTION, "lambda:GetFunction"),  # without it GetFunction does not say which stack made it
     right("lambda:GetPolicy", FUNCTION),
-    right("lambda:InvokeFunction", FUNCTION, "lambda:Invoke"),
+    right("lambda:GetFunctionConcurrency", FUNCTION),
+    right("lambda:GetFunctionEventInvokeConfig", FUNCTION),
+    right("lambda:GetAccountSettings", ANYTHING),
+    right("lambda:UpdateFunctionConfiguration", FUNCTION),  # its description, by which it is closed and opened
+    right("logs:DescribeLogGroups", ANYTHING),
+    right("logs:FilterLogEvents", LOG),
     right("iam:GetRole", ROLE),
     right("iam:ListRolePolicies", ROLE),
     right("iam:GetRolePolicy", ROLE),
@@ -130,7 +148,6 @@ CHECK_RIGHTS: Final = [
 TEARDOWN_RIGHTS: Final = [
     right("ec2:DescribeSpotFleetRequests", ANYTHING),
     right("ec2:DescribeInstances", ANYTHING),
-    right("events:ListTargetsByRule", RULE),
     right("s3:ListBucketVersions", BUCKET, "s3:ListObjectVersions"),
     right("s3:ListBucketMultipartUploads", BUCKET, "s3:ListMultipartUploads"),
     right("s3:DeleteObjectVersion", OBJECTS, "s3:DeleteObjects"),
@@ -144,10 +161,9 @@ SERVICE_ROLE_RIGHTS: Final = [
     right("iam:GetServiceLinkedRoleDeletionStatus", SERVICE_ROLES),
 ]
 HANDLER_RIGHTS: Final = [
-    *by_cloudformation(LOG, "logs:CreateLogGroup", "logs:DeleteLogGroup", "logs:PutRetentionPolicy"),
-    *by_cloudformation(LOG, "logs:TagResource", "logs:ListTagsForResource", "logs:GetDataProtectionPolicy"),
-    *by_cloudformation(ANYTHING, "logs:DescribeLogGroups", "logs:DescribeIndexPolicies"),
-    *by_cloudformation(ANYTHING, "logs:DescribeResourcePolicies"),
+    *by_cloudformation(LOG_AND_TAGS, "logs:CreateLogGroup", "logs:DeleteLogGroup", "logs:PutRetentionPolicy"),
+    *by_cloudformation(LOG_AND_TAGS, "logs:TagResource", "logs:ListTagsForResource", "logs:GetDataProtectionPolicy"),
+    *by_cloudformation(ANYTHING, "logs:DescribeIndexPolicies", "logs:DescribeResourcePolicies"),
     *by_cloudformation(ROLE, "iam:CreateRole", "iam:DeleteRole", "iam:UpdateAssumeRolePolicy"),
     *by_cloudformation(ROLE, "iam:PutRolePolicy", "iam:DeleteRolePolicy"),
     *by_cloudformation(FLEET_ROLE, "iam:AttachRolePolicy", "iam:DetachRolePolicy", condition=TAGGING_POLICY),
@@ -156,10 +172,13 @@ HANDLER_RIGHTS: Final = [
     *by_cloudformation(PROFILE, "iam:CreateInstanceProfile", "iam:DeleteInstanceProfile"),
     *by_cloudformation(PROFILE, "iam:AddRoleToInstanceProfile", "iam:RemoveRoleFromInstanceProfile"),
     *by_cloudformation(FUNCTION, "lambda:CreateFunction", "lambda:DeleteFunction", "lambda:UpdateFunctionCode"),
-    *by_cloudformation(FUNCTION, "lambda:UpdateFunctionConfiguration", "lambda:TagResource", "lambda:ListTags"),
+    *by_cloudformation(FUNCTION, "lambda:TagResource"),
     *by_cloudformation(FUNCTION, "lambda:GetFunctionCodeSigningConfig", "lambda:GetRuntimeManagementConfig"),
     *by_cloudformation(FUNCTION, "lambda:GetFunctionRecursionConfig", "lambda:GetFunctionScalingConfig"),
     *by_cloudformation(FUNCTION, "lambda:AddPermission", "lambda:RemovePermission"),
+    *by_cloudformation(FUNCTION, "lambda:PutFunctionEventInvokeConfig", "lambda:UpdateFunctionEventInvokeConfig"),
+    *by_cloudformation(FUNCTION, "lambda:DeleteFunctionEventInvokeConfig"),
+    *by_cloudformation(RULE, "events:PutRule", "events:DeleteRule", "events:PutTargets", "events:RemoveTargets"),
     *by_cloudformation(BUCKET, "s3:CreateBucket", "s3:DeleteBucket", "s3:ListBucket", "s3:PutBucketTagging"),
     *by_cloudformation(BUCKET, "s3:PutEncryptionConfiguration", "s3:PutLifecycleConfiguration"),
     *by_cloudformation(BUCKET, "s3:PutBucketPublicAccessBlock", "s3:PutBucketOwnershipControls"),
@@ -177,20 +196,13 @@ HANDLER_RIGHTS: Final = [
 ]
 ORDER_RIGHTS: Final = [
     right("lambda:GetFunction", FUNCTION),
-    right("lambda:GetPolicy", FUNCTION),
-    right("events:PutRule", RULE),
-    right("events:TagResource", RULE, "events:PutRule"),
-    right("events:PutTargets", RULE, condition=LEASE_TARGETS),
-    right("events:RemoveTargets", RULE),
-    right("events:DeleteRule", RULE),
-    right("events:DescribeRule", RULE),
-    right("events:ListTargetsByRule", RULE),
-    right("events:ListRules", ANYTHING),
+    right("logs:FilterLogEvents", LOG),
     right("s3:PutObject", ANNEX_OBJECTS),
     right("s3:DeleteObject", ANNEX_OBJECTS),
     right("ec2:RequestSpotFleet", ANYTHING),
     right("ec2:RunInstances", ANYTHING, "ec2:RequestSpotFleet"),
     right("ec2:CreateTags", ANYTHING, "ec2:RequestSpotFleet", condition=NEW_CAPACITY),
+    right("ec2:CreateTags", ANYTHING, condition=LEASE_TAGS),
     right("iam:PassRole", FLEET_ROLE, "ec2:RequestSpotFleet", condition=TO_FLEETS),
     right("iam:PassRole", INSTANCE_ROLE, "ec2:RequestSpotFleet", condition=TO_FLEETS),
     right("ec2:DescribeSpotFleetRequests", ANYTHING),

@@ -1,19 +1,23 @@
-"""The stack of each region made, or brought to what it should be, and HTCondor told of it.
+"""Make the stack of each region, or bring it to what it should be, tell HTCondor of it, and see its enforcer at work.
 
 Run again, it does what is left to do: nothing, when all is as it should be.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from annexd.account import configuration, service_roles
+from annexd.account.annexes import annexes
+from annexd.account.closing import close, listed
 from annexd.account.configuration import ConfigurationFile
-from annexd.account.errors import AccountError
+from annexd.account.enforcer import Enforcer, own_digest
+from annexd.account.errors import AccountError, LivingAnnexes
 from annexd.account.session import Session, asking
 from annexd.account.stack import STUCK, Say, Seen, Stack
-from annexd.account.template import body, template
+from annexd.account.template import FUNCTION, MAX_LEASE, body, max_lease_limits, template
+from annexd.annex.lease import utc
 
 STACK_NAME: Final = "HTCondorAnnex"
 TIMEOUT_S: Final = 900
@@ -22,31 +26,118 @@ TURNS: Final = 6  # delete what is half-made, create, update: none of it twice
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which stacks are meant."""
+    """Which stacks are meant; of -setup also the MaxLease (None: as it is), and whether it may cut leases."""
 
     regions: Sequence[str]
     stack_name: str = STACK_NAME
     timeout_s: int = TIMEOUT_S
+    max_lease_s: int | None = None
+    cuts_leases: bool = False
 
 
 def set_up(session: Session, wanted: Wanted, file: ConfigurationFile, say: Say) -> None:
     """Raises AccountError, with all that is done kept: the next run goes on from there."""
     file.check_writable()
-    sections = {region: set_up_region(session, wanted, region, say) for region in wanted.regions}
+    setups = [RegionSetup(session, wanted, region, say) for region in wanted.regions]
+    for each in setups:
+        each.begin()
+    sections = {each.region: each.make() for each in setups}
     service_roles.make(session.client("iam", wanted.regions[0]), say)
     for line in file.add(sections):
         say(line)
+    for each in setups:
+        each.wait_for_heartbeat()
 
 
-def set_up_region(session: Session, wanted: Wanted, region: str, say: Say) -> dict[str, str]:
-    """The knobs that tell HTCondor of it."""
-    say(f"{region}: account {account_of(session, region)}, stack {wanted.stack_name}")
-    deadline_s = time.monotonic() + wanted.timeout_s
-    cloudformation = session.client("cloudformation", region)
-    stack = Stack(cloudformation, wanted.stack_name, lambda line: say(f"{region}: {line}"), deadline_s)
-    seen = made(stack)
-    say(f"{region}: the stack {wanted.stack_name} is as it should be")
-    return configuration.knobs(session, region, seen.outputs)
+class RegionSetup:
+    """One region of a -setup."""
+
+    def __init__(self, session: Session, wanted: Wanted, region: str, say: Say) -> None:
+        self.region = region
+        self._session, self._wanted = session, wanted
+        self._say: Say = lambda line: say(f"{region}: {line}")
+        self._enforcer = Enforcer(session, region, say)
+        self._stack_name = wanted.stack_name
+        self._max_lease_s = 0
+
+    def begin(self) -> None:
+        """Find whose the function is; raise AccountError for what would stop -setup before anything is changed."""
+        account = account_of(self._session, self.region)
+        self._stack_name = owner_of(self._enforcer) or self._wanted.stack_name
+        self._say(f"account {account}, stack {self._stack_name}")
+        if not self._is_own:
+            self._say(f"the stack {self._stack_name} has the lease function {FUNCTION}, of which there is one in a "
+                      f"region: it is used, and no stack {self._wanted.stack_name} is made")
+        self._enforcer.refuse_if_being_closed()
+        seen = self._stack().look()
+        before_s = seen.max_lease_s if seen else max_lease_limits()[2]
+        self._max_lease_s = self._wanted.max_lease_s or before_s
+        if self._max_lease_s < before_s:
+            self._refuse_to_cut(before_s)
+
+    def make(self) -> dict[str, str]:
+        """Return the knobs that tell HTCondor of it."""
+        stack = self._stack()
+        seen = made(stack, self._max_lease_s, self._before_deletion) if self._is_own else self._used(stack)
+        self._enforcer.open()
+        self._say(f"the stack {stack.name} is as it should be")
+        return configuration.knobs(self._session, self.region, seen.outputs)
+
+    def wait_for_heartbeat(self) -> None:
+        self._enforcer.wait_for_heartbeat(self._max_lease_s, own_digest() if self._is_own else None)
+
+    @property
+    def _is_own(self) -> bool:
+        return self._stack_name == self._wanted.stack_name
+
+    def _stack(self) -> Stack:
+        deadline_s = time.monotonic() + self._wanted.timeout_s
+        return Stack(self._session.client("cloudformation", self.region), self._stack_name, self._say, deadline_s)
+
+    def _used(self, stack: Stack) -> Seen:
+        """Return another's stack, unchanged."""
+        seen = stack.settled()
+        if seen is None or not seen.is_good or missing_outputs(seen.outputs):
+            state = "gone" if seen is None else f"{seen.status}, and not all that annexes need"
+            raise AccountError(f"{self.region}: the stack {stack.name} has the lease function, and is {state}",
+                               f"condor_annex -setup -stack-name {stack.name} completes it")
+        if self._max_lease_s != seen.max_lease_s:
+            raise AccountError(f"{self.region}: -max-lease would change the stack {stack.name}",
+                               f"say so with -stack-name {stack.name}")
+        return seen
+
+    def _refuse_to_cut(self, before_s: int) -> None:
+        """Raise LivingAnnexes with those whose leases a lower MaxLease ends earlier, unless that is wanted."""
+        found = annexes(self._session.client("ec2", self.region))
+        ends = [(annex, annex.end_s(before_s) or 0, annex.end_s(self._max_lease_s) or 0) for annex in found]
+        cut = [f"annex {annex.annex_id}" + (f" of {annex.owner}" if annex.owner else "")
+               + f": at {utc(after_s)} instead of {utc(now_s)}" for annex, now_s, after_s in ends if after_s < now_s]
+        if cut and not self._wanted.cuts_leases:
+            raise LivingAnnexes(
+                f"{self.region}: with {MAX_LEASE} {self._max_lease_s} s instead of {before_s} s annexes end earlier: "
+                "nothing was changed",
+                *listed(cut),
+                "say -cut-leases as well to end them then, or wait until they have ended",
+            )
+        for line in cut:
+            self._say(f"ends earlier: {line}")
+
+    def _before_deletion(self, stack: Stack) -> None:
+        """Let a half-made stack not go with a function on which annexes rely."""
+        if self._enforcer.is_of(stack):
+            close(self._session, self._enforcer, self._max_lease_s)
+
+
+def owner_of(enforcer: Enforcer) -> str | None:
+    """Return the stack that has the lease function; None when there is no function."""
+    name = enforcer.stack_name()
+    if name == "":
+        raise AccountError(
+            f"{enforcer.region}: there is a function {FUNCTION}, and AWS does not say which stack made it",
+            "if you lack the right lambda:ListTags, get the setup policy; "
+            "if it was made by hand, delete it when no annex lives",
+        )
+    return name
 
 
 def account_of(session: Session, region: str) -> str:
@@ -55,17 +146,19 @@ def account_of(session: Session, region: str) -> str:
         return str(session.client("sts", region).get_caller_identity()["Account"])
 
 
-def made(stack: Stack) -> Seen:
+def made(stack: Stack, max_lease_s: int, before_deletion: Callable[[Stack], None]) -> Seen:
     """The stack, once it is made of our template."""
     tried: set[str] = set()
     for _ in range(TURNS):
         seen = stack.settled()
-        if seen is not None and seen.is_good and is_current(stack):
+        if seen is not None and seen.is_good and is_current(stack) and seen.max_lease_s == max_lease_s:
             return seen
         step = _next_step(seen)
         if step in tried:
             break
-        if not _take(stack, step) and seen is not None:
+        if step == "delete":
+            before_deletion(stack)
+        if not _take(stack, step, max_lease_s) and seen is not None:
             return seen
         # What we made and CloudFormation took back failed for a reason that the next try would meet, too.
         tried |= {step} if step in ("delete", "roll back") else {step, "delete"}
@@ -84,13 +177,13 @@ def _next_step(seen: Seen | None) -> str:
     return "roll back" if seen.status == STUCK else "delete"
 
 
-def _take(stack: Stack, step: str) -> bool:
+def _take(stack: Stack, step: str, max_lease_s: int) -> bool:
     """Whether there was anything to do."""
     match step:
         case "create":
-            stack.create(body())
+            stack.create(body(), max_lease_s)
         case "update":
-            return stack.update(body())
+            return stack.update(body(), max_lease_s)
         case "roll back":
             stack.go_on_rolling_back()
         case _:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from annexd.account.errors import AccountError
 from annexd.account.session import asking
-from annexd.account.template import DESCRIPTION
+from annexd.account.template import DESCRIPTION, MAX_LEASE, max_lease_limits
 from annexd.aws import errors
 from annexd.aws.errors import AWS_ERRORS
 
@@ -34,6 +34,13 @@ class Seen:
     status: str
     description: str
     outputs: Mapping[str, str]
+    parameters: Mapping[str, str]
+
+    @property
+    def max_lease_s(self) -> int:
+        """The seconds after which the function ends every annex; the usual ones for a stack without the parameter."""
+        told = self.parameters.get(MAX_LEASE, "")
+        return int(told) if told.isdecimal() else max_lease_limits()[2]
 
     @property
     def is_busy(self) -> bool:
@@ -64,7 +71,8 @@ class Stack:
                     return None
                 raise
         outputs = {output["OutputKey"]: output["OutputValue"] for output in told.get("Outputs") or ()}
-        seen = Seen(told["StackId"], told["StackStatus"], told.get("Description") or "", outputs)
+        parameters = {each["ParameterKey"]: each["ParameterValue"] for each in told.get("Parameters") or ()}
+        seen = Seen(told["StackId"], told["StackStatus"], told.get("Description") or "", outputs, parameters)
         if seen.description and not seen.description.startswith(DESCRIPTION):
             raise AccountError(
                 f"the stack {self.name} is somebody else's: {seen.description[:80]!r}",
@@ -90,25 +98,21 @@ class Stack:
         self._follows = False
         return seen
 
-    def create(self, body: str) -> None:
+    def create(self, body: str, max_lease_s: int) -> None:
         self._follows = True
         with asking(f"CreateStack {self.name}"):
             try:
-                self._cloudformation.create_stack(
-                    StackName=self.name, TemplateBody=body, Capabilities=["CAPABILITY_IAM"]
-                )
+                self._cloudformation.create_stack(**self._made_of(body, max_lease_s))
             except AWS_ERRORS as error:
                 if not errors.is_existing(error):  # another run, or our own lost answer: it is being made
                     raise
 
-    def update(self, body: str) -> bool:
+    def update(self, body: str, max_lease_s: int) -> bool:
         """Whether there was anything to change."""
         self._follows = True
         with asking(f"UpdateStack {self.name}"):
             try:
-                self._cloudformation.update_stack(
-                    StackName=self.name, TemplateBody=body, Capabilities=["CAPABILITY_IAM"]
-                )
+                self._cloudformation.update_stack(**self._made_of(body, max_lease_s))
             except AWS_ERRORS as error:
                 if not errors.is_nothing_to_update(error):
                     raise
@@ -124,6 +128,12 @@ class Stack:
         self._follows = True
         with asking(f"ContinueUpdateRollback {self.name}"):
             self._cloudformation.continue_update_rollback(StackName=self.name)
+
+    def _made_of(self, body: str, max_lease_s: int) -> dict[str, Any]:
+        """Build the call."""
+        parameter = {"ParameterKey": MAX_LEASE, "ParameterValue": str(max_lease_s)}
+        return {"StackName": self.name, "TemplateBody": body, "Parameters": [parameter],
+                "Capabilities": ["CAPABILITY_IAM"]}
 
     def deployed_template(self) -> Any:
         """What it was last made of, or meant to be."""

@@ -15,6 +15,10 @@ from annexd.annex.shipped import places, shipped
 
 PLACE: Final = ("templates", "annex.json")
 DESCRIPTION: Final = "HTCondor annexes: "  # every stack of ours begins its description so
+FUNCTION: Final = "HTCondorAnnexLease"  # the names of function, rule and log group are fixed
+LOG_GROUP: Final = f"/aws/lambda/{FUNCTION}"
+LOGICAL_ID: Final = "LeaseFunction"  # its name in the template
+MAX_LEASE: Final = "MaxLease"  # the one parameter
 VARIABLE: Final = re.compile(r"\$\{([A-Za-z0-9:]+)(?:\.([A-Za-z]+))?\}")
 ARNS: Final = {  # Fn::GetAtt Arn, by type of resource and its physical ID
     "AWS::IAM::InstanceProfile": "arn:{partition}:iam::{account}:instance-profile/{name}",
@@ -43,15 +47,23 @@ def template() -> dict[str, Any]:
 
 def function_code() -> str:
     """lambda/lease.py, as the template holds it."""
-    return str(template()["Resources"]["LeaseFunction"]["Properties"]["Code"]["ZipFile"])
+    return str(template()["Resources"][LOGICAL_ID]["Properties"]["Code"]["ZipFile"])
+
+
+def max_lease_limits() -> tuple[int, int, int]:
+    """Return the least, the greatest and the usual value of MaxLease."""
+    parameter = template()["Parameters"][MAX_LEASE]
+    return parameter["MinValue"], parameter["MaxValue"], parameter["Default"]
 
 
 class Deployed:
-    """The template in one account and region, with the physical IDs that CloudFormation gave."""
+    """The template in one account and region, with the physical IDs that CloudFormation gave, and the parameters."""
 
-    def __init__(self, partition: str, account: str, region: str, physical_ids: Mapping[str, str]) -> None:
+    def __init__(
+        self, partition: str, account: str, region: str, physical_ids: Mapping[str, str], parameters: Mapping[str, str]
+    ) -> None:
         self._names = {"partition": partition, "account": account, "region": region}
-        self.physical_ids = physical_ids
+        self.physical_ids, self._parameters = physical_ids, parameters
 
     def properties(self, logical_id: str) -> dict[str, Any]:
         """Of a resource, with every reference followed.  KeyError for what the stack has not got."""
@@ -69,7 +81,7 @@ class Deployed:
             return value
         match list(value.items()):
             case [("Ref", name)]:
-                return self.physical_ids[name]
+                return self._parameters[name] if name in template()["Parameters"] else self.physical_ids[name]
             case [("Fn::GetAtt", [name, "Arn"])]:
                 return self.arn(name)
             case [("Fn::Sub", str(text))]:

@@ -2,7 +2,8 @@
 
     access         credentials, clocks, the region
     deployment     the stack: there, whole, of our template, and not changed since
-    function       the lease function: its code, its runtime, who may call it, and whether it answers
+    function       the lease function: open, its code, its settings, whether it can run, who may call it
+    heartbeat      the rule that calls it, the log group, MaxLease, and what its newest run found
     roles          what each role may do: what the template says, no less and no more
     bucket         private, encrypted, forgetful
     network        the security group: no way in

@@ -1,43 +1,34 @@
-"""The lease function: whether it is the one that ends leases, may be called, and answers."""
+"""The lease function: open, of our code and settings, free to run, and callable by its rule alone."""
 
 import json
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from annexd.account.checks.finding import Finding
-from annexd.account.checks.view import ANEW, View
+from annexd.account.checks.view import ANEW, REOPEN, View
 from annexd.account.errors import AccountError
-from annexd.account.session import asking
-from annexd.account.template import function_code
+from annexd.account.template import FUNCTION, LOG_GROUP, LOGICAL_ID, function_code
+from annexd.annex.heartbeat import is_closed
 from annexd.annex.lambda_runtime import warning
 from annexd.annex.lease_code import FILE
-from annexd.annex.steps.get_function import may_be_called
 from annexd.aws import NoCode, function_files
 
-LEASE: Final = "LeaseFunction"
-MAX_ANSWER_BYTES: Final = 10 * 1024 * 1024
-PROBE: Final = {"AnnexID": "check-setup", "RuleID": "check-setup", "TargetID": "check-setup"}
-PROBE_LEASE_S: Final = 3600  # it only answers that it waits
+SETTINGS: Final = ("Handler", "Runtime", "Timeout", "MemorySize", "Role")
+NOT_ONE_RUN: Final = "none of its calls runs, and no lease ends"
 
 
 def lease_function(view: View) -> Iterator[Finding]:
     """The rest is looked at only when there is one."""
     if view.function is None:
-        yield view.fault("lease function", "it is gone: no lease ends, and annexd refuses requests", ANEW)
+        yield view.fault("lease function", "it is gone: no lease ends, and annexd orders nothing", ANEW)
         return
     told = view.function["Configuration"]
     if told.get("State") == "Failed" or told.get("LastUpdateStatus") == "Failed":
         reason = told.get("StateReason") or told.get("LastUpdateStatusReason") or "no reason given"
         yield view.fault("lease function", f"it has failed: {reason}", ANEW)
-    elif (view.function.get("Concurrency") or {}).get("ReservedConcurrentExecutions") == 0:
-        name = view.name(LEASE)
-        yield view.fault(
-            "lease function",
-            "it is throttled to nothing: none of its calls runs",
-            f"aws lambda delete-function-concurrency --region {view.region} --function-name {name}",
-        )
+    elif is_closed(told):
+        yield view.fault("lease function", "a -teardown has closed it: it ends annexes, and annexd orders none", REOPEN)
     else:
         yield view.ok("lease function", "it is there and active")
 
@@ -55,13 +46,25 @@ def its_code(view: View) -> Iterator[Finding]:
         yield view.fault("lease function's code", "it is not lambda/lease.py: leases may not end", ANEW)
 
 
-def its_runtime(view: View) -> Iterator[Finding]:
-    is_so, shall_be = view.lease_function["Configuration"].get("Runtime"), view.deployed.properties(LEASE)["Runtime"]
-    if is_so != shall_be:
-        command = f"aws lambda update-function-configuration --region {view.region} --function-name {view.name(LEASE)}"
-        yield view.fault("lease function's runtime", f"{is_so} is not {shall_be}", f"{command} --runtime {shall_be}")
+def its_settings(view: View) -> Iterator[Finding]:
+    """Those of the template, with this stack's values."""
+    told, expected = view.lease_function["Configuration"], view.deployed.properties(LOGICAL_ID)
+    wrong = [f"{key} is {told.get(key)}, not {expected[key]}" for key in SETTINGS if told.get(key) != expected[key]]
+    wrong += _unlike("environment", (told.get("Environment") or {}).get("Variables") or {},
+                     expected["Environment"]["Variables"])
+    log = (told.get("LoggingConfig") or {}).get("LogGroup", LOG_GROUP)
+    wrong += [] if log == LOG_GROUP else [f"it writes to the log group {log}, where annexd does not look"]
+    if wrong:
+        command = f"aws lambda update-function-configuration --region {view.region} --function-name {FUNCTION}"
+        yield view.fault("lease function's settings", "; ".join(wrong), f"put them back with {command} ..., or {ANEW}")
     else:
-        yield view.ok("lease function's runtime", str(is_so))
+        yield view.ok("lease function's settings", f"as in the template; {told['Runtime']}")
+
+
+def _unlike(what: str, told: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
+    keys = sorted(told.keys() | expected.keys())
+    return [f"{key} of its {what} is {told.get(key)}, not {expected.get(key)}"
+            for key in keys if told.get(key) != expected.get(key)]
 
 
 def end_of_support(view: View) -> Iterator[Finding]:
@@ -73,51 +76,75 @@ def end_of_support(view: View) -> Iterator[Finding]:
         yield view.ok("end of support", "it is far enough away")
 
 
+def its_concurrency(view: View) -> Iterator[Finding]:
+    """Its own, and what the account has left for functions that reserve none."""
+    functions = view.client("lambda")
+    told = view.found("GetFunctionConcurrency", functions.get_function_concurrency, FunctionName=FUNCTION) or {}
+    reserved = told.get("ReservedConcurrentExecutions")
+    account = (view.found("GetAccountSettings", functions.get_account_settings) or {})["AccountLimit"]
+    left = account["UnreservedConcurrentExecutions"]
+    if reserved == 0:
+        remove = f"aws lambda delete-function-concurrency --region {view.region} --function-name {FUNCTION}"
+        yield view.fault("lease function's concurrency", f"it is throttled to nothing: {NOT_ONE_RUN}", remove)
+    elif reserved is None and left < 1:
+        what = f"other functions reserve all {account['ConcurrentExecutions']} runs of the account: {NOT_ONE_RUN}"
+        yield view.fault("lease function's concurrency", what, "reserve less for them, or ask AWS for more")
+    else:
+        yield view.ok("lease function's concurrency", f"{left if reserved is None else reserved} runs at once")
+
+
+def its_calls(view: View) -> Iterator[Finding]:
+    """What Lambda does with a call that fails or waits."""
+    get = view.client("lambda").get_function_event_invoke_config
+    told = view.found("GetFunctionEventInvokeConfig", get, FunctionName=FUNCTION, Qualifier="$LATEST") or {}
+    expected = view.deployed.properties("LeaseCalls")
+    keys = "MaximumRetryAttempts", "MaximumEventAgeInSeconds"
+    if wrong := [f"{key} is {told.get(key)}, not {expected[key]}" for key in keys if told.get(key) != expected[key]]:
+        command = (f"aws lambda put-function-event-invoke-config --region {view.region} --function-name {FUNCTION} "
+                   "--maximum-retry-attempts 0 --maximum-event-age-in-seconds 300")
+        what = f"{'; '.join(wrong)}: runs may pile up"
+        yield view.fault("lease function's calls", what, command)
+    else:
+        yield view.ok("lease function's calls", "none is repeated, or kept for longer than a tick")
+
+
 def permission_for_events(view: View) -> Iterator[Finding]:
-    functions, name = view.client("lambda"), view.name(LEASE)
-    told = view.found("GetPolicy", functions.get_policy, FunctionName=name)
-    if may_be_called(told["Policy"] if told else "{}") and told and _covers_rules(view, told["Policy"]):
-        yield view.ok("permission for events", "EventBridge's rules may call it")
-    else:
-        source = view.deployed.properties("LeasePermission")["SourceArn"]
-        yield view.fault(
-            "permission for events",
-            "EventBridge may not call the lease function: rules fire to no effect",
-            f"aws lambda add-permission --region {view.region} --function-name {name} --statement-id annexd "
-            f"--action lambda:InvokeFunction --principal events.amazonaws.com --source-arn '{source}'",
-        )
-
-
-def _covers_rules(view: View, policy: str) -> bool:
-    """Whether a statement is for all rules of this account and region, as the template's is."""
+    """The rule, and nothing else of EventBridge's, may call it; and nothing denies that."""
+    told = view.found("GetPolicy", view.client("lambda").get_policy, FunctionName=FUNCTION)
+    statements = _listed(json.loads(told["Policy"]).get("Statement")) if told else []
     source = view.deployed.properties("LeasePermission")["SourceArn"]
-    statements: list[dict[str, Any]] = json.loads(policy).get("Statement", [])
-    conditions = [
-        value
-        for statement in statements
-        for tests in (statement.get("Condition") or {"": {"AWS:SourceArn": source}}).values()
-        for key, value in tests.items()
-        if key.lower() == "aws:sourcearn"
-    ]
-    return source in conditions
-
-
-def its_answer(view: View) -> Iterator[Finding]:
-    """Called as a rule would call it, for a lease of an hour from now: it has to say that it waits."""
-    event = json.dumps(PROBE | {"LeaseExpiration": int(time.time()) + PROBE_LEASE_S})
-    with asking("Invoke"):
-        told = view.client("lambda").invoke(FunctionName=view.name(LEASE), Payload=event)
-        payload = told["Payload"].read(MAX_ANSWER_BYTES)
-    receipt = _json(payload)
-    if not told.get("FunctionError") and isinstance(receipt, dict) and receipt.get("outcome") == "waiting":
-        yield view.ok("lease function's answer", "called for a lease that is not over, it waits")
+    allowing = [each for each in statements if each.get("Effect") == "Allow" and _is_for_events(each)]
+    denying = [each for each in statements if each.get("Effect") == "Deny"]
+    title, add = "permission for events", (
+        f"aws lambda add-permission --region {view.region} --function-name {FUNCTION} --statement-id annexd "
+        f"--action lambda:InvokeFunction --principal events.amazonaws.com --source-arn '{source}'")
+    if denying:
+        names = ", ".join(str(each.get("Sid", "without a name")) for each in denying)
+        yield view.fault(title, f"its policy denies calls (statement {names})",
+                         f"aws lambda remove-permission --region {view.region} --function-name {FUNCTION} "
+                         "--statement-id ...")
+    elif not any(_sources(each) in ([source], []) for each in allowing):
+        yield view.fault(title, "EventBridge may not call the lease function: its rule fires to no effect", add)
+    elif any(_sources(each) != [source] for each in allowing):
+        yield view.fault(title, f"EventBridge may call it for more than the rule {FUNCTION}",
+                         f"aws lambda remove-permission the others, and {add}")
     else:
-        words = payload.decode("utf-8", "replace")[:200]
-        yield view.fault("lease function's answer", f"called for a test, it answers {words}", ANEW)
+        yield view.ok(title, "its rule may call it, and no other")
 
 
-def _json(payload: bytes) -> Any:
-    try:
-        return json.loads(payload)
-    except ValueError:
-        return None
+def _is_for_events(statement: Mapping[str, Any]) -> bool:
+    principal, actions = statement.get("Principal"), _listed(statement.get("Action"))
+    services = _listed(principal.get("Service")) if isinstance(principal, dict) else [principal]
+    return bool({"events.amazonaws.com", "*"} & {str(each) for each in services}) and bool(
+        {"lambda:InvokeFunction", "lambda:*", "*"} & {str(each) for each in actions})
+
+
+def _sources(statement: Mapping[str, Any]) -> list[str]:
+    """Return the rules that a statement is limited to; nothing where it is not."""
+    tests = (statement.get("Condition") or {}).values()
+    return [str(value) for test in tests for key, found in test.items() if key.lower() == "aws:sourcearn"
+            for value in _listed(found)]
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]

@@ -1,4 +1,4 @@
-"""What the account is allowed: instances, and leases at once."""
+"""What the account is allowed: how many instances."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -7,8 +7,6 @@ from annexd.account.checks.finding import Finding
 from annexd.account.checks.view import View
 
 SPOT_VCPUS: Final = ("ec2", "L-34B43A08")  # All Standard (A, C, D, H, I, M, R, T, Z) Spot Instance Requests
-RULES: Final = ("events", "L-244521F2")  # rules of an event bus: one for each annex
-FEW_RULES: Final = 5
 
 
 def spot_quota(view: View) -> Iterator[Finding]:
@@ -23,21 +21,6 @@ def spot_quota(view: View) -> Iterator[Finding]:
         )
     else:
         yield view.ok("Spot quota", f"{quota:.0f} vCPUs of standard instances")
-
-
-def rule_quota(view: View) -> Iterator[Finding]:
-    quota = _quota(view, RULES)
-    if quota is None:
-        yield view.unknown("rule quota", "Service Quotas does not tell it to you")
-        return
-    paginator = view.client("events").get_paginator("list_rules")
-    used = view.found("ListRules", lambda: sum(len(page["Rules"]) for page in paginator.paginate()))
-    left = quota - (used or 0)
-    if left < FEW_RULES:
-        what = f"{left:.0f} of {quota:.0f} EventBridge rules are left, and each annex needs one"
-        yield view.fault("rule quota", what, _request(view, RULES, int(2 * quota)))
-    else:
-        yield view.ok("rule quota", f"{left:.0f} annexes more")
 
 
 def _quota(view: View, quota: tuple[str, str]) -> float | None:

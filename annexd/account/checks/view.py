@@ -6,15 +6,17 @@ from functools import cached_property
 from typing import Any, Final, TypeVar
 
 from annexd.account.checks.finding import FAULT, OK, UNKNOWN, Finding
+from annexd.account.enforcer import Enforcer
 from annexd.account.session import Session, asking
 from annexd.account.stack import Seen, Stack
-from annexd.account.template import Deployed
+from annexd.account.template import FUNCTION, MAX_LEASE, Deployed, max_lease_limits
 from annexd.aws import errors
 from annexd.aws.errors import AWS_ERRORS
 
 Param = Callable[[str], str | None]
 Answer = TypeVar("Answer")
 AGAIN: Final = "condor_annex -setup makes it"
+REOPEN: Final = "condor_annex -setup opens it again"
 ANEW: Final = "when no annex lives, condor_annex -teardown and -setup make it anew"
 
 
@@ -24,7 +26,7 @@ class View:
 
     session: Session
     region: str
-    stack_name: str
+    wanted_stack: str
     param: Param
     vcpus: int
     deadline_s: float  # by time.monotonic(), for what takes CloudFormation a while
@@ -40,6 +42,15 @@ class View:
         return told
 
     @cached_property
+    def enforcer(self) -> Enforcer:
+        return Enforcer(self.session, self.region, lambda _: None)
+
+    @cached_property
+    def stack_name(self) -> str:
+        """That of the stack that has the lease function, of which there is one in a region."""
+        return self.enforcer.stack_name() or self.wanted_stack
+
+    @cached_property
     def stack(self) -> Stack:
         return Stack(self.client("cloudformation"), self.stack_name, lambda _: None, self.deadline_s)
 
@@ -51,13 +62,18 @@ class View:
     def deployed(self) -> Deployed:
         """The template's resources, as they are called here."""
         _, partition, *_ = self.identity["Arn"].split(":")
-        return Deployed(partition, self.identity["Account"], self.region, self.stack.physical_ids())
+        parameters = {MAX_LEASE: str(self.max_lease_s)}
+        return Deployed(partition, self.identity["Account"], self.region, self.stack.physical_ids(), parameters)
+
+    @property
+    def max_lease_s(self) -> int:
+        return self.seen.max_lease_s if self.seen else max_lease_limits()[2]
 
     @cached_property
     def function(self) -> Mapping[str, Any] | None:
         """The whole of GetFunction; None when there is none."""
         get: Callable[..., Mapping[str, Any]] = self.client("lambda").get_function
-        return self.found("GetFunction", get, FunctionName=self.name("LeaseFunction"))
+        return self.found("GetFunction", get, FunctionName=FUNCTION)
 
     @property
     def lease_function(self) -> Mapping[str, Any]:
