@@ -9,8 +9,9 @@ from typing import Any, NoReturn
 
 from annexd.tool import config_file, show
 from annexd.tool.command_ad import cancel_ad, command_ad, query_ad
+from annexd.tool.command_line import parse
 from annexd.tool.errors import COMMUNICATION, OK, Interrupted, ToolError, raise_on_signals
-from annexd.tool.options import Options, parse
+from annexd.tool.options import Options
 
 
 def main() -> NoReturn:
