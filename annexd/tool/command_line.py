@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from annexd.tool.errors import USAGE, ToolError
-from annexd.tool.option_rules import faults_of_all
+from annexd.tool.option_rules import OF_AN_ANNEX, faults_of_all
 from annexd.tool.option_values import CONVERSIONS
 from annexd.tool.options import OPTIONS, Options, spelled
 
@@ -43,9 +43,10 @@ def _read(arguments: Sequence[str], faults: list[str]) -> dict[str, Any]:
         else:
             misread = True
     if len(files) > 1 and not misread:  # else one may be the value of what was no option
-        faults.append(f"one request is one file, not {len(files)}: {', '.join(files)}")
+        whole = "one annex at a time" if any(task in values for task in OF_AN_ANNEX) else "one request is one file"
+        faults.append(f"{whole}, not {len(files)}: {', '.join(files)}")
     if files or misread:
-        values["file"] = files[0] if files else ""
+        values["file"] = files[0] if files else None  # which may be the value of what was no option
     return values
 
 

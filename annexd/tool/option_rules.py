@@ -1,6 +1,7 @@
 """Which options go together: what each thing that condor_annex does takes, and what it needs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from annexd.tool.option_values import annex
@@ -11,6 +12,19 @@ STATUS_TOO: Final = ("status", "file", "json", "pool", "name", "timeout_s", "deb
 CANCEL_TOO: Final = (
     "cancel", "forcex", "public_key_file", "secret_key_file", "pool", "name", "timeout_s", "command_id", "debug",
 )
+CHANGES: Final = ("extend_s", "until_s")
+CHANGE_TOO: Final = (
+    "file", "now", "public_key_file", "secret_key_file", "pool", "name", "timeout_s", "command_id", "debug",
+)
+OF_AN_ANNEX: Final = ("status", *CHANGES)  # the argument is an annex, not a file
+INSTEAD: Final = {  # of an option that does not change a lease
+    "lease_duration_s": "-extend DURATION says by how much, -until TIME until when",
+    "annex_name": "name the annex behind the options, as in condor_annex -extend 2h NAME",
+    "target_capacity": "only the end of an annex can be changed; order a second one",
+    "cancel": "condor_annex -cancel ANNEX alone ends it now",
+    "forcex": "it goes with -cancel",
+    "json": "it goes with -check-setup or -status",
+}
 ACCOUNT_WORDS: Final = "-setup, -check-setup or -teardown"
 ACCOUNT_ONLY: Final = ("region", "profile", "stack_name", "output", "json")
 ACCOUNT_TOO: Final = ("public_key_file", "secret_key_file", "target_capacity", "timeout_s", "debug")
@@ -22,24 +36,42 @@ def faults_of_all(values: dict[str, Any]) -> list[str]:
     if any(field in values for field in ACCOUNT_TASKS):
         return _faults_of_task(values)
     if "status" in values:
-        return _foreign(values, STATUS_TOO, "-status") + _faults_of_annex(values)
+        return _foreign(values, STATUS_TOO, "-status") + _faults_of_annex(values, "what follows -status")
+    if any(field in values for field in CHANGES):
+        return _faults_of_change(values)
     if "cancel" in values:
         return _foreign(values, CANCEL_TOO, "-cancel")
     return _missing(values) + _excluding(values)
 
 
-def _faults_of_annex(values: dict[str, Any]) -> list[str]:
-    """Of -status, where it stands in the file's place."""
+def _faults_of_annex(values: dict[str, Any], what: str) -> list[str]:
+    """Of an annex in the file's place, if there is one."""
+    text = values.get("file")
     try:
-        annex(values.get("file") or "any")
+        annex("any" if text is None else text)
     except ValueError as error:
-        return [f"what follows -status must be {error}, not {values['file']!r}"]
+        return [f"{what} must be {error}, not {text!r}"]
     return []
 
 
-def _foreign(values: dict[str, Any], known: Sequence[str], task: str) -> list[str]:
-    given = [spelled(field) if field != "file" else values["file"] for field in values if field not in known]
-    return [f"{each} is no matter of {task}'s" for each in given if each]
+def _faults_of_change(values: dict[str, Any]) -> list[str]:
+    """Of -extend and -until."""
+    first, *more = (spelled(field) for field in CHANGES if field in values)
+    words = "-extend counts from the present end of the lease, -until names the new one"
+    faults = [f"{first} and {more[0]} exclude each other: {words}"] if more else []
+    faults += _foreign(values, (*CHANGES, *CHANGE_TOO), first, INSTEAD)
+    if "file" not in values:
+        faults.append(f"the annex is missing, as in condor_annex {first} VALUE ANNEX: condor_annex -status lists yours")
+    return faults + _faults_of_annex(values, "ANNEX")
+
+
+def _foreign(
+    values: dict[str, Any], known: Sequence[str], task: str, instead: Mapping[str, str] = MappingProxyType({})
+) -> list[str]:
+    """Of options that the task does not take, each with what to do instead, where that is known."""
+    given = {spelled(field) if field != "file" else values["file"]: instead.get(field)
+             for field in values if field not in known}
+    return [f"{each} cannot be used with {task}{f': {hint}' if hint else ''}" for each, hint in given.items() if each]
 
 
 def _faults_of_task(values: dict[str, Any]) -> list[str]:
@@ -62,6 +94,8 @@ def _missing(values: dict[str, Any]) -> list[str]:
     ]
     if "forcex" in values:
         faults.append("-forcex goes with -cancel")
+    if "now" in values:
+        faults.append("-now goes with -until or -extend")
     if "lease_duration_s" not in values:
         faults.append("-lease-duration is missing: say for how long you want the instances")
     if "file" not in values:

@@ -4,41 +4,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from annexd.tool.options import MAX_STACK_NAME
-
-SECONDS: Final = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
-DURATION: Final = "a number of seconds, or of units as in 90s, 30m, 1h30m, 1.5h, 2d, 1w"
-
-
-def _duration_s(text: str) -> int:
-    """Read seconds, or numbers with units, the larger unit first.  Raises ValueError with DURATION."""
-    if text.isascii() and text.isdigit():
-        return _positive(text, DURATION)
-    total_s, number, units = 0.0, "", list(SECONDS)
-    for letter in text:
-        if letter in units and _is_number(number):
-            total_s += float(number) * SECONDS[letter]
-            units, number = units[units.index(letter) + 1 :], ""
-        else:
-            number += letter
-    if number or not 1 <= total_s < 10**18:
-        raise ValueError(DURATION)
-    return round(total_s)
-
-
-def _is_number(text: str) -> bool:
-    """Whether these are digits, with digits behind a dot perhaps."""
-    whole, dot, rest = text.partition(".")
-    return text.isascii() and whole.isdigit() and (rest.isdigit() if dot else True) and len(text) <= 18
+from annexd.tool.times import positive, read_duration, read_time
 
 
 def _count(text: str) -> int:
-    return _positive(text, "a number above 0")
-
-
-def _positive(text: str, words: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 18 and int(text) > 0):
-        raise ValueError(words)
-    return int(text)
+    return positive(text, "a number above 0")
 
 
 def _regions(texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -95,17 +65,20 @@ def _command_id(text: str) -> str:
 CONVERSIONS: Final[dict[str, Callable[[Any], Any]]] = {
     "region": _regions,
     "stack_name": _stack_name,
-    "timeout_s": _duration_s,
+    "timeout_s": read_duration,
     "command_id": _command_id,
     "cancel": annex,
-    "lease_duration_s": _duration_s,
-    "idle_s": _duration_s,
+    "extend_s": read_duration,
+    "until_s": read_time,
+    "lease_duration_s": read_duration,
+    "idle_s": read_duration,
     "s3_url": _url,
     "sts_url": _url,
     "target_capacity": _count,
     "service_url": _url,
     "events_url": _url,
     "lambda_url": _url,
+    "logs_url": _url,
     "name": _name,
     "pool": _pool,
 }

@@ -37,12 +37,16 @@ OPTIONS: Final = {
     "pool": Option("pool", "HOST[:PORT]", "the collector to ask for annexd"),
     "name": Option("name", "NAME", "the annexd to use"),
     "service-url": Option("service_url", "URL", "endpoint of EC2"),
-    "events-url": Option("events_url", "URL", "endpoint of EventBridge (CloudWatch Events)"),
+    "events-url": Option("events_url", "URL", "endpoint of EventBridge, which orders do not use any more"),
     "lambda-url": Option("lambda_url", "URL", "endpoint of Lambda"),
+    "logs-url": Option("logs_url", "URL", "endpoint of CloudWatch Logs, where the lease function is seen alive"),
     "s3-url": Option("s3_url", "URL", "endpoint of S3"),
     "sts-url": Option("sts_url", "URL", "endpoint of STS, which tells of which account your keys are"),
     "s3-bucket": Option("s3_bucket", "NAME", "bucket for what tells the instances how to join the pool"),
     "cancel": Option("cancel", "ANNEX", "end this annex now: its ID, its Spot Fleet request's, or your name for it"),
+    "extend": Option("extend_s", "DURATION", "let the lease end so much later: condor_annex -extend 2h ANNEX"),
+    "until": Option("until_s", "TIME", "let it end then: condor_annex -until 2026-12-01T18:00 ANNEX; Z or +01:00 too"),
+    "now": Option("now", None, "with -until or -extend: even if its machines hear of it too late to send jobs away"),
     "forcex": Option("forcex", None, "with -cancel: give up what cannot be undone (QUEUE_SUPER_USERS only)"),
     "status": Option("status", None, "the annexes that annexd knows; condor_annex -status ANNEX: one of them"),
     "setup": Option("setup", None, "make what annexes need in the AWS account"),
@@ -63,7 +67,7 @@ OPTIONS: Final = {
 
 
 class Options(NamedTuple):
-    """The command line, checked; `file` is a path or `-`."""
+    """The command line, checked; `file` is a path or `-`, or with -status, -extend and -until an annex."""
 
     file: str = ""
     lease_duration_s: int = 0
@@ -86,10 +90,14 @@ class Options(NamedTuple):
     service_url: str | None = None
     events_url: str | None = None
     lambda_url: str | None = None
+    logs_url: str | None = None
     s3_url: str | None = None
     sts_url: str | None = None
     s3_bucket: str | None = None
     cancel: str | None = None
+    extend_s: int | None = None
+    until_s: int | None = None  # since the epoch
+    now: bool = False
     forcex: bool = False
     status: bool = False
     setup: bool = False

@@ -20,7 +20,7 @@ from annexd.tool.options import Options
 TIMEOUT_S: Final = 900  # an order takes seconds; behind others, or while AWS throttles, minutes
 FIRST_PAUSE_S: Final = 0.2
 LONGEST_PAUSE_S: Final = 5.0  # condor_master starts a daemon that ended again after about ten seconds
-NAMES: Final = {"CA_BULK_REQUEST": "order", "CA_CANCEL_ANNEX": "cancellation"}
+NAMES: Final = {"CA_BULK_REQUEST": "order", "CA_CANCEL_ANNEX": "cancellation", "CA_CHANGE_LEASE": "change of the lease"}
 
 
 class Command:
