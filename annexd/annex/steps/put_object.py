@@ -70,3 +70,7 @@ class PutObject:
                 if not is_not_found(error):
                     raise
         settled(self._world, asked_at_s, f"s3://{intent['bucket']}/{intent['key']}")
+
+
+def put_present(world: World, order: Json, *, end_s: int, cancelled: bool, max_lease_s: int, now_s: float) -> None:
+    """Replaced by JOIN's."""
