@@ -91,7 +91,7 @@ def reconcile(world: World, target: AccountTarget, busy: Callable[[], Set[str]],
 def _look_at_enforcer(world: World, target: AccountTarget, clients: Clients, today: date | None) -> EnforcerReport:
     arn = target.lease_function_arn
     try:
-        enforcer = enforcer_of(world, target.access_order, clients)
+        enforcer = enforcer_of(world, target.access_order, clients, fresh=True)
     except (Retry, Refused) as error:
         return EnforcerReport(fault=str(error))
     runtime = str(enforcer.configuration.get("Runtime"))[:LONGEST_NAME]
