@@ -9,7 +9,7 @@ import pytest
 from test.cloud import Cloud
 from test.system.site import Site
 
-LEASE_S = 3
+LEASE_S = 6
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from annexd.annex.inventory import ENDED, ENDING, Fleet, cancel_fleet, living_in
 from annexd.annex.lease import TAG_CANCELLED, utc
 from annexd.annex.steps.asking import World
 from annexd.annex.steps.stop_order import StopOrder
-from annexd.annex.steps.tag_fleets import fleets_of, identity_of, wait_until, write_tag
+from annexd.annex.steps.tag_fleets import fleets_of, identity_of, write_tag
 from annexd.workflow import Json, Refused, Retry
 
 
@@ -23,14 +23,13 @@ class EndFleets:
         self._world = world
 
     def plan(self, order: Json, results: Mapping[str, Json]) -> Json:
-        """{annex_id, fleet_id, gone, settled_at_s}, the last two as stop_order found it."""
+        """{annex_id, fleet_id, gone}, the last as stop_order found it."""
         return {**identity_of(order), **results[StopOrder.name]}
 
     def forward(self, order: Json, intent: Json) -> Json:
         """{end_of_lease_s}, by AWS's clock."""
         if intent["gone"]:
             return {"end_of_lease_s": int(self._world.now_s())}
-        wait_until(self._world, intent["settled_at_s"])
         clients = self._world.access(order)
         now_s = int(self._world.aws_now_s(clients))
         untagged = {fleet.fleet_id for fleet in fleets_of(clients.ec2, intent) if not _ended(clients.ec2, fleet, now_s)}

@@ -201,16 +201,18 @@ def _known_fleet(turn: Json) -> Json:
 
 def _check_lives(fleet: Fleet) -> None:
     if fleet.is_cancelled:
-        raise Refused(f"annex {fleet.annex_id} was cancelled: its end cannot be moved", untouched=True)
+        words = f"annex {fleet.annex_id} was cancelled: its end cannot be moved"
+        raise Refused(words, untouched=True, result="InvalidState")
     if fleet.state in ENDED and fleet.state != "cancelled_running":  # which a fleet is after its provisioning delay
-        raise Refused(f"too late: {fleet.fleet_id} of annex {fleet.annex_id} is {fleet.state}", untouched=True)
+        words = f"too late: {fleet.fleet_id} of annex {fleet.annex_id} is {fleet.state}"
+        raise Refused(words, untouched=True, result="InvalidState")
 
 
 def _check_times(order: Json, from_s: int, end_s: int, now_s: float) -> None:
     """Refuse what comes too late, and what comes sooner than the machines can drain, unless -now says so."""
     if from_s - now_s < TOO_LATE_S:
         words = f"too late: the lease ends at {utc(from_s)}, and a change needs {TOO_LATE_S:.0f} s before"
-        raise Refused(words, untouched=True)
+        raise Refused(words, untouched=True, result="InvalidState")
     nearest_s = 2 * TICK_S + order["drain_s"]
     if end_s - now_s < nearest_s - min(GRACE_S, nearest_s / 10) and end_s < from_s and not order["now"]:
         words = (f"the new end is only {duration(max(0, int(end_s - now_s)))} away, and the machines need up to "
