@@ -57,6 +57,8 @@ OPTIONS: Final = {
     "region": Option("region", "REGION", "of -setup, -check-setup and -teardown; may be given several times"),
     "profile": Option("profile", "NAME", "your profile in the AWS configuration, for these three"),
     "stack-name": Option("stack_name", "NAME", "of the CloudFormation stack (HTCondorAnnex)"),
+    "max-lease": Option("max_lease_s", "SECONDS", "of -setup: the longest that any annex may live (30d); also as 7d"),
+    "cut-leases": Option("cuts_leases", None, "with -max-lease: also end annexes earlier that live already"),
     "timeout": Option("timeout_s", "SECONDS", "how long to wait for annexd's answer, or for CloudFormation (15m)"),
     "output": Option("output", "FILE", "the configuration file that -setup writes (81annex in LOCAL_CONFIG_DIR)"),
     "config-file": Option("output", "FILE", "another name for it"),
@@ -72,7 +74,8 @@ CANCEL_TOO: Final = (
     "cancel", "forcex", "public_key_file", "secret_key_file", "pool", "name", "timeout_s", "command_id", "debug",
 )
 ACCOUNT_WORDS: Final = "-setup, -check-setup or -teardown"
-ACCOUNT_ONLY: Final = ("region", "profile", "stack_name", "output", "json")
+SETUP_ONLY: Final = ("max_lease_s", "cuts_leases")
+ACCOUNT_ONLY: Final = ("region", "profile", "stack_name", "output", "json", *SETUP_ONLY)
 ACCOUNT_TOO: Final = ("public_key_file", "secret_key_file", "target_capacity", "timeout_s", "debug")
 SHORT: Final = {"n": "name"}  # as in all of HTCondor's tools
 OWNERS: Final = ("annex_owner", "no_owner")
@@ -115,6 +118,8 @@ class Options(NamedTuple):
     region: tuple[str, ...] = ()
     profile: str | None = None
     stack_name: str | None = None
+    max_lease_s: int | None = None
+    cuts_leases: bool = False
     timeout_s: int | None = None
     command_id: str | None = None
     output: str | None = None
@@ -233,6 +238,9 @@ def _faults_of_task(values: dict[str, Any]) -> list[str]:
     tasks = [_spelled(field) for field in ACCOUNT_TASKS if field in values]
     faults = [f"{' and '.join(tasks)} exclude each other"] if len(tasks) > 1 else []
     faults += _foreign(values, (*ACCOUNT_TASKS, *ACCOUNT_ONLY, *ACCOUNT_TOO), tasks[0])
+    faults += [f"{_spelled(field)} goes with -setup" for field in SETUP_ONLY if field in values and "setup" not in values]
+    if "cuts_leases" in values and "max_lease_s" not in values:
+        faults.append("-cut-leases goes with -max-lease")
     keys = [_spelled(field) for field in ("public_key_file", "secret_key_file") if field in values]
     if len(keys) == 1:
         faults.append(f"{keys[0]} alone will not do: AWS keys are an ID and a secret, in a file each")
@@ -364,6 +372,7 @@ def _command_id(text: str) -> str:
 CONVERSIONS: Final[dict[str, Callable[[Any], Any]]] = {
     "region": _regions,
     "stack_name": _stack_name,
+    "max_lease_s": _duration_s,
     "timeout_s": _duration_s,
     "command_id": _command_id,
     "cancel": _annex,
