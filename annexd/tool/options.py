@@ -238,7 +238,8 @@ def _faults_of_task(values: dict[str, Any]) -> list[str]:
     tasks = [_spelled(field) for field in ACCOUNT_TASKS if field in values]
     faults = [f"{' and '.join(tasks)} exclude each other"] if len(tasks) > 1 else []
     faults += _foreign(values, (*ACCOUNT_TASKS, *ACCOUNT_ONLY, *ACCOUNT_TOO), tasks[0])
-    faults += [f"{_spelled(field)} goes with -setup" for field in SETUP_ONLY if field in values and "setup" not in values]
+    if "setup" not in values:
+        faults += [f"{_spelled(field)} goes with -setup" for field in SETUP_ONLY if field in values]
     if "cuts_leases" in values and "max_lease_s" not in values:
         faults.append("-cut-leases goes with -max-lease")
     keys = [_spelled(field) for field in ("public_key_file", "secret_key_file") if field in values]
