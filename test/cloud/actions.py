@@ -90,8 +90,12 @@ def _events(request: Request, asked: Parameters, _: Regions) -> Found:
 
 
 def _lambda(request: Request, asked: Parameters, _: Regions) -> Found:
+    """With a qualifier, on both (LIKELY: developer guide, "Fine-tuning the Resources section": qualified ARNs)."""
     name = str(asked.get("FunctionName") or asked.get("Resource") or asked.get("ResourceArn") or "*")
-    yield name if name.startswith("arn:") else _arn(request, "lambda", f"function:{name}"), {}
+    arn = name if name.startswith("arn:") else _arn(request, "lambda", f"function:{name}")
+    yield arn, {}
+    if asked.get("Qualifier"):
+        yield f"{arn}:{asked['Qualifier']}", {}
 
 
 def _cloudformation(request: Request, asked: Parameters, _: Regions) -> Found:

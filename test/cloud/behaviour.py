@@ -30,6 +30,8 @@ class Behaviour:
                     documentation says that empty pages with a nextToken occur
     log_page        the most events in a page (1 to 10,000), whatever `limit` asks.  CERTAIN: pages "might only be
                     partially full"
+    update_s        how long a changed function's LastUpdateStatus is InProgress.  CERTAIN that it is; LIKELY a few
+                    seconds.  What runs is the new one at once here, the old one until then with AWS
     concurrency     how many functions run at once in a region: 1,000, or 10 in a new account.  CERTAIN
     """
 
@@ -39,6 +41,7 @@ class Behaviour:
     logs_late_s: float = 1.0
     empty_log_pages: int = 0
     log_page: int = 10_000
+    update_s: float = 0.2
     concurrency: int = 1000
 
     def __post_init__(self) -> None:

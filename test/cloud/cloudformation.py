@@ -18,9 +18,11 @@ from moto.core.responses import ActionResult, EmptyResult
 from test.cloud import principals
 from test.cloud.gate import Gate
 from test.cloud.keys import SECRET_ACCESS_KEY
-from test.cloud.stack_resources import Client
-from test.cloud.stack_template import TemplateError
-from test.cloud.stacks import Denied, Permit, Stack, Stacks
+from test.cloud.stack import Denied, Permit, Stack
+from test.cloud.stack_kinds import Client
+from test.cloud.stack_parameters import told
+from test.cloud.stack_template import TemplateError, parsed
+from test.cloud.stacks import Stacks
 
 AGENT = "cloudformation.amazonaws.com"  # as CloudTrail shows calls that CloudFormation makes for its caller
 # AWS, CloudFormation user guide, "Considerations when detecting drift"; "" is the stack itself.
@@ -28,6 +30,9 @@ DRIFT_ALSO = {"cloudformation:DetectStackResourceDrift": "", "cloudformation:Bat
 UPDATABLE = frozenset(
     {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE", "UPDATE_FAILED"}
 )
+
+NAMES_IN_IAM = frozenset({"RoleName", "InstanceProfileName", "ManagedPolicyName", "GroupName", "UserName"})
+PLAYED = frozenset({"StackName", "TemplateBody", "UsePreviousTemplate", "Parameters", "Capabilities"})
 
 
 class ActingCloudFormation(CloudFormationResponse):  # type: ignore[misc]  # moto has no types
@@ -74,25 +79,28 @@ class ActingCloudFormation(CloudFormationResponse):  # type: ignore[misc]  # mot
 
     def create_stack(self) -> ActionResult:
         asked = self._asked
-        name, body = asked["StackName"], asked["TemplateBody"]
+        _check_known(asked)
+        name, body, given = asked["StackName"], asked["TemplateBody"], asked.get("Parameters") or []
         if self.stacks.named(self.region, name):
             raise AlreadyExistsException(f"Stack [{name}] already exists")
         _need_capability(body, asked.get("Capabilities") or [])
         client, permit = self._client(), self._permit
-        stack_id = self._try(lambda: self.stacks.create(self.region, name, body, client, permit))
+        stack_id = self._try(lambda: self.stacks.create(self.region, name, body, given, client, permit))
         return ActionResult({"StackId": stack_id})
 
     def update_stack(self) -> ActionResult:
         asked = self._asked
-        stack, body = self._stack(asked["StackName"]), asked["TemplateBody"]
+        _check_known(asked)
+        stack, body = self._stack(asked["StackName"]), asked.get("TemplateBody")
+        if (body is None) != _is_true(asked.get("UsePreviousTemplate")):
+            raise ValidationError(message="Either Template URL or Template Body must be specified.")
         if stack.status not in UPDATABLE:
             raise ValidationError(
                 message=f"Stack:{stack.stack_id} is in {stack.status} state and can not be updated."
             )
-        if body == stack.body:
-            raise ValidationError(message="No updates are to be performed.")
-        _need_capability(body, asked.get("Capabilities") or [])
-        self._try(lambda: self.stacks.update(stack, body, self._client(), self._permit))
+        _need_capability(stack.wanted.body if body is None else body, asked.get("Capabilities") or [])
+        given, client, permit = asked.get("Parameters") or [], self._client(), self._permit
+        self._try(lambda: self.stacks.update(stack, body, given, client, permit))
         return ActionResult({"StackId": stack.stack_id})
 
     def _try(self, do: Callable[[], Stack | None]) -> str:
@@ -140,7 +148,7 @@ class ActingCloudFormation(CloudFormationResponse):  # type: ignore[misc]  # mot
         return ActionResult({"StackResources": told})
 
     def get_template(self) -> ActionResult:
-        return ActionResult({"TemplateBody": self._stack(self._asked["StackName"]).body})
+        return ActionResult({"TemplateBody": self._stack(self._asked["StackName"]).wanted.body})
 
     def detect_stack_drift(self) -> ActionResult:
         stack = self._stack(self._asked["StackName"])
@@ -180,15 +188,32 @@ def _described(stack: Stack) -> dict[str, Any]:
         "CreationTime": stack.created,
         "StackStatus": stack.status,
         "StackStatusReason": stack.reason or None,
+        "Parameters": told(stack.template, stack.wanted.parameters),
         "Outputs": stack.outputs(),
         "Capabilities": ["CAPABILITY_IAM"],
         "Tags": [],
     }
 
 
+def _check_known(asked: dict[str, Any]) -> None:
+    """What is not played here is refused, so that nobody relies on it."""
+    if unknown := sorted(set(asked) - PLAYED):
+        raise ValidationError(message=f"the emulated CloudFormation does not know {unknown}")
+
+
+def _is_true(value: Any) -> bool:
+    return str(value).lower() == "true"
+
+
 def _need_capability(body: str, given: list[str]) -> None:
-    if "AWS::IAM::" in body and "CAPABILITY_IAM" not in given:
-        raise InsufficientCapabilitiesError("Requires capabilities : [CAPABILITY_IAM]")
+    """A name of its own for what IAM has needs the second one."""
+    if "AWS::IAM::" not in body:
+        return
+    named = any(NAMES_IN_IAM & set(each.get("Properties", {})) for each in parsed(body)["Resources"].values()
+                if each["Type"].startswith("AWS::IAM::") and each["Type"] != "AWS::IAM::RolePolicy")
+    needed = "CAPABILITY_NAMED_IAM" if named else "CAPABILITY_IAM"
+    if needed not in given and "CAPABILITY_NAMED_IAM" not in given:
+        raise InsufficientCapabilitiesError(f"Requires capabilities : [{needed}]")
 
 
 class AccessDeniedError(CloudFormationError):  # type: ignore[misc]  # moto has no types

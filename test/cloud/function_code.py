@@ -18,7 +18,6 @@ def with_location(told: str, url: str) -> str:
     arn = answer["Configuration"]["FunctionArn"]
     answer["Code"] = {"RepositoryType": "S3", "Location": f"{url}{DOOR}{arn}"}
     function = _function(arn)
-    answer["Configuration"]["LoggingConfig"] = function.logging_config
     reserved = function.reserved_concurrency
     if reserved is not None:
         answer["Concurrency"] = {"ReservedConcurrentExecutions": reserved}

@@ -24,7 +24,7 @@ from test.cloud.behaviour import Chosen
 from test.cloud.concurrency import Concurrency, pauses
 from test.cloud.function_code import with_location
 from test.cloud.keys import FUNCTION_KEY
-from test.cloud.lambda_settings import Settings, add_paths
+from test.cloud.lambda_settings import Settings, add_paths, with_settings
 from test.cloud.policies import Need, judge
 from test.cloud.principals import Session, documents_of_role, session
 from test.cloud.sandbox import Outcome, Sandbox
@@ -220,5 +220,11 @@ def install(functions: Functions, chosen: Chosen) -> None:
     ActingLambda.functions, Settings.chosen = functions, chosen
     add_paths()
     LambdaFunction._invoke_lambda = invoke_lambda
+    plain = LambdaFunction.get_configuration
+
+    def get_configuration(function: Any, on_create: bool = False) -> dict[str, Any]:
+        return with_settings(function, plain(function, on_create))
+
+    LambdaFunction.get_configuration = get_configuration
     for pattern in moto.awslambda.urls.url_paths:
         moto.awslambda.urls.url_paths[pattern] = ActingLambda.dispatch

@@ -1,17 +1,26 @@
-"""What Lambda's API tells and takes beyond moto: concurrency, the log group, and a function's whole resource policy.
+"""What Lambda's API tells and takes beyond moto: concurrency, the log group, updates that take their time, conflicts,
+what becomes of asynchronous calls, and a function's whole resource policy.
 
 Source (CERTAIN unless said): Lambda API reference, and developer guide, "Understanding Lambda function scaling": 1,000
-functions at once in a region and account, new accounts less; of what is not reserved, 100 must stay.
+functions at once in a region and account, new accounts less; of what is not reserved, 100 must stay; "Lambda function
+states": an update is InProgress at first, and the next one is refused meanwhile.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
 import moto.awslambda.urls
-from moto.awslambda.exceptions import InvalidParameterValueException
+from moto.awslambda.exceptions import (
+    InvalidParameterValueException,
+    LambdaClientError,
+    UnknownEventConfig,
+    UnknownFunctionException,
+)
+from moto.awslambda.models import EventInvokeConfig
 from moto.awslambda.responses import LambdaResponse
 
 from test.cloud.behaviour import Behaviour, Chosen
@@ -27,19 +36,40 @@ class Settings(LambdaResponse):  # type: ignore[misc]  # moto has no types
 
     def create_function(self) -> Any:
         told = super().create_function()
-        self._note_log_group(self.json_body["FunctionName"].rsplit(":", 1)[-1])
+        self._note_log_group(self.backend.get_function(self.json_body["FunctionName"].rsplit(":", 1)[-1], None))
         return told
 
     def update_function_configuration(self) -> Any:
-        told = super().update_function_configuration()
+        function = self._updating()
+        super().update_function_configuration()
         if "LoggingConfig" in self.json_body:
-            self._note_log_group(unquote(self.path.rsplit("/", 2)[-2]))
-        return told
+            self._note_log_group(function)
+        return json.dumps(function.get_configuration())
 
-    def _note_log_group(self, name: str) -> None:
-        function = self.backend.get_function(name, None)
-        own = {"LogFormat": "Text", "LogGroup": f"/aws/lambda/{function.function_name}"}
-        function.logging_config = own | (self.json_body.get("LoggingConfig") or {})
+    def update_function_code(self) -> Any:
+        function = self._updating()
+        super().update_function_code()
+        return json.dumps(function.get_configuration())
+
+    def _updating(self) -> Any:
+        """The function, whose next update may come a little later."""
+        function = self.backend.get_function(unquote(self.path.rsplit("/", 2)[-2]), None)
+        if is_updating(function):
+            raise ConflictError("The operation cannot be performed at this time. "
+                                f"An update is in progress for resource: {function.function_arn}")
+        function.updating_until_s = time.monotonic() + self.chosen.now.update_s
+        return function
+
+    def _note_log_group(self, function: Any) -> None:
+        function.logging_config = _own_log(function) | (self.json_body.get("LoggingConfig") or {})
+
+    def add_permission(self) -> str:
+        statement_id = self.json_body["StatementId"]
+        function = self.backend.get_function(unquote(self.path.split("/")[-2]), None)
+        if any(each.get("Sid") == statement_id for each in function.policy.statements):
+            raise ConflictError(f"The statement id ({statement_id}) provided already exists. Please provide a new "
+                                "statement id, or remove the existing statement.")
+        return str(super().add_permission())
 
     def put_function_concurrency(self) -> Any:
         """0 stops a function: nothing calls it."""
@@ -65,12 +95,72 @@ class Settings(LambdaResponse):  # type: ignore[misc]  # moto has no types
         function.policy.statements = json.loads(self.json_body["Policy"])["Statement"]
         return json.dumps({"Policy": self.json_body["Policy"], "RevisionId": function.policy.revision})
 
-    def put_function_event_invoke_config(self) -> Any:
-        """moto keeps the older ones, and tells the oldest."""
-        self.backend.get_function(unquote(self.path.rsplit("/", 2)[1]), None).event_invoke_config = []
-        return super().put_function_event_invoke_config()
+    def put_function_event_invoke_config(self) -> str:
+        """moto keeps the older ones, tells the oldest, and knows no qualifiers."""
+        return self._keep(self._of_qualifier(), {})
 
-    update_function_event_invoke_config = put_function_event_invoke_config
+    def update_function_event_invoke_config(self) -> str:
+        """What is not named stays."""
+        function = self._configured()
+        return self._keep(function, function.event_invoke_config[0].config)
+
+    def get_function_event_invoke_config(self) -> str:
+        return _told(self._configured())
+
+    def delete_function_event_invoke_config(self) -> Any:
+        self._configured().event_invoke_config = []
+        return 204, {"status": 204}, "{}"
+
+    def _keep(self, function: Any, before: dict[str, Any]) -> str:
+        if not self.json_body:
+            words = "You must specify at least one of error handling or destination setting."
+            raise InvalidParameterValueException(words)
+        config = EventInvokeConfig(_latest(function), time.time(), before | self.json_body)
+        function.event_invoke_config = [config]
+        return _told(function)
+
+    def _configured(self) -> Any:
+        function = self._of_qualifier()
+        if not function.event_invoke_config:
+            raise UnknownEventConfig(_latest(function))
+        return function
+
+    def _of_qualifier(self) -> Any:
+        """Versions and aliases are not played: $LATEST alone is there."""
+        function = self.backend.get_function(unquote(self.path.rsplit("/", 2)[1]), None)
+        qualifier = self._get_param("Qualifier") or "$LATEST"
+        if qualifier != "$LATEST":
+            raise UnknownFunctionException(f"{function.function_arn}:{qualifier}")
+        return function
+
+
+class ConflictError(LambdaClientError):  # type: ignore[misc]  # moto has no types
+    code = 409
+
+    def __init__(self, message: str) -> None:
+        super().__init__("ResourceConflictException", message)
+
+
+def is_updating(function: Any) -> bool:
+    return time.monotonic() < float(getattr(function, "updating_until_s", 0.0))
+
+
+def with_settings(function: Any, configuration: dict[str, Any]) -> dict[str, Any]:
+    """What every call tells of a function."""
+    status = {"LastUpdateStatus": "InProgress"} if is_updating(function) else {}
+    return configuration | status | {"LoggingConfig": getattr(function, "logging_config", _own_log(function))}
+
+
+def _own_log(function: Any) -> dict[str, str]:
+    return {"LogFormat": "Text", "LogGroup": f"/aws/lambda/{function.function_name}"}
+
+
+def _latest(function: Any) -> str:
+    return f"{function.function_arn}:$LATEST"
+
+
+def _told(function: Any) -> str:
+    return json.dumps(function.event_invoke_config[0].response())
 
 
 def add_paths() -> None:

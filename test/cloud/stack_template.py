@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 VARIABLE = re.compile(r"\$\{(!?)([A-Za-z0-9:.]+)\}")
+MAX_BODY_BYTES = 51_200  # CERTAIN: CloudFormation API reference, CreateStack, TemplateBody
+NO_VALUE = object()  # what {"Ref": "AWS::NoValue"} gives: the property is not there
 Lookup = Callable[[str, str], Any]  # (resource, attribute; empty: Ref) -> value
 
 
@@ -16,31 +18,56 @@ class TemplateError(ValueError):
 
 
 def parsed(body: str) -> dict[str, Any]:
+    """Raises TemplateError for what cannot be carried out, whatever the values of its parameters."""
+    if len(body.encode()) > MAX_BODY_BYTES:
+        raise TemplateError("1 validation error detected: Value at 'templateBody' failed to satisfy constraint: "
+                            f"Member must have length less than or equal to {MAX_BODY_BYTES}")
     try:
         template = json.loads(body)
     except ValueError as error:
         raise TemplateError(f"Template format error: JSON not well-formed. ({error})") from error
     if not isinstance(template, dict) or not template.get("Resources"):
         raise TemplateError("Template format error: At least one Resources member must be defined.")
+    if unknown := {"Conditions", "Mappings", "Rules", "Transform"} & set(template):
+        raise TemplateError(f"the emulated CloudFormation does not know {sorted(unknown)}")
+    _check_references(template)
     return template
 
 
+def _check_references(template: Mapping[str, Any]) -> None:
+    known = {*template["Resources"], *template.get("Parameters", {})}
+    for block in ("Resources", "Outputs"):
+        referred = [each for value in template.get(block, {}).values() for each in _referred(value)]
+        if unknown := sorted({each for each in referred if each not in known and not each.startswith("AWS::")}):
+            raise TemplateError(f"Template format error: Unresolved resource dependencies [{', '.join(unknown)}] "
+                                f"in the {block} block of the template")
+
+
 def resolved(value: Any, lookup: Lookup) -> Any:
-    """`value` with Ref, Fn::GetAtt, Fn::Sub and Fn::Join done."""
+    """`value` with Ref, Fn::GetAtt, Fn::Sub and Fn::Join done.  Raises TemplateError for another function."""
     if isinstance(value, list):
-        return [resolved(each, lookup) for each in value]
+        return [each for each in (resolved(each, lookup) for each in value) if each is not NO_VALUE]
     if not isinstance(value, dict):
         return value
+    if len(value) == 1 and (next(iter(value)) == "Ref" or next(iter(value)).startswith("Fn::")):
+        return _called(value, lookup)
+    pairs = ((key, resolved(each, lookup)) for key, each in value.items())
+    return {key: each for key, each in pairs if each is not NO_VALUE}
+
+
+def _called(value: dict[str, Any], lookup: Lookup) -> Any:
     match list(value.items()):
-        case [("Ref", name)]:
+        case [("Ref", "AWS::NoValue")]:
+            return NO_VALUE
+        case [("Ref", str(name))]:
             return lookup(name, "")
-        case [("Fn::GetAtt", [name, attribute])]:
+        case [("Fn::GetAtt", [str(name), str(attribute)])]:
             return lookup(name, attribute)
         case [("Fn::Sub", str(text))]:
             return VARIABLE.sub(lambda found: _variable(found, lookup), text)
-        case [("Fn::Join", [separator, parts])]:
+        case [("Fn::Join", [str(separator), list(parts)])]:
             return separator.join(str(resolved(part, lookup)) for part in parts)
-    return {key: resolved(each, lookup) for key, each in value.items()}
+    raise TemplateError(f"the emulated CloudFormation does not know this: {value}")
 
 
 def _variable(found: re.Match[str], lookup: Lookup) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from test.cloud import cloudformation, ec2, functions, logs, quotas, s3, service_roles
+from test.cloud import cloudformation, ec2, events, functions, logs, quotas, s3, service_roles
 from test.cloud.audit import Audit
 from test.cloud.behaviour import Behaviour, Chosen
 from test.cloud.buckets import Buckets
@@ -50,6 +50,7 @@ class World:
         self.functions.enforce_iam = enforce_iam
         functions.install(self.functions, self.chosen)
         logs.install(self.chosen)
+        events.install()
         s3.install()
         self.stacks = Stacks()
         quotas.install()

@@ -1,0 +1,106 @@
+"""The parameters of a stack: what is given, what is kept, what is taken from the template, and what that changes.
+
+Source (CERTAIN unless said): CloudFormation user guide, "Parameters", and API reference, Parameter: UsePreviousValue
+takes the value that the stack has.  A parameter that an update leaves out is the template's Default again, not the
+stack's value.  The words: LIKELY.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from test.cloud.stack_template import TemplateError, resolved
+
+Values = Mapping[str, str]
+Given = Mapping[str, Any]
+
+
+def values_of(template: Mapping[str, Any], given: Iterable[Given], before: Values | None) -> dict[str, str]:
+    """Every parameter's value; `before`: what the stack has, None for one that is made.  Raises TemplateError."""
+    declared: Mapping[str, Any] = template.get("Parameters", {})
+    asked = {each["ParameterKey"]: each for each in given}
+    if unknown := [name for name in asked if name not in declared]:
+        raise TemplateError(f"Parameters: [{', '.join(unknown)}] do not exist in the template")
+    found = {name: _value(name, each, asked.get(name), before) for name, each in declared.items()}
+    if missing := [name for name, value in found.items() if value is None]:
+        raise TemplateError(f"Parameters: [{', '.join(missing)}] must have values")
+    values = {name: value for name, value in found.items() if value is not None}
+    for name, value in values.items():
+        _check(name, value, declared[name])
+    return values
+
+
+def _value(name: str, declared: Given, asked: Given | None, before: Values | None) -> str | None:
+    if asked is not None and _is_true(asked.get("UsePreviousValue")):
+        if before is None or name not in before:
+            raise TemplateError(f"Invalid input for parameter key {name}. Cannot specify usePreviousValue as true "
+                                "for a parameter key not in the previous template")
+        return before[name]
+    if asked is not None and "ParameterValue" in asked:
+        return str(asked["ParameterValue"])
+    return str(declared["Default"]) if "Default" in declared else None
+
+
+def _is_true(value: Any) -> bool:
+    return str(value).lower() == "true"
+
+
+def _check(name: str, value: str, declared: Mapping[str, Any]) -> None:
+    for fault in filter(None, (_range_fault(value, declared), _text_fault(value, declared))):
+        described = declared.get("ConstraintDescription")
+        words = fault if described is None else f"failed to satisfy constraint: {described}"
+        raise TemplateError(f"Parameter '{name}' {words}")
+
+
+def _range_fault(value: str, declared: Mapping[str, Any]) -> str:
+    if declared["Type"] != "Number":
+        return ""
+    try:
+        number = float(value)
+    except ValueError:
+        return "must be a number."
+    if "MinValue" in declared and number < float(declared["MinValue"]):
+        return f"must be a number not less than {declared['MinValue']}"
+    if "MaxValue" in declared and number > float(declared["MaxValue"]):
+        return f"must be a number not greater than {declared['MaxValue']}"
+    return ""
+
+
+def _text_fault(value: str, declared: Mapping[str, Any]) -> str:
+    if "AllowedValues" in declared and value not in map(str, declared["AllowedValues"]):
+        return f"must be one of AllowedValues: [{', '.join(map(str, declared['AllowedValues']))}]"
+    if "AllowedPattern" in declared and re.fullmatch(declared["AllowedPattern"], value) is None:
+        return f"must match pattern {declared['AllowedPattern']}"
+    if len(value) < int(declared.get("MinLength", 0)):
+        return f"must contain at least {declared['MinLength']} characters"
+    if len(value) > int(declared.get("MaxLength", len(value))):
+        return f"must contain at most {declared['MaxLength']} characters"
+    return ""
+
+
+def referred(declared: Mapping[str, Any], value: str) -> str | list[str]:
+    """What Ref gives of it."""
+    return value.split(",") if "List" in declared["Type"] else value
+
+
+def effective(template: Mapping[str, Any], values: Values) -> Any:
+    """What a template and its parameters come to.  An update that changes nothing of it is none.
+
+    CERTAIN for an equal template: "No updates are to be performed."; and by the user guide, "Template anatomy", for
+    Description and Metadata: they cannot be updated by themselves.
+    """
+    declared = template.get("Parameters", {})
+
+    def known(name: str, attribute: str) -> Any:
+        return referred(declared[name], values[name]) if name in declared else f"{name}.{attribute}"
+
+    return [resolved(template.get(block, {}), known) for block in ("Resources", "Outputs")]
+
+
+def told(template: Mapping[str, Any], values: Values) -> list[dict[str, str]]:
+    """As DescribeStacks shows them."""
+    declared = template.get("Parameters", {})
+    return [{"ParameterKey": name, "ParameterValue": "****" if _is_true(declared[name].get("NoEcho")) else value}
+            for name, value in values.items()]
