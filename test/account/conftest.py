@@ -22,7 +22,7 @@ def _patience() -> Iterator[None]:
 
 @pytest.fixture(scope="package")
 def one_cloud() -> Iterator[Cloud]:
-    with Cloud(speed=0) as cloud:
+    with Cloud(speed=0, behaviour={"logs_late_s": 0.0}) as cloud:
         yield cloud
 
 

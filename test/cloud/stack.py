@@ -139,6 +139,11 @@ class Stack:
         for action, resource in needed(kind, verb, subject, self.region, ACCOUNT):
             self.permit(action, resource)
 
+    def tags_of(self, resource: Resource) -> dict[str, str]:
+        """Source (CERTAIN): CloudFormation user guide, "Resource tag": aws: tags on what a stack makes."""
+        own = {"stack-name": self.name, "stack-id": self.stack_id, "logical-id": resource.logical_id}
+        return {f"aws:cloudformation:{key}": value for key, value in own.items()}
+
     def new_name(self, logical_id: str) -> str:
         """For a resource that has none of its own."""
         letters = string.ascii_letters + string.digits

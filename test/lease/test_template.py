@@ -85,7 +85,7 @@ class Deployed:
 
 @pytest.fixture(scope="module")
 def enforcing() -> Iterator[Cloud]:
-    with Cloud(speed=0, enforce_iam=True) as cloud:
+    with Cloud(speed=0, enforce_iam=True, behaviour={"logs_late_s": 0.0}) as cloud:
         yield cloud
 
 
