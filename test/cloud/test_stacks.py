@@ -269,7 +269,8 @@ def test_an_update_that_fails_leaves_all_as_it_was(cloud: Cloud, stack: Stack) -
     cloud.client("events").put_rule(Name="taken", ScheduleExpression="rate(1 day)")
     policy = json.loads(cloud.client("lambda").get_policy(FunctionName=NAME)["Policy"])
     ids = stack.cloudformation.describe_stack_resources(StackName="one")["StackResources"]
-    changed: dict[str, dict[str, Any]] = {"Log": {"RetentionInDays": 30}, "Function": {"Description": "new"}, "Rule": {"Name": "taken"}}
+    changed: dict[str, dict[str, Any]] = {
+        "Log": {"RetentionInDays": 30}, "Function": {"Description": "new"}, "Rule": {"Name": "taken"}}
     assert stack.update(template(changed), MaxLease="3600") == "UPDATE_ROLLBACK_COMPLETE"
     assert (configuration(cloud)["Description"], stack.parameter()) == ("ends annexes", "2592000")
     [group] = cloud.client("logs").describe_log_groups(logGroupNamePrefix=GROUP)["logGroups"]
