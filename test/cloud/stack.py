@@ -66,6 +66,7 @@ class Stack:
     wanted: Wanted
     client: Client
     permit: Permit
+    role_arn: str = ""  # with whose rights everything is done; empty: the caller's
     status: str = "CREATE_IN_PROGRESS"
     reason: str = ""
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
