@@ -26,7 +26,8 @@ INSTEAD: Final = {  # of an option that does not change a lease
     "json": "it goes with -check-setup or -status",
 }
 ACCOUNT_WORDS: Final = "-setup, -check-setup or -teardown"
-ACCOUNT_ONLY: Final = ("region", "profile", "stack_name", "output", "json")
+SETUP_ONLY: Final = ("max_lease_s", "cuts_leases")
+ACCOUNT_ONLY: Final = ("region", "profile", "stack_name", "output", "json", *SETUP_ONLY)
 ACCOUNT_TOO: Final = ("public_key_file", "secret_key_file", "target_capacity", "timeout_s", "debug")
 OWNERS: Final = ("annex_owner", "no_owner")
 USER_DATA: Final = ("user_data", "user_data_file", "default_user_data", "default_user_data_file")
@@ -81,6 +82,10 @@ def _faults_of_task(values: dict[str, Any]) -> list[str]:
     tasks = [spelled(field) for field in ACCOUNT_TASKS if field in values]
     faults = [f"{' and '.join(tasks)} exclude each other"] if len(tasks) > 1 else []
     faults += _foreign(values, (*ACCOUNT_TASKS, *ACCOUNT_ONLY, *ACCOUNT_TOO), tasks[0])
+    if "setup" not in values:
+        faults += [f"{spelled(field)} goes with -setup" for field in SETUP_ONLY if field in values]
+    if "cuts_leases" in values and "max_lease_s" not in values:
+        faults.append("-cut-leases goes with -max-lease")
     keys = [spelled(field) for field in ("public_key_file", "secret_key_file") if field in values]
     if len(keys) == 1:
         faults.append(f"{keys[0]} alone will not do: AWS keys are an ID and a secret, in a file each")

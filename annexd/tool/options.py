@@ -55,6 +55,8 @@ OPTIONS: Final = {
     "region": Option("region", "REGION", "of -setup, -check-setup and -teardown; may be given several times"),
     "profile": Option("profile", "NAME", "your profile in the AWS configuration, for these three"),
     "stack-name": Option("stack_name", "NAME", "of the CloudFormation stack (HTCondorAnnex)"),
+    "max-lease": Option("max_lease_s", "SECONDS", "of -setup: the longest that any annex may live (30d); also as 7d"),
+    "cut-leases": Option("cuts_leases", None, "with -max-lease: also end annexes earlier that live already"),
     "timeout": Option("timeout_s", "SECONDS", "how long to wait for annexd's answer, or for CloudFormation (15m)"),
     "output": Option("output", "FILE", "the configuration file that -setup writes (81annex in LOCAL_CONFIG_DIR)"),
     "config-file": Option("output", "FILE", "another name for it"),
@@ -106,6 +108,8 @@ class Options(NamedTuple):
     region: tuple[str, ...] = ()
     profile: str | None = None
     stack_name: str | None = None
+    max_lease_s: int | None = None
+    cuts_leases: bool = False
     timeout_s: int | None = None
     command_id: str | None = None
     output: str | None = None
