@@ -68,7 +68,7 @@ def manifest(annex_id: str, lease_end_s: float, ordered_end_s: float | None = No
             "LeaseEnd": int(lease_end_s), "MaxLease": MAX_LEASE_S, "Pool": "pool.example.org", **changes}
 
 
-def parcel(annex_id: str, lease_end_s: float, told: Mapping[str, Any] | None = None, **files: str) -> bytes:
+def parcel(annex_id: str, lease_end_s: float, told: Mapping[str, Any] | None = None, /, **files: str) -> bytes:
     """The object of an annex, as annexd makes it; `told`: its annex.json, where that is to be another."""
     manifest_ = manifest(annex_id, lease_end_s) if told is None else told
     content = {"annex.json": json.dumps(manifest_), "50-condor-annex.conf": CONFIG, "annex.token": TOKEN, **files}
@@ -88,7 +88,7 @@ class Account:
     def annex(self, annex_id: str = "annex-one", lease_s: float = 3600, files: Mapping[str, str] | None = None) -> int:
         """The object of an annex; the end that was ordered."""
         ordered_end_s = int(time.time() + lease_s)
-        self.put(f"annex/{annex_id}.tar.gz", parcel(annex_id, ordered_end_s, **files or {}))
+        self.put(f"annex/{annex_id}.tar.gz", parcel(annex_id, ordered_end_s, None, **files or {}))
         return ordered_end_s
 
     def move(self, ordered_end_s: int, end_s: int, cancelled_s: float | None = None, **files: str) -> None:

@@ -1,4 +1,4 @@
-"""The machine's own copy of the one rule for the end of a lease, held to the vectors that annexd and the function share."""
+"""The machine's own copy of the rule for the end of a lease, held to the vectors that annexd and the function share."""
 
 from __future__ import annotations
 
