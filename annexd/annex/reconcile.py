@@ -15,6 +15,7 @@ from annexd.annex.account_target import AccountTarget
 from annexd.annex.heartbeat import Receipt
 from annexd.annex.inventory import ENDED, ENDING, Fleet, Instance, Inventory, cancel_fleet, take_inventory, terminate
 from annexd.annex.lambda_runtime import warning as runtime_warning
+from annexd.annex.lease import DEFAULT_MAX_LEASE_S
 from annexd.annex.lease_code import warning_of
 from annexd.annex.steps import World
 from annexd.annex.steps.check_lease_function import enforcer_of
@@ -24,7 +25,6 @@ from annexd.workflow import Refused, Retry
 NEVER_S: Final = float("inf")
 LOOK_S: Final = 300.0  # at one account, with all that is ended there
 OVERDUE_S: Final = 900.0  # three runs of the lease function
-DEFAULT_MAX_LEASE_S: Final = 31 * 86_400.0  # as lambda/lease.py's, where the stack's is not known
 LONGEST_NAME: Final = 128  # of a runtime, as AWS has them
 
 

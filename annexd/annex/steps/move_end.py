@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from annexd.annex.heartbeat import TICK_S
 from annexd.annex.inventory import ENDED, Fleet
-from annexd.annex.lease import TAG_LEASE_END, end_in_tag, utc
+from annexd.annex.lease import DEFAULT_MAX_LEASE_S, TAG_LEASE_END, end_in_tag, utc
 from annexd.annex.lease_length import GRACE_S, duration
-from annexd.annex.reconcile import DEFAULT_MAX_LEASE_S
+from annexd.annex.parcel import Present
 from annexd.annex.steps.asking import World
 from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S, check_max_lease, enforcer_of
 from annexd.annex.steps.put_object import put_present
@@ -173,8 +173,7 @@ class TellMachines:
     def _tell(self, order: Json, end_s: int, max_lease_s: int) -> None:
         annex_order = order["annex_order"]
         if annex_order is not None:
-            now_s = self._world.aws_now_s(self._world.access(order))
-            put_present(self._world, annex_order, end_s=end_s, cancelled=False, max_lease_s=max_lease_s, now_s=now_s)
+            put_present(self._world, self._world.access(order), annex_order, Present(end_s, max_lease_s))
 
     def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
         """The old end, since the tag is put back too."""
