@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from annexd.account.checks.finding import Finding
-from annexd.account.checks.view import ANEW, View
+from annexd.account.checks.view import ANEW, REMADE, View
 from annexd.account.template import FUNCTION, LOG_GROUP, MAX_LEASE
 from annexd.annex.lease_length import duration
 
@@ -14,7 +14,7 @@ def rule(view: View) -> Iterator[Finding]:
     events, expected = view.client("events"), view.deployed.properties(RULE)
     told = view.found("DescribeRule", events.describe_rule, Name=FUNCTION)
     if told is None:
-        yield view.fault("rule", f"{FUNCTION} is gone: nothing calls the lease function", ANEW)
+        yield view.fault("rule", f"{FUNCTION} is gone: nothing calls the lease function", REMADE)
     elif told.get("State") != "ENABLED":
         yield view.fault("rule", f"{FUNCTION} is disabled: nothing calls the lease function",
                          f"aws events enable-rule --region {view.region} --name {FUNCTION}")
