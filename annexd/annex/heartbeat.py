@@ -146,7 +146,7 @@ def _fault_of_origin(receipt: Receipt, function_arn: str) -> str | None:
     account, region = account_of_function(function_arn), region_of_function(function_arn)
     if (receipt.account, receipt.region) != (account, region):
         return f"of account {receipt.account[:12]} and region {receipt.region[:30]}, not of {account} and {region}"
-    if _unqualified(receipt.function) != _unqualified(function_arn):
+    if unqualified(receipt.function) != unqualified(function_arn):
         return f"of another function, {receipt.function[:200]}"
     return None
 
@@ -165,7 +165,8 @@ def _fault_of_run(receipt: Receipt, function_arn: str) -> str | None:
     return None
 
 
-def _unqualified(function_arn: str) -> str:
+def unqualified(function_arn: str) -> str:
+    """Return the function's own ARN: the rule calls that, and -teardown closes it, whatever version was named."""
     return ":".join(function_arn.split(":")[:7])
 
 
