@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from annexd.annex.parcel import Present, parcel, present_parcel
 from annexd.annex.steps.asking import World, asking, before_the_end, settled
-from annexd.aws import account_of_function, answers
+from annexd.aws import Clients, account_of_function, answers
 from annexd.aws.errors import AWS_ERRORS, is_not_found
 from annexd.workflow import Json
 
@@ -57,21 +57,17 @@ class PutObject:
         settled(self._world, asked_at_s, f"s3://{intent['bucket']}/{intent['key']}")
 
 
-def put_present(world: World, order: Json, *, end_s: int, cancelled: bool, max_lease_s: int, now_s: float) -> None:
+def put_present(world: World, clients: Clients, order: Json, present: Present) -> None:
     """Replace the annex's object by one with the present end, and with a new token for the pool.
 
-    `end_s` and `now_s` are by AWS's clock; of a cancelled annex the end is now, unless it was before.  Machines read
-    it within five minutes.  It may be done again; nothing is done for an order without `join`.  Raises Retry, or
-    Refused if the signing key or the requester's folder cannot be used any more, which a cancelled annex needs not.
+    `order` is the annex's own, `clients` those of whoever changes its lease.  Machines read it within five minutes.  It
+    may be done again; nothing is done for an order without `join`.  Raises Retry, or Refused if the signing key or the
+    requester's folder cannot be used any more, neither of which a cancelled annex needs.
     """
     if order.get("join") is None:
         return
-    present = Present(end_s, max_lease_s)
-    if cancelled:
-        end_s = min(end_s, int(now_s))
-        present = Present(end_s, max_lease_s, cancelled_s=end_s)
-    body = present_parcel(order, world.supplies, present, now_s)
-    _put(world.access(order).s3, _place(order), body)
+    body = present_parcel(order, world.supplies, present, world.aws_now_s(clients))
+    _put(clients.s3, _place(order), body)
 
 
 def _place(order: Json) -> Json:
