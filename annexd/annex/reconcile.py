@@ -15,7 +15,6 @@ from annexd.annex.account_target import AccountTarget
 from annexd.annex.heartbeat import Receipt
 from annexd.annex.inventory import ENDED, ENDING, Fleet, Instance, Inventory, cancel_fleet, take_inventory, terminate
 from annexd.annex.lambda_runtime import warning as runtime_warning
-from annexd.annex.lease import DEFAULT_MAX_LEASE_S
 from annexd.annex.lease_code import warning_of
 from annexd.annex.steps import World
 from annexd.annex.steps.check_lease_function import enforcer_of
@@ -104,7 +103,7 @@ def _look_at_enforcer(world: World, target: AccountTarget, clients: Clients, tod
 
 def _max_lease_s(enforcer: EnforcerReport) -> float:
     longest_s = enforcer.receipt.max_lease_s if enforcer.receipt else None
-    return float(longest_s or DEFAULT_MAX_LEASE_S)
+    return float(longest_s or NEVER_S)  # where it is not known, no lease is cut short for it
 
 
 def overdue_fleets(inventory: Inventory, busy: Set[str], now_s: float, max_lease_s: float,

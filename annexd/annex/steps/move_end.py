@@ -4,12 +4,13 @@ The order's own workflow and earlier changes of the same annex come first, one a
 costs money, so it needs the lease function seen at work, as an order does; what shortens it does not.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from annexd.annex.heartbeat import TICK_S
 from annexd.annex.inventory import ENDED, Fleet
-from annexd.annex.lease import DEFAULT_MAX_LEASE_S, TAG_LEASE_END, end_in_tag, utc
+from annexd.annex.lease import TAG_LEASE_END, utc
 from annexd.annex.lease_length import GRACE_S, duration
 from annexd.annex.parcel import Present
 from annexd.annex.steps.asking import World
@@ -75,7 +76,7 @@ class ReadLease:
         clients = self._world.access(order)
         fleets = fleets_of(clients.ec2, intent)
         now_s = self._world.aws_now_s(clients)
-        from_s = int(min(fleet.end_s(DEFAULT_MAX_LEASE_S) for fleet in fleets))
+        from_s = min(fleet.written_end_s for fleet in fleets)
         wanted_s = order["wanted_end_s"]
         end_s = int(from_s + order["extension_s"] if wanted_s is None else wanted_s)
         max_lease_s = self._checked(order, clients, fleets, from_s, end_s)
@@ -84,13 +85,13 @@ class ReadLease:
                 "checked_at_s": self._world.now_s()}
 
     def _checked(self, order: Json, clients: Clients, fleets: list[Fleet], from_s: int, end_s: int) -> int:
-        """The stack's MaxLease, where the lease becomes longer.  Raises Refused."""
+        """How long its machines may live: the stack's MaxLease, or, where nobody asks for more, what they have."""
         for fleet in fleets:
             _check_lives(fleet)
+        oldest_s = min(fleet.created_s or 0.0 for fleet in fleets)
         if end_s <= from_s:
-            return int(DEFAULT_MAX_LEASE_S)
+            return math.ceil(from_s - oldest_s)
         enforcer = enforcer_of(self._world, order, clients)
-        oldest_s = min(fleet.created_s or from_s for fleet in fleets)
         check_max_lease(enforcer, end_s, oldest_s)
         return enforcer.max_lease_s
 
@@ -114,7 +115,7 @@ class MoveEnd:
         """{end_of_lease_s}, as the fleets say it now."""
         clients, end_s = self._world.access(order), intent["end_of_lease_s"]
         fleets = fleets_of(clients.ec2, intent)
-        todo = [fleet for fleet in fleets if moved_end_s(fleet) != end_s]
+        todo = [fleet for fleet in fleets if fleet.written_end_s != end_s]
         for fleet in todo:
             self._write(order, intent, clients, fleet)
         if todo:
@@ -137,7 +138,7 @@ class MoveEnd:
         wait_until(self._world, asked_at_s + self._world.settle_s if asked_at_s else 0.0)
         ec2 = self._world.access(order).ec2
         try:
-            fleets = [each for each in fleets_of(ec2, intent) if moved_end_s(each) == intent["end_of_lease_s"]]
+            fleets = [each for each in fleets_of(ec2, intent) if each.written_end_s == intent["end_of_lease_s"]]
         except Refused:
             return  # nothing is left of it
         for fleet in fleets:
@@ -161,13 +162,17 @@ class TellMachines:
         return {name: read[name] for name in ("from_s", "end_of_lease_s", "max_lease_s")}
 
     def forward(self, order: Json, intent: Json) -> Json:
-        """{warning}: empty, or why the machines were not told of an earlier end, which the lease function keeps."""
+        """{warning}: empty, or what the machines make of it."""
+        is_longer = intent["end_of_lease_s"] > intent["from_s"]
         try:
             self._tell(order, intent["end_of_lease_s"], intent["max_lease_s"])
         except (Retry, Refused) as error:
-            if intent["end_of_lease_s"] > intent["from_s"]:
+            if is_longer:
                 raise
             return {"warning": f"its machines do not know the earlier end, and do not drain before it: {error}"}
+        drains_s = intent["from_s"] - order["drain_s"] - TICK_S
+        if is_longer and order["drain_s"] and self._world.now_s() > drains_s:
+            return {"warning": "machines that have begun to drain for the earlier end leave the pool all the same"}
         return {"warning": ""}
 
     def _tell(self, order: Json, end_s: int, max_lease_s: int) -> None:
@@ -181,16 +186,10 @@ class TellMachines:
         self._tell(order, intent["from_s"], intent["max_lease_s"])
 
 
-def moved_end_s(fleet: Fleet) -> int:
-    """Return the end that its tag has, or else its token."""
-    moved_s = end_in_tag(fleet.tags.get(TAG_LEASE_END))
-    return fleet.ordered_end_s if moved_s is None else moved_s
-
-
 def raise_unless_seen(ec2: Any, intent: Json, end_s: int) -> None:
     """AWS shows a tag some time after it took it."""
     for fleet in fleets_of(ec2, intent):
-        if moved_end_s(fleet) != end_s:
+        if fleet.written_end_s != end_s:
             raise Retry(f"{fleet.fleet_id} does not show its new end yet, it is looked at again")
 
 
