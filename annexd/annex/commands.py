@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from annexd.annex import cancel, status
+from annexd.annex import cancel, change, status
 from annexd.annex.bulk_request import bulk_request
 from annexd.annex.cancel import cancel_annex
+from annexd.annex.change import change_lease
 from annexd.annex.defaults import Defaults
 from annexd.annex.parcel import Supplies
 from annexd.annex.reply import ReplyAd
@@ -15,7 +16,7 @@ from annexd.annex.roll import Roll
 from annexd.annex.status import Look, query_annexes
 from annexd.annex.steps import World
 
-ASIDE = frozenset({cancel.COMMAND, status.COMMAND})  # do not queue behind orders
+ASIDE = frozenset({cancel.COMMAND, change.COMMAND, status.COMMAND})  # do not queue behind orders
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ def answer(ad: Mapping[str, Any], owner: str, desk: Desk, defaults: Defaults, no
     match command_of(ad):
         case cancel.COMMAND:
             return cancel_annex(ad, owner, desk.roll, desk.world, defaults, now_s, accepted=accepted)
+        case change.COMMAND:
+            return change_lease(ad, owner, desk.roll, desk.world, defaults, now_s, accepted=accepted)
         case status.COMMAND:
             return query_annexes(ad, owner, desk.roll, defaults, now_s, desk.looks())
     return bulk_request(ad, owner, desk.roll.engine, defaults, now_s, supplies=desk.supplies, accepted=accepted)

@@ -7,8 +7,10 @@ something: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/
 """
 
 import json
-
-from collections.abc import Iterator, Mapping
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,6 +25,9 @@ AHEAD_S: Final = 300.0  # a receipt from further in the future is none of the fu
 LOOK_BACK_S: Final = 1800.0  # what is older would not be accepted; said to be missing with the last one's time
 RECEIPT: Final = '{ $.receipt = "htcondor-annex-lease" && $.tick IS TRUE }'
 LONGEST_LINE: Final = 8000
+LONGEST_MAX_LEASE_S: Final = 999_999_999  # the function takes no longer number
+KEPT_S: Final = 60.0
+MOST_KEPT: Final = 256
 NEEDED: Final = ("cancel", "terminate", "stamp")  # the fourth right is missing to few annexes, and said by -check-setup
 CLOSED_DESCRIPTION: Final = "closed by condor_annex -teardown: annexd orders nothing"
 CHECK: Final = "condor_annex -check-setup says why"
@@ -52,7 +57,10 @@ def is_closed(configuration: Mapping[str, Any]) -> bool:
 
 
 def log_group_of(function_arn: str) -> str:
-    """Return the group to which the function's output goes: https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html."""
+    """Return the group to which the function's output goes.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html
+    """
     return f"/aws/lambda/{function_arn.split(':')[6]}"
 
 
@@ -70,7 +78,7 @@ def newest_receipt(logs: Any, function_arn: str, now_s: float) -> Receipt | None
 def _events(logs: Any, group: str, now_s: float) -> Iterator[str]:
     asked = {"logGroupName": group, "filterPattern": RECEIPT, "startTime": int((now_s - LOOK_BACK_S) * 1000)}
     try:
-        for event in answers.listed(logs, "filter_log_events", "events", token_name="nextToken", **asked):
+        for event in answers.listed(logs, "filter_log_events", "events", next_page="nextToken", **asked):
             yield str(answers.value(event, "message", str))
     except AWS_ERRORS as error:
         if not is_not_found(error):
@@ -84,15 +92,15 @@ def read(line: str) -> Receipt | None:
     try:
         told = json.loads(line)
         return _receipt(told) if told["receipt"] == "htcondor-annex-lease" and told["tick"] is True else None
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError):
         return None
 
 
 def _receipt(told: Mapping[str, Any]) -> Receipt:
     """Raises what an unexpected shape raises."""
-    rights, longest = told["rights"], told["max_lease_s"]
-    if not isinstance(told["contract"], int) or not isinstance(told["complete"], bool):
-        raise TypeError("contract or complete")
+    rights = told["rights"]
+    if not isinstance(told["contract"], int) or not isinstance(told["complete"], bool) or not _is_count(told["at"]):
+        raise TypeError("contract, complete or at")
     return Receipt(
         at_s=float(told["at"]),
         account=str(told["account"]),
@@ -100,13 +108,22 @@ def _receipt(told: Mapping[str, Any]) -> Receipt:
         function=str(told["function"]),
         contract=told["contract"],
         digest=str(told["digest"]),
-        max_lease_s=longest if isinstance(longest, int) and not isinstance(longest, bool) and longest > 0 else None,
+        max_lease_s=_max_lease_s(told["max_lease_s"]),
         is_complete=told["complete"],
         lacking=tuple(name for name, has in sorted(rights.items()) if has is False),
         stuck=int(told["stuck"]),
         stuck_ids=tuple(str(each) for each in told["stuck_ids"]),
         error_texts=tuple(str(each) for each in told["error_texts"]),
     )
+
+
+def _is_count(found: object) -> bool:
+    """Neither true, which Python takes for 1, nor NaN, which is neither old nor new."""
+    return isinstance(found, int) and not isinstance(found, bool)
+
+
+def _max_lease_s(found: Any) -> int | None:
+    return found if _is_count(found) and 0 < found <= LONGEST_MAX_LEASE_S else None
 
 
 def fault_of(receipt: Receipt | None, function_arn: str, now_s: float) -> str | None:
@@ -129,7 +146,7 @@ def _fault_of_origin(receipt: Receipt, function_arn: str) -> str | None:
     account, region = account_of_function(function_arn), region_of_function(function_arn)
     if (receipt.account, receipt.region) != (account, region):
         return f"of account {receipt.account[:12]} and region {receipt.region[:30]}, not of {account} and {region}"
-    if _unqualified(receipt.function) != _unqualified(function_arn):
+    if unqualified(receipt.function) != unqualified(function_arn):
         return f"of another function, {receipt.function[:200]}"
     return None
 
@@ -148,7 +165,36 @@ def _fault_of_run(receipt: Receipt, function_arn: str) -> str | None:
     return None
 
 
-def _unqualified(function_arn: str) -> str:
+def unqualified(function_arn: str) -> str:
+    """Return the function's own ARN: the rule calls that, and -teardown closes it, whatever version was named."""
     return ":".join(function_arn.split(":")[:7])
 
 
+class Heartbeats:
+    """Remembers each lease function's newest receipt for KEPT_S: many orders cost one look.  Thread-safe."""
+
+    def __init__(self, steady_s: Callable[[], float] = time.monotonic) -> None:
+        self._steady_s = steady_s
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[str, str], tuple[float, Receipt]] = OrderedDict()
+
+    def newest(self, logs: Any, endpoints: str, function_arn: str, now_s: float, *, fresh: bool) -> Receipt | None:
+        """As newest_receipt, or the one that is remembered, unless it is to be `fresh`.
+
+        `endpoints` keeps what one user's endpoint says from all others.
+
+        Only what allows an order is remembered: what does not is asked for again.
+        """
+        key, asked_s = (endpoints, function_arn), self._steady_s()
+        with self._lock:
+            kept = None if fresh else self._kept.get(key)
+        if kept is not None and asked_s - kept[0] <= KEPT_S and fault_of(kept[1], function_arn, now_s) is None:
+            return kept[1]
+        receipt = newest_receipt(logs, function_arn, now_s)
+        with self._lock:
+            self._kept.pop(key, None)
+            if receipt is not None and fault_of(receipt, function_arn, now_s) is None:
+                self._kept[key] = asked_s, receipt
+                while len(self._kept) > MOST_KEPT:
+                    self._kept.popitem(last=False)
+        return receipt

@@ -2,8 +2,7 @@
 
 The C++ ancestors matched client tokens by prefix, so the lease of `test` also ended `test2`; and they cut
 names to 27 characters, so that a second request could replace the first one's lease.  Here the annex ID
-is random and belongs to one request; what a fleet belongs to stands before the last underscore of its
-client token, compared as a whole.
+is random and belongs to one request, and a client token is read as a whole.
 """
 
 import re
@@ -11,7 +10,6 @@ import secrets
 from dataclasses import dataclass
 from typing import Final
 
-ANNEX_ID: Final = re.compile(r"[.\-A-Za-z0-9]{1,47}")  # 47 + "_" + 16 = 64, AWS's longest client token
 LEASED_TOKEN: Final = re.compile(r"([.\-A-Za-z0-9]{1,36})_([0-9]{10})_[0-9a-f]{16}")  # 36 + 1 + 10 + 1 + 16 = 64
 EARLIEST_END_S: Final = 1_000_000_000  # 2001
 LATEST_END_S: Final = 4_000_000_000  # 2096: as lambda/lease.py, which takes neither durations nor milliseconds
@@ -26,28 +24,6 @@ def new_annex_id() -> str:
 def new_command_id() -> str:
     """For a request that brought none."""
     return f"command-{secrets.token_hex(10)}"
-
-
-def new_client_token(annex_id: str) -> str:
-    """A token for RequestSpotFleet, from which the annex can be read again."""
-    return f"{annex_id}_{secrets.token_hex(8)}"
-
-
-def annex_of_client_token(token: str) -> str | None:
-    """The annex that a fleet with this token belongs to; None for a token that is not ours."""
-    annex_id, underscore, random = token.rpartition("_")
-    ours = underscore and ANNEX_ID.fullmatch(annex_id) and re.fullmatch(r"[0-9a-f]{16}", random)
-    return annex_id if ours else None
-
-
-def rule_name(annex_id: str) -> str:
-    """The EventBridge rule of an annex: its own, so that undoing one request cannot end another's lease."""
-    return annex_id
-
-
-def target_id(annex_id: str) -> str:
-    """The one target of that rule."""
-    return annex_id
 
 
 def is_end(value: object) -> bool:

@@ -1,30 +1,28 @@
-"""The lease: a clock in the cloud, and what it tells the lease function.
+"""The lease of a fleet: part of the fleet itself, in its client token and its tags.
 
-The rule fires for ever; the function does nothing before the lease's end, and after it ends the fleet and
-at last removes target and rule.  So nothing here depends on annexd, or on anything else outside AWS, to
-be alive by then.
+The token holds the end that was ordered, and nobody can change it.  One tag moves that end, another ends the lease at
+once.  lambda/lease.py ends whatever is over, so nothing depends on annexd, or on anything else outside AWS, to be
+alive by then.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from annexd.annex.identifiers import EARLIEST_END_S, is_end, read_leased_token, rule_name, target_id
+from annexd.annex.identifiers import EARLIEST_END_S, is_end, read_leased_token
 
-SCHEDULE: Final = "rate(5 minutes)"  # how late a lease may end
 TAG_ANNEX_ID: Final = "htcondor:annex-id"
 TAG_OWNER: Final = "htcondor:annex-owner"
 TAG_LEASE_END: Final = "htcondor:annex-lease-end"
 TAG_CANCELLED: Final = "htcondor:annex-cancelled"  # on a fleet; never removed, and wins over everything
 TAG_NAME: Final = "htcondor:annex-name"  # only where its user gave it one
-OWN_TAGS: Final = frozenset({TAG_ANNEX_ID, TAG_OWNER, TAG_LEASE_END})
-NOT_IN_TAGS: Final = re.compile(r"[^\w +\-=.:/@]", re.ASCII)  # both EC2 and EventBridge take the rest
+TAG_FLEET: Final = "htcondor:annex-fleet"  # on instances, by the lease function: with ID and end, its stamp
+NOT_IN_TAGS: Final = re.compile(r"[^\w +\-=.:/@]", re.ASCII)  # EC2 takes the rest
 UTC_TEXT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 UTC_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
-DESCRIPTION: Final = re.compile(r"HTCondor annex (?P<annex_id>[.\-A-Za-z0-9]{1,47}): ends it after (?P<end>\S+)")
 LONGEST_TAG: Final = 256
+DEFAULT_MAX_LEASE_S: Final = 31 * 86_400.0  # as lambda/lease.py's, where the stack's is not known
 
 
 def utc(moment_s: float) -> str:
@@ -38,35 +36,6 @@ def moment_s(text: str) -> float | None:
         return datetime.strptime(text, UTC_FORMAT).replace(tzinfo=UTC).timestamp()
     except ValueError:
         return None
-
-
-def rule_description(annex_id: str, end_of_lease_s: int) -> str:
-    """For people, and to know our rules by when all else is lost."""
-    return f"HTCondor annex {annex_id}: ends it after {utc(end_of_lease_s)}"
-
-
-def annex_and_end_of(description: str) -> tuple[str | None, float | None]:
-    """What `rule_description` was made of; None, None for a rule that is not ours."""
-    match = DESCRIPTION.fullmatch(description)
-    return (match["annex_id"], moment_s(match["end"])) if match else (None, None)
-
-
-def function_input(annex_id: str, end_of_lease_s: int, config_object: tuple[str, str] | None = None) -> str:
-    """What the rule passes to the lease function, as JSON; `config_object` is bucket and key, if the annex has one.
-
-    Raises ValueError for an end that the function would not take: it would end nothing, for ever.
-    """
-    if not is_end(end_of_lease_s):
-        raise ValueError(f"{end_of_lease_s} cannot be the end of a lease: is this host's clock right?")
-    told: dict[str, str | int] = {
-        "AnnexID": annex_id,
-        "RuleID": rule_name(annex_id),
-        "TargetID": target_id(annex_id),
-        "LeaseExpiration": end_of_lease_s,
-    }
-    if config_object is not None:
-        told["ConfigBucket"], told["ConfigKey"] = config_object
-    return json.dumps(told)
 
 
 def tags(annex_id: str, owner: str, end_of_lease_s: int, name: str | None = None) -> list[dict[str, str]]:

@@ -12,6 +12,7 @@ from annexd.annex.faults import shown
 from annexd.annex.identifiers import is_end
 
 GRACE_S: Final = 60
+LONGEST_S: Final = 10 * 366 * 86400  # of an extension: what is longer was not meant
 UNITS: Final = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
@@ -32,6 +33,21 @@ def fault_of_end(value: Any, now_s: float, defaults: Defaults) -> str | None:
         shortest = duration(defaults.shortest_lease_s)
         return (f"-lease-duration {_typed(length_s)} is shorter than ANNEX_MIN_LEASE ({shortest}): the lease function "
                 "runs every five minutes, and ends a lease at its next run")
+    return None
+
+
+def fault_of_new_end(value: Any, now_s: float, defaults: Defaults) -> str | None:
+    """Return what is wrong with an end to which a lease is to be moved, or None."""
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**53:
+        return f"EndOfLease must be in seconds since the epoch, not {shown(value)}"
+    length_s = value - now_s
+    if length_s <= 0:
+        return f"the new end is {abs(length_s):.0f} s in the past: -cancel ends an annex at once"
+    if not is_end(value):
+        return f"the new end is {value}, which the lease function takes for no date: is annexd's clock right?"
+    if length_s > defaults.max_lease_s + GRACE_S:
+        longest = duration(defaults.max_lease_s)
+        return f"the new end is {_typed(length_s)} away, and that is longer than ANNEX_MAX_LEASE ({longest})"
     return None
 
 

@@ -6,7 +6,7 @@ nothing there, nor does one whose lease ended long ago: such keys are gone, and 
 
 from typing import Final
 
-from annexd.annex.adoption import Place, place_of
+from annexd.annex.account_target import AccountTarget, target_of
 from annexd.workflow import Engine, Json, State
 
 LIVES_ON_S: Final = 7 * 86400.0  # after a lease's end: so long a lease function that does nothing may go unnoticed
@@ -18,28 +18,24 @@ class Living:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._seq = 0
-        self._orders: dict[str, tuple[Place, float]] = {}  # by command ID: where, and when its lease ends
+        self._orders: dict[str, tuple[AccountTarget, float]] = {}  # by command ID: where, and when its lease ends
         self._leased: set[str] = set()  # those that were carried out, and are not over
 
-    def places(self, now_s: float) -> dict[str, Place]:
-        """By Place.key; the newest order's, with a bucket if any order there has one.  Raises JournalError."""
+    def targets(self, now_s: float) -> dict[str, AccountTarget]:
+        """By AccountTarget.key.  Raises JournalError."""
         self._seq, accepted = self._engine.accepted(self._seq)
         for state in accepted:
             self._learn(state, now_s)
         self._forget(now_s)
-        found: dict[str, Place] = {}
-        for place, _ in self._orders.values():
-            known = found.get(place.key, place)
-            found[place.key] = Place(place.order, place.lease_function_arn, place.bucket or known.bucket)
-        return found
+        return {target.key: target for target, _ in self._orders.values()}
 
     def _learn(self, state: State, now_s: float) -> None:
         order = state.order or {}
         try:
-            place, end_s = place_of(order), _end_s(order, now_s)
+            target, end_s = target_of(order), _end_s(order, now_s)
         except (LookupError, TypeError, AttributeError):
             return  # an order of another version: the engine says so when it is carried out
-        self._orders[state.command_id] = place, end_s
+        self._orders[state.command_id] = target, end_s
 
     def _forget(self, now_s: float) -> None:
         finished = self._orders.keys() - set(self._engine.unfinished())

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from annexd.annex import lease
-from annexd.annex.identifiers import new_annex_id, new_client_token
+from annexd.annex.identifiers import leased_token, new_annex_id
 from annexd.annex.joining import join_order
 from annexd.annex.request import BulkRequest
 from annexd.workflow import Json
@@ -26,8 +26,8 @@ def new_order(request: BulkRequest, owner: str, *, accounts: Mapping[str, str] |
     Raises InvalidRequest.
     """
     annex_id = new_id()
-    client_token = new_client_token(annex_id)
     end_of_lease_s = request.end_of_lease_s
+    client_token = leased_token(annex_id, end_of_lease_s)
     tags = lease.tags(annex_id, owner, end_of_lease_s, request.annex_name)
     return {
         "annex_id": annex_id,

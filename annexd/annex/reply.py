@@ -49,8 +49,8 @@ def reply_of(outcome: Outcome) -> ReplyAd:
     error += OWN_ROLES if ROLE_DENIED in error else ""
     ad = reply(outcome.result, error, command_id=outcome.command_id)
     ad |= {name: value for name, value in _facts(outcome).items() if value is not None}
-    notes = outcome.order.get("notes") or ()
-    if notes:
+    notes = [*(outcome.order.get("notes") or ()), outcome.results.get("check_lease_function", {}).get("warning")]
+    if notes := [note for note in notes if note]:
         ad["Warning"] = _line("; ".join(map(str, notes)))
     return ad
 
@@ -83,7 +83,7 @@ def reply_of_cancel(outcome: Outcome, *, again: bool) -> ReplyAd:
     facts = {
         "AnnexID": order.get("annex_id"),
         "BulkRequestID": order.get("spot_fleet_request_id"),
-        "EndOfLease": outcome.results.get("end_lease", {}).get("end_of_lease_s"),
+        "EndOfLease": outcome.results.get("end_fleets", {}).get("end_of_lease_s"),
     }
     ad |= {name: value for name, value in facts.items() if value is not None}
     if again and outcome.result == SUCCESS:
@@ -91,15 +91,29 @@ def reply_of_cancel(outcome: Outcome, *, again: bool) -> ReplyAd:
     return ad
 
 
+def reply_of_change(outcome: Outcome) -> ReplyAd:
+    """The answer to a change of a lease's end; its EndOfLease is what AWS showed then."""
+    order, read = outcome.order, outcome.results.get("read_lease", {})
+    ad = reply(outcome.result, outcome.error, command_id=outcome.command_id)
+    warning = outcome.results.get("tell_machines", {}).get("warning")
+    ended_s = read.get("from_s") if outcome.result == FAILURE else read.get("end_of_lease_s")
+    facts = {
+        "AnnexID": order.get("annex_id"),
+        "BulkRequestID": order.get("spot_fleet_request_id"),
+        "EndOfLease": ended_s,
+        "OrderedEndOfLease": (order.get("annex_order") or {}).get("end_of_lease_s"),
+        "Warning": _line(warning) if warning else None,
+    }
+    return ad | {name: value for name, value in facts.items() if value is not None}
+
+
 def _facts(outcome: Outcome) -> Mapping[str, str | int | None]:
     results: Mapping[str, Json] = outcome.results
     order = outcome.order
     return {
-        "BulkRequestID": results.get("request_spot_fleet", {}).get("spot_fleet_request_id"),
+        "BulkRequestID": results.get("request_fleet", {}).get("spot_fleet_request_id"),
         "AnnexID": order.get("annex_id"),
         "ClientToken": order.get("client_token"),
-        "RuleName": outcome.intents.get("put_rule", {}).get("rule_name"),
-        "RuleARN": results.get("put_rule", {}).get("rule_arn"),
         "EndOfLease": order.get("end_of_lease_s"),
     }
 

@@ -8,13 +8,16 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
-from annexd.annex.steps.end_lease import EndLease
-from annexd.annex.steps.request_spot_fleet import RequestSpotFleet
+from annexd.annex.steps.end_fleets import EndFleets
+from annexd.annex.steps.move_end import MoveEnd
+from annexd.annex.steps.request_fleet import RequestFleet
 from annexd.workflow import SUCCESS, Engine, Json, State
 
 CANCEL: Final = "cancel"  # the workflow of a cancellation
-FLEET_STEP: Final = RequestSpotFleet.name
-END_STEP: Final = EndLease.name
+CHANGE: Final = "change"  # that of a change of a lease's end
+FLEET_STEP: Final = RequestFleet.name
+END_STEP: Final = EndFleets.name
+MOVE_STEP: Final = MoveEnd.name
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class _Read:
     annexes: dict[str, Known] = field(default_factory=dict)  # by annex ID, oldest first
     fleets: dict[str, str] = field(default_factory=dict)  # Spot Fleet request ID: command ID
     cancels: dict[str, list[str]] = field(default_factory=dict)  # annex ID: command IDs, oldest first
+    changes: dict[str, list[str]] = field(default_factory=dict)  # the same
 
 
 class Roll:
@@ -44,7 +48,7 @@ class Roll:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.cancelling = threading.Lock()  # held while somebody finds no cancellation, and begins one
+        self.changing = threading.Lock()  # held while somebody finds no cancellation, and begins one or a change
         self._lock = threading.Lock()
         self._read = _Read()
 
@@ -71,6 +75,36 @@ class Roll:
                 return state
         return None
 
+    def earlier_changes(self, annex_id: str, command_id: str) -> list[str]:
+        """The command IDs of the changes of its end that were accepted before this one, oldest first."""
+        with self._lock:
+            self._learn()
+            changes = self._read.changes.get(annex_id, [])
+        return changes[: changes.index(command_id)] if command_id in changes else list(changes)
+
+    def end_s(self, known: Known) -> int:
+        """When the lease ends, as annexd brought it about: cut short, moved, or as it was ordered."""
+        cancellation = self.cancellation(known.annex_id)
+        if cancellation is not None and END_STEP in cancellation.results:
+            return int(cancellation.results[END_STEP]["end_of_lease_s"])
+        for change in map(self.engine.state, reversed(self.earlier_changes(known.annex_id, ""))):
+            if change.finished is not None and change.finished[0] == SUCCESS:
+                return int(change.results[MOVE_STEP]["end_of_lease_s"])
+        return known.end_of_lease_s
+
+    def moved_at_s(self, known: Known) -> float:
+        """When annexd last asked AWS to move its end; 0 if never."""
+        changes = map(self.engine.state, self.earlier_changes(known.annex_id, ""))
+        return max((change.step(MOVE_STEP).asked_at_s for change in changes), default=0.0)
+
+    def latest_end_s(self, annex_id: str) -> int:
+        """The latest end that annexd may have brought about, also by a change that failed; 0 if it knows none."""
+        with self._lock:
+            self._learn()
+            known, changes = self._read.annexes.get(annex_id), list(self._read.changes.get(annex_id, ()))
+        ends = [int((self.engine.state(each).order or {})["end_of_lease_s"]) for each in changes]
+        return max([known.end_of_lease_s if known else 0, *ends])
+
     def cancelled_ends(self) -> dict[str, float]:
         """When the leases end that were cut short, by annex ID."""
         with self._lock:
@@ -87,8 +121,7 @@ class Roll:
             read = self._read
             read.annexes = {key: one for key, one in read.annexes.items() if one.command_id not in gone}
             read.fleets = {key: each for key, each in read.fleets.items() if each not in gone}
-            cancels = {key: [each for each in ids if each not in gone] for key, ids in read.cancels.items()}
-            read.cancels = {key: ids for key, ids in cancels.items() if ids}
+            read.cancels, read.changes = _without(gone, read.cancels), _without(gone, read.changes)
 
     def _command_of(self, fleet_id: str) -> str | None:
         with self._lock:
@@ -101,8 +134,9 @@ class Roll:
         for state in states:
             order = state.order or {}
             annex_id = str(order.get("annex_id"))
-            if state.workflow == CANCEL:
-                self._read.cancels.setdefault(annex_id, []).append(state.command_id)
+            if state.workflow in (CANCEL, CHANGE):
+                known = self._read.cancels if state.workflow == CANCEL else self._read.changes
+                known.setdefault(annex_id, []).append(state.command_id)
             elif not state.workflow:
                 self._read.annexes[annex_id] = _known(state, order)
 
@@ -111,3 +145,8 @@ def _known(state: State, order: Json) -> Known:
     name, end_s = order.get("annex_name"), order.get("end_of_lease_s")
     return Known(state.command_id, str(order.get("annex_id")), state.owner, str(name) if name else None,
                  end_s if isinstance(end_s, int) else 0)
+
+
+def _without(gone: set[str], commands: dict[str, list[str]]) -> dict[str, list[str]]:
+    left = {annex_id: [each for each in ids if each not in gone] for annex_id, ids in commands.items()}
+    return {annex_id: ids for annex_id, ids in left.items() if ids}

@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from annexd.annex.adoption import Sighting, place_of
+from annexd.annex.account_target import target_of
 from annexd.annex.defaults import Defaults
 from annexd.annex.faults import InvalidRequest, shown
 from annexd.annex.lease import NOT_IN_TAGS
+from annexd.annex.reconcile import ObservedAnnex
 from annexd.annex.reply import ANSWERED, ReplyAd, reply, reply_of_error
 from annexd.annex.request import REFERENCE, check_command, command_id_of, own_of
-from annexd.annex.roll import END_STEP, FLEET_STEP, Known, Roll
+from annexd.annex.roll import FLEET_STEP, Known, Roll
 from annexd.workflow import SUCCESS, Json, State
 
 COMMAND: Final = "CA_QUERY_ANNEXES"
@@ -25,21 +26,21 @@ TOLD_S: Final = 3600  # so long after its end an annex is told of unasked
 
 @dataclass(frozen=True)
 class Look:
-    """What reconciliation saw in one place, by annex ID, and when it began to look (seconds since the epoch)."""
+    """What reconciliation saw in one account, by annex ID, and when it began to look (seconds since the epoch)."""
 
     at_s: float
-    sightings: Mapping[str, Sighting]
+    annexes: Mapping[str, ObservedAnnex]
 
 
 def query_annexes(
     ad: Mapping[str, Any], owner: str, roll: Roll, defaults: Defaults, now_s: float, looks: Mapping[str, Look]
 ) -> ReplyAd:
-    """Annexes: JSON, a list of what `_told` and `_seen_only` tell of each; `looks` are by Place.key."""
+    """Annexes: JSON, a list of what `_known_annex` and `_seen_only` give for each; `looks` are by AccountTarget.key."""
     try:
         annex = _reference_in(ad)
         mine = None if owner in defaults.super_users else owner
         known = roll.called(annex, owner)[::-1] if annex else _recent(roll, now_s)
-        lines = [_told(one, roll, now_s, looks) for one in known if mine in (None, one.owner)]
+        lines = [_known_annex(one, roll, now_s, looks) for one in known if mine in (None, one.owner)]
         lines += [line for line in _seen_only(roll, now_s, looks, mine) if annex in (None, line["AnnexID"])]
         lines = [line for line in lines if annex or _is_told_unasked(line, now_s)]
     except ANSWERED as error:
@@ -59,25 +60,26 @@ def _reference_in(ad: Mapping[str, Any]) -> str | None:
 
 def _recent(roll: Roll, now_s: float) -> list[Known]:
     unfinished = set(roll.engine.unfinished())
-    return [one for one in roll.all() if one.end_of_lease_s > now_s - TOLD_S or one.command_id in unfinished]
+    return [one for one in roll.all() if roll.end_s(one) > now_s - TOLD_S or one.command_id in unfinished]
 
 
 def _is_told_unasked(line: Json, now_s: float) -> bool:
     """What lives, is under way or still runs, and what ended a while ago."""
     under_way = line["State"] in ("ordering", "undoing", "cancelling")
-    recent = line["State"] != "failed" and line["EndOfLease"] > now_s - TOLD_S
+    recent = line["State"] != "failed" and (line["EndOfLease"] or 0) > now_s - TOLD_S
     return bool(under_way or recent or line["Instances"])
 
 
-def _told(known: Known, roll: Roll, now_s: float, looks: Mapping[str, Look]) -> Json:
+def _known_annex(known: Known, roll: Roll, now_s: float, looks: Mapping[str, Look]) -> Json:
     """One that the journal knows."""
     state, cancellation = roll.engine.state(known.command_id), roll.cancellation(known.annex_id)
     order = state.order or {}
-    look = looks.get(place_of(order).key) if order else None
-    if look is not None and look.at_s < state.step(FLEET_STEP).asked_at_s:
+    look = looks.get(target_of(order).key) if order else None
+    if look is not None and look.at_s < max(state.step(FLEET_STEP).asked_at_s, roll.moved_at_s(known)):
         look = None  # it saw what was there before
-    end_s = cancellation.results.get(END_STEP, {}).get("end_of_lease_s") if cancellation else None
-    end_s = known.end_of_lease_s if end_s is None else int(end_s)
+    seen = look.annexes.get(known.annex_id) if look else None
+    end_s = seen.end_of_lease_s if seen and cancellation is None else None
+    end_s = roll.end_s(known) if end_s is None else int(end_s)
     return {
         "AnnexID": known.annex_id,
         "AnnexName": known.name,
@@ -86,6 +88,7 @@ def _told(known: Known, roll: Roll, now_s: float, looks: Mapping[str, Look]) -> 
         "BulkRequestID": state.results.get(FLEET_STEP, {}).get("spot_fleet_request_id"),
         "TargetCapacity": (order.get("config") or {}).get("TargetCapacity"),
         "EndOfLease": end_s,
+        "OrderedEndOfLease": known.end_of_lease_s,
         "State": _word(state, cancellation, end_s, now_s),
         **_seen(known.annex_id, look),
     }
@@ -103,11 +106,13 @@ def _word(state: State, cancellation: State | None, end_s: float, now_s: float) 
 
 
 def _seen(annex_id: str, look: Look | None) -> Json:
-    """Instances of it that were not gone at that look; undefined before the first one."""
+    """Instances of it that were not gone at that look, and when the lease function saw it last; undefined before."""
     if look is None:
-        return {"Instances": None, "SeenTime": None}
-    sighting = look.sightings.get(annex_id)
-    return {"Instances": sighting.instances if sighting else 0, "SeenTime": int(look.at_s)}
+        return {"Instances": None, "SeenTime": None, "EnforcerSeenTime": None}
+    annex = look.annexes.get(annex_id)
+    enforced_s = annex.enforcer_seen_s if annex else None
+    return {"Instances": annex.instances if annex else 0, "SeenTime": int(look.at_s),
+            "EnforcerSeenTime": None if enforced_s is None else int(enforced_s)}
 
 
 def _seen_only(roll: Roll, now_s: float, looks: Mapping[str, Look], mine: str | None) -> Iterator[Json]:
@@ -115,13 +120,14 @@ def _seen_only(roll: Roll, now_s: float, looks: Mapping[str, Look], mine: str | 
     known = {one.annex_id for one in roll.all()}
     told: set[str] = set()
     for look in looks.values():
-        for annex_id, one in look.sightings.items():
+        for annex_id, one in look.annexes.items():
             if annex_id in known | told or (mine is not None and one.owner != NOT_IN_TAGS.sub("_", mine)):
                 continue
             told.add(annex_id)
-            end_s = int(one.end_of_lease_s or 0)
+            end_s = None if one.end_of_lease_s is None else int(one.end_of_lease_s)
             yield {
                 "AnnexID": annex_id, "AnnexName": None, "Owner": one.owner, "CommandID": None,
                 "BulkRequestID": one.fleet_id, "TargetCapacity": None, "EndOfLease": end_s,
-                "State": "adopted" if now_s < end_s else "over", **_seen(annex_id, look),
+                "OrderedEndOfLease": one.ordered_end_s,
+                "State": "over" if end_s is not None and end_s <= now_s else "adopted", **_seen(annex_id, look),
             }  # fmt: skip

@@ -6,9 +6,16 @@ from typing import Final
 
 from annexd.annex.config_members import Part, parts, specifications
 from annexd.annex.faults import shown
-from annexd.annex.lease import OWN_TAGS, TAG_NAME
+from annexd.annex.lease import (
+    TAG_ANNEX_ID,
+    TAG_CANCELLED,
+    TAG_FLEET,
+    TAG_LEASE_END,
+    TAG_NAME,
+    TAG_OWNER,
+)
 
-RESERVED: Final = OWN_TAGS | {TAG_NAME}
+RESERVED: Final = frozenset({TAG_ANNEX_ID, TAG_CANCELLED, TAG_FLEET, TAG_LEASE_END, TAG_NAME, TAG_OWNER})
 MOST_TAGS: Final = 50  # EC2 user guide, "Tag restrictions": of a resource
 # botocore's EC2 model, Tag: "Tag keys ... accept a maximum of 127 Unicode characters. May not begin with aws:."
 LONGEST_KEY: Final = 127

@@ -14,8 +14,6 @@ MAX_ROWS: Final = 100_000  # in one listing, and more than an account may have
 PAGE: Final = {  # so that a page fits into bounds.MAX_ANSWER_BYTES
     "describe_spot_fleet_requests": {"MaxResults": 100},
     "describe_instances": {"MaxResults": 300},
-    "list_rules": {"Limit": 100},
-    "list_targets_by_rule": {"Limit": 100},
     "filter_log_events": {"limit": 1000},
 }
 
@@ -55,7 +53,7 @@ def number(answer: Any, name: str) -> int:
     return int(value(answer, name, int))
 
 
-def listed(client: Any, operation: str, name: str, *, token_name: str = "NextToken",
+def listed(client: Any, operation: str, name: str, *, next_page: str = "NextToken",
            **call: Any) -> Iterator[Mapping[str, Any]]:
     """The rows `name` of all pages of `operation` (as botocore's clients name it).  Raises AWS_ERRORS."""
     seen: set[str] = set()
@@ -67,11 +65,11 @@ def listed(client: Any, operation: str, name: str, *, token_name: str = "NextTok
             if count > MAX_ROWS:
                 raise UnknownShape(what=f"there are more than {MAX_ROWS} {name}")
             yield row
-        token = page.get(token_name)
+        token = page.get(next_page)
         if not token:
             return
         if token in seen:
             raise UnknownShape(what="the same page was told twice")
         seen.add(token)
-        call[token_name] = token
+        call[next_page] = token
     raise UnknownShape(what=f"{name} has more than {MAX_PAGES} pages")

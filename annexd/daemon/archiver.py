@@ -34,7 +34,8 @@ class Archiver:
 
     def _move(self) -> None:
         now_s = time.time()
-        moved = self._roll.engine.move_to_archive(lambda state, at_s: is_over(state, at_s, now_s))
+        ends = self._roll.latest_end_s
+        moved = self._roll.engine.move_to_archive(lambda state, at_s: is_over(state, at_s, now_s, ends))
         self._roll.forget(moved)
         if moved:
             log.always(f"{len(moved)} requests that ended long ago were moved to the journal's archive")

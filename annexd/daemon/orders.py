@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 
 import htcondor2
 
-from annexd.annex import cancel, status
+from annexd.annex import request, status
 from annexd.annex.commands import ASIDE, Desk, answer, command_of
 from annexd.annex.defaults import Defaults
 from annexd.annex.reply import INVALID_REQUEST, INVALID_STATE, ReplyAd, reply
-from annexd.annex.roll import CANCEL
+from annexd.annex.roll import CANCEL, CHANGE
 from annexd.cedar.message import MessageReader
 from annexd.daemon import log
 from annexd.daemon.call import Call, payload_of
@@ -74,7 +74,7 @@ class Orders:
         tell = log.full_debug if command == status.COMMAND else log.always
         tell(f"request {reply_ad.get('CommandID', '(no ID)')} of {owner} at {call.peer}: {reply_ad['Result']} "
              f"{reply_ad.get('ErrorString') or reply_ad.get('BulkRequestID', '')}"
-             f"{' CA_CANCEL_ANNEX' if command == cancel.COMMAND else ''}")
+             f"{'' if command == request.COMMAND else f' {command}'}")
         self._answer(call, reply_ad)
         if reply_ad["Result"] != INVALID_REQUEST and command != status.COMMAND:  # which come not as far as the journal
             self._changed()
@@ -116,7 +116,7 @@ class Orders:
             return
         for command_id, workflow in unfinished:
             if command_id not in self._continuing and command_id not in self._taken:
-                room = self._side_room if workflow == CANCEL else self._room
+                room = self._side_room if workflow in (CANCEL, CHANGE) else self._room
                 self._continuing[command_id] = asyncio.create_task(self._continue(command_id, room))
 
     def journal_is_back(self) -> None:

@@ -1,4 +1,4 @@
-"""Look at every account in which something of annexd's lives, at start and at intervals, and mend what breaks the
+"""Look at every account in which something of annexd's lives, at start and at intervals, and report what breaks the
 promise there.
 
 It runs beside the orders, in threads of its own, and never keeps one waiting.  Accounts are looked at side by side,
@@ -10,14 +10,13 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Final
 
 from annexd.annex.access import KeyFiles
-from annexd.annex.adoption import LOOK_S, Place, Report, own_place, reconcile
+from annexd.annex.account_target import AccountTarget, own_target
 from annexd.annex.defaults import Defaults
-from annexd.annex.lease_code import FunctionWatch
 from annexd.annex.living import Living
+from annexd.annex.reconcile import LOOK_S, Report, reconcile
 from annexd.annex.roll import Roll
 from annexd.annex.status import Look
 from annexd.annex.steps import World
@@ -36,21 +35,21 @@ LONGEST_FAULT: Final = 2000  # characters of a log line
 class Reconciler:
     """`changed` is called when `status` has changed."""
 
-    def __init__(self, access: KeyFiles, roll: Roll, defaults: Defaults, interval_s: int,
+    def __init__(self, world: World, access: KeyFiles, roll: Roll, defaults: Defaults, interval_s: int,
                  changed: Callable[[], None]) -> None:
+        self._world = world
         self.interval_s, self.defaults = interval_s, defaults
         self._access, self._roll, self._engine, self._changed = access, roll, roll.engine, changed
         self._living = Living(roll.engine)
-        self._places: dict[str, Place] = {}
+        self._targets: dict[str, AccountTarget] = {}
         self._looking: dict[str, asyncio.Task[None]] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._looked_s: dict[str, float] = {}  # monotonic
         self._reports: dict[str, Report] = {}
         self._looks: dict[str, Look] = {}
         self._faults: dict[str, str] = {}
-        self._functions = FunctionWatch()
         self._warnings: dict[str, str] = {}  # of their lease functions
-        self._mended = 0
+        self._ended = 0
         self._newest_s = 0
         self._skew_told_s = 0
         self._last_fault = ""
@@ -60,17 +59,18 @@ class Reconciler:
         reports = self._reports.values()
         found = {"AnnexFleets": {each for report in reports for each in report.fleets},
                  "AnnexInstances": {each for report in reports for each in report.instances},
-                 "AnnexUnleased": {each for report in reports for each in report.unleased},
-                 "AnnexOverdue": {each for report in reports for each in report.overdue},
-                 "AnnexOrphanRules": {each for report in reports for each in report.orphan_rules}}
-        warning = next(iter(self._warnings.values()), None)
-        return {**({"AnnexFunctionWarning": warning} if warning else {}),
-                **{name: len(each) for name, each in found.items()}, "AnnexMended": self._mended,
+                 "AnnexOverdue": {each for report in reports for each in report.overdue}}
+        told = {"AnnexFunctionWarning": next(iter(self._warnings.values()), None),
+                "AnnexFunctionFault": next((each.enforcer.fault for each in reports if each.enforcer.fault), None)}
+        heard = [int(each.enforcer.receipt.at_s) for each in reports if each.enforcer.receipt]
+        return {**{name: words for name, words in told.items() if words},
+                **({"AnnexFunctionTime": min(heard)} if heard else {}),
+                **{name: len(each) for name, each in found.items()}, "AnnexEndedOverdue": self._ended,
                 "AnnexReconcileFaults": len(self._faults), "AnnexReconcileTime": self._newest_s,
                 "AnnexClockSkew": self._access.skew_s, "AnnexThrottledAccounts": self._access.throttled_accounts}
 
     def looks(self) -> dict[str, Look]:
-        """The newest at each place.  From any thread."""
+        """The newest of each account.  From any thread."""
         return dict(self._looks)
 
     async def run(self) -> None:
@@ -78,7 +78,7 @@ class Reconciler:
         try:
             while True:
                 await self._learn()
-                for key in self._places:
+                for key in self._targets:
                     if self._is_due(key):
                         self._looking[key] = asyncio.create_task(self._look(key))
                 await asyncio.sleep(min(LEARN_S, self.interval_s))
@@ -93,27 +93,27 @@ class Reconciler:
     async def _learn(self) -> None:
         """The accounts in which something lives, and our own.  The others are forgotten."""
         try:
-            living = await in_thread(lambda: self._living.places(time.time()))
+            living = await in_thread(lambda: self._living.targets(time.time()))
         except JournalError:
             return  # the books tell
         except Exception as error:  # noqa: BLE001  the edge of this task: what is known already is looked at all the same
             self._say_once(f"reconciliation: a fault of annexd: {type(error).__name__}: {error}")
             return
-        own = own_place(self.defaults)
+        own = own_target(self.defaults)
         if own is not None:
-            living[own.key] = replace(own, bucket=own.bucket or living.get(own.key, own).bucket)
-        for key in self._places.keys() - living.keys():
+            living[own.key] = own
+        for key in self._targets.keys() - living.keys():
             if not self._alive_at(key):
                 self._forget(key)
-        self._places.update(living)
+        self._targets.update(living)
 
     def _alive_at(self, key: str) -> bool:
         """Whether something was seen there at the newest look."""
         report = self._reports.get(key)
-        return report is not None and bool(report.fleets or report.instances or report.sightings)
+        return report is not None and bool(report.fleets or report.instances or report.annexes)
 
     def _forget(self, key: str) -> None:
-        for known in (self._places, self._looking, self._looked_s, self._reports, self._looks, self._faults,
+        for known in (self._targets, self._looking, self._looked_s, self._reports, self._looks, self._faults,
                       self._warnings):
             known.pop(key, None)
         self._changed()
@@ -121,7 +121,7 @@ class Reconciler:
     async def _look(self, key: str) -> None:
         """One look; what hangs beyond its time keeps no other account waiting."""
         async with self._turns:
-            work = asyncio.create_task(self._guarded_look(key, self._places[key]))
+            work = asyncio.create_task(self._guarded_look(key, self._targets[key]))
             await asyncio.wait({work}, timeout=PATIENCE_S)
         if not work.done():
             self._tell_faults(key, f"no end of it after {PATIENCE_S:.0f} s")
@@ -131,38 +131,30 @@ class Reconciler:
         self._tell_skew()
         self._changed()
 
-    async def _guarded_look(self, key: str, place: Place) -> None:
+    async def _guarded_look(self, key: str, target: AccountTarget) -> None:
         try:
-            await self._look_at(key, place, time.time())
+            await self._look_at(key, target, time.time())
         except (Retry, Refused, JournalError) as error:
             self._tell_faults(key, str(error))
         except Exception as error:  # noqa: BLE001  the edge of one account's work: the others go on
             self._tell_faults(key, f"a fault of annexd: {type(error).__name__}: {error}")
 
-    async def _look_at(self, key: str, place: Place, began_s: float) -> None:
-        world = World(self._access)
+    async def _look_at(self, key: str, target: AccountTarget, began_s: float) -> None:
         report = await in_thread(
-            lambda: reconcile(world, place, self._busy, self._roll.cancelled_ends))
-        if key not in self._places:
+            lambda: reconcile(self._world, target, self._busy, self._roll.cancelled_ends, today()))
+        if key not in self._targets:
             return  # forgotten meanwhile
         self._reports[key] = report
-        self._looks[key] = Look(began_s, {sighting.annex_id: sighting for sighting in report.sightings})
-        self._mended += len(report.mended)
-        for words in report.mended:
+        self._looks[key] = Look(began_s, {annex.annex_id: annex for annex in report.annexes})
+        self._ended += len(report.ended)
+        for words in report.ended:
             log.always(f"reconciliation: {words}")
-        self._tell_faults(key, "; ".join(report.faults))
-        await self._look_at_function(key, place)
+        self._tell_faults(key, "; ".join((*report.faults, report.enforcer.fault) if report.enforcer.fault
+                                         else report.faults))
+        self._tell_warning(key, report.enforcer.warning)
 
-    async def _look_at_function(self, key: str, place: Place) -> None:
-        """Is what will end the leases what it should be?  That AWS does not tell is no news: see above."""
-        def look() -> str:
-            functions = self._access(place.access_order).functions
-            return self._functions.look(functions, place.lease_function_arn, today())
-
-        try:
-            words = await in_thread(look)
-        except (Retry, Refused):
-            return
+    def _tell_warning(self, key: str, words: str) -> None:
+        """Of what will end the leases; once, until it changes."""
         if words and words != self._warnings.get(key):
             log.always(f"WARNING: {words}")
         self._warnings.pop(key, None)
@@ -174,11 +166,11 @@ class Reconciler:
 
     def _tell_faults(self, key: str, faults: str) -> None:
         """Once, until they change by more than a number, such as how long ago something was."""
-        place, faults = self._places.get(key), faults[:LONGEST_FAULT]
-        if place is None:
+        target, faults = self._targets.get(key), faults[:LONGEST_FAULT]
+        if target is None:
             return
         if faults and _kind(self._faults.get(key, "")) != _kind(faults):
-            owner = place.order["owner"] or "annexd itself"
+            owner = target.order["owner"] or "annexd itself"
             log.error(f"reconciliation with the keys of {owner}: {faults}; it is tried again every {self.interval_s} s")
         self._faults.pop(key, None)
         if faults:

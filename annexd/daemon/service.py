@@ -20,6 +20,7 @@ import htcondor2
 from annexd import __version__
 from annexd.annex.access import KeyFiles
 from annexd.annex.cancel import add_cancelling
+from annexd.annex.change import add_changing
 from annexd.annex.commands import Desk
 from annexd.annex.roll import Roll
 from annexd.annex.steps import World, annex_steps
@@ -97,11 +98,12 @@ class Service:
         self._supplies = Supplies(SigningKeys.read(Parameters()), files.read_folder)
         world = World(access, supplies=self._supplies)
         engine = Engine(journal, annex_steps(world), steady_s=time.monotonic)
-        add_cancelling(engine, world)
         roll = Roll(engine)
+        add_cancelling(engine, world)
+        add_changing(engine, world, roll)
         self._books = Books(journal, engine, self._status_changed)
         self._archiver = Archiver(journal, roll)
-        self._reconciler = Reconciler(access, roll, settings.annex, settings.reconcile_interval_s,
+        self._reconciler = Reconciler(world, access, roll, settings.annex, settings.reconcile_interval_s,
                                       self._status_changed)
         desk = Desk(roll, world, self._supplies, self._reconciler.looks)
         self._orders = Orders(desk, settings.annex, settings.limits, self._books.recount)

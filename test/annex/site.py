@@ -9,7 +9,10 @@ from typing import Any
 from annexd.annex.access import KeyFiles
 from annexd.annex.bulk_request import bulk_request
 from annexd.annex.cancel import add_cancelling, cancel_annex
+from annexd.annex.change import add_changing, change_lease
 from annexd.annex.defaults import Defaults
+from annexd.annex.heartbeat import newest_receipt
+from annexd.annex.identifiers import read_leased_token
 from annexd.annex.reply import ReplyAd
 from annexd.annex.roll import Roll
 from annexd.annex.steps import World, annex_steps
@@ -23,6 +26,7 @@ from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 KEYS = {"/home/alice/public": ACCESS_KEY_ID.encode(), "/home/alice/secret": SECRET_ACCESS_KEY.encode()}
 PACE = Pace(base_s=0.01, cap_s=0.1, forward_deadline_s=2.0, undo_patience_s=5.0, stuck_base_s=0.05, stuck_cap_s=0.2)
 SETTLE_S = 0.6
+BYSTANDER = "AKIAEMULATEDTESTS000"  # whose calls are not annexd's
 READ_TIMEOUT_S = 0.5
 
 
@@ -60,16 +64,17 @@ class Site:
     def trusting(self) -> Defaults:
         """The site's defaults, with the emulated cloud as the administrator's: so its clock is believed."""
         url = self.cloud.url
-        return replace(self.defaults, ec2_url=url, events_url=url, lambda_url=url, sts_url=url)
+        return replace(self.defaults, ec2_url=url, lambda_url=url, sts_url=url, logs_url=url)
 
     def engine(self, journal: Journal, pace: Pace = PACE) -> Engine:
         world = self.world()
         engine = Engine(journal, annex_steps(world), pace=pace, now_s=self.now_s)
         add_cancelling(engine, world)
+        add_changing(engine, world, Roll(engine))
         return engine
 
     def ad(self, **changes: Any) -> dict[str, Any]:
-        urls = dict.fromkeys(("ServiceURL", "EventsURL", "LambdaURL", "STSURL"), self.cloud.url)
+        urls = dict.fromkeys(("ServiceURL", "LambdaURL", "STSURL", "LogsURL"), self.cloud.url)
         return bulk_request_ad(self.now_s(), **{"LeaseFunctionARN": self.arn, **urls, **changes})
 
     def order(self, pace: Pace = PACE, accepted: Callable[[str], None] = lambda _: None, **changes: Any) -> ReplyAd:
@@ -92,6 +97,16 @@ class Site:
         finally:
             journal.close()
 
+    def change(self, annex: str, owner: str = OWNER, *, pace: Pace = PACE, **changes: Any) -> ReplyAd:
+        """One life of a daemon that is asked to move the end of a lease."""
+        journal = self.journal()
+        try:
+            ad = {"Command": "CA_CHANGE_LEASE", "RequestVersion": 1, "Annex": annex, **changes}
+            roll = Roll(self.engine(journal, pace))
+            return change_lease(ad, owner, roll, self.world(), self.defaults, self.now_s())
+        finally:
+            journal.close()
+
     def restart(self) -> list[tuple[str, str]]:
         """Another life: go on with all that is unfinished, until it is finished.  Result and error of each."""
         journal = self.journal()
@@ -108,47 +123,45 @@ class Site:
 
     # What the cloud holds; the tests share one cloud, so what was there before is not looked at.
 
-    def rules(self) -> set[str]:
-        pages = self.cloud.client("events").get_paginator("list_rules").paginate()
-        return {rule["Name"] for page in pages for rule in page["Rules"]}
-
     def live_fleets(self) -> list[dict[str, Any]]:
         return [fleet for fleet in self.cloud.fleets() if not str(fleet["state"]).startswith("cancelled")]
 
     def operations(self) -> list[str]:
-        """In order; without the question whose the keys are, which is asked once in a while."""
-        calls = [entry["operation"] for entry in self.cloud.audit() if entry["kind"] == "call"]
+        """Of annexd, in order; without the question whose the keys are, which is asked once in a while."""
+        own = {key.decode() for path, key in self.keys.items() if path.endswith("public")} | {ACCESS_KEY_ID}
+        calls = [each["operation"] for each in self.cloud.audit() if each["kind"] == "call"
+                 and each["access_key_id"] in own]
         return [name for name in calls if name != "GetCallerIdentity"]
 
     def check_nothing_left(self) -> None:
-        assert self.rules() == set()
         assert self.live_fleets() == []
         wait_for(lambda: self.cloud.running_instances() == [], f"no instances: {self.cloud.running_instances()}")
 
-    def check_all_guarded(self) -> None:
-        """Nothing is billed without a lease: every live fleet's annex has its rule, with its target."""
-        events = self.cloud.client("events")
+    def check_all_leased(self) -> None:
+        """Nothing is billed without a lease: every live fleet has its end in its token, and the rule is there."""
         for fleet in self.live_fleets():
-            annex_id = fleet["config"]["ClientToken"].rpartition("_")[0]
-            assert events.describe_rule(Name=annex_id)["State"] == "ENABLED"
-            [target] = events.list_targets_by_rule(Rule=annex_id)["Targets"]
-            assert target["Arn"] == self.arn
-            assert annex_id in target["Input"]
+            assert read_leased_token(fleet["config"]["ClientToken"]) is not None
+        rule = self.cloud.client("events", BYSTANDER).describe_rule(Name="HTCondorAnnexLease")
+        assert rule["State"] == "ENABLED"
         assert self.cloud.meter()["unleased"]["instance_seconds"] == 0
 
     def clean(self) -> None:
-        """End what a test made on purpose."""
+        """End what a test made on purpose, and have the lease function seen at work."""
         self.cloud.clear_faults()
-        ec2, events = self.cloud.client("ec2"), self.cloud.client("events")
+        ec2 = self.cloud.client("ec2", BYSTANDER)
         if fleets := [fleet["id"] for fleet in self.live_fleets()]:
             ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=fleets, TerminateInstances=True)
-        for rule in self.rules():
-            targets = [target["Id"] for target in events.list_targets_by_rule(Rule=rule)["Targets"]]
-            if targets:
-                events.remove_targets(Rule=rule, Ids=targets)
-            events.delete_rule(Name=rule)
         wait_for(lambda: self.cloud.running_instances() == [], "the last test's instances to be gone")
+        self.beat()
         self.cloud.clear_audit()
+
+    def beat(self) -> None:
+        """One run of the lease function, by its rule; returns when its receipt can be read."""
+        began_s = int(time.time())
+        assert self.cloud.tick() == 1
+        logs = self.cloud.client("logs", BYSTANDER)
+        wait_for(lambda: (receipt := newest_receipt(logs, self.arn, time.time())) is not None
+                 and receipt.at_s >= began_s, "the receipt of this run")
 
 
 def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:

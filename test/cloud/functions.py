@@ -32,6 +32,7 @@ from test.cloud.sandbox import Outcome, Sandbox
 RETRY_AFTER_S = (60.0, 120.0)  # Lambda asks a failed asynchronous invocation again, twice
 LONGEST_AGE_S = 6 * 3600.0
 MAX_IDLE = 4
+SPEED_BY_HAND = 60.0  # of a function's own pauses, where rules fire by hand only
 
 
 class Functions:
@@ -86,7 +87,7 @@ class Functions:
                 self._idle.remove(warm)
                 self._busy.append(warm)
                 return warm
-        sandbox = Sandbox(function, self.endpoint_url, self._credentials(function))
+        sandbox = Sandbox(function, self.endpoint_url, self._credentials(function), self.speed or SPEED_BY_HAND)
         with self._lock:
             self._busy.append(sandbox)
         return sandbox

@@ -1,64 +1,53 @@
 """The meter: seconds that instances lived past their lease, which is what this project promises to be none.
 
-A lease is known from the targets that were put; whose fleet it is, from the client token before its last
-underscore.  Both are remembered when rule and target are gone.
+A fleet's lease ends as its client token says, or as its tags say later.  The meter reads them by itself: neither the
+product nor the lease function is asked.
 """
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from test.cloud.fleets import Fleet
 from test.cloud.instances import Instance
 
-
-def annex_of(fleet: Fleet) -> str | None:
-    annex_id, underscore, _ = (fleet.client_token or "").rpartition("_")
-    return annex_id if underscore else None
+TOKEN = re.compile(r"([.\-A-Za-z0-9]{1,36})_([0-9]{10})_[0-9a-f]{16}")
+END_TAG, CANCELLED_TAG = "htcondor:annex-lease-end", "htcondor:annex-cancelled"
 
 
-class Leases:
-    """The end of each annex's lease, as its target said last."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._ends: dict[str, float] = {}
-
-    def put(self, targets: Iterable[Mapping[str, Any]]) -> None:
-        for target in targets:
-            lease = _lease_in(target.get("Input"))
-            if lease is not None:
-                with self._lock:
-                    self._ends[lease[0]] = lease[1]
-
-    def ends(self) -> dict[str, float]:
-        with self._lock:
-            return dict(self._ends)
-
-    def clear(self) -> None:
-        with self._lock:
-            self._ends.clear()
+def lease_of(fleet: Fleet, now_s: float) -> tuple[str, float] | None:
+    """Annex and present end; None for a fleet that has no lease."""
+    match = TOKEN.fullmatch(fleet.client_token or "")
+    if match is None:
+        return None
+    tags = fleet.tags.at(now_s)
+    end_s = _moment_s(tags.get(END_TAG, "")) or float(match[2])
+    if CANCELLED_TAG in tags:
+        end_s = min(end_s, fleet.tags.last_changed_s(CANCELLED_TAG, now_s) or fleet.created_at_s)
+    return match[1], end_s
 
 
-def _lease_in(text: Any) -> tuple[str, float] | None:
+def _moment_s(text: str) -> float | None:
     try:
-        found = json.loads(text)
-        return str(found["AnnexID"]), float(found["LeaseExpiration"])
-    except (TypeError, ValueError, KeyError):
-        return None  # some other target: the meter is about leases
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
 
 
-def reading(fleets: Iterable[Fleet], ends: Mapping[str, float], now_s: float) -> dict[str, Any]:
-    """Instance-seconds after the lease by annex, and of fleets that no lease guards at all."""
-    annexes = {annex_id: _line(end_s) for annex_id, end_s in ends.items()}
+def reading(fleets: Iterable[Fleet], now_s: float) -> dict[str, Any]:
+    """Instance-seconds after the lease by annex, and of fleets that have no lease at all."""
+    annexes: dict[str, dict[str, Any]] = {}
     unleased = _line(0.0)
     for fleet in fleets:
-        line = annexes.get(annex_of(fleet) or "", unleased)
+        lease = lease_of(fleet, now_s)
+        line = annexes.setdefault(lease[0], _line(lease[1])) if lease else unleased
+        end_s = lease[1] if lease else 0.0
+        line["lease_end"] = max(line["lease_end"], end_s)
         for instance in fleet.instances:
-            seconds = _lived_after(instance, line["lease_end"], now_s)
+            seconds = _lived_after(instance, end_s, now_s)
             line["instance_seconds"] += seconds
             line["latest"] = max(line["latest"], seconds)
             line["live"] += not instance.is_gone(now_s)

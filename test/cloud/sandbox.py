@@ -37,7 +37,8 @@ class Outcome:
 class Sandbox:
     """Takes one invocation at a time, as Lambda's environments do, and is ended at the time limit."""
 
-    def __init__(self, function: Any, endpoint_url: str, credentials: Session) -> None:
+    def __init__(self, function: Any, endpoint_url: str, credentials: Session, speed: float) -> None:
+        """`speed`: how much faster than AWS's a function's own pauses pass here."""
         self.key = self.key_of(function)
         self.stream = uuid.uuid4().hex  # of its log
         self._arn = function.function_arn
@@ -47,7 +48,7 @@ class Sandbox:
             code.extractall(self._directory / "task")
         self._log = self._directory / "log"
         self._process = subprocess.Popen(
-            [sys.executable, "-I", str(RUNTIME), str(self._directory / "task"), str(self._log)],
+            [sys.executable, "-I", str(RUNTIME), str(self._directory / "task"), str(self._log), str(speed)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=_environment(function, endpoint_url, credentials),

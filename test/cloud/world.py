@@ -22,7 +22,7 @@ from test.cloud.gate import Gate
 from test.cloud.instances import Instance, Timing
 from test.cloud.keys import OTHER_ACCOUNT, OTHER_KEY
 from test.cloud.metadata import Metadata
-from test.cloud.meter import Leases, reading
+from test.cloud.meter import reading
 from test.cloud.partial import ENTRIES, with_refused_entries
 from test.cloud.request import Request
 from test.cloud.stacks import Stacks
@@ -42,7 +42,7 @@ class World:
         self, timing: Timing, speed: float, enforce_iam: bool = False, behaviour: Behaviour | None = None
     ) -> None:
         self.chosen, self.buckets = Chosen(behaviour or Behaviour()), Buckets(time.monotonic)
-        self.audit, self.faults, self.leases = Audit(), Faults(), Leases()
+        self.audit, self.faults = Audit(), Faults()
         self.regions: defaultdict[str, Fleets] = _Regions(timing, self.audit)
         self.ahead_s = 0.0  # of this machine's clock
         self.functions = functions.Functions(self.audit.effect, speed, self.chosen)
@@ -106,14 +106,8 @@ class World:
 
     def _carry_out(self, request: Request) -> Answer:
         if request.operation in ENTRIES:
-            answer = with_refused_entries(request, self.faults.refuses, self._forward)
-            self._note_leases(request, answer)
-            return answer
+            return with_refused_entries(request, self.faults.refuses, self._forward)
         return self._forward(request)
-
-    def _note_leases(self, request: Request, answer: Answer) -> None:
-        if request.operation == "PutTargets" and answer.status == 200:
-            self.leases.put(request.json().get("Targets", []))
 
     def _forward(self, request: Request) -> Answer:
         if request.operation == "Invoke":  # runs a function that will call us: never under the lock
@@ -159,7 +153,7 @@ class World:
         with self._lock:
             now_s = max((region.settle() for region in self.regions.values()), default=time.time())
             fleets = [fleet for region in self.regions.values() for fleet in region.fleets.values()]
-            return reading(fleets, self.leases.ends(), now_s)
+            return reading(fleets, now_s)
 
     def lives(self) -> list[dict[str, Any]]:
         """Every instance that there ever was, and when."""
@@ -234,7 +228,6 @@ class World:
             self.regions.clear()
             self.chosen.reset()
             self.buckets.clear()
-            self.leases.clear()
             self.metadata.clear()
             self.ahead_s = 0.0
             if self.gate is not None:

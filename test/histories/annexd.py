@@ -13,9 +13,10 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any, NoReturn
 
+from annexd.annex.adoption import Place, place_of, reconcile
+
 from annexd.annex import steps
 from annexd.annex.access import KeyFiles
-from annexd.annex.adoption import Place, place_of, reconcile
 from annexd.annex.cancel import add_cancelling
 from annexd.annex.commands import Desk, answer
 from annexd.annex.defaults import Defaults

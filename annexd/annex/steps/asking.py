@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from annexd.annex.access import Access
 from annexd.annex.asking import asking as asking
+from annexd.annex.heartbeat import Heartbeats
 from annexd.annex.parcel import NoSupplies, Supplies
 from annexd.aws import Clients
 from annexd.workflow import Refused, Retry
@@ -19,6 +20,7 @@ class World:
     now_s: Callable[[], float] = time.time
     settle_s: float = 90.0  # a call whose answer was lost may take effect until then: 30 s to read, and twice more
     supplies: Supplies = field(default_factory=NoSupplies)
+    heartbeats: Heartbeats = field(default_factory=Heartbeats)
 
     def aws_now_s(self, clients: Clients) -> float:
         """By the clock by which leases end, as AWS's own answers to these clients tell it."""

@@ -1,0 +1,120 @@
+"""CA_CHANGE_LEASE, from the command ad to the reply ad: the lease of an annex ends later or earlier than it does now.
+
+Only who ordered the annex may change it, or a super user.  A change is a workflow as an order is one; changes of one
+annex's end are carried out one after another.  A change that cannot be carried out within a minute is undone, and said
+to have failed: nobody waits for it longer, and an extension that comes much later would cost money unasked.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from annexd.annex.asked import check_same, digest_of
+from annexd.annex.defaults import Defaults
+from annexd.annex.faults import InvalidRequest
+from annexd.annex.lease_length import LONGEST_S, fault_of_new_end
+from annexd.annex.named_annex import OWN_NAMES, Named, NamedAnnex
+from annexd.annex.reply import ANSWERED, NotNow, ReplyAd, reply_of_change, reply_of_error
+from annexd.annex.request import check_command, command_id_of, own_of
+from annexd.annex.roll import CHANGE, Roll
+from annexd.annex.steps import World
+from annexd.annex.steps.limited import Limited
+from annexd.annex.steps.move_end import MoveEnd, ReadLease, TellMachines, WaitForTurn
+from annexd.workflow import Engine, Json, State, Workflow
+
+COMMAND: Final = "CA_CHANGE_LEASE"
+OWN: Final = OWN_NAMES | {"leaseextension", "endoflease", "now"}
+
+
+def add_changing(engine: Engine, world: World, roll: Roll) -> None:
+    """Give an Engine of annexes the workflow that moves the end of their leases."""
+    steps = WaitForTurn(world, engine, roll.earlier_changes), ReadLease(world), MoveEnd(world), TellMachines(world)
+    engine.add(CHANGE, Workflow(tuple(Limited(step) for step in steps)))
+
+
+@dataclass(frozen=True)
+class ChangeRequest:
+    """A request that can be carried out if there is such an annex, and if its lease is in time."""
+
+    named: Named
+    extension_s: int | None
+    end_of_lease_s: int | None
+    now: bool
+
+    @classmethod
+    def from_ad(cls, ad: Mapping[str, Any], now_s: float, defaults: Defaults) -> "ChangeRequest":
+        """Raises InvalidRequest with every fault."""
+        own = own_of(COMMAND, ad, OWN)
+        named, end_s = Named.read(own), own.value("EndOfLease")
+        extension_s, now = own.seconds("LeaseExtension", LONGEST_S), own.flag("Now", False)
+        if own.missing("LeaseExtension") == own.missing("EndOfLease"):
+            own.faults.append("a change needs either LeaseExtension or EndOfLease (-extend or -until)")
+        elif end_s is not None and (fault := fault_of_new_end(end_s, now_s, defaults)):
+            own.faults.append(fault)
+        if own.faults:
+            raise InvalidRequest(own.faults)
+        return cls(named, extension_s, end_s, now)
+
+
+def change_lease(
+    ad: Mapping[str, Any],
+    owner: str,
+    roll: Roll,
+    world: World,
+    defaults: Defaults,
+    now_s: float,
+    *,
+    accepted: Callable[[str], None] = lambda _: None,
+) -> ReplyAd:
+    """Move the end of what `ad` names for `owner` (user@domain), and answer when its fleet shows it.  Blocks."""
+    command_id, begun = command_id_of(ad), False
+    try:
+        check_command(ad, COMMAND)
+        state = roll.engine.find(command_id, owner) if command_id else None
+        if state is None:
+            request = ChangeRequest.from_ad(ad, now_s, defaults)
+            annex = NamedAnnex(request.named, owner, roll, world, defaults, now_s)
+            state = _accepted(request, annex, digest_of(ad))
+        elif state.workflow != CHANGE:
+            raise InvalidRequest([f"CommandID {command_id} is that of another command"])
+        else:
+            check_same(state, ad)
+        command_id, begun = state.command_id, True
+        accepted(command_id)
+        return reply_of_change(roll.engine.run(command_id))
+    except ANSWERED as error:
+        return reply_of_error(error, command_id, begun=begun)
+
+
+def _accepted(request: ChangeRequest, annex: NamedAnnex, asked: str) -> State:
+    """Return the workflow that carries it out.  Raises what ANSWERED names."""
+    known = annex.known()
+    order = annex.order_from_the_cloud() if known is None else annex.order(known, "changed")
+    order |= _wanted(request, annex, order)
+    with annex.roll.changing:
+        if annex.roll.cancellation(order["annex_id"]) is not None:
+            raise NotNow(f"annex {order['annex_id']} was cancelled: its end cannot be moved")
+        return annex.roll.engine.accept(annex.named.command_id, annex.owner, order, asked)
+
+
+def _wanted(request: ChangeRequest, annex: NamedAnnex, order: Json) -> Json:
+    """What is asked for; `end_of_lease_s` is the latest end that may come of it: so long the annex is looked after."""
+    present_s, extension_s = order["end_of_lease_s"], request.extension_s or 0
+    latest_s = present_s + extension_s if request.end_of_lease_s is None else request.end_of_lease_s
+    if latest_s > present_s:
+        fault = fault_of_new_end(latest_s, annex.now_s, annex.defaults)
+        if fault is not None:
+            raise InvalidRequest([fault])
+    if order["annex_order"] is None and latest_s > present_s:
+        raise NotNow(f"annexd has no record of the order of annex {order['annex_id']}, so its machines would not hear "
+                     "of the new end: it can only be shortened or cancelled")
+    join = (order["annex_order"] or {}).get("join") or {}
+    return {
+        "workflow": CHANGE,
+        "command_id": annex.named.command_id,
+        "end_of_lease_s": max(present_s, latest_s),
+        "extension_s": request.extension_s,
+        "wanted_end_s": request.end_of_lease_s,
+        "now": request.now,
+        "drain_s": join.get("drain_s", 0),
+    }

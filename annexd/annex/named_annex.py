@@ -1,0 +1,158 @@
+"""Which annex a command means, who may act on it, and what the journal or the cloud knows of it.
+
+What the journal does not know, such as after the loss of its disk, is looked for in the cloud: with the requester's
+keys, or with annexd's own.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from annexd.annex.account_target import AccountTarget, own_target
+from annexd.annex.defaults import Defaults
+from annexd.annex.faults import InvalidRequest, shown
+from annexd.annex.inventory import Fleet, take_inventory
+from annexd.annex.lease import DEFAULT_MAX_LEASE_S, NOT_IN_TAGS, utc
+from annexd.annex.own import Own
+from annexd.annex.reply import NotNow
+from annexd.annex.request import REFERENCE, command_id_in, key_pair
+from annexd.annex.roll import FLEET_STEP, Known, Roll
+from annexd.annex.steps import World
+from annexd.annex.steps.limited import STEP_S
+from annexd.aws import time_limit
+from annexd.workflow import SUCCESS, Json, NotOwner
+
+OWN_NAMES: Final = frozenset(["command", "requestversion", "commandid", "annex", "publickeyfile", "secretkeyfile"])
+TARGET: Final = ("owner", "accounts", "endpoints", "public_key_file", "secret_key_file", "lease_function_arn")
+
+
+@dataclass(frozen=True)
+class Named:
+    """What every command on one annex says."""
+
+    command_id: str
+    annex: str
+    public_key_file: str | None
+    secret_key_file: str | None
+
+    @classmethod
+    def read(cls, own: Own) -> "Named":
+        """Adds what is wrong to `own.faults`; then the result is of no use."""
+        annex = own.text("Annex", _fault_of_reference)
+        if annex is None and own.missing("Annex"):
+            own.faults.append("Annex is missing: say which, by its ID, its Spot Fleet request's or your name for it")
+        public, secret, missing = key_pair(own)
+        if len(missing) == 1:
+            own.faults.append(f"{missing[0]} is missing: key files come in pairs")
+        return cls(command_id_in(own), annex or "", public, secret)
+
+
+@dataclass(frozen=True)
+class NamedAnnex:
+    """The annex that `owner` (user@domain) means."""
+
+    named: Named
+    owner: str
+    roll: Roll
+    world: World
+    defaults: Defaults
+    now_s: float
+
+    def known(self) -> Known | None:
+        """Return what the journal knows of it, once the owner is checked; None when it knows none.
+
+        Raises InvalidRequest for a name of several, or NotOwner.
+        """
+        called = self.roll.called(self.named.annex, self.owner)
+        live = [one for one in called if self._is_live(one)]
+        if len(live) > 1:
+            names = ", ".join(f"{one.annex_id} (until {utc(self.roll.end_s(one))})" for one in live)
+            raise InvalidRequest([f"{self.named.annex} is the name of {len(live)} annexes of yours: {names}"])
+        known = next(iter(live or called), None)
+        if known is not None:
+            self._check_owner(known.owner, known.annex_id)
+        return known
+
+    def order(self, known: Known, verb: str) -> Json:
+        """Return what a workflow on it needs, from the journal; `verb` as in "cancelled".  Raises NotNow."""
+        state = self.roll.engine.state(known.command_id)
+        order, annex_id, end_s = state.order or {}, known.annex_id, self.roll.end_s(known)
+        if state.finished is not None and state.is_given_up:
+            raise NotNow(f"annex {annex_id} cannot be {verb} any more, it was {state.finished[1]}")
+        if state.finished is not None and state.finished[0] != SUCCESS:
+            raise NotNow(f"annex {annex_id} does not exist: its order failed, and all of it is undone")
+        if state.finished is not None and end_s <= self.now_s:
+            raise NotNow(f"annex {annex_id} is over: its lease ended at {utc(end_s)}")
+        return {
+            **{name: order[name] for name in TARGET},
+            **self.own_keys(),
+            "annex_id": annex_id,
+            "annex_name": known.name,
+            "annex_owner": known.owner,
+            "end_of_lease_s": end_s,
+            "spot_fleet_request_id": state.results.get(FLEET_STEP, {}).get("spot_fleet_request_id"),
+            "order_command_id": known.command_id,
+            "annex_order": order,
+        }
+
+    def order_from_the_cloud(self) -> Json:
+        """Return the same for an annex that the journal does not know.
+
+        Raises InvalidRequest, NotOwner, NotNow, Retry or Refused.
+        """
+        target = self._target()
+        if target is None:
+            words = f"annexd knows no annex {self.named.annex} of yours; with key files it is looked for in AWS"
+            raise InvalidRequest([words])
+        with time_limit(STEP_S):
+            inventory = take_inventory(self.world.access(target.access_order).ec2)
+        fleet = next(filter(self._is_meant, inventory.fleets), None)
+        if fleet is None:
+            region = target.order["endpoints"]["region"]
+            words = f"annexd knows no annex {self.named.annex} of yours, and AWS shows these keys none in {region}"
+            raise InvalidRequest([words])
+        if fleet.owner != NOT_IN_TAGS.sub("_", self.owner):
+            self._check_owner(fleet.owner, fleet.annex_id)
+        if fleet.annex_id not in inventory.alive():
+            raise NotNow(f"annex {fleet.annex_id} is over: nothing of it runs")
+        return {
+            **target.order,
+            "lease_function_arn": target.lease_function_arn,
+            "annex_id": fleet.annex_id,
+            "annex_name": None,
+            "annex_owner": fleet.owner,
+            "end_of_lease_s": int(fleet.end_s(DEFAULT_MAX_LEASE_S)),
+            "spot_fleet_request_id": fleet.fleet_id,
+            "order_command_id": None,
+            "annex_order": None,
+        }
+
+    def own_keys(self) -> Json:
+        """Return the requester's keys, if some were given; else those of the order stay."""
+        if self.named.public_key_file is None:
+            return {}
+        keys = {"public_key_file": self.named.public_key_file, "secret_key_file": self.named.secret_key_file}
+        return {**keys, "owner": self.owner, "accounts": self.defaults.accounts_of(self.owner)}
+
+    def _is_live(self, known: Known) -> bool:
+        state = self.roll.engine.state(known.command_id)
+        if state.finished is None:
+            return True
+        is_leased = state.finished[0] == SUCCESS and self.roll.end_s(known) > self.now_s
+        return is_leased and self.roll.cancellation(known.annex_id) is None
+
+    def _check_owner(self, owner: str, annex_id: str) -> None:
+        if self.owner != owner and self.owner not in self.defaults.super_users:
+            raise NotOwner(f"annex {annex_id} is another user's")
+
+    def _is_meant(self, fleet: Fleet) -> bool:
+        return self.named.annex in (fleet.annex_id, fleet.fleet_id)
+
+    def _target(self) -> AccountTarget | None:
+        """annexd's own region, with the requester's keys or annexd's."""
+        own = own_target(self.defaults, keyed=self.named.public_key_file is not None)
+        return None if own is None else AccountTarget({**own.order, **self.own_keys()}, own.lease_function_arn)
+
+
+def _fault_of_reference(text: str) -> str | None:
+    words = "must be an annex's ID, its Spot Fleet request's or its name"
+    return None if REFERENCE.fullmatch(text) else f"{words}, not {shown(text)}"

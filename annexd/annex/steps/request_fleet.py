@@ -1,0 +1,66 @@
+"""Step 3: the fleet, with its lease in its token: the only thing that costs money, and so the last to be made and the
+first to be undone.
+
+An answer that was lost is got by sending the same request with the same token.  Undo finds the fleet by that token,
+as a whole and over all pages, ends it with its instances, and looks again until they are gone.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from annexd.annex.inventory import OVER, end_fleet, fleets_with_token
+from annexd.annex.steps.asking import World, asking, before_the_end, settled
+from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S, CheckLeaseFunction, enforcer_of
+from annexd.aws import Clients, answers
+from annexd.workflow import Json, Refused, Retry
+
+
+class RequestFleet:
+    """One Spot Fleet request, which the journaled client token makes one however often it is sent."""
+
+    name = "request_fleet"
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def plan(self, order: Json, results: Mapping[str, Json]) -> Json:
+        """{client_token, valid_until_s, end_of_lease_s, checked_at_s}; the request itself is the order's `config`."""
+        names = "client_token", "valid_until_s", "end_of_lease_s"
+        checked_at_s = results[CheckLeaseFunction.name]["checked_at_s"]
+        return {name: order[name] for name in names} | {"checked_at_s": checked_at_s}
+
+    def forward(self, order: Json, intent: Json) -> Json:
+        """{spot_fleet_request_id}"""
+        before_the_end(self._world, intent["end_of_lease_s"])
+        clients = self._world.access(order)
+        if self._world.now_s() >= intent["valid_until_s"]:
+            return _found_late(clients.ec2, intent["client_token"])
+        self._check_again(order, intent, clients)
+        with asking("RequestSpotFleet"):
+            answer = clients.ec2.request_spot_fleet(SpotFleetRequestConfig=order["config"])
+            return {"spot_fleet_request_id": answers.text(answer, "SpotFleetRequestId")}
+
+    def _check_again(self, order: Json, intent: Json, clients: Clients) -> None:
+        """Nothing is billed unless the lease function was seen at work within the last minute."""
+        age_s = self._world.now_s() - intent["checked_at_s"]
+        if not 0 <= age_s <= CHECK_AGAIN_S:
+            enforcer_of(self._world, order, clients)
+
+    def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
+        """End every fleet with this token, until neither it nor an instance of it is left."""
+        ec2 = self._world.access(order).ec2
+        fleets = fleets_with_token(ec2, intent["client_token"])
+        if not fleets:
+            settled(self._world, asked_at_s, "a Spot Fleet request with this token")
+            return
+        for fleet in fleets:
+            end_fleet(ec2, fleet.fleet_id, fleet.state)
+            if fleet.state not in OVER and self._world.now_s() < intent["valid_until_s"] + self._world.settle_s:
+                raise Retry(f"{fleet.fleet_id} is {fleet.state}: what it launched last may not be told of yet")
+
+
+def _found_late(ec2: Any, token: str) -> Json:
+    """annexd was away for so long that AWS would not take the request again: was it made before?"""
+    for fleet in fleets_with_token(ec2, token):
+        return {"spot_fleet_request_id": fleet.fleet_id}
+    raise Refused("annexd could not ask for the instances within the provisioning delay", untouched=True)
