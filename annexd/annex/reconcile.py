@@ -138,7 +138,7 @@ def _observed(inventory: Inventory, receipt: Receipt | None, max_lease_s: float)
     for fleet in inventory.living().values():
         yield ObservedAnnex(fleet.annex_id, fleet.owner, fleet.fleet_id, fleet.end_s(max_lease_s), fleet.ordered_end_s,
                             instances[fleet.fleet_id], _seen_s(fleet, receipt))
-    known = {fleet.annex_id for fleet in inventory.fleets}
+    known = {fleet.annex_id for fleet in inventory.living().values()}
     strangers: dict[str, Instance] = {str(one.annex_id): one for one in inventory.unlisted()}
     for annex_id, one in strangers.items():
         if annex_id not in known:
@@ -147,8 +147,8 @@ def _observed(inventory: Inventory, receipt: Receipt | None, max_lease_s: float)
 
 
 def _seen_s(fleet: Fleet, receipt: Receipt | None) -> float | None:
-    """The newest complete run looked at every fleet that there was by then."""
-    if receipt is None or not receipt.is_complete or fleet.created_s is None or fleet.created_s > receipt.at_s:
+    """The newest complete run looked at every fleet that there was before its tick."""
+    if receipt is None or not receipt.is_complete or fleet.created_s is None or fleet.created_s >= receipt.at_s:
         return None
     return receipt.at_s
 

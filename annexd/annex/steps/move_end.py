@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from annexd.annex.heartbeat import TICK_S
-from annexd.annex.inventory import ENDED, Fleet
+from annexd.annex.inventory import ENDED, Fleet, fleets_of_annex
 from annexd.annex.lease import TAG_LEASE_END, utc
-from annexd.annex.lease_length import GRACE_S, duration
+from annexd.annex.lease_length import GRACE_S, duration, fault_of_length
 from annexd.annex.parcel import Present
 from annexd.annex.steps.asking import World
 from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S, check_max_lease, enforcer_of
@@ -21,6 +21,7 @@ from annexd.aws import Clients
 from annexd.workflow import Engine, Json, Refused, Retry
 
 TOO_LATE_S: Final = 120.0  # before the present end: a run of the function that sees the old one may last so long
+LOOK_AGAIN_S: Final = 0.25, 0.5, 1.0, 2.0  # EC2 is eventually consistent: a tag that shows a little late is no lost one
 NO_RIGHT: Final = ("these keys lack the right to tag Spot Fleet requests (ec2:CreateTags with "
                    "htcondor:annex-lease-end): the policies that condor_annex -setup names hold it")
 
@@ -81,6 +82,8 @@ class ReadLease:
         end_s = int(from_s + order["extension_s"] if wanted_s is None else wanted_s)
         max_lease_s = self._checked(order, clients, fleets, from_s, end_s)
         _check_times(order, from_s, end_s, now_s)
+        if end_s > from_s and (fault := fault_of_length(end_s - now_s, order["longest_s"])):
+            raise Refused(fault, untouched=True, result="InvalidRequest")
         return {"from_s": from_s, "end_of_lease_s": end_s, "max_lease_s": max_lease_s,
                 "checked_at_s": self._world.now_s()}
 
@@ -119,7 +122,7 @@ class MoveEnd:
         for fleet in todo:
             self._write(order, intent, clients, fleet)
         if todo:
-            raise_unless_seen(clients.ec2, intent, end_s)
+            wait_until_seen(self._world, clients.ec2, intent, end_s)
         return {"end_of_lease_s": end_s}
 
     def _write(self, order: Json, intent: Json, clients: Clients, fleet: Fleet) -> None:
@@ -137,15 +140,13 @@ class MoveEnd:
             return
         wait_until(self._world, asked_at_s + self._world.settle_s if asked_at_s else 0.0)
         ec2 = self._world.access(order).ec2
-        try:
-            fleets = [each for each in fleets_of(ec2, intent) if each.written_end_s == intent["end_of_lease_s"]]
-        except Refused:
-            return  # nothing is left of it
+        listed = fleets_of_annex(ec2, intent["annex_id"], intent["fleet_id"])  # none: nothing is left of it
+        fleets = [each for each in listed if each.written_end_s == intent["end_of_lease_s"]]
         for fleet in fleets:
             if not write_tag(ec2, fleet.fleet_id, TAG_LEASE_END, utc(intent["from_s"])):
                 raise Refused(NO_RIGHT)
         if fleets:
-            raise_unless_seen(ec2, intent, intent["from_s"])
+            wait_until_seen(self._world, ec2, intent, intent["from_s"])
 
 
 class TellMachines:
@@ -186,11 +187,13 @@ class TellMachines:
         self._tell(order, intent["from_s"], intent["max_lease_s"])
 
 
-def raise_unless_seen(ec2: Any, intent: Json, end_s: int) -> None:
-    """AWS shows a tag some time after it took it."""
-    for fleet in fleets_of(ec2, intent):
-        if fleet.written_end_s != end_s:
-            raise Retry(f"{fleet.fleet_id} does not show its new end yet, it is looked at again")
+def wait_until_seen(world: World, ec2: Any, intent: Json, end_s: int) -> None:
+    """Return when the fleets show this end.  Raises Retry when they do not within seconds."""
+    for pause_s in LOOK_AGAIN_S:
+        if all(fleet.written_end_s == end_s for fleet in fleets_of(ec2, intent)):
+            return
+        world.pause(pause_s)
+    raise Retry(f"annex {intent['annex_id']} does not show its new end yet, it is looked at again")
 
 
 def _known_fleet(turn: Json) -> Json:
