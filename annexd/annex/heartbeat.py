@@ -25,6 +25,7 @@ AHEAD_S: Final = 300.0  # a receipt from further in the future is none of the fu
 LOOK_BACK_S: Final = 1800.0  # what is older would not be accepted; said to be missing with the last one's time
 RECEIPT: Final = '{ $.receipt = "htcondor-annex-lease" && $.tick IS TRUE }'
 LONGEST_LINE: Final = 8000
+LONGEST_MAX_LEASE_S: Final = 999_999_999  # the function takes no longer number
 KEPT_S: Final = 60.0
 MOST_KEPT: Final = 256
 NEEDED: Final = ("cancel", "terminate", "stamp")  # the fourth right is missing to few annexes, and said by -check-setup
@@ -91,15 +92,15 @@ def read(line: str) -> Receipt | None:
     try:
         told = json.loads(line)
         return _receipt(told) if told["receipt"] == "htcondor-annex-lease" and told["tick"] is True else None
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError):
         return None
 
 
 def _receipt(told: Mapping[str, Any]) -> Receipt:
     """Raises what an unexpected shape raises."""
-    rights, longest = told["rights"], told["max_lease_s"]
-    if not isinstance(told["contract"], int) or not isinstance(told["complete"], bool):
-        raise TypeError("contract or complete")
+    rights = told["rights"]
+    if not isinstance(told["contract"], int) or not isinstance(told["complete"], bool) or not _is_count(told["at"]):
+        raise TypeError("contract, complete or at")
     return Receipt(
         at_s=float(told["at"]),
         account=str(told["account"]),
@@ -107,13 +108,22 @@ def _receipt(told: Mapping[str, Any]) -> Receipt:
         function=str(told["function"]),
         contract=told["contract"],
         digest=str(told["digest"]),
-        max_lease_s=longest if isinstance(longest, int) and not isinstance(longest, bool) and longest > 0 else None,
+        max_lease_s=_max_lease_s(told["max_lease_s"]),
         is_complete=told["complete"],
         lacking=tuple(name for name, has in sorted(rights.items()) if has is False),
         stuck=int(told["stuck"]),
         stuck_ids=tuple(str(each) for each in told["stuck_ids"]),
         error_texts=tuple(str(each) for each in told["error_texts"]),
     )
+
+
+def _is_count(found: object) -> bool:
+    """Neither true, which Python takes for 1, nor NaN, which is neither old nor new."""
+    return isinstance(found, int) and not isinstance(found, bool)
+
+
+def _max_lease_s(found: Any) -> int | None:
+    return found if _is_count(found) and 0 < found <= LONGEST_MAX_LEASE_S else None
 
 
 def fault_of(receipt: Receipt | None, function_arn: str, now_s: float) -> str | None:
@@ -159,8 +169,6 @@ def _unqualified(function_arn: str) -> str:
     return ":".join(function_arn.split(":")[:7])
 
 
-
-
 class Heartbeats:
     """Remembers each lease function's newest receipt for KEPT_S: many orders cost one look.  Thread-safe."""
 
@@ -169,14 +177,16 @@ class Heartbeats:
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[str, str], tuple[float, Receipt]] = OrderedDict()
 
-    def newest(self, logs: Any, endpoints: str, function_arn: str, now_s: float) -> Receipt | None:
-        """As newest_receipt; `endpoints` keeps what one user's endpoint says from all others.
+    def newest(self, logs: Any, endpoints: str, function_arn: str, now_s: float, *, fresh: bool) -> Receipt | None:
+        """As newest_receipt, or the one that is remembered, unless it is to be `fresh`.
+
+        `endpoints` keeps what one user's endpoint says from all others.
 
         Only what allows an order is remembered: what does not is asked for again.
         """
         key, asked_s = (endpoints, function_arn), self._steady_s()
         with self._lock:
-            kept = self._kept.get(key)
+            kept = None if fresh else self._kept.get(key)
         if kept is not None and asked_s - kept[0] <= KEPT_S and fault_of(kept[1], function_arn, now_s) is None:
             return kept[1]
         receipt = newest_receipt(logs, function_arn, now_s)

@@ -11,9 +11,8 @@ from annexd.annex.account_target import AccountTarget, own_target
 from annexd.annex.defaults import Defaults
 from annexd.annex.faults import InvalidRequest, shown
 from annexd.annex.inventory import Fleet, take_inventory
-from annexd.annex.lease import NOT_IN_TAGS, utc
+from annexd.annex.lease import DEFAULT_MAX_LEASE_S, NOT_IN_TAGS, utc
 from annexd.annex.own import Own
-from annexd.annex.reconcile import DEFAULT_MAX_LEASE_S
 from annexd.annex.reply import NotNow
 from annexd.annex.request import REFERENCE, command_id_in, key_pair
 from annexd.annex.roll import FLEET_STEP, Known, Roll
@@ -92,6 +91,7 @@ class NamedAnnex:
             "end_of_lease_s": end_s,
             "spot_fleet_request_id": state.results.get(FLEET_STEP, {}).get("spot_fleet_request_id"),
             "order_command_id": known.command_id,
+            "annex_order": order,
         }
 
     def order_from_the_cloud(self) -> Json:
@@ -123,6 +123,7 @@ class NamedAnnex:
             "end_of_lease_s": int(fleet.end_s(DEFAULT_MAX_LEASE_S)),
             "spot_fleet_request_id": fleet.fleet_id,
             "order_command_id": None,
+            "annex_order": None,
         }
 
     def own_keys(self) -> Json:

@@ -15,6 +15,7 @@ from annexd.annex.account_target import AccountTarget
 from annexd.annex.heartbeat import Receipt
 from annexd.annex.inventory import ENDED, ENDING, Fleet, Instance, Inventory, cancel_fleet, take_inventory, terminate
 from annexd.annex.lambda_runtime import warning as runtime_warning
+from annexd.annex.lease import DEFAULT_MAX_LEASE_S
 from annexd.annex.lease_code import warning_of
 from annexd.annex.steps import World
 from annexd.annex.steps.check_lease_function import enforcer_of
@@ -24,7 +25,6 @@ from annexd.workflow import Refused, Retry
 NEVER_S: Final = float("inf")
 LOOK_S: Final = 300.0  # at one account, with all that is ended there
 OVERDUE_S: Final = 900.0  # three runs of the lease function
-DEFAULT_MAX_LEASE_S: Final = 31 * 86_400.0  # as lambda/lease.py's, where the stack's is not known
 LONGEST_NAME: Final = 128  # of a runtime, as AWS has them
 
 
@@ -91,7 +91,7 @@ def reconcile(world: World, target: AccountTarget, busy: Callable[[], Set[str]],
 def _look_at_enforcer(world: World, target: AccountTarget, clients: Clients, today: date | None) -> EnforcerReport:
     arn = target.lease_function_arn
     try:
-        enforcer = enforcer_of(world, target.access_order, clients)
+        enforcer = enforcer_of(world, target.access_order, clients, fresh=True)
     except (Retry, Refused) as error:
         return EnforcerReport(fault=str(error))
     runtime = str(enforcer.configuration.get("Runtime"))[:LONGEST_NAME]

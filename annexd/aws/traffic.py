@@ -77,10 +77,8 @@ class Traffic:
 
 
 def _codes(answer: Mapping[str, Any]) -> Iterator[str]:
-    """Of the error, or of what failed inside an HTTP 200: targets of a rule, Spot Fleet requests."""
+    """Of the error, or of the Spot Fleet requests that failed inside an HTTP 200."""
     yield str(answer.get("Error", {}).get("Code", ""))
-    for entry in answer.get("FailedEntries") or ():
-        yield str(entry.get("ErrorCode", ""))
     for request in answer.get("UnsuccessfulFleetRequests") or ():
         yield str(request.get("Error", {}).get("Code", ""))
 

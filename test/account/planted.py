@@ -39,7 +39,11 @@ def fault(hand: str, check: str, words: str, mend: str = "-setup") -> Callable[[
 
 
 def function(account: Account) -> str:
-    return account.physical_ids()["LeaseFunction"]
+    """Once Lambda takes a change: it refuses the second while it is at the first."""
+    name = account.physical_ids()["LeaseFunction"]
+    waiter = account.client("lambda").get_waiter("function_updated_v2")
+    waiter.wait(FunctionName=name, WaiterConfig={"Delay": 0.05, "MaxAttempts": 600})
+    return name
 
 
 def bucket(account: Account) -> str:

@@ -126,7 +126,7 @@ def test_a_half_made_stack_is_found_with_the_reason(account: Account) -> None:
     account.cloud.fault("CreateBucket", "error", code="BucketAlreadyExists", status=409)
     account.run("-setup")
     [found] = account.run("-check-setup").faults()
-    assert found.startswith("stack: HTCondorAnnex is half-made: ROLLBACK_COMPLETE; Bucket: An error occurred")
+    assert found.startswith("stack: HTCondorAnnex is half-made: ROLLBACK_COMPLETE; Bucket: Resource handler returned")
 
 
 def test_a_stack_that_is_being_made_is_found(account: Account) -> None:

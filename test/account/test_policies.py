@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from annexd.annex.adoption import Place, reconcile
+from annexd.annex.steps.put_rule import PutRule
+from annexd.annex.steps.put_targets import PutTargets
+from annexd.annex.steps.request_spot_fleet import RequestSpotFleet
 from botocore.exceptions import ClientError
 
 from annexd.account.configuration import ConfigurationFile
@@ -28,12 +32,8 @@ from annexd.account.policies import (
     policy,
 )
 from annexd.annex.access import KeyFiles
-from annexd.annex.adoption import Place, reconcile
 from annexd.annex.reply import ReplyAd
 from annexd.annex.steps import World
-from annexd.annex.steps.put_rule import PutRule
-from annexd.annex.steps.put_targets import PutTargets
-from annexd.annex.steps.request_spot_fleet import RequestSpotFleet
 from annexd.tool.errors import ANNEXES_LIVE, CLOUD_FAILED, OK
 from annexd.tool.options import MAX_STACK_NAME
 from annexd.workflow import Retry
@@ -64,7 +64,7 @@ class Lived:
 
 @pytest.fixture(scope="module")
 def enforcing() -> Iterator[Cloud]:
-    with Cloud(speed=0, enforce_iam=True) as cloud:
+    with Cloud(speed=0, enforce_iam=True, behaviour={"logs_late_s": 0.0}) as cloud:
         yield cloud
 
 

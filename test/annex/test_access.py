@@ -32,7 +32,7 @@ class Files:
 
 
 def order_at(url: str) -> Json:
-    names = ("ec2_url", "events_url", "lambda_url", "s3_url", "sts_url")
+    names = ("ec2_url", "lambda_url", "s3_url", "sts_url", "logs_url")
     return {"owner": "alice@example.org", "public_key_file": "/public", "secret_key_file": "/secret",
             "lease_function_arn": ARN, "endpoints": {"region": "us-east-1", **dict.fromkeys(names, url)}}
 
@@ -101,7 +101,7 @@ def test_where_sts_does_not_answer_nothing_is_done_and_it_is_asked_again() -> No
 
 
 def lending(url: str) -> Defaults:
-    return Defaults(ec2_url=url, events_url=url, lambda_url=url, s3_url=url, sts_url=url, lease_function_arn=ARN,
+    return Defaults(ec2_url=url, logs_url=url, lambda_url=url, s3_url=url, sts_url=url, lease_function_arn=ARN,
                     allow_default_credentials=True)
 
 
@@ -114,7 +114,7 @@ def test_without_files_keys_are_lent_only_if_the_administrator_says_so(site: Sit
 
 
 @pytest.mark.parametrize(("name", "option"), [
-    ("ec2_url", "-service-url"), ("events_url", "-events-url"), ("lambda_url", "-lambda-url"), ("s3_url", "-s3-url"),
+    ("ec2_url", "-service-url"), ("logs_url", "-logs-url"), ("lambda_url", "-lambda-url"), ("s3_url", "-s3-url"),
     ("sts_url", "-sts-url")])
 def test_lent_keys_go_to_the_endpoints_that_are_configured_now_whatever_the_journal_says(
     site: Site, name: str, option: str
@@ -146,7 +146,7 @@ def test_a_requesters_keys_need_nothing_of_annexds_own_aws_configuration(
         monkeypatch.setenv(name, str(file))
     if profile is not None:
         monkeypatch.setenv("AWS_PROFILE", profile)
-    assert KeyFiles(Files(KEYS))(order_at(site.cloud.url)).events.list_rules()["Rules"] == []
+    assert KeyFiles(Files(KEYS))(order_at(site.cloud.url)).functions.list_functions()["Functions"]
 
 
 @pytest.mark.parametrize("changes", [

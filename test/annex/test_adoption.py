@@ -9,8 +9,8 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-
 from annexd.annex.adoption import OVERDUE_S, Place, Report, own_place, reconcile
+
 from annexd.annex.defaults import Defaults
 from annexd.annex.identifiers import new_client_token
 from annexd.annex.lease import tags, utc

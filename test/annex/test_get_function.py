@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 import pytest
-
 from annexd.annex.steps.get_function import may_be_called
+
 from test.annex.site import Site
 
 

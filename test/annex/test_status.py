@@ -7,8 +7,8 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
-
 from annexd.annex.adoption import Place, place_of
+
 from annexd.annex.roll import Roll
 from annexd.annex.status import Look, query_annexes
 from annexd.aws import Endpoints

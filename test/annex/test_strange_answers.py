@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable
 
 import pytest
-
 from annexd.annex.adoption import Place, reconcile
+
 from annexd.annex.lease import tags
 from annexd.workflow import Json, Refused, Retry
 from test.annex.ads import OWNER

@@ -4,7 +4,7 @@ import pytest
 
 from annexd.aws import ClientCache, Credentials, Endpoints, SecretKey
 
-ENDPOINTS = Endpoints("us-east-1", "http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3")
+ENDPOINTS = Endpoints("us-east-1", "http://127.0.0.1:1", "http://127.0.0.1:2", logs_url="http://127.0.0.1:3")
 ALICE = Credentials("AKIAALICE", SecretKey("alice's"))
 
 
@@ -17,8 +17,8 @@ def test_the_same_keys_and_endpoints_get_the_same_clients() -> None:
     first = cache.clients(ALICE, ENDPOINTS)
     assert cache.clients(Credentials("AKIAALICE", SecretKey("alice's")), ENDPOINTS) is first
     assert first.ec2.meta.endpoint_url == "http://127.0.0.1:1"
-    assert first.events.meta.endpoint_url == "http://127.0.0.1:2"
-    assert first.functions.meta.endpoint_url == "http://127.0.0.1:3"
+    assert first.functions.meta.endpoint_url == "http://127.0.0.1:2"
+    assert first.logs.meta.endpoint_url == "http://127.0.0.1:3"
     assert first.ec2.meta.region_name == "us-east-1"
 
 

@@ -61,7 +61,7 @@ def test_what_is_no_plain_url_has_a_fault(url: str) -> None:
 @pytest.mark.parametrize(("url", "is_own"), [
     ("https://ec2.us-east-1.amazonaws.com", True),
     ("https://sts.cn-north-1.amazonaws.com.cn", True),
-    ("https://events.eu-west-1.api.aws:443/", True),
+    ("https://logs.eu-west-1.api.aws:443/", True),
     ("https://s3.dualstack.eu-west-1.amazonaws.com", True),
     ("https://lambda-fips.us-gov-west-1.amazonaws.com", True),
     ("http://ec2.us-east-1.amazonaws.com", False),

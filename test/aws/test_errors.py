@@ -103,11 +103,11 @@ def test_a_refusal_had_no_effect_unless_botocore_had_asked_before() -> None:
 def test_no_credentials_is_final_and_says_so() -> None:
     error = NoCredentialsError()
     assert not errors.is_transient(error)
-    assert "could not be sent: Unable to locate credentials" in errors.describe(error, "PutRule")
+    assert "could not be sent: Unable to locate credentials" in errors.describe(error, "CreateTags")
 
 
 def test_a_long_message_is_cut_and_kept_on_one_line() -> None:
     error = answer("UnauthorizedOperation", 403, "Encoded authorization failure\n" + "x" * 5000)
-    words = errors.describe(error, "PutRule")
+    words = errors.describe(error, "CreateTags")
     assert "\n" not in words
     assert len(words) < 1200

@@ -115,7 +115,7 @@ def test_each_account_and_endpoint_has_its_own_pace_and_idle_ones_are_forgotten(
     alice = limiters.of("ALICE", "https://ec2")
     alice.throttled()
     assert limiters.of("ALICE", "https://ec2") is alice
-    assert not limiters.of("ALICE", "https://events").is_limiting()
+    assert not limiters.of("ALICE", "https://lambda").is_limiting()
     for number in range(Limiters.MAX_IDLE * 2):
         limiters.of(f"KEY{number}", "https://ec2")
     assert limiters.of("ALICE", "https://ec2") is alice
@@ -139,10 +139,10 @@ def test_clients_of_one_key_share_the_pace_also_when_its_secret_was_rotated(clou
     with pytest.raises(ClientError, match="RequestLimitExceeded"):
         clients(cloud, cache).ec2.describe_spot_fleet_requests()
     began_s = time.monotonic()
-    clients(cloud, cache, secret="rotated").events.list_rules()
+    clients(cloud, cache, secret="rotated").functions.list_functions()
     assert time.monotonic() - began_s > 0.2
     began_s = time.monotonic()
-    clients(cloud, cache, key="AKIABOB").events.list_rules()
+    clients(cloud, cache, key="AKIABOB").functions.list_functions()
     assert time.monotonic() - began_s < 0.2
 
 
@@ -172,25 +172,13 @@ def test_many_threads_that_are_throttled_all_get_through_without_a_storm(cloud: 
     assert len(cloud.calls("DescribeSpotFleetRequests")) <= 12
 
 
-@pytest.mark.parametrize("operation", ["PutTargets", "RemoveTargets", "CancelSpotFleetRequests"])
-def test_throttling_of_one_entry_inside_an_http_200_slows_the_account_down_as_any_other(
-    cloud: Cloud, operation: str
-) -> None:
+def test_throttling_of_one_fleet_inside_an_http_200_slows_the_account_down_as_any_other(cloud: Cloud) -> None:
     cache = ClientCache()
-    theirs = clients(cloud, cache)
-    theirs.events.put_rule(Name="annex", ScheduleExpression="rate(5 minutes)")
-    theirs.events.list_rules()
+    ec2 = clients(cloud, cache).ec2
+    fleet = ec2.request_spot_fleet(SpotFleetRequestConfig=fleet_config())["SpotFleetRequestId"]
     assert cache.traffic.limiters.limiting() == 0
-    cloud.fault(operation, "partial", code="ThrottlingException")
-    target = {"Id": "annex", "Arn": "arn:aws:lambda:us-east-1:123456789012:function:lease"}
-    match operation:
-        case "PutTargets":
-            answer = theirs.events.put_targets(Rule="annex", Targets=[target])
-        case "RemoveTargets":
-            answer = theirs.events.remove_targets(Rule="annex", Ids=["annex"])
-        case _:
-            fleet = theirs.ec2.request_spot_fleet(SpotFleetRequestConfig=fleet_config())["SpotFleetRequestId"]
-            answer = theirs.ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet], TerminateInstances=True)
+    cloud.fault("CancelSpotFleetRequests", "partial", code="ThrottlingException")
+    answer = ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet], TerminateInstances=True)
     assert "ThrottlingException" in json.dumps(answer, default=str)
     assert cache.traffic.limiters.limiting() == 1
 
@@ -198,9 +186,9 @@ def test_throttling_of_one_entry_inside_an_http_200_slows_the_account_down_as_an
 def test_expired_keys_are_forgotten_so_that_the_chain_is_asked_again(cloud: Cloud) -> None:
     cache = ClientCache()
     first = clients(cloud, cache, "AKIADAVE")
-    cloud.fault("ListRules", "error", code="ExpiredTokenException", status=400)
+    cloud.fault("ListFunctions", "error", code="ExpiredTokenException", status=400)
     with pytest.raises(ClientError, match="ExpiredTokenException"):
-        first.events.list_rules()
+        first.functions.list_functions()
     assert clients(cloud, cache, "AKIADAVE") is not first
 
 
@@ -215,14 +203,14 @@ def test_when_our_own_keys_expire_the_new_ones_that_the_chain_has_by_then_are_us
     endpoints = Endpoints(cloud.region, cloud.url, cloud.url, cloud.url)
     for key in ("AKIAOLD", "AKIANEW"):
         file.write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = s\n")
-        events = cache.clients(None, endpoints).events
+        functions = cache.clients(None, endpoints).functions
         if key == "AKIAOLD":
-            cloud.fault("ListRules", "error", code="ExpiredTokenException")
+            cloud.fault("ListFunctions", "error", code="ExpiredTokenException")
             with pytest.raises(ClientError):
-                events.list_rules()
+                functions.list_functions()
         else:
-            events.list_rules()
-        used.append(cloud.calls("ListRules")[-1]["access_key_id"])
+            functions.list_functions()
+        used.append(cloud.calls("ListFunctions")[-1]["access_key_id"])
     assert used == ["AKIAOLD", "AKIANEW"]
 
 
@@ -231,7 +219,7 @@ def test_how_far_the_clocks_are_apart_is_known_after_any_answer(cloud: Cloud) ->
         traffic = Traffic(time_s=lambda ahead_s=ahead_s: time.time() + ahead_s)  # type: ignore[misc]
         traffic.trusted_urls = frozenset([cloud.url])
         asked = clients(cloud, ClientCache(traffic=traffic))
-        asked.events.list_rules()
+        asked.functions.list_functions()
         assert abs(traffic.skew_s + ahead_s) <= 3
         assert asked.clock.skew_s == traffic.skew_s
 
@@ -239,7 +227,7 @@ def test_how_far_the_clocks_are_apart_is_known_after_any_answer(cloud: Cloud) ->
 def test_no_moment_is_reckoned_by_the_clock_of_an_endpoint_that_nobody_trusts(cloud: Cloud) -> None:
     traffic = Traffic(time_s=lambda: time.time() - 500)
     asked = clients(cloud, ClientCache(traffic=traffic))
-    asked.events.list_rules()
+    asked.functions.list_functions()
     assert (traffic.skew_s, asked.clock.skew_s) == (0, 0)
 
 
@@ -247,7 +235,7 @@ def test_a_clock_that_is_further_off_than_signatures_bear_is_told_and_not_used(c
     traffic = Traffic(time_s=lambda: time.time() - 64 * 365 * 86400)
     traffic.trusted_urls = frozenset([cloud.url])
     asked = clients(cloud, ClientCache(traffic=traffic))
-    asked.events.list_rules()
+    asked.functions.list_functions()
     assert (traffic.skew_s > 10**9, asked.clock.skew_s) == (True, 0)
 
 
@@ -256,7 +244,7 @@ def test_one_accounts_clock_is_no_others(cloud: Cloud) -> None:
     cache.traffic.trusted_urls = frozenset([cloud.url])
     cloud.set_clock_ahead(300)
     asked = clients(cloud, cache)
-    asked.events.list_rules()
+    asked.functions.list_functions()
     other = cache.clients(Credentials("AKIAOTHER", SecretKey("s")), Endpoints(cloud.region, *[cloud.url] * 5))
     assert abs(asked.clock.skew_s - 300) <= 3
     assert other.clock.skew_s == 0

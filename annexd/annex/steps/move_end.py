@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from annexd.annex.heartbeat import TICK_S
 from annexd.annex.inventory import ENDED, Fleet
-from annexd.annex.lease import TAG_LEASE_END, end_in_tag, utc
+from annexd.annex.lease import DEFAULT_MAX_LEASE_S, TAG_LEASE_END, end_in_tag, utc
 from annexd.annex.lease_length import GRACE_S, duration
-from annexd.annex.reconcile import DEFAULT_MAX_LEASE_S
+from annexd.annex.parcel import Present
 from annexd.annex.steps.asking import World
 from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S, check_max_lease, enforcer_of
 from annexd.annex.steps.put_object import put_present
@@ -173,8 +173,7 @@ class TellMachines:
     def _tell(self, order: Json, end_s: int, max_lease_s: int) -> None:
         annex_order = order["annex_order"]
         if annex_order is not None:
-            now_s = self._world.aws_now_s(self._world.access(order))
-            put_present(self._world, annex_order, end_s=end_s, cancelled=False, max_lease_s=max_lease_s, now_s=now_s)
+            put_present(self._world, self._world.access(order), annex_order, Present(end_s, max_lease_s))
 
     def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
         """The old end, since the tag is put back too."""
@@ -201,16 +200,18 @@ def _known_fleet(turn: Json) -> Json:
 
 def _check_lives(fleet: Fleet) -> None:
     if fleet.is_cancelled:
-        raise Refused(f"annex {fleet.annex_id} was cancelled: its end cannot be moved", untouched=True)
+        words = f"annex {fleet.annex_id} was cancelled: its end cannot be moved"
+        raise Refused(words, untouched=True, result="InvalidState")
     if fleet.state in ENDED and fleet.state != "cancelled_running":  # which a fleet is after its provisioning delay
-        raise Refused(f"too late: {fleet.fleet_id} of annex {fleet.annex_id} is {fleet.state}", untouched=True)
+        words = f"too late: {fleet.fleet_id} of annex {fleet.annex_id} is {fleet.state}"
+        raise Refused(words, untouched=True, result="InvalidState")
 
 
 def _check_times(order: Json, from_s: int, end_s: int, now_s: float) -> None:
     """Refuse what comes too late, and what comes sooner than the machines can drain, unless -now says so."""
     if from_s - now_s < TOO_LATE_S:
         words = f"too late: the lease ends at {utc(from_s)}, and a change needs {TOO_LATE_S:.0f} s before"
-        raise Refused(words, untouched=True)
+        raise Refused(words, untouched=True, result="InvalidState")
     nearest_s = 2 * TICK_S + order["drain_s"]
     if end_s - now_s < nearest_s - min(GRACE_S, nearest_s / 10) and end_s < from_s and not order["now"]:
         words = (f"the new end is only {duration(max(0, int(end_s - now_s)))} away, and the machines need up to "
