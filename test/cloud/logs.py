@@ -48,14 +48,8 @@ class ActingLogs(LogsResponse):  # type: ignore[misc]  # moto has no types
         group = self.logs_backend.groups.get(_group_name(asked))
         if group is None:
             raise ResourceNotFoundException
-<<<<<<< HEAD
-        with _LOCK:
-            events = list(_matching(group, asked, self.chosen.now.logs_late_s))
-        found, token = page(events, asked, self.chosen.now)
-=======
         events = list(_matching(group, asked, self.chosen.now.logs_late_s))
-        found, token = _page(events, asked, self.chosen.now)
->>>>>>> wt-core
+        found, token = page(events, asked, self.chosen.now)
         told: dict[str, Any] = {"events": found, "searchedLogStreams": []}
         return json.dumps(told | ({"nextToken": token} if token else {}))
 
