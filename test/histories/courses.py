@@ -79,6 +79,7 @@ COURSES = {
         Course("a slow clock cancels it", acts=(Act(200.0, "cancel"),), skew_s=-240.0, second_cancel="no-effect"),
         Course("it is extended", acts=(EXTEND,)),
         Course("it is shortened", acts=(SHORTEN,)),
+        Course("it is shortened, and at once extended", acts=(SHORTEN, Act(55.0, "extend", 300.0))),
         Course("it is extended, and then cancelled", acts=(EXTEND, Act(260.0, "cancel"))),
         Course("it is extended and cancelled at once", acts=(EXTEND, Act(200.0, "cancel"))),
         Course("two annexds", two_annexds=True, acts=(Act(30.0, "order", of_second=True),), lease_s=300.0),

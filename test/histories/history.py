@@ -106,12 +106,12 @@ class Stage:
     def play(self, name: str, begin: Callable[[], None], length_s: float) -> Verdict:
         """The rule and annexd start, `begin` orders something, and when all is over it is looked at what is left."""
         try:
+            self.timeline.after(ORDER_S, begin)
             self.cloud.begin()
             self.annexd.start()
             if self.course.two_annexds:
                 self.second.home.mkdir()
                 self.second.start()
-            self.timeline.after(ORDER_S, begin)
             self.timeline.run_to(START_S + length_s, self._is_over)
         finally:
             self.annexd.close()
@@ -240,6 +240,7 @@ class Stage:
 
     def _conclude(self, name: str) -> Verdict:
         struck = [fault for _, fault in self.points.struck]
+        self.model.denied = any(fault.way in (faults.DENIED, faults.UNKNOWN_ID) for fault in struck)
         self.model.excuse_s = 2 * self.course.lag_s + sum(fault.excuse_s for fault in struck)
         for_good = any(fault.lasts_s == faults.NEVER for fault in struck)
         gone = self.annexd.gone or self.second.gone or for_good

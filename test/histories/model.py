@@ -7,8 +7,12 @@ of who ran it: it believes neither annexd, nor the function, nor any log.
 
 from __future__ import annotations
 
+import io
+import json
+import tarfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from test.cloud.fleets import Fleet
 from test.cloud.instances import Instance
@@ -40,6 +44,7 @@ class Annex:
     promised_s: float = 0.0  # as the newest answer said it
     latest_s: float = 0.0  # the latest end that anybody asked for
     cancelled_s: float = NEVER_S  # when it was called cancelled
+    refused_s: float = NEVER_S  # when a cancellation failed of what lived
 
     def __post_init__(self) -> None:
         self.held_s = self.promised_s = self.latest_s = self.ordered_end_s
@@ -67,6 +72,7 @@ class Model:
     watches: dict[str, Watch] = field(default_factory=dict)
     early: dict[str, str] = field(default_factory=dict)  # by instance: whose
     closed_s: float = NEVER_S
+    denied: bool = False  # AWS said no to something, or that there is none
 
     def expect(self, annex: Annex) -> None:
         self.annexes[annex.annex_id] = annex
@@ -85,8 +91,15 @@ class Model:
         for annex_id, count in fleets_of.items():
             if count > 1:
                 self._violated(f"{annex_id} has {count} fleets")
+            self._check_told(self.annexes[annex_id])
         if self.cloud.function.is_closed == (self.closed_s == NEVER_S):
             self.closed_s = now_s if self.cloud.function.is_closed else NEVER_S
+
+    def _check_told(self, annex: Annex) -> None:
+        """Its machines go by the end in its object: none goes before its user allowed it."""
+        packed = self.cloud.objects.contents.get(f"annex/{annex.annex_id}.tar.gz")
+        if packed is not None and not annex.cancels and told_s(packed) < annex.held_s:
+            self._violated(f"the machines of {annex.annex_id} were told an earlier end than its user")
 
     def _watch(self, fleet: Fleet, annex: Annex, now_s: float) -> None:
         end_s = self.end_s(fleet, annex, now_s)
@@ -173,6 +186,8 @@ class Model:
                 if fleet.state(now_s) in ("submitted", "active"):
                     self._violated(f"{annex.annex_id} was called cancelled and its fleet is active")
             self.observe()
+        elif any(is_alive(fleet, now_s) for fleet in self.fleets(annex)):
+            annex.refused_s = now_s
 
     def wants(self, annex: Annex, command_id: str, end_s: float | None, extension_s: float | None) -> None:
         """Somebody asks for another end, from now on."""
@@ -217,6 +232,8 @@ class Model:
                 self._check_end(fleet, annex, now_s)
             if self.has_object(annex) and (fleets or not (daemon_gone or journal_lost)):
                 self._violated(f"the token of {annex.annex_id} is left behind")
+            if annex.refused_s < NEVER_S and not self.denied:
+                self._violated(f"a cancellation of {annex.annex_id}, which was alive, was called a failure")
             unanswered = "" in (annex.finished, *annex.cancels.values(), *annex.changes.values())
             if unanswered and not (daemon_gone or journal_lost):
                 self._violated(f"a command about {annex.annex_id} never came to its end")
@@ -246,6 +263,14 @@ class Model:
 def token_end_s(fleet: Fleet) -> float:
     match = OURS.fullmatch(fleet.client_token or "")
     return float(match["end"]) if match else -NEVER_S
+
+
+@lru_cache(maxsize=64)
+def told_s(packed: bytes) -> float:
+    """The end in an annex's object."""
+    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+        manifest = tar.extractfile("annex.json")
+        return float(json.load(manifest)["LeaseEnd"]) if manifest else NEVER_S
 
 
 def is_alive(fleet: Fleet, now_s: float) -> bool:

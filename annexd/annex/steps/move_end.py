@@ -15,6 +15,7 @@ from annexd.annex.parcel import Present
 from annexd.annex.steps.asking import World
 from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S, check_max_lease, enforcer_of
 from annexd.annex.steps.put_object import put_present
+from annexd.annex.steps.request_fleet import RequestFleet
 from annexd.annex.steps.tag_fleets import fleets_of, identity_of, wait_until, write_tag
 from annexd.aws import Clients
 from annexd.workflow import Engine, Json, Refused, Retry
@@ -22,6 +23,7 @@ from annexd.workflow import Engine, Json, Refused, Retry
 TOO_LATE_S: Final = 120.0  # before the present end: a run of the function that sees the old one may last so long
 NO_RIGHT: Final = ("these keys lack the right to tag Spot Fleet requests (ec2:CreateTags with "
                    "htcondor:annex-lease-end): the policies that condor_annex -setup names hold it")
+UNTOLD: Final = "its machines do not know the earlier end, and do not drain before it"
 
 
 class WaitForTurn:
@@ -37,7 +39,9 @@ class WaitForTurn:
         return {name: order[name] for name in ("annex_id", "order_command_id", "command_id")}
 
     def forward(self, order: Json, intent: Json) -> Json:  # noqa: ARG002
-        """{fleet_id, settled_at_s}: its fleet; when no earlier change can take effect any more."""
+        """{fleet_id, ordered_at_s, settled_at_s}: its fleet; when it was asked for, or 0; when no earlier change can take
+        effect any more.
+        """
         state = self._engine.state(intent["order_command_id"]) if intent["order_command_id"] else None
         if state is not None and state.finished is None:
             raise Retry(f"annex {intent['annex_id']} is still being ordered", untouched=True)
@@ -49,8 +53,10 @@ class WaitForTurn:
             if change.finished is None:
                 raise Retry(f"{command_id} is still changing the end of this lease", untouched=True)
             asked_at_s = max(asked_at_s, change.step(MoveEnd.name).unsettled_at_s)
-        fleet = state.results["request_fleet"]["spot_fleet_request_id"] if state is not None else None
-        return {"fleet_id": fleet, "settled_at_s": asked_at_s + self._world.settle_s if asked_at_s else 0.0}
+        fleet = state.results[RequestFleet.name]["spot_fleet_request_id"] if state is not None else None
+        ordered_at_s = state.step(RequestFleet.name).asked_at_s if state is not None else 0.0
+        settled_at_s = asked_at_s + self._world.settle_s if asked_at_s else 0.0
+        return {"fleet_id": fleet, "ordered_at_s": ordered_at_s, "settled_at_s": settled_at_s}
 
     def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
         """Nothing was made."""
@@ -65,15 +71,15 @@ class ReadLease:
         self._world = world
 
     def plan(self, order: Json, results: Mapping[str, Json]) -> Json:
-        """{annex_id, fleet_id, settled_at_s}"""
+        """{annex_id, fleet_id, ordered_at_s, settled_at_s}"""
         turn = results[WaitForTurn.name]
-        return {**identity_of(order), "settled_at_s": turn["settled_at_s"]} | _known_fleet(turn)
+        return {**_identity_of(order, turn), "settled_at_s": turn["settled_at_s"]}
 
     def forward(self, order: Json, intent: Json) -> Json:
         """{from_s, end_of_lease_s, max_lease_s, checked_at_s}"""
         wait_until(self._world, intent["settled_at_s"])
         clients = self._world.access(order)
-        fleets = fleets_of(clients.ec2, intent)
+        fleets = fleets_of(self._world, clients.ec2, intent)
         now_s = self._world.aws_now_s(clients)
         from_s = int(min(fleet.end_s(DEFAULT_MAX_LEASE_S) for fleet in fleets))
         wanted_s = order["wanted_end_s"]
@@ -107,18 +113,18 @@ class MoveEnd:
         self._world = world
 
     def plan(self, order: Json, results: Mapping[str, Json]) -> Json:
-        """{annex_id, fleet_id, from_s, end_of_lease_s, max_lease_s, checked_at_s}"""
-        return {**identity_of(order), **results[ReadLease.name]} | _known_fleet(results[WaitForTurn.name])
+        """{annex_id, fleet_id, ordered_at_s, from_s, end_of_lease_s, max_lease_s, checked_at_s}"""
+        return {**_identity_of(order, results[WaitForTurn.name]), **results[ReadLease.name]}
 
     def forward(self, order: Json, intent: Json) -> Json:
         """{end_of_lease_s}, as the fleets say it now."""
         clients, end_s = self._world.access(order), intent["end_of_lease_s"]
-        fleets = fleets_of(clients.ec2, intent)
+        fleets = fleets_of(self._world, clients.ec2, intent)
         todo = [fleet for fleet in fleets if moved_end_s(fleet) != end_s]
         for fleet in todo:
             self._write(order, intent, clients, fleet)
         if todo:
-            raise_unless_seen(clients.ec2, intent, end_s)
+            raise_unless_seen(self._world, clients.ec2, intent, end_s)
         return {"end_of_lease_s": end_s}
 
     def _write(self, order: Json, intent: Json, clients: Clients, fleet: Fleet) -> None:
@@ -137,14 +143,14 @@ class MoveEnd:
         wait_until(self._world, asked_at_s + self._world.settle_s if asked_at_s else 0.0)
         ec2 = self._world.access(order).ec2
         try:
-            fleets = [each for each in fleets_of(ec2, intent) if moved_end_s(each) == intent["end_of_lease_s"]]
+            fleets = [each for each in fleets_of(self._world, ec2, intent) if moved_end_s(each) == intent["end_of_lease_s"]]
         except Refused:
             return  # nothing is left of it
         for fleet in fleets:
             if not write_tag(ec2, fleet.fleet_id, TAG_LEASE_END, utc(intent["from_s"])):
                 raise Refused(NO_RIGHT)
         if fleets:
-            raise_unless_seen(ec2, intent, intent["from_s"])
+            raise_unless_seen(self._world, ec2, intent, intent["from_s"])
 
 
 class TellMachines:
@@ -162,12 +168,14 @@ class TellMachines:
 
     def forward(self, order: Json, intent: Json) -> Json:
         """{warning}: empty, or why the machines were not told of an earlier end, which the lease function keeps."""
+        if order["annex_order"] is None:
+            return {"warning": f"{UNTOLD}: annexd has no record of their order"}
         try:
             self._tell(order, intent["end_of_lease_s"], intent["max_lease_s"])
         except (Retry, Refused) as error:
             if intent["end_of_lease_s"] > intent["from_s"]:
                 raise
-            return {"warning": f"its machines do not know the earlier end, and do not drain before it: {error}"}
+            return {"warning": f"{UNTOLD}: {error}"}
         return {"warning": ""}
 
     def _tell(self, order: Json, end_s: int, max_lease_s: int) -> None:
@@ -187,15 +195,17 @@ def moved_end_s(fleet: Fleet) -> int:
     return fleet.ordered_end_s if moved_s is None else moved_s
 
 
-def raise_unless_seen(ec2: Any, intent: Json, end_s: int) -> None:
+def raise_unless_seen(world: World, ec2: Any, intent: Json, end_s: int) -> None:
     """AWS shows a tag some time after it took it."""
-    for fleet in fleets_of(ec2, intent):
+    for fleet in fleets_of(world, ec2, intent):
         if moved_end_s(fleet) != end_s:
             raise Retry(f"{fleet.fleet_id} does not show its new end yet, it is looked at again")
 
 
-def _known_fleet(turn: Json) -> Json:
-    return {"fleet_id": turn["fleet_id"]} if turn["fleet_id"] else {}
+def _identity_of(order: Json, turn: Json) -> Json:
+    """{annex_id, fleet_id, ordered_at_s}"""
+    known = {"fleet_id": turn["fleet_id"]} if turn["fleet_id"] else {}
+    return {**identity_of(order), **known, "ordered_at_s": turn["ordered_at_s"]}
 
 
 def _check_lives(fleet: Fleet) -> None:
