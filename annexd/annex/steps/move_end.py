@@ -8,17 +8,17 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from annexd.annex.heartbeat import TICK_S
-from annexd.annex.inventory import ENDED, Fleet
+from annexd.annex.inventory import ENDED, Fleet, fleets_of_annex
 from annexd.annex.lease import DEFAULT_MAX_LEASE_S, TAG_LEASE_END, end_in_tag, utc
 from annexd.annex.lease_length import GRACE_S, duration
 from annexd.annex.parcel import Present
 from annexd.annex.steps.asking import World
 from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S, check_max_lease, enforcer_of
-from annexd.annex.steps.put_object import put_present
+from annexd.annex.steps.put_object import PutObject, put_present
 from annexd.annex.steps.request_fleet import RequestFleet
 from annexd.annex.steps.tag_fleets import fleets_of, identity_of, wait_until, write_tag
 from annexd.aws import Clients
-from annexd.workflow import Engine, Json, Refused, Retry
+from annexd.workflow import Engine, Json, Refused, Retry, StepState
 
 TOO_LATE_S: Final = 120.0  # before the present end: a run of the function that sees the old one may last so long
 NO_RIGHT: Final = ("these keys lack the right to tag Spot Fleet requests (ec2:CreateTags with "
@@ -39,20 +39,21 @@ class WaitForTurn:
         return {name: order[name] for name in ("annex_id", "order_command_id", "command_id")}
 
     def forward(self, order: Json, intent: Json) -> Json:  # noqa: ARG002
-        """{fleet_id, ordered_at_s, settled_at_s}: its fleet; when it was asked for, or 0; when no earlier change can take
-        effect any more.
+        """{fleet_id, ordered_at_s, settled_at_s}: its fleet; when it was asked for, or 0; when nothing that was
+        written of this lease before can take effect any more.
         """
         state = self._engine.state(intent["order_command_id"]) if intent["order_command_id"] else None
         if state is not None and state.finished is None:
             raise Retry(f"annex {intent['annex_id']} is still being ordered", untouched=True)
         if state is not None and (state.is_undone or state.is_given_up):
             raise Refused(f"annex {intent['annex_id']} does not exist: its order failed", untouched=True)
-        asked_at_s = 0.0
+        acts = [] if state is None else [state.step(PutObject.name)]
         for command_id in self._earlier(intent["annex_id"], intent["command_id"]):
             change = self._engine.state(command_id)
             if change.finished is None:
                 raise Retry(f"{command_id} is still changing the end of this lease", untouched=True)
-            asked_at_s = max(asked_at_s, change.step(MoveEnd.name).unsettled_at_s)
+            acts += change.step(MoveEnd.name), change.step(TellMachines.name)
+        asked_at_s = max(map(_unclear_at_s, acts), default=0.0)
         fleet = state.results[RequestFleet.name]["spot_fleet_request_id"] if state is not None else None
         ordered_at_s = state.step(RequestFleet.name).asked_at_s if state is not None else 0.0
         settled_at_s = asked_at_s + self._world.settle_s if asked_at_s else 0.0
@@ -120,11 +121,16 @@ class MoveEnd:
         """{end_of_lease_s}, as the fleets say it now."""
         clients, end_s = self._world.access(order), intent["end_of_lease_s"]
         fleets = fleets_of(self._world, clients.ec2, intent)
-        todo = [fleet for fleet in fleets if moved_end_s(fleet) != end_s]
-        for fleet in todo:
-            self._write(order, intent, clients, fleet)
-        if todo:
-            raise_unless_seen(self._world, clients.ec2, intent, end_s)
+        todo, written = [fleet for fleet in fleets if moved_end_s(fleet) != end_s], list[Fleet]()
+        try:
+            for fleet in todo:
+                self._write(order, intent, clients, fleet)
+                written.append(fleet)
+            if todo:
+                raise_unless_seen(self._world, clients.ec2, intent, end_s)
+        except (Retry, Refused) as error:
+            error.untouched = error.untouched and not written  # whatever AWS said to the last call
+            raise
         return {"end_of_lease_s": end_s}
 
     def _write(self, order: Json, intent: Json, clients: Clients, fleet: Fleet) -> None:
@@ -142,10 +148,8 @@ class MoveEnd:
             return
         wait_until(self._world, asked_at_s + self._world.settle_s if asked_at_s else 0.0)
         ec2 = self._world.access(order).ec2
-        try:
-            fleets = [each for each in fleets_of(self._world, ec2, intent) if moved_end_s(each) == intent["end_of_lease_s"]]
-        except Refused:
-            return  # nothing is left of it
+        found = fleets_of_annex(ec2, intent["annex_id"], intent["fleet_id"])
+        fleets = [each for each in found if moved_end_s(each) == intent["end_of_lease_s"]]
         for fleet in fleets:
             if not write_tag(ec2, fleet.fleet_id, TAG_LEASE_END, utc(intent["from_s"])):
                 raise Refused(NO_RIGHT)
@@ -200,6 +204,13 @@ def raise_unless_seen(world: World, ec2: Any, intent: Json, end_s: int) -> None:
     for fleet in fleets_of(world, ec2, intent):
         if moved_end_s(fleet) != end_s:
             raise Retry(f"{fleet.fleet_id} does not show its new end yet, it is looked at again")
+
+
+def _unclear_at_s(step: StepState) -> float:
+    """Return when tag or object were last written without a clear answer, forward or back; 0 if never."""
+    told = step.result is None or not step.result.get("warning")
+    back_at_s = step.undo_at_s if step.undo_attempts > 1 else 0.0
+    return max(step.unsettled_at_s if told else step.asked_at_s, back_at_s)
 
 
 def _identity_of(order: Json, turn: Json) -> Json:
