@@ -321,8 +321,6 @@ class DyingJournal(Journal):
             self._life.is_accepting = kind is Kind.ACCEPTED  # one at a time: the engine's other threads wait for it
             self._life.wait(WRITE_S)
             self._life.is_accepting = False
-        elif fault and fault.side == faults.BEFORE:
-            self._life.die(fault)
         super().append(command_id, step, kind, body)
         if kind is Kind.ACCEPTED and not body["order"].get("workflow"):
             self._annexd.target = target_of(body["order"])
