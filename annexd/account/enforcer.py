@@ -49,6 +49,20 @@ class Enforcer:
                 raise
         return told
 
+    def is_whole(self, role: str) -> bool:
+        """Tell whether function, rule and role are there: without any of them no annex ends."""
+        events, iam = (self._session.client(service, self.region) for service in ("events", "iam"))
+        for operation, call, name in (
+            ("DescribeRule", events.describe_rule, {"Name": FUNCTION}), ("GetRole", iam.get_role, {"RoleName": role})):
+            with asking(operation):
+                try:
+                    call(**name)
+                except AWS_ERRORS as error:
+                    if errors.is_not_found(error):
+                        return False
+                    raise
+        return self.look() is not None
+
     def stack_name(self) -> str | None:
         """Return the stack that made it; None when there is no function, an empty text when no stack made it.
 

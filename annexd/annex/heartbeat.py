@@ -72,7 +72,7 @@ def newest_receipt(logs: Any, function_arn: str, now_s: float) -> Receipt | None
     group = log_group_of(function_arn)
     with asking(f"FilterLogEvents of {group}"):
         receipts = [receipt for event in _events(logs, group, now_s) if (receipt := read(event)) is not None]
-    return max(receipts, key=lambda receipt: receipt.at_s, default=None)
+    return max(reversed(receipts), key=lambda receipt: receipt.at_s, default=None)  # of one tick twice: the later run
 
 
 def _events(logs: Any, group: str, now_s: float) -> Iterator[str]:
@@ -146,7 +146,7 @@ def _fault_of_origin(receipt: Receipt, function_arn: str) -> str | None:
     account, region = account_of_function(function_arn), region_of_function(function_arn)
     if (receipt.account, receipt.region) != (account, region):
         return f"of account {receipt.account[:12]} and region {receipt.region[:30]}, not of {account} and {region}"
-    if _unqualified(receipt.function) != _unqualified(function_arn):
+    if unqualified(receipt.function) != unqualified(function_arn):
         return f"of another function, {receipt.function[:200]}"
     return None
 
@@ -165,7 +165,8 @@ def _fault_of_run(receipt: Receipt, function_arn: str) -> str | None:
     return None
 
 
-def _unqualified(function_arn: str) -> str:
+def unqualified(function_arn: str) -> str:
+    """Return the function's own ARN: the rule calls that, and -teardown closes it, whatever version was named."""
     return ":".join(function_arn.split(":")[:7])
 
 

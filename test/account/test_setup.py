@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -269,7 +270,7 @@ def test_it_ends_with_a_heartbeat_that_the_rule_caused(account: Account) -> None
     said = account.set_up()
     assert said.err.rstrip().endswith("the rule calls the lease function, and it sees all fleets and instances: "
                                       "annexd may order annexes")
-    assert len(account.cloud.effects("rule fired")) > 0
+    assert len(account.cloud.effects("function started")) > 0
 
 
 def test_a_rule_that_never_calls_is_told_with_the_next_step(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -400,6 +401,35 @@ def test_a_function_of_that_name_that_no_stack_made_is_told_before_anything_is_m
     assert said.status == CLOUD_FAILED
     assert f"there is a function {FUNCTION}, and AWS does not say which stack made it" in said.err
     assert account.cloud.calls("CreateStack") == []
+
+
+def delete_function(account: Account) -> None:
+    account.client("lambda").delete_function(FunctionName=FUNCTION)
+
+
+def delete_rule(account: Account) -> None:
+    account.client("events").remove_targets(Rule=FUNCTION, Ids=[FUNCTION])
+    account.client("events").delete_rule(Name=FUNCTION)
+
+
+def delete_role(account: Account) -> None:
+    iam, name = account.client("iam"), account.physical_ids()["LeaseRole"]
+    iam.delete_role_policy(RoleName=name, PolicyName="EndAnnexes")
+    iam.delete_role(RoleName=name)
+
+
+@pytest.mark.parametrize("delete", [delete_function, delete_rule, delete_role])
+def test_an_enforcer_of_which_a_part_was_deleted_is_made_again_under_the_annexes_that_need_it(
+    account: Account, delete: Callable[[Account], None]
+) -> None:
+    account.set_up()
+    fleet, bucket = order(account, -60), account.physical_ids()["Bucket"]
+    delete(account)
+    said = account.set_up()
+    assert "a part of what ends annexes is gone" in said.err
+    account.cloud.tick(FUNCTION)
+    wait_for(lambda: account.cloud.running_instances() == [], f"the function ends {fleet}")
+    assert account.physical_ids()["Bucket"] == bucket
 
 
 def test_a_half_made_stack_is_not_deleted_under_an_annex(account: Account) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from annexd.annex.asking import asking
-from annexd.annex.heartbeat import Receipt, fault_of, is_closed
+from annexd.annex.heartbeat import Receipt, fault_of, is_closed, unqualified
 from annexd.annex.lease_code import warning_of
 from annexd.annex.lease_length import GRACE_S, duration
 from annexd.annex.steps.asking import World
@@ -47,7 +47,7 @@ def enforcer_of(world: World, order: Json, clients: Clients, *, fresh: bool = Fa
 
 def _usable_function(functions: Any, arn: str) -> Mapping[str, Any]:
     with asking(f"GetFunction {arn}"):
-        answer = functions.get_function(FunctionName=arn)
+        answer = functions.get_function(FunctionName=unqualified(arn))
         configuration: Mapping[str, Any] = answers.value(answer, "Configuration", dict)
     state = configuration.get("State", "Active")  # AWS leaves it out for functions from before there were states
     if state == "Pending":

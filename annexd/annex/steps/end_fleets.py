@@ -7,8 +7,9 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
+from annexd.annex.defaults import DAY_S
 from annexd.annex.inventory import ENDED, ENDING, Fleet, cancel_fleet, living_instances, terminate
-from annexd.annex.lease import DEFAULT_MAX_LEASE_S, TAG_CANCELLED, utc
+from annexd.annex.lease import TAG_CANCELLED, utc
 from annexd.annex.parcel import Present
 from annexd.annex.steps.asking import World
 from annexd.annex.steps.put_object import put_present
@@ -49,7 +50,7 @@ class EndFleets:
         """So that none starts that boots late, and all go where AWS has accepted a cancellation to no effect."""
         if order["annex_order"] is not None:
             with contextlib.suppress(Retry, Refused):  # what has ended the fleet has ended them
-                present = Present(now_s, int(DEFAULT_MAX_LEASE_S), cancelled_s=now_s)
+                present = Present(now_s, DAY_S, cancelled_s=now_s)
                 put_present(self._world, clients, order["annex_order"], present)
 
     def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:

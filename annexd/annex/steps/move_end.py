@@ -4,13 +4,14 @@ The order's own workflow and earlier changes of the same annex come first, one a
 costs money, so it needs the lease function seen at work, as an order does; what shortens it does not.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from annexd.annex.heartbeat import TICK_S
 from annexd.annex.inventory import ENDED, Fleet, fleets_of_annex
-from annexd.annex.lease import DEFAULT_MAX_LEASE_S, TAG_LEASE_END, end_in_tag, utc
-from annexd.annex.lease_length import GRACE_S, duration
+from annexd.annex.lease import TAG_LEASE_END, utc
+from annexd.annex.lease_length import GRACE_S, duration, fault_of_length
 from annexd.annex.parcel import Present
 from annexd.annex.steps.asking import World
 from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S, check_max_lease, enforcer_of
@@ -21,6 +22,7 @@ from annexd.aws import Clients
 from annexd.workflow import Engine, Json, Refused, Retry, StepState
 
 TOO_LATE_S: Final = 120.0  # before the present end: a run of the function that sees the old one may last so long
+LOOK_AGAIN_S: Final = 0.25, 0.5, 1.0, 2.0  # EC2 is eventually consistent: a tag that shows a little late is no lost one
 NO_RIGHT: Final = ("these keys lack the right to tag Spot Fleet requests (ec2:CreateTags with "
                    "htcondor:annex-lease-end): the policies that condor_annex -setup names hold it")
 UNTOLD: Final = "its machines do not know the earlier end, and do not drain before it"
@@ -82,22 +84,24 @@ class ReadLease:
         clients = self._world.access(order)
         fleets = fleets_of(self._world, clients.ec2, intent)
         now_s = self._world.aws_now_s(clients)
-        from_s = int(min(fleet.end_s(DEFAULT_MAX_LEASE_S) for fleet in fleets))
+        from_s = min(fleet.written_end_s for fleet in fleets)
         wanted_s = order["wanted_end_s"]
         end_s = int(from_s + order["extension_s"] if wanted_s is None else wanted_s)
         max_lease_s = self._checked(order, clients, fleets, from_s, end_s)
         _check_times(order, from_s, end_s, now_s)
+        if end_s > from_s and (fault := fault_of_length(end_s - now_s, order["longest_s"])):
+            raise Refused(fault, untouched=True, result="InvalidRequest")
         return {"from_s": from_s, "end_of_lease_s": end_s, "max_lease_s": max_lease_s,
                 "checked_at_s": self._world.now_s()}
 
     def _checked(self, order: Json, clients: Clients, fleets: list[Fleet], from_s: int, end_s: int) -> int:
-        """The stack's MaxLease, where the lease becomes longer.  Raises Refused."""
+        """How long its machines may live: the stack's MaxLease, or, where nobody asks for more, what they have."""
         for fleet in fleets:
             _check_lives(fleet)
+        oldest_s = min(fleet.created_s or 0.0 for fleet in fleets)
         if end_s <= from_s:
-            return int(DEFAULT_MAX_LEASE_S)
+            return math.ceil(from_s - oldest_s)
         enforcer = enforcer_of(self._world, order, clients)
-        oldest_s = min(fleet.created_s or from_s for fleet in fleets)
         check_max_lease(enforcer, end_s, oldest_s)
         return enforcer.max_lease_s
 
@@ -121,13 +125,13 @@ class MoveEnd:
         """{end_of_lease_s}, as the fleets say it now."""
         clients, end_s = self._world.access(order), intent["end_of_lease_s"]
         fleets = fleets_of(self._world, clients.ec2, intent)
-        todo, written = [fleet for fleet in fleets if moved_end_s(fleet) != end_s], list[Fleet]()
+        todo, written = [fleet for fleet in fleets if fleet.written_end_s != end_s], list[Fleet]()
         try:
             for fleet in todo:
                 self._write(order, intent, clients, fleet)
                 written.append(fleet)
             if todo:
-                raise_unless_seen(self._world, clients.ec2, intent, end_s)
+                wait_until_seen(self._world, clients.ec2, intent, end_s)
         except (Retry, Refused) as error:
             error.untouched = error.untouched and not written  # whatever AWS said to the last call
             raise
@@ -148,13 +152,13 @@ class MoveEnd:
             return
         wait_until(self._world, asked_at_s + self._world.settle_s if asked_at_s else 0.0)
         ec2 = self._world.access(order).ec2
-        found = fleets_of_annex(ec2, intent["annex_id"], intent["fleet_id"])
-        fleets = [each for each in found if moved_end_s(each) == intent["end_of_lease_s"]]
+        listed = fleets_of_annex(ec2, intent["annex_id"], intent["fleet_id"])  # none: nothing is left of it
+        fleets = [each for each in listed if each.written_end_s == intent["end_of_lease_s"]]
         for fleet in fleets:
             if not write_tag(ec2, fleet.fleet_id, TAG_LEASE_END, utc(intent["from_s"])):
                 raise Refused(NO_RIGHT)
         if fleets:
-            raise_unless_seen(self._world, ec2, intent, intent["from_s"])
+            wait_until_seen(self._world, ec2, intent, intent["from_s"])
 
 
 class TellMachines:
@@ -171,15 +175,19 @@ class TellMachines:
         return {name: read[name] for name in ("from_s", "end_of_lease_s", "max_lease_s")}
 
     def forward(self, order: Json, intent: Json) -> Json:
-        """{warning}: empty, or why the machines were not told of an earlier end, which the lease function keeps."""
+        """{warning}: empty, or what the machines make of it."""
+        is_longer = intent["end_of_lease_s"] > intent["from_s"]
         if order["annex_order"] is None:
             return {"warning": f"{UNTOLD}: annexd has no record of their order"}
         try:
             self._tell(order, intent["end_of_lease_s"], intent["max_lease_s"])
         except (Retry, Refused) as error:
-            if intent["end_of_lease_s"] > intent["from_s"]:
+            if is_longer:
                 raise
             return {"warning": f"{UNTOLD}: {error}"}
+        drains_s = intent["from_s"] - order["drain_s"] - TICK_S
+        if is_longer and order["drain_s"] and self._world.now_s() > drains_s:
+            return {"warning": "machines that have begun to drain for the earlier end leave the pool all the same"}
         return {"warning": ""}
 
     def _tell(self, order: Json, end_s: int, max_lease_s: int) -> None:
@@ -193,17 +201,13 @@ class TellMachines:
         self._tell(order, intent["from_s"], intent["max_lease_s"])
 
 
-def moved_end_s(fleet: Fleet) -> int:
-    """Return the end that its tag has, or else its token."""
-    moved_s = end_in_tag(fleet.tags.get(TAG_LEASE_END))
-    return fleet.ordered_end_s if moved_s is None else moved_s
-
-
-def raise_unless_seen(world: World, ec2: Any, intent: Json, end_s: int) -> None:
-    """AWS shows a tag some time after it took it."""
-    for fleet in fleets_of(world, ec2, intent):
-        if moved_end_s(fleet) != end_s:
-            raise Retry(f"{fleet.fleet_id} does not show its new end yet, it is looked at again")
+def wait_until_seen(world: World, ec2: Any, intent: Json, end_s: int) -> None:
+    """Return when the fleets show this end.  Raises Retry when they do not within seconds."""
+    for pause_s in LOOK_AGAIN_S:
+        if all(fleet.written_end_s == end_s for fleet in fleets_of(world, ec2, intent)):
+            return
+        world.pause(pause_s)
+    raise Retry(f"annex {intent['annex_id']} does not show its new end yet, it is looked at again")
 
 
 def _unclear_at_s(step: StepState) -> float:

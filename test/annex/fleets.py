@@ -1,0 +1,100 @@
+"""Fleets in the account: as annexd asks for them, changed by hand, and as annexd and AWS see them."""
+
+import time
+from collections.abc import Mapping, Set
+from dataclasses import asdict, replace
+from datetime import date
+from types import MappingProxyType
+from typing import Any
+
+from annexd.annex.account_target import AccountTarget
+from annexd.annex.identifiers import leased_token
+from annexd.annex.lease import TAG_CANCELLED, TAG_LEASE_END, lease_end, tags, utc
+from annexd.annex.reconcile import Report, reconcile
+from annexd.aws import Endpoints
+from annexd.workflow import Json
+from test.annex.ads import OWNER, SPECIFICATION
+from test.annex.site import BYSTANDER, Site
+
+BOB = "bob@example.org"
+KEYS: dict[str, Any] = {"PublicKeyFile": "/home/alice/public", "SecretKeyFile": "/home/alice/secret"}
+ROLE = "arn:aws:iam::123456789012:role/fleet"
+MAX_LEASE_S = 2_592_000
+NO_ENDS: Mapping[str, float] = MappingProxyType({})
+READING = ("Describe", "List", "Get", "Filter")
+
+
+def fleet(site: Site, annex_id: str, lease_s: float, token: str | None = None, its_tags: Any = None) -> str:
+    """One as annexd asks for it, unless told otherwise; its ID."""
+    end_s = int(time.time() + lease_s)
+    its_tags = tags(annex_id, OWNER, end_s) if its_tags is None else its_tags
+    config = {
+        "IamFleetRole": ROLE, "TargetCapacity": 2, "Type": "request",
+        "ClientToken": leased_token(annex_id, end_s) if token is None else token,
+        "TagSpecifications": [{"ResourceType": "spot-fleet-request", "Tags": its_tags}],
+        "LaunchSpecifications": [SPECIFICATION],
+    }  # fmt: skip
+    return str(by_hand(site).request_spot_fleet(SpotFleetRequestConfig=config)["SpotFleetRequestId"])
+
+
+def by_hand(site: Site) -> Any:
+    """EC2, as somebody beside annexd uses it."""
+    return site.cloud.client("ec2", BYSTANDER)
+
+
+def tag(site: Site, resource_id: str, **values: str) -> None:
+    """Write tags by hand; `end` and `cancelled` are the two of a lease."""
+    names = {"end": TAG_LEASE_END, "cancelled": TAG_CANCELLED}
+    written = [{"Key": names.get(name, f"htcondor:annex-{name}"), "Value": value} for name, value in values.items()]
+    by_hand(site).create_tags(Resources=[resource_id], Tags=written)
+
+
+def tags_of(site: Site, fleet_id: object) -> dict[str, str]:
+    return {each["Key"]: each["Value"] for each in described(site, fleet_id)["Tags"]}
+
+
+def described(site: Site, fleet_id: object) -> dict[str, Any]:
+    [seen] = by_hand(site).describe_spot_fleet_requests(SpotFleetRequestIds=[fleet_id])["SpotFleetRequestConfigs"]
+    return dict(seen)
+
+
+def end_of(site: Site, fleet_id: object) -> int:
+    """When the lease function would end it."""
+    seen = described(site, fleet_id)
+    end_s = lease_end(seen["SpotFleetRequestConfig"]["ClientToken"], tags_of(site, fleet_id),
+                      seen["CreateTime"].timestamp(), MAX_LEASE_S)
+    assert end_s is not None
+    return int(end_s)
+
+
+def instances_of(site: Site, fleet_id: str) -> list[str]:
+    return [str(each["id"]) for each in site.cloud.running_instances() if each["fleet"] == fleet_id]
+
+
+def stamp(site: Site, fleet_id: str, annex_id: str, end_s: float) -> None:
+    """As the lease function does."""
+    for instance_id in instances_of(site, fleet_id):
+        tag(site, instance_id, fleet=fleet_id, id=annex_id, end=utc(end_s))
+
+
+def endpoints(url: str) -> Json:
+    return asdict(Endpoints("us-east-1", url, url, url, sts_url=url, logs_url=url))
+
+
+def target(site: Site, url: str | None = None) -> AccountTarget:
+    """The account, with alice's keys."""
+    order = {"owner": OWNER, "endpoints": endpoints(url or site.cloud.url), "public_key_file": "/home/alice/public",
+             "secret_key_file": "/home/alice/secret"}
+    return AccountTarget(order, site.arn)
+
+
+def look(site: Site, busy: Set[str] = frozenset(), ahead_s: float = 0.0, cancelled: Mapping[str, float] = NO_ENDS,
+         today: date | None = None) -> Report:
+    """What a new annexd makes of the account."""
+    world = replace(site.world(), now_s=lambda: time.time() + ahead_s)
+    return reconcile(world, target(site), lambda: busy, lambda: cancelled, today)
+
+
+def writes(site: Site) -> list[str]:
+    """What was asked of AWS beyond looking, by annexd."""
+    return [name for name in site.operations() if not name.startswith(READING)]

@@ -1,0 +1,325 @@
+"""Nothing is ordered unless the lease function was seen at work a short while ago, called by the rule of its stack."""
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from annexd.annex.bulk_request import bulk_request
+from annexd.annex.heartbeat import AHEAD_S, CLOSED_DESCRIPTION, KEPT_S, STALE_S, Heartbeats, is_closed, read
+from annexd.annex.steps import World, annex_steps
+from annexd.annex.steps.check_lease_function import enforcer_of
+from annexd.aws import ClientCache
+from annexd.aws.traffic import Traffic
+from annexd.workflow import Engine
+from test.annex.ads import OWNER
+from test.annex.conftest import TEMPLATE
+from test.annex.fleets import BYSTANDER, target
+from test.annex.site import PACE, READ_TIMEOUT_S, Site
+from test.aws.endpoint import endpoint, relays
+from test.annex.test_strange_answers import NOW, answering
+from test.cloud import Cloud
+
+GROUP, STREAM = "/aws/lambda/HTCondorAnnexLease", "made by a test"
+LOOK = ["GetFunction", "FilterLogEvents"]
+
+
+@pytest.fixture(scope="module")
+def deployed() -> Iterator[tuple[Cloud, str]]:
+    """A cloud of its own: its function's log is forged."""
+    with Cloud(speed=0, termination_s=0.05, behaviour={"logs_late_s": 0.0, "update_s": 0.0}) as cloud:
+        yield cloud, cloud.deploy_template(TEMPLATE)
+
+
+@dataclass
+class Log:
+    """The function's log group, empty but for what a test writes; `newest` is a receipt as the function wrote it."""
+
+    site: Site
+    newest: dict[str, Any]
+
+    def say(self, **changes: Any) -> None:
+        """A receipt of a tick of this second, unless the changes say otherwise."""
+        self.write(json.dumps(self.newest | {"at": int(time.time())} | changes))
+
+    def write(self, *lines: str) -> None:
+        now_ms = int(time.time() * 1000)
+        self.site.cloud.client("logs", BYSTANDER).put_log_events(
+            logGroupName=GROUP, logStreamName=STREAM,
+            logEvents=[{"timestamp": now_ms, "message": line} for line in lines])
+
+
+def empty(site: Site) -> None:
+    """Leave the log group without an event."""
+    logs = site.cloud.client("logs", BYSTANDER)
+    with contextlib.suppress(logs.exceptions.ResourceNotFoundException):
+        logs.delete_log_group(logGroupName=GROUP)
+    logs.create_log_group(logGroupName=GROUP)
+    logs.create_log_stream(logGroupName=GROUP, logStreamName=STREAM)
+
+
+@pytest.fixture
+def log(site: Site) -> Iterator[Log]:
+    events = site.cloud.client("logs", BYSTANDER).filter_log_events(logGroupName=GROUP)["events"]
+    newest = [each["message"] for each in events if each["message"].startswith('{"receipt"')][-1]
+    empty(site)
+    site.cloud.clear_audit()
+    yield Log(site, json.loads(newest))
+    site.cloud.behave(empty_log_pages=0, log_page=10_000)
+    functions = site.cloud.client("lambda", BYSTANDER)
+    functions.delete_function_concurrency(FunctionName=site.arn)
+    functions.update_function_configuration(FunctionName=site.arn, Description="Ends every annex")
+    empty(site)
+
+
+def refusal(site: Site, calls: list[str] = LOOK) -> str:
+    """Why an order was refused, before anything was made."""
+    reply = site.order()
+    assert reply["Result"] == "Failure", reply
+    assert site.operations() == calls
+    site.cloud.clear_audit()
+    return str(reply["ErrorString"])
+
+
+def test_an_order_reads_function_and_heartbeat_and_nothing_else_before_it_asks_for_instances(site: Site) -> None:
+    site.cloud.clear_audit()
+    assert site.order()["Result"] == "Success"
+    assert site.operations() == [*LOOK, "RequestSpotFleet"]
+
+
+RIGHTS = {"cancel": True, "terminate": True, "stamp": True, "unprotect": True}
+FAULTS: list[tuple[dict[str, Any], str]] = [
+    ({"tick": False}, "has not been called by its rule for 30 minutes or more"),
+    ({"ago_s": STALE_S + 5}, "was last called by its rule 15 minutes ago, and is to be every 5"),
+    ({"ago_s": -AHEAD_S - 5}, "was last called by its rule 5 minutes in the future"),
+    ({"account": "210987654321"}, "is of account 210987654321 and region us-east-1, not of 123456789012 and us-east-1"),
+    ({"region": "eu-west-1"}, "is of account 123456789012 and region eu-west-1, not of"),
+    ({"function": "arn:aws:lambda:us-east-1:123456789012:function:other"}, "is of another function, arn:aws:lambda:"),
+    ({"contract": 1}, "is of an older annexd: update the stack (condor_annex -setup)"),
+    ({"contract": True}, "is of an older annexd"),
+    ({"max_lease_s": None}, "has no readable MAX_LEASE_S: update the stack"),
+    ({"max_lease_s": 0}, "has no readable MAX_LEASE_S"),
+    ({"max_lease_s": 10**400}, "has no readable MAX_LEASE_S"),
+    ({"complete": False, "error_texts": ["look_at_fleets: ClientError"]},
+     "could not look at all fleets and instances, look_at_fleets: ClientError"),
+    ({"rights": RIGHTS | {"cancel": False}}, "lacks the right to cancel instances: update the stack"),
+    ({"rights": RIGHTS | {"terminate": False, "stamp": False}}, "lacks the right to terminate and stamp instances"),
+]
+
+
+@pytest.mark.parametrize(("changes", "words"), FAULTS, ids=[words[:40] for _, words in FAULTS])
+def test_a_heartbeat_that_shows_no_enforcer_opens_nothing_and_says_what_is_wrong(
+    site: Site, log: Log, changes: dict[str, Any], words: str
+) -> None:
+    ago_s = changes.get("ago_s", 0)
+    log.say(**({"at": int(time.time() - ago_s)} | {key: each for key, each in changes.items() if key != "ago_s"}))
+    told = refusal(site)
+    assert words in told
+    assert "condor_annex -check-setup says why" in told or "update the stack (condor_annex -setup)" in told
+
+
+@pytest.mark.parametrize("changes", [
+    {"at_ago_s": STALE_S - 60}, {"rights": RIGHTS}, {"rights": dict.fromkeys(RIGHTS)},
+    {"rights": RIGHTS | {"unprotect": False}}, {"contract": 3, "digest": "of a newer one"},
+    {"stuck": 100, "stuck_ids": ["sfr-1"], "errors": 100, "error_texts": ["x"]},
+])
+def test_what_is_no_reason_to_doubt_the_enforcer_stops_no_order(
+    site: Site, log: Log, changes: dict[str, Any]
+) -> None:
+    ago_s = changes.pop("at_ago_s", 0)
+    log.say(at=int(time.time() - ago_s), **changes)
+    assert site.order()["Result"] == "Success"
+
+
+def test_a_function_that_was_never_called_opens_nothing(site: Site, log: Log) -> None:
+    assert "has not been called by its rule for 30 minutes" in refusal(site)
+    site.cloud.client("logs", BYSTANDER).delete_log_group(logGroupName=GROUP)
+    assert "has not been called by its rule for 30 minutes" in refusal(site), "nor one without a log group"
+    del log
+
+
+def test_a_call_by_hand_proves_nothing_of_the_rule(site: Site, log: Log) -> None:
+    site.cloud.client("lambda", BYSTANDER).invoke(FunctionName=site.arn, Payload=b"{}")
+    assert "has not been called by its rule" in refusal(site)
+    site.beat()
+    assert site.order()["Result"] == "Success"
+    del log
+
+
+def test_the_newest_tick_counts_whatever_runs_by_hand_say_after_it(site: Site, log: Log) -> None:
+    log.say(at=int(time.time()) - 60)
+    log.say(tick=False, complete=False)
+    assert site.order()["Result"] == "Success"
+    log.say(complete=False, at=int(time.time()) + 1)
+    assert site.order()["Result"] == "Failure"
+
+
+RECEIPT = {
+    "receipt": "htcondor-annex-lease", "contract": 2, "tick": True, "rule": "r", "at": 1_800_000_000,
+    "account": "123456789012", "region": "us-east-1", "function": "f", "digest": "d", "max_lease_s": 3600,
+    "complete": True, "rights": {}, "stuck": 0, "stuck_ids": [], "errors": 0, "error_texts": [],
+}  # fmt: skip
+
+
+def with_raw(name: str, raw: str) -> str:
+    """A receipt with this text in place of one value."""
+    return json.dumps(RECEIPT | {name: "RAW"}).replace('"RAW"', raw)
+
+
+HOSTILE = [
+    "", "{", "null", "7", '"receipt"', "[]", "{}", "[" * 7000, '{"a":' * 1000, '{"receipt": "htcondor-annex-lease"}',
+    "\ud800", "START RequestId: 1", "9" * 5000, json.dumps(RECEIPT) + " " * 8000, json.dumps(RECEIPT | {"tick": "true"}),
+    *(with_raw("at", raw) for raw in ("NaN", "Infinity", "-Infinity", "1e400", "true", "null", '"1800000000"', "[]", "1.5")),
+    *(with_raw("stuck", raw) for raw in ("1e400", "NaN", "null", '"many"', "{}")),
+    *(with_raw("rights", raw) for raw in ("[]", "null", '"all"', "7")),
+    *(with_raw("complete", raw) for raw in ("1", "null", '"true"')),
+    *(with_raw("contract", raw) for raw in ("2.0", '"2"', "null")),
+    *(with_raw(name, "7") for name in ("stuck_ids", "error_texts")),
+    *(json.dumps({key: each for key, each in RECEIPT.items() if key != name}) for name in
+      ("at", "account", "region", "function", "contract", "digest", "max_lease_s", "complete", "rights", "stuck")),
+]
+
+
+@pytest.mark.parametrize("line", HOSTILE, ids=range(len(HOSTILE)))
+def test_a_line_that_is_no_receipt_is_none(line: str) -> None:
+    assert read(json.dumps(RECEIPT)) is not None
+    assert read(line) is None
+
+
+def test_hostile_lines_beside_a_receipt_change_nothing(site: Site, log: Log) -> None:
+    log.write(*[line for line in HOSTILE if line and line.isprintable() and len(line) < 2000])
+    assert "has not been called by its rule" in refusal(site)
+    log.say()
+    assert site.order()["Result"] == "Success"
+
+
+@pytest.mark.parametrize("line", [0, 5, 15, 19, 24])
+def test_an_endpoint_that_gives_any_line_opens_nothing_and_breaks_nothing(site: Site, line: int) -> None:
+    told = json.dumps({"events": [{"message": HOSTILE[line]}]}).encode()
+    with endpoint(relays(site.cloud.url, NOW, answering("FilterLogEvents", told))) as url:
+        reply = site.order(LogsURL=url)
+    assert "has not been called by its rule" in str(reply["ErrorString"])
+
+
+def test_empty_pages_are_followed_to_those_that_hold_something(site: Site, log: Log) -> None:
+    site.cloud.behave(empty_log_pages=3, log_page=1)
+    log.say(at=int(time.time()) - 1000)
+    log.say()
+    assert site.order()["Result"] == "Success"
+    assert len(site.cloud.calls("FilterLogEvents")) > 6
+
+
+def test_pages_that_never_end_end_the_look_with_words(site: Site, log: Log) -> None:
+    log.say()
+    told = b'{"events": [], "nextToken": "again"}'
+    with endpoint(relays(site.cloud.url, NOW, answering("FilterLogEvents", told))) as url:
+        reply = site.order(replace(PACE, forward_deadline_s=0.1), LogsURL=url)
+    assert "the same page was told twice" in str(reply["ErrorString"])
+
+
+def test_keys_that_may_not_read_the_log_are_told_so(site: Site, log: Log) -> None:
+    log.say()
+    site.cloud.fault("FilterLogEvents", "denied", times=9)
+    assert f"FilterLogEvents of {GROUP} was denied" in refusal(site)
+
+
+# The function itself.
+
+
+def test_a_closed_function_takes_no_order_until_it_is_opened_again(site: Site, log: Log) -> None:
+    log.say()
+    functions = site.cloud.client("lambda", BYSTANDER)
+    functions.update_function_configuration(FunctionName=site.arn, Description=CLOSED_DESCRIPTION)
+    assert is_closed(functions.get_function(FunctionName=site.arn)["Configuration"])
+    told = refusal(site, ["GetFunction"])
+    assert "is closed: somebody runs condor_annex -teardown; -setup opens it again" in told
+    functions.update_function_configuration(FunctionName=site.arn, Description="")
+    assert site.order()["Result"] == "Success"
+
+
+def test_a_version_of_a_closed_function_is_closed_too(site: Site, log: Log) -> None:
+    """The description of a published version never changes, and -teardown deletes all versions at once."""
+    log.say()
+    functions = site.cloud.client("lambda", BYSTANDER)
+    version = functions.publish_version(FunctionName=site.arn)["FunctionArn"]
+    assert site.order(LeaseFunctionARN=version)["Result"] == "Success"
+    functions.update_function_configuration(FunctionName=site.arn, Description=CLOSED_DESCRIPTION)
+    reply = site.order(LeaseFunctionARN=version)
+    assert (reply["Result"], "is closed" in str(reply.get("ErrorString"))) == ("Failure", True)
+
+
+def test_a_function_that_may_not_run_takes_no_order(site: Site, log: Log) -> None:
+    log.say()
+    functions = site.cloud.client("lambda", BYSTANDER)
+    functions.put_function_concurrency(FunctionName=site.arn, ReservedConcurrentExecutions=0)
+    told = refusal(site, ["GetFunction"])
+    assert "its reserved concurrency is 0: aws lambda delete-function-concurrency" in told
+    functions.put_function_concurrency(FunctionName=site.arn, ReservedConcurrentExecutions=1)
+    assert site.order()["Result"] == "Success"
+
+
+# How often it is looked at.
+
+
+@dataclass
+class Steady:
+    now_s: float = 0.0
+
+
+def engine_of(site: Site, steady: Steady) -> tuple[Callable[..., Any], Callable[[], None]]:
+    """One daemon that takes many orders: what takes one, and what ends it."""
+    journal = site.journal()
+    world = replace(site.world(), heartbeats=Heartbeats(lambda: steady.now_s))
+    engine = Engine(journal, annex_steps(world), pace=PACE, now_s=site.now_s)
+    return lambda **changes: bulk_request(site.ad(**changes), OWNER, engine, site.defaults, site.now_s()), journal.close
+
+
+def test_many_orders_cost_one_look_a_minute_and_each_endpoint_is_asked_itself(site: Site, log: Log) -> None:
+    log.say()
+    steady = Steady()
+    order, close = engine_of(site, steady)
+    looks = []
+    for moment_s, urls in ((0.0, {}), (KEPT_S - 1, {}), (KEPT_S - 1, {"LogsURL": site.cloud.url + "/"}),
+                           (KEPT_S + 1, {})):
+        steady.now_s = moment_s
+        assert order(**urls)["Result"] == "Success"
+        looks.append(len(site.cloud.calls("FilterLogEvents")))
+    close()
+    assert looks == [1, 1, 2, 3]
+    assert len(site.cloud.calls("GetFunction")) == 4, "a closed function is noticed at once"
+
+
+def test_a_heartbeat_that_opens_nothing_is_looked_for_at_each_order(site: Site, log: Log) -> None:
+    order, close = engine_of(site, Steady())
+    assert order()["Result"] == "Failure"
+    log.say()
+    assert order()["Result"] == "Success"
+    close()
+
+
+def test_a_remembered_heartbeat_grows_old_too(site: Site, log: Log) -> None:
+    log.say()
+    order, close = engine_of(site, Steady())
+    assert order()["Result"] == "Success"
+    site.away_s = STALE_S + 10
+    assert order()["Result"] == "Failure"
+    close()
+
+
+# By whose clock.
+
+
+@pytest.mark.parametrize("ahead_s", [800.0, -800.0])
+def test_its_age_is_reckoned_by_awss_clock(site: Site, log: Log, ahead_s: float) -> None:
+    log.say(at=int(time.time()) - 200)
+    site.away_s = ahead_s
+    order = target(site).access_order
+    with pytest.raises(Exception, match="was last called by its rule"):
+        enforcer_of(site.world(), order, site.world().access(order))
+    site.cache = ClientCache(read_timeout=READ_TIMEOUT_S, traffic=Traffic(time_s=site.now_s))
+    world: World = site.world()
+    assert enforcer_of(world, order, world.access(order)).receipt.is_complete
