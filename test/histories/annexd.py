@@ -258,7 +258,8 @@ class Life:
         self.busy: set[str] = set()
         self.journal = DyingJournal(self, annexd)
         annexd.kept.annexd, annexd.kept.hop.way = annexd, self._call
-        self.world = steps.World(self._access, annexd.now_s, supplies=SUPPLIES, heartbeats=Heartbeats(annexd.now_s))
+        self.world = steps.World(self._access, annexd.now_s, supplies=SUPPLIES, heartbeats=Heartbeats(annexd.now_s),
+                                 pause=self._pause)
         self.engine = OneThread(
             self.busy,
             self.journal,
@@ -296,6 +297,9 @@ class Life:
         answer = cloud.deliver(self._annexd.name, request, PATIENCE_S, self.die)
         self.check()
         return replace(answer, headers={**answer.headers, "Date": formatdate(cloud.timeline.now_s + cloud.date_skew_s)})
+
+    def _pause(self, seconds: float) -> None:
+        self.wait(seconds)
 
     def wait(self, seconds: float) -> bool:
         self._annexd.cloud.timeline.sleep(seconds)

@@ -146,7 +146,7 @@ def test_it_notices_a_cancellation_that_gives_up_what_ec2_does_not_show_yet(
 
 def test_it_notices_an_extension_that_is_called_done_and_is_none(theatre: Theatre, monkeypatch: Patch) -> None:
     monkeypatch.setattr(move_end, "write_tag", lambda *_: True)
-    monkeypatch.setattr(move_end, "raise_unless_seen", lambda *_: None)
+    monkeypatch.setattr(move_end, "wait_until_seen", lambda *_: None)
     assert "called moved and is elsewhere" in violations(theatre, EXTENDED)
 
 
