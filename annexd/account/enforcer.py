@@ -6,7 +6,7 @@ rely on it: orders refuse a closed function, which goes on ending annexes until 
 
 import time
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final
 
@@ -21,7 +21,6 @@ from annexd.aws.errors import AWS_ERRORS
 from annexd.workflow import Refused, Retry
 
 STACK_TAG: Final = "aws:cloudformation:stack-name"  # on whatever CloudFormation makes; GetFunction tells it
-LAST_MODIFIED: Final = "%Y-%m-%dT%H:%M:%S.%f%z"  # in a function's configuration: 2026-11-28T09:10:47.000+0000
 # An order checks the function at most 60 s before it asks for its fleet, and waits 30 s for the answer; 10 s more until
 # EC2 lists a new fleet.
 CLOSING_S: Final = 100.0
@@ -49,6 +48,20 @@ class Enforcer:
                     return None
                 raise
         return told
+
+    def is_whole(self, role: str) -> bool:
+        """Tell whether function, rule and role are there: without any of them no annex ends."""
+        events, iam = (self._session.client(service, self.region) for service in ("events", "iam"))
+        for operation, call, name in (
+            ("DescribeRule", events.describe_rule, {"Name": FUNCTION}), ("GetRole", iam.get_role, {"RoleName": role})):
+            with asking(operation):
+                try:
+                    call(**name)
+                except AWS_ERRORS as error:
+                    if errors.is_not_found(error):
+                        return False
+                    raise
+        return self.look() is not None
 
     def stack_name(self) -> str | None:
         """Return the stack that made it; None when there is no function, an empty text when no stack made it.
@@ -82,8 +95,7 @@ class Enforcer:
         told = self.look()
         if told is None or not is_closed(told["Configuration"]):
             return
-        closed_s = datetime.strptime(told["Configuration"]["LastModified"], LAST_MODIFIED).timestamp()
-        age_s = self._now_s() - closed_s
+        age_s = self._now_s() - _modified_s(told["Configuration"])
         if age_s < 2 * CLOSING_S:
             raise AccountError(
                 f"{self.region}: a -teardown closed the lease function {max(age_s, 0):.0f} s ago, and may still run",
@@ -152,6 +164,12 @@ class Enforcer:
                 raise AccountError(f"{self.region}: the lease function has been changing for {CHANGING_S:.0f} s",
                                    "run the same command again")
             time.sleep(min(1.0, PAUSE_S))
+
+
+def _modified_s(configuration: Mapping[str, Any]) -> float:
+    """Return when a function was changed, from 2026-11-28T09:10:47.000+0000; always UTC."""
+    text = str(configuration["LastModified"])[: len("2026-11-28T09:10:47")]
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC).timestamp()
 
 
 def own_digest() -> str:

@@ -16,7 +16,15 @@ from annexd.account.enforcer import Enforcer, own_digest
 from annexd.account.errors import AccountError, LivingAnnexes
 from annexd.account.session import Session, asking
 from annexd.account.stack import STUCK, Say, Seen, Stack
-from annexd.account.template import FUNCTION, MAX_LEASE, body, max_lease_limits, template
+from annexd.account.template import (
+    FUNCTION,
+    LOGICAL_ID,
+    MAX_LEASE,
+    body,
+    body_without_enforcer,
+    max_lease_limits,
+    template,
+)
 from annexd.annex.lease import utc
 
 STACK_NAME: Final = "HTCondorAnnex"
@@ -78,7 +86,11 @@ class RegionSetup:
     def make(self) -> dict[str, str]:
         """Return the knobs that tell HTCondor of it."""
         stack = self._stack()
-        seen = made(stack, self._max_lease_s, self._before_deletion) if self._is_own else self._used(stack)
+        if self._is_own:
+            self._drop_what_is_left(stack)
+            seen = made(stack, self._max_lease_s, self._before_deletion)
+        else:
+            seen = self._used(stack)
         self._enforcer.open()
         self._say(f"the stack {stack.name} is as it should be")
         return configuration.knobs(self._session, self.region, seen.outputs)
@@ -93,6 +105,15 @@ class RegionSetup:
     def _stack(self) -> Stack:
         deadline_s = time.monotonic() + self._wanted.timeout_s
         return Stack(self._session.client("cloudformation", self.region), self._stack_name, self._say, deadline_s)
+
+    def _drop_what_is_left(self, stack: Stack) -> None:
+        """Take the rest of an enforcer out of the stack of which somebody deleted a part, so that it is made again."""
+        seen = stack.settled()
+        ids = stack.physical_ids() if seen and seen.is_good else {}
+        if LOGICAL_ID in ids and not self._enforcer.is_whole(ids.get("LeaseRole", "")):
+            self._say("a part of what ends annexes is gone: all of that is made again")
+            stack.update(body_without_enforcer(), self._max_lease_s)
+            stack.settled()
 
     def _used(self, stack: Stack) -> Seen:
         """Return another's stack, unchanged."""
@@ -110,8 +131,8 @@ class RegionSetup:
         """Raise LivingAnnexes with those whose leases a lower MaxLease ends earlier, unless that is wanted."""
         found = annexes(self._session.client("ec2", self.region))
         ends = [(annex, annex.end_s(before_s) or 0, annex.end_s(self._max_lease_s) or 0) for annex in found]
-        cut = [f"annex {annex.annex_id}" + (f" of {annex.owner}" if annex.owner else "")
-               + f": at {utc(after_s)} instead of {utc(now_s)}" for annex, now_s, after_s in ends if after_s < now_s]
+        cut = [f"{annex.name()}: at {utc(after_s)} instead of {utc(now_s)}"
+               for annex, now_s, after_s in ends if after_s < now_s]
         if cut and not self._wanted.cuts_leases:
             raise LivingAnnexes(
                 f"{self.region}: with {MAX_LEASE} {self._max_lease_s} s instead of {before_s} s annexes end earlier: "

@@ -17,6 +17,7 @@ PLACE: Final = ("templates", "annex.json")
 DESCRIPTION: Final = "HTCondor annexes: "  # every stack of ours begins its description so
 FUNCTION: Final = "HTCondorAnnexLease"  # the names of function, rule and log group are fixed
 LOG_GROUP: Final = f"/aws/lambda/{FUNCTION}"
+ENFORCER: Final = "Lease"  # with which the names of its parts begin, in the template
 LOGICAL_ID: Final = "LeaseFunction"  # its name in the template
 MAX_LEASE: Final = "MaxLease"  # the one parameter
 VARIABLE: Final = re.compile(r"\$\{([A-Za-z0-9:]+)(?:\.([A-Za-z]+))?\}")
@@ -43,6 +44,19 @@ def body() -> str:
 def template() -> dict[str, Any]:
     loaded: dict[str, Any] = json.loads(body())
     return loaded
+
+
+def body_without_enforcer() -> str:
+    """Return the template without what ends annexes, for a stack from which somebody deleted some of that.
+
+    CloudFormation makes again what it knows to be gone, and it knows that of what it deleted itself only.
+    """
+    whole = template()
+    left = {
+        "Resources": {name: made for name, made in whole["Resources"].items() if not name.startswith(ENFORCER)},
+        "Outputs": {name: told for name, told in whole["Outputs"].items() if not name.startswith(ENFORCER)},
+    }
+    return json.dumps(whole | left, indent=1)
 
 
 def function_code() -> str:

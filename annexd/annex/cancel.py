@@ -29,7 +29,7 @@ OWN: Final = OWN_NAMES | {"forcex"}
 
 def add_cancelling(engine: Engine, world: World) -> None:
     """Give an Engine of annexes the workflow of their cancellations."""
-    engine.add(CANCEL, Workflow((StopOrder(world, engine), Limited(EndFleets(world))), patient=True))
+    engine.add(CANCEL, Workflow((StopOrder(engine), Limited(EndFleets(world))), patient=True))
 
 
 @dataclass(frozen=True)

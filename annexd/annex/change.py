@@ -105,11 +105,10 @@ def _wanted(request: ChangeRequest, annex: NamedAnnex, order: Json) -> Json:
         fault = fault_of_new_end(latest_s, annex.now_s, annex.defaults)
         if fault is not None:
             raise InvalidRequest([fault])
-    annex_order = _annex_order(annex, order)
-    if annex_order is None and latest_s > present_s:
+    if order["annex_order"] is None and latest_s > present_s:
         raise NotNow(f"annexd has no record of the order of annex {order['annex_id']}, so its machines would not hear "
                      "of the new end: it can only be shortened or cancelled")
-    join = (annex_order or {}).get("join") or {}
+    join = (order["annex_order"] or {}).get("join") or {}
     return {
         "workflow": CHANGE,
         "command_id": annex.named.command_id,
@@ -119,12 +118,4 @@ def _wanted(request: ChangeRequest, annex: NamedAnnex, order: Json) -> Json:
         "now": request.now,
         "longest_s": annex.defaults.max_lease_s,
         "drain_s": join.get("drain_s", 0),
-        "annex_order": annex_order,
     }
-
-
-def _annex_order(annex: NamedAnnex, order: Json) -> Json | None:
-    """Return the annex's order, from which its object is made, with the keys of this change."""
-    if order["order_command_id"] is None:
-        return None
-    return dict(annex.roll.engine.state(order["order_command_id"]).order or {})

@@ -178,14 +178,16 @@ class Heartbeats:
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[str, str], tuple[float, Receipt]] = OrderedDict()
 
-    def newest(self, logs: Any, endpoints: str, function_arn: str, now_s: float) -> Receipt | None:
-        """As newest_receipt; `endpoints` keeps what one user's endpoint says from all others.
+    def newest(self, logs: Any, endpoints: str, function_arn: str, now_s: float, *, fresh: bool) -> Receipt | None:
+        """As newest_receipt, or the one that is remembered, unless it is to be `fresh`.
+
+        `endpoints` keeps what one user's endpoint says from all others.
 
         Only what allows an order is remembered: what does not is asked for again.
         """
         key, asked_s = (endpoints, function_arn), self._steady_s()
         with self._lock:
-            kept = self._kept.get(key)
+            kept = None if fresh else self._kept.get(key)
         if kept is not None and asked_s - kept[0] <= KEPT_S and fault_of(kept[1], function_arn, now_s) is None:
             return kept[1]
         receipt = newest_receipt(logs, function_arn, now_s)

@@ -61,6 +61,12 @@ class Fleet:
         """Whether its lease was ended before its time."""
         return TAG_CANCELLED in self.tags
 
+    @property
+    def written_end_s(self) -> int:
+        """The end that its tag has, or else its token: what annexd wrote."""
+        moved_s = end_in_tag(self.tags.get(TAG_LEASE_END))
+        return self.ordered_end_s if moved_s is None else moved_s
+
     def end_s(self, max_lease_s: float) -> float:
         """Return when its lease ends, as the lease function sees it."""
         end_s = lease_end(self.client_token, self.tags, self.created_s, max_lease_s)

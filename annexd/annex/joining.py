@@ -101,6 +101,12 @@ def _claims(join: Join, annex_id: str, end_of_lease_s: int) -> Json:
     }
 
 
+def renewed_claims(claims: Json, end_of_lease_s: int, now_s: float) -> Json:
+    """The claims of a new token of the same annex, for a lease whose end was moved."""
+    issued_at_s = int(now_s) - CLOCK_SLACK_S
+    return {**claims, "jti": secrets.token_hex(16), "iat": issued_at_s, "exp": end_of_lease_s + TOKEN_GRACE_S}
+
+
 def _users(own: Own) -> tuple[str, ...] | None:
     text, everybody = own.text("AnnexOwner", _fault_of_users), own.flag("NoOwner", False)
     if text is not None and everybody:

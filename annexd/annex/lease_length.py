@@ -51,7 +51,8 @@ def fault_of_new_end(value: Any, now_s: float, defaults: Defaults) -> str | None
 def fault_of_length(length_s: float, longest_s: int) -> str | None:
     """Return what is wrong with an end that is so far away, where ANNEX_MAX_LEASE is `longest_s`; or None."""
     if length_s > longest_s + GRACE_S:
-        return f"the new end is {_typed(length_s)} away, and that is longer than ANNEX_MAX_LEASE ({duration(longest_s)})"
+        longest = duration(longest_s)
+        return f"the new end is {_typed(length_s)} away, and that is longer than ANNEX_MAX_LEASE ({longest})"
     return None
 
 

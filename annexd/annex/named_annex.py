@@ -13,7 +13,6 @@ from annexd.annex.faults import InvalidRequest, shown
 from annexd.annex.inventory import Fleet, take_inventory
 from annexd.annex.lease import NOT_IN_TAGS, utc
 from annexd.annex.own import Own
-from annexd.annex.reconcile import DEFAULT_MAX_LEASE_S
 from annexd.annex.reply import NotNow
 from annexd.annex.request import REFERENCE, command_id_in, key_pair
 from annexd.annex.roll import FLEET_STEP, Known, Roll
@@ -92,6 +91,7 @@ class NamedAnnex:
             "end_of_lease_s": end_s,
             "spot_fleet_request_id": state.results.get(FLEET_STEP, {}).get("spot_fleet_request_id"),
             "order_command_id": known.command_id,
+            "annex_order": order,
         }
 
     def order_from_the_cloud(self) -> Json:
@@ -120,9 +120,10 @@ class NamedAnnex:
             "annex_id": fleet.annex_id,
             "annex_name": None,
             "annex_owner": fleet.owner,
-            "end_of_lease_s": int(fleet.end_s(DEFAULT_MAX_LEASE_S)),
+            "end_of_lease_s": fleet.written_end_s,
             "spot_fleet_request_id": fleet.fleet_id,
             "order_command_id": None,
+            "annex_order": None,
         }
 
     def own_keys(self) -> Json:

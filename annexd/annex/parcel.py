@@ -5,7 +5,9 @@
     annex.token            the annex's own token, for SEC_TOKEN_SYSTEM_DIRECTORY
     ...                    the requester's files, for the configuration folder, too
 
-It is made anew whenever it is needed, the same from the same order, and lives nowhere but in S3.
+It is made from the order whenever it is needed, and lives nowhere but in S3.  The order's step makes the same object
+each time.  When the end of the lease is moved, the object is replaced by one with the present end and a new token: each
+machine reads it again, and takes annex.json, the configuration and the token from it.
 """
 
 import gzip
@@ -14,10 +16,12 @@ import json
 import re
 import tarfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final, Protocol
 
+from annexd.annex import lease
 from annexd.annex.faults import InvalidRequest, joined
-from annexd.annex.joining import digest
+from annexd.annex.joining import digest, renewed_claims
 from annexd.annex.machine import annex_name, machine_config
 from annexd.workflow import Json, Refused
 
@@ -75,8 +79,17 @@ def completed(order: Json, supplies: Supplies) -> Json:
     return {**order, "join": {**join, "config_digests": {name: digest(files[name]) for name in sorted(files)}}}
 
 
-def parcel(order: Json, supplies: Supplies) -> bytes:
-    """The tarball.  Raises Refused when it cannot be made as it was ordered."""
+@dataclass(frozen=True)
+class Present:
+    """Where the end of an annex's lease is now, by which its machines go."""
+
+    end_s: int
+    max_lease_s: int
+    cancelled_s: int | None = None
+
+
+def parcel(order: Json, supplies: Supplies, max_lease_s: int) -> bytes:
+    """The tarball as it was ordered.  Raises Refused when it cannot be made so."""
     join = order["join"]
     try:
         files = _files(join, order["owner"], supplies)
@@ -84,19 +97,59 @@ def parcel(order: Json, supplies: Supplies) -> bytes:
         raise Refused(f"ConfigDir cannot be used: {error}", untouched=True) from error
     if {name: digest(content) for name, content in files.items()} != join["config_digests"]:
         raise Refused(f"the files of ConfigDir {join['config_dir']} have changed since the order", untouched=True)
-    try:
-        token = _token(join, supplies)
-    except OSError as error:
-        raise Refused(_no_token(error), untouched=True) from error
+    own = _own(order, Present(order["end_of_lease_s"], max_lease_s)) | _token_file(join, supplies)
+    return _tarball(own | dict(sorted(files.items())), join["made_at_s"])
+
+
+def present_parcel(order: Json, supplies: Supplies, present: Present, now_s: float) -> bytes:
+    """The tarball with the present end and a new token; that of a cancelled annex needs neither token nor files.
+
+    The requester's files are as they are now: only machines that boot later read them, and an annex is to be extended
+    although its user has gone on with them.  Raises Refused when they, or the signing key, cannot be used.
+    """
+    join = order["join"]
+    members = _own({**order, "end_of_lease_s": present.end_s}, present)
+    if present.cancelled_s is None:
+        claims = renewed_claims(join["token_claims"], present.end_s, now_s)
+        members |= _token_file({**join, "token_claims": claims}, supplies)
+        members |= _present_files(order, supplies)
+    return _tarball(members, int(now_s))
+
+
+def _own(order: Json, present: Present) -> dict[str, bytes]:
+    """annex.json, of which a machine computes the end as annexd and the lease function do; and the configuration."""
+    moved = {lease.TAG_LEASE_END: lease.utc(present.end_s)}
+    if present.cancelled_s is not None:
+        moved[lease.TAG_CANCELLED] = lease.utc(present.cancelled_s)
     manifest = {
         "AnnexID": order["annex_id"],
         "AnnexName": annex_name(order),
-        "LeaseEnd": order["end_of_lease_s"],
-        "Pool": join["collector_host"],
+        "ClientToken": order["client_token"],
+        "Tags": moved,
+        "MaxLease": present.max_lease_s,
+        "LeaseEnd": present.end_s,
+        "Pool": order["join"]["collector_host"],
     }
-    own = {MANIFEST: json.dumps(manifest, indent=1) + "\n", CONFIG: machine_config(order), TOKEN: f"{token}\n"}
-    members = {name: text.encode() for name, text in own.items()} | dict(sorted(files.items()))
-    return _tarball(members, join["made_at_s"])
+    return {MANIFEST: (json.dumps(manifest, indent=1) + "\n").encode(), CONFIG: machine_config(order).encode()}
+
+
+def _token_file(join: Json, supplies: Supplies) -> dict[str, bytes]:
+    try:
+        return {TOKEN: f"{_token(join, supplies)}\n".encode()}
+    except OSError as error:
+        raise Refused(_no_token(error), untouched=True) from error
+
+
+def _present_files(order: Json, supplies: Supplies) -> dict[str, bytes]:
+    join = order["join"]
+    try:
+        files = _files(join, order["owner"], supplies)
+    except OSError as error:
+        words = f"ConfigDir, which the machines of this annex are configured by, cannot be used any more: {error}"
+        raise Refused(words, untouched=True) from error
+    if faults := _faults_of(files, join["config_dir"]):
+        raise Refused(joined(faults), untouched=True)
+    return dict(sorted(files.items()))
 
 
 def _tarball(members: Mapping[str, bytes], made_at_s: int) -> bytes:

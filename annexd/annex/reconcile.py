@@ -24,7 +24,6 @@ from annexd.workflow import Refused, Retry
 NEVER_S: Final = float("inf")
 LOOK_S: Final = 300.0  # at one account, with all that is ended there
 OVERDUE_S: Final = 900.0  # three runs of the lease function
-DEFAULT_MAX_LEASE_S: Final = 31 * 86_400.0  # as lambda/lease.py's, where the stack's is not known
 LONGEST_NAME: Final = 128  # of a runtime, as AWS has them
 
 
@@ -91,7 +90,7 @@ def reconcile(world: World, target: AccountTarget, busy: Callable[[], Set[str]],
 def _look_at_enforcer(world: World, target: AccountTarget, clients: Clients, today: date | None) -> EnforcerReport:
     arn = target.lease_function_arn
     try:
-        enforcer = enforcer_of(world, target.access_order, clients)
+        enforcer = enforcer_of(world, target.access_order, clients, fresh=True)
     except (Retry, Refused) as error:
         return EnforcerReport(fault=str(error))
     runtime = str(enforcer.configuration.get("Runtime"))[:LONGEST_NAME]
@@ -104,7 +103,7 @@ def _look_at_enforcer(world: World, target: AccountTarget, clients: Clients, tod
 
 def _max_lease_s(enforcer: EnforcerReport) -> float:
     longest_s = enforcer.receipt.max_lease_s if enforcer.receipt else None
-    return float(longest_s or DEFAULT_MAX_LEASE_S)
+    return float(longest_s or NEVER_S)  # where it is not known, no lease is cut short for it
 
 
 def overdue_fleets(inventory: Inventory, busy: Set[str], now_s: float, max_lease_s: float,

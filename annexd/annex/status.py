@@ -66,7 +66,7 @@ def _recent(roll: Roll, now_s: float) -> list[Known]:
 def _is_told_unasked(line: Json, now_s: float) -> bool:
     """What lives, is under way or still runs, and what ended a while ago."""
     under_way = line["State"] in ("ordering", "undoing", "cancelling")
-    recent = line["State"] != "failed" and line["EndOfLease"] > now_s - TOLD_S
+    recent = line["State"] != "failed" and (line["EndOfLease"] or 0) > now_s - TOLD_S
     return bool(under_way or recent or line["Instances"])
 
 
@@ -124,10 +124,10 @@ def _seen_only(roll: Roll, now_s: float, looks: Mapping[str, Look], mine: str | 
             if annex_id in known | told or (mine is not None and one.owner != NOT_IN_TAGS.sub("_", mine)):
                 continue
             told.add(annex_id)
-            end_s = int(one.end_of_lease_s or 0)
+            end_s = None if one.end_of_lease_s is None else int(one.end_of_lease_s)
             yield {
                 "AnnexID": annex_id, "AnnexName": None, "Owner": one.owner, "CommandID": None,
                 "BulkRequestID": one.fleet_id, "TargetCapacity": None, "EndOfLease": end_s,
                 "OrderedEndOfLease": one.ordered_end_s,
-                "State": "adopted" if now_s < end_s else "over", **_seen(annex_id, look),
+                "State": "over" if end_s is not None and end_s <= now_s else "adopted", **_seen(annex_id, look),
             }  # fmt: skip

@@ -14,6 +14,8 @@ from annexd.account.errors import AccountError, LivingAnnexes, UnusableFile
 from annexd.account.session import Session, key_files
 from annexd.account.setup import STACK_NAME, TIMEOUT_S, Wanted, set_up
 from annexd.account.teardown import tear_down
+from annexd.account.template import max_lease_limits
+from annexd.annex.lease_length import duration
 from annexd.tool import show
 from annexd.tool.errors import (
     ANNEXES_LIVE,
@@ -45,7 +47,8 @@ def run(options: Options) -> int:
 
 def _run(options: Options) -> int:
     session = Session(options.profile, key_files(options.public_key_file, options.secret_key_file))
-    wanted = Wanted(_regions(options, session), options.stack_name or STACK_NAME, options.timeout_s or TIMEOUT_S)
+    wanted = Wanted(_regions(options, session), options.stack_name or STACK_NAME, options.timeout_s or TIMEOUT_S,
+                    _max_lease_s(options), options.cuts_leases)
     if options.check_setup:
         return _check(options, session, wanted)
     file = ConfigurationFile(options.output or _default_file())
@@ -80,6 +83,17 @@ def _regions(options: Options, session: Session) -> tuple[str, ...]:
     if unknown:
         raise ToolError(USAGE, f"there is no region {' nor '.join(unknown)}, as far as botocore knows")
     return regions
+
+
+def _max_lease_s(options: Options) -> int | None:
+    """Raises ToolError for what CloudFormation would refuse, without these words."""
+    asked_s = options.max_lease_s
+    if asked_s is not None:
+        least_s, most_s, _ = max_lease_limits()
+        if not least_s <= asked_s <= most_s:
+            raise ToolError(USAGE, f"-max-lease must be from {duration(least_s)}, two runs of the lease function, to "
+                            f"{duration(most_s)}: later the bucket has deleted what machines learn their end from")
+    return asked_s
 
 
 def _default_file() -> str:

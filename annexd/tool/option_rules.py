@@ -26,7 +26,8 @@ INSTEAD: Final = {  # of an option that does not change a lease
     "json": "it goes with -check-setup or -status",
 }
 ACCOUNT_WORDS: Final = "-setup, -check-setup or -teardown"
-ACCOUNT_ONLY: Final = ("region", "profile", "stack_name", "output", "json")
+SETUP_ONLY: Final = ("max_lease_s", "cuts_leases")
+ACCOUNT_ONLY: Final = ("region", "profile", "stack_name", "output", "json", *SETUP_ONLY)
 ACCOUNT_TOO: Final = ("public_key_file", "secret_key_file", "target_capacity", "timeout_s", "debug")
 OWNERS: Final = ("annex_owner", "no_owner")
 USER_DATA: Final = ("user_data", "user_data_file", "default_user_data", "default_user_data_file")
@@ -60,6 +61,8 @@ def _faults_of_change(values: dict[str, Any]) -> list[str]:
     words = "-extend counts from the present end of the lease, -until names the new one"
     faults = [f"{first} and {more[0]} exclude each other: {words}"] if more else []
     faults += _foreign(values, (*CHANGES, *CHANGE_TOO), first, INSTEAD)
+    if "now" in values and "until_s" not in values:
+        faults.append("-now goes with -until: a lease that is extended never ends too soon")
     if "file" not in values:
         faults.append(f"the annex is missing, as in condor_annex {first} VALUE ANNEX: condor_annex -status lists yours")
     return faults + _faults_of_annex(values, "ANNEX")
@@ -79,6 +82,10 @@ def _faults_of_task(values: dict[str, Any]) -> list[str]:
     tasks = [spelled(field) for field in ACCOUNT_TASKS if field in values]
     faults = [f"{' and '.join(tasks)} exclude each other"] if len(tasks) > 1 else []
     faults += _foreign(values, (*ACCOUNT_TASKS, *ACCOUNT_ONLY, *ACCOUNT_TOO), tasks[0])
+    if "setup" not in values:
+        faults += [f"{spelled(field)} goes with -setup" for field in SETUP_ONLY if field in values]
+    if "cuts_leases" in values and "max_lease_s" not in values:
+        faults.append("-cut-leases goes with -max-lease")
     keys = [spelled(field) for field in ("public_key_file", "secret_key_file") if field in values]
     if len(keys) == 1:
         faults.append(f"{keys[0]} alone will not do: AWS keys are an ID and a secret, in a file each")
@@ -95,7 +102,7 @@ def _missing(values: dict[str, Any]) -> list[str]:
     if "forcex" in values:
         faults.append("-forcex goes with -cancel")
     if "now" in values:
-        faults.append("-now goes with -until or -extend")
+        faults.append("-now goes with -until")
     if "lease_duration_s" not in values:
         faults.append("-lease-duration is missing: say for how long you want the instances")
     if "file" not in values:

@@ -65,6 +65,7 @@ def _command_id(text: str) -> str:
 CONVERSIONS: Final[dict[str, Callable[[Any], Any]]] = {
     "region": _regions,
     "stack_name": _stack_name,
+    "max_lease_s": read_duration,
     "timeout_s": read_duration,
     "command_id": _command_id,
     "cancel": annex,

@@ -46,7 +46,7 @@ OPTIONS: Final = {
     "cancel": Option("cancel", "ANNEX", "end this annex now: its ID, its Spot Fleet request's, or your name for it"),
     "extend": Option("extend_s", "DURATION", "let the lease end so much later: condor_annex -extend 2h ANNEX"),
     "until": Option("until_s", "TIME", "let it end then: condor_annex -until 2026-12-01T18:00 ANNEX; Z or +01:00 too"),
-    "now": Option("now", None, "with -until or -extend: even if its machines hear of it too late to send jobs away"),
+    "now": Option("now", None, "with -until: even if that is too soon for its machines to send jobs away"),
     "forcex": Option("forcex", None, "with -cancel: give up what cannot be undone (QUEUE_SUPER_USERS only)"),
     "status": Option("status", None, "the annexes that annexd knows; condor_annex -status ANNEX: one of them"),
     "setup": Option("setup", None, "make what annexes need in the AWS account"),
@@ -55,6 +55,8 @@ OPTIONS: Final = {
     "region": Option("region", "REGION", "of -setup, -check-setup and -teardown; may be given several times"),
     "profile": Option("profile", "NAME", "your profile in the AWS configuration, for these three"),
     "stack-name": Option("stack_name", "NAME", "of the CloudFormation stack (HTCondorAnnex)"),
+    "max-lease": Option("max_lease_s", "SECONDS", "of -setup: the longest that any annex may live (30d); also as 7d"),
+    "cut-leases": Option("cuts_leases", None, "with -max-lease: also end annexes earlier that live already"),
     "timeout": Option("timeout_s", "SECONDS", "how long to wait for annexd's answer, or for CloudFormation (15m)"),
     "output": Option("output", "FILE", "the configuration file that -setup writes (81annex in LOCAL_CONFIG_DIR)"),
     "config-file": Option("output", "FILE", "another name for it"),
@@ -106,6 +108,8 @@ class Options(NamedTuple):
     region: tuple[str, ...] = ()
     profile: str | None = None
     stack_name: str | None = None
+    max_lease_s: int | None = None
+    cuts_leases: bool = False
     timeout_s: int | None = None
     command_id: str | None = None
     output: str | None = None

@@ -5,13 +5,24 @@ from pathlib import Path
 
 import pytest
 
+from annexd.account import enforcer
 from test.account.kit import Account
 from test.cloud import Cloud
 
 
+@pytest.fixture(scope="package", autouse=True)
+def _patience() -> Iterator[None]:
+    """Nothing here takes as long as in AWS; no order is under way unless a test says so."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(enforcer, "CLOSING_S", 0.0)
+        patch.setattr(enforcer, "PAUSE_S", 0.1)
+        patch.setattr(enforcer, "HEARTBEAT_S", 60.0)
+        yield
+
+
 @pytest.fixture(scope="package")
 def one_cloud() -> Iterator[Cloud]:
-    with Cloud(speed=0) as cloud:
+    with Cloud(speed=0, behaviour={"logs_late_s": 0.0}) as cloud:
         yield cloud
 
 

@@ -5,19 +5,26 @@ from __future__ import annotations
 import io
 import json
 import os
+import threading
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from annexd.account.template import FUNCTION, LOG_GROUP
 from annexd.tool import main, show
 from annexd.tool.errors import ToolError
 from test.cloud import Cloud
+from test.cloud.clock import Clock
 
 TOP = Path(__file__).resolve().parents[2]
 STACK = "HTCondorAnnex"
 REGION = "us-east-1"
+REGIONS = (REGION, "eu-west-1")
+FUNCTION_ARN = f"arn:aws:lambda:{REGION}:123456789012:function:{FUNCTION}"
+TICK_PAUSE_S = 3.0  # real ones are five minutes apart
 
 
 @dataclass(frozen=True)
@@ -49,8 +56,12 @@ class Account:
     def file(self) -> Path:
         return self.folder / "81annex"
 
-    def run(self, *arguments: str) -> Said:
-        """With -output for the file in this account's folder, unless one is given."""
+    def run(self, *arguments: str, ticks: bool = True) -> Said:
+        """With -output for the file in this account's folder, unless one is given; EventBridge ticks meanwhile."""
+        with ticking(self.cloud) if ticks and "-setup" in arguments else nullcontext():
+            return self._run(*arguments)
+
+    def _run(self, *arguments: str) -> Said:
         output = () if {"-output", "-help"} & set(arguments) else ("-output", str(self.file))
         out, err = io.StringIO(), io.StringIO()
         with surroundings(self.cloud.environment() | self.environment), redirect_stdout(out), redirect_stderr(err):
@@ -76,9 +87,42 @@ class Account:
     def stack_status(self, stack: str = STACK) -> str:
         return str(self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"])
 
+    def log(self, *lines: str) -> None:
+        """Let the function's log hold these lines and nothing else."""
+        logs, now_ms = self.client("logs"), int(time.time() * 1000)
+        logs.delete_log_group(logGroupName=LOG_GROUP)
+        logs.create_log_group(logGroupName=LOG_GROUP)
+        logs.put_retention_policy(logGroupName=LOG_GROUP, retentionInDays=90)
+        logs.create_log_stream(logGroupName=LOG_GROUP, logStreamName="one")
+        for line in lines:
+            event = {"timestamp": now_ms, "message": line}
+            logs.put_log_events(logGroupName=LOG_GROUP, logStreamName="one", logEvents=[event])
+
     def everything(self) -> str:
         """What there is in the account, so that two moments can be compared."""
         return json.dumps(contents(self.cloud), indent=1, sort_keys=True, default=str)
+
+
+@contextmanager
+def ticking(cloud: Cloud) -> Iterator[None]:
+    """Let the lease rule of every region fire, as EventBridge does."""
+    ended, fired = threading.Event(), threading.Event()
+    clocks = [Clock(cloud.url, region, 0, lambda what, **_: fired.set() if what == "rule fired" else None)
+              for region in REGIONS]
+
+    def tick() -> None:
+        while not ended.wait(TICK_PAUSE_S if fired.is_set() else 0.1):
+            fired.clear()
+            for clock in clocks:
+                clock.fire(FUNCTION)
+
+    thread = threading.Thread(target=tick, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 @contextmanager

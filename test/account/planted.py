@@ -11,6 +11,8 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from annexd.account.template import FUNCTION, LOG_GROUP
+from annexd.annex.heartbeat import CLOSED_DESCRIPTION
 from test.account.kit import STACK, TOP, Account
 
 
@@ -39,7 +41,11 @@ def fault(hand: str, check: str, words: str, mend: str = "-setup") -> Callable[[
 
 
 def function(account: Account) -> str:
-    return account.physical_ids()["LeaseFunction"]
+    """Once Lambda takes a change: it refuses the second while it is at the first."""
+    name = account.physical_ids()["LeaseFunction"]
+    waiter = account.client("lambda").get_waiter("function_updated_v2")
+    waiter.wait(FunctionName=name, WaiterConfig={"Delay": 0.05, "MaxAttempts": 600})
+    return name
 
 
 def bucket(account: Account) -> str:
@@ -58,7 +64,7 @@ def allow(action: str, resource: str = "*") -> dict[str, object]:
 
 @fault("B", "template", "the stack is made of another annexd's template")
 def stack_of_an_older_template(account: Account) -> None:
-    body = (TOP / "templates" / "annex.json").read_text().replace('"MemorySize": 256', '"MemorySize": 128')
+    body = (TOP / "templates" / "annex.json").read_text().replace('"MemorySize": 1024', '"MemorySize": 512')
     cloudformation = account.client("cloudformation")
     cloudformation.update_stack(StackName=STACK, TemplateBody=body, Capabilities=["CAPABILITY_IAM"])
     waiter = cloudformation.get_waiter("stack_update_complete")
@@ -95,22 +101,68 @@ def function_with_one_more_file(account: Account) -> None:
     account.client("lambda").update_function_code(FunctionName=function(account), ZipFile=buffer.getvalue())
 
 
-@fault("C", "lease function's answer", "called for a test, it answers", "-teardown")
+@fault("C", "lease function's settings", "Handler is index.nothing, not index.handler", "update-function-configuration")
 def function_that_cannot_start(account: Account) -> None:
     account.client("lambda").update_function_configuration(FunctionName=function(account), Handler="index.nothing")
 
 
-@fault("A", "lease function's runtime", "python3.9 is not python3.1", "update-function-configuration")
+@fault("A", "lease function's settings", "Runtime is python3.9, not python3.1", "update-function-configuration")
 def function_on_another_runtime(account: Account) -> None:
     account.client("lambda").update_function_configuration(FunctionName=function(account), Runtime="python3.9")
 
 
-@fault("A", "lease function", "it is throttled to nothing", "delete-function-concurrency")
+@fault("A", "lease function's settings", "Timeout is 3, not 240", "put them back")
+def function_with_too_little_time(account: Account) -> None:
+    function_with_a_short_time_limit(account)
+
+
+@fault("B", "lease function's settings", "MAX_LEASE_S of its environment is 99, not 2592000", "put them back")
+def function_with_another_max_lease(account: Account) -> None:
+    account.client("lambda").update_function_configuration(
+        FunctionName=function(account), Environment={"Variables": {"MAX_LEASE_S": "99"}})
+
+
+@fault("G", "lease function's settings", "it writes to the log group elsewhere", "put them back")
+def function_that_writes_its_log_elsewhere(account: Account) -> None:
+    account.client("logs").create_log_group(logGroupName="elsewhere")
+    account.client("lambda").update_function_configuration(
+        FunctionName=function(account), LoggingConfig={"LogFormat": "Text", "LogGroup": "elsewhere"})
+
+
+@fault("A", "lease function's concurrency", "it is throttled to nothing", "delete-function-concurrency")
 def function_without_concurrency(account: Account) -> None:
     account.client("lambda").put_function_concurrency(FunctionName=function(account), ReservedConcurrentExecutions=0)
 
 
-@fault("D", "lease function", "it is gone")
+@fault("G", "lease function's concurrency", "other functions reserve all 0 runs of the account", "ask AWS for more")
+def account_without_concurrency(account: Account) -> None:
+    account.cloud.behave(concurrency=0)
+
+
+@fault("A", "lease function's calls", "MaximumRetryAttempts is 2, not 0", "put-function-event-invoke-config")
+def calls_that_are_repeated(account: Account) -> None:
+    account.client("lambda").put_function_event_invoke_config(
+        FunctionName=function(account), MaximumRetryAttempts=2, MaximumEventAgeInSeconds=300)
+
+
+@fault("B", "lease function's calls", "MaximumEventAgeInSeconds is 21600, not 300", "put-function-event-invoke-config")
+def calls_that_are_kept_for_hours(account: Account) -> None:
+    account.client("lambda").put_function_event_invoke_config(
+        FunctionName=function(account), MaximumRetryAttempts=0, MaximumEventAgeInSeconds=21600)
+
+
+@fault("C", "lease function's calls", "MaximumRetryAttempts is None, not 0", "put-function-event-invoke-config")
+def calls_without_settings(account: Account) -> None:
+    account.client("lambda").delete_function_event_invoke_config(FunctionName=function(account), Qualifier="$LATEST")
+
+
+@fault("H", "lease function", "a -teardown has closed it", "-setup opens it again")
+def function_that_is_closed(account: Account) -> None:
+    account.client("lambda").update_function_configuration(
+        FunctionName=function(account), Description=CLOSED_DESCRIPTION)
+
+
+@fault("D", "lease function", "it is gone", "-setup makes it again")
 def function_deleted(account: Account) -> None:
     account.client("lambda").delete_function(FunctionName=function(account))
 
@@ -122,15 +174,108 @@ def function_that_rules_may_not_call(account: Account) -> None:
     functions.remove_permission(FunctionName=name, StatementId=policy["Statement"][0]["Sid"])
 
 
-@fault("B", "permission for events", "EventBridge may not call the lease function", "aws lambda add-permission")
-def function_that_only_one_rule_may_call(account: Account) -> None:
-    function_that_rules_may_not_call(account)
+def permit(account: Account, statement_id: str, rule: str) -> None:
     account.client("lambda").add_permission(
         FunctionName=function(account),
-        StatementId="one",
+        StatementId=statement_id,
         Action="lambda:InvokeFunction",
         Principal="events.amazonaws.com",
-        SourceArn="arn:aws:events:us-east-1:123456789012:rule/nightly",
+        SourceArn=f"arn:aws:events:us-east-1:123456789012:rule/{rule}",
+    )
+
+
+@fault("B", "permission for events", "EventBridge may not call the lease function", "aws lambda add-permission")
+def function_that_only_another_rule_may_call(account: Account) -> None:
+    function_that_rules_may_not_call(account)
+    permit(account, "one", "nightly")
+
+
+@fault("G", "permission for events", "EventBridge may call it for more than the rule", "aws lambda remove-permission")
+def function_that_every_rule_may_call(account: Account) -> None:
+    permit(account, "all", "*")
+
+
+@fault("C", "permission for events", "its policy denies calls (statement never)", "aws lambda remove-permission")
+def function_whose_policy_denies(account: Account) -> None:
+    arn = f"arn:aws:lambda:us-east-1:123456789012:function:{function(account)}"
+    policy = json.loads(account.client("lambda").get_policy(FunctionName=function(account))["Policy"])
+    policy["Statement"].append({"Sid": "never", "Effect": "Deny", "Principal": "*",
+                                "Action": "lambda:InvokeFunction", "Resource": arn})
+    account.client("lambda").put_resource_policy(ResourceArn=arn, Policy=json.dumps(policy))
+
+
+@fault("A", "rule", "HTCondorAnnexLease is disabled: nothing calls the lease function", "aws events enable-rule")
+def rule_disabled(account: Account) -> None:
+    account.client("events").disable_rule(Name=FUNCTION)
+
+
+@fault("B", "rule", "it calls at rate(1 day), not rate(5 minutes)", "aws events put-rule")
+def rule_with_another_schedule(account: Account) -> None:
+    account.client("events").put_rule(Name=FUNCTION, ScheduleExpression="rate(1 day)", State="ENABLED")
+
+
+@fault("C", "rule", "HTCondorAnnexLease is gone", "-setup makes it again")
+def rule_deleted(account: Account) -> None:
+    rule_without_target(account)
+    account.client("events").delete_rule(Name=FUNCTION)
+
+
+@fault("A", "rule's target", "the rule does not call the lease function", "put it back in EventBridge")
+def rule_without_target(account: Account) -> None:
+    account.client("events").remove_targets(Rule=FUNCTION, Ids=[FUNCTION])
+
+
+def target(account: Account, **more: object) -> None:
+    arn = f"arn:aws:lambda:us-east-1:123456789012:function:{function(account)}"
+    patience = {"MaximumEventAgeInSeconds": 300, "MaximumRetryAttempts": 0}
+    one = {"Id": FUNCTION, "Arn": arn, "RetryPolicy": patience} | more
+    account.client("events").put_targets(Rule=FUNCTION, Targets=[one])
+
+
+@fault("B", "rule's target", "the rule has 2 targets", "put it back in EventBridge")
+def rule_that_calls_twice(account: Account) -> None:
+    target(account, Id="another")
+
+
+@fault("G", "rule's target", "the rule does not pass its own event", "put it back in EventBridge")
+def rule_that_passes_another_event(account: Account) -> None:
+    target(account, Input='{"LeaseExpiration": 1}')
+
+
+@fault("H", "rule's target", "its retry policy is {'MaximumRetryAttempts': 185", "put it back in EventBridge")
+def rule_that_calls_again_for_a_day(account: Account) -> None:
+    target(account, RetryPolicy={"MaximumRetryAttempts": 185, "MaximumEventAgeInSeconds": 86400})
+
+
+@fault("B", "log group", "/aws/lambda/HTCondorAnnexLease is gone", "aws logs create-log-group")
+def log_group_deleted(account: Account) -> None:
+    account.client("logs").delete_log_group(logGroupName=LOG_GROUP)
+
+
+@fault("B", "heartbeat", "has not been called by its rule for 30 minutes or more", "condor_annex -setup waits")
+def heartbeat_lost(account: Account) -> None:
+    """By what is planted with it: the log group is gone."""
+
+
+@fault("C", "heartbeat", "has not been called by its rule for 30 minutes or more", "condor_annex -setup waits")
+def heartbeat_by_hand(account: Account) -> None:
+    account.log()
+    account.client("lambda").invoke(FunctionName=function(account), Payload=b"{}")
+
+
+@fault("H", "lease role", "it is gone", "-setup makes it again")
+def lease_role_deleted(account: Account) -> None:
+    iam, name = account.client("iam"), account.physical_ids()["LeaseRole"]
+    iam.delete_role_policy(RoleName=name, PolicyName="EndAnnexes")
+    iam.delete_role(RoleName=name)
+
+
+@fault("B", "lease role", 'may be taken by [{"Service": "ec2.amazonaws.com"}], not just by', "put it back in IAM")
+def lease_role_that_lambda_may_not_take(account: Account) -> None:
+    trust = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    account.client("iam").update_assume_role_policy(
+        RoleName=account.physical_ids()["LeaseRole"],
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
     )
 
 
@@ -265,11 +410,6 @@ def security_group_that_lets_nothing_out(account: Account) -> None:
 @fault("A", "Spot quota", "the account may run 0 vCPUs", "request-service-quota-increase")
 def account_without_a_spot_quota(account: Account) -> None:
     account.cloud.set_quotas(L_34B43A08=0)
-
-
-@fault("A", "rule quota", "1 of 1 EventBridge rules are left", "request-service-quota-increase")
-def account_without_rules_to_spare(account: Account) -> None:
-    account.cloud.set_quotas(L_244521F2=1)
 
 
 @fault("A", "clock", "this host's clock is", "chrony")

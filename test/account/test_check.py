@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
+from annexd.account.check import check
+from annexd.account.configuration import ConfigurationFile
+from annexd.account.session import Session
+from annexd.account.setup import Wanted
 from annexd.annex import lambda_runtime
 from annexd.tool.errors import OK, SETUP_FAULTY
-from test.account.kit import Account, Said
+from test.account.kit import FUNCTION_ARN, Account, Said, surroundings
 from test.account.planted import PLANTED, Fault
 from test.cloud import Cloud
 
@@ -75,7 +81,7 @@ def test_what_may_not_be_looked_at_is_unknown_and_the_status_says_that_not_all_i
     said = well.run("-check-setup")
     well.cloud.clear_faults()
     assert (said.status, said.faults()) == (SETUP_FAULTY, [])
-    assert len([line for line in said.lines if line.startswith("us-east-1: unknown")]) == 4
+    assert len([line for line in said.lines if line.startswith("us-east-1: unknown")]) == 3
 
 
 def test_findings_can_be_had_as_json(well: Account) -> None:
@@ -84,6 +90,57 @@ def test_findings_can_be_had_as_json(well: Account) -> None:
     assert said.status == SETUP_FAULTY
     assert {"region", "check", "status", "what", "mend"} == set(findings[0])
     assert [each["check"] for each in findings if each["status"] == "FAULT"] == ["Spot quota"]
+
+
+RECEIPT = {
+    "receipt": "htcondor-annex-lease", "contract": 2, "tick": True, "rule": "arn:aws:events:us-east-1:1:rule/x",
+    "account": "123456789012", "region": "us-east-1", "function": FUNCTION_ARN, "digest": "0" * 64,
+    "max_lease_s": 2592000, "complete": True, "fleets": 1, "instances": 1, "over": 0, "ended": 0, "stuck": 0,
+    "stuck_ids": [], "errors": 0, "error_texts": [], "throttled": 0, "calls": 4, "duration_s": 1.0,
+    "rights": {"cancel": True, "terminate": True, "stamp": True, "unprotect": None},
+}
+STUCK = {"stuck": 2, "stuck_ids": ["sfr-1", "i-1"], "error_texts": ["cancel sfr-1: unexpectedError"]}
+HEARTBEATS = {
+    "two hours old": (-7200, {}, "was last called by its rule 120 minutes ago"),
+    "stale": (-1000, {}, "was last called by its rule 17 minutes ago"),
+    "by hand": (0, {"tick": False}, "has not been called by its rule for 30 minutes"),
+    "of another account": (0, {"account": "210987654321"}, "of account 210987654321"),
+    "of another region": (0, {"region": "eu-west-1"}, "region eu-west-1"),
+    "of another function": (0, {"function": FUNCTION_ARN + "2"}, "of another function"),
+    "of an older contract": (0, {"contract": 1}, "is of an older annexd"),
+    "incomplete": (0, {"complete": False}, "could not look at all fleets and instances"),
+    "without a right": (0, {"rights": {"cancel": False}}, "lacks the right to cancel"),
+    "that cannot unprotect": (0, {"rights": {"unprotect": False}}, "it lacks the right to unprotect"),
+    "without MaxLease": (0, {"max_lease_s": None}, "has no readable MAX_LEASE_S"),
+    "of another MaxLease": (0, {"max_lease_s": 600}, "it works with a MaxLease of 600 s, not 2592000 s"),
+    "with something stuck": (0, STUCK, "2 should have ended and could not be ended: sfr-1, i-1 (cancel sfr-1"),
+}
+
+
+@pytest.mark.parametrize(("ago_s", "changed", "words"), HEARTBEATS.values(), ids=HEARTBEATS)
+def test_a_heartbeat_is_judged_as_an_order_judges_it_and_more_closely(
+    well: Account, ago_s: int, changed: dict[str, Any], words: str
+) -> None:
+    well.log(json.dumps(RECEIPT | {"at": int(time.time()) + ago_s} | changed))
+    [found] = [line for line in well.run("-check-setup").faults() if line.startswith("heartbeat: ")]
+    assert words in found
+    well.log(json.dumps(RECEIPT | {"at": int(time.time())}))
+    assert well.run("-check-setup").status == OK
+
+
+def test_leases_that_the_stack_would_cut_are_told(well: Account) -> None:
+    """By what HTCondor's configuration lets users order."""
+    knobs = ConfigurationFile(str(well.file)).settings() | {"ANNEX_MAX_LEASE": "5184000"}
+    with surroundings(well.cloud.environment()):
+        found = list(check(Session(), Wanted(["us-east-1"]), knobs.get, 1))
+    assert [(each.check, each.what) for each in found if not each.is_ok] == [
+        ("MaxLease", "annexes end after 30d, but ANNEX_MAX_LEASE is 60d")
+    ]
+
+
+def test_under_another_name_the_stack_that_has_the_lease_function_is_checked(well: Account) -> None:
+    said = well.run("-check-setup", "-stack-name", "Another")
+    assert (said.status, said.faults()) == (OK, []), said
 
 
 @pytest.mark.parametrize("fault", PLANTED, ids=lambda fault: fault.name)
@@ -126,7 +183,7 @@ def test_a_half_made_stack_is_found_with_the_reason(account: Account) -> None:
     account.cloud.fault("CreateBucket", "error", code="BucketAlreadyExists", status=409)
     account.run("-setup")
     [found] = account.run("-check-setup").faults()
-    assert found.startswith("stack: HTCondorAnnex is half-made: ROLLBACK_COMPLETE; Bucket: An error occurred")
+    assert found.startswith("stack: HTCondorAnnex is half-made: ROLLBACK_COMPLETE; Bucket: Resource handler returned")
 
 
 def test_a_stack_that_is_being_made_is_found(account: Account) -> None:

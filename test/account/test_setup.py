@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from annexd.account import enforcer
 from annexd.account.configuration import KNOBS
-from annexd.tool.errors import BAD_FILE, CLOUD_FAILED, INTERRUPTED, USAGE
-from test.account.kit import STACK, TOP, Account
+from annexd.account.template import FUNCTION, LOG_GROUP
+from annexd.annex.heartbeat import CLOSED_DESCRIPTION
+from annexd.annex.identifiers import leased_token
+from annexd.tool.errors import ANNEXES_LIVE, BAD_FILE, CLOUD_FAILED, INTERRUPTED, USAGE
+from test.account.kit import STACK, TOP, Account, ticking
+from test.cloud.orders import deploy, request
 
 
 def test_one_command_makes_the_stack_and_tells_htcondor_of_it(account: Account) -> None:
@@ -57,7 +66,7 @@ def test_run_again_it_changes_nothing(account: Account) -> None:
     said = account.set_up()
     assert "as it should be" in said.err
     assert (account.everything(), account.file.read_bytes()) == (before, written)
-    assert not {"CreateStack", "UpdateStack", "DeleteStack"} & {each["operation"] for each in account.cloud.audit()}
+    assert not {"CreateStack", "UpdateStack", "DeleteStack"} & {each.get("operation") for each in account.cloud.audit()}
 
 
 def test_the_file_is_readable_by_all_and_leaves_nothing_beside_it(account: Account) -> None:
@@ -101,7 +110,7 @@ def test_a_failure_is_told_with_its_cause_and_the_next_run_begins_anew(account: 
     account.cloud.fault("CreateFunction", "error", code="InvalidParameterValueException", status=400)
     said = account.run("-setup")
     assert said.status == CLOUD_FAILED
-    assert "LeaseFunction: An error occurred (InvalidParameterValueException)" in said.err
+    assert re.search(r"LeaseFunction: .*InvalidParameterValueException", said.err), said.err
     assert account.stack_status() == "ROLLBACK_COMPLETE"
     assert not account.file.exists()
     account.set_up()
@@ -198,6 +207,9 @@ def test_the_configuration_can_go_to_standard_output(account: Account) -> None:
         (("-setup", "-profile", "a", "-access", "b", "-secret", "c"), "-profile and key files exclude each other"),
         (("-setup", "-access", "b"), "-access-key-file alone will not do"),
         (("-setup", "-stack-name", "a b"), "-stack-name must be"),
+        (("-setup", "-max-lease", "5m"), "-max-lease must be from 10m, two runs of the lease function, to 31d"),
+        (("-setup", "-max-lease", "40d"), "later the bucket has deleted what machines learn their end from"),
+        (("-setup", "-cut-leases"), "-cut-leases goes with -max-lease"),
         (("-region", "us-east-1", "-lease-duration", "60", "f"), "-region goes with -setup"),
     ],
 )
@@ -237,6 +249,203 @@ def test_a_key_file_that_holds_no_key_is_told_without_its_content(account: Accou
     assert "words-of-secret" not in said.err
 
 
+def function(account: Account) -> dict[str, Any]:
+    told: dict[str, Any] = account.client("lambda").get_function(FunctionName=FUNCTION)["Configuration"]
+    return told
+
+
+def close(account: Account) -> None:
+    account.client("lambda").update_function_configuration(FunctionName=FUNCTION, Description=CLOSED_DESCRIPTION)
+
+
+def order(account: Account, ends_in_s: float, annex_id: str = "annex-1") -> str:
+    """Ask for a fleet as annexd does."""
+    token = leased_token(annex_id, int(time.time() + ends_in_s))
+    tags = [{"Key": "htcondor:annex-owner", "Value": "alice"}]
+    own = [{"ResourceType": "spot-fleet-request", "Tags": tags}]
+    return request(account.client("ec2"), 1, ClientToken=token, Type="request", TagSpecifications=own)
+
+
+def test_it_ends_with_a_heartbeat_that_the_rule_caused(account: Account) -> None:
+    said = account.set_up()
+    assert said.err.rstrip().endswith("the rule calls the lease function, and it sees all fleets and instances: "
+                                      "annexd may order annexes")
+    assert len(account.cloud.effects("function started")) > 0
+
+
+def test_a_rule_that_never_calls_is_told_with_the_next_step(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(enforcer, "HEARTBEAT_S", 0.5)
+    said = account.run("-setup", ticks=False)
+    assert said.status == CLOUD_FAILED
+    assert "waiting for the rule to call the lease function, which it does every five minutes" in said.err
+    assert "annexd would order nothing" in said.err
+    assert "condor_annex -check-setup finds the cause" in said.err
+    assert account.file.exists()
+
+
+def test_a_call_by_hand_is_no_heartbeat(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(enforcer, "HEARTBEAT_S", 0.5)
+    account.run("-setup", ticks=False)
+    account.client("lambda").invoke(FunctionName=FUNCTION, Payload=b"{}")
+    events = account.client("logs").filter_log_events(logGroupName=LOG_GROUP)["events"]
+    assert any('"tick": false' in event["message"] for event in events)
+    assert account.run("-setup", ticks=False).status == CLOUD_FAILED
+
+
+def test_an_update_waits_for_a_heartbeat_of_the_new_max_lease(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account.set_up()
+    monkeypatch.setattr(enforcer, "HEARTBEAT_S", 0.5)
+    said = account.run("-setup", "-max-lease", "7d", ticks=False)
+    assert said.status == CLOUD_FAILED
+    assert "the newest heartbeat is of a MaxLease of 2592000 s, not 604800 s" in said.err
+
+
+def test_an_update_waits_for_a_heartbeat_of_the_new_code(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    account.set_up()
+    update(account, (TOP / "templates" / "annex.json").read_text().replace("End each annex", "Each annex"))
+    account.log()
+    account.cloud.tick(FUNCTION)
+    monkeypatch.setattr(enforcer, "HEARTBEAT_S", 0.5)
+    said = account.run("-setup", ticks=False)
+    assert said.status == CLOUD_FAILED
+    assert "the newest heartbeat is of the code that was there before" in said.err
+    assert account.set_up()
+
+
+def test_max_lease_is_thirty_days_and_stays_what_was_chosen(account: Account) -> None:
+    account.set_up()
+    assert function(account)["Environment"]["Variables"]["MAX_LEASE_S"] == "2592000"
+    account.set_up("-max-lease", "7d")
+    assert function(account)["Environment"]["Variables"]["MAX_LEASE_S"] == "604800"
+    account.set_up()
+    assert function(account)["Environment"]["Variables"]["MAX_LEASE_S"] == "604800"
+
+
+def test_lowering_max_lease_names_whom_it_cuts_and_changes_nothing_until_that_is_wanted(account: Account) -> None:
+    account.set_up()
+    order(account, 3600, "annex-short")
+    order(account, 20 * 86400, "annex-long")
+    said = account.run("-setup", "-max-lease", "7d")
+    assert said.status == ANNEXES_LIVE
+    assert re.search(r"annex annex-long of alice: at \S+Z instead of \S+Z", said.err), said.err
+    assert "annex-short" not in said.err
+    assert "-cut-leases" in said.err
+    assert function(account)["Environment"]["Variables"]["MAX_LEASE_S"] == "2592000"
+    said = account.set_up("-max-lease", "7d", "-cut-leases")
+    assert "ends earlier: annex annex-long of alice" in said.err
+    assert function(account)["Environment"]["Variables"]["MAX_LEASE_S"] == "604800"
+
+
+def test_an_update_never_leaves_a_moment_without_an_enforcer(account: Account) -> None:
+    """Nothing that calls, allows, or is called is deleted or made again, however old the template was."""
+    account.set_up()
+    older = json.loads((TOP / "templates" / "annex.json").read_text())
+    made = {name: resource["Properties"] for name, resource in older["Resources"].items()}
+    made["LeaseFunction"] |= {"Timeout": 60, "Code": {"ZipFile": "def handler(event, context):\n    pass\n"}}
+    made["LeaseRule"]["Description"] = "older"
+    made["LeaseRule"]["Targets"][0].pop("RetryPolicy")
+    made["LeaseCalls"]["MaximumRetryAttempts"] = 2
+    made["LeaseLog"]["RetentionInDays"] = 30
+    made["LeaseRole"]["Policies"][0]["PolicyDocument"]["Statement"].pop(0)
+    update(account, json.dumps(older))
+    account.cloud.clear_audit()
+    account.set_up()
+    gone = {"DeleteFunction", "RemovePermission", "DeleteRule", "DisableRule", "DeleteRole", "DeleteLogGroup"}
+    assert not gone & {each.get("operation") for each in account.cloud.audit()}
+
+
+def test_a_closed_function_is_opened_again(account: Account) -> None:
+    account.set_up()
+    description = function(account)["Description"]
+    close(account)
+    said = account.set_up()
+    assert function(account)["Description"] == description
+    assert "the lease function is open again" in said.err
+
+
+def test_a_function_that_a_teardown_closes_just_now_is_not_opened(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account.set_up()
+    close(account)
+    monkeypatch.setattr(enforcer, "CLOSING_S", 60.0)
+    said = account.run("-setup")
+    assert said.status == CLOUD_FAILED
+    assert "a -teardown closed the lease function" in said.err
+    assert function(account)["Description"] == CLOSED_DESCRIPTION
+
+
+def test_a_second_stack_reports_the_first_and_uses_it(account: Account) -> None:
+    account.set_up()
+    written = account.file.read_bytes()
+    said = account.set_up("-stack-name", "Another")
+    assert f"the stack {STACK} has the lease function {FUNCTION}" in said.err
+    assert account.file.read_bytes() == written
+    assert [each["StackName"] for each in account.client("cloudformation").describe_stacks()["Stacks"]] == [STACK]
+
+
+def test_a_second_stack_finds_what_the_first_lacks_and_says_how_to_complete_it(account: Account) -> None:
+    account.cloud.deploy_template(TOP / "templates" / "template-3.json", "ByHand")
+    said = account.run("-setup")
+    assert said.status == CLOUD_FAILED
+    assert "condor_annex -setup -stack-name ByHand completes it" in said.err
+    account.set_up("-stack-name", "ByHand")
+    assert "\nANNEX_DEFAULT_S3_BUCKET = byhand-bucket-" in account.file.read_text()
+
+
+def test_a_function_of_that_name_that_no_stack_made_is_told_before_anything_is_made(account: Account) -> None:
+    deploy(account.cloud, "def handler(event, context):\n    pass\n", FUNCTION)
+    said = account.run("-setup")
+    assert said.status == CLOUD_FAILED
+    assert f"there is a function {FUNCTION}, and AWS does not say which stack made it" in said.err
+    assert account.cloud.calls("CreateStack") == []
+
+
+def delete_function(account: Account) -> None:
+    account.client("lambda").delete_function(FunctionName=FUNCTION)
+
+
+def delete_rule(account: Account) -> None:
+    account.client("events").remove_targets(Rule=FUNCTION, Ids=[FUNCTION])
+    account.client("events").delete_rule(Name=FUNCTION)
+
+
+def delete_role(account: Account) -> None:
+    iam, name = account.client("iam"), account.physical_ids()["LeaseRole"]
+    iam.delete_role_policy(RoleName=name, PolicyName="EndAnnexes")
+    iam.delete_role(RoleName=name)
+
+
+@pytest.mark.parametrize("delete", [delete_function, delete_rule, delete_role])
+def test_an_enforcer_of_which_a_part_was_deleted_is_made_again_under_the_annexes_that_need_it(
+    account: Account, delete: Callable[[Account], None]
+) -> None:
+    account.set_up()
+    fleet, bucket = order(account, -60), account.physical_ids()["Bucket"]
+    delete(account)
+    said = account.set_up()
+    assert "a part of what ends annexes is gone" in said.err
+    account.cloud.tick(FUNCTION)
+    wait_for(lambda: account.cloud.running_instances() == [], f"the function ends {fleet}")
+    assert account.physical_ids()["Bucket"] == bucket
+
+
+def test_a_half_made_stack_is_not_deleted_under_an_annex(account: Account) -> None:
+    """One whose deletion failed, and whose function works: the annexes would have no enforcer for a while."""
+    account.set_up()
+    account.cloud.fault("DeleteFunction", "denied", times=9)
+    account.client("cloudformation").delete_stack(StackName=STACK)
+    wait_for(lambda: stack_is(account, "DELETE_FAILED"), "the deletion fails")
+    account.cloud.clear_faults()
+    order(account, 3600)
+    said = account.run("-setup")
+    assert said.status == ANNEXES_LIVE
+    assert "annex annex-1 of alice runs" in said.err
+    assert function(account)["Description"] != CLOSED_DESCRIPTION
+
+
 def setup_process(account: Account) -> subprocess.Popen[str]:
     command = [sys.executable, str(TOP / "bin" / "condor_annex"), "-setup", "-output", str(account.file)]
     environment = {**os.environ, **account.cloud.environment()}
@@ -270,6 +479,7 @@ def test_the_file_goes_into_the_last_folder_whose_settings_count(account: Accoun
     (tmp_path / "condor_config").write_text(f"LOCAL_CONFIG_DIR = {packaged},{own}\n")
     script = "import sys; from annexd.tool import main; sys.exit(main.run(['-setup']))"
     environment = {**os.environ, **account.cloud.environment(), "CONDOR_CONFIG": str(tmp_path / "condor_config")}
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=TOP, env=environment, capture_output=True)
+    with ticking(account.cloud):
+        subprocess.run([sys.executable, "-c", script], check=True, cwd=TOP, env=environment, capture_output=True)
     assert [path.name for path in own.iterdir()] == ["81annex"]
     assert list(packaged.iterdir()) == []

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import time
+import threading
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from annexd.annex.identifiers import new_annex_id, new_client_token
-from annexd.annex.lease import tags
-from annexd.annex.steps.put_rule import ask_for_rule
-from annexd.annex.steps.put_targets import ask_for_target
+from annexd.account import enforcer
+from annexd.account.template import FUNCTION
+from annexd.annex.heartbeat import is_closed
 from annexd.tool.errors import ANNEXES_LIVE, BAD_FILE, CLOUD_FAILED, OK
-from test.account.kit import Account
-from test.cloud.orders import request
+from test.account.kit import TOP, Account, Said
+from test.account.test_setup import function, order, wait_for
+from test.cloud.orders import instances, request
 
 HOUR_S = 3600
-
-
-def arm(account: Account, annex_id: str, end_s: int) -> None:
-    """A lease, as annexd makes one."""
-    arn = account.client("lambda").get_function(FunctionName=account.physical_ids()["LeaseFunction"])
-    ask_for_rule(account.client("events"), annex_id, end_s, tags(annex_id, "alice", end_s))
-    ask_for_target(account.client("events"), annex_id, end_s, arn["Configuration"]["FunctionArn"], None)
-
-
-def launch(account: Account, annex_id: str, end_s: int) -> str:
-    """A fleet, as annexd asks for one."""
-    own = [{"ResourceType": "spot-fleet-request", "Tags": tags(annex_id, "alice", end_s)}]
-    token = new_client_token(annex_id)
-    return request(account.client("ec2"), 2, ClientToken=token, Type="request", TagSpecifications=own)
 
 
 def test_the_account_is_as_it_was_and_so_is_the_folder(account: Account) -> None:
@@ -59,46 +47,122 @@ def test_objects_in_the_bucket_go_with_all_their_versions(account: Account) -> N
 
 def test_a_running_annex_is_named_and_nothing_is_touched(account: Account) -> None:
     account.set_up()
-    annex_id, end_s = new_annex_id(), int(time.time()) + HOUR_S
-    arm(account, annex_id, end_s)
-    launch(account, annex_id, end_s)
-    before, written = account.everything(), account.file.read_bytes()
+    order(account, HOUR_S)
+    before, written, description = account.everything(), account.file.read_bytes(), function(account)["Description"]
     said = account.run("-teardown")
     assert said.status == ANNEXES_LIVE
-    assert f"annex {annex_id} of alice runs; its lease ends at 20" in said.err
+    assert "annex annex-1 of alice runs; its lease ends at 20" in said.err
     assert (account.everything(), account.file.read_bytes()) == (before, written)
+    assert account.cloud.calls("DeleteStack") == []
+    assert function(account)["Description"] == description
+
+
+def test_annexes_of_every_pool_are_named(account: Account) -> None:
+    """Whatever their annexd is, and whatever became of the tags of their fleets."""
+    account.set_up()
+    order(account, HOUR_S, "annex-1")
+    fleet = order(account, HOUR_S, "pool-b.example.org-7")
+    account.client("ec2").delete_tags(Resources=[fleet])
+    said = account.run("-teardown")
+    assert said.status == ANNEXES_LIVE
+    assert "annex annex-1 of alice runs" in said.err
+    assert "annex pool-b.example.org-7 runs" in said.err
+
+
+def test_a_fleet_that_is_over_and_not_ended_yet_is_an_annex_too(account: Account) -> None:
+    account.set_up()
+    order(account, -HOUR_S)
+    assert account.run("-teardown").status == ANNEXES_LIVE
+    account.cloud.tick(FUNCTION)
+    assert account.run("-teardown").status == OK
+
+
+def test_instances_that_outlived_their_fleet_are_an_annex_too(account: Account) -> None:
+    account.set_up()
+    fleet = order(account, HOUR_S)
+    account.client("ec2").cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet], TerminateInstances=False)
+    said = account.run("-teardown")
+    assert (said.status, "annex annex-1 of alice runs" in said.err) == (ANNEXES_LIVE, True)
+
+
+def test_stamped_instances_whose_fleet_is_not_listed_are_an_annex_too(account: Account) -> None:
+    account.set_up()
+    fleet = order(account, HOUR_S)
+    account.cloud.tick(FUNCTION)
+    assert all(any(tag["Key"] == "htcondor:annex-id" for tag in each["Tags"])
+               for each in instances(account.client("ec2")))
+    account.cloud.forget_fleet(fleet)
+    said = account.run("-teardown")
+    assert (said.status, "annex annex-1 runs; its lease ends at unknown" in said.err) == (ANNEXES_LIVE, True)
+
+
+def in_background(act: Callable[[], Said]) -> tuple[threading.Thread, list[Said]]:
+    said: list[Said] = []
+    thread = threading.Thread(target=lambda: said.append(act()), daemon=True)
+    thread.start()
+    return thread, said
+
+
+def test_an_order_under_way_is_waited_for_and_the_function_opened_again(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looked at the function before it was closed, and asks for its fleet after the first look at the account."""
+    account.set_up()
+    description = function(account)["Description"]
+    monkeypatch.setattr(enforcer, "CLOSING_S", 3.0)
+    thread, said = in_background(lambda: account.run("-teardown"))
+    wait_for(lambda: is_closed(function(account)), "the function is closed")
+    order(account, HOUR_S)
+    thread.join(60)
+    assert said[0].status == ANNEXES_LIVE
+    assert "annex annex-1 of alice runs" in said[0].err
+    assert function(account)["Description"] == description
     assert account.cloud.calls("DeleteStack") == []
 
 
-def test_a_fleet_without_a_rule_is_an_annex_too(account: Account) -> None:
+def test_a_function_that_somebody_opened_meanwhile_is_not_deleted(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
     account.set_up()
-    annex_id = new_annex_id()
-    launch(account, annex_id, int(time.time()) + HOUR_S)
-    assert account.run("-teardown").status == ANNEXES_LIVE
+    description = function(account)["Description"]
+    monkeypatch.setattr(enforcer, "CLOSING_S", 3.0)
+    thread, said = in_background(lambda: account.run("-teardown"))
+    wait_for(lambda: is_closed(function(account)), "the function is closed")
+    functions = account.client("lambda")
+    functions.get_waiter("function_updated_v2").wait(FunctionName=FUNCTION, WaiterConfig={"Delay": 0.05})
+    functions.update_function_configuration(FunctionName=FUNCTION, Description=description)
+    thread.join(60)
+    assert said[0].status == CLOUD_FAILED
+    assert "somebody opened the lease function again" in said[0].err
+    assert account.cloud.calls("DeleteStack") == []
 
 
-def test_a_rule_whose_annex_has_ended_is_waited_for_and_then_it_works(account: Account) -> None:
-    before = account.everything()
-    account.set_up()
-    annex_id = new_annex_id()
-    arm(account, annex_id, int(time.time()) - HOUR_S)
-    said = account.run("-teardown")
-    assert said.status == ANNEXES_LIVE
-    assert "has ended, its rule is still there" in said.err
-    account.cloud.tick(annex_id)
-    assert account.run("-teardown").status == OK
-    assert account.everything() == before
+def test_it_waits_longer_than_an_order_relies_on_its_look_at_the_function() -> None:
+    """60 s, and 30 s for the request for the fleet: enforced by the constant that tests shorten."""
+    assert "CLOSING_S: Final = 100.0" in Path(enforcer.__file__).read_text()
 
 
-def test_somebody_elses_fleets_and_rules_do_not_count(account: Account) -> None:
+def test_a_stack_without_the_lease_function_leaves_it_open(account: Account) -> None:
+    """As of a -setup that another stack came before."""
+    account.cloud.deploy_template(TOP / "templates" / "template-3.json", "First")
+    body = (TOP / "templates" / "annex.json").read_text()
+    account.client("cloudformation").create_stack(
+        StackName="Second", TemplateBody=body, Capabilities=["CAPABILITY_IAM"])
+    wait_for(lambda: account.stack_status("Second") == "ROLLBACK_COMPLETE", "the second is rolled back")
+    said = account.run("-teardown", "-stack-name", "Second")
+    assert said.status == OK
+    assert "it is of the stack First, not of Second" in said.err
+    assert not is_closed(function(account))
+
+
+def test_somebody_elses_fleets_do_not_count(account: Account) -> None:
     account.set_up()
     request(account.client("ec2"), 1)
-    account.client("events").put_rule(Name="nightly", ScheduleExpression="rate(1 day)")
     assert account.run("-teardown").status == OK
     assert len(account.cloud.running_instances()) == 1
 
 
-@pytest.mark.parametrize("operation", ["DescribeSpotFleetRequests", "DescribeInstances", "ListRules"])
+@pytest.mark.parametrize("operation", ["DescribeSpotFleetRequests", "DescribeInstances"])
 def test_what_cannot_be_looked_for_is_taken_for_living(account: Account, operation: str) -> None:
     account.cloud.fault(operation, "denied", times=9)
     said = account.run("-teardown")
@@ -136,7 +200,7 @@ def test_a_deletion_that_failed_is_gone_on_with(account: Account) -> None:
     account.cloud.fault("DeleteFunction", "denied", times=2)
     said = account.run("-teardown")
     assert said.status == CLOUD_FAILED
-    assert "LeaseFunction: An error occurred (AccessDeniedException)" in said.err
+    assert "An error occurred (AccessDeniedException)" in said.err.partition("LeaseFunction: ")[2]
     assert account.file.exists()
     assert account.run("-teardown").status == OK
     assert account.everything() == before
@@ -171,7 +235,7 @@ def test_only_the_regions_that_are_named_go(account: Account) -> None:
 
 def test_an_annex_in_one_region_keeps_all_the_named_regions(account: Account) -> None:
     account.set_up("-region", "us-east-1", "-region", "eu-west-1")
-    arm(account, new_annex_id(), int(time.time()) + HOUR_S)
+    order(account, HOUR_S)
     assert account.run("-teardown", "-region", "eu-west-1", "-region", "us-east-1").status == ANNEXES_LIVE
     assert account.cloud.calls("DeleteStack") == []
 

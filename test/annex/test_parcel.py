@@ -10,14 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annexd.annex.faults import InvalidRequest
+from annexd.annex.identifiers import leased_token
+from annexd.annex.lease import lease_end, utc
 from annexd.annex.order import new_order
-from annexd.annex.parcel import MOST_BYTES, completed, parcel
+from annexd.annex.parcel import MOST_BYTES, Present, completed, parcel, present_parcel
 from annexd.annex.request import BulkRequest
 from annexd.cedar.token import parse_token
 from annexd.workflow import Json, Refused
 from test.annex.ads import ID, NOW_S, OWNER, SPECIFICATION, bulk_request_ad
 from test.annex.joining import BUCKET, DEFAULTS, Supplies, defaults
 
+MAX_LEASE_S = 30 * 86_400
 FILES = {"60-mine.conf": b"FOO = bar\n", "README": b"\x00\xff"}
 
 
@@ -27,7 +30,10 @@ def order(supplies: Supplies | None = None, owner: str = OWNER, **changes: Any) 
 
 
 def members(one: Json, supplies: Supplies | None = None) -> dict[str, bytes]:
-    packed = parcel(one, supplies or Supplies({"/home/alice/config": FILES}))
+    return unpacked(parcel(one, supplies or Supplies({"/home/alice/config": FILES}), MAX_LEASE_S))
+
+
+def unpacked(packed: bytes) -> dict[str, bytes]:
     with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as tar:
         entries = {entry.name: entry for entry in tar.getmembers()}
         assert all(entry.isreg() and entry.mode == 0o600 and entry.uid == 0 for entry in entries.values())
@@ -63,7 +69,8 @@ def test_the_manifest_says_whose_the_object_is() -> None:
     one = order(AnnexName="physics")
     assert json.loads(members(one)["annex.json"]) == {
         "AnnexID": one["annex_id"], "AnnexName": "physics", "LeaseEnd": one["end_of_lease_s"],
-        "Pool": "cm.example.org:9618?sock=collector",
+        "ClientToken": one["client_token"], "MaxLease": MAX_LEASE_S,
+        "Tags": {"htcondor:annex-lease-end": utc(one["end_of_lease_s"])}, "Pool": "cm.example.org:9618?sock=collector",
     }
 
 
@@ -71,7 +78,7 @@ def test_the_same_order_makes_the_same_object_to_the_byte() -> None:
     one = order(ConfigDir="/home/alice/config")
     supplies = Supplies({"/home/alice/config": FILES})
     again = json.loads(json.dumps(one))
-    assert parcel(one, supplies) == parcel(again, supplies)
+    assert parcel(one, supplies, MAX_LEASE_S) == parcel(again, supplies, MAX_LEASE_S)
 
 
 def test_no_token_and_no_file_stands_in_the_order() -> None:
@@ -135,14 +142,83 @@ def test_the_users_own_files_go_with_it() -> None:
 def test_files_that_changed_since_the_order_are_not_sent() -> None:
     one = order(ConfigDir="/home/alice/config")
     with pytest.raises(Refused, match="have changed since the order"):
-        parcel(one, Supplies({"/home/alice/config": {**FILES, "60-mine.conf": b"FOO = evil\n"}}))
+        parcel(one, Supplies({"/home/alice/config": {**FILES, "60-mine.conf": b"FOO = evil\n"}}), MAX_LEASE_S)
 
 
 def test_a_key_that_is_gone_is_told() -> None:
     one, supplies = order(), Supplies()
     supplies.key = None
     with pytest.raises(Refused, match="there is no signing key POOL"):
-        parcel(one, supplies)
+        parcel(one, supplies, MAX_LEASE_S)
+
+
+# The object when the end of the lease was moved
+
+LATER_S = NOW_S + 1800
+
+
+def present(one: Json, supplies: Supplies | None = None, end_s: int = int(NOW_S) + 9000,
+            cancelled_s: int | None = None) -> dict[str, bytes]:
+    told = Present(end_s, MAX_LEASE_S, cancelled_s)
+    return unpacked(present_parcel(one, supplies or Supplies({"/home/alice/config": FILES}), told, LATER_S))
+
+
+def lines(found: dict[str, bytes]) -> set[str]:
+    return set(found["50-condor-annex.conf"].decode().splitlines())
+
+
+def test_a_moved_end_is_in_the_manifest_in_its_tags_and_in_what_htcondor_reads() -> None:
+    one = order()
+    found = present(one)
+    before, after = json.loads(members(one)["annex.json"]), json.loads(found["annex.json"])
+    end_s = int(NOW_S) + 9000
+    assert after == before | {"LeaseEnd": end_s, "Tags": {"htcondor:annex-lease-end": utc(end_s)}}
+    changed = lines(found) - lines(members(one))
+    assert changed == {f"LeaseEnd = {end_s}"}
+
+
+def test_the_end_that_machines_compute_of_it_is_the_end_that_annexd_was_asked_for() -> None:
+    one = {**order(), "client_token": leased_token("annex-one", int(NOW_S) + 3600)}
+    for end_s, cancelled_s in ((int(NOW_S) + 9000, None), (int(NOW_S) + 60, None), (int(LATER_S), int(LATER_S))):
+        told = json.loads(present(one, end_s=end_s, cancelled_s=cancelled_s)["annex.json"])
+        assert lease_end(told["ClientToken"], told["Tags"], NOW_S, told["MaxLease"]) == told["LeaseEnd"] == end_s
+
+
+def test_a_moved_end_brings_a_new_token_that_ends_with_it_and_is_the_same_annexs() -> None:
+    one = order()
+    before, after = (parse_token(found["annex.token"].decode().strip().rpartition(".")[0])
+                     for found in (members(one), present(one)))
+    assert after.facts.expires_at_s == NOW_S + 9000 + 300
+    assert after.issued_at_s == LATER_S - 60
+    assert (after.facts.subject, after.facts.issuer, after.limits) == (
+        before.facts.subject, before.facts.issuer, before.limits)
+    assert present(one)["annex.token"] != present(one)["annex.token"], "each has an ID of its own"
+
+
+def test_a_lease_can_be_moved_after_its_user_has_changed_the_folder_and_new_machines_get_it_as_it_is() -> None:
+    one = order(ConfigDir="/home/alice/config")
+    found = present(one, Supplies({"/home/alice/config": {"70-new.conf": b"BAR = 1\n"}}))
+    assert found.keys() == {"annex.json", "50-condor-annex.conf", "annex.token", "70-new.conf"}
+
+
+def test_a_folder_or_a_key_that_cannot_be_used_any_more_is_told() -> None:
+    one, without_key = order(ConfigDir="/home/alice/config"), Supplies({"/home/alice/config": FILES})
+    without_key.key = None
+    with pytest.raises(Refused, match="cannot be used any more: /home/alice/config cannot be opened"):
+        present(one, Supplies())
+    with pytest.raises(Refused, match=r"'annex\.token' is annexd's own name"):
+        present(one, Supplies({"/home/alice/config": {"annex.token": b""}}))
+    with pytest.raises(Refused, match="there is no signing key POOL"):
+        present(one, without_key)
+
+
+def test_a_cancelled_annex_is_told_so_without_key_and_folder() -> None:
+    one, nothing = order(ConfigDir="/home/alice/config"), Supplies()
+    nothing.key = None
+    found = present(one, nothing, int(LATER_S), int(LATER_S))
+    assert found.keys() == {"annex.json", "50-condor-annex.conf"}
+    assert json.loads(found["annex.json"])["Tags"]["htcondor:annex-cancelled"] == utc(LATER_S)
+    assert f"LeaseEnd = {int(LATER_S)}" in lines(found)
 
 
 def test_every_fault_of_the_folder_is_told() -> None:

@@ -236,6 +236,8 @@ def _passed_on(request: Request, asked: Parameters) -> Iterator[Need]:
             yield from _spot_fleet(request, asked["SpotFleetRequestConfig"])
         case "CreateFunction" | "UpdateFunctionConfiguration" if "Role" in asked:
             yield _pass_role(str(asked["Role"]), "lambda.amazonaws.com")
+        case "CreateStack" | "UpdateStack" | "DeleteStack" | "ContinueUpdateRollback" if asked.get("RoleARN"):
+            yield _pass_role(str(asked["RoleARN"]), "cloudformation.amazonaws.com")
         case "PutRule" if asked.get("Tags"):
             yield Need("events:TagResource", _arn(request, "events", f"rule/{asked['Name']}"))
         case "AddRoleToInstanceProfile":

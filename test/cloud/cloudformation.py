@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, lru_cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import botocore.session
 import moto.cloudformation.urls
@@ -18,12 +18,14 @@ from moto.core.responses import ActionResult, EmptyResult
 from test.cloud import principals
 from test.cloud.gate import Gate
 from test.cloud.keys import SECRET_ACCESS_KEY
-from test.cloud.stack import Denied, Permit, Stack
+from test.cloud.principals import Session
+from test.cloud.stack import Denied, Permit, Stack, Wanted
 from test.cloud.stack_kinds import Client
 from test.cloud.stack_parameters import told
 from test.cloud.stack_template import TemplateError, parsed
 from test.cloud.stacks import Stacks
 
+T = TypeVar("T")
 AGENT = "cloudformation.amazonaws.com"  # as CloudTrail shows calls that CloudFormation makes for its caller
 # AWS, CloudFormation user guide, "Considerations when detecting drift"; "" is the stack itself.
 DRIFT_ALSO = {"cloudformation:DetectStackResourceDrift": "", "cloudformation:BatchDescribeTypeConfigurations": "*"}
@@ -32,7 +34,7 @@ UPDATABLE = frozenset(
 )
 
 NAMES_IN_IAM = frozenset({"RoleName", "InstanceProfileName", "ManagedPolicyName", "GroupName", "UserName"})
-PLAYED = frozenset({"StackName", "TemplateBody", "UsePreviousTemplate", "Parameters", "Capabilities"})
+PLAYED = frozenset({"StackName", "TemplateBody", "UsePreviousTemplate", "Parameters", "Capabilities", "RoleARN"})
 
 
 class ActingCloudFormation(CloudFormationResponse):  # type: ignore[misc]  # moto has no types
@@ -48,26 +50,30 @@ class ActingCloudFormation(CloudFormationResponse):  # type: ignore[misc]  # mot
         parameters: dict[str, Any] = self.normalized_request.environ["cloud.request"].parameters()
         return parameters
 
-    def _client(self) -> Client:
-        """Clients with the caller's own key."""
-        request, url = self.normalized_request.environ["cloud.request"], type(self).url()
-        return as_caller(request.access_key_id, request.headers.get("x-amz-security-token"), self.region, url)
-
-    @property
-    def _permit(self) -> Permit:
-        """Whether the caller may do what a handler needs, where IAM counts."""
+    def _acting_for(self, stack: Stack | None = None) -> tuple[Client, Permit]:
+        """What makes clients with the key of the stack's role or the caller's own, and what says what it may do."""
         request, gate = self.normalized_request.environ["cloud.request"], type(self).gate
+        key, token = request.access_key_id, request.headers.get("x-amz-security-token")
+        if role_arn := self._asked.get("RoleARN") or (stack.role_arn if stack else ""):
+            made = _assumed(role_arn, self.region)
+            key, token = made.access_key_id, made.session_token
 
         def permit(action: str, resource: str) -> None:
-            words = gate.words_against(request, action, resource) if gate is not None else None
+            words = gate.words_against(request, key, action, resource) if gate is not None else None
             if words:
                 raise Denied(f"{words} (Service: CloudFormation, Status Code: 403)")
 
-        return permit
+        return as_caller(key, token, self.region, type(self).url()), permit
+
+    def _act(self, stack: Stack) -> None:
+        """Make what goes on with a stack from now on go on with the right key."""
+        stack.client, stack.permit = self._acting_for(stack)
+        stack.role_arn = self._asked.get("RoleARN") or stack.role_arn
 
     def _permitted(self, action: str, resource: str) -> None:
+        _, permit = self._acting_for()
         try:
-            self._permit(action, resource)
+            permit(action, resource)
         except Denied as denied:
             raise AccessDeniedError(str(denied)) from denied
 
@@ -84,9 +90,10 @@ class ActingCloudFormation(CloudFormationResponse):  # type: ignore[misc]  # mot
         if self.stacks.named(self.region, name):
             raise AlreadyExistsException(f"Stack [{name}] already exists")
         _need_capability(body, asked.get("Capabilities") or [])
-        client, permit = self._client(), self._permit
-        stack_id = self._try(lambda: self.stacks.create(self.region, name, body, given, client, permit))
-        return ActionResult({"StackId": stack_id})
+        client, permit = self._acting_for()
+        new = Stack(name, "", self.region, Wanted(body, {}), client, permit, asked.get("RoleARN") or "")
+        self._try(lambda: self.stacks.create(new, given))
+        return ActionResult({"StackId": new.stack_id})
 
     def update_stack(self) -> ActionResult:
         asked = self._asked
@@ -99,28 +106,30 @@ class ActingCloudFormation(CloudFormationResponse):  # type: ignore[misc]  # mot
                 message=f"Stack:{stack.stack_id} is in {stack.status} state and can not be updated."
             )
         _need_capability(stack.wanted.body if body is None else body, asked.get("Capabilities") or [])
-        given, client, permit = asked.get("Parameters") or [], self._client(), self._permit
-        self._try(lambda: self.stacks.update(stack, body, given, client, permit))
+        wanted = self._try(lambda: self.stacks.changed(stack, body, asked.get("Parameters") or []))
+        self._act(stack)
+        self.stacks.update(stack, wanted)
         return ActionResult({"StackId": stack.stack_id})
 
-    def _try(self, do: Callable[[], Stack | None]) -> str:
+    def _try(self, do: Callable[[], T]) -> T:
         try:
-            stack = do()
+            return do()
         except TemplateError as error:
             raise ValidationError(message=str(error)) from error
-        return stack.stack_id if stack else ""
 
     def delete_stack(self) -> ActionResult:
         stack = self.stacks.named(self.region, self._asked["StackName"])
         if stack is not None and stack.status not in {"DELETE_IN_PROGRESS", "DELETE_COMPLETE"}:
-            self.stacks.delete(stack, self._client(), self._permit)
+            self._act(stack)
+            self.stacks.delete(stack)
         return EmptyResult()
 
     def continue_update_rollback(self) -> ActionResult:
         stack = self._stack(self._asked["StackName"])
         if stack.status != "UPDATE_ROLLBACK_FAILED":
             raise ValidationError(message=f"Stack:{stack.stack_id} is in {stack.status} state")
-        self.stacks.roll_back(stack, self._client(), self._permit)
+        self._act(stack)
+        self.stacks.roll_back(stack)
         return EmptyResult()
 
     def describe_stacks(self) -> ActionResult:
@@ -154,7 +163,8 @@ class ActingCloudFormation(CloudFormationResponse):  # type: ignore[misc]  # mot
         stack = self._stack(self._asked["StackName"])
         for action, resource in DRIFT_ALSO.items():
             self._permitted(action, resource or stack.stack_id)
-        self.stacks.detect_drift(stack, self._client(), self._permit)
+        stack.client, stack.permit = self._acting_for()
+        self.stacks.detect_drift(stack)
         return ActionResult({"StackDriftDetectionId": stack.stack_id.rpartition("/")[2]})
 
     def describe_stack_drift_detection_status(self) -> ActionResult:
@@ -187,6 +197,7 @@ def _described(stack: Stack) -> dict[str, Any]:
         "Description": stack.template.get("Description"),
         "CreationTime": stack.created,
         "StackStatus": stack.status,
+        "RoleARN": stack.role_arn or None,
         "StackStatusReason": stack.reason or None,
         "Parameters": told(stack.template, stack.wanted.parameters),
         "Outputs": stack.outputs(),
@@ -214,6 +225,13 @@ def _need_capability(body: str, given: list[str]) -> None:
     needed = "CAPABILITY_NAMED_IAM" if named else "CAPABILITY_IAM"
     if needed not in given and "CAPABILITY_NAMED_IAM" not in given:
         raise InsufficientCapabilitiesError(f"Requires capabilities : [{needed}]")
+
+
+def _assumed(role_arn: str, region: str) -> Session:
+    """Its rights count for every later operation of the stack too.  CERTAIN: API reference, CreateStack, RoleARN."""
+    if not principals.trusts(role_arn, AGENT):
+        raise ValidationError(message=f"Role {role_arn} is invalid or cannot be assumed")
+    return principals.session(role_arn, "AWSCloudFormation", region)
 
 
 class AccessDeniedError(CloudFormationError):  # type: ignore[misc]  # moto has no types

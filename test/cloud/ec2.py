@@ -156,6 +156,7 @@ class ActingEC2(TagCalls, AttributeCalls):
     def _drift(self, operation: str) -> int:
         return self.faults.drift(operation)
 
+
 def install(regions: defaultdict[str, Fleets], faults: Faults, chosen: Chosen) -> None:
     """Put the acting EC2 into moto's routing table; before the first request, when moto reads it."""
     ActingEC2.regions = regions

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 
@@ -61,9 +62,9 @@ class Gate:
         self.judged.append((principal.arn, need, context))
         return judge(documents, need, context, principal.arn)
 
-    def words_against(self, request: Request, action: str, resource: str) -> str | None:
-        """Why whoever sent this may not do that, by CloudFormation; None if he may."""
-        principal = principals.find(request.access_key_id)
+    def words_against(self, request: Request, access_key_id: str, action: str, resource: str) -> str | None:
+        """Why the owner of that key may not do that, by CloudFormation; None if he may."""
+        principal = principals.find(access_key_id)
         if principal is None or principal.documents is None:
             return None
         need = Need(action, resource, {"aws:calledvia": [CLOUDFORMATION]})
@@ -71,6 +72,23 @@ class Gate:
         return None if verdict.allowed else _denied(principal, need, verdict.reason)
 
     def veil(self, request: Request, answer: Answer) -> Answer:
+        """Leave out of an answer what needs a right of its own."""
+        if request.operation == "GetFunction" and answer.status == 200:
+            return self._without_tags(request, answer)
+        return self._without_absence(request, answer)
+
+    def _without_tags(self, request: Request, answer: Answer) -> Answer:
+        """Lambda tells tags only to those who may list them.  CERTAIN: API reference, GetFunctionResponse, Tags."""
+        principal = principals.find(request.access_key_id)
+        if principal is None or principal.documents is None:
+            return answer
+        need = Need("lambda:ListTags", needs(request, self._regions)[0].resource)
+        if self._judge(request, principal, need).allowed:
+            return answer
+        told = {key: value for key, value in json.loads(answer.body).items() if key != "Tags"}
+        return replace(answer, body=json.dumps(told).encode())
+
+    def _without_absence(self, request: Request, answer: Answer) -> Answer:
         """S3 tells that an object is not there only to those who may list the bucket."""
         if answer.status != 404 or request.operation not in {"GetObject", "HeadObject"}:
             return answer

@@ -30,7 +30,8 @@ from test.cloud.log_patterns import PatternError, compiled
 
 MAX_PAGE, MAX_PAGE_BYTES, EVENT_BYTES = 10_000, 1_048_576, 26  # 26: what each event costs beside its text
 May = Callable[[str, str], bool]  # (action, resource)
-_LOCK = threading.RLock()  # functions write while others read
+MAX_EVENT_BYTES = 262_144 - EVENT_BYTES  # of PutLogEvents; 1 MB by its newest text.  Lambda cuts longer lines: LIKELY
+_LOCK = threading.RLock()  # functions write while others read, or delete the group
 
 
 class ActingLogs(LogsResponse):  # type: ignore[misc]  # moto has no types
@@ -38,14 +39,17 @@ class ActingLogs(LogsResponse):  # type: ignore[misc]  # moto has no types
 
     chosen: ClassVar[Chosen] = Chosen(Behaviour())
 
+    def call_action(self) -> Any:
+        with _LOCK:
+            return super().call_action()
+
     def filter_log_events(self) -> str:
         asked: dict[str, Any] = json.loads(self.body)
         group = self.logs_backend.groups.get(_group_name(asked))
         if group is None:
             raise ResourceNotFoundException
-        with _LOCK:
-            events = list(_matching(group, asked, self.chosen.now.logs_late_s))
-        found, token = _page(events, asked, self.chosen.now)
+        events = list(_matching(group, asked, self.chosen.now.logs_late_s))
+        found, token = page(events, asked, self.chosen.now)
         told: dict[str, Any] = {"events": found, "searchedLogStreams": []}
         return json.dumps(told | ({"nextToken": token} if token else {}))
 
@@ -76,7 +80,7 @@ def _matching(group: Any, asked: dict[str, Any], late_s: float) -> Iterator[dict
                 yield event.to_filter_dict() | {"logStreamName": name, "eventId": f"{event.event_id:056d}"}
 
 
-def _page(
+def page(
     events: list[dict[str, Any]], asked: dict[str, Any], behaviour: Behaviour
 ) -> tuple[list[dict[str, Any]], str | None]:
     """A page, and the token of the next: where to go on, and how many empty pages came since the last full one."""
@@ -133,10 +137,16 @@ def lines_of(request_id: str, log: str, duration_s: float, memory_mb: int, used_
     took = f"Duration: {duration_s * 1000:.2f} ms\tBilled Duration: {int(duration_s * 1000) + 1} ms"
     return [
         f"START RequestId: {request_id} Version: $LATEST\n",
-        *(f"{line}\n" for line in log.splitlines()),
+        *(piece for line in log.splitlines() for piece in _pieces(f"{line}\n")),
         f"END RequestId: {request_id}\n",
         f"REPORT RequestId: {request_id}\t{took}\tMemory Size: {memory_mb} MB\tMax Memory Used: {used_mb} MB\t\n",
     ]
+
+
+def _pieces(line: str) -> Iterator[str]:
+    data = line.encode()
+    for start in range(0, len(data), MAX_EVENT_BYTES):
+        yield data[start : start + MAX_EVENT_BYTES].decode("utf-8", "replace")
 
 
 def write(function: Any, environment: str, lines: Sequence[str], may: May) -> bool:

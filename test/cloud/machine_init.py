@@ -95,8 +95,9 @@ def start_command(settings: dict[str, Any]) -> None:
     environment = settings["environment"] | {"MACHINE": machine}
     environment["PATH"] = f"{machine}/bin:{environment.get('PATH', os.defpath)}"
     with Path(machine, "command.log").open("ab") as log:
-        subprocess.Popen(settings["command"], env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                         cwd=machine, start_new_session=True)
+        command = subprocess.Popen(settings["command"], env=environment, stdout=log, stderr=log,
+                                   stdin=subprocess.DEVNULL, cwd=machine, start_new_session=True)
+    Path(machine, "command.pid").write_text(str(command.pid))
 
 
 def end_with(control: socket.socket) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -54,11 +55,19 @@ def systemd_run(arguments: list[str]) -> int:
     if is_pending(unit):
         print(f"Failed to start transient timer unit: Unit {unit}.timer was already loaded", file=sys.stderr)
         return 1
-    after(unit, float(options["--on-active"].removesuffix("s")), command)
+    settings = (each.removeprefix("--setenv=") for each in arguments if each.startswith("--setenv="))
+    after(unit, _seconds(options["--on-active"]), command, dict(each.partition("=")[::2] for each in settings),
+          _seconds(options["--on-unit-active"]) if "--on-unit-active" in options else None)
     return 0
 
 
+def _seconds(text: str) -> float:
+    return float(text.removesuffix("s"))
+
+
 def systemctl(arguments: list[str]) -> int:
+    if arguments[-1] == "condor.service":
+        return htcondor(arguments[0])
     unit = arguments[-1].removesuffix(".timer")
     if arguments[0] == "stop":
         cancel(unit)
@@ -66,12 +75,25 @@ def systemctl(arguments: list[str]) -> int:
     return 0 if is_pending(unit) else 3
 
 
+def htcondor(action: str) -> int:
+    """HTCondor's own unit, condor.service: `ExecReload=/bin/kill -HUP $MAINPID`.  Its process is in command.pid."""
+    try:
+        pid = int((MACHINE / "command.pid").read_text())
+        if f"MACHINE={MACHINE}".encode() not in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+            return 3  # it has ended, and this is somebody else's process
+        os.kill(pid, signal.SIGHUP if action == "reload" else 0)
+    except (OSError, ValueError):
+        return 3
+    return 0
+
+
 def _pid_file(name: str) -> Path:
     return MACHINE / f"timer-{name}.pid"
 
 
-def after(name: str, seconds: float, command: list[str]) -> None:
-    """In a process of its own, that has nothing of this one."""
+def after(name: str, seconds: float, command: list[str], settings: dict[str, str] | None = None,
+          every_s: float | None = None) -> None:
+    """In a process of its own, that has nothing of this one, and no environment but what systemd-run was given."""
     child = os.fork()
     if child:
         _pid_file(name).write_text(str(child))
@@ -80,9 +102,15 @@ def after(name: str, seconds: float, command: list[str]) -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
+    own = MACHINE / "bin" / Path(command[0]).name
+    command = [str(own) if own.exists() else command[0], *command[1:]]
+    environment = {"PATH": str(MACHINE / "bin"), "MACHINE": str(MACHINE), **(settings or {})}
     time.sleep(seconds)
+    while every_s is not None:
+        subprocess.call(command, env=environment)
+        time.sleep(every_s)
     _pid_file(name).unlink(missing_ok=True)
-    os.execvp(Path(command[0]).name, command)  # noqa: S606 - there is nothing for a shell to read
+    os.execve(command[0], command, environment)  # noqa: S606 - there is nothing for a shell to read
 
 
 def is_pending(name: str) -> bool:

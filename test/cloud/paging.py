@@ -33,8 +33,9 @@ def page(
     found = list(islice((item for item in items if item.sequence > after), size + 1))
     if len(found) <= size:
         return found, None
-    last = found[size - 1 + drift()]
-    return found[:size], base64.b64encode(f"after:{last.sequence}".encode()).decode()
+    place = size - 1 + drift()
+    last = found[place].sequence if place >= 0 else after
+    return found[:size], base64.b64encode(f"after:{last}".encode()).decode()
 
 
 def _size(max_results: object, least: int) -> int:

@@ -16,7 +16,7 @@ from moto.iam.models import iam_backends
 from moto.sts.models import sts_backends
 
 from test.cloud.keys import OWN_KEYS
-from test.cloud.policies import Context, Document
+from test.cloud.policies import Context, Document, Need, judge
 from test.cloud.views import ACCOUNT
 
 SESSION_S = 6 * 3600  # as long as an instance's credentials are good for
@@ -86,6 +86,16 @@ def documents_of_role(role_arn: str) -> list[Document]:
     """None for a role that there is not."""
     role = next((each for each in iam().roles.values() if each.arn == role_arn), None)
     return list(_documents(role)) if role is not None else []
+
+
+def trusts(role_arn: str, service: str) -> bool:
+    """Whether a role is there and lets this service of AWS's assume it."""
+    role = next((each for each in iam().roles.values() if each.arn == role_arn), None)
+    if role is None:
+        return False
+    statements = json.loads(role.assume_role_policy_document)["Statement"]
+    trust = {"Statement": [{"Resource": "*", **each} for each in statements]}
+    return judge([trust], Need("sts:AssumeRole", role_arn), {}, service).allowed
 
 
 def _documents(owner: Any) -> Iterator[Document]:

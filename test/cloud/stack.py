@@ -66,6 +66,7 @@ class Stack:
     wanted: Wanted
     client: Client
     permit: Permit
+    role_arn: str = ""  # with whose rights everything is done; empty: the caller's
     status: str = "CREATE_IN_PROGRESS"
     reason: str = ""
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -138,6 +139,11 @@ class Stack:
         """Raises Denied unless the caller may do all that this handler needs."""
         for action, resource in needed(kind, verb, subject, self.region, ACCOUNT):
             self.permit(action, resource)
+
+    def tags_of(self, resource: Resource) -> dict[str, str]:
+        """Source (CERTAIN): CloudFormation user guide, "Resource tag": aws: tags on what a stack makes."""
+        own = {"stack-name": self.name, "stack-id": self.stack_id, "logical-id": resource.logical_id}
+        return {f"aws:cloudformation:{key}": value for key, value in own.items()}
 
     def new_name(self, logical_id: str) -> str:
         """For a resource that has none of its own."""

@@ -65,6 +65,9 @@ class Kind:
     def finish(self, client: Client, made: Made, properties: Properties) -> Made:  # noqa: ARG002
         return made
 
+    def mark(self, client: Client, made: Made, tags: dict[str, str]) -> None:
+        """Write the stack's own tags (aws:cloudformation:...) on it, where somebody looks at them."""
+
     def update(self, client: Client, name: str, properties: Properties) -> Made:
         raise NotImplementedError
 

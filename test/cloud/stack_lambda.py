@@ -32,6 +32,9 @@ class Function(Kind):
             raise
         return Made(name, {"Arn": made["FunctionArn"]})
 
+    def mark(self, client: Client, made: Made, tags: dict[str, str]) -> None:
+        client("lambda").tag_resource(Resource=made.attributes["Arn"], Tags=tags)
+
     def update(self, client: Client, name: str, properties: Properties) -> Made:
         functions = client("lambda")
         functions.update_function_code(FunctionName=name, ZipFile=zipped(properties["Code"]["ZipFile"]))

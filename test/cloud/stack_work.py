@@ -125,6 +125,7 @@ class Work:
                 stack.permit_to(resource.kind, each, handler.subject(name, properties))
             resource.made = handler.create(stack.client, name, properties)
             stack.resources[resource.logical_id] = resource  # from here on it is the stack's, finished or not
+            handler.mark(stack.client, resource.made, stack.tags_of(resource))
             resource.made = handler.finish(stack.client, resource.made, properties)
             resource.as_made = handler.read(stack.client, resource.made.physical_id)
 

@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from test.cloud import stack_drift
-from test.cloud.stack import Permit, Stack, Wanted
-from test.cloud.stack_kinds import Client
+from test.cloud.stack import Stack, Wanted
 from test.cloud.stack_parameters import effective, values_of
 from test.cloud.stack_template import TemplateError, in_order, parsed
 from test.cloud.stack_work import Work
@@ -51,39 +50,36 @@ class Stacks:
         with self._lock:
             return [each for each in self._stacks if each.region == region and each.status != "DELETE_COMPLETE"]
 
-    def create(self, region: str, name: str, body: str, given: Given, client: Client, permit: Permit) -> Stack:
-        """Raises TemplateError."""
-        wanted = _wanted(body, given, None)
-        stack_id = f"arn:aws:cloudformation:{region}:{ACCOUNT}:stack/{name}/{secrets.token_hex(16)}"
-        stack = Stack(name, stack_id, region, wanted, client, permit)
+    def create(self, stack: Stack, given: Given) -> None:
+        """Begin to make a new one.  Raises TemplateError."""
+        stack.wanted = _wanted(stack.wanted.body, given, None)
+        stack.stack_id = f"arn:aws:cloudformation:{stack.region}:{ACCOUNT}:stack/{stack.name}/{secrets.token_hex(16)}"
         with self._lock:
             self._stacks.append(stack)
         stack.turn("CREATE_IN_PROGRESS", "User Initiated")
         self._begin(lambda work: work.create(), stack)
-        return stack
 
-    def update(self, stack: Stack, body: str | None, given: Given, client: Client, permit: Permit) -> None:
-        """`body` None: the template that it has.  Raises TemplateError, also when nothing would change."""
+    def changed(self, stack: Stack, body: str | None, given: Given) -> Wanted:
+        """What an update would come to; `body` None: the template that it has.  Raises TemplateError if to nothing."""
         wanted = _wanted(stack.wanted.body if body is None else body, given, stack.wanted.parameters)
         _check_kinds(stack.template["Resources"], parsed(wanted.body)["Resources"])
         if _effective(wanted) == _effective(stack.wanted):
             raise TemplateError("No updates are to be performed.")
-        stack.client, stack.permit = client, permit
+        return wanted
+
+    def update(self, stack: Stack, wanted: Wanted) -> None:
         stack.turn("UPDATE_IN_PROGRESS", "User Initiated")
         self._begin(lambda work: work.update(wanted), stack)
 
-    def delete(self, stack: Stack, client: Client, permit: Permit) -> None:
-        stack.client, stack.permit = client, permit
+    def delete(self, stack: Stack) -> None:
         stack.turn("DELETE_IN_PROGRESS", "User Initiated")
         self._begin(lambda work: work.delete(), stack)
 
-    def roll_back(self, stack: Stack, client: Client, permit: Permit) -> None:
-        stack.client, stack.permit = client, permit
+    def roll_back(self, stack: Stack) -> None:
         stack.turn("UPDATE_ROLLBACK_IN_PROGRESS", "User Initiated")
         self._begin(lambda work: work.back_to_the_previous(), stack)
 
-    def detect_drift(self, stack: Stack, client: Client, permit: Permit) -> None:
-        stack.client, stack.permit = client, permit
+    def detect_drift(self, stack: Stack) -> None:
         stack.drift = {"DetectionStatus": "DETECTION_IN_PROGRESS"}
         self._begin(lambda _: stack_drift.detect_drift(stack), stack)
 

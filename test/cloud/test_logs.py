@@ -64,6 +64,13 @@ def test_a_run_leaves_its_lines_between_those_of_lambda(cloud: Cloud) -> None:
     assert "[$LATEST]" in stream["logStreamName"]
 
 
+def test_a_line_that_is_too_long_comes_in_pieces(cloud: Cloud) -> None:
+    cloud.behave(logs_late_s=0.0)
+    deploy(cloud, HEAD + "    print('x' * 300_000)")
+    invoke(cloud, "one")
+    assert [len(each) for each in messages(cloud)[1:3]] == [262_118, 300_001 - 262_118]
+
+
 def test_a_run_that_is_ended_at_its_time_limit_says_so_and_what_it_printed(cloud: Cloud) -> None:
     cloud.behave(logs_late_s=0.0)
     deploy(cloud, SLEEP.replace("time.sleep", "print('before')\n    time.sleep"), timeout_s=1)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from annexd.annex.adoption import place_of
 
 from annexd.annex.access import KeyFiles
-from annexd.annex.adoption import place_of
 from annexd.annex.living import LIVES_ON_S, Living
 from annexd.annex.roll import Roll
 from annexd.aws import ClientCache

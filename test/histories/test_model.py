@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from annexd.annex.steps.end_lease import EndLease
+from annexd.annex.steps.request_spot_fleet import RequestSpotFleet
 
 from annexd.annex import steps
 from annexd.annex.steps import World
-from annexd.annex.steps.end_lease import EndLease
-from annexd.annex.steps.request_spot_fleet import RequestSpotFleet
 from annexd.workflow import Json, Step
 from test.histories import annexd
 from test.histories.catalog import Theatre

@@ -9,14 +9,17 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from annexd.annex import lease
 from annexd.annex.lease import tags
 from test.cloud import Cloud
 from test.cloud.orders import fleet_config, specification
 
 BUCKET = "annexes-of-123456789012"
+MAX_LEASE_S = 30 * 86400
 TRUST = {"Version": "2012-10-17", "Statement": [{
     "Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm5leCJ9.c2VjcmV0LXNpZ25hdHVyZQ"
+MOVED_TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm5leCIsImp0aSI6Mn0.YW5vdGhlci1zaWduYXR1cmU"
 CONFIG = 'START = TARGET.Owner == "alice"\n'
 
 
@@ -54,10 +57,21 @@ def tarball(members: Iterable[tuple[tarfile.TarInfo, bytes]]) -> bytes:
     return buffer.getvalue()
 
 
-def parcel(annex_id: str, lease_end_s: float, **files: str) -> bytes:
-    """The object of an annex, as annexd makes it."""
-    manifest = {"AnnexID": annex_id, "LeaseEnd": int(lease_end_s), "Pool": "pool.example.org"}
-    content = {"annex.json": json.dumps(manifest), "50-condor-annex.conf": CONFIG, "annex.token": TOKEN, **files}
+def manifest(annex_id: str, lease_end_s: float, ordered_end_s: float | None = None, cancelled_s: float | None = None,
+             **changes: Any) -> dict[str, Any]:
+    """What annexd writes into annex.json, for the one fleet that a test's annex has."""
+    own = {lease.TAG_LEASE_END: lease.utc(lease_end_s)}
+    if cancelled_s is not None:
+        own[lease.TAG_CANCELLED] = lease.utc(cancelled_s)
+    ordered_s = int(lease_end_s if ordered_end_s is None else ordered_end_s)
+    return {"AnnexID": annex_id, "ClientToken": f"{annex_id}_{ordered_s}_0123456789abcdef", "Tags": own,
+            "LeaseEnd": int(lease_end_s), "MaxLease": MAX_LEASE_S, "Pool": "pool.example.org", **changes}
+
+
+def parcel(annex_id: str, lease_end_s: float, told: Mapping[str, Any] | None = None, /, **files: str) -> bytes:
+    """The object of an annex, as annexd makes it; `told`: its annex.json, where that is to be another."""
+    manifest_ = manifest(annex_id, lease_end_s) if told is None else told
+    content = {"annex.json": json.dumps(manifest_), "50-condor-annex.conf": CONFIG, "annex.token": TOKEN, **files}
     return tarball((member(name), text.encode()) for name, text in content.items())
 
 
@@ -71,9 +85,17 @@ class Account:
     def put(self, key: str, body: bytes) -> None:
         self.cloud.client("s3").put_object(Bucket=BUCKET, Key=key, Body=body)
 
-    def annex(self, annex_id: str = "annex-one", lease_s: float = 3600, files: Mapping[str, str] | None = None) -> None:
-        """The object of an annex."""
-        self.put(f"annex/{annex_id}.tar.gz", parcel(annex_id, time.time() + lease_s, **files or {}))
+    def annex(self, annex_id: str = "annex-one", lease_s: float = 3600, files: Mapping[str, str] | None = None) -> int:
+        """The object of an annex; the end that was ordered."""
+        ordered_end_s = int(time.time() + lease_s)
+        self.put(f"annex/{annex_id}.tar.gz", parcel(annex_id, ordered_end_s, None, **files or {}))
+        return ordered_end_s
+
+    def move(self, ordered_end_s: int, end_s: int, cancelled_s: float | None = None, **files: str) -> None:
+        """The object once more, as annexd replaces it when the end of the lease is moved."""
+        told = manifest("annex-one", end_s, ordered_end_s, cancelled_s)
+        moved = {"50-condor-annex.conf": f"LeaseEnd = {end_s}\n", "annex.token": MOVED_TOKEN, **files}
+        self.put("annex/annex-one.tar.gz", parcel("annex-one", end_s, told, **moved))
 
     def profile(self, *policies: Mapping[str, Any], name: str = "annexes") -> str:
         """An instance profile whose role has these policies inline."""

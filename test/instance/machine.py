@@ -35,8 +35,15 @@ class Outcome:
 
     def timers(self) -> dict[str, int]:
         """unit -> seconds, of the timers that systemd-run was asked for."""
-        options = [dict(each.partition("=")[::2] for each in call) for call in self.arguments("systemd-run")]
-        return {each["--unit"]: int(each["--on-active"].removesuffix("s")) for each in options}
+        return {each["--unit"]: int(each["--on-active"].removesuffix("s")) for each in self._systemd_runs()
+                if "--on-unit-active" not in each}
+
+    def repeated(self) -> list[dict[str, str]]:
+        """The options of the timers that start something again and again."""
+        return [each for each in self._systemd_runs() if "--on-unit-active" in each]
+
+    def _systemd_runs(self) -> list[dict[str, str]]:
+        return [dict(each.partition("=")[::2] for each in call) for call in self.arguments("systemd-run")]
 
 
 class Machine:
@@ -60,14 +67,22 @@ class Machine:
         return [sys.executable, "-I", str(SCRIPT), *folders, "--patience=20", *options]
 
     def boot(self, *options: str) -> Outcome:
-        before = len(self._calls())
+        before = len(self.calls())
         done = subprocess.run(self.command(*options), env=self.environment, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, timeout=120, text=True, check=False)
-        return Outcome(done.returncode, done.stdout, self._calls()[before:])
+        return Outcome(done.returncode, done.stdout, self.calls()[before:])
 
-    def _calls(self) -> list[dict[str, Any]]:
+    def calls(self) -> list[dict[str, Any]]:
         told = self.folder / "tools"
         return [json.loads(line) for line in told.read_text().splitlines()] if told.exists() else []
+
+    def refresh(self, *options: str) -> Outcome:
+        """As the timer does it that the boot has armed."""
+        return self.boot("--refresh", *options)
+
+    def state(self) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads((self.folder / "state" / "state.json").read_text())
+        return told
 
     def files(self) -> dict[str, str]:
         """Everything that HTCondor would read."""
@@ -75,8 +90,9 @@ class Machine:
                 for each in sorted(folder.iterdir())}
 
     def standing(self) -> set[str]:
-        """The timers' units that have neither elapsed nor been stopped."""
-        return {each.stem.removeprefix("timer-") for each in self.folder.glob("timer-*.pid")}
+        """The timers' units that turn it off, and have neither elapsed nor been stopped."""
+        units = {each.stem.removeprefix("timer-") for each in self.folder.glob("timer-*.pid")}
+        return units - {"condor-annex-ec2-refresh"}
 
     def reboot(self, *options: str) -> Outcome:
         """A reboot ends the timers."""
@@ -89,4 +105,4 @@ class Machine:
         """Its timers, which would outlive the test."""
         for file in self.folder.glob("timer-*.pid"):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(int(file.read_text()), signal.SIGKILL)
+                os.killpg(int(file.read_text()), signal.SIGKILL)  # with the refresh that it has just started

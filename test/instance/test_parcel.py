@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from test.instance.account import CONFIG, TOKEN, member, parcel, tarball
+from test.instance.account import CONFIG, TOKEN, manifest, member, parcel, tarball
 from test.instance.script import script
 
 GOOD = parcel("annex-one", 1_900_000_000)
-MANIFEST = json.dumps({"AnnexID": "annex-one", "LeaseEnd": 1_900_000_000}).encode()
+MANIFEST = json.dumps(manifest("annex-one", 1_900_000_000)).encode()
 
 
 def unpacked(content: bytes, name: str = "annex-one.tar.gz") -> Any:
@@ -35,7 +35,8 @@ def of(name: str, content: bytes = b"A = 1\n", **more: Any) -> bytes:
 def test_a_tarball_is_the_annexs_files_its_token_and_its_lease() -> None:
     found = unpacked(GOOD)
     assert found.files == {"50-condor-annex.conf": CONFIG.encode()}
-    assert (found.token, found.annex_id, found.lease_end_s) == (f"{TOKEN}\n".encode(), "annex-one", 1_900_000_000)
+    assert found.token == f"{TOKEN}\n".encode()
+    assert (found.manifest.annex_id, found.manifest.lease_end_s) == ("annex-one", 1_900_000_000)
 
 
 def test_a_secret_is_not_in_what_a_parcel_says_of_itself() -> None:

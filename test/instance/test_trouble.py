@@ -157,12 +157,25 @@ def test_a_link_in_the_place_of_a_file_is_replaced_and_not_followed(account: Acc
     assert booted.files()["50-condor-annex.conf"] == CONFIG
 
 
-@pytest.mark.parametrize(("tag_s", "object_s"), [(-5, 3600), (3600, -5)])
-def test_a_lease_that_has_ended(account: Account, machine: Make, tag_s: float, object_s: float) -> None:
-    account.annex(lease_s=object_s)
-    booted = machine(account.instance(account.profile(policy(EVERY_ANNEX)), lease_s=tag_s))
+def test_a_lease_that_has_ended(account: Account, machine: Make) -> None:
+    account.annex(lease_s=-5)
+    booted = machine(account.instance(account.profile(policy(EVERY_ANNEX)), lease_s=3600))
     assert_turned_off(booted.boot("--patience=600"), r"the lease ended \d+ s ago")
     assert booted.files() == {}
+
+
+def test_a_lease_that_has_ended_by_the_tag_where_no_object_tells_its_end(account: Account, machine: Make) -> None:
+    account.put("config-mine", CONFIG.encode())
+    booted = machine(account.instance(account.profile(policy(object_arn("config-mine"))), lease_s=-5))
+    assert_turned_off(booted.boot("--patience=600"), r"the lease ended \d+ s ago")
+    assert booted.files() == {}
+
+
+def test_a_machine_of_a_cancelled_annex_does_not_start(account: Account, machine: Make) -> None:
+    ordered_s, now_s = int(time.time()) + 3600, int(time.time()) - 1
+    account.move(ordered_s, now_s, cancelled_s=now_s)
+    booted = machine(account.instance(account.profile(policy(EVERY_ANNEX))))
+    assert_turned_off(booted.boot("--patience=600"), r"the lease ended \d+ s ago")
 
 
 def test_a_lease_without_an_end(account: Account, machine: Make) -> None:

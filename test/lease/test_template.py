@@ -1,4 +1,4 @@
-"""The template deploys lease.py itself, with the rights that it uses and no others."""
+"""Both templates deploy lease.py itself, called by one rule, with the rights that it uses and no others."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import importlib.util
 import json
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,115 +17,197 @@ import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
+from annexd.annex.heartbeat import STALE_S, newest_receipt
+from annexd.annex.identifiers import leased_token
 from annexd.annex.lambda_runtime import END_OF_SUPPORT, RUNTIME
 from test.cloud import Cloud
-from test.cloud.keys import FUNCTION_KEY
-from test.lease.annexes import CODE, TEMPLATE, TOP, Annex
-from test.lease.loading import packages_of
+from test.cloud.orders import ROLE, request
+from test.lease.loading import CODE, TOP, load_function, packages_of
 
-ANNEX_TEMPLATE = TOP / "templates" / "annex.json"
+TEMPLATES = ("template-3.json", "annex.json")
 CONFIG = TOP / "templates" / "config.json"
 CFN_LINT = str(Path(sys.executable).with_name("cfn-lint"))
-STACK = "HTCondorAnnex"
-MAX_TEMPLATE = 51_200  # bytes in a CreateStack call
+STACK, NAME = "HTCondorAnnex", "HTCondorAnnexLease"
+MAX_TEMPLATE = 51_200  # bytes in a CreateStack or UpdateStack call
 TICK_S = 300
+# Source: AWS, service authorization reference: the right that an operation of another name needs.
+RIGHTS = {"s3:ListObjectsV2": "s3:ListBucket", "s3:DeleteObjects": "s3:DeleteObject"}
 
 
-def resources(template: Path = TEMPLATE) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(template.read_text(encoding="utf-8"))["Resources"]
+def template(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((TOP / "templates" / name).read_text(encoding="utf-8"))
     return found
 
 
-def statements(template: Path = TEMPLATE) -> list[dict[str, Any]]:
-    [policy] = resources(template)["LeaseRole"]["Properties"]["Policies"]
+def properties(resource: str, name: str = "template-3.json") -> dict[str, Any]:
+    found: dict[str, Any] = template(name)["Resources"][resource]["Properties"]
+    return found
+
+
+def statements(name: str) -> list[dict[str, Any]]:
+    [policy] = properties("LeaseRole", name)["Policies"]
     found: list[dict[str, Any]] = policy["PolicyDocument"]["Statement"]
     return found
 
 
-def test_the_committed_template_is_the_generated_one_byte_for_byte() -> None:
+def test_the_committed_templates_are_the_generated_ones_byte_for_byte() -> None:
     path = str(TOP / "templates" / "generate-template")
     loader = importlib.machinery.SourceFileLoader("generate_template", path)
     spec = importlib.util.spec_from_loader(loader.name, loader)
     assert spec is not None
     generator = importlib.util.module_from_spec(spec)
     loader.exec_module(generator)
-    assert TEMPLATE.read_text(encoding="utf-8") == generator.template()
-    assert ANNEX_TEMPLATE.read_text(encoding="utf-8") == generator.annex_template()
+    assert (TOP / "templates" / "template-3.json").read_text(encoding="utf-8") == generator.template()
+    assert (TOP / "templates" / "annex.json").read_text(encoding="utf-8") == generator.annex_template()
 
 
-def test_the_template_is_clean_under_cfn_lint_and_small_enough_to_upload() -> None:
-    lint = subprocess.run([CFN_LINT, str(TEMPLATE)], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_template_is_clean_under_cfn_lint_and_small_enough_to_upload(name: str) -> None:
+    path = TOP / "templates" / name
+    lint = subprocess.run([CFN_LINT, str(path)], capture_output=True, text=True, check=False)
     assert (lint.returncode, lint.stdout, lint.stderr) == (0, "", "")
-    assert TEMPLATE.stat().st_size < MAX_TEMPLATE
-
-
-def test_the_deployed_code_is_lease_py_byte_for_byte(cloud: Cloud, function_arn: str) -> None:
-    assert cloud.code(function_arn)["index.py"].encode() == CODE.read_bytes()
+    assert path.stat().st_size < MAX_TEMPLATE
 
 
 def test_lease_py_needs_nothing_but_the_standard_library_and_boto3() -> None:
     assert packages_of(CODE) == {"boto3", "botocore"}
 
 
-@pytest.fixture(params=["template-3.json", "annex.json"])
-def deployed(request: pytest.FixtureRequest, cloud: Cloud, function_arn: str) -> tuple[Annex, list[dict[str, Any]]]:
-    """An annex under the function of one of the templates, and what that function may do.
+@dataclass(frozen=True)
+class Deployed:
+    """The enforcer of one of the templates, in an account where IAM counts."""
 
-    Only annexes of annex.json's bucket have a configuration object.
-    """
-    if request.param == "template-3.json":
-        return Annex(cloud, function_arn), statements()
-    annex = Annex(cloud, cloud.deploy_template(ANNEX_TEMPLATE, STACK))
-    [stack] = cloud.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
-    [bucket] = [output["OutputValue"] for output in stack["Outputs"] if output["OutputKey"] == "BucketName"]
-    annex.config = {"ConfigBucket": bucket, "ConfigKey": f"annex/{annex.annex_id}.tar.gz"}
-    cloud.client("s3").put_object(Bucket=bucket, Key=annex.config["ConfigKey"], Body=b"token")
-    return annex, statements(ANNEX_TEMPLATE)
+    name: str
+    cloud: Cloud
+    arn: str
+    bucket: str
 
 
-def test_the_role_has_the_rights_that_the_function_uses_and_no_others(
-    deployed: tuple[Annex, list[dict[str, Any]]], cloud: Cloud
-) -> None:
-    annex, its_statements = deployed
-    first, second = annex.arm().request(2), annex.request(2)
-    cloud.client("ec2").cancel_spot_fleet_requests(SpotFleetRequestIds=[first], TerminateInstances=False)
-    cloud.fault("CancelSpotFleetRequests", "partial", 9, matching=first, code="fleetRequestNotInCancellableState")
+@pytest.fixture(scope="module")
+def enforcing() -> Iterator[Cloud]:
+    with Cloud(speed=0, enforce_iam=True, behaviour={"logs_late_s": 0.0}) as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="module", params=TEMPLATES)
+def deployed(request: pytest.FixtureRequest, enforcing: Cloud) -> Deployed:
+    enforcing.reset()
+    arn = enforcing.deploy_template(TOP / "templates" / request.param, STACK)
+    [stack] = enforcing.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+    return Deployed(request.param, enforcing, arn, outputs.get("BucketName", ""))
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A tick of the rule, with an annex that lives and one that is over."""
+
+    receipt: Any
+    calls: list[dict[str, Any]]
+    objects: list[str]
+    living: int
+
+
+@pytest.fixture(scope="module")
+def tick(deployed: Deployed) -> Tick:
+    cloud, ec2, s3 = deployed.cloud, deployed.cloud.client("ec2"), deployed.cloud.client("s3")
+    now_s = int(time.time())
+    over = request(ec2, 1, ClientToken=leased_token("annex-over", now_s - 60), Type="request")
+    ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[over], TerminateInstances=True)
+    request(ec2, 2, ClientToken=leased_token("annex-living", now_s + 3600), Type="request")
+    for annex_id in ("annex-over", "annex-living") if deployed.bucket else ():
+        s3.put_object(Bucket=deployed.bucket, Key=f"annex/{annex_id}.tar.gz", Body=b"token")
     cloud.clear_audit()
-    cloud.tick(annex.annex_id)
-    calls = [each for each in cloud.audit() if each.get("access_key_id") == FUNCTION_KEY]
-    assert not annex.is_leased()
-    assert annex.alive(first, second) == []
-    used = {f"{call['service']}:{call['operation']}" for call in calls}
-    allowed = {action for statement in its_statements for action in statement["Action"]}
+    assert cloud.tick(NAME) == 1
+    receipt = newest_receipt(cloud.client("logs"), deployed.arn, time.time())
+    found = s3.list_objects_v2(Bucket=deployed.bucket).get("Contents", []) if deployed.bucket else []
+    calls = [each for each in cloud.audit() if str(each.get("access_key_id")).startswith("ASIA")]
+    return Tick(receipt, calls, [each["Key"] for each in found], len(cloud.running_instances()))
+
+
+def test_the_deployed_code_is_lease_py_byte_for_byte(deployed: Deployed) -> None:
+    assert deployed.cloud.code(deployed.arn)["index.py"].encode() == CODE.read_bytes()
+
+
+def test_the_rule_causes_a_heartbeat_with_all_rights_and_the_stacks_max_lease(deployed: Deployed, tick: Tick) -> None:
+    assert tick.receipt is not None
+    assert (tick.receipt.function, tick.receipt.is_complete, tick.receipt.lacking) == (deployed.arn, True, ())
+    assert tick.receipt.max_lease_s == template(deployed.name)["Parameters"]["MaxLease"]["Default"]
+    assert tick.living == 2
+
+
+def test_objects_of_annexes_that_are_over_are_removed_where_there_is_a_bucket(deployed: Deployed, tick: Tick) -> None:
+    assert tick.objects == (["annex/annex-living.tar.gz"] if deployed.bucket else [])
+
+
+def test_the_role_has_the_rights_that_the_function_uses_and_no_others(deployed: Deployed, tick: Tick) -> None:
+    made = {f"{call['service']}:{call['operation']}" for call in tick.calls}
+    used = {RIGHTS.get(each, each) for each in made}
+    allowed = {action for statement in statements(deployed.name) for action in statement["Action"]}
+    # DryRun asks for all that ends and stamps a living annex.
     assert {action for action in allowed if not action.startswith("logs:")} == used
 
 
-def test_no_right_is_wider_than_aws_lets_it_be() -> None:
-    wide = {action for statement in statements() if statement["Resource"] == "*" for action in statement["Action"]}
-    assert wide == {"ec2:DescribeSpotFleetRequests", "ec2:DescribeInstances"}  # they know no resource
-    assert not any("*" in action for statement in statements() for action in statement["Action"])
-    [terminate] = [each for each in statements() if "ec2:TerminateInstances" in each["Action"]]
-    assert terminate["Condition"] == {"StringLike": {"ec2:ResourceTag/aws:ec2spot:fleet-request-id": "sfr-*"}}
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_no_right_is_wider_than_aws_lets_it_be(name: str) -> None:
+    ours = {"StringLike": {"ec2:ResourceTag/aws:ec2spot:fleet-request-id": "sfr-*"}}
+    by_action = {action: each for each in statements(name) for action in each["Action"]}
+    wide = {action for action, each in by_action.items() if each["Resource"] == "*"}
+    # The first two know no resource; the third: see templates/parts.py.
+    assert wide == {"ec2:DescribeSpotFleetRequests", "ec2:DescribeInstances", "ec2:CancelSpotFleetRequests"}
+    assert not any("*" in action for action in by_action)
+    for action in ("ec2:TerminateInstances", "ec2:ModifyInstanceAttribute"):
+        assert by_action[action]["Condition"] == ours
+    assert by_action["ec2:CreateTags"]["Condition"] == ours | {
+        "ForAllValues:StringEquals": {"aws:TagKeys": list(load_function().STAMPS)},
+        "Null": {"aws:TagKeys": "false"},
+    }
 
 
-def test_only_rules_of_the_same_account_and_region_may_call_the_function() -> None:
-    permission = resources()["LeasePermission"]["Properties"]
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_only_the_one_rule_may_call_the_function(name: str) -> None:
+    permission = properties("LeasePermission", name)
     assert permission["Principal"] == "events.amazonaws.com"
     source = permission["SourceArn"]["Fn::Sub"]
-    assert source == "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:rule/*"
+    assert source == f"arn:${{AWS::Partition}}:events:${{AWS::Region}}:${{AWS::AccountId}}:rule/{NAME}"
+    assert properties("LeaseRule", name)["Name"] == NAME
 
 
-def test_a_run_is_over_before_the_next_tick_of_its_rule() -> None:
-    function = resources()["LeaseFunction"]["Properties"]
-    assert function["Timeout"] < TICK_S
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_run_is_over_before_the_next_tick_and_no_call_waits_for_longer_or_comes_twice(name: str) -> None:
+    rule, calls = properties("LeaseRule", name), properties("LeaseCalls", name)
+    assert rule["ScheduleExpression"] == f"rate({TICK_S // 60} minutes)"
+    assert properties("LeaseFunction", name)["Timeout"] < TICK_S
+    [target] = rule["Targets"]
+    assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": TICK_S, "MaximumRetryAttempts": 0}
+    assert (calls["MaximumRetryAttempts"], calls["MaximumEventAgeInSeconds"]) == (0, TICK_S)
+    assert calls["Qualifier"] == "$LATEST"
 
 
-def test_the_runtime_is_the_one_whose_end_of_support_is_known() -> None:
-    assert resources()["LeaseFunction"]["Properties"]["Runtime"] == RUNTIME
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_three_missed_ticks_make_a_heartbeat_stale(name: str) -> None:
+    assert properties("LeaseRule", name)["ScheduleExpression"] == f"rate({STALE_S / 3 / 60:.0f} minutes)"
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_the_rule_is_made_last_so_that_its_first_call_runs(name: str) -> None:
+    assert set(template(name)["Resources"]["LeaseRule"]["DependsOn"]) == {"LeasePermission", "LeaseCalls"}
+
+
+def test_both_templates_deploy_the_same_enforcer() -> None:
+    alone, ours = (template(name)["Resources"] for name in TEMPLATES)
+    for name in ("LeaseLog", "LeaseCalls", "LeasePermission", "LeaseRule"):
+        assert alone[name] == ours[name]
+    only_with_a_bucket = {"ANNEX_BUCKET": {"Ref": "Bucket"}}
+    function = alone["LeaseFunction"]["Properties"]
+    function["Environment"]["Variables"] |= only_with_a_bucket
+    assert function == ours["LeaseFunction"]["Properties"]
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_the_runtime_is_the_one_whose_end_of_support_is_known(name: str) -> None:
+    assert properties("LeaseFunction", name)["Runtime"] == RUNTIME
     assert RUNTIME in END_OF_SUPPORT
-
-
-ROLE = "arn:aws:iam::123456789012:role/fleet"
 
 
 def test_the_example_request_lacks_nothing_but_what_setup_made() -> None:
@@ -136,8 +221,10 @@ def test_the_example_request_lacks_nothing_but_what_setup_made() -> None:
     assert not report.has_errors(), report.generate_report()
 
 
-def test_the_example_request_is_taken_by_the_cloud(annex: Annex) -> None:
+def test_the_example_request_is_taken_by_the_cloud(enforcing: Cloud) -> None:
     config = json.loads(CONFIG.read_text(encoding="utf-8"))
-    config |= {"IamFleetRole": ROLE, "ClientToken": f"{annex.annex_id}_0123456789abcdef"}
-    fleet = annex.cloud.client("ec2").request_spot_fleet(SpotFleetRequestConfig=config)["SpotFleetRequestId"]
-    assert annex.state(fleet) in {"active", "submitted"}
+    config |= {"IamFleetRole": ROLE, "ClientToken": leased_token("annex-example", int(time.time()) + 3600)}
+    ec2 = enforcing.client("ec2")
+    fleet = ec2.request_spot_fleet(SpotFleetRequestConfig=config)["SpotFleetRequestId"]
+    [told] = ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[fleet])["SpotFleetRequestConfigs"]
+    assert told["SpotFleetRequestState"] in {"active", "submitted"}

@@ -12,7 +12,7 @@ from typing import Self
 from test.cloud import Cloud
 from test.cloud.boot import Boot
 from test.pool import ANNEXD_CONFIG, Pool
-from test.system.site import DAEMONS, TOP, Site
+from test.system.site import DAEMONS, TOP, Site, beat
 
 TEMPLATE = TOP / "templates" / "annex.json"
 STACK = "HTCondorAnnex"
@@ -78,7 +78,8 @@ class JoiningSite(Site):
     def __init__(self, extra_config: str = "", *, speed: float = 0.0, machines: int = 2) -> None:
         config = f"{ANNEXD_CONFIG}\n{POOL}\nANNEX_MIN_LEASE = 1\n{extra_config}"
         self.pool = Pool(config, daemons=(*DAEMONS, "NEGOTIATOR"))
-        self.cloud = Cloud(speed=speed, termination_s=0.5, enforce_iam=True, boot=image(self.pool, machines))
+        self.cloud = Cloud(speed=speed, termination_s=0.5, enforce_iam=True, boot=image(self.pool, machines),
+                           behaviour={"logs_late_s": 0.0})
         self.public_key_file, self.secret_key_file = self.key_files()
 
     def __enter__(self) -> Self:
@@ -101,10 +102,11 @@ class JoiningSite(Site):
         self.arn = self.cloud.deploy_template(TEMPLATE, STACK)
         [stack] = self.cloud.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-        knobs = {f"ANNEX_DEFAULT_{service}_URL": self.cloud.url for service in ("EC2", "CWE", "LAMBDA", "S3", "STS")}
+        knobs = {f"ANNEX_DEFAULT_{service}_URL": self.cloud.url for service in ("EC2", "LAMBDA", "S3", "STS", "LOGS")}
         knobs |= {knob: outputs[output] for knob, output in KNOBS.items()}
         with self.pool.config_file.open("a") as config:
             config.writelines(f"{knob} = {value}\n" for knob, value in knobs.items())
+        beat(self.cloud, self.arn)
 
     def machines(self) -> list[Path]:
         """The folders of all machines there ever were."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from annexd.annex.heartbeat import newest_receipt
 from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.pool import ANNEXD_CONFIG, Pool
@@ -41,12 +42,13 @@ class Site:
                  condor_ids: tuple[int, int] | None = None) -> None:
         self.cloud = cloud
         self.arn = cloud.deploy_template(TEMPLATE)
+        beat(cloud, self.arn)
         self.pool = Pool(
             f"""{ANNEXD_CONFIG}
             ANNEX_DEFAULT_EC2_URL = {cloud.url}
-            ANNEX_DEFAULT_CWE_URL = {cloud.url}
             ANNEX_DEFAULT_LAMBDA_URL = {cloud.url}
             ANNEX_DEFAULT_STS_URL = {cloud.url}
+            ANNEX_DEFAULT_LOGS_URL = {cloud.url}
             ANNEX_DEFAULT_LEASE_FUNCTION_ARN = {self.arn}
             ANNEX_DEFAULT_FLEET_ROLE_ARN = arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role
             ANNEX_MIN_LEASE = 1
@@ -146,14 +148,27 @@ class Site:
     def fleets(self, *, active: bool = True) -> list[dict[str, Any]]:
         return [fleet for fleet in self.cloud.fleets() if not active or fleet["state"] == "active"]
 
-    def rules(self) -> list[str]:
-        return [rule["Name"] for rule in self.cloud.client("events").list_rules()["Rules"]]
+    def wait_until_gone(self, fleet_id: str) -> None:
+        """Until AWS has terminated the last instance of a fleet."""
+        self.wait(lambda: fleet_id not in [each["fleet"] for each in self.cloud.running_instances()],
+                  f"the instances of {fleet_id} to be gone")
 
     def _private_file(self, name: str, content: str) -> str:
         path = self.pool.directory / name
         path.touch(mode=0o600)
         path.write_text(content)
         return str(path)
+
+
+def beat(cloud: Cloud, function_arn: str) -> None:
+    """One run of the lease function, by its rule; returns when its receipt can be read."""
+    began_s = int(time.time())
+    cloud.tick()
+    deadline_s = time.monotonic() + FOUND_S
+    logs = cloud.client("logs")
+    while (receipt := newest_receipt(logs, function_arn, time.time())) is None or receipt.at_s < began_s:
+        assert time.monotonic() < deadline_s, "no receipt of the lease function"
+        time.sleep(0.05)
 
 
 class Later:

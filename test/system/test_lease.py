@@ -9,7 +9,7 @@ import pytest
 from test.cloud import Cloud
 from test.system.site import Site
 
-LEASE_S = 3
+LEASE_S = 6
 
 
 @pytest.fixture(scope="module")
@@ -30,20 +30,17 @@ def test_before_its_end_the_lease_leaves_everything_running(site: Site) -> None:
     reply = site.order()
     site.cloud.tick()
     assert reply["BulkRequestID"] in [fleet["id"] for fleet in site.fleets()]
-    assert reply["RuleName"] in site.rules()
 
 
-def test_after_its_end_fleet_instances_and_rule_are_gone_while_annexd_is_dead(site: Site) -> None:
+def test_after_its_end_fleet_and_instances_are_gone_while_annexd_is_dead(site: Site) -> None:
     other = site.order()
     reply = site.order(lease_s=LEASE_S, TargetCapacity=30)
     site.pool.tool("condor_off", "-fast", "-daemon", "annexd")
     site.wait(lambda: site.ad() is None, "annexd to be gone")
     end_of(site, reply)
     assert reply["BulkRequestID"] not in [fleet["id"] for fleet in site.fleets()]
-    assert reply["BulkRequestID"] not in [instance["fleet"] for instance in site.cloud.running_instances()]
-    assert reply["RuleName"] not in site.rules()
+    site.wait_until_gone(reply["BulkRequestID"])
     assert other["BulkRequestID"] in [fleet["id"] for fleet in site.fleets()], "another annex goes on"
-    assert other["RuleName"] in site.rules()
     line = site.cloud.meter()["annexes"][reply["AnnexID"]]
     assert line["live"] == 0
     assert line["latest"] < 20, line
@@ -67,4 +64,3 @@ def test_launch_templates_are_leased_and_ended_too(site: Site) -> None:
     assert json.loads(json.dumps(fleet["config"]["LaunchTemplateConfigs"])) == ad["LaunchTemplateConfigs"]
     end_of(site, reply)
     assert reply["BulkRequestID"] not in [fleet["id"] for fleet in site.fleets()]
-    assert reply["RuleName"] not in site.rules()

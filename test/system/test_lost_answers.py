@@ -167,7 +167,7 @@ def test_a_client_that_is_interrupted_before_it_sent_anything_says_that_nothing_
 def test_a_cancellation_that_annexd_accepted_before_it_was_killed_is_answered(site: Site) -> None:
     site.wait(lambda: is_up(site), "annexd")
     reply = site.order()
-    site.cloud.fault("PutTargets", "hang", hang_s=HANG_S)
+    site.cloud.fault("CreateTags", "hang", hang_s=HANG_S)
     client = Client.start(site, "-cancel", str(reply["AnnexID"]))
     site.wait(lambda: not site.cloud.faults(), "annexd to carry it out")
     site.kill()

@@ -39,7 +39,7 @@ def site(cloud: Cloud) -> Iterator[Site]:
     with Site(cloud, SECOND + times) as site:
         file = site.pool.directory / "log" / ".second_address"
         site.wait(file.exists, "the second annexd")
-        cloud.fault("PutTargets", "hang", hang_s=3)
+        cloud.fault("GetFunction", "hang", hang_s=3)
         ad = site.request(CommandID=HANGING_ORDER)
         client = site.start_client(ad, file.read_text().splitlines()[0])
         site.wait(lambda: not cloud.faults(), "its order to meet a hanging call")
@@ -146,7 +146,7 @@ def test_when_daemon_shutdown_fast_is_true_it_ends_with_status_99_and_stays_off_
 
 def test_when_shutdown_graceful_timeout_is_over_condor_master_hurries_it_and_it_obeys(site: Site) -> None:
     site.pool.configure("SHUTDOWN_GRACEFUL_TIMEOUT = 2")
-    site.cloud.fault("PutRule", "hang", hang_s=20)
+    site.cloud.fault("GetFunction", "hang", hang_s=20)
     site.order_later(CommandID="the-order-that-is-hurried")
     site.wait(lambda: not site.cloud.faults(), "the order to meet its hanging call")
     pid, asked_s = site.pid(), time.monotonic()

@@ -39,9 +39,7 @@ def test_the_reply_names_what_was_made_and_the_cloud_has_it(site: Site) -> None:
     assert reply["RequestVersion"] == 1
     [fleet] = [fleet for fleet in site.fleets() if fleet["id"] == reply["BulkRequestID"]]
     assert fleet["config"]["ClientToken"] == reply["ClientToken"]
-    assert reply["ClientToken"].rpartition("_")[0] == reply["AnnexID"]
-    assert reply["RuleName"] in site.rules()
-    assert reply["RuleARN"].endswith(f"rule/{reply['RuleName']}")
+    assert reply["ClientToken"].rpartition("_")[0] == f"{reply['AnnexID']}_{reply['EndOfLease']}"
     assert reply["EndOfLease"] > time.time()
 
 
@@ -72,12 +70,12 @@ def _claims(token: str) -> dict[str, Any]:
     return claims
 
 
-def test_the_lease_is_armed_before_anything_costs_money(site: Site) -> None:
+def test_the_lease_function_is_seen_at_work_before_anything_costs_money(site: Site) -> None:
     site.cloud.clear_audit()
     site.order()
     operations = [call["operation"] for call in site.cloud.audit() if call["kind"] == "call"]
-    wanted = ["GetFunction", "PutRule", "PutTargets", "RequestSpotFleet"]
-    assert [operation for operation in operations if operation in wanted] == wanted
+    assert [name for name in operations if name != "GetCallerIdentity"] in (
+        ["GetFunction", "FilterLogEvents", "RequestSpotFleet"], ["GetFunction", "RequestSpotFleet"])
 
 
 def test_a_second_request_with_the_same_command_id_makes_no_second_fleet_and_gets_the_same_answer(site: Site) -> None:
@@ -90,22 +88,21 @@ def test_a_second_request_with_the_same_command_id_makes_no_second_fleet_and_get
 
 
 def test_all_faults_of_a_request_come_at_once_in_the_words_of_the_ad_and_cost_nothing(site: Site) -> None:
-    fleets, rules = len(site.fleets()), len(site.rules())
+    fleets = len(site.fleets())
     reply = site.order(lease_s=-40, TargetCapacity="many", SpotPrize="0.1", PublicKeyFile="keys/access")
     assert reply["Result"] == "InvalidRequest"
     for words in ('TargetCapacity must be a positive integer, not "many"', "EndOfLease is 4", "s in the past",
                   "SpotPrize", "PublicKeyFile"):
         assert words in reply["ErrorString"]
-    assert (len(site.fleets()), len(site.rules())) == (fleets, rules)
+    assert len(site.fleets()) == fleets
 
 
 def test_when_the_fleet_is_refused_nothing_is_left_and_the_reason_is_told(site: Site) -> None:
-    rules, fleets = site.rules(), len(site.fleets())
+    fleets = len(site.fleets())
     site.cloud.fault("RequestSpotFleet", "error", code="MaxSpotFleetRequestCountExceeded")
     reply = site.order()
     assert reply["Result"] == "Failure"
     assert "MaxSpotFleetRequestCountExceeded" in reply["ErrorString"]
-    assert site.rules() == rules
     assert len(site.fleets()) == fleets
 
 
@@ -118,7 +115,7 @@ def test_an_answer_that_was_lost_after_the_effect_makes_no_second_fleet(site: Si
 
 
 def test_several_requests_at_once_do_not_wait_for_each_other(site: Site) -> None:
-    site.cloud.fault("PutRule", "hang", hang_s=8)
+    site.cloud.fault("GetFunction", "hang", hang_s=8)
     slow = site.order_later()
     site.wait(lambda: not site.cloud.faults(), "the first request to meet its hanging call")
     assert [site.order()["Result"] for _ in range(3)] == ["Success"] * 3
@@ -145,7 +142,7 @@ def test_kill_9_in_the_middle_of_the_fleets_request_costs_nothing_and_loses_noth
 def test_a_graceful_stop_waits_for_the_running_step_and_the_next_start_goes_on(site: Site) -> None:
     ad = site.request(CommandID=command_id())
     before = len(site.fleets())
-    site.cloud.fault("PutTargets", "hang", hang_s=4)
+    site.cloud.fault("GetFunction", "hang", hang_s=4)
     waiting = site.order_later(**ad)
     site.wait(lambda: not site.cloud.faults(), "the request to meet its hanging call")
     site.pool.tool("condor_off", "-daemon", "annexd")
@@ -164,7 +161,7 @@ def test_a_graceful_stop_waits_for_the_running_step_and_the_next_start_goes_on(s
 
 def test_a_client_that_goes_away_changes_nothing(site: Site) -> None:
     before = len(site.fleets())
-    site.cloud.fault("PutRule", "hang", hang_s=3)
+    site.cloud.fault("GetFunction", "hang", hang_s=3)
     client = site.start_client(site.request())
     site.wait(lambda: not site.cloud.faults(), "the request to meet its hanging call")
     client.kill()
@@ -200,11 +197,11 @@ def test_a_key_file_that_others_may_read_is_refused_before_anything_is_made(site
     open_file = site.pool.directory / "open_key"
     open_file.write_text("AKIAEMULATEDUSER0000")
     open_file.chmod(0o644)
-    rules = site.rules()
+    fleets = len(site.fleets())
     reply = site.order(PublicKeyFile=str(open_file))
     assert reply["Result"] != "Success"
     assert "chmod 600" in reply["ErrorString"]
-    assert site.rules() == rules
+    assert len(site.fleets()) == fleets
 
 
 def test_no_key_reaches_the_log_or_the_journal(site: Site) -> None:
@@ -220,9 +217,9 @@ def test_keys_are_in_no_environment_and_on_no_command_line_while_an_order_is_car
     """condor_master's own keys are in the environment that it made for annexd, and of the child that speaks to it."""
     spied = _spy_on_condor_config_val(site)
     secret = Path(site.secret_key_file).read_text().strip()
-    site.cloud.fault("PutRule", "hang", hang_s=2)
+    site.cloud.fault("GetFunction", "hang", hang_s=2)
     later = site.order_later()
-    site.wait(lambda: not site.cloud.faults(), "the order to come to PutRule")
+    site.wait(lambda: not site.cloud.faults(), "the order to come to GetFunction")
     site.pool.tool("condor_config_val", "-addr", site.address, "-verbose", "UID_DOMAIN")
     annexd = Path(f"/proc/{site.pid()}")
     inherited = _environment(annexd)["CONDOR_PRIVATE_INHERIT"]

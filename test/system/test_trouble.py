@@ -1,6 +1,5 @@
 """What may happen to a host and an account while annexd runs: it refuses, says why, and goes on by itself."""
 
-import json
 import resource
 import uuid
 from collections.abc import Iterator
@@ -11,8 +10,8 @@ import pytest
 from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.cloud.orders import zipped
-from test.lease.annexes import CODE
-from test.system.site import Site, children
+from test.lease.loading import CODE
+from test.system.site import Site, beat, children
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +62,7 @@ def test_on_a_full_disk_orders_are_refused_with_the_reason_and_taken_again_when_
 
 def test_an_order_that_the_disk_stops_halfway_is_completed_when_there_is_room(site: Site) -> None:
     before = len(site.fleets())
-    site.cloud.fault("PutRule", "hang", hang_s=4)
+    site.cloud.fault("GetFunction", "hang", hang_s=4)
     later = site.order_later(CommandID="halfway")
     site.wait(lambda: not site.cloud.faults(), "the order to be in the middle")
     limit_files(site, log_of_journal(site).stat().st_size)
@@ -76,59 +75,49 @@ def test_an_order_that_the_disk_stops_halfway_is_completed_when_there_is_room(si
     assert site.order(CommandID="halfway")["Result"] == "Success"
 
 
-def remove_lease(site: Site, rule: str) -> None:
-    """As somebody might by hand."""
-    events = site.cloud.client("events")
-    events.remove_targets(Rule=rule, Ids=[target["Id"] for target in events.list_targets_by_rule(Rule=rule)["Targets"]])
-    events.delete_rule(Name=rule)
-
-
-def test_a_lease_that_somebody_removed_by_hand_is_there_again_soon(site: Site) -> None:
+def test_a_lease_that_nobody_enforces_stops_orders_and_is_told_in_the_log_and_the_ad(site: Site) -> None:
+    fleets = len(site.fleets())
+    site.cloud.client("lambda").put_function_concurrency(FunctionName=site.arn, ReservedConcurrentExecutions=0)
     reply = site.order()
-    remove_lease(site, reply["RuleName"])
-    site.wait(lambda: reply["RuleName"] in site.rules(), "the lease to be armed again")
-    [target] = site.cloud.client("events").list_targets_by_rule(Rule=reply["RuleName"])["Targets"]
-    assert json.loads(target["Input"])["LeaseExpiration"] == reply["EndOfLease"]
-    site.wait(lambda: "ran without a lease: it has one now" in site.log(), "a word about it")
-    site.wait(lambda: (site.ad() or {}).get("AnnexMended", 0) >= 1, "the ad to count it")
+    assert (reply["Result"], "its reserved concurrency is 0" in reply["ErrorString"]) == ("Failure", True), reply
+    assert len(site.fleets()) == fleets
+    site.wait(lambda: "concurrency is 0" in (site.ad() or {}).get("AnnexFunctionFault", ""), "the fault in the ad")
+    assert "its reserved concurrency is 0" in site.log()
+    site.cloud.client("lambda").delete_function_concurrency(FunctionName=site.arn)
+    site.wait(lambda: "AnnexFunctionFault" not in (site.ad() or {"AnnexFunctionFault": 1}), "the fault to go")
+    assert site.order()["Result"] == "Success"
 
 
 def test_a_lease_function_that_was_changed_by_hand_is_warned_of_in_the_log_and_the_ad(site: Site) -> None:
-    site.order()
     functions = site.cloud.client("lambda")
-    functions.update_function_code(FunctionName=site.arn, ZipFile=zipped("def handler(event, context): pass"))
+    changed = CODE.read_text() + "# changed\n"
+    functions.update_function_code(FunctionName=site.arn, ZipFile=zipped(changed))
+    beat(site.cloud, site.arn)
     site.wait(lambda: (site.ad() or {}).get("AnnexFunctionWarning"), "a warning in the ad")
     words = f"the lease function {site.arn} is not the lambda/lease.py of this annexd"
     assert words in (site.ad() or {})["AnnexFunctionWarning"]
     assert f"WARNING: {words}" in site.log()
+    assert words in site.order()["Warning"]
     functions.update_function_code(FunctionName=site.arn, ZipFile=zipped(CODE.read_text()))
-    site.wait(lambda: "AnnexFunctionWarning" not in (site.ad() or {"AnnexFunctionWarning": 1}), "the warning to go")
+    beat(site.cloud, site.arn)
+    site.wait(lambda: "AnnexFunctionWarning" not in (site.ad() or {"AnnexFunctionWarning": 1}), "it to go")
 
 
-def test_a_function_whose_handler_is_no_text_is_warned_of_by_the_same_annexd(site: Site) -> None:
-    """The words of AWS, or of whoever answers in its stead, come into the ad; a lone surrogate ends classad2."""
-    site.order()
-    pid, functions = site.pid(), site.cloud.client("lambda")
-    functions.update_function_configuration(FunctionName=site.arn, Handler="lease.\ud800")
-    site.wait(lambda: "\ufffd" in str((site.ad() or {}).get("AnnexFunctionWarning")), "a warning in the ad")
-    functions.update_function_configuration(FunctionName=site.arn, Handler="index.handler")
-    site.wait(lambda: "AnnexFunctionWarning" not in (site.ad() or {"AnnexFunctionWarning": 1}), "the warning to go")
-    assert site.pid() == pid
-
-
-def test_an_annexd_on_an_empty_disk_takes_over_what_it_finds(site: Site) -> None:
-    reply = site.order()
+def test_an_annexd_on_an_empty_disk_finds_what_there_is(site: Site) -> None:
+    reply = site.order(AnnexName="found")
     fleets = len(site.fleets())
     site.pool.tool("condor_off", "-daemon", "annexd")
     site.wait(lambda: site.ad() is None, "annexd to end")
-    remove_lease(site, reply["RuleName"])
     for file in log_of_journal(site).parent.glob("annexd_command_state*"):
         file.unlink()
     site.pool.tool("condor_on", "-daemon", "annexd")
     site.wait(lambda: (site.ad() or {}).get("AnnexFleets") == fleets, f"{fleets} fleets in the ad")
-    site.wait(lambda: reply["RuleName"] in site.rules(), "the lease that was missing")
     assert (site.ad() or {})["AnnexRequests"] == 0
     assert len(site.fleets()) == fleets
+    cancel = {"Command": "CA_CANCEL_ANNEX", "RequestVersion": 1, "Annex": reply["AnnexID"]}
+    [(cancelled, _code)] = site.send(cancel)
+    assert (cancelled or {})["Result"] == "Success", cancelled
+    assert len(site.fleets()) == fleets - 1
 
 
 def test_annexds_own_keys_of_aws_go_to_none_of_its_children(site: Site) -> None:

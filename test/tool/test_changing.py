@@ -62,7 +62,8 @@ def test_a_lease_is_moved_by_a_duration_or_to_a_time(line: str, options: Options
     ("-extend 1h -json x", "-json cannot be used with -extend", "it goes with -check-setup or -status"),
     ("-extend 1h -status x", "-extend cannot be used with -status", ""),
     ("-extend 1h -setup", "-extend cannot be used with -setup", ""),
-    ("-now -lease-duration 1h x", "-now goes with -until or -extend", ""),
+    ("-now -lease-duration 1h x", "-now goes with -until", ""),
+    ("-now -extend 1h x", "-now goes with -until", "a lease that is extended never ends too soon"),
     ("-now -cancel x", "-now cannot be used with -cancel", ""),
     (f"-until 2026-12-01T12:00Z {KEYS} -frobnicate", "there is no option -frobnicate", ""),
 ])

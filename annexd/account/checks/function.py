@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from annexd.account.checks.finding import Finding
-from annexd.account.checks.view import ANEW, REOPEN, View
+from annexd.account.checks.view import ANEW, REMADE, REOPEN, View
 from annexd.account.errors import AccountError
 from annexd.account.template import FUNCTION, LOG_GROUP, LOGICAL_ID, function_code
 from annexd.annex.heartbeat import is_closed
@@ -21,7 +21,7 @@ NOT_ONE_RUN: Final = "none of its calls runs, and no lease ends"
 def lease_function(view: View) -> Iterator[Finding]:
     """The rest is looked at only when there is one."""
     if view.function is None:
-        yield view.fault("lease function", "it is gone: no lease ends, and annexd orders nothing", ANEW)
+        yield view.fault("lease function", "it is gone: no lease ends, and annexd orders nothing", REMADE)
         return
     told = view.function["Configuration"]
     if told.get("State") == "Failed" or told.get("LastUpdateStatus") == "Failed":

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from annexd.account import service_roles
 from annexd.account.checks.finding import Finding
-from annexd.account.checks.view import ANEW, View
+from annexd.account.checks.view import ANEW, REMADE, View
 
 Grant = tuple[str, str, str, str]  # effect, action, resource, condition
 ROLES: Final = {  # in the template, by what people call them
@@ -25,7 +25,7 @@ def _role(view: View, title: str, logical_id: str) -> Iterator[Finding]:
     name = view.name(logical_id)
     role = view.found("GetRole", view.client("iam").get_role, RoleName=name)
     if role is None:
-        yield view.fault(title, "it is gone", ANEW)
+        yield view.fault(title, "it is gone", REMADE if logical_id == "LeaseRole" else ANEW)
         return
     shall, attached_shall = _expected(view, logical_id)
     grants, attached = _actual(view, name)

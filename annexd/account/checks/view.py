@@ -16,6 +16,7 @@ from annexd.aws.errors import AWS_ERRORS
 Param = Callable[[str], str | None]
 Answer = TypeVar("Answer")
 AGAIN: Final = "condor_annex -setup makes it"
+REMADE: Final = "condor_annex -setup makes it again, also while annexes live"
 REOPEN: Final = "condor_annex -setup opens it again"
 ANEW: Final = "when no annex lives, condor_annex -teardown and -setup make it anew"
 

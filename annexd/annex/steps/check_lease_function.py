@@ -30,12 +30,15 @@ class Enforcer:
     max_lease_s: int  # after a fleet's creation, beyond which no tag moves its end
 
 
-def enforcer_of(world: World, order: Json, clients: Clients) -> Enforcer:
-    """Look at the lease function of an order.  Raises Refused, with cause and repair, unless it ends leases now."""
+def enforcer_of(world: World, order: Json, clients: Clients, *, fresh: bool = False) -> Enforcer:
+    """Look at the lease function of an order, with a receipt from the last minute's look unless it is to be `fresh`.
+
+    Raises Refused, with cause and repair, unless it ends leases now.
+    """
     arn = order["lease_function_arn"]
     configuration = _usable_function(clients.functions, arn)
     now_s = world.aws_now_s(clients)
-    receipt = world.heartbeats.newest(clients.logs, repr(order["endpoints"]), arn, now_s)
+    receipt = world.heartbeats.newest(clients.logs, repr(order["endpoints"]), arn, now_s, fresh=fresh)
     fault = fault_of(receipt, arn, now_s)
     if fault is not None or receipt is None or receipt.max_lease_s is None:
         raise Refused(fault or "", untouched=True)

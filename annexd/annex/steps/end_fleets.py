@@ -3,14 +3,19 @@
 The tag is what counts: with it the lease function ends whatever is left, whoever dies in the next moment.
 """
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
+from annexd.annex.defaults import DAY_S
 from annexd.annex.inventory import ENDED, ENDING, Fleet, cancel_fleet, living_instances, terminate
 from annexd.annex.lease import TAG_CANCELLED, utc
+from annexd.annex.parcel import Present
 from annexd.annex.steps.asking import World
+from annexd.annex.steps.put_object import put_present
 from annexd.annex.steps.stop_order import StopOrder
-from annexd.annex.steps.tag_fleets import fleets_of, identity_of, wait_until, write_tag
+from annexd.annex.steps.tag_fleets import fleets_of, identity_of, write_tag
+from annexd.aws import Clients
 from annexd.workflow import Json, Refused, Retry
 
 
@@ -23,22 +28,30 @@ class EndFleets:
         self._world = world
 
     def plan(self, order: Json, results: Mapping[str, Json]) -> Json:
-        """{annex_id, fleet_id, gone, settled_at_s}, the last two as stop_order found it."""
+        """{annex_id, fleet_id, gone, ordered_at_s}, the last two as stop_order found them."""
         return {**identity_of(order), **results[StopOrder.name]}
 
     def forward(self, order: Json, intent: Json) -> Json:
         """{end_of_lease_s}, by AWS's clock."""
         if intent["gone"]:
             return {"end_of_lease_s": int(self._world.now_s())}
-        wait_until(self._world, intent["settled_at_s"])
         clients = self._world.access(order)
         now_s = int(self._world.aws_now_s(clients))
-        untagged = {fleet.fleet_id for fleet in fleets_of(clients.ec2, intent) if not _ended(clients.ec2, fleet, now_s)}
-        for fleet in fleets_of(clients.ec2, intent):
+        fleets = fleets_of(self._world, clients.ec2, intent)
+        untagged = {fleet.fleet_id for fleet in fleets if not _ended(clients.ec2, fleet, now_s)}
+        for fleet in fleets_of(self._world, clients.ec2, intent):
             if fleet.state not in ENDED or not (fleet.is_cancelled or fleet.fleet_id in untagged):
                 raise Retry(f"{fleet.fleet_id} is {fleet.state} and was cancelled just now: it is looked at again")
             _terminate_the_rest(clients.ec2, fleet)
+        self._tell_machines(order, clients, now_s)
         return {"end_of_lease_s": now_s}
+
+    def _tell_machines(self, order: Json, clients: Clients, now_s: int) -> None:
+        """So that none starts that boots late, and all go where AWS has accepted a cancellation to no effect."""
+        if order["annex_order"] is not None:
+            with contextlib.suppress(Retry, Refused):  # what has ended the fleet has ended them
+                present = Present(now_s, DAY_S, cancelled_s=now_s)
+                put_present(self._world, clients, order["annex_order"], present)
 
     def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
         """No lease is made longer again."""
@@ -54,9 +67,7 @@ def _ended(ec2: Any, fleet: Fleet, now_s: int) -> bool:
 
 def _terminate_the_rest(ec2: Any, fleet: Fleet) -> None:
     """A fleet that was cancelled before, without its instances, may not end them now: AWS does not promise it."""
-    try:
+    with contextlib.suppress(Retry, Refused):  # then the lease function ends them at its next run
         running = [one.instance_id for one in living_instances(ec2, fleet.fleet_id) if one.state != ENDING]
         if running:
             terminate(ec2, running)
-    except (Retry, Refused):
-        return  # the lease function ends them at its next run

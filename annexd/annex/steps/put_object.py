@@ -1,15 +1,14 @@
-"""Step 4: the object in S3 from which the instances learn how to join the pool.
+"""The object in S3 from which the instances learn how to join the pool, and where the end of their lease is.
 
-The lease's target already names it, so that it goes when the annex goes.  Not every annex has one: without a
-bucket there is nothing to do or undo.
+Not every annex has one: without a bucket there is nothing to do or undo.  The lease function deletes it after the end.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
-from annexd.annex.parcel import parcel
+from annexd.annex.parcel import Present, parcel, present_parcel
 from annexd.annex.steps.asking import World, asking, before_the_end, settled
-from annexd.aws import account_of_function, answers
+from annexd.aws import Clients, account_of_function, answers
 from annexd.aws.errors import AWS_ERRORS, is_not_found
 from annexd.workflow import Json
 
@@ -24,34 +23,20 @@ class PutObject:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def plan(self, order: Json, results: Mapping[str, Json]) -> Json:  # noqa: ARG002
-        """{bucket, key, bucket_owner, end_of_lease_s}, or {} for an annex without an object."""
-        join = order.get("join")
-        if join is None:
+    def plan(self, order: Json, results: Mapping[str, Json]) -> Json:
+        """{bucket, key, bucket_owner, end_of_lease_s, max_lease_s}, or {} for an annex without an object."""
+        if order.get("join") is None:
             return {}
-        return {
-            "bucket": join["bucket"],
-            "key": join["key"],
-            "bucket_owner": account_of_function(order["lease_function_arn"]),
-            "end_of_lease_s": order["end_of_lease_s"],
-        }
+        max_lease_s = results["check_lease_function"]["max_lease_s"]
+        return {**_place(order), "end_of_lease_s": order["end_of_lease_s"], "max_lease_s": max_lease_s}
 
     def forward(self, order: Json, intent: Json) -> Json:
-        """{}.  The bucket must be of the lease function's account: nobody else gets a token."""
+        """{}"""
         if not intent:
             return {}
         before_the_end(self._world, intent["end_of_lease_s"])
-        body = parcel(order, self._world.supplies)
-        s3 = self._world.access(order).s3
-        with asking(f"PutObject s3://{intent['bucket']}/{intent['key']}"):
-            answer = s3.put_object(
-                Bucket=intent["bucket"],
-                Key=intent["key"],
-                Body=body,
-                ContentType="application/gzip",
-                ExpectedBucketOwner=intent["bucket_owner"],
-            )
-            answers.text(answer, "ETag")  # a page of a proxy has none
+        body = parcel(order, self._world.supplies, intent["max_lease_s"])
+        _put(self._world.access(order).s3, intent, body)
         return {}
 
     def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
@@ -72,5 +57,36 @@ class PutObject:
         settled(self._world, asked_at_s, f"s3://{intent['bucket']}/{intent['key']}")
 
 
-def put_present(world: World, order: Json, *, end_s: int, cancelled: bool, max_lease_s: int, now_s: float) -> None:
-    """Replaced by JOIN's."""
+def put_present(world: World, clients: Clients, order: Json, present: Present) -> None:
+    """Replace the annex's object by one with the present end, and with a new token for the pool.
+
+    `order` is the annex's own, `clients` those of whoever changes its lease.  Machines read it within five minutes.  It
+    may be done again; nothing is done for an order without `join`.  Raises Retry, or Refused if the signing key or the
+    requester's folder cannot be used any more, neither of which a cancelled annex needs.
+    """
+    if order.get("join") is None:
+        return
+    body = present_parcel(order, world.supplies, present, world.aws_now_s(clients))
+    _put(clients.s3, _place(order), body)
+
+
+def _place(order: Json) -> Json:
+    """The bucket must be of the lease function's account: nobody else gets a token."""
+    join = order["join"]
+    return {
+        "bucket": join["bucket"],
+        "key": join["key"],
+        "bucket_owner": account_of_function(order["lease_function_arn"]),
+    }
+
+
+def _put(s3: Any, place: Json, body: bytes) -> None:
+    with asking(f"PutObject s3://{place['bucket']}/{place['key']}"):
+        answer = s3.put_object(
+            Bucket=place["bucket"],
+            Key=place["key"],
+            Body=body,
+            ContentType="application/gzip",
+            ExpectedBucketOwner=place["bucket_owner"],
+        )
+        answers.text(answer, "ETag")  # a page of a proxy has none

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 
-from annexd.annex.steps.asking import World
-from annexd.annex.steps.check_lease_function import CheckLeaseFunction
-from annexd.workflow import Engine, JournalError, Json, Paused, Retry, State
+from annexd.annex.steps.request_fleet import RequestFleet
+from annexd.workflow import Engine, JournalError, Json, Paused, Retry
 
 
 class StopOrder:
@@ -12,18 +11,18 @@ class StopOrder:
 
     name = "stop_order"
 
-    def __init__(self, world: World, engine: Engine) -> None:
-        self._world, self._engine = world, engine
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
     def plan(self, order: Json, results: Mapping[str, Json]) -> Json:  # noqa: ARG002
         """{order_command_id, cancelled_by}; without an ID for an annex that only the cloud knows."""
         return {name: order[name] for name in ("order_command_id", "cancelled_by")}
 
     def forward(self, order: Json, intent: Json) -> Json:
-        """{gone, settled_at_s}: whether nothing is left; when nothing that the order asked for can come any more."""
+        """{gone, ordered_at_s}: whether nothing is left; when its fleet was asked for, or 0."""
         command_id = intent["order_command_id"]
         if command_id is None:
-            return {"gone": False, "settled_at_s": self._world.now_s() + self._world.settle_s}
+            return {"gone": False, "ordered_at_s": 0.0}
         try:
             if order["keys"]:
                 self._engine.change(command_id, order["keys"])
@@ -36,13 +35,7 @@ class StopOrder:
             raise Retry("its order is in the middle of a step, the last that it takes", untouched=True)
         if outcome.retry_at_s is not None:
             raise Retry(f"its order is being undone: {outcome.error}", untouched=True)
-        return {"gone": state.is_undone, "settled_at_s": self._settled_at_s(state)}
+        return {"gone": state.is_undone, "ordered_at_s": state.step(RequestFleet.name).asked_at_s}
 
     def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
         """An order that was stopped stays stopped."""
-
-    def _settled_at_s(self, state: State) -> float:
-        """Return 0 when AWS answered all that it was asked."""
-        asked_at_s = max((step.unsettled_at_s for step in state.steps.values() if step.name != CheckLeaseFunction.name),
-                         default=0.0)
-        return min(asked_at_s, self._world.now_s()) + self._world.settle_s if asked_at_s else 0.0

@@ -1,0 +1,97 @@
+"""A real machine of HTCondor's follows a lease whose end was moved, by what annexd writes into S3."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from annexd.annex.identifiers import leased_token
+from annexd.annex.order import new_order
+from annexd.annex.parcel import Present, parcel, present_parcel
+from annexd.annex.request import BulkRequest
+from annexd.workflow import Json
+from test.annex.ads import bulk_request_ad
+from test.annex.joining import Supplies, defaults
+from test.cloud import Cloud
+from test.instance.account import BUCKET, EVERY_ANNEX, Account, policy
+from test.pool import Pool
+from test.pool.pool import DOMAIN
+from test.system.annexes import POOL, image
+
+LEASE_S, MAX_LEASE_S = 3600, 30 * 86400
+EVERY_S = 4  # at which the machine looks, instead of some four minutes
+
+
+@dataclass(frozen=True)
+class Site:
+    """A pool with one machine of an annex, which boots for real."""
+
+    pool: Pool
+    cloud: Cloud
+    account: Account
+    supplies: Supplies
+    order: Json
+
+    def move(self, end_s: int, cancelled_s: int | None = None) -> None:
+        told = Present(end_s, MAX_LEASE_S, cancelled_s)
+        self.account.put(self.order["join"]["key"], present_parcel(self.order, self.supplies, told, time.time()))
+
+    def ends(self, kind: str) -> list[str]:
+        """The lease's end in the machine's ads."""
+        return self.pool.tool("condor_status", kind, "-constraint", "IsAnnex", "-af", "LeaseEnd").stdout.split()
+
+    def wait(self, true: Callable[[], bool], what: str) -> None:
+        deadline_s = time.monotonic() + 90
+        while not true():
+            assert time.monotonic() < deadline_s, f"no sign of {what}; {self.logs()}"
+            time.sleep(0.2)
+
+    def logs(self) -> str:
+        machines = (self.pool.directory / "machines").glob("*")
+        files = [each / name for each in machines for name in ("boot.log", "condor-annex-ec2.log", "log/MasterLog")]
+        return "\n".join(f"--- {each}\n{each.read_text(errors='replace')[-2000:]}" for each in files if each.exists())
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    pool = Pool(POOL, daemons=("MASTER", "COLLECTOR", "SHARED_PORT"))
+    boot = replace(image(pool, 1), options=("--patience=30", f"--every={EVERY_S}"))
+    with Cloud(speed=0, termination_s=0.5, enforce_iam=True, boot=boot) as cloud, pool:
+        account, supplies = Account(cloud), Supplies()
+        supplies.key = (pool.directory / "passwords.d" / "POOL").read_bytes()
+        order = ordered(pool)
+        account.put(order["join"]["key"], parcel(order, supplies, MAX_LEASE_S))
+        account.instance(account.profile(policy(EVERY_ANNEX)), order["annex_id"])
+        yield Site(pool, cloud, account, supplies, order)
+
+
+def ordered(pool: Pool) -> Json:
+    now_s = time.time()
+    given = defaults(s3_bucket=BUCKET, collector_host=pool.collector, trust_domain=DOMAIN)
+    order = new_order(BulkRequest.from_ad(bulk_request_ad(now_s), now_s, given), f"alice@{DOMAIN}")
+    return {**order, "client_token": leased_token(order["annex_id"], order["end_of_lease_s"])}
+
+
+def token_file(site: Site) -> Path:
+    [machine] = (site.pool.directory / "machines").glob("i-*")
+    return machine / "tokens.d" / "annex.token"
+
+
+def test_startd_and_master_go_by_the_moved_end_and_a_cancelled_machine_drains_and_turns_itself_off(site: Site) -> None:
+    ordered_s = site.order["end_of_lease_s"]
+    for kind in ("-startd", "-master"):
+        site.wait(lambda kind=kind: site.ends(kind) == [str(ordered_s)], f"a machine in {kind}")  # type: ignore[misc]
+    first_token = token_file(site).read_text()
+    for moved_s in (ordered_s + 7200, ordered_s - 1800):
+        site.move(moved_s)
+        for kind in ("-startd", "-master"):
+            site.wait(lambda kind=kind, moved_s=moved_s: site.ends(kind) == [str(moved_s)],  # type: ignore[misc]
+                      f"the moved end in {kind}")
+    assert token_file(site).read_text() != first_token
+    now_s = int(time.time())
+    site.move(now_s, cancelled_s=now_s)
+    site.wait(lambda: site.cloud.running_instances() == [], "the end of the machine")
