@@ -134,8 +134,10 @@ class MoveEnd:
         """Put a longer lease back to where it was; no lease is made longer again."""
         if intent["end_of_lease_s"] <= intent["from_s"]:
             return
-        wait_until(self._world, asked_at_s + self._world.settle_s if asked_at_s else 0.0)
         ec2 = self._world.access(order).ec2
+        if _is_cancelled(ec2, intent):
+            return
+        wait_until(self._world, asked_at_s + self._world.settle_s if asked_at_s else 0.0)
         try:
             fleets = [each for each in fleets_of(ec2, intent) if moved_end_s(each) == intent["end_of_lease_s"]]
         except Refused:
@@ -192,6 +194,14 @@ def raise_unless_seen(ec2: Any, intent: Json, end_s: int) -> None:
     for fleet in fleets_of(ec2, intent):
         if moved_end_s(fleet) != end_s:
             raise Retry(f"{fleet.fleet_id} does not show its new end yet, it is looked at again")
+
+
+def _is_cancelled(ec2: Any, intent: Json) -> bool:
+    """Whether no end that a lost call may still bring counts any more."""
+    try:
+        return all(fleet.is_cancelled for fleet in fleets_of(ec2, intent))
+    except Refused:
+        return False
 
 
 def _known_fleet(turn: Json) -> Json:
