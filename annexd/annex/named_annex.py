@@ -81,7 +81,8 @@ class NamedAnnex:
         if state.finished is not None and state.finished[0] != SUCCESS:
             raise NotNow(f"annex {annex_id} does not exist: its order failed, and all of it is undone")
         if state.finished is not None and end_s <= self.now_s:
-            raise NotNow(f"annex {annex_id} is over: its lease ended at {utc(end_s)}")
+            how = "over" if self.roll.cancellation(annex_id) is None else "cancelled"
+            raise NotNow(f"annex {annex_id} is {how}: its lease ended at {utc(end_s)}")
         return {
             **{name: order[name] for name in TARGET},
             **self.own_keys(),
