@@ -7,9 +7,11 @@ from typing import Any, Final
 from annexd.tool.config_file import Config, fault_of_text
 from annexd.tool.errors import USAGE, ToolError
 from annexd.tool.options import Options
+from annexd.tool.times import shown_distance, shown_time
 
 COMMAND: Final = "CA_BULK_REQUEST"
 CANCEL: Final = "CA_CANCEL_ANNEX"
+CHANGE: Final = "CA_CHANGE_LEASE"
 QUERY: Final = "CA_QUERY_ANNEXES"
 REQUEST_VERSION: Final = 1
 Param = Callable[[str], str | None]
@@ -25,6 +27,7 @@ def command_ad(config: Config, options: Options, param: Param, now_s: float) -> 
         "ServiceURL": options.service_url,
         "EventsURL": options.events_url,
         "LambdaURL": options.lambda_url,
+        "LogsURL": options.logs_url,
         "S3URL": options.s3_url,
         "STSURL": options.sts_url,
         "S3Bucket": options.s3_bucket,
@@ -54,14 +57,37 @@ def query_ad(options: Options) -> dict[str, Any]:
 
 
 def cancel_ad(options: Options) -> dict[str, Any]:
-    """What ends an annex.  Without key files annexd uses those of the order: no default of today's stands for them."""
+    """Return what ends an annex."""
+    return {**_about(options.cancel, CANCEL, options), **({"ForceX": True} if options.forcex else {})}
+
+
+def change_ad(options: Options, now_s: float) -> dict[str, Any]:
+    """Return what moves the end of a lease, by -extend or to -until.
+
+    Raises ToolError for an end in the past; a command that was sent before may be asked for at any time.
+    """
+    end_s = options.until_s
+    if end_s is not None and end_s <= now_s and not options.command_id:
+        words = f"-until {shown_time(end_s)} was {shown_distance(end_s - now_s)}"
+        raise ToolError(USAGE, f"{words}: give a time to come; condor_annex -cancel {options.file} ends the annex now")
+    return {
+        **_about(options.file, CHANGE, options),
+        **({"LeaseExtension": options.extend_s} if end_s is None else {"EndOfLease": end_s}),
+        **({"Now": True} if options.now else {}),
+    }
+
+
+def _about(annex: str | None, command: str, options: Options) -> dict[str, Any]:
+    """Return a command about an annex that there is.
+
+    Without key files annexd uses those of the order: no default of today's stands for them.
+    """
     return {
         **_texts(_key_files(options, lambda _: None)),
-        "Command": CANCEL,
+        "Command": command,
         "RequestVersion": REQUEST_VERSION,
         "CommandID": options.command_id or os.urandom(16).hex(),
-        "Annex": options.cancel,
-        **({"ForceX": True} if options.forcex else {}),
+        "Annex": annex,
     }
 
 

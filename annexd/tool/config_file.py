@@ -40,7 +40,9 @@ RESERVED: Final = frozenset(
         "eventsurl",
         "joinpool",
         "lambdaurl",
+        "leaseduration",
         "leasefunctionarn",
+        "logsurl",
         "maxidletime",
         "mytype",
         "noowner",
@@ -50,6 +52,7 @@ RESERVED: Final = frozenset(
         "s3url",
         "secretkeyfile",
         "serviceurl",
+        "stsurl",
         "targettype",
     ]
 )

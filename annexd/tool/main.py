@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from annexd.tool import config_file, show
-from annexd.tool.command_ad import cancel_ad, command_ad, query_ad
+from annexd.tool.command_ad import cancel_ad, change_ad, command_ad, query_ad
+from annexd.tool.command_line import parse
 from annexd.tool.errors import COMMUNICATION, OK, Interrupted, ToolError, raise_on_signals
-from annexd.tool.options import Options, parse
+from annexd.tool.options import Options
 
 
 def main() -> NoReturn:
@@ -58,6 +59,8 @@ def run(arguments: Sequence[str]) -> int:
         _status(options, arguments)
     elif options.cancel:
         _cancel(options, arguments)
+    elif options.extend_s is not None or options.until_s is not None:
+        _change(options, arguments)
     else:
         _request(options, arguments)
     return OK
@@ -65,6 +68,10 @@ def run(arguments: Sequence[str]) -> int:
 
 def _cancel(options: Options, arguments: Sequence[str]) -> None:
     show.cancelled(_ask(options, cancel_ad(options), arguments))
+
+
+def _change(options: Options, arguments: Sequence[str]) -> None:
+    show.changed(_ask(options, change_ad(options, time.time()), arguments), time.time())
 
 
 def _status(options: Options, arguments: Sequence[str]) -> None:

@@ -1,17 +1,11 @@
-"""The command line, spelled as HTCondor's tools spell theirs: one dash or two, and any unambiguous beginning.
+"""The options of condor_annex, and what they are when they have been read.
 
 Neither argparse nor dataclasses is used: importing them costs as much as all the rest of a usage message.
 """
 
-from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
-
-from annexd.tool.errors import USAGE, ToolError
+from typing import Final, NamedTuple
 
 MAX_STACK_NAME: Final = 32  # the names of roles, which begin with it, may have 64 letters
-SECONDS: Final = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
-DURATION: Final = "a number of seconds, or of units as in 90s, 30m, 1h30m, 1.5h, 2d, 1w"
 
 
 class Option(NamedTuple):
@@ -43,12 +37,16 @@ OPTIONS: Final = {
     "pool": Option("pool", "HOST[:PORT]", "the collector to ask for annexd"),
     "name": Option("name", "NAME", "the annexd to use"),
     "service-url": Option("service_url", "URL", "endpoint of EC2"),
-    "events-url": Option("events_url", "URL", "endpoint of EventBridge (CloudWatch Events)"),
+    "events-url": Option("events_url", "URL", "endpoint of EventBridge, which orders do not use any more"),
     "lambda-url": Option("lambda_url", "URL", "endpoint of Lambda"),
+    "logs-url": Option("logs_url", "URL", "endpoint of CloudWatch Logs, where the lease function is seen alive"),
     "s3-url": Option("s3_url", "URL", "endpoint of S3"),
     "sts-url": Option("sts_url", "URL", "endpoint of STS, which tells of which account your keys are"),
     "s3-bucket": Option("s3_bucket", "NAME", "bucket for what tells the instances how to join the pool"),
     "cancel": Option("cancel", "ANNEX", "end this annex now: its ID, its Spot Fleet request's, or your name for it"),
+    "extend": Option("extend_s", "DURATION", "let the lease end so much later: condor_annex -extend 2h ANNEX"),
+    "until": Option("until_s", "TIME", "let it end then: condor_annex -until 2026-12-01T18:00 ANNEX; Z or +01:00 too"),
+    "now": Option("now", None, "with -until or -extend: even if its machines hear of it too late to send jobs away"),
     "forcex": Option("forcex", None, "with -cancel: give up what cannot be undone (QUEUE_SUPER_USERS only)"),
     "status": Option("status", None, "the annexes that annexd knows; condor_annex -status ANNEX: one of them"),
     "setup": Option("setup", None, "make what annexes need in the AWS account"),
@@ -66,21 +64,10 @@ OPTIONS: Final = {
     "help": Option("help", None, "this text"),
     "version": Option("version", None, "the version"),
 }
-ACCOUNT_TASKS: Final = ("setup", "check_setup", "teardown")
-STATUS_TOO: Final = ("status", "file", "json", "pool", "name", "timeout_s", "debug")
-CANCEL_TOO: Final = (
-    "cancel", "forcex", "public_key_file", "secret_key_file", "pool", "name", "timeout_s", "command_id", "debug",
-)
-ACCOUNT_WORDS: Final = "-setup, -check-setup or -teardown"
-ACCOUNT_ONLY: Final = ("region", "profile", "stack_name", "output", "json")
-ACCOUNT_TOO: Final = ("public_key_file", "secret_key_file", "target_capacity", "timeout_s", "debug")
-SHORT: Final = {"n": "name"}  # as in all of HTCondor's tools
-OWNERS: Final = ("annex_owner", "no_owner")
-USER_DATA: Final = ("user_data", "user_data_file", "default_user_data", "default_user_data_file")
 
 
 class Options(NamedTuple):
-    """The command line, checked; `file` is a path or `-`."""
+    """The command line, checked; `file` is a path or `-`, or with -status, -extend and -until an annex."""
 
     file: str = ""
     lease_duration_s: int = 0
@@ -103,10 +90,14 @@ class Options(NamedTuple):
     service_url: str | None = None
     events_url: str | None = None
     lambda_url: str | None = None
+    logs_url: str | None = None
     s3_url: str | None = None
     sts_url: str | None = None
     s3_bucket: str | None = None
     cancel: str | None = None
+    extend_s: int | None = None
+    until_s: int | None = None  # since the epoch
+    now: bool = False
     forcex: bool = False
     status: bool = False
     setup: bool = False
@@ -124,257 +115,6 @@ class Options(NamedTuple):
     version: bool = False
 
 
-def parse(arguments: Sequence[str]) -> Options:
-    """The options, or ToolError with all faults at once; with -help or -version no fault counts."""
-    faults: list[str] = []
-    values = _read(arguments, faults)
-    if "help" in values or "version" in values:
-        return Options(help="help" in values, version="version" in values, debug="debug" in values)
-    converted = {field: _converted(field, values[field], faults) for field in values}
-    faults += _faults_of_all(values)
-    if faults:
-        raise ToolError(USAGE, *faults)
-    return Options(**converted)
-
-
-def _read(arguments: Sequence[str], faults: list[str]) -> dict[str, Any]:
-    """Text by field; flags are True."""
-    values: dict[str, Any] = {}
-    files: list[str] = []
-    misread = False
-    rest = deque(arguments)
-    while rest:
-        argument = rest.popleft()
-        if not is_option(argument):
-            files.append(argument)
-            continue
-        argument, equals, value = argument.partition("=")
-        if name := full_name(argument, faults):
-            _take(name, deque([value]) if equals else rest, values, faults, is_attached=bool(equals))
-        else:
-            misread = True
-    if len(files) > 1 and not misread:  # else one may be the value of what was no option
-        faults.append(f"one request is one file, not {len(files)}: {', '.join(files)}")
-    if files or misread:
-        values["file"] = files[0] if files else ""
-    return values
-
-
-def _take(
-    name: str, rest: deque[str], values: dict[str, Any], faults: list[str], *, is_attached: bool
-) -> None:
-    """Set the field of the option `name`, whose value is the first of the rest; is_attached: as in -name=value."""
-    field, value, _ = OPTIONS[name]
-    if value is None:
-        values[field] = True
-        if is_attached:
-            faults.append(f"-{name} takes no value")
-    elif not rest or (is_option(rest[0]) and not is_attached):
-        faults.append(f"-{name} needs a value: {value}")
-        values.setdefault(field, None)
-    elif field in REPEATED:
-        values[field] = (*(values.get(field) or ()), rest.popleft())
-    else:
-        if values.get(field) is not None:
-            faults.append(f"-{name} is given twice{_by_another_name(name)}")
-        values[field] = rest.popleft()
-
-
-def is_option(argument: str) -> bool:
-    return argument.startswith("-") and argument != "-" and not argument[1:].isdigit()
-
-
-def full_name(argument: str, faults: list[str]) -> str | None:
-    """The option that an argument begins or is; of -user-data and -user-data-file, -user is the first."""
-    given = argument.removeprefix("-").removeprefix("-")
-    if given in SHORT:
-        return SHORT[given]
-    fitting = sorted((name for name in OPTIONS if given and name.startswith(given)), key=len)
-    if not fitting:
-        faults.append(f"there is no option {argument}")
-    elif not all(name.startswith(fitting[0]) for name in fitting) and len({OPTIONS[n].field for n in fitting}) > 1:
-        faults.append(f"{argument} may be {', '.join('-' + name for name in fitting)}")
-    else:
-        return fitting[0]
-    return None
-
-
-def _by_another_name(name: str) -> str:
-    others = [f"-{other}" for other in OPTIONS if other != name and OPTIONS[other].field == OPTIONS[name].field]
-    return f" ({others[0]} is the same)" if others else ""
-
-
-def _faults_of_all(values: dict[str, Any]) -> list[str]:
-    if any(field in values for field in ACCOUNT_TASKS):
-        return _faults_of_task(values)
-    if "status" in values:
-        return _foreign(values, STATUS_TOO, "-status") + _faults_of_annex(values)
-    if "cancel" in values:
-        return _foreign(values, CANCEL_TOO, "-cancel")
-    return _missing(values) + _excluding(values)
-
-
-def _faults_of_annex(values: dict[str, Any]) -> list[str]:
-    """Of -status, where it stands in the file's place."""
-    try:
-        _annex(values.get("file") or "any")
-    except ValueError as error:
-        return [f"what follows -status must be {error}, not {values['file']!r}"]
-    return []
-
-
-def _foreign(values: dict[str, Any], known: Sequence[str], task: str) -> list[str]:
-    given = [_spelled(field) if field != "file" else values["file"] for field in values if field not in known]
-    return [f"{each} is no matter of {task}'s" for each in given if each]
-
-
-def _faults_of_task(values: dict[str, Any]) -> list[str]:
-    """Of -setup, -check-setup and -teardown, which take neither a file nor what is a request's."""
-    tasks = [_spelled(field) for field in ACCOUNT_TASKS if field in values]
-    faults = [f"{' and '.join(tasks)} exclude each other"] if len(tasks) > 1 else []
-    faults += _foreign(values, (*ACCOUNT_TASKS, *ACCOUNT_ONLY, *ACCOUNT_TOO), tasks[0])
-    keys = [_spelled(field) for field in ("public_key_file", "secret_key_file") if field in values]
-    if len(keys) == 1:
-        faults.append(f"{keys[0]} alone will not do: AWS keys are an ID and a secret, in a file each")
-    if keys and "profile" in values:
-        faults.append("-profile and key files exclude each other")
-    return faults
-
-
-def _spelled(field: str) -> str:
+def spelled(field: str) -> str:
+    """Return the option that sets a field of Options, as it is typed."""
     return "-" + next(name for name in OPTIONS if OPTIONS[name].field == field)
-
-
-def _missing(values: dict[str, Any]) -> list[str]:
-    faults = [
-        f"{_spelled(field)} goes with {'-check-setup or -status' if field == 'json' else ACCOUNT_WORDS}"
-        for field in ACCOUNT_ONLY if field in values
-    ]
-    if "forcex" in values:
-        faults.append("-forcex goes with -cancel")
-    if "lease_duration_s" not in values:
-        faults.append("-lease-duration is missing: say for how long you want the instances")
-    if "file" not in values:
-        faults.append("the file is missing: the Spot Fleet request's JSON config, or - for standard input")
-    return faults
-
-
-def _excluding(values: dict[str, Any]) -> list[str]:
-    """Of each of these groups one at most."""
-    groups = [[field for field in group if field in values] for group in (USER_DATA, OWNERS)]
-    return [f"{' and '.join(map(_spelled, given))} exclude each other" for given in groups if len(given) > 1]
-
-
-def _converted(field: str, value: Any, faults: list[str]) -> Any:
-    convert = CONVERSIONS.get(field)
-    if convert is None or value is None:
-        return value
-    try:
-        return convert(value)
-    except ValueError as error:
-        name = next(name for name in OPTIONS if OPTIONS[name].field == field)
-        faults.append(f"-{name} must be {error}, not {value!r}")
-        return None
-
-
-def _duration_s(text: str) -> int:
-    """Read seconds, or numbers with units, the larger unit first.  Raises ValueError with DURATION."""
-    if text.isascii() and text.isdigit():
-        return _positive(text, DURATION)
-    total_s, number, units = 0.0, "", list(SECONDS)
-    for letter in text:
-        if letter in units and _is_number(number):
-            total_s += float(number) * SECONDS[letter]
-            units, number = units[units.index(letter) + 1 :], ""
-        else:
-            number += letter
-    if number or not 1 <= total_s < 10**18:
-        raise ValueError(DURATION)
-    return round(total_s)
-
-
-def _is_number(text: str) -> bool:
-    """Whether these are digits, with digits behind a dot perhaps."""
-    whole, dot, rest = text.partition(".")
-    return text.isascii() and whole.isdigit() and (rest.isdigit() if dot else True) and len(text) <= 18
-
-
-def _count(text: str) -> int:
-    return _positive(text, "a number above 0")
-
-
-def _positive(text: str, words: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 18 and int(text) > 0):
-        raise ValueError(words)
-    return int(text)
-
-
-def _regions(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Each once; a region is part of the names of AWS's hosts."""
-    for text in texts:
-        parts = text.split("-")
-        words = all(part.isascii() and part.isalpha() and part.islower() for part in parts[:-1])
-        if len(parts) < 3 or not (words and parts[-1].isascii() and parts[-1].isdigit()):
-            raise ValueError("a region of AWS's, as us-east-1")
-    return tuple(dict.fromkeys(texts))
-
-
-def _stack_name(text: str) -> str:
-    plain = text.replace("-", "")
-    if not (text[:1].isalpha() and plain.isascii() and plain.isalnum() and len(text) <= MAX_STACK_NAME):
-        raise ValueError(f"a name of letters, digits and - that begins with a letter, at most {MAX_STACK_NAME} of them")
-    return text
-
-
-def _annex(text: str) -> str:
-    plain = all(letter.isalnum() or letter in "._-" for letter in text) and text.isascii()
-    if not (plain and text[:1].isalnum() and len(text) <= 128):
-        raise ValueError("an annex's ID, its Spot Fleet request's ID or your name for it")
-    return text
-
-
-def _url(text: str) -> str:
-    if not text.startswith(("https://", "http://")):
-        raise ValueError("a URL that begins with https://")
-    return text
-
-
-def _name(text: str) -> str:
-    """HTCondor's bindings put it into an expression as it is."""
-    if not text or not text.isprintable() or set(text) & set('"\\'):
-        raise ValueError("the name of a daemon, as condor_status -subsystem annexd shows it")
-    return text
-
-
-def _pool(text: str) -> str:
-    """HTCondor's bindings end the process at what is no address."""
-    if not text or not all(letter.isalnum() or letter in "-_.:[]" for letter in text) or not text.isascii():
-        raise ValueError("a host, or a host:port")
-    return text
-
-
-REPEATED: Final = ("region",)
-def _command_id(text: str) -> str:
-    known = text.isascii() and text[:1].isalnum() and all(letter.isalnum() or letter in "._:@+=/-" for letter in text)
-    if not known or len(text) > 128:
-        raise ValueError("a CommandID, as condor_annex told it")
-    return text
-
-
-CONVERSIONS: Final[dict[str, Callable[[Any], Any]]] = {
-    "region": _regions,
-    "stack_name": _stack_name,
-    "timeout_s": _duration_s,
-    "command_id": _command_id,
-    "cancel": _annex,
-    "lease_duration_s": _duration_s,
-    "idle_s": _duration_s,
-    "s3_url": _url,
-    "sts_url": _url,
-    "target_capacity": _count,
-    "service_url": _url,
-    "events_url": _url,
-    "lambda_url": _url,
-    "name": _name,
-    "pool": _pool,
-}

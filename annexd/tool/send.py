@@ -13,13 +13,14 @@ from typing import Any, Final
 
 from annexd.tool import show
 from annexd.tool.attempt import Attempt, Child, begin, outcome
+from annexd.tool.command_line import full_name, is_option
 from annexd.tool.errors import COMMUNICATION, SIGNALS, Interrupted, ToolError, ignore_signals
-from annexd.tool.options import Options, full_name, is_option
+from annexd.tool.options import Options
 
 TIMEOUT_S: Final = 900  # an order takes seconds; behind others, or while AWS throttles, minutes
 FIRST_PAUSE_S: Final = 0.2
 LONGEST_PAUSE_S: Final = 5.0  # condor_master starts a daemon that ended again after about ten seconds
-NAMES: Final = {"CA_BULK_REQUEST": "order", "CA_CANCEL_ANNEX": "cancellation"}
+NAMES: Final = {"CA_BULK_REQUEST": "order", "CA_CANCEL_ANNEX": "cancellation", "CA_CHANGE_LEASE": "change of the lease"}
 
 
 class Command:

@@ -2,17 +2,19 @@
 
 import re
 import sys
-import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import annexd
 from annexd.tool.errors import CLOUD_FAILED, COMMUNICATION, MEANINGS, NOT_AUTHORIZED, REFUSED, USAGE, ToolError
 from annexd.tool.options import OPTIONS
+from annexd.tool.times import is_time, shown_distance, shown_time
 
 SYNOPSIS = "\n".join((
     "condor_annex -lease-duration SECONDS [option...] FILE",
     "condor_annex -cancel ANNEX [option...]",
+    "condor_annex -extend DURATION [option...] ANNEX",
+    "condor_annex -until TIME [option...] ANNEX",
     "condor_annex -status [ANNEX] [option...]",
 ))
 # HTCondor's words for results (command_strings.h) that are no matter of the cloud's.
@@ -23,7 +25,6 @@ STATUSES = {
     "InvalidState": REFUSED,
     "Failure": CLOUD_FAILED,
 }
-INVALID = "InvalidRequest"
 # annexd speaks of the ad, as its other clients know it; who typed a command reads of its options.  In brackets an
 # attribute stands behind its option.
 OPTION_OF = {
@@ -37,6 +38,7 @@ OPTION_OF = {
     "ServiceURL": "-service-url",
     "EventsURL": "-events-url",
     "LambdaURL": "-lambda-url",
+    "LogsURL": "-logs-url",
     "S3URL": "-s3-url",
     "STSURL": "-sts-url",
     "S3Bucket": "-s3-bucket",
@@ -44,7 +46,8 @@ OPTION_OF = {
     "SecretKeyFile": "-secret-key-file",
     "JoinPool is false": "-no-join is given",
 }
-ATTRIBUTE = re.compile(rf"(?<!\()\b({'|'.join(OPTION_OF)})\b")
+# Of -extend and -until; that of an order comes from -lease-duration, and annexd says so itself.
+OPTION_OF_CHANGE = {**OPTION_OF, "LeaseExtension": "-extend", "EndOfLease": "-until", "Now": "-now"}
 NEXT_STEP = {USAGE: "condor_annex -help lists the options"}
 
 
@@ -61,32 +64,48 @@ def reply(ad: Mapping[str, Any]) -> None:
 def cancelled(ad: Mapping[str, Any]) -> None:
     """Say what annexd answered to a cancellation; raises ToolError unless it is one."""
     check(ad)
+    print(f"{_annex(ad)} is cancelled: its lease is over, and within minutes AWS ends what runs of it", flush=True)
+
+
+def changed(ad: Mapping[str, Any], now_s: float) -> None:
+    """Say when the lease ends now, and when it was ordered to; raises ToolError unless that is the answer."""
+    check(ad, OPTION_OF_CHANGE)
+    end_s, ordered_s = ad.get("EndOfLease"), ad.get("OrderedEndOfLease")
+    if not is_time(end_s):
+        raise ToolError(COMMUNICATION, "annexd answered Success without an EndOfLease: see condor_annex -status")
+    print(f"{_annex(ad)} ends at {shown_end(end_s, now_s)}", flush=True)
+    if is_time(ordered_s):
+        print(f"It was ordered until {shown_end(ordered_s, now_s)}", flush=True)
+
+
+def shown_end(end_s: int, now_s: float) -> str:
+    """In local time, and how far away it is."""
+    return f"{shown_time(end_s)}, {shown_distance(end_s - now_s)}"
+
+
+def _annex(ad: Mapping[str, Any]) -> str:
     fleet = f" ({ad['BulkRequestID']})" if ad.get("BulkRequestID") else ""
-    words = "is cancelled: its lease is over, and within minutes AWS ends what runs of it"
-    print(f"Annex {ad.get('AnnexID')}{fleet} {words}", flush=True)
+    return f"Annex {ad.get('AnnexID')}{fleet}"
 
 
-def check(ad: Mapping[str, Any]) -> None:
-    """Tell of a warning; raises ToolError without success."""
+def check(ad: Mapping[str, Any], options: Mapping[str, str] = OPTION_OF) -> None:
+    """Tell of a warning; raises ToolError without success, in the words of these options."""
     notes([str(ad["Warning"])] if ad.get("Warning") else [])
     result = ad.get("Result")
     if result != "Success":
         words = str(ad.get("ErrorString") or f"annexd answered {result or 'without a Result'}, with no reason")
         which = [f"it was annex {ad['AnnexID']}"] if ad.get("AnnexID") else []  # by which the log knows it
-        words = in_options(words) if result == INVALID else words
-        raise ToolError(STATUSES.get(str(result), COMMUNICATION), words, *which)
+        status = STATUSES.get(str(result), COMMUNICATION)
+        raise ToolError(status, in_options(words, options) if status == REFUSED else words, *which)
 
 
-def in_options(words: str) -> str:
-    return ATTRIBUTE.sub(lambda found: OPTION_OF[found[0]], words)
+def in_options(words: str, options: Mapping[str, str] = OPTION_OF) -> str:
+    return re.sub(rf"(?<!\()\b({'|'.join(options)})\b", lambda found: options[found[0]], words)
 
 
 def _lease(ad: Mapping[str, Any]) -> list[str]:
     annex_id, end_s = ad.get("AnnexID"), ad.get("EndOfLease")
-    if not isinstance(end_s, int):
-        return []
-    end = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(end_s))
-    return [f"the lease of annex {annex_id} ends at {end}"]
+    return [f"the lease of annex {annex_id} ends at {shown_time(end_s)}"] if is_time(end_s) else []
 
 
 def notes(words: Iterable[str]) -> None:

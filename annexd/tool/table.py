@@ -5,17 +5,20 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from annexd.tool import show as words
+from annexd.tool import show as say
 from annexd.tool.errors import COMMUNICATION, REFUSED, ToolError
+from annexd.tool.times import is_time
 
-HEADINGS: Final = ("Name", "ID", "Owner", "Spot Fleet request", "Capacity", "Running", "LeaseLeft", "State")
-RIGHT: Final = ("Capacity", "Running", "LeaseLeft")
+HEADINGS: Final = (
+    "Name", "ID", "Owner", "Spot Fleet request", "Capacity", "Running", "LeaseLeft", "Ordered", "Enforcer", "State",
+)
+RIGHT: Final = ("Capacity", "Running", "LeaseLeft", "Ordered", "Enforcer")
 Annex = Mapping[str, Any]
 
 
 def show(ad: Mapping[str, Any], *, as_json: bool, asked_for: str) -> None:
     """Print what annexd answered; raises ToolError unless that is annexes, or when the one asked for is none."""
-    words.check(ad)
+    say.check(ad)
     try:
         annexes = json.loads(str(ad.get("Annexes")))
     except ValueError as error:
@@ -45,9 +48,15 @@ def _line(row: tuple[str, ...], widths: list[int]) -> str:
 def _row(annex: Annex, now_s: float) -> tuple[str, ...]:
     values = [annex.get(name) for name in ("AnnexName", "AnnexID", "Owner", "BulkRequestID", "TargetCapacity",
                                            "Instances")]
-    end_s = annex.get("EndOfLease")
-    left = _period(end_s - now_s) if isinstance(end_s, int) else "-"
-    return (*("-" if value is None else str(value) for value in values), left, str(annex.get("State")))
+    times = [_distance(annex.get(name), now_s) for name in ("EndOfLease", "OrderedEndOfLease")]
+    seen = _distance(annex.get("EnforcerSeenTime"), now_s, ago=True)
+    return (*("-" if value is None else str(value) for value in values), *times, seen, str(annex.get("State")))
+
+
+def _distance(value: object, now_s: float, *, ago: bool = False) -> str:
+    if not is_time(value):
+        return "-"
+    return _period(now_s - value if ago else value - now_s)
 
 
 def _period(seconds: float) -> str:
@@ -57,6 +66,13 @@ def _period(seconds: float) -> str:
 
 
 def _footer(annexes: list[Annex], now_s: float) -> list[str]:
-    """Of how long ago the oldest look is whose number is shown."""
-    seen = [annex["SeenTime"] for annex in annexes if isinstance(annex.get("SeenTime"), int)]
-    return ["", f"Running: as annexd saw it in AWS {_period(now_s - min(seen))} ago or later"] if seen else []
+    """The ends of one annex in full, and of how long ago the oldest look is whose number is shown."""
+    footer = _ends(annexes[0], now_s) if len(annexes) == 1 else []
+    seen = [annex["SeenTime"] for annex in annexes if is_time(annex.get("SeenTime"))]
+    footer += [f"Running: as annexd saw it in AWS {_period(now_s - min(seen))} ago or later"] if seen else []
+    return ["", *footer] if footer else []
+
+
+def _ends(annex: Annex, now_s: float) -> list[str]:
+    ends = {"LeaseLeft: until": annex.get("EndOfLease"), "Ordered: until": annex.get("OrderedEndOfLease")}
+    return [f"{name} {say.shown_end(end_s, now_s)}" for name, end_s in ends.items() if is_time(end_s)]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from annexd.tool.command_line import parse
 from annexd.tool.errors import USAGE, ToolError
-from annexd.tool.options import OPTIONS, Options, parse
+from annexd.tool.options import OPTIONS, Options
 
 ENOUGH = ("-lease-duration", "3600", "config.json")
 

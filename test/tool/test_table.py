@@ -12,17 +12,27 @@ from annexd.tool.table import lines, show
 
 NOW_S = 1_800_000_000.0
 ANNEX: dict[str, Any] = {
-    "AnnexID": "annex-0123456789abcdef0123", "AnnexName": "physics", "Owner": "alice@example.org", "CommandID": "c",
+    "AnnexID": "annex-0123456789abcdef0123", "AnnexName": "physics", "Owner": "alice@pool", "CommandID": "c",
     "BulkRequestID": "sfr-1", "TargetCapacity": 100, "EndOfLease": int(NOW_S) + 90061, "State": "leased",
-    "Instances": 98, "SeenTime": int(NOW_S) - 75,
+    "Instances": 98, "SeenTime": int(NOW_S) - 75, "OrderedEndOfLease": int(NOW_S) + 3661,
+    "EnforcerSeenTime": int(NOW_S) - 190,
 }  # fmt: skip
-ORDERING = ANNEX | {"AnnexName": None, "BulkRequestID": None, "State": "ordering", "Instances": None, "SeenTime": None}
+UNKNOWN: dict[str, Any] = {
+    "AnnexName": None, "BulkRequestID": None, "Instances": None, "SeenTime": None, "OrderedEndOfLease": None,
+    "EnforcerSeenTime": None,
+}  # fmt: skip
+ORDERING = ANNEX | UNKNOWN | {"State": "ordering"}
+TIMES = ("EndOfLease", "OrderedEndOfLease", "EnforcerSeenTime", "SeenTime")
 TABLE = """\
-Name    ID                         Owner             Spot Fleet request Capacity Running  LeaseLeft State
+Name    ID                         Owner      Spot Fleet request Capacity Running  LeaseLeft    Ordered   Enforcer State
 
-physics annex-0123456789abcdef0123 alice@example.org sfr-1                   100      98 1+01:01:01 leased
--       annex-0123456789abcdef0123 alice@example.org -                       100       - 1+01:01:01 ordering
+physics annex-0123456789abcdef0123 alice@pool sfr-1                   100      98 1+01:01:01 0+01:01:01 0+00:03:10 leased
+-       annex-0123456789abcdef0123 alice@pool -                       100       - 1+01:01:01          -          - ordering
 
+Running: as annexd saw it in AWS 0+00:01:15 ago or later"""
+ENDS = """\
+LeaseLeft: until 2027-01-16 09:01:01 UTC, 1d1h1m from now
+Ordered: until 2027-01-15 09:01:01 UTC, 1h1m from now
 Running: as annexd saw it in AWS 0+00:01:15 ago or later"""
 
 
@@ -30,8 +40,23 @@ def test_it_is_a_table_with_the_age_of_what_was_seen() -> None:
     assert "\n".join(lines([ANNEX, ORDERING], NOW_S)) == TABLE
 
 
+@pytest.mark.usefixtures("utc")
+def test_the_ends_of_one_annex_are_told_in_full() -> None:
+    assert "\n".join(lines([ANNEX], NOW_S)[4:]) == ENDS
+    assert lines([ANNEX | UNKNOWN], NOW_S)[4:] == ENDS.splitlines()[:1]
+
+
+@pytest.mark.parametrize("value", [None, "soon", True, 0, -1, 2**62, 1.5, [1]])
+def test_a_time_that_is_not_known_or_none_is_a_dash(value: object) -> None:
+    annex = {name: what for name, what in ANNEX.items() if name not in TIMES} | {"State": "ordering"}
+    for told in (lines([annex], NOW_S), lines([annex | dict.fromkeys(TIMES, value)], NOW_S)):
+        assert told[2].split()[-4:] == ["-", "-", "-", "ordering"]
+        assert len(told) == 3
+
+
 def test_a_lease_that_is_over_has_nothing_left() -> None:
-    assert "0+00:00:00 over" in lines([ANNEX | {"EndOfLease": int(NOW_S) - 5, "State": "over"}], NOW_S)[2]
+    over = {"EndOfLease": int(NOW_S) - 5, "OrderedEndOfLease": int(NOW_S) - 7200, "State": "over"}
+    assert "0+00:00:00 0+00:00:00 0+00:03:10 over" in lines([ANNEX | over], NOW_S)[2]
 
 
 def test_as_json_it_is_what_annexd_told(capsys: pytest.CaptureFixture[str]) -> None:

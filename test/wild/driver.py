@@ -14,8 +14,8 @@ from annexd.annex.defaults import Defaults
 from annexd.cedar.classad import AdLimits, AdReader
 from annexd.tool import config_file
 from annexd.tool.command_ad import command_ad
+from annexd.tool.command_line import parse
 from annexd.tool.errors import ToolError
-from annexd.tool.options import parse
 from test.annex.ads import OWNER
 from test.annex.joining import BUCKET, defaults
 from test.annex.site import KEYS, Site

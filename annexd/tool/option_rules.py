@@ -1,0 +1,109 @@
+"""Which options go together: what each thing that condor_annex does takes, and what it needs."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+
+from annexd.tool.option_values import annex
+from annexd.tool.options import spelled
+
+ACCOUNT_TASKS: Final = ("setup", "check_setup", "teardown")
+STATUS_TOO: Final = ("status", "file", "json", "pool", "name", "timeout_s", "debug")
+CANCEL_TOO: Final = (
+    "cancel", "forcex", "public_key_file", "secret_key_file", "pool", "name", "timeout_s", "command_id", "debug",
+)
+CHANGES: Final = ("extend_s", "until_s")
+CHANGE_TOO: Final = (
+    "file", "now", "public_key_file", "secret_key_file", "pool", "name", "timeout_s", "command_id", "debug",
+)
+OF_AN_ANNEX: Final = ("status", *CHANGES)  # the argument is an annex, not a file
+INSTEAD: Final = {  # of an option that does not change a lease
+    "lease_duration_s": "-extend DURATION says by how much, -until TIME until when",
+    "annex_name": "name the annex behind the options, as in condor_annex -extend 2h NAME",
+    "target_capacity": "only the end of an annex can be changed; order a second one",
+    "cancel": "condor_annex -cancel ANNEX alone ends it now",
+    "forcex": "it goes with -cancel",
+    "json": "it goes with -check-setup or -status",
+}
+ACCOUNT_WORDS: Final = "-setup, -check-setup or -teardown"
+ACCOUNT_ONLY: Final = ("region", "profile", "stack_name", "output", "json")
+ACCOUNT_TOO: Final = ("public_key_file", "secret_key_file", "target_capacity", "timeout_s", "debug")
+OWNERS: Final = ("annex_owner", "no_owner")
+USER_DATA: Final = ("user_data", "user_data_file", "default_user_data", "default_user_data_file")
+
+
+def faults_of_all(values: dict[str, Any]) -> list[str]:
+    if any(field in values for field in ACCOUNT_TASKS):
+        return _faults_of_task(values)
+    if "status" in values:
+        return _foreign(values, STATUS_TOO, "-status") + _faults_of_annex(values, "what follows -status")
+    if any(field in values for field in CHANGES):
+        return _faults_of_change(values)
+    if "cancel" in values:
+        return _foreign(values, CANCEL_TOO, "-cancel")
+    return _missing(values) + _excluding(values)
+
+
+def _faults_of_annex(values: dict[str, Any], what: str) -> list[str]:
+    """Of an annex in the file's place, if there is one."""
+    text = values.get("file")
+    try:
+        annex("any" if text is None else text)
+    except ValueError as error:
+        return [f"{what} must be {error}, not {text!r}"]
+    return []
+
+
+def _faults_of_change(values: dict[str, Any]) -> list[str]:
+    """Of -extend and -until."""
+    first, *more = (spelled(field) for field in CHANGES if field in values)
+    words = "-extend counts from the present end of the lease, -until names the new one"
+    faults = [f"{first} and {more[0]} exclude each other: {words}"] if more else []
+    faults += _foreign(values, (*CHANGES, *CHANGE_TOO), first, INSTEAD)
+    if "file" not in values:
+        faults.append(f"the annex is missing, as in condor_annex {first} VALUE ANNEX: condor_annex -status lists yours")
+    return faults + _faults_of_annex(values, "ANNEX")
+
+
+def _foreign(
+    values: dict[str, Any], known: Sequence[str], task: str, instead: Mapping[str, str] = MappingProxyType({})
+) -> list[str]:
+    """Of options that the task does not take, each with what to do instead, where that is known."""
+    given = {spelled(field) if field != "file" else values["file"]: instead.get(field)
+             for field in values if field not in known}
+    return [f"{each} cannot be used with {task}{f': {hint}' if hint else ''}" for each, hint in given.items() if each]
+
+
+def _faults_of_task(values: dict[str, Any]) -> list[str]:
+    """Of -setup, -check-setup and -teardown, which take neither a file nor what is a request's."""
+    tasks = [spelled(field) for field in ACCOUNT_TASKS if field in values]
+    faults = [f"{' and '.join(tasks)} exclude each other"] if len(tasks) > 1 else []
+    faults += _foreign(values, (*ACCOUNT_TASKS, *ACCOUNT_ONLY, *ACCOUNT_TOO), tasks[0])
+    keys = [spelled(field) for field in ("public_key_file", "secret_key_file") if field in values]
+    if len(keys) == 1:
+        faults.append(f"{keys[0]} alone will not do: AWS keys are an ID and a secret, in a file each")
+    if keys and "profile" in values:
+        faults.append("-profile and key files exclude each other")
+    return faults
+
+
+def _missing(values: dict[str, Any]) -> list[str]:
+    faults = [
+        f"{spelled(field)} goes with {'-check-setup or -status' if field == 'json' else ACCOUNT_WORDS}"
+        for field in ACCOUNT_ONLY if field in values
+    ]
+    if "forcex" in values:
+        faults.append("-forcex goes with -cancel")
+    if "now" in values:
+        faults.append("-now goes with -until or -extend")
+    if "lease_duration_s" not in values:
+        faults.append("-lease-duration is missing: say for how long you want the instances")
+    if "file" not in values:
+        faults.append("the file is missing: the Spot Fleet request's JSON config, or - for standard input")
+    return faults
+
+
+def _excluding(values: dict[str, Any]) -> list[str]:
+    """Of each of these groups one at most."""
+    groups = [[field for field in group if field in values] for group in (USER_DATA, OWNERS)]
+    return [f"{' and '.join(map(spelled, given))} exclude each other" for given in groups if len(given) > 1]

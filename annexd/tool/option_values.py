@@ -1,0 +1,84 @@
+"""What the value of an option may be: text becomes a value, or ValueError with what it must be."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from annexd.tool.options import MAX_STACK_NAME
+from annexd.tool.times import positive, read_duration, read_time
+
+
+def _count(text: str) -> int:
+    return positive(text, "a number above 0")
+
+
+def _regions(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Each once; a region is part of the names of AWS's hosts."""
+    for text in texts:
+        parts = text.split("-")
+        words = all(part.isascii() and part.isalpha() and part.islower() for part in parts[:-1])
+        if len(parts) < 3 or not (words and parts[-1].isascii() and parts[-1].isdigit()):
+            raise ValueError("a region of AWS's, as us-east-1")
+    return tuple(dict.fromkeys(texts))
+
+
+def _stack_name(text: str) -> str:
+    plain = text.replace("-", "")
+    if not (text[:1].isalpha() and plain.isascii() and plain.isalnum() and len(text) <= MAX_STACK_NAME):
+        raise ValueError(f"a name of letters, digits and - that begins with a letter, at most {MAX_STACK_NAME} of them")
+    return text
+
+
+def annex(text: str) -> str:
+    plain = all(letter.isalnum() or letter in "._-" for letter in text) and text.isascii()
+    if not (plain and text[:1].isalnum() and len(text) <= 128):
+        raise ValueError("an annex's ID, its Spot Fleet request's ID or your name for it")
+    return text
+
+
+def _url(text: str) -> str:
+    if not text.startswith(("https://", "http://")):
+        raise ValueError("a URL that begins with https://")
+    return text
+
+
+def _name(text: str) -> str:
+    """HTCondor's bindings put it into an expression as it is."""
+    if not text or not text.isprintable() or set(text) & set('"\\'):
+        raise ValueError("the name of a daemon, as condor_status -subsystem annexd shows it")
+    return text
+
+
+def _pool(text: str) -> str:
+    """HTCondor's bindings end the process at what is no address."""
+    if not text or not all(letter.isalnum() or letter in "-_.:[]" for letter in text) or not text.isascii():
+        raise ValueError("a host, or a host:port")
+    return text
+
+
+def _command_id(text: str) -> str:
+    known = text.isascii() and text[:1].isalnum() and all(letter.isalnum() or letter in "._:@+=/-" for letter in text)
+    if not known or len(text) > 128:
+        raise ValueError("a CommandID, as condor_annex told it")
+    return text
+
+
+CONVERSIONS: Final[dict[str, Callable[[Any], Any]]] = {
+    "region": _regions,
+    "stack_name": _stack_name,
+    "timeout_s": read_duration,
+    "command_id": _command_id,
+    "cancel": annex,
+    "extend_s": read_duration,
+    "until_s": read_time,
+    "lease_duration_s": read_duration,
+    "idle_s": read_duration,
+    "s3_url": _url,
+    "sts_url": _url,
+    "target_capacity": _count,
+    "service_url": _url,
+    "events_url": _url,
+    "lambda_url": _url,
+    "logs_url": _url,
+    "name": _name,
+    "pool": _pool,
+}

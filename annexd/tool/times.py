@@ -1,0 +1,122 @@
+"""Points in time and durations, as people type them and as they read them.
+
+A time without a zone is one of this machine's clocks, which are set back and forward: a time that they show twice or
+skip is refused with the times that it may be, since each choice would be wrong for somebody by an hour of instances.
+"""
+
+import re
+import time
+from datetime import datetime
+from typing import Final, TypeGuard
+
+SECONDS: Final = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
+DURATION: Final = "a number of seconds, or of units as in 90s, 30m, 1h30m, 1.5h, 2d, 1w"
+TIME: Final = "a date and a time of day, as 2026-12-01T18:00 (local time), 2026-12-01T18:00+01:00 or 2026-12-01T17:00Z"
+# The extended format of ISO 8601, with the space or T of RFC 3339 (5.6), and as this module itself shows times of UTC;
+# what is smaller than a second is dropped.
+ISO_8601: Final = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d(?::\d\d)?)(?:[.,]\d+)?(?: ?(UTC|Z|z|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?))?",
+    re.ASCII)
+DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+NAMED_ZONE: Final = re.compile(r"(.*\d) ?[A-Za-z][A-Za-z0-9/_+-]+", re.ASCII)  # CET, EST5EDT, Europe/Berlin
+LATEST_S: Final = 253402300800  # the year 10000: C's strftime and Python's datetime go no further
+
+
+def read_duration(text: str) -> int:
+    """Return the seconds of a number, or of numbers with units, the larger unit first.  Raises ValueError."""
+    if text.isascii() and text.isdigit():
+        return positive(text, DURATION)
+    total_s, number, units = 0.0, "", list(SECONDS)
+    for letter in text:
+        if letter in units and _is_number(number):
+            total_s += float(number) * SECONDS[letter]
+            units, number = units[units.index(letter) + 1 :], ""
+        else:
+            number += letter
+    if number or not 1 <= total_s < 10**18:
+        raise ValueError(DURATION)
+    return round(total_s)
+
+
+def _is_number(text: str) -> bool:
+    """Whether these are digits, with digits behind a dot perhaps."""
+    whole, dot, rest = text.partition(".")
+    return text.isascii() and whole.isdigit() and (rest.isdigit() if dot else True) and len(text) <= 18
+
+
+def positive(text: str, words: str) -> int:
+    """Return a number above 0.  Raises ValueError with the words."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 18 and int(text) > 0):
+        raise ValueError(words)
+    return int(text)
+
+
+def read_time(text: str) -> int:
+    """Return the seconds since the epoch of a time in ISO 8601, local without a zone.
+
+    Raises ValueError with what it must be, for a time that does not exist or may be two.
+    """
+    found = ISO_8601.fullmatch(text)
+    if not found:
+        raise ValueError(_shape(text))
+    date, clock, zone = found.groups()
+    try:
+        given = datetime.fromisoformat(f"{date}T{clock}{_offset(zone)}")
+        meant = [given] if zone else _meant(given)
+    except (ValueError, OverflowError):
+        meant = None
+    if meant is None or clock.startswith("24"):  # which newer Pythons take for the next day
+        raise ValueError("a date that exists, with a time of day before 24:00")
+    return int(_only(meant).timestamp())
+
+
+def _shape(text: str) -> str:
+    if DATE.fullmatch(text):
+        return f"a date with a time of day, as {text}T18:00"
+    if (found := NAMED_ZONE.fullmatch(text)) and ISO_8601.fullmatch(found[1]):
+        return "a time with Z, with an offset as +01:00, or without a zone (local time): names of zones are ambiguous"
+    return TIME
+
+
+def _offset(zone: str | None) -> str:
+    return "+00:00" if zone in ("UTC", "Z", "z") else zone or ""
+
+
+def _meant(given: datetime) -> list[datetime]:
+    """Return the points in time, with their offsets, at which the clocks here show this: none, one or two."""
+    times = sorted({given.replace(fold=fold).timestamp() for fold in (0, 1)})
+    return [each.astimezone() for each in map(datetime.fromtimestamp, times) if each == given]
+
+
+def _only(meant: list[datetime]) -> datetime:
+    if not meant:
+        raise ValueError("another time, or have an offset (the clocks here are set forward over this one)")
+    if len(meant) > 1:
+        times = " or ".join(each.isoformat() for each in meant)
+        raise ValueError(f"{times} (the clocks here are set back then, and show it twice)")
+    return meant[0]
+
+
+def is_time(value: object) -> TypeGuard[int]:
+    """Whether this is a point in time, in seconds since the epoch, that can be shown."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < LATEST_S
+
+
+def shown_time(seconds: int) -> str:
+    """In local time, with its zone."""
+    return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(seconds))
+
+
+def shown_distance(seconds: float) -> str:
+    """How far away a time is, in the units that -extend takes: 1d12h from now, 5m ago."""
+    return f"{shown_duration(abs(seconds))} {'from now' if seconds >= 0 else 'ago'}"
+
+
+def shown_duration(seconds: float) -> str:
+    """To the minute from an hour on, else to the second."""
+    left = round(seconds) if seconds < SECONDS["h"] else round(seconds / 60) * 60
+    told = ""
+    for unit in "dhms":
+        number, left = divmod(left, SECONDS[unit])
+        told += f"{number}{unit}" if number else ""
+    return told or "0s"
