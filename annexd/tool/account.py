@@ -44,7 +44,8 @@ def run(options: Options) -> int:
 
 
 def _run(options: Options) -> int:
-    session = Session(options.profile, key_files(options.public_key_file, options.secret_key_file))
+    keys = key_files(options.public_key_file, options.secret_key_file, options.session_token_file)
+    session = Session(options.profile, keys)
     wanted = Wanted(_regions(options, session), options.stack_name or STACK_NAME, options.timeout_s or TIMEOUT_S)
     if options.check_setup:
         return _check(options, session, wanted)
