@@ -27,10 +27,17 @@ def keys_of(options: Options, param: Param, environment: Mapping[str, str] = os.
     files = _files(options, param)
     if not any(files.values()) and (name := param("ANNEX_DEFAULT_PROFILE")):
         return _profile(name, environment)
-    if bool(files["PublicKeyFile"]) != bool(files["SecretKeyFile"]):
-        missing = "-secret-key-file" if files["PublicKeyFile"] else "-access-key-file"
-        raise ToolError(USAGE, f"{missing} is missing: AWS keys are an ID and a secret, in a file each")
+    check_pair(files["PublicKeyFile"], files["SecretKeyFile"], files["SessionTokenFile"])
     return {name: os.path.abspath(path) if path else None for name, path in files.items()}
+
+
+def check_pair(public: str | None, secret: str | None, token: str | None) -> None:
+    """Raises ToolError for files that are no pair."""
+    pair = {"-access-key-file": public, "-secret-key-file": secret}
+    missing = [option for option, path in pair.items() if not path]
+    if missing and (public or secret or token):
+        words = "are missing" if len(missing) > 1 else "is missing"
+        raise ToolError(USAGE, f"{' and '.join(missing)} {words}: AWS keys are an ID and a secret, in a file each")
 
 
 def _files(options: Options, param: Param) -> dict[str, str | None]:

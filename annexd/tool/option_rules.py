@@ -33,7 +33,7 @@ USER_DATA: Final = ("user_data", "user_data_file", "default_user_data", "default
 def faults_of_all(values: dict[str, Any]) -> list[str]:
     if "status" in values:
         return _foreign(values, STATUS_TOO, "-status") + _faults_of_annex(values, "what follows -status")
-    return _faults_of_command(values) + _faults_of_keys(values)
+    return _faults_of_command(values) + _faults_of_two_sources(values)
 
 
 def _faults_of_command(values: dict[str, Any]) -> list[str]:
@@ -46,15 +46,10 @@ def _faults_of_command(values: dict[str, Any]) -> list[str]:
     return _missing(values) + _excluding(values)
 
 
-def _faults_of_keys(values: dict[str, Any]) -> list[str]:
-    """Of where the AWS keys are: files, of which two are needed, or a profile."""
-    files = [field for field in KEY_FILES if field in values]
+def _faults_of_two_sources(values: dict[str, Any]) -> list[str]:
+    files = [spelled(field) for field in KEY_FILES if field in values]
     if files and "profile" in values:
-        return [f"-profile and {spelled(files[0])} exclude each other: keys come from a profile or from files"]
-    missing = [spelled(field) for field in ("public_key_file", "secret_key_file") if field not in values]
-    if files and missing:
-        words = "are missing" if len(missing) > 1 else "is missing"
-        return [f"{' and '.join(missing)} {words}: AWS keys are an ID and a secret, in a file each"]
+        return [f"-profile and {files[0]} exclude each other: keys come from a profile or from files"]
     return []
 
 

@@ -195,7 +195,7 @@ def test_the_configuration_can_go_to_standard_output(account: Account) -> None:
         (("-setup", "-lease-duration", "60"), "-lease-duration is no matter of -setup's"),
         (("-setup", "-region", "Virginia"), "-region must be a region of AWS's"),
         (("-setup", "-region", "us-nowhere-1"), "there is no region us-nowhere-1"),
-        (("-setup", "-profile", "a", "-access", "b", "-secret", "c"), "-profile and -access-key-file exclude each other"),
+        (("-setup", "-profile", "a", "-access", "b", "-secret", "c"), "-profile and -access-key-file exclude"),
         (("-setup", "-access", "b"), "-secret-key-file is missing: AWS keys are an ID and a secret"),
         (("-setup", "-stack-name", "a b"), "-stack-name must be"),
         (("-region", "us-east-1", "-lease-duration", "60", "f"), "-region goes with -setup"),
