@@ -29,7 +29,7 @@ MEANINGS: Final = {
     COMMUNICATION: "HTCondor's daemons cannot be reached, or gave no answer: the request may have been accepted",
     UNSUITABLE_BINDINGS: "HTCondor's Python bindings are missing or too old",
     SETUP_FAULTY: "-check-setup found a problem, or something that it could not check",
-    ANNEXES_LIVE: "-teardown found annexes, whose leases it would have disarmed, and did nothing",
+    ANNEXES_LIVE: "-teardown found annexes, or -setup annexes that -max-lease would end earlier, and did nothing",
     INTERRUPTED: "interrupted (Ctrl-C); annexd, or CloudFormation, goes on with what it accepted",
     TERMINATED: "the same, by SIGTERM",
 }

@@ -69,6 +69,8 @@ def _faults_of_change(values: dict[str, Any]) -> list[str]:
     words = "-extend counts from the present end of the lease, -until names the new one"
     faults = [f"{first} and {more[0]} exclude each other: {words}"] if more else []
     faults += _foreign(values, (*CHANGES, *CHANGE_TOO), first, INSTEAD)
+    if "now" in values and "until_s" not in values:
+        faults.append("-now goes with -until: a lease that is extended never ends too soon")
     if "file" not in values:
         faults.append(f"the annex is missing, as in condor_annex {first} VALUE ANNEX: condor_annex -status lists yours")
     return faults + _faults_of_annex(values, "ANNEX")
@@ -99,7 +101,7 @@ def _missing(values: dict[str, Any]) -> list[str]:
     if "forcex" in values:
         faults.append("-forcex goes with -cancel")
     if "now" in values:
-        faults.append("-now goes with -until or -extend")
+        faults.append("-now goes with -until")
     if "lease_duration_s" not in values:
         faults.append("-lease-duration is missing: say for how long you want the instances")
     if "file" not in values:

@@ -50,7 +50,7 @@ OPTIONS: Final = {
     "cancel": Option("cancel", "ANNEX", "end this annex now: its ID, its Spot Fleet request's, or your name for it"),
     "extend": Option("extend_s", "DURATION", "let the lease end so much later: condor_annex -extend 2h ANNEX"),
     "until": Option("until_s", "TIME", "let it end then: condor_annex -until 2026-12-01T18:00 ANNEX; Z or +01:00 too"),
-    "now": Option("now", None, "with -until or -extend: even if its machines hear of it too late to send jobs away"),
+    "now": Option("now", None, "with -until: even if that is too soon for its machines to send jobs away"),
     "forcex": Option("forcex", None, "with -cancel: give up what cannot be undone (QUEUE_SUPER_USERS only)"),
     "status": Option("status", None, "the annexes that annexd knows; condor_annex -status ANNEX: one of them"),
     "setup": Option("setup", None, "make what annexes need in the AWS account"),

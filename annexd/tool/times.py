@@ -18,7 +18,7 @@ ISO_8601: Final = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d(?::\d\d)?)(?:[.,]\d+)?(?: ?(UTC|Z|z|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?))?",
     re.ASCII)
 DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-NAMED_ZONE: Final = re.compile(r"(.*\d) ?[A-Za-z][A-Za-z0-9/_+-]+", re.ASCII)  # CET, EST5EDT, Europe/Berlin
+ZONE_NAME: Final = re.compile(r" ?(?![ap]m$)[a-z][a-z0-9/_+-]+", re.ASCII | re.IGNORECASE)  # CET, Europe/Berlin
 LATEST_S: Final = 253402300800  # the year 10000: C's strftime and Python's datetime go no further
 
 
@@ -73,7 +73,7 @@ def read_time(text: str) -> int:
 def _shape(text: str) -> str:
     if DATE.fullmatch(text):
         return f"a date with a time of day, as {text}T18:00"
-    if (found := NAMED_ZONE.fullmatch(text)) and ISO_8601.fullmatch(found[1]):
+    if (found := ISO_8601.match(text)) and ZONE_NAME.fullmatch(text, found.end()):
         return "a time with Z, with an offset as +01:00, or without a zone (local time): names of zones are ambiguous"
     return TIME
 

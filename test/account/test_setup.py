@@ -191,8 +191,8 @@ def test_the_configuration_can_go_to_standard_output(account: Account) -> None:
     ("arguments", "words"),
     [
         (("-setup", "-teardown"), "-setup and -teardown exclude each other"),
-        (("-setup", "config.json"), "config.json is no matter of -setup's"),
-        (("-setup", "-lease-duration", "60"), "-lease-duration is no matter of -setup's"),
+        (("-setup", "config.json"), "config.json cannot be used with -setup"),
+        (("-setup", "-lease-duration", "60"), "-lease-duration cannot be used with -setup"),
         (("-setup", "-region", "Virginia"), "-region must be a region of AWS's"),
         (("-setup", "-region", "us-nowhere-1"), "there is no region us-nowhere-1"),
         (("-setup", "-profile", "a", "-access", "b", "-secret", "c"), "-profile and -access-key-file exclude"),

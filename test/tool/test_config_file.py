@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from annexd.annex.own import OWN
 from annexd.tool.config_file import MAX_FILE_BYTES, MAX_USER_DATA_BYTES, read
 from annexd.tool.errors import BAD_FILE, ToolError
 from annexd.tool.options import Options
@@ -48,6 +49,11 @@ def test_the_consoles_file_is_taken_as_it_is_but_for_its_dates(tmp_path: Path) -
 
 def test_the_aws_command_lines_file_is_taken_too(tmp_path: Path) -> None:
     assert config_of(tmp_path, {"SpotFleetRequestConfig": {"TargetCapacity": 3}}) == ({"TargetCapacity": 3}, [])
+
+
+@pytest.mark.parametrize("name", sorted({*OWN, "logsurl"}))
+def test_what_belongs_to_the_command_cannot_be_set_by_the_file(tmp_path: Path, name: str) -> None:
+    assert f'"{name}" is no part of a Spot Fleet request config' in fault_of(tmp_path, {name: "x"})
 
 
 def test_a_count_overrides_the_files(tmp_path: Path) -> None:

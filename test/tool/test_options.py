@@ -108,10 +108,10 @@ def test_what_no_annex_is_called_is_not_asked_for(name: str) -> None:
     assert any("-cancel " in fault for fault in faults("-cancel", name)), faults("-cancel", name)
 
 
-def test_what_is_an_orders_is_no_matter_of_a_cancellations() -> None:
+def test_options_of_an_order_cannot_be_used_with_a_cancellation() -> None:
     told = faults("-cancel", "physics", "-lease-duration", "1h", "-count", "3", "config.json")
-    assert set(told) == {f"{each} is no matter of -cancel's" for each in ("-lease-duration", "-count", "config.json")}
-    assert faults("-setup", "-cancel", "physics") == ("-cancel is no matter of -setup's",)
+    assert set(told) == {f"{each} cannot be used with -cancel" for each in ("-lease-duration", "-count", "config.json")}
+    assert faults("-setup", "-cancel", "physics") == ("-cancel cannot be used with -setup",)
 
 
 def test_the_annexes_are_asked_for_all_or_one() -> None:
@@ -119,7 +119,9 @@ def test_the_annexes_are_asked_for_all_or_one() -> None:
     assert parse(["-status", "physics", "-json"]) == Options(status=True, file="physics", json=True)
     assert faults("-status", "two words")[0].startswith("what follows -status must be an annex's ID")
     assert faults("-status", "-cancel", "x", "-count", "1") == (
-        "-cancel is no matter of -status's", "-count is no matter of -status's")
+        "-cancel cannot be used with -status", "-count cannot be used with -status")
+    assert faults("-status", "a", "b") == ("one annex at a time, not 2: a, b",)
+    assert faults("-status", "")[0].startswith("what follows -status must be")
     assert "-json goes with -check-setup or -status" in faults("-json", *ENOUGH)
 
 

@@ -1,6 +1,8 @@
 """The words of annexd as its user reads them."""
 
-from annexd.tool.show import in_options
+import pytest
+
+from annexd.tool.show import OPTION_OF, OPTION_OF_CHANGE, in_options, reply
 
 
 def test_an_attribute_is_told_as_its_option() -> None:
@@ -10,3 +12,16 @@ def test_an_attribute_is_told_as_its_option() -> None:
 def test_an_attribute_that_stands_behind_its_option_stays() -> None:
     words = "-service-url (ServiceURL) is https://x, and the keys that annexd lends serve its own only"
     assert in_options(words) == words
+
+
+def test_the_end_of_a_lease_is_the_option_that_was_typed() -> None:
+    assert in_options("EndOfLease is early; Now (Now) allows it", OPTION_OF_CHANGE) == (
+        "-until is early; -now (Now) allows it")
+    assert in_options("EndOfLease is in the past; LogsURL is wrong", OPTION_OF) == (
+        "EndOfLease is in the past; -logs-url is wrong")
+
+
+@pytest.mark.parametrize("end", [2**62, -1, True, "soon"])
+def test_an_end_that_is_none_does_not_hide_the_request_id(capsys: pytest.CaptureFixture[str], end: object) -> None:
+    reply({"Result": "Success", "BulkRequestID": "sfr-1", "AnnexID": "a", "EndOfLease": end})
+    assert capsys.readouterr() == ("sfr-1\n", "")

@@ -12,7 +12,7 @@ from annexd.tool.table import lines, show
 
 NOW_S = 1_800_000_000.0
 ANNEX: dict[str, Any] = {
-    "AnnexID": "annex-0123456789abcdef0123", "AnnexName": "physics", "Owner": "alice@pool", "CommandID": "c",
+    "AnnexID": "annex-0123456789abcdef0123", "AnnexName": "physics", "Owner": "al@pool", "CommandID": "c",
     "BulkRequestID": "sfr-1", "TargetCapacity": 100, "EndOfLease": int(NOW_S) + 90061, "State": "leased",
     "Instances": 98, "SeenTime": int(NOW_S) - 75, "OrderedEndOfLease": int(NOW_S) + 3661,
     "EnforcerSeenTime": int(NOW_S) - 190,
@@ -24,10 +24,10 @@ UNKNOWN: dict[str, Any] = {
 ORDERING = ANNEX | UNKNOWN | {"State": "ordering"}
 TIMES = ("EndOfLease", "OrderedEndOfLease", "EnforcerSeenTime", "SeenTime")
 TABLE = """\
-Name    ID                         Owner      Spot Fleet request Capacity Running  LeaseLeft    Ordered   Enforcer State
+Name    ID                         Owner   Spot Fleet request Capacity Running  LeaseLeft    Ordered   Enforcer State
 
-physics annex-0123456789abcdef0123 alice@pool sfr-1                   100      98 1+01:01:01 0+01:01:01 0+00:03:10 leased
--       annex-0123456789abcdef0123 alice@pool -                       100       - 1+01:01:01          -          - ordering
+physics annex-0123456789abcdef0123 al@pool sfr-1                   100      98 1+01:01:01 0+01:01:01 0+00:03:10 leased
+-       annex-0123456789abcdef0123 al@pool -                       100       - 1+01:01:01          -          - ordering
 
 Running: as annexd saw it in AWS 0+00:01:15 ago or later"""
 ENDS = """\
