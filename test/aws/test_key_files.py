@@ -70,6 +70,6 @@ def test_keys_that_may_be_right_are_left_to_aws(key_id: str, token: str | None) 
 
 
 def test_another_session_token_is_another_identity_and_none_is_ever_printed() -> None:
-    first, second = (Credentials(KEY_ID, SecretKey(SECRET), SecretKey(token)) for token in ("one", "two"))
+    first, second = (Credentials(KEY_ID, SecretKey(SECRET), SecretKey(token)) for token in ("first", "second"))
     assert first.identity != second.identity != Credentials(KEY_ID, SecretKey(SECRET)).identity
-    assert "one" not in repr(first) + repr(first.identity)
+    assert "first" not in repr(first) + repr(first.identity)

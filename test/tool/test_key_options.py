@@ -15,9 +15,11 @@ CONFIGURED = {"ANNEX_DEFAULT_ACCESS_KEY_FILE": "/k/id", "ANNEX_DEFAULT_SECRET_KE
 ORDER = ("-lease-duration", "1h", "fleet.json")
 
 
-def keys(*arguments: str, param: Mapping[str, str] | None = None, **environment: str) -> dict[str, str]:
+def keys(
+    *arguments: str, param: Mapping[str, str] | None = None, environment: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """What the ad says of it."""
-    found = keys_of(parse([*arguments, *ORDER]), (param or {}).get, environment)
+    found = keys_of(parse([*arguments, *ORDER]), (param or {}).get, environment or {})
     return {name: value for name, value in found.items() if value}
 
 
@@ -31,9 +33,9 @@ def test_a_profile_is_of_the_files_that_the_aws_cli_reads_in_that_shell(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/home/alice")
     files = {"AWS_CONFIG_FILE": "config", "AWS_SHARED_CREDENTIALS_FILE": "~/keys"}
-    assert keys("-profile", "lab", **files) == {
+    assert keys("-profile", "lab", environment=files) == {
         "AWSProfile": "lab", "AWSConfigFile": f"{tmp_path}/config", "AWSCredentialsFile": "/home/alice/keys"}
-    assert keys(**files, AWS_PROFILE="other") == {}, "a profile is used when it is asked for"
+    assert keys(environment={**files, "AWS_PROFILE": "other"}) == {}, "a profile is used when it is asked for"
 
 
 def test_temporary_keys_have_a_third_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -57,7 +59,8 @@ def test_half_a_pair_in_the_configuration_is_told() -> None:
 
 
 @pytest.mark.parametrize("task", [ORDER, ("-cancel", "annex-1"), ("-extend", "2h", "annex-1"), ("-setup",)])
-@pytest.mark.parametrize("arguments", [("-access-key-file", "a", "-secret-key-file", "b"), ("-session-token-file", "a")])
+@pytest.mark.parametrize("arguments", [
+    ("-access-key-file", "a", "-secret-key-file", "b"), ("-session-token-file", "a")])
 def test_keys_come_from_one_place_whatever_they_are_for(task: tuple[str, ...], arguments: tuple[str, ...]) -> None:
     with pytest.raises(ToolError, match=f"-profile and {arguments[0]} exclude each other") as caught:
         parse(["-profile", "p", *arguments, *task])
