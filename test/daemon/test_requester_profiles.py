@@ -281,7 +281,8 @@ def _with_places_taken(ask: Callable[[], object]) -> None:
 
 @pytest.mark.parametrize("answer", [
     "", "[" * 20000, "{}", "[]", "9" * 5000, "nonsense", "\udcff", '{"digest": [], "access_key_id": 5}',
-    '{"fault": ["x"]}', '{"fault": "\\ud800\\u0000x", "transient": 5}', '{"access_key_id": "a", "secret_access_key": "b\\n"}',
+    '{"fault": ["x"]}', '{"fault": "\\ud800\\u0000x", "transient": 5}',
+    '{"access_key_id": "a", "secret_access_key": "b\\n"}',
     '{"access_key_id": "a", "secret_access_key": "b", "session_token": {}}', "x" * 200_000])
 def test_an_answer_that_is_none_is_refused_with_words(home: Home, answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NoKeys) as caught:
