@@ -133,9 +133,9 @@ def _seen_only(roll: Roll, now_s: float, looks: Mapping[str, Look], mine: str | 
             told.add(annex_id)
             end_s = int(one.end_of_lease_s or 0)
             yield {
+                "SeenFault": look.fault or None,
                 "AnnexID": annex_id, "AnnexName": None, "Owner": one.owner, "CommandID": None,
                 "BulkRequestID": one.fleet_id, "TargetCapacity": None, "EndOfLease": end_s,
                 "OrderedEndOfLease": one.ordered_end_s,
                 "State": "adopted" if now_s < end_s else "over", **_seen(annex_id, look),
-                "SeenFault": look.fault or None,
             }  # fmt: skip
