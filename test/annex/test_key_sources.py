@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from annexd.annex.access import KeyFiles
 from annexd.annex.account_target import target_of
@@ -26,7 +27,7 @@ from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.daemon.profiles import Accounts, Home
 
 SESSION_S = 900
-FILES = {"PublicKeyFile": None, "SecretKeyFile": None}  # of the samples: not given
+FILES: dict[str, Any] = {"PublicKeyFile": None, "SecretKeyFile": None}  # of the samples: not given
 KEYS = f"aws_access_key_id = {ACCESS_KEY_ID}\naws_secret_access_key = {SECRET_ACCESS_KEY}\n"
 
 
@@ -216,7 +217,7 @@ def test_keys_of_a_profile_that_aws_calls_expired_are_made_anew(owned: ProfileSi
     access(order)
     assert runs.read_text() == "x\n"
     owned.cloud.fault("DescribeInstances", "expired-token")
-    with pytest.raises(Exception, match="expired"):
+    with pytest.raises(ClientError, match="RequestExpired"):
         access(order).ec2.describe_instances()
     access(order).ec2.describe_instances()
     assert runs.read_text() == "x\nx\n"
