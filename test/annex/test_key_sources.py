@@ -167,7 +167,7 @@ class Temporary:
     def order(self) -> Json:
         url = self.cloud.url
         endpoints = {"region": "us-east-1", "ec2_url": url, "lambda_url": url, "s3_url": url, "sts_url": url}
-        keys = KeySource(public_key_file="/id", secret_key_file="/secret", session_token_file="/token")  # noqa: S106
+        keys = KeySource(public_key_file="/id", secret_key_file="/secret", session_token_file="/token")
         return {"owner": OWNER, "lease_function_arn": ARN, "endpoints": endpoints, **keys.as_order()}
 
 
