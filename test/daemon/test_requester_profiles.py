@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from hashlib import sha1
@@ -325,6 +326,26 @@ def test_a_role_is_assumed_at_the_orders_sts_and_an_endpoint_url_in_the_profile_
     key_id, secret, token = shown(credentials)
     who = cloud.client("sts", key_id, 1, secret, token).get_caller_identity()
     assert who["Arn"].startswith("arn:aws:sts::123456789012:assumed-role/annex/")
+
+
+def test_where_the_order_names_no_sts_awss_own_is_asked_and_no_endpoint_url_of_a_profile(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere, on_the_way = list[bytes](), list[bytes]()
+
+    def refuse(connection: socket.socket, request: bytes) -> None:
+        on_the_way.append(request)
+        connection.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    with endpoint(lambda _, request: elsewhere.append(request)) as named, endpoint(refuse) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        home.config(f"[profile p]\nrole_arn = {ROLE}\nsource_profile = q\nendpoint_url = {named}\n"
+                    f"[profile q]\nendpoint_url = {named}\n{static()}")
+        with pytest.raises(NoKeys):
+            home.keys()
+    assert elsewhere == []
+    assert {request.split(b"\r\n")[0] for request in on_the_way} == {
+        b"CONNECT sts.us-east-1.amazonaws.com:443 HTTP/1.1"}
 
 
 def test_a_role_may_be_assumed_with_a_programs_keys(home: Home, cloud: Cloud) -> None:

@@ -53,8 +53,8 @@ def as_htcondors_user() -> Iterator[None]:
         os.seteuid(0)
 
 
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    end_s = time.monotonic() + PATIENCE_S
+def wait_for(condition: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
+    end_s = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < end_s, f"waited in vain for {what}"
         time.sleep(0.01)
@@ -144,7 +144,8 @@ def test_a_program_ends_with_annexd(home: Home) -> None:
     finally:
         annexd.send_signal(signal.SIGKILL)
         annexd.wait()
-    wait_for(lambda: not any(map(is_alive, left)), f"the end of {left}")
+    sooner_s = requester_profiles.RESOLVE_TIMEOUT_S / 2  # than by the time that a program has
+    wait_for(lambda: not any(map(is_alive, left)), f"the end of {left}", sooner_s)
 
 
 def test_two_users_profiles_of_one_name_are_two(home: Home) -> None:
