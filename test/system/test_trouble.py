@@ -62,7 +62,7 @@ def test_on_a_full_disk_orders_are_refused_with_the_reason_and_taken_again_when_
 
 def test_an_order_that_the_disk_stops_halfway_is_completed_when_there_is_room(site: Site) -> None:
     before = len(site.fleets())
-    site.cloud.fault("GetFunction", "hang", hang_s=4)
+    site.cloud.fault("RequestSpotFleet", "hang", hang_s=4)
     later = site.order_later(CommandID="halfway")
     site.wait(lambda: not site.cloud.faults(), "the order to be in the middle")
     limit_files(site, log_of_journal(site).stat().st_size)
@@ -82,10 +82,31 @@ def test_a_lease_that_nobody_enforces_stops_orders_and_is_told_in_the_log_and_th
     assert (reply["Result"], "its reserved concurrency is 0" in reply["ErrorString"]) == ("Failure", True), reply
     assert len(site.fleets()) == fleets
     site.wait(lambda: "concurrency is 0" in (site.ad() or {}).get("AnnexFunctionFault", ""), "the fault in the ad")
-    assert "its reserved concurrency is 0" in site.log()
+    site.cloud.clear_audit()
+    site.wait(lambda: looks(site) > 3, "some more looks")
+    assert site.log().count("ERROR: reconciliation with the keys of") == 2, "of the user and of annexd: once each"
     site.cloud.client("lambda").delete_function_concurrency(FunctionName=site.arn)
     site.wait(lambda: "AnnexFunctionFault" not in (site.ad() or {"AnnexFunctionFault": 1}), "the fault to go")
     assert site.order()["Result"] == "Success"
+
+
+def looks(site: Site) -> int:
+    """How often annexd asked AWS for what lives."""
+    return len(site.cloud.calls("DescribeSpotFleetRequests"))
+
+
+def test_a_lease_that_nobody_ends_is_ended_by_annexd_after_three_runs_and_told_of(site: Site) -> None:
+    other = site.order()
+    overdue = site.order(lease_s=3)
+    site.cloud.set_clock_ahead(898)  # beyond 900 s nothing that is signed counts in AWS, and annexd believes no clock
+    try:
+        site.wait(lambda: (site.ad() or {}).get("AnnexEndedOverdue"), "annexd to end it")
+    finally:
+        site.cloud.set_clock_ahead(0)
+    site.wait_until_gone(overdue["BulkRequestID"])
+    words = f"{overdue['BulkRequestID']} was overdue, since the lease function did not end it: annexd has ended it"
+    assert words in site.log()
+    assert other["BulkRequestID"] in [fleet["id"] for fleet in site.fleets()]
 
 
 def test_a_lease_function_that_was_changed_by_hand_is_warned_of_in_the_log_and_the_ad(site: Site) -> None:

@@ -150,8 +150,10 @@ class MoveEnd:
         """Put a longer lease back to where it was; no lease is made longer again."""
         if intent["end_of_lease_s"] <= intent["from_s"]:
             return
-        wait_until(self._world, asked_at_s + self._world.settle_s if asked_at_s else 0.0)
         ec2 = self._world.access(order).ec2
+        if _is_cancelled(fleets_of_annex(ec2, intent["annex_id"], intent["fleet_id"])):
+            return
+        wait_until(self._world, asked_at_s + self._world.settle_s if asked_at_s else 0.0)
         listed = fleets_of_annex(ec2, intent["annex_id"], intent["fleet_id"])  # none: nothing is left of it
         fleets = [each for each in listed if each.written_end_s == intent["end_of_lease_s"]]
         for fleet in fleets:
@@ -208,6 +210,11 @@ def wait_until_seen(world: World, ec2: Any, intent: Json, end_s: int) -> None:
             return
         world.pause(pause_s)
     raise Retry(f"annex {intent['annex_id']} does not show its new end yet, it is looked at again")
+
+
+def _is_cancelled(fleets: list[Fleet]) -> bool:
+    """Whether no end counts any more, such as a lost call may still bring."""
+    return bool(fleets) and all(fleet.is_cancelled for fleet in fleets)
 
 
 def _unclear_at_s(step: StepState) -> float:
