@@ -11,18 +11,19 @@ from annexd.annex.account_target import AccountTarget, own_target
 from annexd.annex.defaults import Defaults
 from annexd.annex.faults import InvalidRequest, shown
 from annexd.annex.inventory import Fleet, take_inventory
+from annexd.annex.key_source import KEY_NAMES, KeySource
 from annexd.annex.lease import NOT_IN_TAGS, utc
 from annexd.annex.own import Own
 from annexd.annex.reply import NotNow
-from annexd.annex.request import REFERENCE, command_id_in, key_pair
+from annexd.annex.request import REFERENCE, command_id_in
 from annexd.annex.roll import FLEET_STEP, Known, Roll
 from annexd.annex.steps import World
 from annexd.annex.steps.limited import STEP_S
 from annexd.aws import time_limit
 from annexd.workflow import SUCCESS, Json, NotOwner
 
-OWN_NAMES: Final = frozenset(["command", "requestversion", "commandid", "annex", "publickeyfile", "secretkeyfile"])
-TARGET: Final = ("owner", "accounts", "endpoints", "public_key_file", "secret_key_file", "lease_function_arn")
+OWN_NAMES: Final = KEY_NAMES | {"command", "requestversion", "commandid", "annex"}
+TARGET: Final = ("owner", "accounts", "endpoints", "lease_function_arn")
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,7 @@ class Named:
 
     command_id: str
     annex: str
-    public_key_file: str | None
-    secret_key_file: str | None
+    keys: KeySource
 
     @classmethod
     def read(cls, own: Own) -> "Named":
@@ -40,10 +40,7 @@ class Named:
         annex = own.text("Annex", _fault_of_reference)
         if annex is None and own.missing("Annex"):
             own.faults.append("Annex is missing: say which, by its ID, its Spot Fleet request's or your name for it")
-        public, secret, missing = key_pair(own)
-        if len(missing) == 1:
-            own.faults.append(f"{missing[0]} is missing: key files come in pairs")
-        return cls(command_id_in(own), annex or "", public, secret)
+        return cls(command_id_in(own), annex or "", KeySource.read(own))
 
 
 @dataclass(frozen=True)
@@ -85,6 +82,7 @@ class NamedAnnex:
             raise NotNow(f"annex {annex_id} is {how}: its lease ended at {utc(end_s)}")
         return {
             **{name: order[name] for name in TARGET},
+            **KeySource.of(order).as_order(),
             **self.own_keys(),
             "annex_id": annex_id,
             "annex_name": known.name,
@@ -102,8 +100,8 @@ class NamedAnnex:
         """
         target = self._target()
         if target is None:
-            words = f"annexd knows no annex {self.named.annex} of yours; with key files it is looked for in AWS"
-            raise InvalidRequest([words])
+            words = f"annexd knows no annex {self.named.annex} of yours; with keys (files, a profile) it is looked for"
+            raise InvalidRequest([f"{words} in AWS"])
         with time_limit(STEP_S):
             inventory = take_inventory(self.world.access(target.access_order).ec2)
         fleet = next(filter(self._is_meant, inventory.fleets), None)
@@ -129,10 +127,9 @@ class NamedAnnex:
 
     def own_keys(self) -> Json:
         """Return the requester's keys, if some were given; else those of the order stay."""
-        if self.named.public_key_file is None:
+        if not self.named.keys.is_given:
             return {}
-        keys = {"public_key_file": self.named.public_key_file, "secret_key_file": self.named.secret_key_file}
-        return {**keys, "owner": self.owner, "accounts": self.defaults.accounts_of(self.owner)}
+        return {**self.named.keys.as_order(), "owner": self.owner, "accounts": self.defaults.accounts_of(self.owner)}
 
     def _is_live(self, known: Known) -> bool:
         state = self.roll.engine.state(known.command_id)
@@ -150,7 +147,7 @@ class NamedAnnex:
 
     def _target(self) -> AccountTarget | None:
         """annexd's own region, with the requester's keys or annexd's."""
-        own = own_target(self.defaults, keyed=self.named.public_key_file is not None)
+        own = own_target(self.defaults, keyed=self.named.keys.is_given)
         return None if own is None else AccountTarget({**own.order, **self.own_keys()}, own.lease_function_arn)
 
 

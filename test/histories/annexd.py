@@ -258,7 +258,8 @@ class Life:
         self.busy: set[str] = set()
         self.journal = DyingJournal(self, annexd)
         annexd.kept.annexd, annexd.kept.hop.way = annexd, self._call
-        self.world = steps.World(self._access, annexd.now_s, supplies=SUPPLIES, heartbeats=Heartbeats(annexd.now_s))
+        self.world = steps.World(self._access, annexd.now_s, supplies=SUPPLIES, heartbeats=Heartbeats(annexd.now_s),
+                                 pause=self._pause)
         self.engine = OneThread(
             self.busy,
             self.journal,
@@ -297,6 +298,9 @@ class Life:
         self.check()
         return replace(answer, headers={**answer.headers, "Date": formatdate(cloud.timeline.now_s + cloud.date_skew_s)})
 
+    def _pause(self, seconds: float) -> None:
+        self.wait(seconds)
+
     def wait(self, seconds: float) -> bool:
         self._annexd.cloud.timeline.sleep(seconds)
         self.check()
@@ -321,8 +325,6 @@ class DyingJournal(Journal):
             self._life.is_accepting = kind is Kind.ACCEPTED  # one at a time: the engine's other threads wait for it
             self._life.wait(WRITE_S)
             self._life.is_accepting = False
-        elif fault and fault.side == faults.BEFORE:
-            self._life.die(fault)
         super().append(command_id, step, kind, body)
         if kind is Kind.ACCEPTED and not body["order"].get("workflow"):
             self._annexd.target = target_of(body["order"])

@@ -76,6 +76,7 @@ LASTING: Final[Mapping[str, Fault]] = {
     for name, way in {"requests lost": LOST, "throttled": THROTTLED, "500": INTERNAL, "denied": DENIED}.items()
     for how_long, lasts_s in {"for an hour": HOUR_S, "for good": NEVER}.items()
 }
+# A death before a point is one after the point before it, so only what is after a point, or during it, is played.
 DEATHS: Final[Mapping[str, Fault]] = {
     f"{name} {side}": Fault(DIES, side, away_s)
     for name, away_s in {
@@ -84,7 +85,7 @@ DEATHS: Final[Mapping[str, Fault]] = {
         "killed, restarted after the lease": 1500.0,
         "gone for good": NEVER,
     }.items()
-    for side in (BEFORE, AFTER, IN_FLIGHT)
+    for side in (AFTER, IN_FLIGHT)
 }
 SUCCESSIONS: Final[Mapping[str, Fault]] = {
     f"{name} {side}": Fault(DIES, side, away_s, empty_disk=True)
@@ -92,7 +93,7 @@ SUCCESSIONS: Final[Mapping[str, Fault]] = {
         "gone for good, and a new one on an empty disk": 45.0,
         "gone for good, and a new one on an empty disk after the lease": 1500.0,
     }.items()
-    for side in (BEFORE, AFTER, IN_FLIGHT)
+    for side in (AFTER, IN_FLIGHT)
 }
 LAG_S: Final = 25.0  # EC2's; with a late effect less than annexd waits before it takes "not found" for an answer
 INSIDE: Final[Mapping[str, Fault]] = {  # of a call that goes well
@@ -140,7 +141,7 @@ IN_FUNCTION: Final[Mapping[str, Fault]] = {
     **{name: replace(fault, excuse_s=CUT_OFF_S + fault.lasts_s) for name, fault in INSIDE.items()},
     **{name: replace(fault, excuse_s=HOUR_S + CUT_OFF_S)
        for name, fault in LASTING.items() if fault.lasts_s == HOUR_S},
-    **{f"cut off {side}": Fault(DIES, side, excuse_s=CUT_OFF_S) for side in (BEFORE, AFTER, IN_FLIGHT)},
+    **{f"cut off {side}": Fault(DIES, side, excuse_s=CUT_OFF_S) for side in (AFTER, IN_FLIGHT)},
     "another run in the middle": Fault(SECOND_RUN),
     "its owner extends it meanwhile": Fault(EXTENDED),
     "its owner cancels it meanwhile": Fault(ENDED),

@@ -67,6 +67,11 @@ def _function() -> tuple[ModuleType, Hop]:
     return module, hop
 
 
+def deployed_module() -> ModuleType:
+    """lambda/lease.py as it runs here."""
+    return _function()[0]
+
+
 def _nowhere(request: Request) -> Answer:
     raise AssertionError(f"{request.operation} outside of any account")
 

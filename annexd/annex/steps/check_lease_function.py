@@ -73,7 +73,7 @@ def _function(functions: Any, arn: str) -> Any:
         return functions.get_function(FunctionName=unqualified(arn))
     except AWS_ERRORS as error:
         if is_not_found(error):
-            words = f"the lease function {arn} does not exist, so nobody would end a lease: condor_annex -setup makes it"
+            words = f"there is no lease function {arn}, so nobody would end a lease: condor_annex -setup makes it"
             raise Refused(words, untouched=True) from error
         raise
 
