@@ -183,7 +183,7 @@ def test_the_same_command_gets_the_same_answer_and_no_other_commands(site: Site,
 def test_what_comes_less_than_two_minutes_before_the_end_comes_too_late(site: Site, change: str) -> None:
     ordered(site, EndOfLease=int(site.now_s()) + 110)
     changes = CHANGES[change] | ({"EndOfLease": int(site.now_s()) + 60} if change == "shorten" else {})
-    refused(site.change("physics", **changes), "Failure", "too late: the lease ends at", "needs 120 s before")
+    refused(site.change("physics", **changes), "InvalidState", "too late: the lease ends at", "needs 120 s before")
     assert writes(site) == []
 
 
@@ -204,19 +204,19 @@ def test_a_cancelled_annex_stays_cancelled(site: Site, annex: dict[str, Any]) ->
     site.cloud.clear_faults()
     assert site.cancel("physics")["Result"] == "Success"
     for change in ({"LeaseExtension": 600}, {"EndOfLease": int(site.now_s()) + 700}):
-        refused(site.change(annex["AnnexID"], **change), "InvalidState", "is over: its lease ended at")
+        refused(site.change(annex["AnnexID"], **change), "InvalidState", "is cancelled: its lease ended at")
 
 
 def test_an_annex_that_was_cancelled_by_a_tag_alone_is_not_extended(site: Site, annex: dict[str, Any]) -> None:
     tag(site, annex["BulkRequestID"], cancelled="yes")
-    refused(site.change("physics", LeaseExtension=600), "Failure", "was cancelled: its end cannot be moved")
+    refused(site.change("physics", LeaseExtension=600), "InvalidState", "was cancelled: its end cannot be moved")
     assert writes(site) == []
 
 
 def test_a_fleet_that_is_half_ended_is_too_late_to_change(site: Site, annex: dict[str, Any]) -> None:
     fleet_id = annex["BulkRequestID"]
     by_hand(site).cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet_id], TerminateInstances=True)
-    refused(site.change("physics", LeaseExtension=600), "Failure", f"too late: {fleet_id} of annex", "is cancelled")
+    refused(site.change("physics", LeaseExtension=600), "InvalidState", f"too late: {fleet_id} of annex", "is cancelled")
     assert writes(site) == []
 
 
@@ -232,7 +232,7 @@ def test_what_failed_or_is_over_has_no_end_to_move(site: Site, annex: dict[str, 
     site.cloud.clear_faults()
     refused(site.change(str(failed["AnnexID"]), LeaseExtension=600), "InvalidState", "its order failed")
     site.away_s = HOUR_S + 60.0
-    refused(site.change(annex["AnnexID"], LeaseExtension=600), "InvalidState", "is over: its lease ended at")
+    refused(site.change(annex["AnnexID"], LeaseExtension=600), "InvalidState", "is cancelled: its lease ended at")
 
 
 def test_a_fleet_that_aws_has_forgotten_has_no_end_to_move(site: Site, annex: dict[str, Any]) -> None:
