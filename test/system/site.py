@@ -143,7 +143,7 @@ class Site:
                   "condor_master to start annexd again")
 
     def wait_for_look(self) -> None:
-        """Until this annexd has looked at the account of the orders that there are: then it makes no calls but theirs."""
+        """Until this annexd has looked at the account that its orders are in: then it makes no calls but theirs."""
         def looked() -> bool:
             [began] = re.findall(r"^(\S+ \S+) .* STARTING UP$", self.log(), re.MULTILINE)[-1:]
             began_s = time.mktime(time.strptime(began, "%m/%d/%y %H:%M:%S"))
