@@ -204,7 +204,7 @@ def test_a_cancelled_annex_stays_cancelled(site: Site, annex: dict[str, Any]) ->
     site.cloud.clear_faults()
     assert site.cancel("physics")["Result"] == "Success"
     for change in ({"LeaseExtension": 600}, {"EndOfLease": int(site.now_s()) + 700}):
-        refused(site.change(annex["AnnexID"], **change), "InvalidState", "is over: its lease ended at")
+        refused(site.change(annex["AnnexID"], **change), "InvalidState", "is cancelled: its lease ended at")
 
 
 def test_an_annex_that_was_cancelled_by_a_tag_alone_is_not_extended(site: Site, annex: dict[str, Any]) -> None:
@@ -233,7 +233,7 @@ def test_what_failed_or_is_over_has_no_end_to_move(site: Site, annex: dict[str, 
     site.cloud.clear_faults()
     refused(site.change(str(failed["AnnexID"]), LeaseExtension=600), "InvalidState", "its order failed")
     site.away_s = HOUR_S + 60.0
-    refused(site.change(annex["AnnexID"], LeaseExtension=600), "InvalidState", "is over: its lease ended at")
+    refused(site.change(annex["AnnexID"], LeaseExtension=600), "InvalidState", "is cancelled: its lease ended at")
 
 
 def test_a_fleet_that_aws_has_forgotten_has_no_end_to_move(site: Site, annex: dict[str, Any]) -> None:

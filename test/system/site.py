@@ -143,11 +143,11 @@ class Site:
                   "condor_master to start annexd again")
 
     def wait_for_look(self) -> None:
-        """Until this annexd has looked at the account of the orders that there are, and so makes no calls but theirs."""
+        """Until this annexd has looked at the account that its orders are in: then it makes no calls but theirs."""
         def looked() -> bool:
             [began] = re.findall(r"^(\S+ \S+) .* STARTING UP$", self.log(), re.MULTILINE)[-1:]
             began_s = time.mktime(time.strptime(began, "%m/%d/%y %H:%M:%S"))
-            return (self.ad() or {}).get("AnnexReconcileTime", 0) >= began_s
+            return float((self.ad() or {}).get("AnnexReconcileTime", 0)) >= began_s
 
         self.wait(looked, "annexd's first look at the account")
 

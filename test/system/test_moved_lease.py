@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from annexd.annex.identifiers import read_leased_token
-from annexd.annex.lease import TAG_LEASE_END, utc
+from annexd.annex.lease import TAG_CANCELLED, TAG_LEASE_END, utc
 from annexd.tool import errors
 from test.cloud import Cloud
 from test.system.annexes import JoiningSite
@@ -207,12 +207,11 @@ def joining() -> Iterator[JoiningSite]:
         yield site
 
 
-def manifest(site: JoiningSite) -> dict[str, Any]:
-    """What a machine reads next."""
+def manifest(site: JoiningSite, annex: dict[str, Any]) -> dict[str, Any]:
+    """What a machine of this annex reads next."""
     s3 = site.cloud.client("s3")
     [bucket] = [each["Name"] for each in s3.list_buckets()["Buckets"]]
-    [key] = site.objects()
-    packed = io.BytesIO(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    packed = io.BytesIO(s3.get_object(Bucket=bucket, Key=f"annex/{annex['AnnexID']}.tar.gz")["Body"].read())
     with tarfile.open(fileobj=packed) as tar:
         member = tar.extractfile("annex.json")
         assert member is not None
@@ -224,7 +223,7 @@ def test_annexd_is_killed_while_s3_hangs_and_the_machines_learn_of_the_new_end_a
 ) -> None:
     annex = joining.order(AnnexName="physics", TargetCapacity=1)
     assert annex["Result"] == "Success", annex
-    assert manifest(joining)["LeaseEnd"] == annex["EndOfLease"]
+    assert manifest(joining, annex)["LeaseEnd"] == annex["EndOfLease"]
     starts = joining.starts()
     joining.cloud.fault("PutObject", "hang", hang_s=30)
     client = joining.start_client(change_ad(annex, "extend-s3", LeaseExtension=HOUR_S))
@@ -235,6 +234,20 @@ def test_annexd_is_killed_while_s3_hangs_and_the_machines_learn_of_the_new_end_a
     joining.wait(lambda: "request extend-s3 is finished: Success" in joining.log(), "annexd to go on with it", 60.0)
     client.wait(30.0)
     assert end_in_aws(joining, annex) == utc(annex["EndOfLease"] + HOUR_S)
-    told = manifest(joining)
+    told = manifest(joining, annex)
     assert told["LeaseEnd"] == annex["EndOfLease"] + HOUR_S
     assert told["Tags"][TAG_LEASE_END] == utc(told["LeaseEnd"])
+
+
+def test_a_cancellation_while_s3_hangs_is_what_the_machines_learn(joining: JoiningSite) -> None:
+    annex = joining.order(AnnexName="short", TargetCapacity=1)
+    joining.cloud.fault("PutObject", "hang", hang_s=8, matching=annex["AnnexID"])
+    client = joining.start_client(change_ad(annex, "extend-cancelled", LeaseExtension=HOUR_S))
+    joining.wait(lambda: not joining.cloud.faults(), "the call that hangs")
+    assert condor_annex(joining, "-cancel", "short").returncode == errors.OK
+    client.wait(60.0)
+    joining.wait(lambda: re.search("request extend-cancelled .*: InvalidState annex .* was cancelled", joining.log()),
+                 "the extension to be refused", 60.0)
+    told = manifest(joining, annex)
+    assert TAG_CANCELLED in told["Tags"]
+    assert told["LeaseEnd"] < annex["EndOfLease"]

@@ -171,10 +171,11 @@ class TellMachines:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def plan(self, order: Json, results: Mapping[str, Json]) -> Json:  # noqa: ARG002
-        """{from_s, end_of_lease_s, max_lease_s}"""
+    def plan(self, order: Json, results: Mapping[str, Json]) -> Json:
+        """{annex_id, fleet_id, ordered_at_s, from_s, end_of_lease_s, max_lease_s}"""
         read = results[ReadLease.name]
-        return {name: read[name] for name in ("from_s", "end_of_lease_s", "max_lease_s")}
+        ends = {name: read[name] for name in ("from_s", "end_of_lease_s", "max_lease_s")}
+        return {**_identity_of(order, results[WaitForTurn.name]), **ends}
 
     def forward(self, order: Json, intent: Json) -> Json:
         """{warning}: empty, or what the machines make of it."""
@@ -182,7 +183,8 @@ class TellMachines:
         if order["annex_order"] is None:
             return {"warning": f"{UNTOLD}: annexd has no record of their order"}
         try:
-            self._tell(order, intent["end_of_lease_s"], intent["max_lease_s"])
+            if not self._tell(order, intent, intent["end_of_lease_s"]):
+                raise _was_cancelled(intent["annex_id"])
         except (Retry, Refused) as error:
             if is_longer:
                 raise
@@ -192,15 +194,20 @@ class TellMachines:
             return {"warning": "machines that have begun to drain for the earlier end leave the pool all the same"}
         return {"warning": ""}
 
-    def _tell(self, order: Json, end_s: int, max_lease_s: int) -> None:
-        annex_order = order["annex_order"]
-        if annex_order is not None:
-            put_present(self._world, self._world.access(order), annex_order, Present(end_s, max_lease_s))
+    def _tell(self, order: Json, intent: Json, end_s: int) -> bool:
+        """False for an annex that was cancelled meanwhile, whose machines were told to go."""
+        annex_order, clients = order["annex_order"], self._world.access(order)
+        if annex_order is None or annex_order.get("join") is None:
+            return True
+        if _is_cancelled(fleets_of_annex(clients.ec2, intent["annex_id"], intent["fleet_id"])):
+            return False
+        put_present(self._world, clients, annex_order, Present(end_s, intent["max_lease_s"]))
+        return True
 
     def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
         """The old end, since the tag is put back too."""
         wait_until(self._world, asked_at_s + self._world.settle_s if asked_at_s else 0.0)
-        self._tell(order, intent["from_s"], intent["max_lease_s"])
+        self._tell(order, intent, intent["from_s"])
 
 
 def wait_until_seen(world: World, ec2: Any, intent: Json, end_s: int) -> None:
@@ -230,10 +237,13 @@ def _identity_of(order: Json, turn: Json) -> Json:
     return {**identity_of(order), **known, "ordered_at_s": turn["ordered_at_s"]}
 
 
+def _was_cancelled(annex_id: str) -> Refused:
+    return Refused(f"annex {annex_id} was cancelled: its end cannot be moved", untouched=True, result="InvalidState")
+
+
 def _check_lives(fleet: Fleet) -> None:
     if fleet.is_cancelled:
-        words = f"annex {fleet.annex_id} was cancelled: its end cannot be moved"
-        raise Refused(words, untouched=True, result="InvalidState")
+        raise _was_cancelled(fleet.annex_id)
     if fleet.state in ENDED and fleet.state != "cancelled_running":  # which a fleet is after its provisioning delay
         words = f"too late: {fleet.fleet_id} of annex {fleet.annex_id} is {fleet.state}"
         raise Refused(words, untouched=True, result="InvalidState")
