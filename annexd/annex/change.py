@@ -92,7 +92,7 @@ def _accepted(request: ChangeRequest, annex: NamedAnnex, asked: str) -> State:
     order = annex.order_from_the_cloud() if known is None else annex.order(known, "changed")
     order |= _wanted(request, annex, order)
     with annex.roll.changing:
-        if annex.roll.cancellation(order["annex_id"]) is not None:
+        if annex.roll.cancellation(order["subject"]) is not None:
             raise NotNow(f"annex {order['annex_id']} was cancelled: its end cannot be moved")
         return annex.roll.engine.accept(annex.named.command_id, annex.owner, order, asked)
 

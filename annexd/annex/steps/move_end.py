@@ -34,8 +34,8 @@ class WaitForTurn:
         self._world, self._engine, self._earlier = world, engine, earlier
 
     def plan(self, order: Json, results: Mapping[str, Json]) -> Json:  # noqa: ARG002
-        """{annex_id, order_command_id, command_id}"""
-        return {name: order[name] for name in ("annex_id", "order_command_id", "command_id")}
+        """{annex_id, subject, order_command_id, command_id}"""
+        return {name: order[name] for name in ("annex_id", "subject", "order_command_id", "command_id")}
 
     def forward(self, order: Json, intent: Json) -> Json:  # noqa: ARG002
         """{fleet_id, settled_at_s}: its fleet; when no earlier change can take effect any more."""
@@ -45,7 +45,7 @@ class WaitForTurn:
         if state is not None and (state.is_undone or state.is_given_up):
             raise Refused(f"annex {intent['annex_id']} does not exist: its order failed", untouched=True)
         asked_at_s = 0.0
-        for command_id in self._earlier(intent["annex_id"], intent["command_id"]):
+        for command_id in self._earlier(intent["subject"], intent["command_id"]):
             change = self._engine.state(command_id)
             if change.finished is None:
                 raise Retry(f"{command_id} is still changing the end of this lease", untouched=True)
