@@ -98,7 +98,9 @@ def _accepted(request: ChangeRequest, annex: NamedAnnex, asked: str) -> State:
 
 
 def _wanted(request: ChangeRequest, annex: NamedAnnex, order: Json) -> Json:
-    """What is asked for; `end_of_lease_s` is the latest end that may come of it: so long the annex is looked after."""
+    """What is asked for; `end_of_lease_s` is the end that comes of it as far as the journal knows: so long the annex is
+    looked after.  Where the lease ends now, and so whether the new end is within bounds, AWS tells later.
+    """
     present_s, extension_s = order["end_of_lease_s"], request.extension_s or 0
     latest_s = present_s + extension_s if request.end_of_lease_s is None else request.end_of_lease_s
     if latest_s > present_s:
@@ -116,5 +118,7 @@ def _wanted(request: ChangeRequest, annex: NamedAnnex, order: Json) -> Json:
         "extension_s": request.extension_s,
         "wanted_end_s": request.end_of_lease_s,
         "now": request.now,
+        "asked_at_s": annex.now_s,
+        "longest_s": annex.defaults.max_lease_s,
         "drain_s": join.get("drain_s", 0),
     }

@@ -96,7 +96,7 @@ def reply_of_change(outcome: Outcome) -> ReplyAd:
     order, read = outcome.order, outcome.results.get("read_lease", {})
     ad = reply(outcome.result, outcome.error, command_id=outcome.command_id)
     warning = outcome.results.get("tell_machines", {}).get("warning")
-    ended_s = read.get("from_s") if outcome.result == FAILURE else read.get("end_of_lease_s")
+    ended_s = read.get("end_of_lease_s") if outcome.result == SUCCESS else read.get("from_s")
     facts = {
         "AnnexID": order.get("annex_id"),
         "BulkRequestID": order.get("spot_fleet_request_id"),

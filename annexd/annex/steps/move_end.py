@@ -4,6 +4,7 @@ The order's own workflow and earlier changes of the same annex come first, one a
 costs money, so it needs the lease function seen at work, as an order does; what shortens it does not.
 """
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -20,6 +21,7 @@ from annexd.annex.steps.tag_fleets import fleets_of, identity_of, wait_until, wr
 from annexd.aws import Clients
 from annexd.workflow import Engine, Json, Refused, Retry
 
+LONGEST_WAIT_S: Final = 600.0  # of an extension for its turn and for AWS; then nobody waits for it any more
 TOO_LATE_S: Final = 120.0  # before the present end: a run of the function that sees the old one may last so long
 NO_RIGHT: Final = ("these keys lack the right to tag Spot Fleet requests (ec2:CreateTags with "
                    "htcondor:annex-lease-end): the policies that condor_annex -setup names hold it")
@@ -73,7 +75,7 @@ class ReadLease:
     def forward(self, order: Json, intent: Json) -> Json:
         """{from_s, end_of_lease_s, max_lease_s, checked_at_s}"""
         wait_until(self._world, intent["settled_at_s"])
-        clients = self._world.access(order)
+        clients, checked_at_s = self._world.access(order), self._world.now_s()
         fleets = fleets_of(clients.ec2, intent)
         now_s = self._world.aws_now_s(clients)
         from_s = min(fleet.written_end_s for fleet in fleets)
@@ -81,8 +83,17 @@ class ReadLease:
         end_s = int(from_s + order["extension_s"] if wanted_s is None else wanted_s)
         max_lease_s = self._checked(order, clients, fleets, from_s, end_s)
         _check_times(order, from_s, end_s, now_s)
-        return {"from_s": from_s, "end_of_lease_s": end_s, "max_lease_s": max_lease_s,
-                "checked_at_s": self._world.now_s()}
+        if end_s > from_s:
+            self._check_extension(order, from_s, end_s, now_s)
+        return {"from_s": from_s, "end_of_lease_s": end_s, "max_lease_s": max_lease_s, "checked_at_s": checked_at_s}
+
+    def _check_extension(self, order: Json, from_s: int, end_s: int, now_s: float) -> None:
+        """Refuse what is beyond ANNEX_MAX_LEASE once all changes before it are counted, and what comes unasked."""
+        _check_is_waited_for(order, self._world.now_s())
+        if end_s - now_s > order["longest_s"] + GRACE_S:
+            words = (f"the new end would be {utc(end_s)}, since the lease ends at {utc(from_s)}: that is "
+                     f"further away than ANNEX_MAX_LEASE ({duration(order['longest_s'])})")
+            raise Refused(words, untouched=True, result="InvalidRequest")
 
     def _checked(self, order: Json, clients: Clients, fleets: list[Fleet], from_s: int, end_s: int) -> int:
         """How long its machines may live: the stack's MaxLease, or, where nobody asks for more, what they have."""
@@ -126,13 +137,15 @@ class MoveEnd:
         _check_lives(fleet)
         _check_times(order, intent["from_s"], intent["end_of_lease_s"], self._world.aws_now_s(clients))
         is_longer = intent["end_of_lease_s"] > intent["from_s"]
+        if is_longer:
+            _check_is_waited_for(order, self._world.now_s())
         if is_longer and not 0 <= self._world.now_s() - intent["checked_at_s"] <= CHECK_AGAIN_S:
             enforcer_of(self._world, order, clients)
         if not write_tag(clients.ec2, fleet.fleet_id, TAG_LEASE_END, utc(intent["end_of_lease_s"])):
             raise Refused(NO_RIGHT, untouched=True)
 
     def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
-        """Put a longer lease back to where it was; no lease is made longer again."""
+        """Put a longer lease back to where it was, and then tell the machines; no lease is made longer again."""
         if intent["end_of_lease_s"] <= intent["from_s"]:
             return
         wait_until(self._world, asked_at_s + self._world.settle_s if asked_at_s else 0.0)
@@ -146,6 +159,9 @@ class MoveEnd:
                 raise Refused(NO_RIGHT)
         if fleets:
             raise_unless_seen(ec2, intent, intent["from_s"])
+        if not any(fleet.is_cancelled for fleet in fleets):
+            with contextlib.suppress(Refused):  # the lease ends then, whatever its machines believe
+                tell(self._world, order, intent["from_s"], intent["max_lease_s"])
 
 
 class TellMachines:
@@ -165,7 +181,7 @@ class TellMachines:
         """{warning}: empty, or what the machines make of it."""
         is_longer = intent["end_of_lease_s"] > intent["from_s"]
         try:
-            self._tell(order, intent["end_of_lease_s"], intent["max_lease_s"])
+            tell(self._world, order, intent["end_of_lease_s"], intent["max_lease_s"])
         except (Retry, Refused) as error:
             if is_longer:
                 raise
@@ -175,15 +191,16 @@ class TellMachines:
             return {"warning": "machines that have begun to drain for the earlier end leave the pool all the same"}
         return {"warning": ""}
 
-    def _tell(self, order: Json, end_s: int, max_lease_s: int) -> None:
-        annex_order = order["annex_order"]
-        if annex_order is not None:
-            put_present(self._world, self._world.access(order), annex_order, Present(end_s, max_lease_s))
-
     def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
-        """The old end, since the tag is put back too."""
+        """Wait for what may still be written.  The old end is told once the tag says it: money comes first."""
         wait_until(self._world, asked_at_s + self._world.settle_s if asked_at_s else 0.0)
-        self._tell(order, intent["from_s"], intent["max_lease_s"])
+
+
+def tell(world: World, order: Json, end_s: int, max_lease_s: int) -> None:
+    """Write the end into the annex's object.  Raises Retry or Refused."""
+    annex_order = order["annex_order"]
+    if annex_order is not None:
+        put_present(world, world.access(order), annex_order, Present(end_s, max_lease_s))
 
 
 def raise_unless_seen(ec2: Any, intent: Json, end_s: int) -> None:
@@ -204,6 +221,13 @@ def _check_lives(fleet: Fleet) -> None:
     if fleet.state in ENDED and fleet.state != "cancelled_running":  # which a fleet is after its provisioning delay
         words = f"too late: {fleet.fleet_id} of annex {fleet.annex_id} is {fleet.state}"
         raise Refused(words, untouched=True, result="InvalidState")
+
+
+def _check_is_waited_for(order: Json, now_s: float) -> None:
+    """Refuse an extension that annexd was too long away for: it would cost money that its user has given up on."""
+    if now_s - order["asked_at_s"] > LONGEST_WAIT_S:
+        words = f"annexd could not extend the lease within {LONGEST_WAIT_S / 60:.0f} minutes: ask again"
+        raise Refused(words, untouched=True)
 
 
 def _check_times(order: Json, from_s: int, end_s: int, now_s: float) -> None:
