@@ -134,7 +134,7 @@ def test_what_is_found_in_the_cloud_is_its_owners(site: Site) -> None:
     fleet(site, "annex-1", 4000, its_tags=its_tags)
     end_s = int(time.time()) + 2000
     assert site.change("annex-1", EndOfLease=end_s, **KEYS)["Result"] == "NotAuthorized"
-    assert site.change("annex-1", BOB, EndOfLease=end_s, **KEYS)["Result"] == "Failure", "bob has no such key files"
+    assert site.change("annex-1", BOB, EndOfLease=end_s, **KEYS)["Result"] == "InvalidRequest", "he has no such files"
     site.defaults = replace(site.defaults, super_users=frozenset([OWNER]))
     assert site.change("annex-1", EndOfLease=end_s, **KEYS)["Result"] == "Success"
 
