@@ -72,7 +72,7 @@ class Site:
             with pytest.raises(Crash):
                 yield
         finally:
-            del self.journal  # type: ignore[method-assign]
+            del self.journal
 
     def _dying_journal(self, at: int, written: bool) -> Journal:
         return CrashingJournal(self.home / "command_state", at=at, written=written, now_s=self.now_s)

@@ -1,4 +1,4 @@
-"""An annex that its user ends: its lease is over by a tag that nothing overrules, its fleets at once, and none returns."""
+"""An annex that its user ends: a tag that nothing overrules ends its lease, and its fleets end at once."""
 
 import contextlib
 import threading
