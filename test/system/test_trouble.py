@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from annexd.annex.heartbeat import RECEIPT, log_group_of
 from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.cloud.orders import zipped
@@ -129,6 +130,25 @@ def test_a_lease_function_that_was_changed_by_hand_is_warned_of_in_the_log_and_t
     functions.update_function_code(FunctionName=site.arn, ZipFile=zipped(CODE.read_text()))
     beat(site.cloud, site.arn)
     site.wait(lambda: "AnnexFunctionWarning" not in (site.ad() or {"AnnexFunctionWarning": 1}), "it to go")
+
+
+def test_a_receipt_whose_words_are_no_text_is_told_of_by_the_same_annexd(site: Site) -> None:
+    """Lone halves of a character end a process that gives them to HTCondor's bindings."""
+    pid, logs, group = site.pid(), site.cloud.client("logs"), log_group_of(site.arn)
+    beat(site.cloud, site.arn)
+    event = logs.filter_log_events(logGroupName=group, filterPattern=RECEIPT)["events"][-1]
+    forged = json.loads(event["message"]) | {"at": int(time.time()), "complete": False,
+                                             "error_texts": ['half \ud800 a "character"\\ \x00\n']}
+    logs.create_log_stream(logGroupName=group, logStreamName="forged")
+    logs.put_log_events(logGroupName=group, logStreamName="forged",
+                        logEvents=[{"timestamp": int(time.time() * 1000), "message": json.dumps(forged)}])
+    site.wait(lambda: "half \ufffd" in (site.ad() or {}).get("AnnexFunctionFault", ""), "the fault in the ad")
+    assert "could not look at all fleets and instances, half" in site.log()
+    site.wait(lambda: site.order()["Result"] == "Failure", "annexd to forget the receipt before")
+    assert "could not look at all fleets and instances, half" in site.order()["ErrorString"]
+    logs.delete_log_stream(logGroupName=group, logStreamName="forged")
+    site.wait(lambda: "AnnexFunctionFault" not in (site.ad() or {"AnnexFunctionFault": 1}), "it to go")
+    assert site.pid() == pid
 
 
 def test_the_status_says_when_the_lease_function_saw_an_annex_last(site: Site) -> None:
