@@ -49,7 +49,7 @@ class Fleet:
 
     @property
     def owner(self) -> str:
-        """By its tag, which whoever may tag fleets can change: for people, and for no right."""
+        """By its tag, which whoever may tag fleets can change: it counts for annexes that the journal does not know."""
         return self.tags.get(TAG_OWNER, "")
 
     @property

@@ -85,6 +85,7 @@ class NamedAnnex:
             **KeySource.of(order).as_order(),
             **self.own_keys(),
             "annex_id": annex_id,
+            "subject": annex_id,
             "annex_name": known.name,
             "annex_owner": known.owner,
             "end_of_lease_s": end_s,
@@ -111,12 +112,14 @@ class NamedAnnex:
             raise InvalidRequest([words])
         if fleet.owner != NOT_IN_TAGS.sub("_", self.owner):
             self._check_owner(fleet.owner, fleet.annex_id)
+        self._check_unknown(fleet)
         if fleet.annex_id not in inventory.alive():
             raise NotNow(f"annex {fleet.annex_id} is over: nothing of it runs")
         return {
             **target.order,
             "lease_function_arn": target.lease_function_arn,
             "annex_id": fleet.annex_id,
+            "subject": fleet.fleet_id,  # anybody may put another's annex ID into a token
             "annex_name": None,
             "annex_owner": fleet.owner,
             "end_of_lease_s": fleet.written_end_s,
@@ -141,6 +144,12 @@ class NamedAnnex:
     def _check_owner(self, owner: str, annex_id: str) -> None:
         if self.owner != owner and self.owner not in self.defaults.super_users:
             raise NotOwner(f"annex {annex_id} is another user's")
+
+    def _check_unknown(self, fleet: Fleet) -> None:
+        """Of an annex of the journal, its order tells whose it is: the token and the tags of a fleet may be copied."""
+        for known in self.roll.called(fleet.annex_id, self.owner):
+            self._check_owner(known.owner, known.annex_id)
+            raise InvalidRequest([f"{fleet.fleet_id} says that it is of annex {fleet.annex_id}: name it by that ID"])
 
     def _is_meant(self, fleet: Fleet) -> bool:
         return self.named.annex in (fleet.annex_id, fleet.fleet_id)

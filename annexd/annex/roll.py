@@ -40,7 +40,7 @@ class _Read:
     fleets_seq: int = 0
     annexes: dict[str, Known] = field(default_factory=dict)  # by annex ID, oldest first
     fleets: dict[str, str] = field(default_factory=dict)  # Spot Fleet request ID: command ID
-    cancels: dict[str, list[str]] = field(default_factory=dict)  # annex ID: command IDs, oldest first
+    cancels: dict[str, list[str]] = field(default_factory=dict)  # subject: command IDs, oldest first
     changes: dict[str, list[str]] = field(default_factory=dict)  # the same
 
 
@@ -66,21 +66,25 @@ class Roll:
         by_id = [one for one in annexes if reference == one.annex_id or command_id == one.command_id]
         return by_id or [one for one in annexes if (one.owner, one.name) == (owner, reference)]
 
-    def cancellation(self, annex_id: str) -> State | None:
-        """The newest one that has not failed."""
+    def cancellation(self, subject: str) -> State | None:
+        """The newest one that has not failed.
+
+        The subject is the ID of an annex of the journal, or that of the one fleet of an annex that only the cloud
+        knows, since anybody who may request fleets can give his another's annex ID.
+        """
         with self._lock:
             self._learn()
-            command_ids = list(self._read.cancels.get(annex_id, ()))
+            command_ids = list(self._read.cancels.get(subject, ()))
         for state in map(self.engine.state, reversed(command_ids)):
             if state.finished is None or state.finished[0] == SUCCESS:
                 return state
         return None
 
-    def earlier_changes(self, annex_id: str, command_id: str) -> list[str]:
+    def earlier_changes(self, subject: str, command_id: str) -> list[str]:
         """The command IDs of the changes of its end that were accepted before this one, oldest first."""
         with self._lock:
             self._learn()
-            changes = self._read.changes.get(annex_id, [])
+            changes = self._read.changes.get(subject, [])
         return changes[: changes.index(command_id)] if command_id in changes else list(changes)
 
     def end_s(self, known: Known) -> int:
@@ -109,10 +113,10 @@ class Roll:
         return max([known.end_of_lease_s if known else 0, *ends])
 
     def cancelled_ends(self) -> dict[str, float]:
-        """When the leases end that were cut short, by annex ID."""
+        """When the leases end that were cut short, of annexes of the journal, by annex ID."""
         with self._lock:
             self._learn()
-            annex_ids = list(self._read.cancels)
+            annex_ids = self._read.cancels.keys() & self._read.annexes.keys()
         states = {annex_id: self.cancellation(annex_id) for annex_id in annex_ids}
         return {annex_id: state.results[END_STEP]["end_of_lease_s"] for annex_id, state in states.items()
                 if state is not None and END_STEP in state.results}
@@ -139,7 +143,7 @@ class Roll:
             annex_id = str(order.get("annex_id"))
             if state.workflow in (CANCEL, CHANGE):
                 known = self._read.cancels if state.workflow == CANCEL else self._read.changes
-                known.setdefault(annex_id, []).append(state.command_id)
+                known.setdefault(str(order.get("subject")), []).append(state.command_id)
             elif not state.workflow:
                 self._read.annexes[annex_id] = _known(state, order)
 

@@ -134,7 +134,7 @@ def test_what_is_found_in_the_cloud_is_its_owners(site: Site) -> None:
     fleet(site, "annex-1", 4000, its_tags=its_tags)
     end_s = int(time.time()) + 2000
     assert site.change("annex-1", EndOfLease=end_s, **KEYS)["Result"] == "NotAuthorized"
-    assert site.change("annex-1", BOB, EndOfLease=end_s, **KEYS)["Result"] == "Failure", "bob has no such key files"
+    assert site.change("annex-1", BOB, EndOfLease=end_s, **KEYS)["Result"] == "InvalidRequest", "he has no such files"
     site.defaults = replace(site.defaults, super_users=frozenset([OWNER]))
     assert site.change("annex-1", EndOfLease=end_s, **KEYS)["Result"] == "Success"
 
@@ -216,7 +216,8 @@ def test_an_annex_that_was_cancelled_by_a_tag_alone_is_not_extended(site: Site, 
 def test_a_fleet_that_is_half_ended_is_too_late_to_change(site: Site, annex: dict[str, Any]) -> None:
     fleet_id = annex["BulkRequestID"]
     by_hand(site).cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet_id], TerminateInstances=True)
-    refused(site.change("physics", LeaseExtension=600), "InvalidState", f"too late: {fleet_id} of annex", "is cancelled")
+    reply = site.change("physics", LeaseExtension=600)
+    refused(reply, "InvalidState", f"too late: {fleet_id} of annex", "is cancelled")
     assert writes(site) == []
 
 

@@ -73,7 +73,8 @@ def _function(functions: Any, arn: str) -> Any:
         return functions.get_function(FunctionName=unqualified(arn))
     except AWS_ERRORS as error:
         if is_not_found(error):
-            words = f"there is no lease function {arn}, so nobody would end a lease: condor_annex -setup makes it"
+            repair = "condor_annex -setup makes it"
+            words = f"the lease function {arn} does not exist, so nobody would end a lease: {repair}"
             raise Refused(words, untouched=True) from error
         raise
 
@@ -102,12 +103,12 @@ class CheckLeaseFunction:
 
     def forward(self, order: Json, intent: Json) -> Json:
         """{at_s, checked_at_s, max_lease_s, digest, warning}: of the newest tick; warning is empty or words."""
-        clients = self._world.access(order)
+        clients, checked_at_s = self._world.access(order), self._world.now_s()  # before the look, which may take long
         enforcer = enforcer_of(self._world, order, clients)
         check_max_lease(enforcer, intent["end_of_lease_s"], self._world.aws_now_s(clients))
         return {
             "at_s": enforcer.receipt.at_s,
-            "checked_at_s": self._world.now_s(),
+            "checked_at_s": checked_at_s,
             "max_lease_s": enforcer.max_lease_s,
             "digest": enforcer.receipt.digest,
             "warning": warning_of(enforcer.receipt, intent["function_arn"]),

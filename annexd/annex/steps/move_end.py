@@ -4,6 +4,7 @@ The order's own workflow and earlier changes of the same annex come first, one a
 costs money, so it needs the lease function seen at work, as an order does; what shortens it does not.
 """
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -21,6 +22,7 @@ from annexd.annex.steps.tag_fleets import fleets_of, identity_of, wait_until, wr
 from annexd.aws import Clients
 from annexd.workflow import Engine, Json, Refused, Retry, StepState
 
+LONGEST_WAIT_S: Final = 600.0  # of an extension for its turn and for AWS; then nobody waits for it any more
 TOO_LATE_S: Final = 120.0  # before the present end: a run of the function that sees the old one may last so long
 LOOK_AGAIN_S: Final = 0.25, 0.5, 1.0, 2.0  # EC2 is eventually consistent: a tag that shows a little late is no lost one
 NO_RIGHT: Final = ("these keys lack the right to tag Spot Fleet requests (ec2:CreateTags with "
@@ -37,8 +39,8 @@ class WaitForTurn:
         self._world, self._engine, self._earlier = world, engine, earlier
 
     def plan(self, order: Json, results: Mapping[str, Json]) -> Json:  # noqa: ARG002
-        """{annex_id, order_command_id, command_id}"""
-        return {name: order[name] for name in ("annex_id", "order_command_id", "command_id")}
+        """{annex_id, subject, order_command_id, command_id}"""
+        return {name: order[name] for name in ("annex_id", "subject", "order_command_id", "command_id")}
 
     def forward(self, order: Json, intent: Json) -> Json:  # noqa: ARG002
         """{fleet_id, ordered_at_s, settled_at_s}: its fleet; when it was asked for, or 0; when nothing that was
@@ -50,7 +52,7 @@ class WaitForTurn:
         if state is not None and (state.is_undone or state.is_given_up):
             raise Refused(f"annex {intent['annex_id']} does not exist: its order failed", untouched=True)
         acts = [] if state is None else [state.step(PutObject.name)]
-        for command_id in self._earlier(intent["annex_id"], intent["command_id"]):
+        for command_id in self._earlier(intent["subject"], intent["command_id"]):
             change = self._engine.state(command_id)
             if change.finished is None:
                 raise Retry(f"{command_id} is still changing the end of this lease", untouched=True)
@@ -81,7 +83,7 @@ class ReadLease:
     def forward(self, order: Json, intent: Json) -> Json:
         """{from_s, end_of_lease_s, max_lease_s, checked_at_s}"""
         wait_until(self._world, intent["settled_at_s"])
-        clients = self._world.access(order)
+        clients, checked_at_s = self._world.access(order), self._world.now_s()
         fleets = fleets_of(self._world, clients.ec2, intent)
         now_s = self._world.aws_now_s(clients)
         from_s = min(fleet.written_end_s for fleet in fleets)
@@ -89,10 +91,15 @@ class ReadLease:
         end_s = int(from_s + order["extension_s"] if wanted_s is None else wanted_s)
         max_lease_s = self._checked(order, clients, fleets, from_s, end_s)
         _check_times(order, from_s, end_s, now_s)
-        if end_s > from_s and (fault := fault_of_length(end_s - now_s, order["longest_s"])):
+        if end_s > from_s:
+            self._check_extension(order, end_s, now_s)
+        return {"from_s": from_s, "end_of_lease_s": end_s, "max_lease_s": max_lease_s, "checked_at_s": checked_at_s}
+
+    def _check_extension(self, order: Json, end_s: int, now_s: float) -> None:
+        """Refuse what is beyond ANNEX_MAX_LEASE once all changes before it are counted, and what comes unasked."""
+        _check_is_waited_for(order, self._world.now_s())
+        if fault := fault_of_length(end_s - now_s, order["longest_s"]):
             raise Refused(fault, untouched=True, result="InvalidRequest")
-        return {"from_s": from_s, "end_of_lease_s": end_s, "max_lease_s": max_lease_s,
-                "checked_at_s": self._world.now_s()}
 
     def _checked(self, order: Json, clients: Clients, fleets: list[Fleet], from_s: int, end_s: int) -> int:
         """How long its machines may live: the stack's MaxLease, or, where nobody asks for more, what they have."""
@@ -141,13 +148,15 @@ class MoveEnd:
         _check_lives(fleet)
         _check_times(order, intent["from_s"], intent["end_of_lease_s"], self._world.aws_now_s(clients))
         is_longer = intent["end_of_lease_s"] > intent["from_s"]
+        if is_longer:
+            _check_is_waited_for(order, self._world.now_s())
         if is_longer and not 0 <= self._world.now_s() - intent["checked_at_s"] <= CHECK_AGAIN_S:
             enforcer_of(self._world, order, clients)
         if not write_tag(clients.ec2, fleet.fleet_id, TAG_LEASE_END, utc(intent["end_of_lease_s"])):
             raise Refused(NO_RIGHT, untouched=True)
 
     def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
-        """Put a longer lease back to where it was; no lease is made longer again."""
+        """Put a longer lease back to where it was, and then tell the machines; no lease is made longer again."""
         if intent["end_of_lease_s"] <= intent["from_s"]:
             return
         ec2 = self._world.access(order).ec2
@@ -161,6 +170,8 @@ class MoveEnd:
                 raise Refused(NO_RIGHT)
         if fleets:
             wait_until_seen(self._world, ec2, intent, intent["from_s"])
+        with contextlib.suppress(Refused):  # the lease ends then, whatever its machines believe
+            tell(self._world, order, intent, intent["from_s"])
 
 
 class TellMachines:
@@ -183,7 +194,7 @@ class TellMachines:
         if order["annex_order"] is None:
             return {"warning": f"{UNTOLD}: annexd has no record of their order"}
         try:
-            if not self._tell(order, intent, intent["end_of_lease_s"]):
+            if not tell(self._world, order, intent, intent["end_of_lease_s"]):
                 raise _was_cancelled(intent["annex_id"])
         except (Retry, Refused) as error:
             if is_longer:
@@ -194,20 +205,23 @@ class TellMachines:
             return {"warning": "machines that have begun to drain for the earlier end leave the pool all the same"}
         return {"warning": ""}
 
-    def _tell(self, order: Json, intent: Json, end_s: int) -> bool:
-        """False for an annex that was cancelled meanwhile, whose machines were told to go."""
-        annex_order, clients = order["annex_order"], self._world.access(order)
-        if annex_order is None or annex_order.get("join") is None:
-            return True
-        if _is_cancelled(fleets_of_annex(clients.ec2, intent["annex_id"], intent["fleet_id"])):
-            return False
-        put_present(self._world, clients, annex_order, Present(end_s, intent["max_lease_s"]))
-        return True
-
-    def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
-        """The old end, since the tag is put back too."""
+    def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:  # noqa: ARG002
+        """Wait for what may still be written.  The old end is told once the tag says it: money comes first."""
         wait_until(self._world, asked_at_s + self._world.settle_s if asked_at_s else 0.0)
-        self._tell(order, intent, intent["from_s"])
+
+
+def tell(world: World, order: Json, intent: Json, end_s: int) -> bool:
+    """Write the end into the annex's object; False for an annex that was cancelled, whose machines were told to go.
+
+    `intent` has annex_id, fleet_id and max_lease_s.  Raises Retry or Refused.
+    """
+    annex_order, clients = order["annex_order"], world.access(order)
+    if annex_order is None or annex_order.get("join") is None:
+        return True
+    if _is_cancelled(fleets_of_annex(clients.ec2, intent["annex_id"], intent["fleet_id"])):
+        return False
+    put_present(world, clients, annex_order, Present(end_s, intent["max_lease_s"]))
+    return True
 
 
 def wait_until_seen(world: World, ec2: Any, intent: Json, end_s: int) -> None:
@@ -247,6 +261,13 @@ def _check_lives(fleet: Fleet) -> None:
     if fleet.state in ENDED and fleet.state != "cancelled_running":  # which a fleet is after its provisioning delay
         words = f"too late: {fleet.fleet_id} of annex {fleet.annex_id} is {fleet.state}"
         raise Refused(words, untouched=True, result="InvalidState")
+
+
+def _check_is_waited_for(order: Json, now_s: float) -> None:
+    """Refuse an extension that annexd was too long away for: it would cost money that its user has given up on."""
+    if now_s - order["asked_at_s"] > LONGEST_WAIT_S:
+        words = f"annexd could not extend the lease within {LONGEST_WAIT_S / 60:.0f} minutes: ask again"
+        raise Refused(words, untouched=True)
 
 
 def _check_times(order: Json, from_s: int, end_s: int, now_s: float) -> None:
