@@ -71,6 +71,8 @@ def _claims(token: str) -> dict[str, Any]:
 
 
 def test_the_lease_function_is_seen_at_work_before_anything_costs_money(site: Site) -> None:
+    site.order()
+    site.wait_for_look()
     site.cloud.clear_audit()
     site.order()
     operations = [call["operation"] for call in site.cloud.audit() if call["kind"] == "call"]
