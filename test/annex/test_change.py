@@ -15,11 +15,11 @@ from annexd.annex.lease import utc
 from annexd.annex.roll import Roll
 from test.annex.ads import OWNER
 from test.annex.fleets import BOB, KEYS, by_hand, end_of, fleet, tag, tags_of, writes
-from test.annex.site import BYSTANDER, PACE, SETTLE_S, Site, wait_for
+from test.annex.site import BYSTANDER, PACE, Site, wait_for
 
 HOUR_S = 3600
 PATIENT = replace(PACE, forward_deadline_s=10.0)
-CHANGES = {"extend": {"LeaseExtension": 600}, "shorten": {"EndOfLease": 0, "Now": True}}
+CHANGES: dict[str, dict[str, Any]] = {"extend": {"LeaseExtension": 600}, "shorten": {"EndOfLease": 0, "Now": True}}
 
 
 @pytest.fixture
@@ -182,7 +182,8 @@ def test_the_same_command_gets_the_same_answer_and_no_other_commands(site: Site,
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_comes_less_than_two_minutes_before_the_end_comes_too_late(site: Site, change: str) -> None:
     ordered(site, EndOfLease=int(site.now_s()) + 110)
-    changes = CHANGES[change] | ({"EndOfLease": int(site.now_s()) + 60} if change == "shorten" else {})
+    late: dict[str, Any] = {"EndOfLease": int(site.now_s()) + 60} if change == "shorten" else {}
+    changes = CHANGES[change] | late
     refused(site.change("physics", **changes), "InvalidState", "too late: the lease ends at", "needs 120 s before")
     assert writes(site) == []
 
@@ -203,7 +204,8 @@ def test_a_cancelled_annex_stays_cancelled(site: Site, annex: dict[str, Any]) ->
     refused(site.change(annex["AnnexID"], LeaseExtension=600), "InvalidState", "was cancelled: its end cannot be moved")
     site.cloud.clear_faults()
     assert site.cancel("physics")["Result"] == "Success"
-    for change in ({"LeaseExtension": 600}, {"EndOfLease": int(site.now_s()) + 700}):
+    changes: list[dict[str, Any]] = [{"LeaseExtension": 600}, {"EndOfLease": int(site.now_s()) + 700}]
+    for change in changes:
         refused(site.change(annex["AnnexID"], **change), "InvalidState", "is cancelled: its lease ended at")
 
 

@@ -31,7 +31,8 @@ class Course:
     `refused` are operations that AWS refuses annexd whatever it tries; `lost` those whose first answer is lost.
     `second_cancel` is AWS's way with a fleet that is cancelled and runs (test.cloud.behaviour), `limits` the share of
     EC2's published limits that others leave (0: no limits), `protected` that all instances are On-Demand ones with
-    termination protection, `unlisted` that there is a foreign instance whose fleet AWS lists no more.  `skew_s` is annexd's clock, `date_skew_s` that of AWS's answers.
+    termination protection, `unlisted` that there is a foreign instance whose fleet AWS lists no more.  `skew_s` is
+    annexd's clock, `date_skew_s` that of AWS's answers.
     """
 
     name: str

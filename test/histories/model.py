@@ -1,8 +1,8 @@
 """What must be true of annexes, said as simply as it can be, and checked after every event.
 
 A fleet has an end: the one in its own token, moved or cut by its tags, and never later than MaxLease after its
-creation.  The model reads fleets, instances and objects in the cloud's own record, and the lease function's runs in that
-of who ran it: it believes neither annexd, nor the function, nor any log.
+creation.  The model reads fleets, instances and objects in the cloud's own record, and the lease function's runs in
+that of who ran it: it believes neither annexd, nor the function, nor any log.
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ from test.lease.enforcer import deployed_module
 
 Patch = pytest.MonkeyPatch
 WELL, LATER, LOST = "all goes well", "a second order half an hour later", "answer lost after the effect"
-CANCELLED, EXTENDED, SOON = "it is cancelled", "it is extended as soon as it is there", "it is shortened, and soon extended"
+CANCELLED, EXTENDED = "it is cancelled", "it is extended as soon as it is there"
+SOON = "it is shortened, and soon extended"
 FLEET, DELAYED = "call RequestSpotFleet", "request delayed past the time-out"
 
 

@@ -1,4 +1,4 @@
-"""annexd is gone with its disk, and another one starts that knows nothing: the leases hold, and it ends what is overdue.
+"""annexd is gone with its disk, and another one starts that knows nothing: the leases hold, what is overdue is ended.
 
 That this is so wherever annexd was gone, test_histories enumerates with all other faults; this is what it does.
 """
