@@ -191,7 +191,7 @@ class TellMachines:
             return {"warning": "machines that have begun to drain for the earlier end leave the pool all the same"}
         return {"warning": ""}
 
-    def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
+    def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:  # noqa: ARG002
         """Wait for what may still be written.  The old end is told once the tag says it: money comes first."""
         wait_until(self._world, asked_at_s + self._world.settle_s if asked_at_s else 0.0)
 
