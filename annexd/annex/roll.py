@@ -32,6 +32,17 @@ class Known:
     end_of_lease_s: int
 
 
+@dataclass(frozen=True)
+class _Move:
+    """What came of a change: the end that it brought about, if it succeeded; when AWS was asked for it, or 0; the end
+    that was wanted once the present one was known, or 0.
+    """
+
+    end_s: int | None
+    asked_at_s: float
+    latest_s: int
+
+
 @dataclass
 class _Read:
     """How far the journal has been read, and what it said."""
@@ -42,6 +53,8 @@ class _Read:
     fleets: dict[str, str] = field(default_factory=dict)  # Spot Fleet request ID: command ID
     cancels: dict[str, list[str]] = field(default_factory=dict)  # subject: command IDs, oldest first
     changes: dict[str, list[str]] = field(default_factory=dict)  # the same
+    moves: dict[str, _Move] = field(default_factory=dict)  # command ID of a change that is finished
+    latest_s: dict[str, int] = field(default_factory=dict)  # annex ID: the latest end that its order and changes name
 
 
 class Roll:
@@ -92,25 +105,21 @@ class Roll:
         cancellation = self.cancellation(known.annex_id)
         if cancellation is not None and END_STEP in cancellation.results:
             return int(cancellation.results[END_STEP]["end_of_lease_s"])
-        for change in map(self.engine.state, reversed(self.earlier_changes(known.annex_id, ""))):
-            if change.finished is not None and change.finished[0] == SUCCESS:
-                return int(change.results[MOVE_STEP]["end_of_lease_s"])
-        return known.end_of_lease_s
+        ends = (self._move(each).end_s for each in reversed(self.earlier_changes(known.annex_id, "")))
+        return next((end_s for end_s in ends if end_s is not None), known.end_of_lease_s)
 
     def moved_at_s(self, known: Known) -> float:
         """When annexd last asked AWS to move its end; 0 if never."""
-        changes = map(self.engine.state, self.earlier_changes(known.annex_id, ""))
-        return max((change.step(MOVE_STEP).asked_at_s for change in changes), default=0.0)
+        changes = self.earlier_changes(known.annex_id, "")
+        return max((self._move(each).asked_at_s for each in changes), default=0.0)
 
     def latest_end_s(self, annex_id: str) -> int:
         """The latest end that annexd may have brought about, also by a change that failed; 0 if it knows none."""
         with self._lock:
             self._learn()
-            known, changes = self._read.annexes.get(annex_id), list(self._read.changes.get(annex_id, ()))
-        states = [self.engine.state(each) for each in changes]
-        ends = [int((one.order or {})["end_of_lease_s"]) for one in states]
-        ends += [int(one.results[READ_STEP]["end_of_lease_s"]) for one in states if READ_STEP in one.results]
-        return max([known.end_of_lease_s if known else 0, *ends])
+            latest_s = self._read.latest_s.get(annex_id, 0)
+        changes = self.earlier_changes(annex_id, "")
+        return max([latest_s, *(self._move(each).latest_s for each in changes)])
 
     def cancelled_ends(self) -> dict[str, float]:
         """When the leases end that were cut short, of annexes of the journal, by annex ID."""
@@ -129,6 +138,25 @@ class Roll:
             read.annexes = {key: one for key, one in read.annexes.items() if one.command_id not in gone}
             read.fleets = {key: each for key, each in read.fleets.items() if each not in gone}
             read.cancels, read.changes = _without(gone, read.cancels), _without(gone, read.changes)
+            read.moves = {key: each for key, each in read.moves.items() if key not in gone}
+            read.latest_s = {key: end_s for key, end_s in read.latest_s.items()
+                             if key in read.annexes or key in read.changes}
+
+    def _move(self, command_id: str) -> _Move:
+        """Return what a change came to; read once, after it is finished: there may be thousands of one annex."""
+        with self._lock:
+            kept = self._read.moves.get(command_id)
+        if kept is not None:
+            return kept
+        state = self.engine.state(command_id)
+        moved = state.finished is not None and state.finished[0] == SUCCESS
+        end_s = int(state.results[MOVE_STEP]["end_of_lease_s"]) if moved else None
+        wanted_s = int(state.results.get(READ_STEP, {}).get("end_of_lease_s", 0))
+        move = _Move(end_s, state.step(MOVE_STEP).asked_at_s, wanted_s)
+        if state.finished is not None:
+            with self._lock:
+                self._read.moves[command_id] = move
+        return move
 
     def _command_of(self, fleet_id: str) -> str | None:
         with self._lock:
@@ -146,6 +174,8 @@ class Roll:
                 known.setdefault(str(order.get("subject")), []).append(state.command_id)
             elif not state.workflow:
                 self._read.annexes[annex_id] = _known(state, order)
+            if state.workflow != CANCEL and isinstance(order.get("end_of_lease_s"), int):
+                self._read.latest_s[annex_id] = max(self._read.latest_s.get(annex_id, 0), order["end_of_lease_s"])
 
 
 def _known(state: State, order: Json) -> Known:

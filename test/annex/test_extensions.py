@@ -1,4 +1,4 @@
-"""A lease is extended as far as its user may, while he waits for it, or not at all; and the answer says where it ends."""
+"""A lease is extended as far as its user may, while somebody waits for it, or not at all; the answer says its end."""
 
 import time
 from collections.abc import Iterator

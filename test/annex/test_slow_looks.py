@@ -1,4 +1,4 @@
-"""A look at the lease function that takes long proves nothing of what was so when it ended: -teardown may have closed it.
+"""A look at the lease function that takes long proves nothing of what is so at its end: -teardown may have closed it.
 
 Time passes as the site's clock has it: each look lasts as long as its test says.
 """
@@ -41,5 +41,5 @@ def test_a_fleet_that_comes_long_after_the_look_at_the_function_began_needs_anot
 def test_no_fleet_is_asked_for_while_each_look_at_the_function_takes_too_long(site: Site) -> None:
     reply = order(site, iter([CHECK_AGAIN_S + 10] * 10))
     assert reply["Result"] == "Failure"
-    assert "it may be closed by now" in str(reply["ErrorString"])
+    assert "it may be closed now" in str(reply["ErrorString"])
     assert "RequestSpotFleet" not in site.operations()

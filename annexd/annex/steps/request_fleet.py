@@ -48,8 +48,7 @@ class RequestFleet:
         enforcer_of(self._world, order, clients)
         looked_s = self._world.now_s() - begun_s
         if not 0 <= looked_s <= CHECK_AGAIN_S:
-            words = f"the look at the lease function took {looked_s:.0f} s: it may be closed by now"
-            raise Retry(words, untouched=True)
+            raise Retry(f"the look at the lease function took {looked_s:.0f} s: it may be closed now", untouched=True)
 
     def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
         """End every fleet with this token, until neither it nor an instance of it is left."""
