@@ -1,4 +1,4 @@
-"""make demo: the whole story of one annex, on a real HTCondor and an AWS that acts, in a minute or two.
+"""make demo: the whole story of one annex, on a real HTCondor and an AWS that acts, in three minutes.
 
 The commands shown are run as they are shown, and what they print is what is printed.  Time is real, but for the
 lease's clock: its five minutes pass in five seconds here.
@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from annexd.annex.heartbeat import RECEIPT
 from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.pool import ANNEXD_CONFIG, NoHTCondorError, Pool, PoolError
@@ -29,6 +30,7 @@ MIN_LEASE_S = 600 // CLOCK_SPEED  # two ticks here, as annexd's own default is t
 MACHINES = 2  # of the instances that boot for real; the others are the cloud's records
 TERMINATION_S = 2  # how long the emulated instances take to shut down
 END_WITHIN_S = 60
+TEARDOWN_S = 240.0  # it waits for longer than an order may take from its look at the lease function to its fleet
 JOB = """executable = /bin/sh
 transfer_executable = false
 arguments = "-c 'echo This is job $(Cluster).$(Process), and I ran on $(my_name).'"
@@ -61,13 +63,14 @@ class Story:
         for line in text.rstrip().splitlines():
             print(f"         {line}", flush=True)
 
-    def run(self, pool: Pool, *command: str, env: Mapping[str, str] | None = None, last: int = 0) -> str:
+    def run(self, pool: Pool, *command: str, env: Mapping[str, str] | None = None, last: int = 0,
+            timeout_s: float = 60.0) -> str:
         """Run a command as a user would, and show it with all that it prints; its standard output.
 
         `last`: show no more than so many lines of what it says of its progress.
         """
         self.show(f"$ {shlex.join(Path(command[0]).name if word is command[0] else word for word in command)}")
-        done = pool.run(*command, env=env)
+        done = pool.run(*command, env=env, timeout_s=timeout_s)
         told = done.stderr.splitlines()
         told = ["...", *told[-last:]] if 0 < last < len(told) else told
         self.show("\n".join(f"{DIM}{line}{PLAIN}" for line in told))
@@ -124,7 +127,8 @@ def set_up(story: Story, host: Pool, cloud: Cloud) -> None:
 
 def tear_down(story: Story, host: Pool, cloud: Cloud) -> None:
     story.say("And one command takes it all away again")
-    story.run(host, str(TOOL), "-teardown", "-region", cloud.region, env=cloud.environment(), last=3)
+    story.run(host, str(TOOL), "-teardown", "-region", cloud.region, env=cloud.environment(), last=3,
+              timeout_s=TEARDOWN_S)
 
 
 def tell_of_annexd(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> tuple[str, str]:
@@ -160,9 +164,11 @@ def run_a_job(story: Story, pool: Pool) -> str:
 
 def cancel_another(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> None:
     """While the first one goes on."""
-    story.say("Another annex was a mistake: its user cancels it, and the next tick of the clock ends it")
+    story.say("A second annex, whose user thinks that it is too short: he moves its end")
     mistake = story.run(pool, str(TOOL), *key_files(host.directory), "-lease-duration", "12h", "-count", "5",
                         "-annex-name", "mistake", str(TOP / "templates/config.json"), last=1)
+    story.run(pool, str(TOOL), "-extend", "2h", "mistake")
+    story.say("It was a mistake altogether: he cancels it, and its instances are ended at once")
     story.run(pool, str(TOOL), "-cancel", "mistake")
     wait_until(lambda: not [each for each in cloud.running_instances() if each["fleet"] == mistake],
                "its instances to be gone", END_WITHIN_S)
@@ -186,9 +192,20 @@ def lease(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> str:
     keys = key_files(host.directory)
     request_id = story.run(pool, str(TOOL), *keys, "-lease-duration", str(LEASE_S), "-annex-name", "physics",
                            str(TOP / "templates/config.json"))
-    story.say("The instances run, and the lease that will end them was armed before they were ordered")
+    story.say("The instances run. Their end is part of the fleet, in its token; nobody can take it away")
     story.show("\n".join(what_runs(cloud)))
+    story.say("annexd ordered them only since the lease function was seen at work: this is its newest receipt")
+    story.show(newest_line(cloud))
     return request_id
+
+
+def newest_line(cloud: Cloud) -> str:
+    """What the last run of the lease function says of itself, without its longer members."""
+    events = cloud.client("logs").filter_log_events(logGroupName="/aws/lambda/HTCondorAnnexLease",
+                                                    filterPattern=RECEIPT)["events"]
+    told = json.loads(events[-1]["message"])
+    shown = ("tick", "at", "contract", "max_lease_s", "complete", "rights", "fleets", "instances", "ended", "stuck")
+    return json.dumps({name: told[name] for name in shown})
 
 
 def key_files(directory: Path) -> list[str]:
@@ -205,31 +222,27 @@ def key_files(directory: Path) -> list[str]:
 
 def what_runs(cloud: Cloud) -> list[str]:
     instances = cloud.running_instances()
-    rules = cloud.client("events").list_rules()["Rules"]
-    return [f"{fleet['id']}  {fleet['state']}" for fleet in cloud.fleets()] + [
+    return [f"{fleet['id']}  {fleet['state']}  token {fleet['config']['ClientToken']}" for fleet in cloud.fleets()] + [
         f"{sum(each['fleet'] == fleet['id'] for each in instances)} instances of {fleet['id']}"
-        for fleet in cloud.fleets()] + [f"rule {rule['Name']}  {rule['ScheduleExpression']}" for rule in rules] + [
-        f"s3 object {key}" for key in objects_of(cloud)]
+        for fleet in cloud.fleets()] + [f"s3 object {key}" for key in objects_of(cloud)]
 
 
 def watch_the_lease_end(story: Story, pool: Pool, cloud: Cloud, request_id: str) -> None:
     story.say(f"Waiting for the lease of {request_id} to end (the rule fires every five minutes: here, seconds)")
-    wait_until(lambda: not cloud.running_instances() and not cloud.client("events").list_rules()["Rules"],
-               "the instances and the rule to be gone", LEASE_S + END_WITHIN_S)
-    story.say("The lease is over: a run of lambda/lease.py ended the fleet, saw its instances gone, and left")
+    wait_until(lambda: not cloud.running_instances() and not objects_of(cloud),
+               "the instances and the annex's object to be gone", LEASE_S + END_WITHIN_S)
+    story.say("The lease is over: a run of lambda/lease.py ended the fleet and saw its instances gone")
     story.say("The pool is as it was: the machines told it that they leave, seconds before the end")
     story.run(pool, str(pool.htcondor.executable("condor_status")), "-total")
 
 
 def prove_that_nothing_is_left(story: Story, cloud: Cloud, annex_id: str) -> None:
     fleets = [fleet["state"] for fleet in cloud.fleets()]
-    rules = cloud.client("events").list_rules()["Rules"]
     objects = objects_of(cloud)
     meter = cloud.meter()
     story.say("Proof, asked of the cloud")
     story.show(f"fleets:     {', '.join(fleets)}")
     story.show(f"instances:  {len(cloud.running_instances())} running")
-    story.show(f"rules:      {len(rules)}")
     story.show(f"tokens:     {len(objects)} in S3")
     line = meter["annexes"][annex_id]
     story.show(f"meter:      {annex_id} ran at most {line['latest']:.1f} s past its lease "

@@ -3,6 +3,9 @@
     setup          the stack of a region, and the file that tells HTCondor of it
     check          what is amiss, and how to mend it; one module of `checks` for each part of the stack
     teardown       everything away again, unless an annex lives
+    closing        no annex needs the lease function, and none will, before it goes
+    enforcer       the lease function: whose it is, open or closed, and seen at work
+    annexes        the annexes of every pool in a region
     stack          one CloudFormation stack, in whatever state it is found
     template       templates/annex.json, and what it means in one account
     configuration  the file for config.d

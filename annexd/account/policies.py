@@ -45,6 +45,7 @@ FLEET_ROLE: Final = "arn:{partition}:iam::*:role/{stack}-FleetRole-*"
 SERVICE_ROLES: Final = "arn:{partition}:iam::*:role/aws-service-role/spot*.amazonaws.com/AWSServiceRoleForEC2Spot*"
 SERVICE_ROLES_UNMADE: Final = "arn:{partition}:iam::*:role/AWSServiceRoleForEC2Spot*"  # no path is known yet
 PROFILE: Final = "arn:{partition}:iam::*:instance-profile/{stack}-*"
+FUNCTION_CALLS: Final = f"{FUNCTION}*"  # also of $LATEST, whose settings of asynchronous calls are meant
 LOG: Final = f"arn:{{partition}}:logs:*:*:log-group:{LOG_GROUP}:*"
 BUCKET: Final = "arn:{partition}:s3:::{bucket}-bucket-*"  # a bucket's name is in lower case
 OBJECTS: Final = "arn:{partition}:s3:::{bucket}-bucket-*/*"
@@ -127,7 +128,7 @@ CHECK_RIGHTS: Final = [
     right("lambda:ListTags", FUNCTION, "lambda:GetFunction"),  # without it GetFunction does not say which stack made it
     right("lambda:GetPolicy", FUNCTION),
     right("lambda:GetFunctionConcurrency", FUNCTION),
-    right("lambda:GetFunctionEventInvokeConfig", FUNCTION),
+    right("lambda:GetFunctionEventInvokeConfig", FUNCTION_CALLS),
     right("lambda:GetAccountSettings", ANYTHING),
     right("lambda:UpdateFunctionConfiguration", FUNCTION),  # its description, by which it is closed and opened
     right("logs:DescribeLogGroups", ANYTHING),
@@ -176,8 +177,9 @@ HANDLER_RIGHTS: Final = [
     *by_cloudformation(FUNCTION, "lambda:GetFunctionCodeSigningConfig", "lambda:GetRuntimeManagementConfig"),
     *by_cloudformation(FUNCTION, "lambda:GetFunctionRecursionConfig", "lambda:GetFunctionScalingConfig"),
     *by_cloudformation(FUNCTION, "lambda:AddPermission", "lambda:RemovePermission"),
-    *by_cloudformation(FUNCTION, "lambda:PutFunctionEventInvokeConfig", "lambda:UpdateFunctionEventInvokeConfig"),
-    *by_cloudformation(FUNCTION, "lambda:DeleteFunctionEventInvokeConfig"),
+    *by_cloudformation(FUNCTION_CALLS, "lambda:PutFunctionEventInvokeConfig"),
+    *by_cloudformation(FUNCTION_CALLS, "lambda:UpdateFunctionEventInvokeConfig"),
+    *by_cloudformation(FUNCTION_CALLS, "lambda:DeleteFunctionEventInvokeConfig"),
     *by_cloudformation(RULE, "events:PutRule", "events:DeleteRule", "events:PutTargets", "events:RemoveTargets"),
     *by_cloudformation(BUCKET, "s3:CreateBucket", "s3:DeleteBucket", "s3:ListBucket", "s3:PutBucketTagging"),
     *by_cloudformation(BUCKET, "s3:PutEncryptionConfiguration", "s3:PutLifecycleConfiguration"),

@@ -131,8 +131,8 @@ class RegionSetup:
         """Raise LivingAnnexes with those whose leases a lower MaxLease ends earlier, unless that is wanted."""
         found = annexes(self._session.client("ec2", self.region))
         ends = [(annex, annex.end_s(before_s) or 0, annex.end_s(self._max_lease_s) or 0) for annex in found]
-        cut = [f"annex {annex.annex_id}" + (f" of {annex.owner}" if annex.owner else "")
-               + f": at {utc(after_s)} instead of {utc(now_s)}" for annex, now_s, after_s in ends if after_s < now_s]
+        cut = [f"{annex.name()}: at {utc(after_s)} instead of {utc(now_s)}"
+               for annex, now_s, after_s in ends if after_s < now_s]
         if cut and not self._wanted.cuts_leases:
             raise LivingAnnexes(
                 f"{self.region}: with {MAX_LEASE} {self._max_lease_s} s instead of {before_s} s annexes end earlier: "

@@ -116,5 +116,6 @@ def _wanted(request: ChangeRequest, annex: NamedAnnex, order: Json) -> Json:
         "extension_s": request.extension_s,
         "wanted_end_s": request.end_of_lease_s,
         "now": request.now,
+        "longest_s": annex.defaults.max_lease_s,
         "drain_s": join.get("drain_s", 0),
     }

@@ -61,6 +61,12 @@ class Fleet:
         """Whether its lease was ended before its time."""
         return TAG_CANCELLED in self.tags
 
+    @property
+    def written_end_s(self) -> int:
+        """The end that its tag has, or else its token: what annexd wrote."""
+        moved_s = end_in_tag(self.tags.get(TAG_LEASE_END))
+        return self.ordered_end_s if moved_s is None else moved_s
+
     def end_s(self, max_lease_s: float) -> float:
         """Return when its lease ends, as the lease function sees it."""
         end_s = lease_end(self.client_token, self.tags, self.created_s, max_lease_s)
@@ -84,7 +90,7 @@ class Inventory:
     """All of it, as one look saw it."""
 
     fleets: tuple[Fleet, ...]
-    instances: tuple[Instance, ...]  # of our fleets, and of stamped ones of fleets that AWS does not list
+    instances: tuple[Instance, ...]  # of our fleets, and stamped ones of fleets that are gone
 
     def living(self) -> dict[str, Fleet]:
         """Return the listed fleets of which something runs or may be launched, by ID."""
@@ -92,7 +98,7 @@ class Inventory:
         return {one.fleet_id: one for one in self.fleets if one.is_launching or one.fleet_id in occupied}
 
     def unlisted(self) -> list[Instance]:
-        """Return the instances whose fleet AWS did not list."""
+        """Return the instances whose fleet is gone: AWS does not know its ID any more."""
         listed = {one.fleet_id for one in self.fleets}
         return [one for one in self.instances if one.fleet_id not in listed]
 
@@ -104,26 +110,36 @@ class Inventory:
 def take_inventory(ec2: Any) -> Inventory:
     """Look at everything.  Raises Retry or Refused."""
     with asking("DescribeSpotFleetRequests"):
-        listed = list(_listed(ec2))
-    ours = tuple(fleet for _, fleet in listed if fleet is not None)
-    others = {fleet_id for fleet_id, fleet in listed if fleet is None}
+        listed = dict(_listed(ec2))
     filters = [{"Name": "tag-key", "Values": [FLEET_TAG]}, {"Name": "instance-state-name", "Values": NOT_GONE}]
-    fleet_ids = {fleet.fleet_id for fleet in ours}
-    instances = [one for one in _instances(ec2, filters)
-                 if one.fleet_id in fleet_ids or (one.annex_id is not None and one.fleet_id not in others)]
-    return Inventory(ours, tuple(instances))
+    instances = _instances(ec2, filters)
+    for fleet_id in sorted({one.fleet_id for one in instances if one.annex_id is not None} - listed.keys()):
+        listed |= _asked_for(ec2, fleet_id)
+    fleets = tuple(fleet for fleet in listed.values() if fleet is not None)
+    fleet_ids = {fleet.fleet_id for fleet in fleets}
+    ours = [one for one in instances if one.fleet_id in fleet_ids or (one.annex_id and one.fleet_id not in listed)]
+    return Inventory(fleets, tuple(ours))
+
+
+def _asked_for(ec2: Any, fleet_id: str) -> dict[str, Fleet | None]:
+    """Look for a fleet that was in no list, which proves nothing; none when AWS says that there is none."""
+    with asking(f"DescribeSpotFleetRequests {fleet_id}"):
+        try:
+            return dict(_listed(ec2, [fleet_id]))
+        except AWS_ERRORS as error:
+            if is_not_found(error):
+                return {}
+            raise
 
 
 def fleets_of_annex(ec2: Any, annex_id: str, fleet_id: str | None) -> list[Fleet]:
     """Return the fleets of one annex: by the ID that is known, else from the list.  Raises Retry or Refused."""
-    with asking("DescribeSpotFleetRequests"):
-        try:
-            listed = _listed(ec2, [fleet_id] if fleet_id else None)
-            return [fleet for _, fleet in listed if fleet is not None and fleet.annex_id == annex_id]
-        except AWS_ERRORS as error:
-            if fleet_id is not None and is_not_found(error):
-                return []
-            raise
+    if fleet_id:
+        found = _asked_for(ec2, fleet_id)
+    else:
+        with asking("DescribeSpotFleetRequests"):
+            found = dict(_listed(ec2))
+    return [fleet for fleet in found.values() if fleet is not None and fleet.annex_id == annex_id]
 
 
 def fleets_with_token(ec2: Any, client_token: str) -> list[Fleet]:

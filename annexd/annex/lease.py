@@ -22,7 +22,6 @@ NOT_IN_TAGS: Final = re.compile(r"[^\w +\-=.:/@]", re.ASCII)  # EC2 takes the re
 UTC_TEXT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 UTC_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
 LONGEST_TAG: Final = 256
-DEFAULT_MAX_LEASE_S: Final = 31 * 86_400.0  # as lambda/lease.py's, where the stack's is not known
 
 
 def utc(moment_s: float) -> str:

@@ -45,8 +45,13 @@ def fault_of_new_end(value: Any, now_s: float, defaults: Defaults) -> str | None
         return f"the new end is {abs(length_s):.0f} s in the past: -cancel ends an annex at once"
     if not is_end(value):
         return f"the new end is {value}, which the lease function takes for no date: is annexd's clock right?"
-    if length_s > defaults.max_lease_s + GRACE_S:
-        longest = duration(defaults.max_lease_s)
+    return fault_of_length(length_s, defaults.max_lease_s)
+
+
+def fault_of_length(length_s: float, longest_s: int) -> str | None:
+    """Return what is wrong with an end that is so far away, where ANNEX_MAX_LEASE is `longest_s`; or None."""
+    if length_s > longest_s + GRACE_S:
+        longest = duration(longest_s)
         return f"the new end is {_typed(length_s)} away, and that is longer than ANNEX_MAX_LEASE ({longest})"
     return None
 

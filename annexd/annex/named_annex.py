@@ -11,7 +11,7 @@ from annexd.annex.account_target import AccountTarget, own_target
 from annexd.annex.defaults import Defaults
 from annexd.annex.faults import InvalidRequest, shown
 from annexd.annex.inventory import Fleet, take_inventory
-from annexd.annex.lease import DEFAULT_MAX_LEASE_S, NOT_IN_TAGS, utc
+from annexd.annex.lease import NOT_IN_TAGS, utc
 from annexd.annex.own import Own
 from annexd.annex.reply import NotNow
 from annexd.annex.request import REFERENCE, command_id_in, key_pair
@@ -120,7 +120,7 @@ class NamedAnnex:
             "annex_id": fleet.annex_id,
             "annex_name": None,
             "annex_owner": fleet.owner,
-            "end_of_lease_s": int(fleet.end_s(DEFAULT_MAX_LEASE_S)),
+            "end_of_lease_s": fleet.written_end_s,
             "spot_fleet_request_id": fleet.fleet_id,
             "order_command_id": None,
             "annex_order": None,

@@ -15,7 +15,6 @@ from annexd.annex.account_target import AccountTarget
 from annexd.annex.heartbeat import Receipt
 from annexd.annex.inventory import ENDED, ENDING, Fleet, Instance, Inventory, cancel_fleet, take_inventory, terminate
 from annexd.annex.lambda_runtime import warning as runtime_warning
-from annexd.annex.lease import DEFAULT_MAX_LEASE_S
 from annexd.annex.lease_code import warning_of
 from annexd.annex.steps import World
 from annexd.annex.steps.check_lease_function import enforcer_of
@@ -104,7 +103,7 @@ def _look_at_enforcer(world: World, target: AccountTarget, clients: Clients, tod
 
 def _max_lease_s(enforcer: EnforcerReport) -> float:
     longest_s = enforcer.receipt.max_lease_s if enforcer.receipt else None
-    return float(longest_s or DEFAULT_MAX_LEASE_S)
+    return float(longest_s or NEVER_S)  # where it is not known, no lease is cut short for it
 
 
 def overdue_fleets(inventory: Inventory, busy: Set[str], now_s: float, max_lease_s: float,
@@ -139,7 +138,7 @@ def _observed(inventory: Inventory, receipt: Receipt | None, max_lease_s: float)
     for fleet in inventory.living().values():
         yield ObservedAnnex(fleet.annex_id, fleet.owner, fleet.fleet_id, fleet.end_s(max_lease_s), fleet.ordered_end_s,
                             instances[fleet.fleet_id], _seen_s(fleet, receipt))
-    known = {fleet.annex_id for fleet in inventory.fleets}
+    known = {fleet.annex_id for fleet in inventory.living().values()}
     strangers: dict[str, Instance] = {str(one.annex_id): one for one in inventory.unlisted()}
     for annex_id, one in strangers.items():
         if annex_id not in known:
@@ -148,8 +147,8 @@ def _observed(inventory: Inventory, receipt: Receipt | None, max_lease_s: float)
 
 
 def _seen_s(fleet: Fleet, receipt: Receipt | None) -> float | None:
-    """The newest complete run looked at every fleet that there was by then."""
-    if receipt is None or not receipt.is_complete or fleet.created_s is None or fleet.created_s > receipt.at_s:
+    """The newest complete run looked at every fleet that there was before its tick."""
+    if receipt is None or not receipt.is_complete or fleet.created_s is None or fleet.created_s >= receipt.at_s:
         return None
     return receipt.at_s
 

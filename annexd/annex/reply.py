@@ -92,15 +92,15 @@ def reply_of_cancel(outcome: Outcome, *, again: bool) -> ReplyAd:
 
 
 def reply_of_change(outcome: Outcome) -> ReplyAd:
-    """The answer to a change of a lease's end; its EndOfLease is what AWS showed then."""
+    """The answer to a change of a lease's end; its EndOfLease is what AWS showed then, if that is known."""
     order, read = outcome.order, outcome.results.get("read_lease", {})
     ad = reply(outcome.result, outcome.error, command_id=outcome.command_id)
     warning = outcome.results.get("tell_machines", {}).get("warning")
-    ended_s = read.get("from_s") if outcome.result == FAILURE else read.get("end_of_lease_s")
+    ended_s = read.get("end_of_lease_s" if outcome.result == SUCCESS else "from_s")
     facts = {
         "AnnexID": order.get("annex_id"),
         "BulkRequestID": order.get("spot_fleet_request_id"),
-        "EndOfLease": ended_s,
+        "EndOfLease": ended_s if outcome.retry_at_s is None else None,
         "OrderedEndOfLease": (order.get("annex_order") or {}).get("end_of_lease_s"),
         "Warning": _line(warning) if warning else None,
     }

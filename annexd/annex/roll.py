@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from annexd.annex.steps.end_fleets import EndFleets
-from annexd.annex.steps.move_end import MoveEnd
+from annexd.annex.steps.move_end import MoveEnd, ReadLease
 from annexd.annex.steps.request_fleet import RequestFleet
 from annexd.workflow import SUCCESS, Engine, Json, State
 
@@ -17,6 +17,7 @@ CANCEL: Final = "cancel"  # the workflow of a cancellation
 CHANGE: Final = "change"  # that of a change of a lease's end
 FLEET_STEP: Final = RequestFleet.name
 END_STEP: Final = EndFleets.name
+READ_STEP: Final = ReadLease.name
 MOVE_STEP: Final = MoveEnd.name
 
 
@@ -102,7 +103,9 @@ class Roll:
         with self._lock:
             self._learn()
             known, changes = self._read.annexes.get(annex_id), list(self._read.changes.get(annex_id, ()))
-        ends = [int((self.engine.state(each).order or {})["end_of_lease_s"]) for each in changes]
+        states = [self.engine.state(each) for each in changes]
+        ends = [int((one.order or {})["end_of_lease_s"]) for one in states]
+        ends += [int(one.results[READ_STEP]["end_of_lease_s"]) for one in states if READ_STEP in one.results]
         return max([known.end_of_lease_s if known else 0, *ends])
 
     def cancelled_ends(self) -> dict[str, float]:

@@ -92,6 +92,7 @@ class Account:
         logs, now_ms = self.client("logs"), int(time.time() * 1000)
         logs.delete_log_group(logGroupName=LOG_GROUP)
         logs.create_log_group(logGroupName=LOG_GROUP)
+        logs.put_retention_policy(logGroupName=LOG_GROUP, retentionInDays=90)
         logs.create_log_stream(logGroupName=LOG_GROUP, logStreamName="one")
         for line in lines:
             event = {"timestamp": now_ms, "message": line}

@@ -101,7 +101,7 @@ RECEIPT = {
 }
 STUCK = {"stuck": 2, "stuck_ids": ["sfr-1", "i-1"], "error_texts": ["cancel sfr-1: unexpectedError"]}
 HEARTBEATS = {
-    "two hours old": (-7200, {}, "has not been called by its rule for 30 minutes"),
+    "two hours old": (-7200, {}, "was last called by its rule 120 minutes ago"),
     "stale": (-1000, {}, "was last called by its rule 17 minutes ago"),
     "by hand": (0, {"tick": False}, "has not been called by its rule for 30 minutes"),
     "of another account": (0, {"account": "210987654321"}, "of account 210987654321"),

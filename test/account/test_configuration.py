@@ -64,7 +64,7 @@ def test_what_was_written_is_read_back() -> None:
 def test_aws_own_endpoints_are_written_for_each_region() -> None:
     knobs = configuration.knobs(Session(), "eu-west-1", OUTPUTS)
     assert knobs["ANNEX_DEFAULT_EC2_URL"] == "https://ec2.eu-west-1.amazonaws.com"
-    assert knobs["ANNEX_DEFAULT_CWE_URL"] == "https://events.eu-west-1.amazonaws.com"
+    assert knobs["ANNEX_DEFAULT_LOGS_URL"] == "https://logs.eu-west-1.amazonaws.com"
     assert knobs["ANNEX_DEFAULT_LAMBDA_URL"] == "https://lambda.eu-west-1.amazonaws.com"
     assert knobs["ANNEX_DEFAULT_S3_URL"] == "https://s3.eu-west-1.amazonaws.com"
     assert knobs["ANNEX_DEFAULT_STS_URL"] == "https://sts.eu-west-1.amazonaws.com"

@@ -270,7 +270,7 @@ def test_it_ends_with_a_heartbeat_that_the_rule_caused(account: Account) -> None
     said = account.set_up()
     assert said.err.rstrip().endswith("the rule calls the lease function, and it sees all fleets and instances: "
                                       "annexd may order annexes")
-    assert len(account.cloud.effects("rule fired")) > 0
+    assert len(account.cloud.effects("function started")) > 0
 
 
 def test_a_rule_that_never_calls_is_told_with_the_next_step(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,7 +128,9 @@ def test_a_function_that_somebody_opened_meanwhile_is_not_deleted(
     monkeypatch.setattr(enforcer, "CLOSING_S", 3.0)
     thread, said = in_background(lambda: account.run("-teardown"))
     wait_for(lambda: is_closed(function(account)), "the function is closed")
-    account.client("lambda").update_function_configuration(FunctionName=FUNCTION, Description=description)
+    functions = account.client("lambda")
+    functions.get_waiter("function_updated_v2").wait(FunctionName=FUNCTION, WaiterConfig={"Delay": 0.05})
+    functions.update_function_configuration(FunctionName=FUNCTION, Description=description)
     thread.join(60)
     assert said[0].status == CLOUD_FAILED
     assert "somebody opened the lease function again" in said[0].err

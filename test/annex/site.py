@@ -1,10 +1,14 @@
 """A site with an annex daemon's inside and the emulated AWS: real journal, real HTTP, no daemon around it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from annexd.annex.access import KeyFiles
 from annexd.annex.bulk_request import bulk_request
@@ -22,6 +26,7 @@ from test.annex.ads import OWNER, bulk_request_ad
 from test.annex.joining import Supplies
 from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
+from test.workflow.world import Crash, CrashingJournal
 
 KEYS = {"/home/alice/public": ACCESS_KEY_ID.encode(), "/home/alice/secret": SECRET_ACCESS_KEY.encode()}
 PACE = Pace(base_s=0.01, cap_s=0.1, forward_deadline_s=2.0, undo_patience_s=5.0, stuck_base_s=0.05, stuck_cap_s=0.2)
@@ -43,6 +48,7 @@ class Site:
     supplies: Supplies = field(default_factory=Supplies)
     broken_paths: set[str] = field(default_factory=set)  # at which the reader of key files itself fails
     readers: set[str] = field(default_factory=lambda: {OWNER})  # as whom annexd can open files here
+    patience: float = 1.0  # how much of annexd's own pauses between two looks passes
     away_s: float = 0.0  # by how much the daemon's clock is ahead of the cloud's: time that it spent dead
 
     def now_s(self) -> float:
@@ -58,8 +64,22 @@ class Site:
     def journal(self, kind: type[Journal] = Journal) -> Journal:
         return kind(self.home / "command_state", now_s=self.now_s)
 
+    @contextmanager
+    def dying(self, at: int, *, written: bool = True) -> Iterator[None]:
+        """Meanwhile each daemon dies at this append of its life, before or after the record is on the disk."""
+        self.journal = partial(self._dying_journal, at, written)  # type: ignore[method-assign]
+        try:
+            with pytest.raises(Crash):
+                yield
+        finally:
+            del self.journal  # type: ignore[method-assign]
+
+    def _dying_journal(self, at: int, written: bool) -> Journal:
+        return CrashingJournal(self.home / "command_state", at=at, written=written, now_s=self.now_s)
+
     def world(self) -> World:
-        return World(KeyFiles(self.read_as, self.cache, defaults=self.trusting()), self.now_s, SETTLE_S, self.supplies)
+        return World(KeyFiles(self.read_as, self.cache, defaults=self.trusting()), self.now_s, SETTLE_S, self.supplies,
+                     pause=lambda seconds: time.sleep(seconds * self.patience))
 
     def trusting(self) -> Defaults:
         """The site's defaults, with the emulated cloud as the administrator's: so its clock is believed."""
@@ -151,6 +171,8 @@ class Site:
         ec2 = self.cloud.client("ec2", BYSTANDER)
         if fleets := [fleet["id"] for fleet in self.live_fleets()]:
             ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=fleets, TerminateInstances=True)
+        if left := [each["id"] for each in self.cloud.running_instances()]:
+            ec2.terminate_instances(InstanceIds=left)
         wait_for(lambda: self.cloud.running_instances() == [], "the last test's instances to be gone")
         self.beat()
         self.cloud.clear_audit()

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from annexd.annex.defaults import Defaults
-from annexd.annex.lease import function_input
+from annexd.annex.identifiers import LeasedToken, read_leased_token
 from annexd.annex.order import new_order
 from annexd.annex.request import BulkRequest
 from test.annex.ads import ID, NOW_S, OWNER, SPECIFICATION, bulk_request_ad
@@ -69,10 +69,11 @@ def test_an_owner_whose_name_is_no_tag_value_is_tagged_all_the_same() -> None:
     assert len(value) == 256
 
 
-def test_the_lease_function_is_told_whom_to_end_and_when() -> None:
-    assert json.loads(function_input("annex-1", 1_800_003_600)) == {
-        "AnnexID": "annex-1",
-        "RuleID": "annex-1",
-        "TargetID": "annex-1",
-        "LeaseExpiration": 1_800_003_600,
-    }
+def test_the_end_of_the_lease_is_in_the_token_which_nobody_can_change() -> None:
+    one = order(EndOfLease=int(NOW_S) + 7200)
+    assert read_leased_token(one["client_token"]) == LeasedToken(one["annex_id"], int(NOW_S) + 7200)
+
+
+def test_an_order_has_the_endpoint_of_the_log_and_none_of_eventbridge() -> None:
+    assert "logs_url" in order()["endpoints"]
+    assert "events_url" not in order()["endpoints"]

@@ -1,14 +1,23 @@
 """What ended is looked after until nothing of it can be left: its lease, and a while; what is undone, a while only."""
 
+from collections.abc import Mapping
+
 import pytest
 
+from annexd.annex.lease import utc
 from annexd.annex.living import LIVES_ON_S, Living
-from annexd.annex.over import is_over
-from annexd.workflow import Journal, Kind
+from annexd.annex.over import is_over as over
+from annexd.annex.roll import Roll
+from annexd.workflow import Engine, Journal, Kind, State
 from test.annex.ads import OWNER
+from test.annex.fleets import tag
 from test.annex.site import Site
 
 HOUR_S = 3600.0
+
+
+def is_over(engine: Engine, state: State, finished_s: float, now_s: float) -> bool:
+    return over(state, finished_s, now_s, Roll(engine).latest_end_s)
 
 
 def failed_order(site: Site, journal: Journal, *, undone: bool) -> float:
@@ -16,12 +25,12 @@ def failed_order(site: Site, journal: Journal, *, undone: bool) -> float:
     end_s = int(site.now_s() + 100 * HOUR_S)
     order = {"owner": OWNER, "annex_id": "a", "end_of_lease_s": end_s, "public_key_file": None, "secret_key_file": None,
              "lease_function_arn": "arn:aws:lambda:us-east-1:123456789012:function:x",
-             "endpoints": dict.fromkeys(("ec2_url", "events_url", "lambda_url", "s3_url", "sts_url"), "http://far")}
+             "endpoints": dict.fromkeys(("ec2_url", "lambda_url", "s3_url", "sts_url", "logs_url"), "http://far")}
     journal.append("a", "", Kind.ACCEPTED, {"owner": OWNER, "order": order})
-    journal.append("a", "request_spot_fleet", Kind.INTENT, {"intent": {}})
-    journal.append("a", "request_spot_fleet", Kind.FAILED, {"result": "Failure", "error": "denied"})
+    journal.append("a", "request_fleet", Kind.INTENT, {"intent": {}})
+    journal.append("a", "request_fleet", Kind.FAILED, {"result": "Failure", "error": "denied"})
     if undone:
-        journal.append("a", "request_spot_fleet", Kind.UNDONE, {})
+        journal.append("a", "request_fleet", Kind.UNDONE, {})
     journal.append("a", "", Kind.FINISHED, {"result": "Failure", "error": "given up by bob"})
     return float(end_s)
 
@@ -34,10 +43,10 @@ def test_a_failed_order_is_looked_after_until_its_lease_ends_unless_it_is_undone
     end_s = failed_order(site, journal, undone=undone)
     state = engine.state("a")
     assert state.is_given_up is not undone, state
-    assert not is_over(state, finished_s, finished_s + LIVES_ON_S - HOUR_S)
-    assert is_over(state, finished_s, finished_s + LIVES_ON_S + HOUR_S) is undone
-    assert is_over(state, finished_s, end_s + LIVES_ON_S + HOUR_S)
-    looked_at = [place.order["endpoints"]["ec2_url"] for place in Living(engine).places(finished_s).values()]
+    assert not is_over(engine, state, finished_s, finished_s + LIVES_ON_S - HOUR_S)
+    assert is_over(engine, state, finished_s, finished_s + LIVES_ON_S + HOUR_S) is undone
+    assert is_over(engine, state, finished_s, end_s + LIVES_ON_S + HOUR_S)
+    looked_at = [target.order["endpoints"]["ec2_url"] for target in Living(engine).targets(finished_s).values()]
     assert ("http://far" in looked_at) is not undone
     journal.close()
 
@@ -52,5 +61,22 @@ def test_an_order_that_was_given_up_since_it_cannot_be_read_is_looked_after_too(
     engine.close("a", "given up by bob")
     state = engine.state("a")
     assert (state.is_given_up, state.is_undone) == (True, False), state
-    assert not is_over(state, finished_s, end_s + LIVES_ON_S - HOUR_S)
+    assert not is_over(engine, state, finished_s, end_s + LIVES_ON_S - HOUR_S)
     journal.close()
+
+
+def test_an_annex_is_looked_after_until_the_end_to_which_its_lease_was_moved(site: Site) -> None:
+    annex = site.order(AnnexName="physics")
+    tag(site, str(annex["BulkRequestID"]), end=utc(annex_end(annex) + 20 * 86400))
+    assert site.change("physics", LeaseExtension=600)["EndOfLease"] == annex_end(annex) + 20 * 86400 + 600
+    journal = site.journal()
+    engine = site.engine(journal)
+    state = engine.state(str(annex["CommandID"]))
+    moved_s = annex_end(annex) + 20 * 86400.0
+    assert not is_over(engine, state, site.now_s(), moved_s + LIVES_ON_S)
+    assert is_over(engine, state, site.now_s(), moved_s + 600 + LIVES_ON_S + HOUR_S)
+    journal.close()
+
+
+def annex_end(annex: Mapping[str, object]) -> int:
+    return int(str(annex["EndOfLease"]))

@@ -1,12 +1,11 @@
 """The object of an annex is there before its instances and goes with them, whatever S3 says meanwhile."""
 
-import json
 from collections.abc import Iterator
 
 import pytest
 
 from test.annex.joining import BUCKET, Supplies, defaults
-from test.annex.site import READ_TIMEOUT_S, Site, wait_for
+from test.annex.site import READ_TIMEOUT_S, Site
 
 
 @pytest.fixture
@@ -27,41 +26,12 @@ def keys(site: Site) -> list[str]:
     return [each["Key"] for each in site.cloud.client("s3").list_objects_v2(Bucket=BUCKET).get("Contents", ())]
 
 
-def lease_of(site: Site, rule: object) -> dict[str, object]:
-    """What the lease function is told."""
-    [target] = site.cloud.client("events").list_targets_by_rule(Rule=rule)["Targets"]
-    return dict(json.loads(target["Input"]))
-
-
-def test_the_object_is_there_before_the_instances_and_the_lease_names_it(joined: Site) -> None:
+def test_the_object_is_there_before_the_instances(joined: Site) -> None:
     reply = joined.order()
     assert reply["Result"] == "Success", reply
     operations = joined.operations()
-    assert operations.index("PutTargets") < operations.index("PutObject") < operations.index("RequestSpotFleet")
+    assert operations.index("PutObject") < operations.index("RequestSpotFleet")
     assert keys(joined) == [f"annex/{reply['AnnexID']}.tar.gz"]
-    told = lease_of(joined, reply["RuleName"])
-    assert (told["ConfigBucket"], told["ConfigKey"]) == (BUCKET, keys(joined)[0])
-
-
-def test_a_lease_that_is_cut_short_names_it_still(joined: Site) -> None:
-    rule = joined.order(AnnexName="physics")["RuleName"]
-    before = lease_of(joined, rule)
-    joined.cancel("physics")
-    after = lease_of(joined, rule)
-    assert {name for name in before if before[name] != after.get(name)} == {"LeaseExpiration"}
-    assert int(str(after["LeaseExpiration"])) <= joined.now_s()
-
-
-def test_the_lease_function_deletes_it_when_it_ends_the_instances(joined: Site) -> None:
-    joined.order(EndOfLease=int(joined.now_s()) + 2)
-
-    def gone() -> bool:
-        joined.cloud.tick()
-        return not joined.rules()
-
-    wait_for(gone, "the lease function to remove its rule", 60.0)
-    assert keys(joined) == []
-    joined.check_nothing_left()
 
 
 @pytest.mark.parametrize(("kind", "when"), [("throttle", "before"), ("internal", "after"), ("reset", "before"),
@@ -83,25 +53,23 @@ def test_a_put_that_is_refused_leaves_nothing(joined: Site, code: str) -> None:
     joined.check_nothing_left()
 
 
-def test_when_the_fleet_is_refused_the_object_goes_before_the_lease(joined: Site) -> None:
+def test_when_the_fleet_is_refused_the_object_goes(joined: Site) -> None:
     joined.cloud.fault("RequestSpotFleet", "denied", times=9)
     joined.cloud.fault("DeleteObject", "internal", times=2)
     assert joined.order()["Result"] == "Failure"
     assert keys(joined) == []
-    operations = joined.operations()
-    assert operations.index("DeleteObject") < operations.index("RemoveTargets")
     joined.check_nothing_left()
 
 
-def test_an_object_that_cannot_be_deleted_keeps_the_lease_which_deletes_it_in_the_end(joined: Site) -> None:
+def test_an_object_that_cannot_be_deleted_is_deleted_later(joined: Site) -> None:
     joined.cloud.fault("RequestSpotFleet", "denied", times=9)
     joined.cloud.fault("DeleteObject", "denied", times=99)
     reply = joined.order()
     assert "put_object could not be undone yet" in str(reply["ErrorString"])
-    assert (len(keys(joined)), len(joined.rules())) == (1, 1)
+    assert len(keys(joined)) == 1
     joined.cloud.clear_faults()
     [(result, _)] = joined.restart()
-    assert (result, keys(joined), joined.rules()) == ("Failure", [], set())
+    assert (result, keys(joined)) == ("Failure", [])
 
 
 def test_without_a_signing_key_nothing_is_begun_and_the_way_out_is_told(joined: Site) -> None:

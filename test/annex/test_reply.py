@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 from annexd.annex.defaults import Defaults
-from annexd.annex.reply import reply, reply_of
+from annexd.annex.reply import reply, reply_of, reply_of_change
 from annexd.annex.warm import warm_up
 from annexd.workflow import Outcome
 
@@ -32,8 +32,28 @@ def test_what_is_not_known_is_left_out() -> None:
     assert set(ad) == {"MyType", "TargetType", "RequestVersion", "Result", "ErrorString", "CommandID"}
 
 
+def change(result: str = "Success", retry_at_s: float | None = None, **results: dict[str, object]) -> dict[str, object]:
+    order = {"annex_id": "annex-1", "spot_fleet_request_id": "sfr-1", "annex_order": {"end_of_lease_s": 100}}
+    read = {"read_lease": {"from_s": 200, "end_of_lease_s": 300}}
+    return dict(reply_of_change(Outcome("1", "alice", order, result, "", {**read, **results}, {}, retry_at_s)))
+
+
+def test_the_reply_to_a_change_says_the_end_that_the_lease_has_then() -> None:
+    done = change(tell_machines={"warning": "its machines\ndo not know"})
+    assert (done["EndOfLease"], done["OrderedEndOfLease"]) == (300, 100)
+    assert done["Warning"] == "its machines do not know"
+    failed = change("Failure")
+    assert (failed["EndOfLease"], "Warning" in failed) == (200, False)
+    refused = change("InvalidRequest")
+    assert refused["EndOfLease"] == 200, "whatever the word for its failure"
+
+
+def test_an_end_that_cannot_be_put_back_yet_is_not_said_to_be_so() -> None:
+    assert "EndOfLease" not in change("Failure", retry_at_s=1.0)
+
+
 def test_warming_up_asks_no_network() -> None:
-    warm_up(Defaults(ec2_url="http://127.0.0.1:9", events_url="http://127.0.0.1:9", lambda_url="http://127.0.0.1:9"))
+    warm_up(Defaults(ec2_url="http://127.0.0.1:9", lambda_url="http://127.0.0.1:9", logs_url="http://127.0.0.1:9"))
 
 
 def test_the_light_modules_load_no_aws() -> None:

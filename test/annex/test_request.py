@@ -203,10 +203,10 @@ WITHOUT_KEYS: dict[str, Any] = {"PublicKeyFile": None, "SecretKeyFile": None}
 
 @pytest.mark.parametrize(("attribute", "value", "option"), [
     ("ServiceURL", "https://ec2.example.org", "-service-url"),
-    ("EventsURL", "https://events.example.org", "-events-url"),
     ("LambdaURL", "https://lambda.example.org", "-lambda-url"),
     ("S3URL", "https://s3.example.org", "-s3-url"),
     ("STSURL", "https://sts.example.org", "-sts-url"),
+    ("LogsURL", "https://logs.example.org", "-logs-url"),
     ("LeaseFunctionARN", "arn:aws:lambda:us-east-1:123456789012:function:other", "-lease-function-arn"),
     ("LeaseFunctionARN", "arn:aws:lambda:us-east-1:210987654321:function:lease", "-lease-function-arn"),
     ("S3Bucket", "others", "-s3-bucket"),
@@ -221,9 +221,23 @@ def test_lent_keys_serve_nothing_that_the_requester_names(attribute: str, value:
 
 
 def test_with_lent_keys_what_the_administrator_configured_may_be_named_too() -> None:
-    named: dict[str, Any] = {"ServiceURL": LENDING.ec2_url, "EventsURL": LENDING.events_url,
+    named: dict[str, Any] = {"ServiceURL": LENDING.ec2_url, "LogsURL": LENDING.logs_url,
                              "LambdaURL": LENDING.lambda_url, "S3Bucket": "pool"}
     assert read(bulk_request_ad(**WITHOUT_KEYS, **named), LENDING).public_key_file is None
+
+
+def test_the_endpoint_of_eventbridge_is_taken_and_asked_nothing() -> None:
+    """The manual has it; it serves -check-setup only, so it is also none that lent keys could go to."""
+    named: dict[str, Any] = {"EventsURL": "https://events.example.org"}
+    assert read(bulk_request_ad(**WITHOUT_KEYS, **named), LENDING).endpoints == read(bulk_request_ad()).endpoints
+    assert "events" not in str(read(bulk_request_ad(**named)).endpoints)
+
+
+def test_the_endpoint_of_the_log_is_the_requests_or_the_administrators() -> None:
+    assert read(bulk_request_ad(LogsURL="https://l.example.org")).endpoints.logs_url == "https://l.example.org"
+    defaults = Defaults(logs_url="https://logs.example.org")
+    assert read(bulk_request_ad(), defaults).endpoints.logs_url == "https://logs.example.org"
+    assert faults(LogsURL="https://logs.eu-west-1.amazonaws.com")[0].startswith("LogsURL https://logs.eu-west-1")
 
 
 def test_without_a_lease_function_of_its_own_annexd_lends_no_keys() -> None:

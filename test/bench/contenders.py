@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.pool import ANNEXD_CONFIG, HTCondor, NoHTCondorError, Pool, find
+from test.system.site import beat
 
 TOP = Path(__file__).resolve().parents[2]
 DAEMONS = ("MASTER", "COLLECTOR", "SHARED_PORT", "SCHEDD", "ANNEXD")
@@ -25,9 +26,9 @@ OURS, PEER = "annexd", "C++"
 
 ANNEXD_KNOBS = """
 ANNEX_DEFAULT_EC2_URL = {url}
-ANNEX_DEFAULT_CWE_URL = {url}
 ANNEX_DEFAULT_LAMBDA_URL = {url}
 ANNEX_DEFAULT_STS_URL = {url}
+ANNEX_DEFAULT_LOGS_URL = {url}
 ANNEX_DEFAULT_S3_URL = {url}
 ANNEX_DEFAULT_LEASE_FUNCTION_ARN = {arn}
 """
@@ -80,6 +81,7 @@ def with_the_peer() -> HTCondor:
 def make_pool(cloud: Cloud, htcondor: HTCondor) -> Pool:
     """A pool in which both can work; not started yet."""
     arn = cloud.deploy_template(TOP / "templates" / "template-3.json")
+    beat(cloud, arn)  # the lease function is to be seen at work; its receipt counts for fifteen minutes
     cloud.client("s3").create_bucket(Bucket=BUCKET)
     host = f"{cloud.region}.localhost:{urlsplit(cloud.url).port}"
     knobs = ANNEXD_KNOBS.format(url=cloud.url, arn=arn) + PEER_KNOBS.format(

@@ -25,7 +25,7 @@ REPEATS = 5
 DAY_S = 86400
 ORDER_BYTES = 4000  # of an order with two launch specifications
 AT_ONCE = 1000  # annexes, of what happens between two moves on a busy site
-STEPS = ("get_function", "put_rule", "put_targets", "put_object", "request_spot_fleet")
+STEPS = ("check_lease_function", "put_object", "request_fleet")
 READY_WITHIN_S = 60
 
 
@@ -92,7 +92,7 @@ def fill(path: Path, annexes: int) -> None:
 def _move(path: Path, annexes: int) -> None:
     journal, now_s = Journal(path), time.time()
     try:
-        moved = Engine(journal, ()).move_to_archive(lambda state, at_s: is_over(state, at_s, now_s))
+        moved = Engine(journal, ()).move_to_archive(lambda state, at_s: is_over(state, at_s, now_s, lambda _: 0))
         assert len(moved) == annexes, f"only {len(moved)} were moved"
     finally:
         journal.close()

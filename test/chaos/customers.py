@@ -21,6 +21,8 @@ from annexd.tool.errors import CLOUD_FAILED, COMMUNICATION, NOT_AUTHORIZED, NOT_
 from test.chaos.house import House
 
 LEASE_S = (15.0, 40.0)
+LONG_LEASE_S = (140.0, 160.0)  # of those whose end is moved, which annexd does no later than 120 s before it
+EXTENSION_S, SHORT_S = 20, 15
 PAUSE_S = (0.0, 1.5)
 ASKS_AGAIN = 0.4  # of those that have their answer
 TYPED = 0.5  # of all orders
@@ -40,16 +42,31 @@ class Order:
     clients: int = 0  # that were started for it
     faults: list[str] = field(default_factory=list)  # clients that ended by themselves without an answer
     cancellation: Order | None = None  # its own command
+    change: Order | None = None  # the same
     typed: tuple[str, ...] | None = None  # the arguments of condor_annex, which orders this
     ends: Counter[str] = field(default_factory=Counter)  # how the processes of condor_annex ended
 
 
-class Customer:
-    """A thread that orders, one annex after another, until it is told to stop, and `cancels` so many of them."""
+@dataclass(frozen=True)
+class Habits:
+    """What is done to which part of all annexes."""
 
-    def __init__(self, house: House, name: str, dice: random.Random, cancels: float) -> None:
+    cancels: float
+    extends: float
+    shortens: float
+
+    def choose(self, dice: random.Random) -> str:
+        shares = {"cancel": self.cancels, "extend": self.extends, "shorten": self.shortens}
+        [chosen] = dice.choices([*shares, ""], [*shares.values(), 1 - sum(shares.values())])
+        return chosen
+
+
+class Customer:
+    """A thread that orders, one annex after another, until it is told to stop, and goes on with them by its habits."""
+
+    def __init__(self, house: House, name: str, dice: random.Random, habits: Habits) -> None:
         self.orders: list[Order] = []
-        self._cancels = cancels
+        self._habits = habits
         self._house, self._name, self._dice = house, name, dice
         self._client: subprocess.Popen[str] | None = None
         self._stop = threading.Event()
@@ -75,7 +92,8 @@ class Customer:
 
     def _run(self) -> None:
         while not self._stop.wait(self._dice.uniform(*PAUSE_S)):
-            lease_s = int(self._dice.uniform(*LEASE_S))
+            then = self._habits.choose(self._dice)
+            lease_s = int(self._dice.uniform(*(LONG_LEASE_S if then in ("extend", "shorten") else LEASE_S)))
             command_id, capacity = f"{self._name}-{len(self.orders)}", self._dice.randint(1, 3)
             order = Order(command_id, self._house.ad(command_id, int(time.time()) + lease_s, capacity))
             if self._dice.random() < TYPED:
@@ -85,11 +103,19 @@ class Customer:
             self._ask(order)
             if self._dice.random() < ASKS_AGAIN:
                 self._ask(order)
-            if order.replies and order.replies[0]["Result"] == "Success" and self._dice.random() < self._cancels:
-                command_id = f"{command_id}-ends"
-                ad = self._house.cancel_ad(command_id, str(order.replies[0]["AnnexID"]))
-                order.cancellation = Order(command_id, ad)
-                self._ask(order.cancellation)
+            if order.replies and order.replies[0]["Result"] == "Success":
+                self._go_on(order, then, str(order.replies[0]["AnnexID"]))
+
+    def _go_on(self, order: Order, then: str, annex_id: str) -> None:
+        command_id = f"{order.command_id}-{then}"
+        if then == "cancel":
+            order.cancellation = Order(command_id, self._house.cancel_ad(command_id, annex_id))
+            self._ask(order.cancellation)
+        elif then:
+            sooner = {"EndOfLease": int(time.time()) + SHORT_S, "Now": True}
+            change = {"LeaseExtension": EXTENSION_S} if then == "extend" else sooner
+            order.change = Order(command_id, self._house.change_ad(command_id, annex_id, change))
+            self._ask(order.change)
 
     def _ask(self, order: Order) -> None:
         answers = len(order.replies)

@@ -17,6 +17,7 @@ from test.chaos.processes import Process, members
 from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.pool import ANNEXD_CONFIG, Pool
+from test.system.site import beat
 
 TOP = Path(__file__).resolve().parents[2]
 REQUEST = TOP / "templates" / "config.json"
@@ -25,9 +26,9 @@ TERMINATION_S = 1.0
 DAEMONS = ("MASTER", "COLLECTOR", "SHARED_PORT", "ANNEXD")
 CONFIG = """
 ANNEX_DEFAULT_EC2_URL = {cloud.url}
-ANNEX_DEFAULT_CWE_URL = {cloud.url}
 ANNEX_DEFAULT_LAMBDA_URL = {cloud.url}
 ANNEX_DEFAULT_STS_URL = {cloud.url}
+ANNEX_DEFAULT_LOGS_URL = {cloud.url}
 ANNEX_DEFAULT_LEASE_FUNCTION_ARN = {arn}
 ANNEX_DEFAULT_FLEET_ROLE_ARN = arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role
 ANNEX_MIN_LEASE = 5
@@ -50,6 +51,7 @@ class House:
         self.cloud.start()
         try:
             arn = self.cloud.deploy_template(TOP / "templates" / "template-3.json")
+            beat(self.cloud, arn)
             config = f"{ANNEXD_CONFIG}{CONFIG.format(cloud=self.cloud, arn=arn)}"
             self.pool = Pool(config, daemons=DAEMONS, directory=self.directory, master=self._keeper())
             self.pool.env["CHAOS_MASTER"] = str(self.pool.htcondor.executable("condor_master"))
@@ -89,6 +91,9 @@ class House:
 
     def cancel_ad(self, command_id: str, annex_id: str) -> dict[str, Any]:
         return {"Command": "CA_CANCEL_ANNEX", "RequestVersion": 1, "CommandID": command_id, "Annex": annex_id}
+
+    def change_ad(self, command_id: str, annex_id: str, change: dict[str, Any]) -> dict[str, Any]:
+        return self.cancel_ad(command_id, annex_id) | {"Command": "CA_CHANGE_LEASE", **change}
 
     def start_client(self, ad: dict[str, Any]) -> subprocess.Popen[str]:
         client = subprocess.Popen([sys.executable, "-m", "test.chaos.client"], env=self.pool.env, text=True, cwd=TOP,

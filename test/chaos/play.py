@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from test.chaos.customers import Customer
+from test.chaos.customers import Customer, Habits
 from test.chaos.house import SPEED, House
 from test.chaos.trouble import Killer, Weather
 from test.chaos.verdict import Verdict, judge
@@ -17,6 +17,7 @@ ALL_KINDS = frozenset({"throttle", "internal", "reset", "hang", "denied", "parti
 PASSING = frozenset({"throttle", "internal", "reset"})  # after which nothing has to be waited for
 ANSWERS_WITHIN_S = 300.0  # an undo waits 90 s for what may still be on its way, and is patient with what is stuck
 REST_WITHIN_S = 400.0
+HABITS = Habits(cancels=0.2, extends=0.15, shortens=0.15)
 LATE_S = 300.0 / SPEED + 110.0  # a tick; and runs that met faults, on a machine that is busy: this is real time
 
 
@@ -26,7 +27,7 @@ class Chaos:
     kills: int
     limit_s: float = float("inf")
     kinds: frozenset[str] = ALL_KINDS
-    cancels: float = 0.25  # of all annexes; one whose order met trouble waits up to 90 s for that
+    habits: Habits = HABITS
     pause_s: tuple[float, float] = (0.2, 6.0)  # between two kills: annexd needs one or two seconds to start
 
     def play(self) -> Verdict:
@@ -39,7 +40,7 @@ class Chaos:
     def _play(self, house: House) -> Verdict:
         began_s = time.monotonic()
         names = [f"customer-{n}" for n in range(CUSTOMERS)]
-        customers = [Customer(house, name, self._dice(name), self.cancels) for name in names]
+        customers = [Customer(house, name, self._dice(name), self.habits) for name in names]
         weather = Weather(house, self._dice("weather"), self.kinds)
         killer = Killer(house, customers, self._dice("killer"), self.pause_s)
         weather.start()
@@ -73,5 +74,4 @@ class Chaos:
 
 
 def _running(house: House) -> list[str]:
-    rules = [rule["Name"] for rule in house.cloud.client("events").list_rules()["Rules"]]
-    return rules + [instance["id"] for instance in house.cloud.running_instances()]
+    return [instance["id"] for instance in house.cloud.running_instances()]

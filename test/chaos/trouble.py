@@ -15,14 +15,13 @@ VICTIMS = {"annexd": 70, "worker": 8, "master": 8, "client": 14}
 FAULT_PAUSE_S = (0.3, 2.5)
 FAULTS = {  # operation -> what may go wrong with it
     "GetFunction": ("throttle", "internal", "reset"),
-    "PutRule": ("throttle", "internal", "reset", "hang"),
-    "PutTargets": ("throttle", "internal", "reset", "hang"),
+    "FilterLogEvents": ("throttle", "internal", "reset"),
+    "CreateTags": ("throttle", "internal", "reset", "hang"),
+    "TerminateInstances": ("throttle", "internal", "reset"),
     "RequestSpotFleet": ("throttle", "internal", "reset", "hang", "denied"),
     "DescribeSpotFleetRequests": ("throttle", "internal", "reset", "lag"),
     "DescribeInstances": ("throttle", "internal", "reset", "lag"),
     "CancelSpotFleetRequests": ("throttle", "internal", "reset", "partial"),
-    "RemoveTargets": ("throttle", "internal", "reset", "partial"),
-    "DeleteRule": ("throttle", "internal", "reset"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The model, at the end, and of the cloud's own record: what ran, what was armed when, what is left.
+"""The model, at the end, and of the cloud's own record: what ran, until when it was leased, what is left.
 
 Nothing that annexd says is believed; what it answered is only compared with what there is.
 """
@@ -6,7 +6,7 @@ Nothing that annexd says is believed; what it answered is only compared with wha
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -16,6 +16,7 @@ from test.cloud import Cloud
 
 FINAL = ("Success", "Failure", "InvalidRequest")
 CANCEL_FINAL = ("Success", "Failure", "InvalidState")  # InvalidState: the lease was over before
+CHANGE_FINAL = ("Success", "Failure", "InvalidState", "InvalidRequest")  # also: too late
 FACTS = ("Result", "BulkRequestID", "AnnexID", "ClientToken")
 
 
@@ -28,12 +29,6 @@ class Life:
     began_s: float
     gone_s: float | None
 
-    def seconds_outside(self, armed: Iterable[tuple[float, float]]) -> float:
-        """For how long it lived while its lease was not armed."""
-        end_s = self.gone_s if self.gone_s is not None else float("inf")
-        inside = sum(max(0.0, min(end_s, until_s) - max(self.began_s, from_s)) for from_s, until_s in armed)
-        return end_s - self.began_s - inside
-
 
 @dataclass
 class Verdict:
@@ -45,46 +40,30 @@ class Verdict:
 
 def judge(cloud: Cloud, orders: list[Order], late_s: float) -> Verdict:
     """Look at a cloud in which everything is over.  `late_s`: how long after its lease an instance may be gone."""
-    audit = cloud.audit()
+    meter, audit = cloud.meter(), cloud.audit()
     annex_of = {each["fleet"]: annex for each in audit if each.get("effect") == "fleet requested"
-                if (annex := (each["client_token"] or "").rpartition("_")[0])}
+                if (annex := (each["client_token"] or "").split("_")[0])}
     lives = [Life(each["id"], annex_of[each["fleet"]], each["began_s"], each["gone_s"]) for each in cloud.lives()]
-    ends = {annex_id: line["lease_end"] for annex_id, line in cloud.meter()["annexes"].items()}
+    ends = {annex_id: line["lease_end"] for annex_id, line in meter["annexes"].items()}
     verdict = Verdict()
-    _check_lives(verdict, lives, armed(audit), ends, late_s)
+    verdict.numbers["unleased instance-seconds"] = meter["unleased"]["instance_seconds"]
+    if meter["unleased"]["instance_seconds"]:
+        verdict.violations.append(f"instances lived {meter['unleased']['instance_seconds']:.3f} s without a lease")
+    _check_lives(verdict, lives, ends, late_s)
     _check_fleets(verdict, annex_of)
     _check_answers(verdict, orders, annex_of)
     _check_cancellations(verdict, orders, lives, late_s)
+    _check_changes(verdict, orders, ends)
+    _check_nothing_is_early(verdict, orders, lives, ends)
     _check_nothing_left(verdict, cloud)
     return verdict
 
 
-def armed(audit: Iterable[Mapping[str, Any]]) -> dict[str, list[tuple[float, float]]]:
-    """When the lease of each annex was armed, by what was asked of EventBridge and done."""
-    since: dict[str, float] = {}
-    periods: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for call in audit:
-        if call["kind"] != "call" or not (call.get("status") == 200 or call.get("when") == "after"):
-            continue
-        rule = call["params"].get("Rule") or call["params"].get("Name")
-        if call["operation"] == "PutTargets":
-            since.setdefault(rule, call["time"])
-        elif call["operation"] in ("RemoveTargets", "DeleteRule", "DisableRule") and rule in since:
-            periods[rule].append((since.pop(rule), call["time"]))
-    for rule, from_s in since.items():
-        periods[rule].append((from_s, float("inf")))
-    return periods
-
-
-def _check_lives(verdict: Verdict, lives: list[Life], leases: Mapping[str, list[tuple[float, float]]],
-                 ends: Mapping[str, float], late_s: float) -> None:
-    unleased = {life: seconds for life in lives if (seconds := life.seconds_outside(leases.get(life.annex_id, ()))) > 0}
-    verdict.violations += [f"{life.instance_id} of {life.annex_id} lived {seconds:.3f} s without an armed lease"
-                           for life, seconds in unleased.items()]
+def _check_lives(verdict: Verdict, lives: list[Life], ends: Mapping[str, float], late_s: float) -> None:
     gone = {life: life.gone_s - ends[life.annex_id] for life in lives if life.gone_s and life.annex_id in ends}
     verdict.violations += [f"{life.instance_id} of {life.annex_id} was gone only {seconds:.1f} s after its lease"
                            for life, seconds in gone.items() if seconds > late_s]
-    verdict.numbers |= {"instances": len(lives), "unleased instance-seconds": sum(unleased.values()),
+    verdict.numbers |= {"instances": len(lives),
                         "s after its lease half of them were gone": round(median(gone.values()), 1) if gone else 0.0,
                         "s after its lease the last one was gone": round(max(gone.values(), default=0.0), 1)}
 
@@ -134,10 +113,35 @@ def _check_cancellations(verdict: Verdict, orders: list[Order], lives: list[Life
     verdict.numbers["cancelled"] = len(cancelled)
 
 
+def _check_changes(verdict: Verdict, orders: list[Order], ends: Mapping[str, float]) -> None:
+    """What is said to end at another time does."""
+    moved = 0
+    for asked in [order.change for order in orders if order.change]:
+        reply = asked.replies[0] if asked.replies else {}
+        if reply.get("Result") not in CHANGE_FINAL:
+            verdict.violations.append(f"{asked.command_id} was never answered: {asked.faults or asked.replies}")
+        if reply.get("Result") == "Success":
+            moved += 1
+            if ends.get(reply["AnnexID"]) != reply["EndOfLease"]:
+                verdict.violations.append(f"{reply['AnnexID']} was said to end at {reply['EndOfLease']}, and ends at "
+                                          f"{ends.get(reply['AnnexID'])}")
+    verdict.numbers["moved"] = moved
+
+
+def _check_nothing_is_early(verdict: Verdict, orders: list[Order], lives: list[Life],
+                            ends: Mapping[str, float]) -> None:
+    """What was ordered with success and not cancelled lives until its end."""
+    kept = {order.replies[0]["AnnexID"] for order in orders
+            if order.replies and order.replies[0]["Result"] == "Success" and order.cancellation is None}
+    for life in lives:
+        if life.annex_id in kept and life.gone_s is not None and life.gone_s < ends[life.annex_id]:
+            early = f"{ends[life.annex_id] - life.gone_s:.1f} s"
+            verdict.violations.append(f"{life.instance_id} of {life.annex_id} was gone {early} before its lease's end")
+
+
 def _check_nothing_left(verdict: Verdict, cloud: Cloud) -> None:
-    rules = [rule["Name"] for rule in cloud.client("events").list_rules()["Rules"]]
     fleets = [fleet["id"] for fleet in cloud.fleets() if not fleet["state"].startswith("cancelled")]
     instances = [instance["id"] for instance in cloud.running_instances()]
-    for what, left in {"rules": rules, "fleets": fleets, "instances": instances}.items():
+    for what, left in {"fleets": fleets, "instances": instances}.items():
         if left:
             verdict.violations.append(f"{len(left)} {what} are left: {', '.join(left[:5])}")

@@ -49,7 +49,7 @@ class ActingLogs(LogsResponse):  # type: ignore[misc]  # moto has no types
         if group is None:
             raise ResourceNotFoundException
         events = list(_matching(group, asked, self.chosen.now.logs_late_s))
-        found, token = _page(events, asked, self.chosen.now)
+        found, token = page(events, asked, self.chosen.now)
         told: dict[str, Any] = {"events": found, "searchedLogStreams": []}
         return json.dumps(told | ({"nextToken": token} if token else {}))
 
@@ -80,7 +80,7 @@ def _matching(group: Any, asked: dict[str, Any], late_s: float) -> Iterator[dict
                 yield event.to_filter_dict() | {"logStreamName": name, "eventId": f"{event.event_id:056d}"}
 
 
-def _page(
+def page(
     events: list[dict[str, Any]], asked: dict[str, Any], behaviour: Behaviour
 ) -> tuple[list[dict[str, Any]], str | None]:
     """A page, and the token of the next: where to go on, and how many empty pages came since the last full one."""

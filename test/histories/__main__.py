@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterable, Iterator
 
 from test.histories.catalog import Theatre, one_fault, two_faults
-from test.histories.history import COURSES, Verdict
+from test.histories.courses import COURSES
+from test.histories.history import Verdict
 
 
 def options() -> argparse.Namespace:

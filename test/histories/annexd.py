@@ -7,19 +7,22 @@ the journal could not take, later.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any, NoReturn
 
-from annexd.annex.adoption import Place, place_of, reconcile
-
 from annexd.annex import steps
 from annexd.annex.access import KeyFiles
+from annexd.annex.account_target import AccountTarget, target_of
 from annexd.annex.cancel import add_cancelling
+from annexd.annex.change import add_changing
 from annexd.annex.commands import Desk, answer
 from annexd.annex.defaults import Defaults
+from annexd.annex.heartbeat import Heartbeats
+from annexd.annex.reconcile import reconcile
 from annexd.annex.reply import ReplyAd
 from annexd.annex.roll import Roll
 from annexd.aws import ClientCache, Clients, Credentials, Endpoints, Limiter, Limiters, Traffic
@@ -32,16 +35,16 @@ from test.cloud.views import ACCOUNT
 from test.histories import faults
 from test.histories.cloud import Cloud
 from test.histories.faults import ANNEXD, APPEND, Fault
-from test.histories.objects import BUCKET
-from test.histories.services import FUNCTION_ARN
 from test.histories.transport import URL, Hop
+from test.lease.account import BUCKET
+from test.lease.enforcer import FUNCTION_ARN
 
 PATIENCE_S = 30.0  # annexd/aws/clients.py: read_timeout
 RECONCILE_S = 1800.0
 WRITE_S = 20.0  # of a disk that hangs
 LATER_S = 60.0  # annexd/daemon/orders.py: after a journal that could not be written
 KEYS = {"/home/alice/public": ACCESS_KEY_ID.encode(), "/home/alice/secret": SECRET_ACCESS_KEY.encode()}
-DEFAULTS = Defaults(ec2_url=URL, events_url=URL, lambda_url=URL, s3_url=URL, sts_url=URL, s3_bucket=BUCKET,
+DEFAULTS = Defaults(ec2_url=URL, lambda_url=URL, s3_url=URL, sts_url=URL, logs_url=URL, s3_bucket=BUCKET,
                     lease_function_arn=FUNCTION_ARN, collector_host="cm.example.org", trust_domain="example.org",
                     shortest_lease_s=60)  # shorter than any that is ordered: what may go wrong does so sooner
 
@@ -95,7 +98,7 @@ def _nowhere(request: Request) -> Answer:
     raise AssertionError(f"{request.operation} outside of any history")
 
 
-KEPT = Kept()
+KEPT = defaultdict[str, Kept](Kept)  # by the daemon's name
 
 
 class Annexd:
@@ -112,12 +115,13 @@ class Annexd:
         recorded: Callable[[str, Kind, Json], None],
         skew_s: float = 0.0,
         reconcile_s: float = 0.0,
+        name: str = ANNEXD,
     ) -> None:
         self.cloud, self.home, self.recorded, self.skew_s = cloud, home, recorded, skew_s
-        self.reconcile_s = reconcile_s
+        self.reconcile_s, self.name, self.kept = reconcile_s, name, KEPT[name]
         self.life: Life | None = None
         self.gone = False
-        self.place: Place | None = None  # of all orders here, and where annexd's own keys lead
+        self.target: AccountTarget | None = None  # of all orders here, and where annexd's own keys lead
 
     def now_s(self) -> float:
         return self.cloud.timeline.now_s + self.skew_s
@@ -142,17 +146,17 @@ class Annexd:
         """annexd/daemon/reconciliation.py: at start and at intervals, as long as this life lasts."""
         self._work(life, "reconciliation", lambda: self._reconcile(life))
         if not life.is_dead:
-            self.cloud.timeline.after(self.reconcile_s, lambda: self._look(life))
+            self.cloud.timeline.after(self.reconcile_s, lambda: self._look(life), is_routine=True)
 
     def _reconcile(self, life: Life) -> None:
-        if self.place is None:
+        if self.target is None:
             return
         try:
-            report = reconcile(life.world, self.place, life.under_way, life.roll.cancelled_ends)
+            report = reconcile(life.world, self.target, life.under_way, life.roll.cancelled_ends)
         except (Retry, Refused) as error:
             self.cloud.points.tell(f"reconciliation: {error}")
             return
-        for words in (*report.mended, *report.faults):
+        for words in filter(None, (*report.ended, *report.faults, report.enforcer.fault, report.enforcer.warning)):
             self.cloud.points.tell(f"reconciliation: {words}")
 
     def order(self, ad: Json, answered: Callable[[ReplyAd], None] = lambda _: None) -> None:
@@ -223,9 +227,9 @@ class Annexd:
         """The history is over."""
         if self.life is not None:
             self.life.journal.close()
-        KEPT.annexd, KEPT.hop.way = None, _nowhere
-        if any(fault.way == faults.THROTTLED for _, fault in self.cloud.points.struck):
-            KEPT.forget()
+        self.kept.annexd, self.kept.hop.way = None, _nowhere
+        if any(fault.way in (faults.THROTTLED, faults.BUSY) for _, fault in self.cloud.points.struck):
+            self.kept.forget()
 
 
 class OneThread(Engine):
@@ -253,8 +257,8 @@ class Life:
         self.is_dead = self.is_accepting = False
         self.busy: set[str] = set()
         self.journal = DyingJournal(self, annexd)
-        KEPT.annexd, KEPT.hop.way = annexd, self._call
-        self.world = steps.World(self._access, annexd.now_s, supplies=SUPPLIES)
+        annexd.kept.annexd, annexd.kept.hop.way = annexd, self._call
+        self.world = steps.World(self._access, annexd.now_s, supplies=SUPPLIES, heartbeats=Heartbeats(annexd.now_s))
         self.engine = OneThread(
             self.busy,
             self.journal,
@@ -265,6 +269,7 @@ class Life:
         )
         add_cancelling(self.engine, self.world)
         self.roll = Roll(self.engine)
+        add_changing(self.engine, self.world, self.roll)
 
     def under_way(self) -> set[str]:
         return {str(order["annex_id"]) for order in self.engine.unfinished_orders()}
@@ -280,15 +285,17 @@ class Life:
         raise Killed
 
     def _access(self, order: Json) -> Clients:
-        clients = KeyFiles(_read_as, KEPT.cache, defaults=DEFAULTS)(order)
-        KEPT.hop.attach(clients.ec2, clients.events, clients.functions, clients.s3)
+        kept = self._annexd.kept
+        clients = KeyFiles(_read_as, kept.cache, defaults=DEFAULTS)(order)
+        kept.hop.attach(clients.ec2, clients.functions, clients.logs, clients.s3)
         return clients
 
     def _call(self, request: Request) -> Answer:
         self.check()
-        answer = self._annexd.cloud.deliver(ANNEXD, request, PATIENCE_S, self.die)
+        cloud = self._annexd.cloud
+        answer = cloud.deliver(self._annexd.name, request, PATIENCE_S, self.die)
         self.check()
-        return replace(answer, headers={**answer.headers, "Date": formatdate(self._annexd.cloud.timeline.now_s)})
+        return replace(answer, headers={**answer.headers, "Date": formatdate(cloud.timeline.now_s + cloud.date_skew_s)})
 
     def wait(self, seconds: float) -> bool:
         self._annexd.cloud.timeline.sleep(seconds)
@@ -305,7 +312,9 @@ class DyingJournal(Journal):
 
     def append(self, command_id: str, step: str, kind: Kind, body: Json) -> None:
         self._life.check()
-        fault = self._annexd.cloud.points.meet(ANNEXD, APPEND, f"{kind.value} {step}".strip())
+        cloud = self._annexd.cloud
+        what = f"{kind.value} {step}".strip()
+        fault = cloud.points.meet(self._annexd.name, APPEND, what)
         if fault and fault.way == faults.FULL:
             raise JournalError("the journal cannot be written", "the disk is full", "make room")
         if fault and fault.way == faults.SLOW:
@@ -315,8 +324,8 @@ class DyingJournal(Journal):
         elif fault and fault.side == faults.BEFORE:
             self._life.die(fault)
         super().append(command_id, step, kind, body)
-        if kind is Kind.ACCEPTED and "join" in body["order"]:
-            self._annexd.place = place_of(body["order"])
+        if kind is Kind.ACCEPTED and not body["order"].get("workflow"):
+            self._annexd.target = target_of(body["order"])
         self._annexd.recorded(command_id, kind, body)
         if fault and fault.way == faults.DIES:
             self._life.die(fault)

@@ -10,17 +10,35 @@ from collections.abc import Iterable
 from test.cloud.fleets import Fleet, Fleets
 from test.cloud.orders import fleet_config, specification
 
-LOOKS = ("{id}2_0123456789abcdef", "{id}_2_0123456789abcdef", "{half}_0123456789abcdef", "")
+LOOKS = (  # an ID that is too long, an end in 1970, a random part that is too short, and none
+    "{id}-and-what-makes-it-much-too-long_{end}_0123456789abcdef",
+    "{id}_0000000900_0123456789abcdef",
+    "{id}_{end}_0123456789abcde",
+    "",
+)
 
 
-def settle_in(fleets: Fleets, annex_id: str) -> list[Fleet]:
-    """Fleets with look-alike tokens and copies of our tags, and one without a token."""
-    return [_request(fleets, annex_id, look.format(id=annex_id, half=annex_id[:14])) for look in LOOKS]
+def settle_in(fleets: Fleets, annex_id: str, end_s: int, *, unlisted: bool) -> list[Fleet]:
+    """Fleets with look-alike tokens and copies of our tags; and one that AWS lists no more while its instance runs."""
+    now_s = fleets.clock()
+    made = [_request(fleets, look.format(id=annex_id, end=end_s)) for look in LOOKS]
+    for fleet in made:
+        fleet.tags.change(now_s, _tags(annex_id, "htcondor:annex-cancelled"))
+        fleet.instances[0].tags.change(now_s, _tags(annex_id, "htcondor:annex-fleet"))
+    if unlisted:
+        made.append(_request(fleets, ""))
+        fleets.forget(made[-1].fleet_id)
+    return made
 
 
-def _request(fleets: Fleets, annex_id: str, token: str) -> Fleet:
-    tags = [{"Key": "htcondor:annex-id", "Value": annex_id}]
-    spec = specification(TagSpecifications=[{"ResourceType": "instance", "Tags": tags}])
+def _tags(annex_id: str, key: str) -> dict[str, str | None]:
+    """As if they were copied from an annex that is over."""
+    stamp = {"htcondor:annex-id": annex_id, "htcondor:annex-lease-end": "2020-01-01T00:00:00Z"}
+    return {**stamp, key: "sfr-00000000-0000-4000-8000-000000000000"}
+
+
+def _request(fleets: Fleets, token: str) -> Fleet:
+    spec = specification()
     config = fleet_config(1, LaunchSpecifications=[spec], Type="request")
     return fleets.request(config | ({"ClientToken": token} if token else {}), [spec])
 

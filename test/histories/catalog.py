@@ -15,7 +15,8 @@ from itertools import count
 from pathlib import Path
 
 from test.histories.faults import Point, faults_at
-from test.histories.history import AFTERWARDS_S, Course, History, Stage, Verdict, play
+from test.histories.courses import Course
+from test.histories.history import AFTERWARDS_S, History, Stage, Verdict, play
 from test.histories.seeds import Season
 
 

@@ -1,71 +1,111 @@
-"""The quick AWS as it acts: calls arrive or do not, and rules fire."""
+"""The quick AWS as it acts: calls arrive or do not, and one rule calls the lease function."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
+from test.cloud.behaviour import Behaviour, Chosen
+from test.cloud.buckets import Buckets
 from test.cloud.errors import Answer, code_of, error_answer
-from test.cloud.faults import PARTIAL_CODES
-from test.cloud.fleets import Fleets
+from test.cloud.fleets import Fleet, Fleets
 from test.cloud.instances import Timing
 from test.cloud.request import Request
 from test.histories import faults
-from test.histories.faults import CALL, LEASE, Fault
-from test.histories.objects import Objects
+from test.histories.faults import BY_ID, CALL, DRY_RUN, LEASE, TICK_S, Fault
 from test.histories.points import Points
-from test.histories.services import FUNCTION_ARN, REGION, Events, Rule, Services
+from test.histories.services import LeaseFunction, Services
 from test.histories.timeline import Timeline
 from test.histories.transport import URL
+from test.lease.enforcer import REGION, scheduled_event
 
-TICK_S = 300.0  # rate(5 minutes)
 LATE_S = 60.0  # how long after its client gave up a request may still take effect
 IN_FLIGHT_S = 20.0
-RETRY_AFTER_S = (60.0, 120.0)  # Lambda asks a failed asynchronous invocation again, twice
+MAX_LEASE_S = 3600
+LOWERED_S = 300
+OTHERS_LEAVE = 0.02  # of EC2's limits, where others use them up
+OURS = re.compile(r"(?P<annex>[.\-A-Za-z0-9]{1,36})_(?P<end>[12][0-9]{9})_[0-9a-f]{16}")
+END_TAG, CANCELLED_TAG = "htcondor:annex-lease-end", "htcondor:annex-cancelled"
+WRITTEN_BY_HAND: Mapping[str, Mapping[str, str | None]] = {
+    faults.STRIPPED: dict.fromkeys((END_TAG, "htcondor:annex-id", "htcondor:annex-owner")),
+    faults.FORGED: {END_TAG: "2040-01-01T00:00:00Z"},
+    faults.GARBLED: {END_TAG: "tomorrow", "htcondor:annex-id": "another"},
+    faults.CANCELLED: {CANCELLED_TAG: ""},
+}
+INSIDE = {  # the emulator's own words for what goes wrong inside a call
+    faults.PARTIAL: {"kind": "partial"}, faults.LAGS: {"kind": "lag", "lag_s": faults.LAG_S},
+    faults.OMITS: {"kind": "omit"}, faults.TAG_LATE: {"kind": "late", "lag_s": faults.LAG_S},
+    faults.TAG_LOST: {"kind": "lost"}, faults.SHIFTS: {"kind": "shift"},
+}
+
+
+def annex_of(fleet: Fleet) -> str | None:
+    match = OURS.fullmatch(fleet.client_token or "")
+    return match["annex"] if match else None
 
 
 class Cloud:
-    """One account for one history.  `invoke(event, tries)` runs the lease function; `seen` hears of every event."""
+    """One account for one history.  `invoke(event)` runs the lease function; `seen` hears of every event."""
 
-    def __init__(self, timeline: Timeline, points: Points, termination_s: float) -> None:
-        self.timeline, self.points = timeline, points
+    def __init__(self, timeline: Timeline, points: Points, termination_s: float, second_cancel: str = "acted-upon",
+                 lag_s: float = 0.0) -> None:
+        self.timeline, self.points, self.lag_s = timeline, points, lag_s
         self.fleets = Fleets(REGION, Timing(0.0, termination_s), timeline.time, lambda *_, **__: None)
-        self.events = Events(timeline.time, self._wind_up)
-        self.objects = Objects()
-        self._services = Services(self.events, self.fleets, self.objects, self._refuses)
-        self._partial, self.lag_s = False, 0.0
-        self.invoke: Callable[[str, int], None] = _nobody
+        self.function = LeaseFunction(MAX_LEASE_S)
+        self._services = Services(self.fleets, self.function, Chosen(Behaviour(second_cancel=second_cancel)))
+        self.objects = self._services.objects
+        self._buckets, self.limits = Buckets(timeline.time), 0.0  # the share of EC2's limits that is left; 0: no limits
+        self.date_skew_s = 0.0  # by how much the clock of its answers is wrong
+        self.by_hand: set[str] = set()  # annexes that somebody touched
+        self.is_open: Callable[[], bool] = lambda: True  # something is under way, or not over
+        self.invoke: Callable[[dict[str, Any]], None] = _nobody
+        self._tried = set[str]()  # DryRuns, each of which is a point once
         self.seen: Callable[[], None] = lambda: None
-        self.by_hand: Callable[[], None] = lambda: None  # somebody deletes the rule whose function runs
+        self.asks_money: Callable[[Request], None] = lambda _: None  # whenever such a call is sent
+        self.meanwhile: Callable[[str], None] = lambda _: None  # an owner acts just now
         self.spoils: Callable[[str, str], Fault | None] = lambda actor, operation: None  # noqa: ARG005
 
     # Calls.
 
-    def act(self, request: Request, lag_s: float = 0.0) -> Answer:
-        answer = self._services.answer(request, max(lag_s, self.lag_s))
+    def act(self, request: Request) -> Answer:
+        if request.service == "ec2" and self.limits:
+            asked = request.parameters()
+            if not self._buckets.takes(REGION, request.operation, asked, self.limits):
+                return error_answer("ec2", 503, "RequestLimitExceeded", "Request limit exceeded.")
+        if self.lag_s and "Describe" in request.operation:
+            self._services.faults.add({"operation": request.operation, "kind": "lag", "lag_s": self.lag_s})
+        answer = self._services.answer(request)
+        self._services.faults.clear()
         self.seen()
         return answer
 
-    def _refuses(self, operation: str, entry: str) -> str | None:  # noqa: ARG002
-        return PARTIAL_CODES[operation] if self._partial else None
-
     def deliver(self, actor: str, request: Request, patience_s: float, die: Callable[[Fault], NoReturn]) -> Answer:
         """One call of an actor, with what goes wrong on its way.  `die` ends the actor, and never returns."""
-        fault = self.points.meet(actor, CALL, request.operation or request.path.rpartition("/")[2])
+        if actor != LEASE:
+            self.asks_money(request)
+        name = _name(request)
+        fault = self.points.meet(actor, CALL, name) if self._is_point(actor, name) else None
         fault = fault or self.spoils(actor, request.operation)
-        if fault is None:
+        if fault is None or name not in faults.ONLY_AT.get(fault.way, (name,)):
             return self.act(request)
         if fault.way in faults.ERRORS:
             return self._fail(request, fault)
-        if fault.way == faults.PARTIAL:
-            return self._act_partly(request)
-        if fault.way == faults.LAGS:
-            return self.act(request, faults.LAG_S)
+        if fault.way == faults.UNKNOWN_ID:
+            return error_answer("ec2", 400, "InvalidSpotFleetRequestId.NotFound", "a fault of this history")
+        if fault.way in INSIDE:
+            return self._act_inside(request, fault.way)
         self._disturb(request, fault, patience_s, die)
         return self.act(request)
+
+    def _is_point(self, actor: str, name: str) -> bool:
+        """What the function asks when nothing is there, and what it only tries again, cannot go wrong in any new way."""
+        is_new = not name.startswith(DRY_RUN) or name not in self._tried
+        self._tried.add(name)
+        return actor != LEASE or (is_new and self.is_open())
 
     def _disturb(self, request: Request, fault: Fault, patience_s: float, die: Callable[[Fault], NoReturn]) -> None:
         """Return when the call is made after all."""
@@ -79,9 +119,11 @@ class Cloud:
             case faults.TWICE:
                 self.act(request)
             case faults.SECOND_RUN:
-                self.invoke("", 0)
-            case faults.BY_HAND:
-                self.by_hand()
+                self.invoke(scheduled_event(self.timeline.now_s))
+            case faults.EXTENDED | faults.ENDED:
+                self.meanwhile(fault.way)
+            case _:
+                self._touch(fault.way)
 
     def _lose(self, request: Request, fault: Fault) -> NoReturn:
         if fault.side == faults.AFTER:
@@ -113,45 +155,98 @@ class Cloud:
         self.points.tell(f"a late {request.operation} arrives")
         self.act(request)
 
-    def _act_partly(self, request: Request) -> Answer:
-        self._partial = True
-        try:
-            return self.act(request)
-        finally:
-            self._partial = False
+    def _act_inside(self, request: Request, way: str) -> Answer:
+        """The call goes well, and yet not quite."""
+        ours = self._ours()
+        fault = {"operation": request.operation, **INSIDE[way]}
+        if way == faults.OMITS and ours:
+            is_of_fleets = request.operation == "DescribeSpotFleetRequests"
+            alive = [each.instance_id for each in ours[-1].instances if each.terminating_at_s is None]
+            fault["matching"] = ours[-1].fleet_id if is_of_fleets else next(iter(alive), "")
+        if way == faults.SHIFTS and "NextToken" not in request.parameters():
+            body = re.sub(rb"MaxResults=\d+", b"MaxResults=2", request.body)
+            request = replace(request, body=body)
+        self._services.faults.add(fault)
+        return self.act(request)
 
-    # The clock of EventBridge.
+    # What people do by hand.
 
-    def _wind_up(self, rule: Rule) -> None:
-        self.timeline.after(TICK_S, lambda: self._tick(rule))
+    def _ours(self) -> list[Fleet]:
+        return [fleet for fleet in self.fleets.fleets.values() if annex_of(fleet)]
 
-    def _tick(self, rule: Rule) -> None:
-        if self.events.rules.get(rule.name) is not rule:
+    def _touch(self, way: str) -> None:
+        for fleet in self._ours()[-1:]:
+            self.by_hand.add(str(annex_of(fleet)))
+            if way in WRITTEN_BY_HAND:
+                fleet.tags.change(self.timeline.now_s, WRITTEN_BY_HAND[way])
+            elif fleet.state(self.fleets.settle()) == "active":
+                self.fleets.cancel(fleet.fleet_id, terminate=False)
+        self.seen()
+
+    # The rule.
+
+    def begin(self) -> None:
+        """The stack is made: its rule fires at once, and every five minutes from then on."""
+        self.function.exists = True
+        self._tick()
+
+    def _tick(self) -> None:
+        if not self.function.exists:
             return
-        self._wind_up(rule)
-        for target in list(rule.targets.values()) if rule.enabled else ():
-            if target["Arn"] == FUNCTION_ARN:
-                self._fire(target)
-
-    def _fire(self, target: dict[str, Any]) -> None:
-        text = target["Input"]
-        if json.loads(text)["LeaseExpiration"] > self.timeline.now_s:
-            self.invoke(text, 0)  # which does nothing yet, so that nothing can go wrong with it
-            return
-        fault = self.points.meet(LEASE, faults.RUN, "lease.py")
+        self.timeline.after(TICK_S, self._tick, is_routine=True)
+        event = scheduled_event(self.timeline.now_s)
+        is_point = self.is_open() or not self.timeline.has_only_routine
+        fault = self.points.meet(LEASE, faults.RUN, "lease.py") if is_point else None
         match fault.way if fault else None:
-            case faults.MISSED:
+            case faults.MISSED | faults.DIES:
                 return
             case faults.LATE_RUN if fault:
-                self.timeline.after(fault.lasts_s, lambda: self.invoke(text, 0))
+                self.timeline.after(fault.lasts_s, lambda: self.invoke(event))
+                return
+            case faults.HAND_RUN:
+                event = {"called": "by hand"}
             case faults.TWICE:
-                self.invoke(text, 0)
-                self.invoke(text, 0)
-            case faults.DIES:
-                self.timeline.after(RETRY_AFTER_S[0], lambda: self.invoke(text, 1))
-            case _:
-                self.invoke(text, 0)
+                self.invoke(event)
+            case faults.ANEW if fault:
+                self._delete_stack(fault.away_s)
+                return
+            case _ if fault:
+                self._change_stack(fault)
+        self.invoke(event)
+
+    def _delete_stack(self, away_s: float) -> None:
+        self.function.exists = False
+        self.function.events.clear()
+        self.timeline.after(away_s, self.begin)
+
+    def _change_stack(self, fault: Fault) -> None:
+        if fault.way == faults.LOWERED:
+            self.function.max_lease_s = LOWERED_S
+        elif fault.way == faults.CLOSED:
+            self.function.is_closed = True
+            self.timeline.after(fault.away_s, lambda: setattr(self.function, "is_closed", False))
+        elif fault.way == faults.BUSY:
+            self.limits = OTHERS_LEAVE
+            self._drain_buckets()
+            self.timeline.after(fault.away_s, lambda: setattr(self, "limits", 0.0))
+
+    def _drain_buckets(self) -> None:
+        for operation in ("DescribeSpotFleetRequests", "DescribeInstances", "CancelSpotFleetRequests",
+                          "TerminateInstances", "CreateTags", "RequestSpotFleet"):
+            while self._buckets.takes(REGION, operation, {"Filters": []}, self.limits):
+                pass
 
 
-def _nobody(_: str, __: int) -> None:
+def _name(request: Request) -> str:
+    """Its operation, and what is special about it."""
+    operation = request.operation
+    if request.service != "ec2":
+        return operation
+    body = request.body.decode()
+    if "DryRun=true" in body:
+        return DRY_RUN + operation
+    return operation + BY_ID if "SpotFleetRequestId.1=" in body and operation.startswith("Describe") else operation
+
+
+def _nobody(_: object) -> None:
     raise AssertionError("no lease function was deployed")

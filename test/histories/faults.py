@@ -7,14 +7,16 @@ in a line and played again.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-ANNEXD, LEASE = "annexd", "lease"  # whose points they are
+ANNEXD, SECOND, LEASE = "annexd", "second", "lease"  # whose points they are; SECOND is another annexd
 APPEND, CALL, RUN = "append", "call", "run"
 HOUR_S: Final = 3600.0
+TICK_S: Final = 300.0
 BEFORE, AFTER, IN_FLIGHT = "before", "after", "in flight"
 NEVER: Final = float("inf")
+BY_ID, DRY_RUN = " by ID", "DryRun of "  # in the name of a call
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,15 @@ class Fault:
 
 LOST, LATE_ANSWER, LATE_EFFECT, TWICE = "lost", "late answer", "late effect", "twice"
 THROTTLED, INTERNAL, DENIED, PARTIAL = "throttled", "internal", "denied", "partial"
-DIES, SECOND_RUN, BY_HAND, LAGS = "dies", "second run", "by hand", "lags"
+DIES, SECOND_RUN, LAGS, OMITS, SHIFTS, UNKNOWN_ID = "dies", "second run", "lags", "omits", "shifts", "unknown ID"
+TAG_LATE, TAG_LOST = "tag late", "tag lost"
+STRIPPED, FORGED, GARBLED, CANCELLED = "stripped", "forged", "garbled", "cancelled by hand"
+UNFLEETED, EXTENDED, ENDED = "cancelled without its instances", "extended meanwhile", "ended meanwhile"
 FULL, SLOW = "disk full", "disk slow"
-MISSED, LATE_RUN = "missed", "late run"
+MISSED, LATE_RUN, HAND_RUN, ANEW, LOWERED, CLOSED, BUSY = (
+    "missed", "late run", "run by hand", "stack anew", "lowered", "closed", "busy")
 ERRORS: Final = {THROTTLED: "throttle", INTERNAL: "internal", DENIED: "denied"}
+BY_HAND: Final = frozenset({STRIPPED, FORGED, GARBLED, CANCELLED, UNFLEETED})
 
 ONCE: Final[Mapping[str, Fault]] = {
     "request lost": Fault(LOST),
@@ -73,17 +80,11 @@ DEATHS: Final[Mapping[str, Fault]] = {
     f"{name} {side}": Fault(DIES, side, away_s)
     for name, away_s in {
         "killed, restarted": 5.0,
-        "killed, restarted before the first tick": 290.0,
         "killed, restarted after the provisioning delay": 400.0,
         "killed, restarted after the lease": 1500.0,
         "gone for good": NEVER,
     }.items()
     for side in (BEFORE, AFTER, IN_FLIGHT)
-}
-LAG_S: Final = 25.0  # EC2's; with a late effect less than annexd waits before it takes "not found" for an answer
-LAGGING: Final[Mapping[str, Fault]] = {
-    "tells what was so a while ago": Fault(LAGS, excuse_s=2 * LAG_S),
-    "tells what was so a while ago for an hour": Fault(LAGS, lasts_s=HOUR_S, excuse_s=2 * LAG_S),
 }
 SUCCESSIONS: Final[Mapping[str, Fault]] = {
     f"{name} {side}": Fault(DIES, side, away_s, empty_disk=True)
@@ -93,9 +94,37 @@ SUCCESSIONS: Final[Mapping[str, Fault]] = {
     }.items()
     for side in (BEFORE, AFTER, IN_FLIGHT)
 }
-PARTLY: Final = {"partial failure inside a 200": Fault(PARTIAL)}
-PARTIAL_OPERATIONS: Final = ("PutTargets", "RemoveTargets", "CancelSpotFleetRequests")
-LAGGING_OPERATIONS: Final = ("DescribeSpotFleetRequests", "DescribeInstances", "DescribeSpotFleetInstances")
+LAG_S: Final = 25.0  # EC2's; with a late effect less than annexd waits before it takes "not found" for an answer
+INSIDE: Final[Mapping[str, Fault]] = {  # of a call that goes well
+    "partial failure inside a 200": Fault(PARTIAL),
+    "tells what was so a while ago": Fault(LAGS, excuse_s=2 * LAG_S),
+    "tells what was so a while ago for an hour": Fault(LAGS, lasts_s=HOUR_S, excuse_s=2 * LAG_S),
+    "leaves one out": Fault(OMITS),
+    "leaves one out for an hour": Fault(OMITS, lasts_s=HOUR_S),
+    "a page that shifts": Fault(SHIFTS),
+    "knows no such ID": Fault(UNKNOWN_ID),
+    "the tag shows later": Fault(TAG_LATE),
+    "the tag is lost": Fault(TAG_LOST),
+}
+HANDS: Final[Mapping[str, Fault]] = {
+    "its tags are stripped by hand": Fault(STRIPPED),
+    "its end is moved by years by hand": Fault(FORGED),
+    "its tags are garbled by hand": Fault(GARBLED),
+    "it is tagged as cancelled by hand": Fault(CANCELLED),
+    "its fleet is cancelled by hand without its instances": Fault(UNFLEETED),
+}
+WITH_FLEETS: Final = ("DescribeSpotFleetRequests", "DescribeInstances", "CancelSpotFleetRequests",
+                      "TerminateInstances", "CreateTags")
+ONLY_AT: Final[Mapping[str, tuple[str, ...]]] = {  # what cannot happen at every call, or makes no difference at others
+    **dict.fromkeys(BY_HAND, WITH_FLEETS),
+    PARTIAL: ("CancelSpotFleetRequests",),
+    LAGS: ("DescribeSpotFleetRequests", "DescribeSpotFleetRequests by ID", "DescribeInstances"),
+    OMITS: ("DescribeSpotFleetRequests", "DescribeInstances"),
+    SHIFTS: ("DescribeSpotFleetRequests",),
+    UNKNOWN_ID: ("DescribeSpotFleetRequests by ID",),
+    TAG_LATE: ("CreateTags",),
+    TAG_LOST: ("CreateTags",),
+}
 
 AT_APPENDS: Final[Mapping[str, Fault]] = {
     **{name: fault for name, fault in {**DEATHS, **SUCCESSIONS}.items() if fault.side != IN_FLIGHT},
@@ -103,26 +132,30 @@ AT_APPENDS: Final[Mapping[str, Fault]] = {
     "disk hangs for a while": Fault(SLOW),
     "disk hangs at each write for an hour": Fault(SLOW, lasts_s=HOUR_S),
 }
-AT_CALLS: Final[Mapping[str, Fault]] = {**ONCE, **LASTING, **DEATHS, **SUCCESSIONS, **PARTLY, **LAGGING}
+AT_CALLS: Final[Mapping[str, Fault]] = {**ONCE, **LASTING, **DEATHS, **SUCCESSIONS, **INSIDE, **HANDS}
 
-CUT_OFF_S: Final = 240.0 + 60.0  # a run that hung to its limit, and the wait for Lambda's next try
+CUT_OFF_S: Final = 240.0 + 60.0  # a run that hung to its limit, and the wait for the next tick
 IN_FUNCTION: Final[Mapping[str, Fault]] = {
-    **{name: Fault(fault.way, fault.side, excuse_s=CUT_OFF_S) for name, fault in ONCE.items()},
-    **{name: Fault(PARTIAL, excuse_s=CUT_OFF_S) for name in PARTLY},
-    **LAGGING,
-    **{
-        f"{name} for an hour": Fault(way, lasts_s=HOUR_S, excuse_s=HOUR_S + CUT_OFF_S)
-        for name, way in {"requests lost": LOST, "throttled": THROTTLED, "500": INTERNAL, "denied": DENIED}.items()
-    },
+    **{name: replace(fault, excuse_s=CUT_OFF_S) for name, fault in ONCE.items()},
+    **{name: replace(fault, excuse_s=CUT_OFF_S + fault.lasts_s) for name, fault in INSIDE.items()},
+    **{name: replace(fault, excuse_s=HOUR_S + CUT_OFF_S)
+       for name, fault in LASTING.items() if fault.lasts_s == HOUR_S},
     **{f"cut off {side}": Fault(DIES, side, excuse_s=CUT_OFF_S) for side in (BEFORE, AFTER, IN_FLIGHT)},
     "another run in the middle": Fault(SECOND_RUN),
-    "its rule is deleted by hand": Fault(BY_HAND),
+    "its owner extends it meanwhile": Fault(EXTENDED),
+    "its owner cancels it meanwhile": Fault(ENDED),
+    **HANDS,
 }
 AT_RUNS: Final[Mapping[str, Fault]] = {
     "no run for an hour": Fault(MISSED, lasts_s=HOUR_S, excuse_s=HOUR_S),
+    "called by hand instead of by its rule for an hour": Fault(HAND_RUN, lasts_s=HOUR_S),
     "four minutes late": Fault(LATE_RUN, lasts_s=240.0, excuse_s=240.0),
     "run twice": Fault(TWICE),
     "cut off at its start": Fault(DIES, excuse_s=CUT_OFF_S),
+    "the stack is deleted, and made anew ten minutes later": Fault(ANEW, away_s=600.0, excuse_s=600.0 + TICK_S),
+    "MaxLease is lowered to five minutes": Fault(LOWERED),
+    "it is closed for an hour": Fault(CLOSED, away_s=HOUR_S),
+    "others use up EC2's limits for an hour": Fault(BUSY, away_s=HOUR_S, excuse_s=TICK_S),
 }
 
 
@@ -132,7 +165,7 @@ def faults_at(point: Point) -> Mapping[str, Fault]:
         return AT_RUNS
     if point.place == APPEND:
         return AT_APPENDS
-    faults = AT_CALLS if point.actor == ANNEXD else IN_FUNCTION
-    impossible = set() if point.what in PARTIAL_OPERATIONS else {PARTIAL}
-    impossible |= set() if point.what in LAGGING_OPERATIONS else {LAGS}
-    return {name: fault for name, fault in faults.items() if fault.way not in impossible}
+    if point.what.startswith(DRY_RUN):  # without effect
+        return {name: IN_FUNCTION[name] for name in ("request lost", "throttled for an hour", "denied")}
+    faults = IN_FUNCTION if point.actor == LEASE else AT_CALLS
+    return {name: fault for name, fault in faults.items() if point.what in ONLY_AT.get(fault.way, (point.what,))}

@@ -6,80 +6,35 @@ It is written `course | annexd 7: request lost | lease 3: throttled`, and played
 from __future__ import annotations
 
 import random
+from itertools import chain
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from annexd.annex.reply import ReplyAd
-from annexd.annex.roll import CANCEL
+from annexd.annex.roll import CANCEL, CHANGE
 from annexd.workflow import Json, Kind
 from test.annex.ads import bulk_request_ad
 from test.cloud.fleets import Fleet
 from test.histories import faults
 from test.histories.annexd import Annexd
 from test.histories.bystanders import harmed, settle_in
-from test.histories.cloud import RETRY_AFTER_S, Cloud
-from test.histories.faults import ANNEXD, CALL, LEASE, Fault, Point
+from test.histories.cloud import Cloud
+from test.histories.courses import COURSES, LEASE_S, Act, Course
+from test.histories.faults import ANNEXD, SECOND, Fault, Point
 from test.histories.function import Function
-from test.histories.model import Annex, Model
+from test.histories.model import Annex, Model, is_alive
 from test.histories.points import Fate, Points
-from test.histories.services import FUNCTION_ARN
 from test.histories.timeline import START_S, Timeline
 from test.histories.transport import URL
+from test.lease.enforcer import FUNCTION_ARN
 
-LEASE_S = 900
+ORDER_S = 60.0  # after the rule's first run
 ASK_AGAIN_S = 30.0
-AFTERWARDS_S = 3 * 3600.0  # how long a history goes on after the lease: longer than any fault lasts
-
-
-@dataclass(frozen=True)
-class Course:
-    """How a history goes when nothing else goes wrong.
-
-    `refused` are operations that AWS refuses annexd whatever it tries; `lost` those whose first answer is lost.
-    `cancel_s` after the order its client cancels the annex, and asks again until that is answered.
-    """
-
-    name: str
-    refused: frozenset[str] = frozenset()
-    lost: frozenset[str] = frozenset()
-    lease_s: int = LEASE_S
-    termination_s: float = 2.0
-    skew_s: float = 0.0
-    lag_s: float = 0.0
-    reconcile_s: float = 0.0
-    cancel_s: float | None = None
-    order: Mapping[str, Any] = field(default_factory=dict)
-
-
-COURSES = {
-    course.name: course
-    for course in (
-        Course("all goes well"),
-        Course("the fleet is denied", refused=frozenset({"RequestSpotFleet"})),
-        Course(
-            "the fleet's answer is lost, then it is denied",
-            refused=frozenset({"RequestSpotFleet"}),
-            lost=frozenset({"RequestSpotFleet"}),
-        ),
-        Course("the target is denied", refused=frozenset({"PutTargets"})),
-        Course("a lease of a minute", lease_s=60),
-        Course("instances take minutes to end", termination_s=270.0),
-        Course("a maintained fleet", order={"Type": "maintain"}),
-        Course("a lease until just before the first tick, and EC2 lags", lease_s=295, lag_s=faults.LAG_S),
-        Course("annexd looks at the account now and then", reconcile_s=850.0),
-        Course("annexd's clock is four minutes slow", skew_s=-240.0),
-        Course("annexd's clock is four minutes fast", skew_s=240.0),
-        Course("it is cancelled", cancel_s=400.0),
-        Course("it is cancelled as soon as it is there", cancel_s=0.0, lag_s=faults.LAG_S),
-        Course("it is cancelled, and annexd looks at the account now and then", cancel_s=845.0, reconcile_s=850.0,
-               lease_s=1800),
-        Course("a slow clock cancels it before the first tick, and EC2 lags", cancel_s=298.0, skew_s=-240.0,
-               lag_s=faults.LAG_S),
-        Course("a clock that is four minutes fast cancels it", cancel_s=200.0, skew_s=240.0),
-    )
-}
+AFTERWARDS_S = 3 * 3600.0  # how long a history goes on after the lease at most: longer than any fault lasts
+KEYS = {"PublicKeyFile": "/home/alice/public", "SecretKeyFile": "/home/alice/secret"}
+MEANWHILE = {faults.EXTENDED: Act(0.0, "extend", 600), faults.ENDED: Act(0.0, "cancel")}
 
 
 @dataclass(frozen=True)
@@ -112,7 +67,8 @@ class Verdict:
     violations: tuple[str, ...]
     met: tuple[Point, ...]
     log: tuple[str, ...]
-    results: tuple[str, ...]
+    results: tuple[str, ...]  # of its orders
+    answers: Mapping[str, ReplyAd]  # the newest to each command
 
     def __str__(self) -> str:
         words = [f"  {words}" for words in self.violations]
@@ -123,104 +79,176 @@ def play(history: History, home: Path) -> Verdict:
     """Run it to its end, in virtual time; `home` is an empty folder."""
     random.seed(str(history))  # botocore's jitter
     stage = Stage(history.course, history.fate, home)
-    lease_s = history.course.lease_s
-    return stage.play(str(history), lambda: stage.begin(lease_s), lease_s + AFTERWARDS_S)
+    return stage.play(str(history), stage.begin, history.course.lease_s + AFTERWARDS_S)
 
 
 class Stage:
-    """Cloud, function, daemon and model of one history."""
+    """Cloud, function, daemons and model of one history."""
 
     def __init__(self, course: Course, fate: Fate, home: Path) -> None:
         self.course = course
         self.timeline = Timeline()
         self.points = Points(self.timeline, fate)
-        self.cloud = Cloud(self.timeline, self.points, course.termination_s)
-        self.cloud.lag_s = course.lag_s
+        self.cloud = Cloud(self.timeline, self.points, course.termination_s, course.second_cancel, course.lag_s)
+        self.cloud.date_skew_s, self.cloud.limits = course.date_skew_s, course.limits
+        self.cloud.function.empty_pages = course.empty_pages
         self.function = Function(self.cloud)
-        self.model = Model(self.cloud, self.function.deleted_by_hand)
-        self.cloud.seen = self.model.observe
-        self.cloud.spoils = self._spoils
+        self.model = Model(self.cloud, self.function, clocks_s=abs(course.date_skew_s))
+        self.cloud.seen, self.cloud.asks_money = self._seen, self.model.asks_money
+        self.cloud.spoils, self.cloud.meanwhile, self.cloud.is_open = self._spoils, self._meanwhile, self._is_open
         self.annexd = Annexd(self.cloud, home, self._recorded, course.skew_s, course.reconcile_s)
+        self.second = Annexd(self.cloud, home / SECOND, self._recorded, -course.skew_s, course.reconcile_s, SECOND)
         self.ads: dict[str, dict[str, Any]] = {}
+        self.answers: dict[str, ReplyAd] = {}
         self.bystanders: list[Fleet] = []
         self._lost = set(course.lost)
 
     def play(self, name: str, begin: Callable[[], None], length_s: float) -> Verdict:
-        """annexd starts, `begin` orders something, and `length_s` later it is looked at what is left."""
-        with self.function.deployed():
-            try:
-                self.annexd.start()
-                begin()
-                self.timeline.run_to(START_S + length_s)
-            finally:
-                self.annexd.close()
+        """The rule and annexd start, `begin` orders something, and when all is over it is looked at what is left."""
+        try:
+            self.timeline.after(ORDER_S, begin)
+            self.cloud.begin()
+            self.annexd.start()
+            if self.course.two_annexds:
+                self.second.home.mkdir()
+                self.second.start()
+            self.timeline.run_to(START_S + length_s, self._is_over)
+        finally:
+            self.annexd.close()
+            self.second.close()
         return self._conclude(name)
 
-    def begin(self, lease_s: int) -> None:
-        """What the client of the course does."""
-        self.order("command-1", lease_s)
-        if self.course.cancel_s is not None:
-            self.timeline.after(self.course.cancel_s, lambda: self.cancel("cancel-1", "command-1"))
+    def _is_open(self) -> bool:
+        """Some command is not answered, or something of an annex is there."""
+        now_s = self.cloud.fleets.settle()
+        annexes = self.model.annexes.values()
+        unanswered = any("" in (each.finished, *each.cancels.values(), *each.changes.values()) for each in annexes)
+        alive = any(is_alive(fleet, now_s) for annex in annexes for fleet in self.model.fleets(annex))
+        return unanswered or alive or any(map(self.model.has_object, annexes))
 
-    def cancel(self, command_id: str, of: str) -> None:
-        """A client ends the annex of the order `of`, and asks until it is told that it is over, or cannot be."""
-        annexes = [annex for annex in self.model.annexes.values() if annex.command_id == of]
-        if not annexes or self.timeline.now_s > annexes[-1].deadline_s:
+    def _is_over(self) -> bool:
+        return bool(self.model.annexes) and self.timeline.has_only_routine and not self._is_open()
+
+    # What clients do.
+
+    def begin(self) -> None:
+        """What the course says, after its order."""
+        self.order("command-1", self.course.lease_s)
+        for number, act in enumerate(self.course.acts):
+            self.timeline.after(act.at_s, lambda act=act, number=number: self.act(act, f"act-{number}"))  # type: ignore[misc]
+
+    def act(self, act: Act, command_id: str, of: str = "command-1") -> None:
+        """A client does something about the annex of the order `of`; or orders another."""
+        daemon = self.second if act.of_second else self.annexd
+        if act.what == "order":
+            self.order(f"{command_id}-order", self.course.lease_s, daemon)
             return
-        keys = {"PublicKeyFile": "/home/alice/public", "SecretKeyFile": "/home/alice/secret"}
-        ad = {"Command": "CA_CANCEL_ANNEX", "RequestVersion": 1, "CommandID": command_id, **keys}
-        answers: list[ReplyAd] = []
-        self.annexd.order({**ad, "Annex": annexes[-1].annex_id}, answers.append)
-        if not answers or answers[0]["Result"] in ("UnknownError", "InvalidState"):
-            self.timeline.after(ASK_AGAIN_S, lambda: self.cancel(command_id, of))
+        annexes = [annex for annex in self.model.annexes.values() if annex.command_id == of]
+        if not annexes:
+            return
+        asked = {"RequestVersion": 1, "CommandID": command_id, **KEYS, "Annex": annexes[-1].annex_id}
+        match act.what:
+            case "cancel":
+                asked["Command"] = "CA_CANCEL_ANNEX"
+            case "extend":
+                asked |= {"Command": "CA_CHANGE_LEASE", "LeaseExtension": int(act.by_s)}
+            case _:  # an end that is so long after the order
+                end_s = int(START_S + ORDER_S + act.by_s)
+                asked |= {"Command": "CA_CHANGE_LEASE", "EndOfLease": end_s, "Now": act.what == "until now"}
+        self._ask(asked, daemon)
 
-    def order(self, command_id: str, lease_s: int) -> None:
+    def _ask(self, ad: dict[str, Any], daemon: Annexd) -> None:
+        """A client asks until it is told how it ended, or that it cannot be."""
+        answers: list[ReplyAd] = []
+        daemon.order(ad, answers.append)
+        self.answers |= {str(ad["CommandID"]): answer for answer in answers}
+        if (not answers or answers[0]["Result"] in ("UnknownError", "InvalidState")) and self._is_worth_it(ad["Annex"]):
+            self.timeline.after(ASK_AGAIN_S, lambda: self._ask(ad, daemon))
+
+    def _is_worth_it(self, annex_id: str) -> bool:
+        annex, now_s = self.model.annexes[annex_id], self.timeline.now_s
+        return annex.finished in ("", "Success") and now_s < annex.latest_s and annex.cancelled_s > now_s
+
+    def order(self, command_id: str, lease_s: float, daemon: Annexd | None = None) -> None:
         """A client asks; one that asks again sends the same ad."""
+        daemon = daemon or self.annexd
         if command_id not in self.ads:
-            self.ads[command_id] = self.ad(command_id, int(self.annexd.now_s()) + lease_s)
-        self.annexd.order(self.ads[command_id])
+            self.ads[command_id] = self.ad(command_id, int(daemon.now_s() + lease_s))
+        daemon.order(self.ads[command_id], lambda answer: self.answers.update({command_id: answer}))
 
     def ad(self, command_id: str, end_of_lease_s: int) -> dict[str, Any]:
-        urls = dict.fromkeys(("ServiceURL", "EventsURL", "LambdaURL", "STSURL"), URL)
+        urls = dict.fromkeys(("ServiceURL", "LogsURL", "LambdaURL", "STSURL"), URL)
         own = {"CommandID": command_id, "EndOfLease": end_of_lease_s, "LeaseFunctionARN": FUNCTION_ARN}
         return bulk_request_ad(self.annexd.now_s(), **own, **urls, **self.course.order)
 
-    def _conclude(self, name: str) -> Verdict:
-        lasting = [point.actor for point, fault in self.points.struck if point.place == CALL and fault.lasts_s]
-        cut_off = [point for point, fault in self.points.struck if (point.actor, fault.way) == (LEASE, faults.DIES)]
-        self.model.excuse_s = 2 * self.course.lag_s + sum(fault.excuse_s for _, fault in self.points.struck)
-        for_good = any(fault.lasts_s == faults.NEVER for _, fault in self.points.struck)
-        self.model.conclude(
-            daemon_gone=self.annexd.gone or for_good,
-            journal_lost=any(fault.empty_disk for _, fault in self.points.struck),
-            function_failed=LEASE in lasting or len(cut_off) > len(RETRY_AFTER_S),  # each try of one run may have been
-            reconciled=self.annexd.reconcile_s > 0,
-        )
-        now_s = self.timeline.now_s
-        violations = (*self.model.violations, *self.function.broken, *harmed(self.bystanders, now_s))
-        results = tuple(annex.finished for annex in self.model.annexes.values())
-        return Verdict(name, violations, tuple(self.points.met), tuple(self.points.log), results)
+    def _meanwhile(self, way: str) -> None:
+        for number, annex in enumerate(list(self.model.annexes.values())):
+            self.act(MEANWHILE[way], f"meanwhile-{number}-{len(self.points.struck)}", annex.command_id)
+
+    # What the model hears.
+
+    def _seen(self) -> None:
+        if self.course.protected:
+            self._protect()
+        self.model.observe()
+
+    def _protect(self) -> None:
+        """All instances of annexes, once: as On-Demand ones of a launch template may be."""
+        for annex in self.model.annexes.values():
+            for instance in chain.from_iterable(fleet.instances for fleet in self.model.fleets(annex)):
+                instance.protected = instance.protected or instance.is_spot
+                instance.is_spot = False
 
     def _recorded(self, command_id: str, kind: Kind, body: Json) -> None:
-        """The journal is how the model learns which annex is whose; the deadline is what was asked for."""
-        cancelled = [annex for annex in self.model.annexes.values() if command_id in annex.cancels]
-        if kind is Kind.ACCEPTED and body["order"].get("workflow") == CANCEL:
-            self.model.annexes[body["order"]["annex_id"]].cancels[command_id] = ""
-        elif kind is Kind.FINISHED and cancelled:
-            self.model.cancelled(cancelled[-1], command_id, body["result"])
-        elif kind is Kind.ACCEPTED:
-            annex_id = body["order"]["annex_id"]
-            self.model.expect(Annex(annex_id, self.ads[command_id]["EndOfLease"], command_id))
-            self.bystanders += settle_in(self.cloud.fleets, annex_id)
-        elif kind is Kind.FINISHED:
-            *_, annex = (each for each in self.model.annexes.values() if each.command_id == command_id)
-            self.model.finished(annex, body["result"])  # the newest: an annexd on an empty disk knows no CommandID
+        """The journal speaks, which is all that a client will hear."""
+        order = body.get("order") or {}
+        if kind is Kind.ACCEPTED:
+            self._accepted(command_id, order)
+            return
+        for annex in self.model.annexes.values():
+            if kind is Kind.DONE and command_id in annex.changes and "end_of_lease_s" in body:
+                annex.moved_s[command_id] = body["end_of_lease_s"]
+            elif kind is Kind.FINISHED and command_id in annex.changes:
+                self.model.changed(annex, command_id, body["result"])
+            elif kind is Kind.FINISHED and command_id in annex.cancels:
+                self.model.cancelled(annex, command_id, body["result"])
+        mine = [annex for annex in self.model.annexes.values() if annex.command_id == command_id]
+        if kind is Kind.FINISHED and mine:
+            self.model.finished(mine[-1], body["result"])  # the newest: an empty disk knows no CommandID
+
+    def _accepted(self, command_id: str, order: Json) -> None:
+        annex_id = str(order["annex_id"])
+        match order.get("workflow"):
+            case x if x == CANCEL:
+                self.model.annexes[annex_id].cancels[command_id] = ""
+            case x if x == CHANGE:
+                annex = self.model.annexes[annex_id]
+                self.model.wants(annex, command_id, order["wanted_end_s"], order["extension_s"])
+            case _:
+                end_s = int(self.ads[command_id]["EndOfLease"])
+                self.model.expect(Annex(annex_id, end_s, command_id))
+                self.bystanders += settle_in(self.cloud.fleets, annex_id, end_s, unlisted=self.course.unlisted)
 
     def _spoils(self, actor: str, operation: str) -> Fault | None:
         """The course's own faults, which are no points."""
-        if actor != ANNEXD or operation not in self.course.refused:
+        if actor == faults.LEASE or operation not in self.course.refused | self.course.lost:
             return None
         if operation in self._lost:
             self._lost.discard(operation)
             return faults.ONCE["answer lost after the effect"]
-        return faults.ONCE["denied"]
+        return faults.ONCE["denied"] if operation in self.course.refused else None
+
+    def _conclude(self, name: str) -> Verdict:
+        struck = [fault for _, fault in self.points.struck]
+        self.model.denied = any(fault.way in (faults.DENIED, faults.UNKNOWN_ID) for fault in struck)
+        self.model.excuse_s = 2 * self.course.lag_s + sum(fault.excuse_s for fault in struck)
+        for_good = any(fault.lasts_s == faults.NEVER for fault in struck)
+        gone = self.annexd.gone or self.second.gone or for_good
+        self.model.conclude(daemon_gone=gone, journal_lost=any(fault.empty_disk for fault in struck))
+        violations = (*self.model.violations, *self.function.broken,
+                      *harmed(self.bystanders, self.timeline.now_s))
+        results = tuple(annex.finished for annex in self.model.annexes.values())
+        return Verdict(name, violations, tuple(self.points.met), tuple(self.points.log), results, self.answers)
+
+
+__all__ = ["ANNEXD", "COURSES", "LEASE_S", "Course", "History", "Stage", "Verdict", "play"]

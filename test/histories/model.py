@@ -1,36 +1,62 @@
 """What must be true of annexes, said as simply as it can be, and checked after every event.
 
-An annex is a set of instances, a deadline, and a lease that is armed or not.  The model looks at the cloud's
-own record only, never at what annexd or the lease function say of it.
+A fleet has an end: the one in its own token, moved or cut by its tags, and never later than MaxLease after its
+creation.  The model reads fleets, instances and objects in the cloud's own record, and the lease function's runs in that
+of who ran it: it believes neither annexd, nor the function, nor any log.
 """
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
 
 from test.cloud.fleets import Fleet
-from test.cloud.meter import annex_of
-from test.histories.cloud import TICK_S, Cloud
-from test.histories.services import FUNCTION_ARN
+from test.cloud.instances import Instance
+from test.cloud.request import Request
+from test.histories.cloud import CANCELLED_TAG, END_TAG, OURS, Cloud, annex_of
+from test.histories.faults import TICK_S
+from test.histories.function import Function
 
 REACTION_S = 60.0  # the lease function's own: it looks again until all is gone
+SILENT_S = 900.0  # three ticks: then the lease function is taken for dead
+CHECKED_S = 60.0 + 60.0  # so old may a look at its log be, and so old the check that used this look
+CALL_S = 60.0 + 30.0  # tries of one step, and the last call's patience
+NEVER_S = float("inf")
 
 
 @dataclass
 class Annex:
-    """What one order was promised; a cancellation that is called done brings its deadline forward."""
+    """What one order was promised, and what became of those who wanted its end elsewhere, by command ID."""
 
     annex_id: str
-    deadline_s: float
+    ordered_end_s: float
     command_id: str
     finished: str = ""  # the result, once it is in the journal
-    cancels: dict[str, str] = field(default_factory=dict)  # what became of them, by command ID
+    cancels: dict[str, str] = field(default_factory=dict)
+    changes: dict[str, str] = field(default_factory=dict)
+    moved_s: dict[str, float] = field(default_factory=dict)  # where a change has seen the end, by its command ID
+    entangled: set[str] = field(default_factory=set)  # changes that were under way beside others
+    held_s: float = 0.0  # until then nobody allowed that it ends
+    promised_s: float = 0.0  # as the newest answer said it
+    latest_s: float = 0.0  # the latest end that anybody asked for
+    cancelled_s: float = NEVER_S  # when it was called cancelled
+    refused_s: float = NEVER_S  # when a cancellation failed of what lived
 
-    @property
-    def is_to_last(self) -> bool:
-        """It is there, and nobody wants it gone before its deadline."""
-        return self.finished == "Success" and not self.cancels
+    def __post_init__(self) -> None:
+        self.held_s = self.promised_s = self.latest_s = self.ordered_end_s
+
+
+@dataclass
+class Watch:
+    """One fleet's present end, since when it is over, and how late its instances were at most."""
+
+    end_s: float
+    over_s: float | None = None
+    late_s: float = 0.0
 
 
 @dataclass
@@ -38,10 +64,15 @@ class Model:
     """`violations` are sentences; none is the theorem."""
 
     cloud: Cloud
-    deleted_by_hand: set[str]  # rules: their instances may be alive without them, and must end all the same
+    function: Function
     excuse_s: float = 0.0
+    clocks_s: float = 0.0  # by how much what annexd believes of the time may be wrong
     annexes: dict[str, Annex] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
+    watches: dict[str, Watch] = field(default_factory=dict)
+    early: dict[str, str] = field(default_factory=dict)  # by instance: whose
+    closed_s: float = NEVER_S
+    denied: bool = False  # AWS said no to something, or that there is none
 
     def expect(self, annex: Annex) -> None:
         self.annexes[annex.annex_id] = annex
@@ -49,105 +80,179 @@ class Model:
     # After every event.
 
     def observe(self) -> None:
-        """Whatever runs, or may still be launched, has an armed lease; and one order has one fleet at most."""
-        now_s = self.cloud.fleets.settle()
-        fleets_of: dict[str, int] = {}
+        """Each fleet has its end in its token, one order has one fleet, and none ends too early."""
+        now_s, fleets_of = self.cloud.fleets.settle(), dict[str, int]()
         for fleet in self.cloud.fleets.fleets.values():
             annex = self.annexes.get(annex_of(fleet) or "")
             if annex is None:
                 continue
             fleets_of[annex.annex_id] = fleets_of.get(annex.annex_id, 0) + 1
-            if is_alive(fleet, now_s) and not self.is_armed(annex) and annex.annex_id not in self.deleted_by_hand:
-                self._violated(f"{fleet.fleet_id} of {annex.annex_id} is alive without an armed lease")
+            self._watch(fleet, annex, now_s)
         for annex_id, count in fleets_of.items():
             if count > 1:
                 self._violated(f"{annex_id} has {count} fleets")
+            self._check_told(self.annexes[annex_id])
+        if self.cloud.function.is_closed == (self.closed_s == NEVER_S):
+            self.closed_s = now_s if self.cloud.function.is_closed else NEVER_S
 
-    def is_armed(self, annex: Annex) -> bool:
-        rule = self.cloud.events.rules.get(annex.annex_id)
-        if rule is None or not rule.enabled or rule.schedule != "rate(5 minutes)":
-            return False
-        return any(
-            target["Arn"] == FUNCTION_ARN
-            and json.loads(target["Input"])["AnnexID"] == annex.annex_id
-            and self._is_right_end(annex, json.loads(target["Input"])["LeaseExpiration"])
-            and json.loads(target["Input"])["ConfigKey"] == f"annex/{annex.annex_id}.tar.gz"
-            for target in rule.targets.values()
-        )
+    def _check_told(self, annex: Annex) -> None:
+        """Its machines go by the end in its object: none goes before its user allowed it."""
+        packed = self.cloud.objects.contents.get(f"annex/{annex.annex_id}.tar.gz")
+        if packed is not None and not annex.cancels and told_s(packed) < annex.held_s:
+            self._violated(f"the machines of {annex.annex_id} were told an earlier end than its user")
 
-    def _is_right_end(self, annex: Annex, end_s: float) -> bool:
-        """Never later than promised, and earlier only since somebody cancelled it."""
-        return end_s <= annex.deadline_s if annex.cancels else end_s == annex.deadline_s
+    def _watch(self, fleet: Fleet, annex: Annex, now_s: float) -> None:
+        end_s = self.end_s(fleet, annex, now_s)
+        watch = self.watches.get(fleet.fleet_id)
+        if watch is None:
+            watch = self.watches[fleet.fleet_id] = Watch(end_s)
+            if token_end_s(fleet) != annex.ordered_end_s:
+                self._violated(f"{fleet.fleet_id} of {annex.annex_id} has another end in its token than was ordered")
+        if end_s > annex.latest_s and annex.annex_id not in self.cloud.by_hand:
+            self._violated(f"the end of {annex.annex_id} is later than anybody asked for")
+        if watch.over_s is not None and end_s > now_s:  # it was moved, too late
+            self._take_lateness(fleet, watch, now_s)
+            watch.over_s = None
+        elif watch.over_s is None and end_s <= now_s:
+            watch.over_s = end_s if end_s == watch.end_s else now_s
+        watch.end_s = end_s
+        for instance in fleet.instances:
+            ended_s = instance.terminating_at_s
+            if ended_s is not None and instance.instance_id not in self.early:
+                self.early[instance.instance_id] = annex.annex_id if ended_s < min(annex.held_s, end_s) else ""
+
+    def end_s(self, fleet: Fleet, annex: Annex, now_s: float) -> float:
+        """When it has to end, as things are now."""
+        tags = fleet.tags.at(now_s)
+        tagged_s = (fleet.tags.last_changed_s(CANCELLED_TAG, now_s) or now_s) if CANCELLED_TAG in tags else NEVER_S
+        moved_s = _moment_s(tags.get(END_TAG))
+        wanted_s = token_end_s(fleet) if moved_s is None else moved_s
+        return min(wanted_s, fleet.created_at_s + self.cloud.function.max_lease_s, tagged_s, annex.cancelled_s)
+
+    def _take_lateness(self, fleet: Fleet, watch: Watch, now_s: float) -> None:
+        for instance in fleet.instances:
+            gone_s = instance.gone_at_s()
+            watch.late_s = max(watch.late_s, (now_s if gone_s is None else gone_s) - (watch.over_s or now_s))
+
+    def asks_money(self, request: Request) -> None:
+        """Nothing is billed, and no lease made longer, unless the lease function was at work a short while ago."""
+        if request.operation not in ("RequestSpotFleet", "CreateTags") or not self._costs(request):
+            return
+        now_s = self.cloud.timeline.now_s
+        limit_s = CHECKED_S + CALL_S + self.clocks_s
+        good_s = max((run.at_s for run in self.function.runs if run.is_tick and run.is_good), default=-NEVER_S)
+        if now_s - good_s > SILENT_S + limit_s:
+            self._violated(f"{request.operation} was sent although no rule had called the lease function")
+        if now_s - self.closed_s > limit_s:
+            self._violated(f"{request.operation} was sent although the lease function was closed")
+
+    def _costs(self, request: Request) -> bool:
+        if request.operation == "RequestSpotFleet":
+            return True
+        asked = request.parameters()
+        ends_s = [_moment_s(tag["Value"]) or 0.0 for tag in asked["Tags"] if tag["Key"] == END_TAG]
+        watches = [self.watches[each] for each in asked["Resources"] if each in self.watches]
+        return any(end_s > watch.end_s for end_s in ends_s for watch in watches)
+
+    # What the answers say is so at the moment when they are given.
+
+    def fleets(self, annex: Annex) -> list[Fleet]:
+        return [fleet for fleet in self.cloud.fleets.fleets.values() if annex_of(fleet) == annex.annex_id]
 
     def has_object(self, annex: Annex) -> bool:
         return f"annex/{annex.annex_id}.tar.gz" in self.cloud.objects.contents
 
     def finished(self, annex: Annex, result: str) -> None:
-        """What the answer says is so at the moment when it is given."""
+        """The order's."""
         annex.finished = result
-        now_s = self.cloud.fleets.settle()
-        fleets = [fleet for fleet in self.cloud.fleets.fleets.values() if annex_of(fleet) == annex.annex_id]
+        now_s, fleets = self.cloud.fleets.settle(), self.fleets(annex)
         if result == "Success" and not fleets:
             self._violated(f"{annex.annex_id} was called a success and has no fleet")
         if result != "Success" and any(is_alive(fleet, now_s) for fleet in fleets):
             self._violated(f"{annex.annex_id} was called undone and something of it is alive")
-        if result != "Success" and annex.annex_id in self.cloud.events.rules:
-            self._violated(f"{annex.annex_id} was called undone and its rule is there")
         if result != "Success" and self.has_object(annex):
             self._violated(f"{annex.annex_id} was called undone and its token is there to be read")
-        if result == "Success" and now_s < annex.deadline_s and not self.has_object(annex):
+        is_over = any(self.end_s(fleet, annex, now_s) <= now_s for fleet in fleets)
+        if result == "Success" and not is_over and not self.has_object(annex):
             self._violated(f"{annex.annex_id} was called a success and its instances cannot join")
 
     def cancelled(self, annex: Annex, command_id: str, result: str) -> None:
         """What is called cancelled ends from then on, or is gone."""
         annex.cancels[command_id] = result
+        now_s = self.cloud.fleets.settle()
         if result == "Success":
-            annex.deadline_s = min(annex.deadline_s, self.cloud.timeline.now_s)
+            annex.cancelled_s = min(annex.cancelled_s, now_s)
+            for fleet in self.fleets(annex):
+                if fleet.state(now_s) in ("submitted", "active"):
+                    self._violated(f"{annex.annex_id} was called cancelled and its fleet is active")
             self.observe()
+        elif any(is_alive(fleet, now_s) for fleet in self.fleets(annex)):
+            annex.refused_s = now_s
+
+    def wants(self, annex: Annex, command_id: str, end_s: float | None, extension_s: float | None) -> None:
+        """Somebody asks for another end, from now on."""
+        others = {each for each, result in annex.changes.items() if not result}
+        annex.entangled |= {*others, command_id} if others else set()
+        annex.changes[command_id] = ""
+        if end_s is not None:
+            annex.held_s = min(annex.held_s, end_s)
+        annex.latest_s = max(annex.latest_s, end_s or annex.latest_s + (extension_s or 0.0))
+
+    def changed(self, annex: Annex, command_id: str, result: str) -> None:
+        """What is called moved is where it was called, and what is called a failure is not later than before."""
+        annex.changes[command_id] = result
+        now_s = self.cloud.fleets.settle()
+        if result == "Success":
+            moved_s, is_alone = annex.moved_s[command_id], command_id not in annex.entangled
+            annex.held_s = moved_s if is_alone else min(annex.held_s, moved_s)
+            annex.promised_s = moved_s if is_alone else max(annex.promised_s, moved_s)
+        if annex.annex_id in self.cloud.by_hand or command_id in annex.entangled or annex.cancels:
+            return
+        latest_s = [fleet.created_at_s + self.cloud.function.max_lease_s for fleet in self.fleets(annex)]
+        for fleet in self.fleets(annex):
+            end_s = self.end_s(fleet, annex, now_s)
+            if result == "Success" and end_s != min(annex.promised_s, *latest_s):
+                self._violated(f"the end of {annex.annex_id} was called moved and is elsewhere")
+            if result != "Success" and end_s > annex.promised_s:
+                self._violated(f"a change of {annex.annex_id} was called a failure and made its lease longer")
 
     # At the end.
 
-    def conclude(self, *, daemon_gone: bool, journal_lost: bool, function_failed: bool, reconciled: bool) -> None:
-        """After the lease, a tick and the termination nothing runs; and of what is over nothing is left.
+    def conclude(self, *, daemon_gone: bool, journal_lost: bool) -> None:
+        """After its end, a tick and the termination nothing runs; and of what is over nothing is left.
 
-        A rule without a target costs nothing and calls nobody.  Only two may leave one behind: a daemon that
-        is gone (or may not work) for good between rule and target, and a lease function that AWS lets
-        remove the target, and then not the rule, for longer than Lambda tries.  And not even they, where an annexd
-        lives that looks at the account.
+        Only a daemon that is gone for good between object and fleet may leave something: the object, which nobody
+        knows to be over.  The bucket's own life-cycle rule removes it.
         """
         now_s = self.cloud.fleets.settle()
-        for fleet in self.cloud.fleets.fleets.values():
-            annex = self.annexes.get(annex_of(fleet) or "")
-            if annex is not None and not (function_failed and annex.annex_id in self.deleted_by_hand):
-                self._check_end(fleet, annex, now_s)
+        self.observe()
         for annex in self.annexes.values():
-            if "" in annex.cancels.values() and not (daemon_gone or journal_lost):
-                self._violated(f"the cancellation of {annex.annex_id} never came to its end")
-            if self.has_object(annex) and not (annex.annex_id in self.deleted_by_hand and self.excuse_s):
+            fleets = self.fleets(annex)
+            for fleet in fleets:
+                self._check_end(fleet, annex, now_s)
+            if self.has_object(annex) and (fleets or not (daemon_gone or journal_lost)):
                 self._violated(f"the token of {annex.annex_id} is left behind")
-            bare = function_failed or (daemon_gone and not annex.finished)
-            self._check_leftovers(annex, bare=bare and (daemon_gone or not reconciled))
+            if annex.refused_s < NEVER_S and not self.denied:
+                self._violated(f"a cancellation of {annex.annex_id}, which was alive, was called a failure")
+            unanswered = "" in (annex.finished, *annex.cancels.values(), *annex.changes.values())
+            if unanswered and not (daemon_gone or journal_lost):
+                self._violated(f"a command about {annex.annex_id} never came to its end")
 
     def _check_end(self, fleet: Fleet, annex: Annex, now_s: float) -> None:
+        watch = self.watches[fleet.fleet_id]
         if is_alive(fleet, now_s):
             self._violated(f"{fleet.fleet_id} of {annex.annex_id} is alive at the end of the history")
-        bound_s = annex.deadline_s + TICK_S + REACTION_S + self.cloud.fleets.timing.termination_s + self.excuse_s
-        for instance in fleet.instances:
-            gone_at_s = instance.gone_at_s()
-            if gone_at_s is not None and gone_at_s > bound_s:
-                late_s = gone_at_s - annex.deadline_s
-                self._violated(f"{instance.instance_id} of {annex.annex_id} ended {late_s:.0f} s after its lease")
-            if gone_at_s is not None and gone_at_s < annex.deadline_s and annex.is_to_last:
-                self._violated(f"{instance.instance_id} of {annex.annex_id} ended before its lease")
+        if watch.over_s is not None:
+            self._take_lateness(fleet, watch, now_s)
+        allowed_s = TICK_S + REACTION_S + self.cloud.fleets.timing.termination_s + self.excuse_s
+        if watch.late_s > allowed_s:
+            self._violated(f"{fleet.fleet_id} of {annex.annex_id} ended {watch.late_s:.0f} s after its lease")
+        kept = annex.finished == "Success" and not annex.cancels and annex.annex_id not in self.cloud.by_hand
+        if kept and any(self._is_early(each) for each in fleet.instances):
+            self._violated(f"an instance of {annex.annex_id} ended before its lease")
 
-    def _check_leftovers(self, annex: Annex, *, bare: bool) -> None:
-        rule = self.cloud.events.rules.get(annex.annex_id)
-        if rule is None:
-            return
-        if rule.targets:
-            self._violated(f"the lease of {annex.annex_id} is left behind")
-        elif not bare:
-            self._violated(f"a bare rule of {annex.annex_id} is left behind")
+    def _is_early(self, instance: Instance) -> bool:
+        return bool(self.early.get(instance.instance_id))
 
     def _violated(self, words: str) -> None:
         if words not in self.violations:
@@ -155,7 +260,27 @@ class Model:
             self.cloud.points.tell(f"VIOLATION: {words}")
 
 
+def token_end_s(fleet: Fleet) -> float:
+    match = OURS.fullmatch(fleet.client_token or "")
+    return float(match["end"]) if match else -NEVER_S
+
+
+@lru_cache(maxsize=64)
+def told_s(packed: bytes) -> float:
+    """The end in an annex's object."""
+    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+        manifest = tar.extractfile("annex.json")
+        return float(json.load(manifest)["LeaseEnd"]) if manifest else NEVER_S
+
+
 def is_alive(fleet: Fleet, now_s: float) -> bool:
     """Something of it runs, or it may still launch something."""
     may_launch = fleet.cancelled_at_s is None and now_s < fleet.valid_until_s
     return may_launch or any(not instance.is_gone(now_s) for instance in fleet.instances)
+
+
+def _moment_s(text: str | None) -> float | None:
+    try:
+        return datetime.strptime(text or "", "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None

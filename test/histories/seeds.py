@@ -10,7 +10,8 @@ import random
 from pathlib import Path
 
 from test.histories.faults import Point, faults_at
-from test.histories.history import AFTERWARDS_S, Course, Stage, Verdict
+from test.histories.courses import Act, Course
+from test.histories.history import AFTERWARDS_S, Stage, Verdict
 from test.histories.timeline import START_S
 
 ORDERS_WITHIN_S = 1200.0

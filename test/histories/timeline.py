@@ -14,29 +14,36 @@ START_S = 1_800_000_000.0
 
 
 class Timeline:
-    """Seconds since the epoch.  Stands in for the module `time` where lease.py and botocore use it."""
+    """Seconds since the epoch.  Stands in for the module `time` where lease.py uses it."""
 
     def __init__(self) -> None:
         self.now_s = START_S
-        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._due: list[tuple[float, int, Callable[[], None], bool]] = []
         self._order = count()
 
     def time(self) -> float:
         return self.now_s
 
-    def at(self, when_s: float, act: Callable[[], None]) -> None:
-        heapq.heappush(self._due, (when_s, next(self._order), act))
+    def at(self, when_s: float, act: Callable[[], None], *, is_routine: bool = False) -> None:
+        """`is_routine`: it comes again and again, and is no reason to go on when all else is over."""
+        heapq.heappush(self._due, (when_s, next(self._order), act, is_routine))
 
-    def after(self, delay_s: float, act: Callable[[], None]) -> None:
-        self.at(self.now_s + delay_s, act)
+    def after(self, delay_s: float, act: Callable[[], None], *, is_routine: bool = False) -> None:
+        self.at(self.now_s + delay_s, act, is_routine=is_routine)
+
+    @property
+    def has_only_routine(self) -> bool:
+        return all(is_routine for *_, is_routine in self._due)
 
     def sleep(self, seconds: float) -> None:
         self.run_to(self.now_s + seconds)
 
-    def run_to(self, until_s: float) -> None:
-        """Also later, when what was due took longer."""
+    def run_to(self, until_s: float, is_over: Callable[[], bool] = lambda: False) -> None:
+        """Also later, when what was due took longer; not so far when `is_over` says so between two events."""
         while self._due and self._due[0][0] <= until_s:
-            when_s, _, act = heapq.heappop(self._due)
+            if is_over():
+                return
+            when_s, _, act, _ = heapq.heappop(self._due)
             self.now_s = max(self.now_s, when_s)
             act()
         self.now_s = max(self.now_s, until_s)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from annexd.account.checks.finding import Finding
 from annexd.account.checks.view import ANEW, REMADE, View
 from annexd.account.template import FUNCTION, LOG_GROUP, MAX_LEASE
+from annexd.annex.heartbeat import CHECK
 from annexd.annex.lease_length import duration
 
 RULE = "LeaseRule"
@@ -75,8 +76,9 @@ def heartbeat(view: View) -> Iterator[Finding]:
     receipt = view.enforcer.receipt(arn)
     fault = view.enforcer.fault_of(receipt, arn)
     if fault is not None or receipt is None:
-        yield view.fault("heartbeat", fault or "there is none", "mend what is at fault above; the rule calls it every "
-                         "five minutes, and condor_annex -setup waits for that")
+        what = (fault or "there is none").removesuffix(f": {CHECK}")
+        mend = "mend what is at fault above; the rule calls it every five minutes, and condor_annex -setup waits for it"
+        yield view.fault("heartbeat", what, mend)
     elif receipt.max_lease_s != view.max_lease_s:
         what = f"it works with a {MAX_LEASE} of {receipt.max_lease_s} s, not {view.max_lease_s} s"
         yield view.fault("heartbeat", what, "wait five minutes, then condor_annex -setup")

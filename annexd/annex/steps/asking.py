@@ -21,6 +21,7 @@ class World:
     settle_s: float = 90.0  # a call whose answer was lost may take effect until then: 30 s to read, and twice more
     supplies: Supplies = field(default_factory=NoSupplies)
     heartbeats: Heartbeats = field(default_factory=Heartbeats)
+    pause: Callable[[float], None] = time.sleep  # between two looks at what AWS shows a little late
 
     def aws_now_s(self, clients: Clients) -> float:
         """By the clock by which leases end, as AWS's own answers to these clients tell it."""

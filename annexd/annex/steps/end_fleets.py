@@ -7,8 +7,9 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
+from annexd.annex.defaults import DAY_S
 from annexd.annex.inventory import ENDED, ENDING, Fleet, cancel_fleet, living_instances, terminate
-from annexd.annex.lease import DEFAULT_MAX_LEASE_S, TAG_CANCELLED, utc
+from annexd.annex.lease import TAG_CANCELLED, utc
 from annexd.annex.parcel import Present
 from annexd.annex.steps.asking import World
 from annexd.annex.steps.put_object import put_present
@@ -27,7 +28,7 @@ class EndFleets:
         self._world = world
 
     def plan(self, order: Json, results: Mapping[str, Json]) -> Json:
-        """{annex_id, fleet_id, gone}, the last as stop_order found it."""
+        """{annex_id, fleet_id, gone, ordered_at_s}, the last two as stop_order found them."""
         return {**identity_of(order), **results[StopOrder.name]}
 
     def forward(self, order: Json, intent: Json) -> Json:
@@ -36,8 +37,9 @@ class EndFleets:
             return {"end_of_lease_s": int(self._world.now_s())}
         clients = self._world.access(order)
         now_s = int(self._world.aws_now_s(clients))
-        untagged = {fleet.fleet_id for fleet in fleets_of(clients.ec2, intent) if not _ended(clients.ec2, fleet, now_s)}
-        for fleet in fleets_of(clients.ec2, intent):
+        fleets = fleets_of(self._world, clients.ec2, intent)
+        untagged = {fleet.fleet_id for fleet in fleets if not _ended(clients.ec2, fleet, now_s)}
+        for fleet in fleets_of(self._world, clients.ec2, intent):
             if fleet.state not in ENDED or not (fleet.is_cancelled or fleet.fleet_id in untagged):
                 raise Retry(f"{fleet.fleet_id} is {fleet.state} and was cancelled just now: it is looked at again")
             _terminate_the_rest(clients.ec2, fleet)
@@ -48,7 +50,7 @@ class EndFleets:
         """So that none starts that boots late, and all go where AWS has accepted a cancellation to no effect."""
         if order["annex_order"] is not None:
             with contextlib.suppress(Retry, Refused):  # what has ended the fleet has ended them
-                present = Present(now_s, int(DEFAULT_MAX_LEASE_S), cancelled_s=now_s)
+                present = Present(now_s, DAY_S, cancelled_s=now_s)
                 put_present(self._world, clients, order["annex_order"], present)
 
     def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:

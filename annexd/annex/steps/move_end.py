@@ -4,24 +4,28 @@ The order's own workflow and earlier changes of the same annex come first, one a
 costs money, so it needs the lease function seen at work, as an order does; what shortens it does not.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from annexd.annex.heartbeat import TICK_S
-from annexd.annex.inventory import ENDED, Fleet
-from annexd.annex.lease import DEFAULT_MAX_LEASE_S, TAG_LEASE_END, end_in_tag, utc
-from annexd.annex.lease_length import GRACE_S, duration
+from annexd.annex.inventory import ENDED, Fleet, fleets_of_annex
+from annexd.annex.lease import TAG_LEASE_END, utc
+from annexd.annex.lease_length import GRACE_S, duration, fault_of_length
 from annexd.annex.parcel import Present
 from annexd.annex.steps.asking import World
 from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S, check_max_lease, enforcer_of
-from annexd.annex.steps.put_object import put_present
+from annexd.annex.steps.put_object import PutObject, put_present
+from annexd.annex.steps.request_fleet import RequestFleet
 from annexd.annex.steps.tag_fleets import fleets_of, identity_of, wait_until, write_tag
 from annexd.aws import Clients
-from annexd.workflow import Engine, Json, Refused, Retry
+from annexd.workflow import Engine, Json, Refused, Retry, StepState
 
 TOO_LATE_S: Final = 120.0  # before the present end: a run of the function that sees the old one may last so long
+LOOK_AGAIN_S: Final = 0.25, 0.5, 1.0, 2.0  # EC2 is eventually consistent: a tag that shows a little late is no lost one
 NO_RIGHT: Final = ("these keys lack the right to tag Spot Fleet requests (ec2:CreateTags with "
                    "htcondor:annex-lease-end): the policies that condor_annex -setup names hold it")
+UNTOLD: Final = "its machines do not know the earlier end, and do not drain before it"
 
 
 class WaitForTurn:
@@ -37,20 +41,25 @@ class WaitForTurn:
         return {name: order[name] for name in ("annex_id", "order_command_id", "command_id")}
 
     def forward(self, order: Json, intent: Json) -> Json:  # noqa: ARG002
-        """{fleet_id, settled_at_s}: its fleet; when no earlier change can take effect any more."""
+        """{fleet_id, ordered_at_s, settled_at_s}: its fleet; when it was asked for, or 0; when nothing that was
+        written of this lease before can take effect any more.
+        """
         state = self._engine.state(intent["order_command_id"]) if intent["order_command_id"] else None
         if state is not None and state.finished is None:
             raise Retry(f"annex {intent['annex_id']} is still being ordered", untouched=True)
         if state is not None and (state.is_undone or state.is_given_up):
             raise Refused(f"annex {intent['annex_id']} does not exist: its order failed", untouched=True)
-        asked_at_s = 0.0
+        acts = [] if state is None else [state.step(PutObject.name)]
         for command_id in self._earlier(intent["annex_id"], intent["command_id"]):
             change = self._engine.state(command_id)
             if change.finished is None:
                 raise Retry(f"{command_id} is still changing the end of this lease", untouched=True)
-            asked_at_s = max(asked_at_s, change.step(MoveEnd.name).unsettled_at_s)
-        fleet = state.results["request_fleet"]["spot_fleet_request_id"] if state is not None else None
-        return {"fleet_id": fleet, "settled_at_s": asked_at_s + self._world.settle_s if asked_at_s else 0.0}
+            acts += change.step(MoveEnd.name), change.step(TellMachines.name)
+        asked_at_s = max(map(_unclear_at_s, acts), default=0.0)
+        fleet = state.results[RequestFleet.name]["spot_fleet_request_id"] if state is not None else None
+        ordered_at_s = state.step(RequestFleet.name).asked_at_s if state is not None else 0.0
+        settled_at_s = asked_at_s + self._world.settle_s if asked_at_s else 0.0
+        return {"fleet_id": fleet, "ordered_at_s": ordered_at_s, "settled_at_s": settled_at_s}
 
     def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
         """Nothing was made."""
@@ -65,32 +74,34 @@ class ReadLease:
         self._world = world
 
     def plan(self, order: Json, results: Mapping[str, Json]) -> Json:
-        """{annex_id, fleet_id, settled_at_s}"""
+        """{annex_id, fleet_id, ordered_at_s, settled_at_s}"""
         turn = results[WaitForTurn.name]
-        return {**identity_of(order), "settled_at_s": turn["settled_at_s"]} | _known_fleet(turn)
+        return {**_identity_of(order, turn), "settled_at_s": turn["settled_at_s"]}
 
     def forward(self, order: Json, intent: Json) -> Json:
         """{from_s, end_of_lease_s, max_lease_s, checked_at_s}"""
         wait_until(self._world, intent["settled_at_s"])
         clients = self._world.access(order)
-        fleets = fleets_of(clients.ec2, intent)
+        fleets = fleets_of(self._world, clients.ec2, intent)
         now_s = self._world.aws_now_s(clients)
-        from_s = int(min(fleet.end_s(DEFAULT_MAX_LEASE_S) for fleet in fleets))
+        from_s = min(fleet.written_end_s for fleet in fleets)
         wanted_s = order["wanted_end_s"]
         end_s = int(from_s + order["extension_s"] if wanted_s is None else wanted_s)
         max_lease_s = self._checked(order, clients, fleets, from_s, end_s)
         _check_times(order, from_s, end_s, now_s)
+        if end_s > from_s and (fault := fault_of_length(end_s - now_s, order["longest_s"])):
+            raise Refused(fault, untouched=True, result="InvalidRequest")
         return {"from_s": from_s, "end_of_lease_s": end_s, "max_lease_s": max_lease_s,
                 "checked_at_s": self._world.now_s()}
 
     def _checked(self, order: Json, clients: Clients, fleets: list[Fleet], from_s: int, end_s: int) -> int:
-        """The stack's MaxLease, where the lease becomes longer.  Raises Refused."""
+        """How long its machines may live: the stack's MaxLease, or, where nobody asks for more, what they have."""
         for fleet in fleets:
             _check_lives(fleet)
+        oldest_s = min(fleet.created_s or 0.0 for fleet in fleets)
         if end_s <= from_s:
-            return int(DEFAULT_MAX_LEASE_S)
+            return math.ceil(from_s - oldest_s)
         enforcer = enforcer_of(self._world, order, clients)
-        oldest_s = min(fleet.created_s or from_s for fleet in fleets)
         check_max_lease(enforcer, end_s, oldest_s)
         return enforcer.max_lease_s
 
@@ -107,18 +118,23 @@ class MoveEnd:
         self._world = world
 
     def plan(self, order: Json, results: Mapping[str, Json]) -> Json:
-        """{annex_id, fleet_id, from_s, end_of_lease_s, max_lease_s, checked_at_s}"""
-        return {**identity_of(order), **results[ReadLease.name]} | _known_fleet(results[WaitForTurn.name])
+        """{annex_id, fleet_id, ordered_at_s, from_s, end_of_lease_s, max_lease_s, checked_at_s}"""
+        return {**_identity_of(order, results[WaitForTurn.name]), **results[ReadLease.name]}
 
     def forward(self, order: Json, intent: Json) -> Json:
         """{end_of_lease_s}, as the fleets say it now."""
         clients, end_s = self._world.access(order), intent["end_of_lease_s"]
-        fleets = fleets_of(clients.ec2, intent)
-        todo = [fleet for fleet in fleets if moved_end_s(fleet) != end_s]
-        for fleet in todo:
-            self._write(order, intent, clients, fleet)
-        if todo:
-            raise_unless_seen(clients.ec2, intent, end_s)
+        fleets = fleets_of(self._world, clients.ec2, intent)
+        todo, written = [fleet for fleet in fleets if fleet.written_end_s != end_s], list[Fleet]()
+        try:
+            for fleet in todo:
+                self._write(order, intent, clients, fleet)
+                written.append(fleet)
+            if todo:
+                wait_until_seen(self._world, clients.ec2, intent, end_s)
+        except (Retry, Refused) as error:
+            error.untouched = error.untouched and not written  # whatever AWS said to the last call
+            raise
         return {"end_of_lease_s": end_s}
 
     def _write(self, order: Json, intent: Json, clients: Clients, fleet: Fleet) -> None:
@@ -136,15 +152,13 @@ class MoveEnd:
             return
         wait_until(self._world, asked_at_s + self._world.settle_s if asked_at_s else 0.0)
         ec2 = self._world.access(order).ec2
-        try:
-            fleets = [each for each in fleets_of(ec2, intent) if moved_end_s(each) == intent["end_of_lease_s"]]
-        except Refused:
-            return  # nothing is left of it
+        listed = fleets_of_annex(ec2, intent["annex_id"], intent["fleet_id"])  # none: nothing is left of it
+        fleets = [each for each in listed if each.written_end_s == intent["end_of_lease_s"]]
         for fleet in fleets:
             if not write_tag(ec2, fleet.fleet_id, TAG_LEASE_END, utc(intent["from_s"])):
                 raise Refused(NO_RIGHT)
         if fleets:
-            raise_unless_seen(ec2, intent, intent["from_s"])
+            wait_until_seen(self._world, ec2, intent, intent["from_s"])
 
 
 class TellMachines:
@@ -161,13 +175,19 @@ class TellMachines:
         return {name: read[name] for name in ("from_s", "end_of_lease_s", "max_lease_s")}
 
     def forward(self, order: Json, intent: Json) -> Json:
-        """{warning}: empty, or why the machines were not told of an earlier end, which the lease function keeps."""
+        """{warning}: empty, or what the machines make of it."""
+        is_longer = intent["end_of_lease_s"] > intent["from_s"]
+        if order["annex_order"] is None:
+            return {"warning": f"{UNTOLD}: annexd has no record of their order"}
         try:
             self._tell(order, intent["end_of_lease_s"], intent["max_lease_s"])
         except (Retry, Refused) as error:
-            if intent["end_of_lease_s"] > intent["from_s"]:
+            if is_longer:
                 raise
-            return {"warning": f"its machines do not know the earlier end, and do not drain before it: {error}"}
+            return {"warning": f"{UNTOLD}: {error}"}
+        drains_s = intent["from_s"] - order["drain_s"] - TICK_S
+        if is_longer and order["drain_s"] and self._world.now_s() > drains_s:
+            return {"warning": "machines that have begun to drain for the earlier end leave the pool all the same"}
         return {"warning": ""}
 
     def _tell(self, order: Json, end_s: int, max_lease_s: int) -> None:
@@ -181,21 +201,26 @@ class TellMachines:
         self._tell(order, intent["from_s"], intent["max_lease_s"])
 
 
-def moved_end_s(fleet: Fleet) -> int:
-    """Return the end that its tag has, or else its token."""
-    moved_s = end_in_tag(fleet.tags.get(TAG_LEASE_END))
-    return fleet.ordered_end_s if moved_s is None else moved_s
+def wait_until_seen(world: World, ec2: Any, intent: Json, end_s: int) -> None:
+    """Return when the fleets show this end.  Raises Retry when they do not within seconds."""
+    for pause_s in LOOK_AGAIN_S:
+        if all(fleet.written_end_s == end_s for fleet in fleets_of(world, ec2, intent)):
+            return
+        world.pause(pause_s)
+    raise Retry(f"annex {intent['annex_id']} does not show its new end yet, it is looked at again")
 
 
-def raise_unless_seen(ec2: Any, intent: Json, end_s: int) -> None:
-    """AWS shows a tag some time after it took it."""
-    for fleet in fleets_of(ec2, intent):
-        if moved_end_s(fleet) != end_s:
-            raise Retry(f"{fleet.fleet_id} does not show its new end yet, it is looked at again")
+def _unclear_at_s(step: StepState) -> float:
+    """Return when tag or object were last written without a clear answer, forward or back; 0 if never."""
+    told = step.result is None or not step.result.get("warning")
+    back_at_s = step.undo_at_s if step.undo_attempts > 1 else 0.0
+    return max(step.unsettled_at_s if told else step.asked_at_s, back_at_s)
 
 
-def _known_fleet(turn: Json) -> Json:
-    return {"fleet_id": turn["fleet_id"]} if turn["fleet_id"] else {}
+def _identity_of(order: Json, turn: Json) -> Json:
+    """{annex_id, fleet_id, ordered_at_s}"""
+    known = {"fleet_id": turn["fleet_id"]} if turn["fleet_id"] else {}
+    return {**identity_of(order), **known, "ordered_at_s": turn["ordered_at_s"]}
 
 
 def _check_lives(fleet: Fleet) -> None:

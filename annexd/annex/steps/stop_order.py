@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from annexd.annex.steps.request_fleet import RequestFleet
 from annexd.workflow import Engine, JournalError, Json, Paused, Retry
 
 
@@ -18,10 +19,10 @@ class StopOrder:
         return {name: order[name] for name in ("order_command_id", "cancelled_by")}
 
     def forward(self, order: Json, intent: Json) -> Json:
-        """{gone}: whether nothing is left."""
+        """{gone, ordered_at_s}: whether nothing is left; when its fleet was asked for, or 0."""
         command_id = intent["order_command_id"]
         if command_id is None:
-            return {"gone": False}
+            return {"gone": False, "ordered_at_s": 0.0}
         try:
             if order["keys"]:
                 self._engine.change(command_id, order["keys"])
@@ -34,7 +35,7 @@ class StopOrder:
             raise Retry("its order is in the middle of a step, the last that it takes", untouched=True)
         if outcome.retry_at_s is not None:
             raise Retry(f"its order is being undone: {outcome.error}", untouched=True)
-        return {"gone": state.is_undone}
+        return {"gone": state.is_undone, "ordered_at_s": state.step(RequestFleet.name).asked_at_s}
 
     def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
         """An order that was stopped stays stopped."""

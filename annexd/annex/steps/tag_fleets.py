@@ -9,9 +9,14 @@ from annexd.aws.errors import AWS_ERRORS, is_denied
 from annexd.workflow import Json, Refused, Retry
 
 
-def fleets_of(ec2: Any, intent: Mapping[str, Any]) -> list[Fleet]:
-    """Return the fleets of the annex of an intent {annex_id, fleet_id}.  Raises Retry, or Refused if there are none."""
+def fleets_of(world: World, ec2: Any, intent: Mapping[str, Any]) -> list[Fleet]:
+    """Return the fleets of the annex of an intent {annex_id, fleet_id, ordered_at_s}.
+
+    Raises Retry, also as long as EC2 may not show yet what was ordered a short while ago; Refused if there are none.
+    """
     fleets = fleets_of_annex(ec2, intent["annex_id"], intent["fleet_id"])
+    if not fleets and world.now_s() < intent["ordered_at_s"] + world.settle_s:
+        raise Retry(f"AWS does not show the fleet of annex {intent['annex_id']} yet", untouched=True)
     if not fleets:
         words = f"AWS shows these keys nothing of annex {intent['annex_id']}: it is over, or not in this region"
         raise Refused(words, untouched=True)
