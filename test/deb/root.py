@@ -5,6 +5,8 @@ Nothing in it reaches a network: it lives in the network namespace that `make de
 
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -37,9 +39,8 @@ class DebianRoot:
 
     def __enter__(self) -> Self:
         subprocess.run(["tar", "--extract", "--file", self._tar, "--directory", self.directory], check=True)
-        (self.directory / "etc/hosts").write_text("127.0.0.1 localhost\n")
+        (self.directory / "etc/hosts").write_text(f"127.0.0.1 localhost {socket.gethostname()}\n")
         (self.directory / "etc/resolv.conf").unlink(missing_ok=True)
-        (self.directory / "etc/hostname").write_text("localhost\n")
         self._mount("-t", "proc", "proc", "proc")
         self._mount("--rbind", "/dev", "dev")
         self.succeed("useradd", "--create-home", "alice")
@@ -48,8 +49,11 @@ class DebianRoot:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
         if self._master is not None:
-            self._master.terminate()
-            self._master.wait(WAIT_S)
+            self._master.send_signal(signal.SIGQUIT)
+            try:
+                self._master.wait(WAIT_S)
+            finally:
+                self._master.kill()
         for name in ("dev", "proc"):
             subprocess.run(["umount", "--recursive", "--lazy", self.directory / name], check=True)
         shutil.rmtree(self.directory)
@@ -58,7 +62,8 @@ class DebianRoot:
         """Run it in the root; whether it succeeded is the caller's to judge.  stderr comes with stdout for root."""
         home = "/root" if user == "root" else f"/home/{user}"
         environment = {"PATH": PATH, "HOME": home, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive", **env}
-        whole = ["chroot", self.directory, "setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", *command]
+        become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
+        whole = ["chroot", str(self.directory), *become, *command]
         return subprocess.run(whole, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                               timeout=COMMAND_TIMEOUT_S, check=False)
 
@@ -87,7 +92,7 @@ class DebianRoot:
         self.write("/etc/condor/config.d/01-pool", POOL)
         self.succeed("install", "-d", "-o", "condor", "-g", "condor", "-m", "775", *DIRECTORIES)
         log = (self.directory / "var/log/condor/stdout").open("wb")
-        command = ["chroot", self.directory, "/usr/sbin/condor_master", "-f"]
+        command = ["chroot", str(self.directory), "/usr/sbin/condor_master", "-f"]
         self._master = subprocess.Popen(command, env={"PATH": PATH}, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.wait_for(lambda: "Scheduler" in self.run("condor_status", "-any").stdout, "the schedd to be seen")
 

@@ -60,16 +60,20 @@ def test_the_generators_run(installed: Installation) -> None:
 
 def test_all_that_users_meet_is_there_and_man_finds_the_pages_beside_the_programs(installed: Installation) -> None:
     for folder in ("config.d", "lambda", "templates"):
-        shipped = {path.relative_to(installed.share / "annexd") for path in (installed.share / "annexd" / folder).rglob("*")}
-        missing = {path.relative_to(TOP) for path in (TOP / folder).rglob("*") if "__pycache__" not in path.parts} - shipped
-        assert missing <= {Path("templates/generate-template")}, missing  # it writes into the checkout
-    assert installed.programs.parent == installed.share.parent  # by which man-db finds pages (manpath(5), mandatory mapping)
+        missing = below(TOP, folder) - below(installed.share / "annexd", folder)
+        assert missing <= {"templates/generate-template"}, missing  # it writes into the checkout
+    assert installed.programs.parent == installed.share.parent  # manpath(1): it looks beside the folders of PATH
     for page in (TOP / "docs/man").iterdir():
         assert (installed.share / f"man/man{page.suffix[1:]}" / page.name).read_bytes() == page.read_bytes()
 
 
-def test_the_policy_generator_says_which_python_it_needs(installed: Installation, tmp_path: Path) -> None:
+def below(top: Path, folder: str) -> set[str]:
+    paths = {path.relative_to(top).as_posix() for path in (top / folder).rglob("*")}
+    return {path for path in paths if "__pycache__" not in path}
+
+
+def test_the_policy_generator_says_which_python_it_needs(installed: Installation) -> None:
     generator = installed.share / "annexd/templates/generate-policies"
-    done = installed.run(Path("/usr/bin/env"), "python3", "-I", "-S", generator, "user")
+    done = installed.run("/usr/bin/env", "python3", "-I", "-S", generator, "user")
     assert done.returncode == 1
     assert "run this with the Python that annexd is installed for" in done.stderr
