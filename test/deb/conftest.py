@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from annexd.account.configuration import DAEMON
 from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.deb.root import DebianRoot
@@ -102,4 +103,7 @@ def upgraded(ordered: Ordered, next_package: Path) -> Ordered:
 
 @pytest.fixture(scope="session")
 def removed(upgraded: Ordered) -> Removed:
+    """While another region's annexd, of a file that -setup writes, is still in DAEMON_LIST."""
+    block = DAEMON.format(name="ANNEXD_EU", region="eu-west-1")
+    upgraded.root.write("/etc/condor/config.d/83annexd-eu", f"{block}DAEMON_LIST = $(DAEMON_LIST) ANNEXD_EU\n")
     return Removed(upgraded.root, upgraded.root.succeed("dpkg", "--remove", "annexd"))

@@ -49,11 +49,7 @@ class DebianRoot:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
         if self._master is not None:
-            self._master.send_signal(signal.SIGQUIT)
-            try:
-                self._master.wait(WAIT_S)
-            finally:
-                self._master.kill()
+            self.stop_condor()
         for name in ("dev", "proc"):
             subprocess.run(["umount", "--recursive", "--lazy", self.directory / name], check=True)
         shutil.rmtree(self.directory)
@@ -95,6 +91,14 @@ class DebianRoot:
         command = ["chroot", str(self.directory), "/usr/sbin/condor_master", "-f"]
         self._master = subprocess.Popen(command, env={"PATH": PATH}, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.wait_for(lambda: "Scheduler" in self.run("condor_status", "-any").stdout, "the schedd to be seen")
+
+    def stop_condor(self) -> None:
+        assert self._master is not None
+        self._master.send_signal(signal.SIGQUIT)
+        try:
+            self._master.wait(WAIT_S)
+        finally:
+            self._master.kill()
 
     def annexd_is_seen(self) -> bool:
         series_23_tells_case = self.run("condor_status", "-subsystem", "Annexd", "-af", "Name").stdout

@@ -57,11 +57,16 @@ def test_a_removal_stops_annexd_and_names_the_annexes_that_live(removed: Removed
     assert "may live: its lease ends at" in removed.said
     root = removed.root
     root.wait_for(lambda: not root.annexd_is_seen(), "annexd to be gone from the collector")
-    assert "ANNEXD" not in root.succeed("condor_config_val", "DAEMON_LIST")
-    assert "Scheduler" in root.succeed("condor_status", "-any")
+    assert "ANNEXD" not in root.succeed("condor_config_val", "DAEMON_LIST").split()
     assert not root.exists("/etc/condor/config.d/80annexd")
     assert not root.exists("/usr/lib/annexd")
     assert not root.exists(HTCONDORS_OWN)
+
+
+def test_the_pool_starts_again_after_a_removal_though_another_annexd_is_still_listed(removed: Removed) -> None:
+    assert "ANNEXD_EU" in removed.root.succeed("condor_config_val", "DAEMON_LIST").split()
+    removed.root.stop_condor()
+    removed.root.start_condor()
 
 
 def test_a_purge_does_not_touch_a_journal_with_living_annexes(removed: Removed) -> None:
