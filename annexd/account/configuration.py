@@ -43,7 +43,11 @@ DAEMON: Final = """\
 # To start it, put this line into a file of your own, and run condor_restart -daemon master:
 #   DAEMON_LIST = $(DAEMON_LIST) {name}
 {name} = $(ANNEXD:$(SBIN)/condor_annexd)
-DC_DAEMON_LIST = $(DC_DAEMON_LIST:+) {name}
+if defined DC_DAEMON_LIST
+  DC_DAEMON_LIST = $(DC_DAEMON_LIST) {name}
+else
+  DC_DAEMON_LIST = +{name}
+endif
 {name}.ANNEXD_NAME = annexd-{region}
 {name}.ANNEXD_LOG = $(LOG)/AnnexdLog.{region}
 {name}.ANNEXD_ADDRESS_FILE = $(LOG)/.annexd_address.{region}

@@ -79,7 +79,7 @@ def enabled(installed: DebianRoot, cloud: Cloud) -> DebianRoot:
     installed.succeed("ln", "-s", "/usr/share/annexd/config.d/80annexd", "/etc/condor/config.d/")
     installed.write("/etc/condor/config.d/82annexd-users", "ALLOW_ANNEX = alice@$(UID_DOMAIN)\n")
     installed.succeed("condor_reconfig")
-    installed.wait_for(installed.annexd_is_seen, "annexd to be seen")
+    installed.wait_for(lambda: bool(installed.annexds_seen()), "annexd to be seen")
     installed.succeed("condor_annex", "-setup", "-region", "us-east-1", AWS_ENDPOINT_URL=cloud.url, **KEYS)
     installed.succeed("condor_reconfig")
     return installed
@@ -106,4 +106,6 @@ def removed(upgraded: Ordered) -> Removed:
     """While another region's annexd, of a file that -setup writes, is still in DAEMON_LIST."""
     block = DAEMON.format(name="ANNEXD_EU", region="eu-west-1")
     upgraded.root.write("/etc/condor/config.d/83annexd-eu", f"{block}DAEMON_LIST = $(DAEMON_LIST) ANNEXD_EU\n")
+    upgraded.root.succeed("condor_reconfig")
+    upgraded.root.wait_for(lambda: len(upgraded.root.annexds_seen()) == 2, "both annexds to be seen")
     return Removed(upgraded.root, upgraded.root.succeed("dpkg", "--remove", "annexd"))

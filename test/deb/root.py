@@ -100,9 +100,9 @@ class DebianRoot:
         finally:
             self._master.kill()
 
-    def annexd_is_seen(self) -> bool:
-        series_23_tells_case = self.run("condor_status", "-subsystem", "Annexd", "-af", "Name").stdout
-        return bool(series_23_tells_case.strip())
+    def annexds_seen(self) -> list[str]:
+        """Return their names; of series 23 -subsystem tells upper case from lower."""
+        return self.run("condor_status", "-subsystem", "Annexd", "-af", "Name").stdout.split()
 
     def wait_for(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + WAIT_S

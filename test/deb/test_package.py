@@ -56,7 +56,7 @@ def test_a_removal_stops_annexd_and_names_the_annexes_that_live(removed: Removed
     assert "of alice@" in removed.said
     assert "may live: its lease ends at" in removed.said
     root = removed.root
-    root.wait_for(lambda: not root.annexd_is_seen(), "annexd to be gone from the collector")
+    root.wait_for(lambda: not root.annexds_seen(), "both annexds to be gone from the collector")
     assert "ANNEXD" not in root.succeed("condor_config_val", "DAEMON_LIST").split()
     assert not root.exists("/etc/condor/config.d/80annexd")
     assert not root.exists("/usr/lib/annexd")
