@@ -46,8 +46,8 @@ def tags_of(specification: Specification) -> dict[str, str]:
     """The tags that an instance of this specification gets, at its launch.
 
     Those of a launch template are all its own: the tags in the request are the fleet's alone.  CERTAIN: botocore's EC2
-    model, SpotFleetRequestConfigData.TagSpecifications.  That AWS names the template in a tag is CERTAIN for RunInstances
-    (EC2 user guide, "Launch an instance from a launch template"), and LIKELY for a Spot Fleet's instances.
+    model, SpotFleetRequestConfigData.TagSpecifications.  That AWS names the template in a tag is CERTAIN for
+    RunInstances (EC2 user guide, "Launch an instance from a launch template"), and LIKELY for a Spot Fleet's instances.
     """
     template = specification.get(TEMPLATE) or {}
     named = {"id": template.get("LaunchTemplateId"), "version": template.get("Version")}
