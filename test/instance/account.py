@@ -117,16 +117,6 @@ class Account:
             more["TagSpecifications"] = [{"ResourceType": "instance", "Tags": own}]
         return self._launch(LaunchSpecifications=[specification(**more)])
 
-    def templated_instance(self, profile: str, annex_id: str = "annex-one", lease_s: float = 3600) -> str:
-        """One whose metadata service tells its tags, which only a launch template can ask for."""
-        own = tags(annex_id, "alice", int(time.time() + lease_s))
-        data = specification(IamInstanceProfile={"Name": profile}, MetadataOptions={"InstanceMetadataTags": "enabled"},
-                             TagSpecifications=[{"ResourceType": "instance", "Tags": own}])
-        ec2, name = self.cloud.client("ec2"), f"machines-{annex_id}"
-        ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
-        template = {"LaunchTemplateSpecification": {"LaunchTemplateName": name, "Version": "1"}}
-        return self._launch(LaunchSpecifications=[], LaunchTemplateConfigs=[template])
-
     def own_profile(self) -> str:
         """What -setup makes, by the path of its ARN and by its rights."""
         rights = {"Version": "2012-10-17", "Statement": [
