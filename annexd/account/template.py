@@ -23,7 +23,6 @@ STACK_NAME: Final = "HTCondorAnnex"  # unless -stack-name says otherwise
 MAX_LEASE: Final = "MaxLease"  # the one parameter
 VARIABLE: Final = re.compile(r"\$\{([A-Za-z0-9:]+)(?:\.([A-Za-z]+))?\}")
 ARNS: Final = {  # Fn::GetAtt Arn, by type of resource and its physical ID
-    "AWS::IAM::InstanceProfile": "arn:{partition}:iam::{account}:instance-profile/{name}",
     "AWS::IAM::Role": "arn:{partition}:iam::{account}:role/{name}",
     "AWS::Lambda::Function": "arn:{partition}:lambda:{region}:{account}:function:{name}",
     "AWS::Logs::LogGroup": "arn:{partition}:logs:{region}:{account}:log-group:{name}:*",
