@@ -105,15 +105,18 @@ class NamedAnnex:
             raise InvalidRequest([f"{words} in AWS"])
         with time_limit(STEP_S):
             inventory = take_inventory(self.world.access(target.access_order).ec2)
-        fleet = next(filter(self._is_meant, inventory.fleets), None)
-        if fleet is None:
+        living, owner = inventory.living(), NOT_IN_TAGS.sub("_", self.owner)
+        meant = sorted(filter(self._is_meant, inventory.fleets),
+                       key=lambda fleet: (fleet.fleet_id not in living, fleet.owner != owner))
+        if not meant:
             region = target.order["endpoints"]["region"]
             words = f"annexd knows no annex {self.named.annex} of yours, and AWS shows these keys none in {region}"
             raise InvalidRequest([words])
-        if fleet.owner != NOT_IN_TAGS.sub("_", self.owner):
+        fleet = meant[0]  # one that lives, if any does; of those, the requester's own
+        if fleet.owner != owner:
             self._check_owner(fleet.owner, fleet.annex_id)
         self._check_unknown(fleet)
-        if fleet.annex_id not in inventory.alive():
+        if fleet.fleet_id not in living:
             raise NotNow(f"annex {fleet.annex_id} is over: nothing of it runs")
         return {
             **target.order,
