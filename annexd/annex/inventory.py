@@ -108,7 +108,10 @@ class Inventory:
 
 
 def take_inventory(ec2: Any) -> Inventory:
-    """Look at everything.  Raises Retry or Refused."""
+    """Look at everything.  A fleet that has instances and is in no list is asked for by its ID: lists may leave one out.
+
+    Raises Retry or Refused.
+    """
     with asking("DescribeSpotFleetRequests"):
         listed = list(_listed(ec2))
     ours = tuple(fleet for _, fleet in listed if fleet is not None)
@@ -117,7 +120,9 @@ def take_inventory(ec2: Any) -> Inventory:
     fleet_ids = {fleet.fleet_id for fleet in ours}
     instances = [one for one in _instances(ec2, filters)
                  if one.fleet_id in fleet_ids or (one.annex_id is not None and one.fleet_id not in others)]
-    return Inventory(ours, tuple(instances))
+    unlisted = {one.fleet_id: str(one.annex_id) for one in instances if one.fleet_id not in fleet_ids}
+    by_id = [fleet for fleet_id, annex_id in unlisted.items() for fleet in fleets_of_annex(ec2, annex_id, fleet_id)]
+    return Inventory((*ours, *by_id), tuple(instances))
 
 
 def fleets_of_annex(ec2: Any, annex_id: str, fleet_id: str | None) -> list[Fleet]:
