@@ -108,7 +108,7 @@ class Inventory:
 
 
 def take_inventory(ec2: Any) -> Inventory:
-    """Look at everything.  A fleet that has instances and is in no list is asked for by its ID: lists may leave one out.
+    """Look at everything.  A fleet that has instances and is in no list is asked for by its ID: a list may lack one.
 
     Raises Retry or Refused.
     """

@@ -90,6 +90,7 @@ class NamedAnnex:
             "end_of_lease_s": end_s,
             "spot_fleet_request_id": state.results.get(FLEET_STEP, {}).get("spot_fleet_request_id"),
             "order_command_id": known.command_id,
+            "requested_at_s": state.step(FLEET_STEP).asked_at_s,
             "annex_order": order,
         }
 
@@ -138,6 +139,7 @@ class NamedAnnex:
             "end_of_lease_s": fleet.written_end_s,
             "spot_fleet_request_id": fleet.fleet_id,
             "order_command_id": None,
+            "requested_at_s": 0.0,  # it was seen in the list just now
             "annex_order": None,
         }
 

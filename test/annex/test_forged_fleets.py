@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from test.annex.site import Site
 
 MALLORY = "mallory@example.org"
 ROLE = "arn:aws:iam::123456789012:role/fleet"
-KEYS = {"PublicKeyFile": "/home/alice/public", "SecretKeyFile": "/home/alice/secret"}
+KEYS: dict[str, Any] = {"PublicKeyFile": "/home/alice/public", "SecretKeyFile": "/home/alice/secret"}
 
 
 @pytest.fixture

@@ -13,6 +13,15 @@ from test.annex.site import BYSTANDER, Site
 HOUR_S = 3600
 
 
+def test_an_annex_that_ec2_does_not_show_yet_is_cancelled_all_the_same(site: Site) -> None:
+    site.world = lambda: replace(Site.world(site), settle_s=30.0)  # type: ignore[method-assign]  # as on a slow machine
+    ordered = site.order()
+    site.cloud.fault("DescribeSpotFleetRequests", "lag", lag_s=60.0)
+    answer = site.cancel(str(ordered["AnnexID"]))
+    assert answer["Result"] == "Success", answer
+    site.check_nothing_left()
+
+
 def test_a_fleet_that_the_list_leaves_out_is_not_ended_at_an_old_end_of_its_instances_stamps(site: Site) -> None:
     ordered = site.order()
     fleet_id = str(ordered["BulkRequestID"])

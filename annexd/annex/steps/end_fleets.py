@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from annexd.annex.defaults import DAY_S
-from annexd.annex.inventory import ENDED, ENDING, Fleet, cancel_fleet, living_instances, terminate
+from annexd.annex.inventory import ENDED, ENDING, Fleet, cancel_fleet, fleets_of_annex, living_instances, terminate
 from annexd.annex.lease import TAG_CANCELLED, utc
 from annexd.annex.parcel import Present
 from annexd.annex.steps.asking import World
@@ -37,6 +37,7 @@ class EndFleets:
             return {"end_of_lease_s": int(self._world.now_s())}
         clients = self._world.access(order)
         now_s = int(self._world.aws_now_s(clients))
+        self._check_is_shown(order, clients, intent)
         untagged = {fleet.fleet_id for fleet in fleets_of(clients.ec2, intent) if not _ended(clients.ec2, fleet, now_s)}
         for fleet in fleets_of(clients.ec2, intent):
             if fleet.state not in ENDED or not (fleet.is_cancelled or fleet.fleet_id in untagged):
@@ -44,6 +45,12 @@ class EndFleets:
             _terminate_the_rest(clients.ec2, fleet)
         self._tell_machines(order, clients, now_s)
         return {"end_of_lease_s": now_s}
+
+    def _check_is_shown(self, order: Json, clients: Clients, intent: Json) -> None:
+        """EC2 shows a fleet some time after it took it: one that is young and not there is not over."""
+        age_s = self._world.now_s() - order["requested_at_s"]
+        if age_s < self._world.settle_s and not fleets_of_annex(clients.ec2, intent["annex_id"], intent["fleet_id"]):
+            raise Retry(f"the fleet of {intent['annex_id']} was requested {age_s:.0f} s ago, and is not there yet")
 
     def _tell_machines(self, order: Json, clients: Clients, now_s: int) -> None:
         """So that none starts that boots late, and all go where AWS has accepted a cancellation to no effect."""
