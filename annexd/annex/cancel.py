@@ -96,6 +96,8 @@ class _Cancelling:
         if known is None:
             order = self.annex.order_from_the_cloud()
             return self._joined_or_begun(order["subject"], lambda: order)
+        if self.annex.roll.cancellation(known.annex_id) is None:
+            self.annex.check_not_over(known)
         return self._joined_or_begun(known.annex_id, lambda: self.annex.order(known, "cancelled"))
 
     def _joined_or_begun(self, subject: str, order: Callable[[], Json]) -> State:

@@ -89,6 +89,8 @@ def change_lease(
 def _accepted(request: ChangeRequest, annex: NamedAnnex, asked: str) -> State:
     """Return the workflow that carries it out.  Raises what ANSWERED names."""
     known = annex.known()
+    if known is not None:
+        annex.check_not_over(known)
     order = annex.order_from_the_cloud() if known is None else annex.order(known, "changed")
     order |= _wanted(request, annex, order)
     with annex.roll.changing:

@@ -10,7 +10,7 @@ from typing import Final
 from annexd.annex.account_target import AccountTarget, own_target
 from annexd.annex.defaults import Defaults
 from annexd.annex.faults import InvalidRequest, shown
-from annexd.annex.inventory import Fleet, take_inventory
+from annexd.annex.inventory import Fleet, fleets_of_annex, living_instances, take_inventory
 from annexd.annex.key_source import KEY_NAMES, KeySource
 from annexd.annex.lease import NOT_IN_TAGS, utc
 from annexd.annex.own import Own
@@ -77,9 +77,6 @@ class NamedAnnex:
             raise NotNow(f"annex {annex_id} cannot be {verb} any more, it was {state.finished[1]}")
         if state.finished is not None and state.finished[0] != SUCCESS:
             raise NotNow(f"annex {annex_id} does not exist: its order failed, and all of it is undone")
-        if state.finished is not None and end_s <= self.now_s:
-            how = "over" if self.roll.cancellation(annex_id) is None else "cancelled"
-            raise NotNow(f"annex {annex_id} is {how}: its lease ended at {utc(end_s)}")
         return {
             **{name: order[name] for name in TARGET},
             **KeySource.of(order).as_order(),
@@ -93,6 +90,22 @@ class NamedAnnex:
             "order_command_id": known.command_id,
             "annex_order": order,
         }
+
+    def check_not_over(self, known: Known) -> None:
+        """Where its end has passed by the journal, ask the cloud, where it may have been moved.  Blocks.
+
+        Raises NotNow, Retry or Refused.
+        """
+        state, end_s = self.roll.engine.state(known.command_id), self.roll.end_s(known)
+        if state.finished is None or state.finished[0] != SUCCESS or end_s > self.now_s:
+            return
+        if self.roll.cancellation(known.annex_id) is not None:
+            raise NotNow(f"annex {known.annex_id} is cancelled: its lease ended at {utc(end_s)}")
+        with time_limit(STEP_S):
+            ec2 = self.world.access({**(state.order or {}), **self.own_keys()}).ec2
+            fleets = fleets_of_annex(ec2, known.annex_id, state.results[FLEET_STEP]["spot_fleet_request_id"])
+            if not any(fleet.is_launching or living_instances(ec2, fleet.fleet_id) for fleet in fleets):
+                raise NotNow(f"annex {known.annex_id} is over: its lease ended at {utc(end_s)}")
 
     def order_from_the_cloud(self) -> Json:
         """Return the same for an annex that the journal does not know.
