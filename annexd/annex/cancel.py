@@ -125,7 +125,8 @@ class _Cancelling:
         if known is None:
             raise InvalidRequest([f"annexd knows no annex {named.annex}"])
         state, cancellation = roll.engine.state(known.command_id), roll.cancellation(known.annex_id)
-        stuck = [one for one in (state, cancellation) if one is not None and one.is_stuck]
+        changes = map(roll.engine.state, roll.earlier_changes(known.annex_id, ""))
+        stuck = [one for one in (state, cancellation, *changes) if one is not None and one.is_stuck]
         if not stuck:
             raise NotNow(f"nothing of annex {known.annex_id} is stuck: -forcex is for what cannot be undone")
         words = f"given up by {self.annex.owner}; {left_over(state)}"

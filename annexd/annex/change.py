@@ -77,8 +77,7 @@ def change_lease(
             state = _accepted(request, annex, digest_of(ad))
         elif state.workflow != CHANGE:
             raise InvalidRequest([f"CommandID {command_id} is that of another command"])
-        else:
-            check_same(state, ad)
+        check_same(state, ad)  # also of one that was accepted at the same moment
         command_id, begun = state.command_id, True
         accepted(command_id)
         return reply_of_change(roll.engine.run(command_id))

@@ -215,7 +215,7 @@ def test_an_annex_that_was_extended_is_not_over_before_its_new_end(site: Site, a
 
 
 def test_what_nobody_knows_is_not_found(site: Site) -> None:
-    refused(dict(site.cancel("annex-1")), "InvalidRequest", "annexd knows no annex annex-1 of yours; with key files")
+    refused(dict(site.cancel("annex-1")), "InvalidRequest", "annexd knows no annex annex-1 of yours; with keys (files, a profile)")
 
 
 @pytest.mark.parametrize(("changes", "words"), [

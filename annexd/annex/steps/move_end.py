@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from annexd.annex.defaults import DAY_S
 from annexd.annex.heartbeat import TICK_S
 from annexd.annex.inventory import ENDED, Fleet, fleets_of_annex
 from annexd.annex.lease import TAG_LEASE_END, utc
@@ -20,7 +21,7 @@ from annexd.annex.steps.put_object import PutObject, put_present
 from annexd.annex.steps.request_fleet import RequestFleet
 from annexd.annex.steps.tag_fleets import fleets_of, identity_of, wait_until, write_tag
 from annexd.aws import Clients
-from annexd.workflow import Engine, Json, Refused, Retry, StepState
+from annexd.workflow import SUCCESS, Engine, Json, Refused, Retry, StepState
 
 LONGEST_WAIT_S: Final = 600.0  # of an extension for its turn and for AWS; then nobody waits for it any more
 TOO_LATE_S: Final = 120.0  # before the present end: a run of the function that sees the old one may last so long
@@ -52,11 +53,13 @@ class WaitForTurn:
         if state is not None and (state.is_undone or state.is_given_up):
             raise Refused(f"annex {intent['annex_id']} does not exist: its order failed", untouched=True)
         acts = [] if state is None else [state.step(PutObject.name)]
-        for command_id in self._earlier(intent["subject"], intent["command_id"]):
+        for command_id in reversed(self._earlier(intent["subject"], intent["command_id"])):
             change = self._engine.state(command_id)
             if change.finished is None:
                 raise Retry(f"{command_id} is still changing the end of this lease", untouched=True)
             acts += change.step(MoveEnd.name), change.step(TellMachines.name)
+            if change.finished[0] == SUCCESS and acts[-1].asked_at_s + self._world.settle_s < self._world.now_s():
+                break  # those before it were done when its turn came
         asked_at_s = max(map(_unclear_at_s, acts), default=0.0)
         fleet = state.results[RequestFleet.name]["spot_fleet_request_id"] if state is not None else None
         ordered_at_s = state.step(RequestFleet.name).asked_at_s if state is not None else 0.0
@@ -90,6 +93,7 @@ class ReadLease:
         wanted_s = order["wanted_end_s"]
         end_s = int(from_s + order["extension_s"] if wanted_s is None else wanted_s)
         max_lease_s = self._checked(order, clients, fleets, from_s, end_s)
+        end_s = min(end_s, int(_oldest_s(fleets)) + max_lease_s)  # where the function would end it anyway
         _check_times(order, from_s, end_s, now_s)
         if end_s > from_s:
             self._check_extension(order, end_s, now_s)
@@ -105,7 +109,7 @@ class ReadLease:
         """How long its machines may live: the stack's MaxLease, or, where nobody asks for more, what they have."""
         for fleet in fleets:
             _check_lives(fleet)
-        oldest_s = min(fleet.created_s or 0.0 for fleet in fleets)
+        oldest_s = _oldest_s(fleets)
         if end_s <= from_s:
             return math.ceil(from_s - oldest_s)
         enforcer = enforcer_of(self._world, order, clients)
@@ -221,7 +225,15 @@ def tell(world: World, order: Json, intent: Json, end_s: int) -> bool:
     if _is_cancelled(fleets_of_annex(clients.ec2, intent["annex_id"], intent["fleet_id"])):
         return False
     put_present(world, clients, annex_order, Present(end_s, intent["max_lease_s"]))
-    return True
+    if not _is_cancelled(fleets_of_annex(clients.ec2, intent["annex_id"], intent["fleet_id"])):
+        return True
+    now_s = int(world.aws_now_s(clients))  # it was cancelled meanwhile, and its machines told so before
+    put_present(world, clients, annex_order, Present(now_s, DAY_S, cancelled_s=now_s))
+    return False
+
+
+def _oldest_s(fleets: list[Fleet]) -> float:
+    return min(fleet.created_s or 0.0 for fleet in fleets)
 
 
 def wait_until_seen(world: World, ec2: Any, intent: Json, end_s: int) -> None:
