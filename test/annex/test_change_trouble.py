@@ -79,7 +79,7 @@ def test_a_tag_that_shows_a_little_late_is_no_lost_answer(site: Site) -> None:
         reply = site.change("physics", pace=PATIENT, LeaseExtension=600)
         assert reply["Result"] == "Success"
         journal = site.journal()
-        kinds = {record.kind for record in journal.history(reply["CommandID"])}
+        kinds = {record.kind for record in journal.history(str(reply["CommandID"]))}
         journal.close()
         assert Kind.UNKNOWN not in kinds
 
