@@ -116,8 +116,8 @@ def test_shortening_is_never_taken_back(site: Site, annex: dict[str, Any]) -> No
 def test_an_undo_does_not_take_a_denied_look_for_an_annex_that_is_gone(site: Site, annex: dict[str, Any]) -> None:
     site.cloud.fault("CreateTags", "reset", times=1000, when="after")
     site.cloud.fault("DescribeSpotFleetRequests", "denied", times=1000, skip=2)
-    reply = site.change("physics", pace=replace(HASTY, undo_patience_s=0.1), LeaseExtension=600)
-    refused(reply, "Failure", "move_end could not be undone yet and is tried again")
+    reply = site.change("physics", pace=replace(HASTY, undo_patience_s=5.0), LeaseExtension=600)
+    refused(reply, "Failure", "move_end could not be undone yet and is tried again", "was denied")
     site.cloud.clear_faults()
     site.restart()
     assert end_of(site, annex["BulkRequestID"]) == annex["EndOfLease"]
