@@ -96,9 +96,7 @@ The report goes to {folder}; it does not tell whose account this is."""
 
 
 def _only_clean_up(account: Account, pace: Pace, say: Say) -> int:
-    stopping = Stopping(say)
-    stopping.arm()
-    stopping.shield()
+    """May be interrupted: the next run goes on."""
     left = clean_up(account, pace, say, made_service_roles=False)
     say("nothing is left" if not left else f"LEFT: {'; '.join(left)}")
     return LEFT if left else 0

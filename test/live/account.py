@@ -98,8 +98,8 @@ class Account:
 
     def environment(self, keys: Keys) -> dict[str, str]:
         """What condor_annex takes for the same AWS, with these keys."""
-        endpoints = {name: value for name, value in os.environ.items() if name.startswith("AWS_ENDPOINT_URL")}
-        return {"AWS_REGION": self.region, "AWS_EC2_METADATA_DISABLED": "true", **keys.environment(), **endpoints}
+        kept = {name: value for name, value in os.environ.items() if name.startswith(("AWS_ENDPOINT_URL", "AWS_CA_"))}
+        return {"AWS_REGION": self.region, "AWS_EC2_METADATA_DISABLED": "true", **keys.environment(), **kept}
 
     def secrets(self) -> list[str]:
         """Texts that no report may hold."""

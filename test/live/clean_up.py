@@ -27,23 +27,27 @@ BUSY = "DELETE_IN_PROGRESS"
 
 
 def clean_up(account: Account, pace: Pace, say: Say, *, made_service_roles: bool) -> list[str]:
-    """Return what is still left when the time is over; empty when AWS shows nothing any more.
+    """Return what is still left when the time is over; empty when two looks in a row show nothing any more.
 
     `made_service_roles`: there were none before, so that those that -setup made are nobody else's.
     """
     deadline_s = time.monotonic() + pace.clean_up_s
-    work, told = CleanUp(account, pace, say), ""
+    work, told, was_empty = CleanUp(account, pace, say), "", False
     while True:
         work.round()
         left = work.look()
-        if not left:
-            return work.remove_service_roles() if made_service_roles else []
+        if was_empty and not left:
+            break
         if time.monotonic() > deadline_s:
             return left
-        if told != left[0]:
+        was_empty = not left
+        if left and told != left[0]:
             told = left[0]
             say(f"clean-up: {len(left)} left, first of them {told}")
         time.sleep(pace.poll_s)
+    if made_service_roles:
+        work.remove_service_roles()
+    return []
 
 
 class CleanUp:
@@ -64,31 +68,30 @@ class CleanUp:
         """Return what is left; what cannot be looked at counts as left."""
         try:
             return own.left(self._account)
-        except AccountError as error:
+        except Exception as error:  # noqa: BLE001  as in _try
             self._tell(error)
-            return ["what AWS did not tell of: " + error.lines[0]]
+            return [f"what could not be looked at: {error}"]
 
-    def remove_service_roles(self) -> list[str]:
+    def remove_service_roles(self) -> None:
         """Remove those that -setup made; they cost nothing."""
         self._try(lambda: service_roles.remove(self._account.client("iam"), self._say))
-        return []
 
     def _try(self, part: Callable[[], Any]) -> None:
         try:
             part()
-        except AccountError as error:
+        except Exception as error:  # noqa: BLE001  the edge: whatever is wrong with one part, the others go on
             self._tell(error)
-        except AWS_ERRORS as error:
-            self._tell(AccountError(errors.describe(error, "the clean-up")))
 
-    def _tell(self, error: AccountError) -> None:
-        if self._said != str(error):
-            self._said = str(error)
-            self._say(f"clean-up, will be tried again: {error}")
+    def _tell(self, error: Exception) -> None:
+        words = errors.describe(error, "AWS") if isinstance(error, AWS_ERRORS) else str(error) or repr(error)
+        if self._said != words:
+            self._said = words
+            self._say(f"clean-up, will be tried again: {words}")
 
     def _end_fleets(self) -> None:
         """Cancel all that is not over, also what was cancelled: an answer was lost, perhaps."""
-        ids = [each.fleet_id for each in own.fleets(self._ec2) if not each.is_over]
+        alive = own.instances(self._ec2).values()
+        ids = [each.fleet_id for each in own.fleets(self._ec2) if not each.is_over(alive)]
         for batch in own.batches(ids):
             with asking("CancelSpotFleetRequests"):
                 self._ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=batch, TerminateInstances=True)

@@ -11,11 +11,14 @@ from typing import Any
 
 from annexd.annex.identifiers import leased_token, new_annex_id
 from annexd.annex.inventory import FLEET_TAG
+from annexd.aws import errors
+from annexd.aws.errors import AWS_ERRORS
 from test.live import names
 from test.live.host import user_data
 from test.live.stage import Stage
 
 TERMINATED = "terminated"
+NOT_SHOWN = "not shown"
 ENDING = frozenset({"shutting-down", TERMINATED})
 
 
@@ -57,8 +60,14 @@ def request(stage: Stage, ec2: Any, wanted: Mapping[str, Any]) -> str:
 
 
 def state_of(ec2: Any, fleet_id: str) -> str:
-    told = ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[fleet_id])["SpotFleetRequestConfigs"]
-    return str(told[0]["SpotFleetRequestState"]) if told else "not told"
+    """Return its state; a new fleet may not be shown at once."""
+    try:
+        told = ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[fleet_id])["SpotFleetRequestConfigs"]
+    except AWS_ERRORS as error:
+        if not errors.is_not_found(error):
+            raise
+        told = []
+    return str(told[0]["SpotFleetRequestState"]) if told else NOT_SHOWN
 
 
 def instances_of(ec2: Any, fleet_id: str) -> list[dict[str, Any]]:
@@ -88,7 +97,9 @@ def tag_volumes(stage: Stage, instances: list[dict[str, Any]]) -> None:
 
 
 def is_ending(ec2: Any, fleet_id: str) -> bool:
-    return all(each["State"]["Name"] in ENDING for each in instances_of(ec2, fleet_id))
+    """Tell whether all that were seen end; what a list leaves out does not count as ending."""
+    told = instances_of(ec2, fleet_id)
+    return bool(told) and all(each["State"]["Name"] in ENDING for each in told)
 
 
 def is_gone(ec2: Any, fleet_id: str) -> bool:

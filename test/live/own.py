@@ -3,14 +3,14 @@
 Nothing here is remembered from when it was made.  So the clean-up after a kill -9 sees what any other does.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from annexd.account.enforcer import Enforcer
 from annexd.account.session import asking
 from annexd.account.template import LOG_GROUP
-from annexd.annex.inventory import FLEET_TAG, NOT_GONE, OVER
+from annexd.annex.inventory import ENDED, FLEET_TAG, NOT_GONE, OVER
 from annexd.aws import errors
 from annexd.aws.errors import AWS_ERRORS
 from test.live import names
@@ -25,9 +25,9 @@ class Fleet:
     fleet_id: str
     state: str
 
-    @property
-    def is_over(self) -> bool:
-        return self.state in OVER
+    def is_over(self, alive: Container[str]) -> bool:
+        """Tell whether it has nothing and starts nothing; AWS may show one as cancelled_terminating long after that."""
+        return self.state in OVER or (self.state in ENDED and self.fleet_id not in alive)
 
 
 def fleets(ec2: Any) -> list[Fleet]:
@@ -39,16 +39,20 @@ def fleets(ec2: Any) -> list[Fleet]:
                 if any(tag["Key"] == names.TAG for tag in each.get("Tags") or ())]
 
 
-def instances(ec2: Any) -> list[str]:
-    """Return what is not gone: of our fleets by AWS's own tag, and whatever else has ours."""
+def instances(ec2: Any) -> dict[str, str]:
+    """Return what is not gone, and its fleet: of our fleets by AWS's own tag, and whatever else has ours."""
     known = [each.fleet_id for each in fleets(ec2)]
     filters = [[{"Name": "tag-key", "Values": [names.TAG]}]]
     filters += [[{"Name": f"tag:{FLEET_TAG}", "Values": batch}] for batch in batches(known)]
     alive = {"Name": "instance-state-name", "Values": NOT_GONE}
     with asking("DescribeInstances"):
-        return sorted({each["InstanceId"] for asked in filters
-                       for page in ec2.get_paginator("describe_instances").paginate(Filters=[*asked, alive])
-                       for reservation in page["Reservations"] for each in reservation["Instances"]})
+        return {each["InstanceId"]: _fleet_of(each) for asked in filters
+                for page in ec2.get_paginator("describe_instances").paginate(Filters=[*asked, alive])
+                for reservation in page["Reservations"] for each in reservation["Instances"]}
+
+
+def _fleet_of(instance: Mapping[str, Any]) -> str:
+    return next((tag["Value"] for tag in instance.get("Tags") or () if tag["Key"] == FLEET_TAG), "")
 
 
 def volumes(ec2: Any) -> list[str]:
@@ -65,8 +69,9 @@ def batches(values: list[str]) -> Iterator[list[str]]:
 def left(account: Account) -> list[str]:
     """Return a line for each thing that is still there, what costs money first; empty is the proof."""
     ec2 = account.client("ec2")
-    told = [f"instance {each}" for each in instances(ec2)]
-    told += [f"fleet {each.fleet_id} ({each.state})" for each in fleets(ec2) if not each.is_over]
+    alive = instances(ec2)
+    told = [f"instance {each}" for each in alive]
+    told += [f"fleet {each.fleet_id} ({each.state})" for each in fleets(ec2) if not each.is_over(alive.values())]
     told += [f"volume {each}" for each in volumes(ec2)]
     stack = account.stack(lambda _: None, 0.0).look()
     told += [f"stack {names.STACK} ({stack.status})"] if stack else []
@@ -94,8 +99,11 @@ def _region_of(s3: Any, bucket: str) -> str | None:
 
 
 def own_log_group(account: Account) -> bool:
-    """Tell whether the log group is there without a function: a last run may make it again after the stack."""
-    if Enforcer(account.session, account.region, say=lambda _: None).look() is not None:
+    """Tell whether the log group outlived the stack that this process saw: a last run may have made it again.
+
+    Where no stack was seen it may be somebody's: of a set-up of long ago, kept on purpose.
+    """
+    if not account.stack_roles or Enforcer(account.session, account.region, say=lambda _: None).look() is not None:
         return False
     with asking("DescribeLogGroups"):
         told = account.client("logs").describe_log_groups(logGroupNamePrefix=LOG_GROUP)["logGroups"]

@@ -37,7 +37,7 @@ class Redactor:
         self._names = sorted({each for each in names if len(each) >= SHORTEST}, key=len, reverse=True)
         alternatives = [f"(?P<{kind}>{pattern})" for kind, pattern in PATTERNS.items()]
         if self._names:
-            alternatives.insert(0, f"(?P<name>{'|'.join(map(re.escape, self._names))})")
+            alternatives.insert(0, f"(?P<name>{_words(self._names)})")
         self._pattern = re.compile("|".join(alternatives))
         self._known: dict[tuple[str, str], str] = {}
         self._numbers: dict[str, int] = {}
@@ -49,7 +49,7 @@ class Redactor:
     def leaks(self, text: str) -> list[str]:
         """Tell of which kind something is still in a text, without saying it."""
         told = ["account"] if self._account in text else []
-        return told + ["name"] * any(name in text for name in self._names)
+        return told + (["name"] if self._names and re.search(_words(self._names), text) else [])
 
     def _stand_in(self, found: re.Match[str]) -> str:
         kind, original = str(found.lastgroup), found[0]
@@ -64,6 +64,11 @@ class Redactor:
         if kind == "account" and original == self._account:
             return ACCOUNT
         return MAKERS[kind](original, number)
+
+
+def _words(names: Iterable[str]) -> str:
+    """Return a pattern of whole words: a user `test` is not meant in `latest`."""
+    return rf"(?<![A-Za-z0-9])(?:{'|'.join(map(re.escape, names))})(?![A-Za-z0-9])"
 
 
 def _address(_: str, number: int) -> str:

@@ -64,16 +64,17 @@ class Rehearsal:
         begun_s, status, outcome = time.monotonic(), DONE, "All steps were made."
         stopping.arm()
         try:
-            self._steps()
+            try:
+                self._steps()
+            finally:
+                stopping.shield()  # a second signal, or one that meets an error, stops nothing any more
         except Stopped as stopped:
             status, outcome = stopped.status, f"It was not finished: {stopped}."
         except FAILURES as error:
             status, outcome = FAILED, f"It was not finished: {_words(error)}."
         except Exception as error:  # noqa: BLE001  the edge: whatever is wrong with us, nothing may be left in AWS
             status, outcome = FAILED, f"It was not finished, by an internal error: {error!r}."
-        finally:
-            stopping.shield()
-            left = self._end()
+        left = self._end()
         outcome += " Nothing is left." if not left else f" LEFT: {'; '.join(left)}."
         self._say(outcome)
         self._report(outcome, time.monotonic() - begun_s)
@@ -100,7 +101,7 @@ class Rehearsal:
         if self._host is not None:
             try:
                 self._host.stop()
-            except (PoolError, OSError, subprocess.TimeoutExpired) as error:
+            except Exception as error:  # noqa: BLE001  the edge: AWS is to be cleaned up in any case
                 self._say(f"the pool could not be stopped well: {error}")
         return clean_up(self._account, self._pace, self._say, made_service_roles=self._owns_service_roles)
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any, Final
 
+from annexd.account.errors import AccountError
 from annexd.account.policies import policies
 from annexd.account.session import asking
 from annexd.aws import errors
@@ -51,10 +52,13 @@ class Roles:
 
     def __init__(self, account: Account, pace: Pace, run: str) -> None:
         self._account, self._pace, self._run = account, pace, run
+        # Why none can be assumed; empty when all are made.
+        self.why_not = "AWS lets no root user assume a role: rehearse as an IAM user, or as a role"
         self.ready_s: dict[str, float] = {}  # how long IAM took until each could be assumed
 
     def make(self) -> None:
         """Make them all; raises AccountError.  They are nothing but names until somebody assumes them."""
+        self.why_not = "not all roles could be made"  # one without all its policies would prove a right missing
         iam = self._account.client("iam")
         trust = {"Version": "2012-10-17", "Statement": [{
             "Effect": "Allow", "Action": "sts:AssumeRole",
@@ -67,9 +71,12 @@ class Roles:
                 for number, document in enumerate(granted):
                     text = json.dumps(document, separators=(",", ":"))
                     iam.put_role_policy(RoleName=role, PolicyName=f"rights-{number}", PolicyDocument=text)
+        self.why_not = ""
 
     def keys(self, kind: str) -> Keys:
         """Assume one, as soon as IAM lets it; raises AccountError."""
+        if self.why_not:
+            raise AccountError(self.why_not)
         role = names.role(self._account.region, kind)
         arn = f"arn:{self._account.partition}:iam::{self._account.number}:role/{role}"
         began_s = time.monotonic()

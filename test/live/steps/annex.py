@@ -41,7 +41,7 @@ def run_short_lease(stage: Stage) -> None:
 def _keys(stage: Stage) -> Keys:
     """Those of a user with user.json, or else the caller's own."""
     try:
-        return stage.account.keys if stage.account.is_root else stage.roles.keys("user")
+        return stage.roles.keys("user")
     except AccountError as error:
         stage.say(f"annexd uses your own rights: {error}")
         return stage.account.keys
