@@ -78,7 +78,10 @@ def test_a_rehearsal_whose_order_fails_says_so_and_leaves_nothing(cloud: Cloud, 
     cloud.fault("RequestSpotFleet", "denied", times=100)
     with leaving_nothing(cloud):
         rehearsed = Rehearsed(cloud, tmp_path / "report", "--yes", "--only", "annex")
+        rehearsed.wait_for("ending all that was made")
+        os.kill(rehearsed.process.pid, signal.SIGINT)  # stops nothing any more
         assert rehearsed.end() == 1, rehearsed.text()
+    assert "still ending what was made" in rehearsed.text()
     assert "no annex could be ordered" in rehearsed.text()
     assert rehearsed.facts()["order"].startswith("**otherwise**: status 7")
 
