@@ -85,7 +85,7 @@ TOKEN = re.compile(r"([.\-A-Za-z0-9]{1,36})_([0-9]{10})_[0-9a-f]{16}")
 UTC_TEXT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 UTC_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 EARLIEST_S, LATEST_S = 1_000_000_000, 4_000_000_000  # 2001 to 2096: neither a duration nor milliseconds
-RULE = re.compile(r"arn:[a-z\-]+:events:([a-z0-9\-]+):([0-9]{12}):rule/[.\-_A-Za-z0-9]{1,64}")
+RULE = re.compile(r"arn:[a-z\-]+:events:([a-z0-9\-]+):([0-9]{12}):rule/HTCondorAnnexLease")  # the stack's
 MAX_IDS, MAX_TEXTS, MAX_TEXT = 20, 10, 200
 
 

@@ -23,7 +23,11 @@ Rights:
 * Of tags it writes the three stamps of lease.py and nothing else.
 * The Describe calls know no narrower resource than `*`.
 * The instance role's policy is a resource of its own: inside the role, it could not name the role.
-* No instance may list the bucket: an instance reads the one object whose name its own tag tells.
+* The instance profile's path tells the bucket.  The metadata service tells an instance the ARN of its profile with the
+  path, and so it asks nobody.  To ask IAM would need the right to, and a way to IAM out of its subnet, which outside of
+  us-east-1 no VPC endpoint is (IAM user guide, "Interface VPC endpoints"); and IAM's limits hold for the whole account.
+  A path is no custom name: CAPABILITY_IAM is enough (CloudFormation API, CreateStack, Capabilities).
+* No instance may list the bucket: an instance reads the one object whose name its own tag tells, or its fleet's.
 """
 
 from __future__ import annotations
@@ -44,6 +48,7 @@ MAX_LEASE = "MaxLease"
 STAMPS = ["htcondor:annex-fleet", "htcondor:annex-id", "htcondor:annex-lease-end"]  # STAMPS of lambda/lease.py
 EVENT_AGE_S = 300
 FUNCTION_DESCRIPTION = "Ends every HTCondor annex whose lease is over, and sees that it is gone"
+PROFILE_PATH = "/htcondor-annex/${Bucket}/"  # as bin/condor-annex-ec2 reads it
 TAGGING_POLICY = "policy/service-role/AmazonEC2SpotFleetTaggingRole"
 
 
@@ -227,10 +232,15 @@ def bucket_policy() -> Part:
     }
 
 
-def instance_resources(permissions: list[Part]) -> Part:
-    """A role for instances, with these permissions and the right to look at them; and its profile."""
-    introspection = ["iam:ListRolePolicies", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies"]
-    policy = document(*permissions, statement(introspection, attribute("InstanceRole", "Arn")))
+def introspection() -> Part:
+    """The right of an instance to look at its own rights, where nothing else tells which object it is to read."""
+    actions = ["iam:ListRolePolicies", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies"]
+    return statement(actions, attribute("InstanceRole", "Arn"))
+
+
+def instance_resources(permissions: list[Part], path: Part | None = None) -> Part:
+    """A role for instances, with these permissions; and its profile, under a path."""
+    policy = document(*permissions)
     role = {"Ref": "InstanceRole"}
     return {
         "InstanceRole": {
@@ -241,7 +251,10 @@ def instance_resources(permissions: list[Part]) -> Part:
             "Type": "AWS::IAM::RolePolicy",
             "Properties": {"PolicyName": "ReadConfiguration", "RoleName": role, "PolicyDocument": policy},
         },
-        "InstanceProfile": {"Type": "AWS::IAM::InstanceProfile", "Properties": {"Roles": [role]}},
+        "InstanceProfile": {
+            "Type": "AWS::IAM::InstanceProfile",
+            "Properties": {"Roles": [role], **({"Path": path} if path else {})},
+        },
     }
 
 

@@ -18,7 +18,7 @@ ALLOWED = {  # what a package may import of ours, besides itself
     "aws": set(),
     "authorization": {"cedar.levels"},
     "annex": {"workflow", "aws"},
-    "daemon": {"annex", "workflow", "authorization", "cedar", "condor"},
+    "daemon": {"annex", "aws", "workflow", "authorization", "cedar", "condor"},
     "account": {"aws", "annex", "workflow"},
     "tool": {"annex", "account", "condor"},
 }

@@ -16,14 +16,16 @@ from annexd.account.stack import Say, Stack
 from annexd.account.template import FUNCTION, LOGICAL_ID, function_code, template
 from annexd.annex import heartbeat
 from annexd.annex.heartbeat import CLOSED_DESCRIPTION, Receipt, is_closed
+from annexd.annex.steps import World
+from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S
 from annexd.aws import errors
 from annexd.aws.errors import AWS_ERRORS
 from annexd.workflow import Refused, Retry
 
 STACK_TAG: Final = "aws:cloudformation:stack-name"  # on whatever CloudFormation makes; GetFunction tells it
-# An order checks the function at most 60 s before it asks for its fleet, and waits 30 s for the answer; 10 s more until
-# EC2 lists a new fleet.
-CLOSING_S: Final = 100.0
+# An order begins to ask for its fleet at most CHECK_AGAIN_S after its look at the function, and a request of which no
+# answer came may take effect until World.settle_s after that; 10 s more until EC2 lists a new fleet.
+CLOSING_S: Final = CHECK_AGAIN_S + World.settle_s + 10.0
 HEARTBEAT_S: Final = 420.0  # until the first: a tick comes within five minutes, a run may take two
 PAUSE_S: Final = 5.0
 PROGRESS_S: Final = 30.0

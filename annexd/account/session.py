@@ -5,7 +5,7 @@ AWS_ENDPOINT_URL is botocore's own, and sends all of it elsewhere.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -15,7 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import NoCredentialsError, PartialCredentialsError, ProfileNotFound
 
 from annexd.account.errors import AccountError, UnusableFile
-from annexd.aws import Credentials, SecretKey, errors, key_in, model_loader
+from annexd.aws import Credentials, NotAKey, SecretKey, errors, faults_of, key_in, model_loader, token_in
 from annexd.aws.errors import AWS_ERRORS
 
 CONFIG: Final = {
@@ -26,7 +26,7 @@ CONFIG: Final = {
     "request_checksum_calculation": "when_required",
     "s3": {"us_east_1_regional_endpoint": "regional"},
 }
-MAX_KEY_BYTES: Final = 1024  # AWS's are 20 and 40 long
+MAX_KEY_BYTES: Final = 65536  # AWS's keys are 20 and 40 long, tokens some thousand
 WAYS: Final = (
     "give -profile NAME, or -access-key-file and -secret-key-file, or run this on an instance whose role may do it"
 )
@@ -38,7 +38,7 @@ class Session:
     def __init__(self, profile: str | None = None, credentials: Credentials | None = None) -> None:
         self._session = botocore.session.Session(profile=profile)
         self._session.register_component("data_loader", model_loader())
-        self._keys = _keys(credentials)
+        self._keys = credentials.parameters if credentials else {}
         self._clients: dict[tuple[str, str], Any] = {}
         self.skew_s = 0.0  # by which AWS's clock is ahead of this host's, at the newest answer
 
@@ -70,29 +70,29 @@ class Session:
         self.skew_s = said.timestamp() - time.time()
 
 
-def key_files(public: str | None, secret: str | None) -> Credentials | None:
-    """The keys in two files, opened with the caller's own rights; None without files.  Raises UnusableFile."""
-    return Credentials(_key(public), SecretKey(_key(secret))) if public and secret else None
+def key_files(public: str | None, secret: str | None, token: str | None = None) -> Credentials | None:
+    """The keys in two files, and a session token in a third, opened with the caller's own rights; None without files.
+
+    Raises UnusableFile.
+    """
+    if not public or not secret:
+        return None
+    session_token = SecretKey(_key(token, token_in)) if token else None
+    credentials = Credentials(_key(public), SecretKey(_key(secret)), session_token)
+    if faults := faults_of(credentials):
+        raise UnusableFile(*(f"{public}, {secret}: {fault} (-session-token-file FILE)" if "token" in fault
+                             else f"{public}, {secret}: {fault}" for fault in faults))
+    return credentials
 
 
-def _key(file: str) -> str:
+def _key(file: str, read: Callable[[bytes], str] = key_in) -> str:
     try:
         with open(file, "rb") as opened:
-            key = key_in(opened.read(MAX_KEY_BYTES))
+            return read(opened.read(MAX_KEY_BYTES))
     except OSError as error:
         raise UnusableFile(f"{file} cannot be read: {error.strerror}") from error
-    if key is None:
-        raise UnusableFile(f"{file} must hold one AWS key and nothing else")
-    return key
-
-
-def _keys(credentials: Credentials | None) -> dict[str, str]:
-    if credentials is None:
-        return {}
-    return {
-        "aws_access_key_id": credentials.access_key_id,
-        "aws_secret_access_key": credentials.secret_access_key.reveal(),
-    }
+    except NotAKey as error:
+        raise UnusableFile(f"{file} {error}") from error
 
 
 @contextmanager

@@ -1,10 +1,10 @@
 """The requester's keys become clients, anew for each call: what was rotated is used, and nothing is kept
 in a file.
 
-The files are read by the daemon with the requester's own rights (`read_as`).  Keys live in memory only.  Every effect,
-undo, cancellation and look gets its clients here, so here the two things are checked that must hold each time: that
-the keys are of the account in which the order was made, and that lent keys go to nobody but the administrator's
-endpoints.
+The files are read, and profiles resolved, by the daemon with the requester's own rights.  Keys live in memory only.
+Every effect, undo, cancellation and look gets its clients here, so here the two things are checked that must hold each
+time: that the keys are of the account in which the order was made, and that lent keys go to nobody but the
+administrator's endpoints.
 """
 
 from collections.abc import Callable
@@ -12,12 +12,26 @@ from typing import Final, Protocol
 
 from annexd.annex.asking import asking
 from annexd.annex.defaults import Defaults
+from annexd.annex.key_source import KeySource, NoKeys, NoProfiles, Profile, ProfileKeys
 from annexd.annex.lending import URLS, faults_of_endpoints, own_endpoints
-from annexd.aws import ClientCache, Clients, Credentials, Endpoints, SecretKey, account_of_function, key_in
+from annexd.aws import (
+    ClientCache,
+    Clients,
+    Credentials,
+    Endpoints,
+    NotAKey,
+    SecretKey,
+    account_of_function,
+    faults_of,
+    key_in,
+    token_in,
+)
+from annexd.aws.credentials import TEMPORARY
 from annexd.aws.errors import SHAPE_ERRORS
 from annexd.workflow import Json, Refused, Retry
 
 LONGEST: Final = 500  # of words that are not ours
+INVALID_REQUEST: Final = "InvalidRequest"  # HTCondor's word (command_strings.h): the requester can mend it
 
 
 class Access(Protocol):
@@ -27,7 +41,7 @@ class Access(Protocol):
 
 
 class KeyFiles:
-    """Clients with the keys in the files that an order names; without files, with boto3's own chain.
+    """Clients with the keys in the files, or of the profile, that an order names; without, with boto3's own chain.
 
     `read_as(owner, path)` gives a file's content with the owner's rights, or raises OSError with words.
     """
@@ -38,9 +52,12 @@ class KeyFiles:
         cache: ClientCache | None = None,
         *,
         defaults: Defaults | None = None,
+        profiles: ProfileKeys | None = None,
     ) -> None:
         self._read_as = read_as
+        self._profiles = profiles or NoProfiles()
         self._cache = cache or ClientCache()
+        self._cache.on_expired = self._profiles.forget
         self.defaults = defaults or Defaults()
 
     @property
@@ -70,14 +87,34 @@ class KeyFiles:
         return self._cache.traffic.limiters.limiting()
 
     def _credentials(self, order: Json, endpoints: Endpoints) -> Credentials | None:
-        owner, public, secret = self._reader(order), order["public_key_file"], order["secret_key_file"]
-        if public is None or secret is None:
+        source = KeySource.of(order)
+        if not source.is_given:
             self._check_lending(endpoints)
             return None
+        credentials = self._given(self._reader(order), source, endpoints)
+        if faults := faults_of(credentials):
+            raise _unusable(f"{source} cannot be used: {'; '.join(faults)}{_token_hint(source, credentials)}")
+        return credentials
+
+    def _given(self, reader: str, source: KeySource, endpoints: Endpoints) -> Credentials:
+        if source.profile is not None:
+            return self._of_profile(reader, source, source.profile, endpoints)
+        token = source.session_token_file
         return Credentials(
-            self._key(owner, "PublicKeyFile", public),
-            SecretKey(self._key(owner, "SecretKeyFile", secret)),
+            self._key(reader, "PublicKeyFile", source.public_key_file),
+            SecretKey(self._key(reader, "SecretKeyFile", source.secret_key_file)),
+            None if token is None else SecretKey(self._key(reader, "SessionTokenFile", token, token_in)),
         )
+
+    def _of_profile(self, reader: str, source: KeySource, name: str, endpoints: Endpoints) -> Credentials:
+        profile = Profile(name, source.config_file, source.credentials_file, endpoints.region, endpoints.sts_url)
+        try:
+            return self._profiles.resolve(reader, profile)
+        except (NoKeys, OSError) as error:
+            words = f"AWSProfile {name} cannot be used: {error}"
+            if getattr(error, "transient", False):
+                raise Retry(words, untouched=True) from error
+            raise _unusable(words) from error
 
     def _reader(self, order: Json) -> str:
         """Return as whom the files are read: the account that the owner was when it was ordered, by today's name.
@@ -118,14 +155,15 @@ class KeyFiles:
                      f"{arn} names: nothing is done with them; put keys of {expected} there")
             raise Refused(words, untouched=True, local=True)
 
-    def _key(self, owner: str, attribute: str, path: str) -> str:
+    def _key(self, owner: str, attribute: str, path: str | None, read: Callable[[bytes], str] = key_in) -> str:
+        if path is None:
+            raise _unusable(f"{attribute} is missing: key files come in pairs")
         try:
-            key = key_in(self._read_as(owner, path))
+            return read(self._read_as(owner, path))
         except OSError as error:
-            raise Refused(f"{attribute} cannot be used: {error}", untouched=True, local=True) from error
-        if key is None:
-            raise Refused(f"{attribute} {path} must hold one AWS key and nothing else", untouched=True, local=True)
-        return key
+            raise _unusable(f"{attribute} cannot be used: {error}") from error
+        except NotAKey as error:
+            raise _unusable(f"{attribute} {path} {error}") from error
 
 
 def _endpoints(order: Json) -> Endpoints:
@@ -136,6 +174,19 @@ def _endpoints(order: Json) -> Endpoints:
         raise Refused(words, untouched=True, local=True) from error
 
 
+def _unusable(words: str) -> Refused:
+    """A fault of the requester's, and none of the cloud's, which was not asked."""
+    return Refused(words, untouched=True, local=True, result=INVALID_REQUEST)
+
+
+def _token_hint(source: KeySource, credentials: Credentials) -> str:
+    """Where a session token belongs, if that is what is amiss."""
+    if credentials.session_token is not None or not credentials.access_key_id.startswith(TEMPORARY):
+        return ""
+    return ("; put it into the profile as aws_session_token" if source.profile is not None
+            else "; give it as SessionTokenFile")
+
+
 def _whose(order: Json) -> str:
-    path = order["public_key_file"]
-    return f"the keys of {order['owner']} (PublicKeyFile {path})" if path else "the keys that annexd lends"
+    source = KeySource.of(order)
+    return f"the keys of {order['owner']} ({source})" if source.is_given else "the keys that annexd lends"

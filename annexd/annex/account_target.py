@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 
 from annexd.annex.defaults import Defaults
+from annexd.annex.key_source import KeySource
 from annexd.annex.lending import own_endpoints
 from annexd.aws import account_of_function
 from annexd.workflow import Json
@@ -28,9 +29,10 @@ class AccountTarget:
 
 def target_of(order: Json) -> AccountTarget:
     """Return where an order is carried out."""
-    keys = ("owner", "endpoints", "public_key_file", "secret_key_file")
+    keys = ("owner", "endpoints")
     accounts = {"accounts": order["accounts"]} if order.get("accounts") else {}
-    return AccountTarget({key: order[key] for key in keys} | accounts, order["lease_function_arn"])
+    return AccountTarget({key: order[key] for key in keys} | KeySource.of(order).as_order() | accounts,
+                         order["lease_function_arn"])
 
 
 def own_target(defaults: Defaults, *, keyed: bool = False) -> AccountTarget | None:
@@ -38,5 +40,5 @@ def own_target(defaults: Defaults, *, keyed: bool = False) -> AccountTarget | No
     arn = defaults.lease_function_arn
     if arn is None or not (keyed or defaults.allow_default_credentials):
         return None
-    keys = {"owner": "", "endpoints": asdict(own_endpoints(defaults)), "public_key_file": None, "secret_key_file": None}
-    return AccountTarget(keys, arn)
+    order = {"owner": "", "endpoints": asdict(own_endpoints(defaults)), **KeySource().as_order()}
+    return AccountTarget(order, arn)

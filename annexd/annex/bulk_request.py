@@ -43,8 +43,7 @@ def bulk_request(
             state = engine.accept(request.command_id, owner, order, digest_of(ad))
         elif state.workflow:
             raise InvalidRequest([f"CommandID {command_id} is that of another command"])
-        else:
-            check_same(state, ad)
+        check_same(state, ad)  # also of one that was accepted at the same moment
         command_id, begun = state.command_id, True
         accepted(command_id)
         return reply_of(engine.run(command_id))

@@ -95,16 +95,18 @@ class _Cancelling:
         known = self.annex.known()
         if known is None:
             order = self.annex.order_from_the_cloud()
-            return self._joined_or_begun(order["annex_id"], lambda: order)
+            return self._joined_or_begun(order["subject"], lambda: order)
+        if self.annex.roll.cancellation(known.annex_id) is None:
+            self.annex.check_not_over(known)
         return self._joined_or_begun(known.annex_id, lambda: self.annex.order(known, "cancelled"))
 
-    def _joined_or_begun(self, annex_id: str, order: Callable[[], Json]) -> State:
+    def _joined_or_begun(self, subject: str, order: Callable[[], Json]) -> State:
         with self.annex.roll.changing:  # two at once would each change the order to their keys, in turn and for ever
-            return self._joined(annex_id) or self._accept(order())
+            return self._joined(subject) or self._accept(order())
 
-    def _joined(self, annex_id: str) -> State | None:
+    def _joined(self, subject: str) -> State | None:
         """Return the cancellation that there is; with this requester's keys from now on, if some were given."""
-        state, keys = self.annex.roll.cancellation(annex_id), self.annex.own_keys()
+        state, keys = self.annex.roll.cancellation(subject), self.annex.own_keys()
         if state is not None and state.finished is None and keys:
             self.annex.roll.engine.change(state.command_id, {**keys, "keys": keys})
         return state
@@ -123,7 +125,8 @@ class _Cancelling:
         if known is None:
             raise InvalidRequest([f"annexd knows no annex {named.annex}"])
         state, cancellation = roll.engine.state(known.command_id), roll.cancellation(known.annex_id)
-        stuck = [one for one in (state, cancellation) if one is not None and one.is_stuck]
+        changes = map(roll.engine.state, roll.earlier_changes(known.annex_id, ""))
+        stuck = [one for one in (state, cancellation, *changes) if one is not None and one.is_stuck]
         if not stuck:
             raise NotNow(f"nothing of annex {known.annex_id} is stuck: -forcex is for what cannot be undone")
         words = f"given up by {self.annex.owner}; {left_over(state)}"

@@ -77,8 +77,7 @@ def change_lease(
             state = _accepted(request, annex, digest_of(ad))
         elif state.workflow != CHANGE:
             raise InvalidRequest([f"CommandID {command_id} is that of another command"])
-        else:
-            check_same(state, ad)
+        check_same(state, ad)  # also of one that was accepted at the same moment
         command_id, begun = state.command_id, True
         accepted(command_id)
         return reply_of_change(roll.engine.run(command_id))
@@ -89,16 +88,20 @@ def change_lease(
 def _accepted(request: ChangeRequest, annex: NamedAnnex, asked: str) -> State:
     """Return the workflow that carries it out.  Raises what ANSWERED names."""
     known = annex.known()
+    if known is not None:
+        annex.check_not_over(known)
     order = annex.order_from_the_cloud() if known is None else annex.order(known, "changed")
     order |= _wanted(request, annex, order)
     with annex.roll.changing:
-        if annex.roll.cancellation(order["annex_id"]) is not None:
+        if annex.roll.cancellation(order["subject"]) is not None:
             raise NotNow(f"annex {order['annex_id']} was cancelled: its end cannot be moved")
         return annex.roll.engine.accept(annex.named.command_id, annex.owner, order, asked)
 
 
 def _wanted(request: ChangeRequest, annex: NamedAnnex, order: Json) -> Json:
-    """What is asked for; `end_of_lease_s` is the latest end that may come of it: so long the annex is looked after."""
+    """What is asked for; `end_of_lease_s` is the end that comes of it as far as the journal knows: so long the annex is
+    looked after.  Where the lease ends now, and so whether the new end is within bounds, AWS tells later.
+    """
     present_s, extension_s = order["end_of_lease_s"], request.extension_s or 0
     latest_s = present_s + extension_s if request.end_of_lease_s is None else request.end_of_lease_s
     if latest_s > present_s:
@@ -116,6 +119,7 @@ def _wanted(request: ChangeRequest, annex: NamedAnnex, order: Json) -> Json:
         "extension_s": request.extension_s,
         "wanted_end_s": request.end_of_lease_s,
         "now": request.now,
+        "asked_at_s": annex.now_s,
         "longest_s": annex.defaults.max_lease_s,
         "drain_s": join.get("drain_s", 0),
     }

@@ -30,6 +30,7 @@ class Defaults:
     max_target_capacity: int = 10_000  # ANNEX_MAX_TARGET_CAPACITY: also of instances; AWS's own limit of a fleet
     super_users: frozenset[str] = frozenset()  # QUEUE_SUPER_USERS: who may cancel others' annexes, as user@domain
     allow_default_credentials: bool = False  # ANNEX_ALLOW_DEFAULT_CREDENTIALS: boto3's chain, without key files
+    allow_credential_process: bool = True  # ANNEX_ALLOW_CREDENTIAL_PROCESS: profiles run programs of their users' here
 
     def accounts_of(self, owner: str) -> dict[str, str]:
         """Return {owner: account} for who (user@domain) is an account of this host now, else {}.

@@ -49,7 +49,7 @@ class Fleet:
 
     @property
     def owner(self) -> str:
-        """By its tag, which whoever may tag fleets can change: for people, and for no right."""
+        """By its tag, which whoever may tag fleets can change: it counts for annexes that the journal does not know."""
         return self.tags.get(TAG_OWNER, "")
 
     @property
@@ -108,7 +108,10 @@ class Inventory:
 
 
 def take_inventory(ec2: Any) -> Inventory:
-    """Look at everything.  Raises Retry or Refused."""
+    """Look at everything.  A fleet that has instances and is in no list is asked for by its ID: a list may lack one.
+
+    Raises Retry or Refused.
+    """
     with asking("DescribeSpotFleetRequests"):
         listed = dict(_listed(ec2))
     filters = [{"Name": "tag-key", "Values": [FLEET_TAG]}, {"Name": "instance-state-name", "Values": NOT_GONE}]

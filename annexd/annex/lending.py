@@ -43,7 +43,7 @@ def faults_of_lent_request(endpoints: Endpoints, arn: str, bucket: str | None, d
     own_arn = defaults.lease_function_arn
     if own_arn is None:
         words = "this annexd has no lease function of its own (ANNEX_DEFAULT_LEASE_FUNCTION_ARN), so it lends no keys"
-        return [f"{words}: give yours (-access-key-file, -secret-key-file)"]
+        return [f"{words}: give yours (-access-key-file, -secret-key-file, or -profile)"]
     faults = faults_of_endpoints(endpoints, defaults)
     if arn != own_arn:
         faults.insert(0, _fault("-lease-function-arn", "LeaseFunctionARN", arn, "ANNEX_DEFAULT_LEASE_FUNCTION_ARN"))
@@ -54,4 +54,4 @@ def faults_of_lent_request(endpoints: Endpoints, arn: str, bucket: str | None, d
 
 def _fault(option: str, attribute: str, given: str | None, knob: str) -> str:
     return (f"{option} ({attribute}) is {(given or 'AWS')[:200]}, and the keys that annexd lends serve its own {knob} "
-            f"only: leave it out, or give your own keys (-access-key-file, -secret-key-file)")
+            f"only: leave it out, or give your own keys (-access-key-file, -secret-key-file, or -profile)")

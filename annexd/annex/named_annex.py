@@ -10,19 +10,20 @@ from typing import Final
 from annexd.annex.account_target import AccountTarget, own_target
 from annexd.annex.defaults import Defaults
 from annexd.annex.faults import InvalidRequest, shown
-from annexd.annex.inventory import Fleet, take_inventory
+from annexd.annex.inventory import Fleet, fleets_of_annex, living_instances, take_inventory
+from annexd.annex.key_source import KEY_NAMES, KeySource
 from annexd.annex.lease import NOT_IN_TAGS, utc
 from annexd.annex.own import Own
 from annexd.annex.reply import NotNow
-from annexd.annex.request import REFERENCE, command_id_in, key_pair
+from annexd.annex.request import REFERENCE, command_id_in
 from annexd.annex.roll import FLEET_STEP, Known, Roll
 from annexd.annex.steps import World
 from annexd.annex.steps.limited import STEP_S
 from annexd.aws import time_limit
 from annexd.workflow import SUCCESS, Json, NotOwner
 
-OWN_NAMES: Final = frozenset(["command", "requestversion", "commandid", "annex", "publickeyfile", "secretkeyfile"])
-TARGET: Final = ("owner", "accounts", "endpoints", "public_key_file", "secret_key_file", "lease_function_arn")
+OWN_NAMES: Final = KEY_NAMES | {"command", "requestversion", "commandid", "annex"}
+TARGET: Final = ("owner", "accounts", "endpoints", "lease_function_arn")
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,7 @@ class Named:
 
     command_id: str
     annex: str
-    public_key_file: str | None
-    secret_key_file: str | None
+    keys: KeySource
 
     @classmethod
     def read(cls, own: Own) -> "Named":
@@ -40,10 +40,7 @@ class Named:
         annex = own.text("Annex", _fault_of_reference)
         if annex is None and own.missing("Annex"):
             own.faults.append("Annex is missing: say which, by its ID, its Spot Fleet request's or your name for it")
-        public, secret, missing = key_pair(own)
-        if len(missing) == 1:
-            own.faults.append(f"{missing[0]} is missing: key files come in pairs")
-        return cls(command_id_in(own), annex or "", public, secret)
+        return cls(command_id_in(own), annex or "", KeySource.read(own))
 
 
 @dataclass(frozen=True)
@@ -80,12 +77,12 @@ class NamedAnnex:
             raise NotNow(f"annex {annex_id} cannot be {verb} any more, it was {state.finished[1]}")
         if state.finished is not None and state.finished[0] != SUCCESS:
             raise NotNow(f"annex {annex_id} does not exist: its order failed, and all of it is undone")
-        if state.finished is not None and end_s <= self.now_s:
-            raise NotNow(f"annex {annex_id} is over: its lease ended at {utc(end_s)}")
         return {
             **{name: order[name] for name in TARGET},
+            **KeySource.of(order).as_order(),
             **self.own_keys(),
             "annex_id": annex_id,
+            "subject": annex_id,
             "annex_name": known.name,
             "annex_owner": known.owner,
             "end_of_lease_s": end_s,
@@ -94,6 +91,22 @@ class NamedAnnex:
             "annex_order": order,
         }
 
+    def check_not_over(self, known: Known) -> None:
+        """Where its end has passed by the journal, ask the cloud, where it may have been moved.  Blocks.
+
+        Raises NotNow, Retry or Refused.
+        """
+        state, end_s = self.roll.engine.state(known.command_id), self.roll.end_s(known)
+        if state.finished is None or state.finished[0] != SUCCESS or end_s > self.now_s:
+            return
+        if self.roll.cancellation(known.annex_id) is not None:
+            raise NotNow(f"annex {known.annex_id} is cancelled: its lease ended at {utc(end_s)}")
+        with time_limit(STEP_S):
+            ec2 = self.world.access({**(state.order or {}), **self.own_keys()}).ec2
+            fleets = fleets_of_annex(ec2, known.annex_id, state.results[FLEET_STEP]["spot_fleet_request_id"])
+            if not any(fleet.is_launching or living_instances(ec2, fleet.fleet_id) for fleet in fleets):
+                raise NotNow(f"annex {known.annex_id} is over: its lease ended at {utc(end_s)}")
+
     def order_from_the_cloud(self) -> Json:
         """Return the same for an annex that the journal does not know.
 
@@ -101,23 +114,28 @@ class NamedAnnex:
         """
         target = self._target()
         if target is None:
-            words = f"annexd knows no annex {self.named.annex} of yours; with key files it is looked for in AWS"
-            raise InvalidRequest([words])
+            words = f"annexd knows no annex {self.named.annex} of yours; with keys (files, a profile) it is looked for"
+            raise InvalidRequest([f"{words} in AWS"])
         with time_limit(STEP_S):
             inventory = take_inventory(self.world.access(target.access_order).ec2)
-        fleet = next(filter(self._is_meant, inventory.fleets), None)
-        if fleet is None:
+        living, owner = inventory.living(), NOT_IN_TAGS.sub("_", self.owner)
+        meant = sorted(filter(self._is_meant, inventory.fleets),
+                       key=lambda fleet: (fleet.fleet_id not in living, fleet.owner != owner))
+        if not meant:
             region = target.order["endpoints"]["region"]
             words = f"annexd knows no annex {self.named.annex} of yours, and AWS shows these keys none in {region}"
             raise InvalidRequest([words])
-        if fleet.owner != NOT_IN_TAGS.sub("_", self.owner):
+        fleet = meant[0]  # one that lives, if any does; of those, the requester's own
+        if fleet.owner != owner:
             self._check_owner(fleet.owner, fleet.annex_id)
-        if fleet.annex_id not in inventory.alive():
+        self._check_unknown(fleet)
+        if fleet.fleet_id not in living:
             raise NotNow(f"annex {fleet.annex_id} is over: nothing of it runs")
         return {
             **target.order,
             "lease_function_arn": target.lease_function_arn,
             "annex_id": fleet.annex_id,
+            "subject": fleet.fleet_id,  # anybody may put another's annex ID into a token
             "annex_name": None,
             "annex_owner": fleet.owner,
             "end_of_lease_s": fleet.written_end_s,
@@ -128,10 +146,9 @@ class NamedAnnex:
 
     def own_keys(self) -> Json:
         """Return the requester's keys, if some were given; else those of the order stay."""
-        if self.named.public_key_file is None:
+        if not self.named.keys.is_given:
             return {}
-        keys = {"public_key_file": self.named.public_key_file, "secret_key_file": self.named.secret_key_file}
-        return {**keys, "owner": self.owner, "accounts": self.defaults.accounts_of(self.owner)}
+        return {**self.named.keys.as_order(), "owner": self.owner, "accounts": self.defaults.accounts_of(self.owner)}
 
     def _is_live(self, known: Known) -> bool:
         state = self.roll.engine.state(known.command_id)
@@ -144,12 +161,18 @@ class NamedAnnex:
         if self.owner != owner and self.owner not in self.defaults.super_users:
             raise NotOwner(f"annex {annex_id} is another user's")
 
+    def _check_unknown(self, fleet: Fleet) -> None:
+        """Of an annex of the journal, its order tells whose it is: the token and the tags of a fleet may be copied."""
+        for known in self.roll.called(fleet.annex_id, self.owner):
+            self._check_owner(known.owner, known.annex_id)
+            raise InvalidRequest([f"{fleet.fleet_id} says that it is of annex {fleet.annex_id}: name it by that ID"])
+
     def _is_meant(self, fleet: Fleet) -> bool:
         return self.named.annex in (fleet.annex_id, fleet.fleet_id)
 
     def _target(self) -> AccountTarget | None:
         """annexd's own region, with the requester's keys or annexd's."""
-        own = own_target(self.defaults, keyed=self.named.public_key_file is not None)
+        own = own_target(self.defaults, keyed=self.named.keys.is_given)
         return None if own is None else AccountTarget({**own.order, **self.own_keys()}, own.lease_function_arn)
 
 

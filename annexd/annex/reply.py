@@ -69,6 +69,8 @@ def reply_of_error(error: Exception, command_id: str | None, *, begun: bool) -> 
             return reply(UNKNOWN_ERROR, words, command_id=command_id) | {"RetryAfter": RETRY_AFTER_S}
         case JournalError(unknown=unknown):
             return reply(UNKNOWN_ERROR if begun or unknown else FAILURE, str(error), command_id=command_id)
+        case Refused():
+            return reply(error.result, str(error), command_id=command_id)
     return reply(FAILURE, str(error), command_id=command_id)
 
 

@@ -28,10 +28,11 @@ from annexd.annex.faults import InvalidRequest, shown
 from annexd.annex.filling import filled, with_fleet_role
 from annexd.annex.identifiers import COMMAND_ID, new_command_id
 from annexd.annex.joining import Join, fault_of_name, read_join
+from annexd.annex.key_source import KeySource
 from annexd.annex.lease import utc
 from annexd.annex.lease_length import fault_of_end
 from annexd.annex.lending import faults_of_lent_request
-from annexd.annex.own import OWN, Own, fault_of_path
+from annexd.annex.own import OWN, Own
 from annexd.annex.rules import faults_of_config
 from annexd.annex.spot_fleet import checked_config
 from annexd.aws import Endpoints, fault_of_url, region_of_function, region_of_url
@@ -60,8 +61,7 @@ class BulkRequest:
     valid_until_s: int
     lease_function_arn: str
     endpoints: Endpoints
-    public_key_file: str | None
-    secret_key_file: str | None
+    keys: KeySource
     config: Mapping[str, Any]  # SpotFleetRequestConfigData, without what only the order knows: token and tags
     notes: tuple[str, ...]  # what was ignored or changed, for the reply
     annex_name: str | None = None
@@ -77,7 +77,7 @@ class BulkRequest:
         end_of_lease_s = _end_of_lease_s(own, now_s, defaults)
         valid_until_s = int(min(now_s + defaults.provisioning_delay_s, end_of_lease_s))
         arn, endpoints = _cloud(own, defaults)
-        public, secret = _key_files(own, defaults, arn, endpoints)
+        keys = _keys(own, defaults, arn, endpoints)
         command_id = command_id_in(own)
         name = own.text("AnnexName", fault_of_name)
         join = read_join(own, end_of_lease_s, now_s, defaults)
@@ -86,7 +86,7 @@ class BulkRequest:
             raise InvalidRequest(faults)
         config, more_notes = filled(config, defaults, joins=join is not None)
         notes += more_notes
-        return cls(command_id, end_of_lease_s, valid_until_s, arn, endpoints, public, secret, config, tuple(notes),
+        return cls(command_id, end_of_lease_s, valid_until_s, arn, endpoints, keys, config, tuple(notes),
                    name, join)
 
 
@@ -175,22 +175,17 @@ def _fault_of_arn(value: str) -> str | None:
     return f"must be like arn:aws:lambda:us-east-1:123456789012:function:NAME, not {shown(value)}"
 
 
-def _key_files(own: Own, defaults: Defaults, arn: str, endpoints: Endpoints) -> tuple[str | None, str | None]:
-    public, secret, missing = key_pair(own)
-    if len(missing) == 1:
-        own.faults.append(f"{missing[0]} is missing: key files come in pairs")
-    elif missing and not defaults.allow_default_credentials:
-        own.faults.append("PublicKeyFile and SecretKeyFile are missing: this annexd has no keys of its own to lend")
-    elif missing:
+def _keys(own: Own, defaults: Defaults, arn: str, endpoints: Endpoints) -> KeySource:
+    before = len(own.faults)
+    keys = KeySource.read(own)
+    if keys.is_given or len(own.faults) > before:
+        return keys
+    if not defaults.allow_default_credentials:
+        own.faults.append("PublicKeyFile and SecretKeyFile, or AWSProfile, are missing: this annexd has no keys of its "
+                          "own to lend")
+    else:
         own.faults += faults_of_lent_request(endpoints, arn, own.value("S3Bucket") or None, defaults)
-    return public, secret
-
-
-def key_pair(own: Own) -> tuple[str | None, str | None, list[str]]:
-    """The two paths, and the names of those that are not given."""
-    public = own.text("PublicKeyFile", fault_of_path)
-    secret = own.text("SecretKeyFile", fault_of_path)
-    return public, secret, [name for name in ("PublicKeyFile", "SecretKeyFile") if own.missing(name)]
+    return keys
 
 
 def _config(

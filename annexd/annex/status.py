@@ -21,15 +21,20 @@ from annexd.workflow import SUCCESS, Json, State
 
 COMMAND: Final = "CA_QUERY_ANNEXES"
 OWN: Final = frozenset(["command", "requestversion", "commandid", "annex"])
+NEVER_S: Final = -1.0
 TOLD_S: Final = 3600  # so long after its end an annex is told of unasked
 
 
 @dataclass(frozen=True)
 class Look:
-    """What reconciliation saw in one account, by annex ID, and when it began to look (seconds since the epoch)."""
+    """What reconciliation saw in one account, by annex ID, and when it began to look (seconds since the epoch).
+
+    `fault`: why it has seen nothing since, such as keys that have expired; at_s is NEVER_S when it never saw anything.
+    """
 
     at_s: float
     annexes: Mapping[str, ObservedAnnex]
+    fault: str = ""
 
 
 def query_annexes(
@@ -75,6 +80,7 @@ def _known_annex(known: Known, roll: Roll, now_s: float, looks: Mapping[str, Loo
     state, cancellation = roll.engine.state(known.command_id), roll.cancellation(known.annex_id)
     order = state.order or {}
     look = looks.get(target_of(order).key) if order else None
+    fault = look.fault if look else ""
     if look is not None and look.at_s < max(state.step(FLEET_STEP).asked_at_s, roll.moved_at_s(known)):
         look = None  # it saw what was there before
     seen = look.annexes.get(known.annex_id) if look else None
@@ -91,6 +97,7 @@ def _known_annex(known: Known, roll: Roll, now_s: float, looks: Mapping[str, Loo
         "OrderedEndOfLease": known.end_of_lease_s,
         "State": _word(state, cancellation, end_s, now_s),
         **_seen(known.annex_id, look),
+        "SeenFault": fault or None,
     }
 
 
@@ -126,6 +133,7 @@ def _seen_only(roll: Roll, now_s: float, looks: Mapping[str, Look], mine: str | 
             told.add(annex_id)
             end_s = None if one.end_of_lease_s is None else int(one.end_of_lease_s)
             yield {
+                "SeenFault": look.fault or None,
                 "AnnexID": annex_id, "AnnexName": None, "Owner": one.owner, "CommandID": None,
                 "BulkRequestID": one.fleet_id, "TargetCapacity": None, "EndOfLease": end_s,
                 "OrderedEndOfLease": one.ordered_end_s,

@@ -2,9 +2,10 @@
 
 from annexd.aws import answers, errors
 from annexd.aws.clients import ClientCache, Clients, model_loader
-from annexd.aws.credentials import Credentials, SecretKey, key_in
+from annexd.aws.credentials import Credentials, SecretKey
 from annexd.aws.endpoints import Endpoints, account_of_function, fault_of_url, region_of_function, region_of_url
 from annexd.aws.function_code import NoCode, function_files
+from annexd.aws.key_files import NotAKey, faults_of, key_in, token_in
 from annexd.aws.limiter import HeldBack, Limiter, Limiters
 from annexd.aws.time_limit import time_limit
 from annexd.aws.traffic import Traffic
@@ -18,16 +19,19 @@ __all__ = [
     "Limiter",
     "Limiters",
     "NoCode",
+    "NotAKey",
     "SecretKey",
     "Traffic",
     "account_of_function",
     "answers",
     "errors",
     "fault_of_url",
+    "faults_of",
     "function_files",
     "key_in",
     "model_loader",
     "region_of_function",
     "region_of_url",
     "time_limit",
+    "token_in",
 ]

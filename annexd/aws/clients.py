@@ -93,6 +93,7 @@ class ClientCache:
         self._lock = threading.Lock()
         self._kept: OrderedDict[object, tuple[float, Clients]] = OrderedDict()
         self._accounts = Accounts(now_s)
+        self.on_expired: Callable[[Credentials], None] = lambda _: None  # whoever keeps keys hears what AWS says
 
     def clients(self, credentials: Credentials | None, endpoints: Endpoints) -> Clients:
         """Clients with these keys; without keys, with those that boto3's own chain finds for this process."""
@@ -112,10 +113,12 @@ class ClientCache:
                 self._kept.popitem(last=False)
         return clients
 
-    def _forget(self, key: object) -> None:
-        """AWS says that these credentials have expired: perhaps boto3's chain has new ones."""
+    def _forget(self, key: object, credentials: Credentials | None) -> None:
+        """AWS says that these credentials have expired: perhaps their source has new ones."""
         with self._lock:
             self._kept.pop(key, None)
+        if credentials is not None:
+            self.on_expired(credentials)
 
     def _make(self, credentials: Credentials | None, endpoints: Endpoints, key: object) -> Clients:
         import botocore.session
@@ -123,7 +126,9 @@ class ClientCache:
 
         from annexd.aws.bounds import bound
 
-        settings = Config(**self._config)
+        # A requester's clients go where his order says, whatever AWS_ENDPOINT_URL annexd itself was given.
+        settings = Config(**self._config, ignore_configured_endpoint_urls=True if credentials else None)
+        keys = credentials.parameters if credentials else {}
         # Its own: it is not made for threads, nor to forget credentials.
         session = botocore.session.Session(session_vars=UNCONFIGURED if credentials else None)
         session.register_component("data_loader", model_loader())
@@ -134,13 +139,12 @@ class ClientCache:
                 service,
                 region_name=endpoints.region,
                 endpoint_url=url or None,
-                aws_access_key_id=credentials.access_key_id if credentials else None,
-                aws_secret_access_key=credentials.secret_access_key.reveal() if credentials else None,
                 config=settings,
+                **keys,
             )
             bound(made)
             self.traffic.watch(made, credentials.access_key_id if credentials else "", clock,
-                               lambda: self._forget(key))
+                               lambda: self._forget(key, credentials))
             return made
 
         whose = key if credentials else (key, made_s)  # boto3's own chain may find other keys in time

@@ -1,15 +1,15 @@
 """AWS keys, which no log, error or journal may ever show."""
 
 import hashlib
-import re
 from dataclasses import dataclass
 from typing import Final
 
-KEY: Final = re.compile(r"[\x21-\x7e]{1,512}")  # one word of ASCII; AWS's are 20 and 40 characters long
+TEMPORARY: Final = "ASIA"  # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html, unique IDs
+LONG_LIVED: Final = "AKIA"  # the same page
 
 
 class SecretKey:
-    """A secret access key: printed, formatted or raised, it is `<redacted>`."""
+    """A secret access key or a session token: printed, formatted or raised, it is `<redacted>`."""
 
     __slots__ = ("_key",)
 
@@ -30,21 +30,27 @@ class SecretKey:
 
 @dataclass(frozen=True)
 class Credentials:
-    """One pair of long-lived AWS keys, as the contents of two files."""
+    """AWS keys; with a session token when they are temporary.
+
+    `expires_at_s` (seconds since the epoch) is known where whoever made them said so.
+    """
 
     access_key_id: str
     secret_access_key: SecretKey
+    session_token: SecretKey | None = None
+    expires_at_s: float | None = None
 
     @property
-    def identity(self) -> tuple[str, str]:
-        """Equal for equal keys; a rotated secret makes another identity."""
-        return self.access_key_id, self.secret_access_key.fingerprint()
+    def identity(self) -> tuple[str, str, str]:
+        """Equal for equal keys; a rotated secret or another session makes another identity."""
+        token = self.session_token.fingerprint() if self.session_token else ""
+        return self.access_key_id, self.secret_access_key.fingerprint(), token
 
-
-def key_in(content: bytes) -> str | None:
-    """The one key that a file holds; None when it holds anything else."""
-    try:
-        key = content.decode("ascii").strip()
-    except UnicodeDecodeError:
-        return None
-    return key if KEY.fullmatch(key) else None
+    @property
+    def parameters(self) -> dict[str, str | None]:
+        """As botocore's create_client takes them."""
+        return {
+            "aws_access_key_id": self.access_key_id,
+            "aws_secret_access_key": self.secret_access_key.reveal(),
+            "aws_session_token": self.session_token.reveal() if self.session_token else None,
+        }

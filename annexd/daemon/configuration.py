@@ -174,7 +174,8 @@ def _annex_defaults(look_up: Parameters) -> Defaults:
         shortest_lease_s=look_up.integer("ANNEX_MIN_LEASE", default.shortest_lease_s, minimum=1),
         max_target_capacity=look_up.integer("ANNEX_MAX_TARGET_CAPACITY", default.max_target_capacity, minimum=1),
         super_users=_super_users(look_up),
-        allow_default_credentials=look_up.boolean("ANNEX_ALLOW_DEFAULT_CREDENTIALS", False))
+        allow_default_credentials=look_up.boolean("ANNEX_ALLOW_DEFAULT_CREDENTIALS", False),
+        allow_credential_process=look_up.boolean("ANNEX_ALLOW_CREDENTIAL_PROCESS", True))
 
 
 def _super_users(look_up: Parameters) -> frozenset[str]:

@@ -10,6 +10,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from annexd.annex.access import KeyFiles
@@ -18,7 +19,7 @@ from annexd.annex.defaults import Defaults
 from annexd.annex.living import Living
 from annexd.annex.reconcile import LOOK_S, Report, reconcile
 from annexd.annex.roll import Roll
-from annexd.annex.status import Look
+from annexd.annex.status import NEVER_S, Look
 from annexd.annex.steps import World
 from annexd.daemon import log
 from annexd.daemon.runtime_watch import today
@@ -124,7 +125,7 @@ class Reconciler:
             work = asyncio.create_task(self._guarded_look(key, self._targets[key]))
             await asyncio.wait({work}, timeout=PATIENCE_S)
         if not work.done():
-            self._tell_faults(key, f"no end of it after {PATIENCE_S:.0f} s")
+            self._tell_unseen(key, f"no end of it after {PATIENCE_S:.0f} s")
             self._changed()
         await work  # before that it is not begun again: each hung look costs one thread, and not one an hour
         self._looked_s[key], self._newest_s = time.monotonic(), int(time.time())
@@ -135,9 +136,15 @@ class Reconciler:
         try:
             await self._look_at(key, target, time.time())
         except (Retry, Refused, JournalError) as error:
-            self._tell_faults(key, str(error))
+            self._tell_unseen(key, str(error))
         except Exception as error:  # noqa: BLE001  the edge of one account's work: the others go on
-            self._tell_faults(key, f"a fault of annexd: {type(error).__name__}: {error}")
+            self._tell_unseen(key, f"a fault of annexd: {type(error).__name__}: {error}")
+
+    def _tell_unseen(self, key: str, fault: str) -> None:
+        """Nothing was seen there: -status goes on showing what was seen last, and says since when and why."""
+        self._tell_faults(key, fault)
+        if key in self._targets:
+            self._looks[key] = replace(self._looks.get(key, Look(NEVER_S, {})), fault=fault[:LONGEST_FAULT])
 
     async def _look_at(self, key: str, target: AccountTarget, began_s: float) -> None:
         report = await in_thread(

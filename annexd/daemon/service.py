@@ -50,6 +50,7 @@ from annexd.daemon.parameters import BadConfiguration, Parameters
 from annexd.daemon.process import set_limits
 from annexd.daemon.reconciliation import Reconciler
 from annexd.daemon.requester import RequesterFiles
+from annexd.daemon.requester_profiles import RequesterProfiles
 from annexd.daemon.security import read_security
 from annexd.daemon.server import Security, Server
 from annexd.daemon.supplies import Supplies
@@ -94,7 +95,8 @@ class Service:
         self._door = Door(options, settings, inheritance)
         self._outbound = Outbound(environment)
         self._files = files = RequesterFiles(settings.uid_domain)
-        self._access = access = KeyFiles(files.read, defaults=settings.annex)
+        self._profiles = RequesterProfiles(files, may_run=settings.annex.allow_credential_process)
+        self._access = access = KeyFiles(files.read, defaults=settings.annex, profiles=self._profiles)
         self._supplies = Supplies(SigningKeys.read(Parameters()), files.read_folder)
         world = World(access, supplies=self._supplies)
         engine = Engine(journal, annex_steps(world), steady_s=time.monotonic)
@@ -170,6 +172,7 @@ class Service:
         self._orders.set_limits(settings.limits)
         self._orders.defaults = self._reconciler.defaults = settings.annex
         self._files.uid_domain, self._access.defaults = settings.uid_domain, settings.annex
+        self._profiles.may_run = settings.annex.allow_credential_process
         self._supplies.keys = SigningKeys.read(Parameters())
         self._reconciler.interval_s = settings.reconcile_interval_s
         self._advertiser.publication, self._advertiser.reconfigured_at_s = settings.publication, int(time.time())

@@ -12,9 +12,9 @@ from annexd.account.checks.finding import Finding
 from annexd.account.configuration import NAME, ConfigurationFile
 from annexd.account.errors import AccountError, LivingAnnexes, UnusableFile
 from annexd.account.session import Session, key_files
-from annexd.account.setup import STACK_NAME, TIMEOUT_S, Wanted, set_up
+from annexd.account.setup import TIMEOUT_S, Wanted, set_up
 from annexd.account.teardown import tear_down
-from annexd.account.template import max_lease_limits
+from annexd.account.template import STACK_NAME, max_lease_limits
 from annexd.annex.lease_length import duration
 from annexd.tool import show
 from annexd.tool.errors import (
@@ -27,6 +27,7 @@ from annexd.tool.errors import (
     Interrupted,
     ToolError,
 )
+from annexd.tool.key_options import check_pair
 from annexd.tool.options import Options
 
 
@@ -46,7 +47,9 @@ def run(options: Options) -> int:
 
 
 def _run(options: Options) -> int:
-    session = Session(options.profile, key_files(options.public_key_file, options.secret_key_file))
+    check_pair(options.public_key_file, options.secret_key_file, options.session_token_file)
+    keys = key_files(options.public_key_file, options.secret_key_file, options.session_token_file)
+    session = Session(options.profile, keys)
     wanted = Wanted(_regions(options, session), options.stack_name or STACK_NAME, options.timeout_s or TIMEOUT_S,
                     _max_lease_s(options), options.cuts_leases)
     if options.check_setup:

@@ -1,11 +1,12 @@
 """The command ad of one request: the config's own attributes at the top, and annexd's beside them."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from annexd.tool.config_file import Config, fault_of_text
 from annexd.tool.errors import USAGE, ToolError
+from annexd.tool.key_options import Param, keys_of
 from annexd.tool.options import Options
 from annexd.tool.times import shown_distance, shown_time
 
@@ -14,7 +15,6 @@ CANCEL: Final = "CA_CANCEL_ANNEX"
 CHANGE: Final = "CA_CHANGE_LEASE"
 QUERY: Final = "CA_QUERY_ANNEXES"
 REQUEST_VERSION: Final = 1
-Param = Callable[[str], str | None]
 
 
 def command_ad(config: Config, options: Options, param: Param, now_s: float) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def command_ad(config: Config, options: Options, param: Param, now_s: float) -> 
         "AnnexName": options.annex_name,
         "AnnexOwner": options.annex_owner,
         "ConfigDir": os.path.abspath(options.config_dir) if options.config_dir else None,
-        **_key_files(options, param),
+        **keys_of(options, param),
     }
     return {
         **config,
@@ -80,10 +80,10 @@ def change_ad(options: Options, now_s: float) -> dict[str, Any]:
 def _about(annex: str | None, command: str, options: Options) -> dict[str, Any]:
     """Return a command about an annex that there is.
 
-    Without key files annexd uses those of the order: no default of today's stands for them.
+    Without keys annexd uses those of the order: no default of today's stands for them.
     """
     return {
-        **_texts(_key_files(options, lambda _: None)),
+        **_texts(keys_of(options, lambda _: None)),
         "Command": command,
         "RequestVersion": REQUEST_VERSION,
         "CommandID": options.command_id or os.urandom(16).hex(),
@@ -98,15 +98,3 @@ def _texts(given: Mapping[str, str | None]) -> dict[str, str]:
     if faults:
         raise ToolError(USAGE, *faults)
     return texts
-
-
-def _key_files(options: Options, param: Param) -> dict[str, str | None]:
-    """Absolute, since annexd has another working directory; a pair given is not mixed with the default's."""
-    public, secret = options.public_key_file, options.secret_key_file
-    if public is None and secret is None:
-        public, secret = param("ANNEX_DEFAULT_ACCESS_KEY_FILE"), param("ANNEX_DEFAULT_SECRET_KEY_FILE")
-    if bool(public) != bool(secret):
-        missing = "-secret-key-file" if public else "-access-key-file"
-        raise ToolError(USAGE, f"{missing} is missing: AWS keys are an ID and a secret, in a file each")
-    paths = {"PublicKeyFile": public, "SecretKeyFile": secret}
-    return {name: os.path.abspath(path) if path else None for name, path in paths.items()}

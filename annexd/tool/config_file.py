@@ -33,6 +33,9 @@ RESERVED: Final = frozenset(
     [
         "annexname",
         "annexowner",
+        "awsconfigfile",
+        "awscredentialsfile",
+        "awsprofile",
         "command",
         "commandid",
         "configdir",
@@ -52,6 +55,7 @@ RESERVED: Final = frozenset(
         "s3url",
         "secretkeyfile",
         "serviceurl",
+        "sessiontokenfile",
         "stsurl",
         "targettype",
     ]

@@ -24,7 +24,7 @@ MEANINGS: Final = {
     BAD_FILE: "a file cannot be read, or is no Spot Fleet request config",
     NOT_FOUND: "no annexd was found",
     NOT_AUTHORIZED: "annexd was found, but does not let you ask",
-    REFUSED: "annexd found faults in the request, or cannot do it as things are",
+    REFUSED: "annexd found faults in the request or in its keys, or cannot do it as things are",
     CLOUD_FAILED: "the cloud refused or failed; what had been done for a request is undone",
     COMMUNICATION: "HTCondor's daemons cannot be reached, or gave no answer: the request may have been accepted",
     UNSUITABLE_BINDINGS: "HTCondor's Python bindings are missing or too old",

@@ -9,13 +9,11 @@ from annexd.tool.options import spelled
 
 ACCOUNT_TASKS: Final = ("setup", "check_setup", "teardown")
 STATUS_TOO: Final = ("status", "file", "json", "pool", "name", "timeout_s", "debug")
-CANCEL_TOO: Final = (
-    "cancel", "forcex", "public_key_file", "secret_key_file", "pool", "name", "timeout_s", "command_id", "debug",
-)
+KEY_FILES: Final = ("public_key_file", "secret_key_file", "session_token_file")
+KEYS: Final = (*KEY_FILES, "profile")
+CANCEL_TOO: Final = ("cancel", "forcex", *KEYS, "pool", "name", "timeout_s", "command_id", "debug")
 CHANGES: Final = ("extend_s", "until_s")
-CHANGE_TOO: Final = (
-    "file", "now", "public_key_file", "secret_key_file", "pool", "name", "timeout_s", "command_id", "debug",
-)
+CHANGE_TOO: Final = ("file", "now", *KEYS, "pool", "name", "timeout_s", "command_id", "debug")
 OF_AN_ANNEX: Final = ("status", *CHANGES)  # the argument is an annex, not a file
 INSTEAD: Final = {  # of an option that does not change a lease
     "lease_duration_s": "-extend DURATION says by how much, -until TIME until when",
@@ -27,22 +25,33 @@ INSTEAD: Final = {  # of an option that does not change a lease
 }
 ACCOUNT_WORDS: Final = "-setup, -check-setup or -teardown"
 SETUP_ONLY: Final = ("max_lease_s", "cuts_leases")
-ACCOUNT_ONLY: Final = ("region", "profile", "stack_name", "output", "json", *SETUP_ONLY)
-ACCOUNT_TOO: Final = ("public_key_file", "secret_key_file", "target_capacity", "timeout_s", "debug")
+ACCOUNT_ONLY: Final = ("region", "stack_name", "output", "json", *SETUP_ONLY)
+ACCOUNT_TOO: Final = (*KEYS, "target_capacity", "timeout_s", "debug")
 OWNERS: Final = ("annex_owner", "no_owner")
 USER_DATA: Final = ("user_data", "user_data_file", "default_user_data", "default_user_data_file")
 
 
 def faults_of_all(values: dict[str, Any]) -> list[str]:
-    if any(field in values for field in ACCOUNT_TASKS):
-        return _faults_of_task(values)
     if "status" in values:
         return _foreign(values, STATUS_TOO, "-status") + _faults_of_annex(values, "what follows -status")
+    return _faults_of_command(values) + _faults_of_two_sources(values)
+
+
+def _faults_of_command(values: dict[str, Any]) -> list[str]:
+    if any(field in values for field in ACCOUNT_TASKS):
+        return _faults_of_task(values)
     if any(field in values for field in CHANGES):
         return _faults_of_change(values)
     if "cancel" in values:
         return _foreign(values, CANCEL_TOO, "-cancel")
     return _missing(values) + _excluding(values)
+
+
+def _faults_of_two_sources(values: dict[str, Any]) -> list[str]:
+    files = [spelled(field) for field in KEY_FILES if field in values]
+    if files and "profile" in values:
+        return [f"-profile and {files[0]} exclude each other: keys come from a profile or from files"]
+    return []
 
 
 def _faults_of_annex(values: dict[str, Any], what: str) -> list[str]:
@@ -86,11 +95,6 @@ def _faults_of_task(values: dict[str, Any]) -> list[str]:
         faults += [f"{spelled(field)} goes with -setup" for field in SETUP_ONLY if field in values]
     if "cuts_leases" in values and "max_lease_s" not in values:
         faults.append("-cut-leases goes with -max-lease")
-    keys = [spelled(field) for field in ("public_key_file", "secret_key_file") if field in values]
-    if len(keys) == 1:
-        faults.append(f"{keys[0]} alone will not do: AWS keys are an ID and a secret, in a file each")
-    if keys and "profile" in values:
-        faults.append("-profile and key files exclude each other")
     return faults
 
 

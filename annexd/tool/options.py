@@ -24,6 +24,10 @@ OPTIONS: Final = {
     "public-key-file": Option("public_key_file", "FILE", "another name for it"),
     "secret-key-file": Option("secret_key_file", "FILE", "your AWS secret access key (ANNEX_DEFAULT_SECRET_KEY_FILE)"),
     "private-key-file": Option("secret_key_file", "FILE", "another name for it"),
+    "session-token-file": Option(
+        "session_token_file", "FILE", "the session token of temporary keys (ANNEX_DEFAULT_SESSION_TOKEN_FILE)"
+    ),
+    "profile": Option("profile", "NAME", "a profile of your AWS configuration, not files (ANNEX_DEFAULT_PROFILE)"),
     "user-data": Option("user_data", "TEXT", "user data of every instance"),
     "user-data-file": Option("user_data_file", "FILE", "the same, from a file"),
     "default-user-data": Option("default_user_data", "TEXT", "user data of instances that the file gives none"),
@@ -53,7 +57,6 @@ OPTIONS: Final = {
     "check-setup": Option("check_setup", None, "find what is amiss there, and say how to mend it"),
     "teardown": Option("teardown", None, "take it all away again"),
     "region": Option("region", "REGION", "of -setup, -check-setup and -teardown; may be given several times"),
-    "profile": Option("profile", "NAME", "your profile in the AWS configuration, for these three"),
     "stack-name": Option("stack_name", "NAME", "of the CloudFormation stack (HTCondorAnnex)"),
     "max-lease": Option("max_lease_s", "SECONDS", "of -setup: the longest that any annex may live (30d); also as 7d"),
     "cut-leases": Option("cuts_leases", None, "with -max-lease: also end annexes earlier that live already"),
@@ -77,6 +80,7 @@ class Options(NamedTuple):
     target_capacity: int | None = None
     public_key_file: str | None = None
     secret_key_file: str | None = None
+    session_token_file: str | None = None
     user_data: str | None = None
     user_data_file: str | None = None
     default_user_data: str | None = None

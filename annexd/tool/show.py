@@ -44,6 +44,10 @@ OPTION_OF = {
     "S3Bucket": "-s3-bucket",
     "PublicKeyFile": "-public-key-file",
     "SecretKeyFile": "-secret-key-file",
+    "SessionTokenFile": "-session-token-file",
+    "AWSProfile": "-profile",
+    "AWSConfigFile": "AWS_CONFIG_FILE",
+    "AWSCredentialsFile": "AWS_SHARED_CREDENTIALS_FILE",
     "JoinPool is false": "-no-join is given",
 }
 # Of -extend and -until; that of an order comes from -lease-duration, and annexd says so itself.

@@ -70,7 +70,13 @@ def _footer(annexes: list[Annex], now_s: float) -> list[str]:
     footer = _ends(annexes[0], now_s) if len(annexes) == 1 else []
     seen = [annex["SeenTime"] for annex in annexes if is_time(annex.get("SeenTime"))]
     footer += [f"Running: as annexd saw it in AWS {_period(now_s - min(seen))} ago or later"] if seen else []
+    footer += [f"Not seen since: {fault}" for fault in _faults(annexes)]
     return ["", *footer] if footer else []
+
+
+def _faults(annexes: list[Annex]) -> list[str]:
+    """Why annexd cannot see what runs, such as keys that have expired; each once."""
+    return list(dict.fromkeys(say.in_options(str(annex["SeenFault"])) for annex in annexes if annex.get("SeenFault")))
 
 
 def _ends(annex: Annex, now_s: float) -> list[str]:

@@ -57,14 +57,10 @@ def test_the_lease_role_may_list_and_delete_the_objects_of_annexes_and_no_others
     assert [each for each in others if each not in statements] == []
 
 
-def test_an_instance_may_read_annexes_objects_its_own_rights_and_its_tags() -> None:
-    itself = '{"Fn::GetAtt": ["InstanceRole", "Arn"]}'
+def test_an_instance_may_read_annexes_objects_and_tags_and_nothing_of_iam() -> None:
     assert grants(properties("InstancePolicy")["PolicyDocument"]["Statement"]) == {
         ("s3:GetObject", '{"Fn::Sub": "${Bucket.Arn}/annex/*.tar.gz"}'),
         ("ec2:DescribeTags", '"*"'),
-        ("iam:ListRolePolicies", itself),
-        ("iam:GetRolePolicy", itself),
-        ("iam:ListAttachedRolePolicies", itself),
     }
     assert "Policies" not in properties("InstanceRole")
 

@@ -78,7 +78,7 @@ def stamp(site: Site, fleet_id: str, annex_id: str, end_s: float) -> None:
 
 
 def endpoints(url: str) -> Json:
-    return asdict(Endpoints("us-east-1", url, url, url, sts_url=url, logs_url=url))
+    return asdict(Endpoints("us-east-1", url, url, sts_url=url, logs_url=url))
 
 
 def target(site: Site, url: str | None = None) -> AccountTarget:

@@ -32,7 +32,7 @@ KEYS = {"/home/alice/public": ACCESS_KEY_ID.encode(), "/home/alice/secret": SECR
 PACE = Pace(base_s=0.01, cap_s=0.1, forward_deadline_s=2.0, undo_patience_s=5.0, stuck_base_s=0.05, stuck_cap_s=0.2)
 SETTLE_S = 0.6
 BYSTANDER = "AKIAEMULATEDTESTS000"  # whose calls are not annexd's
-READ_TIMEOUT_S = 0.5
+READ_TIMEOUT_S = 1.0
 
 
 @dataclass
@@ -72,7 +72,7 @@ class Site:
             with pytest.raises(Crash):
                 yield
         finally:
-            del self.journal  # type: ignore[method-assign]
+            del self.journal
 
     def _dying_journal(self, at: int, written: bool) -> Journal:
         return CrashingJournal(self.home / "command_state", at=at, written=written, now_s=self.now_s)

@@ -1,27 +1,31 @@
 """An order, from its ad to its reply, on the emulated AWS."""
 
-import json
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from annexd.annex.bulk_request import bulk_request
 from annexd.annex.defaults import Defaults
+from annexd.annex.heartbeat import CLOSED_DESCRIPTION
+from annexd.annex.identifiers import LeasedToken, read_leased_token
+from annexd.annex.lease import utc
+from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S
 from annexd.workflow import Journal, Json, Kind, Pace
 from test.annex.ads import OWNER
-from test.annex.site import READ_TIMEOUT_S, Site, wait_for
+from test.annex.fleets import tags_of
+from test.annex.site import BYSTANDER, READ_TIMEOUT_S, Site, wait_for
 from test.workflow.world import Crash
 
-STEPS = ["GetFunction", "PutRule", "PutTargets", "RequestSpotFleet"]
-CALLS = ["GetFunction", "GetPolicy", "PutRule", "PutTargets", "RequestSpotFleet"]
+CALLS = ["GetFunction", "FilterLogEvents", "RequestSpotFleet"]
 
 
-def test_the_lease_is_armed_before_anything_is_billed(site: Site) -> None:
+def test_what_is_billed_is_born_with_its_lease(site: Site) -> None:
     reply = site.order()
     assert reply["Result"] == "Success", reply
     assert site.operations() == CALLS
-    site.check_all_guarded()
+    site.check_all_leased()
 
 
 def test_the_reply_says_all_that_the_requester_needs(site: Site) -> None:
@@ -36,23 +40,18 @@ def test_the_reply_says_all_that_the_requester_needs(site: Site) -> None:
         "BulkRequestID": fleet["id"],
         "ClientToken": fleet["config"]["ClientToken"],
         "AnnexID": reply["AnnexID"],
-        "RuleName": reply["AnnexID"],
-        "RuleARN": f"arn:aws:events:us-east-1:123456789012:rule/{reply['AnnexID']}",
         "EndOfLease": reply["EndOfLease"],
         "Warning": "ValidUntil was ignored: it is set from ANNEX_PROVISIONING_DELAY",
     }
     assert str(fleet["config"]["ClientToken"]).startswith(f"{reply['AnnexID']}_")
 
 
-def test_the_rule_fires_every_five_minutes_and_tells_the_function_whom_to_end(site: Site) -> None:
+def test_the_token_and_the_tags_of_the_fleet_say_whose_it_is_and_until_when(site: Site) -> None:
     reply = site.order()
-    events = site.cloud.client("events")
-    rule = events.describe_rule(Name=reply["RuleName"])
-    assert (rule["ScheduleExpression"], rule["State"]) == ("rate(5 minutes)", "ENABLED")
-    [target] = events.list_targets_by_rule(Rule=reply["RuleName"])["Targets"]
-    assert json.loads(target["Input"])["LeaseExpiration"] == reply["EndOfLease"]
-    tags = {tag["Key"]: tag["Value"] for tag in events.list_tags_for_resource(ResourceARN=rule["Arn"])["Tags"]}
-    assert tags["htcondor:annex-owner"] == OWNER
+    end_s = int(str(reply["EndOfLease"]))
+    assert read_leased_token(reply["ClientToken"]) == LeasedToken(str(reply["AnnexID"]), end_s)
+    assert tags_of(site, reply["BulkRequestID"]) == {
+        "htcondor:annex-id": reply["AnnexID"], "htcondor:annex-owner": OWNER, "htcondor:annex-lease-end": utc(end_s)}
 
 
 def test_the_lease_function_ends_what_this_order_began(site: Site) -> None:
@@ -60,11 +59,8 @@ def test_the_lease_function_ends_what_this_order_began(site: Site) -> None:
     assert reply["Result"] == "Success", reply
     assert len(site.cloud.running_instances()) == 2
 
-    def no_rule_after_firing() -> bool:
-        site.cloud.tick()
-        return not site.rules()
-
-    wait_for(no_rule_after_firing, "the lease function to remove its rule")
+    wait_for(lambda: site.now_s() > int(str(reply["EndOfLease"])), "the end of the lease")
+    site.beat()
     site.check_nothing_left()
 
 
@@ -81,10 +77,10 @@ def test_a_call_that_fails_for_a_while_is_asked_again_and_done_once(
     assert reply["Result"] == "Success", reply
     assert len(site.live_fleets()) == 1
     assert len(site.cloud.running_instances()) == 2
-    site.check_all_guarded()
+    site.check_all_leased()
 
 
-@pytest.mark.parametrize("operation", STEPS)
+@pytest.mark.parametrize("operation", CALLS)
 @pytest.mark.parametrize("fault", [
     {"kind": "denied"},
     {"kind": "error", "code": "MaxSpotFleetRequestCountExceeded"},
@@ -100,22 +96,6 @@ def test_a_final_no_is_asked_once_and_leaves_nothing(site: Site, operation: str,
     site.check_nothing_left()
 
 
-def test_a_target_that_fails_inside_a_good_answer_is_put_again(site: Site) -> None:
-    site.cloud.fault("PutTargets", "partial", times=2)
-    assert site.order()["Result"] == "Success"
-    assert site.operations().count("PutTargets") == 3
-    site.check_all_guarded()
-
-
-def test_a_target_that_is_refused_inside_a_good_answer_leaves_nothing(site: Site) -> None:
-    site.cloud.fault("PutTargets", "partial", times=9, code="AccessDeniedException")
-    reply = site.order()
-    assert reply["Result"] == "Failure"
-    assert "AccessDeniedException" in str(reply["ErrorString"])
-    site.cloud.clear_faults()
-    site.check_nothing_left()
-
-
 def test_a_fleet_whose_answer_never_comes_is_found_by_its_token_and_ended(site: Site) -> None:
     site.cloud.fault("RequestSpotFleet", "reset", times=1000, when="after")
     reply = site.order(pace=Pace(base_s=0.01, cap_s=0.1, forward_deadline_s=0.5))
@@ -127,7 +107,7 @@ def test_a_fleet_whose_answer_never_comes_is_found_by_its_token_and_ended(site: 
 
 
 @pytest.mark.parametrize("operation", [
-    "DescribeSpotFleetRequests", "CancelSpotFleetRequests", "DescribeInstances", "RemoveTargets", "DeleteRule"])
+    "DescribeSpotFleetRequests", "CancelSpotFleetRequests", "DescribeInstances"])
 @pytest.mark.parametrize(("kind", "when"), [("internal", "before"), ("reset", "after")])
 def test_an_undo_that_fails_for_a_while_goes_on_until_nothing_is_left(
     site: Site, operation: str, kind: str, when: str
@@ -146,9 +126,9 @@ def test_a_fleet_that_cannot_be_ended_is_stuck_and_keeps_its_lease(site: Site) -
     site.cloud.fault("CancelSpotFleetRequests", "denied", times=1000)
     reply = site.order()
     assert reply["Result"] == "Failure"
-    assert "request_spot_fleet could not be undone yet" in str(reply["ErrorString"])
+    assert "request_fleet could not be undone yet" in str(reply["ErrorString"])
     assert len(site.live_fleets()) == 1
-    site.check_all_guarded()
+    site.check_all_leased()
     site.cloud.clear_faults()
     [(result, _)] = site.restart()
     assert result == "Failure"
@@ -237,13 +217,13 @@ def test_a_bad_request_is_answered_and_never_written_down(site: Site) -> None:
 def test_the_daemon_that_stops_says_so_and_the_next_one_goes_on(site: Site) -> None:
     journal = site.journal()
     engine = site.engine(journal)
-    reply = bulk_request(site.ad(CommandID="alice-1"), OWNER, engine, Defaults(), site.now_s(),
-                         accepted=lambda _: engine.pause())
+    ad = site.ad(CommandID="alice-1")
+    reply = bulk_request(ad, OWNER, engine, Defaults(), site.now_s(), accepted=lambda _: engine.pause())
     journal.close()
     assert reply["Result"] == "UnknownError"
     assert "ask again with this CommandID" in str(reply["ErrorString"])
     assert site.restart() == [("Success", "")]
-    assert site.order(CommandID="alice-1")["Result"] == "Success"
+    assert site.order(**ad)["Result"] == "Success"
     assert len(site.live_fleets()) == 1
 
 
@@ -268,13 +248,13 @@ def test_no_secret_is_in_the_reply_or_in_the_journal(site: Site) -> None:
 def test_an_unknown_lease_function_is_told_before_anything_is_made(site: Site) -> None:
     reply = site.order(LeaseFunctionARN=site.arn[:-3] + "xxx")
     assert "GetFunction" in str(reply["ErrorString"])
-    assert "did not find it" in str(reply["ErrorString"])
+    assert "does not exist, so nobody would end a lease: condor_annex -setup makes it" in str(reply["ErrorString"])
     assert site.operations() == ["GetFunction"]
 
 
 def test_an_aws_that_cannot_be_reached_is_told_and_leaves_no_unfinished_work(site: Site) -> None:
     reply = site.order(pace=Pace(base_s=0.01, forward_deadline_s=0.2), ServiceURL="http://127.0.0.1:9",
-                       EventsURL="http://127.0.0.1:9", LambdaURL="http://127.0.0.1:9",
+                       LogsURL="http://127.0.0.1:9", LambdaURL="http://127.0.0.1:9",
                        STSURL="http://127.0.0.1:9")
     assert "got no clear answer" in str(reply["ErrorString"])
     assert site.restart() == []
@@ -304,6 +284,61 @@ def test_a_daemon_that_was_away_past_the_lease_leaves_nothing(site: Site) -> Non
     [(result, error)] = site.restart()
     assert (result, "the lease ended" in error) == ("Failure", True)
     site.check_nothing_left()
+
+
+# Between the check and the request.
+
+
+CHECKED = 5  # records of an order until its lease function was checked, and there is no object to make
+
+
+def test_what_was_checked_a_moment_ago_is_not_checked_again(site: Site) -> None:
+    with site.dying(CHECKED):
+        site.order()
+    site.away_s = CHECK_AGAIN_S - 10
+    site.cloud.clear_audit()
+    assert site.restart() == [("Success", "")]
+    assert site.operations() == ["RequestSpotFleet"]
+
+
+def test_what_was_checked_a_minute_ago_is_checked_again(site: Site) -> None:
+    with site.dying(CHECKED):
+        site.order()
+    site.away_s = CHECK_AGAIN_S + 10
+    site.cloud.clear_audit()
+    assert site.restart() == [("Success", "")]
+    assert site.operations() == CALLS
+
+
+@pytest.mark.parametrize("lapse", ["silent", "closed"])
+def test_a_lease_function_that_lapses_between_check_and_request_gets_no_instances(site: Site, lapse: str) -> None:
+    with site.dying(CHECKED):
+        site.order()
+    functions = site.cloud.client("lambda", BYSTANDER)
+    if lapse == "silent":
+        site.cloud.client("logs", BYSTANDER).delete_log_group(logGroupName="/aws/lambda/HTCondorAnnexLease")
+    else:
+        functions.update_function_configuration(FunctionName=site.arn, Description=CLOSED_DESCRIPTION)
+    site.away_s = CHECK_AGAIN_S + 10
+    outcomes = site.restart()
+    if lapse == "closed":
+        waiter = functions.get_waiter("function_updated_v2")
+        waiter.wait(FunctionName=site.arn, WaiterConfig={"Delay": 0.1})
+        functions.update_function_configuration(FunctionName=site.arn, Description="Ends every annex")
+    [(result, error)] = outcomes
+    words = "has not been called by its rule" if lapse == "silent" else "is closed"
+    assert (result, words in error) == ("Failure", True), error
+    assert site.cloud.effects("fleet requested") == []
+
+
+def test_a_lease_longer_than_the_stacks_max_lease_is_refused_in_the_words_of_its_parameter(site: Site) -> None:
+    site.defaults = replace(site.defaults, max_lease_s=100 * 86400)
+    reply = site.order(EndOfLease=int(site.now_s()) + 31 * 86400)
+    assert reply["Result"] == "InvalidRequest"
+    words = "a lease of 31d is longer than the lease function allows (30d, the stack's parameter MaxLease)"
+    assert words in str(reply["ErrorString"]).replace("30d23h59m59s", "31d")
+    assert site.operations() == CALLS[:2]
+    assert site.order(EndOfLease=int(site.now_s()) + 30 * 86400)["Result"] == "Success"
 
 
 def _die_after_the_first_lost_answer(site: Site) -> None:

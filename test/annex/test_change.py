@@ -15,11 +15,11 @@ from annexd.annex.lease import utc
 from annexd.annex.roll import Roll
 from test.annex.ads import OWNER
 from test.annex.fleets import BOB, KEYS, by_hand, end_of, fleet, tag, tags_of, writes
-from test.annex.site import BYSTANDER, PACE, SETTLE_S, Site, wait_for
+from test.annex.site import BYSTANDER, PACE, Site, wait_for
 
 HOUR_S = 3600
 PATIENT = replace(PACE, forward_deadline_s=10.0)
-CHANGES = {"extend": {"LeaseExtension": 600}, "shorten": {"EndOfLease": 0, "Now": True}}
+CHANGES: dict[str, dict[str, Any]] = {"extend": {"LeaseExtension": 600}, "shorten": {"EndOfLease": 0, "Now": True}}
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_what_is_found_in_the_cloud_is_its_owners(site: Site) -> None:
     fleet(site, "annex-1", 4000, its_tags=its_tags)
     end_s = int(time.time()) + 2000
     assert site.change("annex-1", EndOfLease=end_s, **KEYS)["Result"] == "NotAuthorized"
-    assert site.change("annex-1", BOB, EndOfLease=end_s, **KEYS)["Result"] == "Failure", "bob has no such key files"
+    assert site.change("annex-1", BOB, EndOfLease=end_s, **KEYS)["Result"] == "InvalidRequest", "he has no such files"
     site.defaults = replace(site.defaults, super_users=frozenset([OWNER]))
     assert site.change("annex-1", EndOfLease=end_s, **KEYS)["Result"] == "Success"
 
@@ -182,8 +182,9 @@ def test_the_same_command_gets_the_same_answer_and_no_other_commands(site: Site,
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_comes_less_than_two_minutes_before_the_end_comes_too_late(site: Site, change: str) -> None:
     ordered(site, EndOfLease=int(site.now_s()) + 110)
-    changes = CHANGES[change] | ({"EndOfLease": int(site.now_s()) + 60} if change == "shorten" else {})
-    refused(site.change("physics", **changes), "Failure", "too late: the lease ends at", "needs 120 s before")
+    late: dict[str, Any] = {"EndOfLease": int(site.now_s()) + 60} if change == "shorten" else {}
+    changes = CHANGES[change] | late
+    refused(site.change("physics", **changes), "InvalidState", "too late: the lease ends at", "needs 120 s before")
     assert writes(site) == []
 
 
@@ -203,20 +204,22 @@ def test_a_cancelled_annex_stays_cancelled(site: Site, annex: dict[str, Any]) ->
     refused(site.change(annex["AnnexID"], LeaseExtension=600), "InvalidState", "was cancelled: its end cannot be moved")
     site.cloud.clear_faults()
     assert site.cancel("physics")["Result"] == "Success"
-    for change in ({"LeaseExtension": 600}, {"EndOfLease": int(site.now_s()) + 700}):
-        refused(site.change(annex["AnnexID"], **change), "InvalidState", "is over: its lease ended at")
+    changes: list[dict[str, Any]] = [{"LeaseExtension": 600}, {"EndOfLease": int(site.now_s()) + 700}]
+    for change in changes:
+        refused(site.change(annex["AnnexID"], **change), "InvalidState", "is cancelled: its lease ended at")
 
 
 def test_an_annex_that_was_cancelled_by_a_tag_alone_is_not_extended(site: Site, annex: dict[str, Any]) -> None:
     tag(site, annex["BulkRequestID"], cancelled="yes")
-    refused(site.change("physics", LeaseExtension=600), "Failure", "was cancelled: its end cannot be moved")
+    refused(site.change("physics", LeaseExtension=600), "InvalidState", "was cancelled: its end cannot be moved")
     assert writes(site) == []
 
 
 def test_a_fleet_that_is_half_ended_is_too_late_to_change(site: Site, annex: dict[str, Any]) -> None:
     fleet_id = annex["BulkRequestID"]
     by_hand(site).cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet_id], TerminateInstances=True)
-    refused(site.change("physics", LeaseExtension=600), "Failure", f"too late: {fleet_id} of annex", "is cancelled")
+    reply = site.change("physics", LeaseExtension=600)
+    refused(reply, "InvalidState", f"too late: {fleet_id} of annex", "is cancelled")
     assert writes(site) == []
 
 
@@ -232,7 +235,7 @@ def test_what_failed_or_is_over_has_no_end_to_move(site: Site, annex: dict[str, 
     site.cloud.clear_faults()
     refused(site.change(str(failed["AnnexID"]), LeaseExtension=600), "InvalidState", "its order failed")
     site.away_s = HOUR_S + 60.0
-    refused(site.change(annex["AnnexID"], LeaseExtension=600), "InvalidState", "is over: its lease ended at")
+    refused(site.change(annex["AnnexID"], LeaseExtension=600), "InvalidState", "is cancelled: its lease ended at")
 
 
 def test_a_fleet_that_aws_has_forgotten_has_no_end_to_move(site: Site, annex: dict[str, Any]) -> None:

@@ -1,61 +1,76 @@
-"""annexd dies at every append, and AWS is looked at: nothing billed without a lease, nothing left after a failure."""
+"""annexd dies at every append, and AWS is looked at: nothing billed without a lease, nothing half done afterwards."""
 
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from annexd.annex.bulk_request import bulk_request
-from annexd.annex.defaults import Defaults
-from test.annex.ads import OWNER
+from test.annex.fleets import end_of, tags_of
 from test.annex.site import Site
-from test.workflow.world import Crash, CrashingJournal
 
 TOP = Path(__file__).resolve().parents[2]
-COURSES: dict[str, list[dict[str, Any]]] = {  # the faults, and how many records there are then
+COURSES: dict[str, list[dict[str, Any]]] = {  # the faults
     "all goes well": [],
     "the fleet is refused": [{"operation": "RequestSpotFleet", "kind": "denied", "times": 1000}],
-    "the target is refused": [{"operation": "PutTargets", "kind": "denied", "times": 1000}],
+    "the lease function is unknown": [
+        {"operation": "GetFunction", "kind": "error", "code": "ResourceNotFoundException", "times": 1000}],
     "the answer is lost, then refused": [
         {"operation": "RequestSpotFleet", "kind": "reset", "times": 1, "when": "after"},
         {"operation": "RequestSpotFleet", "kind": "denied", "times": 1000},
     ],
 }
+COMMANDS: dict[str, Callable[[Site, Any], dict[str, Any]]] = {  # on an annex of an hour
+    "extend": lambda site, annex: dict(site.change(annex["AnnexID"], LeaseExtension=600)),
+    "shorten": lambda site, annex: dict(site.change(annex["AnnexID"], EndOfLease=annex["EndOfLease"] - 600)),
+    "cancel": lambda site, annex: dict(site.cancel(annex["AnnexID"])),
+}
 
 
-def order(site: Site, course: str) -> None:
+def begin(site: Site, faults: list[dict[str, Any]]) -> None:
     site.clean()
-    for fault in COURSES[course]:
+    for fault in faults:
         site.cloud.fault(**fault)
 
 
-def records(site: Site, course: str) -> int:
-    order(site, course)
-    command_id = str(site.order()["CommandID"])
+def records(site: Site, reply: dict[str, Any]) -> int:
     journal = site.journal()
-    count = len(journal.history(command_id))
+    count = len(journal.history(str(reply["CommandID"])))
     journal.close()
     return count
 
 
-def die(site: Site, at: int, written: bool) -> None:
-    journal = CrashingJournal(site.home / "command_state", at=at, written=written, now_s=site.now_s)
-    try:
-        with pytest.raises(Crash):
-            bulk_request(site.ad(), OWNER, site.engine(journal), Defaults(), site.now_s())
-    finally:
-        journal.close()
+def another_home(site: Site, home: Path, at: int) -> None:
+    site.home = home / str(at)
+    site.home.mkdir()
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["before the record", "after the record"])
+@pytest.mark.parametrize("course", COURSES)
+def test_an_order_that_dies_at_any_append_leaves_nothing_without_a_lease(
+    site: Site, course: str, written: bool
+) -> None:
+    begin(site, COURSES[course])
+    count, home = records(site, dict(site.order())), site.home
+    assert count >= 5
+    for at in range(1, count + 1):
+        another_home(site, home, at)
+        begin(site, COURSES[course])
+        with site.dying(at, written=written):
+            site.order()
+        accepted, finished = at > 1 or written, at == count and written
+        check_restart(site, course, unfinished=accepted and not finished)
 
 
 def check_restart(site: Site, course: str, *, unfinished: bool) -> None:
     """What the next daemon makes of it."""
-    site.check_all_guarded()
+    site.check_all_leased()
     results = [result for result, _ in site.restart()]
-    site.check_all_guarded()
+    site.check_all_leased()
     expected = "Success" if course == "all goes well" else "Failure"
     assert results == ([expected] if unfinished else [])
     if expected == "Failure":
@@ -66,26 +81,37 @@ def check_restart(site: Site, course: str, *, unfinished: bool) -> None:
 
 
 @pytest.mark.parametrize("written", [False, True], ids=["before the record", "after the record"])
-@pytest.mark.parametrize("course", COURSES)
-def test_dying_at_any_append_leaves_nothing_unguarded(site: Site, course: str, written: bool) -> None:
-    count = records(site, course)
-    assert count >= 8
-    home = site.home
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_that_dies_at_any_append_is_carried_out_as_a_whole_or_not_at_all(
+    site: Site, command: str, written: bool
+) -> None:
+    annex = dict(site.order())
+    count, home = records(site, COMMANDS[command](site, annex)), site.home
     for at in range(1, count + 1):
-        site.home = home / str(at)
-        site.home.mkdir()
-        order(site, course)
-        die(site, at, written)
+        another_home(site, home, at)
+        site.clean()
+        annex = dict(site.order())
+        with site.dying(at, written=written):
+            COMMANDS[command](site, annex)
         accepted, finished = at > 1 or written, at == count and written
-        check_restart(site, course, unfinished=accepted and not finished)
+        assert site.restart() == ([("Success", "")] if accepted and not finished else [])
+        check_command(site, command, annex, done=accepted)
+
+
+def check_command(site: Site, command: str, annex: dict[str, Any], *, done: bool) -> None:
+    site.check_all_leased()
+    by_s = {"extend": 600, "shorten": -600, "cancel": 0}[command] if done else 0
+    if command == "cancel" and done:
+        assert "htcondor:annex-cancelled" in tags_of(site, annex["BulkRequestID"])
+        site.check_nothing_left()
+    else:
+        assert end_of(site, annex["BulkRequestID"]) == annex["EndOfLease"] + by_s
+        assert len(site.cloud.running_instances()) == 2
 
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from annexd.annex.bulk_request import bulk_request
-from annexd.annex.defaults import Defaults
-from test.annex.ads import OWNER
 from test.annex.site import Site
 from test.cloud import Cloud
 
@@ -103,29 +129,42 @@ def dying(*record):
         os.kill(os.getpid(), signal.SIGKILL)
 
 journal.append = dying
-bulk_request(site.ad(), OWNER, site.engine(journal), Defaults(), site.now_s())
+site.journal = lambda: journal
+act = {"order": site.order, "extend": lambda: site.change("physics", LeaseExtension=600),
+       "cancel": lambda: site.cancel("physics")}[sys.argv[5]]
+act()
 """
 
 
-def test_a_real_kill_after_any_append_is_as_harmless(site: Site) -> None:
-    count = records(site, "all goes well")
-    home = site.home
+def kill(site: Site, command: str, at: int) -> None:
+    """kill -9 of a daemon as soon as this record is on the disk."""
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, site.cloud.url, site.arn, str(site.home), str(at), command],
+        cwd=TOP, env={**os.environ, "PYTHONPATH": str(TOP)}, check=False, timeout=60, capture_output=True, text=True,
+    )  # fmt: skip
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+
+
+def test_a_real_kill_after_any_append_of_an_order_is_as_harmless(site: Site) -> None:
+    count, home = records(site, dict(site.order())), site.home
     for at in range(1, count + 1):
+        another_home(site, home, at)
         site.clean()
-        site.home = home / str(at)
-        site.home.mkdir()
-        killed = subprocess.run(
-            [sys.executable, "-c", KILLED, site.cloud.url, site.arn, str(site.home), str(at)],
-            cwd=TOP,
-            env={**os.environ, "PYTHONPATH": str(TOP)},
-            check=False,
-            timeout=60,
-            capture_output=True,
-            text=True,
-        )
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
-        site.check_all_guarded()
+        kill(site, "order", at)
+        site.check_all_leased()
         assert site.restart() == ([("Success", "")] if at < count else [])
         assert len(site.live_fleets()) == 1
         assert len(site.cloud.effects("fleet requested")) == 1
-        site.check_all_guarded()
+
+
+@pytest.mark.parametrize("command", ["extend", "cancel"])
+def test_a_real_kill_after_any_append_of_a_command_is_as_harmless(site: Site, command: str) -> None:
+    annex = dict(site.order())
+    count, home = records(site, COMMANDS[command](site, annex)), site.home
+    for at in range(1, count + 1):
+        another_home(site, home, at)
+        site.clean()
+        annex = dict(site.order(AnnexName="physics"))
+        kill(site, command, at)
+        assert site.restart() == ([("Success", "")] if at < count else [])
+        check_command(site, command, annex, done=True)

@@ -50,7 +50,7 @@ def test_keys_that_expire_during_an_undo_leave_it_stuck_under_its_lease_until_th
     assert "could not be undone yet and is tried again" in str(answer["ErrorString"])
     assert "have expired" in str(answer["ErrorString"])
     assert len(site.live_fleets()) == 1
-    site.check_all_guarded()
+    site.check_all_leased()
     site.cloud.clear_faults()
     site.keys["/home/alice/public"] = b"AKIAROTATED"
     site.cloud.clear_audit()
@@ -72,7 +72,7 @@ def test_key_files_that_are_gone_during_an_undo_leave_it_stuck_under_its_lease(s
     outcome = engine.run(command_id)
     assert outcome.retry_at_s is not None
     assert "PublicKeyFile cannot be used: /home/alice/public cannot be opened" in outcome.error
-    site.check_all_guarded()
+    site.check_all_leased()
     journal.close()
     site.keys = keys
     site.restart()
@@ -97,7 +97,7 @@ def test_throttling_that_ends_is_waited_out(site: Site) -> None:
 
 def test_many_orders_of_a_throttled_account_all_get_through_without_a_storm(site: Site) -> None:
     site.cache = ClientCache()
-    site.cloud.fault("PutRule", "throttle", times=5)
+    site.cloud.fault("RequestSpotFleet", "throttle", times=5)
     journal = site.journal()
     engine, answers = site.engine(journal, Pace()), []
 
@@ -111,8 +111,8 @@ def test_many_orders_of_a_throttled_account_all_get_through_without_a_storm(site
         each.join(timeout=60)
     journal.close()
     assert answers == ["Success"] * 6
-    assert len(site.cloud.calls("PutRule")) == 11
-    site.check_all_guarded()
+    assert len(site.cloud.calls("RequestSpotFleet")) == 11
+    site.check_all_leased()
 
 
 def test_each_kind_of_refusal_has_its_own_words_and_is_asked_once(site: Site) -> None:
@@ -153,7 +153,7 @@ def test_keys_that_become_another_accounts_during_an_undo_leave_it_stuck_until_t
     assert outcome.retry_at_s is not None, "what another account does not have is not gone"
     assert "are of AWS account 210987654321, and this is of account 123456789012" in outcome.error
     assert len(site.live_fleets()) == 1
-    site.check_all_guarded()
+    site.check_all_leased()
     site.keys = keys
     assert [result for result, _ in site.restart()] == ["Failure"]
     site.check_nothing_left()
@@ -174,5 +174,5 @@ def test_a_cancellation_with_keys_of_another_account_ends_nothing_and_is_not_bel
     answer = site.cancel(annex, pace=IMPATIENT)
     assert answer["Result"] != "Success"
     assert "are of AWS account 210987654321" in str(answer["ErrorString"])
-    site.check_all_guarded()
+    site.check_all_leased()
     site.keys = keys

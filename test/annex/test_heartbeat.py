@@ -18,10 +18,10 @@ from annexd.aws.traffic import Traffic
 from annexd.workflow import Engine
 from test.annex.ads import OWNER
 from test.annex.conftest import TEMPLATE
-from test.annex.fleets import BYSTANDER, target
-from test.annex.site import PACE, READ_TIMEOUT_S, Site
-from test.aws.endpoint import endpoint, relays
+from test.annex.fleets import target
+from test.annex.site import BYSTANDER, PACE, READ_TIMEOUT_S, Site
 from test.annex.test_strange_answers import NOW, answering
+from test.aws.endpoint import endpoint, relays
 from test.cloud import Cloud
 
 GROUP, STREAM = "/aws/lambda/HTCondorAnnexLease", "made by a test"
@@ -172,8 +172,10 @@ def with_raw(name: str, raw: str) -> str:
 
 HOSTILE = [
     "", "{", "null", "7", '"receipt"', "[]", "{}", "[" * 7000, '{"a":' * 1000, '{"receipt": "htcondor-annex-lease"}',
-    "\ud800", "START RequestId: 1", "9" * 5000, json.dumps(RECEIPT) + " " * 8000, json.dumps(RECEIPT | {"tick": "true"}),
-    *(with_raw("at", raw) for raw in ("NaN", "Infinity", "-Infinity", "1e400", "true", "null", '"1800000000"', "[]", "1.5")),
+    "\ud800", "START RequestId: 1", "9" * 5000, json.dumps(RECEIPT) + " " * 8000,
+    json.dumps(RECEIPT | {"tick": "true"}),
+    *(with_raw("at", raw) for raw in ("NaN", "Infinity", "-Infinity", "1e400", "true", "null", '"1800000000"', "[]",
+                                      "1.5")),
     *(with_raw("stuck", raw) for raw in ("1e400", "NaN", "null", '"many"', "{}")),
     *(with_raw("rights", raw) for raw in ("[]", "null", '"all"', "7")),
     *(with_raw("complete", raw) for raw in ("1", "null", '"true"')),

@@ -1,13 +1,14 @@
-"""AWS shows cancelled requests for two days, 1,000 to a page: a fleet is found on any page."""
+"""AWS shows cancelled requests for two days, and annexd asks for a page after the other: one is found on any page."""
 
 from pathlib import Path
 
-from annexd.aws import ClientCache
+from annexd.aws import ClientCache, answers
 from test.annex.ads import SPECIFICATION
 from test.annex.conftest import TEMPLATE
 from test.annex.site import Site
 from test.cloud import Cloud
 
+PAGE = answers.PAGE["describe_spot_fleet_requests"]["MaxResults"]
 OTHERS = {
     "IamFleetRole": "arn:aws:iam::123456789012:role/fleet",
     "TargetCapacity": 1,
@@ -17,13 +18,14 @@ OTHERS = {
 
 
 def test_a_fleet_beyond_the_first_page_is_found_and_ended(tmp_path: Path) -> None:
-    with Cloud(speed=0, termination_s=0.05) as cloud:
+    with Cloud(speed=0, termination_s=0.05, behaviour={"logs_late_s": 0.0}) as cloud:
         site = Site(cloud, cloud.deploy_template(TEMPLATE), tmp_path)
         site.cache = ClientCache(read_timeout=20)  # these pages are large
         ec2 = cloud.client("ec2")
-        others = [ec2.request_spot_fleet(SpotFleetRequestConfig=OTHERS)["SpotFleetRequestId"] for _ in range(1001)]
+        others = [ec2.request_spot_fleet(SpotFleetRequestConfig=OTHERS)["SpotFleetRequestId"] for _ in range(PAGE + 1)]
         for first in range(0, len(others), 100):
             ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=others[first : first + 100], TerminateInstances=True)
+        site.beat()
         cloud.fault("RequestSpotFleet", "reset", times=1, when="after")
         cloud.fault("RequestSpotFleet", "denied", times=1000)
         assert site.order()["Result"] == "Failure"

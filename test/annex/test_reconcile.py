@@ -1,4 +1,4 @@
-"""An annexd that knows nothing sees all that is annexd's, reports it, ends what is overdue, and touches nothing else."""
+"""An annexd that knows nothing sees all that is annexd's, ends what is overdue, and touches nothing else."""
 
 import secrets
 import time
@@ -42,7 +42,7 @@ def test_what_is_as_it_should_be_is_counted_and_left_alone(site: Site) -> None:
     reply = site.order()
     site.cloud.clear_audit()
     report = look(site)
-    assert (report.fleets, len(report.instances)) == ({reply["BulkRequestID"]}, 2)
+    assert (set(report.fleets), len(report.instances)) == ({str(reply["BulkRequestID"])}, 2)
     assert (report.overdue, report.ended, report.faults, report.enforcer.fault) == (frozenset(), (), (), "")
     [annex] = report.annexes
     assert (annex.annex_id, annex.owner, annex.fleet_id, annex.instances) == (
@@ -118,7 +118,7 @@ def test_a_cancellation_that_only_the_journal_knows_counts_too(site: Site, livin
 
 def test_what_a_workflow_is_busy_with_is_left_to_it(site: Site, living: str) -> None:
     report = look(site, busy={"annex-1"}, ahead_s=LATE_S)
-    assert (report.overdue, report.fleets, writes(site)) == (frozenset(), {living}, [])
+    assert (report.overdue, set(report.fleets), writes(site)) == (frozenset(), {living}, [])
 
 
 def test_one_annex_that_cannot_be_ended_keeps_no_other_from_it(site: Site, living: str) -> None:
@@ -154,7 +154,7 @@ def test_stamped_instances_of_a_fleet_that_is_gone_are_seen_and_ended(site: Site
     assert abs(float(annex.end_of_lease_s or 0) - time.time() - 1000) < 5
     assert (report.overdue, writes(site)) == (frozenset(), [])
     ended = look(site, ahead_s=LATE_S)
-    assert (ended.overdue, ended.faults) == ({living}, ())
+    assert (set(ended.overdue), ended.faults) == ({living}, ())
     wait_for(lambda: site.cloud.running_instances() == [], "its instances to be gone")
 
 
@@ -186,7 +186,7 @@ def test_a_fleet_that_a_list_leaves_out_is_asked_for_by_its_id(site: Site, livin
     tag(site, living, end=utc(time.time() + 50_000))
     site.cloud.fault("DescribeSpotFleetRequests", "omit", matching=living, times=1)
     report = look(site, ahead_s=LATE_S)
-    assert (report.overdue, report.fleets, writes(site)) == (frozenset(), {living}, [])
+    assert (report.overdue, set(report.fleets), writes(site)) == (frozenset(), {living}, [])
 
 
 @pytest.mark.parametrize("kind", ["denied", "internal"])
@@ -247,7 +247,7 @@ def test_a_lease_function_that_takes_no_orders_is_reported_and_the_annexes_are_s
     report = look(site)
     functions.delete_function_concurrency(FunctionName=site.arn)
     assert "its reserved concurrency is 0" in report.enforcer.fault
-    assert (report.enforcer.receipt, report.fleets) == (None, {living})
+    assert (report.enforcer.receipt, set(report.fleets)) == (None, {living})
     assert look(site).enforcer.fault == ""
 
 

@@ -79,7 +79,7 @@ FAULTS = [
     ({"LambdaURL": 5}, "LambdaURL must be a string, not 5"),
     ({"PublicKeyFile": None}, "PublicKeyFile is missing: key files come in pairs"),
     ({"PublicKeyFile": None, "SecretKeyFile": ""},
-     "PublicKeyFile and SecretKeyFile are missing: this annexd has no keys of its own to lend"),
+     "PublicKeyFile and SecretKeyFile, or AWSProfile, are missing: this annexd has no keys of its own to lend"),
     ({"SecretKeyFile": "secret"}, 'SecretKeyFile must be an absolute path, not "secret"'),
     ({"CommandID": "a b"},
      'CommandID must be 1 to 128 letters, digits and . _ : @ + = / -, beginning with a letter or digit, not "a b"'),
@@ -217,13 +217,13 @@ def test_lent_keys_serve_nothing_that_the_requester_names(attribute: str, value:
         read(bulk_request_ad(**WITHOUT_KEYS, **changes), LENDING)
     [fault] = caught.value.faults
     assert fault.startswith(f"{option} ({attribute}) is {value}, and the keys that annexd lends serve its own ")
-    assert read(bulk_request_ad(**changes), LENDING).public_key_file, "with keys of his own he may"
+    assert read(bulk_request_ad(**changes), LENDING).keys.public_key_file, "with keys of his own he may"
 
 
 def test_with_lent_keys_what_the_administrator_configured_may_be_named_too() -> None:
     named: dict[str, Any] = {"ServiceURL": LENDING.ec2_url, "LogsURL": LENDING.logs_url,
                              "LambdaURL": LENDING.lambda_url, "S3Bucket": "pool"}
-    assert read(bulk_request_ad(**WITHOUT_KEYS, **named), LENDING).public_key_file is None
+    assert read(bulk_request_ad(**WITHOUT_KEYS, **named), LENDING).keys.public_key_file is None
 
 
 def test_the_endpoint_of_eventbridge_is_taken_and_asked_nothing() -> None:
@@ -249,7 +249,7 @@ def test_what_the_administrator_gives_need_not_be_said() -> None:
     defaults = LENDING
     request = read(bulk_request_ad(LeaseFunctionARN=None, PublicKeyFile=None, SecretKeyFile=None), defaults)
     assert request.lease_function_arn == defaults.lease_function_arn
-    assert request.public_key_file is None
+    assert request.keys.public_key_file is None
 
 
 def test_what_htcondor_adds_to_an_ad_is_not_the_fleets() -> None:

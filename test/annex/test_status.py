@@ -3,28 +3,26 @@
 import json
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from annexd.annex.adoption import Place, place_of
 
+from annexd.annex.account_target import target_of
+from annexd.annex.lease import utc
 from annexd.annex.roll import Roll
 from annexd.annex.status import Look, query_annexes
-from annexd.aws import Endpoints
 from test.annex.ads import OWNER
 from test.annex.conftest import TEMPLATE
-from test.annex.site import PACE, Site
-from test.annex.test_adoption import fleet, look
+from test.annex.fleets import BOB, by_hand, fleet, instances_of, look, stamp, tag, target
+from test.annex.site import PACE, Site, wait_for
 from test.cloud import Cloud
-
-BOB = "bob@example.org"
 
 
 @pytest.fixture(scope="module")
 def deployed() -> Iterator[tuple[Cloud, str]]:
-    """A cloud of its own: what runs here without a lease stays on its meter."""
-    with Cloud(speed=0, termination_s=0.05) as cloud:
+    """A cloud of its own: AWS lists ended fleets for two days."""
+    with Cloud(speed=0, termination_s=0.05, behaviour={"logs_late_s": 0.0}) as cloud:
         yield cloud, cloud.deploy_template(TEMPLATE)
 
 
@@ -47,11 +45,8 @@ def told(site: Site, owner: str = OWNER, looks: Mapping[str, Look] | None = None
 
 def looked(site: Site, ago_s: float = 0.0) -> dict[str, Look]:
     """What reconciliation sees, as if that were so long ago."""
-    url = site.cloud.url
-    order = {"owner": OWNER, "endpoints": asdict(Endpoints("us-east-1", url, url, url, sts_url=url)),
-             "public_key_file": "/home/alice/public", "secret_key_file": "/home/alice/secret"}
-    seen = {sighting.annex_id: sighting for sighting in look(site).sightings}
-    return {Place(order, site.arn).key: Look(time.time() - ago_s, seen)}
+    seen = {annex.annex_id: annex for annex in look(site).annexes}
+    return {target(site).key: Look(time.time() - ago_s, seen)}
 
 
 def test_an_annex_is_told_with_its_lease_its_owner_and_what_was_seen_of_it(site: Site) -> None:
@@ -61,11 +56,50 @@ def test_an_annex_is_told_with_its_lease_its_owner_and_what_was_seen_of_it(site:
     assert annex == {
         "AnnexID": reply["AnnexID"], "AnnexName": "physics", "Owner": OWNER, "CommandID": reply["CommandID"],
         "BulkRequestID": reply["BulkRequestID"], "TargetCapacity": 2, "EndOfLease": reply["EndOfLease"],
-        "State": "leased", "Instances": 2,
+        "OrderedEndOfLease": reply["EndOfLease"], "State": "leased", "Instances": 2, "EnforcerSeenTime": None,
     }  # fmt: skip
     for looks in ({}, looked(site, ago_s=60.0)):
         [unseen] = told(site, looks=looks)
-        assert (unseen["Instances"], unseen["SeenTime"]) == (None, None), "no look since it was ordered"
+        assert (unseen["Instances"], unseen["SeenTime"], unseen["EnforcerSeenTime"]) == (None, None, None)
+
+
+def test_the_present_end_is_told_beside_the_ordered_one(site: Site) -> None:
+    reply = site.order(AnnexName="physics")
+    ordered_s = reply["EndOfLease"]
+    moved = site.change("physics", LeaseExtension=600)
+    for looks in ({}, looked(site)):
+        [annex] = told(site, looks=looks)
+        assert (annex["EndOfLease"], annex["OrderedEndOfLease"]) == (moved["EndOfLease"], ordered_s)
+
+
+def test_an_end_that_another_moved_is_told_once_it_was_seen(site: Site) -> None:
+    reply = site.order(AnnexName="physics")
+    end_s = int(str(reply["EndOfLease"])) + 7200
+    tag(site, str(reply["BulkRequestID"]), end=utc(end_s))
+    [unseen] = told(site)
+    [seen] = told(site, looks=looked(site))
+    assert (unseen["EndOfLease"], seen["EndOfLease"]) == (reply["EndOfLease"], end_s)
+    site.away_s = 3700.0
+    looks = {key: replace(each, at_s=site.now_s()) for key, each in looked(site).items()}
+    assert [annex["State"] for annex in told(site, looks=looks)] == ["leased"]
+
+
+def test_a_look_from_before_a_change_does_not_tell_the_old_end(site: Site) -> None:
+    site.order(AnnexName="physics")
+    old = looked(site)
+    moved = site.change("physics", LeaseExtension=600)
+    [annex] = told(site, looks=old)
+    assert (annex["EndOfLease"], annex["Instances"]) == (moved["EndOfLease"], None)
+
+
+def test_when_the_lease_function_saw_it_last_is_told_after_its_first_run(site: Site) -> None:
+    site.order()
+    made_s = int(time.time())
+    assert [annex["EnforcerSeenTime"] for annex in told(site, looks=looked(site))] == [None]
+    wait_for(lambda: int(time.time()) > made_s, "the next second, since ticks have whole ones")
+    site.beat()
+    [annex] = told(site, looks=looked(site))
+    assert abs(annex["EnforcerSeenTime"] - time.time()) < 10
 
 
 def test_each_state_has_its_word(site: Site) -> None:
@@ -98,19 +132,32 @@ def test_a_user_sees_his_own_and_a_super_user_all(site: Site) -> None:
 
 def test_what_only_the_cloud_knows_is_told_to_its_owner(site: Site) -> None:
     fleet_id = fleet(site, "annex-1", lease_s=1000)
-    look(site)
     [annex] = told(site, looks=looked(site))
     assert (annex["State"], annex["AnnexID"], annex["BulkRequestID"]) == ("adopted", "annex-1", fleet_id)
     assert (annex["Instances"], annex["TargetCapacity"]) == (2, None)
+    assert annex["OrderedEndOfLease"] == annex["EndOfLease"]
+    tag(site, fleet_id, end=utc(time.time() + 5000))
+    [moved] = told(site, looks=looked(site))
+    assert (moved["OrderedEndOfLease"], moved["EndOfLease"] - annex["EndOfLease"] > 3900) == (annex["EndOfLease"], True)
     assert told(site, BOB, looks=looked(site)) == []
 
 
-def test_a_place_is_found_again_by_the_order_that_names_it(site: Site) -> None:
+def test_instances_of_a_fleet_that_is_gone_are_told_of(site: Site) -> None:
+    site.defaults = replace(site.defaults, super_users=frozenset([OWNER]))
+    fleet_id = fleet(site, "annex-9", lease_s=1000)
+    stamp(site, fleet_id, "annex-9", time.time() + 1000)
+    site.cloud.forget_fleet(fleet_id)
+    [annex] = told(site, looks=looked(site))
+    assert (annex["AnnexID"], annex["BulkRequestID"], annex["Instances"]) == ("annex-9", fleet_id, 2)
+    by_hand(site).terminate_instances(InstanceIds=instances_of(site, fleet_id))
+
+
+def test_an_account_is_found_again_by_the_order_that_names_it(site: Site) -> None:
     site.order()
     journal = site.journal()
     [state] = Roll(site.engine(journal)).engine.accepted()[1]
     journal.close()
-    assert place_of(state.order or {}).key in looked(site)
+    assert target_of(state.order or {}).key in looked(site)
 
 
 @pytest.mark.parametrize(("changes", "words"), [

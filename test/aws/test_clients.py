@@ -52,3 +52,20 @@ def test_a_secret_key_shows_itself_to_nobody_who_prints_it() -> None:
     for text in (repr(ALICE), str(ALICE), f"{secret}", str(secret), str(ALICE.identity)):
         assert "alice's" not in text
     assert ALICE.secret_access_key.reveal() == "alice's"
+
+
+def test_a_requesters_clients_go_where_the_order_says_whatever_annexd_itself_was_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "annexds")
+    clients = ClientCache().clients(Credentials("AKIA", SecretKey("s")), Endpoints("us-east-1", "", ""))
+    assert clients.s3.meta.endpoint_url == "https://s3.amazonaws.com"
+    assert clients.sts.meta.endpoint_url.startswith("https://sts.")
+
+
+def test_a_renewed_session_has_clients_of_its_own() -> None:
+    cache, endpoints = ClientCache(), Endpoints("us-east-1", "", "")
+    first, second = (cache.clients(Credentials("ASIA", SecretKey("s"), SecretKey(token)), endpoints)
+                     for token in ("first", "second"))
+    assert first is not second

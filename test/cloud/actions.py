@@ -139,7 +139,7 @@ def _iam(_: Request, asked: Parameters, __: Regions) -> Found:
         return
     for parameter, kind in IAM_RESOURCES.items():
         if parameter in asked:
-            yield _iam_arn(kind, str(asked[parameter])), context
+            yield _iam_arn(kind, str(asked[parameter]), str(asked.get("Path", "/"))), context
             return
     yield str(asked.get("PolicyArn", "*")), {}
 
@@ -148,12 +148,12 @@ def _service_linked(service: str) -> str:
     return f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/{service}/{SERVICE_LINKED.get(service, '*')}"
 
 
-def _iam_arn(kind: str, name: str) -> str:
-    """With the path that it was made with."""
+def _iam_arn(kind: str, name: str, path: str = "/") -> str:
+    """With the path that it was made with, or is to be made with."""
     iam = principals.iam()
     known = {"role": iam.roles, "instance-profile": iam.instance_profiles, "user": iam.users}.get(kind, {})
     found = next((each.arn for each in known.values() if each.name == name), None)
-    return str(found or f"arn:aws:iam::{ACCOUNT}:{kind}/{name}")
+    return str(found or f"arn:aws:iam::{ACCOUNT}:{kind}{path}{name}")
 
 
 EC2_LISTS = {  # parameter -> kind of resource, for the operations that work on what it names

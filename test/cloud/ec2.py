@@ -140,7 +140,8 @@ class ActingEC2(TagCalls, AttributeCalls, HistoryCalls):
         before = [each.state(now_s) for each in instances]
         if protected := self._fleets.terminate_unless_protected(asked["InstanceIds"]):
             raise EC2ClientError("OperationNotPermitted", PROTECTED.format(protected[0]))
-        told = [views.terminating_view(each, was, now_s) for each, was in zip(instances, before, strict=True)]
+        after_s = self._fleets.settle()
+        told = [views.terminating_view(each, was, after_s) for each, was in zip(instances, before, strict=True)]
         return ActionResult({"TerminatingInstances": told})
 
     def _matching(self, asked: dict[str, Any]) -> tuple[list[Instance], float]:

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
+from test.cloud.specifications import TEMPLATE
+
 Specification = Mapping[str, Any]
 
 
@@ -41,8 +43,15 @@ def _price_of_a_unit(specification: Specification) -> float:
 
 
 def tags_of(specification: Specification) -> dict[str, str]:
-    """The tags that an instance of this specification gets, at its launch."""
-    tags: dict[str, str] = {}
+    """The tags that an instance of this specification gets, at its launch.
+
+    Those of a launch template are all its own: the tags in the request are the fleet's alone.  CERTAIN: botocore's EC2
+    model, SpotFleetRequestConfigData.TagSpecifications.  That AWS names the template in a tag is CERTAIN for
+    RunInstances (EC2 user guide, "Launch an instance from a launch template"), and LIKELY for a Spot Fleet's instances.
+    """
+    template = specification.get(TEMPLATE) or {}
+    named = {"id": template.get("LaunchTemplateId"), "version": template.get("Version")}
+    tags: dict[str, str] = {f"aws:ec2launchtemplate:{key}": value for key, value in named.items() if value}
     for group in specification.get("TagSpecifications") or []:
         if group.get("ResourceType", "instance") == "instance":
             tags.update({tag["Key"]: tag.get("Value", "") for tag in group.get("Tags") or []})

@@ -3,7 +3,10 @@
 Every instance has one under a path of its own (`Cloud.metadata_url`), which a machine that boots for real sees at
 169.254.169.254.
 
-Source: AWS, EC2 user guide, "Use the Instance Metadata Service to access instance metadata".
+Source: AWS, EC2 user guide, "Use the Instance Metadata Service to access instance metadata".  CERTAIN: the ARN in
+iam/info has the profile's path (github.com/Nike-Inc/cerberus-node-client/issues/9), and AWS's own tags are among those
+of tags/instance (github.com/renderedtext/agent-aws-stack reads aws:autoscaling:groupName there).  LIKELY: so is Spot
+Fleet's.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from test.cloud.actions import roles_of
 from test.cloud.errors import Answer
 from test.cloud.instances import Instance
 from test.cloud.request import Request
-from test.cloud.views import ACCOUNT
+from test.cloud.views import ACCOUNT, profile_arn
 
 PREFIX = "/_imds/"  # + instance ID + the path as the instance asks for it
 LONGEST_TOKEN_S = 21600
@@ -152,9 +155,7 @@ def _info(profile_arn: str) -> str:
 
 def _profile_arn(instance: Instance) -> str | None:
     profile: Any = instance.specification.get("IamInstanceProfile") or {}
-    if "Name" in profile:
-        return f"arn:aws:iam::{ACCOUNT}:instance-profile/{profile['Name']}"
-    return str(profile["Arn"]) if "Arn" in profile else None
+    return profile_arn(profile) if profile else None
 
 
 def _utc(at_s: float) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from moto.ec2.exceptions import EC2ClientError
 
 MAX_TOKEN = 64
+TEMPLATE = "LaunchTemplate"  # what a specification was made of, as RunInstances names it
 
 
 def checked(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -93,4 +94,5 @@ def _template_data(wanted: Mapping[str, Any], backend: Any) -> dict[str, Any]:
         template = backend.get_launch_template(template_id=wanted["LaunchTemplateId"])
     else:
         template = backend.get_launch_template_by_name(name=wanted["LaunchTemplateName"])
-    return dict(template.get_version(wanted.get("Version", "$Default")).data)
+    version = template.get_version(wanted.get("Version", "$Default"))
+    return {**version.data, TEMPLATE: {"LaunchTemplateId": template.id, "Version": str(version.number)}}

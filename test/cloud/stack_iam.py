@@ -92,8 +92,12 @@ class InstanceProfile(Kind):
     NAME = "InstanceProfileName"
     CREATE_ONLY = ("InstanceProfileName", "Path")
 
-    def create(self, client: Client, name: str, properties: Properties) -> Made:  # noqa: ARG002
-        made = client("iam").create_instance_profile(InstanceProfileName=name)["InstanceProfile"]
+    def subject(self, name: str, properties: Properties) -> str:
+        return f"{properties.get('Path', '/')}{name}".removeprefix("/")
+
+    def create(self, client: Client, name: str, properties: Properties) -> Made:
+        path = properties.get("Path", "/")
+        made = client("iam").create_instance_profile(InstanceProfileName=name, Path=path)["InstanceProfile"]
         return Made(name, {"Arn": made["Arn"]})
 
     def finish(self, client: Client, made: Made, properties: Properties) -> Made:
@@ -113,7 +117,7 @@ class InstanceProfile(Kind):
 
     def read(self, client: Client, name: str) -> Properties | None:
         profile = client("iam").get_instance_profile(InstanceProfileName=name)["InstanceProfile"]
-        return {"Roles": [role["RoleName"] for role in profile["Roles"]]}
+        return {"Roles": [role["RoleName"] for role in profile["Roles"]], "Path": profile["Path"]}
 
     def delete(self, client: Client, name: str) -> None:
         iam = client("iam")

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from moto.iam.models import iam_backends
+
 from test.cloud.fleets import Fleet, Fleets
 from test.cloud.instances import STATE_CODES, Instance
 
@@ -139,4 +141,12 @@ def _instance_view(instance: Instance, now_s: float) -> dict[str, Any]:
 def _profile_view(profile: Any) -> dict[str, str] | None:
     if not profile:
         return None
-    return {"Arn": profile.get("Arn") or f"arn:aws:iam::{ACCOUNT}:instance-profile/{profile['Name']}"}
+    return {"Arn": profile_arn(profile)}
+
+
+def profile_arn(profile: Mapping[str, str]) -> str:
+    """With the path that it was made with, also if it was named without (github.com/floci-io/floci/issues/3855)."""
+    name = profile.get("Name")
+    known = iam_backends[ACCOUNT]["aws"].instance_profiles.values()
+    found = next((each.arn for each in known if each.name == name), None)
+    return str(profile.get("Arn") or found or f"arn:aws:iam::{ACCOUNT}:instance-profile/{name}")

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from annexd.annex.adoption import place_of
 
 from annexd.annex.access import KeyFiles
+from annexd.annex.account_target import target_of
 from annexd.annex.living import LIVES_ON_S, Living
+from annexd.annex.reconcile import OVERDUE_S
 from annexd.annex.roll import Roll
+from annexd.annex.steps import World
 from annexd.aws import ClientCache
 from annexd.daemon.reconciliation import Reconciler
 from annexd.workflow import Engine, Journal, Json, Kind
@@ -31,7 +33,7 @@ HANGING = 7  # one less than are looked at side by side
 
 @pytest.fixture(scope="module")
 def deployed() -> Iterator[tuple[Cloud, str]]:
-    with Cloud(speed=0, termination_s=0.05) as cloud:
+    with Cloud(speed=0, termination_s=0.05, behaviour={"logs_late_s": 0.0}) as cloud:
         yield cloud, cloud.deploy_template(TEMPLATE)
 
 
@@ -54,8 +56,8 @@ def journal(site: Site) -> Iterator[Journal]:
 
 def ordered(site: Site, journal: Journal, name: str, url: str, **changes: Any) -> Json:
     """An order that is accepted, and at whose endpoints something else answers."""
-    endpoints = {"region": "us-east-1", "ec2_url": url, "events_url": url, "lambda_url": url, "s3_url": "",
-                 "sts_url": site.cloud.url} | changes
+    endpoints = {"region": "us-east-1", "ec2_url": url, "lambda_url": url, "s3_url": "", "sts_url": site.cloud.url,
+                 "logs_url": url} | changes
     order = {"annex_id": name, "owner": OWNER, "endpoints": endpoints, "lease_function_arn": site.arn,
              "public_key_file": "/home/alice/public", "secret_key_file": "/home/alice/secret",
              "end_of_lease_s": int(time.time()) + 7200, "join": None}
@@ -64,14 +66,14 @@ def ordered(site: Site, journal: Journal, name: str, url: str, **changes: Any) -
 
 
 def alices(engine: Engine) -> str:
-    """The key of the place of her annex."""
-    return next(place_of(state.order or {}).key for state in engine.accepted()[1] if "tags" in (state.order or {}))
+    """The key of the account in which her annex is."""
+    return next(target_of(state.order or {}).key for state in engine.accepted()[1] if "config" in (state.order or {}))
 
 
-async def until(condition: Callable[[], object], what: str) -> None:
+async def until(condition: Callable[[], object], what: Callable[[], str]) -> None:
     deadline_s = time.monotonic() + PATIENCE_S
     while not condition():
-        assert time.monotonic() < deadline_s, f"waited in vain for {what}"
+        assert time.monotonic() < deadline_s, f"waited in vain for {what()}"
         await asyncio.sleep(0.02)
 
 
@@ -80,7 +82,7 @@ def reconciled(site: Site, journal: Journal, faults: int, looks: int = 1) -> Map
     async def lives() -> Mapping[str, int | str]:
         engine = site.engine(journal)
         access = KeyFiles(site.read_as, site.cache, defaults=site.trusting())
-        reconciler = Reconciler(access, Roll(engine), site.defaults, 1, lambda: None)
+        reconciler = Reconciler(World(access, site.now_s), access, Roll(engine), site.defaults, 1, lambda: None)
         task, alice, seen = asyncio.create_task(reconciler.run()), alices(engine), set[float]()
 
         def is_done() -> bool:
@@ -88,7 +90,7 @@ def reconciled(site: Site, journal: Journal, faults: int, looks: int = 1) -> Map
             seen.update(look.at_s for key, look in reconciler.looks().items() if key == alice)
             return len(seen) >= looks and reconciler.status()["AnnexReconcileFaults"] == faults
 
-        await until(is_done, f"{looks} looks and {faults} faults: {reconciler.status()}")
+        await until(is_done, lambda: f"{looks} looks and {faults} faults: {reconciler.status()}")
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
@@ -116,11 +118,11 @@ def test_an_endpoint_that_answers_nonsense_is_a_fault_of_its_account_only(
     with endpoint(says(answer)) as url:
         ordered(site, journal, "annex-1", url)
         status = reconciled(site, journal, faults=1, looks=2)
-    assert (status["AnnexFleets"], status["AnnexMended"]) == (1, 0)
+    assert (status["AnnexFleets"], status["AnnexEndedOverdue"]) == (1, 0)
 
 
 @pytest.mark.parametrize("changes", [{"ec2_url": "http://under_score"}, {"of_tomorrow": "x"}, {"region": ""},
-                                     {"events_url": 7}])
+                                     {"logs_url": 7}])
 def test_endpoints_that_cannot_be_used_are_a_fault_of_their_account_only(
     site: Site, journal: Journal, changes: dict[str, Any]
 ) -> None:
@@ -146,9 +148,9 @@ def test_a_date_of_an_endpoint_that_a_user_names_ends_nobody_elses_annex(
     site: Site, journal: Journal, date: str
 ) -> None:
     with endpoint(relays(site.cloud.url, date)) as url:
-        ordered(site, journal, "annex-1", site.cloud.url, lambda_url=url, events_url=url)
+        ordered(site, journal, "annex-1", site.cloud.url, lambda_url=url, logs_url=url)
         status = reconciled(site, journal, faults=0, looks=3)
-    assert (status["AnnexFleets"], status["AnnexMended"], status["AnnexOverdue"]) == (1, 0, 0)
+    assert (status["AnnexFleets"], status["AnnexEndedOverdue"], status["AnnexOverdue"]) == (1, 0, 0)
     assert abs(int(status["AnnexClockSkew"])) <= 3
     assert len(site.live_fleets()) == 1
 
@@ -159,7 +161,7 @@ def test_keys_of_another_account_are_a_fault_and_nothing_there_is_believed_gone(
     bobs = order | {"public_key_file": "/home/bob/public", "annex_id": "annex-2"}
     journal.append("annex-2", "", Kind.ACCEPTED, {"owner": OWNER, "order": bobs})
     status = reconciled(site, journal, faults=1, looks=2)
-    assert (status["AnnexFleets"], status["AnnexMended"]) == (1, 0)
+    assert (status["AnnexFleets"], status["AnnexEndedOverdue"]) == (1, 0)
 
 
 def test_a_fault_of_annexd_at_one_account_is_that_accounts_only(site: Site, journal: Journal) -> None:
@@ -171,6 +173,37 @@ def test_a_fault_of_annexd_at_one_account_is_that_accounts_only(site: Site, jour
     assert reconciled(site, journal, faults=1, looks=2)["AnnexFleets"] == 1
 
 
+# The promise, where the lease function does not keep it.
+
+
+def test_a_lease_that_nobody_ends_is_ended_by_annexd_after_three_runs_and_reported(
+    site: Site, journal: Journal
+) -> None:
+    site.away_s = alices_end_s(site.engine(journal)) + OVERDUE_S + 60 - time.time()
+    status = reconciled(site, journal, faults=1, looks=3)
+    assert (status["AnnexEndedOverdue"], status["AnnexFleets"], status["AnnexOverdue"]) == (1, 0, 0)
+    assert "has not been called by its rule for 30 minutes or more" in str(status["AnnexFunctionFault"])
+    assert site.live_fleets() == []
+
+
+def test_a_lease_that_ended_less_than_three_runs_ago_is_left_to_the_lease_function(
+    site: Site, journal: Journal
+) -> None:
+    site.away_s = alices_end_s(site.engine(journal)) + OVERDUE_S - 60 - time.time()
+    status = reconciled(site, journal, faults=1, looks=2)
+    assert (status["AnnexEndedOverdue"], status["AnnexFleets"], status["AnnexOverdue"]) == (0, 1, 0)
+
+
+def alices_end_s(engine: Engine) -> int:
+    return next(int(state.order["end_of_lease_s"]) for state in engine.accepted()[1] if state.order)
+
+
+def test_the_oldest_heartbeat_of_all_accounts_is_in_the_ad(site: Site, journal: Journal) -> None:
+    status = reconciled(site, journal, faults=0)
+    assert 0 <= time.time() - int(status["AnnexFunctionTime"]) < 60
+    assert "AnnexFunctionFault" not in status
+
+
 # Which accounts are looked at.
 
 
@@ -179,8 +212,8 @@ def finished(journal: Journal, name: str, result: str) -> None:
 
 
 def urls(living: Living, now_s: float | None = None) -> list[str]:
-    places = living.places(time.time() if now_s is None else now_s).values()
-    return sorted(place.order["endpoints"]["ec2_url"] for place in places)
+    targets = living.targets(time.time() if now_s is None else now_s).values()
+    return sorted(target.order["endpoints"]["ec2_url"] for target in targets)
 
 
 def test_an_account_is_looked_at_while_something_lives_there_and_forgotten_after(site: Site, journal: Journal) -> None:

@@ -26,7 +26,7 @@ from annexd.annex.reconcile import reconcile
 from annexd.annex.reply import ReplyAd
 from annexd.annex.roll import Roll
 from annexd.aws import ClientCache, Clients, Credentials, Endpoints, Limiter, Limiters, Traffic
-from annexd.workflow import Engine, Journal, JournalError, Json, Kind, Outcome, Refused, Retry
+from annexd.workflow import Engine, Journal, JournalError, Json, Kind, Outcome, Paused, Refused, Retry
 from test.annex.ads import OWNER
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.cloud.errors import Answer
@@ -197,7 +197,7 @@ class Annexd:
     def _run_once(self, life: Life, command_id: str) -> None:
         try:
             retry_at_s = life.engine.run(command_id).retry_at_s
-        except JournalError as error:
+        except (JournalError, Paused) as error:
             self.cloud.points.tell(f"annexd: {error}")
             retry_at_s = self.now_s() + LATER_S
         if retry_at_s is not None:
@@ -237,10 +237,20 @@ class OneThread(Engine):
 
     def __init__(self, busy: set[str], *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
-        self._busy = busy
+        self._busy, self._running = busy, set[str]()
+
+    def run(self, command_id: str) -> Outcome:
+        """A client that joins what is under way further out cannot wait for it here: it asks again."""
+        if command_id in self._running:
+            raise Paused(f"{command_id} is under way")
+        self._running.add(command_id)
+        try:
+            return super().run(command_id)
+        finally:
+            self._running.discard(command_id)
 
     def run_if_free(self, command_id: str) -> Outcome | None:
-        if command_id in self._busy:
+        if command_id in self._busy | self._running:
             return None
         self._busy.add(command_id)
         try:
@@ -258,7 +268,8 @@ class Life:
         self.busy: set[str] = set()
         self.journal = DyingJournal(self, annexd)
         annexd.kept.annexd, annexd.kept.hop.way = annexd, self._call
-        self.world = steps.World(self._access, annexd.now_s, supplies=SUPPLIES, heartbeats=Heartbeats(annexd.now_s))
+        self.world = steps.World(self._access, annexd.now_s, supplies=SUPPLIES, heartbeats=Heartbeats(annexd.now_s),
+                                 pause=self._pause)
         self.engine = OneThread(
             self.busy,
             self.journal,
@@ -297,6 +308,9 @@ class Life:
         self.check()
         return replace(answer, headers={**answer.headers, "Date": formatdate(cloud.timeline.now_s + cloud.date_skew_s)})
 
+    def _pause(self, seconds: float) -> None:
+        self.wait(seconds)
+
     def wait(self, seconds: float) -> bool:
         self._annexd.cloud.timeline.sleep(seconds)
         self.check()
@@ -321,8 +335,6 @@ class DyingJournal(Journal):
             self._life.is_accepting = kind is Kind.ACCEPTED  # one at a time: the engine's other threads wait for it
             self._life.wait(WRITE_S)
             self._life.is_accepting = False
-        elif fault and fault.side == faults.BEFORE:
-            self._life.die(fault)
         super().append(command_id, step, kind, body)
         if kind is Kind.ACCEPTED and not body["order"].get("workflow"):
             self._annexd.target = target_of(body["order"])

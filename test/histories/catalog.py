@@ -9,13 +9,13 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
-from test.histories.faults import Point, faults_at
 from test.histories.courses import Course
+from test.histories.faults import Point, faults_at
 from test.histories.history import AFTERWARDS_S, History, Stage, Verdict, play
 from test.histories.seeds import Season
 
@@ -31,11 +31,12 @@ class Theatre:
     def play(self, history: History) -> Verdict:
         return self._with_home(lambda home: play(history, home))
 
-    def play_stage(self, course: Course, begin: Callable[[Stage], None]) -> Verdict:
+    def play_stage(self, course: Course, begin: Callable[[Stage], None],
+                   plan: Mapping[tuple[str, int], str] | None = None) -> Verdict:
         """A history that is told in code: `begin` says what happens when."""
 
         def act(home: Path) -> Verdict:
-            stage = Stage(course, lambda _: None, home)
+            stage = Stage(course, History(course, plan or {}).fate, home)
             return stage.play(course.name, lambda: begin(stage), course.lease_s + AFTERWARDS_S)
 
         return self._with_home(act)

@@ -36,7 +36,7 @@ WRITTEN_BY_HAND: Mapping[str, Mapping[str, str | None]] = {
     faults.GARBLED: {END_TAG: "tomorrow", "htcondor:annex-id": "another"},
     faults.CANCELLED: {CANCELLED_TAG: ""},
 }
-INSIDE = {  # the emulator's own words for what goes wrong inside a call
+INSIDE: Mapping[str, Mapping[str, Any]] = {  # the emulator's own words for what goes wrong inside a call
     faults.PARTIAL: {"kind": "partial"}, faults.LAGS: {"kind": "lag", "lag_s": faults.LAG_S},
     faults.OMITS: {"kind": "omit"}, faults.TAG_LATE: {"kind": "late", "lag_s": faults.LAG_S},
     faults.TAG_LOST: {"kind": "lost"}, faults.SHIFTS: {"kind": "shift"},
@@ -102,7 +102,7 @@ class Cloud:
         return self.act(request)
 
     def _is_point(self, actor: str, name: str) -> bool:
-        """What the function asks when nothing is there, and what it only tries again, cannot go wrong in any new way."""
+        """What the function asks when nothing is there, or tries again, cannot go wrong in any new way."""
         is_new = not name.startswith(DRY_RUN) or name not in self._tried
         self._tried.add(name)
         return actor != LEASE or (is_new and self.is_open())

@@ -31,7 +31,8 @@ class Course:
     `refused` are operations that AWS refuses annexd whatever it tries; `lost` those whose first answer is lost.
     `second_cancel` is AWS's way with a fleet that is cancelled and runs (test.cloud.behaviour), `limits` the share of
     EC2's published limits that others leave (0: no limits), `protected` that all instances are On-Demand ones with
-    termination protection, `unlisted` that there is a foreign instance whose fleet AWS lists no more.  `skew_s` is annexd's clock, `date_skew_s` that of AWS's answers.
+    termination protection, `unlisted` that there is a foreign instance whose fleet AWS lists no more.  `skew_s` is
+    annexd's clock, `date_skew_s` that of AWS's answers.
     """
 
     name: str
@@ -62,12 +63,12 @@ COURSES = {
         Course("the fleet is denied", refused=FLEET),
         Course("the fleet's answer is lost, then it is denied", refused=FLEET, lost=FLEET),
         Course("a lease of a minute", lease_s=60.0),
-        Course("a second cancel is refused", second_cancel="refused"),
+        Course("a second cancel is refused, and a foreign instance has AWS's reserved tag only",
+               second_cancel="refused", unlisted=True),
         Course("a second cancel has no effect", second_cancel="no-effect"),
-        Course("a foreign instance has AWS's reserved tag only", unlisted=True),
         Course("its instances are protected", protected=True, second_cancel="no-effect"),
-        Course("instances take minutes to end", termination_s=270.0),
-        Course("a maintained fleet", order={"Type": "maintain"}),
+        Course("a maintained fleet, whose instances take minutes to end", order={"Type": "maintain"},
+               termination_s=270.0),
         Course("EC2 lags", lag_s=LAG_S, empty_pages=1),
         Course("annexd looks at the account now and then", reconcile_s=200.0, lease_s=300.0),
         Course("annexd's clock is four minutes slow", skew_s=-240.0),
@@ -77,13 +78,11 @@ COURSES = {
         Course("it is cancelled", acts=(Act(400.0, "cancel"),)),
         Course("it is cancelled as soon as it is there", acts=(Act(0.0, "cancel"),), lag_s=LAG_S),
         Course("a slow clock cancels it", acts=(Act(200.0, "cancel"),), skew_s=-240.0, second_cancel="no-effect"),
-        Course("it is extended", acts=(EXTEND,)),
         Course("it is extended as soon as it is there", acts=(Act(35.0, "extend", 300.0),)),
         Course("it is shortened", acts=(SHORTEN,)),
         Course("it is shortened, and soon extended", acts=(SHORTEN, Act(85.0, "extend", 300.0))),
         Course("it is extended, and then cancelled", acts=(EXTEND, Act(260.0, "cancel"))),
         Course("it is extended and cancelled at once", acts=(EXTEND, Act(200.0, "cancel"))),
-        Course("two annexds", two_annexds=True, acts=(Act(30.0, "order", of_second=True),), lease_s=300.0),
         Course("two annexds change one lease", two_annexds=True,
                acts=(EXTEND, Act(202.0, "until now", 500.0, of_second=True), Act(300.0, "cancel", of_second=True))),
     )

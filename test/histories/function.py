@@ -1,4 +1,4 @@
-"""The lease function in a history: lambda/lease.py itself, as Lambda runs it, with what goes wrong on the way to AWS."""
+"""The lease function in a history: lambda/lease.py, as Lambda runs it, with what goes wrong on its way to AWS."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from test.cloud.errors import Answer
 from test.cloud.request import Request
 from test.histories.cloud import Cloud
 from test.histories.faults import LEASE, Fault
-from test.lease.enforcer import CutOff, Enforcer
+from test.lease.enforcer import CutOff, Lambda
 
 PATIENCE_S = 12.0  # lease.py's read_timeout
 
@@ -23,11 +23,11 @@ class Run:
     is_good: bool  # it saw all and lacked no right
 
 
-class Function(Enforcer):
+class Function(Lambda):
     """Its runs may be cut off, and one may come in the middle of another."""
 
     def __init__(self, cloud: Cloud) -> None:
-        super().__init__(cloud)
+        super().__init__(cloud.timeline)
         self._cloud = cloud
         self.broken: list[str] = []  # what no run may ever raise
         self.runs: list[Run] = []
@@ -66,4 +66,5 @@ def _short(receipt: dict[str, Any]) -> str:
     """What of a receipt is worth a line in a history."""
     names = "fleets", "instances", "over", "ended", "stuck", "errors"
     lacking = [name for name, has in receipt["rights"].items() if has is False]
-    return f"{' '.join(f'{name} {receipt[name]}' for name in names)} {'' if receipt['complete'] else 'incomplete '}{lacking}"
+    counts = " ".join(f"{name} {receipt[name]}" for name in names)
+    return f"{counts} {'' if receipt['complete'] else 'incomplete '}{f'without {lacking}' if lacking else ''}"

@@ -6,9 +6,9 @@ It is written `course | annexd 7: request lost | lease 3: throttled`, and played
 from __future__ import annotations
 
 import random
-from itertools import chain
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ from test.histories import faults
 from test.histories.annexd import Annexd
 from test.histories.bystanders import harmed, settle_in
 from test.histories.cloud import Cloud
-from test.histories.courses import COURSES, LEASE_S, Act, Course
-from test.histories.faults import ANNEXD, SECOND, Fault, Point
+from test.histories.courses import COURSES, Act, Course
+from test.histories.faults import SECOND, Fault, Point
 from test.histories.function import Function
 from test.histories.model import Annex, Model, is_alive
 from test.histories.points import Fate, Points
@@ -250,5 +250,3 @@ class Stage:
         results = tuple(annex.finished for annex in self.model.annexes.values())
         return Verdict(name, violations, tuple(self.points.met), tuple(self.points.log), results, self.answers)
 
-
-__all__ = ["ANNEXD", "COURSES", "LEASE_S", "Course", "History", "Stage", "Verdict", "play"]

@@ -1,8 +1,8 @@
 """What must be true of annexes, said as simply as it can be, and checked after every event.
 
 A fleet has an end: the one in its own token, moved or cut by its tags, and never later than MaxLease after its
-creation.  The model reads fleets, instances and objects in the cloud's own record, and the lease function's runs in that
-of who ran it: it believes neither annexd, nor the function, nor any log.
+creation.  The model reads fleets, instances and objects in the cloud's own record, and the lease function's runs in
+that of who ran it: it believes neither annexd, nor the function, nor any log.
 """
 
 from __future__ import annotations
@@ -88,6 +88,8 @@ class Model:
                 continue
             fleets_of[annex.annex_id] = fleets_of.get(annex.annex_id, 0) + 1
             self._watch(fleet, annex, now_s)
+            if annex.finished not in ("", "Success") and is_alive(fleet, now_s):
+                self._violated(f"{annex.annex_id} was called undone and something of it is alive")
         for annex_id, count in fleets_of.items():
             if count > 1:
                 self._violated(f"{annex_id} has {count} fleets")
@@ -168,10 +170,9 @@ class Model:
         now_s, fleets = self.cloud.fleets.settle(), self.fleets(annex)
         if result == "Success" and not fleets:
             self._violated(f"{annex.annex_id} was called a success and has no fleet")
-        if result != "Success" and any(is_alive(fleet, now_s) for fleet in fleets):
-            self._violated(f"{annex.annex_id} was called undone and something of it is alive")
         if result != "Success" and self.has_object(annex):
             self._violated(f"{annex.annex_id} was called undone and its token is there to be read")
+        self.observe()
         is_over = any(self.end_s(fleet, annex, now_s) <= now_s for fleet in fleets)
         if result == "Success" and not is_over and not self.has_object(annex):
             self._violated(f"{annex.annex_id} was called a success and its instances cannot join")

@@ -1,4 +1,4 @@
-"""After its lease, one tick and the termination no annex runs; and nothing is left behind: whatever goes wrong.
+"""After its end, one tick and the termination no annex runs, and none ends before: whatever goes wrong.
 
 This is the short form; `make histories` plays all courses, two faults at a time, and as many seeds as there is time.
 """
@@ -10,13 +10,14 @@ from itertools import islice
 import pytest
 
 from test.histories.catalog import Theatre, one_fault, two_faults
-from test.histories.history import COURSES, History, Verdict
+from test.histories.courses import COURSES
+from test.histories.history import History, Verdict
 
-PARTS = 4  # of one enumeration, so that a busy machine needs no longer than a test may take
-SHORT = [*(("all goes well", part, PARTS) for part in range(PARTS)), ("the fleet is denied", 0, 6),
-         ("it is cancelled as soon as it is there", 5, 11)]
-PAIRS = 30
-SEEDS = 8
+SHORT = [("all goes well", 1, 2), ("it is extended, and then cancelled", 3, 11),
+         ("it is shortened, and soon extended", 7, 13), ("its instances are protected", 2, 13),
+         ("two annexds change one lease", 5, 19)]
+PAIRS = 15
+SEEDS = 5
 
 
 def check(verdict: Verdict) -> None:
@@ -24,10 +25,11 @@ def check(verdict: Verdict) -> None:
 
 
 @pytest.mark.parametrize("course", COURSES)
-def test_without_a_fault_nothing_outlives_its_lease_and_nothing_is_left(theatre: Theatre, course: str) -> None:
+def test_without_a_fault_nothing_outlives_its_lease_and_every_command_succeeds(theatre: Theatre, course: str) -> None:
     verdict = theatre.play(History(COURSES[course]))
     check(verdict)
-    assert verdict.results == ("Failure" if COURSES[course].refused else "Success",)
+    expected = "Failure" if COURSES[course].refused else "Success"
+    assert {answer["Result"] for answer in verdict.answers.values()} == {expected}, verdict.answers
 
 
 @pytest.mark.parametrize(("course", "first", "step"), SHORT)
@@ -38,12 +40,11 @@ def test_with_any_fault_at_any_point_nothing_outlives_its_lease_and_nothing_is_l
     for history in islice(one_fault(theatre, COURSES[course]), first, None, step):
         check(theatre.play(history))
         number += 1
-    assert number > 100
+    assert number > 50
 
 
 def test_with_two_faults_neither(theatre: Theatre) -> None:
-    courses = [COURSES[name] for name in ("the target is denied",)]
-    for history in islice(two_faults(theatre, courses), PAIRS):
+    for history in islice(two_faults(theatre, [COURSES["it is extended, and then cancelled"]]), PAIRS):
         assert len(history.plan) == 2
         check(theatre.play(history))
 
@@ -54,7 +55,7 @@ def test_with_many_annexes_and_many_faults_neither(theatre: Theatre, seed: int) 
 
 
 def test_a_history_can_be_played_again_from_its_name(theatre: Theatre) -> None:
-    name = "all goes well | annexd 4: answer lost after the effect | lease 3: throttled"
+    name = "all goes well | annexd 4: answer lost after the effect | lease 3: denied"
     first, again = (theatre.play_again(name) for _ in range(2))
     assert (first.name, first.met) == (name, again.met)
     assert "answer lost after the effect" in "\n".join(first.log)

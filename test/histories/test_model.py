@@ -2,144 +2,243 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
-from annexd.annex.steps.end_lease import EndLease
-from annexd.annex.steps.request_spot_fleet import RequestSpotFleet
 
-from annexd.annex import steps
-from annexd.annex.steps import World
-from annexd.workflow import Json, Step
-from test.histories import annexd
+from annexd.annex import heartbeat, inventory, steps
+from annexd.annex.heartbeat import Heartbeats
+from annexd.annex.steps import World, check_lease_function, end_fleets, move_end
+from annexd.annex.steps.request_fleet import RequestFleet
+from annexd.workflow import Json, Refused
 from test.histories.catalog import Theatre
-from test.histories.faults import ANNEXD
-from test.histories.function import deployed_module
-from test.histories.history import COURSES, History
+from test.histories.courses import COURSES
+from test.histories.faults import ANNEXD, LEASE
+from test.histories.history import History
+from test.lease.enforcer import deployed_module
 
 Patch = pytest.MonkeyPatch
-PUT_TARGETS = "annexd.annex.steps.put_targets"
-FLEET, LOST = "call RequestSpotFleet", "answer lost after the effect"
+WELL, LATER, LOST = "all goes well", "a second order half an hour later", "answer lost after the effect"
+CANCELLED, EXTENDED = "it is cancelled", "it is extended as soon as it is there"
+SOON = "it is shortened, and soon extended"
+FLEET, DELAYED = "call RequestSpotFleet", "request delayed past the time-out"
 
 
-def at(theatre: Theatre, course: str, what: str, fault: str) -> str:
-    """The name of the history of a course with this fault at its first such call."""
+def at(theatre: Theatre, course: str, what: str, fault: str, actor: str = ANNEXD, nth: int = 0) -> str:
+    """The name of the history of a course with this fault at its first, or `nth`, such point."""
     met = theatre.play(History(COURSES[course])).met
-    number = next(point.number for point in met if point.actor == ANNEXD and f"{point.place} {point.what}" == what)
-    return f"{course} | {ANNEXD} {number}: {fault}"
+    numbers = [point.number for point in met if point.actor == actor and f"{point.place} {point.what}" == what]
+    return f"{course} | {actor} {numbers[nth]}: {fault}"
 
 
 def violations(theatre: Theatre, *names: str) -> str:
     return "; ".join(words for name in names for words in theatre.play_again(name).violations)
 
 
-def test_it_notices_money_before_the_lease(theatre: Theatre, monkeypatch: Patch) -> None:
-    real = steps.annex_steps
-
-    def wrong_order(world: World) -> tuple[Step, ...]:
-        function, *lease, fleet = real(world)
-        return function, fleet, *lease
-
-    monkeypatch.setattr(steps, "annex_steps", wrong_order)
-    assert "alive without an armed lease" in violations(theatre, "all goes well")
-    gone = at(theatre, "all goes well", "append intent put_rule", "gone for good before")
-    assert "alive at the end" in violations(theatre, gone)
+def unheard(*_: Any) -> Any:
+    """A check that is none."""
+    receipt = heartbeat.Receipt(0.0, "", "", "", 2, "", 3600, True, (), 0, (), ())
+    return check_lease_function.Enforcer(receipt, {}, 3600)
 
 
-def test_it_notices_an_undo_that_takes_not_found_for_never(theatre: Theatre, monkeypatch: Patch) -> None:
-    real = World
-    history = at(theatre, "the target is denied", "call PutRule", "request delayed past the time-out")
+# What orders.
+
+
+def test_it_notices_money_without_a_heartbeat(theatre: Theatre, monkeypatch: Patch) -> None:
+    history = at(theatre, LATER, "run lease.py", "no run for an hour", LEASE, 1)
     assert violations(theatre, history) == ""
-    monkeypatch.setattr(steps, "World", lambda access, now_s, **more: real(access, now_s, settle_s=0.0, **more))
-    assert violations(theatre, history)
+    monkeypatch.setattr(check_lease_function, "enforcer_of", unheard)
+    assert "although no rule had called" in violations(theatre, history)
 
 
-def test_it_notices_a_failure_inside_a_200_that_is_taken_for_success(theatre: Theatre, monkeypatch: Patch) -> None:
-    history = at(theatre, "all goes well", "call PutTargets", "partial failure inside a 200")
-    monkeypatch.setattr(f"{PUT_TARGETS}._raise_failed_entry", lambda *_: None)
-    words = violations(theatre, history)
-    assert "alive at the end" in words
+def test_it_notices_a_heartbeat_by_hand_that_is_taken_for_the_rules(theatre: Theatre, monkeypatch: Patch) -> None:
+    history = at(theatre, LATER, "run lease.py", "called by hand instead of by its rule for an hour", LEASE, 1)
+    assert violations(theatre, history) == ""
+    real = heartbeat.read
+    monkeypatch.setattr(heartbeat, "RECEIPT", '{ $.receipt = "htcondor-annex-lease" }')
+    monkeypatch.setattr(heartbeat, "read", lambda line: real(line.replace('"tick": false', '"tick": true')))
+    assert "although no rule had called" in violations(theatre, history)
+
+
+def test_it_notices_a_function_that_is_closed_and_is_used(theatre: Theatre, monkeypatch: Patch) -> None:
+    history = at(theatre, LATER, "run lease.py", "it is closed for an hour", LEASE, 2)
+    assert violations(theatre, history) == ""
+    monkeypatch.setattr(check_lease_function, "is_closed", lambda _: False)
+    assert "was closed" in violations(theatre, history)
+
+
+def test_it_notices_a_heartbeat_that_is_never_forgotten(theatre: Theatre, monkeypatch: Patch) -> None:
+    history = at(theatre, LATER, "run lease.py", "no run for an hour", LEASE, 1)
+    real, kept = Heartbeats.newest, list[Any]()
+
+    def newest(self: Heartbeats, *arguments: Any, **more: Any) -> Any:
+        kept.append(real(self, *arguments, **more))
+        return kept[0]
+
+    monkeypatch.setattr(Heartbeats, "newest", newest)
+    monkeypatch.setattr(heartbeat, "STALE_S", 1e9)
+    assert "although no rule had called" in violations(theatre, history)
+
+
+def test_it_notices_an_end_in_the_token_that_was_not_ordered(theatre: Theatre, monkeypatch: Patch) -> None:
+    real = "annexd.annex.order.leased_token"
+    from annexd.annex.identifiers import leased_token
+
+    monkeypatch.setattr(real, lambda annex_id, end_s: leased_token(annex_id, end_s + 60))
+    assert "another end in its token" in violations(theatre, WELL)
 
 
 def test_it_notices_a_token_that_is_new_at_every_try(theatre: Theatre, monkeypatch: Patch) -> None:
-    history = at(theatre, "all goes well", FLEET, LOST)
-    real, tries = RequestSpotFleet.forward, iter(range(1000))
+    history = at(theatre, WELL, FLEET, LOST)
+    real, tries = RequestFleet.forward, iter(range(1000))
 
-    def forgetful(self: RequestSpotFleet, order: Json, intent: Json) -> Json:
-        token = f"{order['annex_id']}_{next(tries):016}"
+    def forgetful(self: RequestFleet, order: Json, intent: Json) -> Json:
+        token = f"{order['client_token'].rpartition('_')[0]}_{next(tries):016x}"
         return real(self, order | {"config": order["config"] | {"ClientToken": token}}, intent)
 
-    monkeypatch.setattr(RequestSpotFleet, "forward", forgetful)
+    monkeypatch.setattr(RequestFleet, "forward", forgetful)
     assert "has 2 fleets" in violations(theatre, history)
 
 
+def test_it_notices_an_undo_that_takes_not_found_for_never(theatre: Theatre, monkeypatch: Patch) -> None:
+    course = "the fleet is denied"
+    history = at(theatre, course, FLEET, DELAYED)
+    assert violations(theatre, history) == ""
+    real = World
+    monkeypatch.setattr(steps, "World", lambda access, now_s, **more: real(access, now_s, settle_s=0.0, **more))
+    assert "called undone" in violations(theatre, history)
+
+
 def test_it_notices_an_answer_that_was_lost_and_is_taken_for_a_no(theatre: Theatre, monkeypatch: Patch) -> None:
-    history = at(theatre, "all goes well", FLEET, LOST)
+    history = at(theatre, WELL, FLEET, LOST)
     monkeypatch.setattr("annexd.aws.errors.is_transient", lambda _: False)
     monkeypatch.setattr("annexd.aws.errors.had_no_effect", lambda _: True)
     assert "called undone" in violations(theatre, history)
 
 
-def test_it_notices_a_lease_that_goes_before_the_instances(theatre: Theatre, monkeypatch: Patch) -> None:
-    monkeypatch.setattr(deployed_module().Run, "all_gone", lambda _: True)
-    assert "alive without an armed lease" in violations(theatre, "all goes well")
+# What cancels and changes.
 
 
-def test_it_notices_a_lease_function_that_ends_who_only_looks_alike(theatre: Theatre, monkeypatch: Patch) -> None:
-    module = deployed_module()
-    real = module.Run.look_for_fleets
-
-    def by_prefix(self: Any) -> None:
-        real(self)
-        self.fleets += [module.Fleet(each, "active", "request") for each in sorted(self.foreign)[:1]]
-
-    monkeypatch.setattr(module.Run, "look_for_fleets", by_prefix)
-    assert "the foreign fleet" in violations(theatre, "all goes well")
-
-
-def test_it_notices_a_lease_function_that_raises(theatre: Theatre, monkeypatch: Patch) -> None:
-    def broken(_: object) -> None:
-        raise KeyError("ClientToken")
-
-    monkeypatch.setattr(deployed_module().Run, "look_for_fleets", broken)
-    words = violations(theatre, "all goes well")
-    assert "the lease function raised KeyError" in words
-    assert "alive at the end" in words
-
-
-def test_it_notices_a_lease_function_that_believes_at_once_that_nothing_is_there(
-    theatre: Theatre, monkeypatch: Patch
-) -> None:
-    course = "a lease until just before the first tick, and EC2 lags"
-    history = at(theatre, course, FLEET, "killed, restarted before the first tick before")
+def test_it_notices_a_failure_inside_a_200_that_is_taken_for_success(theatre: Theatre, monkeypatch: Patch) -> None:
+    history = at(theatre, "it is cancelled as soon as it is there", "call CancelSpotFleetRequests",
+                 "partial failure inside a 200")
     assert violations(theatre, history) == ""
-    monkeypatch.setattr(deployed_module(), "LAG_S", 0.0)
-    assert "alive without an armed lease" in violations(theatre, history)
+    monkeypatch.setattr(inventory, "is_cancelled_already", lambda _: True)
+    monkeypatch.setattr(end_fleets, "ENDED", inventory.ENDED | {"active", "submitted"})
+    assert "called cancelled" in violations(theatre, history)
 
 
-CANCELLED = "it is cancelled as soon as it is there"
-
-
-def test_it_notices_a_cancellation_that_does_not_wait_for_what_the_order_lost(
-    theatre: Theatre, monkeypatch: Patch
-) -> None:
-    history = at(theatre, CANCELLED, "call PutTargets", "request delayed past the time-out")
-    assert violations(theatre, history) == ""
-    monkeypatch.setattr(EndLease, "_wait_until_settled", lambda *_: None)
-    assert violations(theatre, history)
-
-
-def test_it_notices_a_cancellation_that_is_called_done_and_is_not(theatre: Theatre, monkeypatch: Patch) -> None:
-    monkeypatch.setattr("annexd.annex.steps.end_lease.ask_for_target", lambda *_: None)
+def test_it_notices_a_cancellation_that_is_called_done_and_is_none(theatre: Theatre, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(end_fleets.EndFleets, "forward", lambda *_: {"end_of_lease_s": 0})
     assert "after its lease" in violations(theatre, CANCELLED)
 
 
-def test_it_notices_a_cancellation_that_ends_leases_by_a_slow_clock(theatre: Theatre, monkeypatch: Patch) -> None:
-    course = "a slow clock cancels it before the first tick, and EC2 lags"
-    patient = replace(annexd.DEFAULTS, provisioning_delay_s=900)  # or by that clock the fleet would come too late
-    monkeypatch.setattr(annexd, "DEFAULTS", patient)
-    history = at(theatre, course, "append intent request_spot_fleet", "killed, restarted before the first tick before")
+def test_it_notices_a_cancellation_that_gives_up_what_ec2_does_not_show_yet(
+    theatre: Theatre, monkeypatch: Patch
+) -> None:
+    def impatient(_: World, ec2: Any, intent: Json) -> Any:
+        if fleets := inventory.fleets_of_annex(ec2, intent["annex_id"], intent["fleet_id"]):
+            return fleets
+        raise Refused("it is over", untouched=True)
+
+    monkeypatch.setattr(end_fleets, "fleets_of", impatient)
+    assert "was called a failure" in violations(theatre, "it is cancelled as soon as it is there")
+
+
+def test_it_notices_an_extension_that_is_called_done_and_is_none(theatre: Theatre, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(move_end, "write_tag", lambda *_: True)
+    monkeypatch.setattr(move_end, "wait_until_seen", lambda *_: None)
+    assert "called moved and is elsewhere" in violations(theatre, EXTENDED)
+
+
+def test_it_notices_an_extension_that_is_not_undone_when_it_failed(theatre: Theatre, monkeypatch: Patch) -> None:
+    history = at(theatre, EXTENDED, "call PutObject", "throttled for good", nth=1)
     assert violations(theatre, history) == ""
-    monkeypatch.setattr(World, "aws_now_s", lambda self, _: self.now_s())
-    assert "alive without an armed lease" in violations(theatre, history)
+    monkeypatch.setattr(move_end.MoveEnd, "backward", lambda *_: None)
+    monkeypatch.setattr(move_end.TellMachines, "backward", lambda *_: None)
+    assert "made its lease longer" in violations(theatre, history)
+
+
+def test_it_notices_a_change_that_does_not_wait_for_what_was_written_before(
+    theatre: Theatre, monkeypatch: Patch
+) -> None:
+    history = at(theatre, SOON, "call PutObject", DELAYED, nth=1)
+    assert violations(theatre, history) == ""
+    monkeypatch.setattr(move_end, "wait_until", lambda *_: None)
+    assert "told an earlier end" in violations(theatre, history)
+
+
+def test_it_notices_machines_that_are_not_told_of_an_extension(theatre: Theatre, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(move_end, "put_present", lambda *_: None)
+    assert "told an earlier end" in violations(theatre, EXTENDED)
+
+
+# What the function does.
+
+
+def test_it_notices_a_function_that_ends_who_only_looks_alike(theatre: Theatre, monkeypatch: Patch) -> None:
+    module = deployed_module()
+    real = module.read_token
+    monkeypatch.setattr(module, "read_token", lambda token: real(token) or (("x", 1_000_000_001) if token else None))
+    assert "the foreign fleet" in violations(theatre, WELL)
+
+
+def test_it_notices_a_function_that_believes_copied_stamps(theatre: Theatre, monkeypatch: Patch) -> None:
+    module = deployed_module()
+    monkeypatch.setattr(module.Inventory, "is_ours", lambda *_: True)
+    course = next(name for name in COURSES if "reserved tag only" in name)
+    monkeypatch.setattr(module.Instance, "stamped_end_s", lambda *_: 0.0)
+    assert "the foreign fleet" in violations(theatre, course)
+
+
+def test_it_notices_a_function_that_raises(theatre: Theatre, monkeypatch: Patch) -> None:
+    def broken(_: object) -> None:
+        raise KeyError("ClientToken")
+
+    monkeypatch.setattr(deployed_module().Inventory, "look", broken)
+    words = violations(theatre, WELL)
+    assert "the lease function raised KeyError" in words
+
+
+def test_it_notices_a_function_that_believes_what_a_cancellation_answers(
+    theatre: Theatre, monkeypatch: Patch
+) -> None:
+    monkeypatch.setattr(deployed_module().Run, "terminate_batch", lambda *_: None)
+    assert "alive at the end" in violations(theatre, "a second cancel has no effect")
+
+
+def test_it_notices_a_function_that_takes_what_a_list_leaves_out_for_gone(
+    theatre: Theatre, monkeypatch: Patch
+) -> None:
+    module = deployed_module()
+    history = at(theatre, SOON, "call DescribeSpotFleetRequests", "leaves one out for an hour", LEASE)
+
+    def believing(self: Any, *_: object) -> None:
+        unknown = {each.fleet_id for each in self.instances.values()} - self.fleets.keys() - self.foreign
+        self.gone |= unknown
+
+    monkeypatch.setattr(module.Inventory, "look_by_id", believing)
+    monkeypatch.setattr(module.Instance, "stamped_end_s", lambda *_: 0.0)
+    monkeypatch.setattr(module.Instance, "is_stamped", True)
+    assert "ended before its lease" in violations(theatre, history)
+
+
+def test_it_notices_a_function_that_ends_leases_by_the_token_alone(theatre: Theatre, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(deployed_module(), "END_TAG", "another-tag")
+    assert "ended before its lease" in violations(theatre, EXTENDED)
+
+
+def test_it_notices_a_function_without_a_longest_lease(theatre: Theatre, monkeypatch: Patch) -> None:
+    module = deployed_module()
+    history = at(theatre, WELL, "call CreateTags", "its end is moved by years by hand", LEASE)
+    assert violations(theatre, history) == ""
+    real = module.lease_end
+    monkeypatch.setattr(module, "lease_end", lambda token, tags, created_s, _: real(token, tags, created_s, 1e9))
+    assert "alive at the end" in violations(theatre, history)
+
+
+def test_it_notices_a_function_that_leaves_tokens_behind(theatre: Theatre, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(deployed_module().Run, "clean", lambda _: None)
+    assert "is left behind" in violations(theatre, WELL)
+
+

@@ -10,72 +10,86 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from annexd.annex.heartbeat import RECEIPT, log_group_of
 from annexd.aws import ClientCache, Credentials, Endpoints, SecretKey
 from test.cloud import Cloud as EmulatedCloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.cloud.orders import deploy, fleet_config
 from test.histories.cloud import Cloud
-from test.histories.objects import BUCKET
 from test.histories.points import Points
-from test.histories.services import FUNCTION_ARN
 from test.histories.timeline import Timeline
 from test.histories.transport import URL, Hop
+from test.lease.account import BUCKET
+from test.lease.enforcer import FUNCTION_ARN
 
-TARGET = {"Id": "annex", "Arn": FUNCTION_ARN, "Input": json.dumps({"AnnexID": "annex"})}
+NAME = FUNCTION_ARN.split(":")[6]
 CONFIG = fleet_config(2, ClientToken="annex_1", Type="request", ValidUntil="2096-01-01T00:00:00Z")
-RULE = {"Name": "annex", "ScheduleExpression": "rate(5 minutes)", "State": "ENABLED", "Description": "a lease"}
-CALLS: list[tuple[str, str, dict[str, Any]]] = [
-    ("events", "put_targets", {"Rule": "annex", "Targets": [TARGET]}),
-    ("events", "put_rule", RULE),
-    ("events", "list_rules", {}),
-    ("events", "put_targets", {"Rule": "annex", "Targets": [TARGET]}),
-    ("events", "list_targets_by_rule", {"Rule": "annex"}),
-    ("events", "describe_rule", {"Name": "annex"}),
+RUNNING = {"Filters": [{"Name": "instance-state-name", "Values": ["running"]}]}
+TAGS = {"Resources": ["{fleet}"], "Tags": [{"Key": "htcondor:annex-lease-end", "Value": "2027-01-01T00:00:00Z"}]}
+TOLD = json.dumps({"receipt": "htcondor-annex-lease", "tick": True})
+Call = tuple[str, str, dict[str, Any]]
+CALLS: list[Call] = [
     ("ec2", "request_spot_fleet", {"SpotFleetRequestConfig": CONFIG}),
     ("ec2", "request_spot_fleet", {"SpotFleetRequestConfig": CONFIG}),
     ("ec2", "request_spot_fleet", {"SpotFleetRequestConfig": CONFIG | {"SpotPrice": "0.20"}}),
     ("ec2", "request_spot_fleet", {"SpotFleetRequestConfig": CONFIG | {"TargetCapacity": 0}}),
     ("ec2", "describe_spot_fleet_requests", {}),
     ("ec2", "describe_spot_fleet_requests", {"SpotFleetRequestIds": ["sfr-none"]}),
-    ("ec2", "describe_spot_fleet_instances", {"SpotFleetRequestId": "{fleet}"}),
-    ("ec2", "describe_instances", {"Filters": [{"Name": "instance-state-name", "Values": ["running"]}]}),
+    ("ec2", "create_tags", TAGS),
+    ("ec2", "create_tags", {**TAGS, "Resources": ["sfr-none", "{fleet}"]}),
+    ("ec2", "create_tags", {**TAGS, "Tags": [{"Key": "aws:ours", "Value": ""}]}),
+    ("ec2", "create_tags", {**TAGS, "DryRun": True}),
+    ("ec2", "describe_spot_fleet_requests", {"SpotFleetRequestIds": ["{fleet}"]}),
+    ("ec2", "describe_instances", RUNNING),
     ("ec2", "terminate_instances", {"InstanceIds": ["i-00000000000000000"]}),
+    ("ec2", "modify_instance_attribute", {"InstanceId": "{instance}", "DisableApiTermination": {"Value": False}}),
+    ("ec2", "terminate_instances", {"InstanceIds": ["{instance}"], "DryRun": True}),
+    ("ec2", "terminate_instances", {"InstanceIds": ["{instance}"]}),
+    ("ec2", "cancel_spot_fleet_requests",
+     {"SpotFleetRequestIds": ["{fleet}"], "TerminateInstances": True, "DryRun": True}),
     ("ec2", "cancel_spot_fleet_requests", {"SpotFleetRequestIds": ["{fleet}", "sfr-none"], "TerminateInstances": True}),
     ("ec2", "cancel_spot_fleet_requests", {"SpotFleetRequestIds": ["{fleet}"], "TerminateInstances": True}),
     ("ec2", "describe_spot_fleet_requests", {}),
     ("ec2", "describe_instances", {"Filters": [{"Name": "instance-state-name", "Values": ["terminated"]}]}),
-    ("events", "delete_rule", {"Name": "annex"}),
-    ("events", "remove_targets", {"Rule": "annex", "Ids": ["annex", "another"]}),
-    ("events", "delete_rule", {"Name": "annex"}),
-    ("events", "delete_rule", {"Name": "annex"}),
-    ("events", "describe_rule", {"Name": "annex"}),
-    ("events", "remove_targets", {"Rule": "annex", "Ids": ["annex"]}),
-    ("events", "list_targets_by_rule", {"Rule": "annex"}),
     ("s3", "put_object", {"Bucket": BUCKET, "Key": "annex/1.tar.gz", "Body": b"one"}),
     ("s3", "put_object", {"Bucket": BUCKET, "Key": "annex/1.tar.gz", "Body": b"one"}),
-    ("s3", "delete_object", {"Bucket": BUCKET, "Key": "annex/1.tar.gz"}),
+    ("s3", "list_objects_v2", {"Bucket": BUCKET, "Prefix": "annex/"}),
+    ("s3", "delete_objects", {"Bucket": BUCKET, "Delete": {"Objects": [{"Key": "annex/1.tar.gz"}, {"Key": "x"}]}}),
+    ("s3", "list_objects_v2", {"Bucket": BUCKET, "Prefix": "annex/"}),
     ("s3", "delete_object", {"Bucket": BUCKET, "Key": "annex/1.tar.gz"}),
     ("s3", "put_object", {"Bucket": "nobodys", "Key": "annex/1.tar.gz", "Body": b"one"}),
     ("s3", "delete_object", {"Bucket": "nobodys", "Key": "annex/1.tar.gz"}),
+    ("lambda", "get_function", {"FunctionName": FUNCTION_ARN}),
+    ("logs", "filter_log_events",
+     {"logGroupName": log_group_of(FUNCTION_ARN), "filterPattern": RECEIPT, "startTime": 0, "limit": 1000}),
+    ("logs", "filter_log_events", {"logGroupName": "/aws/lambda/none", "filterPattern": RECEIPT, "startTime": 0}),
 ]
 CHANGING = re.compile(r"sfr-[0-9a-f-]{36}|sir-[0-9a-f]+|i-[0-9a-f]{17}|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+00:00")
+KNOWN = {  # what annexd or the function read of answers of which moto tells more
+    "put_object": (), "get_function": ("FunctionName", "FunctionArn", "State", "Runtime", "Description"),
+    "list_objects_v2": ("Key",), "delete_objects": (), "create_tags": (), "modify_instance_attribute": (),
+    "filter_log_events": ("message",),
+}
 
 
 @pytest.fixture(scope="module")
 def emulated() -> Iterator[EmulatedCloud]:
     with EmulatedCloud(speed=0) as cloud:
         cloud.client("s3").create_bucket(Bucket=BUCKET)
+        deploy(cloud, f"def handler(event, context): print({TOLD!r})", name=NAME)
+        cloud.client("lambda").invoke(FunctionName=NAME, Payload=b"{}")
         yield cloud
 
 
 def answers(client: Callable[[str], Any]) -> list[str]:
     """Each answer or error in words, without what differs from one cloud to another."""
-    told, fleet = [], ""
+    told, named = [], {"{fleet}": "", "{instance}": ""}
     for service, operation, asked in CALLS:
         try:
-            filled = asked if service == "s3" else json.loads(json.dumps(asked).replace("{fleet}", fleet))
-            answer = getattr(client(service), operation)(**filled)
-            fleet = answer.get("SpotFleetRequestId", fleet)
+            answer = getattr(client(service), operation)(**(asked if service == "s3" else _filled(asked, named)))
+            named["{fleet}"] = answer.get("SpotFleetRequestId", named["{fleet}"])
+            if groups := answer.get("Reservations"):
+                named["{instance}"] = groups[0]["Instances"][0]["InstanceId"]
             answer.pop("ResponseMetadata")
             words = json.dumps(_known(operation, answer), default=str, sort_keys=True)
         except ClientError as error:
@@ -84,30 +98,33 @@ def answers(client: Callable[[str], Any]) -> list[str]:
     return told
 
 
-def _known(operation: str, answer: dict[str, Any]) -> dict[str, Any]:
-    """moto tells more of a rule and of an object than anybody here asks."""
-    if operation == "put_object":
-        return {}
-    known = ("Name", "ScheduleExpression", "State", "Description")
-    if operation == "describe_rule":
-        return {name: answer[name] for name in known}
-    if operation == "list_rules":
-        return {"Rules": [{name: rule[name] for name in known} for rule in answer["Rules"]]}
-    return answer
+def _filled(asked: dict[str, Any], named: dict[str, str]) -> dict[str, Any]:
+    text = json.dumps(asked)
+    for name, value in named.items():
+        text = text.replace(name, value)
+    filled: dict[str, Any] = json.loads(text)
+    return filled
+
+
+def _known(operation: str, answer: dict[str, Any]) -> Any:
+    if operation not in KNOWN:
+        return answer
+    rows = answer.get("Contents", answer.get("events", [answer.get("Configuration", {})]))
+    return [{name: str(row[name]).strip() for name in KNOWN[operation] if row.get(name)} for row in rows]
 
 
 def quick_clients() -> dict[str, Any]:
     timeline = Timeline()
     cloud = Cloud(timeline, Points(timeline, lambda _: None), termination_s=0.0)
+    cloud.function.log(TOLD, timeline.now_s)
     nowhere = EmulatedCloud()
     nowhere.url = URL
-    clients = {service: nowhere.client(service) for service in ("ec2", "events")}
+    clients = {service: nowhere.client(service) for service in ("ec2", "lambda", "logs")}
     keys = Credentials(ACCESS_KEY_ID, SecretKey(SECRET_ACCESS_KEY))
-    clients["s3"] = ClientCache().clients(keys, Endpoints("us-east-1", URL, URL, URL, URL)).s3
+    clients["s3"] = ClientCache().clients(keys, Endpoints("us-east-1", URL, URL, URL, URL, URL)).s3
     Hop(cloud.act).attach(*clients.values())
     return clients
 
 
 def test_the_quick_aws_answers_as_the_emulated_one(emulated: EmulatedCloud) -> None:
-    deploy(emulated, "def handler(event, context): pass", name="lease")
     assert answers(quick_clients().__getitem__) == answers(emulated.client)

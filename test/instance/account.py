@@ -97,13 +97,13 @@ class Account:
         moved = {"50-condor-annex.conf": f"LeaseEnd = {end_s}\n", "annex.token": MOVED_TOKEN, **files}
         self.put("annex/annex-one.tar.gz", parcel("annex-one", end_s, told, **moved))
 
-    def profile(self, *policies: Mapping[str, Any], name: str = "annexes") -> str:
+    def profile(self, *policies: Mapping[str, Any], name: str = "annexes", path: str = "/") -> str:
         """An instance profile whose role has these policies inline."""
         iam = self.cloud.client("iam")
         iam.create_role(RoleName=f"role-{name}", AssumeRolePolicyDocument=json.dumps(TRUST))
         for number, document in enumerate(policies):
             iam.put_role_policy(RoleName=f"role-{name}", PolicyName=f"p{number}", PolicyDocument=json.dumps(document))
-        iam.create_instance_profile(InstanceProfileName=name)
+        iam.create_instance_profile(InstanceProfileName=name, Path=path)
         iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=f"role-{name}")
         return name
 
@@ -117,15 +117,22 @@ class Account:
             more["TagSpecifications"] = [{"ResourceType": "instance", "Tags": own}]
         return self._launch(LaunchSpecifications=[specification(**more)])
 
-    def templated_instance(self, profile: str, annex_id: str = "annex-one", lease_s: float = 3600) -> str:
-        """One whose metadata service tells its tags, which only a launch template can ask for."""
-        own = tags(annex_id, "alice", int(time.time() + lease_s))
-        data = specification(IamInstanceProfile={"Name": profile}, MetadataOptions={"InstanceMetadataTags": "enabled"},
-                             TagSpecifications=[{"ResourceType": "instance", "Tags": own}])
-        ec2, name = self.cloud.client("ec2"), f"machines-{annex_id}"
-        ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
+    def own_profile(self) -> str:
+        """What -setup makes, by the path of its ARN and by its rights."""
+        rights = {"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Action": "s3:GetObject", "Resource": EVERY_ANNEX},
+            {"Effect": "Allow", "Action": "ec2:DescribeTags", "Resource": "*"}]}
+        return self.profile(rights, path=f"/htcondor-annex/{BUCKET}/")
+
+    def instance_of_template(self, profile: str, annex_id: str = "annex-one", name: str = "machines",
+                             **data: Any) -> str:
+        """One of the user's launch template, which has only AWS's tags; ours are on its fleet."""
+        data["IamInstanceProfile"] = {"Arn" if profile.startswith("arn:") else "Name": profile}
+        ec2 = self.cloud.client("ec2")
+        ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=specification(**data))
         template = {"LaunchTemplateSpecification": {"LaunchTemplateName": name, "Version": "1"}}
-        return self._launch(LaunchSpecifications=[], LaunchTemplateConfigs=[template])
+        own = [{"ResourceType": "spot-fleet-request", "Tags": tags(annex_id, "alice", int(time.time() + 3600))}]
+        return self._launch(LaunchSpecifications=[], LaunchTemplateConfigs=[template], TagSpecifications=own)
 
     def _launch(self, **config: Any) -> str:
         known = {each["id"] for each in self.cloud.running_instances()}

@@ -9,7 +9,7 @@ from email.utils import formatdate
 import pytest
 
 from test.cloud import Cloud
-from test.instance.account import EVERY_ANNEX, Account, policy
+from test.instance.account import Account
 from test.instance.machine import Machine
 from test.instance.script import script
 
@@ -20,7 +20,7 @@ WRONG = pytest.mark.parametrize("ahead_s", [HOURS_S, -HOURS_S], ids=["slow", "fa
 
 def instance(account: Account, ahead_s: float = 0) -> str:
     account.annex(lease_s=LEASE_S + ahead_s)
-    return account.templated_instance(account.profile(policy(EVERY_ANNEX)), lease_s=LEASE_S + ahead_s)
+    return account.instance_of_template(account.own_profile(), MetadataOptions={"InstanceMetadataTags": "enabled"})
 
 
 def assert_ends_with_its_lease(booted: Machine, seconds: dict[str, int]) -> None:

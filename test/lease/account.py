@@ -15,11 +15,11 @@ from typing import Any, Final
 from moto.ec2.exceptions import EC2ClientError
 
 from test.cloud import wire
+from test.cloud.buckets import Buckets
 from test.cloud.errors import Answer, error_answer
 from test.cloud.paging import page
 from test.cloud.request import Request as Arrived
 from test.histories.timeline import Timeline
-from test.lease.buckets import Limits
 from test.lease.fleets import CODES, FLEET_TAG, PROVISIONING_S, Machine, Request, moment
 
 BUCKET: Final = "annexes"
@@ -44,7 +44,7 @@ class Account:
 
     def __init__(self, timeline: Timeline, pace: Pace = Pace()) -> None:
         self.timeline, self.pace = timeline, pace
-        self.limits = Limits(timeline.time)
+        self.limits = Buckets(timeline.time)
         self.requests: dict[str, Request] = {}
         self.machines: dict[str, Machine] = {}
         self._started_by: defaultdict[str, list[Machine]] = defaultdict(list)
@@ -95,8 +95,7 @@ class Account:
         self.timeline.sleep(self.pace.call_s)
         if fault := self.fault(operation, asked):
             return error_answer("ec2", 503 if "Limit" in fault[0] else 400, *fault)
-        doomed = len(asked["InstanceIds"]) if operation == "TerminateInstances" else 0
-        if not self.limits.take(operation, doomed):
+        if not self.limits.takes(arrived.region, operation, asked, speed=1.0):
             self.throttled[operation] += 1
             return error_answer("ec2", 503, "RequestLimitExceeded", "Request limit exceeded.")
         try:

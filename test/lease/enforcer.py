@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
@@ -67,6 +68,11 @@ def _function() -> tuple[ModuleType, Hop]:
     return module, hop
 
 
+def deployed_module() -> ModuleType:
+    """lambda/lease.py as it runs here."""
+    return _function()[0]
+
+
 def _nowhere(request: Request) -> Answer:
     raise AssertionError(f"{request.operation} outside of any account")
 
@@ -87,18 +93,17 @@ def scheduled_event(at_s: float, rule: str = RULE_ARN) -> dict[str, Any]:
     }
 
 
-class Enforcer:
+class Lambda(ABC):
     """The function in one account.  It is the `time` of its module, and its runs' context."""
 
     invoked_function_arn = FUNCTION_ARN
 
-    def __init__(self, account: Account) -> None:
-        self.account, self.timeline = account, account.timeline
+    def __init__(self, timeline: Timeline) -> None:
+        self.timeline = timeline
         self.module, self._hop = _function()
         self.module.time = self  # type: ignore[attr-defined]
         self._hop.way = self._call
         self._limit_s, self._too_late = 0.0, list[str]()
-        self.next_tick_s = self.timeline.now_s
         self.lines: list[str] = []  # of the last run's log
         self.error = ""
 
@@ -121,14 +126,9 @@ class Enforcer:
             self._too_late.append(request.operation)
         return self._answer(request)
 
+    @abstractmethod
     def _answer(self, request: Request) -> Answer:
-        return self.account.answer(request)
-
-    def tick(self) -> dict[str, Any]:
-        """One run at the rule's next tick; its receipt."""
-        self.timeline.run_to(self.next_tick_s)
-        self.next_tick_s += TICK_S
-        return self.run(scheduled_event(self.time()))
+        """What AWS says to a call."""
 
     def run(self, event: Any, **changed: str | None) -> dict[str, Any]:
         """One run with any event; what it raised is in `error`."""
@@ -145,6 +145,23 @@ class Enforcer:
         self.lines = log.getvalue().splitlines()
         receipt: dict[str, Any] = json.loads(self.lines[-1])
         return receipt
+
+
+class Enforcer(Lambda):
+    """In an account of these tests, with its rule's ticks."""
+
+    def __init__(self, account: Account) -> None:
+        super().__init__(account.timeline)
+        self.account, self.next_tick_s = account, account.timeline.now_s
+
+    def _answer(self, request: Request) -> Answer:
+        return self.account.answer(request)
+
+    def tick(self) -> dict[str, Any]:
+        """One run at the rule's next tick; its receipt."""
+        self.timeline.run_to(self.next_tick_s)
+        self.next_tick_s += TICK_S
+        return self.run(scheduled_event(self.time()))
 
 
 def enforcer(**more: Any) -> Enforcer:

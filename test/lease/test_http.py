@@ -14,7 +14,7 @@ import pytest
 
 from annexd.annex.identifiers import leased_token
 from test.cloud import Cloud
-from test.lease.annexes import ROLE, specification
+from test.cloud.orders import ROLE, specification
 from test.lease.enforcer import FUNCTION_ARN, RULE_ARN, scheduled_event
 from test.lease.loading import load_function
 

@@ -1,8 +1,8 @@
 """The host of the rehearsal: a pool of one's own with annexd in it, on this machine, and condor_annex in a shell.
 
-annexd is started by a real condor_master and asked by the real condor_annex.  Nothing listens on any address but
-127.0.0.1, and no machine of AWS joins.  The pool's folder holds annexd's AWS keys, in a file that nobody else may
-read; the pool's warden removes it, also when this process is killed.
+annexd is started by a real condor_master and asked by the real condor_annex, with keys in files as a user has them.
+Nothing listens on any address but 127.0.0.1, and no machine of AWS joins.  The files are in the pool's folder, and
+nobody else may read them; the pool's warden removes them, also when this process is killed.
 """
 
 import base64
@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sysconfig
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -24,8 +25,6 @@ DAEMONS: Final = ("MASTER", "COLLECTOR", "SHARED_PORT", "ANNEXD")
 CONFIG: Final = """
 LOCAL_CONFIG_DIR = $(LOCAL_DIR)/config.d
 ANNEX_MIN_LEASE = {shortest}
-ANNEX_ALLOW_DEFAULT_CREDENTIALS = True
-ANNEXD_ENVIRONMENT = "AWS_SHARED_CREDENTIALS_FILE={keys} AWS_CONFIG_FILE=/dev/null AWS_EC2_METADATA_DISABLED=true"
 """
 TURN_OFF: Final = "#!/bin/sh\nshutdown -h +55\n"  # each machine's own end, whatever becomes of everything else
 
@@ -36,11 +35,10 @@ class Host:
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
         self.pool = Pool(daemons=DAEMONS)
-        self._keys = self.pool.directory / "annexd-keys"
         with self.pool.config_file.open("a") as config:
-            config.write(ANNEXD_CONFIG + CONFIG.format(shortest=min(300, pace.short_lease_s), keys=self._keys))
+            config.write(ANNEXD_CONFIG + CONFIG.format(shortest=min(300, pace.short_lease_s)))
         (self.pool.directory / "config.d").mkdir()
-        # No daemon inherits the caller's keys: annexd has those of its file, and no others.
+        # No daemon inherits the caller's keys: annexd has those in the files, and no others.
         self.pool.env = {name: value for name, value in self.pool.env.items() if not name.startswith("AWS_")}
         self.is_running = False
 
@@ -49,19 +47,10 @@ class Host:
         """What -setup writes."""
         return self.pool.directory / "config.d" / "81annex"
 
-    def start(self, keys: Keys) -> None:
-        """Start annexd with these keys; raises PoolError."""
-        self._write_keys(keys)
+    def start(self) -> None:
+        """Raises PoolError."""
         self.pool.start()
         self.is_running = True
-
-    def restart(self, keys: Keys) -> None:
-        """Let annexd go on with other keys; raises PoolError."""
-        self._write_keys(keys)
-        before = self.pool.log("ANNEXD").count("** PID = ")
-        self.pool.tool("condor_restart", "-daemon", "annexd")
-        self.pool.wait_for(lambda: self.pool.log("ANNEXD").count("** PID = ") > before, "annexd to start again")
-        self.pool.wait_for(lambda: self.annex("-status").returncode == 0, "annexd to answer")
 
     def stop(self) -> None:
         """Bounded; afterwards annexd asks for nothing any more, and its keys are gone."""
@@ -92,15 +81,16 @@ class Host:
         }, indent=1))
         return str(path)
 
-    def _write_keys(self, keys: Keys) -> None:
-        """Under a name that nobody else could have opened before."""
-        lines = ["[default]", f"aws_access_key_id = {keys.access_key_id}",
-                 f"aws_secret_access_key = {keys.secret_access_key}"]
-        lines += [f"aws_session_token = {keys.session_token}"] if keys.session_token else []
-        self._keys.unlink(missing_ok=True)
-        number = os.open(self._keys, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(number, "w") as opened:
-            opened.write("\n".join(lines) + "\n")
+    def key_files(self, keys: Keys) -> list[str]:
+        """Write these keys into files, for annexd to read now and later; the options that name them."""
+        contents = {"-access-key-file": keys.access_key_id, "-secret-key-file": keys.secret_access_key,
+                    "-session-token-file": keys.session_token}
+        folder = Path(tempfile.mkdtemp(prefix="keys-", dir=self.pool.directory))
+        given = [(option, folder / option[1:], content) for option, content in contents.items() if content]
+        for _, path, content in given:
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+                opened.write(content)
+        return [word for option, path, _ in given for word in (option, str(path))]
 
 
 def user_data() -> str:

@@ -23,7 +23,7 @@ WORLDS = {  # besides acted-upon, which the first test is in
 }
 
 
-@pytest.mark.timeout(600)  # -teardown alone waits for a hundred seconds
+@pytest.mark.timeout(600)  # -teardown alone waits for almost three minutes
 def test_a_rehearsal_looks_at_every_fact_leaves_nothing_and_its_report_tells_of_nobody(
     cloud: Cloud, tmp_path: Path
 ) -> None:

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import ExitStack
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
-from annexd.annex.lease import function_input
 from annexd.annex.reply import ReplyAd
 from test.cloud.fleets import Fleet
 from test.cloud.orders import fleet_config, specification
+from test.histories.courses import Course
 from test.histories.faults import ANNEXD, ONCE
-from test.histories.history import Course, Stage
+from test.histories.history import Stage
 
 
 class Account:
-    """`with Account(folder) as account:`; annexd runs in it."""
+    """`with Account(folder) as account:`; annexd runs in it, and the rule calls the function every five minutes."""
 
     def __init__(self, home: Path) -> None:
         self.stage = Stage(Course("by hand"), lambda _: None, home)
         self._until = ExitStack()
 
     def __enter__(self) -> Account:
-        self._until.enter_context(self.stage.function.deployed())
         self._until.callback(self.stage.annexd.close)
+        self.stage.cloud.begin()
         self.stage.annexd.start()
         return self
 
@@ -36,12 +35,15 @@ class Account:
     def order(self, command_id: str, **changes: Any) -> ReplyAd:
         """One order to annexd; its answer."""
         answers: list[ReplyAd] = []
-        now_s = int(self.stage.timeline.now_s)
-        ad = self.stage.ad(command_id, now_s + 900) | changes
+        ad = self.stage.ad(command_id, int(self.stage.timeline.now_s) + 900) | changes
         self.stage.ads[command_id] = ad
         self.stage.annexd.order(ad, answers.append)
         [answer] = answers
         return answer
+
+    def annex(self, name: str, ends_in_s: float) -> Fleet:
+        """A fleet with the token of an annex of this name."""
+        return self.fleet(f"{name}_{self.stage.timeline.now_s + ends_in_s:.0f}_0123456789abcdef")
 
     def fleet(self, token: str | None) -> Fleet:
         spec = specification()
@@ -53,18 +55,12 @@ class Account:
         faults = chain([ONCE["answer lost after the effect"]], repeat(ONCE["denied"]))
         self.stage.cloud.spoils = lambda actor, asked: next(faults) if (actor, asked) == (ANNEXD, operation) else None
 
-    def end_lease(self, annex_id: str) -> dict[str, Any]:
-        """The lease function is called for this annex, whose lease is over; its receipt."""
-        function = self.stage.function
-        function.invoke(function_input(annex_id, int(self.stage.timeline.now_s) - 1), 0)
-        assert not function.broken
-        receipt: dict[str, Any] = json.loads(function.receipts[-1])
-        return receipt
+    def wait(self, seconds: float) -> None:
+        self.stage.timeline.sleep(seconds)
+        assert not self.stage.function.broken
 
-    def rules(self) -> dict[str, dict[str, Any]]:
-        """What each rule tells the lease function."""
-        rules = self.stage.cloud.events.rules.values()
-        return {rule.name: json.loads(each["Input"]) for rule in rules for each in rule.targets.values()}
+    def states(self, *fleets: Fleet) -> list[str]:
+        return [fleet.state(self.stage.timeline.now_s) for fleet in fleets]
 
-    def state(self, fleet: Fleet) -> str:
-        return fleet.state(self.stage.timeline.now_s)
+    def living(self) -> list[Fleet]:
+        return [fleet for fleet in self.stage.cloud.fleets.fleets.values() if self.states(fleet) != ["cancelled"]]

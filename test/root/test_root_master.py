@@ -118,7 +118,8 @@ def test_each_user_orders_with_keys_that_nobody_else_can_read(site: Site, user: 
 def test_another_users_keys_are_refused_and_nothing_is_ordered(site: Site) -> None:
     before = len(site.fleets())
     done = order(site, BOB, keys=home(site, ALICE))
-    assert done.returncode == 7, done.stderr
+    assert done.returncode == 6, done.stderr
+    assert "-public-key-file cannot be used: " in done.stderr
     assert "Permission denied" in done.stderr
     assert len(site.fleets()) == before
 
@@ -130,10 +131,49 @@ def test_roots_and_htcondors_own_files_are_refused_too(site: Site) -> None:
         private_file(folder / "access", owner, ACCESS_KEY_ID)
         private_file(folder / "secret", owner, SECRET_ACCESS_KEY)
         done = order(site, ALICE, keys=folder)
-        assert (done.returncode, "Permission denied" in done.stderr) == (7, True), done.stderr
+        assert (done.returncode, "Permission denied" in done.stderr) == (6, True), done.stderr
         private_file(folder / "access", owner, ACCESS_KEY_ID, mode=0o644)
         done = order(site, ALICE, keys=folder)
-        assert (done.returncode, "does not belong to the requester" in done.stderr) == (7, True), done.stderr
+        assert (done.returncode, "does not belong to the requester" in done.stderr) == (6, True), done.stderr
+
+
+def profile(site: Site, user: pwd.struct_passwd, content: str) -> Path:
+    """The file of his home that holds it, as his profile `lab`."""
+    file = home(site, user) / "aws"
+    private_file(file, user, f"[profile lab]\n{content}")
+    return file
+
+
+def order_with_profile(site: Site, user: pwd.struct_passwd, file: Path) -> subprocess.CompletedProcess[str]:
+    files = {"AWS_CONFIG_FILE": str(file), "AWS_SHARED_CREDENTIALS_FILE": str(file.with_name("none"))}
+    return as_user(site, user, CONDOR_ANNEX, "-lease-duration", "1h", "-profile", "lab", str(REQUEST), **files)
+
+
+def test_a_user_orders_with_a_profile_that_nobody_else_can_read(site: Site) -> None:
+    keys = f"aws_access_key_id = {ACCESS_KEY_ID}\naws_secret_access_key = {SECRET_ACCESS_KEY}\n"
+    file = profile(site, ALICE, keys)
+    done = order_with_profile(site, ALICE, file)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("sfr-")
+    before = len(site.fleets())
+    refused = order_with_profile(site, BOB, file)
+    assert refused.returncode == 6, refused.stderr
+    assert f"-profile lab cannot be used: {file} cannot be opened: Permission denied" in refused.stderr
+    assert len(site.fleets()) == before
+
+
+def test_a_program_of_a_users_profile_runs_as_that_user_and_knows_nothing_of_annexds(site: Site) -> None:
+    told, program = home(site, ALICE) / "told", home(site, ALICE) / "keys"
+    answer = f'{{"Version": 1, "AccessKeyId": "{ACCESS_KEY_ID}", "SecretAccessKey": "{SECRET_ACCESS_KEY}"}}'
+    script = f"#!/bin/sh\n(grep Uid: /proc/self/status; env) > {told}\necho '{answer}'\n"
+    private_file(program, ALICE, script, mode=0o700)
+    done = order_with_profile(site, ALICE, profile(site, ALICE, f"credential_process = {program}\n"))
+    assert done.returncode == 0, done.stderr
+    assert told.read_text().splitlines()[0].split()[1:] == [str(ALICE.pw_uid)] * 4
+    assert "CONDOR" not in told.read_text()
+    journal = b"".join(path.read_bytes() for path in (site.pool.directory / "spool").glob("annexd*") if path.is_file())
+    assert b'"lab"' in journal
+    assert SECRET_ACCESS_KEY.encode() not in journal + site.log().encode()
 
 
 def test_a_token_for_root_gets_no_file_of_roots_opened(site: Site) -> None:
@@ -143,7 +183,7 @@ def test_a_token_for_root_gets_no_file_of_roots_opened(site: Site) -> None:
                    str(site.pool.directory / "roots-key"), "-secret-key-file", str(site.pool.directory / "roots-key"),
                    str(REQUEST), _CONDOR_SEC_TOKEN_DIRECTORY=str(folder),
                    _CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS="IDTOKENS")
-    assert done.returncode == 7, done.stderr
+    assert done.returncode == 6, done.stderr
     assert "nobody's request gets root's rights" in done.stderr
 
 

@@ -142,6 +142,15 @@ class Site:
         self.wait(lambda: self.starts() > starts_before and "our address is" in self.log().rpartition("STARTING UP")[2],
                   "condor_master to start annexd again")
 
+    def wait_for_look(self) -> None:
+        """Until this annexd has looked at the account that its orders are in: then it makes no calls but theirs."""
+        def looked() -> bool:
+            [began] = re.findall(r"^(\S+ \S+) .* STARTING UP$", self.log(), re.MULTILINE)[-1:]
+            began_s = time.mktime(time.strptime(began, "%m/%d/%y %H:%M:%S"))
+            return float((self.ad() or {}).get("AnnexReconcileTime", 0)) >= began_s
+
+        self.wait(looked, "annexd's first look at the account")
+
     def wait(self, condition: Callable[[], T], what: str, timeout_s: float = FOUND_S) -> T:
         return self.pool.wait_for(condition, f"{what}; annexd's log ends:\n{self.log()[-2000:]}", timeout_s)
 

@@ -80,7 +80,7 @@ def test_annexd_is_killed_in_the_middle_and_goes_on_at_its_next_start(site: Site
 
 
 def test_it_does_not_wait_behind_orders(site: Site, annex: dict[str, Any]) -> None:
-    site.cloud.fault("GetFunction", "hang", hang_s=5)
+    site.cloud.fault("RequestSpotFleet", "hang", hang_s=5)
     slow = site.order_later()
     site.wait(lambda: not site.cloud.faults(), "an order that hangs, and fills annexd")
     assert cancel(site, "physics").returncode == errors.OK
@@ -98,7 +98,7 @@ def test_once_accepted_it_outlasts_a_missing_key_file_and_a_restart_and_does_not
     client = site.start_client({"Command": "CA_CANCEL_ANNEX", "RequestVersion": 1, "Annex": "physics",
                                 "CommandID": "cancel-2"})
     site.wait(lambda: re.search("request cancel-2 .* is accepted", site.log()), "the cancellation to be accepted")
-    site.cloud.fault("GetFunction", "hang", times=2, hang_s=25)
+    site.cloud.fault("RequestSpotFleet", "hang", times=2, hang_s=25)
     site.order_later(CommandID="slow-1", SecretKeyFile=str(other))
     site.wait(lambda: re.search("request slow-1 .* is accepted", site.log()), "an order that hangs")
     starts = site.starts()

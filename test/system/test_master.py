@@ -146,7 +146,7 @@ def test_when_daemon_shutdown_fast_is_true_it_ends_with_status_99_and_stays_off_
 
 def test_when_shutdown_graceful_timeout_is_over_condor_master_hurries_it_and_it_obeys(site: Site) -> None:
     site.pool.configure("SHUTDOWN_GRACEFUL_TIMEOUT = 2")
-    site.cloud.fault("GetFunction", "hang", hang_s=20)
+    site.cloud.fault("RequestSpotFleet", "hang", hang_s=20)
     site.order_later(CommandID="the-order-that-is-hurried")
     site.wait(lambda: not site.cloud.faults(), "the order to meet its hanging call")
     pid, asked_s = site.pid(), time.monotonic()

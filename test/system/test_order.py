@@ -71,6 +71,8 @@ def _claims(token: str) -> dict[str, Any]:
 
 
 def test_the_lease_function_is_seen_at_work_before_anything_costs_money(site: Site) -> None:
+    site.order()
+    site.wait_for_look()
     site.cloud.clear_audit()
     site.order()
     operations = [call["operation"] for call in site.cloud.audit() if call["kind"] == "call"]
@@ -115,7 +117,7 @@ def test_an_answer_that_was_lost_after_the_effect_makes_no_second_fleet(site: Si
 
 
 def test_several_requests_at_once_do_not_wait_for_each_other(site: Site) -> None:
-    site.cloud.fault("GetFunction", "hang", hang_s=8)
+    site.cloud.fault("RequestSpotFleet", "hang", hang_s=8)
     slow = site.order_later()
     site.wait(lambda: not site.cloud.faults(), "the first request to meet its hanging call")
     assert [site.order()["Result"] for _ in range(3)] == ["Success"] * 3
@@ -140,6 +142,8 @@ def test_kill_9_in_the_middle_of_the_fleets_request_costs_nothing_and_loses_noth
 
 
 def test_a_graceful_stop_waits_for_the_running_step_and_the_next_start_goes_on(site: Site) -> None:
+    assert site.order()["Result"] == "Success"
+    site.wait_for_look()
     ad = site.request(CommandID=command_id())
     before = len(site.fleets())
     site.cloud.fault("GetFunction", "hang", hang_s=4)
@@ -161,7 +165,7 @@ def test_a_graceful_stop_waits_for_the_running_step_and_the_next_start_goes_on(s
 
 def test_a_client_that_goes_away_changes_nothing(site: Site) -> None:
     before = len(site.fleets())
-    site.cloud.fault("GetFunction", "hang", hang_s=3)
+    site.cloud.fault("RequestSpotFleet", "hang", hang_s=3)
     client = site.start_client(site.request())
     site.wait(lambda: not site.cloud.faults(), "the request to meet its hanging call")
     client.kill()
@@ -217,9 +221,9 @@ def test_keys_are_in_no_environment_and_on_no_command_line_while_an_order_is_car
     """condor_master's own keys are in the environment that it made for annexd, and of the child that speaks to it."""
     spied = _spy_on_condor_config_val(site)
     secret = Path(site.secret_key_file).read_text().strip()
-    site.cloud.fault("GetFunction", "hang", hang_s=2)
+    site.cloud.fault("RequestSpotFleet", "hang", hang_s=2)
     later = site.order_later()
-    site.wait(lambda: not site.cloud.faults(), "the order to come to GetFunction")
+    site.wait(lambda: not site.cloud.faults(), "the order to come to its hanging call")
     site.pool.tool("condor_config_val", "-addr", site.address, "-verbose", "UID_DOMAIN")
     annexd = Path(f"/proc/{site.pid()}")
     inherited = _environment(annexd)["CONDOR_PRIVATE_INHERIT"]

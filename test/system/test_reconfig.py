@@ -108,7 +108,7 @@ def test_a_journal_that_condor_preen_would_remove_is_refused(site: Site) -> None
 def test_more_requests_than_may_wait_are_refused_and_a_larger_number_lets_those_that_wait_in(site: Site) -> None:
     reconfigure(site, "ANNEXD_MAX_RUNNING_REQUESTS = 1\nANNEXD_MAX_WAITING_REQUESTS = 2")
     before = len(site.fleets())
-    site.cloud.fault("GetFunction", "hang", hang_s=5)
+    site.cloud.fault("RequestSpotFleet", "hang", hang_s=5)
     slow = site.order_later()
     site.wait(lambda: not site.cloud.faults(), "the first request to meet its hanging call")
     crowd = [site.order_later() for _ in range(6)]
@@ -128,7 +128,7 @@ def test_more_requests_than_may_wait_are_refused_and_a_larger_number_lets_those_
 
 def test_condor_annex_gives_up_after_its_timeout_and_tells_how_to_ask_again(site: Site) -> None:
     before = len(site.fleets())
-    site.cloud.fault("GetFunction", "hang", hang_s=6)
+    site.cloud.fault("RequestSpotFleet", "hang", hang_s=6)
     started_s = time.monotonic()
     done = condor_annex(site, "-timeout", "2")
     assert 2 <= time.monotonic() - started_s < 6

@@ -35,7 +35,7 @@ def test_without_shared_port_it_serves_on_the_inherited_socket(cloud: Cloud) -> 
 
 def test_two_annexds_of_one_condor_master_have_each_their_own_name_journal_and_log(cloud: Cloud) -> None:
     """Its configuration is the README's block, as it is written there."""
-    block = readme_block("ANNEXD2 = $(ANNEXD)")
+    block = readme_block("ANNEXD2 = $(ANNEXD:$(SBIN)/condor_annexd)")
     with Site(cloud, f"{block}\nANNEXD2.ANNEX_MAX_TARGET_CAPACITY = 1") as site:
         def names() -> set[str]:
             said = site.pool.tool("condor_status", "-subsystem", "Annexd", "-af", "Name").stdout
@@ -86,13 +86,10 @@ def test_a_shutdown_waits_only_so_long_for_a_call_that_hangs_and_the_next_start_
 
 def test_no_more_requests_are_worked_on_at_once_than_the_knob_says(cloud: Cloud) -> None:
     with Site(cloud, "ANNEXD_MAX_RUNNING_REQUESTS = 2") as site:
-        cloud.fault("GetFunction", "hang", times=2, hang_s=4)
+        cloud.fault("RequestSpotFleet", "hang", times=2, hang_s=4)
         slow = [site.order_later() for _ in range(2)]
         site.wait(lambda: not cloud.faults(), "both requests to meet their hanging calls")
-        cloud.clear_audit()
         third = site.order_later()
-        assert all(later.reply() for later in (*slow, third))
-        order = [call.get("operation") for call in cloud.audit()]
-        checks = [number for number, operation in enumerate(order) if operation == "GetFunction"]
-        assert len(checks) == 3
-        assert order.index("RequestSpotFleet") < checks[2], "the third waited until one of the first two was done"
+        assert third.reply()
+        assert any(later.done for later in slow), "the third waited until one of the first two was done"
+        assert all(later.reply() for later in slow)

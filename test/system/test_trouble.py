@@ -1,17 +1,23 @@
 """What may happen to a host and an account while annexd runs: it refuses, says why, and goes on by itself."""
 
+import json
+import re
 import resource
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from annexd.annex.heartbeat import RECEIPT, log_group_of
 from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.cloud.orders import zipped
 from test.lease.loading import CODE
 from test.system.site import Site, beat, children
+from test.system.tool import condor_annex
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +68,7 @@ def test_on_a_full_disk_orders_are_refused_with_the_reason_and_taken_again_when_
 
 def test_an_order_that_the_disk_stops_halfway_is_completed_when_there_is_room(site: Site) -> None:
     before = len(site.fleets())
-    site.cloud.fault("GetFunction", "hang", hang_s=4)
+    site.cloud.fault("RequestSpotFleet", "hang", hang_s=4)
     later = site.order_later(CommandID="halfway")
     site.wait(lambda: not site.cloud.faults(), "the order to be in the middle")
     limit_files(site, log_of_journal(site).stat().st_size)
@@ -82,10 +88,33 @@ def test_a_lease_that_nobody_enforces_stops_orders_and_is_told_in_the_log_and_th
     assert (reply["Result"], "its reserved concurrency is 0" in reply["ErrorString"]) == ("Failure", True), reply
     assert len(site.fleets()) == fleets
     site.wait(lambda: "concurrency is 0" in (site.ad() or {}).get("AnnexFunctionFault", ""), "the fault in the ad")
-    assert "its reserved concurrency is 0" in site.log()
+    site.cloud.clear_audit()
+    site.wait(lambda: looks(site) > 3, "some more looks")
+    said = re.findall(r"ERROR: reconciliation with the keys of (\S+).* reserved concurrency is 0", site.log())
+    assert said
+    assert len(said) == len(set(said)), "once for each account, and not at each look"
     site.cloud.client("lambda").delete_function_concurrency(FunctionName=site.arn)
     site.wait(lambda: "AnnexFunctionFault" not in (site.ad() or {"AnnexFunctionFault": 1}), "the fault to go")
     assert site.order()["Result"] == "Success"
+
+
+def looks(site: Site) -> int:
+    """How often annexd asked AWS for what lives."""
+    return len(site.cloud.calls("DescribeSpotFleetRequests"))
+
+
+def test_a_lease_that_nobody_ends_is_ended_by_annexd_after_three_runs_and_told_of(site: Site) -> None:
+    other = site.order()
+    overdue = site.order(lease_s=3)
+    site.cloud.set_clock_ahead(898)  # beyond 900 s nothing that is signed counts in AWS, and annexd believes no clock
+    try:
+        site.wait(lambda: (site.ad() or {}).get("AnnexEndedOverdue"), "annexd to end it")
+    finally:
+        site.cloud.set_clock_ahead(0)
+    site.wait_until_gone(overdue["BulkRequestID"])
+    words = f"{overdue['BulkRequestID']} was overdue, since the lease function did not end it: annexd has ended it"
+    assert words in site.log()
+    assert other["BulkRequestID"] in [fleet["id"] for fleet in site.fleets()]
 
 
 def test_a_lease_function_that_was_changed_by_hand_is_warned_of_in_the_log_and_the_ad(site: Site) -> None:
@@ -101,6 +130,39 @@ def test_a_lease_function_that_was_changed_by_hand_is_warned_of_in_the_log_and_t
     functions.update_function_code(FunctionName=site.arn, ZipFile=zipped(CODE.read_text()))
     beat(site.cloud, site.arn)
     site.wait(lambda: "AnnexFunctionWarning" not in (site.ad() or {"AnnexFunctionWarning": 1}), "it to go")
+
+
+def test_a_receipt_whose_words_are_no_text_is_told_of_by_the_same_annexd(site: Site) -> None:
+    """Lone halves of a character end a process that gives them to HTCondor's bindings."""
+    pid, logs, group = site.pid(), site.cloud.client("logs"), log_group_of(site.arn)
+    beat(site.cloud, site.arn)
+    event = logs.filter_log_events(logGroupName=group, filterPattern=RECEIPT)["events"][-1]
+    forged = json.loads(event["message"]) | {"at": int(time.time()), "complete": False,
+                                             "error_texts": ['half \ud800 a "character"\\ \x00\n']}
+    logs.create_log_stream(logGroupName=group, logStreamName="forged")
+    logs.put_log_events(logGroupName=group, logStreamName="forged",
+                        logEvents=[{"timestamp": int(time.time() * 1000), "message": json.dumps(forged)}])
+    site.wait(lambda: "half \ufffd" in (site.ad() or {}).get("AnnexFunctionFault", ""), "the fault in the ad")
+    assert "could not look at all fleets and instances, half" in site.log()
+    site.wait(lambda: site.order()["Result"] == "Failure", "annexd to forget the receipt before")
+    assert "could not look at all fleets and instances, half" in site.order()["ErrorString"]
+    logs.delete_log_stream(logGroupName=group, logStreamName="forged")
+    site.wait(lambda: "AnnexFunctionFault" not in (site.ad() or {"AnnexFunctionFault": 1}), "it to go")
+    assert site.pid() == pid
+
+
+def test_the_status_says_when_the_lease_function_saw_an_annex_last(site: Site) -> None:
+    annex_id, ordered_s = str(site.order(AnnexName="seen")["AnnexID"]), time.time()
+
+    def told() -> dict[str, Any]:
+        done = condor_annex(site, "-status", "-json", annex_id)
+        return dict(json.loads(done.stdout)[0]) if done.returncode == 0 else {}
+
+    site.wait(lambda: told().get("SeenTime"), "annexd to look at it")
+    assert told()["EnforcerSeenTime"] is None, "no run since it was ordered"
+    site.wait(lambda: time.time() > ordered_s + 1, "the next second, since ticks have whole ones")
+    beat(site.cloud, site.arn)
+    site.wait(lambda: (told()["EnforcerSeenTime"] or 0) > ordered_s, "annexd to hear that it was seen")
 
 
 def test_an_annexd_on_an_empty_disk_finds_what_there_is(site: Site) -> None:

@@ -78,3 +78,10 @@ def test_an_annex_that_is_not_there_and_an_answer_that_is_none_are_told(ad: dict
     with pytest.raises(ToolError) as raised:
         show(ad, as_json=False, asked_for="physics")
     assert raised.value.status == status
+
+
+def test_keys_that_do_not_work_any_more_are_told_once_below_what_was_seen_last() -> None:
+    annex = ANNEX | {"SeenFault": "AWSProfile lab cannot be used: log in (aws sso login --profile lab) and ask again"}
+    assert lines([annex, annex], NOW_S)[-2:] == [
+        "Running: as annexd saw it in AWS 0+00:01:15 ago or later",
+        "Not seen since: -profile lab cannot be used: log in (aws sso login --profile lab) and ask again"]

@@ -53,7 +53,7 @@ def set_up(site: Site) -> Iterator[None]:
 
 def _defaults(site: Site) -> Defaults:
     return defaults(s3_url=site.cloud.url, instance_profile_arn=PROFILE, security_group_id=GROUP, fleet_role_arn=ROLE,
-                    lease_function_arn=site.arn, ec2_url=site.cloud.url, events_url=site.cloud.url,
+                    lease_function_arn=site.arn, ec2_url=site.cloud.url, logs_url=site.cloud.url,
                     lambda_url=site.cloud.url, sts_url=site.cloud.url)
 
 

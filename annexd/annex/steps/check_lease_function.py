@@ -14,6 +14,7 @@ from annexd.annex.lease_code import warning_of
 from annexd.annex.lease_length import GRACE_S, duration
 from annexd.annex.steps.asking import World
 from annexd.aws import Clients, answers
+from annexd.aws.errors import AWS_ERRORS, is_not_found
 from annexd.workflow import Json, Refused, Retry
 
 USABLE: Final = ("Active", "Inactive")  # Inactive: idle for weeks, and made active by its first call
@@ -47,7 +48,7 @@ def enforcer_of(world: World, order: Json, clients: Clients, *, fresh: bool = Fa
 
 def _usable_function(functions: Any, arn: str) -> Mapping[str, Any]:
     with asking(f"GetFunction {arn}"):
-        answer = functions.get_function(FunctionName=unqualified(arn))
+        answer = _function(functions, arn)
         configuration: Mapping[str, Any] = answers.value(answer, "Configuration", dict)
     state = configuration.get("State", "Active")  # AWS leaves it out for functions from before there were states
     if state == "Pending":
@@ -65,6 +66,17 @@ def _usable_function(functions: Any, arn: str) -> Mapping[str, Any]:
                  "aws lambda delete-function-concurrency --function-name gives it back")
         raise Refused(words, untouched=True)
     return configuration
+
+
+def _function(functions: Any, arn: str) -> Any:
+    try:
+        return functions.get_function(FunctionName=unqualified(arn))
+    except AWS_ERRORS as error:
+        if is_not_found(error):
+            repair = "condor_annex -setup makes it"
+            words = f"the lease function {arn} does not exist, so nobody would end a lease: {repair}"
+            raise Refused(words, untouched=True) from error
+        raise
 
 
 def check_max_lease(enforcer: Enforcer, end_of_lease_s: int, created_s: float) -> None:
@@ -91,12 +103,12 @@ class CheckLeaseFunction:
 
     def forward(self, order: Json, intent: Json) -> Json:
         """{at_s, checked_at_s, max_lease_s, digest, warning}: of the newest tick; warning is empty or words."""
-        clients = self._world.access(order)
+        clients, checked_at_s = self._world.access(order), self._world.now_s()  # before the look, which may take long
         enforcer = enforcer_of(self._world, order, clients)
         check_max_lease(enforcer, intent["end_of_lease_s"], self._world.aws_now_s(clients))
         return {
             "at_s": enforcer.receipt.at_s,
-            "checked_at_s": self._world.now_s(),
+            "checked_at_s": checked_at_s,
             "max_lease_s": enforcer.max_lease_s,
             "digest": enforcer.receipt.digest,
             "warning": warning_of(enforcer.receipt, intent["function_arn"]),

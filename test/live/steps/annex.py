@@ -43,32 +43,31 @@ def _keys(stage: Stage) -> Keys:
     try:
         return stage.roles.keys("user")
     except AccountError as error:
-        stage.say(f"annexd uses your own rights: {error}")
+        stage.say(f"the order is made with your own rights: {error}")
         return stage.account.keys
 
 
 def _order(stage: Stage, lease_s: int, name: str) -> str:
-    """Order with user.json first, then with the caller's own rights; the fleet's ID."""
+    """Order as a user with user.json first, then with the caller's own rights; the fleet's ID."""
     if not stage.host.is_running:
-        keys = _keys(stage)
-        stage.host.start(keys)
-        done = _ordered(stage, lease_s, name)
+        stage.host.start()
+    keys = _keys(stage)
+    done = _ordered(stage, lease_s, name, keys)
+    if name == names.ANNEX:
         _tell_of_order(stage, done, keys)
-        if done.returncode != 0 and keys is not stage.account.keys:
-            stage.host.restart(stage.account.keys)
-            done = _ordered(stage, lease_s, name)
-    else:
-        done = _ordered(stage, lease_s, name)
+    if done.returncode != 0 and keys is not stage.account.keys:
+        done = _ordered(stage, lease_s, name, stage.account.keys)
     if done.returncode != 0:
         raise RehearsalFailed(f"no annex could be ordered: {_words(done)}")
     return done.stdout.strip()
 
 
-def _ordered(stage: Stage, lease_s: int, name: str) -> "subprocess.CompletedProcess[str]":
+def _ordered(stage: Stage, lease_s: int, name: str, keys: Keys) -> "subprocess.CompletedProcess[str]":
     stage.account.mark_change()
     config = stage.host.config(stage.run, stage.image, stage.instance_type)
+    files = stage.host.key_files(keys)
     try:
-        return stage.host.annex("-lease-duration", str(lease_s), "-annex-name", name, config)
+        return stage.host.annex("-lease-duration", str(lease_s), "-annex-name", name, *files, config)
     finally:
         stage.account.mark_change()
 

@@ -1,0 +1,77 @@
+"""One AWS key from one file, and the mistakes that people make with such files, told before AWS is asked.
+
+No text here quotes a file's content: whatever it is, it may be a secret.
+"""
+
+import codecs
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from annexd.aws.credentials import LONG_LIVED, TEMPORARY, Credentials
+
+KEY: Final = re.compile(r"[\x21-\x7e]{1,512}")  # one word of ASCII; AWS's are 20 and 40 characters long
+TOKEN: Final = re.compile(r"[\x21-\x7e]{1,32768}")  # AWS names no limit, and says that tokens grow
+ACCESS_KEY_ID: Final = re.compile(r"A[KS]IA[A-Z0-9]{12,124}")
+SECRET_ACCESS_KEY: Final = re.compile(r"(?!A[KS]IA)[A-Za-z0-9/+=]{40}")
+OTHER_IDS: Final = {"AIDA": "a user", "AROA": "a role", "AGPA": "a group", "ANPA": "a policy", "AIPA": "a profile"}
+BYTE_ORDER_MARKS: Final = (
+    (codecs.BOM_UTF8, "begins with a byte order mark, as Windows' editors write it: save it as UTF-8 without BOM"),
+    (codecs.BOM_UTF16_LE, "is UTF-16 text, as PowerShell's > writes it: save it as ASCII"),
+    (codecs.BOM_UTF16_BE, "is UTF-16 text: save it as ASCII"),
+)
+FORMS: Final = (  # of what people have instead of a file with one key
+    (re.compile(r"-----BEGIN "), "is a PEM file, such as an SSH key, and no AWS key"),
+    (re.compile(r"\s*\[[^\n]*\]\s*\n"), "is an AWS credentials file: use its profile (-profile NAME) instead"),
+    (re.compile(r"\s*\{"), "is JSON, such as an answer of AWS's: put the value alone into it"),
+    (re.compile(r"[^\n]*access key", re.IGNORECASE), "is the console's CSV: put the value alone into it"),
+    (re.compile(r"[^\n=]*\bAWS_\w+\s*=", re.IGNORECASE), "sets a variable: put the value alone into it"),
+    (re.compile(r"\s*[\"'].*[\"']\s*$"), "holds the value in quotes: put it there without them"),
+)
+
+
+class NotAKey(ValueError):
+    """A file holds something else; the text follows the file's name, and quotes nothing of it."""
+
+
+def key_in(content: bytes, form: re.Pattern[str] = KEY) -> str:
+    """The one key that a file holds; white space around it, and a CR, do not count.  Raises NotAKey."""
+    for mark, words in BYTE_ORDER_MARKS:
+        if content.startswith(mark):
+            raise NotAKey(words)
+    text = content.decode("latin-1")
+    if not text.strip():
+        raise NotAKey("is empty")
+    key = text.strip()
+    for pattern, words in FORMS:
+        if pattern.match(text):
+            raise NotAKey(words)
+    if not form.fullmatch(key):
+        raise NotAKey("must hold one AWS key and nothing else")
+    return key
+
+
+def token_in(content: bytes) -> str:
+    """The same for a session token."""
+    return key_in(content, TOKEN)
+
+
+def faults_of(credentials: Credentials) -> list[str]:
+    """What AWS would refuse these keys for with words that say something else; empty when there is nothing."""
+    return list(_faults(credentials))
+
+
+def _faults(credentials: Credentials) -> Iterator[str]:
+    key_id, secret = credentials.access_key_id, credentials.secret_access_key.reveal()
+    if ACCESS_KEY_ID.fullmatch(secret):
+        swapped = SECRET_ACCESS_KEY.fullmatch(key_id)
+        yield "the access key ID and the secret are swapped" if swapped else (
+            "an access key ID stands where the secret access key belongs")
+    elif SECRET_ACCESS_KEY.fullmatch(key_id):
+        yield "a secret stands where the access key ID belongs, which begins with AKIA or ASIA"
+    elif key_id[:4] in OTHER_IDS and len(key_id) > len(LONG_LIVED):
+        yield f"{key_id[:4]}... is the ID of {OTHER_IDS[key_id[:4]]}; an access key ID begins with AKIA or ASIA"
+    elif key_id.startswith(TEMPORARY) and credentials.session_token is None:
+        yield "ASIA... is a temporary key, which AWS takes with its session token only"
+    elif key_id.startswith(LONG_LIVED) and credentials.session_token is not None:
+        yield "AKIA... is a long-lived key, which has no session token: the token belongs to another key"

@@ -1,0 +1,145 @@
+"""Let one piece of work be done as the requester, who may run programs in it, and leave nothing of it behind.
+
+annexd runs this file by itself (`main`), with a pipe of which it keeps the other end.  The keeper forks a worker, which
+becomes the requester, hears its answer, and ends whatever the worker has started: being the reaper of its descendants
+(prctl(2), PR_SET_CHILD_SUBREAPER) it inherits what would otherwise run on as a daemon.  The keeper itself keeps
+annexd's rights, so that no requester can stop or end it, runs nothing of his, and passes his answer on unread.  When
+annexd goes, the pipe ends, and the keeper ends the rest all the same.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import runpy
+import select
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+ROOT = 0
+END_S = 5.0  # for what must be killed again and again; annexd waits for longer
+LOOK_S = 0.01  # between two looks at what is left
+MAX_ANSWER = 65536  # bytes; as much as fits into a pipe without waiting for a reader
+CPU_S = 60  # for each process of the requester's
+MAX_DESCRIPTORS = 256
+STANDALONE = "requester_standalone.py"
+LATE = "no answer within {:g} s from its credential_process, from SSO or from STS"
+
+
+def main(life: int) -> None:
+    """Read the request; print the worker's answer, or why there is none.  life: ends with annexd."""
+    request: dict[str, Any] = json.loads(sys.stdin.buffer.read())
+    _become_reaper()
+    answers, answering = os.pipe()
+    if os.fork() == 0:
+        os.close(answers)
+        os.close(life)
+        _work(request, answering)
+    os.close(answering)
+    answer = _answer(answers, life, time.monotonic() + request["timeout_s"])
+    _end_children(time.monotonic() + END_S)
+    sys.stdout.buffer.write(json.dumps({"fault": LATE.format(request["timeout_s"])}).encode() if answer is None
+                            else answer)
+
+
+def _become_reaper() -> None:
+    if os.getuid() == ROOT:
+        os.setresuid(ROOT, ROOT, ROOT)  # annexd's effective user is HTCondor's, who may not end a requester's process
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def _answer(pipe: int, life: int, end_s: float) -> bytes | None:
+    """All that the worker says; None when that takes too long, is too much, or interests nobody any more."""
+    answer = b""
+    while len(answer) <= MAX_ANSWER and (left_s := end_s - time.monotonic()) > 0:
+        ready, _, _ = select.select([pipe, life], [], [], left_s)
+        if pipe in ready:
+            part = os.read(pipe, MAX_ANSWER)
+            if not part:
+                return answer
+            answer += part
+        elif life in ready:
+            return None
+    return None
+
+
+def _end_children(end_s: float) -> None:
+    """Kill them until none is left: the children of each one that ends become ours.
+
+    Of ours only, whose numbers cannot become anybody else's before we have waited for them.
+    """
+    while time.monotonic() < end_s:
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0] != 0:
+                pass
+        except ChildProcessError:
+            return
+        for pid in _children():
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(LOOK_S)
+
+
+def _children() -> list[int]:
+    return [int(stat.parent.name) for stat in Path("/proc").glob("[0-9]*/stat") if _parent(stat) == os.getpid()]
+
+
+def _parent(stat: Path) -> int:
+    """By /proc/PID/stat, in which the name may hold anything (proc(5)); 0 when it is gone."""
+    try:
+        return int(stat.read_text(errors="replace").rpartition(")")[2].split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+# In the worker.
+
+
+def _work(request: dict[str, Any], answering: int) -> NoReturn:
+    """As the requester: his rights, his environment, nothing of annexd's."""
+    try:
+        os.setsid()
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        _limit()
+        _close_standard_streams()
+        if os.getuid() == ROOT:
+            become = runpy.run_path(str(Path(__file__).with_name(STANDALONE)))["become"]
+            become(request["uid"], request["groups"])
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        with suppress(OSError):
+            os.chdir(request["environment"]["HOME"])
+        sys.path[:] = request["path"]
+        os.write(answering, json.dumps(_done(request)).encode())
+    finally:
+        os._exit(0)
+
+
+def _done(request: dict[str, Any]) -> Any:
+    try:
+        return runpy.run_path(request["program"])["answer"](request)
+    except OSError as error:
+        return {"fault": f"annexd's own programs cannot be read by {request['environment']['USER']}: {error}"}
+
+
+def _limit() -> None:
+    """What the requester may use up in one go.  Where memory runs out, it is his process that goes, and not annexd."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    descriptors = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(MAX_DESCRIPTORS, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def _close_standard_streams() -> None:
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in range(3):
+        os.dup2(nothing, stream)
+    os.close(nothing)

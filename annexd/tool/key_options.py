@@ -1,0 +1,54 @@
+"""Where the user's AWS keys are, as the command ad says it: paths and a name, never the keys.
+
+Paths are made absolute, since annexd has another working directory.  They are on the host where annexd runs.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
+
+from annexd.tool.errors import USAGE, ToolError
+from annexd.tool.options import Options
+
+Param: TypeAlias = Callable[[str], str | None]
+
+OF_AWS_CLI: Final = {"AWSConfigFile": "AWS_CONFIG_FILE", "AWSCredentialsFile": "AWS_SHARED_CREDENTIALS_FILE"}
+DEFAULTS: Final = {  # of attributes: HTCondor's configuration
+    "PublicKeyFile": "ANNEX_DEFAULT_ACCESS_KEY_FILE",
+    "SecretKeyFile": "ANNEX_DEFAULT_SECRET_KEY_FILE",
+    "SessionTokenFile": "ANNEX_DEFAULT_SESSION_TOKEN_FILE",
+}
+
+
+def keys_of(options: Options, param: Param, environment: Mapping[str, str] = os.environ) -> dict[str, str | None]:
+    """The attributes that say it; what is given is not mixed with what is configured.  Raises ToolError."""
+    if options.profile is not None:
+        return _profile(options.profile, environment)
+    files = _files(options, param)
+    if not any(files.values()) and (name := param("ANNEX_DEFAULT_PROFILE")):
+        return _profile(name, environment)
+    check_pair(files["PublicKeyFile"], files["SecretKeyFile"], files["SessionTokenFile"])
+    return {name: os.path.abspath(path) if path else None for name, path in files.items()}
+
+
+def check_pair(public: str | None, secret: str | None, token: str | None) -> None:
+    """Raises ToolError for files that are no pair."""
+    pair = {"-access-key-file": public, "-secret-key-file": secret}
+    missing = [option for option, path in pair.items() if not path]
+    if missing and (public or secret or token):
+        words = "are missing" if len(missing) > 1 else "is missing"
+        raise ToolError(USAGE, f"{' and '.join(missing)} {words}: AWS keys are an ID and a secret, in a file each")
+
+
+def _files(options: Options, param: Param) -> dict[str, str | None]:
+    given = (options.public_key_file, options.secret_key_file, options.session_token_file)
+    if any(path is not None for path in given):
+        return dict(zip(DEFAULTS, given, strict=True))
+    return {name: param(knob) for name, knob in DEFAULTS.items()}
+
+
+def _profile(name: str, environment: Mapping[str, str]) -> dict[str, str | None]:
+    """The profile, with the files that the AWS CLI would read here, where they are not the usual ones."""
+    files = {attribute: environment.get(variable) for attribute, variable in OF_AWS_CLI.items()}
+    absolute = {attribute: os.path.abspath(os.path.expanduser(path)) for attribute, path in files.items() if path}
+    return {"AWSProfile": name, **absolute}

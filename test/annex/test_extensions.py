@@ -1,0 +1,128 @@
+"""A lease is extended as far as its user may, while somebody waits for it, or not at all; the answer says its end."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from annexd.annex.change import change_lease
+from annexd.annex.lease import TAG_CANCELLED, TAG_LEASE_END, end_in_tag, utc
+from annexd.annex.reply import ReplyAd
+from annexd.annex.roll import Roll
+from annexd.annex.steps.move_end import LONGEST_WAIT_S
+from annexd.workflow import Engine
+from test.annex.ads import OWNER
+from test.annex.joining import BUCKET, defaults
+from test.annex.site import BYSTANDER, PACE, Site, wait_for
+
+HOUR_S = 3600
+
+
+@pytest.fixture
+def joined(site: Site) -> Iterator[Site]:
+    """A site whose annexes join a pool, and its bucket."""
+    s3 = site.cloud.client("s3", BYSTANDER)
+    s3.create_bucket(Bucket=BUCKET)
+    site.defaults = defaults(s3_url=site.cloud.url)
+    yield site
+    site.cloud.clear_faults()
+    for each in s3.list_objects_v2(Bucket=BUCKET).get("Contents", ()):
+        s3.delete_object(Bucket=BUCKET, Key=each["Key"])
+    s3.delete_bucket(Bucket=BUCKET)
+
+
+def end_s(site: Site, fleet_id: object) -> int | None:
+    """What the fleet's tag says."""
+    ec2 = site.cloud.client("ec2", BYSTANDER)
+    [seen] = ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[str(fleet_id)])["SpotFleetRequestConfigs"]
+    return end_in_tag({tag["Key"]: tag["Value"] for tag in seen["Tags"]}[TAG_LEASE_END])
+
+
+def tag(site: Site, fleet_id: object, key: str, moment_s: float) -> None:
+    ec2 = site.cloud.client("ec2", BYSTANDER)
+    ec2.create_tags(Resources=[str(fleet_id)], Tags=[{"Key": key, "Value": utc(moment_s)}])
+
+
+def extend(site: Site, engine: Engine, annex_id: object) -> ReplyAd:
+    ad = {"Command": "CA_CHANGE_LEASE", "RequestVersion": 1, "Annex": annex_id, "LeaseExtension": HOUR_S}
+    return change_lease(ad, OWNER, Roll(engine), site.world(), site.defaults, site.now_s())
+
+
+def test_extensions_that_come_at_once_do_not_together_pass_the_longest_lease(site: Site) -> None:
+    site.defaults = replace(site.defaults, max_lease_s=int(2.5 * HOUR_S))
+    ordered = site.order()
+    journal = site.journal()
+    engine = site.engine(journal, replace(PACE, forward_deadline_s=30.0))
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: extend(site, engine, ordered["AnnexID"]), range(4)))
+    journal.close()
+    assert sorted(str(each["Result"]) for each in answers) == 3 * ["InvalidRequest"] + ["Success"]
+    assert end_s(site, ordered["BulkRequestID"]) == int(str(ordered["EndOfLease"])) + HOUR_S
+    assert all("ANNEX_MAX_LEASE" in str(each["ErrorString"]) for each in answers if each["Result"] != "Success")
+
+
+def test_an_extension_counts_from_an_end_that_was_moved_by_hand_and_stays_within_the_longest_lease(site: Site) -> None:
+    site.defaults = replace(site.defaults, max_lease_s=int(2.5 * HOUR_S))
+    ordered = site.order()
+    tag(site, ordered["BulkRequestID"], TAG_LEASE_END, time.time() + 2 * HOUR_S)
+    answer = site.change(str(ordered["AnnexID"]), LeaseExtension=HOUR_S)
+    assert answer["Result"] == "InvalidRequest", answer
+
+
+def test_an_annex_that_lives_beyond_the_end_that_the_journal_knows_can_be_cancelled(site: Site) -> None:
+    """Its end was moved by hand, or by an annexd whose journal was lost."""
+    ordered = site.order(EndOfLease=int(time.time()) + 20)
+    tag(site, ordered["BulkRequestID"], TAG_LEASE_END, time.time() + HOUR_S)
+    site.away_s = 60
+    assert site.cancel(str(ordered["AnnexID"]))["Result"] == "Success"
+    site.check_nothing_left()
+
+
+def test_an_annex_that_is_gone_after_its_end_is_over(site: Site) -> None:
+    ordered = site.order(EndOfLease=int(time.time()) + 2)
+    wait_for(lambda: site.now_s() > int(str(ordered["EndOfLease"])), "the end of its lease")
+    site.beat()
+    site.check_nothing_left()
+    for answer in (site.cancel(str(ordered["AnnexID"])), site.change(str(ordered["AnnexID"]), LeaseExtension=HOUR_S)):
+        assert answer["Result"] == "InvalidState"
+        assert "is over: its lease ended at" in str(answer["ErrorString"])
+
+
+def test_an_extension_that_annexd_was_away_for_is_not_made_when_nobody_waits_for_it(site: Site) -> None:
+    ordered = site.order()
+    journal = site.journal()
+    engine = site.engine(journal)
+    engine.pause()  # annexd ends as soon as the request is in its journal
+    assert extend(site, engine, ordered["AnnexID"])["Result"] == "UnknownError"
+    journal.close()
+    site.away_s = LONGEST_WAIT_S + 60
+    [(result, error)] = site.restart()
+    assert (result, "ask again" in error) == ("Failure", True), error
+    assert end_s(site, ordered["BulkRequestID"]) == ordered["EndOfLease"]
+
+
+def test_the_answer_to_an_extension_that_was_refused_in_its_middle_says_the_end_that_stands(site: Site) -> None:
+    """It is cancelled by hand between the look at the lease and the tag."""
+    ordered = site.order()
+    site.cloud.fault("CreateTags", "internal", times=10_000, matching="annex-lease-end")
+    patient = replace(PACE, forward_deadline_s=30.0)
+    with ThreadPoolExecutor(1) as pool:
+        begun = pool.submit(site.change, str(ordered["AnnexID"]), pace=patient, LeaseExtension=HOUR_S)
+        wait_for(lambda: "CreateTags" in site.operations(), "the first try")
+        tag(site, ordered["BulkRequestID"], TAG_CANCELLED, time.time())
+        answer = begun.result()
+    assert answer["Result"] == "InvalidState", answer
+    assert answer["EndOfLease"] == ordered["EndOfLease"]
+
+
+def test_an_extension_that_fails_is_taken_back_also_while_its_machines_cannot_be_told(joined: Site) -> None:
+    ordered = joined.order()
+    assert ordered["Result"] == "Success", ordered
+    joined.cloud.fault("PutObject", "internal", times=10_000)
+    answer = joined.change(str(ordered["AnnexID"]), LeaseExtension=HOUR_S)
+    assert answer["Result"] == "Failure"
+    assert end_s(joined, ordered["BulkRequestID"]) == ordered["EndOfLease"]
+    joined.cloud.clear_faults()
+    assert [result for result, _ in joined.restart()] == ["Failure"]

@@ -1,0 +1,263 @@
+"""Keys as people have them: a profile, or files with a session token.  Orders keep names and paths, and no key."""
+
+import json
+import os
+import pwd
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from annexd.annex.access import KeyFiles
+from annexd.annex.account_target import target_of
+from annexd.annex.key_source import KeySource
+from annexd.annex.own import Own
+from annexd.annex.steps import World
+from annexd.aws import ClientCache
+from annexd.daemon.requester_profiles import RequesterProfiles
+from annexd.workflow import Json, Refused
+from test.annex.ads import ARN, OWNER
+from test.annex.site import SETTLE_S, Site
+from test.cloud import Cloud
+from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
+from test.daemon.profiles import Accounts, Home
+
+SESSION_S = 900
+FILES: dict[str, Any] = {"PublicKeyFile": None, "SecretKeyFile": None}  # of the samples: not given
+KEYS = f"aws_access_key_id = {ACCESS_KEY_ID}\naws_secret_access_key = {SECRET_ACCESS_KEY}\n"
+
+
+class Owner(Accounts):
+    """Whoever orders is who runs the test."""
+
+    def account(self, owner: str) -> pwd.struct_passwd:
+        assert owner == OWNER
+        return super().account(f"{pwd.getpwuid(os.geteuid()).pw_name}@{self.uid_domain}")
+
+
+@dataclass
+class ProfileSite(Site):
+    """A site whose owner has a home with an AWS configuration."""
+
+    aws: Home = field(default_factory=lambda: Home(Path("/nowhere")))
+
+    def world(self) -> World:
+        access = KeyFiles(self.read_as, self.cache, defaults=self.trusting(), profiles=self.profiles)
+        return World(access, self.now_s, SETTLE_S, self.supplies)
+
+    def __post_init__(self) -> None:
+        self.profiles = RequesterProfiles(Owner(self.aws.path))
+
+
+@pytest.fixture
+def owned(site: Site, tmp_path: Path) -> ProfileSite:
+    home = tmp_path / "home"
+    home.mkdir()
+    return ProfileSite(site.cloud, site.arn, site.home, aws=Home(home).made())
+
+
+# An order with a profile.
+
+
+def test_an_order_is_carried_out_and_cancelled_with_a_profile_and_the_journal_has_its_name_alone(
+    owned: ProfileSite,
+) -> None:
+    owned.keys.clear()
+    owned.aws.config(f"[profile lab]\n{KEYS}")
+    answer = owned.order(**FILES, AWSProfile="lab")
+    assert answer["Result"] == "Success", answer
+    assert owned.cancel(str(answer["AnnexID"]))["Result"] == "Success"
+    journal = b"".join(path.read_bytes() for path in owned.home.glob("command_state*"))
+    assert b'"lab"' in journal
+    assert SECRET_ACCESS_KEY.encode() not in journal
+    assert ACCESS_KEY_ID.encode() not in journal
+
+
+def test_an_order_whose_profile_gives_no_keys_is_a_fault_of_the_request_and_aws_is_not_asked(
+    owned: ProfileSite,
+) -> None:
+    owned.aws.config(f"[profile lab]\n{KEYS}")
+    answer = owned.order(**FILES, AWSProfile="labb")
+    assert answer["Result"] == "InvalidRequest"
+    assert "AWSProfile labb cannot be used: there is no profile labb" in str(answer["ErrorString"])
+    assert owned.cloud.audit() == []
+
+
+@pytest.mark.parametrize(("files", "words"), [
+    ({"public": SECRET_ACCESS_KEY.ljust(40, "x").replace("-", "x"), "secret": "AKIAIOSFODNN7EXAMPLE"}, "are swapped"),
+    ({"public": "ASIAIOSFODNN7EXAMPLE"}, "temporary key, which AWS takes with its session token only; give it as Sess"),
+    ({"secret": "\ufeffsecret"}, "SecretKeyFile /home/alice/secret begins with a byte order mark"),
+    ({"secret": ""}, "SecretKeyFile /home/alice/secret is empty"),
+])
+def test_key_files_with_a_mistake_are_a_fault_of_the_request_and_aws_is_not_asked(
+    site: Site, files: dict[str, str], words: str
+) -> None:
+    for name, content in files.items():
+        site.keys[f"/home/alice/{name}"] = content.encode()
+    answer = site.order()
+    assert answer["Result"] == "InvalidRequest"
+    assert words in str(answer["ErrorString"])
+    assert site.cloud.audit() == []
+    site.keys.clear()
+    assert site.order()["Result"] == "InvalidRequest", "nor is one that cannot be opened the cloud's"
+
+
+def test_a_cancellation_may_bring_a_profile_in_the_place_of_the_orders_files(owned: ProfileSite) -> None:
+    annex = str(owned.order()["AnnexID"])
+    owned.keys.clear()
+    owned.aws.config(f"[profile lab]\n{KEYS}")
+    assert owned.cancel(annex, AWSProfile="lab")["Result"] == "Success"
+
+
+def test_an_annex_that_the_journal_does_not_know_is_found_and_cancelled_with_a_profile(owned: ProfileSite) -> None:
+    url = owned.cloud.url
+    owned.defaults = type(owned.defaults)(
+        shortest_lease_s=1, ec2_url=url, lambda_url=url, sts_url=url, logs_url=url, lease_function_arn=owned.arn)
+    annex = str(owned.order()["AnnexID"])
+    for path in owned.home.glob("command_state*"):
+        path.unlink()
+    owned.keys.clear()
+    owned.aws.config(f"[profile lab]\n{KEYS}")
+    assert owned.cancel(annex, AWSProfile="lab")["Result"] == "Success"
+    owned.check_nothing_left()
+
+
+# Session tokens, where IAM counts.
+
+
+@pytest.fixture(scope="module")
+def enforcing() -> Iterator[Cloud]:
+    with Cloud(speed=0, enforce_iam=True) as cloud:
+        yield cloud
+
+
+@dataclass
+class Temporary:
+    """Sessions of a role that may look at instances, and the three files of one of them."""
+
+    cloud: Cloud
+    files: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.cloud.reset()
+        iam = self.cloud.client("iam")
+        statement = {"Effect": "Allow", "Action": "ec2:Describe*", "Resource": "*"}
+        self.role = iam.create_role(RoleName="reader", AssumeRolePolicyDocument='{"Statement": []}')["Role"]["Arn"]
+        iam.put_role_policy(RoleName="reader", PolicyName="p",
+                            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+        self.renew()
+
+    def session(self) -> dict[str, str]:
+        given = self.cloud.client("sts").assume_role(
+            RoleArn=self.role, RoleSessionName="one", DurationSeconds=SESSION_S)["Credentials"]
+        return {"/id": given["AccessKeyId"], "/secret": given["SecretAccessKey"], "/token": given["SessionToken"]}
+
+    def renew(self) -> None:
+        self.files.update(self.session())
+
+    def read_as(self, owner: str, path: str) -> bytes:
+        assert owner == OWNER
+        return self.files[path].encode() + b"\r\n"
+
+    @property
+    def order(self) -> Json:
+        url = self.cloud.url
+        endpoints = {"region": "us-east-1", "ec2_url": url, "lambda_url": url, "s3_url": url, "sts_url": url}
+        keys = KeySource(public_key_file="/id", secret_key_file="/secret", session_token_file="/token")
+        return {"owner": OWNER, "lease_function_arn": ARN, "endpoints": endpoints, **keys.as_order()}
+
+
+@pytest.fixture
+def temporary(enforcing: Cloud) -> Temporary:
+    return Temporary(enforcing)
+
+
+def test_temporary_keys_are_sent_with_their_session_token(temporary: Temporary) -> None:
+    assert "Reservations" in KeyFiles(temporary.read_as)(temporary.order).ec2.describe_instances()
+
+
+def test_keys_that_were_renewed_in_their_files_are_used_with_their_token_from_the_next_call_on(
+    temporary: Temporary,
+) -> None:
+    access = KeyFiles(temporary.read_as)
+    first = access(temporary.order)
+    assert access(temporary.order) is first
+    temporary.renew()
+    second = access(temporary.order)
+    assert second is not first
+    second.ec2.describe_instances()
+
+
+def test_another_sessions_token_is_refused_by_aws_and_told(temporary: Temporary) -> None:
+    temporary.files["/token"] = temporary.session()["/token"]
+    with pytest.raises(Refused, match=r"GetCallerIdentity with the keys of alice.* was denied") as caught:
+        KeyFiles(temporary.read_as)(temporary.order)
+    assert temporary.files["/token"] not in str(caught.value)
+
+
+def test_keys_that_have_expired_are_told_as_such(temporary: Temporary) -> None:
+    temporary.cloud.set_clock_ahead(SESSION_S + 60)
+    with pytest.raises(Refused, match="have expired"):
+        KeyFiles(temporary.read_as)(temporary.order)
+
+
+def test_keys_of_a_profile_that_aws_calls_expired_are_made_anew(owned: ProfileSite) -> None:
+    expiry = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
+    owned.aws.process(f"echo x >> {owned.aws.path}/runs", prints={"Expiration": expiry})
+    access = KeyFiles(owned.read_as, ClientCache(), profiles=owned.profiles)
+    names = ("ec2_url", "lambda_url", "s3_url", "sts_url")
+    order = {"owner": OWNER, "lease_function_arn": ARN, **KeySource(profile="p").as_order(),
+             "endpoints": {"region": "us-east-1", **dict.fromkeys(names, owned.cloud.url)}}
+    runs = owned.aws.path / "runs"
+    access(order).ec2.describe_instances()
+    access(order)
+    assert runs.read_text() == "x\n"
+    owned.cloud.fault("DescribeInstances", "expired-token")
+    with pytest.raises(ClientError, match="RequestExpired"):
+        access(order).ec2.describe_instances()
+    access(order).ec2.describe_instances()
+    assert runs.read_text() == "x\nx\n"
+
+
+# What an ad may say.
+
+
+def read(**given: Any) -> tuple[KeySource, list[str]]:
+    own = Own(given)
+    return KeySource.read(own), own.faults
+
+
+@pytest.mark.parametrize(("given", "words"), [
+    ({"AWSProfile": "p", "PublicKeyFile": "/a", "SecretKeyFile": "/b"}, "AWSProfile and PublicKeyFile exclude each"),
+    ({"AWSProfile": "p", "SessionTokenFile": "/a"}, "AWSProfile and SessionTokenFile exclude each other"),
+    ({"PublicKeyFile": "/a", "SessionTokenFile": "/b"}, "SecretKeyFile is missing: key files come in pairs"),
+    ({"AWSConfigFile": "/a"}, "AWSConfigFile goes with AWSProfile"),
+    ({"AWSProfile": "p", "AWSCredentialsFile": "a"}, "AWSCredentialsFile must be an absolute path"),
+    ({"AWSProfile": "p]\n[q"}, "AWSProfile must be a line"),
+    ({"AWSProfile": "p]"}, "AWSProfile must be the name of a profile"),
+    ({"AWSProfile": " p"}, "AWSProfile must be the name of a profile"),
+    ({"AWSProfile": 5}, "AWSProfile must be a string"),
+    ({"AWSProfile": "x" * 300}, "AWSProfile must be the name of a profile"),
+])
+def test_where_keys_are_said_to_be_is_checked(given: dict[str, Any], words: str) -> None:
+    [fault] = read(**given)[1]
+    assert fault.startswith(words)
+
+
+def test_keys_of_another_source_are_those_of_another_look_at_the_account() -> None:
+    order = {"owner": OWNER, "endpoints": {}, "lease_function_arn": ARN}
+    sources = [KeySource(), KeySource(profile="p"), KeySource(profile="q"), KeySource(profile="p", config_file="/c"),
+               KeySource("/a", "/b"), KeySource("/a", "/b", "/c")]
+    assert len({target_of(order | source.as_order()).key for source in sources}) == len(sources)
+    assert [KeySource.of(target_of(order | source.as_order()).order) for source in sources] == sources
+
+
+def test_a_profile_that_this_annexd_does_not_resolve_is_refused() -> None:
+    order = {"owner": OWNER, "lease_function_arn": ARN, **KeySource(profile="p").as_order(),
+             "endpoints": {"region": "us-east-1", "ec2_url": "", "lambda_url": ""}}
+    with pytest.raises(Refused, match="AWSProfile p cannot be used"):
+        KeyFiles(lambda *_: b"")(order)

@@ -1,0 +1,40 @@
+"""A list of EC2's leaves out a fleet: that proves nothing, and ends no lease early."""
+
+import time
+from dataclasses import asdict, replace
+
+from annexd.annex.account_target import AccountTarget
+from annexd.annex.lease import TAG_LEASE_END, utc
+from annexd.annex.reconcile import OVERDUE_S, reconcile
+from annexd.aws import Endpoints
+from test.annex.ads import OWNER
+from test.annex.site import BYSTANDER, Site
+
+HOUR_S = 3600
+
+
+def test_an_annex_that_ec2_does_not_show_yet_is_cancelled_all_the_same(site: Site) -> None:
+    site.world = lambda: replace(Site.world(site), settle_s=30.0)  # type: ignore[method-assign]  # as on a slow machine
+    ordered = site.order()
+    site.cloud.fault("DescribeSpotFleetRequests", "lag", lag_s=60.0)
+    answer = site.cancel(str(ordered["AnnexID"]))
+    assert answer["Result"] == "Success", answer
+    site.check_nothing_left()
+
+
+def test_a_fleet_that_the_list_leaves_out_is_not_ended_at_an_old_end_of_its_instances_stamps(site: Site) -> None:
+    ordered = site.order()
+    fleet_id = str(ordered["BulkRequestID"])
+    site.beat()  # it stamps the instances
+    ec2 = site.cloud.client("ec2", BYSTANDER)
+    ec2.create_tags(Resources=[fleet_id], Tags=[{"Key": TAG_LEASE_END, "Value": utc(time.time() + 5 * HOUR_S)}])
+    site.cloud.fault("DescribeSpotFleetRequests", "omit", matching=fleet_id)
+    url = site.cloud.url
+    endpoints = Endpoints("us-east-1", ec2_url=url, lambda_url=url, s3_url=url, sts_url=url, logs_url=url)
+    order = {"owner": OWNER, "endpoints": asdict(endpoints),
+             "public_key_file": "/home/alice/public", "secret_key_file": "/home/alice/secret"}
+    world = replace(site.world(), now_s=lambda: time.time() + HOUR_S + OVERDUE_S + 60)
+    report = reconcile(world, AccountTarget(order, site.arn), set)
+    assert (report.overdue, report.ended) == (frozenset(), ())
+    assert len(report.instances) == 2
+    assert [fleet["id"] for fleet in site.live_fleets()] == [fleet_id]

@@ -1,0 +1,71 @@
+"""Somebody changes the end of one lease thousands of times: who asks about it later does not pay for each of them."""
+
+from pathlib import Path
+
+from annexd.annex.access import KeyFiles
+from annexd.annex.change import add_changing
+from annexd.annex.defaults import Defaults
+from annexd.annex.order import new_order
+from annexd.annex.over import is_over
+from annexd.annex.request import BulkRequest
+from annexd.annex.roll import CHANGE, MOVE_STEP, Roll
+from annexd.annex.steps import World, annex_steps
+from annexd.workflow import Engine, Journal, State
+from annexd.workflow.record import Kind
+from test.annex.ads import OWNER, bulk_request_ad
+
+NOW_S = 1_795_000_000
+CHANGES = 40
+
+
+class Counting(Engine):
+    """An engine that counts how often a workflow is read as a whole."""
+
+    reads = 0
+
+    def state(self, command_id: str) -> State:
+        self.reads += 1
+        return super().state(command_id)
+
+
+def changed(path: Path) -> tuple[Counting, Roll]:
+    """An annex whose end was moved by an hour, and then many times asked for another one in vain."""
+    journal = Journal(path / "command_state", now_s=lambda: float(NOW_S))
+    world = World(KeyFiles(lambda _, __: b""))
+    engine = Counting(journal, annex_steps(world), now_s=lambda: NOW_S)
+    roll = Roll(engine)
+    add_changing(engine, world, roll)
+    order = new_order(BulkRequest.from_ad(bulk_request_ad(NOW_S), NOW_S, Defaults()), OWNER)
+    engine.accept("order", OWNER, order)
+    journal.append("order", "", Kind.FINISHED, {"result": "Success", "error": ""})
+    for number in range(CHANGES):
+        command_id, end_s = f"change-{number}", order["end_of_lease_s"] + 3600
+        change = {**order, "workflow": CHANGE, "subject": order["annex_id"], "end_of_lease_s": end_s}
+        engine.accept(command_id, OWNER, change)
+        if number == 0:
+            journal.append(command_id, MOVE_STEP, Kind.INTENT, {})
+            journal.append(command_id, MOVE_STEP, Kind.DONE, {"end_of_lease_s": end_s})
+        result = "Failure" if number else "Success"
+        journal.append(command_id, "", Kind.FINISHED, {"result": result, "error": ""})
+    return engine, roll
+
+
+def test_the_end_that_stands_and_the_latest_are_known_without_reading_each_change_again(tmp_path: Path) -> None:
+    engine, roll = changed(tmp_path)
+    [known] = roll.all()
+    moved_s = known.end_of_lease_s + 3600
+    assert (roll.end_s(known), roll.moved_at_s(known), roll.latest_end_s(known.annex_id)) == (moved_s, NOW_S, moved_s)
+    assert engine.reads <= CHANGES
+    engine.reads = 0
+    assert (roll.end_s(known), roll.moved_at_s(known), roll.latest_end_s(known.annex_id)) == (moved_s, NOW_S, moved_s)
+    assert engine.reads == 0
+
+
+def test_the_look_for_what_belongs_into_the_archive_reads_no_change_for_each_other(tmp_path: Path) -> None:
+    engine, roll = changed(tmp_path)
+    engine.move_to_archive(lambda state, at_s: is_over(state, at_s, NOW_S, roll.latest_end_s))
+    assert engine.reads == 0
+    gone = engine.move_to_archive(lambda state, at_s: is_over(state, at_s, NOW_S + 40 * 86400, roll.latest_end_s))
+    assert len(gone) == CHANGES + 1
+    roll.forget(gone)
+    assert roll.latest_end_s(str(engine.find("order", OWNER))) == 0

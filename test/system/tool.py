@@ -1,0 +1,27 @@
+"""The real condor_annex, in a process of its own, as a user of a site runs it."""
+
+import subprocess
+import sys
+from typing import Any
+
+from test.system.site import Site
+
+Done = subprocess.CompletedProcess[str]
+
+
+def condor_annex(site: Site, *arguments: str, **more: Any) -> Done:
+    return site.pool.run(sys.executable, "-m", "annexd.tool.main", *arguments, **more)
+
+
+def key_options(site: Site) -> tuple[str, ...]:
+    return "-access", site.public_key_file, "-secret", site.secret_key_file
+
+
+def as_user(site: Site, user: str) -> dict[str, str]:
+    """The environment of somebody who has this user's token, and nothing else."""
+    folder = site.pool.directory / f"tokens-{user}"
+    if not folder.exists():
+        folder.mkdir(mode=0o700)
+        (folder / "token").touch(mode=0o600)
+        (folder / "token").write_text(site.pool.token(f"{user}@annexd.test"))
+    return {"_CONDOR_SEC_TOKEN_DIRECTORY": str(folder), "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS"}
