@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Final
 
@@ -21,7 +22,9 @@ from test.live.recorder import Recorder
 
 Say = Callable[[str], object]
 CONFIG: Final = Config(connect_timeout=10, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 5})
-NEEDED_S: Final = 5400  # for which temporary credentials have to be good: the rehearsal, and its clean-up
+# botocore renews in the last fifteen minutes (RefreshableCredentials): what has less then cannot be renewed.
+RENEWED_S: Final = 900
+KEPT: Final = ("AWS_ENDPOINT_URL", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_CA_BUNDLE")
 CLEAN_UP: Final = 'end what it made with: make live ARGS="--region {} --clean-up"'
 
 
@@ -47,6 +50,10 @@ class Account:
 
     def __init__(self, region: str, profile: str | None, recorder: Recorder) -> None:
         self.region = region
+        # A profile may send one service elsewhere, and condor_annex's environment names no profile: all go to AWS, or
+        # all to where the environment says.
+        if not any(name.startswith("AWS_ENDPOINT_URL") for name in os.environ):
+            os.environ["AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"] = "true"
         with asking("the AWS configuration"):
             self._boto = boto3.Session(profile_name=profile, region_name=region)
         self.session = Session(profile)
@@ -69,15 +76,25 @@ class Account:
         """Remember the stack's roles, to see them gone: IAM does not tell of which stack one was."""
         self.stack_roles |= {name for part, name in parts.items() if part.endswith("Role")}
 
-    @cached_property
+    @property
     def keys(self) -> Keys:
+        """Of this moment: botocore renews those of roles, of SSO and of programs."""
+        frozen = self._found().get_frozen_credentials()
+        return Keys(frozen.access_key, frozen.secret_key, frozen.token)
+
+    def expiry(self) -> datetime | None:
+        """Return until when they are good; None for those that do not expire."""
+        found = self._found()
+        found.get_frozen_credentials()  # renews what can be renewed
+        return getattr(found, "_expiry_time", None)  # botocore has no public name for it
+
+    def _found(self) -> Any:
         with asking("the credentials"):
             found = self._boto.get_credentials()
-            frozen = found.get_frozen_credentials() if found else None
-        if frozen is None:
+        if found is None:
             raise AccountError("there are no AWS credentials to do this with",
                                "say --profile NAME, or have them in the environment; aws configure makes a profile")
-        return Keys(frozen.access_key, frozen.secret_key, frozen.token)
+        return found
 
     @cached_property
     def caller_arn(self) -> str:
@@ -98,8 +115,9 @@ class Account:
 
     def environment(self, keys: Keys) -> dict[str, str]:
         """What condor_annex takes for the same AWS, with these keys."""
-        kept = {name: value for name, value in os.environ.items() if name.startswith(("AWS_ENDPOINT_URL", "AWS_CA_"))}
-        return {"AWS_REGION": self.region, "AWS_EC2_METADATA_DISABLED": "true", **keys.environment(), **kept}
+        kept = {name: value for name, value in os.environ.items() if name.startswith(KEPT)}
+        own = {"AWS_REGION": self.region, "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.devnull}
+        return own | keys.environment() | kept
 
     def secrets(self) -> list[str]:
         """Texts that no report may hold."""
@@ -143,15 +161,14 @@ def _has_log_group(logs: Any) -> bool:
 
 
 def refuse_short_lived(account: Account) -> None:
-    """Raise AccountError for temporary credentials that would expire before the clean-up is done."""
-    # botocore has no public name for it
-    expiry = getattr(account._boto.get_credentials(), "_expiry_time", None)
+    """Raise AccountError for credentials that expire soon, and that cannot be renewed."""
+    expiry = account.expiry()
     if expiry is None:
         return
     left_s = expiry.timestamp() - time.time()
-    if left_s < NEEDED_S:
+    if left_s < RENEWED_S:
         raise AccountError(f"your AWS credentials expire in {left_s / 60:.0f} minutes, and the rehearsal with its "
-                           f"clean-up may take {NEEDED_S / 60:.0f}", "get fresh ones, and start again")
+                           "clean-up may take 90", "get fresh ones, and start again")
 
 
 def has_default_vpc(ec2: Any) -> bool:

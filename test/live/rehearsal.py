@@ -56,6 +56,7 @@ class Rehearsal:
 
     def __init__(self, wanted: Wanted, account: Account, recorder: Recorder, pace: Pace, say: Say) -> None:
         self._wanted, self._account, self._recorder, self._pace, self._say = wanted, account, recorder, pace, say
+        self._redactor = report.redactor_for(account)  # while the credentials are good
         self._stage: Stage | None = None
         self._host: Host | None = None
         self._owns_service_roles = False
@@ -108,8 +109,8 @@ class Rehearsal:
     def _report(self, outcome: str, seconds: float) -> None:
         answers = self._stage.answers if self._stage else []
         try:
-            written = report.write(self._wanted.folder, self._account, self._recorder, answers, self._wanted.steps,
-                                   outcome, seconds)
+            written = report.write(self._wanted.folder, self._redactor, self._wanted.region, self._recorder, answers,
+                                   self._wanted.steps, outcome, seconds)
         except (report.LeakingReport, OSError) as error:
             self._say(f"no report: {error}")
             return

@@ -42,13 +42,12 @@ def redactor_for(account: Account) -> Redactor:
     return Redactor(account.number, [*account.secrets(), *here])
 
 
-def write(folder: Path, account: Account, recorder: Recorder, answers: Sequence[Answer], steps: Sequence[str],
-          outcome: str, seconds: float) -> list[Path]:
+def write(folder: Path, redactor: Redactor, region: str, recorder: Recorder, answers: Sequence[Answer],
+          steps: Sequence[str], outcome: str, seconds: float) -> list[Path]:
     """Write both files; raises LeakingReport, and writes nothing then."""
-    redactor = redactor_for(account)
     recordings = json.dumps(as_json(recorder.recordings), indent=1)
     texts = {
-        "report.md": report(account.region, answers, steps, outcome, seconds),
+        "report.md": report(region, answers, steps, outcome, seconds),
         "recordings.json": recordings,
     }
     redacted = {name: redactor.text(text) for name, text in texts.items()}

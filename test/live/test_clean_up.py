@@ -6,13 +6,11 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from annexd.account.errors import AccountError
-from annexd.account.session import Session
 from annexd.account.stack import Stack
 from annexd.account.template import LOG_GROUP, body
 from annexd.annex.identifiers import leased_token, new_annex_id
@@ -186,18 +184,3 @@ def _deploy(account: Account, name: str) -> None:
     stack = Stack(account.client("cloudformation"), name, lambda _: None, time.monotonic() + 60)
     stack.create(body(), 7200)
     stack.settled()
-
-
-def test_nothing_of_the_account_is_asked_with_other_credentials_than_those_that_were_named(
-    cloud: Cloud, tmp_path: Path
-) -> None:
-    file = tmp_path / "credentials"
-    key, secret = cloud.user("jane")
-    file.write_text(f"[mine]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n")
-    environment = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "")
-    with surroundings(cloud.environment() | {"AWS_SHARED_CREDENTIALS_FILE": str(file)} | environment):
-        account = Account(REGION, "mine", Recorder())
-        assert account.caller_arn.endswith(":user/jane")
-        assert account.keys.access_key_id == key
-        assert secret not in repr(account.keys)
-        assert Session("mine").client("sts", REGION).get_caller_identity()["Arn"] == account.caller_arn

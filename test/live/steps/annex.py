@@ -55,7 +55,7 @@ def _order(stage: Stage, lease_s: int, name: str) -> str:
     done = _ordered(stage, lease_s, name, keys)
     if name == names.ANNEX:
         _tell_of_order(stage, done, keys)
-    if done.returncode != 0 and keys is not stage.account.keys:
+    if done.returncode != 0 and keys != stage.account.keys:
         done = _ordered(stage, lease_s, name, stage.account.keys)
     if done.returncode != 0:
         raise RehearsalFailed(f"no annex could be ordered: {_words(done)}")
@@ -73,7 +73,7 @@ def _ordered(stage: Stage, lease_s: int, name: str, keys: Keys) -> "subprocess.C
 
 
 def _tell_of_order(stage: Stage, done: "subprocess.CompletedProcess[str]", keys: Keys) -> None:
-    if keys is stage.account.keys:
+    if keys == stage.account.keys:
         stage.found("order", None, f"with your own rights, not user.json's: status {done.returncode}")
     else:
         works = done.returncode == 0
