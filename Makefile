@@ -14,7 +14,7 @@ DEB_SUITES := trixie sid
 DEB_CACHE := .cache/deb
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help venv htcondor ready test parity fuzz histories chaos lint demo bench cloud deb deb-test clean
+.PHONY: help venv htcondor ready test parity fuzz histories chaos lint demo bench live cloud deb deb-test clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -66,6 +66,9 @@ demo: ready ## one lease from beginning to end, in three minutes, on an emulated
 
 bench: ready ## annexd and condor_annex against the C++ schedd and condor_annex (ARGS="rates --only resumed": a part)
 	$(AS_USER) $(RUN) -m test.bench $(ARGS)
+
+live: ready ## a rehearsal on a real AWS account, for less than a dollar (ARGS="--region us-east-1 --profile NAME")
+	$(AS_USER) $(RUN) -m test.live $(ARGS)
 
 cloud: venv ## the emulated AWS on its own, until interrupted (ARGS="--port 5000 --speed 60")
 	$(AS_USER) $(RUN) -m test.cloud $(ARGS)

@@ -16,6 +16,7 @@ from moto.ec2.exceptions import EC2ClientError
 from test.cloud import views, wire
 from test.cloud.behaviour import Chosen
 from test.cloud.ec2_attributes import AttributeCalls
+from test.cloud.ec2_history import HistoryCalls
 from test.cloud.ec2_tags import TagCalls
 from test.cloud.faults import Faults
 from test.cloud.filters import matcher
@@ -31,7 +32,7 @@ PROTECTED = (
 MAX_CANCEL = 100  # CancelSpotFleetRequests takes no more ids
 
 
-class ActingEC2(TagCalls, AttributeCalls):
+class ActingEC2(TagCalls, AttributeCalls, HistoryCalls):
     """Spot Fleets and their instances."""
 
     def request_spot_fleet(self) -> ActionResult:

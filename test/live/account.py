@@ -1,0 +1,177 @@
+"""The account of whoever rehearses: clients with their credentials, and the reasons not to begin there at all."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Final
+
+import boto3
+from botocore.config import Config
+
+from annexd.account.annexes import annexes
+from annexd.account.enforcer import Enforcer
+from annexd.account.errors import AccountError
+from annexd.account.session import Session, asking
+from annexd.account.stack import Stack
+from annexd.account.template import FUNCTION, LOG_GROUP
+from test.live import names
+from test.live.recorder import Recorder
+
+Say = Callable[[str], object]
+CONFIG: Final = Config(connect_timeout=10, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 5})
+# botocore renews in the last fifteen minutes (RefreshableCredentials): what has less then cannot be renewed.
+RENEWED_S: Final = 900
+KEPT: Final = ("AWS_ENDPOINT_URL", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_CA_BUNDLE")
+CLEAN_UP: Final = 'end what it made with: make live ARGS="--region {} --clean-up"'
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Credentials of one identity, frozen; never shown."""
+
+    access_key_id: str
+    secret_access_key: str
+    session_token: str | None = None
+
+    def __repr__(self) -> str:
+        return "<redacted>"
+
+    def environment(self) -> dict[str, str]:
+        """For a process of ours that acts with them: an environment is its owner's alone to read, argv is not."""
+        token = {"AWS_SESSION_TOKEN": self.session_token} if self.session_token else {}
+        return {"AWS_ACCESS_KEY_ID": self.access_key_id, "AWS_SECRET_ACCESS_KEY": self.secret_access_key, **token}
+
+
+class Account:
+    """One region of it.  `client` answers unseen, for what may show other people's things; `watched` is recorded."""
+
+    def __init__(self, region: str, profile: str | None, recorder: Recorder) -> None:
+        self.region = region
+        # A profile may send one service elsewhere, and condor_annex's environment names no profile: all go to AWS, or
+        # all to where the environment says.
+        if not any(name.startswith("AWS_ENDPOINT_URL") for name in os.environ):
+            os.environ["AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"] = "true"
+        with asking("the AWS configuration"):
+            self._boto = boto3.Session(profile_name=profile, region_name=region)
+        self.session = Session(profile)
+        self._recorder = recorder
+        self._clients: dict[str, Any] = {}
+        self.stack_roles: set[str] = set()
+        self.changed_s = 0.0  # when something was last asked for that an unanswered request could make still
+
+    def client(self, service: str) -> Any:
+        if service not in self._clients:
+            self._clients[service] = self.session.client(service, self.region)
+        return self._clients[service]
+
+    def watched(self, service: str, keys: Keys | None = None) -> Any:
+        own = keys or self.keys
+        session = boto3.Session(own.access_key_id, own.secret_access_key, own.session_token, region_name=self.region)
+        return self._recorder.watch(session.client(service, config=CONFIG))
+
+    def note_stack(self, parts: Mapping[str, str]) -> None:
+        """Remember the stack's roles, to see them gone: IAM does not tell of which stack one was."""
+        self.stack_roles |= {name for part, name in parts.items() if part.endswith("Role")}
+
+    @property
+    def keys(self) -> Keys:
+        """Of this moment: botocore renews those of roles, of SSO and of programs."""
+        frozen = self._found().get_frozen_credentials()
+        return Keys(frozen.access_key, frozen.secret_key, frozen.token)
+
+    def expiry(self) -> datetime | None:
+        """Return until when they are good; None for those that do not expire."""
+        found = self._found()
+        found.get_frozen_credentials()  # renews what can be renewed
+        return getattr(found, "_expiry_time", None)  # botocore has no public name for it
+
+    def _found(self) -> Any:
+        with asking("the credentials"):
+            found = self._boto.get_credentials()
+        if found is None:
+            raise AccountError("there are no AWS credentials to do this with",
+                               "say --profile NAME, or have them in the environment; aws configure makes a profile")
+        return found
+
+    @cached_property
+    def caller_arn(self) -> str:
+        with asking("GetCallerIdentity"):
+            return str(self.client("sts").get_caller_identity()["Arn"])
+
+    @property
+    def number(self) -> str:
+        return self.caller_arn.split(":")[4]
+
+    @property
+    def partition(self) -> str:
+        return self.caller_arn.split(":")[1]
+
+    @property
+    def is_root(self) -> bool:
+        return self.caller_arn.endswith(":root")
+
+    def environment(self, keys: Keys) -> dict[str, str]:
+        """What condor_annex takes for the same AWS, with these keys."""
+        kept = {name: value for name, value in os.environ.items() if name.startswith(KEPT)}
+        own = {"AWS_REGION": self.region, "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.devnull}
+        return own | keys.environment() | kept
+
+    def secrets(self) -> list[str]:
+        """Texts that no report may hold."""
+        return [self.keys.access_key_id, self.keys.secret_access_key, self.keys.session_token or "",
+                self.caller_arn.rpartition("/")[2] if "/" in self.caller_arn else ""]
+
+    def mark_change(self) -> None:
+        self.changed_s = time.monotonic()
+
+    def stack(self, say: Say, deadline_s: float) -> Stack:
+        return Stack(self.client("cloudformation"), names.STACK, say, deadline_s)
+
+
+def refuse_unless_free(account: Account) -> None:
+    """Raise AccountError where the rehearsal could meet a production set-up, or another rehearsal.
+
+    There is one enforcer in a region and account, whatever its stack is called.  So one region is either production's
+    or the rehearsal's: reading another's enforcer would prove little, and its orders would show up in the report.
+    """
+    enforcer = Enforcer(account.session, account.region, say=lambda _: None)
+    found = enforcer.look()
+    if found is not None and enforcer.stack_name() != names.STACK:
+        raise AccountError(f"{account.region} has a lease function {FUNCTION} already, of the stack "
+                           f"{enforcer.stack_name() or 'nobody knows which'}: nothing was done",
+                           "rehearse in a region in which nobody has annexes: --region")
+    if found is not None or account.stack(lambda _: None, 0.0).look() is not None:
+        raise AccountError(f"the stack {names.STACK} is in {account.region}: a rehearsal runs there, or one was killed",
+                           CLEAN_UP.format(account.region))
+    if living := annexes(account.client("ec2")):
+        raise AccountError(f"{len(living)} annexes live in {account.region}: nothing was done",
+                           "rehearse in a region in which nobody has annexes: --region")
+    if _has_log_group(account.client("logs")):
+        raise AccountError(f"there is a log group {LOG_GROUP} in {account.region}, which -setup could not make",
+                           "rehearse in another region, or delete it if nobody needs it any more")
+
+
+def _has_log_group(logs: Any) -> bool:
+    with asking("DescribeLogGroups"):
+        told = logs.describe_log_groups(logGroupNamePrefix=LOG_GROUP)["logGroups"]
+    return any(each["logGroupName"] == LOG_GROUP for each in told)
+
+
+def refuse_short_lived(account: Account) -> None:
+    """Raise AccountError for credentials that expire soon, and that cannot be renewed."""
+    expiry = account.expiry()
+    if expiry is None:
+        return
+    left_s = expiry.timestamp() - time.time()
+    if left_s < RENEWED_S:
+        raise AccountError(f"your AWS credentials expire in {left_s / 60:.0f} minutes, and the rehearsal with its "
+                           "clean-up may take 90", "get fresh ones, and start again")
+
+
+def has_default_vpc(ec2: Any) -> bool:
+    with asking("DescribeVpcs"):
+        told: Mapping[str, Any] = ec2.describe_vpcs(Filters=[{"Name": "isDefault", "Values": ["true"]}])
+    return bool(told["Vpcs"])

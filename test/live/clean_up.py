@@ -1,0 +1,167 @@
+"""End all that a rehearsal made, whatever state it is in, and look until nothing is left.
+
+It is the same after success, an error, Ctrl-C and a kill -9: look at what is there, end that, look again.  A part
+that fails keeps no other from ending, and what costs money goes first.  The stack with its lease function goes last:
+until then the function ends, too, what we cannot.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from annexd.account import service_roles
+from annexd.account.annexes import annexes
+from annexd.account.bucket import empty
+from annexd.account.errors import AccountError
+from annexd.account.session import asking
+from annexd.account.template import LOG_GROUP
+from annexd.aws import errors
+from annexd.aws.errors import AWS_ERRORS
+from test.live import own
+from test.live.account import Account, Say
+from test.live.pace import Pace
+from test.live.roles import remove_roles
+
+BUCKET = "Bucket"  # in the template
+BUSY = "DELETE_IN_PROGRESS"
+
+
+def clean_up(account: Account, pace: Pace, say: Say, *, made_service_roles: bool) -> list[str]:
+    """Return what is still left when the time is over; empty when two looks in a row show nothing any more.
+
+    `made_service_roles`: there were none before, so that those that -setup made are nobody else's.
+    """
+    deadline_s = time.monotonic() + pace.clean_up_s
+    work, told, was_empty = CleanUp(account, pace, say), "", False
+    while True:
+        work.round()
+        left = work.look()
+        if was_empty and not left:
+            break
+        if time.monotonic() > deadline_s:
+            return left
+        was_empty = not left
+        if left and told != left[0]:
+            told = left[0]
+            say(f"clean-up: {len(left)} left, first of them {told}")
+        time.sleep(pace.poll_s)
+    if made_service_roles:
+        work.remove_service_roles()
+    return []
+
+
+class CleanUp:
+    """One pass after another; `round` raises nothing that AWS or the way to it may answer."""
+
+    def __init__(self, account: Account, pace: Pace, say: Say) -> None:
+        self._account, self._pace, self._say = account, pace, say
+        self._ec2 = account.client("ec2")
+        self._begun_s = time.monotonic()
+        self._said = ""
+
+    def round(self) -> None:
+        for part in (self._end_fleets, self._end_instances, self._end_volumes, self._end_rules, self._end_templates,
+                     self._end_stack, self._end_log_group, self._end_roles):
+            self._try(part)
+
+    def look(self) -> list[str]:
+        """Return what is left; what cannot be looked at counts as left."""
+        try:
+            return own.left(self._account)
+        except Exception as error:  # noqa: BLE001  as in _try
+            self._tell(error)
+            return [f"what could not be looked at: {error}"]
+
+    def remove_service_roles(self) -> None:
+        """Remove those that -setup made; they cost nothing."""
+        self._try(lambda: service_roles.remove(self._account.client("iam"), self._say))
+
+    def _try(self, part: Callable[[], Any]) -> None:
+        try:
+            part()
+        except Exception as error:  # noqa: BLE001  the edge: whatever is wrong with one part, the others go on
+            self._tell(error)
+
+    def _tell(self, error: Exception) -> None:
+        words = errors.describe(error, "AWS") if isinstance(error, AWS_ERRORS) else str(error) or repr(error)
+        if self._said != words:
+            self._said = words
+            self._say(f"clean-up, will be tried again: {words}")
+
+    def _end_fleets(self) -> None:
+        """Cancel all that is not over, also what was cancelled: an answer was lost, perhaps."""
+        alive = own.instances(self._ec2).values()
+        ids = [each.fleet_id for each in own.fleets(self._ec2) if not each.is_over(alive)]
+        for batch in own.batches(ids):
+            with asking("CancelSpotFleetRequests"):
+                self._ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=batch, TerminateInstances=True)
+
+    def _end_instances(self) -> None:
+        """One after another: a protected one keeps its neighbours in the same call alive."""
+        for instance in own.instances(self._ec2):
+            self._try(lambda instance=instance: self._end_instance(instance))  # type: ignore[misc]
+
+    def _end_instance(self, instance: str) -> None:
+        with asking(f"TerminateInstances {instance}"):
+            try:
+                self._ec2.terminate_instances(InstanceIds=[instance])
+            except AWS_ERRORS as error:
+                if code_of(error) != "OperationNotPermitted":
+                    raise
+                self._ec2.modify_instance_attribute(InstanceId=instance, DisableApiTermination={"Value": False})
+                self._ec2.terminate_instances(InstanceIds=[instance])
+
+    def _end_volumes(self) -> None:
+        """Those of instances go with them; what stays has our tag."""
+        if not own.instances(self._ec2):
+            for volume in own.volumes(self._ec2):
+                with asking(f"DeleteVolume {volume}"):
+                    self._ec2.delete_volume(VolumeId=volume)
+
+    def _end_rules(self) -> None:
+        events = self._account.client("events")
+        for rule in own.rules(self._account):
+            with asking(f"DeleteRule {rule}"):
+                if targets := [each["Id"] for each in events.list_targets_by_rule(Rule=rule)["Targets"]]:
+                    events.remove_targets(Rule=rule, Ids=targets)
+                events.delete_rule(Name=rule)
+
+    def _end_templates(self) -> None:
+        for template in own.templates(self._ec2):
+            with asking(f"DeleteLaunchTemplate {template}"):
+                self._ec2.delete_launch_template(LaunchTemplateId=template)
+
+    def _end_stack(self) -> None:
+        """Delete it once nothing needs its function, and nothing that was asked for can still begin."""
+        deadline_s = time.monotonic() + self._pace.clean_up_s
+        stack = self._account.stack(self._say, deadline_s)
+        seen = stack.look()
+        if seen is None or seen.status == BUSY or not self._is_settled():
+            return
+        if living := annexes(self._ec2):
+            raise AccountError(f"{len(living)} annexes live, and the lease function, which ends them, stays")
+        parts = stack.physical_ids()
+        self._account.note_stack(parts)
+        if parts.get(BUCKET):
+            empty(self._account.client("s3"), parts[BUCKET])
+        stack.delete()
+
+    def _is_settled(self) -> bool:
+        """Tell whether a request without an answer can no longer take effect: of ours, or of whoever was killed."""
+        return time.monotonic() - max(self._account.changed_s, self._begun_s) >= self._pace.settle_s
+
+    def _end_log_group(self) -> None:
+        """A run of the function that was under way when it was deleted may have made it again."""
+        if self._account.stack(self._say, 0.0).look() is None and own.own_log_group(self._account):
+            with asking(f"DeleteLogGroup {LOG_GROUP}"):
+                self._account.client("logs").delete_log_group(logGroupName=LOG_GROUP)
+
+    def _end_roles(self) -> None:
+        """Last: nothing is asked as them any more."""
+        remove_roles(self._account)
+
+
+def code_of(error: Exception) -> str:
+    """Return AWS's own word for an error; empty where the way to it failed."""
+    response: dict[str, Any] = getattr(error, "response", None) or {}
+    return str((response.get("Error") or {}).get("Code") or "")

@@ -1,0 +1,74 @@
+"""The doubtful facts: what annexd assumes of AWS, on which evidence, and how sure that is.
+
+The answer of one rehearsal stands beside it in its report.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Fact:
+    """`key` names it in reports and recordings; `assumed` is what the product relies on or the emulator does."""
+
+    key: str
+    question: str
+    assumed: str
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What AWS did.  `holds` None: it could not be found out, and `said` tells why."""
+
+    key: str
+    holds: bool | None
+    said: str
+    seconds: float
+
+
+_ALL: Final = (
+    Fact("default-vpc", "Does the account have a default VPC?", "it has: else -setup fails",
+         "CERTAIN that a security group without VpcId fails there: github.com/aerospike/aws-cloudformation/issues/24"),
+    Fact("setup-policy", "Does -setup work with setup.json and setup-stack.json, and no other right?", "it does",
+         "SUSPECTED of some rights of CloudFormation's handlers: their schemas in github.com/pulumi/pulumi-aws-native"),
+    Fact("role-delay", "How long after CreateRole can the role be assumed?", "less than 90 s",
+         "LIKELY: github.com/hashicorp/terraform-provider-aws/pull/14265 retries for two minutes"),
+    Fact("first-heartbeat", "How long after -setup's stack does the rule call the function?", "within 7 minutes",
+         "SUSPECTED: the documentation promises the interval only"),
+    Fact("user-policy-dry-run", "Does a DryRun of RequestSpotFleet pass with user.json?", "DryRunOperation",
+         "LIKELY: every operation's own text; github.com/aws/karpenter-provider-aws validates its rights so"),
+    Fact("no-run-instances", "Does the DryRun see that ec2:RunInstances is missing?", "UnauthorizedOperation",
+         "CERTAIN that the right is needed (Spot Fleet user guide; github.com/Coalfire-Research/npk/issues/148); "
+         "UNKNOWN whether DryRun looks"),
+    Fact("no-create-tags", "Does the DryRun see that ec2:CreateTags is missing?", "UnauthorizedOperation",
+         "LIKELY needed (user guide, Spot Fleet permissions); UNKNOWN whether DryRun looks"),
+    Fact("pass-role-spotfleet", "Is iam:PassRole checked as ec2.amazonaws.com?", "UnauthorizedOperation without it",
+         "LIKELY: AWS's own BatchServiceRolePolicy and AWSThinkboxDeadlineSpotEventPluginAdminPolicy; UNKNOWN whether "
+         "DryRun looks"),
+    Fact("order", "Is an order carried out with user.json?", "it is", "LIKELY: the three rights above"),
+    Fact("instance-tags", "Do a fleet's instances have its tag when they are first seen?", "they have",
+         "LIKELY: github.com/nathants/libaws; many tools filter by it"),
+    Fact("history", "Does the fleet's history tell what became of it?", "launched instances, no error",
+         "CERTAIN: API reference, DescribeSpotFleetRequestHistory"),
+    Fact("extend", "Is a changed tag of a fleet seen within seconds?", "at once, or a little late",
+         "CERTAIN that EC2 is eventually consistent; no number is promised"),
+    Fact("cancel", "Does -cancel end the instances within minutes?", "they are gone within 5 minutes",
+         "CERTAIN: cancel-spot-fleet page of the user guide"),
+    Fact("short-lease", "Does the lease function end a lease that is over?", "one or two ticks after its end",
+         "it is annexd's promise: docs/leases.md"),
+    Fact("state-at-expiry", "Which state has a fleet in the minute around its ValidUntil?",
+         "active, then cancelled_running", "UNKNOWN: both are handled"),
+    Fact("second-cancel", "What does a cancellation with termination do to a cancelled_running fleet?",
+         "acted-upon, refused or no-effect: annexd ends it in each case",
+         "SUSPECTED: for github.com/getmoto/moto/issues/4715; against github.com/nathants/libaws"),
+    Fact("protected-cancel", "Does a cancelled fleet end an On-Demand instance with termination protection?",
+         "it stays", "UNKNOWN: botocore's EC2 model tells of TerminateInstances only"),
+    Fact("protected-terminate", "What does TerminateInstances say to it?", "OperationNotPermitted",
+         "CERTAIN: github.com/jenkinsci/ec2-fleet-plugin/issues/327"),
+    Fact("rule-deletion", "How often is DeleteRule right after RemoveTargets refused?", "sometimes",
+         "CERTAIN that it happens (recorded in github.com/cloud-custodian/cloud-custodian)"),
+    Fact("teardown", "Does -teardown take all away again, with setup.json's rights?", "it does",
+         "as of setup-policy"),
+)
+FACTS: Final = {each.key: each for each in _ALL}

@@ -1,0 +1,113 @@
+"""A rehearsal in a process of its own, against an emulated AWS, and what that AWS itself says is left afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from test.account.kit import contents
+from test.cloud import Cloud
+
+TOP = Path(__file__).resolve().parents[2]
+REGION = "us-east-1"
+SPEED = 150.0  # the rule's five minutes pass in two seconds
+EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+USER = "rehearser-jane"
+IMAGE = "ami-0e5c4998acc873d00"
+TIMEOUT_S = 500
+
+
+class Rehearsed:
+    """A running one; its lines arrive in `lines`."""
+
+    def __init__(self, cloud: Cloud, folder: Path, *arguments: str) -> None:
+        self.folder = folder
+        command = [sys.executable, "-m", "test.live", "--region", REGION, "--emulated", *arguments]
+        if "--clean-up" not in arguments:
+            command += ["--image", IMAGE, "--output", str(folder)]
+        self._environment = {**os.environ, **cloud.environment(), **key_of(cloud)}
+        self.process = subprocess.Popen(command, cwd=TOP, env=self._environment, text=True, stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+        self.lines: list[str] = []
+        self._changed = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._changed:
+                self.lines.append(line.rstrip("\n"))
+                self._changed.notify_all()
+        with self._changed:
+            self._changed.notify_all()
+
+    def wait_for(self, words: str, timeout_s: float = 120.0) -> None:
+        """Return when a line has these words."""
+        with self._changed:
+            self._changed.wait_for(lambda: words in self.text() or not self._reader.is_alive(), timeout_s)
+            assert words in self.text(), f"no {words!r}:\n{self.text()}"
+
+    def end(self) -> int:
+        """Wait for it to end; its status."""
+        status = self.process.wait(TIMEOUT_S)
+        self._reader.join(10)
+        return status
+
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+    def facts(self) -> dict[str, str]:
+        """What the report says AWS did, by fact."""
+        rows = [line.split("|") for line in (self.folder / "report.md").read_text().splitlines()]
+        return {row[1].split("`")[1]: row[4].strip() for row in rows if len(row) > 4 and "`" in row[1]}
+
+
+def key_of(cloud: Cloud) -> dict[str, str]:
+    """An administrator's, who is no root user; made once in a cloud."""
+    iam = cloud.client("iam")
+    if USER not in [each["UserName"] for each in iam.list_users()["Users"]]:
+        cloud.user(USER, EVERYTHING)
+    for each in iam.list_access_keys(UserName=USER)["AccessKeyMetadata"]:
+        iam.delete_access_key(UserName=USER, AccessKeyId=each["AccessKeyId"])
+    made = iam.create_access_key(UserName=USER)["AccessKey"]
+    return {"AWS_ACCESS_KEY_ID": made["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": made["SecretAccessKey"]}
+
+
+@contextmanager
+def leaving_nothing(cloud: Cloud) -> Iterator[None]:
+    """What is in the account afterwards is what was there before, by its own record; and nothing ran unleased."""
+    key_of(cloud)
+    before = everything(cloud)
+    yield
+    after = everything(cloud)
+    assert after == before
+    assert [each["state"] for each in cloud.fleets() if each["state"] not in ("cancelled", "failed")] == []
+    assert [each for each in cloud.lives() if each["gone_s"] is None] == []
+    assert cloud.meter()["unleased"]["instance_seconds"] == 0
+
+
+def everything(cloud: Cloud) -> str:
+    ec2 = cloud.client("ec2")
+    told: dict[str, Any] = {
+        **contents(cloud),
+        "volumes": [each["VolumeId"] for each in ec2.describe_volumes()["Volumes"]],
+        "templates": [each["LaunchTemplateId"] for each in ec2.describe_launch_templates()["LaunchTemplates"]],
+    }
+    return json.dumps(told, indent=1, sort_keys=True, default=str)
+
+
+def until(condition: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
+    ended = threading.Event()
+    for _ in range(int(timeout_s / 0.1)):
+        if condition():
+            return
+        ended.wait(0.1)
+    raise AssertionError(f"waited {timeout_s} s for {what}")

@@ -1,0 +1,136 @@
+"""What a rehearsal has in the account, asked of AWS each time: by tag, by name, by the tag that only AWS can set.
+
+Nothing here is remembered from when it was made.  So the clean-up after a kill -9 sees what any other does.
+"""
+
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from annexd.account.enforcer import Enforcer
+from annexd.account.session import asking
+from annexd.account.template import LOG_GROUP
+from annexd.annex.inventory import ENDED, FLEET_TAG, NOT_GONE, OVER
+from annexd.aws import errors
+from annexd.aws.errors import AWS_ERRORS
+from test.live import names
+from test.live.account import Account
+from test.live.roles import left_roles
+
+ASKED_AT_ONCE: Final = 100  # values in one filter, ids in one call
+
+
+@dataclass(frozen=True)
+class Fleet:
+    fleet_id: str
+    state: str
+
+    def is_over(self, alive: Container[str]) -> bool:
+        """Tell whether it has nothing and starts nothing; AWS may show one as cancelled_terminating long after that."""
+        return self.state in OVER or (self.state in ENDED and self.fleet_id not in alive)
+
+
+def fleets(ec2: Any) -> list[Fleet]:
+    """Return every fleet with our tag, in whatever state."""
+    with asking("DescribeSpotFleetRequests"):
+        pages = ec2.get_paginator("describe_spot_fleet_requests").paginate()
+        return [Fleet(each["SpotFleetRequestId"], each["SpotFleetRequestState"])
+                for page in pages for each in page["SpotFleetRequestConfigs"]
+                if any(tag["Key"] == names.TAG for tag in each.get("Tags") or ())]
+
+
+def instances(ec2: Any) -> dict[str, str]:
+    """Return what is not gone, and its fleet: of our fleets by AWS's own tag, and whatever else has ours."""
+    known = [each.fleet_id for each in fleets(ec2)]
+    filters = [[{"Name": "tag-key", "Values": [names.TAG]}]]
+    filters += [[{"Name": f"tag:{FLEET_TAG}", "Values": batch}] for batch in batches(known)]
+    alive = {"Name": "instance-state-name", "Values": NOT_GONE}
+    with asking("DescribeInstances"):
+        return {each["InstanceId"]: _fleet_of(each) for asked in filters
+                for page in ec2.get_paginator("describe_instances").paginate(Filters=[*asked, alive])
+                for reservation in page["Reservations"] for each in reservation["Instances"]}
+
+
+def _fleet_of(instance: Mapping[str, Any]) -> str:
+    return next((tag["Value"] for tag in instance.get("Tags") or () if tag["Key"] == FLEET_TAG), "")
+
+
+def volumes(ec2: Any) -> list[str]:
+    with asking("DescribeVolumes"):
+        pages = ec2.get_paginator("describe_volumes").paginate(Filters=[{"Name": "tag-key", "Values": [names.TAG]}])
+        return [each["VolumeId"] for page in pages for each in page["Volumes"] if each["State"] != "deleting"]
+
+
+def batches(values: list[str]) -> Iterator[list[str]]:
+    for i in range(0, len(values), ASKED_AT_ONCE):
+        yield values[i : i + ASKED_AT_ONCE]
+
+
+def left(account: Account) -> list[str]:
+    """Return a line for each thing that is still there, what costs money first; empty is the proof."""
+    ec2 = account.client("ec2")
+    alive = instances(ec2)
+    told = [f"instance {each}" for each in alive]
+    told += [f"fleet {each.fleet_id} ({each.state})" for each in fleets(ec2) if not each.is_over(alive.values())]
+    told += [f"volume {each}" for each in volumes(ec2)]
+    stack = account.stack(lambda _: None, 0.0).look()
+    told += [f"stack {names.STACK} ({stack.status})"] if stack else []
+    told += [f"bucket {each}" for each in _buckets(account)]
+    told += [f"log group {LOG_GROUP}"] if stack is None and own_log_group(account) else []
+    told += [f"rule {each}" for each in rules(account)] + [f"launch template {each}" for each in templates(ec2)]
+    return told + [f"role {each}" for each in [*left_roles(account), *_left_of_stack(account)]]
+
+
+def _buckets(account: Account) -> list[str]:
+    """One bucket of one stack name: those of rehearsals in other regions are not meant."""
+    s3 = account.client("s3")
+    with asking("ListBuckets"):
+        found = [each["Name"] for each in s3.list_buckets()["Buckets"] if each["Name"].startswith(names.BUCKET)]
+        return [each for each in found if _region_of(s3, each) == account.region]
+
+
+def _region_of(s3: Any, bucket: str) -> str | None:
+    try:
+        return str(s3.get_bucket_location(Bucket=bucket)["LocationConstraint"] or "us-east-1")
+    except AWS_ERRORS as error:
+        if errors.is_not_found(error):
+            return None
+        raise
+
+
+def own_log_group(account: Account) -> bool:
+    """Tell whether the log group outlived the stack that this process saw: a last run may have made it again.
+
+    Where no stack was seen it may be somebody's: of a set-up of long ago, kept on purpose.
+    """
+    if not account.stack_roles or Enforcer(account.session, account.region, say=lambda _: None).look() is not None:
+        return False
+    with asking("DescribeLogGroups"):
+        told = account.client("logs").describe_log_groups(logGroupNamePrefix=LOG_GROUP)["logGroups"]
+    return any(each["logGroupName"] == LOG_GROUP for each in told)
+
+
+def rules(account: Account) -> list[str]:
+    with asking("ListRules"):
+        return [each["Name"] for each in account.client("events").list_rules(NamePrefix=names.PREFIX)["Rules"]]
+
+
+def templates(ec2: Any) -> list[str]:
+    with asking("DescribeLaunchTemplates"):
+        told = ec2.describe_launch_templates(Filters=[{"Name": "launch-template-name", "Values": [names.TEMPLATE]}])
+    return [each["LaunchTemplateId"] for each in told["LaunchTemplates"]]
+
+
+def _left_of_stack(account: Account) -> list[str]:
+    """Return the roles of the stack that is gone, as far as this process has seen its parts."""
+    iam, found = account.client("iam"), []
+    for role in account.stack_roles:
+        with asking(f"GetRole {role}"):
+            try:
+                iam.get_role(RoleName=role)
+            except AWS_ERRORS as error:
+                if not errors.is_not_found(error):
+                    raise
+                continue
+        found.append(role)
+    return found

@@ -1,0 +1,31 @@
+"""How long a rehearsal waits: for AWS itself, and for the emulated one, whose rules fire sixty times as fast."""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Pace:
+    """The defaults are for AWS."""
+
+    lease_s: int = 1800  # of the annex that is moved and cancelled
+    extension_s: int = 600
+    short_lease_s: int = 300  # of the one that the lease function ends
+    own_lease_s: int = 1200  # of fleets that the rehearsal requests itself: its enforcer ends them if nobody else does
+    valid_s: float = 120.0  # until ValidUntil: an instance has to run by then
+    around_s: float = 60.0  # how long states are noted after it
+    launch_s: float = 110.0
+    gone_s: float = 300.0  # in which a termination is to be seen
+    tick_s: float = 300.0
+    roles_s: float = 90.0  # in which IAM is to know a new role everywhere
+    settle_s: float = 90.0  # a request that was not answered takes effect within it, or never (docs/leases.md)
+    clean_up_s: float = 1200.0
+    command_s: float = 1500.0  # of one condor_annex
+    poll_s: float = 5.0
+    rules: int = 20
+
+
+AWS: Final = Pace()
+EMULATED: Final = Pace(
+    lease_s=1800, extension_s=600, short_lease_s=15, own_lease_s=60, valid_s=3.0, around_s=1.0, launch_s=2.5,
+    gone_s=6.0, tick_s=5.0, roles_s=20.0, settle_s=1.0, clean_up_s=90.0, command_s=300.0, poll_s=0.3, rules=3)

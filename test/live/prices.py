@@ -1,0 +1,63 @@
+"""What a rehearsal can cost at most, before it begins: published prices, the dearest course of events, and a margin.
+
+Prices are those of us-east-1 as AWS published them in 2025, in US dollars, without taxes:
+aws.amazon.com/ec2/pricing/on-demand (also for a Spot instance, which is cheaper; and the surplus credits of T
+instances, which a machine that is always busy would use up), aws.amazon.com/ebs/pricing, aws.amazon.com/vpc/pricing
+(public IPv4), aws.amazon.com/lambda/pricing, aws.amazon.com/cloudwatch/pricing, aws.amazon.com/s3/pricing.
+Regions differ: the dearest are below twice as dear.  CloudFormation, IAM, EventBridge's scheduled rules and
+Spot Fleet itself cost nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from test.live.pace import Pace
+
+INSTANCE_HOUR: Final[Mapping[str, float]] = {"t3.nano": 0.0052, "t4g.nano": 0.0042}
+SURPLUS_HOUR: Final = 0.10  # 0.05 for each of two vCPUs
+ADDRESS_HOUR: Final = 0.005
+VOLUME_HOUR: Final = 8 * 0.08 / 730  # 8 GB of gp3; a month of AWS has 730 hours
+LAMBDA_GB_SECOND: Final = 0.0000166667
+LAMBDA_GB: Final = 1.0
+LAMBDA_RUN_S: Final = 240.0  # its limit; a run in an empty account takes some seconds
+LOGS_GB: Final = 0.50
+REQUEST: Final = 0.000005  # of S3, each PUT; others cost less
+REQUESTS: Final = 2000
+MARGIN: Final = 2.0  # for other regions, and prices that rose
+TICKS: Final = 2  # by which an end may come late
+MOST: Final = 1.00  # the budget, unless --budget says less
+
+
+@dataclass(frozen=True)
+class Line:
+    """A part of the sum."""
+
+    what: str
+    dollars: float
+
+
+def lines(instance_type: str, lifetimes_s: Sequence[float], rehearsal_s: float) -> list[Line]:
+    """Each instance runs to the end of its lease, and two ticks longer, always busy."""
+    hours = sum(lifetimes_s) / 3600
+    hour = INSTANCE_HOUR[instance_type] + SURPLUS_HOUR + ADDRESS_HOUR + VOLUME_HOUR
+    runs = rehearsal_s / 300 + 1
+    return [
+        Line(f"{len(lifetimes_s)} x {instance_type}, {hours:.1f} instance hours at most, each with volume and address",
+             hours * hour),
+        Line(f"{runs:.0f} runs of the lease function, each as long as it may be",
+             runs * LAMBDA_RUN_S * LAMBDA_GB * LAMBDA_GB_SECOND),
+        Line("logs (10 MB) and requests", 0.01 * LOGS_GB + REQUESTS * REQUEST),
+    ]
+
+
+def at_most(parts: Sequence[Line]) -> float:
+    return MARGIN * sum(each.dollars for each in parts)
+
+
+def lifetimes_s(pace: Pace, chosen: Sequence[str]) -> list[float]:
+    """Of the instances that the chosen steps start, to the end of their leases and so many ticks more."""
+    late_s = TICKS * pace.tick_s
+    leases_s = {"annex": pace.lease_s + pace.extension_s, "short-lease": pace.short_lease_s,
+                "expiry": pace.own_lease_s, "protection": pace.own_lease_s}
+    return [leases_s[each] + late_s for each in chosen if each in leases_s]

@@ -1,0 +1,133 @@
+"""One rehearsal from the look at the account to the proof that nothing is left, and its report."""
+
+import secrets
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from annexd.account import service_roles
+from annexd.account.errors import AccountError
+from annexd.account.session import asking
+from annexd.aws.errors import AWS_ERRORS, describe
+from test.live import own, report
+from test.live.account import CLEAN_UP, Account, Say, refuse_short_lived, refuse_unless_free
+from test.live.clean_up import clean_up
+from test.live.host import Host
+from test.live.pace import Pace
+from test.live.recorder import Recorder
+from test.live.roles import Roles
+from test.live.stage import RehearsalFailed, Stage
+from test.live.steps import STEPS
+from test.live.stopping import Stopped, Stopping
+from test.pool import NoHTCondorError, PoolError
+
+DONE, FAILED, LEFT = 0, 1, 3
+ARCHITECTURES = {"t3.nano": "x86_64", "t4g.nano": "arm64"}
+IMAGE = "al2023-ami-minimal-2023.*"  # Amazon's own, small, free
+FAILURES = (AccountError, RehearsalFailed, PoolError, NoHTCondorError, subprocess.TimeoutExpired, *AWS_ERRORS)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """`image` None: Amazon's newest."""
+
+    region: str
+    profile: str | None
+    steps: Sequence[str]
+    instance_type: str
+    image: str | None
+    folder: Path
+
+
+def check(account: Account) -> None:
+    """Raise AccountError for whatever speaks against beginning; nothing is made."""
+    refuse_short_lived(account)
+    refuse_unless_free(account)
+    if left := own.left(account):
+        raise AccountError(f"a rehearsal left something in {account.region}: {left[0]}",
+                           CLEAN_UP.format(account.region))
+
+
+class Rehearsal:
+    """`run` it once, when the user said yes."""
+
+    def __init__(self, wanted: Wanted, account: Account, recorder: Recorder, pace: Pace, say: Say) -> None:
+        self._wanted, self._account, self._recorder, self._pace, self._say = wanted, account, recorder, pace, say
+        self._redactor = report.redactor_for(account)  # while the credentials are good
+        self._stage: Stage | None = None
+        self._host: Host | None = None
+        self._owns_service_roles = False
+
+    def run(self, stopping: Stopping) -> int:
+        begun_s, status, outcome = time.monotonic(), DONE, "All steps were made."
+        stopping.arm()
+        try:
+            try:
+                self._steps()
+            finally:
+                stopping.shield()  # a second signal, or one that meets an error, stops nothing any more
+        except Stopped as stopped:
+            status, outcome = stopped.status, f"It was not finished: {stopped}."
+        except FAILURES as error:
+            status, outcome = FAILED, f"It was not finished: {_words(error)}."
+        except Exception as error:  # noqa: BLE001  the edge: whatever is wrong with us, nothing may be left in AWS
+            status, outcome = FAILED, f"It was not finished, by an internal error: {error!r}."
+        left = self._end()
+        outcome += " Nothing is left." if not left else f" LEFT: {'; '.join(left)}."
+        self._say(outcome)
+        self._report(outcome, time.monotonic() - begun_s)
+        return LEFT if left else status
+
+    def _steps(self) -> None:
+        stage = self._stage = self._made()
+        for name in self._wanted.steps:
+            self._say(f"step {name}")
+            STEPS[name](stage)
+
+    def _made(self) -> Stage:
+        missing = list(service_roles.missing(self._account.client("iam")))
+        self._owns_service_roles = len(missing) == len(service_roles.NAMES)
+        image = self._wanted.image or newest_image(self._account.client("ec2"), self._wanted.instance_type)
+        self._host, run = Host(self._pace), secrets.token_hex(4)
+        roles = Roles(self._account, self._pace, run)
+        return Stage(self._account, self._pace, self._recorder, self._host, roles, run, image,
+                     self._wanted.instance_type, self._say)
+
+    def _end(self) -> list[str]:
+        """annexd first, which could order; then everything in AWS."""
+        self._say("ending all that was made")
+        if self._host is not None:
+            try:
+                self._host.stop()
+            except Exception as error:  # noqa: BLE001  the edge: AWS is to be cleaned up in any case
+                self._say(f"the pool could not be stopped well: {error}")
+        return clean_up(self._account, self._pace, self._say, made_service_roles=self._owns_service_roles)
+
+    def _report(self, outcome: str, seconds: float) -> None:
+        answers = self._stage.answers if self._stage else []
+        try:
+            written = report.write(self._wanted.folder, self._redactor, self._wanted.region, self._recorder, answers,
+                                   self._wanted.steps, outcome, seconds)
+        except (report.LeakingReport, OSError) as error:
+            self._say(f"no report: {error}")
+            return
+        for each in written:
+            self._say(f"wrote {each}")
+
+
+def _words(error: Exception) -> str:
+    return describe(error, "AWS") if isinstance(error, AWS_ERRORS) else str(error)
+
+
+def newest_image(ec2: Any, instance_type: str) -> str:
+    """Return Amazon's newest small image for a type of instance; raises RehearsalFailed."""
+    filters = {"name": IMAGE, "architecture": ARCHITECTURES[instance_type], "state": "available"}
+    with asking("DescribeImages"):
+        told = ec2.describe_images(Owners=["amazon"],
+                                   Filters=[{"Name": name, "Values": [value]} for name, value in filters.items()])
+    if not told["Images"]:
+        raise RehearsalFailed(f"AWS shows no image {IMAGE}: name one with --image")
+    return str(max(told["Images"], key=lambda image: image["CreationDate"])["ImageId"])

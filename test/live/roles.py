@@ -1,0 +1,129 @@
+"""Roles with exactly the policies that annexd's manual gives people, and with a right less: AWS is asked as them.
+
+Whoever rehearses is an administrator, mostly; that an administrator can order proves nothing of user.json.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any, Final
+
+from annexd.account.errors import AccountError
+from annexd.account.policies import policies
+from annexd.account.session import asking
+from annexd.aws import errors
+from annexd.aws.errors import AWS_ERRORS
+from test.live import names
+from test.live.account import Account, Keys
+from test.live.pace import Pace
+
+SESSION_S: Final = 3600  # the longest for who is a role himself
+Document = dict[str, Any]
+
+
+def documents(partition: str) -> dict[str, list[Document]]:
+    """Return the policies of each role, by its kind."""
+    user = policies("user", names.STACK, partition)
+    return {
+        "setup": policies("setup", names.STACK, partition),
+        "user": user,
+        "no-run-instances": [_without(each, "ec2:RunInstances") for each in user],
+        "no-create-tags": [_without(each, "ec2:CreateTags") for each in user],
+        "pass-role-spotfleet": [_passed_to_spotfleet_only(each) for each in user],
+    }
+
+
+def _without(document: Document, action: str) -> Document:
+    kept = [{**each, "Action": [one for one in each["Action"] if one != action]} for each in document["Statement"]]
+    return {**document, "Statement": [each for each in kept if each["Action"]]}
+
+
+def _passed_to_spotfleet_only(document: Document) -> Document:
+    changed = deepcopy(document)
+    for each in changed["Statement"]:
+        if each["Action"] == ["iam:PassRole"]:
+            each["Condition"] = {"StringEquals": {"iam:PassedToService": ["spotfleet.amazonaws.com"]}}
+    return changed
+
+
+class Roles:
+    """Of one rehearsal.  `keys` are sessions of them."""
+
+    def __init__(self, account: Account, pace: Pace, run: str) -> None:
+        self._account, self._pace, self._run = account, pace, run
+        # Why none can be assumed; empty when all are made.
+        self.why_not = "AWS lets no root user assume a role: rehearse as an IAM user, or as a role"
+        self.ready_s: dict[str, float] = {}  # how long IAM took until each could be assumed
+
+    def make(self) -> None:
+        """Make them all; raises AccountError.  They are nothing but names until somebody assumes them."""
+        self.why_not = "not all roles could be made"  # one without all its policies would prove a right missing
+        iam = self._account.client("iam")
+        trust = {"Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Action": "sts:AssumeRole",
+            "Principal": {"AWS": f"arn:{self._account.partition}:iam::{self._account.number}:root"}}]}
+        for kind, granted in documents(self._account.partition).items():
+            role = names.role(self._account.region, kind)
+            with asking(f"CreateRole {role}"):
+                iam.create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps(trust),
+                                MaxSessionDuration=SESSION_S, Tags=[{"Key": names.TAG, "Value": self._run}])
+                for number, document in enumerate(granted):
+                    text = json.dumps(document, separators=(",", ":"))
+                    iam.put_role_policy(RoleName=role, PolicyName=f"rights-{number}", PolicyDocument=text)
+        self.why_not = ""
+
+    def keys(self, kind: str) -> Keys:
+        """Assume one, as soon as IAM lets it; raises AccountError."""
+        if self.why_not:
+            raise AccountError(self.why_not)
+        role = names.role(self._account.region, kind)
+        arn = f"arn:{self._account.partition}:iam::{self._account.number}:role/{role}"
+        began_s = time.monotonic()
+        with asking(f"AssumeRole {role}"):
+            told = self._assumed(arn, began_s)
+        self.ready_s.setdefault(kind, time.monotonic() - began_s)
+        return Keys(told["AccessKeyId"], told["SecretAccessKey"], told["SessionToken"])
+
+    def _assumed(self, arn: str, began_s: float) -> Mapping[str, str]:
+        """A role that was just made is refused for some seconds."""
+        sts = self._account.client("sts")
+        while True:
+            try:
+                told = sts.assume_role(RoleArn=arn, RoleSessionName="rehearsal", DurationSeconds=SESSION_S)
+            except AWS_ERRORS:
+                if time.monotonic() - began_s > self._pace.roles_s:
+                    raise
+                time.sleep(self._pace.poll_s)
+                continue
+            credentials: Mapping[str, str] = told["Credentials"]
+            return credentials
+
+
+def remove_roles(account: Account) -> None:
+    iam = account.client("iam")
+    for role in left_roles(account):
+        with asking(f"DeleteRole {role}"):
+            for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+                iam.delete_role_policy(RoleName=role, PolicyName=policy)
+            try:
+                iam.delete_role(RoleName=role)
+            except AWS_ERRORS as error:
+                if not errors.is_not_found(error):
+                    raise
+
+
+def left_roles(account: Account) -> list[str]:
+    """Return those of rehearsals of this region that are there, whether whole or not."""
+    iam, found = account.client("iam"), []
+    for kind in documents(account.partition):
+        role = names.role(account.region, kind)
+        with asking(f"GetRole {role}"):
+            try:
+                iam.get_role(RoleName=role)
+            except AWS_ERRORS as error:
+                if not errors.is_not_found(error):
+                    raise
+                continue
+        found.append(role)
+    return found

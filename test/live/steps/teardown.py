@@ -1,0 +1,30 @@
+"""condor_annex -teardown, once nothing lives.  What it leaves, the clean-up after it finds and says."""
+
+from annexd.account.configuration import ConfigurationFile
+from annexd.annex.inventory import take_inventory
+from test.live import names
+from test.live.account import Keys
+from test.live.stage import Stage
+
+KEPT = "kept-by-the-rehearsal"  # stands for a region
+
+
+def run(stage: Stage) -> None:
+    stage.wait(lambda: not take_inventory(stage.account.client("ec2")).alive(), stage.pace.gone_s)
+    keys = stage.setup_keys and stage.roles.keys("setup")  # fresh: the first session is an hour old, perhaps
+    _keep_service_roles(stage)
+    done = stage.host.annex("-teardown", "-region", stage.account.region, "-stack-name", names.STACK, "-output",
+                            str(stage.host.file), aws=stage.account.environment(keys or stage.account.keys))
+    works = done.returncode == 0
+    said = f"status {done.returncode}: {' | '.join(done.stderr.strip().splitlines()[-4:])}"
+    whose = "setup.json's rights" if isinstance(keys, Keys) else "your own rights"
+    stage.found("teardown", works, f"with {whose}" + ("" if works else f", {said}"))
+
+
+def _keep_service_roles(stage: Stage) -> None:
+    """Name another region in the file, so that -teardown leaves the service-linked roles: they are the account's.
+
+    A production set-up in another region needs them; the clean-up removes those that were not there before us.
+    """
+    file = ConfigurationFile(str(stage.host.file))
+    file.add({KEPT: next(iter(file.sections().values()))})

@@ -1,0 +1,40 @@
+"""Ctrl-C, SIGTERM, a closed terminal and the end of the time: each stops the steps, and none stops the clean-up."""
+
+import signal
+from collections.abc import Callable
+from typing import Final
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
+LONGEST_S: Final = 4500  # of the steps; the clean-up after them is not counted
+
+
+class Stopped(BaseException):
+    """Raised where the steps are; no `except Exception` takes it for an error of a step's."""
+
+    def __init__(self, number: int) -> None:
+        name = signal.Signals(number).name
+        super().__init__("its time was over" if number == signal.SIGALRM else f"stopped by {name}")
+        self.status = 128 + number
+
+
+class Stopping:
+    """From `arm` on the first signal raises Stopped, from `shield` on none does."""
+
+    def __init__(self, say: Callable[[str], object]) -> None:
+        self._say, self._raises = say, True
+
+    def arm(self, longest_s: float = LONGEST_S) -> None:
+        for each in SIGNALS:
+            signal.signal(each, self._come)
+        signal.setitimer(signal.ITIMER_REAL, longest_s)
+
+    def shield(self) -> None:
+        self._raises = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _come(self, number: int, _: object) -> None:
+        if not self._raises:
+            self._say("still ending what was made: wait until nothing is left")
+            return
+        self._raises = False
+        raise Stopped(number)

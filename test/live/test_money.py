@@ -1,0 +1,55 @@
+"""What a rehearsal may cost is computed before it begins, and it does not begin without a yes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from test.cloud import Cloud
+from test.live import prices
+from test.live.host import TURN_OFF
+from test.live.kit import Rehearsed, everything, key_of
+from test.live.pace import AWS
+from test.live.steps import STEPS
+from test.live.stopping import LONGEST_S
+
+
+@pytest.mark.parametrize("instance_type", sorted(prices.INSTANCE_HOUR))
+def test_a_whole_rehearsal_costs_less_than_a_dollar_at_its_worst(instance_type: str) -> None:
+    lifetimes_s = prices.lifetimes_s(AWS, [*STEPS])
+    assert prices.at_most(prices.lines(instance_type, lifetimes_s, LONGEST_S + AWS.clean_up_s)) < prices.MOST
+
+
+def test_every_step_that_starts_a_machine_is_in_the_sum() -> None:
+    start_machines = {"annex", "short-lease", "expiry", "protection"}
+    assert {each for each in STEPS if prices.lifetimes_s(AWS, [each])} == start_machines
+    assert len(prices.lifetimes_s(AWS, [*STEPS])) == len(start_machines)
+
+
+def test_every_machine_turns_itself_off_within_the_time_that_is_paid_for() -> None:
+    longest_s = max(prices.lifetimes_s(AWS, [*STEPS]))
+    assert "shutdown -h +55" in TURN_OFF
+    assert longest_s <= 3600
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--yes", "--budget", "0.05"], "that is more than the budget of $0.05: nothing was done"),
+        ([], "Nobody can be asked here: say --yes"),
+    ],
+)
+def test_nothing_is_made_over_the_budget_or_without_a_yes(
+    cloud: Cloud, tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    key_of(cloud)
+    before = everything(cloud)
+    rehearsed = Rehearsed(cloud, tmp_path / "report", *arguments)
+    assert rehearsed.end() == 2, rehearsed.text()
+    assert words in rehearsed.text()
+    assert "It costs a few cents, and at most" in rehearsed.text()
+    assert everything(cloud) == before
+    made = [each["operation"] for each in cloud.audit() if each["kind"] == "call"]
+    assert not [each for each in made if each.startswith(("Create", "Put", "Request", "Run"))
+                and each not in ("CreateUser", "PutUserPolicy", "CreateAccessKey")]

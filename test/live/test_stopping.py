@@ -1,0 +1,52 @@
+"""A signal or the end of the time stops the steps, once; nothing stops the clean-up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from test.live.stopping import SIGNALS, Stopped, Stopping
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_first_signal_stops_the_steps_and_a_second_one_does_not_stop_what_follows(number: signal.Signals) -> None:
+    said: list[str] = []
+    Stopping(said.append).arm()
+    with pytest.raises(Stopped, match=f"stopped by {number.name}") as stopped:
+        os.kill(os.getpid(), number)
+    assert stopped.value.status == 128 + number
+    os.kill(os.getpid(), signal.SIGINT)
+    assert said == ["still ending what was made: wait until nothing is left"]
+
+
+def test_steps_that_take_too_long_are_stopped() -> None:
+    Stopping(print).arm(0.05)
+    with pytest.raises(Stopped, match="its time was over"):
+        threading.Event().wait(30)
+
+
+def test_behind_the_shield_neither_signal_nor_time_stops_anything() -> None:
+    said: list[str] = []
+    stopping = Stopping(said.append)
+    stopping.arm(0.2)
+    stopping.shield()
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert not threading.Event().wait(0.4)
+    assert len(said) == 1
+
+
+def test_no_edge_of_a_step_takes_the_stop_for_an_error() -> None:
+    assert not issubclass(Stopped, Exception)

@@ -1,0 +1,39 @@
+"""Parts of the rehearsal where AWS is as nobody knows, or where the caller may less than all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from test.cloud import Cloud
+from test.live.kit import Rehearsed, leaving_nothing
+
+WORLDS = {  # besides acted-upon, which the first test is in
+    "refused": "refused (fleetRequestNotInCancellableState)",
+    "no-effect": "no-effect: the answer says cancelled_running",
+}
+
+
+@pytest.mark.parametrize("world", sorted(WORLDS))
+def test_a_rehearsal_tells_what_a_second_cancellation_does_and_leaves_nothing_in_each_world(
+    cloud: Cloud, tmp_path: Path, world: str
+) -> None:
+    cloud.behave(second_cancel=world)
+    with leaving_nothing(cloud):
+        rehearsed = Rehearsed(cloud, tmp_path / "report", "--yes", "--only", "expiry")
+        assert rehearsed.end() == 0, rehearsed.text()
+    assert WORLDS[world] in rehearsed.facts()["second-cancel"]
+    assert rehearsed.facts()["second-cancel"].startswith("as assumed")
+
+
+def test_an_administrators_missing_right_is_named_and_nothing_is_left(cloud: Cloud, tmp_path: Path) -> None:
+    """Of who may make no roles: annexd and -setup then have his own rights, and the report says so."""
+    cloud.fault("CreateRole", "denied", times=1)
+    with leaving_nothing(cloud):
+        rehearsed = Rehearsed(cloud, tmp_path / "report", "--yes", "--only", "rights")
+        assert rehearsed.end() == 0, rehearsed.text()
+    facts = rehearsed.facts()
+    assert facts["setup-policy"].startswith("not found out: no role could be made or assumed")
+    assert facts["user-policy-dry-run"].startswith("not found out")
+    assert facts["first-heartbeat"].startswith("as assumed")
