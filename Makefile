@@ -10,13 +10,15 @@ SYSTEM_TESTS := test/system test/parity test/tool/test_condor_annex.py test/pool
 # Most tests wait for daemons: two processes run them, a file in one of them.
 WORKERS := 2
 PARALLEL := --numprocesses $(WORKERS) --dist loadfile
+DEB_SUITES := trixie sid
+DEB_CACHE := .cache/deb
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help venv htcondor ready test parity fuzz histories chaos lint demo bench cloud clean
+.PHONY: help venv htcondor ready test parity fuzz histories chaos lint demo bench cloud deb deb-test clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 venv: $(VENV)/complete ## the Python environment in .venv (PYTHON=... chooses the interpreter)
 
@@ -67,6 +69,12 @@ bench: ready ## annexd and condor_annex against the C++ schedd and condor_annex 
 
 cloud: venv ## the emulated AWS on its own, until interrupted (ARGS="--port 5000 --speed 60")
 	$(AS_USER) $(RUN) -m test.cloud $(ARGS)
+
+deb: venv ## Debian packages, in dist/SUITE (DEB_SUITES="trixie": that suite alone); needs root
+	@set -e; for suite in $(DEB_SUITES); do packaging/build-deb $$suite $(RUN) $(DEB_CACHE) dist/$$suite; done
+
+deb-test: deb ## each of them in a fresh root: installed, ordered with, upgraded, purged; needs root
+	@set -e; for suite in $(DEB_SUITES); do packaging/test-deb $$suite $(RUN) $(DEB_CACHE) dist/$$suite; done
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache build dist ./*.egg-info

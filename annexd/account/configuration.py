@@ -4,7 +4,8 @@ annexd has one default region, so the file has one too: the first that was set u
 under a local name, for an annexd of its own: HTCondor reads NAME.KNOB before KNOB in a daemon with that local name.
 Its block defines everything that such an annexd needs, so that one line in a file of the administrator's starts it:
 condor_master ends, and the pool with it, when DAEMON_LIST names a daemon that is not defined (EXCEPT in
-condor_master.V6/masterDaemon.cpp, "Must have the path to ... defined").
+condor_master.V6/masterDaemon.cpp, "Must have the path to ... defined").  It has a path even if 80annexd is gone: a
+program that is missing is only tried again.
 The file is ours: each time the whole file is written.
 """
 
@@ -41,8 +42,12 @@ LINE: Final = re.compile(r"(?:ANNEXD_(?P<region>[A-Z0-9_]+)\.)?(?P<knob>ANNEX_DE
 DAEMON: Final = """\
 # To start it, put this line into a file of your own, and run condor_restart -daemon master:
 #   DAEMON_LIST = $(DAEMON_LIST) {name}
-{name} = $(ANNEXD)
-DC_DAEMON_LIST = $(DC_DAEMON_LIST:+) {name}
+{name} = $(ANNEXD:$(SBIN)/condor_annexd)
+if defined DC_DAEMON_LIST
+  DC_DAEMON_LIST = $(DC_DAEMON_LIST) {name}
+else
+  DC_DAEMON_LIST = +{name}
+endif
 {name}.ANNEXD_NAME = annexd-{region}
 {name}.ANNEXD_LOG = $(LOG)/AnnexdLog.{region}
 {name}.ANNEXD_ADDRESS_FILE = $(LOG)/.annexd_address.{region}

@@ -20,6 +20,7 @@ from annexd.account.template import (
     FUNCTION,
     LOGICAL_ID,
     MAX_LEASE,
+    STACK_NAME,
     body,
     body_without_enforcer,
     max_lease_limits,
@@ -27,7 +28,6 @@ from annexd.account.template import (
 )
 from annexd.annex.lease import utc
 
-STACK_NAME: Final = "HTCondorAnnex"
 TIMEOUT_S: Final = 900
 TURNS: Final = 6  # delete what is half-made, create, update: none of it twice
 

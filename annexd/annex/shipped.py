@@ -1,20 +1,34 @@
-"""Files that come with annexd beside its code, and where they are: in a checkout, or as pip installs them."""
+"""Files that come with annexd beside its code, and where they are: in a checkout, or where pip has put them.
+
+pip puts them below the data folder of the scheme that it installs by: a virtual environment, the system or the user's
+home (--user).  With --target they are below the folder of the code itself.
+"""
 
 import sysconfig
 from pathlib import Path
+from typing import Final
+
+TOP: Final = Path(__file__).resolve().parents[2]  # the checkout, or the folder of installed packages
+SHARE: Final = Path("share", "annexd")
 
 
 def places(folder: str, name: str) -> tuple[Path, ...]:
-    """Where the file may be."""
-    tops = Path(__file__).resolve().parents[2], Path(sysconfig.get_path("data")) / "share" / "annexd"
-    return tuple(top / folder / name for top in tops)
+    """Return where the file may be, the likeliest first."""
+    return tuple(top / folder / name for top in (TOP, TOP / SHARE, *(data / SHARE for data in _data_folders())))
 
 
 def shipped(folder: str, name: str) -> bytes | None:
-    """Its content; None where it is missing."""
+    """Return its content; None where it is missing."""
     for path in places(folder, name):
         try:
             return path.read_bytes()
         except FileNotFoundError:
             continue
     return None
+
+
+def _data_folders() -> list[Path]:
+    """Return those of the schemes by which the code can have come to where it is."""
+    names = sysconfig.get_scheme_names()
+    schemes = [each for each in names if Path(sysconfig.get_path("purelib", each)).resolve() == TOP]
+    return list(dict.fromkeys(Path(sysconfig.get_path("data", each)) for each in schemes))

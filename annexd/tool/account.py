@@ -12,9 +12,9 @@ from annexd.account.checks.finding import Finding
 from annexd.account.configuration import NAME, ConfigurationFile
 from annexd.account.errors import AccountError, LivingAnnexes, UnusableFile
 from annexd.account.session import Session, key_files
-from annexd.account.setup import STACK_NAME, TIMEOUT_S, Wanted, set_up
+from annexd.account.setup import TIMEOUT_S, Wanted, set_up
 from annexd.account.teardown import tear_down
-from annexd.account.template import max_lease_limits
+from annexd.account.template import STACK_NAME, max_lease_limits
 from annexd.annex.lease_length import duration
 from annexd.tool import show
 from annexd.tool.errors import (

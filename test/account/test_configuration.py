@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -33,10 +34,10 @@ print(json.dumps({knob: parameters.param(knob) for knob in sys.argv[2:]}))
 """
 
 
-def as_htcondor_reads_it(file: Path, local_name: str = "") -> dict[str, str]:
+def as_htcondor_reads_it(file: Path, local_name: str = "", knobs: Sequence[str] = KNOBS) -> dict[str, str]:
     """By annexd's own look-up, in a process with HTCondor's bindings."""
     made = subprocess.run(
-        [sys.executable, "-c", READ, local_name, *KNOBS],
+        [sys.executable, "-c", READ, local_name, *knobs],
         env={**os.environ, "CONDOR_CONFIG": str(file), "PYTHONPATH": str(TOP)},
         capture_output=True,
         text=True,
@@ -54,6 +55,15 @@ def test_htcondor_reads_the_default_regions_knobs(tmp_path: Path) -> None:
 def test_an_annexd_with_the_regions_local_name_reads_that_regions_knobs(tmp_path: Path) -> None:
     (tmp_path / "file").write_text(text({"us-east-1": FIRST, "eu-west-1": SECOND}))
     assert as_htcondor_reads_it(tmp_path / "file", "ANNEXD_EU_WEST_1") == SECOND
+
+
+def test_the_annexds_of_further_regions_are_added_to_the_daemons_that_condor_master_knows(tmp_path: Path) -> None:
+    """Without the + condor_master takes the list for the whole one, and all other daemons for foreign programs."""
+    (tmp_path / "file").write_text(text({"us-east-1": FIRST, "eu-west-1": SECOND, "ap-south-1": SECOND}))
+    names = ("DC_DAEMON_LIST", "ANNEXD_EU_WEST_1", "ANNEXD_AP_SOUTH_1")
+    told = as_htcondor_reads_it(tmp_path / "file", knobs=names)
+    assert told.pop("DC_DAEMON_LIST") == "+ANNEXD_EU_WEST_1 ANNEXD_AP_SOUTH_1"
+    assert all(program.endswith("/condor_annexd") for program in told.values()), "defined where 80annexd is gone"
 
 
 def test_what_was_written_is_read_back() -> None:

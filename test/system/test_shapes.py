@@ -35,7 +35,7 @@ def test_without_shared_port_it_serves_on_the_inherited_socket(cloud: Cloud) -> 
 
 def test_two_annexds_of_one_condor_master_have_each_their_own_name_journal_and_log(cloud: Cloud) -> None:
     """Its configuration is the README's block, as it is written there."""
-    block = readme_block("ANNEXD2 = $(ANNEXD)")
+    block = readme_block("ANNEXD2 = $(ANNEXD:$(SBIN)/condor_annexd)")
     with Site(cloud, f"{block}\nANNEXD2.ANNEX_MAX_TARGET_CAPACITY = 1") as site:
         def names() -> set[str]:
             said = site.pool.tool("condor_status", "-subsystem", "Annexd", "-af", "Name").stdout

@@ -1,0 +1,87 @@
+"""The Debian package from its installation to its purge, beside Debian's condor as root with security as packaged."""
+
+import json
+from pathlib import Path
+
+from test.cloud import Cloud
+from test.deb.conftest import NEXT_VERSION, Ordered, Removed
+from test.deb.root import DebianRoot
+
+JOURNAL = "/var/lib/annexd/annexd_command_state"
+HTCONDORS_OWN = "/usr/bin/condor_annex.htcondor"
+
+
+def test_an_installation_enables_nothing(installed: DebianRoot) -> None:
+    assert "ANNEXD" not in installed.succeed("condor_config_val", "DAEMON_LIST")
+    owned = installed.succeed("dpkg", "--listfiles", "annexd").split()
+    assert [path for path in owned if path.startswith(("/etc", "/var"))] == []
+    assert "Scheduler" in installed.succeed("condor_status", "-any")
+
+
+def test_its_programs_and_manual_pages_are_found_and_htcondors_own_are_kept(installed: DebianRoot) -> None:
+    assert "annexd" in installed.succeed("condor_annex", "-version", user="alice")
+    assert "annexd" in installed.succeed("/usr/sbin/condor_annexd", "-v")
+    for page in ("1 condor_annex", "8 condor_annexd", "8 condor-annex-ec2"):
+        section, name = page.split()
+        owner = installed.succeed("dpkg", "--search", f"/usr/share/man/man{section}/{name}.{section}.gz")
+        assert "annexd:" in owner, owner
+    has_one = "/usr/bin/condor_annex" in installed.succeed("dpkg", "--listfiles", "condor").splitlines()
+    assert installed.exists(HTCONDORS_OWN) is has_one
+
+
+def test_no_environment_of_a_user_reaches_its_programs(installed: DebianRoot) -> None:
+    installed.succeed("mkdir", "-p", "/home/alice/modules/annexd")
+    installed.write("/home/alice/modules/annexd/__init__.py", "raise SystemExit('from PYTHONPATH')\n")
+    said = installed.succeed("condor_annex", "-version", user="alice", PYTHONPATH="/home/alice/modules")
+    assert "from PYTHONPATH" not in said
+
+
+def test_a_user_orders_from_the_annexd_that_the_administrator_enabled(ordered: Ordered, cloud: Cloud) -> None:
+    assert ordered.fleet_id.startswith("sfr-")
+    [fleet] = [each for each in cloud.fleets() if each["state"] == "active"]
+    assert fleet["id"] == ordered.fleet_id
+    assert ordered.root.exists(JOURNAL)
+
+
+def test_an_upgrade_starts_the_new_annexd_which_still_knows_the_annex(upgraded: Ordered) -> None:
+    root = upgraded.root
+    root.wait_for(lambda: f"annexd {NEXT_VERSION}" in root.logs(), "the new annexd to start")
+    root.wait_for(lambda: upgraded.fleet_id in root.run("condor_annex", "-status", "-json", user="alice").stdout,
+                  "the annex to be shown")
+    [annex] = json.loads(root.succeed("condor_annex", "-status", "-json", user="alice"))
+    assert annex["BulkRequestID"] == upgraded.fleet_id
+
+
+def test_a_removal_stops_annexd_and_names_the_annexes_that_live(removed: Removed) -> None:
+    assert "of alice@" in removed.said
+    assert "may live: its lease ends at" in removed.said
+    root = removed.root
+    root.wait_for(lambda: not root.annexds_seen(), "both annexds to be gone from the collector")
+    assert "ANNEXD" not in root.succeed("condor_config_val", "DAEMON_LIST").split()
+    assert not root.exists("/etc/condor/config.d/80annexd")
+    assert not root.exists("/usr/lib/annexd")
+    assert not root.exists(HTCONDORS_OWN)
+
+
+def test_the_pool_starts_again_after_a_removal_though_another_annexd_is_still_listed(removed: Removed) -> None:
+    assert "ANNEXD_EU" in removed.root.succeed("condor_config_val", "DAEMON_LIST").split()
+    removed.root.stop_condor()
+    removed.root.start_condor()
+
+
+def test_a_purge_does_not_touch_a_journal_with_living_annexes(removed: Removed) -> None:
+    before = (removed.root.directory / JOURNAL.lstrip("/")).read_bytes()
+    said = removed.root.succeed("dpkg", "--purge", "annexd")
+    assert "/var/lib/annexd holds the journal of annexes that may live" in said
+    assert (removed.root.directory / JOURNAL.lstrip("/")).read_bytes() == before
+
+
+def test_a_purge_leaves_nothing_where_nothing_lives(removed: Removed, package: Path) -> None:
+    root = removed.root
+    root.succeed("dpkg", "--purge", "annexd")
+    root.succeed("rm", "-r", "/var/lib/annexd")
+    root.install(package)
+    root.succeed("dpkg", "--purge", "annexd")
+    assert not root.exists("/var/lib/annexd")
+    assert root.run("dpkg", "--status", "annexd").returncode != 0
+    assert root.succeed("dpkg-divert", "--list", "annexd") == ""

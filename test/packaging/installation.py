@@ -1,0 +1,86 @@
+"""The wheel, and annexd installed from it by pip in each way that people use; what it needs stands beside it."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+SOURCES = ("annexd", "bin", "config.d", "docs/man", "lambda", "templates", "setup.cfg", "pyproject.toml", "README.md",
+           "LICENSE")
+NEEDED = sysconfig.get_path("purelib")  # annexd itself is only by a .pth file here, which counts in this folder alone
+
+
+@dataclass(frozen=True)
+class Installation:
+    """One way: where its programs and its files are, the Python for it, and what that has to be told."""
+
+    programs: Path
+    share: Path
+    python: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    def run(self, *command: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([str(each) for each in command], env={**os.environ, **self.env, **env}, cwd="/",
+                              capture_output=True, text=True, timeout=120, check=False)
+
+
+def build_wheel(scratch: Path) -> Path:
+    """Build it from a copy: who runs the tests may not write into the checkout."""
+    source = scratch / "source"
+    source.mkdir()
+    files = subprocess.run(["tar", "--create", "--exclude=__pycache__", *SOURCES], cwd=TOP, capture_output=True,
+                           check=True)
+    subprocess.run(["tar", "--extract"], cwd=source, input=files.stdout, check=True)
+    pip(Path(sys.executable), "wheel", "--no-build-isolation", "--wheel-dir", scratch, source)
+    [wheel] = scratch.glob("annexd-*.whl")
+    return wheel
+
+
+def pip(python: Path, *arguments: str | Path, **env: str) -> None:
+    command = [python, "-m", "pip", arguments[0], "--quiet", "--disable-pip-version-check", "--no-deps", "--no-index",
+               *arguments[1:]]
+    done = subprocess.run([str(each) for each in command], env={**os.environ, **env}, capture_output=True, text=True,
+                          timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def into_environment(wheel: Path, home: Path) -> Installation:
+    python = _environment(home)
+    pip(python, "install", wheel)
+    return Installation(home / "bin", home / "share", _with_needed(python, home))
+
+
+def into_home(wheel: Path, home: Path) -> Installation:
+    """--user, by a Python that lets users have packages of their own."""
+    python = _environment(home / "python", "--system-site-packages")
+    env = {"PYTHONUSERBASE": str(home / "local")}
+    pip(python, "install", "--user", "--no-warn-script-location", wheel, **env)
+    return Installation(home / "local/bin", home / "local/share", _with_needed(python, home / "python"), env)
+
+
+def into_folder(wheel: Path, home: Path) -> Installation:
+    """--target; its programs find their code by PYTHONPATH, as pip's documentation says of such a folder."""
+    python = _environment(home / "python")
+    pip(python, "install", "--target", home / "folder", wheel)
+    env = {"PYTHONPATH": str(home / "folder")}
+    return Installation(home / "folder/bin", home / "folder/share", _with_needed(python, home / "python"), env)
+
+
+WAYS: dict[str, Callable[[Path, Path], Installation]] = {
+    "venv": into_environment, "--user": into_home, "--target": into_folder}
+
+
+def _environment(home: Path, *options: str) -> Path:
+    subprocess.run([sys.executable, "-m", "venv", *options, home], check=True)
+    return home / "bin/python3"
+
+
+def _with_needed(python: Path, home: Path) -> Path:
+    """What annexd needs, from the environment of the tests: nothing is fetched."""
+    [packages] = home.glob("lib/python*/site-packages")
+    (packages / "needed.pth").write_text(f"{NEEDED}\n")
+    return python
