@@ -54,7 +54,7 @@ OPTIONS: Final = {
     "forcex": Option("forcex", None, "with -cancel: give up what cannot be undone (QUEUE_SUPER_USERS only)"),
     "status": Option("status", None, "the annexes that annexd knows; condor_annex -status ANNEX: one of them"),
     "setup": Option("setup", None, "make what annexes need in the AWS account"),
-    "check-setup": Option("check_setup", None, "find what is amiss there, and say how to mend it"),
+    "check-setup": Option("check_setup", None, "report problems there, and how to fix them"),
     "teardown": Option("teardown", None, "take it all away again"),
     "region": Option("region", "REGION", "of -setup, -check-setup and -teardown; may be given several times"),
     "stack-name": Option("stack_name", "NAME", "of the CloudFormation stack (HTCondorAnnex)"),
