@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from test.cloud import Cloud
+from test.cloud.clock import Clock
 from test.pool import Pool
 from test.system.annexes import POOL, image
 from test.system.site import TOP
@@ -110,6 +111,16 @@ def test_after_both_kinds_of_keys_were_rotated_an_order_is_carried_out_and_its_m
     hour.pool.wait_for(machines, "a machine with a token of the new key", 90.0)
 
 
+@pytest.fixture
+def _second_regions_clock(hour: FirstHour) -> Iterator[None]:
+    """The emulated AWS fires the rules of its first region by itself."""
+    clock = Clock(hour.cloud.url, "eu-west-1", SPEED, lambda _what, **_: None)
+    clock.start()
+    yield
+    clock.stop()
+
+
+@pytest.mark.usefixtures("_second_regions_clock")
 def test_a_second_region_has_its_annexd_by_one_line(hour: FirstHour) -> None:
     hour.paste(OPERATIONS, "condor_annex -setup -region us-east-1 -region eu-west-1")
     hour.wait_for_annexds("annexd", "annexd-eu-west-1")
