@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,6 +85,15 @@ def test_every_command_is_a_program_of_htcondor_a_target_of_make_or_a_file_of_ou
             assert {word for word in words[1:] if "=" not in word} <= TARGETS, words
         elif name.startswith(("templates/", "bin/", "config.d/")):
             assert (TOP / name).exists(), words
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_generator_in_a_command_prints_a_document(page: Path) -> None:
+    for words in commands(page):
+        if generator := next((word for word in words if word.startswith("templates/generate-")), None):
+            after = words[words.index(generator) + 1:]
+            done = subprocess.run([sys.executable, generator, *after], cwd=TOP, capture_output=True, check=True)
+            assert json.loads(done.stdout), words
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
@@ -26,7 +27,7 @@ def page(name: str) -> str:
 def headings(name: str) -> str:
     """The lines that begin an entry, as text."""
     lines = page(name).splitlines()
-    return "\n".join(line for before, line in zip(lines, lines[1:], strict=False) if before == ".TP")
+    return "\n".join(line for before, line in itertools.pairwise(lines) if before == ".TP")
 
 
 @pytest.mark.parametrize("name", OPTIONS)

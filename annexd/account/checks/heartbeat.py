@@ -77,7 +77,7 @@ def heartbeat(view: View) -> Iterator[Finding]:
     fault = view.enforcer.fault_of(receipt, arn)
     if fault is not None or receipt is None:
         what = (fault or "there is none").removesuffix(f": {CHECK}")
-        repair = "repair what is at fault above; the rule calls it every five minutes, and condor_annex -setup waits for it"
+        repair = "fix the faults above; the rule calls it every five minutes, and condor_annex -setup waits for it"
         yield view.fault("heartbeat", what, repair)
     elif receipt.max_lease_s != view.max_lease_s:
         what = f"it works with a {MAX_LEASE} of {receipt.max_lease_s} s, not {view.max_lease_s} s"
