@@ -21,7 +21,7 @@ def refuse_while_annexes_live(session: Session, region: str, max_lease_s: float)
     except AccountError as error:
         raise AccountError(
             f"{region}: whether annexes live cannot be told: {error}",
-            "nothing was deleted: without the lease function their instances would run for ever",
+            "nothing was deleted: without the lease function nothing would end their instances",
         ) from error
     if living:
         raise LivingAnnexes(

@@ -67,7 +67,7 @@ def knobs(session: Session, region: str, outputs: Mapping[str, str]) -> dict[str
         if not VALUE.fullmatch(value):
             what = f"has no output {OUTPUTS[knob]}" if knob in OUTPUTS and not value else f"gives {knob} = {value!r}"
             raise AccountError(
-                f"{region}: the stack {what}: it is not of this annexd's template", "-check-setup tells more"
+                f"{region}: the stack {what}: it is not of this annexd's template", "-check-setup shows more"
             )
     return values
 

@@ -134,5 +134,5 @@ def _warnings_of(level: Level, policy: SecurityPolicy) -> Iterator[str]:
             yield (f"{cipher} is not offered, though {knob} names it: {backend.openssl_version_text()} has it not; "
                    "its legacy provider may be missing")
     if {*policy.crypto_methods} - {AES} and policy.integrity is not Want.REQUIRED:
-        yield (f"{knob} offers a legacy cipher, and {_knob(level, 'INTEGRITY')} is not REQUIRED: whoever can listen "
+        yield (f"{knob} offers a legacy cipher, and {_knob(level, 'INTEGRITY')} is not REQUIRED: a network attacker "
                "may take over sessions that use it without integrity")

@@ -136,7 +136,7 @@ def _refusal(address: str, words: str) -> ToolError:
         return ToolError(
             NOT_AUTHORIZED,
             f"annexd does not let {user} order; it is at {address}",
-            "its administrator can add a user to ALLOW_ANNEX, and AnnexdLog there tells the reason",
+            "its administrator can add a user to ALLOW_ANNEX, and AnnexdLog there has the reason",
         )
     return ToolError(COMMUNICATION, f"annexd took no command: {words}; it is at {address}; nothing was sent: try again")
 
@@ -149,7 +149,7 @@ def _no_session(address: str, error: Exception) -> ToolError:
         return ToolError(
             COMMUNICATION,
             f"annexd does not answer behind condor_shared_port at {address}",
-            "condor_who, or MasterLog there, tells whether it runs",
+            "condor_who, or MasterLog there, shows whether it runs",
         )
     return ToolError(
         NOT_AUTHORIZED,

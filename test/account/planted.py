@@ -375,7 +375,7 @@ def bucket_without_its_policy(account: Account) -> None:
     account.client("s3").delete_bucket_policy(Bucket=bucket(account))
 
 
-@fault("A", "bucket's expiry", "objects that nobody deleted stay for ever", "put it back")
+@fault("A", "bucket's expiry", "objects that nobody deleted never expire", "put it back")
 def bucket_that_forgets_nothing(account: Account) -> None:
     account.client("s3").delete_bucket_lifecycle(Bucket=bucket(account))
 

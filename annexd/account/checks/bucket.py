@@ -79,7 +79,7 @@ def _expiry(view: View, s3: Any, name: str) -> Iterator[Finding]:
         if rule["Status"] == "Enabled" and _prefix(rule) in (PREFIX, "") and rule.get("Expiration", {}).get("Days")
     ]
     if not days:
-        yield view.fault("bucket's expiry", "objects that nobody deleted stay for ever", f"put it back, or {ANEW}")
+        yield view.fault("bucket's expiry", "objects that nobody deleted never expire", f"put it back, or {ANEW}")
     elif min(days) < shall["ExpirationInDays"]:
         what = f"objects expire after {min(days)} days, before the longest lease does"
         yield view.fault("bucket's expiry", what, f"make it {shall['ExpirationInDays']} days, or {ANEW}")

@@ -18,7 +18,7 @@ Answer = TypeVar("Answer")
 AGAIN: Final = "condor_annex -setup makes it"
 REMADE: Final = "condor_annex -setup makes it again, also while annexes live"
 REOPEN: Final = "condor_annex -setup opens it again"
-ANEW: Final = "when no annex lives, condor_annex -teardown and -setup make it anew"
+ANEW: Final = "when no annex lives, condor_annex -teardown and -setup replace it"
 
 
 @dataclass(frozen=True)
