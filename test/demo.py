@@ -164,11 +164,11 @@ def run_a_job(story: Story, pool: Pool) -> str:
 
 def cancel_another(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> None:
     """While the first one goes on."""
-    story.say("A second annex, whose user thinks that it is too short: he moves its end")
+    story.say("A second annex; its user finds it too short and moves its end")
     mistake = story.run(pool, str(TOOL), *key_files(host.directory), "-lease-duration", "12h", "-count", "5",
                         "-annex-name", "mistake", str(TOP / "templates/config.json"), last=1)
     story.run(pool, str(TOOL), "-extend", "2h", "mistake")
-    story.say("It was a mistake altogether: he cancels it, and its instances are ended at once")
+    story.say("The user cancels it, and its instances are ended at once")
     story.run(pool, str(TOOL), "-cancel", "mistake")
     wait_until(lambda: not [each for each in cloud.running_instances() if each["fleet"] == mistake],
                "its instances to be gone", END_WITHIN_S)

@@ -1,7 +1,7 @@
 """An AWS account made ready for annexes, looked at, and left as it was.
 
     setup          the stack of a region, and the file that tells HTCondor of it
-    check          what is amiss, and how to mend it; one module of `checks` for each part of the stack
+    check          what is wrong, and how to fix it; one module of `checks` for each part of the stack
     teardown       everything away again, unless an annex lives
     closing        no annex needs the lease function, and none will, before it goes
     enforcer       the lease function: whose it is, open or closed, and seen at work

@@ -218,7 +218,7 @@ def _failure(stack: Stack, seen: Seen | None) -> AccountError:
     return AccountError(
         f"the stack {stack.name} could not be made, it is {seen.status}",
         *stack.failures(),
-        "CloudFormation takes back what it made of it: mend the cause, and run the same command again",
+        "CloudFormation takes back what it made of it: fix the cause, and run the same command again",
     )
 
 

@@ -59,7 +59,7 @@ def tear_down_region(session: Session, wanted: Wanted, region: str, say: Say) ->
     raise AccountError(
         f"{region}: the stack {wanted.stack_name} could not be deleted",
         *stack.failures(),
-        "annexd orders nothing here meanwhile: mend that and run the same command again, or -setup to go back",
+        "annexd orders nothing here meanwhile: fix that and run the same command again, or -setup to go back",
     )
 
 

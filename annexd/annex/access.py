@@ -31,7 +31,7 @@ from annexd.aws.errors import SHAPE_ERRORS
 from annexd.workflow import Json, Refused, Retry
 
 LONGEST: Final = 500  # of words that are not ours
-INVALID_REQUEST: Final = "InvalidRequest"  # HTCondor's word (command_strings.h): the requester can mend it
+INVALID_REQUEST: Final = "InvalidRequest"  # HTCondor's word (command_strings.h): the requester can correct it
 
 
 class Access(Protocol):
@@ -180,7 +180,7 @@ def _unusable(words: str) -> Refused:
 
 
 def _token_hint(source: KeySource, credentials: Credentials) -> str:
-    """Where a session token belongs, if that is what is amiss."""
+    """Where a session token belongs, if that is the fault."""
     if credentials.session_token is not None or not credentials.access_key_id.startswith(TEMPORARY):
         return ""
     return ("; put it into the profile as aws_session_token" if source.profile is not None

@@ -1,7 +1,7 @@
 """CA_CHANGE_LEASE, from the command ad to the reply ad: the lease of an annex ends later or earlier than it does now.
 
 Only who ordered the annex may change it, or a super user.  A change is a workflow as an order is one; changes of one
-annex's end are carried out one after another.  A change that cannot be carried out within a minute is undone, and said
+annex's end are carried out one after another.  A change that cannot be carried out within minutes is undone, and said
 to have failed: nobody waits for it longer, and an extension that comes much later would cost money unasked.
 """
 
@@ -23,13 +23,14 @@ from annexd.annex.steps.move_end import MoveEnd, ReadLease, TellMachines, WaitFo
 from annexd.workflow import Engine, Json, State, Workflow
 
 COMMAND: Final = "CA_CHANGE_LEASE"
+DEADLINES: Final = 2.5  # of an order's step: longer than what a lost answer may still come for (World.settle_s)
 OWN: Final = OWN_NAMES | {"leaseextension", "endoflease", "now"}
 
 
 def add_changing(engine: Engine, world: World, roll: Roll) -> None:
     """Give an Engine of annexes the workflow that moves the end of their leases."""
     steps = WaitForTurn(world, engine, roll.earlier_changes), ReadLease(world), MoveEnd(world), TellMachines(world)
-    engine.add(CHANGE, Workflow(tuple(Limited(step) for step in steps)))
+    engine.add(CHANGE, Workflow(tuple(Limited(step) for step in steps), deadlines=DEADLINES))
 
 
 @dataclass(frozen=True)

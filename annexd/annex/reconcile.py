@@ -122,6 +122,8 @@ def overdue_fleets(inventory: Inventory, busy: Set[str], now_s: float, max_lease
 def _with_end_of(report: Report, clients: Clients, inventory: Inventory, fleet_id: str) -> Report:
     state = next((fleet.state for fleet in inventory.fleets if fleet.fleet_id == fleet_id), "")
     running = [one.instance_id for one in inventory.instances if one.fleet_id == fleet_id and one.state != ENDING]
+    if state in ENDED and not running:
+        return report  # it is ending
     try:
         if state not in ENDED:
             cancel_fleet(clients.ec2, fleet_id)

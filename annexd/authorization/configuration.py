@@ -33,7 +33,7 @@ class LevelLists:
 @dataclass(frozen=True)
 class Configuration:
     lists: dict[Level, LevelLists]
-    warnings: tuple[str, ...]  # what an administrator should mend, each once
+    warnings: tuple[str, ...]  # what an administrator should correct, each once
 
 
 def read_configuration(param: Param, subsystem: str) -> Configuration:

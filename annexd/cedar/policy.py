@@ -128,7 +128,7 @@ def _make_consistent(wants: dict[str, Want], needed: str, feature: str) -> None:
             raise PolicyMismatch(
                 f"{feature} is required and {needed} is never to be used",
                 "one cannot be had without the other",
-                "mend the SEC_* settings of this daemon",
+                "correct the SEC_* settings of this daemon",
             )
         wants[feature] = _N
     wants[needed] = max(wants[needed], wants[feature])

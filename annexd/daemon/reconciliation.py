@@ -56,7 +56,7 @@ class Reconciler:
         self._last_fault = ""
 
     def status(self) -> Mapping[str, int | str]:
-        """Attributes of the daemon's ad: what runs in all accounts, and what was amiss at the newest look."""
+        """Attributes of the daemon's ad: what runs in all accounts, and what was wrong at the newest look."""
         reports = self._reports.values()
         found = {"AnnexFleets": {each for report in reports for each in report.fleets},
                  "AnnexInstances": {each for report in reports for each in report.instances},

@@ -277,8 +277,9 @@ class Engine:
         known = self._fold(state.command_id).step(step.name)
         elapsed_s = self._now_s() - known.intent_at_s
         pause_s = self._pace.pause_s(known.attempts - 1, self._random)
-        patient = self._workflows[state.workflow].patient
-        deadline_s = self._pace.patience_s if patient else self._pace.forward_deadline_s
+        workflow = self._workflows[state.workflow]
+        patient = workflow.patient
+        deadline_s = self._pace.patience_s if patient else self._pace.forward_deadline_s * workflow.deadlines
         if elapsed_s + pause_s <= deadline_s and known.attempts < self._pace.max_attempts:
             self._wait(pause_s)
         elif patient:

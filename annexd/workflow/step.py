@@ -71,7 +71,11 @@ class Step(Protocol):
 
 @dataclass(frozen=True)
 class Workflow:
-    """Steps in their order.  `patient`: what cannot be done now is tried for ever, and not undone for that."""
+    """Steps in their order.  `patient`: what cannot be done now is tried until it can be, and not undone for that.
+
+    `deadlines`: how many times Pace.forward_deadline_s each step may take, where it is not patient.
+    """
 
     steps: tuple[Step, ...]
     patient: bool = False
+    deadlines: float = 1.0

@@ -18,23 +18,23 @@ from test.account.kit import STACK, TOP, Account
 
 @dataclass(frozen=True)
 class Fault:
-    """`check` is what finds it, with these `words`, and `mend` in its advice; faults of one `hand` stand together."""
+    """`check` is what finds it, with these `words`, and `repair` in its advice; faults of one `hand` stand together."""
 
     name: str
     hand: str
     plant: Callable[[Account], object]
     check: str
     words: str
-    mend: str
+    repair: str
 
 
 Plant = Callable[[Account], object]
 PLANTED: list[Fault] = []
 
 
-def fault(hand: str, check: str, words: str, mend: str = "-setup") -> Callable[[Plant], Plant]:
+def fault(hand: str, check: str, words: str, repair: str = "-setup") -> Callable[[Plant], Plant]:
     def keep(plant: Plant) -> Plant:
-        PLANTED.append(Fault(plant.__name__, hand, plant, check, words, mend))
+        PLANTED.append(Fault(plant.__name__, hand, plant, check, words, repair))
         return plant
 
     return keep

@@ -1,4 +1,4 @@
-"""-check-setup: finds what is amiss, each fault by itself, and says how to mend it."""
+"""-check-setup: finds each fault by itself, and says how to fix it."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_findings_can_be_had_as_json(well: Account) -> None:
     said = well.run("-check-setup", "-json", "-count", "1000")
     findings = json.loads(said.out)
     assert said.status == SETUP_FAULTY
-    assert {"region", "check", "status", "what", "mend"} == set(findings[0])
+    assert {"region", "check", "status", "what", "repair"} == set(findings[0])
     assert [each["check"] for each in findings if each["status"] == "FAULT"] == ["Spot quota"]
 
 
@@ -149,7 +149,7 @@ def test_a_planted_fault_is_found_with_its_mend(fault: Fault, told: Callable[[Fa
     assert said.status == SETUP_FAULTY
     found = [line for line in said.faults() if line.startswith(f"{fault.check}: ") and fault.words in line]
     assert len(found) == 1, said.out
-    assert fault.mend in found[0]
+    assert fault.repair in found[0]
 
 
 @pytest.fixture(scope="module")

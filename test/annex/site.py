@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from annexd.annex.access import KeyFiles
 from annexd.annex.bulk_request import bulk_request
 from annexd.annex.cancel import add_cancelling, cancel_annex
@@ -67,12 +65,29 @@ class Site:
     @contextmanager
     def dying(self, at: int, *, written: bool = True) -> Iterator[None]:
         """Meanwhile each daemon dies at this append of its life, before or after the record is on the disk."""
+        with self.mortal(at, written=written) as deaths:
+            yield
+        assert deaths, f"it took fewer than {at} records"
+
+    @contextmanager
+    def mortal(self, at: int, *, written: bool) -> Iterator[list[Crash]]:
+        """The same, of a daemon that may be done before; yields what holds its death afterwards."""
+        deaths: list[Crash] = []
         self.journal = partial(self._dying_journal, at, written)  # type: ignore[method-assign]
         try:
-            with pytest.raises(Crash):
-                yield
+            yield deaths
+        except Crash as death:
+            deaths.append(death)
         finally:
             del self.journal
+
+    def unfinished(self) -> int:
+        """How many workflows the next daemon has to go on with."""
+        journal = self.journal()
+        try:
+            return len(journal.unfinished())
+        finally:
+            journal.close()
 
     def _dying_journal(self, at: int, written: bool) -> Journal:
         return CrashingJournal(self.home / "command_state", at=at, written=written, now_s=self.now_s)

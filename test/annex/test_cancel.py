@@ -16,8 +16,8 @@ from annexd.annex.roll import Roll
 from annexd.workflow import Engine, Pace, State
 from test.annex.ads import OWNER
 from test.annex.fleets import BOB, KEYS, by_hand, end_of, fleet, look, tag, tags_of, writes
-from test.annex.site import PACE, SETTLE_S, Site, wait_for
-from test.annex.test_change import ordered, refused, silence
+from test.annex.site import PACE, Site, wait_for
+from test.annex.test_change import end, ordered, refused, silence
 
 PATIENT = replace(PACE, patience_s=10.0)
 IMPATIENT = replace(PACE, patience_s=0.2, stuck_base_s=0.05)
@@ -202,6 +202,8 @@ def test_an_order_that_failed_has_nothing_to_cancel(site: Site) -> None:
 
 
 def test_an_annex_that_is_over_says_so(site: Site, annex: dict[str, Any]) -> None:
+    end(site, annex)
+    site.cloud.clear_audit()
     site.away_s = 3700.0
     refused(dict(site.cancel("physics")), "InvalidState", f"annex {annex['AnnexID']} is over: its lease ended at")
     assert writes(site) == []
@@ -215,7 +217,8 @@ def test_an_annex_that_was_extended_is_not_over_before_its_new_end(site: Site, a
 
 
 def test_what_nobody_knows_is_not_found(site: Site) -> None:
-    refused(dict(site.cancel("annex-1")), "InvalidRequest", "annexd knows no annex annex-1 of yours; with keys (files, a profile)")
+    words = "annexd knows no annex annex-1 of yours; with keys (files, a profile)"
+    refused(dict(site.cancel("annex-1")), "InvalidRequest", words)
 
 
 @pytest.mark.parametrize(("changes", "words"), [
@@ -307,13 +310,10 @@ def test_a_tag_that_does_not_show_is_waited_for_or_written_again(site: Site, ann
     check_ended(site, annex)
 
 
-def test_what_the_order_asked_for_without_an_answer_has_no_effect_any_more_when_the_lease_is_ended(site: Site) -> None:
-    site.cloud.fault("RequestSpotFleet", "reset", times=1)
-    before_s = time.time()
-    annex = site.order()
-    reply = site.cancel(str(annex["AnnexID"]), pace=PATIENT)
-    assert reply["Result"] == "Success"
-    assert time.time() - before_s > SETTLE_S, "what was asked for without an answer may still come"
+def test_a_fleet_that_ec2_does_not_show_yet_is_waited_for(site: Site, annex: dict[str, Any]) -> None:
+    site.cloud.fault("DescribeSpotFleetRequests", "error", code="InvalidSpotFleetRequestId.NotFound", times=1)
+    assert site.cancel("physics", pace=PATIENT)["Result"] == "Success"
+    check_ended(site, annex)
 
 
 def test_an_outage_is_waited_for_and_the_client_is_told(site: Site, annex: dict[str, Any]) -> None:

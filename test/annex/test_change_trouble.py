@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from annexd.annex.lease import utc
+from annexd.workflow import Kind
 from test.annex.fleets import by_hand, end_of, tag, writes
 from test.annex.site import PACE, SETTLE_S, Site, wait_for
 from test.annex.test_change import PATIENT, ordered, refused, silence
 
-HASTY = replace(PACE, forward_deadline_s=0.2)
+HASTY = replace(PACE, forward_deadline_s=0.08)  # a step of a change takes two and a half times that
 
 
 @pytest.fixture
@@ -74,10 +75,13 @@ def test_a_tag_that_shows_late_is_waited_for(site: Site, annex: dict[str, Any]) 
 def test_a_tag_that_shows_a_little_late_is_no_lost_answer(site: Site) -> None:
     """All tags of AWS's may: the next change need not wait for what can no longer come."""
     site.cloud.behave(tags_late_s=0.1)
-    assert site.change("physics", pace=PATIENT, LeaseExtension=600)["Result"] == "Success"
-    began_s = time.time()
-    assert site.change("physics", pace=PATIENT, LeaseExtension=600)["Result"] == "Success"
-    assert time.time() - began_s < SETTLE_S
+    for _ in range(2):
+        reply = site.change("physics", pace=PATIENT, LeaseExtension=600)
+        assert reply["Result"] == "Success"
+        journal = site.journal()
+        kinds = {record.kind for record in journal.history(str(reply["CommandID"]))}
+        journal.close()
+        assert Kind.UNKNOWN not in kinds
 
 
 def test_a_tag_that_aws_took_and_lost_is_written_again(site: Site, annex: dict[str, Any]) -> None:
@@ -112,8 +116,8 @@ def test_shortening_is_never_taken_back(site: Site, annex: dict[str, Any]) -> No
 def test_an_undo_does_not_take_a_denied_look_for_an_annex_that_is_gone(site: Site, annex: dict[str, Any]) -> None:
     site.cloud.fault("CreateTags", "reset", times=1000, when="after")
     site.cloud.fault("DescribeSpotFleetRequests", "denied", times=1000, skip=2)
-    reply = site.change("physics", pace=replace(HASTY, undo_patience_s=0.1), LeaseExtension=600)
-    refused(reply, "Failure", "move_end could not be undone yet and is tried again")
+    reply = site.change("physics", pace=replace(HASTY, undo_patience_s=5.0), LeaseExtension=600)
+    refused(reply, "Failure", "move_end could not be undone yet and is tried again", "was denied")
     site.cloud.clear_faults()
     site.restart()
     assert end_of(site, annex["BulkRequestID"]) == annex["EndOfLease"]

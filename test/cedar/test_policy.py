@@ -106,7 +106,7 @@ def test_never_authenticating_lowers_what_is_only_preferred() -> None:
     ],
 )
 def test_a_configuration_that_contradicts_itself_is_named(policy: SecurityPolicy) -> None:
-    with pytest.raises(PolicyMismatch, match="mend the SEC_"):
+    with pytest.raises(PolicyMismatch, match="correct the SEC_"):
         for_command(policy, READ)
 
 

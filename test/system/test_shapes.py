@@ -1,6 +1,5 @@
 """The other ways in which annexd runs: on its own port, two of them, beside a collector that hangs."""
 
-import itertools
 import os
 import signal
 import socket
@@ -10,16 +9,9 @@ from pathlib import Path
 
 from test.cloud import Cloud
 from test.system.site import TOP, Site
+from test.texts import block
 
-README = TOP / "README.md"
 ANNEXD = str(Path(sysconfig.get_path("scripts"), "condor_annexd"))
-
-
-def readme_block(first_line: str) -> str:
-    """The indented block of README.md that begins with this line."""
-    lines = iter(README.read_text().splitlines())
-    block = itertools.dropwhile(lambda line: line.strip() != first_line, lines)
-    return "\n".join(line.strip() for line in itertools.takewhile(lambda line: line.startswith("    "), block))
 
 
 def test_without_shared_port_it_serves_on_the_inherited_socket(cloud: Cloud) -> None:
@@ -34,9 +26,9 @@ def test_without_shared_port_it_serves_on_the_inherited_socket(cloud: Cloud) -> 
 
 
 def test_two_annexds_of_one_condor_master_have_each_their_own_name_journal_and_log(cloud: Cloud) -> None:
-    """Its configuration is the README's block, as it is written there."""
-    block = readme_block("ANNEXD2 = $(ANNEXD:$(SBIN)/condor_annexd)")
-    with Site(cloud, f"{block}\nANNEXD2.ANNEX_MAX_TARGET_CAPACITY = 1") as site:
+    """Its configuration is the block of docs/operations.md, as it is written there."""
+    second = block(TOP / "docs" / "operations.md", "ANNEXD2 = ")
+    with Site(cloud, f"{second}\nANNEXD2.ANNEX_MAX_TARGET_CAPACITY = 1") as site:
         def names() -> set[str]:
             said = site.pool.tool("condor_status", "-subsystem", "Annexd", "-af", "Name").stdout
             return {name.partition("@")[0] for name in said.split()}

@@ -30,18 +30,18 @@ def _public(view: View, s3: Any, name: str) -> Iterator[Finding]:
     controls = view.found("GetBucketOwnershipControls", s3.get_bucket_ownership_controls, Bucket=name) or {}
     rules = controls.get("OwnershipControls", {}).get("Rules") or [{}]
     if status.get("PolicyStatus", {}).get("IsPublic"):
-        mend = f"aws s3api delete-bucket-policy --bucket {name}, then {ANEW}"
-        yield view.fault("bucket's privacy", "its policy makes it public", mend)
+        repair = f"aws s3api delete-bucket-policy --bucket {name}, then {ANEW}"
+        yield view.fault("bucket's privacy", "its policy makes it public", repair)
     elif open_ways:
         block_all = ",".join(f"{way}=true" for way in shall)
-        mend = f"aws s3api put-public-access-block --bucket {name} --public-access-block-configuration {block_all}"
-        yield view.fault("bucket's privacy", f"it may be made public: {', '.join(open_ways)} off", mend)
+        repair = f"aws s3api put-public-access-block --bucket {name} --public-access-block-configuration {block_all}"
+        yield view.fault("bucket's privacy", f"it may be made public: {', '.join(open_ways)} off", repair)
     elif rules[0].get("ObjectOwnership") != "BucketOwnerEnforced":
-        mend = f"aws s3api put-bucket-ownership-controls --bucket {name} --ownership-controls "
+        repair = f"aws s3api put-bucket-ownership-controls --bucket {name} --ownership-controls "
         yield view.fault(
             "bucket's privacy",
             "its objects may have access lists of their own",
-            f"{mend}'Rules=[{{ObjectOwnership=BucketOwnerEnforced}}]'",
+            f"{repair}'Rules=[{{ObjectOwnership=BucketOwnerEnforced}}]'",
         )
     else:
         yield view.ok("bucket's privacy", "it is private, and cannot be made public")
@@ -51,8 +51,8 @@ def _encryption(view: View, s3: Any, name: str) -> Iterator[Finding]:
     told = view.found("GetBucketEncryption", s3.get_bucket_encryption, Bucket=name)
     if told is None:
         rule = '{"Rules":[{"ApplyServerSideEncryptionByDefault":{"SSEAlgorithm":"AES256"}}]}'
-        mend = f"aws s3api put-bucket-encryption --bucket {name} --server-side-encryption-configuration '{rule}'"
-        yield view.fault("bucket's encryption", "what is put there is not encrypted", mend)
+        repair = f"aws s3api put-bucket-encryption --bucket {name} --server-side-encryption-configuration '{rule}'"
+        yield view.fault("bucket's encryption", "what is put there is not encrypted", repair)
     else:
         yield view.ok("bucket's encryption", "what is put there is encrypted")
 

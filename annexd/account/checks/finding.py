@@ -8,13 +8,13 @@ UNKNOWN: Final = "unknown"
 
 
 class Finding(NamedTuple):
-    """One line: what was looked at and how it is; for a fault, how to mend it."""
+    """One line: what was looked at and how it is; for a fault, how to fix it."""
 
     region: str
     check: str
     status: str
     what: str
-    mend: str = ""
+    repair: str = ""
 
     @property
     def is_fault(self) -> bool:
@@ -26,5 +26,5 @@ class Finding(NamedTuple):
         return self.status == OK
 
     def line(self) -> str:
-        mend = f"; {self.mend}" if self.mend else ""
-        return f"{self.region}: {self.status:7} {self.check}: {self.what}{mend}"
+        repair = f"; {self.repair}" if self.repair else ""
+        return f"{self.region}: {self.status:7} {self.check}: {self.what}{repair}"

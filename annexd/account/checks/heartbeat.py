@@ -64,8 +64,8 @@ def max_lease(view: View) -> Iterator[Finding]:
     ours, theirs = view.max_lease_s, view.param("ANNEX_MAX_LEASE") or ""
     if theirs.isdecimal() and int(theirs) > ours:
         what = f"annexes end after {duration(ours)}, but ANNEX_MAX_LEASE is {duration(int(theirs))}"
-        mend = f"lower ANNEX_MAX_LEASE to {ours}, or condor_annex -setup -max-lease {theirs}"
-        yield view.fault(MAX_LEASE, what, mend)
+        repair = f"lower ANNEX_MAX_LEASE to {ours}, or condor_annex -setup -max-lease {theirs}"
+        yield view.fault(MAX_LEASE, what, repair)
     else:
         yield view.ok(MAX_LEASE, f"every annex ends {duration(ours)} after its start, at the latest")
 
@@ -77,8 +77,8 @@ def heartbeat(view: View) -> Iterator[Finding]:
     fault = view.enforcer.fault_of(receipt, arn)
     if fault is not None or receipt is None:
         what = (fault or "there is none").removesuffix(f": {CHECK}")
-        mend = "mend what is at fault above; the rule calls it every five minutes, and condor_annex -setup waits for it"
-        yield view.fault("heartbeat", what, mend)
+        repair = "fix the faults above; the rule calls it every five minutes, and condor_annex -setup waits for it"
+        yield view.fault("heartbeat", what, repair)
     elif receipt.max_lease_s != view.max_lease_s:
         what = f"it works with a {MAX_LEASE} of {receipt.max_lease_s} s, not {view.max_lease_s} s"
         yield view.fault("heartbeat", what, "wait five minutes, then condor_annex -setup")

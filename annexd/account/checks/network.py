@@ -18,11 +18,11 @@ def security_group(view: View) -> Iterator[Finding]:
     command = f"aws ec2 revoke-security-group-ingress --region {view.region} --group-id {group_id}"
     if group["IpPermissions"]:
         ways = ", ".join(_shown(rule) for rule in group["IpPermissions"])
-        mend = f"{command} --ip-permissions ..., or in the console: instances need no way in"
-        yield view.fault("security group", f"{group_id} lets in {ways}", mend)
+        repair = f"{command} --ip-permissions ..., or in the console: instances need no way in"
+        yield view.fault("security group", f"{group_id} lets in {ways}", repair)
     elif not group.get("IpPermissionsEgress"):
-        mend = f"aws ec2 authorize-security-group-egress --region {view.region} --group-id {group_id} --protocol -1"
-        yield view.fault("security group", f"{group_id} lets nothing out", f"{mend} --cidr 0.0.0.0/0")
+        repair = f"aws ec2 authorize-security-group-egress --region {view.region} --group-id {group_id} --protocol -1"
+        yield view.fault("security group", f"{group_id} lets nothing out", f"{repair} --cidr 0.0.0.0/0")
     else:
         yield view.ok("security group", "nothing comes in")
 

@@ -98,8 +98,8 @@ class View:
     def ok(self, check: str, what: str) -> Finding:
         return Finding(self.region, check, OK, what)
 
-    def fault(self, check: str, what: str, mend: str) -> Finding:
-        return Finding(self.region, check, FAULT, what, mend)
+    def fault(self, check: str, what: str, repair: str) -> Finding:
+        return Finding(self.region, check, FAULT, what, repair)
 
     def unknown(self, check: str, what: str) -> Finding:
         return Finding(self.region, check, UNKNOWN, what, "ask somebody who may look, or get the setup policy")

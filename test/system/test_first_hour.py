@@ -1,0 +1,127 @@
+"""What README and docs/operations.md have their readers paste, pasted: an empty account, an empty pool, the first job.
+
+One pool, in the order of the pages: each test begins where the one before it ended.
+"""
+
+import os
+import re
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from test.cloud import Cloud
+from test.cloud.clock import Clock
+from test.pool import Pool
+from test.system.annexes import POOL, image
+from test.system.site import TOP
+from test.texts import README, block
+
+OPERATIONS = TOP / "docs" / "operations.md"
+PROGRAMS = Path(sysconfig.get_path("scripts"))
+DAEMONS = ("MASTER", "COLLECTOR", "SHARED_PORT", "SCHEDD", "NEGOTIATOR")
+SPEED = 60  # the rule's five minutes pass in five seconds
+PASTED_S = 240.0
+CLONE = ("bin", "config.d", "docs", "templates")
+
+
+class FirstHour:
+    """A pool as it was before annexd came, an account with nothing in it, and a clone of this repository."""
+
+    def __init__(self, pool: Pool, cloud: Cloud) -> None:
+        self.pool, self.cloud = pool, cloud
+        self.clone, self.home = pool.directory / "clone", pool.directory / "home"
+        self.config_d = pool.directory / "config.d"
+        for folder in (self.clone, self.home, self.config_d):
+            folder.mkdir()
+        for name in CLONE:
+            (self.clone / name).symlink_to(TOP / name)
+        # As `ln -s` has put the programs into HTCondor's folders.
+        (self.config_d / "90annexd-program").write_text(f"ANNEXD = {PROGRAMS}/condor_annexd\n")
+
+    def paste(self, page: Path, beginning: str, **environment: str) -> str:
+        """Run the block of a page that begins so, as it is written; what it prints."""
+        path = f"{PROGRAMS}:{self.pool.htcondor.bin}:{self.pool.htcondor.sbin}:{os.environ['PATH']}"
+        env = {**self.cloud.environment(), "HOME": str(self.home), "PATH": path, **environment}
+        script = f"set -euo pipefail\ncd {self.clone}\n{block(page, beginning)}\n"
+        done = self.pool.run("bash", "-c", script, env=env, timeout_s=PASTED_S)
+        assert done.returncode == 0, f"{done.stdout}{done.stderr}\n{self.pool.log('ANNEXD')[-3000:]}"
+        return done.stdout + done.stderr
+
+    def annexds(self) -> list[str]:
+        said = self.pool.tool("condor_status", "-subsystem", "Annexd", "-af", "Name").stdout
+        return sorted(name.partition("@")[0] for name in said.split())
+
+    def wait_for_annexds(self, *names: str) -> None:
+        self.pool.wait_for(lambda: self.annexds() == list(names), f"{names} in the pool", 60.0)
+
+    def status(self) -> str:
+        return self.pool.run(str(PROGRAMS / "condor_annex"), "-status").stdout
+
+
+@pytest.fixture(scope="module")
+def hour() -> Iterator[FirstHour]:
+    settings = "\n".join(line for line in POOL.splitlines() if not line.startswith("include"))
+    pool = Pool(f"{settings}\nLOCAL_CONFIG_DIR = $(LOCAL_DIR)/config.d\n", daemons=DAEMONS)
+    with (
+        Cloud(speed=SPEED, termination_s=0.5, enforce_iam=True, boot=image(pool, 3)) as cloud,
+        pool,
+    ):
+        yield FirstHour(pool, cloud)
+
+
+def test_an_administrator_makes_an_empty_account_ready(hour: FirstHour) -> None:
+    said = hour.paste(README, "cp config.d/80annexd ")
+    assert not re.search(r"\b(FAULT|unknown)\b", said), said
+    hour.wait_for_annexds("annexd")
+
+
+def test_a_user_runs_the_first_job_and_ends_the_annex(hour: FirstHour) -> None:
+    said = hour.paste(README, "install -m 700 -d ~/.annex")
+    assert (hour.clone / "first.out").read_text().strip()
+    assert "sfr-" in said
+    assert "is cancelled" in said
+
+
+def test_what_an_operator_looks_at_is_there(hour: FirstHour) -> None:
+    said = hour.paste(OPERATIONS, "condor_status -subsystem Annexd")
+    for words in ("AnnexdLog", "STARTING UP", "ADMINISTRATOR"):
+        assert words in said
+    hour.wait_for_annexds("annexd")
+
+
+def test_the_journal_is_copied_while_annexd_is_off_and_annexd_knows_its_annexes_afterwards(hour: FirstHour) -> None:
+    copy = hour.pool.directory / "copy"
+    hour.paste(OPERATIONS, "journal=$(", BACKUP=str(copy))
+    assert (copy / "annexd_command_state").stat().st_size
+    hour.wait_for_annexds("annexd")
+    assert "first" in hour.status()
+
+
+def test_after_both_kinds_of_keys_were_rotated_an_order_is_carried_out_and_its_machine_joins(hour: FirstHour) -> None:
+    key, secret = hour.cloud.environment()["AWS_ACCESS_KEY_ID"], hour.cloud.environment()["AWS_SECRET_ACCESS_KEY"]
+    hour.paste(OPERATIONS, "(umask 077;", NEW_ACCESS_KEY_ID=key, NEW_SECRET_ACCESS_KEY=secret)
+    hour.paste(OPERATIONS, "openssl rand")
+    keys = ("-public-key-file", str(hour.home / ".annex/access"), "-secret-key-file", str(hour.home / ".annex/secret"))
+    ordered = hour.pool.run(str(PROGRAMS / "condor_annex"), *keys, "-lease-duration", "1h", "-count", "1",
+                            "-annex-name", "rotated", str(hour.clone / "config.json"))
+    assert ordered.returncode == 0, ordered.stderr
+    machines = lambda: "rotated" in hour.pool.tool("condor_status", "-af", "AnnexName").stdout  # noqa: E731
+    hour.pool.wait_for(machines, "a machine with a token of the new key", 90.0)
+
+
+@pytest.fixture
+def _second_regions_clock(hour: FirstHour) -> Iterator[None]:
+    """The emulated AWS fires the rules of its first region by itself."""
+    clock = Clock(hour.cloud.url, "eu-west-1", SPEED, lambda _what, **_: None)
+    clock.start()
+    yield
+    clock.stop()
+
+
+@pytest.mark.usefixtures("_second_regions_clock")
+def test_a_second_region_has_its_annexd_by_one_line(hour: FirstHour) -> None:
+    hour.paste(OPERATIONS, "condor_annex -setup -region us-east-1 -region eu-west-1")
+    hour.wait_for_annexds("annexd", "annexd-eu-west-1")
+    assert "first" not in hour.paste(OPERATIONS, "condor_annex -name")

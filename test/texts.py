@@ -1,0 +1,45 @@
+"""README and the pages of docs, as their readers paste from them."""
+
+import re
+import shlex
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[1]
+README = TOP / "README.md"
+PAGES = [README, *sorted((TOP / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"(?:^(?:    .*)?\n)+", re.MULTILINE)
+
+
+def blocks(page: Path) -> list[str]:
+    """Return the indented blocks of a page in order, without their indentation."""
+    found = BLOCK.findall(FENCE.sub("", page.read_text(encoding="utf-8")))
+    return ["\n".join(line[4:] for line in block.strip("\n").splitlines()) for block in found if block.strip()]
+
+
+def block(page: Path, beginning: str) -> str:
+    """Return the one block that begins so, as it is pasted."""
+    [found] = [each for each in blocks(page) if each.startswith(beginning)]
+    return found
+
+
+def fenced(page: Path, language: str) -> list[str]:
+    """Return the fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def commands(page: Path) -> list[list[str]]:
+    """Return the words of each line of each block, and of each piece of code in the text that is a whole command."""
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    prose = " ".join(line for line in text.splitlines() if not line.startswith("    "))
+    lines = [line for each in blocks(page) for line in each.replace("\\\n", " ").splitlines()]
+    lines += [code for code in re.findall(r"`([^`]+)`", prose) if re.match(r"(condor_\w+|make) \S", code)]
+    return [words for words in map(_words, lines) if words]
+
+
+def _words(line: str) -> list[str]:
+    try:
+        words = shlex.split(line.removeprefix("$ ").strip(), comments=True)
+    except ValueError:  # a line of something else, with one quote
+        return []
+    return words[1:] if words[:1] == ["sudo"] else words
