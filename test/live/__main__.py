@@ -53,6 +53,8 @@ def main() -> int:
     recorder = Recorder()
     try:
         account = Account(asked.region, asked.profile, recorder)
+        if not account.session.is_region(asked.region):
+            return _refuse(f"there is no region {asked.region}, as far as botocore knows")
         if asked.clean_up:
             return _only_clean_up(account, pace, teller.say)
         steps = [name for name in STEPS if not asked.only or name == ALWAYS or name in asked.only]
@@ -73,6 +75,10 @@ def _rehearse(asked: argparse.Namespace, account: Account, recorder: Recorder, p
     check(account)
     if not asked.yes and not _says_yes():
         return _refuse("nothing was done")
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        return _refuse(f"the folder of the report cannot be made: {error}", "say --output FOLDER")
     wanted = Wanted(asked.region, asked.profile, steps, asked.instance_type, asked.image, folder)
     return Rehearsal(wanted, account, recorder, pace, teller.say).run(Stopping(teller.say))
 
