@@ -22,7 +22,7 @@ class Living:
         self._seq = 0
         self._orders: dict[str, tuple[AccountTarget, float]] = {}  # by command ID: where, and when its lease ends
         self._leased: set[str] = set()  # those that were carried out, and are not over
-        self._young: dict[str, str] = {}  # command ID: key of the account, of orders whose fleets are young, or not asked for yet
+        self._young: dict[str, str] = {}  # accounts of orders, by command ID, whose fleets are young or unasked for
 
     def targets(self, now_s: float) -> dict[str, AccountTarget]:
         """By AccountTarget.key.  Raises JournalError."""

@@ -65,7 +65,7 @@ class Reconciler:
         self._looked_s: dict[str, float] = {}  # monotonic
         self._began_s: dict[str, float] = {}  # the same look, since the epoch
         self._asked_s: Mapping[str, list[float]] = {}  # when the newest fleets were asked for
-        self._troubles: dict[str, dict[str, str]] = {}  # those of each account that were told, by fleet ID
+        self._told: dict[str, str] = {}  # the troubles that the log has, by fleet ID
         self._reports: dict[str, Report] = {}
         self._looks: dict[str, Look] = {}
         self._faults: dict[str, str] = {}
@@ -87,7 +87,7 @@ class Reconciler:
         return {**{name: words for name, words in told.items() if words},
                 **({"AnnexFunctionTime": min(heard)} if heard else {}),
                 **{name: len(each) for name, each in found.items()}, "AnnexEndedOverdue": self._ended,
-                "AnnexTroubled": sum(len(look.troubles) for look in self._looks.values()),
+                "AnnexTroubled": len({each for look in self._looks.values() for each in look.troubles}),
                 "AnnexReconcileFaults": len(self._faults), "AnnexReconcileTime": self._newest_s,
                 "AnnexClockSkew": self._access.skew_s, "AnnexThrottledAccounts": self._access.throttled_accounts}
 
@@ -146,7 +146,7 @@ class Reconciler:
 
     def _forget(self, key: str) -> None:
         for known in (self._targets, self._looking, self._looked_s, self._began_s, self._reports, self._looks,
-                      self._faults, self._warnings, self._troubles):
+                      self._faults, self._warnings):
             known.pop(key, None)
         self._changed()
 
@@ -187,7 +187,7 @@ class Reconciler:
         words = await in_thread(lambda: self._words_of(report.troubles))
         troubles = {fleet_id: report.troubles[fleet_id] for fleet_id in words}
         self._looks[key] = Look(began_s, {annex.annex_id: annex for annex in report.annexes}, troubles=troubles)
-        self._tell_troubles(key, report, {fleet_id: each for fleet_id, each in words.items() if each})
+        self._tell_troubles({fleet_id: each for fleet_id, each in words.items() if each})
         self._ended += len(report.ended)
         for words in report.ended:
             log.always(f"reconciliation: {words}")
@@ -211,13 +211,13 @@ class Reconciler:
                     words[fleet_id] = f"annex {order['annex_id']} of {order['owner']} ({fleet_id}): {trouble.text}"
         return words
 
-    def _tell_troubles(self, key: str, report: Report, troubles: dict[str, str]) -> None:
-        """Once for each fleet, until the words change by more than a number; a look may not get to all of them."""
-        told = self._troubles.get(key, {})
+    def _tell_troubles(self, troubles: dict[str, str]) -> None:
+        """Once for each fleet, until the words change by more than a number; several keys may see the same fleet."""
         for fleet_id, words in troubles.items():
-            if _kind(words) != _kind(told.get(fleet_id, "")):
+            if _kind(words) != _kind(self._told.get(fleet_id, "")):
                 log.error(words)
-        self._troubles[key] = {each: words for each, words in told.items() if each in report.fleets} | troubles
+        alive = {each for report in self._reports.values() for each in (*report.fleets, *report.troubles)}
+        self._told = {each: words for each, words in (self._told | troubles).items() if each in alive}
 
     def _tell_warning(self, key: str, words: str) -> None:
         """Of what will end the leases; once, until it changes."""
