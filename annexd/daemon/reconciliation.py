@@ -184,10 +184,10 @@ class Reconciler:
         if key not in self._targets:
             return  # forgotten meanwhile
         self._reports[key] = report
-        words = await in_thread(lambda: self._words_of(report.troubles))
-        troubles = {fleet_id: report.troubles[fleet_id] for fleet_id in words}
+        texts = await in_thread(lambda: self._words_of(report.troubles))
+        troubles = {fleet_id: report.troubles[fleet_id] for fleet_id in texts}
         self._looks[key] = Look(began_s, {annex.annex_id: annex for annex in report.annexes}, troubles=troubles)
-        self._tell_troubles({fleet_id: each for fleet_id, each in words.items() if each})
+        self._tell_troubles({fleet_id: each for fleet_id, each in texts.items() if each})
         self._ended += len(report.ended)
         for words in report.ended:
             log.always(f"reconciliation: {words}")
