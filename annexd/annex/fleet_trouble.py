@@ -19,6 +19,7 @@ from annexd.aws import answers
 from annexd.workflow import Refused, Retry
 
 MOST_ASKED: Final = 20  # fleets in a look, those that were requested last
+MOST_TOLD: Final = 1000  # fleets: an account may have so many that run
 MOST_RECORDS: Final = 3000  # of one history: three pages
 RECENT_S: Final = 7200.0  # what kept a fleet from launching before that keeps it no more, or is repeated
 SETTLE_S: Final = 90.0  # a fleet without instances and without an error is no trouble yet
@@ -57,17 +58,26 @@ def troubles_of(ec2: Any, inventory: Inventory, now_s: float, max_lease_s: float
     suspects = [fleet for fleet in inventory.fleets if fleet.annex_id not in busy and not fleet.is_cancelled
                 and now_s < fleet.end_s(max_lease_s) and _is_short(fleet, instances[fleet.fleet_id])]
     suspects.sort(key=lambda fleet: fleet.created_s or 0.0, reverse=True)
-    found: dict[str, Trouble] = {}
-    for fleet in suspects[:MOST_ASKED]:
+    judged = zip(suspects, _judgements(ec2, suspects[:MOST_TOLD], now_s), strict=False)
+    return {fleet.fleet_id: trouble for fleet, trouble in judged if trouble is not None}
+
+
+def _judgements(ec2: Any, suspects: Sequence[Fleet], now_s: float) -> Iterator[Trouble | None]:
+    """One for each.  No more is asked once AWS throttles, or answers as it never does: the next look asks again."""
+    why_not = ""
+    for place, fleet in enumerate(suspects):
+        if place == MOST_ASKED:
+            why_not = why_not or f"it asks for the reasons of the {MOST_ASKED} newest fleets of an account only"
+        if why_not:
+            yield _unexplained(fleet, why_not, now_s)
+            continue
         try:
-            trouble = _judged(fleet, _history(ec2, fleet, now_s), now_s)
+            yield _judged(fleet, _history(ec2, fleet, now_s), now_s)
         except Refused as error:
-            trouble = _unexplained(fleet, str(error), now_s)
-        except Retry:
-            return found  # throttled, or worse: the next look asks again
-        if trouble is not None:
-            found[fleet.fleet_id] = trouble
-    return found
+            yield _unexplained(fleet, str(error), now_s)
+        except Retry as error:
+            why_not = str(error)
+            yield _unexplained(fleet, why_not, now_s)
 
 
 def _is_short(fleet: Fleet, instances: int) -> bool:
