@@ -209,6 +209,7 @@ ORDER_RIGHTS: Final = [
     right("iam:PassRole", INSTANCE_ROLE, "ec2:RequestSpotFleet", condition=TO_FLEETS),
     right("ec2:DescribeSpotFleetRequests", ANYTHING),
     right("ec2:DescribeInstances", ANYTHING),
+    right("ec2:DescribeSpotFleetRequestHistory", FLEET, condition=OWN_FLEETS),  # why nothing runs
     right("ec2:CancelSpotFleetRequests", FLEET, condition=OWN_FLEETS),
     right("ec2:TerminateInstances", INSTANCE, condition=OF_A_FLEET),
 ]

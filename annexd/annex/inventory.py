@@ -32,6 +32,8 @@ OVER: Final = frozenset({"cancelled", "failed"})  # AWS's own word for that all 
 GONE: Final = "terminated"  # InstanceStateName
 ENDING: Final = "shutting-down"
 NOT_GONE: Final = ["pending", "running", "shutting-down", "stopping", "stopped"]  # InstanceStateName
+LARGEST_CAPACITY: Final = 2**31  # a fleet has at most 10,000
+LONGEST_ACTIVITY: Final = 32
 BATCH: Final = 500  # instances in one call
 
 
@@ -46,6 +48,11 @@ class Fleet:
     ordered_end_s: int
     created_s: float | None
     tags: Mapping[str, str] = field(default_factory=dict)
+    activity: str = ""  # ActivityStatus
+    target: int | None = None  # units of capacity, like `fulfilled`
+    fulfilled: float | None = None
+    valid_until_s: float | None = None
+    is_one_time: bool = False  # its Type is request: what it loses is not replaced
 
     @property
     def owner(self) -> str:
@@ -199,20 +206,36 @@ def _listed(ec2: Any, fleet_ids: list[str] | None = None) -> Iterator[tuple[str,
 
 
 def _fleet(seen: Mapping[str, Any]) -> Fleet | None:
-    token = answers.value(seen, "SpotFleetRequestConfig", dict).get("ClientToken")
+    config = answers.value(seen, "SpotFleetRequestConfig", dict)
+    token = config.get("ClientToken")
     leased = read_leased_token(token)
     if leased is None:
         return None
-    created = seen.get("CreateTime")
+    target = _amount(config.get("TargetCapacity"))
     return Fleet(
         fleet_id=answers.text(seen, "SpotFleetRequestId"),
         annex_id=leased.annex_id,
         client_token=str(token),
         state=answers.text(seen, "SpotFleetRequestState"),
         ordered_end_s=leased.end_of_lease_s,
-        created_s=created.timestamp() if isinstance(created, datetime) else None,
+        created_s=_moment_s(seen.get("CreateTime")),
         tags=_tags(seen),
+        activity=str(seen.get("ActivityStatus", ""))[:LONGEST_ACTIVITY],
+        target=None if target is None else int(target),
+        fulfilled=_amount(config.get("FulfilledCapacity")),
+        valid_until_s=_moment_s(config.get("ValidUntil")),
+        is_one_time=config.get("Type") == "request",
     )
+
+
+def _moment_s(value: object) -> float | None:
+    return value.timestamp() if isinstance(value, datetime) else None
+
+
+def _amount(value: object) -> float | None:
+    """A capacity; none for what is no number that a fleet can have."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value < LARGEST_CAPACITY else None  # type: ignore[operator, arg-type]
 
 
 def _instances(ec2: Any, filters: list[dict[str, Any]]) -> list[Instance]:

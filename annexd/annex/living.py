@@ -7,8 +7,10 @@ nothing there, nor does one whose lease ended long ago: such keys are gone, and 
 from typing import Final
 
 from annexd.annex.account_target import AccountTarget, target_of
+from annexd.annex.steps.request_fleet import RequestFleet
 from annexd.workflow import Engine, Json, State
 
+YOUNG_S: Final = 900.0  # after it was asked for, a fleet may be looked at early
 LIVES_ON_S: Final = 7 * 86400.0  # after a lease's end: so long a lease function that does nothing may go unnoticed
 
 
@@ -20,6 +22,7 @@ class Living:
         self._seq = 0
         self._orders: dict[str, tuple[AccountTarget, float]] = {}  # by command ID: where, and when its lease ends
         self._leased: set[str] = set()  # those that were carried out, and are not over
+        self._young: dict[str, str] = {}  # accounts of orders, by command ID, whose fleets are young or unasked for
 
     def targets(self, now_s: float) -> dict[str, AccountTarget]:
         """By AccountTarget.key.  Raises JournalError."""
@@ -29,6 +32,18 @@ class Living:
         self._forget(now_s)
         return {target.key: target for target, _ in self._orders.values()}
 
+    def fleets_asked_s(self, now_s: float) -> dict[str, list[float]]:
+        """When the young fleets were asked for, by AccountTarget.key; of those that `targets` has read."""
+        asked: dict[str, list[float]] = {}
+        for command_id, key in list(self._young.items()):
+            state = self._engine.state(command_id)
+            asked_s = state.step(RequestFleet.name).asked_at_s
+            if asked_s:
+                asked.setdefault(key, []).append(asked_s)
+            if asked_s + YOUNG_S < now_s and (asked_s or state.finished):
+                del self._young[command_id]
+        return asked
+
     def _learn(self, state: State, now_s: float) -> None:
         order = state.order or {}
         try:
@@ -36,6 +51,8 @@ class Living:
         except (LookupError, TypeError, AttributeError):
             return  # an order of another version: the engine says so when it is carried out
         self._orders[state.command_id] = target, end_s
+        if not state.workflow and order.get("valid_until_s", 0) + YOUNG_S > now_s:
+            self._young[state.command_id] = target.key
 
     def _forget(self, now_s: float) -> None:
         finished = self._orders.keys() - set(self._engine.unfinished())

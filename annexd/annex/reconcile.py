@@ -7,11 +7,12 @@ workflow of this annexd is busy with is left to it.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Final
 
 from annexd.annex.account_target import AccountTarget
+from annexd.annex.fleet_trouble import Trouble, troubles_of
 from annexd.annex.heartbeat import Receipt
 from annexd.annex.inventory import ENDED, ENDING, Fleet, Instance, Inventory, cancel_fleet, take_inventory, terminate
 from annexd.annex.lambda_runtime import warning as runtime_warning
@@ -60,6 +61,7 @@ class Report:
     faults: tuple[str, ...] = ()
     annexes: tuple[ObservedAnnex, ...] = ()
     enforcer: EnforcerReport = EnforcerReport()
+    troubles: Mapping[str, Trouble] = field(default_factory=dict)  # by fleet ID
 
 
 def reconcile(world: World, target: AccountTarget, busy: Callable[[], Set[str]],
@@ -81,6 +83,7 @@ def reconcile(world: World, target: AccountTarget, busy: Callable[[], Set[str]],
             frozenset(overdue),
             annexes=tuple(_observed(inventory, enforcer.receipt, max_lease_s)),
             enforcer=enforcer,
+            troubles=troubles_of(clients.ec2, inventory, now_s, max_lease_s, before | busy()),
         )
         for fleet_id in sorted(overdue):
             report = _with_end_of(report, clients, inventory, fleet_id)

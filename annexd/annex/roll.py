@@ -142,6 +142,11 @@ class Roll:
             read.latest_s = {key: end_s for key, end_s in read.latest_s.items()
                              if key in read.annexes or key in read.changes}
 
+    def order_of(self, fleet_id: str) -> State | None:
+        """The order that this fleet was made for, if it is one of the journal's."""
+        command_id = self._command_of(fleet_id)
+        return None if command_id is None else self.engine.state(command_id)
+
     def _move(self, command_id: str) -> _Move:
         """Return what a change came to; read once, after it is finished: there may be thousands of one annex."""
         with self._lock:
@@ -160,9 +165,12 @@ class Roll:
 
     def _command_of(self, fleet_id: str) -> str | None:
         with self._lock:
-            self._read.fleets_seq, found = self.engine.results(FLEET_STEP, self._read.fleets_seq)
-            self._read.fleets |= {str(one.get("spot_fleet_request_id")): each for each, one in found.items()}
-            return self._read.fleets.get(fleet_id)
+            return self._read_fleets().get(fleet_id)
+
+    def _read_fleets(self) -> dict[str, str]:
+        self._read.fleets_seq, found = self.engine.results(FLEET_STEP, self._read.fleets_seq)
+        self._read.fleets |= {str(one.get("spot_fleet_request_id")): each for each, one in found.items()}
+        return self._read.fleets
 
     def _learn(self) -> None:
         self._read.seq, states = self.engine.accepted(self._read.seq)

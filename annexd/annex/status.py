@@ -6,12 +6,13 @@ reconciliation saw it last, with the time of that look.
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from annexd.annex.account_target import target_of
 from annexd.annex.defaults import Defaults
 from annexd.annex.faults import InvalidRequest, shown
+from annexd.annex.fleet_trouble import Trouble
 from annexd.annex.lease import NOT_IN_TAGS
 from annexd.annex.reconcile import ObservedAnnex
 from annexd.annex.reply import ANSWERED, ReplyAd, reply, reply_of_error
@@ -21,6 +22,7 @@ from annexd.workflow import SUCCESS, Json, State
 
 COMMAND: Final = "CA_QUERY_ANNEXES"
 OWN: Final = frozenset(["command", "requestversion", "commandid", "annex"])
+FLEET_ID: Final = "spot_fleet_request_id"  # in the result of FLEET_STEP
 NEVER_S: Final = -1.0
 TOLD_S: Final = 3600  # so long after its end an annex is told of unasked
 
@@ -35,6 +37,7 @@ class Look:
     at_s: float
     annexes: Mapping[str, ObservedAnnex]
     fault: str = ""
+    troubles: Mapping[str, Trouble] = field(default_factory=dict)  # by fleet ID
 
 
 def query_annexes(
@@ -72,7 +75,7 @@ def _is_told_unasked(line: Json, now_s: float) -> bool:
     """What lives, is under way or still runs, and what ended a while ago."""
     under_way = line["State"] in ("ordering", "undoing", "cancelling")
     recent = line["State"] != "failed" and (line["EndOfLease"] or 0) > now_s - TOLD_S
-    return bool(under_way or recent or line["Instances"])
+    return bool(under_way or recent or line["Instances"] or line["Trouble"])
 
 
 def _known_annex(known: Known, roll: Roll, now_s: float, looks: Mapping[str, Look]) -> Json:
@@ -86,16 +89,19 @@ def _known_annex(known: Known, roll: Roll, now_s: float, looks: Mapping[str, Loo
     seen = look.annexes.get(known.annex_id) if look else None
     end_s = seen.end_of_lease_s if seen and cancellation is None else None
     end_s = roll.end_s(known) if end_s is None else int(end_s)
+    word, fleet_id = _word(state, cancellation, end_s, now_s), state.results.get(FLEET_STEP, {}).get(FLEET_ID)
+    trouble = look.troubles.get(str(fleet_id)) if look and word == "leased" else None
     return {
         "AnnexID": known.annex_id,
         "AnnexName": known.name,
         "Owner": known.owner,
         "CommandID": known.command_id,
-        "BulkRequestID": state.results.get(FLEET_STEP, {}).get("spot_fleet_request_id"),
+        "BulkRequestID": fleet_id,
         "TargetCapacity": (order.get("config") or {}).get("TargetCapacity"),
         "EndOfLease": end_s,
         "OrderedEndOfLease": known.end_of_lease_s,
-        "State": _word(state, cancellation, end_s, now_s),
+        "State": "failed" if trouble and trouble.has_failed else word,
+        "Trouble": trouble.text if trouble else None,
         **_seen(known.annex_id, look),
         "SeenFault": fault or None,
     }
@@ -132,10 +138,11 @@ def _seen_only(roll: Roll, now_s: float, looks: Mapping[str, Look], mine: str | 
                 continue
             told.add(annex_id)
             end_s = None if one.end_of_lease_s is None else int(one.end_of_lease_s)
+            trouble = look.troubles.get(str(one.fleet_id))
             yield {
                 "SeenFault": look.fault or None,
                 "AnnexID": annex_id, "AnnexName": None, "Owner": one.owner, "CommandID": None,
                 "BulkRequestID": one.fleet_id, "TargetCapacity": None, "EndOfLease": end_s,
-                "OrderedEndOfLease": one.ordered_end_s,
+                "OrderedEndOfLease": one.ordered_end_s, "Trouble": trouble.text if trouble else None,
                 "State": "over" if end_s is not None and end_s <= now_s else "adopted", **_seen(annex_id, look),
             }  # fmt: skip

@@ -32,7 +32,7 @@ def show(ad: Mapping[str, Any], *, as_json: bool, asked_for: str) -> None:
 
 
 def lines(annexes: list[Annex], now_s: float) -> list[str]:
-    """As condor_status: headings, an empty line, the rows, and when what runs was seen."""
+    """As condor_status: headings, an empty line, the rows, when what runs was seen, and why no more runs."""
     rows = [HEADINGS, *(_row(annex, now_s) for annex in annexes)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
     told = [_line(row, widths) for row in rows]
@@ -70,8 +70,18 @@ def _footer(annexes: list[Annex], now_s: float) -> list[str]:
     footer = _ends(annexes[0], now_s) if len(annexes) == 1 else []
     seen = [annex["SeenTime"] for annex in annexes if is_time(annex.get("SeenTime"))]
     footer += [f"Running: as annexd saw it in AWS {_period(now_s - min(seen))} ago or later"] if seen else []
+    footer += [f"{_name(annex)}: {_trouble(annex)}" for annex in annexes if annex.get("Trouble")]
     footer += [f"Not seen since: {fault}" for fault in _faults(annexes)]
     return ["", *footer] if footer else []
+
+
+def _name(annex: Annex) -> str:
+    return str(annex.get("AnnexName") or annex.get("AnnexID"))
+
+
+def _trouble(annex: Annex) -> str:
+    """Why fewer run than were asked for.  Most of it is AWS's text, and the screen is a terminal."""
+    return "".join(char if char.isprintable() else " " for char in str(annex["Trouble"]))
 
 
 def _faults(annexes: list[Annex]) -> list[str]:

@@ -134,19 +134,24 @@ def order(site: Site, **changes: Any) -> ReplyAd:
 
 
 def end_them(site: Site, replies: list[ReplyAd]) -> None:
-    """One more that is undone at once; a look at all; a longer lease; a fleet that somebody cancelled, but not its
-    instances; and the end of both."""
+    """One more that is undone at once; a look at all, also at one that starts nothing; a longer lease; a fleet that
+    somebody cancelled, but not its instances; and the end of all."""
     site.cloud.fault("RequestSpotFleet", "error", code="MaxSpotFleetRequestCountExceeded")
     assert site.order(IamFleetRole=None)["Result"] == "Failure"
-    assert len(look_at_all(site).annexes) == len(replies)
-    first, second = (str(reply["AnnexID"]) for reply in replies)
+    site.cloud.behave(fleet_trouble="role")
+    replies = [*replies, order(site)]
+    site.cloud.behave(fleet_trouble="")
+    report = look_at_all(site)
+    assert len(report.annexes) == len(replies)
+    assert "iamFleetRoleInvalid" in report.troubles[str(replies[-1]["BulkRequestID"])].text
+    first, second, third = (str(reply["AnnexID"]) for reply in replies)
     changed = site.change(second, LeaseExtension=600)
     assert changed["Result"] == "Success", changed
     site.cloud.client("ec2").cancel_spot_fleet_requests(
         SpotFleetRequestIds=[replies[0]["BulkRequestID"]], TerminateInstances=False
     )
     site.cloud.behave(second_cancel="no-effect")  # so that annexd has to end the first one's instances itself
-    for annex_id in (first, second):
+    for annex_id in (first, second, third):
         cancelled = site.cancel(annex_id)
         assert cancelled["Result"] == "Success", cancelled
     site.cloud.behave(second_cancel="acted-upon")

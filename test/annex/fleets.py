@@ -9,6 +9,7 @@ from typing import Any
 
 from annexd.annex.account_target import AccountTarget
 from annexd.annex.identifiers import leased_token
+from annexd.annex.key_source import KeySource
 from annexd.annex.lease import TAG_CANCELLED, TAG_LEASE_END, lease_end, tags, utc
 from annexd.annex.reconcile import Report, reconcile
 from annexd.aws import Endpoints
@@ -83,9 +84,8 @@ def endpoints(url: str) -> Json:
 
 def target(site: Site, url: str | None = None) -> AccountTarget:
     """The account, with alice's keys."""
-    order = {"owner": OWNER, "endpoints": endpoints(url or site.cloud.url), "public_key_file": "/home/alice/public",
-             "secret_key_file": "/home/alice/secret"}
-    return AccountTarget(order, site.arn)
+    keys = KeySource(public_key_file="/home/alice/public", secret_key_file="/home/alice/secret")
+    return AccountTarget({"owner": OWNER, "endpoints": endpoints(url or site.cloud.url), **keys.as_order()}, site.arn)
 
 
 def look(site: Site, busy: Set[str] = frozenset(), ahead_s: float = 0.0, cancelled: Mapping[str, float] = NO_ENDS,

@@ -45,8 +45,9 @@ def told(site: Site, owner: str = OWNER, looks: Mapping[str, Look] | None = None
 
 def looked(site: Site, ago_s: float = 0.0) -> dict[str, Look]:
     """What reconciliation sees, as if that were so long ago."""
-    seen = {annex.annex_id: annex for annex in look(site).annexes}
-    return {target(site).key: Look(time.time() - ago_s, seen)}
+    report = look(site)
+    seen = {annex.annex_id: annex for annex in report.annexes}
+    return {target(site).key: Look(time.time() - ago_s, seen, troubles=report.troubles)}
 
 
 def test_an_annex_is_told_with_its_lease_its_owner_and_what_was_seen_of_it(site: Site) -> None:
@@ -57,6 +58,7 @@ def test_an_annex_is_told_with_its_lease_its_owner_and_what_was_seen_of_it(site:
         "AnnexID": reply["AnnexID"], "AnnexName": "physics", "Owner": OWNER, "CommandID": reply["CommandID"],
         "BulkRequestID": reply["BulkRequestID"], "TargetCapacity": 2, "EndOfLease": reply["EndOfLease"],
         "OrderedEndOfLease": reply["EndOfLease"], "State": "leased", "Instances": 2, "EnforcerSeenTime": None,
+        "Trouble": None, "SeenFault": None,
     }  # fmt: skip
     for looks in ({}, looked(site, ago_s=60.0)):
         [unseen] = told(site, looks=looks)

@@ -69,8 +69,11 @@ def drips(start: bytes, every_s: float, gone: threading.Event) -> Behave:
     return behave
 
 
-def relays(url: str, date: str, changed: Callable[[bytes], bytes | None] = lambda _: None) -> Behave:
-    """What the AWS at `url` answers, with another Date; or another body, for requests for which `changed` has one."""
+def relays(url: str, date: str, changed: Callable[[bytes], bytes | None] = lambda _: None,
+           rewritten: Callable[[bytes], bytes] = lambda body: body) -> Behave:
+    """What the AWS at `url` answers, with another Date, `rewritten`; or another body, for requests for which `changed`
+    has one.
+    """
     host = urlsplit(url).netloc
 
     def behave(connection: socket.socket, request: bytes) -> None:
@@ -85,7 +88,7 @@ def relays(url: str, date: str, changed: Callable[[bytes], bytes | None] = lambd
         upstream = HTTPConnection(host, timeout=60)
         upstream.request(method, target, body, headers)
         answer = upstream.getresponse()
-        told = answer.read()
+        told = rewritten(answer.read())
         kind = f"Content-Type: {answer.getheader('Content-Type', 'text/xml')}\r\n"
         connection.sendall(_head(len(told), answer.status, f"Date: {date}\r\n{kind}") + told)
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from test.cloud.fleet_troubles import TROUBLES
+
 SECOND_CANCELS = ("acted-upon", "refused", "no-effect")
 
 
@@ -32,6 +34,10 @@ class Behaviour:
                     partially full"
     update_s        how long a changed function's LastUpdateStatus is InProgress.  CERTAIN that it is; LIKELY a few
                     seconds.  What runs is the new one at once here, the old one until then with AWS
+    fleet_trouble   what keeps fleets that are requested from now on from starting instances: one of
+                    test.cloud.fleet_troubles.TROUBLES, where the evidence stands
+    history_late_s  how long after its time a fleet's event is shown.  CERTAIN: "delayed by up to 30 seconds before they
+                    can be described", EC2's API reference, DescribeSpotFleetRequestHistory
     concurrency     how many functions run at once in a region: 1,000, or 10 in a new account.  CERTAIN
     """
 
@@ -42,11 +48,15 @@ class Behaviour:
     empty_log_pages: int = 0
     log_page: int = 10_000
     update_s: float = 0.2
+    fleet_trouble: str = ""
+    history_late_s: float = 0.0
     concurrency: int = 1000
 
     def __post_init__(self) -> None:
         if self.second_cancel not in SECOND_CANCELS:
             raise ValueError(f"second_cancel is one of {SECOND_CANCELS}, not {self.second_cancel!r}")
+        if self.fleet_trouble not in TROUBLES:
+            raise ValueError(f"fleet_trouble is one of {sorted(TROUBLES)}, not {self.fleet_trouble!r}")
         if not 1 <= self.log_page <= 10_000:
             raise ValueError(f"log_page is 1 to 10,000, not {self.log_page}")
 

@@ -7,16 +7,18 @@ moto's.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC
 from typing import Any
 
 import moto.ec2.urls
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
 
-from test.cloud import views, wire
+from test.cloud import fleet_troubles, views, wire
 from test.cloud.behaviour import Chosen
 from test.cloud.ec2_attributes import AttributeCalls
-from test.cloud.ec2_history import HistoryCalls
 from test.cloud.ec2_tags import TagCalls
 from test.cloud.faults import Faults
 from test.cloud.filters import matcher
@@ -32,14 +34,22 @@ PROTECTED = (
 MAX_CANCEL = 100  # CancelSpotFleetRequests takes no more ids
 
 
-class ActingEC2(TagCalls, AttributeCalls, HistoryCalls):
+@dataclass
+class Numbered:
+    """A record of a history, and its place in it."""
+
+    sequence: int
+    told: Mapping[str, Any]
+
+
+class ActingEC2(TagCalls, AttributeCalls):
     """Spot Fleets and their instances."""
 
     def request_spot_fleet(self) -> ActionResult:
         config = checked(self._parameters()["SpotFleetRequestConfig"])
         resolved = specifications(config, self.ec2_backend)
         try:
-            fleet = self._fleets.request(config, resolved)
+            fleet = self._fleets.request(config, resolved, self.chosen.now.fleet_trouble)
         except IdempotentParameterMismatchError as error:
             raise EC2ClientError(
                 "IdempotentParameterMismatch", f"The client token {error} was used with other parameters."
@@ -68,6 +78,17 @@ class ActingEC2(TagCalls, AttributeCalls, HistoryCalls):
         instances, token = page(active, asked.get("MaxResults"), asked.get("NextToken"))
         told = [views.active_instance_view(each) for each in instances]
         return ActionResult({"SpotFleetRequestId": fleet.fleet_id, "ActiveInstances": told, "NextToken": token})
+
+    def describe_spot_fleet_request_history(self) -> ActionResult:
+        asked, told_s = self._parameters(), self._told_s("DescribeSpotFleetRequestHistory")
+        fleet, since = self._fleet(asked["SpotFleetRequestId"]), float(asked["StartTime"])
+        late_s = told_s - self.chosen.now.history_late_s
+        records = [Numbered(place, each) for place, each in enumerate(fleet_troubles.history(fleet, late_s), 1)
+                   if each["Timestamp"].replace(tzinfo=UTC).timestamp() >= since
+                   and asked.get("EventType") in {None, each["EventType"]}]
+        told, token = page(records, asked.get("MaxResults"), asked.get("NextToken"))
+        return ActionResult({"SpotFleetRequestId": fleet.fleet_id, "HistoryRecords": [each.told for each in told],
+                             "NextToken": token})
 
     def cancel_spot_fleet_requests(self) -> ActionResult:
         asked = self._parameters()

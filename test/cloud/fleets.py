@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from test.cloud.fleet_troubles import TROUBLES
 from test.cloud.instances import FLEET_TAG, Instance, Timing
 from test.cloud.launch import choose, tags_of, weight_of
 from test.cloud.tags import TagLog
@@ -38,6 +39,7 @@ class Fleet:
     valid_from_s: float
     valid_until_s: float
     target: float
+    trouble: str = ""  # one of TROUBLES: what keeps it from starting instances
     instances: list[Instance] = field(default_factory=list)
     is_short: bool = True
     cancelled_at_s: float | None = None
@@ -100,7 +102,9 @@ class Fleets:
         self._tokens: dict[str, tuple[str, str]] = {}
         self._numbers = itertools.count(1)
 
-    def request(self, config: Mapping[str, Any], specifications: Sequence[Mapping[str, Any]]) -> Fleet:
+    def request(
+        self, config: Mapping[str, Any], specifications: Sequence[Mapping[str, Any]], trouble: str = ""
+    ) -> Fleet:
         """Start a fleet, or answer with the one that this very request has started before."""
         token, body = config.get("ClientToken"), json.dumps(config, sort_keys=True, default=str)
         if token in self._tokens:
@@ -110,6 +114,9 @@ class Fleets:
             if fleet_id in self.fleets:
                 return self.fleets[fleet_id]
         fleet = self._new_fleet(config, specifications)
+        fleet.trouble = trouble
+        if TROUBLES[trouble].cancels:
+            fleet.cancel(fleet.created_at_s, terminate=False)
         if token:
             self._tokens[token] = (body, fleet.fleet_id)
         self.settle()
@@ -150,9 +157,12 @@ class Fleets:
         strategy = fleet.config.get("AllocationStrategy") or "lowestPrice"  # AWS's default
         on_demand = fleet.missing_on_demand()
         plain = fleet.config.get("OnDemandAllocationStrategy") or "lowestPrice"
-        new = [self._launch(fleet, spec, now_s, False) for spec in choose(fleet.specifications, plain, on_demand)]
-        missing = fleet.target - fleet.fulfilled()
-        new += [self._launch(fleet, spec, now_s, True) for spec in choose(fleet.specifications, strategy, missing)]
+        most = TROUBLES[fleet.trouble].starts if fleet.trouble else None
+        chosen = itertools.islice(choose(fleet.specifications, plain, on_demand), most)
+        new = [self._launch(fleet, spec, now_s, False) for spec in chosen]
+        missing, left = fleet.target - fleet.fulfilled(), None if most is None else most - len(new)
+        chosen = itertools.islice(choose(fleet.specifications, strategy, missing), left)
+        new += [self._launch(fleet, spec, now_s, True) for spec in chosen]
         if new:
             self.effect("instances launched", fleet=fleet.fleet_id, count=len(new))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from moto.iam.models import iam_backends
 
+from test.cloud.fleet_troubles import activity
 from test.cloud.fleets import Fleet, Fleets
 from test.cloud.instances import STATE_CODES, Instance
 
@@ -25,7 +26,7 @@ def fleet_view(fleet: Fleet, now_s: float) -> dict[str, Any]:
     return {
         "SpotFleetRequestId": fleet.fleet_id,
         "SpotFleetRequestState": fleet.state(now_s),
-        "ActivityStatus": _activity(fleet, now_s),
+        "ActivityStatus": activity(fleet, now_s),
         "CreateTime": _moment(fleet.created_at_s),
         "SpotFleetRequestConfig": {
             **defaults,
@@ -36,12 +37,6 @@ def fleet_view(fleet: Fleet, now_s: float) -> dict[str, Any]:
         },
         "Tags": [{"Key": key, "Value": value} for key, value in fleet.tags.at(now_s).items()],
     }
-
-
-def _activity(fleet: Fleet, now_s: float) -> str:
-    if fleet.state(now_s) == "cancelled_terminating":
-        return "pending_termination"
-    return "fulfilled" if fleet.fulfilled() >= fleet.target else "pending_fulfillment"
 
 
 def tag_views(fleets: Fleets, now_s: float) -> Iterator[dict[str, str]]:

@@ -187,3 +187,17 @@ def test_annexds_own_keys_of_aws_go_to_none_of_its_children(site: Site) -> None:
     found = children(site.pid())
     assert found, "the one that speaks to condor_master"
     assert not any(SECRET_ACCESS_KEY in Path(f"/proc/{child}/environ").read_text() for child in found)
+
+
+def test_why_a_fleet_starts_nothing_is_in_status_and_the_ad_and_once_in_the_log(site: Site) -> None:
+    site.cloud.behave(fleet_trouble="role")
+    reply = site.order()
+    site.cloud.behave(fleet_trouble="")
+    assert reply["Result"] == "Success"
+    site.wait(lambda: (site.ad() or {}).get("AnnexTroubled"), "the trouble in the ad")
+    [annex] = json.loads(condor_annex(site, "-status", str(reply["AnnexID"]), "-json").stdout)
+    assert "iamFleetRoleInvalid" in annex["Trouble"]
+    assert "-check-setup" in annex["Trouble"]
+    site.cloud.clear_audit()
+    site.wait(lambda: looks(site) > 3, "some more looks")
+    assert len(re.findall(rf"ERROR: annex {reply['AnnexID']} of .*iamFleetRoleInvalid", site.log())) == 1

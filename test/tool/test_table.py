@@ -46,6 +46,14 @@ def test_the_ends_of_one_annex_are_told_in_full() -> None:
     assert lines([ANNEX | UNKNOWN], NOW_S)[4:] == ENDS.splitlines()[:1]
 
 
+@pytest.mark.usefixtures("utc")
+def test_why_fewer_run_than_were_asked_for_follows_the_table_and_cannot_write_on_the_terminal() -> None:
+    told = lines([ANNEX | {"Trouble": "AWS says: \x1b[2Jx\n\u202ey"}, ORDERING | {"AnnexName": None}], NOW_S)
+    assert told[-1] == "physics: AWS says:  [2Jx  y"
+    unnamed = lines([ANNEX | {"AnnexName": None, "Trouble": "no capacity"}], NOW_S)
+    assert unnamed[-1] == f"{ANNEX['AnnexID']}: no capacity"
+
+
 @pytest.mark.parametrize("value", [None, "soon", True, 0, -1, 2**62, 1.5, [1]])
 def test_a_time_that_is_not_known_or_none_is_a_dash(value: object) -> None:
     annex = {name: what for name, what in ANNEX.items() if name not in TIMES} | {"State": "ordering"}

@@ -1,0 +1,58 @@
+"""What an event in a fleet's history means, and the next step.
+
+Sources: sub-types and their meanings from the EC2 user guide, "Monitor fleet events using Amazon EventBridge", and
+botocore's EC2 model (EventInformation); wording of descriptions from recorded histories (test.cloud.fleet_troubles) and
+from EC2's "Error codes".  AWS promises no wording, so what is not recognised is quoted and sent to the console.
+"""
+
+import re
+from typing import Final
+
+CONSOLE: Final = "the EC2 console has the whole history: Spot Requests, the request's ID, tab History"
+LATER: Final = "AWS tries again by itself"
+# The first that fits counts.  Descriptions name image, system and zone of the launch specification in any case.
+ADVICE: Final = {
+    r"explicit deny|service control policy": (
+        "a policy of the account or its organization (a service control policy) forbids what the fleet does: ask the "
+        "administrators of the account to allow it"),
+    r"spotInstanceCountLimitExceeded|spot (max )?instance (max )?count|vcpu ?limit|InstanceLimitExceeded": (
+        "the account's quota of Spot instances is used up: ask for less, wait until others have ended, or have the "
+        "quota raised (Service Quotas, Amazon EC2, All ... Spot Instance Requests)"),
+    r"market price \$-": "this instance type is not sold as Spot there: name other instance types or zones",
+    r"launchSpecUnusable|fleetProgressHalted|SpotMaxPriceTooLow|price is (less|lower)": (
+        "the maximum price is below the Spot price: leave SpotPrice out of the file, or raise it"),
+    r"iamFleetRoleInvalid": (
+        "the role that IamFleetRole names cannot start or end instances: condor_annex -check-setup says what it lacks, "
+        "-setup makes one that works"),
+    r"iam ?instance ?profile": (
+        "the instance profile does not exist, or IamFleetRole may not pass its role on: condor_annex -check-setup "
+        "examines both; a profile that was just made is known after some minutes"),
+    r"kms|client error on launch|Client\.InternalError|encrypt": (
+        "often a volume is encrypted with a key that Spot may not use: grant the key to "
+        "AWSServiceRoleForEC2SpotFleet and AWSServiceRoleForEC2Spot, or use another image or key"),
+    r"image id|InvalidAMI|architecture": (
+        "the image does not exist in this region, is not shared with the account, or does not fit the instance type: "
+        "correct ImageId in the file"),
+    r"key ?pair": "the key pair does not exist in this region: correct KeyName in the file, or leave it out",
+    r"subnet|security ?group|InvalidGroup|\bvpc\b": (
+        "subnet and security groups must exist and be of one network, and the subnet needs free addresses: correct "
+        "them in the file"),
+    r"not authorized|UnauthorizedOperation": (
+        "IamFleetRole lacks a right, or a policy of the account forbids it: condor_annex -check-setup says what is "
+        "missing"),
+    r"capacity|Unfulfillable": (
+        f"AWS has no such capacity there now: {LATER}; more instance types, zones or On-Demand find more"),
+    r"spotFleetRequestConfigurationInvalid|invalid|not supported|unsupported": (
+        "AWS refuses what the file asks for: correct it and order again"),
+}
+GENERIC: Final = "allLaunchSpecsTemporarilyBlacklisted"  # AWS's own next event, and no reason
+NO_REASON: Final = (
+    f"AWS gives no reason, mostly for lack of Spot capacity or a maximum price that is too low: {LATER}; name more "
+    "instance types and zones in the file"
+)
+
+
+def advice(quoted: str) -> str:
+    """Return meaning and next step of what AWS says, or where to look."""
+    found = (words for pattern, words in ADVICE.items() if re.search(pattern, quoted, re.IGNORECASE))
+    return next(found, CONSOLE)

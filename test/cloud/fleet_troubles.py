@@ -1,0 +1,112 @@
+"""What keeps a Spot Fleet from starting instances after AWS has accepted it, and how its history says so.
+
+Types, sub-types and their meanings: CERTAIN, EC2 user guide, "Monitor fleet events using Amazon EventBridge", and
+botocore's EC2 model, EventInformation.  `Recorded` below is a history that AWS wrote on 19 August 2019 (us-east-1, in
+public notes about AWS Batch, which used Spot Fleets then): an error may have an empty description,
+launchSpecTemporarilyBlacklisted is of type information and carries the reason, and the error
+allLaunchSpecsTemporarilyBlacklisted does not.  What is not marked is LIKELY: AWS's words for such an error elsewhere.
+ActivityStatus `error` with state `active`: CERTAIN, recorded in github.com/cloud-custodian/cloud-custodian,
+tests/data/placebo.  That a fleet over a quota is cancelled at once: CERTAIN, user guide, "Spot Fleet request states".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from test.cloud.fleets import Fleet
+
+POOL = "c5.18xlarge, ami-0d09143c6fc181fe3, Linux/UNIX"
+REPEATED = (f'Repeated errors have occurred processing the launch specification "{POOL}, us-east-1a while launching '
+            'spot instance". It will not be retried for at least 13 minutes. Error message: ')  # Recorded
+ALL = ("Several attempts to launch instances have failed. Either the request could not be satisfied or the "
+       "configuration is not valid. We will retry the request again later. For more information, see the description "
+       "of the event.")  # Recorded
+BLACKLISTED, ALL_BLACKLISTED = "launchSpecTemporarilyBlacklisted", "allLaunchSpecsTemporarilyBlacklisted"
+INVALID = "spotFleetRequestConfigurationInvalid"
+Event = tuple[str, str, str]  # EventType, EventSubType, EventDescription
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """`starts`: how many instances are launched all the same; `cancels`: AWS ends the request at once."""
+
+    events: tuple[Event, ...] = ()
+    starts: int = 0
+    cancels: bool = False
+
+    @property
+    def is_error(self) -> bool:
+        return any(kind == "error" for kind, _, _ in self.events)
+
+
+def blacklisted(why: str) -> tuple[Event, ...]:
+    return ("information", BLACKLISTED, REPEATED + why), ("error", ALL_BLACKLISTED, ALL)
+
+
+PRICE = f"{POOL}, us-east-1e, Spot bid price is less than Spot market price"  # Recorded
+UNKNOWN_PROFILE = "Value (htcondor) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"
+OTHER_NETWORK = f"{POOL}: Security group sg-1 and subnet subnet-1 belong to different networks."
+DENIED = ("You are not authorized to perform this operation. User: arn:aws:sts::123456789012:assumed-role/fleet/x is "
+          "not authorized to perform: ec2:RunInstances with an explicit deny in a service control policy")
+NO_PUBLIC_IP = (f"{POOL}: The associatePublicIPAddress parameter can only be specified for the network interface with "
+                "DeviceIndex 0. ")  # EC2 user guide, in the same chapter
+LIMIT: Event = ("error", "spotInstanceCountLimitExceeded", "")  # Recorded
+TROUBLES: Mapping[str, Trouble] = {
+    "": Trouble(),
+    "silence": Trouble(),  # LIKELY what a lack of Spot capacity looks like: pending_fulfillment, and no event
+    "some": Trouble(starts=1),
+    "quota": Trouble((("information", BLACKLISTED, f"{REPEATED}Spot Max Instance Count Exceeded"), LIMIT)),  # Recorded
+    "fleet-quota": Trouble((LIMIT,), cancels=True),
+    "price": Trouble((("information", "launchSpecUnusable", f"{PRICE} $0.9120"),)),
+    "not-offered": Trouble((("information", "launchSpecUnusable", f"{PRICE} $-1.0000"),)),  # Recorded
+    "role": Trouble((("error", "iamFleetRoleInvalid", "The IAM fleet role does not have the required permissions."),)),
+    "profile": Trouble(blacklisted(UNKNOWN_PROFILE)),
+    "image": Trouble(blacklisted("The image id '[ami-0d09143c6fc181fe3]' does not exist")),
+    "subnet": Trouble(blacklisted("The subnet ID 'subnet-1' does not exist")),
+    "group": Trouble((("error", INVALID, OTHER_NETWORK),)),
+    "ebs-key": Trouble(blacklisted("Client.InternalError: Client error on launch")),
+    "control-policy": Trouble(blacklisted(DENIED)),
+    "capacity": Trouble(blacklisted("There is no Spot capacity available that matches your request.")),
+    "invalid": Trouble((("error", INVALID, NO_PUBLIC_IP),)),
+    "all": Trouble((("error", ALL_BLACKLISTED, ALL),)),
+    "cancelled": Trouble(cancels=True),
+}
+
+
+def activity(fleet: Fleet, now_s: float) -> str:
+    """ActivityStatus."""
+    if fleet.state(now_s) == "cancelled_terminating":
+        return "pending_termination"
+    if TROUBLES[fleet.trouble].is_error:
+        return "error"
+    return "fulfilled" if fleet.fulfilled() >= fleet.target else "pending_fulfillment"
+
+
+def history(fleet: Fleet, told_s: float) -> list[Mapping[str, Any]]:
+    """HistoryRecords as they stood then, the oldest first: SUSPECTED, no text promises an order."""
+    records = sorted(_events(fleet), key=lambda each: each[0])
+    return [_record(at_s, event, instance_id) for at_s, event, instance_id in records if at_s <= told_s]
+
+
+def _events(fleet: Fleet) -> Iterator[tuple[float, Event, str]]:
+    yield fleet.created_at_s, ("fleetRequestChange", "submitted", ""), ""
+    yield fleet.created_at_s, ("fleetRequestChange", "active", ""), ""
+    for event in TROUBLES[fleet.trouble].events:
+        yield fleet.created_at_s, event, ""
+    for each in fleet.instances:
+        yield each.launched_at_s, ("instanceChange", "launched", ""), each.instance_id
+        if each.terminating_at_s is not None:
+            yield each.terminating_at_s, ("instanceChange", "terminated", ""), each.instance_id
+    if fleet.cancelled_at_s is not None:
+        yield fleet.cancelled_at_s, ("fleetRequestChange", "cancelled", ""), ""
+
+
+def _record(at_s: float, event: Event, instance_id: str) -> Mapping[str, Any]:
+    kind, sub_type, description = event
+    about = {"EventSubType": sub_type, "EventDescription": description, "InstanceId": instance_id}
+    return {"Timestamp": datetime.fromtimestamp(at_s, UTC).replace(tzinfo=None), "EventType": kind,
+            "EventInformation": {name: value for name, value in about.items() if value}}
