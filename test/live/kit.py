@@ -31,7 +31,7 @@ class Rehearsed:
         self.folder = folder
         command = [sys.executable, "-m", "test.live", "--region", REGION, "--emulated", *arguments]
         if "--clean-up" not in arguments:
-            command[4:4] = ["--image", IMAGE, "--output", str(folder)]  # the test's own arguments count
+            command[3:3] = ["--image", IMAGE, "--output", str(folder)]  # the test's own arguments count
         self._environment = {**os.environ, **cloud.environment(), **key_of(cloud)}
         self.process = subprocess.Popen(command, cwd=TOP, env=self._environment, text=True, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
