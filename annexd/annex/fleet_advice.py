@@ -46,6 +46,11 @@ ADVICE: Final = {
         "AWS refuses what the file asks for: correct it and order again"),
 }
 GENERIC: Final = "allLaunchSpecsTemporarilyBlacklisted"  # AWS's own next event, and no reason
+DIED: Final = (  # EC2 user guide, "Instance terminates immediately": a key that cannot be used, a bad snapshot, a quota
+    "mostly a volume cannot be made: its key may not be used by AWSServiceRoleForEC2SpotFleet and "
+    "AWSServiceRoleForEC2Spot, its snapshot is bad, or a quota of volumes is used up; the EC2 console says which: "
+    "Instances, the terminated one, State transition message"
+)
 NO_REASON: Final = (
     f"AWS gives no reason, mostly for lack of Spot capacity or a maximum price that is too low: {LATER}; name more "
     "instance types and zones in the file"

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from annexd.annex.asking import asking
-from annexd.annex.fleet_advice import GENERIC, NO_REASON, advice
+from annexd.annex.fleet_advice import DIED, GENERIC, NO_REASON, advice
 from annexd.annex.inventory import ENDED, Fleet, Inventory
 from annexd.aws import answers
 from annexd.workflow import Refused, Retry
@@ -23,10 +23,12 @@ MOST_TOLD: Final = 1000  # fleets: an account may have so many that run
 MOST_RECORDS: Final = 3000  # of one history: three pages
 RECENT_S: Final = 7200.0  # what kept a fleet from launching before that keeps it no more, or is repeated
 SETTLE_S: Final = 90.0  # a fleet without instances and without an error is no trouble yet
+SHORT_LIFE_S: Final = 180.0  # machines that cannot join turn themselves off after 15 minutes
 MOST_QUOTED: Final = 2
 LONGEST_WORD: Final = 60
 LONGEST_QUOTE: Final = 300
 LONGEST_TEXT: Final = 1200
+Event = tuple[float, str, str, str]
 ERROR: Final = "error"  # an EventType, and an ActivityStatus
 BAD_NEWS: Final = frozenset(  # of type information
     {"launchSpecTemporarilyBlacklisted", "launchSpecUnusable", "fleetProgressHalted"}
@@ -43,10 +45,13 @@ class Trouble:
 
 @dataclass(frozen=True)
 class History:
-    """What a fleet's history says: bad news, the newest first, and how many instances were launched."""
+    """What a fleet's history says: bad news, the newest first; how many instances were launched, and how many of them
+    ended within SHORT_LIFE_S.
+    """
 
     news: tuple[str, ...] = ()
     launched: int = 0
+    died: int = 0
 
 
 def troubles_of(ec2: Any, inventory: Inventory, now_s: float, max_lease_s: float, busy: Set[str]) -> dict[str, Trouble]:
@@ -96,18 +101,25 @@ def _history(ec2: Any, fleet: Fleet, now_s: float) -> History:
                               SpotFleetRequestId=fleet.fleet_id, StartTime=datetime.fromtimestamp(since_s, UTC))
         events = [_event(row) for row in itertools.islice(rows, MOST_RECORDS)]
     events.sort(reverse=True)
-    launched = sum((kind, sub_type) == ("instanceChange", "launched") for _, kind, sub_type, _ in events)
-    return History(tuple(_quotes(events)), launched)
+    began, ended = _lives(events, "launched"), _lives(events, "terminated")
+    died = sum(ended.get(each, float("inf")) - at_s <= SHORT_LIFE_S for each, at_s in began.items())
+    return History(tuple(_quotes(events)), len(began), died)
 
 
-def _event(row: Mapping[str, Any]) -> tuple[float, str, str, str]:
-    """When, type, sub-type and description; only the first three are always there."""
+def _lives(events: Sequence[Event], sub_type: str) -> dict[str, float]:
+    """When this happened to each instance, by ID."""
+    return {about: at_s for at_s, kind, what, about in events if (kind, what) == ("instanceChange", sub_type)}
+
+
+def _event(row: Mapping[str, Any]) -> Event:
+    """When, type, sub-type, and description or the instance's ID; the last two may be empty."""
     at = answers.value(row, "Timestamp", datetime)
     information = row.get("EventInformation")
     about = information if isinstance(information, Mapping) else {}
     sub_type = _clean(about.get("EventSubType"), LONGEST_WORD)
-    return at.timestamp(), answers.text(row, "EventType"), sub_type, _clean(about.get("EventDescription"),
-                                                                           LONGEST_QUOTE)
+    kind = answers.text(row, "EventType")
+    name = "InstanceId" if kind == "instanceChange" else "EventDescription"
+    return at.timestamp(), kind, sub_type, _clean(about.get(name), LONGEST_QUOTE)
 
 
 def _clean(value: object, longest: int) -> str:
@@ -117,7 +129,7 @@ def _clean(value: object, longest: int) -> str:
     return words if len(words) <= longest else f"{words[: longest // 3]} ... {words[-(longest - longest // 3) :]}"
 
 
-def _quotes(events: Sequence[tuple[float, str, str, str]]) -> Iterator[str]:
+def _quotes(events: Sequence[Event]) -> Iterator[str]:
     """Each bad news once, however many launch specifications it is repeated for; AWS's summary only if alone."""
     told: dict[tuple[str, str], str] = {}
     for _, kind, sub_type, description in events:
@@ -130,6 +142,9 @@ def _quotes(events: Sequence[tuple[float, str, str, str]]) -> Iterator[str]:
 
 def _judged(fleet: Fleet, history: History, now_s: float) -> Trouble | None:
     has_ended = fleet.state in ENDED
+    if history.died and history.died == history.launched and not (fleet.fulfilled and not has_ended):
+        what = f"AWS has started {history.launched} instances, each of which ended within minutes"
+        return Trouble(_text(what, history.news) if history.news else f"{what}; {DIED}", has_failed=has_ended)
     if (has_ended or fleet.is_one_time) and fleet.target is not None and history.launched >= fleet.target:
         return None  # there were as many as asked: what is missing has gone, as machines without work do
     if has_ended and history.launched == 0:

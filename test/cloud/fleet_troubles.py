@@ -32,11 +32,14 @@ Event = tuple[str, str, str]  # EventType, EventSubType, EventDescription
 
 @dataclass(frozen=True)
 class Trouble:
-    """`starts`: how many instances are launched all the same; `cancels`: AWS ends the request at once."""
+    """`starts`: how many instances are launched all the same, and whether each `dies` at once; `cancels`: AWS ends the
+    request at once.
+    """
 
     events: tuple[Event, ...] = ()
     starts: int = 0
     cancels: bool = False
+    dies: bool = False
 
     @property
     def is_error(self) -> bool:
@@ -59,6 +62,7 @@ TROUBLES: Mapping[str, Trouble] = {
     "": Trouble(),
     "silence": Trouble(),  # LIKELY what a lack of Spot capacity looks like: pending_fulfillment, and no event
     "some": Trouble(starts=1),
+    "dying": Trouble(starts=1000, dies=True),  # CERTAIN of a volume's key: "Instance terminates immediately"
     "quota": Trouble((("information", BLACKLISTED, f"{REPEATED}Spot Max Instance Count Exceeded"), LIMIT)),  # Recorded
     "fleet-quota": Trouble((LIMIT,), cancels=True),
     "price": Trouble((("information", "launchSpecUnusable", f"{PRICE} $0.9120"),)),

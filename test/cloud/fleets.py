@@ -163,6 +163,8 @@ class Fleets:
         missing, left = fleet.target - fleet.fulfilled(), None if most is None else most - len(new)
         chosen = itertools.islice(choose(fleet.specifications, strategy, missing), left)
         new += [self._launch(fleet, spec, now_s, True) for spec in chosen]
+        for each in new if TROUBLES[fleet.trouble].dies else ():
+            each.terminate(now_s)
         if new:
             self.effect("instances launched", fleet=fleet.fleet_id, count=len(new))
 

@@ -65,7 +65,7 @@ def test_events_are_told_late_in_pages_and_from_a_time_on(cloud: Cloud) -> None:
     assert history(ec2, fleet_id) == []
 
 
-@pytest.mark.parametrize("trouble", sorted(set(TROUBLES) - {"", "some"}))
+@pytest.mark.parametrize("trouble", sorted(set(TROUBLES) - {"", "some", "dying"}))
 def test_in_trouble_nothing_is_started(cloud: Cloud, trouble: str) -> None:
     cloud.behave(fleet_trouble=trouble)
     request(cloud.client("ec2"), 2)
