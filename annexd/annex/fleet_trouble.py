@@ -52,6 +52,7 @@ class History:
     news: tuple[str, ...] = ()
     launched: int = 0
     died: int = 0
+    was_ended: bool = False  # somebody cancelled it with its instances
 
 
 def troubles_of(ec2: Any, inventory: Inventory, now_s: float, max_lease_s: float, busy: Set[str]) -> dict[str, Trouble]:
@@ -103,7 +104,8 @@ def _history(ec2: Any, fleet: Fleet, now_s: float) -> History:
     events.sort(reverse=True)
     began, ended = _lives(events, "launched"), _lives(events, "terminated")
     died = sum(ended.get(each, float("inf")) - at_s <= SHORT_LIFE_S for each, at_s in began.items())
-    return History(tuple(_quotes(events)), len(began), died)
+    was_ended = any(event[1:3] == ("fleetRequestChange", "cancelled_terminating") for event in events)
+    return History(tuple(_quotes(events)), len(began), died, was_ended)
 
 
 def _lives(events: Sequence[Event], sub_type: str) -> dict[str, float]:
@@ -142,6 +144,8 @@ def _quotes(events: Sequence[Event]) -> Iterator[str]:
 
 def _judged(fleet: Fleet, history: History, now_s: float) -> Trouble | None:
     has_ended = fleet.state in ENDED
+    if history.was_ended and history.launched:
+        return None
     if history.died and history.died == history.launched and not (fleet.fulfilled and not has_ended):
         what = f"AWS has started {history.launched} instances, each of which ended within minutes"
         return Trouble(_text(what, history.news) if history.news else f"{what}; {DIED}", has_failed=has_ended)

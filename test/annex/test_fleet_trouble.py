@@ -17,7 +17,7 @@ from annexd.annex.lease import utc
 from annexd.annex.reconcile import reconcile
 from test.annex.conftest import TEMPLATE
 from test.annex.fleets import by_hand, fleet, look, tag, target, writes
-from test.annex.site import Site
+from test.annex.site import Site, wait_for
 from test.annex.test_status import looked, told
 from test.annex.test_strange_answers import BODIES, answering
 from test.aws.endpoint import endpoint, relays
@@ -143,6 +143,13 @@ def test_instances_that_die_at_once_are_told_of(site: Site) -> None:
     text = troubled(site, "dying").text
     assert text.startswith("AWS has started 2 instances, each of which ended within minutes; ")
     assert "its key may not be used by AWSServiceRoleForEC2SpotFleet" in text
+
+
+def test_instances_that_somebody_ended_with_their_fleet_are_no_trouble(site: Site) -> None:
+    fleet_id = fleet(site, "annex-1", 1000)
+    by_hand(site).cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet_id], TerminateInstances=True)
+    wait_for(lambda: site.cloud.running_instances() == [], "its instances to be gone")
+    assert look(site).troubles == {}
 
 
 @pytest.mark.parametrize("kind", ["cancelled", "over", "busy"])

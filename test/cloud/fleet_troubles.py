@@ -106,7 +106,9 @@ def _events(fleet: Fleet) -> Iterator[tuple[float, Event, str]]:
         if each.terminating_at_s is not None:
             yield each.terminating_at_s, ("instanceChange", "terminated", ""), each.instance_id
     if fleet.cancelled_at_s is not None:
-        yield fleet.cancelled_at_s, ("fleetRequestChange", "cancelled", ""), ""
+        states = (["cancelled_terminating"] if fleet.terminates else []) + ["cancelled"]
+        for state in states:
+            yield fleet.cancelled_at_s, ("fleetRequestChange", state, ""), ""
 
 
 def _record(at_s: float, event: Event, instance_id: str) -> Mapping[str, Any]:
