@@ -230,7 +230,7 @@ def test_the_daemon_that_stops_says_so_and_the_next_one_goes_on(site: Site) -> N
 def test_keys_that_cannot_be_read_are_told_and_nothing_is_asked(site: Site) -> None:
     site.keys.clear()
     reply = site.order()
-    assert reply["Result"] == "Failure"
+    assert reply["Result"] == "InvalidRequest"
     words = "PublicKeyFile cannot be used: /home/alice/public cannot be opened: Permission denied"
     assert words in str(reply["ErrorString"])
     assert site.operations() == []
@@ -247,7 +247,6 @@ def test_no_secret_is_in_the_reply_or_in_the_journal(site: Site) -> None:
 
 def test_an_unknown_lease_function_is_told_before_anything_is_made(site: Site) -> None:
     reply = site.order(LeaseFunctionARN=site.arn[:-3] + "xxx")
-    assert "GetFunction" in str(reply["ErrorString"])
     assert "does not exist, so nobody would end a lease: condor_annex -setup makes it" in str(reply["ErrorString"])
     assert site.operations() == ["GetFunction"]
 

@@ -95,7 +95,7 @@ def test_shortening_is_done_also_where_the_machines_cannot_hear_of_it_and_says_s
 
 def test_the_keys_of_a_change_write_its_object_too(joined: Site, annex: dict[str, Any]) -> None:
     joined.keys = {f"/backup{path}": content for path, content in joined.keys.items()}
-    refused(joined.change("physics", LeaseExtension=LATER_S), "Failure", "PublicKeyFile cannot be used")
+    refused(joined.change("physics", LeaseExtension=LATER_S), "InvalidRequest", "PublicKeyFile cannot be used")
     joined.readers.add(BOB)
     joined.defaults = replace(joined.defaults, super_users=frozenset([BOB]))
     keys: dict[str, Any] = {"PublicKeyFile": "/backup/home/alice/public", "SecretKeyFile": "/backup/home/alice/secret"}

