@@ -192,4 +192,4 @@ def test_at_the_end_of_the_lease_the_machine_leaves_the_pool_and_nothing_is_left
         return f"annex/{reply['AnnexID']}.tar.gz" not in site.objects()
 
     site.wait(is_over, "the lease function to end the annex", 120.0)
-    assert not [each for each in site.cloud.running_instances() if each["fleet"] == reply["BulkRequestID"]]
+    site.wait_until_gone(reply["BulkRequestID"])
