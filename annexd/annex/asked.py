@@ -10,8 +10,8 @@ from hashlib import sha256
 from typing import Any, Final
 
 from annexd.annex.faults import InvalidRequest
-from annexd.annex.request import IGNORED
-from annexd.workflow import State
+from annexd.annex.request import IGNORED, command_id_of
+from annexd.workflow import Engine, State
 
 ALWAYS_ANEW: Final = frozenset({"commandid"}) | IGNORED
 
@@ -22,6 +22,21 @@ def digest_of(ad: Mapping[str, Any]) -> str:
     if "leaseduration" in asked:
         asked.pop("endoflease", None)
     return sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def known_state(ad: Mapping[str, Any], owner: str, engine: Engine, workflow: str) -> State | None:
+    """Return the workflow that has this ad's CommandID; None for a new one.
+
+    Raises NotOwner, or InvalidRequest where it is that of another command or of another request.
+    """
+    command_id = command_id_of(ad)
+    state = engine.find(command_id, owner) if command_id else None
+    if state is None:
+        return None
+    if state.workflow != workflow:
+        raise InvalidRequest([f"CommandID {command_id} is that of another command"])
+    check_same(state, ad)
+    return state
 
 
 def check_same(state: State, ad: Mapping[str, Any]) -> None:

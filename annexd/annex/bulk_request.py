@@ -5,17 +5,17 @@ and its lease long over.  Whatever the ad, the answer is an ad.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
-from annexd.annex.asked import check_same, digest_of
+from annexd.annex.asked import check_same, digest_of, known_state
 from annexd.annex.defaults import Defaults
-from annexd.annex.faults import InvalidRequest
 from annexd.annex.order import new_order
 from annexd.annex.parcel import NoSupplies, Supplies, completed
 from annexd.annex.reply import ANSWERED, ReplyAd, reply_of, reply_of_error
 from annexd.annex.request import BulkRequest, check_command, command_id_of
 from annexd.workflow import Engine
 
+ORDER: Final = ""  # an order's workflow has no name
 
 def bulk_request(
     ad: Mapping[str, Any],
@@ -36,14 +36,12 @@ def bulk_request(
     command_id, begun = command_id_of(ad), False
     try:
         check_command(ad)
-        state = engine.find(command_id, owner) if command_id else None
+        state = known_state(ad, owner, engine, ORDER)
         if state is None:
             request = BulkRequest.from_ad(ad, now_s, defaults)
             order = completed(new_order(request, owner, accounts=defaults.accounts_of(owner)), supplies or NoSupplies())
             state = engine.accept(request.command_id, owner, order, digest_of(ad))
-        elif state.workflow:
-            raise InvalidRequest([f"CommandID {command_id} is that of another command"])
-        check_same(state, ad)  # also of one that was accepted at the same moment
+            check_same(state, ad)  # another may have been accepted at the same moment
         command_id, begun = state.command_id, True
         accepted(command_id)
         return reply_of(engine.run(command_id))

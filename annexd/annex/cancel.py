@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from annexd.annex.asked import check_same, digest_of
+from annexd.annex.asked import digest_of, known_state
 from annexd.annex.defaults import Defaults
 from annexd.annex.faults import InvalidRequest
 from annexd.annex.lease import utc
@@ -63,7 +63,7 @@ def cancel_annex(
     command_id, begun = command_id_of(ad), False
     try:
         check_command(ad, COMMAND)
-        state = roll.engine.find(command_id, owner) if command_id else None
+        state = known_state(ad, owner, roll.engine, CANCEL)
         if state is None:
             request = CancelRequest.from_ad(ad)
             annex = NamedAnnex(request.named, owner, roll, world, defaults, now_s)
@@ -71,10 +71,6 @@ def cancel_annex(
             if request.forcex:
                 return cancelling.given_up()
             state = cancelling.accepted()
-        elif state.workflow != CANCEL:
-            raise InvalidRequest([f"CommandID {command_id} is that of another command"])
-        else:
-            check_same(state, ad)
         again = state.finished is not None and state.command_id != command_id
         command_id, begun = state.command_id, True
         accepted(command_id)
@@ -101,7 +97,7 @@ class _Cancelling:
         return self._joined_or_begun(known.annex_id, lambda: self.annex.order(known, "cancelled"))
 
     def _joined_or_begun(self, subject: str, order: Callable[[], Json]) -> State:
-        with self.annex.roll.changing:  # two at once would each change the order to their keys, in turn and for ever
+        with self.annex.roll.changing:  # two at once would each change the order to their keys, in turn, without end
             return self._joined(subject) or self._accept(order())
 
     def _joined(self, subject: str) -> State | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from annexd.annex.asked import check_same, digest_of
+from annexd.annex.asked import check_same, digest_of, known_state
 from annexd.annex.defaults import Defaults
 from annexd.annex.faults import InvalidRequest
 from annexd.annex.lease_length import LONGEST_S, fault_of_new_end
@@ -71,14 +71,12 @@ def change_lease(
     command_id, begun = command_id_of(ad), False
     try:
         check_command(ad, COMMAND)
-        state = roll.engine.find(command_id, owner) if command_id else None
+        state = known_state(ad, owner, roll.engine, CHANGE)
         if state is None:
             request = ChangeRequest.from_ad(ad, now_s, defaults)
             annex = NamedAnnex(request.named, owner, roll, world, defaults, now_s)
             state = _accepted(request, annex, digest_of(ad))
-        elif state.workflow != CHANGE:
-            raise InvalidRequest([f"CommandID {command_id} is that of another command"])
-        check_same(state, ad)  # also of one that was accepted at the same moment
+            check_same(state, ad)  # another may have been accepted at the same moment
         command_id, begun = state.command_id, True
         accepted(command_id)
         return reply_of_change(roll.engine.run(command_id))

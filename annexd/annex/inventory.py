@@ -29,7 +29,6 @@ FLEET_TAG: Final = "aws:ec2spot:fleet-request-id"  # set by Spot Fleet; nobody e
 LAUNCHING: Final = frozenset({"submitted", "active", "modifying"})  # BatchState
 ENDED: Final = frozenset({"cancelled", "cancelled_running", "cancelled_terminating", "failed"})  # BatchState
 OVER: Final = frozenset({"cancelled", "failed"})  # AWS's own word for that all its instances are gone
-GONE: Final = "terminated"  # InstanceStateName
 ENDING: Final = "shutting-down"
 NOT_GONE: Final = ["pending", "running", "shutting-down", "stopping", "stopped"]  # InstanceStateName
 LARGEST_CAPACITY: Final = 2**31  # a fleet has at most 10,000
@@ -56,7 +55,7 @@ class Fleet:
 
     @property
     def owner(self) -> str:
-        """By its tag, which whoever may tag fleets can change: it counts for annexes that the journal does not know."""
+        """By its tag, which all who may tag fleets can change: it counts for annexes that the journal does not know."""
         return self.tags.get(TAG_OWNER, "")
 
     @property
@@ -108,10 +107,6 @@ class Inventory:
         """Return the instances whose fleet is gone: AWS does not know its ID any more."""
         listed = {one.fleet_id for one in self.fleets}
         return [one for one in self.instances if one.fleet_id not in listed]
-
-    def alive(self) -> set[str]:
-        """Return the IDs of the annexes of which something runs or may be launched."""
-        return {one.annex_id for one in self.living().values()} | {str(one.annex_id) for one in self.unlisted()}
 
 
 def take_inventory(ec2: Any) -> Inventory:

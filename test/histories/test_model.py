@@ -164,7 +164,7 @@ def test_it_notices_a_change_that_does_not_wait_for_what_was_written_before(
 ) -> None:
     history = at(theatre, SOON, "call PutObject", DELAYED, nth=1)
     assert violations(theatre, history) == ""
-    monkeypatch.setattr(move_end, "wait_until", lambda *_: None)
+    monkeypatch.setattr(move_end, "wait_for_lost", lambda *_: None)
     assert "told an earlier end" in violations(theatre, history)
 
 

@@ -19,7 +19,7 @@ from annexd.annex.steps.asking import World
 from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S, check_max_lease, enforcer_of
 from annexd.annex.steps.put_object import PutObject, put_present
 from annexd.annex.steps.request_fleet import RequestFleet
-from annexd.annex.steps.tag_fleets import fleets_of, identity_of, wait_until, write_tag
+from annexd.annex.steps.tag_fleets import fleets_of, identity_of, wait_for_lost, write_tag
 from annexd.aws import Clients
 from annexd.workflow import SUCCESS, Engine, Json, Refused, Retry, StepState
 
@@ -44,8 +44,8 @@ class WaitForTurn:
         return {name: order[name] for name in ("annex_id", "subject", "order_command_id", "command_id")}
 
     def forward(self, order: Json, intent: Json) -> Json:  # noqa: ARG002
-        """{fleet_id, ordered_at_s, settled_at_s}: its fleet; when it was asked for, or 0; when nothing that was
-        written of this lease before can take effect any more.
+        """{fleet_id, ordered_at_s, unclear_at_s}: its fleet; when it was asked for, or 0; when something was written of
+        this lease before that was not answered clearly, or 0.
         """
         state = self._engine.state(intent["order_command_id"]) if intent["order_command_id"] else None
         if state is not None and state.finished is None:
@@ -60,11 +60,10 @@ class WaitForTurn:
             acts += change.step(MoveEnd.name), change.step(TellMachines.name)
             if change.finished[0] == SUCCESS and acts[-1].asked_at_s + self._world.settle_s < self._world.now_s():
                 break  # those before it were done when its turn came
-        asked_at_s = max(map(_unclear_at_s, acts), default=0.0)
+        unclear_at_s = max(map(_unclear_at_s, acts), default=0.0)
         fleet = state.results[RequestFleet.name]["spot_fleet_request_id"] if state is not None else None
         ordered_at_s = state.step(RequestFleet.name).asked_at_s if state is not None else 0.0
-        settled_at_s = asked_at_s + self._world.settle_s if asked_at_s else 0.0
-        return {"fleet_id": fleet, "ordered_at_s": ordered_at_s, "settled_at_s": settled_at_s}
+        return {"fleet_id": fleet, "ordered_at_s": ordered_at_s, "unclear_at_s": unclear_at_s}
 
     def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
         """Nothing was made."""
@@ -79,13 +78,13 @@ class ReadLease:
         self._world = world
 
     def plan(self, order: Json, results: Mapping[str, Json]) -> Json:
-        """{annex_id, fleet_id, ordered_at_s, settled_at_s}"""
+        """{annex_id, fleet_id, ordered_at_s, unclear_at_s}"""
         turn = results[WaitForTurn.name]
-        return {**_identity_of(order, turn), "settled_at_s": turn["settled_at_s"]}
+        return {**_identity_of(order, turn), "unclear_at_s": turn["unclear_at_s"]}
 
     def forward(self, order: Json, intent: Json) -> Json:
         """{from_s, end_of_lease_s, max_lease_s, checked_at_s}"""
-        wait_until(self._world, intent["settled_at_s"])
+        wait_for_lost(self._world, intent["unclear_at_s"])
         clients, checked_at_s = self._world.access(order), self._world.now_s()
         fleets = fleets_of(self._world, clients.ec2, intent)
         now_s = self._world.aws_now_s(clients)
@@ -164,10 +163,10 @@ class MoveEnd:
         if intent["end_of_lease_s"] <= intent["from_s"]:
             return
         ec2 = self._world.access(order).ec2
-        if _is_cancelled(fleets_of_annex(ec2, intent["annex_id"], intent["fleet_id"])):
-            return
-        wait_until(self._world, asked_at_s + self._world.settle_s if asked_at_s else 0.0)
         listed = fleets_of_annex(ec2, intent["annex_id"], intent["fleet_id"])  # none: nothing is left of it
+        if _is_cancelled(listed):
+            return
+        wait_for_lost(self._world, asked_at_s)
         fleets = [each for each in listed if each.written_end_s == intent["end_of_lease_s"]]
         for fleet in fleets:
             if not write_tag(ec2, fleet.fleet_id, TAG_LEASE_END, utc(intent["from_s"])):
@@ -211,7 +210,7 @@ class TellMachines:
 
     def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:  # noqa: ARG002
         """Wait for what may still be written.  The old end is told once the tag says it: money comes first."""
-        wait_until(self._world, asked_at_s + self._world.settle_s if asked_at_s else 0.0)
+        wait_for_lost(self._world, asked_at_s)
 
 
 def tell(world: World, order: Json, intent: Json, end_s: int) -> bool:

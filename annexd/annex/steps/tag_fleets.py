@@ -35,9 +35,12 @@ def write_tag(ec2: Any, fleet_id: str, key: str, value: str) -> bool:
     return True
 
 
-def wait_until(world: World, settled_at_s: float) -> None:
-    """Raise Retry as long as an earlier call whose answer was lost may still take effect, and undo what comes next."""
-    wait_s = settled_at_s - world.now_s()
+def wait_for_lost(world: World, asked_at_s: float) -> None:
+    """Raise Retry as long as an earlier call whose answer was lost may still take effect, and undo what comes next.
+
+    `asked_at_s`: when it was made; 0 if there was none.
+    """
+    wait_s = asked_at_s + world.settle_s - world.now_s()
     if wait_s > 0:
         words = f"an answer of AWS was lost before: what was asked for then may still come for {wait_s:.0f} s"
         raise Retry(words, untouched=True)

@@ -10,7 +10,11 @@ KEPT = "kept-by-the-rehearsal"  # stands for a region
 
 
 def run(stage: Stage) -> None:
-    stage.wait(lambda: not take_inventory(stage.account.client("ec2")).alive(), stage.pace.gone_s)
+    def is_gone() -> bool:
+        inventory = take_inventory(stage.account.client("ec2"))
+        return not inventory.living() and not inventory.unlisted()
+
+    stage.wait(is_gone, stage.pace.gone_s)
     keys = stage.setup_keys and stage.roles.keys("setup")  # fresh: the first session is an hour old, perhaps
     _keep_service_roles(stage)
     done = stage.host.annex("-teardown", "-region", stage.account.region, "-stack-name", names.STACK, "-output",
