@@ -74,7 +74,7 @@ KNOWN = {  # what annexd or the function read of answers of which moto tells mor
 
 @pytest.fixture(scope="module")
 def emulated() -> Iterator[EmulatedCloud]:
-    with EmulatedCloud(speed=0) as cloud:
+    with EmulatedCloud(speed=0, behaviour={"logs_late_s": 0.0}) as cloud:
         cloud.client("s3").create_bucket(Bucket=BUCKET)
         deploy(cloud, f"def handler(event, context): print({TOLD!r})", name=NAME)
         cloud.client("lambda").invoke(FunctionName=NAME, Payload=b"{}")
