@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from annexd.annex.heartbeat import RECEIPT
+from annexd.annex.lease.heartbeat import RECEIPT
 from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.pool import ANNEXD_CONFIG, NoHTCondorError, Pool, PoolError

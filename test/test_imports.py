@@ -88,7 +88,7 @@ def test_the_lease_function_is_self_contained(path: Path) -> None:
 
 def test_the_daemon_starts_without_what_talks_to_aws() -> None:
     """It takes 0.1 s to import; condor_master hears that annexd is ready before that."""
-    program = ("import sys, annexd.daemon.service; "
+    program = ("import sys, annexd.service.service; "
                "sys.exit(' '.join({'botocore.session', 'botocore.parsers', 'urllib3'} & set(sys.modules)) or 0)")
     done = subprocess.run([sys.executable, "-c", program], env={**os.environ, "CONDOR_CONFIG": "ONLY_ENV"}, cwd=TOP,
                           capture_output=True, text=True, timeout=60, check=False)

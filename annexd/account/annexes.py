@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from annexd.account.errors import AccountError
-from annexd.annex.inventory import Fleet, take_inventory
-from annexd.annex.lease import utc
+from annexd.annex.fleet.inventory import Fleet, take_inventory
+from annexd.annex.lease.lease import utc
 from annexd.workflow import Refused, Retry
 
 

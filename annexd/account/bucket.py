@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from annexd.account.errors import AccountError
-from annexd.account.session import asking
+from annexd.account.session import translate_aws_errors
 from annexd.aws import errors
 from annexd.aws.errors import AWS_ERRORS
 
@@ -14,9 +14,9 @@ BATCH: Final = 1000  # DeleteObjects takes no more
 def empty(s3: Any, bucket: str) -> int:
     """Delete every version, every delete marker and every upload; how many.  No bucket is as good as an empty one."""
     try:
-        with asking(f"ListObjectVersions {bucket}"):
+        with translate_aws_errors(f"ListObjectVersions {bucket}"):
             deleted = sum(_delete(s3, bucket, batch) for batch in _batches(s3, bucket))
-        with asking(f"ListMultipartUploads {bucket}"):
+        with translate_aws_errors(f"ListMultipartUploads {bucket}"):
             return deleted + _abort_uploads(s3, bucket)
     except AccountError as error:
         if isinstance(error.__cause__, AWS_ERRORS) and errors.is_not_found(error.__cause__):
@@ -33,7 +33,7 @@ def _batches(s3: Any, bucket: str) -> Iterator[list[dict[str, str]]]:
 
 
 def _delete(s3: Any, bucket: str, versions: list[dict[str, str]]) -> int:
-    with asking(f"DeleteObjects {bucket}"):
+    with translate_aws_errors(f"DeleteObjects {bucket}"):
         answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": versions, "Quiet": True})
     for failure in answer.get("Errors", ()):
         words = f"{failure.get('Code')}: {failure.get('Message')}"

@@ -11,12 +11,12 @@ from hashlib import sha256
 from typing import Any, Final
 
 from annexd.account.errors import AccountError
-from annexd.account.session import Session, asking
+from annexd.account.session import Session, translate_aws_errors
 from annexd.account.stack import Say, Stack
 from annexd.account.template import FUNCTION, LOGICAL_ID, function_code, template
-from annexd.annex import heartbeat
-from annexd.annex.heartbeat import CLOSED_DESCRIPTION, Receipt, is_closed
-from annexd.annex.steps import World
+from annexd.annex.lease import heartbeat
+from annexd.annex.lease.heartbeat import CLOSED_DESCRIPTION, Receipt, is_closed
+from annexd.annex.steps import StepContext
 from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S
 from annexd.aws import errors
 from annexd.aws.errors import AWS_ERRORS
@@ -25,7 +25,7 @@ from annexd.workflow import Refused, Retry
 STACK_TAG: Final = "aws:cloudformation:stack-name"  # on whatever CloudFormation makes; GetFunction tells it
 # An order begins to ask for its fleet at most CHECK_AGAIN_S after its look at the function, and a request of which no
 # answer came may take effect until World.settle_s after that; 10 s more until EC2 lists a new fleet.
-CLOSING_S: Final = CHECK_AGAIN_S + World.settle_s + 10.0
+CLOSING_S: Final = CHECK_AGAIN_S + StepContext.settle_s + 10.0
 HEARTBEAT_S: Final = 420.0  # until the first: a tick comes within five minutes, a run may take two
 PAUSE_S: Final = 5.0
 PROGRESS_S: Final = 30.0
@@ -42,7 +42,7 @@ class Enforcer:
 
     def look(self) -> Mapping[str, Any] | None:
         """Return what GetFunction tells; None when there is none."""
-        with asking(f"GetFunction {FUNCTION}"):
+        with translate_aws_errors(f"GetFunction {FUNCTION}"):
             try:
                 told: Mapping[str, Any] = self._functions.get_function(FunctionName=FUNCTION)
             except AWS_ERRORS as error:
@@ -56,7 +56,7 @@ class Enforcer:
         events, iam = (self._session.client(service, self.region) for service in ("events", "iam"))
         for operation, call, name in (
             ("DescribeRule", events.describe_rule, {"Name": FUNCTION}), ("GetRole", iam.get_role, {"RoleName": role})):
-            with asking(operation):
+            with translate_aws_errors(operation):
                 try:
                     call(**name)
                 except AWS_ERRORS as error:
@@ -155,7 +155,7 @@ class Enforcer:
     def _describe(self, description: str) -> None:
         """Change the description, once no other change is under way: Lambda refuses a second one meanwhile."""
         self._settle()
-        with asking(f"UpdateFunctionConfiguration {FUNCTION}"):
+        with translate_aws_errors(f"UpdateFunctionConfiguration {FUNCTION}"):
             self._functions.update_function_configuration(FunctionName=FUNCTION, Description=description)
         self._settle()
 

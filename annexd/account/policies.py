@@ -28,7 +28,7 @@ from typing import Any, Final, NamedTuple
 
 from annexd.account.template import FUNCTION as ENFORCER
 from annexd.account.template import LOG_GROUP
-from annexd.annex.lease import TAG_CANCELLED, TAG_LEASE_END
+from annexd.annex.lease.lease import TAG_CANCELLED, TAG_LEASE_END
 
 SETUP: Final = "setup"
 DAEMON: Final = "daemon"

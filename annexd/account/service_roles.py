@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
-from annexd.account.session import asking
+from annexd.account.session import translate_aws_errors
 from annexd.account.stack import Say
 from annexd.aws import errors
 from annexd.aws.errors import AWS_ERRORS
@@ -31,7 +31,7 @@ def missing(iam: Any) -> Iterator[str]:
 
 def make(iam: Any, say: Say) -> None:
     for service in missing(iam):
-        with asking(f"CreateServiceLinkedRole {service}"):
+        with translate_aws_errors(f"CreateServiceLinkedRole {service}"):
             try:
                 iam.create_service_linked_role(AWSServiceName=service, Description=DESCRIPTION)
             except AWS_ERRORS as error:
@@ -46,7 +46,7 @@ def remove(iam: Any, say: Say) -> None:
         role = _role(iam, name)
         if role is None or role.get("Description") != DESCRIPTION:
             continue
-        with asking(f"DeleteServiceLinkedRole {name}"):
+        with translate_aws_errors(f"DeleteServiceLinkedRole {name}"):
             task = iam.delete_service_linked_role(RoleName=name)["DeletionTaskId"]
             status = _ended(iam, task)
         say(f"removed {name}" if status == "SUCCEEDED" else f"left {name}, which others use ({status})")
@@ -62,7 +62,7 @@ def _ended(iam: Any, task: str) -> str:
 
 
 def _role(iam: Any, name: str) -> Any:
-    with asking(f"GetRole {name}"):
+    with translate_aws_errors(f"GetRole {name}"):
         try:
             return iam.get_role(RoleName=name)["Role"]
         except AWS_ERRORS as error:

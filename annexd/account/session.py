@@ -44,14 +44,14 @@ class Session:
 
     def region(self) -> str | None:
         """The region that AWS's own configuration names."""
-        with asking("the AWS configuration"):
+        with translate_aws_errors("the AWS configuration"):
             region = self._session.get_config_variable("region")
         return str(region) if region else None
 
     def client(self, service: str, region: str) -> Any:
         """Raises AccountError when there is no such region, or nothing to sign with."""
         if (service, region) not in self._clients:
-            with asking(f"a client of {service} in {region}"):
+            with translate_aws_errors(f"a client of {service} in {region}"):
                 made = self._session.create_client(service, region_name=region, config=Config(**CONFIG), **self._keys)
             made.meta.events.register_first("after-call", self._compare_clocks)
             self._clients[service, region] = made
@@ -96,7 +96,7 @@ def _key(file: str, read: Callable[[bytes], str] = key_in) -> str:
 
 
 @contextmanager
-def asking(what: str) -> Iterator[None]:
+def translate_aws_errors(what: str) -> Iterator[None]:
     """Make whatever AWS, or the way to it, raises inside an AccountError that says what was asked."""
     try:
         yield

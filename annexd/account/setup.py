@@ -14,7 +14,7 @@ from annexd.account.closing import close, listed
 from annexd.account.configuration import ConfigurationFile
 from annexd.account.enforcer import Enforcer, own_digest
 from annexd.account.errors import AccountError, LivingAnnexes
-from annexd.account.session import Session, asking
+from annexd.account.session import Session, translate_aws_errors
 from annexd.account.stack import STUCK, Say, Seen, Stack
 from annexd.account.template import (
     FUNCTION,
@@ -26,7 +26,7 @@ from annexd.account.template import (
     max_lease_limits,
     template,
 )
-from annexd.annex.lease import utc
+from annexd.annex.lease.lease import utc
 
 TIMEOUT_S: Final = 900
 TURNS: Final = 6  # delete what is half-made, create, update: none of it twice
@@ -108,16 +108,16 @@ class RegionSetup:
 
     def _drop_what_is_left(self, stack: Stack) -> None:
         """Take the rest of an enforcer out of the stack of which somebody deleted a part, so that it is made again."""
-        seen = stack.settled()
+        seen = stack.require_settled()
         ids = stack.physical_ids() if seen and seen.is_good else {}
         if LOGICAL_ID in ids and not self._enforcer.is_whole(ids.get("LeaseRole", "")):
             self._say("a part of what ends annexes is gone: all of that is made again")
             stack.update(body_without_enforcer(), self._max_lease_s)
-            stack.settled()
+            stack.require_settled()
 
     def _used(self, stack: Stack) -> Seen:
         """Return another's stack, unchanged."""
-        seen = stack.settled()
+        seen = stack.require_settled()
         if seen is None or not seen.is_good or missing_outputs(seen.outputs):
             state = "gone" if seen is None else f"{seen.status}, and not all that annexes need"
             raise AccountError(f"{self.region}: the stack {stack.name} has the lease function, and is {state}",
@@ -163,7 +163,7 @@ def owner_of(enforcer: Enforcer) -> str | None:
 
 def account_of(session: Session, region: str) -> str:
     """Asked first: it needs no permission, and fails for whatever is wrong with the credentials."""
-    with asking("GetCallerIdentity"):
+    with translate_aws_errors("GetCallerIdentity"):
         return str(session.client("sts", region).get_caller_identity()["Account"])
 
 
@@ -171,7 +171,7 @@ def made(stack: Stack, max_lease_s: int, before_deletion: Callable[[Stack], None
     """The stack, once it is made of our template."""
     tried: set[str] = set()
     for _ in range(TURNS):
-        seen = stack.settled()
+        seen = stack.require_settled()
         if seen is not None and seen.is_good and is_current(stack) and seen.max_lease_s == max_lease_s:
             return seen
         step = _next_step(seen)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from annexd.account.errors import AccountError
-from annexd.account.session import asking
+from annexd.account.session import translate_aws_errors
 from annexd.account.template import DESCRIPTION, MAX_LEASE, max_lease_limits
 from annexd.aws import errors
 from annexd.aws.errors import AWS_ERRORS
@@ -63,7 +63,7 @@ class Stack:
 
     def look(self) -> Seen | None:
         """Its state; None when there is no such stack.  Refuses a stack that is not ours."""
-        with asking(f"DescribeStacks {self.name}"):
+        with translate_aws_errors(f"DescribeStacks {self.name}"):
             try:
                 told = self._cloudformation.describe_stacks(StackName=self.name)["Stacks"][0]
             except AWS_ERRORS as error:
@@ -80,7 +80,7 @@ class Stack:
             )
         return seen
 
-    def settled(self) -> Seen | None:
+    def require_settled(self) -> Seen | None:
         """Its state, once CloudFormation has done with it; tells the events meanwhile."""
         pause_s = FIRST_PAUSE_S
         while (seen := self.look()) is not None and seen.is_busy:
@@ -100,7 +100,7 @@ class Stack:
 
     def create(self, body: str, max_lease_s: int) -> None:
         self._follows = True
-        with asking(f"CreateStack {self.name}"):
+        with translate_aws_errors(f"CreateStack {self.name}"):
             try:
                 self._cloudformation.create_stack(**self._made_of(body, max_lease_s))
             except AWS_ERRORS as error:
@@ -110,7 +110,7 @@ class Stack:
     def update(self, body: str, max_lease_s: int) -> bool:
         """Whether there was anything to change."""
         self._follows = True
-        with asking(f"UpdateStack {self.name}"):
+        with translate_aws_errors(f"UpdateStack {self.name}"):
             try:
                 self._cloudformation.update_stack(**self._made_of(body, max_lease_s))
             except AWS_ERRORS as error:
@@ -121,12 +121,12 @@ class Stack:
 
     def delete(self) -> None:
         self._follows = True
-        with asking(f"DeleteStack {self.name}"):
+        with translate_aws_errors(f"DeleteStack {self.name}"):
             self._cloudformation.delete_stack(StackName=self.name)
 
     def go_on_rolling_back(self) -> None:
         self._follows = True
-        with asking(f"ContinueUpdateRollback {self.name}"):
+        with translate_aws_errors(f"ContinueUpdateRollback {self.name}"):
             self._cloudformation.continue_update_rollback(StackName=self.name)
 
     def _made_of(self, body: str, max_lease_s: int) -> dict[str, Any]:
@@ -137,12 +137,12 @@ class Stack:
 
     def deployed_template(self) -> Any:
         """What it was last made of, or meant to be."""
-        with asking(f"GetTemplate {self.name}"):
+        with translate_aws_errors(f"GetTemplate {self.name}"):
             return self._cloudformation.get_template(StackName=self.name)["TemplateBody"]
 
     def physical_ids(self) -> dict[str, str]:
         """Of the resources that are there, by their names in the template."""
-        with asking(f"DescribeStackResources {self.name}"):
+        with translate_aws_errors(f"DescribeStackResources {self.name}"):
             told = self._cloudformation.describe_stack_resources(StackName=self.name)["StackResources"]
         made = [each for each in told if each.get("PhysicalResourceId")]
         there = [each for each in made if each["ResourceStatus"] != "DELETE_COMPLETE"]
@@ -163,7 +163,7 @@ class Stack:
     def _events(self) -> list[dict[str, Any]]:
         """Of the newest operation, in the order of time."""
         events: list[dict[str, Any]] = []
-        with asking(f"DescribeStackEvents {self.name}"):
+        with translate_aws_errors(f"DescribeStackEvents {self.name}"):
             pages = self._cloudformation.get_paginator("describe_stack_events").paginate(StackName=self.name)
             try:
                 for event in (event for page in pages for event in page["StackEvents"]):

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from annexd.account.errors import AccountError
-from annexd.annex.shipped import places, shipped
+from annexd.annex.resources import places, shipped
 
 PLACE: Final = ("templates", "annex.json")
 DESCRIPTION: Final = "HTCondor annexes: "  # every stack of ours begins its description so

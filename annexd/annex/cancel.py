@@ -9,25 +9,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from annexd.annex.asked import digest_of, known_state
-from annexd.annex.defaults import Defaults
-from annexd.annex.faults import InvalidRequest
-from annexd.annex.lease import utc
+from annexd.annex.request.same_request import digest_of, known_state
+from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.faults import InvalidRequest
+from annexd.annex.lease.lease import utc
 from annexd.annex.named_annex import OWN_NAMES, Named, NamedAnnex
 from annexd.annex.reply import ANSWERED, NotNow, ReplyAd, reply, reply_of_cancel, reply_of_error
-from annexd.annex.request import check_command, command_id_of, own_of
-from annexd.annex.roll import CANCEL, Roll
-from annexd.annex.steps import World
+from annexd.annex.request.request import check_command, command_id_of, own_of
+from annexd.annex.index import CANCEL, AnnexIndex
+from annexd.annex.steps import StepContext
 from annexd.annex.steps.end_fleets import EndFleets
 from annexd.annex.steps.limited import Limited
 from annexd.annex.steps.stop_order import StopOrder
-from annexd.workflow import SUCCESS, Engine, Json, NotOwner, State, Workflow
+from annexd.workflow import Engine, Json, NotOwner, SUCCESS, State, Workflow
 
 COMMAND: Final = "CA_CANCEL_ANNEX"
 OWN: Final = OWN_NAMES | {"forcex"}
 
 
-def add_cancelling(engine: Engine, world: World) -> None:
+def add_cancelling(engine: Engine, world: StepContext) -> None:
     """Give an Engine of annexes the workflow of their cancellations."""
     engine.add(CANCEL, Workflow((StopOrder(engine), Limited(EndFleets(world))), patient=True))
 
@@ -52,8 +52,8 @@ class CancelRequest:
 def cancel_annex(
     ad: Mapping[str, Any],
     owner: str,
-    roll: Roll,
-    world: World,
+    roll: AnnexIndex,
+    world: StepContext,
     defaults: Defaults,
     now_s: float,
     *,

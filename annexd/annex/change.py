@@ -9,15 +9,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from annexd.annex.asked import check_same, digest_of, known_state
-from annexd.annex.defaults import Defaults
-from annexd.annex.faults import InvalidRequest
-from annexd.annex.lease_length import LONGEST_S, fault_of_new_end
+from annexd.annex.request.same_request import check_same, digest_of, known_state
+from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.faults import InvalidRequest
+from annexd.annex.request.lease_length import LONGEST_S, fault_of_new_end
 from annexd.annex.named_annex import OWN_NAMES, Named, NamedAnnex
 from annexd.annex.reply import ANSWERED, NotNow, ReplyAd, reply_of_change, reply_of_error
-from annexd.annex.request import check_command, command_id_of, own_of
-from annexd.annex.roll import CHANGE, Roll
-from annexd.annex.steps import World
+from annexd.annex.request.request import check_command, command_id_of, own_of
+from annexd.annex.index import CHANGE, AnnexIndex
+from annexd.annex.steps import StepContext
 from annexd.annex.steps.limited import Limited
 from annexd.annex.steps.move_end import MoveEnd, ReadLease, TellMachines, WaitForTurn
 from annexd.workflow import Engine, Json, State, Workflow
@@ -27,7 +27,7 @@ DEADLINES: Final = 2.5  # of an order's step: longer than what a lost answer may
 OWN: Final = OWN_NAMES | {"leaseextension", "endoflease", "now"}
 
 
-def add_changing(engine: Engine, world: World, roll: Roll) -> None:
+def add_changing(engine: Engine, world: StepContext, roll: AnnexIndex) -> None:
     """Give an Engine of annexes the workflow that moves the end of their leases."""
     steps = WaitForTurn(world, engine, roll.earlier_changes), ReadLease(world), MoveEnd(world), TellMachines(world)
     engine.add(CHANGE, Workflow(tuple(Limited(step) for step in steps), deadlines=DEADLINES))
@@ -60,8 +60,8 @@ class ChangeRequest:
 def change_lease(
     ad: Mapping[str, Any],
     owner: str,
-    roll: Roll,
-    world: World,
+    roll: AnnexIndex,
+    world: StepContext,
     defaults: Defaults,
     now_s: float,
     *,

@@ -8,24 +8,24 @@ from annexd.annex import cancel, change, status
 from annexd.annex.bulk_request import bulk_request
 from annexd.annex.cancel import cancel_annex
 from annexd.annex.change import change_lease
-from annexd.annex.defaults import Defaults
-from annexd.annex.parcel import Supplies
+from annexd.annex.request.defaults import Defaults
+from annexd.annex.join.config_bundle import BundleSources
 from annexd.annex.reply import ReplyAd
-from annexd.annex.request import commands_in
-from annexd.annex.roll import Roll
+from annexd.annex.request.request import commands_in
+from annexd.annex.index import AnnexIndex
 from annexd.annex.status import Look, query_annexes
-from annexd.annex.steps import World
+from annexd.annex.steps import StepContext
 
 ASIDE = frozenset({cancel.COMMAND, change.COMMAND, status.COMMAND})  # do not queue behind orders
 
 
 @dataclass(frozen=True)
-class Desk:
+class CommandContext:
     """What every command needs."""
 
-    roll: Roll
-    world: World
-    supplies: Supplies
+    roll: AnnexIndex
+    world: StepContext
+    supplies: BundleSources
     looks: Callable[[], Mapping[str, Look]] = dict
 
 
@@ -37,7 +37,7 @@ def command_of(ad: Mapping[str, Any]) -> str | None:
     return None
 
 
-def answer(ad: Mapping[str, Any], owner: str, desk: Desk, defaults: Defaults, now_s: float,
+def answer(ad: Mapping[str, Any], owner: str, desk: CommandContext, defaults: Defaults, now_s: float,
            accepted: Callable[[str], None] = lambda _: None) -> ReplyAd:
     """The reply ad, when all is done or undone.  Blocks.  `accepted(command_id)`: see bulk_request."""
     match command_of(ad):

@@ -7,20 +7,20 @@ keys, or with annexd's own.
 from dataclasses import dataclass
 from typing import Final
 
-from annexd.annex.account_target import AccountTarget, own_target
-from annexd.annex.defaults import Defaults
-from annexd.annex.faults import InvalidRequest, shown
-from annexd.annex.inventory import Fleet, fleets_of_annex, living_instances, take_inventory
+from annexd.annex.fleet.account_target import AccountTarget, own_target
+from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.faults import InvalidRequest, shown
+from annexd.annex.fleet.inventory import Fleet, fleets_of_annex, living_instances, take_inventory
 from annexd.annex.key_source import KEY_NAMES, KeySource
-from annexd.annex.lease import NOT_IN_TAGS, utc
-from annexd.annex.own import Own
+from annexd.annex.lease.lease import NOT_IN_TAGS, utc
+from annexd.annex.request.ad_attributes import AdAttributes
 from annexd.annex.reply import NotNow
-from annexd.annex.request import REFERENCE, command_id_in
-from annexd.annex.roll import FLEET_STEP, Known, Roll
-from annexd.annex.steps import World
+from annexd.annex.request.request import REFERENCE, command_id_in
+from annexd.annex.index import FLEET_STEP, AnnexRecord, AnnexIndex
+from annexd.annex.steps import StepContext
 from annexd.annex.steps.limited import STEP_S
 from annexd.aws import time_limit
-from annexd.workflow import SUCCESS, Json, NotOwner
+from annexd.workflow import Json, NotOwner, SUCCESS
 
 OWN_NAMES: Final = KEY_NAMES | {"command", "requestversion", "commandid", "annex"}
 TARGET: Final = ("owner", "accounts", "endpoints", "lease_function_arn")
@@ -35,7 +35,7 @@ class Named:
     keys: KeySource
 
     @classmethod
-    def read(cls, own: Own) -> "Named":
+    def read(cls, own: AdAttributes) -> "Named":
         """Adds what is wrong to `own.faults`; then the result is of no use."""
         annex = own.text("Annex", _fault_of_reference)
         if annex is None and own.missing("Annex"):
@@ -49,12 +49,12 @@ class NamedAnnex:
 
     named: Named
     owner: str
-    roll: Roll
-    world: World
+    roll: AnnexIndex
+    world: StepContext
     defaults: Defaults
     now_s: float
 
-    def known(self) -> Known | None:
+    def known(self) -> AnnexRecord | None:
         """Return what the journal knows of it, once the owner is checked; None when it knows none.
 
         Raises InvalidRequest for a name of several, or NotOwner.
@@ -69,7 +69,7 @@ class NamedAnnex:
             self._check_owner(known.owner, known.annex_id)
         return known
 
-    def order(self, known: Known, verb: str) -> Json:
+    def order(self, known: AnnexRecord, verb: str) -> Json:
         """Return what a workflow on it needs, from the journal; `verb` as in "cancelled".  Raises NotNow."""
         state = self.roll.engine.state(known.command_id)
         order, annex_id, end_s = state.order or {}, known.annex_id, self.roll.end_s(known)
@@ -91,7 +91,7 @@ class NamedAnnex:
             "annex_order": order,
         }
 
-    def check_not_over(self, known: Known) -> None:
+    def check_not_over(self, known: AnnexRecord) -> None:
         """Where its end has passed by the journal, ask the cloud, where it may have been moved.  Blocks.
 
         Raises NotNow, Retry or Refused.
@@ -150,7 +150,7 @@ class NamedAnnex:
             return {}
         return {**self.named.keys.as_order(), "owner": self.owner, "accounts": self.defaults.accounts_of(self.owner)}
 
-    def _is_live(self, known: Known) -> bool:
+    def _is_live(self, known: AnnexRecord) -> bool:
         state = self.roll.engine.state(known.command_id)
         if state.finished is None:
             return True

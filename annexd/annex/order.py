@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from annexd.annex import lease
-from annexd.annex.identifiers import leased_token, new_annex_id
-from annexd.annex.joining import join_order
-from annexd.annex.request import BulkRequest
+from annexd.annex.lease import lease
+from annexd.annex.lease.identifiers import leased_token, new_annex_id
+from annexd.annex.join.join_config import join_order
+from annexd.annex.request.request import BulkRequest
 from annexd.workflow import Json
 
 FLEET = "spot-fleet-request"

@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 from typing import Final
 
-from annexd.annex.living import LIVES_ON_S
-from annexd.annex.roll import Known, Roll
+from annexd.annex.fleet.living import LIVES_ON_S
+from annexd.annex.index import AnnexRecord, AnnexIndex
 from annexd.workflow import Engine, Journal, JournalError, fold
 
 EXIT_NONE, EXIT_SOME, EXIT_UNKNOWN = 0, 1, 2
@@ -22,21 +22,21 @@ LEASE_END: Final = "%Y-%m-%d %H:%M UTC"
 
 def remaining(journal: Journal, now_s: float) -> list[str]:
     """Return a line for each annex that may live and each command that is unfinished.  Raises JournalError."""
-    roll = Roll(Engine(journal, ()))
+    roll = AnnexIndex(Engine(journal, ()))
     annexes = [one for one in roll.all() if _may_live(journal, one, roll.latest_end_s(one.annex_id), now_s)]
     ours = {one.command_id for one in annexes}
     others = [f"command {each} is unfinished" for each in journal.unfinished() if each not in ours]
     return [_line(one, roll.latest_end_s(one.annex_id)) for one in annexes] + others
 
 
-def _may_live(journal: Journal, annex: Known, end_s: int, now_s: float) -> bool:
+def _may_live(journal: Journal, annex: AnnexRecord, end_s: int, now_s: float) -> bool:
     state = fold(annex.command_id, journal.history(annex.command_id))
     if state.finished is None or state.damage:
         return True
     return not state.is_undone and now_s <= end_s + LIVES_ON_S
 
 
-def _line(annex: Known, end_s: int) -> str:
+def _line(annex: AnnexRecord, end_s: int) -> str:
     end = time.strftime(LEASE_END, time.gmtime(end_s))
     return f"annex {annex.annex_id} of {annex.owner} may live: its lease ends at {end}"
 

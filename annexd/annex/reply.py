@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Final, TypeAlias
 
-from annexd.annex.faults import InvalidRequest
-from annexd.annex.request import REQUEST_VERSION
-from annexd.workflow import FAILURE, SUCCESS, JournalError, Json, NotOwner, Outcome, Paused, Refused, Retry
+from annexd.annex.request.faults import InvalidRequest
+from annexd.annex.request.request import REQUEST_VERSION
+from annexd.workflow import FAILURE, JournalError, Json, NotOwner, Outcome, Paused, Refused, Retry, SUCCESS
 
 ReplyAd: TypeAlias = dict[str, bool | int | float | str | None]
 

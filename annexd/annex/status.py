@@ -9,16 +9,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from annexd.annex.account_target import target_of
-from annexd.annex.defaults import Defaults
-from annexd.annex.faults import InvalidRequest, shown
-from annexd.annex.fleet_trouble import Trouble
-from annexd.annex.lease import NOT_IN_TAGS
-from annexd.annex.reconcile import ObservedAnnex
+from annexd.annex.fleet.account_target import target_of
+from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.faults import InvalidRequest, shown
+from annexd.annex.fleet.trouble import Trouble
+from annexd.annex.lease.lease import NOT_IN_TAGS
+from annexd.annex.fleet.reconcile import ObservedAnnex
 from annexd.annex.reply import ANSWERED, ReplyAd, reply, reply_of_error
-from annexd.annex.request import REFERENCE, check_command, command_id_of, own_of
-from annexd.annex.roll import FLEET_STEP, Known, Roll
-from annexd.workflow import SUCCESS, Json, State
+from annexd.annex.request.request import REFERENCE, check_command, command_id_of, own_of
+from annexd.annex.index import FLEET_STEP, AnnexRecord, AnnexIndex
+from annexd.workflow import Json, SUCCESS, State
 
 COMMAND: Final = "CA_QUERY_ANNEXES"
 OWN: Final = frozenset(["command", "requestversion", "commandid", "annex"])
@@ -41,7 +41,7 @@ class Look:
 
 
 def query_annexes(
-    ad: Mapping[str, Any], owner: str, roll: Roll, defaults: Defaults, now_s: float, looks: Mapping[str, Look]
+    ad: Mapping[str, Any], owner: str, roll: AnnexIndex, defaults: Defaults, now_s: float, looks: Mapping[str, Look]
 ) -> ReplyAd:
     """Annexes: JSON, a list of what `_known_annex` and `_seen_only` give for each; `looks` are by AccountTarget.key."""
     try:
@@ -66,7 +66,7 @@ def _reference_in(ad: Mapping[str, Any]) -> str | None:
     return annex
 
 
-def _recent(roll: Roll, now_s: float) -> list[Known]:
+def _recent(roll: AnnexIndex, now_s: float) -> list[AnnexRecord]:
     unfinished = set(roll.engine.unfinished())
     return [one for one in roll.all() if roll.end_s(one) > now_s - TOLD_S or one.command_id in unfinished]
 
@@ -78,7 +78,7 @@ def _is_told_unasked(line: Json, now_s: float) -> bool:
     return bool(under_way or recent or line["Instances"] or line["Trouble"])
 
 
-def _known_annex(known: Known, roll: Roll, now_s: float, looks: Mapping[str, Look]) -> Json:
+def _known_annex(known: AnnexRecord, roll: AnnexIndex, now_s: float, looks: Mapping[str, Look]) -> Json:
     """One that the journal knows."""
     state, cancellation = roll.engine.state(known.command_id), roll.cancellation(known.annex_id)
     order = state.order or {}
@@ -128,7 +128,7 @@ def _seen(annex_id: str, look: Look | None) -> Json:
             "EnforcerSeenTime": None if enforced_s is None else int(enforced_s)}
 
 
-def _seen_only(roll: Roll, now_s: float, looks: Mapping[str, Look], mine: str | None) -> Iterator[Json]:
+def _seen_only(roll: AnnexIndex, now_s: float, looks: Mapping[str, Look], mine: str | None) -> Iterator[Json]:
     """Those that only the cloud knows: another annexd's, or of one that lost its disk.  `mine`: of this owner only."""
     known = {one.annex_id for one in roll.all()}
     told: set[str] = set()

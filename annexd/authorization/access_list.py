@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from annexd.authorization.entry import Entry, fault, parse_entry
-from annexd.authorization.peer import Visit
+from annexd.authorization.peer import AccessCheck
 
 _SEPARATOR = re.compile(r"[, \t\r\n]")  # StringTokenIterator's
 _SPACE = " \t\r\n\v\f"
@@ -16,7 +16,7 @@ class AccessList:
     entries: tuple[Entry, ...]
     warnings: tuple[str, ...]
 
-    def match(self, visit: Visit) -> Entry | None:
+    def match(self, visit: AccessCheck) -> Entry | None:
         """The entry that lists this peer; entries for which nothing must be looked up are tried first."""
         candidates = [entry for entry in self.entries if entry.admits_user(visit.user)]
         candidates.sort(key=lambda entry: entry.needs_lookup)

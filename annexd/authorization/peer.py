@@ -47,7 +47,7 @@ def printable(text: str) -> str:
     return text.encode("unicode_escape").decode()
 
 
-class Visit:
+class AccessCheck:
     """One peer during one decision, with its host names looked up at most once."""
 
     def __init__(self, peer: Peer, lookups: Lookups) -> None:

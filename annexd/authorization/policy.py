@@ -12,7 +12,7 @@ from typing import Protocol, Self
 from annexd.authorization.access_list import AccessList
 from annexd.authorization.configuration import LevelLists, Param, read_configuration
 from annexd.authorization.limits import within_limits
-from annexd.authorization.peer import Lookups, Peer, Visit, printable
+from annexd.authorization.peer import Lookups, Peer, AccessCheck, printable
 from annexd.cedar.levels import IMPLIED_BY, Level, implied
 
 _UNMAPPED_DOMAIN = "unmapped"  # condor_auth.h
@@ -90,7 +90,7 @@ class AuthorizationPolicy:
 
         The resolver is asked only if nothing that comes first decides; what `lookups` raises is passed on.
         """
-        visit = Visit(peer, lookups)
+        visit = AccessCheck(peer, lookups)
         if command.force_authentication and not _is_mapped(peer.user):
             return Verdict(False, f"{command.name} needs an authenticated user with a domain, not {visit}")
         levels = (command.level, *command.alternate_levels)
@@ -101,9 +101,9 @@ class AuthorizationPolicy:
 
     def verify(self, level: Level, peer: Peer, lookups: Lookups) -> Verdict:
         """The lists and holes alone (condor_ipverify.cpp): the limits of the session are not considered."""
-        return self._verify(level, Visit(peer, lookups))
+        return self._verify(level, AccessCheck(peer, lookups))
 
-    def _first_granted(self, levels: Sequence[Level], visit: Visit) -> Verdict:
+    def _first_granted(self, levels: Sequence[Level], visit: AccessCheck) -> Verdict:
         """Of the levels that will do; the reason of a refusal is that of the first."""
         verdicts = []
         for level in levels:
@@ -112,7 +112,7 @@ class AuthorizationPolicy:
                 return verdicts[-1]
         return verdicts[0]
 
-    def _verify(self, level: Level, visit: Visit) -> Verdict:
+    def _verify(self, level: Level, visit: AccessCheck) -> Verdict:
         if level is Level.ALLOW:
             return Verdict(True, "ALLOW is open to everyone")
         if visit.method == _INHERITED and any(hole.is_for(visit.user, level) for hole in self.holes):
@@ -126,7 +126,7 @@ class AuthorizationPolicy:
             return Verdict(True, f"{lists.allow.knob} lists {entry.text}, which covers {visit}")
         return self._implied(level, lists.allow, visit)
 
-    def _implied(self, level: Level, allow: AccessList | None, visit: Visit) -> Verdict:
+    def _implied(self, level: Level, allow: AccessList | None, visit: AccessCheck) -> Verdict:
         for higher in IMPLIED_BY[level]:
             verdict = self._verify(higher, visit)
             if verdict.granted:

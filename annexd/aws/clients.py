@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from annexd.aws.caller import Accounts, account_of
 from annexd.aws.credentials import Credentials
 from annexd.aws.endpoints import Endpoints
-from annexd.aws.traffic import Clock, Traffic
+from annexd.aws.traffic import Clock, ClientHooks
 
 if TYPE_CHECKING:
     from botocore.loaders import Loader
@@ -85,9 +85,9 @@ class ClientCache:
     """Clients by endpoints and keys; bounded in number and age.  Thread-safe."""
 
     def __init__(
-        self, *, now_s: Callable[[], float] = time.monotonic, traffic: Traffic | None = None, **config: Any
+        self, *, now_s: Callable[[], float] = time.monotonic, traffic: ClientHooks | None = None, **config: Any
     ) -> None:
-        self.traffic = traffic or Traffic()
+        self.traffic = traffic or ClientHooks()
         self._config = {**CONFIG, **config}
         self._now_s = now_s
         self._lock = threading.Lock()

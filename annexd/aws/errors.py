@@ -22,7 +22,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as NoConnection
 
 from annexd.aws.answers import UnknownShape
-from annexd.aws.limiter import HeldBack
+from annexd.aws.limiter import ThrottledLocally
 
 AWS_ERRORS: Final = (ClientError, BotoCoreError)  # whatever AWS says no with, and the way to it
 # What botocore's parsers and signers raise where an answer, or an endpoint's address, is none that AWS has.
@@ -168,7 +168,7 @@ def is_existing(error: Exception) -> bool:
 
 def is_throttled(error: Exception) -> bool:
     """AWS did nothing, and wants to be asked less often; or annexd did not ask, for that reason."""
-    return code_of(error) in THROTTLED or isinstance(error, HeldBack)
+    return code_of(error) in THROTTLED or isinstance(error, ThrottledLocally)
 
 
 def is_unknown(error: Exception) -> bool:
@@ -243,7 +243,7 @@ def had_no_effect(error: Exception) -> bool:
 def describe(error: Exception, operation: str) -> str:
     """What happened, why, and the next step, for the user; holds no secret."""
     if not isinstance(error, ClientError):
-        if isinstance(error, HeldBack):
+        if isinstance(error, ThrottledLocally):
             return f"{operation} was held back: {error}"
         if isinstance(error, UnknownShape):
             return f"{operation} was not answered as AWS answers: {_short(str(error))}"

@@ -14,14 +14,14 @@ from typing import Final
 from botocore.exceptions import BotoCoreError
 
 
-class HeldBack(BotoCoreError):  # type: ignore[misc]  # botocore has no types
+class ThrottledLocally(BotoCoreError):  # type: ignore[misc]  # botocore has no types
     """The call was not sent: too many others of the same account wait after AWS throttled one."""
 
     fmt = "AWS throttles this account, and so many of its calls wait that this one's turn is {away_s:.0f} s away"
 
 
 @dataclass(frozen=True)
-class Pace:
+class RetryPolicy:
     """All in seconds."""
 
     first_s: float = 0.25  # between two calls, after the first throttled one
@@ -35,11 +35,11 @@ class Limiter:
 
     def __init__(
         self,
-        pace: Pace | None = None,
+        pace: RetryPolicy | None = None,
         clock_s: Callable[[], float] = time.monotonic,
         wait: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._pace, self._clock_s, self._wait = pace or Pace(), clock_s, wait
+        self._pace, self._clock_s, self._wait = pace or RetryPolicy(), clock_s, wait
         self._lock = threading.Lock()
         self._interval_s = 0.0
         self._next_s = 0.0
@@ -53,7 +53,7 @@ class Limiter:
                 return
             turn_s = max(self._next_s, now_s)
             if turn_s - now_s > self._pace.patience_s:
-                raise HeldBack(away_s=turn_s - now_s)
+                raise ThrottledLocally(away_s=turn_s - now_s)
             self._next_s = turn_s + self._interval_s
         self._wait(turn_s - now_s)
 

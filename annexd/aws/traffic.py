@@ -33,7 +33,7 @@ class Clock:
         self._skew_s = skew_s
 
 
-class Traffic:
+class ClientHooks:
     """Of all clients of one process."""
 
     def __init__(self, limiters: Limiters | None = None, time_s: Callable[[], float] = time.time) -> None:

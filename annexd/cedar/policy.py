@@ -19,7 +19,7 @@ KEPT = 32  # of what is worked out for many connections; strangers make some of 
 CIPHERS = (AES, BLOWFISH, TRIPLE_DES)
 
 
-class Want(IntEnum):
+class Requirement(IntEnum):
     """One side's wish for one feature; the order is that of strength."""
 
     NEVER = 0
@@ -36,10 +36,10 @@ class SecurityPolicy:
     crypto_methods: of CIPHERS; AES comes first wherever it stands.
     """
 
-    authentication: Want = Want.OPTIONAL
-    encryption: Want = Want.OPTIONAL
-    integrity: Want = Want.OPTIONAL
-    negotiation: Want = Want.PREFERRED
+    authentication: Requirement = Requirement.OPTIONAL
+    encryption: Requirement = Requirement.OPTIONAL
+    integrity: Requirement = Requirement.OPTIONAL
+    negotiation: Requirement = Requirement.PREFERRED
     methods: tuple[str, ...] = ("FS", "IDTOKENS")
     crypto_methods: tuple[str, ...] = (AES,)
     session_duration_s: int = 86400
@@ -47,15 +47,15 @@ class SecurityPolicy:
 
 
 # What comes of our wish and the client's: True is YES, False is NO, None is failure.
-_R, _P, _O, _N = Want.REQUIRED, Want.PREFERRED, Want.OPTIONAL, Want.NEVER
-RECONCILED: Mapping[tuple[Want, Want], bool | None] = {  # by (client, server)
+_R, _P, _O, _N = Requirement.REQUIRED, Requirement.PREFERRED, Requirement.OPTIONAL, Requirement.NEVER
+RECONCILED: Mapping[tuple[Requirement, Requirement], bool | None] = {  # by (client, server)
     (_R, _R): True, (_R, _P): True,  (_R, _O): True,  (_R, _N): None,
     (_P, _R): True, (_P, _P): True,  (_P, _O): True,  (_P, _N): False,
     (_O, _R): True, (_O, _P): True,  (_O, _O): False, (_O, _N): False,
     (_N, _R): None, (_N, _P): False, (_N, _O): False, (_N, _N): False,
 }  # fmt: skip
 
-_BY_FIRST_LETTER: Mapping[str, Want] = {  # sec_alpha_to_sec_req: only the first letter is looked at
+_BY_FIRST_LETTER: Mapping[str, Requirement] = {  # sec_alpha_to_sec_req: only the first letter is looked at
     "R": _R, "Y": _R, "T": _R, "P": _P, "O": _O, "N": _N, "F": _N,
 }  # fmt: skip
 
@@ -80,7 +80,7 @@ class ServerPolicy:
     """A SecurityPolicy made consistent for one command."""
 
     policy: SecurityPolicy
-    authentication_new: Want  # not raised by encryption or integrity, unlike policy.authentication
+    authentication_new: Requirement  # not raised by encryption or integrity, unlike policy.authentication
 
     @property
     def takes_raw_commands(self) -> bool:
@@ -122,7 +122,7 @@ def for_command(policy: SecurityPolicy, command: Command) -> ServerPolicy:
     return ServerPolicy(replace(policy, **wants), authentication_new)
 
 
-def _make_consistent(wants: dict[str, Want], needed: str, feature: str) -> None:
+def _make_consistent(wants: dict[str, Requirement], needed: str, feature: str) -> None:
     if wants[needed] is _N:
         if wants[feature] is _R:
             raise PolicyMismatch(
@@ -167,11 +167,11 @@ def _reconcile(wishes: tuple[tuple[str, str], ...], server: ServerPolicy) -> Agr
     )
 
 
-def want(client: Mapping[str, str], name: str) -> Want:
+def want(client: Mapping[str, str], name: str) -> Requirement:
     return _BY_FIRST_LETTER.get(client.get(name, "")[:1].upper(), _N)
 
 
-def _combined(feature: str, theirs: Want, ours: Want) -> bool:
+def _combined(feature: str, theirs: Requirement, ours: Requirement) -> bool:
     agreed = RECONCILED[theirs, ours]
     if agreed is None:
         raise PolicyMismatch(

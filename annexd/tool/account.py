@@ -15,7 +15,7 @@ from annexd.account.session import Session, key_files
 from annexd.account.setup import TIMEOUT_S, Wanted, set_up
 from annexd.account.teardown import tear_down
 from annexd.account.template import STACK_NAME, max_lease_limits
-from annexd.annex.lease_length import duration
+from annexd.annex.request.lease_length import duration
 from annexd.tool import show
 from annexd.tool.errors import (
     ANNEXES_LIVE,

@@ -125,7 +125,7 @@ def error(error: ToolError) -> None:
 def version(*, debug: bool) -> None:
     print(f"condor_annex of annexd {annexd.__version__}")
     if debug:
-        from annexd.annex.lambda_runtime import END_OF_SUPPORT, RUNTIME, SOURCE
+        from annexd.annex.lease.lambda_runtime import END_OF_SUPPORT, RUNTIME, SOURCE
 
         print(f"lease function: {RUNTIME}, supported by AWS until {END_OF_SUPPORT[RUNTIME]} ({SOURCE})")
 

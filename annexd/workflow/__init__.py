@@ -6,10 +6,10 @@ Knows neither CEDAR nor AWS, and imports nothing else of ours.
 from annexd.workflow.engine import Engine, NotOwner, Paused
 from annexd.workflow.journal import Journal
 from annexd.workflow.outcome import Counts, Outcome
-from annexd.workflow.pace import Pace
+from annexd.workflow.retry_policy import RetryPolicy
 from annexd.workflow.record import FAILURE, SUCCESS, Json, Kind, Record, State, StepState, fold
 from annexd.workflow.step import Refused, Retry, Step, StepError, Workflow
-from annexd.workflow.trouble import JournalError
+from annexd.workflow.journal_health import JournalError
 
 __all__ = [
     "FAILURE",
@@ -22,7 +22,7 @@ __all__ = [
     "Kind",
     "NotOwner",
     "Outcome",
-    "Pace",
+    "RetryPolicy",
     "Paused",
     "Record",
     "Refused",

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from annexd.workflow.place import Place
+from annexd.workflow.journal_file import Place
 
 SUFFIX: Final = ".archive"
 FIELDS: Final = """

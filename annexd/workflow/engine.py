@@ -16,12 +16,12 @@ from typing import TypeVar
 
 from annexd.workflow.journal import Journal
 from annexd.workflow.outcome import Counts, Outcome, outcome_of, stuck_words
-from annexd.workflow.pace import Pace
+from annexd.workflow.retry_policy import RetryPolicy
 from annexd.workflow.pruning import superfluous
 from annexd.workflow.record import FAILURE, SUCCESS, Json, Kind, State, StepState, fold
-from annexd.workflow.since import Since
+from annexd.workflow.attempt_clock import AttemptClock
 from annexd.workflow.step import Refused, Retry, Step, Workflow
-from annexd.workflow.turns import Turns
+from annexd.workflow.keyed_lock import KeyedLock
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ class Engine:
         steps: Sequence[Step],
         *,
         others: Mapping[str, Workflow] | None = None,
-        pace: Pace | None = None,
+        pace: RetryPolicy | None = None,
         now_s: Callable[[], float] = time.time,
         steady_s: Callable[[], float] | None = None,
         wait: Callable[[float], bool] | None = None,
@@ -56,15 +56,15 @@ class Engine:
     ) -> None:
         self._journal = journal
         self._workflows = {"": Workflow(tuple(steps)), **(others or {})}
-        self._pace = pace or Pace()
+        self._pace = pace or RetryPolicy()
         self._now_s = now_s
-        self._since = Since(now_s, steady_s or now_s)
+        self._since = AttemptClock(now_s, steady_s or now_s)
         self._paused = threading.Event()
         self._wait = wait or self._paused.wait
         self._random = random
         self._started_seq = journal.last_seq()
         self._accepting = threading.Lock()
-        self._turns = Turns()
+        self._turns = KeyedLock()
         self._tallying = threading.Lock()
         self._tally = Counter[bool]()  # finished requests by success, up to the record below: the journal only grows
         self._tallied_seq = 0

@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from annexd.workflow.archive import FIELDS, SUFFIX, Archive
-from annexd.workflow.place import READ_ONLY, Place, sync_directory
+from annexd.workflow.journal_file import READ_ONLY, Place, sync_directory
 from annexd.workflow.record import Json, Kind, Record
-from annexd.workflow.trouble import JournalError, Trouble
+from annexd.workflow.journal_health import JournalError, Trouble
 from annexd.workflow.wal import lost_commits
 
 APPLICATION_ID: Final = 0x616E7864  # "anxd", so that file(1) and we can tell this file from other databases

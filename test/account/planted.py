@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from annexd.account.template import FUNCTION, LOG_GROUP
-from annexd.annex.heartbeat import CLOSED_DESCRIPTION
+from annexd.annex.lease.heartbeat import CLOSED_DESCRIPTION
 from test.account.kit import STACK, TOP, Account
 
 

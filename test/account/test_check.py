@@ -15,7 +15,7 @@ from annexd.account.check import check
 from annexd.account.configuration import ConfigurationFile
 from annexd.account.session import Session
 from annexd.account.setup import Wanted
-from annexd.annex import lambda_runtime
+from annexd.annex.lease import lambda_runtime
 from annexd.tool.errors import OK, SETUP_FAULTY
 from test.account.kit import FUNCTION_ARN, Account, Said, surroundings
 from test.account.planted import PLANTED, Fault

@@ -28,7 +28,7 @@ OUTPUTS = {
 }
 READ = """
 import json, sys
-from annexd.daemon import parameters
+from annexd.daemoncore.config import parameters
 parameters.use_local_name(sys.argv[1] or None)
 print(json.dumps({knob: parameters.param(knob) for knob in sys.argv[2:]}))
 """

@@ -29,9 +29,9 @@ from annexd.account.policies import (
     policy,
 )
 from annexd.account.template import FUNCTION
-from annexd.annex.account_target import target_of
-from annexd.annex.identifiers import leased_token
-from annexd.annex.reconcile import Report, reconcile
+from annexd.annex.fleet.account_target import target_of
+from annexd.annex.lease.identifiers import leased_token
+from annexd.annex.fleet.reconcile import Report, reconcile
 from annexd.annex.reply import ReplyAd
 from annexd.tool.errors import ANNEXES_LIVE, CLOUD_FAILED, OK
 from annexd.tool.options import MAX_STACK_NAME

@@ -19,8 +19,8 @@ import pytest
 from annexd.account import enforcer
 from annexd.account.configuration import KNOBS
 from annexd.account.template import FUNCTION, LOG_GROUP
-from annexd.annex.heartbeat import CLOSED_DESCRIPTION
-from annexd.annex.identifiers import leased_token
+from annexd.annex.lease.heartbeat import CLOSED_DESCRIPTION
+from annexd.annex.lease.identifiers import leased_token
 from annexd.tool.errors import ANNEXES_LIVE, BAD_FILE, CLOUD_FAILED, INTERRUPTED, USAGE
 from test.account.kit import STACK, TOP, Account, ticking
 from test.cloud.orders import deploy, request

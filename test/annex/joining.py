@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from annexd.annex.defaults import Defaults
+from annexd.annex.request.defaults import Defaults
 from annexd.cedar.issuing import issue
 from annexd.cedar.signing_key import signing_secret
 from annexd.workflow import Json
@@ -19,7 +19,7 @@ def defaults(**changes: Any) -> Defaults:
     return replace(DEFAULTS, **changes)
 
 
-class Supplies:
+class BundleSources:
     """Of a host with a signing key and with folders of files."""
 
     def __init__(self, folders: Mapping[str, Mapping[str, bytes]] | None = None) -> None:

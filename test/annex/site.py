@@ -8,26 +8,26 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from annexd.annex.access import KeyFiles
+from annexd.annex.fleet.access import KeyFiles
 from annexd.annex.bulk_request import bulk_request
 from annexd.annex.cancel import add_cancelling, cancel_annex
 from annexd.annex.change import add_changing, change_lease
-from annexd.annex.defaults import Defaults
-from annexd.annex.heartbeat import newest_receipt
-from annexd.annex.identifiers import read_leased_token
+from annexd.annex.request.defaults import Defaults
+from annexd.annex.lease.heartbeat import newest_receipt
+from annexd.annex.lease.identifiers import read_leased_token
 from annexd.annex.reply import ReplyAd
-from annexd.annex.roll import Roll
-from annexd.annex.steps import World, annex_steps
+from annexd.annex.index import AnnexIndex
+from annexd.annex.steps import StepContext, annex_steps
 from annexd.aws import ClientCache
-from annexd.workflow import Engine, Journal, Pace
+from annexd.workflow import Engine, Journal, RetryPolicy
 from test.annex.ads import OWNER, bulk_request_ad
-from test.annex.joining import Supplies
+from test.annex.joining import BundleSources
 from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.workflow.world import Crash, CrashingJournal
 
 KEYS = {"/home/alice/public": ACCESS_KEY_ID.encode(), "/home/alice/secret": SECRET_ACCESS_KEY.encode()}
-PACE = Pace(base_s=0.01, cap_s=0.1, forward_deadline_s=2.0, undo_patience_s=5.0, stuck_base_s=0.05, stuck_cap_s=0.2)
+PACE = RetryPolicy(base_s=0.01, cap_s=0.1, forward_deadline_s=2.0, undo_patience_s=5.0, stuck_base_s=0.05, stuck_cap_s=0.2)
 SETTLE_S = 0.6
 BYSTANDER = "AKIAEMULATEDTESTS000"  # whose calls are not annexd's
 READ_TIMEOUT_S = 1.0
@@ -43,7 +43,7 @@ class Site:
     cache: ClientCache = field(default_factory=lambda: ClientCache(read_timeout=READ_TIMEOUT_S))
     keys: dict[str, bytes] = field(default_factory=lambda: dict(KEYS))
     defaults: Defaults = field(default_factory=lambda: Defaults(shortest_lease_s=1))  # the cloud's ticks are by hand
-    supplies: Supplies = field(default_factory=Supplies)
+    supplies: BundleSources = field(default_factory=BundleSources)
     broken_paths: set[str] = field(default_factory=set)  # at which the reader of key files itself fails
     readers: set[str] = field(default_factory=lambda: {OWNER})  # as whom annexd can open files here
     patience: float = 1.0  # how much of annexd's own pauses between two looks passes
@@ -92,8 +92,8 @@ class Site:
     def _dying_journal(self, at: int, written: bool) -> Journal:
         return CrashingJournal(self.home / "command_state", at=at, written=written, now_s=self.now_s)
 
-    def world(self) -> World:
-        return World(KeyFiles(self.read_as, self.cache, defaults=self.trusting()), self.now_s, SETTLE_S, self.supplies,
+    def world(self) -> StepContext:
+        return StepContext(KeyFiles(self.read_as, self.cache, defaults=self.trusting()), self.now_s, SETTLE_S, self.supplies,
                      pause=lambda seconds: time.sleep(seconds * self.patience))
 
     def trusting(self) -> Defaults:
@@ -101,18 +101,18 @@ class Site:
         url = self.cloud.url
         return replace(self.defaults, ec2_url=url, lambda_url=url, sts_url=url, logs_url=url)
 
-    def engine(self, journal: Journal, pace: Pace = PACE) -> Engine:
+    def engine(self, journal: Journal, pace: RetryPolicy = PACE) -> Engine:
         world = self.world()
         engine = Engine(journal, annex_steps(world), pace=pace, now_s=self.now_s)
         add_cancelling(engine, world)
-        add_changing(engine, world, Roll(engine))
+        add_changing(engine, world, AnnexIndex(engine))
         return engine
 
     def ad(self, **changes: Any) -> dict[str, Any]:
         urls = dict.fromkeys(("ServiceURL", "LambdaURL", "STSURL", "LogsURL"), self.cloud.url)
         return bulk_request_ad(self.now_s(), **{"LeaseFunctionARN": self.arn, **urls, **changes})
 
-    def order(self, pace: Pace = PACE, accepted: Callable[[str], None] = lambda _: None, **changes: Any) -> ReplyAd:
+    def order(self, pace: RetryPolicy = PACE, accepted: Callable[[str], None] = lambda _: None, **changes: Any) -> ReplyAd:
         """One life of a daemon that takes one order, and goes on with it while it is stuck."""
         journal = self.journal()
         try:
@@ -122,22 +122,22 @@ class Site:
         finally:
             journal.close()
 
-    def cancel(self, annex: str, owner: str = OWNER, *, pace: Pace = PACE, **changes: Any) -> ReplyAd:
+    def cancel(self, annex: str, owner: str = OWNER, *, pace: RetryPolicy = PACE, **changes: Any) -> ReplyAd:
         """One life of a daemon that is asked to cancel an annex."""
         journal = self.journal()
         try:
             ad = {"Command": "CA_CANCEL_ANNEX", "RequestVersion": 1, "Annex": annex, **changes}
-            roll = Roll(self.engine(journal, pace))
+            roll = AnnexIndex(self.engine(journal, pace))
             return cancel_annex(ad, owner, roll, self.world(), self.defaults, self.now_s())
         finally:
             journal.close()
 
-    def change(self, annex: str, owner: str = OWNER, *, pace: Pace = PACE, **changes: Any) -> ReplyAd:
+    def change(self, annex: str, owner: str = OWNER, *, pace: RetryPolicy = PACE, **changes: Any) -> ReplyAd:
         """One life of a daemon that is asked to move the end of a lease."""
         journal = self.journal()
         try:
             ad = {"Command": "CA_CHANGE_LEASE", "RequestVersion": 1, "Annex": annex, **changes}
-            roll = Roll(self.engine(journal, pace))
+            roll = AnnexIndex(self.engine(journal, pace))
             return change_lease(ad, owner, roll, self.world(), self.defaults, self.now_s())
         finally:
             journal.close()

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from annexd.annex.access import KeyFiles
-from annexd.annex.defaults import Defaults
-from annexd.annex.lending import own_endpoints
+from annexd.annex.fleet.access import KeyFiles
+from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.lending import own_endpoints
 from annexd.workflow import Json, Refused, Retry
 from test.annex.ads import ARN
 from test.annex.site import Site

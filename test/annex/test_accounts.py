@@ -4,8 +4,8 @@ from contextlib import suppress
 
 import pytest
 
-from annexd.annex.access import KeyFiles
-from annexd.annex.defaults import Defaults
+from annexd.annex.fleet.access import KeyFiles
+from annexd.annex.request.defaults import Defaults
 from annexd.workflow import Retry
 from test.annex.test_access import KEYS, NOWHERE, Files
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from annexd.annex.bulk_request import bulk_request
-from annexd.annex.defaults import Defaults
-from annexd.annex.heartbeat import CLOSED_DESCRIPTION
-from annexd.annex.identifiers import LeasedToken, read_leased_token
-from annexd.annex.lease import utc
+from annexd.annex.request.defaults import Defaults
+from annexd.annex.lease.heartbeat import CLOSED_DESCRIPTION
+from annexd.annex.lease.identifiers import LeasedToken, read_leased_token
+from annexd.annex.lease.lease import utc
 from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S
-from annexd.workflow import Journal, Json, Kind, Pace
+from annexd.workflow import Journal, Json, Kind, RetryPolicy
 from test.annex.ads import OWNER
 from test.annex.fleets import tags_of
 from test.annex.site import BYSTANDER, READ_TIMEOUT_S, Site, wait_for
@@ -73,7 +73,7 @@ def test_a_call_that_fails_for_a_while_is_asked_again_and_done_once(
     site: Site, operation: str, kind: str, when: str
 ) -> None:
     site.cloud.fault(operation, kind, times=1 if kind == "hang" else 2, when=when, hang_s=READ_TIMEOUT_S * 2)
-    reply = site.order(pace=Pace(base_s=0.01, cap_s=0.1))
+    reply = site.order(pace=RetryPolicy(base_s=0.01, cap_s=0.1))
     assert reply["Result"] == "Success", reply
     assert len(site.live_fleets()) == 1
     assert len(site.cloud.running_instances()) == 2
@@ -98,7 +98,7 @@ def test_a_final_no_is_asked_once_and_leaves_nothing(site: Site, operation: str,
 
 def test_a_fleet_whose_answer_never_comes_is_found_by_its_token_and_ended(site: Site) -> None:
     site.cloud.fault("RequestSpotFleet", "reset", times=1000, when="after")
-    reply = site.order(pace=Pace(base_s=0.01, cap_s=0.1, forward_deadline_s=0.5))
+    reply = site.order(pace=RetryPolicy(base_s=0.01, cap_s=0.1, forward_deadline_s=0.5))
     assert reply["Result"] == "Failure"
     assert "gave up after" in str(reply["ErrorString"])
     assert len(site.cloud.effects("fleet requested")) == 1
@@ -149,7 +149,7 @@ def test_instances_of_a_fleet_that_somebody_cancelled_without_them_are_ended_too
     site.cloud.fault("RequestSpotFleet", "reset", times=1, when="after")
     site.cloud.fault("RequestSpotFleet", "denied", times=1000)
     site.cloud.fault("CancelSpotFleetRequests", "denied", times=1)
-    site.order(pace=Pace(base_s=0.01, stuck_base_s=0.05))
+    site.order(pace=RetryPolicy(base_s=0.01, stuck_base_s=0.05))
     [fleet] = site.live_fleets()
     site.cloud.client("ec2").cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet["id"]], TerminateInstances=False)
     assert len(site.cloud.running_instances()) == 2
@@ -252,7 +252,7 @@ def test_an_unknown_lease_function_is_told_before_anything_is_made(site: Site) -
 
 
 def test_an_aws_that_cannot_be_reached_is_told_and_leaves_no_unfinished_work(site: Site) -> None:
-    reply = site.order(pace=Pace(base_s=0.01, forward_deadline_s=0.2), ServiceURL="http://127.0.0.1:9",
+    reply = site.order(pace=RetryPolicy(base_s=0.01, forward_deadline_s=0.2), ServiceURL="http://127.0.0.1:9",
                        LogsURL="http://127.0.0.1:9", LambdaURL="http://127.0.0.1:9",
                        STSURL="http://127.0.0.1:9")
     assert "got no clear answer" in str(reply["ErrorString"])

@@ -11,9 +11,9 @@ import pytest
 
 from annexd.annex.bulk_request import bulk_request
 from annexd.annex.cancel import cancel_annex
-from annexd.annex.lease import end_in_tag, utc
-from annexd.annex.roll import Roll
-from annexd.workflow import Engine, Pace, State
+from annexd.annex.lease.lease import end_in_tag, utc
+from annexd.annex.index import AnnexIndex
+from annexd.workflow import Engine, RetryPolicy, State
 from test.annex.ads import OWNER
 from test.annex.fleets import BOB, KEYS, by_hand, end_of, fleet, look, tag, tags_of, writes
 from test.annex.site import PACE, Site, wait_for
@@ -139,7 +139,7 @@ def test_an_order_that_is_stuck_in_its_undo_is_cancelled_and_tried_at_once(site:
 def test_an_order_that_is_under_way_takes_no_further_step_and_is_undone(site: Site) -> None:
     site.cloud.fault("FilterLogEvents", "hang", hang_s=1.0)
     journal, replies = site.journal(), list[dict[str, Any]]()
-    roll = Roll(site.engine(journal))
+    roll = AnnexIndex(site.engine(journal))
 
     def order() -> None:
         reply = bulk_request(site.ad(AnnexName="physics"), OWNER, roll.engine, site.defaults, site.now_s(),
@@ -249,7 +249,7 @@ def test_cancelling_twice_is_cancelling_once(site: Site, annex: dict[str, Any]) 
     assert site.operations() == []
 
 
-class MeetingRoll(Roll):
+class MeetingRoll(AnnexIndex):
     """Two that ask for a cancellation have the same answer before either goes on, if they can."""
 
     def __init__(self, engine: Engine) -> None:
@@ -394,6 +394,6 @@ def test_what_is_found_in_the_cloud_is_its_owners_and_lives(site: Site, annex: d
 def test_ends_are_known_after_a_restart(site: Site, annex: dict[str, Any]) -> None:
     reply = site.cancel("physics")
     journal = site.journal()
-    ends = Roll(site.engine(journal, Pace())).cancelled_ends()
+    ends = AnnexIndex(site.engine(journal, RetryPolicy())).cancelled_ends()
     journal.close()
     assert ends == {annex["AnnexID"]: reply["EndOfLease"]}

@@ -11,8 +11,8 @@ import pytest
 
 from annexd.annex.bulk_request import bulk_request
 from annexd.annex.change import change_lease
-from annexd.annex.lease import utc
-from annexd.annex.roll import Roll
+from annexd.annex.lease.lease import utc
+from annexd.annex.index import AnnexIndex
 from test.annex.ads import OWNER
 from test.annex.fleets import BOB, KEYS, by_hand, end_of, fleet, tag, tags_of, writes
 from test.annex.site import BYSTANDER, PACE, Site, wait_for
@@ -254,7 +254,7 @@ def test_a_fleet_that_aws_has_forgotten_has_no_end_to_move(site: Site, annex: di
 def in_one_daemon(site: Site, act: Callable[[Callable[..., Any], Callable[..., Any]], None]) -> None:
     """Let `act(order, change)` be served by one daemon, in as many threads as it likes."""
     journal = site.journal()
-    roll = Roll(site.engine(journal, PATIENT))
+    roll = AnnexIndex(site.engine(journal, PATIENT))
 
     def order(**changes: Any) -> Any:
         return bulk_request(site.ad(**changes), OWNER, roll.engine, site.defaults, site.now_s(), supplies=site.supplies)

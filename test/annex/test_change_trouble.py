@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from annexd.annex.lease import utc
+from annexd.annex.lease.lease import utc
 from annexd.workflow import Kind
 from test.annex.fleets import by_hand, end_of, tag, writes
 from test.annex.site import PACE, SETTLE_S, Site, wait_for

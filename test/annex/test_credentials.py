@@ -4,9 +4,9 @@ import threading
 from dataclasses import replace
 
 from annexd.annex.bulk_request import bulk_request
-from annexd.annex.defaults import Defaults
+from annexd.annex.request.defaults import Defaults
 from annexd.aws import ClientCache
-from annexd.workflow import Pace
+from annexd.workflow import RetryPolicy
 from test.annex.ads import OWNER
 from test.annex.site import PACE, Site
 from test.cloud.keys import OTHER_KEY
@@ -91,7 +91,7 @@ def test_network_that_is_lost_for_good_is_given_up_at_the_deadline_and_undone_wh
 def test_throttling_that_ends_is_waited_out(site: Site) -> None:
     site.cache = ClientCache()
     site.cloud.fault("RequestSpotFleet", "throttle", times=2)
-    assert site.order(Pace())["Result"] == "Success"
+    assert site.order(RetryPolicy())["Result"] == "Success"
     assert len(site.cloud.calls("RequestSpotFleet")) == 3
 
 
@@ -99,7 +99,7 @@ def test_many_orders_of_a_throttled_account_all_get_through_without_a_storm(site
     site.cache = ClientCache()
     site.cloud.fault("RequestSpotFleet", "throttle", times=5)
     journal = site.journal()
-    engine, answers = site.engine(journal, Pace()), []
+    engine, answers = site.engine(journal, RetryPolicy()), []
 
     def order() -> None:
         answers.append(bulk_request(site.ad(), OWNER, engine, Defaults(), site.now_s())["Result"])

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from annexd.annex.change import change_lease
-from annexd.annex.lease import TAG_CANCELLED, TAG_LEASE_END, end_in_tag, utc
+from annexd.annex.lease.lease import TAG_CANCELLED, TAG_LEASE_END, end_in_tag, utc
 from annexd.annex.reply import ReplyAd
-from annexd.annex.roll import Roll
+from annexd.annex.index import AnnexIndex
 from annexd.annex.steps.move_end import LONGEST_WAIT_S
 from annexd.workflow import Engine
 from test.annex.ads import OWNER
@@ -47,7 +47,7 @@ def tag(site: Site, fleet_id: object, key: str, moment_s: float) -> None:
 
 def extend(site: Site, engine: Engine, annex_id: object) -> ReplyAd:
     ad = {"Command": "CA_CHANGE_LEASE", "RequestVersion": 1, "Annex": annex_id, "LeaseExtension": HOUR_S}
-    return change_lease(ad, OWNER, Roll(engine), site.world(), site.defaults, site.now_s())
+    return change_lease(ad, OWNER, AnnexIndex(engine), site.world(), site.defaults, site.now_s())
 
 
 def test_extensions_that_come_at_once_do_not_together_pass_the_longest_lease(site: Site) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from annexd.annex.identifiers import leased_token
-from annexd.annex.lease import tags
-from annexd.annex.roll import Roll
+from annexd.annex.lease.identifiers import leased_token
+from annexd.annex.lease.lease import tags
+from annexd.annex.index import AnnexIndex
 from test.annex.ads import OWNER, SPECIFICATION
 from test.annex.site import Site
 
@@ -45,7 +45,7 @@ def state_of(site: Site, fleet_id: object) -> str:
 def cancelled_ends(site: Site) -> dict[str, float]:
     journal = site.journal()
     try:
-        return Roll(site.engine(journal)).cancelled_ends()
+        return AnnexIndex(site.engine(journal)).cancelled_ends()
     finally:
         journal.close()
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from annexd.annex.identifiers import LeasedToken, leased_token, new_annex_id, read_leased_token
+from annexd.annex.lease.identifiers import LeasedToken, leased_token, new_annex_id, read_leased_token
 
 END_S = 1_800_000_000
 TOKENS = [

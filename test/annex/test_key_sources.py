@@ -12,19 +12,19 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from annexd.annex.access import KeyFiles
-from annexd.annex.account_target import target_of
+from annexd.annex.fleet.access import KeyFiles
+from annexd.annex.fleet.account_target import target_of
 from annexd.annex.key_source import KeySource
-from annexd.annex.own import Own
-from annexd.annex.steps import World
+from annexd.annex.request.ad_attributes import AdAttributes
+from annexd.annex.steps import StepContext
 from annexd.aws import ClientCache
-from annexd.daemon.requester_profiles import RequesterProfiles
+from annexd.service.requester_profiles import RequesterProfiles
 from annexd.workflow import Json, Refused
 from test.annex.ads import ARN, OWNER
 from test.annex.site import SETTLE_S, Site
 from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
-from test.daemon.profiles import Accounts, Home
+from test.service.profiles import Accounts, Home
 
 SESSION_S = 900
 FILES: dict[str, Any] = {"PublicKeyFile": None, "SecretKeyFile": None}  # of the samples: not given
@@ -45,9 +45,9 @@ class ProfileSite(Site):
 
     aws: Home = field(default_factory=lambda: Home(Path("/nowhere")))
 
-    def world(self) -> World:
+    def world(self) -> StepContext:
         access = KeyFiles(self.read_as, self.cache, defaults=self.trusting(), profiles=self.profiles)
-        return World(access, self.now_s, SETTLE_S, self.supplies)
+        return StepContext(access, self.now_s, SETTLE_S, self.supplies)
 
     def __post_init__(self) -> None:
         self.profiles = RequesterProfiles(Owner(self.aws.path))
@@ -227,7 +227,7 @@ def test_keys_of_a_profile_that_aws_calls_expired_are_made_anew(owned: ProfileSi
 
 
 def read(**given: Any) -> tuple[KeySource, list[str]]:
-    own = Own(given)
+    own = AdAttributes(given)
     return KeySource.read(own), own.faults
 
 

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from annexd.annex.lambda_runtime import END_OF_SUPPORT, RUNTIME, WARN_DAYS, days_left, warning
+from annexd.annex.lease.lambda_runtime import END_OF_SUPPORT, RUNTIME, WARN_DAYS, days_left, warning
 
 END = END_OF_SUPPORT[RUNTIME]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from annexd.annex.lease_code import own_code, own_digest
+from annexd.annex.lease.lease_code import own_code, own_digest
 from test.annex.conftest import TEMPLATE
 from test.annex.fleets import look
 from test.annex.site import BYSTANDER, Site, wait_for

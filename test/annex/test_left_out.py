@@ -3,9 +3,9 @@
 import time
 from dataclasses import asdict, replace
 
-from annexd.annex.account_target import AccountTarget
-from annexd.annex.lease import TAG_LEASE_END, utc
-from annexd.annex.reconcile import OVERDUE_S, reconcile
+from annexd.annex.fleet.account_target import AccountTarget
+from annexd.annex.lease.lease import TAG_LEASE_END, utc
+from annexd.annex.fleet.reconcile import OVERDUE_S, reconcile
 from annexd.aws import Endpoints
 from test.annex.ads import OWNER
 from test.annex.site import BYSTANDER, Site

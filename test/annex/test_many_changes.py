@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from annexd.annex.access import KeyFiles
+from annexd.annex.fleet.access import KeyFiles
 from annexd.annex.change import add_changing
-from annexd.annex.defaults import Defaults
+from annexd.annex.request.defaults import Defaults
 from annexd.annex.order import new_order
-from annexd.annex.over import is_over
-from annexd.annex.request import BulkRequest
-from annexd.annex.roll import CHANGE, MOVE_STEP, Roll
-from annexd.annex.steps import World, annex_steps
+from annexd.annex.expiry import is_over
+from annexd.annex.request.request import BulkRequest
+from annexd.annex.index import CHANGE, MOVE_STEP, AnnexIndex
+from annexd.annex.steps import StepContext, annex_steps
 from annexd.workflow import Engine, Journal, State
 from annexd.workflow.record import Kind
 from test.annex.ads import OWNER, bulk_request_ad
@@ -28,12 +28,12 @@ class Counting(Engine):
         return super().state(command_id)
 
 
-def changed(path: Path) -> tuple[Counting, Roll]:
+def changed(path: Path) -> tuple[Counting, AnnexIndex]:
     """An annex whose end was moved by an hour, and then many times asked for another one in vain."""
     journal = Journal(path / "command_state", now_s=lambda: float(NOW_S))
-    world = World(KeyFiles(lambda _, __: b""))
+    world = StepContext(KeyFiles(lambda _, __: b""))
     engine = Counting(journal, annex_steps(world), now_s=lambda: NOW_S)
-    roll = Roll(engine)
+    roll = AnnexIndex(engine)
     add_changing(engine, world, roll)
     order = new_order(BulkRequest.from_ad(bulk_request_ad(NOW_S), NOW_S, Defaults()), OWNER)
     engine.accept("order", OWNER, order)

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from annexd.annex.lease import utc
-from annexd.annex.living import LIVES_ON_S, Living
-from annexd.annex.over import is_over as over
-from annexd.annex.roll import Roll
+from annexd.annex.lease.lease import utc
+from annexd.annex.fleet.living import LIVES_ON_S, Living
+from annexd.annex.expiry import is_over as over
+from annexd.annex.index import AnnexIndex
 from annexd.workflow import Engine, Journal, Kind, State
 from test.annex.ads import OWNER
 from test.annex.fleets import tag
@@ -17,7 +17,7 @@ HOUR_S = 3600.0
 
 
 def is_over(engine: Engine, state: State, finished_s: float, now_s: float) -> bool:
-    return over(state, finished_s, now_s, Roll(engine).latest_end_s)
+    return over(state, finished_s, now_s, AnnexIndex(engine).latest_end_s)
 
 
 def failed_order(site: Site, journal: Journal, *, undone: bool) -> float:

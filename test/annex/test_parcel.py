@@ -9,28 +9,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annexd.annex.faults import InvalidRequest
-from annexd.annex.identifiers import leased_token
-from annexd.annex.lease import lease_end, utc
+from annexd.annex.request.faults import InvalidRequest
+from annexd.annex.lease.identifiers import leased_token
+from annexd.annex.lease.lease import lease_end, utc
 from annexd.annex.order import new_order
-from annexd.annex.parcel import MOST_BYTES, Present, completed, parcel, present_parcel
-from annexd.annex.request import BulkRequest
+from annexd.annex.join.config_bundle import MOST_BYTES, Present, completed, config_bundle, present_config_bundle
+from annexd.annex.request.request import BulkRequest
 from annexd.cedar.token import parse_token
 from annexd.workflow import Json, Refused
 from test.annex.ads import ID, NOW_S, OWNER, SPECIFICATION, bulk_request_ad
-from test.annex.joining import BUCKET, DEFAULTS, Supplies, defaults
+from test.annex.joining import BUCKET, DEFAULTS, BundleSources, defaults
 
 MAX_LEASE_S = 30 * 86_400
 FILES = {"60-mine.conf": b"FOO = bar\n", "README": b"\x00\xff"}
 
 
-def order(supplies: Supplies | None = None, owner: str = OWNER, **changes: Any) -> Json:
+def order(supplies: BundleSources | None = None, owner: str = OWNER, **changes: Any) -> Json:
     request = BulkRequest.from_ad(bulk_request_ad(**changes), NOW_S, DEFAULTS)
-    return completed(new_order(request, owner), supplies or Supplies({"/home/alice/config": FILES}))
+    return completed(new_order(request, owner), supplies or BundleSources({"/home/alice/config": FILES}))
 
 
-def members(one: Json, supplies: Supplies | None = None) -> dict[str, bytes]:
-    return unpacked(parcel(one, supplies or Supplies({"/home/alice/config": FILES}), MAX_LEASE_S))
+def members(one: Json, supplies: BundleSources | None = None) -> dict[str, bytes]:
+    return unpacked(config_bundle(one, supplies or BundleSources({"/home/alice/config": FILES}), MAX_LEASE_S))
 
 
 def unpacked(packed: bytes) -> dict[str, bytes]:
@@ -45,7 +45,7 @@ def config(**changes: Any) -> str:
     return members(order(**changes))["50-condor-annex.conf"].decode()
 
 
-def faults(supplies: Supplies | None = None, owner: str = OWNER, **changes: Any) -> tuple[str, ...]:
+def faults(supplies: BundleSources | None = None, owner: str = OWNER, **changes: Any) -> tuple[str, ...]:
     with pytest.raises(InvalidRequest) as caught:
         order(supplies, owner, **changes)
     return caught.value.faults
@@ -76,9 +76,9 @@ def test_the_manifest_says_whose_the_object_is() -> None:
 
 def test_the_same_order_makes_the_same_object_to_the_byte() -> None:
     one = order(ConfigDir="/home/alice/config")
-    supplies = Supplies({"/home/alice/config": FILES})
+    supplies = BundleSources({"/home/alice/config": FILES})
     again = json.loads(json.dumps(one))
-    assert parcel(one, supplies, MAX_LEASE_S) == parcel(again, supplies, MAX_LEASE_S)
+    assert config_bundle(one, supplies, MAX_LEASE_S) == config_bundle(again, supplies, MAX_LEASE_S)
 
 
 def test_no_token_and_no_file_stands_in_the_order() -> None:
@@ -142,14 +142,14 @@ def test_the_users_own_files_go_with_it() -> None:
 def test_files_that_changed_since_the_order_are_not_sent() -> None:
     one = order(ConfigDir="/home/alice/config")
     with pytest.raises(Refused, match="have changed since the order"):
-        parcel(one, Supplies({"/home/alice/config": {**FILES, "60-mine.conf": b"FOO = evil\n"}}), MAX_LEASE_S)
+        config_bundle(one, BundleSources({"/home/alice/config": {**FILES, "60-mine.conf": b"FOO = evil\n"}}), MAX_LEASE_S)
 
 
 def test_a_key_that_is_gone_is_told() -> None:
-    one, supplies = order(), Supplies()
+    one, supplies = order(), BundleSources()
     supplies.key = None
     with pytest.raises(Refused, match="there is no signing key POOL"):
-        parcel(one, supplies, MAX_LEASE_S)
+        config_bundle(one, supplies, MAX_LEASE_S)
 
 
 # The object when the end of the lease was moved
@@ -157,10 +157,10 @@ def test_a_key_that_is_gone_is_told() -> None:
 LATER_S = NOW_S + 1800
 
 
-def present(one: Json, supplies: Supplies | None = None, end_s: int = int(NOW_S) + 9000,
+def present(one: Json, supplies: BundleSources | None = None, end_s: int = int(NOW_S) + 9000,
             cancelled_s: int | None = None) -> dict[str, bytes]:
     told = Present(end_s, MAX_LEASE_S, cancelled_s)
-    return unpacked(present_parcel(one, supplies or Supplies({"/home/alice/config": FILES}), told, LATER_S))
+    return unpacked(present_config_bundle(one, supplies or BundleSources({"/home/alice/config": FILES}), told, LATER_S))
 
 
 def lines(found: dict[str, bytes]) -> set[str]:
@@ -197,23 +197,23 @@ def test_a_moved_end_brings_a_new_token_that_ends_with_it_and_is_the_same_annexs
 
 def test_a_lease_can_be_moved_after_its_user_has_changed_the_folder_and_new_machines_get_it_as_it_is() -> None:
     one = order(ConfigDir="/home/alice/config")
-    found = present(one, Supplies({"/home/alice/config": {"70-new.conf": b"BAR = 1\n"}}))
+    found = present(one, BundleSources({"/home/alice/config": {"70-new.conf": b"BAR = 1\n"}}))
     assert found.keys() == {"annex.json", "50-condor-annex.conf", "annex.token", "70-new.conf"}
 
 
 def test_a_folder_or_a_key_that_cannot_be_used_any_more_is_told() -> None:
-    one, without_key = order(ConfigDir="/home/alice/config"), Supplies({"/home/alice/config": FILES})
+    one, without_key = order(ConfigDir="/home/alice/config"), BundleSources({"/home/alice/config": FILES})
     without_key.key = None
     with pytest.raises(Refused, match="cannot be used any more: /home/alice/config cannot be opened"):
-        present(one, Supplies())
+        present(one, BundleSources())
     with pytest.raises(Refused, match=r"'annex\.token' is annexd's own name"):
-        present(one, Supplies({"/home/alice/config": {"annex.token": b""}}))
+        present(one, BundleSources({"/home/alice/config": {"annex.token": b""}}))
     with pytest.raises(Refused, match="there is no signing key POOL"):
         present(one, without_key)
 
 
 def test_a_cancelled_annex_is_told_so_without_key_and_folder() -> None:
-    one, nothing = order(ConfigDir="/home/alice/config"), Supplies()
+    one, nothing = order(ConfigDir="/home/alice/config"), BundleSources()
     nothing.key = None
     found = present(one, nothing, int(LATER_S), int(LATER_S))
     assert found.keys() == {"annex.json", "50-condor-annex.conf"}
@@ -223,13 +223,13 @@ def test_a_cancelled_annex_is_told_so_without_key_and_folder() -> None:
 
 def test_every_fault_of_the_folder_is_told() -> None:
     files = {"annex.token": b"", ".hidden": b"", "x~": b"", "a.rpmsave": b"", "big": b"x" * (MOST_BYTES + 1)}
-    [told] = faults(Supplies({"/c": files}), ConfigDir="/c")
+    [told] = faults(BundleSources({"/c": files}), ConfigDir="/c")
     for words in ("'annex.token' is annexd's own name", "'.hidden'", "'x~'", "'a.rpmsave'", "the most is 1048576"):
         assert words in told
 
 
 def test_a_folder_that_cannot_be_read_and_a_missing_key_are_told_at_once() -> None:
-    supplies = Supplies()
+    supplies = BundleSources()
     supplies.key = None
     first, second = faults(supplies, ConfigDir="/nowhere")
     assert "ConfigDir cannot be used: /nowhere cannot be opened" in first

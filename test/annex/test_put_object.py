@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from test.annex.joining import BUCKET, Supplies, defaults
+from test.annex.joining import BUCKET, BundleSources, defaults
 from test.annex.site import READ_TIMEOUT_S, Site
 
 
@@ -83,7 +83,7 @@ def test_without_a_signing_key_nothing_is_begun_and_the_way_out_is_told(joined: 
 
 
 def test_neither_token_nor_file_is_in_the_journal(joined: Site) -> None:
-    joined.supplies = Supplies({"/home/alice/config": {"mine.conf": b"PRIVATE_WORDS = 17\n"}})
+    joined.supplies = BundleSources({"/home/alice/config": {"mine.conf": b"PRIVATE_WORDS = 17\n"}})
     assert joined.order(ConfigDir="/home/alice/config")["Result"] == "Success"
     for file in joined.home.iterdir():
         content = file.read_bytes()

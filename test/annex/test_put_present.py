@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from annexd.annex.identifiers import leased_token
-from annexd.annex.lease import utc
+from annexd.annex.lease.identifiers import leased_token
+from annexd.annex.lease.lease import utc
 from annexd.annex.order import new_order
-from annexd.annex.parcel import Present
-from annexd.annex.request import BulkRequest
+from annexd.annex.join.config_bundle import Present
+from annexd.annex.request.request import BulkRequest
 from annexd.annex.steps.put_object import PutObject, put_present
 from annexd.workflow import Json, Refused, Retry
 from test.annex.ads import OWNER

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from annexd.annex.account_target import own_target
-from annexd.annex.defaults import Defaults
-from annexd.annex.lease import tags, utc
-from annexd.annex.reconcile import OVERDUE_S
+from annexd.annex.fleet.account_target import own_target
+from annexd.annex.request.defaults import Defaults
+from annexd.annex.lease.lease import tags, utc
+from annexd.annex.fleet.reconcile import OVERDUE_S
 from annexd.workflow import Refused
 from test.annex.ads import OWNER
 from test.annex.conftest import TEMPLATE

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from annexd.annex.living import LIVES_ON_S
+from annexd.annex.fleet.living import LIVES_ON_S
 from annexd.workflow import Journal, Kind
 
 HOUR_S = 3600

@@ -3,9 +3,9 @@
 import subprocess
 import sys
 
-from annexd.annex.defaults import Defaults
+from annexd.annex.request.defaults import Defaults
 from annexd.annex.reply import reply, reply_of, reply_of_change
-from annexd.annex.warm import warm_up
+from annexd.annex.preload import preload
 from annexd.workflow import Outcome
 
 
@@ -53,10 +53,10 @@ def test_an_end_that_cannot_be_put_back_yet_is_not_said_to_be_so() -> None:
 
 
 def test_warming_up_asks_no_network() -> None:
-    warm_up(Defaults(ec2_url="http://127.0.0.1:9", lambda_url="http://127.0.0.1:9", logs_url="http://127.0.0.1:9"))
+    preload(Defaults(ec2_url="http://127.0.0.1:9", lambda_url="http://127.0.0.1:9", logs_url="http://127.0.0.1:9"))
 
 
 def test_the_light_modules_load_no_aws() -> None:
-    modules = "annexd.annex.defaults, annexd.annex.faults, annexd.annex.identifiers, annexd.annex.lease"
+    modules = "annexd.annex.request.defaults, annexd.annex.request.faults, annexd.annex.lease.identifiers, annexd.annex.lease.lease"
     program = f"import sys, {modules}; assert not {{'botocore', 'boto3', 'sqlite3'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=30)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annexd.annex.defaults import Defaults
-from annexd.annex.faults import MOST_SHOWN, InvalidRequest
-from annexd.annex.request import BulkRequest, command_id_of
+from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.faults import MOST_SHOWN, InvalidRequest
+from annexd.annex.request.request import BulkRequest, command_id_of
 from test.annex.ads import ID, NOW_S, SPECIFICATION, bulk_request_ad
 
 

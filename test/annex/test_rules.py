@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from annexd.annex.defaults import Defaults
-from annexd.annex.faults import InvalidRequest
-from annexd.annex.request import BulkRequest
-from annexd.annex.spot_fleet import config_shape
+from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.faults import InvalidRequest
+from annexd.annex.request.request import BulkRequest
+from annexd.annex.request.spot_fleet import config_shape
 from test.annex.ads import ID, NOW_S, SPECIFICATION, bulk_request_ad
 from test.annex.joining import defaults
 from test.annex.samples import sample_of

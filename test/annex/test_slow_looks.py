@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from annexd.annex.bulk_request import bulk_request
-from annexd.annex.heartbeat import Heartbeats
+from annexd.annex.lease.heartbeat import Heartbeats
 from annexd.annex.reply import ReplyAd
 from annexd.annex.steps import annex_steps
 from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S

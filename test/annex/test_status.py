@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from annexd.annex.account_target import target_of
-from annexd.annex.lease import utc
-from annexd.annex.roll import Roll
+from annexd.annex.fleet.account_target import target_of
+from annexd.annex.lease.lease import utc
+from annexd.annex.index import AnnexIndex
 from annexd.annex.status import Look, query_annexes
 from test.annex.ads import OWNER
 from test.annex.conftest import TEMPLATE
@@ -32,7 +32,7 @@ def ask(site: Site, owner: str = OWNER, looks: Mapping[str, Look] | None = None,
     before = len(site.operations())
     try:
         ad = {"Command": "CA_QUERY_ANNEXES", "RequestVersion": 1, **changes}
-        reply = query_annexes(ad, owner, Roll(site.engine(journal)), site.defaults, site.now_s(), looks or {})
+        reply = query_annexes(ad, owner, AnnexIndex(site.engine(journal)), site.defaults, site.now_s(), looks or {})
     finally:
         journal.close()
     assert len(site.operations()) == before
@@ -157,7 +157,7 @@ def test_instances_of_a_fleet_that_is_gone_are_told_of(site: Site) -> None:
 def test_an_account_is_found_again_by_the_order_that_names_it(site: Site) -> None:
     site.order()
     journal = site.journal()
-    [state] = Roll(site.engine(journal)).engine.accepted()[1]
+    [state] = AnnexIndex(site.engine(journal)).engine.accepted()[1]
     journal.close()
     assert target_of(state.order or {}).key in looked(site)
 

@@ -299,9 +299,9 @@ def test_patterns_of_names_that_take_long_in_other_engines(target: Victim, patte
     owner = GoodClient(target.connect()).session()
     owner.close()
     begun_s = time.monotonic()
-    asking = [asked(target, owner, f"?names:{pattern}") for _ in range(8)]
+    translate_aws_errors = [asked(target, owner, f"?names:{pattern}") for _ in range(8)]
     check(target, before_kb)
-    for client in asking:
+    for client in translate_aws_errors:
         assert client.hear().string().startswith(said)
         client.close()
     assert time.monotonic() - begun_s < 8 * ANSWERED_S
@@ -321,7 +321,7 @@ def test_questions_where_a_knob_is_set_start_two_tools_at_once_and_all_hear_its_
         before_kb = target.memory_kb
         owner = GoodClient(target.connect()).session()
         owner.close()
-        asking = [asked(target, owner, "MAX_DEFAULT_LOG") for _ in range(100)]
+        translate_aws_errors = [asked(target, owner, "MAX_DEFAULT_LOG") for _ in range(100)]
         most = 0
 
         def look() -> None:
@@ -330,7 +330,7 @@ def test_questions_where_a_knob_is_set_start_two_tools_at_once_and_all_hear_its_
 
         with attacking(look):
             check(target, before_kb)
-            heard = [[words.string() for _ in range(3)] for words in (client.hear() for client in asking)]
+            heard = [[words.string() for _ in range(3)] for words in (client.hear() for client in translate_aws_errors)]
         assert {value for value, *_ in heard} == {htcondor2.param["MAX_DEFAULT_LOG"]}
         assert 0 < most <= TOOLS_AT_ONCE
         assert len({place for _, _, place in heard}) == 2, "some heard where it is set, the others that this is unknown"

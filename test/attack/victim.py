@@ -24,14 +24,14 @@ from annexd.cedar.context import ServerContext
 from annexd.cedar.levels import Level
 from annexd.cedar.policy import SecurityPolicy
 from annexd.cedar.session import SessionCache
-from annexd.daemon import log
-from annexd.daemon.administration import dc_config_val
-from annexd.daemon.call import Call, payload_of
-from annexd.daemon.configuration import Limits
-from annexd.daemon.listen import BACKLOG, Listener
-from annexd.daemon.log import open_log
-from annexd.daemon.revocation import Revocation
-from annexd.daemon.server import Security, Server
+from annexd.daemoncore import log
+from annexd.daemoncore.commands.administration import dc_config_val
+from annexd.daemoncore.commands.call import Call, payload_of
+from annexd.service.configuration import Limits
+from annexd.daemoncore.network.listener import BACKLOG, Listener
+from annexd.daemoncore.log import open_log
+from annexd.daemoncore.security.revocation import Revocation
+from annexd.daemoncore.network.server import Security, Server
 
 ANSWER = b"0123456789abcdef"
 ALLOW = {f"ALLOW_{level}": "*" for level in Level}

@@ -14,11 +14,11 @@ from annexd.aws import (
     Clients,
     Credentials,
     Endpoints,
-    HeldBack,
+    ThrottledLocally,
     Limiter,
     Limiters,
     SecretKey,
-    Traffic,
+    ClientHooks,
     errors,
 )
 from test.cloud import Cloud
@@ -102,7 +102,7 @@ def test_it_gets_faster_with_each_answer_and_forgets_after_a_minute(limiter: Lim
 def test_a_turn_that_is_too_far_away_is_refused_and_to_be_asked_for_again(time_: Time) -> None:
     limiter = Limiter(clock_s=time_.clock_s, wait=lambda _: None)  # all these wait at once
     limiter.throttled()
-    with pytest.raises(HeldBack, match="AWS throttles this account") as held:
+    with pytest.raises(ThrottledLocally, match="AWS throttles this account") as held:
         take_turns(limiter, 1000)
     assert errors.is_transient(held.value)
     assert errors.is_throttled(held.value)
@@ -157,7 +157,7 @@ def test_many_threads_that_are_throttled_all_get_through_without_a_storm(cloud: 
         while True:
             try:
                 ec2.describe_spot_fleet_requests()
-            except (ClientError, HeldBack) as error:
+            except (ClientError, ThrottledLocally) as error:
                 assert errors.is_throttled(error)  # noqa: PT017
             else:
                 done.append(1)
@@ -216,7 +216,7 @@ def test_when_our_own_keys_expire_the_new_ones_that_the_chain_has_by_then_are_us
 
 def test_how_far_the_clocks_are_apart_is_known_after_any_answer(cloud: Cloud) -> None:
     for ahead_s in (0, 500, -500):
-        traffic = Traffic(time_s=lambda ahead_s=ahead_s: time.time() + ahead_s)  # type: ignore[misc]
+        traffic = ClientHooks(time_s=lambda ahead_s=ahead_s: time.time() + ahead_s)  # type: ignore[misc]
         traffic.trusted_urls = frozenset([cloud.url])
         asked = clients(cloud, ClientCache(traffic=traffic))
         asked.functions.list_functions()
@@ -225,14 +225,14 @@ def test_how_far_the_clocks_are_apart_is_known_after_any_answer(cloud: Cloud) ->
 
 
 def test_no_moment_is_reckoned_by_the_clock_of_an_endpoint_that_nobody_trusts(cloud: Cloud) -> None:
-    traffic = Traffic(time_s=lambda: time.time() - 500)
+    traffic = ClientHooks(time_s=lambda: time.time() - 500)
     asked = clients(cloud, ClientCache(traffic=traffic))
     asked.functions.list_functions()
     assert (traffic.skew_s, asked.clock.skew_s) == (0, 0)
 
 
 def test_a_clock_that_is_further_off_than_signatures_bear_is_told_and_not_used(cloud: Cloud) -> None:
-    traffic = Traffic(time_s=lambda: time.time() - 64 * 365 * 86400)
+    traffic = ClientHooks(time_s=lambda: time.time() - 64 * 365 * 86400)
     traffic.trusted_urls = frozenset([cloud.url])
     asked = clients(cloud, ClientCache(traffic=traffic))
     asked.functions.list_functions()

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from annexd.cedar.commands import CA_AUTH_CMD
-from annexd.daemon.address import Sinful
+from annexd.daemoncore.sinful import Sinful
 from test.bench.measure import TICK_S
-from test.bench.wire import EXPORT_JOBS, Door
+from test.bench.wire import EXPORT_JOBS, CommandSocket
 from test.pool import ANNEXD_CONFIG, Pool
 
 OURS, PEER = "annexd", "schedd"
@@ -36,10 +36,10 @@ class Daemon:
         return cls(name, pool.address(name.upper()), pid_of(pool, name))
 
     @property
-    def door(self) -> Door:
+    def door(self) -> CommandSocket:
         address = Sinful.parse(self.address)
         names = [each.removeprefix("sock=") for each in address.parameters if each.startswith("sock=")]
-        return Door(address.host, address.port, names[0] if names else None)
+        return CommandSocket(address.host, address.port, names[0] if names else None)
 
     @property
     def command_with_ad(self) -> int:

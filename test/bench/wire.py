@@ -38,7 +38,7 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True)
-class Door:
+class CommandSocket:
     """Where a daemon is reached: its own port, or condor_shared_port and its name there."""
 
     host: str
@@ -72,7 +72,7 @@ class Session:
 class Client:
     """One connection after the other to one daemon; each method is a whole one."""
 
-    def __init__(self, door: Door, proof: Proof | None = None, command: int = DC_NOP_ADMINISTRATOR,
+    def __init__(self, door: CommandSocket, proof: Proof | None = None, command: int = DC_NOP_ADMINISTRATOR,
                  duration_s: int = 60) -> None:
         self._door, self._command, self._proof = door, command, proof or Proof()
         self._exchange = KeyExchange()

@@ -28,13 +28,13 @@ from annexd.cedar.events import NeedData
 from annexd.cedar.identity import UNAUTHENTICATED
 from annexd.cedar.levels import Level
 from annexd.cedar.message import MessageWriter
-from annexd.cedar.policy import SecurityPolicy, Want
+from annexd.cedar.policy import SecurityPolicy, Requirement
 from annexd.cedar.secret import Secret
 from test.cedar.client import FS, Client, established
 from test.cedar.conversation import NOW_S, Conversation, server
 
 KEY = Secret(b"k" * 32)
-REQUIRED = dict.fromkeys(Level, SecurityPolicy(Want.REQUIRED, Want.REQUIRED, Want.REQUIRED, Want.REQUIRED))
+REQUIRED = dict.fromkeys(Level, SecurityPolicy(Requirement.REQUIRED, Requirement.REQUIRED, Requirement.REQUIRED, Requirement.REQUIRED))
 OPTIONAL_METHOD = {"Authentication": "OPTIONAL", "AuthenticationNew": "OPTIONAL"}
 
 
@@ -61,7 +61,7 @@ def test_a_session_is_kept_for_its_duration_and_a_little_more() -> None:
 
 
 def test_optional_authentication_that_fails_leaves_a_nameless_peer() -> None:
-    policy = dict.fromkeys(Level, SecurityPolicy(authentication=Want.PREFERRED))
+    policy = dict.fromkeys(Level, SecurityPolicy(authentication=Requirement.PREFERRED))
     client = Client(Conversation.at(server(policy=policy), owner=None))
     client.greet(OPTIONAL_METHOD)
     answer = client.hear_ad()

@@ -7,9 +7,9 @@ import pytest
 from annexd.cedar.commands import Command
 from annexd.cedar.errors import PolicyMismatch
 from annexd.cedar.levels import Level
-from annexd.cedar.policy import Agreement, SecurityPolicy, Want, for_command, reconcile
+from annexd.cedar.policy import Agreement, SecurityPolicy, Requirement, for_command, reconcile
 
-N, O, P, R = Want  # noqa: E741 (as in HTCondor's table)
+N, O, P, R = Requirement  # noqa: E741 (as in HTCondor's table)
 READ = Command(60020, "DC_NOP_READ", Level.READ)
 OPEN = Command(60011, "DC_NOP", Level.ALLOW)
 FORCED = Command(1000, "CA_AUTH_CMD", Level.WRITE, force_authentication=True)
@@ -197,6 +197,6 @@ def test_a_client_that_knows_no_leases_gets_none() -> None:
     ("policy", "client", "required"),
     [(P, "OPTIONAL", False), (R, "OPTIONAL", True), (O, "REQUIRED", True), (P, "PREFERRED", False)],
 )
-def test_authentication_may_fail_only_if_neither_requires_it(policy: Want, client: str, required: bool) -> None:
+def test_authentication_may_fail_only_if_neither_requires_it(policy: Requirement, client: str, required: bool) -> None:
     agreed = _agree(SecurityPolicy(authentication=policy), authenticationnew=client)
     assert agreed.authentication_required is required

@@ -133,5 +133,5 @@ def _is(process: Process, what: str) -> bool:
         case "annexd":
             return process.name == "condor_annexd"
         case "worker":
-            return "annexd.daemon.outbound_worker" in process.arguments
+            return "annexd.daemoncore.pool.outbound_worker" in process.arguments
     return process.name == "condor_master"

@@ -83,15 +83,15 @@ class Stack:
         given = [{"ParameterKey": key} | ({"UsePreviousValue": True} if value is None else {"ParameterValue": value})
                  for key, value in parameters.items()]
         call(StackName=self.name, TemplateBody=body, Parameters=given, Capabilities=["CAPABILITY_IAM"])
-        return self.settled()
+        return self.require_settled()
 
     def delete(self) -> str:
         stack_id = self.told()["StackId"]
         self.cloudformation.delete_stack(StackName=self.name)
         self.name = stack_id
-        return self.settled()
+        return self.require_settled()
 
-    def settled(self) -> str:
+    def require_settled(self) -> str:
         until("the stack is settled", lambda: not self.status.endswith("_IN_PROGRESS"))
         return self.status
 

@@ -13,12 +13,12 @@ from test.cloud.machine import can_isolate
 from test.cloud.machine_init import members
 from test.cloud.orders import fleet_config, specification
 from test.cloud.test_lifecycle import until
-from test.instance.account import EVERY_ANNEX, Account, parcel, policy
+from test.instance.account import EVERY_ANNEX, Account, config_bundle, policy
 
 
 def launched(cloud: Cloud, count: int = 1, content: bytes | None = None) -> list[str]:
     account = Account(cloud)
-    account.put("annex/annex-one.tar.gz", content or parcel("annex-one", time.time() + 3600))
+    account.put("annex/annex-one.tar.gz", content or config_bundle("annex-one", time.time() + 3600))
     account.profile(policy(EVERY_ANNEX))
     spec = specification(ImageId=BOOTS, IamInstanceProfile={"Name": "annexes"}, TagSpecifications=[
         {"ResourceType": "instance", "Tags": [{"Key": "htcondor:annex-id", "Value": "annex-one"}]}])

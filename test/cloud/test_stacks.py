@@ -78,7 +78,7 @@ def test_an_update_may_keep_the_template(stack: Stack) -> None:
     given = [{"ParameterKey": "MaxLease", "ParameterValue": "7200"}]
     stack.cloudformation.update_stack(StackName="one", UsePreviousTemplate=True, Parameters=given,
                                       Capabilities=["CAPABILITY_IAM"])
-    assert (stack.settled(), stack.parameter()) == ("UPDATE_COMPLETE", "7200")
+    assert (stack.require_settled(), stack.parameter()) == ("UPDATE_COMPLETE", "7200")
 
 
 @pytest.mark.parametrize(("parameter", "given", "words"), [

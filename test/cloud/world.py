@@ -35,7 +35,7 @@ class Broken:
     hang_s: float = 0.0
 
 
-class World:
+class StepContext:
     """moto with what acts put into it; one for a process, since moto's state is global."""
 
     def __init__(

@@ -39,14 +39,14 @@ def said_by(program: str) -> str:
 def test_a_token_whose_claims_the_bindings_cannot_hold_is_revoked(claims: str) -> None:
     program = "\n".join((
         "import json",
-        "from annexd.daemon.revocation import Revocation",
+        "from annexd.daemoncore.security.revocation import Revocation",
         f"print(Revocation('jti == \"x\" && false').is_revoked(json.loads({claims!r})))"))
     assert said_by(program) == "True"
 
 
 def test_a_claim_that_the_expression_does_not_name_revokes_nothing() -> None:
     program = "\n".join((
-        "from annexd.daemon.revocation import Revocation",
+        "from annexd.daemoncore.security.revocation import Revocation",
         "print(Revocation('sub == \"x\"').is_revoked({'sub': 'alice', 'wlcg.ver': '1.0', 'big': 2**70, 'o': {}}))"))
     assert said_by(program) == "False"
 
@@ -54,8 +54,8 @@ def test_a_claim_that_the_expression_does_not_name_revokes_nothing() -> None:
 @pytest.mark.parametrize("attribute", ["AnnexFunctionWarning", "AnnexStuckReason", "AnnexJournalError"])
 def test_the_words_of_others_in_the_daemons_ad_do_not_end_it(attribute: str) -> None:
     program = "\n".join((
-        "from annexd.daemon.collector import Advertiser, Identity, Publication",
-        "from annexd.daemon.outbound import Outbound",
+        "from annexd.daemoncore.pool.collector import Advertiser, Identity, Publication",
+        "from annexd.daemoncore.pool.outbound import Outbound",
         f"said = lambda: {{{attribute!r}: 'the handler is \"\\ud800.x\\0\"', 'AnnexStuck': 2}}",
         "advertiser = Advertiser(Outbound({}), Publication((), 300, {}), said)",
         "advertiser.identity = Identity('annexd@host', 'host', '<127.0.0.1:1>', '25.14.1', 'x86_64')",
@@ -66,7 +66,7 @@ def test_the_words_of_others_in_the_daemons_ad_do_not_end_it(attribute: str) -> 
 @pytest.mark.parametrize("expression", ["'1+' * 300_000 + '1'", "'\\ud800'", "'1\\0'", "'(' * 20_000"])
 def test_an_expression_that_is_too_deep_or_no_text_is_none(expression: str) -> None:
     program = "\n".join((
-        "from annexd.daemon.parameters import is_expression",
+        "from annexd.daemoncore.config.parameters import is_expression",
         f"print(is_expression({expression}))"))
     assert said_by(program) == "False"
 

@@ -20,7 +20,7 @@ from annexd.cedar.identity import Identity
 from annexd.cedar.legacy import BLOWFISH, TRIPLE_DES
 from annexd.cedar.levels import Level
 from annexd.cedar.message import MessageReader, MessageWriter
-from annexd.cedar.policy import CIPHERS, SecurityPolicy, Want
+from annexd.cedar.policy import CIPHERS, SecurityPolicy, Requirement
 from annexd.cedar.secret import Secret
 from annexd.cedar.session import Session, SessionCache
 from test.cedar.certificates import Authority, server_context
@@ -126,7 +126,7 @@ def frame(message: bytes) -> bytes:
 def conversation(received: bytes) -> Conversation:
     """As the first two bytes say."""
     options, recording = received[0], _recording(RECORDINGS[received[1] % len(RECORDINGS)])
-    context = _context(recording, Want.REQUIRED if options & AUTHENTICATION_REQUIRED else Want.OPTIONAL)
+    context = _context(recording, Requirement.REQUIRED if options & AUTHENTICATION_REQUIRED else Requirement.OPTIONAL)
     pool_key = {} if options & HAS_NO_KEY else {"POOL": _pool_key()}
     return Conversation.at(context, keys=pool_key, owner=None if options & HAS_NO_OWNER else "root",
                            granted=not options & IS_DENIED)
@@ -179,7 +179,7 @@ def _check_bounds(meeting: Conversation) -> None:
         raise Broken("there is no end of events")
 
 
-def _context(recording: Recording, authentication: Want) -> ServerContext:
+def _context(recording: Recording, authentication: Requirement) -> ServerContext:
     sessions = SessionCache("vm:14367:1795360276")
     sessions.add(Session(SESSION, SESSION_KEY, Identity("alice@annex.test", "FS")))
     if "server_ecdh_priv" not in recording.facts:

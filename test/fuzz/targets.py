@@ -10,10 +10,10 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from annexd.annex.cancel import CancelRequest
-from annexd.annex.faults import InvalidRequest
-from annexd.annex.machine import machine_config
+from annexd.annex.request.faults import InvalidRequest
+from annexd.annex.join.machine_config import machine_config
 from annexd.annex.order import new_order
-from annexd.annex.request import BulkRequest
+from annexd.annex.request.request import BulkRequest
 from annexd.authorization.map_file import MapFile
 from annexd.cedar import akep2
 from annexd.cedar.classad import HANDSHAKE_AD, AdLimits, AdReader, Value, line_of
@@ -23,10 +23,10 @@ from annexd.cedar.method import MethodFailed
 from annexd.cedar.session import inherited_sessions
 from annexd.cedar.subject import MalformedSubject, oneline
 from annexd.cedar.token import parse_token
-from annexd.daemon.address import Sinful, read_shared_port_address
-from annexd.daemon.inheritance import Inheritance, MalformedInheritance
-from annexd.daemon.log import one_line
-from annexd.daemon.revocation import Revocation
+from annexd.daemoncore.sinful import Sinful, read_shared_port_address
+from annexd.daemoncore.process.inheritance import Inheritance, MalformedInheritance
+from annexd.daemoncore.log import one_line
+from annexd.daemoncore.security.revocation import Revocation
 from annexd.tool import config_file
 from annexd.tool.errors import ToolError
 from annexd.tool.options import Options

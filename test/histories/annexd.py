@@ -1,7 +1,7 @@
 """The daemon's lives: the real engine, steps and journal, in virtual time, until it is killed or gone.
 
 A life ends at a point; whatever of it was waiting further out is dead too, and finds out at its next point.
-Around the engine stands what annexd/daemon/orders.py does: what is stuck is run again at its time, what
+Around the engine stands what annexd/service/orders.py does: what is stuck is run again at its time, what
 the journal could not take, later.
 """
 
@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from annexd.annex import steps
-from annexd.annex.access import KeyFiles
-from annexd.annex.account_target import AccountTarget, target_of
+from annexd.annex.fleet.access import KeyFiles
+from annexd.annex.fleet.account_target import AccountTarget, target_of
 from annexd.annex.cancel import add_cancelling
 from annexd.annex.change import add_changing
-from annexd.annex.commands import Desk, answer
-from annexd.annex.defaults import Defaults
-from annexd.annex.heartbeat import Heartbeats
-from annexd.annex.reconcile import reconcile
+from annexd.annex.commands import CommandContext, answer
+from annexd.annex.request.defaults import Defaults
+from annexd.annex.lease.heartbeat import Heartbeats
+from annexd.annex.fleet.reconcile import reconcile
 from annexd.annex.reply import ReplyAd
-from annexd.annex.roll import Roll
-from annexd.aws import ClientCache, Clients, Credentials, Endpoints, Limiter, Limiters, Traffic
+from annexd.annex.index import AnnexIndex
+from annexd.aws import ClientCache, Clients, Credentials, Endpoints, Limiter, Limiters, ClientHooks
 from annexd.workflow import Engine, Journal, JournalError, Json, Kind, Outcome, Paused, Refused, Retry
 from test.annex.ads import OWNER
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
@@ -42,7 +42,7 @@ from test.lease.enforcer import FUNCTION_ARN
 PATIENCE_S = 30.0  # annexd/aws/clients.py: read_timeout
 RECONCILE_S = 1800.0
 WRITE_S = 20.0  # of a disk that hangs
-LATER_S = 60.0  # annexd/daemon/orders.py: after a journal that could not be written
+LATER_S = 60.0  # annexd/service/orders.py: after a journal that could not be written
 KEYS = {"/home/alice/public": ACCESS_KEY_ID.encode(), "/home/alice/secret": SECRET_ACCESS_KEY.encode()}
 DEFAULTS = Defaults(ec2_url=URL, lambda_url=URL, s3_url=URL, sts_url=URL, logs_url=URL, s3_bucket=BUCKET,
                     lease_function_arn=FUNCTION_ARN, collector_host="cm.example.org", trust_domain="example.org",
@@ -80,7 +80,7 @@ class Kept:
     def cache(self) -> ClientCache:
         if self._cache is None:
             limiters = Limiters(lambda: Limiter(clock_s=self._now_s, wait=self._wait))
-            self._cache = Attached(now_s=lambda: 0.0, traffic=Traffic(limiters, self._now_s))
+            self._cache = Attached(now_s=lambda: 0.0, traffic=ClientHooks(limiters, self._now_s))
         return self._cache
 
     def forget(self) -> None:
@@ -143,7 +143,7 @@ class Annexd:
         self.start()
 
     def _look(self, life: Life) -> None:
-        """annexd/daemon/reconciliation.py: at start and at intervals, as long as this life lasts."""
+        """annexd/service/reconciler.py: at start and at intervals, as long as this life lasts."""
         self._work(life, "reconciliation", lambda: self._reconcile(life))
         if not life.is_dead:
             self.cloud.timeline.after(self.reconcile_s, lambda: self._look(life), is_routine=True)
@@ -170,7 +170,7 @@ class Annexd:
             return
 
         def take() -> None:
-            answered(answer(ad, OWNER, Desk(life.roll, life.world, SUPPLIES), DEFAULTS, self.now_s()))
+            answered(answer(ad, OWNER, CommandContext(life.roll, life.world, SUPPLIES), DEFAULTS, self.now_s()))
             if command_id in life.engine.unfinished():
                 self.cloud.timeline.after(0.0, lambda: self._carry_on(life, command_id))
 
@@ -268,7 +268,7 @@ class Life:
         self.busy: set[str] = set()
         self.journal = DyingJournal(self, annexd)
         annexd.kept.annexd, annexd.kept.hop.way = annexd, self._call
-        self.world = steps.World(self._access, annexd.now_s, supplies=SUPPLIES, heartbeats=Heartbeats(annexd.now_s),
+        self.world = steps.StepContext(self._access, annexd.now_s, supplies=SUPPLIES, heartbeats=Heartbeats(annexd.now_s),
                                  pause=self._pause)
         self.engine = OneThread(
             self.busy,
@@ -279,7 +279,7 @@ class Life:
             random=lambda: 1.0,
         )
         add_cancelling(self.engine, self.world)
-        self.roll = Roll(self.engine)
+        self.roll = AnnexIndex(self.engine)
         add_changing(self.engine, self.world, self.roll)
 
     def under_way(self) -> set[str]:
@@ -343,7 +343,7 @@ class DyingJournal(Journal):
             self._life.die(fault)
 
 
-class Supplies:
+class BundleSources:
     """Tokens that say who signed them, and no files."""
 
     def sign(self, key_id: str, claims: Json) -> str:
@@ -353,7 +353,7 @@ class Supplies:
         raise AssertionError(f"{owner} named no folder, and {path} is asked for")
 
 
-SUPPLIES = Supplies()
+SUPPLIES = BundleSources()
 
 
 def _read_as(owner: str, path: str) -> bytes:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from annexd.annex.reply import ReplyAd
-from annexd.annex.roll import CANCEL, CHANGE
+from annexd.annex.index import CANCEL, CHANGE
 from annexd.workflow import Json, Kind
 from test.annex.ads import bulk_request_ad
 from test.cloud.fleets import Fleet

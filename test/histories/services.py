@@ -13,7 +13,7 @@ from typing import Any
 
 from moto.ec2.exceptions import EC2ClientError
 
-from annexd.annex.heartbeat import CLOSED_DESCRIPTION
+from annexd.annex.lease.heartbeat import CLOSED_DESCRIPTION
 from test.cloud import logs, views, wire
 from test.cloud.behaviour import Behaviour, Chosen
 from test.cloud.ec2 import ActingEC2

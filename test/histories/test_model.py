@@ -6,9 +6,13 @@ from typing import Any
 
 import pytest
 
-from annexd.annex import heartbeat, inventory, steps
-from annexd.annex.heartbeat import Heartbeats
-from annexd.annex.steps import World, check_lease_function, end_fleets, move_end
+from annexd.annex import steps
+
+from annexd.annex.fleet import inventory
+
+from annexd.annex.lease import heartbeat
+from annexd.annex.lease.heartbeat import Heartbeats
+from annexd.annex.steps import StepContext, check_lease_function, end_fleets, move_end
 from annexd.annex.steps.request_fleet import RequestFleet
 from annexd.workflow import Json, Refused
 from test.histories.catalog import Theatre
@@ -82,7 +86,7 @@ def test_it_notices_a_heartbeat_that_is_never_forgotten(theatre: Theatre, monkey
 
 def test_it_notices_an_end_in_the_token_that_was_not_ordered(theatre: Theatre, monkeypatch: Patch) -> None:
     real = "annexd.annex.order.leased_token"
-    from annexd.annex.identifiers import leased_token
+    from annexd.annex.lease.identifiers import leased_token
 
     monkeypatch.setattr(real, lambda annex_id, end_s: leased_token(annex_id, end_s + 60))
     assert "another end in its token" in violations(theatre, WELL)
@@ -104,7 +108,7 @@ def test_it_notices_an_undo_that_takes_not_found_for_never(theatre: Theatre, mon
     course = "the fleet is denied"
     history = at(theatre, course, FLEET, DELAYED)
     assert violations(theatre, history) == ""
-    real = World
+    real = StepContext
     monkeypatch.setattr(steps, "World", lambda access, now_s, **more: real(access, now_s, settle_s=0.0, **more))
     assert "called undone" in violations(theatre, history)
 
@@ -136,7 +140,7 @@ def test_it_notices_a_cancellation_that_is_called_done_and_is_none(theatre: Thea
 def test_it_notices_a_cancellation_that_gives_up_what_ec2_does_not_show_yet(
     theatre: Theatre, monkeypatch: Patch
 ) -> None:
-    def impatient(_: World, ec2: Any, intent: Json) -> Any:
+    def impatient(_: StepContext, ec2: Any, intent: Json) -> Any:
         if fleets := inventory.fleets_of_annex(ec2, intent["annex_id"], intent["fleet_id"]):
             return fleets
         raise Refused("it is over", untouched=True)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from annexd.annex.heartbeat import RECEIPT, log_group_of
+from annexd.annex.lease.heartbeat import RECEIPT, log_group_of
 from annexd.aws import ClientCache, Credentials, Endpoints, SecretKey
 from test.cloud import Cloud as EmulatedCloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY

@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from annexd.annex import lease
-from annexd.annex.lease import tags
+from annexd.annex.lease import lease
+from annexd.annex.lease.lease import tags
 from test.cloud import Cloud
 from test.cloud.orders import fleet_config, specification
 
@@ -68,7 +68,7 @@ def manifest(annex_id: str, lease_end_s: float, ordered_end_s: float | None = No
             "LeaseEnd": int(lease_end_s), "MaxLease": MAX_LEASE_S, "Pool": "pool.example.org", **changes}
 
 
-def parcel(annex_id: str, lease_end_s: float, told: Mapping[str, Any] | None = None, /, **files: str) -> bytes:
+def config_bundle(annex_id: str, lease_end_s: float, told: Mapping[str, Any] | None = None, /, **files: str) -> bytes:
     """The object of an annex, as annexd makes it; `told`: its annex.json, where that is to be another."""
     manifest_ = manifest(annex_id, lease_end_s) if told is None else told
     content = {"annex.json": json.dumps(manifest_), "50-condor-annex.conf": CONFIG, "annex.token": TOKEN, **files}
@@ -88,14 +88,14 @@ class Account:
     def annex(self, annex_id: str = "annex-one", lease_s: float = 3600, files: Mapping[str, str] | None = None) -> int:
         """The object of an annex; the end that was ordered."""
         ordered_end_s = int(time.time() + lease_s)
-        self.put(f"annex/{annex_id}.tar.gz", parcel(annex_id, ordered_end_s, None, **files or {}))
+        self.put(f"annex/{annex_id}.tar.gz", config_bundle(annex_id, ordered_end_s, None, **files or {}))
         return ordered_end_s
 
     def move(self, ordered_end_s: int, end_s: int, cancelled_s: float | None = None, **files: str) -> None:
         """The object once more, as annexd replaces it when the end of the lease is moved."""
         told = manifest("annex-one", end_s, ordered_end_s, cancelled_s)
         moved = {"50-condor-annex.conf": f"LeaseEnd = {end_s}\n", "annex.token": MOVED_TOKEN, **files}
-        self.put("annex/annex-one.tar.gz", parcel("annex-one", end_s, told, **moved))
+        self.put("annex/annex-one.tar.gz", config_bundle("annex-one", end_s, told, **moved))
 
     def profile(self, *policies: Mapping[str, Any], name: str = "annexes", path: str = "/") -> str:
         """An instance profile whose role has these policies inline."""

@@ -11,7 +11,7 @@ import pytest
 
 from test.cloud import Cloud
 from test.cloud.machine import give_tools
-from test.instance.account import CONFIG, EVERY_ANNEX, TOKEN, Account, object_arn, parcel, policy
+from test.instance.account import CONFIG, EVERY_ANNEX, TOKEN, Account, object_arn, config_bundle, policy
 from test.instance.machine import Machine
 
 Make = Callable[[str], Machine]
@@ -139,7 +139,7 @@ def test_an_image_made_of_a_configured_machine_brings_nothing_of_it(
     booted = machine(account.instance(profile))
     booted.boot()
     booted.stop()
-    account.put("annex/annex-two.tar.gz", parcel("annex-two", 1_900_000_000))
+    account.put("annex/annex-two.tar.gz", config_bundle("annex-two", 1_900_000_000))
     copy = account.instance(profile, "annex-two", lease_s=1000)
     booted.environment["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = cloud.metadata_url(copy)
     cloud.fault("GetObject", "denied", times=1000)

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from annexd.annex.lease import tags
+from annexd.annex.lease.lease import tags
 from test.cloud import Cloud
 from test.cloud.cloud import TOP
 from test.cloud.orders import fleet_config, specification
-from test.instance.account import BUCKET, CONFIG, EVERY_ANNEX, TOKEN, Account, parcel, policy
+from test.instance.account import BUCKET, CONFIG, EVERY_ANNEX, TOKEN, Account, config_bundle, policy
 from test.instance.machine import Machine
 from test.instance.script import script
 from test.instance.test_templates import outputs
@@ -48,7 +48,7 @@ def test_what_setup_makes_serves_launch_templates_that_name_its_profile(
     account: Account, machine: Make, cloud: Cloud
 ) -> None:
     made = outputs(cloud, (TOP / "templates" / "annex.json").read_text())
-    body = parcel("annex-one", time.time() + 3600)
+    body = config_bundle("annex-one", time.time() + 3600)
     cloud.client("s3").put_object(Bucket=made["BucketName"], Key="annex/annex-one.tar.gz", Body=body)
     outcome = machine(account.instance_of_template(made["InstanceProfileARN"])).boot()
     assert outcome.status == 0, outcome.log

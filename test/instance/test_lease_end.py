@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annexd.annex import lease as annexd_lease
+from annexd.annex.lease import lease as annexd_lease
 from test.instance.account import MAX_LEASE_S, manifest
 from test.instance.script import script
 

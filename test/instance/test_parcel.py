@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from test.instance.account import CONFIG, TOKEN, manifest, member, parcel, tarball
+from test.instance.account import CONFIG, TOKEN, manifest, member, config_bundle, tarball
 from test.instance.script import script
 
-GOOD = parcel("annex-one", 1_900_000_000)
+GOOD = config_bundle("annex-one", 1_900_000_000)
 MANIFEST = json.dumps(manifest("annex-one", 1_900_000_000)).encode()
 
 

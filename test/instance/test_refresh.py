@@ -27,7 +27,7 @@ from test.instance.account import (
     manifest,
     member,
     object_arn,
-    parcel,
+    config_bundle,
     policy,
     tarball,
 )
@@ -118,7 +118,7 @@ def test_an_annex_that_was_cancelled_without_its_machine_hearing_of_it_ends_at_o
     long_ago_s = int(time.time()) - GRACE_S - 60
     told = manifest("annex-one", long_ago_s, booted.ordered_end_s, long_ago_s)
     told["Tags"]["htcondor:annex-cancelled"] = "yes"  # whatever it says, it counts
-    booted.account.put(KEY, parcel("annex-one", long_ago_s, told))
+    booted.account.put(KEY, config_bundle("annex-one", long_ago_s, told))
     before = len(booted.machine.calls())
     booted.machine.refresh(f"--grace={GRACE_S}")
     wait_for(lambda: any(each["tool"] == "shutdown" for each in booted.machine.calls()[before:]), "the machine's end")
@@ -160,7 +160,7 @@ def test_without_a_network_the_known_end_stays(booted: Booted) -> None:
 def told(**changes: Any) -> bytes:
     """An object that extends, but for these members of annex.json."""
     end_s = int(time.time()) + 9 * LEASE_S
-    return parcel("annex-one", end_s, manifest("annex-one", end_s) | changes)
+    return config_bundle("annex-one", end_s, manifest("annex-one", end_s) | changes)
 
 
 def with_member(info: tarfile.TarInfo, content: bytes = b"A = 1\n") -> bytes:
@@ -170,7 +170,7 @@ def with_member(info: tarfile.TarInfo, content: bytes = b"A = 1\n") -> bytes:
 
 
 HOSTILE: dict[str, Callable[[], bytes]] = {
-    "another annex": lambda: parcel("annex-two", time.time() + 9 * LEASE_S),
+    "another annex": lambda: config_bundle("annex-two", time.time() + 9 * LEASE_S),
     "another fleet's token": lambda: told(ClientToken="annex-one_3999999999_0123456789abcdef"),
     "a token of no fleet": lambda: told(ClientToken="annex-one"),
     "a token that is none": lambda: told(ClientToken=["annex-one"]),
@@ -240,7 +240,7 @@ def test_an_end_that_nobody_can_read_is_the_one_that_was_ordered(booted: Booted)
     booted.machine.refresh()
     told = manifest("annex-one", end_s, booted.ordered_end_s)
     told["Tags"] = {"htcondor:annex-lease-end": "for ever"}
-    booted.account.put(KEY, parcel("annex-one", end_s, told))
+    booted.account.put(KEY, config_bundle("annex-one", end_s, told))
     booted.machine.refresh()
     assert booted.machine.state()["lease_end_s"] == booted.ordered_end_s
 

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from test.cloud import Cloud
 from test.cloud.cloud import TOP
-from test.instance.account import BUCKET, CONFIG, Account, parcel
+from test.instance.account import BUCKET, CONFIG, Account, config_bundle
 from test.instance.machine import Machine
 from test.instance.test_trouble import as_instance
 
@@ -30,7 +30,7 @@ def outputs(cloud: Cloud, body: str) -> dict[str, str]:
 
 def test_with_what_setup_makes_a_machine_configures_itself(account: Account, machine: Make, cloud: Cloud) -> None:
     made = outputs(cloud, (TOP / "templates" / "annex.json").read_text())
-    body = parcel("annex-one", time.time() + 3600)
+    body = config_bundle("annex-one", time.time() + 3600)
     cloud.client("s3").put_object(Bucket=made["BucketName"], Key="annex/annex-one.tar.gz", Body=body)
     booted = machine(account.instance(made["InstanceProfileARN"]))
     outcome = booted.boot()

@@ -23,7 +23,7 @@ from test.instance.account import (
     Account,
     member,
     object_arn,
-    parcel,
+    config_bundle,
     policy,
     tarball,
 )
@@ -57,7 +57,7 @@ def test_without_permission_for_an_object(account: Account, machine: Make) -> No
 
 def test_with_permission_for_two_objects_there_is_no_guessing(account: Account, machine: Make) -> None:
     account.annex()
-    account.put("other.tar.gz", parcel("annex-one", time.time() + 3600))
+    account.put("other.tar.gz", config_bundle("annex-one", time.time() + 3600))
     booted = machine(account.instance(account.profile(policy(EVERY_ANNEX, object_arn("other.tar.gz")))))
     assert_turned_off(booted.boot(), "more than one object")
     assert booted.files() == {}
@@ -106,7 +106,7 @@ def test_another_annexs_object_is_refused_at_once(account: Account, machine: Mak
 
 
 def test_an_object_in_the_right_place_with_another_annexs_name_is_refused(account: Account, machine: Make) -> None:
-    account.put("annex/annex-one.tar.gz", parcel("annex-two", time.time() + 3600))
+    account.put("annex/annex-one.tar.gz", config_bundle("annex-two", time.time() + 3600))
     booted = machine(account.instance(account.profile(policy(EVERY_ANNEX)), "annex-one"))
     assert_turned_off(booted.boot(), "is of the annex annex-two")
 

@@ -30,7 +30,7 @@ Fault = Callable[[str, dict[str, Any]], tuple[str, str] | None]
 
 
 @dataclass(frozen=True)
-class Pace:
+class RetryPolicy:
     """How long the cloud takes.  AWS publishes none of it: assumed, on the slow side."""
 
     call_s: float = 0.2
@@ -42,7 +42,7 @@ class Pace:
 class Account:
     """Fleets, instances, objects; `fault` may answer a call with an error code and text instead."""
 
-    def __init__(self, timeline: Timeline, pace: Pace = Pace()) -> None:
+    def __init__(self, timeline: Timeline, pace: RetryPolicy = RetryPolicy()) -> None:
         self.timeline, self.pace = timeline, pace
         self.limits = Buckets(timeline.time)
         self.requests: dict[str, Request] = {}

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annexd.annex import identifiers
-from annexd.annex import lease as annexd_lease
+from annexd.annex.lease import identifiers
+from annexd.annex.lease import lease as annexd_lease
 from test.lease.loading import load_function
 
 VECTORS: list[dict[str, Any]] = json.loads(Path(__file__).with_name("vectors.json").read_text(encoding="utf-8"))

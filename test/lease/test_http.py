@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from annexd.annex.identifiers import leased_token
+from annexd.annex.lease.identifiers import leased_token
 from test.cloud import Cloud
 from test.cloud.orders import ROLE, specification
 from test.lease.enforcer import FUNCTION_ARN, RULE_ARN, scheduled_event

@@ -17,9 +17,9 @@ import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
-from annexd.annex.heartbeat import STALE_S, newest_receipt
-from annexd.annex.identifiers import leased_token
-from annexd.annex.lambda_runtime import END_OF_SUPPORT, RUNTIME
+from annexd.annex.lease.heartbeat import STALE_S, newest_receipt
+from annexd.annex.lease.identifiers import leased_token
+from annexd.annex.lease.lambda_runtime import END_OF_SUPPORT, RUNTIME
 from test.cloud import Cloud
 from test.cloud.orders import ROLE, request
 from test.lease.loading import CODE, TOP, load_function, packages_of

@@ -16,7 +16,7 @@ from annexd.account.errors import AccountError
 from test.live import names, prices
 from test.live.account import Account, Say
 from test.live.clean_up import clean_up
-from test.live.pace import AWS, EMULATED, Pace
+from test.live.pace import AWS, EMULATED, RetryPolicy
 from test.live.recorder import Recorder
 from test.live.rehearsal import LEFT, Rehearsal, Wanted, check
 from test.live.steps import ALWAYS, STEPS
@@ -63,7 +63,7 @@ def main() -> int:
         return _refuse(*getattr(error, "lines", (str(error),)))
 
 
-def _rehearse(asked: argparse.Namespace, account: Account, recorder: Recorder, pace: Pace, steps: Sequence[str],
+def _rehearse(asked: argparse.Namespace, account: Account, recorder: Recorder, pace: RetryPolicy, steps: Sequence[str],
               teller: "Teller") -> int:
     parts = prices.lines(asked.instance_type, prices.lifetimes_s(pace, steps), LONGEST_S + pace.clean_up_s)
     cost = prices.at_most(parts)
@@ -101,7 +101,7 @@ It costs a few cents, and at most, if everything goes as slowly as it can:
 The report goes to {folder}; it does not tell whose account this is."""
 
 
-def _only_clean_up(account: Account, pace: Pace, say: Say) -> int:
+def _only_clean_up(account: Account, pace: RetryPolicy, say: Say) -> int:
     """May be interrupted: the next run goes on."""
     left = clean_up(account, pace, say, made_service_roles=False)
     say("nothing is left" if not left else f"LEFT: {'; '.join(left)}")

@@ -14,7 +14,7 @@ from botocore.config import Config
 from annexd.account.annexes import annexes
 from annexd.account.enforcer import Enforcer
 from annexd.account.errors import AccountError
-from annexd.account.session import Session, asking
+from annexd.account.session import Session, translate_aws_errors
 from annexd.account.stack import Stack
 from annexd.account.template import FUNCTION, LOG_GROUP
 from test.live import names
@@ -54,7 +54,7 @@ class Account:
         # all to where the environment says.
         if not any(name.startswith("AWS_ENDPOINT_URL") for name in os.environ):
             os.environ["AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"] = "true"
-        with asking("the AWS configuration"):
+        with translate_aws_errors("the AWS configuration"):
             self._boto = boto3.Session(profile_name=profile, region_name=region)
         self.session = Session(profile)
         self._recorder = recorder
@@ -89,7 +89,7 @@ class Account:
         return getattr(found, "_expiry_time", None)  # botocore has no public name for it
 
     def _found(self) -> Any:
-        with asking("the credentials"):
+        with translate_aws_errors("the credentials"):
             found = self._boto.get_credentials()
         if found is None:
             raise AccountError("there are no AWS credentials to do this with",
@@ -98,7 +98,7 @@ class Account:
 
     @cached_property
     def caller_arn(self) -> str:
-        with asking("GetCallerIdentity"):
+        with translate_aws_errors("GetCallerIdentity"):
             return str(self.client("sts").get_caller_identity()["Arn"])
 
     @property
@@ -155,7 +155,7 @@ def refuse_unless_free(account: Account) -> None:
 
 
 def _has_log_group(logs: Any) -> bool:
-    with asking("DescribeLogGroups"):
+    with translate_aws_errors("DescribeLogGroups"):
         told = logs.describe_log_groups(logGroupNamePrefix=LOG_GROUP)["logGroups"]
     return any(each["logGroupName"] == LOG_GROUP for each in told)
 
@@ -172,6 +172,6 @@ def refuse_short_lived(account: Account) -> None:
 
 
 def has_default_vpc(ec2: Any) -> bool:
-    with asking("DescribeVpcs"):
+    with translate_aws_errors("DescribeVpcs"):
         told: Mapping[str, Any] = ec2.describe_vpcs(Filters=[{"Name": "isDefault", "Values": ["true"]}])
     return bool(told["Vpcs"])

@@ -13,20 +13,20 @@ from annexd.account import service_roles
 from annexd.account.annexes import annexes
 from annexd.account.bucket import empty
 from annexd.account.errors import AccountError
-from annexd.account.session import asking
+from annexd.account.session import translate_aws_errors
 from annexd.account.template import LOG_GROUP
 from annexd.aws import errors
 from annexd.aws.errors import AWS_ERRORS
 from test.live import own
 from test.live.account import Account, Say
-from test.live.pace import Pace
+from test.live.pace import RetryPolicy
 from test.live.roles import remove_roles
 
 BUCKET = "Bucket"  # in the template
 BUSY = "DELETE_IN_PROGRESS"
 
 
-def clean_up(account: Account, pace: Pace, say: Say, *, made_service_roles: bool) -> list[str]:
+def clean_up(account: Account, pace: RetryPolicy, say: Say, *, made_service_roles: bool) -> list[str]:
     """Return what is still left when the time is over; empty when two looks in a row show nothing any more.
 
     `made_service_roles`: there were none before, so that those that -setup made are nobody else's.
@@ -53,7 +53,7 @@ def clean_up(account: Account, pace: Pace, say: Say, *, made_service_roles: bool
 class CleanUp:
     """One pass after another; `round` raises nothing that AWS or the way to it may answer."""
 
-    def __init__(self, account: Account, pace: Pace, say: Say) -> None:
+    def __init__(self, account: Account, pace: RetryPolicy, say: Say) -> None:
         self._account, self._pace, self._say = account, pace, say
         self._ec2 = account.client("ec2")
         self._begun_s = time.monotonic()
@@ -93,7 +93,7 @@ class CleanUp:
         alive = own.instances(self._ec2).values()
         ids = [each.fleet_id for each in own.fleets(self._ec2) if not each.is_over(alive)]
         for batch in own.batches(ids):
-            with asking("CancelSpotFleetRequests"):
+            with translate_aws_errors("CancelSpotFleetRequests"):
                 self._ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=batch, TerminateInstances=True)
 
     def _end_instances(self) -> None:
@@ -102,7 +102,7 @@ class CleanUp:
             self._try(lambda instance=instance: self._end_instance(instance))  # type: ignore[misc]
 
     def _end_instance(self, instance: str) -> None:
-        with asking(f"TerminateInstances {instance}"):
+        with translate_aws_errors(f"TerminateInstances {instance}"):
             try:
                 self._ec2.terminate_instances(InstanceIds=[instance])
             except AWS_ERRORS as error:
@@ -115,20 +115,20 @@ class CleanUp:
         """Those of instances go with them; what stays has our tag."""
         if not own.instances(self._ec2):
             for volume in own.volumes(self._ec2):
-                with asking(f"DeleteVolume {volume}"):
+                with translate_aws_errors(f"DeleteVolume {volume}"):
                     self._ec2.delete_volume(VolumeId=volume)
 
     def _end_rules(self) -> None:
         events = self._account.client("events")
         for rule in own.rules(self._account):
-            with asking(f"DeleteRule {rule}"):
+            with translate_aws_errors(f"DeleteRule {rule}"):
                 if targets := [each["Id"] for each in events.list_targets_by_rule(Rule=rule)["Targets"]]:
                     events.remove_targets(Rule=rule, Ids=targets)
                 events.delete_rule(Name=rule)
 
     def _end_templates(self) -> None:
         for template in own.templates(self._ec2):
-            with asking(f"DeleteLaunchTemplate {template}"):
+            with translate_aws_errors(f"DeleteLaunchTemplate {template}"):
                 self._ec2.delete_launch_template(LaunchTemplateId=template)
 
     def _end_stack(self) -> None:
@@ -153,7 +153,7 @@ class CleanUp:
     def _end_log_group(self) -> None:
         """A run of the function that was under way when it was deleted may have made it again."""
         if self._account.stack(self._say, 0.0).look() is None and own.own_log_group(self._account):
-            with asking(f"DeleteLogGroup {LOG_GROUP}"):
+            with translate_aws_errors(f"DeleteLogGroup {LOG_GROUP}"):
                 self._account.client("logs").delete_log_group(logGroupName=LOG_GROUP)
 
     def _end_roles(self) -> None:

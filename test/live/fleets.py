@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from annexd.annex.identifiers import leased_token, new_annex_id
-from annexd.annex.inventory import FLEET_TAG
+from annexd.annex.lease.identifiers import leased_token, new_annex_id
+from annexd.annex.fleet.inventory import FLEET_TAG
 from annexd.aws import errors
 from annexd.aws.errors import AWS_ERRORS
 from test.live import names

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from test.live import names
 from test.live.account import Keys
-from test.live.pace import Pace
+from test.live.pace import RetryPolicy
 from test.pool import ANNEXD_CONFIG, Pool
 
 TOOL: Final = Path(sysconfig.get_path("scripts")) / "condor_annex"
@@ -32,7 +32,7 @@ TURN_OFF: Final = "#!/bin/sh\nshutdown -h +55\n"  # each machine's own end, what
 class Host:
     """`start` it when -setup has written its file; `stop` it before anything is cleaned up."""
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: RetryPolicy) -> None:
         self._pace = pace
         self.pool = Pool(daemons=DAEMONS)
         with self.pool.config_file.open("a") as config:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from annexd.account.enforcer import Enforcer
-from annexd.account.session import asking
+from annexd.account.session import translate_aws_errors
 from annexd.account.template import LOG_GROUP
-from annexd.annex.inventory import ENDED, FLEET_TAG, NOT_GONE, OVER
+from annexd.annex.fleet.inventory import ENDED, FLEET_TAG, NOT_GONE, OVER
 from annexd.aws import errors
 from annexd.aws.errors import AWS_ERRORS
 from test.live import names
@@ -32,7 +32,7 @@ class Fleet:
 
 def fleets(ec2: Any) -> list[Fleet]:
     """Return every fleet with our tag, in whatever state."""
-    with asking("DescribeSpotFleetRequests"):
+    with translate_aws_errors("DescribeSpotFleetRequests"):
         pages = ec2.get_paginator("describe_spot_fleet_requests").paginate()
         return [Fleet(each["SpotFleetRequestId"], each["SpotFleetRequestState"])
                 for page in pages for each in page["SpotFleetRequestConfigs"]
@@ -45,7 +45,7 @@ def instances(ec2: Any) -> dict[str, str]:
     filters = [[{"Name": "tag-key", "Values": [names.TAG]}]]
     filters += [[{"Name": f"tag:{FLEET_TAG}", "Values": batch}] for batch in batches(known)]
     alive = {"Name": "instance-state-name", "Values": NOT_GONE}
-    with asking("DescribeInstances"):
+    with translate_aws_errors("DescribeInstances"):
         return {each["InstanceId"]: _fleet_of(each) for asked in filters
                 for page in ec2.get_paginator("describe_instances").paginate(Filters=[*asked, alive])
                 for reservation in page["Reservations"] for each in reservation["Instances"]}
@@ -56,7 +56,7 @@ def _fleet_of(instance: Mapping[str, Any]) -> str:
 
 
 def volumes(ec2: Any) -> list[str]:
-    with asking("DescribeVolumes"):
+    with translate_aws_errors("DescribeVolumes"):
         pages = ec2.get_paginator("describe_volumes").paginate(Filters=[{"Name": "tag-key", "Values": [names.TAG]}])
         return [each["VolumeId"] for page in pages for each in page["Volumes"] if each["State"] != "deleting"]
 
@@ -84,7 +84,7 @@ def left(account: Account) -> list[str]:
 def _buckets(account: Account) -> list[str]:
     """One bucket of one stack name: those of rehearsals in other regions are not meant."""
     s3 = account.client("s3")
-    with asking("ListBuckets"):
+    with translate_aws_errors("ListBuckets"):
         found = [each["Name"] for each in s3.list_buckets()["Buckets"] if each["Name"].startswith(names.BUCKET)]
         return [each for each in found if _region_of(s3, each) == account.region]
 
@@ -105,18 +105,18 @@ def own_log_group(account: Account) -> bool:
     """
     if not account.stack_roles or Enforcer(account.session, account.region, say=lambda _: None).look() is not None:
         return False
-    with asking("DescribeLogGroups"):
+    with translate_aws_errors("DescribeLogGroups"):
         told = account.client("logs").describe_log_groups(logGroupNamePrefix=LOG_GROUP)["logGroups"]
     return any(each["logGroupName"] == LOG_GROUP for each in told)
 
 
 def rules(account: Account) -> list[str]:
-    with asking("ListRules"):
+    with translate_aws_errors("ListRules"):
         return [each["Name"] for each in account.client("events").list_rules(NamePrefix=names.PREFIX)["Rules"]]
 
 
 def templates(ec2: Any) -> list[str]:
-    with asking("DescribeLaunchTemplates"):
+    with translate_aws_errors("DescribeLaunchTemplates"):
         told = ec2.describe_launch_templates(Filters=[{"Name": "launch-template-name", "Values": [names.TEMPLATE]}])
     return [each["LaunchTemplateId"] for each in told["LaunchTemplates"]]
 
@@ -125,7 +125,7 @@ def _left_of_stack(account: Account) -> list[str]:
     """Return the roles of the stack that is gone, as far as this process has seen its parts."""
     iam, found = account.client("iam"), []
     for role in account.stack_roles:
-        with asking(f"GetRole {role}"):
+        with translate_aws_errors(f"GetRole {role}"):
             try:
                 iam.get_role(RoleName=role)
             except AWS_ERRORS as error:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from test.live.pace import Pace
+from test.live.pace import RetryPolicy
 
 INSTANCE_HOUR: Final[Mapping[str, float]] = {"t3.nano": 0.0052, "t4g.nano": 0.0042}
 SURPLUS_HOUR: Final = 0.10  # 0.05 for each of two vCPUs
@@ -55,7 +55,7 @@ def at_most(parts: Sequence[Line]) -> float:
     return MARGIN * sum(each.dollars for each in parts)
 
 
-def lifetimes_s(pace: Pace, chosen: Sequence[str]) -> list[float]:
+def lifetimes_s(pace: RetryPolicy, chosen: Sequence[str]) -> list[float]:
     """Of the instances that the chosen steps start, to the end of their leases and so many ticks more."""
     late_s = TICKS * pace.tick_s
     leases_s = {"annex": pace.lease_s + pace.extension_s, "short-lease": pace.short_lease_s,

@@ -10,13 +10,13 @@ from typing import Any
 
 from annexd.account import service_roles
 from annexd.account.errors import AccountError
-from annexd.account.session import asking
+from annexd.account.session import translate_aws_errors
 from annexd.aws.errors import AWS_ERRORS, describe
 from test.live import own, report
 from test.live.account import CLEAN_UP, Account, Say, refuse_short_lived, refuse_unless_free
 from test.live.clean_up import clean_up
 from test.live.host import Host
-from test.live.pace import Pace
+from test.live.pace import RetryPolicy
 from test.live.recorder import Recorder
 from test.live.roles import Roles
 from test.live.stage import RehearsalFailed, Stage
@@ -54,7 +54,7 @@ def check(account: Account) -> None:
 class Rehearsal:
     """`run` it once, when the user said yes."""
 
-    def __init__(self, wanted: Wanted, account: Account, recorder: Recorder, pace: Pace, say: Say) -> None:
+    def __init__(self, wanted: Wanted, account: Account, recorder: Recorder, pace: RetryPolicy, say: Say) -> None:
         self._wanted, self._account, self._recorder, self._pace, self._say = wanted, account, recorder, pace, say
         self._redactor = report.redactor_for(account)  # while the credentials are good
         self._stage: Stage | None = None
@@ -125,7 +125,7 @@ def _words(error: Exception) -> str:
 def newest_image(ec2: Any, instance_type: str) -> str:
     """Return Amazon's newest small image for a type of instance; raises RehearsalFailed."""
     filters = {"name": IMAGE, "architecture": ARCHITECTURES[instance_type], "state": "available"}
-    with asking("DescribeImages"):
+    with translate_aws_errors("DescribeImages"):
         told = ec2.describe_images(Owners=["amazon"],
                                    Filters=[{"Name": name, "Values": [value]} for name, value in filters.items()])
     if not told["Images"]:

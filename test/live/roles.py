@@ -11,12 +11,12 @@ from typing import Any, Final
 
 from annexd.account.errors import AccountError
 from annexd.account.policies import policies
-from annexd.account.session import asking
+from annexd.account.session import translate_aws_errors
 from annexd.aws import errors
 from annexd.aws.errors import AWS_ERRORS
 from test.live import names
 from test.live.account import Account, Keys
-from test.live.pace import Pace
+from test.live.pace import RetryPolicy
 
 SESSION_S: Final = 3600  # the longest for who is a role himself
 Document = dict[str, Any]
@@ -50,7 +50,7 @@ def _passed_to_spotfleet_only(document: Document) -> Document:
 class Roles:
     """Of one rehearsal.  `keys` are sessions of them."""
 
-    def __init__(self, account: Account, pace: Pace, run: str) -> None:
+    def __init__(self, account: Account, pace: RetryPolicy, run: str) -> None:
         self._account, self._pace, self._run = account, pace, run
         # Why none can be assumed; empty when all are made.
         self.why_not = "AWS lets no root user assume a role: rehearse as an IAM user, or as a role"
@@ -65,7 +65,7 @@ class Roles:
             "Principal": {"AWS": f"arn:{self._account.partition}:iam::{self._account.number}:root"}}]}
         for kind, granted in documents(self._account.partition).items():
             role = names.role(self._account.region, kind)
-            with asking(f"CreateRole {role}"):
+            with translate_aws_errors(f"CreateRole {role}"):
                 iam.create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps(trust),
                                 MaxSessionDuration=SESSION_S, Tags=[{"Key": names.TAG, "Value": self._run}])
                 for number, document in enumerate(granted):
@@ -80,7 +80,7 @@ class Roles:
         role = names.role(self._account.region, kind)
         arn = f"arn:{self._account.partition}:iam::{self._account.number}:role/{role}"
         began_s = time.monotonic()
-        with asking(f"AssumeRole {role}"):
+        with translate_aws_errors(f"AssumeRole {role}"):
             told = self._assumed(arn, began_s)
         self.ready_s.setdefault(kind, time.monotonic() - began_s)
         return Keys(told["AccessKeyId"], told["SecretAccessKey"], told["SessionToken"])
@@ -103,7 +103,7 @@ class Roles:
 def remove_roles(account: Account) -> None:
     iam = account.client("iam")
     for role in left_roles(account):
-        with asking(f"DeleteRole {role}"):
+        with translate_aws_errors(f"DeleteRole {role}"):
             for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
                 iam.delete_role_policy(RoleName=role, PolicyName=policy)
             try:
@@ -118,7 +118,7 @@ def left_roles(account: Account) -> list[str]:
     iam, found = account.client("iam"), []
     for kind in documents(account.partition):
         role = names.role(account.region, kind)
-        with asking(f"GetRole {role}"):
+        with translate_aws_errors(f"GetRole {role}"):
             try:
                 iam.get_role(RoleName=role)
             except AWS_ERRORS as error:

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from annexd.account.session import asking
+from annexd.account.session import translate_aws_errors
 from test.live.account import Account, Keys, Say
 from test.live.facts import FACTS, Answer
 from test.live.host import Host
-from test.live.pace import Pace
+from test.live.pace import RetryPolicy
 from test.live.recorder import Recorder
 from test.live.roles import Roles
 
@@ -25,7 +25,7 @@ class RehearsalFailed(Exception):
 @dataclass
 class Stage:
     account: Account
-    pace: Pace
+    pace: RetryPolicy
     recorder: Recorder
     host: Host
     roles: Roles
@@ -43,7 +43,7 @@ class Stage:
         """Record what is asked under this fact; gives a recorded client of EC2."""
         before, self.recorder.because = self.recorder.because, key
         try:
-            with asking(FACTS[key].question):
+            with translate_aws_errors(FACTS[key].question):
                 yield self.account.watched("ec2")
         finally:
             self.recorder.because = before

@@ -45,7 +45,7 @@ def test_setup_finds_its_template(installed: Installation, cloud: Cloud, tmp_pat
 
 
 def test_annexd_finds_the_lease_functions_code(installed: Installation) -> None:
-    program = "from annexd.annex.shipped import shipped; print(len(shipped('lambda', 'lease.py') or b''))"
+    program = "from annexd.annex.resources import shipped; print(len(shipped('lambda', 'lease.py') or b''))"
     done = installed.run(installed.python, "-c", program)
     assert done.stdout.strip() == str((TOP / "lambda/lease.py").stat().st_size), done.stderr
 

@@ -41,7 +41,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Known:
+class AnnexRecord:
     """row: how its row of docs/differences.md begins."""
 
     row: str
@@ -60,37 +60,37 @@ def _only_offers(finding: Finding, *methods: str) -> bool:
 
 
 KNOWN = (
-    Known("BLOWFISH and 3DES", lambda found: found.what == "CryptoMethodsList" and found.annexd == "AES"),
-    Known("KERBEROS, SCITOKENS", lambda found: _only_offers(found, "KERBEROS", "SCITOKENS", "FS_REMOTE")),
-    Known("methods that cannot work", lambda found: _only_offers(found, "TOKEN", "PASSWORD")),
-    Known("`IssuerKeys`", lambda found: found.what == "IssuerKeys" and "signing" in found.server.lower()),
-    Known("holes for the family", lambda found: found.is_refusal and (
+    AnnexRecord("BLOWFISH and 3DES", lambda found: found.what == "CryptoMethodsList" and found.annexd == "AES"),
+    AnnexRecord("KERBEROS, SCITOKENS", lambda found: _only_offers(found, "KERBEROS", "SCITOKENS", "FS_REMOTE")),
+    AnnexRecord("methods that cannot work", lambda found: _only_offers(found, "TOKEN", "PASSWORD")),
+    AnnexRecord("`IssuerKeys`", lambda found: found.what == "IssuerKeys" and "signing" in found.server.lower()),
+    AnnexRecord("holes for the family", lambda found: found.is_refusal and (
         "of the family" in found.client or "as condor of family" in found.client)),
-    Known("a token whose only scope is `condor:/`",
+    AnnexRecord("a token whose only scope is `condor:/`",
           lambda found: found.is_refusal and "limited to nothing" in found.client),
-    Known("token without `iat`",
+    AnnexRecord("token without `iat`",
           lambda found: found.is_refusal and "without its age" in found.client and "MAX_AGE" in found.server),
-    Known("a token whose scope",
+    AnnexRecord("a token whose scope",
           lambda found: found.schedd == "no answer in time" and "scopes in a list" in found.client),
-    Known("tokens as HTCondor 23.9.6 reads them", lambda found: any(
+    AnnexRecord("tokens as HTCondor 23.9.6 reads them", lambda found: any(
         words in found.client for words in ("without an id", "with an empty id", "with a fraction of a second"))),
-    Known("an IPv4 address in a list of HTCondor 23.9.6", lambda found: (
+    AnnexRecord("an IPv4 address in a list of HTCondor 23.9.6", lambda found: (
         _is_23() and found.what == "the answer" and bool(WHOLE_IPV4_ADDRESS.search(found.server)))),
-    Known("`*` with an end behind it, in a list of HTCondor 23.9.6", lambda found: (
+    AnnexRecord("`*` with an end behind it, in a list of HTCondor 23.9.6", lambda found: (
         _is_23() and found.what == "the answer" and (
             bool(ENDS_AT_SIGN.search(found.server)) or found.client.startswith(TWO_DOMAINS)))),
-    Known("authentication that fails and was not required", lambda found: (
+    AnnexRecord("authentication that fails and was not required", lambda found: (
         _is_23() and found.schedd == REFUSED and found.annexd.startswith("unauthenticated@unmapped by"))),
-    Known("a name server that does not answer", lambda found: (
+    AnnexRecord("a name server that does not answer", lambda found: (
         found.schedd == "no answer in time" and found.annexd == REFUSED and "NO_DNS = False" in found.server)),
-    Known("an IPv4 address or network written as one of IPv6", lambda found: (
+    AnnexRecord("an IPv4 address or network written as one of IPv6", lambda found: (
         found.what == "the answer" and "::ffff:" in found.server)),
-    Known("an address or network in a list",
+    AnnexRecord("an address or network in a list",
           lambda found: found.what == "the answer" and bool(LISTED.search(found.server))),
 )
 
 
-def known(finding: Finding) -> Known | None:
+def known(finding: Finding) -> AnnexRecord | None:
     return next((each for each in KNOWN if each.explains(finding)), None)
 
 

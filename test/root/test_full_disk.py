@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from annexd.workflow import Journal, JournalError, Kind
-from annexd.workflow.place import RESERVE_BYTES
+from annexd.workflow.journal_file import RESERVE_BYTES
 
 SIZE = RESERVE_BYTES + 6 * 2**20
 PADDING = {"padding": "x" * 100_000}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from annexd.daemon.pid_file import CannotEnd, end_other
+from annexd.daemoncore.process.pid_file import CannotEnd, end_other
 
 NOBODY = pwd.getpwnam("nobody")
 SECRET = "what root keeps\n"
@@ -41,7 +41,7 @@ def annexd(folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
                    "_CONDOR_SPOOL": str(folder), "_CONDOR_VALID_SPOOL_FILES": "journal*",
                    "_CONDOR_ANNEXD_COMMAND_STATE": str(folder / "journal"),
                    "_CONDOR_CONDOR_IDS": f"{NOBODY.pw_uid}.{NOBODY.pw_gid}"}
-    return subprocess.run([sys.executable, "-m", "annexd.daemon.main", *flags], env=environment, capture_output=True,
+    return subprocess.run([sys.executable, "-m", "annexd.service.main", *flags], env=environment, capture_output=True,
                           text=True, timeout=60, check=False)
 
 

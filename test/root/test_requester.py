@@ -1,4 +1,4 @@
-"""The same as test/daemon/test_requester, for an annexd of a root-owned condor_master.  Needs root."""
+"""The same as test/service/test_requester_files, for an annexd of a root-owned condor_master.  Needs root."""
 
 import os
 import pwd
@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-import annexd.daemon.requester
-from annexd.daemon.requester import CannotRead, RequesterFiles
+import annexd.service.requester_files
+from annexd.service.requester_files import CannotRead, RequesterFiles
 
 FILES = RequesterFiles("annex.test")
 NOBODY = pwd.getpwnam("nobody")
@@ -41,7 +41,7 @@ while True:
 """
 UNKNOWN_UID = 54321  # as a container platform gives them
 READ_FOR_NOBODY = """
-from annexd.daemon.requester import CannotRead, RequesterFiles
+from annexd.service.requester_files import CannotRead, RequesterFiles
 try:
     RequesterFiles("annex.test").read("nobody@annex.test", "/etc/hostname")
 except CannotRead as error:
@@ -183,7 +183,7 @@ def is_alive(pid: int) -> bool:
 
 def test_a_reader_that_its_user_stops_costs_one_wait_and_is_ended(
         large_folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(annexd.daemon.requester, "READ_TIMEOUT_S", 2.0)
+    monkeypatch.setattr(annexd.service.requester_files, "READ_TIMEOUT_S", 2.0)
     with user_who_stops_readers() as next_stopped, as_htcondors_user():
         thread, said, pid = stopped_reader(large_folder, next_stopped)
         thread.join(PATIENCE_S)
@@ -196,7 +196,7 @@ def test_a_user_whose_readers_do_not_answer_is_refused_at_once_and_others_are_no
         large_folder: str) -> None:
     with user_who_stops_readers() as next_stopped, as_htcondors_user():
         readers = [stopped_reader(large_folder, next_stopped) for _ in range(2)]
-        end_s = time.monotonic() + annexd.daemon.requester.READ_TIMEOUT_S
+        end_s = time.monotonic() + annexd.service.requester_files.READ_TIMEOUT_S
         while "processes that read files as nobody do not answer" not in refusal("nobody"):
             assert time.monotonic() < end_s
         begun_s = time.monotonic()
@@ -221,11 +221,11 @@ def test_an_annexd_whose_user_id_no_account_has_says_why_it_cannot_read() -> Non
 
 def test_a_burst_of_one_users_requests_holds_no_more_places_than_a_few(large_folder: str) -> None:
     """Each of its readers is stopped at once: the others are refused before those that hang are given up."""
-    burst = annexd.daemon.requester.MAX_AT_ONCE + 6
+    burst = annexd.service.requester_files.MAX_AT_ONCE + 6
     with user_who_stops_readers(), as_htcondors_user():
         threads = [reading(large_folder) for _ in range(burst)]
-        end_s = time.monotonic() + annexd.daemon.requester.READ_TIMEOUT_S / 2
-        while (hanging := sum(thread.is_alive() for thread, _ in threads)) > annexd.daemon.requester.MAX_AT_ONCE:
+        end_s = time.monotonic() + annexd.service.requester_files.READ_TIMEOUT_S / 2
+        while (hanging := sum(thread.is_alive() for thread, _ in threads)) > annexd.service.requester_files.MAX_AT_ONCE:
             assert time.monotonic() < end_s, f"{hanging} requests of one user wait for readers that do not answer"
             time.sleep(0.05)
     for thread, _ in threads:

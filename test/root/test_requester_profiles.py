@@ -1,4 +1,4 @@
-"""The same as test/daemon/test_requester_profiles, for an annexd of a root-owned condor_master.  Needs root."""
+"""The same as test/service/test_requester_profiles, for an annexd of a root-owned condor_master.  Needs root."""
 
 import os
 import pwd
@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from annexd.annex.key_source import NoKeys
-from annexd.daemon import requester_profiles
-from test.daemon.profiles import Home, profile, shown
+from annexd.service import requester_profiles
+from test.service.profiles import Home, profile, shown
 
 CONDOR = pwd.getpwnam("daemon")  # who plays HTCondor's user
 NOBODY = pwd.getpwnam("nobody")
@@ -25,7 +25,7 @@ STATIC = "[profile p]\naws_access_key_id = AKIASTATIC\naws_secret_access_key = s
 RESOLVE = """
 import os, sys
 from pathlib import Path
-from test.daemon.profiles import Home
+from test.service.profiles import Home
 os.seteuid(int(sys.argv[2]))
 Home(Path(sys.argv[1]), "nobody").keys()
 """

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from annexd.annex.heartbeat import newest_receipt
+from annexd.annex.lease.heartbeat import newest_receipt
 from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.pool import ANNEXD_CONFIG, Pool

@@ -27,7 +27,7 @@ ALL = "SEC_DEFAULT_CRYPTO_METHODS = BLOWFISH, 3DES, AES"
 WISHES = {True: "REQUIRED", False: "NEVER"}
 WARNINGS = """
 from annexd.cedar.session import SessionCache
-from annexd.daemon.security import read_security
+from annexd.daemoncore.security.policy import read_security
 security, warnings = read_security({}, SessionCache("a"), "$CondorVersion: 25.0.0 $", ())
 print(*{policy.crypto_methods for policy in security.context.policy.values()}, *warnings, sep="\\n")
 """

@@ -116,7 +116,7 @@ def test_after_kill_9_condor_master_starts_one_new_annexd_and_nothing_of_the_old
 
 
 def test_a_second_annexd_on_the_same_journal_ends_and_disturbs_nothing(site: Site) -> None:
-    second = site.pool.run(sys.executable, "-m", "annexd.daemon.main", "-t")
+    second = site.pool.run(sys.executable, "-m", "annexd.service.main", "-t")
     assert second.returncode == 1
     assert "cannot start" in second.stderr + second.stdout
     file = site.pool.param("ANNEXD_ADDRESS_FILE")

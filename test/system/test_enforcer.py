@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from annexd.annex.heartbeat import AHEAD_S, CLOSED_DESCRIPTION, RECEIPT, STALE_S, log_group_of, newest_receipt
+from annexd.annex.lease.heartbeat import AHEAD_S, CLOSED_DESCRIPTION, RECEIPT, STALE_S, log_group_of, newest_receipt
 from annexd.tool import errors
 from test.cloud import Cloud
 from test.system.site import REQUEST, Site, beat

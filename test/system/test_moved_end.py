@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from annexd.annex.identifiers import leased_token
+from annexd.annex.lease.identifiers import leased_token
 from annexd.annex.order import new_order
-from annexd.annex.parcel import Present, parcel, present_parcel
-from annexd.annex.request import BulkRequest
+from annexd.annex.join.config_bundle import Present, config_bundle, present_config_bundle
+from annexd.annex.request.request import BulkRequest
 from annexd.workflow import Json
 from test.annex.ads import bulk_request_ad
-from test.annex.joining import Supplies, defaults
+from test.annex.joining import BundleSources, defaults
 from test.cloud import Cloud
 from test.instance.account import BUCKET, EVERY_ANNEX, Account, policy
 from test.pool import Pool
@@ -33,12 +33,12 @@ class Site:
     pool: Pool
     cloud: Cloud
     account: Account
-    supplies: Supplies
+    supplies: BundleSources
     order: Json
 
     def move(self, end_s: int, cancelled_s: int | None = None) -> None:
         told = Present(end_s, MAX_LEASE_S, cancelled_s)
-        self.account.put(self.order["join"]["key"], present_parcel(self.order, self.supplies, told, time.time()))
+        self.account.put(self.order["join"]["key"], present_config_bundle(self.order, self.supplies, told, time.time()))
 
     def ends(self, kind: str) -> list[str]:
         """The lease's end in the machine's ads."""
@@ -61,10 +61,10 @@ def site() -> Iterator[Site]:
     pool = Pool(POOL, daemons=("MASTER", "COLLECTOR", "SHARED_PORT"))
     boot = replace(image(pool, 1), options=("--patience=30", f"--every={EVERY_S}"))
     with Cloud(speed=0, termination_s=0.5, enforce_iam=True, boot=boot) as cloud, pool:
-        account, supplies = Account(cloud), Supplies()
+        account, supplies = Account(cloud), BundleSources()
         supplies.key = (pool.directory / "passwords.d" / "POOL").read_bytes()
         order = ordered(pool)
-        account.put(order["join"]["key"], parcel(order, supplies, MAX_LEASE_S))
+        account.put(order["join"]["key"], config_bundle(order, supplies, MAX_LEASE_S))
         account.instance(account.profile(policy(EVERY_ANNEX)), order["annex_id"])
         yield Site(pool, cloud, account, supplies, order)
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from annexd.annex.identifiers import read_leased_token
-from annexd.annex.lease import TAG_CANCELLED, TAG_LEASE_END, utc
+from annexd.annex.lease.identifiers import read_leased_token
+from annexd.annex.lease.lease import TAG_CANCELLED, TAG_LEASE_END, utc
 from annexd.tool import errors
 from test.cloud import Cloud
 from test.system.annexes import JoiningSite

@@ -12,9 +12,9 @@ import pytest
 
 from annexd.cedar.classad import Scalar
 from annexd.cedar.commands import COMMANDS, CONFIG_VAL, DC_AUTHENTICATE, DC_NOP_ADMINISTRATOR, DC_SEC_QUERY
-from annexd.daemon.address import Sinful
+from annexd.daemoncore.sinful import Sinful
 from test.attack.arena import GoodClient, all_of
-from test.bench.wire import Door
+from test.bench.wire import CommandSocket
 from test.cloud import Cloud
 from test.system.site import Site
 from test.system.wire import Wire
@@ -98,9 +98,9 @@ def inherited_ids(site: Site) -> set[str]:
     return {each.decode() for each in found}
 
 
-def door(site: Site) -> Door:
+def door(site: Site) -> CommandSocket:
     address = Sinful.parse(site.address)
-    return Door(address.host, address.port, address.parameter("sock"))
+    return CommandSocket(address.host, address.port, address.parameter("sock"))
 
 
 def try_every_command(site: Site, session_id: str) -> None:

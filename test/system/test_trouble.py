@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from annexd.annex.heartbeat import RECEIPT, log_group_of
+from annexd.annex.lease.heartbeat import RECEIPT, log_group_of
 from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.cloud.orders import zipped

@@ -7,7 +7,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from annexd.daemon.address import Sinful
+from annexd.daemoncore.sinful import Sinful
 
 SESSION_ID = re.compile(rb'Sid = "([^"]+)"')
 

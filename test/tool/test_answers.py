@@ -15,7 +15,7 @@ import pytest
 
 from annexd.tool import errors
 from test.cedar.htcondor_client import HTCondorClient
-from test.daemon.served import Served
+from test.daemoncore.served import Served
 from test.pool.htcondor import TOP
 
 ANNEX = {"AnnexID": "annex-8c1f2e5d", "BulkRequestID": "sfr-1"}

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annexd.annex.own import OWN
+from annexd.annex.request.ad_attributes import OWN
 from annexd.tool.config_file import MAX_FILE_BYTES, MAX_USER_DATA_BYTES, read
 from annexd.tool.errors import BAD_FILE, ToolError
 from annexd.tool.options import Options

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from annexd.workflow import Journal
-from test.workflow.world import World
+from test.workflow.world import StepContext
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def world() -> StepContext:
+    return StepContext()
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def journal(path: Path, world: World) -> Iterator[Journal]:
+def journal(path: Path, world: StepContext) -> Iterator[Journal]:
     journal = Journal(path, now_s=world.clock)
     yield journal
     journal.close()

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from annexd.workflow import Engine, Journal, Json, Kind, Pace, Step
+from annexd.workflow import Engine, Journal, Json, Kind, RetryPolicy, Step
 
 LEASE, TARGET, FLEET = "lease", "target", "fleet"
 START_S = 1_800_000_000.0
@@ -21,7 +21,7 @@ class Crash(BaseException):
 
 
 @dataclass
-class World:
+class StepContext:
     """What is there, what was called, and what is to go wrong next."""
 
     now_s: float = START_S
@@ -60,7 +60,7 @@ class World:
 class Put:
     """A step that puts the order's thing on its shelf, once, however often it is asked."""
 
-    world: World
+    world: StepContext
     name: str
 
     def plan(self, order: Json, results: Mapping[str, Json]) -> Json:
@@ -84,11 +84,11 @@ class Put:
         self.world.meet(f"{self.name} backward after")
 
 
-def steps(world: World) -> tuple[Step, ...]:
+def steps(world: StepContext) -> tuple[Step, ...]:
     return tuple(Put(world, name) for name in (LEASE, TARGET, FLEET))
 
 
-def engine(journal: Journal, world: World, pace: Pace | None = None) -> Engine:
+def engine(journal: Journal, world: StepContext, pace: RetryPolicy | None = None) -> Engine:
     """An engine as a newly started daemon makes it; its dice always show the longest pause."""
     return Engine(journal, steps(world), pace=pace, now_s=world.clock, wait=world.wait, random=lambda: 1.0)
 

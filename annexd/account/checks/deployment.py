@@ -7,7 +7,7 @@ from typing import Any, Final
 from annexd.account.checks.finding import Finding
 from annexd.account.checks.view import AGAIN, ANEW, View
 from annexd.account.errors import AccountError
-from annexd.account.session import asking
+from annexd.account.session import translate_aws_errors
 from annexd.account.setup import is_current, missing_outputs
 
 FIRST_PAUSE_S: Final = 0.1
@@ -47,7 +47,7 @@ def template(view: View) -> Iterator[Finding]:
 def drift(view: View) -> Iterator[Finding]:
     """CloudFormation's own look at what was changed behind its back."""
     cloudformation = view.client("cloudformation")
-    with asking(f"DetectStackDrift {view.stack_name}"):
+    with translate_aws_errors(f"DetectStackDrift {view.stack_name}"):
         detection = cloudformation.detect_stack_drift(StackName=view.stack_name)["StackDriftDetectionId"]
         told = _detected(cloudformation, detection)
         if told["DetectionStatus"] != "DETECTION_COMPLETE":

@@ -9,9 +9,9 @@ from annexd.account.checks.finding import Finding
 from annexd.account.checks.view import ANEW, REMADE, REOPEN, View
 from annexd.account.errors import AccountError
 from annexd.account.template import FUNCTION, LOG_GROUP, LOGICAL_ID, function_code
-from annexd.annex.heartbeat import is_closed
-from annexd.annex.lambda_runtime import warning
-from annexd.annex.lease_code import FILE
+from annexd.annex.lease.heartbeat import is_closed
+from annexd.annex.lease.lambda_runtime import warning
+from annexd.annex.lease.lease_code import FILE
 from annexd.aws import NoCode, function_files
 
 SETTINGS: Final = ("Handler", "Runtime", "Timeout", "MemorySize", "Role")

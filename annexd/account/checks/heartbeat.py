@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from annexd.account.checks.finding import Finding
 from annexd.account.checks.view import ANEW, REMADE, View
 from annexd.account.template import FUNCTION, LOG_GROUP, MAX_LEASE
-from annexd.annex.heartbeat import CHECK
-from annexd.annex.lease_length import duration
+from annexd.annex.lease.heartbeat import CHECK
+from annexd.annex.request.lease_length import duration
 
 RULE = "LeaseRule"
 

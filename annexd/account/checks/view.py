@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 from annexd.account.checks.finding import FAULT, OK, UNKNOWN, Finding
 from annexd.account.enforcer import Enforcer
-from annexd.account.session import Session, asking
+from annexd.account.session import Session, translate_aws_errors
 from annexd.account.stack import Seen, Stack
 from annexd.account.template import FUNCTION, MAX_LEASE, Deployed, max_lease_limits
 from annexd.aws import errors
@@ -38,7 +38,7 @@ class View:
     @cached_property
     def identity(self) -> Mapping[str, str]:
         """Account and Arn of whoever asks."""
-        with asking("GetCallerIdentity"):
+        with translate_aws_errors("GetCallerIdentity"):
             told: Mapping[str, str] = self.client("sts").get_caller_identity()
         return told
 
@@ -87,7 +87,7 @@ class View:
 
     def found(self, operation: str, call: Callable[..., Answer], **parameters: Any) -> Answer | None:
         """AWS's answer, None for not found.  Raises AccountError for the rest."""
-        with asking(operation):
+        with translate_aws_errors(operation):
             try:
                 return call(**parameters)
             except AWS_ERRORS as error:

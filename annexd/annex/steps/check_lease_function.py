@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from annexd.annex.asking import asking
-from annexd.annex.heartbeat import Receipt, fault_of, is_closed, unqualified
-from annexd.annex.lease_code import warning_of
-from annexd.annex.lease_length import GRACE_S, duration
-from annexd.annex.steps.asking import World
+from annexd.annex.translate_aws_errors import translate_aws_errors
+from annexd.annex.lease.heartbeat import Receipt, fault_of, is_closed, unqualified
+from annexd.annex.lease.lease_code import warning_of
+from annexd.annex.request.lease_length import GRACE_S, duration
+from annexd.annex.steps.context import StepContext
 from annexd.aws import Clients, answers
 from annexd.aws.errors import AWS_ERRORS, is_not_found
 from annexd.workflow import Json, Refused, Retry
@@ -31,7 +31,7 @@ class Enforcer:
     max_lease_s: int  # after a fleet's creation, beyond which no tag moves its end
 
 
-def enforcer_of(world: World, order: Json, clients: Clients, *, fresh: bool = False) -> Enforcer:
+def enforcer_of(world: StepContext, order: Json, clients: Clients, *, fresh: bool = False) -> Enforcer:
     """Look at the lease function of an order, with a receipt from the last minute's look unless it is to be `fresh`.
 
     Raises Refused, with cause and repair, unless it ends leases now.
@@ -47,7 +47,7 @@ def enforcer_of(world: World, order: Json, clients: Clients, *, fresh: bool = Fa
 
 
 def _usable_function(functions: Any, arn: str) -> Mapping[str, Any]:
-    with asking(f"GetFunction {arn}"):
+    with translate_aws_errors(f"GetFunction {arn}"):
         answer = _function(functions, arn)
         configuration: Mapping[str, Any] = answers.value(answer, "Configuration", dict)
     state = configuration.get("State", "Active")  # AWS leaves it out for functions from before there were states
@@ -94,7 +94,7 @@ class CheckLeaseFunction:
 
     name = "check_lease_function"
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: StepContext) -> None:
         self._world = world
 
     def plan(self, order: Json, results: Mapping[str, Json]) -> Json:  # noqa: ARG002

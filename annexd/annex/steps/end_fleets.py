@@ -7,11 +7,11 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from annexd.annex.defaults import DAY_S
-from annexd.annex.inventory import ENDED, ENDING, Fleet, cancel_fleet, living_instances, terminate
-from annexd.annex.lease import TAG_CANCELLED, utc
-from annexd.annex.parcel import Present
-from annexd.annex.steps.asking import World
+from annexd.annex.request.defaults import DAY_S
+from annexd.annex.fleet.inventory import ENDED, ENDING, Fleet, cancel_fleet, living_instances, terminate
+from annexd.annex.lease.lease import TAG_CANCELLED, utc
+from annexd.annex.join.config_bundle import Present
+from annexd.annex.steps.context import StepContext
 from annexd.annex.steps.put_object import put_present
 from annexd.annex.steps.stop_order import StopOrder
 from annexd.annex.steps.tag_fleets import fleets_of, identity_of, write_tag
@@ -24,7 +24,7 @@ class EndFleets:
 
     name = "end_fleets"
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: StepContext) -> None:
         self._world = world
 
     def plan(self, order: Json, results: Mapping[str, Json]) -> Json:

@@ -9,19 +9,19 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from annexd.annex.defaults import DAY_S
-from annexd.annex.heartbeat import TICK_S
-from annexd.annex.inventory import ENDED, Fleet, fleets_of_annex
-from annexd.annex.lease import TAG_LEASE_END, utc
-from annexd.annex.lease_length import GRACE_S, duration, fault_of_length
-from annexd.annex.parcel import Present
-from annexd.annex.steps.asking import World
+from annexd.annex.request.defaults import DAY_S
+from annexd.annex.lease.heartbeat import TICK_S
+from annexd.annex.fleet.inventory import ENDED, Fleet, fleets_of_annex
+from annexd.annex.lease.lease import TAG_LEASE_END, utc
+from annexd.annex.request.lease_length import GRACE_S, duration, fault_of_length
+from annexd.annex.join.config_bundle import Present
+from annexd.annex.steps.context import StepContext
 from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S, check_max_lease, enforcer_of
 from annexd.annex.steps.put_object import PutObject, put_present
 from annexd.annex.steps.request_fleet import RequestFleet
 from annexd.annex.steps.tag_fleets import fleets_of, identity_of, wait_for_lost, write_tag
 from annexd.aws import Clients
-from annexd.workflow import SUCCESS, Engine, Json, Refused, Retry, StepState
+from annexd.workflow import Engine, Json, Refused, Retry, SUCCESS, StepState
 
 LONGEST_WAIT_S: Final = 600.0  # of an extension for its turn and for AWS; then nobody waits for it any more
 TOO_LATE_S: Final = 120.0  # before the present end: a run of the function that sees the old one may last so long
@@ -36,7 +36,7 @@ class WaitForTurn:
 
     name = "wait_for_turn"
 
-    def __init__(self, world: World, engine: Engine, earlier: Callable[[str, str], list[str]]) -> None:
+    def __init__(self, world: StepContext, engine: Engine, earlier: Callable[[str, str], list[str]]) -> None:
         self._world, self._engine, self._earlier = world, engine, earlier
 
     def plan(self, order: Json, results: Mapping[str, Json]) -> Json:  # noqa: ARG002
@@ -74,7 +74,7 @@ class ReadLease:
 
     name = "read_lease"
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: StepContext) -> None:
         self._world = world
 
     def plan(self, order: Json, results: Mapping[str, Json]) -> Json:
@@ -124,7 +124,7 @@ class MoveEnd:
 
     name = "move_end"
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: StepContext) -> None:
         self._world = world
 
     def plan(self, order: Json, results: Mapping[str, Json]) -> Json:
@@ -182,7 +182,7 @@ class TellMachines:
 
     name = "tell_machines"
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: StepContext) -> None:
         self._world = world
 
     def plan(self, order: Json, results: Mapping[str, Json]) -> Json:
@@ -213,7 +213,7 @@ class TellMachines:
         wait_for_lost(self._world, asked_at_s)
 
 
-def tell(world: World, order: Json, intent: Json, end_s: int) -> bool:
+def tell(world: StepContext, order: Json, intent: Json, end_s: int) -> bool:
     """Write the end into the annex's object; False for an annex that was cancelled, whose machines were told to go.
 
     `intent` has annex_id, fleet_id and max_lease_s.  Raises Retry or Refused.
@@ -235,7 +235,7 @@ def _oldest_s(fleets: list[Fleet]) -> float:
     return min(fleet.created_s or 0.0 for fleet in fleets)
 
 
-def wait_until_seen(world: World, ec2: Any, intent: Json, end_s: int) -> None:
+def wait_until_seen(world: StepContext, ec2: Any, intent: Json, end_s: int) -> None:
     """Return when the fleets show this end.  Raises Retry when they do not within seconds."""
     for pause_s in LOOK_AGAIN_S:
         if all(fleet.written_end_s == end_s for fleet in fleets_of(world, ec2, intent)):

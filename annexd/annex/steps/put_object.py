@@ -6,8 +6,8 @@ Not every annex has one: without a bucket there is nothing to do or undo.  The l
 from collections.abc import Mapping
 from typing import Any, Final
 
-from annexd.annex.parcel import Present, parcel, present_parcel
-from annexd.annex.steps.asking import World, asking, before_the_end, settled
+from annexd.annex.join.config_bundle import Present, config_bundle, present_config_bundle
+from annexd.annex.steps.context import StepContext, translate_aws_errors, before_the_end, require_settled
 from annexd.aws import Clients, account_of_function, answers
 from annexd.aws.errors import AWS_ERRORS, is_not_found
 from annexd.workflow import Json
@@ -20,7 +20,7 @@ class PutObject:
 
     name = "put_object"
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: StepContext) -> None:
         self._world = world
 
     def plan(self, order: Json, results: Mapping[str, Json]) -> Json:
@@ -35,7 +35,7 @@ class PutObject:
         if not intent:
             return {}
         before_the_end(self._world, intent["end_of_lease_s"])
-        body = parcel(order, self._world.supplies, intent["max_lease_s"])
+        body = config_bundle(order, self._world.supplies, intent["max_lease_s"])
         _put(self._world.access(order).s3, intent, body)
         return {}
 
@@ -44,7 +44,7 @@ class PutObject:
         if not intent:
             return
         s3 = self._world.access(order).s3
-        with asking(f"DeleteObject s3://{intent['bucket']}/{intent['key']}"):
+        with translate_aws_errors(f"DeleteObject s3://{intent['bucket']}/{intent['key']}"):
             try:
                 answer = s3.delete_object(
                     Bucket=intent["bucket"], Key=intent["key"], ExpectedBucketOwner=intent["bucket_owner"]
@@ -54,10 +54,10 @@ class PutObject:
             except AWS_ERRORS as error:
                 if not is_not_found(error):
                     raise
-        settled(self._world, asked_at_s, f"s3://{intent['bucket']}/{intent['key']}")
+        require_settled(self._world, asked_at_s, f"s3://{intent['bucket']}/{intent['key']}")
 
 
-def put_present(world: World, clients: Clients, order: Json, present: Present) -> None:
+def put_present(world: StepContext, clients: Clients, order: Json, present: Present) -> None:
     """Replace the annex's object by one with the present end, and with a new token for the pool.
 
     `order` is the annex's own, `clients` those of whoever changes its lease.  Machines read it within five minutes.  It
@@ -66,7 +66,7 @@ def put_present(world: World, clients: Clients, order: Json, present: Present) -
     """
     if order.get("join") is None:
         return
-    body = present_parcel(order, world.supplies, present, world.aws_now_s(clients))
+    body = present_config_bundle(order, world.supplies, present, world.aws_now_s(clients))
     _put(clients.s3, _place(order), body)
 
 
@@ -81,7 +81,7 @@ def _place(order: Json) -> Json:
 
 
 def _put(s3: Any, place: Json, body: bytes) -> None:
-    with asking(f"PutObject s3://{place['bucket']}/{place['key']}"):
+    with translate_aws_errors(f"PutObject s3://{place['bucket']}/{place['key']}"):
         answer = s3.put_object(
             Bucket=place["bucket"],
             Key=place["key"],

@@ -8,8 +8,8 @@ as a whole and over all pages, ends it with its instances, and looks again until
 from collections.abc import Mapping
 from typing import Any
 
-from annexd.annex.inventory import OVER, end_fleet, fleets_with_token
-from annexd.annex.steps.asking import World, asking, before_the_end, settled
+from annexd.annex.fleet.inventory import OVER, end_fleet, fleets_with_token
+from annexd.annex.steps.context import StepContext, translate_aws_errors, before_the_end, require_settled
 from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S, CheckLeaseFunction, enforcer_of
 from annexd.aws import Clients, answers
 from annexd.workflow import Json, Refused, Retry
@@ -20,7 +20,7 @@ class RequestFleet:
 
     name = "request_fleet"
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: StepContext) -> None:
         self._world = world
 
     def plan(self, order: Json, results: Mapping[str, Json]) -> Json:
@@ -36,7 +36,7 @@ class RequestFleet:
         if self._world.now_s() >= intent["valid_until_s"]:
             return _found_late(clients.ec2, intent["client_token"])
         self._check_again(order, intent, clients)
-        with asking("RequestSpotFleet"):
+        with translate_aws_errors("RequestSpotFleet"):
             answer = clients.ec2.request_spot_fleet(SpotFleetRequestConfig=order["config"])
             return {"spot_fleet_request_id": answers.text(answer, "SpotFleetRequestId")}
 
@@ -55,7 +55,7 @@ class RequestFleet:
         ec2 = self._world.access(order).ec2
         fleets = fleets_with_token(ec2, intent["client_token"])
         if not fleets:
-            settled(self._world, asked_at_s, "a Spot Fleet request with this token")
+            require_settled(self._world, asked_at_s, "a Spot Fleet request with this token")
             return
         for fleet in fleets:
             end_fleet(ec2, fleet.fleet_id, fleet.state)

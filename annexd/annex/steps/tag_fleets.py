@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from annexd.annex.inventory import Fleet, fleets_of_annex
-from annexd.annex.steps.asking import World, asking
+from annexd.annex.fleet.inventory import Fleet, fleets_of_annex
+from annexd.annex.steps.context import StepContext, translate_aws_errors
 from annexd.aws.errors import AWS_ERRORS, is_denied
 from annexd.workflow import Json, Refused, Retry
 
 
-def fleets_of(world: World, ec2: Any, intent: Mapping[str, Any]) -> list[Fleet]:
+def fleets_of(world: StepContext, ec2: Any, intent: Mapping[str, Any]) -> list[Fleet]:
     """Return the fleets of the annex of an intent {annex_id, fleet_id, ordered_at_s}.
 
     Raises Retry, also as long as EC2 may not show yet what was ordered a short while ago; Refused if there are none.
@@ -25,7 +25,7 @@ def fleets_of(world: World, ec2: Any, intent: Mapping[str, Any]) -> list[Fleet]:
 
 def write_tag(ec2: Any, fleet_id: str, key: str, value: str) -> bool:
     """Tag a fleet; False when these keys may not.  Raises Retry or Refused."""
-    with asking(f"CreateTags {fleet_id}"):
+    with translate_aws_errors(f"CreateTags {fleet_id}"):
         try:
             ec2.create_tags(Resources=[fleet_id], Tags=[{"Key": key, "Value": value}])
         except AWS_ERRORS as error:
@@ -35,7 +35,7 @@ def write_tag(ec2: Any, fleet_id: str, key: str, value: str) -> bool:
     return True
 
 
-def wait_for_lost(world: World, asked_at_s: float) -> None:
+def wait_for_lost(world: StepContext, asked_at_s: float) -> None:
     """Raise Retry as long as an earlier call whose answer was lost may still take effect, and undo what comes next.
 
     `asked_at_s`: when it was made; 0 if there was none.

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from annexd.account.errors import AccountError
-from annexd.annex.lease import TAG_LEASE_END
+from annexd.annex.lease.lease import TAG_LEASE_END
 from test.live import fleets, names
 from test.live.account import Keys
 from test.live.stage import RehearsalFailed, Stage, pretty

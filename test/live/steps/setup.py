@@ -5,7 +5,7 @@ import time
 from annexd.account.configuration import KNOBS, OUTPUTS, ConfigurationFile
 from annexd.account.errors import AccountError
 from annexd.account.template import LOG_GROUP
-from annexd.annex.heartbeat import RECEIPT, read
+from annexd.annex.lease.heartbeat import RECEIPT, read
 from test.live import names
 from test.live.account import Keys, has_default_vpc
 from test.live.stage import RehearsalFailed, Stage

@@ -1,7 +1,7 @@
 """condor_annex -teardown, once nothing lives.  What it leaves, the clean-up after it finds and says."""
 
 from annexd.account.configuration import ConfigurationFile
-from annexd.annex.inventory import take_inventory
+from annexd.annex.fleet.inventory import take_inventory
 from test.live import names
 from test.live.account import Keys
 from test.live.stage import Stage

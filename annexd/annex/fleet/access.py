@@ -1,0 +1,192 @@
+"""The requester's keys become clients, anew for each call: what was rotated is used, and nothing is kept
+in a file.
+
+The files are read, and profiles resolved, by the daemon with the requester's own rights.  Keys live in memory only.
+Every effect, undo, cancellation and look gets its clients here, so here the two things are checked that must hold each
+time: that the keys are of the account in which the order was made, and that lent keys go to nobody but the
+administrator's endpoints.
+"""
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from annexd.annex.translate_aws_errors import translate_aws_errors
+from annexd.annex.request.defaults import Defaults
+from annexd.annex.key_source import KeySource, NoKeys, NoProfiles, Profile, ProfileKeys
+from annexd.annex.request.lending import URLS, faults_of_endpoints, own_endpoints
+from annexd.aws import (
+    ClientCache,
+    Clients,
+    Credentials,
+    Endpoints,
+    NotAKey,
+    SecretKey,
+    account_of_function,
+    faults_of,
+    key_in,
+    token_in,
+)
+from annexd.aws.credentials import TEMPORARY
+from annexd.aws.errors import SHAPE_ERRORS
+from annexd.workflow import Json, Refused, Retry
+
+LONGEST: Final = 500  # of words that are not ours
+INVALID_REQUEST: Final = "InvalidRequest"  # HTCondor's word (command_strings.h): the requester can correct it
+
+
+class Access(Protocol):
+    """Clients for an order, with keys of its account.  Raises Retry, or Refused in words for the requester."""
+
+    def __call__(self, order: Json) -> Clients: ...
+
+
+class KeyFiles:
+    """Clients with the keys in the files, or of the profile, that an order names; without, with boto3's own chain.
+
+    `read_as(owner, path)` gives a file's content with the owner's rights, or raises OSError with words.
+    """
+
+    def __init__(
+        self,
+        read_as: Callable[[str, str], bytes],
+        cache: ClientCache | None = None,
+        *,
+        defaults: Defaults | None = None,
+        profiles: ProfileKeys | None = None,
+    ) -> None:
+        self._read_as = read_as
+        self._profiles = profiles or NoProfiles()
+        self._cache = cache or ClientCache()
+        self._cache.on_expired = self._profiles.forget
+        self.defaults = defaults or Defaults()
+
+    @property
+    def defaults(self) -> Defaults:
+        return self._defaults
+
+    @defaults.setter
+    def defaults(self, defaults: Defaults) -> None:
+        self._defaults = defaults
+        own = own_endpoints(defaults)
+        self._cache.traffic.trusted_urls = frozenset(getattr(own, name) for name in URLS)
+
+    def __call__(self, order: Json) -> Clients:
+        endpoints = _endpoints(order)
+        clients = self._clients(self._credentials(order, endpoints), endpoints)
+        self._check_account(order, clients)
+        return clients
+
+    @property
+    def skew_s(self) -> int:
+        """By how much AWS's clock is ahead of this host's, to be told; 0 when they agree."""
+        return self._cache.traffic.skew_s
+
+    @property
+    def throttled_accounts(self) -> int:
+        """How many accounts' calls are slowed down, since AWS throttled one."""
+        return self._cache.traffic.limiters.limiting()
+
+    def _credentials(self, order: Json, endpoints: Endpoints) -> Credentials | None:
+        source = KeySource.of(order)
+        if not source.is_given:
+            self._check_lending(endpoints)
+            return None
+        credentials = self._given(self._reader(order), source, endpoints)
+        if faults := faults_of(credentials):
+            raise _unusable(f"{source} cannot be used: {'; '.join(faults)}{_token_hint(source, credentials)}")
+        return credentials
+
+    def _given(self, reader: str, source: KeySource, endpoints: Endpoints) -> Credentials:
+        if source.profile is not None:
+            return self._of_profile(reader, source, source.profile, endpoints)
+        token = source.session_token_file
+        return Credentials(
+            self._key(reader, "PublicKeyFile", source.public_key_file),
+            SecretKey(self._key(reader, "SecretKeyFile", source.secret_key_file)),
+            None if token is None else SecretKey(self._key(reader, "SessionTokenFile", token, token_in)),
+        )
+
+    def _of_profile(self, reader: str, source: KeySource, name: str, endpoints: Endpoints) -> Credentials:
+        profile = Profile(name, source.config_file, source.credentials_file, endpoints.region, endpoints.sts_url)
+        try:
+            return self._profiles.resolve(reader, profile)
+        except (NoKeys, OSError) as error:
+            words = f"AWSProfile {name} cannot be used: {error}"
+            if getattr(error, "transient", False):
+                raise Retry(words, untouched=True) from error
+            raise _unusable(words) from error
+
+    def _reader(self, order: Json) -> str:
+        """Return as whom the files are read: the account that the owner was when it was ordered, by today's name.
+
+        The account is kept by its owner, so that an owner who takes another's place is never taken for him.
+        """
+        account, uid_domain = order.get("accounts", {}).get(order["owner"]), self._defaults.uid_domain
+        return f"{account}@{uid_domain}" if account and uid_domain else str(order["owner"])
+
+    def _clients(self, credentials: Credentials | None, endpoints: Endpoints) -> Clients:
+        """Nothing is sent for it, except what boto3's chain asks to find annexd's own keys."""
+        with translate_aws_errors("making clients with these keys and endpoints"):
+            try:
+                return self._cache.clients(credentials, endpoints)
+            except (*SHAPE_ERRORS, OSError) as error:  # a host name, ~/.aws/config, what it names
+                words = f"no clients can be made with these keys and endpoints: {str(error)[:LONGEST]}"
+                raise Refused(words, untouched=True, local=True) from error
+
+    def _check_lending(self, endpoints: Endpoints) -> None:
+        """Again, since the order may be older than the configuration."""
+        if not self._defaults.allow_default_credentials:
+            raise Refused("this annexd lends no keys of its own (any more)", untouched=True, local=True)
+        if faults := faults_of_endpoints(endpoints, self._defaults):
+            raise Refused("; ".join(faults), untouched=True, local=True)
+
+    def _check_account(self, order: Json, clients: Clients) -> None:
+        """In another account all of an order looks gone, and all of it would be made a second time."""
+        arn = str(order.get("lease_function_arn"))
+        expected = account_of_function(arn)
+        try:
+            with translate_aws_errors(f"GetCallerIdentity with {_whose(order)}"):
+                found = clients.account()
+        except (Retry, Refused) as error:
+            error.untouched = True  # of what the order is about
+            raise
+        if found != expected:
+            words = (f"{_whose(order)} are of AWS account {found}, and this is of account {expected}, which "
+                     f"{arn} names: nothing is done with them; put keys of {expected} there")
+            raise Refused(words, untouched=True, local=True)
+
+    def _key(self, owner: str, attribute: str, path: str | None, read: Callable[[bytes], str] = key_in) -> str:
+        if path is None:
+            raise _unusable(f"{attribute} is missing: key files come in pairs")
+        try:
+            return read(self._read_as(owner, path))
+        except OSError as error:
+            raise _unusable(f"{attribute} cannot be used: {error}") from error
+        except NotAKey as error:
+            raise _unusable(f"{attribute} {path} {error}") from error
+
+
+def _endpoints(order: Json) -> Endpoints:
+    try:
+        return Endpoints(**order["endpoints"])
+    except TypeError as error:
+        words = f"the order's endpoints are not of this version of annexd: {error}"
+        raise Refused(words, untouched=True, local=True) from error
+
+
+def _unusable(words: str) -> Refused:
+    """A fault of the requester's, and none of the cloud's, which was not asked."""
+    return Refused(words, untouched=True, local=True, result=INVALID_REQUEST)
+
+
+def _token_hint(source: KeySource, credentials: Credentials) -> str:
+    """Where a session token belongs, if that is the fault."""
+    if credentials.session_token is not None or not credentials.access_key_id.startswith(TEMPORARY):
+        return ""
+    return ("; put it into the profile as aws_session_token" if source.profile is not None
+            else "; give it as SessionTokenFile")
+
+
+def _whose(order: Json) -> str:
+    source = KeySource.of(order)
+    return f"the keys of {order['owner']} ({source})" if source.is_given else "the keys that annexd lends"

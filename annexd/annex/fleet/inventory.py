@@ -1,0 +1,254 @@
+"""What of annexd's there is in an account: every fleet and its instances, on all pages, and nobody else's.
+
+A fleet belongs to an annex if its client token has our form: only who requested it could write that.  An instance
+belongs to its fleet by the tag that only AWS can set.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from annexd.annex.translate_aws_errors import translate_aws_errors
+from annexd.annex.lease.identifiers import read_leased_token
+from annexd.annex.lease.lease import (
+    LONGEST_TAG,
+    TAG_ANNEX_ID,
+    TAG_CANCELLED,
+    TAG_FLEET,
+    TAG_LEASE_END,
+    TAG_OWNER,
+    end_in_tag,
+    lease_end,
+)
+from annexd.aws import answers
+from annexd.aws.errors import AWS_ERRORS, MAX_CODE, MAX_MESSAGE, is_cancelled_already, is_not_found
+from annexd.workflow import Retry
+
+FLEET_TAG: Final = "aws:ec2spot:fleet-request-id"  # set by Spot Fleet; nobody else can set an aws: tag
+LAUNCHING: Final = frozenset({"submitted", "active", "modifying"})  # BatchState
+ENDED: Final = frozenset({"cancelled", "cancelled_running", "cancelled_terminating", "failed"})  # BatchState
+OVER: Final = frozenset({"cancelled", "failed"})  # AWS's own word for that all its instances are gone
+ENDING: Final = "shutting-down"
+NOT_GONE: Final = ["pending", "running", "shutting-down", "stopping", "stopped"]  # InstanceStateName
+LARGEST_CAPACITY: Final = 2**31  # a fleet has at most 10,000
+LONGEST_ACTIVITY: Final = 32
+BATCH: Final = 500  # instances in one call
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """A Spot Fleet request of an annex, as AWS shows it; times in seconds since the epoch."""
+
+    fleet_id: str
+    annex_id: str
+    client_token: str
+    state: str
+    ordered_end_s: int
+    created_s: float | None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    activity: str = ""  # ActivityStatus
+    target: int | None = None  # units of capacity, like `fulfilled`
+    fulfilled: float | None = None
+    valid_until_s: float | None = None
+    is_one_time: bool = False  # its Type is request: what it loses is not replaced
+
+    @property
+    def owner(self) -> str:
+        """By its tag, which all who may tag fleets can change: it counts for annexes that the journal does not know."""
+        return self.tags.get(TAG_OWNER, "")
+
+    @property
+    def is_launching(self) -> bool:
+        return self.state in LAUNCHING
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether its lease was ended before its time."""
+        return TAG_CANCELLED in self.tags
+
+    @property
+    def written_end_s(self) -> int:
+        """The end that its tag has, or else its token: what annexd wrote."""
+        moved_s = end_in_tag(self.tags.get(TAG_LEASE_END))
+        return self.ordered_end_s if moved_s is None else moved_s
+
+    def end_s(self, max_lease_s: float) -> float:
+        """Return when its lease ends, as the lease function sees it."""
+        end_s = lease_end(self.client_token, self.tags, self.created_s, max_lease_s)
+        return float(self.ordered_end_s) if end_s is None else end_s
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One that is not gone, and its fleet; what the lease function stamped it with, if it did."""
+
+    instance_id: str
+    fleet_id: str
+    state: str
+    annex_id: str | None = None
+    owner: str = ""
+    stamped_end_s: int | None = None
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """All of it, as one look saw it."""
+
+    fleets: tuple[Fleet, ...]
+    instances: tuple[Instance, ...]  # of our fleets, and stamped ones of fleets that are gone
+
+    def living(self) -> dict[str, Fleet]:
+        """Return the listed fleets of which something runs or may be launched, by ID."""
+        occupied = {instance.fleet_id for instance in self.instances}
+        return {one.fleet_id: one for one in self.fleets if one.is_launching or one.fleet_id in occupied}
+
+    def unlisted(self) -> list[Instance]:
+        """Return the instances whose fleet is gone: AWS does not know its ID any more."""
+        listed = {one.fleet_id for one in self.fleets}
+        return [one for one in self.instances if one.fleet_id not in listed]
+
+
+def take_inventory(ec2: Any) -> Inventory:
+    """Look at everything.  A fleet that has instances and is in no list is asked for by its ID: a list may lack one.
+
+    Raises Retry or Refused.
+    """
+    with translate_aws_errors("DescribeSpotFleetRequests"):
+        listed = dict(_listed(ec2))
+    filters = [{"Name": "tag-key", "Values": [FLEET_TAG]}, {"Name": "instance-state-name", "Values": NOT_GONE}]
+    instances = _instances(ec2, filters)
+    for fleet_id in sorted({one.fleet_id for one in instances if one.annex_id is not None} - listed.keys()):
+        listed |= _asked_for(ec2, fleet_id)
+    fleets = tuple(fleet for fleet in listed.values() if fleet is not None)
+    fleet_ids = {fleet.fleet_id for fleet in fleets}
+    ours = [one for one in instances if one.fleet_id in fleet_ids or (one.annex_id and one.fleet_id not in listed)]
+    return Inventory(fleets, tuple(ours))
+
+
+def _asked_for(ec2: Any, fleet_id: str) -> dict[str, Fleet | None]:
+    """Look for a fleet that was in no list, which proves nothing; none when AWS says that there is none."""
+    with translate_aws_errors(f"DescribeSpotFleetRequests {fleet_id}"):
+        try:
+            return dict(_listed(ec2, [fleet_id]))
+        except AWS_ERRORS as error:
+            if is_not_found(error):
+                return {}
+            raise
+
+
+def fleets_of_annex(ec2: Any, annex_id: str, fleet_id: str | None) -> list[Fleet]:
+    """Return the fleets of one annex: by the ID that is known, else from the list.  Raises Retry or Refused."""
+    if fleet_id:
+        found = _asked_for(ec2, fleet_id)
+    else:
+        with translate_aws_errors("DescribeSpotFleetRequests"):
+            found = dict(_listed(ec2))
+    return [fleet for fleet in found.values() if fleet is not None and fleet.annex_id == annex_id]
+
+
+def fleets_with_token(ec2: Any, client_token: str) -> list[Fleet]:
+    """Return the fleets with just this token.  Raises Retry or Refused."""
+    with translate_aws_errors("DescribeSpotFleetRequests"):
+        return [fleet for _, fleet in _listed(ec2) if fleet is not None and fleet.client_token == client_token]
+
+
+def living_instances(ec2: Any, fleet_id: str) -> list[Instance]:
+    """Return those of one fleet that are not gone.  Raises Retry or Refused."""
+    return _instances(ec2, [{"Name": f"tag:{FLEET_TAG}", "Values": [fleet_id]},
+                            {"Name": "instance-state-name", "Values": NOT_GONE}])
+
+
+def end_fleet(ec2: Any, fleet_id: str, state: str) -> None:
+    """Return when a fleet was seen ended first, and then without instances.  Raises Retry until then."""
+    if state not in ENDED:
+        cancel_fleet(ec2, fleet_id)
+        raise Retry(f"{fleet_id} was cancelled, it is looked at again")
+    left = living_instances(ec2, fleet_id)
+    running = [one.instance_id for one in left if one.state != ENDING]
+    if running:  # cancelled by somebody else without ending its instances, or launched in that moment
+        terminate(ec2, running)
+    if left:
+        raise Retry(f"{fleet_id} still has {len(left)} instances, the first is {left[0].instance_id}")
+
+
+def cancel_fleet(ec2: Any, fleet_id: str) -> None:
+    """Cancel a fleet with its instances; that it was cancelled before is as good.  Raises Retry or Refused."""
+    with translate_aws_errors(f"CancelSpotFleetRequests {fleet_id}"):
+        answer = ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet_id], TerminateInstances=True)
+        refusals = [refusal.get("Error", {}) for refusal in answer.get("UnsuccessfulFleetRequests") or ()]
+    for error in refusals:
+        code, message = str(error.get("Code", ""))[:MAX_CODE], str(error.get("Message"))[:MAX_MESSAGE]
+        if not is_cancelled_already(code):
+            raise Retry(f"{fleet_id} could not be cancelled ({code}): {message}")
+
+
+def terminate(ec2: Any, instance_ids: list[str]) -> None:
+    """Terminate these instances.  Raises Retry or Refused."""
+    with translate_aws_errors("TerminateInstances"):
+        for first in range(0, len(instance_ids), BATCH):
+            ec2.terminate_instances(InstanceIds=instance_ids[first : first + BATCH])
+
+
+def _listed(ec2: Any, fleet_ids: list[str] | None = None) -> Iterator[tuple[str, Fleet | None]]:
+    """Each fleet's ID, and the fleet if it is an annex's."""
+    if fleet_ids:  # EC2's calls that take IDs take no page size beside them
+        found = answers.rows(ec2.describe_spot_fleet_requests(SpotFleetRequestIds=fleet_ids), "SpotFleetRequestConfigs")
+    else:
+        found = list(answers.listed(ec2, "describe_spot_fleet_requests", "SpotFleetRequestConfigs"))
+    for seen in found:
+        yield answers.text(seen, "SpotFleetRequestId"), _fleet(seen)
+
+
+def _fleet(seen: Mapping[str, Any]) -> Fleet | None:
+    config = answers.value(seen, "SpotFleetRequestConfig", dict)
+    token = config.get("ClientToken")
+    leased = read_leased_token(token)
+    if leased is None:
+        return None
+    target = _amount(config.get("TargetCapacity"))
+    return Fleet(
+        fleet_id=answers.text(seen, "SpotFleetRequestId"),
+        annex_id=leased.annex_id,
+        client_token=str(token),
+        state=answers.text(seen, "SpotFleetRequestState"),
+        ordered_end_s=leased.end_of_lease_s,
+        created_s=_moment_s(seen.get("CreateTime")),
+        tags=_tags(seen),
+        activity=str(seen.get("ActivityStatus", ""))[:LONGEST_ACTIVITY],
+        target=None if target is None else int(target),
+        fulfilled=_amount(config.get("FulfilledCapacity")),
+        valid_until_s=_moment_s(config.get("ValidUntil")),
+        is_one_time=config.get("Type") == "request",
+    )
+
+
+def _moment_s(value: object) -> float | None:
+    return value.timestamp() if isinstance(value, datetime) else None
+
+
+def _amount(value: object) -> float | None:
+    """A capacity; none for what is no number that a fleet can have."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value < LARGEST_CAPACITY else None  # type: ignore[operator, arg-type]
+
+
+def _instances(ec2: Any, filters: list[dict[str, Any]]) -> list[Instance]:
+    with translate_aws_errors("DescribeInstances"):
+        return [_instance(seen)
+                for reservation in answers.listed(ec2, "describe_instances", "Reservations", Filters=filters)
+                for seen in answers.rows(reservation, "Instances")]
+
+
+def _instance(seen: Mapping[str, Any]) -> Instance:
+    tags, state = _tags(seen), answers.text(seen.get("State"), "Name")
+    fleet_id = tags.get(FLEET_TAG, "")
+    if not fleet_id or tags.get(TAG_FLEET) != fleet_id or TAG_ANNEX_ID not in tags:  # not stamped, or with copied tags
+        return Instance(answers.text(seen, "InstanceId"), fleet_id, state)
+    return Instance(answers.text(seen, "InstanceId"), fleet_id, state, tags[TAG_ANNEX_ID], tags.get(TAG_OWNER, ""),
+                    end_in_tag(tags.get(TAG_LEASE_END)))
+
+
+def _tags(seen: Mapping[str, Any]) -> dict[str, str]:
+    """As AWS bounds them: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html#tag-restrictions."""
+    return {tag["Key"]: str(tag.get("Value", ""))[:LONGEST_TAG] for tag in seen.get("Tags") or ()}

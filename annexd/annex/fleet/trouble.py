@@ -1,0 +1,197 @@
+"""Why a fleet that AWS has accepted starts nothing, or less than was asked for, in words.
+
+RequestSpotFleet says yes before anything is tried; what fails later stands in the fleet's state, its ActivityStatus and
+its history only.  The history is read of few fleets at a look: EC2 takes 100 such calls at once and 5 a second of one
+account and region (EC2 developer guide, "Request throttling"), from all its users together.
+"""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from annexd.annex.translate_aws_errors import translate_aws_errors
+from annexd.annex.fleet.advice import DIED, GENERIC, NO_REASON, advice
+from annexd.annex.fleet.inventory import ENDED, Fleet, Inventory
+from annexd.aws import answers
+from annexd.workflow import Refused, Retry
+
+MOST_ASKED: Final = 20  # fleets in a look, those that were requested last
+MOST_TOLD: Final = 1000  # fleets: an account may have so many that run
+MOST_RECORDS: Final = 3000  # of one history: three pages
+RECENT_S: Final = 7200.0  # what kept a fleet from launching before that keeps it no more, or is repeated
+SETTLE_S: Final = 90.0  # a fleet without instances and without an error is no trouble yet
+SHORT_LIFE_S: Final = 180.0  # machines that cannot join turn themselves off after 15 minutes
+MOST_QUOTED: Final = 2
+LONGEST_WORD: Final = 60
+LONGEST_QUOTE: Final = 300
+LONGEST_TEXT: Final = 1200
+Event = tuple[float, str, str, str]
+ERROR: Final = "error"  # an EventType, and an ActivityStatus
+BAD_NEWS: Final = frozenset(  # of type information
+    {"launchSpecTemporarilyBlacklisted", "launchSpecUnusable", "fleetProgressHalted"}
+)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What is wrong with a fleet; `has_failed`: nothing was started, and nothing will be."""
+
+    text: str
+    has_failed: bool = False
+
+
+@dataclass(frozen=True)
+class History:
+    """What a fleet's history says: bad news, the newest first; how many instances were launched, and how many of them
+    ended within SHORT_LIFE_S.
+    """
+
+    news: tuple[str, ...] = ()
+    launched: int = 0
+    died: int = 0
+    was_ended: bool = False  # somebody cancelled it with its instances
+
+
+def troubles_of(ec2: Any, inventory: Inventory, now_s: float, max_lease_s: float, busy: Set[str]) -> dict[str, Trouble]:
+    """Return the troubles by fleet ID, of annexes whose lease has not ended and that no workflow is `busy` with.
+
+    A history that cannot be read is said so, and costs no look.
+    """
+    instances = Counter(instance.fleet_id for instance in inventory.instances)
+    suspects = [fleet for fleet in inventory.fleets if fleet.annex_id not in busy and not fleet.is_cancelled
+                and now_s < fleet.end_s(max_lease_s) and _is_short(fleet, instances[fleet.fleet_id])]
+    suspects.sort(key=lambda fleet: fleet.created_s or 0.0, reverse=True)
+    judged = zip(suspects, _judgements(ec2, suspects[:MOST_TOLD], now_s), strict=False)
+    return {fleet.fleet_id: trouble for fleet, trouble in judged if trouble is not None}
+
+
+def _judgements(ec2: Any, suspects: Sequence[Fleet], now_s: float) -> Iterator[Trouble | None]:
+    """One for each.  No more is asked once AWS throttles, or answers as it never does: the next look asks again."""
+    why_not = ""
+    for place, fleet in enumerate(suspects):
+        if place == MOST_ASKED:
+            why_not = why_not or f"it asks for the reasons of the {MOST_ASKED} newest fleets of an account only"
+        if why_not:
+            yield _unexplained(fleet, why_not, now_s)
+            continue
+        try:
+            yield _judged(fleet, _history(ec2, fleet, now_s), now_s)
+        except Refused as error:
+            yield _unexplained(fleet, str(error), now_s)
+        except Retry as error:
+            why_not = str(error)
+            yield _unexplained(fleet, why_not, now_s)
+
+
+def _is_short(fleet: Fleet, instances: int) -> bool:
+    if fleet.state in ENDED and instances == 0:
+        return True
+    return fleet.activity == ERROR or (fleet.target is not None and (fleet.fulfilled or 0.0) < fleet.target)
+
+
+def _history(ec2: Any, fleet: Fleet, now_s: float) -> History:
+    """Raises Retry or Refused."""
+    since_s = fleet.created_s or 0.0
+    if fleet.state not in ENDED:
+        since_s = max(since_s, now_s - RECENT_S)
+    with translate_aws_errors("DescribeSpotFleetRequestHistory"):
+        rows = answers.listed(ec2, "describe_spot_fleet_request_history", "HistoryRecords",
+                              SpotFleetRequestId=fleet.fleet_id, StartTime=datetime.fromtimestamp(since_s, UTC))
+        events = [_event(row) for row in itertools.islice(rows, MOST_RECORDS)]
+    events.sort(reverse=True)
+    began, ended = _lives(events, "launched"), _lives(events, "terminated")
+    died = sum(ended.get(each, float("inf")) - at_s <= SHORT_LIFE_S for each, at_s in began.items())
+    was_ended = any(event[1:3] == ("fleetRequestChange", "cancelled_terminating") for event in events)
+    return History(tuple(_quotes(events)), len(began), died, was_ended)
+
+
+def _lives(events: Sequence[Event], sub_type: str) -> dict[str, float]:
+    """When this happened to each instance, by ID."""
+    return {about: at_s for at_s, kind, what, about in events if (kind, what) == ("instanceChange", sub_type)}
+
+
+def _event(row: Mapping[str, Any]) -> Event:
+    """When, type, sub-type, and description or the instance's ID; the last two may be empty."""
+    at = answers.value(row, "Timestamp", datetime)
+    information = row.get("EventInformation")
+    about = information if isinstance(information, Mapping) else {}
+    sub_type = _clean(about.get("EventSubType"), LONGEST_WORD)
+    kind = answers.text(row, "EventType")
+    name = "InstanceId" if kind == "instanceChange" else "EventDescription"
+    return at.timestamp(), kind, sub_type, _clean(about.get(name), LONGEST_QUOTE)
+
+
+def _clean(value: object, longest: int) -> str:
+    """A text of AWS's on one line; its end says more than its beginning, which names the launch specification."""
+    words = value[:answers.LONGEST_TEXT] if isinstance(value, str) else ""
+    words = " ".join("".join(char if char.isprintable() else " " for char in words).split())
+    return words if len(words) <= longest else f"{words[: longest // 3]} ... {words[-(longest - longest // 3) :]}"
+
+
+def _quotes(events: Sequence[Event]) -> Iterator[str]:
+    """Each bad news once, however many launch specifications it is repeated for; AWS's summary only if alone."""
+    told: dict[tuple[str, str], str] = {}
+    for _, kind, sub_type, description in events:
+        if kind == ERROR or sub_type in BAD_NEWS:
+            quote = f"{sub_type or kind}: {description}" if description else sub_type or kind
+            told.setdefault((sub_type, description.rpartition("Error message:")[2][-LONGEST_WORD:]), quote)
+    reasons = [quote for (sub_type, _), quote in told.items() if sub_type != GENERIC]
+    yield from (reasons or told.values())
+
+
+def _judged(fleet: Fleet, history: History, now_s: float) -> Trouble | None:
+    has_ended = fleet.state in ENDED
+    if history.was_ended and history.launched:
+        return None
+    if history.died and history.died == history.launched and not (fleet.fulfilled and not has_ended):
+        what = f"AWS has started {history.launched} instances, each of which ended within minutes"
+        return Trouble(_text(what, history.news) if history.news else f"{what}; {DIED}", has_failed=has_ended)
+    if (has_ended or fleet.is_one_time) and fleet.target is not None and history.launched >= fleet.target:
+        return None  # there were as many as asked: what is missing has gone, as machines without work do
+    if has_ended and history.launched == 0:
+        return Trouble(_text(_ended_words(fleet, now_s), history.news), has_failed=True)
+    if history.news:
+        return Trouble(_text(_count_words(fleet), history.news))
+    if has_ended:
+        return None
+    if fleet.activity == ERROR:
+        return Trouble(_text(f"{_count_words(fleet)}; AWS reports an error that is not in its history yet", ()))
+    return Trouble(f"{_count_words(fleet)}; {NO_REASON}") if _is_settled(fleet, now_s) else None
+
+
+def _is_settled(fleet: Fleet, now_s: float) -> bool:
+    return fleet.created_s is None or now_s - fleet.created_s >= SETTLE_S
+
+
+def _unexplained(fleet: Fleet, error: str, now_s: float) -> Trouble | None:
+    """For a history that these keys may not read; has it launched anything?  Nobody knows."""
+    if fleet.state in ENDED or not (fleet.activity == ERROR or _is_settled(fleet, now_s)):
+        return None
+    return Trouble(f"{_count_words(fleet)}; annexd cannot read why: {error}"[:LONGEST_TEXT])
+
+
+def _text(what: str, news: Sequence[str]) -> str:
+    if not news:
+        return what
+    quoted = " | ".join(news[:MOST_QUOTED])
+    return f"{what}; AWS says: {quoted}; that means: {advice(quoted)}"[:LONGEST_TEXT]
+
+
+def _count_words(fleet: Fleet) -> str:
+    has = "?" if fleet.fulfilled is None else f"{fleet.fulfilled:.10g}"
+    asked = "" if fleet.target is None else f" of {fleet.target}"
+    still = "starts no more" if fleet.state in ENDED else "is still trying"
+    return f"AWS has started {has}{asked} and {still}"
+
+
+def _ended_words(fleet: Fleet, now_s: float) -> str:
+    if fleet.valid_until_s is not None and now_s >= fleet.valid_until_s:
+        return ("AWS found nothing to start within the provisioning delay, and tries no more: order again, with more "
+                "instance types, zones or a higher price")
+    if fleet.state == "failed":
+        return "the Spot Fleet request failed in AWS before anything was started: correct it and order again"
+    return ("the Spot Fleet request was cancelled before anything was started, by AWS (as it does beyond a quota) or "
+            "by somebody in the account: order again when the reason is gone")

@@ -1,0 +1,197 @@
+"""The annexes that annexd knows from its journal, found by what people call them.
+
+Nothing is kept here that the journal does not say: after a restart it is read again.
+"""
+
+import threading
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Final
+
+from annexd.annex.steps.end_fleets import EndFleets
+from annexd.annex.steps.move_end import MoveEnd, ReadLease
+from annexd.annex.steps.request_fleet import RequestFleet
+from annexd.workflow import Engine, Json, SUCCESS, State
+
+CANCEL: Final = "cancel"  # the workflow of a cancellation
+CHANGE: Final = "change"  # that of a change of a lease's end
+FLEET_STEP: Final = RequestFleet.name
+END_STEP: Final = EndFleets.name
+READ_STEP: Final = ReadLease.name
+MOVE_STEP: Final = MoveEnd.name
+
+
+@dataclass(frozen=True)
+class AnnexRecord:
+    """One annex, as it was ordered."""
+
+    command_id: str
+    annex_id: str
+    owner: str
+    name: str | None
+    end_of_lease_s: int
+
+
+@dataclass(frozen=True)
+class _Move:
+    """What came of a change: the end that it brought about, if it succeeded; when AWS was asked for it, or 0; the end
+    that was wanted once the present one was known, or 0.
+    """
+
+    end_s: int | None
+    asked_at_s: float
+    latest_s: int
+
+
+@dataclass
+class _Read:
+    """How far the journal has been read, and what it said."""
+
+    seq: int = 0
+    fleets_seq: int = 0
+    annexes: dict[str, AnnexRecord] = field(default_factory=dict)  # by annex ID, oldest first
+    fleets: dict[str, str] = field(default_factory=dict)  # Spot Fleet request ID: command ID
+    cancels: dict[str, list[str]] = field(default_factory=dict)  # subject: command IDs, oldest first
+    changes: dict[str, list[str]] = field(default_factory=dict)  # the same
+    moves: dict[str, _Move] = field(default_factory=dict)  # command ID of a change that is finished
+    latest_s: dict[str, int] = field(default_factory=dict)  # annex ID: the latest end that its order and changes name
+
+
+class AnnexIndex:
+    """Thread-safe; its methods raise JournalError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.changing = threading.Lock()  # held while somebody finds no cancellation, and begins one or a change
+        self._lock = threading.Lock()
+        self._read = _Read()
+
+    def all(self) -> list[AnnexRecord]:
+        """Oldest first."""
+        with self._lock:
+            self._learn()
+            return list(self._read.annexes.values())
+
+    def called(self, reference: str, owner: str) -> list[AnnexRecord]:
+        """Those that it may mean, newest first: by annex ID, by Spot Fleet request ID, by the owner's own name."""
+        annexes = self.all()[::-1]
+        command_id = self._command_of(reference)
+        by_id = [one for one in annexes if reference == one.annex_id or command_id == one.command_id]
+        return by_id or [one for one in annexes if (one.owner, one.name) == (owner, reference)]
+
+    def cancellation(self, subject: str) -> State | None:
+        """The newest one that has not failed.
+
+        The subject is the ID of an annex of the journal, or that of the one fleet of an annex that only the cloud
+        knows, since anybody who may request fleets can give his another's annex ID.
+        """
+        with self._lock:
+            self._learn()
+            command_ids = list(self._read.cancels.get(subject, ()))
+        for state in map(self.engine.state, reversed(command_ids)):
+            if state.finished is None or state.finished[0] == SUCCESS:
+                return state
+        return None
+
+    def earlier_changes(self, subject: str, command_id: str) -> list[str]:
+        """The command IDs of the changes of its end that were accepted before this one, oldest first."""
+        with self._lock:
+            self._learn()
+            changes = self._read.changes.get(subject, [])
+        return changes[: changes.index(command_id)] if command_id in changes else list(changes)
+
+    def end_s(self, known: AnnexRecord) -> int:
+        """When the lease ends, as annexd brought it about: cut short, moved, or as it was ordered."""
+        cancellation = self.cancellation(known.annex_id)
+        if cancellation is not None and END_STEP in cancellation.results:
+            return int(cancellation.results[END_STEP]["end_of_lease_s"])
+        ends = (self._move(each).end_s for each in reversed(self.earlier_changes(known.annex_id, "")))
+        return next((end_s for end_s in ends if end_s is not None), known.end_of_lease_s)
+
+    def moved_at_s(self, known: AnnexRecord) -> float:
+        """When annexd last asked AWS to move its end; 0 if never."""
+        changes = self.earlier_changes(known.annex_id, "")
+        return max((self._move(each).asked_at_s for each in changes), default=0.0)
+
+    def latest_end_s(self, annex_id: str) -> int:
+        """The latest end that annexd may have brought about, also by a change that failed; 0 if it knows none."""
+        with self._lock:
+            self._learn()
+            latest_s = self._read.latest_s.get(annex_id, 0)
+        changes = self.earlier_changes(annex_id, "")
+        return max([latest_s, *(self._move(each).latest_s for each in changes)])
+
+    def cancelled_ends(self) -> dict[str, float]:
+        """When the leases end that were cut short, of annexes of the journal, by annex ID."""
+        with self._lock:
+            self._learn()
+            annex_ids = self._read.cancels.keys() & self._read.annexes.keys()
+        states = {annex_id: self.cancellation(annex_id) for annex_id in annex_ids}
+        return {annex_id: state.results[END_STEP]["end_of_lease_s"] for annex_id, state in states.items()
+                if state is not None and END_STEP in state.results}
+
+    def forget(self, command_ids: Collection[str]) -> None:
+        """Keep no more of what these commands were about."""
+        gone = set(command_ids)
+        with self._lock:
+            read = self._read
+            read.annexes = {key: one for key, one in read.annexes.items() if one.command_id not in gone}
+            read.fleets = {key: each for key, each in read.fleets.items() if each not in gone}
+            read.cancels, read.changes = _without(gone, read.cancels), _without(gone, read.changes)
+            read.moves = {key: each for key, each in read.moves.items() if key not in gone}
+            read.latest_s = {key: end_s for key, end_s in read.latest_s.items()
+                             if key in read.annexes or key in read.changes}
+
+    def order_of(self, fleet_id: str) -> State | None:
+        """The order that this fleet was made for, if it is one of the journal's."""
+        command_id = self._command_of(fleet_id)
+        return None if command_id is None else self.engine.state(command_id)
+
+    def _move(self, command_id: str) -> _Move:
+        """Return what a change came to; read once, after it is finished: there may be thousands of one annex."""
+        with self._lock:
+            kept = self._read.moves.get(command_id)
+        if kept is not None:
+            return kept
+        state = self.engine.state(command_id)
+        moved = state.finished is not None and state.finished[0] == SUCCESS
+        end_s = int(state.results[MOVE_STEP]["end_of_lease_s"]) if moved else None
+        wanted_s = int(state.results.get(READ_STEP, {}).get("end_of_lease_s", 0))
+        move = _Move(end_s, state.step(MOVE_STEP).asked_at_s, wanted_s)
+        if state.finished is not None:
+            with self._lock:
+                self._read.moves[command_id] = move
+        return move
+
+    def _command_of(self, fleet_id: str) -> str | None:
+        with self._lock:
+            return self._read_fleets().get(fleet_id)
+
+    def _read_fleets(self) -> dict[str, str]:
+        self._read.fleets_seq, found = self.engine.results(FLEET_STEP, self._read.fleets_seq)
+        self._read.fleets |= {str(one.get("spot_fleet_request_id")): each for each, one in found.items()}
+        return self._read.fleets
+
+    def _learn(self) -> None:
+        self._read.seq, states = self.engine.accepted(self._read.seq)
+        for state in states:
+            order = state.order or {}
+            annex_id = str(order.get("annex_id"))
+            if state.workflow in (CANCEL, CHANGE):
+                known = self._read.cancels if state.workflow == CANCEL else self._read.changes
+                known.setdefault(str(order.get("subject")), []).append(state.command_id)
+            elif not state.workflow:
+                self._read.annexes[annex_id] = _known(state, order)
+            if state.workflow != CANCEL and isinstance(order.get("end_of_lease_s"), int):
+                self._read.latest_s[annex_id] = max(self._read.latest_s.get(annex_id, 0), order["end_of_lease_s"])
+
+
+def _known(state: State, order: Json) -> AnnexRecord:
+    name, end_s = order.get("annex_name"), order.get("end_of_lease_s")
+    return AnnexRecord(state.command_id, str(order.get("annex_id")), state.owner, str(name) if name else None,
+                 end_s if isinstance(end_s, int) else 0)
+
+
+def _without(gone: set[str], commands: dict[str, list[str]]) -> dict[str, list[str]]:
+    left = {annex_id: [each for each in ids if each not in gone] for annex_id, ids in commands.items()}
+    return {annex_id: ids for annex_id, ids in left.items() if ids}

@@ -1,0 +1,197 @@
+"""The object of an annex: one tarball, from which each of its machines configures itself.
+
+    annex.json             what it is for: a machine of another annex refuses it
+    50-condor-annex.conf   for HTCondor's configuration folder
+    annex.token            the annex's own token, for SEC_TOKEN_SYSTEM_DIRECTORY
+    ...                    the requester's files, for the configuration folder, too
+
+It is made from the order whenever it is needed, and lives nowhere but in S3.  The order's step makes the same object
+each time.  When the end of the lease is moved, the object is replaced by one with the present end and a new token: each
+machine reads it again, and takes annex.json, the configuration and the token from it.
+"""
+
+import gzip
+import io
+import json
+import re
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from annexd.annex.lease import lease
+from annexd.annex.request.faults import InvalidRequest, joined
+from annexd.annex.join.join_config import digest, renewed_claims
+from annexd.annex.join.machine_config import annex_name, machine_config
+from annexd.workflow import Json, Refused
+
+MANIFEST: Final = "annex.json"
+CONFIG: Final = "50-condor-annex.conf"
+TOKEN: Final = "annex.token"  # noqa: S105  a file's name
+OURS: Final = frozenset({MANIFEST, CONFIG, TOKEN})
+FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")  # none that HTCondor passes over
+PASSED_OVER: Final = (".rpmsave", ".rpmnew")  # LOCAL_CONFIG_DIR_EXCLUDE_REGEXP
+MOST_FILES: Final = 100
+MOST_BYTES: Final = 1024 * 1024  # of all files of the requester's
+
+
+class BundleSources(Protocol):
+    """What annexd's host gives for it.  Both raise OSError with words that hold no secret."""
+
+    def sign(self, key_id: str, claims: Json) -> str:
+        """The token with these claims, signed with the pool's key of that name."""
+
+    def read_folder(self, owner: str, path: str) -> Mapping[str, bytes]:
+        """The files in a folder, read with the owner's rights."""
+
+
+class NoBundleSources:
+    """Of a host that has nothing to give."""
+
+    def sign(self, key_id: str, claims: Json) -> str:  # noqa: ARG002
+        raise PermissionError(f"there is no signing key {key_id}")
+
+    def read_folder(self, owner: str, path: str) -> Mapping[str, bytes]:  # noqa: ARG002
+        raise PermissionError(f"{path} cannot be opened")
+
+
+def completed(order: Json, supplies: BundleSources) -> Json:
+    """The order with the digests of the requester's files, once all that the parcel needs is seen to be there.
+
+    Raises InvalidRequest with every fault.
+    """
+    join = order.get("join")
+    if join is None:
+        return order
+    faults: list[str] = []
+    files: Mapping[str, bytes] = {}
+    try:
+        files = _files(join, order["owner"], supplies)
+        faults += _faults_of(files, join["config_dir"])
+    except OSError as error:
+        faults.append(f"ConfigDir cannot be used: {error}")
+    try:
+        _token(join, supplies)
+    except OSError as error:
+        faults.append(_no_token(error))
+    if faults:
+        raise InvalidRequest(faults)
+    return {**order, "join": {**join, "config_digests": {name: digest(files[name]) for name in sorted(files)}}}
+
+
+@dataclass(frozen=True)
+class Present:
+    """Where the end of an annex's lease is now, by which its machines go."""
+
+    end_s: int
+    max_lease_s: int
+    cancelled_s: int | None = None
+
+
+def config_bundle(order: Json, supplies: BundleSources, max_lease_s: int) -> bytes:
+    """The tarball as it was ordered.  Raises Refused when it cannot be made so."""
+    join = order["join"]
+    try:
+        files = _files(join, order["owner"], supplies)
+    except OSError as error:
+        raise Refused(f"ConfigDir cannot be used: {error}", untouched=True) from error
+    if {name: digest(content) for name, content in files.items()} != join["config_digests"]:
+        raise Refused(f"the files of ConfigDir {join['config_dir']} have changed since the order", untouched=True)
+    own = _own(order, Present(order["end_of_lease_s"], max_lease_s)) | _token_file(join, supplies)
+    return _tarball(own | dict(sorted(files.items())), join["made_at_s"])
+
+
+def present_config_bundle(order: Json, supplies: BundleSources, present: Present, now_s: float) -> bytes:
+    """The tarball with the present end and a new token; that of a cancelled annex needs neither token nor files.
+
+    The requester's files are as they are now: only machines that boot later read them, and an annex is to be extended
+    although its user has gone on with them.  Raises Refused when they, or the signing key, cannot be used.
+    """
+    join = order["join"]
+    members = _own({**order, "end_of_lease_s": present.end_s}, present)
+    if present.cancelled_s is None:
+        claims = renewed_claims(join["token_claims"], present.end_s, now_s)
+        members |= _token_file({**join, "token_claims": claims}, supplies)
+        members |= _present_files(order, supplies)
+    return _tarball(members, int(now_s))
+
+
+def _own(order: Json, present: Present) -> dict[str, bytes]:
+    """annex.json, of which a machine computes the end as annexd and the lease function do; and the configuration."""
+    moved = {lease.TAG_LEASE_END: lease.utc(present.end_s)}
+    if present.cancelled_s is not None:
+        moved[lease.TAG_CANCELLED] = lease.utc(present.cancelled_s)
+    manifest = {
+        "AnnexID": order["annex_id"],
+        "AnnexName": annex_name(order),
+        "ClientToken": order["client_token"],
+        "Tags": moved,
+        "MaxLease": present.max_lease_s,
+        "LeaseEnd": present.end_s,
+        "Pool": order["join"]["collector_host"],
+    }
+    return {MANIFEST: (json.dumps(manifest, indent=1) + "\n").encode(), CONFIG: machine_config(order).encode()}
+
+
+def _token_file(join: Json, supplies: BundleSources) -> dict[str, bytes]:
+    try:
+        return {TOKEN: f"{_token(join, supplies)}\n".encode()}
+    except OSError as error:
+        raise Refused(_no_token(error), untouched=True) from error
+
+
+def _present_files(order: Json, supplies: BundleSources) -> dict[str, bytes]:
+    join = order["join"]
+    try:
+        files = _files(join, order["owner"], supplies)
+    except OSError as error:
+        words = f"ConfigDir, which the machines of this annex are configured by, cannot be used any more: {error}"
+        raise Refused(words, untouched=True) from error
+    if faults := _faults_of(files, join["config_dir"]):
+        raise Refused(joined(faults), untouched=True)
+    return dict(sorted(files.items()))
+
+
+def _tarball(members: Mapping[str, bytes], made_at_s: int) -> bytes:
+    packed = io.BytesIO()
+    with (
+        gzip.GzipFile(fileobj=packed, mode="wb", mtime=made_at_s) as zipped,
+        tarfile.open(fileobj=zipped, mode="w", format=tarfile.USTAR_FORMAT) as tar,
+    ):
+        for name, content in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode, entry.mtime = len(content), 0o600, made_at_s
+            entry.uname = entry.gname = "root"
+            tar.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()
+
+
+def _files(join: Json, owner: str, supplies: BundleSources) -> Mapping[str, bytes]:
+    path = join["config_dir"]
+    return supplies.read_folder(owner, path) if path is not None else {}
+
+
+def _token(join: Json, supplies: BundleSources) -> str:
+    return supplies.sign(join["issuer_key"], join["token_claims"])
+
+
+def _no_token(error: OSError) -> str:
+    return (f"annexd cannot make the instances' token: {error}; see SEC_TOKEN_POOL_SIGNING_KEY_FILE and "
+            "SEC_TOKEN_ISSUER_KEY, or order with JoinPool = false (-no-join)")
+
+
+def _faults_of(files: Mapping[str, bytes], path: str) -> list[str]:
+    faults = [f"{name!r} {fault}" for name in sorted(files) if (fault := _fault_of_name(name))]
+    if len(files) > MOST_FILES:
+        faults.append(f"there are {len(files)} files, the most is {MOST_FILES}")
+    if (size := sum(map(len, files.values()))) > MOST_BYTES:
+        faults.append(f"the files have {size} bytes, the most is {MOST_BYTES}")
+    return [f"ConfigDir {path}: {joined(faults)}"] if faults else []
+
+
+def _fault_of_name(name: str) -> str | None:
+    if name in OURS:
+        return "is annexd's own name"
+    if not FILE_NAME.fullmatch(name) or name.endswith(PASSED_OVER):
+        return "is no name that HTCondor reads a configuration file by: letters, digits, and . _ + - after the first"
+    return None

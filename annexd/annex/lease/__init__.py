@@ -1,0 +1,1 @@
+"""The end of an annex, and the lease function that enforces it."""

@@ -1,0 +1,200 @@
+"""The lease function's heartbeat: the receipt that each of its runs leaves in its log group.
+
+Nothing is ordered unless the function was seen at work a short while ago, called by the rule of its stack.  So only
+receipts of ticks count: a run that somebody started by hand proves nothing of the next one.  lambda/lease.py says
+what a receipt holds.  The line is read with FilterLogEvents, which may answer with empty pages before those that hold
+something: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html.
+"""
+
+import json
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from annexd.annex.translate_aws_errors import translate_aws_errors
+from annexd.aws import account_of_function, answers, region_of_function
+from annexd.aws.errors import AWS_ERRORS, is_not_found
+
+CONTRACT: Final = 2  # of lambda/lease.py: an older function keeps less than what annexd relies on
+TICK_S: Final = 300.0  # between two runs
+STALE_S: Final = 900.0  # three ticks
+AHEAD_S: Final = 300.0  # a receipt from further in the future is none of the function's
+LOOK_BACK_S: Final = 1800.0  # what is older would not be accepted; said to be missing with the last one's time
+RECEIPT: Final = '{ $.receipt = "htcondor-annex-lease" && $.tick IS TRUE }'
+LONGEST_LINE: Final = 8000
+LONGEST_MAX_LEASE_S: Final = 999_999_999  # the function takes no longer number
+KEPT_S: Final = 60.0
+MOST_KEPT: Final = 256
+NEEDED: Final = ("cancel", "terminate", "stamp")  # the fourth right is missing to few annexes, and said by -check-setup
+CLOSED_DESCRIPTION: Final = "closed by condor_annex -teardown: annexd orders nothing"
+CHECK: Final = "condor_annex -check-setup says why"
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What the newest tick found; times in seconds since the epoch."""
+
+    at_s: float
+    account: str
+    region: str
+    function: str  # its ARN
+    contract: int
+    digest: str  # SHA-256 of its code
+    max_lease_s: int | None  # beyond which it ends every fleet; None where the stack's parameter is unreadable
+    is_complete: bool
+    lacking: tuple[str, ...]  # the rights that AWS denied it
+    stuck: int
+    stuck_ids: tuple[str, ...]
+    error_texts: tuple[str, ...]
+
+
+def is_closed(configuration: Mapping[str, Any]) -> bool:
+    """Tell whether -teardown is about to delete this function; `configuration` is GetFunction's."""
+    return str(configuration.get("Description") or "") == CLOSED_DESCRIPTION
+
+
+def log_group_of(function_arn: str) -> str:
+    """Return the group to which the function's output goes.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html
+    """
+    return f"/aws/lambda/{function_arn.split(':')[6]}"
+
+
+def newest_receipt(logs: Any, function_arn: str, now_s: float) -> Receipt | None:
+    """Return the receipt of the newest tick in the last half hour; None when there is none.  Raises Retry or Refused.
+
+    `logs` is a client of CloudWatch Logs; `now_s` the time by AWS's clock.
+    """
+    group = log_group_of(function_arn)
+    with translate_aws_errors(f"FilterLogEvents of {group}"):
+        receipts = [receipt for event in _events(logs, group, now_s) if (receipt := read(event)) is not None]
+    return max(reversed(receipts), key=lambda receipt: receipt.at_s, default=None)  # of one tick twice: the later run
+
+
+def _events(logs: Any, group: str, now_s: float) -> Iterator[str]:
+    asked = {"logGroupName": group, "filterPattern": RECEIPT, "startTime": int((now_s - LOOK_BACK_S) * 1000)}
+    try:
+        for event in answers.listed(logs, "filter_log_events", "events", next_page="nextToken", **asked):
+            yield str(answers.value(event, "message", str))
+    except AWS_ERRORS as error:
+        if not is_not_found(error):
+            raise
+
+
+def read(line: str) -> Receipt | None:
+    """Return the receipt in a line of the log; None for any other line."""
+    if len(line) > LONGEST_LINE:
+        return None
+    try:
+        told = json.loads(line)
+        return _receipt(told) if told["receipt"] == "htcondor-annex-lease" and told["tick"] is True else None
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError):
+        return None
+
+
+def _receipt(told: Mapping[str, Any]) -> Receipt:
+    """Raises what an unexpected shape raises."""
+    rights = told["rights"]
+    if not isinstance(told["contract"], int) or not isinstance(told["complete"], bool) or not _is_count(told["at"]):
+        raise TypeError("contract, complete or at")
+    return Receipt(
+        at_s=float(told["at"]),
+        account=str(told["account"]),
+        region=str(told["region"]),
+        function=str(told["function"]),
+        contract=told["contract"],
+        digest=str(told["digest"]),
+        max_lease_s=_max_lease_s(told["max_lease_s"]),
+        is_complete=told["complete"],
+        lacking=tuple(name for name, has in sorted(rights.items()) if has is False),
+        stuck=int(told["stuck"]),
+        stuck_ids=tuple(str(each) for each in told["stuck_ids"]),
+        error_texts=tuple(str(each) for each in told["error_texts"]),
+    )
+
+
+def _is_count(found: object) -> bool:
+    """Neither true, which Python takes for 1, nor NaN, which is neither old nor new."""
+    return isinstance(found, int) and not isinstance(found, bool)
+
+
+def _max_lease_s(found: Any) -> int | None:
+    return found if _is_count(found) and 0 < found <= LONGEST_MAX_LEASE_S else None
+
+
+def fault_of(receipt: Receipt | None, function_arn: str, now_s: float) -> str | None:
+    """Return why this heartbeat allows no order, in words for who ordered; None when it does."""
+    if receipt is None:
+        return (f"the lease function {function_arn} has not been called by its rule for {LOOK_BACK_S / 60:.0f} minutes "
+                f"or more, so nobody would end a lease: {CHECK}")
+    strange = _fault_of_origin(receipt, function_arn)
+    if strange:
+        return f"the newest receipt in {log_group_of(function_arn)} is {strange}: {CHECK}"
+    age_s = now_s - receipt.at_s
+    if age_s > STALE_S or age_s < -AHEAD_S:
+        when = f"{age_s / 60:.0f} minutes ago" if age_s > 0 else f"{-age_s / 60:.0f} minutes in the future"
+        return (f"the lease function {function_arn} was last called by its rule {when}, and is to be every "
+                f"{TICK_S / 60:.0f}: {CHECK}")
+    return _fault_of_run(receipt, function_arn)
+
+
+def _fault_of_origin(receipt: Receipt, function_arn: str) -> str | None:
+    account, region = account_of_function(function_arn), region_of_function(function_arn)
+    if (receipt.account, receipt.region) != (account, region):
+        return f"of account {receipt.account[:12]} and region {receipt.region[:30]}, not of {account} and {region}"
+    if unqualified(receipt.function) != unqualified(function_arn):
+        return f"of another function, {receipt.function[:200]}"
+    return None
+
+
+def _fault_of_run(receipt: Receipt, function_arn: str) -> str | None:
+    first = f", {receipt.error_texts[0][:200]}" if receipt.error_texts else ""
+    if receipt.contract < CONTRACT:
+        return f"the lease function {function_arn} is of an older annexd: update the stack (condor_annex -setup)"
+    if receipt.max_lease_s is None:
+        return f"the lease function {function_arn} has no readable MAX_LEASE_S: update the stack (condor_annex -setup)"
+    if not receipt.is_complete:
+        return f"the lease function {function_arn} could not look at all fleets and instances{first}: {CHECK}"
+    if lacking := [name for name in NEEDED if name in receipt.lacking]:
+        return (f"the lease function {function_arn} lacks the right to {' and '.join(lacking)} instances: "
+                "update the stack (condor_annex -setup), or look for a policy that denies it")
+    return None
+
+
+def unqualified(function_arn: str) -> str:
+    """Return the function's own ARN: the rule calls that, and -teardown closes it, whatever version was named."""
+    return ":".join(function_arn.split(":")[:7])
+
+
+class Heartbeats:
+    """Remembers each lease function's newest receipt for KEPT_S: many orders cost one look.  Thread-safe."""
+
+    def __init__(self, steady_s: Callable[[], float] = time.monotonic) -> None:
+        self._steady_s = steady_s
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[str, str], tuple[float, Receipt]] = OrderedDict()
+
+    def newest(self, logs: Any, endpoints: str, function_arn: str, now_s: float, *, fresh: bool) -> Receipt | None:
+        """As newest_receipt, or the one that is remembered, unless it is to be `fresh`.
+
+        `endpoints` keeps what one user's endpoint says from all others.
+
+        Only what allows an order is remembered: what does not is asked for again.
+        """
+        key, asked_s = (endpoints, function_arn), self._steady_s()
+        with self._lock:
+            kept = None if fresh else self._kept.get(key)
+        if kept is not None and asked_s - kept[0] <= KEPT_S and fault_of(kept[1], function_arn, now_s) is None:
+            return kept[1]
+        receipt = newest_receipt(logs, function_arn, now_s)
+        with self._lock:
+            self._kept.pop(key, None)
+            if receipt is not None and fault_of(receipt, function_arn, now_s) is None:
+                self._kept[key] = asked_s, receipt
+                while len(self._kept) > MOST_KEPT:
+                    self._kept.popitem(last=False)
+        return receipt

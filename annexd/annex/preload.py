@@ -1,0 +1,22 @@
+"""What the first request would otherwise wait for: 0.4 s of reading AWS's service models."""
+
+import contextlib
+from dataclasses import replace
+
+from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.lending import own_endpoints
+from annexd.annex.request.spot_fleet import config_shape
+from annexd.aws import ClientCache, Credentials, SecretKey
+from annexd.aws.errors import AWS_ERRORS, SHAPE_ERRORS
+
+
+def preload(defaults: Defaults) -> None:
+    """Read and keep the models; asks no network.  For a worker thread at the daemon's start."""
+    config_shape()
+    nobody = Credentials("nobody", SecretKey("nothing"))
+    endpoints = own_endpoints(defaults)
+    with contextlib.suppress(*AWS_ERRORS, *SHAPE_ERRORS, OSError):  # whoever needs them is told
+        clients = ClientCache().clients(nobody, replace(endpoints, region=endpoints.region or "us-east-1"))
+        _ = clients.sts
+        if defaults.s3_bucket is not None:
+            _ = clients.s3

@@ -1,0 +1,1 @@
+"""What a command ad may say, and the checks of what it says."""

@@ -1,0 +1,100 @@
+"""annexd's own attributes of a command ad, read with every fault that they have."""
+
+from collections.abc import Callable, Mapping, Set
+from typing import Any, Final
+
+from annexd.annex.request.faults import shown
+
+OWN: Final = frozenset(
+    [
+        "command",
+        "requestversion",
+        "commandid",
+        "endoflease",
+        "leaseduration",
+        "leasefunctionarn",
+        "serviceurl",
+        "eventsurl",
+        "lambdaurl",
+        "publickeyfile",
+        "secretkeyfile",
+        "sessiontokenfile",
+        "awsprofile",
+        "awsconfigfile",
+        "awscredentialsfile",
+        "s3url",
+        "stsurl",
+        "logsurl",
+        "s3bucket",
+        "joinpool",
+        "annexname",
+        "annexowner",
+        "noowner",
+        "configdir",
+        "maxidletime",
+    ]
+)
+LONGEST_TEXT: Final = 4096  # a path, a URL or a list of users
+
+
+class AdAttributes:
+    """annexd's own attributes, and the faults found so far."""
+
+    def __init__(self, ad: Mapping[str, Any], names: Set[str] = OWN) -> None:
+        self._values = {name.lower(): value for name, value in ad.items() if name.lower() in names}
+        self.faults: list[str] = _repeated(ad, names)
+
+    def value(self, name: str) -> Any:
+        """None when it is not given."""
+        return self._values.get(name.lower())
+
+    def text(self, name: str, fault_of: Callable[[str], str | None]) -> str | None:
+        """A string without fault, or None; an empty one is as good as none."""
+        value = self.value(name)
+        if value is None or value == "":
+            return None
+        if not isinstance(value, str):
+            fault: str | None = f"must be a string, not {shown(value)}"
+        elif len(value) > LONGEST_TEXT or not value.isprintable():
+            fault = f"must be a line of at most {LONGEST_TEXT} characters, not {shown(value)}"
+        else:
+            fault = fault_of(value)
+        if fault is None:
+            return str(value)
+        self.faults.append(f"{name} {fault}")
+        return None
+
+    def flag(self, name: str, default: bool) -> bool:
+        value = self.value(name)
+        if value is None or isinstance(value, bool):
+            return default if value is None else value
+        self.faults.append(f"{name} must be true or false, not {shown(value)}")
+        return default
+
+    def seconds(self, name: str, most: int) -> int | None:
+        """A positive number, or None."""
+        value = self.value(name)
+        if value is None:
+            return None
+        if not isinstance(value, bool) and isinstance(value, int) and 0 < value <= most:
+            return value
+        self.faults.append(f"{name} must be a number of seconds from 1 to {most}, not {shown(value)}")
+        return None
+
+    def missing(self, name: str) -> bool:
+        """True when it was not given, as opposed to given wrongly."""
+        return self.value(name) in (None, "")
+
+
+def fault_of_path(value: str) -> str | None:
+    return None if value.startswith("/") else f"must be an absolute path, not {shown(value)}"
+
+
+def _repeated(ad: Mapping[str, Any], names: Set[str]) -> list[str]:
+    seen: set[str] = set()
+    repeated = []
+    for name in ad:
+        if name.lower() in seen and name.lower() in names:
+            repeated.append(f"{name} is given twice")
+        seen.add(name.lower())
+    return repeated

@@ -1,0 +1,73 @@
+"""How much a request asks for: the numbers that belong together, and the most instances that can come of them."""
+
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+
+from annexd.annex.request.config_members import Part, pools, specifications, templates
+from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.faults import shown
+
+
+def faults_of_capacity(config: Part, defaults: Defaults) -> Iterator[str]:
+    capacity, most = config.get("TargetCapacity"), defaults.max_target_capacity
+    if capacity is not None:
+        if capacity <= 0:
+            yield f"TargetCapacity must be a positive integer, not {capacity}"
+        elif capacity > most:
+            yield f"TargetCapacity is {capacity}, the most allowed here is {most} (ANNEX_MAX_TARGET_CAPACITY)"
+        else:
+            yield from _instances(config, capacity, most)
+    yield from _on_demand(config, capacity)
+    yield from _pools_to_use(config)
+    yield from _unit(config)
+
+
+def _instances(config: Part, capacity: int, most: int) -> Iterator[str]:
+    """A weight below 1 makes more instances of a capacity than it has units."""
+    weights = {path: pool.get("WeightedCapacity", 1) for path, pool in pools(config)}
+    wrong = {path: weight for path, weight in weights.items() if weight is not None and weight <= 0}
+    yield from (f"{path}WeightedCapacity must be above 0, not {weight}" for path, weight in wrong.items())
+    right = {path: weight for path, weight in weights.items() if weight is not None and weight > 0}
+    if not right:
+        return
+    path = min(right, key=lambda each: right[each])
+    instances = math.ceil(capacity / Fraction(repr(right[path])))
+    if instances > most:
+        yield (f"TargetCapacity {capacity} with {path}WeightedCapacity {right[path]} may come to {shown(instances)} "
+               f"instances, the most allowed here is {most} (ANNEX_MAX_TARGET_CAPACITY)")
+
+
+def _on_demand(config: Part, capacity: int | None) -> Iterator[str]:
+    """A part of the target capacity.  botocore's EC2 model, LaunchSpecifications: "If you include On-Demand capacity in
+    your request, you must use LaunchTemplateConfigs."."""
+    on_demand = config.get("OnDemandTargetCapacity") or 0
+    if on_demand < 0:
+        yield f"OnDemandTargetCapacity must not be negative, as {on_demand} is"
+    elif on_demand and any(specifications(config)):
+        yield f"OnDemandTargetCapacity is {on_demand}: On-Demand instances need LaunchTemplateConfigs at AWS"
+    if capacity is not None and on_demand > capacity > 0:
+        yield f"OnDemandTargetCapacity is {on_demand}, more than the TargetCapacity (-count) of {capacity}"
+
+
+def _pools_to_use(config: Part) -> Iterator[str]:
+    """botocore's EC2 model: "Valid only when Spot AllocationStrategy is set to lowest-price", which is the default."""
+    number, strategy = config.get("InstancePoolsToUseCount"), config.get("AllocationStrategy", "lowestPrice")
+    if number is not None and number < 1:
+        yield f"InstancePoolsToUseCount must be a positive integer, not {number}"
+    elif number is not None and strategy not in ("lowestPrice", None):
+        yield f"InstancePoolsToUseCount goes with AllocationStrategy lowestPrice, not {strategy}"
+
+
+def _unit(config: Part) -> Iterator[str]:
+    """botocore's EC2 model: "only when using attribute-based instance type selection"."""
+    unit = config.get("TargetCapacityUnitType", "units")
+    by_type = [path for path, pool in pools(config) if "InstanceType" in pool]
+    if unit not in ("units", None) and by_type and not any(_by_attributes(config)):
+        yield f"TargetCapacityUnitType {unit} goes with InstanceRequirements, and {by_type[0]}InstanceType names a type"
+
+
+def _by_attributes(config: Part) -> Iterator[bool]:
+    """Also a template that nothing overrides may do it: into that nobody can look from here."""
+    yield from ("InstanceRequirements" in pool for _, pool in pools(config))
+    yield from (not template.get("Overrides") for _, template in templates(config))

@@ -1,0 +1,24 @@
+"""What of a request would outlive its instances, and so its lease: refused, since no lease function looks for it.
+
+Into launch templates and images nobody can look from here: docs/leases.md says what is left to their makers.
+"""
+
+from collections.abc import Iterator
+
+from annexd.annex.request.config_members import Part, parts, specifications
+
+TERMINATE = "terminate"
+
+
+def faults_of_lasting(config: Part) -> Iterator[str]:
+    for path, specification in specifications(config):
+        for where, mapping in parts(specification, "BlockDeviceMappings", path):
+            if (mapping.get("Ebs") or {}).get("DeleteOnTermination") is False:
+                yield f"{where}Ebs.DeleteOnTermination is false: the volume would outlive the lease, and cost"
+        for where, interface in parts(specification, "NetworkInterfaces", path):
+            if interface.get("DeleteOnTermination") is False:
+                yield f"{where}DeleteOnTermination is false: the network interface would outlive the lease"
+    behaviour = config.get("InstanceInterruptionBehavior", TERMINATE)
+    if behaviour not in (TERMINATE, None):
+        yield (f"InstanceInterruptionBehavior must be {TERMINATE}, not {behaviour}: what AWS stops or hibernates keeps "
+               "its volumes, and comes back when it likes")

@@ -1,0 +1,155 @@
+"""What to launch: the rules that AWS documents and its service model does not have.
+
+Each cites botocore's EC2 model (2016-11-15) by the shape, unless it says otherwise.  AWS tells of most of these only
+after the lease is made, and of some only in the fleet's history.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from annexd.annex.request.config_members import Part, overrides, parts, pools, specifications, templates
+
+IN_INTERFACES: Final = {"SecurityGroups": "Groups", "SubnetId": "SubnetId"}
+REQUIREMENTS: Final = ("VCpuCount", "MemoryMiB")
+LAUNCH_WAYS: Final = ("LaunchSpecifications", "LaunchTemplateConfigs")
+
+
+def faults_of_launch(config: Part) -> Iterator[str]:
+    yield from _ways(config)
+    for path, specification in specifications(config):
+        yield from _faults_of_specification(path, specification)
+    for path, template in templates(config):
+        yield from _faults_of_template(path, template)
+    for path, override in overrides(config):
+        yield from _faults_of_zone(path, override)
+        yield from _faults_of_priority(path, override)
+    yield from _faults_of_types(config)
+    yield from _faults_of_type(config)
+
+
+def _ways(config: Part) -> Iterator[str]:
+    """SpotFleetRequestConfigData: "If you specify LaunchSpecifications, you can't specify LaunchTemplateConfigs"."""
+    given = [way for way in LAUNCH_WAYS if way in config]
+    if len(given) == 2 and all(config[way] for way in given):
+        yield "LaunchSpecifications and LaunchTemplateConfigs exclude each other"
+    elif not given:
+        yield "LaunchSpecifications or LaunchTemplateConfigs is missing: nothing says what to launch"
+
+
+def _faults_of_specification(path: str, specification: Part) -> Iterator[str]:
+    if "ImageId" not in specification:
+        yield f"{path}ImageId is missing: it says which image the instances start from"
+    if not specification.keys() & {"InstanceType", "InstanceRequirements"}:
+        yield f"{path}InstanceType is missing, or InstanceRequirements"
+    profile = specification.get("IamInstanceProfile") or {}
+    if {"Arn", "Name"} <= profile.keys():  # EC2: "may not be used in combination with"
+        yield f"{path}IamInstanceProfile has an Arn and a Name: one of them is enough, and AWS takes no more"
+    for where, mapping in parts(specification, "BlockDeviceMappings", path):
+        yield from _faults_of_mapping(where, mapping)
+    yield from _faults_of_placement(path, specification)
+    yield from _faults_of_interfaces(path, specification)
+
+
+def _faults_of_mapping(path: str, mapping: Part) -> Iterator[str]:
+    """EbsBlockDevice: a zone "is not supported when using ... RequestSpotFleet"."""
+    if "DeviceName" not in mapping:
+        yield f"{path}DeviceName is missing"
+    zones = {"AvailabilityZone", "AvailabilityZoneId"} & (mapping.get("Ebs") or {}).keys()
+    yield from (f"{path}Ebs.{zone}: AWS takes none here, a volume is where its instance is" for zone in sorted(zones))
+
+
+def _faults_of_placement(path: str, specification: Part) -> Iterator[str]:
+    """SpotPlacement: "The host tenancy is not supported for Spot Instances"."""
+    placement = specification.get("Placement") or {}
+    yield from _faults_of_zone(f"{path}Placement.", placement)
+    if placement.get("Tenancy") == "host":
+        yield f"{path}Placement.Tenancy is host, which AWS does not support for Spot instances"
+
+
+def _faults_of_zone(path: str, place: Part) -> Iterator[str]:
+    """SpotPlacement and LaunchTemplateOverrides: "Either AvailabilityZone or AvailabilityZoneId ... but not both"."""
+    if {"AvailabilityZone", "AvailabilityZoneId"} <= place.keys():
+        yield f"{path}AvailabilityZone and AvailabilityZoneId exclude each other"
+
+
+def _faults_of_priority(path: str, override: Part) -> Iterator[str]:
+    """LaunchTemplateOverrides: "Valid values are whole numbers starting at 0"."""
+    priority = override.get("Priority")
+    if priority is not None and (priority < 0 or priority != int(priority)):
+        yield f"{path}Priority must be a whole number from 0, not {priority}"
+
+
+def _faults_of_interfaces(path: str, specification: Part) -> Iterator[str]:
+    """SpotFleetLaunchSpecification: "If you specify a network interface, you must specify any security groups as part
+    of the network interface instead", and the same for subnets."""
+    interfaces = list(parts(specification, "NetworkInterfaces", path))
+    if interfaces:
+        yield from (
+            f"{path}{name} and NetworkInterfaces exclude each other: put it into NetworkInterfaces[].{inner}"
+            for name, inner in IN_INTERFACES.items() if name in specification
+        )
+    for where, interface in interfaces:
+        yield from _faults_of_interface(where, interface, alone=len(interfaces) == 1)
+
+
+def _faults_of_interface(path: str, interface: Part, *, alone: bool) -> Iterator[str]:
+    """InstanceNetworkInterfaceSpecification, and of EFA SpotFleetLaunchSpecification."""
+    if "DeviceIndex" not in interface:
+        yield f"{path}DeviceIndex is missing: it is 0 for the first interface"
+    if "NetworkInterfaceId" in interface:
+        yield f"{path}NetworkInterfaceId names one interface, and a Spot Fleet makes one for each instance"
+    if (interface.get("InterfaceType") or "").startswith("efa"):
+        yield f"{path}InterfaceType is {interface['InterfaceType']}, for which AWS needs LaunchTemplateConfigs"
+    if interface.get("AssociatePublicIpAddress") and not alone:
+        yield f"{path}AssociatePublicIpAddress goes with one network interface only"
+
+
+def _faults_of_template(path: str, template: Part) -> Iterator[str]:
+    """FleetLaunchTemplateSpecification: an ID or a name, "but not both"; of Version, "You must specify a value,
+    otherwise the request fails"."""
+    named = template.get("LaunchTemplateSpecification", {})
+    if named is None:
+        return
+    given = named.keys() & {"LaunchTemplateId", "LaunchTemplateName"}
+    if not given:
+        yield f"{path}LaunchTemplateSpecification must have a LaunchTemplateId or a LaunchTemplateName"
+    elif len(given) == 2:
+        yield f"{path}LaunchTemplateSpecification: LaunchTemplateId and LaunchTemplateName exclude each other"
+    if given and "Version" not in named:
+        yield f"{path}LaunchTemplateSpecification.Version is missing: $Default, $Latest or a number"
+
+
+def _faults_of_types(config: Part) -> Iterator[str]:
+    """EC2 user guide, "Examples of configurations that are valid and not valid" (attribute-based selection): "either
+    InstanceRequirements or InstanceType, but not both, even if they're in different Overrides structures"."""
+    types = [path for path, pool in pools(config) if "InstanceType" in pool]
+    by_attributes = [(path, pool["InstanceRequirements"]) for path, pool in pools(config)
+                     if "InstanceRequirements" in pool]
+    if types and by_attributes:
+        yield f"{types[0]}InstanceType and {by_attributes[0][0]}InstanceRequirements exclude each other in one request"
+    for path, wanted in by_attributes:  # InstanceRequirements: "You must specify VCpuCount and MemoryMiB."
+        yield from (
+            f"{path}InstanceRequirements.{name} must say a Min, which may be 0"
+            for name in REQUIREMENTS
+            if wanted is not None and (name not in wanted or "Min" not in (wanted[name] or {"Min": 0}))
+        )
+
+
+def _faults_of_type(config: Part) -> Iterator[str]:
+    """SpotFleetRequestConfigData.Type and SpotCapacityRebalance ("Only available for fleets of type maintain")."""
+    kind, strategies = config.get("Type", "request"), config.get("SpotMaintenanceStrategies")
+    if kind == "instant":
+        yield "Type must be request or maintain: instant is EC2 Fleet's, and AWS does not use it for a Spot Fleet"
+    if not strategies:
+        return
+    if kind == "request":
+        yield 'SpotMaintenanceStrategies goes with "Type": "maintain" (a file without Type is a request here)'
+    rebalance = strategies.get("CapacityRebalance") or {}
+    delay, waits = rebalance.get("TerminationDelay"), rebalance.get("ReplacementStrategy") == "launch-before-terminate"
+    path = "SpotMaintenanceStrategies.CapacityRebalance.TerminationDelay"
+    if waits and "TerminationDelay" not in rebalance:
+        yield f"{path} is missing: launch-before-terminate needs 120 to 7200 seconds"
+    elif waits and delay is not None and not 120 <= delay <= 7200:
+        yield f"{path} must be 120 to 7200 seconds, not {delay}"
+    elif delay is not None and rebalance.get("ReplacementStrategy") == "launch":
+        yield f"{path} goes with launch-before-terminate, not with launch"

@@ -1,0 +1,79 @@
+"""How long a lease may be: between the enforcer's own pace and what the administrator allows.
+
+The end is told in seconds since the epoch, by a client with a clock of its own, and arrives some time after it was
+computed: what was typed as the longest or the shortest lease must not be refused for these seconds.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.faults import shown
+from annexd.annex.lease.identifiers import is_end
+
+GRACE_S: Final = 60
+LONGEST_S: Final = 10 * 366 * 86400  # of an extension: what is longer was not meant
+UNITS: Final = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+
+
+def fault_of_end(value: Any, now_s: float, defaults: Defaults) -> str | None:
+    """What is wrong with an EndOfLease, or None."""
+    if value is None:
+        return "EndOfLease is missing: say when the lease ends (condor_annex -lease-duration)"
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**53:
+        return f"EndOfLease must be in seconds since the epoch, not {shown(value)}"
+    length_s = value - now_s
+    if length_s <= 0:
+        return f"EndOfLease is {abs(length_s):.0f} s in the past: does the clock here differ from that of your machine?"
+    if not is_end(value):
+        return f"EndOfLease is {value}, which the lease function takes for no date: is annexd's clock right?"
+    if length_s > defaults.max_lease_s + GRACE_S:
+        return f"-lease-duration {_typed(length_s)} is longer than ANNEX_MAX_LEASE ({duration(defaults.max_lease_s)})"
+    if length_s < _shortest_s(defaults):
+        shortest = duration(defaults.shortest_lease_s)
+        return (f"-lease-duration {_typed(length_s)} is shorter than ANNEX_MIN_LEASE ({shortest}): the lease function "
+                "runs every five minutes, and ends a lease at its next run")
+    return None
+
+
+def fault_of_new_end(value: Any, now_s: float, defaults: Defaults) -> str | None:
+    """Return what is wrong with an end to which a lease is to be moved, or None."""
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**53:
+        return f"EndOfLease must be in seconds since the epoch, not {shown(value)}"
+    length_s = value - now_s
+    if length_s <= 0:
+        return f"the new end is {abs(length_s):.0f} s in the past: -cancel ends an annex at once"
+    if not is_end(value):
+        return f"the new end is {value}, which the lease function takes for no date: is annexd's clock right?"
+    return fault_of_length(length_s, defaults.max_lease_s)
+
+
+def fault_of_length(length_s: float, longest_s: int) -> str | None:
+    """Return what is wrong with an end that is so far away, where ANNEX_MAX_LEASE is `longest_s`; or None."""
+    if length_s > longest_s + GRACE_S:
+        longest = duration(longest_s)
+        return f"the new end is {_typed(length_s)} away, and that is longer than ANNEX_MAX_LEASE ({longest})"
+    return None
+
+
+def _shortest_s(defaults: Defaults) -> float:
+    """With a grace that never is most of it."""
+    return defaults.shortest_lease_s - min(GRACE_S, defaults.shortest_lease_s / 10)
+
+
+def duration(seconds: int) -> str:
+    """As people say it: 30d, 12h, 1m30s."""
+    return "".join(_units(seconds)) or "0s"
+
+
+def _units(seconds: int) -> Iterator[str]:
+    for unit, length_s in UNITS:
+        if seconds >= length_s:
+            yield f"{seconds // length_s}{unit}"
+            seconds %= length_s
+
+
+def _typed(length_s: float) -> str:
+    """What its user typed, by all likelihood: whole minutes, some seconds of which have passed."""
+    whole_s = 60 if length_s > 300 else 1
+    return duration(-int(-length_s // whole_s) * whole_s)

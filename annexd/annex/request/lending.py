@@ -1,0 +1,57 @@
+"""Lent keys serve the administrator's endpoints and lease function only.
+
+With ANNEX_ALLOW_DEFAULT_CREDENTIALS annexd pays for requests without key files.  Whoever chose one of the endpoints of
+such a request would get signatures, and the X-Amz-Security-Token, of the administrator's account at his host; whoever
+chose the lease function would get instances that nobody ends.
+"""
+
+from typing import Final
+
+from annexd.annex.request.defaults import Defaults
+from annexd.aws import Endpoints, region_of_function
+
+URLS: Final = {  # by field of Endpoints: option, attribute, knob
+    "ec2_url": ("-service-url", "ServiceURL", "ANNEX_DEFAULT_EC2_URL"),
+    "lambda_url": ("-lambda-url", "LambdaURL", "ANNEX_DEFAULT_LAMBDA_URL"),
+    "s3_url": ("-s3-url", "S3URL", "ANNEX_DEFAULT_S3_URL"),
+    "sts_url": ("-sts-url", "STSURL", "ANNEX_DEFAULT_STS_URL"),
+    "logs_url": ("-logs-url", "LogsURL", "ANNEX_DEFAULT_LOGS_URL"),
+}
+
+
+def own_endpoints(defaults: Defaults) -> Endpoints:
+    """The administrator's, of the region of his lease function."""
+    region = region_of_function(defaults.lease_function_arn or "") or ""
+    return Endpoints(region, *(getattr(defaults, name) for name in URLS))
+
+
+def faults_of_endpoints(endpoints: Endpoints, defaults: Defaults) -> list[str]:
+    """Why lent keys may not go there; empty when they may."""
+    own = own_endpoints(defaults)
+    faults = [
+        _fault(option, attribute, getattr(endpoints, name), f"{knob} ({getattr(own, name) or 'AWS'})")
+        for name, (option, attribute, knob) in URLS.items()
+        if getattr(endpoints, name) != getattr(own, name)
+    ]
+    if not faults and endpoints.region != own.region:
+        faults.append(f"this is for region {endpoints.region}, and the keys that annexd lends are for {own.region}")
+    return faults
+
+
+def faults_of_lent_request(endpoints: Endpoints, arn: str, bucket: str | None, defaults: Defaults) -> list[str]:
+    """The same for a request that names an endpoint, a function or a bucket; `bucket` None: it names none."""
+    own_arn = defaults.lease_function_arn
+    if own_arn is None:
+        words = "this annexd has no lease function of its own (ANNEX_DEFAULT_LEASE_FUNCTION_ARN), so it lends no keys"
+        return [f"{words}: give yours (-access-key-file, -secret-key-file, or -profile)"]
+    faults = faults_of_endpoints(endpoints, defaults)
+    if arn != own_arn:
+        faults.insert(0, _fault("-lease-function-arn", "LeaseFunctionARN", arn, "ANNEX_DEFAULT_LEASE_FUNCTION_ARN"))
+    if bucket not in (None, defaults.s3_bucket):
+        faults.append(_fault("-s3-bucket", "S3Bucket", bucket, "ANNEX_DEFAULT_S3_BUCKET"))
+    return faults
+
+
+def _fault(option: str, attribute: str, given: str | None, knob: str) -> str:
+    return (f"{option} ({attribute}) is {(given or 'AWS')[:200]}, and the keys that annexd lends serve its own {knob} "
+            f"only: leave it out, or give your own keys (-access-key-file, -secret-key-file, or -profile)")

@@ -1,0 +1,208 @@
+"""A command ad becomes a frozen request, or the list of all its faults.
+
+What is not annexd's own attribute is the Spot Fleet request's, and reaches AWS as it is written, with these
+exceptions, which make the request one-shot as the ancestor's was:
+
+* ValidFrom and ValidUntil are ignored, with a word about it: the console writes them into every file.
+  ValidUntil becomes the end of the provisioning delay, or of the lease if that is earlier.
+* TerminateInstancesWithExpiration becomes false, since with such a ValidUntil it would end the instances
+  after minutes; their end is the lease's.
+* Type is `request` unless the ad says otherwise.  What it says is kept: also a `maintain` fleet is ended by
+  the lease, and it replaces instances only until ValidUntil.
+* ClientToken is annexd's; tags htcondor:annex-* are added.  FulfilledCapacity and OnDemandFulfilledCapacity, which an
+  answer of AWS's has and "You cannot set", are ignored.
+* IamFleetRole, and in launch specifications IamInstanceProfile and SecurityGroups, are filled in where they
+  are missing and the administrator has set them up.
+* DeleteOnTermination becomes true for volumes of launch specifications that do not say it: without it the image
+  decides.  False is refused.
+* UserData loses its line breaks, as `base64` makes them: not every decoder takes them (RFC 4648, section 3.1).
+"""
+
+import re
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from typing import Any, Final
+
+from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.faults import InvalidRequest, shown
+from annexd.annex.request.account_defaults import filled, with_fleet_role
+from annexd.annex.lease.identifiers import COMMAND_ID, new_command_id
+from annexd.annex.join.join_config import Join, fault_of_name, read_join
+from annexd.annex.key_source import KeySource
+from annexd.annex.lease.lease import utc
+from annexd.annex.request.lease_length import fault_of_end
+from annexd.annex.request.lending import faults_of_lent_request
+from annexd.annex.request.ad_attributes import OWN, AdAttributes
+from annexd.annex.request.fleet_checks import faults_of_config
+from annexd.annex.request.spot_fleet import checked_config
+from annexd.aws import Endpoints, fault_of_url, region_of_function, region_of_url
+
+COMMAND: Final = "CA_BULK_REQUEST"
+REQUEST_VERSION: Final = 1
+REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")  # an annex's ID or name, or a Spot Fleet request's
+IGNORED: Final = frozenset(  # what HTCondor adds to an ad by itself
+    ["mytype", "targettype", "condorversion", "condorplatform", "servertime", "currenttime", "claimid"]
+)
+NOT_TAKEN: Final = {
+    "validfrom": "ValidFrom was ignored: the request is valid at once",
+    "validuntil": "ValidUntil was ignored: it is set from ANNEX_PROVISIONING_DELAY",
+    "clienttoken": "ClientToken was ignored: annexd sets its own, to find the fleet again",
+    "fulfilledcapacity": "FulfilledCapacity was ignored: AWS counts it",
+    "ondemandfulfilledcapacity": "OnDemandFulfilledCapacity was ignored: AWS counts it",
+}
+
+
+@dataclass(frozen=True)
+class BulkRequest:
+    """A request that can be carried out, as far as can be told without asking AWS."""
+
+    command_id: str
+    end_of_lease_s: int
+    valid_until_s: int
+    lease_function_arn: str
+    endpoints: Endpoints
+    keys: KeySource
+    config: Mapping[str, Any]  # SpotFleetRequestConfigData, without what only the order knows: token and tags
+    notes: tuple[str, ...]  # what was ignored or changed, for the reply
+    annex_name: str | None = None
+    join: Join | None = None  # how the instances come into the pool, if they are told
+
+    @classmethod
+    def from_ad(cls, ad: Mapping[str, Any], now_s: float, defaults: Defaults) -> "BulkRequest":
+        """The request in `ad` (bool, int, float, str, None, lists and dicts of them), or InvalidRequest."""
+        check_command(ad)
+        own = AdAttributes(ad)
+        faults = own.faults
+        _check_version(own)
+        end_of_lease_s = _end_of_lease_s(own, now_s, defaults)
+        valid_until_s = int(min(now_s + defaults.provisioning_delay_s, end_of_lease_s))
+        arn, endpoints = _cloud(own, defaults)
+        keys = _keys(own, defaults, arn, endpoints)
+        command_id = command_id_in(own)
+        name = own.text("AnnexName", fault_of_name)
+        join = read_join(own, end_of_lease_s, now_s, defaults)
+        config, notes = _config(ad, valid_until_s, defaults, faults)
+        if faults:
+            raise InvalidRequest(faults)
+        config, more_notes = filled(config, defaults, joins=join is not None)
+        notes += more_notes
+        return cls(command_id, end_of_lease_s, valid_until_s, arn, endpoints, keys, config, tuple(notes),
+                   name, join)
+
+
+def check_command(ad: Mapping[str, Any], expected: str = COMMAND) -> None:
+    """Raise InvalidRequest, in HTCondor's own words, unless the ad asks for what we do."""
+    commands = commands_in(ad)
+    if not commands:
+        raise InvalidRequest(["Command not specified in request ClassAd"])
+    if commands != [expected]:
+        command = commands[0] if isinstance(commands[0], str) else shown(commands[0])
+        raise InvalidRequest([f"Unknown command ({command[:64]}) in ClassAd"])
+
+
+def commands_in(ad: Mapping[str, Any]) -> list[Any]:
+    """One, in an ad that is right."""
+    return [value for name, value in ad.items() if name.lower() == "command" and value is not None]
+
+
+def command_id_of(ad: Mapping[str, Any]) -> str | None:
+    """The CommandID of an ad that is otherwise not looked at; None when it has no usable one."""
+    for name, value in ad.items():
+        if name.lower() == "commandid" and isinstance(value, str) and COMMAND_ID.fullmatch(value):
+            return value
+    return None
+
+
+def own_of(command: str, ad: Mapping[str, Any], names: Set[str]) -> AdAttributes:
+    """The attributes of a command that has these, in lower case, and no others."""
+    own = AdAttributes(ad, names)
+    own.faults += [f"{name[:64]} is no attribute of {command}" for name in ad if name.lower() not in names | IGNORED]
+    _check_version(own)
+    return own
+
+
+def _check_version(own: AdAttributes) -> None:
+    version = own.value("RequestVersion")
+    if version is None:
+        own.faults.append(f"RequestVersion is missing, it must be {REQUEST_VERSION}")
+    elif isinstance(version, bool) or version != REQUEST_VERSION:
+        own.faults.append(f"RequestVersion must be {REQUEST_VERSION}, not {shown(version)}")
+
+
+def command_id_in(own: AdAttributes) -> str:
+    """The request's own, or a new one."""
+    words = "must be 1 to 128 letters, digits and . _ : @ + = / -, beginning with a letter or digit"
+    given = own.text("CommandID", lambda value: None if COMMAND_ID.fullmatch(value) else f"{words}, not {shown(value)}")
+    return given or new_command_id()
+
+
+def _end_of_lease_s(own: AdAttributes, now_s: float, defaults: Defaults) -> int:
+    value = own.value("EndOfLease")
+    fault = fault_of_end(value, now_s, defaults)
+    if fault:
+        own.faults.append(fault)
+        return int(now_s)
+    return int(value)
+
+
+def _cloud(own: AdAttributes, defaults: Defaults) -> tuple[str, Endpoints]:
+    arn = own.text("LeaseFunctionARN", _fault_of_arn)
+    if arn is None and own.missing("LeaseFunctionARN"):
+        arn = defaults.lease_function_arn
+        if arn is None:
+            own.faults.append("LeaseFunctionARN is missing: it is the output of the CloudFormation template")
+    urls = {
+        "ServiceURL": own.text("ServiceURL", fault_of_url) or defaults.ec2_url,
+        "LambdaURL": own.text("LambdaURL", fault_of_url) or defaults.lambda_url,
+        "S3URL": own.text("S3URL", fault_of_url) or defaults.s3_url,
+        "STSURL": own.text("STSURL", fault_of_url) or defaults.sts_url,
+        "LogsURL": own.text("LogsURL", fault_of_url) or defaults.logs_url,
+    }
+    own.text("EventsURL", fault_of_url)  # as the manual has it; no order asks EventBridge anything
+    region = region_of_function(arn or "") or ""
+    if region:
+        own.faults += [
+            f"{name} {url} is in {region_of_url(url)} and LeaseFunctionARN in {region}: all must be of one region"
+            for name, url in urls.items()
+            if region_of_url(url) not in (None, region)
+        ]
+    return arn or "", Endpoints(region, *urls.values())
+
+
+def _fault_of_arn(value: str) -> str | None:
+    if region_of_function(value):
+        return None
+    return f"must be like arn:aws:lambda:us-east-1:123456789012:function:NAME, not {shown(value)}"
+
+
+def _keys(own: AdAttributes, defaults: Defaults, arn: str, endpoints: Endpoints) -> KeySource:
+    before = len(own.faults)
+    keys = KeySource.read(own)
+    if keys.is_given or len(own.faults) > before:
+        return keys
+    if not defaults.allow_default_credentials:
+        own.faults.append("PublicKeyFile and SecretKeyFile, or AWSProfile, are missing: this annexd has no keys of its "
+                          "own to lend")
+    else:
+        own.faults += faults_of_lent_request(endpoints, arn, own.value("S3Bucket") or None, defaults)
+    return keys
+
+
+def _config(
+    ad: Mapping[str, Any], valid_until_s: int, defaults: Defaults, faults: list[str]
+) -> tuple[dict[str, Any], list[str]]:
+    given = {name: value for name, value in ad.items() if value is not None and value != ""}
+    fleet = {name: value for name, value in given.items() if name.lower() not in OWN | IGNORED}
+    names = {name.lower() for name in fleet}
+    notes = [words for name, words in NOT_TAKEN.items() if name in names]
+    fleet = with_fleet_role({name: value for name, value in fleet.items() if name.lower() not in NOT_TAKEN}, defaults)
+    fleet_faults: list[str] = []
+    config = checked_config(fleet, fleet_faults)
+    fleet_faults += faults_of_config(config, defaults)
+    faults += fleet_faults
+    if config.get("TerminateInstancesWithExpiration"):
+        notes.append("TerminateInstancesWithExpiration became false: the lease ends the instances")
+    if config.get("Type") == "maintain":
+        notes.append(f"Type is maintain: AWS replaces lost instances until {utc(valid_until_s)} only")
+    ours = {"TerminateInstancesWithExpiration": False, "ValidUntil": utc(valid_until_s)}
+    return {"Type": "request", **config, **ours}, notes

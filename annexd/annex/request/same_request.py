@@ -1,0 +1,46 @@
+"""Tell two requests apart that have one CommandID: whoever repeats a request must repeat what it asks for.
+
+A client that computes the end of the lease from a duration (-lease-duration) has another end each time it asks.  Where
+the duration is in the ad, it counts instead of the end.
+"""
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any, Final
+
+from annexd.annex.request.faults import InvalidRequest
+from annexd.annex.request.request import IGNORED, command_id_of
+from annexd.workflow import Engine, State
+
+ALWAYS_ANEW: Final = frozenset({"commandid"}) | IGNORED
+
+
+def digest_of(ad: Mapping[str, Any]) -> str:
+    """Return a digest of all that a command ad asks for."""
+    asked = {name.lower(): value for name, value in ad.items() if name.lower() not in ALWAYS_ANEW}
+    if "leaseduration" in asked:
+        asked.pop("endoflease", None)
+    return sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def known_state(ad: Mapping[str, Any], owner: str, engine: Engine, workflow: str) -> State | None:
+    """Return the workflow that has this ad's CommandID; None for a new one.
+
+    Raises NotOwner, or InvalidRequest where it is that of another command or of another request.
+    """
+    command_id = command_id_of(ad)
+    state = engine.find(command_id, owner) if command_id else None
+    if state is None:
+        return None
+    if state.workflow != workflow:
+        raise InvalidRequest([f"CommandID {command_id} is that of another command"])
+    check_same(state, ad)
+    return state
+
+
+def check_same(state: State, ad: Mapping[str, Any]) -> None:
+    """Raise InvalidRequest if the workflow with this CommandID was asked for by another request."""
+    if state.asked and state.asked != digest_of(ad):
+        words = f"CommandID {state.command_id} is that of a request with other options or another file"
+        raise InvalidRequest([f"{words}: repeat that one as it was, or leave -command-id out for a new one"])

@@ -1,0 +1,41 @@
+"""What the steps act on, and what they have in common."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from annexd.annex.fleet.access import Access
+from annexd.annex.translate_aws_errors import translate_aws_errors as translate_aws_errors
+from annexd.annex.lease.heartbeat import Heartbeats
+from annexd.annex.join.config_bundle import NoBundleSources, BundleSources
+from annexd.aws import Clients
+from annexd.workflow import Refused, Retry
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """What the steps act on."""
+
+    access: Access
+    now_s: Callable[[], float] = time.time
+    settle_s: float = 90.0  # a call whose answer was lost may take effect until then: 30 s to read, and twice more
+    supplies: BundleSources = field(default_factory=NoBundleSources)
+    heartbeats: Heartbeats = field(default_factory=Heartbeats)
+    pause: Callable[[float], None] = time.sleep  # between two looks at what AWS shows a little late
+
+    def aws_now_s(self, clients: Clients) -> float:
+        """By the clock by which leases end, as AWS's own answers to these clients tell it."""
+        return self.now_s() + clients.clock.skew_s
+
+
+def require_settled(world: StepContext, asked_at_s: float, what: str) -> None:
+    """Return when a lost call can no longer take effect: only then is `not found` the truth.  Raises Retry."""
+    wait_s = asked_at_s + world.settle_s - world.now_s()
+    if wait_s > 0:
+        raise Retry(f"{what} is not there, but an answer of AWS was lost {world.settle_s - wait_s:.0f} s ago")
+
+
+def before_the_end(world: StepContext, end_of_lease_s: int) -> None:
+    """Refuse to build a lease that is over: the lease function could remove it while it is being built."""
+    if world.now_s() >= end_of_lease_s:
+        raise Refused("the lease ended before the instances were asked for", untouched=True)

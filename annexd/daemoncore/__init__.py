@@ -1,0 +1,1 @@
+"""What every HTCondor daemon does, in Python: DaemonCore without annexes, AWS or the workflow."""

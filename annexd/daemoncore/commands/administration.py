@@ -1,0 +1,143 @@
+"""What administrators ask of every HTCondor daemon: its configuration, its log, its ads.
+
+Each handler answers as DaemonCore does (daemon_core_main.cpp), but for the questions that would have it evaluate what
+a client sends: a Requirements that is an expression is refused when the ad is read.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import classad2
+
+from annexd.authorization.pattern import UnknownPattern, compile_pattern
+from annexd.cedar import commands
+from annexd.condor import bindings
+from annexd.daemoncore import log
+from annexd.daemoncore.commands.call import Call, Handler, payload_of
+from annexd.service.environment_knobs import redacted
+from annexd.daemoncore.commands.fetch_log import fetch_log
+from annexd.daemoncore.config.parameters import param
+from annexd.daemoncore.commands.remote_config import May, RemoteConfig
+from annexd.daemoncore.process.semaphore import Semaphore
+from annexd.daemoncore.config.sources import Source, names_by_file, source_of
+
+NOT_DEFINED = "Not defined"
+SUMMARY = ".*|.summary"  # condor_config_val -summary asks for this pattern
+LONGEST_PATTERN = 200  # of ?names
+PATTERN_BYTES = 32 * 1024  # the largest such patterns take 0.1 s for a thousand names
+PATTERNS_WAITING = 20  # behind the one that is searched for
+
+_searching = Semaphore(1)
+
+class Administration:
+    """`ads`: ours, as they are now; `signals`: what DC_RAISESIGNAL may do, by number; `may`: see RemoteConfig."""
+
+    def __init__(self, ads: Callable[[], list[bindings.Ad]], signals: Mapping[int, Callable[[], None]],
+                 may: May) -> None:
+        self._ads = ads
+        self._remote_config = RemoteConfig(may)
+        self._signals = signals
+
+    def handlers(self) -> Mapping[int, Handler]:
+        return {
+            commands.CONFIG_VAL: config_val,
+            commands.DC_CONFIG_VAL: dc_config_val,
+            commands.DC_CONFIG_PERSIST: self._remote_config.handle,
+            commands.DC_CONFIG_RUNTIME: self._remote_config.handle,
+            commands.DC_FETCH_LOG: fetch_log,
+            commands.DC_PURGE_LOG: purge_log,
+            commands.DC_TIME_OFFSET: time_offset,
+            commands.DC_RAISESIGNAL: self._raise_signal,
+            commands.QUERY_GENERIC_ADS: self._query,
+            commands.QUERY_ANY_ADS: self._query,
+        }
+
+    def _query(self, call: Call) -> None:
+        """1 and an ad for each ad of ours, and 0 at the end: one message."""
+        query = payload_of(call)
+        asked = query.handshake_ad()
+        query.end()
+        answer = call.connection.message()
+        for ad in self._ads() if asked.get("requirements") in (None, True) else []:
+            answer.integer(1).ad({name: value for name in ad if is_scalar(value := ad.eval(name))})
+        call.connection.reply(answer.integer(0))
+
+    def _raise_signal(self, call: Call) -> None:
+        """HTCondor's signal numbers are those of Unix."""
+        message = payload_of(call)
+        number = message.integer()
+        message.end()
+        log.always(f"signal {number} by DC_RAISESIGNAL from {call.received.identity.user}")
+        if number in self._signals:
+            self._signals[number]()
+
+
+def is_scalar(value: object) -> bool:
+    return isinstance(value, bool | int | float | str) and not isinstance(value, classad2.Value)
+
+
+def config_val(call: Call) -> None:
+    """CONFIG_VAL: a name, and its value or `Not defined`."""
+    name = _name_in(call)
+    call.connection.reply(call.connection.message().string(redacted(name, param(name) or NOT_DEFINED)))
+
+
+async def dc_config_val(call: Call) -> None:
+    """DC_CONFIG_VAL: value, `NAME = raw`, where it was set, the default, and how often it was used; or ?names."""
+    name = _name_in(call)
+    answer = call.connection.message()
+    if name.startswith("?"):
+        for word in await _names(name):
+            answer.string(word)
+    elif (value := param(name)) is None:
+        answer.nullable_string(None)
+    else:
+        source = await source_of(name) or Source(f"{name.upper()} = {value}", "<Unknown>")
+        default = None if source.default is None else redacted(name, source.default)
+        answer.nullable_string(redacted(name, value)).string(redacted(name, source.raw)).string(source.place)
+        answer.nullable_string(default)
+        answer.string("1")
+    call.connection.reply(answer)
+
+
+def _name_in(call: Call) -> str:
+    message = payload_of(call)
+    name = message.string()
+    message.end()
+    return name
+
+
+async def _names(question: str) -> list[str]:
+    command, _, pattern = question.partition(":")
+    if not "?names".startswith(command) or len(command) < 2:
+        return [f"!error:unsup:1: '{question}' is not supported"]
+    if pattern.startswith(SUMMARY) and (summary := await names_by_file()):
+        return summary
+    if _searching.waiting >= PATTERNS_WAITING:
+        return ["!error:busy:1: too many ask for names at the same time: ask again"]
+    async with _searching:
+        return await asyncio.to_thread(_names_matching, pattern or ".*")
+
+
+def _names_matching(pattern: str) -> list[str]:
+    if len(pattern) > LONGEST_PATTERN:
+        return [f"!error:regex:{LONGEST_PATTERN}: the pattern is too long"]
+    try:
+        wanted = compile_pattern(pattern, ignore_case=True, max_bytes=PATTERN_BYTES)
+    except UnknownPattern as error:
+        return [f"!error:regex:1: the pattern cannot be searched for: {error}"]
+    found = [name for name in bindings.knobs() if wanted.search(name)]
+    return sorted(found, key=str.lower) or [""]
+
+
+def purge_log(call: Call) -> None:
+    """DC_PURGE_LOG is for a startd's history; others have nothing to purge."""
+    message = payload_of(call)
+    message.integer()
+    message.end()
+    call.connection.reply(call.connection.message().integer(0))
+
+
+def time_offset(call: Call) -> None:
+    """DC_TIME_OFFSET: as HTCondor 25's daemons, which never answer it."""
+    payload_of(call)

@@ -1,0 +1,59 @@
+"""DC_CONFIG_RUNTIME and DC_CONFIG_PERSIST: who may set which knob, by SETTABLE_ATTRS_<LEVEL> (daemon_core.cpp)."""
+
+import asyncio
+import fnmatch
+from collections.abc import Callable, Iterator
+
+from annexd.cedar import commands
+from annexd.cedar.levels import Level
+from annexd.daemoncore import log
+from annexd.daemoncore.config import runtime_config as dynamic
+from annexd.daemoncore.commands.call import Call, payload_of
+from annexd.daemoncore.config.runtime_config import CannotSet
+from annexd.daemoncore.config.parameters import param
+
+DONE, REFUSED = 0, -1
+May = Callable[[Call, Level], bool]
+
+
+class RemoteConfig:
+    """may(call, level): whether the sender of a command has a level; it may take as long as the resolver does."""
+
+    def __init__(self, may: May) -> None:
+        self._may = may
+
+    async def handle(self, call: Call) -> None:
+        """A knob and a line; an integer is the answer."""
+        message = payload_of(call)
+        knob, line = message.string(), message.nullable_string() or ""
+        message.end()
+        who = f"{call.received.command.name} of {knob[:60]} from {call.received.identity.user} at {call.peer}"
+        try:
+            await asyncio.to_thread(self._set, call, knob, line)
+        except CannotSet as error:
+            log.always(f"{who} refused: {error}")
+            call.connection.reply(call.connection.message().integer(REFUSED))
+        else:
+            log.always(f"{who}: {'set' if line else 'unset'}, from the next reconfig on")
+            call.connection.reply(call.connection.message().integer(DONE))
+
+    def _set(self, call: Call, knob: str, line: str) -> None:
+        """Raises CannotSet."""
+        name = dynamic.name_in(knob, line)
+        if not any(self._may(call, level) for level in _levels_that_may_set(name)):
+            raise CannotSet(f"no SETTABLE_ATTRS_<LEVEL> lets this user set {name}")
+        keep = dynamic.set_runtime if call.received.command.number == commands.DC_CONFIG_RUNTIME else (
+            dynamic.set_persistent)
+        keep(name, line)
+
+
+def _levels_that_may_set(name: str) -> Iterator[Level]:
+    for level in Level:
+        patterns = (param(f"SETTABLE_ATTRS_{level}") or "").replace(",", " ").split()
+        if level is not Level.ALLOW and any(_matches(name, pattern) for pattern in patterns):
+            yield level
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """`*` stands for anything, and nothing else does."""
+    return fnmatch.fnmatchcase(name.upper(), pattern.upper().replace("[", "[[]").replace("?", "[?]"))

@@ -1,0 +1,64 @@
+"""Which addresses are ours: NETWORK_INTERFACE, BIND_ALL_INTERFACES, ENABLE_IPV4 and ENABLE_IPV6.
+
+HTCondor's configuration works them out itself, with patterns and names of interfaces, and tells the result as
+IPV4_ADDRESS and IPV6_ADDRESS; here they become what a socket is bound to and what the pool is told.
+"""
+
+import socket
+from dataclasses import dataclass
+
+from annexd.daemoncore.sinful import Sinful
+from annexd.daemoncore.network.listener import tcp_socket
+from annexd.daemoncore.config.parameters import Parameters
+
+WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared with, and bound to where BIND_ALL_INTERFACES says so
+TRIES = 20  # to find a port that is free in both families
+
+
+@dataclass(frozen=True)
+class Interfaces:
+    """addresses: one of IPv4, one of IPv6, or both, IPv4 first, as it is in addresses for clients that know no other.
+    bind_all: connections to all other addresses of this host are taken, too.
+    """
+
+    addresses: tuple[str, ...]
+    bind_all: bool
+
+    @classmethod
+    def read(cls, look_up: Parameters) -> "Interfaces":
+        found = tuple(filter(None, (look_up.text("IPV4_ADDRESS"), look_up.text("IPV6_ADDRESS"))))
+        if not found:
+            look_up.faults.append(f"NETWORK_INTERFACE is {look_up.text('NETWORK_INTERFACE', '*')}, ENABLE_IPV4 "
+                                  f"{look_up.text('ENABLE_IPV4', 'auto')} and ENABLE_IPV6 "
+                                  f"{look_up.text('ENABLE_IPV6', 'auto')}: this host has no such address")
+        return cls(found, look_up.boolean("BIND_ALL_INTERFACES", True))
+
+    def open_port(self, port: int) -> list[socket.socket]:
+        """Listening sockets, all with the same port; 0: any that is free.  Raises OSError."""
+        for _ in range(TRIES):
+            first, *others = [WILDCARDS[":" in address] if self.bind_all else address for address in self.addresses]
+            opened = [tcp_socket(first, port)]
+            try:
+                for host in others:
+                    opened.append(tcp_socket(host, opened[0].getsockname()[1]))
+            except OSError as error:
+                for each in opened:
+                    each.close()
+                if port:
+                    raise
+                fault = error
+            else:
+                return opened
+        raise fault
+
+    def sinful(self, listening: list[socket.socket], alias: str) -> Sinful:
+        """The address of sockets of our own."""
+        names = [each.getsockname()[:2] for each in listening]
+        return Sinful.own_port([(self._reachable(ip), port) for ip, port in sorted(names, key=lambda n: ":" in n[0])],
+                               alias)
+
+    def _reachable(self, ip: str) -> str:
+        """The address to tell of a socket that is bound to every one of its family."""
+        if ip not in WILDCARDS:
+            return ip
+        return next((address for address in self.addresses if (":" in address) == (":" in ip)), ip)

@@ -1,0 +1,142 @@
+"""Configuration that is set from outside: condor_config_val -rset and -set, as HTCondor's daemons keep it.
+
+Nothing can be set unless ENABLE_RUNTIME_CONFIG or ENABLE_PERSISTENT_CONFIG is true, which they are not by default.
+What is set counts from the next reconfig on, after all files.  -set is kept in PERSISTENT_CONFIG_DIR, in the files
+and the format of condor_config.cpp: .config.ANNEXD names the settings, .config.ANNEXD.NAME holds one.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from annexd.condor import bindings, values
+from annexd.condor.values import Unsafe
+from annexd.daemoncore import log
+from annexd.daemoncore.config.parameters import Parameters, param
+from annexd.daemoncore.privileges import root_files
+from annexd.daemoncore.atomic_file import replace_file
+
+NAME = r"[A-Za-z_][A-Za-z0-9_.]{0,199}"
+ASSIGNMENT = re.compile(rf"\s*+(?P<name>{NAME})\s*+=\s*+(?P<value>[^\x00-\x1f\x7f]*+)")  # linear: strangers' lines
+RUNTIME = "<runtime>"  # the place of what is set for this process
+LIST = "RUNTIME_CONFIG_ADMIN"  # in the file that names the settings
+
+_runtime: dict[str, str] = {}  # of this process: knob, in upper case, and the line that sets it
+
+
+class CannotSet(Exception):
+    """The text says why."""
+
+
+def name_in(knob: str, line: str) -> str:
+    """The knob that a line sets; of an empty line, which unsets it, `knob`.  Raises CannotSet.
+
+    One line and one plain knob: HTCondor's daemons would write more lines, or a path, into their files as well.
+    """
+    match = ASSIGNMENT.fullmatch(line or f"{knob} =")
+    if match is None or match["name"].upper() != knob.upper():
+        raise CannotSet(f"{knob[:60]!r} is not set by one line NAME = VALUE")
+    try:
+        values.setting(match["name"], match["value"])
+    except Unsafe as error:
+        raise CannotSet(str(error)) from error
+    return match["name"].upper()
+
+
+def set_runtime(name: str, line: str) -> None:
+    """For this process; an empty line unsets it.  Raises CannotSet."""
+    if not Parameters().boolean("ENABLE_RUNTIME_CONFIG", False):
+        raise CannotSet("ENABLE_RUNTIME_CONFIG is not true")
+    _runtime.pop(name, None)
+    if line:
+        _runtime[name] = line
+
+
+def set_persistent(name: str, line: str) -> None:
+    """For all processes to come; an empty line unsets it.  Raises CannotSet."""
+    if not Parameters().boolean("ENABLE_PERSISTENT_CONFIG", False):
+        raise CannotSet("ENABLE_PERSISTENT_CONFIG is not true")
+    top = _top()
+    try:
+        with root_files():
+            names = {each: None for each in _names(top) if each != name} | ({name: None} if line else {})
+            if line:
+                replace_file(_file(top, name), line, suffix=".tmp")
+            replace_file(top, f"{LIST} = {', '.join(names)}\n", suffix=".tmp")
+            if not line:
+                _file(top, name).unlink(missing_ok=True)
+    except OSError as error:
+        raise CannotSet(f"{error.filename}: {error.strerror}") from error
+
+
+def apply() -> None:
+    """To HTCondor's configuration, which was read anew: what persists first, and over it what is this process's."""
+    look_up = Parameters()
+    if look_up.boolean("ENABLE_PERSISTENT_CONFIG", False):
+        _put(persistent())
+    if look_up.boolean("ENABLE_RUNTIME_CONFIG", False):
+        _put(_runtime)
+
+
+def persistent() -> Mapping[str, str]:
+    """The line of each knob that is set for good; of files that are another user's none, with a word in the log."""
+    lines = {}
+    try:
+        top = _top()
+        with root_files():
+            lines = {name: _read(_file(top, name)) for name in _names(top)}
+    except (CannotSet, OSError) as error:
+        log.error(f"the persistent configuration is not read: {error}")
+    return lines
+
+
+def runtime_names() -> list[str]:
+    """Of what is set for this process."""
+    return sorted(_runtime) if Parameters().boolean("ENABLE_RUNTIME_CONFIG", False) else []
+
+
+def place_of(name: str) -> tuple[str, str] | None:
+    """The line that sets a knob from outside, and where it is kept."""
+    if (line := _runtime.get(name.upper())) and Parameters().boolean("ENABLE_RUNTIME_CONFIG", False):
+        return line, RUNTIME
+    if Parameters().boolean("ENABLE_PERSISTENT_CONFIG", False) and (line := persistent().get(name.upper(), "")):
+        return line, f"{_file(_top(), name.upper())}, line 1"
+    return None
+
+
+def _put(lines: Mapping[str, str]) -> None:
+    for line in lines.values():
+        if match := ASSIGNMENT.fullmatch(line.rstrip("\n")):
+            try:
+                bindings.set_param(match["name"], match["value"].strip())
+            except Unsafe as error:
+                log.error(f"what is set from outside is left out: {error}")
+
+
+def _top() -> Path:
+    """Raises CannotSet."""
+    if configured := param("ANNEXD_CONFIG"):
+        return Path(configured)
+    if directory := param("PERSISTENT_CONFIG_DIR"):
+        return Path(directory, ".config.ANNEXD")
+    raise CannotSet("ENABLE_PERSISTENT_CONFIG is true, and neither PERSISTENT_CONFIG_DIR nor ANNEXD_CONFIG is set")
+
+
+def _file(top: Path, name: str) -> Path:
+    return top.with_name(f"{top.name}.{name}")
+
+
+def _names(top: Path) -> list[str]:
+    if not top.exists():
+        return []
+    _, _, listed = _read(top).partition("=")
+    return [name for name in listed.replace(",", " ").split() if re.fullmatch(NAME, name)]
+
+
+def _read(path: Path) -> str:
+    """Raises OSError, also when it is not the file of whoever started annexd (Check_config_source_security)."""
+    with path.open() as file:
+        if os.fstat(file.fileno()).st_uid != os.getuid():
+            raise PermissionError(1, "must belong to the user who starts annexd", str(path))
+        return file.read()

@@ -1,0 +1,98 @@
+"""Where knobs were set: what `condor_config_val -verbose` and `-summary` of another machine show of this daemon.
+
+The bindings know values only, so HTCondor's own tool is asked, on this host.
+"""
+
+import asyncio
+import contextlib
+import os
+import re
+from dataclasses import dataclass
+from itertools import chain
+
+import htcondor2
+
+from annexd.daemoncore.config import runtime_config as dynamic
+from annexd.daemoncore.config.parameters import param
+from annexd.daemoncore.process.limits import for_child
+from annexd.daemoncore.process.semaphore import Semaphore
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.$]*")  # what may stand on the tool's command line
+TIMEOUT_S = 5.0
+AT_ONCE, WAITING = 2, 20  # children, and questions that wait for theirs; more than these are told values alone
+
+_children = Semaphore(AT_ONCE)
+
+
+@dataclass(frozen=True)
+class Source:
+    """`raw`: NAME = the text before expansion; `place`: file and line; `default`: of the parameter table, or None."""
+
+    raw: str
+    place: str
+    default: str | None = None
+
+
+async def source_of(name: str) -> Source | None:
+    """None when there is no condor_config_val, when it does not know, or when too many ask."""
+    if not NAME.fullmatch(name):
+        return None
+    if (set_from_outside := dynamic.place_of(name)) is not None:
+        line, place = set_from_outside
+        return Source(f"{name.upper()} = {line.partition('=')[2].strip()}", place)
+    said = await _condor_config_val("-verbose", name)
+    facts = dict(re.findall(r"^ # (at|raw): (.*)$", said or "", re.MULTILINE))
+    if not {"at", "raw"} <= facts.keys():
+        return None
+    knob, _, text = facts["raw"].partition(" = ")
+    default = await _condor_config_val("-default", name)
+    return Source(f"{knob.upper()} = {text}", facts["at"], default.rstrip("\n") if default is not None else None)
+
+
+async def names_by_file() -> list[str]:
+    """What `condor_config_val -summary` shows of us: our version, and behind each `#file` the names that it sets.
+
+    Empty when there is no condor_config_val, or when too many ask.
+    """
+    said = await _condor_config_val("-summary")
+    if said is None:
+        return []
+    by_file = {**_names_in(said), dynamic.RUNTIME: dynamic.runtime_names()}
+    lines = ((f"#{file}", *names) for file, names in by_file.items() if names)
+    return [f"#ANNEXD {htcondor2.version()}", *chain.from_iterable(lines)]
+
+
+def _names_in(summary: str) -> dict[str, list[str]]:
+    """By file; a value of several lines may look like more, which the configuration does not know."""
+    by_file: dict[str, list[str]] = {}
+    for part in re.split(r"^# from ", summary, flags=re.MULTILINE)[1:]:
+        file, _, lines = part.partition("\n")
+        names = re.findall(rf"^({NAME.pattern}) @?=", lines, re.MULTILINE)
+        by_file[file] = [name for name in names if param(name) is not None]
+    return by_file
+
+
+async def _condor_config_val(*words: str) -> str | None:
+    """What it prints as the ANNEXD subsystem sees it, or None when it fails or too many wait for it."""
+    if _children.waiting >= WAITING:
+        return None
+    async with _children:
+        return await _said(words)
+
+
+async def _said(words: tuple[str, ...]) -> str | None:
+    try:
+        child = await asyncio.create_subprocess_exec(
+            f"{param('BIN')}/condor_config_val", "-subsystem", "ANNEXD", *words, env=for_child(os.environ),
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL)
+    except OSError:
+        return None
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            output, _ = await child.communicate()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+        await child.wait()
+        return None
+    return output.decode(errors="replace") if child.returncode == 0 else None

@@ -1,0 +1,112 @@
+"""Where connections come from: a TCP port of our own, an inherited one, or condor_shared_port.
+
+Each listener calls `serve(socket, address)` for every connection, with a connected, non-blocking socket.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from annexd.daemoncore import log
+
+Serve = Callable[[socket.socket, Any], None]
+
+BACKLOG = 500  # SOCKET_LISTEN_BACKLOG's default
+ACCEPTED_AT_ONCE = 16  # before the event loop looks at what else is ready
+ACCEPT_PAUSE_S = 0.1  # after running out of descriptors: as long as it takes some connection to end
+
+
+class Listener:
+    """Accepts on one listening socket until closed.
+
+    For condor_shared_port, `serve` is the one that takes clients' connections out of what is accepted: handover.py.
+    """
+
+    def __init__(self, listening: socket.socket, serve: Serve) -> None:
+        listening.setblocking(False)
+        self.socket = listening
+        self._serve = serve
+        self._pause: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        asyncio.get_running_loop().add_reader(self.socket, self._accept)
+
+    def replace(self, listening: socket.socket) -> None:
+        """Go on with another socket."""
+        self.stop()
+        listening.setblocking(False)
+        self.socket = listening
+        self.start()
+
+    def stop(self) -> None:
+        """Accept no more; connections under way go on."""
+        if self._pause is not None:
+            self._pause.cancel()
+        asyncio.get_running_loop().remove_reader(self.socket)
+        self.socket.close()
+
+    def _accept(self) -> None:
+        """Some of those who wait; the others when the event loop has looked at those that are under way."""
+        for _ in range(ACCEPTED_AT_ONCE):
+            try:
+                accepted, address = self.socket.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                log.error(f"cannot accept a connection: {error}; trying again")
+                self._rest()
+                return
+            accepted.setblocking(False)
+            self._serve(accepted, address)
+
+    def _rest(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self.socket)
+        self._pause = loop.call_later(ACCEPT_PAUSE_S, self.start)
+
+
+def tcp_socket(host: str, port: int) -> socket.socket:
+    """A bound and listening TCP socket.  Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    listening.setblocking(False)
+    return listening
+
+
+class NamedSocket:
+    """A Unix socket in DAEMON_SOCKET_DIR, through which condor_shared_port reaches a daemon that nobody started.
+
+    It is touched, so that no clean-up of old files takes it, and made again should it have vanished all the same.
+    """
+
+    def __init__(self, directory: Path, shared_port_id: str) -> None:
+        self._path = directory / shared_port_id
+
+    def bind(self) -> socket.socket:
+        """In place of one that a dead daemon has left.  Raises OSError."""
+        self._path.parent.mkdir(mode=0o755, exist_ok=True)
+        self.remove()
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            listening.bind(str(self._path))
+            listening.listen(BACKLOG)
+        except OSError:
+            listening.close()
+            raise
+        return listening
+
+    def touch(self) -> bool:
+        """False when it is no longer there."""
+        try:
+            os.utime(self._path)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def remove(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._path.unlink()

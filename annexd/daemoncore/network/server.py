@@ -1,0 +1,349 @@
+"""One connection, from accept to close: the events of the protocol's core, answered; its bytes, moved.
+
+Pre-authentication bytes are an attack until proven otherwise: silence has a deadline, the whole session has one, and
+only so many connections may be without a command at a time (lobby.py).
+
+Until its command is there a connection has no task of its own: it is a callback of the event loop, and a command that
+is there at once, and is answered at once, meets the loop but once.  (A task, a future and a timer for each read cost
+more than the protocol does.)
+"""
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+from annexd.authorization import AuthorizationPolicy, Peer, Verdict
+from annexd.cedar.connection import Connection
+from annexd.cedar.context import Endpoint, ServerContext
+from annexd.cedar.errors import AuthorizationDenied, PeerError, UnknownSession
+from annexd.cedar.events import (
+    CommandReceived,
+    ConnectionClosed,
+    Event,
+    NeedAuthorization,
+    NeedData,
+    NeedFilesystemProof,
+    NeedSigningKey,
+)
+from annexd.cedar.secret import Secret
+from annexd.daemoncore import log
+from annexd.daemoncore.commands.call import Call, Handler, Work
+from annexd.service.configuration import Limits
+from annexd.daemoncore.network.pending_connections import PendingConnections, Place, counted_as
+from annexd.daemoncore.security.resolver import AT_ONCE, FORGET_S, LOOKUPS, RESOLVER, NeedsResolver
+from annexd.daemoncore.security.fs_proof import login_name, owner_of_proof
+from annexd.daemoncore.ttl_cache import Recent
+
+KEY_KEPT_S = 1.0  # a signing key that is taken away counts no longer than this
+LOGIN_NAME_KEPT_S = 300.0  # PASSWD_CACHE_REFRESH is 20 hours
+MORE = int(socket.MSG_MORE)
+DRAIN_S = 1.0  # for tasks that are told to end
+
+Address = tuple[Any, ...]  # as accept() gives it: host and port come first
+ReadKey = Callable[[str], Secret | None]
+Answer = TypeVar("Answer")
+
+_received = memoryview(bytearray(256 * 1024))  # every connection's next bytes, one after the other
+_login_names: Recent[int, str] = Recent(LOGIN_NAME_KEPT_S)
+
+
+@dataclass(frozen=True)
+class Security:
+    """Everything of one configuration that decides who may do what, and what it has decided; replaced whole at
+    reconfig.
+    """
+
+    context: ServerContext
+    authorization: AuthorizationPolicy
+    read_signing_key: ReadKey
+    signing_keys: Recent[str, Secret] = field(default_factory=lambda: Recent(KEY_KEPT_S))
+    verdicts: Recent[tuple[object, ...], Verdict] = field(default_factory=lambda: Recent(FORGET_S))
+
+
+class Server:
+    """Serves connections; `security` and `limits` may be replaced at any time, for those that come after."""
+
+    def __init__(self, security: Security, limits: Limits, dispatch: Handler, shared_port_id: str | None) -> None:
+        self.security = security
+        self.limits = limits
+        self.dispatch = dispatch
+        self.lobby = PendingConnections()
+        self._shared_port_id = shared_port_id
+        self._running: set[asyncio.Task[None]] = set()
+
+    def serve(self, client: socket.socket, address: Address) -> None:
+        """The whole life of one accepted, non-blocking connection; never raises for what a peer did."""
+        connection = Connection(self.security.context, partial(_end_of, client, self._shared_port_id))
+        Session(client, address, connection, self).begin()
+
+    def run(self, work: Work) -> None:
+        """The rest of a connection that has more to do than there is time for now."""
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def drain(self, timeout_s: float) -> None:
+        """End those without a command, wait for the others, then end what is left of them."""
+        self.lobby.close()
+        if self._running:
+            await asyncio.wait(self._running, timeout=timeout_s)
+        for task in tuple(self._running):
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running, timeout=DRAIN_S)
+
+
+def _end_of(client: socket.socket, shared_port_id: str | None) -> Endpoint:
+    """Ours; raises OSError when it is gone already."""
+    ip, port = client.getsockname()[:2]
+    return Endpoint(ip, port, shared_port_id)
+
+
+class Session:
+    """Moves the bytes of one connection and answers the core's questions."""
+
+    def __init__(self, client: socket.socket, address: Address, connection: Connection, server: Server) -> None:
+        self._client = client
+        self._descriptor = client.fileno()  # for a socket object, the loop formats an error that nobody sees
+        self._address = address
+        self._connection = connection
+        self._server = server
+        self._security = server.security  # one configuration for the whole session
+        self._loop = asyncio.get_running_loop()
+        self._place: Place | None = None
+        self._asked: asyncio.Future[Any] | None = None
+        self._unsent = b""
+        self._is_reading = self._is_writing = self._is_over = False
+
+    def begin(self) -> None:
+        """With what has come already."""
+        self._guarded(self._receive)
+
+    # The edge of a connection: one peer must never end the daemon, nor keep it.
+
+    def _guarded(self, step: Callable[..., None], *arguments: object) -> None:
+        if self._is_over:
+            return
+        try:
+            step(*arguments)
+        except Exception as error:  # noqa: BLE001 - the edge of a connection
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        if isinstance(error, UnknownSession | AuthorizationDenied):  # expected after a restart; logged where decided
+            log.full_debug(f"connection from {self._peer} closed: {error}")
+        elif isinstance(error, PeerError | TimeoutError | OSError | EOFError):
+            log.always(f"connection from {self._peer} dropped: {error}")
+        else:
+            log.error(f"connection from {self._peer} dropped, and this is a fault of annexd: {error!r}")
+        with suppress(OSError):
+            self._sent_all()  # a last answer; who does not take it at once does not get it
+        self._close()
+
+    def _close(self) -> None:
+        if self._is_over:
+            return
+        self._is_over = True
+        self._wait_for_nothing()
+        self._leave_lobby()
+        if self._asked is not None:
+            self._asked.cancel()  # if its turn has not come yet
+        self._client.close()
+
+    @property
+    def _peer(self) -> str:
+        host, port = self._address[:2]
+        return f"<[{host}]:{port}>" if ":" in host else f"<{host}:{port}>"
+
+    # Until the command is there.
+
+    def _receive(self) -> None:
+        try:
+            size = self._client.recv_into(_received)
+        except BlockingIOError:
+            self._wait_for_data()
+            return
+        self._connection.receive_data(bytes(_received[:size]))
+        if self._place is not None:
+            self._place.silent_until_s = time.monotonic() + self._server.limits.read_timeout_s
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Until there is something to wait for."""
+        is_answered = True
+        while is_answered:
+            event = self._connection.next_event(time.time())
+            match event:
+                case NeedData():
+                    self._wait_for_data() if self._sent_all() else self._wait_for_room()
+                    return
+                case CommandReceived():
+                    self._dispatch(event)
+                    return
+                case ConnectionClosed():
+                    self._finish(None)
+                    return
+                case _:
+                    is_answered = self._answer(event)
+
+    def _answer(self, question: Event) -> bool:
+        """Whether it could be done at once; else it goes on by itself."""
+        match question:
+            case NeedAuthorization():
+                return self._authorize(question)
+            case NeedFilesystemProof(path):
+                return self._tell_owner(path)
+            case NeedSigningKey(key_id):
+                return self._tell_signing_key(key_id)
+        raise TypeError(f"the protocol's core asks what we do not know: {question!r}")
+
+    def _tell_owner(self, path: str) -> bool:
+        tell = self._connection.filesystem_proof
+        uid = owner_of_proof(path)
+        if uid is None or (name := _login_names.get(uid)):
+            tell(None if uid is None else name)
+            return True
+        return self._ask(partial(login_name, uid), lambda name: tell(_login_names.put(uid, name) if name else None))
+
+    def _tell_signing_key(self, key_id: str) -> bool:
+        tell, keys = self._connection.signing_key, self._security.signing_keys
+        if secret := keys.get(key_id):
+            tell(secret)
+            return True
+        return self._ask(partial(self._security.read_signing_key, key_id),
+                         lambda secret: tell(keys.put(key_id, secret) if secret else None))
+
+    def _authorize(self, question: NeedAuthorization) -> bool:
+        identity, policy, verdicts = question.identity, self._security.authorization, self._security.verdicts
+        key = (question.command.number, self._address[0], identity.user, identity.method, identity.limits)
+        if verdict := verdicts.get(key):
+            self._tell_verdict(question, verdict, is_new=False)
+            return True
+        peer = Peer(*key[1:])
+        try:
+            self._tell_verdict(question, verdicts.put(key, policy.authorize(question.command, peer, AT_ONCE)))
+        except NeedsResolver:
+            decide = partial(policy.authorize, question.command, peer, LOOKUPS)
+            return self._ask(decide, lambda verdict: self._tell_verdict(question, verdicts.put(key, verdict)), RESOLVER)
+        return True
+
+    def _tell_verdict(self, question: NeedAuthorization, verdict: Verdict, *, is_new: bool = True) -> None:
+        """One line of the log for whoever is refused the same again and again, as a client is that tries twice."""
+        identity, command = question.identity, question.command
+        if verdict.granted:
+            log.security(f"{command.name} from {identity.user} at {self._peer} granted: {verdict.reason}; "
+                         f"{identity.proof}")
+        else:
+            say = log.always if is_new else log.full_debug
+            say(f"PERMISSION DENIED to {identity.user} from {self._peer} for command {command.number} "
+                f"({command.name}), access level {command.level}: reason: {verdict.reason}; {identity.proof}")
+        self._connection.authorization(verdict.granted)
+
+    def _ask(self, question: Callable[[], Answer], tell: Callable[[Answer], object],
+             threads: Executor | None = None) -> bool:
+        """In a thread, since it may take long; the connection goes on with the answer."""
+        self._wait_for_nothing()
+        self._enter_lobby()
+
+        def answered(answer: asyncio.Future[Answer]) -> None:
+            tell(answer.result())
+            self._go_on()
+
+        self._asked = self._loop.run_in_executor(threads, question)
+        self._asked.add_done_callback(partial(self._guarded, answered))
+        return False
+
+    # What is waited for.
+
+    def _wait_for_data(self) -> None:
+        self._enter_lobby()
+        if not self._is_reading:
+            self._loop.add_reader(self._descriptor, self._guarded, self._receive)
+            self._is_reading = True
+
+    def _wait_for_room(self) -> None:
+        """In the kernel, for what the peer does not take."""
+        self._wait_for_nothing()
+        self._enter_lobby()
+        self._loop.add_writer(self._descriptor, self._guarded, self._send_more)
+        self._is_writing = True
+
+    def _send_more(self) -> None:
+        if self._sent_all():
+            self._wait_for_nothing()
+            self._go_on()
+
+    def _wait_for_nothing(self) -> None:
+        if self._is_reading:
+            self._loop.remove_reader(self._descriptor)
+        if self._is_writing:
+            self._loop.remove_writer(self._descriptor)
+        self._is_reading = self._is_writing = False
+
+    def _enter_lobby(self) -> None:
+        if self._place is None:
+            now_s, limits = time.monotonic(), self._server.limits
+            self._place = Place(counted_as(self._address[0]), self._lose_place, now_s + limits.session_deadline_s,
+                                now_s + limits.read_timeout_s)
+            self._server.lobby.enter(self._place, limits.max_pending_connections)
+
+    def _leave_lobby(self) -> None:
+        if self._place is not None:
+            self._server.lobby.leave(self._place)
+
+    def _lose_place(self, reason: str) -> None:
+        self._fail(TimeoutError(reason))
+
+    def _sent_all(self, *, last: bool = False) -> bool:
+        """Whether the kernel has taken all that there is to send.  last: with the end, in one packet."""
+        outgoing = self._unsent + self._connection.data_to_send()
+        if not outgoing:
+            return True
+        try:
+            sent = self._client.send(outgoing, MORE if last else 0)
+        except BlockingIOError:
+            sent = 0
+        self._unsent = outgoing[sent:]
+        if last and not self._unsent:
+            self._client.shutdown(socket.SHUT_WR)  # close() would forget what waits where there is something unread
+        return not self._unsent
+
+    # The command.
+
+    def _dispatch(self, received: CommandReceived) -> None:
+        self._finish(self._server.dispatch(Call(received, self._connection, self._peer, self._send_chunk)))
+
+    def _finish(self, work: Work | None) -> None:
+        if work is None and self._sent_all(last=True):
+            self._close()
+            return
+        self._wait_for_nothing()
+        self._leave_lobby()
+        self._server.run(self._carry_out(work))
+
+    async def _carry_out(self, work: Work | None) -> None:
+        try:
+            await self._flush()
+            if work is not None:
+                await work
+                await self._flush()
+        except Exception as error:  # noqa: BLE001 - the edge of a connection
+            self._fail(error)
+        finally:
+            self._close()
+
+    async def _send_chunk(self, chunk: bytes) -> None:
+        self._connection.reply_with_part_of_file(chunk)
+        await self._flush()
+
+    async def _flush(self) -> None:
+        outgoing, self._unsent = self._unsent + self._connection.data_to_send(), b""
+        if outgoing:
+            async with asyncio.timeout(self._server.limits.session_deadline_s):
+                await self._loop.sock_sendall(self._client, outgoing)

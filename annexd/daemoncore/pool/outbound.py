@@ -1,0 +1,84 @@
+"""Outbound calls of HTCondor's bindings, made by a child process: see outbound_worker.
+
+A call that does not come back in time costs that child, never the daemon: it is killed, and the next call starts
+another one.
+"""
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from annexd.daemoncore.process.limits import for_child
+
+CALL_TIMEOUT_S = 30.0  # the bindings give up on a silent peer after 20 s
+
+
+class OutboundFailed(Exception):
+    """A call was not delivered; the text is the bindings' own, or says that the call took too long."""
+
+
+class Outbound:
+    """Makes one call at a time; `environment` carries the inherited session that the parent knows us by."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = for_child(environment)
+        self._worker: asyncio.subprocess.Process | None = None
+        self._one_call = asyncio.Lock()
+        self._calls = 0
+
+    async def call(self, name: str, arguments: Mapping[str, Any], timeout_s: float = CALL_TIMEOUT_S) -> None:
+        """Raises OutboundFailed; `timeout_s` counts from when earlier calls are done."""
+        async with self._one_call:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    error = await self._ask(name, arguments)
+            except TimeoutError:
+                await self.close()
+                raise OutboundFailed(f"no answer within {timeout_s:g} s") from None
+            except (OSError, ValueError, EOFError) as fault:
+                await self.close()
+                raise OutboundFailed(f"the worker process died during {name}") from fault
+            except asyncio.CancelledError:
+                await self.close()
+                raise
+        if error is not None:
+            raise OutboundFailed(error)
+
+    async def renew(self) -> None:
+        """After a reconfig: once the call under way is done, the next one starts a worker that reads it anew."""
+        async with self._one_call:
+            await self.close()
+
+    async def close(self) -> None:
+        """End the worker, whatever it is doing."""
+        worker, self._worker = self._worker, None
+        if worker is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            worker.kill()
+        await worker.wait()
+
+    async def _ask(self, name: str, arguments: Mapping[str, Any]) -> str | None:
+        worker = await self._running_worker()
+        assert worker.stdin is not None  # noqa: S101 - both are pipes: told to create_subprocess_exec
+        assert worker.stdout is not None  # noqa: S101
+        self._calls += 1
+        request = {"id": self._calls, "call": name, **arguments}
+        worker.stdin.write(json.dumps(request).encode() + b"\n")
+        await worker.stdin.drain()
+        line = await worker.stdout.readline()
+        if not line:
+            raise EOFError
+        error: str | None = json.loads(line)["error"]
+        return error
+
+    async def _running_worker(self) -> asyncio.subprocess.Process:
+        if self._worker is None or self._worker.returncode is not None:
+            self._worker = await asyncio.create_subprocess_exec(
+                sys.executable, "-P", "-m", "annexd.daemoncore.pool.outbound_worker",
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+                env=self._environment, cwd="/")
+        return self._worker

@@ -1,0 +1,1 @@
+"""The process itself: command line, PID file, inheritance, limits, directories."""

@@ -1,0 +1,57 @@
+"""Room for so many at once, first come, first served; how many may change while it is in use.
+
+asyncio's semaphores are made for one number for ever, and do not tell how many wait.
+"""
+
+import asyncio
+from collections import deque
+from types import TracebackType
+
+
+class Semaphore:
+    """`async with room:` waits for its turn."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._inside = 0
+        self._queue: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    @property
+    def is_full(self) -> bool:
+        return self._inside >= self._most
+
+    def resize(self, most: int) -> None:
+        """Nobody is thrown out; those who wait come in at once if there is room now."""
+        self._most = most
+        self._admit()
+
+    async def __aenter__(self) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        self._queue.append(turn)
+        self._admit()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                self._queue.remove(turn)
+            else:
+                self._leave()
+            raise
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                        trace: TracebackType | None) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        self._inside -= 1
+        self._admit()
+
+    def _admit(self) -> None:
+        while self._inside < self._most and (turn := next((t for t in self._queue if not t.done()), None)):
+            self._queue.remove(turn)
+            self._inside += 1
+            turn.set_result(None)

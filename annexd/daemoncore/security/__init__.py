@@ -1,0 +1,1 @@
+"""Security policy by HTCondor's knobs, and what proves an identity."""

@@ -1,0 +1,138 @@
+"""SEC_* and ALLOW_*: the configuration that decides who may do what, read as HTCondor's SecMan reads it."""
+
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from functools import cache
+
+from cryptography.hazmat.backends.openssl import backend
+
+from annexd.authorization import FAMILY, PARENT, AuthorizationPolicy
+from annexd.cedar.commands import Command
+from annexd.cedar.context import ServerContext
+from annexd.cedar.crypto import AES
+from annexd.cedar.legacy import is_usable
+from annexd.cedar.levels import Level
+from annexd.cedar.policy import CIPHERS, SecurityPolicy, Requirement, canonical_method
+from annexd.cedar.session import SessionCache
+from annexd.daemoncore.security.credentials import Credentials
+from annexd.daemoncore.security.map_file import read_map_file
+from annexd.daemoncore.config.parameters import Parameters, param
+from annexd.daemoncore.privileges import own_user
+from annexd.daemoncore.security.revocation import Revocation
+from annexd.daemoncore.network.server import Security
+
+FALL_BACK = {**dict.fromkeys((Level.ADVERTISE_STARTD, Level.ADVERTISE_SCHEDD, Level.ADVERTISE_MASTER), "DAEMON"),
+             Level.ANNEX: "ADMINISTRATOR"}
+# Only the first letter counts (SecMan::sec_alpha_to_sec_req); Y and T stand for YES and TRUE, F for FALSE.
+WANTS = {"R": Requirement.REQUIRED, "Y": Requirement.REQUIRED, "T": Requirement.REQUIRED, "P": Requirement.PREFERRED, "O": Requirement.OPTIONAL,
+         "F": Requirement.NEVER, "N": Requirement.NEVER}
+METHODS = {**{name: name for name in ("FS", "IDTOKENS", "SSL", "PASSWORD", "CLAIMTOBE", "ANONYMOUS")},
+           "IDTOKEN": "IDTOKENS", "TOKENS": "IDTOKENS", "TOKEN": "IDTOKENS"}
+DEFAULT_METHODS = "FS, IDTOKENS, SSL"  # of HTCondor's FS, IDTOKENS, KERBEROS, SCITOKENS, SSL
+
+
+def read_security(commands: Mapping[int, Command], sessions: SessionCache, version: str,
+                  addresses: tuple[str, ...]) -> tuple[Security, tuple[str, ...]]:
+    """The configuration's security, and what its author should hear.  Raises BadConfiguration."""
+    look_up = Parameters()
+    methods = {level: _configured_methods(level) for level in Level}
+    credentials = Credentials.read(look_up, frozenset().union(*methods.values()))
+    map_file = read_map_file(look_up)
+    authorization = AuthorizationPolicy.read(param).with_holes(PARENT, FAMILY)
+    context = ServerContext(
+        version=version,
+        policy={level: _policy(look_up, level, methods[level], credentials.usable) for level in Level},
+        commands=commands,
+        sessions=sessions,
+        random=os.urandom,
+        trust_domain=look_up.text("TRUST_DOMAIN"),
+        uid_domain=look_up.text("UID_DOMAIN", socket.getfqdn()),
+        issuer_keys=credentials.issuer_keys,
+        advertised=addresses,
+        fs_directory=look_up.text("FS_LOCAL_DIR", "/tmp"),  # noqa: S108 - HTCondor's default; the name is random
+        root_to_condor=look_up.boolean("FS_ROOT_TO_CONDOR", True),
+        condor_user=own_user(),
+        canonical_user=map_file.canonical_user,
+        max_token_age_s=look_up.integer("SEC_TOKEN_MAX_AGE", -1, minimum=-1),
+        is_revoked=Revocation.read(look_up).is_revoked,
+        pool_password=credentials.password,
+        tls=credentials.tls,
+        claimtobe_domain=look_up.boolean("SEC_CLAIMTOBE_INCLUDE_DOMAIN", True))
+    look_up.check()
+    warnings = authorization.warnings + credentials.warnings + map_file.warnings + _cipher_warnings(context.policy)
+    return Security(context, authorization, credentials.signing_keys.secret), warnings
+
+
+def _policy(look_up: Parameters, level: Level, configured: tuple[str, ...], usable: frozenset[str]) -> SecurityPolicy:
+    default = SecurityPolicy()
+    return SecurityPolicy(
+        authentication=_want(look_up, level, "AUTHENTICATION", default.authentication),
+        encryption=_want(look_up, level, "ENCRYPTION", default.encryption),
+        integrity=_want(look_up, level, "INTEGRITY", default.integrity),
+        negotiation=_want(look_up, level, "NEGOTIATION", default.negotiation),
+        methods=tuple(method for method in configured if method in usable),
+        crypto_methods=tuple(cipher for cipher in _configured_ciphers(level) if _works(cipher)),
+        session_duration_s=_session_duration_s(look_up, level, default.session_duration_s),
+        session_lease_s=look_up.integer(_knob(level, "SESSION_LEASE"), default.session_lease_s))
+
+
+def _session_duration_s(look_up: Parameters, level: Level, default: int) -> int:
+    """SEC_<level>_SESSION_DURATION and, without it, that of ANNEXD alone; the manual has it the other way round, but
+    HTCondor lets the general one win (getIntSecSetting says "not found" whatever it found).
+    """
+    for_us = look_up.integer(_knob(level, "SESSION_DURATION", prefix="SEC_ANNEXD"), default, minimum=1)
+    return look_up.integer(_knob(level, "SESSION_DURATION"), for_us, minimum=1)
+
+
+def _knob(level: Level, setting: str, prefix: str = "SEC") -> str:
+    """The name under which SEC_<level>_<setting> is defined, going down to SEC_DEFAULT_<setting>."""
+    names = [f"{prefix}_{step}_{setting}" for step in (level, FALL_BACK.get(level)) if step]
+    return next((name for name in names if param(name) is not None), f"{prefix}_DEFAULT_{setting}")
+
+
+def _want(look_up: Parameters, level: Level, setting: str, default: Requirement) -> Requirement:
+    knob = _knob(level, setting)
+    text = param(knob)
+    if text is None:
+        return default
+    if (want := WANTS.get(text.strip()[:1].upper())) is None:
+        look_up.faults.append(f'{knob} must be REQUIRED, PREFERRED, OPTIONAL or NEVER, not "{text}"')
+        return Requirement.REQUIRED
+    return want
+
+
+def _configured_methods(level: Level) -> tuple[str, ...]:
+    """Those that this daemon implements, in the configured order."""
+    configured = (param(_knob(level, "AUTHENTICATION_METHODS")) or DEFAULT_METHODS).replace(",", " ").split()
+    return tuple(METHODS[name.upper()] for name in configured if name.upper() in METHODS)
+
+
+def _configured_ciphers(level: Level) -> tuple[str, ...]:
+    """Legacy ones only if they are named."""
+    configured = (param(_knob(level, "CRYPTO_METHODS")) or AES).replace(",", " ").split()
+    return tuple(dict.fromkeys(name for name in map(canonical_method, configured) if name in CIPHERS))
+
+
+@cache
+def _works(cipher: str) -> bool:
+    return cipher == AES or is_usable(cipher)
+
+
+def _cipher_warnings(policies: Mapping[Level, SecurityPolicy]) -> tuple[str, ...]:
+    """One for each setting, whatever the levels that it counts for."""
+    found = [warning for level, policy in policies.items() for warning in _warnings_of(level, policy)]
+    return tuple(dict.fromkeys(found))
+
+
+def _warnings_of(level: Level, policy: SecurityPolicy) -> Iterator[str]:
+    knob = _knob(level, "CRYPTO_METHODS")
+    if not policy.crypto_methods:
+        yield f"{knob} names no cipher that can be used: no client gets a session"
+    for cipher in _configured_ciphers(level):
+        if not _works(cipher):
+            yield (f"{cipher} is not offered, though {knob} names it: {backend.openssl_version_text()} has it not; "
+                   "its legacy provider may be missing")
+    if {*policy.crypto_methods} - {AES} and policy.integrity is not Requirement.REQUIRED:
+        yield (f"{knob} offers a legacy cipher, and {_knob(level, 'INTEGRITY')} is not REQUIRED: a network attacker "
+               "may take over sessions that use it without integrity")

@@ -1,0 +1,1 @@
+"""annexd itself: daemoncore, the workflow and annexes put together."""

@@ -1,0 +1,47 @@
+"""Move what ended long ago from the journal to its archive, now and then, so that nothing grows for ever."""
+
+import asyncio
+import contextlib
+import time
+from typing import Final
+
+from annexd.annex.expiry import is_over
+from annexd.annex.index import AnnexIndex
+from annexd.daemoncore import log
+from annexd.daemoncore.threads import in_thread
+from annexd.workflow import Journal, JournalError
+
+FIRST_S: Final = 30.0  # after the start, which it must not slow down
+INTERVAL_S: Final = 3600.0
+
+
+class Archiver:
+    """`first_s`, `interval_s`: from the start to the first move, and between two of them."""
+
+    def __init__(self, journal: Journal, roll: AnnexIndex, first_s: float = FIRST_S, interval_s: float = INTERVAL_S) -> None:
+        self._journal, self._roll = journal, roll
+        self._first_s, self._interval_s = first_s, interval_s
+        self._trouble = ""
+
+    async def run(self) -> None:
+        """Run for as long as annexd does."""
+        await asyncio.sleep(self._first_s)
+        while True:
+            with contextlib.suppress(JournalError):  # what is wrong, the watch of the journal tells
+                await in_thread(self._move)
+            self._tell_trouble()
+            await asyncio.sleep(self._interval_s)
+
+    def _move(self) -> None:
+        now_s = time.time()
+        ends = self._roll.latest_end_s
+        moved = self._roll.engine.move_to_archive(lambda state, at_s: is_over(state, at_s, now_s, ends))
+        self._roll.forget(moved)
+        if moved:
+            log.always(f"{len(moved)} requests that ended long ago were moved to the journal's archive")
+
+    def _tell_trouble(self) -> None:
+        trouble = self._journal.archive_trouble()
+        if trouble and trouble != self._trouble:
+            log.error(trouble)
+        self._trouble = trouble

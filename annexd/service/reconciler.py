@@ -1,0 +1,259 @@
+"""Look at every account in which something of annexd's lives, at start and at intervals, and report what breaks the
+promise there.
+
+It runs beside the orders, in threads of its own, and never keeps one waiting.  Accounts are looked at side by side,
+each within its own time, and whatever goes wrong at one of them, a fault of annexd's included, is said of that account
+and concerns no other.  Which accounts there are, the journal tells; one more are annexd's own keys, if it lends them.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from annexd.annex.fleet.access import KeyFiles
+from annexd.annex.fleet.account_target import AccountTarget, own_target
+from annexd.annex.request.defaults import Defaults
+from annexd.annex.fleet.trouble import Trouble
+from annexd.annex.fleet.living import Living
+from annexd.annex.fleet.reconcile import LOOK_S, Report, reconcile
+from annexd.annex.index import AnnexIndex
+from annexd.annex.status import NEVER_S, Look
+from annexd.annex.steps import StepContext
+from annexd.daemoncore import log
+from annexd.service.runtime_watch import today
+from annexd.daemoncore.threads import in_thread
+from annexd.workflow import JournalError, Refused, Retry, SUCCESS
+
+LEARN_S: Final = 10.0  # between two looks into the journal for accounts that are new
+AT_ONCE: Final = 8  # accounts that are looked at: so many of them can be slow, and the others have their turn
+PATIENCE_S: Final = LOOK_S + 60.0  # for a look whose calls end in LOOK_S: what hangs beyond that asks no endpoint
+SKEW_WORTH_A_WORD_S: Final = 30
+LONGEST_FAULT: Final = 2000  # characters of a log line
+
+
+@dataclass(frozen=True)
+class EarlyLooks:
+    """Looks soon after a fleet was asked for: what keeps it from starting anything shows within minutes.
+
+    The first comes when AWS shows the first events, which it does up to 30 s late (EC2 API reference,
+    DescribeSpotFleetRequestHistory), the last after the usual provisioning delay.
+    """
+
+    after_s: tuple[float, ...] = (35.0, 120.0, 330.0)
+    pause_s: float = 15.0  # between two looks at one account, however many fleets were asked for there
+
+    def is_due(self, asked_s: Iterable[float], began_s: float, now_s: float) -> bool:
+        """Whether one of them has become due since the last look began."""
+        return any(began_s < each_s + after_s <= now_s for each_s in asked_s for after_s in self.after_s)
+
+
+class Reconciler:
+    """`changed` is called when `status` has changed."""
+
+    def __init__(self, world: StepContext, access: KeyFiles, roll: AnnexIndex, defaults: Defaults, interval_s: int,
+                 changed: Callable[[], None], early: EarlyLooks = EarlyLooks()) -> None:
+        self._world, self._early = world, early
+        self.interval_s, self.defaults = interval_s, defaults
+        self._access, self._roll, self._engine, self._changed = access, roll, roll.engine, changed
+        self._living = Living(roll.engine)
+        self._targets: dict[str, AccountTarget] = {}
+        self._looking: dict[str, asyncio.Task[None]] = {}
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._looked_s: dict[str, float] = {}  # monotonic
+        self._began_s: dict[str, float] = {}  # the same look, since the epoch
+        self._asked_s: Mapping[str, list[float]] = {}  # when the newest fleets were asked for
+        self._told: dict[str, str] = {}  # the troubles that the log has, by fleet ID
+        self._reports: dict[str, Report] = {}
+        self._looks: dict[str, Look] = {}
+        self._faults: dict[str, str] = {}
+        self._warnings: dict[str, str] = {}  # of their lease functions
+        self._ended = 0
+        self._newest_s = 0
+        self._skew_told_s = 0
+        self._last_fault = ""
+
+    def status(self) -> Mapping[str, int | str]:
+        """Attributes of the daemon's ad: what runs in all accounts, and what was wrong at the newest look."""
+        reports = self._reports.values()
+        found = {"AnnexFleets": {each for report in reports for each in report.fleets},
+                 "AnnexInstances": {each for report in reports for each in report.instances},
+                 "AnnexOverdue": {each for report in reports for each in report.overdue}}
+        told = {"AnnexFunctionWarning": next(iter(self._warnings.values()), None),
+                "AnnexFunctionFault": next((each.enforcer.fault for each in reports if each.enforcer.fault), None)}
+        heard = [int(each.enforcer.receipt.at_s) for each in reports if each.enforcer.receipt]
+        return {**{name: words for name, words in told.items() if words},
+                **({"AnnexFunctionTime": min(heard)} if heard else {}),
+                **{name: len(each) for name, each in found.items()}, "AnnexEndedOverdue": self._ended,
+                "AnnexTroubled": len({each for look in self._looks.values() for each in look.troubles}),
+                "AnnexReconcileFaults": len(self._faults), "AnnexReconcileTime": self._newest_s,
+                "AnnexClockSkew": self._access.skew_s, "AnnexThrottledAccounts": self._access.throttled_accounts}
+
+    def looks(self) -> dict[str, Look]:
+        """The newest of each account.  From any thread."""
+        return dict(self._looks)
+
+    async def run(self) -> None:
+        """For ever: begin whatever is due."""
+        try:
+            while True:
+                await self._learn()
+                for key in self._targets:
+                    if self._is_due(key):
+                        self._looking[key] = asyncio.create_task(self._look(key))
+                await asyncio.sleep(min(LEARN_S, self.interval_s, self._early.pause_s))
+        finally:
+            for task in self._looking.values():
+                task.cancel()
+
+    def _is_due(self, key: str) -> bool:
+        under_way = key in self._looking and not self._looking[key].done()
+        if under_way or key not in self._looked_s:
+            return not under_way
+        passed_s = time.monotonic() - self._looked_s[key]
+        if passed_s >= self.interval_s:
+            return True
+        began_s = self._began_s.get(key, 0.0)
+        return passed_s >= self._early.pause_s and self._early.is_due(self._asked_s.get(key, ()), began_s, time.time())
+
+    async def _learn(self) -> None:
+        """The accounts in which something lives, and our own.  The others are forgotten."""
+        try:
+            living, self._asked_s = await in_thread(self._read_journal)
+        except JournalError:
+            return  # the books tell
+        except Exception as error:  # noqa: BLE001  the edge of this task: what is known already is looked at all the same
+            self._say_once(f"reconciliation: a fault of annexd: {type(error).__name__}: {error}")
+            return
+        own = own_target(self.defaults)
+        if own is not None:
+            living[own.key] = own
+        for key in self._targets.keys() - living.keys():
+            if not self._alive_at(key):
+                self._forget(key)
+        self._targets.update(living)
+
+    def _read_journal(self) -> tuple[dict[str, AccountTarget], dict[str, list[float]]]:
+        now_s = time.time()
+        return self._living.targets(now_s), self._living.fleets_asked_s(now_s)
+
+    def _alive_at(self, key: str) -> bool:
+        """Whether something was seen there at the newest look."""
+        report = self._reports.get(key)
+        return report is not None and bool(report.fleets or report.instances or report.annexes)
+
+    def _forget(self, key: str) -> None:
+        for known in (self._targets, self._looking, self._looked_s, self._began_s, self._reports, self._looks,
+                      self._faults, self._warnings):
+            known.pop(key, None)
+        self._changed()
+
+    async def _look(self, key: str) -> None:
+        """One look; what hangs beyond its time keeps no other account waiting."""
+        async with self._turns:
+            work = asyncio.create_task(self._guarded_look(key, self._targets[key]))
+            await asyncio.wait({work}, timeout=PATIENCE_S)
+        if not work.done():
+            self._tell_unseen(key, f"no end of it after {PATIENCE_S:.0f} s")
+            self._changed()
+        await work  # before that it is not begun again: each hung look costs one thread, and not one an hour
+        self._looked_s[key], self._newest_s = time.monotonic(), int(time.time())
+        self._tell_skew()
+        self._changed()
+
+    async def _guarded_look(self, key: str, target: AccountTarget) -> None:
+        self._began_s[key] = began_s = time.time()
+        try:
+            await self._look_at(key, target, began_s)
+        except (Retry, Refused, JournalError) as error:
+            self._tell_unseen(key, str(error))
+        except Exception as error:  # noqa: BLE001  the edge of one account's work: the others go on
+            self._tell_unseen(key, f"a fault of annexd: {type(error).__name__}: {error}")
+
+    def _tell_unseen(self, key: str, fault: str) -> None:
+        """Nothing was seen there: -status goes on showing what was seen last, and says since when and why."""
+        self._tell_faults(key, fault)
+        if key in self._targets:
+            self._looks[key] = replace(self._looks.get(key, Look(NEVER_S, {})), fault=fault[:LONGEST_FAULT])
+
+    async def _look_at(self, key: str, target: AccountTarget, began_s: float) -> None:
+        report = await in_thread(
+            lambda: reconcile(self._world, target, self._busy, self._roll.cancelled_ends, today()))
+        if key not in self._targets:
+            return  # forgotten meanwhile
+        self._reports[key] = report
+        texts = await in_thread(lambda: self._words_of(report.troubles))
+        troubles = {fleet_id: report.troubles[fleet_id] for fleet_id in texts}
+        self._looks[key] = Look(began_s, {annex.annex_id: annex for annex in report.annexes}, troubles=troubles)
+        self._tell_troubles({fleet_id: each for fleet_id, each in texts.items() if each})
+        self._ended += len(report.ended)
+        for words in report.ended:
+            log.always(f"reconciliation: {words}")
+        self._tell_faults(key, "; ".join((*report.faults, report.enforcer.fault) if report.enforcer.fault
+                                         else report.faults))
+        self._tell_warning(key, report.enforcer.warning)
+
+    def _words_of(self, troubles: Mapping[str, Trouble]) -> dict[str, str]:
+        """What the log says of each, by fleet ID: nothing of annexes that the journal does not know.
+
+        Fleets that annexd itself ended are left out: those of orders that failed, or of annexes that were cancelled.
+        """
+        words = {}
+        for fleet_id, trouble in troubles.items():
+            state = self._roll.order_of(fleet_id)
+            if state is None:
+                words[fleet_id] = ""
+            elif state.finished and state.finished[0] == SUCCESS:
+                order = state.order or {}
+                if self._roll.cancellation(str(order["annex_id"])) is None:
+                    words[fleet_id] = f"annex {order['annex_id']} of {order['owner']} ({fleet_id}): {trouble.text}"
+        return words
+
+    def _tell_troubles(self, troubles: dict[str, str]) -> None:
+        """Once for each fleet, until the words change by more than a number; several keys may see the same fleet."""
+        for fleet_id, words in troubles.items():
+            if _kind(words) != _kind(self._told.get(fleet_id, "")):
+                log.error(words)
+        alive = {each for report in self._reports.values() for each in (*report.fleets, *report.troubles)}
+        self._told = {each: words for each, words in (self._told | troubles).items() if each in alive}
+
+    def _tell_warning(self, key: str, words: str) -> None:
+        """Of what will end the leases; once, until it changes."""
+        if words and words != self._warnings.get(key):
+            log.always(f"WARNING: {words}")
+        self._warnings.pop(key, None)
+        if words:
+            self._warnings[key] = words
+
+    def _busy(self) -> set[str]:
+        return {str(order["annex_id"]) for order in self._engine.unfinished_orders()}
+
+    def _tell_faults(self, key: str, faults: str) -> None:
+        """Once, until they change by more than a number, such as how long ago something was."""
+        target, faults = self._targets.get(key), faults[:LONGEST_FAULT]
+        if target is None:
+            return
+        if faults and _kind(self._faults.get(key, "")) != _kind(faults):
+            owner = target.order["owner"] or "annexd itself"
+            log.error(f"reconciliation with the keys of {owner}: {faults}; it is tried again every {self.interval_s} s")
+        self._faults.pop(key, None)
+        if faults:
+            self._faults[key] = faults
+
+    def _say_once(self, words: str) -> None:
+        if words != self._last_fault:
+            log.error(words[:LONGEST_FAULT])
+        self._last_fault = words
+
+    def _tell_skew(self) -> None:
+        skew_s = self._access.skew_s
+        if abs(skew_s) >= SKEW_WORTH_A_WORD_S and abs(skew_s - self._skew_told_s) >= SKEW_WORTH_A_WORD_S:
+            log.error(f"the clock of this host is {abs(skew_s)} s {'behind' if skew_s > 0 else 'ahead of'} AWS's, by "
+                      f"which leases end: set it")
+            self._skew_told_s = skew_s
+
+
+def _kind(faults: str) -> str:
+    return re.sub(r"\d+", "0", faults)

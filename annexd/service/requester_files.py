@@ -1,0 +1,126 @@
+"""Open a file, or the files of a folder, that a request names with the rights of whoever sent it, and no others.
+
+A request is data: its path could name annexd's own secrets, another user's keys, a FIFO that never answers, or a
+link that is changed between a check and its use.  So the file is opened once, by the requester's own user ID, never
+following a link at its end, and everything is asked of the open descriptor.
+
+The child that does so belongs to the requester, who may stop it: see requester_places.
+"""
+
+import base64
+import json
+import os
+import pwd
+import subprocess
+
+from annexd.service import requester_standalone
+from annexd.service.requester_places import Places, end, python
+from annexd.service.requester_standalone import (
+    MAX_BYTES,
+    MAX_FILES,
+    MAX_FOLDER_BYTES,
+    ROOT,
+    CannotRead,
+    read_folder,
+    read_own_file,
+)
+
+__all__ = ["MAX_BYTES", "MAX_FILES", "MAX_FOLDER_BYTES", "CannotRead", "RequesterFiles", "groups_of", "is_self"]
+
+READ_TIMEOUT_S = 20.0  # a hanging file server must not hold a worker for ever
+SLOW_S = 2.0  # a child answers in 0.1 s
+MAX_SLOW = 2  # children of one user; the next of his requests is refused at once
+MAX_AT_ONCE = 8  # children of one user; the next waits for SLOW_S, so that a burst takes no more places than these
+READERS = Places(at_once=MAX_AT_ONCE, slow_s=SLOW_S, max_slow=MAX_SLOW, wait_s=SLOW_S)
+
+STANDALONE = requester_standalone.__file__
+BECOME = (  # run by a child that becomes the requester
+    "import runpy, sys; m = runpy.run_path(sys.argv[1]); uid, *groups = map(int, sys.argv[3].split(',')); "
+    "m['become'](uid, groups); "
+)
+READ_STANDALONE = BECOME + "sys.stdout.buffer.write(m['read_own_file'](sys.argv[2], uid))"
+READ_FOLDER_STANDALONE = BECOME + "sys.stdout.buffer.write(m['packed_folder'](sys.argv[2]))"
+
+
+class RequesterFiles:
+    """Reads files for authenticated users (`user@domain`) of this host's account domain, UID_DOMAIN."""
+
+    def __init__(self, uid_domain: str) -> None:
+        self.uid_domain = uid_domain
+
+    def read(self, owner: str, path: str) -> bytes:
+        """The file's content, read as `owner`.  Raises CannotRead."""
+        account = self.account(owner)
+        if is_self(account, path):
+            return read_own_file(path, account.pw_uid)
+        return _read_in_child(account, path, READ_STANDALONE)
+
+    def read_folder(self, owner: str, path: str) -> dict[str, bytes]:
+        """The files in a folder by name, read as `owner`.  Raises CannotRead."""
+        account = self.account(owner)
+        if is_self(account, path):
+            return read_folder(path)
+        printed = json.loads(_read_in_child(account, path, READ_FOLDER_STANDALONE))
+        return {name: base64.b64decode(content) for name, content in printed.items()}
+
+    def account(self, owner: str) -> pwd.struct_passwd:
+        """The account of this host that `owner` (user@domain) is.  Raises CannotRead."""
+        user, _, domain = owner.rpartition("@")
+        if domain.lower() != self.uid_domain.lower():
+            raise CannotRead(f"{owner} is no account of this host (UID_DOMAIN is {self.uid_domain}): "
+                             f"key files cannot be opened for them")
+        try:
+            return pwd.getpwnam(user)
+        except (KeyError, ValueError):  # ValueError: a name that no account can have
+            raise CannotRead(f"{user!r} has no account on this host: key files cannot be opened for them") from None
+
+
+def is_self(account: pwd.struct_passwd, path: str) -> bool:
+    """Whether we are that user.  Raises CannotRead when we are not, and may not become it."""
+    own_uid = os.geteuid()
+    if account.pw_uid == ROOT:  # as HTCondor's daemons refuse to run anything as root (init_user_ids)
+        raise CannotRead(f"{path} cannot be opened as {account.pw_name}: nobody's request gets root's rights; "
+                         f"order as an ordinary user")
+    if own_uid != account.pw_uid and os.getuid() != ROOT:
+        raise CannotRead(f"{path} cannot be opened as {account.pw_name}: annexd runs as {_name_of(own_uid)}; only root "
+                         f"can take another user's rights")
+    return own_uid == account.pw_uid
+
+
+def groups_of(account: pwd.struct_passwd) -> list[int]:
+    """All of a user's groups; the first is his own."""
+    return [account.pw_gid, *os.getgrouplist(account.pw_name, account.pw_gid)]
+
+
+def _name_of(uid: int) -> str:
+    """A container may run annexd with a user ID that no account has."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user ID {uid}, which no account has"
+
+
+def _read_in_child(account: pwd.struct_passwd, path: str, program: str) -> bytes:
+    who = ",".join(map(str, (account.pw_uid, *groups_of(account))))
+    with READERS.take(account.pw_uid) as place:
+        if place is None:
+            raise CannotRead(f"{path} is not opened: processes that read files as {account.pw_name} do not answer; see "
+                             "what keeps them, and order again")
+        try:
+            place.child = child = python(program, STANDALONE, path, who)
+        except (OSError, ValueError) as error:
+            raise CannotRead(f"annexd cannot become {account.pw_name} to open {path}: {error}") from error
+        try:
+            printed, said = child.communicate(timeout=READ_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            end(child)
+            raise CannotRead(f"{path} could not be read within {READ_TIMEOUT_S:g} s") from None
+    if child.returncode != 0:
+        raise CannotRead(_last_words(said) or f"{path} could not be read")
+    return printed
+
+
+def _last_words(stderr: bytes) -> str:
+    """The message of the exception that ended the child."""
+    last = stderr.decode(errors="replace").strip().rpartition("\n")[2]
+    return last.partition(": ")[2] or last

@@ -1,0 +1,178 @@
+"""Resolve requesters' profiles in children that are the requester: see requester_keeper and profile_worker.
+
+A child is asked each time, so that what was changed in the files is used.  Keys that it has once made of them (a
+role's, SSO's, a program's) are kept in memory until shortly before they expire, as long as the files say the same: to
+make them anew takes seconds, and AWS does not like to be asked for sessions at each call.
+"""
+
+import json
+import os
+import pwd
+import subprocess
+import sys
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from annexd.annex.key_source import NoKeys, Profile
+from annexd.aws import Credentials, SecretKey
+from annexd.service import profile_worker, requester_keeper
+from annexd.service.requester_files import RequesterFiles, groups_of, is_self
+from annexd.service.requester_places import Place, Places, end
+
+RESOLVE_TIMEOUT_S: Final = 30.0  # for SSO, STS and the requester's program together
+KEEPER_TIMEOUT_S: Final = 10.0  # more than that for the keeper to end what is left
+RENEW_S: Final = 300.0  # keys that expire sooner are made anew: a step of an order takes 120 s
+KEEP_S: Final = 60.0  # for keys of a program that says of no time when they expire
+MAX_KEPT: Final = 256
+LONGEST: Final = 2000  # characters of a fault
+AT_ONCE: Final = 4  # children of one user
+PLACES: Final = Places(at_once=AT_ONCE, slow_s=RESOLVE_TIMEOUT_S + KEEPER_TIMEOUT_S, max_slow=1, wait_s=0.0)
+PATH: Final = "/usr/local/bin:/usr/bin:/bin"
+KEEPER: Final = "import runpy, sys; runpy.run_path(sys.argv[1])['main'](int(sys.argv[2]))"
+# Of annexd's environment a child gets the way out of the network and whom to trust on it, and nothing else.
+PASSED: Final = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "AWS_CA_BUNDLE",
+                 "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "TZ")
+
+
+@dataclass(frozen=True)
+class _Kept:
+    credentials: Credentials
+    digest: str
+    until_s: float
+
+
+class RequesterProfiles:
+    """`may_run`: whether profiles may name programs.  `urls`: endpoints by botocore's names, where not AWS's own."""
+
+    def __init__(self, files: RequesterFiles, *, may_run: bool = True, urls: Mapping[str, str] | None = None,
+                 now_s: Callable[[], float] = time.time) -> None:
+        self._files, self.may_run, self._urls, self._now_s = files, may_run, dict(urls or {}), now_s
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[int, Profile, bool], _Kept] = OrderedDict()
+
+    def resolve(self, owner: str, profile: Profile) -> Credentials:
+        """The keys of a profile of `owner` (user@domain), in a child with his rights.  Raises NoKeys or CannotRead."""
+        account = self._files.account(owner)
+        is_self(account, f"profile {profile.name}")
+        key = account.pw_uid, profile, self.may_run
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is not None and kept.until_s <= self._now_s():
+                kept = None
+        said = _asked(account, self._request(account, profile, kept.digest if kept else ""))
+        if kept is not None and said.get("digest") == kept.digest:
+            return kept.credentials
+        credentials = _credentials(said)
+        if credentials.expires_at_s is not None and credentials.expires_at_s <= self._now_s():
+            raise NoKeys("its keys have expired already: log in again, or renew them")
+        if isinstance(digest := said.get("digest"), str):
+            self._keep(key, digest, credentials)
+        return credentials
+
+    def forget(self, credentials: Credentials) -> None:
+        """AWS says that they have expired."""
+        with self._lock:
+            for key in [key for key, kept in self._kept.items() if kept.credentials == credentials]:
+                del self._kept[key]
+
+    def _keep(self, key: tuple[int, Profile, bool], digest: str, credentials: Credentials) -> None:
+        now_s = self._now_s()
+        until_s = now_s + KEEP_S if credentials.expires_at_s is None else credentials.expires_at_s - RENEW_S
+        with self._lock:
+            self._kept[key] = _Kept(credentials, digest, until_s)
+            self._kept.move_to_end(key)
+            for old in [old for old, kept in self._kept.items() if kept.until_s <= now_s]:
+                del self._kept[old]
+            while len(self._kept) > MAX_KEPT:
+                self._kept.popitem(last=False)
+
+    def _request(self, account: pwd.struct_passwd, profile: Profile, known: str) -> dict[str, Any]:
+        return {
+            "uid": account.pw_uid,
+            "groups": groups_of(account),
+            "environment": _environment(account, profile),
+            "path": [each for each in sys.path if os.path.isabs(each)],
+            "program": profile_worker.__file__,
+            "timeout_s": RESOLVE_TIMEOUT_S,
+            "profile": profile.name,
+            "region": profile.region,
+            "urls": {**self._urls, "sts": profile.sts_url},
+            "may_run": self.may_run,
+            "known": known,
+        }
+
+
+def _environment(account: pwd.struct_passwd, profile: Profile) -> dict[str, str]:
+    """As a login of theirs has it; an endpoint_url in their files is for their own tools."""
+    passed = {name: os.environ[name] for name in PASSED if name in os.environ}
+    return {
+        **{name: text for name, text in passed.items() if "@" not in text},  # a proxy's password is the site's
+        "HOME": account.pw_dir,
+        "USER": account.pw_name,
+        "LOGNAME": account.pw_name,
+        "PATH": PATH,
+        "LANG": "C.UTF-8",
+        "AWS_CONFIG_FILE": profile.config_file or os.path.join(account.pw_dir, ".aws/config"),
+        "AWS_SHARED_CREDENTIALS_FILE": profile.credentials_file or os.path.join(account.pw_dir, ".aws/credentials"),
+        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def _asked(account: pwd.struct_passwd, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the child says, which may be anything of the requester's.  Raises NoKeys."""
+    with PLACES.take(account.pw_uid) as place:
+        if place is None:
+            raise NoKeys(f"annexd is resolving {AT_ONCE} profiles of {account.pw_name} at once", transient=True)
+        printed = _printed(place, json.dumps(request).encode())
+    try:
+        said = json.loads(printed)
+    except (ValueError, RecursionError) as error:
+        raise NoKeys("the process that resolves it ended without an answer") from error
+    if not isinstance(said, dict):
+        raise NoKeys("the process that resolves it ended without an answer")
+    return said
+
+
+def _printed(place: Place, request: bytes) -> bytes:
+    """By a keeper with our own rights: it takes the requester's for its worker, and ends what he leaves."""
+    life, living = os.pipe()  # the keeper sees it end when this process goes
+    try:
+        place.child = child = subprocess.Popen(
+            [sys.executable, "-I", "-c", KEEPER, requester_keeper.__file__, str(life)], cwd="/", env={}, umask=0o077,
+            pass_fds=[life], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        try:
+            return child.communicate(request, timeout=RESOLVE_TIMEOUT_S + KEEPER_TIMEOUT_S)[0]
+        except subprocess.TimeoutExpired:
+            end(child)
+            return b""
+    except (OSError, ValueError) as error:
+        raise NoKeys(f"no process can be started for it: {error}", transient=True) from error
+    finally:
+        os.close(life)
+        os.close(living)
+
+
+def _credentials(said: Mapping[str, Any]) -> Credentials:
+    """Raises NoKeys."""
+    if isinstance(fault := said.get("fault"), str):
+        raise NoKeys(_line(fault), transient=said.get("transient") is True)
+    key_id, secret, token, expires_at_s = (
+        said.get(name) for name in ("access_key_id", "secret_access_key", "session_token", "expires_at_s"))
+    if not _is_key(key_id) or not _is_key(secret) or not (token in (None, "") or _is_key(token)):
+        raise NoKeys("what it gives are no AWS keys")
+    expiry_s = float(expires_at_s) if isinstance(expires_at_s, int | float) and 1 < expires_at_s < 2**53 else None
+    return Credentials(str(key_id), SecretKey(str(secret)), SecretKey(str(token)) if token else None, expiry_s)
+
+
+def _is_key(value: object) -> bool:
+    """One word of ASCII, as it can stand in a header."""
+    return isinstance(value, str) and bool(value) and value.isascii() and value.isprintable() and " " not in value
+
+
+def _line(words: str) -> str:
+    return " ".join("".join(each if each.isprintable() else " " for each in words).split())[:LONGEST]

@@ -1,0 +1,63 @@
+"""Outbound calls of the bindings cost a child process, never the daemon."""
+
+import asyncio
+import os
+import socket
+import time
+
+import pytest
+
+from annexd.daemoncore.pool.outbound import Outbound, OutboundFailed
+
+ENVIRONMENT = {**os.environ, "CONDOR_CONFIG": "/dev/null", "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "FS"}
+AD = '[ MyType = "Generic"; Name = "annexd@test" ]'
+
+
+def advertisement(collector: str) -> dict[str, object]:
+    return {"command": "UPDATE_AD_GENERIC", "collector": collector, "ads": [AD]}
+
+
+def test_a_peer_that_accepts_and_stays_silent_is_given_up_in_time_and_the_loop_never_waits() -> None:
+    async def run() -> float:
+        outbound = Outbound(ENVIRONMENT)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            address = f"127.0.0.1:{silent.getsockname()[1]}"
+            call = asyncio.create_task(outbound.call("advertise", advertisement(address), timeout_s=2.0))
+            longest, before = 0.0, time.monotonic()
+            while not call.done():
+                await asyncio.sleep(0.01)
+                now = time.monotonic()
+                longest, before = max(longest, now - before), now
+            with pytest.raises(OutboundFailed, match="no answer within 2 s"):
+                await call
+        await outbound.close()
+        return longest
+
+    assert asyncio.run(run()) < 1.0
+
+
+def test_an_address_that_makes_the_bindings_abort_costs_one_call_and_no_more() -> None:
+    async def run() -> None:
+        outbound = Outbound(ENVIRONMENT)
+        with pytest.raises(OutboundFailed):
+            await outbound.call("alive", {"address": "<1.2.3.4:1>\n<1.2.3.4:2>", "pid": 1, "hang_after_s": 5})
+        with pytest.raises(OutboundFailed, match="Failed to advertise"):
+            await outbound.call("advertise", advertisement("127.0.0.1:1"))
+        await outbound.close()
+
+    asyncio.run(run())
+
+
+def test_the_worker_ends_when_annexd_does() -> None:
+    async def run() -> int:
+        outbound = Outbound(ENVIRONMENT)
+        with pytest.raises(OutboundFailed):
+            await outbound.call("no such call", {})
+        worker = outbound._worker
+        assert worker is not None
+        assert worker.stdin is not None
+        worker.stdin.close()
+        async with asyncio.timeout(10):
+            return await worker.wait()
+
+    assert asyncio.run(run()) == 0

@@ -1,0 +1,105 @@
+"""Room for so many at once, whose size may change at a reconfig."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from annexd.daemoncore.process.semaphore import Semaphore
+
+
+class AccessCheck:
+    """Somebody who comes in, and stays until told to go."""
+
+    def __init__(self, room: Semaphore) -> None:
+        self.is_inside, self._may_go = False, asyncio.Event()
+        self.task = asyncio.create_task(self._stay(room))
+
+    async def _stay(self, room: Semaphore) -> None:
+        async with room:
+            self.is_inside = True
+            await self._may_go.wait()
+
+    async def go(self) -> None:
+        self._may_go.set()
+        await self.task
+
+
+def run(scene: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(scene, timeout=10))
+
+
+async def visits(room: Semaphore, number: int) -> list[AccessCheck]:
+    found = [AccessCheck(room) for _ in range(number)]
+    await require_settled()
+    return found
+
+
+async def require_settled() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_who_came_first_comes_in_first_and_the_others_wait_their_turn() -> None:
+    async def scene() -> None:
+        room = Semaphore(2)
+        guests = await visits(room, 5)
+        assert [guest.is_inside for guest in guests] == [True, True, False, False, False]
+        assert room.waiting == 3
+        await guests[1].go()
+        await require_settled()
+        assert [guest.is_inside for guest in guests] == [True, True, True, False, False]
+        for guest in guests:
+            await guest.go()
+        assert room.waiting == 0
+
+    run(scene())
+
+
+def test_a_larger_room_takes_more_at_once_and_a_smaller_one_throws_nobody_out() -> None:
+    async def scene() -> None:
+        room = Semaphore(1)
+        guests = await visits(room, 4)
+        room.resize(3)
+        await require_settled()
+        assert [guest.is_inside for guest in guests] == [True, True, True, False]
+        room.resize(1)
+        await guests[0].go()
+        await guests[1].go()
+        await require_settled()
+        assert not guests[3].is_inside
+        await guests[2].go()
+        await require_settled()
+        assert guests[3].is_inside
+        await guests[3].go()
+
+    run(scene())
+
+
+def test_who_gives_up_waiting_holds_up_nobody() -> None:
+    async def scene() -> None:
+        room = Semaphore(1)
+        guests = await visits(room, 3)
+        guests[1].task.cancel()
+        await require_settled()
+        assert room.waiting == 1
+        await guests[0].go()
+        await require_settled()
+        assert guests[2].is_inside
+        await guests[2].go()
+
+    run(scene())
+
+
+def test_who_gives_up_at_the_very_moment_of_his_turn_leaves_it_to_the_next() -> None:
+    async def scene() -> None:
+        room = Semaphore(1)
+        guests = await visits(room, 3)
+        guests[0]._may_go.set()
+        await asyncio.sleep(0)  # the first is on his way out
+        guests[1].task.cancel()
+        await require_settled()
+        assert not guests[1].is_inside
+        assert guests[2].is_inside
+        await guests[2].go()
+
+    run(scene())

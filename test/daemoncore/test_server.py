@@ -1,0 +1,288 @@
+"""The rim under hostile connections: each is dropped, bounded in time, and a good client is still answered."""
+
+import asyncio
+import contextlib
+import os
+import pwd
+import secrets
+import socket
+import struct
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+import annexd.daemoncore.network.server
+from annexd.authorization import AuthorizationPolicy
+from annexd.cedar.commands import COMMANDS, DC_NOP, DC_NOP_READ, DC_QUERY_INSTANCE
+from annexd.cedar.context import ServerContext
+from annexd.cedar.session import SessionCache
+from annexd.daemoncore.commands.call import Call, Work
+from annexd.service.configuration import Limits
+from annexd.daemoncore.network.listener import Listener
+from annexd.daemoncore.security.resolver import LOOKUPS
+from annexd.daemoncore.security.fs_proof import login_name, owner_of_proof
+from annexd.daemoncore.network.server import Security, Server
+
+LIMITS = Limits(max_running_requests=1, max_pending_connections=20, session_deadline_s=1, read_timeout_s=1,
+                shutdown_graceful_s=1)
+QUERY = struct.pack(">BIq", 1, 8, DC_QUERY_INSTANCE)
+ANSWER = b"0123456789abcdef"
+Address = tuple[str, int]
+NO_LISTS = AuthorizationPolicy.read(lambda _name: None)
+
+
+def security(authorization: AuthorizationPolicy = NO_LISTS) -> Security:
+    context = ServerContext(
+        version="$CondorVersion: 25.14.1 2026-10-16 BuildID: test $", policy={},
+        commands={number: COMMANDS[number] for number in (DC_NOP, DC_QUERY_INSTANCE, DC_NOP_READ)},
+        sessions=SessionCache("test:1:1"), random=secrets.token_bytes, trust_domain="test", uid_domain="test")
+    return Security(context, authorization, lambda _key_id: None)
+
+
+def answer(call: Call) -> None:
+    call.connection.reply(ANSWER)
+
+
+async def answer_later(call: Call) -> None:
+    await asyncio.sleep(0)
+    answer(call)
+
+
+@asynccontextmanager
+async def serving(limits: Limits = LIMITS, dispatch: Callable[[Call], Work | None] = answer,
+                  authorization: AuthorizationPolicy = NO_LISTS) -> AsyncIterator[Address]:
+    server = Server(security(authorization), limits, dispatch, None)
+    listener = Listener(socket.create_server(("127.0.0.1", 0), backlog=500), server.serve)
+    listener.start()
+    yield listener.socket.getsockname()
+    listener.stop()
+    await server.drain(0)
+
+
+async def asks(address: Address, question: bytes = QUERY) -> bytes:
+    """What a good client gets."""
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(question)
+    received = await reader.read()
+    writer.close()
+    return received
+
+
+@pytest.mark.parametrize("dispatch", [answer, answer_later], ids=["at once", "later"])
+@pytest.mark.parametrize("bytes_at_once", [1, 5, 100])
+def test_a_good_client_is_answered(dispatch: Callable[[Call], Work | None], bytes_at_once: int) -> None:
+    async def run() -> bytes:
+        async with serving(dispatch=dispatch) as address:
+            reader, writer = await asyncio.open_connection(*address)
+            for start in range(0, len(QUERY), bytes_at_once):
+                writer.write(QUERY[start : start + bytes_at_once])
+                await asyncio.sleep(0.001)  # so that they arrive one after the other
+            received = await reader.read()
+            writer.close()
+            return received
+
+    assert asyncio.run(run()) == struct.pack(">BI", 1, len(ANSWER)) + ANSWER
+
+
+@pytest.mark.parametrize("is_read", [True, False], ids=["reads late", "never reads"])
+def test_an_answer_that_the_peer_does_not_take_at_once_is_kept_until_it_does_or_the_session_is_over(
+        is_read: bool) -> None:
+    size = 30_000_000  # more than a kernel keeps of one connection
+
+    def answer_at_length(call: Call) -> None:
+        call.connection.reply(bytes(size))
+
+    async def run() -> int:
+        async with serving(dispatch=answer_at_length) as address:
+            reader, writer = await asyncio.open_connection(*address, limit=1)
+            writer.write(QUERY)
+            if not is_read:
+                await asyncio.sleep(LIMITS.session_deadline_s + 1)
+            received = 0
+            with contextlib.suppress(ConnectionResetError):
+                while part := await reader.read(1_000_000):
+                    received += len(part)
+            writer.close()
+            return received
+
+    assert (asyncio.run(run()) > size) is is_read
+
+
+def test_an_answer_arrives_though_the_peer_has_said_more_that_nobody_reads() -> None:
+    with socket.socket() as client:
+        client.setblocking(False)
+
+        def answer_while_more_comes(call: Call) -> None:
+            client.send(b"more")
+            answer(call)
+
+        async def run() -> bytes:
+            async with serving(dispatch=answer_while_more_comes) as address:
+                loop = asyncio.get_running_loop()
+                await loop.sock_connect(client, address)
+                await loop.sock_sendall(client, QUERY)
+                return await loop.sock_recv(client, 100)
+
+        assert asyncio.run(run()) == struct.pack(">BI", 1, len(ANSWER)) + ANSWER
+
+
+@pytest.mark.parametrize("rubbish", [
+    b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00", b"\x0b" + bytes(12), b"\x01\x7f\xff\xff\xff",
+    b"\x01\x00\x00\x00\x00", bytes(4096), struct.pack(">BIq", 1, 8, 4711), struct.pack(">BIq", 1, 8, 60010)])
+def test_rubbish_is_dropped_at_once_and_without_a_word(rubbish: bytes) -> None:
+    async def run() -> tuple[bytes, float]:
+        async with serving(replace(LIMITS, session_deadline_s=60, read_timeout_s=60)) as address:
+            started_s = time.monotonic()
+            try:
+                async with asyncio.timeout(20):
+                    received = await asks(address, rubbish)
+            except ConnectionResetError:
+                received = b""
+            elapsed_s = time.monotonic() - started_s
+            assert await asks(address)
+            return received, elapsed_s
+
+    received, elapsed_s = asyncio.run(run())
+    assert received == b""
+    assert elapsed_s < 10
+
+
+@pytest.mark.parametrize(("look_up", "friends"), [("names", "*.friends.org"), ("is_member", "+friends")])
+def test_a_name_server_that_does_not_answer_keeps_waiting_only_who_depends_on_it(
+        monkeypatch: pytest.MonkeyPatch, look_up: str, friends: str) -> None:
+    """It may be the stranger's own, who has as many addresses as it takes; netgroups may be LDAP's."""
+    over = threading.Event()
+
+    def nobody(_question: object) -> Any:
+        over.wait(30)
+        return ()
+
+    monkeypatch.setattr(annexd.daemoncore.network.server, "LOOKUPS", replace(LOOKUPS, **{look_up: nobody}))
+    lists = AuthorizationPolicy.read({"ALLOW_READ": friends}.get)
+
+    async def run() -> float:
+        async with serving(replace(LIMITS, max_pending_connections=100), authorization=lists) as address:
+            strangers = [await asyncio.open_connection(*address) for _ in range(80)]
+            for _reader, writer in strangers:
+                writer.write(struct.pack(">BIq", 1, 8, DC_NOP_READ))
+            await asyncio.sleep(0.1)  # so that they are there first
+            begun_s = time.monotonic()
+            try:
+                async with asyncio.timeout(5):
+                    assert await asks(address)
+                    await asyncio.to_thread(int)  # as a file of keys is read
+            finally:
+                over.set()
+            elapsed_s = time.monotonic() - begun_s
+            for _reader, writer in strangers:
+                writer.close()
+            return elapsed_s
+
+    assert asyncio.run(run()) < 1
+
+
+def test_silence_ends_after_the_read_timeout_and_a_drip_after_the_deadline_of_the_session() -> None:
+    async def drip(address: Address) -> None:
+        _reader, writer = await asyncio.open_connection(*address)
+        for byte in struct.pack(">BI", 1, 1000) + bytes(1000):
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(0.2)
+
+    async def run() -> None:
+        async with serving(replace(LIMITS, session_deadline_s=2)) as address:
+            async with asyncio.timeout(20):
+                assert await asks(address, b"\x01") == b""
+            with pytest.raises((ConnectionResetError, BrokenPipeError)):
+                async with asyncio.timeout(20):
+                    await drip(address)
+
+    asyncio.run(run())
+
+
+def test_only_so_many_unknown_peers_are_kept_and_a_good_client_is_answered_when_they_time_out() -> None:
+    async def run() -> None:
+        async with serving() as address:
+            silent = [await asyncio.open_connection(*address) for _ in range(100)]
+            async with asyncio.timeout(20):
+                while not (received := await refused_or_answered(address)):
+                    await asyncio.sleep(0.1)
+            assert received.endswith(ANSWER)
+            for _reader, writer in silent:
+                writer.close()
+
+    asyncio.run(run())
+
+
+async def refused_or_answered(address: Address) -> bytes:
+    try:
+        return await asks(address)
+    except ConnectionResetError:
+        return b""
+
+
+def test_a_fault_of_a_handler_ends_its_connection_and_nothing_else() -> None:
+    def fail(call: Call) -> None:
+        if call.received.command.number == DC_NOP:
+            raise RuntimeError("a bug")
+        answer(call)
+
+    async def fail_later(call: Call) -> None:
+        fail(call)
+
+    async def run(dispatch: Callable[[Call], Work | None]) -> bytes:
+        async with serving(dispatch=dispatch) as address:
+            assert await asks(address, struct.pack(">BIq", 1, 8, DC_NOP)) == b""
+            return await asks(address)
+
+    assert asyncio.run(run(fail)).endswith(ANSWER)
+    assert asyncio.run(run(fail_later)).endswith(ANSWER)
+
+
+def test_at_the_end_handlers_have_their_time_and_what_has_no_command_yet_is_closed() -> None:
+    async def run() -> tuple[bytes, bytes]:
+        going_on = asyncio.Event()
+
+        async def answer_in_the_end(call: Call) -> None:
+            going_on.set()
+            await asyncio.sleep(0.2)
+            answer(call)
+
+        server = Server(security(), LIMITS, answer_in_the_end, None)
+        listener = Listener(socket.create_server(("127.0.0.1", 0)), server.serve)
+        address = listener.socket.getsockname()
+        listener.start()
+        silent, _writer = await asyncio.open_connection(*address)
+        translate_aws_errors = asyncio.create_task(asks(address))
+        await going_on.wait()
+        listener.stop()
+        await server.drain(timeout_s=10)
+        return await translate_aws_errors, await silent.read()
+
+    answered, nothing = asyncio.run(run())
+    assert answered.endswith(ANSWER)
+    assert nothing == b""
+
+
+def test_the_proof_of_fs_is_a_directory_of_its_owner_alone() -> None:
+    me = os.geteuid()
+    assert login_name(me) == pwd.getpwuid(me).pw_name
+    assert login_name(54321) is None  # no account's
+    for mode, owner in ((0o700, me), (0o750, None), (0o701, None), (0o600, None)):
+        path = f"/tmp/FS_test_{secrets.token_hex(8)}"
+        os.mkdir(path)
+        os.chmod(path, mode)
+        try:
+            assert owner_of_proof(path) == owner
+            os.symlink(path, path + "_link")
+            assert owner_of_proof(path + "_link") is None
+        finally:
+            os.unlink(path + "_link")
+            os.rmdir(path)
+    assert owner_of_proof("/tmp/FS_not_there") is None
+    assert owner_of_proof("/tmp/FS_nul\0") is None

@@ -1,0 +1,105 @@
+"""Soon after an order somebody looks whether anything runs: an hour later nobody waits for the answer any more."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from annexd.annex.fleet.access import KeyFiles
+from annexd.annex.fleet.living import YOUNG_S, Living
+from annexd.annex.index import AnnexIndex
+from annexd.annex.steps import StepContext
+from annexd.service.reconciler import EarlyLooks, Reconciler
+from annexd.workflow import Journal
+from test.annex.conftest import TEMPLATE
+from test.annex.fleets import target
+from test.annex.site import Site
+from test.cloud import Cloud
+from test.service.test_reconciler import until
+
+EARLY = EarlyLooks()
+
+
+@pytest.fixture(scope="module")
+def deployed() -> Iterator[tuple[Cloud, str]]:
+    with Cloud(speed=0, termination_s=0.05, behaviour={"logs_late_s": 0.0}) as cloud:
+        yield cloud, cloud.deploy_template(TEMPLATE)
+
+
+@pytest.fixture
+def site(deployed: tuple[Cloud, str], tmp_path: Path) -> Iterator[Site]:
+    site = Site(*deployed, tmp_path)
+    site.clean()
+    yield site
+    site.cloud.behave(fleet_trouble="", history_late_s=0.0)
+    site.clean()
+
+
+@pytest.fixture
+def journal(site: Site) -> Iterator[Journal]:
+    site.cloud.behave(fleet_trouble="role")
+    assert site.order()["Result"] == "Success"
+    journal = site.journal()
+    yield journal
+    journal.close()
+
+
+def test_what_keeps_an_order_from_being_filled_is_known_long_before_the_next_reconciliation(
+    site: Site, journal: Journal
+) -> None:
+    """Its event is told late, so that the look at the start does not see it."""
+    site.cloud.behave(history_late_s=2.0)
+
+    async def lives() -> None:
+        access = KeyFiles(site.read_as, site.cache, defaults=site.trusting())
+        early = EarlyLooks(after_s=(1.0, 4.0), pause_s=0.2)
+        reconciler = Reconciler(StepContext(access, site.now_s), access, AnnexIndex(site.engine(journal)), site.defaults, 3600,
+                                lambda: None, early)
+        task = asyncio.create_task(reconciler.run())
+
+        def told() -> str:
+            look = reconciler.looks().get(target(site).key)
+            return " ".join(each.text for each in look.troubles.values()) if look else ""
+
+        await until(lambda: "iamFleetRoleInvalid" in told(), told)
+        assert reconciler.status()["AnnexTroubled"] == 1
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(lives())
+
+
+def test_an_account_is_due_once_after_each_time_and_never_again() -> None:
+    asked_s = 1000.0
+    for after_s in EARLY.after_s:
+        due_s = asked_s + after_s
+        assert not EARLY.is_due([asked_s], due_s - 20.0, due_s - 0.1)
+        assert EARLY.is_due([asked_s], due_s - 20.0, due_s)
+        assert not EARLY.is_due([asked_s], due_s, due_s + 10.0)
+    assert not EARLY.is_due([asked_s], asked_s + EARLY.after_s[-1], asked_s + 100_000.0)
+    assert not EARLY.is_due([], 0.0, asked_s)
+
+
+def test_the_first_look_comes_when_aws_tells_of_the_first_events() -> None:
+    """They are delayed by up to 30 s: EC2's API reference, DescribeSpotFleetRequestHistory."""
+    assert 30.0 < EARLY.after_s[0] <= 60.0
+    assert EARLY.after_s[-1] < YOUNG_S
+
+
+def test_the_fleets_that_are_young_are_known_also_after_a_restart_and_forgotten_later(
+    site: Site, journal: Journal
+) -> None:
+    for _ in range(2):
+        living, now_s = Living(site.engine(journal)), time.time()
+        [key] = living.targets(now_s)
+        [asked_s] = living.fleets_asked_s(now_s)[key]
+        assert abs(asked_s - now_s) < 20
+    assert living.fleets_asked_s(now_s + YOUNG_S + 30) == {key: [asked_s]}
+    assert living.fleets_asked_s(now_s + YOUNG_S + 30) == {}
+    late = Living(site.engine(journal))
+    late.targets(now_s + 3 * YOUNG_S)
+    assert late.fleets_asked_s(now_s + 3 * YOUNG_S) == {}

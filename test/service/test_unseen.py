@@ -1,0 +1,90 @@
+"""Keys that work no more age what -status shows, visibly; and they are used again as soon as they work."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annexd.annex.fleet.access import KeyFiles
+from annexd.annex.index import AnnexIndex
+from annexd.annex.status import query_annexes
+from annexd.annex.steps import StepContext
+from annexd.service.reconciler import Reconciler
+from test.annex.ads import OWNER
+from test.annex.conftest import TEMPLATE
+from test.annex.site import Site
+from test.cloud import Cloud
+
+PATIENCE_S = 20.0
+FAULT = "PublicKeyFile cannot be used: /home/alice/public cannot be opened: Permission denied"
+
+
+@pytest.fixture(scope="module")
+def deployed() -> Iterator[tuple[Cloud, str]]:
+    with Cloud(speed=0, termination_s=0.05, behaviour={"logs_late_s": 0.0}) as cloud:
+        yield cloud, cloud.deploy_template(TEMPLATE)
+
+
+@pytest.fixture
+def site(deployed: tuple[Cloud, str], tmp_path: Path) -> Iterator[Site]:
+    site = Site(*deployed, tmp_path)
+    site.clean()
+    yield site
+    site.clean()
+
+
+def statuses(site: Site, *steps: tuple[Callable[[], object], Callable[[dict[str, Any]], bool]]) -> list[dict[str, Any]]:
+    """Of the one annex: after each thing that is done, once the condition holds; annexd looks every second."""
+    journal = site.journal()
+
+    async def lives() -> list[dict[str, Any]]:
+        access = KeyFiles(site.read_as, site.cache, defaults=site.trusting())
+        roll = AnnexIndex(site.engine(journal))
+        reconciler = Reconciler(StepContext(access, site.now_s), access, roll, site.defaults, 1, lambda: None)
+        task, found = asyncio.create_task(reconciler.run()), list[dict[str, Any]]()
+
+        def status() -> dict[str, Any]:
+            ad = {"Command": "CA_QUERY_ANNEXES", "RequestVersion": 1}
+            reply = query_annexes(ad, OWNER, roll, site.defaults, site.now_s(), reconciler.looks())
+            [annex] = json.loads(str(reply["Annexes"]))
+            return dict(annex)
+
+        for do, holds in steps:
+            do()
+            async with asyncio.timeout(PATIENCE_S):
+                while not holds(status()):
+                    await asyncio.sleep(0.02)
+            found.append(status())
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        return found
+
+    try:
+        return asyncio.run(lives())
+    finally:
+        journal.close()
+
+
+def test_what_was_seen_last_stays_with_its_time_and_why_nothing_was_seen_since(site: Site) -> None:
+    assert site.order()["Result"] == "Success"
+    keys = dict(site.keys)
+    seen, unseen, again = statuses(
+        site,
+        (lambda: None, lambda annex: annex["Instances"] is not None),
+        (site.keys.clear, lambda annex: annex["SeenFault"] is not None),
+        (lambda: site.keys.update(keys), lambda annex: annex["SeenFault"] is None))
+    assert seen["SeenFault"] is None
+    assert (unseen["SeenFault"], unseen["Instances"]) == (FAULT, seen["Instances"])
+    assert seen["SeenTime"] <= unseen["SeenTime"] <= again["SeenTime"]
+
+
+def test_an_annex_that_was_never_seen_says_why(site: Site) -> None:
+    assert site.order()["Result"] == "Success"
+    site.keys.clear()
+    [annex] = statuses(site, (lambda: None, lambda annex: annex["SeenFault"] is not None))
+    assert (annex["SeenFault"], annex["Instances"], annex["SeenTime"]) == (FAULT, None, None)
