@@ -10,6 +10,7 @@ SYSTEM_TESTS := test/system test/parity test/tool/test_condor_annex.py test/pool
 # Most tests wait for daemons: two processes run them, a file in one of them.
 WORKERS := 2
 PARALLEL := --numprocesses $(WORKERS) --dist loadfile
+PROGRAMS := bin/condor_annex bin/condor-annex-ec2 templates/generate-policies templates/generate-role
 DEB_SUITES := trixie sid
 DEB_CACHE := .cache/deb
 export PYTHONDONTWRITEBYTECODE = 1
@@ -55,8 +56,10 @@ histories: venv ## every fault at every point, then two at a time and seeds (ARG
 chaos: ready ## kill -9 at random under load, 300 times (ARGS="--seed 17 --kills 1000 --minutes 60")
 	$(AS_USER) $(RUN) -m test.chaos $(ARGS)
 
-lint: venv ## ruff and mypy --strict
+lint: venv ## ruff (its rules and its format) and mypy --strict
+	$(RUN) -m ruff format --check
 	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check --extension :python $(PROGRAMS)
 	$(RUN) -m ruff check --target-version py39 --extension :python bin/condor-annex-ec2
 	$(RUN) -m mypy
 	$(RUN) -m mypy --scripts-are-modules --python-version 3.10 bin/condor-annex-ec2

@@ -204,8 +204,9 @@ class SpotFleets:
         end_s = lease_end(token, tags, None if created is None else created.timestamp(), max_lease_s)
         if ordered is None or end_s is None:
             return fleet_id, None
-        return fleet_id, Fleet(fleet_id, ordered[0], str(seen.get("SpotFleetRequestState")), end_s,
-                               CANCELLED_TAG in tags)
+        return fleet_id, Fleet(
+            fleet_id, ordered[0], str(seen.get("SpotFleetRequestState")), end_s, CANCELLED_TAG in tags
+        )
 
 
 KINDS = (SpotFleets,)

@@ -63,8 +63,9 @@ class Story:
         for line in text.rstrip().splitlines():
             print(f"         {line}", flush=True)
 
-    def run(self, pool: Pool, *command: str, env: Mapping[str, str] | None = None, last: int = 0,
-            timeout_s: float = 60.0) -> str:
+    def run(
+        self, pool: Pool, *command: str, env: Mapping[str, str] | None = None, last: int = 0, timeout_s: float = 60.0
+    ) -> str:
         """Run a command as a user would, and show it with all that it prints; its standard output.
 
         `last`: show no more than so many lines of what it says of its progress.
@@ -76,8 +77,10 @@ class Story:
         self.show("\n".join(f"{DIM}{line}{PLAIN}" for line in told))
         self.show(done.stdout)
         if done.returncode != 0:
-            raise DemoFailed(f"{Path(command[0]).name} ended with status {done.returncode}; annexd's log:\n"
-                             f"{pool.log('ANNEXD')[-3000:]}")
+            raise DemoFailed(
+                f"{Path(command[0]).name} ended with status {done.returncode}; annexd's log:\n"
+                f"{pool.log('ANNEXD')[-3000:]}"
+            )
         return done.stdout.strip()
 
 
@@ -127,8 +130,9 @@ def set_up(story: Story, host: Pool, cloud: Cloud) -> None:
 
 def tear_down(story: Story, host: Pool, cloud: Cloud) -> None:
     story.say("And one command takes it all away again")
-    story.run(host, str(TOOL), "-teardown", "-region", cloud.region, env=cloud.environment(), last=3,
-              timeout_s=TEARDOWN_S)
+    story.run(
+        host, str(TOOL), "-teardown", "-region", cloud.region, env=cloud.environment(), last=3, timeout_s=TEARDOWN_S
+    )
 
 
 def tell_of_annexd(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> tuple[str, str]:
@@ -145,11 +149,15 @@ def tell_of_annexd(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> tuple[
 
 def run_a_job(story: Story, pool: Pool) -> str:
     """Wait for the machines, and run a job on one of them; the annex's ID."""
-    story.say(f"{MACHINES} of the instances boot for real: condor-annex-ec2, then HTCondor, with a token of the "
-              "annex's own")
+    story.say(
+        f"{MACHINES} of the instances boot for real: condor-annex-ec2, then HTCondor, with a token of the annex's own"
+    )
     status = str(pool.htcondor.executable("condor_status"))
-    wait_until(lambda: pool.run(status, "-af", "AnnexID").stdout.count("annex-") == MACHINES,
-               f"{MACHINES} machines in the pool", 60)
+    wait_until(
+        lambda: pool.run(status, "-af", "AnnexID").stdout.count("annex-") == MACHINES,
+        f"{MACHINES} machines in the pool",
+        60,
+    )
     story.run(pool, status, "-af:h", "Name", "State", "AnnexName", "AuthenticatedIdentity")
     story.say("The user submits a job; its START lets only this user's jobs run there, and only until the lease's end")
     job = pool.directory / "job.sub"
@@ -165,13 +173,27 @@ def run_a_job(story: Story, pool: Pool) -> str:
 def cancel_another(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> None:
     """While the first one goes on."""
     story.say("A second annex; its user finds it too short and moves its end")
-    mistake = story.run(pool, str(TOOL), *key_files(host.directory), "-lease-duration", "12h", "-count", "5",
-                        "-annex-name", "mistake", str(TOP / "templates/config.json"), last=1)
+    mistake = story.run(
+        pool,
+        str(TOOL),
+        *key_files(host.directory),
+        "-lease-duration",
+        "12h",
+        "-count",
+        "5",
+        "-annex-name",
+        "mistake",
+        str(TOP / "templates/config.json"),
+        last=1,
+    )
     story.run(pool, str(TOOL), "-extend", "2h", "mistake")
     story.say("The user cancels it, and its instances are ended at once")
     story.run(pool, str(TOOL), "-cancel", "mistake")
-    wait_until(lambda: not [each for each in cloud.running_instances() if each["fleet"] == mistake],
-               "its instances to be gone", END_WITHIN_S)
+    wait_until(
+        lambda: not [each for each in cloud.running_instances() if each["fleet"] == mistake],
+        "its instances to be gone",
+        END_WITHIN_S,
+    )
     story.run(pool, str(TOOL), "-status")
 
 
@@ -190,8 +212,16 @@ def lease(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> str:
     story.run(pool, status, "-subsystem", "annexd", "-af:h", "Name", "MyType", "AnnexRequests", "AnnexUnfinished")
     story.say(f"A user leases what templates/config.json describes, for {LEASE_S} seconds")
     keys = key_files(host.directory)
-    request_id = story.run(pool, str(TOOL), *keys, "-lease-duration", str(LEASE_S), "-annex-name", "physics",
-                           str(TOP / "templates/config.json"))
+    request_id = story.run(
+        pool,
+        str(TOOL),
+        *keys,
+        "-lease-duration",
+        str(LEASE_S),
+        "-annex-name",
+        "physics",
+        str(TOP / "templates/config.json"),
+    )
     story.say("The instances run. Their end is part of the fleet, in its token; nobody can take it away")
     story.show("\n".join(what_runs(cloud)))
     story.say("annexd ordered them only since the lease function was seen at work: this is its newest receipt")
@@ -201,8 +231,9 @@ def lease(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> str:
 
 def newest_line(cloud: Cloud) -> str:
     """What the last run of the lease function says of itself, without its longer members."""
-    events = cloud.client("logs").filter_log_events(logGroupName="/aws/lambda/HTCondorAnnexLease",
-                                                    filterPattern=RECEIPT)["events"]
+    events = cloud.client("logs").filter_log_events(
+        logGroupName="/aws/lambda/HTCondorAnnexLease", filterPattern=RECEIPT
+    )["events"]
     told = json.loads(events[-1]["message"])
     shown = ("tick", "at", "contract", "max_lease_s", "complete", "rights", "fleets", "instances", "ended", "stuck")
     return json.dumps({name: told[name] for name in shown})
@@ -222,15 +253,23 @@ def key_files(directory: Path) -> list[str]:
 
 def what_runs(cloud: Cloud) -> list[str]:
     instances = cloud.running_instances()
-    return [f"{fleet['id']}  {fleet['state']}  token {fleet['config']['ClientToken']}" for fleet in cloud.fleets()] + [
-        f"{sum(each['fleet'] == fleet['id'] for each in instances)} instances of {fleet['id']}"
-        for fleet in cloud.fleets()] + [f"s3 object {key}" for key in objects_of(cloud)]
+    return (
+        [f"{fleet['id']}  {fleet['state']}  token {fleet['config']['ClientToken']}" for fleet in cloud.fleets()]
+        + [
+            f"{sum(each['fleet'] == fleet['id'] for each in instances)} instances of {fleet['id']}"
+            for fleet in cloud.fleets()
+        ]
+        + [f"s3 object {key}" for key in objects_of(cloud)]
+    )
 
 
 def watch_the_lease_end(story: Story, pool: Pool, cloud: Cloud, request_id: str) -> None:
     story.say(f"Waiting for the lease of {request_id} to end (the rule fires every five minutes: here, seconds)")
-    wait_until(lambda: not cloud.running_instances() and not objects_of(cloud),
-               "the instances and the annex's object to be gone", LEASE_S + END_WITHIN_S)
+    wait_until(
+        lambda: not cloud.running_instances() and not objects_of(cloud),
+        "the instances and the annex's object to be gone",
+        LEASE_S + END_WITHIN_S,
+    )
     story.say("The lease is over: a run of lambda/lease.py ended the fleet and saw its instances gone")
     story.say("The pool is as it was: the machines told it that they leave, seconds before the end")
     story.run(pool, str(pool.htcondor.executable("condor_status")), "-total")
@@ -245,8 +284,10 @@ def prove_that_nothing_is_left(story: Story, cloud: Cloud, annex_id: str) -> Non
     story.show(f"instances:  {len(cloud.running_instances())} running")
     story.show(f"tokens:     {len(objects)} in S3")
     line = meter["annexes"][annex_id]
-    story.show(f"meter:      {annex_id} ran at most {line['latest']:.1f} s past its lease "
-               f"(one tick of the clock is {300 / CLOCK_SPEED:.0f} s, termination takes {TERMINATION_S} s)")
+    story.show(
+        f"meter:      {annex_id} ran at most {line['latest']:.1f} s past its lease "
+        f"(one tick of the clock is {300 / CLOCK_SPEED:.0f} s, termination takes {TERMINATION_S} s)"
+    )
     clean = all(state.startswith("cancelled") for state in fleets) and not meter["unleased"]["instance_seconds"]
     if not clean or objects:
         raise DemoFailed(f"something is left: {json.dumps([cloud.fleets(), objects], default=str)[:2000]}")
@@ -254,8 +295,11 @@ def prove_that_nothing_is_left(story: Story, cloud: Cloud, annex_id: str) -> Non
 
 def objects_of(cloud: Cloud) -> list[str]:
     s3 = cloud.client("s3")
-    return [each["Key"] for bucket in s3.list_buckets()["Buckets"]
-            for each in s3.list_objects_v2(Bucket=bucket["Name"]).get("Contents", ())]
+    return [
+        each["Key"]
+        for bucket in s3.list_buckets()["Buckets"]
+        for each in s3.list_objects_v2(Bucket=bucket["Name"]).get("Contents", ())
+    ]
 
 
 def wait_until(condition: Callable[[], object], what: str, timeout_s: float) -> None:

@@ -18,21 +18,31 @@ ALLOWED = {  # what a package may import of ours, besides itself
     "aws": set(),
     "authorization": {"cedar.levels"},
     "annex": {"workflow", "aws"},
-    "daemon": {"annex", "aws", "workflow", "authorization", "cedar", "condor"},
+    "daemoncore": {"authorization", "cedar", "condor"},
+    "service": {"daemoncore", "annex", "aws", "workflow", "authorization", "cedar", "condor"},
     "account": {"aws", "annex", "workflow"},
     "tool": {"annex", "account", "condor"},
 }
 ONLY_IN: dict[str, str | tuple[str, ...]] = {  # who alone may import what is not ours
-    "asyncio": "daemon/",
+    "asyncio": ("daemoncore/", "service/"),
     "sqlite3": ("workflow/journal.py", "workflow/archive.py"),
     "boto3": "aws/",
-    "htcondor2": ("condor/", "daemon/", "tool/"),
-    "classad2": ("condor/", "daemon/"),
+    "htcondor2": ("condor/", "daemoncore/", "service/", "tool/"),
+    "classad2": ("condor/", "daemoncore/", "service/"),
 }
 BINDINGS = "condor/bindings.py"
 WITHOUT_DATA = {  # what may be used of the bindings elsewhere: nothing of it is given text that somebody may choose
-    "htcondor2": {"HTCondorException", "LogLevel", "SubsystemType", "enable_debug", "enable_log", "platform",
-                  "reload_config", "set_subsystem", "version"},
+    "htcondor2": {
+        "HTCondorException",
+        "LogLevel",
+        "SubsystemType",
+        "enable_debug",
+        "enable_log",
+        "platform",
+        "reload_config",
+        "set_subsystem",
+        "version",
+    },
     "classad2": {"ClassAdException", "Value"},
 }
 NOT_IN_CEDAR = {"socket", "asyncio", "time", "os", "logging"}
@@ -74,8 +84,9 @@ def test_data_reach_the_bindings_by_one_module_only(path: Path) -> None:
         elif isinstance(node, ast.Name) and node.id in WITHOUT_DATA:
             assert node in whole, f"line {node.lineno} hands {node.id} on"
         elif isinstance(node, ast.Import):
-            assert not any(each.name.partition(".")[0] in WITHOUT_DATA and (each.asname or "." in each.name)
-                           for each in node.names), f"line {node.lineno}: the bindings are imported under their names"
+            assert not any(
+                each.name.partition(".")[0] in WITHOUT_DATA and (each.asname or "." in each.name) for each in node.names
+            ), f"line {node.lineno}: the bindings are imported under their names"
         elif isinstance(node, ast.ImportFrom):
             root = (node.module or "").partition(".")[0]
             assert root not in WITHOUT_DATA, f"line {node.lineno}: a part of the bindings is imported"
@@ -88,8 +99,17 @@ def test_the_lease_function_is_self_contained(path: Path) -> None:
 
 def test_the_daemon_starts_without_what_talks_to_aws() -> None:
     """It takes 0.1 s to import; condor_master hears that annexd is ready before that."""
-    program = ("import sys, annexd.service.service; "
-               "sys.exit(' '.join({'botocore.session', 'botocore.parsers', 'urllib3'} & set(sys.modules)) or 0)")
-    done = subprocess.run([sys.executable, "-c", program], env={**os.environ, "CONDOR_CONFIG": "ONLY_ENV"}, cwd=TOP,
-                          capture_output=True, text=True, timeout=60, check=False)
+    program = (
+        "import sys, annexd.service.service; "
+        "sys.exit(' '.join({'botocore.session', 'botocore.parsers', 'urllib3'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "CONDOR_CONFIG": "ONLY_ENV"},
+        cwd=TOP,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr

@@ -194,8 +194,10 @@ class ConfigurationFile:
         others = list(sections)[1:]
         if others:
             names = " ".join(map(local_name, others))
-            steps.append(f"for an annexd of each other region ({', '.join(others)}), put "
-                         f"DAEMON_LIST = $(DAEMON_LIST) {names} into a file of your own")
+            steps.append(
+                f"for an annexd of each other region ({', '.join(others)}), put "
+                f"DAEMON_LIST = $(DAEMON_LIST) {names} into a file of your own"
+            )
         return steps
 
     def _write(self, content: str) -> None:

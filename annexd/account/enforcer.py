@@ -55,7 +55,9 @@ class Enforcer:
         """Tell whether function, rule and role are there: without any of them no annex ends."""
         events, iam = (self._session.client(service, self.region) for service in ("events", "iam"))
         for operation, call, name in (
-            ("DescribeRule", events.describe_rule, {"Name": FUNCTION}), ("GetRole", iam.get_role, {"RoleName": role})):
+            ("DescribeRule", events.describe_rule, {"Name": FUNCTION}),
+            ("GetRole", iam.get_role, {"RoleName": role}),
+        ):
             with translate_aws_errors(operation):
                 try:
                     call(**name)
@@ -118,12 +120,16 @@ class Enforcer:
         while (why := self._without_heartbeat(arn, max_lease_s, digest)) is not None:
             waited_s = time.monotonic() - begun_s
             if waited_s > HEARTBEAT_S:
-                raise AccountError(f"{self.region}: all is made, but annexd would order nothing: {why}",
-                                   "condor_annex -check-setup finds the cause; then run the same command again")
+                raise AccountError(
+                    f"{self.region}: all is made, but annexd would order nothing: {why}",
+                    "condor_annex -check-setup finds the cause; then run the same command again",
+                )
             if waited_s - said_s >= PROGRESS_S:
                 said_s = waited_s
-                self._say("waiting for the rule to call the lease function, which it does every five minutes "
-                          f"({waited_s:.0f} s so far)")
+                self._say(
+                    "waiting for the rule to call the lease function, which it does every five minutes "
+                    f"({waited_s:.0f} s so far)"
+                )
             time.sleep(PAUSE_S)
         self._say("the rule calls the lease function, and it sees all fleets and instances: annexd may order annexes")
 
@@ -163,8 +169,10 @@ class Enforcer:
         deadline_s = time.monotonic() + CHANGING_S
         while (told := self.look()) and told["Configuration"].get("LastUpdateStatus") == "InProgress":
             if time.monotonic() > deadline_s:
-                raise AccountError(f"{self.region}: the lease function has been changing for {CHANGING_S:.0f} s",
-                                   "run the same command again")
+                raise AccountError(
+                    f"{self.region}: the lease function has been changing for {CHANGING_S:.0f} s",
+                    "run the same command again",
+                )
             time.sleep(min(1.0, PAUSE_S))
 
 

@@ -80,8 +80,14 @@ def key_files(public: str | None, secret: str | None, token: str | None = None) 
     session_token = SecretKey(_key(token, token_in)) if token else None
     credentials = Credentials(_key(public), SecretKey(_key(secret)), session_token)
     if faults := faults_of(credentials):
-        raise UnusableFile(*(f"{public}, {secret}: {fault} (-session-token-file FILE)" if "token" in fault
-                             else f"{public}, {secret}: {fault}" for fault in faults))
+        raise UnusableFile(
+            *(
+                f"{public}, {secret}: {fault} (-session-token-file FILE)"
+                if "token" in fault
+                else f"{public}, {secret}: {fault}"
+                for fault in faults
+            )
+        )
     return credentials
 
 

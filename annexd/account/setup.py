@@ -74,8 +74,10 @@ class RegionSetup:
         self._stack_name = owner_of(self._enforcer) or self._wanted.stack_name
         self._say(f"account {account}, stack {self._stack_name}")
         if not self._is_own:
-            self._say(f"the stack {self._stack_name} has the lease function {FUNCTION}, of which there is one in a "
-                      f"region: it is used, and no stack {self._wanted.stack_name} is made")
+            self._say(
+                f"the stack {self._stack_name} has the lease function {FUNCTION}, of which there is one in a "
+                f"region: it is used, and no stack {self._wanted.stack_name} is made"
+            )
         self._enforcer.refuse_if_being_closed()
         seen = self._stack().look()
         before_s = seen.max_lease_s if seen else max_lease_limits()[2]
@@ -120,19 +122,26 @@ class RegionSetup:
         seen = stack.require_settled()
         if seen is None or not seen.is_good or missing_outputs(seen.outputs):
             state = "gone" if seen is None else f"{seen.status}, and not all that annexes need"
-            raise AccountError(f"{self.region}: the stack {stack.name} has the lease function, and is {state}",
-                               f"condor_annex -setup -stack-name {stack.name} completes it")
+            raise AccountError(
+                f"{self.region}: the stack {stack.name} has the lease function, and is {state}",
+                f"condor_annex -setup -stack-name {stack.name} completes it",
+            )
         if self._max_lease_s != seen.max_lease_s:
-            raise AccountError(f"{self.region}: -max-lease would change the stack {stack.name}",
-                               f"say so with -stack-name {stack.name}")
+            raise AccountError(
+                f"{self.region}: -max-lease would change the stack {stack.name}",
+                f"say so with -stack-name {stack.name}",
+            )
         return seen
 
     def _refuse_to_cut(self, before_s: int) -> None:
         """Raise LivingAnnexes with those whose leases a lower MaxLease ends earlier, unless that is wanted."""
         found = annexes(self._session.client("ec2", self.region))
         ends = [(annex, annex.end_s(before_s) or 0, annex.end_s(self._max_lease_s) or 0) for annex in found]
-        cut = [f"{annex.name()}: at {utc(after_s)} instead of {utc(now_s)}"
-               for annex, now_s, after_s in ends if after_s < now_s]
+        cut = [
+            f"{annex.name()}: at {utc(after_s)} instead of {utc(now_s)}"
+            for annex, now_s, after_s in ends
+            if after_s < now_s
+        ]
         if cut and not self._wanted.cuts_leases:
             raise LivingAnnexes(
                 f"{self.region}: with {MAX_LEASE} {self._max_lease_s} s instead of {before_s} s annexes end earlier: "

@@ -132,8 +132,12 @@ class Stack:
     def _made_of(self, body: str, max_lease_s: int) -> dict[str, Any]:
         """Build the call."""
         parameter = {"ParameterKey": MAX_LEASE, "ParameterValue": str(max_lease_s)}
-        return {"StackName": self.name, "TemplateBody": body, "Parameters": [parameter],
-                "Capabilities": ["CAPABILITY_IAM"]}
+        return {
+            "StackName": self.name,
+            "TemplateBody": body,
+            "Parameters": [parameter],
+            "Capabilities": ["CAPABILITY_IAM"],
+        }
 
     def deployed_template(self) -> Any:
         """What it was last made of, or meant to be."""

@@ -65,8 +65,10 @@ def tear_down_region(session: Session, wanted: Wanted, region: str, say: Say) ->
 
 def _tell_of_another(enforcer: Enforcer, wanted: Wanted, say: Say) -> None:
     if other := enforcer.stack_name():
-        say(f"{enforcer.region}: the lease function {FUNCTION} stays: it is of the stack {other}, "
-            f"not of {wanted.stack_name}")
+        say(
+            f"{enforcer.region}: the lease function {FUNCTION} stays: it is of the stack {other}, "
+            f"not of {wanted.stack_name}"
+        )
 
 
 def _max_lease_s(session: Session, wanted: Wanted, region: str) -> int:

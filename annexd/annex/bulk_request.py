@@ -7,15 +7,16 @@ and its lease long over.  Whatever the ad, the answer is an ad.
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from annexd.annex.request.same_request import check_same, digest_of, known_state
-from annexd.annex.request.defaults import Defaults
+from annexd.annex.join.config_bundle import BundleSources, NoBundleSources, completed
 from annexd.annex.order import new_order
-from annexd.annex.join.config_bundle import NoBundleSources, BundleSources, completed
 from annexd.annex.reply import ANSWERED, ReplyAd, reply_of, reply_of_error
+from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.request import BulkRequest, check_command, command_id_of
+from annexd.annex.request.same_request import check_same, digest_of, known_state
 from annexd.workflow import Engine
 
 ORDER: Final = ""  # an order's workflow has no name
+
 
 def bulk_request(
     ad: Mapping[str, Any],
@@ -24,7 +25,7 @@ def bulk_request(
     defaults: Defaults,
     now_s: float,
     *,
-    supplies: BundleSources | None = None,
+    bundle_sources: BundleSources | None = None,
     accepted: Callable[[str], None] = lambda _: None,
 ) -> ReplyAd:
     """Carry out `ad` for `owner` (user@domain), and answer when all is done or undone.  Blocks.
@@ -39,7 +40,9 @@ def bulk_request(
         state = known_state(ad, owner, engine, ORDER)
         if state is None:
             request = BulkRequest.from_ad(ad, now_s, defaults)
-            order = completed(new_order(request, owner, accounts=defaults.accounts_of(owner)), supplies or NoBundleSources())
+            order = completed(
+                new_order(request, owner, accounts=defaults.accounts_of(owner)), bundle_sources or NoBundleSources()
+            )
             state = engine.accept(request.command_id, owner, order, digest_of(ad))
             check_same(state, ad)  # another may have been accepted at the same moment
         command_id, begun = state.command_id, True

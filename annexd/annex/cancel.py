@@ -9,19 +9,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from annexd.annex.request.same_request import digest_of, known_state
-from annexd.annex.request.defaults import Defaults
-from annexd.annex.request.faults import InvalidRequest
+from annexd.annex.index import CANCEL, AnnexIndex
 from annexd.annex.lease.lease import utc
 from annexd.annex.named_annex import OWN_NAMES, Named, NamedAnnex
 from annexd.annex.reply import ANSWERED, NotNow, ReplyAd, reply, reply_of_cancel, reply_of_error
+from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.faults import InvalidRequest
 from annexd.annex.request.request import check_command, command_id_of, own_of
-from annexd.annex.index import CANCEL, AnnexIndex
+from annexd.annex.request.same_request import digest_of, known_state
 from annexd.annex.steps import StepContext
 from annexd.annex.steps.end_fleets import EndFleets
 from annexd.annex.steps.limited import Limited
 from annexd.annex.steps.stop_order import StopOrder
-from annexd.workflow import Engine, Json, NotOwner, SUCCESS, State, Workflow
+from annexd.workflow import SUCCESS, Engine, Json, NotOwner, State, Workflow
 
 COMMAND: Final = "CA_CANCEL_ANNEX"
 OWN: Final = OWN_NAMES | {"forcex"}
@@ -52,7 +52,7 @@ class CancelRequest:
 def cancel_annex(
     ad: Mapping[str, Any],
     owner: str,
-    roll: AnnexIndex,
+    index: AnnexIndex,
     world: StepContext,
     defaults: Defaults,
     now_s: float,
@@ -63,10 +63,10 @@ def cancel_annex(
     command_id, begun = command_id_of(ad), False
     try:
         check_command(ad, COMMAND)
-        state = known_state(ad, owner, roll.engine, CANCEL)
+        state = known_state(ad, owner, index.engine, CANCEL)
         if state is None:
             request = CancelRequest.from_ad(ad)
-            annex = NamedAnnex(request.named, owner, roll, world, defaults, now_s)
+            annex = NamedAnnex(request.named, owner, index, world, defaults, now_s)
             cancelling = _Cancelling(annex, digest_of(ad))
             if request.forcex:
                 return cancelling.given_up()
@@ -74,7 +74,7 @@ def cancel_annex(
         again = state.finished is not None and state.command_id != command_id
         command_id, begun = state.command_id, True
         accepted(command_id)
-        return reply_of_cancel(roll.engine.run(command_id), again=again)
+        return reply_of_cancel(index.engine.run(command_id), again=again)
     except ANSWERED as error:
         return reply_of_error(error, command_id, begun=begun)
 
@@ -92,42 +92,42 @@ class _Cancelling:
         if known is None:
             order = self.annex.order_from_the_cloud()
             return self._joined_or_begun(order["subject"], lambda: order)
-        if self.annex.roll.cancellation(known.annex_id) is None:
+        if self.annex.index.cancellation(known.annex_id) is None:
             self.annex.check_not_over(known)
         return self._joined_or_begun(known.annex_id, lambda: self.annex.order(known, "cancelled"))
 
     def _joined_or_begun(self, subject: str, order: Callable[[], Json]) -> State:
-        with self.annex.roll.changing:  # two at once would each change the order to their keys, in turn, without end
+        with self.annex.index.changing:  # two at once would each change the order to their keys, in turn, without end
             return self._joined(subject) or self._accept(order())
 
     def _joined(self, subject: str) -> State | None:
         """Return the cancellation that there is; with this requester's keys from now on, if some were given."""
-        state, keys = self.annex.roll.cancellation(subject), self.annex.own_keys()
+        state, keys = self.annex.index.cancellation(subject), self.annex.own_keys()
         if state is not None and state.finished is None and keys:
-            self.annex.roll.engine.change(state.command_id, {**keys, "keys": keys})
+            self.annex.index.engine.change(state.command_id, {**keys, "keys": keys})
         return state
 
     def _accept(self, order: Json) -> State:
         owner, command_id = self.annex.owner, self.annex.named.command_id
         order = {**order, "workflow": CANCEL, "cancelled_by": owner, "keys": self.annex.own_keys()}
-        return self.annex.roll.engine.accept(command_id, owner, order, self.asked)
+        return self.annex.index.engine.accept(command_id, owner, order, self.asked)
 
     def given_up(self) -> ReplyAd:
         """Close what cannot be undone, or cancelled, any more; answer with what may be left.  Raises as accepted()."""
-        roll, named = self.annex.roll, self.annex.named
+        index, named = self.annex.index, self.annex.named
         if self.annex.owner not in self.annex.defaults.super_users:
             raise NotOwner("-forcex is for QUEUE_SUPER_USERS")
         known = self.annex.known()
         if known is None:
             raise InvalidRequest([f"annexd knows no annex {named.annex}"])
-        state, cancellation = roll.engine.state(known.command_id), roll.cancellation(known.annex_id)
-        changes = map(roll.engine.state, roll.earlier_changes(known.annex_id, ""))
+        state, cancellation = index.engine.state(known.command_id), index.cancellation(known.annex_id)
+        changes = map(index.engine.state, index.earlier_changes(known.annex_id, ""))
         stuck = [one for one in (state, cancellation, *changes) if one is not None and one.is_stuck]
         if not stuck:
             raise NotNow(f"nothing of annex {known.annex_id} is stuck: -forcex is for what cannot be undone")
         words = f"given up by {self.annex.owner}; {left_over(state)}"
         for one in stuck:
-            roll.engine.close(one.command_id, words)
+            index.engine.close(one.command_id, words)
         return {**reply(SUCCESS, command_id=named.command_id), "AnnexID": known.annex_id, "Warning": words}
 
 

@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from annexd.annex.request.same_request import check_same, digest_of, known_state
+from annexd.annex.index import CHANGE, AnnexIndex
+from annexd.annex.named_annex import OWN_NAMES, Named, NamedAnnex
+from annexd.annex.reply import ANSWERED, NotNow, ReplyAd, reply_of_change, reply_of_error
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.faults import InvalidRequest
 from annexd.annex.request.lease_length import LONGEST_S, fault_of_new_end
-from annexd.annex.named_annex import OWN_NAMES, Named, NamedAnnex
-from annexd.annex.reply import ANSWERED, NotNow, ReplyAd, reply_of_change, reply_of_error
 from annexd.annex.request.request import check_command, command_id_of, own_of
-from annexd.annex.index import CHANGE, AnnexIndex
+from annexd.annex.request.same_request import check_same, digest_of, known_state
 from annexd.annex.steps import StepContext
 from annexd.annex.steps.limited import Limited
 from annexd.annex.steps.move_end import MoveEnd, ReadLease, TellMachines, WaitForTurn
@@ -27,9 +27,9 @@ DEADLINES: Final = 2.5  # of an order's step: longer than what a lost answer may
 OWN: Final = OWN_NAMES | {"leaseextension", "endoflease", "now"}
 
 
-def add_changing(engine: Engine, world: StepContext, roll: AnnexIndex) -> None:
+def add_changing(engine: Engine, world: StepContext, index: AnnexIndex) -> None:
     """Give an Engine of annexes the workflow that moves the end of their leases."""
-    steps = WaitForTurn(world, engine, roll.earlier_changes), ReadLease(world), MoveEnd(world), TellMachines(world)
+    steps = WaitForTurn(world, engine, index.earlier_changes), ReadLease(world), MoveEnd(world), TellMachines(world)
     engine.add(CHANGE, Workflow(tuple(Limited(step) for step in steps), deadlines=DEADLINES))
 
 
@@ -60,7 +60,7 @@ class ChangeRequest:
 def change_lease(
     ad: Mapping[str, Any],
     owner: str,
-    roll: AnnexIndex,
+    index: AnnexIndex,
     world: StepContext,
     defaults: Defaults,
     now_s: float,
@@ -71,15 +71,15 @@ def change_lease(
     command_id, begun = command_id_of(ad), False
     try:
         check_command(ad, COMMAND)
-        state = known_state(ad, owner, roll.engine, CHANGE)
+        state = known_state(ad, owner, index.engine, CHANGE)
         if state is None:
             request = ChangeRequest.from_ad(ad, now_s, defaults)
-            annex = NamedAnnex(request.named, owner, roll, world, defaults, now_s)
+            annex = NamedAnnex(request.named, owner, index, world, defaults, now_s)
             state = _accepted(request, annex, digest_of(ad))
             check_same(state, ad)  # another may have been accepted at the same moment
         command_id, begun = state.command_id, True
         accepted(command_id)
-        return reply_of_change(roll.engine.run(command_id))
+        return reply_of_change(index.engine.run(command_id))
     except ANSWERED as error:
         return reply_of_error(error, command_id, begun=begun)
 
@@ -91,10 +91,10 @@ def _accepted(request: ChangeRequest, annex: NamedAnnex, asked: str) -> State:
         annex.check_not_over(known)
     order = annex.order_from_the_cloud() if known is None else annex.order(known, "changed")
     order |= _wanted(request, annex, order)
-    with annex.roll.changing:
-        if annex.roll.cancellation(order["subject"]) is not None:
+    with annex.index.changing:
+        if annex.index.cancellation(order["subject"]) is not None:
             raise NotNow(f"annex {order['annex_id']} was cancelled: its end cannot be moved")
-        return annex.roll.engine.accept(annex.named.command_id, annex.owner, order, asked)
+        return annex.index.engine.accept(annex.named.command_id, annex.owner, order, asked)
 
 
 def _wanted(request: ChangeRequest, annex: NamedAnnex, order: Json) -> Json:
@@ -108,8 +108,10 @@ def _wanted(request: ChangeRequest, annex: NamedAnnex, order: Json) -> Json:
         if fault is not None:
             raise InvalidRequest([fault])
     if order["annex_order"] is None and latest_s > present_s:
-        raise NotNow(f"annexd has no record of the order of annex {order['annex_id']}, so its machines would not hear "
-                     "of the new end: it can only be shortened or cancelled")
+        raise NotNow(
+            f"annexd has no record of the order of annex {order['annex_id']}, so its machines would not hear "
+            "of the new end: it can only be shortened or cancelled"
+        )
     join = (order["annex_order"] or {}).get("join") or {}
     return {
         "workflow": CHANGE,

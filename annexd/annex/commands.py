@@ -8,11 +8,11 @@ from annexd.annex import cancel, change, status
 from annexd.annex.bulk_request import bulk_request
 from annexd.annex.cancel import cancel_annex
 from annexd.annex.change import change_lease
-from annexd.annex.request.defaults import Defaults
+from annexd.annex.index import AnnexIndex
 from annexd.annex.join.config_bundle import BundleSources
 from annexd.annex.reply import ReplyAd
+from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.request import commands_in
-from annexd.annex.index import AnnexIndex
 from annexd.annex.status import Look, query_annexes
 from annexd.annex.steps import StepContext
 
@@ -23,9 +23,9 @@ ASIDE = frozenset({cancel.COMMAND, change.COMMAND, status.COMMAND})  # do not qu
 class CommandContext:
     """What every command needs."""
 
-    roll: AnnexIndex
+    index: AnnexIndex
     world: StepContext
-    supplies: BundleSources
+    bundle_sources: BundleSources
     looks: Callable[[], Mapping[str, Look]] = dict
 
 
@@ -37,14 +37,22 @@ def command_of(ad: Mapping[str, Any]) -> str | None:
     return None
 
 
-def answer(ad: Mapping[str, Any], owner: str, desk: CommandContext, defaults: Defaults, now_s: float,
-           accepted: Callable[[str], None] = lambda _: None) -> ReplyAd:
+def answer(
+    ad: Mapping[str, Any],
+    owner: str,
+    context: CommandContext,
+    defaults: Defaults,
+    now_s: float,
+    accepted: Callable[[str], None] = lambda _: None,
+) -> ReplyAd:
     """The reply ad, when all is done or undone.  Blocks.  `accepted(command_id)`: see bulk_request."""
     match command_of(ad):
         case cancel.COMMAND:
-            return cancel_annex(ad, owner, desk.roll, desk.world, defaults, now_s, accepted=accepted)
+            return cancel_annex(ad, owner, context.index, context.world, defaults, now_s, accepted=accepted)
         case change.COMMAND:
-            return change_lease(ad, owner, desk.roll, desk.world, defaults, now_s, accepted=accepted)
+            return change_lease(ad, owner, context.index, context.world, defaults, now_s, accepted=accepted)
         case status.COMMAND:
-            return query_annexes(ad, owner, desk.roll, defaults, now_s, desk.looks())
-    return bulk_request(ad, owner, desk.roll.engine, defaults, now_s, supplies=desk.supplies, accepted=accepted)
+            return query_annexes(ad, owner, context.index, defaults, now_s, context.looks())
+    return bulk_request(
+        ad, owner, context.index.engine, defaults, now_s, bundle_sources=context.bundle_sources, accepted=accepted
+    )

@@ -11,7 +11,7 @@ from typing import Final
 from annexd.annex.steps.end_fleets import EndFleets
 from annexd.annex.steps.move_end import MoveEnd, ReadLease
 from annexd.annex.steps.request_fleet import RequestFleet
-from annexd.workflow import Engine, Json, SUCCESS, State
+from annexd.workflow import SUCCESS, Engine, Json, State
 
 CANCEL: Final = "cancel"  # the workflow of a cancellation
 CHANGE: Final = "change"  # that of a change of a lease's end
@@ -127,8 +127,11 @@ class AnnexIndex:
             self._learn()
             annex_ids = self._read.cancels.keys() & self._read.annexes.keys()
         states = {annex_id: self.cancellation(annex_id) for annex_id in annex_ids}
-        return {annex_id: state.results[END_STEP]["end_of_lease_s"] for annex_id, state in states.items()
-                if state is not None and END_STEP in state.results}
+        return {
+            annex_id: state.results[END_STEP]["end_of_lease_s"]
+            for annex_id, state in states.items()
+            if state is not None and END_STEP in state.results
+        }
 
     def forget(self, command_ids: Collection[str]) -> None:
         """Keep no more of what these commands were about."""
@@ -139,8 +142,9 @@ class AnnexIndex:
             read.fleets = {key: each for key, each in read.fleets.items() if each not in gone}
             read.cancels, read.changes = _without(gone, read.cancels), _without(gone, read.changes)
             read.moves = {key: each for key, each in read.moves.items() if key not in gone}
-            read.latest_s = {key: end_s for key, end_s in read.latest_s.items()
-                             if key in read.annexes or key in read.changes}
+            read.latest_s = {
+                key: end_s for key, end_s in read.latest_s.items() if key in read.annexes or key in read.changes
+            }
 
     def order_of(self, fleet_id: str) -> State | None:
         """The order that this fleet was made for, if it is one of the journal's."""
@@ -188,8 +192,13 @@ class AnnexIndex:
 
 def _known(state: State, order: Json) -> AnnexRecord:
     name, end_s = order.get("annex_name"), order.get("end_of_lease_s")
-    return AnnexRecord(state.command_id, str(order.get("annex_id")), state.owner, str(name) if name else None,
-                 end_s if isinstance(end_s, int) else 0)
+    return AnnexRecord(
+        state.command_id,
+        str(order.get("annex_id")),
+        state.owner,
+        str(name) if name else None,
+        end_s if isinstance(end_s, int) else 0,
+    )
 
 
 def _without(gone: set[str], commands: dict[str, list[str]]) -> dict[str, list[str]]:

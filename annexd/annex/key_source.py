@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Protocol
 
-from annexd.annex.request.faults import shown
 from annexd.annex.request.ad_attributes import AdAttributes, fault_of_path
+from annexd.annex.request.faults import shown
 from annexd.aws import Credentials
 
 ATTRIBUTES: Final = {  # by field of KeySource
@@ -78,8 +78,10 @@ class KeySource:
     @classmethod
     def read(cls, own: AdAttributes) -> "KeySource":
         """What an ad says; adds what is wrong to `own.faults`, and then the result is of no use."""
-        given = {field: own.text(name, fault_of_profile if field == "profile" else fault_of_path)
-                 for field, name in ATTRIBUTES.items()}
+        given = {
+            field: own.text(name, fault_of_profile if field == "profile" else fault_of_path)
+            for field, name in ATTRIBUTES.items()
+        }
         own.faults += _faults(frozenset(field for field, name in ATTRIBUTES.items() if not own.missing(name)))
         return cls(**given)
 

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from annexd.annex.fleet.account_target import AccountTarget, own_target
-from annexd.annex.request.defaults import Defaults
-from annexd.annex.request.faults import InvalidRequest, shown
 from annexd.annex.fleet.inventory import Fleet, fleets_of_annex, living_instances, take_inventory
+from annexd.annex.index import FLEET_STEP, AnnexIndex, AnnexRecord
 from annexd.annex.key_source import KEY_NAMES, KeySource
 from annexd.annex.lease.lease import NOT_IN_TAGS, utc
-from annexd.annex.request.ad_attributes import AdAttributes
 from annexd.annex.reply import NotNow
+from annexd.annex.request.ad_attributes import AdAttributes
+from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.faults import InvalidRequest, shown
 from annexd.annex.request.request import REFERENCE, command_id_in
-from annexd.annex.index import FLEET_STEP, AnnexRecord, AnnexIndex
 from annexd.annex.steps import StepContext
 from annexd.annex.steps.limited import STEP_S
 from annexd.aws import time_limit
-from annexd.workflow import Json, NotOwner, SUCCESS
+from annexd.workflow import SUCCESS, Json, NotOwner
 
 OWN_NAMES: Final = KEY_NAMES | {"command", "requestversion", "commandid", "annex"}
 TARGET: Final = ("owner", "accounts", "endpoints", "lease_function_arn")
@@ -49,7 +49,7 @@ class NamedAnnex:
 
     named: Named
     owner: str
-    roll: AnnexIndex
+    index: AnnexIndex
     world: StepContext
     defaults: Defaults
     now_s: float
@@ -59,10 +59,10 @@ class NamedAnnex:
 
         Raises InvalidRequest for a name of several, or NotOwner.
         """
-        called = self.roll.called(self.named.annex, self.owner)
+        called = self.index.called(self.named.annex, self.owner)
         live = [one for one in called if self._is_live(one)]
         if len(live) > 1:
-            names = ", ".join(f"{one.annex_id} (until {utc(self.roll.end_s(one))})" for one in live)
+            names = ", ".join(f"{one.annex_id} (until {utc(self.index.end_s(one))})" for one in live)
             raise InvalidRequest([f"{self.named.annex} is the name of {len(live)} annexes of yours: {names}"])
         known = next(iter(live or called), None)
         if known is not None:
@@ -71,8 +71,8 @@ class NamedAnnex:
 
     def order(self, known: AnnexRecord, verb: str) -> Json:
         """Return what a workflow on it needs, from the journal; `verb` as in "cancelled".  Raises NotNow."""
-        state = self.roll.engine.state(known.command_id)
-        order, annex_id, end_s = state.order or {}, known.annex_id, self.roll.end_s(known)
+        state = self.index.engine.state(known.command_id)
+        order, annex_id, end_s = state.order or {}, known.annex_id, self.index.end_s(known)
         if state.finished is not None and state.is_given_up:
             raise NotNow(f"annex {annex_id} cannot be {verb} any more, it was {state.finished[1]}")
         if state.finished is not None and state.finished[0] != SUCCESS:
@@ -96,10 +96,10 @@ class NamedAnnex:
 
         Raises NotNow, Retry or Refused.
         """
-        state, end_s = self.roll.engine.state(known.command_id), self.roll.end_s(known)
+        state, end_s = self.index.engine.state(known.command_id), self.index.end_s(known)
         if state.finished is None or state.finished[0] != SUCCESS or end_s > self.now_s:
             return
-        if self.roll.cancellation(known.annex_id) is not None:
+        if self.index.cancellation(known.annex_id) is not None:
             raise NotNow(f"annex {known.annex_id} is cancelled: its lease ended at {utc(end_s)}")
         with time_limit(STEP_S):
             ec2 = self.world.access({**(state.order or {}), **self.own_keys()}).ec2
@@ -119,8 +119,10 @@ class NamedAnnex:
         with time_limit(STEP_S):
             inventory = take_inventory(self.world.access(target.access_order).ec2)
         living, owner = inventory.living(), NOT_IN_TAGS.sub("_", self.owner)
-        meant = sorted(filter(self._is_meant, inventory.fleets),
-                       key=lambda fleet: (fleet.fleet_id not in living, fleet.owner != owner))
+        meant = sorted(
+            filter(self._is_meant, inventory.fleets),
+            key=lambda fleet: (fleet.fleet_id not in living, fleet.owner != owner),
+        )
         if not meant:
             region = target.order["endpoints"]["region"]
             words = f"annexd knows no annex {self.named.annex} of yours, and AWS shows these keys none in {region}"
@@ -151,11 +153,11 @@ class NamedAnnex:
         return {**self.named.keys.as_order(), "owner": self.owner, "accounts": self.defaults.accounts_of(self.owner)}
 
     def _is_live(self, known: AnnexRecord) -> bool:
-        state = self.roll.engine.state(known.command_id)
+        state = self.index.engine.state(known.command_id)
         if state.finished is None:
             return True
-        is_leased = state.finished[0] == SUCCESS and self.roll.end_s(known) > self.now_s
-        return is_leased and self.roll.cancellation(known.annex_id) is None
+        is_leased = state.finished[0] == SUCCESS and self.index.end_s(known) > self.now_s
+        return is_leased and self.index.cancellation(known.annex_id) is None
 
     def _check_owner(self, owner: str, annex_id: str) -> None:
         if self.owner != owner and self.owner not in self.defaults.super_users:
@@ -163,7 +165,7 @@ class NamedAnnex:
 
     def _check_unknown(self, fleet: Fleet) -> None:
         """Of an annex of the journal, its order tells whose it is: the token and the tags of a fleet may be copied."""
-        for known in self.roll.called(fleet.annex_id, self.owner):
+        for known in self.index.called(fleet.annex_id, self.owner):
             self._check_owner(known.owner, known.annex_id)
             raise InvalidRequest([f"{fleet.fleet_id} says that it is of annex {fleet.annex_id}: name it by that ID"])
 

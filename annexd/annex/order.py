@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from annexd.annex.join.join_config import join_order
 from annexd.annex.lease import lease
 from annexd.annex.lease.identifiers import leased_token, new_annex_id
-from annexd.annex.join.join_config import join_order
 from annexd.annex.request.request import BulkRequest
 from annexd.workflow import Json
 
@@ -19,8 +19,13 @@ FLEET = "spot-fleet-request"
 INSTANCE = "instance"
 
 
-def new_order(request: BulkRequest, owner: str, *, accounts: Mapping[str, str] | None = None,
-              new_id: Callable[[], str] = new_annex_id) -> Json:
+def new_order(
+    request: BulkRequest,
+    owner: str,
+    *,
+    accounts: Mapping[str, str] | None = None,
+    new_id: Callable[[], str] = new_annex_id,
+) -> Json:
     """The order for `owner` (user@domain), under a new annex ID.  `accounts`: see Defaults.accounts_of.
 
     Raises InvalidRequest.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from annexd.annex.fleet.living import LIVES_ON_S
-from annexd.annex.index import AnnexRecord, AnnexIndex
+from annexd.annex.index import AnnexIndex, AnnexRecord
 from annexd.workflow import Engine, Journal, JournalError, fold
 
 EXIT_NONE, EXIT_SOME, EXIT_UNKNOWN = 0, 1, 2
@@ -22,11 +22,11 @@ LEASE_END: Final = "%Y-%m-%d %H:%M UTC"
 
 def remaining(journal: Journal, now_s: float) -> list[str]:
     """Return a line for each annex that may live and each command that is unfinished.  Raises JournalError."""
-    roll = AnnexIndex(Engine(journal, ()))
-    annexes = [one for one in roll.all() if _may_live(journal, one, roll.latest_end_s(one.annex_id), now_s)]
+    index = AnnexIndex(Engine(journal, ()))
+    annexes = [one for one in index.all() if _may_live(journal, one, index.latest_end_s(one.annex_id), now_s)]
     ours = {one.command_id for one in annexes}
     others = [f"command {each} is unfinished" for each in journal.unfinished() if each not in ours]
-    return [_line(one, roll.latest_end_s(one.annex_id)) for one in annexes] + others
+    return [_line(one, index.latest_end_s(one.annex_id)) for one in annexes] + others
 
 
 def _may_live(journal: Journal, annex: AnnexRecord, end_s: int, now_s: float) -> bool:

@@ -5,7 +5,7 @@ from typing import Final, TypeAlias
 
 from annexd.annex.request.faults import InvalidRequest
 from annexd.annex.request.request import REQUEST_VERSION
-from annexd.workflow import FAILURE, JournalError, Json, NotOwner, Outcome, Paused, Refused, Retry, SUCCESS
+from annexd.workflow import FAILURE, SUCCESS, JournalError, Json, NotOwner, Outcome, Paused, Refused, Retry
 
 ReplyAd: TypeAlias = dict[str, bool | int | float | str | None]
 

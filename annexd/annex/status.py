@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from annexd.annex.fleet.account_target import target_of
+from annexd.annex.fleet.reconcile import ObservedAnnex
+from annexd.annex.fleet.trouble import Trouble
+from annexd.annex.index import FLEET_STEP, AnnexIndex, AnnexRecord
+from annexd.annex.lease.lease import NOT_IN_TAGS
+from annexd.annex.reply import ANSWERED, ReplyAd, reply, reply_of_error
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.faults import InvalidRequest, shown
-from annexd.annex.fleet.trouble import Trouble
-from annexd.annex.lease.lease import NOT_IN_TAGS
-from annexd.annex.fleet.reconcile import ObservedAnnex
-from annexd.annex.reply import ANSWERED, ReplyAd, reply, reply_of_error
 from annexd.annex.request.request import REFERENCE, check_command, command_id_of, own_of
-from annexd.annex.index import FLEET_STEP, AnnexRecord, AnnexIndex
-from annexd.workflow import Json, SUCCESS, State
+from annexd.workflow import SUCCESS, Json, State
 
 COMMAND: Final = "CA_QUERY_ANNEXES"
 OWN: Final = frozenset(["command", "requestversion", "commandid", "annex"])
@@ -41,15 +41,15 @@ class Look:
 
 
 def query_annexes(
-    ad: Mapping[str, Any], owner: str, roll: AnnexIndex, defaults: Defaults, now_s: float, looks: Mapping[str, Look]
+    ad: Mapping[str, Any], owner: str, index: AnnexIndex, defaults: Defaults, now_s: float, looks: Mapping[str, Look]
 ) -> ReplyAd:
     """Annexes: JSON, a list of what `_known_annex` and `_seen_only` give for each; `looks` are by AccountTarget.key."""
     try:
         annex = _reference_in(ad)
         mine = None if owner in defaults.super_users else owner
-        known = roll.called(annex, owner)[::-1] if annex else _recent(roll, now_s)
-        lines = [_known_annex(one, roll, now_s, looks) for one in known if mine in (None, one.owner)]
-        lines += [line for line in _seen_only(roll, now_s, looks, mine) if annex in (None, line["AnnexID"])]
+        known = index.called(annex, owner)[::-1] if annex else _recent(index, now_s)
+        lines = [_known_annex(one, index, now_s, looks) for one in known if mine in (None, one.owner)]
+        lines += [line for line in _seen_only(index, now_s, looks, mine) if annex in (None, line["AnnexID"])]
         lines = [line for line in lines if annex or _is_told_unasked(line, now_s)]
     except ANSWERED as error:
         return reply_of_error(error, command_id_of(ad), begun=False)
@@ -66,9 +66,9 @@ def _reference_in(ad: Mapping[str, Any]) -> str | None:
     return annex
 
 
-def _recent(roll: AnnexIndex, now_s: float) -> list[AnnexRecord]:
-    unfinished = set(roll.engine.unfinished())
-    return [one for one in roll.all() if roll.end_s(one) > now_s - TOLD_S or one.command_id in unfinished]
+def _recent(index: AnnexIndex, now_s: float) -> list[AnnexRecord]:
+    unfinished = set(index.engine.unfinished())
+    return [one for one in index.all() if index.end_s(one) > now_s - TOLD_S or one.command_id in unfinished]
 
 
 def _is_told_unasked(line: Json, now_s: float) -> bool:
@@ -78,17 +78,17 @@ def _is_told_unasked(line: Json, now_s: float) -> bool:
     return bool(under_way or recent or line["Instances"] or line["Trouble"])
 
 
-def _known_annex(known: AnnexRecord, roll: AnnexIndex, now_s: float, looks: Mapping[str, Look]) -> Json:
+def _known_annex(known: AnnexRecord, index: AnnexIndex, now_s: float, looks: Mapping[str, Look]) -> Json:
     """One that the journal knows."""
-    state, cancellation = roll.engine.state(known.command_id), roll.cancellation(known.annex_id)
+    state, cancellation = index.engine.state(known.command_id), index.cancellation(known.annex_id)
     order = state.order or {}
     look = looks.get(target_of(order).key) if order else None
     fault = look.fault if look else ""
-    if look is not None and look.at_s < max(state.step(FLEET_STEP).asked_at_s, roll.moved_at_s(known)):
+    if look is not None and look.at_s < max(state.step(FLEET_STEP).asked_at_s, index.moved_at_s(known)):
         look = None  # it saw what was there before
     seen = look.annexes.get(known.annex_id) if look else None
     end_s = seen.end_of_lease_s if seen and cancellation is None else None
-    end_s = roll.end_s(known) if end_s is None else int(end_s)
+    end_s = index.end_s(known) if end_s is None else int(end_s)
     word, fleet_id = _word(state, cancellation, end_s, now_s), state.results.get(FLEET_STEP, {}).get(FLEET_ID)
     trouble = look.troubles.get(str(fleet_id)) if look and word == "leased" else None
     return {
@@ -124,13 +124,16 @@ def _seen(annex_id: str, look: Look | None) -> Json:
         return {"Instances": None, "SeenTime": None, "EnforcerSeenTime": None}
     annex = look.annexes.get(annex_id)
     enforced_s = annex.enforcer_seen_s if annex else None
-    return {"Instances": annex.instances if annex else 0, "SeenTime": int(look.at_s),
-            "EnforcerSeenTime": None if enforced_s is None else int(enforced_s)}
+    return {
+        "Instances": annex.instances if annex else 0,
+        "SeenTime": int(look.at_s),
+        "EnforcerSeenTime": None if enforced_s is None else int(enforced_s),
+    }
 
 
-def _seen_only(roll: AnnexIndex, now_s: float, looks: Mapping[str, Look], mine: str | None) -> Iterator[Json]:
+def _seen_only(index: AnnexIndex, now_s: float, looks: Mapping[str, Look], mine: str | None) -> Iterator[Json]:
     """Those that only the cloud knows: another annexd's, or of one that lost its disk.  `mine`: of this owner only."""
-    known = {one.annex_id for one in roll.all()}
+    known = {one.annex_id for one in index.all()}
     told: set[str] = set()
     for look in looks.values():
         for annex_id, one in look.annexes.items():

@@ -32,8 +32,9 @@ class Pattern:
         return tuple(None if part is None else part.decode(errors=_ERRORS) for part in parts)
 
 
-def compile_pattern(pattern: str, *, ignore_case: bool = False, ungreedy: bool = False,
-                    max_bytes: int = TRUSTED_BYTES) -> Pattern:
+def compile_pattern(
+    pattern: str, *, ignore_case: bool = False, ungreedy: bool = False, max_bytes: int = TRUSTED_BYTES
+) -> Pattern:
     """ignore_case, ungreedy: PCRE2_CASELESS and PCRE2_UNGREEDY.  max_bytes: bounds the size of the program that is
     run for each byte of a text, and with it the time.  Raises UnknownPattern.
     """

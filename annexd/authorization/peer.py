@@ -84,7 +84,8 @@ class AccessCheck:
         user, at, domain = self.user.rpartition("@")
         asked = Membership(netgroup, str(self.address), user if at else domain, domain)
         return self._lookups.is_member(asked) or any(
-            self._lookups.is_member(asked._replace(host=name)) for name in self.names)
+            self._lookups.is_member(asked._replace(host=name)) for name in self.names
+        )
 
     def _is_named(self, entry: Entry) -> bool:
         if entry.is_resolvable and self._is_address_of(entry.host):

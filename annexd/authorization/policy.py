@@ -12,7 +12,7 @@ from typing import Protocol, Self
 from annexd.authorization.access_list import AccessList
 from annexd.authorization.configuration import LevelLists, Param, read_configuration
 from annexd.authorization.limits import within_limits
-from annexd.authorization.peer import Lookups, Peer, AccessCheck, printable
+from annexd.authorization.peer import AccessCheck, Lookups, Peer, printable
 from annexd.cedar.levels import IMPLIED_BY, Level, implied
 
 _UNMAPPED_DOMAIN = "unmapped"  # condor_auth.h

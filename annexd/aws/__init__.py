@@ -6,22 +6,22 @@ from annexd.aws.credentials import Credentials, SecretKey
 from annexd.aws.endpoints import Endpoints, account_of_function, fault_of_url, region_of_function, region_of_url
 from annexd.aws.function_code import NoCode, function_files
 from annexd.aws.key_files import NotAKey, faults_of, key_in, token_in
-from annexd.aws.limiter import ThrottledLocally, Limiter, Limiters
+from annexd.aws.limiter import Limiter, Limiters, ThrottledLocally
 from annexd.aws.time_limit import time_limit
 from annexd.aws.traffic import ClientHooks
 
 __all__ = [
     "ClientCache",
+    "ClientHooks",
     "Clients",
     "Credentials",
     "Endpoints",
-    "ThrottledLocally",
     "Limiter",
     "Limiters",
     "NoCode",
     "NotAKey",
     "SecretKey",
-    "ClientHooks",
+    "ThrottledLocally",
     "account_of_function",
     "answers",
     "errors",

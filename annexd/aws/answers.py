@@ -54,8 +54,9 @@ def number(answer: Any, name: str) -> int:
     return int(value(answer, name, int))
 
 
-def listed(client: Any, operation: str, name: str, *, next_page: str = "NextToken",
-           **call: Any) -> Iterator[Mapping[str, Any]]:
+def listed(
+    client: Any, operation: str, name: str, *, next_page: str = "NextToken", **call: Any
+) -> Iterator[Mapping[str, Any]]:
     """The rows `name` of all pages of `operation` (as botocore's clients name it).  Raises AWS_ERRORS."""
     seen: set[str] = set()
     count = 0

@@ -164,8 +164,15 @@ class BoundedSession:
     hosts to another, and nowhere else.
     """
 
-    def __init__(self, inner: Any, url: str, *, call_s: float = CALL_S, max_bytes: int = MAX_ANSWER_BYTES,
-                 max_items: int | None = MAX_ITEMS) -> None:
+    def __init__(
+        self,
+        inner: Any,
+        url: str,
+        *,
+        call_s: float = CALL_S,
+        max_bytes: int = MAX_ANSWER_BYTES,
+        max_items: int | None = MAX_ITEMS,
+    ) -> None:
         self.inner, self._url, self._call_s = inner, url, call_s
         self._max_bytes, self._max_items = max_bytes, max_items
         # Shared with its pool managers; test/aws/test_bounds.py notices when botocore changes that.

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from annexd.aws.caller import Accounts, account_of
 from annexd.aws.credentials import Credentials
 from annexd.aws.endpoints import Endpoints
-from annexd.aws.traffic import Clock, ClientHooks
+from annexd.aws.traffic import ClientHooks, Clock
 
 if TYPE_CHECKING:
     from botocore.loaders import Loader
@@ -143,8 +143,9 @@ class ClientCache:
                 **keys,
             )
             bound(made)
-            self.traffic.watch(made, credentials.access_key_id if credentials else "", clock,
-                               lambda: self._forget(key, credentials))
+            self.traffic.watch(
+                made, credentials.access_key_id if credentials else "", clock, lambda: self._forget(key, credentials)
+            )
             return made
 
         whose = key if credentials else (key, made_s)  # boto3's own chain may find other keys in time

@@ -30,8 +30,9 @@ def function_files(location: str, endpoint_url: str) -> dict[str, bytes]:
 
     if not _may_hold_code(location, endpoint_url):
         raise NoCode("its code cannot be had: the address is neither AWS's nor that endpoint's")
-    session = BoundedSession(URLLib3Session(timeout=TIMEOUT_S), location, call_s=TIMEOUT_S, max_bytes=MAX_ZIP_BYTES,
-                             max_items=None)
+    session = BoundedSession(
+        URLLib3Session(timeout=TIMEOUT_S), location, call_s=TIMEOUT_S, max_bytes=MAX_ZIP_BYTES, max_items=None
+    )
     try:
         answer = session.send(AWSRequest("GET", location).prepare())
         content = answer.content

@@ -65,8 +65,11 @@ def _faults(credentials: Credentials) -> Iterator[str]:
     key_id, secret = credentials.access_key_id, credentials.secret_access_key.reveal()
     if ACCESS_KEY_ID.fullmatch(secret):
         swapped = SECRET_ACCESS_KEY.fullmatch(key_id)
-        yield "the access key ID and the secret are swapped" if swapped else (
-            "an access key ID stands where the secret access key belongs")
+        yield (
+            "the access key ID and the secret are swapped"
+            if swapped
+            else ("an access key ID stands where the secret access key belongs")
+        )
     elif SECRET_ACCESS_KEY.fullmatch(key_id):
         yield "a secret stands where the access key ID belongs, which begins with AKIA or ASIA"
     elif key_id[:4] in OTHER_IDS and len(key_id) > len(LONG_LIVED):

@@ -63,8 +63,10 @@ def plain_ad(lines: str) -> dict[str, Value]:
     """By lower-case names, what is plainest in these lines, each ended by NUL: strings without quotes, small numbers,
     true and false.  It has as many attributes as there are lines if that is all, and none is there twice.
     """
-    return {name.lower(): text if not word else _WORDS[word] if word in _WORDS else int(word)
-            for name, text, word in _PLAIN_LINE.findall(lines)}
+    return {
+        name.lower(): text if not word else _WORDS[word] if word in _WORDS else int(word)
+        for name, text, word in _PLAIN_LINE.findall(lines)
+    }
 
 
 class AdReader:

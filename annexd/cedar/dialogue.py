@@ -70,8 +70,12 @@ class Dialogue:
             if self.channel.at_end:
                 raise PeerLeft if self.channel.is_between_messages else self.channel.cut_off()
             yield NEED_DATA
-        return MessageReader(body, encrypted=self.channel.is_encrypted, secrets=self.channel.secret_reader(),
-                             ad_limits=self.context.limits.command_ad)
+        return MessageReader(
+            body,
+            encrypted=self.channel.is_encrypted,
+            secrets=self.channel.secret_reader(),
+            ad_limits=self.context.limits.command_ad,
+        )
 
     def message(self) -> MessageWriter:
         return MessageWriter(encrypted=self.channel.is_encrypted, secrets=self.channel.secret_writer())

@@ -29,8 +29,11 @@ def authenticate(dialogue: Dialogue) -> Steps[Identity]:
     owner = None if fault else (yield from _owner(directory + extension))
     dialogue.send(dialogue.message().integer(_FAILED if owner is None else _DONE))
     if owner is None:
-        raise MethodFailed(fault or f"{directory + extension} is no directory made by the peer for this purpose, or "
-                                    "the user ID that made it has no account on this host")
+        raise MethodFailed(
+            fault
+            or f"{directory + extension} is no directory made by the peer for this purpose, or "
+            "the user ID that made it has no account on this host"
+        )
     context = dialogue.context
     name = context.condor_user if owner == "root" and context.root_to_condor else owner
     full = f"{name}@{context.uid_domain}"

@@ -27,8 +27,9 @@ MAX_STRING_BYTES = 10_000_000  # stream.cpp: C++ readers refuse more
 class MessageReader:
     """Reads one whole message; every method raises PeerError for bytes that are not what it asks for."""
 
-    def __init__(self, body: bytes, *, encrypted: bool, secrets: CipherContext | None = None,
-                 ad_limits: AdLimits | None = None) -> None:
+    def __init__(
+        self, body: bytes, *, encrypted: bool, secrets: CipherContext | None = None, ad_limits: AdLimits | None = None
+    ) -> None:
         self._body = body
         self._position = 0
         self._encrypted = encrypted

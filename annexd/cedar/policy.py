@@ -62,8 +62,16 @@ _BY_FIRST_LETTER: Mapping[str, Requirement] = {  # sec_alpha_to_sec_req: only th
 _NAMES = {**dict.fromkeys(("TOKEN", "TOKENS", "IDTOKEN", "IDTOKENS"), "IDTOKENS"), "TRIPLEDES": TRIPLE_DES}
 
 # What a client's ad says of them.
-_WISHES = ("authentication", "authenticationnew", "encryption", "integrity", "cryptomethods", "authmethods",
-           "sessionduration", "sessionlease")
+_WISHES = (
+    "authentication",
+    "authenticationnew",
+    "encryption",
+    "integrity",
+    "cryptomethods",
+    "authmethods",
+    "sessionduration",
+    "sessionlease",
+)
 
 # What cannot be had without what, in the order in which FillInSecurityPolicyAd mends it.
 _DEPENDENCIES = (

@@ -47,8 +47,9 @@ class SessionCache:
     negotiated.  random_hex: hexadecimal digits for so many bytes, fit for keys.
     """
 
-    def __init__(self, id_prefix: str, capacity: int = 10_000,
-                 random_hex: Callable[[int], str] = secrets.token_hex) -> None:
+    def __init__(
+        self, id_prefix: str, capacity: int = 10_000, random_hex: Callable[[int], str] = secrets.token_hex
+    ) -> None:
         self._id_prefix = id_prefix
         self._random_hex = random_hex
         self._inherited: OrderedDict[str, Session] = OrderedDict()

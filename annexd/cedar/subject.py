@@ -1,6 +1,6 @@
 """The subject of a certificate, on one line as OpenSSL's X509_NAME_oneline writes it: what map files know.
 
-    /DC=org/O=Example Site/CN=alice
+/DC=org/O=Example Site/CN=alice
 """
 
 import ssl

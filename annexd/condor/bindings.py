@@ -110,15 +110,17 @@ def log(level: Any, text: str) -> None:
 
 
 def send_alive(address: str, pid: int, hang_after_s: int) -> None:
-    htcondor2_impl._send_alive(values.address(address), values.integer(pid, C_INTEGERS),
-                               values.integer(hang_after_s, C_INTEGERS))
+    htcondor2_impl._send_alive(
+        values.address(address), values.integer(pid, C_INTEGERS), values.integer(hang_after_s, C_INTEGERS)
+    )
 
 
 def exchange(address: str, command: int, attributes: Mapping[str, Any]) -> tuple[Any, int, str]:
     """Send an ad and get one: the answer or None, a number and words, as tool/bindings.py tells."""
     ad = classad2.ClassAd(values.same(attributes))
     answer, code, words = _send_generic_payload_command(
-        values.address(address), values.integer(command, C_INTEGERS), ad._handle)
+        values.address(address), values.integer(command, C_INTEGERS), ad._handle
+    )
     return answer, int(code), str(words or "")
 
 

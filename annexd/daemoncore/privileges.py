@@ -43,8 +43,11 @@ def condor_ids() -> Ids:
     """
     text = os.environ.get("CONDOR_IDS") or param("CONDOR_IDS")
     if text is None:
-        return _ids_of(CONDOR, "root started annexd, and there is neither an account `condor` nor CONDOR_IDS: "
-                               "create the account, or set CONDOR_IDS = uid.gid")
+        return _ids_of(
+            CONDOR,
+            "root started annexd, and there is neither an account `condor` nor CONDOR_IDS: "
+            "create the account, or set CONDOR_IDS = uid.gid",
+        )
     match = CONDOR_IDS.fullmatch(text)
     if match is None:
         raise BadConfiguration((f'CONDOR_IDS must be a user ID, a dot and a group ID, not "{text}"',))

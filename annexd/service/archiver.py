@@ -18,8 +18,10 @@ INTERVAL_S: Final = 3600.0
 class Archiver:
     """`first_s`, `interval_s`: from the start to the first move, and between two of them."""
 
-    def __init__(self, journal: Journal, roll: AnnexIndex, first_s: float = FIRST_S, interval_s: float = INTERVAL_S) -> None:
-        self._journal, self._roll = journal, roll
+    def __init__(
+        self, journal: Journal, index: AnnexIndex, first_s: float = FIRST_S, interval_s: float = INTERVAL_S
+    ) -> None:
+        self._journal, self._index = journal, index
         self._first_s, self._interval_s = first_s, interval_s
         self._trouble = ""
 
@@ -34,9 +36,9 @@ class Archiver:
 
     def _move(self) -> None:
         now_s = time.time()
-        ends = self._roll.latest_end_s
-        moved = self._roll.engine.move_to_archive(lambda state, at_s: is_over(state, at_s, now_s, ends))
-        self._roll.forget(moved)
+        ends = self._index.latest_end_s
+        moved = self._index.engine.move_to_archive(lambda state, at_s: is_over(state, at_s, now_s, ends))
+        self._index.forget(moved)
         if moved:
             log.always(f"{len(moved)} requests that ended long ago were moved to the journal's archive")
 

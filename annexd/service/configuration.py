@@ -10,10 +10,10 @@ import htcondor2
 
 from annexd.annex.request.defaults import Defaults
 from annexd.daemoncore.config import runtime_config as dynamic
-from annexd.daemoncore.pool.collector import Publication
 from annexd.daemoncore.config.interfaces import Interfaces
-from annexd.daemoncore.pool.parent import ParentTimes
 from annexd.daemoncore.config.parameters import Parameters, is_expression, param, use_local_name
+from annexd.daemoncore.pool.collector import Publication
+from annexd.daemoncore.pool.parent import ParentTimes
 from annexd.daemoncore.privileges import root_files
 
 SUBSYSTEM = "ANNEXD"
@@ -59,13 +59,20 @@ class Configuration:
 
     def fixed_since(self, start: "Configuration") -> list[str]:
         """What differs from the configuration at start, and only a restart can change."""
-        fixed = {"ANNEXD_COMMAND_STATE": (start.journal, self.journal),
-                 "DAEMON_SOCKET_DIR": (start.socket_directory, self.socket_directory),
-                 "BIND_ALL_INTERFACES": (start.interfaces.bind_all, self.interfaces.bind_all),
-                 "NETWORK_INTERFACE, with ENABLE_IPV4 and ENABLE_IPV6,": (
-                     start.interfaces.addresses, self.interfaces.addresses)}
-        return [f"{knob} is {new} now, which needs a restart: {old} stays in use until then"
-                for knob, (old, new) in fixed.items() if new != old]
+        fixed = {
+            "ANNEXD_COMMAND_STATE": (start.journal, self.journal),
+            "DAEMON_SOCKET_DIR": (start.socket_directory, self.socket_directory),
+            "BIND_ALL_INTERFACES": (start.interfaces.bind_all, self.interfaces.bind_all),
+            "NETWORK_INTERFACE, with ENABLE_IPV4 and ENABLE_IPV6,": (
+                start.interfaces.addresses,
+                self.interfaces.addresses,
+            ),
+        }
+        return [
+            f"{knob} is {new} now, which needs a restart: {old} stays in use until then"
+            for knob, (old, new) in fixed.items()
+            if new != old
+        ]
 
     @classmethod
     def read(cls) -> "Configuration":
@@ -76,8 +83,10 @@ class Configuration:
         if not journal:
             look_up.faults.append("ANNEXD_COMMAND_STATE must name the journal's file: is config.d/80annexd in place?")
         elif _condor_preen_would_remove(Path(journal), look_up):
-            look_up.faults.append(f"condor_preen would remove the journal {journal}, since it is in SPOOL: add "
-                                  f"{Path(journal).name}* to VALID_SPOOL_FILES")
+            look_up.faults.append(
+                f"condor_preen would remove the journal {journal}, since it is in SPOOL: add "
+                f"{Path(journal).name}* to VALID_SPOOL_FILES"
+            )
         configuration = cls(
             name=daemon_name(look_up.text("ANNEXD_NAME"), machine),
             machine=machine,
@@ -86,22 +95,30 @@ class Configuration:
             address_file=_path("ANNEXD_ADDRESS_FILE"),
             shared_port_ad=_path("SHARED_PORT_DAEMON_AD_FILE"),
             socket_directory=_socket_directory(look_up),
-            stop_expressions=StopExpressions(_expression(look_up, "DAEMON_SHUTDOWN"),
-                                             _expression(look_up, "DAEMON_SHUTDOWN_FAST")),
+            stop_expressions=StopExpressions(
+                _expression(look_up, "DAEMON_SHUTDOWN"), _expression(look_up, "DAEMON_SHUTDOWN_FAST")
+            ),
             interfaces=Interfaces.read(look_up),
             limits=_limits(look_up),
             parent_times=ParentTimes(
-                look_up.integer("ANNEXD_NOT_RESPONDING_TIMEOUT",
-                                look_up.integer("NOT_RESPONDING_TIMEOUT", 3600, minimum=1), minimum=1),
+                look_up.integer(
+                    "ANNEXD_NOT_RESPONDING_TIMEOUT",
+                    look_up.integer("NOT_RESPONDING_TIMEOUT", 3600, minimum=1),
+                    minimum=1,
+                ),
                 look_up.integer("PARENT_CHECK_FIRST_INTERVAL", 15, minimum=1),
-                look_up.integer("PARENT_CHECK_INTERVAL", 120, minimum=1)),
+                look_up.integer("PARENT_CHECK_INTERVAL", 120, minimum=1),
+            ),
             publication=Publication(
                 look_up.words("COLLECTOR_HOST"),
-                look_up.integer("ANNEXD_UPDATE_INTERVAL", look_up.integer("UPDATE_INTERVAL", 300, minimum=1),
-                                minimum=1),
-                _published_expressions(look_up)),
+                look_up.integer(
+                    "ANNEXD_UPDATE_INTERVAL", look_up.integer("UPDATE_INTERVAL", 300, minimum=1), minimum=1
+                ),
+                _published_expressions(look_up),
+            ),
             annex=_annex_defaults(look_up),
-            reconcile_interval_s=look_up.integer("ANNEXD_RECONCILE_INTERVAL", 3600, minimum=1))
+            reconcile_interval_s=look_up.integer("ANNEXD_RECONCILE_INTERVAL", 3600, minimum=1),
+        )
         look_up.check()
         return configuration
 
@@ -148,7 +165,8 @@ def _limits(look_up: Parameters) -> Limits:
         max_pending_connections=look_up.integer("ANNEXD_MAX_PENDING_CONNECTIONS", 500, minimum=1),
         session_deadline_s=look_up.integer("SEC_TCP_SESSION_DEADLINE", 120, minimum=1),
         read_timeout_s=look_up.integer("SEC_DEFAULT_AUTHENTICATION_TIMEOUT", 20, minimum=1),
-        shutdown_graceful_s=look_up.integer("ANNEXD_SHUTDOWN_TIMEOUT", 60))
+        shutdown_graceful_s=look_up.integer("ANNEXD_SHUTDOWN_TIMEOUT", 60),
+    )
 
 
 def _annex_defaults(look_up: Parameters) -> Defaults:
@@ -175,7 +193,8 @@ def _annex_defaults(look_up: Parameters) -> Defaults:
         max_target_capacity=look_up.integer("ANNEX_MAX_TARGET_CAPACITY", default.max_target_capacity, minimum=1),
         super_users=_super_users(look_up),
         allow_default_credentials=look_up.boolean("ANNEX_ALLOW_DEFAULT_CREDENTIALS", False),
-        allow_credential_process=look_up.boolean("ANNEX_ALLOW_CREDENTIAL_PROCESS", True))
+        allow_credential_process=look_up.boolean("ANNEX_ALLOW_CREDENTIAL_PROCESS", True),
+    )
 
 
 def _super_users(look_up: Parameters) -> frozenset[str]:

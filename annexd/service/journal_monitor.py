@@ -32,8 +32,9 @@ class Times:
 class JournalMonitor:
     """`changed` is called when `status` has changed, `mended` when the journal can be written again."""
 
-    def __init__(self, journal: Journal, engine: Engine, changed: Callable[[], None],
-                 times: Times | None = None) -> None:
+    def __init__(
+        self, journal: Journal, engine: Engine, changed: Callable[[], None], times: Times | None = None
+    ) -> None:
         self._journal, self._engine, self._changed = journal, engine, changed
         self._times = times or Times()
         self._counts: Counts | None = None
@@ -43,8 +44,11 @@ class JournalMonitor:
 
     def status(self) -> Mapping[str, int | bool | str]:
         """Attributes of the daemon's ad."""
-        return {**_counted(self._counts), "AnnexJournalOK": not self._trouble,
-                **({"AnnexJournalError": self._trouble} if self._trouble else {})}
+        return {
+            **_counted(self._counts),
+            "AnnexJournalOK": not self._trouble,
+            **({"AnnexJournalError": self._trouble} if self._trouble else {}),
+        }
 
     def recount(self) -> None:
         """The counts may have changed."""
@@ -101,6 +105,11 @@ class JournalMonitor:
 def _counted(counts: Counts | None) -> dict[str, int | bool | str]:
     if counts is None:
         return {}
-    return {"AnnexRequests": counts.requests, "AnnexSuccesses": counts.successes, "AnnexFailures": counts.failures,
-            "AnnexUnfinished": counts.unfinished, "AnnexStuck": counts.stuck,
-            **({"AnnexStuckReason": counts.stuck_reason} if counts.stuck_reason else {})}
+    return {
+        "AnnexRequests": counts.requests,
+        "AnnexSuccesses": counts.successes,
+        "AnnexFailures": counts.failures,
+        "AnnexUnfinished": counts.unfinished,
+        "AnnexStuck": counts.stuck,
+        **({"AnnexStuckReason": counts.stuck_reason} if counts.stuck_reason else {}),
+    }

@@ -35,10 +35,10 @@ def run(options: Options, inheritance: Inheritance | None) -> int:
     """Serve until told to stop; the process's exit status."""
     # The bindings read the configuration, and the inherited session keys, when they are imported.
     from annexd.daemoncore import log
-    from annexd.service import configuration
     from annexd.daemoncore.config.parameters import BadConfiguration
-    from annexd.daemoncore.process.pid_file import pid_file
     from annexd.daemoncore.process.limits import set_limits
+    from annexd.daemoncore.process.pid_file import pid_file
+    from annexd.service import configuration
 
     environment = dict(os.environ)  # for the one child that speaks to condor_master with those keys
     try:
@@ -47,8 +47,10 @@ def run(options: Options, inheritance: Inheritance | None) -> int:
         return _complain(str(error))
     log.open_log(terminal=options.terminal, suffix=options.log_suffix, silent=options.no_log)
     if options.dynamic_directories:
-        log.always("WARNING: with -dynamic the journal, too, is this process's own: what it leaves unfinished is "
-                   "nobody's, and ends with its lease")
+        log.always(
+            "WARNING: with -dynamic the journal, too, is this process's own: what it leaves unfinished is "
+            "nobody's, and ends with its lease"
+        )
     try:
         settings = configuration.Configuration.read()
         set_limits()
@@ -67,10 +69,10 @@ def _settle(options: Options) -> None:
     """What there must be before a log is: the configuration, its folders, and HTCondor's user instead of root.
     Raises BadConfiguration or OSError.
     """
-    from annexd.daemoncore.process import dynamic_directories as directories
-    from annexd.service import configuration
     from annexd.daemoncore.privileges import become_condor
+    from annexd.daemoncore.process import dynamic_directories as directories
     from annexd.daemoncore.process.limits import raise_limits
+    from annexd.service import configuration
 
     configuration.load(options.local_name)
     for name in PRIVATE_VARIABLES:
@@ -99,11 +101,11 @@ def _apply_environment(options: Options, environment: MutableMapping[str, str]) 
 def _go_into_background(options: Options) -> int:
     from daemonize import Daemonize
 
-    from annexd.service import configuration
     from annexd.daemoncore.config.parameters import BadConfiguration
-    from annexd.daemoncore.process.pid_file import below_log, check
     from annexd.daemoncore.privileges import become_condor
     from annexd.daemoncore.process.limits import raise_limits
+    from annexd.daemoncore.process.pid_file import below_log, check
+    from annexd.service import configuration
 
     configuration.load(options.local_name)
     pid_file = below_log(options.pid_file or Path("annexd.pid"))
@@ -128,8 +130,8 @@ def _go_into_background(options: Options) -> int:
 
 
 def _end_other(options: Options) -> int:
-    from annexd.service import configuration
     from annexd.daemoncore.process.pid_file import CannotEnd, end_other
+    from annexd.service import configuration
 
     assert options.kill_file is not None  # noqa: S101 - as the caller has seen
     configuration.load(options.local_name)

@@ -14,18 +14,17 @@ from typing import Any, TypeVar
 import htcondor2
 
 from annexd.annex import status
-
-from annexd.annex.request import request
 from annexd.annex.commands import ASIDE, CommandContext, answer, command_of
-from annexd.annex.request.defaults import Defaults
-from annexd.annex.reply import INVALID_REQUEST, INVALID_STATE, ReplyAd, reply
 from annexd.annex.index import CANCEL, CHANGE
+from annexd.annex.reply import INVALID_REQUEST, INVALID_STATE, ReplyAd, reply
+from annexd.annex.request import request
+from annexd.annex.request.defaults import Defaults
 from annexd.cedar.message import MessageReader
 from annexd.daemoncore import log
 from annexd.daemoncore.commands.call import Call, payload_of
-from annexd.service.configuration import Limits
 from annexd.daemoncore.process.semaphore import Semaphore
 from annexd.daemoncore.threads import in_thread
+from annexd.service.configuration import Limits
 from annexd.workflow import JournalError, Outcome, Paused
 
 Answer = TypeVar("Answer")
@@ -37,9 +36,11 @@ LATER_S = 15.0  # at most until the next try of what cannot even be written down
 class Orders:
     """Takes orders and carries them out; `changed` is called when the counts may have changed."""
 
-    def __init__(self, desk: CommandContext, defaults: Defaults, limits: Limits, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, context: CommandContext, defaults: Defaults, limits: Limits, changed: Callable[[], None]
+    ) -> None:
         self.defaults = defaults
-        self._desk, self._engine = desk, desk.roll.engine
+        self._context, self._engine = context, context.index.engine
         self._limits = limits
         self._room = Semaphore(limits.max_running_requests)
         self._side_room = Semaphore(limits.max_running_requests)  # who ends an annex need not wait for who begins one
@@ -74,9 +75,11 @@ class Orders:
 
         reply_ad = await self._in_thread(lambda: self._carry_out(ad, owner, accepted), room)
         tell = log.full_debug if command == status.COMMAND else log.always
-        tell(f"request {reply_ad.get('CommandID', '(no ID)')} of {owner} at {call.peer}: {reply_ad['Result']} "
-             f"{reply_ad.get('ErrorString') or reply_ad.get('BulkRequestID', '')}"
-             f"{'' if command == request.COMMAND else f' {command}'}")
+        tell(
+            f"request {reply_ad.get('CommandID', '(no ID)')} of {owner} at {call.peer}: {reply_ad['Result']} "
+            f"{reply_ad.get('ErrorString') or reply_ad.get('BulkRequestID', '')}"
+            f"{'' if command == request.COMMAND else f' {command}'}"
+        )
         self._answer(call, reply_ad)
         if reply_ad["Result"] != INVALID_REQUEST and command != status.COMMAND:  # which come not as far as the journal
             self._changed()
@@ -89,8 +92,10 @@ class Orders:
             room.resize(limits.max_running_requests)
 
     def _busy(self, room: Semaphore) -> str:
-        return (f"annexd works on {self._limits.max_running_requests} requests, and {room.waiting} wait "
-                f"(ANNEXD_MAX_WAITING_REQUESTS): nothing was ordered; ask again later")
+        return (
+            f"annexd works on {self._limits.max_running_requests} requests, and {room.waiting} wait "
+            f"(ANNEXD_MAX_WAITING_REQUESTS): nothing was ordered; ask again later"
+        )
 
     def _carry_out(self, ad: Mapping[str, Any], owner: str, accepted: Callable[[str], None]) -> ReplyAd:
         mine: list[str] = []
@@ -101,7 +106,7 @@ class Orders:
             accepted(command_id)
 
         try:
-            return answer(ad, owner, self._desk, self.defaults, time.time(), take)
+            return answer(ad, owner, self._context, self.defaults, time.time(), take)
         finally:
             self._taken.difference_update(mine)
 

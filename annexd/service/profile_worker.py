@@ -53,9 +53,11 @@ def _digest(request: Mapping[str, Any]) -> str:
     """Of all that they say.  Raises Fault for what botocore would misread, and for secrets that others can read."""
     contents = [_content(request["environment"][name]) for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")]
     if not any(contents):
-        raise Fault(f"there is neither {request['environment']['AWS_CONFIG_FILE']} nor "
-                    f"{request['environment']['AWS_SHARED_CREDENTIALS_FILE']}, or nothing in them, on the host where "
-                    "annexd runs")
+        raise Fault(
+            f"there is neither {request['environment']['AWS_CONFIG_FILE']} nor "
+            f"{request['environment']['AWS_SHARED_CREDENTIALS_FILE']}, or nothing in them, on the host where "
+            "annexd runs"
+        )
     return hashlib.sha256(repr(contents).encode()).hexdigest()
 
 
@@ -77,8 +79,9 @@ def _content(path: str) -> bytes:
     if content.startswith(MARKS):
         raise Fault(f"{path} begins with a byte order mark, as Windows' editors write it: save it as UTF-8 without BOM")
     if status.st_mode & 0o077 and any(secret in content for secret in SECRETS):
-        raise Fault(f"{path} holds keys and can be read by others (mode {stat.S_IMODE(status.st_mode):04o}): "
-                    "chmod 600 it")
+        raise Fault(
+            f"{path} holds keys and can be read by others (mode {stat.S_IMODE(status.st_mode):04o}): chmod 600 it"
+        )
     return content
 
 
@@ -112,13 +115,17 @@ def _keys(request: Mapping[str, Any]) -> dict[str, Any]:
     name, session = request["profile"], _session(request)
     profiles = session.full_config.get("profiles", {})
     if name not in profiles:
-        raise Fault(f"there is no profile {name} in {request['environment']['AWS_CONFIG_FILE']} or "
-                    f"{request['environment']['AWS_SHARED_CREDENTIALS_FILE']} on the host where annexd runs")
+        raise Fault(
+            f"there is no profile {name} in {request['environment']['AWS_CONFIG_FILE']} or "
+            f"{request['environment']['AWS_SHARED_CREDENTIALS_FILE']} on the host where annexd runs"
+        )
     _check_sources(profiles, name)
     credentials = _chain(session, request).load_credentials()
     if credentials is None:
-        raise Fault(f"the profile {name} gives no keys: it has neither aws_access_key_id nor role_arn, sso_session or "
-                    "credential_process")
+        raise Fault(
+            f"the profile {name} gives no keys: it has neither aws_access_key_id nor role_arn, sso_session or "
+            "credential_process"
+        )
     frozen = credentials.get_frozen_credentials()
     expiry = getattr(credentials, "_expiry_time", None)  # as `aws configure export-credentials` reads it
     return {
@@ -138,8 +145,10 @@ def _check_sources(profiles: Mapping[str, Mapping[str, Any]], name: str) -> None
         if source := profile.get("credential_source"):
             raise Fault(NOT_YOURS.format(source=_short(source)))
         if "mfa_serial" in profile and "role_arn" in profile:
-            raise Fault(f"the profile {name} has an mfa_serial, and annexd cannot ask for its code: put temporary keys "
-                        "into a profile (aws sts get-session-token), and use that")
+            raise Fault(
+                f"the profile {name} has an mfa_serial, and annexd cannot ask for its code: put temporary keys "
+                "into a profile (aws sts get-session-token), and use that"
+            )
         name = str(profile.get("source_profile", ""))
 
 
@@ -173,16 +182,23 @@ def _chain(session: Any, request: Mapping[str, Any]) -> Any:
 
         def providers(self, profile_name: str, **_: object) -> list[Any]:
             process = credentials.ProcessProvider(profile_name, lambda: session.full_config, popen=run)
-            return [process if each.METHOD == process.METHOD else each
-                    for each in super().providers(profile_name, disable_env_vars=True)]
+            return [
+                process if each.METHOD == process.METHOD else each
+                for each in super().providers(profile_name, disable_env_vars=True)
+            ]
 
     def client(service_name: str, **keywords: Any) -> Session:
         return session.create_client(service_name, **{"region_name": region, **keywords})
 
     builder = Providers(session, cache={}, region_name=region)
     role = credentials.AssumeRoleProvider(
-        load_config=lambda: session.full_config, client_creator=client, cache={}, profile_name=name,
-        credential_sourcer=credentials.CanonicalNameCredentialSourcer([]), profile_provider_builder=builder)
+        load_config=lambda: session.full_config,
+        client_creator=client,
+        cache={},
+        profile_name=name,
+        credential_sourcer=credentials.CanonicalNameCredentialSourcer([]),
+        profile_provider_builder=builder,
+    )
     return credentials.CredentialResolver([role, *builder.providers(name)])
 
 
@@ -194,15 +210,20 @@ def _program(*, allowed: bool, name: str) -> Any:
 
         def __init__(self, arguments: list[str], **_: object) -> None:
             if not allowed:
-                raise Fault(f"the profile {name} names a credential_process, and this annexd runs none "
-                            "(ANNEX_ALLOW_CREDENTIAL_PROCESS)")
+                raise Fault(
+                    f"the profile {name} names a credential_process, and this annexd runs none "
+                    "(ANNEX_ALLOW_CREDENTIAL_PROCESS)"
+                )
             try:
-                self._child = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                               stderr=subprocess.DEVNULL)
+                self._child = subprocess.Popen(
+                    arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+                )
             except (OSError, IndexError, ValueError) as error:
                 words = getattr(error, "strerror", None) or "it is no command"
-                raise Fault(f"its credential_process cannot be started on the host where annexd runs: {words}; name "
-                            "the program by its whole path") from error
+                raise Fault(
+                    f"its credential_process cannot be started on the host where annexd runs: {words}; name "
+                    "the program by its whole path"
+                ) from error
 
         def communicate(self) -> tuple[bytes, bytes]:
             assert self._child.stdout is not None  # noqa: S101 - it is a pipe
@@ -211,8 +232,10 @@ def _program(*, allowed: bool, name: str) -> Any:
                 self._child.kill()
                 raise Fault(f"its credential_process prints more than {MAX_PRINTED} bytes")
             if status := self._child.wait():
-                raise Fault(f"its credential_process ended with status {status} on the host where annexd runs; "
-                            f"{BY_HAND.format(name=name)}")
+                raise Fault(
+                    f"its credential_process ended with status {status} on the host where annexd runs; "
+                    f"{BY_HAND.format(name=name)}"
+                )
             return printed, b""
 
     return Program

@@ -15,17 +15,17 @@ from typing import Final
 
 from annexd.annex.fleet.access import KeyFiles
 from annexd.annex.fleet.account_target import AccountTarget, own_target
-from annexd.annex.request.defaults import Defaults
-from annexd.annex.fleet.trouble import Trouble
 from annexd.annex.fleet.living import Living
 from annexd.annex.fleet.reconcile import LOOK_S, Report, reconcile
+from annexd.annex.fleet.trouble import Trouble
 from annexd.annex.index import AnnexIndex
+from annexd.annex.request.defaults import Defaults
 from annexd.annex.status import NEVER_S, Look
 from annexd.annex.steps import StepContext
 from annexd.daemoncore import log
-from annexd.service.runtime_watch import today
 from annexd.daemoncore.threads import in_thread
-from annexd.workflow import JournalError, Refused, Retry, SUCCESS
+from annexd.service.runtime_watch import today
+from annexd.workflow import SUCCESS, JournalError, Refused, Retry
 
 LEARN_S: Final = 10.0  # between two looks into the journal for accounts that are new
 AT_ONCE: Final = 8  # accounts that are looked at: so many of them can be slow, and the others have their turn
@@ -53,12 +53,20 @@ class EarlyLooks:
 class Reconciler:
     """`changed` is called when `status` has changed."""
 
-    def __init__(self, world: StepContext, access: KeyFiles, roll: AnnexIndex, defaults: Defaults, interval_s: int,
-                 changed: Callable[[], None], early: EarlyLooks = EarlyLooks()) -> None:
+    def __init__(
+        self,
+        world: StepContext,
+        access: KeyFiles,
+        index: AnnexIndex,
+        defaults: Defaults,
+        interval_s: int,
+        changed: Callable[[], None],
+        early: EarlyLooks = EarlyLooks(),
+    ) -> None:
         self._world, self._early = world, early
         self.interval_s, self.defaults = interval_s, defaults
-        self._access, self._roll, self._engine, self._changed = access, roll, roll.engine, changed
-        self._living = Living(roll.engine)
+        self._access, self._index, self._engine, self._changed = access, index, index.engine, changed
+        self._living = Living(index.engine)
         self._targets: dict[str, AccountTarget] = {}
         self._looking: dict[str, asyncio.Task[None]] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
@@ -78,18 +86,27 @@ class Reconciler:
     def status(self) -> Mapping[str, int | str]:
         """Attributes of the daemon's ad: what runs in all accounts, and what was wrong at the newest look."""
         reports = self._reports.values()
-        found = {"AnnexFleets": {each for report in reports for each in report.fleets},
-                 "AnnexInstances": {each for report in reports for each in report.instances},
-                 "AnnexOverdue": {each for report in reports for each in report.overdue}}
-        told = {"AnnexFunctionWarning": next(iter(self._warnings.values()), None),
-                "AnnexFunctionFault": next((each.enforcer.fault for each in reports if each.enforcer.fault), None)}
+        found = {
+            "AnnexFleets": {each for report in reports for each in report.fleets},
+            "AnnexInstances": {each for report in reports for each in report.instances},
+            "AnnexOverdue": {each for report in reports for each in report.overdue},
+        }
+        told = {
+            "AnnexFunctionWarning": next(iter(self._warnings.values()), None),
+            "AnnexFunctionFault": next((each.enforcer.fault for each in reports if each.enforcer.fault), None),
+        }
         heard = [int(each.enforcer.receipt.at_s) for each in reports if each.enforcer.receipt]
-        return {**{name: words for name, words in told.items() if words},
-                **({"AnnexFunctionTime": min(heard)} if heard else {}),
-                **{name: len(each) for name, each in found.items()}, "AnnexEndedOverdue": self._ended,
-                "AnnexTroubled": len({each for look in self._looks.values() for each in look.troubles}),
-                "AnnexReconcileFaults": len(self._faults), "AnnexReconcileTime": self._newest_s,
-                "AnnexClockSkew": self._access.skew_s, "AnnexThrottledAccounts": self._access.throttled_accounts}
+        return {
+            **{name: words for name, words in told.items() if words},
+            **({"AnnexFunctionTime": min(heard)} if heard else {}),
+            **{name: len(each) for name, each in found.items()},
+            "AnnexEndedOverdue": self._ended,
+            "AnnexTroubled": len({each for look in self._looks.values() for each in look.troubles}),
+            "AnnexReconcileFaults": len(self._faults),
+            "AnnexReconcileTime": self._newest_s,
+            "AnnexClockSkew": self._access.skew_s,
+            "AnnexThrottledAccounts": self._access.throttled_accounts,
+        }
 
     def looks(self) -> dict[str, Look]:
         """The newest of each account.  From any thread."""
@@ -145,8 +162,16 @@ class Reconciler:
         return report is not None and bool(report.fleets or report.instances or report.annexes)
 
     def _forget(self, key: str) -> None:
-        for known in (self._targets, self._looking, self._looked_s, self._began_s, self._reports, self._looks,
-                      self._faults, self._warnings):
+        for known in (
+            self._targets,
+            self._looking,
+            self._looked_s,
+            self._began_s,
+            self._reports,
+            self._looks,
+            self._faults,
+            self._warnings,
+        ):
             known.pop(key, None)
         self._changed()
 
@@ -180,7 +205,8 @@ class Reconciler:
 
     async def _look_at(self, key: str, target: AccountTarget, began_s: float) -> None:
         report = await in_thread(
-            lambda: reconcile(self._world, target, self._busy, self._roll.cancelled_ends, today()))
+            lambda: reconcile(self._world, target, self._busy, self._index.cancelled_ends, today())
+        )
         if key not in self._targets:
             return  # forgotten meanwhile
         self._reports[key] = report
@@ -191,8 +217,9 @@ class Reconciler:
         self._ended += len(report.ended)
         for words in report.ended:
             log.always(f"reconciliation: {words}")
-        self._tell_faults(key, "; ".join((*report.faults, report.enforcer.fault) if report.enforcer.fault
-                                         else report.faults))
+        self._tell_faults(
+            key, "; ".join((*report.faults, report.enforcer.fault) if report.enforcer.fault else report.faults)
+        )
         self._tell_warning(key, report.enforcer.warning)
 
     def _words_of(self, troubles: Mapping[str, Trouble]) -> dict[str, str]:
@@ -202,12 +229,12 @@ class Reconciler:
         """
         words = {}
         for fleet_id, trouble in troubles.items():
-            state = self._roll.order_of(fleet_id)
+            state = self._index.order_of(fleet_id)
             if state is None:
                 words[fleet_id] = ""
             elif state.finished and state.finished[0] == SUCCESS:
                 order = state.order or {}
-                if self._roll.cancellation(str(order["annex_id"])) is None:
+                if self._index.cancellation(str(order["annex_id"])) is None:
                     words[fleet_id] = f"annex {order['annex_id']} of {order['owner']} ({fleet_id}): {trouble.text}"
         return words
 
@@ -250,8 +277,10 @@ class Reconciler:
     def _tell_skew(self) -> None:
         skew_s = self._access.skew_s
         if abs(skew_s) >= SKEW_WORTH_A_WORD_S and abs(skew_s - self._skew_told_s) >= SKEW_WORTH_A_WORD_S:
-            log.error(f"the clock of this host is {abs(skew_s)} s {'behind' if skew_s > 0 else 'ahead of'} AWS's, by "
-                      f"which leases end: set it")
+            log.error(
+                f"the clock of this host is {abs(skew_s)} s {'behind' if skew_s > 0 else 'ahead of'} AWS's, by "
+                f"which leases end: set it"
+            )
             self._skew_told_s = skew_s
 
 

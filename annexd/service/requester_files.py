@@ -67,8 +67,10 @@ class RequesterFiles:
         """The account of this host that `owner` (user@domain) is.  Raises CannotRead."""
         user, _, domain = owner.rpartition("@")
         if domain.lower() != self.uid_domain.lower():
-            raise CannotRead(f"{owner} is no account of this host (UID_DOMAIN is {self.uid_domain}): "
-                             f"key files cannot be opened for them")
+            raise CannotRead(
+                f"{owner} is no account of this host (UID_DOMAIN is {self.uid_domain}): "
+                f"key files cannot be opened for them"
+            )
         try:
             return pwd.getpwnam(user)
         except (KeyError, ValueError):  # ValueError: a name that no account can have
@@ -79,11 +81,15 @@ def is_self(account: pwd.struct_passwd, path: str) -> bool:
     """Whether we are that user.  Raises CannotRead when we are not, and may not become it."""
     own_uid = os.geteuid()
     if account.pw_uid == ROOT:  # as HTCondor's daemons refuse to run anything as root (init_user_ids)
-        raise CannotRead(f"{path} cannot be opened as {account.pw_name}: nobody's request gets root's rights; "
-                         f"order as an ordinary user")
+        raise CannotRead(
+            f"{path} cannot be opened as {account.pw_name}: nobody's request gets root's rights; "
+            f"order as an ordinary user"
+        )
     if own_uid != account.pw_uid and os.getuid() != ROOT:
-        raise CannotRead(f"{path} cannot be opened as {account.pw_name}: annexd runs as {_name_of(own_uid)}; only root "
-                         f"can take another user's rights")
+        raise CannotRead(
+            f"{path} cannot be opened as {account.pw_name}: annexd runs as {_name_of(own_uid)}; only root "
+            f"can take another user's rights"
+        )
     return own_uid == account.pw_uid
 
 
@@ -104,8 +110,10 @@ def _read_in_child(account: pwd.struct_passwd, path: str, program: str) -> bytes
     who = ",".join(map(str, (account.pw_uid, *groups_of(account))))
     with READERS.take(account.pw_uid) as place:
         if place is None:
-            raise CannotRead(f"{path} is not opened: processes that read files as {account.pw_name} do not answer; see "
-                             "what keeps them, and order again")
+            raise CannotRead(
+                f"{path} is not opened: processes that read files as {account.pw_name} do not answer; see "
+                "what keeps them, and order again"
+            )
         try:
             place.child = child = python(program, STANDALONE, path, who)
         except (OSError, ValueError) as error:

@@ -43,8 +43,9 @@ def main(life: int) -> None:
     os.close(answering)
     answer = _answer(answers, life, time.monotonic() + request["timeout_s"])
     _end_children(time.monotonic() + END_S)
-    sys.stdout.buffer.write(json.dumps({"fault": LATE.format(request["timeout_s"])}).encode() if answer is None
-                            else answer)
+    sys.stdout.buffer.write(
+        json.dumps({"fault": LATE.format(request["timeout_s"])}).encode() if answer is None else answer
+    )
 
 
 def _become_reaper() -> None:

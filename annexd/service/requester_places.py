@@ -75,8 +75,15 @@ class Places:
 
 def python(program: str, *words: str) -> subprocess.Popen[bytes]:
     """A child of the standard library only.  Raises OSError or ValueError."""
-    return subprocess.Popen([sys.executable, "-I", "-S", "-c", program, *words], umask=0o077, cwd="/", env={},
-                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", program, *words],
+        umask=0o077,
+        cwd="/",
+        env={},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def end(child: subprocess.Popen[bytes]) -> None:

@@ -34,8 +34,19 @@ PLACES: Final = Places(at_once=AT_ONCE, slow_s=RESOLVE_TIMEOUT_S + KEEPER_TIMEOU
 PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 KEEPER: Final = "import runpy, sys; runpy.run_path(sys.argv[1])['main'](int(sys.argv[2]))"
 # Of annexd's environment a child gets the way out of the network and whom to trust on it, and nothing else.
-PASSED: Final = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "AWS_CA_BUNDLE",
-                 "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "TZ")
+PASSED: Final = (
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "AWS_CA_BUNDLE",
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "TZ",
+)
 
 
 @dataclass(frozen=True)
@@ -48,8 +59,14 @@ class _Kept:
 class RequesterProfiles:
     """`may_run`: whether profiles may name programs.  `urls`: endpoints by botocore's names, where not AWS's own."""
 
-    def __init__(self, files: RequesterFiles, *, may_run: bool = True, urls: Mapping[str, str] | None = None,
-                 now_s: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        files: RequesterFiles,
+        *,
+        may_run: bool = True,
+        urls: Mapping[str, str] | None = None,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
         self._files, self.may_run, self._urls, self._now_s = files, may_run, dict(urls or {}), now_s
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[int, Profile, bool], _Kept] = OrderedDict()
@@ -143,8 +160,15 @@ def _printed(place: Place, request: bytes) -> bytes:
     life, living = os.pipe()  # the keeper sees it end when this process goes
     try:
         place.child = child = subprocess.Popen(
-            [sys.executable, "-I", "-c", KEEPER, requester_keeper.__file__, str(life)], cwd="/", env={}, umask=0o077,
-            pass_fds=[life], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            [sys.executable, "-I", "-c", KEEPER, requester_keeper.__file__, str(life)],
+            cwd="/",
+            env={},
+            umask=0o077,
+            pass_fds=[life],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
         try:
             return child.communicate(request, timeout=RESOLVE_TIMEOUT_S + KEEPER_TIMEOUT_S)[0]
         except subprocess.TimeoutExpired:
@@ -162,7 +186,8 @@ def _credentials(said: Mapping[str, Any]) -> Credentials:
     if isinstance(fault := said.get("fault"), str):
         raise NoKeys(_line(fault), transient=said.get("transient") is True)
     key_id, secret, token, expires_at_s = (
-        said.get(name) for name in ("access_key_id", "secret_access_key", "session_token", "expires_at_s"))
+        said.get(name) for name in ("access_key_id", "secret_access_key", "session_token", "expires_at_s")
+    )
     if not _is_key(key_id) or not _is_key(secret) or not (token in (None, "") or _is_key(token)):
         raise NoKeys("what it gives are no AWS keys")
     expiry_s = float(expires_at_s) if isinstance(expires_at_s, int | float) and 1 < expires_at_s < 2**53 else None

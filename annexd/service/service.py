@@ -18,43 +18,44 @@ from typing import Any
 import htcondor2
 
 from annexd import __version__
-from annexd.annex.fleet.access import KeyFiles
 from annexd.annex.cancel import add_cancelling
 from annexd.annex.change import add_changing
 from annexd.annex.commands import CommandContext
+from annexd.annex.fleet.access import KeyFiles
 from annexd.annex.index import AnnexIndex
-from annexd.annex.steps import StepContext, annex_steps
 from annexd.annex.preload import preload
+from annexd.annex.steps import StepContext, annex_steps
 from annexd.authorization import Peer
 from annexd.cedar.levels import Level
 from annexd.cedar.session import SessionCache, inherited_sessions
 from annexd.daemoncore import log
-from annexd.service import configuration, environment_knobs, runtime_watch
-from annexd.daemoncore.sinful import Sinful
 from annexd.daemoncore.commands.administration import Administration
-from annexd.daemoncore.pool.publisher import Publisher
-from annexd.service.archiver import Archiver
-from annexd.service.journal_monitor import JournalMonitor
 from annexd.daemoncore.commands.call import Call
-from annexd.daemoncore.pool.collector import Advertiser
-from annexd.service.configuration import Configuration
-from annexd.daemoncore.security.credentials import SigningKeys
 from annexd.daemoncore.commands.dispatch import Actions, Dispatcher
-from annexd.daemoncore.network.command_socket import CommandSocket
-from annexd.daemoncore.process.inheritance import Inheritance
-from annexd.daemoncore.pool.parent import Parent
-from annexd.daemoncore.security.resolver import LOOKUPS
-from annexd.daemoncore.process.options import Options
-from annexd.service.orders import Orders
-from annexd.daemoncore.pool.outbound import Outbound
+from annexd.daemoncore.config import environment_knobs
 from annexd.daemoncore.config.parameters import BadConfiguration, Parameters
+from annexd.daemoncore.network.command_socket import CommandSocket
+from annexd.daemoncore.network.server import Security, Server
+from annexd.daemoncore.pool.collector import Advertiser
+from annexd.daemoncore.pool.outbound import Outbound
+from annexd.daemoncore.pool.parent import Parent
+from annexd.daemoncore.pool.publisher import Publisher
+from annexd.daemoncore.process.inheritance import Inheritance
 from annexd.daemoncore.process.limits import set_limits
+from annexd.daemoncore.process.options import Options
+from annexd.daemoncore.security.credentials import SigningKeys
+from annexd.daemoncore.security.policy import read_security
+from annexd.daemoncore.security.resolver import LOOKUPS
+from annexd.daemoncore.sinful import Sinful
+from annexd.service import configuration, runtime_watch
+from annexd.service.archiver import Archiver
+from annexd.service.bundle_sources import BundleSources
+from annexd.service.configuration import Configuration
+from annexd.service.journal_monitor import JournalMonitor
+from annexd.service.orders import Orders
 from annexd.service.reconciler import Reconciler
 from annexd.service.requester_files import RequesterFiles
 from annexd.service.requester_profiles import RequesterProfiles
-from annexd.daemoncore.security.policy import read_security
-from annexd.daemoncore.network.server import Security, Server
-from annexd.service.bundle_sources import BundleSources
 from annexd.workflow import Engine, Journal, JournalError
 
 EXPIRE_SESSIONS_S = 60
@@ -63,8 +64,9 @@ EXIT_OK, EXIT_FAILED = 0, 1
 EXIT_NO_RESTART = 99  # DAEMON_NO_RESTART of exit.h
 
 
-async def serve(options: Options, settings: Configuration, inheritance: Inheritance | None,
-                environment: Mapping[str, str]) -> int:
+async def serve(
+    options: Options, settings: Configuration, inheritance: Inheritance | None, environment: Mapping[str, str]
+) -> int:
     """Serve until told to stop.  The exit status: 0 when told to; else condor_master restarts us."""
     _log_banner()
     environment_knobs.warn()
@@ -82,8 +84,14 @@ async def serve(options: Options, settings: Configuration, inheritance: Inherita
 class Service:
     """Raises BadConfiguration, JournalError or OSError while it is made and started; later it goes on or stops."""
 
-    def __init__(self, options: Options, settings: Configuration, inheritance: Inheritance | None,
-                 environment: Mapping[str, str], journal: Journal) -> None:
+    def __init__(
+        self,
+        options: Options,
+        settings: Configuration,
+        inheritance: Inheritance | None,
+        environment: Mapping[str, str],
+        journal: Journal,
+    ) -> None:
         self._options, self._settings, self._inheritance = options, settings, inheritance
         self._start_settings = settings
         self._stopping, self._fast = asyncio.Event(), asyncio.Event()
@@ -93,40 +101,46 @@ class Service:
         family = Parameters().boolean("SEC_USE_FAMILY_SESSION", True)
         for session in inherited_sessions(environment.get("CONDOR_PRIVATE_INHERIT", ""), family=family):
             self._sessions.inherit(session)
-        self._door = CommandSocket(options, settings, inheritance)
+        self._command_socket = CommandSocket(options, settings, inheritance)
         self._outbound = Outbound(environment)
         self._files = files = RequesterFiles(settings.uid_domain)
         self._profiles = RequesterProfiles(files, may_run=settings.annex.allow_credential_process)
         self._access = access = KeyFiles(files.read, defaults=settings.annex, profiles=self._profiles)
-        self._supplies = BundleSources(SigningKeys.read(Parameters()), files.read_folder)
-        world = StepContext(access, supplies=self._supplies)
+        self._bundle_sources = BundleSources(SigningKeys.read(Parameters()), files.read_folder)
+        world = StepContext(access, bundle_sources=self._bundle_sources)
         engine = Engine(journal, annex_steps(world), steady_s=time.monotonic)
-        roll = AnnexIndex(engine)
+        index = AnnexIndex(engine)
         add_cancelling(engine, world)
-        add_changing(engine, world, roll)
-        self._books = JournalMonitor(journal, engine, self._status_changed)
-        self._archiver = Archiver(journal, roll)
-        self._reconciler = Reconciler(world, access, roll, settings.annex, settings.reconcile_interval_s,
-                                      self._status_changed)
-        desk = CommandContext(roll, world, self._supplies, self._reconciler.looks)
-        self._orders = Orders(desk, settings.annex, settings.limits, self._books.recount)
+        add_changing(engine, world, index)
+        self._journal_monitor = JournalMonitor(journal, engine, self._status_changed)
+        self._archiver = Archiver(journal, index)
+        self._reconciler = Reconciler(
+            world, access, index, settings.annex, settings.reconcile_interval_s, self._status_changed
+        )
+        context = CommandContext(index, world, self._bundle_sources, self._reconciler.looks)
+        self._orders = Orders(context, settings.annex, settings.limits, self._journal_monitor.recount)
         self._advertiser = Advertiser(self._outbound, settings.publication, self._status)
-        self._appearance = Publisher(settings, self._advertiser, self._door.address)
+        self._publisher = Publisher(settings, self._advertiser, self._command_socket.address)
         self._parent = self._make_parent()
         actions = Actions(self._orders.take, self._reconfig, self.stop_gracefully, self.stop_fast)
         self._signals: dict[int, Callable[[], None]] = {
-            signal.SIGTERM: self.stop_gracefully, signal.SIGINT: self.stop_gracefully,
-            signal.SIGQUIT: self.stop_fast, signal.SIGHUP: self._reconfig}
+            signal.SIGTERM: self.stop_gracefully,
+            signal.SIGINT: self.stop_gracefully,
+            signal.SIGQUIT: self.stop_fast,
+            signal.SIGHUP: self._reconfig,
+        }
         administration = Administration(self._advertiser.ads, self._signals, self._may)
         self._dispatcher = Dispatcher(actions, administration.handlers())
-        self._server = Server(self._read_security(), settings.limits, self._dispatcher, self._door.shared_port_id)
+        self._server = Server(
+            self._read_security(), settings.limits, self._dispatcher, self._command_socket.shared_port_id
+        )
 
     async def run(self) -> None:
         """Until told to stop, and then until all is put away."""
-        self._door.open(self._server.serve)
+        self._command_socket.open(self._server.serve)
         self._catch_signals()
-        await self._books.first_count()
-        self._door.start()
+        await self._journal_monitor.first_count()
+        self._command_socket.start()
         for work in self._lifelong_tasks():
             self._background(work)
         await self._orders.continue_unfinished()
@@ -168,13 +182,13 @@ class Service:
 
     def _take(self, settings: Configuration, security: Security) -> None:
         is_renamed = (settings.name, settings.machine) != (self._settings.name, self._settings.machine)
-        self._settings = self._door.settings = settings
+        self._settings = self._command_socket.settings = settings
         self._server.security, self._server.limits = security, settings.limits
         self._orders.set_limits(settings.limits)
         self._orders.defaults = self._reconciler.defaults = settings.annex
         self._files.uid_domain, self._access.defaults = settings.uid_domain, settings.annex
         self._profiles.may_run = settings.annex.allow_credential_process
-        self._supplies.keys = SigningKeys.read(Parameters())
+        self._bundle_sources.keys = SigningKeys.read(Parameters())
         self._reconciler.interval_s = settings.reconcile_interval_s
         self._advertiser.publication, self._advertiser.reconfigured_at_s = settings.publication, int(time.time())
         if self._parent is not None:
@@ -185,7 +199,7 @@ class Service:
         """With a worker that knows the new configuration, which the next call starts."""
         if is_renamed:
             await self._advertiser.withdraw()
-        self._appearance.reconfigure(self._settings)
+        self._publisher.reconfigure(self._settings)
         await self._outbound.renew()
         self._advertiser.update_soon()
 
@@ -195,8 +209,13 @@ class Service:
         inherited = self._inheritance
         if inherited is None:
             return None
-        return Parent(self._outbound, inherited.parent_address, inherited.parent_pid, self._settings.parent_times,
-                      self._settings.shared_port_ad)
+        return Parent(
+            self._outbound,
+            inherited.parent_address,
+            inherited.parent_pid,
+            self._settings.parent_times,
+            self._settings.shared_port_ad,
+        )
 
     def _read_security(self) -> Security:
         found, warnings = read_security(self._dispatcher.commands, self._sessions, htcondor2.version(), ())
@@ -205,10 +224,18 @@ class Service:
         return found
 
     def _lifelong_tasks(self) -> list[Coroutine[Any, Any, None]]:
-        tasks = [self._appearance.keep(), self._advertise(), self._expire_sessions(), self._door.keep(),
-                 self._obey_stop_expressions(), self._books.count(),
-                 self._books.watch(self._orders.journal_is_back), self._reconciler.run(), runtime_watch.watch(),
-                 self._archiver.run()]
+        tasks = [
+            self._publisher.keep(),
+            self._advertise(),
+            self._expire_sessions(),
+            self._command_socket.keep(),
+            self._obey_stop_expressions(),
+            self._journal_monitor.count(),
+            self._journal_monitor.watch(self._orders.journal_is_back),
+            self._reconciler.run(),
+            runtime_watch.watch(),
+            self._archiver.run(),
+        ]
         if self._options.run_for_s is not None:
             tasks.append(self._stop_after(self._options.run_for_s))
         if self._parent is not None:
@@ -216,7 +243,7 @@ class Service:
         return tasks
 
     async def _advertise(self) -> None:
-        await self._appearance.known.wait()
+        await self._publisher.known.wait()
         if self._parent is not None:
             await self._parent.report_ready()
         # Not before: on the way to being ready it would take the interpreter's time.
@@ -224,8 +251,11 @@ class Service:
         await self._advertiser.run()
 
     def _status(self) -> Mapping[str, int | bool | str]:
-        return {**self._books.status(), **self._reconciler.status(),
-                **runtime_watch.status(runtime_watch.today())}
+        return {
+            **self._journal_monitor.status(),
+            **self._reconciler.status(),
+            **runtime_watch.status(runtime_watch.today()),
+        }
 
     def _status_changed(self) -> None:
         self._advertiser.update_soon()
@@ -255,7 +285,7 @@ class Service:
     # End.
 
     async def _end(self) -> None:
-        self._door.stop()
+        self._command_socket.stop()
         await self._orders.pause(self._settings.limits.shutdown_graceful_s, self._fast)
         await self._server.drain(DRAIN_S)
         tasks = tuple(self._tasks)
@@ -263,8 +293,8 @@ class Service:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._advertiser.withdraw()
-        self._appearance.end()
-        self._door.close()
+        self._publisher.end()
+        self._command_socket.close()
         await self._outbound.close()
 
     def _background(self, work: Coroutine[Any, Any, None]) -> None:

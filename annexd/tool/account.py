@@ -50,8 +50,13 @@ def _run(options: Options) -> int:
     check_pair(options.public_key_file, options.secret_key_file, options.session_token_file)
     keys = key_files(options.public_key_file, options.secret_key_file, options.session_token_file)
     session = Session(options.profile, keys)
-    wanted = Wanted(_regions(options, session), options.stack_name or STACK_NAME, options.timeout_s or TIMEOUT_S,
-                    _max_lease_s(options), options.cuts_leases)
+    wanted = Wanted(
+        _regions(options, session),
+        options.stack_name or STACK_NAME,
+        options.timeout_s or TIMEOUT_S,
+        _max_lease_s(options),
+        options.cuts_leases,
+    )
     if options.check_setup:
         return _check(options, session, wanted)
     file = ConfigurationFile(options.output or _default_file())
@@ -94,8 +99,11 @@ def _max_lease_s(options: Options) -> int | None:
     if asked_s is not None:
         least_s, most_s, _ = max_lease_limits()
         if not least_s <= asked_s <= most_s:
-            raise ToolError(USAGE, f"-max-lease must be from {duration(least_s)}, two runs of the lease function, to "
-                            f"{duration(most_s)}: later the bucket has deleted what machines learn their end from")
+            raise ToolError(
+                USAGE,
+                f"-max-lease must be from {duration(least_s)}, two runs of the lease function, to "
+                f"{duration(most_s)}: later the bucket has deleted what machines learn their end from",
+            )
     return asked_s
 
 

@@ -50,9 +50,7 @@ def _read(arguments: Sequence[str], faults: list[str]) -> dict[str, Any]:
     return values
 
 
-def _take(
-    name: str, rest: deque[str], values: dict[str, Any], faults: list[str], *, is_attached: bool
-) -> None:
+def _take(name: str, rest: deque[str], values: dict[str, Any], faults: list[str], *, is_attached: bool) -> None:
     """Set the field of the option `name`, whose value is the first of the rest; is_attached: as in -name=value."""
     field, value, _ = OPTIONS[name]
     if value is None:

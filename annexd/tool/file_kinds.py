@@ -20,20 +20,38 @@ TOLD: Final = frozenset(  # of a running request by AWS, beside its config
     ["ActivityStatus", "CreateTime", "SpotFleetRequestId", "SpotFleetRequestState", "Tags", WRAPPER]
 )
 EMPTY_TEXTS: Final = 10  # of a skeleton, which has a hundred
-WANTED: Final = "condor_annex takes what aws ec2 request-spot-fleet takes and what the console's \"JSON config\" is"
+WANTED: Final = 'condor_annex takes what aws ec2 request-spot-fleet takes and what the console\'s "JSON config" is'
 NEIGHBOURS: Final = (  # any of these members, what the file is, and the next step
-    (("TargetCapacitySpecification", "SpotOptions", "OnDemandOptions"), "an EC2 Fleet request (aws ec2 create-fleet)",
-     "a Spot Fleet has TargetCapacity in place of TargetCapacitySpecification"),
-    (("LaunchTemplateData",), "a launch template (aws ec2 create-launch-template)",
-     "name it in LaunchTemplateConfigs of a Spot Fleet request"),
-    (("LaunchSpecification", "InstanceCount"), "a request for Spot instances (aws ec2 request-spot-instances)",
-     "put its LaunchSpecification into LaunchSpecifications: [ ], and say -count"),
-    (("MinCount", "MaxCount", "ImageId", "InstanceType", "InstanceMarketOptions"),
-     "a request for instances (aws ec2 run-instances)", "put what describes one into LaunchSpecifications: [ ]"),
-    (("Resources", "AWSTemplateFormatVersion", "Properties"), "a CloudFormation template",
-     f"save the {STACK_WRAPPER} of its AWS::EC2::SpotFleet as a file, with the values that the stack would fill in"),
-    (("templateId", "templates"), "a template of a host provider (Open Resource Broker, Host Factory)",
-     "give the request that is made of it"),
+    (
+        ("TargetCapacitySpecification", "SpotOptions", "OnDemandOptions"),
+        "an EC2 Fleet request (aws ec2 create-fleet)",
+        "a Spot Fleet has TargetCapacity in place of TargetCapacitySpecification",
+    ),
+    (
+        ("LaunchTemplateData",),
+        "a launch template (aws ec2 create-launch-template)",
+        "name it in LaunchTemplateConfigs of a Spot Fleet request",
+    ),
+    (
+        ("LaunchSpecification", "InstanceCount"),
+        "a request for Spot instances (aws ec2 request-spot-instances)",
+        "put its LaunchSpecification into LaunchSpecifications: [ ], and say -count",
+    ),
+    (
+        ("MinCount", "MaxCount", "ImageId", "InstanceType", "InstanceMarketOptions"),
+        "a request for instances (aws ec2 run-instances)",
+        "put what describes one into LaunchSpecifications: [ ]",
+    ),
+    (
+        ("Resources", "AWSTemplateFormatVersion", "Properties"),
+        "a CloudFormation template",
+        f"save the {STACK_WRAPPER} of its AWS::EC2::SpotFleet as a file, with the values that the stack would fill in",
+    ),
+    (
+        ("templateId", "templates"),
+        "a template of a host provider (Open Resource Broker, Host Factory)",
+        "give the request that is made of it",
+    ),
 )
 
 
@@ -137,18 +155,24 @@ def _refuse_skeleton(value: Any) -> None:
     texts = list(_texts(value))
     empty = sum(text == "" for _, text in texts)
     if empty >= EMPTY_TEXTS and empty * 2 > len(texts):
-        raise NotTaken("is a skeleton (aws ec2 request-spot-fleet --generate-cli-skeleton) that is not filled in: keep "
-                       "the members that you need, and remove the others")
+        raise NotTaken(
+            "is a skeleton (aws ec2 request-spot-fleet --generate-cli-skeleton) that is not filled in: keep "
+            "the members that you need, and remove the others"
+        )
 
 
 def _refuse_unfilled(config: Config) -> None:
     for path, text in _texts(config):
         if "{{" in text and "}}" in text:
-            raise NotTaken(f"is a template that another program fills in, such as Open Resource Broker: {path} is "
-                           f"{json.dumps(text[:60])}; give the file that it makes of it")
+            raise NotTaken(
+                f"is a template that another program fills in, such as Open Resource Broker: {path} is "
+                f"{json.dumps(text[:60])}; give the file that it makes of it"
+            )
         if text.startswith("@{") and text.endswith("}"):
-            raise NotTaken(f"was cut by PowerShell: {path} is {json.dumps(text[:60])}; write it with ConvertTo-Json "
-                           "-Depth 10, and keep [ ] around lists of one")
+            raise NotTaken(
+                f"was cut by PowerShell: {path} is {json.dumps(text[:60])}; write it with ConvertTo-Json "
+                "-Depth 10, and keep [ ] around lists of one"
+            )
     for path, name in _functions(config):
         raise NotTaken(f"has CloudFormation's {name} at {path}: only a stack can fill that in, put the value there")
 

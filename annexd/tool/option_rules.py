@@ -81,8 +81,11 @@ def _foreign(
     values: dict[str, Any], known: Sequence[str], task: str, instead: Mapping[str, str] = MappingProxyType({})
 ) -> list[str]:
     """Of options that the task does not take, each with what to do instead, where that is known."""
-    given = {spelled(field) if field != "file" else values["file"]: instead.get(field)
-             for field in values if field not in known}
+    given = {
+        spelled(field) if field != "file" else values["file"]: instead.get(field)
+        for field in values
+        if field not in known
+    }
     return [f"{each} cannot be used with {task}{f': {hint}' if hint else ''}" for each, hint in given.items() if each]
 
 
@@ -101,7 +104,8 @@ def _faults_of_task(values: dict[str, Any]) -> list[str]:
 def _missing(values: dict[str, Any]) -> list[str]:
     faults = [
         f"{spelled(field)} goes with {'-check-setup or -status' if field == 'json' else ACCOUNT_WORDS}"
-        for field in ACCOUNT_ONLY if field in values
+        for field in ACCOUNT_ONLY
+        if field in values
     ]
     if "forcex" in values:
         faults.append("-forcex goes with -cancel")

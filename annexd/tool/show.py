@@ -10,13 +10,15 @@ from annexd.tool.errors import CLOUD_FAILED, COMMUNICATION, MEANINGS, NOT_AUTHOR
 from annexd.tool.options import OPTIONS
 from annexd.tool.times import is_time, shown_distance, shown_time
 
-SYNOPSIS = "\n".join((
-    "condor_annex -lease-duration SECONDS [option...] FILE",
-    "condor_annex -cancel ANNEX [option...]",
-    "condor_annex -extend DURATION [option...] ANNEX",
-    "condor_annex -until TIME [option...] ANNEX",
-    "condor_annex -status [ANNEX] [option...]",
-))
+SYNOPSIS = "\n".join(
+    (
+        "condor_annex -lease-duration SECONDS [option...] FILE",
+        "condor_annex -cancel ANNEX [option...]",
+        "condor_annex -extend DURATION [option...] ANNEX",
+        "condor_annex -until TIME [option...] ANNEX",
+        "condor_annex -status [ANNEX] [option...]",
+    )
+)
 # HTCondor's words for results (command_strings.h) that are no matter of the cloud's.
 STATUSES = {
     "NotAuthorized": NOT_AUTHORIZED,

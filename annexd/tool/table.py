@@ -10,7 +10,16 @@ from annexd.tool.errors import COMMUNICATION, REFUSED, ToolError
 from annexd.tool.times import is_time
 
 HEADINGS: Final = (
-    "Name", "ID", "Owner", "Spot Fleet request", "Capacity", "Running", "LeaseLeft", "Ordered", "Enforcer", "State",
+    "Name",
+    "ID",
+    "Owner",
+    "Spot Fleet request",
+    "Capacity",
+    "Running",
+    "LeaseLeft",
+    "Ordered",
+    "Enforcer",
+    "State",
 )
 RIGHT: Final = ("Capacity", "Running", "LeaseLeft", "Ordered", "Enforcer")
 Annex = Mapping[str, Any]
@@ -40,14 +49,17 @@ def lines(annexes: list[Annex], now_s: float) -> list[str]:
 
 
 def _line(row: tuple[str, ...], widths: list[int]) -> str:
-    cells = (cell.rjust(width) if heading in RIGHT else cell.ljust(width)
-             for heading, cell, width in zip(HEADINGS, row, widths, strict=True))
+    cells = (
+        cell.rjust(width) if heading in RIGHT else cell.ljust(width)
+        for heading, cell, width in zip(HEADINGS, row, widths, strict=True)
+    )
     return " ".join(cells).rstrip()
 
 
 def _row(annex: Annex, now_s: float) -> tuple[str, ...]:
-    values = [annex.get(name) for name in ("AnnexName", "AnnexID", "Owner", "BulkRequestID", "TargetCapacity",
-                                           "Instances")]
+    values = [
+        annex.get(name) for name in ("AnnexName", "AnnexID", "Owner", "BulkRequestID", "TargetCapacity", "Instances")
+    ]
     times = [_distance(annex.get(name), now_s) for name in ("EndOfLease", "OrderedEndOfLease")]
     seen = _distance(annex.get("EnforcerSeenTime"), now_s, ago=True)
     return (*("-" if value is None else str(value) for value in values), *times, seen, str(annex.get("State")))

@@ -16,7 +16,8 @@ TIME: Final = "a date and a time of day, as 2026-12-01T18:00 (local time), 2026-
 # what is smaller than a second is dropped.
 ISO_8601: Final = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d(?::\d\d)?)(?:[.,]\d+)?(?: ?(UTC|Z|z|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?))?",
-    re.ASCII)
+    re.ASCII,
+)
 DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 ZONE_NAME: Final = re.compile(r" ?(?![ap]m$)[a-z][a-z0-9/_+-]+", re.ASCII | re.IGNORECASE)  # CET, Europe/Berlin
 LATEST_S: Final = 253402300800  # the year 10000: C's strftime and Python's datetime go no further

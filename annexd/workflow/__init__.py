@@ -5,11 +5,11 @@ Knows neither CEDAR nor AWS, and imports nothing else of ours.
 
 from annexd.workflow.engine import Engine, NotOwner, Paused
 from annexd.workflow.journal import Journal
-from annexd.workflow.outcome import Counts, Outcome
-from annexd.workflow.retry_policy import RetryPolicy
-from annexd.workflow.record import FAILURE, SUCCESS, Json, Kind, Record, State, StepState, fold
-from annexd.workflow.step import Refused, Retry, Step, StepError, Workflow
 from annexd.workflow.journal_health import JournalError
+from annexd.workflow.outcome import Counts, Outcome
+from annexd.workflow.record import FAILURE, SUCCESS, Json, Kind, Record, State, StepState, fold
+from annexd.workflow.retry_policy import RetryPolicy
+from annexd.workflow.step import Refused, Retry, Step, StepError, Workflow
 
 __all__ = [
     "FAILURE",
@@ -22,11 +22,11 @@ __all__ = [
     "Kind",
     "NotOwner",
     "Outcome",
-    "RetryPolicy",
     "Paused",
     "Record",
     "Refused",
     "Retry",
+    "RetryPolicy",
     "State",
     "Step",
     "StepError",

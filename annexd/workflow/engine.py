@@ -14,14 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from annexd.workflow.attempt_clock import AttemptClock
 from annexd.workflow.journal import Journal
+from annexd.workflow.keyed_lock import KeyedLock
 from annexd.workflow.outcome import Counts, Outcome, outcome_of, stuck_words
-from annexd.workflow.retry_policy import RetryPolicy
 from annexd.workflow.pruning import superfluous
 from annexd.workflow.record import FAILURE, SUCCESS, Json, Kind, State, StepState, fold
-from annexd.workflow.attempt_clock import AttemptClock
+from annexd.workflow.retry_policy import RetryPolicy
 from annexd.workflow.step import Refused, Retry, Step, Workflow
-from annexd.workflow.keyed_lock import KeyedLock
 
 T = TypeVar("T")
 

@@ -27,8 +27,8 @@ from typing import Any, Final
 
 from annexd.workflow.archive import FIELDS, SUFFIX, Archive
 from annexd.workflow.journal_file import READ_ONLY, Place, sync_directory
-from annexd.workflow.record import Json, Kind, Record
 from annexd.workflow.journal_health import JournalError, Trouble
+from annexd.workflow.record import Json, Kind, Record
 from annexd.workflow.wal import lost_commits
 
 APPLICATION_ID: Final = 0x616E7864  # "anxd", so that file(1) and we can tell this file from other databases
@@ -284,9 +284,7 @@ class Journal:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGED:
                 why, next_step = f"it is damaged ({error})", f"restore it from a copy, or {self._start_anew}"
             unknown = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_FSYNC
-            raise JournalError(
-                f"the journal {self.path} cannot be {verb}", why, next_step, unknown=unknown
-            ) from error
+            raise JournalError(f"the journal {self.path} cannot be {verb}", why, next_step, unknown=unknown) from error
 
 
 def _checksum(seq: int, *row: Any) -> int:

@@ -53,5 +53,18 @@ def _essence(state: State) -> tuple[object, ...]:
 
 
 def _essence_of(step: StepState) -> tuple[object, ...]:
-    return (step.intent, step.intent_at_s, step.result, step.undone, step.deaths, step.needs_undo, step.unsettled_at_s,
-            step.undo_deaths, step.undo_at_s, step.stuck > 0, step.stuck_error, step.stuck_seq, step.retry_at_s)
+    return (
+        step.intent,
+        step.intent_at_s,
+        step.result,
+        step.undone,
+        step.deaths,
+        step.needs_undo,
+        step.unsettled_at_s,
+        step.undo_deaths,
+        step.undo_at_s,
+        step.stuck > 0,
+        step.stuck_error,
+        step.stuck_seq,
+        step.retry_at_s,
+    )

@@ -133,8 +133,9 @@ class State:
     def stuck_steps(self) -> tuple[StepState, ...]:
         """Those that are tried again: to be undone, or, where nothing has failed, to be done."""
         undoing = self.failure is not None
-        return tuple(step for step in self.steps.values()
-                     if step.stuck and (step.needs_undo if undoing else step.result is None))
+        return tuple(
+            step for step in self.steps.values() if step.stuck and (step.needs_undo if undoing else step.result is None)
+        )
 
     def step(self, name: str) -> StepState:
         """What is known of the step `name`, which may be nothing."""
@@ -174,8 +175,10 @@ def _stopped(state: State, record: Record) -> State:
 
 
 def _tried_at_once(state: State) -> dict[str, StepState]:
-    return {name: replace(step, stuck=0, stuck_seq=0, retry_at_s=0.0, undo_began_at_s=0.0, undo_deaths=0)
-            for name, step in state.steps.items()}
+    return {
+        name: replace(step, stuck=0, stuck_seq=0, retry_at_s=0.0, undo_began_at_s=0.0, undo_deaths=0)
+        for name, step in state.steps.items()
+    }
 
 
 def _finished(state: State, record: Record) -> State:
@@ -186,8 +189,13 @@ def _damaged(state: State, record: Record) -> State:
     return replace(state, damage=str(record.body["error"]))
 
 
-_WORKFLOW = {Kind.ACCEPTED: _accepted, Kind.CHANGED: _changed, Kind.STOPPED: _stopped,
-             Kind.FINISHED: _finished, Kind.DAMAGED: _damaged}
+_WORKFLOW = {
+    Kind.ACCEPTED: _accepted,
+    Kind.CHANGED: _changed,
+    Kind.STOPPED: _stopped,
+    Kind.FINISHED: _finished,
+    Kind.DAMAGED: _damaged,
+}
 
 
 def _step(state: State, record: Record) -> State:

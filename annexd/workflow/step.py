@@ -39,9 +39,7 @@ class Refused(StepError):
     file that cannot be read now.  A workflow that gives nothing up tries that again.
     """
 
-    def __init__(
-        self, error: str, *, untouched: bool = False, result: str = "Failure", local: bool = False
-    ) -> None:
+    def __init__(self, error: str, *, untouched: bool = False, result: str = "Failure", local: bool = False) -> None:
         super().__init__(error)
         self.untouched = untouched
         self.result = result

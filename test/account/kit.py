@@ -107,8 +107,10 @@ class Account:
 def ticking(cloud: Cloud) -> Iterator[None]:
     """Let the lease rule of every region fire, as EventBridge does."""
     ended, fired = threading.Event(), threading.Event()
-    clocks = [Clock(cloud.url, region, 0, lambda what, **_: fired.set() if what == "rule fired" else None)
-              for region in REGIONS]
+    clocks = [
+        Clock(cloud.url, region, 0, lambda what, **_: fired.set() if what == "rule fired" else None)
+        for region in REGIONS
+    ]
 
     def tick() -> None:
         while not ended.wait(TICK_PAUSE_S if fired.is_set() else 0.1):

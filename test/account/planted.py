@@ -119,14 +119,16 @@ def function_with_too_little_time(account: Account) -> None:
 @fault("B", "lease function's settings", "MAX_LEASE_S of its environment is 99, not 2592000", "put them back")
 def function_with_another_max_lease(account: Account) -> None:
     account.client("lambda").update_function_configuration(
-        FunctionName=function(account), Environment={"Variables": {"MAX_LEASE_S": "99"}})
+        FunctionName=function(account), Environment={"Variables": {"MAX_LEASE_S": "99"}}
+    )
 
 
 @fault("G", "lease function's settings", "it writes to the log group elsewhere", "put them back")
 def function_that_writes_its_log_elsewhere(account: Account) -> None:
     account.client("logs").create_log_group(logGroupName="elsewhere")
     account.client("lambda").update_function_configuration(
-        FunctionName=function(account), LoggingConfig={"LogFormat": "Text", "LogGroup": "elsewhere"})
+        FunctionName=function(account), LoggingConfig={"LogFormat": "Text", "LogGroup": "elsewhere"}
+    )
 
 
 @fault("A", "lease function's concurrency", "it is throttled to nothing", "delete-function-concurrency")
@@ -142,13 +144,15 @@ def account_without_concurrency(account: Account) -> None:
 @fault("A", "lease function's calls", "MaximumRetryAttempts is 2, not 0", "put-function-event-invoke-config")
 def calls_that_are_repeated(account: Account) -> None:
     account.client("lambda").put_function_event_invoke_config(
-        FunctionName=function(account), MaximumRetryAttempts=2, MaximumEventAgeInSeconds=300)
+        FunctionName=function(account), MaximumRetryAttempts=2, MaximumEventAgeInSeconds=300
+    )
 
 
 @fault("B", "lease function's calls", "MaximumEventAgeInSeconds is 21600, not 300", "put-function-event-invoke-config")
 def calls_that_are_kept_for_hours(account: Account) -> None:
     account.client("lambda").put_function_event_invoke_config(
-        FunctionName=function(account), MaximumRetryAttempts=0, MaximumEventAgeInSeconds=21600)
+        FunctionName=function(account), MaximumRetryAttempts=0, MaximumEventAgeInSeconds=21600
+    )
 
 
 @fault("C", "lease function's calls", "MaximumRetryAttempts is None, not 0", "put-function-event-invoke-config")
@@ -159,7 +163,8 @@ def calls_without_settings(account: Account) -> None:
 @fault("H", "lease function", "a -teardown has closed it", "-setup opens it again")
 def function_that_is_closed(account: Account) -> None:
     account.client("lambda").update_function_configuration(
-        FunctionName=function(account), Description=CLOSED_DESCRIPTION)
+        FunctionName=function(account), Description=CLOSED_DESCRIPTION
+    )
 
 
 @fault("D", "lease function", "it is gone", "-setup makes it again")
@@ -199,8 +204,9 @@ def function_that_every_rule_may_call(account: Account) -> None:
 def function_whose_policy_denies(account: Account) -> None:
     arn = f"arn:aws:lambda:us-east-1:123456789012:function:{function(account)}"
     policy = json.loads(account.client("lambda").get_policy(FunctionName=function(account))["Policy"])
-    policy["Statement"].append({"Sid": "never", "Effect": "Deny", "Principal": "*",
-                                "Action": "lambda:InvokeFunction", "Resource": arn})
+    policy["Statement"].append(
+        {"Sid": "never", "Effect": "Deny", "Principal": "*", "Action": "lambda:InvokeFunction", "Resource": arn}
+    )
     account.client("lambda").put_resource_policy(ResourceArn=arn, Policy=json.dumps(policy))
 
 

@@ -93,10 +93,27 @@ def test_findings_can_be_had_as_json(well: Account) -> None:
 
 
 RECEIPT = {
-    "receipt": "htcondor-annex-lease", "contract": 2, "tick": True, "rule": "arn:aws:events:us-east-1:1:rule/x",
-    "account": "123456789012", "region": "us-east-1", "function": FUNCTION_ARN, "digest": "0" * 64,
-    "max_lease_s": 2592000, "complete": True, "fleets": 1, "instances": 1, "over": 0, "ended": 0, "stuck": 0,
-    "stuck_ids": [], "errors": 0, "error_texts": [], "throttled": 0, "calls": 4, "duration_s": 1.0,
+    "receipt": "htcondor-annex-lease",
+    "contract": 2,
+    "tick": True,
+    "rule": "arn:aws:events:us-east-1:1:rule/x",
+    "account": "123456789012",
+    "region": "us-east-1",
+    "function": FUNCTION_ARN,
+    "digest": "0" * 64,
+    "max_lease_s": 2592000,
+    "complete": True,
+    "fleets": 1,
+    "instances": 1,
+    "over": 0,
+    "ended": 0,
+    "stuck": 0,
+    "stuck_ids": [],
+    "errors": 0,
+    "error_texts": [],
+    "throttled": 0,
+    "calls": 4,
+    "duration_s": 1.0,
     "rights": {"cancel": True, "terminate": True, "stamp": True, "unprotect": None},
 }
 STUCK = {"stuck": 2, "stuck_ids": ["sfr-1", "i-1"], "error_texts": ["cancel sfr-1: unexpectedError"]}

@@ -30,8 +30,8 @@ from annexd.account.policies import (
 )
 from annexd.account.template import FUNCTION
 from annexd.annex.fleet.account_target import target_of
-from annexd.annex.lease.identifiers import leased_token
 from annexd.annex.fleet.reconcile import Report, reconcile
+from annexd.annex.lease.identifiers import leased_token
 from annexd.annex.reply import ReplyAd
 from annexd.tool.errors import ANNEXES_LIVE, CLOUD_FAILED, OK
 from annexd.tool.options import MAX_STACK_NAME

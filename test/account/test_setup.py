@@ -268,8 +268,9 @@ def order(account: Account, ends_in_s: float, annex_id: str = "annex-1") -> str:
 
 def test_it_ends_with_a_heartbeat_that_the_rule_caused(account: Account) -> None:
     said = account.set_up()
-    assert said.err.rstrip().endswith("the rule calls the lease function, and it sees all fleets and instances: "
-                                      "annexd may order annexes")
+    assert said.err.rstrip().endswith(
+        "the rule calls the lease function, and it sees all fleets and instances: annexd may order annexes"
+    )
     assert len(account.cloud.effects("function started")) > 0
 
 

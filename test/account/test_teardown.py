@@ -91,8 +91,9 @@ def test_stamped_instances_whose_fleet_is_not_listed_are_an_annex_too(account: A
     account.set_up()
     fleet = order(account, HOUR_S)
     account.cloud.tick(FUNCTION)
-    assert all(any(tag["Key"] == "htcondor:annex-id" for tag in each["Tags"])
-               for each in instances(account.client("ec2")))
+    assert all(
+        any(tag["Key"] == "htcondor:annex-id" for tag in each["Tags"]) for each in instances(account.client("ec2"))
+    )
     account.cloud.forget_fleet(fleet)
     said = account.run("-teardown")
     assert (said.status, "annex annex-1 runs; its lease ends at unknown" in said.err) == (ANNEXES_LIVE, True)
@@ -150,7 +151,8 @@ def test_a_stack_without_the_lease_function_leaves_it_open(account: Account) -> 
     account.cloud.deploy_template(TOP / "templates" / "template-3.json", "First")
     body = (TOP / "templates" / "annex.json").read_text()
     account.client("cloudformation").create_stack(
-        StackName="Second", TemplateBody=body, Capabilities=["CAPABILITY_IAM"])
+        StackName="Second", TemplateBody=body, Capabilities=["CAPABILITY_IAM"]
+    )
     wait_for(lambda: account.stack_status("Second") == "ROLLBACK_COMPLETE", "the second is rolled back")
     said = account.run("-teardown", "-stack-name", "Second")
     assert said.status == OK

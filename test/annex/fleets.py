@@ -8,10 +8,10 @@ from types import MappingProxyType
 from typing import Any
 
 from annexd.annex.fleet.account_target import AccountTarget
-from annexd.annex.lease.identifiers import leased_token
-from annexd.annex.key_source import KeySource
-from annexd.annex.lease.lease import TAG_CANCELLED, TAG_LEASE_END, lease_end, tags, utc
 from annexd.annex.fleet.reconcile import Report, reconcile
+from annexd.annex.key_source import KeySource
+from annexd.annex.lease.identifiers import leased_token
+from annexd.annex.lease.lease import TAG_CANCELLED, TAG_LEASE_END, lease_end, tags, utc
 from annexd.aws import Endpoints
 from annexd.workflow import Json
 from test.annex.ads import OWNER, SPECIFICATION
@@ -62,8 +62,12 @@ def described(site: Site, fleet_id: object) -> dict[str, Any]:
 def end_of(site: Site, fleet_id: object) -> int:
     """When the lease function would end it."""
     seen = described(site, fleet_id)
-    end_s = lease_end(seen["SpotFleetRequestConfig"]["ClientToken"], tags_of(site, fleet_id),
-                      seen["CreateTime"].timestamp(), MAX_LEASE_S)
+    end_s = lease_end(
+        seen["SpotFleetRequestConfig"]["ClientToken"],
+        tags_of(site, fleet_id),
+        seen["CreateTime"].timestamp(),
+        MAX_LEASE_S,
+    )
     assert end_s is not None
     return int(end_s)
 
@@ -88,8 +92,13 @@ def target(site: Site, url: str | None = None) -> AccountTarget:
     return AccountTarget({"owner": OWNER, "endpoints": endpoints(url or site.cloud.url), **keys.as_order()}, site.arn)
 
 
-def look(site: Site, busy: Set[str] = frozenset(), ahead_s: float = 0.0, cancelled: Mapping[str, float] = NO_ENDS,
-         today: date | None = None) -> Report:
+def look(
+    site: Site,
+    busy: Set[str] = frozenset(),
+    ahead_s: float = 0.0,
+    cancelled: Mapping[str, float] = NO_ENDS,
+    today: date | None = None,
+) -> Report:
     """What a new annexd makes of the account."""
     world = replace(site.world(), now_s=lambda: time.time() + ahead_s)
     return reconcile(world, target(site), lambda: busy, lambda: cancelled, today)

@@ -11,8 +11,12 @@ from annexd.workflow import Json
 
 BUCKET = "htcondorannex-bucket"
 KEY_FILE = bytes(range(100, 164))  # of the pool's signing key
-DEFAULTS = Defaults(s3_bucket=BUCKET, collector_host="cm.example.org:9618?sock=collector", trust_domain="example.org",
-                    shortest_lease_s=1)
+DEFAULTS = Defaults(
+    s3_bucket=BUCKET,
+    collector_host="cm.example.org:9618?sock=collector",
+    trust_domain="example.org",
+    shortest_lease_s=1,
+)
 
 
 def defaults(**changes: Any) -> Defaults:

@@ -6,7 +6,12 @@ from typing import Any
 from botocore.model import ListShape, Shape, StructureShape
 
 SCALARS: dict[str, Any] = {
-    "string": "text", "integer": 7, "long": 7, "double": 1.5, "float": 1.5, "boolean": True,
+    "string": "text",
+    "integer": 7,
+    "long": 7,
+    "double": 1.5,
+    "float": 1.5,
+    "boolean": True,
     "timestamp": "2027-01-15T08:00:00Z",
 }
 ID = "0123456789abcdef0"
@@ -38,8 +43,11 @@ NAMED: dict[str, Any] = {  # what must look like something, or be one of two
 def sample_of(shape: Shape, without: Set[str] = frozenset(), name: str = "") -> Any:
     """A value in which every member of `shape` is given, down to the leaves, but for these (Shape.Member)."""
     if isinstance(shape, StructureShape):
-        members = {name: sample_of(member, without, name) for name, member in shape.members.items()
-                   if f"{shape.name}.{name}" not in without}
+        members = {
+            name: sample_of(member, without, name)
+            for name, member in shape.members.items()
+            if f"{shape.name}.{name}" not in without
+        }
         if "ResourceType" in members:
             members["ResourceType"] = "instance" if shape.name == "SpotFleetTagSpecification" else "spot-fleet-request"
         return members

@@ -8,15 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from annexd.annex.fleet.access import KeyFiles
 from annexd.annex.bulk_request import bulk_request
 from annexd.annex.cancel import add_cancelling, cancel_annex
 from annexd.annex.change import add_changing, change_lease
-from annexd.annex.request.defaults import Defaults
+from annexd.annex.fleet.access import KeyFiles
+from annexd.annex.index import AnnexIndex
 from annexd.annex.lease.heartbeat import newest_receipt
 from annexd.annex.lease.identifiers import read_leased_token
 from annexd.annex.reply import ReplyAd
-from annexd.annex.index import AnnexIndex
+from annexd.annex.request.defaults import Defaults
 from annexd.annex.steps import StepContext, annex_steps
 from annexd.aws import ClientCache
 from annexd.workflow import Engine, Journal, RetryPolicy
@@ -27,7 +27,9 @@ from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.workflow.world import Crash, CrashingJournal
 
 KEYS = {"/home/alice/public": ACCESS_KEY_ID.encode(), "/home/alice/secret": SECRET_ACCESS_KEY.encode()}
-PACE = RetryPolicy(base_s=0.01, cap_s=0.1, forward_deadline_s=2.0, undo_patience_s=5.0, stuck_base_s=0.05, stuck_cap_s=0.2)
+PACE = RetryPolicy(
+    base_s=0.01, cap_s=0.1, forward_deadline_s=2.0, undo_patience_s=5.0, stuck_base_s=0.05, stuck_cap_s=0.2
+)
 SETTLE_S = 0.6
 BYSTANDER = "AKIAEMULATEDTESTS000"  # whose calls are not annexd's
 READ_TIMEOUT_S = 1.0
@@ -43,7 +45,7 @@ class Site:
     cache: ClientCache = field(default_factory=lambda: ClientCache(read_timeout=READ_TIMEOUT_S))
     keys: dict[str, bytes] = field(default_factory=lambda: dict(KEYS))
     defaults: Defaults = field(default_factory=lambda: Defaults(shortest_lease_s=1))  # the cloud's ticks are by hand
-    supplies: BundleSources = field(default_factory=BundleSources)
+    bundle_sources: BundleSources = field(default_factory=BundleSources)
     broken_paths: set[str] = field(default_factory=set)  # at which the reader of key files itself fails
     readers: set[str] = field(default_factory=lambda: {OWNER})  # as whom annexd can open files here
     patience: float = 1.0  # how much of annexd's own pauses between two looks passes
@@ -93,8 +95,13 @@ class Site:
         return CrashingJournal(self.home / "command_state", at=at, written=written, now_s=self.now_s)
 
     def world(self) -> StepContext:
-        return StepContext(KeyFiles(self.read_as, self.cache, defaults=self.trusting()), self.now_s, SETTLE_S, self.supplies,
-                     pause=lambda seconds: time.sleep(seconds * self.patience))
+        return StepContext(
+            KeyFiles(self.read_as, self.cache, defaults=self.trusting()),
+            self.now_s,
+            SETTLE_S,
+            self.bundle_sources,
+            pause=lambda seconds: time.sleep(seconds * self.patience),
+        )
 
     def trusting(self) -> Defaults:
         """The site's defaults, with the emulated cloud as the administrator's: so its clock is believed."""
@@ -112,13 +119,22 @@ class Site:
         urls = dict.fromkeys(("ServiceURL", "LambdaURL", "STSURL", "LogsURL"), self.cloud.url)
         return bulk_request_ad(self.now_s(), **{"LeaseFunctionARN": self.arn, **urls, **changes})
 
-    def order(self, pace: RetryPolicy = PACE, accepted: Callable[[str], None] = lambda _: None, **changes: Any) -> ReplyAd:
+    def order(
+        self, pace: RetryPolicy = PACE, accepted: Callable[[str], None] = lambda _: None, **changes: Any
+    ) -> ReplyAd:
         """One life of a daemon that takes one order, and goes on with it while it is stuck."""
         journal = self.journal()
         try:
             engine = self.engine(journal, pace)
-            return bulk_request(self.ad(**changes), OWNER, engine, self.defaults, self.now_s(),
-                                supplies=self.supplies, accepted=accepted)
+            return bulk_request(
+                self.ad(**changes),
+                OWNER,
+                engine,
+                self.defaults,
+                self.now_s(),
+                bundle_sources=self.bundle_sources,
+                accepted=accepted,
+            )
         finally:
             journal.close()
 
@@ -127,8 +143,8 @@ class Site:
         journal = self.journal()
         try:
             ad = {"Command": "CA_CANCEL_ANNEX", "RequestVersion": 1, "Annex": annex, **changes}
-            roll = AnnexIndex(self.engine(journal, pace))
-            return cancel_annex(ad, owner, roll, self.world(), self.defaults, self.now_s())
+            index = AnnexIndex(self.engine(journal, pace))
+            return cancel_annex(ad, owner, index, self.world(), self.defaults, self.now_s())
         finally:
             journal.close()
 
@@ -137,8 +153,8 @@ class Site:
         journal = self.journal()
         try:
             ad = {"Command": "CA_CHANGE_LEASE", "RequestVersion": 1, "Annex": annex, **changes}
-            roll = AnnexIndex(self.engine(journal, pace))
-            return change_lease(ad, owner, roll, self.world(), self.defaults, self.now_s())
+            index = AnnexIndex(self.engine(journal, pace))
+            return change_lease(ad, owner, index, self.world(), self.defaults, self.now_s())
         finally:
             journal.close()
 
@@ -164,8 +180,9 @@ class Site:
     def operations(self) -> list[str]:
         """Of annexd, in order; without the question whose the keys are, which is asked once in a while."""
         own = {key.decode() for path, key in self.keys.items() if path.endswith("public")} | {ACCESS_KEY_ID}
-        calls = [each["operation"] for each in self.cloud.audit() if each["kind"] == "call"
-                 and each["access_key_id"] in own]
+        calls = [
+            each["operation"] for each in self.cloud.audit() if each["kind"] == "call" and each["access_key_id"] in own
+        ]
         return [name for name in calls if name != "GetCallerIdentity"]
 
     def check_nothing_left(self) -> None:
@@ -197,8 +214,10 @@ class Site:
         began_s = int(time.time())
         assert self.cloud.tick() == 1
         logs = self.cloud.client("logs", BYSTANDER)
-        wait_for(lambda: (receipt := newest_receipt(logs, self.arn, time.time())) is not None
-                 and receipt.at_s >= began_s, "the receipt of this run")
+        wait_for(
+            lambda: (receipt := newest_receipt(logs, self.arn, time.time())) is not None and receipt.at_s >= began_s,
+            "the receipt of this run",
+        )
 
 
 def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:

@@ -33,8 +33,13 @@ class Files:
 
 def order_at(url: str) -> Json:
     names = ("ec2_url", "lambda_url", "s3_url", "sts_url", "logs_url")
-    return {"owner": "alice@example.org", "public_key_file": "/public", "secret_key_file": "/secret",
-            "lease_function_arn": ARN, "endpoints": {"region": "us-east-1", **dict.fromkeys(names, url)}}
+    return {
+        "owner": "alice@example.org",
+        "public_key_file": "/public",
+        "secret_key_file": "/secret",
+        "lease_function_arn": ARN,
+        "endpoints": {"region": "us-east-1", **dict.fromkeys(names, url)},
+    }
 
 
 NOWHERE = order_at("http://127.0.0.1:1")
@@ -103,8 +108,15 @@ def test_where_sts_does_not_answer_nothing_is_done_and_it_is_asked_again() -> No
 
 
 def lending(url: str) -> Defaults:
-    return Defaults(ec2_url=url, logs_url=url, lambda_url=url, s3_url=url, sts_url=url, lease_function_arn=ARN,
-                    allow_default_credentials=True)
+    return Defaults(
+        ec2_url=url,
+        logs_url=url,
+        lambda_url=url,
+        s3_url=url,
+        sts_url=url,
+        lease_function_arn=ARN,
+        allow_default_credentials=True,
+    )
 
 
 def test_without_files_keys_are_lent_only_if_the_administrator_says_so(site: Site) -> None:
@@ -115,9 +127,16 @@ def test_without_files_keys_are_lent_only_if_the_administrator_says_so(site: Sit
     assert KeyFiles(Files(KEYS), defaults=defaults)(order)
 
 
-@pytest.mark.parametrize(("name", "option"), [
-    ("ec2_url", "-service-url"), ("logs_url", "-logs-url"), ("lambda_url", "-lambda-url"), ("s3_url", "-s3-url"),
-    ("sts_url", "-sts-url")])
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("ec2_url", "-service-url"),
+        ("logs_url", "-logs-url"),
+        ("lambda_url", "-lambda-url"),
+        ("s3_url", "-s3-url"),
+        ("sts_url", "-sts-url"),
+    ],
+)
 def test_lent_keys_go_to_the_endpoints_that_are_configured_now_whatever_the_journal_says(
     site: Site, name: str, option: str
 ) -> None:
@@ -151,8 +170,10 @@ def test_a_requesters_keys_need_nothing_of_annexds_own_aws_configuration(
     assert KeyFiles(Files(KEYS))(order_at(site.cloud.url)).functions.list_functions()["Functions"]
 
 
-@pytest.mark.parametrize("changes", [
-    {"ec2_url": "http://under_score"}, {"s3_url": 5}, {"region": ""}, {"of_tomorrow": "x"}, {"ec2_url": "//"}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"ec2_url": "http://under_score"}, {"s3_url": 5}, {"region": ""}, {"of_tomorrow": "x"}, {"ec2_url": "//"}],
+)
 def test_endpoints_that_cannot_be_used_are_refused_with_words(changes: Json) -> None:
     order = NOWHERE | {"endpoints": NOWHERE["endpoints"] | changes}
     with pytest.raises((Refused, Retry)) as caught:
@@ -161,9 +182,17 @@ def test_endpoints_that_cannot_be_used_are_refused_with_words(changes: Json) -> 
     assert caught.value.untouched
 
 
-@pytest.mark.parametrize("config", [
-    "[default\nregion", "[default]\ncredential_process = /nonexistent/keys\n", "\0\xff", "[default]\ns3 = \n  x = [",
-    "[default]\ncredential_process = echo {{{\n", "[default]\nmax_attempts = many\n"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        "[default\nregion",
+        "[default]\ncredential_process = /nonexistent/keys\n",
+        "\0\xff",
+        "[default]\ns3 = \n  x = [",
+        "[default]\ncredential_process = echo {{{\n",
+        "[default]\nmax_attempts = many\n",
+    ],
+)
 def test_a_broken_aws_configuration_of_annexds_own_is_refused_with_words(
     site: Site, config: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

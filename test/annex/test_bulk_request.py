@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from annexd.annex.bulk_request import bulk_request
-from annexd.annex.request.defaults import Defaults
 from annexd.annex.lease.heartbeat import CLOSED_DESCRIPTION
 from annexd.annex.lease.identifiers import LeasedToken, read_leased_token
 from annexd.annex.lease.lease import utc
+from annexd.annex.request.defaults import Defaults
 from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S
 from annexd.workflow import Journal, Json, Kind, RetryPolicy
 from test.annex.ads import OWNER
@@ -51,7 +51,10 @@ def test_the_token_and_the_tags_of_the_fleet_say_whose_it_is_and_until_when(site
     end_s = int(str(reply["EndOfLease"]))
     assert read_leased_token(reply["ClientToken"]) == LeasedToken(str(reply["AnnexID"]), end_s)
     assert tags_of(site, reply["BulkRequestID"]) == {
-        "htcondor:annex-id": reply["AnnexID"], "htcondor:annex-owner": OWNER, "htcondor:annex-lease-end": utc(end_s)}
+        "htcondor:annex-id": reply["AnnexID"],
+        "htcondor:annex-owner": OWNER,
+        "htcondor:annex-lease-end": utc(end_s),
+    }
 
 
 def test_the_lease_function_ends_what_this_order_began(site: Site) -> None:
@@ -65,10 +68,18 @@ def test_the_lease_function_ends_what_this_order_began(site: Site) -> None:
 
 
 @pytest.mark.parametrize("operation", CALLS)
-@pytest.mark.parametrize(("kind", "when"), [
-    ("throttle", "before"), ("internal", "before"), ("internal", "after"),
-    ("reset", "before"), ("reset", "after"), ("hang", "before"), ("hang", "after"),
-])
+@pytest.mark.parametrize(
+    ("kind", "when"),
+    [
+        ("throttle", "before"),
+        ("internal", "before"),
+        ("internal", "after"),
+        ("reset", "before"),
+        ("reset", "after"),
+        ("hang", "before"),
+        ("hang", "after"),
+    ],
+)
 def test_a_call_that_fails_for_a_while_is_asked_again_and_done_once(
     site: Site, operation: str, kind: str, when: str
 ) -> None:
@@ -81,11 +92,15 @@ def test_a_call_that_fails_for_a_while_is_asked_again_and_done_once(
 
 
 @pytest.mark.parametrize("operation", CALLS)
-@pytest.mark.parametrize("fault", [
-    {"kind": "denied"},
-    {"kind": "error", "code": "MaxSpotFleetRequestCountExceeded"},
-    {"kind": "error", "code": "ValidationException"},
-], ids=["denied", "over a quota", "invalid"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "denied"},
+        {"kind": "error", "code": "MaxSpotFleetRequestCountExceeded"},
+        {"kind": "error", "code": "ValidationException"},
+    ],
+    ids=["denied", "over a quota", "invalid"],
+)
 def test_a_final_no_is_asked_once_and_leaves_nothing(site: Site, operation: str, fault: dict[str, Any]) -> None:
     site.cloud.fault(operation, times=100, **fault)
     reply = site.order()
@@ -106,8 +121,7 @@ def test_a_fleet_whose_answer_never_comes_is_found_by_its_token_and_ended(site: 
     site.check_nothing_left()
 
 
-@pytest.mark.parametrize("operation", [
-    "DescribeSpotFleetRequests", "CancelSpotFleetRequests", "DescribeInstances"])
+@pytest.mark.parametrize("operation", ["DescribeSpotFleetRequests", "CancelSpotFleetRequests", "DescribeInstances"])
 @pytest.mark.parametrize(("kind", "when"), [("internal", "before"), ("reset", "after")])
 def test_an_undo_that_fails_for_a_while_goes_on_until_nothing_is_left(
     site: Site, operation: str, kind: str, when: str
@@ -252,9 +266,13 @@ def test_an_unknown_lease_function_is_told_before_anything_is_made(site: Site) -
 
 
 def test_an_aws_that_cannot_be_reached_is_told_and_leaves_no_unfinished_work(site: Site) -> None:
-    reply = site.order(pace=RetryPolicy(base_s=0.01, forward_deadline_s=0.2), ServiceURL="http://127.0.0.1:9",
-                       LogsURL="http://127.0.0.1:9", LambdaURL="http://127.0.0.1:9",
-                       STSURL="http://127.0.0.1:9")
+    reply = site.order(
+        pace=RetryPolicy(base_s=0.01, forward_deadline_s=0.2),
+        ServiceURL="http://127.0.0.1:9",
+        LogsURL="http://127.0.0.1:9",
+        LambdaURL="http://127.0.0.1:9",
+        STSURL="http://127.0.0.1:9",
+    )
     assert "got no clear answer" in str(reply["ErrorString"])
     assert site.restart() == []
 

@@ -11,8 +11,8 @@ import pytest
 
 from annexd.annex.bulk_request import bulk_request
 from annexd.annex.cancel import cancel_annex
-from annexd.annex.lease.lease import end_in_tag, utc
 from annexd.annex.index import AnnexIndex
+from annexd.annex.lease.lease import end_in_tag, utc
 from annexd.workflow import Engine, RetryPolicy, State
 from test.annex.ads import OWNER
 from test.annex.fleets import BOB, KEYS, by_hand, end_of, fleet, look, tag, tags_of, writes
@@ -139,18 +139,24 @@ def test_an_order_that_is_stuck_in_its_undo_is_cancelled_and_tried_at_once(site:
 def test_an_order_that_is_under_way_takes_no_further_step_and_is_undone(site: Site) -> None:
     site.cloud.fault("FilterLogEvents", "hang", hang_s=1.0)
     journal, replies = site.journal(), list[dict[str, Any]]()
-    roll = AnnexIndex(site.engine(journal))
+    index = AnnexIndex(site.engine(journal))
 
     def order() -> None:
-        reply = bulk_request(site.ad(AnnexName="physics"), OWNER, roll.engine, site.defaults, site.now_s(),
-                             supplies=site.supplies)
+        reply = bulk_request(
+            site.ad(AnnexName="physics"),
+            OWNER,
+            index.engine,
+            site.defaults,
+            site.now_s(),
+            bundle_sources=site.bundle_sources,
+        )
         replies.append(dict(reply))
 
     ordering = threading.Thread(target=order)
     ordering.start()
-    wait_for(lambda: bool(roll.called("physics", OWNER)) and not site.cloud.faults(), "the order to be under way")
+    wait_for(lambda: bool(index.called("physics", OWNER)) and not site.cloud.faults(), "the order to be under way")
     ad = {"Command": "CA_CANCEL_ANNEX", "RequestVersion": 1, "Annex": "physics"}
-    cancelled = cancel_annex(ad, OWNER, roll, site.world(), site.defaults, site.now_s())
+    cancelled = cancel_annex(ad, OWNER, index, site.world(), site.defaults, site.now_s())
     ordering.join()
     journal.close()
     assert cancelled["Result"] == "Success", cancelled
@@ -221,16 +227,19 @@ def test_what_nobody_knows_is_not_found(site: Site) -> None:
     refused(dict(site.cancel("annex-1")), "InvalidRequest", words)
 
 
-@pytest.mark.parametrize(("changes", "words"), [
-    ({"annex": None}, "Annex is missing"),
-    ({"annex": "x' || true"}, "Annex must be an annex's ID"),
-    ({"annex": 5}, "Annex must be a string"),
-    ({"Annexx": "x"}, "Annexx is no attribute of CA_CANCEL_ANNEX"),
-    ({"LeaseExtension": 5}, "LeaseExtension is no attribute of CA_CANCEL_ANNEX"),
-    ({"RequestVersion": 2}, "RequestVersion must be 1"),
-    ({"PublicKeyFile": "/home/alice/public"}, "SecretKeyFile is missing: key files come in pairs"),
-    ({"CommandID": "no spaces"}, "CommandID must be"),
-])
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"annex": None}, "Annex is missing"),
+        ({"annex": "x' || true"}, "Annex must be an annex's ID"),
+        ({"annex": 5}, "Annex must be a string"),
+        ({"Annexx": "x"}, "Annexx is no attribute of CA_CANCEL_ANNEX"),
+        ({"LeaseExtension": 5}, "LeaseExtension is no attribute of CA_CANCEL_ANNEX"),
+        ({"RequestVersion": 2}, "RequestVersion must be 1"),
+        ({"PublicKeyFile": "/home/alice/public"}, "SecretKeyFile is missing: key files come in pairs"),
+        ({"CommandID": "no spaces"}, "CommandID must be"),
+    ],
+)
 @pytest.mark.usefixtures("annex")
 def test_a_wrong_command_tells_its_faults(site: Site, changes: dict[str, Any], words: str) -> None:
     refused(dict(site.cancel(**{"annex": "physics", **changes})), "InvalidRequest", words)
@@ -265,11 +274,12 @@ class MeetingRoll(AnnexIndex):
 
 def test_two_who_cancel_at_once_share_one_cancellation(site: Site, annex: dict[str, Any]) -> None:
     journal = site.journal()
-    roll = MeetingRoll(site.engine(journal))
+    index = MeetingRoll(site.engine(journal))
     ad = {"Command": "CA_CANCEL_ANNEX", "RequestVersion": 1, "Annex": annex["AnnexID"]}
     with ThreadPoolExecutor(2) as pool:
-        asked = [pool.submit(cancel_annex, ad, OWNER, roll, site.world(), site.defaults, site.now_s())
-                 for _ in range(2)]
+        asked = [
+            pool.submit(cancel_annex, ad, OWNER, index, site.world(), site.defaults, site.now_s()) for _ in range(2)
+        ]
     replies = [one.result() for one in asked]
     journal.close()
     assert [reply["Result"] for reply in replies] == ["Success", "Success"]
@@ -282,8 +292,11 @@ def test_the_same_command_gets_the_same_answer_and_no_other_commands(site: Site,
     assert site.cancel("physics", CommandID="mine") == first
     refused(dict(site.cancel("anything", CommandID="mine")), "InvalidRequest", "other options")
     assert site.cancel("physics", BOB, CommandID="mine")["Result"] == "NotAuthorized"
-    for reply in (site.cancel("physics", CommandID=annex["CommandID"]), site.order(CommandID="mine"),
-                  site.change("physics", LeaseExtension=600, CommandID="mine")):
+    for reply in (
+        site.cancel("physics", CommandID=annex["CommandID"]),
+        site.order(CommandID="mine"),
+        site.change("physics", LeaseExtension=600, CommandID="mine"),
+    ):
         refused(dict(reply), "InvalidRequest", "is that of another command")
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from annexd.annex.bulk_request import bulk_request
 from annexd.annex.change import change_lease
-from annexd.annex.lease.lease import utc
 from annexd.annex.index import AnnexIndex
+from annexd.annex.lease.lease import utc
 from test.annex.ads import OWNER
 from test.annex.fleets import BOB, KEYS, by_hand, end_of, fleet, tag, tags_of, writes
 from test.annex.site import BYSTANDER, PACE, Site, wait_for
@@ -139,24 +139,27 @@ def test_what_is_found_in_the_cloud_is_its_owners(site: Site) -> None:
     assert site.change("annex-1", EndOfLease=end_s, **KEYS)["Result"] == "Success"
 
 
-@pytest.mark.parametrize(("changes", "words"), [
-    ({}, "a change needs either LeaseExtension or EndOfLease (-extend or -until)"),
-    ({"LeaseExtension": 600, "EndOfLease": 2_000_000_000}, "needs either LeaseExtension or EndOfLease"),
-    ({"LeaseExtension": 0}, "LeaseExtension must be a number of seconds from 1 to"),
-    ({"LeaseExtension": -5}, "LeaseExtension must be"),
-    ({"LeaseExtension": True}, "LeaseExtension must be"),
-    ({"LeaseExtension": 10**30}, "LeaseExtension must be"),
-    ({"EndOfLease": "tomorrow"}, "EndOfLease must be in seconds since the epoch"),
-    ({"EndOfLease": 1_000}, "in the past: -cancel ends an annex at once"),
-    ({"EndOfLease": 3_999_999_999}, "longer than ANNEX_MAX_LEASE (30d)"),
-    ({"LeaseExtension": 40 * 86400}, "longer than ANNEX_MAX_LEASE (30d)"),
-    ({"LeaseExtension": 600, "Now": "yes"}, "Now must be true or false"),
-    ({"LeaseExtension": 600, "ForceX": True}, "ForceX is no attribute of CA_CHANGE_LEASE"),
-    ({"LeaseExtension": 600, "PublicKeyFile": "/home/alice/public"}, "key files come in pairs"),
-    ({"LeaseExtension": 600, "annex": None}, "Annex is missing"),
-    ({"LeaseExtension": 600, "annex": "x' || true"}, "Annex must be an annex's ID"),
-    ({"LeaseExtension": 600, "RequestVersion": 2}, "RequestVersion must be 1"),
-])
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "a change needs either LeaseExtension or EndOfLease (-extend or -until)"),
+        ({"LeaseExtension": 600, "EndOfLease": 2_000_000_000}, "needs either LeaseExtension or EndOfLease"),
+        ({"LeaseExtension": 0}, "LeaseExtension must be a number of seconds from 1 to"),
+        ({"LeaseExtension": -5}, "LeaseExtension must be"),
+        ({"LeaseExtension": True}, "LeaseExtension must be"),
+        ({"LeaseExtension": 10**30}, "LeaseExtension must be"),
+        ({"EndOfLease": "tomorrow"}, "EndOfLease must be in seconds since the epoch"),
+        ({"EndOfLease": 1_000}, "in the past: -cancel ends an annex at once"),
+        ({"EndOfLease": 3_999_999_999}, "longer than ANNEX_MAX_LEASE (30d)"),
+        ({"LeaseExtension": 40 * 86400}, "longer than ANNEX_MAX_LEASE (30d)"),
+        ({"LeaseExtension": 600, "Now": "yes"}, "Now must be true or false"),
+        ({"LeaseExtension": 600, "ForceX": True}, "ForceX is no attribute of CA_CHANGE_LEASE"),
+        ({"LeaseExtension": 600, "PublicKeyFile": "/home/alice/public"}, "key files come in pairs"),
+        ({"LeaseExtension": 600, "annex": None}, "Annex is missing"),
+        ({"LeaseExtension": 600, "annex": "x' || true"}, "Annex must be an annex's ID"),
+        ({"LeaseExtension": 600, "RequestVersion": 2}, "RequestVersion must be 1"),
+    ],
+)
 @pytest.mark.usefixtures("annex")
 def test_a_wrong_command_tells_its_faults(site: Site, changes: dict[str, Any], words: str) -> None:
     refused(site.change(**{"annex": "physics", **changes}), "InvalidRequest", words)
@@ -170,8 +173,11 @@ def test_the_same_command_gets_the_same_answer_and_no_other_commands(site: Site,
     assert site.operations() == []
     refused(site.change("physics", LeaseExtension=700, CommandID="mine"), "InvalidRequest", "other options")
     assert site.change("physics", BOB, LeaseExtension=600, CommandID="mine")["Result"] == "NotAuthorized"
-    for reply in (site.cancel("physics", CommandID="mine"), site.order(CommandID="mine"),
-                  site.change("physics", LeaseExtension=600, CommandID=annex["CommandID"])):
+    for reply in (
+        site.cancel("physics", CommandID="mine"),
+        site.order(CommandID="mine"),
+        site.change("physics", LeaseExtension=600, CommandID=annex["CommandID"]),
+    ):
         refused(reply, "InvalidRequest", "is that of another command")
     assert end_of(site, annex["BulkRequestID"]) == annex["EndOfLease"] + 600
 
@@ -191,8 +197,12 @@ def test_what_comes_less_than_two_minutes_before_the_end_comes_too_late(site: Si
 @pytest.mark.usefixtures("annex")
 def test_an_end_sooner_than_the_machines_can_hear_of_it_needs_now(site: Site) -> None:
     end_s = int(site.now_s()) + 500
-    refused(site.change("physics", EndOfLease=end_s), "InvalidRequest", "away, and the machines need up to 10m",
-            "-now ends the lease all the same")
+    refused(
+        site.change("physics", EndOfLease=end_s),
+        "InvalidRequest",
+        "away, and the machines need up to 10m",
+        "-now ends the lease all the same",
+    )
     assert writes(site) == []
     reply = site.change("physics", EndOfLease=end_s, Now=True)
     assert (reply["Result"], reply["EndOfLease"]) == ("Success", end_s)
@@ -254,14 +264,16 @@ def test_a_fleet_that_aws_has_forgotten_has_no_end_to_move(site: Site, annex: di
 def in_one_daemon(site: Site, act: Callable[[Callable[..., Any], Callable[..., Any]], None]) -> None:
     """Let `act(order, change)` be served by one daemon, in as many threads as it likes."""
     journal = site.journal()
-    roll = AnnexIndex(site.engine(journal, PATIENT))
+    index = AnnexIndex(site.engine(journal, PATIENT))
 
     def order(**changes: Any) -> Any:
-        return bulk_request(site.ad(**changes), OWNER, roll.engine, site.defaults, site.now_s(), supplies=site.supplies)
+        return bulk_request(
+            site.ad(**changes), OWNER, index.engine, site.defaults, site.now_s(), bundle_sources=site.bundle_sources
+        )
 
     def change(annex: str, **changes: Any) -> Any:
         ad = {"Command": "CA_CHANGE_LEASE", "RequestVersion": 1, "Annex": annex, **changes}
-        return change_lease(ad, OWNER, roll, site.world(), site.defaults, site.now_s())
+        return change_lease(ad, OWNER, index, site.world(), site.defaults, site.now_s())
 
     try:
         act(order, change)

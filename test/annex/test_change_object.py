@@ -56,8 +56,9 @@ def test_the_tag_is_seen_first_and_the_object_written_before_the_answer(
     assert told_end_s(joined, annex) == end_of(joined, annex["BulkRequestID"]) == annex["EndOfLease"] + by_s
 
 
-@pytest.mark.parametrize("fault", [{"kind": "denied"}, {"kind": "error", "code": "NoSuchBucket", "status": 404}],
-                         ids=["denied", "no bucket"])
+@pytest.mark.parametrize(
+    "fault", [{"kind": "denied"}, {"kind": "error", "code": "NoSuchBucket", "status": 404}], ids=["denied", "no bucket"]
+)
 def test_an_extension_whose_object_is_refused_is_taken_back(
     joined: Site, annex: dict[str, Any], fault: dict[str, Any]
 ) -> None:

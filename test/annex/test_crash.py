@@ -18,7 +18,8 @@ COURSES: dict[str, list[dict[str, Any]]] = {  # the faults
     "all goes well": [],
     "the fleet is refused": [{"operation": "RequestSpotFleet", "kind": "denied", "times": 1000}],
     "the lease function is unknown": [
-        {"operation": "GetFunction", "kind": "error", "code": "ResourceNotFoundException", "times": 1000}],
+        {"operation": "GetFunction", "kind": "error", "code": "ResourceNotFoundException", "times": 1000}
+    ],
     "the answer is lost, then refused": [
         {"operation": "RequestSpotFleet", "kind": "reset", "times": 1, "when": "after"},
         {"operation": "RequestSpotFleet", "kind": "denied", "times": 1000},

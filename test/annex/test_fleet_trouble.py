@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from annexd.annex.fleet.advice import ADVICE, CONSOLE, advice
+from annexd.annex.fleet.reconcile import reconcile
 from annexd.annex.fleet.trouble import LONGEST_TEXT, MOST_ASKED, SETTLE_S, SHORT_LIFE_S, Trouble
 from annexd.annex.lease.lease import utc
-from annexd.annex.fleet.reconcile import reconcile
 from test.annex.conftest import TEMPLATE
 from test.annex.fleets import by_hand, fleet, look, tag, target, writes
 from test.annex.site import Site, wait_for
@@ -197,18 +197,23 @@ def test_a_throttled_question_ends_the_questions_and_not_the_look(site: Site) ->
     site.cloud.clear_audit()
     report = look(site)
     assert (set(report.fleets), set(report.troubles), asked(site)) == (fleets, fleets, 1)
-    assert all("annexd cannot read why: DescribeSpotFleetRequestHistory was throttled" in each.text
-               for each in report.troubles.values())
+    assert all(
+        "annexd cannot read why: DescribeSpotFleetRequestHistory was throttled" in each.text
+        for each in report.troubles.values()
+    )
     site.cloud.clear_faults()
 
 
-RECORD = ("<item><timestamp>2026-11-28T10:00:00.000Z</timestamp><eventType>{}</eventType><eventInformation>{}"
-          "</eventInformation></item>")
+RECORD = (
+    "<item><timestamp>2026-11-28T10:00:00.000Z</timestamp><eventType>{}</eventType><eventInformation>{}"
+    "</eventInformation></item>"
+)
 BEYOND = {
     "a description of a megabyte": RECORD.format("error", f"<eventDescription>{'x' * 1_000_000}</eventDescription>"),
     "a sub-type of a megabyte": RECORD.format("error", f"<eventSubType>{'x' * 1_000_000}</eventSubType>"),
-    "10,000 different errors": "".join(RECORD.format("error", f"<eventSubType>e{i}</eventSubType>")
-                                       for i in range(10_000)),
+    "10,000 different errors": "".join(
+        RECORD.format("error", f"<eventSubType>e{i}</eventSubType>") for i in range(10_000)
+    ),
     "escape sequences": RECORD.format("error", "<eventDescription>&#10;\u009b2J\u202e</eventDescription>"),
     "no information": RECORD.format("error", ""),
     "no time": "<item><eventType>error</eventType></item>",
@@ -225,9 +230,14 @@ TOLD = [*BEYOND][:5]
 def test_a_strange_history_is_bounded_and_hides_no_annex(site: Site, body: str) -> None:
     site.cloud.behave(fleet_trouble="role")
     fleet_id = fleet(site, "annex-1", 1000)
-    history = BODIES[body] if body in BODIES else (
-        "<DescribeSpotFleetRequestHistoryResponse><historyRecordSet>"
-        f"{BEYOND.get(body, '')}</historyRecordSet></DescribeSpotFleetRequestHistoryResponse>").encode()
+    history = (
+        BODIES[body]
+        if body in BODIES
+        else (
+            "<DescribeSpotFleetRequestHistoryResponse><historyRecordSet>"
+            f"{BEYOND.get(body, '')}</historyRecordSet></DescribeSpotFleetRequestHistoryResponse>"
+        ).encode()
+    )
     site.cloud.clear_audit()
     answer = answering("DescribeSpotFleetRequestHistory", history)
     with endpoint(relays(site.cloud.url, formatdate(usegmt=True), answer)) as url:
@@ -240,8 +250,14 @@ def test_a_strange_history_is_bounded_and_hides_no_annex(site: Site, body: str) 
     assert len(text) <= LONGEST_TEXT
 
 
-@pytest.mark.parametrize("amount", ["<fulfilledCapacity>NaN</fulfilledCapacity>", "<targetCapacity>-1</targetCapacity>",
-                                    "<targetCapacity>99999999999999999999</targetCapacity>"])
+@pytest.mark.parametrize(
+    "amount",
+    [
+        "<fulfilledCapacity>NaN</fulfilledCapacity>",
+        "<targetCapacity>-1</targetCapacity>",
+        "<targetCapacity>99999999999999999999</targetCapacity>",
+    ],
+)
 def test_a_capacity_that_is_none_is_no_trouble_and_hides_no_annex(site: Site, amount: str) -> None:
     fleet_id = fleet(site, "annex-1", 1000)
     name, met = amount[1:].partition(">")[0], []

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from annexd.annex.index import AnnexIndex
 from annexd.annex.lease.identifiers import leased_token
 from annexd.annex.lease.lease import tags
-from annexd.annex.index import AnnexIndex
 from test.annex.ads import OWNER, SPECIFICATION
 from test.annex.site import Site
 

@@ -49,8 +49,10 @@ class Log:
     def write(self, *lines: str) -> None:
         now_ms = int(time.time() * 1000)
         self.site.cloud.client("logs", BYSTANDER).put_log_events(
-            logGroupName=GROUP, logStreamName=STREAM,
-            logEvents=[{"timestamp": now_ms, "message": line} for line in lines])
+            logGroupName=GROUP,
+            logStreamName=STREAM,
+            logEvents=[{"timestamp": now_ms, "message": line} for line in lines],
+        )
 
 
 def empty(site: Site) -> None:
@@ -104,8 +106,10 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"max_lease_s": None}, "has no readable MAX_LEASE_S: update the stack"),
     ({"max_lease_s": 0}, "has no readable MAX_LEASE_S"),
     ({"max_lease_s": 10**400}, "has no readable MAX_LEASE_S"),
-    ({"complete": False, "error_texts": ["look_at_fleets: ClientError"]},
-     "could not look at all fleets and instances, look_at_fleets: ClientError"),
+    (
+        {"complete": False, "error_texts": ["look_at_fleets: ClientError"]},
+        "could not look at all fleets and instances, look_at_fleets: ClientError",
+    ),
     ({"rights": RIGHTS | {"cancel": False}}, "lacks the right to cancel instances: update the stack"),
     ({"rights": RIGHTS | {"terminate": False, "stamp": False}}, "lacks the right to terminate and stamp instances"),
 ]
@@ -122,14 +126,18 @@ def test_a_heartbeat_that_shows_no_enforcer_opens_nothing_and_says_what_is_wrong
     assert "condor_annex -check-setup says why" in told or "update the stack (condor_annex -setup)" in told
 
 
-@pytest.mark.parametrize("changes", [
-    {"at_ago_s": STALE_S - 60}, {"rights": RIGHTS}, {"rights": dict.fromkeys(RIGHTS)},
-    {"rights": RIGHTS | {"unprotect": False}}, {"contract": 3, "digest": "of a newer one"},
-    {"stuck": 100, "stuck_ids": ["sfr-1"], "errors": 100, "error_texts": ["x"]},
-])
-def test_what_is_no_reason_to_doubt_the_enforcer_stops_no_order(
-    site: Site, log: Log, changes: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"at_ago_s": STALE_S - 60},
+        {"rights": RIGHTS},
+        {"rights": dict.fromkeys(RIGHTS)},
+        {"rights": RIGHTS | {"unprotect": False}},
+        {"contract": 3, "digest": "of a newer one"},
+        {"stuck": 100, "stuck_ids": ["sfr-1"], "errors": 100, "error_texts": ["x"]},
+    ],
+)
+def test_what_is_no_reason_to_doubt_the_enforcer_stops_no_order(site: Site, log: Log, changes: dict[str, Any]) -> None:
     ago_s = changes.pop("at_ago_s", 0)
     log.say(at=int(time.time() - ago_s), **changes)
     assert site.order()["Result"] == "Success"
@@ -171,18 +179,45 @@ def with_raw(name: str, raw: str) -> str:
 
 
 HOSTILE = [
-    "", "{", "null", "7", '"receipt"', "[]", "{}", "[" * 7000, '{"a":' * 1000, '{"receipt": "htcondor-annex-lease"}',
-    "\ud800", "START RequestId: 1", "9" * 5000, json.dumps(RECEIPT) + " " * 8000,
+    "",
+    "{",
+    "null",
+    "7",
+    '"receipt"',
+    "[]",
+    "{}",
+    "[" * 7000,
+    '{"a":' * 1000,
+    '{"receipt": "htcondor-annex-lease"}',
+    "\ud800",
+    "START RequestId: 1",
+    "9" * 5000,
+    json.dumps(RECEIPT) + " " * 8000,
     json.dumps(RECEIPT | {"tick": "true"}),
-    *(with_raw("at", raw) for raw in ("NaN", "Infinity", "-Infinity", "1e400", "true", "null", '"1800000000"', "[]",
-                                      "1.5")),
+    *(
+        with_raw("at", raw)
+        for raw in ("NaN", "Infinity", "-Infinity", "1e400", "true", "null", '"1800000000"', "[]", "1.5")
+    ),
     *(with_raw("stuck", raw) for raw in ("1e400", "NaN", "null", '"many"', "{}")),
     *(with_raw("rights", raw) for raw in ("[]", "null", '"all"', "7")),
     *(with_raw("complete", raw) for raw in ("1", "null", '"true"')),
     *(with_raw("contract", raw) for raw in ("2.0", '"2"', "null")),
     *(with_raw(name, "7") for name in ("stuck_ids", "error_texts")),
-    *(json.dumps({key: each for key, each in RECEIPT.items() if key != name}) for name in
-      ("at", "account", "region", "function", "contract", "digest", "max_lease_s", "complete", "rights", "stuck")),
+    *(
+        json.dumps({key: each for key, each in RECEIPT.items() if key != name})
+        for name in (
+            "at",
+            "account",
+            "region",
+            "function",
+            "contract",
+            "digest",
+            "max_lease_s",
+            "complete",
+            "rights",
+            "stuck",
+        )
+    ),
 ]
 
 
@@ -285,8 +320,12 @@ def test_many_orders_cost_one_look_a_minute_and_each_endpoint_is_asked_itself(si
     steady = Steady()
     order, close = engine_of(site, steady)
     looks = []
-    for moment_s, urls in ((0.0, {}), (KEPT_S - 1, {}), (KEPT_S - 1, {"LogsURL": site.cloud.url + "/"}),
-                           (KEPT_S + 1, {})):
+    for moment_s, urls in (
+        (0.0, {}),
+        (KEPT_S - 1, {}),
+        (KEPT_S - 1, {"LogsURL": site.cloud.url + "/"}),
+        (KEPT_S + 1, {}),
+    ):
         steady.now_s = moment_s
         assert order(**urls)["Result"] == "Success"
         looks.append(len(site.cloud.calls("FilterLogEvents")))

@@ -42,8 +42,9 @@ def test_names_are_new_each_time_and_as_long_as_aws_takes() -> None:
     assert {read_leased_token(token) for token in tokens} == {LeasedToken(each, END_S) for each in annex_ids}
 
 
-@pytest.mark.parametrize(("annex_id", "end_s"), [("te_st", END_S), ("", END_S), ("x" * 37, END_S), ("test", 3600),
-                                                 ("test", END_S * 1000)])
+@pytest.mark.parametrize(
+    ("annex_id", "end_s"), [("te_st", END_S), ("", END_S), ("x" * 37, END_S), ("test", 3600), ("test", END_S * 1000)]
+)
 def test_no_token_is_made_that_could_not_be_read(annex_id: str, end_s: int) -> None:
     with pytest.raises(ValueError, match="no client token holds"):
         leased_token(annex_id, end_s)

@@ -47,7 +47,7 @@ class ProfileSite(Site):
 
     def world(self) -> StepContext:
         access = KeyFiles(self.read_as, self.cache, defaults=self.trusting(), profiles=self.profiles)
-        return StepContext(access, self.now_s, SETTLE_S, self.supplies)
+        return StepContext(access, self.now_s, SETTLE_S, self.bundle_sources)
 
     def __post_init__(self) -> None:
         self.profiles = RequesterProfiles(Owner(self.aws.path))
@@ -87,12 +87,21 @@ def test_an_order_whose_profile_gives_no_keys_is_a_fault_of_the_request_and_aws_
     assert owned.cloud.audit() == []
 
 
-@pytest.mark.parametrize(("files", "words"), [
-    ({"public": SECRET_ACCESS_KEY.ljust(40, "x").replace("-", "x"), "secret": "AKIAIOSFODNN7EXAMPLE"}, "are swapped"),
-    ({"public": "ASIAIOSFODNN7EXAMPLE"}, "temporary key, which AWS takes with its session token only; give it as Sess"),
-    ({"secret": "\ufeffsecret"}, "SecretKeyFile /home/alice/secret begins with a byte order mark"),
-    ({"secret": ""}, "SecretKeyFile /home/alice/secret is empty"),
-])
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (
+            {"public": SECRET_ACCESS_KEY.ljust(40, "x").replace("-", "x"), "secret": "AKIAIOSFODNN7EXAMPLE"},
+            "are swapped",
+        ),
+        (
+            {"public": "ASIAIOSFODNN7EXAMPLE"},
+            "temporary key, which AWS takes with its session token only; give it as Sess",
+        ),
+        ({"secret": "\ufeffsecret"}, "SecretKeyFile /home/alice/secret begins with a byte order mark"),
+        ({"secret": ""}, "SecretKeyFile /home/alice/secret is empty"),
+    ],
+)
 def test_key_files_with_a_mistake_are_a_fault_of_the_request_and_aws_is_not_asked(
     site: Site, files: dict[str, str], words: str
 ) -> None:
@@ -116,7 +125,8 @@ def test_a_cancellation_may_bring_a_profile_in_the_place_of_the_orders_files(own
 def test_an_annex_that_the_journal_does_not_know_is_found_and_cancelled_with_a_profile(owned: ProfileSite) -> None:
     url = owned.cloud.url
     owned.defaults = type(owned.defaults)(
-        shortest_lease_s=1, ec2_url=url, lambda_url=url, sts_url=url, logs_url=url, lease_function_arn=owned.arn)
+        shortest_lease_s=1, ec2_url=url, lambda_url=url, sts_url=url, logs_url=url, lease_function_arn=owned.arn
+    )
     annex = str(owned.order()["AnnexID"])
     for path in owned.home.glob("command_state*"):
         path.unlink()
@@ -147,13 +157,17 @@ class Temporary:
         iam = self.cloud.client("iam")
         statement = {"Effect": "Allow", "Action": "ec2:Describe*", "Resource": "*"}
         self.role = iam.create_role(RoleName="reader", AssumeRolePolicyDocument='{"Statement": []}')["Role"]["Arn"]
-        iam.put_role_policy(RoleName="reader", PolicyName="p",
-                            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+        iam.put_role_policy(
+            RoleName="reader",
+            PolicyName="p",
+            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+        )
         self.renew()
 
     def session(self) -> dict[str, str]:
         given = self.cloud.client("sts").assume_role(
-            RoleArn=self.role, RoleSessionName="one", DurationSeconds=SESSION_S)["Credentials"]
+            RoleArn=self.role, RoleSessionName="one", DurationSeconds=SESSION_S
+        )["Credentials"]
         return {"/id": given["AccessKeyId"], "/secret": given["SecretAccessKey"], "/token": given["SessionToken"]}
 
     def renew(self) -> None:
@@ -210,8 +224,12 @@ def test_keys_of_a_profile_that_aws_calls_expired_are_made_anew(owned: ProfileSi
     owned.aws.process(f"echo x >> {owned.aws.path}/runs", prints={"Expiration": expiry})
     access = KeyFiles(owned.read_as, ClientCache(), profiles=owned.profiles)
     names = ("ec2_url", "lambda_url", "s3_url", "sts_url")
-    order = {"owner": OWNER, "lease_function_arn": ARN, **KeySource(profile="p").as_order(),
-             "endpoints": {"region": "us-east-1", **dict.fromkeys(names, owned.cloud.url)}}
+    order = {
+        "owner": OWNER,
+        "lease_function_arn": ARN,
+        **KeySource(profile="p").as_order(),
+        "endpoints": {"region": "us-east-1", **dict.fromkeys(names, owned.cloud.url)},
+    }
     runs = owned.aws.path / "runs"
     access(order).ec2.describe_instances()
     access(order)
@@ -231,18 +249,24 @@ def read(**given: Any) -> tuple[KeySource, list[str]]:
     return KeySource.read(own), own.faults
 
 
-@pytest.mark.parametrize(("given", "words"), [
-    ({"AWSProfile": "p", "PublicKeyFile": "/a", "SecretKeyFile": "/b"}, "AWSProfile and PublicKeyFile exclude each"),
-    ({"AWSProfile": "p", "SessionTokenFile": "/a"}, "AWSProfile and SessionTokenFile exclude each other"),
-    ({"PublicKeyFile": "/a", "SessionTokenFile": "/b"}, "SecretKeyFile is missing: key files come in pairs"),
-    ({"AWSConfigFile": "/a"}, "AWSConfigFile goes with AWSProfile"),
-    ({"AWSProfile": "p", "AWSCredentialsFile": "a"}, "AWSCredentialsFile must be an absolute path"),
-    ({"AWSProfile": "p]\n[q"}, "AWSProfile must be a line"),
-    ({"AWSProfile": "p]"}, "AWSProfile must be the name of a profile"),
-    ({"AWSProfile": " p"}, "AWSProfile must be the name of a profile"),
-    ({"AWSProfile": 5}, "AWSProfile must be a string"),
-    ({"AWSProfile": "x" * 300}, "AWSProfile must be the name of a profile"),
-])
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (
+            {"AWSProfile": "p", "PublicKeyFile": "/a", "SecretKeyFile": "/b"},
+            "AWSProfile and PublicKeyFile exclude each",
+        ),
+        ({"AWSProfile": "p", "SessionTokenFile": "/a"}, "AWSProfile and SessionTokenFile exclude each other"),
+        ({"PublicKeyFile": "/a", "SessionTokenFile": "/b"}, "SecretKeyFile is missing: key files come in pairs"),
+        ({"AWSConfigFile": "/a"}, "AWSConfigFile goes with AWSProfile"),
+        ({"AWSProfile": "p", "AWSCredentialsFile": "a"}, "AWSCredentialsFile must be an absolute path"),
+        ({"AWSProfile": "p]\n[q"}, "AWSProfile must be a line"),
+        ({"AWSProfile": "p]"}, "AWSProfile must be the name of a profile"),
+        ({"AWSProfile": " p"}, "AWSProfile must be the name of a profile"),
+        ({"AWSProfile": 5}, "AWSProfile must be a string"),
+        ({"AWSProfile": "x" * 300}, "AWSProfile must be the name of a profile"),
+    ],
+)
 def test_where_keys_are_said_to_be_is_checked(given: dict[str, Any], words: str) -> None:
     [fault] = read(**given)[1]
     assert fault.startswith(words)
@@ -250,14 +274,24 @@ def test_where_keys_are_said_to_be_is_checked(given: dict[str, Any], words: str)
 
 def test_keys_of_another_source_are_those_of_another_look_at_the_account() -> None:
     order = {"owner": OWNER, "endpoints": {}, "lease_function_arn": ARN}
-    sources = [KeySource(), KeySource(profile="p"), KeySource(profile="q"), KeySource(profile="p", config_file="/c"),
-               KeySource("/a", "/b"), KeySource("/a", "/b", "/c")]
+    sources = [
+        KeySource(),
+        KeySource(profile="p"),
+        KeySource(profile="q"),
+        KeySource(profile="p", config_file="/c"),
+        KeySource("/a", "/b"),
+        KeySource("/a", "/b", "/c"),
+    ]
     assert len({target_of(order | source.as_order()).key for source in sources}) == len(sources)
     assert [KeySource.of(target_of(order | source.as_order()).order) for source in sources] == sources
 
 
 def test_a_profile_that_this_annexd_does_not_resolve_is_refused() -> None:
-    order = {"owner": OWNER, "lease_function_arn": ARN, **KeySource(profile="p").as_order(),
-             "endpoints": {"region": "us-east-1", "ec2_url": "", "lambda_url": ""}}
+    order = {
+        "owner": OWNER,
+        "lease_function_arn": ARN,
+        **KeySource(profile="p").as_order(),
+        "endpoints": {"region": "us-east-1", "ec2_url": "", "lambda_url": ""},
+    }
     with pytest.raises(Refused, match="AWSProfile p cannot be used"):
         KeyFiles(lambda *_: b"")(order)

@@ -4,8 +4,8 @@ import time
 from dataclasses import asdict, replace
 
 from annexd.annex.fleet.account_target import AccountTarget
-from annexd.annex.lease.lease import TAG_LEASE_END, utc
 from annexd.annex.fleet.reconcile import OVERDUE_S, reconcile
+from annexd.annex.lease.lease import TAG_LEASE_END, utc
 from annexd.aws import Endpoints
 from test.annex.ads import OWNER
 from test.annex.site import BYSTANDER, Site
@@ -31,8 +31,12 @@ def test_a_fleet_that_the_list_leaves_out_is_not_ended_at_an_old_end_of_its_inst
     site.cloud.fault("DescribeSpotFleetRequests", "omit", matching=fleet_id)
     url = site.cloud.url
     endpoints = Endpoints("us-east-1", ec2_url=url, lambda_url=url, s3_url=url, sts_url=url, logs_url=url)
-    order = {"owner": OWNER, "endpoints": asdict(endpoints),
-             "public_key_file": "/home/alice/public", "secret_key_file": "/home/alice/secret"}
+    order = {
+        "owner": OWNER,
+        "endpoints": asdict(endpoints),
+        "public_key_file": "/home/alice/public",
+        "secret_key_file": "/home/alice/secret",
+    }
     world = replace(site.world(), now_s=lambda: time.time() + HOUR_S + OVERDUE_S + 60)
     report = reconcile(world, AccountTarget(order, site.arn), set)
     assert (report.overdue, report.ended) == (frozenset(), ())

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from annexd.annex.fleet.access import KeyFiles
 from annexd.annex.change import add_changing
-from annexd.annex.request.defaults import Defaults
-from annexd.annex.order import new_order
 from annexd.annex.expiry import is_over
-from annexd.annex.request.request import BulkRequest
+from annexd.annex.fleet.access import KeyFiles
 from annexd.annex.index import CHANGE, MOVE_STEP, AnnexIndex
+from annexd.annex.order import new_order
+from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.request import BulkRequest
 from annexd.annex.steps import StepContext, annex_steps
 from annexd.workflow import Engine, Journal, State
 from annexd.workflow.record import Kind
@@ -33,8 +33,8 @@ def changed(path: Path) -> tuple[Counting, AnnexIndex]:
     journal = Journal(path / "command_state", now_s=lambda: float(NOW_S))
     world = StepContext(KeyFiles(lambda _, __: b""))
     engine = Counting(journal, annex_steps(world), now_s=lambda: NOW_S)
-    roll = AnnexIndex(engine)
-    add_changing(engine, world, roll)
+    index = AnnexIndex(engine)
+    add_changing(engine, world, index)
     order = new_order(BulkRequest.from_ad(bulk_request_ad(NOW_S), NOW_S, Defaults()), OWNER)
     engine.accept("order", OWNER, order)
     journal.append("order", "", Kind.FINISHED, {"result": "Success", "error": ""})
@@ -47,28 +47,36 @@ def changed(path: Path) -> tuple[Counting, AnnexIndex]:
             journal.append(command_id, MOVE_STEP, Kind.DONE, {"end_of_lease_s": end_s})
         result = "Failure" if number else "Success"
         journal.append(command_id, "", Kind.FINISHED, {"result": result, "error": ""})
-    return engine, roll
+    return engine, index
 
 
 def test_the_end_that_stands_and_the_latest_are_known_without_reading_each_change_again(tmp_path: Path) -> None:
-    engine, roll = changed(tmp_path)
-    [known] = roll.all()
+    engine, index = changed(tmp_path)
+    [known] = index.all()
     moved_s = known.end_of_lease_s + 3600
-    assert (roll.end_s(known), roll.moved_at_s(known), roll.latest_end_s(known.annex_id)) == (moved_s, NOW_S, moved_s)
+    assert (index.end_s(known), index.moved_at_s(known), index.latest_end_s(known.annex_id)) == (
+        moved_s,
+        NOW_S,
+        moved_s,
+    )
     assert engine.reads <= CHANGES
     engine.reads = 0
-    assert (roll.end_s(known), roll.moved_at_s(known), roll.latest_end_s(known.annex_id)) == (moved_s, NOW_S, moved_s)
+    assert (index.end_s(known), index.moved_at_s(known), index.latest_end_s(known.annex_id)) == (
+        moved_s,
+        NOW_S,
+        moved_s,
+    )
     assert engine.reads == 0
 
 
 def test_the_look_for_what_belongs_into_the_archive_reads_no_change_for_each_other(tmp_path: Path) -> None:
-    engine, roll = changed(tmp_path)
-    engine.move_to_archive(lambda state, at_s: is_over(state, at_s, NOW_S, roll.latest_end_s))
+    engine, index = changed(tmp_path)
+    engine.move_to_archive(lambda state, at_s: is_over(state, at_s, NOW_S, index.latest_end_s))
     assert engine.reads <= CHANGES
     engine.reads = 0
-    engine.move_to_archive(lambda state, at_s: is_over(state, at_s, NOW_S, roll.latest_end_s))
+    engine.move_to_archive(lambda state, at_s: is_over(state, at_s, NOW_S, index.latest_end_s))
     assert engine.reads == 0
-    gone = engine.move_to_archive(lambda state, at_s: is_over(state, at_s, NOW_S + 40 * 86400, roll.latest_end_s))
+    gone = engine.move_to_archive(lambda state, at_s: is_over(state, at_s, NOW_S + 40 * 86400, index.latest_end_s))
     assert len(gone) == CHANGES + 1
-    roll.forget(gone)
-    assert roll.latest_end_s(str(engine.find("order", OWNER))) == 0
+    index.forget(gone)
+    assert index.latest_end_s(str(engine.find("order", OWNER))) == 0

@@ -3,9 +3,9 @@
 import json
 from typing import Any
 
-from annexd.annex.request.defaults import Defaults
 from annexd.annex.lease.identifiers import LeasedToken, read_leased_token
 from annexd.annex.order import new_order
+from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.request import BulkRequest
 from test.annex.ads import ID, NOW_S, OWNER, SPECIFICATION, bulk_request_ad
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from annexd.annex.lease.lease import utc
-from annexd.annex.fleet.living import LIVES_ON_S, Living
 from annexd.annex.expiry import is_over as over
+from annexd.annex.fleet.living import LIVES_ON_S, Living
 from annexd.annex.index import AnnexIndex
+from annexd.annex.lease.lease import utc
 from annexd.workflow import Engine, Journal, Kind, State
 from test.annex.ads import OWNER
 from test.annex.fleets import tag
@@ -23,9 +23,15 @@ def is_over(engine: Engine, state: State, finished_s: float, now_s: float) -> bo
 def failed_order(site: Site, journal: Journal, *, undone: bool) -> float:
     """Return when its lease ends."""
     end_s = int(site.now_s() + 100 * HOUR_S)
-    order = {"owner": OWNER, "annex_id": "a", "end_of_lease_s": end_s, "public_key_file": None, "secret_key_file": None,
-             "lease_function_arn": "arn:aws:lambda:us-east-1:123456789012:function:x",
-             "endpoints": dict.fromkeys(("ec2_url", "lambda_url", "s3_url", "sts_url", "logs_url"), "http://far")}
+    order = {
+        "owner": OWNER,
+        "annex_id": "a",
+        "end_of_lease_s": end_s,
+        "public_key_file": None,
+        "secret_key_file": None,
+        "lease_function_arn": "arn:aws:lambda:us-east-1:123456789012:function:x",
+        "endpoints": dict.fromkeys(("ec2_url", "lambda_url", "s3_url", "sts_url", "logs_url"), "http://far"),
+    }
     journal.append("a", "", Kind.ACCEPTED, {"owner": OWNER, "order": order})
     journal.append("a", "request_fleet", Kind.INTENT, {"intent": {}})
     journal.append("a", "request_fleet", Kind.FAILED, {"result": "Failure", "error": "denied"})

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annexd.annex.request.faults import InvalidRequest
+from annexd.annex.join.config_bundle import MOST_BYTES, Present, completed, config_bundle, present_config_bundle
 from annexd.annex.lease.identifiers import leased_token
 from annexd.annex.lease.lease import lease_end, utc
 from annexd.annex.order import new_order
-from annexd.annex.join.config_bundle import MOST_BYTES, Present, completed, config_bundle, present_config_bundle
+from annexd.annex.request.faults import InvalidRequest
 from annexd.annex.request.request import BulkRequest
 from annexd.cedar.token import parse_token
 from annexd.workflow import Json, Refused
@@ -24,13 +24,13 @@ MAX_LEASE_S = 30 * 86_400
 FILES = {"60-mine.conf": b"FOO = bar\n", "README": b"\x00\xff"}
 
 
-def order(supplies: BundleSources | None = None, owner: str = OWNER, **changes: Any) -> Json:
+def order(bundle_sources: BundleSources | None = None, owner: str = OWNER, **changes: Any) -> Json:
     request = BulkRequest.from_ad(bulk_request_ad(**changes), NOW_S, DEFAULTS)
-    return completed(new_order(request, owner), supplies or BundleSources({"/home/alice/config": FILES}))
+    return completed(new_order(request, owner), bundle_sources or BundleSources({"/home/alice/config": FILES}))
 
 
-def members(one: Json, supplies: BundleSources | None = None) -> dict[str, bytes]:
-    return unpacked(config_bundle(one, supplies or BundleSources({"/home/alice/config": FILES}), MAX_LEASE_S))
+def members(one: Json, bundle_sources: BundleSources | None = None) -> dict[str, bytes]:
+    return unpacked(config_bundle(one, bundle_sources or BundleSources({"/home/alice/config": FILES}), MAX_LEASE_S))
 
 
 def unpacked(packed: bytes) -> dict[str, bytes]:
@@ -45,9 +45,9 @@ def config(**changes: Any) -> str:
     return members(order(**changes))["50-condor-annex.conf"].decode()
 
 
-def faults(supplies: BundleSources | None = None, owner: str = OWNER, **changes: Any) -> tuple[str, ...]:
+def faults(bundle_sources: BundleSources | None = None, owner: str = OWNER, **changes: Any) -> tuple[str, ...]:
     with pytest.raises(InvalidRequest) as caught:
-        order(supplies, owner, **changes)
+        order(bundle_sources, owner, **changes)
     return caught.value.faults
 
 
@@ -68,17 +68,21 @@ def test_the_object_has_the_key_that_the_lease_function_deletes_and_the_instance
 def test_the_manifest_says_whose_the_object_is() -> None:
     one = order(AnnexName="physics")
     assert json.loads(members(one)["annex.json"]) == {
-        "AnnexID": one["annex_id"], "AnnexName": "physics", "LeaseEnd": one["end_of_lease_s"],
-        "ClientToken": one["client_token"], "MaxLease": MAX_LEASE_S,
-        "Tags": {"htcondor:annex-lease-end": utc(one["end_of_lease_s"])}, "Pool": "cm.example.org:9618?sock=collector",
+        "AnnexID": one["annex_id"],
+        "AnnexName": "physics",
+        "LeaseEnd": one["end_of_lease_s"],
+        "ClientToken": one["client_token"],
+        "MaxLease": MAX_LEASE_S,
+        "Tags": {"htcondor:annex-lease-end": utc(one["end_of_lease_s"])},
+        "Pool": "cm.example.org:9618?sock=collector",
     }
 
 
 def test_the_same_order_makes_the_same_object_to_the_byte() -> None:
     one = order(ConfigDir="/home/alice/config")
-    supplies = BundleSources({"/home/alice/config": FILES})
+    bundle_sources = BundleSources({"/home/alice/config": FILES})
     again = json.loads(json.dumps(one))
-    assert config_bundle(one, supplies, MAX_LEASE_S) == config_bundle(again, supplies, MAX_LEASE_S)
+    assert config_bundle(one, bundle_sources, MAX_LEASE_S) == config_bundle(again, bundle_sources, MAX_LEASE_S)
 
 
 def test_no_token_and_no_file_stands_in_the_order() -> None:
@@ -105,12 +109,17 @@ def test_two_annexes_have_two_tokens_with_two_ids() -> None:
     assert first["join"]["token_claims"]["jti"] != second["join"]["token_claims"]["jti"]
 
 
-@pytest.mark.parametrize(("changes", "start"), [
-    ({}, f'AnnexOwns = (TARGET.User =?= "{OWNER}")'),
-    ({"NoOwner": True}, "AnnexOwns = True"),
-    ({"AnnexOwner": "bob, carol@example.org"},
-     'AnnexOwns = (TARGET.Owner =?= "bob" || TARGET.User =?= "carol@example.org")'),
-])
+@pytest.mark.parametrize(
+    ("changes", "start"),
+    [
+        ({}, f'AnnexOwns = (TARGET.User =?= "{OWNER}")'),
+        ({"NoOwner": True}, "AnnexOwns = True"),
+        (
+            {"AnnexOwner": "bob, carol@example.org"},
+            'AnnexOwns = (TARGET.Owner =?= "bob" || TARGET.User =?= "carol@example.org")',
+        ),
+    ],
+)
 def test_start_admits_the_owners_jobs_or_everybodys(changes: dict[str, Any], start: str) -> None:
     assert start in config(**changes).splitlines()
 
@@ -142,14 +151,16 @@ def test_the_users_own_files_go_with_it() -> None:
 def test_files_that_changed_since_the_order_are_not_sent() -> None:
     one = order(ConfigDir="/home/alice/config")
     with pytest.raises(Refused, match="have changed since the order"):
-        config_bundle(one, BundleSources({"/home/alice/config": {**FILES, "60-mine.conf": b"FOO = evil\n"}}), MAX_LEASE_S)
+        config_bundle(
+            one, BundleSources({"/home/alice/config": {**FILES, "60-mine.conf": b"FOO = evil\n"}}), MAX_LEASE_S
+        )
 
 
 def test_a_key_that_is_gone_is_told() -> None:
-    one, supplies = order(), BundleSources()
-    supplies.key = None
+    one, bundle_sources = order(), BundleSources()
+    bundle_sources.key = None
     with pytest.raises(Refused, match="there is no signing key POOL"):
-        config_bundle(one, supplies, MAX_LEASE_S)
+        config_bundle(one, bundle_sources, MAX_LEASE_S)
 
 
 # The object when the end of the lease was moved
@@ -157,10 +168,16 @@ def test_a_key_that_is_gone_is_told() -> None:
 LATER_S = NOW_S + 1800
 
 
-def present(one: Json, supplies: BundleSources | None = None, end_s: int = int(NOW_S) + 9000,
-            cancelled_s: int | None = None) -> dict[str, bytes]:
+def present(
+    one: Json,
+    bundle_sources: BundleSources | None = None,
+    end_s: int = int(NOW_S) + 9000,
+    cancelled_s: int | None = None,
+) -> dict[str, bytes]:
     told = Present(end_s, MAX_LEASE_S, cancelled_s)
-    return unpacked(present_config_bundle(one, supplies or BundleSources({"/home/alice/config": FILES}), told, LATER_S))
+    return unpacked(
+        present_config_bundle(one, bundle_sources or BundleSources({"/home/alice/config": FILES}), told, LATER_S)
+    )
 
 
 def lines(found: dict[str, bytes]) -> set[str]:
@@ -186,12 +203,16 @@ def test_the_end_that_machines_compute_of_it_is_the_end_that_annexd_was_asked_fo
 
 def test_a_moved_end_brings_a_new_token_that_ends_with_it_and_is_the_same_annexs() -> None:
     one = order()
-    before, after = (parse_token(found["annex.token"].decode().strip().rpartition(".")[0])
-                     for found in (members(one), present(one)))
+    before, after = (
+        parse_token(found["annex.token"].decode().strip().rpartition(".")[0]) for found in (members(one), present(one))
+    )
     assert after.facts.expires_at_s == NOW_S + 9000 + 300
     assert after.issued_at_s == LATER_S - 60
     assert (after.facts.subject, after.facts.issuer, after.limits) == (
-        before.facts.subject, before.facts.issuer, before.limits)
+        before.facts.subject,
+        before.facts.issuer,
+        before.limits,
+    )
     assert present(one)["annex.token"] != present(one)["annex.token"], "each has an ID of its own"
 
 
@@ -229,29 +250,32 @@ def test_every_fault_of_the_folder_is_told() -> None:
 
 
 def test_a_folder_that_cannot_be_read_and_a_missing_key_are_told_at_once() -> None:
-    supplies = BundleSources()
-    supplies.key = None
-    first, second = faults(supplies, ConfigDir="/nowhere")
+    bundle_sources = BundleSources()
+    bundle_sources.key = None
+    first, second = faults(bundle_sources, ConfigDir="/nowhere")
     assert "ConfigDir cannot be used: /nowhere cannot be opened" in first
     assert "there is no signing key POOL" in second
     assert "-no-join" in second
 
 
-@pytest.mark.parametrize(("changes", "words"), [
-    ({"ConfigDir": "config"}, "ConfigDir must be an absolute path"),
-    ({"MaxIdleTime": 0}, "MaxIdleTime must be a number of seconds from 1"),
-    ({"MaxIdleTime": "long"}, "MaxIdleTime must be a number of seconds from 1"),
-    ({"NoOwner": "yes"}, "NoOwner must be true or false"),
-    ({"NoOwner": True, "AnnexOwner": "bob"}, "AnnexOwner and NoOwner exclude each other"),
-    ({"AnnexOwner": 'bob" || True || "'}, "AnnexOwner must be up to 50 users"),
-    ({"AnnexOwner": "$(SECRET)"}, "AnnexOwner must be up to 50 users"),
-    ({"AnnexName": 'x"\nDAEMON_LIST = '}, "AnnexName must be a line"),
-    ({"AnnexName": "x $(Y)"}, "AnnexName must be 1 to 63"),
-    ({"S3Bucket": "Not A Bucket"}, "S3Bucket must be the name of an S3 bucket"),
-    ({"S3URL": "ftp://x"}, "S3URL must be a URL"),
-    ({"S3URL": "https://s3.eu-west-1.amazonaws.com"}, "S3URL https://s3.eu-west-1.amazonaws.com is in eu-west-1"),
-    ({"JoinPool": False, "ConfigDir": "/c"}, "ConfigDir is for instances that are told how to join the pool"),
-])
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"ConfigDir": "config"}, "ConfigDir must be an absolute path"),
+        ({"MaxIdleTime": 0}, "MaxIdleTime must be a number of seconds from 1"),
+        ({"MaxIdleTime": "long"}, "MaxIdleTime must be a number of seconds from 1"),
+        ({"NoOwner": "yes"}, "NoOwner must be true or false"),
+        ({"NoOwner": True, "AnnexOwner": "bob"}, "AnnexOwner and NoOwner exclude each other"),
+        ({"AnnexOwner": 'bob" || True || "'}, "AnnexOwner must be up to 50 users"),
+        ({"AnnexOwner": "$(SECRET)"}, "AnnexOwner must be up to 50 users"),
+        ({"AnnexName": 'x"\nDAEMON_LIST = '}, "AnnexName must be a line"),
+        ({"AnnexName": "x $(Y)"}, "AnnexName must be 1 to 63"),
+        ({"S3Bucket": "Not A Bucket"}, "S3Bucket must be the name of an S3 bucket"),
+        ({"S3URL": "ftp://x"}, "S3URL must be a URL"),
+        ({"S3URL": "https://s3.eu-west-1.amazonaws.com"}, "S3URL https://s3.eu-west-1.amazonaws.com is in eu-west-1"),
+        ({"JoinPool": False, "ConfigDir": "/c"}, "ConfigDir is for instances that are told how to join the pool"),
+    ],
+)
 def test_faults_of_what_is_asked_for(changes: dict[str, Any], words: str) -> None:
     assert any(words in fault for fault in faults(**changes)), faults(**changes)
 
@@ -265,7 +289,8 @@ def test_whatever_a_request_says_no_line_of_the_configuration_is_its_own(name: s
     ours = config(AnnexName="ours", AnnexOwner="ours").splitlines()
     theirs = text.splitlines()
     assert [line.partition(" =")[0].partition("annex-")[0] for line in theirs] == [
-        line.partition(" =")[0].partition("annex-")[0] for line in ours]
+        line.partition(" =")[0].partition("annex-")[0] for line in ours
+    ]
     allowed = "$(STARTD_ATTRS)", "$(MASTER_ATTRS)"
     assert sum(map(text.count, allowed)) == 2
     assert text.count("$(") == "\n".join(ours).count("$(")
@@ -276,8 +301,9 @@ def test_a_requester_whose_name_no_expression_can_hold_is_told_what_to_do() -> N
     assert order(owner='eve"@example.org', NoOwner=True)["join"]["users"] == []
 
 
-@pytest.mark.parametrize("changes", [{"collector_host": ""}, {"collector_host": "cm $(X)"}, {"trust_domain": ""},
-                                     {"trust_domain": "a, b"}])
+@pytest.mark.parametrize(
+    "changes", [{"collector_host": ""}, {"collector_host": "cm $(X)"}, {"trust_domain": ""}, {"trust_domain": "a, b"}]
+)
 def test_an_annexd_that_does_not_know_its_pool_says_so(changes: dict[str, str]) -> None:
     with pytest.raises(InvalidRequest, match=r"annexd's (ANNEX_COLLECTOR_HOST|TRUST_DOMAIN)"):
         BulkRequest.from_ad(bulk_request_ad(), NOW_S, defaults(**changes))

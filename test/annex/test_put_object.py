@@ -34,8 +34,10 @@ def test_the_object_is_there_before_the_instances(joined: Site) -> None:
     assert keys(joined) == [f"annex/{reply['AnnexID']}.tar.gz"]
 
 
-@pytest.mark.parametrize(("kind", "when"), [("throttle", "before"), ("internal", "after"), ("reset", "before"),
-                                            ("reset", "after"), ("hang", "after")])
+@pytest.mark.parametrize(
+    ("kind", "when"),
+    [("throttle", "before"), ("internal", "after"), ("reset", "before"), ("reset", "after"), ("hang", "after")],
+)
 def test_a_put_that_fails_for_a_while_is_made_again(joined: Site, kind: str, when: str) -> None:
     joined.cloud.fault("PutObject", kind, times=1, when=when, hang_s=READ_TIMEOUT_S * 2)
     assert joined.order()["Result"] == "Success"
@@ -73,7 +75,7 @@ def test_an_object_that_cannot_be_deleted_is_deleted_later(joined: Site) -> None
 
 
 def test_without_a_signing_key_nothing_is_begun_and_the_way_out_is_told(joined: Site) -> None:
-    joined.supplies.key = None
+    joined.bundle_sources.key = None
     reply = joined.order()
     assert reply["Result"] == "InvalidRequest"
     assert "-no-join" in str(reply["ErrorString"])
@@ -83,7 +85,7 @@ def test_without_a_signing_key_nothing_is_begun_and_the_way_out_is_told(joined: 
 
 
 def test_neither_token_nor_file_is_in_the_journal(joined: Site) -> None:
-    joined.supplies = BundleSources({"/home/alice/config": {"mine.conf": b"PRIVATE_WORDS = 17\n"}})
+    joined.bundle_sources = BundleSources({"/home/alice/config": {"mine.conf": b"PRIVATE_WORDS = 17\n"}})
     assert joined.order(ConfigDir="/home/alice/config")["Result"] == "Success"
     for file in joined.home.iterdir():
         content = file.read_bytes()

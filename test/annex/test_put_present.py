@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from annexd.annex.join.config_bundle import Present
 from annexd.annex.lease.identifiers import leased_token
 from annexd.annex.lease.lease import utc
 from annexd.annex.order import new_order
-from annexd.annex.join.config_bundle import Present
 from annexd.annex.request.request import BulkRequest
 from annexd.annex.steps.put_object import PutObject, put_present
 from annexd.workflow import Json, Refused, Retry
@@ -83,7 +83,7 @@ def test_a_moved_end_replaces_the_object_and_its_token(joined: Site) -> None:
 
 def test_a_cancelled_annex_ends_now_and_needs_neither_key_nor_folder(joined: Site) -> None:
     order, now_s = ordered(joined), int(joined.now_s())
-    joined.supplies.key = None
+    joined.bundle_sources.key = None
     move(joined, order, now_s, cancelled_s=now_s)
     told = manifest(joined, order)
     assert (told["LeaseEnd"], told["Tags"]["htcondor:annex-cancelled"]) == (now_s, utc(now_s))

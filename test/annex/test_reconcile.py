@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from annexd.annex.fleet.account_target import own_target
-from annexd.annex.request.defaults import Defaults
-from annexd.annex.lease.lease import tags, utc
 from annexd.annex.fleet.reconcile import OVERDUE_S
+from annexd.annex.lease.lease import tags, utc
+from annexd.annex.request.defaults import Defaults
 from annexd.workflow import Refused
 from test.annex.ads import OWNER
 from test.annex.conftest import TEMPLATE
@@ -46,7 +46,11 @@ def test_what_is_as_it_should_be_is_counted_and_left_alone(site: Site) -> None:
     assert (report.overdue, report.ended, report.faults, report.enforcer.fault) == (frozenset(), (), (), "")
     [annex] = report.annexes
     assert (annex.annex_id, annex.owner, annex.fleet_id, annex.instances) == (
-        reply["AnnexID"], OWNER, reply["BulkRequestID"], 2)
+        reply["AnnexID"],
+        OWNER,
+        reply["BulkRequestID"],
+        2,
+    )
     assert annex.end_of_lease_s == annex.ordered_end_s == reply["EndOfLease"]
     assert writes(site) == []
 
@@ -273,11 +277,25 @@ def test_the_runtime_that_is_deployed_is_the_one_whose_end_is_told(site: Site) -
 
 
 def test_annexds_own_target_has_every_endpoint_that_is_configured() -> None:
-    urls = {"ec2_url": "http://e", "lambda_url": "http://l", "s3_url": "http://s", "sts_url": "http://t",
-            "logs_url": "http://g"}
+    urls = {
+        "ec2_url": "http://e",
+        "lambda_url": "http://l",
+        "s3_url": "http://s",
+        "sts_url": "http://t",
+        "logs_url": "http://g",
+    }
     arn = "arn:aws:lambda:us-east-1:123456789012:function:lease"
-    target = own_target(Defaults(ec2_url="http://e", lambda_url="http://l", s3_url="http://s", sts_url="http://t",
-                                 logs_url="http://g", lease_function_arn=arn, allow_default_credentials=True))
+    target = own_target(
+        Defaults(
+            ec2_url="http://e",
+            lambda_url="http://l",
+            s3_url="http://s",
+            sts_url="http://t",
+            logs_url="http://g",
+            lease_function_arn=arn,
+            allow_default_credentials=True,
+        )
+    )
     assert target is not None
     assert target.order["endpoints"] == urls | {"region": "us-east-1"}
     assert own_target(Defaults(lease_function_arn=arn)) is None, "keys that are not lent"

@@ -39,10 +39,12 @@ SUCCEEDED: Written = ("", Kind.FINISHED, {"result": "Success", "error": ""})
 ENDED: Written = ("", Kind.FINISHED, {"result": "Failure", "error": "denied"})
 
 
-@pytest.mark.parametrize("records", [(FLEET,), (FLEET, DONE, SUCCEEDED), (FLEET, FAILED, ENDED)],
-                         ids=["under way", "leased", "given up"])
-def test_an_annex_that_may_live_is_named_with_the_end_of_its_lease(tmp_path: Path,
-                                                                           records: tuple[Written, ...]) -> None:
+@pytest.mark.parametrize(
+    "records", [(FLEET,), (FLEET, DONE, SUCCEEDED), (FLEET, FAILED, ENDED)], ids=["under way", "leased", "given up"]
+)
+def test_an_annex_that_may_live_is_named_with_the_end_of_its_lease(
+    tmp_path: Path, records: tuple[Written, ...]
+) -> None:
     end_s = time.time() + HOUR_S
     status, said = ask(written(tmp_path / "journal", end_s, *records))
     end = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(int(end_s)))

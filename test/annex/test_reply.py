@@ -3,9 +3,9 @@
 import subprocess
 import sys
 
-from annexd.annex.request.defaults import Defaults
-from annexd.annex.reply import reply, reply_of, reply_of_change
 from annexd.annex.preload import preload
+from annexd.annex.reply import reply, reply_of, reply_of_change
+from annexd.annex.request.defaults import Defaults
 from annexd.workflow import Outcome
 
 
@@ -57,6 +57,7 @@ def test_warming_up_asks_no_network() -> None:
 
 
 def test_the_light_modules_load_no_aws() -> None:
-    modules = "annexd.annex.request.defaults, annexd.annex.request.faults, annexd.annex.lease.identifiers, annexd.annex.lease.lease"
+    light = ("request.defaults", "request.faults", "lease.identifiers", "lease.lease")
+    modules = ", ".join(f"annexd.annex.{name}" for name in light)
     program = f"import sys, {modules}; assert not {{'botocore', 'boto3', 'sqlite3'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=30)

@@ -59,63 +59,109 @@ FAULTS = [
     ({"EndOfLease": "tomorrow"}, 'EndOfLease must be in seconds since the epoch, not "tomorrow"'),
     ({"EndOfLease": True}, "EndOfLease must be in seconds since the epoch, not true"),
     ({"EndOfLease": 10**30}, "EndOfLease must be in seconds since the epoch, not a number of more than 64 bits"),
-    ({"EndOfLease": int(NOW_S)},
-     "EndOfLease is 0 s in the past: does the clock here differ from that of your machine?"),
+    (
+        {"EndOfLease": int(NOW_S)},
+        "EndOfLease is 0 s in the past: does the clock here differ from that of your machine?",
+    ),
     ({"EndOfLease": int(NOW_S) + 40 * 86400}, "-lease-duration 40d is longer than ANNEX_MAX_LEASE (30d)"),
     ({"EndOfLease": int(NOW_S) + 31 * 86400 - 2}, "-lease-duration 31d is longer than ANNEX_MAX_LEASE (30d)"),
-    ({"EndOfLease": int(NOW_S) + 300},
-     ("-lease-duration 5m is shorter than ANNEX_MIN_LEASE (10m): the lease function runs every five minutes, and ends a"
-      " lease at its next run")),
+    (
+        {"EndOfLease": int(NOW_S) + 300},
+        (
+            "-lease-duration 5m is shorter than ANNEX_MIN_LEASE (10m): "
+            "the lease function runs every five minutes, and ends a"
+            " lease at its next run"
+        ),
+    ),
     ({"RequestVersion": None}, "RequestVersion is missing, it must be 1"),
     ({"RequestVersion": 2}, "RequestVersion must be 1, not 2"),
     ({"RequestVersion": True}, "RequestVersion must be 1, not true"),
     ({"LeaseFunctionARN": None}, "LeaseFunctionARN is missing: it is the output of the CloudFormation template"),
-    ({"LeaseFunctionARN": "lease"},
-     'LeaseFunctionARN must be like arn:aws:lambda:us-east-1:123456789012:function:NAME, not "lease"'),
-    ({"ServiceURL": "https://ec2.eu-west-1.amazonaws.com"},
-     ("ServiceURL https://ec2.eu-west-1.amazonaws.com is in eu-west-1 and LeaseFunctionARN in us-east-1:"
-      " all must be of one region")),
+    (
+        {"LeaseFunctionARN": "lease"},
+        'LeaseFunctionARN must be like arn:aws:lambda:us-east-1:123456789012:function:NAME, not "lease"',
+    ),
+    (
+        {"ServiceURL": "https://ec2.eu-west-1.amazonaws.com"},
+        (
+            "ServiceURL https://ec2.eu-west-1.amazonaws.com is in eu-west-1 and LeaseFunctionARN in us-east-1:"
+            " all must be of one region"
+        ),
+    ),
     ({"EventsURL": "events"}, "EventsURL must be a URL like https://ec2.us-east-1.amazonaws.com"),
     ({"LambdaURL": 5}, "LambdaURL must be a string, not 5"),
     ({"PublicKeyFile": None}, "PublicKeyFile is missing: key files come in pairs"),
-    ({"PublicKeyFile": None, "SecretKeyFile": ""},
-     "PublicKeyFile and SecretKeyFile, or AWSProfile, are missing: this annexd has no keys of its own to lend"),
+    (
+        {"PublicKeyFile": None, "SecretKeyFile": ""},
+        "PublicKeyFile and SecretKeyFile, or AWSProfile, are missing: this annexd has no keys of its own to lend",
+    ),
     ({"SecretKeyFile": "secret"}, 'SecretKeyFile must be an absolute path, not "secret"'),
-    ({"CommandID": "a b"},
-     'CommandID must be 1 to 128 letters, digits and . _ : @ + = / -, beginning with a letter or digit, not "a b"'),
+    (
+        {"CommandID": "a b"},
+        'CommandID must be 1 to 128 letters, digits and . _ : @ + = / -, beginning with a letter or digit, not "a b"',
+    ),
     ({"TargetCapacity": 0}, "TargetCapacity must be a positive integer, not 0"),
     ({"TargetCapacity": -5}, "TargetCapacity must be a positive integer, not -5"),
     ({"TargetCapacity": 2.5}, "TargetCapacity must be a positive integer, not 2.5"),
     ({"TargetCapacity": True}, "TargetCapacity must be a positive integer, not true"),
     ({"TargetCapacity": "5x"}, 'TargetCapacity must be a positive integer, not "5x"'),
-    ({"TargetCapacity": "<HOW MANY>"},
-     ('TargetCapacity must be a positive integer, not "<HOW MANY>": that is a placeholder, put your own value there')),
+    (
+        {"TargetCapacity": "<HOW MANY>"},
+        (
+            'TargetCapacity must be a positive integer, not "<HOW MANY>": '
+            "that is a placeholder, put your own value there"
+        ),
+    ),
     ({"TargetCapacity": 10_001}, "TargetCapacity is 10001, the most allowed here is 10000 (ANNEX_MAX_TARGET_CAPACITY)"),
     ({"TargetCapacity": None}, "TargetCapacity is missing: say how much in the file, or with -count"),
-    ({"LaunchSpecifications": None},
-     "LaunchSpecifications or LaunchTemplateConfigs is missing: nothing says what to launch"),
-    ({"LaunchSpecifications": []},
-     "LaunchSpecifications or LaunchTemplateConfigs is missing: nothing says what to launch"),
+    (
+        {"LaunchSpecifications": None},
+        "LaunchSpecifications or LaunchTemplateConfigs is missing: nothing says what to launch",
+    ),
+    (
+        {"LaunchSpecifications": []},
+        "LaunchSpecifications or LaunchTemplateConfigs is missing: nothing says what to launch",
+    ),
     ({"LaunchTemplateConfigs": [TEMPLATE]}, "LaunchSpecifications and LaunchTemplateConfigs exclude each other"),
     ({"LaunchSpecifications": "one"}, 'LaunchSpecifications must be an array, not "one"'),
     ({"LaunchSpecifications": ["one"]}, 'LaunchSpecifications[0] must be an object, not "one"'),
     ({"LaunchSpecifications": [None]}, "LaunchSpecifications[0] must be an object, not null"),
-    ({"LaunchSpecifications": SPECIFICATION},
-     "LaunchSpecifications must be an array, not an object: put it into [ ], also when it is the only one"),
-    ({"LaunchSpecifications": [SPECIFICATION | {"Ebsoptimized": "yes"}]},
-     'LaunchSpecifications[0].EbsOptimized must be true or false, not "yes"'),
-    ({"LaunchSpecifications": [
-        SPECIFICATION | {"BlockDeviceMappings": [{}, {"DeviceName": "b", "Ebs": {"VolumeSize": "big"}}]}]},
-     'LaunchSpecifications[0].BlockDeviceMappings[1].Ebs.VolumeSize must be an integer, not "big"'),
-    ({"LaunchSpecifications": [SPECIFICATION | {"imageid": "ami-87654321"}]},
-     "LaunchSpecifications[0].ImageId is given twice"),
-    ({"LaunchSpecifications": [SPECIFICATION | {"ImgeId": "a"}]},
-     "LaunchSpecifications[0].ImgeId is not an attribute in LaunchSpecifications[0], did you mean ImageId?"),
-    ({"LaunchSpecifications": [SPECIFICATION | {"UserData": "no base64!"}]},
-     ("LaunchSpecifications[0].UserData must be base64 (base64 -w 0 FILE makes it, or condor_annex -user-data-file"
-      " FILE)")),
-    ({"LaunchSpecifications": [SPECIFICATION | {"UserData": base64.b64encode(b"x" * 16385).decode()}]},
-     "LaunchSpecifications[0].UserData is 16385 bytes, the most is 16384"),
+    (
+        {"LaunchSpecifications": SPECIFICATION},
+        "LaunchSpecifications must be an array, not an object: put it into [ ], also when it is the only one",
+    ),
+    (
+        {"LaunchSpecifications": [SPECIFICATION | {"Ebsoptimized": "yes"}]},
+        'LaunchSpecifications[0].EbsOptimized must be true or false, not "yes"',
+    ),
+    (
+        {
+            "LaunchSpecifications": [
+                SPECIFICATION | {"BlockDeviceMappings": [{}, {"DeviceName": "b", "Ebs": {"VolumeSize": "big"}}]}
+            ]
+        },
+        'LaunchSpecifications[0].BlockDeviceMappings[1].Ebs.VolumeSize must be an integer, not "big"',
+    ),
+    (
+        {"LaunchSpecifications": [SPECIFICATION | {"imageid": "ami-87654321"}]},
+        "LaunchSpecifications[0].ImageId is given twice",
+    ),
+    (
+        {"LaunchSpecifications": [SPECIFICATION | {"ImgeId": "a"}]},
+        "LaunchSpecifications[0].ImgeId is not an attribute in LaunchSpecifications[0], did you mean ImageId?",
+    ),
+    (
+        {"LaunchSpecifications": [SPECIFICATION | {"UserData": "no base64!"}]},
+        (
+            "LaunchSpecifications[0].UserData must be base64 "
+            "(base64 -w 0 FILE makes it, or condor_annex -user-data-file"
+            " FILE)"
+        ),
+    ),
+    (
+        {"LaunchSpecifications": [SPECIFICATION | {"UserData": base64.b64encode(b"x" * 16385).decode()}]},
+        "LaunchSpecifications[0].UserData is 16385 bytes, the most is 16384",
+    ),
     ({"SpotPrize": 5}, "SpotPrize is not an attribute of a Spot Fleet request, did you mean SpotPrice?"),
     ({"SpotPrice": True}, "SpotPrice must be a string, not true"),
     ({"SpotPrice": float("nan")}, "SpotPrice must be a string, not nan"),
@@ -144,15 +190,19 @@ def test_a_million_faults_are_told_in_one_short_line() -> None:
 def test_attribute_names_are_brought_to_awss_spelling() -> None:
     ad = {name.upper(): value for name, value in bulk_request_ad().items()}
     ad["LAUNCHSPECIFICATIONS"] = [
-        {"imageid": "ami-12345678", "instancetype": "m5.large", "NETWORKINTERFACES": [{"deviceindex": 0}]}]
+        {"imageid": "ami-12345678", "instancetype": "m5.large", "NETWORKINTERFACES": [{"deviceindex": 0}]}
+    ]
     config = read(ad).config
     assert config["LaunchSpecifications"] == [
-        {"ImageId": "ami-12345678", "InstanceType": "m5.large", "NetworkInterfaces": [{"DeviceIndex": 0}]}]
+        {"ImageId": "ami-12345678", "InstanceType": "m5.large", "NetworkInterfaces": [{"DeviceIndex": 0}]}
+    ]
     assert config["SpotPrice"] == "0.05"
 
 
-@pytest.mark.parametrize(("price", "text"), [
-    (0.05, "0.05"), (1, "1"), (1e-05, "0.00001"), ("0.050", "0.050"), (2.0, "2.0"), (1e20, "100000000000000000000")])
+@pytest.mark.parametrize(
+    ("price", "text"),
+    [(0.05, "0.05"), (1, "1"), (1e-05, "0.00001"), ("0.050", "0.050"), (2.0, "2.0"), (1e20, "100000000000000000000")],
+)
 def test_a_price_may_be_a_number(price: object, text: str) -> None:
     assert read(bulk_request_ad(SpotPrice=price)).config["SpotPrice"] == text
 
@@ -196,21 +246,29 @@ def test_expiration_never_ends_the_instances() -> None:
     assert "TerminateInstancesWithExpiration" in request.notes[0]
 
 
-LENDING = Defaults(lease_function_arn=bulk_request_ad()["LeaseFunctionARN"], allow_default_credentials=True,
-                   s3_bucket="pool", collector_host="cm.example.org", trust_domain="example.org")
+LENDING = Defaults(
+    lease_function_arn=bulk_request_ad()["LeaseFunctionARN"],
+    allow_default_credentials=True,
+    s3_bucket="pool",
+    collector_host="cm.example.org",
+    trust_domain="example.org",
+)
 WITHOUT_KEYS: dict[str, Any] = {"PublicKeyFile": None, "SecretKeyFile": None}
 
 
-@pytest.mark.parametrize(("attribute", "value", "option"), [
-    ("ServiceURL", "https://ec2.example.org", "-service-url"),
-    ("LambdaURL", "https://lambda.example.org", "-lambda-url"),
-    ("S3URL", "https://s3.example.org", "-s3-url"),
-    ("STSURL", "https://sts.example.org", "-sts-url"),
-    ("LogsURL", "https://logs.example.org", "-logs-url"),
-    ("LeaseFunctionARN", "arn:aws:lambda:us-east-1:123456789012:function:other", "-lease-function-arn"),
-    ("LeaseFunctionARN", "arn:aws:lambda:us-east-1:210987654321:function:lease", "-lease-function-arn"),
-    ("S3Bucket", "others", "-s3-bucket"),
-])
+@pytest.mark.parametrize(
+    ("attribute", "value", "option"),
+    [
+        ("ServiceURL", "https://ec2.example.org", "-service-url"),
+        ("LambdaURL", "https://lambda.example.org", "-lambda-url"),
+        ("S3URL", "https://s3.example.org", "-s3-url"),
+        ("STSURL", "https://sts.example.org", "-sts-url"),
+        ("LogsURL", "https://logs.example.org", "-logs-url"),
+        ("LeaseFunctionARN", "arn:aws:lambda:us-east-1:123456789012:function:other", "-lease-function-arn"),
+        ("LeaseFunctionARN", "arn:aws:lambda:us-east-1:210987654321:function:lease", "-lease-function-arn"),
+        ("S3Bucket", "others", "-s3-bucket"),
+    ],
+)
 def test_lent_keys_serve_nothing_that_the_requester_names(attribute: str, value: str, option: str) -> None:
     changes: dict[str, Any] = {attribute: value}
     with pytest.raises(InvalidRequest) as caught:
@@ -221,8 +279,12 @@ def test_lent_keys_serve_nothing_that_the_requester_names(attribute: str, value:
 
 
 def test_with_lent_keys_what_the_administrator_configured_may_be_named_too() -> None:
-    named: dict[str, Any] = {"ServiceURL": LENDING.ec2_url, "LogsURL": LENDING.logs_url,
-                             "LambdaURL": LENDING.lambda_url, "S3Bucket": "pool"}
+    named: dict[str, Any] = {
+        "ServiceURL": LENDING.ec2_url,
+        "LogsURL": LENDING.logs_url,
+        "LambdaURL": LENDING.lambda_url,
+        "S3Bucket": "pool",
+    }
     assert read(bulk_request_ad(**WITHOUT_KEYS, **named), LENDING).keys.public_key_file is None
 
 
@@ -257,8 +319,10 @@ def test_what_htcondor_adds_to_an_ad_is_not_the_fleets() -> None:
     assert not set(own) & set(read(bulk_request_ad(**own)).config)
 
 
-@pytest.mark.parametrize(("ad", "command_id"), [
-    ({"commandid": "x-1"}, "x-1"), ({"CommandID": "a b"}, None), ({"CommandID": 5}, None), ({}, None)])
+@pytest.mark.parametrize(
+    ("ad", "command_id"),
+    [({"commandid": "x-1"}, "x-1"), ({"CommandID": "a b"}, None), ({"CommandID": 5}, None), ({}, None)],
+)
 def test_a_command_id_is_found_before_the_rest_is_read(ad: dict[str, Any], command_id: str | None) -> None:
     assert command_id_of(ad) == command_id
 
@@ -268,19 +332,62 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=12,
 )
-NAMES = st.sampled_from([
-    "Command", "RequestVersion", "EndOfLease", "LeaseFunctionARN", "PublicKeyFile", "SecretKeyFile", "ServiceURL",
-    "CommandID", "TargetCapacity", "IamFleetRole", "SpotPrice", "LaunchSpecifications", "LaunchTemplateConfigs",
-    "TagSpecifications", "ValidUntil", "Type", "targetcapacity", "LoadBalancersConfig",
-    "OnDemandTargetCapacity", "SpotMaintenanceStrategies", "InstancePoolsToUseCount", "TargetCapacityUnitType",
-    "InstanceInterruptionBehavior",
-])
-INNER_NAMES = st.sampled_from(["UserData", "ImageId", "TagSpecifications", "Tags", "Key", "Ebs", "BlockDeviceMappings",
-                               "IamInstanceProfile", "WeightedCapacity", "Overrides", "LaunchTemplateSpecification",
-                               "NetworkInterfaces", "Placement", "InstanceRequirements", "VCpuCount", "Min", "Priority",
-                               "CapacityRebalance", "TerminationDelay", "Value", "ResourceType", "SubnetId"])
+NAMES = st.sampled_from(
+    [
+        "Command",
+        "RequestVersion",
+        "EndOfLease",
+        "LeaseFunctionARN",
+        "PublicKeyFile",
+        "SecretKeyFile",
+        "ServiceURL",
+        "CommandID",
+        "TargetCapacity",
+        "IamFleetRole",
+        "SpotPrice",
+        "LaunchSpecifications",
+        "LaunchTemplateConfigs",
+        "TagSpecifications",
+        "ValidUntil",
+        "Type",
+        "targetcapacity",
+        "LoadBalancersConfig",
+        "OnDemandTargetCapacity",
+        "SpotMaintenanceStrategies",
+        "InstancePoolsToUseCount",
+        "TargetCapacityUnitType",
+        "InstanceInterruptionBehavior",
+    ]
+)
+INNER_NAMES = st.sampled_from(
+    [
+        "UserData",
+        "ImageId",
+        "TagSpecifications",
+        "Tags",
+        "Key",
+        "Ebs",
+        "BlockDeviceMappings",
+        "IamInstanceProfile",
+        "WeightedCapacity",
+        "Overrides",
+        "LaunchTemplateSpecification",
+        "NetworkInterfaces",
+        "Placement",
+        "InstanceRequirements",
+        "VCpuCount",
+        "Min",
+        "Priority",
+        "CapacityRebalance",
+        "TerminationDelay",
+        "Value",
+        "ResourceType",
+        "SubnetId",
+    ]
+)
 NESTED = st.recursive(
-    VALUES, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(INNER_NAMES, inner, max_size=4))
+    VALUES, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(INNER_NAMES, inner, max_size=4)
+)
 
 
 @settings(deadline=None, max_examples=300)

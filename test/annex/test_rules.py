@@ -46,38 +46,56 @@ def template(*overrides: dict[str, Any], **more: Any) -> dict[str, Any]:
 REFUSED: list[tuple[dict[str, Any], str]] = [
     # What to launch
     ({"LaunchSpecifications": [{"InstanceType": "m5.large"}]}, f"{SPEC}ImageId is missing"),
-    ({"LaunchSpecifications": [{"ImageId": "ami-12345678"}]},
-     f"{SPEC}InstanceType is missing, or InstanceRequirements"),
+    (
+        {"LaunchSpecifications": [{"ImageId": "ami-12345678"}]},
+        f"{SPEC}InstanceType is missing, or InstanceRequirements",
+    ),
     (spec(InstanceRequirements=REQUIREMENTS), f"{SPEC}InstanceType and {SPEC}InstanceRequirements exclude each other"),
-    (template({"InstanceType": "m5.large"}, {"InstanceRequirements": REQUIREMENTS}),
-     "exclude each other in one request"),
-    (template({"InstanceRequirements": REQUIREMENTS | {"VCpuCount": {"Max": 2}}}),
-     "InstanceRequirements.VCpuCount must say a Min"),
+    (
+        template({"InstanceType": "m5.large"}, {"InstanceRequirements": REQUIREMENTS}),
+        "exclude each other in one request",
+    ),
+    (
+        template({"InstanceRequirements": REQUIREMENTS | {"VCpuCount": {"Max": 2}}}),
+        "InstanceRequirements.VCpuCount must say a Min",
+    ),
     (template({"InstanceRequirements": {"VCpuCount": {"Min": 2}}}), "InstanceRequirements.MemoryMiB must say a Min"),
-    (spec(IamInstanceProfile={"Name": "a", "Arn": "arn:aws:iam::123456789012:instance-profile/a"}),
-     "an Arn and a Name"),
-    (spec(SecurityGroups=[{"GroupId": f"sg-{ID}"}], NetworkInterfaces=[INTERFACE]),
-     f"{SPEC}SecurityGroups and NetworkInterfaces exclude each other: put it into NetworkInterfaces[].Groups"),
+    (
+        spec(IamInstanceProfile={"Name": "a", "Arn": "arn:aws:iam::123456789012:instance-profile/a"}),
+        "an Arn and a Name",
+    ),
+    (
+        spec(SecurityGroups=[{"GroupId": f"sg-{ID}"}], NetworkInterfaces=[INTERFACE]),
+        f"{SPEC}SecurityGroups and NetworkInterfaces exclude each other: put it into NetworkInterfaces[].Groups",
+    ),
     (spec(SubnetId=f"subnet-{ID}", NetworkInterfaces=[INTERFACE]), f"{SPEC}SubnetId and NetworkInterfaces exclude"),
     (spec(NetworkInterfaces=[{"SubnetId": f"subnet-{ID}"}]), "DeviceIndex is missing"),
     (spec(NetworkInterfaces=[INTERFACE | {"NetworkInterfaceId": "eni-1"}]), "NetworkInterfaceId names one interface"),
-    (spec(NetworkInterfaces=[INTERFACE | {"InterfaceType": "efa"}]),
-     "InterfaceType is efa, for which AWS needs Launch"),
-    (spec(NetworkInterfaces=[INTERFACE | {"AssociatePublicIpAddress": True}, {"DeviceIndex": 1}]),
-     "AssociatePublicIpAddress goes with one network interface only"),
+    (
+        spec(NetworkInterfaces=[INTERFACE | {"InterfaceType": "efa"}]),
+        "InterfaceType is efa, for which AWS needs Launch",
+    ),
+    (
+        spec(NetworkInterfaces=[INTERFACE | {"AssociatePublicIpAddress": True}, {"DeviceIndex": 1}]),
+        "AssociatePublicIpAddress goes with one network interface only",
+    ),
     (spec(Placement={"AvailabilityZone": "a", "AvailabilityZoneId": "b"}), "AvailabilityZone and AvailabilityZoneId"),
     (spec(Placement={"Tenancy": "host"}), "Tenancy is host, which AWS does not support for Spot"),
     (spec(BlockDeviceMappings=[{"Ebs": {"VolumeSize": 8}}]), "BlockDeviceMappings[0].DeviceName is missing"),
-    (spec(BlockDeviceMappings=[{"DeviceName": "a", "Ebs": {"AvailabilityZone": "a"}}]),
-     "Ebs.AvailabilityZone: AWS takes"),
+    (
+        spec(BlockDeviceMappings=[{"DeviceName": "a", "Ebs": {"AvailabilityZone": "a"}}]),
+        "Ebs.AvailabilityZone: AWS takes",
+    ),
     (template(Version=None), f"{CONFIG}LaunchTemplateSpecification.Version is missing: $Default, $Latest or a number"),
     (template(Version="newest"), "Version must be a version's number, $Latest or $Default, not"),
     (template(LaunchTemplateId=None), "must have a LaunchTemplateId or a LaunchTemplateName"),
     (template(LaunchTemplateName="abc"), "LaunchTemplateId and LaunchTemplateName exclude each other"),
     (template({"AvailabilityZone": "a", "AvailabilityZoneId": "b"}), f"{CONFIG}Overrides[0].AvailabilityZone and"),
     (template({"Priority": 1.5}), f"{CONFIG}Overrides[0].Priority must be a whole number from 0, not 1.5"),
-    (spec(LaunchTemplate={"LaunchTemplateName": "x"}),
-     "did you mean LaunchTemplateConfigs, beside LaunchSpecifications?"),
+    (
+        spec(LaunchTemplate={"LaunchTemplateName": "x"}),
+        "did you mean LaunchTemplateConfigs, beside LaunchSpecifications?",
+    ),
     # How it looks
     ({"IamFleetRole": "fleet"}, "IamFleetRole must be like arn:aws:iam::123456789012:role/NAME, not"),
     ({"IamFleetRole": "arn:aws:iam::<ACCOUNT>:role/fleet"}, "that is a placeholder, put your own value there"),
@@ -93,51 +111,85 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"SpotPrice": 0}, "SpotPrice must be a number above 0"),
     ({"SpotMaxTotalPrice": "1,50"}, "SpotMaxTotalPrice must be a number above 0"),
     (spec(SpotPrice="x"), f"{SPEC}SpotPrice must be a number above 0"),
-    ({"AllocationStrategy": "cheapest"},
-     "AllocationStrategy must be one of lowestPrice, diversified, capacityOptimized"),
+    (
+        {"AllocationStrategy": "cheapest"},
+        "AllocationStrategy must be one of lowestPrice, diversified, capacityOptimized",
+    ),
     # Tags
     (spec(TagSpecifications=[{"ResourceType": "volume", "Tags": [TAG]}]), 'must be instance, not "volume"'),
     ({"TagSpecifications": [{"ResourceType": "instance", "Tags": [TAG]}]}, "ResourceType must be spot-fleet-request"),
     ({"TagSpecifications": [{"Tags": [TAG]}]}, "must be spot-fleet-request, and is missing"),
     (spec(TagSpecifications=[{"ResourceType": "instance", "Tags": [TAG | {"Key": "aws:x"}]}]), "aws: are AWS's own"),
-    (spec(TagSpecifications=[{"ResourceType": "instance", "Tags": [TAG | {"Key": "htcondor:annex-id"}]}]),
-     "Tags[0].Key is htcondor:annex-id, which is annexd's to set"),
+    (
+        spec(TagSpecifications=[{"ResourceType": "instance", "Tags": [TAG | {"Key": "htcondor:annex-id"}]}]),
+        "Tags[0].Key is htcondor:annex-id, which is annexd's to set",
+    ),
     (spec(TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Value": "x"}]}]), "Tags[0].Key is missing"),
     (spec(TagSpecifications=[{"ResourceType": "instance", "Tags": [TAG, TAG]}]), 'the key "project" more than once'),
     (spec(TagSpecifications=[{"ResourceType": "instance", "Tags": [TAG | {"Value": "x" * 257}]}]), "is too long"),
-    (spec(TagSpecifications=[{"ResourceType": "instance", "Tags": [TAG | {"Key": str(i)} for i in range(45)]}]),
-     f"{SPEC}TagSpecifications has 45 tags, the most is 44: AWS takes 50, and annexd sets 6"),
+    (
+        spec(TagSpecifications=[{"ResourceType": "instance", "Tags": [TAG | {"Key": str(i)} for i in range(45)]}]),
+        f"{SPEC}TagSpecifications has 45 tags, the most is 44: AWS takes 50, and annexd sets 6",
+    ),
     # Numbers that belong together
     ({"OnDemandTargetCapacity": 1}, "OnDemandTargetCapacity is 1: On-Demand instances need LaunchTemplateConfigs"),
-    (template() | {"OnDemandTargetCapacity": 5},
-     "OnDemandTargetCapacity is 5, more than the TargetCapacity (-count) of 2"),
+    (
+        template() | {"OnDemandTargetCapacity": 5},
+        "OnDemandTargetCapacity is 5, more than the TargetCapacity (-count) of 2",
+    ),
     (template() | {"OnDemandTargetCapacity": -1}, "OnDemandTargetCapacity must not be negative"),
     (spec(WeightedCapacity=0), f"{SPEC}WeightedCapacity must be above 0, not 0"),
     (template({"WeightedCapacity": -2}), f"{CONFIG}Overrides[0].WeightedCapacity must be above 0, not -2"),
-    ({"InstancePoolsToUseCount": 2, "AllocationStrategy": "diversified"},
-     "goes with AllocationStrategy lowestPrice, not"),
+    (
+        {"InstancePoolsToUseCount": 2, "AllocationStrategy": "diversified"},
+        "goes with AllocationStrategy lowestPrice, not",
+    ),
     ({"InstancePoolsToUseCount": 0}, "InstancePoolsToUseCount must be a positive integer, not 0"),
     ({"TargetCapacityUnitType": "vcpu"}, "TargetCapacityUnitType vcpu goes with InstanceRequirements, and"),
     # Of the kind of request
     ({"Type": "instant"}, "Type must be request or maintain: instant is EC2 Fleet's"),
-    ({"SpotMaintenanceStrategies": {"CapacityRebalance": {"ReplacementStrategy": "launch"}}},
-     'goes with "Type": "mainta'),
-    ({"Type": "maintain", "SpotMaintenanceStrategies": {"CapacityRebalance": {
-        "ReplacementStrategy": "launch-before-terminate"}}},
-         "TerminationDelay is missing: launch-before-terminate needs"),
-    ({"Type": "maintain", "SpotMaintenanceStrategies": {"CapacityRebalance": {
-        "ReplacementStrategy": "launch-before-terminate", "TerminationDelay": 60}}},
-         "must be 120 to 7200 seconds, not 60"),
-    ({"Type": "maintain", "SpotMaintenanceStrategies": {"CapacityRebalance": {
-        "ReplacementStrategy": "launch", "TerminationDelay": 120}}},
-         "TerminationDelay goes with launch-before-terminate"),
+    (
+        {"SpotMaintenanceStrategies": {"CapacityRebalance": {"ReplacementStrategy": "launch"}}},
+        'goes with "Type": "mainta',
+    ),
+    (
+        {
+            "Type": "maintain",
+            "SpotMaintenanceStrategies": {"CapacityRebalance": {"ReplacementStrategy": "launch-before-terminate"}},
+        },
+        "TerminationDelay is missing: launch-before-terminate needs",
+    ),
+    (
+        {
+            "Type": "maintain",
+            "SpotMaintenanceStrategies": {
+                "CapacityRebalance": {"ReplacementStrategy": "launch-before-terminate", "TerminationDelay": 60}
+            },
+        },
+        "must be 120 to 7200 seconds, not 60",
+    ),
+    (
+        {
+            "Type": "maintain",
+            "SpotMaintenanceStrategies": {
+                "CapacityRebalance": {"ReplacementStrategy": "launch", "TerminationDelay": 120}
+            },
+        },
+        "TerminationDelay goes with launch-before-terminate",
+    ),
     # What would outlive the lease
-    (spec(BlockDeviceMappings=[{"DeviceName": "a", "Ebs": {"DeleteOnTermination": False}}]),
-     f"{SPEC}BlockDeviceMappings[0].Ebs.DeleteOnTermination is false: the volume would outlive the lease, and cost"),
-    (spec(NetworkInterfaces=[INTERFACE | {"DeleteOnTermination": False}]),
-     "the network interface would outlive the lease"),
-    ({"InstanceInterruptionBehavior": "stop", "Type": "maintain"},
-     "InstanceInterruptionBehavior must be terminate, not stop"),
+    (
+        spec(BlockDeviceMappings=[{"DeviceName": "a", "Ebs": {"DeleteOnTermination": False}}]),
+        f"{SPEC}BlockDeviceMappings[0].Ebs.DeleteOnTermination is false: the volume would outlive the lease, and cost",
+    ),
+    (
+        spec(NetworkInterfaces=[INTERFACE | {"DeleteOnTermination": False}]),
+        "the network interface would outlive the lease",
+    ),
+    (
+        {"InstanceInterruptionBehavior": "stop", "Type": "maintain"},
+        "InstanceInterruptionBehavior must be terminate, not stop",
+    ),
     ({"InstanceInterruptionBehavior": "hibernate", "Type": "maintain"}, "must be terminate, not hibernate"),
 ]
 
@@ -152,16 +204,25 @@ def test_what_aws_would_refuse_later_or_leave_running_is_refused_at_once(changes
 LIGHT = {"WeightedCapacity": 0.1}
 
 
-@pytest.mark.parametrize(("capacity", "pools", "words"), [
-    (100, spec(**LIGHT),
-     f"TargetCapacity 100 with {SPEC}WeightedCapacity 0.1 may come to 1000 instances, the most allowed"),
-    (11, spec(**LIGHT), "may come to 110 instances, the most allowed here is 100 (ANNEX_MAX_TARGET_CAPACITY)"),
-    (10, spec(**LIGHT), None),
-    (60, template({}, {"WeightedCapacity": 0.5}),
-     f"{CONFIG}Overrides[0].WeightedCapacity 0.5 may come to 120 instances"),
-    (100, template({"WeightedCapacity": 3}, {"InstanceType": "m5.large"}), None),
-    (1, spec(WeightedCapacity=1e-300), "may come to a number of more than 64 bits instances"),
-])
+@pytest.mark.parametrize(
+    ("capacity", "pools", "words"),
+    [
+        (
+            100,
+            spec(**LIGHT),
+            f"TargetCapacity 100 with {SPEC}WeightedCapacity 0.1 may come to 1000 instances, the most allowed",
+        ),
+        (11, spec(**LIGHT), "may come to 110 instances, the most allowed here is 100 (ANNEX_MAX_TARGET_CAPACITY)"),
+        (10, spec(**LIGHT), None),
+        (
+            60,
+            template({}, {"WeightedCapacity": 0.5}),
+            f"{CONFIG}Overrides[0].WeightedCapacity 0.5 may come to 120 instances",
+        ),
+        (100, template({"WeightedCapacity": 3}, {"InstanceType": "m5.large"}), None),
+        (1, spec(WeightedCapacity=1e-300), "may come to a number of more than 64 bits instances"),
+    ],
+)
 def test_instances_are_counted_whatever_the_weights(capacity: int, pools: dict[str, Any], words: str | None) -> None:
     most = Defaults(max_target_capacity=100)
     if words is None:
@@ -209,7 +270,9 @@ def test_a_volume_goes_with_its_instance_where_the_file_is_silent() -> None:
     mappings = [{"DeviceName": "/dev/sdb", "Ebs": {"VolumeSize": 8}}, ephemeral]
     [sent] = config(**spec(BlockDeviceMappings=mappings))["LaunchSpecifications"]
     assert sent["BlockDeviceMappings"] == [
-        {"DeviceName": "/dev/sdb", "Ebs": {"VolumeSize": 8, "DeleteOnTermination": True}}, ephemeral]
+        {"DeviceName": "/dev/sdb", "Ebs": {"VolumeSize": 8, "DeleteOnTermination": True}},
+        ephemeral,
+    ]
 
 
 def test_text_is_a_number_or_a_truth_where_aws_wants_one() -> None:
@@ -241,11 +304,14 @@ def test_a_lease_of_just_the_shortest_or_longest_length_is_taken_though_seconds_
     assert lasting(length_s).end_of_lease_s == int(NOW_S)
 
 
-@pytest.mark.parametrize(("length_s", "words"), [
-    (500, "-lease-duration 9m is shorter than ANNEX_MIN_LEASE (10m)"),
-    (90, "-lease-duration 1m30s is shorter than ANNEX_MIN_LEASE (10m)"),
-    (30 * 86400 + 3600, "-lease-duration 30d1h is longer than ANNEX_MAX_LEASE (30d)"),
-])
+@pytest.mark.parametrize(
+    ("length_s", "words"),
+    [
+        (500, "-lease-duration 9m is shorter than ANNEX_MIN_LEASE (10m)"),
+        (90, "-lease-duration 1m30s is shorter than ANNEX_MIN_LEASE (10m)"),
+        (30 * 86400 + 3600, "-lease-duration 30d1h is longer than ANNEX_MAX_LEASE (30d)"),
+    ],
+)
 def test_a_lease_is_as_long_as_two_runs_of_its_function_and_no_longer_than_allowed(length_s: float, words: str) -> None:
     with pytest.raises(InvalidRequest, match=re.escape(words)):
         lasting(length_s)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from annexd.annex.fleet.account_target import target_of
-from annexd.annex.lease.lease import utc
 from annexd.annex.index import AnnexIndex
+from annexd.annex.lease.lease import utc
 from annexd.annex.status import Look, query_annexes
 from test.annex.ads import OWNER
 from test.annex.conftest import TEMPLATE
@@ -162,10 +162,14 @@ def test_an_account_is_found_again_by_the_order_that_names_it(site: Site) -> Non
     assert target_of(state.order or {}).key in looked(site)
 
 
-@pytest.mark.parametrize(("changes", "words"), [
-    ({"Annex": "a b"}, "Annex names no annex"), ({"Colour": 1}, "Colour is no attribute of CA_QUERY_ANNEXES"),
-    ({"RequestVersion": 7}, "RequestVersion must be 1"),
-])
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"Annex": "a b"}, "Annex names no annex"),
+        ({"Colour": 1}, "Colour is no attribute of CA_QUERY_ANNEXES"),
+        ({"RequestVersion": 7}, "RequestVersion must be 1"),
+    ],
+)
 def test_a_wrong_question_tells_its_faults(site: Site, changes: dict[str, Any], words: str) -> None:
     reply = ask(site, **changes)
     assert (reply["Result"], words in reply["ErrorString"]) == ("InvalidRequest", True)

@@ -86,9 +86,17 @@ class Victim:
 @contextmanager
 def victim(**shape: Any) -> Iterator[Victim]:
     environment = {**os.environ, "CONDOR_CONFIG": "ONLY_ENV"}
-    with NamedTemporaryFile(prefix="annexd-victim-") as log, subprocess.Popen(
-            [sys.executable, "-m", "test.attack.victim", json.dumps(shape)], text=True, env=environment,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log) as process:
+    with (
+        NamedTemporaryFile(prefix="annexd-victim-") as log,
+        subprocess.Popen(
+            [sys.executable, "-m", "test.attack.victim", json.dumps(shape)],
+            text=True,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+        ) as process,
+    ):
         assert process.stdout is not None
         port = process.stdout.readline()
         assert port, f"the server did not start: {Path(log.name).read_text()}"
@@ -150,15 +158,35 @@ class GoodClient:
         return self
 
     def greeting(self, public: str, command: int, methods: str = "FS") -> MessageWriter:
-        return self.message().integer(DC_AUTHENTICATE).ad({
-            "Command": command, "NewSession": "YES", "Enact": "NO", "Authentication": "REQUIRED",
-            "Encryption": "REQUIRED", "Integrity": "REQUIRED", "AuthMethods": methods, "CryptoMethods": "AES",
-            "ECDHPublicKey": public, "SessionDuration": "3600", "SessionLease": 3600,
-            "RemoteVersion": "$CondorVersion: 23.0.0 2026-01-01 BuildID: test $"})
+        return (
+            self.message()
+            .integer(DC_AUTHENTICATE)
+            .ad(
+                {
+                    "Command": command,
+                    "NewSession": "YES",
+                    "Enact": "NO",
+                    "Authentication": "REQUIRED",
+                    "Encryption": "REQUIRED",
+                    "Integrity": "REQUIRED",
+                    "AuthMethods": methods,
+                    "CryptoMethods": "AES",
+                    "ECDHPublicKey": public,
+                    "SessionDuration": "3600",
+                    "SessionLease": 3600,
+                    "RemoteVersion": "$CondorVersion: 23.0.0 2026-01-01 BuildID: test $",
+                }
+            )
+        )
 
     def resumption(self, sid: str, command: int) -> MessageWriter:
-        ad: dict[str, Scalar] = {"Command": command, "UseSession": "YES", "Sid": sid, "CryptoMethods": "AES",
-                                "ResumeResponse": True}
+        ad: dict[str, Scalar] = {
+            "Command": command,
+            "UseSession": "YES",
+            "Sid": sid,
+            "CryptoMethods": "AES",
+            "ResumeResponse": True,
+        }
         return self.message().integer(DC_AUTHENTICATE).ad(ad)
 
     def message(self) -> MessageWriter:

@@ -241,8 +241,15 @@ def test_bombs_of_nesting_expressions_and_values_in_an_order(target: Victim) -> 
     before_kb = target.memory_kb
     owner = GoodClient(target.connect()).session()
     owner.close()
-    bombs = ["A = " + "1+" * 300_000 + "1", "A = " + "{" * 500_000, "A = " + "[a=" * 300_000, "A = " + "(" * 500_000,
-             "A = {" + "{}," * 400_000 + "{}}", "A = " + "9" * 900_000, 'A = "' + '\\"' * 400_000 + '" "']
+    bombs = [
+        "A = " + "1+" * 300_000 + "1",
+        "A = " + "{" * 500_000,
+        "A = " + "[a=" * 300_000,
+        "A = " + "(" * 500_000,
+        "A = {" + "{}," * 400_000 + "{}}",
+        "A = " + "9" * 900_000,
+        'A = "' + '\\"' * 400_000 + '" "',
+    ]
     for bomb in bombs:
         client = GoodClient(target.connect("127.0.0.2")).resume(owner.sid, owner.key, CA_AUTH_CMD)
         with suppress(ConnectionResetError, BrokenPipeError):
@@ -282,18 +289,33 @@ def _stranger(target: Victim) -> str:
     """The id of the session that nobody in particular has got."""
     with target.connect("127.0.0.2") as client:
         stranger = GoodClient(client)
-        ad: dict[str, Scalar] = {"Command": DC_NOP_READ, "NewSession": "YES", "Enact": "NO",
-                                 "Authentication": "NEVER", "Encryption": "OPTIONAL", "Integrity": "OPTIONAL",
-                                 "CryptoMethods": "AES", "ECDHPublicKey": OWN.public, "SessionDuration": "3600"}
+        ad: dict[str, Scalar] = {
+            "Command": DC_NOP_READ,
+            "NewSession": "YES",
+            "Enact": "NO",
+            "Authentication": "NEVER",
+            "Encryption": "OPTIONAL",
+            "Integrity": "OPTIONAL",
+            "CryptoMethods": "AES",
+            "ECDHPublicKey": OWN.public,
+            "SessionDuration": "3600",
+        }
         stranger.say(stranger.message().integer(DC_AUTHENTICATE).ad(ad))
         answer = stranger.hear().ad()
         stranger.channel.encrypt(OWN.session_key(peer_public_key(answer["ECDHPublicKey"])), bytes(16))
         return str(stranger.hear().ad()["Sid"])
 
 
-@pytest.mark.parametrize(("pattern", "said"), [
-    (r"^(([\w.])+)+[-?]", ""), ("(.?){400}(a*){99}b", "!error:regex:"), ("(.?){99}(.?){99}b", "A"),
-    (r"(.?){99}\BZ\b", ""), ("(", "!error:regex:")])
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        (r"^(([\w.])+)+[-?]", ""),
+        ("(.?){400}(a*){99}b", "!error:regex:"),
+        ("(.?){99}(.?){99}b", "A"),
+        (r"(.?){99}\BZ\b", ""),
+        ("(", "!error:regex:"),
+    ],
+)
 def test_patterns_of_names_that_take_long_in_other_engines(target: Victim, pattern: str, said: str) -> None:
     before_kb = target.memory_kb
     owner = GoodClient(target.connect()).session()
@@ -315,7 +337,8 @@ def asked(target: Victim, owner: GoodClient, question: str) -> GoodClient:
 
 
 def test_questions_where_a_knob_is_set_start_two_tools_at_once_and_all_hear_its_value(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("_CONDOR_BIN", str(find().bin))
     with victim() as target:
         before_kb = target.memory_kb

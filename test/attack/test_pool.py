@@ -34,8 +34,12 @@ def test_tools_and_an_order_are_answered_while_strangers_fill_the_port_and_send_
     port = int(re.match(r"<127\.0\.0\.1:(\d+)", address := site.address)[1])  # type: ignore[index]
     target = Victim(site.pid(), port)
     assert site.order()["Result"] == "Success"
-    before_kb, rubbish = target.memory_kb, itertools.cycle([b"", b"GET / HTTP/1.1\r\n\r\n", framed(os.urandom(500)),
-                                                            HEADER.pack(0, 5000) + bytes(5000), b"\1\0\0"])
+    before_kb, rubbish = (
+        target.memory_kb,
+        itertools.cycle(
+            [b"", b"GET / HTTP/1.1\r\n\r\n", framed(os.urandom(500)), HEADER.pack(0, 5000) + bytes(5000), b"\1\0\0"]
+        ),
+    )
     with ExitStack() as open_ones:
         for number, beginning in zip(range(1000), rubbish, strict=False):
             stranger = open_ones.enter_context(target.connect(f"127.0.0.{2 + number % 3}"))

@@ -38,108 +38,297 @@ class Defence:
 DEFENCES = (
     Defence("frames of a message", "cedar/channel.py", "self._check_frames()", "pass", "many_chains"),
     Defence("size of a message", "cedar/channel.py", "self._check_size(length)", "pass", "endless_chains and five"),
-    Defence("connections without a command", "daemon/lobby.py", "while self._taken >= room:", "while False:",
-            "half_open"),
-    Defence("descriptors", "daemon/lobby.py", "max(1, min(most, _descriptors() // SHARE_OF_DESCRIPTORS))", "most",
-            "descriptors"),
-    Defence("newcomers are let in", "daemon/lobby.py", """while self._taken >= room:
+    Defence(
+        "connections without a command", "daemon/lobby.py", "while self._taken >= room:", "while False:", "half_open"
+    ),
+    Defence(
+        "descriptors",
+        "daemon/lobby.py",
+        "max(1, min(most, _descriptors() // SHARE_OF_DESCRIPTORS))",
+        "most",
+        "descriptors",
+    ),
+    Defence(
+        "newcomers are let in",
+        "daemon/lobby.py",
+        """while self._taken >= room:
             self._make_room(f"others needed its place (ANNEXD_MAX_PENDING_CONNECTIONS is {most})")
-""", """if self._taken >= room:
+""",
+        """if self._taken >= room:
             place.close("no room")
             return
-""", "flood_of_new"),
-    Defence("the busiest address gives way", "daemon/lobby.py", "max(self._by_host.values(), key=len)",
-            "next(iter(self._by_host.values()))", "patient"),
-    Defence("an IPv6 machine's addresses count as one", "daemon/lobby.py", 'if ":" not in address:', "if True:",
-            "one_ipv6_network", "daemon/test_lobby.py"),
-    Defence("patterns of names in linear time", "daemon/administration.py",
-            "wanted = compile_pattern(pattern, ignore_case=True, max_bytes=PATTERN_BYTES)",
-            "wanted = __import__('re').compile(pattern, 2)", "patterns_of_names"),
-    Defence("how large a pattern may become", "daemon/administration.py", ", max_bytes=PATTERN_BYTES", "",
-            "patterns_of_names"),
-    Defence("tools at once", "daemon/sources.py", "AT_ONCE, WAITING = 2, 20", "AT_ONCE, WAITING = 100, 20",
-            "start_two_tools"),
-    Defence("tools waited for", "daemon/sources.py", "if _children.waiting >= WAITING:", "if False:",
-            "start_two_tools"),
-    Defence("a line that sets a knob", "daemon/dynamic.py", "\\s*+=\\s*+", "\\s*=\\s*", "linear",
-            "daemon/test_files.py"),
-    Defence("a mapped address is that of IPv4", "authorization/network.py", "network.subnet_of(MAPPED)", "False",
-            "clothes", "authorization/test_policy.py"),
-    Defence("no pid through a link", "daemon/pid_file.py", "flags | os.O_NOFOLLOW", "flags", "not_written_through",
-            "daemon/test_files.py"),
+""",
+        "flood_of_new",
+    ),
+    Defence(
+        "the busiest address gives way",
+        "daemon/lobby.py",
+        "max(self._by_host.values(), key=len)",
+        "next(iter(self._by_host.values()))",
+        "patient",
+    ),
+    Defence(
+        "an IPv6 machine's addresses count as one",
+        "daemon/lobby.py",
+        'if ":" not in address:',
+        "if True:",
+        "one_ipv6_network",
+        "daemon/test_lobby.py",
+    ),
+    Defence(
+        "patterns of names in linear time",
+        "daemon/administration.py",
+        "wanted = compile_pattern(pattern, ignore_case=True, max_bytes=PATTERN_BYTES)",
+        "wanted = __import__('re').compile(pattern, 2)",
+        "patterns_of_names",
+    ),
+    Defence(
+        "how large a pattern may become",
+        "daemon/administration.py",
+        ", max_bytes=PATTERN_BYTES",
+        "",
+        "patterns_of_names",
+    ),
+    Defence(
+        "tools at once",
+        "daemon/sources.py",
+        "AT_ONCE, WAITING = 2, 20",
+        "AT_ONCE, WAITING = 100, 20",
+        "start_two_tools",
+    ),
+    Defence(
+        "tools waited for", "daemon/sources.py", "if _children.waiting >= WAITING:", "if False:", "start_two_tools"
+    ),
+    Defence(
+        "a line that sets a knob", "daemon/dynamic.py", "\\s*+=\\s*+", "\\s*=\\s*", "linear", "daemon/test_files.py"
+    ),
+    Defence(
+        "a mapped address is that of IPv4",
+        "authorization/network.py",
+        "network.subnet_of(MAPPED)",
+        "False",
+        "clothes",
+        "authorization/test_policy.py",
+    ),
+    Defence(
+        "no pid through a link",
+        "daemon/pid_file.py",
+        "flags | os.O_NOFOLLOW",
+        "flags",
+        "not_written_through",
+        "daemon/test_files.py",
+    ),
     Defence("silence ends", "daemon/lobby.py", "elif now_s >= place.silent_until_s:", "elif False:", "silence"),
     Defence("sessions end", "daemon/lobby.py", "if now_s >= place.ends_at_s:", "if False:", "silence"),
-    Defence("names have threads of their own", "daemon/server.py", ", RESOLVER)", ")", "name_server",
-            "daemon/test_server.py"),
+    Defence(
+        "names have threads of their own",
+        "daemon/server.py",
+        ", RESOLVER)",
+        ")",
+        "name_server",
+        "daemon/test_server.py",
+    ),
     Defence("a method is tried once", "cedar/authentication.py", "left.remove(pick)", "pass", "again_and_again"),
-    Defence("the key is shown before any command", "cedar/resumption.py", """
+    Defence(
+        "the key is shown before any command",
+        "cedar/resumption.py",
+        """
         _refuse_without_proof(dialogue, client, command)
-""", """
+""",
+        """
         return command, None
-""", "no_command"),
-    Defence("naming a session does not use it", "cedar/session.py", "return found if found",
-            "return (self.used(found, now_s), found)[1] if found", "id_alone and DC_RECONFIG",
-            "cedar/test_resumption.py"),
-    Defence("who is authorized has shown the key", "cedar/resumption.py", """
+""",
+        "no_command",
+    ),
+    Defence(
+        "naming a session does not use it",
+        "cedar/session.py",
+        "return found if found",
+        "return (self.used(found, now_s), found)[1] if found",
+        "id_alone and DC_RECONFIG",
+        "cedar/test_resumption.py",
+    ),
+    Defence(
+        "who is authorized has shown the key",
+        "cedar/resumption.py",
+        """
     payload = yield from _proof(dialogue, session)
     if not (yield from is_authorized(dialogue, command)):
         deny(dialogue, command)
-""", """
+""",
+        """
     dialogue.identified(session.identity)
     if not (yield from is_authorized(dialogue, command)):
         deny(dialogue, command)
     payload = yield from _proof(dialogue, session)
-""", "id_alone and CONFIG_VAL", "cedar/test_resumption.py"),
-    Defence("unguessable ids", "cedar/session.py", "self._random_hex(ID_BYTES)", "len(self):032d", "guess",
-            "cedar/test_session.py"),
-    Defence("a session is for commands with a message", "cedar/handshake.py",
-            "if can_be_resumed_for(known, cipher)\n", "if True\n", "do_nothing", "cedar/test_resumption.py"),
-    Defence("legacy sessions are for one connection", "cedar/handshake.py", "(command.payload and cipher == AES)",
-            "command.payload", "one_connection", "cedar/test_legacy.py"),
-    Defence("a fresh nonce for each resumption", "cedar/resumption.py", "dialogue.context.random(_NONCE_BYTES)",
-            "bytes(_NONCE_BYTES)", "replayed"),
-    Defence("a session's id alone opens nothing", "cedar/dialogue.py", """        if identity.named:
-""", """        if identity.named:
+""",
+        "id_alone and CONFIG_VAL",
+        "cedar/test_resumption.py",
+    ),
+    Defence(
+        "unguessable ids",
+        "cedar/session.py",
+        "self._random_hex(ID_BYTES)",
+        "len(self):032d",
+        "guess",
+        "cedar/test_session.py",
+    ),
+    Defence(
+        "a session is for commands with a message",
+        "cedar/handshake.py",
+        "if can_be_resumed_for(known, cipher)\n",
+        "if True\n",
+        "do_nothing",
+        "cedar/test_resumption.py",
+    ),
+    Defence(
+        "legacy sessions are for one connection",
+        "cedar/handshake.py",
+        "(command.payload and cipher == AES)",
+        "command.payload",
+        "one_connection",
+        "cedar/test_legacy.py",
+    ),
+    Defence(
+        "a fresh nonce for each resumption",
+        "cedar/resumption.py",
+        "dialogue.context.random(_NONCE_BYTES)",
+        "bytes(_NONCE_BYTES)",
+        "replayed",
+    ),
+    Defence(
+        "a session's id alone opens nothing",
+        "cedar/dialogue.py",
+        """        if identity.named:
+""",
+        """        if identity.named:
             self.channel.max_message_bytes = self.context.limits.command_message_bytes
-""", "replayed"),
+""",
+        "replayed",
+    ),
     Defence("sessions kept", "cedar/session.py", "while len(full) > capacity:", "while False:", "more_sessions"),
-    Defence("the nameless have a shelf of their own", "cedar/session.py",
-            "self._known if session.identity.named else self._unknown", "self._known", "more_sessions"),
+    Defence(
+        "the nameless have a shelf of their own",
+        "cedar/session.py",
+        "self._known if session.identity.named else self._unknown",
+        "self._known",
+        "more_sessions",
+    ),
     Defence("depth of an ad", "cedar/classad.py", "if depth == 0:", "if False:", "bombs"),
     Defence("values of an ad", "cedar/classad.py", "if self._left < 0:", "if False:", "bombs"),
     Defence("rounds of TLS", "cedar/tls.py", "_MAX_ROUNDS = 16", "_MAX_ROUNDS = 10**6", "endless", "cedar/test_tls.py"),
-    Defence("MD5 of a frame", "cedar/legacy.py", "if not hmac.compare_digest(", "if False and not hmac.compare_digest(",
-            "does_not_verify", "cedar/test_legacy.py"),
-    Defence("the deadline of a call", "aws/bounds.py", "threading.Timer(max(left_s, 0.0)", "threading.Timer(left_s + 9",
-            "byte_by_byte", "aws/test_bounds.py"),
-    Defence("the size of an answer", "aws/bounds.py", "if len(body) > self._max_bytes:", "if False:", "sixty",
-            "aws/test_bounds.py"),
+    Defence(
+        "MD5 of a frame",
+        "cedar/legacy.py",
+        "if not hmac.compare_digest(",
+        "if False and not hmac.compare_digest(",
+        "does_not_verify",
+        "cedar/test_legacy.py",
+    ),
+    Defence(
+        "the deadline of a call",
+        "aws/bounds.py",
+        "threading.Timer(max(left_s, 0.0)",
+        "threading.Timer(left_s + 9",
+        "byte_by_byte",
+        "aws/test_bounds.py",
+    ),
+    Defence(
+        "the size of an answer",
+        "aws/bounds.py",
+        "if len(body) > self._max_bytes:",
+        "if False:",
+        "sixty",
+        "aws/test_bounds.py",
+    ),
     Defence("the parts of an answer", "aws/bounds.py", "> max_items:", "> 10**9:", "small_parts", "aws/test_bounds.py"),
-    Defence("an answer's shape", "annex/asking.py", "if errors.is_shape_error(error):", "if False:", "a_look",
-            "annex/test_strange_answers.py"),
-    Defence("accounts side by side", "daemon/reconciliation.py", "AT_ONCE: Final = 8", "AT_ONCE: Final = 1",
-            "never_end", "daemon/test_reconciliation.py"),
-    Defence("a fault stays at its account", "daemon/reconciliation.py",
-            "except Exception as error:  # noqa: BLE001  the edge of one account's work",
-            "except KeyError as error:  #", "fault_of_annexd", "daemon/test_reconciliation.py"),
-    Defence("lent keys in a request", "annex/request.py",
-            'own.faults += faults_of_lent_request(endpoints, arn, own.value("S3Bucket") or None, defaults)', "pass",
-            "lent_keys_serve", "annex/test_request.py"),
-    Defence("lent keys when they are used", "annex/access.py",
-            "if faults := faults_of_endpoints(endpoints, self._defaults):", "if faults := []:", "configured_now",
-            "annex/test_access.py"),
-    Defence("whose clock is believed", "aws/traffic.py", "if is_aws_host(url) or url in self.trusted_urls:", "if True:",
-            "that_a_user_names", "daemon/test_reconciliation.py"),
-    Defence("how far a clock is believed", "aws/traffic.py", "< abs(self._skew_s) <= MAX_SKEW_S", "< abs(self._skew_s)",
-            "signatures_bear", "aws/test_limiter.py"),
-    Defence("characters that end the bindings", "condor/values.py", "if found := KILLING.search(text):",
-            "if found := None:", "no_claim"),
-    Defence("words in the daemon's ad", "condor/values.py", "KILLING.sub(REPLACEMENT, ", "str(", "words_of_others",
-            "condor/test_bindings.py"),
-    Defence("depth of an expression", "condor/values.py", "if operators > MOST_OPERATORS:", "if False:",
-            "change_a_meaning", "condor/test_bindings.py"),
-    Defence("the right account", "annex/access.py", "if found != expected:", "if False:", "another",
-            "annex/test_credentials.py"),
+    Defence(
+        "an answer's shape",
+        "annex/asking.py",
+        "if errors.is_shape_error(error):",
+        "if False:",
+        "a_look",
+        "annex/test_strange_answers.py",
+    ),
+    Defence(
+        "accounts side by side",
+        "daemon/reconciliation.py",
+        "AT_ONCE: Final = 8",
+        "AT_ONCE: Final = 1",
+        "never_end",
+        "daemon/test_reconciliation.py",
+    ),
+    Defence(
+        "a fault stays at its account",
+        "daemon/reconciliation.py",
+        "except Exception as error:  # noqa: BLE001  the edge of one account's work",
+        "except KeyError as error:  #",
+        "fault_of_annexd",
+        "daemon/test_reconciliation.py",
+    ),
+    Defence(
+        "lent keys in a request",
+        "annex/request.py",
+        'own.faults += faults_of_lent_request(endpoints, arn, own.value("S3Bucket") or None, defaults)',
+        "pass",
+        "lent_keys_serve",
+        "annex/test_request.py",
+    ),
+    Defence(
+        "lent keys when they are used",
+        "annex/access.py",
+        "if faults := faults_of_endpoints(endpoints, self._defaults):",
+        "if faults := []:",
+        "configured_now",
+        "annex/test_access.py",
+    ),
+    Defence(
+        "whose clock is believed",
+        "aws/traffic.py",
+        "if is_aws_host(url) or url in self.trusted_urls:",
+        "if True:",
+        "that_a_user_names",
+        "daemon/test_reconciliation.py",
+    ),
+    Defence(
+        "how far a clock is believed",
+        "aws/traffic.py",
+        "< abs(self._skew_s) <= MAX_SKEW_S",
+        "< abs(self._skew_s)",
+        "signatures_bear",
+        "aws/test_limiter.py",
+    ),
+    Defence(
+        "characters that end the bindings",
+        "condor/values.py",
+        "if found := KILLING.search(text):",
+        "if found := None:",
+        "no_claim",
+    ),
+    Defence(
+        "words in the daemon's ad",
+        "condor/values.py",
+        "KILLING.sub(REPLACEMENT, ",
+        "str(",
+        "words_of_others",
+        "condor/test_bindings.py",
+    ),
+    Defence(
+        "depth of an expression",
+        "condor/values.py",
+        "if operators > MOST_OPERATORS:",
+        "if False:",
+        "change_a_meaning",
+        "condor/test_bindings.py",
+    ),
+    Defence(
+        "the right account",
+        "annex/access.py",
+        "if found != expected:",
+        "if False:",
+        "another",
+        "annex/test_credentials.py",
+    ),
 )
 
 
@@ -184,10 +373,29 @@ def _without(defence: Defence, path: Path) -> Iterator[None]:
 
 
 def _runs(copy: Path, defence: Defence) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-B", "-m", "pytest", "-q", "-n0", "-x", "-p", "no:cacheprovider",
-               f"test/{defence.of}", "-k", defence.test]
-    return subprocess.run(command, cwd=copy, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True,
-                          text=True, check=False, timeout=PATIENCE_S)
+    command = [
+        sys.executable,
+        "-B",
+        "-m",
+        "pytest",
+        "-q",
+        "-n0",
+        "-x",
+        "-p",
+        "no:cacheprovider",
+        f"test/{defence.of}",
+        "-k",
+        defence.test,
+    ]
+    return subprocess.run(
+        command,
+        cwd=copy,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
+    )
 
 
 if __name__ == "__main__":

@@ -27,11 +27,11 @@ from annexd.cedar.session import SessionCache
 from annexd.daemoncore import log
 from annexd.daemoncore.commands.administration import dc_config_val
 from annexd.daemoncore.commands.call import Call, payload_of
-from annexd.service.configuration import Limits
-from annexd.daemoncore.network.listener import BACKLOG, Listener
 from annexd.daemoncore.log import open_log
-from annexd.daemoncore.security.revocation import Revocation
+from annexd.daemoncore.network.listener import BACKLOG, Listener
 from annexd.daemoncore.network.server import Security, Server
+from annexd.daemoncore.security.revocation import Revocation
+from annexd.service.configuration import Limits
 
 ANSWER = b"0123456789abcdef"
 ALLOW = {f"ALLOW_{level}": "*" for level in Level}
@@ -67,17 +67,27 @@ async def answer(call: Call) -> None:
 
 def security(shape: Shape) -> Security:
     context = ServerContext(
-        version=htcondor2.version(), policy=dict.fromkeys(Level, SecurityPolicy(methods=("FS", "IDTOKENS"))),
+        version=htcondor2.version(),
+        policy=dict.fromkeys(Level, SecurityPolicy(methods=("FS", "IDTOKENS"))),
         commands=COMMANDS,
-        sessions=SessionCache("victim:1:1", capacity=shape.sessions), random=secrets.token_bytes,
-        trust_domain="annex.test", uid_domain="annex.test", issuer_keys=("POOL",),
-        is_revoked=Revocation(shape.revocation).is_revoked)
+        sessions=SessionCache("victim:1:1", capacity=shape.sessions),
+        random=secrets.token_bytes,
+        trust_domain="annex.test",
+        uid_domain="annex.test",
+        issuer_keys=("POOL",),
+        is_revoked=Revocation(shape.revocation).is_revoked,
+    )
     return Security(context, AuthorizationPolicy.read(ALLOW.get), lambda _key_id: None)
 
 
 async def serve(shape: Shape) -> None:
-    limits = Limits(max_running_requests=4, max_pending_connections=shape.pending, session_deadline_s=shape.deadline_s,
-                    read_timeout_s=shape.read_timeout_s, shutdown_graceful_s=1)
+    limits = Limits(
+        max_running_requests=4,
+        max_pending_connections=shape.pending,
+        session_deadline_s=shape.deadline_s,
+        read_timeout_s=shape.read_timeout_s,
+        shutdown_graceful_s=1,
+    )
     server = Server(security(shape), limits, answer, None)
     listener = Listener(socket.create_server(("127.0.0.1", 0), backlog=BACKLOG), server.serve)
     listener.start()

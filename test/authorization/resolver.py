@@ -8,8 +8,12 @@ HERE = "10.0.0.1"  # the one local address
 
 
 class Resolver:
-    def __init__(self, names: Mapping[str, Sequence[str]], addresses: Mapping[str, Sequence[str]],
-                 members: Collection[Membership] = ()) -> None:
+    def __init__(
+        self,
+        names: Mapping[str, Sequence[str]],
+        addresses: Mapping[str, Sequence[str]],
+        members: Collection[Membership] = (),
+    ) -> None:
         self.asked: list[object] = []
         self._names = names
         self._addresses = addresses

@@ -25,8 +25,9 @@ def addresses_of(name: str) -> list[str]:
     return [str(address)] if address else []
 
 
-LOOKUPS = Lookups(names_of, addresses_of, is_local=lambda address: address == "127.0.0.1",
-                  is_member=lambda _asked: False)
+LOOKUPS = Lookups(
+    names_of, addresses_of, is_local=lambda address: address == "127.0.0.1", is_member=lambda _asked: False
+)
 
 
 @pytest.mark.parametrize("case", RECORDED["cases"], ids=range(len(RECORDED["cases"])))

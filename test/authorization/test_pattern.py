@@ -77,8 +77,24 @@ def test_ungreedy_turns_each_repetition_round(pattern: str, greedy: str, ungreed
 
 
 @pytest.mark.parametrize(
-    "pattern", ["(", "a**", "a++", r"\K", r"\Z", r"\h", "(?R)", "(?=a)", "(?<!a)b", "(?>a)", r"(a)\1", "[[:odd:]]",
-                "[a--b]", "a{1001}", "\udcff("]
+    "pattern",
+    [
+        "(",
+        "a**",
+        "a++",
+        r"\K",
+        r"\Z",
+        r"\h",
+        "(?R)",
+        "(?=a)",
+        "(?<!a)b",
+        "(?>a)",
+        r"(a)\1",
+        "[[:odd:]]",
+        "[a--b]",
+        "a{1001}",
+        "\udcff(",
+    ],
 )
 def test_what_cannot_be_searched_for_is_refused(pattern: str) -> None:
     with pytest.raises(UnknownPattern):

@@ -132,8 +132,9 @@ def test_an_ipv4_peer_on_an_ipv6_socket_is_an_ipv4_peer() -> None:
     assert not verify({"ALLOW_READ": "::/0"}, Level.READ, peer).granted
 
 
-@pytest.mark.parametrize("listed", ["::ffff:10.1.2.3", "bob@site/::ffff:10.1.2.3",
-                                    "::ffff:10.1.0.0/112", "[::ffff:a01:203]"])
+@pytest.mark.parametrize(
+    "listed", ["::ffff:10.1.2.3", "bob@site/::ffff:10.1.2.3", "::ffff:10.1.0.0/112", "[::ffff:a01:203]"]
+)
 def test_an_ipv4_address_in_ipv6s_clothes_is_denied_as_what_it_is(listed: str) -> None:
     assert not verify({"ALLOW_READ": "*", "DENY_READ": listed}, Level.READ, Peer("10.1.2.3", "bob@site", "FS")).granted
     assert verify({"ALLOW_READ": "*", "DENY_READ": listed}, Level.READ, Peer("10.2.2.3", "bob@site", "FS")).granted
@@ -152,24 +153,18 @@ RESOLVED = {"node.site": ["10.1.2.3"], "www.site": ["10.1.2.3", "10.9.9.9"]}
 @pytest.mark.parametrize("entry", ["node.site", "NODE.site", "*.site", "www.site", "bob@site/n*.site"])
 def test_a_peer_is_known_by_its_host_names(entry: str) -> None:
     assert verify({"ALLOW_READ": entry}, Level.READ, names=NODE, addresses=RESOLVED).granted
-    assert not verify(
-        {"ALLOW_READ": "*", "DENY_READ": entry}, Level.READ, names=NODE, addresses=RESOLVED
-    ).granted
+    assert not verify({"ALLOW_READ": "*", "DENY_READ": entry}, Level.READ, names=NODE, addresses=RESOLVED).granted
 
 
 def test_a_host_name_in_a_list_stands_for_its_addresses_too() -> None:
     assert verify({"ALLOW_READ": "alias.site"}, Level.READ, addresses={"alias.site": ["10.1.2.3"]}).granted
-    assert not verify(
-        {"ALLOW_READ": "alias.site"}, Level.READ, addresses={"alias.site": ["10.1.2.4"]}
-    ).granted
+    assert not verify({"ALLOW_READ": "alias.site"}, Level.READ, addresses={"alias.site": ["10.1.2.4"]}).granted
 
 
 def test_a_host_name_that_does_not_resolve_to_the_peer_is_not_believed() -> None:
     forged = {"10.1.2.3": ["node.site"]}
     assert not verify({"ALLOW_READ": "*.site"}, Level.READ, names=forged).granted
-    assert not verify(
-        {"ALLOW_READ": "*.site"}, Level.READ, names=forged, addresses={"node.site": ["10.1.2.4"]}
-    ).granted
+    assert not verify({"ALLOW_READ": "*.site"}, Level.READ, names=forged, addresses={"node.site": ["10.1.2.4"]}).granted
 
 
 def test_a_host_name_that_looks_like_an_address_does_not_pass_for_one() -> None:
@@ -245,9 +240,7 @@ def test_names_are_asked_for_only_where_the_decision_depends_on_them(config: dic
 def test_the_pool_user_has_two_equivalent_names(listed: str, user: str) -> None:
     config = {"ALLOW_DAEMON": listed}
     assert verify(config, Level.DAEMON, Peer("10.1.2.3", user, "PASSWORD")).granted
-    assert not verify(
-        {"ALLOW_DAEMON": "*", "DENY_DAEMON": listed}, Level.DAEMON, Peer("10.1.2.3", user, "FS")
-    ).granted
+    assert not verify({"ALLOW_DAEMON": "*", "DENY_DAEMON": listed}, Level.DAEMON, Peer("10.1.2.3", user, "FS")).granted
 
 
 def test_the_pool_users_names_are_apart_when_configured_so() -> None:
@@ -257,8 +250,7 @@ def test_the_pool_users_names_are_apart_when_configured_so() -> None:
 
 
 CLOSED = {f"DENY_{level}": "*" for level in Level}
-OPEN_TO_PARENT = {Level.ALLOW, Level.READ, Level.WRITE, Level.ADMINISTRATOR, Level.ANNEX, Level.DAEMON,
-                  Level.CLIENT}
+OPEN_TO_PARENT = {Level.ALLOW, Level.READ, Level.WRITE, Level.ADMINISTRATOR, Level.ANNEX, Level.DAEMON, Level.CLIENT}
 OPEN_TO_FAMILY = set(Level) - {Level.CONFIG}
 
 
@@ -317,9 +309,7 @@ NO_READ = "nothing that implies READ is granted"
         ),
     ],
 )
-def test_the_reason_names_the_knob_the_user_and_where_from(
-    config: dict[str, str], level: Level, reason: str
-) -> None:
+def test_the_reason_names_the_knob_the_user_and_where_from(config: dict[str, str], level: Level, reason: str) -> None:
     assert verify(config, level, names=NODE, addresses=RESOLVED).reason == reason
 
 
@@ -332,9 +322,7 @@ def authorize(number: int, peer: Peer, config: Mapping[str, str]) -> Verdict:
     return policy(config).authorize(COMMANDS[number], peer, Resolver({}, {}).lookups())
 
 
-@pytest.mark.parametrize(
-    "user", ["unauthenticated@unmapped", "bob@unmapped", "CONDOR_ANONYMOUS_USER", "bob@"]
-)
+@pytest.mark.parametrize("user", ["unauthenticated@unmapped", "bob@unmapped", "CONDOR_ANONYMOUS_USER", "bob@"])
 def test_a_command_that_forces_authentication_refuses_who_has_no_domain(user: str) -> None:
     verdict = authorize(CA_AUTH_CMD, Peer("10.1.2.3", user, None), {"ALLOW_DEFAULT": "*"})
     assert not verdict.granted
@@ -447,7 +435,8 @@ def test_administrators_and_those_in_allow_annex_may_order_unless_deny_annex_lis
     }
     assert {name: authorize(number, BOB, config).granted for name, config in may.items()} == dict.fromkeys(may, True)
     assert {name: authorize(number, BOB, config).granted for name, config in may_not.items()} == dict.fromkeys(
-        may_not, False)
+        may_not, False
+    )
 
 
 @pytest.mark.parametrize("number", OTHERS)

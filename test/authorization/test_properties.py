@@ -16,12 +16,7 @@ HOST_ENTRIES = ["10.1.*", "*/10.0.0.0/8", "2001:db8::/32", "::/0", ".", "10.1.2.
 ENTRIES = st.sampled_from(["*", "*/*", "node.site", "*.site", *USER_ENTRIES, *HOST_ENTRIES])
 LISTS = st.lists(ENTRIES, max_size=3).map(", ".join)
 KNOBS = st.sampled_from(
-    [
-        f"{kind}_{level}{at}"
-        for kind in ("ALLOW", "DENY")
-        for level in [*Level, "DEFAULT"]
-        for at in ("", "_ANNEXD")
-    ]
+    [f"{kind}_{level}{at}" for kind in ("ALLOW", "DENY") for level in [*Level, "DEFAULT"] for at in ("", "_ANNEXD")]
 )
 CONFIGURATIONS = st.dictionaries(KNOBS, LISTS, max_size=8)
 RESOLVER = Resolver({"10.1.2.3": ["node.site"]}, {"node.site": ["10.1.2.3"]})
@@ -33,9 +28,7 @@ def granted(config: dict[str, str], level: Level, peer: Peer) -> bool:
 
 
 @given(st.dictionaries(KNOBS, st.text() | LISTS, max_size=8), LEVELS, PEERS, st.text())
-def test_any_text_in_the_lists_gives_a_verdict(
-    config: dict[str, str], level: Level, peer: Peer, anything: str
-) -> None:
+def test_any_text_in_the_lists_gives_a_verdict(config: dict[str, str], level: Level, peer: Peer, anything: str) -> None:
     granted(config, level, peer)
     granted(config, level, Peer(anything, anything, anything, (anything,)))
 
@@ -53,20 +46,14 @@ def test_one_more_denial_grants_nothing(config: dict[str, str], level: Level, pe
 
 
 @given(CONFIGURATIONS, LEVELS, PEERS, ENTRIES)
-def test_one_more_permission_takes_nothing_away(
-    config: dict[str, str], level: Level, peer: Peer, entry: str
-) -> None:
+def test_one_more_permission_takes_nothing_away(config: dict[str, str], level: Level, peer: Peer, entry: str) -> None:
     for knob in [knob for knob in config if knob.startswith("ALLOW_") and config[knob]]:
         if granted(config, level, peer):
             assert granted({**config, knob: f"{config[knob]}, {entry}"}, level, peer)
 
 
-@given(
-    CONFIGURATIONS.filter(lambda config: not any(knob.startswith("DENY") for knob in config)), LEVELS, PEERS
-)
-def test_without_denials_a_level_gives_all_that_it_implies(
-    config: dict[str, str], level: Level, peer: Peer
-) -> None:
+@given(CONFIGURATIONS.filter(lambda config: not any(knob.startswith("DENY") for knob in config)), LEVELS, PEERS)
+def test_without_denials_a_level_gives_all_that_it_implies(config: dict[str, str], level: Level, peer: Peer) -> None:
     if granted(config, level, peer):
         assert all(granted(config, lower, peer) for lower in IMPLIES.get(level, ()))
 

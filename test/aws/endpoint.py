@@ -53,6 +53,7 @@ def _request(connection: socket.socket) -> bytes:
 
 def says(body: bytes, status: int = 200, head: str = "") -> Behave:
     """Always this."""
+
     def behave(connection: socket.socket, _: bytes) -> None:
         connection.sendall(_head(len(body), status, head) + body)
 
@@ -61,6 +62,7 @@ def says(body: bytes, status: int = 200, head: str = "") -> Behave:
 
 def drips(start: bytes, every_s: float, gone: threading.Event) -> Behave:
     """`start`, and then one byte after another, until `gone` is set or nobody listens."""
+
     def behave(connection: socket.socket, _: bytes) -> None:
         connection.sendall(start)
         while not gone.wait(every_s):
@@ -69,8 +71,12 @@ def drips(start: bytes, every_s: float, gone: threading.Event) -> Behave:
     return behave
 
 
-def relays(url: str, date: str, changed: Callable[[bytes], bytes | None] = lambda _: None,
-           rewritten: Callable[[bytes], bytes] = lambda body: body) -> Behave:
+def relays(
+    url: str,
+    date: str,
+    changed: Callable[[bytes], bytes | None] = lambda _: None,
+    rewritten: Callable[[bytes], bytes] = lambda body: body,
+) -> Behave:
     """What the AWS at `url` answers, with another Date, `rewritten`; or another body, for requests for which `changed`
     has one.
     """

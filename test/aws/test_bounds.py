@@ -16,7 +16,7 @@ from test.aws.endpoint import Behave, drips, endpoint, says
 
 KEYS = Credentials("AKIAALICE", SecretKey("alice's"))
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n"
-XML = b'<DescribeSpotFleetRequestsResponse><spotFleetRequestConfigSet/></DescribeSpotFleetRequestsResponse>'
+XML = b"<DescribeSpotFleetRequestsResponse><spotFleetRequestConfigSet/></DescribeSpotFleetRequestsResponse>"
 
 
 def clients(url: str) -> Clients:
@@ -34,9 +34,11 @@ def asked(behave: Behave, **limits: Any) -> tuple[Exception, float]:
         return caught.value, time.monotonic() - began_s
 
 
-@pytest.mark.parametrize("start", [
-    b"", b"HTTP/1.1 200 OK\r\nX-Header: ", HEAD, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffff\r\n"],
-    ids=["before the answer", "a header", "the body", "a chunk"])
+@pytest.mark.parametrize(
+    "start",
+    [b"", b"HTTP/1.1 200 OK\r\nX-Header: ", HEAD, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffff\r\n"],
+    ids=["before the answer", "a header", "the body", "a chunk"],
+)
 def test_an_answer_that_comes_byte_by_byte_ends_at_the_deadline(start: bytes) -> None:
     gone = threading.Event()
     error, took_s = asked(drips(start, 0.05, gone), call_s=1.0)
@@ -68,9 +70,13 @@ def test_an_answer_of_many_small_parts_is_not_parsed() -> None:
     assert f"more than {MAX_ITEMS} parts" in str(error)
 
 
-@pytest.mark.parametrize("body", [
-    b"<!DOCTYPE html><html>log in first</html>",
-    b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><a>&b;</a>'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<!DOCTYPE html><html>log in first</html>",
+        b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><a>&b;</a>',
+    ],
+)
 def test_a_page_and_an_answer_with_entities_are_no_answers(body: bytes) -> None:
     error, _ = asked(says(body))
     assert "declares a document type" in str(error)

@@ -22,8 +22,9 @@ def test_the_same_keys_and_endpoints_get_the_same_clients() -> None:
     assert first.ec2.meta.region_name == "us-east-1"
 
 
-@pytest.mark.parametrize("other", [
-    Credentials("AKIABOB", SecretKey("alice's")), Credentials("AKIAALICE", SecretKey("rotated")), None])
+@pytest.mark.parametrize(
+    "other", [Credentials("AKIABOB", SecretKey("alice's")), Credentials("AKIAALICE", SecretKey("rotated")), None]
+)
 def test_other_keys_never_get_them(other: Credentials | None) -> None:
     cache = ClientCache()
     assert cache.clients(other, ENDPOINTS) is not cache.clients(ALICE, ENDPOINTS)
@@ -66,6 +67,7 @@ def test_a_requesters_clients_go_where_the_order_says_whatever_annexd_itself_was
 
 def test_a_renewed_session_has_clients_of_its_own() -> None:
     cache, endpoints = ClientCache(), Endpoints("us-east-1", "", "")
-    first, second = (cache.clients(Credentials("ASIA", SecretKey("s"), SecretKey(token)), endpoints)
-                     for token in ("first", "second"))
+    first, second = (
+        cache.clients(Credentials("ASIA", SecretKey("s"), SecretKey(token)), endpoints) for token in ("first", "second")
+    )
     assert first is not second

@@ -48,30 +48,50 @@ def test_a_plain_url_has_no_fault(url: str) -> None:
     assert fault_of_url(url) is None
 
 
-@pytest.mark.parametrize("url", [
-    "ec2.us-east-1.amazonaws.com", "ftp://host", "https://", "https://user:secret@host", "https://host/?x=1",
-    "https://host#there", "https://host:99999", "https://host:0", "https://[::1", "https://ho st", "https://h\nost", "",
-    "https://under_score.example.org", "http://-x.example.org", "http://x..example.org", f"http://{'a' * 64}.org",
-    f"http://{'a.' * 130}org", "http://h%41st",
-])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ec2.us-east-1.amazonaws.com",
+        "ftp://host",
+        "https://",
+        "https://user:secret@host",
+        "https://host/?x=1",
+        "https://host#there",
+        "https://host:99999",
+        "https://host:0",
+        "https://[::1",
+        "https://ho st",
+        "https://h\nost",
+        "",
+        "https://under_score.example.org",
+        "http://-x.example.org",
+        "http://x..example.org",
+        f"http://{'a' * 64}.org",
+        f"http://{'a.' * 130}org",
+        "http://h%41st",
+    ],
+)
 def test_what_is_no_plain_url_has_a_fault(url: str) -> None:
     assert fault_of_url(url)
 
 
-@pytest.mark.parametrize(("url", "is_own"), [
-    ("https://ec2.us-east-1.amazonaws.com", True),
-    ("https://sts.cn-north-1.amazonaws.com.cn", True),
-    ("https://logs.eu-west-1.api.aws:443/", True),
-    ("https://s3.dualstack.eu-west-1.amazonaws.com", True),
-    ("https://lambda-fips.us-gov-west-1.amazonaws.com", True),
-    ("http://ec2.us-east-1.amazonaws.com", False),
-    ("https://ec2.us-east-1.amazonaws.com:8443", False),
-    ("https://abc.execute-api.us-east-1.amazonaws.com", False),
-    ("https://bucket.s3.us-east-1.amazonaws.com", False),
-    ("https://ec2-198-51-100-1.compute-1.amazonaws.com", False),
-    ("https://ec2.us-east-1.evilamazonaws.com", False),
-    ("https://ec2.us-east-1.amazonaws.com.example.org", False),
-    ("http://127.0.0.1:4000", False),
-])
+@pytest.mark.parametrize(
+    ("url", "is_own"),
+    [
+        ("https://ec2.us-east-1.amazonaws.com", True),
+        ("https://sts.cn-north-1.amazonaws.com.cn", True),
+        ("https://logs.eu-west-1.api.aws:443/", True),
+        ("https://s3.dualstack.eu-west-1.amazonaws.com", True),
+        ("https://lambda-fips.us-gov-west-1.amazonaws.com", True),
+        ("http://ec2.us-east-1.amazonaws.com", False),
+        ("https://ec2.us-east-1.amazonaws.com:8443", False),
+        ("https://abc.execute-api.us-east-1.amazonaws.com", False),
+        ("https://bucket.s3.us-east-1.amazonaws.com", False),
+        ("https://ec2-198-51-100-1.compute-1.amazonaws.com", False),
+        ("https://ec2.us-east-1.evilamazonaws.com", False),
+        ("https://ec2.us-east-1.amazonaws.com.example.org", False),
+        ("http://127.0.0.1:4000", False),
+    ],
+)
 def test_only_an_endpoint_that_aws_itself_runs_is_believed_what_time_it_is(url: str, is_own: bool) -> None:
     assert is_aws_host(url) is is_own

@@ -15,23 +15,26 @@ def test_a_key_is_read_whatever_white_space_is_around_it(around: str) -> None:
     assert token_in(around.format(TOKEN).encode()) == TOKEN
 
 
-@pytest.mark.parametrize(("content", "words"), [
-    (b"", "is empty"),
-    (b"\r\n", "is empty"),
-    (b"\xef\xbb\xbf" + SECRET.encode(), "begins with a byte order mark"),
-    (SECRET.encode("utf-16"), "is UTF-16 text, as PowerShell's > writes it"),
-    (b"\xfe\xff" + SECRET.encode("utf-16-be"), "is UTF-16 text"),
-    (f"{KEY_ID}\n{SECRET}\n".encode(), "must hold one AWS key and nothing else"),
-    (f"[default]\naws_access_key_id = {KEY_ID}\naws_secret_access_key = {SECRET}\n".encode(), "use its profile"),
-    (f"aws_secret_access_key = {SECRET}\n".encode(), "sets a variable"),
-    (f"export AWS_SECRET_ACCESS_KEY={SECRET}\n".encode(), "sets a variable"),
-    (f'$Env:AWS_SECRET_ACCESS_KEY="{SECRET}"\r\n'.encode(), "sets a variable"),
-    (f"Access key ID,Secret access key\r\n{KEY_ID},{SECRET}\r\n".encode(), "is the console's CSV"),
-    (f'{{"Credentials": {{"SecretAccessKey": "{SECRET}"}}}}'.encode(), "is JSON"),
-    (f'"{SECRET}"\n'.encode(), "holds the value in quotes"),
-    (b"-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXkt\n", "is a PEM file"),
-    (f"{SECRET}ä".encode(), "must hold one AWS key"),
-])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b"\r\n", "is empty"),
+        (b"\xef\xbb\xbf" + SECRET.encode(), "begins with a byte order mark"),
+        (SECRET.encode("utf-16"), "is UTF-16 text, as PowerShell's > writes it"),
+        (b"\xfe\xff" + SECRET.encode("utf-16-be"), "is UTF-16 text"),
+        (f"{KEY_ID}\n{SECRET}\n".encode(), "must hold one AWS key and nothing else"),
+        (f"[default]\naws_access_key_id = {KEY_ID}\naws_secret_access_key = {SECRET}\n".encode(), "use its profile"),
+        (f"aws_secret_access_key = {SECRET}\n".encode(), "sets a variable"),
+        (f"export AWS_SECRET_ACCESS_KEY={SECRET}\n".encode(), "sets a variable"),
+        (f'$Env:AWS_SECRET_ACCESS_KEY="{SECRET}"\r\n'.encode(), "sets a variable"),
+        (f"Access key ID,Secret access key\r\n{KEY_ID},{SECRET}\r\n".encode(), "is the console's CSV"),
+        (f'{{"Credentials": {{"SecretAccessKey": "{SECRET}"}}}}'.encode(), "is JSON"),
+        (f'"{SECRET}"\n'.encode(), "holds the value in quotes"),
+        (b"-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXkt\n", "is a PEM file"),
+        (f"{SECRET}ä".encode(), "must hold one AWS key"),
+    ],
+)
 def test_what_is_no_key_is_told_by_its_kind(content: bytes, words: str) -> None:
     for read in (key_in, token_in):
         with pytest.raises(NotAKey, match=words) as caught:
@@ -46,15 +49,18 @@ def test_a_token_may_be_longer_than_a_key() -> None:
         token_in(TOKEN.encode() * 50)
 
 
-@pytest.mark.parametrize(("key_id", "secret", "token", "words"), [
-    (SECRET, KEY_ID, None, "the access key ID and the secret are swapped"),
-    (KEY_ID, KEY_ID, None, "an access key ID stands where the secret access key belongs"),
-    (SECRET, SECRET, None, "a secret stands where the access key ID belongs"),
-    ("ASIAIOSFODNN7EXAMPLE", SECRET, None, "a temporary key, which AWS takes with its session token only"),
-    (KEY_ID, SECRET, TOKEN, "a long-lived key, which has no session token"),
-    ("AIDACKCEVSQ6C2EXAMPLE", SECRET, None, "is the ID of a user"),
-    ("AROADBQP57FF2AEXAMPLE", SECRET, None, "is the ID of a role"),
-])
+@pytest.mark.parametrize(
+    ("key_id", "secret", "token", "words"),
+    [
+        (SECRET, KEY_ID, None, "the access key ID and the secret are swapped"),
+        (KEY_ID, KEY_ID, None, "an access key ID stands where the secret access key belongs"),
+        (SECRET, SECRET, None, "a secret stands where the access key ID belongs"),
+        ("ASIAIOSFODNN7EXAMPLE", SECRET, None, "a temporary key, which AWS takes with its session token only"),
+        (KEY_ID, SECRET, TOKEN, "a long-lived key, which has no session token"),
+        ("AIDACKCEVSQ6C2EXAMPLE", SECRET, None, "is the ID of a user"),
+        ("AROADBQP57FF2AEXAMPLE", SECRET, None, "is the ID of a role"),
+    ],
+)
 def test_keys_that_aws_would_refuse_are_told_without_them(
     key_id: str, secret: str, token: str | None, words: str
 ) -> None:

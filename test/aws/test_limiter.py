@@ -11,14 +11,14 @@ from botocore.exceptions import ClientError
 
 from annexd.aws import (
     ClientCache,
+    ClientHooks,
     Clients,
     Credentials,
     Endpoints,
-    ThrottledLocally,
     Limiter,
     Limiters,
     SecretKey,
-    ClientHooks,
+    ThrottledLocally,
     errors,
 )
 from test.cloud import Cloud

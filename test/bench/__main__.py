@@ -14,10 +14,14 @@ from test.bench.wire import RefusedError
 from test.pool import NoHTCondorError, PoolError
 
 PARTS: Mapping[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
-    "annexes": ("one annex alone, and several at once, against the C++ condor_annex",
-                lambda asked: annexes.compare(asked.alone, asked.rounds, asked.annexes, asked.at_once)),
-    "rates": ("sessions and commands per second, and CPU time of each, against the C++ schedd",
-              lambda asked: rates.compare(asked.seconds, asked.turns, asked.only)),
+    "annexes": (
+        "one annex alone, and several at once, against the C++ condor_annex",
+        lambda asked: annexes.compare(asked.alone, asked.rounds, asked.annexes, asked.at_once),
+    ),
+    "rates": (
+        "sessions and commands per second, and CPU time of each, against the C++ schedd",
+        lambda asked: rates.compare(asked.seconds, asked.turns, asked.only),
+    ),
     "start": ("from exec to ready", lambda asked: start.compare(asked.starts)),
     "memory": ("of cached sessions", lambda asked: memory.compare(asked.sessions)),
     "growth": ("start, memory and -status after very many annexes", lambda asked: growth.compare(asked.ended)),
@@ -37,19 +41,24 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     told = "".join(f"  {name:9}{what}\n" for name, (what, _part) in PARTS.items())
-    parser = argparse.ArgumentParser(prog="python -m test.bench", description=__doc__, epilog=f"parts:\n{told}",
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m test.bench",
+        description=__doc__,
+        epilog=f"parts:\n{told}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("parts", nargs="*", metavar="PART", help="of those below; all without one")
     for option, default, what in (
-            ("--alone", 15, "annexes: pairs of one annex alone"),
-            ("--rounds", 4, "annexes: pairs of rounds of several"),
-            ("--annexes", 40, "annexes: in a round"),
-            ("--at-once", 8, "annexes: at any time"),
-            ("--turns", 3, "rates: of each daemon, for each figure"),
-            ("--starts", 5, "start: of each daemon"),
-            ("--sessions", 10_000, "memory: how many"),
-            ("--ended", 100_000, "growth: how many annexes"),
-            ("--commands", 100_000, "soak: how many")):
+        ("--alone", 15, "annexes: pairs of one annex alone"),
+        ("--rounds", 4, "annexes: pairs of rounds of several"),
+        ("--annexes", 40, "annexes: in a round"),
+        ("--at-once", 8, "annexes: at any time"),
+        ("--turns", 3, "rates: of each daemon, for each figure"),
+        ("--starts", 5, "start: of each daemon"),
+        ("--sessions", 10_000, "memory: how many"),
+        ("--ended", 100_000, "growth: how many annexes"),
+        ("--commands", 100_000, "soak: how many"),
+    ):
         parser.add_argument(option, type=_number, default=default, help=f"{what} (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=0.6, help="rates: of each turn (default: %(default)s)")
     parser.add_argument("--only", action="append", choices=rates.OPERATIONS, help="rates: this operation (repeatable)")

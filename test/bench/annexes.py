@@ -101,4 +101,3 @@ def _rows(row: Callable[[str, Sequence[Round]], str], pairs: Sequence[Pair]) -> 
 def _say(lines: Iterable[str]) -> None:
     for line in lines:
         print(line, flush=True)
-

@@ -85,34 +85,63 @@ def make_pool(cloud: Cloud, htcondor: HTCondor) -> Pool:
     cloud.client("s3").create_bucket(Bucket=BUCKET)
     host = f"{cloud.region}.localhost:{urlsplit(cloud.url).port}"
     knobs = ANNEXD_KNOBS.format(url=cloud.url, arn=arn) + PEER_KNOBS.format(
-        host=host, arn=arn, bucket=BUCKET, gahp=htcondor.executable("ec2_gahp"))
+        host=host, arn=arn, bucket=BUCKET, gahp=htcondor.executable("ec2_gahp")
+    )
     return Pool(ANNEXD_CONFIG + knobs, daemons=DAEMONS, htcondor=htcondor)
 
 
 def contenders(pool: Pool) -> tuple[Contender, Contender]:
     """Ours and the peer, for a pool that runs."""
     request = _request_file(pool.directory)
-    public, secret = (_private_file(pool.directory / name, content)
-                      for name, content in (("access_key", ACCESS_KEY_ID), ("secret_key", SECRET_ACCESS_KEY)))
+    public, secret = (
+        _private_file(pool.directory / name, content)
+        for name, content in (("access_key", ACCESS_KEY_ID), ("secret_key", SECRET_ACCESS_KEY))
+    )
     tool = Path(sysconfig.get_path("scripts")) / "condor_annex"
-    ours = [str(tool), "-public-key-file", public, "-secret-key-file", secret, "-lease-duration", "3600",
-            "-count", "1", request]
-    return (Contender(OURS, _version(pool, str(tool), "-version"), lambda _: Run(ours, pool.env)),
-            Contender(PEER, pool.htcondor.version, _peer(pool, request, public, secret)))
+    ours = [
+        str(tool),
+        "-public-key-file",
+        public,
+        "-secret-key-file",
+        secret,
+        "-lease-duration",
+        "3600",
+        "-count",
+        "1",
+        request,
+    ]
+    return (
+        Contender(OURS, _version(pool, str(tool), "-version"), lambda _: Run(ours, pool.env)),
+        Contender(PEER, pool.htcondor.version, _peer(pool, request, public, secret)),
+    )
 
 
 def _peer(pool: Pool, request: str, public: str, secret: str) -> Callable[[int], Run]:
-    options = ["-aws-access-key-file", public, "-aws-secret-key-file", secret, "-duration", "1", "-slots", "1",
-               "-aws-spot-fleet-config-file", request, "-yes"]
+    options = [
+        "-aws-access-key-file",
+        public,
+        "-aws-secret-key-file",
+        secret,
+        "-duration",
+        "1",
+        "-slots",
+        "1",
+        "-aws-spot-fleet-config-file",
+        request,
+        "-yes",
+    ]
     tool = str(pool.htcondor.executable("condor_annex"))
 
     def run(number: int) -> Run:
         # Its journal and its logs in a directory of each run's own: those of two at once would wait for each other.
         directory = pool.directory / "peer" / str(number)
         directory.mkdir(parents=True)
-        own = {"_CONDOR_USER_CONFIG_FILE": str(directory / "user_config"), "HOME": str(directory),
-               # It calls condor_token_fetch, tar and cp by a shell.
-               "PATH": f"{pool.htcondor.bin}{os.pathsep}{pool.env.get('PATH', os.defpath)}"}
+        own = {
+            "_CONDOR_USER_CONFIG_FILE": str(directory / "user_config"),
+            "HOME": str(directory),
+            # It calls condor_token_fetch, tar and cp by a shell.
+            "PATH": f"{pool.htcondor.bin}{os.pathsep}{pool.env.get('PATH', os.defpath)}",
+        }
         return Run([tool, "-annex-name", f"peer-{number}", *options], {**pool.env, **own})
 
     return run

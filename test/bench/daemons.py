@@ -36,7 +36,7 @@ class Daemon:
         return cls(name, pool.address(name.upper()), pid_of(pool, name))
 
     @property
-    def door(self) -> CommandSocket:
+    def command_socket(self) -> CommandSocket:
         address = Sinful.parse(self.address)
         names = [each.removeprefix("sock=") for each in address.parameters if each.startswith("sock=")]
         return CommandSocket(address.host, address.port, names[0] if names else None)
@@ -59,8 +59,9 @@ def both(pool: Pool) -> tuple[Daemon, Daemon]:
 
 def pid_of(pool: Pool, name: str) -> int:
     """Of the newest process of the daemon, as condor_master's log tells it."""
-    started = re.findall(rf'Started DaemonCore process "[^"]*/{PROGRAMS[name]}", pid and pgroup = (\d+)',
-                         pool.log("MASTER"))
+    started = re.findall(
+        rf'Started DaemonCore process "[^"]*/{PROGRAMS[name]}", pid and pgroup = (\d+)', pool.log("MASTER")
+    )
     return int(started[-1])
 
 
@@ -74,5 +75,3 @@ def bulk_ad(size: int = 0) -> Mapping[str, str | int]:
     """As large as an order is, without being one: some 60 attributes with 3 kB, and user data of this size."""
     plain = {f"LaunchSpecification{number}": "ami-0123456789abcdef0, m5.large, sg-0123" for number in range(60)}
     return {"Command": "CA_NO_SUCH_COMMAND", "RequestVersion": 1, **plain, **({"UserData": "x" * size} if size else {})}
-
-

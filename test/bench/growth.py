@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 
 from annexd.annex.expiry import is_over
-from annexd.workflow import Engine, Journal, Json, Kind, SUCCESS
+from annexd.workflow import SUCCESS, Engine, Journal, Json, Kind
 from annexd.workflow.journal import INSERT, _checksum
 from test.annex.ads import OWNER
 from test.bench.contenders import TOP

@@ -131,7 +131,8 @@ def _reap_orphans() -> None:
     """Wait for the helpers of commands that have ended.  Whoever leads a session is no helper, but the pool."""
     deadline_s = time.monotonic() + LATE_S
     while (orphans := [pid for pid in children(os.getpid()) if _name(pid) == "ec2_gahp"]) and (
-            time.monotonic() < deadline_s):
+        time.monotonic() < deadline_s
+    ):
         for pid in orphans:
             with suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)

@@ -17,12 +17,15 @@ def compare(sessions: int) -> None:
     with make_pool(shared_port=False) as pool:
         for daemon in both(pool):
             warm_kb, full_kb = fill(daemon, WARM), fill(daemon, sessions - WARM)
-            print(f"{daemon.name:8}{full_kb / 1024:7.1f} MB; {warm_kb / 1024:.1f} before; "
-                  f"{(full_kb - warm_kb) / max(sessions - WARM, 1):.2f} kB a session", flush=True)
+            print(
+                f"{daemon.name:8}{full_kb / 1024:7.1f} MB; {warm_kb / 1024:.1f} before; "
+                f"{(full_kb - warm_kb) / max(sessions - WARM, 1):.2f} kB a session",
+                flush=True,
+            )
 
 
 def fill(daemon: Daemon, sessions: int) -> int:
     """So many more that nobody uses; the daemon's memory in kB afterwards."""
     if sessions > 0:
-        for_times(lambda: Client(daemon.door, duration_s=DAY_S).establish, CLIENTS, sessions)
+        for_times(lambda: Client(daemon.command_socket, duration_s=DAY_S).establish, CLIENTS, sessions)
     return daemon.memory_kb

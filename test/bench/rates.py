@@ -29,33 +29,33 @@ Make = Callable[[Daemon, Proof], Act]
 
 
 def _raw(daemon: Daemon, _token: Proof) -> Act:
-    return Client(daemon.door).raw
+    return Client(daemon.command_socket).raw
 
 
 def _new_fs(daemon: Daemon, _token: Proof) -> Act:
-    client = Client(daemon.door)
+    client = Client(daemon.command_socket)
     client.session()
     return client.establish
 
 
 def _new_idtokens(daemon: Daemon, token: Proof) -> Act:
-    client = Client(daemon.door, token)
+    client = Client(daemon.command_socket, token)
     client.session()
     return client.establish
 
 
 def _resumed(daemon: Daemon, _token: Proof) -> Act:
-    client = Client(daemon.door, command=CONFIG_VAL, duration_s=KEPT_S)
+    client = Client(daemon.command_socket, command=CONFIG_VAL, duration_s=KEPT_S)
     return client.resuming(client.session())
 
 
 def _ad(daemon: Daemon, _token: Proof) -> Act:
-    client = Client(daemon.door, command=daemon.command_with_ad, duration_s=KEPT_S)
+    client = Client(daemon.command_socket, command=daemon.command_with_ad, duration_s=KEPT_S)
     return client.ordering(client.session(), bulk_ad())
 
 
 def _large_ad(daemon: Daemon, _token: Proof) -> Act:
-    client = Client(daemon.door, command=daemon.command_with_ad, duration_s=KEPT_S)
+    client = Client(daemon.command_socket, command=daemon.command_with_ad, duration_s=KEPT_S)
     return client.ordering(client.session(), bulk_ad(LARGE_BYTES))
 
 
@@ -74,9 +74,15 @@ def _by_bindings(daemon: Daemon, _token: Proof) -> Act:
     return command
 
 
-MADE: Mapping[str, Make] = {"DC_NOP, raw": _raw, "resumed": _resumed, "new, FS": _new_fs,
-                            "new, IDTOKENS": _new_idtokens, "ad of 3 kB": _ad, "ad of 100 kB": _large_ad,
-                            "ad, bindings": _by_bindings}
+MADE: Mapping[str, Make] = {
+    "DC_NOP, raw": _raw,
+    "resumed": _resumed,
+    "new, FS": _new_fs,
+    "new, IDTOKENS": _new_idtokens,
+    "ad of 3 kB": _ad,
+    "ad of 100 kB": _large_ad,
+    "ad, bindings": _by_bindings,
+}
 PING = "condor_ping"
 OPERATIONS = (*MADE, PING)
 # Of the rate; the issue's own words are "at least the schedd's" and "0.9 of it".
@@ -95,14 +101,17 @@ class Row:
         rates = [our.per_s / peer.per_s for our, peer in zip(self.ours, self.peer, strict=True)]
         cpu_ours, cpu_peer = _cpu_ms(self.ours, 0), _cpu_ms(self.peer, 0)
         aim = f"  aim {AIMS[self.operation]:.1f}" if self.operation in AIMS else ""
-        return (f"{self.operation:14} {self.way:11} {self.clients:2}   "
-                f"{median(each.per_s for each in self.ours):7.0f} {median(each.per_s for each in self.peer):7.0f}  "
-                f"{median(rates):5.2f} ({min(rates):.2f} to {max(rates):.2f})   "
-                f"{cpu_ours:6.3f} {cpu_peer:6.3f}  {cpu_ours / cpu_peer:5.2f}{aim}")
+        return (
+            f"{self.operation:14} {self.way:11} {self.clients:2}   "
+            f"{median(each.per_s for each in self.ours):7.0f} {median(each.per_s for each in self.peer):7.0f}  "
+            f"{median(rates):5.2f} ({min(rates):.2f} to {max(rates):.2f})   "
+            f"{cpu_ours:6.3f} {cpu_peer:6.3f}  {cpu_ours / cpu_peer:5.2f}{aim}"
+        )
 
 
-HEADER = ("operation      way    clients  annexd  schedd   1/s, ratio            annexd schedd   CPU ms of the daemon, "
-          "ratio")
+HEADER = (
+    "operation      way    clients  annexd  schedd   1/s, ratio            annexd schedd   CPU ms of the daemon, ratio"
+)
 
 
 def compare(seconds: float, turns: int, only: Sequence[str] | None) -> None:

@@ -47,8 +47,10 @@ def together(pairs: Sequence[Pair]) -> Iterator[str]:
 
 def cpu(pairs: Sequence[Pair]) -> Iterator[str]:
     """Of all rounds together: the kernel counts the daemons' time in hundredths of a second."""
-    ours, peer = ([sum(getattr(side, field) for side in sides) for field in ("client_cpu_s", "daemons_cpu_s")]
-                  for sides in ([pair.ours for pair in pairs], [pair.peer for pair in pairs]))
+    ours, peer = (
+        [sum(getattr(side, field) for side in sides) for field in ("client_cpu_s", "daemons_cpu_s")]
+        for sides in ([pair.ours for pair in pairs], [pair.peer for pair in pairs])
+    )
     yield f"CPU time of the command and its helpers: {ours[0] / peer[0]:.2f} of the C++ tool's"
     yield f"CPU time with that of the pool's daemons: {sum(ours) / sum(peer):.2f} of the C++ tool's"
 
@@ -65,11 +67,14 @@ def wall_row(name: str, rounds: Sequence[Round]) -> str:
 
 
 def phases_row(name: str, measured: Sequence[Phases]) -> str:
-    before, calls, after = (1000 * median(getattr(each, field) for each in measured)
-                            for field in ("before_s", "calls_s", "after_s"))
+    before, calls, after = (
+        1000 * median(getattr(each, field) for each in measured) for field in ("before_s", "calls_s", "after_s")
+    )
     number = measured[0].calls
-    return (f"{name:8}{before:8.0f} ms until AWS's first answer, {calls:.0f} until the last of {number}, "
-            f"{after:.0f} until the command ends")
+    return (
+        f"{name:8}{before:8.0f} ms until AWS's first answer, {calls:.0f} until the last of {number}, "
+        f"{after:.0f} until the command ends"
+    )
 
 
 def bindings_row(name: str, walls_s: Sequence[float]) -> str:
@@ -79,16 +84,21 @@ def bindings_row(name: str, walls_s: Sequence[float]) -> str:
 
 def rate_row(name: str, rounds: Sequence[Round]) -> str:
     walls_ms = [1000 * made.wall_s for each in rounds for made in each.made]
-    return (f"{name:8}{median(each.annexes_per_s for each in rounds):8.1f} annexes/s; "
-            f"each takes {median(walls_ms):.0f} ms")
+    return (
+        f"{name:8}{median(each.annexes_per_s for each in rounds):8.1f} annexes/s; each takes {median(walls_ms):.0f} ms"
+    )
 
 
 def cpu_row(name: str, rounds: Sequence[Round]) -> str:
     annexes = sum(len(each.made) for each in rounds)
-    spent = [1000 * sum(getattr(each, field) for each in rounds) / annexes
-             for field in ("client_cpu_s", "daemons_cpu_s", "cloud_cpu_s")]
-    return (f"{name:8}{spent[0]:8.0f} ms of CPU an annex in the command and its helpers, {spent[1]:.0f} in the pool's "
-            f"daemons, {spent[2]:.0f} in the emulated AWS")
+    spent = [
+        1000 * sum(getattr(each, field) for each in rounds) / annexes
+        for field in ("client_cpu_s", "daemons_cpu_s", "cloud_cpu_s")
+    ]
+    return (
+        f"{name:8}{spent[0]:8.0f} ms of CPU an annex in the command and its helpers, {spent[1]:.0f} in the pool's "
+        f"daemons, {spent[2]:.0f} in the emulated AWS"
+    )
 
 
 def _spread(ratios: Sequence[float]) -> str:

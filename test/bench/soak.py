@@ -16,8 +16,12 @@ FULL = 10_000  # SessionCache's capacity
 
 def compare(commands: int) -> None:
     """Raises PoolError, RefusedError."""
-    print("", f"{commands} commands (of a hundred: 4 new sessions, 10 ads, 10 raw, 76 resumed) by {CLIENTS} clients",
-          f"to a daemon with {FULL} sessions: its memory in MB, before and after each of {ROUNDS} rounds", sep="\n")
+    print(
+        "",
+        f"{commands} commands (of a hundred: 4 new sessions, 10 ads, 10 raw, 76 resumed) by {CLIENTS} clients",
+        f"to a daemon with {FULL} sessions: its memory in MB, before and after each of {ROUNDS} rounds",
+        sep="\n",
+    )
     with make_pool(shared_port=False) as pool:
         for daemon in both(pool):
             sizes_kb = [fill(daemon, FULL), *(round_of(daemon, commands // ROUNDS) for _ in range(ROUNDS))]
@@ -33,9 +37,9 @@ def round_of(daemon: Daemon, commands: int, *, new_sessions: bool = True) -> int
 
 def mixture(daemon: Daemon, new_sessions: int) -> Act:
     """One command at each call, of another kind each time; so many of a hundred make a session."""
-    client = Client(daemon.door, duration_s=DAY_S)
-    asking = Client(daemon.door, command=CONFIG_VAL, duration_s=DAY_S)
-    ordering = Client(daemon.door, command=daemon.command_with_ad, duration_s=DAY_S)
+    client = Client(daemon.command_socket, duration_s=DAY_S)
+    asking = Client(daemon.command_socket, command=CONFIG_VAL, duration_s=DAY_S)
+    ordering = Client(daemon.command_socket, command=daemon.command_with_ad, duration_s=DAY_S)
     resume, order = asking.resuming(asking.session()), ordering.ordering(ordering.session(), bulk_ad())
     acts = itertools.cycle([client.establish] * new_sessions + [order] * 10 + [client.raw] * 10 + [resume] * 76)
 

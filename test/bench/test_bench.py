@@ -29,8 +29,14 @@ def pool() -> Iterator[Pool]:
 
 
 def run(*arguments: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "test.bench", *arguments], cwd=TOP, capture_output=True, text=True,
-                          timeout=200, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "test.bench", *arguments],
+        cwd=TOP,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -58,7 +64,7 @@ def test_both_daemons_do_what_is_measured(pool: Pool, operation: str) -> None:
 
 def test_a_client_of_the_bench_notices_when_it_is_refused(pool: Pool) -> None:
     for daemon in both(pool):
-        establish = Client(daemon.door, Proof(forged(pool))).establish
+        establish = Client(daemon.command_socket, Proof(forged(pool))).establish
         with pytest.raises(RefusedError):
             for_times(partial(partial, establish), clients=2, times=10)
 

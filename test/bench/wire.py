@@ -72,23 +72,28 @@ class Session:
 class Client:
     """One connection after the other to one daemon; each method is a whole one."""
 
-    def __init__(self, door: CommandSocket, proof: Proof | None = None, command: int = DC_NOP_ADMINISTRATOR,
-                 duration_s: int = 60) -> None:
-        self._door, self._command, self._proof = door, command, proof or Proof()
+    def __init__(
+        self,
+        command_socket: CommandSocket,
+        proof: Proof | None = None,
+        command: int = DC_NOP_ADMINISTRATOR,
+        duration_s: int = 60,
+    ) -> None:
+        self._command_socket, self._command, self._proof = command_socket, command, proof or Proof()
         self._exchange = KeyExchange()
         self._greeting = _greeting(self._exchange.public, self._proof.method, command, duration_s)
         self._token = _Token.read(self._proof.token) if self._proof.token else None
 
     def raw(self) -> None:
         """DC_NOP without any session."""
-        with self._door.connect() as connected:
+        with self._command_socket.connect() as connected:
             connected.sendall(_RAW_NOP)
             if _rest(connected):
                 raise RefusedError("DC_NOP was answered")
 
     def establish(self) -> None:
         """A new session for a command without a payload."""
-        with self._door.connect() as connected:
+        with self._command_socket.connect() as connected:
             line = _Line(connected)
             self._negotiate(line)
             if not line.has_more():
@@ -96,7 +101,7 @@ class Client:
 
     def session(self) -> Session:
         """A new session, with its key; raises RefusedError unless the command is authorized."""
-        with self._door.connect() as connected:
+        with self._command_socket.connect() as connected:
             line = _Line(connected)
             answer = MessageReader(self._negotiate(line), encrypted=False).ad()
             key = self._exchange.session_key(peer_public_key(answer["ECDHPublicKey"]))
@@ -132,7 +137,7 @@ class Client:
         resumption = _resumption(session, self._command)
 
         def give() -> None:
-            with self._door.connect() as connected:
+            with self._command_socket.connect() as connected:
                 line = _Line(connected)
                 line.say(resumption)
                 line.message()
@@ -158,8 +163,9 @@ class _Line:
         """An encrypted message in the frames that HTCondor cuts: of its full buffer."""
         sealer, starts = self.channel._sealer, range(0, len(message), FULL_FRAME)
         assert sealer is not None, "not encrypted yet"
-        frames = [sealer.seal(start + FULL_FRAME >= len(message), message[start : start + FULL_FRAME])
-                  for start in starts]
+        frames = [
+            sealer.seal(start + FULL_FRAME >= len(message), message[start : start + FULL_FRAME]) for start in starts
+        ]
         self._socket.sendall(b"".join(frames))
 
     def message(self) -> bytes:
@@ -243,21 +249,56 @@ def _asking_for(shared_port_id: str) -> bytes:
 
 
 def _greeting(public: str, method: str, command: int, duration_s: int) -> bytes:
-    return MessageWriter(encrypted=False).integer(DC_AUTHENTICATE).ad({
-        "Enact": "NO", "Command": command, "Integrity": "REQUIRED", "ServerPid": os.getpid(), "Subsystem": "TOOL",
-        "Encryption": "REQUIRED", "IssuerKeys": "POOL", "NewSession": "YES", "AuthMethods": method,
-        "TrustDomain": "annexd.test", "SessionLease": 3600, "ConnectSinful": "<127.0.0.1:9618?alias=localhost>",
-        "CryptoMethods": "AES,BLOWFISH,3DES", "ECDHPublicKey": public, "RemoteVersion": VERSION,
-        "Authentication": "REQUIRED", "SessionDuration": str(duration_s), "AuthenticationNew": "REQUIRED",
-        "NegotiatedSession": True, "OutgoingNegotiation": "REQUIRED"}).body()
+    return (
+        MessageWriter(encrypted=False)
+        .integer(DC_AUTHENTICATE)
+        .ad(
+            {
+                "Enact": "NO",
+                "Command": command,
+                "Integrity": "REQUIRED",
+                "ServerPid": os.getpid(),
+                "Subsystem": "TOOL",
+                "Encryption": "REQUIRED",
+                "IssuerKeys": "POOL",
+                "NewSession": "YES",
+                "AuthMethods": method,
+                "TrustDomain": "annexd.test",
+                "SessionLease": 3600,
+                "ConnectSinful": "<127.0.0.1:9618?alias=localhost>",
+                "CryptoMethods": "AES,BLOWFISH,3DES",
+                "ECDHPublicKey": public,
+                "RemoteVersion": VERSION,
+                "Authentication": "REQUIRED",
+                "SessionDuration": str(duration_s),
+                "AuthenticationNew": "REQUIRED",
+                "NegotiatedSession": True,
+                "OutgoingNegotiation": "REQUIRED",
+            }
+        )
+        .body()
+    )
 
 
 def _resumption(session: Session, command: int) -> bytes:
     nonce = base64.b64encode(secrets.token_bytes(33)).decode()
-    return MessageWriter(encrypted=False).integer(DC_AUTHENTICATE).ad({
-        "UseSession": "YES", "Sid": session.sid, "Command": command, "CryptoMethods": "AES", "Nonce": nonce,
-        "ResumeResponse": True, "RemoteVersion": VERSION,
-        "ConnectSinful": "<127.0.0.1:9618?alias=localhost>"}).body()
+    return (
+        MessageWriter(encrypted=False)
+        .integer(DC_AUTHENTICATE)
+        .ad(
+            {
+                "UseSession": "YES",
+                "Sid": session.sid,
+                "Command": command,
+                "CryptoMethods": "AES",
+                "Nonce": nonce,
+                "ResumeResponse": True,
+                "RemoteVersion": VERSION,
+                "ConnectSinful": "<127.0.0.1:9618?alias=localhost>",
+            }
+        )
+        .body()
+    )
 
 
 def _subject(shown: str) -> str:

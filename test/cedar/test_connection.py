@@ -28,13 +28,15 @@ from annexd.cedar.events import NeedData
 from annexd.cedar.identity import UNAUTHENTICATED
 from annexd.cedar.levels import Level
 from annexd.cedar.message import MessageWriter
-from annexd.cedar.policy import SecurityPolicy, Requirement
+from annexd.cedar.policy import Requirement, SecurityPolicy
 from annexd.cedar.secret import Secret
 from test.cedar.client import FS, Client, established
 from test.cedar.conversation import NOW_S, Conversation, server
 
 KEY = Secret(b"k" * 32)
-REQUIRED = dict.fromkeys(Level, SecurityPolicy(Requirement.REQUIRED, Requirement.REQUIRED, Requirement.REQUIRED, Requirement.REQUIRED))
+REQUIRED = dict.fromkeys(
+    Level, SecurityPolicy(Requirement.REQUIRED, Requirement.REQUIRED, Requirement.REQUIRED, Requirement.REQUIRED)
+)
 OPTIONAL_METHOD = {"Authentication": "OPTIONAL", "AuthenticationNew": "OPTIONAL"}
 
 

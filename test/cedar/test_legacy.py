@@ -34,8 +34,10 @@ PROTECTIONS = [
     for integrity in (True, False)
 ]
 EVERY = pytest.mark.parametrize(
-    "protection", PROTECTIONS,
-    ids=lambda each: f"{each.cipher}{' encrypted' * each.encryption}{' signed' * each.integrity}")
+    "protection",
+    PROTECTIONS,
+    ids=lambda each: f"{each.cipher}{' encrypted' * each.encryption}{' signed' * each.integrity}",
+)
 BOTH = Protection(BLOWFISH, KEY, encryption=True, integrity=True)
 WISH = {True: "REQUIRED", False: "NEVER"}
 
@@ -151,8 +153,11 @@ def willing(**changes: Any) -> Conversation:
 
 
 def wishes(protection: Protection) -> dict[str, str | int | float | bool | None]:
-    return {"CryptoMethods": protection.cipher, "Encryption": WISH[protection.encryption],
-            "Integrity": WISH[protection.integrity]}
+    return {
+        "CryptoMethods": protection.cipher,
+        "Encryption": WISH[protection.encryption],
+        "Integrity": WISH[protection.integrity],
+    }
 
 
 @EVERY

@@ -7,7 +7,7 @@ import pytest
 from annexd.cedar.commands import Command
 from annexd.cedar.errors import PolicyMismatch
 from annexd.cedar.levels import Level
-from annexd.cedar.policy import Agreement, SecurityPolicy, Requirement, for_command, reconcile
+from annexd.cedar.policy import Agreement, Requirement, SecurityPolicy, for_command, reconcile
 
 N, O, P, R = Requirement  # noqa: E741 (as in HTCondor's table)
 READ = Command(60020, "DC_NOP_READ", Level.READ)

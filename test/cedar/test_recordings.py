@@ -38,8 +38,11 @@ _LEVELS: Mapping[Level, tuple[int, ...]] = {  # the recorded server's table, in 
 _WITHOUT_PAYLOAD = {*_ADMINISTRATOR, *range(60020, 60030), 60044} - {60013, 60018}
 COMMANDS = {
     number: Command(
-        number, OURS[number].name if number in OURS else str(number), level, force_authentication=number == 1000,
-        payload=number not in _WITHOUT_PAYLOAD
+        number,
+        OURS[number].name if number in OURS else str(number),
+        level,
+        force_authentication=number == 1000,
+        payload=number not in _WITHOUT_PAYLOAD,
     )
     for level, numbers in _LEVELS.items()
     for number in numbers

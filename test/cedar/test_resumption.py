@@ -33,8 +33,10 @@ from test.cedar.recording import PLENTY
 
 KEY = Secret(b"k" * 32)
 ANOTHER_KEY = Secret(b"a" * 32)
-INHERITED = ('SessionKey:parent:1#[Encryption="YES";CryptoMethodsList="AES.3DES";]00ff '
-             'FamilySessionKey:family:1#[Encryption="YES";]00aa')
+INHERITED = (
+    'SessionKey:parent:1#[Encryption="YES";CryptoMethodsList="AES.3DES";]00ff '
+    'FamilySessionKey:family:1#[Encryption="YES";]00aa'
+)
 TOKEN = TokenFacts("alice@annex.test", "annex.test", "1", ("ADMINISTRATOR",), NOW_S + 500)
 NEGOTIATED = {
     "by FS": Identity("alice@annex.test", "FS"),
@@ -86,8 +88,11 @@ def _state(context: ServerContext) -> list[list[tuple[str, Session]]]:
 @EVERY_OWNER
 def test_no_command_has_an_effect_by_a_sessions_id_alone(command: Command, owner: str) -> None:
     """No command, no question whether it may, no use of the session, no line of the log that names its user."""
-    asked = [{"Command": command.number}, {"Command": DC_SEC_QUERY, "AuthCommand": command.number},
-             {"Command": DC_AUTHENTICATE, "AuthCommand": command.number}]
+    asked = [
+        {"Command": command.number},
+        {"Command": DC_SEC_QUERY, "AuthCommand": command.number},
+        {"Command": DC_AUTHENTICATE, "AuthCommand": command.number},
+    ]
     for forge, numbers, wants_answer in product(FORGERIES.values(), asked, (True, False, None)):
         context, session = _context(owner)
         before, conversation = _state(context), Conversation.at(context, now_s=NOW_S + 10)
@@ -188,8 +193,9 @@ def test_after_the_proof_a_command_without_a_message_may_follow_on_the_same_conn
     assert (command.command.number, command.identity, command.session_id) == (DC_RECONFIG, session.identity, "mine")
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS.values() if not command.payload],
-                         ids=lambda command: command.name)
+@pytest.mark.parametrize(
+    "command", [command for command in COMMANDS.values() if not command.payload], ids=lambda command: command.name
+)
 def test_a_new_session_is_the_proof_of_a_command_without_a_message(command: Command) -> None:
     client, _ = established(Conversation.at(server()), command.number)
     assert client.conversation.command().command is command

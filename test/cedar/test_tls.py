@@ -126,9 +126,7 @@ def test_who_proves_a_certificate_has_its_subject_for_a_name(
     context = client_context(authority, authority.make("alice", person("alice")))
     context.maximum_version = version
     names: list[tuple[str, str]] = []
-    found = accepted(
-        Tls(server_context(authority, host)), context, canonical_user=lambda *name: names.append(name)
-    )
+    found = accepted(Tls(server_context(authority, host)), context, canonical_user=lambda *name: names.append(name))
     assert names == [("SSL", ALICE)]
     assert found == Identity("ssl@unmapped", "SSL"), "without a line of the map file nobody is anybody"
     assert not found.mapped

@@ -97,8 +97,16 @@ class Customer:
             command_id, capacity = f"{self._name}-{len(self.orders)}", self._dice.randint(1, 3)
             order = Order(command_id, self._house.ad(command_id, int(time.time()) + lease_s, capacity))
             if self._dice.random() < TYPED:
-                order.typed = ("-lease-duration", str(lease_s), "-count", str(capacity), "-timeout", str(PATIENCE_S),
-                               "-command-id", command_id)
+                order.typed = (
+                    "-lease-duration",
+                    str(lease_s),
+                    "-count",
+                    str(capacity),
+                    "-timeout",
+                    str(PATIENCE_S),
+                    "-command-id",
+                    command_id,
+                )
             self.orders.append(order)
             self._ask(order)
             if self._dice.random() < ASKS_AGAIN:

@@ -96,8 +96,15 @@ class House:
         return self.cancel_ad(command_id, annex_id) | {"Command": "CA_CHANGE_LEASE", **change}
 
     def start_client(self, ad: dict[str, Any]) -> subprocess.Popen[str]:
-        client = subprocess.Popen([sys.executable, "-m", "test.chaos.client"], env=self.pool.env, text=True, cwd=TOP,
-                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        client = subprocess.Popen(
+            [sys.executable, "-m", "test.chaos.client"],
+            env=self.pool.env,
+            text=True,
+            cwd=TOP,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         assert client.stdin is not None
         client.stdin.write(json.dumps({"address_file": str(self.directory / "log" / ".annexd_address"), "ad": ad}))
         client.stdin.close()

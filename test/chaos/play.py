@@ -52,9 +52,14 @@ class Chaos:
         self._rest(house, customers)
         verdict = judge(house.cloud, [order for each in customers for order in each.orders], LATE_S)
         starts = house.annexd_log().count("STARTING UP")
-        verdict.numbers = {"kills": killer.killed.total(), **{f"of {who}": n for who, n in killer.killed.items()},
-                           "minutes of it": round(killed_s / 60, 1), "starts of annexd": starts,
-                           "faults of AWS": weather.ordered, **verdict.numbers}
+        verdict.numbers = {
+            "kills": killer.killed.total(),
+            **{f"of {who}": n for who, n in killer.killed.items()},
+            "minutes of it": round(killed_s / 60, 1),
+            "starts of annexd": starts,
+            "faults of AWS": weather.ordered,
+            **verdict.numbers,
+        }
         return verdict
 
     def _kill(self, killer: Killer) -> None:
@@ -68,8 +73,9 @@ class Chaos:
     def _rest(self, house: House, customers: list[Customer]) -> None:
         for customer in customers:
             customer.stop()
-        house.wait(lambda: all(customer.is_done() for customer in customers), lambda: "every order's answer",
-                   ANSWERS_WITHIN_S)
+        house.wait(
+            lambda: all(customer.is_done() for customer in customers), lambda: "every order's answer", ANSWERS_WITHIN_S
+        )
         house.wait(lambda: not _running(house), lambda: f"the end of {_running(house)}", REST_WITHIN_S)
 
 

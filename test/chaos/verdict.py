@@ -41,8 +41,12 @@ class Verdict:
 def judge(cloud: Cloud, orders: list[Order], late_s: float) -> Verdict:
     """Look at a cloud in which everything is over.  `late_s`: how long after its lease an instance may be gone."""
     meter, audit = cloud.meter(), cloud.audit()
-    annex_of = {each["fleet"]: annex for each in audit if each.get("effect") == "fleet requested"
-                if (annex := (each["client_token"] or "").split("_")[0])}
+    annex_of = {
+        each["fleet"]: annex
+        for each in audit
+        if each.get("effect") == "fleet requested"
+        if (annex := (each["client_token"] or "").split("_")[0])
+    }
     lives = [Life(each["id"], annex_of[each["fleet"]], each["began_s"], each["gone_s"]) for each in cloud.lives()]
     ends = {annex_id: line["lease_end"] for annex_id, line in meter["annexes"].items()}
     verdict = Verdict()
@@ -61,11 +65,16 @@ def judge(cloud: Cloud, orders: list[Order], late_s: float) -> Verdict:
 
 def _check_lives(verdict: Verdict, lives: list[Life], ends: Mapping[str, float], late_s: float) -> None:
     gone = {life: life.gone_s - ends[life.annex_id] for life in lives if life.gone_s and life.annex_id in ends}
-    verdict.violations += [f"{life.instance_id} of {life.annex_id} was gone only {seconds:.1f} s after its lease"
-                           for life, seconds in gone.items() if seconds > late_s]
-    verdict.numbers |= {"instances": len(lives),
-                        "s after its lease half of them were gone": round(median(gone.values()), 1) if gone else 0.0,
-                        "s after its lease the last one was gone": round(max(gone.values(), default=0.0), 1)}
+    verdict.violations += [
+        f"{life.instance_id} of {life.annex_id} was gone only {seconds:.1f} s after its lease"
+        for life, seconds in gone.items()
+        if seconds > late_s
+    ]
+    verdict.numbers |= {
+        "instances": len(lives),
+        "s after its lease half of them were gone": round(median(gone.values()), 1) if gone else 0.0,
+        "s after its lease the last one was gone": round(max(gone.values(), default=0.0), 1),
+    }
 
 
 def _check_fleets(verdict: Verdict, annex_of: Mapping[str, str]) -> None:
@@ -87,11 +96,16 @@ def _check_answers(verdict: Verdict, orders: list[Order], annex_of: Mapping[str,
         if result == "Success" and annex_of.get(str(fleet)) != annex_id:
             verdict.violations.append(f"{order.command_id} was answered {fleet}, which is not its annex's fleet")
     results = [order.replies[0].get("Result") for order in orders if order.replies]
-    verdict.numbers |= {"orders": len(orders), **{f"answered {each}": results.count(each) for each in FINAL},
-                        "answers": sum(len(order.replies) for order in orders),
-                        **{f"condor_annex {how}": number for how, number in
-                           sum((order.ends for order in orders), Counter[str]()).items()},
-                        "clients": sum(order.clients for order in orders)}
+    verdict.numbers |= {
+        "orders": len(orders),
+        **{f"answered {each}": results.count(each) for each in FINAL},
+        "answers": sum(len(order.replies) for order in orders),
+        **{
+            f"condor_annex {how}": number
+            for how, number in sum((order.ends for order in orders), Counter[str]()).items()
+        },
+        "clients": sum(order.clients for order in orders),
+    }
     orphans = set(annex_of.values()) - {reply.get("AnnexID") for order in orders for reply in order.replies}
     verdict.violations += [f"annex {annex_id} is nobody's" for annex_id in orphans]
 
@@ -123,16 +137,22 @@ def _check_changes(verdict: Verdict, orders: list[Order], ends: Mapping[str, flo
         if reply.get("Result") == "Success":
             moved += 1
             if ends.get(reply["AnnexID"]) != reply["EndOfLease"]:
-                verdict.violations.append(f"{reply['AnnexID']} was said to end at {reply['EndOfLease']}, and ends at "
-                                          f"{ends.get(reply['AnnexID'])}")
+                verdict.violations.append(
+                    f"{reply['AnnexID']} was said to end at {reply['EndOfLease']}, and ends at "
+                    f"{ends.get(reply['AnnexID'])}"
+                )
     verdict.numbers["moved"] = moved
 
 
-def _check_nothing_is_early(verdict: Verdict, orders: list[Order], lives: list[Life],
-                            ends: Mapping[str, float]) -> None:
+def _check_nothing_is_early(
+    verdict: Verdict, orders: list[Order], lives: list[Life], ends: Mapping[str, float]
+) -> None:
     """What was ordered with success and not cancelled lives until its end."""
-    kept = {order.replies[0]["AnnexID"] for order in orders
-            if order.replies and order.replies[0]["Result"] == "Success" and order.cancellation is None}
+    kept = {
+        order.replies[0]["AnnexID"]
+        for order in orders
+        if order.replies and order.replies[0]["Result"] == "Success" and order.cancellation is None
+    }
     for life in lives:
         if life.annex_id in kept and life.gone_s is not None and life.gone_s < ends[life.annex_id]:
             early = f"{ends[life.annex_id] - life.gone_s:.1f} s"

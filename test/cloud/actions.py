@@ -163,8 +163,14 @@ EC2_LISTS = {  # parameter -> kind of resource, for the operations that work on 
     "InstanceId": "instance",
     "GroupId": "security-group",
 }
-EC2_KINDS = {"sfr": "spot-fleet-request", "i": "instance", "sg": "security-group", "lt": "launch-template",
-             "vpc": "vpc", "subnet": "subnet"}
+EC2_KINDS = {
+    "sfr": "spot-fleet-request",
+    "i": "instance",
+    "sg": "security-group",
+    "lt": "launch-template",
+    "vpc": "vpc",
+    "subnet": "subnet",
+}
 EC2_OF_ALL = ("Describe", "Get", "Search")
 EC2_BY_RESOURCE = frozenset({"DescribeSpotFleetInstances", "DescribeSpotFleetRequestHistory"})
 
@@ -198,8 +204,9 @@ def _named(request: Request, asked: Parameters, regions: Regions) -> Found:
 
 def _tagged(request: Request, kind: str, name: str, regions: Regions) -> Found:
     tags = _tags(kind, name, request.region, regions)
-    context = {f"{prefix}:resourcetag/{key.lower()}": [value] for key, value in tags.items()
-               for prefix in ("ec2", "aws")}
+    context = {
+        f"{prefix}:resourcetag/{key.lower()}": [value] for key, value in tags.items() for prefix in ("ec2", "aws")
+    }
     yield _arn(request, "ec2", f"{kind}/{name}"), context
 
 

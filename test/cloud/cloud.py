@@ -97,8 +97,14 @@ class Cloud:
     ) -> None:
         self.stop()
 
-    def _client(self, service: str, access_key_id: str = ACCESS_KEY_ID, attempts: int = 1,
-                secret_access_key: str = SECRET_ACCESS_KEY, session_token: str | None = None) -> Any:
+    def _client(
+        self,
+        service: str,
+        access_key_id: str = ACCESS_KEY_ID,
+        attempts: int = 1,
+        secret_access_key: str = SECRET_ACCESS_KEY,
+        session_token: str | None = None,
+    ) -> Any:
         """A boto3 client of the emulated cloud; `client` keeps one for each service and key."""
         import boto3
         import botocore.session
@@ -226,20 +232,20 @@ class Cloud:
         """As new: nothing deployed, nothing running, no faults, an empty audit."""
         self._post("reset", {})
 
-    def _get(self, door: str) -> Any:
-        return self._ask("GET", door, None)
+    def _get(self, command_socket: str) -> Any:
+        return self._ask("GET", command_socket, None)
 
-    def _post(self, door: str, told: dict[str, Any]) -> Any:
-        return self._ask("POST", door, json.dumps(told).encode())
+    def _post(self, command_socket: str, told: dict[str, Any]) -> Any:
+        return self._ask("POST", command_socket, json.dumps(told).encode())
 
-    def _ask(self, method: str, door: str, body: bytes | None) -> Any:
+    def _ask(self, method: str, command_socket: str, body: bytes | None) -> Any:
         connection = HTTPConnection(self.url.removeprefix("http://"), timeout=600)
         try:
-            connection.request(method, f"/_cloud/{door}", body)
+            connection.request(method, f"/_cloud/{command_socket}", body)
             answer = connection.getresponse()
             told = json.load(answer)
         finally:
             connection.close()
         if answer.status != 200:
-            raise CloudError(f"{method} {door}: {told}")
+            raise CloudError(f"{method} {command_socket}: {told}")
         return told

@@ -102,9 +102,7 @@ class ActingCloudFormation(CloudFormationResponse):  # type: ignore[misc]  # mot
         if (body is None) != _is_true(asked.get("UsePreviousTemplate")):
             raise ValidationError(message="Either Template URL or Template Body must be specified.")
         if stack.status not in UPDATABLE:
-            raise ValidationError(
-                message=f"Stack:{stack.stack_id} is in {stack.status} state and can not be updated."
-            )
+            raise ValidationError(message=f"Stack:{stack.stack_id} is in {stack.status} state and can not be updated.")
         _need_capability(stack.wanted.body if body is None else body, asked.get("Capabilities") or [])
         wanted = self._try(lambda: self.stacks.changed(stack, body, asked.get("Parameters") or []))
         self._act(stack)
@@ -220,8 +218,11 @@ def _need_capability(body: str, given: list[str]) -> None:
     """A name of its own for what IAM has needs the second one."""
     if "AWS::IAM::" not in body:
         return
-    named = any(NAMES_IN_IAM & set(each.get("Properties", {})) for each in parsed(body)["Resources"].values()
-                if each["Type"].startswith("AWS::IAM::") and each["Type"] != "AWS::IAM::RolePolicy")
+    named = any(
+        NAMES_IN_IAM & set(each.get("Properties", {}))
+        for each in parsed(body)["Resources"].values()
+        if each["Type"].startswith("AWS::IAM::") and each["Type"] != "AWS::IAM::RolePolicy"
+    )
     needed = "CAPABILITY_NAMED_IAM" if named else "CAPABILITY_IAM"
     if needed not in given and "CAPABILITY_NAMED_IAM" not in given:
         raise InsufficientCapabilitiesError(f"Requires capabilities : [{needed}]")

@@ -40,8 +40,11 @@ class Concurrency:
             return ""
 
     def _unreserved(self) -> int:
-        reserving = {each.function_arn: int(each.reserved_concurrency) for each in _functions()
-                     if each.reserved_concurrency is not None}
+        reserving = {
+            each.function_arn: int(each.reserved_concurrency)
+            for each in _functions()
+            if each.reserved_concurrency is not None
+        }
         others = sum(number for arn, number in self._running.items() if arn not in reserving)
         return self._chosen.now.concurrency - sum(reserving.values()) - others
 

@@ -47,11 +47,11 @@ class Control:
     def answer(self, request: Request) -> Answer:
         if request.path.startswith(function_code.DOOR):
             return function_code.zip_at(request.path)
-        door = self._doors.get((request.method, request.path.removeprefix(PREFIX)))
-        if door is None:
+        command_socket = self._doors.get((request.method, request.path.removeprefix(PREFIX)))
+        if command_socket is None:
             return _told(404, {"error": f"no such door; there are {sorted(name for _, name in self._doors)}"})
         try:
-            return _told(200, door(request.json()))
+            return _told(200, command_socket(request.json()))
         except (TypeError, ValueError) as error:
             return _told(400, {"error": str(error)})
 

@@ -83,12 +83,16 @@ class ActingEC2(TagCalls, AttributeCalls):
         asked, told_s = self._parameters(), self._told_s("DescribeSpotFleetRequestHistory")
         fleet, since = self._fleet(asked["SpotFleetRequestId"]), float(asked["StartTime"])
         late_s = told_s - self.chosen.now.history_late_s
-        records = [Numbered(place, each) for place, each in enumerate(fleet_troubles.history(fleet, late_s), 1)
-                   if each["Timestamp"].replace(tzinfo=UTC).timestamp() >= since
-                   and asked.get("EventType") in {None, each["EventType"]}]
+        records = [
+            Numbered(place, each)
+            for place, each in enumerate(fleet_troubles.history(fleet, late_s), 1)
+            if each["Timestamp"].replace(tzinfo=UTC).timestamp() >= since
+            and asked.get("EventType") in {None, each["EventType"]}
+        ]
         told, token = page(records, asked.get("MaxResults"), asked.get("NextToken"))
-        return ActionResult({"SpotFleetRequestId": fleet.fleet_id, "HistoryRecords": [each.told for each in told],
-                             "NextToken": token})
+        return ActionResult(
+            {"SpotFleetRequestId": fleet.fleet_id, "HistoryRecords": [each.told for each in told], "NextToken": token}
+        )
 
     def cancel_spot_fleet_requests(self) -> ActionResult:
         asked = self._parameters()

@@ -48,8 +48,10 @@ class ActingEvents(EventsHandler):  # type: ignore[misc]  # moto has no types
 def _check_retries(policy: dict[str, Any]) -> None:
     for key, (least, most) in LIMITS.items():
         if key in policy and not least <= policy[key] <= most:
-            raise ValidationException(f"Value '{policy[key]}' at 'retryPolicy.{key}' failed to satisfy constraint: "
-                                      f"Member must have value from {least} to {most}")
+            raise ValidationException(
+                f"Value '{policy[key]}' at 'retryPolicy.{key}' failed to satisfy constraint: "
+                f"Member must have value from {least} to {most}"
+            )
 
 
 def install() -> None:

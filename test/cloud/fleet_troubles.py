@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     from test.cloud.fleets import Fleet
 
 POOL = "c5.18xlarge, ami-0d09143c6fc181fe3, Linux/UNIX"
-REPEATED = (f'Repeated errors have occurred processing the launch specification "{POOL}, us-east-1a while launching '
-            'spot instance". It will not be retried for at least 13 minutes. Error message: ')  # Recorded
-ALL = ("Several attempts to launch instances have failed. Either the request could not be satisfied or the "
-       "configuration is not valid. We will retry the request again later. For more information, see the description "
-       "of the event.")  # Recorded
+REPEATED = (
+    f'Repeated errors have occurred processing the launch specification "{POOL}, us-east-1a while launching '
+    'spot instance". It will not be retried for at least 13 minutes. Error message: '
+)  # Recorded
+ALL = (
+    "Several attempts to launch instances have failed. Either the request could not be satisfied or the "
+    "configuration is not valid. We will retry the request again later. For more information, see the description "
+    "of the event."
+)  # Recorded
 BLACKLISTED, ALL_BLACKLISTED = "launchSpecTemporarilyBlacklisted", "allLaunchSpecsTemporarilyBlacklisted"
 INVALID = "spotFleetRequestConfigurationInvalid"
 Event = tuple[str, str, str]  # EventType, EventSubType, EventDescription
@@ -53,10 +57,14 @@ def blacklisted(why: str) -> tuple[Event, ...]:
 PRICE = f"{POOL}, us-east-1e, Spot bid price is less than Spot market price"  # Recorded
 UNKNOWN_PROFILE = "Value (htcondor) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"
 OTHER_NETWORK = f"{POOL}: Security group sg-1 and subnet subnet-1 belong to different networks."
-DENIED = ("You are not authorized to perform this operation. User: arn:aws:sts::123456789012:assumed-role/fleet/x is "
-          "not authorized to perform: ec2:RunInstances with an explicit deny in a service control policy")
-NO_PUBLIC_IP = (f"{POOL}: The associatePublicIPAddress parameter can only be specified for the network interface with "
-                "DeviceIndex 0. ")  # EC2 user guide, in the same chapter
+DENIED = (
+    "You are not authorized to perform this operation. User: arn:aws:sts::123456789012:assumed-role/fleet/x is "
+    "not authorized to perform: ec2:RunInstances with an explicit deny in a service control policy"
+)
+NO_PUBLIC_IP = (
+    f"{POOL}: The associatePublicIPAddress parameter can only be specified for the network interface with "
+    "DeviceIndex 0. "
+)  # EC2 user guide, in the same chapter
 LIMIT: Event = ("error", "spotInstanceCountLimitExceeded", "")  # Recorded
 TROUBLES: Mapping[str, Trouble] = {
     "": Trouble(),
@@ -114,5 +122,8 @@ def _events(fleet: Fleet) -> Iterator[tuple[float, Event, str]]:
 def _record(at_s: float, event: Event, instance_id: str) -> Mapping[str, Any]:
     kind, sub_type, description = event
     about = {"EventSubType": sub_type, "EventDescription": description, "InstanceId": instance_id}
-    return {"Timestamp": datetime.fromtimestamp(at_s, UTC).replace(tzinfo=None), "EventType": kind,
-            "EventInformation": {name: value for name, value in about.items() if value}}
+    return {
+        "Timestamp": datetime.fromtimestamp(at_s, UTC).replace(tzinfo=None),
+        "EventType": kind,
+        "EventInformation": {name: value for name, value in about.items() if value},
+    }

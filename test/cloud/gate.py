@@ -105,8 +105,13 @@ class Gate:
 def _context(request: Request) -> Context:
     """aws:SecureTransport is true: this endpoint stands for AWS's, which speak TLS."""
     via = {"aws:calledvia": [CLOUDFORMATION]} if CLOUDFORMATION in request.headers.get("user-agent", "") else {}
-    return {"aws:securetransport": ["true"], "aws:requestedregion": [request.region],
-            "aws:principalaccount": [ACCOUNT], "aws:resourceaccount": [ACCOUNT], **via}
+    return {
+        "aws:securetransport": ["true"],
+        "aws:requestedregion": [request.region],
+        "aws:principalaccount": [ACCOUNT],
+        "aws:resourceaccount": [ACCOUNT],
+        **via,
+    }
 
 
 def _of_the_bucket(resource: str) -> list[Document]:
@@ -126,8 +131,12 @@ def _unauthentic(request: Request, principal: Principal, now_s: float) -> Answer
     if abs(signed_s - now_s) > TOLERANCE_S.get(request.service, 300.0):
         return _refused(request, "skewed", f"Signature expired or not yet valid: signed {signed_s}, now {now_s}")
     if not hmac.compare_digest(_signature(request, principal), _given_signature(request)):
-        return _refused(request, "bad-signature", "The request signature we calculated does not match the signature "
-                        "you provided. Check your AWS Secret Access Key and signing method.")
+        return _refused(
+            request,
+            "bad-signature",
+            "The request signature we calculated does not match the signature "
+            "you provided. Check your AWS Secret Access Key and signing method.",
+        )
     return None
 
 

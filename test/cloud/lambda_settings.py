@@ -55,8 +55,10 @@ class Settings(LambdaResponse):  # type: ignore[misc]  # moto has no types
         """The function, whose next update may come a little later."""
         function = self.backend.get_function(unquote(self.path.rsplit("/", 2)[-2]), None)
         if is_updating(function):
-            raise ConflictError("The operation cannot be performed at this time. "
-                                f"An update is in progress for resource: {function.function_arn}")
+            raise ConflictError(
+                "The operation cannot be performed at this time. "
+                f"An update is in progress for resource: {function.function_arn}"
+            )
         function.updating_until_s = time.monotonic() + self.chosen.now.update_s
         return function
 
@@ -67,15 +69,18 @@ class Settings(LambdaResponse):  # type: ignore[misc]  # moto has no types
         statement_id = self.json_body["StatementId"]
         function = self.backend.get_function(unquote(self.path.split("/")[-2]), None)
         if any(each.get("Sid") == statement_id for each in function.policy.statements):
-            raise ConflictError(f"The statement id ({statement_id}) provided already exists. Please provide a new "
-                                "statement id, or remove the existing statement.")
+            raise ConflictError(
+                f"The statement id ({statement_id}) provided already exists. Please provide a new "
+                "statement id, or remove the existing statement."
+            )
         return str(super().add_permission())
 
     def put_function_concurrency(self) -> Any:
         """0 stops a function: nothing calls it."""
         name, wanted = unquote(self.path.rsplit("/", 2)[-2]), self._get_param("ReservedConcurrentExecutions")
-        others = sum(int(each.reserved_concurrency or 0) for each in self.backend.list_functions()
-                     if each.function_name != name)
+        others = sum(
+            int(each.reserved_concurrency or 0) for each in self.backend.list_functions() if each.function_name != name
+        )
         if wanted and self.chosen.now.concurrency - others - int(wanted) < UNRESERVED_AT_LEAST:
             raise InvalidParameterValueException(
                 "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution "

@@ -23,7 +23,12 @@ COMPARISON = re.compile(
     re.VERBOSE | re.ASCII,
 )
 NUMERIC: Mapping[str, Callable[[Any, Any], Any]] = {
-    "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
 }
 ABSENT = object()
 CONSTANTS = {"TRUE": True, "FALSE": False, "NULL": None}

@@ -33,8 +33,17 @@ from test.cloud.server import Server, Service
 HERE = Path(__file__).resolve().parent
 BOOT_SCRIPT = HERE.parents[1] / "bin" / "condor-annex-ec2"
 TOOLS = ("shutdown", "poweroff", "systemd-run", "systemctl", "nft", "iptables", "ip6tables")
-NAMESPACES = ("unshare", "--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child",
-              "--mount-proc")
+NAMESPACES = (
+    "unshare",
+    "--user",
+    "--map-root-user",
+    "--net",
+    "--mount",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+)
 LOOK_S = 0.05
 MOST_SOCKETS = 64
 
@@ -42,8 +51,13 @@ MOST_SOCKETS = 64
 @cache
 def can_isolate() -> bool:
     """Whether this machine lets an ordinary user make namespaces."""
-    return shutil.which("unshare") is not None and subprocess.run(
-        [*NAMESPACES, "true"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
+    return (
+        shutil.which("unshare") is not None
+        and subprocess.run(
+            [*NAMESPACES, "true"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False
+        ).returncode
+        == 0
+    )
 
 
 def give_tools(folder: Path, tools: Sequence[str] = TOOLS) -> None:
@@ -67,8 +81,13 @@ class Machine:
         command = [sys.executable, "-I", str(HERE / "machine_init.py"), str(theirs.fileno())]
         with theirs, (folder / "init.log").open("wb") as log:
             self._process = subprocess.Popen(
-                [*(NAMESPACES if isolated else ()), *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                pass_fds=[theirs.fileno()], start_new_session=True)
+                [*(NAMESPACES if isolated else ()), *command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
         ports = sorted({int(url.rpartition(":")[2]), *boot.ports})
         self._control.sendall(json.dumps(_settings(boot, folder, url, ports, isolated)).encode() + b"\n")
         threading.Thread(target=self._serve, args=(ports,), daemon=True).start()
@@ -99,8 +118,12 @@ class Machine:
 
 
 def _settings(boot: Boot, folder: Path, url: str, ports: Sequence[int], isolated: bool) -> dict[str, Any]:
-    folders = [f"--config-dir={folder}/config.d", f"--token-dir={folder}/tokens.d", f"--state-dir={folder}/state",
-               f"--log={folder}/condor-annex-ec2.log"]
+    folders = [
+        f"--config-dir={folder}/config.d",
+        f"--token-dir={folder}/tokens.d",
+        f"--state-dir={folder}/state",
+        f"--log={folder}/condor-annex-ec2.log",
+    ]
     command = [each.replace("{machine}", str(folder)) for each in boot.command]
     if command and isolated and os.getuid() != 0:  # root there is for the boot script; HTCondor wants none
         command = ["unshare", "--user", f"--map-user={os.getuid()}", f"--map-group={os.getgid()}", *command]
@@ -144,8 +167,9 @@ Instances = Callable[[], Sequence[Mapping[str, Any]]]
 class Machines:
     """Keeps a machine for each instance that runs, and ends an instance whose machine was turned off."""
 
-    def __init__(self, boot: Boot, url: str, metadata: Service, instances: Instances,
-                 terminate: Callable[[str], None]) -> None:
+    def __init__(
+        self, boot: Boot, url: str, metadata: Service, instances: Instances, terminate: Callable[[str], None]
+    ) -> None:
         self._boot, self._url, self._metadata = boot, url, metadata
         self._instances, self._terminate = instances, terminate
         self._own_folder = "" if boot.directory else tempfile.mkdtemp(prefix="cloud-machines-")

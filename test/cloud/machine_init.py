@@ -86,8 +86,13 @@ def run_boot_script(settings: dict[str, Any], endpoint: str) -> int:
         "AWS_EC2_METADATA_SERVICE_ENDPOINT": endpoint,
     }
     with Path(machine, "boot.log").open("ab") as log:
-        return subprocess.call([sys.executable, "-I", *settings["boot_script"]], env=environment,
-                               stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        return subprocess.call(
+            [sys.executable, "-I", *settings["boot_script"]],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
 
 
 def start_command(settings: dict[str, Any]) -> None:
@@ -95,8 +100,15 @@ def start_command(settings: dict[str, Any]) -> None:
     environment = settings["environment"] | {"MACHINE": machine}
     environment["PATH"] = f"{machine}/bin:{environment.get('PATH', os.defpath)}"
     with Path(machine, "command.log").open("ab") as log:
-        command = subprocess.Popen(settings["command"], env=environment, stdout=log, stderr=log,
-                                   stdin=subprocess.DEVNULL, cwd=machine, start_new_session=True)
+        command = subprocess.Popen(
+            settings["command"],
+            env=environment,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            cwd=machine,
+            start_new_session=True,
+        )
     Path(machine, "command.pid").write_text(str(command.pid))
 
 

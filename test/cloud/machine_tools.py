@@ -50,14 +50,19 @@ def poweroff(_: list[str]) -> int:
 
 def systemd_run(arguments: list[str]) -> int:
     options = dict(each.partition("=")[::2] for each in arguments if each.startswith("--"))
-    command = arguments[next(i for i, each in enumerate(arguments) if not each.startswith("-")):]
+    command = arguments[next(i for i, each in enumerate(arguments) if not each.startswith("-")) :]
     unit = options["--unit"]
     if is_pending(unit):
         print(f"Failed to start transient timer unit: Unit {unit}.timer was already loaded", file=sys.stderr)
         return 1
     settings = (each.removeprefix("--setenv=") for each in arguments if each.startswith("--setenv="))
-    after(unit, _seconds(options["--on-active"]), command, dict(each.partition("=")[::2] for each in settings),
-          _seconds(options["--on-unit-active"]) if "--on-unit-active" in options else None)
+    after(
+        unit,
+        _seconds(options["--on-active"]),
+        command,
+        dict(each.partition("=")[::2] for each in settings),
+        _seconds(options["--on-unit-active"]) if "--on-unit-active" in options else None,
+    )
     return 0
 
 
@@ -91,8 +96,9 @@ def _pid_file(name: str) -> Path:
     return MACHINE / f"timer-{name}.pid"
 
 
-def after(name: str, seconds: float, command: list[str], settings: dict[str, str] | None = None,
-          every_s: float | None = None) -> None:
+def after(
+    name: str, seconds: float, command: list[str], settings: dict[str, str] | None = None, every_s: float | None = None
+) -> None:
     """In a process of its own, that has nothing of this one, and no environment but what systemd-run was given."""
     child = os.fork()
     if child:

@@ -99,15 +99,18 @@ class Metadata:
         session = self._sessions.get(key)
         if session is None or session.expires_at_s < time.time() + 300:
             session = self._sessions[key] = principals.session(role_arn, instance.instance_id, region)
-        return json.dumps({
-            "Code": "Success",
-            "LastUpdated": _utc(time.time()),
-            "Type": "AWS-HMAC",
-            "AccessKeyId": session.access_key_id,
-            "SecretAccessKey": session.secret_access_key,
-            "Token": session.session_token,
-            "Expiration": _utc(session.expires_at_s),
-        }, indent=2)
+        return json.dumps(
+            {
+                "Code": "Success",
+                "LastUpdated": _utc(time.time()),
+                "Type": "AWS-HMAC",
+                "AccessKeyId": session.access_key_id,
+                "SecretAccessKey": session.secret_access_key,
+                "Token": session.session_token,
+                "Expiration": _utc(session.expires_at_s),
+            },
+            indent=2,
+        )
 
 
 def _pages(instance: Instance, region: str) -> dict[str, Callable[[], str]]:
@@ -127,30 +130,42 @@ def _pages(instance: Instance, region: str) -> dict[str, Callable[[], str]]:
     if "UserData" in spec:
         pages["latest/user-data"] = lambda: base64.b64decode(str(spec["UserData"])).decode("utf-8", "replace")
     if (spec.get("MetadataOptions") or {}).get("InstanceMetadataTags") == "enabled":
-        pages |= {f"latest/meta-data/tags/instance/{key}": lambda value=value: value  # type: ignore[misc]
-                  for key, value in instance.tags.at(time.time()).items()}
+        pages |= {
+            f"latest/meta-data/tags/instance/{key}": lambda value=value: value  # type: ignore[misc]
+            for key, value in instance.tags.at(time.time()).items()
+        }
     return pages
 
 
 def _identity(instance: Instance, region: str) -> str:
     spec = instance.specification
-    return json.dumps({
-        "accountId": ACCOUNT,
-        "architecture": "x86_64",
-        "availabilityZone": instance.zone,
-        "imageId": spec.get("ImageId"),
-        "instanceId": instance.instance_id,
-        "instanceType": spec.get("InstanceType"),
-        "pendingTime": _utc(instance.launched_at_s),
-        "privateIp": instance.private_ip(),
-        "region": region,
-        "version": "2017-09-30",
-    }, indent=2)
+    return json.dumps(
+        {
+            "accountId": ACCOUNT,
+            "architecture": "x86_64",
+            "availabilityZone": instance.zone,
+            "imageId": spec.get("ImageId"),
+            "instanceId": instance.instance_id,
+            "instanceType": spec.get("InstanceType"),
+            "pendingTime": _utc(instance.launched_at_s),
+            "privateIp": instance.private_ip(),
+            "region": region,
+            "version": "2017-09-30",
+        },
+        indent=2,
+    )
 
 
 def _info(profile_arn: str) -> str:
-    return json.dumps({"Code": "Success", "LastUpdated": _utc(time.time()), "InstanceProfileArn": profile_arn,
-                       "InstanceProfileId": "AIPAEMULATED"}, indent=2)
+    return json.dumps(
+        {
+            "Code": "Success",
+            "LastUpdated": _utc(time.time()),
+            "InstanceProfileArn": profile_arn,
+            "InstanceProfileId": "AIPAEMULATED",
+        },
+        indent=2,
+    )
 
 
 def _profile_arn(instance: Instance) -> str | None:

@@ -101,14 +101,26 @@ def _holds(operator: str, tests: Mapping[str, Any], context: Context) -> bool:
         return all((key.lower() not in context) == _is_true(wanted) for key, wanted in tests.items())
     compare, negated = _operator(plain)
     return all(
-        _test(context.get(key.lower()), [_filled(str(each), context) for each in _listed(wanted)],
-              compare, negated, quantifier, if_exists)
+        _test(
+            context.get(key.lower()),
+            [_filled(str(each), context) for each in _listed(wanted)],
+            compare,
+            negated,
+            quantifier,
+            if_exists,
+        )
         for key, wanted in tests.items()
     )
 
 
-def _test(actual: Sequence[str] | None, wanted: Sequence[str], compare: Callable[[str, str], bool],
-          negated: bool, quantifier: str, if_exists: bool) -> bool:
+def _test(
+    actual: Sequence[str] | None,
+    wanted: Sequence[str],
+    compare: Callable[[str, str], bool],
+    negated: bool,
+    quantifier: str,
+    if_exists: bool,
+) -> bool:
     if actual is None:
         return if_exists or negated or quantifier == "ForAllValues"
     results = [any(compare(each, value) for each in wanted) != negated for value in actual]

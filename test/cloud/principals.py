@@ -78,8 +78,9 @@ def _session_of(access_key_id: str) -> Principal | None:
     if session.session_name.startswith("i-"):
         source = f"arn:aws:ec2:{session.region_name}:{ACCOUNT}:instance/{session.session_name}"
         context["ec2:sourceinstancearn"] = [source]
-    return Principal(session.arn, session.secret_access_key, documents, context, session.session_token,
-                     _seconds(session.expiration))
+    return Principal(
+        session.arn, session.secret_access_key, documents, context, session.session_token, _seconds(session.expiration)
+    )
 
 
 def documents_of_role(role_arn: str) -> list[Document]:
@@ -108,8 +109,13 @@ def _documents(owner: Any) -> Iterator[Document]:
 def session(role_arn: str, name: str, region: str, duration_s: int = SESSION_S) -> Session:
     """New credentials of a role, as EC2 and Lambda get them for what they run."""
     made = sts_backends[ACCOUNT]["aws"].assume_role(
-        region_name=region, role_session_name=name, role_arn=role_arn, policy=None, duration=duration_s,
-        external_id=None)
+        region_name=region,
+        role_session_name=name,
+        role_arn=role_arn,
+        policy=None,
+        duration=duration_s,
+        external_id=None,
+    )
     return Session(made.access_key_id, made.secret_access_key, made.session_token, _seconds(made.expiration))
 
 

@@ -14,12 +14,14 @@ import moto.iam.models
 from moto.iam.access_control import PermissionResult
 from moto.s3.models import FakeBucket
 
-MANAGED_POLICIES = frozenset({
-    "AdministratorAccess",
-    "AmazonEC2SpotFleetTaggingRole",
-    "AWSLambdaBasicExecutionRole",
-    "AmazonS3ReadOnlyAccess",
-})
+MANAGED_POLICIES = frozenset(
+    {
+        "AdministratorAccess",
+        "AmazonEC2SpotFleetTaggingRole",
+        "AWSLambdaBasicExecutionRole",
+        "AmazonS3ReadOnlyAccess",
+    }
+)
 
 
 def install() -> None:

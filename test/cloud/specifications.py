@@ -58,11 +58,11 @@ DOCUMENTED: dict[str, Callable[[Mapping[str, Any]], bool]] = {
     "InstancePoolsToUseCount is valid only when Spot AllocationStrategy is set to lowest-price.": lambda config: (
         "InstancePoolsToUseCount" in config and config.get("AllocationStrategy", "lowestPrice") != "lowestPrice"
     ),
-    "You must specify the version of a launch template, otherwise the request fails.": lambda config: (
-        any("Version" not in each for each in _named(config))
+    "You must specify the version of a launch template, otherwise the request fails.": lambda config: any(
+        "Version" not in each for each in _named(config)
     ),
-    "You must specify the LaunchTemplateId or the LaunchTemplateName, but not both.": lambda config: (
-        any(("LaunchTemplateId" in each) == ("LaunchTemplateName" in each) for each in _named(config))
+    "You must specify the LaunchTemplateId or the LaunchTemplateName, but not both.": lambda config: any(
+        ("LaunchTemplateId" in each) == ("LaunchTemplateName" in each) for each in _named(config)
     ),
     "The replacement strategy is only available for fleets of type maintain.": lambda config: (
         bool(config.get("SpotMaintenanceStrategies")) and config.get("Type", "maintain") != "maintain"

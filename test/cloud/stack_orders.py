@@ -19,26 +19,60 @@ def handler(event, context):
 PATTERN = '{ $.receipt = "htcondor-annex-lease" && $.tick IS TRUE }'
 ARN = {"Fn::GetAtt": ["Function", "Arn"]}
 ROLE = {
-    "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]},
-    "Policies": [{"PolicyName": "log", "PolicyDocument": {"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
-         "Resource": {"Fn::GetAtt": ["Log", "Arn"]}}]}}],
+    "AssumeRolePolicyDocument": {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        ],
+    },
+    "Policies": [
+        {
+            "PolicyName": "log",
+            "PolicyDocument": {
+                "Version": "2012-10-17",
+                "Statement": [
+                    {
+                        "Effect": "Allow",
+                        "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+                        "Resource": {"Fn::GetAtt": ["Log", "Arn"]},
+                    }
+                ],
+            },
+        }
+    ],
 }
 FUNCTION = {
-    "FunctionName": NAME, "Description": "ends annexes", "Runtime": "python3.13", "Handler": "index.handler",
-    "Code": {"ZipFile": TELL}, "Role": {"Fn::GetAtt": ["Role", "Arn"]}, "Timeout": 10, "MemorySize": 128,
-    "Environment": {"Variables": {"MAX_LEASE_S": {"Ref": "MaxLease"}}}, "LoggingConfig": {"LogGroup": {"Ref": "Log"}},
+    "FunctionName": NAME,
+    "Description": "ends annexes",
+    "Runtime": "python3.13",
+    "Handler": "index.handler",
+    "Code": {"ZipFile": TELL},
+    "Role": {"Fn::GetAtt": ["Role", "Arn"]},
+    "Timeout": 10,
+    "MemorySize": 128,
+    "Environment": {"Variables": {"MAX_LEASE_S": {"Ref": "MaxLease"}}},
+    "LoggingConfig": {"LogGroup": {"Ref": "Log"}},
 }
 RULE = {
-    "Name": NAME, "ScheduleExpression": "rate(5 minutes)", "State": "ENABLED",
-    "Targets": [{"Id": "lease", "Arn": ARN,
-                 "RetryPolicy": {"MaximumEventAgeInSeconds": 300, "MaximumRetryAttempts": 0}}],
+    "Name": NAME,
+    "ScheduleExpression": "rate(5 minutes)",
+    "State": "ENABLED",
+    "Targets": [
+        {"Id": "lease", "Arn": ARN, "RetryPolicy": {"MaximumEventAgeInSeconds": 300, "MaximumRetryAttempts": 0}}
+    ],
 }
-CALLS = {"FunctionName": {"Ref": "Function"}, "Qualifier": "$LATEST", "MaximumRetryAttempts": 0,
-         "MaximumEventAgeInSeconds": 300}
-PERMISSION = {"FunctionName": ARN, "Action": "lambda:InvokeFunction", "Principal": "events.amazonaws.com",
-              "SourceArn": {"Fn::GetAtt": ["Rule", "Arn"]}}
+CALLS = {
+    "FunctionName": {"Ref": "Function"},
+    "Qualifier": "$LATEST",
+    "MaximumRetryAttempts": 0,
+    "MaximumEventAgeInSeconds": 300,
+}
+PERMISSION = {
+    "FunctionName": ARN,
+    "Action": "lambda:InvokeFunction",
+    "Principal": "events.amazonaws.com",
+    "SourceArn": {"Fn::GetAtt": ["Rule", "Arn"]},
+}
 OTHER_LOG, OTHER_FUNCTION = {"LogGroupName": "other"}, {"FunctionName": "other"}
 MAX_LEASE = {"Type": "Number", "Default": 2592000, "MinValue": 300}
 
@@ -59,8 +93,11 @@ def template(
         "Rule": ("AWS::Events::Rule", RULE),
         "Permission": ("AWS::Lambda::Permission", PERMISSION),
     }
-    made = {name: {"Type": kind, "Properties": {**properties, **changed.get(name, {})}}
-            for name, (kind, properties) in resources.items() if name != leave_out}
+    made = {
+        name: {"Type": kind, "Properties": {**properties, **changed.get(name, {})}}
+        for name, (kind, properties) in resources.items()
+        if name != leave_out
+    }
     outputs = {"ARN": {"Value": ARN}}
     return json.dumps({"Parameters": {"MaxLease": parameter}, "Resources": made, "Outputs": outputs})
 
@@ -80,8 +117,10 @@ class Stack:
 
     def _asked(self, call: Any, body: str, parameters: dict[str, Any]) -> str:
         """The state that comes of it.  A parameter that is given as None keeps its value."""
-        given = [{"ParameterKey": key} | ({"UsePreviousValue": True} if value is None else {"ParameterValue": value})
-                 for key, value in parameters.items()]
+        given = [
+            {"ParameterKey": key} | ({"UsePreviousValue": True} if value is None else {"ParameterValue": value})
+            for key, value in parameters.items()
+        ]
         call(StackName=self.name, TemplateBody=body, Parameters=given, Capabilities=["CAPABILITY_IAM"])
         return self.require_settled()
 

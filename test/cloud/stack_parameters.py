@@ -35,8 +35,10 @@ def values_of(template: Mapping[str, Any], given: Iterable[Given], before: Value
 def _value(name: str, declared: Given, asked: Given | None, before: Values | None) -> str | None:
     if asked is not None and _is_true(asked.get("UsePreviousValue")):
         if before is None or name not in before:
-            raise TemplateError(f"Invalid input for parameter key {name}. Cannot specify usePreviousValue as true "
-                                "for a parameter key not in the previous template")
+            raise TemplateError(
+                f"Invalid input for parameter key {name}. Cannot specify usePreviousValue as true "
+                "for a parameter key not in the previous template"
+            )
         return before[name]
     if asked is not None and "ParameterValue" in asked:
         return str(asked["ParameterValue"])
@@ -102,5 +104,7 @@ def effective(template: Mapping[str, Any], values: Values) -> Any:
 def told(template: Mapping[str, Any], values: Values) -> list[dict[str, str]]:
     """As DescribeStacks shows them."""
     declared = template.get("Parameters", {})
-    return [{"ParameterKey": name, "ParameterValue": "****" if _is_true(declared[name].get("NoEcho")) else value}
-            for name, value in values.items()]
+    return [
+        {"ParameterKey": name, "ParameterValue": "****" if _is_true(declared[name].get("NoEcho")) else value}
+        for name, value in values.items()
+    ]

@@ -20,8 +20,10 @@ class TemplateError(ValueError):
 def parsed(body: str) -> dict[str, Any]:
     """Raises TemplateError for what cannot be carried out, whatever the values of its parameters."""
     if len(body.encode()) > MAX_BODY_BYTES:
-        raise TemplateError("1 validation error detected: Value at 'templateBody' failed to satisfy constraint: "
-                            f"Member must have length less than or equal to {MAX_BODY_BYTES}")
+        raise TemplateError(
+            "1 validation error detected: Value at 'templateBody' failed to satisfy constraint: "
+            f"Member must have length less than or equal to {MAX_BODY_BYTES}"
+        )
     try:
         template = json.loads(body)
     except ValueError as error:
@@ -39,8 +41,10 @@ def _check_references(template: Mapping[str, Any]) -> None:
     for block in ("Resources", "Outputs"):
         referred = [each for value in template.get(block, {}).values() for each in _referred(value)]
         if unknown := sorted({each for each in referred if each not in known and not each.startswith("AWS::")}):
-            raise TemplateError(f"Template format error: Unresolved resource dependencies [{', '.join(unknown)}] "
-                                f"in the {block} block of the template")
+            raise TemplateError(
+                f"Template format error: Unresolved resource dependencies [{', '.join(unknown)}] "
+                f"in the {block} block of the template"
+            )
 
 
 def resolved(value: Any, lookup: Lookup) -> Any:

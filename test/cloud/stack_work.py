@@ -133,8 +133,10 @@ class Work:
         own = known.properties.get(known.handler.NAME)
         if own is not None and own == fresh.properties.get(known.handler.NAME):
             with self._told(known, verb):
-                raise CustomNameError("CloudFormation cannot update a stack when a custom-named resource requires "
-                                      f"replacing. Rename {own} and update the stack again.")
+                raise CustomNameError(
+                    "CloudFormation cannot update a stack when a custom-named resource requires "
+                    f"replacing. Rename {own} and update the stack again."
+                )
         self._create(fresh, verb, REPLACING)
 
     def _change(self, known: Resource, fresh: Resource) -> None:
@@ -188,7 +190,6 @@ class Work:
                 return False
         stack.note_of(resource, "DELETE_COMPLETE")
         return True
-
 
 
 def _words(error: Exception) -> str:

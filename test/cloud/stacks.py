@@ -116,5 +116,7 @@ def _effective(wanted: Wanted) -> Any:
 def _check_kinds(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     changed = [each for each in after if each in before and after[each]["Type"] != before[each]["Type"]]
     if changed:
-        raise TemplateError("Update of resource type is not permitted. The new template modifies resource type of the "
-                            f"following resources: [{', '.join(changed)}]")
+        raise TemplateError(
+            "Update of resource type is not permitted. The new template modifies resource type of the "
+            f"following resources: [{', '.join(changed)}]"
+        )

@@ -26,9 +26,14 @@ def test_a_list_may_leave_out_a_fleet_that_its_id_finds(cloud: Cloud) -> None:
     assert described(ec2, left_out)["SpotFleetRequestState"] == "active"
 
 
-@pytest.mark.parametrize(("kind", "size", "seen"), [
-    ("shift", 2, [0, 1, 3]), ("repeat", 2, [0, 1, 1, 2, 3]), ("repeat", 1, [0, 0, 1, 2, 3]),
-])
+@pytest.mark.parametrize(
+    ("kind", "size", "seen"),
+    [
+        ("shift", 2, [0, 1, 3]),
+        ("repeat", 2, [0, 1, 1, 2, 3]),
+        ("repeat", 1, [0, 0, 1, 2, 3]),
+    ],
+)
 def test_a_fleet_that_moves_between_pages_is_on_none_or_on_two(
     cloud: Cloud, kind: str, size: int, seen: list[int]
 ) -> None:

@@ -18,9 +18,14 @@ def cancelled_twice(cloud: Cloud) -> tuple[str, dict[str, Any]]:
     return fleet, ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet], TerminateInstances=True)
 
 
-@pytest.mark.parametrize(("world", "state", "living"), [
-    ("acted-upon", "cancelled", 0), ("refused", "cancelled_running", 2), ("no-effect", "cancelled_running", 2),
-])
+@pytest.mark.parametrize(
+    ("world", "state", "living"),
+    [
+        ("acted-upon", "cancelled", 0),
+        ("refused", "cancelled_running", 2),
+        ("no-effect", "cancelled_running", 2),
+    ],
+)
 def test_a_second_cancellation_ends_the_instances_or_is_refused_or_has_no_effect(
     cloud: Cloud, world: str, state: str, living: int
 ) -> None:
@@ -68,10 +73,12 @@ def templated(cloud: Cloud, zone: str, capacity: int, on_demand: int, protected:
     ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
     config = fleet_config(capacity, OnDemandTargetCapacity=on_demand, Type="request")
     del config["LaunchSpecifications"]
-    config["LaunchTemplateConfigs"] = [{
-        "LaunchTemplateSpecification": {"LaunchTemplateName": name, "Version": "1"},
-        "Overrides": [{"AvailabilityZone": f"us-east-1{zone}"}],
-    }]
+    config["LaunchTemplateConfigs"] = [
+        {
+            "LaunchTemplateSpecification": {"LaunchTemplateName": name, "Version": "1"},
+            "Overrides": [{"AvailabilityZone": f"us-east-1{zone}"}],
+        }
+    ]
     fleet = ec2.request_spot_fleet(SpotFleetRequestConfig=config)["SpotFleetRequestId"]
     found = instances(ec2, Filters=[{"Name": "tag:aws:ec2spot:fleet-request-id", "Values": [fleet]}])
     assert [each.get("InstanceLifecycle") for each in found] == [None] * on_demand + ["spot"] * (capacity - on_demand)

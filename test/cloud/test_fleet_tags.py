@@ -47,7 +47,9 @@ def test_tags_of_a_fleet_and_its_instances_are_written_shown_and_removed(cloud: 
     assert found["Tags"] == [tag(FLEET_TAG, fleet), tag("a", "3"), tag("b", "2")]
     told = ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": [fleet]}])["Tags"]
     assert {(each["Key"], each["Value"], each["ResourceType"]) for each in told} == {
-        ("a", "3", "spot-fleet-request"), ("b", "2", "spot-fleet-request")}
+        ("a", "3", "spot-fleet-request"),
+        ("b", "2", "spot-fleet-request"),
+    }
     ec2.delete_tags(Resources=both, Tags=[tag("a", "not this"), {"Key": "b"}])
     assert tags_of(ec2, fleet) == {"a": "3"}
     ec2.delete_tags(Resources=both)
@@ -118,13 +120,23 @@ def test_a_list_of_tags_that_lags_behind_shows_those_of_then(cloud: Cloud) -> No
     assert [each["ResourceId"] for each in ec2.describe_tags(Filters=own)["Tags"]] == [fleet]
 
 
-USERS = allow("ec2:CreateTags", "arn:aws:ec2:*:*:spot-fleet-request/*", Condition={
-    "ForAllValues:StringEquals": {"aws:TagKeys": [END, CANCELLED]}, "Null": {"aws:TagKeys": "false"}})
+USERS = allow(
+    "ec2:CreateTags",
+    "arn:aws:ec2:*:*:spot-fleet-request/*",
+    Condition={"ForAllValues:StringEquals": {"aws:TagKeys": [END, CANCELLED]}, "Null": {"aws:TagKeys": "false"}},
+)
 
 
-@pytest.mark.parametrize(("keys", "may"), [
-    ([END], True), ([END, CANCELLED], True), ([END, "other"], False), (["other"], False), ([END.upper()], False),
-])
+@pytest.mark.parametrize(
+    ("keys", "may"),
+    [
+        ([END], True),
+        ([END, CANCELLED], True),
+        ([END, "other"], False),
+        (["other"], False),
+        ([END.upper()], False),
+    ],
+)
 def test_a_user_may_write_just_the_keys_of_his_policy(enforcing: Cloud, keys: list[str], may: bool) -> None:
     fleet = request(enforcing.client("ec2"))
     ec2 = of(enforcing, enforcing.user("alice", policy(USERS)), "ec2")
@@ -138,8 +150,9 @@ def test_a_user_may_write_just_the_keys_of_his_policy(enforcing: Cloud, keys: li
 
 def test_a_call_without_tags_has_no_tag_keys(enforcing: Cloud) -> None:
     """ForAllValues alone holds for no key at all: that is what Null is for."""
-    fleet = request(enforcing.client("ec2"), TagSpecifications=[
-        {"ResourceType": "spot-fleet-request", "Tags": [tag(END, "then")]}])
+    fleet = request(
+        enforcing.client("ec2"), TagSpecifications=[{"ResourceType": "spot-fleet-request", "Tags": [tag(END, "then")]}]
+    )
     for name, more in (("careless", {}), ("careful", {"Null": {"aws:TagKeys": "false"}})):
         condition = {"ForAllValues:StringEquals": {"aws:TagKeys": [END]}, **more}
         ec2 = of(enforcing, enforcing.user(name, policy(allow("ec2:DeleteTags", Condition=condition))), "ec2")

@@ -31,7 +31,8 @@ def test_the_history_of_a_good_fleet_has_its_states_and_its_instances(cloud: Clo
     assert kinds(told)[:2] == [("fleetRequestChange", "submitted"), ("fleetRequestChange", "active")]
     assert kinds(told)[2:] == [("instanceChange", "launched")] * 2
     assert {each["EventInformation"]["InstanceId"] for each in told[2:]} == {
-        each["id"] for each in cloud.running_instances()}
+        each["id"] for each in cloud.running_instances()
+    }
     assert described(ec2, fleet_id)["ActivityStatus"] == "fulfilled"
 
 

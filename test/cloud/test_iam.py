@@ -53,19 +53,47 @@ def code_of(call: Callable[[Any], Any], client: Any) -> tuple[int, str]:
     return told["ResponseMetadata"]["HTTPStatusCode"], told["Error"]["Code"]
 
 
-@pytest.mark.parametrize(("service", "denied", "unknown", "unsigned", "late"), [
-    ("ec2", (403, "UnauthorizedOperation"), (401, "AuthFailure"), (401, "AuthFailure"), (400, "RequestExpired")),
-    ("events", (400, "AccessDeniedException"), (400, "UnrecognizedClientException"),
-     (400, "InvalidSignatureException"), (400, "InvalidSignatureException")),
-    ("lambda", (403, "AccessDeniedException"), (403, "UnrecognizedClientException"),
-     (403, "InvalidSignatureException"), (403, "InvalidSignatureException")),
-    ("s3", (403, "AccessDenied"), (403, "InvalidAccessKeyId"), (403, "SignatureDoesNotMatch"),
-     (403, "RequestTimeTooSkewed")),
-    ("iam", (403, "AccessDenied"), (403, "InvalidClientTokenId"), (403, "SignatureDoesNotMatch"),
-     (403, "SignatureDoesNotMatch")),
-    ("cloudformation", (403, "AccessDenied"), (403, "InvalidClientTokenId"), (403, "SignatureDoesNotMatch"),
-     (403, "SignatureDoesNotMatch")),
-])
+@pytest.mark.parametrize(
+    ("service", "denied", "unknown", "unsigned", "late"),
+    [
+        ("ec2", (403, "UnauthorizedOperation"), (401, "AuthFailure"), (401, "AuthFailure"), (400, "RequestExpired")),
+        (
+            "events",
+            (400, "AccessDeniedException"),
+            (400, "UnrecognizedClientException"),
+            (400, "InvalidSignatureException"),
+            (400, "InvalidSignatureException"),
+        ),
+        (
+            "lambda",
+            (403, "AccessDeniedException"),
+            (403, "UnrecognizedClientException"),
+            (403, "InvalidSignatureException"),
+            (403, "InvalidSignatureException"),
+        ),
+        (
+            "s3",
+            (403, "AccessDenied"),
+            (403, "InvalidAccessKeyId"),
+            (403, "SignatureDoesNotMatch"),
+            (403, "RequestTimeTooSkewed"),
+        ),
+        (
+            "iam",
+            (403, "AccessDenied"),
+            (403, "InvalidClientTokenId"),
+            (403, "SignatureDoesNotMatch"),
+            (403, "SignatureDoesNotMatch"),
+        ),
+        (
+            "cloudformation",
+            (403, "AccessDenied"),
+            (403, "InvalidClientTokenId"),
+            (403, "SignatureDoesNotMatch"),
+            (403, "SignatureDoesNotMatch"),
+        ),
+    ],
+)
 def test_each_service_refuses_in_its_own_words(
     cloud: Cloud, service: str, denied: Any, unknown: Any, unsigned: Any, late: Any
 ) -> None:
@@ -179,8 +207,13 @@ def test_a_bucket_policy_is_judged_with_its_conditions(cloud: Cloud) -> None:
     s3.put_object(Bucket="bucket", Key="key", Body=b"content")
     alice = of(cloud, cloud.user("alice", policy(allow("s3:GetObject"))), "s3")
     for condition in ({"Bool": {"aws:SecureTransport": "false"}}, {"StringEquals": {"aws:username": "bob"}}):
-        deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "arn:aws:s3:::bucket/*",
-                "Condition": condition}
+        deny = {
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": "arn:aws:s3:::bucket/*",
+            "Condition": condition,
+        }
         s3.put_bucket_policy(Bucket="bucket", Policy=json.dumps(policy(deny)))
         assert alice.get_object(Bucket="bucket", Key="key")["Body"].read() == b"content"
     deny["Condition"] = {"StringEquals": {"aws:username": "alice"}}

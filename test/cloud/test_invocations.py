@@ -49,8 +49,14 @@ def test_a_rule_without_an_input_sends_awss_scheduled_event(cloud: Cloud) -> Non
     [started] = cloud.effects("function started")
     event = started["event"]
     assert {key: event[key] for key in event if key not in {"id", "time"}} == {
-        "version": "0", "source": "aws.events", "detail-type": "Scheduled Event", "detail": {},
-        "account": "123456789012", "region": "us-east-1", "resources": [RULE_ARN + "ticking"]}
+        "version": "0",
+        "source": "aws.events",
+        "detail-type": "Scheduled Event",
+        "detail": {},
+        "account": "123456789012",
+        "region": "us-east-1",
+        "resources": [RULE_ARN + "ticking"],
+    }
     moment = datetime.strptime(event["time"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
     assert abs(moment - time.time()) < 30
 
@@ -66,8 +72,10 @@ def test_a_disabled_rule_does_not_fire_by_name_either(cloud: Cloud) -> None:
 
 def permitted(cloud: Cloud, *statements: dict[str, Any]) -> bool:
     arn = deploy(cloud, ECHO, permit=False)
-    document = {"Version": "2012-10-17", "Statement": [{"Sid": str(number), "Resource": arn, **each}
-                                                       for number, each in enumerate(statements)]}
+    document = {
+        "Version": "2012-10-17",
+        "Statement": [{"Sid": str(number), "Resource": arn, **each} for number, each in enumerate(statements)],
+    }
     cloud.client("lambda").put_resource_policy(ResourceArn=arn, Policy=json.dumps(document))
     rule(cloud, arn, "ticking")
     cloud.tick()
@@ -84,20 +92,23 @@ def from_rule(name: str) -> dict[str, Any]:
     return {"Condition": {"ArnLike": {"AWS:SourceArn": RULE_ARN + name}}}
 
 
-@pytest.mark.parametrize(("statements", "may"), [
-    ([ALLOW], True),
-    ([ALLOW | from_rule("ticking")], True),
-    ([ALLOW | from_rule("tick*")], True),
-    ([ALLOW | from_rule("other")], False),
-    ([ALLOW | {"Condition": {"StringEquals": {"AWS:SourceAccount": "210987654321"}}}], False),
-    ([ALLOW | {"Principal": {"Service": "s3.amazonaws.com"}}], False),
-    ([ALLOW | {"Principal": {"AWS": "arn:aws:iam::123456789012:root"}}], False),
-    ([ALLOW | {"Action": "lambda:GetFunction"}], False),
-    ([ALLOW, DENY], False),
-    ([ALLOW, DENY | {"Principal": EVENTS} | from_rule("ticking")], False),
-    ([ALLOW, DENY | from_rule("other")], True),
-    ([], False),
-])
+@pytest.mark.parametrize(
+    ("statements", "may"),
+    [
+        ([ALLOW], True),
+        ([ALLOW | from_rule("ticking")], True),
+        ([ALLOW | from_rule("tick*")], True),
+        ([ALLOW | from_rule("other")], False),
+        ([ALLOW | {"Condition": {"StringEquals": {"AWS:SourceAccount": "210987654321"}}}], False),
+        ([ALLOW | {"Principal": {"Service": "s3.amazonaws.com"}}], False),
+        ([ALLOW | {"Principal": {"AWS": "arn:aws:iam::123456789012:root"}}], False),
+        ([ALLOW | {"Action": "lambda:GetFunction"}], False),
+        ([ALLOW, DENY], False),
+        ([ALLOW, DENY | {"Principal": EVENTS} | from_rule("ticking")], False),
+        ([ALLOW, DENY | from_rule("other")], True),
+        ([], False),
+    ],
+)
 def test_the_functions_policy_decides_whether_a_rules_call_arrives(
     cloud: Cloud, statements: list[dict[str, Any]], may: bool
 ) -> None:

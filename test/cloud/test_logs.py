@@ -170,14 +170,32 @@ def test_a_function_whose_role_may_not_write_its_log_runs_unheard(enforcing: Clo
 LINE = '{"a": "x-1", "b": 5, "c": {"d": true, "e": null}}\n'
 
 
-@pytest.mark.parametrize(("pattern", "matches"), [
-    ("", True), ("a", True), ("a zz", False), ("?zz ?b", True), ("a -b", False), ('"x-1"', True), ("x", True),
-    ("A", False),
-    ('{ $.a = "x-1" }', True), ('{ $.a = "x*" }', True), ('{ $.a != "x-1" }', False), ("{ $.b = 5 }", True),
-    ("{ $.b >= 6 }", False), ('{ $.b = "5" }', False), ("{ $.c.d IS TRUE }", True), ("{ $.c.d IS FALSE }", False),
-    ("{ $.c.e IS NULL }", True), ("{ $.c.f NOT EXISTS }", True), ("{ $.a NOT EXISTS }", False),
-    ('{ $.a = "no" || $.b = 5 && $.c.d IS TRUE }', True), ('{ $.a = "x-1" && $.b = 6 }', False),
-])
+@pytest.mark.parametrize(
+    ("pattern", "matches"),
+    [
+        ("", True),
+        ("a", True),
+        ("a zz", False),
+        ("?zz ?b", True),
+        ("a -b", False),
+        ('"x-1"', True),
+        ("x", True),
+        ("A", False),
+        ('{ $.a = "x-1" }', True),
+        ('{ $.a = "x*" }', True),
+        ('{ $.a != "x-1" }', False),
+        ("{ $.b = 5 }", True),
+        ("{ $.b >= 6 }", False),
+        ('{ $.b = "5" }', False),
+        ("{ $.c.d IS TRUE }", True),
+        ("{ $.c.d IS FALSE }", False),
+        ("{ $.c.e IS NULL }", True),
+        ("{ $.c.f NOT EXISTS }", True),
+        ("{ $.a NOT EXISTS }", False),
+        ('{ $.a = "no" || $.b = 5 && $.c.d IS TRUE }', True),
+        ('{ $.a = "x-1" && $.b = 6 }', False),
+    ],
+)
 def test_a_pattern_matches_as_cloudwatch_says(pattern: str, matches: bool) -> None:
     assert compiled(pattern)(LINE) is matches
 

@@ -20,8 +20,11 @@ def launched(cloud: Cloud, count: int = 1, content: bytes | None = None) -> list
     account = Account(cloud)
     account.put("annex/annex-one.tar.gz", content or config_bundle("annex-one", time.time() + 3600))
     account.profile(policy(EVERY_ANNEX))
-    spec = specification(ImageId=BOOTS, IamInstanceProfile={"Name": "annexes"}, TagSpecifications=[
-        {"ResourceType": "instance", "Tags": [{"Key": "htcondor:annex-id", "Value": "annex-one"}]}])
+    spec = specification(
+        ImageId=BOOTS,
+        IamInstanceProfile={"Name": "annexes"},
+        TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "htcondor:annex-id", "Value": "annex-one"}]}],
+    )
     config = fleet_config(count, Type="request", LaunchSpecifications=[spec])
     cloud.client("ec2").request_spot_fleet(SpotFleetRequestConfig=config)
     return [str(each["id"]) for each in cloud.running_instances()]
@@ -42,7 +45,9 @@ def test_an_instance_boots_out_of_reach_and_its_processes_end_with_it(
     _, port, uid = pool.accept()
     machine = machines / instance_id
     assert sorted(each.name for each in (machine / "config.d").iterdir()) == [
-        "49ec2-instance.config", "50-condor-annex.conf"]
+        "49ec2-instance.config",
+        "50-condor-annex.conf",
+    ]
     assert (machine / "tokens.d" / "annex.token").exists()
     assert uid == os.getuid()
     assert can_connect(port) is not can_isolate()

@@ -92,4 +92,6 @@ def test_faults_and_the_audit_know_what_instances_ask(cloud: Cloud, url: str) ->
     assert ask(f"{url}latest/api/token", "PUT", **{TTL: "60"})[0] == 503
     session(url)
     assert [(each["operation"], each.get("status")) for each in cloud.effects("metadata")] == [
-        ("PutToken", None), ("PutToken", 200)]
+        ("PutToken", None),
+        ("PutToken", 200),
+    ]

@@ -24,32 +24,38 @@ def allows(*statements: dict[str, Any], need: Need = READ, context: dict[str, st
     return judge([{"Statement": list(statements)}], need, known, ALICE).allowed
 
 
-@pytest.mark.parametrize("each", [
-    statement(),
-    statement(action="s3:*"),
-    statement(action="S3:getOBJECT"),
-    statement(action=["ec2:RunInstances", "s3:Get*"]),
-    statement(resource="arn:aws:s3:::bucket/annex/*.tar.gz"),
-    statement(resource=["arn:aws:s3:::other", "arn:aws:s3:::bucket/annex/???.tar.gz"]),
-    {"Effect": "Allow", "NotAction": "iam:*", "NotResource": "arn:aws:s3:::other/*"},
-    statement(Principal="*"),
-    statement(Principal={"AWS": ALICE}),
-    statement(Principal={"AWS": "arn:aws:iam::123456789012:root"}),
-])
+@pytest.mark.parametrize(
+    "each",
+    [
+        statement(),
+        statement(action="s3:*"),
+        statement(action="S3:getOBJECT"),
+        statement(action=["ec2:RunInstances", "s3:Get*"]),
+        statement(resource="arn:aws:s3:::bucket/annex/*.tar.gz"),
+        statement(resource=["arn:aws:s3:::other", "arn:aws:s3:::bucket/annex/???.tar.gz"]),
+        {"Effect": "Allow", "NotAction": "iam:*", "NotResource": "arn:aws:s3:::other/*"},
+        statement(Principal="*"),
+        statement(Principal={"AWS": ALICE}),
+        statement(Principal={"AWS": "arn:aws:iam::123456789012:root"}),
+    ],
+)
 def test_what_a_statement_covers_is_allowed(each: dict[str, Any]) -> None:
     assert allows(each)
 
 
-@pytest.mark.parametrize("each", [
-    statement(action="s3:PutObject"),
-    statement(resource="arn:aws:s3:::bucket"),
-    statement(resource="arn:aws:s3:::bucket/Annex/*"),
-    {"Effect": "Allow", "NotAction": "s3:*", "Resource": "*"},
-    statement(Principal={"AWS": "arn:aws:iam::123456789012:user/bob"}),
-    statement(Principal={"Service": "ec2.amazonaws.com"}),
-    statement(Condition={"StringEquals": {"aws:username": "alice"}}),
-    statement(resource="arn:aws:s3:::bucket/${aws:username}/*"),
-])
+@pytest.mark.parametrize(
+    "each",
+    [
+        statement(action="s3:PutObject"),
+        statement(resource="arn:aws:s3:::bucket"),
+        statement(resource="arn:aws:s3:::bucket/Annex/*"),
+        {"Effect": "Allow", "NotAction": "s3:*", "Resource": "*"},
+        statement(Principal={"AWS": "arn:aws:iam::123456789012:user/bob"}),
+        statement(Principal={"Service": "ec2.amazonaws.com"}),
+        statement(Condition={"StringEquals": {"aws:username": "alice"}}),
+        statement(resource="arn:aws:s3:::bucket/${aws:username}/*"),
+    ],
+)
 def test_what_it_does_not_cover_is_not(each: dict[str, Any]) -> None:
     assert not allows(each)
 
@@ -60,25 +66,35 @@ def test_a_deny_wins_wherever_it_stands() -> None:
     assert not allows(deny, statement())
 
 
-@pytest.mark.parametrize(("condition", "holds"), [
-    ({"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}, True),
-    ({"StringEquals": {"iam:PassedToService": ["lambda.amazonaws.com", "ec2.amazonaws.com"]}}, True),
-    ({"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}, False),
-    ({"StringNotEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}, True),
-    ({"StringLike": {"iam:PassedToService": "ec2.*"}}, True),
-    ({"StringEqualsIfExists": {"aws:missing": "x"}}, True),
-    ({"StringNotEquals": {"aws:missing": "x"}}, True),
-    ({"Null": {"aws:missing": "true"}}, True),
-    ({"Null": {"iam:PassedToService": "true"}}, False),
-    ({"ArnLike": {"aws:principalarn": "arn:aws:iam::*:user/alice"}}, True),
-    ({"Bool": {"aws:SecureTransport": "false"}}, False),
-    ({"ForAllValues:StringEquals": {"aws:tagkeys": ["a", "b"]}}, True),
-    ({"ForAllValues:StringEquals": {"aws:tagkeys": ["b"]}}, False),
-    ({"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}, "Bool": {"aws:SecureTransport": "false"}}, False),
-])
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [
+        ({"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}, True),
+        ({"StringEquals": {"iam:PassedToService": ["lambda.amazonaws.com", "ec2.amazonaws.com"]}}, True),
+        ({"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}, False),
+        ({"StringNotEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}, True),
+        ({"StringLike": {"iam:PassedToService": "ec2.*"}}, True),
+        ({"StringEqualsIfExists": {"aws:missing": "x"}}, True),
+        ({"StringNotEquals": {"aws:missing": "x"}}, True),
+        ({"Null": {"aws:missing": "true"}}, True),
+        ({"Null": {"iam:PassedToService": "true"}}, False),
+        ({"ArnLike": {"aws:principalarn": "arn:aws:iam::*:user/alice"}}, True),
+        ({"Bool": {"aws:SecureTransport": "false"}}, False),
+        ({"ForAllValues:StringEquals": {"aws:tagkeys": ["a", "b"]}}, True),
+        ({"ForAllValues:StringEquals": {"aws:tagkeys": ["b"]}}, False),
+        (
+            {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}, "Bool": {"aws:SecureTransport": "false"}},
+            False,
+        ),
+    ],
+)
 def test_a_condition_holds_as_iam_says(condition: dict[str, Any], holds: bool) -> None:
-    context = {"iam:passedtoservice": "ec2.amazonaws.com", "aws:principalarn": ALICE, "aws:securetransport": "true",
-               "aws:tagkeys": "a"}
+    context = {
+        "iam:passedtoservice": "ec2.amazonaws.com",
+        "aws:principalarn": ALICE,
+        "aws:securetransport": "true",
+        "aws:tagkeys": "a",
+    }
     assert allows(statement(Condition=condition), context=context) is holds
 
 

@@ -37,17 +37,20 @@ class Time:
         return self.now_s
 
 
-@pytest.mark.parametrize(("operation", "asked", "burst", "per_s"), [
-    ("DescribeSpotFleetRequests", NONE, 50, 3),
-    ("DescribeSpotFleetInstances", NONE, 100, 5),
-    ("CancelSpotFleetRequests", NONE, 50, 5),
-    ("RequestSpotFleet", NONE, 50, 5),
-    ("TerminateInstances", {"InstanceIds": ["i-1"]}, 100, 5),
-    ("CreateTags", NONE, 100, 10),
-    ("DescribeInstances", {"Filters": []}, 100, 20),
-    ("DescribeInstances", NONE, 50, 10),
-    ("ModifyInstanceAttribute", NONE, 50, 5),
-])
+@pytest.mark.parametrize(
+    ("operation", "asked", "burst", "per_s"),
+    [
+        ("DescribeSpotFleetRequests", NONE, 50, 3),
+        ("DescribeSpotFleetInstances", NONE, 100, 5),
+        ("CancelSpotFleetRequests", NONE, 50, 5),
+        ("RequestSpotFleet", NONE, 50, 5),
+        ("TerminateInstances", {"InstanceIds": ["i-1"]}, 100, 5),
+        ("CreateTags", NONE, 100, 10),
+        ("DescribeInstances", {"Filters": []}, 100, 20),
+        ("DescribeInstances", NONE, 50, 10),
+        ("ModifyInstanceAttribute", NONE, 50, 5),
+    ],
+)
 def test_an_api_takes_its_burst_and_then_so_many_a_second(
     operation: str, asked: dict[str, Any], burst: int, per_s: int
 ) -> None:
@@ -99,8 +102,10 @@ def test_too_many_calls_are_throttled_without_effect_until_the_bucket_fills(clou
     other.list_functions()
     until("a token comes", lambda: not throttled(ec2.describe_spot_fleet_requests))
     started_s = time.monotonic()
-    until("the burst is used up", lambda: throttled(ec2.cancel_spot_fleet_requests, SpotFleetRequestIds=["sfr-1"],
-                                                    TerminateInstances=True))
+    until(
+        "the burst is used up",
+        lambda: throttled(ec2.cancel_spot_fleet_requests, SpotFleetRequestIds=["sfr-1"], TerminateInstances=True),
+    )
     assert time.monotonic() - started_s < 15
     assert len(cloud.running_instances()) == 1
     cloud.reset()

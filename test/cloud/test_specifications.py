@@ -18,14 +18,26 @@ def templates(*overrides: dict[str, Any], **named: Any) -> dict[str, Any]:
     return {"LaunchSpecifications": [], "LaunchTemplateConfigs": [config]}
 
 
-@pytest.mark.parametrize(("changes", "words"), list(zip([
-    {"OnDemandTargetCapacity": 1},
-    {"InstancePoolsToUseCount": 2, "AllocationStrategy": "diversified"},
-    templates(LaunchTemplateName="any"),
-    templates(LaunchTemplateName="any", LaunchTemplateId="lt-1", Version="1"),
-    {"Type": "request", "SpotMaintenanceStrategies": {"CapacityRebalance": {"ReplacementStrategy": "launch"}}},
-    {"LaunchSpecifications": [specification(InstanceRequirements=REQUIREMENTS)]},
-], DOCUMENTED, strict=True)))
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    list(
+        zip(
+            [
+                {"OnDemandTargetCapacity": 1},
+                {"InstancePoolsToUseCount": 2, "AllocationStrategy": "diversified"},
+                templates(LaunchTemplateName="any"),
+                templates(LaunchTemplateName="any", LaunchTemplateId="lt-1", Version="1"),
+                {
+                    "Type": "request",
+                    "SpotMaintenanceStrategies": {"CapacityRebalance": {"ReplacementStrategy": "launch"}},
+                },
+                {"LaunchSpecifications": [specification(InstanceRequirements=REQUIREMENTS)]},
+            ],
+            DOCUMENTED,
+            strict=True,
+        )
+    ),
+)
 def test_what_the_documentation_forbids_is_refused(cloud: Cloud, changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ClientError) as refused:
         cloud.client("ec2").request_spot_fleet(SpotFleetRequestConfig=fleet_config(**changes))

@@ -65,8 +65,7 @@ def role(cloud: Cloud, trusted: Any, *statements: dict[str, Any]) -> None:
 
 
 def create(stack: Stack, **more: Any) -> str:
-    stack.cloudformation.create_stack(
-        StackName="one", TemplateBody=template(), Capabilities=["CAPABILITY_IAM"], **more)
+    stack.cloudformation.create_stack(StackName="one", TemplateBody=template(), Capabilities=["CAPABILITY_IAM"], **more)
     return stack.require_settled()
 
 

@@ -76,20 +76,28 @@ def test_a_parameter_alone_is_an_update(cloud: Cloud, stack: Stack) -> None:
 
 def test_an_update_may_keep_the_template(stack: Stack) -> None:
     given = [{"ParameterKey": "MaxLease", "ParameterValue": "7200"}]
-    stack.cloudformation.update_stack(StackName="one", UsePreviousTemplate=True, Parameters=given,
-                                      Capabilities=["CAPABILITY_IAM"])
+    stack.cloudformation.update_stack(
+        StackName="one", UsePreviousTemplate=True, Parameters=given, Capabilities=["CAPABILITY_IAM"]
+    )
     assert (stack.require_settled(), stack.parameter()) == ("UPDATE_COMPLETE", "7200")
 
 
-@pytest.mark.parametrize(("parameter", "given", "words"), [
-    (MAX_LEASE, {"MaxLease": "many"}, "'MaxLease' must be a number"),
-    (MAX_LEASE, {"MaxLease": "299"}, "must be a number not less than 300"),
-    (MAX_LEASE, {"MaxLease": None}, "Cannot specify usePreviousValue as true"),
-    (MAX_LEASE, {"Other": "1"}, r"\[Other\] do not exist in the template"),
-    ({"Type": "Number"}, {}, r"\[MaxLease\] must have values"),
-    ({"Type": "String", "AllowedValues": ["a"], "Default": "b"}, {}, "must be one of AllowedValues"),
-    ({"Type": "String", "AllowedPattern": "[a-z]+", "ConstraintDescription": "letters"}, {"MaxLease": "1"}, "letters"),
-])
+@pytest.mark.parametrize(
+    ("parameter", "given", "words"),
+    [
+        (MAX_LEASE, {"MaxLease": "many"}, "'MaxLease' must be a number"),
+        (MAX_LEASE, {"MaxLease": "299"}, "must be a number not less than 300"),
+        (MAX_LEASE, {"MaxLease": None}, "Cannot specify usePreviousValue as true"),
+        (MAX_LEASE, {"Other": "1"}, r"\[Other\] do not exist in the template"),
+        ({"Type": "Number"}, {}, r"\[MaxLease\] must have values"),
+        ({"Type": "String", "AllowedValues": ["a"], "Default": "b"}, {}, "must be one of AllowedValues"),
+        (
+            {"Type": "String", "AllowedPattern": "[a-z]+", "ConstraintDescription": "letters"},
+            {"MaxLease": "1"},
+            "letters",
+        ),
+    ],
+)
 def test_a_parameter_that_does_not_do_is_refused_at_once(
     cloud: Cloud, parameter: dict[str, Any], given: dict[str, Any], words: str
 ) -> None:
@@ -121,15 +129,21 @@ def test_a_second_stack_that_wants_the_names_rolls_back_and_leaves_the_first(clo
 def test_a_resource_with_its_own_name_cannot_be_replaced(cloud: Cloud, stack: Stack) -> None:
     before = configuration(cloud)
     assert stack.update(template({"Function": {"PackageType": "Image"}})) == "UPDATE_ROLLBACK_COMPLETE"
-    assert ("CloudFormation cannot update a stack when a custom-named resource requires replacing. "
-            f"Rename {NAME} and update the stack again.") in stack.reasons()
+    assert (
+        "CloudFormation cannot update a stack when a custom-named resource requires replacing. "
+        f"Rename {NAME} and update the stack again."
+    ) in stack.reasons()
     assert configuration(cloud) == before
 
 
 def test_what_replaces_is_there_before_the_old_goes(cloud: Cloud, stack: Stack) -> None:
     assert stack.update(template({"Rule": {"Name": "renamed"}})) == "UPDATE_COMPLETE", stack.reasons()
-    assert stack.events("Rule")[-4:] == ["UPDATE_IN_PROGRESS", "UPDATE_COMPLETE", "DELETE_IN_PROGRESS",
-                                         "DELETE_COMPLETE"]
+    assert stack.events("Rule")[-4:] == [
+        "UPDATE_IN_PROGRESS",
+        "UPDATE_COMPLETE",
+        "DELETE_IN_PROGRESS",
+        "DELETE_COMPLETE",
+    ]
     assert stack.events("one")[-2:] == ["UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_COMPLETE"]
     assert [each["Name"] for each in cloud.client("events").list_rules()["Rules"]] == ["renamed"]
     [statement] = json.loads(cloud.client("lambda").get_policy(FunctionName=NAME)["Policy"])["Statement"]
@@ -141,7 +155,10 @@ def test_an_update_that_fails_leaves_all_as_it_was(cloud: Cloud, stack: Stack) -
     policy = json.loads(cloud.client("lambda").get_policy(FunctionName=NAME)["Policy"])
     ids = stack.cloudformation.describe_stack_resources(StackName="one")["StackResources"]
     changed: dict[str, dict[str, Any]] = {
-        "Log": {"RetentionInDays": 30}, "Function": {"Description": "new"}, "Rule": {"Name": "taken"}}
+        "Log": {"RetentionInDays": 30},
+        "Function": {"Description": "new"},
+        "Rule": {"Name": "taken"},
+    }
     assert stack.update(template(changed), MaxLease="3600") == "UPDATE_ROLLBACK_COMPLETE"
     assert (configuration(cloud)["Description"], stack.parameter()) == ("ends annexes", "2592000")
     [group] = cloud.client("logs").describe_log_groups(logGroupNamePrefix=GROUP)["logGroups"]
@@ -190,7 +207,8 @@ def test_a_rule_that_somebody_switches_off_ticks_no_more_and_is_drift(cloud: Clo
 
     def drifted() -> list[str]:
         told = stack.cloudformation.describe_stack_resource_drifts(
-            StackName="one", StackResourceDriftStatusFilters=["MODIFIED"])
+            StackName="one", StackResourceDriftStatusFilters=["MODIFIED"]
+        )
         return [each["LogicalResourceId"] for each in told["StackResourceDrifts"]]
 
     until("drift was found", lambda: drifted() == ["Rule"])
@@ -199,10 +217,13 @@ def test_a_rule_that_somebody_switches_off_ticks_no_more_and_is_drift(cloud: Clo
     assert len(receipts(cloud)) == 1
 
 
-@pytest.mark.parametrize(("policy", "words"), [
-    ({"MaximumEventAgeInSeconds": 86401}, "retryPolicy.MaximumEventAgeInSeconds"),
-    ({"MaximumRetryAttempts": 186}, "retryPolicy.MaximumRetryAttempts"),
-])
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        ({"MaximumEventAgeInSeconds": 86401}, "retryPolicy.MaximumEventAgeInSeconds"),
+        ({"MaximumRetryAttempts": 186}, "retryPolicy.MaximumRetryAttempts"),
+    ],
+)
 def test_a_target_cannot_be_tried_for_ever(cloud: Cloud, policy: dict[str, int], words: str) -> None:
     body = template({"Rule": {"Targets": [{"Id": "lease", "Arn": ARN, "RetryPolicy": policy}]}})
     stack = Stack(cloud)

@@ -54,8 +54,12 @@ def _tag_views(kind: str, resource_id: str, tags: Mapping[str, str]) -> Iterator
 
 
 def tag_view_of_moto(tag: Mapping[str, str]) -> dict[str, str]:
-    return {"ResourceId": tag["resource_id"], "ResourceType": tag["resource_type"], "Key": tag["key"],
-            "Value": tag["value"]}
+    return {
+        "ResourceId": tag["resource_id"],
+        "ResourceType": tag["resource_type"],
+        "Key": tag["key"],
+        "Value": tag["value"],
+    }
 
 
 def active_instance_view(instance: Instance) -> dict[str, Any]:

@@ -134,8 +134,11 @@ class StepContext:
         fault = self.faults.take(operation, request.target)
         if fault is not None:
             self.audit.effect("metadata", operation=operation, path=request.path, fault=fault.kind)
-            return Broken(fault.hang_s if fault.kind == "hang" else 0.0) if fault.kind in {"reset", "hang"} else (
-                Answer(fault.status if fault.kind == "error" else 500, b""))
+            return (
+                Broken(fault.hang_s if fault.kind == "hang" else 0.0)
+                if fault.kind in {"reset", "hang"}
+                else (Answer(fault.status if fault.kind == "error" else 500, b""))
+            )
         with self._lock:
             answer = self.metadata.answer(request)
         self.audit.effect("metadata", operation=operation, path=request.path, status=answer.status)

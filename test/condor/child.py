@@ -60,8 +60,12 @@ class Child:
         if self._process is None or self._process.poll() is not None:
             self.close()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "test.condor.child"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL, env={**os.environ, "CONDOR_CONFIG": "ONLY_ENV"})
+                [sys.executable, "-m", "test.condor.child"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "CONDOR_CONFIG": "ONLY_ENV"},
+            )
         return self._process
 
 

@@ -15,8 +15,11 @@ from test.condor.child import CALLS, NETWORK, Child
 SURROGATE = "\ud800"
 LOCAL = tuple(call for call in CALLS if call not in NETWORK)
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=60)  # with lone surrogates and NUL
-JSON_TEXT = st.recursive(ANY_TEXT | st.integers() | st.floats() | st.booleans() | st.none(), lambda inner: (
-    st.lists(inner, max_size=4) | st.dictionaries(ANY_TEXT, inner, max_size=4)), max_leaves=15).map(json.dumps)
+JSON_TEXT = st.recursive(
+    ANY_TEXT | st.integers() | st.floats() | st.booleans() | st.none(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(ANY_TEXT, inner, max_size=4),
+    max_leaves=15,
+).map(json.dumps)
 
 
 @pytest.fixture(scope="module")
@@ -28,71 +31,111 @@ def child() -> Iterator[Child]:
 
 def said_by(program: str) -> str:
     """What a program prints that has the process for itself."""
-    done = subprocess.run([sys.executable, "-c", program], env={**os.environ, "CONDOR_CONFIG": "ONLY_ENV"},
-                          capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "CONDOR_CONFIG": "ONLY_ENV"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 0, f"ended with {done.returncode}: {done.stderr[-500:]}"
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("claims", [
-    '{"x": "\\ud800"}', '{"\\ud800": 1}', '{"x": "a\\u0000b"}', '{"": 1}', f'{{"{"n" * 300}": 1}}'])
+@pytest.mark.parametrize(
+    "claims", ['{"x": "\\ud800"}', '{"\\ud800": 1}', '{"x": "a\\u0000b"}', '{"": 1}', f'{{"{"n" * 300}": 1}}']
+)
 def test_a_token_whose_claims_the_bindings_cannot_hold_is_revoked(claims: str) -> None:
-    program = "\n".join((
-        "import json",
-        "from annexd.daemoncore.security.revocation import Revocation",
-        f"print(Revocation('jti == \"x\" && false').is_revoked(json.loads({claims!r})))"))
+    program = "\n".join(
+        (
+            "import json",
+            "from annexd.daemoncore.security.revocation import Revocation",
+            f"print(Revocation('jti == \"x\" && false').is_revoked(json.loads({claims!r})))",
+        )
+    )
     assert said_by(program) == "True"
 
 
 def test_a_claim_that_the_expression_does_not_name_revokes_nothing() -> None:
-    program = "\n".join((
-        "from annexd.daemoncore.security.revocation import Revocation",
-        "print(Revocation('sub == \"x\"').is_revoked({'sub': 'alice', 'wlcg.ver': '1.0', 'big': 2**70, 'o': {}}))"))
+    program = "\n".join(
+        (
+            "from annexd.daemoncore.security.revocation import Revocation",
+            "print(Revocation('sub == \"x\"').is_revoked({'sub': 'alice', 'wlcg.ver': '1.0', 'big': 2**70, 'o': {}}))",
+        )
+    )
     assert said_by(program) == "False"
 
 
 @pytest.mark.parametrize("attribute", ["AnnexFunctionWarning", "AnnexStuckReason", "AnnexJournalError"])
 def test_the_words_of_others_in_the_daemons_ad_do_not_end_it(attribute: str) -> None:
-    program = "\n".join((
-        "from annexd.daemoncore.pool.collector import Advertiser, Identity, Publication",
-        "from annexd.daemoncore.pool.outbound import Outbound",
-        f"said = lambda: {{{attribute!r}: 'the handler is \"\\ud800.x\\0\"', 'AnnexStuck': 2}}",
-        "advertiser = Advertiser(Outbound({}), Publication((), 300, {}), said)",
-        "advertiser.identity = Identity('annexd@host', 'host', '<127.0.0.1:1>', '25.14.1', 'x86_64')",
-        f"print([(ascii(ad.eval({attribute!r})), ad.eval('AnnexStuck')) for ad in advertiser.ads()][0])"))
+    program = "\n".join(
+        (
+            "from annexd.daemoncore.pool.collector import Advertiser, Identity, Publication",
+            "from annexd.daemoncore.pool.outbound import Outbound",
+            f"said = lambda: {{{attribute!r}: 'the handler is \"\\ud800.x\\0\"', 'AnnexStuck': 2}}",
+            "advertiser = Advertiser(Outbound({}), Publication((), 300, {}), said)",
+            "advertiser.identity = Identity('annexd@host', 'host', '<127.0.0.1:1>', '25.14.1', 'x86_64')",
+            f"print([(ascii(ad.eval({attribute!r})), ad.eval('AnnexStuck')) for ad in advertiser.ads()][0])",
+        )
+    )
     assert said_by(program) == repr((ascii('the handler is "\ufffd.x\ufffd"'), 2))
 
 
 @pytest.mark.parametrize("expression", ["'1+' * 300_000 + '1'", "'\\ud800'", "'1\\0'", "'(' * 20_000"])
 def test_an_expression_that_is_too_deep_or_no_text_is_none(expression: str) -> None:
-    program = "\n".join((
-        "from annexd.daemoncore.config.parameters import is_expression",
-        f"print(is_expression({expression}))"))
+    program = "\n".join(
+        ("from annexd.daemoncore.config.parameters import is_expression", f"print(is_expression({expression}))")
+    )
     assert said_by(program) == "False"
 
 
-@pytest.mark.parametrize("text", [
-    "<127.0.0.1:-1>", "<127.0.0.1:99999>", "<a", "", "<127.0.0.1:1?\0>", f"<{SURROGATE}:1>", f"<{'a' * 5000}:1>"])
+@pytest.mark.parametrize(
+    "text",
+    ["<127.0.0.1:-1>", "<127.0.0.1:99999>", "<a", "", "<127.0.0.1:1?\0>", f"<{SURROGATE}:1>", f"<{'a' * 5000}:1>"],
+)
 @pytest.mark.parametrize("call", ["alive", "exchange", "ping"])
 def test_a_malformed_address_is_refused(child: Child, call: str, text: str) -> None:
     assert (child.give(call, text, 1) or "").startswith("refused")
 
 
-@pytest.mark.parametrize(("call", "text", "number"), [
-    ("order", SURROGATE, 1), ("order", "x", 99_999), ("order", "x", 2**64), ("ad_in", f"[x = {SURROGATE}]", 0),
-    ("expression", "1+" * 1000, 999), ("expression", "1+" * 15_000 + "1", 1),
-    ("quote", "\0", 0), ("knob", "X=$(X)$(X)", 0), ("knob", "X=$INT(x)", 0),
-    ("knob", f"X={SURROGATE}", 0), ("locate", 'a" || true', 0)])
+@pytest.mark.parametrize(
+    ("call", "text", "number"),
+    [
+        ("order", SURROGATE, 1),
+        ("order", "x", 99_999),
+        ("order", "x", 2**64),
+        ("ad_in", f"[x = {SURROGATE}]", 0),
+        ("expression", "1+" * 1000, 999),
+        ("expression", "1+" * 15_000 + "1", 1),
+        ("quote", "\0", 0),
+        ("knob", "X=$(X)$(X)", 0),
+        ("knob", "X=$INT(x)", 0),
+        ("knob", f"X={SURROGATE}", 0),
+        ("locate", 'a" || true', 0),
+    ],
+)
 def test_what_would_end_the_process_or_change_a_meaning_is_refused(
-        child: Child, call: str, text: str, number: int) -> None:
+    child: Child, call: str, text: str, number: int
+) -> None:
     assert (child.give(call, text, number) or "").startswith("refused")
 
 
-@pytest.mark.parametrize(("call", "text", "number", "said"), [
-    ("expression", "N + 1", 1, "taken: '2'"), ("quote", 'a"é', 0, "taken:"), ("knob", "X=a$(Y)b", 0, "taken: 'ab'"),
-    ("claims", '{"jti": "x"}', 0, "taken: 'True'"), ("order", "é" * 1000, 20, "taken:"), ("ad", "\0", 2**64, "taken:"),
-    ("log", SURROGATE * 10_000, 0, "taken:"), ("expression", '"' + "(+" * 20_000 + '"', 0, "taken:"),
-    ("param", SURROGATE, 0, "taken: 'None'"), ("param", "A" * 10_000, 0, "taken: 'None'")])
+@pytest.mark.parametrize(
+    ("call", "text", "number", "said"),
+    [
+        ("expression", "N + 1", 1, "taken: '2'"),
+        ("quote", 'a"é', 0, "taken:"),
+        ("knob", "X=a$(Y)b", 0, "taken: 'ab'"),
+        ("claims", '{"jti": "x"}', 0, "taken: 'True'"),
+        ("order", "é" * 1000, 20, "taken:"),
+        ("ad", "\0", 2**64, "taken:"),
+        ("log", SURROGATE * 10_000, 0, "taken:"),
+        ("expression", '"' + "(+" * 20_000 + '"', 0, "taken:"),
+        ("param", SURROGATE, 0, "taken: 'None'"),
+        ("param", "A" * 10_000, 0, "taken: 'None'"),
+    ],
+)
 def test_what_is_harmless_is_taken(child: Child, call: str, text: str, number: int, said: str) -> None:
     assert (child.give(call, text, number) or "").startswith(said)
 

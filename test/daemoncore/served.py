@@ -16,19 +16,24 @@ from annexd.cedar.commands import CA_AUTH_CMD, COMMANDS
 from annexd.cedar.context import ServerContext
 from annexd.cedar.events import CommandReceived
 from annexd.cedar.levels import Level
-from annexd.cedar.policy import SecurityPolicy, Requirement
+from annexd.cedar.policy import Requirement, SecurityPolicy
 from annexd.cedar.secret import Secret
 from annexd.cedar.session import SessionCache
 from annexd.daemoncore.commands.call import Call
-from annexd.service.configuration import Limits
 from annexd.daemoncore.network.listener import BACKLOG, Listener
 from annexd.daemoncore.network.server import Security, Server
+from annexd.service.configuration import Limits
 
 VERSION = "$CondorVersion: 25.14.1 2026-10-16 BuildID: annexd $"
 TRUST_DOMAIN = "annex.test"
 PATIENCE_S = 30
-LIMITS = Limits(max_running_requests=1, max_pending_connections=20, session_deadline_s=PATIENCE_S,
-                read_timeout_s=PATIENCE_S, shutdown_graceful_s=1)
+LIMITS = Limits(
+    max_running_requests=1,
+    max_pending_connections=20,
+    session_deadline_s=PATIENCE_S,
+    read_timeout_s=PATIENCE_S,
+    shutdown_graceful_s=1,
+)
 
 
 class CountedSessions(SessionCache):

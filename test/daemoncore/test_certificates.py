@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 
 from annexd.cedar.context import Tls
 from annexd.cedar.subject import oneline
-from annexd.daemoncore.security.certificates import read_tls
 from annexd.daemoncore.config.parameters import Parameters
+from annexd.daemoncore.security.certificates import read_tls
 from test.cedar.certificates import HOST, Authority, client_context, person
 
 

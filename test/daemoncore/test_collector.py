@@ -8,9 +8,19 @@ from annexd.daemoncore.pool.collector import Advertiser, Identity, Publication
 from annexd.daemoncore.pool.outbound import Outbound
 
 
-@pytest.mark.parametrize(("expression", "is_true"), [
-    ("true", True), ('Name == "annexd@host"', True), ("false", False), ("nosuch", False), ("1/0", False), ("7", False),
-    ('absTime("soon")', False), ('eval("(")', False)])
+@pytest.mark.parametrize(
+    ("expression", "is_true"),
+    [
+        ("true", True),
+        ('Name == "annexd@host"', True),
+        ("false", False),
+        ("nosuch", False),
+        ("1/0", False),
+        ("7", False),
+        ('absTime("soon")', False),
+        ('eval("(")', False),
+    ],
+)
 def test_only_what_is_true_of_the_ad_stops_the_daemon(expression: str, is_true: bool) -> None:
     async def asked() -> bool:
         advertiser = Advertiser(Outbound({}), Publication((), 300, {}), dict)

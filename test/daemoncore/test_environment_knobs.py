@@ -7,33 +7,51 @@ from pathlib import Path
 
 import pytest
 
-from annexd.service.environment_knobs import REDACTED, redacted
+from annexd.daemoncore.config.environment_knobs import REDACTED, redacted
 
 KEYS = "AWS_ACCESS_KEY_ID=AKIAX AWS_SECRET_ACCESS_KEY=swordfish"
 
 
-@pytest.mark.parametrize(("name", "text", "shown"), [
-    ("ANNEXD_ENVIRONMENT", KEYS, REDACTED), ("master_environment", f'"A=1 {KEYS}"', REDACTED),
-    ("ANNEXD.ANNEXD_ENVIRONMENT", "aws_session_token=x", REDACTED),
-    ("ANNEXD_ENVIRONMENT", f"ANNEXD_ENVIRONMENT = {KEYS}", f"ANNEXD_ENVIRONMENT = {REDACTED}"),
-    ("ANNEXD_ENVIRONMENT", f"AWS_SECRET_ACCESS_KEY = {KEYS}", REDACTED),
-    ("ANNEXD_ENVIRONMENT", "AWS_SHARED_CREDENTIALS_FILE=/etc/a", "AWS_SHARED_CREDENTIALS_FILE=/etc/a"),
-    ("ANNEXD_ENVIRONMENT", "", ""), ("OTHER", "AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID")])
+@pytest.mark.parametrize(
+    ("name", "text", "shown"),
+    [
+        ("ANNEXD_ENVIRONMENT", KEYS, REDACTED),
+        ("master_environment", f'"A=1 {KEYS}"', REDACTED),
+        ("ANNEXD.ANNEXD_ENVIRONMENT", "aws_session_token=x", REDACTED),
+        ("ANNEXD_ENVIRONMENT", f"ANNEXD_ENVIRONMENT = {KEYS}", f"ANNEXD_ENVIRONMENT = {REDACTED}"),
+        ("ANNEXD_ENVIRONMENT", f"AWS_SECRET_ACCESS_KEY = {KEYS}", REDACTED),
+        ("ANNEXD_ENVIRONMENT", "AWS_SHARED_CREDENTIALS_FILE=/etc/a", "AWS_SHARED_CREDENTIALS_FILE=/etc/a"),
+        ("ANNEXD_ENVIRONMENT", "", ""),
+        ("OTHER", "AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID"),
+    ],
+)
 def test_of_a_knob_that_holds_keys_no_value_is_shown(name: str, text: str, shown: str) -> None:
     assert redacted(name, text) == shown
 
 
 def test_each_knob_that_holds_keys_is_warned_of_by_its_name_without_them(tmp_path: Path) -> None:
-    program = "\n".join((
-        "from annexd.service import configuration, environment_knobs",
-        "from annexd.daemoncore.log import open_log",
-        "configuration.load()",
-        "open_log(terminal=True)",
-        "environment_knobs.warn()"))
-    (tmp_path / "config").write_text(f"ANNEXD_ENVIRONMENT = {KEYS}\nMASTER_ENVIRONMENT = AWS_SESSION_TOKEN=swordfish\n"
-                                     "SCHEDD_ENVIRONMENT = A=1\nSITE_WORDS = AWS_ACCESS_KEY_ID\n")
-    done = subprocess.run([sys.executable, "-c", program], text=True, capture_output=True, timeout=60, check=True,
-                          env={**os.environ, "CONDOR_CONFIG": str(tmp_path / "config")})
+    program = "\n".join(
+        (
+            "from annexd.daemoncore.config import environment_knobs",
+            "from annexd.service import configuration",
+            "from annexd.daemoncore.log import open_log",
+            "configuration.load()",
+            "open_log(terminal=True)",
+            "environment_knobs.warn()",
+        )
+    )
+    (tmp_path / "config").write_text(
+        f"ANNEXD_ENVIRONMENT = {KEYS}\nMASTER_ENVIRONMENT = AWS_SESSION_TOKEN=swordfish\n"
+        "SCHEDD_ENVIRONMENT = A=1\nSITE_WORDS = AWS_ACCESS_KEY_ID\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        text=True,
+        capture_output=True,
+        timeout=60,
+        check=True,
+        env={**os.environ, "CONDOR_CONFIG": str(tmp_path / "config")},
+    )
     warned = [line for line in (done.stdout + done.stderr).splitlines() if "holds AWS keys" in line]
     assert [line.partition("ERROR: ")[2].split()[0] for line in warned] == ["ANNEXD_ENVIRONMENT", "MASTER_ENVIRONMENT"]
     assert "AWS_SHARED_CREDENTIALS_FILE" in warned[0]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from annexd.daemoncore.sinful import Sinful, write_address_file
 from annexd.daemoncore.config.runtime_config import CannotSet, name_in
 from annexd.daemoncore.process.pid_file import CannotEnd, end_other, pid_file
+from annexd.daemoncore.sinful import Sinful, write_address_file
 
 SECRET = "what somebody keeps\n"
 

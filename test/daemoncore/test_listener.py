@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from annexd.daemoncore.network.shared_port import PASS_SOCK_MESSAGE, SharedPort
 from annexd.daemoncore.network.listener import Listener
+from annexd.daemoncore.network.shared_port import PASS_SOCK_MESSAGE, SharedPort
 
 
 def handed_over(*send: Callable[[socket.socket], object]) -> bytes | None:
@@ -61,8 +61,12 @@ def pass_descriptors(count: int, message: bytes = PASS_SOCK_MESSAGE) -> Callable
 def test_the_clients_connection_is_received_with_its_bytes_whether_its_parts_come_together_or_not() -> None:
     assert handed_over(pass_descriptors(1)) == b"hello"
     assert handed_over(lambda theirs: theirs.sendall(PASS_SOCK_MESSAGE), pass_descriptors(1, message=b"")) == b"hello"
-    assert handed_over(lambda theirs: theirs.sendall(PASS_SOCK_MESSAGE[:3]),
-                       pass_descriptors(1, message=PASS_SOCK_MESSAGE[3:])) == b"hello"
+    assert (
+        handed_over(
+            lambda theirs: theirs.sendall(PASS_SOCK_MESSAGE[:3]), pass_descriptors(1, message=PASS_SOCK_MESSAGE[3:])
+        )
+        == b"hello"
+    )
 
 
 def test_the_frame_is_the_one_that_condor_shared_port_sends() -> None:
@@ -78,10 +82,19 @@ def test_a_handover_without_a_descriptor_or_with_another_message_is_refused() ->
 
 @pytest.mark.parametrize("kind", ["two", "unix", "udp", "listening", "file"])
 def test_whatever_else_is_handed_over_is_refused_and_closed(kind: str) -> None:
-    with (tempfile.TemporaryFile() as file, socket.create_server(("127.0.0.1", 0)) as listening,
-          socket.socketpair()[0] as unix, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp):
-        kinds: dict[str, list[Any]] = {"two": [unix, udp], "unix": [unix], "udp": [udp], "listening": [listening],
-                                       "file": [file]}
+    with (
+        tempfile.TemporaryFile() as file,
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        socket.socketpair()[0] as unix,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+    ):
+        kinds: dict[str, list[Any]] = {
+            "two": [unix, udp],
+            "unix": [unix],
+            "udp": [udp],
+            "listening": [listening],
+            "file": [file],
+        }
 
         def send(theirs: socket.socket) -> None:
             theirs.sendall(PASS_SOCK_MESSAGE)
@@ -95,8 +108,9 @@ def test_whatever_else_is_handed_over_is_refused_and_closed(kind: str) -> None:
 def test_a_listener_accepts_many_who_wait_and_goes_on_with_another_socket() -> None:
     async def run() -> None:
         served: list[socket.socket] = []
-        listener = Listener(socket.create_server(("127.0.0.1", 0), backlog=100),
-                            lambda client, _address: served.append(client))
+        listener = Listener(
+            socket.create_server(("127.0.0.1", 0), backlog=100), lambda client, _address: served.append(client)
+        )
         listener.start()
         for expected in (40, 80):
             address = listener.socket.getsockname()

@@ -10,26 +10,35 @@ from annexd.daemoncore.network.pending_connections import PendingConnections, Pl
 LATER_S = time.monotonic() + 3600
 
 
-@pytest.mark.parametrize(("address", "counted"), [
-    ("10.1.2.3", "10.1.2.3"), ("::ffff:10.1.2.3", "10.1.2.3"), ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-    ("2001:db8:1:2::", "2001:db8:1:2::/64"), ("fe80::1%eth0", "fe80::/64")])
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("10.1.2.3", "10.1.2.3"),
+        ("::ffff:10.1.2.3", "10.1.2.3"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+    ],
+)
 def test_an_address_counts_as_its_machine(address: str, counted: str) -> None:
     assert counted_as(address) == counted
 
 
 def test_one_ipv6_network_with_many_addresses_pushes_out_itself_only() -> None:
     async def flood() -> tuple[int, list[str]]:
-        lobby, ended = PendingConnections(), list[str]()
+        pending_connections, ended = PendingConnections(), list[str]()
 
         def enter(address: str) -> None:
-            lobby.enter(Place(counted_as(address), lambda _reason: ended.append(address), LATER_S, LATER_S), 10)
+            pending_connections.enter(
+                Place(counted_as(address), lambda _reason: ended.append(address), LATER_S, LATER_S), 10
+            )
 
         enter("2001:db8:9::1")
         enter("10.1.2.3")
         for number in range(100):
             enter(f"2001:db8:1::{number + 1:x}")
-        found = len(lobby), list(ended)
-        lobby.close()
+        found = len(pending_connections), list(ended)
+        pending_connections.close()
         return found
 
     present, ended = asyncio.run(flood())

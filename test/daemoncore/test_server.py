@@ -22,14 +22,15 @@ from annexd.cedar.commands import COMMANDS, DC_NOP, DC_NOP_READ, DC_QUERY_INSTAN
 from annexd.cedar.context import ServerContext
 from annexd.cedar.session import SessionCache
 from annexd.daemoncore.commands.call import Call, Work
-from annexd.service.configuration import Limits
 from annexd.daemoncore.network.listener import Listener
-from annexd.daemoncore.security.resolver import LOOKUPS
-from annexd.daemoncore.security.fs_proof import login_name, owner_of_proof
 from annexd.daemoncore.network.server import Security, Server
+from annexd.daemoncore.security.fs_proof import login_name, owner_of_proof
+from annexd.daemoncore.security.resolver import LOOKUPS
+from annexd.service.configuration import Limits
 
-LIMITS = Limits(max_running_requests=1, max_pending_connections=20, session_deadline_s=1, read_timeout_s=1,
-                shutdown_graceful_s=1)
+LIMITS = Limits(
+    max_running_requests=1, max_pending_connections=20, session_deadline_s=1, read_timeout_s=1, shutdown_graceful_s=1
+)
 QUERY = struct.pack(">BIq", 1, 8, DC_QUERY_INSTANCE)
 ANSWER = b"0123456789abcdef"
 Address = tuple[str, int]
@@ -38,9 +39,14 @@ NO_LISTS = AuthorizationPolicy.read(lambda _name: None)
 
 def security(authorization: AuthorizationPolicy = NO_LISTS) -> Security:
     context = ServerContext(
-        version="$CondorVersion: 25.14.1 2026-10-16 BuildID: test $", policy={},
+        version="$CondorVersion: 25.14.1 2026-10-16 BuildID: test $",
+        policy={},
         commands={number: COMMANDS[number] for number in (DC_NOP, DC_QUERY_INSTANCE, DC_NOP_READ)},
-        sessions=SessionCache("test:1:1"), random=secrets.token_bytes, trust_domain="test", uid_domain="test")
+        sessions=SessionCache("test:1:1"),
+        random=secrets.token_bytes,
+        trust_domain="test",
+        uid_domain="test",
+    )
     return Security(context, authorization, lambda _key_id: None)
 
 
@@ -54,8 +60,11 @@ async def answer_later(call: Call) -> None:
 
 
 @asynccontextmanager
-async def serving(limits: Limits = LIMITS, dispatch: Callable[[Call], Work | None] = answer,
-                  authorization: AuthorizationPolicy = NO_LISTS) -> AsyncIterator[Address]:
+async def serving(
+    limits: Limits = LIMITS,
+    dispatch: Callable[[Call], Work | None] = answer,
+    authorization: AuthorizationPolicy = NO_LISTS,
+) -> AsyncIterator[Address]:
     server = Server(security(authorization), limits, dispatch, None)
     listener = Listener(socket.create_server(("127.0.0.1", 0), backlog=500), server.serve)
     listener.start()
@@ -91,7 +100,8 @@ def test_a_good_client_is_answered(dispatch: Callable[[Call], Work | None], byte
 
 @pytest.mark.parametrize("is_read", [True, False], ids=["reads late", "never reads"])
 def test_an_answer_that_the_peer_does_not_take_at_once_is_kept_until_it_does_or_the_session_is_over(
-        is_read: bool) -> None:
+    is_read: bool,
+) -> None:
     size = 30_000_000  # more than a kernel keeps of one connection
 
     def answer_at_length(call: Call) -> None:
@@ -131,9 +141,19 @@ def test_an_answer_arrives_though_the_peer_has_said_more_that_nobody_reads() -> 
         assert asyncio.run(run()) == struct.pack(">BI", 1, len(ANSWER)) + ANSWER
 
 
-@pytest.mark.parametrize("rubbish", [
-    b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00", b"\x0b" + bytes(12), b"\x01\x7f\xff\xff\xff",
-    b"\x01\x00\x00\x00\x00", bytes(4096), struct.pack(">BIq", 1, 8, 4711), struct.pack(">BIq", 1, 8, 60010)])
+@pytest.mark.parametrize(
+    "rubbish",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\x16\x03\x01\x02\x00",
+        b"\x0b" + bytes(12),
+        b"\x01\x7f\xff\xff\xff",
+        b"\x01\x00\x00\x00\x00",
+        bytes(4096),
+        struct.pack(">BIq", 1, 8, 4711),
+        struct.pack(">BIq", 1, 8, 60010),
+    ],
+)
 def test_rubbish_is_dropped_at_once_and_without_a_word(rubbish: bytes) -> None:
     async def run() -> tuple[bytes, float]:
         async with serving(replace(LIMITS, session_deadline_s=60, read_timeout_s=60)) as address:
@@ -154,7 +174,8 @@ def test_rubbish_is_dropped_at_once_and_without_a_word(rubbish: bytes) -> None:
 
 @pytest.mark.parametrize(("look_up", "friends"), [("names", "*.friends.org"), ("is_member", "+friends")])
 def test_a_name_server_that_does_not_answer_keeps_waiting_only_who_depends_on_it(
-        monkeypatch: pytest.MonkeyPatch, look_up: str, friends: str) -> None:
+    monkeypatch: pytest.MonkeyPatch, look_up: str, friends: str
+) -> None:
     """It may be the stranger's own, who has as many addresses as it takes; netgroups may be LDAP's."""
     over = threading.Event()
 

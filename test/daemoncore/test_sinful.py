@@ -15,8 +15,11 @@ SharedPortCommandSinfuls = "<127.0.0.1:19650>"
 
 
 def test_a_sinful_is_written_as_it_was_read() -> None:
-    for text in ("<127.0.0.1:9618>", "<127.0.0.1:9618?addrs=127.0.0.1-9618&alias=vm&noUDP&sock=annexd_1_2>",
-                 "<[::1]:9618?addrs=[--1]-9618&noUDP>"):
+    for text in (
+        "<127.0.0.1:9618>",
+        "<127.0.0.1:9618?addrs=127.0.0.1-9618&alias=vm&noUDP&sock=annexd_1_2>",
+        "<[::1]:9618?addrs=[--1]-9618&noUDP>",
+    ):
         assert str(Sinful.parse(text)) == text
 
 
@@ -29,10 +32,12 @@ def test_behind_shared_port_the_address_is_shared_ports_with_our_name(tmp_path: 
 def test_in_a_private_network_too_our_name_is_at_shared_ports_address() -> None:
     """As HTCondor's daemons spell it."""
     shared_port = Sinful.parse(
-        "<10.0.0.7:9618?PrivAddr=%3c192.168.1.2:9618%3fsock%3dcollector%3e&PrivNet=inner&alias=vm&noUDP&sock=collector>")
+        "<10.0.0.7:9618?PrivAddr=%3c192.168.1.2:9618%3fsock%3dcollector%3e&PrivNet=inner&alias=vm&noUDP&sock=collector>"
+    )
     assert str(shared_port.behind_shared_port("annexd_1_2")) == (
         "<10.0.0.7:9618?PrivAddr=%3c192.168.1.2:9618%3fsock%3dannexd_1_2%3e&PrivNet=inner&alias=vm&noUDP"
-        "&sock=annexd_1_2>")
+        "&sock=annexd_1_2>"
+    )
     plain = Sinful.parse("<[::1]:9618?PrivAddr=%3c[fd00::1]:9618%3fa%3db%26noUDP%3e>").behind_shared_port("x")
     assert str(plain) == "<[::1]:9618?PrivAddr=%3c[fd00::1]:9618%3fa%3db%26noUDP%26sock%3dx%3e&noUDP&sock=x>"
 

@@ -46,8 +46,9 @@ class DebianRoot:
         self.succeed("useradd", "--create-home", "alice")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._master is not None:
             self.stop_condor()
         for name in ("dev", "proc"):
@@ -60,8 +61,15 @@ class DebianRoot:
         environment = {"PATH": PATH, "HOME": home, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive", **env}
         become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
         whole = ["chroot", str(self.directory), *become, *command]
-        return subprocess.run(whole, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              timeout=COMMAND_TIMEOUT_S, check=False)
+        return subprocess.run(
+            whole,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_TIMEOUT_S,
+            check=False,
+        )
 
     def succeed(self, *command: str, user: str = "root", **env: str) -> str:
         """The same, for what must not fail; return all that it said."""

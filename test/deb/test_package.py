@@ -46,8 +46,10 @@ def test_a_user_orders_from_the_annexd_that_the_administrator_enabled(ordered: O
 def test_an_upgrade_starts_the_new_annexd_which_still_knows_the_annex(upgraded: Ordered) -> None:
     root = upgraded.root
     root.wait_for(lambda: f"annexd {NEXT_VERSION}" in root.logs(), "the new annexd to start")
-    root.wait_for(lambda: upgraded.fleet_id in root.run("condor_annex", "-status", "-json", user="alice").stdout,
-                  "the annex to be shown")
+    root.wait_for(
+        lambda: upgraded.fleet_id in root.run("condor_annex", "-status", "-json", user="alice").stdout,
+        "the annex to be shown",
+    )
     [annex] = json.loads(root.succeed("condor_annex", "-status", "-json", user="alice"))
     assert annex["BulkRequestID"] == upgraded.fleet_id
 

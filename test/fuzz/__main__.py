@@ -46,9 +46,15 @@ def _run(name: str, seconds: int, *, keeps: bool) -> bool:
     print(f"--- {name}, {seconds} s", flush=True)
     reached, seeds = WORK / name, _unpacked(name)
     reached.mkdir(parents=True, exist_ok=True)
-    bounds = [f"-max_total_time={seconds}", f"-timeout={SLOWEST_S}", f"-rss_limit_mb={MOST_MEMORY_MB}",
-              f"-max_len={MOST_INPUT_BYTES}", f"-artifact_prefix={WORK}/finding-{name}-", "-print_final_stats=1",
-              "-verbosity=0"]
+    bounds = [
+        f"-max_total_time={seconds}",
+        f"-timeout={SLOWEST_S}",
+        f"-rss_limit_mb={MOST_MEMORY_MB}",
+        f"-max_len={MOST_INPUT_BYTES}",
+        f"-artifact_prefix={WORK}/finding-{name}-",
+        "-print_final_stats=1",
+        "-verbosity=0",
+    ]
     done = subprocess.run([*ENGINE, name, *bounds, str(reached), str(seeds)], check=False, env=ENVIRONMENT)
     if keeps and done.returncode == 0:
         _keep(name, reached, seeds)
@@ -70,8 +76,12 @@ def _keep(name: str, reached: Path, seeds: Path) -> None:
     merged = WORK / f"{name}-merged"
     shutil.rmtree(merged, ignore_errors=True)
     merged.mkdir()
-    subprocess.run([*ENGINE, name, "-merge=1", f"-max_len={MOST_BYTES}", str(merged), str(seeds), str(reached)],
-                   check=True, capture_output=True, env=ENVIRONMENT)
+    subprocess.run(
+        [*ENGINE, name, "-merge=1", f"-max_len={MOST_BYTES}", str(merged), str(seeds), str(reached)],
+        check=True,
+        capture_output=True,
+        env=ENVIRONMENT,
+    )
     smallest = sorted(merged.iterdir(), key=lambda file: file.stat().st_size)[:MOST_KEPT]
     keep(name, [file.read_bytes() for file in smallest])
 

@@ -20,7 +20,7 @@ from annexd.cedar.identity import Identity
 from annexd.cedar.legacy import BLOWFISH, TRIPLE_DES
 from annexd.cedar.levels import Level
 from annexd.cedar.message import MessageReader, MessageWriter
-from annexd.cedar.policy import CIPHERS, SecurityPolicy, Requirement
+from annexd.cedar.policy import CIPHERS, Requirement, SecurityPolicy
 from annexd.cedar.secret import Secret
 from annexd.cedar.session import Session, SessionCache
 from test.cedar.certificates import Authority, server_context
@@ -29,10 +29,25 @@ from test.cedar.conversation import Conversation, counting_random, server
 from test.cedar.recording import PLENTY, Recording, kdf, load
 
 RECORDINGS = (
-    "srv_fs_bulk_25", "srv_fs_bulk_25_2", "srv_idtokens_bulk_25", "srv_idtokens_bulk_25_2", "srv_ping_fs_23",
-    "srv_ping_idtokens_23", "srv_claimtobe", "srv_anonymous", "srv_password", "srv_ping_ssl_25", "srv_ping_noauth_25",
-    "srv_ping_denied_25", "srv_badtoken_fallback_25", "srv_configval_25", "srv_reconfig_25", "srv_3des_bulk_25",
-    "srv_blowfish_bulk_25", "srv_zkm_blowfish_mac", "srv_zkm_blowfish_nomac",
+    "srv_fs_bulk_25",
+    "srv_fs_bulk_25_2",
+    "srv_idtokens_bulk_25",
+    "srv_idtokens_bulk_25_2",
+    "srv_ping_fs_23",
+    "srv_ping_idtokens_23",
+    "srv_claimtobe",
+    "srv_anonymous",
+    "srv_password",
+    "srv_ping_ssl_25",
+    "srv_ping_noauth_25",
+    "srv_ping_denied_25",
+    "srv_badtoken_fallback_25",
+    "srv_configval_25",
+    "srv_reconfig_25",
+    "srv_3des_bulk_25",
+    "srv_blowfish_bulk_25",
+    "srv_zkm_blowfish_mac",
+    "srv_zkm_blowfish_nomac",
 )
 METHODS = ("FS", "IDTOKENS", "PASSWORD", "SSL", "CLAIMTOBE", "ANONYMOUS")
 IS_DENIED, HAS_NO_OWNER, HAS_NO_KEY, AUTHENTICATION_REQUIRED, NO_MAP = 1, 2, 4, 8, 16
@@ -91,8 +106,11 @@ def agreed(received: bytes) -> Client:
     policy = SecurityPolicy(methods=("FS",), crypto_methods=CIPHERS)
     meeting = Conversation.at(server(policy=dict.fromkeys(Level, policy)))
     cipher = TRIPLE_DES if received[0] & IS_3DES else BLOWFISH
-    wishes = {"CryptoMethods": cipher, "Encryption": WISHES[bool(received[0] & ENCRYPTION)],
-              "Integrity": WISHES[bool(received[0] & INTEGRITY)]}
+    wishes = {
+        "CryptoMethods": cipher,
+        "Encryption": WISHES[bool(received[0] & ENCRYPTION)],
+        "Integrity": WISHES[bool(received[0] & INTEGRITY)],
+    }
     return established(meeting, COMMANDS_IN_SESSION[received[1] // 2 % 8], wishes)[0]
 
 
@@ -128,8 +146,9 @@ def conversation(received: bytes) -> Conversation:
     options, recording = received[0], _recording(RECORDINGS[received[1] % len(RECORDINGS)])
     context = _context(recording, Requirement.REQUIRED if options & AUTHENTICATION_REQUIRED else Requirement.OPTIONAL)
     pool_key = {} if options & HAS_NO_KEY else {"POOL": _pool_key()}
-    return Conversation.at(context, keys=pool_key, owner=None if options & HAS_NO_OWNER else "root",
-                           granted=not options & IS_DENIED)
+    return Conversation.at(
+        context, keys=pool_key, owner=None if options & HAS_NO_OWNER else "root", granted=not options & IS_DENIED
+    )
 
 
 def converse(meeting: Conversation, said: list[bytes]) -> bool:
@@ -185,8 +204,13 @@ def _context(recording: Recording, authentication: Requirement) -> ServerContext
     if "server_ecdh_priv" not in recording.facts:
         sessions.add(Session(recording.facts["sid"], recording.session_key, Identity("a@b", "FS")))
     policy = SecurityPolicy(authentication=authentication, methods=METHODS, crypto_methods=CIPHERS)
-    return server(recording.random().and_then(counting_random()), sessions=sessions,
-                  policy=dict.fromkeys(Level, policy), pool_password=Secret(b"opensesame"), tls=_tls())
+    return server(
+        recording.random().and_then(counting_random()),
+        sessions=sessions,
+        policy=dict.fromkeys(Level, policy),
+        pool_password=Secret(b"opensesame"),
+        tls=_tls(),
+    )
 
 
 @cache

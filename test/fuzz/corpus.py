@@ -1,6 +1,6 @@
 """The kept inputs: a file for each target, a line of base64 for each input, in order, so that a diff shows what came.
 
-    python -m test.fuzz.corpus      adds seeds made of the recordings and examples; what fuzzing found stays
+python -m test.fuzz.corpus      adds seeds made of the recordings and examples; what fuzzing found stays
 """
 
 import base64
@@ -49,8 +49,9 @@ def _seeds() -> Iterator[tuple[str, bytes]]:
         ad = frames[0].body[16:].replace(b"\0\0", b"").rstrip(b"\0")
         yield "handshake_ad", ad
     order = _order()
-    for number, message in enumerate((order, MessageWriter(encrypted=True).string("?names:A.*"), MessageWriter(
-            encrypted=True).integer(15))):
+    for number, message in enumerate(
+        (order, MessageWriter(encrypted=True).string("?names:A.*"), MessageWriter(encrypted=True).integer(15))
+    ):
         body = message.body()
         yield "encrypted_messages", bytes([0, 1 + 2 * (1 + number)]) + LENGTH.pack(len(body)) + body
     yield "encrypted_messages", bytes([0, 0]) + LENGTH.pack(8) + (60011).to_bytes(8, "big")
@@ -88,13 +89,25 @@ def _legacy_seeds() -> Iterator[tuple[str, bytes]]:
 def _bindings_seeds() -> Iterator[bytes]:
     """By the call's place, a number and a text."""
     for call, number, text in (
-            ("ad", 3, b"AnnexFunctionWarning\n\xff"), ("order", 25, b"\xed\xa0\x80"), ("order", 99_000, b"a"),
-            ("claims", 0, b'{"sub": "a", "x": "\\ud800", "\\u0000": [1]}'), ("expression", 900, b"1+" * 400),
-            ("expression", 1, b'regexp("a", Name) && ifThenElse(N > 1, {1}, [a = 1])'), ("ad_in", 0, b"[ a = { 1 } ]"),
-            ("quote", 0, b'"\\\0'), ("knob", 1, b"X=$(X)"), ("param", 0, b"ANNEXD.X\xff"), ("log", 0, b"%n%s\xff\n"),
-            ("alive", 1, b"<127.0.0.1:-1>"), ("alive", 1, b"<127.0.0.1:1?addrs=127.0.0.1-1&noUDP&sock=a>"),
-            ("exchange", 2, b"<[::1]:1>"), ("advertise", 0, b"127.0.0.1:1"), ("ping", 0, b"<127.0.0.1:1?alias=a>"),
-            ("locate", 0, b'a"\xff'), ("query", 0, b"MyType")):
+        ("ad", 3, b"AnnexFunctionWarning\n\xff"),
+        ("order", 25, b"\xed\xa0\x80"),
+        ("order", 99_000, b"a"),
+        ("claims", 0, b'{"sub": "a", "x": "\\ud800", "\\u0000": [1]}'),
+        ("expression", 900, b"1+" * 400),
+        ("expression", 1, b'regexp("a", Name) && ifThenElse(N > 1, {1}, [a = 1])'),
+        ("ad_in", 0, b"[ a = { 1 } ]"),
+        ("quote", 0, b'"\\\0'),
+        ("knob", 1, b"X=$(X)"),
+        ("param", 0, b"ANNEXD.X\xff"),
+        ("log", 0, b"%n%s\xff\n"),
+        ("alive", 1, b"<127.0.0.1:-1>"),
+        ("alive", 1, b"<127.0.0.1:1?addrs=127.0.0.1-1&noUDP&sock=a>"),
+        ("exchange", 2, b"<[::1]:1>"),
+        ("advertise", 0, b"127.0.0.1:1"),
+        ("ping", 0, b"<127.0.0.1:1?alias=a>"),
+        ("locate", 0, b'a"\xff'),
+        ("query", 0, b"MyType"),
+    ):
         yield bytes([tuple(CALLS).index(call)]) + number.to_bytes(4, "big") + text
 
 

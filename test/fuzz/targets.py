@@ -10,9 +10,9 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from annexd.annex.cancel import CancelRequest
-from annexd.annex.request.faults import InvalidRequest
 from annexd.annex.join.machine_config import machine_config
 from annexd.annex.order import new_order
+from annexd.annex.request.faults import InvalidRequest
 from annexd.annex.request.request import BulkRequest
 from annexd.authorization.map_file import MapFile
 from annexd.cedar import akep2
@@ -23,10 +23,10 @@ from annexd.cedar.method import MethodFailed
 from annexd.cedar.session import inherited_sessions
 from annexd.cedar.subject import MalformedSubject, oneline
 from annexd.cedar.token import parse_token
-from annexd.daemoncore.sinful import Sinful, read_shared_port_address
-from annexd.daemoncore.process.inheritance import Inheritance, MalformedInheritance
 from annexd.daemoncore.log import one_line
+from annexd.daemoncore.process.inheritance import Inheritance, MalformedInheritance
 from annexd.daemoncore.security.revocation import Revocation
+from annexd.daemoncore.sinful import Sinful, read_shared_port_address
 from annexd.tool import config_file
 from annexd.tool.errors import ToolError
 from annexd.tool.options import Options
@@ -213,7 +213,24 @@ def forget() -> None:
 
 TARGETS: Mapping[str, Target] = {
     target.__name__: target
-    for target in (raw_bytes, framed_messages, encrypted_messages, legacy_messages, legacy_bytes, handshake_ad,
-                   command_ad, token, inherit, private_inherit, sinful, shared_port_ad, map_file,
-                   request_file, bulk_request, cancel_request, subject, bindings)
+    for target in (
+        raw_bytes,
+        framed_messages,
+        encrypted_messages,
+        legacy_messages,
+        legacy_bytes,
+        handshake_ad,
+        command_ad,
+        token,
+        inherit,
+        private_inherit,
+        sinful,
+        shared_port_ad,
+        map_file,
+        request_file,
+        bulk_request,
+        cancel_request,
+        subject,
+        bindings,
+    )
 }

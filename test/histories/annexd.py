@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from annexd.annex import steps
-from annexd.annex.fleet.access import KeyFiles
-from annexd.annex.fleet.account_target import AccountTarget, target_of
 from annexd.annex.cancel import add_cancelling
 from annexd.annex.change import add_changing
 from annexd.annex.commands import CommandContext, answer
-from annexd.annex.request.defaults import Defaults
-from annexd.annex.lease.heartbeat import Heartbeats
+from annexd.annex.fleet.access import KeyFiles
+from annexd.annex.fleet.account_target import AccountTarget, target_of
 from annexd.annex.fleet.reconcile import reconcile
-from annexd.annex.reply import ReplyAd
 from annexd.annex.index import AnnexIndex
-from annexd.aws import ClientCache, Clients, Credentials, Endpoints, Limiter, Limiters, ClientHooks
+from annexd.annex.lease.heartbeat import Heartbeats
+from annexd.annex.reply import ReplyAd
+from annexd.annex.request.defaults import Defaults
+from annexd.aws import ClientCache, ClientHooks, Clients, Credentials, Endpoints, Limiter, Limiters
 from annexd.workflow import Engine, Journal, JournalError, Json, Kind, Outcome, Paused, Refused, Retry
 from test.annex.ads import OWNER
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
@@ -44,9 +44,18 @@ RECONCILE_S = 1800.0
 WRITE_S = 20.0  # of a disk that hangs
 LATER_S = 60.0  # annexd/service/orders.py: after a journal that could not be written
 KEYS = {"/home/alice/public": ACCESS_KEY_ID.encode(), "/home/alice/secret": SECRET_ACCESS_KEY.encode()}
-DEFAULTS = Defaults(ec2_url=URL, lambda_url=URL, s3_url=URL, sts_url=URL, logs_url=URL, s3_bucket=BUCKET,
-                    lease_function_arn=FUNCTION_ARN, collector_host="cm.example.org", trust_domain="example.org",
-                    shortest_lease_s=60)  # shorter than any that is ordered: what may go wrong does so sooner
+DEFAULTS = Defaults(
+    ec2_url=URL,
+    lambda_url=URL,
+    s3_url=URL,
+    sts_url=URL,
+    logs_url=URL,
+    s3_bucket=BUCKET,
+    lease_function_arn=FUNCTION_ARN,
+    collector_host="cm.example.org",
+    trust_domain="example.org",
+    shortest_lease_s=60,
+)  # shorter than any that is ordered: what may go wrong does so sooner
 
 
 class Killed(BaseException):
@@ -152,7 +161,7 @@ class Annexd:
         if self.target is None:
             return
         try:
-            report = reconcile(life.world, self.target, life.under_way, life.roll.cancelled_ends)
+            report = reconcile(life.world, self.target, life.under_way, life.index.cancelled_ends)
         except (Retry, Refused) as error:
             self.cloud.points.tell(f"reconciliation: {error}")
             return
@@ -170,7 +179,7 @@ class Annexd:
             return
 
         def take() -> None:
-            answered(answer(ad, OWNER, CommandContext(life.roll, life.world, SUPPLIES), DEFAULTS, self.now_s()))
+            answered(answer(ad, OWNER, CommandContext(life.index, life.world, SUPPLIES), DEFAULTS, self.now_s()))
             if command_id in life.engine.unfinished():
                 self.cloud.timeline.after(0.0, lambda: self._carry_on(life, command_id))
 
@@ -268,8 +277,9 @@ class Life:
         self.busy: set[str] = set()
         self.journal = DyingJournal(self, annexd)
         annexd.kept.annexd, annexd.kept.hop.way = annexd, self._call
-        self.world = steps.StepContext(self._access, annexd.now_s, supplies=SUPPLIES, heartbeats=Heartbeats(annexd.now_s),
-                                 pause=self._pause)
+        self.world = steps.StepContext(
+            self._access, annexd.now_s, bundle_sources=SUPPLIES, heartbeats=Heartbeats(annexd.now_s), pause=self._pause
+        )
         self.engine = OneThread(
             self.busy,
             self.journal,
@@ -279,8 +289,8 @@ class Life:
             random=lambda: 1.0,
         )
         add_cancelling(self.engine, self.world)
-        self.roll = AnnexIndex(self.engine)
-        add_changing(self.engine, self.world, self.roll)
+        self.index = AnnexIndex(self.engine)
+        add_changing(self.engine, self.world, self.index)
 
     def under_way(self) -> set[str]:
         return {str(order["annex_id"]) for order in self.engine.unfinished_orders()}

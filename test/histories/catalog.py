@@ -31,8 +31,9 @@ class Theatre:
     def play(self, history: History) -> Verdict:
         return self._with_home(lambda home: play(history, home))
 
-    def play_stage(self, course: Course, begin: Callable[[Stage], None],
-                   plan: Mapping[tuple[str, int], str] | None = None) -> Verdict:
+    def play_stage(
+        self, course: Course, begin: Callable[[Stage], None], plan: Mapping[tuple[str, int], str] | None = None
+    ) -> Verdict:
         """A history that is told in code: `begin` says what happens when."""
 
         def act(home: Path) -> Verdict:

@@ -37,9 +37,12 @@ WRITTEN_BY_HAND: Mapping[str, Mapping[str, str | None]] = {
     faults.CANCELLED: {CANCELLED_TAG: ""},
 }
 INSIDE: Mapping[str, Mapping[str, Any]] = {  # the emulator's own words for what goes wrong inside a call
-    faults.PARTIAL: {"kind": "partial"}, faults.LAGS: {"kind": "lag", "lag_s": faults.LAG_S},
-    faults.OMITS: {"kind": "omit"}, faults.TAG_LATE: {"kind": "late", "lag_s": faults.LAG_S},
-    faults.TAG_LOST: {"kind": "lost"}, faults.SHIFTS: {"kind": "shift"},
+    faults.PARTIAL: {"kind": "partial"},
+    faults.LAGS: {"kind": "lag", "lag_s": faults.LAG_S},
+    faults.OMITS: {"kind": "omit"},
+    faults.TAG_LATE: {"kind": "late", "lag_s": faults.LAG_S},
+    faults.TAG_LOST: {"kind": "lost"},
+    faults.SHIFTS: {"kind": "shift"},
 }
 
 
@@ -51,8 +54,14 @@ def annex_of(fleet: Fleet) -> str | None:
 class Cloud:
     """One account for one history.  `invoke(event)` runs the lease function; `seen` hears of every event."""
 
-    def __init__(self, timeline: Timeline, points: Points, termination_s: float, second_cancel: str = "acted-upon",
-                 lag_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        timeline: Timeline,
+        points: Points,
+        termination_s: float,
+        second_cancel: str = "acted-upon",
+        lag_s: float = 0.0,
+    ) -> None:
         self.timeline, self.points, self.lag_s = timeline, points, lag_s
         self.fleets = Fleets(REGION, Timing(0.0, termination_s), timeline.time, lambda *_, **__: None)
         self.function = LeaseFunction(MAX_LEASE_S)
@@ -231,8 +240,14 @@ class Cloud:
             self.timeline.after(fault.away_s, lambda: setattr(self, "limits", 0.0))
 
     def _drain_buckets(self) -> None:
-        for operation in ("DescribeSpotFleetRequests", "DescribeInstances", "CancelSpotFleetRequests",
-                          "TerminateInstances", "CreateTags", "RequestSpotFleet"):
+        for operation in (
+            "DescribeSpotFleetRequests",
+            "DescribeInstances",
+            "CancelSpotFleetRequests",
+            "TerminateInstances",
+            "CreateTags",
+            "RequestSpotFleet",
+        ):
             while self._buckets.takes(REGION, operation, {"Filters": []}, self.limits):
                 pass
 

@@ -63,12 +63,16 @@ COURSES = {
         Course("the fleet is denied", refused=FLEET),
         Course("the fleet's answer is lost, then it is denied", refused=FLEET, lost=FLEET),
         Course("a lease of a minute", lease_s=60.0),
-        Course("a second cancel is refused, and a foreign instance has AWS's reserved tag only",
-               second_cancel="refused", unlisted=True),
+        Course(
+            "a second cancel is refused, and a foreign instance has AWS's reserved tag only",
+            second_cancel="refused",
+            unlisted=True,
+        ),
         Course("a second cancel has no effect", second_cancel="no-effect"),
         Course("its instances are protected", protected=True, second_cancel="no-effect"),
-        Course("a maintained fleet, whose instances take minutes to end", order={"Type": "maintain"},
-               termination_s=270.0),
+        Course(
+            "a maintained fleet, whose instances take minutes to end", order={"Type": "maintain"}, termination_s=270.0
+        ),
         Course("EC2 lags", lag_s=LAG_S, empty_pages=1),
         Course("annexd looks at the account now and then", reconcile_s=200.0, lease_s=300.0),
         Course("annexd's clock is four minutes slow", skew_s=-240.0),
@@ -83,7 +87,10 @@ COURSES = {
         Course("it is shortened, and soon extended", acts=(SHORTEN, Act(85.0, "extend", 300.0))),
         Course("it is extended, and then cancelled", acts=(EXTEND, Act(260.0, "cancel"))),
         Course("it is extended and cancelled at once", acts=(EXTEND, Act(200.0, "cancel"))),
-        Course("two annexds change one lease", two_annexds=True,
-               acts=(EXTEND, Act(202.0, "until now", 500.0, of_second=True), Act(300.0, "cancel", of_second=True))),
+        Course(
+            "two annexds change one lease",
+            two_annexds=True,
+            acts=(EXTEND, Act(202.0, "until now", 500.0, of_second=True), Act(300.0, "cancel", of_second=True)),
+        ),
     )
 }

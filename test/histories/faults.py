@@ -56,7 +56,14 @@ STRIPPED, FORGED, GARBLED, CANCELLED = "stripped", "forged", "garbled", "cancell
 UNFLEETED, EXTENDED, ENDED = "cancelled without its instances", "extended meanwhile", "ended meanwhile"
 FULL, SLOW = "disk full", "disk slow"
 MISSED, LATE_RUN, HAND_RUN, ANEW, LOWERED, CLOSED, BUSY = (
-    "missed", "late run", "run by hand", "stack anew", "lowered", "closed", "busy")
+    "missed",
+    "late run",
+    "run by hand",
+    "stack anew",
+    "lowered",
+    "closed",
+    "busy",
+)
 ERRORS: Final = {THROTTLED: "throttle", INTERNAL: "internal", DENIED: "denied"}
 BY_HAND: Final = frozenset({STRIPPED, FORGED, GARBLED, CANCELLED, UNFLEETED})
 
@@ -115,8 +122,13 @@ HANDS: Final[Mapping[str, Fault]] = {
     "it is tagged as cancelled by hand": Fault(CANCELLED),
     "its fleet is cancelled by hand without its instances": Fault(UNFLEETED),
 }
-WITH_FLEETS: Final = ("DescribeSpotFleetRequests", "DescribeInstances", "CancelSpotFleetRequests",
-                      "TerminateInstances", "CreateTags")
+WITH_FLEETS: Final = (
+    "DescribeSpotFleetRequests",
+    "DescribeInstances",
+    "CancelSpotFleetRequests",
+    "TerminateInstances",
+    "CreateTags",
+)
 ONLY_AT: Final[Mapping[str, tuple[str, ...]]] = {  # what cannot happen at every call, or makes no difference at others
     **dict.fromkeys(BY_HAND, WITH_FLEETS),
     PARTIAL: ("CancelSpotFleetRequests",),
@@ -135,7 +147,11 @@ AT_APPENDS: Final[Mapping[str, Fault]] = {
     "disk hangs at each write for an hour": Fault(SLOW, lasts_s=HOUR_S),
 }
 AT_CALLS: Final[Mapping[str, Fault]] = {
-    **ONCE, **LASTING, **DEATHS, **SUCCESSIONS, **HANDS,
+    **ONCE,
+    **LASTING,
+    **DEATHS,
+    **SUCCESSIONS,
+    **HANDS,
     **{name: fault for name, fault in INSIDE.items() if name != OMITS_LONG},
 }
 
@@ -143,8 +159,7 @@ CUT_OFF_S: Final = 240.0 + 60.0  # a run that hung to its limit, and the wait fo
 IN_FUNCTION: Final[Mapping[str, Fault]] = {
     **{name: replace(fault, excuse_s=CUT_OFF_S) for name, fault in ONCE.items()},
     **{name: replace(fault, excuse_s=CUT_OFF_S + fault.lasts_s) for name, fault in INSIDE.items()},
-    **{name: replace(fault, excuse_s=HOUR_S + CUT_OFF_S)
-       for name, fault in LASTING.items() if fault.lasts_s == HOUR_S},
+    **{name: replace(fault, excuse_s=HOUR_S + CUT_OFF_S) for name, fault in LASTING.items() if fault.lasts_s == HOUR_S},
     **{f"cut off {side}": Fault(DIES, side, excuse_s=CUT_OFF_S) for side in (AFTER, IN_FLIGHT)},
     "another run in the middle": Fault(SECOND_RUN),
     "its owner extends it meanwhile": Fault(EXTENDED),

@@ -12,8 +12,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from annexd.annex.reply import ReplyAd
 from annexd.annex.index import CANCEL, CHANGE
+from annexd.annex.reply import ReplyAd
 from annexd.workflow import Json, Kind
 from test.annex.ads import bulk_request_ad
 from test.cloud.fleets import Fleet
@@ -245,8 +245,6 @@ class Stage:
         for_good = any(fault.lasts_s == faults.NEVER for fault in struck)
         gone = self.annexd.gone or self.second.gone or for_good
         self.model.conclude(daemon_gone=gone, journal_lost=any(fault.empty_disk for fault in struck))
-        violations = (*self.model.violations, *self.function.broken,
-                      *harmed(self.bystanders, self.timeline.now_s))
+        violations = (*self.model.violations, *self.function.broken, *harmed(self.bystanders, self.timeline.now_s))
         results = tuple(annex.finished for annex in self.model.annexes.values())
         return Verdict(name, violations, tuple(self.points.met), tuple(self.points.log), results, self.answers)
-

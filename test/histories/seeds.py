@@ -71,5 +71,6 @@ class Season:
             self._change(stage, Act(at_s, what, by_s, of_second), command_id)
 
     def _change(self, stage: Stage, act: Act, command_id: str) -> None:
-        stage.timeline.after(act.at_s, lambda: stage.act(act, f"{command_id}-{act.what}-{act.at_s:.0f}"
-                                                         .replace(" ", "-"), command_id))
+        stage.timeline.after(
+            act.at_s, lambda: stage.act(act, f"{command_id}-{act.what}-{act.at_s:.0f}".replace(" ", "-"), command_id)
+        )

@@ -86,15 +86,29 @@ class LeaseFunction:
 
     def log(self, line: str, now_s: float) -> None:
         at_ms = int(now_s * 1000)
-        self.events.append({"message": line, "timestamp": at_ms, "ingestionTime": at_ms, "logStreamName": "one",
-                            "eventId": f"{len(self.events):056d}"})
+        self.events.append(
+            {
+                "message": line,
+                "timestamp": at_ms,
+                "ingestionTime": at_ms,
+                "logStreamName": "one",
+                "eventId": f"{len(self.events):056d}",
+            }
+        )
 
     def describe(self) -> Answer:
         if not self.exists:
             return error_answer("lambda", 404, "ResourceNotFoundException", f"Function not found: {FUNCTION_ARN}")
         description = {"Description": CLOSED_DESCRIPTION} if self.is_closed else {}
-        told: dict[str, Any] = {"Configuration": {"FunctionName": FUNCTION_ARN.split(":")[6], "State": "Active",
-                                                  "FunctionArn": FUNCTION_ARN, "Runtime": "python3.13", **description}}
+        told: dict[str, Any] = {
+            "Configuration": {
+                "FunctionName": FUNCTION_ARN.split(":")[6],
+                "State": "Active",
+                "FunctionArn": FUNCTION_ARN,
+                "Runtime": "python3.13",
+                **description,
+            }
+        }
         if not self.may_run:
             told["Concurrency"] = {"ReservedConcurrentExecutions": 0}
         return Answer(200, json.dumps(told).encode(), {"Content-Type": "application/json"})

@@ -13,9 +13,13 @@ from test.histories.catalog import Theatre, one_fault, two_faults
 from test.histories.courses import COURSES
 from test.histories.history import History, Verdict
 
-SHORT = [("all goes well", 1, 2), ("it is extended, and then cancelled", 3, 11),
-         ("it is shortened, and soon extended", 7, 13), ("its instances are protected", 2, 13),
-         ("two annexds change one lease", 5, 19)]
+SHORT = [
+    ("all goes well", 1, 2),
+    ("it is extended, and then cancelled", 3, 11),
+    ("it is shortened, and soon extended", 7, 13),
+    ("its instances are protected", 2, 13),
+    ("two annexds change one lease", 5, 19),
+]
 PAIRS = 15
 SEEDS = 5
 

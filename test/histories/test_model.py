@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 
 from annexd.annex import steps
-
 from annexd.annex.fleet import inventory
-
 from annexd.annex.lease import heartbeat
 from annexd.annex.lease.heartbeat import Heartbeats
 from annexd.annex.steps import StepContext, check_lease_function, end_fleets, move_end
@@ -124,8 +122,12 @@ def test_it_notices_an_answer_that_was_lost_and_is_taken_for_a_no(theatre: Theat
 
 
 def test_it_notices_a_failure_inside_a_200_that_is_taken_for_success(theatre: Theatre, monkeypatch: Patch) -> None:
-    history = at(theatre, "it is cancelled as soon as it is there", "call CancelSpotFleetRequests",
-                 "partial failure inside a 200")
+    history = at(
+        theatre,
+        "it is cancelled as soon as it is there",
+        "call CancelSpotFleetRequests",
+        "partial failure inside a 200",
+    )
     assert violations(theatre, history) == ""
     monkeypatch.setattr(inventory, "is_cancelled_already", lambda _: True)
     monkeypatch.setattr(end_fleets, "ENDED", inventory.ENDED | {"active", "submitted"})
@@ -204,16 +206,12 @@ def test_it_notices_a_function_that_raises(theatre: Theatre, monkeypatch: Patch)
     assert "the lease function raised KeyError" in words
 
 
-def test_it_notices_a_function_that_believes_what_a_cancellation_answers(
-    theatre: Theatre, monkeypatch: Patch
-) -> None:
+def test_it_notices_a_function_that_believes_what_a_cancellation_answers(theatre: Theatre, monkeypatch: Patch) -> None:
     monkeypatch.setattr(deployed_module().Run, "terminate_batch", lambda *_: None)
     assert "alive at the end" in violations(theatre, "a second cancel has no effect")
 
 
-def test_it_notices_a_function_that_takes_what_a_list_leaves_out_for_gone(
-    theatre: Theatre, monkeypatch: Patch
-) -> None:
+def test_it_notices_a_function_that_takes_what_a_list_leaves_out_for_gone(theatre: Theatre, monkeypatch: Patch) -> None:
     module = deployed_module()
     history = at(theatre, SOON, "call DescribeSpotFleetRequests", "leaves one out for an hour", LEASE)
 
@@ -244,5 +242,3 @@ def test_it_notices_a_function_without_a_longest_lease(theatre: Theatre, monkeyp
 def test_it_notices_a_function_that_leaves_tokens_behind(theatre: Theatre, monkeypatch: Patch) -> None:
     monkeypatch.setattr(deployed_module().Run, "clean", lambda _: None)
     assert "is left behind" in violations(theatre, WELL)
-
-

@@ -45,8 +45,11 @@ CALLS: list[Call] = [
     ("ec2", "modify_instance_attribute", {"InstanceId": "{instance}", "DisableApiTermination": {"Value": False}}),
     ("ec2", "terminate_instances", {"InstanceIds": ["{instance}"], "DryRun": True}),
     ("ec2", "terminate_instances", {"InstanceIds": ["{instance}"]}),
-    ("ec2", "cancel_spot_fleet_requests",
-     {"SpotFleetRequestIds": ["{fleet}"], "TerminateInstances": True, "DryRun": True}),
+    (
+        "ec2",
+        "cancel_spot_fleet_requests",
+        {"SpotFleetRequestIds": ["{fleet}"], "TerminateInstances": True, "DryRun": True},
+    ),
     ("ec2", "cancel_spot_fleet_requests", {"SpotFleetRequestIds": ["{fleet}", "sfr-none"], "TerminateInstances": True}),
     ("ec2", "cancel_spot_fleet_requests", {"SpotFleetRequestIds": ["{fleet}"], "TerminateInstances": True}),
     ("ec2", "describe_spot_fleet_requests", {}),
@@ -60,14 +63,21 @@ CALLS: list[Call] = [
     ("s3", "put_object", {"Bucket": "nobodys", "Key": "annex/1.tar.gz", "Body": b"one"}),
     ("s3", "delete_object", {"Bucket": "nobodys", "Key": "annex/1.tar.gz"}),
     ("lambda", "get_function", {"FunctionName": FUNCTION_ARN}),
-    ("logs", "filter_log_events",
-     {"logGroupName": log_group_of(FUNCTION_ARN), "filterPattern": RECEIPT, "startTime": 0, "limit": 1000}),
+    (
+        "logs",
+        "filter_log_events",
+        {"logGroupName": log_group_of(FUNCTION_ARN), "filterPattern": RECEIPT, "startTime": 0, "limit": 1000},
+    ),
     ("logs", "filter_log_events", {"logGroupName": "/aws/lambda/none", "filterPattern": RECEIPT, "startTime": 0}),
 ]
 CHANGING = re.compile(r"sfr-[0-9a-f-]{36}|sir-[0-9a-f]+|i-[0-9a-f]{17}|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+00:00")
 KNOWN = {  # what annexd or the function read of answers of which moto tells more
-    "put_object": (), "get_function": ("FunctionName", "FunctionArn", "State", "Runtime", "Description"),
-    "list_objects_v2": ("Key",), "delete_objects": (), "create_tags": (), "modify_instance_attribute": (),
+    "put_object": (),
+    "get_function": ("FunctionName", "FunctionArn", "State", "Runtime", "Description"),
+    "list_objects_v2": ("Key",),
+    "delete_objects": (),
+    "create_tags": (),
+    "modify_instance_attribute": (),
     "filter_log_events": ("message",),
 }
 

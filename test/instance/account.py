@@ -16,8 +16,10 @@ from test.cloud.orders import fleet_config, specification
 
 BUCKET = "annexes-of-123456789012"
 MAX_LEASE_S = 30 * 86400
-TRUST = {"Version": "2012-10-17", "Statement": [{
-    "Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm5leCJ9.c2VjcmV0LXNpZ25hdHVyZQ"
 MOVED_TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm5leCIsImp0aSI6Mn0.YW5vdGhlci1zaWduYXR1cmU"
 CONFIG = 'START = TARGET.Owner == "alice"\n'
@@ -25,12 +27,18 @@ CONFIG = 'START = TARGET.Owner == "alice"\n'
 
 def policy(*arns: str, **more: Any) -> dict[str, Any]:
     """What templates/annex.json gives an instance's role, for these objects."""
-    return {"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Action": "s3:GetObject", "Resource": list(arns), **more},
-        {"Effect": "Allow", "Action": "ec2:DescribeTags", "Resource": "*"},
-        {"Effect": "Allow", "Action": ["iam:ListRolePolicies", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies"],
-         "Resource": "arn:aws:iam::123456789012:role/*"},
-    ]}
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": "s3:GetObject", "Resource": list(arns), **more},
+            {"Effect": "Allow", "Action": "ec2:DescribeTags", "Resource": "*"},
+            {
+                "Effect": "Allow",
+                "Action": ["iam:ListRolePolicies", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies"],
+                "Resource": "arn:aws:iam::123456789012:role/*",
+            },
+        ],
+    }
 
 
 def object_arn(key: str) -> str:
@@ -57,15 +65,27 @@ def tarball(members: Iterable[tuple[tarfile.TarInfo, bytes]]) -> bytes:
     return buffer.getvalue()
 
 
-def manifest(annex_id: str, lease_end_s: float, ordered_end_s: float | None = None, cancelled_s: float | None = None,
-             **changes: Any) -> dict[str, Any]:
+def manifest(
+    annex_id: str,
+    lease_end_s: float,
+    ordered_end_s: float | None = None,
+    cancelled_s: float | None = None,
+    **changes: Any,
+) -> dict[str, Any]:
     """What annexd writes into annex.json, for the one fleet that a test's annex has."""
     own = {lease.TAG_LEASE_END: lease.utc(lease_end_s)}
     if cancelled_s is not None:
         own[lease.TAG_CANCELLED] = lease.utc(cancelled_s)
     ordered_s = int(lease_end_s if ordered_end_s is None else ordered_end_s)
-    return {"AnnexID": annex_id, "ClientToken": f"{annex_id}_{ordered_s}_0123456789abcdef", "Tags": own,
-            "LeaseEnd": int(lease_end_s), "MaxLease": MAX_LEASE_S, "Pool": "pool.example.org", **changes}
+    return {
+        "AnnexID": annex_id,
+        "ClientToken": f"{annex_id}_{ordered_s}_0123456789abcdef",
+        "Tags": own,
+        "LeaseEnd": int(lease_end_s),
+        "MaxLease": MAX_LEASE_S,
+        "Pool": "pool.example.org",
+        **changes,
+    }
 
 
 def config_bundle(annex_id: str, lease_end_s: float, told: Mapping[str, Any] | None = None, /, **files: str) -> bytes:
@@ -107,8 +127,9 @@ class Account:
         iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=f"role-{name}")
         return name
 
-    def instance(self, profile: str | None = None, annex_id: str | None = "annex-one", lease_s: float = 3600,
-                 **more: Any) -> str:
+    def instance(
+        self, profile: str | None = None, annex_id: str | None = "annex-one", lease_s: float = 3600, **more: Any
+    ) -> str:
         """The ID of an instance that was launched for an annex."""
         if profile is not None:
             more["IamInstanceProfile"] = {"Arn" if profile.startswith("arn:") else "Name": profile}
@@ -119,13 +140,18 @@ class Account:
 
     def own_profile(self) -> str:
         """What -setup makes, by the path of its ARN and by its rights."""
-        rights = {"Version": "2012-10-17", "Statement": [
-            {"Effect": "Allow", "Action": "s3:GetObject", "Resource": EVERY_ANNEX},
-            {"Effect": "Allow", "Action": "ec2:DescribeTags", "Resource": "*"}]}
+        rights = {
+            "Version": "2012-10-17",
+            "Statement": [
+                {"Effect": "Allow", "Action": "s3:GetObject", "Resource": EVERY_ANNEX},
+                {"Effect": "Allow", "Action": "ec2:DescribeTags", "Resource": "*"},
+            ],
+        }
         return self.profile(rights, path=f"/htcondor-annex/{BUCKET}/")
 
-    def instance_of_template(self, profile: str, annex_id: str = "annex-one", name: str = "machines",
-                             **data: Any) -> str:
+    def instance_of_template(
+        self, profile: str, annex_id: str = "annex-one", name: str = "machines", **data: Any
+    ) -> str:
         """One of the user's launch template, which has only AWS's tags; ours are on its fleet."""
         data["IamInstanceProfile"] = {"Arn" if profile.startswith("arn:") else "Name": profile}
         ec2 = self.cloud.client("ec2")

@@ -35,8 +35,11 @@ class Outcome:
 
     def timers(self) -> dict[str, int]:
         """unit -> seconds, of the timers that systemd-run was asked for."""
-        return {each["--unit"]: int(each["--on-active"].removesuffix("s")) for each in self._systemd_runs()
-                if "--on-unit-active" not in each}
+        return {
+            each["--unit"]: int(each["--on-active"].removesuffix("s"))
+            for each in self._systemd_runs()
+            if "--on-unit-active" not in each
+        }
 
     def repeated(self) -> list[dict[str, str]]:
         """The options of the timers that start something again and again."""
@@ -62,14 +65,25 @@ class Machine:
         give_tools(folder)
 
     def command(self, *options: str) -> list[str]:
-        folders = [f"--config-dir={self.config}", f"--token-dir={self.tokens}", f"--state-dir={self.folder / 'state'}",
-                   f"--log={self.log}"]
+        folders = [
+            f"--config-dir={self.config}",
+            f"--token-dir={self.tokens}",
+            f"--state-dir={self.folder / 'state'}",
+            f"--log={self.log}",
+        ]
         return [sys.executable, "-I", str(SCRIPT), *folders, "--patience=20", *options]
 
     def boot(self, *options: str) -> Outcome:
         before = len(self.calls())
-        done = subprocess.run(self.command(*options), env=self.environment, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, timeout=120, text=True, check=False)
+        done = subprocess.run(
+            self.command(*options),
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=120,
+            text=True,
+            check=False,
+        )
         return Outcome(done.returncode, done.stdout, self.calls()[before:])
 
     def calls(self) -> list[dict[str, Any]]:
@@ -86,8 +100,12 @@ class Machine:
 
     def files(self) -> dict[str, str]:
         """Everything that HTCondor would read."""
-        return {each.name: each.read_text() for folder in (self.config, self.tokens) if folder.exists()
-                for each in sorted(folder.iterdir())}
+        return {
+            each.name: each.read_text()
+            for folder in (self.config, self.tokens)
+            if folder.exists()
+            for each in sorted(folder.iterdir())
+        }
 
     def standing(self) -> set[str]:
         """The timers' units that turn it off, and have neither elapsed nor been stopped."""

@@ -11,7 +11,7 @@ import pytest
 
 from test.cloud import Cloud
 from test.cloud.machine import give_tools
-from test.instance.account import CONFIG, EVERY_ANNEX, TOKEN, Account, object_arn, config_bundle, policy
+from test.instance.account import CONFIG, EVERY_ANNEX, TOKEN, Account, config_bundle, object_arn, policy
 from test.instance.machine import Machine
 
 Make = Callable[[str], Machine]
@@ -25,7 +25,7 @@ def test_it_finds_its_annexs_object_by_its_permissions_and_its_tag(account: Acco
     assert outcome.status == 0, outcome.log
     assert booted.files() == {
         "49ec2-instance.config": "# Written by condor-annex-ec2 at boot.\nEC2PublicIP = \n"
-                                 f'EC2InstanceID = "{booted.instance_id}"\n',
+        f'EC2InstanceID = "{booted.instance_id}"\n',
         "50-condor-annex.conf": CONFIG,
         "annex.token": f"{TOKEN}\n",
     }
@@ -166,8 +166,14 @@ def test_a_plain_file_named_by_the_role_is_a_configuration_file(account: Account
 
 def test_a_policy_that_is_attached_counts_like_an_inline_one(account: Account, machine: Make, cloud: Cloud) -> None:
     account.annex()
-    profile = account.profile({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Action": ["ec2:DescribeTags", "iam:List*", "iam:Get*"], "Resource": "*"}]})
+    profile = account.profile(
+        {
+            "Version": "2012-10-17",
+            "Statement": [
+                {"Effect": "Allow", "Action": ["ec2:DescribeTags", "iam:List*", "iam:Get*"], "Resource": "*"}
+            ],
+        }
+    )
     document = json.dumps(policy(EVERY_ANNEX))
     arn = cloud.client("iam").create_policy(PolicyName="read", PolicyDocument=document)["Policy"]["Arn"]
     cloud.client("iam").attach_role_policy(RoleName=f"role-{profile}", PolicyArn=arn)

@@ -59,11 +59,16 @@ def test_the_path_of_the_profile_that_setup_makes_tells_its_bucket(cloud: Cloud)
     assert script.bucket_of(made["InstanceProfileARN"]) == made["BucketName"]
 
 
-@pytest.mark.parametrize("arn", [
-    PATHLESS, "arn:aws:iam::123456789012:instance-profile/htcondor-annex/annexes",
-    "arn:aws:iam::123456789012:instance-profile/x/htcondor-annex/bucket/name",
-    "arn:aws:iam::123456789012:instance-profile/htcondor-annex/bucket/more/name",
-    "arn:aws:iam::123456789012:instance-profile/htcondor-annex/UPPER/name"])
+@pytest.mark.parametrize(
+    "arn",
+    [
+        PATHLESS,
+        "arn:aws:iam::123456789012:instance-profile/htcondor-annex/annexes",
+        "arn:aws:iam::123456789012:instance-profile/x/htcondor-annex/bucket/name",
+        "arn:aws:iam::123456789012:instance-profile/htcondor-annex/bucket/more/name",
+        "arn:aws:iam::123456789012:instance-profile/htcondor-annex/UPPER/name",
+    ],
+)
 def test_no_other_profile_tells_a_bucket(arn: str) -> None:
     assert script.bucket_of(arn) is None
 
@@ -149,9 +154,7 @@ def test_throttled_tags_are_no_refusal_for_a_role_that_names_its_one_object(
     assert outcome.status == 0, outcome.log
 
 
-def test_a_machine_that_is_of_no_annex_says_so_and_is_turned_off(
-    account: Account, machine: Make, cloud: Cloud
-) -> None:
+def test_a_machine_that_is_of_no_annex_says_so_and_is_turned_off(account: Account, machine: Make, cloud: Cloud) -> None:
     profile = account.own_profile()
     more = {"LaunchSpecifications": [specification(IamInstanceProfile={"Name": profile})]}
     cloud.client("ec2").request_spot_fleet(SpotFleetRequestConfig=fleet_config(1, Type="request", **more))

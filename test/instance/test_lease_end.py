@@ -17,8 +17,10 @@ from test.instance.script import script
 VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "lease" / "vectors.json").read_text())
 MOMENTS = st.integers(900_000_000, 4_100_000_000)
 TOKENS = st.one_of(st.text(max_size=64), st.builds("annex_{}_{:016x}".format, MOMENTS, st.integers(0, 2**64 - 1)))
-TAGS = st.dictionaries(st.sampled_from([annexd_lease.TAG_LEASE_END, annexd_lease.TAG_CANCELLED]),
-                       st.one_of(MOMENTS.map(annexd_lease.utc), st.text(max_size=30)))
+TAGS = st.dictionaries(
+    st.sampled_from([annexd_lease.TAG_LEASE_END, annexd_lease.TAG_CANCELLED]),
+    st.one_of(MOMENTS.map(annexd_lease.utc), st.text(max_size=30)),
+)
 NOW_S = 1_800_000_000
 
 

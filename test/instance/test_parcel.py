@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from test.instance.account import CONFIG, TOKEN, manifest, member, config_bundle, tarball
+from test.instance.account import CONFIG, TOKEN, config_bundle, manifest, member, tarball
 from test.instance.script import script
 
 GOOD = config_bundle("annex-one", 1_900_000_000)
@@ -52,25 +52,48 @@ def test_a_tarball_that_was_made_of_a_folder_by_hand_is_taken() -> None:
     assert unpacked(content).files == {"50-mine": b"A = 1\n"}
 
 
-@pytest.mark.parametrize("name", [
-    "../outside", "/etc/cron.d/job", "./../outside", "folder/file", "..", ".hidden", "#hash", "a~", "a.rpmsave", "",
-    "a\nb", "a" * 129, "a b", "é", "-rf", "./-c", "a/../../b", "C:\\x", "\0x",
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../outside",
+        "/etc/cron.d/job",
+        "./../outside",
+        "folder/file",
+        "..",
+        ".hidden",
+        "#hash",
+        "a~",
+        "a.rpmsave",
+        "",
+        "a\nb",
+        "a" * 129,
+        "a b",
+        "é",
+        "-rf",
+        "./-c",
+        "a/../../b",
+        "C:\\x",
+        "\0x",
+    ],
+)
 def test_a_name_that_could_leave_the_folder_or_mislead_is_refused(name: str) -> None:
     refused(of(name), "is no name for a configuration file|no sound tarball|not a plain file")
 
 
-@pytest.mark.parametrize(("kind", "more"), [
-    (tarfile.SYMTYPE, {"linkname": "/etc/shadow"}),
-    (tarfile.LNKTYPE, {"linkname": "annex.json"}),
-    (tarfile.CHRTYPE, {"devmajor": 1, "devminor": 3}),
-    (tarfile.BLKTYPE, {"devmajor": 8, "devminor": 0}),
-    (tarfile.FIFOTYPE, {}),
-    (tarfile.DIRTYPE, {}),
-    (tarfile.CONTTYPE, {}),
-    (tarfile.GNUTYPE_SPARSE, {}),
-    (b"Z", {}),
-])
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        (tarfile.SYMTYPE, {"linkname": "/etc/shadow"}),
+        (tarfile.LNKTYPE, {"linkname": "annex.json"}),
+        (tarfile.CHRTYPE, {"devmajor": 1, "devminor": 3}),
+        (tarfile.BLKTYPE, {"devmajor": 8, "devminor": 0}),
+        (tarfile.FIFOTYPE, {}),
+        (tarfile.DIRTYPE, {}),
+        (tarfile.CONTTYPE, {}),
+        (tarfile.GNUTYPE_SPARSE, {}),
+        (b"Z", {}),
+    ],
+)
 def test_what_is_not_a_plain_file_is_refused(kind: bytes, more: dict[str, Any]) -> None:
     refused(of("50-mine", b"", type=kind, **more), "not a plain file|no sound tarball")
 
@@ -112,11 +135,21 @@ def test_a_configuration_file_that_is_not_text_is_refused(content: bytes) -> Non
     refused(of("50-mine", content), "is not text")
 
 
-@pytest.mark.parametrize("manifest", [
-    b"", b"[]", b"{}", b'{"AnnexID": "a"}', b'{"AnnexID": 1, "LeaseEnd": 2}', b'{"AnnexID": "../a", "LeaseEnd": 2}',
-    b'{"AnnexID": "a", "LeaseEnd": "2"}', b'{"AnnexID": "a", "LeaseEnd": true}', b'{"AnnexID": "a", "LeaseEnd": 1e99}',
-    b"[" * 100_000,
-])
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"AnnexID": "a"}',
+        b'{"AnnexID": 1, "LeaseEnd": 2}',
+        b'{"AnnexID": "../a", "LeaseEnd": 2}',
+        b'{"AnnexID": "a", "LeaseEnd": "2"}',
+        b'{"AnnexID": "a", "LeaseEnd": true}',
+        b'{"AnnexID": "a", "LeaseEnd": 1e99}',
+        b"[" * 100_000,
+    ],
+)
 def test_an_annex_json_that_does_not_tell_annex_and_lease_is_refused(manifest: bytes) -> None:
     refused(tarball([(member("annex.json"), manifest)]), "annex.json")
 
@@ -147,7 +180,7 @@ def test_any_change_of_a_tarball_is_a_parcel_within_its_folder_or_refused(
 ) -> None:
     raw = bytearray(PLAIN[:cut] if cut % 7 == 0 else PLAIN)
     for place, value in changes:
-        raw[place % max(1, len(raw)):place % max(1, len(raw)) + 1] = bytes([value])
+        raw[place % max(1, len(raw)) : place % max(1, len(raw)) + 1] = bytes([value])
     try:
         found = unpacked(gzip.compress(bytes(raw), compresslevel=1))
     except script.Refused:

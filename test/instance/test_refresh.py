@@ -24,10 +24,10 @@ from test.instance.account import (
     MOVED_TOKEN,
     TOKEN,
     Account,
+    config_bundle,
     manifest,
     member,
     object_arn,
-    config_bundle,
     policy,
     tarball,
 )
@@ -318,8 +318,12 @@ def test_htcondor_reads_its_configuration_again_when_it_is_written(booted: Boote
 def test_an_htcondor_that_could_not_be_told_is_told_by_the_next_refresh(booted: Booted, master: Path) -> None:
     tool = booted.machine.folder / "bin" / "systemctl"
     real = tool.read_text()
-    tool.write_text(real.replace("def htcondor(action: str) -> int:", "def htcondor(action: str) -> int:\n"
-                                 '    if action == "reload":\n        return 1\n'))
+    tool.write_text(
+        real.replace(
+            "def htcondor(action: str) -> int:",
+            'def htcondor(action: str) -> int:\n    if action == "reload":\n        return 1\n',
+        )
+    )
     booted.moved(3600)
     outcome = booted.machine.refresh()
     assert (outcome.status, master.exists()) == (1, False)
@@ -430,6 +434,7 @@ def test_a_machine_without_an_annexs_object_has_nothing_to_refresh(account: Acco
 
 # Clocks, reboots, and the timer that does all this
 
+
 @pytest.mark.parametrize("ahead_s", [7200, -7200])
 def test_a_machine_whose_clock_jumps_keeps_its_timer_and_follows_by_awss_clock(
     booted: Booted, cloud: Cloud, ahead_s: int
@@ -473,8 +478,11 @@ def test_a_lease_that_ended_during_a_reboot_is_over(booted: Booted) -> None:
 def test_every_boot_and_reboot_arms_the_refresh_within_five_minutes(booted: Booted) -> None:
     [options] = booted.machine.reboot("--grace=300").repeated()
     first_s, again_s = (float(options[each].removesuffix("s")) for each in ("--on-active", "--on-unit-active"))
-    command = next(each["arguments"] for each in reversed(booted.machine.calls())
-                   if each["tool"] == "systemd-run" and "--unit=condor-annex-ec2-refresh" in each["arguments"])
+    command = next(
+        each["arguments"]
+        for each in reversed(booted.machine.calls())
+        if each["tool"] == "systemd-run" and "--unit=condor-annex-ec2-refresh" in each["arguments"]
+    )
     [jitter] = [each.rpartition("=")[2] for each in command if "RandomizedDelaySec" in each]
     jitter_s = float(jitter.removesuffix("s"))
     assert (first_s, jitter_s >= 60) == (again_s, True)
@@ -491,5 +499,7 @@ def test_the_timer_of_the_boot_follows_the_lease_by_itself(account: Account, mac
         end_s = ordered_end_s + seconds
         account.move(ordered_end_s, end_s)
         wait_for(lambda end_s=end_s: one.standing() == {UNIT.format(end_s)}, f"a timer for {end_s}")  # type: ignore[misc]
-        wait_for(lambda end_s=end_s: one.files()["50-condor-annex.conf"] == f"LeaseEnd = {end_s}\n",  # type: ignore[misc]
-                 "the moved end in HTCondor's configuration")
+        wait_for(
+            lambda end_s=end_s: one.files()["50-condor-annex.conf"] == f"LeaseEnd = {end_s}\n",  # type: ignore[misc]
+            "the moved end in HTCondor's configuration",
+        )

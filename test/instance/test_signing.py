@@ -66,8 +66,9 @@ def test_any_call_is_made_with_the_signature_that_botocore_makes(parameters: dic
     assert signature(signed) == botocores(SigV4Auth, "POST", url, signed, body, "us-east-1", "ec2")
 
 
-def botocores(kind: type[SigV4Auth], method: str, url: str, signed: dict[str, str], body: bytes, region: str,
-              service: str) -> str:
+def botocores(
+    kind: type[SigV4Auth], method: str, url: str, signed: dict[str, str], body: bytes, region: str, service: str
+) -> str:
     headers = {name: value for name, value in signed.items() if name != "authorization"}
     request = AWSRequest(method, url, headers, body)
     request.context["timestamp"] = signed["x-amz-date"]

@@ -51,13 +51,16 @@ def storm(machines: int, calls_each: int) -> Storm:
     return Storm(sorted(ready_s), calls)
 
 
-@pytest.mark.parametrize(("machines", "calls_each", "within_s"), [
-    (100, 1, 1),
-    (1000, 1, 120),  # of launch specifications, or of templates that show tags at the metadata service
-    (1000, 2, 180),  # of launch templates
-    (10_000, 1, 600),  # the most that a Spot Fleet has
-    (8000, 2, PATIENCE_S),
-])
+@pytest.mark.parametrize(
+    ("machines", "calls_each", "within_s"),
+    [
+        (100, 1, 1),
+        (1000, 1, 120),  # of launch specifications, or of templates that show tags at the metadata service
+        (1000, 2, 180),  # of launch templates
+        (10_000, 1, 600),  # the most that a Spot Fleet has
+        (8000, 2, PATIENCE_S),
+    ],
+)
 def test_machines_that_boot_at_once_have_their_tags_long_before_their_patience_ends(
     machines: int, calls_each: int, within_s: float
 ) -> None:
@@ -75,8 +78,12 @@ def test_a_storm_uses_what_ec2_gives_and_does_not_hammer_it() -> None:
 
 def test_machines_and_the_lease_function_share_no_call_of_ec2() -> None:
     of_machines = set(re.findall(r'"ec2", "2016-11-15", "(\w+)"', SCRIPT.read_text(encoding="utf-8")))
-    of_lease = {name.replace("_", "") for name in re.findall(
-        r"\.((?:describe|cancel|terminate|create|modify)_[a-z_]+)", (TOP / "lambda" / "lease.py").read_text())}
+    of_lease = {
+        name.replace("_", "")
+        for name in re.findall(
+            r"\.((?:describe|cancel|terminate|create|modify)_[a-z_]+)", (TOP / "lambda" / "lease.py").read_text()
+        )
+    }
     assert of_machines == {"DescribeTags"}
     assert {"describespotfleetrequests", "describeinstances"} <= of_lease
     assert not {each.lower() for each in of_machines} & of_lease

@@ -21,9 +21,9 @@ from test.instance.account import (
     CONFIG,
     EVERY_ANNEX,
     Account,
+    config_bundle,
     member,
     object_arn,
-    config_bundle,
     policy,
     tarball,
 )
@@ -66,8 +66,12 @@ def test_with_permission_for_two_objects_there_is_no_guessing(account: Account, 
 def test_what_settles_late_is_waited_for(account: Account, machine: Make, cloud: Cloud) -> None:
     """EC2 and IAM know the role only after a while, S3 fails and breaks off; then all is well."""
     account.annex()
-    for operation, kind in (("DescribeTags", "unknown-key"), ("ListRolePolicies", "denied"), ("GetObject", "internal"),
-                            ("GetObject", "reset")):
+    for operation, kind in (
+        ("DescribeTags", "unknown-key"),
+        ("ListRolePolicies", "denied"),
+        ("GetObject", "internal"),
+        ("GetObject", "reset"),
+    ):
         cloud.fault(operation, kind)
     booted = machine(account.instance(account.profile(policy(EVERY_ANNEX))))
     outcome = booted.boot()
@@ -234,7 +238,16 @@ def test_a_user_who_is_not_root_is_told_so(account: Account, machine: Make) -> N
     booted = machine(account.instance())
     command = [each for each in booted.command() if not each.startswith(("--config-dir", "--token-dir", "--state-dir"))]
     user = 65534 if os.geteuid() == 0 else None
-    done = subprocess.run(command, env=booted.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          check=False, timeout=60, user=user, group=user)
+    done = subprocess.run(
+        command,
+        env=booted.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=60,
+        user=user,
+        group=user,
+    )
     assert done.returncode == 2
     assert "this must run as root" in done.stdout

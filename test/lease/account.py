@@ -70,8 +70,9 @@ class Account:
 
     def launch(self, fleet: Request) -> Machine:
         number = len(self.machines) + 1
-        machine = Machine(number, f"i-{number:017x}", self.timeline.now_s, ZONES[number % 3],
-                          {FLEET_TAG: fleet.fleet_id})
+        machine = Machine(
+            number, f"i-{number:017x}", self.timeline.now_s, ZONES[number % 3], {FLEET_TAG: fleet.fleet_id}
+        )
         self.machines[machine.instance_id] = machine
         fleet.machines.append(machine)
         self._started_by[fleet.fleet_id].append(machine)

@@ -84,8 +84,14 @@ class Request:
         return None
 
     def describe(self, now_s: float, user_data: str) -> Any:
-        specification = {"ImageId": "ami-12345678", "InstanceType": "m5.large", "UserData": user_data,
-                         "SubnetId": "subnet-12345678", "KeyName": "key", "EbsOptimized": "false"}
+        specification = {
+            "ImageId": "ami-12345678",
+            "InstanceType": "m5.large",
+            "UserData": user_data,
+            "SubnetId": "subnet-12345678",
+            "KeyName": "key",
+            "EbsOptimized": "false",
+        }
         seen = {
             "SpotFleetRequestId": self.fleet_id,
             "SpotFleetRequestState": self.state(now_s),

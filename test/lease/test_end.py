@@ -56,8 +56,17 @@ def test_what_is_written_into_a_token_is_read_from_it(annex_id: str, end_s: int)
     assert identifiers.leased_token(annex_id, end_s) != token
 
 
-@pytest.mark.parametrize("asked", [("a" * 37, 1_800_000_000), ("a_b", 1_800_000_000), ("", 1_800_000_000),
-                                   ("a", 999_999_999), ("a", 4_000_000_001), ("a", 3600)])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("a" * 37, 1_800_000_000),
+        ("a_b", 1_800_000_000),
+        ("", 1_800_000_000),
+        ("a", 999_999_999),
+        ("a", 4_000_000_001),
+        ("a", 3600),
+    ],
+)
 def test_no_token_is_written_that_would_not_be_read(asked: tuple[str, int]) -> None:
     with pytest.raises(ValueError, match="no client token holds"):
         identifiers.leased_token(*asked)

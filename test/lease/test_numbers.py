@@ -103,5 +103,3 @@ def test_memory_is_a_page_of_answers_and_a_line_for_each_fleet_and_instance() ->
     print(f"memory of a run: peak {peak / 2**20:.0f} MiB with this account's answers, RSS + {grown / 2**10:.0f} MiB")
     assert receipt["complete"]
     assert peak < 128 * 2**20
-
-

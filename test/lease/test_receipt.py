@@ -100,9 +100,15 @@ def test_a_dry_run_has_no_effect_and_is_made_in_each_run_at_an_annex_that_lives(
     assert not watched.account.effects
 
 
-@pytest.mark.parametrize(("operation", "right"), [("CancelSpotFleetRequests", "cancel"),
-                                                  ("TerminateInstances", "terminate"), ("CreateTags", "stamp"),
-                                                  ("ModifyInstanceAttribute", "unprotect")])
+@pytest.mark.parametrize(
+    ("operation", "right"),
+    [
+        ("CancelSpotFleetRequests", "cancel"),
+        ("TerminateInstances", "terminate"),
+        ("CreateTags", "stamp"),
+        ("ModifyInstanceAttribute", "unprotect"),
+    ],
+)
 def test_a_right_that_is_missing_is_in_the_receipt_and_fails_the_run_before_any_lease_ends(
     watched: Enforcer, operation: str, right: str
 ) -> None:

@@ -293,8 +293,18 @@ def test_instances_of_others_with_copied_tags_are_spared(state: str) -> None:
     assert not any(what.startswith(("cancel", "terminated")) for _, what, _ in watched.account.effects)
 
 
-@pytest.mark.parametrize("text", ["", "abc", "a_1_0123456789abcdef", "annex-0123_0123456789abcdef",
-                                  "a_0999999999_0123456789abcdef", "a_4000000001_0123456789abcdef", "x" * 64])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "abc",
+        "a_1_0123456789abcdef",
+        "annex-0123_0123456789abcdef",
+        "a_0999999999_0123456789abcdef",
+        "a_4000000001_0123456789abcdef",
+        "x" * 64,
+    ],
+)
 @pytest.mark.parametrize("tags", [{}, {END_TAG: utc(1_700_000_000), CANCELLED_TAG: utc(1_700_000_000)}])
 def test_a_fleet_without_a_token_of_ours_is_never_touched_whatever_its_tags(text: str, tags: dict[str, str]) -> None:
     watched = enforcer()

@@ -29,8 +29,9 @@ HERE: Final = "http://127.0.0.1:"
 
 
 def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make live", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="make live", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--region", required=True, help="in which nobody has annexes, such as us-east-1")
     parser.add_argument("--profile", help="of your AWS configuration; else what the environment names")
     parser.add_argument("--only", action="append", choices=[*STEPS], default=[], help="this step; several times, too")
@@ -63,8 +64,14 @@ def main() -> int:
         return _refuse(*getattr(error, "lines", (str(error),)))
 
 
-def _rehearse(asked: argparse.Namespace, account: Account, recorder: Recorder, pace: RetryPolicy, steps: Sequence[str],
-              teller: "Teller") -> int:
+def _rehearse(
+    asked: argparse.Namespace,
+    account: Account,
+    recorder: Recorder,
+    pace: RetryPolicy,
+    steps: Sequence[str],
+    teller: "Teller",
+) -> int:
     parts = prices.lines(asked.instance_type, prices.lifetimes_s(pace, steps), LONGEST_S + pace.clean_up_s)
     cost = prices.at_most(parts)
     folder = asked.output or Path(f"live-report-{datetime.now(UTC):%Y%m%d-%H%M%S}")
@@ -88,10 +95,10 @@ def plan(account: Account, steps: Sequence[str], parts: Sequence[prices.Line], c
     where = os.environ.get("AWS_ENDPOINT_URL")
     costs = "\n".join(f"    ${each.dollars:.3f}  {each.what}" for each in parts)
     return f"""\
-This rehearses annexd in account {account.number}, region {account.region}{f' at {where}' if where else ''}:
-{', '.join(steps)}.
+This rehearses annexd in account {account.number}, region {account.region}{f" at {where}" if where else ""}:
+{", ".join(steps)}.
 It makes the stack {names.STACK} (lease function, rule, log group, bucket, roles), five roles
-{names.role(account.region, '*')}, a launch template, a few rules that never fire, up to four Spot Fleet requests of
+{names.role(account.region, "*")}, a launch template, a few rules that never fire, up to four Spot Fleet requests of
 one machine each, and where they are missing EC2's service-linked roles for Spot.  Everything has these names or
 the tag {names.TAG}.  At the end, after an error and after Ctrl-C all of it is ended, and AWS is asked until
 nothing is left.  It takes most of an hour.

@@ -92,8 +92,10 @@ class Account:
         with translate_aws_errors("the credentials"):
             found = self._boto.get_credentials()
         if found is None:
-            raise AccountError("there are no AWS credentials to do this with",
-                               "say --profile NAME, or have them in the environment; aws configure makes a profile")
+            raise AccountError(
+                "there are no AWS credentials to do this with",
+                "say --profile NAME, or have them in the environment; aws configure makes a profile",
+            )
         return found
 
     @cached_property
@@ -121,8 +123,12 @@ class Account:
 
     def secrets(self) -> list[str]:
         """Texts that no report may hold."""
-        return [self.keys.access_key_id, self.keys.secret_access_key, self.keys.session_token or "",
-                self.caller_arn.rpartition("/")[2] if "/" in self.caller_arn else ""]
+        return [
+            self.keys.access_key_id,
+            self.keys.secret_access_key,
+            self.keys.session_token or "",
+            self.caller_arn.rpartition("/")[2] if "/" in self.caller_arn else "",
+        ]
 
     def mark_change(self) -> None:
         self.changed_s = time.monotonic()
@@ -140,18 +146,26 @@ def refuse_unless_free(account: Account) -> None:
     enforcer = Enforcer(account.session, account.region, say=lambda _: None)
     found = enforcer.look()
     if found is not None and enforcer.stack_name() != names.STACK:
-        raise AccountError(f"{account.region} has a lease function {FUNCTION} already, of the stack "
-                           f"{enforcer.stack_name() or 'nobody knows which'}: nothing was done",
-                           "rehearse in a region in which nobody has annexes: --region")
+        raise AccountError(
+            f"{account.region} has a lease function {FUNCTION} already, of the stack "
+            f"{enforcer.stack_name() or 'nobody knows which'}: nothing was done",
+            "rehearse in a region in which nobody has annexes: --region",
+        )
     if found is not None or account.stack(lambda _: None, 0.0).look() is not None:
-        raise AccountError(f"the stack {names.STACK} is in {account.region}: a rehearsal runs there, or one was killed",
-                           CLEAN_UP.format(account.region))
+        raise AccountError(
+            f"the stack {names.STACK} is in {account.region}: a rehearsal runs there, or one was killed",
+            CLEAN_UP.format(account.region),
+        )
     if living := annexes(account.client("ec2")):
-        raise AccountError(f"{len(living)} annexes live in {account.region}: nothing was done",
-                           "rehearse in a region in which nobody has annexes: --region")
+        raise AccountError(
+            f"{len(living)} annexes live in {account.region}: nothing was done",
+            "rehearse in a region in which nobody has annexes: --region",
+        )
     if _has_log_group(account.client("logs")):
-        raise AccountError(f"there is a log group {LOG_GROUP} in {account.region}, which -setup could not make",
-                           "rehearse in another region, or delete it if nobody needs it any more")
+        raise AccountError(
+            f"there is a log group {LOG_GROUP} in {account.region}, which -setup could not make",
+            "rehearse in another region, or delete it if nobody needs it any more",
+        )
 
 
 def _has_log_group(logs: Any) -> bool:
@@ -167,8 +181,11 @@ def refuse_short_lived(account: Account) -> None:
         return
     left_s = expiry.timestamp() - time.time()
     if left_s < RENEWED_S:
-        raise AccountError(f"your AWS credentials expire in {left_s / 60:.0f} minutes, and the rehearsal with its "
-                           "clean-up may take 90", "get fresh ones, and start again")
+        raise AccountError(
+            f"your AWS credentials expire in {left_s / 60:.0f} minutes, and the rehearsal with its "
+            "clean-up may take 90",
+            "get fresh ones, and start again",
+        )
 
 
 def has_default_vpc(ec2: Any) -> bool:

@@ -60,8 +60,16 @@ class CleanUp:
         self._said = ""
 
     def round(self) -> None:
-        for part in (self._end_fleets, self._end_instances, self._end_volumes, self._end_rules, self._end_templates,
-                     self._end_stack, self._end_log_group, self._end_roles):
+        for part in (
+            self._end_fleets,
+            self._end_instances,
+            self._end_volumes,
+            self._end_rules,
+            self._end_templates,
+            self._end_stack,
+            self._end_log_group,
+            self._end_roles,
+        ):
             self._try(part)
 
     def look(self) -> list[str]:

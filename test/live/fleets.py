@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from annexd.annex.lease.identifiers import leased_token, new_annex_id
 from annexd.annex.fleet.inventory import FLEET_TAG
+from annexd.annex.lease.identifiers import leased_token, new_annex_id
 from annexd.aws import errors
 from annexd.aws.errors import AWS_ERRORS
 from test.live import names
@@ -25,7 +25,9 @@ ENDING = frozenset({"shutting-down", TERMINATED})
 def launch_specification(stage: Stage) -> dict[str, Any]:
     """Return what a machine is made of; also with what the stack made for it."""
     return {
-        "ImageId": stage.image, "InstanceType": stage.instance_type, "UserData": user_data(),
+        "ImageId": stage.image,
+        "InstanceType": stage.instance_type,
+        "UserData": user_data(),
         "SecurityGroups": [{"GroupId": stage.outputs["SecurityGroupID"]}],
         "IamInstanceProfile": {"Arn": stage.outputs["InstanceProfileARN"]},
         "TagSpecifications": [{"ResourceType": "instance", "Tags": tags(stage)}],
@@ -36,7 +38,9 @@ def config(stage: Stage, **more: Any) -> dict[str, Any]:
     """Return a request for one machine until the end of a short lease."""
     end_s = int(time.time()) + stage.pace.own_lease_s
     return {
-        "AllocationStrategy": "lowestPrice", "TargetCapacity": 1, "Type": "request",
+        "AllocationStrategy": "lowestPrice",
+        "TargetCapacity": 1,
+        "Type": "request",
         "ClientToken": leased_token(new_annex_id(), end_s),
         "IamFleetRole": stage.outputs["FleetRoleARN"],
         "ValidUntil": datetime.fromtimestamp(int(time.time() + stage.pace.valid_s), UTC),
@@ -90,8 +94,9 @@ def first_instance(stage: Stage, ec2: Any, fleet_id: str) -> dict[str, Any] | No
 
 
 def tag_volumes(stage: Stage, instances: list[dict[str, Any]]) -> None:
-    volumes = [each["Ebs"]["VolumeId"] for one in instances for each in one.get("BlockDeviceMappings") or ()
-               if "Ebs" in each]
+    volumes = [
+        each["Ebs"]["VolumeId"] for one in instances for each in one.get("BlockDeviceMappings") or () if "Ebs" in each
+    ]
     if volumes:
         stage.account.client("ec2").create_tags(Resources=volumes, Tags=tags(stage))
 

@@ -70,21 +70,33 @@ class Host:
         """Write a Spot Fleet request config of one small machine, as a user has one; its path."""
         tags = [{"Key": names.TAG, "Value": run}]
         specification = {
-            "ImageId": image, "InstanceType": instance_type, "UserData": user_data(),
+            "ImageId": image,
+            "InstanceType": instance_type,
+            "UserData": user_data(),
             "TagSpecifications": [{"ResourceType": "instance", "Tags": tags}],
         }
         path = self.pool.directory / "config.json"
-        path.write_text(json.dumps({
-            "AllocationStrategy": "lowestPrice", "TargetCapacity": 1, "Type": "request",
-            "LaunchSpecifications": [specification],
-            "TagSpecifications": [{"ResourceType": "spot-fleet-request", "Tags": tags}],
-        }, indent=1))
+        path.write_text(
+            json.dumps(
+                {
+                    "AllocationStrategy": "lowestPrice",
+                    "TargetCapacity": 1,
+                    "Type": "request",
+                    "LaunchSpecifications": [specification],
+                    "TagSpecifications": [{"ResourceType": "spot-fleet-request", "Tags": tags}],
+                },
+                indent=1,
+            )
+        )
         return str(path)
 
     def key_files(self, keys: Keys) -> list[str]:
         """Write these keys into files, for annexd to read now and later; the options that name them."""
-        contents = {"-access-key-file": keys.access_key_id, "-secret-key-file": keys.secret_access_key,
-                    "-session-token-file": keys.session_token}
+        contents = {
+            "-access-key-file": keys.access_key_id,
+            "-secret-key-file": keys.secret_access_key,
+            "-session-token-file": keys.session_token,
+        }
         folder = Path(tempfile.mkdtemp(prefix="keys-", dir=self.pool.directory))
         given = [(option, folder / option[1:], content) for option, content in contents.items() if content]
         for _, path, content in given:

@@ -33,8 +33,16 @@ class Rehearsed:
         if "--clean-up" not in arguments:
             command[3:3] = ["--image", IMAGE, "--output", str(folder)]  # the test's own arguments count
         self._environment = {**os.environ, **cloud.environment(), **key_of(cloud)}
-        self.process = subprocess.Popen(command, cwd=TOP, env=self._environment, text=True, stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+        self.process = subprocess.Popen(
+            command,
+            cwd=TOP,
+            env=self._environment,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         self.lines: list[str] = []
         self._changed = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)

@@ -34,9 +34,12 @@ def fleets(ec2: Any) -> list[Fleet]:
     """Return every fleet with our tag, in whatever state."""
     with translate_aws_errors("DescribeSpotFleetRequests"):
         pages = ec2.get_paginator("describe_spot_fleet_requests").paginate()
-        return [Fleet(each["SpotFleetRequestId"], each["SpotFleetRequestState"])
-                for page in pages for each in page["SpotFleetRequestConfigs"]
-                if any(tag["Key"] == names.TAG for tag in each.get("Tags") or ())]
+        return [
+            Fleet(each["SpotFleetRequestId"], each["SpotFleetRequestState"])
+            for page in pages
+            for each in page["SpotFleetRequestConfigs"]
+            if any(tag["Key"] == names.TAG for tag in each.get("Tags") or ())
+        ]
 
 
 def instances(ec2: Any) -> dict[str, str]:
@@ -46,9 +49,13 @@ def instances(ec2: Any) -> dict[str, str]:
     filters += [[{"Name": f"tag:{FLEET_TAG}", "Values": batch}] for batch in batches(known)]
     alive = {"Name": "instance-state-name", "Values": NOT_GONE}
     with translate_aws_errors("DescribeInstances"):
-        return {each["InstanceId"]: _fleet_of(each) for asked in filters
-                for page in ec2.get_paginator("describe_instances").paginate(Filters=[*asked, alive])
-                for reservation in page["Reservations"] for each in reservation["Instances"]}
+        return {
+            each["InstanceId"]: _fleet_of(each)
+            for asked in filters
+            for page in ec2.get_paginator("describe_instances").paginate(Filters=[*asked, alive])
+            for reservation in page["Reservations"]
+            for each in reservation["Instances"]
+        }
 
 
 def _fleet_of(instance: Mapping[str, Any]) -> str:

@@ -27,5 +27,19 @@ class RetryPolicy:
 
 AWS: Final = RetryPolicy()
 EMULATED: Final = RetryPolicy(
-    lease_s=1800, extension_s=600, short_lease_s=15, own_lease_s=60, valid_s=3.0, around_s=1.0, launch_s=2.5,
-    gone_s=6.0, tick_s=5.0, roles_s=20.0, settle_s=1.0, clean_up_s=90.0, command_s=300.0, poll_s=0.3, rules=3)
+    lease_s=1800,
+    extension_s=600,
+    short_lease_s=15,
+    own_lease_s=60,
+    valid_s=3.0,
+    around_s=1.0,
+    launch_s=2.5,
+    gone_s=6.0,
+    tick_s=5.0,
+    roles_s=20.0,
+    settle_s=1.0,
+    clean_up_s=90.0,
+    command_s=300.0,
+    poll_s=0.3,
+    rules=3,
+)

@@ -43,10 +43,14 @@ def lines(instance_type: str, lifetimes_s: Sequence[float], rehearsal_s: float) 
     hour = INSTANCE_HOUR[instance_type] + SURPLUS_HOUR + ADDRESS_HOUR + VOLUME_HOUR
     runs = rehearsal_s / 300 + 1
     return [
-        Line(f"{len(lifetimes_s)} x {instance_type}, {hours:.1f} instance hours at most, each with volume and address",
-             hours * hour),
-        Line(f"{runs:.0f} runs of the lease function, each as long as it may be",
-             runs * LAMBDA_RUN_S * LAMBDA_GB * LAMBDA_GB_SECOND),
+        Line(
+            f"{len(lifetimes_s)} x {instance_type}, {hours:.1f} instance hours at most, each with volume and address",
+            hours * hour,
+        ),
+        Line(
+            f"{runs:.0f} runs of the lease function, each as long as it may be",
+            runs * LAMBDA_RUN_S * LAMBDA_GB * LAMBDA_GB_SECOND,
+        ),
         Line("logs (10 MB) and requests", 0.01 * LOGS_GB + REQUESTS * REQUEST),
     ]
 
@@ -58,6 +62,10 @@ def at_most(parts: Sequence[Line]) -> float:
 def lifetimes_s(pace: RetryPolicy, chosen: Sequence[str]) -> list[float]:
     """Of the instances that the chosen steps start, to the end of their leases and so many ticks more."""
     late_s = TICKS * pace.tick_s
-    leases_s = {"annex": pace.lease_s + pace.extension_s, "short-lease": pace.short_lease_s,
-                "expiry": pace.own_lease_s, "protection": pace.own_lease_s}
+    leases_s = {
+        "annex": pace.lease_s + pace.extension_s,
+        "short-lease": pace.short_lease_s,
+        "expiry": pace.own_lease_s,
+        "protection": pace.own_lease_s,
+    }
     return [leases_s[each] + late_s for each in chosen if each in leases_s]

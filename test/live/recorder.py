@@ -46,8 +46,17 @@ class Recorder:
     def _answered(self, http_response: Any, model: Any, context: dict[str, Any], **_: object) -> None:
         body = http_response.content.decode("utf-8", "replace")
         service = model.service_model.service_name
-        self.recordings.append(Recording(self.because, service, model.name, context.get(ASKED, "{}"),
-                                         http_response.status_code, body, round(time.time(), 1)))
+        self.recordings.append(
+            Recording(
+                self.because,
+                service,
+                model.name,
+                context.get(ASKED, "{}"),
+                http_response.status_code,
+                body,
+                round(time.time(), 1),
+            )
+        )
 
 
 def as_json(recordings: Sequence[Recording]) -> list[dict[str, Any]]:

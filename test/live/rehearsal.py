@@ -47,8 +47,9 @@ def check(account: Account) -> None:
     refuse_short_lived(account)
     refuse_unless_free(account)
     if left := own.left(account):
-        raise AccountError(f"a rehearsal left something in {account.region}: {left[0]}",
-                           CLEAN_UP.format(account.region))
+        raise AccountError(
+            f"a rehearsal left something in {account.region}: {left[0]}", CLEAN_UP.format(account.region)
+        )
 
 
 class Rehearsal:
@@ -93,8 +94,17 @@ class Rehearsal:
         image = self._wanted.image or newest_image(self._account.client("ec2"), self._wanted.instance_type)
         self._host, run = Host(self._pace), secrets.token_hex(4)
         roles = Roles(self._account, self._pace, run)
-        return Stage(self._account, self._pace, self._recorder, self._host, roles, run, image,
-                     self._wanted.instance_type, self._say)
+        return Stage(
+            self._account,
+            self._pace,
+            self._recorder,
+            self._host,
+            roles,
+            run,
+            image,
+            self._wanted.instance_type,
+            self._say,
+        )
 
     def _end(self) -> list[str]:
         """annexd first, which could order; then everything in AWS."""
@@ -109,8 +119,16 @@ class Rehearsal:
     def _report(self, outcome: str, seconds: float) -> None:
         answers = self._stage.answers if self._stage else []
         try:
-            written = report.write(self._wanted.folder, self._redactor, self._wanted.region, self._recorder, answers,
-                                   self._wanted.steps, outcome, seconds)
+            written = report.write(
+                self._wanted.folder,
+                self._redactor,
+                self._wanted.region,
+                self._recorder,
+                answers,
+                self._wanted.steps,
+                outcome,
+                seconds,
+            )
         except (report.LeakingReport, OSError) as error:
             self._say(f"no report: {error}")
             return
@@ -126,8 +144,9 @@ def newest_image(ec2: Any, instance_type: str) -> str:
     """Return Amazon's newest small image for a type of instance; raises RehearsalFailed."""
     filters = {"name": IMAGE, "architecture": ARCHITECTURES[instance_type], "state": "available"}
     with translate_aws_errors("DescribeImages"):
-        told = ec2.describe_images(Owners=["amazon"],
-                                   Filters=[{"Name": name, "Values": [value]} for name, value in filters.items()])
+        told = ec2.describe_images(
+            Owners=["amazon"], Filters=[{"Name": name, "Values": [value]} for name, value in filters.items()]
+        )
     if not told["Images"]:
         raise RehearsalFailed(f"AWS shows no image {IMAGE}: name one with --image")
     return str(max(told["Images"], key=lambda image: image["CreationDate"])["ImageId"])

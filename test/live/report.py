@@ -42,8 +42,16 @@ def redactor_for(account: Account) -> Redactor:
     return Redactor(account.number, [*account.secrets(), *here])
 
 
-def write(folder: Path, redactor: Redactor, region: str, recorder: Recorder, answers: Sequence[Answer],
-          steps: Sequence[str], outcome: str, seconds: float) -> list[Path]:
+def write(
+    folder: Path,
+    redactor: Redactor,
+    region: str,
+    recorder: Recorder,
+    answers: Sequence[Answer],
+    steps: Sequence[str],
+    outcome: str,
+    seconds: float,
+) -> list[Path]:
     """Write both files; raises LeakingReport, and writes nothing then."""
     recordings = json.dumps(as_json(recorder.recordings), indent=1)
     texts = {
@@ -61,13 +69,24 @@ def write(folder: Path, redactor: Redactor, region: str, recorder: Recorder, ans
 
 
 def report(region: str, answers: Sequence[Answer], steps: Sequence[str], outcome: str, seconds: float) -> str:
-    heading = HEADING.format(version=annexd.__version__, region=region, seconds=seconds, steps=", ".join(steps),
-                             outcome=outcome, when=datetime.now(UTC).strftime("%Y-%m-%d %H:%M"))
+    heading = HEADING.format(
+        version=annexd.__version__,
+        region=region,
+        seconds=seconds,
+        steps=", ".join(steps),
+        outcome=outcome,
+        when=datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
+    )
     return heading + "".join(_row(each) for each in answers)
 
 
 def _row(answer: Answer) -> str:
     fact = FACTS[answer.key]
-    cells = (f"`{fact.key}`: {fact.question}", fact.assumed, fact.evidence,
-             f"{WORDS[answer.holds]}: {answer.said}", f"{answer.seconds:.0f}")
+    cells = (
+        f"`{fact.key}`: {fact.question}",
+        fact.assumed,
+        fact.evidence,
+        f"{WORDS[answer.holds]}: {answer.said}",
+        f"{answer.seconds:.0f}",
+    )
     return f"| {' | '.join(each.replace('|', '/').replace(chr(10), ' ') for each in cells)} |\n"

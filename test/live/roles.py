@@ -60,14 +60,25 @@ class Roles:
         """Make them all; raises AccountError.  They are nothing but names until somebody assumes them."""
         self.why_not = "not all roles could be made"  # one without all its policies would prove a right missing
         iam = self._account.client("iam")
-        trust = {"Version": "2012-10-17", "Statement": [{
-            "Effect": "Allow", "Action": "sts:AssumeRole",
-            "Principal": {"AWS": f"arn:{self._account.partition}:iam::{self._account.number}:root"}}]}
+        trust = {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Action": "sts:AssumeRole",
+                    "Principal": {"AWS": f"arn:{self._account.partition}:iam::{self._account.number}:root"},
+                }
+            ],
+        }
         for kind, granted in documents(self._account.partition).items():
             role = names.role(self._account.region, kind)
             with translate_aws_errors(f"CreateRole {role}"):
-                iam.create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps(trust),
-                                MaxSessionDuration=SESSION_S, Tags=[{"Key": names.TAG, "Value": self._run}])
+                iam.create_role(
+                    RoleName=role,
+                    AssumeRolePolicyDocument=json.dumps(trust),
+                    MaxSessionDuration=SESSION_S,
+                    Tags=[{"Key": names.TAG, "Value": self._run}],
+                )
                 for number, document in enumerate(granted):
                     text = json.dumps(document, separators=(",", ":"))
                     iam.put_role_policy(RoleName=role, PolicyName=f"rights-{number}", PolicyDocument=text)

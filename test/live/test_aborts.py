@@ -70,8 +70,13 @@ def _remove_service_roles(cloud: Cloud) -> None:
         iam.delete_service_linked_role(RoleName=role)
 
 
-FAULTS = (("CancelSpotFleetRequests", "internal", 20), ("TerminateInstances", "throttle", 20),
-          ("DescribeInstances", "reset", 10), ("DeleteStack", "throttle", 6), ("DeleteRole", "denied", 3))
+FAULTS = (
+    ("CancelSpotFleetRequests", "internal", 20),
+    ("TerminateInstances", "throttle", 20),
+    ("DescribeInstances", "reset", 10),
+    ("DeleteStack", "throttle", 6),
+    ("DeleteRole", "denied", 3),
+)
 
 
 def test_a_rehearsal_whose_order_fails_says_so_and_leaves_nothing(cloud: Cloud, tmp_path: Path) -> None:

@@ -64,8 +64,13 @@ def test_everything_goes_to_aws_whatever_endpoint_a_profile_names(tmp_path: Path
 def test_credentials_that_expire_soon_and_are_not_renewed_are_refused(
     tmp_path: Path, hours: float, is_refused: bool
 ) -> None:
-    told = {"Version": 1, "AccessKeyId": "ASIAQQQQWWWWEEEERRRR", "SecretAccessKey": "x", "SessionToken": "y",
-            "Expiration": (datetime.now(UTC) + timedelta(hours=hours)).isoformat()}
+    told = {
+        "Version": 1,
+        "AccessKeyId": "ASIAQQQQWWWWEEEERRRR",
+        "SecretAccessKey": "x",
+        "SessionToken": "y",
+        "Expiration": (datetime.now(UTC) + timedelta(hours=hours)).isoformat(),
+    }
     program = shlex.join([sys.executable, "-c", f"print({json.dumps(told)!r})"])
     keys = configured(tmp_path, f"[mine]\ncredential_process = {program}\n")
     with surroundings(keys):

@@ -43,10 +43,14 @@ def ended(account: Account, said: list[str] | None = None) -> list[str]:
 def fleet(cloud: Cloud, *, ours: bool = True, **more: Any) -> str:
     """One that has a lease, as all of a rehearsal have."""
     config = {
-        "TargetCapacity": 1, "IamFleetRole": ROLE, "Type": "request", "AllocationStrategy": "lowestPrice",
+        "TargetCapacity": 1,
+        "IamFleetRole": ROLE,
+        "Type": "request",
+        "AllocationStrategy": "lowestPrice",
         "ClientToken": leased_token(new_annex_id(), int(time.time()) + 3600),
-        "TagSpecifications": [{"ResourceType": "spot-fleet-request",
-                               "Tags": [{"Key": names.TAG if ours else "another", "Value": "run"}]}],
+        "TagSpecifications": [
+            {"ResourceType": "spot-fleet-request", "Tags": [{"Key": names.TAG if ours else "another", "Value": "run"}]}
+        ],
     }
     if "LaunchTemplateConfigs" not in more:
         config["LaunchSpecifications"] = [{"ImageId": IMAGE, "InstanceType": "t3.nano"}]
@@ -55,8 +59,10 @@ def fleet(cloud: Cloud, *, ours: bool = True, **more: Any) -> str:
 
 
 def protected_fleet(cloud: Cloud) -> str:
-    made = cloud.client("ec2").create_launch_template(LaunchTemplateName=names.TEMPLATE, LaunchTemplateData={
-        "ImageId": IMAGE, "InstanceType": "t3.nano", "DisableApiTermination": True})["LaunchTemplate"]
+    made = cloud.client("ec2").create_launch_template(
+        LaunchTemplateName=names.TEMPLATE,
+        LaunchTemplateData={"ImageId": IMAGE, "InstanceType": "t3.nano", "DisableApiTermination": True},
+    )["LaunchTemplate"]
     template = {"LaunchTemplateSpecification": {"LaunchTemplateId": made["LaunchTemplateId"], "Version": "1"}}
     return fleet(cloud, OnDemandTargetCapacity=1, LaunchTemplateConfigs=[template])
 
@@ -82,8 +88,10 @@ def test_what_is_not_the_rehearsals_is_left_alone(cloud: Cloud, account: Account
     logs = account.client("logs")
     logs.create_log_group(logGroupName=LOG_GROUP)  # kept by somebody on purpose
     cloud.client("events").put_rule(Name="SomebodysRule", ScheduleExpression="rate(1 day)")
-    cloud.client("iam").create_role(RoleName=f"{names.PREFIX}-eu-west-1-user", AssumeRolePolicyDocument=json.dumps(
-        {"Version": "2012-10-17", "Statement": []}))  # of a rehearsal of another region
+    cloud.client("iam").create_role(
+        RoleName=f"{names.PREFIX}-eu-west-1-user",
+        AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": []}),
+    )  # of a rehearsal of another region
     before = contents(cloud)
     fleet(cloud)
     assert ended(account) == []
@@ -94,11 +102,15 @@ def test_what_is_not_the_rehearsals_is_left_alone(cloud: Cloud, account: Account
 def test_volumes_rules_templates_and_roles_go(cloud: Cloud, account: Account) -> None:
     with leaving_nothing(cloud):
         ec2, events = cloud.client("ec2"), cloud.client("events")
-        ec2.create_volume(AvailabilityZone=f"{REGION}a", Size=1, TagSpecifications=[
-            {"ResourceType": "volume", "Tags": [{"Key": names.TAG, "Value": "run"}]}])
+        ec2.create_volume(
+            AvailabilityZone=f"{REGION}a",
+            Size=1,
+            TagSpecifications=[{"ResourceType": "volume", "Tags": [{"Key": names.TAG, "Value": "run"}]}],
+        )
         events.put_rule(Name=f"{names.PREFIX}-1", ScheduleExpression="rate(1 day)", State="DISABLED")
-        events.put_targets(Rule=f"{names.PREFIX}-1", Targets=[
-            {"Id": "one", "Arn": f"arn:aws:lambda:{REGION}:123456789012:function:x"}])
+        events.put_targets(
+            Rule=f"{names.PREFIX}-1", Targets=[{"Id": "one", "Arn": f"arn:aws:lambda:{REGION}:123456789012:function:x"}]
+        )
         Roles(account, PACE, "run").make()
         assert len(own.left(account)) == 2 + 5
         assert ended(account) == []

@@ -52,5 +52,9 @@ def test_nothing_is_made_over_the_budget_without_a_yes_or_with_a_mistake(
     assert words in rehearsed.text()
     assert everything(cloud) == before
     made = [each["operation"] for each in cloud.audit() if each["kind"] == "call"]
-    assert not [each for each in made if each.startswith(("Create", "Put", "Request", "Run"))
-                and each not in ("CreateUser", "PutUserPolicy", "CreateAccessKey")]
+    assert not [
+        each
+        for each in made
+        if each.startswith(("Create", "Put", "Request", "Run"))
+        and each not in ("CreateUser", "PutUserPolicy", "CreateAccessKey")
+    ]

@@ -37,16 +37,25 @@ def redactor() -> Redactor:
         ("in /home/jane/.aws", "in redacted-name-1/.aws"),
     ],
 )
-def test_what_tells_of_somebody_is_replaced_by_something_of_its_shape(
-    redactor: Redactor, text: str, told: str
-) -> None:
+def test_what_tells_of_somebody_is_replaced_by_something_of_its_shape(redactor: Redactor, text: str, told: str) -> None:
     assert redactor.text(text) == told
 
 
-@pytest.mark.parametrize("text", [
-    "ami-0e5c4998acc873d00", "2026-11-28T10:25:27.000Z", "t3.nano", "cancelled_running", "us-east-1a", "1795861516.9",
-    "annex-26f80f6ba27d906c62d5_1795861576_5f07f29f43a1f851", "htcondor:annex-lease-end", "25.14.1", "shutdown -h +55",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ami-0e5c4998acc873d00",
+        "2026-11-28T10:25:27.000Z",
+        "t3.nano",
+        "cancelled_running",
+        "us-east-1a",
+        "1795861516.9",
+        "annex-26f80f6ba27d906c62d5_1795861576_5f07f29f43a1f851",
+        "htcondor:annex-lease-end",
+        "25.14.1",
+        "shutdown -h +55",
+    ],
+)
 def test_what_tells_of_nobody_stays(redactor: Redactor, text: str) -> None:
     assert redactor.text(text) == text
 

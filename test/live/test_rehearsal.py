@@ -9,8 +9,8 @@ import boto3
 import pytest
 
 from annexd.account import service_roles
-from annexd.annex.lease.heartbeat import newest_receipt
 from annexd.annex.fleet.inventory import take_inventory
+from annexd.annex.lease.heartbeat import newest_receipt
 from test.cloud import Cloud
 from test.cloud.views import ACCOUNT
 from test.live.facts import FACTS

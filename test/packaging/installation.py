@@ -9,8 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
-SOURCES = ("annexd", "bin", "config.d", "docs/man", "lambda", "templates", "setup.cfg", "pyproject.toml", "README.md",
-           "LICENSE")
+SOURCES = (
+    "annexd",
+    "bin",
+    "config.d",
+    "docs/man",
+    "lambda",
+    "templates",
+    "setup.cfg",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+)
 NEEDED = sysconfig.get_path("purelib")  # annexd itself is only by a .pth file here, which counts in this folder alone
 
 
@@ -24,16 +34,24 @@ class Installation:
     env: dict[str, str] = field(default_factory=dict)
 
     def run(self, *command: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([str(each) for each in command], env={**os.environ, **self.env, **env}, cwd="/",
-                              capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(
+            [str(each) for each in command],
+            env={**os.environ, **self.env, **env},
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
 
 
 def build_wheel(scratch: Path) -> Path:
     """Build it from a copy: who runs the tests may not write into the checkout."""
     source = scratch / "source"
     source.mkdir()
-    files = subprocess.run(["tar", "--create", "--exclude=__pycache__", *SOURCES], cwd=TOP, capture_output=True,
-                           check=True)
+    files = subprocess.run(
+        ["tar", "--create", "--exclude=__pycache__", *SOURCES], cwd=TOP, capture_output=True, check=True
+    )
     subprocess.run(["tar", "--extract"], cwd=source, input=files.stdout, check=True)
     pip(Path(sys.executable), "wheel", "--no-build-isolation", "--wheel-dir", scratch, source)
     [wheel] = scratch.glob("annexd-*.whl")
@@ -41,10 +59,25 @@ def build_wheel(scratch: Path) -> Path:
 
 
 def pip(python: Path, *arguments: str | Path, **env: str) -> None:
-    command = [python, "-m", "pip", arguments[0], "--quiet", "--disable-pip-version-check", "--no-deps", "--no-index",
-               *arguments[1:]]
-    done = subprocess.run([str(each) for each in command], env={**os.environ, **env}, capture_output=True, text=True,
-                          timeout=300, check=False)
+    command = [
+        python,
+        "-m",
+        "pip",
+        arguments[0],
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--no-index",
+        *arguments[1:],
+    ]
+    done = subprocess.run(
+        [str(each) for each in command],
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -71,7 +104,10 @@ def into_folder(wheel: Path, home: Path) -> Installation:
 
 
 WAYS: dict[str, Callable[[Path, Path], Installation]] = {
-    "venv": into_environment, "--user": into_home, "--target": into_folder}
+    "venv": into_environment,
+    "--user": into_home,
+    "--target": into_folder,
+}
 
 
 def _environment(home: Path, *options: str) -> Path:

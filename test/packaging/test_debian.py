@@ -28,8 +28,14 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(script: str, *arguments: str, root: Path) -> str:
-    done = subprocess.run(["sh", DEBIAN / f"annexd.{script}", *arguments], env={**os.environ, "DPKG_ROOT": str(root)},
-                          capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        ["sh", DEBIAN / f"annexd.{script}", *arguments],
+        env={**os.environ, "DPKG_ROOT": str(root)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 

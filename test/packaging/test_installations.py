@@ -26,8 +26,7 @@ def cloud() -> Iterator[Cloud]:
 
 
 @pytest.fixture(scope="module", params=WAYS)
-def installed(request: pytest.FixtureRequest, wheel: Path,
-              tmp_path_factory: pytest.TempPathFactory) -> Installation:
+def installed(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installation:
     return WAYS[request.param](wheel, tmp_path_factory.mktemp("installed"))
 
 

@@ -25,8 +25,10 @@ def main() -> None:
     for ipv6, rounds in rounds_of(options):
         with Ground(ipv6=ipv6) as ground:
             version = ground.pool.htcondor.version
-            print(f"asking the schedd of HTCondor {version}, and annexd, by IPv{6 if ipv6 else 4}; seed {options.seed}",
-                  flush=True)
+            print(
+                f"asking the schedd of HTCondor {version}, and annexd, by IPv{6 if ipv6 else 4}; seed {options.seed}",
+                flush=True,
+            )
             ask_all(ground, rounds, result)
     print(*(f"   not found: {row}" for row in sorted(result.not_found)), sep="\n")
     print(f"{result}\n{time.monotonic() - started_s:.0f} s")

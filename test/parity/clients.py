@@ -29,8 +29,12 @@ def with_token(name: str, methods: str = "IDTOKENS") -> Client:
 
 
 def with_certificate(name: str, methods: str = "SSL") -> Client:
-    return by(methods, f"{methods} with the certificate {name}", AUTH_SSL_CLIENT_CERTFILE=f"$(LOCAL_DIR)/{name}.pem",
-              AUTH_SSL_CLIENT_KEYFILE=f"$(LOCAL_DIR)/{name}.key")
+    return by(
+        methods,
+        f"{methods} with the certificate {name}",
+        AUTH_SSL_CLIENT_CERTFILE=f"$(LOCAL_DIR)/{name}.pem",
+        AUTH_SSL_CLIENT_KEYFILE=f"$(LOCAL_DIR)/{name}.key",
+    )
 
 
 def with_password(name: str, methods: str = "PASSWORD") -> Client:
@@ -48,8 +52,15 @@ def wanting(**wants: str) -> Client:
 
 
 METHODS = (
-    by("FS"), with_token("good"), with_token("with a wrong signature"), by("SSL"), with_certificate("alice"),
-    with_password("password"), claiming("alice"), by("ANONYMOUS"), by("MUNGE"),
+    by("FS"),
+    with_token("good"),
+    with_token("with a wrong signature"),
+    by("SSL"),
+    with_certificate("alice"),
+    with_password("password"),
+    claiming("alice"),
+    by("ANONYMOUS"),
+    by("MUNGE"),
 )
 PROOFS = (
     Client("as it comes"),
@@ -57,20 +68,28 @@ PROOFS = (
     *map(with_token, TOKENS),
     *map(with_certificate, ("bob", "carol", "expired", "foreign")),
     by("SSL", "SSL without trust in the server", AUTH_SSL_CLIENT_CAFILE="$(LOCAL_DIR)/stranger.pem"),
-    with_password("other-password"), with_password("none"),
+    with_password("other-password"),
+    with_password("none"),
     *map(claiming, ("bob@annexd.test", "eve", "condor@family", "condor", "a b", "alice@", "alice@x@y", "*", "é")),
     claiming("alice", UID_DOMAIN="site.org"),
     claiming("alice", SEC_CLAIMTOBE_INCLUDE_DOMAIN="False"),
     *map(by, ("KERBEROS", "SCITOKENS", "GSI", "NTSSPI", "FS_REMOTE", "BOGUS", "fs", "Fs FS,,fs", "BOGUS,FS")),
 )
 FALL_BACKS = (
-    with_token("with a wrong signature", "IDTOKENS,FS"), with_token("expired", "TOKEN, CLAIMTOBE"),
-    with_token("of another trust domain", "TOKENS,FS"), with_token("good", "idtoken"),
-    with_token("good", "FS,IDTOKENS"), with_token("good", "ANONYMOUS,CLAIMTOBE,PASSWORD,SSL,IDTOKENS,FS"),
-    with_certificate("expired", "SSL,FS"), with_certificate("foreign", "SSL,PASSWORD,CLAIMTOBE"),
-    with_password("other-password", "PASSWORD,FS"), with_password("none", "PASSWORD,ANONYMOUS"),
-    with_password("other-password", "PASSWORD,SSL,IDTOKENS"), by("MUNGE,KERBEROS,FS"),
-    by("SCITOKENS,CLAIMTOBE"), by("IDTOKENS,SSL,ANONYMOUS"),
+    with_token("with a wrong signature", "IDTOKENS,FS"),
+    with_token("expired", "TOKEN, CLAIMTOBE"),
+    with_token("of another trust domain", "TOKENS,FS"),
+    with_token("good", "idtoken"),
+    with_token("good", "FS,IDTOKENS"),
+    with_token("good", "ANONYMOUS,CLAIMTOBE,PASSWORD,SSL,IDTOKENS,FS"),
+    with_certificate("expired", "SSL,FS"),
+    with_certificate("foreign", "SSL,PASSWORD,CLAIMTOBE"),
+    with_password("other-password", "PASSWORD,FS"),
+    with_password("none", "PASSWORD,ANONYMOUS"),
+    with_password("other-password", "PASSWORD,SSL,IDTOKENS"),
+    by("MUNGE,KERBEROS,FS"),
+    by("SCITOKENS,CLAIMTOBE"),
+    by("IDTOKENS,SSL,ANONYMOUS"),
 )
 
 

@@ -89,12 +89,17 @@ class Ground:
         self._addresses = [self.pool.address(daemon) for daemon in ASKED]
         self._logs = {daemon: Path(self.pool.param(f"{daemon}_LOG") or "") for daemon in ASKED}
         self._asker = subprocess.Popen(
-            [sys.executable, ASKER], env={**self.pool.env, "CONDOR_CONFIG": str(self.client_config)}, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            [sys.executable, ASKER],
+            env={**self.pool.env, "CONDOR_CONFIG": str(self.client_config)},
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._asker and self._asker.stdin:
             self._asker.stdin.close()
             self._asker.wait(60)
@@ -107,8 +112,10 @@ class Ground:
         before = {daemon: self._times_read(daemon) for daemon in ASKED}
         for daemon in ASKED:
             os.kill(self._pid(daemon), signal.SIGHUP)
-        self.pool.wait_for(lambda: all(self._times_read(daemon) > before[daemon] for daemon in ASKED),
-                           f"both daemons to read {server.name}:\n{server.settings}")
+        self.pool.wait_for(
+            lambda: all(self._times_read(daemon) > before[daemon] for daemon in ASKED),
+            f"both daemons to read {server.name}:\n{server.settings}",
+        )
         if self.asks_by_tool:  # 23's schedd keeps the policy of the level asked last until it is asked for another
             self._ping(self._addresses[0], {}, ("READ", "WRITE"))
 

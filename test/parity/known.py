@@ -36,8 +36,10 @@ class Finding:
         return self.what, self.schedd, self.annexd, self.client.partition(",")[0]
 
     def __str__(self) -> str:
-        return (f"{self.level} for {self.client}, daemons told {self.server!r}: {self.what} is {self.schedd!r} from "
-                f"the schedd, {self.annexd!r} from annexd")
+        return (
+            f"{self.level} for {self.client}, daemons told {self.server!r}: {self.what} is {self.schedd!r} from "
+            f"the schedd, {self.annexd!r} from annexd"
+        )
 
 
 @dataclass(frozen=True)
@@ -64,29 +66,57 @@ KNOWN = (
     AnnexRecord("KERBEROS, SCITOKENS", lambda found: _only_offers(found, "KERBEROS", "SCITOKENS", "FS_REMOTE")),
     AnnexRecord("methods that cannot work", lambda found: _only_offers(found, "TOKEN", "PASSWORD")),
     AnnexRecord("`IssuerKeys`", lambda found: found.what == "IssuerKeys" and "signing" in found.server.lower()),
-    AnnexRecord("holes for the family", lambda found: found.is_refusal and (
-        "of the family" in found.client or "as condor of family" in found.client)),
-    AnnexRecord("a token whose only scope is `condor:/`",
-          lambda found: found.is_refusal and "limited to nothing" in found.client),
-    AnnexRecord("token without `iat`",
-          lambda found: found.is_refusal and "without its age" in found.client and "MAX_AGE" in found.server),
-    AnnexRecord("a token whose scope",
-          lambda found: found.schedd == "no answer in time" and "scopes in a list" in found.client),
-    AnnexRecord("tokens as HTCondor 23.9.6 reads them", lambda found: any(
-        words in found.client for words in ("without an id", "with an empty id", "with a fraction of a second"))),
-    AnnexRecord("an IPv4 address in a list of HTCondor 23.9.6", lambda found: (
-        _is_23() and found.what == "the answer" and bool(WHOLE_IPV4_ADDRESS.search(found.server)))),
-    AnnexRecord("`*` with an end behind it, in a list of HTCondor 23.9.6", lambda found: (
-        _is_23() and found.what == "the answer" and (
-            bool(ENDS_AT_SIGN.search(found.server)) or found.client.startswith(TWO_DOMAINS)))),
-    AnnexRecord("authentication that fails and was not required", lambda found: (
-        _is_23() and found.schedd == REFUSED and found.annexd.startswith("unauthenticated@unmapped by"))),
-    AnnexRecord("a name server that does not answer", lambda found: (
-        found.schedd == "no answer in time" and found.annexd == REFUSED and "NO_DNS = False" in found.server)),
-    AnnexRecord("an IPv4 address or network written as one of IPv6", lambda found: (
-        found.what == "the answer" and "::ffff:" in found.server)),
-    AnnexRecord("an address or network in a list",
-          lambda found: found.what == "the answer" and bool(LISTED.search(found.server))),
+    AnnexRecord(
+        "holes for the family",
+        lambda found: found.is_refusal and ("of the family" in found.client or "as condor of family" in found.client),
+    ),
+    AnnexRecord(
+        "a token whose only scope is `condor:/`",
+        lambda found: found.is_refusal and "limited to nothing" in found.client,
+    ),
+    AnnexRecord(
+        "token without `iat`",
+        lambda found: found.is_refusal and "without its age" in found.client and "MAX_AGE" in found.server,
+    ),
+    AnnexRecord(
+        "a token whose scope", lambda found: found.schedd == "no answer in time" and "scopes in a list" in found.client
+    ),
+    AnnexRecord(
+        "tokens as HTCondor 23.9.6 reads them",
+        lambda found: any(
+            words in found.client for words in ("without an id", "with an empty id", "with a fraction of a second")
+        ),
+    ),
+    AnnexRecord(
+        "an IPv4 address in a list of HTCondor 23.9.6",
+        lambda found: _is_23() and found.what == "the answer" and bool(WHOLE_IPV4_ADDRESS.search(found.server)),
+    ),
+    AnnexRecord(
+        "`*` with an end behind it, in a list of HTCondor 23.9.6",
+        lambda found: (
+            _is_23()
+            and found.what == "the answer"
+            and (bool(ENDS_AT_SIGN.search(found.server)) or found.client.startswith(TWO_DOMAINS))
+        ),
+    ),
+    AnnexRecord(
+        "authentication that fails and was not required",
+        lambda found: _is_23() and found.schedd == REFUSED and found.annexd.startswith("unauthenticated@unmapped by"),
+    ),
+    AnnexRecord(
+        "a name server that does not answer",
+        lambda found: (
+            found.schedd == "no answer in time" and found.annexd == REFUSED and "NO_DNS = False" in found.server
+        ),
+    ),
+    AnnexRecord(
+        "an IPv4 address or network written as one of IPv6",
+        lambda found: found.what == "the answer" and "::ffff:" in found.server,
+    ),
+    AnnexRecord(
+        "an address or network in a list",
+        lambda found: found.what == "the answer" and bool(LISTED.search(found.server)),
+    ),
 )
 
 

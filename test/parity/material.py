@@ -24,7 +24,12 @@ ANONYMOUS  .*                            guest@mapped.org
 """
 NOW = int(time.time())
 CLAIMS: Mapping[str, object] = {
-    "sub": f"alice@{DOMAIN}", "iss": DOMAIN, "iat": NOW - 60, "exp": NOW + 86400, "jti": "0123456789abcdef"}
+    "sub": f"alice@{DOMAIN}",
+    "iss": DOMAIN,
+    "iat": NOW - 60,
+    "exp": NOW + 86400,
+    "jti": "0123456789abcdef",
+}
 
 
 class Made(NamedTuple):
@@ -78,9 +83,11 @@ TOKENS: Mapping[str, Made] = {
     "limited to what startds advertise": Made({"scope": "condor:/ADVERTISE_STARTD"}),
     "limited to READ and ADVERTISE_MASTER": Made({"scope": "condor:/READ condor:/ADVERTISE_MASTER"}),
     "of an administrator, limited to ADMINISTRATOR": Made(
-        {"sub": f"condor@{DOMAIN}", "scope": "condor:/ADMINISTRATOR"}),
+        {"sub": f"condor@{DOMAIN}", "scope": "condor:/ADMINISTRATOR"}
+    ),
     "of an administrator, limited to DAEMON, with a comma": Made(
-        {"sub": f"condor@{DOMAIN}", "scope": "condor:/DAEMON,condor:/CONFIG"}),
+        {"sub": f"condor@{DOMAIN}", "scope": "condor:/DAEMON,condor:/CONFIG"}
+    ),
     "limited in lower case": Made({"scope": "condor:/write"}),
     "limited to ALLOW": Made({"scope": "condor:/ALLOW"}),
     "limited to what is no level": Made({"scope": "condor:/BOGUS"}),

@@ -83,8 +83,9 @@ def _one_by_one(chance: random.Random, entries: Sequence[str], addresses: Sequen
         yield Round(_open(server), visitors, ("WRITE", "DAEMON"))
 
 
-def _by_chance(chance: random.Random, number: int, entries: Sequence[str],
-               addresses: Sequence[Client]) -> Iterator[Round]:
+def _by_chance(
+    chance: random.Random, number: int, entries: Sequence[str], addresses: Sequence[Client]
+) -> Iterator[Round]:
     for _ in range(number):
         visitors = [lists.who(chance, addresses) for _ in range(6)]
         yield Round(_open(lists.by_chance(chance, entries)), visitors, lists.LEVELS)

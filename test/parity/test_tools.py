@@ -86,10 +86,14 @@ def pool() -> Iterator[Pool]:
 
 def answer(pool: Pool, daemon: str, said: subprocess.CompletedProcess[str]) -> tuple[int, str, str]:
     """Exit status, output and errors, the daemon's own address and name taken out."""
+
     def neutral(text: str) -> str:
         text = text.replace(pool.address(daemon), ADDRESS)
-        lines = (line.replace(f"{daemon}.", "").replace(daemon.lower(), SUBSYSTEM) for line in text.splitlines()
-                 if not line.startswith((" # at", "#\t")) and line.partition(".")[0] not in DAEMONS)
+        lines = (
+            line.replace(f"{daemon}.", "").replace(daemon.lower(), SUBSYSTEM)
+            for line in text.splitlines()
+            if not line.startswith((" # at", "#\t")) and line.partition(".")[0] not in DAEMONS
+        )
         return "\n".join(line.replace(daemon, SUBSYSTEM) for line in lines)
 
     return said.returncode, neutral(said.stdout.replace("annexd.test", "domain")), neutral(said.stderr)
@@ -99,16 +103,18 @@ def answer(pool: Pool, daemon: str, said: subprocess.CompletedProcess[str]) -> t
 def test_a_tool_hears_the_same_from_both(pool: Pool, command: str) -> None:
     said = []
     for daemon in ("SCHEDD", "ANNEXD"):
-        tool, *words = (pool.address(daemon) if word == ADDRESS else word.replace(SUBSYSTEM, daemon)
-                        for word in command.split())
+        tool, *words = (
+            pool.address(daemon) if word == ADDRESS else word.replace(SUBSYSTEM, daemon) for word in command.split()
+        )
         said.append(answer(pool, daemon, pool.tool(tool, *words)))
     assert said[0] == said[1]
 
 
 def test_the_bindings_hear_the_same_from_both(pool: Pool) -> None:
-    schedd, annexd = (answer(pool, daemon, pool.run(sys.executable, "-c", BINDINGS, pool.address(daemon),
-                                                       env=BINDINGS_METHODS))
-                      for daemon in ("SCHEDD", "ANNEXD"))
+    schedd, annexd = (
+        answer(pool, daemon, pool.run(sys.executable, "-c", BINDINGS, pool.address(daemon), env=BINDINGS_METHODS))
+        for daemon in ("SCHEDD", "ANNEXD")
+    )
     assert schedd == annexd
     assert schedd[0] == 0, schedd[2]
 

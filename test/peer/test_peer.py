@@ -23,8 +23,11 @@ def numbers(theatre: Theatre, course: str) -> list[int]:
 
 def number_of(theatre: Theatre, course: str, operation: str) -> int:
     """The point at which annexd calls it."""
-    [number] = [point.number for point in theatre.play_again(course).met
-                if (point.actor, point.place, point.what) == ("annexd", "call", operation)]
+    [number] = [
+        point.number
+        for point in theatre.play_again(course).met
+        if (point.actor, point.place, point.what) == ("annexd", "call", operation)
+    ]
     return number
 
 
@@ -51,7 +54,8 @@ def test_two_requests_never_share_a_lease(account: Account) -> None:
     assert [str(answer["ClientToken"]).split("_")[1] for answer in answers] == [str(each) for each in ends.values()]
     account.wait(930.0)
     assert [fleet.client_token for fleet in account.living() if fleet not in account.stage.bystanders] == [
-        answers[1]["ClientToken"]]
+        answers[1]["ClientToken"]
+    ]
 
 
 def test_annexes_whose_names_begin_alike_end_each_at_their_own_time(account: Account) -> None:

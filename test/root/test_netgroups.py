@@ -48,8 +48,12 @@ GRANTED = {
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
     directory = tmp_path_factory.mktemp("netgroups")
-    pool = Pool(ANNEXD_CONFIG + CONFIG, daemons=DAEMONS, condor_ids=(CONDOR.pw_uid, CONDOR.pw_gid),
-                master=directory / "condor_master")
+    pool = Pool(
+        ANNEXD_CONFIG + CONFIG,
+        daemons=DAEMONS,
+        condor_ids=(CONDOR.pw_uid, CONDOR.pw_gid),
+        master=directory / "condor_master",
+    )
     lay_out_etc(directory / "etc")
     script = directory / "condor_master"
     script.write_text(f"""#!/bin/sh
@@ -77,8 +81,17 @@ def granted(pool: Pool, daemon: str, user: str, address: str) -> set[str]:
     account = pwd.getpwnam(user)
     said = subprocess.run(
         [pool.htcondor.executable("condor_ping"), "-addr", pool.address(daemon), "-table", *LEVELS],
-        env={**pool.env, "_CONDOR_NETWORK_INTERFACE": address}, cwd="/", capture_output=True, text=True, timeout=60,
-        check=False, user=account.pw_uid, group=account.pw_gid, extra_groups=[], stdin=subprocess.DEVNULL).stdout
+        env={**pool.env, "_CONDOR_NETWORK_INTERFACE": address},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        user=account.pw_uid,
+        group=account.pw_gid,
+        extra_groups=[],
+        stdin=subprocess.DEVNULL,
+    ).stdout
     lines = [line.split() for line in said.splitlines()]
     return {words[0] for words in lines if words and words[0] in LEVELS and "ALLOW" in words}
 

@@ -37,12 +37,23 @@ def victim(folder: Path) -> Iterator[Path]:
 
 def annexd(folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     """Started by root and by hand.  It ends by itself: no pool is there, and 0.01 minutes are enough."""
-    environment = {"CONDOR_CONFIG": "ONLY_ENV", "PATH": os.environ["PATH"], "_CONDOR_LOG": str(folder),
-                   "_CONDOR_SPOOL": str(folder), "_CONDOR_VALID_SPOOL_FILES": "journal*",
-                   "_CONDOR_ANNEXD_COMMAND_STATE": str(folder / "journal"),
-                   "_CONDOR_CONDOR_IDS": f"{NOBODY.pw_uid}.{NOBODY.pw_gid}"}
-    return subprocess.run([sys.executable, "-m", "annexd.service.main", *flags], env=environment, capture_output=True,
-                          text=True, timeout=60, check=False)
+    environment = {
+        "CONDOR_CONFIG": "ONLY_ENV",
+        "PATH": os.environ["PATH"],
+        "_CONDOR_LOG": str(folder),
+        "_CONDOR_SPOOL": str(folder),
+        "_CONDOR_VALID_SPOOL_FILES": "journal*",
+        "_CONDOR_ANNEXD_COMMAND_STATE": str(folder / "journal"),
+        "_CONDOR_CONDOR_IDS": f"{NOBODY.pw_uid}.{NOBODY.pw_gid}",
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "annexd.service.main", *flags],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def test_in_the_background_root_writes_no_pid_through_a_link(folder: Path, victim: Path) -> None:

@@ -108,8 +108,15 @@ def large_folder(home: Path) -> str:
 def user_who_stops_readers() -> Iterator[Callable[[], int]]:
     """The function waits for the next that is stopped, and tells its number."""
     pids = list[int]()
-    with subprocess.Popen([sys.executable, "-I", "-S", "-c", STOP_MY_READERS], user=NOBODY.pw_uid, group=NOBODY.pw_gid,
-                          extra_groups=[], cwd="/", stdout=subprocess.PIPE, text=True) as user:
+    with subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", STOP_MY_READERS],
+        user=NOBODY.pw_uid,
+        group=NOBODY.pw_gid,
+        extra_groups=[],
+        cwd="/",
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as user:
 
         def next_one() -> int:
             assert user.stdout is not None
@@ -182,7 +189,8 @@ def is_alive(pid: int) -> bool:
 
 
 def test_a_reader_that_its_user_stops_costs_one_wait_and_is_ended(
-        large_folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    large_folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(annexd.service.requester_files, "READ_TIMEOUT_S", 2.0)
     with user_who_stops_readers() as next_stopped, as_htcondors_user():
         thread, said, pid = stopped_reader(large_folder, next_stopped)
@@ -192,8 +200,7 @@ def test_a_reader_that_its_user_stops_costs_one_wait_and_is_ended(
         assert not is_alive(pid)
 
 
-def test_a_user_whose_readers_do_not_answer_is_refused_at_once_and_others_are_not(
-        large_folder: str) -> None:
+def test_a_user_whose_readers_do_not_answer_is_refused_at_once_and_others_are_not(large_folder: str) -> None:
     with user_who_stops_readers() as next_stopped, as_htcondors_user():
         readers = [stopped_reader(large_folder, next_stopped) for _ in range(2)]
         end_s = time.monotonic() + annexd.service.requester_files.READ_TIMEOUT_S
@@ -212,11 +219,21 @@ def test_a_user_whose_readers_do_not_answer_is_refused_at_once_and_others_are_no
 def test_an_annexd_whose_user_id_no_account_has_says_why_it_cannot_read() -> None:
     with pytest.raises(KeyError):
         pwd.getpwuid(UNKNOWN_UID)
-    done = subprocess.run([sys.executable, "-c", READ_FOR_NOBODY], user=UNKNOWN_UID, group=UNKNOWN_UID, extra_groups=[],
-                          capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", READ_FOR_NOBODY],
+        user=UNKNOWN_UID,
+        group=UNKNOWN_UID,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == (f"/etc/hostname cannot be opened as nobody: annexd runs as user ID {UNKNOWN_UID}, which no "
-                           "account has; only root can take another user's rights\n")
+    assert done.stdout == (
+        f"/etc/hostname cannot be opened as nobody: annexd runs as user ID {UNKNOWN_UID}, which no "
+        "account has; only root can take another user's rights\n"
+    )
 
 
 def test_a_burst_of_one_users_requests_holds_no_more_places_than_a_few(large_folder: str) -> None:

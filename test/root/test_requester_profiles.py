@@ -84,7 +84,8 @@ def test_a_program_has_its_users_rights_and_can_get_no_others_back(home: Home) -
         "kill -0 1 && echo root\n"
         f"kill -0 {os.getpid()} && echo annexd\n"
         "cat /etc/shadow | head -c 1 | grep -q . && echo shadow\n"
-        f"{sys.executable} -c 'import os; os.seteuid(0)' 2>/dev/null && echo seteuid")
+        f"{sys.executable} -c 'import os; os.seteuid(0)' 2>/dev/null && echo seteuid"
+    )
     with as_htcondors_user(), pytest.raises(NoKeys):
         home.keys()  # whose words went into the file
     told = dict(line.split(":\t") for line in (home.path / "told").read_text().splitlines() if ":\t" in line)
@@ -127,7 +128,8 @@ def test_a_program_can_neither_stop_nor_end_what_keeps_it_and_is_ended_with_all_
     keeper = "$(awk '{print $4}' /proc/$PPID/stat)"
     home.process(
         f"(setsid sh -c '(setsid sh -c \"echo \\$\\$ >> {home.path}/pids; exec sleep 1000\" &)' &)\n"
-        f"echo $$ >> {home.path}/pids\nkill -STOP {keeper}; kill -9 {keeper}; kill -STOP $PPID\nexec sleep 1000")
+        f"echo $$ >> {home.path}/pids\nkill -STOP {keeper}; kill -9 {keeper}; kill -STOP $PPID\nexec sleep 1000"
+    )
     begun_s = time.monotonic()
     with as_htcondors_user(), pytest.raises(NoKeys, match="no answer within 3 s"):
         home.keys()
@@ -136,8 +138,9 @@ def test_a_program_can_neither_stop_nor_end_what_keeps_it_and_is_ended_with_all_
 
 
 def test_a_program_ends_with_annexd(home: Home) -> None:
-    home.process(f"(setsid sh -c 'echo $$ >> {home.path}/pids; exec sleep 1000' &)\n"
-                 f"echo $$ >> {home.path}/pids\nexec sleep 1000")
+    home.process(
+        f"(setsid sh -c 'echo $$ >> {home.path}/pids; exec sleep 1000' &)\necho $$ >> {home.path}/pids\nexec sleep 1000"
+    )
     annexd = subprocess.Popen([sys.executable, "-c", RESOLVE, str(home.path), str(CONDOR.pw_uid)])
     try:
         left = pids(home, 2)

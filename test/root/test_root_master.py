@@ -52,8 +52,7 @@ def lay_out_secrets(directory: Path) -> None:
     """The host's SSL key and the pool's password, which only root may read."""
     Authority(directory).make("host", person("host"), host=f"127-0-0-1.{DOMAIN}")
     (directory / "host.key").rename(directory / "passwords.d" / "host.key")
-    private_file(directory / "passwords.d" / "host.key", ROOT,
-                 (directory / "passwords.d" / "host.key").read_text())
+    private_file(directory / "passwords.d" / "host.key", ROOT, (directory / "passwords.d" / "host.key").read_text())
     private_file(directory / "passwords.d" / "password", ROOT, "opensesame")
     for name in ("host.pem", "ca.pem"):
         (directory / name).chmod(0o644)
@@ -72,14 +71,35 @@ def private_file(path: Path, owner: pwd.struct_passwd, content: str, mode: int =
 
 def as_user(site: Site, user: pwd.struct_passwd, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
     environment = {**site.pool.env, "HOME": str(home(site, user)), "USER": user.pw_name, **env}
-    return subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, timeout=60, check=False,
-                          user=user.pw_uid, group=user.pw_gid, extra_groups=[], stdin=subprocess.DEVNULL)
+    return subprocess.run(
+        command,
+        env=environment,
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        user=user.pw_uid,
+        group=user.pw_gid,
+        extra_groups=[],
+        stdin=subprocess.DEVNULL,
+    )
 
 
 def order(site: Site, user: pwd.struct_passwd, keys: Path | None = None) -> subprocess.CompletedProcess[str]:
     keys = keys or home(site, user)
-    return as_user(site, user, CONDOR_ANNEX, "-lease-duration", "1h", "-public-key-file", str(keys / "access"),
-                   "-secret-key-file", str(keys / "secret"), str(REQUEST))
+    return as_user(
+        site,
+        user,
+        CONDOR_ANNEX,
+        "-lease-duration",
+        "1h",
+        "-public-key-file",
+        str(keys / "access"),
+        "-secret-key-file",
+        str(keys / "secret"),
+        str(REQUEST),
+    )
 
 
 def ids_of(pid: int) -> tuple[list[int], list[int]]:
@@ -179,10 +199,20 @@ def test_a_program_of_a_users_profile_runs_as_that_user_and_knows_nothing_of_ann
 def test_a_token_for_root_gets_no_file_of_roots_opened(site: Site) -> None:
     folder = with_tokens(site, ALICE, site.pool.token("root"))
     private_file(site.pool.directory / "roots-key", ROOT, ACCESS_KEY_ID)
-    done = as_user(site, ALICE, CONDOR_ANNEX, "-lease-duration", "1h", "-access-key-file",
-                   str(site.pool.directory / "roots-key"), "-secret-key-file", str(site.pool.directory / "roots-key"),
-                   str(REQUEST), _CONDOR_SEC_TOKEN_DIRECTORY=str(folder),
-                   _CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS="IDTOKENS")
+    done = as_user(
+        site,
+        ALICE,
+        CONDOR_ANNEX,
+        "-lease-duration",
+        "1h",
+        "-access-key-file",
+        str(site.pool.directory / "roots-key"),
+        "-secret-key-file",
+        str(site.pool.directory / "roots-key"),
+        str(REQUEST),
+        _CONDOR_SEC_TOKEN_DIRECTORY=str(folder),
+        _CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS="IDTOKENS",
+    )
     assert done.returncode == 6, done.stderr
     assert "nobody's request gets root's rights" in done.stderr
 
@@ -196,9 +226,21 @@ def test_who_is_on_no_allow_list_is_denied(site: Site) -> None:
 
 def test_root_and_htcondors_user_are_the_same_to_annexd_as_to_the_schedd(site: Site) -> None:
     levels = ("READ", "WRITE", "ADMINISTRATOR", "DAEMON")
-    said = {daemon: [as_user(site, user, str(site.pool.htcondor.executable("condor_ping")), "-addr",
-                             site.pool.address(daemon), "-table", *levels).stdout
-                     for user in (ROOT, CONDOR, ALICE)] for daemon in ("ANNEXD", "SCHEDD")}
+    said = {
+        daemon: [
+            as_user(
+                site,
+                user,
+                str(site.pool.htcondor.executable("condor_ping")),
+                "-addr",
+                site.pool.address(daemon),
+                "-table",
+                *levels,
+            ).stdout
+            for user in (ROOT, CONDOR, ALICE)
+        ]
+        for daemon in ("ANNEXD", "SCHEDD")
+    }
     assert said["ANNEXD"][:2] == said["SCHEDD"][:2]
     assert f"{CONDOR.pw_name}@{DOMAIN}" in said["ANNEXD"][0]
     assert f"{ALICE.pw_name}@{DOMAIN}" in said["ANNEXD"][2]
@@ -208,14 +250,25 @@ def test_root_and_htcondors_user_are_the_same_to_annexd_as_to_the_schedd(site: S
 def test_a_secret_that_only_root_may_read_proves_a_peer(site: Site, method: str) -> None:
     with_tokens(site, BOB, site.pool.token(BOB.pw_name))
     user = ROOT if method == "PASSWORD" else BOB  # the pool's password is root's
-    said = {daemon: as_user(site, user, str(site.pool.htcondor.executable("condor_ping")), "-addr",
-                            site.pool.address(daemon), "-table", "READ", "ADMINISTRATOR",
-                            _CONDOR_SEC_TOKEN_DIRECTORY=str(home(site, BOB) / "tokens.d"),
-                            _CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS=method).stdout
-            for daemon in ("ANNEXD", "SCHEDD")}
+    said = {
+        daemon: as_user(
+            site,
+            user,
+            str(site.pool.htcondor.executable("condor_ping")),
+            "-addr",
+            site.pool.address(daemon),
+            "-table",
+            "READ",
+            "ADMINISTRATOR",
+            _CONDOR_SEC_TOKEN_DIRECTORY=str(home(site, BOB) / "tokens.d"),
+            _CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS=method,
+        ).stdout
+        for daemon in ("ANNEXD", "SCHEDD")
+    }
     assert method in said["ANNEXD"].split(), f"{said}\n{site.log()[-2000:]}"
     assert [line.split()[:2] for line in said["ANNEXD"].splitlines() if line.startswith("READ")] == [
-        line.split()[:2] for line in said["SCHEDD"].splitlines() if line.startswith("READ")]
+        line.split()[:2] for line in said["SCHEDD"].splitlines() if line.startswith("READ")
+    ]
 
 
 def with_tokens(site: Site, user: pwd.struct_passwd, *tokens: str) -> Path:

@@ -56,8 +56,15 @@ def test_what_keeps_an_order_from_being_filled_is_known_long_before_the_next_rec
     async def lives() -> None:
         access = KeyFiles(site.read_as, site.cache, defaults=site.trusting())
         early = EarlyLooks(after_s=(1.0, 4.0), pause_s=0.2)
-        reconciler = Reconciler(StepContext(access, site.now_s), access, AnnexIndex(site.engine(journal)), site.defaults, 3600,
-                                lambda: None, early)
+        reconciler = Reconciler(
+            StepContext(access, site.now_s),
+            access,
+            AnnexIndex(site.engine(journal)),
+            site.defaults,
+            3600,
+            lambda: None,
+            early,
+        )
         task = asyncio.create_task(reconciler.run())
 
         def told() -> str:

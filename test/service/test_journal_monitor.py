@@ -8,19 +8,20 @@ from pathlib import Path
 import pytest
 
 from annexd.annex.commands import CommandContext
-from annexd.annex.request.defaults import Defaults
-from annexd.annex.join.config_bundle import NoBundleSources
 from annexd.annex.index import AnnexIndex
-from annexd.annex.steps import StepContext as Clouds
-from annexd.service.journal_monitor import JournalMonitor, Times
+from annexd.annex.join.config_bundle import NoBundleSources
+from annexd.annex.request.defaults import Defaults
+from annexd.annex.steps import StepContext
 from annexd.service.configuration import Limits
+from annexd.service.journal_monitor import JournalMonitor, Times
 from annexd.service.orders import Orders
 from annexd.workflow import Engine, Journal, JournalError
 from test.workflow import disk
-from test.workflow.world import OWNER, StepContext, engine
+from test.workflow.world import OWNER, World, engine
 
-LIMITS = Limits(max_running_requests=4, max_pending_connections=20, session_deadline_s=10, read_timeout_s=10,
-                shutdown_graceful_s=1)
+LIMITS = Limits(
+    max_running_requests=4, max_pending_connections=20, session_deadline_s=10, read_timeout_s=10, shutdown_graceful_s=1
+)
 QUICK = Times(look_s=0.01, probe_s=0.05, probe_in_trouble_s=0.05)
 LARGE = {"thing": "x", "padding": "p" * 20_000}
 
@@ -32,9 +33,9 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     journal.close()
 
 
-def desk(annexes: Engine) -> CommandContext:
+def context(annexes: Engine) -> CommandContext:
     """Of a daemon whose orders are of the small world, and ask nothing of AWS."""
-    return CommandContext(AnnexIndex(annexes), Clouds(lambda _: pytest.fail("AWS was asked")), NoBundleSources())
+    return CommandContext(AnnexIndex(annexes), StepContext(lambda _: pytest.fail("AWS was asked")), NoBundleSources())
 
 
 async def until(condition: Callable[[], object], what: str) -> None:
@@ -53,40 +54,40 @@ def refused(annexes: Engine) -> bool:
 
 
 def test_the_ad_tells_of_a_full_disk_until_there_is_room_and_what_waits_goes_on(journal: Journal) -> None:
-    annexes = engine(journal, StepContext())
+    annexes = engine(journal, World())
     mended: list[bool] = []
 
     async def lives() -> None:
-        books = JournalMonitor(journal, annexes, lambda: None, QUICK)
-        await books.first_count()
-        watch = asyncio.create_task(books.watch(lambda: mended.append(True)))
-        assert books.status()["AnnexJournalOK"] is True
+        journal_monitor = JournalMonitor(journal, annexes, lambda: None, QUICK)
+        await journal_monitor.first_count()
+        watch = asyncio.create_task(journal_monitor.watch(lambda: mended.append(True)))
+        assert journal_monitor.status()["AnnexJournalOK"] is True
         with disk.full(journal.path.with_name("command_state-wal")):
             assert refused(annexes)
-            await until(lambda: books.status()["AnnexJournalOK"] is False, "the ad to tell")
-            assert "its disk fails" in str(books.status()["AnnexJournalError"])
+            await until(lambda: journal_monitor.status()["AnnexJournalOK"] is False, "the ad to tell")
+            assert "its disk fails" in str(journal_monitor.status()["AnnexJournalError"])
             await asyncio.sleep(0.1)  # some probes, in vain
             assert not mended
         await until(lambda: mended, "the mended journal to be noticed")
-        assert "AnnexJournalError" not in books.status()
+        assert "AnnexJournalError" not in journal_monitor.status()
         watch.cancel()
 
     asyncio.run(lives())
 
 
 def test_an_order_that_waits_for_the_journal_goes_on_as_soon_as_it_can_be_written(journal: Journal) -> None:
-    world = StepContext()
+    world = World()
     annexes = engine(journal, world)
     annexes.accept("1", OWNER, LARGE)
 
     async def lives() -> None:
-        books = JournalMonitor(journal, annexes, lambda: None, QUICK)
-        orders = Orders(desk(annexes), Defaults(), LIMITS, books.recount)
+        journal_monitor = JournalMonitor(journal, annexes, lambda: None, QUICK)
+        orders = Orders(context(annexes), Defaults(), LIMITS, journal_monitor.recount)
         with disk.full(journal.path.with_name("command_state-wal")):
-            watch = asyncio.create_task(books.watch(orders.journal_is_back))
+            watch = asyncio.create_task(journal_monitor.watch(orders.journal_is_back))
             await orders.continue_unfinished()
             await until(journal.trouble, "the order to meet the full disk")
-            await until(lambda: not books.status()["AnnexJournalOK"], "the daemon to notice")
+            await until(lambda: not journal_monitor.status()["AnnexJournalOK"], "the daemon to notice")
             assert not world.shelf
         await until(lambda: not annexes.unfinished(), "the order to go on, long before a minute has passed")
         assert len(world.shelf) == 3
@@ -96,20 +97,22 @@ def test_an_order_that_waits_for_the_journal_goes_on_as_soon_as_it_can_be_writte
 
 
 def test_while_the_disk_hangs_the_event_loop_goes_on_and_the_ad_is_there(journal: Journal) -> None:
-    annexes = engine(journal, StepContext())
+    annexes = engine(journal, World())
 
     async def lives() -> None:
-        books = JournalMonitor(journal, annexes, lambda: None, QUICK)
-        await books.first_count()
-        orders = Orders(desk(annexes), Defaults(), LIMITS, books.recount)
-        tasks = [asyncio.create_task(work) for work in (
-            books.count(), books.watch(lambda: None), orders.continue_unfinished())]
+        journal_monitor = JournalMonitor(journal, annexes, lambda: None, QUICK)
+        await journal_monitor.first_count()
+        orders = Orders(context(annexes), Defaults(), LIMITS, journal_monitor.recount)
+        tasks = [
+            asyncio.create_task(work)
+            for work in (journal_monitor.count(), journal_monitor.watch(lambda: None), orders.continue_unfinished())
+        ]
         with journal._lock:  # as a write holds it that does not return
-            books.recount()
+            journal_monitor.recount()
             beats = 0
             while beats < 20:
                 await asyncio.sleep(0.01)
-                assert books.status()["AnnexRequests"] == 0
+                assert journal_monitor.status()["AnnexRequests"] == 0
                 beats += 1
             assert not tasks[2].done()
         await until(tasks[2].done, "the daemon to go on")
@@ -120,12 +123,12 @@ def test_while_the_disk_hangs_the_event_loop_goes_on_and_the_ad_is_there(journal
 
 
 def test_an_order_that_nobody_works_on_is_found_when_the_journal_is_back(journal: Journal) -> None:
-    world = StepContext()
+    world = World()
     annexes = engine(journal, world)
     annexes.accept("1", OWNER, LARGE)
 
     async def lives() -> None:
-        orders = Orders(desk(annexes), Defaults(), LIMITS, lambda: None)
+        orders = Orders(context(annexes), Defaults(), LIMITS, lambda: None)
         orders.journal_is_back()
         await until(lambda: not annexes.unfinished(), "the order to be carried out")
 

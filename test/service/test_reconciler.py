@@ -56,11 +56,24 @@ def journal(site: Site) -> Iterator[Journal]:
 
 def ordered(site: Site, journal: Journal, name: str, url: str, **changes: Any) -> Json:
     """An order that is accepted, and at whose endpoints something else answers."""
-    endpoints = {"region": "us-east-1", "ec2_url": url, "lambda_url": url, "s3_url": "", "sts_url": site.cloud.url,
-                 "logs_url": url} | changes
-    order = {"annex_id": name, "owner": OWNER, "endpoints": endpoints, "lease_function_arn": site.arn,
-             "public_key_file": "/home/alice/public", "secret_key_file": "/home/alice/secret",
-             "end_of_lease_s": int(time.time()) + 7200, "join": None}
+    endpoints = {
+        "region": "us-east-1",
+        "ec2_url": url,
+        "lambda_url": url,
+        "s3_url": "",
+        "sts_url": site.cloud.url,
+        "logs_url": url,
+    } | changes
+    order = {
+        "annex_id": name,
+        "owner": OWNER,
+        "endpoints": endpoints,
+        "lease_function_arn": site.arn,
+        "public_key_file": "/home/alice/public",
+        "secret_key_file": "/home/alice/secret",
+        "end_of_lease_s": int(time.time()) + 7200,
+        "join": None,
+    }
     journal.append(name, "", Kind.ACCEPTED, {"owner": OWNER, "order": order})
     return order
 
@@ -79,10 +92,13 @@ async def until(condition: Callable[[], object], what: Callable[[], str]) -> Non
 
 def reconciled(site: Site, journal: Journal, faults: int, looks: int = 1) -> Mapping[str, int | str]:
     """The status once alice's account was looked at so often, and so many accounts are at fault."""
+
     async def lives() -> Mapping[str, int | str]:
         engine = site.engine(journal)
         access = KeyFiles(site.read_as, site.cache, defaults=site.trusting())
-        reconciler = Reconciler(StepContext(access, site.now_s), access, AnnexIndex(engine), site.defaults, 1, lambda: None)
+        reconciler = Reconciler(
+            StepContext(access, site.now_s), access, AnnexIndex(engine), site.defaults, 1, lambda: None
+        )
         task, alice, seen = asyncio.create_task(reconciler.run()), alices(engine), set[float]()
 
         def is_done() -> bool:
@@ -121,8 +137,9 @@ def test_an_endpoint_that_answers_nonsense_is_a_fault_of_its_account_only(
     assert (status["AnnexFleets"], status["AnnexEndedOverdue"]) == (1, 0)
 
 
-@pytest.mark.parametrize("changes", [{"ec2_url": "http://under_score"}, {"of_tomorrow": "x"}, {"region": ""},
-                                     {"logs_url": 7}])
+@pytest.mark.parametrize(
+    "changes", [{"ec2_url": "http://under_score"}, {"of_tomorrow": "x"}, {"region": ""}, {"logs_url": 7}]
+)
 def test_endpoints_that_cannot_be_used_are_a_fault_of_their_account_only(
     site: Site, journal: Journal, changes: dict[str, Any]
 ) -> None:

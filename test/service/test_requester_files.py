@@ -88,8 +88,11 @@ def test_everything_in_it_that_is_no_file_of_its_own_is_named(tmp_path: Path) ->
     os.mkfifo(made / "fifo")
     with pytest.raises(CannotRead) as caught:
         FILES.read_folder(f"{ME}@annex.test", str(made))
-    for words in ("'link': Too many levels of symbolic links", "'folder': is not a regular file",
-                  "'fifo': is not a regular file"):
+    for words in (
+        "'link': Too many levels of symbolic links",
+        "'folder': is not a regular file",
+        "'fifo': is not a regular file",
+    ):
         assert words in str(caught.value)
 
 

@@ -94,19 +94,22 @@ def test_files_with_crlf_are_read(home: Home) -> None:
     assert shown(home.keys()) == ("AKIASTATIC", "s3cret", None)
 
 
-@pytest.mark.parametrize(("content", "mode", "words"), [
-    (b"\xef\xbb\xbf[profile p]\n", 0o600, "begins with a byte order mark"),
-    ("[profile p]\n".encode("utf-16"), 0o600, "begins with a byte order mark"),
-    (f"[profile p]\n{static()}".encode(), 0o644, "can be read by others (mode 0644): chmod 600 it"),
-    (b"[profile p\nregion", 0o600, "Unable to parse config file"),
-    (b"[profile p]\nregion = x\n", 0o600, "the profile p gives no keys"),
-    (b"[p]\nregion = x\n", 0o600, "there is no profile p"),
-    (b"", 0o600, "there is neither"),
-    (b"[profile p]\naws_access_key_id = AKIA\n", 0o600, "aws_secret_access_key"),
-    (b"[profile p]\n" + b"#" * 1_100_000, 0o600, "is larger than"),
-    (b"[profile p]\nrole_arn = arn\nsource_profile = q\n", 0o600, "q"),
-    (b"[profile p]\nsso_session = q\nsso_account_id = 1\nsso_role_name = r\n", 0o600, "sso-session does not exist"),
-])
+@pytest.mark.parametrize(
+    ("content", "mode", "words"),
+    [
+        (b"\xef\xbb\xbf[profile p]\n", 0o600, "begins with a byte order mark"),
+        ("[profile p]\n".encode("utf-16"), 0o600, "begins with a byte order mark"),
+        (f"[profile p]\n{static()}".encode(), 0o644, "can be read by others (mode 0644): chmod 600 it"),
+        (b"[profile p\nregion", 0o600, "Unable to parse config file"),
+        (b"[profile p]\nregion = x\n", 0o600, "the profile p gives no keys"),
+        (b"[p]\nregion = x\n", 0o600, "there is no profile p"),
+        (b"", 0o600, "there is neither"),
+        (b"[profile p]\naws_access_key_id = AKIA\n", 0o600, "aws_secret_access_key"),
+        (b"[profile p]\n" + b"#" * 1_100_000, 0o600, "is larger than"),
+        (b"[profile p]\nrole_arn = arn\nsource_profile = q\n", 0o600, "q"),
+        (b"[profile p]\nsso_session = q\nsso_account_id = 1\nsso_role_name = r\n", 0o600, "sso-session does not exist"),
+    ],
+)
 def test_what_is_wrong_with_the_files_is_told(home: Home, content: bytes, mode: int, words: str) -> None:
     home.config(content, mode)
     said = refusal(home)
@@ -132,8 +135,11 @@ def test_no_profile_gets_at_keys_of_annexds_host(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAANNEXD")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "annexds")
     host = f"role_arn = {ROLE}\ncredential_source = {source}\n"
-    home.config(f"[profile p]\nrole_arn = {ROLE}\nsource_profile = q\n[profile q]\n{host}" if chained
-                else f"[profile p]\n{host}")
+    home.config(
+        f"[profile p]\nrole_arn = {ROLE}\nsource_profile = q\n[profile q]\n{host}"
+        if chained
+        else f"[profile p]\n{host}"
+    )
     assert f"credential_source = {source} means keys of the host where annexd runs, which are not" in refusal(home)
 
 
@@ -142,10 +148,16 @@ def test_a_profile_without_keys_is_not_given_annexds_from_the_environment_or_its
 ) -> None:
     asked = list[bytes]()
     with endpoint(lambda connection, request: asked.append(request) or connection.close()) as host:  # type: ignore[func-returns-value]
-        for name, value in {"AWS_ACCESS_KEY_ID": "AKIAANNEXD", "AWS_SECRET_ACCESS_KEY": "annexds",
-                            "AWS_EC2_METADATA_SERVICE_ENDPOINT": host, "AWS_EC2_METADATA_DISABLED": "false",
-                            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{host}/keys", "AWS_ROLE_ARN": ROLE,
-                            "AWS_WEB_IDENTITY_TOKEN_FILE": "/etc/hostname", "AWS_PROFILE": "other"}.items():
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": "AKIAANNEXD",
+            "AWS_SECRET_ACCESS_KEY": "annexds",
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": host,
+            "AWS_EC2_METADATA_DISABLED": "false",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{host}/keys",
+            "AWS_ROLE_ARN": ROLE,
+            "AWS_WEB_IDENTITY_TOKEN_FILE": "/etc/hostname",
+            "AWS_PROFILE": "other",
+        }.items():
             monkeypatch.setenv(name, value)
         home.config(f"[profile p]\nec2_metadata_service_endpoint = {host}\n")
         assert "the profile p gives no keys" in refusal(home)
@@ -167,8 +179,21 @@ def test_nothing_of_annexds_environment_or_descriptors_is_a_programs(
     finally:
         os.close(inherited)
     environment = dict(line.split("=", 1) for line in (tmp_path / "env").read_text().splitlines())
-    own = {"HOME", "USER", "LOGNAME", "PATH", "LANG", "PWD", "_", "SHLVL", "OLDPWD", "AWS_CONFIG_FILE",
-           "AWS_SHARED_CREDENTIALS_FILE", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_EC2_METADATA_DISABLED"}
+    own = {
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "PATH",
+        "LANG",
+        "PWD",
+        "_",
+        "SHLVL",
+        "OLDPWD",
+        "AWS_CONFIG_FILE",
+        "AWS_SHARED_CREDENTIALS_FILE",
+        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+        "AWS_EC2_METADATA_DISABLED",
+    }
     assert set(environment) <= own | set(requester_profiles.PASSED)
     assert environment["HTTPS_PROXY"] == "http://proxy.example.org:3128"
     assert "HTTP_PROXY" not in environment, "the site's password is not the user's"
@@ -210,16 +235,19 @@ def test_keys_that_have_expired_already_are_not_used(home: Home) -> None:
     assert "expired" in refusal(home)
 
 
-@pytest.mark.parametrize(("script", "words"), [
-    ("echo the secret is hidden >&2; exit 3", "ended with status 3"),
-    ("head -c 40000 /dev/zero", "prints more than 32768 bytes"),
-    ("echo '{'", "see what `aws sts get-caller-identity --profile p` says"),
-    ("echo '[]'; exit 0", "see what `aws sts get-caller-identity --profile p` says"),
-    ('echo \'{"Version": 2}\'; exit 0', "Unsupported version"),
-    ('echo \'{"Version": 1, "AccessKeyId": "a"}\'; exit 0', "Missing required key"),
-    ('echo \'{"Version": 1, "AccessKeyId": "a b", "SecretAccessKey": "c"}\'; exit 0', "no AWS keys"),
-    ("kill -9 $PPID", "ended without an answer"),
-])
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("echo the secret is hidden >&2; exit 3", "ended with status 3"),
+        ("head -c 40000 /dev/zero", "prints more than 32768 bytes"),
+        ("echo '{'", "see what `aws sts get-caller-identity --profile p` says"),
+        ("echo '[]'; exit 0", "see what `aws sts get-caller-identity --profile p` says"),
+        ("echo '{\"Version\": 2}'; exit 0", "Unsupported version"),
+        ('echo \'{"Version": 1, "AccessKeyId": "a"}\'; exit 0', "Missing required key"),
+        ('echo \'{"Version": 1, "AccessKeyId": "a b", "SecretAccessKey": "c"}\'; exit 0', "no AWS keys"),
+        ("kill -9 $PPID", "ended without an answer"),
+    ],
+)
 def test_a_program_that_gives_no_keys_is_told_without_what_it_prints(home: Home, script: str, words: str) -> None:
     home.process(script)
     said = refusal(home)
@@ -245,8 +273,9 @@ def test_a_program_that_does_not_end_is_ended_with_all_that_it_started(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(requester_profiles, "RESOLVE_TIMEOUT_S", 3.0)
-    home.process(f"(setsid sh -c 'echo $$ >> {home.path}/pids; exec sleep 1000') &\n"
-                 f"echo $$ >> {home.path}/pids\nsleep 1000")
+    home.process(
+        f"(setsid sh -c 'echo $$ >> {home.path}/pids; exec sleep 1000') &\necho $$ >> {home.path}/pids\nsleep 1000"
+    )
     assert "no answer within 3 s" in refusal(home)
     pids = (home.path / "pids").read_text().split()
     assert len(pids) == 2
@@ -254,8 +283,10 @@ def test_a_program_that_does_not_end_is_ended_with_all_that_it_started(
 
 
 def test_what_a_program_leaves_behind_is_ended_when_its_keys_are_there(home: Home) -> None:
-    home.process(f"(setsid sh -c 'echo $$ > {home.path}/pid; exec sleep 1000') > /dev/null 2>&1 &\n"
-                 f"while [ ! -s {home.path}/pid ]; do :; done")
+    home.process(
+        f"(setsid sh -c 'echo $$ > {home.path}/pid; exec sleep 1000') > /dev/null 2>&1 &\n"
+        f"while [ ! -s {home.path}/pid ]; do :; done"
+    )
     assert home.keys().access_key_id == "ASIAPROGRAM"
     assert not Path(f"/proc/{(home.path / 'pid').read_text().strip()}").exists()
 
@@ -280,11 +311,24 @@ def _with_places_taken(ask: Callable[[], object]) -> None:
 # Answers that the requester has made himself: the process that gives them is his.
 
 
-@pytest.mark.parametrize("answer", [
-    "", "[" * 20000, "{}", "[]", "9" * 5000, "nonsense", "\udcff", '{"digest": [], "access_key_id": 5}',
-    '{"fault": ["x"]}', '{"fault": "\\ud800\\u0000x", "transient": 5}',
-    '{"access_key_id": "a", "secret_access_key": "b\\n"}',
-    '{"access_key_id": "a", "secret_access_key": "b", "session_token": {}}', "x" * 200_000])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "",
+        "[" * 20000,
+        "{}",
+        "[]",
+        "9" * 5000,
+        "nonsense",
+        "\udcff",
+        '{"digest": [], "access_key_id": 5}',
+        '{"fault": ["x"]}',
+        '{"fault": "\\ud800\\u0000x", "transient": 5}',
+        '{"access_key_id": "a", "secret_access_key": "b\\n"}',
+        '{"access_key_id": "a", "secret_access_key": "b", "session_token": {}}',
+        "x" * 200_000,
+    ],
+)
 def test_an_answer_that_is_none_is_refused_with_words(home: Home, answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NoKeys) as caught:
         _keys_by(home, answer, monkeypatch)
@@ -317,7 +361,8 @@ def test_a_role_is_assumed_at_the_orders_sts_and_an_endpoint_url_in_the_profile_
         home.config(
             f"[profile p]\nrole_arn = {ROLE}\nsource_profile = q\nendpoint_url = {elsewhere}\nservices = s\n"
             f"[services s]\nsts =\n  endpoint_url = {elsewhere}\n"
-            f"[profile q]\nendpoint_url = {elsewhere}\n{static(ACCESS_KEY_ID, SECRET_ACCESS_KEY)}")
+            f"[profile q]\nendpoint_url = {elsewhere}\n{static(ACCESS_KEY_ID, SECRET_ACCESS_KEY)}"
+        )
         credentials = home.keys(sts_url=cloud.url)
     assert asked == []
     assert credentials.access_key_id.startswith("ASIA")
@@ -339,8 +384,10 @@ def test_where_the_order_names_no_sts_awss_own_is_asked_and_no_endpoint_url_of_a
 
     with endpoint(lambda _, request: elsewhere.append(request)) as named, endpoint(refuse) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy)
-        home.config(f"[profile p]\nrole_arn = {ROLE}\nsource_profile = q\nendpoint_url = {named}\n"
-                    f"[profile q]\nendpoint_url = {named}\n{static()}")
+        home.config(
+            f"[profile p]\nrole_arn = {ROLE}\nsource_profile = q\nendpoint_url = {named}\n"
+            f"[profile q]\nendpoint_url = {named}\n{static()}"
+        )
         with pytest.raises(NoKeys):
             home.keys()
     assert elsewhere == []
@@ -348,8 +395,9 @@ def test_where_the_order_names_no_sts_awss_own_is_asked_and_no_endpoint_url_of_a
 
 
 def test_a_role_may_be_assumed_with_a_programs_keys(home: Home, cloud: Cloud) -> None:
-    program = home.program(":", prints={"AccessKeyId": ACCESS_KEY_ID, "SecretAccessKey": SECRET_ACCESS_KEY,
-                                        "SessionToken": None})
+    program = home.program(
+        ":", prints={"AccessKeyId": ACCESS_KEY_ID, "SecretAccessKey": SECRET_ACCESS_KEY, "SessionToken": None}
+    )
     home.config(f"[profile p]\nrole_arn = {ROLE}\nsource_profile = q\n[profile q]\ncredential_process = {program}\n")
     assert home.keys(sts_url=cloud.url).access_key_id.startswith("ASIA")
 
@@ -368,30 +416,43 @@ def test_sts_that_does_not_answer_is_asked_again(home: Home) -> None:
 
 
 def test_a_role_that_needs_a_code_is_told_and_nobody_is_asked_for_it(home: Home) -> None:
-    home.config(f"[profile p]\nrole_arn = {ROLE}\nsource_profile = q\nmfa_serial = arn:aws:iam::1:mfa/alice\n"
-                f"[profile q]\n{static()}")
+    home.config(
+        f"[profile p]\nrole_arn = {ROLE}\nsource_profile = q\nmfa_serial = arn:aws:iam::1:mfa/alice\n"
+        f"[profile q]\n{static()}"
+    )
     assert "has an mfa_serial, and annexd cannot ask for its code" in refusal(home)
 
 
 # SSO.
 
 
-SSO = ("[profile p]\nsso_session = lab\nsso_account_id = 123456789012\nsso_role_name = annex\n"
-       "[sso-session lab]\nsso_start_url = https://lab.example.org/start\nsso_region = us-east-1\n")
+SSO = (
+    "[profile p]\nsso_session = lab\nsso_account_id = 123456789012\nsso_role_name = annex\n"
+    "[sso-session lab]\nsso_start_url = https://lab.example.org/start\nsso_region = us-east-1\n"
+)
 
 
 @pytest.fixture
 def center() -> Iterator[IdentityCenter]:
-    credentials = {"accessKeyId": "ASIASSO", "secretAccessKey": "secret", "sessionToken": "token",
-                   "expiration": int((time.time() + HOUR_S) * 1000)}
+    credentials = {
+        "accessKeyId": "ASIASSO",
+        "secretAccessKey": "secret",
+        "sessionToken": "token",
+        "expiration": int((time.time() + HOUR_S) * 1000),
+    }
     with identity_center("good", credentials=credentials, refresh_token="refresh") as center:
         yield center
 
 
 def logged_in(home: Home, token: str, expires_in_s: float, **more: str) -> Path:
     """As `aws sso login` leaves it."""
-    said = {"startUrl": "https://lab.example.org/start", "region": "us-east-1", "accessToken": token,
-            "expiresAt": iso(expires_in_s), **more}
+    said = {
+        "startUrl": "https://lab.example.org/start",
+        "region": "us-east-1",
+        "accessToken": token,
+        "expiresAt": iso(expires_in_s),
+        **more,
+    }
     name = sha1(b"lab").hexdigest()  # noqa: S324 - the file's name, by botocore
     return home.write(f".aws/sso/cache/{name}.json", json.dumps(said))
 
@@ -410,8 +471,9 @@ def test_who_has_logged_in_by_sso_has_the_roles_keys(home: Home, center: Identit
 def test_a_token_that_is_about_to_expire_is_refreshed_in_the_users_own_cache(
     home: Home, center: IdentityCenter
 ) -> None:
-    cache = logged_in(home, "old", 60, refreshToken="refresh", clientId="id", clientSecret="s",
-                      registrationExpiresAt=iso(HOUR_S))
+    cache = logged_in(
+        home, "old", 60, refreshToken="refresh", clientId="id", clientSecret="s", registrationExpiresAt=iso(HOUR_S)
+    )
     assert sso_keys(home, center) == ("ASIASSO", "secret", "token")
     assert center.asked == ["/token", "/federation/credentials"]
     assert json.loads(cache.read_text())["accessToken"] == "good"

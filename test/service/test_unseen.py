@@ -43,13 +43,13 @@ def statuses(site: Site, *steps: tuple[Callable[[], object], Callable[[dict[str,
 
     async def lives() -> list[dict[str, Any]]:
         access = KeyFiles(site.read_as, site.cache, defaults=site.trusting())
-        roll = AnnexIndex(site.engine(journal))
-        reconciler = Reconciler(StepContext(access, site.now_s), access, roll, site.defaults, 1, lambda: None)
+        index = AnnexIndex(site.engine(journal))
+        reconciler = Reconciler(StepContext(access, site.now_s), access, index, site.defaults, 1, lambda: None)
         task, found = asyncio.create_task(reconciler.run()), list[dict[str, Any]]()
 
         def status() -> dict[str, Any]:
             ad = {"Command": "CA_QUERY_ANNEXES", "RequestVersion": 1}
-            reply = query_annexes(ad, OWNER, roll, site.defaults, site.now_s(), reconciler.looks())
+            reply = query_annexes(ad, OWNER, index, site.defaults, site.now_s(), reconciler.looks())
             [annex] = json.loads(str(reply["Annexes"]))
             return dict(annex)
 
@@ -77,7 +77,8 @@ def test_what_was_seen_last_stays_with_its_time_and_why_nothing_was_seen_since(s
         site,
         (lambda: None, lambda annex: annex["Instances"] is not None),
         (site.keys.clear, lambda annex: annex["SeenFault"] is not None),
-        (lambda: site.keys.update(keys), lambda annex: annex["SeenFault"] is None))
+        (lambda: site.keys.update(keys), lambda annex: annex["SeenFault"] is None),
+    )
     assert seen["SeenFault"] is None
     assert (unseen["SeenFault"], unseen["Instances"]) == (FAULT, seen["Instances"])
     assert seen["SeenTime"] <= unseen["SeenTime"] <= again["SeenTime"]

@@ -78,8 +78,13 @@ class JoiningSite(Site):
     def __init__(self, extra_config: str = "", *, speed: float = 0.0, machines: int = 2) -> None:
         config = f"{ANNEXD_CONFIG}\n{POOL}\nANNEX_MIN_LEASE = 1\n{extra_config}"
         self.pool = Pool(config, daemons=(*DAEMONS, "NEGOTIATOR"))
-        self.cloud = Cloud(speed=speed, termination_s=0.5, enforce_iam=True, boot=image(self.pool, machines),
-                           behaviour={"logs_late_s": 0.0})
+        self.cloud = Cloud(
+            speed=speed,
+            termination_s=0.5,
+            enforce_iam=True,
+            boot=image(self.pool, machines),
+            behaviour={"logs_late_s": 0.0},
+        )
         self.public_key_file, self.secret_key_file = self.key_files()
 
     def __enter__(self) -> Self:
@@ -88,12 +93,17 @@ class JoiningSite(Site):
         self.pool.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if error is not None:
-            sys.stdout.write("\n".join(f"--- {file}\n{file.read_text(errors='replace')[-3000:]}"
-                                       for file in [self.pool.directory / "log" / "AnnexdLog", *self._machines_logs()]
-                                       if file.is_file()))
+            sys.stdout.write(
+                "\n".join(
+                    f"--- {file}\n{file.read_text(errors='replace')[-3000:]}"
+                    for file in [self.pool.directory / "log" / "AnnexdLog", *self._machines_logs()]
+                    if file.is_file()
+                )
+            )
         self.cloud.stop()
         self.pool.stop()
 
@@ -126,9 +136,17 @@ class JoiningSite(Site):
         """A job of this user's; the file that its output comes to."""
         output = self.pool.directory / f"{name}.out"
         lines = [
-            "executable = /bin/sh", "transfer_executable = false", f"arguments = \"-c '{script}'\"",
-            f"output = {output}", f"error = {output.with_suffix('.err')}", f"log = {output.with_suffix('.log')}",
-            "should_transfer_files = yes", "request_memory = 32", "request_disk = 10M", *more, "queue",
+            "executable = /bin/sh",
+            "transfer_executable = false",
+            f"arguments = \"-c '{script}'\"",
+            f"output = {output}",
+            f"error = {output.with_suffix('.err')}",
+            f"log = {output.with_suffix('.log')}",
+            "should_transfer_files = yes",
+            "request_memory = 32",
+            "request_disk = 10M",
+            *more,
+            "queue",
         ]
         file = self.pool.directory / f"{name}.sub"
         file.write_text("\n".join(lines))

@@ -38,8 +38,14 @@ for ad in ads:
 class Site:
     """`with Site() as site:`; `site.order()` sends one request with the official bindings and gives the reply."""
 
-    def __init__(self, cloud: Cloud, extra_config: str = "", *, shared_port: bool = True,
-                 condor_ids: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        cloud: Cloud,
+        extra_config: str = "",
+        *,
+        shared_port: bool = True,
+        condor_ids: tuple[int, int] | None = None,
+    ) -> None:
         self.cloud = cloud
         self.arn = cloud.deploy_template(TEMPLATE)
         beat(cloud, self.arn)
@@ -53,7 +59,11 @@ class Site:
             ANNEX_DEFAULT_FLEET_ROLE_ARN = arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role
             ANNEX_MIN_LEASE = 1
             {extra_config}
-            """.replace("\n            ", "\n"), daemons=DAEMONS, shared_port=shared_port, condor_ids=condor_ids)
+            """.replace("\n            ", "\n"),
+            daemons=DAEMONS,
+            shared_port=shared_port,
+            condor_ids=condor_ids,
+        )
         self.public_key_file, self.secret_key_file = self.key_files()
 
     def key_files(self) -> tuple[str, str]:
@@ -64,8 +74,9 @@ class Site:
         self.pool.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if error is not None:
             sys.stdout.write(f"--- ANNEXD_LOG\n{self.log()[-5000:]}\n")
         self.pool.stop()
@@ -74,13 +85,19 @@ class Site:
     def request(self, lease_s: float = 3600, **attributes: Any) -> dict[str, Any]:
         """The ad of a request for templates/config.json, with these attributes changed."""
         ad: dict[str, Any] = json.loads(REQUEST.read_text())
-        ad |= {"Command": "CA_BULK_REQUEST", "RequestVersion": 1, "EndOfLease": int(time.time() + lease_s),
-               "LeaseDuration": int(lease_s), "PublicKeyFile": self.public_key_file,
-               "SecretKeyFile": self.secret_key_file}
+        ad |= {
+            "Command": "CA_BULK_REQUEST",
+            "RequestVersion": 1,
+            "EndOfLease": int(time.time() + lease_s),
+            "LeaseDuration": int(lease_s),
+            "PublicKeyFile": self.public_key_file,
+            "SecretKeyFile": self.secret_key_file,
+        }
         return ad | attributes
 
-    def send(self, *ads: dict[str, Any], env: dict[str, str] | None = None,
-             to: str | None = None) -> list[tuple[dict[str, Any] | None, int]]:
+    def send(
+        self, *ads: dict[str, Any], env: dict[str, str] | None = None, to: str | None = None
+    ) -> list[tuple[dict[str, Any] | None, int]]:
         """(reply ad or None, the bindings' code) for each ad, sent one after the other by one client process."""
         done = self.pool.run(sys.executable, "-c", SEND, stdin=json.dumps([to or self.address, ads]), env=env)
         assert done.returncode == 0, done.stderr
@@ -88,8 +105,14 @@ class Site:
 
     def start_client(self, ad: dict[str, Any], to: str | None = None) -> subprocess.Popen[str]:
         """A client that sends one request and waits, as a process of its own."""
-        client = subprocess.Popen([sys.executable, "-c", SEND], env=self.pool.env, text=True,
-                                  stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        client = subprocess.Popen(
+            [sys.executable, "-c", SEND],
+            env=self.pool.env,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         assert client.stdin is not None
         client.stdin.write(json.dumps([to or self.address, [ad]]))
         client.stdin.close()
@@ -98,9 +121,11 @@ class Site:
     def send_expression(self, attribute: str, expression: str) -> int:
         """The bindings' code for a request in which one attribute is a ClassAd expression."""
         program = SEND.replace("classad2.ClassAd(ad)", "with_expression(ad)").replace(
-            "address, ads =", "def with_expression(ad):\n    expression = ad.pop('Expression')\n"
+            "address, ads =",
+            "def with_expression(ad):\n    expression = ad.pop('Expression')\n"
             "    made = classad2.ClassAd(ad)\n    made[expression[0]] = classad2.ExprTree(expression[1])\n"
-            "    return made\naddress, ads =")
+            "    return made\naddress, ads =",
+        )
         ad = self.request() | {"Expression": [attribute, expression]}
         done = self.pool.run(sys.executable, "-c", program, stdin=json.dumps([self.address, [ad]]))
         return int(json.loads(done.stdout)[1]) if done.returncode == 0 else done.returncode
@@ -139,11 +164,14 @@ class Site:
         os.kill(self.pid(), signal.SIGKILL)
 
     def wait_for_restart(self, starts_before: int) -> None:
-        self.wait(lambda: self.starts() > starts_before and "our address is" in self.log().rpartition("STARTING UP")[2],
-                  "condor_master to start annexd again")
+        self.wait(
+            lambda: self.starts() > starts_before and "our address is" in self.log().rpartition("STARTING UP")[2],
+            "condor_master to start annexd again",
+        )
 
     def wait_for_look(self) -> None:
         """Until this annexd has looked at the account that its orders are in: then it makes no calls but theirs."""
+
         def looked() -> bool:
             [began] = re.findall(r"^(\S+ \S+) .* STARTING UP$", self.log(), re.MULTILINE)[-1:]
             began_s = time.mktime(time.strptime(began, "%m/%d/%y %H:%M:%S"))
@@ -159,8 +187,10 @@ class Site:
 
     def wait_until_gone(self, fleet_id: str) -> None:
         """Until AWS has terminated the last instance of a fleet."""
-        self.wait(lambda: fleet_id not in [each["fleet"] for each in self.cloud.running_instances()],
-                  f"the instances of {fleet_id} to be gone")
+        self.wait(
+            lambda: fleet_id not in [each["fleet"] for each in self.cloud.running_instances()],
+            f"the instances of {fleet_id} to be gone",
+        )
 
     def _private_file(self, name: str, content: str) -> str:
         path = self.pool.directory / name

@@ -35,12 +35,22 @@ def asked(site: Site, daemon: str, tool: str, *arguments: str) -> CompletedProce
     return site.pool.tool(tool, *(address if word == "ADDRESS" else word for word in arguments))
 
 
-@pytest.mark.parametrize("arguments", [
-    ["LOCAL_DIR"], ["-verbose", "LOCAL_DIR"], ["NO_SUCH_KNOB"], ["-verbose", "NO_SUCH_KNOB"], ["COLLECTOR_HOST"],
-    ["-verbose", "NOT_RESPONDING_TIMEOUT"], ["-raw", "SPOOL"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["LOCAL_DIR"],
+        ["-verbose", "LOCAL_DIR"],
+        ["NO_SUCH_KNOB"],
+        ["-verbose", "NO_SUCH_KNOB"],
+        ["COLLECTOR_HOST"],
+        ["-verbose", "NOT_RESPONDING_TIMEOUT"],
+        ["-raw", "SPOOL"],
+    ],
+)
 def test_condor_config_val_gets_the_schedds_answer(site: Site, arguments: list[str]) -> None:
-    annexd, schedd = (asked(site, daemon, "condor_config_val", "-addr", "ADDRESS", *arguments)
-                      for daemon in ("ANNEXD", "SCHEDD"))
+    annexd, schedd = (
+        asked(site, daemon, "condor_config_val", "-addr", "ADDRESS", *arguments) for daemon in ("ANNEXD", "SCHEDD")
+    )
     assert (annexd.returncode, comparable(site, annexd.stdout)) == (schedd.returncode, comparable(site, schedd.stdout))
     assert annexd.stdout or annexd.stderr
 
@@ -68,8 +78,10 @@ print(remote["LOCAL_DIR"], len(list(remote)) > 500, "SITE_WORD" in list(remote),
 
 def test_nobody_sets_annexds_configuration_from_outside(site: Site) -> None:
     for option in ("-set", "-rset"):
-        annexd, schedd = (asked(site, daemon, "condor_config_val", "-addr", "ADDRESS", option, "X = 1")
-                          for daemon in ("ANNEXD", "SCHEDD"))
+        annexd, schedd = (
+            asked(site, daemon, "condor_config_val", "-addr", "ADDRESS", option, "X = 1")
+            for daemon in ("ANNEXD", "SCHEDD")
+        )
         assert annexd.returncode == schedd.returncode != 0
     assert asked(site, "ANNEXD", "condor_config_val", "-addr", "ADDRESS", "X").stdout.startswith("Not defined")
 
@@ -90,15 +102,19 @@ def is_set(site: Site, daemon: str, name: str, value: str) -> bool:
 def test_what_settable_attrs_allow_is_set_from_the_next_reconfig_on_as_in_the_schedd(site: Site, how: str) -> None:
     name = f"NEW_{how[1:]}"
     for daemon in ("ANNEXD", "SCHEDD"):
-        refused = [set_from_outside(site, daemon, how, line) for line in (
-            "LOCAL_DIR = /x", "SETTABLE_ATTRS_ADMINISTRATOR = *", "NEW = 1", f"{daemon}.NEW_X = 1")]
+        refused = [
+            set_from_outside(site, daemon, how, line)
+            for line in ("LOCAL_DIR = /x", "SETTABLE_ATTRS_ADMINISTRATOR = *", "NEW = 1", f"{daemon}.NEW_X = 1")
+        ]
         assert 0 not in refused, (daemon, refused)
         assert set_from_outside(site, daemon, how, f"{name} = $(LOCAL_DIR) {daemon}") == 0
         assert value_at(site, daemon, name).startswith("Not defined")
         asked(site, daemon, "condor_reconfig", "-addr", "ADDRESS")
         site.wait(partial(is_set, site, daemon, name, f"{site.pool.directory} {daemon}"), f"{daemon} to take it")
-    verbose = [asked(site, daemon, "condor_config_val", "-addr", "ADDRESS", "-verbose", name).stdout
-               for daemon in ("ANNEXD", "SCHEDD")]
+    verbose = [
+        asked(site, daemon, "condor_config_val", "-addr", "ADDRESS", "-verbose", name).stdout
+        for daemon in ("ANNEXD", "SCHEDD")
+    ]
     assert verbose[0].replace("ANNEXD", "SCHEDD").partition("# at")[0] == verbose[1].partition("# at")[0]
 
 
@@ -121,8 +137,10 @@ def test_condor_config_val_summary_shows_what_each_file_sets_as_the_schedd_does(
     assert set_from_outside(site, "ANNEXD", "-rset", "NEW_RUNTIME = yes") == 0
     asked(site, "ANNEXD", "condor_reconfig", "-addr", "ADDRESS")
     site.wait(partial(is_set, site, "ANNEXD", "NEW_SUMMARY", "yes"), "annexd to take it")
-    annexd, schedd = (names_by_file(asked(site, daemon, "condor_config_val", "-addr", "ADDRESS", "-summary").stdout)
-                      for daemon in ("ANNEXD", "SCHEDD"))
+    annexd, schedd = (
+        names_by_file(asked(site, daemon, "condor_config_val", "-addr", "ADDRESS", "-summary").stdout)
+        for daemon in ("ANNEXD", "SCHEDD")
+    )
     for file in (str(site.pool.config_file), f"{TOP}/config.d/80annexd"):
         assert annexd[file] == schedd[file], file
     assert "SITE_WORD" in annexd[str(site.pool.config_file)]
@@ -224,8 +242,13 @@ def test_aws_keys_in_the_configuration_are_warned_of_and_not_told(site: Site) ->
     before = warnings_of_keys(site)
     asked(site, "ANNEXD", "condor_reconfig", "-addr", "ADDRESS")
     site.wait(partial(is_warned_again, site, before), "a warning at the next reconfig")
-    for arguments in (["MASTER_ENVIRONMENT"], ["-verbose", "MASTER_ENVIRONMENT"], ["-raw", "MASTER_ENVIRONMENT"],
-                      ["master_environment"], ["-dump", "MASTER_ENV"]):
+    for arguments in (
+        ["MASTER_ENVIRONMENT"],
+        ["-verbose", "MASTER_ENVIRONMENT"],
+        ["-raw", "MASTER_ENVIRONMENT"],
+        ["master_environment"],
+        ["-dump", "MASTER_ENV"],
+    ):
         said = keys_in(site, "ANNEXD", *arguments)
         assert "<redacted: it holds AWS keys>" in said, arguments
         assert "swordfish" not in said, arguments

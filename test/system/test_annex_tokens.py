@@ -29,14 +29,26 @@ def pool() -> Iterator[Pool]:
 def token(pool: Pool, folder: Path, key_id: str = "ANNEX", key: bytes = KEY, **claims: object) -> dict[str, str]:
     """The environment of somebody who has a token with these claims, and nothing else."""
     now_s = int(time.time())
-    given = {"iss": DOMAIN, "sub": f"{ANNEX_ID}@{DOMAIN}", "jti": os.urandom(16).hex(), "iat": now_s,
-             "exp": now_s + 60, "scope": "condor:/ADVERTISE_MASTER condor:/ADVERTISE_STARTD", **claims}
+    given = {
+        "iss": DOMAIN,
+        "sub": f"{ANNEX_ID}@{DOMAIN}",
+        "jti": os.urandom(16).hex(),
+        "iat": now_s,
+        "exp": now_s + 60,
+        "scope": "condor:/ADVERTISE_MASTER condor:/ADVERTISE_STARTD",
+        **claims,
+    }
     folder.mkdir(mode=0o700)
     file = folder / "annex.token"
     file.touch(mode=0o600)
     file.write_text(issue(given, key_id, signing_secret(key_id, key)) + "\n")
-    return {**pool.env, "_CONDOR_SEC_TOKEN_DIRECTORY": str(folder), "_CONDOR_SEC_TOKEN_SYSTEM_DIRECTORY": str(folder),
-            "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS", "_CONDOR_SEC_CLIENT_AUTHENTICATION": "REQUIRED"}
+    return {
+        **pool.env,
+        "_CONDOR_SEC_TOKEN_DIRECTORY": str(folder),
+        "_CONDOR_SEC_TOKEN_SYSTEM_DIRECTORY": str(folder),
+        "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS",
+        "_CONDOR_SEC_CLIENT_AUTHENTICATION": "REQUIRED",
+    }
 
 
 def is_let_in(pool: Pool, env: dict[str, str]) -> bool:
@@ -68,12 +80,21 @@ def test_not_for_whom_the_pool_does_not_know_as_an_annex(pool: Pool, tmp_path: P
 OTHER_ID = "annex-fedcba9876543210fedc"
 
 
-@pytest.mark.parametrize(("subject", "advertised", "is_taken"), [
-    (ANNEX_ID, ANNEX_ID, True), (ANNEX_ID, ANNEX_ID.upper(), True), (ANNEX_ID.upper(), ANNEX_ID, True),
-    (ANNEX_ID, OTHER_ID, False), (ANNEX_ID.upper(), OTHER_ID, False), ("Annex-x", OTHER_ID, False),
-    (ANNEX_ID.upper(), None, False)])
+@pytest.mark.parametrize(
+    ("subject", "advertised", "is_taken"),
+    [
+        (ANNEX_ID, ANNEX_ID, True),
+        (ANNEX_ID, ANNEX_ID.upper(), True),
+        (ANNEX_ID.upper(), ANNEX_ID, True),
+        (ANNEX_ID, OTHER_ID, False),
+        (ANNEX_ID.upper(), OTHER_ID, False),
+        ("Annex-x", OTHER_ID, False),
+        (ANNEX_ID.upper(), None, False),
+    ],
+)
 def test_whatever_the_case_of_its_name_an_annex_advertises_as_itself_only(
-        pool: Pool, tmp_path: Path, subject: str, advertised: str | None, is_taken: bool) -> None:
+    pool: Pool, tmp_path: Path, subject: str, advertised: str | None, is_taken: bool
+) -> None:
     env = token(pool, tmp_path / "tokens", sub=f"{subject}@{DOMAIN}")
     assert is_let_in(pool, env), "ALLOW_* does not tell case"
     name = f"{secrets.token_hex(4)}.annexd.test"

@@ -34,8 +34,14 @@ def site(pool: Site) -> Site:
 
 @contextlib.contextmanager
 def by_hand(site: Site, *options: str) -> Iterator[subprocess.Popen[bytes]]:
-    annexd = subprocess.Popen([ANNEXD, *options], env=site.pool.env, cwd=site.pool.directory,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    annexd = subprocess.Popen(
+        [ANNEXD, *options],
+        env=site.pool.env,
+        cwd=site.pool.directory,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     try:
         yield annexd
     finally:
@@ -132,8 +138,10 @@ def test_with_a_log_folder_of_its_own_it_makes_it_and_without_a_log_it_serves_to
 
 def test_another_configuration_file_and_a_local_name_are_read(site: Site) -> None:
     other = site.pool.directory / "other_config"
-    other.write_text(f"include : {site.pool.config_file}\nOTHER.ANNEXD_NAME = other\n"
-                     f"OTHER.ANNEXD_COMMAND_STATE = $(SPOOL)/annexd_command_state.other\n")
+    other.write_text(
+        f"include : {site.pool.config_file}\nOTHER.ANNEXD_NAME = other\n"
+        f"OTHER.ANNEXD_COMMAND_STATE = $(SPOOL)/annexd_command_state.other\n"
+    )
     with by_hand(site, "-f", "-c", str(other), "-local-name", "OTHER"):
         site.wait(lambda: (site.ad() or {}).get("Name", "").startswith("other@"), "the ad of that name")
         assert (site.pool.directory / "spool" / "annexd_command_state.other").exists()
@@ -149,15 +157,19 @@ def test_a_parent_that_had_neither_a_port_nor_a_socket_for_it_is_reached_through
     try:
         assert site.address.endswith("&sock=annexd_orphan>")
         assert site.order()["Result"] == "Success"
-        site.wait(lambda: site.pool.log("MASTER").count("Received child alive command from unknown pid") > before,
-                  "its keepalive at condor_master, which is not its parent")
+        site.wait(
+            lambda: site.pool.log("MASTER").count("Received child alive command from unknown pid") > before,
+            "its keepalive at condor_master, which is not its parent",
+        )
     finally:
         annexd.send_signal(signal.SIGTERM)
         assert annexd.wait(timeout=30) == 0
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    (["-nonsense"], "unknown option -nonsense"), (["-r", "soon"], "-r (-runfor) needs a number of minutes above 0")])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [(["-nonsense"], "unknown option -nonsense"), (["-r", "soon"], "-r (-runfor) needs a number of minutes above 0")],
+)
 def test_a_wrong_option_is_named(options: list[str], words: str) -> None:
     said = subprocess.run([ANNEXD, *options], capture_output=True, text=True, check=False)
     assert said.returncode == 1
@@ -166,8 +178,13 @@ def test_a_wrong_option_is_named(options: list[str], words: str) -> None:
 
 def test_without_its_configuration_it_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "condor_config").write_text("LOG = /tmp\n")
-    said = subprocess.run([ANNEXD], env={**os.environ, "CONDOR_CONFIG": str(tmp_path / "condor_config")},
-                          capture_output=True, text=True, check=False)
+    said = subprocess.run(
+        [ANNEXD],
+        env={**os.environ, "CONDOR_CONFIG": str(tmp_path / "condor_config")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert said.returncode == 1
     assert "is config.d/80annexd in place?" in said.stderr
 

@@ -56,8 +56,10 @@ def test_a_user_ends_an_annex_by_his_name_for_it_and_no_other(site: Site, annex:
     other = site.order()
     done = cancel(site, "physics")
     assert done.returncode == errors.OK, done.stderr
-    assert done.stdout == (f"Annex {annex['AnnexID']} ({annex['BulkRequestID']}) is cancelled: its lease is over, and "
-                           "within minutes AWS ends what runs of it\n")
+    assert done.stdout == (
+        f"Annex {annex['AnnexID']} ({annex['BulkRequestID']}) is cancelled: its lease is over, and "
+        "within minutes AWS ends what runs of it\n"
+    )
     check_end(site, annex)
     assert other["BulkRequestID"] in [fleet["id"] for fleet in site.fleets()]
     again = cancel(site, annex["BulkRequestID"])
@@ -95,8 +97,9 @@ def test_once_accepted_it_outlasts_a_missing_key_file_and_a_restart_and_does_not
     key, away, other = (Path(site.secret_key_file).with_suffix(suffix) for suffix in ("", ".away", ".other"))
     shutil.copy(key, other)
     key.rename(away)
-    client = site.start_client({"Command": "CA_CANCEL_ANNEX", "RequestVersion": 1, "Annex": "physics",
-                                "CommandID": "cancel-2"})
+    client = site.start_client(
+        {"Command": "CA_CANCEL_ANNEX", "RequestVersion": 1, "Annex": "physics", "CommandID": "cancel-2"}
+    )
     site.wait(lambda: re.search("request cancel-2 .* is accepted", site.log()), "the cancellation to be accepted")
     site.cloud.fault("RequestSpotFleet", "hang", times=2, hang_s=25)
     site.order_later(CommandID="slow-1", SecretKeyFile=str(other))
@@ -129,10 +132,13 @@ def test_users_see_their_annexes_and_scripts_too(site: Site, annex: dict[str, An
     assert annex["AnnexID"] in status().stdout
 
 
-@pytest.mark.parametrize(("name", "status", "words"), [
-    ("annex-0000", errors.REFUSED, "annexd knows no annex annex-0000 of yours"),
-    ("a name with spaces", errors.USAGE, "-cancel must be an annex's ID"),
-])
+@pytest.mark.parametrize(
+    ("name", "status", "words"),
+    [
+        ("annex-0000", errors.REFUSED, "annexd knows no annex annex-0000 of yours"),
+        ("a name with spaces", errors.USAGE, "-cancel must be an annex's ID"),
+    ],
+)
 def test_what_cannot_be_cancelled_is_told(site: Site, name: str, status: int, words: str) -> None:
     done = cancel(site, name)
     assert (done.returncode, words in done.stderr, done.stdout) == (status, True, ""), done
@@ -144,7 +150,10 @@ def test_another_user_may_not_and_a_super_user_may(site: Site, annex: dict[str, 
         folder.mkdir(mode=0o700)
         (folder / "token").touch(mode=0o600)
         (folder / "token").write_text(site.pool.token(f"{user}@annexd.test"))
-        done = cancel(site, annex["AnnexID"], env={
-            "_CONDOR_SEC_TOKEN_DIRECTORY": str(folder), "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS"})
+        done = cancel(
+            site,
+            annex["AnnexID"],
+            env={"_CONDOR_SEC_TOKEN_DIRECTORY": str(folder), "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS"},
+        )
         assert done.returncode == status, done.stderr
     check_end(site, annex)

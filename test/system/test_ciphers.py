@@ -41,8 +41,11 @@ def pool() -> Iterator[Pool]:
 
 
 def client(cipher: str, *, encryption: bool = True, integrity: bool = True) -> Environment:
-    return {"_CONDOR_SEC_CLIENT_CRYPTO_METHODS": cipher, "_CONDOR_SEC_CLIENT_ENCRYPTION": WISHES[encryption],
-            "_CONDOR_SEC_CLIENT_INTEGRITY": WISHES[integrity]}
+    return {
+        "_CONDOR_SEC_CLIENT_CRYPTO_METHODS": cipher,
+        "_CONDOR_SEC_CLIENT_ENCRYPTION": WISHES[encryption],
+        "_CONDOR_SEC_CLIENT_INTEGRITY": WISHES[integrity],
+    }
 
 
 def table(pool: Pool, daemon: str, env: Environment) -> str:
@@ -77,8 +80,10 @@ def test_tools_read_configuration_and_log_through_a_legacy_cipher(
 ) -> None:
     """A log's bytes are sent outside of messages, in the cipher's stream."""
     env = client(cipher, encryption=encryption, integrity=integrity)
-    asked = [pool.tool("condor_config_val", "-addr", pool.address(daemon), "-verbose", "UID_DOMAIN", env=env).stdout
-             for daemon in ("ANNEXD", "SCHEDD")]
+    asked = [
+        pool.tool("condor_config_val", "-addr", pool.address(daemon), "-verbose", "UID_DOMAIN", env=env).stdout
+        for daemon in ("ANNEXD", "SCHEDD")
+    ]
     assert asked[0].splitlines()[0] == asked[1].splitlines()[0] == "UID_DOMAIN = annexd.test"
     fetched = pool.tool("condor_fetchlog", pool.address("ANNEXD"), "ANNEXD", env=env).stdout
     assert len(fetched) > 1000
@@ -92,11 +97,17 @@ def test_orders_with_private_attributes_and_large_ones_arrive_in_a_session_used_
 ) -> None:
     ad = {"Command": "CA_BULK_REQUEST", "RequestVersion": 1, "EndOfLease": 1, "ClaimId": "a#b"}
     ads = [ad | {"UserData": size * "x"} for size in (10, 5000, 500_000)]
-    done = pool.run(sys.executable, "-c", SEND, stdin=json.dumps([pool.address("ANNEXD"), ads]),
-                    env=client(cipher, encryption=encryption))
+    done = pool.run(
+        sys.executable,
+        "-c",
+        SEND,
+        stdin=json.dumps([pool.address("ANNEXD"), ads]),
+        env=client(cipher, encryption=encryption),
+    )
     replies = [json.loads(line)[0] for line in done.stdout.splitlines()]
     assert [reply and reply["Result"] for reply in replies] == 3 * ["InvalidRequest"], (
-        f"{done.stderr}\n{pool.log('ANNEXD')[-3000:]}")
+        f"{done.stderr}\n{pool.log('ANNEXD')[-3000:]}"
+    )
     assert all("EndOfLease is" in reply["ErrorString"] for reply in replies), replies
 
 
@@ -118,10 +129,17 @@ def test_who_does_not_name_a_legacy_cipher_does_not_offer_it(pool: Pool, cipher:
 
 
 def test_a_cipher_that_openssl_lacks_is_not_offered_and_the_log_says_why() -> None:
-    environment = {**os.environ, "CONDOR_CONFIG": "ONLY_ENV", "_CONDOR_SEC_DEFAULT_CRYPTO_METHODS": "AES,BLOWFISH,3DES",
-                   "_CONDOR_SEC_DEFAULT_INTEGRITY": "REQUIRED", "CRYPTOGRAPHY_OPENSSL_NO_LEGACY": "1"}
+    environment = {
+        **os.environ,
+        "CONDOR_CONFIG": "ONLY_ENV",
+        "_CONDOR_SEC_DEFAULT_CRYPTO_METHODS": "AES,BLOWFISH,3DES",
+        "_CONDOR_SEC_DEFAULT_INTEGRITY": "REQUIRED",
+        "CRYPTOGRAPHY_OPENSSL_NO_LEGACY": "1",
+    }
     said = subprocess.run([sys.executable, "-c", WARNINGS], env=environment, check=True, capture_output=True, text=True)
     offered, *warnings = said.stdout.splitlines()
     assert offered == "('AES', '3DES')"
-    assert any(line.startswith("BLOWFISH is not offered, though SEC_DEFAULT_CRYPTO_METHODS names it: OpenSSL ")
-               for line in warnings), warnings
+    assert any(
+        line.startswith("BLOWFISH is not offered, though SEC_DEFAULT_CRYPTO_METHODS names it: OpenSSL ")
+        for line in warnings
+    ), warnings

@@ -15,8 +15,18 @@ from test.cloud import Cloud
 from test.pool import DOMAIN
 from test.system.site import Site
 
-LEVELS = ("ALLOW", "READ", "WRITE", "NEGOTIATOR", "ADMINISTRATOR", "CONFIG", "DAEMON",
-          "ADVERTISE_STARTD", "ADVERTISE_SCHEDD", "ADVERTISE_MASTER")
+LEVELS = (
+    "ALLOW",
+    "READ",
+    "WRITE",
+    "NEGOTIATOR",
+    "ADMINISTRATOR",
+    "CONFIG",
+    "DAEMON",
+    "ADVERTISE_STARTD",
+    "ADVERTISE_SCHEDD",
+    "ADVERTISE_MASTER",
+)
 CLIENTS = {
     "by default": {},
     "FS only": {"_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "FS"},
@@ -98,8 +108,11 @@ def test_who_may_not_order_hears_so_and_costs_nothing(site: Site) -> None:
     [(reply, code)] = site.send(site.request(), env=with_token(site, "alice"))
     assert reply is None
     assert code == 1
-    assert re.search(rf"PERMISSION DENIED to alice@{DOMAIN} from .* for command 1000 \(CA_AUTH_CMD\), access level "
-                     "ANNEX: reason: ALLOW_ANNEX is not defined, and nothing that implies ANNEX is granted", site.log())
+    assert re.search(
+        rf"PERMISSION DENIED to alice@{DOMAIN} from .* for command 1000 \(CA_AUTH_CMD\), access level "
+        "ANNEX: reason: ALLOW_ANNEX is not defined, and nothing that implies ANNEX is granted",
+        site.log(),
+    )
     assert len(site.fleets()) == fleets
 
 
@@ -150,8 +163,13 @@ print(send(), flush=True)
 """
     gate = site.pool.directory / "gate"
     os.mkfifo(gate)
-    client = subprocess.Popen([sys.executable, "-c", program, str(gate)], env=site.pool.env, text=True,
-                              stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    client = subprocess.Popen(
+        [sys.executable, "-c", program, str(gate)],
+        env=site.pool.env,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     assert client.stdin is not None
     assert client.stdout is not None
     client.stdin.write(json.dumps([site.address, site.request()]))

@@ -31,8 +31,10 @@ def test_condor_status_shows_it_and_the_bindings_locate_it(site: Site) -> None:
     spellings = ["annexd", "ANNEXD"] if site.pool.htcondor.version.startswith("25.") else []  # 23 tells case apart
     for options in (["-any"], ["-generic"], *(["-subsystem", word] for word in ("Annexd", *spellings))):
         assert name in site.pool.tool("condor_status", *options, "-af", "Name").stdout.split(), options
-    program = ("import htcondor2, sys; ad = htcondor2.Collector(sys.argv[1]).locate("
-               "htcondor2.DaemonType.Generic, sys.argv[2]); print(ad['MyAddress'])")
+    program = (
+        "import htcondor2, sys; ad = htcondor2.Collector(sys.argv[1]).locate("
+        "htcondor2.DaemonType.Generic, sys.argv[2]); print(ad['MyAddress'])"
+    )
     located = site.pool.run(sys.executable, "-c", program, site.pool.collector, name)
     assert located.stdout.strip() == site.address, located.stderr
 
@@ -129,8 +131,9 @@ def test_a_second_annexd_on_the_same_journal_ends_and_disturbs_nothing(site: Sit
 def test_condor_preen_leaves_the_journal_alone(site: Site) -> None:
     said = site.pool.tool("condor_preen", "-verbose")
     assert said.returncode == 0, said.stderr
-    assert "annexd_command_state" not in "".join(
-        line for line in said.stdout.splitlines() if "Removed" in line), said.stdout
+    assert "annexd_command_state" not in "".join(line for line in said.stdout.splitlines() if "Removed" in line), (
+        said.stdout
+    )
     assert (site.pool.directory / "spool" / "annexd_command_state").exists()
 
 
@@ -143,6 +146,9 @@ def test_its_ad_counts_requests_successes_and_failures(site: Site) -> None:
     def counted() -> bool:
         ad = site.ad() or {}
         return (ad.get("AnnexRequests"), ad.get("AnnexSuccesses"), ad.get("AnnexFailures")) == (
-            successes + failures, successes, failures)
+            successes + failures,
+            successes,
+            failures,
+        )
 
     site.wait(counted, f"the counts of {successes} successes and {failures} failure, in {site.ad()}")

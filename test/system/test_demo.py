@@ -13,8 +13,15 @@ WHOLE_S = 480.0  # -teardown alone waits for almost three minutes, as it has to 
 
 
 def demo() -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-m", "test.demo"], cwd=TOP, text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env={**os.environ, "DEMO_MARK": mark()})
+    return subprocess.Popen(
+        [sys.executable, "-m", "test.demo"],
+        cwd=TOP,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "DEMO_MARK": mark()},
+    )
 
 
 def mark() -> str:
@@ -45,11 +52,22 @@ def test_the_demo_shows_the_whole_story_and_leaves_nothing_behind() -> None:
     assert process.returncode == 0, output + errors
     request_id, mistake = re.findall(r"^ +(sfr-[0-9a-f-]+)$", output, re.MULTILINE)
     assert f"10 instances of {request_id}" in output
-    for words in ("condor_annex -setup", "the rule calls the lease function", "condor_status -subsystem annexd",
-                  '"tick": true', "AuthenticatedIdentity", "This is job 1.0, and I ran on slot1_1@i-",
-                  "condor_annex -extend 2h mistake", "It was ordered until", f"({mistake}) is cancelled",
-                  "instances:  0 running", "tokens:     0 in S3", "fleets:     cancelled, cancelled\n",
-                  "condor_annex -teardown", "Nothing is running"):
+    for words in (
+        "condor_annex -setup",
+        "the rule calls the lease function",
+        "condor_status -subsystem annexd",
+        '"tick": true',
+        "AuthenticatedIdentity",
+        "This is job 1.0, and I ran on slot1_1@i-",
+        "condor_annex -extend 2h mistake",
+        "It was ordered until",
+        f"({mistake}) is cancelled",
+        "instances:  0 running",
+        "tokens:     0 in S3",
+        "fleets:     cancelled, cancelled\n",
+        "condor_annex -teardown",
+        "Nothing is running",
+    ):
         assert words in output, output
     assert descendants() == []
 

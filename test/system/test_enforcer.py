@@ -19,9 +19,15 @@ from test.system.tool import condor_annex, key_options
 
 NAME = "HTCondorAnnexLease"  # of function and rule
 SAMPLE_EVENT = {  # of the Lambda console's "Test" button, for Amazon EventBridge
-    "version": "0", "id": "cdc73f9d-aea9-11e3-9d5a-835b769c0d9c", "detail-type": "Scheduled Event",
-    "source": "aws.events", "account": "123456789012", "time": "1970-01-01T00:00:00Z", "region": "us-east-1",
-    "resources": ["arn:aws:events:us-east-1:123456789012:rule/ExampleRule"], "detail": {},
+    "version": "0",
+    "id": "cdc73f9d-aea9-11e3-9d5a-835b769c0d9c",
+    "detail-type": "Scheduled Event",
+    "source": "aws.events",
+    "account": "123456789012",
+    "time": "1970-01-01T00:00:00Z",
+    "region": "us-east-1",
+    "resources": ["arn:aws:events:us-east-1:123456789012:rule/ExampleRule"],
+    "detail": {},
 }
 Plant = Callable[[Site], object]
 
@@ -88,14 +94,15 @@ def reserve_no_concurrency(site: Site) -> None:
     site.cloud.client("lambda").put_function_concurrency(FunctionName=NAME, ReservedConcurrentExecutions=0)
 
 
-@pytest.mark.parametrize(("plant", "words"), [
-    (delete_the_function, ("does not exist", "condor_annex -setup makes it")),
-    (close_the_function, ("is closed: somebody runs condor_annex -teardown", "-setup opens it again")),
-    (reserve_no_concurrency, ("its reserved concurrency is 0", "aws lambda delete-function-concurrency")),
-])
-def test_a_fault_of_the_function_itself_stops_orders_at_once(
-    site: Site, plant: Plant, words: tuple[str, ...]
-) -> None:
+@pytest.mark.parametrize(
+    ("plant", "words"),
+    [
+        (delete_the_function, ("does not exist", "condor_annex -setup makes it")),
+        (close_the_function, ("is closed: somebody runs condor_annex -teardown", "-setup opens it again")),
+        (reserve_no_concurrency, ("its reserved concurrency is 0", "aws lambda delete-function-concurrency")),
+    ],
+)
+def test_a_fault_of_the_function_itself_stops_orders_at_once(site: Site, plant: Plant, words: tuple[str, ...]) -> None:
     assert site.order()["Result"] == "Success", "so that annexd remembers a fresh receipt"
     plant(site)
     check_refused(site, *words)
@@ -118,8 +125,9 @@ def delete_the_rule(site: Site) -> None:
 def deny_the_call(site: Site) -> None:
     functions = site.cloud.client("lambda")
     policy = json.loads(functions.get_policy(FunctionName=NAME)["Policy"])
-    policy["Statement"].append({"Sid": "never", "Effect": "Deny", "Principal": "*", "Action": "lambda:InvokeFunction",
-                                "Resource": site.arn})
+    policy["Statement"].append(
+        {"Sid": "never", "Effect": "Deny", "Principal": "*", "Action": "lambda:InvokeFunction", "Resource": site.arn}
+    )
     functions.put_resource_policy(ResourceArn=site.arn, Policy=json.dumps(policy))
 
 
@@ -148,8 +156,17 @@ def role_of(site: Site) -> str:
     return str(configuration["Role"]).rpartition("/")[2]
 
 
-@pytest.mark.parametrize("plant", [disable_the_rule, delete_the_rule, deny_the_call, withdraw_the_permission,
-                                   delete_the_role, use_up_the_accounts_concurrency])
+@pytest.mark.parametrize(
+    "plant",
+    [
+        disable_the_rule,
+        delete_the_rule,
+        deny_the_call,
+        withdraw_the_permission,
+        delete_the_role,
+        use_up_the_accounts_concurrency,
+    ],
+)
 def test_a_fault_around_the_function_stops_orders_within_fifteen_minutes(site: Site, plant: Plant) -> None:
     plant(site)
     age_heartbeat(site, STALE_S + 60)
@@ -171,18 +188,26 @@ def test_a_function_whose_log_is_gone_is_one_that_nobody_sees_at_work(site: Site
 def test_a_function_that_lost_a_right_stops_orders_at_its_next_run(site: Site) -> None:
     denied = {"Effect": "Deny", "Action": "ec2:TerminateInstances", "Resource": "*"}
     site.cloud.client("iam").put_role_policy(
-        RoleName=role_of(site), PolicyName="never",
-        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [denied]}))
+        RoleName=role_of(site),
+        PolicyName="never",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [denied]}),
+    )
     beat(site.cloud, site.arn)
-    check_refused(site, "lacks the right to terminate", "update the stack (condor_annex -setup)",
-                  "look for a policy that denies it")
+    check_refused(
+        site,
+        "lacks the right to terminate",
+        "update the stack (condor_annex -setup)",
+        "look for a policy that denies it",
+    )
 
 
 def test_a_function_that_cannot_look_at_all_of_it_stops_orders_at_its_next_run(site: Site) -> None:
     denied = {"Effect": "Deny", "Action": "ec2:DescribeInstances", "Resource": "*"}
     site.cloud.client("iam").put_role_policy(
-        RoleName=role_of(site), PolicyName="never",
-        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [denied]}))
+        RoleName=role_of(site),
+        PolicyName="never",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [denied]}),
+    )
     beat(site.cloud, site.arn)
     check_refused(site, "could not look at all fleets and instances", "condor_annex -check-setup says why")
 

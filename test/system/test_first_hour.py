@@ -104,8 +104,17 @@ def test_after_both_kinds_of_keys_were_rotated_an_order_is_carried_out_and_its_m
     hour.paste(OPERATIONS, "(umask 077;", NEW_ACCESS_KEY_ID=key, NEW_SECRET_ACCESS_KEY=secret)
     hour.paste(OPERATIONS, "openssl rand")
     keys = ("-public-key-file", str(hour.home / ".annex/access"), "-secret-key-file", str(hour.home / ".annex/secret"))
-    ordered = hour.pool.run(str(PROGRAMS / "condor_annex"), *keys, "-lease-duration", "1h", "-count", "1",
-                            "-annex-name", "rotated", str(hour.clone / "config.json"))
+    ordered = hour.pool.run(
+        str(PROGRAMS / "condor_annex"),
+        *keys,
+        "-lease-duration",
+        "1h",
+        "-count",
+        "1",
+        "-annex-name",
+        "rotated",
+        str(hour.clone / "config.json"),
+    )
     assert ordered.returncode == 0, ordered.stderr
     machines = lambda: "rotated" in hour.pool.tool("condor_status", "-af", "AnnexName").stdout  # noqa: E731
     hour.pool.wait_for(machines, "a machine with a token of the new key", 90.0)

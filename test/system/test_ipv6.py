@@ -48,7 +48,8 @@ def test_behind_condor_shared_port_it_is_found_and_takes_orders(site: Site) -> N
     assert site.order()["Result"] == "Success"
     assert "<[::1]:" in site.log()
     assert site.pool.tool("condor_config_val", "-addr", site.address, "LOCAL_DIR").stdout.strip() == str(
-        site.pool.directory)
+        site.pool.directory
+    )
 
 
 def test_lists_of_addresses_and_networks_of_ipv6_decide_as_in_the_schedd(site: Site) -> None:
@@ -69,18 +70,28 @@ def test_lists_of_addresses_and_networks_of_ipv6_decide_as_in_the_schedd(site: S
     assert allowed()["WRITE"] == "ALLOW"
 
 
-@pytest.mark.parametrize(("settings", "address"), [
-    ("", r"<\[::1\]:(?P<port>\d+)\?addrs=\[--1\]-(?P=port)&alias=.*>"),
-    ("ENABLE_IPV4 = True\nNETWORK_INTERFACE = lo\nBIND_ALL_INTERFACES = False",
-     r"<127\.0\.0\.1:(?P<port>\d+)\?addrs=127\.0\.0\.1-(?P=port)\+\[--1\]-(?P=port)&alias=.*>"),
-    ("ENABLE_IPV4 = True\nENABLE_IPV6 = False\nNETWORK_INTERFACE = 127.0.*",
-     r"<127\.0\.0\.1:(?P<port>\d+)\?addrs=127\.0\.0\.1-(?P=port)&alias=.*>"),
-], ids=["IPv6", "both", "IPv4 by a pattern"])
+@pytest.mark.parametrize(
+    ("settings", "address"),
+    [
+        ("", r"<\[::1\]:(?P<port>\d+)\?addrs=\[--1\]-(?P=port)&alias=.*>"),
+        (
+            "ENABLE_IPV4 = True\nNETWORK_INTERFACE = lo\nBIND_ALL_INTERFACES = False",
+            r"<127\.0\.0\.1:(?P<port>\d+)\?addrs=127\.0\.0\.1-(?P=port)\+\[--1\]-(?P=port)&alias=.*>",
+        ),
+        (
+            "ENABLE_IPV4 = True\nENABLE_IPV6 = False\nNETWORK_INTERFACE = 127.0.*",
+            r"<127\.0\.0\.1:(?P<port>\d+)\?addrs=127\.0\.0\.1-(?P=port)&alias=.*>",
+        ),
+    ],
+    ids=["IPv6", "both", "IPv4 by a pattern"],
+)
 def test_on_a_port_of_its_own_it_listens_where_the_configuration_says(site: Site, settings: str, address: str) -> None:
     other = site.pool.directory / "other_config"
-    other.write_text(f"include : {site.pool.config_file}\n{settings}\n"
-                     "ANNEXD_COMMAND_STATE = $(SPOOL)/annexd_command_state.other\n"
-                     "ANNEXD_ADDRESS_FILE = $(LOG)/.other_address\nANNEXD_LOG = $(LOG)/OtherLog\nCOLLECTOR_HOST =\n")
+    other.write_text(
+        f"include : {site.pool.config_file}\n{settings}\n"
+        "ANNEXD_COMMAND_STATE = $(SPOOL)/annexd_command_state.other\n"
+        "ANNEXD_ADDRESS_FILE = $(LOG)/.other_address\nANNEXD_LOG = $(LOG)/OtherLog\nCOLLECTOR_HOST =\n"
+    )
     file = site.pool.directory / "log" / ".other_address"
     annexd = subprocess.Popen([ANNEXD, "-f"], env={**site.pool.env, "CONDOR_CONFIG": str(other)})
     try:

@@ -10,8 +10,16 @@ import pytest
 
 from test.system.annexes import JoiningSite
 
-LEVELS = ("READ", "WRITE", "DAEMON", "ADMINISTRATOR", "NEGOTIATOR", "ADVERTISE_SCHEDD", "ADVERTISE_STARTD",
-          "ADVERTISE_MASTER")
+LEVELS = (
+    "READ",
+    "WRITE",
+    "DAEMON",
+    "ADMINISTRATOR",
+    "NEGOTIATOR",
+    "ADVERTISE_SCHEDD",
+    "ADVERTISE_STARTD",
+    "ADVERTISE_MASTER",
+)
 ON_PHYSICS = 'requirements = TARGET.AnnexName == "physics"'
 BRIEF: dict[str, Any] = {"AnnexName": "brief", "lease_s": 45}
 IDLER: dict[str, Any] = {"AnnexName": "idler", "lease_s": 120, "MaxIdleTime": 5}
@@ -48,8 +56,12 @@ def of(site: JoiningSite, name: str) -> list[list[str]]:
 
 def ping(site: JoiningSite, daemon: str, tokens: Path) -> dict[str, str]:
     """What HTCondor's daemon lets somebody do who has the tokens in this folder, and nothing else."""
-    env = {"_CONDOR_SEC_TOKEN_DIRECTORY": str(tokens), "_CONDOR_SEC_TOKEN_SYSTEM_DIRECTORY": str(tokens),
-           "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS", "_CONDOR_SEC_CLIENT_AUTHENTICATION": "REQUIRED"}
+    env = {
+        "_CONDOR_SEC_TOKEN_DIRECTORY": str(tokens),
+        "_CONDOR_SEC_TOKEN_SYSTEM_DIRECTORY": str(tokens),
+        "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS",
+        "_CONDOR_SEC_CLIENT_AUTHENTICATION": "REQUIRED",
+    }
     said = site.pool.tool("condor_ping", "-addr", site.pool.address(daemon), "-table", *LEVELS, env=env).stdout
     rows = [line.split() for line in said.splitlines()]
     return {row[0]: row[4] for row in rows if len(row) > 4 and row[0] in LEVELS}
@@ -83,8 +95,10 @@ def test_somebody_elses_job_does_not_start_unless_the_annex_is_everybodys(site: 
     site.order(lease_s=3600, AnnexName="for-bob", AnnexOwner="bob@annexd.test", TargetCapacity=1)
     site.order(lease_s=3600, AnnexName="for-all", NoOwner=True, TargetCapacity=1)
     site.wait(lambda: of(site, "for-bob") and of(site, "for-all"), "both annexes in the pool", 60.0)
-    everywhere = {name: site.submit(name, "echo ran", f'requirements = TARGET.AnnexName == "{name}"')
-                  for name in ("for-bob", "for-all")}
+    everywhere = {
+        name: site.submit(name, "echo ran", f'requirements = TARGET.AnnexName == "{name}"')
+        for name in ("for-bob", "for-all")
+    }
     assert site.output_of(everywhere["for-all"]) == "ran\n"
     analysis = site.pool.tool("condor_q", "-better-analyze").stdout
     assert not everywhere["for-bob"].exists() or not everywhere["for-bob"].read_text(), f"{annex_id}\n{analysis}"
@@ -114,11 +128,20 @@ def test_nobody_advertises_as_another_annex(site: JoiningSite, annex_id: str) ->
     tokens = machine_of(site, annex_id) / "tokens.d"
     for claimed, taken in ((annex_id, True), ("annex-of-somebody-else", False)):
         ad = site.pool.directory / "forged_ad"
-        ad.write_text(f'MyType = "Machine"\nName = "slot1@{claimed}"\nMyAddress = "<127.0.0.1:1>"\n'
-                      f'StartdIpAddr = "<127.0.0.1:1>"\nAnnexID = "{claimed}"\nAnnexName = "forged"\n')
-        site.pool.tool("condor_advertise", "UPDATE_STARTD_AD", str(ad), env={
-            "_CONDOR_SEC_TOKEN_DIRECTORY": str(tokens), "_CONDOR_SEC_TOKEN_SYSTEM_DIRECTORY": str(tokens),
-            "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS"})
+        ad.write_text(
+            f'MyType = "Machine"\nName = "slot1@{claimed}"\nMyAddress = "<127.0.0.1:1>"\n'
+            f'StartdIpAddr = "<127.0.0.1:1>"\nAnnexID = "{claimed}"\nAnnexName = "forged"\n'
+        )
+        site.pool.tool(
+            "condor_advertise",
+            "UPDATE_STARTD_AD",
+            str(ad),
+            env={
+                "_CONDOR_SEC_TOKEN_DIRECTORY": str(tokens),
+                "_CONDOR_SEC_TOKEN_SYSTEM_DIRECTORY": str(tokens),
+                "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS",
+            },
+        )
         names = [name for name, _ in of(site, "forged")]
         assert (f"slot1@{claimed}" in names) == taken, names
 
@@ -137,8 +160,11 @@ def test_a_users_own_files_configure_his_machines(site: JoiningSite) -> None:
     folder.mkdir()
     (folder / "60-mine.conf").write_text('Colour = "blue"\nSTARTD_ATTRS = $(STARTD_ATTRS) Colour\n')
     assert site.order(AnnexName="coloured", TargetCapacity=1, ConfigDir=str(folder))["Result"] == "Success"
-    site.wait(lambda: ["coloured", "blue"] in [slot[1:] for slot in site.slots("AnnexName", "Colour")],
-              "a blue machine in the pool", 60.0)
+    site.wait(
+        lambda: ["coloured", "blue"] in [slot[1:] for slot in site.slots("AnnexName", "Colour")],
+        "a blue machine in the pool",
+        60.0,
+    )
     os.symlink("/etc/passwd", folder / "61-not-mine.conf")
     reply = site.order(AnnexName="coloured", TargetCapacity=1, ConfigDir=str(folder))
     assert reply["Result"] == "InvalidRequest"

@@ -52,9 +52,12 @@ def test_launch_templates_are_leased_and_ended_too(site: Site) -> None:
     ad = site.request(lease_s=LEASE_S)
     del ad["LaunchSpecifications"]
     del ad["SpotPrice"]
-    ad["LaunchTemplateConfigs"] = [{
-        "LaunchTemplateSpecification": {"LaunchTemplateName": "worker", "Version": "1"},
-        "Overrides": [{"InstanceType": "m5.large", "WeightedCapacity": 2.0}]}]
+    ad["LaunchTemplateConfigs"] = [
+        {
+            "LaunchTemplateSpecification": {"LaunchTemplateName": "worker", "Version": "1"},
+            "Overrides": [{"InstanceType": "m5.large", "WeightedCapacity": 2.0}],
+        }
+    ]
     template = {"ImageId": "ami-0e5c4998acc873d00", "InstanceType": "m5.large"}
     site.cloud.client("ec2").create_launch_template(LaunchTemplateName="worker", LaunchTemplateData=template)
     [(reply, _code)] = site.send(ad)

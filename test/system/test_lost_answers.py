@@ -178,8 +178,16 @@ def test_a_cancellation_that_annexd_accepted_before_it_was_killed_is_answered(si
 def test_nothing_is_asked_a_second_time_where_nothing_was_sent(site: Site) -> None:
     with stopped(master_of(site)):
         site.kill()
-        client = Client.start(site, "-lease-duration", "1h", "-access", site.public_key_file, "-secret",
-                              site.secret_key_file, str(REQUEST))
+        client = Client.start(
+            site,
+            "-lease-duration",
+            "1h",
+            "-access",
+            site.public_key_file,
+            "-secret",
+            site.secret_key_file,
+            str(REQUEST),
+        )
         status, _, err = client.end()
     assert status == COMMUNICATION, err
     assert "-command-id" not in err

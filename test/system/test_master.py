@@ -34,8 +34,10 @@ HANGING_ORDER = "the-order-of-the-one-that-hangs"
 @pytest.fixture(scope="module")
 def site(cloud: Cloud) -> Iterator[Site]:
     """With a second annexd, which hangs in the middle of an order from the beginning on."""
-    times = ("ANNEXD_UPDATE_INTERVAL = 2\nPARENT_CHECK_FIRST_INTERVAL = 1\nPARENT_CHECK_INTERVAL = 1\n"
-             "MASTER_BACKOFF_CEILING = 2\n")
+    times = (
+        "ANNEXD_UPDATE_INTERVAL = 2\nPARENT_CHECK_FIRST_INTERVAL = 1\nPARENT_CHECK_INTERVAL = 1\n"
+        "MASTER_BACKOFF_CEILING = 2\n"
+    )
     with Site(cloud, SECOND + times) as site:
         file = site.pool.directory / "log" / ".second_address"
         site.wait(file.exists, "the second annexd")
@@ -97,8 +99,9 @@ def test_after_each_quick_crash_condor_master_waits_longer(site: Site) -> None:
 
 
 def pauses(site: Site) -> list[int]:
-    return [int(seconds) for seconds in re.findall(r"restarting \S*condor_annexd in (\d+) seconds",
-                                                   site.pool.log("MASTER"))]
+    return [
+        int(seconds) for seconds in re.findall(r"restarting \S*condor_annexd in (\d+) seconds", site.pool.log("MASTER"))
+    ]
 
 
 def test_annexd_args_and_annexd_environment_reach_it(site: Site) -> None:
@@ -172,20 +175,32 @@ def test_an_annexd_that_cannot_end_is_killed_after_shutdown_fast_timeout_and_its
 def test_condor_who_and_condor_status_show_it(site: Site) -> None:
     who = site.pool.tool("condor_who", "-daemons").stdout
     assert re.search(rf"^Annexd\s+yes\s+{site.pid()}\b", who, re.MULTILINE | re.IGNORECASE), who
-    address = site.pool.tool("condor_status", "-subsystem", "Annexd", "-constraint", 'regexp("^annexd@", Name)',
-                             "-af", "MyAddress").stdout.strip()
+    address = site.pool.tool(
+        "condor_status", "-subsystem", "Annexd", "-constraint", 'regexp("^annexd@", Name)', "-af", "MyAddress"
+    ).stdout.strip()
     direct = site.pool.tool("condor_status", "-direct", address, "-subsystem", "Annexd", "-af", "Name")
     assert "annexd@" in direct.stdout, direct.stderr
 
 
 def test_an_annexd_that_hangs_is_killed_and_started_again_and_its_order_goes_on(site: Site) -> None:
     hung = pids_of_second(site)[0]
-    site.wait(lambda: f"Child pid {hung} appears hung! Killing it hard." in site.pool.log("MASTER"),
-              "condor_master to find that it hangs", HUNG_S)
+    site.wait(
+        lambda: f"Child pid {hung} appears hung! Killing it hard." in site.pool.log("MASTER"),
+        "condor_master to find that it hangs",
+        HUNG_S,
+    )
     site.wait(lambda: f"request {HANGING_ORDER} is finished: Success" in second_log(site), "its order to go on")
     assert pids_of_second(site)[-1] != hung
-    assert len([fleet for fleet in site.fleets()
-                if fleet["config"]["ClientToken"].startswith(annex_of(site, HANGING_ORDER))]) == 1
+    assert (
+        len(
+            [
+                fleet
+                for fleet in site.fleets()
+                if fleet["config"]["ClientToken"].startswith(annex_of(site, HANGING_ORDER))
+            ]
+        )
+        == 1
+    )
 
 
 def annex_of(site: Site, command_id: str) -> str:

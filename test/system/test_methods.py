@@ -69,13 +69,17 @@ def lay_out(directory: Path) -> None:
 
 def client(methods: str, **settings: str) -> Environment:
     """The environment of a client that may use these methods only."""
-    return {"_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": methods,
-            **{f"_CONDOR_{name}": value for name, value in settings.items()}}
+    return {
+        "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": methods,
+        **{f"_CONDOR_{name}": value for name, value in settings.items()},
+    }
 
 
 def with_certificate(pool: Pool, name: str, methods: str = "SSL") -> Environment:
-    files = {f"AUTH_SSL_CLIENT_{kind}FILE": str(pool.directory / f"{name}.{end}")
-             for kind, end in (("CERT", "pem"), ("KEY", "key"))}
+    files = {
+        f"AUTH_SSL_CLIENT_{kind}FILE": str(pool.directory / f"{name}.{end}")
+        for kind, end in (("CERT", "pem"), ("KEY", "key"))
+    }
     return client(methods, **files)
 
 
@@ -169,8 +173,10 @@ def reconfigure(pool: Pool, settings: str) -> None:
     logs = {"ANNEXD": "reconfigured", "SCHEDD": "Re-reading config files"}
     before = {daemon: pool.log(daemon).count(word) for daemon, word in logs.items()}
     pool.configure(settings)
-    pool.wait_for(lambda: all(pool.log(daemon).count(word) > before[daemon] for daemon, word in logs.items()),
-                  f"both daemons to be reconfigured; annexd's log ends:\n{pool.log('ANNEXD')[-2000:]}")
+    pool.wait_for(
+        lambda: all(pool.log(daemon).count(word) > before[daemon] for daemon, word in logs.items()),
+        f"both daemons to be reconfigured; annexd's log ends:\n{pool.log('ANNEXD')[-2000:]}",
+    )
 
 
 def with_token(pool: Pool, user: str) -> Environment:
@@ -215,9 +221,12 @@ def test_a_revocation_that_cannot_be_read_is_refused_and_the_old_one_stays(pool:
 def test_a_certificate_or_its_mapping_may_be_required(
     pool: Pool, required: str, alice: bool, bob: bool, nobody: bool
 ) -> None:
-    reconfigure(pool, "CERTIFICATE_MAPFILE = $(LOCAL_DIR)/map\nCERTIFICATE_MAPFILE_ASSUME_HASH_KEYS = False\n"
-                f"AUTH_SSL_REQUIRE_CLIENT_CERTIFICATE = {required == 'CERTIFICATE'}\n"
-                f"AUTH_SSL_REQUIRE_CLIENT_MAPPING = {required == 'MAPPING'}")
+    reconfigure(
+        pool,
+        "CERTIFICATE_MAPFILE = $(LOCAL_DIR)/map\nCERTIFICATE_MAPFILE_ASSUME_HASH_KEYS = False\n"
+        f"AUTH_SSL_REQUIRE_CLIENT_CERTIFICATE = {required == 'CERTIFICATE'}\n"
+        f"AUTH_SSL_REQUIRE_CLIENT_MAPPING = {required == 'MAPPING'}",
+    )
     clients = {"alice": with_certificate(pool, "alice"), "bob": with_certificate(pool, "bob"), "": client("SSL")}
     said = {name: "SSL" in same_answers(pool, env) for name, env in clients.items()}
     assert said == {"alice": alice, "bob": bob, "": nobody}
@@ -228,10 +237,14 @@ def test_methods_that_cannot_work_are_not_offered(pool: Pool) -> None:
     reconfigure(pool, "AUTH_SSL_SERVER_CERTFILE = $(LOCAL_DIR)/none.pem\nSEC_PASSWORD_FILE = $(LOCAL_DIR)/none")
     for env in (client("SSL"), client("PASSWORD"), client("SSL,PASSWORD,FS")):
         same_answers(pool, env)
-    reconfigure(pool, "AUTH_SSL_SERVER_CERTFILE = $(LOCAL_DIR)/broken.pem\n"
-                "AUTH_SSL_SERVER_KEYFILE = $(LOCAL_DIR)/host.key")
-    assert re.search(r"WARNING: SSL is not offered with the certificate \S+/broken.pem and the key \S+/host.key: "
-                     r".*; see AUTH_SSL_SERVER_CERTFILE", pool.log("ANNEXD"))
+    reconfigure(
+        pool, "AUTH_SSL_SERVER_CERTFILE = $(LOCAL_DIR)/broken.pem\nAUTH_SSL_SERVER_KEYFILE = $(LOCAL_DIR)/host.key"
+    )
+    assert re.search(
+        r"WARNING: SSL is not offered with the certificate \S+/broken.pem and the key \S+/host.key: "
+        r".*; see AUTH_SSL_SERVER_CERTFILE",
+        pool.log("ANNEXD"),
+    )
     assert "FS" in table(pool, "ANNEXD", client("SSL,FS"))
 
 
@@ -250,6 +263,9 @@ def test_the_log_says_how_a_user_was_proved(pool: Pool) -> None:
     table(pool, "ANNEXD", with_token(pool, "alice"))
     table(pool, "ANNEXD", client("FS"))
     log = pool.log("ANNEXD")
-    assert re.search(rf"DC_NOP_READ from alice@{DOMAIN} at .* granted: .*; by IDTOKENS, token \w+ of {DOMAIN} "
-                     rf"for alice@{DOMAIN}\n", log)
+    assert re.search(
+        rf"DC_NOP_READ from alice@{DOMAIN} at .* granted: .*; by IDTOKENS, token \w+ of {DOMAIN} "
+        rf"for alice@{DOMAIN}\n",
+        log,
+    )
     assert re.search(r"DC_NOP_READ from .* granted: .*; by FS\n", log)

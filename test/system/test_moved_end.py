@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from annexd.annex.join.config_bundle import Present, config_bundle, present_config_bundle
 from annexd.annex.lease.identifiers import leased_token
 from annexd.annex.order import new_order
-from annexd.annex.join.config_bundle import Present, config_bundle, present_config_bundle
 from annexd.annex.request.request import BulkRequest
 from annexd.workflow import Json
 from test.annex.ads import bulk_request_ad
@@ -33,12 +33,14 @@ class Site:
     pool: Pool
     cloud: Cloud
     account: Account
-    supplies: BundleSources
+    bundle_sources: BundleSources
     order: Json
 
     def move(self, end_s: int, cancelled_s: int | None = None) -> None:
         told = Present(end_s, MAX_LEASE_S, cancelled_s)
-        self.account.put(self.order["join"]["key"], present_config_bundle(self.order, self.supplies, told, time.time()))
+        self.account.put(
+            self.order["join"]["key"], present_config_bundle(self.order, self.bundle_sources, told, time.time())
+        )
 
     def ends(self, kind: str) -> list[str]:
         """The lease's end in the machine's ads."""
@@ -61,12 +63,12 @@ def site() -> Iterator[Site]:
     pool = Pool(POOL, daemons=("MASTER", "COLLECTOR", "SHARED_PORT"))
     boot = replace(image(pool, 1), options=("--patience=30", f"--every={EVERY_S}"))
     with Cloud(speed=0, termination_s=0.5, enforce_iam=True, boot=boot) as cloud, pool:
-        account, supplies = Account(cloud), BundleSources()
-        supplies.key = (pool.directory / "passwords.d" / "POOL").read_bytes()
+        account, bundle_sources = Account(cloud), BundleSources()
+        bundle_sources.key = (pool.directory / "passwords.d" / "POOL").read_bytes()
         order = ordered(pool)
-        account.put(order["join"]["key"], config_bundle(order, supplies, MAX_LEASE_S))
+        account.put(order["join"]["key"], config_bundle(order, bundle_sources, MAX_LEASE_S))
         account.instance(account.profile(policy(EVERY_ANNEX)), order["annex_id"])
-        yield Site(pool, cloud, account, supplies, order)
+        yield Site(pool, cloud, account, bundle_sources, order)
 
 
 def ordered(pool: Pool) -> Json:
@@ -89,8 +91,10 @@ def test_startd_and_master_go_by_the_moved_end_and_a_cancelled_machine_drains_an
     for moved_s in (ordered_s + 7200, ordered_s - 1800):
         site.move(moved_s)
         for kind in ("-startd", "-master"):
-            site.wait(lambda kind=kind, moved_s=moved_s: site.ends(kind) == [str(moved_s)],  # type: ignore[misc]
-                      f"the moved end in {kind}")
+            site.wait(
+                lambda kind=kind, moved_s=moved_s: site.ends(kind) == [str(moved_s)],  # type: ignore[misc]
+                f"the moved end in {kind}",
+            )
     assert token_file(site).read_text() != first_token
     now_s = int(time.time())
     site.move(now_s, cancelled_s=now_s)

@@ -68,8 +68,13 @@ def told_of(site: Site, annex: dict[str, Any]) -> dict[str, Any]:
 
 
 def change_ad(annex: dict[str, Any], command_id: str, **more: Any) -> dict[str, Any]:
-    return {"Command": "CA_CHANGE_LEASE", "RequestVersion": 1, "CommandID": command_id, "Annex": annex["AnnexID"],
-            **more}
+    return {
+        "Command": "CA_CHANGE_LEASE",
+        "RequestVersion": 1,
+        "CommandID": command_id,
+        "Annex": annex["AnnexID"],
+        **more,
+    }
 
 
 def test_an_extension_counts_from_the_present_end_and_is_what_aws_shows(site: Site, annex: dict[str, Any]) -> None:
@@ -246,8 +251,11 @@ def test_a_cancellation_while_s3_hangs_is_what_the_machines_learn(joining: Joini
     joining.wait(lambda: not joining.cloud.faults(), "the call that hangs")
     assert condor_annex(joining, "-cancel", "short").returncode == errors.OK
     client.wait(60.0)
-    joining.wait(lambda: re.search("request extend-cancelled .*: InvalidState annex .* was cancelled", joining.log()),
-                 "the extension to be refused", 60.0)
+    joining.wait(
+        lambda: re.search("request extend-cancelled .*: InvalidState annex .* was cancelled", joining.log()),
+        "the extension to be refused",
+        60.0,
+    )
     told = manifest(joining, annex)
     assert TAG_CANCELLED in told["Tags"]
     assert told["LeaseEnd"] < annex["EndOfLease"]

@@ -45,9 +45,20 @@ def test_orders_of_the_same_private_network_arrive_there(site: Site) -> None:
 
 
 def test_condor_annex_and_tools_reach_it(site: Site) -> None:
-    done = site.pool.run(CONDOR_ANNEX, "-lease-duration", "1h", "-public-key-file", site.public_key_file,
-                         "-secret-key-file", site.secret_key_file, str(REQUEST))
+    done = site.pool.run(
+        CONDOR_ANNEX,
+        "-lease-duration",
+        "1h",
+        "-public-key-file",
+        site.public_key_file,
+        "-secret-key-file",
+        site.secret_key_file,
+        str(REQUEST),
+    )
     assert done.returncode == 0, done.stderr
-    for words in (["condor_ping", "-addr", site.address, "ADMINISTRATOR"], ["condor_reconfig", "-addr", site.address],
-                  ["condor_config_val", "-addr", site.address, "LOCAL_DIR"]):
+    for words in (
+        ["condor_ping", "-addr", site.address, "ADMINISTRATOR"],
+        ["condor_reconfig", "-addr", site.address],
+        ["condor_config_val", "-addr", site.address, "LOCAL_DIR"],
+    ):
         assert site.pool.tool(*words).returncode == 0, words

@@ -38,8 +38,17 @@ def names(site: Site) -> list[str]:
 
 
 def condor_annex(site: Site, *options: str) -> CompletedProcess[str]:
-    return site.pool.run(CONDOR_ANNEX, "-lease-duration", "1h", "-public-key-file", site.public_key_file,
-                         "-secret-key-file", site.secret_key_file, *options, str(REQUEST))
+    return site.pool.run(
+        CONDOR_ANNEX,
+        "-lease-duration",
+        "1h",
+        "-public-key-file",
+        site.public_key_file,
+        "-secret-key-file",
+        site.secret_key_file,
+        *options,
+        str(REQUEST),
+    )
 
 
 def test_a_new_name_replaces_the_old_one_in_the_collector(site: Site) -> None:
@@ -116,8 +125,11 @@ def test_more_requests_than_may_wait_are_refused_and_a_larger_number_lets_those_
     assert not slow.done
     refusals = [later.reply() or {} for later in crowd if later.done]
     assert {refusal["Result"] for refusal in refusals} == {"InvalidState"}
-    assert all("annexd works on 1 requests, and 2 wait (ANNEXD_MAX_WAITING_REQUESTS): nothing was ordered; ask again "
-               "later" in refusal["ErrorString"] for refusal in refusals)
+    assert all(
+        "annexd works on 1 requests, and 2 wait (ANNEXD_MAX_WAITING_REQUESTS): nothing was ordered; ask again "
+        "later" in refusal["ErrorString"]
+        for refusal in refusals
+    )
     reconfigure(site, "ANNEXD_MAX_RUNNING_REQUESTS = 4")
     waited = [later.reply() or {} for later in crowd]
     assert sorted(reply["Result"] for reply in waited) == ["InvalidState"] * 4 + ["Success"] * 2

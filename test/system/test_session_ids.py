@@ -71,8 +71,13 @@ class Customer:
 
     def __init__(self, site: Site, env: dict[str, str]) -> None:
         self._ad = site.request(EndOfLease=1)
-        self._process = subprocess.Popen([sys.executable, "-c", ORDERING], env={**site.pool.env, **env}, text=True,
-                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", ORDERING],
+            env={**site.pool.env, **env},
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
 
     def order(self, address: str) -> int:
         """The bindings' code; 0 is an answer."""
@@ -98,7 +103,7 @@ def inherited_ids(site: Site) -> set[str]:
     return {each.decode() for each in found}
 
 
-def door(site: Site) -> CommandSocket:
+def command_socket(site: Site) -> CommandSocket:
     address = Sinful.parse(site.address)
     return CommandSocket(address.host, address.port, address.parameter("sock"))
 
@@ -107,11 +112,16 @@ def try_every_command(site: Site, session_id: str) -> None:
     """By id alone: as a command, and as what a question of condor_ping's is about."""
     for number in COMMANDS:
         for carrier in (None, DC_SEC_QUERY, DC_AUTHENTICATE):
-            with door(site).connect() as connected:
+            with command_socket(site).connect() as connected:
                 thief = GoodClient(connected)
                 ad: dict[str, Scalar] = {
-                    "Command": carrier or number, "AuthCommand": number, "UseSession": "YES", "Sid": session_id,
-                    "CryptoMethods": "AES", "ResumeResponse": True}
+                    "Command": carrier or number,
+                    "AuthCommand": number,
+                    "UseSession": "YES",
+                    "Sid": session_id,
+                    "CryptoMethods": "AES",
+                    "ResumeResponse": True,
+                }
                 thief.say(thief.message().integer(DC_AUTHENTICATE).ad(ad))
                 connected.shutdown(socket.SHUT_WR)
                 assert b"ReturnCode" in all_of(connected)
@@ -129,10 +139,10 @@ def test_who_has_seen_the_session_id_of_a_tokens_user_can_do_nothing_and_the_use
 
 def test_who_has_seen_the_session_id_of_an_fs_user_can_do_nothing_and_the_user_goes_on(site: Site) -> None:
     """The bindings' FS cannot be listened to by a relay, since 25.13: they name the port that they dialled."""
-    owner = GoodClient(door(site).connect()).session(DC_NOP_ADMINISTRATOR)
+    owner = GoodClient(command_socket(site).connect()).session(DC_NOP_ADMINISTRATOR)
     owner.close()
     check_that_nothing_happens(site, {owner.sid})
-    again = GoodClient(door(site).connect()).resume(owner.sid, owner.key, CONFIG_VAL)
+    again = GoodClient(command_socket(site).connect()).resume(owner.sid, owner.key, CONFIG_VAL)
     again.say(again.message().string("LOCAL_DIR"))
     assert again.hear().string() == str(site.pool.directory)
     again.close()
@@ -177,17 +187,19 @@ def test_one_process_gives_commands_with_and_without_a_message_in_any_order(site
 def test_no_tool_of_htcondors_names_a_session_for_a_command_without_a_message(site: Site) -> None:
     before = len(site.log())
     address = site.address
-    for arguments in (("condor_ping", "-addr", address, "-table", "READ", "ADMINISTRATOR", "DAEMON"),
-                      ("condor_ping", "-addr", address, "DC_RECONFIG", "CA_AUTH_CMD"),
-                      ("condor_config_val", "-addr", address, "LOCAL_DIR"),
-                      ("condor_config_val", "-addr", address, "-verbose", "LOCAL_DIR", "SPOOL"),
-                      ("condor_config_val", "-addr", address, "-summary"),
-                      ("condor_fetchlog", address, "ANNEXD"),
-                      ("condor_reconfig", "-addr", address),
-                      ("condor_reconfig", "-daemon", "annexd"),
-                      ("condor_who", "-daemons"),
-                      ("condor_who", "-daemons", "-diagnostic"),
-                      ("condor_off", "-peaceful", "-addr", address)):
+    for arguments in (
+        ("condor_ping", "-addr", address, "-table", "READ", "ADMINISTRATOR", "DAEMON"),
+        ("condor_ping", "-addr", address, "DC_RECONFIG", "CA_AUTH_CMD"),
+        ("condor_config_val", "-addr", address, "LOCAL_DIR"),
+        ("condor_config_val", "-addr", address, "-verbose", "LOCAL_DIR", "SPOOL"),
+        ("condor_config_val", "-addr", address, "-summary"),
+        ("condor_fetchlog", address, "ANNEXD"),
+        ("condor_reconfig", "-addr", address),
+        ("condor_reconfig", "-daemon", "annexd"),
+        ("condor_who", "-daemons"),
+        ("condor_who", "-daemons", "-diagnostic"),
+        ("condor_off", "-peaceful", "-addr", address),
+    ):
         for _ in range(2):
             done = site.pool.tool(*arguments)
             assert done.returncode == 0, (arguments, done.stdout, done.stderr)
@@ -195,9 +207,16 @@ def test_no_tool_of_htcondors_names_a_session_for_a_command_without_a_message(si
     assert UNPROVED not in site.log()[before:]
 
 
-@pytest.mark.parametrize("arguments", [
-    ["condor_off", "-graceful", "-addr", "ADDRESS"], ["condor_off", "-fast", "-addr", "ADDRESS"],
-    ["condor_restart", "-daemon", "annexd"], ["condor_restart", "-fast", "-daemon", "annexd"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["condor_off", "-graceful", "-addr", "ADDRESS"],
+        ["condor_off", "-fast", "-addr", "ADDRESS"],
+        ["condor_restart", "-daemon", "annexd"],
+        ["condor_restart", "-fast", "-daemon", "annexd"],
+    ],
+    ids=" ".join,
+)
 def test_tools_end_and_restart_it_twice_in_a_row(site: Site, arguments: list[str]) -> None:
     for _ in range(2):
         starts, before = site.starts(), len(site.log())

@@ -29,14 +29,17 @@ def test_two_annexds_of_one_condor_master_have_each_their_own_name_journal_and_l
     """Its configuration is the block of docs/operations.md, as it is written there."""
     second = block(TOP / "docs" / "operations.md", "ANNEXD2 = ")
     with Site(cloud, f"{second}\nANNEXD2.ANNEX_MAX_TARGET_CAPACITY = 1") as site:
+
         def names() -> set[str]:
             said = site.pool.tool("condor_status", "-subsystem", "Annexd", "-af", "Name").stdout
             return {name.partition("@")[0] for name in said.split()}
 
         site.wait(lambda: names() == {"annexd", "annexd2"}, "both ads")
         assert "STARTING UP" in (site.pool.directory / "log" / "Annexd2Log").read_text()
-        addresses = [(site.pool.directory / "log" / name).read_text().splitlines()[0]
-                     for name in (".annexd_address", ".annexd2_address")]
+        addresses = [
+            (site.pool.directory / "log" / name).read_text().splitlines()[0]
+            for name in (".annexd_address", ".annexd2_address")
+        ]
         assert site.order(to=addresses[0])["Result"] == "Success"
         reply = site.order(to=addresses[1])
         assert "the most allowed here is 1" in reply["ErrorString"], reply

@@ -23,12 +23,15 @@ from test.system.tool import condor_annex
 @pytest.fixture(scope="module")
 def site(cloud: Cloud) -> Iterator[Site]:
     own_keys = f"AWS_ACCESS_KEY_ID={ACCESS_KEY_ID} AWS_SECRET_ACCESS_KEY={SECRET_ACCESS_KEY}"
-    with Site(cloud, f"""
+    with Site(
+        cloud,
+        f"""
             ANNEXD_UPDATE_INTERVAL = 2
             ANNEXD_RECONCILE_INTERVAL = 1
             ANNEX_ALLOW_DEFAULT_CREDENTIALS = True
             ANNEXD_ENVIRONMENT = "{own_keys}"
-            """) as site:
+            """,
+    ) as site:
         yield site
 
 
@@ -137,11 +140,17 @@ def test_a_receipt_whose_words_are_no_text_is_told_of_by_the_same_annexd(site: S
     pid, logs, group = site.pid(), site.cloud.client("logs"), log_group_of(site.arn)
     beat(site.cloud, site.arn)
     event = logs.filter_log_events(logGroupName=group, filterPattern=RECEIPT)["events"][-1]
-    forged = json.loads(event["message"]) | {"at": int(time.time()), "complete": False,
-                                             "error_texts": ['half \ud800 a "character"\\ \x00\n']}
+    forged = json.loads(event["message"]) | {
+        "at": int(time.time()),
+        "complete": False,
+        "error_texts": ['half \ud800 a "character"\\ \x00\n'],
+    }
     logs.create_log_stream(logGroupName=group, logStreamName="forged")
-    logs.put_log_events(logGroupName=group, logStreamName="forged",
-                        logEvents=[{"timestamp": int(time.time() * 1000), "message": json.dumps(forged)}])
+    logs.put_log_events(
+        logGroupName=group,
+        logStreamName="forged",
+        logEvents=[{"timestamp": int(time.time() * 1000), "message": json.dumps(forged)}],
+    )
     site.wait(lambda: "half \ufffd" in (site.ad() or {}).get("AnnexFunctionFault", ""), "the fault in the ad")
     assert "could not look at all fleets and instances, half" in site.log()
     site.wait(lambda: site.order()["Result"] == "Failure", "annexd to forget the receipt before")

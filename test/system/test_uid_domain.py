@@ -32,8 +32,14 @@ def cancel_as_super_user(site: Site, annex: str) -> int:
     folder.mkdir(mode=0o700)
     (folder / "token").touch(mode=0o600)
     (folder / "token").write_text(site.pool.token(SUPER_USER))
-    done = site.pool.run(sys.executable, "-m", "annexd.tool.main", "-cancel", annex, env={
-        "_CONDOR_SEC_TOKEN_DIRECTORY": str(folder), "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS"})
+    done = site.pool.run(
+        sys.executable,
+        "-m",
+        "annexd.tool.main",
+        "-cancel",
+        annex,
+        env={"_CONDOR_SEC_TOKEN_DIRECTORY": str(folder), "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS"},
+    )
     assert done.returncode == errors.OK, done.stderr
     return done.returncode
 

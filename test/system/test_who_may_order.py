@@ -49,8 +49,17 @@ def may_order(site: Site, env: dict[str, str]) -> bool:
 
 
 def condor_annex(site: Site, env: dict[str, str]) -> CompletedProcess[str]:
-    return site.pool.run(CONDOR_ANNEX, "-lease-duration", "1h", "-public-key-file", site.public_key_file,
-                         "-secret-key-file", site.secret_key_file, str(REQUEST), env=env)
+    return site.pool.run(
+        CONDOR_ANNEX,
+        "-lease-duration",
+        "1h",
+        "-public-key-file",
+        site.public_key_file,
+        "-secret-key-file",
+        site.secret_key_file,
+        str(REQUEST),
+        env=env,
+    )
 
 
 @pytest.mark.parametrize("user", ["alice", "bob"])
@@ -70,8 +79,16 @@ def test_an_administrator_may_order_without_being_listed(site: Site) -> None:
     assert may_order(site, by_token(site, "condor"))
 
 
-@pytest.mark.parametrize(("user", "scopes"), [("mallory", ()), ("eve", ()), ("alice", ("READ",)), ("alice", ("WRITE",)),
-                                              ("alice", ("ADVERTISE_STARTD", "ADVERTISE_MASTER"))])
+@pytest.mark.parametrize(
+    ("user", "scopes"),
+    [
+        ("mallory", ()),
+        ("eve", ()),
+        ("alice", ("READ",)),
+        ("alice", ("WRITE",)),
+        ("alice", ("ADVERTISE_STARTD", "ADVERTISE_MASTER")),
+    ],
+)
 def test_everybody_else_is_refused(site: Site, user: str, scopes: tuple[str, ...]) -> None:
     """Those that DENY_ANNEX lists, those that no list has, and tokens that were made for something else."""
     assert not may_order(site, by_token(site, user, *scopes))
@@ -84,23 +101,28 @@ def test_a_token_may_be_good_for_ordering_alone(site: Site) -> None:
     assert asked.returncode != 0
 
 
-@pytest.mark.parametrize("arguments", [
-    ["condor_reconfig", "-addr", "ADDRESS"],
-    ["condor_off", "-graceful", "-addr", "ADDRESS"],
-    ["condor_off", "-fast", "-addr", "ADDRESS"],
-    ["condor_off", "-peaceful", "-addr", "ADDRESS"],
-    ["condor_off", "-daemon", "annexd"],
-    ["condor_restart", "-daemon", "annexd"],
-    ["condor_fetchlog", "ADDRESS", "ANNEXD"],
-    ["condor_fetchlog", "ADDRESS", "MASTER"],
-    ["condor_config_val", "-addr", "ADDRESS", "-rset", "NEW_A = 1"],
-    ["condor_config_val", "-addr", "ADDRESS", "-set", "NEW_A = 1"],
-    ["condor_config_val", "-addr", "ADDRESS", "-unset", "NEW_A"],
-    ["condor_ping", "-addr", "ADDRESS", "ADMINISTRATOR"],
-    ["condor_ping", "-addr", "ADDRESS", "DAEMON"],
-    ["condor_ping", "-addr", "ADDRESS", "WRITE"],
-    ["condor_ping", "-addr", "ADDRESS", "DC_RAISESIGNAL"],
-    ["condor_ping", "-addr", "ADDRESS", "DC_PURGE_LOG"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["condor_reconfig", "-addr", "ADDRESS"],
+        ["condor_off", "-graceful", "-addr", "ADDRESS"],
+        ["condor_off", "-fast", "-addr", "ADDRESS"],
+        ["condor_off", "-peaceful", "-addr", "ADDRESS"],
+        ["condor_off", "-daemon", "annexd"],
+        ["condor_restart", "-daemon", "annexd"],
+        ["condor_fetchlog", "ADDRESS", "ANNEXD"],
+        ["condor_fetchlog", "ADDRESS", "MASTER"],
+        ["condor_config_val", "-addr", "ADDRESS", "-rset", "NEW_A = 1"],
+        ["condor_config_val", "-addr", "ADDRESS", "-set", "NEW_A = 1"],
+        ["condor_config_val", "-addr", "ADDRESS", "-unset", "NEW_A"],
+        ["condor_ping", "-addr", "ADDRESS", "ADMINISTRATOR"],
+        ["condor_ping", "-addr", "ADDRESS", "DAEMON"],
+        ["condor_ping", "-addr", "ADDRESS", "WRITE"],
+        ["condor_ping", "-addr", "ADDRESS", "DC_RAISESIGNAL"],
+        ["condor_ping", "-addr", "ADDRESS", "DC_PURGE_LOG"],
+    ],
+    ids=" ".join,
+)
 def test_who_may_order_may_do_nothing_else(site: Site, arguments: list[str]) -> None:
     pid, starts, before = site.pid(), site.starts(), len(site.log())
     words = [site.address if word == "ADDRESS" else word for word in arguments]
@@ -131,7 +153,9 @@ def test_a_refusal_names_the_user_in_the_clients_words_and_in_one_line_of_the_lo
 
 
 def test_condor_ping_asks_for_the_right_to_order(site: Site) -> None:
-    said = {user: site.pool.tool("condor_ping", "-addr", site.address, "CA_AUTH_CMD", env=by_token(site, user)).stdout
-            for user in ("alice", "mallory")}
+    said = {
+        user: site.pool.tool("condor_ping", "-addr", site.address, "CA_AUTH_CMD", env=by_token(site, user)).stdout
+        for user in ("alice", "mallory")
+    }
     assert "succeeded" in said["alice"]
     assert "FAILED" in said["mallory"].upper()

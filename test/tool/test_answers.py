@@ -34,8 +34,12 @@ class User:
         configuration = HTCondorClient(self.directory / "client").configure()
         address = self.directory / "address"
         address.write_text(f"{served.address}\n")
-        env = {**os.environ, "CONDOR_CONFIG": str(configuration), "_CONDOR_ANNEXD_ADDRESS_FILE": str(address),
-               "TZ": BERLIN}
+        env = {
+            **os.environ,
+            "CONDOR_CONFIG": str(configuration),
+            "_CONDOR_ANNEXD_ADDRESS_FILE": str(address),
+            "TZ": BERLIN,
+        }
         command = [sys.executable, "-m", "annexd.tool.main", *arguments]
         return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60, cwd=TOP)
 
@@ -68,8 +72,14 @@ def test_it_asks_for_the_change_and_prints_both_ends_in_local_time_and_from_now(
 
 def shown_in_berlin(user: User, seconds: int) -> str:
     """As date(1) has it."""
-    return subprocess.run(["date", "-d", f"@{seconds}", "+%Y-%m-%d %H:%M:%S %Z"], env={**os.environ, "TZ": BERLIN},
-                          capture_output=True, text=True, check=True, cwd=user.directory).stdout.strip()
+    return subprocess.run(
+        ["date", "-d", f"@{seconds}", "+%Y-%m-%d %H:%M:%S %Z"],
+        env={**os.environ, "TZ": BERLIN},
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=user.directory,
+    ).stdout.strip()
 
 
 def test_a_local_time_is_sent_as_that_of_the_users_own_zone(user: User) -> None:
@@ -83,22 +93,42 @@ def test_a_local_time_is_sent_as_that_of_the_users_own_zone(user: User) -> None:
     assert done.stdout.count("\n") == 1
 
 
-@pytest.mark.parametrize(("reply", "status", "words"), [
-    ({"Result": "InvalidState", "ErrorString": "it is too late: the fleet is half ended", **ANNEX}, errors.REFUSED,
-     "it is too late: the fleet is half ended"),
-    ({"Result": "InvalidRequest", "ErrorString": "EndOfLease is 9 s in the past"}, errors.REFUSED, "-until is 9 s in"),
-    ({"Result": "InvalidRequest", "ErrorString": "LeaseExtension goes beyond MaxLease"}, errors.REFUSED,
-     "-extend goes beyond MaxLease"),
-    ({"Result": "InvalidState", "ErrorString": "EndOfLease is nearer than 10m: Now is needed"}, errors.REFUSED,
-     "-until is nearer than 10m: -now is needed"),
-    ({"Result": "NotAuthorized", "ErrorString": "annex x is another user's"}, errors.NOT_AUTHORIZED, "another user's"),
-    ({"Result": "Failure", "ErrorString": "EC2 says: UnauthorizedOperation"}, errors.CLOUD_FAILED, "EC2 says"),
-    ({"Result": "UnknownError", "ErrorString": "annexd goes on"}, errors.COMMUNICATION, "what became of it: "),
-    ({}, errors.COMMUNICATION, "without a Result"),
-    (SUCCESS, errors.COMMUNICATION, "Success without an EndOfLease"),
-    ({**SUCCESS, "EndOfLease": "soon"}, errors.COMMUNICATION, "Success without an EndOfLease"),
-    ({**SUCCESS, "EndOfLease": 2**62}, errors.COMMUNICATION, "Success without an EndOfLease"),
-])
+@pytest.mark.parametrize(
+    ("reply", "status", "words"),
+    [
+        (
+            {"Result": "InvalidState", "ErrorString": "it is too late: the fleet is half ended", **ANNEX},
+            errors.REFUSED,
+            "it is too late: the fleet is half ended",
+        ),
+        (
+            {"Result": "InvalidRequest", "ErrorString": "EndOfLease is 9 s in the past"},
+            errors.REFUSED,
+            "-until is 9 s in",
+        ),
+        (
+            {"Result": "InvalidRequest", "ErrorString": "LeaseExtension goes beyond MaxLease"},
+            errors.REFUSED,
+            "-extend goes beyond MaxLease",
+        ),
+        (
+            {"Result": "InvalidState", "ErrorString": "EndOfLease is nearer than 10m: Now is needed"},
+            errors.REFUSED,
+            "-until is nearer than 10m: -now is needed",
+        ),
+        (
+            {"Result": "NotAuthorized", "ErrorString": "annex x is another user's"},
+            errors.NOT_AUTHORIZED,
+            "another user's",
+        ),
+        ({"Result": "Failure", "ErrorString": "EC2 says: UnauthorizedOperation"}, errors.CLOUD_FAILED, "EC2 says"),
+        ({"Result": "UnknownError", "ErrorString": "annexd goes on"}, errors.COMMUNICATION, "what became of it: "),
+        ({}, errors.COMMUNICATION, "without a Result"),
+        (SUCCESS, errors.COMMUNICATION, "Success without an EndOfLease"),
+        ({**SUCCESS, "EndOfLease": "soon"}, errors.COMMUNICATION, "Success without an EndOfLease"),
+        ({**SUCCESS, "EndOfLease": 2**62}, errors.COMMUNICATION, "Success without an EndOfLease"),
+    ],
+)
 def test_what_annexd_refuses_is_told_in_the_words_of_the_options(
     user: User, reply: dict[str, Any], status: int, words: str
 ) -> None:
@@ -107,8 +137,9 @@ def test_what_annexd_refuses_is_told_in_the_words_of_the_options(
 
 
 def test_a_warning_is_told_beside_the_ends(user: User) -> None:
-    done = user.answered({**SUCCESS, "EndOfLease": 3975750000, "Warning": "its machines may hear of it late"},
-                         "-extend", "1h", "physics")
+    done = user.answered(
+        {**SUCCESS, "EndOfLease": 3975750000, "Warning": "its machines may hear of it late"}, "-extend", "1h", "physics"
+    )
     assert (done.returncode, done.stderr) == (errors.OK, "condor_annex: its machines may hear of it late\n")
 
 

@@ -27,46 +27,63 @@ def faults(line: str) -> tuple[str, ...]:
     return raised.value.faults
 
 
-@pytest.mark.parametrize(("line", "options"), [
-    ("-ext 1h30m physics", Options(extend_s=5400, file="physics")),
-    ("physics -extend=60", Options(extend_s=60, file="physics")),
-    ("--until 2026-12-01T12:00Z -now physics", Options(until_s=NOON_S, now=True, file="physics")),
-    ("-until '2026-12-01 13:00 +01:00' sfr-1", Options(until_s=NOON_S, file="sfr-1")),
-    (f"{KEYS} -command-id c -timeout 1m -pool d -name e -debug -extend 60 x", Options(
-        extend_s=60, file="x", public_key_file="a", secret_key_file="b", command_id="c", timeout_s=60, pool="d",
-        name="e", debug=True)),
-])
+@pytest.mark.parametrize(
+    ("line", "options"),
+    [
+        ("-ext 1h30m physics", Options(extend_s=5400, file="physics")),
+        ("physics -extend=60", Options(extend_s=60, file="physics")),
+        ("--until 2026-12-01T12:00Z -now physics", Options(until_s=NOON_S, now=True, file="physics")),
+        ("-until '2026-12-01 13:00 +01:00' sfr-1", Options(until_s=NOON_S, file="sfr-1")),
+        (
+            f"{KEYS} -command-id c -timeout 1m -pool d -name e -debug -extend 60 x",
+            Options(
+                extend_s=60,
+                file="x",
+                public_key_file="a",
+                secret_key_file="b",
+                command_id="c",
+                timeout_s=60,
+                pool="d",
+                name="e",
+                debug=True,
+            ),
+        ),
+    ],
+)
 def test_a_lease_is_moved_by_a_duration_or_to_a_time(line: str, options: Options) -> None:
     assert parse(shlex.split(line)) == options
 
 
-@pytest.mark.parametrize(("line", "fault", "next_step"), [
-    ("-extend 1h", "the annex is missing", "condor_annex -status lists yours"),
-    ("-extend 1h ''", "ANNEX must be an annex's ID", "or your name for it, not ''"),
-    ("-extend 1h 'two words'", "ANNEX must be an annex's ID", "or your name for it, not 'two words'"),
-    ("-extend 1 h x", "one annex at a time", "not 2: h, x"),
-    ("-until 2026-12-01 18:00 x", "one annex at a time", "not 2: 18:00, x"),
-    ("-until 2026-12-01 x", "-until must be a date with a time of day", "as 2026-12-01T18:00, not '2026-12-01'"),
-    ("-until tomorrow x", "-until must be a date and a time of day", "as 2026-12-01T18:00 (local time)"),
-    ("-extend x 1h", "-extend must be a number of seconds", "1w, not 'x'"),
-    ("-extend 0 x", "-extend must be a number of seconds", "1w, not '0'"),
-    ("-extend", "-extend needs a value", "DURATION"),
-    ("-until -now x", "-until needs a value", "TIME"),
-    ("-extend 1h -extend 2h x", "-extend is given twice", ""),
-    ("-extend 1h -until 2026-12-01T12:00Z x", "-extend and -until exclude each other", "-until names the new one"),
-    ("-extend 1h -lease-duration 2h x", "-lease-duration cannot be used with -extend", "DURATION says by how much"),
-    ("-extend 1h -annex-name x", "-annex-name cannot be used with -extend", "condor_annex -extend 2h NAME"),
-    ("-extend 1h -count 3 x", "-count cannot be used with -extend", "order a second one"),
-    ("-extend 1h -cancel x", "-cancel cannot be used with -extend", "condor_annex -cancel ANNEX alone ends it now"),
-    ("-extend 1h -forcex x", "-forcex cannot be used with -extend", "it goes with -cancel"),
-    ("-extend 1h -json x", "-json cannot be used with -extend", "it goes with -check-setup or -status"),
-    ("-extend 1h -status x", "-extend cannot be used with -status", ""),
-    ("-extend 1h -setup", "-extend cannot be used with -setup", ""),
-    ("-now -lease-duration 1h x", "-now goes with -until", ""),
-    ("-now -extend 1h x", "-now goes with -until", "a lease that is extended never ends too soon"),
-    ("-now -cancel x", "-now cannot be used with -cancel", ""),
-    (f"-until 2026-12-01T12:00Z {KEYS} -frobnicate", "there is no option -frobnicate", ""),
-])
+@pytest.mark.parametrize(
+    ("line", "fault", "next_step"),
+    [
+        ("-extend 1h", "the annex is missing", "condor_annex -status lists yours"),
+        ("-extend 1h ''", "ANNEX must be an annex's ID", "or your name for it, not ''"),
+        ("-extend 1h 'two words'", "ANNEX must be an annex's ID", "or your name for it, not 'two words'"),
+        ("-extend 1 h x", "one annex at a time", "not 2: h, x"),
+        ("-until 2026-12-01 18:00 x", "one annex at a time", "not 2: 18:00, x"),
+        ("-until 2026-12-01 x", "-until must be a date with a time of day", "as 2026-12-01T18:00, not '2026-12-01'"),
+        ("-until tomorrow x", "-until must be a date and a time of day", "as 2026-12-01T18:00 (local time)"),
+        ("-extend x 1h", "-extend must be a number of seconds", "1w, not 'x'"),
+        ("-extend 0 x", "-extend must be a number of seconds", "1w, not '0'"),
+        ("-extend", "-extend needs a value", "DURATION"),
+        ("-until -now x", "-until needs a value", "TIME"),
+        ("-extend 1h -extend 2h x", "-extend is given twice", ""),
+        ("-extend 1h -until 2026-12-01T12:00Z x", "-extend and -until exclude each other", "-until names the new one"),
+        ("-extend 1h -lease-duration 2h x", "-lease-duration cannot be used with -extend", "DURATION says by how much"),
+        ("-extend 1h -annex-name x", "-annex-name cannot be used with -extend", "condor_annex -extend 2h NAME"),
+        ("-extend 1h -count 3 x", "-count cannot be used with -extend", "order a second one"),
+        ("-extend 1h -cancel x", "-cancel cannot be used with -extend", "condor_annex -cancel ANNEX alone ends it now"),
+        ("-extend 1h -forcex x", "-forcex cannot be used with -extend", "it goes with -cancel"),
+        ("-extend 1h -json x", "-json cannot be used with -extend", "it goes with -check-setup or -status"),
+        ("-extend 1h -status x", "-extend cannot be used with -status", ""),
+        ("-extend 1h -setup", "-extend cannot be used with -setup", ""),
+        ("-now -lease-duration 1h x", "-now goes with -until", ""),
+        ("-now -extend 1h x", "-now goes with -until", "a lease that is extended never ends too soon"),
+        ("-now -cancel x", "-now cannot be used with -cancel", ""),
+        (f"-until 2026-12-01T12:00Z {KEYS} -frobnicate", "there is no option -frobnicate", ""),
+    ],
+)
 def test_a_fault_is_told_with_the_next_step(line: str, fault: str, next_step: str) -> None:
     assert any(told.startswith(fault) and next_step in told for told in faults(line)), faults(line)
 
@@ -88,8 +105,14 @@ def test_an_extension_counts_from_where_the_end_is_and_so_is_sent_as_a_length() 
 def test_an_end_is_sent_with_keys_that_are_given_and_no_others() -> None:
     options = Options(until_s=NOON_S, now=True, file="x", public_key_file="a", secret_key_file="/b", command_id="mine")
     assert change_ad(options, NOON_S - 1) == {
-        "Command": "CA_CHANGE_LEASE", "RequestVersion": 1, "CommandID": "mine", "Annex": "x", "EndOfLease": NOON_S,
-        "Now": True, "PublicKeyFile": str(Path("a").absolute()), "SecretKeyFile": "/b",
+        "Command": "CA_CHANGE_LEASE",
+        "RequestVersion": 1,
+        "CommandID": "mine",
+        "Annex": "x",
+        "EndOfLease": NOON_S,
+        "Now": True,
+        "PublicKeyFile": str(Path("a").absolute()),
+        "SecretKeyFile": "/b",
     }
     with pytest.raises(ToolError, match="-secret-key-file is missing"):
         change_ad(Options(extend_s=1, file="x", public_key_file="a"), 0.0)

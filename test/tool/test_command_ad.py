@@ -109,17 +109,41 @@ def _read_by_annexd(ad: classad2.ClassAd) -> dict[str, Any]:
 def test_how_the_instances_join_is_asked_for_only_where_it_was_said(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    names = {"AnnexName", "AnnexOwner", "NoOwner", "MaxIdleTime", "ConfigDir", "JoinPool", "S3URL", "S3Bucket",
-             "STSURL", "LogsURL"}
+    names = {
+        "AnnexName",
+        "AnnexOwner",
+        "NoOwner",
+        "MaxIdleTime",
+        "ConfigDir",
+        "JoinPool",
+        "S3URL",
+        "S3Bucket",
+        "STSURL",
+        "LogsURL",
+    }
     assert not names & ad_of().keys()
     monkeypatch.chdir(tmp_path)
-    ad = ad_of(annex_name="physics", annex_owner="alice,bob", idle_s=600, config_dir="config", no_join=True,
-               s3_url="https://s3.us-east-1.amazonaws.com", s3_bucket="mine", sts_url="https://sts.example.org",
-               logs_url="https://logs.example.org")
+    ad = ad_of(
+        annex_name="physics",
+        annex_owner="alice,bob",
+        idle_s=600,
+        config_dir="config",
+        no_join=True,
+        s3_url="https://s3.us-east-1.amazonaws.com",
+        s3_bucket="mine",
+        sts_url="https://sts.example.org",
+        logs_url="https://logs.example.org",
+    )
     assert {name: ad[name] for name in names & ad.keys()} == {
-        "AnnexName": "physics", "AnnexOwner": "alice,bob", "MaxIdleTime": 600, "ConfigDir": f"{tmp_path}/config",
-        "JoinPool": False, "S3URL": "https://s3.us-east-1.amazonaws.com", "S3Bucket": "mine",
-        "STSURL": "https://sts.example.org", "LogsURL": "https://logs.example.org",
+        "AnnexName": "physics",
+        "AnnexOwner": "alice,bob",
+        "MaxIdleTime": 600,
+        "ConfigDir": f"{tmp_path}/config",
+        "JoinPool": False,
+        "S3URL": "https://s3.us-east-1.amazonaws.com",
+        "S3Bucket": "mine",
+        "STSURL": "https://sts.example.org",
+        "LogsURL": "https://logs.example.org",
     }
     assert ad_of(no_owner=True)["NoOwner"] is True
 

@@ -154,12 +154,19 @@ def test_what_was_typed_wrongly_is_told_by_its_option(user: User) -> None:
     assert not {"AnnexName", "MaxIdleTime", "AnnexOwner"} & set(done.stderr.replace(";", " ").split())
 
 
-@pytest.mark.parametrize(("content", "status", "words"), [
-    ('{"TargetCapacity": 3, // three\n}', errors.BAD_FILE, "a comma too many"),
-    ('{"MinCount": 1, "MaxCount": 1}', errors.BAD_FILE, "is a request for instances (aws ec2 run-instances)"),
-    ('{"IamFleetRole": "arn:aws:iam::<ACCOUNT>:role/x"}', errors.REFUSED, "that is a placeholder"),
-    ('{"LaunchSpecifications": [{"InstanceType": "m5.large"}]}', errors.REFUSED, "-count; LaunchSpecifications[0]."),
-])
+@pytest.mark.parametrize(
+    ("content", "status", "words"),
+    [
+        ('{"TargetCapacity": 3, // three\n}', errors.BAD_FILE, "a comma too many"),
+        ('{"MinCount": 1, "MaxCount": 1}', errors.BAD_FILE, "is a request for instances (aws ec2 run-instances)"),
+        ('{"IamFleetRole": "arn:aws:iam::<ACCOUNT>:role/x"}', errors.REFUSED, "that is a placeholder"),
+        (
+            '{"LaunchSpecifications": [{"InstanceType": "m5.large"}]}',
+            errors.REFUSED,
+            "-count; LaunchSpecifications[0].",
+        ),
+    ],
+)
 def test_a_file_that_cannot_be_ordered_costs_nothing(user: User, content: str, status: int, words: str) -> None:
     user.site.cloud.clear_audit()
     done = user.annex(*user.keys, *LEASE, "-", stdin=content)

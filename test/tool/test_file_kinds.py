@@ -10,18 +10,24 @@ CONFIG = {"TargetCapacity": 3, "LaunchSpecifications": [{"ImageId": "ami-1234567
 REQUEST = {"SpotFleetRequestId": "sfr-1", "SpotFleetRequestState": "active", "SpotFleetRequestConfig": CONFIG}
 
 
-@pytest.mark.parametrize(("value", "words"), [
-    (CONFIG, None),
-    ({"SpotFleetRequestConfig": CONFIG}, None),
-    ({"spotFleetRequestConfig": CONFIG}, None),
-    ({"DryRun": False, "SpotFleetRequestConfig": CONFIG}, '"DryRun" ignored'),
-    ({"SpotFleetRequestConfigs": [REQUEST]}, "taken as a new request like sfr-1"),
-    ([REQUEST], "taken as a new request like sfr-1"),
-    (REQUEST, "taken as a new request like sfr-1"),
-    (REQUEST | {"Tags": [{"Key": "a", "Value": "b"}]}, "sfr-1; its tags are not taken"),
-    ({"SpotFleetRequestConfigData": CONFIG}, None),
-    ({"SpotFleetRequestConfigData": CONFIG, "Tags": []}, 'only the SpotFleetRequestConfigData is taken, not "Tags"'),
-])
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (CONFIG, None),
+        ({"SpotFleetRequestConfig": CONFIG}, None),
+        ({"spotFleetRequestConfig": CONFIG}, None),
+        ({"DryRun": False, "SpotFleetRequestConfig": CONFIG}, '"DryRun" ignored'),
+        ({"SpotFleetRequestConfigs": [REQUEST]}, "taken as a new request like sfr-1"),
+        ([REQUEST], "taken as a new request like sfr-1"),
+        (REQUEST, "taken as a new request like sfr-1"),
+        (REQUEST | {"Tags": [{"Key": "a", "Value": "b"}]}, "sfr-1; its tags are not taken"),
+        ({"SpotFleetRequestConfigData": CONFIG}, None),
+        (
+            {"SpotFleetRequestConfigData": CONFIG, "Tags": []},
+            'only the SpotFleetRequestConfigData is taken, not "Tags"',
+        ),
+    ],
+)
 def test_what_holds_one_request_is_taken_with_a_word_about_the_rest(value: Any, words: str | None) -> None:
     config, notes = config_in(value)
     assert config == CONFIG
@@ -33,31 +39,48 @@ EC2_FLEET = {"LaunchTemplateConfigs": [], "TargetCapacitySpecification": {"Total
 SPEC: dict[str, Any] = {"ImageId": "ami-1", "InstanceType": "m5.large"}
 
 
-@pytest.mark.parametrize(("value", "words"), [
-    ({"DryRun": True, "SpotFleetRequestConfig": CONFIG}, '"DryRun": true, a check without an order: remove it'),
-    ({"SpotFleetRequestConfig": CONFIG, "TargetCapacity": 5}, 'has "TargetCapacity" beside SpotFleetRequestConfig'),
-    ({"SpotFleetRequestConfig": "x"}, "has a SpotFleetRequestConfig that is no object"),
-    ({"SpotFleetRequestConfigs": []}, "without a request in it"),
-    ({"SpotFleetRequestConfigs": [REQUEST, REQUEST]}, "an answer with 2 requests (sfr-1, sfr-1): save the"),
-    (EC2_FLEET, 'is an EC2 Fleet request (aws ec2 create-fleet), by its "TargetCapacitySpecification"'),
-    ({"SpotOptions": {}, "OnDemandOptions": {}}, 'EC2 Fleet request (aws ec2 create-fleet), by its "SpotOptions" and'),
-    (SPEC | {"MinCount": 1, "MaxCount": 2}, "is a request for instances (aws ec2 run-instances)"),
-    (SPEC, "put what describes one into LaunchSpecifications: [ ]"),
-    ({"InstanceCount": 2, "LaunchSpecification": SPEC}, "is a request for Spot instances (aws ec2 request-spot-insta"),
-    ({"LaunchTemplateName": "x", "LaunchTemplateData": SPEC}, "is a launch template (aws ec2 create-launch-template)"),
-    ({"AWSTemplateFormatVersion": "2010-09-09", "Resources": {}}, "is a CloudFormation template"),
-    ({"Type": "AWS::EC2::SpotFleet", "Properties": {}}, "save the SpotFleetRequestConfigData of its AWS::EC2::Spot"),
-    ({"SpotFleetRequestConfigData": CONFIG | {"IamFleetRole": {"Fn::GetAtt": ["Role", "Arn"]}}},
-     "has CloudFormation's Fn::GetAtt at IamFleetRole"),
-    (CONFIG | {"SpotPrice": {"Ref": "Price"}}, "has CloudFormation's Ref at SpotPrice"),
-    ({"templateId": "x", "maxNumber": 5}, "is a template of a host provider (Open Resource Broker, Host Factory)"),
-    (CONFIG | {"TargetCapacity": "{{ count }}"}, 'TargetCapacity is "{{ count }}"; give the file that it makes'),
-    ({"one": CONFIG}, "holds a request by name (one)"),
-    ({"one": CONFIG, "two": CONFIG}, "holds 2 requests by name (one, two)"),
-    (CONFIG | {"Overrides": "@{InstanceType=c5.large}"}, "was cut by PowerShell"),
-    (CONFIG | {f"A{number}": "" for number in range(EMPTY_TEXTS)}, "is a skeleton"),
-    ({"DryRun": True, "SpotFleetRequestConfig": dict.fromkeys("abcdefghijk", "")}, "is a skeleton"),
-])
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"DryRun": True, "SpotFleetRequestConfig": CONFIG}, '"DryRun": true, a check without an order: remove it'),
+        ({"SpotFleetRequestConfig": CONFIG, "TargetCapacity": 5}, 'has "TargetCapacity" beside SpotFleetRequestConfig'),
+        ({"SpotFleetRequestConfig": "x"}, "has a SpotFleetRequestConfig that is no object"),
+        ({"SpotFleetRequestConfigs": []}, "without a request in it"),
+        ({"SpotFleetRequestConfigs": [REQUEST, REQUEST]}, "an answer with 2 requests (sfr-1, sfr-1): save the"),
+        (EC2_FLEET, 'is an EC2 Fleet request (aws ec2 create-fleet), by its "TargetCapacitySpecification"'),
+        (
+            {"SpotOptions": {}, "OnDemandOptions": {}},
+            'EC2 Fleet request (aws ec2 create-fleet), by its "SpotOptions" and',
+        ),
+        (SPEC | {"MinCount": 1, "MaxCount": 2}, "is a request for instances (aws ec2 run-instances)"),
+        (SPEC, "put what describes one into LaunchSpecifications: [ ]"),
+        (
+            {"InstanceCount": 2, "LaunchSpecification": SPEC},
+            "is a request for Spot instances (aws ec2 request-spot-insta",
+        ),
+        (
+            {"LaunchTemplateName": "x", "LaunchTemplateData": SPEC},
+            "is a launch template (aws ec2 create-launch-template)",
+        ),
+        ({"AWSTemplateFormatVersion": "2010-09-09", "Resources": {}}, "is a CloudFormation template"),
+        (
+            {"Type": "AWS::EC2::SpotFleet", "Properties": {}},
+            "save the SpotFleetRequestConfigData of its AWS::EC2::Spot",
+        ),
+        (
+            {"SpotFleetRequestConfigData": CONFIG | {"IamFleetRole": {"Fn::GetAtt": ["Role", "Arn"]}}},
+            "has CloudFormation's Fn::GetAtt at IamFleetRole",
+        ),
+        (CONFIG | {"SpotPrice": {"Ref": "Price"}}, "has CloudFormation's Ref at SpotPrice"),
+        ({"templateId": "x", "maxNumber": 5}, "is a template of a host provider (Open Resource Broker, Host Factory)"),
+        (CONFIG | {"TargetCapacity": "{{ count }}"}, 'TargetCapacity is "{{ count }}"; give the file that it makes'),
+        ({"one": CONFIG}, "holds a request by name (one)"),
+        ({"one": CONFIG, "two": CONFIG}, "holds 2 requests by name (one, two)"),
+        (CONFIG | {"Overrides": "@{InstanceType=c5.large}"}, "was cut by PowerShell"),
+        (CONFIG | {f"A{number}": "" for number in range(EMPTY_TEXTS)}, "is a skeleton"),
+        ({"DryRun": True, "SpotFleetRequestConfig": dict.fromkeys("abcdefghijk", "")}, "is a skeleton"),
+    ],
+)
 def test_another_commands_file_is_called_by_its_name_with_the_next_step(value: Any, words: str) -> None:
     with pytest.raises(NotTaken) as caught:
         config_in(value)

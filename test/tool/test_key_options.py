@@ -10,8 +10,11 @@ from annexd.tool.errors import USAGE, ToolError
 from annexd.tool.key_options import keys_of
 from annexd.tool.options import Options
 
-CONFIGURED = {"ANNEX_DEFAULT_ACCESS_KEY_FILE": "/k/id", "ANNEX_DEFAULT_SECRET_KEY_FILE": "/k/secret",
-              "ANNEX_DEFAULT_SESSION_TOKEN_FILE": "/k/token"}
+CONFIGURED = {
+    "ANNEX_DEFAULT_ACCESS_KEY_FILE": "/k/id",
+    "ANNEX_DEFAULT_SECRET_KEY_FILE": "/k/secret",
+    "ANNEX_DEFAULT_SESSION_TOKEN_FILE": "/k/token",
+}
 ORDER = ("-lease-duration", "1h", "fleet.json")
 
 
@@ -34,19 +37,28 @@ def test_a_profile_is_of_the_files_that_the_aws_cli_reads_in_that_shell(
     monkeypatch.setenv("HOME", "/home/alice")
     files = {"AWS_CONFIG_FILE": "config", "AWS_SHARED_CREDENTIALS_FILE": "~/keys"}
     assert keys("-profile", "lab", environment=files) == {
-        "AWSProfile": "lab", "AWSConfigFile": f"{tmp_path}/config", "AWSCredentialsFile": "/home/alice/keys"}
+        "AWSProfile": "lab",
+        "AWSConfigFile": f"{tmp_path}/config",
+        "AWSCredentialsFile": "/home/alice/keys",
+    }
     assert keys(environment={**files, "AWS_PROFILE": "other"}) == {}, "a profile is used when it is asked for"
 
 
 def test_temporary_keys_have_a_third_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     assert keys("-access-key-file", "a", "-secret-key-file", "b", "-session-token-file", "c") == {
-        "PublicKeyFile": f"{tmp_path}/a", "SecretKeyFile": f"{tmp_path}/b", "SessionTokenFile": f"{tmp_path}/c"}
+        "PublicKeyFile": f"{tmp_path}/a",
+        "SecretKeyFile": f"{tmp_path}/b",
+        "SessionTokenFile": f"{tmp_path}/c",
+    }
 
 
 def test_what_is_given_is_not_mixed_with_what_is_configured() -> None:
-    assert keys(param=CONFIGURED) == {"PublicKeyFile": "/k/id", "SecretKeyFile": "/k/secret",
-                                      "SessionTokenFile": "/k/token"}
+    assert keys(param=CONFIGURED) == {
+        "PublicKeyFile": "/k/id",
+        "SecretKeyFile": "/k/secret",
+        "SessionTokenFile": "/k/token",
+    }
     assert keys("-profile", "lab", param=CONFIGURED) == {"AWSProfile": "lab"}
     files = keys("-access-key-file", "/a", "-secret-key-file", "/b", param=CONFIGURED | {"ANNEX_DEFAULT_PROFILE": "x"})
     assert files == {"PublicKeyFile": "/a", "SecretKeyFile": "/b"}
@@ -59,19 +71,23 @@ def test_half_a_pair_in_the_configuration_is_told() -> None:
 
 
 @pytest.mark.parametrize("task", [ORDER, ("-cancel", "annex-1"), ("-extend", "2h", "annex-1"), ("-setup",)])
-@pytest.mark.parametrize("arguments", [
-    ("-access-key-file", "a", "-secret-key-file", "b"), ("-session-token-file", "a")])
+@pytest.mark.parametrize(
+    "arguments", [("-access-key-file", "a", "-secret-key-file", "b"), ("-session-token-file", "a")]
+)
 def test_keys_come_from_one_place_whatever_they_are_for(task: tuple[str, ...], arguments: tuple[str, ...]) -> None:
     with pytest.raises(ToolError, match=f"-profile and {arguments[0]} exclude each other") as caught:
         parse(["-profile", "p", *arguments, *task])
     assert caught.value.status == USAGE
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    (("-access-key-file", "a"), "-secret-key-file is missing"),
-    (("-secret-key-file", "a", "-session-token-file", "b"), "-access-key-file is missing"),
-    (("-session-token-file", "a"), "-access-key-file and -secret-key-file are missing"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("-access-key-file", "a"), "-secret-key-file is missing"),
+        (("-secret-key-file", "a", "-session-token-file", "b"), "-access-key-file is missing"),
+        (("-session-token-file", "a"), "-access-key-file and -secret-key-file are missing"),
+    ],
+)
 def test_keys_come_whole(arguments: tuple[str, ...], words: str) -> None:
     with pytest.raises(ToolError, match=words) as caught:
         keys(*arguments)

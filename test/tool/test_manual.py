@@ -16,7 +16,12 @@ CODE = "".join(path.read_text() for path in sorted((TOP / "annexd").rglob("*.py"
 KNOBS = sorted(set(KNOB.findall(CODE)) - {"ANNEXD_EU_WEST_1"})
 NUMBER = re.compile(r'\.integer\(\s*"(ANNEXD?_[A-Z0-9_]+)", (\d+)[,)]')
 OF_HTCONDOR = {  # knobs of ours that HTCondor's own code reads, with the same meaning for every daemon
-    "ANNEXD_ADDRESS_FILE", "ANNEXD_ARGS", "ANNEXD_DEBUG", "ANNEXD_ENVIRONMENT", "ANNEXD_LOG"}
+    "ANNEXD_ADDRESS_FILE",
+    "ANNEXD_ARGS",
+    "ANNEXD_DEBUG",
+    "ANNEXD_ENVIRONMENT",
+    "ANNEXD_LOG",
+}
 NOT_READ = {"ANNEX_DEFAULT_CWE_URL"}  # the manual says so
 
 

@@ -56,18 +56,51 @@ def test_all_faults_of_a_line_are_told_at_once() -> None:
         assert any(words in fault for fault in told), told
 
 
-@pytest.mark.parametrize(("text", "seconds"), [
-    ("90", 90), ("90s", 90), ("30m", 1800), ("12h", 43200), ("2d", 172800), ("1w", 604800),
-    ("1h30m", 5400), ("1.5h", 5400), ("1d12h", 129600), ("0.5m", 30), ("1w2d3h4m5s", 788645),
-])
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90", 90),
+        ("90s", 90),
+        ("30m", 1800),
+        ("12h", 43200),
+        ("2d", 172800),
+        ("1w", 604800),
+        ("1h30m", 5400),
+        ("1.5h", 5400),
+        ("1d12h", 129600),
+        ("0.5m", 30),
+        ("1w2d3h4m5s", 788645),
+    ],
+)
 def test_a_lease_duration_is_in_seconds_unless_it_says_otherwise(text: str, seconds: int) -> None:
     assert parse(["-lease-duration", text, "config.json"]).lease_duration_s == seconds
 
 
-@pytest.mark.parametrize("text", [
-    "0", "-5", "1.5", "", "h", "1y", "٣", "1e3", "9" * 30, "1h30", "30m1h", "1h1h", ".5h", "1.h", "1..5h", "0.1s", "h1",
-    "1_0m", "infm", "1 h",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0",
+        "-5",
+        "1.5",
+        "",
+        "h",
+        "1y",
+        "٣",
+        "1e3",
+        "9" * 30,
+        "1h30",
+        "30m1h",
+        "1h1h",
+        ".5h",
+        "1.h",
+        "1..5h",
+        "0.1s",
+        "h1",
+        "1_0m",
+        "infm",
+        "1 h",
+    ],
+)
 def test_what_is_no_duration_is_refused(text: str) -> None:
     assert "-lease-duration must be" in faults("-lease-duration", text, "config.json")[0]
 
@@ -119,7 +152,9 @@ def test_the_annexes_are_asked_for_all_or_one() -> None:
     assert parse(["-status", "physics", "-json"]) == Options(status=True, file="physics", json=True)
     assert faults("-status", "two words")[0].startswith("what follows -status must be an annex's ID")
     assert faults("-status", "-cancel", "x", "-count", "1") == (
-        "-cancel cannot be used with -status", "-count cannot be used with -status")
+        "-cancel cannot be used with -status",
+        "-count cannot be used with -status",
+    )
     assert faults("-status", "a", "b") == ("one annex at a time, not 2: a, b",)
     assert faults("-status", "")[0].startswith("what follows -status must be")
     assert "-json goes with -check-setup or -status" in faults("-json", *ENOUGH)
@@ -127,7 +162,8 @@ def test_the_annexes_are_asked_for_all_or_one() -> None:
 
 def test_a_value_may_be_attached_with_an_equals_sign() -> None:
     assert parse(["--lease-duration=1h", "-user-data=-x=y", "config.json"]) == Options(
-        lease_duration_s=3600, user_data="-x=y", file="config.json")
+        lease_duration_s=3600, user_data="-x=y", file="config.json"
+    )
     assert "-json takes no value" in faults("-status", "-json=yes")
     assert "-count must be a number above 0, not ''" in faults("-count=", *ENOUGH)
 

@@ -16,9 +16,11 @@ def test_an_attribute_that_stands_behind_its_option_stays() -> None:
 
 def test_the_end_of_a_lease_is_the_option_that_was_typed() -> None:
     assert in_options("EndOfLease is early; Now (Now) allows it", OPTION_OF_CHANGE) == (
-        "-until is early; -now (Now) allows it")
+        "-until is early; -now (Now) allows it"
+    )
     assert in_options("EndOfLease is in the past; LogsURL is wrong", OPTION_OF) == (
-        "EndOfLease is in the past; -logs-url is wrong")
+        "EndOfLease is in the past; -logs-url is wrong"
+    )
 
 
 @pytest.mark.parametrize("end", [2**62, -1, True, "soon"])

@@ -78,10 +78,14 @@ def test_no_annexes_are_no_table_and_an_empty_list(capsys: pytest.CaptureFixture
         assert capsys.readouterr().out == told
 
 
-@pytest.mark.parametrize(("ad", "status"), [
-    ({"Result": "Success", "Annexes": "[]"}, REFUSED), ({"Result": "Success"}, COMMUNICATION),
-    ({"Result": "InvalidRequest", "ErrorString": "no"}, REFUSED),
-])
+@pytest.mark.parametrize(
+    ("ad", "status"),
+    [
+        ({"Result": "Success", "Annexes": "[]"}, REFUSED),
+        ({"Result": "Success"}, COMMUNICATION),
+        ({"Result": "InvalidRequest", "ErrorString": "no"}, REFUSED),
+    ],
+)
 def test_an_annex_that_is_not_there_and_an_answer_that_is_none_are_told(ad: dict[str, Any], status: int) -> None:
     with pytest.raises(ToolError) as raised:
         show(ad, as_json=False, asked_for="physics")
@@ -92,4 +96,5 @@ def test_keys_that_do_not_work_any_more_are_told_once_below_what_was_seen_last()
     annex = ANNEX | {"SeenFault": "AWSProfile lab cannot be used: log in (aws sso login --profile lab) and ask again"}
     assert lines([annex, annex], NOW_S)[-2:] == [
         "Running: as annexd saw it in AWS 0+00:01:15 ago or later",
-        "Not seen since: -profile lab cannot be used: log in (aws sso login --profile lab) and ask again"]
+        "Not seen since: -profile lab cannot be used: log in (aws sso login --profile lab) and ask again",
+    ]

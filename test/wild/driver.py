@@ -10,7 +10,7 @@ from typing import Any
 import classad2
 
 from annexd.annex.bulk_request import bulk_request
-from annexd.annex.defaults import Defaults
+from annexd.annex.request.defaults import Defaults
 from annexd.cedar.classad import AdLimits, AdReader
 from annexd.tool import config_file
 from annexd.tool.command_ad import command_ad
@@ -52,9 +52,17 @@ def set_up(site: Site) -> Iterator[None]:
 
 
 def _defaults(site: Site) -> Defaults:
-    return defaults(s3_url=site.cloud.url, instance_profile_arn=PROFILE, security_group_id=GROUP, fleet_role_arn=ROLE,
-                    lease_function_arn=site.arn, ec2_url=site.cloud.url, logs_url=site.cloud.url,
-                    lambda_url=site.cloud.url, sts_url=site.cloud.url)
+    return defaults(
+        s3_url=site.cloud.url,
+        instance_profile_arn=PROFILE,
+        security_group_id=GROUP,
+        fleet_role_arn=ROLE,
+        lease_function_arn=site.arn,
+        ec2_url=site.cloud.url,
+        logs_url=site.cloud.url,
+        lambda_url=site.cloud.url,
+        sts_url=site.cloud.url,
+    )
 
 
 def order(site: Site, file: Path, *options: str) -> Told:
@@ -69,13 +77,18 @@ def order(site: Site, file: Path, *options: str) -> Told:
         return Told([], "condor_annex", "\n".join(error.faults))
     journal = site.journal()
     try:
-        reply = bulk_request(ad, OWNER, site.engine(journal), site.defaults, site.now_s(), supplies=site.supplies)
+        reply = bulk_request(
+            ad, OWNER, site.engine(journal), site.defaults, site.now_s(), bundle_sources=site.bundle_sources
+        )
     finally:
         journal.close()
     notes += [str(reply["Warning"])] if "Warning" in reply else []
     if reply["Result"] != "Success":
-        return Told(notes, "annexd" if reply["Result"] == "InvalidRequest" else str(reply["Result"]),
-                    str(reply.get("ErrorString")))
+        return Told(
+            notes,
+            "annexd" if reply["Result"] == "InvalidRequest" else str(reply["Result"]),
+            str(reply.get("ErrorString")),
+        )
     [fleet] = [each for each in site.cloud.fleets() if each["id"] == reply["BulkRequestID"]]
     return Told(notes, fleet=fleet["config"], annex_id=str(reply["AnnexID"]))
 

@@ -65,8 +65,12 @@ def cases() -> Iterator[Case]:
             yield Case(file, name, options, refused=refused, sent=None if sent is None else _sent(**sent), **what)
 
 
-def _sent(inside: Sequence[str | int] = (), without: Sequence[str] = (), exactly: Mapping[str, Any] | None = None,
-          **more: Mapping[str, Any]) -> Sent:
+def _sent(
+    inside: Sequence[str | int] = (),
+    without: Sequence[str] = (),
+    exactly: Mapping[str, Any] | None = None,
+    **more: Mapping[str, Any],
+) -> Sent:
     """`with` is no name in Python."""
     return Sent(inside, without, more.get("with", {}), exactly)
 

@@ -78,7 +78,8 @@ def _check_filled(told: Told, example: Mapping[str, Any]) -> None:
     assert told.fleet is not None
     sent = without_the_leases_own(told.fleet)
     assert {name: sent[name] for name in example if name != "LaunchSpecifications"} == {
-        name: value for name, value in example.items() if name != "LaunchSpecifications"}
+        name: value for name, value in example.items() if name != "LaunchSpecifications"
+    }
     for specification, given in zip(sent["LaunchSpecifications"], example["LaunchSpecifications"], strict=True):
         assert specification.items() >= given.items()
         assert specification.keys() - given.keys() == {"IamInstanceProfile", "SecurityGroups"}

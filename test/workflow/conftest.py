@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from annexd.workflow import Journal
-from test.workflow.world import StepContext
+from test.workflow.world import World
 
 
 @pytest.fixture
-def world() -> StepContext:
-    return StepContext()
+def world() -> World:
+    return World()
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def journal(path: Path, world: StepContext) -> Iterator[Journal]:
+def journal(path: Path, world: World) -> Iterator[Journal]:
     journal = Journal(path, now_s=world.clock)
     yield journal
     journal.close()

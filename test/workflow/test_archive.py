@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from annexd.workflow import Engine, Journal, Kind, RetryPolicy, Refused, Retry, State
+from annexd.workflow import Engine, Journal, Kind, Refused, Retry, RetryPolicy, State
 from annexd.workflow.pruning import MOST
-from test.workflow.world import OWNER, StepContext, engine
+from test.workflow.world import OWNER, World, engine
 
 YEAR_S = 365 * 86400.0
 
@@ -24,7 +24,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def opened(path: Path, world: StepContext, **more: Any) -> Iterator[tuple[Journal, Engine]]:
+def opened(path: Path, world: World, **more: Any) -> Iterator[tuple[Journal, Engine]]:
     journal = Journal(path, now_s=world.clock)
     try:
         yield journal, engine(journal, world, **more)
@@ -42,7 +42,7 @@ def everything(_: State, __: float) -> bool:
     return True
 
 
-def histories(path: Path, world: StepContext, command_ids: list[str]) -> dict[str, list[Any]]:
+def histories(path: Path, world: World, command_ids: list[str]) -> dict[str, list[Any]]:
     with opened(path, world) as (journal, _):
         return {each: list(journal.history(each)) for each in command_ids}
 
@@ -51,7 +51,7 @@ COMMANDS = ["1", "2", "3"]
 
 
 def test_what_was_moved_is_answered_as_before_and_costs_the_journal_nothing(path: Path) -> None:
-    world = StepContext()
+    world = World()
     with opened(path, world) as (journal, one):
         ordered(one, COMMANDS)
         before = {each: one.state(each) for each in COMMANDS}
@@ -67,7 +67,7 @@ def test_what_was_moved_is_answered_as_before_and_costs_the_journal_nothing(path
 
 
 def test_only_what_is_over_is_moved(path: Path) -> None:
-    world = StepContext()
+    world = World()
     with opened(path, world) as (journal, one):
         ordered(one, ["1", "2"])
         one.accept("under way", OWNER, {"thing": "x"})
@@ -77,7 +77,7 @@ def test_only_what_is_over_is_moved(path: Path) -> None:
 
 
 def test_no_number_comes_twice(path: Path) -> None:
-    world = StepContext()
+    world = World()
     with opened(path, world) as (journal, one):
         ordered(one, ["1"])
         newest = journal.last_seq()
@@ -131,7 +131,7 @@ def die_while_moving(journal: Journal, one: Engine, at: int, *, after: bool) -> 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_dying_at_any_statement_of_a_move_loses_nothing_and_doubles_nothing(tmp_path: Path, after: bool) -> None:
-    world, path = StepContext(), tmp_path / "whole" / "command_state"
+    world, path = World(), tmp_path / "whole" / "command_state"
     path.parent.mkdir()
     with opened(path, world) as (_, one):
         ordered(one, COMMANDS)
@@ -161,7 +161,7 @@ def test_dying_at_any_statement_of_a_move_loses_nothing_and_doubles_nothing(tmp_
 def test_an_archive_that_cannot_be_used_keeps_nothing_from_being_taken(path: Path, content: bytes | None) -> None:
     archive = path.with_name("command_state.archive")
     archive.mkdir() if content is None else archive.write_bytes(content)
-    world = StepContext()
+    world = World()
     with opened(path, world) as (journal, one):
         ordered(one, ["1"])
         moved = one.move_to_archive(everything)
@@ -170,7 +170,7 @@ def test_an_archive_that_cannot_be_used_keeps_nothing_from_being_taken(path: Pat
 
 
 def test_an_archive_of_another_version_stays_as_it_is(path: Path) -> None:
-    world = StepContext()
+    world = World()
     with opened(path, world):
         pass
     with closing(sqlite3.connect(path.with_name("command_state.archive"))) as database:
@@ -185,8 +185,10 @@ def test_an_archive_of_another_version_stays_as_it_is(path: Path) -> None:
 def test_a_stuck_workflow_of_a_year_costs_a_bounded_number_of_records(path: Path) -> None:
     pace = RetryPolicy(base_s=0.01, stuck_base_s=15.0)
     script: dict[str, list[BaseException | None]] = {
-        "fleet forward after": [Refused("a fault")], "fleet backward before": [Refused("no keys")] * 30_000}
-    world = StepContext(script=script)
+        "fleet forward after": [Refused("a fault")],
+        "fleet backward before": [Refused("no keys")] * 30_000,
+    }
+    world = World(script=script)
     with opened(path, world, pace=pace) as (journal, one):
         one.accept("1", OWNER, {"thing": "1"})
         began_s = world.now_s
@@ -204,8 +206,9 @@ def test_a_call_whose_effect_is_unknown_is_undone_however_often_it_was_tried_aft
     script: dict[str, list[BaseException | None]] = {
         "fleet forward after": [Retry("lost")],
         "fleet forward before": [None, *[Retry("throttled", untouched=True)] * 50, Refused("denied", untouched=True)],
-        "fleet backward before": [Refused("no keys")] * 400}
-    world = StepContext(script=script)
+        "fleet backward before": [Refused("no keys")] * 400,
+    }
+    world = World(script=script)
     with opened(path, world, pace=RetryPolicy(base_s=0.001, forward_deadline_s=1e9, max_attempts=1000)) as (_, one):
         one.accept("1", OWNER, {"thing": "1"})
         while (outcome := one.run("1")).retry_at_s is not None:

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from annexd.workflow import Engine, Journal, RetryPolicy, Refused, Retry
+from annexd.workflow import Engine, Journal, Refused, Retry, RetryPolicy
 from annexd.workflow.attempt_clock import AttemptClock
-from test.workflow.world import FLEET, OWNER, StepContext, engine, steps
+from test.workflow.world import FLEET, OWNER, World, engine, steps
 
 YEAR_S = 365 * 86400.0
 ORDER = {"thing": "x"}
@@ -21,7 +21,7 @@ class Steady:
         return self.now_s
 
 
-def failed_order(world: StepContext, annexes: Engine) -> None:
+def failed_order(world: World, annexes: Engine) -> None:
     """Whose fleet is refused, and cannot be undone for now."""
     world.script = {f"{FLEET} forward after": [Refused("over a quota")], f"{FLEET} backward before": [Refused("no")]}
     annexes.accept("1", OWNER, ORDER)
@@ -31,7 +31,7 @@ def failed_order(world: StepContext, annexes: Engine) -> None:
 
 
 @pytest.mark.parametrize("leap_s", [-YEAR_S, YEAR_S, -10 * YEAR_S])
-def test_what_is_stuck_is_tried_again_soon_after_a_leap(journal: Journal, world: StepContext, leap_s: float) -> None:
+def test_what_is_stuck_is_tried_again_soon_after_a_leap(journal: Journal, world: World, leap_s: float) -> None:
     annexes = engine(journal, world)
     failed_order(world, annexes)
     world.now_s += leap_s
@@ -40,7 +40,7 @@ def test_what_is_stuck_is_tried_again_soon_after_a_leap(journal: Journal, world:
     assert not world.shelf
 
 
-def test_a_leap_forward_in_the_middle_of_an_order_undoes_it_at_worst(journal: Journal, world: StepContext) -> None:
+def test_a_leap_forward_in_the_middle_of_an_order_undoes_it_at_worst(journal: Journal, world: World) -> None:
     annexes = Engine(journal, steps(world), now_s=world.clock, wait=leaping(world, YEAR_S), random=lambda: 1.0)
     world.script = {f"{FLEET} forward before": [Retry("throttled", untouched=True)] * 3}
     annexes.accept("1", OWNER, ORDER)
@@ -49,7 +49,7 @@ def test_a_leap_forward_in_the_middle_of_an_order_undoes_it_at_worst(journal: Jo
     assert "gave up" in outcome.error
 
 
-def test_a_leap_back_in_the_middle_of_an_order_changes_nothing(journal: Journal, world: StepContext) -> None:
+def test_a_leap_back_in_the_middle_of_an_order_changes_nothing(journal: Journal, world: World) -> None:
     annexes = Engine(journal, steps(world), now_s=world.clock, wait=leaping(world, -YEAR_S), random=lambda: 1.0)
     world.script = {f"{FLEET} forward before": [Retry("throttled", untouched=True)] * 3}
     annexes.accept("1", OWNER, ORDER)
@@ -57,7 +57,7 @@ def test_a_leap_back_in_the_middle_of_an_order_changes_nothing(journal: Journal,
 
 
 def test_a_step_that_never_answers_is_given_up_though_the_clock_goes_back_for_ever(
-    journal: Journal, world: StepContext
+    journal: Journal, world: World
 ) -> None:
     pace = RetryPolicy(max_attempts=5)
     annexes = Engine(journal, steps(world), pace=pace, now_s=world.clock, wait=leaping(world, -60), random=lambda: 1.0)
@@ -67,7 +67,7 @@ def test_a_step_that_never_answers_is_given_up_though_the_clock_goes_back_for_ev
     assert world.calls[f"{FLEET} forward"] == 5
 
 
-def leaping(world: StepContext, leap_s: float) -> Callable[[float], bool]:
+def leaping(world: World, leap_s: float) -> Callable[[float], bool]:
     def wait(_: float) -> bool:
         world.now_s += leap_s
         return False
@@ -75,7 +75,7 @@ def leaping(world: StepContext, leap_s: float) -> Callable[[float], bool]:
     return wait
 
 
-def test_how_long_ago_a_call_was_made_is_known_through_any_leap(world: StepContext) -> None:
+def test_how_long_ago_a_call_was_made_is_known_through_any_leap(world: World) -> None:
     steady = Steady()
     since = AttemptClock(world.clock, steady)
     since.begin("1", FLEET)
@@ -87,7 +87,7 @@ def test_how_long_ago_a_call_was_made_is_known_through_any_leap(world: StepConte
         assert age_s == steady.now_s - 50
 
 
-def test_a_call_of_an_earlier_process_that_lies_in_the_future_counts_from_now_on(world: StepContext) -> None:
+def test_a_call_of_an_earlier_process_that_lies_in_the_future_counts_from_now_on(world: World) -> None:
     steady = Steady()
     since = AttemptClock(world.clock, steady)
     assert since.moment_s("1", FLEET, world.now_s + YEAR_S) == world.now_s

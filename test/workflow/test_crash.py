@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from annexd.workflow import Journal, Kind, Outcome, RetryPolicy, Refused, Retry
-from test.workflow.world import FLEET, LEASE, OWNER, TARGET, Crash, CrashingJournal, StepContext, engine
+from annexd.workflow import Journal, Kind, Outcome, Refused, Retry, RetryPolicy
+from test.workflow.world import FLEET, LEASE, OWNER, TARGET, Crash, CrashingJournal, World, engine
 
 ORDER = {"thing": "annex"}
 EVERYTHING = {(LEASE, "annex"), (TARGET, "annex"), (FLEET, "annex")}
@@ -32,7 +32,7 @@ def script(course: str) -> dict[str, list[BaseException | None]]:
     return {moment: list(errors) for moment, errors in COURSES[course].items()}
 
 
-def live(world: StepContext, open_journal: Callable[[], Journal]) -> Outcome | None:
+def live(world: World, open_journal: Callable[[], Journal]) -> Outcome | None:
     """One life of a daemon; None when it died."""
     journal = open_journal()
     try:
@@ -48,20 +48,20 @@ def live(world: StepContext, open_journal: Callable[[], Journal]) -> Outcome | N
         journal.close()
 
 
-def settle(world: StepContext, path: Path) -> Outcome:
+def settle(world: World, path: Path) -> Outcome:
     outcome = live(world, lambda: Journal(path, now_s=world.clock))
     assert outcome is not None
     return outcome
 
 
-def check(world: StepContext, outcome: Outcome) -> None:
+def check(world: World, outcome: Outcome) -> None:
     """The promise: nothing billed without a lease, all there after a success, nothing left after a failure."""
     assert not world.billed_without_lease
     assert world.shelf == (EVERYTHING if outcome.result == "Success" else set())
 
 
 def appends_of(course: str, path: Path) -> int:
-    world = StepContext(script=script(course))
+    world = World(script=script(course))
     outcome = settle(world, path)
     check(world, outcome)
     with_all = Journal(path, now_s=world.clock)
@@ -75,21 +75,29 @@ def appends_of(course: str, path: Path) -> int:
 def test_dying_at_any_append_leaves_nothing_unguarded(course: str, written: bool, tmp_path: Path) -> None:
     count = appends_of(course, tmp_path / "whole")
     for at in range(1, count + 1):
-        world, path = StepContext(script=script(course)), tmp_path / f"crash-{at}"
-        died = live(world, lambda p=path, a=at, w=world: CrashingJournal(  # type: ignore[misc]
-            p, at=a, written=written, now_s=w.clock))
+        world, path = World(script=script(course)), tmp_path / f"crash-{at}"
+        died = live(
+            world,
+            lambda p=path, a=at, w=world: CrashingJournal(  # type: ignore[misc]
+                p, at=a, written=written, now_s=w.clock
+            ),
+        )
         assert died is None
         assert not world.billed_without_lease, f"at append {at} of {count}"
         check(world, settle(world, path))
 
 
-MOMENTS = [f"{step} {direction} {when}" for step in (LEASE, TARGET, FLEET)
-           for direction in ("forward", "backward") for when in ("before", "after")]
+MOMENTS = [
+    f"{step} {direction} {when}"
+    for step in (LEASE, TARGET, FLEET)
+    for direction in ("forward", "backward")
+    for when in ("before", "after")
+]
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_dying_in_any_effect_leaves_nothing_unguarded(moment: str, path: Path) -> None:
-    world = StepContext(script=script("a failure after the effect") if "backward" in moment else {})
+    world = World(script=script("a failure after the effect") if "backward" in moment else {})
     world.script.setdefault(moment, []).insert(0, Crash())
     if moment == "fleet forward after":
         world.script[moment] = [Crash()]
@@ -99,7 +107,7 @@ def test_dying_in_any_effect_leaves_nothing_unguarded(moment: str, path: Path) -
 
 
 def test_a_step_that_kills_the_process_is_given_up_and_undone(path: Path) -> None:
-    world = StepContext(script={"fleet forward after": [Crash() for _ in range(100)]})
+    world = World(script={"fleet forward after": [Crash() for _ in range(100)]})
     lives = 0
     while live(world, lambda: Journal(path, now_s=world.clock)) is None:
         lives += 1
@@ -110,8 +118,9 @@ def test_a_step_that_kills_the_process_is_given_up_and_undone(path: Path) -> Non
 
 
 def test_an_undo_that_kills_the_process_is_not_tried_at_each_start(path: Path) -> None:
-    world = StepContext(script={
-        "fleet forward after": [Refused("a fault")], "fleet backward before": [Crash() for _ in range(3)]})
+    world = World(
+        script={"fleet forward after": [Refused("a fault")], "fleet backward before": [Crash() for _ in range(3)]}
+    )
     deaths = 0
     for _ in range(6):  # starts in quick succession, each of which only asks once
         journal = Journal(path, now_s=world.clock)
@@ -128,7 +137,7 @@ def test_an_undo_that_kills_the_process_is_not_tried_at_each_start(path: Path) -
 
 
 def test_a_restart_goes_on_where_the_journal_ends(path: Path) -> None:
-    world = StepContext(script={"fleet forward before": [Crash()]})
+    world = World(script={"fleet forward before": [Crash()]})
     assert live(world, lambda: Journal(path, now_s=world.clock)) is None
     world.calls.clear()
     assert settle(world, path).result == "Success"
@@ -137,7 +146,7 @@ def test_a_restart_goes_on_where_the_journal_ends(path: Path) -> None:
 
 def test_a_journal_that_cannot_be_written_stops_before_the_effect(path: Path) -> None:
     for at in range(2, 9):
-        world = StepContext()
+        world = World()
         journal = CrashingJournal(path.with_suffix(f".{at}"), at=at, written=False, now_s=world.clock)
         one = engine(journal, world)
         one.accept("1", OWNER, ORDER)

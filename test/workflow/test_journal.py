@@ -138,7 +138,10 @@ def test_another_process_on_the_same_file_is_told_so(path: Path) -> None:
     program = "import pathlib, sys, annexd.workflow as w; w.Journal(pathlib.Path(sys.argv[1]))"
     second = subprocess.run(
         [sys.executable, "-c", program, path],
-        capture_output=True, text=True, check=False, timeout=30,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
     )
     assert "another process holds it; end the other annexd" in second.stderr
     journal.append("1", "", Kind.ACCEPTED, {})
@@ -213,15 +216,18 @@ def test_a_full_disk_is_an_error_of_the_one_append(journal: Journal) -> None:
     assert [record.body for record in journal.history("1")] == [{}, {}]
 
 
-@pytest.mark.parametrize("row", [
-    ("1", "step", "no such kind", "{}", 1.0),
-    ("1", "step", "intent", "{", 1.0),
-    ("1", "step", "intent", "[]", 1.0),
-    ("1", "step", "intent", "[" * 100_000, 1.0),
-    ("1", "step", "intent", b"\xff\xfe", 1.0),
-    ("1", "step", 5, "{}", 1.0),
-    ("1", b"\xff", "intent", "{}", "noon"),
-])
+@pytest.mark.parametrize(
+    "row",
+    [
+        ("1", "step", "no such kind", "{}", 1.0),
+        ("1", "step", "intent", "{", 1.0),
+        ("1", "step", "intent", "[]", 1.0),
+        ("1", "step", "intent", "[" * 100_000, 1.0),
+        ("1", "step", "intent", b"\xff\xfe", 1.0),
+        ("1", "step", 5, "{}", 1.0),
+        ("1", b"\xff", "intent", "{}", "noon"),
+    ],
+)
 def test_a_record_that_cannot_be_read_is_part_of_the_history_and_hides_no_other(
     journal: Journal, row: tuple[Any, ...]
 ) -> None:

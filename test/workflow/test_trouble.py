@@ -10,7 +10,7 @@ import pytest
 from annexd.workflow import Engine, Journal, JournalError, Kind
 from annexd.workflow.journal_health import SLOW_S, Trouble
 from test.workflow import disk
-from test.workflow.world import OWNER, StepContext, engine, steps
+from test.workflow.world import OWNER, World, engine, steps
 
 ORDER = {"thing": "x", "padding": "p" * 20_000}  # larger than what SQLite has set aside in its files
 SYNC_FAILS = """
@@ -33,7 +33,7 @@ def log_of(path: Path) -> Path:
 
 
 def test_a_full_disk_refuses_an_order_with_the_reason_and_takes_it_when_there_is_room(
-    journal: Journal, world: StepContext
+    journal: Journal, world: World
 ) -> None:
     annexes = engine(journal, world)
     annexes.accept("1", OWNER, {"thing": "x"})
@@ -52,7 +52,7 @@ def test_a_full_disk_refuses_an_order_with_the_reason_and_takes_it_when_there_is
 
 @pytest.mark.parametrize("records", range(12))
 def test_a_disk_that_is_full_at_any_record_stops_the_order_there_and_it_ends_well_when_there_is_room(
-    path: Path, world: StepContext, records: int
+    path: Path, world: World, records: int
 ) -> None:
     journal = FillingJournal(path, records, now_s=world.clock)
     annexes = Engine(journal, steps(world), now_s=world.clock, wait=world.wait)
@@ -103,7 +103,7 @@ def test_a_disk_that_does_not_confirm_a_record_leaves_it_unknown(path: Path) -> 
 
 
 def test_no_order_is_taken_into_a_file_that_was_removed_but_what_was_taken_goes_on(
-    journal: Journal, world: StepContext
+    journal: Journal, world: World
 ) -> None:
     annexes = engine(journal, world)
     annexes.accept("1", OWNER, {"thing": "x"})

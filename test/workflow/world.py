@@ -21,7 +21,7 @@ class Crash(BaseException):
 
 
 @dataclass
-class StepContext:
+class World:
     """What is there, what was called, and what is to go wrong next."""
 
     now_s: float = START_S
@@ -60,7 +60,7 @@ class StepContext:
 class Put:
     """A step that puts the order's thing on its shelf, once, however often it is asked."""
 
-    world: StepContext
+    world: World
     name: str
 
     def plan(self, order: Json, results: Mapping[str, Json]) -> Json:
@@ -84,11 +84,11 @@ class Put:
         self.world.meet(f"{self.name} backward after")
 
 
-def steps(world: StepContext) -> tuple[Step, ...]:
+def steps(world: World) -> tuple[Step, ...]:
     return tuple(Put(world, name) for name in (LEASE, TARGET, FLEET))
 
 
-def engine(journal: Journal, world: StepContext, pace: RetryPolicy | None = None) -> Engine:
+def engine(journal: Journal, world: World, pace: RetryPolicy | None = None) -> Engine:
     """An engine as a newly started daemon makes it; its dice always show the longest pause."""
     return Engine(journal, steps(world), pace=pace, now_s=world.clock, wait=world.wait, random=lambda: 1.0)
 

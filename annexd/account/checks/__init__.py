@@ -1,12 +1,12 @@
 """What -check-setup looks at, one module for each part; each check is a function from what is seen to its findings.
 
-    access         credentials, clocks, the region
-    deployment     the stack: there, whole, of our template, and not changed since
-    function       the lease function: open, its code, its settings, whether it can run, who may call it
-    heartbeat      the rule that calls it, the log group, MaxLease, and what its newest run found
-    roles          what each role may do: what the template says, no less and no more
-    bucket         private, encrypted, forgetful
-    network        the security group: no way in
-    quotas         what the account is allowed
-    configured     what HTCondor was told
+access         credentials, clocks, the region
+deployment     the stack: there, whole, of our template, and not changed since
+function       the lease function: open, its code, its settings, whether it can run, who may call it
+heartbeat      the rule that calls it, the log group, MaxLease, and what its newest run found
+roles          what each role may do: what the template says, no less and no more
+bucket         private, encrypted, forgetful
+network        the security group: no way in
+quotas         what the account is allowed
+configured     what HTCondor was told
 """

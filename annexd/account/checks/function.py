@@ -50,8 +50,9 @@ def its_settings(view: View) -> Iterator[Finding]:
     """Those of the template, with this stack's values."""
     told, expected = view.lease_function["Configuration"], view.deployed.properties(LOGICAL_ID)
     wrong = [f"{key} is {told.get(key)}, not {expected[key]}" for key in SETTINGS if told.get(key) != expected[key]]
-    wrong += _unlike("environment", (told.get("Environment") or {}).get("Variables") or {},
-                     expected["Environment"]["Variables"])
+    wrong += _unlike(
+        "environment", (told.get("Environment") or {}).get("Variables") or {}, expected["Environment"]["Variables"]
+    )
     log = (told.get("LoggingConfig") or {}).get("LogGroup", LOG_GROUP)
     wrong += [] if log == LOG_GROUP else [f"it writes to the log group {log}, where annexd does not look"]
     if wrong:
@@ -63,8 +64,11 @@ def its_settings(view: View) -> Iterator[Finding]:
 
 def _unlike(what: str, told: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
     keys = sorted(told.keys() | expected.keys())
-    return [f"{key} of its {what} is {told.get(key)}, not {expected.get(key)}"
-            for key in keys if told.get(key) != expected.get(key)]
+    return [
+        f"{key} of its {what} is {told.get(key)}, not {expected.get(key)}"
+        for key in keys
+        if told.get(key) != expected.get(key)
+    ]
 
 
 def end_of_support(view: View) -> Iterator[Finding]:
@@ -100,8 +104,10 @@ def its_calls(view: View) -> Iterator[Finding]:
     expected = view.deployed.properties("LeaseCalls")
     keys = "MaximumRetryAttempts", "MaximumEventAgeInSeconds"
     if wrong := [f"{key} is {told.get(key)}, not {expected[key]}" for key in keys if told.get(key) != expected[key]]:
-        command = (f"aws lambda put-function-event-invoke-config --region {view.region} --function-name {FUNCTION} "
-                   "--maximum-retry-attempts 0 --maximum-event-age-in-seconds 300")
+        command = (
+            f"aws lambda put-function-event-invoke-config --region {view.region} --function-name {FUNCTION} "
+            "--maximum-retry-attempts 0 --maximum-event-age-in-seconds 300"
+        )
         what = f"{'; '.join(wrong)}: runs may pile up"
         yield view.fault("lease function's calls", what, command)
     else:
@@ -115,19 +121,28 @@ def permission_for_events(view: View) -> Iterator[Finding]:
     source = view.deployed.properties("LeasePermission")["SourceArn"]
     allowing = [each for each in statements if each.get("Effect") == "Allow" and _is_for_events(each)]
     denying = [each for each in statements if each.get("Effect") == "Deny"]
-    title, add = "permission for events", (
-        f"aws lambda add-permission --region {view.region} --function-name {FUNCTION} --statement-id annexd "
-        f"--action lambda:InvokeFunction --principal events.amazonaws.com --source-arn '{source}'")
+    title, add = (
+        "permission for events",
+        (
+            f"aws lambda add-permission --region {view.region} --function-name {FUNCTION} --statement-id annexd "
+            f"--action lambda:InvokeFunction --principal events.amazonaws.com --source-arn '{source}'"
+        ),
+    )
     if denying:
         names = ", ".join(str(each.get("Sid", "without a name")) for each in denying)
-        yield view.fault(title, f"its policy denies calls (statement {names})",
-                         f"aws lambda remove-permission --region {view.region} --function-name {FUNCTION} "
-                         "--statement-id ...")
+        yield view.fault(
+            title,
+            f"its policy denies calls (statement {names})",
+            f"aws lambda remove-permission --region {view.region} --function-name {FUNCTION} --statement-id ...",
+        )
     elif not any(_sources(each) in ([source], []) for each in allowing):
         yield view.fault(title, "EventBridge may not call the lease function: its rule fires to no effect", add)
     elif any(_sources(each) != [source] for each in allowing):
-        yield view.fault(title, f"EventBridge may call it for more than the rule {FUNCTION}",
-                         f"aws lambda remove-permission the others, and {add}")
+        yield view.fault(
+            title,
+            f"EventBridge may call it for more than the rule {FUNCTION}",
+            f"aws lambda remove-permission the others, and {add}",
+        )
     else:
         yield view.ok(title, "its rule may call it, and no other")
 
@@ -136,14 +151,20 @@ def _is_for_events(statement: Mapping[str, Any]) -> bool:
     principal, actions = statement.get("Principal"), _listed(statement.get("Action"))
     services = _listed(principal.get("Service")) if isinstance(principal, dict) else [principal]
     return bool({"events.amazonaws.com", "*"} & {str(each) for each in services}) and bool(
-        {"lambda:InvokeFunction", "lambda:*", "*"} & {str(each) for each in actions})
+        {"lambda:InvokeFunction", "lambda:*", "*"} & {str(each) for each in actions}
+    )
 
 
 def _sources(statement: Mapping[str, Any]) -> list[str]:
     """Return the rules that a statement is limited to; nothing where it is not."""
     tests = (statement.get("Condition") or {}).values()
-    return [str(value) for test in tests for key, found in test.items() if key.lower() == "aws:sourcearn"
-            for value in _listed(found)]
+    return [
+        str(value)
+        for test in tests
+        for key, found in test.items()
+        if key.lower() == "aws:sourcearn"
+        for value in _listed(found)
+    ]
 
 
 def _listed(value: Any) -> list[Any]:

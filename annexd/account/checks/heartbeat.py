@@ -17,12 +17,18 @@ def rule(view: View) -> Iterator[Finding]:
     if told is None:
         yield view.fault("rule", f"{FUNCTION} is gone: nothing calls the lease function", REMADE)
     elif told.get("State") != "ENABLED":
-        yield view.fault("rule", f"{FUNCTION} is disabled: nothing calls the lease function",
-                         f"aws events enable-rule --region {view.region} --name {FUNCTION}")
+        yield view.fault(
+            "rule",
+            f"{FUNCTION} is disabled: nothing calls the lease function",
+            f"aws events enable-rule --region {view.region} --name {FUNCTION}",
+        )
     elif told.get("ScheduleExpression") != expected["ScheduleExpression"]:
-        yield view.fault("rule", f"it calls at {told.get('ScheduleExpression')}, not {expected['ScheduleExpression']}",
-                         f"aws events put-rule --region {view.region} --name {FUNCTION} "
-                         f"--schedule-expression '{expected['ScheduleExpression']}'")
+        yield view.fault(
+            "rule",
+            f"it calls at {told.get('ScheduleExpression')}, not {expected['ScheduleExpression']}",
+            f"aws events put-rule --region {view.region} --name {FUNCTION} "
+            f"--schedule-expression '{expected['ScheduleExpression']}'",
+        )
     else:
         yield view.ok("rule", f"it is enabled, {expected['ScheduleExpression']}")
 
@@ -37,8 +43,11 @@ def target(view: View) -> Iterator[Finding]:
     if not same:
         yield view.fault("rule's target", "the rule does not call the lease function", put_back)
     elif len(found) > 1:
-        yield view.fault("rule's target", f"the rule has {len(found)} targets: the lease function is called too often, "
-                         "or something else is called", put_back)
+        yield view.fault(
+            "rule's target",
+            f"the rule has {len(found)} targets: the lease function is called too often, or something else is called",
+            put_back,
+        )
     elif set(same[0]) & {"Input", "InputPath", "InputTransformer"}:
         yield view.fault("rule's target", "the rule does not pass its own event: no heartbeat would count", put_back)
     elif same[0].get("RetryPolicy") != expected["RetryPolicy"]:
@@ -53,8 +62,11 @@ def log_group(view: View) -> Iterator[Finding]:
     pages = view.found("DescribeLogGroups", lambda **asked: list(paginate(**asked)), logGroupNamePrefix=LOG_GROUP) or []
     groups = [each for page in pages for each in page["logGroups"] if each["logGroupName"] == LOG_GROUP]
     if not groups:
-        yield view.fault("log group", f"{LOG_GROUP} is gone: no heartbeat is kept, and annexd orders nothing",
-                         f"aws logs create-log-group --region {view.region} --log-group-name {LOG_GROUP}")
+        yield view.fault(
+            "log group",
+            f"{LOG_GROUP} is gone: no heartbeat is kept, and annexd orders nothing",
+            f"aws logs create-log-group --region {view.region} --log-group-name {LOG_GROUP}",
+        )
     else:
         yield view.ok("log group", LOG_GROUP)
 
@@ -88,7 +100,10 @@ def heartbeat(view: View) -> Iterator[Finding]:
     elif receipt.stuck:
         names = ", ".join(receipt.stuck_ids[:5])
         why = f" ({receipt.error_texts[0]})" if receipt.error_texts else ""
-        yield view.fault("heartbeat", f"{receipt.stuck} should have ended and could not be ended: {names}{why}",
-                         "end them in the EC2 console; orders go on")
+        yield view.fault(
+            "heartbeat",
+            f"{receipt.stuck} should have ended and could not be ended: {names}{why}",
+            "end them in the EC2 console; orders go on",
+        )
     else:
         yield view.ok("heartbeat", "the rule called it, and it saw all fleets and instances")

@@ -10,10 +10,10 @@ administrator's endpoints.
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from annexd.annex.translate_aws_errors import translate_aws_errors
-from annexd.annex.request.defaults import Defaults
 from annexd.annex.key_source import KeySource, NoKeys, NoProfiles, Profile, ProfileKeys
+from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.lending import URLS, faults_of_endpoints, own_endpoints
+from annexd.annex.translate_aws_errors import translate_aws_errors
 from annexd.aws import (
     ClientCache,
     Clients,
@@ -151,8 +151,10 @@ class KeyFiles:
             error.untouched = True  # of what the order is about
             raise
         if found != expected:
-            words = (f"{_whose(order)} are of AWS account {found}, and this is of account {expected}, which "
-                     f"{arn} names: nothing is done with them; put keys of {expected} there")
+            words = (
+                f"{_whose(order)} are of AWS account {found}, and this is of account {expected}, which "
+                f"{arn} names: nothing is done with them; put keys of {expected} there"
+            )
             raise Refused(words, untouched=True, local=True)
 
     def _key(self, owner: str, attribute: str, path: str | None, read: Callable[[bytes], str] = key_in) -> str:
@@ -183,8 +185,11 @@ def _token_hint(source: KeySource, credentials: Credentials) -> str:
     """Where a session token belongs, if that is the fault."""
     if credentials.session_token is not None or not credentials.access_key_id.startswith(TEMPORARY):
         return ""
-    return ("; put it into the profile as aws_session_token" if source.profile is not None
-            else "; give it as SessionTokenFile")
+    return (
+        "; put it into the profile as aws_session_token"
+        if source.profile is not None
+        else "; give it as SessionTokenFile"
+    )
 
 
 def _whose(order: Json) -> str:

@@ -2,8 +2,8 @@
 
 from dataclasses import asdict, dataclass
 
-from annexd.annex.request.defaults import Defaults
 from annexd.annex.key_source import KeySource
+from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.lending import own_endpoints
 from annexd.aws import account_of_function
 from annexd.workflow import Json
@@ -31,8 +31,9 @@ def target_of(order: Json) -> AccountTarget:
     """Return where an order is carried out."""
     keys = ("owner", "endpoints")
     accounts = {"accounts": order["accounts"]} if order.get("accounts") else {}
-    return AccountTarget({key: order[key] for key in keys} | KeySource.of(order).as_order() | accounts,
-                         order["lease_function_arn"])
+    return AccountTarget(
+        {key: order[key] for key in keys} | KeySource.of(order).as_order() | accounts, order["lease_function_arn"]
+    )
 
 
 def own_target(defaults: Defaults, *, keyed: bool = False) -> AccountTarget | None:

@@ -14,36 +14,47 @@ LATER: Final = "AWS tries again by itself"
 ADVICE: Final = {
     r"explicit deny|service control policy": (
         "a policy of the account or its organization (a service control policy) forbids what the fleet does: ask the "
-        "administrators of the account to allow it"),
+        "administrators of the account to allow it"
+    ),
     r"spotInstanceCountLimitExceeded|spot (max )?instance (max )?count|vcpu ?limit|InstanceLimitExceeded": (
         "the account's quota of Spot instances is used up: ask for less, wait until others have ended, or have the "
-        "quota raised (Service Quotas, Amazon EC2, All ... Spot Instance Requests)"),
+        "quota raised (Service Quotas, Amazon EC2, All ... Spot Instance Requests)"
+    ),
     r"market price \$-": "this instance type is not sold as Spot there: name other instance types or zones",
     r"launchSpecUnusable|fleetProgressHalted|SpotMaxPriceTooLow|price is (less|lower)": (
-        "the maximum price is below the Spot price: leave SpotPrice out of the file, or raise it"),
+        "the maximum price is below the Spot price: leave SpotPrice out of the file, or raise it"
+    ),
     r"iamFleetRoleInvalid": (
         "the role that IamFleetRole names cannot start or end instances: condor_annex -check-setup says what it lacks, "
-        "-setup makes one that works"),
+        "-setup makes one that works"
+    ),
     r"iam ?instance ?profile": (
         "the instance profile does not exist, or IamFleetRole may not pass its role on: condor_annex -check-setup "
-        "examines both; a profile that was just made is known after some minutes"),
+        "examines both; a profile that was just made is known after some minutes"
+    ),
     r"kms|client error on launch|Client\.InternalError|encrypt": (
         "often a volume is encrypted with a key that Spot may not use: grant the key to "
-        "AWSServiceRoleForEC2SpotFleet and AWSServiceRoleForEC2Spot, or use another image or key"),
+        "AWSServiceRoleForEC2SpotFleet and AWSServiceRoleForEC2Spot, or use another image or key"
+    ),
     r"image id|InvalidAMI|architecture": (
         "the image does not exist in this region, is not shared with the account, or does not fit the instance type: "
-        "correct ImageId in the file"),
+        "correct ImageId in the file"
+    ),
     r"key ?pair": "the key pair does not exist in this region: correct KeyName in the file, or leave it out",
     r"subnet|security ?group|InvalidGroup|\bvpc\b": (
         "subnet and security groups must exist and be of one network, and the subnet needs free addresses: correct "
-        "them in the file"),
+        "them in the file"
+    ),
     r"not authorized|UnauthorizedOperation": (
         "IamFleetRole lacks a right, or a policy of the account forbids it: condor_annex -check-setup says what is "
-        "missing"),
+        "missing"
+    ),
     r"capacity|Unfulfillable": (
-        f"AWS has no such capacity there now: {LATER}; more instance types, zones or On-Demand find more"),
+        f"AWS has no such capacity there now: {LATER}; more instance types, zones or On-Demand find more"
+    ),
     r"spotFleetRequestConfigurationInvalid|invalid|not supported|unsupported": (
-        "AWS refuses what the file asks for: correct it and order again"),
+        "AWS refuses what the file asks for: correct it and order again"
+    ),
 }
 GENERIC: Final = "allLaunchSpecsTemporarilyBlacklisted"  # AWS's own next event, and no reason
 DIED: Final = (  # EC2 user guide, "Instance terminates immediately": a key that cannot be used, a bad snapshot, a quota

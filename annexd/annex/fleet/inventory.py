@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from annexd.annex.translate_aws_errors import translate_aws_errors
 from annexd.annex.lease.identifiers import read_leased_token
 from annexd.annex.lease.lease import (
     LONGEST_TAG,
@@ -21,6 +20,7 @@ from annexd.annex.lease.lease import (
     end_in_tag,
     lease_end,
 )
+from annexd.annex.translate_aws_errors import translate_aws_errors
 from annexd.aws import answers
 from annexd.aws.errors import AWS_ERRORS, MAX_CODE, MAX_MESSAGE, is_cancelled_already, is_not_found
 from annexd.workflow import Retry
@@ -155,8 +155,9 @@ def fleets_with_token(ec2: Any, client_token: str) -> list[Fleet]:
 
 def living_instances(ec2: Any, fleet_id: str) -> list[Instance]:
     """Return those of one fleet that are not gone.  Raises Retry or Refused."""
-    return _instances(ec2, [{"Name": f"tag:{FLEET_TAG}", "Values": [fleet_id]},
-                            {"Name": "instance-state-name", "Values": NOT_GONE}])
+    return _instances(
+        ec2, [{"Name": f"tag:{FLEET_TAG}", "Values": [fleet_id]}, {"Name": "instance-state-name", "Values": NOT_GONE}]
+    )
 
 
 def end_fleet(ec2: Any, fleet_id: str, state: str) -> None:
@@ -235,9 +236,11 @@ def _amount(value: object) -> float | None:
 
 def _instances(ec2: Any, filters: list[dict[str, Any]]) -> list[Instance]:
     with translate_aws_errors("DescribeInstances"):
-        return [_instance(seen)
-                for reservation in answers.listed(ec2, "describe_instances", "Reservations", Filters=filters)
-                for seen in answers.rows(reservation, "Instances")]
+        return [
+            _instance(seen)
+            for reservation in answers.listed(ec2, "describe_instances", "Reservations", Filters=filters)
+            for seen in answers.rows(reservation, "Instances")
+        ]
 
 
 def _instance(seen: Mapping[str, Any]) -> Instance:
@@ -245,8 +248,14 @@ def _instance(seen: Mapping[str, Any]) -> Instance:
     fleet_id = tags.get(FLEET_TAG, "")
     if not fleet_id or tags.get(TAG_FLEET) != fleet_id or TAG_ANNEX_ID not in tags:  # not stamped, or with copied tags
         return Instance(answers.text(seen, "InstanceId"), fleet_id, state)
-    return Instance(answers.text(seen, "InstanceId"), fleet_id, state, tags[TAG_ANNEX_ID], tags.get(TAG_OWNER, ""),
-                    end_in_tag(tags.get(TAG_LEASE_END)))
+    return Instance(
+        answers.text(seen, "InstanceId"),
+        fleet_id,
+        state,
+        tags[TAG_ANNEX_ID],
+        tags.get(TAG_OWNER, ""),
+        end_in_tag(tags.get(TAG_LEASE_END)),
+    )
 
 
 def _tags(seen: Mapping[str, Any]) -> dict[str, str]:

@@ -12,9 +12,18 @@ from datetime import date
 from typing import Final
 
 from annexd.annex.fleet.account_target import AccountTarget
+from annexd.annex.fleet.inventory import (
+    ENDED,
+    ENDING,
+    Fleet,
+    Instance,
+    Inventory,
+    cancel_fleet,
+    take_inventory,
+    terminate,
+)
 from annexd.annex.fleet.trouble import Trouble, troubles_of
 from annexd.annex.lease.heartbeat import Receipt
-from annexd.annex.fleet.inventory import ENDED, ENDING, Fleet, Instance, Inventory, cancel_fleet, take_inventory, terminate
 from annexd.annex.lease.lambda_runtime import warning as runtime_warning
 from annexd.annex.lease.lease_code import warning_of
 from annexd.annex.steps import StepContext
@@ -64,8 +73,13 @@ class Report:
     troubles: Mapping[str, Trouble] = field(default_factory=dict)  # by fleet ID
 
 
-def reconcile(world: StepContext, target: AccountTarget, busy: Callable[[], Set[str]],
-              cancelled: Callable[[], Mapping[str, float]] = dict, today: date | None = None) -> Report:
+def reconcile(
+    world: StepContext,
+    target: AccountTarget,
+    busy: Callable[[], Set[str]],
+    cancelled: Callable[[], Mapping[str, float]] = dict,
+    today: date | None = None,
+) -> Report:
     """Look at one account.  Blocks.  Raises Retry or Refused when it cannot be looked at.
 
     `busy` gives the annexes whose workflows are under way; `cancelled` the ends of those leases that were cut short.
@@ -90,7 +104,9 @@ def reconcile(world: StepContext, target: AccountTarget, busy: Callable[[], Set[
         return report
 
 
-def _look_at_enforcer(world: StepContext, target: AccountTarget, clients: Clients, today: date | None) -> EnforcerReport:
+def _look_at_enforcer(
+    world: StepContext, target: AccountTarget, clients: Clients, today: date | None
+) -> EnforcerReport:
     arn = target.lease_function_arn
     try:
         enforcer = enforcer_of(world, target.access_order, clients, fresh=True)
@@ -109,8 +125,9 @@ def _max_lease_s(enforcer: EnforcerReport) -> float:
     return float(longest_s or NEVER_S)  # where it is not known, no lease is cut short for it
 
 
-def overdue_fleets(inventory: Inventory, busy: Set[str], now_s: float, max_lease_s: float,
-                   cancelled: Mapping[str, float]) -> Iterator[str]:
+def overdue_fleets(
+    inventory: Inventory, busy: Set[str], now_s: float, max_lease_s: float, cancelled: Mapping[str, float]
+) -> Iterator[str]:
     """Yield the fleets that live on although three runs of the lease function have had the time to end them."""
     for fleet in inventory.living().values():
         end_s = min(fleet.end_s(max_lease_s), cancelled.get(fleet.annex_id, NEVER_S))
@@ -141,14 +158,22 @@ def _with_end_of(report: Report, clients: Clients, inventory: Inventory, fleet_i
 def _observed(inventory: Inventory, receipt: Receipt | None, max_lease_s: float) -> Iterator[ObservedAnnex]:
     instances = Counter(instance.fleet_id for instance in inventory.instances)
     for fleet in inventory.living().values():
-        yield ObservedAnnex(fleet.annex_id, fleet.owner, fleet.fleet_id, fleet.end_s(max_lease_s), fleet.ordered_end_s,
-                            instances[fleet.fleet_id], _seen_s(fleet, receipt))
+        yield ObservedAnnex(
+            fleet.annex_id,
+            fleet.owner,
+            fleet.fleet_id,
+            fleet.end_s(max_lease_s),
+            fleet.ordered_end_s,
+            instances[fleet.fleet_id],
+            _seen_s(fleet, receipt),
+        )
     known = {fleet.annex_id for fleet in inventory.living().values()}
     strangers: dict[str, Instance] = {str(one.annex_id): one for one in inventory.unlisted()}
     for annex_id, one in strangers.items():
         if annex_id not in known:
-            yield ObservedAnnex(annex_id, one.owner, one.fleet_id, one.stamped_end_s, None,
-                                instances[one.fleet_id], None)
+            yield ObservedAnnex(
+                annex_id, one.owner, one.fleet_id, one.stamped_end_s, None, instances[one.fleet_id], None
+            )
 
 
 def _seen_s(fleet: Fleet, receipt: Receipt | None) -> float | None:
@@ -156,5 +181,3 @@ def _seen_s(fleet: Fleet, receipt: Receipt | None) -> float | None:
     if receipt is None or not receipt.is_complete or fleet.created_s is None or fleet.created_s >= receipt.at_s:
         return None
     return receipt.at_s
-
-

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from annexd.annex.translate_aws_errors import translate_aws_errors
 from annexd.annex.fleet.advice import DIED, GENERIC, NO_REASON, advice
 from annexd.annex.fleet.inventory import ENDED, Fleet, Inventory
+from annexd.annex.translate_aws_errors import translate_aws_errors
 from annexd.aws import answers
 from annexd.workflow import Refused, Retry
 
@@ -61,8 +61,14 @@ def troubles_of(ec2: Any, inventory: Inventory, now_s: float, max_lease_s: float
     A history that cannot be read is said so, and costs no look.
     """
     instances = Counter(instance.fleet_id for instance in inventory.instances)
-    suspects = [fleet for fleet in inventory.fleets if fleet.annex_id not in busy and not fleet.is_cancelled
-                and now_s < fleet.end_s(max_lease_s) and _is_short(fleet, instances[fleet.fleet_id])]
+    suspects = [
+        fleet
+        for fleet in inventory.fleets
+        if fleet.annex_id not in busy
+        and not fleet.is_cancelled
+        and now_s < fleet.end_s(max_lease_s)
+        and _is_short(fleet, instances[fleet.fleet_id])
+    ]
     suspects.sort(key=lambda fleet: fleet.created_s or 0.0, reverse=True)
     judged = zip(suspects, _judgements(ec2, suspects[:MOST_TOLD], now_s), strict=False)
     return {fleet.fleet_id: trouble for fleet, trouble in judged if trouble is not None}
@@ -98,8 +104,13 @@ def _history(ec2: Any, fleet: Fleet, now_s: float) -> History:
     if fleet.state not in ENDED:
         since_s = max(since_s, now_s - RECENT_S)
     with translate_aws_errors("DescribeSpotFleetRequestHistory"):
-        rows = answers.listed(ec2, "describe_spot_fleet_request_history", "HistoryRecords",
-                              SpotFleetRequestId=fleet.fleet_id, StartTime=datetime.fromtimestamp(since_s, UTC))
+        rows = answers.listed(
+            ec2,
+            "describe_spot_fleet_request_history",
+            "HistoryRecords",
+            SpotFleetRequestId=fleet.fleet_id,
+            StartTime=datetime.fromtimestamp(since_s, UTC),
+        )
         events = [_event(row) for row in itertools.islice(rows, MOST_RECORDS)]
     events.sort(reverse=True)
     began, ended = _lives(events, "launched"), _lives(events, "terminated")
@@ -126,7 +137,7 @@ def _event(row: Mapping[str, Any]) -> Event:
 
 def _clean(value: object, longest: int) -> str:
     """A text of AWS's on one line; its end says more than its beginning, which names the launch specification."""
-    words = value[:answers.LONGEST_TEXT] if isinstance(value, str) else ""
+    words = value[: answers.LONGEST_TEXT] if isinstance(value, str) else ""
     words = " ".join("".join(char if char.isprintable() else " " for char in words).split())
     return words if len(words) <= longest else f"{words[: longest // 3]} ... {words[-(longest - longest // 3) :]}"
 
@@ -189,9 +200,13 @@ def _count_words(fleet: Fleet) -> str:
 
 def _ended_words(fleet: Fleet, now_s: float) -> str:
     if fleet.valid_until_s is not None and now_s >= fleet.valid_until_s:
-        return ("AWS found nothing to start within the provisioning delay, and tries no more: order again, with more "
-                "instance types, zones or a higher price")
+        return (
+            "AWS found nothing to start within the provisioning delay, and tries no more: order again, with more "
+            "instance types, zones or a higher price"
+        )
     if fleet.state == "failed":
         return "the Spot Fleet request failed in AWS before anything was started: correct it and order again"
-    return ("the Spot Fleet request was cancelled before anything was started, by AWS (as it does beyond a quota) or "
-            "by somebody in the account: order again when the reason is gone")
+    return (
+        "the Spot Fleet request was cancelled before anything was started, by AWS (as it does beyond a quota) or "
+        "by somebody in the account: order again when the reason is gone"
+    )

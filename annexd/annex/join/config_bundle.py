@@ -19,10 +19,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from annexd.annex.lease import lease
-from annexd.annex.request.faults import InvalidRequest, joined
 from annexd.annex.join.join_config import digest, renewed_claims
 from annexd.annex.join.machine_config import annex_name, machine_config
+from annexd.annex.lease import lease
+from annexd.annex.request.faults import InvalidRequest, joined
 from annexd.workflow import Json, Refused
 
 MANIFEST: Final = "annex.json"
@@ -55,7 +55,7 @@ class NoBundleSources:
         raise PermissionError(f"{path} cannot be opened")
 
 
-def completed(order: Json, supplies: BundleSources) -> Json:
+def completed(order: Json, bundle_sources: BundleSources) -> Json:
     """The order with the digests of the requester's files, once all that the parcel needs is seen to be there.
 
     Raises InvalidRequest with every fault.
@@ -66,12 +66,12 @@ def completed(order: Json, supplies: BundleSources) -> Json:
     faults: list[str] = []
     files: Mapping[str, bytes] = {}
     try:
-        files = _files(join, order["owner"], supplies)
+        files = _files(join, order["owner"], bundle_sources)
         faults += _faults_of(files, join["config_dir"])
     except OSError as error:
         faults.append(f"ConfigDir cannot be used: {error}")
     try:
-        _token(join, supplies)
+        _token(join, bundle_sources)
     except OSError as error:
         faults.append(_no_token(error))
     if faults:
@@ -88,20 +88,20 @@ class Present:
     cancelled_s: int | None = None
 
 
-def config_bundle(order: Json, supplies: BundleSources, max_lease_s: int) -> bytes:
+def config_bundle(order: Json, bundle_sources: BundleSources, max_lease_s: int) -> bytes:
     """The tarball as it was ordered.  Raises Refused when it cannot be made so."""
     join = order["join"]
     try:
-        files = _files(join, order["owner"], supplies)
+        files = _files(join, order["owner"], bundle_sources)
     except OSError as error:
         raise Refused(f"ConfigDir cannot be used: {error}", untouched=True) from error
     if {name: digest(content) for name, content in files.items()} != join["config_digests"]:
         raise Refused(f"the files of ConfigDir {join['config_dir']} have changed since the order", untouched=True)
-    own = _own(order, Present(order["end_of_lease_s"], max_lease_s)) | _token_file(join, supplies)
+    own = _own(order, Present(order["end_of_lease_s"], max_lease_s)) | _token_file(join, bundle_sources)
     return _tarball(own | dict(sorted(files.items())), join["made_at_s"])
 
 
-def present_config_bundle(order: Json, supplies: BundleSources, present: Present, now_s: float) -> bytes:
+def present_config_bundle(order: Json, bundle_sources: BundleSources, present: Present, now_s: float) -> bytes:
     """The tarball with the present end and a new token; that of a cancelled annex needs neither token nor files.
 
     The requester's files are as they are now: only machines that boot later read them, and an annex is to be extended
@@ -111,8 +111,8 @@ def present_config_bundle(order: Json, supplies: BundleSources, present: Present
     members = _own({**order, "end_of_lease_s": present.end_s}, present)
     if present.cancelled_s is None:
         claims = renewed_claims(join["token_claims"], present.end_s, now_s)
-        members |= _token_file({**join, "token_claims": claims}, supplies)
-        members |= _present_files(order, supplies)
+        members |= _token_file({**join, "token_claims": claims}, bundle_sources)
+        members |= _present_files(order, bundle_sources)
     return _tarball(members, int(now_s))
 
 
@@ -133,17 +133,17 @@ def _own(order: Json, present: Present) -> dict[str, bytes]:
     return {MANIFEST: (json.dumps(manifest, indent=1) + "\n").encode(), CONFIG: machine_config(order).encode()}
 
 
-def _token_file(join: Json, supplies: BundleSources) -> dict[str, bytes]:
+def _token_file(join: Json, bundle_sources: BundleSources) -> dict[str, bytes]:
     try:
-        return {TOKEN: f"{_token(join, supplies)}\n".encode()}
+        return {TOKEN: f"{_token(join, bundle_sources)}\n".encode()}
     except OSError as error:
         raise Refused(_no_token(error), untouched=True) from error
 
 
-def _present_files(order: Json, supplies: BundleSources) -> dict[str, bytes]:
+def _present_files(order: Json, bundle_sources: BundleSources) -> dict[str, bytes]:
     join = order["join"]
     try:
-        files = _files(join, order["owner"], supplies)
+        files = _files(join, order["owner"], bundle_sources)
     except OSError as error:
         words = f"ConfigDir, which the machines of this annex are configured by, cannot be used any more: {error}"
         raise Refused(words, untouched=True) from error
@@ -166,18 +166,20 @@ def _tarball(members: Mapping[str, bytes], made_at_s: int) -> bytes:
     return packed.getvalue()
 
 
-def _files(join: Json, owner: str, supplies: BundleSources) -> Mapping[str, bytes]:
+def _files(join: Json, owner: str, bundle_sources: BundleSources) -> Mapping[str, bytes]:
     path = join["config_dir"]
-    return supplies.read_folder(owner, path) if path is not None else {}
+    return bundle_sources.read_folder(owner, path) if path is not None else {}
 
 
-def _token(join: Json, supplies: BundleSources) -> str:
-    return supplies.sign(join["issuer_key"], join["token_claims"])
+def _token(join: Json, bundle_sources: BundleSources) -> str:
+    return bundle_sources.sign(join["issuer_key"], join["token_claims"])
 
 
 def _no_token(error: OSError) -> str:
-    return (f"annexd cannot make the instances' token: {error}; see SEC_TOKEN_POOL_SIGNING_KEY_FILE and "
-            "SEC_TOKEN_ISSUER_KEY, or order with JoinPool = false (-no-join)")
+    return (
+        f"annexd cannot make the instances' token: {error}; see SEC_TOKEN_POOL_SIGNING_KEY_FILE and "
+        "SEC_TOKEN_ISSUER_KEY, or order with JoinPool = false (-no-join)"
+    )
 
 
 def _faults_of(files: Mapping[str, bytes], path: str) -> list[str]:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
+from annexd.annex.request.ad_attributes import AdAttributes, fault_of_path
 from annexd.annex.request.defaults import DAY_S, Defaults
 from annexd.annex.request.faults import InvalidRequest, shown
-from annexd.annex.request.ad_attributes import AdAttributes, fault_of_path
 from annexd.workflow import Json
 
 BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]")
@@ -58,8 +58,17 @@ def read_join(own: AdAttributes, end_of_lease_s: int, now_s: float, defaults: De
         return None
     own.faults += _faults_of_pool(defaults)
     drain_s = min(defaults.drain_time_s, max(SHORTEST_DRAIN_S, (end_of_lease_s - int(now_s)) // 10))
-    return Join(bucket, users, idle_s, config_dir, defaults.collector_host, defaults.trust_domain,
-                defaults.issuer_key, drain_s, int(now_s))
+    return Join(
+        bucket,
+        users,
+        idle_s,
+        config_dir,
+        defaults.collector_host,
+        defaults.trust_domain,
+        defaults.issuer_key,
+        drain_s,
+        int(now_s),
+    )
 
 
 def join_order(join: Join, annex_id: str, owner: str, end_of_lease_s: int) -> Json:
@@ -141,8 +150,10 @@ def _faults_of_pool(defaults: Defaults) -> list[str]:
     """The administrator's: told to the requester, since it is this request that needs them."""
     faults = []
     if not HOSTS.fullmatch(defaults.collector_host):
-        faults.append(f"annexd's ANNEX_COLLECTOR_HOST (or COLLECTOR_HOST) must say where instances find the pool, "
-                      f"not {shown(defaults.collector_host)}")
+        faults.append(
+            f"annexd's ANNEX_COLLECTOR_HOST (or COLLECTOR_HOST) must say where instances find the pool, "
+            f"not {shown(defaults.collector_host)}"
+        )
     if not USER.fullmatch(f"annex@{defaults.trust_domain}"):
         faults.append(f"annexd's TRUST_DOMAIN must be a name, not {shown(defaults.trust_domain)}")
     return faults

@@ -129,16 +129,20 @@ def _max_lease_s(found: Any) -> int | None:
 def fault_of(receipt: Receipt | None, function_arn: str, now_s: float) -> str | None:
     """Return why this heartbeat allows no order, in words for who ordered; None when it does."""
     if receipt is None:
-        return (f"the lease function {function_arn} has not been called by its rule for {LOOK_BACK_S / 60:.0f} minutes "
-                f"or more, so nobody would end a lease: {CHECK}")
+        return (
+            f"the lease function {function_arn} has not been called by its rule for {LOOK_BACK_S / 60:.0f} minutes "
+            f"or more, so nobody would end a lease: {CHECK}"
+        )
     strange = _fault_of_origin(receipt, function_arn)
     if strange:
         return f"the newest receipt in {log_group_of(function_arn)} is {strange}: {CHECK}"
     age_s = now_s - receipt.at_s
     if age_s > STALE_S or age_s < -AHEAD_S:
         when = f"{age_s / 60:.0f} minutes ago" if age_s > 0 else f"{-age_s / 60:.0f} minutes in the future"
-        return (f"the lease function {function_arn} was last called by its rule {when}, and is to be every "
-                f"{TICK_S / 60:.0f}: {CHECK}")
+        return (
+            f"the lease function {function_arn} was last called by its rule {when}, and is to be every "
+            f"{TICK_S / 60:.0f}: {CHECK}"
+        )
     return _fault_of_run(receipt, function_arn)
 
 
@@ -160,8 +164,10 @@ def _fault_of_run(receipt: Receipt, function_arn: str) -> str | None:
     if not receipt.is_complete:
         return f"the lease function {function_arn} could not look at all fleets and instances{first}: {CHECK}"
     if lacking := [name for name in NEEDED if name in receipt.lacking]:
-        return (f"the lease function {function_arn} lacks the right to {' and '.join(lacking)} instances: "
-                "update the stack (condor_annex -setup), or look for a policy that denies it")
+        return (
+            f"the lease function {function_arn} lacks the right to {' and '.join(lacking)} instances: "
+            "update the stack (condor_annex -setup), or look for a policy that denies it"
+        )
     return None
 
 

@@ -36,6 +36,8 @@ def warning_of(receipt: Receipt, function_arn: str) -> str:
         nowhere = ", ".join(str(path.parent) for path in places(*PLACE))
         return f"annexd's own copy of {'/'.join(PLACE)} is in none of {nowhere}: install annexd again"
     if receipt.digest != own:
-        return (f"the lease function {function_arn} is not the {'/'.join(PLACE)} of this annexd: "
-                "update the stack (condor_annex -setup)")
+        return (
+            f"the lease function {function_arn} is not the {'/'.join(PLACE)} of this annexd: "
+            "update the stack (condor_annex -setup)"
+        )
     return ""

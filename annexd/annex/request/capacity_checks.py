@@ -34,8 +34,10 @@ def _instances(config: Part, capacity: int, most: int) -> Iterator[str]:
     path = min(right, key=lambda each: right[each])
     instances = math.ceil(capacity / Fraction(repr(right[path])))
     if instances > most:
-        yield (f"TargetCapacity {capacity} with {path}WeightedCapacity {right[path]} may come to {shown(instances)} "
-               f"instances, the most allowed here is {most} (ANNEX_MAX_TARGET_CAPACITY)")
+        yield (
+            f"TargetCapacity {capacity} with {path}WeightedCapacity {right[path]} may come to {shown(instances)} "
+            f"instances, the most allowed here is {most} (ANNEX_MAX_TARGET_CAPACITY)"
+        )
 
 
 def _on_demand(config: Part, capacity: int | None) -> Iterator[str]:

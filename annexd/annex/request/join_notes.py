@@ -32,13 +32,17 @@ def _notes_of_profiles(specifications: Sequence[Part], profile: str | None) -> l
 
 
 def _without_profile(named: str) -> str:
-    return (f"{named}: without an IamInstanceProfile, and with none in ANNEX_DEFAULT_INSTANCE_PROFILE_ARN, machines "
-            f"cannot read the annex's object in S3, by which they join the pool. {OTHERWISE}")
+    return (
+        f"{named}: without an IamInstanceProfile, and with none in ANNEX_DEFAULT_INSTANCE_PROFILE_ARN, machines "
+        f"cannot read the annex's object in S3, by which they join the pool. {OTHERWISE}"
+    )
 
 
 def _with_another(named: str, its: str, profile: str) -> str:
-    return (f"{named}: with an IamInstanceProfile of their own ({its}), machines join the pool only if that may "
-            f"read the annex's object in S3. Leave it out to have {profile}, which may. {OTHERWISE}")
+    return (
+        f"{named}: with an IamInstanceProfile of their own ({its}), machines join the pool only if that may "
+        f"read the annex's object in S3. Leave it out to have {profile}, which may. {OTHERWISE}"
+    )
 
 
 def _notes_of_addresses(specifications: Sequence[Part]) -> list[str]:
@@ -47,8 +51,10 @@ def _notes_of_addresses(specifications: Sequence[Part]) -> list[str]:
 
 
 def _without_address(named: str) -> str:
-    return (f"{named}: without a public address (AssociatePublicIpAddress is false), machines join the pool only if "
-            f"their subnet has another way to S3, EC2 and the pool, such as a NAT gateway. {OTHERWISE}")
+    return (
+        f"{named}: without a public address (AssociatePublicIpAddress is false), machines join the pool only if "
+        f"their subnet has another way to S3, EC2 and the pool, such as a NAT gateway. {OTHERWISE}"
+    )
 
 
 def _is_private(specification: Part) -> bool:

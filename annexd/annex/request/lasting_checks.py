@@ -20,5 +20,7 @@ def faults_of_lasting(config: Part) -> Iterator[str]:
                 yield f"{where}DeleteOnTermination is false: the network interface would outlive the lease"
     behaviour = config.get("InstanceInterruptionBehavior", TERMINATE)
     if behaviour not in (TERMINATE, None):
-        yield (f"InstanceInterruptionBehavior must be {TERMINATE}, not {behaviour}: what AWS stops or hibernates keeps "
-               "its volumes, and comes back when it likes")
+        yield (
+            f"InstanceInterruptionBehavior must be {TERMINATE}, not {behaviour}: what AWS stops or hibernates keeps "
+            "its volumes, and comes back when it likes"
+        )

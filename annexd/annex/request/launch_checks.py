@@ -86,7 +86,8 @@ def _faults_of_interfaces(path: str, specification: Part) -> Iterator[str]:
     if interfaces:
         yield from (
             f"{path}{name} and NetworkInterfaces exclude each other: put it into NetworkInterfaces[].{inner}"
-            for name, inner in IN_INTERFACES.items() if name in specification
+            for name, inner in IN_INTERFACES.items()
+            if name in specification
         )
     for where, interface in interfaces:
         yield from _faults_of_interface(where, interface, alone=len(interfaces) == 1)
@@ -123,8 +124,9 @@ def _faults_of_types(config: Part) -> Iterator[str]:
     """EC2 user guide, "Examples of configurations that are valid and not valid" (attribute-based selection): "either
     InstanceRequirements or InstanceType, but not both, even if they're in different Overrides structures"."""
     types = [path for path, pool in pools(config) if "InstanceType" in pool]
-    by_attributes = [(path, pool["InstanceRequirements"]) for path, pool in pools(config)
-                     if "InstanceRequirements" in pool]
+    by_attributes = [
+        (path, pool["InstanceRequirements"]) for path, pool in pools(config) if "InstanceRequirements" in pool
+    ]
     if types and by_attributes:
         yield f"{types[0]}InstanceType and {by_attributes[0][0]}InstanceRequirements exclude each other in one request"
     for path, wanted in by_attributes:  # InstanceRequirements: "You must specify VCpuCount and MemoryMiB."

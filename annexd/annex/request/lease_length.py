@@ -7,9 +7,9 @@ computed: what was typed as the longest or the shortest lease must not be refuse
 from collections.abc import Iterator
 from typing import Any, Final
 
+from annexd.annex.lease.identifiers import is_end
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.faults import shown
-from annexd.annex.lease.identifiers import is_end
 
 GRACE_S: Final = 60
 LONGEST_S: Final = 10 * 366 * 86400  # of an extension: what is longer was not meant
@@ -31,8 +31,10 @@ def fault_of_end(value: Any, now_s: float, defaults: Defaults) -> str | None:
         return f"-lease-duration {_typed(length_s)} is longer than ANNEX_MAX_LEASE ({duration(defaults.max_lease_s)})"
     if length_s < _shortest_s(defaults):
         shortest = duration(defaults.shortest_lease_s)
-        return (f"-lease-duration {_typed(length_s)} is shorter than ANNEX_MIN_LEASE ({shortest}): the lease function "
-                "runs every five minutes, and ends a lease at its next run")
+        return (
+            f"-lease-duration {_typed(length_s)} is shorter than ANNEX_MIN_LEASE ({shortest}): the lease function "
+            "runs every five minutes, and ends a lease at its next run"
+        )
     return None
 
 

@@ -23,17 +23,17 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
-from annexd.annex.request.defaults import Defaults
-from annexd.annex.request.faults import InvalidRequest, shown
-from annexd.annex.request.account_defaults import filled, with_fleet_role
-from annexd.annex.lease.identifiers import COMMAND_ID, new_command_id
 from annexd.annex.join.join_config import Join, fault_of_name, read_join
 from annexd.annex.key_source import KeySource
+from annexd.annex.lease.identifiers import COMMAND_ID, new_command_id
 from annexd.annex.lease.lease import utc
+from annexd.annex.request.account_defaults import filled, with_fleet_role
+from annexd.annex.request.ad_attributes import OWN, AdAttributes
+from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.faults import InvalidRequest, shown
+from annexd.annex.request.fleet_checks import faults_of_config
 from annexd.annex.request.lease_length import fault_of_end
 from annexd.annex.request.lending import faults_of_lent_request
-from annexd.annex.request.ad_attributes import OWN, AdAttributes
-from annexd.annex.request.fleet_checks import faults_of_config
 from annexd.annex.request.spot_fleet import checked_config
 from annexd.aws import Endpoints, fault_of_url, region_of_function, region_of_url
 
@@ -86,8 +86,7 @@ class BulkRequest:
             raise InvalidRequest(faults)
         config, more_notes = filled(config, defaults, joins=join is not None)
         notes += more_notes
-        return cls(command_id, end_of_lease_s, valid_until_s, arn, endpoints, keys, config, tuple(notes),
-                   name, join)
+        return cls(command_id, end_of_lease_s, valid_until_s, arn, endpoints, keys, config, tuple(notes), name, join)
 
 
 def check_command(ad: Mapping[str, Any], expected: str = COMMAND) -> None:
@@ -181,8 +180,9 @@ def _keys(own: AdAttributes, defaults: Defaults, arn: str, endpoints: Endpoints)
     if keys.is_given or len(own.faults) > before:
         return keys
     if not defaults.allow_default_credentials:
-        own.faults.append("PublicKeyFile and SecretKeyFile, or AWSProfile, are missing: this annexd has no keys of its "
-                          "own to lend")
+        own.faults.append(
+            "PublicKeyFile and SecretKeyFile, or AWSProfile, are missing: this annexd has no keys of its own to lend"
+        )
     else:
         own.faults += faults_of_lent_request(endpoints, arn, own.value("S3Bucket") or None, defaults)
     return keys

@@ -34,8 +34,16 @@ NUMBER: Final = re.compile(r"-?([0-9]{1,19}(\.[0-9]{0,19})?|\.[0-9]{1,19})", re.
 MEANT_EMPTY: Final = frozenset({("Tag", "Value"), ("BlockDeviceMapping", "NoDevice")})
 # Enumerations in which a value that this botocore does not know is a mistake.  Others grow each month (InstanceType).
 CLOSED: Final = frozenset(
-    ["AllocationStrategy", "OnDemandAllocationStrategy", "ReplacementStrategy", "ExcessCapacityTerminationPolicy",
-     "FleetType", "InstanceInterruptionBehavior", "TargetCapacityUnitType", "Tenancy"]
+    [
+        "AllocationStrategy",
+        "OnDemandAllocationStrategy",
+        "ReplacementStrategy",
+        "ExcessCapacityTerminationPolicy",
+        "FleetType",
+        "InstanceInterruptionBehavior",
+        "TargetCapacityUnitType",
+        "Tenancy",
+    ]
 )
 ELSEWHERE: Final = {  # of an override, EC2 Fleet and the EC2 user guide's example 8 have it so; no name is close
     ("LaunchTemplateOverrides", "placement"): "AvailabilityZone",

@@ -4,8 +4,6 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from annexd.annex.request.config_members import Part, parts, specifications
-from annexd.annex.request.faults import shown
 from annexd.annex.lease.lease import (
     TAG_ANNEX_ID,
     TAG_CANCELLED,
@@ -14,6 +12,8 @@ from annexd.annex.lease.lease import (
     TAG_NAME,
     TAG_OWNER,
 )
+from annexd.annex.request.config_members import Part, parts, specifications
+from annexd.annex.request.faults import shown
 
 RESERVED: Final = frozenset({TAG_ANNEX_ID, TAG_CANCELLED, TAG_FLEET, TAG_LEASE_END, TAG_NAME, TAG_OWNER})
 MOST_TAGS: Final = 50  # EC2 user guide, "Tag restrictions": of a resource

@@ -4,8 +4,8 @@ The fleet comes last and brings its lease with it, in one call; before it stands
 work.  Undo runs the other way and may not pass a step that failed.
 """
 
-from annexd.annex.steps.context import StepContext
 from annexd.annex.steps.check_lease_function import CheckLeaseFunction
+from annexd.annex.steps.context import StepContext
 from annexd.annex.steps.limited import Limited
 from annexd.annex.steps.put_object import PutObject
 from annexd.annex.steps.request_fleet import RequestFleet

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from annexd.annex.translate_aws_errors import translate_aws_errors
 from annexd.annex.lease.heartbeat import Receipt, fault_of, is_closed, unqualified
 from annexd.annex.lease.lease_code import warning_of
 from annexd.annex.request.lease_length import GRACE_S, duration
 from annexd.annex.steps.context import StepContext
+from annexd.annex.translate_aws_errors import translate_aws_errors
 from annexd.aws import Clients, answers
 from annexd.aws.errors import AWS_ERRORS, is_not_found
 from annexd.workflow import Json, Refused, Retry
@@ -62,8 +62,10 @@ def _usable_function(functions: Any, arn: str) -> Mapping[str, Any]:
         words = f"the lease function {arn} is closed: somebody runs condor_annex -teardown; -setup opens it again"
         raise Refused(words, untouched=True)
     if (answer.get("Concurrency") or {}).get("ReservedConcurrentExecutions") == 0:
-        words = (f"the lease function {arn} may not run, its reserved concurrency is 0: "
-                 "aws lambda delete-function-concurrency --function-name gives it back")
+        words = (
+            f"the lease function {arn} may not run, its reserved concurrency is 0: "
+            "aws lambda delete-function-concurrency --function-name gives it back"
+        )
         raise Refused(words, untouched=True)
     return configuration
 
@@ -84,8 +86,10 @@ def check_max_lease(enforcer: Enforcer, end_of_lease_s: int, created_s: float) -
     length_s = end_of_lease_s - created_s
     if length_s > enforcer.max_lease_s + GRACE_S:
         longest = duration(enforcer.max_lease_s)
-        words = (f"a lease of {duration(int(length_s))} is longer than the lease function allows ({longest}, the "
-                 "stack's parameter MaxLease)")
+        words = (
+            f"a lease of {duration(int(length_s))} is longer than the lease function allows ({longest}, the "
+            "stack's parameter MaxLease)"
+        )
         raise Refused(words, untouched=True, result="InvalidRequest")
 
 

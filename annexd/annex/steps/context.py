@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from annexd.annex.fleet.access import Access
-from annexd.annex.translate_aws_errors import translate_aws_errors as translate_aws_errors
+from annexd.annex.join.config_bundle import BundleSources, NoBundleSources
 from annexd.annex.lease.heartbeat import Heartbeats
-from annexd.annex.join.config_bundle import NoBundleSources, BundleSources
+from annexd.annex.translate_aws_errors import translate_aws_errors as translate_aws_errors
 from annexd.aws import Clients
 from annexd.workflow import Refused, Retry
 
@@ -19,7 +19,7 @@ class StepContext:
     access: Access
     now_s: Callable[[], float] = time.time
     settle_s: float = 90.0  # a call whose answer was lost may take effect until then: 30 s to read, and twice more
-    supplies: BundleSources = field(default_factory=NoBundleSources)
+    bundle_sources: BundleSources = field(default_factory=NoBundleSources)
     heartbeats: Heartbeats = field(default_factory=Heartbeats)
     pause: Callable[[float], None] = time.sleep  # between two looks at what AWS shows a little late
 

@@ -9,25 +9,27 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from annexd.annex.request.defaults import DAY_S
-from annexd.annex.lease.heartbeat import TICK_S
 from annexd.annex.fleet.inventory import ENDED, Fleet, fleets_of_annex
-from annexd.annex.lease.lease import TAG_LEASE_END, utc
-from annexd.annex.request.lease_length import GRACE_S, duration, fault_of_length
 from annexd.annex.join.config_bundle import Present
-from annexd.annex.steps.context import StepContext
+from annexd.annex.lease.heartbeat import TICK_S
+from annexd.annex.lease.lease import TAG_LEASE_END, utc
+from annexd.annex.request.defaults import DAY_S
+from annexd.annex.request.lease_length import GRACE_S, duration, fault_of_length
 from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S, check_max_lease, enforcer_of
+from annexd.annex.steps.context import StepContext
 from annexd.annex.steps.put_object import PutObject, put_present
 from annexd.annex.steps.request_fleet import RequestFleet
 from annexd.annex.steps.tag_fleets import fleets_of, identity_of, wait_for_lost, write_tag
 from annexd.aws import Clients
-from annexd.workflow import Engine, Json, Refused, Retry, SUCCESS, StepState
+from annexd.workflow import SUCCESS, Engine, Json, Refused, Retry, StepState
 
 LONGEST_WAIT_S: Final = 600.0  # of an extension for its turn and for AWS; then nobody waits for it any more
 TOO_LATE_S: Final = 120.0  # before the present end: a run of the function that sees the old one may last so long
 LOOK_AGAIN_S: Final = 0.25, 0.5, 1.0, 2.0  # EC2 is eventually consistent: a tag that shows a little late is no lost one
-NO_RIGHT: Final = ("these keys lack the right to tag Spot Fleet requests (ec2:CreateTags with "
-                   "htcondor:annex-lease-end): the policies that condor_annex -setup names hold it")
+NO_RIGHT: Final = (
+    "these keys lack the right to tag Spot Fleet requests (ec2:CreateTags with "
+    "htcondor:annex-lease-end): the policies that condor_annex -setup names hold it"
+)
 UNTOLD: Final = "its machines do not know the earlier end, and do not drain before it"
 
 
@@ -288,6 +290,8 @@ def _check_times(order: Json, from_s: int, end_s: int, now_s: float) -> None:
         raise Refused(words, untouched=True, result="InvalidState")
     nearest_s = 2 * TICK_S + order["drain_s"]
     if end_s - now_s < nearest_s - min(GRACE_S, nearest_s / 10) and end_s < from_s and not order["now"]:
-        words = (f"the new end is only {duration(max(0, int(end_s - now_s)))} away, and the machines need up to "
-                 f"{duration(int(nearest_s))} to hear of it and to drain: -now ends the lease all the same")
+        words = (
+            f"the new end is only {duration(max(0, int(end_s - now_s)))} away, and the machines need up to "
+            f"{duration(int(nearest_s))} to hear of it and to drain: -now ends the lease all the same"
+        )
         raise Refused(words, untouched=True, result="InvalidRequest")

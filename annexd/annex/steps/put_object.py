@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from annexd.annex.join.config_bundle import Present, config_bundle, present_config_bundle
-from annexd.annex.steps.context import StepContext, translate_aws_errors, before_the_end, require_settled
+from annexd.annex.steps.context import StepContext, before_the_end, require_settled, translate_aws_errors
 from annexd.aws import Clients, account_of_function, answers
 from annexd.aws.errors import AWS_ERRORS, is_not_found
 from annexd.workflow import Json
@@ -35,7 +35,7 @@ class PutObject:
         if not intent:
             return {}
         before_the_end(self._world, intent["end_of_lease_s"])
-        body = config_bundle(order, self._world.supplies, intent["max_lease_s"])
+        body = config_bundle(order, self._world.bundle_sources, intent["max_lease_s"])
         _put(self._world.access(order).s3, intent, body)
         return {}
 
@@ -66,7 +66,7 @@ def put_present(world: StepContext, clients: Clients, order: Json, present: Pres
     """
     if order.get("join") is None:
         return
-    body = present_config_bundle(order, world.supplies, present, world.aws_now_s(clients))
+    body = present_config_bundle(order, world.bundle_sources, present, world.aws_now_s(clients))
     _put(clients.s3, _place(order), body)
 
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from annexd.annex.fleet.inventory import OVER, end_fleet, fleets_with_token
-from annexd.annex.steps.context import StepContext, translate_aws_errors, before_the_end, require_settled
 from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S, CheckLeaseFunction, enforcer_of
+from annexd.annex.steps.context import StepContext, before_the_end, require_settled, translate_aws_errors
 from annexd.aws import Clients, answers
 from annexd.workflow import Json, Refused, Retry
 

@@ -14,12 +14,12 @@ from annexd.cedar import commands
 from annexd.condor import bindings
 from annexd.daemoncore import log
 from annexd.daemoncore.commands.call import Call, Handler, payload_of
-from annexd.service.environment_knobs import redacted
 from annexd.daemoncore.commands.fetch_log import fetch_log
-from annexd.daemoncore.config.parameters import param
 from annexd.daemoncore.commands.remote_config import May, RemoteConfig
-from annexd.daemoncore.process.semaphore import Semaphore
+from annexd.daemoncore.config.environment_knobs import redacted
+from annexd.daemoncore.config.parameters import param
 from annexd.daemoncore.config.sources import Source, names_by_file, source_of
+from annexd.daemoncore.process.semaphore import Semaphore
 
 NOT_DEFINED = "Not defined"
 SUMMARY = ".*|.summary"  # condor_config_val -summary asks for this pattern
@@ -29,11 +29,13 @@ PATTERNS_WAITING = 20  # behind the one that is searched for
 
 _searching = Semaphore(1)
 
+
 class Administration:
     """`ads`: ours, as they are now; `signals`: what DC_RAISESIGNAL may do, by number; `may`: see RemoteConfig."""
 
-    def __init__(self, ads: Callable[[], list[bindings.Ad]], signals: Mapping[int, Callable[[], None]],
-                 may: May) -> None:
+    def __init__(
+        self, ads: Callable[[], list[bindings.Ad]], signals: Mapping[int, Callable[[], None]], may: May
+    ) -> None:
         self._ads = ads
         self._remote_config = RemoteConfig(may)
         self._signals = signals

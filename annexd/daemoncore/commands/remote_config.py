@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from annexd.cedar import commands
 from annexd.cedar.levels import Level
 from annexd.daemoncore import log
-from annexd.daemoncore.config import runtime_config as dynamic
 from annexd.daemoncore.commands.call import Call, payload_of
-from annexd.daemoncore.config.runtime_config import CannotSet
+from annexd.daemoncore.config import runtime_config as dynamic
 from annexd.daemoncore.config.parameters import param
+from annexd.daemoncore.config.runtime_config import CannotSet
 
 DONE, REFUSED = 0, -1
 May = Callable[[Call, Level], bool]
@@ -42,8 +42,11 @@ class RemoteConfig:
         name = dynamic.name_in(knob, line)
         if not any(self._may(call, level) for level in _levels_that_may_set(name)):
             raise CannotSet(f"no SETTABLE_ATTRS_<LEVEL> lets this user set {name}")
-        keep = dynamic.set_runtime if call.received.command.number == commands.DC_CONFIG_RUNTIME else (
-            dynamic.set_persistent)
+        keep = (
+            dynamic.set_runtime
+            if call.received.command.number == commands.DC_CONFIG_RUNTIME
+            else (dynamic.set_persistent)
+        )
         keep(name, line)
 
 

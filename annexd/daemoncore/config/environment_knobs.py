@@ -28,10 +28,12 @@ def redacted(name: str, text: str) -> str:
 def warn() -> None:
     """One line of the log for each knob that holds keys, without them."""
     for name in _with_keys():
-        log.error(f"{name} holds AWS keys, which anybody with READ gets from every daemon of this host by "
-                  f"condor_config_val -addr: give the host an instance profile, or have ANNEXD_ENVIRONMENT set "
-                  f"AWS_SHARED_CREDENTIALS_FILE to a file of mode 600 that belongs to HTCondor's user; "
-                  f"take the keys out of {name}, and rotate them now")
+        log.error(
+            f"{name} holds AWS keys, which anybody with READ gets from every daemon of this host by "
+            f"condor_config_val -addr: give the host an instance profile, or have ANNEXD_ENVIRONMENT set "
+            f"AWS_SHARED_CREDENTIALS_FILE to a file of mode 600 that belongs to HTCondor's user; "
+            f"take the keys out of {name}, and rotate them now"
+        )
 
 
 def _with_keys() -> Iterator[str]:

@@ -7,9 +7,9 @@ IPV4_ADDRESS and IPV6_ADDRESS; here they become what a socket is bound to and wh
 import socket
 from dataclasses import dataclass
 
-from annexd.daemoncore.sinful import Sinful
-from annexd.daemoncore.network.listener import tcp_socket
 from annexd.daemoncore.config.parameters import Parameters
+from annexd.daemoncore.network.listener import tcp_socket
+from annexd.daemoncore.sinful import Sinful
 
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared with, and bound to where BIND_ALL_INTERFACES says so
 TRIES = 20  # to find a port that is free in both families
@@ -28,9 +28,11 @@ class Interfaces:
     def read(cls, look_up: Parameters) -> "Interfaces":
         found = tuple(filter(None, (look_up.text("IPV4_ADDRESS"), look_up.text("IPV6_ADDRESS"))))
         if not found:
-            look_up.faults.append(f"NETWORK_INTERFACE is {look_up.text('NETWORK_INTERFACE', '*')}, ENABLE_IPV4 "
-                                  f"{look_up.text('ENABLE_IPV4', 'auto')} and ENABLE_IPV6 "
-                                  f"{look_up.text('ENABLE_IPV6', 'auto')}: this host has no such address")
+            look_up.faults.append(
+                f"NETWORK_INTERFACE is {look_up.text('NETWORK_INTERFACE', '*')}, ENABLE_IPV4 "
+                f"{look_up.text('ENABLE_IPV4', 'auto')} and ENABLE_IPV6 "
+                f"{look_up.text('ENABLE_IPV6', 'auto')}: this host has no such address"
+            )
         return cls(found, look_up.boolean("BIND_ALL_INTERFACES", True))
 
     def open_port(self, port: int) -> list[socket.socket]:
@@ -54,8 +56,9 @@ class Interfaces:
     def sinful(self, listening: list[socket.socket], alias: str) -> Sinful:
         """The address of sockets of our own."""
         names = [each.getsockname()[:2] for each in listening]
-        return Sinful.own_port([(self._reachable(ip), port) for ip, port in sorted(names, key=lambda n: ":" in n[0])],
-                               alias)
+        return Sinful.own_port(
+            [(self._reachable(ip), port) for ip, port in sorted(names, key=lambda n: ":" in n[0])], alias
+        )
 
     def _reachable(self, ip: str) -> str:
         """The address to tell of a socket that is bound to every one of its family."""

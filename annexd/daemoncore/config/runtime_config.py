@@ -13,9 +13,9 @@ from pathlib import Path
 from annexd.condor import bindings, values
 from annexd.condor.values import Unsafe
 from annexd.daemoncore import log
+from annexd.daemoncore.atomic_file import replace_file
 from annexd.daemoncore.config.parameters import Parameters, param
 from annexd.daemoncore.privileges import root_files
-from annexd.daemoncore.atomic_file import replace_file
 
 NAME = r"[A-Za-z_][A-Za-z0-9_.]{0,199}"
 ASSIGNMENT = re.compile(rf"\s*+(?P<name>{NAME})\s*+=\s*+(?P<value>[^\x00-\x1f\x7f]*+)")  # linear: strangers' lines

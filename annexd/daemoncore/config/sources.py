@@ -83,8 +83,15 @@ async def _condor_config_val(*words: str) -> str | None:
 async def _said(words: tuple[str, ...]) -> str | None:
     try:
         child = await asyncio.create_subprocess_exec(
-            f"{param('BIN')}/condor_config_val", "-subsystem", "ANNEXD", *words, env=for_child(os.environ),
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL)
+            f"{param('BIN')}/condor_config_val",
+            "-subsystem",
+            "ANNEXD",
+            *words,
+            env=for_child(os.environ),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
     except OSError:
         return None
     try:

@@ -6,13 +6,13 @@ import os
 import socket
 
 from annexd.daemoncore import log
-from annexd.daemoncore.sinful import Sinful
-from annexd.daemoncore.pool.publisher import shared_port_address
-from annexd.service.configuration import Configuration
-from annexd.daemoncore.network.shared_port import SharedPort
-from annexd.daemoncore.process.inheritance import Inheritance
 from annexd.daemoncore.network.listener import Listener, NamedSocket, Serve
+from annexd.daemoncore.network.shared_port import SharedPort
+from annexd.daemoncore.pool.publisher import shared_port_address
+from annexd.daemoncore.process.inheritance import Inheritance
 from annexd.daemoncore.process.options import Options
+from annexd.daemoncore.sinful import Sinful
+from annexd.service.configuration import Configuration
 
 TOUCH_S = 900.0  # DaemonCore's own interval (SharedPortEndpoint)
 

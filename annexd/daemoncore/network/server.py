@@ -34,11 +34,11 @@ from annexd.cedar.events import (
 from annexd.cedar.secret import Secret
 from annexd.daemoncore import log
 from annexd.daemoncore.commands.call import Call, Handler, Work
-from annexd.service.configuration import Limits
 from annexd.daemoncore.network.pending_connections import PendingConnections, Place, counted_as
-from annexd.daemoncore.security.resolver import AT_ONCE, FORGET_S, LOOKUPS, RESOLVER, NeedsResolver
 from annexd.daemoncore.security.fs_proof import login_name, owner_of_proof
+from annexd.daemoncore.security.resolver import AT_ONCE, FORGET_S, LOOKUPS, RESOLVER, NeedsResolver
 from annexd.daemoncore.ttl_cache import Recent
+from annexd.service.configuration import Limits
 
 KEY_KEPT_S = 1.0  # a signing key that is taken away counts no longer than this
 LOGIN_NAME_KEPT_S = 300.0  # PASSWD_CACHE_REFRESH is 20 hours
@@ -73,7 +73,7 @@ class Server:
         self.security = security
         self.limits = limits
         self.dispatch = dispatch
-        self.lobby = PendingConnections()
+        self.pending_connections = PendingConnections()
         self._shared_port_id = shared_port_id
         self._running: set[asyncio.Task[None]] = set()
 
@@ -90,7 +90,7 @@ class Server:
 
     async def drain(self, timeout_s: float) -> None:
         """End those without a command, wait for the others, then end what is left of them."""
-        self.lobby.close()
+        self.pending_connections.close()
         if self._running:
             await asyncio.wait(self._running, timeout=timeout_s)
         for task in tuple(self._running):
@@ -151,7 +151,7 @@ class Session:
             return
         self._is_over = True
         self._wait_for_nothing()
-        self._leave_lobby()
+        self._leave_pending()
         if self._asked is not None:
             self._asked.cancel()  # if its turn has not come yet
         self._client.close()
@@ -216,8 +216,10 @@ class Session:
         if secret := keys.get(key_id):
             tell(secret)
             return True
-        return self._ask(partial(self._security.read_signing_key, key_id),
-                         lambda secret: tell(keys.put(key_id, secret) if secret else None))
+        return self._ask(
+            partial(self._security.read_signing_key, key_id),
+            lambda secret: tell(keys.put(key_id, secret) if secret else None),
+        )
 
     def _authorize(self, question: NeedAuthorization) -> bool:
         identity, policy, verdicts = question.identity, self._security.authorization, self._security.verdicts
@@ -237,19 +239,23 @@ class Session:
         """One line of the log for whoever is refused the same again and again, as a client is that tries twice."""
         identity, command = question.identity, question.command
         if verdict.granted:
-            log.security(f"{command.name} from {identity.user} at {self._peer} granted: {verdict.reason}; "
-                         f"{identity.proof}")
+            log.security(
+                f"{command.name} from {identity.user} at {self._peer} granted: {verdict.reason}; {identity.proof}"
+            )
         else:
             say = log.always if is_new else log.full_debug
-            say(f"PERMISSION DENIED to {identity.user} from {self._peer} for command {command.number} "
-                f"({command.name}), access level {command.level}: reason: {verdict.reason}; {identity.proof}")
+            say(
+                f"PERMISSION DENIED to {identity.user} from {self._peer} for command {command.number} "
+                f"({command.name}), access level {command.level}: reason: {verdict.reason}; {identity.proof}"
+            )
         self._connection.authorization(verdict.granted)
 
-    def _ask(self, question: Callable[[], Answer], tell: Callable[[Answer], object],
-             threads: Executor | None = None) -> bool:
+    def _ask(
+        self, question: Callable[[], Answer], tell: Callable[[Answer], object], threads: Executor | None = None
+    ) -> bool:
         """In a thread, since it may take long; the connection goes on with the answer."""
         self._wait_for_nothing()
-        self._enter_lobby()
+        self._enter_pending()
 
         def answered(answer: asyncio.Future[Answer]) -> None:
             tell(answer.result())
@@ -262,7 +268,7 @@ class Session:
     # What is waited for.
 
     def _wait_for_data(self) -> None:
-        self._enter_lobby()
+        self._enter_pending()
         if not self._is_reading:
             self._loop.add_reader(self._descriptor, self._guarded, self._receive)
             self._is_reading = True
@@ -270,7 +276,7 @@ class Session:
     def _wait_for_room(self) -> None:
         """In the kernel, for what the peer does not take."""
         self._wait_for_nothing()
-        self._enter_lobby()
+        self._enter_pending()
         self._loop.add_writer(self._descriptor, self._guarded, self._send_more)
         self._is_writing = True
 
@@ -286,16 +292,20 @@ class Session:
             self._loop.remove_writer(self._descriptor)
         self._is_reading = self._is_writing = False
 
-    def _enter_lobby(self) -> None:
+    def _enter_pending(self) -> None:
         if self._place is None:
             now_s, limits = time.monotonic(), self._server.limits
-            self._place = Place(counted_as(self._address[0]), self._lose_place, now_s + limits.session_deadline_s,
-                                now_s + limits.read_timeout_s)
-            self._server.lobby.enter(self._place, limits.max_pending_connections)
+            self._place = Place(
+                counted_as(self._address[0]),
+                self._lose_place,
+                now_s + limits.session_deadline_s,
+                now_s + limits.read_timeout_s,
+            )
+            self._server.pending_connections.enter(self._place, limits.max_pending_connections)
 
-    def _leave_lobby(self) -> None:
+    def _leave_pending(self) -> None:
         if self._place is not None:
-            self._server.lobby.leave(self._place)
+            self._server.pending_connections.leave(self._place)
 
     def _lose_place(self, reason: str) -> None:
         self._fail(TimeoutError(reason))
@@ -324,7 +334,7 @@ class Session:
             self._close()
             return
         self._wait_for_nothing()
-        self._leave_lobby()
+        self._leave_pending()
         self._server.run(self._carry_out(work))
 
     async def _carry_out(self, work: Work | None) -> None:

@@ -70,7 +70,8 @@ class SharedPort:
         if not part:
             raise ValueError(f"closed after {len(self._message)} bytes")
         if not self._message.startswith(PASS_SOCK_MESSAGE[: len(self._message)]) and (
-                self._message[:-1] != PASS_SOCK_MESSAGE):
+            self._message[:-1] != PASS_SOCK_MESSAGE
+        ):
             raise ValueError(f"expected SHARED_PORT_PASS_SOCK, got {self._message.hex()}")
         if len(self._message) == WHOLE_BYTES:
             self._pass_on()

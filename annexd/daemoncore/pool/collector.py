@@ -47,8 +47,9 @@ class Publication:
 class Advertiser:
     """Keeps both ads fresh; `status` gives the attributes that change (counts of requests and the like)."""
 
-    def __init__(self, outbound: Outbound, publication: Publication,
-                 status: Callable[[], Mapping[str, int | bool | str]]) -> None:
+    def __init__(
+        self, outbound: Outbound, publication: Publication, status: Callable[[], Mapping[str, int | bool | str]]
+    ) -> None:
         self.publication = publication
         self.identity: Identity | None = None
         self.reconfigured_at_s = self.started_at_s = int(time.time())
@@ -112,25 +113,29 @@ class Advertiser:
                     log.always(f"collector {collector} takes our updates again")
                 self._failing.discard(collector)
 
-    async def _send(self, command: str, ads: list[bindings.Ad], collector: str,
-                    timeout_s: float = CALL_TIMEOUT_S) -> None:
+    async def _send(
+        self, command: str, ads: list[bindings.Ad], collector: str, timeout_s: float = CALL_TIMEOUT_S
+    ) -> None:
         arguments = {"command": command, "collector": collector, "ads": [repr(ad) for ad in ads]}
         await self._outbound.call("advertise", arguments, timeout_s)
 
     def _ad(self, identity: Identity, my_type: str) -> bindings.Ad:
-        return bindings.ad_to_show({
-            "MyType": my_type,
-            "Name": identity.name,
-            "Machine": identity.machine,
-            "MyAddress": identity.address,
-            "CondorVersion": identity.version,
-            "CondorPlatform": identity.platform,
-            "MyCurrentTime": int(time.time()),
-            "DaemonStartTime": self.started_at_s,
-            "DaemonLastReconfigTime": self.reconfigured_at_s,
-            "UpdateSequenceNumber": self._sequence,
-            **self._status(),
-        }, self.publication.expressions)
+        return bindings.ad_to_show(
+            {
+                "MyType": my_type,
+                "Name": identity.name,
+                "Machine": identity.machine,
+                "MyAddress": identity.address,
+                "CondorVersion": identity.version,
+                "CondorPlatform": identity.platform,
+                "MyCurrentTime": int(time.time()),
+                "DaemonStartTime": self.started_at_s,
+                "DaemonLastReconfigTime": self.reconfigured_at_s,
+                "UpdateSequenceNumber": self._sequence,
+                **self._status(),
+            },
+            self.publication.expressions,
+        )
 
 
 def invalidation(identity: Identity, my_type: str) -> bindings.Ad:

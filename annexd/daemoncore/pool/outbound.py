@@ -78,7 +78,13 @@ class Outbound:
     async def _running_worker(self) -> asyncio.subprocess.Process:
         if self._worker is None or self._worker.returncode is not None:
             self._worker = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-m", "annexd.daemoncore.pool.outbound_worker",
-                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-                env=self._environment, cwd="/")
+                sys.executable,
+                "-P",
+                "-m",
+                "annexd.daemoncore.pool.outbound_worker",
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                env=self._environment,
+                cwd="/",
+            )
         return self._worker

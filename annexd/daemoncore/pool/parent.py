@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from annexd.daemoncore import log
-from annexd.daemoncore.sinful import Sinful, read_shared_port_address
 from annexd.daemoncore.pool.outbound import Outbound, OutboundFailed
+from annexd.daemoncore.sinful import Sinful, read_shared_port_address
 
 RETRY_S = 5.0  # a keepalive that was not delivered is worth another try soon
 
@@ -34,8 +34,9 @@ class ParentTimes:
 class Parent:
     """shared_port_ad: condor_shared_port's ad file."""
 
-    def __init__(self, outbound: Outbound, address: str, pid: int, times: ParentTimes,
-                 shared_port_ad: Path | None = None) -> None:
+    def __init__(
+        self, outbound: Outbound, address: str, pid: int, times: ParentTimes, shared_port_ad: Path | None = None
+    ) -> None:
         self.times = times
         self._shared_port_ad = shared_port_ad
         self._outbound = outbound

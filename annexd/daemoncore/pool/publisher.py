@@ -10,10 +10,10 @@ from pathlib import Path
 
 import htcondor2
 
-from annexd.daemoncore import sinful as addresses
 from annexd.daemoncore import log
-from annexd.daemoncore.sinful import Sinful
+from annexd.daemoncore import sinful as addresses
 from annexd.daemoncore.pool.collector import Advertiser, Identity
+from annexd.daemoncore.sinful import Sinful
 from annexd.service.configuration import Configuration
 
 SHARED_PORT_POLL_S = 0.5

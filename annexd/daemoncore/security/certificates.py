@@ -16,11 +16,16 @@ def read_tls(look_up: Parameters) -> tuple[Tls | None, tuple[str, ...]]:
         try:
             context = _tls_context(look_up, certificate, key)
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-            warnings.append(f"SSL is not offered with the certificate {certificate} and the key {key}: {error}; see "
-                            "AUTH_SSL_SERVER_CERTFILE, _KEYFILE, _CAFILE, _CADIR and AUTH_SSL_CIPHERLIST")
+            warnings.append(
+                f"SSL is not offered with the certificate {certificate} and the key {key}: {error}; see "
+                "AUTH_SSL_SERVER_CERTFILE, _KEYFILE, _CAFILE, _CADIR and AUTH_SSL_CIPHERLIST"
+            )
             continue
-        return Tls(context, look_up.boolean("AUTH_SSL_REQUIRE_CLIENT_CERTIFICATE", False),
-                   look_up.boolean("AUTH_SSL_REQUIRE_CLIENT_MAPPING", False)), tuple(warnings)
+        return Tls(
+            context,
+            look_up.boolean("AUTH_SSL_REQUIRE_CLIENT_CERTIFICATE", False),
+            look_up.boolean("AUTH_SSL_REQUIRE_CLIENT_MAPPING", False),
+        ), tuple(warnings)
     return None, tuple(warnings)
 
 

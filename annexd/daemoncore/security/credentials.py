@@ -8,9 +8,9 @@ from pathlib import Path
 from annexd.cedar.context import Tls
 from annexd.cedar.secret import Secret
 from annexd.cedar.signing_key import POOL, pool_password, signing_secret
-from annexd.daemoncore.security.certificates import read_tls
 from annexd.daemoncore.config.parameters import Parameters, param
 from annexd.daemoncore.privileges import root_files
+from annexd.daemoncore.security.certificates import read_tls
 
 MAX_KEY_BYTES = 65536
 NEED_NOTHING = frozenset({"FS", "CLAIMTOBE", "ANONYMOUS"})
@@ -26,8 +26,11 @@ class SigningKeys:
 
     @classmethod
     def read(cls, look_up: Parameters) -> "SigningKeys":
-        return cls(_path("SEC_TOKEN_POOL_SIGNING_KEY_FILE"), _path("SEC_PASSWORD_DIRECTORY"),
-                   look_up.boolean("SEC_TOKEN_POOL_SIGNING_KEY_IS_PASSWORD", False))
+        return cls(
+            _path("SEC_TOKEN_POOL_SIGNING_KEY_FILE"),
+            _path("SEC_PASSWORD_DIRECTORY"),
+            look_up.boolean("SEC_TOKEN_POOL_SIGNING_KEY_IS_PASSWORD", False),
+        )
 
     def secret(self, key_id: str) -> Secret | None:
         """The secret that verifies tokens of this key id (which the core has made sure is one file name)."""
@@ -107,5 +110,11 @@ def _exposed(path: Path) -> str | None:
         is_private = _is_private(path.stat())
     except (OSError, ValueError):
         return None
-    return None if is_private else (f"{path} is not used: a key must belong to the user who runs this daemon "
-                                    f"(uid {os.getuid()}) and be closed to all others; chmod 600 it")
+    return (
+        None
+        if is_private
+        else (
+            f"{path} is not used: a key must belong to the user who runs this daemon "
+            f"(uid {os.getuid()}) and be closed to all others; chmod 600 it"
+        )
+    )

@@ -13,27 +13,41 @@ from annexd.cedar.context import ServerContext
 from annexd.cedar.crypto import AES
 from annexd.cedar.legacy import is_usable
 from annexd.cedar.levels import Level
-from annexd.cedar.policy import CIPHERS, SecurityPolicy, Requirement, canonical_method
+from annexd.cedar.policy import CIPHERS, Requirement, SecurityPolicy, canonical_method
 from annexd.cedar.session import SessionCache
+from annexd.daemoncore.config.parameters import Parameters, param
+from annexd.daemoncore.network.server import Security
+from annexd.daemoncore.privileges import own_user
 from annexd.daemoncore.security.credentials import Credentials
 from annexd.daemoncore.security.map_file import read_map_file
-from annexd.daemoncore.config.parameters import Parameters, param
-from annexd.daemoncore.privileges import own_user
 from annexd.daemoncore.security.revocation import Revocation
-from annexd.daemoncore.network.server import Security
 
-FALL_BACK = {**dict.fromkeys((Level.ADVERTISE_STARTD, Level.ADVERTISE_SCHEDD, Level.ADVERTISE_MASTER), "DAEMON"),
-             Level.ANNEX: "ADMINISTRATOR"}
+FALL_BACK = {
+    **dict.fromkeys((Level.ADVERTISE_STARTD, Level.ADVERTISE_SCHEDD, Level.ADVERTISE_MASTER), "DAEMON"),
+    Level.ANNEX: "ADMINISTRATOR",
+}
 # Only the first letter counts (SecMan::sec_alpha_to_sec_req); Y and T stand for YES and TRUE, F for FALSE.
-WANTS = {"R": Requirement.REQUIRED, "Y": Requirement.REQUIRED, "T": Requirement.REQUIRED, "P": Requirement.PREFERRED, "O": Requirement.OPTIONAL,
-         "F": Requirement.NEVER, "N": Requirement.NEVER}
-METHODS = {**{name: name for name in ("FS", "IDTOKENS", "SSL", "PASSWORD", "CLAIMTOBE", "ANONYMOUS")},
-           "IDTOKEN": "IDTOKENS", "TOKENS": "IDTOKENS", "TOKEN": "IDTOKENS"}
+WANTS = {
+    "R": Requirement.REQUIRED,
+    "Y": Requirement.REQUIRED,
+    "T": Requirement.REQUIRED,
+    "P": Requirement.PREFERRED,
+    "O": Requirement.OPTIONAL,
+    "F": Requirement.NEVER,
+    "N": Requirement.NEVER,
+}
+METHODS = {
+    **{name: name for name in ("FS", "IDTOKENS", "SSL", "PASSWORD", "CLAIMTOBE", "ANONYMOUS")},
+    "IDTOKEN": "IDTOKENS",
+    "TOKENS": "IDTOKENS",
+    "TOKEN": "IDTOKENS",
+}
 DEFAULT_METHODS = "FS, IDTOKENS, SSL"  # of HTCondor's FS, IDTOKENS, KERBEROS, SCITOKENS, SSL
 
 
-def read_security(commands: Mapping[int, Command], sessions: SessionCache, version: str,
-                  addresses: tuple[str, ...]) -> tuple[Security, tuple[str, ...]]:
+def read_security(
+    commands: Mapping[int, Command], sessions: SessionCache, version: str, addresses: tuple[str, ...]
+) -> tuple[Security, tuple[str, ...]]:
     """The configuration's security, and what its author should hear.  Raises BadConfiguration."""
     look_up = Parameters()
     methods = {level: _configured_methods(level) for level in Level}
@@ -58,7 +72,8 @@ def read_security(commands: Mapping[int, Command], sessions: SessionCache, versi
         is_revoked=Revocation.read(look_up).is_revoked,
         pool_password=credentials.password,
         tls=credentials.tls,
-        claimtobe_domain=look_up.boolean("SEC_CLAIMTOBE_INCLUDE_DOMAIN", True))
+        claimtobe_domain=look_up.boolean("SEC_CLAIMTOBE_INCLUDE_DOMAIN", True),
+    )
     look_up.check()
     warnings = authorization.warnings + credentials.warnings + map_file.warnings + _cipher_warnings(context.policy)
     return Security(context, authorization, credentials.signing_keys.secret), warnings
@@ -74,7 +89,8 @@ def _policy(look_up: Parameters, level: Level, configured: tuple[str, ...], usab
         methods=tuple(method for method in configured if method in usable),
         crypto_methods=tuple(cipher for cipher in _configured_ciphers(level) if _works(cipher)),
         session_duration_s=_session_duration_s(look_up, level, default.session_duration_s),
-        session_lease_s=look_up.integer(_knob(level, "SESSION_LEASE"), default.session_lease_s))
+        session_lease_s=look_up.integer(_knob(level, "SESSION_LEASE"), default.session_lease_s),
+    )
 
 
 def _session_duration_s(look_up: Parameters, level: Level, default: int) -> int:
@@ -131,8 +147,12 @@ def _warnings_of(level: Level, policy: SecurityPolicy) -> Iterator[str]:
         yield f"{knob} names no cipher that can be used: no client gets a session"
     for cipher in _configured_ciphers(level):
         if not _works(cipher):
-            yield (f"{cipher} is not offered, though {knob} names it: {backend.openssl_version_text()} has it not; "
-                   "its legacy provider may be missing")
+            yield (
+                f"{cipher} is not offered, though {knob} names it: {backend.openssl_version_text()} has it not; "
+                "its legacy provider may be missing"
+            )
     if {*policy.crypto_methods} - {AES} and policy.integrity is not Requirement.REQUIRED:
-        yield (f"{knob} offers a legacy cipher, and {_knob(level, 'INTEGRITY')} is not REQUIRED: a network attacker "
-               "may take over sessions that use it without integrity")
+        yield (
+            f"{knob} offers a legacy cipher, and {_knob(level, 'INTEGRITY')} is not REQUIRED: a network attacker "
+            "may take over sessions that use it without integrity"
+        )

@@ -190,9 +190,7 @@ def main() -> None:
         condor.stop()
     lines = ",\n".join(json.dumps(case) for case in recorded)
     version = metadata.version("htcondor")
-    (HERE / "verdicts.json").write_text(
-        f'{{"htcondor": "{version}", "seed": {seed}, "cases": [\n{lines}\n]}}\n'
-    )
+    (HERE / "verdicts.json").write_text(f'{{"htcondor": "{version}", "seed": {seed}, "cases": [\n{lines}\n]}}\n')
 
 
 if __name__ == "__main__":

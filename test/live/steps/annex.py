@@ -90,8 +90,11 @@ def _look(stage: Stage, fleet_id: str) -> bool:
         seen = stage.wait(lambda: fleets.instances_of(ec2, fleet_id), stage.pace.launch_s)
         keys = sorted(tag["Key"] for each in seen for tag in each["Tags"])
         first = fleets.first_instance(stage, ec2, fleet_id)
-    stage.found("instance-tags", names.TAG in keys if seen else None,
-                f"at first sight: {', '.join(keys)}" if seen else "AWS started no instance: see the history")
+    stage.found(
+        "instance-tags",
+        names.TAG in keys if seen else None,
+        f"at first sight: {', '.join(keys)}" if seen else "AWS started no instance: see the history",
+    )
     with stage.looking_at("history") as ec2:
         since = datetime.now(UTC) - timedelta(hours=1)
         told = ec2.describe_spot_fleet_request_history(SpotFleetRequestId=fleet_id, StartTime=since)["HistoryRecords"]

@@ -21,18 +21,26 @@ def run(stage: Stage) -> None:
         ends = stage.wait(lambda: fleets.is_ending(ec2, fleet_id), stage.pace.gone_s / 2)
         state = fleets.state_of(ec2, fleet_id)
     answer = [each["CurrentSpotFleetRequestState"] for each in told["SuccessfulFleetRequests"]]
-    stage.found("protected-cancel", not ends, f"the answer says {answer}, the fleet is {state}, and the instance "
-                f"{'ends' if ends else 'runs on'}; its tags are {', '.join(tags)}")
+    stage.found(
+        "protected-cancel",
+        not ends,
+        f"the answer says {answer}, the fleet is {state}, and the instance "
+        f"{'ends' if ends else 'runs on'}; its tags are {', '.join(tags)}",
+    )
     _terminate(stage, instance["InstanceId"], fleet_id, ends=ends)
 
 
 def _request(stage: Stage, ec2: Any) -> str:
     data = fleets.launch_specification(stage)
     group = data.pop("SecurityGroups")[0]["GroupId"]
-    data |= {"SecurityGroupIds": [group], "DisableApiTermination": True,
-             "InstanceInitiatedShutdownBehavior": "terminate"}
+    data |= {
+        "SecurityGroupIds": [group],
+        "DisableApiTermination": True,
+        "InstanceInitiatedShutdownBehavior": "terminate",
+    }
     made = stage.account.client("ec2").create_launch_template(
-        LaunchTemplateName=names.TEMPLATE, LaunchTemplateData=data)["LaunchTemplate"]
+        LaunchTemplateName=names.TEMPLATE, LaunchTemplateData=data
+    )["LaunchTemplate"]
     template = {"LaunchTemplateSpecification": {"LaunchTemplateId": made["LaunchTemplateId"], "Version": "1"}}
     return fleets.request(stage, ec2, fleets.config(stage, OnDemandTargetCapacity=1, LaunchTemplateConfigs=[template]))
 
@@ -48,5 +56,8 @@ def _terminate(stage: Stage, instance: str, fleet_id: str, *, ends: bool) -> Non
             ec2.terminate_instances(InstanceIds=[instance])
         gone = stage.wait(lambda: fleets.is_gone(ec2, fleet_id), stage.pace.gone_s)
     after = "it is gone" if gone else "it is not gone yet"
-    stage.found("protected-terminate", said == "OperationNotPermitted" if not ends else None,
-                f"{said}; once the protection is lifted {after}")
+    stage.found(
+        "protected-terminate",
+        said == "OperationNotPermitted" if not ends else None,
+        f"{said}; once the protection is lifted {after}",
+    )

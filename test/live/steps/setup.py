@@ -52,8 +52,18 @@ def _set_up(stage: Stage, keys: Keys, fact: str | None) -> bool:
     """Whether it worked."""
     begun_s = time.monotonic()
     stage.account.mark_change()
-    told = stage.host.annex("-setup", "-region", stage.account.region, "-stack-name", names.STACK, "-max-lease",
-                            MAX_LEASE, "-output", str(stage.host.file), aws=stage.account.environment(keys))
+    told = stage.host.annex(
+        "-setup",
+        "-region",
+        stage.account.region,
+        "-stack-name",
+        names.STACK,
+        "-max-lease",
+        MAX_LEASE,
+        "-output",
+        str(stage.host.file),
+        aws=stage.account.environment(keys),
+    )
     took_s, lines = time.monotonic() - begun_s, told.stderr.strip().splitlines()
     works = told.returncode == 0
     said = f"-setup took {took_s:.0f} s" if works else f"status {told.returncode}: {' | '.join(lines[-6:])}"
@@ -66,13 +76,19 @@ def _set_up(stage: Stage, keys: Keys, fact: str | None) -> bool:
 
 def _look_at_heartbeat(stage: Stage) -> None:
     """Read the first receipts, as annexd does, and when the rule was made."""
-    pages = stage.account.client("cloudformation").get_paginator("describe_stack_events").paginate(
-        StackName=names.STACK)
+    pages = (
+        stage.account.client("cloudformation").get_paginator("describe_stack_events").paginate(StackName=names.STACK)
+    )
     with stage.looking_at("first-heartbeat"):
-        made_s = next(event["Timestamp"].timestamp() for page in pages for event in page["StackEvents"]
-                      if (event["LogicalResourceId"], event["ResourceStatus"]) == (RULE, MADE))
+        made_s = next(
+            event["Timestamp"].timestamp()
+            for page in pages
+            for event in page["StackEvents"]
+            if (event["LogicalResourceId"], event["ResourceStatus"]) == (RULE, MADE)
+        )
         told = stage.account.watched("logs").filter_log_events(
-            logGroupName=LOG_GROUP, filterPattern=RECEIPT, startTime=int((made_s - 60) * 1000))["events"]
+            logGroupName=LOG_GROUP, filterPattern=RECEIPT, startTime=int((made_s - 60) * 1000)
+        )["events"]
         took_s = [receipt.at_s - made_s for each in told if (receipt := read(each["message"])) is not None]
     said = f"{min(took_s):.0f} s after the rule was made" if took_s else "-setup saw it; it is not shown now"
     stage.found("first-heartbeat", min(took_s) < LATEST_S if took_s else None, said)

@@ -17,8 +17,16 @@ def run(stage: Stage) -> None:
     stage.wait(is_gone, stage.pace.gone_s)
     keys = stage.setup_keys and stage.roles.keys("setup")  # fresh: the first session is an hour old, perhaps
     _keep_service_roles(stage)
-    done = stage.host.annex("-teardown", "-region", stage.account.region, "-stack-name", names.STACK, "-output",
-                            str(stage.host.file), aws=stage.account.environment(keys or stage.account.keys))
+    done = stage.host.annex(
+        "-teardown",
+        "-region",
+        stage.account.region,
+        "-stack-name",
+        names.STACK,
+        "-output",
+        str(stage.host.file),
+        aws=stage.account.environment(keys or stage.account.keys),
+    )
     works = done.returncode == 0
     said = f"status {done.returncode}: {' | '.join(done.stderr.strip().splitlines()[-4:])}"
     whose = "setup.json's rights" if isinstance(keys, Keys) else "your own rights"
