@@ -13,6 +13,9 @@ from typing import Any
 from test.cloud.fleet_troubles import TROUBLES
 
 SECOND_CANCELS = ("acted-upon", "refused", "no-effect")
+UNKNOWN_FLEETS = ("refused", "empty")
+DELETE_RIGHTS = ("instances", "all")
+LISTED_S = 48 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,17 @@ class Behaviour:
     fleet_trouble: str = ""
     history_late_s: float = 0.0
     concurrency: int = 1000
+    unknown_fleet: str = "refused"
+    delete_right: str = "instances"
+    listed_s: float = LISTED_S
+    modify_s: float = 0.0
+    templates_late_s: float = 0.0
 
     def __post_init__(self) -> None:
         if self.second_cancel not in SECOND_CANCELS:
             raise ValueError(f"second_cancel is one of {SECOND_CANCELS}, not {self.second_cancel!r}")
+        if self.unknown_fleet not in UNKNOWN_FLEETS or self.delete_right not in DELETE_RIGHTS:
+            raise ValueError(f"unknown_fleet is one of {UNKNOWN_FLEETS}, delete_right of {DELETE_RIGHTS}")
         if self.fleet_trouble not in TROUBLES:
             raise ValueError(f"fleet_trouble is one of {sorted(TROUBLES)}, not {self.fleet_trouble!r}")
         if not 1 <= self.log_page <= 10_000:

@@ -31,7 +31,7 @@ CALLS: Mapping[str, Limit] = {  # read in November 2026
     "TerminateInstances": Limit(100, 5),
     "RunInstances": Limit(5, 2),
     "CreateTags": Limit(100, 10),
-}
+}  # EC2 Fleet's calls and those on launch templates are not among them: categories, below (LIKELY)
 READING, UNFILTERED, CHANGING = Limit(100, 20), Limit(50, 10), Limit(50, 5)  # the guide's categories for all others
 RESOURCES: Mapping[str, Limit] = {"TerminateInstances": Limit(1000, 20), "RunInstances": Limit(1000, 2)}
 

@@ -1,14 +1,12 @@
-"""EC2 that acts: moto's EC2, with a Spot Fleet and Spot instances that behave as AWS's do.
+"""EC2 that acts: moto's EC2, with fleets, instances and launch templates that behave as AWS's do.
 
-A subclass in moto's own routing table, so that all else of EC2 (images, subnets, launch templates) is
-moto's.
+A subclass in moto's own routing table, so that all else of EC2 (images, subnets) is moto's.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import UTC
 from typing import Any
 
@@ -19,12 +17,16 @@ from moto.ec2.exceptions import EC2ClientError
 from test.cloud import fleet_troubles, views, wire
 from test.cloud.behaviour import Chosen
 from test.cloud.ec2_attributes import AttributeCalls
+from test.cloud.ec2_fleets import FleetCalls
 from test.cloud.ec2_tags import TagCalls
+from test.cloud.ec2_templates import TemplateCalls
 from test.cloud.faults import Faults
 from test.cloud.filters import matcher
-from test.cloud.fleets import Fleets, IdempotentParameterMismatchError
+from test.cloud.fleet_order import SPOT_FLEET
+from test.cloud.fleets import Fleet, Fleets, IdempotentParameterMismatchError
 from test.cloud.instances import Instance
 from test.cloud.paging import page
+from test.cloud.records import Record
 from test.cloud.specifications import checked, specifications
 
 # CERTAIN: code and text recorded in github.com/jenkinsci/ec2-fleet-plugin/issues/327
@@ -34,20 +36,12 @@ PROTECTED = (
 MAX_CANCEL = 100  # CancelSpotFleetRequests takes no more ids
 
 
-@dataclass
-class Numbered:
-    """A record of a history, and its place in it."""
-
-    sequence: int
-    told: Mapping[str, Any]
-
-
-class ActingEC2(TagCalls, AttributeCalls):
-    """Spot Fleets and their instances."""
+class ActingEC2(TagCalls, AttributeCalls, FleetCalls, TemplateCalls):
+    """Fleets by both APIs and their instances; Spot Fleet's calls are here."""
 
     def request_spot_fleet(self) -> ActionResult:
         config = checked(self._parameters()["SpotFleetRequestConfig"])
-        resolved = specifications(config, self.ec2_backend)
+        resolved = specifications(config, self._fleets.templates, self.chosen.now.templates_late_s)
         try:
             fleet = self._fleets.request(config, resolved, self.chosen.now.fleet_trouble)
         except IdempotentParameterMismatchError as error:
@@ -59,7 +53,7 @@ class ActingEC2(TagCalls, AttributeCalls):
     def describe_spot_fleet_requests(self) -> ActionResult:
         asked, told_s = self._parameters(), self._told_s("DescribeSpotFleetRequests")
         wanted = [self._fleet(fleet_id, told_s) for fleet_id in asked.get("SpotFleetRequestIds") or []]
-        among = sorted(wanted, key=lambda fleet: fleet.sequence) or self._fleets.fleets.values()
+        among = sorted(wanted, key=lambda fleet: fleet.sequence) or self._spot_fleets()
         left_out = "" if wanted else self._omitted("DescribeSpotFleetRequests")
         fleets, token = page(
             (fleet for fleet in among if fleet.created_at_s <= told_s and fleet.fleet_id != left_out),
@@ -69,6 +63,9 @@ class ActingEC2(TagCalls, AttributeCalls):
         )
         told = [views.fleet_view(fleet, told_s) for fleet in fleets]
         return ActionResult({"SpotFleetRequestConfigs": told, "NextToken": token})
+
+    def _spot_fleets(self) -> Iterator[Fleet]:
+        return (each for each in self._fleets.fleets.values() if each.api is SPOT_FLEET)
 
     def describe_spot_fleet_instances(self) -> ActionResult:
         asked, told_s = self._parameters(), self._told_s("DescribeSpotFleetInstances")
@@ -84,7 +81,7 @@ class ActingEC2(TagCalls, AttributeCalls):
         fleet, since = self._fleet(asked["SpotFleetRequestId"]), float(asked["StartTime"])
         late_s = told_s - self.chosen.now.history_late_s
         records = [
-            Numbered(place, each)
+            Record(place, each)
             for place, each in enumerate(fleet_troubles.history(fleet, late_s), 1)
             if each["Timestamp"].replace(tzinfo=UTC).timestamp() >= since
             and asked.get("EventType") in {None, each["EventType"]}

@@ -11,6 +11,7 @@ from moto.ec2.responses import EC2Response
 
 from test.cloud.behaviour import Behaviour, Chosen
 from test.cloud.faults import Faults
+from test.cloud.fleet_order import SPOT_FLEET, Api
 from test.cloud.fleets import Fleet, Fleets
 from test.cloud.instances import Instance
 from test.cloud.views import ACCOUNT
@@ -45,12 +46,11 @@ class Acting(EC2Response):  # type: ignore[misc]  # moto has no types
         known = self.ec2_backend.describe_instances() if instance_ids else []
         return any(each.id in instance_ids for reservation in known for each in reservation.instances)
 
-    def _fleet(self, fleet_id: str, told_s: float = float("inf")) -> Fleet:
+    def _fleet(self, fleet_id: str, told_s: float = float("inf"), api: Api = SPOT_FLEET) -> Fleet:
+        """Each API knows its own fleets only."""
         fleet = self._fleets.fleets.get(fleet_id)
-        if fleet is None or fleet.created_at_s > told_s:
-            raise EC2ClientError(
-                "InvalidSpotFleetRequestId.NotFound", f"The Spot Fleet request ID '{fleet_id}' does not exist"
-            )
+        if fleet is None or fleet.api is not api or fleet.created_at_s > told_s:
+            raise EC2ClientError(api.not_found, f"The {api.resource} ID '{fleet_id}' does not exist")
         return fleet
 
     def _instance(self, instance_id: str) -> Instance:

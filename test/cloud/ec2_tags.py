@@ -11,6 +11,7 @@ from moto.ec2.exceptions import EC2ClientError
 from test.cloud import views
 from test.cloud.ec2_base import Acting
 from test.cloud.filters import is_wanted
+from test.cloud.fleet_order import api_of
 from test.cloud.tags import MAX_RESOURCES, TagLog, check_keys
 
 Change = Callable[[TagLog], Mapping[str, str | None]]
@@ -54,14 +55,15 @@ class TagCalls(Acting):
         instance = self._fleets.instances.get(resource_id)
         if instance is not None and instance.is_visible(now_s):
             return instance.tags
-        fleet = self._fleets.fleets.get(resource_id)
-        return None if fleet is None else fleet.tags
+        found = self._fleets.fleets.get(resource_id) or self._fleets.templates.by_id(resource_id)
+        return None if found is None else found.tags
 
     def _refuse_unknown(self, resource_ids: Sequence[str]) -> None:
         if not resource_ids:
             return
-        kind = "InvalidSpotFleetRequestId" if resource_ids[0].startswith("sfr-") else "InvalidInstanceID"
-        raise EC2ClientError(f"{kind}.NotFound", f"The ID '{resource_ids[0]}' does not exist")
+        api = api_of(resource_ids[0])
+        code = "InvalidInstanceID.NotFound" if api is None else api.not_found
+        raise EC2ClientError(code, f"The ID '{resource_ids[0]}' does not exist")
 
     def describe_tags(self) -> ActionResult:
         """Of what is acted here, and of moto's."""

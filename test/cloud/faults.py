@@ -117,6 +117,7 @@ class Faults:
 
 PARTIAL_CODES = {
     "CancelSpotFleetRequests": "unexpectedError",
+    "DeleteFleets": "unexpectedError",
     "PutTargets": "ConcurrentModificationException",
     "RemoveTargets": "ConcurrentModificationException",
 }

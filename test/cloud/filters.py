@@ -45,6 +45,10 @@ def is_wanted(tag: Mapping[str, str], filters: Sequence[Mapping[str, Any]]) -> b
     return all(_pattern(each)(tag[_tag_member(each["Name"])]) for each in filters)
 
 
+def has_value(wanted: Mapping[str, Any], text: str) -> bool:
+    return bool(_pattern(wanted)(text))
+
+
 def _tag_member(name: str) -> str:
     if name not in TAG_READINGS:
         raise EC2ClientError("InvalidParameterValue", f"The filter '{name}' is invalid")

@@ -91,7 +91,9 @@ TROUBLES: Mapping[str, Trouble] = {
 
 def activity(fleet: Fleet, now_s: float) -> str:
     """ActivityStatus."""
-    if fleet.state(now_s) == "cancelled_terminating":
+    if fleet.order.kind == "instant":
+        return "fulfilled"  # CERTAIN: botocore's EC2 model, FleetData.ActivityStatus: its only one
+    if fleet.state(now_s) == f"{fleet.api.ended}_terminating":
         return "pending_termination"
     if TROUBLES[fleet.trouble].is_error:
         return "error"
@@ -114,7 +116,8 @@ def _events(fleet: Fleet) -> Iterator[tuple[float, Event, str]]:
         if each.terminating_at_s is not None:
             yield each.terminating_at_s, ("instanceChange", "terminated", ""), each.instance_id
     if fleet.cancelled_at_s is not None:
-        states = (["cancelled_terminating"] if fleet.terminates else []) + ["cancelled"]
+        ended = fleet.api.ended
+        states = ([f"{ended}_terminating"] if fleet.terminates else []) + [ended]
         for state in states:
             yield fleet.cancelled_at_s, ("fleetRequestChange", state, ""), ""
 

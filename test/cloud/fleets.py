@@ -1,4 +1,4 @@
-"""A truthful Spot Fleet: what moto's would need to be for a lease to be tested against it.
+"""A truthful fleet, by either of AWS's two APIs: what moto's would need to be for a lease to be tested against it.
 
 Everything follows from the request, the orders that came later and the time: nothing happens in the
 background, so a test that asks twice at one instant gets one answer.
@@ -14,13 +14,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from test.cloud.behaviour import Behaviour, Chosen
+from test.cloud.fleet_order import SPOT_FLEET, Api, Order
 from test.cloud.fleet_troubles import TROUBLES
-from test.cloud.instances import FLEET_TAG, Instance, Timing
+from test.cloud.instances import Instance, Timing
 from test.cloud.launch import choose, tags_of, weight_of
+from test.cloud.launch_templates import LaunchTemplates
 from test.cloud.tags import TagLog
 
 Effect = Callable[..., None]
-CANCELLABLE = frozenset({"submitted", "active", "modifying"})
+LIVING = frozenset({"submitted", "active", "modifying"})  # the states in which either API takes an end
 
 
 class IdempotentParameterMismatchError(Exception):
@@ -29,11 +32,13 @@ class IdempotentParameterMismatchError(Exception):
 
 @dataclass
 class Fleet:
-    """One Spot Fleet request; `config` is every field that arrived."""
+    """One fleet; `config` is every field that arrived, `order` what it comes to."""
 
     sequence: int
     fleet_id: str
+    api: Api
     config: Mapping[str, Any]
+    order: Order
     specifications: Sequence[Mapping[str, Any]]
     created_at_s: float
     valid_from_s: float
@@ -44,26 +49,35 @@ class Fleet:
     is_short: bool = True
     cancelled_at_s: float | None = None
     terminates: bool = False
+    modified_at_s: float = float("-inf")  # until when its last modification takes
     tags: TagLog = field(init=False)  # its own, not those of its instances
 
     def __post_init__(self) -> None:
-        groups = self.config.get("TagSpecifications") or []
-        self.tags = TagLog({tag["Key"]: tag.get("Value", "") for group in groups for tag in group.get("Tags") or []})
+        self.tags = TagLog(self.order.tags)
 
     @property
     def client_token(self) -> str | None:
         return self.config.get("ClientToken")
 
-    @property
-    def maintains(self) -> bool:
-        return bool(self.config.get("Type", "maintain") == "maintain")  # AWS's default
-
     def state(self, now_s: float) -> str:
         if self.cancelled_at_s is None or now_s < self.cancelled_at_s:
-            return "active" if now_s >= self.valid_from_s else "submitted"
+            if now_s < self.valid_from_s:
+                return "submitted"
+            return "active" if now_s >= self.modified_at_s else "modifying"
         if all(instance.is_gone(now_s) for instance in self.instances):
-            return "cancelled"
-        return "cancelled_terminating" if self.terminates else "cancelled_running"
+            return self.api.ended
+        return f"{self.api.ended}_terminating" if self.terminates else f"{self.api.ended}_running"
+
+    def is_running_on(self, now_s: float) -> bool:
+        """Whether it was ended, and its instances were not."""
+        return self.state(now_s) == f"{self.api.ended}_running"
+
+    def forgotten_at_s(self, listed_s: float) -> float:
+        """When AWS lists it no more, which is some time after its last instance."""
+        if self.cancelled_at_s is None:
+            return float("inf")
+        ends_s = [instance.gone_at_s() for instance in self.instances]
+        return max(float("inf") if end_s is None else end_s for end_s in [self.cancelled_at_s, *ends_s]) + listed_s
 
     def live(self) -> Iterator[Instance]:
         return (instance for instance in self.instances if instance.terminating_at_s is None)
@@ -71,18 +85,13 @@ class Fleet:
     def fulfilled(self) -> float:
         return sum(instance.weight for instance in self.live())
 
-    def missing_on_demand(self) -> float:
-        """How much of the On-Demand part is missing.  Only launch templates have one: CERTAIN, EC2 user guide."""
-        if not self.config.get("LaunchTemplateConfigs"):
-            return 0.0
-        there = sum(instance.weight for instance in self.live() if not instance.is_spot)
-        return float(self.config.get("OnDemandTargetCapacity") or 0) - there
+    def fulfilled_on_demand(self) -> float:
+        return sum(instance.weight for instance in self.live() if not instance.is_spot)
 
     def takes_cancel(self, now_s: float, terminate: bool, second_cancel: str) -> bool:
-        """Whether a cancellation succeeds; `second_cancel` is one of Behaviour's three."""
-        state = self.state(now_s)
-        is_second = terminate and state == "cancelled_running"
-        return state in CANCELLABLE or (is_second and second_cancel != "refused")
+        """Whether its end succeeds; `second_cancel` is one of Behaviour's three."""
+        is_second = terminate and self.is_running_on(now_s)
+        return self.state(now_s) in LIVING or (is_second and second_cancel != "refused")
 
     def cancel(self, at_s: float, terminate: bool) -> None:
         """That protected instances stay is the harder reading of what nobody tells: UNKNOWN, aws-truth F4."""
@@ -93,46 +102,68 @@ class Fleet:
 
 
 class Fleets:
-    """The Spot Fleets of one region, and their instances."""
+    """The fleets of one region by both APIs, their instances, and the launch templates that they are made of."""
 
-    def __init__(self, region: str, timing: Timing, clock: Callable[[], float], effect: Effect) -> None:
+    def __init__(
+        self,
+        region: str,
+        timing: Timing,
+        clock: Callable[[], float],
+        effect: Effect,
+        chosen: Chosen | None = None,
+    ) -> None:
         self.region, self.timing, self.clock, self.effect = region, timing, clock, effect
+        self.chosen = chosen or Chosen(Behaviour())
+        self.templates = LaunchTemplates(clock)
         self.fleets: dict[str, Fleet] = {}
         self.instances: dict[str, Instance] = {}
-        self._tokens: dict[str, tuple[str, str]] = {}
+        self._tokens: dict[tuple[str, str], tuple[str, str]] = {}  # (API, token) -> (request, fleet)
         self._numbers = itertools.count(1)
 
+    def known(self, config: Mapping[str, Any], api: Api) -> Fleet | None:
+        """The fleet that this very request has started before.  CERTAIN of both: EC2 API reference, "Ensuring
+        idempotency"; seen of CreateFleet in github.com/runs-on/runs-on/issues/251.
+        """
+        token = config.get("ClientToken")
+        if not token or (api.prefix, token) not in self._tokens:
+            return None
+        body, fleet_id = self._tokens[api.prefix, token]
+        if body != _body(config):
+            raise IdempotentParameterMismatchError(token)
+        return self.fleets.get(fleet_id)
+
     def request(
-        self, config: Mapping[str, Any], specifications: Sequence[Mapping[str, Any]], trouble: str = ""
+        self,
+        config: Mapping[str, Any],
+        specifications: Sequence[Mapping[str, Any]],
+        trouble: str = "",
+        api: Api = SPOT_FLEET,
     ) -> Fleet:
         """Start a fleet, or answer with the one that this very request has started before."""
-        token, body = config.get("ClientToken"), json.dumps(config, sort_keys=True, default=str)
-        if token in self._tokens:
-            known, fleet_id = self._tokens[token]
-            if known != body:
-                raise IdempotentParameterMismatchError(token)
-            if fleet_id in self.fleets:
-                return self.fleets[fleet_id]
-        fleet = self._new_fleet(config, specifications)
+        if known := self.known(config, api):
+            return known
+        fleet = self._new_fleet(config, specifications, api)
         fleet.trouble = trouble
         if TROUBLES[trouble].cancels:
             fleet.cancel(fleet.created_at_s, terminate=False)
-        if token:
-            self._tokens[token] = (body, fleet.fleet_id)
+        if token := config.get("ClientToken"):
+            self._tokens[api.prefix, token] = (_body(config), fleet.fleet_id)
         self.settle()
         return fleet
 
-    def _new_fleet(self, config: Mapping[str, Any], specifications: Sequence[Mapping[str, Any]]) -> Fleet:
-        now_s = self.clock()
+    def _new_fleet(self, config: Mapping[str, Any], specifications: Sequence[Mapping[str, Any]], api: Api) -> Fleet:
+        now_s, order = self.clock(), api.read(config)
         fleet = Fleet(
             sequence=next(self._numbers),
-            fleet_id=f"sfr-{uuid.uuid4()}",
+            fleet_id=f"{api.prefix}{uuid.uuid4()}",
+            api=api,
             config=config,
+            order=order,
             specifications=specifications,
             created_at_s=now_s,
-            valid_from_s=_seconds(config.get("ValidFrom"), now_s),
-            valid_until_s=_seconds(config.get("ValidUntil"), float("inf")),
-            target=float(config["TargetCapacity"]),
+            valid_from_s=_seconds(order.valid_from_s, now_s),
+            valid_until_s=_seconds(order.valid_until_s, float("inf")),
+            target=order.target,
         )
         self.fleets[fleet.fleet_id] = fleet
         self.effect("fleet requested", fleet=fleet.fleet_id, client_token=fleet.client_token)
@@ -140,28 +171,29 @@ class Fleets:
 
     def settle(self) -> float:
         """Let everything happen that is due by now; the time it was done for."""
-        now_s = self.clock()
-        for fleet in self.fleets.values():
+        now_s, listed_s = self.clock(), self.chosen.now.listed_s
+        for fleet in list(self.fleets.values()):
             if fleet.cancelled_at_s is None and now_s >= fleet.valid_until_s:
                 self._expire(fleet)
             if fleet.is_short and fleet.state(now_s) == "active":
                 self._fill(fleet, now_s)
+            if (fleet.cancelled_at_s or now_s) + listed_s < now_s and fleet.forgotten_at_s(listed_s) < now_s:
+                self.forget(fleet.fleet_id)
         return now_s
 
     def _expire(self, fleet: Fleet) -> None:
-        fleet.cancel(fleet.valid_until_s, bool(fleet.config.get("TerminateInstancesWithExpiration")))
+        fleet.cancel(fleet.valid_until_s, fleet.order.terminates_at_expiry)
         self.effect("fleet expired", fleet=fleet.fleet_id, terminates=fleet.terminates)
 
     def _fill(self, fleet: Fleet, now_s: float) -> None:
         fleet.is_short = False
-        strategy = fleet.config.get("AllocationStrategy") or "lowestPrice"  # AWS's default
-        on_demand = fleet.missing_on_demand()
-        plain = fleet.config.get("OnDemandAllocationStrategy") or "lowestPrice"
+        order = fleet.order
         most = TROUBLES[fleet.trouble].starts if fleet.trouble else None
-        chosen = itertools.islice(choose(fleet.specifications, plain, on_demand), most)
+        on_demand = min(order.on_demand, fleet.target) - fleet.fulfilled_on_demand()
+        chosen = itertools.islice(choose(fleet.specifications, order.plain_strategy, on_demand), most)
         new = [self._launch(fleet, spec, now_s, False) for spec in chosen]
         missing, left = fleet.target - fleet.fulfilled(), None if most is None else most - len(new)
-        chosen = itertools.islice(choose(fleet.specifications, strategy, missing), left)
+        chosen = itertools.islice(choose(fleet.specifications, order.strategy, missing), left)
         new += [self._launch(fleet, spec, now_s, True) for spec in chosen]
         for each in new if TROUBLES[fleet.trouble].dies else ():
             each.terminate(now_s)
@@ -177,7 +209,9 @@ class Fleets:
             fleet_id=fleet.fleet_id,
             specification=specification,
             weight=weight_of(specification),
-            tags=TagLog(tags_of(specification) | {FLEET_TAG: fleet.fleet_id}),
+            tags=TagLog(
+                {**tags_of(specification), **fleet.order.instance_tags, fleet.api.instance_tag: fleet.fleet_id}
+            ),
             zone=placement.get("AvailabilityZone") or specification.get("AvailabilityZone") or f"{self.region}a",
             launched_at_s=now_s,
             timing=self.timing,
@@ -189,19 +223,20 @@ class Fleets:
         return instance
 
     def cancel(self, fleet_id: str, terminate: bool, second_cancel: str = "acted-upon") -> tuple[str, str]:
-        """Cancel one fleet; its state before and after."""
+        """End one fleet; its state before and after."""
         fleet, now_s = self.fleets[fleet_id], self.settle()
         before = fleet.state(now_s)
-        if before == "cancelled_running" and second_cancel == "no-effect":
+        if fleet.is_running_on(now_s) and second_cancel == "no-effect":
             return before, before
         fleet.cancel(now_s, terminate)
         self.effect("fleet cancelled", fleet=fleet_id, terminates=terminate)
-        return before, "cancelled_terminating" if terminate else "cancelled_running"
+        return before, f"{fleet.api.ended}_terminating" if terminate else f"{fleet.api.ended}_running"
 
     def modify(self, fleet_id: str, target: float, terminate_excess: bool) -> None:
         """A new target capacity; fewer end instances only if asked to, as ExcessCapacityTerminationPolicy."""
         fleet = self.fleets[fleet_id]
         fleet.target, fleet.is_short = target, True
+        fleet.modified_at_s = self.clock() + self.chosen.now.modify_s
         excess = fleet.fulfilled() - target
         for instance in list(fleet.live()) if terminate_excess else ():
             if instance.weight > excess:
@@ -235,9 +270,13 @@ class Fleets:
             instance.terminate(now_s)
             fleet = self.fleets.get(instance.fleet_id)
             if fleet is not None:
-                fleet.is_short = fleet.is_short or fleet.maintains
+                fleet.is_short = fleet.is_short or fleet.order.maintains
         self.effect("instances terminated", count=len(instance_ids), instances=list(instance_ids[:20]))
         self.settle()
+
+
+def _body(config: Mapping[str, Any]) -> str:
+    return json.dumps(config, sort_keys=True, default=str)
 
 
 def _seconds(moment: Any, otherwise: float) -> float:

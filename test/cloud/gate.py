@@ -18,8 +18,9 @@ from botocore.credentials import Credentials
 from moto.s3.models import s3_backends
 
 from test.cloud import principals
-from test.cloud.actions import Regions, needs
+from test.cloud.actions import needs
 from test.cloud.errors import Answer, code_of, error_answer
+from test.cloud.needs import Regions
 from test.cloud.policies import Context, Document, Need, Verdict, judge
 from test.cloud.principals import Principal
 from test.cloud.request import Request

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from test.cloud.tags import TagLog
 
-FLEET_TAG = "aws:ec2spot:fleet-request-id"
 STATE_CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48}
 TERMINATED_VISIBLE_S = 3600.0  # EC2 shows a terminated instance for about an hour
 

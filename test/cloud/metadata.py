@@ -20,9 +20,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from test.cloud import principals
-from test.cloud.actions import roles_of
 from test.cloud.errors import Answer
 from test.cloud.instances import Instance
+from test.cloud.needs import roles_of
 from test.cloud.request import Request
 from test.cloud.views import ACCOUNT, profile_arn
 

@@ -21,14 +21,19 @@ N = TypeVar("N", bound=Numbered)
 
 
 def page(
-    items: Iterable[N], max_results: object, token: str | None, least: int = 1, drift: Callable[[], int] = lambda: 0
+    items: Iterable[N],
+    max_results: object,
+    token: str | None,
+    least: int = 1,
+    drift: Callable[[], int] = lambda: 0,
+    most: int = MAX_PAGE,
 ) -> tuple[list[N], str | None]:
     """The items after `token`, at most `max_results` of them, and the token of the rest.
 
     A token names the last item that was given, so that a list which changes meanwhile loses nothing; unless `drift`,
     which is asked where there is a next page, says by how many items that one begins too late.
     """
-    size = _size(max_results, least)
+    size = _size(max_results, least, most)
     after = _read(token)
     found = list(islice((item for item in items if item.sequence > after), size + 1))
     if len(found) <= size:
@@ -38,14 +43,14 @@ def page(
     return found[:size], base64.b64encode(f"after:{last}".encode()).decode()
 
 
-def _size(max_results: object, least: int) -> int:
+def _size(max_results: object, least: int, most: int) -> int:
     if max_results is None:
-        return MAX_PAGE
+        return most
     size = int(str(max_results))
-    if not least <= size <= MAX_PAGE:
+    if not least <= size <= most:
         raise EC2ClientError(
             "InvalidParameterValue",
-            f"Value ({size}) for parameter maxResults is invalid. Expecting {least} to {MAX_PAGE}.",
+            f"Value ({size}) for parameter maxResults is invalid. Expecting {least} to {most}.",
         )
     return size
 

@@ -11,11 +11,11 @@ from moto.core.responses import ActionResult
 from moto.iam.models import SERVICE_NAME_CONVERSION
 from moto.iam.responses import IamResponse
 
-NAMES = {"spot": "EC2Spot", "spotfleet": "EC2SpotFleet"}
+NAMES = {"spot": "EC2Spot", "spotfleet": "EC2SpotFleet", "ec2fleet": "EC2Fleet"}
 
 
 class ActingIam(IamResponse):  # type: ignore[misc]  # moto has no types
-    """`in_use` is put in by `install`: whether instances run that Spot Fleets launched."""
+    """`in_use` is put in by `install`: whether instances run that fleets launched."""
 
     in_use: Callable[[], bool]
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from moto.ec2.exceptions import EC2ClientError
 
+from test.cloud.launch_templates import LaunchTemplates
+
 MAX_TOKEN = 64
 TEMPLATE = "LaunchTemplate"  # what a specification was made of, as RunInstances names it
 
@@ -74,11 +76,11 @@ DOCUMENTED: dict[str, Callable[[Mapping[str, Any]], bool]] = {
 }
 
 
-def specifications(config: Mapping[str, Any], backend: Any) -> list[dict[str, Any]]:
+def specifications(config: Mapping[str, Any], templates: LaunchTemplates, late_s: float) -> list[dict[str, Any]]:
     """One specification an instance pool: inline ones, or launch templates with each of their overrides."""
     found = [dict(spec) for spec in _inline(config)]
     for each in config.get("LaunchTemplateConfigs") or []:
-        template = _template_data(each["LaunchTemplateSpecification"], backend)
+        template = _template_data(each["LaunchTemplateSpecification"], templates, late_s)
         overrides = each.get("Overrides") or [{}]
         found += [template | override for override in overrides]
     price = {"SpotPrice": config["SpotPrice"]} if "SpotPrice" in config else {}
@@ -89,10 +91,7 @@ def _inline(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return config.get("LaunchSpecifications") or []
 
 
-def _template_data(wanted: Mapping[str, Any], backend: Any) -> dict[str, Any]:
-    if "LaunchTemplateId" in wanted:
-        template = backend.get_launch_template(template_id=wanted["LaunchTemplateId"])
-    else:
-        template = backend.get_launch_template_by_name(name=wanted["LaunchTemplateName"])
-    version = template.get_version(wanted.get("Version", "$Default"))
-    return {**version.data, TEMPLATE: {"LaunchTemplateId": template.id, "Version": str(version.number)}}
+def _template_data(wanted: Mapping[str, Any], templates: LaunchTemplates, late_s: float) -> dict[str, Any]:
+    template = templates.find(wanted, late_s)
+    version = template.version(str(wanted["Version"]))
+    return {**version.data, TEMPLATE: {"LaunchTemplateId": template.template_id, "Version": str(version.number)}}

@@ -16,18 +16,18 @@ ACCOUNT = "123456789012"  # moto's
 TIMES = ("ValidFrom", "ValidUntil")
 
 
-def _moment(at_s: float) -> datetime:
+def moment(at_s: float) -> datetime:
     return datetime.fromtimestamp(at_s, UTC).replace(tzinfo=None)
 
 
 def fleet_view(fleet: Fleet, now_s: float) -> dict[str, Any]:
-    times = {name: _moment(fleet.config[name]) for name in TIMES if name in fleet.config}
+    times = {name: moment(fleet.config[name]) for name in TIMES if name in fleet.config}
     defaults = {"AllocationStrategy": "lowestPrice", "Type": "maintain"}
     return {
         "SpotFleetRequestId": fleet.fleet_id,
         "SpotFleetRequestState": fleet.state(now_s),
         "ActivityStatus": activity(fleet, now_s),
-        "CreateTime": _moment(fleet.created_at_s),
+        "CreateTime": moment(fleet.created_at_s),
         "SpotFleetRequestConfig": {
             **defaults,
             **fleet.config,
@@ -40,9 +40,11 @@ def fleet_view(fleet: Fleet, now_s: float) -> dict[str, Any]:
 
 
 def tag_views(fleets: Fleets, now_s: float) -> Iterator[dict[str, str]]:
-    """Every tag of every fleet and of every instance that can still be seen, as DescribeTags tells it."""
+    """Every tag of each fleet, launch template and instance that can still be seen, as DescribeTags tells it."""
     for fleet in fleets.fleets.values():
-        yield from _tag_views("spot-fleet-request", fleet.fleet_id, fleet.tags.at(now_s))
+        yield from _tag_views(fleet.api.resource, fleet.fleet_id, fleet.tags.at(now_s))
+    for template in fleets.templates.known(0.0):
+        yield from _tag_views("launch-template", template.template_id, template.tags.at(now_s))
     for instance in fleets.instances.values():
         if instance.is_visible(now_s):
             yield from _tag_views("instance", instance.instance_id, instance.tags.at(now_s))
@@ -123,7 +125,7 @@ def _instance_view(instance: Instance, now_s: float) -> dict[str, Any]:
         "ImageId": spec.get("ImageId"),
         "InstanceType": spec.get("InstanceType"),
         "State": _state_view(instance.state(now_s)),
-        "LaunchTime": _moment(instance.launched_at_s),
+        "LaunchTime": moment(instance.launched_at_s),
         "Placement": {"AvailabilityZone": instance.zone, "Tenancy": "default"},
         "PrivateIpAddress": instance.private_ip(),
         "SubnetId": spec.get("SubnetId"),

@@ -24,6 +24,9 @@ NAMES = {
     "SuccessfulFleetRequests": "successfulFleetRequestSet",
     "UnsuccessfulFleetRequests": "unsuccessfulFleetRequestSet",
     "TerminatingInstances": "instancesSet",
+    "Fleets": "fleetSet",
+    "SuccessfulFleetDeletions": "successfulFleetDeletionSet",
+    "UnsuccessfulFleetDeletions": "unsuccessfulFleetDeletionSet",
 }
 
 

@@ -43,7 +43,7 @@ class StepContext:
     ) -> None:
         self.chosen, self.buckets = Chosen(behaviour or Behaviour()), Buckets(time.monotonic)
         self.audit, self.faults = Audit(), Faults()
-        self.regions: defaultdict[str, Fleets] = _Regions(timing, self.audit)
+        self.regions: defaultdict[str, Fleets] = _Regions(timing, self.audit, self.chosen)
         self.ahead_s = 0.0  # of this machine's clock
         self.functions = functions.Functions(self.audit.effect, speed, self.chosen)
         ec2.install(self.regions, self.faults, self.chosen)
@@ -246,12 +246,12 @@ def _environ(request: Request) -> dict[str, Any]:
 
 
 class _Regions(defaultdict[str, Fleets]):
-    def __init__(self, timing: Timing, audit: Audit) -> None:
+    def __init__(self, timing: Timing, audit: Audit, chosen: Chosen) -> None:
         super().__init__()
-        self._timing, self._audit = timing, audit
+        self._timing, self._audit, self._chosen = timing, audit, chosen
 
     def __missing__(self, region: str) -> Fleets:
-        self[region] = Fleets(region, self._timing, time.time, self._audit.effect)
+        self[region] = Fleets(region, self._timing, time.time, self._audit.effect, self._chosen)
         return self[region]
 
 

@@ -1,0 +1,172 @@
+"""EC2 Fleet's calls, on the fleets that Spot Fleet's calls know too: one idea of a fleet, two APIs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from moto.core.responses import ActionResult
+from moto.ec2.exceptions import EC2ClientError
+
+from test.cloud import fleet_specifications, fleet_troubles, views
+from test.cloud.ec2_base import Acting
+from test.cloud.filters import has_value
+from test.cloud.fleet_order import EC2_FLEET
+from test.cloud.fleet_views import deleted_view, fleet_view, not_deleted_view, of_instant
+from test.cloud.fleets import Fleet, IdempotentParameterMismatchError
+from test.cloud.paging import Numbered, page
+from test.cloud.records import Record
+
+MAX_DELETED, MAX_INSTANT = 100, 25  # CERTAIN: botocore's EC2 model, DeleteFleets
+TOO_MANY = "Can\u2019t delete more than 25 instant fleets in a single request."
+RUNS_ON = "NoTerminateInstances option is not supported for instant fleet"
+LARGEST_INSTANT = 1000  # instances, beyond which "the deletion request might fail"
+HISTORY_TYPES = {  # DescribeFleetHistory's filter -> what records say (CERTAIN: the user guide's example)
+    "instance-change": {"instanceChange"},
+    "fleet-change": {"fleetRequestChange"},
+    "service-error": {"error", "information"},
+}
+
+
+class FleetCalls(Acting):
+    """A part of ActingEC2."""
+
+    def create_fleet(self) -> ActionResult:
+        """CERTAIN: of type instant the answer tells what was launched and what was not; of the others the ID alone."""
+        config = fleet_specifications.checked(self._parameters())
+        try:
+            fleet = self._fleets.known(config, EC2_FLEET) or self._new_fleet(config)
+        except IdempotentParameterMismatchError as error:
+            words = f"The client token {error} was used with other parameters."
+            raise EC2ClientError("IdempotentParameterMismatch", words) from error
+        is_instant = fleet.order.kind == "instant"
+        return ActionResult({"FleetId": fleet.fleet_id, **(of_instant(fleet) if is_instant else {})})
+
+    def _new_fleet(self, config: Mapping[str, Any]) -> Fleet:
+        now = self.chosen.now
+        found = fleet_specifications.specifications(config, self._fleets.templates, now.templates_late_s)
+        return self._fleets.request(config, found, now.fleet_trouble, EC2_FLEET)
+
+    def describe_fleets(self) -> ActionResult:
+        """CERTAIN: fleets of type instant are shown to those only who name them."""
+        asked, told_s = self._parameters(), self._told_s("DescribeFleets")
+        ids = asked.get("FleetIds") or []
+        among = sorted(self._named_fleets(ids, told_s), key=lambda fleet: fleet.sequence)
+        left_out = "" if ids else self.faults.omitted("DescribeFleets")
+        fleets, token = page(
+            (each for each in (among if ids else self._listed(told_s)) if each.fleet_id != left_out),
+            asked.get("MaxResults"),
+            asked.get("NextToken"),
+            drift=lambda: self.faults.drift("DescribeFleets"),
+        )
+        told = [fleet_view(each, told_s) for each in fleets]
+        shown = [each for each in told if all(_fits(each, wanted) for wanted in asked.get("Filters") or [])]
+        return ActionResult({"Fleets": shown, "NextToken": token})
+
+    def _listed(self, told_s: float) -> Iterator[Fleet]:
+        of_api = (each for each in self._fleets.fleets.values() if each.api is EC2_FLEET)
+        return (each for each in of_api if each.created_at_s <= told_s and each.order.kind != "instant")
+
+    def _named_fleets(self, fleet_ids: list[str], told_s: float) -> Iterator[Fleet]:
+        for fleet_id in fleet_ids:
+            try:
+                yield self._fleet(fleet_id, told_s, EC2_FLEET)
+            except EC2ClientError:
+                if self.chosen.now.unknown_fleet == "refused":
+                    raise
+
+    def describe_fleet_instances(self) -> ActionResult:
+        asked, told_s = self._parameters(), self._told_s("DescribeFleetInstances")
+        fleet = self._fleet(asked["FleetId"], told_s, EC2_FLEET)
+        if fleet.order.kind == "instant":
+            raise EC2ClientError(
+                "InvalidParameterValue", "DescribeFleetInstances does not support fleets of type instant."
+            )
+        known = (each for each in fleet.instances if each.is_visible(told_s))
+        active = (each for each in known if each.state(told_s) in {"pending", "running"})
+        instances, token = page(active, asked.get("MaxResults"), asked.get("NextToken"))
+        told = [views.active_instance_view(each) for each in instances]
+        return ActionResult({"FleetId": fleet.fleet_id, "ActiveInstances": told, "NextToken": token})
+
+    def describe_fleet_history(self) -> ActionResult:
+        asked, told_s = self._parameters(), self._told_s("DescribeFleetHistory")
+        fleet, since_s = self._fleet(asked["FleetId"], api=EC2_FLEET), float(asked["StartTime"])
+        kinds = HISTORY_TYPES.get(str(asked.get("EventType")))
+        records: list[Numbered] = [
+            Record(place, each)
+            for place, each in enumerate(fleet_troubles.history(fleet, told_s - self.chosen.now.history_late_s), 1)
+            if each["Timestamp"].replace(tzinfo=UTC).timestamp() >= since_s
+            and (not kinds or each["EventType"] in kinds)
+        ]
+        told, token = page(records, asked.get("MaxResults"), asked.get("NextToken"))
+        evaluated = {} if token else {"LastEvaluatedTime": datetime.fromtimestamp(told_s, UTC).replace(tzinfo=None)}
+        return ActionResult(
+            {
+                "FleetId": fleet.fleet_id,
+                "HistoryRecords": [each.told for each in told if isinstance(each, Record)],
+                "NextToken": token,
+                **evaluated,
+            }
+        )
+
+    def delete_fleets(self) -> ActionResult:
+        """CERTAIN: "If you exceed the specified number of fleets to delete, no fleets are deleted"."""
+        asked = self._parameters()
+        terminate, ids = bool(asked["TerminateInstances"]), asked["FleetIds"]
+        instant = [each for each in ids if self._is_instant(each)]
+        if len(ids) - len(instant) > MAX_DELETED:
+            raise EC2ClientError("InvalidParameterValue", f"No more than {MAX_DELETED} EC2 Fleet IDs.")
+        codes = dict.fromkeys(ids, "ExceededInstantFleetNumForDeletion") if len(instant) > MAX_INSTANT else {}
+        good, bad = [], []
+        for fleet_id in ids:
+            if code := codes.get(fleet_id) or self._why_not_delete(fleet_id, terminate):
+                bad.append(not_deleted_view(fleet_id, code, WORDS.get(code, code)))
+            else:
+                states = self._fleets.cancel(fleet_id, terminate, self.chosen.now.second_cancel)
+                good.append(deleted_view(fleet_id, *states))
+        return ActionResult({"SuccessfulFleetDeletions": good, "UnsuccessfulFleetDeletions": bad})
+
+    def _is_instant(self, fleet_id: str) -> bool:
+        fleet = self._fleets.fleets.get(fleet_id)
+        return fleet is not None and fleet.order.kind == "instant"
+
+    def _why_not_delete(self, fleet_id: str, terminate: bool) -> str | None:
+        fleet = self._fleets.fleets.get(fleet_id)
+        if not fleet_id.startswith(EC2_FLEET.prefix):
+            return "fleetIdMalformed"
+        if fleet is None:
+            return "fleetIdDoesNotExist"
+        if self._is_instant(fleet_id) and not terminate:
+            return "NoTerminateInstancesNotSupported"
+        if not fleet.takes_cancel(self._fleets.settle(), terminate, self.chosen.now.second_cancel):
+            return "fleetNotInDeletableState"
+        if self._is_instant(fleet_id) and len(list(fleet.live())) > LARGEST_INSTANT:
+            return "unexpectedError"
+        return self.faults.refuses("DeleteFleets", fleet_id)
+
+    def modify_fleet(self) -> ActionResult:
+        """CERTAIN: "You can only modify an EC2 Fleet request of type maintain"."""
+        asked = self._parameters()
+        fleet = self._fleet(asked["FleetId"], api=EC2_FLEET)
+        if not fleet.order.maintains or fleet.state(self._fleets.settle()) != "active":
+            raise EC2ClientError("InvalidFleetState", "Only an active EC2 Fleet of type maintain can be modified.")
+        policy = asked.get("ExcessCapacityTerminationPolicy") or fleet.config.get("ExcessCapacityTerminationPolicy")
+        wanted = asked.get("TargetCapacitySpecification") or {"TotalTargetCapacity": fleet.target}
+        self._fleets.modify(fleet.fleet_id, float(wanted["TotalTargetCapacity"]), policy != "no-termination")
+        return ActionResult({"Return": True})
+
+
+WORDS: Mapping[str, str] = defaultdict(
+    str, {"ExceededInstantFleetNumForDeletion": TOO_MANY, "NoTerminateInstancesNotSupported": RUNS_ON}
+)
+FILTERS = {"activity-status": "ActivityStatus", "fleet-state": "FleetState", "type": "Type"}
+
+
+def _fits(told: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """The filters of DescribeFleets, whose values have hyphens where a status has an underscore."""
+    if wanted["Name"] not in FILTERS:
+        raise EC2ClientError("InvalidParameterValue", f"The filter '{wanted['Name']}' is invalid")
+    shown = str(told[FILTERS[wanted["Name"]]])
+    return has_value(wanted, shown) or has_value(wanted, shown.replace("_", "-"))

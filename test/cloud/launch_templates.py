@@ -1,0 +1,119 @@
+"""Launch templates as EC2 keeps them: names, numbered versions, and a time from which each is known.
+
+Not moto's: those know neither pages nor client tokens nor tags of their own, and put the template's tags on instances.
+Codes and messages: LIKELY, moto's and those that github.com/aws/karpenter-provider-aws, pkg/errors, waits for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from moto.ec2.exceptions import EC2ClientError
+
+from test.cloud.tags import TagLog
+
+NAME = re.compile(r"[a-zA-Z0-9().\-/_]{3,128}")  # CERTAIN: botocore's EC2 model, LaunchTemplateName
+MAX_TEMPLATE_TOKEN = 128  # CERTAIN: the same, CreateLaunchTemplate.ClientToken
+MALFORMED = "InvalidLaunchTemplateName.MalformedException"
+EXISTS = "InvalidLaunchTemplateName.AlreadyExistsException"
+NO_NAME, NO_ID = "InvalidLaunchTemplateName.NotFoundException", "InvalidLaunchTemplateId.NotFound"
+NO_VERSION = "InvalidLaunchTemplateId.VersionNotFound"
+
+
+@dataclass(frozen=True)
+class Version:
+    """What instances are made of."""
+
+    number: int
+    data: Mapping[str, Any]
+    description: str | None
+    created_at_s: float
+
+
+@dataclass
+class Template:
+    """`tags` are its own, not those of what is made of it."""
+
+    sequence: int
+    template_id: str
+    name: str
+    created_at_s: float
+    tags: TagLog
+    default: int = 1
+    versions: list[Version] = field(default_factory=list)
+
+    def version(self, wanted: str) -> Version:
+        named = {"$Latest": len(self.versions), "$Default": self.default}
+        number = named.get(wanted, int(wanted) if wanted.isdecimal() else 0)
+        if not 1 <= number <= len(self.versions):
+            words = f"Could not find the specified version {wanted} for the launch template with ID {self.template_id}."
+            raise EC2ClientError(NO_VERSION, words)
+        return self.versions[number - 1]
+
+
+class LaunchTemplates:
+    """Those of one region."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._templates: dict[str, Template] = {}
+        self._tokens: dict[str, tuple[str, str]] = {}
+        self._made = 0
+
+    def create(self, name: str, asked: Mapping[str, Any], tags: Mapping[str, str]) -> Template:
+        """Make one, or answer with what this very request has made before."""
+        token, body = asked.get("ClientToken"), json.dumps(asked, sort_keys=True, default=str)
+        if len(token or "") > MAX_TEMPLATE_TOKEN:
+            raise EC2ClientError("InvalidParameterValue", f"ClientToken is longer than {MAX_TEMPLATE_TOKEN}.")
+        if token in self._tokens:
+            before, template_id = self._tokens[token]
+            if before != body:
+                words = f"The client token {token} was used with other parameters."
+                raise EC2ClientError("IdempotentParameterMismatch", words)
+            if template_id in self._templates:
+                return self._templates[template_id]
+        self._check_name(name)
+        self._made += 1
+        template = Template(self._made, f"lt-{secrets.token_hex(8)}1", name, self._clock(), TagLog(tags))
+        self._templates[template.template_id] = template
+        self.add_version(template, asked["LaunchTemplateData"], asked.get("VersionDescription"))
+        if token:
+            self._tokens[token] = body, template.template_id
+        return template
+
+    def _check_name(self, name: str) -> None:
+        if not NAME.fullmatch(name):
+            raise EC2ClientError(MALFORMED, "A launch template name has 3 to 128 letters, digits and ( ) . - / _")
+        if any(each.name == name for each in self._templates.values()):
+            raise EC2ClientError(EXISTS, "Launch template name already in use.")
+
+    def add_version(self, template: Template, given: Mapping[str, Any], description: str | None) -> Version:
+        version = Version(len(template.versions) + 1, dict(given), description, self._clock())
+        template.versions.append(version)
+        return version
+
+    def find(self, wanted: Mapping[str, Any], late_s: float = 0.0) -> Template:
+        """By LaunchTemplateId or LaunchTemplateName; none is known in its first `late_s`."""
+        named = wanted.get("LaunchTemplateId"), wanted.get("LaunchTemplateName")
+        if (named[0] is None) == (named[1] is None):
+            raise EC2ClientError("MissingParameter", "Give the launch template ID or the launch template name.")
+        for each in self.known(late_s):
+            if each.template_id == named[0] or each.name == named[1]:
+                return each
+        words = f"The specified launch template, with template {named[0] or named[1]}, does not exist."
+        raise EC2ClientError(NO_ID if named[0] else NO_NAME, words)
+
+    def known(self, late_s: float) -> Iterator[Template]:
+        return (each for each in self._templates.values() if each.created_at_s + late_s <= self._clock())
+
+    def by_id(self, template_id: str) -> Template | None:
+        return self._templates.get(template_id)
+
+    def delete(self, template: Template) -> None:
+        """With all its versions.  CERTAIN: EC2 API reference.  Fleets go on, and can launch no more."""
+        del self._templates[template.template_id]
