@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import uuid
 import zipfile
 from typing import Any
 
@@ -68,3 +69,41 @@ def deploy(cloud: Cloud, code: str, name: str = "one", timeout_s: int = 10, perm
             FunctionName=name, StatementId="rules", Action="lambda:InvokeFunction", Principal="events.amazonaws.com"
         )
     return str(arn)
+
+
+def template(ec2: Any, name: str = "", tags: dict[str, str] | None = None, **data: Any) -> str:
+    """A launch template like `specification`; its ID."""
+    own = [{"Key": key, "Value": value} for key, value in (tags or {}).items()]
+    more = {"TagSpecifications": [{"ResourceType": "launch-template", "Tags": own}]} if own else {}
+    made = ec2.create_launch_template(
+        LaunchTemplateName=name or f"template-{uuid.uuid4()}", LaunchTemplateData=specification(**data), **more
+    )
+    return str(made["LaunchTemplate"]["LaunchTemplateId"])
+
+
+def ec2_fleet_config(template_id: str, capacity: int = 1, **more: Any) -> dict[str, Any]:
+    """A CreateFleet request for Spot Instances."""
+    named = {"LaunchTemplateId": template_id, "Version": "1"}
+    config = {
+        "Type": "request",
+        "LaunchTemplateConfigs": [{"LaunchTemplateSpecification": named}],
+        "TargetCapacitySpecification": {"TotalTargetCapacity": capacity, "DefaultTargetCapacityType": "spot"},
+    }
+    return config | more
+
+
+def create_fleet(ec2: Any, capacity: int = 1, **more: Any) -> str:
+    """An EC2 Fleet of a template of its own; its ID."""
+    return str(ec2.create_fleet(**ec2_fleet_config(template(ec2), capacity, **more))["FleetId"])
+
+
+def described_fleet(ec2: Any, fleet_id: str) -> dict[str, Any]:
+    [fleet] = ec2.describe_fleets(FleetIds=[fleet_id])["Fleets"]
+    return dict(fleet)
+
+
+def delete(ec2: Any, *fleet_ids: str, terminate: bool = True) -> tuple[list[str], list[str]]:
+    """DeleteFleets; the new states, and the codes of what failed."""
+    told = ec2.delete_fleets(FleetIds=list(fleet_ids), TerminateInstances=terminate)
+    good, bad = told["SuccessfulFleetDeletions"], told["UnsuccessfulFleetDeletions"]
+    return [each["CurrentFleetState"] for each in good], [each["Error"]["Code"] for each in bad]
