@@ -8,7 +8,8 @@ Environment  MAX_LEASE_S: seconds after a fleet's creation beyond which no tag m
              the bucket from which the objects annex/<annex ID>.tar.gz are removed.
 Event        EventBridge's "Scheduled Event": resources[0] is the rule, `time` the tick.  Any other event does the same
              work, but its receipt says "tick": false and proves nothing.  Nothing else is read from the event.
-Token        <annex ID>_<end, seconds since the epoch>_<16 hexadecimal digits>: the client token of an annex's fleet.
+Token        <annex ID>_<end, seconds since the epoch>_<16 hexadecimal digits>: the client token of an annex's fleet,
+             and the name of its launch template, if it has one.  A template is removed once its annex is gone.
 Tags         On a fleet, htcondor:annex-lease-end moves its end and htcondor:annex-cancelled ends it; both are written
              as 2026-11-22T16:20:00Z.  On instances, this function writes STAMPS below.
 Receipt      One line of JSON, the last one printed, shorter than 8,000 bytes:
@@ -17,7 +18,7 @@ Receipt      One line of JSON, the last one printed, shorter than 8,000 bytes:
   at         the time of the tick, otherwise of the run's start, in seconds since the epoch
   account, region, function (ARN);  digest  SHA-256 of this file;  max_lease_s  null where it is unreadable
   complete   whether all pages of fleets and instances were seen
-  rights     cancel, terminate, stamp, unprotect: what DryRun answered for a living annex; null if it did not
+  rights     cancel, terminate, stamp, unprotect: what DryRun answered for living annexes; null if it did not
   fleets, instances  of annexes that are not over;  over  fleets that are over and not ended yet
   ended      instances that this run ended, or saw ended
   stuck      fleets and instances overdue by three ticks that this run could not end;  stuck_ids  at most 20
@@ -43,7 +44,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-CONTRACT = 2  # raised when annexd must not rely on an older function
+CONTRACT = 3  # raised when annexd must not rely on an older function
 RECEIPT = "htcondor-annex-lease"
 MAX_LEASE_VARIABLE, BUCKET_VARIABLE = "MAX_LEASE_S", "ANNEX_BUCKET"
 RIGHTS = ("cancel", "terminate", "stamp", "unprotect")
@@ -70,15 +71,18 @@ MAX_PAGES = 2000
 FLEETS_A_PAGE = 200  # 50 launch specifications with 22 kB of user data each: 600 MiB to parse a page
 INSTANCES_A_PAGE = 500
 IDS_A_LOOK = 100  # EC2 takes 200 values in a filter
-CANCEL_BATCH = 100  # CancelSpotFleetRequests takes no more
 TERMINATE_BATCH = 50  # larger ones gain nothing under these limits, and are longer to halve
 STAMP_BATCH = 200
+TEMPLATES_A_PAGE = 200  # EC2 gives no more
 
 THROTTLED = {"RequestLimitExceeded", "Throttling", "ThrottlingException", "RequestThrottled", "SlowDown"}
 PASSING = {"InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable", "RequestTimeout"}
 DENIED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"}
-NOT_TO_CANCEL = {"fleetRequestNotInCancellableState", "fleetRequestIdDoesNotExist"}
-ENDED_STATES = {"cancelled", "failed"}  # AWS: no instances, and none to come
+NOT_TO_CANCEL = {"fleetRequestNotInCancellableState", "fleetRequestIdDoesNotExist"}  # Spot Fleet
+NOT_TO_CANCEL |= {"fleetNotInDeletableState", "fleetIdDoesNotExist"}  # EC2 Fleet
+ENDED_STATES = {"cancelled", "deleted", "failed"}  # AWS: no instances, and none to come
+RUNNING_STATES = {"cancelled_running", "deleted_running"}  # nothing is launched, and nothing was ended
+TERMINATING_STATES = {"cancelled_terminating", "deleted_terminating"}
 LIVING_STATES = ["pending", "running", "stopping", "stopped"]
 
 TOKEN = re.compile(r"([.\-A-Za-z0-9]{1,36})_([0-9]{10})_[0-9a-f]{16}")
@@ -155,7 +159,7 @@ class Fleet:
     @property
     def may_launch(self) -> bool:
         """Tell whether it may start instances: also in any state that AWS may add."""
-        return self.state not in ENDED_STATES | {"cancelled_running", "cancelled_terminating"}
+        return self.state not in ENDED_STATES | RUNNING_STATES | TERMINATING_STATES
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,39 +181,79 @@ class Instance:
         return latest_s if end_s is None else min(end_s, latest_s)
 
 
-class SpotFleets:
-    """Spot Fleet requests.  Another kind of fleet is another class with these members, in KINDS."""
+@dataclass(frozen=True)
+class Kind:
+    """Fleets of one of AWS's APIs, by what its calls and answers are called."""
 
-    prefix = "sfr-"
-    instance_tag = "aws:ec2spot:fleet-request-id"
-    not_found = "InvalidSpotFleetRequestId.NotFound"
-    listed, ids, own_id = "SpotFleetRequestConfigs", "SpotFleetRequestIds", "SpotFleetRequestId"
+    prefix: str  # of IDs
+    instance_tag: str  # that AWS puts on their instances
+    describe: str  # botocore's methods
+    order_end: str
+    not_found: str  # for an ID
+    ids: str  # members of calls and answers
+    listed: str
+    own_id: str
+    state: str
+    request: str  # where the client token is; in the fleet itself if empty
+    refused: str
+    batch: int  # in one call that ends them
 
-    def __init__(self) -> None:
-        self.describe, self.order_end = ec2().describe_spot_fleet_requests, ec2().cancel_spot_fleet_requests
+    def call(self, method: str) -> Callable[..., Any]:
+        found: Callable[..., Any] = getattr(ec2(), method)
+        return found
 
-    def to_end(self, fleet_ids: list[str]) -> dict[str, Any]:
-        return {self.ids: fleet_ids, "TerminateInstances": True}
+    def to_end(self, fleet_ids: list[str]) -> list[dict[str, Any]]:
+        """Return the ways to end them, the second for where AWS finds the right to terminate too narrow for the first.
+
+        EC2 Fleet asks its caller for it; nobody tells whether a condition on tags of instances is enough.
+        """
+        return [{self.ids: fleet_ids, "TerminateInstances": each} for each in (True, False)]
 
     def refusals(self, answer: Mapping[str, Any]) -> dict[str, str]:
-        """Return the fleets that were not cancelled, and why.  A success is believed once its effect is seen."""
-        failed = answer.get("UnsuccessfulFleetRequests") or []
+        """Return the fleets that were not ended, and why.  A success is believed once its effect is seen."""
+        failed = answer.get(self.refused) or []
         codes = {str(each.get(self.own_id)): str((each.get("Error") or {}).get("Code")) for each in failed}
         return {fleet_id: code for fleet_id, code in codes.items() if code not in NOT_TO_CANCEL}
 
     def read(self, seen: Mapping[str, Any], max_lease_s: float) -> tuple[str, Fleet | None]:
         """Return the fleet's ID, and the fleet if it belongs to an annex."""
-        fleet_id, token = str(seen[self.own_id]), seen["SpotFleetRequestConfig"].get("ClientToken")
+        fleet_id, token = str(seen[self.own_id]), (seen[self.request] if self.request else seen).get("ClientToken")
         tags, created, ordered = tags_of(seen), seen.get("CreateTime"), read_token(token)
         end_s = lease_end(token, tags, None if created is None else created.timestamp(), max_lease_s)
         if ordered is None or end_s is None:
             return fleet_id, None
-        return fleet_id, Fleet(
-            fleet_id, ordered[0], str(seen.get("SpotFleetRequestState")), end_s, CANCELLED_TAG in tags
-        )
+        return fleet_id, Fleet(fleet_id, ordered[0], str(seen.get(self.state)), end_s, CANCELLED_TAG in tags)
 
 
-KINDS = (SpotFleets,)
+SPOT_FLEETS = Kind(
+    prefix="sfr-",
+    instance_tag="aws:ec2spot:fleet-request-id",
+    describe="describe_spot_fleet_requests",
+    order_end="cancel_spot_fleet_requests",
+    not_found="InvalidSpotFleetRequestId.NotFound",
+    ids="SpotFleetRequestIds",
+    listed="SpotFleetRequestConfigs",
+    own_id="SpotFleetRequestId",
+    state="SpotFleetRequestState",
+    request="SpotFleetRequestConfig",
+    refused="UnsuccessfulFleetRequests",
+    batch=100,
+)
+EC2_FLEETS = Kind(
+    prefix="fleet-",
+    instance_tag="aws:ec2:fleet-id",
+    describe="describe_fleets",
+    order_end="delete_fleets",
+    not_found="InvalidFleetId.NotFound",
+    ids="FleetIds",
+    listed="Fleets",
+    own_id="FleetId",
+    state="FleetState",
+    request="",
+    refused="UnsuccessfulFleetDeletions",
+    batch=25,  # of type instant, of which a call with more ends none
+)
+KINDS = (SPOT_FLEETS, EC2_FLEETS)
 
 
 def tags_of(seen: Mapping[str, Any]) -> dict[str, str]:
@@ -353,7 +397,7 @@ class Inventory:
 
     work: Work
     max_lease_s: int
-    kinds: list[SpotFleets]
+    kinds: tuple[Kind, ...]
     fleets: dict[str, Fleet] = field(default_factory=dict)  # ours
     foreign: set[str] = field(default_factory=set)  # fleets
     gone: set[str] = field(default_factory=set)  # fleets for whose IDs AWS said NotFound
@@ -369,12 +413,12 @@ class Inventory:
             self.is_complete &= work.attempt(self.look_by_id, kind, work.share(0.3))
         self.instances = {key: each for key, each in self.instances.items() if self.is_ours(each)}
 
-    def look_at_fleets(self, kind: SpotFleets, until_s: float) -> None:
+    def look_at_fleets(self, kind: Kind, until_s: float) -> None:
         asked = {"MaxResults": FLEETS_A_PAGE}
-        for answer in self.work.pages(until_s, kind.describe, "NextToken", "NextToken", asked):
+        for answer in self.work.pages(until_s, kind.call(kind.describe), "NextToken", "NextToken", asked):
             self.take_fleets(kind, answer)
 
-    def take_fleets(self, kind: SpotFleets, answer: Mapping[str, Any]) -> None:
+    def take_fleets(self, kind: Kind, answer: Mapping[str, Any]) -> None:
         for seen in answer.get(kind.listed) or []:
             try:
                 fleet_id, fleet = kind.read(seen, self.max_lease_s)
@@ -386,7 +430,7 @@ class Inventory:
             else:
                 self.fleets[fleet_id] = fleet
 
-    def look_by_id(self, kind: SpotFleets, until_s: float) -> None:
+    def look_by_id(self, kind: Kind, until_s: float) -> None:
         """Ask for the fleets that have instances and are in no list, which proves nothing."""
         unknown = {each.fleet_id for each in self.instances.values()} - self.fleets.keys() - self.foreign
         todo = batches(sorted(each for each in unknown if each.startswith(kind.prefix)), IDS_A_LOOK)
@@ -394,10 +438,10 @@ class Inventory:
         if todo:
             raise OutOfTimeError(f"{len(todo)} requests left")
 
-    def ask_for_fleets(self, kind: SpotFleets, fleet_ids: list[str], until_s: float) -> None:
+    def ask_for_fleets(self, kind: Kind, fleet_ids: list[str], until_s: float) -> None:
         """Ask for several: an unknown one makes the call fail for all."""
         try:
-            self.take_fleets(kind, self.work.call(until_s, kind.describe, **{kind.ids: fleet_ids}))
+            self.take_fleets(kind, self.work.call(until_s, kind.call(kind.describe), **{kind.ids: fleet_ids}))
         except Exception as error:
             if len(fleet_ids) > 1 or code_of(error) != kind.not_found:
                 raise
@@ -422,7 +466,7 @@ class Inventory:
             stamp = tuple(tags.get(key) for key in STAMPS)
             self.instances[str(seen["InstanceId"])] = Instance(fleet_id, stamp, launched_s)
 
-    def look_again(self, kind: SpotFleets, fleet_ids: list[str], until_s: float) -> None:
+    def look_again(self, kind: Kind, fleet_ids: list[str], until_s: float) -> None:
         """Look at the instances of these fleets once more; if that fails, what was known of them stays."""
         known, fleets = self.instances, set(fleet_ids)
         self.instances = {}
@@ -479,49 +523,62 @@ class Run:
     def enforce(self) -> None:
         self.inventory.look()
         acts = self.cancel, self.try_rights, self.terminate, self.stamp, self.clean
-        for act in (*acts, self.terminate_the_rest, self.stamp_the_rest):
+        for act in (*acts, self.terminate_the_rest, self.stamp_the_rest, self.sweep):
             self.work.attempt(act)
 
     def cancel(self) -> None:
         """Cancel every fleet that is over, also one that only the stamps of its instances show."""
         over = sorted(self.inventory.over_fleets(), key=lambda fleet: -fleet.end_s)
-        ids = [fleet.fleet_id for fleet in over if fleet.may_launch or fleet.state == "cancelled_running"]
+        ids = [fleet.fleet_id for fleet in over if fleet.may_launch or fleet.state in RUNNING_STATES]
         stamped = {self.inventory.instances[each].fleet_id for each in self.inventory.over()}
         ids += sorted(stamped - self.inventory.fleets.keys() - self.inventory.gone)
         for kind in self.inventory.kinds:
-            todo = batches([each for each in ids if each.startswith(kind.prefix)], CANCEL_BATCH)
+            todo = batches([each for each in ids if each.startswith(kind.prefix)], kind.batch)
             self.failed |= self.work.drain(todo, partial(self.cancel_batch, kind), self.work.share(0.5))
 
-    def cancel_batch(self, kind: SpotFleets, fleet_ids: list[str], until_s: float) -> None:
-        answer = self.work.call(until_s, kind.order_end, **kind.to_end(fleet_ids))
+    def cancel_batch(self, kind: Kind, fleet_ids: list[str], until_s: float) -> None:
+        order_end, (with_instances, without) = kind.call(kind.order_end), kind.to_end(fleet_ids)
+        try:
+            answer = self.work.call(until_s, order_end, **with_instances)
+        except Exception as error:
+            if code_of(error) not in DENIED:
+                raise
+            answer = self.work.call(until_s, order_end, **without)  # their instances are terminated one by one
         for fleet_id, code in kind.refusals(answer).items():
             self.failed.add(fleet_id)
             self.work.note(f"cancel {fleet_id}", code)
 
     def try_rights(self) -> None:
-        """Ask AWS whether this function may end a living annex; a DryRun has no effect."""
+        """Ask AWS whether this function may end a living annex of each kind; a DryRun has no effect."""
         over, fleets = self.inventory.over(), self.inventory.fleets
-        living = sorted((key in over, key) for key, each in self.inventory.instances.items() if each.fleet_id in fleets)
-        if not living:
-            return
-        instance_id = living[0][1]
-        fleet_id = self.inventory.instances[instance_id].fleet_id
-        [kind] = [each for each in self.inventory.kinds if fleet_id.startswith(each.prefix)]
-        self.dry_run("cancel", kind.order_end, **kind.to_end([fleet_id]))
-        self.dry_run("terminate", ec2().terminate_instances, InstanceIds=[instance_id])
-        self.dry_run("stamp", ec2().create_tags, **self.stamped([instance_id]))
-        self.dry_run("unprotect", ec2().modify_instance_attribute, **unprotected(instance_id))
+        known = {key: each for key, each in self.inventory.instances.items() if each.fleet_id in fleets}
+        for kind in self.inventory.kinds:
+            of_kind = (key for key, each in known.items() if each.fleet_id.startswith(kind.prefix))
+            instance_id = min(of_kind, key=lambda key: (key in over, key), default=None)
+            if instance_id is None:
+                continue
+            self.dry_run("cancel", kind.call(kind.order_end), *kind.to_end([known[instance_id].fleet_id]))
+            self.dry_run("terminate", ec2().terminate_instances, {"InstanceIds": [instance_id]})
+            self.dry_run("stamp", ec2().create_tags, self.stamped([instance_id]))
+            self.dry_run("unprotect", ec2().modify_instance_attribute, unprotected(instance_id))
 
-    def dry_run(self, right: str, function: Callable[..., Any], **asked: Any) -> None:
-        try:
-            self.work.call(self.work.share(0.05), function, DryRun=True, **asked)
-        except OutOfTimeError:
-            return
-        except Exception as error:  # noqa: BLE001
-            code = code_of(error)
-            self.rights[right] = True if code == "DryRunOperation" else False if code in DENIED else None
-            if code not in {"DryRunOperation", "UnsupportedOperation"}:  # Spot instances know no protection
-                self.work.note(f"DryRun of {right}", error)
+    def dry_run(self, right: str, function: Callable[..., Any], *ways: dict[str, Any]) -> None:
+        """Note whether one of these ways is open.  A right that one kind of fleet lacks is missing."""
+        has = None
+        for asked in ways:
+            try:
+                self.work.call(self.work.share(0.05), function, DryRun=True, **asked)
+            except OutOfTimeError:
+                return
+            except Exception as error:  # noqa: BLE001
+                code = code_of(error)
+                has = True if code == "DryRunOperation" else False if code in DENIED else None
+                if code in DENIED and asked is not ways[-1]:
+                    continue
+                if code not in {"DryRunOperation", "UnsupportedOperation"}:  # Spot instances know no protection
+                    self.work.note(f"DryRun of {right}", error)
+            break
+        self.rights[right] = False if False in (has, self.rights[right]) else self.rights[right] or has
 
     def terminate(self) -> None:
         """Terminate what the fleets have not ended by themselves, whatever the answer to their cancellation was."""
@@ -608,10 +665,7 @@ class Run:
 
     def clean(self) -> None:
         """Remove the objects of annexes that are over and gone, and no others."""
-        begin_s, fleets = self.work.started_s, self.inventory.fleets.values()
-        living = {each.fleet_id for each in self.inventory.instances.values()}
-        used = {each.annex_id for each in fleets if not each.is_over(begin_s) or each.fleet_id in living}
-        over = {f"annex/{each.annex_id}.tar.gz" for each in fleets if each.annex_id not in used}
+        over = {f"annex/{annex_id}.tar.gz" for annex_id in self.annexes()[1]}
         if not self.bucket or not self.inventory.is_complete or not over:
             return
         asked, until_s = {"Bucket": self.bucket, "Prefix": "annex/"}, self.work.share(0.5)
@@ -621,6 +675,37 @@ class Run:
                 removed = self.work.call(until_s, s3().delete_objects, Bucket=self.bucket, Delete={"Objects": keys})
                 for failure in removed.get("Errors") or []:
                     self.work.note(f"object {failure.get('Key')}", failure.get("Code"))
+
+    def annexes(self) -> tuple[set[str], set[str]]:
+        """Return the IDs of the annexes that are in use, and of those that are over and gone."""
+        begin_s, fleets = self.work.started_s, self.inventory.fleets
+        living = {each.fleet_id: each.stamp[1] for each in self.inventory.instances.values()}
+        used = {each.annex_id for each in fleets.values() if not each.is_over(begin_s) or each.fleet_id in living}
+        used |= {str(annex_id) for fleet_id, annex_id in living.items() if fleet_id not in fleets}
+        return used, {each.annex_id for each in fleets.values()} - used
+
+    def sweep(self) -> None:
+        """Remove the launch templates of annexes that are gone; without a fleet, after the end that was ordered."""
+        used, over = self.annexes()
+        asked = {"Filters": [{"Name": "tag-key", "Values": [STAMPS[1]]}], "MaxResults": TEMPLATES_A_PAGE}
+        if not self.inventory.is_complete:
+            return
+        found: list[str] = []
+        tokens = "NextToken", "NextToken"
+        for answer in self.work.pages(self.work.share(0.5), ec2().describe_launch_templates, *tokens, asked):
+            for seen in answer.get("LaunchTemplates") or []:
+                ordered = read_token(seen.get("LaunchTemplateName"))
+                if ordered and ordered[0] not in used and (ordered[0] in over or ordered[1] <= self.work.started_s):
+                    found.append(str(seen.get("LaunchTemplateId")))
+        todo = in_turn(batches(found, 1), self.work.started_s)
+        self.work.drain(todo, self.remove_template, self.work.deadline_s)
+
+    def remove_template(self, template_ids: list[str], until_s: float) -> None:
+        try:
+            self.work.call(until_s, ec2().delete_launch_template, LaunchTemplateId=template_ids[0])
+        except Exception as error:
+            if code_of(error) != "InvalidLaunchTemplateId.NotFound":  # annexd may have been faster
+                raise
 
     def stuck_ids(self) -> list[str]:
         """Return what should have ended three ticks ago and, as far as was seen, has not."""
@@ -703,7 +788,7 @@ def fault(receipt: Mapping[str, Any]) -> str:
 def handler(event: Any, context: Any) -> dict[str, Any]:
     started_s, longest_s = time.time(), max_lease_s()
     work = Work(started_s, started_s + context.get_remaining_time_in_millis() / 1000 - RESERVE_S)
-    inventory = Inventory(work, longest_s or DEFAULT_MAX_LEASE_S, [kind() for kind in KINDS])
+    inventory = Inventory(work, longest_s or DEFAULT_MAX_LEASE_S, KINDS)
     run = Run(work, inventory, os.environ.get(BUCKET_VARIABLE, ""))
     run.enforce()
     receipt = origin(event, context.invoked_function_arn, started_s) | {"max_lease_s": longest_s} | run.counts()

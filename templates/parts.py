@@ -16,10 +16,13 @@ The function:
 * Its environment comes from the stack: MaxLease, and the bucket where there is one.
 
 Rights:
-* CancelSpotFleetRequests on `*` without a condition: tags of a fleet can be removed, and a fleet without tags would
-  go on; EC2's user guide also warns that spot-fleet-request as a resource is refused.
-* Instances are terminated, stamped and unprotected only if Spot Fleet started them: an aws: tag cannot be set by hand.
-  AWS's own AWSEC2SpotFleetServiceRolePolicy has this condition.
+* CancelSpotFleetRequests and DeleteFleets on `*` without a condition: tags of a fleet can be removed, and a fleet
+  without tags would go on; EC2's user guide also warns that spot-fleet-request as a resource is refused.
+* Instances are terminated, stamped and unprotected only if a fleet started them: an aws: tag cannot be set by hand.
+  AWS's own AWSEC2SpotFleetServiceRolePolicy and AWSEC2FleetServiceRolePolicy have these conditions.  DeleteFleets
+  asks its caller for TerminateInstances (EC2 user guide, "Troubleshoot when a fleet fails to delete"); should AWS find
+  this one too narrow, the function deletes fleets without their instances and terminates those one by one.
+* Launch templates are deleted only with annexd's tag: one that lost it costs nothing.
 * Of tags it writes the three stamps of lease.py and nothing else.
 * The Describe calls know no narrower resource than `*`.
 * The instance role's policy is a resource of its own: inside the role, it could not name the role.
@@ -46,6 +49,7 @@ OBJECT_DAYS = 32  # an object that the function did not delete
 LONGEST_MAX_LEASE_S = (OBJECT_DAYS - 1) * DAY_S  # no machine outlives the object that tells it its end
 MAX_LEASE = "MaxLease"
 STAMPS = ["htcondor:annex-fleet", "htcondor:annex-id", "htcondor:annex-lease-end"]  # STAMPS of lambda/lease.py
+FLEET_TAGS = {"aws:ec2spot:fleet-request-id": "sfr-", "aws:ec2:fleet-id": "fleet-"}  # KINDS of lambda/lease.py
 EVENT_AGE_S = 300
 FUNCTION_DESCRIPTION = "Ends every HTCondor annex whose lease is over, and sees that it is gone"
 PROFILE_PATH = "/htcondor-annex/${Bucket}/"  # as bin/condor-annex-ec2 reads it
@@ -89,17 +93,25 @@ def parameters() -> Part:
 
 def lease_permissions() -> list[Part]:
     """What lease.py calls, and nothing else."""
-    of_a_fleet = {"StringLike": {"ec2:ResourceTag/aws:ec2spot:fleet-request-id": "sfr-*"}}
     stamps = {
-        **of_a_fleet,
         "ForAllValues:StringEquals": {"aws:TagKeys": STAMPS},
         "Null": {"aws:TagKeys": "false"},  # ForAllValues alone is true of no keys at all
     }
-    instances, fleets = arn("ec2", "instance/*"), "ec2:DescribeSpotFleetRequests"
+    instances, templates = arn("ec2", "instance/*"), arn("ec2", "launch-template/*")
+    own = {"StringLike": {"ec2:ResourceTag/htcondor:annex-id": "*"}}
+    fleets = [
+        statement(actions, instances, Condition={"StringLike": {f"ec2:ResourceTag/{tag}": f"{prefix}*"}, **more})
+        for tag, prefix in FLEET_TAGS.items()
+        for actions, more in (
+            (["ec2:TerminateInstances", "ec2:ModifyInstanceAttribute"], {}),
+            (["ec2:CreateTags"], stamps),
+        )
+    ]
     return [
-        statement([fleets, "ec2:DescribeInstances", "ec2:CancelSpotFleetRequests"], "*"),
-        statement(["ec2:TerminateInstances", "ec2:ModifyInstanceAttribute"], instances, Condition=of_a_fleet),
-        statement(["ec2:CreateTags"], instances, Condition=stamps),
+        statement(["ec2:DescribeSpotFleetRequests", "ec2:DescribeFleets", "ec2:DescribeInstances"], "*"),
+        statement(["ec2:DescribeLaunchTemplates", "ec2:CancelSpotFleetRequests", "ec2:DeleteFleets"], "*"),
+        *fleets,
+        statement(["ec2:DeleteLaunchTemplate"], templates, Condition=own),
         statement(["logs:CreateLogStream", "logs:PutLogEvents"], attribute("LeaseLog", "Arn")),
     ]
 

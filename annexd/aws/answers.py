@@ -13,8 +13,10 @@ MAX_PAGES: Final = 1000
 MAX_ROWS: Final = 100_000  # in one listing, and more than an account may have
 PAGE: Final = {  # so that a page fits into bounds.MAX_ANSWER_BYTES
     "describe_spot_fleet_requests": {"MaxResults": 100},
+    "describe_fleets": {"MaxResults": 100},
     "describe_instances": {"MaxResults": 300},
     "describe_spot_fleet_request_history": {"MaxResults": 1000},
+    "describe_fleet_history": {"MaxResults": 1000},
     "filter_log_events": {"limit": 1000},
 }
 

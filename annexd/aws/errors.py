@@ -32,6 +32,9 @@ NOT_FOUND: Final = frozenset(
         "ResourceNotFoundException",
         "InvalidSpotFleetRequestId.NotFound",
         "InvalidSpotFleetRequestConfigId.NotFound",
+        "InvalidFleetId.NotFound",
+        "InvalidLaunchTemplateId.NotFound",
+        "InvalidLaunchTemplateName.NotFoundException",
         "InvalidInstanceID.NotFound",
         "NoSuchBucket",
         "NoSuchKey",
@@ -73,7 +76,7 @@ UNKNOWN: Final = frozenset(
         "ConcurrentModificationException",
         "ResourceConflictException",
         "OperationAborted",  # S3: another operation on the same bucket is in progress
-        "unexpectedError",  # CancelSpotFleetRequests, inside an HTTP 200
+        "unexpectedError",  # CancelSpotFleetRequests and DeleteFleets, inside an HTTP 200
     }
 )
 DENIED: Final = frozenset(
@@ -105,6 +108,7 @@ QUOTA: Final = frozenset(
     {
         "MaxSpotInstanceCountExceeded",
         "MaxSpotFleetRequestCountExceeded",
+        "MaxFleetCountExceeded",
         "VcpuLimitExceeded",
         "InstanceLimitExceeded",
         "FleetCapacityLimitExceeded",
@@ -127,9 +131,11 @@ CAPACITY: Final = frozenset(
 )
 CLEAR: Final = NOT_FOUND | THROTTLED | DENIED | EXPIRED | QUOTA | CAPACITY  # whatever the HTTP status is
 CANCELLED_ALREADY: Final = frozenset(
-    {  # CancelSpotFleetRequests, inside an HTTP 200
+    {  # CancelSpotFleetRequests and DeleteFleets, inside an HTTP 200
         "fleetRequestIdDoesNotExist",
         "fleetRequestNotInCancellableState",
+        "fleetIdDoesNotExist",
+        "fleetNotInDeletableState",
     }
 )
 NEVER_SENT: Final = (EndpointConnectionError, ConnectTimeoutError)
@@ -225,7 +231,7 @@ def is_transient_code(code: str) -> bool:
 
 
 def is_cancelled_already(code: str) -> bool:
-    """A Spot Fleet request needs no cancelling: a code inside an HTTP 200."""
+    """A fleet needs no ending: a code inside an HTTP 200."""
     return code in CANCELLED_ALREADY
 
 

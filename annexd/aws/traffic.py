@@ -77,10 +77,11 @@ class ClientHooks:
 
 
 def _codes(answer: Mapping[str, Any]) -> Iterator[str]:
-    """Of the error, or of the Spot Fleet requests that failed inside an HTTP 200."""
+    """Of the error, or of the fleets that failed inside an HTTP 200."""
     yield str(answer.get("Error", {}).get("Code", ""))
-    for request in answer.get("UnsuccessfulFleetRequests") or ():
-        yield str(request.get("Error", {}).get("Code", ""))
+    for name in ("UnsuccessfulFleetRequests", "UnsuccessfulFleetDeletions"):
+        for fleet in answer.get(name) or ():
+            yield str(fleet.get("Error", {}).get("Code", ""))
 
 
 def _pace(limiter: Limiter, codes: Set[str]) -> None:

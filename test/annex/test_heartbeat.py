@@ -101,7 +101,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"account": "210987654321"}, "is of account 210987654321 and region us-east-1, not of 123456789012 and us-east-1"),
     ({"region": "eu-west-1"}, "is of account 123456789012 and region eu-west-1, not of"),
     ({"function": "arn:aws:lambda:us-east-1:123456789012:function:other"}, "is of another function, arn:aws:lambda:"),
-    ({"contract": 1}, "is of an older annexd: update the stack (condor_annex -setup)"),
+    ({"contract": 2}, "is of an older annexd: update the stack (condor_annex -setup)"),
     ({"contract": True}, "is of an older annexd"),
     ({"max_lease_s": None}, "has no readable MAX_LEASE_S: update the stack"),
     ({"max_lease_s": 0}, "has no readable MAX_LEASE_S"),
@@ -133,7 +133,7 @@ def test_a_heartbeat_that_shows_no_enforcer_opens_nothing_and_says_what_is_wrong
         {"rights": RIGHTS},
         {"rights": dict.fromkeys(RIGHTS)},
         {"rights": RIGHTS | {"unprotect": False}},
-        {"contract": 3, "digest": "of a newer one"},
+        {"contract": 4, "digest": "of a newer one"},
         {"stuck": 100, "stuck_ids": ["sfr-1"], "errors": 100, "error_texts": ["x"]},
     ],
 )
@@ -167,7 +167,7 @@ def test_the_newest_tick_counts_whatever_runs_by_hand_say_after_it(site: Site, l
 
 
 RECEIPT = {
-    "receipt": "htcondor-annex-lease", "contract": 2, "tick": True, "rule": "r", "at": 1_800_000_000,
+    "receipt": "htcondor-annex-lease", "contract": 3, "tick": True, "rule": "r", "at": 1_800_000_000,
     "account": "123456789012", "region": "us-east-1", "function": "f", "digest": "d", "max_lease_s": 3600,
     "complete": True, "rights": {}, "stuck": 0, "stuck_ids": [], "errors": 0, "error_texts": [],
 }  # fmt: skip
@@ -201,7 +201,7 @@ HOSTILE = [
     *(with_raw("stuck", raw) for raw in ("1e400", "NaN", "null", '"many"', "{}")),
     *(with_raw("rights", raw) for raw in ("[]", "null", '"all"', "7")),
     *(with_raw("complete", raw) for raw in ("1", "null", '"true"')),
-    *(with_raw("contract", raw) for raw in ("2.0", '"2"', "null")),
+    *(with_raw("contract", raw) for raw in ("3.0", '"3"', "null")),
     *(with_raw(name, "7") for name in ("stuck_ids", "error_texts")),
     *(
         json.dumps({key: each for key, each in RECEIPT.items() if key != name})

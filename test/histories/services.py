@@ -62,6 +62,10 @@ class QuickEC2(ActingEC2):
             "TerminateInstances": self.terminate_instances,
             "ModifyInstanceAttribute": self.modify_instance_attribute,
             "CreateTags": self.create_tags,
+            "DescribeFleets": self.describe_fleets,
+            "DeleteFleets": self.delete_fleets,
+            "DescribeLaunchTemplates": self.describe_launch_templates,
+            "DeleteLaunchTemplate": self.delete_launch_template,
         }
         operation = self._request.operation
         try:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from annexd.annex import steps
-from annexd.annex.fleet import inventory
+from annexd.annex.fleet import inventory, kinds
 from annexd.annex.lease import heartbeat
 from annexd.annex.lease.heartbeat import Heartbeats
 from annexd.annex.steps import StepContext, check_lease_function, end_fleets, move_end
@@ -130,7 +130,7 @@ def test_it_notices_a_failure_inside_a_200_that_is_taken_for_success(theatre: Th
     )
     assert violations(theatre, history) == ""
     monkeypatch.setattr(inventory, "is_cancelled_already", lambda _: True)
-    monkeypatch.setattr(end_fleets, "ENDED", inventory.ENDED | {"active", "submitted"})
+    monkeypatch.setattr(end_fleets, "ENDED", kinds.ENDED | {"active", "submitted"})
     assert "called cancelled" in violations(theatre, history)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from moto.ec2.exceptions import EC2ClientError
 
@@ -20,12 +20,13 @@ from test.cloud.errors import Answer, error_answer
 from test.cloud.paging import page
 from test.cloud.request import Request as Arrived
 from test.histories.timeline import Timeline
-from test.lease.fleets import CODES, FLEET_TAG, PROVISIONING_S, Machine, Request, moment
+from test.lease.fleets import CODES, EC2, FLEET_TAGS, PROVISIONING_S, SPOT, Machine, Request, Template, moment
 
 BUCKET: Final = "annexes"
 XML: Final = {"Content-Type": "text/xml;charset=UTF-8"}
 ZONES: Final = ("us-east-1a", "us-east-1b", "us-east-1c")
 MAX_TAGS: Final = 50
+SAME: Final = {"DescribeFleets": "DescribeSpotFleetRequests", "DeleteFleets": "CancelSpotFleetRequests"}
 Fault = Callable[[str, dict[str, Any]], tuple[str, str] | None]
 
 
@@ -40,7 +41,12 @@ class RetryPolicy:
 
 
 class Account:
-    """Fleets, instances, objects; `fault` may answer a call with an error code and text instead."""
+    """Fleets, instances, objects; `fault` may answer a call with an error code and text instead.
+
+    It is told the call by Spot Fleet's name, also where EC2 Fleet's twin of it is meant.
+    """
+
+    kind: ClassVar[str] = SPOT  # of the fleets that are made here, unless another is named
 
     def __init__(self, timeline: Timeline, pace: RetryPolicy = RetryPolicy()) -> None:
         self.timeline, self.pace = timeline, pace
@@ -49,29 +55,47 @@ class Account:
         self.machines: dict[str, Machine] = {}
         self._started_by: defaultdict[str, list[Machine]] = defaultdict(list)
         self.objects: set[str] = set()
+        self.templates: dict[str, Template] = {}
+        self.may_delete_with_instances = True  # what DeleteFleets makes of a right to terminate that has conditions
         self.calls: Counter[str] = Counter()
         self.throttled: Counter[str] = Counter()
         self.effects: deque[tuple[float, str, str]] = deque()
         self.user_data = ""
         self.hidden: set[str] = set()  # fleets that no list shows
+        self.failing: dict[str, str] = {}  # codes by operation, by its own name
+        self.unknown_is_empty = False  # what an ID that there is not is answered with, in place of an error
         self.page_token: Callable[[str | None], str | None] = lambda token: token
         self.fault: Fault = lambda _, __: None
 
     # What happens without the function.
 
-    def request(self, token: str, instances: int = 1, **more: Any) -> Request:
+    def request(self, token: str, instances: int = 1, kind: str = "", **more: Any) -> Request:
+        """A fleet; an EC2 Fleet of an annex has a launch template of its own."""
         number, now_s = len(self.requests) + 1, self.timeline.now_s
         made = {"created_s": now_s, "tags": {}, **more}
-        fleet = Request(number, f"sfr-{number:08x}-0000-4000-8000-000000000000", token, **made)
+        fleet = Request(number, f"{kind or self.kind}{number:08x}-0000-4000-8000-000000000000", token, **made)
+        if fleet.kind == EC2 and token:
+            self.make_template(token)
         self.requests[fleet.fleet_id] = fleet
         for _ in range(instances):
             self.launch(fleet)
         return fleet
 
+    def make_template(self, name: str, **tags: str) -> Template:
+        number = len(self.templates) + 1
+        made = Template(number, f"lt-{number:017x}", name, tags or {"htcondor:annex-id": name.partition("_")[0]})
+        self.templates[made.template_id] = made
+        return made
+
     def launch(self, fleet: Request) -> Machine:
         number = len(self.machines) + 1
         machine = Machine(
-            number, f"i-{number:017x}", self.timeline.now_s, ZONES[number % 3], {FLEET_TAG: fleet.fleet_id}
+            number,
+            f"i-{number:017x}",
+            self.timeline.now_s,
+            ZONES[number % 3],
+            {FLEET_TAGS[fleet.kind]: fleet.fleet_id},
+            fleet.fleet_id,
         )
         self.machines[machine.instance_id] = machine
         fleet.machines.append(machine)
@@ -86,6 +110,10 @@ class Account:
     def state(self, machine: Machine) -> str:
         return machine.state(self.timeline.now_s, self.pace.termination_s)
 
+    def count(self, operation: str) -> int:
+        """How many calls there were, by both APIs."""
+        return sum(number for name, number in self.calls.items() if SAME.get(name, name) == operation)
+
     # What the function asks.
 
     def answer(self, arrived: Arrived) -> Answer:
@@ -94,11 +122,13 @@ class Account:
         asked, operation = arrived.parameters(), arrived.operation
         self.calls[operation] += 1
         self.timeline.sleep(self.pace.call_s)
-        if fault := self.fault(operation, asked):
+        if fault := self.fault(SAME.get(operation, operation), asked):
             return error_answer("ec2", 503 if "Limit" in fault[0] else 400, *fault)
         if not self.limits.takes(arrived.region, operation, asked, speed=1.0):
             self.throttled[operation] += 1
             return error_answer("ec2", 503, "RequestLimitExceeded", "Request limit exceeded.")
+        if code := self.failing.get(operation):
+            return error_answer("ec2", 400, code, "a fault of this test")
         try:
             told = self._operations()[operation](asked)
         except EC2ClientError as error:
@@ -113,17 +143,31 @@ class Account:
             "TerminateInstances": self._terminate,
             "CreateTags": self._create_tags,
             "ModifyInstanceAttribute": self._modify,
+            "DescribeFleets": self._describe_fleets,
+            "DeleteFleets": self._delete_fleets,
+            "DescribeLaunchTemplates": self._describe_templates,
+            "DeleteLaunchTemplate": self._delete_template,
         }
 
     def _describe_requests(self, asked: dict[str, Any]) -> dict[str, Any]:
-        if ids := asked.get("SpotFleetRequestIds"):
-            found, token = [self._request(each) for each in ids], None
+        told, token = self._described(SPOT, asked, asked.get("SpotFleetRequestIds"))
+        return {"SpotFleetRequestConfigs": told, "NextToken": token}
+
+    def _describe_fleets(self, asked: dict[str, Any]) -> dict[str, Any]:
+        told, token = self._described(EC2, asked, asked.get("FleetIds"))
+        return {"Fleets": told, "NextToken": token}
+
+    def _described(self, kind: str, asked: dict[str, Any], ids: list[str] | None) -> tuple[list[Any], str | None]:
+        if ids:
+            known = [each for each in ids if each in self.requests or not self.unknown_is_empty]
+            found, token = [self._request(each) for each in known], None
         else:
-            listed = (each for key, each in self.requests.items() if key not in self.hidden)
+            shown = (each for each in self.requests.values() if each.kind == kind)
+            listed = (each for each in shown if each.fleet_id not in self.hidden)
             found, token = page(listed, asked.get("MaxResults"), asked.get("NextToken"))
         self.timeline.sleep(self.pace.item_s * len(found))
         told = [each.describe(self.timeline.now_s, self.user_data) for each in found]
-        return {"SpotFleetRequestConfigs": told, "NextToken": token if ids else self.page_token(token)}
+        return told, token if ids else self.page_token(token)
 
     def _describe_instances(self, asked: dict[str, Any]) -> dict[str, Any]:
         filters = {each["Name"]: set(each["Values"]) for each in asked["Filters"]}
@@ -137,7 +181,7 @@ class Account:
         [(name, values)] = filters.items()
         if name == "tag-key":
             return (each for each in self.machines.values() if not values.isdisjoint(each.tags))
-        assert name == f"tag:{FLEET_TAG}"
+        assert name in {f"tag:{each}" for each in FLEET_TAGS.values()}
         return sorted((each for key in values for each in self._started_by[key]), key=lambda each: each.sequence)
 
     def _reservation(self, machine: Machine) -> dict[str, Any]:
@@ -157,19 +201,43 @@ class Account:
         return {"ReservationId": f"r-{machine.sequence:017x}", "Groups": [], "Instances": [seen]}
 
     def _cancel(self, asked: dict[str, Any]) -> dict[str, Any]:
-        fleets = [self._request(each) for each in asked["SpotFleetRequestIds"]]
-        assert len(fleets) <= 100
+        assert len(asked["SpotFleetRequestIds"]) <= 100
         assert asked["TerminateInstances"] is True
+        good, bad = self._end_fleets(asked, asked["SpotFleetRequestIds"], "SpotFleetRequestId")
+        return {"SuccessfulFleetRequests": good, "UnsuccessfulFleetRequests": bad}
+
+    def _delete_fleets(self, asked: dict[str, Any]) -> dict[str, Any]:
+        assert len(asked["FleetIds"]) <= 25
+        if asked["TerminateInstances"] and not self.may_delete_with_instances:
+            raise EC2ClientError("UnauthorizedOperation", "You are not authorized to perform this operation.")
+        good, bad = self._end_fleets(asked, asked["FleetIds"], "FleetId")
+        return {"SuccessfulFleetDeletions": good, "UnsuccessfulFleetDeletions": bad}
+
+    def _end_fleets(self, asked: dict[str, Any], ids: list[str], member: str) -> tuple[list[Any], list[Any]]:
+        fleets = [self._request(each) for each in ids]
         _refuse_dry_run(asked)
         good, bad = [], []
         for fleet in fleets:
-            code = fleet.cancel(self.timeline.now_s, self.pace.reaction_s)
+            code = fleet.cancel(self.timeline.now_s, self.pace.reaction_s, asked["TerminateInstances"])
             self.effects.append((self.timeline.now_s, f"cancel: {code or 'success'}", fleet.fleet_id))
             if code:
-                bad.append({"SpotFleetRequestId": fleet.fleet_id, "Error": {"Code": code, "Message": code}})
+                bad.append({member: fleet.fleet_id, "Error": {"Code": code, "Message": code}})
             else:
-                good.append({"SpotFleetRequestId": fleet.fleet_id})
-        return {"SuccessfulFleetRequests": good, "UnsuccessfulFleetRequests": bad}
+                good.append({member: fleet.fleet_id})
+        return good, bad
+
+    def _describe_templates(self, asked: dict[str, Any]) -> dict[str, Any]:
+        [wanted] = asked["Filters"]
+        assert wanted["Name"] == "tag-key"
+        tagged = (each for each in self.templates.values() if not each.tags.keys().isdisjoint(wanted["Values"]))
+        found, token = page(tagged, asked.get("MaxResults"), asked.get("NextToken"), most=200)
+        return {"LaunchTemplates": [each.describe() for each in found], "NextToken": token}
+
+    def _delete_template(self, asked: dict[str, Any]) -> dict[str, Any]:
+        if asked["LaunchTemplateId"] not in self.templates:
+            raise EC2ClientError("InvalidLaunchTemplateId.NotFound", "It does not exist")
+        self.effects.append((self.timeline.now_s, "template deleted", asked["LaunchTemplateId"]))
+        return {"LaunchTemplate": self.templates.pop(asked["LaunchTemplateId"]).describe()}
 
     def _terminate(self, asked: dict[str, Any]) -> dict[str, Any]:
         """Nothing of a call that may not be; of a protected one's zone nothing either.  Source: API reference."""
@@ -190,7 +258,7 @@ class Account:
         now_s = self.timeline.now_s
         if self.state(machine) == "running":
             self.effects.append((now_s, "terminated", machine.instance_id))
-            fleet = self.requests.get(machine.tags[FLEET_TAG])
+            fleet = self.requests.get(machine.fleet_id)
             if fleet is not None and fleet.maintains and fleet.state(now_s) == "active":
                 self.launch(fleet)
         machine.end(now_s)
@@ -214,7 +282,8 @@ class Account:
 
     def _request(self, fleet_id: str) -> Request:
         if fleet_id not in self.requests:
-            raise EC2ClientError("InvalidSpotFleetRequestId.NotFound", f"The ID '{fleet_id}' does not exist")
+            kind = "InvalidFleetId" if fleet_id.startswith(EC2) else "InvalidSpotFleetRequestId"
+            raise EC2ClientError(f"{kind}.NotFound", f"The ID '{fleet_id}' does not exist")
         return self.requests[fleet_id]
 
     def _machine(self, instance_id: str) -> Machine:

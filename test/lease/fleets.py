@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-FLEET_TAG: Final = "aws:ec2spot:fleet-request-id"
+SPOT, EC2 = "sfr-", "fleet-"  # what the IDs of the two kinds of fleets begin with
+FLEET_TAGS: Final = {SPOT: "aws:ec2spot:fleet-request-id", EC2: "aws:ec2:fleet-id"}
+ENDED: Final = {SPOT: "cancelled", EC2: "deleted"}  # the words of their states
 PROVISIONING_S: Final = 300.0  # from the creation to ValidUntil, as annexd asks for
 CODES: Final = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopped": 80}
 
@@ -28,6 +30,7 @@ class Machine:
     launched_s: float
     zone: str
     tags: dict[str, str]
+    fleet_id: str
     base: str = "running"
     protected: bool = False
     denied: bool = False
@@ -45,7 +48,7 @@ class Machine:
 
 @dataclass
 class Request:
-    """One Spot Fleet request of the type `request`, or of the type `maintain`."""
+    """One fleet of the type `request`, or of the type `maintain`."""
 
     sequence: int
     fleet_id: str
@@ -60,30 +63,54 @@ class Request:
     has_ended: bool = False  # long ago: AWS still lists it
     strange: Callable[[dict[str, Any]], Any] | None = None  # what becomes of its description
 
+    @property
+    def kind(self) -> str:
+        return EC2 if self.fleet_id.startswith(EC2) else SPOT
+
     def state(self, now_s: float) -> str:
+        ended = ENDED[self.kind]
         if self.has_ended:
-            return "cancelled"
+            return ended
         if self.cancelled_s is None and now_s < self.created_s + PROVISIONING_S:
             return "active"
-        if self.terminates:
-            return "cancelled_terminating"
-        return "cancelled_running"
+        return f"{ended}_terminating" if self.terminates else f"{ended}_running"
 
-    def cancel(self, now_s: float, reaction_s: float) -> str | None:
+    def cancel(self, now_s: float, reaction_s: float, terminate: bool = True) -> str | None:
         """AWS's error code, or None for a success, which is not always one."""
-        state = self.state(now_s)
+        state, is_new = self.state(now_s), self.state(now_s) == "active"
         if self.world == STUCK:
             return "unexpectedError"
-        if state not in {"active", "cancelled_running"} or (state != "active" and self.world == REFUSES):
-            return "fleetRequestNotInCancellableState"
-        if state == "active" or self.world == ACTS:
-            self.cancelled_s, self.terminates = now_s, True
-            for machine in self.machines:
+        is_second = state.endswith("_running") and terminate and self.world != REFUSES
+        if not is_new and not is_second:
+            return "fleetRequestNotInCancellableState" if self.kind == SPOT else "fleetNotInDeletableState"
+        if is_new or self.world == ACTS:
+            self.cancelled_s, self.terminates = now_s, terminate
+            for machine in self.machines if terminate else ():
                 if not machine.protected:
                     machine.end(now_s + reaction_s)
         return None
 
     def describe(self, now_s: float, user_data: str) -> Any:
+        seen = self._as_ec2_fleet(now_s) if self.kind == EC2 else self._as_spot_fleet(now_s, user_data)
+        seen |= {
+            "ActivityStatus": "fulfilled",
+            "CreateTime": moment(self.created_s),
+            "Tags": [{"Key": key, "Value": value} for key, value in self.tags.items()],
+        }
+        return self.strange(seen) if self.strange else seen
+
+    def _as_ec2_fleet(self, now_s: float) -> dict[str, Any]:
+        template = {"LaunchTemplateName": self.token or "another", "Version": "1"}
+        return {
+            "FleetId": self.fleet_id,
+            "FleetState": self.state(now_s),
+            "Type": "maintain" if self.maintains else "request",
+            "TargetCapacitySpecification": {"TotalTargetCapacity": len(self.machines)},
+            "LaunchTemplateConfigs": [{"LaunchTemplateSpecification": template}],
+            **({"ClientToken": self.token} if self.token else {}),
+        }
+
+    def _as_spot_fleet(self, now_s: float, user_data: str) -> dict[str, Any]:
         specification = {
             "ImageId": "ami-12345678",
             "InstanceType": "m5.large",
@@ -92,11 +119,9 @@ class Request:
             "KeyName": "key",
             "EbsOptimized": "false",
         }
-        seen = {
+        return {
             "SpotFleetRequestId": self.fleet_id,
             "SpotFleetRequestState": self.state(now_s),
-            "ActivityStatus": "fulfilled",
-            "CreateTime": moment(self.created_s),
             "SpotFleetRequestConfig": {
                 "ClientToken": self.token,
                 "IamFleetRole": "arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role",
@@ -105,6 +130,18 @@ class Request:
                 "ValidUntil": moment(self.created_s + PROVISIONING_S),
                 "LaunchSpecifications": [specification],
             },
-            "Tags": [{"Key": key, "Value": value} for key, value in self.tags.items()],
         }
-        return self.strange(seen) if self.strange else seen
+
+
+@dataclass
+class Template:
+    """A launch template."""
+
+    sequence: int
+    template_id: str
+    name: str
+    tags: dict[str, str]
+
+    def describe(self) -> dict[str, Any]:
+        tags = [{"Key": key, "Value": value} for key, value in self.tags.items()]
+        return {"LaunchTemplateId": self.template_id, "LaunchTemplateName": self.name, "Tags": tags}

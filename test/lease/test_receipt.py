@@ -11,9 +11,10 @@ import pytest
 from test.lease.account import Account
 from test.lease.annexes import annex, annexes
 from test.lease.enforcer import ACCOUNT_ID, FUNCTION_ARN, RULE_ARN, Enforcer, enforcer, scheduled_event
-from test.lease.fleets import STUCK
+from test.lease.fleets import SPOT, STUCK
 from test.lease.loading import CODE, packages_of
 
+pytestmark = pytest.mark.usefixtures("kind")
 KEYS = [
     "receipt", "contract", "tick", "rule", "at", "account", "region", "function", "digest", "max_lease_s", "complete",
     "rights", "fleets", "instances", "over", "ended", "stuck", "stuck_ids", "errors", "error_texts", "throttled",
@@ -36,7 +37,7 @@ def test_a_tick_of_the_rule_leaves_one_line_of_json_with_everything_that_an_orde
     assert len(watched.lines) == 1
     assert list(receipt) == KEYS
     assert receipt["receipt"] == "htcondor-annex-lease"
-    assert (receipt["contract"], receipt["tick"], receipt["rule"], receipt["at"]) == (2, True, RULE_ARN, 1_800_000_000)
+    assert (receipt["contract"], receipt["tick"], receipt["rule"], receipt["at"]) == (3, True, RULE_ARN, 1_800_000_000)
     assert (receipt["account"], receipt["region"], receipt["function"]) == (ACCOUNT_ID, "us-east-1", FUNCTION_ARN)
     assert receipt["digest"] == hashlib.sha256(CODE.read_bytes()).hexdigest()
     assert (receipt["max_lease_s"], receipt["complete"]) == (30 * 86400, True)
@@ -92,7 +93,7 @@ def test_a_dry_run_has_no_effect_and_is_made_in_each_run_at_an_annex_that_lives(
         machine.protected = True
     for _ in range(3):
         watched.tick()
-    assert watched.account.calls["CancelSpotFleetRequests"] == 3
+    assert watched.account.count("CancelSpotFleetRequests") == 3
     assert watched.account.calls["TerminateInstances"] == 3
     assert watched.account.calls["ModifyInstanceAttribute"] == 3
     assert len(watched.account.living(living)) == 3
@@ -184,7 +185,7 @@ def test_the_function_needs_nothing_but_the_standard_library_and_boto3() -> None
     assert packages_of(CODE) == {"boto3", "botocore"}
 
 
-def test_the_function_makes_the_calls_that_its_role_allows_and_no_others(watched: Enforcer) -> None:
+def test_the_function_makes_the_calls_that_its_role_allows_and_no_others(watched: Enforcer, kind: str) -> None:
     """The role's actions are these in IAM's words: DeleteObjects is s3:DeleteObject, ListObjectsV2 s3:ListBucket."""
     account = watched.account
     over, _ = annex(account, "over", -10, 3, world=STUCK), annex(account, "living", 10_000, 3)
@@ -193,13 +194,15 @@ def test_the_function_makes_the_calls_that_its_role_allows_and_no_others(watched
     watched.tick()
     watched.tick()
     assert (account.living(over), account.objects) == ([], set())
-    assert account.calls.keys() == {
-        "DescribeSpotFleetRequests", "DescribeInstances", "CancelSpotFleetRequests", "TerminateInstances", "CreateTags",
-        "ModifyInstanceAttribute", "ListObjectsV2", "DeleteObjects",
+    ends = {"CancelSpotFleetRequests"} if kind == SPOT else {"DeleteFleets", "DeleteLaunchTemplate"}
+    assert account.calls.keys() == ends | {
+        "DescribeSpotFleetRequests", "DescribeFleets", "DescribeInstances", "DescribeLaunchTemplates",
+        "TerminateInstances", "CreateTags", "ModifyInstanceAttribute", "ListObjectsV2", "DeleteObjects",
     }  # fmt: skip
 
 
-def test_an_account_without_annexes_costs_two_calls(watched: Enforcer) -> None:
+def test_an_account_without_annexes_costs_four_calls(watched: Enforcer) -> None:
     account: Account = watched.account
-    assert watched.tick()["calls"] == 2
-    assert account.calls == {"DescribeSpotFleetRequests": 1, "DescribeInstances": 1}
+    assert watched.tick()["calls"] == 4
+    looks = "DescribeSpotFleetRequests", "DescribeFleets", "DescribeInstances", "DescribeLaunchTemplates"
+    assert account.calls == dict.fromkeys(looks, 1)

@@ -14,9 +14,12 @@ import pytest
 from test.lease.account import Account
 from test.lease.annexes import CANCELLED_TAG, END_TAG, HOUR_S, annex, annexes, token, utc
 from test.lease.enforcer import Enforcer, enforcer
-from test.lease.fleets import FLEET_TAG, IDLES, STUCK, Machine, Request
+from test.lease.fleets import EC2, ENDED, FLEET_TAGS, IDLES, SPOT, STUCK, Machine, Request
 
+pytestmark = pytest.mark.usefixtures("kind")
 STAMP = "htcondor:annex-fleet"
+STATES = "SpotFleetRequestState", "FleetState"
+IDS = "SpotFleetRequestId", "FleetId"
 ENDS_IN_S = 200.0  # after the run that stamps the instances, before the next
 NOTICED_S = 60.0  # by this much later than without anything strange, good instances may be told to end
 YEAR_S = 365 * 86400.0
@@ -41,6 +44,17 @@ def with_(**changed: Any) -> Callable[[dict[str, Any]], Any]:
     return lambda seen: {**seen, **changed}
 
 
+def in_state(state: str) -> Callable[[dict[str, Any]], Any]:
+    """In a state, which Spot Fleet calls so."""
+
+    def change(seen: dict[str, Any]) -> Any:
+        is_spot = "SpotFleetRequestState" in seen
+        word = state if is_spot else state.replace(ENDED[SPOT], ENDED[EC2])
+        return {**seen, STATES[0] if is_spot else STATES[1]: word}
+
+    return change
+
+
 def foreign(account: Account, instances: int = 3, fleet_token: str = "", **tags: str) -> Request:
     fleet = account.request(fleet_token, instances, created_s=account.timeline.now_s - HOUR_S)
     for machine in fleet.machines:
@@ -55,10 +69,15 @@ def latest_end_s(fleets: list[Request], tick_s: float) -> float:
 
 
 def run_beside(plant: Callable[[Account], Any]) -> tuple[Enforcer, Any, float, list[dict[str, Any]]]:
-    """Three runs with a hundred good annexes that end before the second; what was planted before the first."""
+    """Three runs with a hundred good annexes that end before the second; what was planted before the first.
+
+    A part of them are fleets of the other kind.
+    """
     watched = enforcer()
     planted = plant(watched.account)
-    good = annexes(watched.account, 100, ENDS_IN_S, 5, world=IDLES)
+    good = annexes(watched.account, 80, ENDS_IN_S, 5, world=IDLES)
+    other = SPOT if watched.account.kind == EC2 else EC2
+    good += annexes(watched.account, 20, ENDS_IN_S, 5, "other", world=IDLES, kind=other)
     first, tick_s = watched.tick(), watched.next_tick_s
     receipts = [first, watched.tick()]
     end_s = latest_end_s(good, tick_s)
@@ -127,11 +146,11 @@ def strange_instance(change: Callable[[dict[str, Any]], Any]) -> Callable[[Accou
 
 ENDED_WITH_THE_GOOD: dict[str, Callable[[Account], list[Request]]] = {
     "without a time of creation": odd(without("CreateTime")),
-    "without a state": odd(without("SpotFleetRequestState")),
-    "in a state that AWS has not had before": odd(with_(SpotFleetRequestState="paused")),
-    "called cancelled while its instances run": odd(with_(SpotFleetRequestState="cancelled")),
-    "called failed while its instances run": odd(with_(SpotFleetRequestState="failed")),
-    "called cancelled_terminating while they run": odd(with_(SpotFleetRequestState="cancelled_terminating")),
+    "without a state": odd(without(*STATES)),
+    "in a state that AWS has not had before": odd(in_state("paused")),
+    "called cancelled while its instances run": odd(in_state("cancelled")),
+    "called failed while its instances run": odd(in_state("failed")),
+    "called cancelled_terminating while they run": odd(in_state("cancelled_terminating")),
     "without tags": odd(without("Tags")),
     "with tags that have no value": odd(with_(Tags=[{"Key": END_TAG}])),
     "with tags that have no key": odd(with_(Tags=[{"Value": "x"}])),
@@ -163,8 +182,8 @@ def test_an_annex_that_is_strange_ends_with_the_others_and_delays_none(
 
 NEITHER_READ_NOR_ENDED: dict[str, Callable[[Account], Any]] = {
     "of which AWS tells nothing": odd(lambda _: {}),
-    "without a request": odd(without("SpotFleetRequestConfig")),
-    "without an ID": odd(without("SpotFleetRequestId")),
+    "without a request, or an ID": odd(without("SpotFleetRequestConfig", "FleetId")),
+    "without an ID": odd(without(*IDS)),
     "an instance without an ID": strange_instance(without("InstanceId")),
     "a hundred stuck ones that nobody may terminate": lambda account: many_stuck(account, denied=True),
     "a hundred that nobody may terminate, in the same batches": many_fresh_and_denied,
@@ -191,7 +210,7 @@ def test_a_fleet_that_refuses_and_replaces_its_instances_is_reported_and_delays_
     def plant(account: Account) -> Request:
         now_s = account.timeline.now_s
         made = {"created_s": now_s + 3 * HOUR_S, "world": STUCK, "maintains": True}  # active for hours
-        return account.request(token("replaces", now_s + ENDS_IN_S), 5, **made)
+        return account.request(token("replaces", now_s + ENDS_IN_S), 5, **made)  # type: ignore[arg-type]
 
     watched, fleet, end_s, receipts = run_beside(plant)
     assert end_s <= undisturbed_s + NOTICED_S
@@ -313,7 +332,8 @@ def test_a_fleet_without_a_token_of_ours_is_never_touched_whatever_its_tags(text
     for _ in range(5):
         receipt = watched.tick()
     assert len(watched.account.living(fleet)) == 3
-    assert watched.account.calls == {"DescribeSpotFleetRequests": 5, "DescribeInstances": 5}
+    looks = "DescribeSpotFleetRequests", "DescribeFleets", "DescribeInstances", "DescribeLaunchTemplates"
+    assert watched.account.calls == dict.fromkeys(looks, 5)
     assert (receipt["fleets"], receipt["instances"], receipt["errors"]) == (0, 0, 0)
 
 
@@ -393,4 +413,4 @@ def test_the_instance_tag_of_aws_is_never_written() -> None:
     watched.tick()
     for machine in fleet.machines:
         stamp = {STAMP: fleet.fleet_id, "htcondor:annex-id": "stamped", END_TAG: utc(1_800_010_000)}
-        assert machine.tags == {FLEET_TAG: fleet.fleet_id, **stamp}
+        assert machine.tags == {FLEET_TAGS[fleet.kind]: fleet.fleet_id, **stamp}

@@ -21,7 +21,8 @@ from annexd.annex.lease.heartbeat import STALE_S, newest_receipt
 from annexd.annex.lease.identifiers import leased_token
 from annexd.annex.lease.lambda_runtime import END_OF_SUPPORT, RUNTIME
 from test.cloud import Cloud
-from test.cloud.orders import ROLE, request
+from test.cloud.orders import ROLE, ec2_fleet_config, request
+from test.cloud.orders import template as launch_template
 from test.lease.loading import CODE, TOP, load_function, packages_of
 
 TEMPLATES = ("template-3.json", "annex.json")
@@ -106,6 +107,15 @@ class Tick:
     calls: list[dict[str, Any]]
     objects: list[str]
     living: int
+    templates: list[str]
+
+
+def _ec2_fleet(ec2: Any, annex_id: str, end_s: int) -> None:
+    """One of an annex, with the launch template that has its token as a name."""
+    token, tags = leased_token(annex_id, end_s), {"htcondor:annex-id": annex_id}
+    own = [{"ResourceType": "fleet", "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}]
+    made_of = launch_template(ec2, token, tags)
+    ec2.create_fleet(**ec2_fleet_config(made_of, 2, ClientToken=token, TagSpecifications=own))
 
 
 @pytest.fixture(scope="module")
@@ -115,14 +125,18 @@ def tick(deployed: Deployed) -> Tick:
     over = request(ec2, 1, ClientToken=leased_token("annex-over", now_s - 60), Type="request")
     ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[over], TerminateInstances=True)
     request(ec2, 2, ClientToken=leased_token("annex-living", now_s + 3600), Type="request")
+    for annex_id, ends_in_s in (("annex-over2", -60), ("annex-living2", 3600)):
+        _ec2_fleet(ec2, annex_id, now_s + ends_in_s)
     for annex_id in ("annex-over", "annex-living") if deployed.bucket else ():
         s3.put_object(Bucket=deployed.bucket, Key=f"annex/{annex_id}.tar.gz", Body=b"token")
     cloud.clear_audit()
     assert cloud.tick(NAME) == 1
     receipt = newest_receipt(cloud.client("logs"), deployed.arn, time.time())
     found = s3.list_objects_v2(Bucket=deployed.bucket).get("Contents", []) if deployed.bucket else []
+    shown = ec2.describe_launch_templates()["LaunchTemplates"]
+    templates = [each["LaunchTemplateName"].partition("_")[0] for each in shown]
     calls = [each for each in cloud.audit() if str(each.get("access_key_id")).startswith("ASIA")]
-    return Tick(receipt, calls, [each["Key"] for each in found], len(cloud.running_instances()))
+    return Tick(receipt, calls, [each["Key"] for each in found], len(cloud.running_instances()), templates)
 
 
 def test_the_deployed_code_is_lease_py_byte_for_byte(deployed: Deployed) -> None:
@@ -133,7 +147,11 @@ def test_the_rule_causes_a_heartbeat_with_all_rights_and_the_stacks_max_lease(de
     assert tick.receipt is not None
     assert (tick.receipt.function, tick.receipt.is_complete, tick.receipt.lacking) == (deployed.arn, True, ())
     assert tick.receipt.max_lease_s == template(deployed.name)["Parameters"]["MaxLease"]["Default"]
-    assert tick.living == 2
+    assert tick.living == 4
+
+
+def test_launch_templates_of_annexes_that_are_over_are_removed_and_others_stay(tick: Tick) -> None:
+    assert tick.templates == ["annex-living2"]
 
 
 def test_objects_of_annexes_that_are_over_are_removed_where_there_is_a_bucket(deployed: Deployed, tick: Tick) -> None:
@@ -150,18 +168,27 @@ def test_the_role_has_the_rights_that_the_function_uses_and_no_others(deployed: 
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_no_right_is_wider_than_aws_lets_it_be(name: str) -> None:
-    ours = {"StringLike": {"ec2:ResourceTag/aws:ec2spot:fleet-request-id": "sfr-*"}}
-    by_action = {action: each for each in statements(name) for action in each["Action"]}
-    wide = {action for action, each in by_action.items() if each["Resource"] == "*"}
-    # The first two know no resource; the third: see templates/parts.py.
-    assert wide == {"ec2:DescribeSpotFleetRequests", "ec2:DescribeInstances", "ec2:CancelSpotFleetRequests"}
-    assert not any("*" in action for action in by_action)
-    for action in ("ec2:TerminateInstances", "ec2:ModifyInstanceAttribute"):
-        assert by_action[action]["Condition"] == ours
-    assert by_action["ec2:CreateTags"]["Condition"] == ours | {
+    tags = {"aws:ec2spot:fleet-request-id": "sfr-*", "aws:ec2:fleet-id": "fleet-*"}  # one statement each: AND in one
+    granted = [(action, each) for each in statements(name) for action in each["Action"]]
+    wide = {action for action, each in granted if each["Resource"] == "*"}
+    # The first four know no resource; the others: see templates/parts.py.
+    assert wide == {
+        "ec2:DescribeSpotFleetRequests", "ec2:DescribeFleets", "ec2:DescribeInstances", "ec2:DescribeLaunchTemplates",
+        "ec2:CancelSpotFleetRequests", "ec2:DeleteFleets",
+    }  # fmt: skip
+    assert not any("*" in action for action, _ in granted)
+    of_fleets = [{"StringLike": {f"ec2:ResourceTag/{tag}": prefix}} for tag, prefix in tags.items()]
+    stamps = {
         "ForAllValues:StringEquals": {"aws:TagKeys": list(load_function().STAMPS)},
         "Null": {"aws:TagKeys": "false"},
     }
+    for right in ("ec2:TerminateInstances", "ec2:ModifyInstanceAttribute"):
+        assert [each["Condition"] for action, each in granted if action == right] == of_fleets
+    assert [each["Condition"] for action, each in granted if action == "ec2:CreateTags"] == [
+        each | stamps for each in of_fleets
+    ]
+    [templates] = [each for action, each in granted if action == "ec2:DeleteLaunchTemplate"]
+    assert templates["Condition"] == {"StringLike": {"ec2:ResourceTag/htcondor:annex-id": "*"}}
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from annexd.annex.fleet.inventory import FLEET_TAG
+from annexd.annex.fleet.kinds import SPOT_FLEET
 from annexd.annex.lease.identifiers import leased_token, new_annex_id
 from annexd.aws import errors
 from annexd.aws.errors import AWS_ERRORS
@@ -76,7 +76,7 @@ def state_of(ec2: Any, fleet_id: str) -> str:
 
 def instances_of(ec2: Any, fleet_id: str) -> list[dict[str, Any]]:
     """Return what DescribeInstances tells of a fleet's, by the tag that AWS sets."""
-    told = ec2.describe_instances(Filters=[{"Name": f"tag:{FLEET_TAG}", "Values": [fleet_id]}])
+    told = ec2.describe_instances(Filters=[{"Name": f"tag:{SPOT_FLEET.instance_tag}", "Values": [fleet_id]}])
     return [each for reservation in told["Reservations"] for each in reservation["Instances"]]
 
 

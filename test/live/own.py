@@ -10,7 +10,8 @@ from typing import Any, Final
 from annexd.account.enforcer import Enforcer
 from annexd.account.session import translate_aws_errors
 from annexd.account.template import LOG_GROUP
-from annexd.annex.fleet.inventory import ENDED, FLEET_TAG, NOT_GONE, OVER
+from annexd.annex.fleet.inventory import NOT_GONE
+from annexd.annex.fleet.kinds import ENDED, OVER, SPOT_FLEET
 from annexd.aws import errors
 from annexd.aws.errors import AWS_ERRORS
 from test.live import names
@@ -46,7 +47,7 @@ def instances(ec2: Any) -> dict[str, str]:
     """Return what is not gone, and its fleet: of our fleets by AWS's own tag, and whatever else has ours."""
     known = [each.fleet_id for each in fleets(ec2)]
     filters = [[{"Name": "tag-key", "Values": [names.TAG]}]]
-    filters += [[{"Name": f"tag:{FLEET_TAG}", "Values": batch}] for batch in batches(known)]
+    filters += [[{"Name": f"tag:{SPOT_FLEET.instance_tag}", "Values": batch}] for batch in batches(known)]
     alive = {"Name": "instance-state-name", "Values": NOT_GONE}
     with translate_aws_errors("DescribeInstances"):
         return {
@@ -59,7 +60,7 @@ def instances(ec2: Any) -> dict[str, str]:
 
 
 def _fleet_of(instance: Mapping[str, Any]) -> str:
-    return next((tag["Value"] for tag in instance.get("Tags") or () if tag["Key"] == FLEET_TAG), "")
+    return next((tag["Value"] for tag in instance.get("Tags") or () if tag["Key"] == SPOT_FLEET.instance_tag), "")
 
 
 def volumes(ec2: Any) -> list[str]:

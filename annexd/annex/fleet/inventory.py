@@ -1,4 +1,4 @@
-"""What of annexd's there is in an account: every fleet and its instances, on all pages, and nobody else's.
+"""What of annexd's there is in an account: every fleet of both kinds and its instances, and nobody else's.
 
 A fleet belongs to an annex if its client token has our form: only who requested it could write that.  An instance
 belongs to its fleet by the tag that only AWS can set.
@@ -9,6 +9,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from annexd.annex.fleet.kinds import (
+    ENDED,
+    FLEET_TAGS,
+    KINDS,
+    LAUNCHING,
+    RUNNING_ON,
+    SPOT_FLEET,
+    FleetKind,
+    kind_of,
+)
 from annexd.annex.lease.identifiers import read_leased_token
 from annexd.annex.lease.lease import (
     LONGEST_TAG,
@@ -22,13 +32,9 @@ from annexd.annex.lease.lease import (
 )
 from annexd.annex.translate_aws_errors import translate_aws_errors
 from annexd.aws import answers
-from annexd.aws.errors import AWS_ERRORS, MAX_CODE, MAX_MESSAGE, is_cancelled_already, is_not_found
+from annexd.aws.errors import AWS_ERRORS, MAX_CODE, MAX_MESSAGE, is_cancelled_already, is_denied, is_not_found
 from annexd.workflow import Retry
 
-FLEET_TAG: Final = "aws:ec2spot:fleet-request-id"  # set by Spot Fleet; nobody else can set an aws: tag
-LAUNCHING: Final = frozenset({"submitted", "active", "modifying"})  # BatchState
-ENDED: Final = frozenset({"cancelled", "cancelled_running", "cancelled_terminating", "failed"})  # BatchState
-OVER: Final = frozenset({"cancelled", "failed"})  # AWS's own word for that all its instances are gone
 ENDING: Final = "shutting-down"
 NOT_GONE: Final = ["pending", "running", "shutting-down", "stopping", "stopped"]  # InstanceStateName
 LARGEST_CAPACITY: Final = 2**31  # a fleet has at most 10,000
@@ -38,7 +44,7 @@ BATCH: Final = 500  # instances in one call
 
 @dataclass(frozen=True)
 class Fleet:
-    """A Spot Fleet request of an annex, as AWS shows it; times in seconds since the epoch."""
+    """A fleet of an annex, as AWS shows it; times in seconds since the epoch."""
 
     fleet_id: str
     annex_id: str
@@ -47,6 +53,7 @@ class Fleet:
     ordered_end_s: int
     created_s: float | None
     tags: Mapping[str, str] = field(default_factory=dict)
+    kind: FleetKind = SPOT_FLEET
     activity: str = ""  # ActivityStatus
     target: int | None = None  # units of capacity, like `fulfilled`
     fulfilled: float | None = None
@@ -61,6 +68,16 @@ class Fleet:
     @property
     def is_launching(self) -> bool:
         return self.state in LAUNCHING
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether it launches nothing any more; its instances may live."""
+        return self.state in ENDED
+
+    @property
+    def runs_on(self) -> bool:
+        """Whether it was ended, and its instances were not, as after every provisioning delay."""
+        return self.state in RUNNING_ON
 
     @property
     def is_cancelled(self) -> bool:
@@ -114,9 +131,8 @@ def take_inventory(ec2: Any) -> Inventory:
 
     Raises Retry or Refused.
     """
-    with translate_aws_errors("DescribeSpotFleetRequests"):
-        listed = dict(_listed(ec2))
-    filters = [{"Name": "tag-key", "Values": [FLEET_TAG]}, {"Name": "instance-state-name", "Values": NOT_GONE}]
+    listed = {fleet_id: fleet for kind in KINDS for fleet_id, fleet in _list(ec2, kind).items()}
+    filters = [{"Name": "tag-key", "Values": FLEET_TAGS}, {"Name": "instance-state-name", "Values": NOT_GONE}]
     instances = _instances(ec2, filters)
     for fleet_id in sorted({one.fleet_id for one in instances if one.annex_id is not None} - listed.keys()):
         listed |= _asked_for(ec2, fleet_id)
@@ -126,11 +142,17 @@ def take_inventory(ec2: Any) -> Inventory:
     return Inventory(fleets, tuple(ours))
 
 
+def _list(ec2: Any, kind: FleetKind) -> dict[str, Fleet | None]:
+    with translate_aws_errors(kind.describe):
+        return dict(_listed(ec2, kind))
+
+
 def _asked_for(ec2: Any, fleet_id: str) -> dict[str, Fleet | None]:
     """Look for a fleet that was in no list, which proves nothing; none when AWS says that there is none."""
-    with translate_aws_errors(f"DescribeSpotFleetRequests {fleet_id}"):
+    kind = kind_of(fleet_id)
+    with translate_aws_errors(f"{kind.describe} {fleet_id}"):
         try:
-            return dict(_listed(ec2, [fleet_id]))
+            return dict(_listed(ec2, kind, [fleet_id]))
         except AWS_ERRORS as error:
             if is_not_found(error):
                 return {}
@@ -138,26 +160,22 @@ def _asked_for(ec2: Any, fleet_id: str) -> dict[str, Fleet | None]:
 
 
 def fleets_of_annex(ec2: Any, annex_id: str, fleet_id: str | None) -> list[Fleet]:
-    """Return the fleets of one annex: by the ID that is known, else from the list.  Raises Retry or Refused."""
-    if fleet_id:
-        found = _asked_for(ec2, fleet_id)
-    else:
-        with translate_aws_errors("DescribeSpotFleetRequests"):
-            found = dict(_listed(ec2))
-    return [fleet for fleet in found.values() if fleet is not None and fleet.annex_id == annex_id]
+    """Return the fleets of one annex: by the ID that is known, else from the lists.  Raises Retry or Refused."""
+    looks = [_asked_for(ec2, fleet_id)] if fleet_id else [_list(ec2, kind) for kind in KINDS]
+    found = [fleet for look in looks for fleet in look.values()]
+    return [fleet for fleet in found if fleet is not None and fleet.annex_id == annex_id]
 
 
-def fleets_with_token(ec2: Any, client_token: str) -> list[Fleet]:
-    """Return the fleets with just this token.  Raises Retry or Refused."""
-    with translate_aws_errors("DescribeSpotFleetRequests"):
-        return [fleet for _, fleet in _listed(ec2) if fleet is not None and fleet.client_token == client_token]
+def fleets_with_token(ec2: Any, client_token: str, kind: FleetKind = SPOT_FLEET) -> list[Fleet]:
+    """Return the fleets of this kind with just this token.  Raises Retry or Refused."""
+    found = _list(ec2, kind).values()
+    return [fleet for fleet in found if fleet is not None and fleet.client_token == client_token]
 
 
 def living_instances(ec2: Any, fleet_id: str) -> list[Instance]:
     """Return those of one fleet that are not gone.  Raises Retry or Refused."""
-    return _instances(
-        ec2, [{"Name": f"tag:{FLEET_TAG}", "Values": [fleet_id]}, {"Name": "instance-state-name", "Values": NOT_GONE}]
-    )
+    own = {"Name": f"tag:{kind_of(fleet_id).instance_tag}", "Values": [fleet_id]}
+    return _instances(ec2, [own, {"Name": "instance-state-name", "Values": NOT_GONE}])
 
 
 def end_fleet(ec2: Any, fleet_id: str, state: str) -> None:
@@ -174,14 +192,30 @@ def end_fleet(ec2: Any, fleet_id: str, state: str) -> None:
 
 
 def cancel_fleet(ec2: Any, fleet_id: str) -> None:
-    """Cancel a fleet with its instances; that it was cancelled before is as good.  Raises Retry or Refused."""
-    with translate_aws_errors(f"CancelSpotFleetRequests {fleet_id}"):
-        answer = ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet_id], TerminateInstances=True)
-        refusals = [refusal.get("Error", {}) for refusal in answer.get("UnsuccessfulFleetRequests") or ()]
-    for error in refusals:
-        code, message = str(error.get("Code", ""))[:MAX_CODE], str(error.get("Message"))[:MAX_MESSAGE]
+    """End a fleet with its instances; that it was ended before is as good.  Raises Retry or Refused.
+
+    Where AWS denies that, it is ended without them, and they are left to `terminate`: EC2 Fleet asks its caller for
+    the right to terminate instances, and nobody tells whether that on instances of fleets alone is enough for it.
+    """
+    kind = kind_of(fleet_id)
+    with translate_aws_errors(f"{kind.end} {fleet_id}"):
+        try:
+            answer = _end(ec2, kind, fleet_id, with_instances=True)
+        except AWS_ERRORS as error:
+            if kind is SPOT_FLEET or not is_denied(error):
+                raise
+            answer = _end(ec2, kind, fleet_id, with_instances=False)
+        refusals = [refusal.get("Error", {}) for refusal in answer.get(kind.refused) or ()]
+    for each in refusals:
+        code, message = str(each.get("Code", ""))[:MAX_CODE], str(each.get("Message"))[:MAX_MESSAGE]
         if not is_cancelled_already(code):
             raise Retry(f"{fleet_id} could not be cancelled ({code}): {message}")
+
+
+def _end(ec2: Any, kind: FleetKind, fleet_id: str, *, with_instances: bool) -> Mapping[str, Any]:
+    call: Mapping[str, Any] = {kind.ids: [fleet_id], "TerminateInstances": with_instances}
+    answer: Mapping[str, Any] = getattr(ec2, kind.end_method)(**call)
+    return answer
 
 
 def terminate(ec2: Any, instance_ids: list[str]) -> None:
@@ -191,36 +225,37 @@ def terminate(ec2: Any, instance_ids: list[str]) -> None:
             ec2.terminate_instances(InstanceIds=instance_ids[first : first + BATCH])
 
 
-def _listed(ec2: Any, fleet_ids: list[str] | None = None) -> Iterator[tuple[str, Fleet | None]]:
+def _listed(ec2: Any, kind: FleetKind, fleet_ids: list[str] | None = None) -> Iterator[tuple[str, Fleet | None]]:
     """Each fleet's ID, and the fleet if it is an annex's."""
     if fleet_ids:  # EC2's calls that take IDs take no page size beside them
-        found = answers.rows(ec2.describe_spot_fleet_requests(SpotFleetRequestIds=fleet_ids), "SpotFleetRequestConfigs")
+        found = answers.rows(getattr(ec2, kind.describe_method)(**{kind.ids: fleet_ids}), kind.listed)
     else:
-        found = list(answers.listed(ec2, "describe_spot_fleet_requests", "SpotFleetRequestConfigs"))
+        found = list(answers.listed(ec2, kind.describe_method, kind.listed))
     for seen in found:
-        yield answers.text(seen, "SpotFleetRequestId"), _fleet(seen)
+        yield answers.text(seen, kind.own_id), _fleet(seen, kind)
 
 
-def _fleet(seen: Mapping[str, Any]) -> Fleet | None:
-    config = answers.value(seen, "SpotFleetRequestConfig", dict)
-    token = config.get("ClientToken")
+def _fleet(seen: Mapping[str, Any], kind: FleetKind) -> Fleet | None:
+    request = kind.request_of(seen)
+    token = request.get("ClientToken")
     leased = read_leased_token(token)
     if leased is None:
         return None
-    target = _amount(config.get("TargetCapacity"))
+    target = _amount(kind.target_of(seen))
     return Fleet(
-        fleet_id=answers.text(seen, "SpotFleetRequestId"),
+        fleet_id=answers.text(seen, kind.own_id),
         annex_id=leased.annex_id,
         client_token=str(token),
-        state=answers.text(seen, "SpotFleetRequestState"),
+        state=answers.text(seen, kind.state),
         ordered_end_s=leased.end_of_lease_s,
         created_s=_moment_s(seen.get("CreateTime")),
         tags=_tags(seen),
+        kind=kind,
         activity=str(seen.get("ActivityStatus", ""))[:LONGEST_ACTIVITY],
         target=None if target is None else int(target),
-        fulfilled=_amount(config.get("FulfilledCapacity")),
-        valid_until_s=_moment_s(config.get("ValidUntil")),
-        is_one_time=config.get("Type") == "request",
+        fulfilled=_amount(request.get("FulfilledCapacity")),
+        valid_until_s=_moment_s(request.get("ValidUntil")),
+        is_one_time=request.get("Type") == "request",
     )
 
 
@@ -245,7 +280,7 @@ def _instances(ec2: Any, filters: list[dict[str, Any]]) -> list[Instance]:
 
 def _instance(seen: Mapping[str, Any]) -> Instance:
     tags, state = _tags(seen), answers.text(seen.get("State"), "Name")
-    fleet_id = tags.get(FLEET_TAG, "")
+    fleet_id = next((tags[tag] for tag in FLEET_TAGS if tag in tags), "")
     if not fleet_id or tags.get(TAG_FLEET) != fleet_id or TAG_ANNEX_ID not in tags:  # not stamped, or with copied tags
         return Instance(answers.text(seen, "InstanceId"), fleet_id, state)
     return Instance(

@@ -13,7 +13,6 @@ from typing import Final
 
 from annexd.annex.fleet.account_target import AccountTarget
 from annexd.annex.fleet.inventory import (
-    ENDED,
     ENDING,
     Fleet,
     Instance,
@@ -22,6 +21,7 @@ from annexd.annex.fleet.inventory import (
     take_inventory,
     terminate,
 )
+from annexd.annex.fleet.kinds import ENDED
 from annexd.annex.fleet.trouble import Trouble, troubles_of
 from annexd.annex.lease.heartbeat import Receipt
 from annexd.annex.lease.lambda_runtime import warning as runtime_warning

@@ -1,8 +1,8 @@
 """Why a fleet that AWS has accepted starts nothing, or less than was asked for, in words.
 
-RequestSpotFleet says yes before anything is tried; what fails later stands in the fleet's state, its ActivityStatus and
-its history only.  The history is read of few fleets at a look: EC2 takes 100 such calls at once and 5 a second of one
-account and region (EC2 developer guide, "Request throttling"), from all its users together.
+AWS says yes to a request for a fleet before anything is tried; what fails later stands in the fleet's state, its
+ActivityStatus and its history only.  The history is read of few fleets at a look: EC2 takes 100 such calls at once and
+5 a second of one account and region (EC2 developer guide, "Request throttling"), from all its users together.
 """
 
 import itertools
@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from annexd.annex.fleet.advice import DIED, GENERIC, NO_REASON, advice
-from annexd.annex.fleet.inventory import ENDED, Fleet, Inventory
+from annexd.annex.fleet.inventory import Fleet, Inventory
+from annexd.annex.fleet.kinds import ENDED, TERMINATING
 from annexd.annex.translate_aws_errors import translate_aws_errors
 from annexd.aws import answers
 from annexd.workflow import Refused, Retry
@@ -30,6 +31,11 @@ LONGEST_QUOTE: Final = 300
 LONGEST_TEXT: Final = 1200
 Event = tuple[float, str, str, str]
 ERROR: Final = "error"  # an EventType, and an ActivityStatus
+MODELLED: Final = {  # DescribeFleetHistory's types in botocore's model; its examples have those of Spot Fleet
+    "instance-change": "instanceChange",
+    "fleet-change": "fleetRequestChange",
+    "service-error": ERROR,
+}
 BAD_NEWS: Final = frozenset(  # of type information
     {"launchSpecTemporarilyBlacklisted", "launchSpecUnusable", "fleetProgressHalted"}
 )
@@ -103,19 +109,14 @@ def _history(ec2: Any, fleet: Fleet, now_s: float) -> History:
     since_s = fleet.created_s or 0.0
     if fleet.state not in ENDED:
         since_s = max(since_s, now_s - RECENT_S)
-    with translate_aws_errors("DescribeSpotFleetRequestHistory"):
-        rows = answers.listed(
-            ec2,
-            "describe_spot_fleet_request_history",
-            "HistoryRecords",
-            SpotFleetRequestId=fleet.fleet_id,
-            StartTime=datetime.fromtimestamp(since_s, UTC),
-        )
+    asked: dict[str, Any] = {fleet.kind.history_id: fleet.fleet_id, "StartTime": datetime.fromtimestamp(since_s, UTC)}
+    with translate_aws_errors(fleet.kind.history):
+        rows = answers.listed(ec2, fleet.kind.history_method, "HistoryRecords", **asked)
         events = [_event(row) for row in itertools.islice(rows, MOST_RECORDS)]
     events.sort(reverse=True)
     began, ended = _lives(events, "launched"), _lives(events, "terminated")
     died = sum(ended.get(each, float("inf")) - at_s <= SHORT_LIFE_S for each, at_s in began.items())
-    was_ended = any(event[1:3] == ("fleetRequestChange", "cancelled_terminating") for event in events)
+    was_ended = any(event[1] == "fleetRequestChange" and event[2] in TERMINATING for event in events)
     return History(tuple(_quotes(events)), len(began), died, was_ended)
 
 
@@ -131,6 +132,7 @@ def _event(row: Mapping[str, Any]) -> Event:
     about = information if isinstance(information, Mapping) else {}
     sub_type = _clean(about.get("EventSubType"), LONGEST_WORD)
     kind = answers.text(row, "EventType")
+    kind = MODELLED.get(kind, kind)
     name = "InstanceId" if kind == "instanceChange" else "EventDescription"
     return at.timestamp(), kind, sub_type, _clean(about.get(name), LONGEST_QUOTE)
 
@@ -205,8 +207,8 @@ def _ended_words(fleet: Fleet, now_s: float) -> str:
             "instance types, zones or a higher price"
         )
     if fleet.state == "failed":
-        return "the Spot Fleet request failed in AWS before anything was started: correct it and order again"
+        return f"the {fleet.kind.name} failed in AWS before anything was started: correct it and order again"
     return (
-        "the Spot Fleet request was cancelled before anything was started, by AWS (as it does beyond a quota) or "
+        f"the {fleet.kind.name} was ended before anything was started, by AWS (as it does beyond a quota) or "
         "by somebody in the account: order again when the reason is gone"
     )

@@ -18,7 +18,7 @@ from annexd.annex.translate_aws_errors import translate_aws_errors
 from annexd.aws import account_of_function, answers, region_of_function
 from annexd.aws.errors import AWS_ERRORS, is_not_found
 
-CONTRACT: Final = 2  # of lambda/lease.py: an older function keeps less than what annexd relies on
+CONTRACT: Final = 3  # of lambda/lease.py: an older function keeps less than what annexd relies on
 TICK_S: Final = 300.0  # between two runs
 STALE_S: Final = 900.0  # three ticks
 AHEAD_S: Final = 300.0  # a receipt from further in the future is none of the function's

@@ -7,7 +7,8 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from annexd.annex.fleet.inventory import ENDED, ENDING, Fleet, cancel_fleet, living_instances, terminate
+from annexd.annex.fleet.inventory import ENDING, Fleet, cancel_fleet, living_instances, terminate
+from annexd.annex.fleet.kinds import ENDED
 from annexd.annex.join.config_bundle import Present
 from annexd.annex.lease.lease import TAG_CANCELLED, utc
 from annexd.annex.request.defaults import DAY_S
@@ -60,7 +61,7 @@ class EndFleets:
 def _ended(ec2: Any, fleet: Fleet, now_s: int) -> bool:
     """Tag and cancel it; False where these keys may not tag, and the fleet's own state has to do."""
     is_tagged = fleet.is_cancelled or write_tag(ec2, fleet.fleet_id, TAG_CANCELLED, utc(now_s))
-    if fleet.state not in ENDED or fleet.state == "cancelled_running":
+    if fleet.state not in ENDED or fleet.runs_on:
         cancel_fleet(ec2, fleet.fleet_id)
     return is_tagged
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from annexd.annex.fleet.inventory import ENDED, Fleet, fleets_of_annex
+from annexd.annex.fleet.inventory import Fleet, fleets_of_annex
 from annexd.annex.join.config_bundle import Present
 from annexd.annex.lease.heartbeat import TICK_S
 from annexd.annex.lease.lease import TAG_LEASE_END, utc
@@ -271,7 +271,7 @@ def _was_cancelled(annex_id: str) -> Refused:
 def _check_lives(fleet: Fleet) -> None:
     if fleet.is_cancelled:
         raise _was_cancelled(fleet.annex_id)
-    if fleet.state in ENDED and fleet.state != "cancelled_running":  # which a fleet is after its provisioning delay
+    if fleet.is_ended and not fleet.runs_on:  # which a fleet is after its provisioning delay
         words = f"too late: {fleet.fleet_id} of annex {fleet.annex_id} is {fleet.state}"
         raise Refused(words, untouched=True, result="InvalidState")
 

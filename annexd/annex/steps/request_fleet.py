@@ -8,7 +8,8 @@ as a whole and over all pages, ends it with its instances, and looks again until
 from collections.abc import Mapping
 from typing import Any
 
-from annexd.annex.fleet.inventory import OVER, end_fleet, fleets_with_token
+from annexd.annex.fleet.inventory import end_fleet, fleets_with_token
+from annexd.annex.fleet.kinds import OVER
 from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S, CheckLeaseFunction, enforcer_of
 from annexd.annex.steps.context import StepContext, before_the_end, require_settled, translate_aws_errors
 from annexd.aws import Clients, answers
