@@ -18,6 +18,9 @@ What Spot Fleet needs of its caller, with the evidence (nothing of it was tried 
 * ec2:CreateTags on `*`, for the same reason, for the two tags that move or end a lease, and no others.  Whoever has
   it can end other people's leases in the account earlier, as he can cancel their fleets, and extend them up to the
   stack's MaxLease.  Nobody gets DeleteTags: a cancellation cannot be taken back.
+* DeleteFleets with termination asks its caller for ec2:TerminateInstances (EC2 user guide, "Troubleshoot when a fleet
+  fails to delete"); nobody tells on what.  It is granted on instances of fleets; where AWS finds that too narrow,
+  annexd deletes a fleet without its instances, and terminates those.
 * iam:PassRole names the service whose API is called, ec2, in all of AWS's managed policies that order Spot Fleets
   (BatchServiceRolePolicy, AWSThinkboxDeadlineSpotEventPluginAdminPolicy), and ec2.amazonaws.com.cn in China
   (github.com/aws/karpenter-provider-aws/pull/6839).  AWSThinkboxAWSPortalAdminPolicy lists spotfleet too, and so do we.
@@ -53,6 +56,7 @@ ANNEX_OBJECTS: Final = "arn:{partition}:s3:::{bucket}-bucket-*/annex/*"
 LOG_AND_TAGS: Final = f"arn:{{partition}}:logs:*:*:log-group:{LOG_GROUP}*"  # calls on tags name it without :*
 RULE: Final = f"arn:{{partition}}:events:*:*:rule/{ENFORCER}"
 FLEET: Final = "arn:{partition}:ec2:*:*:spot-fleet-request/*"
+EC2_FLEET: Final = "arn:{partition}:ec2:*:*:fleet/*"
 INSTANCE: Final = "arn:{partition}:ec2:*:*:instance/*"
 GROUP: Final = "arn:{partition}:ec2:*:*:security-group/*"
 VPC: Final = "arn:{partition}:ec2:*:*:vpc/*"
@@ -61,6 +65,7 @@ Condition = dict[str, dict[str, str | list[str]]]
 BY_CLOUDFORMATION: Final[Condition] = {"ForAnyValue:StringEquals": {"aws:CalledVia": "cloudformation.amazonaws.com"}}
 OWN_FLEETS: Final[Condition] = {"Null": {"ec2:ResourceTag/htcondor:annex-id": "false"}}
 OF_A_FLEET: Final[Condition] = {"StringLike": {"ec2:ResourceTag/aws:ec2spot:fleet-request-id": "sfr-*"}}
+OF_AN_EC2_FLEET: Final[Condition] = {"StringLike": {"ec2:ResourceTag/aws:ec2:fleet-id": "fleet-*"}}
 NEW_CAPACITY: Final[Condition] = {"StringEquals": {"ec2:CreateAction": ["RequestSpotFleet", "RunInstances"]}}
 LEASE_TAGS: Final[Condition] = {
     "ForAllValues:StringEquals": {"aws:TagKeys": [TAG_LEASE_END, TAG_CANCELLED]},
@@ -148,6 +153,7 @@ CHECK_RIGHTS: Final = [
 ]
 TEARDOWN_RIGHTS: Final = [
     right("ec2:DescribeSpotFleetRequests", ANYTHING),
+    right("ec2:DescribeFleets", ANYTHING),
     right("ec2:DescribeInstances", ANYTHING),
     right("s3:ListBucketVersions", BUCKET, "s3:ListObjectVersions"),
     right("s3:ListBucketMultipartUploads", BUCKET, "s3:ListMultipartUploads"),
@@ -208,10 +214,14 @@ ORDER_RIGHTS: Final = [
     right("iam:PassRole", FLEET_ROLE, "ec2:RequestSpotFleet", condition=TO_FLEETS),
     right("iam:PassRole", INSTANCE_ROLE, "ec2:RequestSpotFleet", condition=TO_FLEETS),
     right("ec2:DescribeSpotFleetRequests", ANYTHING),
+    right("ec2:DescribeFleets", ANYTHING),
     right("ec2:DescribeInstances", ANYTHING),
     right("ec2:DescribeSpotFleetRequestHistory", FLEET, condition=OWN_FLEETS),  # why nothing runs
+    right("ec2:DescribeFleetHistory", EC2_FLEET, condition=OWN_FLEETS),
     right("ec2:CancelSpotFleetRequests", FLEET, condition=OWN_FLEETS),
+    right("ec2:DeleteFleets", EC2_FLEET, condition=OWN_FLEETS),
     right("ec2:TerminateInstances", INSTANCE, condition=OF_A_FLEET),
+    right("ec2:TerminateInstances", INSTANCE, "ec2:DeleteFleets", "ec2:TerminateInstances", condition=OF_AN_EC2_FLEET),
 ]
 DOCUMENTS: Final = {  # by the name of their file
     "setup": [*STACK_RIGHTS, *CHECK_RIGHTS, *TEARDOWN_RIGHTS, *SERVICE_ROLE_RIGHTS],

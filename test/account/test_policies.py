@@ -40,7 +40,7 @@ from test.account.test_setup import stack_is, wait_for
 from test.annex.joining import defaults
 from test.annex.site import Site
 from test.cloud import Cloud
-from test.cloud.orders import request
+from test.cloud.orders import create_fleet, request
 from test.cloud.policies import Need, judge
 
 LONGEST_MANAGED_POLICY = 6144  # characters, without white space
@@ -140,10 +140,15 @@ def end_them(site: Site, replies: list[ReplyAd]) -> None:
     assert site.order(IamFleetRole=None)["Result"] == "Failure"
     site.cloud.behave(fleet_trouble="role")
     replies = [*replies, order(site)]
+    troubled = ec2_fleet(site, "annex-troubled", ends_in_s=3600)
     site.cloud.behave(fleet_trouble="")
+    overdue = ec2_fleet(site, "annex-overdue", ends_in_s=-7200)
     report = look_at_all(site)
-    assert len(report.annexes) == len(replies)
-    assert "iamFleetRoleInvalid" in report.troubles[str(replies[-1]["BulkRequestID"])].text
+    assert len(report.annexes) == len(replies) + 2
+    for fleet_id in (str(replies[-1]["BulkRequestID"]), troubled):
+        assert "iamFleetRoleInvalid" in report.troubles[fleet_id].text
+    assert [words.partition(" ")[0] for words in report.ended] == [overdue]
+    site.cloud.client("ec2").delete_fleets(FleetIds=[troubled], TerminateInstances=True)
     first, second, third = (str(reply["AnnexID"]) for reply in replies)
     changed = site.change(second, LeaseExtension=600)
     assert changed["Result"] == "Success", changed
@@ -155,6 +160,13 @@ def end_them(site: Site, replies: list[ReplyAd]) -> None:
         cancelled = site.cancel(annex_id)
         assert cancelled["Result"] == "Success", cancelled
     site.cloud.behave(second_cancel="acted-upon")
+
+
+def ec2_fleet(site: Site, annex_id: str, ends_in_s: float) -> str:
+    """An annex by EC2 Fleet."""
+    token, ec2 = leased_token(annex_id, int(time.time() + ends_in_s)), site.cloud.client("ec2")
+    own = [{"ResourceType": "fleet", "Tags": [{"Key": "htcondor:annex-id", "Value": annex_id}]}]
+    return create_fleet(ec2, ClientToken=token, TagSpecifications=own)
 
 
 def look_at_all(site: Site) -> Report:

@@ -209,6 +209,6 @@ def _ended_words(fleet: Fleet, now_s: float) -> str:
     if fleet.state == "failed":
         return f"the {fleet.kind.name} failed in AWS before anything was started: correct it and order again"
     return (
-        f"the {fleet.kind.name} was ended before anything was started, by AWS (as it does beyond a quota) or "
+        f"the {fleet.kind.name} was cancelled before anything was started, by AWS (as it does beyond a quota) or "
         "by somebody in the account: order again when the reason is gone"
     )
