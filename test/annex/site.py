@@ -175,7 +175,7 @@ class Site:
     # What the cloud holds; the tests share one cloud, so what was there before is not looked at.
 
     def live_fleets(self) -> list[dict[str, Any]]:
-        return [fleet for fleet in self.cloud.fleets() if not str(fleet["state"]).startswith("cancelled")]
+        return [fleet for fleet in self.cloud.fleets() if not str(fleet["state"]).startswith(("cancelled", "deleted"))]
 
     def operations(self) -> list[str]:
         """Of annexd, in order; without the question whose the keys are, which is asked once in a while."""
@@ -201,8 +201,11 @@ class Site:
         """End what a test made on purpose, and have the lease function seen at work."""
         self.cloud.clear_faults()
         ec2 = self.cloud.client("ec2", BYSTANDER)
-        if fleets := [fleet["id"] for fleet in self.live_fleets()]:
-            ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=fleets, TerminateInstances=True)
+        fleets = [str(fleet["id"]) for fleet in self.live_fleets()]
+        if by_spot_fleet := [each for each in fleets if each.startswith("sfr-")]:
+            ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=by_spot_fleet, TerminateInstances=True)
+        if by_ec2_fleet := [each for each in fleets if each.startswith("fleet-")]:
+            ec2.delete_fleets(FleetIds=by_ec2_fleet, TerminateInstances=True)
         if left := [each["id"] for each in self.cloud.running_instances()]:
             ec2.terminate_instances(InstanceIds=left)
         wait_for(lambda: self.cloud.running_instances() == [], "the last test's instances to be gone")

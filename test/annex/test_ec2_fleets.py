@@ -1,0 +1,230 @@
+"""Annexes by EC2 Fleet, made by hand: annexd sees, extends and ends them as it does those by Spot Fleet."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from annexd.annex.fleet.inventory import (
+    cancel_fleet,
+    end_fleet,
+    fleets_of_annex,
+    fleets_with_token,
+    living_instances,
+    take_inventory,
+)
+from annexd.annex.fleet.kinds import EC2_FLEET, SPOT_FLEET, kind_of
+from annexd.annex.fleet.reconcile import OVERDUE_S
+from annexd.annex.lease.identifiers import leased_token
+from annexd.annex.lease.lease import tags, utc
+from annexd.workflow import Refused, Retry
+from test.annex.ads import OWNER
+from test.annex.conftest import TEMPLATE
+from test.annex.fleets import KEYS, by_hand, fleet, instances_of, look, stamp, writes
+from test.annex.site import Site, wait_for
+from test.cloud import Cloud
+from test.cloud.orders import described_fleet, ec2_fleet_config, template
+
+ROLE_WORDS = "iamFleetRoleInvalid"
+
+
+@pytest.fixture(scope="module")
+def deployed() -> Iterator[tuple[Cloud, str]]:
+    """A cloud of its own: instances run on in it."""
+    with Cloud(speed=0, termination_s=0.05, behaviour={"logs_late_s": 0.0, "update_s": 0.0}) as cloud:
+        yield cloud, cloud.deploy_template(TEMPLATE)
+
+
+@pytest.fixture(autouse=True)
+def _as_new(site: Site) -> Iterator[None]:
+    for each in site.cloud.fleets():
+        site.cloud.forget_fleet(str(each["id"]))
+    running = [str(each["id"]) for each in site.cloud.running_instances()]
+    if running:
+        by_hand(site).terminate_instances(InstanceIds=running)
+    site.cloud.clear_audit()
+    before, url = site.defaults, site.cloud.url
+    site.defaults = replace(before, lease_function_arn=site.arn, ec2_url=url, lambda_url=url, sts_url=url, logs_url=url)
+    yield
+    site.defaults = before
+    site.cloud.clear_faults()
+    site.cloud.behave(fleet_trouble="", second_cancel="acted-upon", unknown_fleet="refused")
+
+
+def ec2_fleet(site: Site, annex_id: str, lease_s: float, capacity: int = 2, **more: Any) -> str:
+    """One as annexd would ask for it; its ID."""
+    end_s = int(time.time() + lease_s)
+    token, ec2 = leased_token(annex_id, end_s), by_hand(site)
+    own = [{"ResourceType": "fleet", "Tags": tags(annex_id, OWNER, end_s)}]
+    made_of = template(ec2, token, {"htcondor:annex-id": annex_id})
+    asked = ec2_fleet_config(made_of, capacity, ClientToken=token, TagSpecifications=own) | more
+    return str(ec2.create_fleet(**asked)["FleetId"])
+
+
+def state_of(site: Site, fleet_id: str) -> str:
+    return str(described_fleet(by_hand(site), fleet_id)["FleetState"])
+
+
+def ended(site: Site, fleet_id: str) -> None:
+    """Undo it as an order is undone, until AWS shows nothing of it."""
+    for _ in range(20):
+        [found] = [each for each in take_inventory(by_hand(site)).fleets if each.fleet_id == fleet_id]
+        try:
+            end_fleet(by_hand(site), fleet_id, found.state)
+        except Retry:
+            time.sleep(0.06)  # termination_s
+        else:
+            return
+    raise AssertionError(f"{fleet_id} was not ended")
+
+
+def test_an_annex_by_ec2_fleet_is_seen_beside_one_by_spot_fleet(site: Site) -> None:
+    spot, ec2 = fleet(site, "annex-1", lease_s=1000), ec2_fleet(site, "annex-2", lease_s=2000)
+    site.cloud.clear_audit()
+    report = look(site)
+    assert report.fleets == {spot, ec2}
+    assert len(report.instances) == 4
+    seen = {annex.annex_id: annex for annex in report.annexes}
+    assert (seen["annex-2"].fleet_id, seen["annex-2"].owner, seen["annex-2"].instances) == (ec2, OWNER, 2)
+    assert abs(float(seen["annex-2"].end_of_lease_s or 0) - time.time() - 2000) < 60
+    assert (report.overdue, report.faults, writes(site)) == (frozenset(), (), [])
+
+
+def test_what_ec2_fleet_tells_is_read_as_what_spot_fleet_tells(site: Site) -> None:
+    ids = [fleet(site, "annex-1", lease_s=1000), ec2_fleet(site, "annex-1", lease_s=1000)]
+    found = {each.fleet_id: each for each in fleets_of_annex(by_hand(site), "annex-1", None)}
+    first, second = (found[each] for each in ids)
+    for name in ("state", "target", "fulfilled", "activity", "is_one_time", "is_ended", "written_end_s"):
+        assert getattr(first, name) == getattr(second, name), name
+    assert (first.kind, second.kind) == (SPOT_FLEET, EC2_FLEET)
+    assert [kind_of(each) for each in ids] == [SPOT_FLEET, EC2_FLEET]
+    assert fleets_with_token(by_hand(site), second.client_token, EC2_FLEET) == [second]
+    assert fleets_with_token(by_hand(site), second.client_token) == []
+
+
+def test_fleets_on_every_page_are_read(site: Site) -> None:
+    made_of = template(by_hand(site))
+    tokens = [leased_token("annex-1", int(time.time()) + 1000) for _ in range(101)]
+    for token in tokens:
+        by_hand(site).create_fleet(**ec2_fleet_config(made_of, 1, ClientToken=token))
+    site.cloud.clear_audit()
+    found = fleets_of_annex(by_hand(site), "annex-1", None)
+    assert sorted(each.client_token for each in found) == sorted(tokens)
+    assert len(site.cloud.calls("DescribeFleets")) == 2
+    cancel_fleet(by_hand(site), found[0].fleet_id)  # 100 are left to be ended by one call
+
+
+def test_a_foreign_fleet_is_none_of_ours_whatever_its_tags(site: Site) -> None:
+    own = [{"ResourceType": "fleet", "Tags": tags("annex-1", OWNER, int(time.time()) - 9000)}]
+    config = ec2_fleet_config(template(by_hand(site)), 2, TagSpecifications=own)
+    by_hand(site).create_fleet(**config)
+    report = look(site)
+    assert (report.fleets, report.instances, report.annexes) == (frozenset(), frozenset(), ())
+    assert len(site.cloud.running_instances()) == 2
+
+
+@pytest.mark.parametrize("world", ["acted-upon", "refused", "no-effect"])
+@pytest.mark.parametrize("before", ["active", "deleted_running"])
+def test_an_undo_ends_it_in_every_world_and_from_every_state(site: Site, world: str, before: str) -> None:
+    site.cloud.behave(second_cancel=world)
+    fleet_id = ec2_fleet(site, "annex-1", lease_s=1000)
+    if before == "deleted_running":
+        by_hand(site).delete_fleets(FleetIds=[fleet_id], TerminateInstances=False)
+    ended(site, fleet_id)
+    assert (state_of(site, fleet_id), instances_of(site, fleet_id)) == ("deleted", [])
+
+
+def test_where_deleting_with_the_instances_is_denied_they_are_ended_by_themselves(site: Site) -> None:
+    fleet_id = ec2_fleet(site, "annex-1", lease_s=1000)
+    site.cloud.fault("DeleteFleets", "denied", times=99, matching="TerminateInstances=true")
+    ended(site, fleet_id)
+    assert (state_of(site, fleet_id), instances_of(site, fleet_id)) == ("deleted", [])
+
+
+def test_a_fleet_that_may_not_be_deleted_at_all_is_refused_and_a_failure_of_one_entry_asked_again(site: Site) -> None:
+    fleet_id = ec2_fleet(site, "annex-1", lease_s=1000)
+    site.cloud.fault("DeleteFleets", "partial", matching=fleet_id)
+    with pytest.raises(Retry, match="unexpectedError"):
+        cancel_fleet(by_hand(site), fleet_id)
+    site.cloud.fault("DeleteFleets", "denied", times=2)
+    with pytest.raises(Refused, match="DeleteFleets"):
+        cancel_fleet(by_hand(site), fleet_id)
+    cancel_fleet(by_hand(site), fleet_id)
+    cancel_fleet(by_hand(site), fleet_id)
+
+
+def test_an_overdue_one_is_ended_by_reconciliation_and_no_other(site: Site) -> None:
+    late, living = ec2_fleet(site, "annex-1", -OVERDUE_S - 60), ec2_fleet(site, "annex-2", lease_s=1000)
+    report = look(site)
+    assert report.overdue == {late}
+    assert [words.partition(" ")[0] for words in report.ended] == [late]
+    wait_for(lambda: instances_of(site, late) == [], "its instances are gone")
+    assert len(instances_of(site, living)) == 2
+
+
+@pytest.mark.parametrize("world", ["refused", "empty"])
+def test_stamped_instances_of_a_fleet_that_aws_has_forgotten_are_seen_and_ended(site: Site, world: str) -> None:
+    site.cloud.behave(unknown_fleet=world)
+    fleet_id = ec2_fleet(site, "annex-1", lease_s=1000)
+    stamp(site, fleet_id, "annex-1", time.time() + 1000)
+    site.cloud.forget_fleet(fleet_id)
+    [seen] = look(site).annexes
+    assert (seen.annex_id, seen.fleet_id, seen.instances) == ("annex-1", fleet_id, 2)
+    assert len(living_instances(by_hand(site), fleet_id)) == 2
+    look(site, ahead_s=1000 + OVERDUE_S + 60)
+    wait_for(lambda: instances_of(site, fleet_id) == [], "its instances are gone")
+
+
+def test_a_fleet_that_is_in_no_list_is_found_by_its_id(site: Site) -> None:
+    fleet_id = ec2_fleet(site, "annex-1", lease_s=1000)
+    stamp(site, fleet_id, "annex-1", time.time() - 9000)
+    site.cloud.fault("DescribeFleets", "omit", matching=fleet_id)
+    report = look(site)
+    assert report.fleets == {fleet_id}
+    assert not report.overdue
+    assert len(instances_of(site, fleet_id)) == 2
+
+
+def test_a_fleet_that_starts_nothing_is_explained_by_its_own_history(site: Site) -> None:
+    site.cloud.behave(fleet_trouble="role")
+    fleet_id = ec2_fleet(site, "annex-1", lease_s=1000)
+    assert ROLE_WORDS in look(site).troubles[fleet_id].text
+    assert [call["params"]["FleetId"] for call in site.cloud.calls("DescribeFleetHistory")] == [fleet_id]
+
+
+def test_one_that_aws_ended_beyond_a_quota_has_failed(site: Site) -> None:
+    site.cloud.behave(fleet_trouble="fleet-quota")
+    fleet_id = ec2_fleet(site, "annex-1", lease_s=1000)
+    trouble = look(site).troubles[fleet_id]
+    assert trouble.has_failed
+    assert trouble.text.startswith("the EC2 Fleet was cancelled before anything was started")
+
+
+def test_one_that_somebody_deleted_with_its_instances_is_no_trouble(site: Site) -> None:
+    fleet_id = ec2_fleet(site, "annex-1", lease_s=1000)
+    by_hand(site).delete_fleets(FleetIds=[fleet_id], TerminateInstances=True)
+    assert look(site).troubles == {}
+
+
+@pytest.mark.parametrize("deleted_before", [False, True])
+def test_a_user_cancels_it_by_its_id_at_once_and_for_good(site: Site, deleted_before: bool) -> None:
+    fleet_id = ec2_fleet(site, "annex-1", lease_s=1000)
+    if deleted_before:
+        by_hand(site).delete_fleets(FleetIds=[fleet_id], TerminateInstances=False)
+    answer = site.cancel(fleet_id, **KEYS)
+    assert (answer["Result"], answer["BulkRequestID"]) == ("Success", fleet_id)
+    assert state_of(site, fleet_id).startswith("deleted")
+    wait_for(lambda: instances_of(site, fleet_id) == [], "its instances are gone")
+    own = {each["Key"]: each["Value"] for each in described_fleet(by_hand(site), fleet_id)["Tags"]}
+    assert "htcondor:annex-cancelled" in own
+
+
+def test_a_user_shortens_it_by_its_annex_id(site: Site) -> None:
+    fleet_id = ec2_fleet(site, "annex-1", lease_s=5000)
+    end_s = int(time.time()) + 2000
+    answer = site.change("annex-1", EndOfLease=end_s, **KEYS)
+    assert answer["Result"] == "Success", answer["ErrorString"]
+    own = {each["Key"]: each["Value"] for each in described_fleet(by_hand(site), fleet_id)["Tags"]}
+    assert own["htcondor:annex-lease-end"] == utc(end_s)
