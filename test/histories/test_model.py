@@ -107,7 +107,7 @@ def test_it_notices_an_undo_that_takes_not_found_for_never(theatre: Theatre, mon
     history = at(theatre, course, FLEET, DELAYED)
     assert violations(theatre, history) == ""
     real = StepContext
-    monkeypatch.setattr(steps, "World", lambda access, now_s, **more: real(access, now_s, settle_s=0.0, **more))
+    monkeypatch.setattr(steps, "StepContext", lambda access, now_s, **more: real(access, now_s, settle_s=0.0, **more))
     assert "called undone" in violations(theatre, history)
 
 
