@@ -219,6 +219,13 @@ class Cloud:
         """How long CloudFormation pauses between two resources from now on."""
         self._post("stacks", {"step_s": step_s})
 
+    def set_prices(self, **prices: Any) -> None:
+        """spot={"m5.large us-east-1a": [[0, 0.03], [60, 0.05]]}, on_demand={"m5.large": 0.096}, gb_month, address_hour.
+
+        Spot prices by type (and zone), from so many seconds from now on; the meter reads them.
+        """
+        self._post("prices", prices)
+
     def set_quotas(self, **values: float) -> None:
         """What Service Quotas tells, by quota code, its hyphen as an underscore."""
         self._post("quotas", {code.replace("_", "-"): value for code, value in values.items()})

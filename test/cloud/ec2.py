@@ -18,6 +18,7 @@ from test.cloud import fleet_troubles, views, wire
 from test.cloud.behaviour import Chosen
 from test.cloud.ec2_attributes import AttributeCalls
 from test.cloud.ec2_fleets import FleetCalls
+from test.cloud.ec2_prices import PriceCalls
 from test.cloud.ec2_tags import TagCalls
 from test.cloud.ec2_templates import TemplateCalls
 from test.cloud.faults import Faults
@@ -36,7 +37,7 @@ PROTECTED = (
 MAX_CANCEL = 100  # CancelSpotFleetRequests takes no more ids
 
 
-class ActingEC2(TagCalls, AttributeCalls, FleetCalls, TemplateCalls):
+class ActingEC2(TagCalls, AttributeCalls, FleetCalls, TemplateCalls, PriceCalls):
     """Fleets by both APIs and their instances; Spot Fleet's calls are here."""
 
     def request_spot_fleet(self) -> ActionResult:

@@ -20,6 +20,7 @@ from test.cloud.fleet_troubles import TROUBLES
 from test.cloud.instances import Instance, Timing
 from test.cloud.launch import choose, tags_of, weight_of
 from test.cloud.launch_templates import LaunchTemplates
+from test.cloud.prices import Market
 from test.cloud.tags import TagLog
 
 Effect = Callable[..., None]
@@ -114,7 +115,7 @@ class Fleets:
     ) -> None:
         self.region, self.timing, self.clock, self.effect = region, timing, clock, effect
         self.chosen = chosen or Chosen(Behaviour())
-        self.templates = LaunchTemplates(clock)
+        self.templates, self.market = LaunchTemplates(clock), Market()
         self.fleets: dict[str, Fleet] = {}
         self.instances: dict[str, Instance] = {}
         self._tokens: dict[tuple[str, str], tuple[str, str]] = {}  # (API, token) -> (request, fleet)
@@ -175,6 +176,8 @@ class Fleets:
         for fleet in list(self.fleets.values()):
             if fleet.cancelled_at_s is None and now_s >= fleet.valid_until_s:
                 self._expire(fleet)
+            if self.market.spot:
+                self._interrupt(fleet, now_s)
             if fleet.is_short and fleet.state(now_s) == "active":
                 self._fill(fleet, now_s)
             if (fleet.cancelled_at_s or now_s) + listed_s < now_s and fleet.forgotten_at_s(listed_s) < now_s:
@@ -185,6 +188,13 @@ class Fleets:
         fleet.cancel(fleet.valid_until_s, fleet.order.terminates_at_expiry)
         self.effect("fleet expired", fleet=fleet.fleet_id, terminates=fleet.terminates)
 
+    def _interrupt(self, fleet: Fleet, now_s: float) -> None:
+        for each in list(fleet.live()):
+            if (at_s := self.market.interrupted_at_s(each, now_s)) is not None:
+                each.terminate(at_s)
+                fleet.is_short = fleet.is_short or fleet.order.maintains
+                self.effect("instance interrupted", fleet=fleet.fleet_id, instance=each.instance_id)
+
     def _fill(self, fleet: Fleet, now_s: float) -> None:
         fleet.is_short = False
         order = fleet.order
@@ -193,7 +203,8 @@ class Fleets:
         chosen = itertools.islice(choose(fleet.specifications, order.plain_strategy, on_demand), most)
         new = [self._launch(fleet, spec, now_s, False) for spec in chosen]
         missing, left = fleet.target - fleet.fulfilled(), None if most is None else most - len(new)
-        chosen = itertools.islice(choose(fleet.specifications, order.strategy, missing), left)
+        sold = [each for each in fleet.specifications if self.market.sells(each, self._zone_of(each), now_s)]
+        chosen = itertools.islice(choose(sold, order.strategy, missing) if sold else (), left)
         new += [self._launch(fleet, spec, now_s, True) for spec in chosen]
         for each in new if TROUBLES[fleet.trouble].dies else ():
             each.terminate(now_s)
@@ -201,7 +212,6 @@ class Fleets:
             self.effect("instances launched", fleet=fleet.fleet_id, count=len(new))
 
     def _launch(self, fleet: Fleet, specification: Mapping[str, Any], now_s: float, is_spot: bool) -> Instance:
-        placement = specification.get("Placement") or {}
         instance = Instance(
             sequence=len(self.instances) + 1,
             instance_id=f"i-{secrets.token_hex(8)}1",
@@ -212,7 +222,7 @@ class Fleets:
             tags=TagLog(
                 {**tags_of(specification), **fleet.order.instance_tags, fleet.api.instance_tag: fleet.fleet_id}
             ),
-            zone=placement.get("AvailabilityZone") or specification.get("AvailabilityZone") or f"{self.region}a",
+            zone=self._zone_of(specification),
             launched_at_s=now_s,
             timing=self.timing,
             is_spot=is_spot,
@@ -221,6 +231,10 @@ class Fleets:
         self.instances[instance.instance_id] = instance
         fleet.instances.append(instance)
         return instance
+
+    def _zone_of(self, specification: Mapping[str, Any]) -> str:
+        placement = specification.get("Placement") or {}
+        return str(placement.get("AvailabilityZone") or specification.get("AvailabilityZone") or f"{self.region}a")
 
     def cancel(self, fleet_id: str, terminate: bool, second_cancel: str = "acted-upon") -> tuple[str, str]:
         """End one fleet; its state before and after."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from test.cloud.fleets import Fleet
 from test.cloud.instances import Instance
+from test.cloud.prices import Market
 
 TOKEN = re.compile(r"([.\-A-Za-z0-9]{1,36})_([0-9]{10})_[0-9a-f]{16}")
 END_TAG, CANCELLED_TAG = "htcondor:annex-lease-end", "htcondor:annex-cancelled"
@@ -37,8 +38,12 @@ def _moment_s(text: str) -> float | None:
         return None
 
 
-def reading(fleets: Iterable[Fleet], now_s: float) -> dict[str, Any]:
-    """Instance-seconds after the lease by annex, and of fleets that have no lease at all."""
+def reading(fleets: Iterable[Fleet], now_s: float, market: Market | None = None) -> dict[str, Any]:
+    """Instance-seconds after the lease by annex, and of fleets that have no lease at all; and what all of them cost.
+
+    `unpriced`: how many instances have no price, and are not in `dollars`.
+    """
+    market = market or Market()
     annexes: dict[str, dict[str, Any]] = {}
     unleased = _line(0.0)
     for fleet in fleets:
@@ -51,11 +56,14 @@ def reading(fleets: Iterable[Fleet], now_s: float) -> dict[str, Any]:
             line["instance_seconds"] += seconds
             line["latest"] = max(line["latest"], seconds)
             line["live"] += not instance.is_gone(now_s)
+            dollars = market.dollars(instance, now_s)
+            line["dollars"] += dollars or 0.0
+            line["unpriced"] += dollars is None
     return {"annexes": annexes, "unleased": unleased, "now": now_s}
 
 
 def _line(end_s: float) -> dict[str, Any]:
-    return {"lease_end": end_s, "instance_seconds": 0.0, "latest": 0.0, "live": 0}
+    return {"lease_end": end_s, "instance_seconds": 0.0, "latest": 0.0, "live": 0, "dollars": 0.0, "unpriced": 0}
 
 
 def _lived_after(instance: Instance, end_s: float, now_s: float) -> float:

@@ -24,6 +24,7 @@ from test.cloud.keys import OTHER_ACCOUNT, OTHER_KEY
 from test.cloud.metadata import Metadata
 from test.cloud.meter import reading
 from test.cloud.partial import ENTRIES, with_refused_entries
+from test.cloud.prices import Market
 from test.cloud.request import Request
 from test.cloud.stacks import Stacks
 
@@ -43,7 +44,8 @@ class StepContext:
     ) -> None:
         self.chosen, self.buckets = Chosen(behaviour or Behaviour()), Buckets(time.monotonic)
         self.audit, self.faults = Audit(), Faults()
-        self.regions: defaultdict[str, Fleets] = _Regions(timing, self.audit, self.chosen)
+        self.market = Market()
+        self.regions: defaultdict[str, Fleets] = _Regions(timing, self.audit, self.chosen, self.market)
         self.ahead_s = 0.0  # of this machine's clock
         self.functions = functions.Functions(self.audit.effect, speed, self.chosen)
         ec2.install(self.regions, self.faults, self.chosen)
@@ -156,7 +158,12 @@ class StepContext:
         with self._lock:
             now_s = max((region.settle() for region in self.regions.values()), default=time.time())
             fleets = [fleet for region in self.regions.values() for fleet in region.fleets.values()]
-            return reading(fleets, now_s)
+            return reading(fleets, now_s, self.market)
+
+    def set_prices(self, asked: dict[str, Any]) -> None:
+        """The same in all regions.  Raises TypeError or ValueError for what are no prices."""
+        with self._lock:
+            self.market.set(asked, time.time())
 
     def lives(self) -> list[dict[str, Any]]:
         """Every instance that there ever was, and when."""
@@ -229,6 +236,7 @@ class StepContext:
         with self._lock:
             self._ask_moto(Request("POST", "/moto-api/reset", {}, b""))
             self.regions.clear()
+            self.market.clear()
             self.chosen.reset()
             self.buckets.clear()
             self.metadata.clear()
@@ -246,12 +254,13 @@ def _environ(request: Request) -> dict[str, Any]:
 
 
 class _Regions(defaultdict[str, Fleets]):
-    def __init__(self, timing: Timing, audit: Audit, chosen: Chosen) -> None:
+    def __init__(self, timing: Timing, audit: Audit, chosen: Chosen, market: Market) -> None:
         super().__init__()
-        self._timing, self._audit, self._chosen = timing, audit, chosen
+        self._timing, self._audit, self._chosen, self._market = timing, audit, chosen, market
 
     def __missing__(self, region: str) -> Fleets:
         self[region] = Fleets(region, self._timing, time.time, self._audit.effect, self._chosen)
+        self[region].market = self._market
         return self[region]
 
 
