@@ -50,7 +50,9 @@ def _as_new(site: Site) -> Iterator[None]:
     yield
     site.defaults = before
     site.cloud.clear_faults()
-    site.cloud.behave(fleet_trouble="", second_cancel="acted-upon", unknown_fleet="refused")
+    site.cloud.behave(
+        fleet_trouble="", second_cancel="acted-upon", unknown_fleet="refused", fleet_events="as-documented"
+    )
 
 
 def ec2_fleet(site: Site, annex_id: str, lease_s: float, capacity: int = 2, **more: Any) -> str:
@@ -187,8 +189,9 @@ def test_a_fleet_that_is_in_no_list_is_found_by_its_id(site: Site) -> None:
     assert len(instances_of(site, fleet_id)) == 2
 
 
-def test_a_fleet_that_starts_nothing_is_explained_by_its_own_history(site: Site) -> None:
-    site.cloud.behave(fleet_trouble="role")
+@pytest.mark.parametrize("words", ["as-documented", "as-modelled"])
+def test_a_fleet_that_starts_nothing_is_explained_by_its_own_history(site: Site, words: str) -> None:
+    site.cloud.behave(fleet_trouble="role", fleet_events=words)
     fleet_id = ec2_fleet(site, "annex-1", lease_s=1000)
     assert ROLE_WORDS in look(site).troubles[fleet_id].text
     assert [call["params"]["FleetId"] for call in site.cloud.calls("DescribeFleetHistory")] == [fleet_id]
@@ -202,7 +205,9 @@ def test_one_that_aws_ended_beyond_a_quota_has_failed(site: Site) -> None:
     assert trouble.text.startswith("the EC2 Fleet was cancelled before anything was started")
 
 
-def test_one_that_somebody_deleted_with_its_instances_is_no_trouble(site: Site) -> None:
+@pytest.mark.parametrize("words", ["as-documented", "as-modelled"])
+def test_one_that_somebody_deleted_with_its_instances_is_no_trouble(site: Site, words: str) -> None:
+    site.cloud.behave(fleet_events=words)
     fleet_id = ec2_fleet(site, "annex-1", lease_s=1000)
     by_hand(site).delete_fleets(FleetIds=[fleet_id], TerminateInstances=True)
     assert look(site).troubles == {}

@@ -15,6 +15,13 @@ from test.cloud.fleet_troubles import TROUBLES
 SECOND_CANCELS = ("acted-upon", "refused", "no-effect")
 UNKNOWN_FLEETS = ("refused", "empty")
 DELETE_RIGHTS = ("instances", "all")
+FLEET_EVENTS = ("as-documented", "as-modelled")
+CHOICES = {
+    "second_cancel": SECOND_CANCELS,
+    "unknown_fleet": UNKNOWN_FLEETS,
+    "delete_right": DELETE_RIGHTS,
+    "fleet_events": FLEET_EVENTS,
+}
 LISTED_S = 48 * 3600.0
 
 
@@ -56,15 +63,15 @@ class Behaviour:
     concurrency: int = 1000
     unknown_fleet: str = "refused"
     delete_right: str = "instances"
+    fleet_events: str = "as-documented"
     listed_s: float = LISTED_S
     modify_s: float = 0.0
     templates_late_s: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.second_cancel not in SECOND_CANCELS:
-            raise ValueError(f"second_cancel is one of {SECOND_CANCELS}, not {self.second_cancel!r}")
-        if self.unknown_fleet not in UNKNOWN_FLEETS or self.delete_right not in DELETE_RIGHTS:
-            raise ValueError(f"unknown_fleet is one of {UNKNOWN_FLEETS}, delete_right of {DELETE_RIGHTS}")
+        for name, worlds in CHOICES.items():
+            if getattr(self, name) not in worlds:
+                raise ValueError(f"{name} is one of {worlds}, not {getattr(self, name)!r}")
         if self.fleet_trouble not in TROUBLES:
             raise ValueError(f"fleet_trouble is one of {sorted(TROUBLES)}, not {self.fleet_trouble!r}")
         if not 1 <= self.log_page <= 10_000:

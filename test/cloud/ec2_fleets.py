@@ -105,11 +105,17 @@ class FleetCalls(Acting):
         return ActionResult(
             {
                 "FleetId": fleet.fleet_id,
-                "HistoryRecords": [each.told for each in told if isinstance(each, Record)],
+                "HistoryRecords": [self._event(each.told) for each in told if isinstance(each, Record)],
                 "NextToken": token,
                 **evaluated,
             }
         )
+
+    def _event(self, told: Mapping[str, Any]) -> Mapping[str, Any]:
+        if self.chosen.now.fleet_events == "as-documented":
+            return told
+        kind = next(name for name, kinds in HISTORY_TYPES.items() if told["EventType"] in kinds)
+        return {**told, "EventType": kind}
 
     def delete_fleets(self) -> ActionResult:
         """CERTAIN: "If you exceed the specified number of fleets to delete, no fleets are deleted"."""

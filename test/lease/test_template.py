@@ -150,6 +150,20 @@ def test_the_rule_causes_a_heartbeat_with_all_rights_and_the_stacks_max_lease(de
     assert tick.living == 4
 
 
+@pytest.mark.parametrize("right", ["instances", "all"])
+def test_an_ec2_fleet_ends_whatever_deleting_it_with_its_instances_asks_for(deployed: Deployed, right: str) -> None:
+    """The role may terminate instances of fleets, and no others."""
+    cloud = deployed.cloud
+    cloud.behave(delete_right=right)
+    _ec2_fleet(cloud.client("ec2"), f"annex-{right}", int(time.time()) - 60)
+    cloud.tick(NAME)
+    receipt = newest_receipt(cloud.client("logs"), deployed.arn, time.time())
+    cloud.behave(delete_right="instances")
+    assert cloud.meter()["annexes"][f"annex-{right}"]["live"] == 0
+    assert receipt is not None
+    assert receipt.lacking == ()
+
+
 def test_launch_templates_of_annexes_that_are_over_are_removed_and_others_stay(tick: Tick) -> None:
     assert tick.templates == ["annex-living2"]
 
