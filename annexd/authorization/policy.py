@@ -77,7 +77,7 @@ class AuthorizationPolicy:
     holes: tuple[Hole, ...] = ()
 
     @classmethod
-    def read(cls, param: Param, subsystem: str = "ANNEXD") -> Self:
+    def read(cls, param: Param, subsystem: str) -> Self:
         """From the configuration: param("ALLOW_READ") gives its value, or None.  No value is an error."""
         configuration = read_configuration(param, subsystem)
         return cls(configuration.lists, configuration.warnings)

@@ -1,4 +1,4 @@
-"""ANNEXD_LOG, written by HTCondor's own dprintf: its format, its levels, its rotation.
+"""The daemon's log (ANNEXD_LOG), written by HTCondor's own dprintf: its format, its levels, its rotation.
 
 An administrator reads this log beside those of the schedd and the collector.  A message is one line, whatever it
 quotes: a peer's words must not be able to forge a second one.
@@ -8,6 +8,7 @@ import htcondor2
 
 from annexd.condor import bindings
 from annexd.daemoncore.config.parameters import param
+from annexd.daemoncore.program import knob
 
 Level = htcondor2.LogLevel
 
@@ -16,9 +17,10 @@ def open_log(*, terminal: bool, suffix: str | None = None, silent: bool = False)
     """Start, or start anew after a reconfig, with the level and the file that are configured now."""
     if silent and not terminal:
         return
-    for knob in ("ANNEXD_LOG", "ANNEXD_DEBUG"):  # where dprintf looks, which knows no local name
-        if text := param(knob):
-            bindings.set_param(knob, f"{text}.{suffix}" if suffix and knob == "ANNEXD_LOG" else text)
+    file = knob("LOG")
+    for name in (file, knob("DEBUG")):  # where dprintf looks, which knows no local name
+        if text := param(name):
+            bindings.set_param(name, f"{text}.{suffix}" if suffix and name == file else text)
     if terminal:
         htcondor2.enable_debug()
     else:

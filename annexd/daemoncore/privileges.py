@@ -1,4 +1,4 @@
-"""Who annexd is when root starts it: HTCondor's user in all it does, as every HTCondor daemon, and root only where it
+"""Who a daemon is when root starts it: HTCondor's user in all it does, as every HTCondor daemon, and root only where it
 must be.
 
 The real user ID stays root's, so that root's rights can be had again; the effective one is `condor`'s, so that the
@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from annexd.daemoncore.config.parameters import BadConfiguration, param
+from annexd.daemoncore.program import current
 
 ROOT = 0
 CONDOR = "condor"
@@ -45,7 +46,7 @@ def condor_ids() -> Ids:
     if text is None:
         return _ids_of(
             CONDOR,
-            "root started annexd, and there is neither an account `condor` nor CONDOR_IDS: "
+            f"root started {current().name}, and there is neither an account `condor` nor CONDOR_IDS: "
             "create the account, or set CONDOR_IDS = uid.gid",
         )
     match = CONDOR_IDS.fullmatch(text)
@@ -70,7 +71,7 @@ def become_condor() -> None:
 
 
 def own_user() -> str:
-    """The name of who annexd is: HTCondor's user, or who started it."""
+    """The name of the user that the daemon is: HTCondor's user, or who started it."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
@@ -78,7 +79,7 @@ def own_user() -> str:
 
 
 def become_root_again() -> None:
-    """For good, where root started annexd: only for the process that speaks for it with HTCondor's bindings.  They
+    """For good, where root started the daemon: only for the process that speaks for it with HTCondor's bindings.  They
     prove themselves with root's tokens and keys as a tool of root's does, and switch as they need.
     """
     if started_by_root():

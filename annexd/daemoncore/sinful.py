@@ -1,4 +1,4 @@
-"""The address under which the pool reaches annexd: a Sinful string, and the files that carry one.
+"""The address under which the pool reaches a daemon: a Sinful string, and the files that carry one.
 
 Session caches compare addresses as text, so the same daemon always spells its own in the same way.
 """
@@ -84,7 +84,7 @@ def read_shared_port_address(ad_file: Path) -> Sinful:
 
 
 def write_address_file(path: Path, address: Sinful, version: str, platform: str) -> None:
-    """ANNEXD_ADDRESS_FILE, by which tools of this host find the daemon.  Raises OSError."""
+    """<SUBSYSTEM>_ADDRESS_FILE, by which tools of this host find the daemon.  Raises OSError."""
     replace_file(path, f"{address}\n{version}\n{platform}\n")
 
 

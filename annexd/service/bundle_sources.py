@@ -10,15 +10,18 @@ ReadFolder = Callable[[str, str], Mapping[str, bytes]]
 
 
 class BundleSources:
-    """`keys` is replaced at reconfig; each token is signed with the key as it is then."""
+    """`keys`: each token is signed with the key as it is then."""
 
     def __init__(self, keys: SigningKeys, read_folder: ReadFolder) -> None:
-        self.keys = keys
+        self._keys = keys
         self._read_folder = read_folder
+
+    def reconfigure(self, keys: SigningKeys) -> None:
+        self._keys = keys
 
     def sign(self, key_id: str, claims: Json) -> str:
         """Raises PermissionError."""
-        secret = self.keys.secret(key_id)
+        secret = self._keys.secret(key_id)
         if secret is None:
             raise PermissionError(f"there is no signing key {key_id} here that annexd may use")
         return issue(claims, key_id, secret)

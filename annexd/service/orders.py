@@ -21,10 +21,10 @@ from annexd.annex.request import request
 from annexd.annex.request.defaults import Defaults
 from annexd.cedar.message import MessageReader
 from annexd.daemoncore import log
-from annexd.daemoncore.commands.call import Call, payload_of
+from annexd.daemoncore.commands.call import Call
 from annexd.daemoncore.process.semaphore import Semaphore
 from annexd.daemoncore.threads import in_thread
-from annexd.service.configuration import Limits
+from annexd.service.configuration import Configuration, OrderLimits
 from annexd.workflow import JournalError, Outcome, Paused
 
 Answer = TypeVar("Answer")
@@ -37,13 +37,13 @@ class Orders:
     """Takes orders and carries them out; `changed` is called when the counts may have changed."""
 
     def __init__(
-        self, context: CommandContext, defaults: Defaults, limits: Limits, changed: Callable[[], None]
+        self, context: CommandContext, defaults: Defaults, limits: OrderLimits, changed: Callable[[], None]
     ) -> None:
-        self.defaults = defaults
+        self._defaults = defaults
         self._context, self._engine = context, context.index.engine
         self._limits = limits
-        self._room = Semaphore(limits.max_running_requests)
-        self._side_room = Semaphore(limits.max_running_requests)  # who ends an annex need not wait for who begins one
+        self._room = Semaphore(limits.max_running)
+        self._side_room = Semaphore(limits.max_running)  # who ends an annex need not wait for who begins one
         self._changed = changed
         self._continuing: dict[str, asyncio.Task[None]] = {}
         self._taken: set[str] = set()  # being carried out for a client that waits
@@ -55,11 +55,11 @@ class Orders:
 
     async def take(self, call: Call) -> None:
         """CA_AUTH_CMD or CA_CMD: one ad in, one ad out.  Raises PeerError for a payload that is no ad."""
-        payload, owner = payload_of(call), call.received.identity.user
+        payload, owner = call.payload(), call.user
         ad = _whole_ad(payload) if payload.remaining <= SMALL_BYTES else None
         command = command_of(ad or {})
         room = self._side_room if command in ASIDE else self._room
-        if room.is_full and room.waiting >= self._limits.max_waiting_requests:
+        if room.is_full and room.waiting >= self._limits.max_waiting:
             log.always(f"request of {owner} at {call.peer} refused: {room.waiting} others wait already")
             self._answer(call, reply(INVALID_STATE, self._busy(room)))
             return
@@ -85,15 +85,15 @@ class Orders:
             self._changed()
             await self.continue_unfinished()  # this one, if it is stuck
 
-    def set_limits(self, limits: Limits) -> None:
+    def reconfigure(self, settings: Configuration) -> None:
         """At once, also for those that wait now."""
-        self._limits = limits
+        self._defaults, self._limits = settings.annex, settings.orders
         for room in (self._room, self._side_room):
-            room.resize(limits.max_running_requests)
+            room.resize(self._limits.max_running)
 
     def _busy(self, room: Semaphore) -> str:
         return (
-            f"annexd works on {self._limits.max_running_requests} requests, and {room.waiting} wait "
+            f"annexd works on {self._limits.max_running} requests, and {room.waiting} wait "
             f"(ANNEXD_MAX_WAITING_REQUESTS): nothing was ordered; ask again later"
         )
 
@@ -106,13 +106,13 @@ class Orders:
             accepted(command_id)
 
         try:
-            return answer(ad, owner, self._context, self.defaults, time.time(), take)
+            return answer(ad, owner, self._context, self._defaults, time.time(), take)
         finally:
             self._taken.difference_update(mine)
 
     def _answer(self, call: Call, answer: ReplyAd) -> None:
         versions = {"CondorVersion": htcondor2.version(), "CondorPlatform": htcondor2.platform()}
-        call.connection.reply(call.connection.message().ad({**answer, **versions}))
+        call.answer({**answer, **versions})
 
     async def continue_unfinished(self) -> None:
         """Go on with everything that the journal holds and nobody works on."""

@@ -2,7 +2,7 @@
 promise there.
 
 It runs beside the orders, in threads of its own, and never keeps one waiting.  Accounts are looked at side by side,
-each within its own time, and whatever goes wrong at one of them, a fault of annexd's included, is said of that account
+each within its own time, and whatever goes wrong at one of them, an internal error included, is said of that account
 and concerns no other.  Which accounts there are, the journal tells; one more are annexd's own keys, if it lends them.
 """
 
@@ -24,6 +24,7 @@ from annexd.annex.status import NEVER_S, Look
 from annexd.annex.steps import StepContext
 from annexd.daemoncore import log
 from annexd.daemoncore.threads import in_thread
+from annexd.service.configuration import Configuration
 from annexd.service.runtime_watch import today
 from annexd.workflow import SUCCESS, JournalError, Refused, Retry
 
@@ -64,7 +65,7 @@ class Reconciler:
         early: EarlyLooks = EarlyLooks(),
     ) -> None:
         self._world, self._early = world, early
-        self.interval_s, self.defaults = interval_s, defaults
+        self._interval_s, self._defaults = interval_s, defaults
         self._access, self._index, self._engine, self._changed = access, index, index.engine, changed
         self._living = Living(index.engine)
         self._targets: dict[str, AccountTarget] = {}
@@ -112,6 +113,9 @@ class Reconciler:
         """The newest of each account.  From any thread."""
         return dict(self._looks)
 
+    def reconfigure(self, settings: Configuration) -> None:
+        self._interval_s, self._defaults = settings.reconcile_interval_s, settings.annex
+
     async def run(self) -> None:
         """For ever: begin whatever is due."""
         try:
@@ -120,7 +124,7 @@ class Reconciler:
                 for key in self._targets:
                     if self._is_due(key):
                         self._looking[key] = asyncio.create_task(self._look(key))
-                await asyncio.sleep(min(LEARN_S, self.interval_s, self._early.pause_s))
+                await asyncio.sleep(min(LEARN_S, self._interval_s, self._early.pause_s))
         finally:
             for task in self._looking.values():
                 task.cancel()
@@ -130,7 +134,7 @@ class Reconciler:
         if under_way or key not in self._looked_s:
             return not under_way
         passed_s = time.monotonic() - self._looked_s[key]
-        if passed_s >= self.interval_s:
+        if passed_s >= self._interval_s:
             return True
         began_s = self._began_s.get(key, 0.0)
         return passed_s >= self._early.pause_s and self._early.is_due(self._asked_s.get(key, ()), began_s, time.time())
@@ -142,9 +146,9 @@ class Reconciler:
         except JournalError:
             return  # the books tell
         except Exception as error:  # noqa: BLE001  the edge of this task: what is known already is looked at all the same
-            self._say_once(f"reconciliation: a fault of annexd: {type(error).__name__}: {error}")
+            self._say_once(f"reconciliation: internal error: {type(error).__name__}: {error}")
             return
-        own = own_target(self.defaults)
+        own = own_target(self._defaults)
         if own is not None:
             living[own.key] = own
         for key in self._targets.keys() - living.keys():
@@ -195,7 +199,7 @@ class Reconciler:
         except (Retry, Refused, JournalError) as error:
             self._tell_unseen(key, str(error))
         except Exception as error:  # noqa: BLE001  the edge of one account's work: the others go on
-            self._tell_unseen(key, f"a fault of annexd: {type(error).__name__}: {error}")
+            self._tell_unseen(key, f"internal error: {type(error).__name__}: {error}")
 
     def _tell_unseen(self, key: str, fault: str) -> None:
         """Nothing was seen there: -status goes on showing what was seen last, and says since when and why."""
@@ -264,7 +268,7 @@ class Reconciler:
             return
         if faults and _kind(self._faults.get(key, "")) != _kind(faults):
             owner = target.order["owner"] or "annexd itself"
-            log.error(f"reconciliation with the keys of {owner}: {faults}; it is tried again every {self.interval_s} s")
+            log.error(f"reconciliation with the keys of {owner}: {faults}; tried again every {self._interval_s} s")
         self._faults.pop(key, None)
         if faults:
             self._faults[key] = faults

@@ -46,7 +46,10 @@ class RequesterFiles:
     """Reads files for authenticated users (`user@domain`) of this host's account domain, UID_DOMAIN."""
 
     def __init__(self, uid_domain: str) -> None:
-        self.uid_domain = uid_domain
+        self._uid_domain = uid_domain
+
+    def reconfigure(self, uid_domain: str) -> None:
+        self._uid_domain = uid_domain
 
     def read(self, owner: str, path: str) -> bytes:
         """The file's content, read as `owner`.  Raises CannotRead."""
@@ -66,9 +69,9 @@ class RequesterFiles:
     def account(self, owner: str) -> pwd.struct_passwd:
         """The account of this host that `owner` (user@domain) is.  Raises CannotRead."""
         user, _, domain = owner.rpartition("@")
-        if domain.lower() != self.uid_domain.lower():
+        if domain.lower() != self._uid_domain.lower():
             raise CannotRead(
-                f"{owner} is no account of this host (UID_DOMAIN is {self.uid_domain}): "
+                f"{owner} is no account of this host (UID_DOMAIN is {self._uid_domain}): "
                 f"key files cannot be opened for them"
             )
         try:

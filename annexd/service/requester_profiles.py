@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from annexd.annex.key_source import NoKeys, Profile
+from annexd.annex.request.defaults import Defaults
 from annexd.aws import Credentials, SecretKey
 from annexd.service import profile_worker, requester_keeper
 from annexd.service.requester_files import RequesterFiles, groups_of, is_self
@@ -67,15 +68,18 @@ class RequesterProfiles:
         urls: Mapping[str, str] | None = None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        self._files, self.may_run, self._urls, self._now_s = files, may_run, dict(urls or {}), now_s
+        self._files, self._may_run, self._urls, self._now_s = files, may_run, dict(urls or {}), now_s
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[int, Profile, bool], _Kept] = OrderedDict()
+
+    def reconfigure(self, defaults: Defaults) -> None:
+        self._may_run = defaults.allow_credential_process
 
     def resolve(self, owner: str, profile: Profile) -> Credentials:
         """The keys of a profile of `owner` (user@domain), in a child with his rights.  Raises NoKeys or CannotRead."""
         account = self._files.account(owner)
         is_self(account, f"profile {profile.name}")
-        key = account.pw_uid, profile, self.may_run
+        key = account.pw_uid, profile, self._may_run
         with self._lock:
             kept = self._kept.get(key)
             if kept is not None and kept.until_s <= self._now_s():
@@ -118,7 +122,7 @@ class RequesterProfiles:
             "profile": profile.name,
             "region": profile.region,
             "urls": {**self._urls, "sts": profile.sts_url},
-            "may_run": self.may_run,
+            "may_run": self._may_run,
             "known": known,
         }
 

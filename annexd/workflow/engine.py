@@ -349,4 +349,4 @@ def _attempt(name: str, act: Callable[[], T]) -> T:
     except (Retry, Refused):
         raise
     except Exception as error:
-        raise Refused(f"{name}: a fault of annexd: {type(error).__name__}: {error}") from error
+        raise Refused(f"{name}: internal error: {type(error).__name__}: {error}") from error

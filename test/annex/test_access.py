@@ -147,11 +147,12 @@ def test_lent_keys_go_to_the_endpoints_that_are_configured_now_whatever_the_jour
     with pytest.raises(Refused, match=f"^{option} "):
         access(order)
     elsewhere: dict[str, Any] = {name: "http://127.0.0.1:2"}
-    access.defaults = replace(lending(site.cloud.url), **elsewhere)
+    moved = replace(lending(site.cloud.url), **elsewhere)
+    access.reconfigure(moved)
     with pytest.raises(Refused, match=f"^{option} "):
         access(order_at(site.cloud.url) | {"public_key_file": None, "secret_key_file": None})
     assert site.cloud.audit() == []
-    assert own_endpoints(access.defaults).region == "us-east-1"
+    assert own_endpoints(moved).region == "us-east-1"
 
 
 # What cannot be used.

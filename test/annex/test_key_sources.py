@@ -36,7 +36,7 @@ class Owner(Accounts):
 
     def account(self, owner: str) -> pwd.struct_passwd:
         assert owner == OWNER
-        return super().account(f"{pwd.getpwuid(os.geteuid()).pw_name}@{self.uid_domain}")
+        return super().account(f"{pwd.getpwuid(os.geteuid()).pw_name}@{self._uid_domain}")
 
 
 @dataclass

@@ -107,7 +107,7 @@ def victim(**shape: Any) -> Iterator[Victim]:
             yield served
         finally:
             assert process.poll() is None, f"the server has ended with {process.returncode}: {served.log[-2000:]}"
-            assert "fault of annexd" not in served.log, served.log[-2000:]
+            assert "internal error" not in served.log, served.log[-2000:]
             assert process.stdin is not None
             process.stdin.close()
             try:

@@ -26,12 +26,14 @@ from annexd.cedar.policy import SecurityPolicy
 from annexd.cedar.session import SessionCache
 from annexd.daemoncore import log
 from annexd.daemoncore.commands.administration import dc_config_val
-from annexd.daemoncore.commands.call import Call, payload_of
+from annexd.daemoncore.commands.call import Call
 from annexd.daemoncore.log import open_log
 from annexd.daemoncore.network.listener import BACKLOG, Listener
 from annexd.daemoncore.network.server import Security, Server
+from annexd.daemoncore.program import run_as
 from annexd.daemoncore.security.revocation import Revocation
-from annexd.service.configuration import Limits
+from annexd.daemoncore.settings import ConnectionLimits
+from annexd.service.program import PROGRAM
 
 ANSWER = b"0123456789abcdef"
 ALLOW = {f"ALLOW_{level}": "*" for level in Level}
@@ -55,7 +57,7 @@ async def answer(call: Call) -> None:
     if call.received.command.number == DC_QUERY_INSTANCE:
         call.connection.reply(ANSWER)
     elif call.received.command.number == CA_AUTH_CMD:
-        payload = payload_of(call)
+        payload = call.payload()
         size = len(await asyncio.to_thread(payload.ad))
         payload.end()
         call.connection.reply(call.connection.message().ad({"Attributes": size}))
@@ -77,17 +79,11 @@ def security(shape: Shape) -> Security:
         issuer_keys=("POOL",),
         is_revoked=Revocation(shape.revocation).is_revoked,
     )
-    return Security(context, AuthorizationPolicy.read(ALLOW.get), lambda _key_id: None)
+    return Security(context, AuthorizationPolicy.read(ALLOW.get, "ANNEXD"), lambda _key_id: None)
 
 
 async def serve(shape: Shape) -> None:
-    limits = Limits(
-        max_running_requests=4,
-        max_pending_connections=shape.pending,
-        session_deadline_s=shape.deadline_s,
-        read_timeout_s=shape.read_timeout_s,
-        shutdown_graceful_s=1,
-    )
+    limits = ConnectionLimits(shape.pending, shape.deadline_s, shape.read_timeout_s)
     server = Server(security(shape), limits, answer, None)
     listener = Listener(socket.create_server(("127.0.0.1", 0), backlog=BACKLOG), server.serve)
     listener.start()
@@ -100,6 +96,7 @@ async def serve(shape: Shape) -> None:
 def main(facts: dict[str, Any]) -> None:
     shape = Shape(**facts)
     resource.setrlimit(resource.RLIMIT_NOFILE, (shape.descriptors, shape.descriptors))
+    run_as(PROGRAM)
     open_log(terminal=True)
     asyncio.run(serve(shape))
 

@@ -32,7 +32,7 @@ LOOKUPS = Lookups(
 
 @pytest.mark.parametrize("case", RECORDED["cases"], ids=range(len(RECORDED["cases"])))
 def test_every_verdict_is_that_of_htcondor(case: dict[str, Any]) -> None:
-    policy = AuthorizationPolicy.read(case["config"].get)
+    policy = AuthorizationPolicy.read(case["config"].get, "ANNEXD")
     if case["holes"]:
         policy = policy.with_holes(FAMILY)
     for level, address, user, granted in case["verdicts"]:

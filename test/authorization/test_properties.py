@@ -24,7 +24,7 @@ LOOKUPS = RESOLVER.lookups()
 
 
 def granted(config: dict[str, str], level: Level, peer: Peer) -> bool:
-    return AuthorizationPolicy.read(config.get).verify(level, peer, LOOKUPS).granted
+    return AuthorizationPolicy.read(config.get, "ANNEXD").verify(level, peer, LOOKUPS).granted
 
 
 @given(st.dictionaries(KNOBS, st.text() | LISTS, max_size=8), LEVELS, PEERS, st.text())

@@ -72,6 +72,9 @@ def test_the_words_of_others_in_the_daemons_ad_do_not_end_it(attribute: str) -> 
     program = "\n".join(
         (
             "from annexd.daemoncore.pool.collector import Advertiser, Identity, Publication",
+            "from annexd.daemoncore.program import run_as",
+            "from annexd.service.program import PROGRAM",
+            "run_as(PROGRAM)",
             "from annexd.daemoncore.pool.outbound import Outbound",
             f"said = lambda: {{{attribute!r}: 'the handler is \"\\ud800.x\\0\"', 'AnnexStuck': 2}}",
             "advertiser = Advertiser(Outbound({}), Publication((), 300, {}), said)",

@@ -22,18 +22,12 @@ from annexd.cedar.session import SessionCache
 from annexd.daemoncore.commands.call import Call
 from annexd.daemoncore.network.listener import BACKLOG, Listener
 from annexd.daemoncore.network.server import Security, Server
-from annexd.service.configuration import Limits
+from annexd.daemoncore.settings import ConnectionLimits
 
 VERSION = "$CondorVersion: 25.14.1 2026-10-16 BuildID: annexd $"
 TRUST_DOMAIN = "annex.test"
 PATIENCE_S = 30
-LIMITS = Limits(
-    max_running_requests=1,
-    max_pending_connections=20,
-    session_deadline_s=PATIENCE_S,
-    read_timeout_s=PATIENCE_S,
-    shutdown_graceful_s=1,
-)
+LIMITS = ConnectionLimits(max_pending=20, session_deadline_s=PATIENCE_S, read_timeout_s=PATIENCE_S)
 
 
 class CountedSessions(SessionCache):
@@ -105,7 +99,7 @@ class Served:
 
     def _authorization(self) -> AuthorizationPolicy:
         lists = {f"{'DENY' if level in self.forbidden else 'ALLOW'}_{level}": "*" for level in Level}
-        return AuthorizationPolicy.read(lists.get)
+        return AuthorizationPolicy.read(lists.get, "ANNEXD")
 
     def _answer(self, call: Call) -> None:
         self.commands.append(call.received)

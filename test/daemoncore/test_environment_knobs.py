@@ -33,9 +33,12 @@ def test_each_knob_that_holds_keys_is_warned_of_by_its_name_without_them(tmp_pat
     program = "\n".join(
         (
             "from annexd.daemoncore.config import environment_knobs",
-            "from annexd.service import configuration",
+            "from annexd.daemoncore import settings",
+            "from annexd.daemoncore.program import run_as",
+            "from annexd.service.program import PROGRAM",
             "from annexd.daemoncore.log import open_log",
-            "configuration.load()",
+            "run_as(PROGRAM)",
+            "settings.load()",
             "open_log(terminal=True)",
             "environment_knobs.warn()",
         )

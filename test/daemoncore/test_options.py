@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from annexd.daemoncore.process.options import USAGE, Options, parse
+from annexd.daemoncore.process.options import Options, parse, usage
 
 ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("-a x", {"log_suffix": "x"}),
@@ -39,9 +39,9 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
 ]
 REFUSED = [
     ("-a", "-a needs a value"),
-    ("-a2 x", "annexd writes one"),
+    ("-a2 x", "this one writes one"),
     ("-http 80", "-http is no longer accepted by any HTCondor daemon"),
-    ("-p 0", "-p (-port) needs a TCP port; annexd always has one, or -sock, not 0"),
+    ("-p 0", "-p (-port) needs a TCP port; there always is one, or -sock, not 0"),
     ("-p 99999", "-p (-port) needs a TCP port"),
     ("-r soon", "-r (-runfor) needs a number of minutes above 0, not soon"),
     ("-r 0", "needs a number of minutes above 0"),
@@ -86,4 +86,4 @@ def test_the_help_lists_every_flag(word: str, capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit) as ended:
         parse([word])
     assert ended.value.code == 0
-    assert capsys.readouterr().out == USAGE
+    assert capsys.readouterr().out == usage()

@@ -26,15 +26,13 @@ from annexd.daemoncore.network.listener import Listener
 from annexd.daemoncore.network.server import Security, Server
 from annexd.daemoncore.security.fs_proof import login_name, owner_of_proof
 from annexd.daemoncore.security.resolver import LOOKUPS
-from annexd.service.configuration import Limits
+from annexd.daemoncore.settings import ConnectionLimits
 
-LIMITS = Limits(
-    max_running_requests=1, max_pending_connections=20, session_deadline_s=1, read_timeout_s=1, shutdown_graceful_s=1
-)
+LIMITS = ConnectionLimits(max_pending=20, session_deadline_s=1, read_timeout_s=1)
 QUERY = struct.pack(">BIq", 1, 8, DC_QUERY_INSTANCE)
 ANSWER = b"0123456789abcdef"
 Address = tuple[str, int]
-NO_LISTS = AuthorizationPolicy.read(lambda _name: None)
+NO_LISTS = AuthorizationPolicy.read(lambda _name: None, "ANNEXD")
 
 
 def security(authorization: AuthorizationPolicy = NO_LISTS) -> Security:
@@ -61,7 +59,7 @@ async def answer_later(call: Call) -> None:
 
 @asynccontextmanager
 async def serving(
-    limits: Limits = LIMITS,
+    limits: ConnectionLimits = LIMITS,
     dispatch: Callable[[Call], Work | None] = answer,
     authorization: AuthorizationPolicy = NO_LISTS,
 ) -> AsyncIterator[Address]:
@@ -184,10 +182,10 @@ def test_a_name_server_that_does_not_answer_keeps_waiting_only_who_depends_on_it
         return ()
 
     monkeypatch.setattr(annexd.daemoncore.network.server, "LOOKUPS", replace(LOOKUPS, **{look_up: nobody}))
-    lists = AuthorizationPolicy.read({"ALLOW_READ": friends}.get)
+    lists = AuthorizationPolicy.read({"ALLOW_READ": friends}.get, "ANNEXD")
 
     async def run() -> float:
-        async with serving(replace(LIMITS, max_pending_connections=100), authorization=lists) as address:
+        async with serving(replace(LIMITS, max_pending=100), authorization=lists) as address:
             strangers = [await asyncio.open_connection(*address) for _ in range(80)]
             for _reader, writer in strangers:
                 writer.write(struct.pack(">BIq", 1, 8, DC_NOP_READ))

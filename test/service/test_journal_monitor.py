@@ -12,16 +12,14 @@ from annexd.annex.index import AnnexIndex
 from annexd.annex.join.config_bundle import NoBundleSources
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.steps import StepContext
-from annexd.service.configuration import Limits
+from annexd.service.configuration import OrderLimits
 from annexd.service.journal_monitor import JournalMonitor, Times
 from annexd.service.orders import Orders
 from annexd.workflow import Engine, Journal, JournalError
 from test.workflow import disk
 from test.workflow.world import OWNER, World, engine
 
-LIMITS = Limits(
-    max_running_requests=4, max_pending_connections=20, session_deadline_s=10, read_timeout_s=10, shutdown_graceful_s=1
-)
+LIMITS = OrderLimits(max_running=4)
 QUICK = Times(look_s=0.01, probe_s=0.05, probe_in_trouble_s=0.05)
 LARGE = {"thing": "x", "padding": "p" * 20_000}
 

@@ -119,7 +119,7 @@ def test_with_dynamic_its_log_and_its_journal_are_in_folders_of_its_own(site: Si
         assert site.order()["Result"] == "Success"
         log, spool = (next(site.pool.directory.glob(f"{name}.*-{annexd.pid}")) for name in ("log", "spool"))
         assert re.fullmatch(rf"log\.127\.0\.0\.1-{annexd.pid}", log.name)
-        assert "the journal, too, is this process's own" in (log / "AnnexdLog").read_text()
+        assert "with -dynamic the files of this process are its own" in (log / "AnnexdLog").read_text()
         assert (spool / "annexd_command_state").exists()
         assert (log / ".annexd_address").read_text().startswith(site.address)
 

@@ -58,14 +58,9 @@ class KeyFiles:
         self._profiles = profiles or NoProfiles()
         self._cache = cache or ClientCache()
         self._cache.on_expired = self._profiles.forget
-        self.defaults = defaults or Defaults()
+        self.reconfigure(defaults or Defaults())
 
-    @property
-    def defaults(self) -> Defaults:
-        return self._defaults
-
-    @defaults.setter
-    def defaults(self, defaults: Defaults) -> None:
+    def reconfigure(self, defaults: Defaults) -> None:
         self._defaults = defaults
         own = own_endpoints(defaults)
         self._cache.traffic.trusted_urls = frozenset(getattr(own, name) for name in URLS)

@@ -13,7 +13,7 @@ from annexd.authorization.pattern import UnknownPattern, compile_pattern
 from annexd.cedar import commands
 from annexd.condor import bindings
 from annexd.daemoncore import log
-from annexd.daemoncore.commands.call import Call, Handler, payload_of
+from annexd.daemoncore.commands.call import Call, Handler
 from annexd.daemoncore.commands.fetch_log import fetch_log
 from annexd.daemoncore.commands.remote_config import May, RemoteConfig
 from annexd.daemoncore.config.environment_knobs import redacted
@@ -56,7 +56,7 @@ class Administration:
 
     def _query(self, call: Call) -> None:
         """1 and an ad for each ad of ours, and 0 at the end: one message."""
-        query = payload_of(call)
+        query = call.payload()
         asked = query.handshake_ad()
         query.end()
         answer = call.connection.message()
@@ -66,7 +66,7 @@ class Administration:
 
     def _raise_signal(self, call: Call) -> None:
         """HTCondor's signal numbers are those of Unix."""
-        message = payload_of(call)
+        message = call.payload()
         number = message.integer()
         message.end()
         log.always(f"signal {number} by DC_RAISESIGNAL from {call.received.identity.user}")
@@ -103,7 +103,7 @@ async def dc_config_val(call: Call) -> None:
 
 
 def _name_in(call: Call) -> str:
-    message = payload_of(call)
+    message = call.payload()
     name = message.string()
     message.end()
     return name
@@ -134,7 +134,7 @@ def _names_matching(pattern: str) -> list[str]:
 
 def purge_log(call: Call) -> None:
     """DC_PURGE_LOG is for a startd's history; others have nothing to purge."""
-    message = payload_of(call)
+    message = call.payload()
     message.integer()
     message.end()
     call.connection.reply(call.connection.message().integer(0))
@@ -142,4 +142,4 @@ def purge_log(call: Call) -> None:
 
 def time_offset(call: Call) -> None:
     """DC_TIME_OFFSET: as HTCondor 25's daemons, which never answer it."""
-    payload_of(call)
+    call.payload()

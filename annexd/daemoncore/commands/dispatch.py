@@ -1,4 +1,4 @@
-"""Which commands annexd takes, and what each of them does.
+"""Which commands a daemon takes, and what each of them does.
 
 The table is the interface: ValidCommands, and what condor_ping finds, follow from it.
 """
@@ -19,16 +19,19 @@ INSTANCE_ID = secrets.token_hex(8).encode()  # 16 hexadecimal digits, the same f
 class Actions:
     """What the daemon as a whole can be told to do."""
 
-    order: Handler
     reconfig: Callable[[], None]
     stop_gracefully: Callable[[], None]
     stop_fast: Callable[[], None]
 
 
 class Dispatcher:
-    def __init__(self, actions: Actions, administration: Mapping[int, Handler]) -> None:
+    """`administration`: handlers of COMMANDS by number; `own`: the commands of this daemon alone."""
+
+    def __init__(self, actions: Actions, administration: Mapping[int, Handler], own: Mapping[Command, Handler]) -> None:
         self._handlers = {**_handlers(actions), **administration}
-        self.commands: Mapping[int, Command] = {n: COMMANDS[n] for n in COMMANDS if n in self._handlers}
+        common = {number: COMMANDS[number] for number in COMMANDS if number in self._handlers}
+        self.commands: Mapping[int, Command] = common | {command.number: command for command in own}
+        self._handlers |= {command.number: handler for command, handler in own.items()}
 
     def __call__(self, call: Call) -> Work | None:
         command = call.received.command
@@ -49,8 +52,6 @@ def _handlers(actions: Actions) -> Mapping[int, Handler]:
         commands.DC_OFF_FORCE: fast,
         commands.DC_SET_PEACEFUL_SHUTDOWN: _nothing,
         commands.DC_SET_FORCE_SHUTDOWN: _nothing,
-        commands.CA_AUTH_CMD: actions.order,
-        commands.CA_CMD: actions.order,
     }
 
 

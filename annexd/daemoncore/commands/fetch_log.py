@@ -10,7 +10,7 @@ import re
 import stat
 from typing import BinaryIO
 
-from annexd.daemoncore.commands.call import Call, payload_of
+from annexd.daemoncore.commands.call import Call
 from annexd.daemoncore.config.parameters import param
 
 PLAIN_LOG = 0  # DC_FETCH_LOG_TYPE_PLAIN
@@ -29,7 +29,7 @@ class CannotFetch(Exception):
 
 
 async def fetch_log(call: Call) -> None:
-    message = payload_of(call)
+    message = call.payload()
     kind, name = message.integer(), message.string()
     message.end()
     try:

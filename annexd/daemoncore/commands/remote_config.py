@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from annexd.cedar import commands
 from annexd.cedar.levels import Level
 from annexd.daemoncore import log
-from annexd.daemoncore.commands.call import Call, payload_of
+from annexd.daemoncore.commands.call import Call
 from annexd.daemoncore.config import runtime_config as dynamic
 from annexd.daemoncore.config.parameters import param
 from annexd.daemoncore.config.runtime_config import CannotSet
@@ -24,7 +24,7 @@ class RemoteConfig:
 
     async def handle(self, call: Call) -> None:
         """A knob and a line; an integer is the answer."""
-        message = payload_of(call)
+        message = call.payload()
         knob, line = message.string(), message.nullable_string() or ""
         message.end()
         who = f"{call.received.command.name} of {knob[:60]} from {call.received.identity.user} at {call.peer}"

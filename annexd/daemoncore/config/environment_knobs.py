@@ -1,8 +1,8 @@
 """AWS keys in the configuration, which are anybody's to read who has READ.
 
-ANNEXD_ENVIRONMENT and its like are for what is no secret: every daemon of the host answers condor_config_val -addr with
-the whole configuration.  annexd says so at each start and reconfig, and answers without such values; the host's other
-daemons go on showing them.
+SUBSYSTEM_ENVIRONMENT and its like are for what is no secret: every daemon of the host answers condor_config_val -addr
+with the whole configuration.  The daemon says so at each start and reconfig, and answers without such values; the
+host's other daemons go on showing them.
 """
 
 import re
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from annexd.condor import bindings
 from annexd.daemoncore import log
 from annexd.daemoncore.config.parameters import BadConfiguration, param
+from annexd.daemoncore.program import knob
 
 KEYS = re.compile(r"\bAWS_(?:SECRET_ACCESS_KEY|SESSION_TOKEN|ACCESS_KEY_ID)\b", re.IGNORECASE)
 SUFFIX = "_ENVIRONMENT"
@@ -30,7 +31,7 @@ def warn() -> None:
     for name in _with_keys():
         log.error(
             f"{name} holds AWS keys, which anybody with READ gets from every daemon of this host by "
-            f"condor_config_val -addr: give the host an instance profile, or have ANNEXD_ENVIRONMENT set "
+            f"condor_config_val -addr: give the host an instance profile, or have {knob('ENVIRONMENT')} set "
             f"AWS_SHARED_CREDENTIALS_FILE to a file of mode 600 that belongs to HTCondor's user; "
             f"take the keys out of {name}, and rotate them now"
         )

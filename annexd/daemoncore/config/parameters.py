@@ -4,10 +4,13 @@ A knob's value may be an expression, as anywhere in HTCondor's configuration (`5
 administrator's and may be evaluated, unlike anything that comes from the network.
 """
 
+from pathlib import Path
+
 import classad2
 
 from annexd.condor import bindings
 from annexd.condor.values import Unsafe
+from annexd.daemoncore.program import current, knob
 
 
 class BadConfiguration(ValueError):
@@ -18,7 +21,7 @@ class BadConfiguration(ValueError):
         self.faults = faults
 
 
-_local_names: list[str] = []  # at most one: -local-name, which condor_master gives to a second annexd
+_local_names: list[str] = []  # at most one: -local-name, which condor_master gives to a second daemon of a kind
 
 
 def use_local_name(name: str | None) -> None:
@@ -27,12 +30,12 @@ def use_local_name(name: str | None) -> None:
 
 
 def param(name: str) -> str | None:
-    """The knob's expanded text, LOCALNAME.NAME and ANNEXD.NAME first; None when undefined or empty.
+    """The knob's expanded text, LOCALNAME.NAME and SUBSYSTEM.NAME first; None when undefined or empty.
 
     Raises BadConfiguration for what is no text.
-    The bindings find ANNEXD.NAME by themselves only where there is a plain NAME, too (25.14.1).
+    The bindings find SUBSYSTEM.NAME by themselves only where there is a plain NAME, too (25.14.1).
     """
-    for full_name in (*(f"{local}.{name}" for local in _local_names), f"ANNEXD.{name}", name):
+    for full_name in (*(f"{local}.{name}" for local in _local_names), f"{current().subsystem}.{name}", name):
         try:
             text = bindings.param(full_name)
         except Unsafe as error:
@@ -67,6 +70,14 @@ class Parameters:
             self.faults.append(f'{name} must be a number of at least {minimum}, not "{param(name)}"')
             return default
         return int(value)
+
+    def own_integer(self, name: str, default: int, *, minimum: int = 0) -> int:
+        """The daemon's own knob first: ANNEXD_UPDATE_INTERVAL before UPDATE_INTERVAL."""
+        return self.integer(knob(name), self.integer(name, default, minimum=minimum), minimum=minimum)
+
+    def path(self, name: str) -> Path | None:
+        text = param(name)
+        return Path(text) if text else None
 
     def boolean(self, name: str, default: bool) -> bool:
         value = self._evaluated(name)

@@ -2,7 +2,7 @@
 
 Nothing can be set unless ENABLE_RUNTIME_CONFIG or ENABLE_PERSISTENT_CONFIG is true, which they are not by default.
 What is set counts from the next reconfig on, after all files.  -set is kept in PERSISTENT_CONFIG_DIR, in the files
-and the format of condor_config.cpp: .config.ANNEXD names the settings, .config.ANNEXD.NAME holds one.
+and the format of condor_config.cpp: .config.SUBSYSTEM names the settings, .config.SUBSYSTEM.NAME holds one.
 """
 
 import os
@@ -16,6 +16,7 @@ from annexd.daemoncore import log
 from annexd.daemoncore.atomic_file import replace_file
 from annexd.daemoncore.config.parameters import Parameters, param
 from annexd.daemoncore.privileges import root_files
+from annexd.daemoncore.program import current, knob
 
 NAME = r"[A-Za-z_][A-Za-z0-9_.]{0,199}"
 ASSIGNMENT = re.compile(rf"\s*+(?P<name>{NAME})\s*+=\s*+(?P<value>[^\x00-\x1f\x7f]*+)")  # linear: strangers' lines
@@ -116,11 +117,11 @@ def _put(lines: Mapping[str, str]) -> None:
 
 def _top() -> Path:
     """Raises CannotSet."""
-    if configured := param("ANNEXD_CONFIG"):
+    if configured := param(knob("CONFIG")):
         return Path(configured)
     if directory := param("PERSISTENT_CONFIG_DIR"):
-        return Path(directory, ".config.ANNEXD")
-    raise CannotSet("ENABLE_PERSISTENT_CONFIG is true, and neither PERSISTENT_CONFIG_DIR nor ANNEXD_CONFIG is set")
+        return Path(directory, f".config.{current().subsystem}")
+    raise CannotSet(f"ENABLE_PERSISTENT_CONFIG is true, and neither PERSISTENT_CONFIG_DIR nor {knob('CONFIG')} is set")
 
 
 def _file(top: Path, name: str) -> Path:
@@ -135,8 +136,8 @@ def _names(top: Path) -> list[str]:
 
 
 def _read(path: Path) -> str:
-    """Raises OSError, also when it is not the file of whoever started annexd (Check_config_source_security)."""
+    """Raises OSError, also when another user than the daemon's owns the file (Check_config_source_security)."""
     with path.open() as file:
         if os.fstat(file.fileno()).st_uid != os.getuid():
-            raise PermissionError(1, "must belong to the user who starts annexd", str(path))
+            raise PermissionError(1, "must belong to the user who starts this daemon", str(path))
         return file.read()

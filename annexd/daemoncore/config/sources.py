@@ -12,10 +12,11 @@ from itertools import chain
 
 import htcondor2
 
-from annexd.daemoncore.config import runtime_config as dynamic
+from annexd.daemoncore.config import runtime_config
 from annexd.daemoncore.config.parameters import param
 from annexd.daemoncore.process.limits import for_child
 from annexd.daemoncore.process.semaphore import Semaphore
+from annexd.daemoncore.program import current
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.$]*")  # what may stand on the tool's command line
 TIMEOUT_S = 5.0
@@ -37,7 +38,7 @@ async def source_of(name: str) -> Source | None:
     """None when there is no condor_config_val, when it does not know, or when too many ask."""
     if not NAME.fullmatch(name):
         return None
-    if (set_from_outside := dynamic.place_of(name)) is not None:
+    if (set_from_outside := runtime_config.place_of(name)) is not None:
         line, place = set_from_outside
         return Source(f"{name.upper()} = {line.partition('=')[2].strip()}", place)
     said = await _condor_config_val("-verbose", name)
@@ -57,9 +58,9 @@ async def names_by_file() -> list[str]:
     said = await _condor_config_val("-summary")
     if said is None:
         return []
-    by_file = {**_names_in(said), dynamic.RUNTIME: dynamic.runtime_names()}
+    by_file = {**_names_in(said), runtime_config.RUNTIME: runtime_config.runtime_names()}
     lines = ((f"#{file}", *names) for file, names in by_file.items() if names)
-    return [f"#ANNEXD {htcondor2.version()}", *chain.from_iterable(lines)]
+    return [f"#{current().subsystem} {htcondor2.version()}", *chain.from_iterable(lines)]
 
 
 def _names_in(summary: str) -> dict[str, list[str]]:
@@ -73,7 +74,7 @@ def _names_in(summary: str) -> dict[str, list[str]]:
 
 
 async def _condor_config_val(*words: str) -> str | None:
-    """What it prints as the ANNEXD subsystem sees it, or None when it fails or too many wait for it."""
+    """What it prints as this daemon's subsystem sees it, or None when it fails or too many wait for it."""
     if _children.waiting >= WAITING:
         return None
     async with _children:
@@ -85,7 +86,7 @@ async def _said(words: tuple[str, ...]) -> str | None:
         child = await asyncio.create_subprocess_exec(
             f"{param('BIN')}/condor_config_val",
             "-subsystem",
-            "ANNEXD",
+            current().subsystem,
             *words,
             env=for_child(os.environ),
             stdin=asyncio.subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""Which of annexd's ways in is open: what was inherited, a name at condor_shared_port, or a port of its own."""
+"""Which way into the daemon is open: what was inherited, a name at condor_shared_port, or a port of its own."""
 
 import asyncio
 import contextlib
@@ -11,17 +11,17 @@ from annexd.daemoncore.network.shared_port import SharedPort
 from annexd.daemoncore.pool.publisher import shared_port_address
 from annexd.daemoncore.process.inheritance import Inheritance
 from annexd.daemoncore.process.options import Options
+from annexd.daemoncore.settings import DaemonSettings
 from annexd.daemoncore.sinful import Sinful
-from annexd.service.configuration import Configuration
 
 TOUCH_S = 900.0  # DaemonCore's own interval (SharedPortEndpoint)
 
 
 class CommandSocket:
-    """Opened once, with the Server that receives; closed at the end.  settings: the newest configuration."""
+    """Opened once, with the Server that receives; closed at the end."""
 
-    def __init__(self, options: Options, settings: Configuration, inheritance: Inheritance | None) -> None:
-        self._options, self.settings, self._inheritance = options, settings, inheritance
+    def __init__(self, options: Options, settings: DaemonSettings, inheritance: Inheritance | None) -> None:
+        self._options, self._settings, self._inheritance = options, settings, inheritance
         self._start_interfaces = settings.interfaces
         self._named: NamedSocket | None = None
         self._listeners: list[Listener] = []
@@ -46,6 +46,9 @@ class CommandSocket:
         accept = serve if self.shared_port_id is None else unpack
         self._listeners = [Listener(each, accept) for each in self._sockets()]
 
+    def reconfigure(self, settings: DaemonSettings) -> None:
+        self._settings = settings
+
     def start(self) -> None:
         """Accept."""
         for listener in self._listeners:
@@ -59,9 +62,9 @@ class CommandSocket:
     async def address(self) -> Sinful:
         """Where the pool reaches us, as soon as it is known."""
         if self.shared_port_id is not None:
-            return await shared_port_address(self.settings.shared_port_ad, self.shared_port_id)
+            return await shared_port_address(self._settings.shared_port_ad, self.shared_port_id)
         sockets = [listener.socket for listener in self._listeners]
-        return self._start_interfaces.sinful(sockets, self.settings.machine)
+        return self._start_interfaces.sinful(sockets, self._settings.machine)
 
     async def keep(self) -> None:
         """Keep our socket file where condor_shared_port looks for it, until cancelled."""
@@ -81,7 +84,7 @@ class CommandSocket:
     def _shared_port_uid(self) -> int | None:
         """Of who runs condor_shared_port, which writes its ad itself: HTCondor's user, even where we are root."""
         try:
-            return self.settings.shared_port_ad.stat().st_uid if self.settings.shared_port_ad else None
+            return self._settings.shared_port_ad.stat().st_uid if self._settings.shared_port_ad else None
         except OSError:
             return None
 
@@ -92,6 +95,6 @@ class CommandSocket:
         if inherited and inherited.tcp_descriptors:
             return [socket.socket(fileno=descriptor) for descriptor in inherited.tcp_descriptors]
         if self.shared_port_id is not None:
-            self._named = NamedSocket(self.settings.socket_directory, self.shared_port_id)
+            self._named = NamedSocket(self._settings.socket_directory, self.shared_port_id)
             return [self._named.bind()]
-        return self.settings.interfaces.open_port(self._options.port)
+        return self._settings.interfaces.open_port(self._options.port)

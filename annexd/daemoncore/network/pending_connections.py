@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 
 from annexd.authorization.network import peer_address
+from annexd.daemoncore.program import knob
 
 SHARE_OF_DESCRIPTORS = 2  # one in two may be a stranger's connection; the others are for orders, AWS and files
 LOOK_S = 0.25  # between two looks at whose time is over
@@ -55,7 +56,7 @@ class PendingConnections:
         """Take a place; another one ends at once if there are `most` already."""
         room = max(1, min(most, _descriptors() // SHARE_OF_DESCRIPTORS))
         while self._taken >= room:
-            self._make_room(f"others needed its place (ANNEXD_MAX_PENDING_CONNECTIONS is {most})")
+            self._make_room(f"others needed its place ({knob('MAX_PENDING_CONNECTIONS')} is {most})")
         self._by_host.setdefault(place.host, {})[place] = None
         self._taken += 1
         if self._looking is None:
@@ -72,7 +73,7 @@ class PendingConnections:
     def close(self) -> None:
         """Everybody has to leave."""
         while self._taken:
-            self._make_room("annexd ends")
+            self._make_room("the daemon ends")
         if self._looking is not None:
             self._looking.cancel()
 

@@ -1,7 +1,7 @@
 """One connection, from accept to close: the events of the protocol's core, answered; its bytes, moved.
 
 Pre-authentication bytes are an attack until proven otherwise: silence has a deadline, the whole session has one, and
-only so many connections may be without a command at a time (lobby.py).
+only so many connections may be without a command at a time (pending_connections.py).
 
 Until its command is there a connection has no task of its own: it is a callback of the event loop, and a command that
 is there at once, and is answered at once, meets the loop but once.  (A task, a future and a timer for each read cost
@@ -37,8 +37,8 @@ from annexd.daemoncore.commands.call import Call, Handler, Work
 from annexd.daemoncore.network.pending_connections import PendingConnections, Place, counted_as
 from annexd.daemoncore.security.fs_proof import login_name, owner_of_proof
 from annexd.daemoncore.security.resolver import AT_ONCE, FORGET_S, LOOKUPS, RESOLVER, NeedsResolver
+from annexd.daemoncore.settings import ConnectionLimits
 from annexd.daemoncore.ttl_cache import Recent
-from annexd.service.configuration import Limits
 
 KEY_KEPT_S = 1.0  # a signing key that is taken away counts no longer than this
 LOGIN_NAME_KEPT_S = 300.0  # PASSWD_CACHE_REFRESH is 20 hours
@@ -67,9 +67,11 @@ class Security:
 
 
 class Server:
-    """Serves connections; `security` and `limits` may be replaced at any time, for those that come after."""
+    """Serves connections."""
 
-    def __init__(self, security: Security, limits: Limits, dispatch: Handler, shared_port_id: str | None) -> None:
+    def __init__(
+        self, security: Security, limits: ConnectionLimits, dispatch: Handler, shared_port_id: str | None
+    ) -> None:
         self.security = security
         self.limits = limits
         self.dispatch = dispatch
@@ -77,10 +79,14 @@ class Server:
         self._shared_port_id = shared_port_id
         self._running: set[asyncio.Task[None]] = set()
 
+    def reconfigure(self, security: Security, limits: ConnectionLimits) -> None:
+        """For the connections that come after."""
+        self.security, self.limits = security, limits
+
     def serve(self, client: socket.socket, address: Address) -> None:
         """The whole life of one accepted, non-blocking connection; never raises for what a peer did."""
         connection = Connection(self.security.context, partial(_end_of, client, self._shared_port_id))
-        Session(client, address, connection, self).begin()
+        ClientConnection(client, address, connection, self).begin()
 
     def run(self, work: Work) -> None:
         """The rest of a connection that has more to do than there is time for now."""
@@ -105,7 +111,7 @@ def _end_of(client: socket.socket, shared_port_id: str | None) -> Endpoint:
     return Endpoint(ip, port, shared_port_id)
 
 
-class Session:
+class ClientConnection:
     """Moves the bytes of one connection and answers the core's questions."""
 
     def __init__(self, client: socket.socket, address: Address, connection: Connection, server: Server) -> None:
@@ -141,7 +147,7 @@ class Session:
         elif isinstance(error, PeerError | TimeoutError | OSError | EOFError):
             log.always(f"connection from {self._peer} dropped: {error}")
         else:
-            log.error(f"connection from {self._peer} dropped, and this is a fault of annexd: {error!r}")
+            log.error(f"connection from {self._peer} dropped: internal error: {error!r}")
         with suppress(OSError):
             self._sent_all()  # a last answer; who does not take it at once does not get it
         self._close()
@@ -301,7 +307,7 @@ class Session:
                 now_s + limits.session_deadline_s,
                 now_s + limits.read_timeout_s,
             )
-            self._server.pending_connections.enter(self._place, limits.max_pending_connections)
+            self._server.pending_connections.enter(self._place, limits.max_pending)
 
     def _leave_pending(self) -> None:
         if self._place is not None:

@@ -1,7 +1,8 @@
-"""annexd in the collector: what condor_status shows, and what -pool and -name find.
+"""The daemon in the collector: what condor_status shows, and what -pool and -name find.
 
 The same ad goes out twice with one Name: the collector keeps a table for each MyType, `locate` looks into Generic and
-`condor_status -subsystem annexd` into Annexd.  A collector that hangs or is gone costs visibility and nothing else.
+`condor_status -subsystem annexd`, say, into Annexd.  A collector that hangs or is gone costs visibility and nothing
+else.
 """
 
 import asyncio
@@ -16,8 +17,9 @@ from annexd.condor import bindings
 from annexd.condor.values import Unsafe
 from annexd.daemoncore import log
 from annexd.daemoncore.pool.outbound import CALL_TIMEOUT_S, Outbound, OutboundFailed
+from annexd.daemoncore.program import current
 
-MY_TYPES = ("Generic", "Annexd")
+GENERIC = "Generic"
 UPDATE_AD_GENERIC = "UPDATE_AD_GENERIC"
 INVALIDATE_ADS_GENERIC = "INVALIDATE_ADS_GENERIC"
 INVALIDATE_TIMEOUT_S = 5.0  # when a whole pool stops, its collector may be gone already
@@ -26,7 +28,7 @@ SETTLING_S = 2.0  # a burst of orders is one update
 
 @dataclass(frozen=True)
 class Identity:
-    """What stays the same in every update of one annexd."""
+    """What stays the same in every update of one daemon."""
 
     name: str
     machine: str
@@ -41,7 +43,11 @@ class Publication:
 
     collectors: tuple[str, ...]
     update_interval_s: int
-    expressions: Mapping[str, str]  # ANNEXD_ATTRS: attribute name -> expression text
+    expressions: Mapping[str, str]  # <SUBSYSTEM>_ATTRS: attribute name -> expression text
+
+
+def my_types() -> tuple[str, str]:
+    return GENERIC, current().my_type
 
 
 class Advertiser:
@@ -58,6 +64,9 @@ class Advertiser:
         self._sequence = 0
         self._wake = asyncio.Event()
         self._failing: set[str] = set()
+
+    def reconfigure(self, publication: Publication) -> None:
+        self.publication, self.reconfigured_at_s = publication, int(time.time())
 
     def update_soon(self) -> None:
         self._wake.set()
@@ -76,7 +85,7 @@ class Advertiser:
         """Take both ads out of the collectors."""
         if self.identity is None:
             return
-        ads = [invalidation(self.identity, my_type) for my_type in MY_TYPES]
+        ads = [invalidation(self.identity, my_type) for my_type in my_types()]
         await self._outbound.close()  # an update that hangs would only be in the way
         for collector in self.publication.collectors:
             if collector not in self._failing:
@@ -88,7 +97,7 @@ class Advertiser:
         if self.identity is None:
             return False
         try:
-            return bindings.expression(expression).eval(self._ad(self.identity, MY_TYPES[0])) is True
+            return bindings.expression(expression).eval(self._ad(self.identity, GENERIC)) is True
         except (classad2.ClassAdException, Unsafe):
             return False
 
@@ -96,7 +105,7 @@ class Advertiser:
         """The ads as they stand now, each with its own MyType."""
         if self.identity is None:
             return []
-        return [self._ad(self.identity, my_type) for my_type in MY_TYPES]
+        return [self._ad(self.identity, my_type) for my_type in my_types()]
 
     async def _update(self) -> None:
         self._sequence += 1

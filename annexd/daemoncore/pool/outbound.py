@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from annexd.daemoncore.process.limits import for_child
+from annexd.daemoncore.program import current
 
 CALL_TIMEOUT_S = 30.0  # the bindings give up on a silent peer after 20 s
 
@@ -82,6 +83,7 @@ class Outbound:
                 "-P",
                 "-m",
                 "annexd.daemoncore.pool.outbound_worker",
+                current().subsystem,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 env=self._environment,

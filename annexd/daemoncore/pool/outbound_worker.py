@@ -1,7 +1,7 @@
 """The one process that makes network calls with the bindings.
 
 A call into the bindings may block for 20 s and stalls every other call of its process meanwhile, and a malformed
-address aborts it (measured with 25.14.1).  So annexd makes them here, in a child that may be killed at any time.
+address aborts it (measured with 25.14.1).  So a daemon makes them here, in a child that may be killed at any time.
 
 One JSON object a line on standard input, `{"id", "call", ...}`, and one a line on standard output, `{"id", "error"}`
 with error null when the call was delivered.  The end of standard input ends the process at once, even within a call.
@@ -31,7 +31,7 @@ def alive(address: str, pid: int, hang_after_s: int) -> None:
 
 
 def ready(address: str, pid: int, name: str, state: str) -> None:
-    """DC_SET_READY, which has no reply.  htcondor2.set_ready_state would send this process's pid, not annexd's."""
+    """DC_SET_READY, which has no reply.  htcondor2.set_ready_state would send this process's pid, not the daemon's."""
     ad = {"DaemonPID": pid, "DaemonName": name, "DaemonState": state}
     _reply, code, text = bindings.exchange(address, DC_SET_READY, ad)
     if code not in (0, SENT_WITHOUT_REPLY):
@@ -58,14 +58,14 @@ def answer(line: str) -> dict[str, Any]:
 def _read_lines(lines: "queue.SimpleQueue[str]") -> None:
     for line in sys.stdin:
         lines.put(line)
-    os._exit(0)  # annexd is gone, or done with us: nothing here is worth finishing
+    os._exit(0)  # the daemon is gone, or done with us: nothing here is worth finishing
 
 
-def main() -> None:
+def main(subsystem: str) -> None:
     become_root_again()
     for signo in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(signo, signal.SIG_IGN)  # annexd alone decides when we end
-    htcondor2.set_subsystem("ANNEXD", htcondor2.SubsystemType.Daemon)
+        signal.signal(signo, signal.SIG_IGN)  # the daemon alone decides when we end
+    htcondor2.set_subsystem(subsystem, htcondor2.SubsystemType.Daemon)
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read_lines, args=(lines,), daemon=True).start()
     while True:
@@ -73,4 +73,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

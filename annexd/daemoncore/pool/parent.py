@@ -1,7 +1,7 @@
-"""annexd as a child of condor_master: keep alive, report ready, and go when the parent has gone.
+"""The daemon as a child of condor_master: keep alive, report ready, and go when the parent has gone.
 
-Without the keepalive condor_master takes a silent daemon for a hung one and kills it; without the parent check an
-annexd would outlive its condor_master and meet the next one's annexd at the same journal.
+Without the keepalive condor_master takes a silent daemon for a hung one and kills it; without the parent check a
+daemon would outlive its condor_master and meet the next one's daemon at the same files.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from annexd.daemoncore import log
 from annexd.daemoncore.pool.outbound import Outbound, OutboundFailed
+from annexd.daemoncore.program import current
 from annexd.daemoncore.sinful import Sinful, read_shared_port_address
 
 RETRY_S = 5.0  # a keepalive that was not delivered is worth another try soon
@@ -19,7 +20,7 @@ RETRY_S = 5.0  # a keepalive that was not delivered is worth another try soon
 
 @dataclass(frozen=True)
 class ParentTimes:
-    """ANNEXD_NOT_RESPONDING_TIMEOUT or NOT_RESPONDING_TIMEOUT, PARENT_CHECK_FIRST_INTERVAL, PARENT_CHECK_INTERVAL."""
+    """NOT_RESPONDING_TIMEOUT (the daemon's own first), PARENT_CHECK_FIRST_INTERVAL, PARENT_CHECK_INTERVAL."""
 
     not_responding_s: int
     first_check_s: int
@@ -37,29 +38,32 @@ class Parent:
     def __init__(
         self, outbound: Outbound, address: str, pid: int, times: ParentTimes, shared_port_ad: Path | None = None
     ) -> None:
-        self.times = times
+        self._times = times
         self._shared_port_ad = shared_port_ad
         self._outbound = outbound
         self._address = address
         self._pid = pid
 
+    def reconfigure(self, times: ParentTimes) -> None:
+        self._times = times
+
     async def keep_alive(self) -> None:
         """DC_CHILDALIVE at once and three times in each time-out, until cancelled."""
         while True:
-            delivered = await self._tell("alive", hang_after_s=self.times.not_responding_s)
-            await asyncio.sleep(self.times.keepalive_s if delivered else RETRY_S)
+            delivered = await self._tell("alive", hang_after_s=self._times.not_responding_s)
+            await asyncio.sleep(self._times.keepalive_s if delivered else RETRY_S)
 
     async def report_ready(self) -> None:
         """DC_SET_READY, repeated until condor_master took it."""
-        while not await self._tell("ready", name="ANNEXD", state="Ready"):
+        while not await self._tell("ready", name=current().subsystem, state="Ready"):
             await asyncio.sleep(RETRY_S)
         log.full_debug("told condor_master that we are ready")
 
     async def watch(self, gone: Callable[[], None]) -> None:
         """Call `gone` once the parent process is no longer ours."""
-        await asyncio.sleep(self.times.first_check_s)
+        await asyncio.sleep(self._times.first_check_s)
         while os.getppid() == self._pid:
-            await asyncio.sleep(self.times.check_s)
+            await asyncio.sleep(self._times.check_s)
         log.always(f"our parent process (pid {self._pid}) is gone: shutting down")
         gone()
 

@@ -1,4 +1,4 @@
-"""How the world learns where annexd is: its address file, its ready state, its ads.
+"""How the world learns where the daemon is: its address file, its ready state, its ads.
 
 Behind condor_shared_port the address is known only once condor_shared_port has said its own, which may be later than
 our start, and it may change.
@@ -13,8 +13,9 @@ import htcondor2
 from annexd.daemoncore import log
 from annexd.daemoncore import sinful as addresses
 from annexd.daemoncore.pool.collector import Advertiser, Identity
+from annexd.daemoncore.program import knob
+from annexd.daemoncore.settings import DaemonSettings
 from annexd.daemoncore.sinful import Sinful
-from annexd.service.configuration import Configuration
 
 SHARED_PORT_POLL_S = 0.5
 REFRESH_S = 300
@@ -24,7 +25,7 @@ FindAddress = Callable[[], Awaitable[Sinful]]
 class Publisher:
     """Writes the address file and tells the advertiser, now and whenever the address changes."""
 
-    def __init__(self, settings: Configuration, advertiser: Advertiser, find_address: FindAddress) -> None:
+    def __init__(self, settings: DaemonSettings, advertiser: Advertiser, find_address: FindAddress) -> None:
         self._settings = settings
         self._advertiser = advertiser
         self._find_address = find_address
@@ -40,7 +41,7 @@ class Publisher:
                 self._show(address)
             await asyncio.sleep(REFRESH_S)
 
-    def reconfigure(self, settings: Configuration) -> None:
+    def reconfigure(self, settings: DaemonSettings) -> None:
         """Show the same address under the new name, and in the new file."""
         if settings.address_file != self._settings.address_file:
             self.end()
@@ -63,7 +64,7 @@ class Publisher:
         try:
             addresses.write_address_file(settings.address_file, address, version, platform)
         except OSError as error:
-            log.error(f"cannot write ANNEXD_ADDRESS_FILE {settings.address_file}: {error}")
+            log.error(f"cannot write {knob('ADDRESS_FILE')} {settings.address_file}: {error}")
 
 
 async def shared_port_address(ad_file: Path | None, shared_port_id: str) -> Sinful:

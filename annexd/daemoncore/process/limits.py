@@ -8,17 +8,18 @@ from collections.abc import Mapping
 from annexd.daemoncore import log
 from annexd.daemoncore.config.parameters import Parameters
 from annexd.daemoncore.privileges import ROOT
+from annexd.daemoncore.program import knob
 
 AWS_SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
 def for_child(environment: Mapping[str, str]) -> dict[str, str]:
-    """Without the keys that annexd may have been given for itself: no child calls AWS."""
+    """Without AWS keys that the daemon may have been given for itself: no child calls AWS."""
     return {name: value for name, value in environment.items() if name not in AWS_SECRETS}
 
 
 def raise_limits() -> None:
-    """What only root may, before annexd becomes HTCondor's user: room for the descriptors that are configured."""
+    """What only root may, before the daemon becomes HTCondor's user: room for the descriptors that are configured."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _descriptors(Parameters())
     if os.geteuid() == ROOT and hard != resource.RLIM_INFINITY and wanted > hard:
@@ -27,15 +28,15 @@ def raise_limits() -> None:
 
 
 def set_limits() -> None:
-    """By ANNEXD_MAX_FILE_DESCRIPTORS, else MAX_FILE_DESCRIPTORS, and ANNEXD_CREATE_CORE_FILES: at start and at
-    reconfig.  Raises BadConfiguration.
+    """By MAX_FILE_DESCRIPTORS, the daemon's own first, and <SUBSYSTEM>_CREATE_CORE_FILES: at start and at reconfig.
+    Raises BadConfiguration.
 
     CREATE_CORE_FILES is true by default (param_info.in), and our core files would hold session keys and AWS keys: so
-    annexd has a knob of its own, which is false by default.
+    the daemon has a knob of its own, which is false by default.
     """
     look_up = Parameters()
     descriptors = _descriptors(look_up)
-    wants_core = look_up.boolean("ANNEXD_CREATE_CORE_FILES", False)
+    wants_core = look_up.boolean(knob("CREATE_CORE_FILES"), False)
     look_up.check()
     if descriptors:
         _set_soft(resource.RLIMIT_NOFILE, descriptors)
@@ -44,7 +45,7 @@ def set_limits() -> None:
 
 def _descriptors(look_up: Parameters) -> int:
     """0: as many as were inherited."""
-    return look_up.integer("ANNEXD_MAX_FILE_DESCRIPTORS", look_up.integer("MAX_FILE_DESCRIPTORS", 0))
+    return look_up.own_integer("MAX_FILE_DESCRIPTORS", 0)
 
 
 def _set_soft(kind: int, wanted: int) -> None:

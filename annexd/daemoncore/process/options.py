@@ -1,7 +1,7 @@
-"""The command line of condor_annexd: DaemonCore's flags, as an administrator knows them from every other daemon.
+"""The command line of a daemon: DaemonCore's flags, as an administrator knows them from every other daemon.
 
 Names, and how far they may be shortened, are those of dc_main (daemon_core_main.cpp): -t is -termlog, -pi is -pidfile.
-What makes no sense for annexd is refused with the reason; nothing is taken and ignored in silence.
+What makes no sense here is refused with the reason; nothing is taken and ignored in silence.
 """
 
 import re
@@ -11,14 +11,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-USAGE = """\
-Usage: condor_annexd [options]
+from annexd.daemoncore.program import current
 
-    The HTCondor annex daemon.  condor_master starts it (see config.d/80annexd); by hand it runs as well.
+USAGE = """\
+Usage: {name} [options]
+
+    {description}
 
     -f[oreground]          Stay in the foreground
     -b[ackground]          Go into the background (the default, unless condor_master started us)
-    -t[ermlog]             Log to the terminal instead of ANNEXD_LOG; implies -f
+    -t[ermlog]             Log to the terminal instead of {subsystem}_LOG; implies -f
     -c[onfig] FILE         Use this configuration file
     -l[og] DIRECTORY       Use this folder as LOG, and make it
     -ld                    Write no log
@@ -26,14 +28,24 @@ Usage: condor_annexd [options]
     -local-name NAME       Use this name for local configuration: NAME.KNOB before KNOB
     -p[ort] PORT           Listen on this TCP port
     -sock NAME             Be reached through condor_shared_port under this name
-    -pi[dfile] FILE        Write our process ID there, below LOG (default in the background: annexd.pid)
-    -k[ill] FILE           End the condor_annexd whose process ID is there, and exit
+    -pi[dfile] FILE        Write our process ID there, below LOG (default in the background: {lower}.pid)
+    -k[ill] FILE           End the {name} whose process ID is there, and exit
     -a[ppend] SUFFIX       Append .SUFFIX to the name of the log
     -r[unfor] MINUTES      Shut down gracefully after this time
-    -q[uiet]               Accepted for DaemonCore's sake: annexd never prints more than errors
+    -q[uiet]               Accepted for DaemonCore's sake: nothing but errors is ever printed
     -v[ersion]             Print the version
     -h[elp]                Print this
 """
+
+
+def usage() -> str:
+    program = current()
+    return USAGE.format(
+        name=program.name,
+        description=program.description,
+        subsystem=program.subsystem,
+        lower=program.subsystem.lower(),
+    )
 
 
 @dataclass(frozen=True)
@@ -63,7 +75,7 @@ MINUTES = re.compile(r"\d{1,8}(\.\d{1,6})?")
 
 def _port(text: str) -> int:
     if not (text.isdecimal() and 0 < int(text) < 65536):
-        raise BadValue("a TCP port; annexd always has one, or -sock")
+        raise BadValue("a TCP port; there always is one, or -sock")
     return int(text)
 
 
@@ -106,7 +118,7 @@ FLAGS: Mapping[str, Flag] = {
     "termlog": Flag("t", {"terminal": True, "foreground": True}),
 }
 REFUSED = {
-    "-a2": "-a2 is for daemons that write two logs: annexd writes one, ANNEXD_LOG",
+    "-a2": "-a2 is for daemons that write two logs: this one writes one",
     "-http": "-http is no longer accepted by any HTCondor daemon",
     "-s": "-s cannot stand for -sock: write it out",
 }
@@ -117,7 +129,7 @@ def parse(arguments: Sequence[str]) -> Options:
     options, words = Options(), iter(arguments)
     for word in words:
         if word in ("-h", "-help", "--help"):
-            sys.stdout.write(USAGE)
+            sys.stdout.write(usage())
             sys.exit(0)
         if is_short_for(word, "version", "v") or word == "--version":
             _print_version()
@@ -156,14 +168,14 @@ def _value(word: str, name: str, convert: Callable[[str], Any], text: str | None
 
 
 def _refuse(fault: str) -> NoReturn:
-    sys.stderr.write(f"condor_annexd: {fault}\n\n{USAGE}")
+    sys.stderr.write(f"{current().name}: {fault}\n\n{usage()}")
     sys.exit(1)
 
 
 def _print_version() -> NoReturn:
     import htcondor2  # costs 60 ms, which -help need not pay
 
-    from annexd import __version__
+    program = current()
 
-    sys.stdout.write(f"condor_annexd {__version__}\n{htcondor2.version()}\n{htcondor2.platform()}\n")
+    sys.stdout.write(f"{program.name} {program.version}\n{htcondor2.version()}\n{htcondor2.platform()}\n")
     sys.exit(0)

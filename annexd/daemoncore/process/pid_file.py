@@ -30,7 +30,7 @@ def below_log(path: Path) -> Path:
 
 @contextlib.contextmanager
 def pid_file(path: Path | None) -> Iterator[None]:
-    """For as long as this process serves; daemonize keeps its own.  Without it annexd serves all the same."""
+    """For as long as this process serves; daemonize keeps its own.  Without it the daemon serves all the same."""
     if path is not None:
         path = below_log(path)
         try:

@@ -18,6 +18,7 @@ from annexd.cedar.session import SessionCache
 from annexd.daemoncore.config.parameters import Parameters, param
 from annexd.daemoncore.network.server import Security
 from annexd.daemoncore.privileges import own_user
+from annexd.daemoncore.program import current
 from annexd.daemoncore.security.credentials import Credentials
 from annexd.daemoncore.security.map_file import read_map_file
 from annexd.daemoncore.security.revocation import Revocation
@@ -53,7 +54,7 @@ def read_security(
     methods = {level: _configured_methods(level) for level in Level}
     credentials = Credentials.read(look_up, frozenset().union(*methods.values()))
     map_file = read_map_file(look_up)
-    authorization = AuthorizationPolicy.read(param).with_holes(PARENT, FAMILY)
+    authorization = AuthorizationPolicy.read(param, current().subsystem).with_holes(PARENT, FAMILY)
     context = ServerContext(
         version=version,
         policy={level: _policy(look_up, level, methods[level], credentials.usable) for level in Level},
@@ -94,10 +95,10 @@ def _policy(look_up: Parameters, level: Level, configured: tuple[str, ...], usab
 
 
 def _session_duration_s(look_up: Parameters, level: Level, default: int) -> int:
-    """SEC_<level>_SESSION_DURATION and, without it, that of ANNEXD alone; the manual has it the other way round, but
-    HTCondor lets the general one win (getIntSecSetting says "not found" whatever it found).
+    """SEC_<level>_SESSION_DURATION and, without it, that of this subsystem alone; the manual has it the other way
+    round, but HTCondor lets the general one win (getIntSecSetting says "not found" whatever it found).
     """
-    for_us = look_up.integer(_knob(level, "SESSION_DURATION", prefix="SEC_ANNEXD"), default, minimum=1)
+    for_us = look_up.integer(_knob(level, "SESSION_DURATION", prefix=f"SEC_{current().subsystem}"), default, minimum=1)
     return look_up.integer(_knob(level, "SESSION_DURATION"), for_us, minimum=1)
 
 
