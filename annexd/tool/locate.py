@@ -23,7 +23,7 @@ def found(options: Options, whom: str | None) -> tuple[str, str]:
             return HERE, local
         if name == HERE:
             raise ToolError(NOT_FOUND, "annexd is not running on this machine")
-    return _only(options.pool) if name is None else (name, _named(options.pool, name))
+    return _only(options.pool) if name is None else _named(options.pool, name)
 
 
 def _local() -> str | None:
@@ -39,16 +39,33 @@ def _local() -> str | None:
     return _checked(lines[0].strip() if lines else "", f"ANNEXD_ADDRESS_FILE {file}")
 
 
-def _named(pool: str | None, name: str) -> str:
+def _named(pool: str | None, name: str) -> tuple[str, str]:
+    """By the whole name, or by its first half or the host, of which each may be enough."""
     try:
         found = bindings.locate(pool, name)
     except bindings.HTCondorException as error:
         raise _no_collector(pool, error) from error
-    if found is None:
-        others = [str(ad.get("Name")) for ad in _all(pool)]
-        known = f"it knows {', '.join(others)}" if others else "it knows no annexd at all"
-        raise ToolError(NOT_FOUND, f"{_collector(pool)} knows no annexd named {name}; {known}")
-    return _checked(found.get("MyAddress"), f"the ad of {name}")
+    if found is not None:
+        return name, _checked(found.get("MyAddress"), f"the ad of {name}")
+    ads = _all(pool)
+    fitting = [ad for ad in ads if "@" not in name and _is_called(ad, name.lower())]
+    if len(fitting) == 1:
+        whole = str(fitting[0].get("Name"))
+        return whole, _checked(fitting[0].get("MyAddress"), f"the ad of {whole}")
+    if fitting:
+        raise ToolError(NOT_FOUND, f"-name {name} may be {_names(fitting)}: give the whole name")
+    known = f"it knows {_names(ads)}" if ads else "it knows no annexd at all"
+    raise ToolError(NOT_FOUND, f"{_collector(pool)} knows no annexd named {name}; {known}")
+
+
+def _is_called(ad: bindings.Ad, name: str) -> bool:
+    """Whether the first half of an annexd's name, its host or the first label of its host is `name`."""
+    first, _, host = str(ad.get("Name")).lower().partition("@")
+    return name in {first, host, host.partition(".")[0]}
+
+
+def _names(ads: list[bindings.Ad]) -> str:
+    return ", ".join(sorted(str(ad.get("Name")) for ad in ads))
 
 
 def _only(pool: str | None) -> tuple[str, str]:
@@ -60,8 +77,7 @@ def _only(pool: str | None) -> tuple[str, str]:
             "condor_status -subsystem annexd shows those that run; -pool and -name choose one",
         )
     if len(ads) > 1:
-        names = ", ".join(sorted(str(ad.get("Name")) for ad in ads))
-        raise ToolError(NOT_FOUND, f"{_collector(pool)} knows several: choose one with -name: {names}")
+        raise ToolError(NOT_FOUND, f"{_collector(pool)} knows several: choose one with -name: {_names(ads)}")
     name = str(ads[0].get("Name"))
     return name, _checked(ads[0].get("MyAddress"), f"the ad of {name}")
 

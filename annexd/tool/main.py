@@ -67,11 +67,11 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _cancel(options: Options, arguments: Sequence[str]) -> None:
-    show.cancelled(_ask(options, cancel_ad(options), arguments))
+    show.cancelled(_ask(options, cancel_ad(options), arguments), as_json=options.json)
 
 
 def _change(options: Options, arguments: Sequence[str]) -> None:
-    show.changed(_ask(options, change_ad(options, time.time()), arguments), time.time())
+    show.changed(_ask(options, change_ad(options, time.time()), arguments), time.time(), as_json=options.json)
 
 
 def _status(options: Options, arguments: Sequence[str]) -> None:
@@ -93,7 +93,8 @@ def _request(options: Options, arguments: Sequence[str]) -> None:
     show.notes(notes)
     from annexd.tool import bindings  # importing it is most of the tool's time
 
-    show.reply(_ask(options, command_ad(config, options, bindings.param, time.time()), arguments))
+    answer = _ask(options, command_ad(config, options, bindings.param, time.time()), arguments)
+    show.reply(answer, as_json=options.json)
 
 
 if __name__ == "__main__":

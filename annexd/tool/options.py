@@ -63,7 +63,7 @@ OPTIONS: Final = {
     "timeout": Option("timeout_s", "SECONDS", "how long to wait for annexd's answer, or for CloudFormation (15m)"),
     "output": Option("output", "FILE", "the configuration file that -setup writes (81annex in LOCAL_CONFIG_DIR)"),
     "config-file": Option("output", "FILE", "another name for it"),
-    "json": Option("json", None, "print what -check-setup finds, or -status, as JSON"),
+    "json": Option("json", None, "print the answer as JSON (not with -setup and -teardown, which are watched)"),
     "command-id": Option("command_id", "ID", "ask again for what became of a request that was not answered"),
     "debug": Option("debug", None, "HTCondor's debugging output (TOOL_DEBUG) on standard error"),
     "help": Option("help", None, "this text"),

@@ -38,6 +38,8 @@ def show(ad: Mapping[str, Any], *, as_json: bool, asked_for: str) -> None:
         print(json.dumps(annexes, indent=2))
     elif annexes:
         print("\n".join(lines(annexes, time.time())), flush=True)
+    else:
+        say.notes(["annexd knows no annexes of yours; one that ended more than a week ago is in its archive"])
 
 
 def lines(annexes: list[Annex], now_s: float) -> list[str]:

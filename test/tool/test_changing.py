@@ -75,7 +75,6 @@ def test_a_lease_is_moved_by_a_duration_or_to_a_time(line: str, options: Options
         ("-extend 1h -count 3 x", "-count cannot be used with -extend", "order a second one"),
         ("-extend 1h -cancel x", "-cancel cannot be used with -extend", "condor_annex -cancel ANNEX alone ends it now"),
         ("-extend 1h -forcex x", "-forcex cannot be used with -extend", "it goes with -cancel"),
-        ("-extend 1h -json x", "-json cannot be used with -extend", "it goes with -check-setup or -status"),
         ("-extend 1h -status x", "-extend cannot be used with -status", ""),
         ("-extend 1h -setup", "-extend cannot be used with -setup", ""),
         ("-now -lease-duration 1h x", "-now goes with -until", ""),

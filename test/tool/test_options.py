@@ -157,7 +157,14 @@ def test_the_annexes_are_asked_for_all_or_one() -> None:
     )
     assert faults("-status", "a", "b") == ("one annex at a time, not 2: a, b",)
     assert faults("-status", "")[0].startswith("what follows -status must be")
-    assert "-json goes with -check-setup or -status" in faults("-json", *ENOUGH)
+
+
+def test_every_command_but_those_that_are_watched_answers_in_json() -> None:
+    for words in (ENOUGH, ("-cancel", "a"), ("-extend", "2h", "a"), ("-until", "2099-01-01T00:00Z", "a")):
+        assert parse(["-json", *words]).json
+    assert parse(["-check-setup", "-json"]).json
+    for task in ("-setup", "-teardown"):
+        assert f"-json does not go with {task}" in faults("-json", task)[0]
 
 
 def test_a_value_may_be_attached_with_an_equals_sign() -> None:

@@ -68,6 +68,11 @@ MachineMaxVacateTime = {vacate_s}
 STARTD.DAEMON_SHUTDOWN = $(AnnexDrains)
 UPDATE_INTERVAL = {update_s}
 MASTER_UPDATE_INTERVAL = {master_update_s}
+# A machine that is gone without a word is out of date after two updates; the collector removes such ads every
+# CLASSAD_LIFETIME (measured with 25.14.1), so it shows the machine for that time at most instead of twice as long.
+ClassAdLifetime = {lifetime_s}
+STARTD_ATTRS = $(STARTD_ATTRS) ClassAdLifetime
+MASTER_ATTRS = $(MASTER_ATTRS) ClassAdLifetime
 
 # A machine whose startd has ended is of no use any more, and is turned off.
 {idle}MASTER.DAEMON_SHUTDOWN_FAST = (STARTD_StartTime == 0) && (time() - DaemonStartTime > 30)
@@ -89,6 +94,7 @@ def machine_config(order: Json) -> str:
         drain_s=drain_s,
         vacate_s=max(1, drain_s // 2),
         update_s=update_s,
+        lifetime_s=2 * update_s,
         master_update_s=min(update_s, IDLE_MASTER_UPDATE_S) if idle_s else update_s,
         idle=f"STARTD_NOCLAIM_SHUTDOWN = {idle_s}\n" if idle_s else "",
     )

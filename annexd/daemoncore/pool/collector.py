@@ -129,12 +129,14 @@ class Advertiser:
         await self._outbound.call("advertise", arguments, timeout_s)
 
     def _ad(self, identity: Identity, my_type: str) -> bindings.Ad:
+        program = current()
         return bindings.ad_to_show(
             {
                 "MyType": my_type,
                 "Name": identity.name,
                 "Machine": identity.machine,
                 "MyAddress": identity.address,
+                f"{program.my_type}Version": program.version,
                 "CondorVersion": identity.version,
                 "CondorPlatform": identity.platform,
                 "MyCurrentTime": int(time.time()),
