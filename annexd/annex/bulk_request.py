@@ -30,7 +30,7 @@ def bulk_request(
 ) -> ReplyAd:
     """Carry out `ad` for `owner` (user@domain), and answer when all is done or undone.  Blocks.
 
-    `supplies` are what instances that join the pool are given.  `accepted(command_id)` is called once the request
+    `bundle_sources` are what instances that join the pool are given.  `accepted(command_id)` is called once the request
     is in the journal, from where on it goes on by itself.
     An order that is stuck is answered too; `engine.unfinished()` has it.
     """
@@ -40,9 +40,8 @@ def bulk_request(
         state = known_state(ad, owner, engine, ORDER)
         if state is None:
             request = BulkRequest.from_ad(ad, now_s, defaults)
-            order = completed(
-                new_order(request, owner, accounts=defaults.accounts_of(owner)), bundle_sources or NoBundleSources()
-            )
+            order = new_order(request, owner, account=defaults.account_of(owner))
+            order = completed(order, bundle_sources or NoBundleSources())
             state = engine.accept(request.command_id, owner, order, digest_of(ad))
             check_same(state, ad)  # another may have been accepted at the same moment
         command_id, begun = state.command_id, True

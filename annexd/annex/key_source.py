@@ -3,9 +3,8 @@
 Orders and the journal keep these paths and names, and the keys are read from there for each call.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Final, Protocol
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 from annexd.annex.request.ad_attributes import AdAttributes, fault_of_path
 from annexd.annex.request.faults import shown
@@ -85,18 +84,9 @@ class KeySource:
         own.faults += _faults(frozenset(field for field, name in ATTRIBUTES.items() if not own.missing(name)))
         return cls(**given)
 
-    @classmethod
-    def of(cls, order: Mapping[str, Any]) -> "KeySource":
-        """What an order says."""
-        return cls(**{field.name: order.get(field.name) for field in fields(cls)})
-
     @property
     def is_given(self) -> bool:
         return self.profile is not None or self.public_key_file is not None
-
-    def as_order(self) -> dict[str, Any]:
-        """All of it, as an order has it: so another source, laid over this one, leaves nothing of it."""
-        return asdict(self)
 
     def __str__(self) -> str:
         if self.profile is not None:

@@ -9,20 +9,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from annexd.annex.fleet.account_target import target_of
 from annexd.annex.fleet.reconcile import ObservedAnnex
 from annexd.annex.fleet.trouble import Trouble
-from annexd.annex.index import FLEET_STEP, AnnexIndex, AnnexRecord
+from annexd.annex.index import AnnexIndex, AnnexRecord
 from annexd.annex.lease.lease import NOT_IN_TAGS
+from annexd.annex.order import FleetOrder
 from annexd.annex.reply import ANSWERED, ReplyAd, reply, reply_of_error
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.faults import InvalidRequest, shown
 from annexd.annex.request.request import REFERENCE, check_command, command_id_of, own_of
+from annexd.annex.steps.request_fleet import FleetRequested, RequestFleet
 from annexd.workflow import SUCCESS, Json, State
 
 COMMAND: Final = "CA_QUERY_ANNEXES"
 OWN: Final = frozenset(["command", "requestversion", "commandid", "annex"])
-FLEET_ID: Final = "spot_fleet_request_id"  # in the result of FLEET_STEP
 NEVER_S: Final = -1.0
 TOLD_S: Final = 3600  # so long after its end an annex is told of unasked
 
@@ -81,23 +81,23 @@ def _is_told_unasked(line: Json, now_s: float) -> bool:
 def _known_annex(known: AnnexRecord, index: AnnexIndex, now_s: float, looks: Mapping[str, Look]) -> Json:
     """One that the journal knows."""
     state, cancellation = index.engine.state(known.command_id), index.cancellation(known.annex_id)
-    order = state.order or {}
-    look = looks.get(target_of(order).key) if order else None
+    order, requested = state.order_as(FleetOrder), state.results.get(FleetRequested)
+    look = looks.get(order.target.key) if order else None
     fault = look.fault if look else ""
-    if look is not None and look.at_s < max(state.step(FLEET_STEP).asked_at_s, index.moved_at_s(known)):
+    if look is not None and look.at_s < max(state.step(RequestFleet.name).asked_at_s, index.moved_at_s(known)):
         look = None  # it saw what was there before
     seen = look.annexes.get(known.annex_id) if look else None
     end_s = seen.end_of_lease_s if seen and cancellation is None else None
     end_s = index.end_s(known) if end_s is None else int(end_s)
-    word, fleet_id = _word(state, cancellation, end_s, now_s), state.results.get(FLEET_STEP, {}).get(FLEET_ID)
-    trouble = look.troubles.get(str(fleet_id)) if look and word == "leased" else None
+    word, fleet_id = _word(state, cancellation, end_s, now_s), requested.fleet_id if requested else None
+    trouble = look.troubles.get(fleet_id) if look and fleet_id and word == "leased" else None
     return {
         "AnnexID": known.annex_id,
         "AnnexName": known.name,
         "Owner": known.owner,
         "CommandID": known.command_id,
         "BulkRequestID": fleet_id,
-        "TargetCapacity": (order.get("config") or {}).get("TargetCapacity"),
+        "TargetCapacity": order.config.get("TargetCapacity") if order else None,
         "EndOfLease": end_s,
         "OrderedEndOfLease": known.end_of_lease_s,
         "State": "failed" if trouble and trouble.has_failed else word,

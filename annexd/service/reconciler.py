@@ -19,6 +19,7 @@ from annexd.annex.fleet.living import Living
 from annexd.annex.fleet.reconcile import LOOK_S, Report, reconcile
 from annexd.annex.fleet.trouble import Trouble
 from annexd.annex.index import AnnexIndex
+from annexd.annex.order import FleetOrder, Order
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.status import NEVER_S, Look
 from annexd.annex.steps import StepContext
@@ -237,9 +238,9 @@ class Reconciler:
             if state is None:
                 words[fleet_id] = ""
             elif state.finished and state.finished[0] == SUCCESS:
-                order = state.order or {}
-                if self._index.cancellation(str(order["annex_id"])) is None:
-                    words[fleet_id] = f"annex {order['annex_id']} of {order['owner']} ({fleet_id}): {trouble.text}"
+                order = state.order_as(FleetOrder)
+                if order is not None and self._index.cancellation(order.annex_id) is None:
+                    words[fleet_id] = f"annex {order.annex_id} of {state.owner} ({fleet_id}): {trouble.text}"
         return words
 
     def _tell_troubles(self, troubles: dict[str, str]) -> None:
@@ -259,7 +260,7 @@ class Reconciler:
             self._warnings[key] = words
 
     def _busy(self) -> set[str]:
-        return {str(order["annex_id"]) for order in self._engine.unfinished_orders()}
+        return {order.annex_id for order in self._engine.unfinished_orders(Order)}
 
     def _tell_faults(self, key: str, faults: str) -> None:
         """Once, until they change by more than a number, such as how long ago something was."""
@@ -267,7 +268,7 @@ class Reconciler:
         if target is None:
             return
         if faults and _kind(self._faults.get(key, "")) != _kind(faults):
-            owner = target.order["owner"] or "annexd itself"
+            owner = target.requester.owner or "annexd itself"
             log.error(f"reconciliation with the keys of {owner}: {faults}; tried again every {self._interval_s} s")
         self._faults.pop(key, None)
         if faults:

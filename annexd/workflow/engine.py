@@ -6,22 +6,24 @@ undone in reverse, and undo never passes a step of which anything may be left: t
 goes last.
 """
 
+import contextlib
 import random as random_module
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from annexd.workflow.attempt_clock import AttemptClock
+from annexd.workflow.fold import fold
 from annexd.workflow.journal import Journal
+from annexd.workflow.json_form import Unreadable, from_json, to_json
 from annexd.workflow.keyed_lock import KeyedLock
 from annexd.workflow.outcome import Counts, Outcome, outcome_of, stuck_words
 from annexd.workflow.pruning import superfluous
-from annexd.workflow.record import FAILURE, SUCCESS, Json, Kind, State, StepState, fold
+from annexd.workflow.record import FAILURE, SUCCESS, Json, Kind, State, StepState
 from annexd.workflow.retry_policy import RetryPolicy
-from annexd.workflow.step import Refused, Retry, Step, Workflow
+from annexd.workflow.step import Refused, Retry, Step, Workflow, Workflows
 
 T = TypeVar("T")
 
@@ -35,9 +37,10 @@ class Paused(Exception):
 
 
 class Engine:
-    """Runs workflows of `steps` over `journal`.  Thread-safe, blocking; call it from worker threads.
+    """Runs workflows over `journal`.  Thread-safe, blocking; call it from worker threads.
 
-    `others` are workflows of other steps, by the name that their orders have under "workflow".
+    `workflow` has no name in the journal; `others` have, and `add` takes more of them.  An order goes to the workflow
+    of its type.
     `now_s` and `wait` are the time: `wait(seconds)` returns early, and True, when the engine is paused.
     `steady_s` is a clock that nobody sets, such as time.monotonic, for what must have lasted some time.
     """
@@ -45,9 +48,9 @@ class Engine:
     def __init__(
         self,
         journal: Journal,
-        steps: Sequence[Step],
+        workflow: Workflow[Any],
         *,
-        others: Mapping[str, Workflow] | None = None,
+        others: Mapping[str, Workflow[Any]] | None = None,
         pace: RetryPolicy | None = None,
         now_s: Callable[[], float] = time.time,
         steady_s: Callable[[], float] | None = None,
@@ -55,7 +58,7 @@ class Engine:
         random: Callable[[], float] = random_module.random,
     ) -> None:
         self._journal = journal
-        self._workflows = {"": Workflow(tuple(steps)), **(others or {})}
+        self._workflows = Workflows({"": workflow, **(others or {})})
         self._pace = pace or RetryPolicy()
         self._now_s = now_s
         self._since = AttemptClock(now_s, steady_s or now_s)
@@ -70,21 +73,21 @@ class Engine:
         self._tallied_seq = 0
         self._counts_archive = True  # once: what is moved from now on was counted before
 
-    def add(self, name: str, workflow: Workflow) -> None:
-        """Carry out orders with this name under "workflow" by these steps, which may use this engine."""
-        self._workflows[name] = workflow
+    def add(self, name: str, workflow: Workflow[Any]) -> None:
+        """Carry out orders of this workflow's type by its steps, which may use this engine."""
+        self._workflows.add(name, workflow)
 
     def find(self, command_id: str, owner: str) -> State | None:
         """The workflow with this ID, or None.  Raises NotOwner when it is somebody else's."""
         history = self._journal.history(command_id)
         if not history:
             return None
-        state = fold(command_id, history)
+        state = fold(command_id, history, self._workflows)
         if state.owner != owner:
             raise NotOwner(f"CommandID {command_id} belongs to a request of another user")
         return state
 
-    def accept(self, command_id: str, owner: str, order: Json, asked: str = "") -> State:
+    def accept(self, command_id: str, owner: str, order: object, asked: str = "") -> State:
         """Make the order ours, durably; from here on it is carried out or undone whatever happens.
 
         `asked` tells what its sender asked for from anything else.  With an ID that is known the existing workflow is
@@ -94,7 +97,9 @@ class Engine:
             known = self.find(command_id, owner)
             if known is not None:
                 return known
-            self._journal.append(command_id, "", Kind.ACCEPTED, {"owner": owner, "order": order, "asked": asked})
+            workflow = self._workflows.name_for(order)
+            body = {"owner": owner, "workflow": workflow, "order": to_json(order), "asked": asked}
+            self._journal.append(command_id, "", Kind.ACCEPTED, body)
         return self._fold(command_id)
 
     def run(self, command_id: str) -> Outcome:
@@ -121,9 +126,9 @@ class Engine:
                 raise Paused(f"annexd stops; {command_id} goes on at its next start")
             self._move(state)
 
-    def change(self, command_id: str, changes: Json) -> None:
-        """Change an order that is under way, as to other keys, and try at once what is stuck.  From any thread."""
-        self._append_once(command_id, Kind.CHANGED, {"order": changes})
+    def change(self, command_id: str, order: object) -> None:
+        """Go on with this order, as with other keys, and try at once what is stuck.  From any thread."""
+        self._append_once(command_id, Kind.CHANGED, {"order": to_json(order)})
 
     def stop(self, command_id: str, error: str) -> None:
         """Take no further step of a workflow, and undo it; what is stuck is tried at once.  From any thread."""
@@ -161,25 +166,30 @@ class Engine:
     def accepted(self, after_seq: int = 0) -> tuple[int, list[State]]:
         """Every workflow as it was accepted, after the record with this number; and the number to go on from."""
         records = self._journal.of_kind(Kind.ACCEPTED, after_seq)
-        states = [fold(record.command_id, [record]) for record in records]
-        return max((record.seq for record in records), default=after_seq), [one for one in states if one.order]
+        states = [fold(record.command_id, [record], self._workflows) for record in records]
+        readable = [state for state in states if state.order is not None]
+        return max((record.seq for record in records), default=after_seq), readable
 
-    def results(self, step: str, after_seq: int = 0) -> tuple[int, dict[str, Json]]:
-        """What this step came to, by command ID, in the same way."""
-        records = self._journal.of_kind(Kind.DONE, after_seq)
-        found = {record.command_id: record.body for record in records if record.step == step}
+    def results(self, kind: type[T], after_seq: int = 0) -> tuple[int, dict[str, T]]:
+        """What the steps with results of this type came to, by command ID, in the same way."""
+        records, steps = self._journal.of_kind(Kind.DONE, after_seq), self._workflows.steps_with(kind)
+        found = {}
+        for record in records:
+            if record.step in steps:
+                with contextlib.suppress(Unreadable):  # the engine says so when it carries that order on
+                    found[record.command_id] = from_json(kind, record.body)
         return max((record.seq for record in records), default=after_seq), found
 
-    def unfinished_orders(self) -> list[Json]:
-        """The orders that are under way, or not all undone yet."""
+    def unfinished_orders(self, kind: type[T]) -> list[T]:
+        """The orders of this type that are under way, or not all undone yet."""
         states = (self._fold(command_id) for command_id in self._journal.unfinished())
-        return [state.order for state in states if state.order is not None]
+        return [order for state in states if (order := state.order_as(kind)) is not None]
 
     def move_to_archive(self, is_over: Callable[[State, float], bool]) -> list[str]:
         """Move those that `is_over(state, when it finished)`; return their command IDs.  Blocks."""
         ended: dict[str, bool] = {}
         for record in self._journal.of_kind(Kind.FINISHED):
-            state = fold(record.command_id, self._journal.history(record.command_id))
+            state = self._fold(record.command_id)
             if not state.damage and is_over(state, record.at_s):
                 ended[record.command_id] = record.body.get("result") == SUCCESS
         with self._tallying:
@@ -212,15 +222,7 @@ class Engine:
         )
 
     def _fold(self, command_id: str) -> State:
-        state = fold(command_id, self._journal.history(command_id))
-        if state.damage:
-            return state
-        if state.workflow not in self._workflows:
-            return replace(state, damage=f"this version of annexd has no workflow {state.workflow}")
-        strangers = state.steps.keys() - {step.name for step in self._workflows[state.workflow].steps}
-        if strangers:
-            return replace(state, damage=f"this version of annexd has no step {', '.join(sorted(strangers))}")
-        return state
+        return fold(command_id, self._journal.history(command_id), self._workflows)
 
     # The next move.
 
@@ -228,14 +230,14 @@ class Engine:
         if state.failure is not None:
             self._move_back(state)
             return
-        for step in self._workflows[state.workflow].steps:
+        for step in self._workflows.named(state.workflow).steps:
             if state.step(step.name).result is None:
                 self._forward(state, step)
                 return
         self._finish(state, SUCCESS, "")
 
     def _move_back(self, state: State) -> None:
-        for step in reversed(self._workflows[state.workflow].steps):
+        for step in reversed(self._workflows.named(state.workflow).steps):
             if state.step(step.name).needs_undo:
                 self._backward(state, step)
                 return
@@ -247,37 +249,37 @@ class Engine:
 
     # Forward.
 
-    def _forward(self, state: State, step: Step) -> None:
+    def _forward(self, state: State, step: Step[Any, Any, Any]) -> None:
         known = state.step(step.name)
         if known.deaths >= self._pace.max_deaths:
             self._fail(state, step, Refused(f"{step.name}: annexd died {known.deaths} times while doing it"))
             return
         try:
-            order = state.order or {}
-            intent = known.intent
+            intent, body = known.intent, Json()
             if intent is None:
-                intent = _attempt(step.name, lambda: step.plan(order, state.results))
-            self._journal.append(state.command_id, step.name, Kind.INTENT, intent if known.attempts == 0 else {})
+                body = _attempt(step.name, lambda: to_json(step.plan(state.order, state.results)))
+                intent = _attempt(step.name, lambda: from_json(step.intent_type, body))  # as a restart will read it
+            self._journal.append(state.command_id, step.name, Kind.INTENT, body)
             self._since.begin(state.command_id, step.name)
-            result = _attempt(step.name, lambda: step.forward(order, intent))
+            result = _attempt(step.name, lambda: to_json(step.forward(state.order, intent)))
         except Retry as error:
             self._ask_again(state, step, error)
         except Refused as error:
-            if error.local and self._workflows[state.workflow].patient:
+            if error.local and self._workflows.named(state.workflow).patient:
                 self._ask_again(state, step, Retry(str(error), untouched=error.untouched))
             else:
                 self._fail(state, step, error)
         else:
             self._journal.append(state.command_id, step.name, Kind.DONE, result)
 
-    def _ask_again(self, state: State, step: Step, error: Retry) -> None:
+    def _ask_again(self, state: State, step: Step[Any, Any, Any], error: Retry) -> None:
         self._journal.append(
             state.command_id, step.name, Kind.UNKNOWN, {"error": str(error), "untouched": error.untouched}
         )
         known = self._fold(state.command_id).step(step.name)
         elapsed_s = self._now_s() - known.intent_at_s
         pause_s = self._pace.pause_s(known.attempts - 1, self._random)
-        workflow = self._workflows[state.workflow]
+        workflow = self._workflows.named(state.workflow)
         patient = workflow.patient
         deadline_s = self._pace.patience_s if patient else self._pace.forward_deadline_s * workflow.deadlines
         if elapsed_s + pause_s <= deadline_s and known.attempts < self._pace.max_attempts:
@@ -288,19 +290,18 @@ class Engine:
             words = f"{error}; gave up after {known.attempts} attempts in {elapsed_s:.0f} s"
             self._fail(state, step, Refused(words))
 
-    def _fail(self, state: State, step: Step, error: Refused) -> None:
+    def _fail(self, state: State, step: Step[Any, Any, Any], error: Refused) -> None:
         body = {"result": error.result, "error": str(error), "untouched": error.untouched}
         self._journal.append(state.command_id, step.name, Kind.FAILED, body)
 
     # Backward.
 
-    def _backward(self, state: State, step: Step) -> None:
+    def _backward(self, state: State, step: Step[Any, Any, Any]) -> None:
         known = state.step(step.name)
         self._journal.append(state.command_id, step.name, Kind.UNDOING, {})
         try:
-            order, intent = state.order or {}, known.intent or {}
             asked_at_s = self._since.moment_s(state.command_id, step.name, known.unsettled_at_s)
-            _attempt(step.name, lambda: step.backward(order, intent, asked_at_s))
+            _attempt(step.name, lambda: step.backward(state.order, known.intent, asked_at_s))
         except Retry as error:
             self._undo_again(state, known, error)
         except Refused as error:

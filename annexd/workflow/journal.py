@@ -32,7 +32,7 @@ from annexd.workflow.record import Json, Kind, Record
 from annexd.workflow.wal import lost_commits
 
 APPLICATION_ID: Final = 0x616E7864  # "anxd", so that file(1) and we can tell this file from other databases
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 SCHEMA: Final = f"""
 CREATE TABLE record (seq INTEGER PRIMARY KEY AUTOINCREMENT, {FIELDS});
 CREATE INDEX record_of_command ON record (command_id, seq, kind);

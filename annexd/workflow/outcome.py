@@ -1,9 +1,11 @@
 """What became of an order, for whoever asks, now or years later."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
-from annexd.workflow.record import FAILURE, Json, State
+from annexd.workflow.record import FAILURE, Results, State
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -16,12 +18,15 @@ class Outcome:
 
     command_id: str
     owner: str
-    order: Json
+    order: object | None  # None where the journal's cannot be read
     result: str
     error: str
-    results: Mapping[str, Json]  # by step
-    intents: Mapping[str, Json]  # by step
+    results: Results
     retry_at_s: float | None = None
+
+    def order_as(self, kind: type[T]) -> T | None:
+        """Return the order if it is one of these."""
+        return self.order if isinstance(self.order, kind) else None
 
 
 @dataclass(frozen=True)
@@ -41,16 +46,7 @@ def outcome_of(state: State, retry_at_s: float | None) -> Outcome:
     result, error = state.finished or state.failure or (FAILURE, "")
     if not state.finished:
         error = "; ".join(filter(None, (error, stuck_words(state))))
-    return Outcome(
-        state.command_id,
-        state.owner,
-        state.order or {},
-        result,
-        error,
-        state.results,
-        {name: step.intent for name, step in state.steps.items() if step.intent is not None},
-        retry_at_s,
-    )
+    return Outcome(state.command_id, state.owner, state.order, result, error, state.results, retry_at_s)
 
 
 def stuck_words(state: State) -> str:

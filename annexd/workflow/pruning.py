@@ -7,7 +7,8 @@ came to nothing the newest are kept, so that a stuck workflow of a year costs as
 from collections.abc import Sequence
 from typing import Final
 
-from annexd.workflow.record import Kind, Record, State, StepState, fold
+from annexd.workflow.fold import fold
+from annexd.workflow.record import Kind, Record, State, StepState
 
 MOST: Final = 200  # records of one command before it is looked through
 KEPT: Final = 20  # of its newest tries: their number still tells that the longest pause is due

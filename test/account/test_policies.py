@@ -29,9 +29,9 @@ from annexd.account.policies import (
     policy,
 )
 from annexd.account.template import FUNCTION
-from annexd.annex.fleet.account_target import target_of
 from annexd.annex.fleet.reconcile import Report, reconcile
 from annexd.annex.lease.identifiers import leased_token
+from annexd.annex.order import FleetOrder
 from annexd.annex.reply import ReplyAd
 from annexd.tool.errors import ANNEXES_LIVE, CLOUD_FAILED, OK
 from annexd.tool.options import MAX_STACK_NAME
@@ -162,10 +162,10 @@ def look_at_all(site: Site) -> Report:
     journal = site.journal()
     try:
         engine = site.engine(journal)
-        [known] = [order for order in (state.order for state in engine.accepted(0)[1]) if order][:1]
+        [known] = [order for state in engine.accepted()[1] if (order := state.order_as(FleetOrder))][:1]
     finally:
         journal.close()
-    report: Report = reconcile(site.world(), target_of(known), frozenset)
+    report: Report = reconcile(site.world(), known.target, frozenset)
     assert report.faults == ()
     return report
 

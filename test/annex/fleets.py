@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Set
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import date
 from types import MappingProxyType
 from typing import Any
@@ -12,9 +12,8 @@ from annexd.annex.fleet.reconcile import Report, reconcile
 from annexd.annex.key_source import KeySource
 from annexd.annex.lease.identifiers import leased_token
 from annexd.annex.lease.lease import TAG_CANCELLED, TAG_LEASE_END, lease_end, tags, utc
-from annexd.aws import Endpoints
-from annexd.workflow import Json
 from test.annex.ads import OWNER, SPECIFICATION
+from test.annex.orders import target_at
 from test.annex.site import BYSTANDER, Site
 
 BOB = "bob@example.org"
@@ -82,14 +81,10 @@ def stamp(site: Site, fleet_id: str, annex_id: str, end_s: float) -> None:
         tag(site, instance_id, fleet=fleet_id, id=annex_id, end=utc(end_s))
 
 
-def endpoints(url: str) -> Json:
-    return asdict(Endpoints("us-east-1", url, url, sts_url=url, logs_url=url))
-
-
 def target(site: Site, url: str | None = None) -> AccountTarget:
     """The account, with alice's keys."""
     keys = KeySource(public_key_file="/home/alice/public", secret_key_file="/home/alice/secret")
-    return AccountTarget({"owner": OWNER, "endpoints": endpoints(url or site.cloud.url), **keys.as_order()}, site.arn)
+    return replace(target_at(url or site.cloud.url, keys), lease_function_arn=site.arn)
 
 
 def look(

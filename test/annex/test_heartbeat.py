@@ -358,7 +358,7 @@ def test_a_remembered_heartbeat_grows_old_too(site: Site, log: Log) -> None:
 def test_its_age_is_reckoned_by_awss_clock(site: Site, log: Log, ahead_s: float) -> None:
     log.say(at=int(time.time()) - 200)
     site.away_s = ahead_s
-    order = target(site).access_order
+    order = target(site)
     with pytest.raises(Exception, match="was last called by its rule"):
         enforcer_of(site.world(), order, site.world().access(order))
     site.cache = ClientCache(read_timeout=READ_TIMEOUT_S, traffic=ClientHooks(time_s=site.now_s))

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from annexd.annex.fleet.account_target import target_of
 from annexd.annex.index import AnnexIndex
 from annexd.annex.lease.lease import utc
+from annexd.annex.order import FleetOrder
 from annexd.annex.status import Look, query_annexes
 from test.annex.ads import OWNER
 from test.annex.conftest import TEMPLATE
@@ -159,7 +159,9 @@ def test_an_account_is_found_again_by_the_order_that_names_it(site: Site) -> Non
     journal = site.journal()
     [state] = AnnexIndex(site.engine(journal)).engine.accepted()[1]
     journal.close()
-    assert target_of(state.order or {}).key in looked(site)
+    order = state.order_as(FleetOrder)
+    assert order is not None
+    assert order.target.key in looked(site)
 
 
 @pytest.mark.parametrize(

@@ -158,8 +158,8 @@ def bulk_request(received: bytes) -> None:
     ad = ad_of(received, AdLimits())
     try:
         order = new_order(BulkRequest.from_ad(ad, NOW_S, DEFAULTS), OWNER)
-        if order["join"]:
-            machine_config(order)
+        if order.join:
+            machine_config(order.join, order.annex_id, order.shown_name, order.end_of_lease_s)
     except InvalidRequest as error:
         check_words(str(error)[:MOST_WORDS])  # all faults at once may be many words
 

@@ -12,16 +12,19 @@ from typing import Any
 import pytest
 
 from annexd.annex.fleet.access import KeyFiles
-from annexd.annex.fleet.account_target import target_of
+from annexd.annex.fleet.account_target import AccountTarget, Requester
 from annexd.annex.fleet.living import LIVES_ON_S, Living
 from annexd.annex.fleet.reconcile import OVERDUE_S
 from annexd.annex.index import AnnexIndex
+from annexd.annex.key_source import KeySource
+from annexd.annex.order import FleetOrder, with_requester
 from annexd.annex.steps import StepContext
-from annexd.aws import ClientCache
+from annexd.aws import ClientCache, Endpoints
 from annexd.service.reconciler import Reconciler
-from annexd.workflow import Engine, Journal, Json, Kind
+from annexd.workflow import Engine, Journal, Json, Kind, to_json
 from test.annex.ads import OWNER
 from test.annex.conftest import TEMPLATE
+from test.annex.orders import fleet_order
 from test.annex.site import Site
 from test.aws.endpoint import drips, endpoint, relays, says
 from test.cloud import Cloud
@@ -54,33 +57,24 @@ def journal(site: Site) -> Iterator[Journal]:
     journal.close()
 
 
-def ordered(site: Site, journal: Journal, name: str, url: str, **changes: Any) -> Json:
-    """An order that is accepted, and at whose endpoints something else answers."""
-    endpoints = {
-        "region": "us-east-1",
-        "ec2_url": url,
-        "lambda_url": url,
-        "s3_url": "",
-        "sts_url": site.cloud.url,
-        "logs_url": url,
-    } | changes
-    order = {
-        "annex_id": name,
-        "owner": OWNER,
-        "endpoints": endpoints,
-        "lease_function_arn": site.arn,
-        "public_key_file": "/home/alice/public",
-        "secret_key_file": "/home/alice/secret",
-        "end_of_lease_s": int(time.time()) + 7200,
-        "join": None,
-    }
-    journal.append(name, "", Kind.ACCEPTED, {"owner": OWNER, "order": order})
+def ordered(site: Site, journal: Journal, name: str, url: str, **changes: Any) -> FleetOrder:
+    """An order that may have made something at this endpoint, with alice's keys."""
+    endpoints = Endpoints("us-east-1", url, url, sts_url=site.cloud.url, logs_url=url)
+    keys = KeySource("/home/alice/public", "/home/alice/secret")
+    target = AccountTarget(Requester(OWNER, None, keys), replace(endpoints, **changes), site.arn)
+    order = fleet_order(name, int(time.time()) + 7200, target=target)
+    accepted(journal, name, order)
     return order
+
+
+def accepted(journal: Journal, name: str, order: FleetOrder) -> None:
+    body = {"owner": OWNER, "workflow": "", "order": to_json(order), "asked": ""}
+    journal.append(name, "", Kind.ACCEPTED, body)
 
 
 def alices(engine: Engine) -> str:
     """The key of the account in which her annex is."""
-    return next(target_of(state.order or {}).key for state in engine.accepted()[1] if "config" in (state.order or {}))
+    return next(order.target.key for state in engine.accepted()[1] if (order := state.order_as(FleetOrder)) is not None)
 
 
 async def until(condition: Callable[[], object], what: Callable[[], str]) -> None:
@@ -175,8 +169,9 @@ def test_a_date_of_an_endpoint_that_a_user_names_ends_nobody_elses_annex(
 def test_keys_of_another_account_are_a_fault_and_nothing_there_is_believed_gone(site: Site, journal: Journal) -> None:
     site.keys["/home/bob/public"] = OTHER_KEY.encode()
     order = ordered(site, journal, "annex-1", site.cloud.url)
-    bobs = order | {"public_key_file": "/home/bob/public", "annex_id": "annex-2"}
-    journal.append("annex-2", "", Kind.ACCEPTED, {"owner": OWNER, "order": bobs})
+    bobs_keys = KeySource("/home/bob/public", "/home/alice/secret")
+    bobs = with_requester(order, Requester(OWNER, None, bobs_keys))
+    accepted(journal, "annex-2", replace(bobs, annex_id="annex-2"))
     status = reconciled(site, journal, faults=1, looks=2)
     assert (status["AnnexFleets"], status["AnnexEndedOverdue"]) == (1, 0)
 
@@ -184,8 +179,9 @@ def test_keys_of_another_account_are_a_fault_and_nothing_there_is_believed_gone(
 def test_a_fault_of_annexd_at_one_account_is_that_accounts_only(site: Site, journal: Journal) -> None:
     """Such as a host without a passwd entry for a requester whom it once knew."""
     order = ordered(site, journal, "annex-1", site.cloud.url)
-    bobs = order | {"public_key_file": "/home/bob/public", "annex_id": "annex-2"}
-    journal.append("annex-2", "", Kind.ACCEPTED, {"owner": OWNER, "order": bobs})
+    bobs_keys = KeySource("/home/bob/public", "/home/alice/secret")
+    bobs = with_requester(order, Requester(OWNER, None, bobs_keys))
+    accepted(journal, "annex-2", replace(bobs, annex_id="annex-2"))
     site.broken_paths.add("/home/bob/public")
     assert reconciled(site, journal, faults=1, looks=2)["AnnexFleets"] == 1
 
@@ -212,7 +208,9 @@ def test_a_lease_that_ended_less_than_three_runs_ago_is_left_to_the_lease_functi
 
 
 def alices_end_s(engine: Engine) -> int:
-    return next(int(state.order["end_of_lease_s"]) for state in engine.accepted()[1] if state.order)
+    return next(
+        order.end_of_lease_s for state in engine.accepted()[1] if (order := state.order_as(FleetOrder)) is not None
+    )
 
 
 def test_the_oldest_heartbeat_of_all_accounts_is_in_the_ad(site: Site, journal: Journal) -> None:
@@ -230,7 +228,7 @@ def finished(journal: Journal, name: str, result: str) -> None:
 
 def urls(living: Living, now_s: float | None = None) -> list[str]:
     targets = living.targets(time.time() if now_s is None else now_s).values()
-    return sorted(target.order["endpoints"]["ec2_url"] for target in targets)
+    return sorted(target.endpoints.ec2_url for target in targets)
 
 
 def test_an_account_is_looked_at_while_something_lives_there_and_forgotten_after(site: Site, journal: Journal) -> None:
@@ -257,5 +255,5 @@ def test_an_order_that_failed_is_no_fault_of_the_next_annexd(site: Site, journal
 def test_an_order_of_another_version_keeps_no_account_from_being_looked_at(
     site: Site, journal: Journal, order: Json
 ) -> None:
-    journal.append("annex-1", "", Kind.ACCEPTED, {"owner": OWNER, "order": order})
+    journal.append("annex-1", "", Kind.ACCEPTED, {"owner": OWNER, "workflow": "", "order": order})
     assert urls(Living(site.engine(journal)))[-1] == site.cloud.url

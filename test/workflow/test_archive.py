@@ -13,7 +13,7 @@ import pytest
 
 from annexd.workflow import Engine, Journal, Kind, Refused, Retry, RetryPolicy, State
 from annexd.workflow.pruning import MOST
-from test.workflow.world import OWNER, World, engine
+from test.workflow.world import OWNER, Thing, World, engine
 
 YEAR_S = 365 * 86400.0
 
@@ -34,7 +34,7 @@ def opened(path: Path, world: World, **more: Any) -> Iterator[tuple[Journal, Eng
 
 def ordered(one: Engine, command_ids: list[str]) -> None:
     for command_id in command_ids:
-        one.accept(command_id, OWNER, {"thing": command_id}, asked=f"asked of {command_id}")
+        one.accept(command_id, OWNER, Thing(command_id), asked=f"asked of {command_id}")
         one.run(command_id)
 
 
@@ -62,7 +62,7 @@ def test_what_was_moved_is_answered_as_before_and_costs_the_journal_nothing(path
     with opened(path, world) as (_, one):
         assert {each: one.state(each) for each in COMMANDS} == before, "also after a restart"
         assert one.counts() == counts
-        assert one.accept("2", OWNER, {"thing": "other"}).order == {"thing": "2"}, "the same ID orders nothing again"
+        assert one.accept("2", OWNER, Thing("other")).order == Thing("2"), "the same ID orders nothing again"
         assert one.counts() == counts
 
 
@@ -70,7 +70,7 @@ def test_only_what_is_over_is_moved(path: Path) -> None:
     world = World()
     with opened(path, world) as (journal, one):
         ordered(one, ["1", "2"])
-        one.accept("under way", OWNER, {"thing": "x"})
+        one.accept("under way", OWNER, Thing("x"))
         assert one.move_to_archive(lambda state, _: state.command_id == "1") == ["1"]
         assert [record.command_id for record in journal.of_kind(Kind.ACCEPTED)] == ["2", "under way"]
         assert one.unfinished() == ("under way",)
@@ -190,7 +190,7 @@ def test_a_stuck_workflow_of_a_year_costs_a_bounded_number_of_records(path: Path
     }
     world = World(script=script)
     with opened(path, world, pace=pace) as (journal, one):
-        one.accept("1", OWNER, {"thing": "1"})
+        one.accept("1", OWNER, Thing("1"))
         began_s = world.now_s
         while (outcome := one.run("1")).retry_at_s is not None and world.now_s < began_s + YEAR_S / 12:
             world.now_s = outcome.retry_at_s
@@ -210,7 +210,7 @@ def test_a_call_whose_effect_is_unknown_is_undone_however_often_it_was_tried_aft
     }
     world = World(script=script)
     with opened(path, world, pace=RetryPolicy(base_s=0.001, forward_deadline_s=1e9, max_attempts=1000)) as (_, one):
-        one.accept("1", OWNER, {"thing": "1"})
+        one.accept("1", OWNER, Thing("1"))
         while (outcome := one.run("1")).retry_at_s is not None:
             world.now_s = outcome.retry_at_s
     assert world.shelf == set()

@@ -6,10 +6,10 @@ import pytest
 
 from annexd.workflow import Engine, Journal, Refused, Retry, RetryPolicy
 from annexd.workflow.attempt_clock import AttemptClock
-from test.workflow.world import FLEET, OWNER, World, engine, steps
+from test.workflow.world import FLEET, OWNER, Thing, World, engine, steps
 
 YEAR_S = 365 * 86400.0
-ORDER = {"thing": "x"}
+ORDER = Thing("x")
 
 
 class Steady:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from annexd.workflow import Journal, Kind, Outcome, Refused, Retry, RetryPolicy
-from test.workflow.world import FLEET, LEASE, OWNER, TARGET, Crash, CrashingJournal, World, engine
+from test.workflow.world import FLEET, LEASE, OWNER, TARGET, Crash, CrashingJournal, Thing, World, engine
 
-ORDER = {"thing": "annex"}
+ORDER = Thing("annex")
 EVERYTHING = {(LEASE, "annex"), (TARGET, "annex"), (FLEET, "annex")}
 COURSES: dict[str, dict[str, list[BaseException | None]]] = {
     "all goes well": {},

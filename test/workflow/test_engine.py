@@ -8,10 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from annexd.workflow import Engine, Journal, Kind, NotOwner, Paused, Record, Refused, Retry, RetryPolicy
-from test.workflow.world import FLEET, LEASE, OWNER, START_S, TARGET, World, engine, steps
+from annexd.workflow import (
+    Engine,
+    Journal,
+    Kind,
+    Nothing,
+    NotOwner,
+    Paused,
+    Record,
+    Refused,
+    Results,
+    Retry,
+    RetryPolicy,
+    Workflow,
+)
+from test.workflow.world import FLEET, LEASE, OWNER, START_S, TARGET, Placed, Thing, World, engine, steps
 
-ORDER = {"thing": "annex"}
+ORDER = Thing("annex")
 
 
 def run(journal: Journal, world: World) -> tuple[str, str]:
@@ -187,10 +200,10 @@ def test_a_fault_of_our_own_in_an_undo_is_stuck(journal: Journal, world: World) 
 def test_the_same_id_of_the_same_user_gets_the_stored_answer(journal: Journal, world: World) -> None:
     first = run(journal, world)
     again = engine(journal, world)
-    again.accept("1", OWNER, {"thing": "something else"})
+    again.accept("1", OWNER, Thing("something else"))
     assert (again.run("1").result, again.run("1").error) == first
     assert world.calls["fleet forward"] == 1
-    assert again.run("1").results == {step: {"shelf": step} for step in (LEASE, TARGET, FLEET)}
+    assert again.run("1").results == Results({step: Placed(step) for step in (LEASE, TARGET, FLEET)})
 
 
 def test_the_same_id_of_another_user_is_refused(journal: Journal, world: World) -> None:
@@ -252,17 +265,19 @@ def test_orders_do_not_wait_for_each_other(journal: Journal) -> None:
 
     class Meet:
         name = "meet"
+        intent_type = Nothing
+        result_type = Nothing
 
-        def plan(self, order: dict[str, object], results: object) -> dict[str, object]:  # noqa: ARG002
-            return {}
+        def plan(self, _order: Thing, _results: Results) -> Nothing:
+            return Nothing()
 
-        def forward(self, order: dict[str, object], intent: dict[str, object]) -> dict[str, object]:  # noqa: ARG002
+        def forward(self, _order: Thing, _intent: Nothing) -> Nothing:
             meeting.wait()
-            return {}
+            return Nothing()
 
-        def backward(self, order: object, intent: object, asked_at_s: float) -> None: ...
+        def backward(self, _order: Thing, _intent: Nothing, _asked_at_s: float) -> None: ...
 
-    one = Engine(journal, [Meet()])
+    one = Engine(journal, Workflow(Thing, (Meet(),)))
     results: list[str] = []
 
     def order(number: int) -> None:
@@ -281,7 +296,7 @@ def test_counts_come_from_the_journal_and_outlive_the_process(journal: Journal, 
     one = engine(journal, world)
     for number in range(3):
         world.script = {"fleet forward before": [Refused("no", untouched=True)] if number == 0 else []}
-        one.accept(str(number), OWNER, {"thing": str(number)})
+        one.accept(str(number), OWNER, Thing(str(number)))
         one.run(str(number))
     one.accept("waiting", OWNER, ORDER)
     for each in (one, one, engine(journal, world)):
@@ -291,7 +306,8 @@ def test_counts_come_from_the_journal_and_outlive_the_process(journal: Journal, 
 
 def test_a_record_that_cannot_be_followed_stops_no_other_order(journal: Journal, world: World) -> None:
     journal.append("poison", "", Kind.ACCEPTED, {"owner": 5, "order": []})
-    journal.append("stranger", "", Kind.ACCEPTED, {"owner": OWNER, "order": ORDER})
+    order = {"thing": "annex", "padding": ""}
+    journal.append("stranger", "", Kind.ACCEPTED, {"owner": OWNER, "workflow": "", "order": order})
     journal.append("stranger", "a_step_of_the_future", Kind.INTENT, {})
     journal.append("orphan", LEASE, Kind.INTENT, {})
     one = engine(journal, world)
@@ -329,5 +345,5 @@ def test_a_stop_that_comes_as_the_workflow_succeeds_changes_nothing(path: Path, 
 def test_a_stop_of_a_workflow_that_nobody_knows_begins_none(journal: Journal, world: World) -> None:
     one = engine(journal, world)
     one.stop("lost with its archive", "it was cancelled")
-    one.change("lost with its archive", {"keys": "other"})
+    one.change("lost with its archive", Thing("other"))
     assert (one.unfinished(), journal.last_seq()) == ((), 0)

@@ -113,7 +113,9 @@ def _damage(path: Path, text: bytes, by: bytes) -> None:
 def test_a_bit_that_flips_in_a_record_is_part_of_its_history_and_hides_no_other(path: Path) -> None:
     journal = Journal(path)
     for command_id in ("1", "2"):
-        journal.append(command_id, "", Kind.ACCEPTED, {"owner": "a", "order": {"capacity": f"{command_id}00"}})
+        journal.append(
+            command_id, "", Kind.ACCEPTED, {"owner": "a", "workflow": "", "order": {"capacity": f"{command_id}00"}}
+        )
     journal.close()
     _damage(path, b'"capacity": "100"', b'"capacity": "900"')
     journal = Journal(path)
@@ -231,9 +233,9 @@ def test_a_full_disk_is_an_error_of_the_one_append(journal: Journal) -> None:
 def test_a_record_that_cannot_be_read_is_part_of_the_history_and_hides_no_other(
     journal: Journal, row: tuple[Any, ...]
 ) -> None:
-    journal.append("1", "", Kind.ACCEPTED, {"owner": "a", "order": {}})
+    journal.append("1", "", Kind.ACCEPTED, {"owner": "a", "workflow": "", "order": {}})
     journal._database.execute("INSERT INTO record (command_id, step, kind, body, at) VALUES (?,?,?,?,?)", row)
-    journal.append("2", "", Kind.ACCEPTED, {"owner": "a", "order": {}})
+    journal.append("2", "", Kind.ACCEPTED, {"owner": "a", "workflow": "", "order": {}})
     assert fold("1", journal.history("1")).damage
     assert not fold("2", journal.history("2")).damage
 

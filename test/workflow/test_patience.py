@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 
 from annexd.workflow import Engine, Journal, Refused, Retry, RetryPolicy, Workflow
-from test.workflow.world import FLEET, OWNER, Put, World, engine, steps
+from test.workflow.world import FLEET, OWNER, Placed, Put, Thing, ThingToEnd, World, engine, steps
 
 END = "end"
-ORDER = {"thing": "annex", "workflow": END}
+ORDER = ThingToEnd("annex")
 OUTAGE = [Retry("no answer")] * 1000
 
 
 def ending(journal: Journal, world: World, pace: RetryPolicy | None = None) -> Engine:
     """With a second workflow of one step, which gives nothing up."""
-    others = {END: Workflow((Put(world, END),), patient=True)}
+    others = {END: Workflow(ThingToEnd, (Put(world, END),), patient=True)}
     return Engine(
         journal, steps(world), others=others, pace=pace, now_s=world.clock, wait=world.wait, random=lambda: 1.0
     )
@@ -28,7 +28,7 @@ def one(journal: Journal, world: World) -> Engine:
 
 
 def test_an_order_is_carried_out_by_the_steps_of_the_workflow_that_it_names(world: World, one: Engine) -> None:
-    one.accept("2", OWNER, {"thing": "other"})
+    one.accept("2", OWNER, Thing("other"))
     assert [one.run(each).result for each in ("1", "2")] == ["Success", "Success"]
     assert {(step, thing) for step, thing in world.shelf if thing == "annex"} == {(END, "annex")}
     assert (FLEET, "other") in world.shelf
@@ -89,9 +89,9 @@ def test_what_was_accepted_and_what_became_of_a_step_are_read_from_where_one_was
     seq, states = one.accepted()
     assert [(state.command_id, state.owner, state.workflow) for state in states] == [("1", OWNER, END)]
     assert one.accepted(seq) == (seq, [])
-    assert one.results(END) == (0, {})
+    assert one.results(Placed) == (0, {})
     one.run("1")
-    seq, found = one.results(END)
-    assert found == {"1": {"shelf": END}}
-    assert one.results(END, seq) == (seq, {})
+    seq, found = one.results(Placed)
+    assert found == {"1": Placed(END)}
+    assert one.results(Placed, seq) == (seq, {})
     assert (END, "annex") in world.shelf

@@ -10,9 +10,9 @@ import pytest
 from annexd.workflow import Engine, Journal, JournalError, Kind
 from annexd.workflow.journal_health import SLOW_S, Trouble
 from test.workflow import disk
-from test.workflow.world import OWNER, World, engine, steps
+from test.workflow.world import OWNER, Thing, World, engine, steps
 
-ORDER = {"thing": "x", "padding": "p" * 20_000}  # larger than what SQLite has set aside in its files
+ORDER = Thing("x", "p" * 20_000)  # larger than what SQLite has set aside in its files
 SYNC_FAILS = """
 import json, sys
 from pathlib import Path
@@ -36,7 +36,7 @@ def test_a_full_disk_refuses_an_order_with_the_reason_and_takes_it_when_there_is
     journal: Journal, world: World
 ) -> None:
     annexes = engine(journal, world)
-    annexes.accept("1", OWNER, {"thing": "x"})
+    annexes.accept("1", OWNER, Thing("x"))
     with disk.full(log_of(journal.path)):
         with pytest.raises(JournalError, match=r"cannot be written: its disk fails .*annexd tries it again"):
             annexes.accept("2", OWNER, ORDER)
@@ -57,7 +57,7 @@ def test_a_disk_that_is_full_at_any_record_stops_the_order_there_and_it_ends_wel
     journal = FillingJournal(path, records, now_s=world.clock)
     annexes = Engine(journal, steps(world), now_s=world.clock, wait=world.wait)
     try:
-        annexes.accept("1", OWNER, {"thing": "x"})
+        annexes.accept("1", OWNER, Thing("x"))
         annexes.run("1")
     except JournalError:
         assert not world.billed_without_lease
@@ -83,7 +83,7 @@ class FillingJournal(Journal):
             super().append(command_id, step, kind, body)
             return
         with disk.full(log_of(self.path)):
-            super().append(command_id, step, kind, {**body, "padding": ORDER["padding"]})
+            super().append(command_id, step, kind, {**body, "padding": ORDER.padding})
 
     def make_room(self) -> None:
         self._left = float("inf")
@@ -106,10 +106,10 @@ def test_no_order_is_taken_into_a_file_that_was_removed_but_what_was_taken_goes_
     journal: Journal, world: World
 ) -> None:
     annexes = engine(journal, world)
-    annexes.accept("1", OWNER, {"thing": "x"})
+    annexes.accept("1", OWNER, Thing("x"))
     aside = journal.path.rename(journal.path.with_name("aside"))
     with pytest.raises(JournalError, match=r"is not there any more: the file was moved.*; move it back, or restart"):
-        annexes.accept("2", OWNER, {"thing": "y"})
+        annexes.accept("2", OWNER, Thing("y"))
     assert "not there any more" in journal.trouble()
     assert annexes.run("1").result == "Success"
     aside.rename(journal.path)

@@ -5,15 +5,40 @@ an error before the effect is a call that never arrived, after it an answer that
 """
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from annexd.workflow import Engine, Journal, Json, Kind, RetryPolicy, Step
+from annexd.workflow import Engine, Journal, Json, Kind, Results, RetryPolicy, Workflow
 
 LEASE, TARGET, FLEET = "lease", "target", "fleet"
 START_S = 1_800_000_000.0
 OWNER = "alice@example.org"
+
+
+@dataclass(frozen=True)
+class Thing:
+    """What is ordered."""
+
+    thing: str
+    padding: str = ""
+
+
+@dataclass(frozen=True)
+class ThingToEnd(Thing):
+    """What another workflow is ordered to do."""
+
+
+@dataclass(frozen=True)
+class PutIntent:
+    thing: str
+    after: tuple[str, ...]
+    padding: str = ""
+
+
+@dataclass(frozen=True)
+class Placed:
+    shelf: str
+    padding: str = ""
 
 
 class Crash(BaseException):
@@ -62,30 +87,32 @@ class Put:
 
     world: World
     name: str
+    intent_type: type[PutIntent] = PutIntent
+    result_type: type[Placed] = Placed
 
-    def plan(self, order: Json, results: Mapping[str, Json]) -> Json:
+    def plan(self, order: Thing, results: Results) -> PutIntent:
         self.world.meet(f"{self.name} plan")
-        return {"thing": order["thing"], "after": sorted(results)}
+        return PutIntent(order.thing, tuple(sorted(results.by_step)))
 
-    def forward(self, order: Json, intent: Json) -> Json:
-        assert order["thing"] == intent["thing"]
+    def forward(self, order: Thing, intent: PutIntent) -> Placed:
+        assert order.thing == intent.thing
         self.world.calls[f"{self.name} forward"] += 1
         self.world.meet(f"{self.name} forward before")
-        self.world.put(self.name, intent["thing"])
+        self.world.put(self.name, intent.thing)
         self.world.meet(f"{self.name} forward after")
-        return {"shelf": self.name}
+        return Placed(self.name)
 
-    def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
-        assert order["thing"] == intent["thing"]
+    def backward(self, order: Thing, intent: PutIntent, asked_at_s: float) -> None:
+        assert order.thing == intent.thing
         self.world.calls[f"{self.name} backward"] += 1
         self.world.seen_asked_at_s[self.name] = asked_at_s
         self.world.meet(f"{self.name} backward before")
-        self.world.take(self.name, intent["thing"])
+        self.world.take(self.name, intent.thing)
         self.world.meet(f"{self.name} backward after")
 
 
-def steps(world: World) -> tuple[Step, ...]:
-    return tuple(Put(world, name) for name in (LEASE, TARGET, FLEET))
+def steps(world: World) -> Workflow[Thing]:
+    return Workflow(Thing, tuple(Put(world, name) for name in (LEASE, TARGET, FLEET)))
 
 
 def engine(journal: Journal, world: World, pace: RetryPolicy | None = None) -> Engine:

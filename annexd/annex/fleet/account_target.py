@@ -1,39 +1,37 @@
-"""Where annexd may look, and with whose keys."""
+"""Where annexd acts, and with whose keys."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from annexd.annex.key_source import KeySource
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.lending import own_endpoints
-from annexd.aws import account_of_function
-from annexd.workflow import Json
+from annexd.aws import Endpoints, account_of_function
+
+
+@dataclass(frozen=True)
+class Requester:
+    """Whose keys are used.
+
+    The account is kept with its owner, so that an owner who takes another's place is never taken for him.
+    """
+
+    owner: str  # user@domain; empty for annexd itself
+    account: str | None  # of this host, see Defaults.account_of
+    keys: KeySource
 
 
 @dataclass(frozen=True)
 class AccountTarget:
-    """One account and region; `order` is as much of an order as Access needs."""
+    """One account and region, which the lease function's ARN names, and the keys for it."""
 
-    order: Json
+    requester: Requester
+    endpoints: Endpoints
     lease_function_arn: str
 
     @property
     def key(self) -> str:
         """Equal for the same keys, endpoints and account."""
-        return repr((sorted(self.order.items()), account_of_function(self.lease_function_arn)))
-
-    @property
-    def access_order(self) -> Json:
-        """What Access needs: also of which account the keys have to be."""
-        return {**self.order, "lease_function_arn": self.lease_function_arn}
-
-
-def target_of(order: Json) -> AccountTarget:
-    """Return where an order is carried out."""
-    keys = ("owner", "endpoints")
-    accounts = {"accounts": order["accounts"]} if order.get("accounts") else {}
-    return AccountTarget(
-        {key: order[key] for key in keys} | KeySource.of(order).as_order() | accounts, order["lease_function_arn"]
-    )
+        return repr((self.requester, self.endpoints, account_of_function(self.lease_function_arn)))
 
 
 def own_target(defaults: Defaults, *, keyed: bool = False) -> AccountTarget | None:
@@ -41,5 +39,4 @@ def own_target(defaults: Defaults, *, keyed: bool = False) -> AccountTarget | No
     arn = defaults.lease_function_arn
     if arn is None or not (keyed or defaults.allow_default_credentials):
         return None
-    order = {"owner": "", "endpoints": asdict(own_endpoints(defaults)), **KeySource().as_order()}
-    return AccountTarget(order, arn)
+    return AccountTarget(Requester("", None, KeySource()), own_endpoints(defaults), arn)

@@ -6,9 +6,10 @@ nothing there, nor does one whose lease ended long ago: such keys are gone, and 
 
 from typing import Final
 
-from annexd.annex.fleet.account_target import AccountTarget, target_of
+from annexd.annex.fleet.account_target import AccountTarget
+from annexd.annex.order import FleetOrder, Order
 from annexd.annex.steps.request_fleet import RequestFleet
-from annexd.workflow import Engine, Json, State
+from annexd.workflow import Engine, State
 
 YOUNG_S: Final = 900.0  # after it was asked for, a fleet may be looked at early
 LIVES_ON_S: Final = 7 * 86400.0  # after a lease's end: so long a lease function that does nothing may go unnoticed
@@ -45,14 +46,12 @@ class Living:
         return asked
 
     def _learn(self, state: State, now_s: float) -> None:
-        order = state.order or {}
-        try:
-            target, end_s = target_of(order), _end_s(order, now_s)
-        except (LookupError, TypeError, AttributeError):
-            return  # an order of another version: the engine says so when it is carried out
-        self._orders[state.command_id] = target, end_s
-        if not state.workflow and order.get("valid_until_s", 0) + YOUNG_S > now_s:
-            self._young[state.command_id] = target.key
+        order = state.order_as(Order)
+        if order is None:
+            return
+        self._orders[state.command_id] = order.target, order.end_of_lease_s
+        if isinstance(order, FleetOrder) and order.valid_until_s + YOUNG_S > now_s:
+            self._young[state.command_id] = order.target.key
 
     def _forget(self, now_s: float) -> None:
         finished = self._orders.keys() - set(self._engine.unfinished())
@@ -61,9 +60,3 @@ class Living:
             if over or (command_id not in self._leased and self._engine.state(command_id).is_undone):
                 del self._orders[command_id]
         self._leased = finished & self._orders.keys()
-
-
-def _end_s(order: Json, now_s: float) -> float:
-    """A cancellation has none of its own: its annex ends soon."""
-    end_s = order.get("end_of_lease_s", now_s)
-    return float(end_s) if isinstance(end_s, int) and abs(end_s) < 2**53 else now_s

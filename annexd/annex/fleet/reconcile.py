@@ -86,7 +86,7 @@ def reconcile(
     `today`: to warn of the end of a Python version's support.
     """
     with time_limit(LOOK_S):
-        before, clients = busy(), world.access(target.access_order)
+        before, clients = busy(), world.access(target)
         enforcer = _look_at_enforcer(world, target, clients, today)
         inventory = take_inventory(clients.ec2)
         now_s, max_lease_s = world.aws_now_s(clients), _max_lease_s(enforcer)
@@ -109,7 +109,7 @@ def _look_at_enforcer(
 ) -> EnforcerReport:
     arn = target.lease_function_arn
     try:
-        enforcer = enforcer_of(world, target.access_order, clients, fresh=True)
+        enforcer = enforcer_of(world, target, clients, fresh=True)
     except (Retry, Refused) as error:
         return EnforcerReport(fault=str(error))
     runtime = str(enforcer.configuration.get("Runtime"))[:LONGEST_NAME]

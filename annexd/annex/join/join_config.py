@@ -8,14 +8,14 @@ of each file of the requester's its digest.
 
 import re
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final
 
 from annexd.annex.request.ad_attributes import AdAttributes, fault_of_path
 from annexd.annex.request.defaults import DAY_S, Defaults
 from annexd.annex.request.faults import InvalidRequest, shown
-from annexd.workflow import Json
 
 BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]")
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -45,6 +45,35 @@ class Join:
     issued_at_s: int
 
 
+@dataclass(frozen=True)
+class TokenClaims:
+    """What the annex's token says, by the names that a JSON Web Token has for it."""
+
+    iss: str
+    sub: str
+    jti: str
+    iat: int
+    exp: int
+    scope: str
+
+
+@dataclass(frozen=True)
+class JoinOrder:
+    """What an order holds of it: all that the annex's object is made of, but for secrets and files."""
+
+    bucket: str
+    key: str
+    users: tuple[str, ...]  # (): everybody's jobs
+    idle_s: int | None
+    collector_host: str
+    drain_s: int
+    made_at_s: int
+    issuer_key: str
+    token_claims: TokenClaims
+    config_dir: str | None
+    config_digests: Mapping[str, str]  # of the requester's files, by name
+
+
 def read_join(own: AdAttributes, end_of_lease_s: int, now_s: float, defaults: Defaults) -> Join | None:
     """None when the instances are not to be told: without a bucket, or since the request wants it so."""
     users, idle_s = _users(own), own.seconds("MaxIdleTime", 30 * DAY_S)
@@ -71,23 +100,26 @@ def read_join(own: AdAttributes, end_of_lease_s: int, now_s: float, defaults: De
     )
 
 
-def join_order(join: Join, annex_id: str, owner: str, end_of_lease_s: int) -> Json:
-    """What an order holds of it.  Raises InvalidRequest for a requester whose name START cannot hold."""
+def join_order(join: Join, annex_id: str, owner: str, end_of_lease_s: int) -> JoinOrder:
+    """What an order holds of it, without the digests of files.
+
+    Raises InvalidRequest for a requester whose name START cannot hold.
+    """
     if join.users is None and not USER.fullmatch(owner):
         raise InvalidRequest([f"START cannot name {shown(owner)}: say AnnexOwner or NoOwner (-owner, -no-owner)"])
-    return {
-        "bucket": join.bucket,
-        "key": object_key(annex_id),
-        "users": [owner] if join.users is None else list(join.users),
-        "idle_s": join.idle_s,
-        "collector_host": join.collector_host,
-        "drain_s": join.drain_s,
-        "made_at_s": join.issued_at_s,
-        "issuer_key": join.issuer_key,
-        "token_claims": _claims(join, annex_id, end_of_lease_s),
-        "config_dir": join.config_dir,
-        "config_digests": {},
-    }
+    return JoinOrder(
+        bucket=join.bucket,
+        key=object_key(annex_id),
+        users=(owner,) if join.users is None else join.users,
+        idle_s=join.idle_s,
+        collector_host=join.collector_host,
+        drain_s=join.drain_s,
+        made_at_s=join.issued_at_s,
+        issuer_key=join.issuer_key,
+        token_claims=_claims(join, annex_id, end_of_lease_s),
+        config_dir=join.config_dir,
+        config_digests={},
+    )
 
 
 def object_key(annex_id: str) -> str:
@@ -99,21 +131,21 @@ def digest(content: bytes) -> str:
     return sha256(content).hexdigest()
 
 
-def _claims(join: Join, annex_id: str, end_of_lease_s: int) -> Json:
-    return {
-        "iss": join.trust_domain,
-        "sub": f"{annex_id}@{join.trust_domain}",
-        "jti": secrets.token_hex(16),
-        "iat": join.issued_at_s - CLOCK_SLACK_S,
-        "exp": end_of_lease_s + TOKEN_GRACE_S,
-        "scope": SCOPES,
-    }
+def _claims(join: Join, annex_id: str, end_of_lease_s: int) -> TokenClaims:
+    return TokenClaims(
+        iss=join.trust_domain,
+        sub=f"{annex_id}@{join.trust_domain}",
+        jti=secrets.token_hex(16),
+        iat=join.issued_at_s - CLOCK_SLACK_S,
+        exp=end_of_lease_s + TOKEN_GRACE_S,
+        scope=SCOPES,
+    )
 
 
-def renewed_claims(claims: Json, end_of_lease_s: int, now_s: float) -> Json:
+def renewed_claims(claims: TokenClaims, end_of_lease_s: int, now_s: float) -> TokenClaims:
     """The claims of a new token of the same annex, for a lease whose end was moved."""
     issued_at_s = int(now_s) - CLOCK_SLACK_S
-    return {**claims, "jti": secrets.token_hex(16), "iat": issued_at_s, "exp": end_of_lease_s + TOKEN_GRACE_S}
+    return replace(claims, jti=secrets.token_hex(16), iat=issued_at_s, exp=end_of_lease_s + TOKEN_GRACE_S)
 
 
 def _users(own: AdAttributes) -> tuple[str, ...] | None:

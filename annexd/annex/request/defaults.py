@@ -32,10 +32,10 @@ class Defaults:
     allow_default_credentials: bool = False  # ANNEX_ALLOW_DEFAULT_CREDENTIALS: boto3's chain, without key files
     allow_credential_process: bool = True  # ANNEX_ALLOW_CREDENTIAL_PROCESS: profiles run programs of their users' here
 
-    def accounts_of(self, owner: str) -> dict[str, str]:
-        """Return {owner: account} for who (user@domain) is an account of this host now, else {}.
+    def account_of(self, owner: str) -> str | None:
+        """Return the account of this host that `owner` (user@domain) is now; None for anybody else.
 
         An order keeps it, so that it can be undone and cancelled when UID_DOMAIN is another one by then.
         """
         user, _, domain = owner.rpartition("@")
-        return {owner: user} if user and domain and domain.lower() == self.uid_domain.lower() else {}
+        return user if user and domain and domain.lower() == self.uid_domain.lower() else None
