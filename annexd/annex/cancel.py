@@ -58,7 +58,7 @@ def cancel_annex(
     defaults: Defaults,
     now_s: float,
     *,
-    accepted: Callable[[str], None] = lambda _: None,
+    accepted: Callable[[State], None] = lambda _: None,
 ) -> ReplyAd:
     """Cancel what `ad` names for `owner` (user@domain), and answer when its fleet was seen ended.  Blocks."""
     command_id, begun = command_id_of(ad), False
@@ -74,7 +74,7 @@ def cancel_annex(
             state = cancelling.accepted()
         again = state.finished is not None and state.command_id != command_id
         command_id, begun = state.command_id, True
-        accepted(command_id)
+        accepted(state)
         return reply_of_cancel(index.engine.run(command_id), again=again)
     except ANSWERED as error:
         return reply_of_error(error, command_id, begun=begun)

@@ -70,7 +70,7 @@ def change_lease(
     defaults: Defaults,
     now_s: float,
     *,
-    accepted: Callable[[str], None] = lambda _: None,
+    accepted: Callable[[State], None] = lambda _: None,
 ) -> ReplyAd:
     """Move the end of what `ad` names for `owner` (user@domain), and answer when its fleet shows it.  Blocks."""
     command_id, begun = command_id_of(ad), False
@@ -83,7 +83,7 @@ def change_lease(
             state = _accepted(request, annex, digest_of(ad))
             check_same(state, ad)  # another may have been accepted at the same moment
         command_id, begun = state.command_id, True
-        accepted(command_id)
+        accepted(state)
         return reply_of_change(index.engine.run(command_id))
     except ANSWERED as error:
         return reply_of_error(error, command_id, begun=begun)

@@ -29,6 +29,11 @@ class Order:
     target: AccountTarget
     end_of_lease_s: int
 
+    @property
+    def summary(self) -> str:
+        """Say in half a line what is ordered, for the log."""
+        return f"annex {self.annex_id}, until {lease.utc(self.end_of_lease_s)}"
+
 
 @dataclass(frozen=True)
 class FleetOrder(Order):
@@ -40,6 +45,10 @@ class FleetOrder(Order):
     config: Mapping[str, Any]
     notes: tuple[str, ...]  # what was ignored or changed, for the reply
     join: JoinOrder | None  # how the instances come into the pool, if they are told
+
+    @property
+    def summary(self) -> str:
+        return f"order of {self.config.get('TargetCapacity')} units for {super().summary}"
 
     @property
     def shown_name(self) -> str:
@@ -75,6 +84,10 @@ class CancelOrder(OrderOnAnnex):
     cancelled_by: str
     given: Requester | None
 
+    @property
+    def summary(self) -> str:
+        return f"cancellation of annex {self.annex_id}"
+
 
 @dataclass(frozen=True)
 class ChangeOrder(OrderOnAnnex):
@@ -90,6 +103,10 @@ class ChangeOrder(OrderOnAnnex):
     asked_at_s: float
     longest_s: int
     drain_s: int
+
+    @property
+    def summary(self) -> str:
+        return f"change of the lease of {super().summary}"
 
 
 def with_requester(order: OrderT, requester: Requester) -> OrderT:

@@ -18,6 +18,7 @@ from annexd.annex.index import AnnexIndex
 from annexd.annex.preload import preload
 from annexd.annex.steps import StepContext, annex_steps
 from annexd.cedar.commands import CA_AUTH_CMD, CA_CMD, COMMANDS, Command
+from annexd.daemoncore import log
 from annexd.daemoncore.commands.call import Handler
 from annexd.daemoncore.config.parameters import Parameters
 from annexd.daemoncore.daemon import Attributes, CannotStart, Daemon, Start
@@ -31,7 +32,7 @@ from annexd.service.orders import Orders
 from annexd.service.reconciler import Reconciler
 from annexd.service.requester_files import RequesterFiles
 from annexd.service.requester_profiles import RequesterProfiles
-from annexd.workflow import Engine, Journal, JournalError
+from annexd.workflow import Engine, Journal, JournalError, Json, Kind
 
 
 class Annexd(Daemon[Configuration]):
@@ -39,7 +40,7 @@ class Annexd(Daemon[Configuration]):
 
     def __init__(self, start: Start, settings: Configuration) -> None:
         try:
-            self._journal = Journal(settings.journal)
+            self._journal = Journal(settings.journal, written=_log_record)
         except JournalError as error:
             raise CannotStart(str(error)) from error
         super().__init__(start, settings)
@@ -100,3 +101,9 @@ class Annexd(Daemon[Configuration]):
 
     def close(self) -> None:
         self._journal.close()
+
+
+def _log_record(command_id: str, step: str, kind: Kind, body: Json) -> None:
+    """A line a step for D_FULLDEBUG, after the record is on the disk."""
+    error = f": {body['error']}" if body.get("error") else ""
+    log.full_debug(f"request {command_id}: {f'{step} ' if step else ''}{kind}{error}")

@@ -16,6 +16,7 @@ import htcondor2
 from annexd.annex import status
 from annexd.annex.commands import ASIDE, CommandContext, answer, command_of
 from annexd.annex.index import CANCEL, CHANGE
+from annexd.annex.order import Order
 from annexd.annex.reply import INVALID_REQUEST, INVALID_STATE, ReplyAd, reply
 from annexd.annex.request import request
 from annexd.annex.request.defaults import Defaults
@@ -25,7 +26,7 @@ from annexd.daemoncore.commands.call import Call
 from annexd.daemoncore.process.semaphore import Semaphore
 from annexd.daemoncore.threads import in_thread
 from annexd.service.configuration import Configuration, OrderLimits
-from annexd.workflow import JournalError, Outcome, Paused
+from annexd.workflow import JournalError, Outcome, Paused, State
 
 Answer = TypeVar("Answer")
 NOT_AUTHENTICATED = "NotAuthenticated"  # command_strings.h
@@ -69,8 +70,11 @@ class Orders:
             return
         loop = asyncio.get_running_loop()
 
-        def accepted(command_id: str) -> None:
-            log.always(f"request {command_id} of {owner} at {call.peer} is accepted; {call.received.identity.proof}")
+        def accepted(state: State) -> None:
+            log.always(
+                f"request {state.command_id} of {owner} at {call.peer} is accepted: {_summary(state)}; "
+                f"{call.received.identity.proof}"
+            )
             loop.call_soon_threadsafe(self._changed)
 
         reply_ad = await self._in_thread(lambda: self._carry_out(ad, owner, accepted), room)
@@ -97,13 +101,13 @@ class Orders:
             f"(ANNEXD_MAX_WAITING_REQUESTS): nothing was ordered; ask again later"
         )
 
-    def _carry_out(self, ad: Mapping[str, Any], owner: str, accepted: Callable[[str], None]) -> ReplyAd:
+    def _carry_out(self, ad: Mapping[str, Any], owner: str, accepted: Callable[[State], None]) -> ReplyAd:
         mine: list[str] = []
 
-        def take(command_id: str) -> None:
-            mine.append(command_id)
-            self._taken.add(command_id)
-            accepted(command_id)
+        def take(state: State) -> None:
+            mine.append(state.command_id)
+            self._taken.add(state.command_id)
+            accepted(state)
 
         try:
             return answer(ad, owner, self._context, self._defaults, time.time(), take)
@@ -189,6 +193,11 @@ def _whole_ad(payload: MessageReader) -> dict[str, Any]:
     ad = payload.ad()
     payload.end()
     return ad
+
+
+def _summary(state: State) -> str:
+    order = state.order_as(Order)
+    return order.summary if order else "its order cannot be read"
 
 
 def _tell(outcome: Outcome) -> None:

@@ -58,9 +58,15 @@ class Journal:
     Thread-safe.  Every method raises JournalError, and nothing else, when the file or the disk fails.
     """
 
-    def __init__(self, path: Path, *, now_s: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        now_s: Callable[[], float] = time.time,
+        written: Callable[[str, str, Kind, Json], None] = lambda *_: None,
+    ) -> None:
         self.path = path
-        self._now_s = now_s
+        self._now_s, self._observe = now_s, written
         self._lock = threading.Lock()
         self._trouble = Trouble()
         with self._explained("opened"):
@@ -96,6 +102,7 @@ class Journal:
                 self._unfinished.pop(command_id, None)
             elif kind not in LATE:
                 self._unfinished.setdefault(command_id)
+        self._observe(command_id, step, kind, body)
 
     def probe(self) -> None:
         """Write to the disk, without a record: does it work again?"""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from annexd.annex.bulk_request import bulk_request
 from annexd.annex.request.defaults import Defaults
 from annexd.aws import ClientCache
-from annexd.workflow import RetryPolicy
+from annexd.workflow import RetryPolicy, State
 from test.annex.ads import OWNER
 from test.annex.site import PACE, Site
 from test.cloud.keys import OTHER_KEY
@@ -25,7 +25,7 @@ def keys_used(site: Site, operation: str) -> list[str]:
 
 
 def test_keys_that_are_replaced_in_their_files_are_used_from_the_next_call_on(site: Site) -> None:
-    def rotate(_: str) -> None:
+    def rotate(_: State) -> None:
         site.keys["/home/alice/public"] = b"AKIAROTATED"
 
     assert site.order(accepted=rotate)["Result"] == "Success"

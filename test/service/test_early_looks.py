@@ -15,7 +15,6 @@ from annexd.annex.steps import StepContext
 from annexd.service.reconciler import EarlyLooks, Reconciler
 from annexd.workflow import Journal
 from test.annex.conftest import TEMPLATE
-from test.annex.fleets import target
 from test.annex.site import Site
 from test.cloud import Cloud
 from test.service.test_reconciler import until
@@ -68,8 +67,7 @@ def test_what_keeps_an_order_from_being_filled_is_known_long_before_the_next_rec
         task = asyncio.create_task(reconciler.run())
 
         def told() -> str:
-            look = reconciler.looks().get(target(site).key)
-            return " ".join(each.text for each in look.troubles.values()) if look else ""
+            return " ".join(each.text for look in reconciler.looks().values() for each in look.troubles.values())
 
         await until(lambda: "iamFleetRoleInvalid" in told(), told)
         assert reconciler.status()["AnnexTroubled"] == 1

@@ -17,11 +17,11 @@ from annexd.service.journal_monitor import JournalMonitor, Times
 from annexd.service.orders import Orders
 from annexd.workflow import Engine, Journal, JournalError
 from test.workflow import disk
-from test.workflow.world import OWNER, World, engine
+from test.workflow.world import OWNER, Thing, World, engine
 
 LIMITS = OrderLimits(max_running=4)
 QUICK = Times(look_s=0.01, probe_s=0.05, probe_in_trouble_s=0.05)
-LARGE = {"thing": "x", "padding": "p" * 20_000}
+LARGE = Thing("x", padding="p" * 20_000)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from test.cloud import Cloud
 from test.pool import DOMAIN
-from test.system.site import Site, children
+from test.system.site import REQUEST, Site, children
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +56,20 @@ def test_the_log_says_by_which_token_an_order_was_given_also_in_a_session_used_a
             if f"{reply['CommandID']} of {user} at " in line and "is accepted" in line
         ]
         facts = f"token {_claims(token)['jti']} of {DOMAIN} for {user} with condor:/READ condor:/ADMINISTRATOR"
-        assert line.endswith(f" is accepted; by IDTOKENS, {facts}"), line
+        end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(float(reply["EndOfLease"])))
+        what = f"order of {json.loads(REQUEST.read_text())['TargetCapacity']} units for annex {reply['AnnexID']}, until {end}"
+        assert line.endswith(f" is accepted: {what}; by IDTOKENS, {facts}"), line
     assert token.rpartition(".")[2] not in site.log()
+
+
+def test_at_full_debug_each_step_is_a_line(site: Site) -> None:
+    site.pool.configure("ANNEXD_DEBUG = D_FULLDEBUG")
+    site.wait(lambda: site.log().rstrip().endswith("reconfigured"), "annexd to read it")
+    command_id = site.order()["CommandID"]
+    lines = [line.partition(f" request {command_id}: ")[2] for line in site.log().splitlines()]
+    steps = ("check_lease_function", "request_fleet")
+    told = [line for line in lines if line.startswith(("accepted", "finished", *steps))]
+    assert told == ["accepted", *(f"{step} {kind}" for step in steps for kind in ("intent", "done")), "finished"]
 
 
 def _with_token(folder: Path, token: str) -> dict[str, str]:
