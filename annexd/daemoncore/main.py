@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from annexd.daemoncore.process.inheritance import Inheritance, MalformedInheritance
 from annexd.daemoncore.process.options import Options, parse
+from annexd.daemoncore.process.start_failure import record
 from annexd.daemoncore.program import Program, current, run_as
 
 if TYPE_CHECKING:
@@ -30,13 +31,16 @@ def main(program: Program, find_daemon: FindDaemon, arguments: Sequence[str] | N
     try:
         inheritance = Inheritance.from_environment(os.environ)
     except MalformedInheritance as error:
-        return _complain(str(error))
+        return _fail(str(error))
     _apply_environment(options, os.environ)
-    if options.kill_file is not None:
-        return _end_other(options.kill_file, options)
-    if not _is_background(options, inheritance):
-        return _run(options, inheritance, find_daemon)
-    return _go_into_background(options, find_daemon)
+    try:
+        if options.kill_file is not None:
+            return _end_other(options.kill_file, options)
+        if not _is_background(options, inheritance):
+            return _run(options, inheritance, find_daemon)
+        return _go_into_background(options, find_daemon)
+    except ImportError as error:
+        return _fail(f"a Python package is missing, or does not fit: {error}")
 
 
 def _run(options: Options, inheritance: Inheritance | None, find_daemon: FindDaemon) -> int:
@@ -52,7 +56,7 @@ def _run(options: Options, inheritance: Inheritance | None, find_daemon: FindDae
     try:
         _settle(options)
     except (BadConfiguration, OSError) as error:
-        return _complain(str(error))
+        return _fail(str(error))
     log.open_log(terminal=options.terminal, suffix=options.log_suffix, silent=options.no_log)
     if options.dynamic_directories:
         log.always(
@@ -147,6 +151,12 @@ def _end_other(kill_file: Path, options: Options) -> int:
     except CannotEnd as error:
         return _complain(str(error))
     return 0
+
+
+def _fail(message: str) -> int:
+    """Before the log is open: condor_master's children have no standard error that anybody reads."""
+    record(message)
+    return _complain(message)
 
 
 def _complain(message: str) -> int:

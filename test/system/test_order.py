@@ -57,7 +57,8 @@ def test_the_log_says_by_which_token_an_order_was_given_also_in_a_session_used_a
         ]
         facts = f"token {_claims(token)['jti']} of {DOMAIN} for {user} with condor:/READ condor:/ADMINISTRATOR"
         end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(float(reply["EndOfLease"])))
-        what = f"order of {json.loads(REQUEST.read_text())['TargetCapacity']} units for annex {reply['AnnexID']}, until {end}"
+        units = json.loads(REQUEST.read_text())["TargetCapacity"]
+        what = f"order of {units} units for annex {reply['AnnexID']}, until {end}"
         assert line.endswith(f" is accepted: {what}; by IDTOKENS, {facts}"), line
     assert token.rpartition(".")[2] not in site.log()
 
