@@ -12,7 +12,7 @@ import hmac
 from dataclasses import dataclass
 
 from annexd.cedar import akep2
-from annexd.cedar.dialogue import Dialogue, Steps
+from annexd.cedar.dialogue import Dialogue, Exchange
 from annexd.cedar.message import MessageReader
 from annexd.cedar.method import MethodFailed
 from annexd.cedar.secret import Secret
@@ -55,7 +55,7 @@ class _Closing:
         return closing
 
 
-def receive_opening(dialogue: Dialogue, *, has_token: bool) -> Steps[Opening]:
+def receive_opening(dialogue: Dialogue, *, has_token: bool) -> Exchange[Opening]:
     message = yield from dialogue.receive()
     status = message.integer()
     message.integer()  # of the name, which is a string and has its own end
@@ -67,14 +67,14 @@ def receive_opening(dialogue: Dialogue, *, has_token: bool) -> Steps[Opening]:
     return opening
 
 
-def refuse(dialogue: Dialogue) -> Steps[None]:
+def refuse(dialogue: Dialogue) -> Exchange[None]:
     """Say so in the second message; the client's third one says no more than that it heard."""
     message = dialogue.message().integer(_ERROR).integer(0).string("").integer(0).string("")
     dialogue.send(message.integer(0).integer(0).integer(0))
     yield from dialogue.receive()
 
 
-def prove_and_check(dialogue: Dialogue, opening: Opening, key: Secret) -> Steps[None]:
+def prove_and_check(dialogue: Dialogue, opening: Opening, key: Secret) -> Exchange[None]:
     """Show that this daemon knows the key, and see whether the peer does.  Raises MethodFailed."""
     server_nonce = dialogue.context.random(akep2.NONCE_BYTES)
     _prove(dialogue, opening, key, server_nonce)
@@ -82,7 +82,7 @@ def prove_and_check(dialogue: Dialogue, opening: Opening, key: Secret) -> Steps[
     _check(closing, opening, key, server_nonce)
 
 
-def own_name(dialogue: Dialogue) -> str:
+def pool_user(dialogue: Dialogue) -> str:
     """Who a daemon is that holds the pool's password, as this peer spells it."""
     if dialogue.peer_version >= _CONDOR_PASSWORD_SINCE:
         return CONDOR_PASSWORD
@@ -90,7 +90,7 @@ def own_name(dialogue: Dialogue) -> str:
 
 
 def _prove(dialogue: Dialogue, opening: Opening, key: Secret, server_nonce: bytes) -> None:
-    server = own_name(dialogue)
+    server = pool_user(dialogue)
     proof = akep2.server_proof(key, opening.name, server, opening.nonce, server_nonce)
     message = dialogue.message().integer(_OK)
     for name in (opening.name, server):

@@ -70,7 +70,7 @@ class Channel:
                 return None
             self._message.append(self._take_frame(header, length))
             self._message_bytes += length
-            self._check_frames()
+            self._check_frame_count()
             if is_last:
                 return self._take_message()
         return None
@@ -114,7 +114,7 @@ class Channel:
         if self._message_bytes + length > self.max_message_bytes:
             raise TooLarge("message too large", f"more than {self.max_message_bytes} bytes from this peer")
 
-    def _check_frames(self) -> None:
+    def _check_frame_count(self) -> None:
         if len(self._message) > SPARE_FRAMES + self._message_bytes // BYTES_A_FRAME:
             raise TooLarge("too many frames in a message", f"{len(self._message)} for {self._message_bytes} bytes")
 
@@ -135,7 +135,7 @@ class Channel:
         self._message_bytes = 0
         return message
 
-    def cut_off(self) -> PeerError:
+    def truncation_error(self) -> PeerError:
         """What it means that the peer's bytes ended where they did."""
         return MalformedMessage(
             "connection closed in the middle of a message",

@@ -50,12 +50,12 @@ _TOKEN = re.compile(
 )
 _SMALL_INTEGER = re.compile(r"[1-9][0-9]{0,17}")
 _SPACE = " \t\r\n"
-_WORDS: Mapping[str, Scalar] = {"true": True, "false": False, "undefined": None}
-_LONGEST_NUMBER = 400  # digits; float() and int() would take as many as they get
-_SHOWN = 60  # characters of a name; an error is one line of the log
+_KEYWORDS: Mapping[str, Scalar] = {"true": True, "false": False, "undefined": None}
+_MAX_DIGITS = 400  # digits; float() and int() would take as many as they get
+_MAX_SHOWN = 60  # characters of a name; an error is one line of the log
 
 
-class _NoValue(Exception):
+class _NotPlain(Exception):
     """What stands there is no literal, list or ad."""
 
 
@@ -64,7 +64,7 @@ def plain_ad(lines: str) -> dict[str, Value]:
     true and false.  It has as many attributes as there are lines if that is all, and none is there twice.
     """
     return {
-        name.lower(): text if not word else _WORDS[word] if word in _WORDS else int(word)
+        name.lower(): text if not word else _KEYWORDS[word] if word in _KEYWORDS else int(word)
         for name, text, word in _PLAIN_LINE.findall(lines)
     }
 
@@ -86,7 +86,7 @@ class AdReader:
         name, text = match.groups()
         folded = name.lower()
         if folded in self._names:
-            raise MalformedMessage("malformed ClassAd", f"attribute {name[:_SHOWN]} is there twice")
+            raise MalformedMessage("malformed ClassAd", f"attribute {name[:_MAX_SHOWN]} is there twice")
         self._names.add(folded)
         if text is not None:
             self._budget.spend()
@@ -94,13 +94,13 @@ class AdReader:
             return
         try:
             self.attributes[name] = self._value(line[match.end() :].rstrip(_SPACE))
-        except _NoValue as error:
-            raise _refusal(name[:_SHOWN], error, self._limits) from error
+        except _NotPlain as error:
+            raise _refusal(name[:_MAX_SHOWN], error, self._limits) from error
 
     def _value(self, text: str) -> Value:
-        if text in _WORDS or _SMALL_INTEGER.fullmatch(text):
+        if text in _KEYWORDS or _SMALL_INTEGER.fullmatch(text):
             self._budget.spend()
-            return _WORDS[text] if text in _WORDS else int(text)
+            return _KEYWORDS[text] if text in _KEYWORDS else int(text)
         inner = text[1:-1]
         if len(text) >= 2 and text[0] == text[-1] == '"' and '"' not in inner.replace('\\"', ""):
             self._budget.spend()
@@ -108,7 +108,7 @@ class AdReader:
         return _Parser(text, self._budget, self._limits.depth).whole()
 
 
-def _refusal(name: str, fault: _NoValue, limits: AdLimits) -> PeerError:
+def _refusal(name: str, fault: _NotPlain, limits: AdLimits) -> PeerError:
     if limits.depth:
         accepted = "numbers, strings, booleans, UNDEFINED, lists and nested ads"
     else:
@@ -143,13 +143,13 @@ class _Parser:
     def whole(self) -> Value:
         value = self._value(self._next(), self._depth)
         if self._text[self._position :].strip(_SPACE):
-            raise _NoValue(f"there is an operator or something else at character {self._position + 1}")
+            raise _NotPlain(f"there is an operator or something else at character {self._position + 1}")
         return value
 
     def _next(self) -> re.Match[str]:
         match = _TOKEN.match(self._text, self._position)
         if not match:
-            raise _NoValue(f"there is no value at character {self._position + 1}")
+            raise _NotPlain(f"there is no value at character {self._position + 1}")
         self._position = match.end()
         return match
 
@@ -161,14 +161,14 @@ class _Parser:
         if kind in {"integer", "real"}:
             return _number(kind, text)
         if kind == "name":
-            return _word(text, token.start(kind))
+            return _keyword(text, token.start(kind))
         return self._container(text, token.start("mark"), depth)
 
     def _container(self, mark: str, position: int, depth: int) -> Value:
         if mark not in "{[":
-            raise _NoValue(f"{mark} stands where a value should be, at character {position + 1}")
+            raise _NotPlain(f"{mark} stands where a value should be, at character {position + 1}")
         if depth == 0:
-            raise _NoValue(f"a list or ad at character {position + 1} is nested too deeply")
+            raise _NotPlain(f"a list or ad at character {position + 1} is nested too deeply")
         return self._list(depth - 1) if mark == "{" else self._ad(depth - 1)
 
     def _list(self, depth: int) -> list[Value]:
@@ -188,7 +188,7 @@ class _Parser:
         while (token := self._next())["mark"] != "]":
             name = self._name(token)
             if name.lower() in seen:
-                raise _NoValue(f"{name[:_SHOWN]} is there twice in a nested ad")
+                raise _NotPlain(f"{name[:_MAX_SHOWN]} is there twice in a nested ad")
             seen.add(name.lower())
             self._mark("=")
             attributes[name] = self._value(self._next(), depth)
@@ -199,32 +199,32 @@ class _Parser:
     def _name(self, token: re.Match[str]) -> str:
         name = token["name"]
         if not name:
-            raise _NoValue(f"there is no attribute name before character {self._position + 1}")
+            raise _NotPlain(f"there is no attribute name before character {self._position + 1}")
         return name[1:-1].replace("\\'", "'") if name[0] == "'" else name
 
     def _mark(self, accepted: str) -> str:
         mark: str | None = self._next()["mark"]
         if not mark or mark not in accepted:
-            raise _NoValue(f"{' or '.join(accepted)} is missing before character {self._position + 1}")
+            raise _NotPlain(f"{' or '.join(accepted)} is missing before character {self._position + 1}")
         return mark
 
 
 def _number(kind: str, text: str) -> int | float:
-    if len(text) > _LONGEST_NUMBER:
-        raise _NoValue("a number has too many digits")
+    if len(text) > _MAX_DIGITS:
+        raise _NotPlain("a number has too many digits")
     number = int(text) if kind == "integer" else float(text)
     if isinstance(number, int) and number not in INTEGERS:
-        raise _NoValue("an integer does not fit into 64 bits")
+        raise _NotPlain("an integer does not fit into 64 bits")
     if not math.isfinite(number):
-        raise _NoValue("a real number is out of range")
+        raise _NotPlain("a real number is out of range")
     return number
 
 
-def _word(text: str, position: int) -> Scalar:
+def _keyword(text: str, position: int) -> Scalar:
     try:
-        return _WORDS[text.lower()]
+        return _KEYWORDS[text.lower()]
     except KeyError:
-        raise _NoValue(f"there is a reference or function at character {position + 1}") from None
+        raise _NotPlain(f"there is a reference or function at character {position + 1}") from None
 
 
 def line_of(name: str, value: Scalar) -> str:

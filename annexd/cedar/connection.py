@@ -5,7 +5,7 @@ from typing import Any
 
 from annexd.cedar.commands import DC_AUTHENTICATE, Command
 from annexd.cedar.context import Endpoint, ServerContext
-from annexd.cedar.dialogue import Dialogue, PeerLeft, Steps
+from annexd.cedar.dialogue import Dialogue, Exchange, PeerLeft
 from annexd.cedar.errors import AuthorizationDenied, MalformedMessage, PeerError
 from annexd.cedar.events import (
     CONNECTION_CLOSED,
@@ -46,7 +46,7 @@ class Connection:
 
     def __init__(self, context: ServerContext, local: Callable[[], Endpoint]) -> None:
         self._dialogue = Dialogue(context, local)
-        self._steps = _serve(self._dialogue)
+        self._exchange = _serve(self._dialogue)
         self._question: Question | None = None
         self._answer: Any = None
         self._end: PeerError | None = None
@@ -111,7 +111,7 @@ class Connection:
     def _advance(self) -> Event:
         answer, self._answer = self._answer, None
         try:
-            return self._steps.send(answer)
+            return self._exchange.send(answer)
         except (StopIteration, PeerLeft):
             self._is_closed = True
             return CONNECTION_CLOSED
@@ -125,7 +125,7 @@ class Connection:
         self._question, self._answer = None, answer
 
 
-def _serve(dialogue: Dialogue) -> Steps[None]:
+def _serve(dialogue: Dialogue) -> Exchange[None]:
     """All commands of one connection.  HTCondor's clients send one; a daemon may go on in its session."""
     while True:
         message = yield from dialogue.receive()
@@ -136,7 +136,7 @@ def _serve(dialogue: Dialogue) -> Steps[None]:
             yield from _raw_command(dialogue, find_command(dialogue, number), message)
 
 
-def _negotiated_command(dialogue: Dialogue, message: MessageReader) -> Steps[None]:
+def _negotiated_command(dialogue: Dialogue, message: MessageReader) -> Exchange[None]:
     if dialogue.session_id:
         raise MalformedMessage("a second DC_AUTHENTICATE", "this connection has its session already")
     client = read_client_ad(dialogue, message)
@@ -144,7 +144,7 @@ def _negotiated_command(dialogue: Dialogue, message: MessageReader) -> Steps[Non
     yield _received(dialogue, command, payload)
 
 
-def _in_new_session(dialogue: Dialogue, client: ClientAd) -> Steps[tuple[Command, MessageReader | None]]:
+def _in_new_session(dialogue: Dialogue, client: ClientAd) -> Exchange[tuple[Command, MessageReader | None]]:
     """That the peer authenticated on this very connection is the proof: HTCondor's clients send nothing after it
     but the message of a command that has one.
     """
@@ -154,10 +154,10 @@ def _in_new_session(dialogue: Dialogue, client: ClientAd) -> Steps[tuple[Command
     return command, (yield from dialogue.receive()) if command.payload else None
 
 
-def _raw_command(dialogue: Dialogue, command: Command, message: MessageReader) -> Steps[None]:
+def _raw_command(dialogue: Dialogue, command: Command, message: MessageReader) -> Exchange[None]:
     """A bare number: in a session its user gives it, else nobody in particular."""
     if not dialogue.session_id:
-        _check_takes_raw(dialogue, command)
+        _check_accepts_raw(dialogue, command)
     if not (yield from is_authorized(dialogue, command)):
         deny(dialogue, command)
     if not command.payload:
@@ -169,8 +169,8 @@ def _received(dialogue: Dialogue, command: Command, payload: MessageReader | Non
     return CommandReceived(command, dialogue.identity, dialogue.session_id, payload)
 
 
-def _check_takes_raw(dialogue: Dialogue, command: Command) -> None:
-    is_open = command.level is Level.ALLOW or server_policy(dialogue, command).takes_raw_commands
+def _check_accepts_raw(dialogue: Dialogue, command: Command) -> None:
+    is_open = command.level is Level.ALLOW or server_policy(dialogue, command).accepts_raw_commands
     if command.force_authentication or not is_open:
         raise AuthorizationDenied(
             what=f"{command.name} came without a security session",

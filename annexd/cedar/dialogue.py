@@ -16,7 +16,7 @@ from annexd.cedar.identity import UNAUTHENTICATED, Identity
 from annexd.cedar.message import MessageReader, MessageWriter
 
 T = TypeVar("T")
-Steps = Generator[Event, Any, T]
+Exchange = Generator[Event, Any, T]
 
 _VERSION = re.compile(r"\$CondorVersion: ([0-9]{1,4})\.([0-9]{1,4})\.([0-9]{1,4}) ")
 
@@ -42,13 +42,13 @@ class Dialogue:
     def identity(self) -> Identity:
         return self._identity
 
-    def identified(self, identity: Identity) -> None:
+    def set_identity(self, identity: Identity) -> None:
         """From here on the peer is this user, who may send larger messages if it has proved to be."""
-        self.expect(identity)
+        self.expect_identity(identity)
         self._identity = identity
         self.channel.max_message_bytes = self.channel.proved_message_bytes
 
-    def expect(self, identity: Identity) -> None:
+    def expect_identity(self, identity: Identity) -> None:
         """The peer names this user's session, and may send larger messages once a frame has proved the key."""
         if identity.named:
             self.channel.proved_message_bytes = self.context.limits.command_message_bytes
@@ -64,11 +64,11 @@ class Dialogue:
         match = _VERSION.match(str(self.version_of_peer))
         return tuple(map(int, match.groups())) if match else ()
 
-    def receive(self) -> Steps[MessageReader]:
+    def receive(self) -> Exchange[MessageReader]:
         """The peer's next message."""
         while (body := self.channel.next_message()) is None:
             if self.channel.at_end:
-                raise PeerLeft if self.channel.is_between_messages else self.channel.cut_off()
+                raise PeerLeft if self.channel.is_between_messages else self.channel.truncation_error()
             yield NEED_DATA
         return MessageReader(
             body,

@@ -17,7 +17,7 @@ from annexd.cedar.classad import Scalar
 from annexd.cedar.commands import DC_AUTHENTICATE, DC_SEC_QUERY, Command
 from annexd.cedar.context import ServerContext
 from annexd.cedar.crypto import AES, AES_KEY_BYTES, IV_BYTES, peer_public_key
-from annexd.cedar.dialogue import Dialogue, Steps
+from annexd.cedar.dialogue import Dialogue, Exchange
 from annexd.cedar.errors import (
     AuthenticationFailed,
     AuthorizationDenied,
@@ -30,7 +30,7 @@ from annexd.cedar.legacy import KEY_BYTES, Protection
 from annexd.cedar.levels import Level, implied
 from annexd.cedar.message import MessageReader, MessageWriter
 from annexd.cedar.policy import (
-    KEPT,
+    MAX_CACHED,
     Agreement,
     SecurityPolicy,
     ServerPolicy,
@@ -43,7 +43,7 @@ from annexd.cedar.session import SLOP_S, Session
 ClientAd = Mapping[str, object]  # by lower-case names
 _NO_KEY = 0  # exchangeKey of authentication.cpp: the key comes from ECDH
 _NO_COMMANDS = str(DC_AUTHENTICATE)  # for ValidCommands, which must not be empty: a client of HTCondor's would fail
-BLANK = "\1"  # to be filled in
+PLACEHOLDER = "\1"  # to be fill in
 _CARRIERS = frozenset((DC_AUTHENTICATE, DC_SEC_QUERY))
 
 
@@ -54,7 +54,7 @@ def server_policy(dialogue: Dialogue, command: Command) -> ServerPolicy:
     return kept[command.number]
 
 
-def is_authorized(dialogue: Dialogue, command: Command) -> Steps[bool]:
+def is_authorized(dialogue: Dialogue, command: Command) -> Exchange[bool]:
     granted: bool = yield NeedAuthorization(command, dialogue.identity)
     return granted
 
@@ -89,11 +89,11 @@ def read_client_ad(dialogue: Dialogue, message: MessageReader) -> ClientAd:
     return client
 
 
-def says_yes(value: object) -> bool:
+def is_yes(value: object) -> bool:
     return isinstance(value, str) and value.upper() == "YES"
 
 
-def find_wanted(dialogue: Dialogue, client: ClientAd) -> Command:
+def command_to_authorize(dialogue: Dialogue, client: ClientAd) -> Command:
     """The command to authorize, which stands behind one that only carries it."""
     return find_command(dialogue, client.get("authcommand" if is_carrier(client) else "command"))
 
@@ -115,18 +115,18 @@ def _token_facts(dialogue: Dialogue) -> dict[str, Scalar]:
     return {**facts, "AuthTokenScopes": ",".join(token.scopes)} if token.scopes else facts
 
 
-def establish(dialogue: Dialogue, client: ClientAd) -> Steps[Command | None]:
+def establish(dialogue: Dialogue, client: ClientAd) -> Exchange[Command | None]:
     """The rest of DC_AUTHENTICATE.  The authorized command, or None if the peer wanted a session or an answer
     only.
     """
-    command = find_wanted(dialogue, client)
+    command = command_to_authorize(dialogue, client)
     if str(client.get("enact", "")).upper() != "NO":
         raise MalformedMessage("the peer does not wait for an answer", 'Enact is not "NO" in its ad')
     agreement = _agreement(dialogue, client, command)
     peer = peer_public_key(client.get("ecdhpublickey"))
     context, exchange = dialogue.context, dialogue.context.new_exchange()
     answer = _answer(agreement, context.version, context.trust_domain, context.issuer_keys)
-    dialogue.channel.send(filled(answer, exchange.public.encode()))
+    dialogue.channel.send(fill(answer, exchange.public.encode()))
     if agreement.authentication:
         yield from _authenticate(dialogue, agreement, command)
     key = exchange.session_key(peer, AES_KEY_BYTES if agreement.cipher == AES else KEY_BYTES)
@@ -154,7 +154,7 @@ def can_be_resumed_for(command: Command, cipher: str) -> bool:
     return command.does_nothing or (command.payload and cipher == AES)
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=MAX_CACHED)
 def _answer(agreement: Agreement, version: str, trust_domain: str, issuer_keys: tuple[str, ...]) -> bytes:
     """For many peers: our public key is left blank."""
     answer: dict[str, Scalar | None] = {
@@ -169,36 +169,36 @@ def _answer(agreement: Agreement, version: str, trust_domain: str, issuer_keys: 
         "SessionLease": agreement.lease_s,
         "Enact": "YES",
         "TrustDomain": trust_domain or None,
-        "IssuerKeys": ", ".join(issuer_keys) if agreement.takes_tokens else None,
+        "IssuerKeys": ", ".join(issuer_keys) if agreement.accepts_tokens else None,
         "NegotiatedSession": True,
         "RemoteVersion": version,
-        "ECDHPublicKey": BLANK,
+        "ECDHPublicKey": PLACEHOLDER,
     }
     if agreement.authentication and not agreement.authentication_required:
         answer["AuthRequired"] = False
-    return in_clear({name: value for name, value in answer.items() if value is not None})
+    return encode_in_clear({name: value for name, value in answer.items() if value is not None})
 
 
-def in_clear(ad: Mapping[str, Scalar]) -> bytes:
+def encode_in_clear(ad: Mapping[str, Scalar]) -> bytes:
     return MessageWriter(encrypted=False).ad(ad).body()
 
 
-def filled(form: bytes, value: bytes) -> bytes:
-    return form.replace(BLANK.encode(), value)
+def fill(form: bytes, value: bytes) -> bytes:
+    return form.replace(PLACEHOLDER.encode(), value)
 
 
 def _yes_or_no(value: bool) -> str:
     return "YES" if value else "NO"
 
 
-def _authenticate(dialogue: Dialogue, agreement: Agreement, command: Command) -> Steps[None]:
+def _authenticate(dialogue: Dialogue, agreement: Agreement, command: Command) -> Exchange[None]:
     try:
         identity = yield from authenticate(dialogue, agreement.methods)
     except AuthenticationFailed:
         if agreement.authentication_required:
             raise
         return  # both sides go on without a name
-    dialogue.identified(_limited(identity, command))
+    dialogue.set_identity(_limited(identity, command))
     dialogue.send(dialogue.message().integer(_NO_KEY))
 
 
@@ -229,7 +229,7 @@ def _protect(dialogue: Dialogue, agreement: Agreement, key: Secret) -> None:
         dialogue.channel.protect(Protection(agreement.cipher, key, agreement.encryption, agreement.integrity))
 
 
-def _announce(dialogue: Dialogue, agreement: Agreement, session: Session, command: Command) -> Steps[None]:
+def _announce(dialogue: Dialogue, agreement: Agreement, session: Session, command: Command) -> Exchange[None]:
     """Tell the peer who it is and whether it may; keep the session only if it may."""
     granted = yield from is_authorized(dialogue, command)
     verdict: dict[str, Scalar] = {"User": dialogue.identity.user}

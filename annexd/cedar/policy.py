@@ -1,4 +1,4 @@
-"""Whether a connection authenticates, encrypts and checks integrity: both sides' wishes, reconciled by
+"""Whether a connection authenticates, encrypts and checks integrity: both sides' attributes, reconciled by
 tables.
 
 After SecMan::FillInSecurityPolicyAd and SecMan::ReconcileSecurityPolicyAds (condor_secman.cpp).
@@ -15,7 +15,7 @@ from annexd.cedar.errors import PolicyMismatch
 from annexd.cedar.legacy import BLOWFISH, TRIPLE_DES
 from annexd.cedar.levels import Level
 
-KEPT = 32  # of what is worked out for many connections; strangers make some of it, of up to 64 kB
+MAX_CACHED = 32  # of what is worked out for many connections; strangers make some of it, of up to 64 kB
 CIPHERS = (AES, BLOWFISH, TRIPLE_DES)
 
 
@@ -30,7 +30,7 @@ class Requirement(IntEnum):
 
 @dataclass(frozen=True)
 class SecurityPolicy:
-    """SEC_<level>_*: what this daemon wants for commands of one level.  The defaults are HTCondor's.
+    """SEC_<level>_*: what this daemon requirements for commands of one level.  The defaults are HTCondor's.
 
     methods: of authentication, by preference, spelled FS, IDTOKENS, ...; only those that can work now.
     crypto_methods: of CIPHERS; AES comes first wherever it stands.
@@ -62,7 +62,7 @@ _BY_FIRST_LETTER: Mapping[str, Requirement] = {  # sec_alpha_to_sec_req: only th
 _NAMES = {**dict.fromkeys(("TOKEN", "TOKENS", "IDTOKEN", "IDTOKENS"), "IDTOKENS"), "TRIPLEDES": TRIPLE_DES}
 
 # What a client's ad says of them.
-_WISHES = (
+_CLIENT_ATTRIBUTES = (
     "authentication",
     "authenticationnew",
     "encryption",
@@ -91,7 +91,7 @@ class ServerPolicy:
     authentication_new: Requirement  # not raised by encryption or integrity, unlike policy.authentication
 
     @property
-    def takes_raw_commands(self) -> bool:
+    def accepts_raw_commands(self) -> bool:
         return self.policy.negotiation is not _R and self.authentication_new is not _R
 
 
@@ -99,7 +99,7 @@ class ServerPolicy:
 class Agreement:
     """What both sides do.  methods and ciphers: the common ones in our order, as the client spells them.
 
-    cipher: the first of them, as we spell it.  takes_tokens: clients are told which keys sign them.
+    cipher: the first of them, as we spell it.  accepts_tokens: clients are told which keys sign them.
     """
 
     authentication: bool
@@ -111,7 +111,7 @@ class Agreement:
     cipher: str
     duration_s: int
     lease_s: int | None
-    takes_tokens: bool
+    accepts_tokens: bool
 
 
 def canonical_method(name: str) -> str:
@@ -124,40 +124,42 @@ def for_command(policy: SecurityPolicy, command: Command) -> ServerPolicy:
         policy = replace(policy, authentication=_R)
     is_open = command.level is Level.ALLOW and not command.force_authentication
     authentication_new = _O if is_open else policy.authentication
-    wants = {name: getattr(policy, name) for dependency in _DEPENDENCIES for name in dependency}
+    requirements = {name: getattr(policy, name) for dependency in _DEPENDENCIES for name in dependency}
     for needed, feature in _DEPENDENCIES:
-        _make_consistent(wants, needed, feature)
-    return ServerPolicy(replace(policy, **wants), authentication_new)
+        _make_consistent(requirements, needed, feature)
+    return ServerPolicy(replace(policy, **requirements), authentication_new)
 
 
-def _make_consistent(wants: dict[str, Requirement], needed: str, feature: str) -> None:
-    if wants[needed] is _N:
-        if wants[feature] is _R:
+def _make_consistent(requirements: dict[str, Requirement], needed: str, feature: str) -> None:
+    if requirements[needed] is _N:
+        if requirements[feature] is _R:
             raise PolicyMismatch(
                 f"{feature} is required and {needed} is never to be used",
                 "one cannot be had without the other",
                 "correct the SEC_* settings of this daemon",
             )
-        wants[feature] = _N
-    wants[needed] = max(wants[needed], wants[feature])
+        requirements[feature] = _N
+    requirements[needed] = max(requirements[needed], requirements[feature])
 
 
 def reconcile(client: Mapping[str, object], server: ServerPolicy) -> Agreement:
     """client: the ad of DC_AUTHENTICATE, by lower-case names.  Raises PolicyMismatch if both exclude each
     other.
     """
-    return _reconcile(tuple((name, str(client[name])) for name in _WISHES if client.get(name) is not None), server)
+    return _reconcile(
+        tuple((name, str(client[name])) for name in _CLIENT_ATTRIBUTES if client.get(name) is not None), server
+    )
 
 
-@lru_cache(maxsize=KEPT)  # clients of one kind wish the same
-def _reconcile(wishes: tuple[tuple[str, str], ...], server: ServerPolicy) -> Agreement:
-    client, policy = dict(wishes), server.policy
+@lru_cache(maxsize=MAX_CACHED)  # clients of one kind wish the same
+def _reconcile(attributes: tuple[tuple[str, str], ...], server: ServerPolicy) -> Agreement:
+    client, policy = dict(attributes), server.policy
     is_new = "authenticationnew" in client  # since 23.10
-    theirs = want(client, "authenticationnew" if is_new else "authentication")
+    theirs = client_requirement(client, "authenticationnew" if is_new else "authentication")
     ours = server.authentication_new if is_new else policy.authentication
     authentication = _combined("authentication", theirs, ours)
-    encryption = _combined("encryption", want(client, "encryption"), policy.encryption)
-    integrity = _combined("integrity", want(client, "integrity"), policy.integrity)
+    encryption = _combined("encryption", client_requirement(client, "encryption"), policy.encryption)
+    integrity = _combined("integrity", client_requirement(client, "integrity"), policy.integrity)
     ciphers = _in_common(_strongest_first(policy.crypto_methods), client, "cryptomethods")
     cipher = _first(ciphers, policy.crypto_methods)
     is_forced = authentication and cipher == AES
@@ -171,11 +173,11 @@ def _reconcile(wishes: tuple[tuple[str, str], ...], server: ServerPolicy) -> Agr
         cipher=cipher,
         duration_s=min(policy.session_duration_s, _seconds(client.get("sessionduration"))),
         lease_s=_lease_s(policy.session_lease_s, client),
-        takes_tokens="IDTOKENS" in policy.methods,
+        accepts_tokens="IDTOKENS" in policy.methods,
     )
 
 
-def want(client: Mapping[str, str], name: str) -> Requirement:
+def client_requirement(client: Mapping[str, str], name: str) -> Requirement:
     return _BY_FIRST_LETTER.get(client.get(name, "")[:1].upper(), _N)
 
 

@@ -16,40 +16,40 @@ from functools import lru_cache
 
 from annexd.cedar.commands import Command
 from annexd.cedar.crypto import AES, IV_BYTES
-from annexd.cedar.dialogue import Dialogue, PeerLeft, Steps
+from annexd.cedar.dialogue import Dialogue, Exchange, PeerLeft
 from annexd.cedar.errors import UnknownSession, UnprovedSession
 from annexd.cedar.handshake import (
-    BLANK,
+    PLACEHOLDER,
     ClientAd,
     can_be_resumed_for,
+    command_to_authorize,
     deny,
-    filled,
-    find_wanted,
-    in_clear,
+    encode_in_clear,
+    fill,
     is_authorized,
     is_carrier,
-    says_yes,
+    is_yes,
 )
 from annexd.cedar.message import MessageReader
-from annexd.cedar.policy import KEPT, canonical_method
+from annexd.cedar.policy import MAX_CACHED, canonical_method
 from annexd.cedar.session import Session
 
 _NONCE_BYTES = 33  # 44 characters of base64
 
 
 def names_session(client: ClientAd) -> bool:
-    return says_yes(client.get("usesession"))
+    return is_yes(client.get("usesession"))
 
 
-def resume(dialogue: Dialogue, client: ClientAd) -> Steps[tuple[Command, MessageReader]]:
+def resume(dialogue: Dialogue, client: ClientAd) -> Exchange[tuple[Command, MessageReader]]:
     """The authorized command, and its message."""
-    command = find_wanted(dialogue, client)
+    command = command_to_authorize(dialogue, client)
     session = _find_session(dialogue, client)
     if is_carrier(client) or not can_be_resumed_for(command, session.cipher):
         _refuse_without_proof(dialogue, client, command)
-    if _waits(client):
+    if _expects_answer(client):
         nonce = base64.b64encode(dialogue.context.random(_NONCE_BYTES))
-        dialogue.channel.send(filled(_resumed(dialogue.context.version), nonce))
+        dialogue.channel.send(fill(_resumption_answer(dialogue.context.version), nonce))
     if command.does_nothing:
         raise PeerLeft
     payload = yield from _proof(dialogue, session)
@@ -58,7 +58,7 @@ def resume(dialogue: Dialogue, client: ClientAd) -> Steps[tuple[Command, Message
     return command, payload
 
 
-def _waits(client: ClientAd) -> bool:
+def _expects_answer(client: ClientAd) -> bool:
     return client.get("resumeresponse") is True
 
 
@@ -86,22 +86,22 @@ def _refuse_without_proof(dialogue: Dialogue, client: ClientAd, command: Command
 
 
 def _answer_unknown(dialogue: Dialogue, client: ClientAd) -> None:
-    if _waits(client):
+    if _expects_answer(client):
         dialogue.send(dialogue.message().ad({"ReturnCode": "SID_NOT_FOUND"}))
 
 
-@lru_cache(maxsize=KEPT)
-def _resumed(version: str) -> bytes:
+@lru_cache(maxsize=MAX_CACHED)
+def _resumption_answer(version: str) -> bytes:
     """For every peer: the nonce is left blank."""
-    return in_clear({"ReturnCode": "AUTHORIZED", "RemoteVersion": version, "Nonce": BLANK})
+    return encode_in_clear({"ReturnCode": "AUTHORIZED", "RemoteVersion": version, "Nonce": PLACEHOLDER})
 
 
-def _proof(dialogue: Dialogue, session: Session) -> Steps[MessageReader]:
+def _proof(dialogue: Dialogue, session: Session) -> Exchange[MessageReader]:
     """The peer's first message; that it decrypts shows the key."""
-    dialogue.expect(session.identity)
+    dialogue.expect_identity(session.identity)
     dialogue.channel.encrypt(session.key, dialogue.context.random(IV_BYTES))
     message = yield from dialogue.receive()
-    dialogue.identified(session.identity)
+    dialogue.set_identity(session.identity)
     dialogue.session_id = session.id
-    dialogue.context.sessions.used(session, dialogue.now_s)
+    dialogue.context.sessions.renew(session, dialogue.now_s)
     return message

@@ -34,7 +34,7 @@ class Session:
     used_at_s: float = 0.0
     cipher: str = AES
 
-    def is_over(self, now_s: float) -> bool:
+    def has_expired(self, now_s: float) -> bool:
         if self.expires_at_s is not None and now_s >= self.expires_at_s:
             return True
         return bool(self.lease_s) and now_s >= self.used_at_s + self.lease_s + SLOP_S
@@ -53,10 +53,10 @@ class SessionCache:
         self._id_prefix = id_prefix
         self._random_hex = random_hex
         self._inherited: OrderedDict[str, Session] = OrderedDict()
-        self._known: OrderedDict[str, Session] = OrderedDict()
-        self._unknown: OrderedDict[str, Session] = OrderedDict()
-        self._shelves = (self._known, self._unknown, self._inherited)
-        self._bounds = ((self._known, capacity), (self._unknown, max(1, capacity // 10)))
+        self._named: OrderedDict[str, Session] = OrderedDict()
+        self._unnamed: OrderedDict[str, Session] = OrderedDict()
+        self._partitions = (self._named, self._unnamed, self._inherited)
+        self._bounds = ((self._named, capacity), (self._unnamed, max(1, capacity // 10)))
 
     def new_id(self) -> str:
         """Unguessable, so that nobody can even ask which sessions there are."""
@@ -68,33 +68,38 @@ class SessionCache:
 
     def add(self, session: Session) -> None:
         """Keep a negotiated session, in place of the one that was unused longest if there is no room."""
-        shelf = self._known if session.identity.named else self._unknown
-        shelf[session.id] = session
+        partition = self._named if session.identity.named else self._unnamed
+        partition[session.id] = session
         for full, capacity in self._bounds:
             while len(full) > capacity:
                 full.popitem(last=False)
 
     def find(self, session_id: str, now_s: float) -> Session | None:
         """The session of this id, unchanged; None if there is none or it is over."""
-        found = next((shelf[session_id] for shelf in self._shelves if session_id in shelf), None)
-        return found if found and not found.is_over(now_s) else None
+        found = next((partition[session_id] for partition in self._partitions if session_id in partition), None)
+        return found if found and not found.has_expired(now_s) else None
 
-    def used(self, session: Session, now_s: float) -> None:
+    def renew(self, session: Session, now_s: float) -> None:
         """Renew a session whose key the peer has shown."""
         session.used_at_s = now_s
-        for shelf in self._shelves:
-            if session.id in shelf:
-                shelf.move_to_end(session.id)
+        for partition in self._partitions:
+            if session.id in partition:
+                partition.move_to_end(session.id)
 
     def expire(self, now_s: float) -> int:
         """Drop what is over; how many there were.  For a timer: find() never returns them anyway."""
-        over = [(shelf, key) for shelf in self._shelves for key, kept in shelf.items() if kept.is_over(now_s)]
-        for shelf, key in over:
-            del shelf[key]
+        over = [
+            (partition, key)
+            for partition in self._partitions
+            for key, kept in partition.items()
+            if kept.has_expired(now_s)
+        ]
+        for partition, key in over:
+            del partition[key]
         return len(over)
 
     def __len__(self) -> int:
-        return sum(len(shelf) for shelf in self._shelves)
+        return sum(len(partition) for partition in self._partitions)
 
 
 def inherited_sessions(text: str, *, family: bool = True) -> tuple[Session, ...]:

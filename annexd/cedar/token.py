@@ -15,7 +15,7 @@ from annexd.cedar.akep2 import ALGORITHMS
 from annexd.cedar.identity import TokenFacts
 from annexd.cedar.method import MethodFailed
 
-KEPT = 32  # tokens; at most the 64 kB each that a message may have before its peer is known
+MAX_CACHED = 32  # tokens; at most the 64 kB each that a message may have before its peer is known
 
 _BASE64_URL = re.compile(r"[A-Za-z0-9_-]+")
 _KEY_ID = re.compile(r"(?!\.)[^/\x00-\x1f\x7f]{1,255}")  # it names a file
@@ -46,7 +46,7 @@ class Token:
             raise MethodFailed(f"the token is older than SEC_TOKEN_MAX_AGE, {max_age_s} s, or does not say")
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=MAX_CACHED)
 def parse_token(text: str) -> Token:
     """header.payload, both base64.  Raises MethodFailed for what this daemon cannot accept.
 

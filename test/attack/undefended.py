@@ -36,7 +36,7 @@ class Defence:
 
 
 DEFENCES = (
-    Defence("frames of a message", "cedar/channel.py", "self._check_frames()", "pass", "many_chains"),
+    Defence("frames of a message", "cedar/channel.py", "self._check_frame_count()", "pass", "many_chains"),
     Defence("size of a message", "cedar/channel.py", "self._check_size(length)", "pass", "endless_chains and five"),
     Defence(
         "connections without a command", "daemon/lobby.py", "while self._taken >= room:", "while False:", "half_open"
@@ -144,7 +144,7 @@ DEFENCES = (
         "naming a session does not use it",
         "cedar/session.py",
         "return found if found",
-        "return (self.used(found, now_s), found)[1] if found",
+        "return (self.renew(found, now_s), found)[1] if found",
         "id_alone and DC_RECONFIG",
         "cedar/test_resumption.py",
     ),
@@ -157,7 +157,7 @@ DEFENCES = (
         deny(dialogue, command)
 """,
         """
-    dialogue.identified(session.identity)
+    dialogue.set_identity(session.identity)
     if not (yield from is_authorized(dialogue, command)):
         deny(dialogue, command)
     payload = yield from _proof(dialogue, session)
@@ -208,10 +208,10 @@ DEFENCES = (
     ),
     Defence("sessions kept", "cedar/session.py", "while len(full) > capacity:", "while False:", "more_sessions"),
     Defence(
-        "the nameless have a shelf of their own",
+        "the nameless have a partition of their own",
         "cedar/session.py",
-        "self._known if session.identity.named else self._unknown",
-        "self._known",
+        "self._named if session.identity.named else self._unnamed",
+        "self._named",
         "more_sessions",
     ),
     Defence("depth of an ad", "cedar/classad.py", "if depth == 0:", "if False:", "bombs"),

@@ -88,7 +88,7 @@ def test_encryption_raises_authentication_and_negotiation() -> None:
     assert server.policy.authentication is R
     assert server.policy.negotiation is R
     assert server.authentication_new is O
-    assert not server.takes_raw_commands
+    assert not server.accepts_raw_commands
 
 
 def test_never_authenticating_lowers_what_is_only_preferred() -> None:

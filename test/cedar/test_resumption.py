@@ -81,7 +81,7 @@ def _context(owner: str) -> tuple[ServerContext, Session]:
 
 def _state(context: ServerContext) -> list[list[tuple[str, Session]]]:
     """Everything that is known of the sessions, in the order in which they would be given up."""
-    return [[(key, replace(kept)) for key, kept in shelf.items()] for shelf in context.sessions._shelves]
+    return [[(key, replace(kept)) for key, kept in partition.items()] for partition in context.sessions._partitions]
 
 
 @EVERY_COMMAND
@@ -137,7 +137,7 @@ def test_with_the_key_a_command_with_a_message_is_carried_out_and_the_session_re
     assert conversation.command().session_id == session.id
     assert conversation.questions == [NeedAuthorization(command, session.identity)]
     assert session.used_at_s == NOW_S + 10
-    assert [shelf[-1][0] for shelf in _state(context) if session.id in dict(shelf)] == [session.id]
+    assert [partition[-1][0] for partition in _state(context) if session.id in dict(partition)] == [session.id]
 
 
 @pytest.mark.parametrize("number", [DC_QUERY_INSTANCE, DC_OFF_FAST, DC_RECONFIG])

@@ -39,7 +39,7 @@ def test_a_lease_is_renewed_by_use() -> None:
     cache = SessionCache("x")
     cache.add(_session("a", lease_s=50, used_at_s=0))
     for now_s in (69, 69 + 69):
-        cache.used(_found(cache, "a", now_s), now_s)
+        cache.renew(_found(cache, "a", now_s), now_s)
     assert cache.find("a", 69 + 69 + 70) is None
 
 
@@ -66,7 +66,7 @@ def test_a_full_cache_gives_up_what_was_unused_longest() -> None:
     cache = SessionCache("x", capacity=2)
     cache.add(_session("a"))
     cache.add(_session("b"))
-    cache.used(_found(cache, "a", 1), 1)
+    cache.renew(_found(cache, "a", 1), 1)
     cache.add(_session("c"))
     assert [bool(cache.find(name, 1)) for name in "abc"] == [True, False, True]
 
