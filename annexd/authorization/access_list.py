@@ -16,11 +16,11 @@ class AccessList:
     entries: tuple[Entry, ...]
     warnings: tuple[str, ...]
 
-    def match(self, visit: AccessCheck) -> Entry | None:
+    def match(self, check: AccessCheck) -> Entry | None:
         """The entry that lists this peer; entries for which nothing must be looked up are tried first."""
-        candidates = [entry for entry in self.entries if entry.admits_user(visit.user)]
+        candidates = [entry for entry in self.entries if entry.admits_user(check.user)]
         candidates.sort(key=lambda entry: entry.needs_lookup)
-        return next((entry for entry in candidates if visit.comes_from(entry)), None)
+        return next((entry for entry in candidates if check.comes_from(entry)), None)
 
 
 def read_list(knob: str, text: str, *, pool_equivalent: bool) -> AccessList:

@@ -82,9 +82,9 @@ class AccessCheck:
     def _is_in_netgroup(self, netgroup: str) -> bool:
         """With its address, or else with one of its names (IpVerify::lookup_user)."""
         user, at, domain = self.user.rpartition("@")
-        asked = Membership(netgroup, str(self.address), user if at else domain, domain)
-        return self._lookups.is_member(asked) or any(
-            self._lookups.is_member(asked._replace(host=name)) for name in self.names
+        membership = Membership(netgroup, str(self.address), user if at else domain, domain)
+        return self._lookups.is_member(membership) or any(
+            self._lookups.is_member(membership._replace(host=name)) for name in self.names
         )
 
     def _is_named(self, entry: Entry) -> bool:

@@ -90,48 +90,48 @@ class AuthorizationPolicy:
 
         The resolver is asked only if nothing that comes first decides; what `lookups` raises is passed on.
         """
-        visit = AccessCheck(peer, lookups)
+        check = AccessCheck(peer, lookups)
         if command.force_authentication and not _is_mapped(peer.user):
-            return Verdict(False, f"{command.name} needs an authenticated user with a domain, not {visit}")
+            return Verdict(False, f"{command.name} needs an authenticated user with a domain, not {check}")
         levels = (command.level, *command.alternate_levels)
         if not within_limits(levels, peer.limits):
             limits = printable(", ".join(peer.limits))
-            return Verdict(False, f"the session of {visit} is limited to {limits}: no {command.level}")
-        return self._first_granted(levels, visit)
+            return Verdict(False, f"the session of {check} is limited to {limits}: no {command.level}")
+        return self._first_granted(levels, check)
 
     def verify(self, level: Level, peer: Peer, lookups: Lookups) -> Verdict:
         """The lists and holes alone (condor_ipverify.cpp): the limits of the session are not considered."""
         return self._verify(level, AccessCheck(peer, lookups))
 
-    def _first_granted(self, levels: Sequence[Level], visit: AccessCheck) -> Verdict:
+    def _first_granted(self, levels: Sequence[Level], check: AccessCheck) -> Verdict:
         """Of the levels that will do; the reason of a refusal is that of the first."""
         verdicts = []
         for level in levels:
-            verdicts.append(self._verify(level, visit))
+            verdicts.append(self._verify(level, check))
             if verdicts[-1].granted:
                 return verdicts[-1]
         return verdicts[0]
 
-    def _verify(self, level: Level, visit: AccessCheck) -> Verdict:
+    def _verify(self, level: Level, check: AccessCheck) -> Verdict:
         if level is Level.ALLOW:
             return Verdict(True, "ALLOW is open to everyone")
-        if visit.method == _INHERITED and any(hole.is_for(visit.user, level) for hole in self.holes):
-            return Verdict(True, f"{visit} always has {level}")
-        if visit.address is None:
-            return Verdict(False, f"{visit} comes from no IP address")
+        if check.method == _INHERITED and any(hole.is_for(check.user, level) for hole in self.holes):
+            return Verdict(True, f"{check} always has {level}")
+        if check.address is None:
+            return Verdict(False, f"{check} comes from no IP address")
         lists = self.lists.get(level, LevelLists())
-        if lists.deny and (entry := lists.deny.match(visit)):
-            return Verdict(False, f"{lists.deny.knob} lists {entry.text}, which covers {visit}")
-        if lists.allow and (entry := lists.allow.match(visit)):
-            return Verdict(True, f"{lists.allow.knob} lists {entry.text}, which covers {visit}")
-        return self._implied(level, lists.allow, visit)
+        if lists.deny and (entry := lists.deny.match(check)):
+            return Verdict(False, f"{lists.deny.knob} lists {entry.text}, which covers {check}")
+        if lists.allow and (entry := lists.allow.match(check)):
+            return Verdict(True, f"{lists.allow.knob} lists {entry.text}, which covers {check}")
+        return self._implied(level, lists.allow, check)
 
-    def _implied(self, level: Level, allow: AccessList | None, visit: AccessCheck) -> Verdict:
+    def _implied(self, level: Level, allow: AccessList | None, check: AccessCheck) -> Verdict:
         for higher in IMPLIED_BY[level]:
-            verdict = self._verify(higher, visit)
+            verdict = self._verify(higher, check)
             if verdict.granted:
                 return Verdict(True, f"{higher} implies {level}: {verdict.reason}")
-        reason = f"{allow.knob} does not list {visit}" if allow else f"ALLOW_{level} is not defined"
+        reason = f"{allow.knob} does not list {check}" if allow else f"ALLOW_{level} is not defined"
         if IMPLIED_BY[level]:
             reason += f", and nothing that implies {level} is granted"
         return Verdict(False, reason)

@@ -15,7 +15,7 @@ from htcondor2.htcondor2_impl import _send_generic_payload_command
 from annexd.condor import values
 from annexd.condor.values import ANY_NAME, C_INTEGERS, KNOB, Unsafe
 
-MOST_OF_A_NAME = re.compile(r'[^\0-\x1f\x7f"\\\ud800-\udfff]{1,255}')  # of a daemon; it goes between quotes
+DAEMON_NAME = re.compile(r'[^\0-\x1f\x7f"\\\ud800-\udfff]{1,255}')  # of a daemon; it goes between quotes
 
 
 class Ad(Protocol):
@@ -35,25 +35,25 @@ class Expression(Protocol):
 # ClassAds.
 
 
-def ad_to_show(attributes: Mapping[str, Any], expressions: Mapping[str, str] | None = None) -> Ad:
+def display_ad(attributes: Mapping[str, Any], expressions: Mapping[str, str] | None = None) -> Ad:
     """An ad for people: words are made safe, and what is no attribute is left out."""
-    return _with_expressions(classad2.ClassAd(values.shown(attributes)), expressions or {})
+    return _with_expressions(classad2.ClassAd(values.display_attributes(attributes)), expressions or {})
 
 
-def ad_of(attributes: Mapping[str, Any], expressions: Mapping[str, str] | None = None) -> Ad:
-    return _with_expressions(classad2.ClassAd(values.same(attributes)), expressions or {})
+def make_ad(attributes: Mapping[str, Any], expressions: Mapping[str, str] | None = None) -> Ad:
+    return _with_expressions(classad2.ClassAd(values.checked_attributes(attributes)), expressions or {})
 
 
-def ad_of_claims(claims: Mapping[str, Any]) -> Ad:
+def claims_ad(claims: Mapping[str, Any]) -> Ad:
     """Under any names; of two that differ in case the last one counts."""
     ad = classad2.ClassAd()
-    for name, value in values.same(claims, ANY_NAME).items():
+    for name, value in values.checked_attributes(claims, ANY_NAME).items():
         ad[name] = value
     found: Ad = ad
     return found
 
 
-def ad_in(text: str) -> Ad:
+def parse_ad(text: str) -> Ad:
     """What repr() of an ad says."""
     ad: Ad = classad2.ClassAd(values.expression(text))
     return ad
@@ -72,7 +72,7 @@ def expression(text: str) -> Expression:
 
 
 def quote(text: str) -> str:
-    return str(classad2.quote(values.exact(text)))
+    return str(classad2.quote(values.checked_text(text)))
 
 
 # The configuration.
@@ -103,7 +103,7 @@ def set_param(name: str, text: str) -> None:
 
 def log(level: Any, text: str) -> None:
     """Never Unsafe: a line of the log is words."""
-    htcondor2.log(level, values.words(text))
+    htcondor2.log(level, values.display_text(text))
 
 
 # Calls over the network: they may block for 20 s.
@@ -117,7 +117,7 @@ def send_alive(address: str, pid: int, hang_after_s: int) -> None:
 
 def exchange(address: str, command: int, attributes: Mapping[str, Any]) -> tuple[Any, int, str]:
     """Send an ad and get one: the answer or None, a number and words, as tool/bindings.py tells."""
-    ad = classad2.ClassAd(values.same(attributes))
+    ad = classad2.ClassAd(values.checked_attributes(attributes))
     answer, code, words = _send_generic_payload_command(
         values.address(address), values.integer(command, C_INTEGERS), ad._handle
     )
@@ -140,7 +140,7 @@ def query(pool: str | None, constraint: str, attributes: Sequence[str]) -> list[
 
 def locate(pool: str | None, name: str) -> Any:
     """The location ad of the generic daemon of this name, or None."""
-    return _collector(pool).locate(htcondor2.DaemonType.Generic, values.name(name, MOST_OF_A_NAME))
+    return _collector(pool).locate(htcondor2.DaemonType.Generic, values.name(name, DAEMON_NAME))
 
 
 def _collector(pool: str | None) -> Any:

@@ -9,18 +9,18 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-MOST_CHARACTERS: Final = 1_000_000  # of one text
-MOST_CHARACTERS_IN_ALL: Final = 20_000_000  # of an ad
-MOST_VALUES: Final = 200_000
-MOST_LEVELS: Final = 20  # of lists and ads in each other, as in an ad that is read from the network
-MOST_WORDS: Final = 4_000  # characters of a text for people
-MOST_OF_AN_EXPRESSION: Final = 200_000  # characters
-MOST_OPERATORS: Final = 10_000  # each may be one level deeper; 150,000 are survived with 8 MB of stack
+MAX_CHARACTERS: Final = 1_000_000  # of one text
+MAX_AD_CHARACTERS: Final = 20_000_000  # of an ad
+MAX_VALUES: Final = 200_000
+MAX_DEPTH: Final = 20  # of lists and ads in each other, as in an ad that is read from the network
+MAX_SHOWN: Final = 4_000  # characters of a text for people
+MAX_EXPRESSION_CHARACTERS: Final = 200_000  # characters
+MAX_OPERATORS: Final = 10_000  # each may be one level deeper; 150,000 are survived with 8 MB of stack
 INTEGERS: Final = range(-(2**63), 2**63)
 C_INTEGERS: Final = range(-(2**31), 2**31)
 
 REPLACEMENT: Final = "\ufffd"
-KILLING: Final = re.compile("[\0\ud800-\udfff]")
+FATAL: Final = re.compile("[\0\ud800-\udfff]")
 ATTRIBUTE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 ANY_NAME: Final = re.compile("[^\0\ud800-\udfff]{1,255}")  # what an ad holds, and an expression can quote
 KNOB: Final = re.compile(r"[!-~]{1,255}")
@@ -34,16 +34,16 @@ class Unsafe(ValueError):
     """The bindings must not be given this; the text says why, without quoting it at length."""
 
 
-def words(text: str) -> str:
+def display_text(text: str) -> str:
     """A text for people: what kills is replaced, and the rest of a long one left out."""
-    return KILLING.sub(REPLACEMENT, text if len(text) <= MOST_WORDS else text[:MOST_WORDS] + "...")
+    return FATAL.sub(REPLACEMENT, text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "...")
 
 
-def exact(text: str, most: int = MOST_CHARACTERS) -> str:
+def checked_text(text: str, most: int = MAX_CHARACTERS) -> str:
     """The text itself.  Raises Unsafe."""
     if len(text) > most:
         raise Unsafe(f"a text of {len(text)} characters is too long (at most {most})")
-    if found := KILLING.search(text):
+    if found := FATAL.search(text):
         raise Unsafe(f"a text holds the character {found[0]!r}")
     return text
 
@@ -64,10 +64,10 @@ def integer(value: int, of: range = INTEGERS) -> int:
 
 def expression(text: str) -> str:
     """An expression that neither parsing nor evaluation carries too deep.  Raises Unsafe."""
-    exact(text, MOST_OF_AN_EXPRESSION)
+    checked_text(text, MAX_EXPRESSION_CHARACTERS)
     operators = sum(1 for _ in _OPERATOR.finditer(_QUOTED.sub("", text)))
-    if operators > MOST_OPERATORS:
-        raise Unsafe(f"an expression of {operators} operators is too deep (at most {MOST_OPERATORS})")
+    if operators > MAX_OPERATORS:
+        raise Unsafe(f"an expression of {operators} operators is too deep (at most {MAX_OPERATORS})")
     return text
 
 
@@ -75,7 +75,7 @@ def setting(knob: str, text: str) -> str:
     """What a knob may be set to: nothing that names the knob, which would be expanded for ever.  Raises Unsafe."""
     if re.search(rf"\$\w*\(\s*{re.escape(name(knob, KNOB))}\b", text, re.IGNORECASE):
         raise Unsafe(f"{knob} is set to a text that refers to {knob}")
-    return exact(text)
+    return checked_text(text)
 
 
 def address(text: str) -> str:
@@ -91,25 +91,25 @@ def pool(text: str) -> str:
     return address(text) if text.startswith("<") else name(text, POOL)
 
 
-def shown(values: Mapping[str, Any]) -> dict[str, Any]:
+def display_attributes(values: Mapping[str, Any]) -> dict[str, Any]:
     """Attributes for people: texts as `words` has them; what has no name, or is no value, is left out."""
     copy = _Copy(is_exact=False)
     found = {}
     for key, value in values.items():
         try:
-            found[name(key)] = copy.value(value, MOST_LEVELS)
+            found[name(key)] = copy.value(value, MAX_DEPTH)
         except Unsafe:
             continue
     return found
 
 
-def same(values: Mapping[str, Any], syntax: re.Pattern[str] = ATTRIBUTE) -> dict[str, Any]:
+def checked_attributes(values: Mapping[str, Any], syntax: re.Pattern[str] = ATTRIBUTE) -> dict[str, Any]:
     """These very attributes.  Raises Unsafe, with the attribute's name."""
     copy = _Copy(is_exact=True, syntax=syntax)
     found = {}
     for key, value in values.items():
         try:
-            found[name(key, syntax)] = copy.value(value, MOST_LEVELS)
+            found[name(key, syntax)] = copy.value(value, MAX_DEPTH)
         except Unsafe as error:
             raise Unsafe(f"attribute {key[:60]!r}: {error}") from error
     return found
@@ -125,8 +125,8 @@ class _Copy:
     def value(self, value: Any, levels: int) -> Any:
         """Raises Unsafe."""
         self.values += 1
-        if self.values > MOST_VALUES or levels < 0:
-            raise Unsafe(f"more than {MOST_LEVELS} levels or {MOST_VALUES} values")
+        if self.values > MAX_VALUES or levels < 0:
+            raise Unsafe(f"more than {MAX_DEPTH} levels or {MAX_VALUES} values")
         if isinstance(value, Mapping):
             return {name(key, self.syntax): self.value(each, levels - 1) for key, each in _items(value)}
         if isinstance(value, list | tuple):
@@ -136,9 +136,9 @@ class _Copy:
     def _scalar(self, value: Any) -> Any:
         if isinstance(value, str):
             self.characters += len(value)
-            if self.characters > MOST_CHARACTERS_IN_ALL:
-                raise Unsafe(f"more than {MOST_CHARACTERS_IN_ALL} characters")
-            return exact(value) if self.is_exact else words(value)
+            if self.characters > MAX_AD_CHARACTERS:
+                raise Unsafe(f"more than {MAX_AD_CHARACTERS} characters")
+            return checked_text(value) if self.is_exact else display_text(value)
         if isinstance(value, int) and not isinstance(value, bool):
             return integer(value)
         if value is None or isinstance(value, bool | float):

@@ -301,14 +301,14 @@ DEFENCES = (
     Defence(
         "characters that end the bindings",
         "condor/values.py",
-        "if found := KILLING.search(text):",
+        "if found := FATAL.search(text):",
         "if found := None:",
         "no_claim",
     ),
     Defence(
         "words in the daemon's ad",
         "condor/values.py",
-        "KILLING.sub(REPLACEMENT, ",
+        "FATAL.sub(REPLACEMENT, ",
         "str(",
         "words_of_others",
         "condor/test_bindings.py",
@@ -316,7 +316,7 @@ DEFENCES = (
     Defence(
         "depth of an expression",
         "condor/values.py",
-        "if operators > MOST_OPERATORS:",
+        "if operators > MAX_OPERATORS:",
         "if False:",
         "change_a_meaning",
         "condor/test_bindings.py",

@@ -78,12 +78,12 @@ def nested(levels: int, inner: object = 1) -> Any:
 
 def ad(text: str, number: int) -> object:
     parts = text.split("\n", 1)
-    made = bindings.ad_to_show({"A": text, "N": number, parts[0]: [parts[-1]], "Deep": nested(abs(number) % 40, text)})
+    made = bindings.display_ad({"A": text, "N": number, parts[0]: [parts[-1]], "Deep": nested(abs(number) % 40, text)})
     return len(repr(made)) + sum(1 for name in made if made.eval(name))
 
 
 def order(text: str, number: int) -> object:
-    return len(repr(bindings.ad_of({"A": text, "N": number, "Deep": nested(abs(number) % 100_000, text)})))
+    return len(repr(bindings.make_ad({"A": text, "N": number, "Deep": nested(abs(number) % 100_000, text)})))
 
 
 def claims(text: str, number: int) -> object:
@@ -92,12 +92,12 @@ def claims(text: str, number: int) -> object:
         found = json.loads(text)
     except (ValueError, RecursionError):
         found = {text: text, "n": number}
-    made = bindings.ad_of_claims(found if isinstance(found, dict) else {"x": found})
+    made = bindings.claims_ad(found if isinstance(found, dict) else {"x": found})
     return bindings.expression('jti == "x" || member(sub, {"a"})').eval(made)
 
 
 def expression(text: str, number: int) -> object:
-    return bindings.expression(text * max(1, abs(number) % 1000)).eval(bindings.ad_of({"A": "text", "N": number}))
+    return bindings.expression(text * max(1, abs(number) % 1000)).eval(bindings.make_ad({"A": "text", "N": number}))
 
 
 def knob(text: str, number: int) -> object:
@@ -111,14 +111,14 @@ CALLS: Mapping[str, Callable[[str, int], object]] = {
     "order": order,
     "claims": claims,
     "expression": expression,
-    "ad_in": lambda text, _: bindings.ad_in(text),
+    "parse_ad": lambda text, _: bindings.parse_ad(text),
     "quote": lambda text, _: bindings.quote(text),
     "knob": knob,
     "param": lambda text, _: bindings.param(text),
     "log": lambda text, _: bindings.log(htcondor2.LogLevel.Always, text),
     "alive": lambda text, number: bindings.send_alive(text, number, number),
     "exchange": lambda text, number: bindings.exchange(text, number, {"A": text}),
-    "advertise": lambda text, _: bindings.advertise(text, "UPDATE_AD_GENERIC", [bindings.ad_to_show({"Name": text})]),
+    "advertise": lambda text, _: bindings.advertise(text, "UPDATE_AD_GENERIC", [bindings.display_ad({"Name": text})]),
     "ping": lambda text, _: bindings.ping(text, text[:20]),
     "locate": lambda text, _: bindings.locate("127.0.0.1:1", text),
     "query": lambda text, _: bindings.query(text, text, [text]),

@@ -108,7 +108,7 @@ def test_a_malformed_address_is_refused(child: Child, call: str, text: str) -> N
         ("order", SURROGATE, 1),
         ("order", "x", 99_999),
         ("order", "x", 2**64),
-        ("ad_in", f"[x = {SURROGATE}]", 0),
+        ("parse_ad", f"[x = {SURROGATE}]", 0),
         ("expression", "1+" * 1000, 999),
         ("expression", "1+" * 15_000 + "1", 1),
         ("quote", "\0", 0),

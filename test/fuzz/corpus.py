@@ -95,7 +95,7 @@ def _bindings_seeds() -> Iterator[bytes]:
         ("claims", 0, b'{"sub": "a", "x": "\\ud800", "\\u0000": [1]}'),
         ("expression", 900, b"1+" * 400),
         ("expression", 1, b'regexp("a", Name) && ifThenElse(N > 1, {1}, [a = 1])'),
-        ("ad_in", 0, b"[ a = { 1 } ]"),
+        ("parse_ad", 0, b"[ a = { 1 } ]"),
         ("quote", 0, b'"\\\0'),
         ("knob", 1, b"X=$(X)"),
         ("param", 0, b"ANNEXD.X\xff"),
