@@ -74,21 +74,21 @@ class Conversation:
     def at(cls, context: ServerContext, local: Endpoint = HERE, **answers: Any) -> "Conversation":
         return cls(Connection(context, lambda: local), **answers)
 
-    def hear(self, received: bytes) -> bytes:
+    def receive(self, received: bytes) -> bytes:
         """Take bytes of the peer (b"" is its end) and return what the server says to them."""
         self.connection.receive_data(received)
-        return self.go_on()
+        return self.advance()
 
-    def go_on(self) -> bytes:
+    def advance(self) -> bytes:
         try:
             while not isinstance(event := self.connection.next_event(self.now_s), NeedData):
                 self._take(event)
                 if isinstance(event, ConnectionClosed | CommandReceived):
                     break
         finally:
-            said = self.connection.data_to_send()
-            self.sent += said
-        return said
+            sent = self.connection.data_to_send()
+            self.sent += sent
+        return sent
 
     def command(self) -> CommandReceived:
         last = self.events[-1] if self.events else None
@@ -97,9 +97,9 @@ class Conversation:
 
     def reply(self, message: bytes) -> bytes:
         self.connection.reply(message)
-        said = self.connection.data_to_send()
-        self.sent += said
-        return said
+        sent = self.connection.data_to_send()
+        self.sent += sent
+        return sent
 
     def _take(self, event: Event) -> None:
         match event:

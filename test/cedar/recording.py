@@ -59,7 +59,7 @@ class Recording:
         encryption, integrity = (self.facts.get(feature, "YES") == "YES" for feature in ("encryption", "integrity"))
         return Protection(self.cipher, self.session_key, encryption, integrity)
 
-    def take_up_key(self, channel: Channel, iv: bytes) -> None:
+    def use_key(self, channel: Channel, iv: bytes) -> None:
         if self.cipher == AES:
             channel.encrypt(self.session_key, iv)
         else:
@@ -82,21 +82,21 @@ class Recording:
         recorded = Recorded()
         facts = self.facts
         if scalar := facts.get("server_ecdh_priv"):
-            recorded.draws(int(scalar, 16).to_bytes(32, "big"))
+            recorded.add(int(scalar, 16).to_bytes(32, "big"))
         if iv := facts.get("server_iv"):
-            recorded.draws(bytes.fromhex(iv))
+            recorded.add(bytes.fromhex(iv))
         if proof := facts["ctx"].get("fs"):
-            recorded.draws(bytes("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".index(character) for character in proof[0][-10:-1]))
+            recorded.add(bytes("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".index(character) for character in proof[0][-10:-1]))
         if akep2 := facts["ctx"].get("akep2"):
-            recorded.draws(bytes.fromhex(akep2["rb"]))
+            recorded.add(bytes.fromhex(akep2["rb"]))
         return recorded
 
     def _read(self, clear: int) -> Iterator[tuple[Frame, bytes]]:
         server, client = Channel(PLENTY), Channel(PLENTY)
         for number, frame in enumerate(self.frames):
             if number == clear:
-                self.take_up_key(server, bytes(16))
-                self.take_up_key(client, bytes(16))
+                self.use_key(server, bytes(16))
+                self.use_key(client, bytes(16))
             reader, writer = (server, client) if frame.sender == CLIENT else (client, server)
             reader.receive(frame.raw)
             text = reader.next_message()
@@ -113,7 +113,7 @@ class Recorded:
     def __init__(self) -> None:
         self._by_length: dict[int, list[bytes]] = defaultdict(list)
 
-    def draws(self, value: bytes) -> None:
+    def add(self, value: bytes) -> None:
         self._by_length[len(value)].append(value)
 
     def and_then(self, other: Callable[[int], bytes]) -> Callable[[int], bytes]:

@@ -16,7 +16,7 @@ IV = bytes(range(16))
 HEADER = bytes.fromhex("0100000010")
 
 
-def said(*frames: bytes) -> Transcript:
+def transcript_of(*frames: bytes) -> Transcript:
     transcript = Transcript()
     for frame in frames:
         transcript.add(frame)
@@ -40,7 +40,7 @@ def test_the_counter_wraps_around_within_the_four_bytes() -> None:
 
 
 def test_only_the_first_frame_carries_the_iv_and_the_transcripts() -> None:
-    encryptor, decryptor = Encryptor(KEY, IV, said(b"said")), Decryptor(KEY, said(b"said"))
+    encryptor, decryptor = Encryptor(KEY, IV, transcript_of(b"said")), Decryptor(KEY, transcript_of(b"said"))
     assert encryptor.overhead == 32
     first = encryptor.encrypt(HEADER, b"one")
     assert first.startswith(IV)
@@ -54,9 +54,9 @@ def test_only_the_first_frame_carries_the_iv_and_the_transcripts() -> None:
     [(b"other", HEADER, KEY), (b"said", b"\0" + HEADER[1:], KEY), (b"said", HEADER, Secret(b"k" * 32))],
 )
 def test_another_transcript_header_or_key_does_not_verify(transcript: bytes, header: bytes, key: Secret) -> None:
-    body = Encryptor(KEY, IV, said(b"said")).encrypt(HEADER, b"text")
+    body = Encryptor(KEY, IV, transcript_of(b"said")).encrypt(HEADER, b"text")
     with pytest.raises(Tampered):
-        Decryptor(key, said(transcript)).open(header, body)
+        Decryptor(key, transcript_of(transcript)).open(header, body)
 
 
 @pytest.mark.parametrize("length", [0, 1, 15, 16, 31])
@@ -66,12 +66,12 @@ def test_a_frame_shorter_than_iv_and_tag_is_refused(length: int) -> None:
 
 
 def test_a_silent_direction_counts_as_zeros() -> None:
-    assert said().digest() == bytes(32)
-    assert said(b"x").digest() != bytes(32)
+    assert transcript_of().digest() == bytes(32)
+    assert transcript_of(b"x").digest() != bytes(32)
 
 
 def test_a_transcript_is_one_hash_however_much_was_said_and_whenever_it_is_asked() -> None:
-    transcript = said(b"a" * 4000, b"b" * 4000, b"c")
+    transcript = transcript_of(b"a" * 4000, b"b" * 4000, b"c")
     assert transcript.digest() == hashlib.sha256(b"a" * 4000 + b"b" * 4000 + b"c").digest()
     transcript.add(b"d")
     assert transcript.digest() == hashlib.sha256(b"a" * 4000 + b"b" * 4000 + b"cd").digest()

@@ -12,10 +12,10 @@ from test.cedar.conversation import Conversation, server
 BEHIND_SHARED_PORT = Endpoint("127.0.0.1", 9618, "annexd_1_ca11")
 
 
-def _asked(local: Endpoint, extension: str, *, made: int = 0, **changes: Any) -> tuple[int, Client]:
+def _prove(local: Endpoint, extension: str, *, made: int = 0, **changes: Any) -> tuple[int, Client]:
     client = Client(Conversation.at(server(**changes), local))
-    client.greet()
-    client.hear_ad()
+    client.start()
+    client.receive_ad()
     assert client.offer(FS) == FS
     return client.pass_fs(extension, made), client
 
@@ -32,7 +32,7 @@ def _asked(local: Endpoint, extension: str, *, made: int = 0, **changes: Any) ->
     ],
 )
 def test_a_directory_for_this_daemon_is_looked_at(local: Endpoint, extension: str) -> None:
-    result, client = _asked(local, extension, advertised=("public.example.org:9618",))
+    result, client = _prove(local, extension, advertised=("public.example.org:9618",))
     assert result == 0
     question = client.conversation.questions[0]
     assert isinstance(question, NeedFilesystemProof)
@@ -54,13 +54,13 @@ def test_a_directory_for_this_daemon_is_looked_at(local: Endpoint, extension: st
     ],
 )
 def test_a_directory_for_another_daemon_is_not_even_looked_at(local: Endpoint, extension: str) -> None:
-    result, client = _asked(local, extension)
+    result, client = _prove(local, extension)
     assert result == -1
     assert not client.conversation.questions
 
 
 def test_a_peer_that_could_not_make_the_directory_proves_nothing() -> None:
-    result, client = _asked(Endpoint("127.0.0.1", 9618), "", made=-1)
+    result, client = _prove(Endpoint("127.0.0.1", 9618), "", made=-1)
     assert result == -1
     assert not client.conversation.questions
 
@@ -81,8 +81,8 @@ def test_the_owner_becomes_a_user_of_the_domain_unless_the_map_says_otherwise(
 ) -> None:
     conversation = Conversation.at(server(**changes), owner=owner)
     client = Client(conversation)
-    client.greet()
-    client.hear_ad()
+    client.start()
+    client.receive_ad()
     client.offer(FS)
     client.pass_fs()
     assert conversation.command().identity.user == user
@@ -93,8 +93,8 @@ def test_every_directory_has_another_name() -> None:
     names = set()
     for _ in range(20):
         client = Client(Conversation.at(context))
-        client.greet()
-        client.hear_ad()
+        client.start()
+        client.receive_ad()
         client.offer(FS)
-        names.add(client.hear().string())
+        names.add(client.receive().string())
     assert len(names) == 20

@@ -22,8 +22,8 @@ EXP = 1795360300  # the conversation's "now"
 
 def _client(**changes: Any) -> Client:
     client = Client(Conversation.at(server(**changes), keys={"POOL": POOL_KEY}))
-    client.greet()
-    client.hear_ad()
+    client.start()
+    client.receive_ad()
     assert client.offer(TOKEN) == TOKEN
     return client
 
@@ -107,8 +107,8 @@ def test_a_subject_without_a_domain_is_a_user_without_a_domain() -> None:
 )
 def test_older_clients_know_the_server_by_its_older_name(version: str, name: str) -> None:
     client = Client(Conversation.at(server(), keys={"POOL": POOL_KEY}))
-    client.greet({"RemoteVersion": f"$CondorVersion: {version} 2023-01-01 $"})
-    client.hear_ad()
+    client.start({"RemoteVersion": f"$CondorVersion: {version} 2023-01-01 $"})
+    client.receive_ad()
     client.offer(TOKEN)
     answer = client.begin_token(unsigned())
     answer.raw(16)
@@ -127,8 +127,8 @@ def test_what_htcondor_does_not_check_is_not_checked_here(token: str) -> None:
 def test_a_session_ends_with_the_token_that_made_it() -> None:
     context = server()
     client = Client(Conversation.at(context, keys={"POOL": POOL_KEY}))
-    client.greet()
-    client.hear_ad()
+    client.start()
+    client.receive_ad()
     client.offer(TOKEN)
     token = _claims(exp=EXP + 10)
     client.finish_token(token, client.begin_token(token))
@@ -230,7 +230,7 @@ def _fall_back(client: Client) -> None:
 def test_after_a_bad_token_another_method_may_be_tried_but_not_the_same() -> None:
     client = _client()
     client.begin_token(BAD["algorithm none"])
-    client.say(client.message().integer(-1).integer(0).string("").integer(0).integer(0))
+    client.send(client.message().integer(-1).integer(0).string("").integer(0).integer(0))
     _fall_back(client)
 
 
@@ -252,7 +252,7 @@ def test_a_proof_for_another_nonce_proves_nothing() -> None:
     assert server_nonce_of(client.begin_token(token)) != nonce
     proof = client_proof(Secret(b"x" * 32), "alice@annex.test", nonce)
     message = client.message().integer(0).integer(16).string("alice@annex.test")
-    client.say(message.integer(256).raw(nonce).integer(20).raw(proof))
+    client.send(message.integer(256).raw(nonce).integer(20).raw(proof))
     _fall_back(client)
 
 
@@ -264,14 +264,14 @@ def test_a_nonce_of_another_length_is_refused(nonce: bytes) -> None:
 def test_a_client_that_finds_the_servers_proof_wrong_falls_back() -> None:
     client = _client()
     client.begin_token(unsigned())
-    client.say(client.message().integer(-1).integer(0).string("").integer(0).integer(0))
+    client.send(client.message().integer(-1).integer(0).string("").integer(0).integer(0))
     _fall_back(client)
 
 
 def test_the_reason_is_for_the_log_and_not_for_the_peer() -> None:
     client = _client()
     client.begin_token(BAD["expired"])
-    client.say(client.message().integer(-1).integer(0).string("").integer(0).integer(0))
+    client.send(client.message().integer(-1).integer(0).string("").integer(0).integer(0))
     with pytest.raises(AuthenticationFailed) as caught:
         client.offer(TOKEN)
     assert "IDTOKENS: the token has expired" in str(caught.value)
@@ -283,4 +283,4 @@ def test_lengths_that_lie_are_refused(length: int) -> None:
     client = _client()
     message = client.message().integer(0).integer(16).string("alice@annex.test").string(unsigned())
     with pytest.raises(MalformedMessage):
-        client.say(message.integer(length).raw(NONCE))
+        client.send(message.integer(length).raw(NONCE))

@@ -24,14 +24,14 @@ PASSWORD_FACTS: Mapping[str, Any] = {"pool_password": Secret(b"opensesame")}
 def client_of(method: str, greeting: Mapping[str, Any] | None = None, **changes: Any) -> Client:
     policy = dict.fromkeys(Level, SecurityPolicy(methods=(method,)))
     client = Client(Conversation.at(server(policy=policy, **changes)))
-    client.greet({"AuthMethods": method, **(greeting or {})})
-    client.hear_ad()
+    client.start({"AuthMethods": method, **(greeting or {})})
+    client.receive_ad()
     return client
 
 
 def identity(client: Client) -> Identity:
     """After the method: the server's "no key" comes only after success."""
-    assert client.hear().integer() == 0
+    assert client.receive().integer() == 0
     question = client.conversation.questions[-1]
     assert isinstance(question, NeedAuthorization)
     return question.identity
@@ -40,8 +40,8 @@ def identity(client: Client) -> Identity:
 def claim(name: str, **changes: Any) -> Identity:
     client = client_of("CLAIMTOBE", **changes)
     assert client.offer(CLAIMTOBE) == CLAIMTOBE
-    client.say(client.message().integer(1).string(name))
-    assert client.hear().integer() == 1
+    client.send(client.message().integer(1).string(name))
+    assert client.receive().integer() == 1
     return identity(client)
 
 
@@ -88,8 +88,8 @@ def test_the_map_file_may_know_a_claimant_by_another_name() -> None:
 def test_a_name_that_nobody_can_have_is_refused(name: str) -> None:
     client = client_of("CLAIMTOBE")
     client.offer(CLAIMTOBE)
-    client.say(client.message().integer(1).string(name))
-    assert client.hear().integer() == 0
+    client.send(client.message().integer(1).string(name))
+    assert client.receive().integer() == 0
     with pytest.raises(AuthenticationFailed):
         client.offer(0)
 
@@ -97,7 +97,7 @@ def test_a_name_that_nobody_can_have_is_refused(name: str) -> None:
 def test_a_client_that_does_not_know_its_own_name_may_try_something_else() -> None:
     client = client_of("CLAIMTOBE")
     client.offer(CLAIMTOBE)
-    client.say(client.message().integer(0))
+    client.send(client.message().integer(0))
     with pytest.raises(AuthenticationFailed, match="could not find out its own name"):
         client.offer(CLAIMTOBE)
 
@@ -108,7 +108,7 @@ def test_a_client_that_does_not_know_its_own_name_may_try_something_else() -> No
 def test_an_anonymous_client_is_nobody_in_particular() -> None:
     client = client_of("ANONYMOUS")
     assert client.offer(ANONYMOUS) == ANONYMOUS
-    assert client.hear().integer() == 1
+    assert client.receive().integer() == 1
     found = identity(client)
     assert found == Identity("CONDOR_ANONYMOUS_USER", "ANONYMOUS")
     assert not found.mapped
@@ -118,7 +118,7 @@ def test_an_anonymous_client_is_nobody_in_particular() -> None:
 def test_only_a_map_file_makes_somebody_of_an_anonymous_client() -> None:
     client = client_of("ANONYMOUS", canonical_user=lambda _method, _name: "guest@site.org")
     client.offer(ANONYMOUS)
-    client.hear()
+    client.receive()
     found = identity(client)
     assert found.user == "guest@site.org"
     assert found.mapped
@@ -139,15 +139,15 @@ def test_the_password_ends_at_a_nul_of_the_file_and_at_one_that_was_scrambled() 
 def begin(client: Client, name: str, nonce: bytes = NONCE) -> Any:
     client.offer(PASSWORD)
     message = client.message().integer(0).integer(len(name)).string(name)
-    client.say(message.integer(len(nonce)).raw(nonce))
-    return client.hear()
+    client.send(message.integer(len(nonce)).raw(nonce))
+    return client.receive()
 
 
 def finish(client: Client, name: str, answer: Any, password: bytes) -> None:
     nonce = server_nonce_of(answer)
     proof = akep2.client_proof(akep2.password_key(Secret(password)), name, nonce)
     message = client.message().integer(0).integer(len(name)).string(name)
-    client.say(message.integer(256).raw(nonce).integer(20).raw(proof))
+    client.send(message.integer(256).raw(nonce).integer(20).raw(proof))
 
 
 @pytest.mark.parametrize(

@@ -67,10 +67,10 @@ def test_only_the_first_letter_of_a_wish_counts(spelled: str, agreed: bool) -> N
 
 def test_nobody_gets_what_somebody_else_agreed_on() -> None:
     server = for_command(SecurityPolicy(), READ)
-    words: tuple[object, ...] = ("REQUIRED", "NEVER", True, 1, 1.0, None, "OPTIONAL")  # True == 1 == 1.0 in Python
-    agreed = [reconcile({**CLIENT, "authenticationnew": word}, server).authentication for word in words]
+    texts: tuple[object, ...] = ("REQUIRED", "NEVER", True, 1, 1.0, None, "OPTIONAL")  # True == 1 == 1.0 in Python
+    agreed = [reconcile({**CLIENT, "authenticationnew": text}, server).authentication for text in texts]
     assert agreed == [True, False, True, False, False, False, False]
-    assert [reconcile({**CLIENT, "authenticationnew": word}, server).authentication for word in words] == agreed
+    assert [reconcile({**CLIENT, "authenticationnew": text}, server).authentication for text in texts] == agreed
     strict = for_command(SecurityPolicy(authentication=R), READ)
     assert reconcile(CLIENT, strict).authentication
     assert not reconcile(CLIENT, server).authentication
@@ -161,8 +161,8 @@ def test_of_the_legacy_ciphers_our_order_decides_and_triple_des_has_two_names() 
 @pytest.mark.parametrize("feature", ["encryption", "integrity"])
 def test_with_a_legacy_cipher_encryption_and_integrity_are_as_both_sides_wish(feature: str) -> None:
     both = SecurityPolicy(crypto_methods=("BLOWFISH",))
-    wishes: dict[str, Any] = {"encryption": "OPTIONAL", "integrity": "OPTIONAL", feature: "REQUIRED"}
-    agreed = _agree(both, cryptomethods="BLOWFISH", **wishes)
+    requirements: dict[str, Any] = {"encryption": "OPTIONAL", "integrity": "OPTIONAL", feature: "REQUIRED"}
+    agreed = _agree(both, cryptomethods="BLOWFISH", **requirements)
     assert agreed.encryption is (feature == "encryption")
     assert agreed.integrity is (feature == "integrity")
 

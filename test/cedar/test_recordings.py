@@ -68,14 +68,14 @@ def _replay(
 ) -> Conversation:
     facts: dict[str, Any] = {"policy": dict.fromkeys(Level, POLICY), **changes}
     context = server(random, commands=COMMANDS, sessions=sessions, **facts)
-    _tell_what_was_recorded(context, recording)
+    _use_recorded_commands(context, recording)
     pool_key = Secret(bytes.fromhex(kdf()["pool_secret_hex"]))
     conversation = Conversation.at(context, keys={"POOL": pool_key}, granted=granted)
-    conversation.hear(recording.sent_by(CLIENT))
+    conversation.receive(recording.sent_by(CLIENT))
     return conversation
 
 
-def _tell_what_was_recorded(context: ServerContext, recording: Recording) -> None:
+def _use_recorded_commands(context: ServerContext, recording: Recording) -> None:
     """ValidCommands of HTCondor's daemons names commands without a message, and under any cipher; ours does not."""
     if valid := recording.facts.get("post_ad", {}).get("ValidCommands"):
         context.valid_commands.update(dict.fromkeys(product(CIPHERS, Level, (True, False)), valid))
@@ -97,10 +97,10 @@ def test_a_recorded_denial_of_another_method_is_answered_byte_for_byte(method: s
     password = pool_password(bytes.fromhex(kdf()["pool_key_file_hex"]))
     facts = {"policy": _policy(method), "pool_password": password}
     context = server(recording.random(), commands=COMMANDS, sessions=_sessions(recording), **facts)
-    _tell_what_was_recorded(context, recording)
+    _use_recorded_commands(context, recording)
     conversation = Conversation.at(context, granted=False)
     with pytest.raises(AuthorizationDenied) as caught:
-        conversation.hear(recording.sent_by(CLIENT))
+        conversation.receive(recording.sent_by(CLIENT))
     assert conversation.sent.hex() == recording.sent_by(SERVER).hex()
     assert recording.facts["user"] in str(caught.value)
 
@@ -188,10 +188,10 @@ def test_a_recorded_denial_is_answered_byte_for_byte() -> None:
         policy=dict.fromkeys(Level, POLICY),
         sessions=_sessions(recording),
     )
-    _tell_what_was_recorded(context, recording)
+    _use_recorded_commands(context, recording)
     conversation = Conversation.at(context, granted=False)
     with pytest.raises(AuthorizationDenied):
-        conversation.hear(recording.sent_by(CLIENT))
+        conversation.receive(recording.sent_by(CLIENT))
     assert conversation.sent.hex() == recording.sent_by(SERVER).hex()
     assert len(context.sessions) == 0
 
@@ -201,7 +201,7 @@ def test_a_recorded_resumed_session_is_answered_byte_for_byte(name: str) -> None
     recording = load(name)
     answer = MessageReader(_server_messages(recording)[0], encrypted=False).handshake_ad()
     random = recording.random()
-    random.draws(base64.b64decode(str(answer["nonce"])))
+    random.add(base64.b64decode(str(answer["nonce"])))
     sessions = SessionCache("unused")
     user = Identity(recording.facts["user"], recording.facts["method"])
     sessions.add(Session(recording.facts["sid"], recording.session_key, user))
@@ -219,7 +219,7 @@ def test_a_client_without_a_common_method_gets_an_empty_list_and_leaves() -> Non
     recording = load("srv_ping_claimtobe_25")
     conversation = _replay(recording, recording.random(), _sessions(recording))
     assert conversation.sent == recording.sent_by(SERVER)
-    conversation.hear(b"")
+    conversation.receive(b"")
     assert conversation.events == [ConnectionClosed()]
 
 
@@ -233,7 +233,7 @@ def test_each_side_of_a_recorded_connection_writes_the_recorded_frames(name: str
     channel = Channel(PLENTY)
     for frame, text in messages:
         if encrypted and frame is encrypted[0]:
-            recording.take_up_key(channel, own_iv)
+            recording.use_key(channel, own_iv)
         if frame.sender == side:
             channel.send(text)
             assert channel.data_to_send().hex() == frame.raw.hex()

@@ -88,12 +88,12 @@ def _state(context: ServerContext) -> list[list[tuple[str, Session]]]:
 @EVERY_OWNER
 def test_no_command_has_an_effect_by_a_sessions_id_alone(command: Command, owner: str) -> None:
     """No command, no question whether it may, no use of the session, no line of the log that names its user."""
-    asked = [
+    requests = [
         {"Command": command.number},
         {"Command": DC_SEC_QUERY, "AuthCommand": command.number},
         {"Command": DC_AUTHENTICATE, "AuthCommand": command.number},
     ]
-    for forge, numbers, wants_answer in product(FORGERIES.values(), asked, (True, False, None)):
+    for forge, numbers, wants_answer in product(FORGERIES.values(), requests, (True, False, None)):
         context, session = _context(owner)
         before, conversation = _state(context), Conversation.at(context, now_s=NOW_S + 10)
         fault = _attempt(conversation, session.id, {**numbers, "ResumeResponse": wants_answer}, forge())
@@ -103,12 +103,12 @@ def test_no_command_has_an_effect_by_a_sessions_id_alone(command: Command, owner
         assert _state(context) == before
 
 
-def _attempt(conversation: Conversation, session_id: str, wishes: Mapping[str, Scalar], forgery: bytes) -> str:
+def _attempt(conversation: Conversation, session_id: str, requirements: Mapping[str, Scalar], forgery: bytes) -> str:
     """What a peer that knows the id was told in the log."""
     try:
-        Client(conversation).name_session(session_id, wishes)
-        conversation.hear(forgery)
-        conversation.hear(b"")
+        Client(conversation).name_session(session_id, requirements)
+        conversation.receive(forgery)
+        conversation.receive(b"")
     except PeerError as error:
         return str(error)
     return ""
@@ -124,7 +124,7 @@ def test_with_the_key_a_command_with_a_message_is_carried_out_and_the_session_re
     client = Client(conversation)
     if command.does_nothing:
         client.name_session(session.id, {"Command": command.number})
-        assert client.hear_ad()["ReturnCode"] == "AUTHORIZED"
+        assert client.receive_ad()["ReturnCode"] == "AUTHORIZED"
         assert conversation.events == [ConnectionClosed()]
         return
     if not command.payload:
@@ -132,7 +132,7 @@ def test_with_the_key_a_command_with_a_message_is_carried_out_and_the_session_re
             client.name_session(session.id, {"Command": command.number})
         return
     client.resume(session.id, session.key, command.number)
-    client.say(client.message().string("LOG"))
+    client.send(client.message().string("LOG"))
     assert conversation.command().identity == session.identity
     assert conversation.command().session_id == session.id
     assert conversation.questions == [NeedAuthorization(command, session.identity)]
@@ -165,14 +165,14 @@ def test_clients_are_told_of_commands_that_have_a_message_or_do_nothing(level: L
 def test_a_question_about_another_command_is_answered_in_a_session_that_its_client_does_not_keep(number: int) -> None:
     """condor_ping looks for the command in its list of sessions, and a later command must not find it there."""
     client = Client(Conversation.at(server()))
-    client.greet({"Command": DC_SEC_QUERY, "AuthCommand": number})
-    answer = client.hear_ad()
+    client.start({"Command": DC_SEC_QUERY, "AuthCommand": number})
+    answer = client.receive_ad()
     client.offer(FS)
     client.pass_fs()
-    client.hear()
+    client.receive()
     client.encrypt(answer)
     assert answer["SessionDuration"] == "0"
-    assert str(number) in str(client.hear_ad()["ValidCommands"]).split(",")
+    assert str(number) in str(client.receive_ad()["ValidCommands"]).split(",")
 
 
 def test_where_no_command_has_a_message_the_list_is_not_empty() -> None:
@@ -186,9 +186,9 @@ def test_after_the_proof_a_command_without_a_message_may_follow_on_the_same_conn
     context, session = _context("by FS")
     client = Client(Conversation.at(context))
     client.resume(session.id, KEY, DC_CONFIG_VAL)
-    client.say(client.message().string("LOG"))
-    client.conversation.go_on()
-    client.say(client.message().integer(DC_RECONFIG))
+    client.send(client.message().string("LOG"))
+    client.conversation.advance()
+    client.send(client.message().integer(DC_RECONFIG))
     command = client.conversation.command()
     assert (command.command.number, command.identity, command.session_id) == (DC_RECONFIG, session.identity, "mine")
 
@@ -208,10 +208,10 @@ def test_without_resume_response_the_server_says_nothing_before_the_reply() -> N
     client.name_session("mine", {"Command": DC_CONFIG_VAL, "ResumeResponse": False})
     assert conversation.sent == b""
     client.channel.encrypt(KEY, CLIENT_IV)
-    client.say(client.message().string("LOG"))
+    client.send(client.message().string("LOG"))
     conversation.reply(conversation.connection.message().string("/var/log").body())
     client.channel.receive(conversation.sent)
-    assert client.hear().string() == "/var/log"
+    assert client.receive().string() == "/var/log"
 
 
 @pytest.mark.parametrize("wants_answer", [True, False])
@@ -231,7 +231,7 @@ def test_a_session_is_authorized_again_for_every_command() -> None:
     client = Client(conversation)
     client.resume(session.id, KEY, DC_CONFIG_VAL)
     with pytest.raises(AuthorizationDenied, match=r"alice@annex\.test may not give DC_CONFIG_VAL"):
-        client.say(client.message().string("LOG"))
+        client.send(client.message().string("LOG"))
 
 
 @pytest.mark.parametrize("knows_key", [True, False])
@@ -245,8 +245,8 @@ def test_a_resumed_session_takes_larger_messages_from_who_has_proved_the_key_onl
     pieces = [order[start : start + 4075] for start in range(0, len(order), 4075)]
     wire = b"".join(sealer.seal(number == len(pieces), piece) for number, piece in enumerate(pieces, 1))
     if knows_key:
-        client.conversation.hear(wire)
+        client.conversation.receive(wire)
         assert client.conversation.command().command.number == CA_AUTH_CMD
         return
     with pytest.raises(TooLarge):
-        client.conversation.hear(bytes.fromhex("010007a120"))
+        client.conversation.receive(bytes.fromhex("010007a120"))

@@ -43,16 +43,16 @@ class TlsClient:
 
     def begin(self) -> None:
         assert self.client.offer(SSL) == SSL
-        assert self.client.hear().integer() == READY
-        self.client.say(self.client.message().integer(READY))
+        assert self.client.receive().integer() == READY
+        self.client.send(self.client.message().integer(READY))
 
     def shake_hands(self) -> int:
         """Until both hold or the server quits; its last status."""
         theirs = RECEIVING
         while not theirs == self.status == HOLDING and theirs != QUITTING:
             self.step()
-            self.say(self.status, self.outgoing.read())
-            theirs = theirs if theirs == self.status == HOLDING else self.hear()
+            self.send(self.status, self.outgoing.read())
+            theirs = theirs if theirs == self.status == HOLDING else self.receive()
         return theirs
 
     def step(self) -> None:
@@ -62,20 +62,20 @@ class TlsClient:
         except ssl.SSLWantReadError:
             self.status = RECEIVING
 
-    def say(self, status: int, records: bytes) -> None:
-        self.client.say(self.client.message().integer(status).integer(len(records)).raw(records))
+    def send(self, status: int, records: bytes) -> None:
+        self.client.send(self.client.message().integer(status).integer(len(records)).raw(records))
 
-    def hear(self) -> int:
-        message = self.client.hear()
+    def receive(self) -> int:
+        message = self.client.receive()
         status, records = message.integer(), message.raw(message.integer())
         self.incoming.write(records)
         return status
 
     def take_key(self) -> Identity:
-        assert self.hear() == HOLDING
+        assert self.receive() == HOLDING
         assert len(self.tls.read(1024)) == 256
-        self.say(HOLDING, b"")
-        assert self.client.hear().integer() == 0
+        self.send(HOLDING, b"")
+        assert self.client.receive().integer() == 0
         question = self.client.conversation.questions[-1]
         assert isinstance(question, NeedAuthorization)
         return question.identity
@@ -94,8 +94,8 @@ def host(authority: Authority) -> tuple[str, str]:
 def talk(tls: Tls | None, context: ssl.SSLContext, **changes: Any) -> TlsClient:
     policy = dict.fromkeys(Level, SecurityPolicy(methods=("SSL",)))
     client = Client(Conversation.at(server(policy=policy, tls=tls, **changes)))
-    client.greet({"AuthMethods": "SSL"})
-    client.hear_ad()
+    client.start({"AuthMethods": "SSL"})
+    client.receive_ad()
     return TlsClient(client, context)
 
 
@@ -108,8 +108,8 @@ def accepted(tls: Tls, context: ssl.SSLContext, **changes: Any) -> Identity:
 
 def insist(peer: TlsClient) -> None:
     for _ in range(100):
-        peer.say(RECEIVING, b"")
-        peer.hear()
+        peer.send(RECEIVING, b"")
+        peer.receive()
 
 
 def refusal(peer: TlsClient) -> str:
@@ -150,7 +150,7 @@ def test_a_certificate_may_be_required(authority: Authority, host: tuple[str, st
     peer = talk(Tls(server_context(authority, host), require_certificate=True), client_context(authority))
     peer.begin()
     assert peer.shake_hands() == HOLDING
-    assert peer.hear() == QUITTING
+    assert peer.receive() == QUITTING
     assert "AUTH_SSL_REQUIRE_CLIENT_CERTIFICATE" in refusal(peer)
 
 
@@ -159,7 +159,7 @@ def test_a_line_of_the_map_file_may_be_required(authority: Authority, host: tupl
     peer = talk(Tls(server_context(authority, host), require_mapping=True), context)
     peer.begin()
     assert peer.shake_hands() == HOLDING
-    assert peer.hear() == QUITTING
+    assert peer.receive() == QUITTING
     assert f"no line of the map file is for '{ALICE}'" in refusal(peer)
 
 
@@ -186,7 +186,7 @@ def test_a_client_that_does_not_trust_this_daemon_may_try_something_else(
 ) -> None:
     peer = talk(Tls(server_context(authority, host)), client_context(authority))
     peer.begin()
-    peer.say(QUITTING, b"")
+    peer.send(QUITTING, b"")
     assert "may not trust this daemon's certificate" in refusal(peer)
 
 
@@ -194,24 +194,24 @@ def test_a_client_may_give_up_before_it_takes_the_key(authority: Authority, host
     peer = talk(Tls(server_context(authority, host)), client_context(authority))
     peer.begin()
     assert peer.shake_hands() == HOLDING
-    peer.say(QUITTING, b"")
-    assert peer.hear() == HOLDING
+    peer.send(QUITTING, b"")
+    assert peer.receive() == HOLDING
     assert "the peer gave up" in refusal(peer)
 
 
 def test_a_client_that_is_not_ready_may_try_something_else(authority: Authority, host: tuple[str, str]) -> None:
     peer = talk(Tls(server_context(authority, host)), client_context(authority))
     assert peer.client.offer(SSL) == SSL
-    peer.client.hear()
-    peer.client.say(peer.client.message().integer(-1))
+    peer.client.receive()
+    peer.client.send(peer.client.message().integer(-1))
     assert "not ready for TLS" in refusal(peer)
 
 
 def test_a_daemon_without_a_certificate_says_so(authority: Authority) -> None:
     peer = talk(None, client_context(authority))
     assert peer.client.offer(SSL) == SSL
-    assert peer.client.hear().integer() == -1
-    peer.client.say(peer.client.message().integer(READY))
+    assert peer.client.receive().integer() == -1
+    peer.client.send(peer.client.message().integer(READY))
     assert "has no certificate" in refusal(peer)
 
 
@@ -219,8 +219,8 @@ def test_a_daemon_without_a_certificate_says_so(authority: Authority) -> None:
 def test_what_is_no_tls_ends_the_method(authority: Authority, host: tuple[str, str], records: bytes) -> None:
     peer = talk(Tls(server_context(authority, host)), client_context(authority))
     peer.begin()
-    peer.say(RECEIVING, records)
-    assert peer.hear() == QUITTING
+    peer.send(RECEIVING, records)
+    assert peer.receive() == QUITTING
     assert "SSL: TLS: " in refusal(peer)
 
 
@@ -254,20 +254,20 @@ def test_any_records_give_events_or_an_error_of_the_peer(records: list[tuple[int
     peer.begin()
     with suppress(PeerError):
         for status, text in records:
-            peer.say(status, text)
+            peer.send(status, text)
 
 
 @given(st.lists(st.tuples(st.floats(0, 0.9999), st.integers(1, 255)), min_size=1, max_size=4))
 @settings(deadline=None)
 def test_a_changed_handshake_gives_events_or_an_error_of_the_peer(changes: list[tuple[float, int]]) -> None:
-    said = bytearray(load("srv_ping_ssl_25").sent_by(CLIENT))
+    sent = bytearray(load("srv_ping_ssl_25").sent_by(CLIENT))
     for place, mask in changes:
-        said[int(place * len(said))] ^= mask
+        sent[int(place * len(sent))] ^= mask
     policy = dict.fromkeys(Level, SecurityPolicy(methods=("SSL",)))
     conversation = Conversation.at(server(policy=policy, tls=Tls(_standing())))
     with suppress(PeerError):
-        conversation.hear(bytes(said))
-        conversation.hear(b"")
+        conversation.receive(bytes(sent))
+        conversation.receive(b"")
 
 
 OPENSSL_NAMES: list[tuple[Attributes, str]] = [

@@ -18,12 +18,12 @@ import htcondor2
 from annexd.condor import bindings
 from annexd.condor.values import Unsafe
 
-PATIENCE_S = 10.0  # for what goes to no network
-NETWORK_S = 0.5  # a peer may be silent: that is no finding
+TIMEOUT_S = 10.0  # for what goes to no network
+NETWORK_TIMEOUT_S = 0.5  # a peer may be silent: that is no finding
 NETWORK = ("alive", "exchange", "advertise", "ping", "locate", "query")
 
 
-class Died(AssertionError):
+class ChildDied(AssertionError):
     """The bindings ended the process, or never came back."""
 
 
@@ -33,22 +33,22 @@ class Child:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
-    def give(self, call: str, text: str, number: int = 0) -> str | None:
-        """What the call came to; None if it waits for the network.  Raises Died."""
+    def call(self, call: str, text: str, number: int = 0) -> str | None:
+        """What the call came to; None if it waits for the network.  Raises ChildDied."""
         process = self._running()
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(json.dumps([call, text, number]).encode() + b"\n")
         process.stdin.flush()
-        patience_s = NETWORK_S if call in NETWORK else PATIENCE_S
-        if not select.select([process.stdout], [], [], patience_s)[0]:
+        timeout_s = NETWORK_TIMEOUT_S if call in NETWORK else TIMEOUT_S
+        if not select.select([process.stdout], [], [], timeout_s)[0]:
             self.close()
             if call in NETWORK:
                 return None
-            raise Died(f"{call} of {text[:200]!r}, {number} takes more than {patience_s:g} s")
+            raise ChildDied(f"{call} of {text[:200]!r}, {number} takes more than {timeout_s:g} s")
         if answer := process.stdout.readline():
             return answer.decode().strip()
-        raise Died(f"{call} of {text[:200]!r}, {number} ends the process with {process.wait()}")
+        raise ChildDied(f"{call} of {text[:200]!r}, {number} ends the process with {process.wait()}")
 
     def close(self) -> None:
         process, self._process = self._process, None
@@ -125,7 +125,7 @@ CALLS: Mapping[str, Callable[[str, int], object]] = {
 }
 
 
-def answered(line: str) -> str:
+def respond(line: str) -> str:
     call, text, number = json.loads(line)
     try:
         return f"taken: {str(CALLS[call](text, number))[:100]!a}"
@@ -138,7 +138,7 @@ def answered(line: str) -> str:
 def main() -> None:
     htcondor2.enable_debug()
     for line in sys.stdin:
-        print(answered(line), flush=True)
+        print(respond(line), flush=True)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def child() -> Iterator[Child]:
     child.close()
 
 
-def said_by(program: str) -> str:
+def output_of(program: str) -> str:
     """What a program prints that has the process for itself."""
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -54,7 +54,7 @@ def test_a_token_whose_claims_the_bindings_cannot_hold_is_revoked(claims: str) -
             f"print(Revocation('jti == \"x\" && false').is_revoked(json.loads({claims!r})))",
         )
     )
-    assert said_by(program) == "True"
+    assert output_of(program) == "True"
 
 
 def test_a_claim_that_the_expression_does_not_name_revokes_nothing() -> None:
@@ -64,7 +64,7 @@ def test_a_claim_that_the_expression_does_not_name_revokes_nothing() -> None:
             "print(Revocation('sub == \"x\"').is_revoked({'sub': 'alice', 'wlcg.ver': '1.0', 'big': 2**70, 'o': {}}))",
         )
     )
-    assert said_by(program) == "False"
+    assert output_of(program) == "False"
 
 
 @pytest.mark.parametrize("attribute", ["AnnexFunctionWarning", "AnnexStuckReason", "AnnexJournalError"])
@@ -82,7 +82,7 @@ def test_the_words_of_others_in_the_daemons_ad_do_not_end_it(attribute: str) -> 
             f"print([(ascii(ad.eval({attribute!r})), ad.eval('AnnexStuck')) for ad in advertiser.ads()][0])",
         )
     )
-    assert said_by(program) == repr((ascii('the handler is "\ufffd.x\ufffd"'), 2))
+    assert output_of(program) == repr((ascii('the handler is "\ufffd.x\ufffd"'), 2))
 
 
 @pytest.mark.parametrize("expression", ["'1+' * 300_000 + '1'", "'\\ud800'", "'1\\0'", "'(' * 20_000"])
@@ -90,7 +90,7 @@ def test_an_expression_that_is_too_deep_or_no_text_is_none(expression: str) -> N
     program = "\n".join(
         ("from annexd.daemoncore.config.parameters import is_expression", f"print(is_expression({expression}))")
     )
-    assert said_by(program) == "False"
+    assert output_of(program) == "False"
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_an_expression_that_is_too_deep_or_no_text_is_none(expression: str) -> N
 )
 @pytest.mark.parametrize("call", ["alive", "exchange", "ping"])
 def test_a_malformed_address_is_refused(child: Child, call: str, text: str) -> None:
-    assert (child.give(call, text, 1) or "").startswith("refused")
+    assert (child.call(call, text, 1) or "").startswith("refused")
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_malformed_address_is_refused(child: Child, call: str, text: str) -> N
 def test_what_would_end_the_process_or_change_a_meaning_is_refused(
     child: Child, call: str, text: str, number: int
 ) -> None:
-    assert (child.give(call, text, number) or "").startswith("refused")
+    assert (child.call(call, text, number) or "").startswith("refused")
 
 
 @pytest.mark.parametrize(
@@ -140,10 +140,10 @@ def test_what_would_end_the_process_or_change_a_meaning_is_refused(
     ],
 )
 def test_what_is_harmless_is_taken(child: Child, call: str, text: str, number: int, said: str) -> None:
-    assert (child.give(call, text, number) or "").startswith(said)
+    assert (child.call(call, text, number) or "").startswith(said)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(call=st.sampled_from(LOCAL), text=ANY_TEXT | JSON_TEXT, number=st.integers())
 def test_the_bindings_survive_any_text_and_number(child: Child, call: str, text: str, number: int) -> None:
-    assert child.give(call, text, number)
+    assert child.call(call, text, number)

@@ -13,15 +13,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from test.fuzz.corpus import MOST_BYTES, keep, kept
+from test.fuzz.corpus import MAX_KEPT_BYTES, keep, kept
 
 WORK = Path(__file__).parents[2] / ".cache" / "fuzz"
 ENGINE = (sys.executable, "-m", "test.fuzz.engine")
 ENVIRONMENT = {**os.environ, "CONDOR_CONFIG": "ONLY_ENV"}  # the bindings look for a configuration when imported
-SLOWEST_S = 5
-MOST_KEPT = 60  # of one run and target: the smallest
-MOST_MEMORY_MB = 1024
-MOST_INPUT_BYTES = 70_000  # more than a peer may send before it is known
+TIMEOUT_S = 5
+MAX_KEPT = 60  # of one run and target: the smallest
+MAX_MEMORY_MB = 1024
+MAX_INPUT_BYTES = 70_000  # more than a peer may send before it is known
 
 
 def main() -> int:
@@ -48,9 +48,9 @@ def _run(name: str, seconds: int, *, keeps: bool) -> bool:
     reached.mkdir(parents=True, exist_ok=True)
     bounds = [
         f"-max_total_time={seconds}",
-        f"-timeout={SLOWEST_S}",
-        f"-rss_limit_mb={MOST_MEMORY_MB}",
-        f"-max_len={MOST_INPUT_BYTES}",
+        f"-timeout={TIMEOUT_S}",
+        f"-rss_limit_mb={MAX_MEMORY_MB}",
+        f"-max_len={MAX_INPUT_BYTES}",
         f"-artifact_prefix={WORK}/finding-{name}-",
         "-print_final_stats=1",
         "-verbosity=0",
@@ -77,12 +77,12 @@ def _keep(name: str, reached: Path, seeds: Path) -> None:
     shutil.rmtree(merged, ignore_errors=True)
     merged.mkdir()
     subprocess.run(
-        [*ENGINE, name, "-merge=1", f"-max_len={MOST_BYTES}", str(merged), str(seeds), str(reached)],
+        [*ENGINE, name, "-merge=1", f"-max_len={MAX_KEPT_BYTES}", str(merged), str(seeds), str(reached)],
         check=True,
         capture_output=True,
         env=ENVIRONMENT,
     )
-    smallest = sorted(merged.iterdir(), key=lambda file: file.stat().st_size)[:MOST_KEPT]
+    smallest = sorted(merged.iterdir(), key=lambda file: file.stat().st_size)[:MAX_KEPT]
     keep(name, [file.read_bytes() for file in smallest])
 
 

@@ -13,11 +13,11 @@ from test.annex.ads import bulk_request_ad
 from test.cedar.recording import CLIENT, load
 from test.cedar.tokens import unsigned
 from test.condor.child import CALLS
-from test.fuzz.conversations import IS_3DES, LENGTH, RECORDINGS, agreed
+from test.fuzz.conversations import IS_3DES, LENGTH, RECORDINGS, legacy_client
 
 HERE = Path(__file__).parent / "corpus"
 EXAMPLE = Path(__file__).parents[2] / "templates" / "config.json"
-MOST_BYTES = 4096  # of a kept input: what is longer is kept as a test of its own
+MAX_KEPT_BYTES = 4096  # of a kept input: what is longer is kept as a test of its own
 
 INHERITED = (
     b"4242 <127.0.0.1:9618?alias=a.b&noUDP&sock=master_1_2> 0 SharedPort:<cookie>/annexd_4242_1*5*2*0*0*0*0* 0",
@@ -78,7 +78,7 @@ def _seeds() -> Iterator[tuple[str, bytes]]:
 def _legacy_seeds() -> Iterator[tuple[str, bytes]]:
     """An order with a secret in it, by each protection: as a message, and as bytes on the wire."""
     for options in range(0, 256, IS_3DES):
-        channel = agreed(bytes([options, 3])).channel
+        channel = legacy_client(bytes([options, 3])).channel
         writer = MessageWriter(encrypted=channel.is_encrypted, secrets=channel.secret_writer())
         body = writer.ad({"ClaimId": "a#b", "Command": "CA_BULK_REQUEST"}).body()
         channel.send(body)

@@ -35,8 +35,8 @@ from test.annex.joining import defaults
 from test.cedar.tokens import POOL_KEY
 from test.condor.child import CALLS, Child
 from test.fuzz.conversations import (
-    MOST_WORDS,
-    Broken,
+    MAX_ERROR_CHARACTERS,
+    InvariantBroken,
     encrypted_messages,
     framed_messages,
     legacy_bytes,
@@ -54,14 +54,14 @@ def handshake_ad(received: bytes) -> None:
     ad = ad_of(received, HANDSHAKE_AD)
     for name, value in ad.items():
         assert not isinstance(value, list | dict), f"{name} is nested"
-        copy = ad_of(line_of(name, value).encode(), HANDSHAKE_AD) if is_carried(value) else {name: value}
+        copy = ad_of(line_of(name, value).encode(), HANDSHAKE_AD) if survives(value) else {name: value}
         if copy != {name: value}:
-            raise Broken(f"{value!r} is read as {copy}")
+            raise InvariantBroken(f"{value!r} is read as {copy}")
     lines = received.decode(errors="replace").split("\0")
     message = MessageWriter(encrypted=False).integer(len(lines)).raw("\0".join([*lines, *3 * [""]]).encode()).body()
     at_once, by_line = (_lower_names(reader, message) for reader in (MessageReader.handshake_ad, MessageReader.ad))
     if at_once != by_line:
-        raise Broken(f"read at once: {at_once}; line by line: {by_line}")
+        raise InvariantBroken(f"read at once: {at_once}; line by line: {by_line}")
 
 
 def _lower_names(read: Callable[[MessageReader], Mapping[str, Value]], message: bytes) -> str | None:
@@ -83,18 +83,18 @@ def ad_of(received: bytes, limits: AdLimits) -> dict[str, Value]:
         for line in received.decode(errors="replace").split("\0"):
             reader.line(line)
     except PeerError as error:
-        check_words(str(error))
+        check_length(str(error))
     return reader.attributes
 
 
-def is_carried(value: Value) -> bool:
+def survives(value: Value) -> bool:
     """A newline behind a quote gets a space, and a NUL another character: see classad.py."""
     return not isinstance(value, str) or ('"\n' not in value and "\0" not in value)
 
 
-def check_words(text: str) -> None:
-    if len(one_line(text)) > 4 * MOST_WORDS:
-        raise Broken(f"{len(text)} characters for the log: {text[:200]}")
+def check_length(text: str) -> None:
+    if len(one_line(text)) > 4 * MAX_ERROR_CHARACTERS:
+        raise InvariantBroken(f"{len(text)} characters for the log: {text[:200]}")
 
 
 def token(received: bytes) -> None:
@@ -104,18 +104,18 @@ def token(received: bytes) -> None:
         found = parse_token(text)
         found.check_age(NOW_S, 3600)
     except MethodFailed as error:
-        check_words(str(error))
+        check_length(str(error))
         return
     REVOCATION.is_revoked(found.claims)
     akep2.shared_key(POOL_KEY, found.algorithm, found.text)
-    check_words(f"{found.key_id!r}")
+    check_length(f"{found.key_id!r}")
 
 
 def inherit(received: bytes) -> None:
     try:
         Inheritance.from_environment({"CONDOR_INHERIT": received.decode(errors="surrogateescape")})
     except MalformedInheritance as error:
-        check_words(str(error))
+        check_length(str(error))
 
 
 def private_inherit(received: bytes) -> None:
@@ -126,7 +126,7 @@ def sinful(received: bytes) -> None:
     try:
         address = Sinful.parse(received.decode(errors="replace"))
     except ValueError as error:
-        check_words(str(error))
+        check_length(str(error))
         return
     assert Sinful.parse(str(address)) == address
 
@@ -135,7 +135,7 @@ def shared_port_ad(received: bytes) -> None:
     try:
         read_shared_port_address(_file(received))
     except ValueError as error:
-        check_words(str(error))
+        check_length(str(error))
 
 
 def map_file(received: bytes) -> None:
@@ -161,7 +161,7 @@ def bulk_request(received: bytes) -> None:
         if order["join"]:
             machine_config(order)
     except InvalidRequest as error:
-        check_words(str(error)[:MOST_WORDS])  # all faults at once may be many words
+        check_length(str(error)[:MAX_ERROR_CHARACTERS])  # all faults at once may be many words
 
 
 def cancel_request(received: bytes) -> None:
@@ -169,14 +169,14 @@ def cancel_request(received: bytes) -> None:
     try:
         CancelRequest.from_ad(ad)
     except InvalidRequest as error:
-        check_words(str(error)[:MOST_WORDS])
+        check_length(str(error)[:MAX_ERROR_CHARACTERS])
 
 
 def subject(received: bytes) -> None:
     try:
         oneline(received)
     except MalformedSubject as error:
-        check_words(str(error))
+        check_length(str(error))
 
 
 def bindings(received: bytes) -> None:
@@ -184,7 +184,7 @@ def bindings(received: bytes) -> None:
     if len(received) >= OPTIONS:
         call = tuple(CALLS)[received[0] % len(CALLS)]
         number = int.from_bytes(received[1:OPTIONS], "big", signed=True)
-        _child().give(call, received[OPTIONS:].decode(errors="surrogateescape"), number)
+        _child().call(call, received[OPTIONS:].decode(errors="surrogateescape"), number)
 
 
 @cache
