@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from annexd.cedar.frame import HEADER
-from test.attack.arena import MB, Victim, framed
+from test.attack.target import MB, Target, framed
 from test.cloud import Cloud
 from test.system.site import Site
 
@@ -32,7 +32,7 @@ def site(cloud: Cloud) -> Iterator[Site]:
 
 def test_tools_and_an_order_are_answered_while_strangers_fill_the_port_and_send_rubbish(site: Site) -> None:
     port = int(re.match(r"<127\.0\.0\.1:(\d+)", address := site.address)[1])  # type: ignore[index]
-    target = Victim(site.pid(), port)
+    target = Target(site.pid(), port)
     assert site.order()["Result"] == "Success"
     before_kb, rubbish = (
         target.memory_kb,

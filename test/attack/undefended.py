@@ -243,7 +243,7 @@ DEFENCES = (
     ),
     Defence("the parts of an answer", "aws/bounds.py", "> max_items:", "> 10**9:", "small_parts", "aws/test_bounds.py"),
     Defence(
-        "an answer's shape",
+        "an answer's options",
         "annex/asking.py",
         "if errors.is_shape_error(error):",
         "if False:",

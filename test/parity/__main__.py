@@ -6,9 +6,9 @@ import sys
 import time
 from collections.abc import Iterator
 
-from test.parity.asking import Result, ask_all
-from test.parity.ground import Ground
-from test.parity.matrix import Round, short, short_ipv6, whole, whole_ipv6
+from test.parity.comparison import Result, ask_all
+from test.parity.daemon_pair import DaemonPair
+from test.parity.matrix import Round, full, full_ipv6, short, short_ipv6
 
 
 def main() -> None:
@@ -23,13 +23,13 @@ def main() -> None:
     os.environ |= {"CONDOR_CONFIG": "ONLY_ENV"}
     result, started_s = Result(), time.monotonic()
     for ipv6, rounds in rounds_of(options):
-        with Ground(ipv6=ipv6) as ground:
-            version = ground.pool.htcondor.version
+        with DaemonPair(ipv6=ipv6) as pair:
+            version = pair.pool.htcondor.version
             print(
                 f"asking the schedd of HTCondor {version}, and annexd, by IPv{6 if ipv6 else 4}; seed {options.seed}",
                 flush=True,
             )
-            ask_all(ground, rounds, result)
+            ask_all(pair, rounds, result)
     print(*(f"   not found: {row}" for row in sorted(result.not_found)), sep="\n")
     print(f"{result}\n{time.monotonic() - started_s:.0f} s")
     sys.exit(1 if result.unknown else 0)
@@ -37,8 +37,8 @@ def main() -> None:
 
 def rounds_of(options: argparse.Namespace) -> Iterator[tuple[bool, Iterator[Round]]]:
     """By IPv4, and by IPv6."""
-    yield False, short(options.seed) if options.short else whole(options.seed, options.lists)
-    yield True, short_ipv6(options.seed) if options.short else whole_ipv6(options.seed, options.lists)
+    yield False, short(options.seed) if options.short else full(options.seed, options.lists)
+    yield True, short_ipv6(options.seed) if options.short else full_ipv6(options.seed, options.lists)
 
 
 main()

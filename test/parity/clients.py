@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from test.parity.material import TOKENS, folder
+from test.parity.credentials import TOKENS, folder
 
-WANTS = ("NEVER", "OPTIONAL", "PREFERRED", "REQUIRED")
+REQUIREMENTS = ("NEVER", "OPTIONAL", "PREFERRED", "REQUIRED")
 FEATURES = ("AUTHENTICATION", "ENCRYPTION", "INTEGRITY", "NEGOTIATION")
 
 
@@ -45,8 +45,8 @@ def claiming(user: str, methods: str = "CLAIMTOBE", **settings: str) -> Client:
     return by(methods, f"{methods} as {user}", SEC_CLAIMTOBE_USER=user, **settings)
 
 
-def wanting(**wants: str) -> Client:
-    """wanting(ENCRYPTION="NEVER")."""
+def with_requirements(**wants: str) -> Client:
+    """with_requirements(ENCRYPTION="NEVER")."""
     name = " ".join(f"{feature.lower()} {want}" for feature, want in wants.items())
     return Client(name, {f"SEC_CLIENT_{feature}": want for feature, want in wants.items()})
 

@@ -3,8 +3,8 @@
 import random
 from collections.abc import Iterator, Sequence
 
-from test.parity.clients import Client, by, claiming, wanting, with_certificate, with_token
-from test.parity.servers import Server, told
+from test.parity.clients import Client, by, claiming, with_certificate, with_requirements, with_token
+from test.parity.servers import Server, server_with
 
 LEVELS = (
     "READ",
@@ -17,7 +17,7 @@ LEVELS = (
     "ADVERTISE_SCHEDD",
     "ADVERTISE_MASTER",
 )
-NOBODY = wanting(AUTHENTICATION="NEVER", ENCRYPTION="NEVER", INTEGRITY="NEVER", NEGOTIATION="PREFERRED")
+NOBODY = with_requirements(AUTHENTICATION="NEVER", ENCRYPTION="NEVER", INTEGRITY="NEVER", NEGOTIATION="PREFERRED")
 # Whoever did not authenticate is asked no further.
 OPEN = "SEC_DEFAULT_AUTHENTICATION = OPTIONAL\nSEC_DEFAULT_ENCRYPTION = OPTIONAL\nSEC_DEFAULT_INTEGRITY = OPTIONAL\n"
 
@@ -202,7 +202,7 @@ IPV6_ENTRIES = (
 SEPARATORS = (", ", ",", " ", " , ,  ")
 COMMON = tuple(
     map(
-        told,
+        server_with,
         (
             "ALLOW_READ = alice@annexd.test",
             "ALLOW_READ = *; DENY_READ = alice@annexd.test",
@@ -254,15 +254,15 @@ COMMON = tuple(
 )
 
 
-def one_by_one(entries: Sequence[str]) -> Iterator[Server]:
+def each_entry(entries: Sequence[str]) -> Iterator[Server]:
     """Each entry alone in an ALLOW list, and in a DENY list beside one that admits everybody."""
     for entry in entries:
-        yield told(f"ALLOW_WRITE = {entry}; ALLOW_ADMINISTRATOR =; ALLOW_DAEMON = *; DENY_DAEMON = {entry}")
+        yield server_with(f"ALLOW_WRITE = {entry}; ALLOW_ADMINISTRATOR =; ALLOW_DAEMON = *; DENY_DAEMON = {entry}")
 
 
-def by_chance(chance: random.Random, entries: Sequence[str]) -> Server:
+def random_server(chance: random.Random, entries: Sequence[str]) -> Server:
     """Some lists of some entries each, for some levels, some of them for these daemons alone."""
-    return told("; ".join(_line(chance, entries) for _ in range(chance.randint(1, 6))))
+    return server_with("; ".join(_line(chance, entries) for _ in range(chance.randint(1, 6))))
 
 
 def _line(chance: random.Random, entries: Sequence[str]) -> str:
@@ -273,5 +273,5 @@ def _line(chance: random.Random, entries: Sequence[str]) -> str:
     return f"{kind}_{level} = {listed}"
 
 
-def who(chance: random.Random, addresses: Sequence[Client]) -> Client:
+def random_client(chance: random.Random, addresses: Sequence[Client]) -> Client:
     return chance.choice(USERS) + chance.choice(addresses)

@@ -13,7 +13,7 @@ import pytest
 from annexd.cedar.classad import Scalar
 from annexd.cedar.commands import COMMANDS, CONFIG_VAL, DC_AUTHENTICATE, DC_NOP_ADMINISTRATOR, DC_SEC_QUERY
 from annexd.daemoncore.sinful import Sinful
-from test.attack.arena import GoodClient, all_of
+from test.attack.target import GoodClient, read_all
 from test.bench.wire import CommandSocket
 from test.cloud import Cloud
 from test.system.site import Site
@@ -122,9 +122,9 @@ def try_every_command(site: Site, session_id: str) -> None:
                     "CryptoMethods": "AES",
                     "ResumeResponse": True,
                 }
-                thief.say(thief.message().integer(DC_AUTHENTICATE).ad(ad))
+                thief.send_message(thief.message().integer(DC_AUTHENTICATE).ad(ad))
                 connected.shutdown(socket.SHUT_WR)
-                assert b"ReturnCode" in all_of(connected)
+                assert b"ReturnCode" in read_all(connected)
 
 
 def test_who_has_seen_the_session_id_of_a_tokens_user_can_do_nothing_and_the_user_goes_on(site: Site) -> None:
@@ -143,8 +143,8 @@ def test_who_has_seen_the_session_id_of_an_fs_user_can_do_nothing_and_the_user_g
     owner.close()
     check_that_nothing_happens(site, {owner.sid})
     again = GoodClient(command_socket(site).connect()).resume(owner.sid, owner.key, CONFIG_VAL)
-    again.say(again.message().string("LOCAL_DIR"))
-    assert again.hear().string() == str(site.pool.directory)
+    again.send_message(again.message().string("LOCAL_DIR"))
+    assert again.receive_message().string() == str(site.pool.directory)
     again.close()
 
 

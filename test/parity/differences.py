@@ -2,21 +2,21 @@
 
 from collections.abc import Iterator
 
-from test.parity.ground import Answers
-from test.parity.known import Finding
+from test.parity.daemon_pair import Answers
+from test.parity.known_differences import Finding
 
 # Each session's own, and each daemon's: its name, its commands and its build.
-OWN = frozenset({"Sid", "ConnectSinful", "ValidCommands", "RemoteVersion"})
-THE_ANSWER = "the answer"
+INDIVIDUAL = frozenset({"Sid", "ConnectSinful", "ValidCommands", "RemoteVersion"})
+OUTCOME = "the answer"
 
 
 def differences(answers: Answers, server: str, client: str, level: str) -> Iterator[Finding]:
     schedd, annexd = answers.schedd, answers.annexd
     if isinstance(schedd, str) or isinstance(annexd, str):
         if schedd != annexd:
-            yield Finding(server, client, level, THE_ANSWER, _brief(schedd), _brief(annexd))
+            yield Finding(server, client, level, OUTCOME, _brief(schedd), _brief(annexd))
         return
-    for name in sorted((schedd.keys() | annexd.keys()) - OWN):
+    for name in sorted((schedd.keys() | annexd.keys()) - INDIVIDUAL):
         if schedd.get(name) != annexd.get(name):
             yield Finding(server, client, level, name, schedd.get(name, ""), annexd.get(name, ""))
 

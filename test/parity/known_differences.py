@@ -43,7 +43,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class AnnexRecord:
+class KnownDifference:
     """row: how its row of docs/differences.md begins."""
 
     row: str
@@ -62,36 +62,36 @@ def _only_offers(finding: Finding, *methods: str) -> bool:
 
 
 KNOWN = (
-    AnnexRecord("BLOWFISH and 3DES", lambda found: found.what == "CryptoMethodsList" and found.annexd == "AES"),
-    AnnexRecord("KERBEROS, SCITOKENS", lambda found: _only_offers(found, "KERBEROS", "SCITOKENS", "FS_REMOTE")),
-    AnnexRecord("methods that cannot work", lambda found: _only_offers(found, "TOKEN", "PASSWORD")),
-    AnnexRecord("`IssuerKeys`", lambda found: found.what == "IssuerKeys" and "signing" in found.server.lower()),
-    AnnexRecord(
+    KnownDifference("BLOWFISH and 3DES", lambda found: found.what == "CryptoMethodsList" and found.annexd == "AES"),
+    KnownDifference("KERBEROS, SCITOKENS", lambda found: _only_offers(found, "KERBEROS", "SCITOKENS", "FS_REMOTE")),
+    KnownDifference("methods that cannot work", lambda found: _only_offers(found, "TOKEN", "PASSWORD")),
+    KnownDifference("`IssuerKeys`", lambda found: found.what == "IssuerKeys" and "signing" in found.server.lower()),
+    KnownDifference(
         "holes for the family",
         lambda found: found.is_refusal and ("of the family" in found.client or "as condor of family" in found.client),
     ),
-    AnnexRecord(
+    KnownDifference(
         "a token whose only scope is `condor:/`",
         lambda found: found.is_refusal and "limited to nothing" in found.client,
     ),
-    AnnexRecord(
+    KnownDifference(
         "token without `iat`",
         lambda found: found.is_refusal and "without its age" in found.client and "MAX_AGE" in found.server,
     ),
-    AnnexRecord(
+    KnownDifference(
         "a token whose scope", lambda found: found.schedd == "no answer in time" and "scopes in a list" in found.client
     ),
-    AnnexRecord(
+    KnownDifference(
         "tokens as HTCondor 23.9.6 reads them",
         lambda found: any(
             words in found.client for words in ("without an id", "with an empty id", "with a fraction of a second")
         ),
     ),
-    AnnexRecord(
+    KnownDifference(
         "an IPv4 address in a list of HTCondor 23.9.6",
         lambda found: _is_23() and found.what == "the answer" and bool(WHOLE_IPV4_ADDRESS.search(found.server)),
     ),
-    AnnexRecord(
+    KnownDifference(
         "`*` with an end behind it, in a list of HTCondor 23.9.6",
         lambda found: (
             _is_23()
@@ -99,28 +99,28 @@ KNOWN = (
             and (bool(ENDS_AT_SIGN.search(found.server)) or found.client.startswith(TWO_DOMAINS))
         ),
     ),
-    AnnexRecord(
+    KnownDifference(
         "authentication that fails and was not required",
         lambda found: _is_23() and found.schedd == REFUSED and found.annexd.startswith("unauthenticated@unmapped by"),
     ),
-    AnnexRecord(
+    KnownDifference(
         "a name server that does not answer",
         lambda found: (
             found.schedd == "no answer in time" and found.annexd == REFUSED and "NO_DNS = False" in found.server
         ),
     ),
-    AnnexRecord(
+    KnownDifference(
         "an IPv4 address or network written as one of IPv6",
         lambda found: found.what == "the answer" and "::ffff:" in found.server,
     ),
-    AnnexRecord(
+    KnownDifference(
         "an address or network in a list",
         lambda found: found.what == "the answer" and bool(LISTED.search(found.server)),
     ),
 )
 
 
-def known(finding: Finding) -> AnnexRecord | None:
+def known_difference(finding: Finding) -> KnownDifference | None:
     return next((each for each in KNOWN if each.explains(finding)), None)
 
 

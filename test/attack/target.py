@@ -1,4 +1,4 @@
-"""Victim and good client: what an attack is measured by."""
+"""Target and good client: what an attack is measured by."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from annexd.cedar.crypto import Encryptor, KeyExchange, peer_public_key
 from annexd.cedar.frame import HEADER
 from annexd.cedar.message import MessageReader, MessageWriter
 from annexd.cedar.secret import Secret
-from test.attack.victim import ANSWER
+from test.attack.target_server import ANSWER
 
 FS = 4
 PLENTY = 64 * 1024 * 1024
@@ -38,7 +38,7 @@ QUERY = framed(DC_QUERY_INSTANCE.to_bytes(8, "big"))
 
 
 @dataclass
-class Victim:
+class Target:
     """host: an address of the loopback; the whole of 127.* reaches it from as many addresses."""
 
     pid: int
@@ -73,7 +73,7 @@ class Victim:
         begun_s = time.monotonic()
         with self.connect(source) as client:
             client.sendall(QUERY)
-            received = all_of(client)
+            received = read_all(client)
         assert received == framed(ANSWER), f"a good client got {received!r}"
         return time.monotonic() - begun_s
 
@@ -84,12 +84,12 @@ class Victim:
 
 
 @contextmanager
-def victim(**shape: Any) -> Iterator[Victim]:
+def running_target(**options: Any) -> Iterator[Target]:
     environment = {**os.environ, "CONDOR_CONFIG": "ONLY_ENV"}
     with (
-        NamedTemporaryFile(prefix="annexd-victim-") as log,
+        NamedTemporaryFile(prefix="annexd-target-") as log,
         subprocess.Popen(
-            [sys.executable, "-m", "test.attack.victim", json.dumps(shape)],
+            [sys.executable, "-m", "test.attack.target_server", json.dumps(options)],
             text=True,
             env=environment,
             stdin=subprocess.PIPE,
@@ -100,7 +100,7 @@ def victim(**shape: Any) -> Iterator[Victim]:
         assert process.stdout is not None
         port = process.stdout.readline()
         assert port, f"the server did not start: {Path(log.name).read_text()}"
-        served = Victim(process.pid, int(port), Path(log.name))
+        served = Target(process.pid, int(port), Path(log.name))
         served.answers_within_s()
         served.authenticates_within_s()
         try:
@@ -124,36 +124,36 @@ class GoodClient:
         self.socket = connected
         self.channel = Channel(PLENTY)
         self.sid, self.key = "", Secret(b"")
-        self.said: list[bytes] = []  # each message, as it is on the wire
+        self.sent: list[bytes] = []  # each message, as it is on the wire
 
     def session(self, command: int = DC_NOP_READ) -> "GoodClient":
         return self.begin(command).finish()
 
     def begin(self, command: int = DC_NOP_READ) -> "GoodClient":
         self.exchange = KeyExchange()
-        self.say(self.greeting(self.exchange.public, command))
+        self.send_message(self.greeting(self.exchange.public, command))
         return self
 
     def finish(self) -> "GoodClient":
-        answer = self.hear().ad()
-        self.say(self.message().integer(FS))
-        assert self.hear().integer() == FS
-        directory = self.hear().string()
+        answer = self.receive_message().ad()
+        self.send_message(self.message().integer(FS))
+        assert self.receive_message().integer() == FS
+        directory = self.receive_message().string()
         os.mkdir(directory, 0o700)
         try:
-            self.say(self.message().integer(0))
-            assert self.hear().integer() == 0
+            self.send_message(self.message().integer(0))
+            assert self.receive_message().integer() == 0
         finally:
             os.rmdir(directory)
-        assert self.hear().integer() == 0
+        assert self.receive_message().integer() == 0
         self.key = self.exchange.session_key(peer_public_key(answer["ECDHPublicKey"]))
         self.channel.encrypt(self.key, bytes(16))
-        self.sid = str(self.hear().ad()["Sid"])
+        self.sid = str(self.receive_message().ad()["Sid"])
         return self
 
     def resume(self, sid: str, key: Secret, command: int) -> "GoodClient":
-        self.say(self.resumption(sid, command))
-        assert self.hear().ad()["ReturnCode"] == "AUTHORIZED"
+        self.send_message(self.resumption(sid, command))
+        assert self.receive_message().ad()["ReturnCode"] == "AUTHORIZED"
         self.channel.encrypt(key, secrets.token_bytes(16))
         return self
 
@@ -192,11 +192,11 @@ class GoodClient:
     def message(self) -> MessageWriter:
         return MessageWriter(encrypted=self.channel.is_encrypted)
 
-    def say(self, message: MessageWriter) -> None:
+    def send_message(self, message: MessageWriter) -> None:
         self.channel.send(message.body())
         self.send(self.channel.data_to_send())
 
-    def say_in_frames(self, message: MessageWriter) -> None:
+    def send_in_frames(self, message: MessageWriter) -> None:
         """An encrypted message as HTCondor's clients cut it: in frames of a full buffer."""
         body, encryptor = message.body(), self.channel._sealer
         assert isinstance(encryptor, Encryptor)
@@ -206,10 +206,10 @@ class GoodClient:
             self.send(header + encryptor.encrypt(header, piece))
 
     def send(self, wire: bytes) -> None:
-        self.said.append(wire)
+        self.sent.append(wire)
         self.socket.sendall(wire)
 
-    def hear(self) -> MessageReader:
+    def receive_message(self) -> MessageReader:
         while (body := self.channel.next_message()) is None:
             received = self.socket.recv(65536)
             assert received, "the server has closed the connection"
@@ -218,13 +218,13 @@ class GoodClient:
 
     def is_dropped(self) -> bool:
         """Whether nothing more comes."""
-        return all_of(self.socket) == b""
+        return read_all(self.socket) == b""
 
     def close(self) -> None:
         self.socket.close()
 
 
-def all_of(client: socket.socket) -> bytes:
+def read_all(client: socket.socket) -> bytes:
     received = b""
     try:
         while part := client.recv(65536):
