@@ -1,6 +1,6 @@
-"""ANONYMOUS: nothing is proved, and both sides know it (condor_auth_anonymous.cpp).
+"""ANONYMOUS: neither side proves anything (condor_auth_anonymous.cpp).
 
-The user has no domain, so only a map file can make anybody of it.
+The user has no domain; only the map file can give it an identity.
 """
 
 from annexd.cedar.dialogue import Dialogue, Exchange
@@ -13,5 +13,5 @@ _DONE = 1
 
 def authenticate(dialogue: Dialogue) -> Exchange[Identity]:
     dialogue.send(dialogue.message().integer(_DONE))
-    yield from ()  # every method is a generator; this one has nothing to wait for
+    yield from ()  # every method is a generator; this one never waits
     return Identity(user_of(METHOD, ANONYMOUS_USER, dialogue.context, default=ANONYMOUS_USER), METHOD)

@@ -1,6 +1,6 @@
 """IDTOKENS: both sides prove that they know a token's signature (condor_auth_passwd.cpp, version 2).
 
-The messages are those of akep2_exchange.py.
+akep2_exchange.py has the messages.
 """
 
 from annexd.cedar import akep2
@@ -13,7 +13,7 @@ from annexd.cedar.secret import Secret
 from annexd.cedar.token import Token, parse_token
 
 METHOD = "IDTOKENS"
-_MAX_SHOWN = 100  # characters of an id that nobody has signed yet; an error is one line of the log
+_MAX_SHOWN = 100  # characters of an unverified ID; an error is one log line
 
 
 def authenticate(dialogue: Dialogue) -> Exchange[Identity]:
@@ -42,5 +42,5 @@ def _accepted_token(opening: Opening, dialogue: Dialogue) -> Token:
 def _shared_key(token: Token) -> Exchange[Secret]:
     secret: Secret | None = yield NeedSigningKey(token.key_id)
     if secret is None:
-        raise MethodFailed(f"there is no signing key {token.key_id!r}")
+        raise MethodFailed(f"this daemon has no signing key {token.key_id!r}")
     return akep2.shared_key(secret, token.algorithm, token.text)

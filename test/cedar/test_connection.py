@@ -84,7 +84,7 @@ def test_required_authentication_that_fails_ends_the_connection() -> None:
     client.receive_ad()
     assert client.offer(FS) == FS
     assert client.pass_fs() == -1
-    message = r"is no directory made by the peer .* or the user ID that made it has no account"
+    message = r"is not a directory made by the peer .* or its owner has no account"
     with pytest.raises(AuthenticationFailed, match=message):
         client.offer(FS)
     assert client.conversation.sent.endswith(bytes(8)), "the client was told that no method is left"

@@ -98,7 +98,7 @@ def test_a_client_that_does_not_know_its_own_name_may_try_something_else() -> No
     client = client_of("CLAIMTOBE")
     client.offer(CLAIMTOBE)
     client.send(client.message().integer(0))
-    with pytest.raises(AuthenticationFailed, match="could not find out its own name"):
+    with pytest.raises(AuthenticationFailed, match="could not determine its own name"):
         client.offer(CLAIMTOBE)
 
 

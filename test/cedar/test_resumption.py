@@ -230,7 +230,7 @@ def test_a_session_is_authorized_again_for_every_command() -> None:
     conversation = Conversation.at(context, granted=False)
     client = Client(conversation)
     client.resume(session.id, KEY, DC_CONFIG_VAL)
-    with pytest.raises(AuthorizationDenied, match=r"alice@annex\.test may not give DC_CONFIG_VAL"):
+    with pytest.raises(AuthorizationDenied, match=r"alice@annex\.test is not authorized for DC_CONFIG_VAL"):
         client.send(client.message().string("LOG"))
 
 

@@ -49,7 +49,7 @@ for act in (reconfigure, reconfigure, give_order, reconfigure, give_order, ask_f
 CONFIG = "ANNEXD_DEBUG = D_SECURITY\nMASTER_BACKOFF_CEILING = 1"
 RECONFIGURES = 6
 NO_EFFECT = re.compile(r"reconfigured|shutdown|PERMISSION DENIED|granted:| from \S+@\S+ at ")
-UNPROVED = "in a resumed session: nothing in it would show"
+UNPROVED = "in a resumed session: it cannot prove the session"
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["shared port", "own port"])
