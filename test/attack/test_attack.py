@@ -81,7 +81,7 @@ def test_thousands_of_half_open_and_slow_connections(target: Target) -> None:
         assert target.descriptors < 700
 
 
-def test_a_patient_client_keeps_its_place_while_another_address_floods_the_port(target: Target) -> None:
+def test_a_slow_client_is_not_evicted_while_another_address_floods_the_port(target: Target) -> None:
     """Who has to leave is of the address that has most places, not whoever was there first."""
     patient = GoodClient(target.connect("127.0.0.9")).begin()
     with ExitStack() as open_ones:
@@ -91,7 +91,7 @@ def test_a_patient_client_keeps_its_place_while_another_address_floods_the_port(
     patient.close()
 
 
-def test_a_flood_of_new_connections_from_the_good_clients_own_address(target: Target) -> None:
+def test_a_flood_of_new_connections_from_the_honest_clients_address(target: Target) -> None:
     before_kb, held = target.memory_kb, list[socket.socket]()
 
     def flood() -> None:
@@ -161,7 +161,7 @@ def test_endless_handshakes(target: Target) -> None:
         repeat_for_a_while(lambda: assert_still_served(target, before_kb))
 
 
-def test_a_handshake_that_fails_again_and_again_comes_to_its_end(target: Target) -> None:
+def test_a_handshake_that_fails_repeatedly_ends(target: Target) -> None:
     with target.connect("127.0.0.2") as client:
         stranger = GoodClient(client).begin()
         stranger.receive_message()
@@ -187,7 +187,7 @@ def repeat_for_a_while(measure: Callable[[], None], seconds: float = 1.0) -> Non
         measure()
 
 
-def test_a_sessions_id_carries_out_no_command() -> None:
+def test_a_session_id_alone_runs_no_command() -> None:
     """Every one of the table, by somebody who has only listened."""
     with running_target() as target:
         owner = GoodClient(target.connect()).session(DC_RECONFIG)
@@ -205,7 +205,7 @@ def test_a_sessions_id_carries_out_no_command() -> None:
         assert re.findall(r"carried out: (\w+)", target.log)[-2:] == ["DC_RECONFIG", "DC_NOP_WRITE"]
 
 
-def test_sessions_that_are_replayed_cut_or_taken_up_without_their_key(target: Target) -> None:
+def test_sessions_that_are_replayed_truncated_or_resumed_without_their_key(target: Target) -> None:
     """A session's id is sent in clear, so whoever listens has it; without the key it is worth nothing."""
     before_kb = target.memory_kb
     owner = GoodClient(target.connect()).session()
@@ -263,7 +263,7 @@ def test_bombs_of_nesting_expressions_and_values_in_an_order(target: Target) -> 
     assert_still_served(target, before_kb)
 
 
-def test_more_sessions_than_fit_push_out_the_oldest_and_no_memory_is_lost() -> None:
+def test_more_sessions_than_fit_evict_the_oldest_and_leak_no_memory() -> None:
     """Strangers' sessions, which anybody may have, share a small part of the cache."""
     with running_target(sessions=1000) as small:
         owner = GoodClient(small.connect()).session()
@@ -336,7 +336,7 @@ def ask(target: Target, owner: GoodClient, question: str) -> GoodClient:
     return client
 
 
-def test_questions_where_a_knob_is_set_start_two_tools_at_once_and_all_hear_its_value(
+def test_queries_for_where_a_knob_is_set_start_two_tools_at_most_and_all_get_its_value(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("_CONDOR_BIN", str(find().bin))
@@ -372,7 +372,7 @@ def test_running_out_of_file_descriptors() -> None:
         assert small.descriptors < 64
 
 
-def test_silence_and_a_drip_end_when_their_time_is_over() -> None:
+def test_silent_and_dripping_connections_time_out() -> None:
     with running_target(read_timeout_s=1, deadline_s=3) as strict, strict.connect() as silent, strict.connect() as drip:
         before, begun_s = strict.descriptors, time.monotonic()
         drip.sendall(HEADER.pack(1, 60_000))
@@ -393,7 +393,7 @@ def _drip(client: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("claim", [{"x": "\ud800"}, {"x": "a\0b"}, {"\ud800": 1}, {"n" * 1000: "x"}], ids=ascii)
-def test_no_claim_of_a_token_that_nobody_has_signed_ends_the_daemon(claim: dict[str, object]) -> None:
+def test_no_claim_of_an_unverified_token_crashes_the_daemon(claim: dict[str, object]) -> None:
     """SEC_TOKEN_REVOCATION_EXPR looks at it before there is any proof."""
     with running_target(revocation='jti == "revoked"') as target:
         before_kb, name = target.memory_kb, str(CLAIMS["sub"])

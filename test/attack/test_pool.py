@@ -30,7 +30,7 @@ def site(cloud: Cloud) -> Iterator[Site]:
         yield site
 
 
-def test_tools_and_an_order_are_answered_while_strangers_fill_the_port_and_send_rubbish(site: Site) -> None:
+def test_tools_and_an_order_are_answered_while_attackers_fill_the_port_and_send_garbage(site: Site) -> None:
     port = int(re.match(r"<127\.0\.0\.1:(\d+)", address := site.address)[1])  # type: ignore[index]
     target = Target(site.pid(), port)
     assert site.order()["Result"] == "Success"
@@ -56,7 +56,7 @@ def test_tools_and_an_order_are_answered_while_strangers_fill_the_port_and_send_
     assert "others needed its place" in site.log()
 
 
-def test_it_has_the_descriptors_it_is_told_and_leaves_no_core_file(site: Site) -> None:
+def test_it_applies_the_descriptor_limit_and_leaves_no_core_file(site: Site) -> None:
     limits = Path(f"/proc/{site.pid()}/limits").read_text()
     assert re.search(r"Max open files +512 ", limits), limits
     assert re.search(r"Max core file size +0 ", limits), limits

@@ -69,7 +69,7 @@ DEFENCES = (
         "daemoncore/network/pending_connections.py",
         "max(self._by_host.values(), key=len)",
         "next(iter(self._by_host.values()))",
-        "patient",
+        "slow_client",
     ),
     Defence(
         "an IPv6 machine's addresses count as one",
@@ -120,7 +120,7 @@ DEFENCES = (
         "authorization/network.py",
         "network.subnet_of(MAPPED)",
         "False",
-        "clothes",
+        "ipv4_mapped",
         "authorization/test_policy.py",
     ),
     Defence(
@@ -136,14 +136,14 @@ DEFENCES = (
         "daemoncore/network/pending_connections.py",
         "elif now_s >= place.silent_until_s:",
         "elif False:",
-        "silence",
+        "dripping",
     ),
     Defence(
         "sessions end",
         "daemoncore/network/pending_connections.py",
         "if now_s >= place.ends_at_s:",
         "if False:",
-        "silence",
+        "dripping",
     ),
     Defence(
         "names have threads of their own",
@@ -153,7 +153,7 @@ DEFENCES = (
         "name_server",
         "daemoncore/test_server.py",
     ),
-    Defence("a method is tried once", "cedar/authentication.py", "left.remove(pick)", "pass", "again_and_again"),
+    Defence("a method is tried once", "cedar/authentication.py", "left.remove(pick)", "pass", "fails_repeatedly"),
     Defence(
         "the key is shown before any command",
         "cedar/resumption.py",
@@ -241,7 +241,7 @@ DEFENCES = (
     ),
     Defence("depth of an ad", "cedar/classad.py", "if depth == 0:", "if False:", "bombs"),
     Defence("values of an ad", "cedar/classad.py", "if self._left < 0:", "if False:", "bombs"),
-    Defence("rounds of TLS", "cedar/tls.py", "_MAX_ROUNDS = 16", "_MAX_ROUNDS = 10**6", "endless", "cedar/test_tls.py"),
+    Defence("rounds of TLS", "cedar/tls.py", "_MAX_ROUNDS = 16", "_MAX_ROUNDS = 10**6", "rounds", "cedar/test_tls.py"),
     Defence(
         "MD5 of a frame",
         "cedar/legacy.py",
@@ -335,7 +335,7 @@ DEFENCES = (
         "condor/values.py",
         "FATAL.sub(REPLACEMENT, ",
         "str(",
-        "words_of_others",
+        "foreign_text",
         "condor/test_bindings.py",
     ),
     Defence(
@@ -343,7 +343,7 @@ DEFENCES = (
         "condor/values.py",
         "if operators > MAX_OPERATORS:",
         "if False:",
-        "change_a_meaning",
+        "fatal_or_ambiguous",
         "condor/test_bindings.py",
     ),
     Defence(

@@ -10,14 +10,14 @@ from test.cedar.client import Client, established
 from test.cedar.conversation import Conversation, server
 
 
-def test_a_peer_that_leaves_between_messages_has_only_left() -> None:
+def test_closing_between_messages_is_not_an_error() -> None:
     conversation = Conversation.at(server())
     conversation.receive(b"")
     conversation.advance()
     assert conversation.events == [ConnectionClosed(), ConnectionClosed()]
 
 
-def test_a_peer_that_leaves_within_a_message_is_an_error_that_stays() -> None:
+def test_closing_within_a_message_is_a_permanent_error() -> None:
     conversation = Conversation.at(server())
     conversation.receive(b"\x01\0\0")
     for _ in range(2):
@@ -38,17 +38,17 @@ def test_a_peer_that_leaves_within_a_message_is_an_error_that_stays() -> None:
         bytes.fromhex("01ffffffff"),
     ],
 )
-def test_what_is_no_frame_is_refused_by_its_first_bytes(received: bytes) -> None:
+def test_a_malformed_frame_is_refused_by_its_header(received: bytes) -> None:
     with pytest.raises(MalformedMessage, match="malformed frame"):
         Conversation.at(server()).receive(received)
 
 
-def test_a_stranger_cannot_announce_a_large_message() -> None:
+def test_an_unknown_peer_cannot_announce_a_large_message() -> None:
     with pytest.raises(TooLarge):
         Conversation.at(server()).receive(bytes.fromhex("0000100000"))
 
 
-def test_a_stranger_cannot_send_a_large_message_in_small_frames() -> None:
+def test_an_unknown_peer_cannot_send_a_large_message_in_small_frames() -> None:
     conversation = Conversation.at(server(limits=Limits(handshake_message_bytes=1000)))
     frame = bytes.fromhex("0000000064") + bytes(100)
     conversation.receive(frame * 10)
@@ -56,7 +56,7 @@ def test_a_stranger_cannot_send_a_large_message_in_small_frames() -> None:
         conversation.receive(frame)
 
 
-def test_an_authenticated_peer_may_send_as_much_as_the_limit_says() -> None:
+def test_an_authenticated_peer_may_send_up_to_its_limit() -> None:
     conversation = Conversation.at(server(limits=Limits(command_message_bytes=3_000_000)))
     client, _ = established(conversation, CA_CMD)
     client.send(client.message().ad({"Payload": "x" * 2_900_000}))
@@ -67,7 +67,7 @@ def test_an_authenticated_peer_may_send_as_much_as_the_limit_says() -> None:
 
 
 @pytest.mark.parametrize("count", [101, 2**31, 2**63 - 1, -1, -(2**63)])
-def test_a_greeting_that_announces_too_many_attributes_is_refused(count: int) -> None:
+def test_a_handshake_ad_that_announces_too_many_attributes_is_refused(count: int) -> None:
     client = Client(Conversation.at(server()))
     with pytest.raises(PeerError, match="attributes"):
         client.send(client.message().integer(DC_AUTHENTICATE).integer(count))
@@ -81,7 +81,7 @@ def _frames(client: Client, count: int) -> list[bytes]:
     return frames
 
 
-def test_frames_that_were_repeated_are_refused() -> None:
+def test_replayed_frames_are_refused() -> None:
     client, _ = established(Conversation.at(server()))
     first, second = _frames(client, 2)
     client.conversation.receive(first)
@@ -99,7 +99,7 @@ def test_frames_out_of_order_are_refused() -> None:
 
 
 @pytest.mark.parametrize("position", [0, 5, 25, -1])
-def test_changed_frames_are_refused(position: int) -> None:
+def test_modified_frames_are_refused(position: int) -> None:
     client, _ = established(Conversation.at(server()))
     frame = bytearray(_frames(client, 1)[0])
     frame[position] ^= 2
@@ -114,7 +114,7 @@ def test_a_clear_or_short_frame_in_an_encrypted_session_is_refused() -> None:
             client.conversation.receive(bytes([1]) + len(body).to_bytes(4, "big") + body)
 
 
-def test_what_was_said_in_clear_is_bound_to_the_first_encrypted_frame() -> None:
+def test_the_first_encrypted_frame_authenticates_the_bytes_in_clear() -> None:
     client = Client(Conversation.at(server()))
     client.start({"Authentication": "NEVER", "AuthenticationNew": "NEVER"})
     answer = client.receive_ad()
@@ -126,7 +126,7 @@ def test_what_was_said_in_clear_is_bound_to_the_first_encrypted_frame() -> None:
         client.conversation.receive(client.channel.data_to_send())
 
 
-def test_a_reply_of_several_megabytes_goes_out_in_frames_of_at_most_one() -> None:
+def test_a_reply_of_several_megabytes_is_sent_in_frames_of_at_most_one() -> None:
     conversation = Conversation.at(server())
     client, _ = established(conversation)
     reply = bytes(range(256)) * 4096 * 3

@@ -54,7 +54,7 @@ def test_a_session_is_for_the_commands_of_its_level_and_below() -> None:
     assert not valid & {DC_FETCH_LOG, CA_CMD}
 
 
-def test_a_session_is_kept_for_its_duration_and_a_little_more() -> None:
+def test_a_session_is_kept_for_its_duration_and_the_slop() -> None:
     context = server()
     _, verdict = established(Conversation.at(context))
     sid = str(verdict["Sid"])
@@ -62,7 +62,7 @@ def test_a_session_is_kept_for_its_duration_and_a_little_more() -> None:
     assert not context.sessions.find(sid, NOW_S + 80)
 
 
-def test_optional_authentication_that_fails_leaves_a_nameless_peer() -> None:
+def test_optional_authentication_that_fails_leaves_the_peer_unauthenticated() -> None:
     policy = dict.fromkeys(Level, SecurityPolicy(authentication=Requirement.PREFERRED))
     client = Client(Conversation.at(server(policy=policy), owner=None))
     client.start(OPTIONAL_METHOD)
@@ -109,7 +109,7 @@ def test_required_authentication_that_fails_ends_the_connection() -> None:
         ({"Cookie": "let me in"}, (), MalformedMessage),
     ],
 )
-def test_a_greeting_that_cannot_be_met_is_refused_without_an_answer(
+def test_an_unacceptable_handshake_ad_is_refused_without_an_answer(
     changes: dict[str, str | int], without: tuple[str, ...], error: type[PeerError]
 ) -> None:
     client = Client(Conversation.at(server(policy=REQUIRED)))
@@ -118,7 +118,7 @@ def test_a_greeting_that_cannot_be_met_is_refused_without_an_answer(
     assert client.conversation.sent == b""
 
 
-def test_bytes_after_the_ad_of_a_greeting_are_refused() -> None:
+def test_bytes_after_the_handshake_ad_are_refused() -> None:
     client = Client(Conversation.at(server()))
     with pytest.raises(MalformedMessage, match="left over"):
         client.send(client.message().integer(DC_AUTHENTICATE).ad({"Command": DC_NOP}).raw(b"x"))
@@ -130,7 +130,7 @@ def test_a_second_handshake_in_a_session_is_refused() -> None:
         client.start()
 
 
-def test_a_query_of_a_denied_command_is_told_only_that() -> None:
+def test_a_query_for_a_denied_command_is_answered_only_by_the_method() -> None:
     client = Client(Conversation.at(server(), granted=False))
     client.start({"Command": DC_SEC_QUERY, "AuthCommand": DC_NOP_READ})
     answer = client.receive_ad()
@@ -144,7 +144,7 @@ def test_a_query_of_a_denied_command_is_told_only_that() -> None:
     assert result == no_key == bytes.fromhex("0100000008") + bytes(8)
 
 
-def test_commands_that_need_authentication_are_not_offered_to_nameless_peers() -> None:
+def test_commands_that_need_authentication_are_not_offered_to_unauthenticated_peers() -> None:
     client = Client(Conversation.at(server()))
     never = {"Authentication": "NEVER", "AuthenticationNew": "NEVER"}
     client.start({"Command": CA_CMD, **never})
@@ -157,7 +157,7 @@ def test_commands_that_need_authentication_are_not_offered_to_nameless_peers() -
 # --- more than one command on a connection
 
 
-def test_a_session_goes_on_with_bare_commands_of_the_same_user() -> None:
+def test_bare_commands_in_a_session_have_its_user() -> None:
     conversation = Conversation.at(server())
     client, _ = established(conversation)
     first = conversation.command()
@@ -182,7 +182,7 @@ def test_commands_open_to_everyone_need_no_session(number: int) -> None:
     assert conversation.sent == bytes.fromhex("0100000010") + b"0123456789abcdef"
 
 
-def test_a_raw_command_brings_its_payload_in_the_same_message() -> None:
+def test_a_raw_command_has_its_payload_in_the_same_message() -> None:
     conversation = Conversation.at(server())
     Client(conversation).send(_raw(DC_CONFIG_VAL).string("LOG"))
     payload = conversation.command().payload
@@ -191,7 +191,7 @@ def test_a_raw_command_brings_its_payload_in_the_same_message() -> None:
 
 
 @pytest.mark.parametrize("number", [DC_NOP_READ, DC_CONFIG_VAL, CA_CMD, CA_AUTH_CMD])
-def test_where_sessions_are_required_raw_commands_are_refused_in_silence(number: int) -> None:
+def test_raw_commands_are_refused_without_an_answer_if_sessions_are_required(number: int) -> None:
     conversation = Conversation.at(server(policy=REQUIRED))
     with pytest.raises(AuthorizationDenied, match="without a security session"):
         Client(conversation).send(_raw(number).string("x"))
@@ -199,7 +199,7 @@ def test_where_sessions_are_required_raw_commands_are_refused_in_silence(number:
     assert conversation.sent == b""
 
 
-def test_a_raw_command_that_needs_authentication_is_refused_whatever_the_policy() -> None:
+def test_a_raw_command_that_needs_authentication_is_refused_under_every_policy() -> None:
     with pytest.raises(AuthorizationDenied):
         Client(Conversation.at(server())).send(_raw(CA_AUTH_CMD).ad({}))
 
@@ -212,7 +212,7 @@ def test_a_raw_command_with_too_many_bytes_is_refused() -> None:
 # --- questions
 
 
-def test_a_question_is_asked_until_it_is_answered_and_takes_no_other_answer() -> None:
+def test_a_question_repeats_until_answered_and_accepts_no_other_answer() -> None:
     context = server()
     conversation = Conversation.at(context)
     connection = conversation.connection

@@ -65,12 +65,12 @@ def test_a_frame_shorter_than_iv_and_tag_is_refused(length: int) -> None:
         Decryptor(KEY).open(HEADER, bytes(length))
 
 
-def test_a_silent_direction_counts_as_zeros() -> None:
+def test_the_digest_of_an_unused_direction_is_zeros() -> None:
     assert transcript_of().digest() == bytes(32)
     assert transcript_of(b"x").digest() != bytes(32)
 
 
-def test_a_transcript_is_one_hash_however_much_was_said_and_whenever_it_is_asked() -> None:
+def test_a_transcript_hashes_all_frames_whenever_it_is_read() -> None:
     transcript = transcript_of(b"a" * 4000, b"b" * 4000, b"c")
     assert transcript.digest() == hashlib.sha256(b"a" * 4000 + b"b" * 4000 + b"c").digest()
     transcript.add(b"d")
@@ -89,12 +89,12 @@ def test_the_session_key_is_that_of_the_recorded_exchange(name: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "!", "AA==", "BGsX0fLhLEJH", None, 5, "A" * 88, "BAAA" + "A" * 84, "é"])
-def test_what_is_no_point_of_the_curve_is_refused(text: object) -> None:
+def test_an_invalid_public_key_is_refused(text: object) -> None:
     with pytest.raises(MalformedMessage, match="no usable ECDHPublicKey"):
         peer_public_key(text)
 
 
-def test_a_secret_shows_itself_only_when_asked() -> None:
+def test_a_secret_is_shown_only_by_reveal() -> None:
     secret = Secret(b"hunter2")
     assert repr(secret) == str(secret) == f"{secret}" == "<redacted>"
     assert secret.reveal() == b"hunter2"

@@ -31,7 +31,7 @@ def _prove(local: Endpoint, extension: str, *, made: int = 0, **changes: Any) ->
         (BEHIND_SHARED_PORT, "public.example.org:9618?sock=annexd_1_ca11"),
     ],
 )
-def test_a_directory_for_this_daemon_is_looked_at(local: Endpoint, extension: str) -> None:
+def test_a_directory_for_this_daemon_is_checked(local: Endpoint, extension: str) -> None:
     result, client = _prove(local, extension, advertised=("public.example.org:9618",))
     assert result == 0
     question = client.conversation.questions[0]
@@ -53,7 +53,7 @@ def test_a_directory_for_this_daemon_is_looked_at(local: Endpoint, extension: st
         (Endpoint("127.0.0.1", 9618), "x"),
     ],
 )
-def test_a_directory_for_another_daemon_is_not_even_looked_at(local: Endpoint, extension: str) -> None:
+def test_a_directory_for_another_daemon_is_not_even_checked(local: Endpoint, extension: str) -> None:
     result, client = _prove(local, extension)
     assert result == -1
     assert not client.conversation.questions
@@ -76,9 +76,7 @@ def test_a_peer_that_could_not_make_the_directory_proves_nothing() -> None:
         ("alice", {"canonical_user": lambda *_: "bob@example.org"}, "bob@example.org"),
     ],
 )
-def test_the_owner_becomes_a_user_of_the_domain_unless_the_map_says_otherwise(
-    owner: str, changes: dict[str, Any], user: str
-) -> None:
+def test_the_owner_becomes_a_user_of_the_domain_unless_mapped(owner: str, changes: dict[str, Any], user: str) -> None:
     conversation = Conversation.at(server(**changes), owner=owner)
     client = Client(conversation)
     client.start()
@@ -88,7 +86,7 @@ def test_the_owner_becomes_a_user_of_the_domain_unless_the_map_says_otherwise(
     assert conversation.command().identity.user == user
 
 
-def test_every_directory_has_another_name() -> None:
+def test_every_directory_has_a_unique_name() -> None:
     context = server()
     names = set()
     for _ in range(20):

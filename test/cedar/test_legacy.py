@@ -64,9 +64,7 @@ def test_messages_of_any_size_arrive_in_order_and_in_both_directions(protection:
 
 
 @given(st.binary(min_size=1, max_size=200), st.lists(st.integers(1, 50)), st.sampled_from(PROTECTIONS))
-def test_a_message_is_read_however_its_sender_cut_it_into_frames(
-    text: bytes, cuts: list[int], protection: Protection
-) -> None:
+def test_a_message_is_read_from_frames_of_any_sizes(text: bytes, cuts: list[int], protection: Protection) -> None:
     sealer, (channel, _) = legacy.Sealer(protection), pair(protection)
     positions = sorted({0, *(cut for cut in cuts if cut < len(text)), len(text)})
     pieces = [text[start:end] for start, end in pairwise(positions)]
@@ -76,7 +74,7 @@ def test_a_message_is_read_however_its_sender_cut_it_into_frames(
 
 
 @pytest.mark.parametrize("cipher", [BLOWFISH, TRIPLE_DES])
-def test_each_message_begins_the_stream_anew(cipher: str) -> None:
+def test_each_message_restarts_the_cipher_stream(cipher: str) -> None:
     """As HTCondor's do, in both directions: so equal messages look equal."""
     channel, _ = pair(Protection(cipher, KEY, encryption=True, integrity=True))
     wires = []
@@ -120,7 +118,7 @@ def test_a_short_key_is_repeated_for_3des() -> None:
     assert sealer.seal(1, b"text")[HEADER.size :] == stream.update(b"text")
 
 
-def test_the_parts_of_a_file_stand_between_messages_in_one_stream() -> None:
+def test_file_parts_are_sent_between_messages_in_one_cipher_stream() -> None:
     """ReliSock::put_file without AES: no frames and no MAC; the stream goes on from part to part."""
     channel, _ = pair(BOTH)
     channel.send(b"announcement")
@@ -131,7 +129,7 @@ def test_the_parts_of_a_file_stand_between_messages_in_one_stream() -> None:
     assert reader.update(channel.data_to_send()) == b"first and second"
 
 
-def test_what_this_openssl_lacks_is_not_usable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cipher_that_openssl_lacks_is_not_usable(monkeypatch: pytest.MonkeyPatch) -> None:
     assert legacy.is_usable(TRIPLE_DES)
     monkeypatch.setattr(legacy, "Blowfish", UnknownCipher)
     assert not legacy.is_usable(BLOWFISH)
@@ -161,7 +159,7 @@ def requirements(protection: Protection) -> dict[str, str | int | float | bool |
 
 
 @EVERY
-def test_an_order_in_a_new_session(protection: Protection) -> None:
+def test_an_order_in_a_new_session_is_read_and_answered(protection: Protection) -> None:
     client, _ = established(legacy_server(), CA_AUTH_CMD, requirements(protection))
     ad = {"ClaimId": "secret#1", "Text": "é", "_condor_priv1": "two"}
     client.send(client.message().ad(ad))
@@ -188,7 +186,7 @@ def test_another_command_on_the_same_connection_has_the_sessions_user(protection
 
 
 @EVERY
-def test_a_session_is_for_one_connection_and_its_client_is_told_so(protection: Protection) -> None:
+def test_a_session_is_good_for_one_connection_only(protection: Protection) -> None:
     """A frame of these ciphers can be said again, so it would show nothing: each connection authenticates."""
     sessions = SessionCache("a:1:1")
     _, verdict = established(legacy_server(sessions=sessions), CA_AUTH_CMD, requirements(protection))
@@ -200,7 +198,7 @@ def test_a_session_is_for_one_connection_and_its_client_is_told_so(protection: P
 
 
 @pytest.mark.parametrize("cipher", [BLOWFISH, TRIPLE_DES])
-def test_a_session_of_aes_is_not_taken_up_with_another_cipher(cipher: str) -> None:
+def test_an_aes_session_is_not_resumed_with_another_cipher(cipher: str) -> None:
     sessions = SessionCache("a:1:1")
     _, verdict = established(legacy_server(sessions=sessions))
     thief = Client(legacy_server(sessions=sessions))
@@ -209,7 +207,7 @@ def test_a_session_of_aes_is_not_taken_up_with_another_cipher(cipher: str) -> No
 
 
 @pytest.mark.parametrize("cipher", [BLOWFISH, TRIPLE_DES])
-def test_who_did_not_ask_for_a_legacy_cipher_is_not_given_one(cipher: str) -> None:
+def test_legacy_ciphers_are_used_only_if_configured(cipher: str) -> None:
     client = Client(Conversation.at(server()))
     with pytest.raises(PolicyMismatch, match="no cipher in common"):
         client.start({"CryptoMethods": cipher})
@@ -219,7 +217,7 @@ def test_who_did_not_ask_for_a_legacy_cipher_is_not_given_one(cipher: str) -> No
 
 
 @given(st.binary(min_size=1, max_size=300), st.sampled_from(PROTECTIONS))
-def test_any_bytes_after_the_key_are_messages_or_an_error_of_the_peer(received: bytes, protection: Protection) -> None:
+def test_any_bytes_after_the_key_give_messages_or_a_peer_error(received: bytes, protection: Protection) -> None:
     client, _ = established(legacy_server(), CA_AUTH_CMD, requirements(protection))
     try:
         client.conversation.receive(received)

@@ -77,7 +77,7 @@ def _cut(draw: st.DrawFn) -> tuple[str, list[int]]:
 
 @given(_cut())
 @settings(deadline=None)
-def test_however_the_bytes_are_cut_the_events_are_the_same(cut: tuple[str, list[int]]) -> None:
+def test_any_split_of_the_bytes_gives_the_same_events(cut: tuple[str, list[int]]) -> None:
     name, positions = cut
     recording = _recording(name)
     sent = recording.sent_by(CLIENT)
@@ -86,7 +86,7 @@ def test_however_the_bytes_are_cut_the_events_are_the_same(cut: tuple[str, list[
     assert _outcome(_conversation(recording), chunks) == _outcome(_conversation(recording), [sent])
 
 
-def test_bytes_that_come_one_by_one_give_the_same_events() -> None:
+def test_single_bytes_give_the_same_events() -> None:
     recording = _recording("srv_idtokens_bulk_25")
     sent = recording.sent_by(CLIENT)
     singly = [sent[position : position + 1] for position in range(len(sent))]
@@ -94,12 +94,12 @@ def test_bytes_that_come_one_by_one_give_the_same_events() -> None:
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_give_events_or_an_error_of_the_peer(received: bytes) -> None:
+def test_any_bytes_give_events_or_a_peer_error(received: bytes) -> None:
     _outcome(Conversation.at(server()), [received, b""])
 
 
 @given(st.lists(st.binary(min_size=1, max_size=200), min_size=1, max_size=6))
-def test_any_messages_give_events_or_an_error_of_the_peer(messages: list[bytes]) -> None:
+def test_any_messages_give_events_or_a_peer_error(messages: list[bytes]) -> None:
     framed = [HEADER.pack(1, len(message)) + message for message in messages]
     _outcome(Conversation.at(server()), [*framed, b""])
 
@@ -113,9 +113,7 @@ _CHANGES = st.tuples(
 
 @given(st.sampled_from(RECORDINGS), st.lists(_CHANGES, min_size=1, max_size=4))
 @settings(deadline=None, max_examples=400)
-def test_changed_recordings_give_events_or_an_error_of_the_peer(
-    name: str, changes: list[tuple[float, str, bytes]]
-) -> None:
+def test_modified_recordings_give_events_or_a_peer_error(name: str, changes: list[tuple[float, str, bytes]]) -> None:
     recording = _recording(name)
     sent = bytearray(recording.sent_by(CLIENT))
     for place, kind, value in changes:

@@ -81,7 +81,7 @@ def _use_recorded_commands(context: ServerContext, recording: Recording) -> None
         context.valid_commands.update(dict.fromkeys(product(CIPHERS, Level, (True, False)), valid))
 
 
-def test_a_recorded_claim_is_believed_byte_for_byte_and_limited_to_its_command() -> None:
+def test_a_recorded_claim_is_accepted_byte_for_byte_and_limited_to_its_command() -> None:
     recording = load("srv_claimtobe")
     sessions = _sessions(recording)
     conversation = _replay(recording, recording.random(), sessions, policy=_policy("CLAIMTOBE"))
@@ -243,7 +243,7 @@ def test_each_side_of_a_recorded_connection_writes_the_recorded_frames(name: str
 
 
 @pytest.mark.parametrize("name", names("srv_*") + names("cli_*"))
-def test_the_ads_of_a_recorded_handshake_are_read_and_written_the_same(name: str) -> None:
+def test_the_ads_of_a_recorded_handshake_are_reproduced_exactly(name: str) -> None:
     recording = load(name)
     opening = recording.frames[0].body[8:]
     _check_ad(opening, recording.facts["client_ad"], encrypted=False)

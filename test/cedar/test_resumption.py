@@ -86,7 +86,7 @@ def _state(context: ServerContext) -> list[list[tuple[str, Session]]]:
 
 @EVERY_COMMAND
 @EVERY_OWNER
-def test_no_command_has_an_effect_by_a_sessions_id_alone(command: Command, owner: str) -> None:
+def test_a_session_id_alone_has_no_effect(command: Command, owner: str) -> None:
     """No command, no question whether it may, no use of the session, no line of the log that names its user."""
     requests = [
         {"Command": command.number},
@@ -116,9 +116,7 @@ def _attempt(conversation: Conversation, session_id: str, requirements: Mapping[
 
 @EVERY_COMMAND
 @EVERY_OWNER
-def test_with_the_key_a_command_with_a_message_is_carried_out_and_the_session_renewed(
-    command: Command, owner: str
-) -> None:
+def test_with_the_key_a_command_with_a_message_runs_and_renews_the_session(command: Command, owner: str) -> None:
     context, session = _context(owner)
     conversation = Conversation.at(context, now_s=NOW_S + 10)
     client = Client(conversation)
@@ -141,7 +139,7 @@ def test_with_the_key_a_command_with_a_message_is_carried_out_and_the_session_re
 
 
 @pytest.mark.parametrize("number", [DC_QUERY_INSTANCE, DC_OFF_FAST, DC_RECONFIG])
-def test_who_takes_up_a_session_for_a_command_without_a_message_hears_that_it_is_unknown(number: int) -> None:
+def test_a_session_is_reported_unknown_for_a_command_without_a_message(number: int) -> None:
     """HTCondor's clients then forget it, and authenticate when they are asked again; the session itself stays."""
     context, session = _context("by FS")
     client = Client(Conversation.at(context))
@@ -152,7 +150,7 @@ def test_who_takes_up_a_session_for_a_command_without_a_message_hears_that_it_is
 
 
 @pytest.mark.parametrize("level", [level for level in Level if level is not Level.CLIENT])
-def test_clients_are_told_of_commands_that_have_a_message_or_do_nothing(level: Level) -> None:
+def test_valid_commands_have_a_message_or_do_nothing(level: Level) -> None:
     """So HTCondor's clients authenticate for each of the others by themselves."""
     first = next(command for command in COMMANDS.values() if command.level is level)
     _, verdict = established(Conversation.at(server()), first.number)
@@ -162,7 +160,7 @@ def test_clients_are_told_of_commands_that_have_a_message_or_do_nothing(level: L
 
 
 @pytest.mark.parametrize("number", [DC_RECONFIG, DC_QUERY_INSTANCE])
-def test_a_question_about_another_command_is_answered_in_a_session_that_its_client_does_not_keep(number: int) -> None:
+def test_a_query_for_a_command_without_a_message_gets_a_session_that_is_not_kept(number: int) -> None:
     """condor_ping looks for the command in its list of sessions, and a later command must not find it there."""
     client = Client(Conversation.at(server()))
     client.start({"Command": DC_SEC_QUERY, "AuthCommand": number})
@@ -175,7 +173,7 @@ def test_a_question_about_another_command_is_answered_in_a_session_that_its_clie
     assert str(number) in str(client.receive_ad()["ValidCommands"]).split(",")
 
 
-def test_where_no_command_has_a_message_the_list_is_not_empty() -> None:
+def test_valid_commands_is_never_empty() -> None:
     """HTCondor's clients fail if it is."""
     context = server(commands={DC_RECONFIG: COMMANDS[DC_RECONFIG]})
     _, verdict = established(Conversation.at(context), DC_RECONFIG)
@@ -196,12 +194,12 @@ def test_after_the_proof_a_command_without_a_message_may_follow_on_the_same_conn
 @pytest.mark.parametrize(
     "command", [command for command in COMMANDS.values() if not command.payload], ids=lambda command: command.name
 )
-def test_a_new_session_is_the_proof_of_a_command_without_a_message(command: Command) -> None:
+def test_a_new_session_is_proof_enough_for_a_command_without_a_message(command: Command) -> None:
     client, _ = established(Conversation.at(server()), command.number)
     assert client.conversation.command().command is command
 
 
-def test_without_resume_response_the_server_says_nothing_before_the_reply() -> None:
+def test_without_resume_response_the_server_sends_nothing_before_the_reply() -> None:
     context, _ = _context("by FS")
     conversation = Conversation.at(context)
     client = Client(conversation)
@@ -216,7 +214,7 @@ def test_without_resume_response_the_server_says_nothing_before_the_reply() -> N
 
 @pytest.mark.parametrize("wants_answer", [True, False])
 @pytest.mark.parametrize("number", [CA_AUTH_CMD, DC_NOP_READ, DC_RECONFIG])
-def test_an_unknown_session_is_answered_if_the_client_waits_for_it(wants_answer: bool, number: int) -> None:
+def test_an_unknown_session_is_answered_if_the_client_waits_for_an_answer(wants_answer: bool, number: int) -> None:
     conversation = Conversation.at(server())
     client = Client(conversation)
     with pytest.raises(UnknownSession):
@@ -235,7 +233,7 @@ def test_a_session_is_authorized_again_for_every_command() -> None:
 
 
 @pytest.mark.parametrize("knows_key", [True, False])
-def test_a_resumed_session_takes_larger_messages_from_who_has_proved_the_key_only(knows_key: bool) -> None:
+def test_a_resumed_session_accepts_larger_messages_only_after_proof_of_the_key(knows_key: bool) -> None:
     context, session = _context("by FS")
     client = Client(Conversation.at(context))
     client.resume(session.id, KEY, CA_AUTH_CMD)

@@ -120,7 +120,7 @@ def refusal(peer: TlsClient) -> str:
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_who_proves_a_certificate_has_its_subject_for_a_name(
+def test_the_subject_of_a_proved_certificate_is_the_peers_name(
     authority: Authority, host: tuple[str, str], version: ssl.TLSVersion
 ) -> None:
     context = client_context(authority, authority.make("alice", person("alice")))
@@ -132,7 +132,7 @@ def test_who_proves_a_certificate_has_its_subject_for_a_name(
     assert not found.mapped
 
 
-def test_the_map_file_makes_a_user_of_a_subject(authority: Authority, host: tuple[str, str]) -> None:
+def test_the_map_file_maps_a_subject_to_a_user(authority: Authority, host: tuple[str, str]) -> None:
     context = client_context(authority, authority.make("alice", person("alice")))
     tls = Tls(server_context(authority, host), require_certificate=True, require_mapping=True)
     found = accepted(tls, context, canonical_user=lambda *name: "alice" if name == ("SSL", ALICE) else None)
@@ -140,7 +140,7 @@ def test_the_map_file_makes_a_user_of_a_subject(authority: Authority, host: tupl
     assert found.mapped
 
 
-def test_without_a_certificate_a_client_is_nobody(authority: Authority, host: tuple[str, str]) -> None:
+def test_a_client_without_a_certificate_is_unauthenticated(authority: Authority, host: tuple[str, str]) -> None:
     found = accepted(Tls(server_context(authority, host), require_mapping=True), client_context(authority))
     assert found == Identity("unauthenticated@unmapped", "SSL")
     assert not found.named
@@ -154,7 +154,7 @@ def test_a_certificate_may_be_required(authority: Authority, host: tuple[str, st
     assert "AUTH_SSL_REQUIRE_CLIENT_CERTIFICATE" in refusal(peer)
 
 
-def test_a_line_of_the_map_file_may_be_required(authority: Authority, host: tuple[str, str]) -> None:
+def test_a_mapping_may_be_required(authority: Authority, host: tuple[str, str]) -> None:
     context = client_context(authority, authority.make("alice", person("alice")))
     peer = talk(Tls(server_context(authority, host), require_mapping=True), context)
     peer.begin()
@@ -181,7 +181,7 @@ def test_a_certificate_of_another_authority_proves_nothing(
     assert "certificate verify failed" in refusal(peer)
 
 
-def test_a_client_that_does_not_trust_this_daemon_may_try_something_else(
+def test_a_client_that_does_not_trust_this_daemon_may_try_another_method(
     authority: Authority, host: tuple[str, str]
 ) -> None:
     peer = talk(Tls(server_context(authority, host)), client_context(authority))
@@ -190,7 +190,7 @@ def test_a_client_that_does_not_trust_this_daemon_may_try_something_else(
     assert "perhaps it does not trust this daemon's certificate" in refusal(peer)
 
 
-def test_a_client_may_give_up_before_it_takes_the_key(authority: Authority, host: tuple[str, str]) -> None:
+def test_a_client_may_abort_before_it_receives_the_key(authority: Authority, host: tuple[str, str]) -> None:
     peer = talk(Tls(server_context(authority, host)), client_context(authority))
     peer.begin()
     assert peer.shake_hands() == HOLDING
@@ -199,7 +199,7 @@ def test_a_client_may_give_up_before_it_takes_the_key(authority: Authority, host
     assert "the peer aborted" in refusal(peer)
 
 
-def test_a_client_that_is_not_ready_may_try_something_else(authority: Authority, host: tuple[str, str]) -> None:
+def test_a_client_that_is_not_ready_may_try_another_method(authority: Authority, host: tuple[str, str]) -> None:
     peer = talk(Tls(server_context(authority, host)), client_context(authority))
     assert peer.client.offer(SSL) == SSL
     peer.client.receive()
@@ -207,7 +207,7 @@ def test_a_client_that_is_not_ready_may_try_something_else(authority: Authority,
     assert "not ready for TLS" in refusal(peer)
 
 
-def test_a_daemon_without_a_certificate_says_so(authority: Authority) -> None:
+def test_a_daemon_without_a_certificate_reports_it(authority: Authority) -> None:
     peer = talk(None, client_context(authority))
     assert peer.client.offer(SSL) == SSL
     assert peer.client.receive().integer() == -1
@@ -216,7 +216,7 @@ def test_a_daemon_without_a_certificate_says_so(authority: Authority) -> None:
 
 
 @pytest.mark.parametrize("records", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x05" + bytes(5), bytes(60_000)])
-def test_what_is_no_tls_ends_the_method(authority: Authority, host: tuple[str, str], records: bytes) -> None:
+def test_bytes_that_are_not_tls_end_the_method(authority: Authority, host: tuple[str, str], records: bytes) -> None:
     peer = talk(Tls(server_context(authority, host)), client_context(authority))
     peer.begin()
     peer.send(RECEIVING, records)
@@ -224,14 +224,14 @@ def test_what_is_no_tls_ends_the_method(authority: Authority, host: tuple[str, s
     assert "SSL: TLS: " in refusal(peer)
 
 
-def test_no_handshake_is_endless(authority: Authority, host: tuple[str, str]) -> None:
+def test_the_rounds_of_a_handshake_are_limited(authority: Authority, host: tuple[str, str]) -> None:
     peer = talk(Tls(server_context(authority, host)), client_context(authority))
     peer.begin()
     with pytest.raises(MalformedMessage, match="TLS handshake too long"):
         insist(peer)
 
 
-def test_a_key_that_never_arrives_is_not_waited_for(authority: Authority, host: tuple[str, str]) -> None:
+def test_the_rounds_for_the_key_are_limited(authority: Authority, host: tuple[str, str]) -> None:
     peer = talk(Tls(server_context(authority, host)), client_context(authority))
     peer.begin()
     peer.shake_hands()
@@ -249,7 +249,7 @@ def _standing() -> ssl.SSLContext:
 
 @given(st.lists(st.tuples(st.integers(-2, 5), st.binary(max_size=200)), max_size=4))
 @settings(deadline=None)
-def test_any_records_give_events_or_an_error_of_the_peer(records: list[tuple[int, bytes]]) -> None:
+def test_any_records_give_events_or_a_peer_error(records: list[tuple[int, bytes]]) -> None:
     peer = talk(Tls(_standing()), ssl.create_default_context())
     peer.begin()
     with suppress(PeerError):
@@ -259,7 +259,7 @@ def test_any_records_give_events_or_an_error_of_the_peer(records: list[tuple[int
 
 @given(st.lists(st.tuples(st.floats(0, 0.9999), st.integers(1, 255)), min_size=1, max_size=4))
 @settings(deadline=None)
-def test_a_changed_handshake_gives_events_or_an_error_of_the_peer(changes: list[tuple[float, int]]) -> None:
+def test_a_modified_handshake_gives_events_or_a_peer_error(changes: list[tuple[float, int]]) -> None:
     sent = bytearray(load("srv_ping_ssl_25").sent_by(CLIENT))
     for place, mask in changes:
         sent[int(place * len(sent))] ^= mask
@@ -284,13 +284,11 @@ OPENSSL_NAMES: list[tuple[Attributes, str]] = [
 
 
 @pytest.mark.parametrize(("subject", "expected"), OPENSSL_NAMES)
-def test_a_subject_is_written_as_openssl_writes_it_on_one_line(
-    authority: Authority, subject: Attributes, expected: str
-) -> None:
+def test_a_subject_is_formatted_as_by_openssl(authority: Authority, subject: Attributes, expected: str) -> None:
     certificate = x509.load_pem_x509_certificate(Path(authority.make("named", subject)[0]).read_bytes())
     assert oneline(certificate.public_bytes(Encoding.DER)) == expected
 
 
-def test_a_certificate_that_cannot_be_read_names_nobody() -> None:
+def test_an_unreadable_certificate_is_refused() -> None:
     with pytest.raises(MalformedSubject):
         oneline(b"\x30\x03\x02\x01\x01")

@@ -68,7 +68,7 @@ def test_a_claim_that_the_expression_does_not_name_revokes_nothing() -> None:
 
 
 @pytest.mark.parametrize("attribute", ["AnnexFunctionWarning", "AnnexStuckReason", "AnnexJournalError"])
-def test_the_words_of_others_in_the_daemons_ad_do_not_end_it(attribute: str) -> None:
+def test_foreign_text_in_the_daemons_ad_does_not_crash_it(attribute: str) -> None:
     program = "\n".join(
         (
             "from annexd.daemoncore.pool.collector import Advertiser, Identity, Publication",
@@ -86,7 +86,7 @@ def test_the_words_of_others_in_the_daemons_ad_do_not_end_it(attribute: str) -> 
 
 
 @pytest.mark.parametrize("expression", ["'1+' * 300_000 + '1'", "'\\ud800'", "'1\\0'", "'(' * 20_000"])
-def test_an_expression_that_is_too_deep_or_no_text_is_none(expression: str) -> None:
+def test_an_expression_that_is_too_deep_or_invalid_text_is_rejected(expression: str) -> None:
     program = "\n".join(
         ("from annexd.daemoncore.config.parameters import is_expression", f"print(is_expression({expression}))")
     )
@@ -118,9 +118,7 @@ def test_a_malformed_address_is_refused(child: Child, call: str, text: str) -> N
         ("locate", 'a" || true', 0),
     ],
 )
-def test_what_would_end_the_process_or_change_a_meaning_is_refused(
-    child: Child, call: str, text: str, number: int
-) -> None:
+def test_a_fatal_or_ambiguous_argument_is_refused(child: Child, call: str, text: str, number: int) -> None:
     assert (child.call(call, text, number) or "").startswith("refused")
 
 
@@ -139,7 +137,7 @@ def test_what_would_end_the_process_or_change_a_meaning_is_refused(
         ("param", "A" * 10_000, 0, "taken: 'None'"),
     ],
 )
-def test_what_is_harmless_is_taken(child: Child, call: str, text: str, number: int, said: str) -> None:
+def test_harmless_arguments_are_accepted(child: Child, call: str, text: str, number: int, said: str) -> None:
     assert (child.call(call, text, number) or "").startswith(said)
 
 

@@ -32,7 +32,7 @@ def test_a_long_attribute_name_does_not_fill_the_log(line: str, limits: AdLimits
     assert len(str(refused.value)) < LINE_OF_THE_LOG
 
 
-def test_a_long_claimed_name_is_refused_since_each_session_would_keep_it() -> None:
+def test_a_long_claimed_name_is_refused() -> None:
     policy = dict.fromkeys(Level, SecurityPolicy(methods=("CLAIMTOBE",)))
     client = Client(Conversation.at(server(policy=policy)))
     client.start({"AuthMethods": "CLAIMTOBE"})
@@ -57,19 +57,19 @@ def test_the_id_of_a_revoked_token_does_not_fill_the_log() -> None:
     assert len(str(refused.value)) < LINE_OF_THE_LOG
 
 
-def test_a_message_in_frames_of_one_byte_is_refused_before_it_costs_time() -> None:
+def test_a_message_in_frames_of_one_byte_is_refused_early() -> None:
     conversation = Conversation.at(server())
     with pytest.raises(TooLarge, match="too many frames"):
         conversation.receive((HEADER.pack(0, 1) + b"x") * 20)
 
 
-def test_a_message_in_frames_as_htcondor_cuts_them_is_taken() -> None:
+def test_a_message_in_htcondors_frames_is_accepted() -> None:
     conversation = Conversation.at(server())
     conversation.receive((HEADER.pack(0, 4091) + bytes(4091)) * 15)
     assert conversation.events == []
 
 
-def test_a_sessions_id_alone_does_not_open_the_larger_limit_on_messages() -> None:
+def test_a_session_id_alone_does_not_raise_the_message_limit() -> None:
     sessions = SessionCache("a:1:1")
     sessions.add(Session("a:1:1:1", Secret(bytes(32)), Identity("alice@annex.test", "FS")))
     client = Client(Conversation.at(server(sessions=sessions)))

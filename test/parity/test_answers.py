@@ -32,20 +32,20 @@ def some_of(rounds: list[Round], pair: DaemonPair) -> list[Round]:
     return [replace(proofs, levels=("READ",)), *(replace(each, clients=each.clients[:2]) for each in servers[::4])]
 
 
-def test_annexd_answers_every_client_as_the_schedd_does_but_for_what_is_documented(result: Result) -> None:
+def test_annexd_answers_as_the_schedd_except_for_documented_differences(result: Result) -> None:
     assert not result.unknown, str(result)
     assert result.asked > 200
 
 
-def test_the_documented_differences_are_differences(result: Result) -> None:
+def test_documented_differences_occur(result: Result) -> None:
     assert result.documented, "neither daemon's answers ever differ: is the same one asked twice?"
 
 
-def test_each_difference_that_is_known_has_its_row_in_the_document() -> None:
+def test_each_known_difference_has_its_row_in_the_document() -> None:
     assert [each.row for each in KNOWN if not any(row.startswith(each.row) for row in rows())] == []
 
 
-def test_any_two_wishes_meet_in_the_choice() -> None:
+def test_the_chosen_combinations_cover_every_pair_of_requirements() -> None:
     chosen = list(every_pair(dict.fromkeys(FEATURES, REQUIREMENTS), random.Random(SEED)))  # noqa: S311
     for one, other in ((one, other) for one in FEATURES for other in FEATURES if one != other):
         assert {(each[one], each[other]) for each in chosen} == {(x, y) for x in REQUIREMENTS for y in REQUIREMENTS}

@@ -100,7 +100,7 @@ def answer(pool: Pool, daemon: str, said: subprocess.CompletedProcess[str]) -> t
 
 
 @pytest.mark.parametrize("command", SAME)
-def test_a_tool_hears_the_same_from_both(pool: Pool, command: str) -> None:
+def test_a_tool_gets_the_same_answer_from_both(pool: Pool, command: str) -> None:
     said = []
     for daemon in ("SCHEDD", "ANNEXD"):
         tool, *words = (
@@ -110,7 +110,7 @@ def test_a_tool_hears_the_same_from_both(pool: Pool, command: str) -> None:
     assert said[0] == said[1]
 
 
-def test_the_bindings_hear_the_same_from_both(pool: Pool) -> None:
+def test_the_bindings_get_the_same_answers_from_both(pool: Pool) -> None:
     schedd, annexd = (
         answer(pool, daemon, pool.run(sys.executable, "-c", BINDINGS, pool.address(daemon), env=BINDINGS_METHODS))
         for daemon in ("SCHEDD", "ANNEXD")
