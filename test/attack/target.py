@@ -1,4 +1,4 @@
-"""Target and good client: what an attack is measured by."""
+"""The attacked server, and an honest client that measures the effect of an attack."""
 
 import json
 import os
@@ -39,7 +39,7 @@ QUERY = framed(DC_QUERY_INSTANCE.to_bytes(8, "big"))
 
 @dataclass
 class Target:
-    """host: an address of the loopback; the whole of 127.* reaches it from as many addresses."""
+    """A running server on the loopback; 127.* gives its clients many addresses."""
 
     pid: int
     port: int
@@ -57,7 +57,7 @@ class Target:
 
     @property
     def memory_kb(self) -> int:
-        """RSS."""
+        """The resident set size."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(status.partition("VmRSS:")[2].split()[0])
 
@@ -69,12 +69,12 @@ class Target:
         return socket.create_connection(("127.0.0.1", self.port), PATIENCE_S, (source, 0))
 
     def answers_within_s(self, source: str = "127.0.0.1") -> float:
-        """How long a good client of one raw command waits for its answer, at most PATIENCE_S; it asks once."""
+        """Return how long an honest client waits for the answer to one raw command, at most PATIENCE_S."""
         begun_s = time.monotonic()
         with self.connect(source) as client:
             client.sendall(QUERY)
             received = read_all(client)
-        assert received == framed(ANSWER), f"a good client got {received!r}"
+        assert received == framed(ANSWER), f"an honest client got {received!r}"
         return time.monotonic() - begun_s
 
     def authenticates_within_s(self, source: str = "127.0.0.1") -> float:
@@ -113,18 +113,18 @@ def running_target(**options: Any) -> Iterator[Target]:
             try:
                 process.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
-                process.kill()  # else its attack goes on, and nobody hears that it was lost
+                process.kill()  # otherwise the attack continues and the failure is not reported
                 raise
 
 
 class GoodClient:
-    """One connection of HTCondor's protocol, by FS; session() leaves its id and key behind."""
+    """One honest connection that authenticates by FS; session() sets sid and key."""
 
     def __init__(self, connected: socket.socket) -> None:
         self.socket = connected
         self.channel = Channel(PLENTY)
         self.sid, self.key = "", Secret(b"")
-        self.sent: list[bytes] = []  # each message, as it is on the wire
+        self.sent: list[bytes] = []  # each message, as on the wire
 
     def session(self, command: int = DC_NOP_READ) -> "GoodClient":
         return self.begin(command).finish()
@@ -197,7 +197,7 @@ class GoodClient:
         self.send(self.channel.data_to_send())
 
     def send_in_frames(self, message: MessageWriter) -> None:
-        """An encrypted message as HTCondor's clients cut it: in frames of a full buffer."""
+        """Send an encrypted message in frames of a full buffer, as HTCondor's clients do."""
         body, encryptor = message.body(), self.channel._sealer
         assert isinstance(encryptor, Encryptor)
         for start in range(0, len(body), FULL_FRAME):
@@ -217,7 +217,7 @@ class GoodClient:
         return MessageReader(body, encrypted=self.channel.is_encrypted)
 
     def is_dropped(self) -> bool:
-        """Whether nothing more comes."""
+        """Whether the server closes the connection without sending more."""
         return read_all(self.socket) == b""
 
     def close(self) -> None:

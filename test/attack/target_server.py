@@ -1,10 +1,9 @@
-"""A server to attack, in a process of its own: annexd's rim and core, with what they need and no pool.
+"""Run a server to attack in its own process: annexd's network layer and protocol core, without a pool.
 
     python -m test.attack.target_server '{"descriptors": 256, ...}'      prints its port, serves until its input ends
 
-It logs to its standard error.
-Users prove themselves by FS, and may do everything.  DC_QUERY_INSTANCE, CA_AUTH_CMD and DC_CONFIG_VAL are answered;
-the log tells of each other command that was carried out.
+Logs to standard error.  Every user who authenticates by FS is authorized for everything.  Answers DC_QUERY_INSTANCE,
+CA_AUTH_CMD and DC_CONFIG_VAL, and logs every other command.
 """
 
 import asyncio
@@ -41,8 +40,8 @@ ALLOW = {f"ALLOW_{level}": "*" for level in Level}
 
 @dataclass(frozen=True)
 class Options:
-    """descriptors: RLIMIT_NOFILE.  pending, read_timeout_s, deadline_s: the knobs of the rim.  sessions: how many are
-    kept.  revocation: SEC_TOKEN_REVOCATION_EXPR.
+    """descriptors: RLIMIT_NOFILE.  pending, read_timeout_s, deadline_s: limits on connections.  sessions: capacity of
+    their cache.  revocation: SEC_TOKEN_REVOCATION_EXPR.
     """
 
     descriptors: int = 4096

@@ -1,4 +1,4 @@
-"""Attacks on the port, one each; beside every one a good client is answered in time, and memory stays bounded."""
+"""Attack the port; during each attack an honest client is answered in time, and memory stays bounded."""
 
 import itertools
 import os
@@ -31,7 +31,7 @@ from test.cedar.client import TOKEN
 from test.cedar.tokens import CLAIMS, unsigned
 from test.pool import find
 
-ANSWERED_S = 2.0  # under attack, on a machine that others use too; without one it takes a millisecond
+ANSWERED_S = 2.0  # under attack on a busy machine; otherwise it takes a millisecond
 GROWTH_KB = 64 * MB
 KEY_EXCHANGE = KeyExchange()
 TOOLS_AT_ONCE = 2
@@ -45,7 +45,7 @@ def target() -> Iterator[Target]:
 
 @contextmanager
 def attacking(attack: Callable[[], object]) -> Iterator[None]:
-    """`attack` again and again, in a thread, until left; that it is cut short is what the server is for."""
+    """Repeat `attack` in a thread until the block ends; the server may close its connections."""
     over = threading.Event()
 
     def repeat() -> None:
@@ -63,7 +63,7 @@ def attacking(attack: Callable[[], object]) -> Iterator[None]:
 
 
 def assert_still_served(target: Target, before_kb: int, growth_kb: int = GROWTH_KB) -> None:
-    """A good client, from the attacker's own address and from another one, and the memory."""
+    """Check an honest client, at the attacker's address and another one, and the memory."""
     assert max(target.answers_within_s(source) for source in ("127.0.0.1", "127.0.0.9") for _ in range(5)) < ANSWERED_S
     assert target.authenticates_within_s() < ANSWERED_S
     assert target.memory_kb - before_kb < growth_kb, f"from {before_kb} kB to {target.memory_kb} kB"
@@ -75,14 +75,14 @@ def test_thousands_of_half_open_and_slow_connections(target: Target) -> None:
     with ExitStack() as open_ones:
         for number, beginning in zip(range(3000), beginnings, strict=False):
             slow = open_ones.enter_context(target.connect(f"127.0.0.{2 + number % 3}"))
-            with suppress(OSError):  # it may be the one that has to leave
+            with suppress(OSError):  # it may be evicted
                 slow.sendall(beginning)
         assert_still_served(target, before_kb)
         assert target.descriptors < 700
 
 
 def test_a_slow_client_is_not_evicted_while_another_address_floods_the_port(target: Target) -> None:
-    """Who has to leave is of the address that has most places, not whoever was there first."""
+    """The evicted connection is one of the busiest address, not the oldest of all."""
     patient = GoodClient(target.connect("127.0.0.9")).begin()
     with ExitStack() as open_ones:
         for _ in range(1000):
@@ -120,7 +120,7 @@ def test_endless_chains_of_frames(target: Target, body: int) -> None:
 
 @pytest.mark.parametrize("body", [1, 8], ids=["of a byte", "of eight"])
 def test_many_chains_of_small_frames_at_once(target: Target, body: int) -> None:
-    """A frame costs time whatever its length: all of them stand before the good client."""
+    """Each frame costs time regardless of its length, and all are read before the honest client's."""
     before_kb, chain = target.memory_kb, (HEADER.pack(0, body) + bytes(body)) * (60_000 // body)
     with paused(target), ExitStack() as open_ones:
         for _ in range(200):
@@ -138,7 +138,7 @@ def test_many_chains_of_small_frames_at_once(target: Target, body: int) -> None:
 
 @contextmanager
 def paused(target: Target) -> Iterator[None]:
-    """So that what is sent waits for the server, all of it."""
+    """Stop the server, so that everything sent waits for it."""
     os.kill(target.pid, signal.SIGSTOP)
     try:
         yield
@@ -147,7 +147,7 @@ def paused(target: Target) -> Iterator[None]:
 
 
 def test_endless_handshakes(target: Target) -> None:
-    """Each costs the server a key, and is left in the middle."""
+    """Each handshake costs the server a key, and is abandoned halfway."""
     before_kb = target.memory_kb
 
     def attack() -> None:
@@ -171,7 +171,7 @@ def test_a_handshake_that_fails_repeatedly_ends(target: Target) -> None:
 
 
 def _fail_at_fs(stranger: GoodClient) -> int:
-    """What the server picks when it is offered everything; 0 when nothing is left."""
+    """Offer every method and fail; return the server's pick, or 0 if none is left."""
     stranger.send_message(stranger.message().integer(-1))
     if picked := stranger.receive_message().integer():
         stranger.receive_message()
@@ -181,14 +181,14 @@ def _fail_at_fs(stranger: GoodClient) -> int:
 
 
 def repeat_for_a_while(measure: Callable[[], None], seconds: float = 1.0) -> None:
-    """Measure for as long as an attack needs to be one."""
+    """Repeat a measurement long enough for an attack to have an effect."""
     end_s = time.monotonic() + seconds
     while time.monotonic() < end_s:
         measure()
 
 
 def test_a_session_id_alone_runs_no_command() -> None:
-    """Every one of the table, by somebody who has only listened."""
+    """Every command of the table, sent by an eavesdropper."""
     with running_target() as target:
         owner = GoodClient(target.connect()).session(DC_RECONFIG)
         owner.close()
@@ -206,7 +206,7 @@ def test_a_session_id_alone_runs_no_command() -> None:
 
 
 def test_sessions_that_are_replayed_truncated_or_resumed_without_their_key(target: Target) -> None:
-    """A session's id is sent in clear, so whoever listens has it; without the key it is worth nothing."""
+    """An eavesdropper knows the ID of a session, which is sent in clear, but not its key."""
     before_kb = target.memory_kb
     owner = GoodClient(target.connect()).session()
     owner.close()
@@ -264,7 +264,7 @@ def test_bombs_of_nesting_expressions_and_values_in_an_order(target: Target) -> 
 
 
 def test_more_sessions_than_fit_evict_the_oldest_and_leak_no_memory() -> None:
-    """Strangers' sessions, which anybody may have, share a small part of the cache."""
+    """Unauthenticated sessions share a small partition of the cache."""
     with running_target(sessions=1000) as small:
         owner = GoodClient(small.connect()).session()
         owner.close()
@@ -286,7 +286,7 @@ def _is_known(target: Target, sid: str) -> bool:
 
 
 def _anonymous_session(target: Target) -> str:
-    """The id of the session that nobody in particular has got."""
+    """Negotiate an unauthenticated session and return its ID."""
     with target.connect("127.0.0.2") as client:
         stranger = GoodClient(client)
         ad: dict[str, Scalar] = {
@@ -330,7 +330,7 @@ def test_patterns_of_names_that_take_long_in_other_engines(target: Target, patte
 
 
 def ask(target: Target, owner: GoodClient, question: str) -> GoodClient:
-    """Whoever has asked about the configuration, and has not heard yet."""
+    """Return a client that has sent a query for the configuration and waits for the answer."""
     client = GoodClient(target.connect("127.0.0.2")).resume(owner.sid, owner.key, DC_CONFIG_VAL)
     client.send_message(client.message().string(question))
     return client
@@ -356,7 +356,9 @@ def test_queries_for_where_a_knob_is_set_start_two_tools_at_most_and_all_get_its
             heard = [[words.string() for _ in range(3)] for words in (client.receive_message() for client in waiting)]
         assert {value for value, *_ in heard} == {htcondor2.param["MAX_DEFAULT_LOG"]}
         assert 0 < most <= TOOLS_AT_ONCE
-        assert len({place for _, _, place in heard}) == 2, "some heard where it is set, the others that this is unknown"
+        assert len({place for _, _, place in heard}) == 2, (
+            "some are told where it is set, the others that this is unknown"
+        )
 
 
 def children(pid: int) -> list[str]:
@@ -387,14 +389,14 @@ def test_silent_and_dripping_connections_time_out() -> None:
 
 
 def _drip(client: socket.socket) -> None:
-    """The next byte of a frame that is right, and never whole."""
+    """Send the next byte of a valid frame that is never complete."""
     client.sendall(b"\0")
     threading.Event().wait(0.1)
 
 
 @pytest.mark.parametrize("claim", [{"x": "\ud800"}, {"x": "a\0b"}, {"\ud800": 1}, {"n" * 1000: "x"}], ids=ascii)
 def test_no_claim_of_an_unverified_token_crashes_the_daemon(claim: dict[str, object]) -> None:
-    """SEC_TOKEN_REVOCATION_EXPR looks at it before there is any proof."""
+    """SEC_TOKEN_REVOCATION_EXPR is evaluated before the token is verified."""
     with running_target(revocation='jti == "revoked"') as target:
         before_kb, name = target.memory_kb, str(CLAIMS["sub"])
         client = GoodClient(target.connect("127.0.0.2"))

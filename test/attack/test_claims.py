@@ -1,4 +1,4 @@
-"""docs/security.md names a test for each claim; a claim whose test has gone is no longer one."""
+"""Check that every test named in docs/security.md as evidence exists."""
 
 import re
 from pathlib import Path

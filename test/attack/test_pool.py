@@ -1,4 +1,4 @@
-"""The whole annexd, in a pool, while it is attacked: HTCondor's own tools and an order are answered."""
+"""Attack annexd in a pool: it must still answer HTCondor's tools and an order."""
 
 import itertools
 import os
@@ -15,7 +15,7 @@ from test.attack.target import MB, Target, framed
 from test.cloud import Cloud
 from test.system.site import Site
 
-ANSWERED_S = 5.0  # with the start of a tool
+ANSWERED_S = 5.0  # includes the start of a tool
 GROWTH_KB = 96 * MB
 LIMITS = """
 ANNEXD_MAX_PENDING_CONNECTIONS = 100

@@ -1,8 +1,8 @@
-"""Whether the attacks can be lost: each defence is taken out of a copy, and its test has to fail there.
+"""Check that the tests detect each missing defence: remove it from a copy of annexd, where its test must fail.
 
     python -m test.attack.undefended [WORD...]      all of DEFENCES, or those with one of these words; four minutes
 
-A defence whose text is no longer where this says is an error too.
+A defence whose code is not found is an error.
 """
 
 import os
@@ -25,7 +25,7 @@ PATIENCE_S = 120
 
 @dataclass(frozen=True)
 class Defence:
-    """In `file` of annexd, `text` becomes `instead`; then `test` (of test/, by file and words of -k) has to fail."""
+    """Replace `text` by `instead` in annexd/`file`; then `test` (an argument of -k) in test/`of` must fail."""
 
     name: str
     file: str
@@ -53,7 +53,7 @@ DEFENCES = (
         "descriptors",
     ),
     Defence(
-        "newcomers are let in",
+        "new connections are accepted",
         "daemoncore/network/pending_connections.py",
         """while self._taken >= room:
             self._make_room(f"others needed its place ({knob('MAX_PENDING_CONNECTIONS')} is {most})")
@@ -65,7 +65,7 @@ DEFENCES = (
         "flood_of_new",
     ),
     Defence(
-        "the busiest address gives way",
+        "the busiest address is evicted",
         "daemoncore/network/pending_connections.py",
         "max(self._by_host.values(), key=len)",
         "next(iter(self._by_host.values()))",
@@ -132,14 +132,14 @@ DEFENCES = (
         "daemoncore/test_files.py",
     ),
     Defence(
-        "silence ends",
+        "silent connections time out",
         "daemoncore/network/pending_connections.py",
         "elif now_s >= place.silent_until_s:",
         "elif False:",
         "dripping",
     ),
     Defence(
-        "sessions end",
+        "connections time out",
         "daemoncore/network/pending_connections.py",
         "if now_s >= place.ends_at_s:",
         "if False:",
@@ -155,7 +155,7 @@ DEFENCES = (
     ),
     Defence("a method is tried once", "cedar/authentication.py", "left.remove(pick)", "pass", "fails_repeatedly"),
     Defence(
-        "the key is shown before any command",
+        "the key is proved before any command",
         "cedar/resumption.py",
         """
         _refuse_without_proof(dialogue, client, command)
@@ -174,7 +174,7 @@ DEFENCES = (
         "cedar/test_resumption.py",
     ),
     Defence(
-        "who is authorized has shown the key",
+        "the key is proved before authorization",
         "cedar/resumption.py",
         """
     payload = yield from _proof(dialogue, session)
@@ -222,7 +222,7 @@ DEFENCES = (
         "replayed",
     ),
     Defence(
-        "a session's id alone opens nothing",
+        "a session ID alone raises no limit",
         "cedar/dialogue.py",
         """        if identity.named:
 """,
@@ -231,9 +231,9 @@ DEFENCES = (
 """,
         "replayed",
     ),
-    Defence("sessions kept", "cedar/session.py", "while len(full) > capacity:", "while False:", "more_sessions"),
+    Defence("number of sessions", "cedar/session.py", "while len(full) > capacity:", "while False:", "more_sessions"),
     Defence(
-        "the nameless have a partition of their own",
+        "unnamed sessions have their own partition",
         "cedar/session.py",
         "self._named if session.identity.named else self._unnamed",
         "self._named",
@@ -284,7 +284,7 @@ DEFENCES = (
         "service/test_reconciler.py",
     ),
     Defence(
-        "a fault stays at its account",
+        "a fault affects one account only",
         "service/reconciler.py",
         "except Exception as error:  # noqa: BLE001  the edge of one account's work",
         "except KeyError as error:  #",
@@ -308,7 +308,7 @@ DEFENCES = (
         "annex/test_access.py",
     ),
     Defence(
-        "whose clock is believed",
+        "whose clock is trusted",
         "aws/traffic.py",
         "if is_aws_host(url) or url in self.trusted_urls:",
         "if True:",
@@ -316,7 +316,7 @@ DEFENCES = (
         "service/test_reconciler.py",
     ),
     Defence(
-        "how far a clock is believed",
+        "how far a clock is trusted",
         "aws/traffic.py",
         "< abs(self._skew_s) <= MAX_SKEW_S",
         "< abs(self._skew_s)",
@@ -324,14 +324,14 @@ DEFENCES = (
         "aws/test_limiter.py",
     ),
     Defence(
-        "characters that end the bindings",
+        "characters that crash the bindings",
         "condor/values.py",
         "if found := FATAL.search(text):",
         "if found := None:",
         "no_claim",
     ),
     Defence(
-        "words in the daemon's ad",
+        "text in the daemon's ad",
         "condor/values.py",
         "FATAL.sub(REPLACEMENT, ",
         "str(",
@@ -363,9 +363,13 @@ def main(words: list[str]) -> int:
         copy = Path(scratch)
         _copy(copy)
         if any(_runs(copy, defence).returncode for defence in chosen):
-            raise SystemExit("a test fails with every defence in place: see to that first")
+            raise SystemExit("a test fails with every defence in place: fix that first")
         useless = [defence.name for defence in chosen if not _is_missed(copy, defence)]
-    print(f"not missed by any test: {', '.join(useless)}" if useless else "each of them is missed when it is gone")
+    print(
+        f"no test detects that these are missing: {', '.join(useless)}"
+        if useless
+        else "every missing defence is detected"
+    )
     return len(useless)
 
 
@@ -376,7 +380,7 @@ def _copy(copy: Path) -> None:
         else:
             shutil.copy(TOP / name, copy / name)
     if (TOP / ".cache").is_dir():
-        (copy / ".cache").symlink_to(TOP / ".cache")  # HTCondor
+        (copy / ".cache").symlink_to(TOP / ".cache")  # for HTCondor
 
 
 def _is_missed(copy: Path, defence: Defence) -> bool:
@@ -391,7 +395,7 @@ def _is_missed(copy: Path, defence: Defence) -> bool:
 def _without(defence: Defence, path: Path) -> Iterator[None]:
     text = path.read_text()
     if text.count(defence.text) != 1:
-        raise SystemExit(f"{defence.name}: {defence.file} has {text.count(defence.text)} times {defence.text!r}")
+        raise SystemExit(f"{defence.name}: {defence.file} contains {defence.text!r} {text.count(defence.text)} times")
     path.write_text(text.replace(defence.text, defence.instead))
     yield
     path.write_text(text)

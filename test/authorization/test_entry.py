@@ -1,4 +1,4 @@
-"""An entry is taken apart as HTCondor does it, and what cannot work is said."""
+"""Entries are parsed as HTCondor does, and faults are reported."""
 
 import pytest
 

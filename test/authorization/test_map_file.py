@@ -1,4 +1,4 @@
-"""The unified map file: who becomes whom, and what an administrator hears of a line that is broken."""
+"""The unified map file: its mappings, and the warnings about malformed lines."""
 
 from collections.abc import Mapping, Sequence
 
@@ -28,7 +28,7 @@ def map_of(text: str, *, literal: bool = False, **others: str) -> MapFile:
     return MapFile.read(PATH, read, literal_keys=literal)
 
 
-# --- what a line says
+# --- lines
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_line_is_split_into_words_as_by_htcondor(line: str, field: str, rest: 
     assert next_field(line)[:2] == (field, rest)
 
 
-# --- other files
+# --- included files
 
 
 def test_an_included_file_is_inserted_at_its_line() -> None:
@@ -123,7 +123,7 @@ def test_the_files_of_a_directory_are_read_in_order() -> None:
     assert found.canonical_user("FS", "two") == "second"
 
 
-# --- what is broken
+# --- malformed lines
 
 
 @pytest.mark.parametrize(

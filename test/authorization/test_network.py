@@ -1,4 +1,4 @@
-"""Addresses and networks are read as HTCondor reads them."""
+"""Addresses and networks are parsed as by HTCondor."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""PCRE's regular expressions, searched for in linear time: what they find."""
+"""Patterns match as in PCRE, in linear time."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Who is let in by which configuration, and what the log says of it."""
+"""The verdicts of configurations, and their reasons for the log."""
 
 from collections.abc import Mapping, Sequence
 
@@ -27,14 +27,14 @@ def verify(
 
 
 CONFIGURATIONS: list[tuple[dict[str, str], Level, bool]] = [
-    # Nothing is configured: only ALLOW is open.
+    # No configuration: only ALLOW is open.
     ({}, Level.ALLOW, True),
     ({"DENY_ALLOW": "*", "DENY_DEFAULT": "*"}, Level.ALLOW, True),
     ({}, Level.READ, False),
     ({}, Level.ADMINISTRATOR, False),
     ({"ALLOW_READ": " , "}, Level.READ, False),
     ({"ALLOW_READ": "", "ALLOW_DEFAULT": "*"}, Level.READ, True),
-    # The whole world.
+    # Everybody.
     ({"ALLOW_READ": "*"}, Level.READ, True),
     ({"ALLOW_READ": "*/*"}, Level.READ, True),
     ({"ALLOW_READ": "*", "DENY_READ": "*"}, Level.READ, False),
@@ -83,7 +83,7 @@ CONFIGURATIONS: list[tuple[dict[str, str], Level, bool]] = [
     ({"ALLOW_READ": "*", "DENY_WRITE": "*"}, Level.READ, True),
     ({"ALLOW_ADMINISTRATOR": "*", "DENY_READ": "bob@site"}, Level.ADMINISTRATOR, True),
     ({"ALLOW_ADMINISTRATOR": "*", "DENY_READ": "bob@site"}, Level.READ, False),
-    # Where a list is found.
+    # Which knob defines a list.
     ({"ALLOW_DEFAULT": "*"}, Level.ADMINISTRATOR, True),
     ({"ALLOW_DEFAULT": "*", "ALLOW_ADMINISTRATOR": "eve@site"}, Level.ADMINISTRATOR, False),
     ({"ALLOW_DEFAULT": "*", "DENY_DEFAULT": "bob@site"}, Level.READ, False),
@@ -407,7 +407,7 @@ def test_a_valid_configuration_has_no_warnings() -> None:
     assert policy({"ALLOW_READ": "*", "ALLOW_WRITE": "*@site/10.1.*", "DENY_WRITE": "*.evil"}).warnings == ()
 
 
-# --- the right to order annexes
+# --- the permission to order annexes
 
 ORDERS = (CA_AUTH_CMD, CA_CMD)
 OTHERS = tuple(number for number in COMMANDS if number not in ORDERS)
@@ -425,9 +425,9 @@ def test_administrators_and_users_in_allow_annex_may_order_unless_in_deny_annex(
         "no administrator": {"ALLOW_ANNEX": "bob@site", "DENY_ADMINISTRATOR": "bob@site", "ALLOW_ADMINISTRATOR": "*"},
     }
     may_not = {
-        "nothing is said": {},
+        "no configuration": {},
         "by default": {"ALLOW_DEFAULT": "*", "ALLOW_ADMINISTRATOR": "root@site"},
-        "who may submit": {"ALLOW_WRITE": "*", "ALLOW_READ": "*", "ALLOW_DAEMON": "*", "ALLOW_CONFIG": "*"},
+        "permission to submit": {"ALLOW_WRITE": "*", "ALLOW_READ": "*", "ALLOW_DAEMON": "*", "ALLOW_CONFIG": "*"},
         "denied": {"ALLOW_ANNEX": "*", "DENY_ANNEX": "bob@*"},
         "denied to an administrator": {"ALLOW_ADMINISTRATOR": "bob@site", "DENY_ANNEX": "bob@site"},
         "denied by default": {"ALLOW_ANNEX": "*", "DENY_DEFAULT": "bob@site"},
@@ -447,7 +447,7 @@ def test_a_user_who_may_order_may_do_nothing_else(number: int) -> None:
 
 @pytest.mark.parametrize("number", ORDERS)
 def test_a_limited_token_orders_with_the_scope_annex_or_administrator_only(number: int) -> None:
-    """A token made for submitting jobs was not made for spending money."""
+    """A token for submitting jobs does not permit spending money."""
     config = {f"ALLOW_{level}": "*" for level in Level}
     granted = {limit for limit, peer in BY_TOKEN.items() if authorize(number, peer, config).granted}
     assert granted == {Level.ANNEX, Level.ADMINISTRATOR}

@@ -1,4 +1,4 @@
-"""What holds for every configuration and every peer."""
+"""Properties that hold for every configuration and peer."""
 
 from hypothesis import given
 from hypothesis import strategies as st

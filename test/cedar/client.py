@@ -1,4 +1,4 @@
-"""A client of the handshake, for what no honest client does: each step can be given other bytes."""
+"""A handshake client whose every step can send other bytes than an honest client."""
 
 from collections.abc import Mapping
 
@@ -20,7 +20,7 @@ NONCE = bytes(range(256))
 
 
 class Client:
-    """Talks to a Conversation: say() and hear() are messages."""
+    """The client of a Conversation; send() and receive() take and return messages."""
 
     def __init__(self, conversation: Conversation) -> None:
         self.conversation = conversation
@@ -36,7 +36,7 @@ class Client:
 
     def receive(self) -> MessageReader:
         body = self.channel.next_message()
-        assert body is not None, f"the server is silent after {self.conversation.events}"
+        assert body is not None, f"the server sent nothing after {self.conversation.events}"
         return MessageReader(body, encrypted=self.channel.is_encrypted, secrets=self.channel.secret_reader())
 
     def receive_ad(self) -> dict[str, Value]:
@@ -46,7 +46,7 @@ class Client:
         return ad
 
     def start(self, changes: Mapping[str, Scalar] | None = None, without: tuple[str, ...] = ()) -> None:
-        """Open DC_AUTHENTICATE, as HTCondor's 25.14.1 does."""
+        """Start DC_AUTHENTICATE as HTCondor 25.14.1 does."""
         ad: dict[str, Scalar] = {
             "Command": DC_NOP_READ,
             "NewSession": "YES",
@@ -67,12 +67,12 @@ class Client:
         self.send(self.message().integer(DC_AUTHENTICATE).ad(kept))
 
     def offer(self, mask: int) -> int:
-        """One round of the method loop: what the server picks."""
+        """Offer methods; return the server's pick."""
         self.send(self.message().integer(mask))
         return self.receive().integer()
 
     def pass_fs(self, extension: str = "", made: int = 0) -> int:
-        """Say that the directory is there; the server's verdict."""
+        """Report the directory as made; return the server's verdict."""
         self.receive().string()
         message = self.message().integer(made)
         self.send(message.string(extension) if extension else message)
@@ -92,7 +92,7 @@ class Client:
         self.send(message.integer(256).raw(server_nonce).integer(20).raw(proof))
 
     def encrypt(self, answer: Mapping[str, Value]) -> None:
-        """Take up the key that the server's answer leads to."""
+        """Use the key derived from the server's answer."""
         peer, cipher = peer_public_key(answer["ECDHPublicKey"]), str(answer["CryptoMethods"])
         if cipher == AES:
             self.channel.encrypt(self.exchange.session_key(peer), CLIENT_IV)
@@ -102,13 +102,13 @@ class Client:
             self.channel.protect(Protection(cipher, key, encryption, integrity))
 
     def name_session(self, sid: object, changes: Mapping[str, Scalar]) -> None:
-        """Ask for a session to be taken up again, as HTCondor's 25.14.1 does; what follows is up to the test."""
+        """Request to resume a session as HTCondor 25.14.1 does; the test does the rest."""
         ad: dict[str, Scalar] = {"UseSession": "YES", "Sid": str(sid), "ResumeResponse": True, "CryptoMethods": AES}
         sent = {name: value for name, value in {**ad, **changes}.items() if value is not None}
         self.send(self.message().integer(DC_AUTHENTICATE).ad(sent))
 
     def resume(self, sid: object, key: Secret, command: int) -> None:
-        """Take a session up again; its key is shown by the next message."""
+        """Resume a session; the next message proves its key."""
         self.name_session(sid, {"Command": command})
         assert self.receive_ad()["ReturnCode"] == "AUTHORIZED"
         self.channel.encrypt(key, CLIENT_IV)
@@ -131,7 +131,7 @@ def server_nonce_of(answer: MessageReader) -> bytes:
 def established(
     conversation: Conversation, command: int = DC_NOP_READ, requirements: Mapping[str, Scalar] | None = None
 ) -> tuple[Client, dict[str, Value]]:
-    """A client with a new session by FS, and the verdict that it got."""
+    """Return a client with a new session by FS, and the verdict."""
     client = Client(conversation)
     client.start({"Command": command, **(requirements or {})})
     answer = client.receive_ad()

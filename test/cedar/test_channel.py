@@ -1,4 +1,4 @@
-"""Frames that end too early, are too large, are no frames, or are not the peer's."""
+"""Truncated, oversized, malformed and forged frames."""
 
 import pytest
 
@@ -118,7 +118,7 @@ def test_the_first_encrypted_frame_authenticates_the_bytes_in_clear() -> None:
     client = Client(Conversation.at(server()))
     client.start({"Authentication": "NEVER", "AuthenticationNew": "NEVER"})
     answer = client.receive_ad()
-    client.channel.send(b"something that the server has never heard")
+    client.channel.send(b"something that the server has not received")
     client.channel.data_to_send()
     client.encrypt(answer)
     client.channel.send(client.message().integer(DC_NOP).body())

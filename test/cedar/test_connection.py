@@ -1,4 +1,4 @@
-"""Conversations that no recording holds: raw commands, resumption, refusals, and the end."""
+"""Conversations that are not recorded: raw commands, refusals and questions."""
 
 import pytest
 
@@ -71,7 +71,7 @@ def test_optional_authentication_that_fails_leaves_the_peer_unauthenticated() ->
     assert client.offer(FS) == FS
     assert client.pass_fs() == -1
     client.send(client.message().integer(0))
-    assert client.receive().integer() == 0, "none is left"
+    assert client.receive().integer() == 0, "no method is left"
     client.encrypt(answer)
     verdict = client.receive_ad()
     assert verdict["User"] == UNAUTHENTICATED.user
@@ -87,7 +87,7 @@ def test_required_authentication_that_fails_ends_the_connection() -> None:
     message = r"is not a directory made by the peer .* or its owner has no account"
     with pytest.raises(AuthenticationFailed, match=message):
         client.offer(FS)
-    assert client.conversation.sent.endswith(bytes(8)), "the client was told that no method is left"
+    assert client.conversation.sent.endswith(bytes(8)), "the server reports that no method is left"
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_commands_that_need_authentication_are_not_offered_to_unauthenticated_pe
     assert str(CA_AUTH_CMD) not in valid
 
 
-# --- more than one command on a connection
+# --- several commands on a connection
 
 
 def test_bare_commands_in_a_session_have_its_user() -> None:

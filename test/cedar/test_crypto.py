@@ -1,4 +1,4 @@
-"""AES-GCM over frames, by known answers."""
+"""AES-GCM over frames, with known answers."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""FS: a directory proves who the peer is, and only to the daemon that it meant."""
+"""FS: a directory proves the peer's user, only to the intended daemon."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""IDTOKENS: what proves a user, and everything that does not."""
+"""IDTOKENS: valid tokens authenticate, all others are refused."""
 
 import base64
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from test.cedar.conversation import Conversation, server
 from test.cedar.recording import kdf
 from test.cedar.tokens import CLAIMS, HEADER, POOL_KEY, base64url, unsigned
 
-EXP = 1795360300  # the conversation's "now"
+EXP = 1795360300  # the current time of the conversation
 
 
 def _client(**changes: Any) -> Client:
@@ -41,14 +41,14 @@ def _header(**changes: Any) -> str:
 
 
 def _spelled(claim: bytes) -> str:
-    """A token with a claim that json.dumps would not write."""
+    """Make a token with a claim that json.dumps cannot write."""
     text = unsigned()
     header, _, claims = text.partition(".")
     whole = base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4))
     return f"{header}.{base64url(whole[:-1] + b', ' + claim + b'}')}"
 
 
-# --- what works
+# --- valid tokens
 
 
 def test_the_key_schedule_is_that_of_htcondor() -> None:
@@ -137,7 +137,7 @@ def test_a_session_ends_with_the_token_that_made_it() -> None:
     assert not context.sessions.find(session_id, EXP + 10)
 
 
-# --- what does not
+# --- invalid tokens
 
 BAD: Mapping[str, str] = {
     "no algorithm": unsigned({"kid": "POOL"}),

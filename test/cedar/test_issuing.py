@@ -1,4 +1,4 @@
-"""A token that annexd makes is HTCondor's: its own server takes it, and it is the same each time."""
+"""Tokens made by annexd are valid for HTCondor, and reproducible."""
 
 from annexd.cedar.issuing import issue
 from annexd.cedar.token import parse_token

@@ -1,4 +1,4 @@
-"""BLOWFISH and 3DES with MD5: see also the recordings, which hold their bytes."""
+"""BLOWFISH and 3DES with MD5; test_recordings.py has recorded bytes."""
 
 import hashlib
 from itertools import pairwise
@@ -75,7 +75,7 @@ def test_a_message_is_read_from_frames_of_any_sizes(text: bytes, cuts: list[int]
 
 @pytest.mark.parametrize("cipher", [BLOWFISH, TRIPLE_DES])
 def test_each_message_restarts_the_cipher_stream(cipher: str) -> None:
-    """As HTCondor's do, in both directions: so equal messages look equal."""
+    """As in HTCondor, in both directions; so equal messages have equal ciphertexts."""
     channel, _ = pair(Protection(cipher, KEY, encryption=True, integrity=True))
     wires = []
     for _ in range(2):
@@ -119,7 +119,7 @@ def test_a_short_key_is_repeated_for_3des() -> None:
 
 
 def test_file_parts_are_sent_between_messages_in_one_cipher_stream() -> None:
-    """ReliSock::put_file without AES: no frames and no MAC; the stream goes on from part to part."""
+    """ReliSock::put_file without AES: no frames, no MAC, one cipher stream for all parts."""
     channel, _ = pair(BOTH)
     channel.send(b"announcement")
     channel.data_to_send()
@@ -187,7 +187,7 @@ def test_another_command_on_the_same_connection_has_the_sessions_user(protection
 
 @EVERY
 def test_a_session_is_good_for_one_connection_only(protection: Protection) -> None:
-    """A frame of these ciphers can be said again, so it would show nothing: each connection authenticates."""
+    """Frames of these ciphers can be replayed and prove nothing, so each connection authenticates."""
     sessions = SessionCache("a:1:1")
     _, verdict = established(legacy_server(sessions=sessions), CA_AUTH_CMD, requirements(protection))
     assert verdict["ValidCommands"] == str(DC_AUTHENTICATE), "no command of HTCondor's clients has this number"

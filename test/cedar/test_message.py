@@ -1,4 +1,4 @@
-"""The primitives, as hexadecimal digits."""
+"""The encodings of the primitives, in hexadecimal."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""CLAIMTOBE, ANONYMOUS and PASSWORD: what each makes of a peer, and what it does not."""
+"""CLAIMTOBE, ANONYMOUS and PASSWORD: the identities they give."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +30,7 @@ def client_of(method: str, greeting: Mapping[str, Any] | None = None, **changes:
 
 
 def identity(client: Client) -> Identity:
-    """After the method: the server's "no key" comes only after success."""
+    """Return the identity after the method; the server sends "no key" only after success."""
     assert client.receive().integer() == 0
     question = client.conversation.questions[-1]
     assert isinstance(question, NeedAuthorization)
@@ -112,7 +112,7 @@ def test_an_anonymous_client_is_unmapped_and_unnamed() -> None:
     found = identity(client)
     assert found == Identity("CONDOR_ANONYMOUS_USER", "ANONYMOUS")
     assert not found.mapped
-    assert not found.named, "it gets little room"
+    assert not found.named, "it gets smaller limits"
 
 
 def test_the_map_file_can_map_anonymous_clients() -> None:

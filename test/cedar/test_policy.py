@@ -1,4 +1,4 @@
-"""What both sides want, and what comes of it."""
+"""The reconciliation of both sides' security policies."""
 
 from typing import Any
 

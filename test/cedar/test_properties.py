@@ -1,4 +1,4 @@
-"""Whatever bytes arrive, and however they are cut: events, or PeerError, and nothing else."""
+"""Any bytes, split in any way, give events or PeerError."""
 
 from functools import cache
 
@@ -39,7 +39,7 @@ def _recording(name: str) -> Recording:
 
 
 def _conversation(recording: Recording) -> Conversation:
-    """A server that says what the recorded one sent, as far as it drew random bytes."""
+    """Make a server that answers as the recorded one, with its random bytes."""
     sessions = SessionCache("vm:14367:1795360276", random_hex=lambda _size: "7")
     if "server_ecdh_priv" not in recording.facts:
         sessions.add(Session(recording.facts["sid"], recording.session_key, Identity("a@b", "FS")))

@@ -1,4 +1,4 @@
-"""What HTCondor said and heard, said and heard again: byte for byte."""
+"""Recorded conversations of HTCondor are reproduced byte for byte."""
 
 import base64
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ from test.cedar.recording import CLIENT, PLENTY, SERVER, Recorded, Recording, kd
 
 _DAEMON = (60002, 60003, 60026, 60017, 60000)
 _ADMINISTRATOR = (60004, 60012, 60006, 60005, 60042, 60015, 60016, 60041, 60023, 60024, 60013, 60018)
-_LEVELS: Mapping[Level, tuple[int, ...]] = {  # the recorded server's table, in its order
+_LEVELS: Mapping[Level, tuple[int, ...]] = {  # the command table of the recorded server, in its order
     Level.DAEMON: _DAEMON,
     Level.ADMINISTRATOR: _ADMINISTRATOR,
     Level.CONFIG: (60025,),
@@ -48,7 +48,12 @@ COMMANDS = {
     for number in numbers
 }
 POLICY = SecurityPolicy(methods=("FS", "IDTOKENS", "SSL"), crypto_methods=("AES", "BLOWFISH", "3DES"))
-ALL_METHODS = (*POLICY.methods, "PASSWORD", "CLAIMTOBE", "ANONYMOUS")  # of the server that met the last two of LEGACY
+ALL_METHODS = (
+    *POLICY.methods,
+    "PASSWORD",
+    "CLAIMTOBE",
+    "ANONYMOUS",
+)  # of the server of the last two recordings in LEGACY
 LEGACY = ["srv_3des_bulk_25", "srv_blowfish_bulk_25", "srv_zkm_blowfish_mac", "srv_zkm_blowfish_nomac"]
 WITH_PAYLOAD = ["srv_fs_bulk_25", "srv_idtokens_bulk_25", "srv_configval_25", "srv_configval_undef_25", *LEGACY]
 PINGS = [
@@ -76,7 +81,7 @@ def _replay(
 
 
 def _use_recorded_commands(context: ServerContext, recording: Recording) -> None:
-    """ValidCommands of HTCondor's daemons names commands without a message, and under any cipher; ours does not."""
+    """HTCondor's ValidCommands includes commands without a message, for every cipher; annexd's does not."""
     if valid := recording.facts.get("post_ad", {}).get("ValidCommands"):
         context.valid_commands.update(dict.fromkeys(product(CIPHERS, Level, (True, False)), valid))
 
@@ -106,7 +111,7 @@ def test_a_recorded_denial_of_another_method_is_answered_byte_for_byte(method: s
 
 
 def _policy(*methods: str) -> dict[Level, SecurityPolicy]:
-    """With IDTOKENS besides: the recorded daemon told its issuer keys, as HTCondor does where it takes tokens."""
+    """Make a policy that includes IDTOKENS, since the recorded daemon sends its issuer keys."""
     return dict.fromkeys(Level, replace(POLICY, methods=tuple(dict.fromkeys((*methods, "IDTOKENS")))))
 
 
@@ -116,7 +121,7 @@ def _sessions(recording: Recording) -> SessionCache:
 
 
 def _reply_as_recorded(conversation: Conversation, recording: Recording) -> None:
-    """Say what the recorded command handler said: all that the server sent after the client's last message."""
+    """Send what the recorded command handler sent: all messages after the client's last one."""
     messages = recording.messages()
     last = max(position for position, (frame, _) in enumerate(messages) if frame.sender == CLIENT)
     for frame, text in messages[last + 1 :]:
@@ -155,7 +160,7 @@ def test_a_recorded_order_under_a_legacy_cipher_is_read_with_its_private_attribu
 
 @pytest.mark.parametrize("name", ["srv_zkm_blowfish_mac", "srv_zkm_blowfish_nomac"])
 def test_a_private_attribute_is_written_as_htcondor_wrote_it(name: str) -> None:
-    """Encrypted in a message that is not, behind its marker."""
+    """It is encrypted after its marker, in a message that is not."""
     recording = load(name)
     text = [text for frame, text in recording.messages() if frame.sender == CLIENT][-1]
     ad = MessageReader(text, encrypted=False, secrets=secret_reader(recording.protection)).ad()
@@ -169,7 +174,7 @@ def test_a_private_attribute_is_written_as_htcondor_wrote_it(name: str) -> None:
 def test_a_recorded_ping_is_answered_byte_for_byte(name: str) -> None:
     recording = load(name)
     conversation = _replay(recording, recording.random(), _sessions(recording))
-    assert conversation.events == [ConnectionClosed()], "a ping carries out no command"
+    assert conversation.events == [ConnectionClosed()], "a ping executes no command"
     assert conversation.sent.hex() == recording.sent_by(SERVER).hex()
 
 

@@ -1,4 +1,4 @@
-"""Sessions taken up again: nothing happens before the peer has shown the key, whatever it asks for."""
+"""Resumed sessions: nothing happens before the peer proves the key."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -46,7 +46,7 @@ NEGOTIATED = {
 OWNERS = [*NEGOTIATED, "of the parent", "of the family"]
 EVERY_OWNER = pytest.mark.parametrize("owner", OWNERS)
 EVERY_COMMAND = pytest.mark.parametrize("command", COMMANDS.values(), ids=lambda command: command.name)
-# What a peer without the key can send instead of the message that shows it.
+# What a peer without the key can send instead of the message that proves it.
 FORGERIES: dict[str, Callable[[], bytes]] = {
     "nothing": lambda: b"",
     "a message in clear": lambda: _written(None),
@@ -65,7 +65,7 @@ def _written(key: Secret | None) -> bytes:
 
 
 def _context(owner: str) -> tuple[ServerContext, Session]:
-    """A server with one session of this owner between two of others."""
+    """Make a server with one session of this owner between two others."""
     context = server()
     if owner in NEGOTIATED:
         mine = Session("mine", KEY, NEGOTIATED[owner], NOW_S + 100, lease_s=60, used_at_s=NOW_S - 50)
@@ -80,14 +80,14 @@ def _context(owner: str) -> tuple[ServerContext, Session]:
 
 
 def _state(context: ServerContext) -> list[list[tuple[str, Session]]]:
-    """Everything that is known of the sessions, in the order in which they would be given up."""
+    """Return the state of all sessions, in the order of eviction."""
     return [[(key, replace(kept)) for key, kept in partition.items()] for partition in context.sessions._partitions]
 
 
 @EVERY_COMMAND
 @EVERY_OWNER
 def test_a_session_id_alone_has_no_effect(command: Command, owner: str) -> None:
-    """No command, no question whether it may, no use of the session, no line of the log that names its user."""
+    """No command, no authorization, no renewal, and no log line with its user."""
     requests = [
         {"Command": command.number},
         {"Command": DC_SEC_QUERY, "AuthCommand": command.number},
@@ -104,7 +104,7 @@ def test_a_session_id_alone_has_no_effect(command: Command, owner: str) -> None:
 
 
 def _attempt(conversation: Conversation, session_id: str, requirements: Mapping[str, Scalar], forgery: bytes) -> str:
-    """What a peer that knows the id was told in the log."""
+    """Return the error logged for a peer that knows only the ID."""
     try:
         Client(conversation).name_session(session_id, requirements)
         conversation.receive(forgery)
@@ -140,7 +140,7 @@ def test_with_the_key_a_command_with_a_message_runs_and_renews_the_session(comma
 
 @pytest.mark.parametrize("number", [DC_QUERY_INSTANCE, DC_OFF_FAST, DC_RECONFIG])
 def test_a_session_is_reported_unknown_for_a_command_without_a_message(number: int) -> None:
-    """HTCondor's clients then forget it, and authenticate when they are asked again; the session itself stays."""
+    """HTCondor's clients then drop it and authenticate at the next attempt; the server keeps the session."""
     context, session = _context("by FS")
     client = Client(Conversation.at(context))
     with pytest.raises(UnprovedSession):
@@ -151,7 +151,7 @@ def test_a_session_is_reported_unknown_for_a_command_without_a_message(number: i
 
 @pytest.mark.parametrize("level", [level for level in Level if level is not Level.CLIENT])
 def test_valid_commands_have_a_message_or_do_nothing(level: Level) -> None:
-    """So HTCondor's clients authenticate for each of the others by themselves."""
+    """So HTCondor's clients authenticate for every other command."""
     first = next(command for command in COMMANDS.values() if command.level is level)
     _, verdict = established(Conversation.at(server()), first.number)
     valid = [COMMANDS[int(number)] for number in str(verdict["ValidCommands"]).split(",")]
@@ -161,7 +161,7 @@ def test_valid_commands_have_a_message_or_do_nothing(level: Level) -> None:
 
 @pytest.mark.parametrize("number", [DC_RECONFIG, DC_QUERY_INSTANCE])
 def test_a_query_for_a_command_without_a_message_gets_a_session_that_is_not_kept(number: int) -> None:
-    """condor_ping looks for the command in its list of sessions, and a later command must not find it there."""
+    """condor_ping requires the command in ValidCommands, and a later command must not use the session."""
     client = Client(Conversation.at(server()))
     client.start({"Command": DC_SEC_QUERY, "AuthCommand": number})
     answer = client.receive_ad()
@@ -174,7 +174,7 @@ def test_a_query_for_a_command_without_a_message_gets_a_session_that_is_not_kept
 
 
 def test_valid_commands_is_never_empty() -> None:
-    """HTCondor's clients fail if it is."""
+    """HTCondor's clients fail on an empty list."""
     context = server(commands={DC_RECONFIG: COMMANDS[DC_RECONFIG]})
     _, verdict = established(Conversation.at(context), DC_RECONFIG)
     assert verdict["ValidCommands"] == str(DC_AUTHENTICATE)

@@ -1,4 +1,4 @@
-"""Sessions: how long they last, how many there can be, and those that condor_master hands down."""
+"""Sessions: their lifetime and number, and those inherited from condor_master."""
 
 import inspect
 import re
@@ -21,10 +21,10 @@ def _session(session_id: str, identity: Identity = ALICE, **facts: float) -> Ses
 
 
 def test_session_ids_are_unguessable() -> None:
-    """128 random bits each, of the operating system unless a test says otherwise."""
+    """128 random bits each, by default from the operating system."""
     found = [SessionCache("host:1:2").new_id() for _ in range(1000)]
     assert all(re.fullmatch("host:1:2:[0-9a-f]{32}", each) for each in found)
-    assert len({each[-8:] for each in found} | {each[9:17] for each in found}) == 2000, "no part of it counts up"
+    assert len({each[-8:] for each in found} | {each[9:17] for each in found}) == 2000, "no part of it is a counter"
     assert inspect.signature(SessionCache).parameters["random_hex"].default is secrets.token_hex
 
 
@@ -50,16 +50,16 @@ def _found(cache: SessionCache, session_id: str, now_s: float) -> Session:
 
 
 def test_a_lookup_changes_nothing() -> None:
-    """Whoever has seen an id can have it looked for: that is no use of the session."""
+    """An eavesdropper can cause a lookup, which does not count as use."""
     cache = SessionCache("x", capacity=2)
     for name in "ab":
         cache.add(_session(name, lease_s=50, used_at_s=0))
     before = replace(_found(cache, "a", 60))
     assert _found(cache, "a", 60) == before
     cache.add(_session("c", lease_s=50, used_at_s=0))
-    assert [bool(cache.find(name, 1)) for name in "abc"] == [False, True, True], "it was still the oldest"
+    assert [bool(cache.find(name, 1)) for name in "abc"] == [False, True, True], "the lookup did not renew it"
     assert cache.find("b", 70) is None
-    assert len(cache) == 2, "it ends when the timer says so"
+    assert len(cache) == 2, "the timer drops it"
 
 
 def test_a_full_cache_evicts_the_least_recently_used_session() -> None:
@@ -135,5 +135,5 @@ def test_a_malformed_claim_is_ignored(text: str) -> None:
     ],
 )
 def test_an_inherited_session_is_used_only_if_its_claim_allows_aes(facts: str, expected: bool) -> None:
-    """Under the older ciphers nothing shows the key on each connection anew."""
+    """The older ciphers cannot prove the key on each connection."""
     assert bool(inherited_sessions(f"FamilySessionKey:family:1#[{facts}]0a1b")) is expected

@@ -1,4 +1,4 @@
-"""SSL: TLS inside messages, and what a certificate's subject is called."""
+"""SSL: TLS inside messages, and the names of certificates."""
 
 import ssl
 from contextlib import suppress
@@ -33,7 +33,7 @@ ALICE = "/O=Example Site/CN=alice"
 
 
 class TlsClient:
-    """HTCondor's client of SSL, as far as it is honest."""
+    """An SSL client that behaves as HTCondor's."""
 
     def __init__(self, client: Client, context: ssl.SSLContext) -> None:
         self.client = client
@@ -47,7 +47,7 @@ class TlsClient:
         self.client.send(self.client.message().integer(READY))
 
     def shake_hands(self) -> int:
-        """Until both hold or the server quits; its last status."""
+        """Continue until both are done or the server quits; return its last status."""
         theirs = RECEIVING
         while not theirs == self.status == HOLDING and theirs != QUITTING:
             self.step()
@@ -113,7 +113,7 @@ def insist(peer: TlsClient) -> None:
 
 
 def refusal(peer: TlsClient) -> str:
-    """What the log says after the peer has nothing left to offer."""
+    """Return the logged error after the peer offers no method."""
     with pytest.raises(AuthenticationFailed) as caught:
         peer.client.offer(0)
     return str(caught.value)
@@ -128,7 +128,7 @@ def test_the_subject_of_a_proved_certificate_is_the_peers_name(
     names: list[tuple[str, str]] = []
     found = accepted(Tls(server_context(authority, host)), context, canonical_user=lambda *name: names.append(name))
     assert names == [("SSL", ALICE)]
-    assert found == Identity("ssl@unmapped", "SSL"), "without a line of the map file nobody is anybody"
+    assert found == Identity("ssl@unmapped", "SSL"), "no line of the map file matches"
     assert not found.mapped
 
 

@@ -1,8 +1,8 @@
-"""HTCondor's bindings in a process of their own, which is given anything and must survive.
+"""Run HTCondor's bindings in their own process, which must survive any input.
 
-    python -m test.condor.child      reads a JSON list `[call, text, number]` a line; answers a line each
+    python -m test.condor.child      reads lines of JSON `[call, text, number]`; answers each with a line
 
-A call is refused (Unsafe), or the bindings take it or raise; each is an answer, and only a process that ends is not.
+Each outcome is an answer: refused (Unsafe), accepted, or an exception of the bindings.  Only a crash is a failure.
 """
 
 import json
@@ -18,23 +18,23 @@ import htcondor2
 from annexd.condor import bindings
 from annexd.condor.values import Unsafe
 
-TIMEOUT_S = 10.0  # for what goes to no network
-NETWORK_TIMEOUT_S = 0.5  # a peer may be silent: that is no finding
+TIMEOUT_S = 10.0  # for local calls
+NETWORK_TIMEOUT_S = 0.5  # a peer that does not answer is not a failure
 NETWORK = ("alive", "exchange", "advertise", "ping", "locate", "query")
 
 
 class ChildDied(AssertionError):
-    """The bindings ended the process, or never came back."""
+    """The bindings crashed the process, or did not return."""
 
 
 class Child:
-    """Start it by the first `give`; it is started anew after its end."""
+    """The child process; starts with the first call, and again after it ends."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
     def call(self, call: str, text: str, number: int = 0) -> str | None:
-        """What the call came to; None if it waits for the network.  Raises ChildDied."""
+        """Return the outcome of a call, or None if it waits for the network.  Raises ChildDied."""
         process = self._running()
         assert process.stdin is not None
         assert process.stdout is not None
@@ -87,7 +87,7 @@ def order(text: str, number: int) -> object:
 
 
 def claims(text: str, number: int) -> object:
-    """Text that is JSON, as a token's claims are."""
+    """Evaluate an expression with claims from JSON text."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
@@ -128,7 +128,7 @@ CALLS: Mapping[str, Callable[[str, int], object]] = {
 def respond(line: str) -> str:
     call, text, number = json.loads(line)
     try:
-        return f"taken: {str(CALLS[call](text, number))[:100]!a}"
+        return f"accepted: {str(CALLS[call](text, number))[:100]!a}"
     except Unsafe as error:
         return f"refused: {str(error)[:300]!a}"
     except Exception as error:  # noqa: BLE001 - the bindings' own refusals are of many types

@@ -1,7 +1,7 @@
-"""Whole conversations as targets: a server whose questions are answered, and a peer that is the fuzzer.
+"""Targets that are whole conversations: a server with given answers to its questions, and the fuzzer as its peer.
 
-The input is an option byte, the number of a recording, and what the peer says.  The server draws the random bytes
-that the recorded one drew, so that a recorded proof is still right, and the fuzzer gets behind it.
+The input is a byte of options, the number of a recording, and the bytes of the peer.  The server uses the random bytes
+of the recorded one, so recorded proofs remain valid and the fuzzer gets past them.
 """
 
 import struct
@@ -58,29 +58,29 @@ REQUIREMENTS = {True: "REQUIRED", False: "NEVER"}
 COMMANDS_IN_SESSION = (60020, 1000, 1200, 60007, 60013, 74, 60000, 457)
 LENGTH = struct.Struct(">H")
 
-MAX_ERROR_CHARACTERS = 1000  # of an error: it is one line of the log
-MAX_ANSWER_BYTES = 64 * 1024  # to a peer that nobody knows
+MAX_ERROR_CHARACTERS = 1000  # an error is one log line
+MAX_ANSWER_BYTES = 64 * 1024  # to an unauthenticated peer
 MAX_EVENTS = 500
 
 
 class InvariantBroken(AssertionError):
-    """The core did what no bytes may bring about."""
+    """The core violated one of its guarantees."""
 
 
 def raw_bytes(received: bytes) -> None:
-    """The bytes as they are."""
+    """Send the bytes unchanged."""
     if len(received) > 2:
         converse(make_conversation(received), [received[2:], b""])
 
 
 def framed_messages(received: bytes) -> None:
-    """Messages, each with two bytes of length before it, in frames that are right."""
+    """Send messages, each preceded by two bytes of length, in valid frames."""
     if len(received) > 2:
         converse(make_conversation(received), [*map(frame, messages_of(received[2:])), b""])
 
 
 def encrypted_messages(received: bytes) -> None:
-    """The same, from a peer that has taken up a session again."""
+    """Send messages in a resumed session."""
     if len(received) > 2:
         peer, conversation = Channel(PLENTY), make_conversation(received)
         _resume(peer, conversation, received[1])
@@ -89,20 +89,20 @@ def encrypted_messages(received: bytes) -> None:
 
 
 def legacy_messages(received: bytes) -> None:
-    """The same behind a handshake that agreed on a legacy cipher, with and without encryption and integrity."""
+    """Send messages after a handshake with a legacy cipher, with and without encryption and integrity."""
     if len(received) > 2:
         client = legacy_client(received)
         _send_messages(client.channel, client.conversation, received[2:])
 
 
 def legacy_bytes(received: bytes) -> None:
-    """Bytes as they are, behind such a handshake."""
+    """Send the bytes unchanged after a handshake with a legacy cipher."""
     if len(received) > 2:
         converse(legacy_client(received).conversation, [received[2:], b""])
 
 
 def legacy_client(received: bytes) -> Client:
-    """As the first two bytes say."""
+    """Make a client with a legacy cipher, with the options in the first two bytes."""
     policy = SecurityPolicy(methods=("FS",), crypto_methods=CIPHERS)
     conversation = Conversation.at(server(policy=dict.fromkeys(Level, policy)))
     cipher = TRIPLE_DES if received[0] & IS_3DES else BLOWFISH
@@ -142,7 +142,7 @@ def frame(message: bytes) -> bytes:
 
 
 def make_conversation(received: bytes) -> Conversation:
-    """As the first two bytes say."""
+    """Make a conversation with the options in the first two bytes."""
     options, recording = received[0], _recording(RECORDINGS[received[1] % len(RECORDINGS)])
     context = _context(recording, Requirement.REQUIRED if options & AUTHENTICATION_REQUIRED else Requirement.OPTIONAL)
     pool_key = {} if options & HAS_NO_KEY else {"POOL": _pool_key()}
@@ -152,7 +152,7 @@ def make_conversation(received: bytes) -> Conversation:
 
 
 def converse(conversation: Conversation, parts: list[bytes]) -> bool:
-    """False when the conversation is over.  Raises InvariantBroken, and whatever is no PeerError."""
+    """Send parts; return False when the conversation ends.  Raises InvariantBroken, and any exception but PeerError."""
     for part in parts:
         try:
             conversation.receive(part)
@@ -167,7 +167,7 @@ def converse(conversation: Conversation, parts: list[bytes]) -> bool:
 
 
 def _read_payloads(conversation: Conversation) -> None:
-    """As the handlers do, one after the other, until the core wants more bytes."""
+    """Read the payload of each command as its handler does, until the core needs more bytes."""
     while conversation.events and isinstance(command := conversation.events[-1], CommandReceived):
         if command.payload:
             read_payload(command.command.number, command.payload)
@@ -195,7 +195,7 @@ def _check_bounds(conversation: Conversation) -> None:
     if len(conversation.sent) > MAX_ANSWER_BYTES:
         raise InvariantBroken(f"{len(conversation.sent)} bytes of answers")
     if len(conversation.events) + len(conversation.questions) > MAX_EVENTS:
-        raise InvariantBroken("there is no end of events")
+        raise InvariantBroken("too many events")
 
 
 def _context(recording: Recording, authentication: Requirement) -> ServerContext:

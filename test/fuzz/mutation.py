@@ -1,4 +1,4 @@
-"""Random changes of kept inputs: what `make test` does in seconds, without a fuzzing engine."""
+"""Mutate kept inputs at random, for `make test`, in seconds and without a fuzzing engine."""
 
 from random import Random
 
@@ -43,7 +43,7 @@ WORDS = (
 
 
 def mutated(source: bytes, other: bytes, random: Random) -> bytes:
-    """One to eight changes; `other` lends a piece."""
+    """Apply one to eight changes, with pieces of `other`."""
     changed = bytearray(source)
     for _ in range(random.randint(1, 8)):
         start = random.randint(0, len(changed))

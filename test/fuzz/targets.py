@@ -1,7 +1,7 @@
-"""Everything that reads what comes from outside, as functions of bytes that fail only when the reader is at fault.
+"""The fuzzing targets: every reader of external input, as a function of bytes that fails only by the reader's fault.
 
-A target raises nothing for input that is refused as it should be.  Whatever else it raises is a finding, and so is an
-error that is too long for a line of the log.
+A target raises nothing for correctly refused input.  Any exception is a finding, and so is an error message too long
+for a log line.
 """
 
 from collections.abc import Callable, Mapping
@@ -44,7 +44,7 @@ from test.fuzz.conversations import (
     raw_bytes,
 )
 
-OPTIONS = 5  # bytes before the text that the bindings are given
+OPTIONS = 5  # bytes before the text for the bindings
 Target = Callable[[bytes], None]
 DEFAULTS = defaults(lease_function_arn=ARN)
 REVOCATION = Revocation('jti == "revoked" || member(sub, {"mallory@annex.test"}) || iat < 1000')
@@ -65,7 +65,7 @@ def handshake_ad(received: bytes) -> None:
 
 
 def _lower_names(read: Callable[[MessageReader], Mapping[str, Value]], message: bytes) -> str | None:
-    """As text, where 1 is not True; None if it is refused."""
+    """Read an ad; return its repr, in which 1 differs from True, or None if refused."""
     try:
         ad = read(MessageReader(message, encrypted=False, ad_limits=HANDSHAKE_AD))
     except PeerError:
@@ -88,7 +88,7 @@ def ad_of(received: bytes, limits: AdLimits) -> dict[str, Value]:
 
 
 def survives(value: Value) -> bool:
-    """A newline behind a quote gets a space, and a NUL another character: see classad.py."""
+    """Whether a value is written unchanged: classad.py changes a quote before a newline, and NUL."""
     return not isinstance(value, str) or ('"\n' not in value and "\0" not in value)
 
 
@@ -98,7 +98,7 @@ def check_length(text: str) -> None:
 
 
 def token(received: bytes) -> None:
-    """Read, and looked at as far as the handshake does before anything of it is proved."""
+    """Check a token as far as the handshake does before its proof."""
     text = received.decode(errors="replace")
     try:
         found = parse_token(text)
@@ -139,7 +139,7 @@ def shared_port_ad(received: bytes) -> None:
 
 
 def map_file(received: bytes) -> None:
-    """Its expressions are the administrator's, who may write a slow one: they meet short names."""
+    """Match short names only: the expressions are the administrator's and may be slow."""
     text = received[1:].decode(errors="replace")
     literal = bool(received[:1] < b"\x80")
     found = MapFile.read("/map", lambda path: [(path, text)], literal_keys=literal)
@@ -161,7 +161,7 @@ def bulk_request(received: bytes) -> None:
         if order["join"]:
             machine_config(order)
     except InvalidRequest as error:
-        check_length(str(error)[:MAX_ERROR_CHARACTERS])  # all faults at once may be many words
+        check_length(str(error)[:MAX_ERROR_CHARACTERS])  # many faults make a long message
 
 
 def cancel_request(received: bytes) -> None:
@@ -180,7 +180,7 @@ def subject(received: bytes) -> None:
 
 
 def bindings(received: bytes) -> None:
-    """A call, a number and a text for it; what is no UTF-8 makes lone surrogates."""
+    """Call the bindings with a number and a text; invalid UTF-8 becomes lone surrogates."""
     if len(received) >= OPTIONS:
         call = tuple(CALLS)[received[0] % len(CALLS)]
         number = int.from_bytes(received[1:OPTIONS], "big", signed=True)
@@ -205,7 +205,7 @@ def _file(content: bytes) -> Path:
 
 
 def forget() -> None:
-    """Take away the file that readers of files were given, and the process that has the bindings."""
+    """Remove the scratch file and stop the process of the bindings."""
     _child().close()
     Path(_scratch()).unlink()
     _scratch.cache_clear()

@@ -1,4 +1,4 @@
-"""What fuzzing, and thinking along with it, has found: one test for each finding, named after the behaviour."""
+"""The findings of fuzzing, one test each."""
 
 import pytest
 

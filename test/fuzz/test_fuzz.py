@@ -1,4 +1,4 @@
-"""No bytes bring about anything but an event, or an error of the peer that fits into a line of the log."""
+"""No input causes anything but an event, or a peer error that fits into a log line."""
 
 import time
 import zlib
@@ -12,7 +12,7 @@ from test.fuzz.mutation import mutated
 from test.fuzz.targets import TARGETS
 
 MUTATE_S = 0.4  # for each target
-TIMEOUT_S = 2.0  # for one input, on a machine that others use too
+TIMEOUT_S = 2.0  # for one input, on a busy machine
 
 
 @pytest.fixture(autouse=True, scope="module")

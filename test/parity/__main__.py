@@ -1,4 +1,4 @@
-"""`make parity`: every question to both daemons.  Fails when answers differ and docs/differences.md does not say so."""
+"""Ask both daemons every question (make parity).  Fails for each difference that docs/differences.md does not list."""
 
 import argparse
 import os
@@ -13,10 +13,10 @@ from test.parity.matrix import Round, full, full_ipv6, short, short_ipv6
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make parity", description=__doc__)
-    parser.add_argument("--seed", type=int, default=1, help="which choices by chance")
-    parser.add_argument("--lists", type=int, default=300, help="how many ALLOW and DENY lists by chance")
-    parser.add_argument("--short", action="store_true", help="what make test asks")
-    parser.add_argument("--series", choices=("25", "23"), help="of HTCondor, instead of HTCONDOR_SERIES")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the random choices")
+    parser.add_argument("--lists", type=int, default=300, help="number of random ALLOW and DENY lists")
+    parser.add_argument("--short", action="store_true", help="ask only what make test asks")
+    parser.add_argument("--series", choices=("25", "23"), help="HTCondor series, instead of HTCONDOR_SERIES")
     options = parser.parse_args()
     if options.series:
         os.environ["HTCONDOR_SERIES"] = options.series
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def rounds_of(options: argparse.Namespace) -> Iterator[tuple[bool, Iterator[Round]]]:
-    """By IPv4, and by IPv6."""
+    """Yield the rounds for IPv4 and for IPv6, as (ipv6, rounds)."""
     yield False, short(options.seed) if options.short else full(options.seed, options.lists)
     yield True, short_ipv6(options.seed) if options.short else full_ipv6(options.seed, options.lists)
 

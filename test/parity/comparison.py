@@ -1,4 +1,4 @@
-"""Asks round after round, and sorts what differs."""
+"""Ask all rounds, and classify the differences."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from test.parity.matrix import Round
 
 @dataclass
 class Result:
-    """asked: questions, each of them to both daemons.  documented: how often each row of the document was found."""
+    """asked: questions to both daemons.  documented: how often each row of the document occurred."""
 
     asked: int = 0
     documented: Counter[str] = field(default_factory=Counter)
@@ -20,7 +20,7 @@ class Result:
 
     @property
     def not_found(self) -> set[str]:
-        """Rows of the document that no answer showed."""
+        """The rows of the document that did not occur."""
         return {each.row for each in KNOWN} - self.documented.keys()
 
     def add(self, finding: Finding) -> None:
@@ -41,7 +41,7 @@ class Result:
 def ask_all(pair: DaemonPair, rounds: Iterable[Round], result: Result) -> None:
     for each in rounds:
         if pair.uses_tool and "NO_DNS" in each.server.name:
-            continue  # the C library that is fetched with HTCondor 23 has name services of its own
+            continue  # HTCondor 23 is fetched with a C library that has different name services
         pair.configure(each.server)
         for client in each.clients:
             for level, answers in zip(each.levels, pair.ask(client, each.levels), strict=True):

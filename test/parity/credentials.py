@@ -1,4 +1,4 @@
-"""What clients of the parity suite hold: tokens, certificates and passwords, good and bad; and the map file."""
+"""Write the credentials of the parity suite, valid and invalid: tokens, certificates, passwords; and the map file."""
 
 import time
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from test.cedar.certificates import Authority, person
 from test.cedar.tokens import base64url, signed, unsigned
 from test.pool import DOMAIN
 
-# NO_DNS makes such a name of NETWORK_INTERFACE, and it is the alias in every address.
+# NO_DNS makes such a name from NETWORK_INTERFACE; it is the alias in every address.
 HOST, HOST_IPV6 = f"127-0-0-1.{DOMAIN}", f"0--1.{DOMAIN}"
 KEYS = {"POOL": bytes(range(100, 164)), "second": b"the second key of this pool"}
 STRANGERS_KEY = bytes(range(150, 214))
@@ -33,7 +33,7 @@ CLAIMS: Mapping[str, object] = {
 
 
 class TokenSpec(NamedTuple):
-    """How a token differs from a good one.  A claim or header that is None is left out."""
+    """How a token differs from a valid one.  A claim or header of None is left out."""
 
     claims: Mapping[str, object] = {}
     header: Mapping[str, object] = {}
@@ -90,7 +90,7 @@ TOKENS: Mapping[str, TokenSpec] = {
     ),
     "limited in lower case": TokenSpec({"scope": "condor:/write"}),
     "limited to ALLOW": TokenSpec({"scope": "condor:/ALLOW"}),
-    "limited to what is no level": TokenSpec({"scope": "condor:/BOGUS"}),
+    "limited to an unknown level": TokenSpec({"scope": "condor:/BOGUS"}),
     "limited to nothing": TokenSpec({"scope": "condor:/"}),
     "of other scopes": TokenSpec({"scope": "storage.read:/ compute.create"}),
     "of no scope": TokenSpec({"scope": ""}),
@@ -124,7 +124,7 @@ def _scrambled(key: bytes) -> bytes:
 
 
 def folder(name: str) -> str:
-    """Where the token of this name lies, below the pool's directory."""
+    """Return the directory of a token, relative to the pool's."""
     return "token-" + base64url(name.encode())
 
 

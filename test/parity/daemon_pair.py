@@ -1,4 +1,4 @@
-"""A pool whose schedd and annexd are asked alike, and given the same configuration again and again."""
+"""Run a pool whose schedd and annexd get the same questions and configurations."""
 
 import json
 import os
@@ -49,7 +49,7 @@ ENABLE_IPV6 = True
 NETWORK_INTERFACE = ::1
 COLLECTOR_HOST = [::1]:$(SHARED_PORT_PORT)
 """
-# A client has what it is given, and nothing that is the daemons'.
+# A client has only its own credentials, none of the daemons'.
 CLIENT_CONFIG = """
 SEC_PASSWORD_DIRECTORY = $(LOCAL_DIR)/none.d
 SEC_TOKEN_POOL_SIGNING_KEY_FILE = $(LOCAL_DIR)/none
@@ -65,14 +65,14 @@ COLUMNS = ("AuthMethods", "Encryption", "Integrity", "Decision", "MyRemoteUserNa
 
 @dataclass(frozen=True)
 class Answers:
-    """What one client heard at one level: the ad of its session, or the words of the failure."""
+    """The answers to one client for one level: the ad of its session, or the error message."""
 
     schedd: dict[str, str] | str
     annexd: dict[str, str] | str
 
 
 class DaemonPair:
-    """ipv6: a pool that speaks IPv6 only."""
+    """A schedd and an annexd in one pool.  ipv6: the pool uses IPv6 only."""
 
     def __init__(self, *, ipv6: bool = False) -> None:
         self.pool = Pool((ONLY_IPV6 if ipv6 else "") + ANNEXD_CONFIG + CONFIG, daemons=DAEMONS)
@@ -107,7 +107,7 @@ class DaemonPair:
         self.pool.stop()
 
     def configure(self, server: Server) -> None:
-        """Return when both daemons have read these settings, and none of those before."""
+        """Replace the settings of both daemons, and wait until they are in effect."""
         (self.directory / "asked").write_text(server.settings + "\n")
         before = {daemon: self._times_read(daemon) for daemon in COMPARED}
         for daemon in COMPARED:
@@ -116,11 +116,11 @@ class DaemonPair:
             lambda: all(self._times_read(daemon) > before[daemon] for daemon in COMPARED),
             f"both daemons to read {server.name}:\n{server.settings}",
         )
-        if self.uses_tool:  # 23's schedd keeps the policy of the level asked last until it is asked for another
+        if self.uses_tool:  # 23's schedd caches the policy of the last level until asked for another
             self._ping(self._addresses[0], {}, ("READ", "WRITE"))
 
     def ask(self, client: Client, levels: Sequence[str]) -> list[Answers]:
-        """One of Answers for each level."""
+        """Return the answers for each level."""
         settings = {name: value.replace("$(LOCAL_DIR)", str(self.directory)) for name, value in client.settings.items()}
         if self.uses_tool:
             said = list(self._threads.map(lambda address: self._ping(address, settings, levels), self._addresses))
@@ -129,7 +129,7 @@ class DaemonPair:
 
     @property
     def uses_tool(self) -> bool:
-        """The bindings are those of HTCondor 25, whose FS does not take the directories that 23's daemons name."""
+        """Whether to ask by condor_ping: the bindings are of 25, whose FS refuses the directories of 23's daemons."""
         return self.pool.htcondor.version.startswith("23.")
 
     def _ask_with_bindings(self, client: Client, settings: dict[str, str], levels: Sequence[str]) -> list[Answers]:
@@ -140,11 +140,11 @@ class DaemonPair:
         self._worker.stdin.write(json.dumps(question) + "\n")
         self._worker.stdin.flush()
         said: Any = json.loads(self._worker.stdout.readline())
-        assert said, f"a client did not live to tell its answers: {client.name}, {client.settings}"
+        assert said, f"a client died before it answered: {client.name}, {client.settings}"
         return [Answers(*both) for both in zip(*said, strict=True)]
 
     def _ping(self, address: str, settings: dict[str, str], levels: Sequence[str]) -> list[dict[str, str] | str]:
-        """What condor_ping tells of each level."""
+        """Return the answers of condor_ping for each level."""
         env = {"CONDOR_CONFIG": str(self.client_config), **{f"_CONDOR_{name}": text for name, text in settings.items()}}
         started_s = time.monotonic()
         said = self.pool.tool("condor_ping", "-addr", address, "-table", *levels, env=env).stdout
@@ -160,7 +160,7 @@ class DaemonPair:
 
 
 def _row(cells: list[str], *, in_time: bool) -> dict[str, str] | str:
-    """Of condor_ping's table; in the bindings' words where it failed."""
+    """Convert a row of condor_ping's table; a failure becomes the bindings' message."""
     if len(cells) >= len(COLUMNS) and cells[0] != "FAIL":
         return dict(zip(COLUMNS, [*cells[: len(COLUMNS) - 1], " ".join(cells[len(COLUMNS) - 1 :])], strict=True))
     return "Failed to start command." if in_time else "no answer in time"

@@ -1,11 +1,11 @@
-"""What of two answers must be the same, and what differs."""
+"""Compare the answers of the two daemons."""
 
 from collections.abc import Iterator
 
 from test.parity.daemon_pair import Answers
 from test.parity.known_differences import Finding
 
-# Each session's own, and each daemon's: its name, its commands and its build.
+# Specific to a session or daemon: its name, commands and build.
 INDIVIDUAL = frozenset({"Sid", "ConnectSinful", "ValidCommands", "RemoteVersion"})
 OUTCOME = "the answer"
 
@@ -22,5 +22,5 @@ def differences(answers: Answers, server: str, client: str, level: str) -> Itera
 
 
 def _brief(answer: dict[str, str] | str) -> str:
-    """The words of a failure; or whom the daemon takes the client for."""
+    """Return the error message, or the client's user and method."""
     return answer if isinstance(answer, str) else f"{answer.get('MyRemoteUserName')} by {answer.get('AuthMethods')}"

@@ -1,4 +1,4 @@
-"""ALLOW_* and DENY_* lists, and the clients who ask under them: who they are and where they come from."""
+"""The ALLOW_* and DENY_* lists of the parity suite, and the users and addresses of their clients."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ LEVELS = (
     "ADVERTISE_MASTER",
 )
 NOBODY = with_requirements(AUTHENTICATION="NEVER", ENCRYPTION="NEVER", INTEGRITY="NEVER", NEGOTIATION="PREFERRED")
-# Whoever did not authenticate is asked no further.
+# Unauthenticated clients are accepted, so that the lists decide.
 OPEN = "SEC_DEFAULT_AUTHENTICATION = OPTIONAL\nSEC_DEFAULT_ENCRYPTION = OPTIONAL\nSEC_DEFAULT_INTEGRITY = OPTIONAL\n"
 
 
@@ -45,7 +45,7 @@ USERS = (
             ("condor", "family"),
         )
     ),
-    claiming("alice@annexd.test", UID_DOMAIN="annexd.test"),  # who is alice@annexd.test@annexd.test
+    claiming("alice@annexd.test", UID_DOMAIN="annexd.test"),  # becomes alice@annexd.test@annexd.test
     with_token("of bob"),
     with_token("of an administrator"),
     with_token("limited to WRITE"),
@@ -255,13 +255,13 @@ COMMON = tuple(
 
 
 def each_entry(entries: Sequence[str]) -> Iterator[Server]:
-    """Each entry alone in an ALLOW list, and in a DENY list beside one that admits everybody."""
+    """Yield each entry alone in an ALLOW list, and in a DENY list with an ALLOW list of *."""
     for entry in entries:
         yield server_with(f"ALLOW_WRITE = {entry}; ALLOW_ADMINISTRATOR =; ALLOW_DAEMON = *; DENY_DAEMON = {entry}")
 
 
 def random_server(chance: random.Random, entries: Sequence[str]) -> Server:
-    """Some lists of some entries each, for some levels, some of them for these daemons alone."""
+    """Make random lists for random levels, some of them specific to the two daemons."""
     return server_with("; ".join(_line(chance, entries) for _ in range(chance.randint(1, 6))))
 
 

@@ -1,4 +1,4 @@
-"""Which clients ask which servers: all of them, or a choice in which every pair of requirements meets."""
+"""Choose which clients ask which servers: all, or a selection that covers every pair of requirements."""
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ Requirements = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Round:
-    """All that is asked between one reconfiguration and the next."""
+    """The questions for one configuration."""
 
     server: Server
     clients: Sequence[Client]
@@ -24,7 +24,7 @@ class Round:
 
 
 def full(seed: int, chances: int) -> Iterator[Round]:
-    """About fifty thousand questions; `chances`: how many lists are made by chance."""
+    """Yield about fifty thousand questions.  chances: number of random lists."""
     chance = random.Random(seed)  # noqa: S311 - a choice of tests
     every = [clients.with_requirements(**requirements) for requirements in client_requirements()]
     yield Round(DEFAULT, (*clients.PROOFS, *clients.FALL_BACKS), LEVELS)
@@ -43,7 +43,7 @@ def full(seed: int, chances: int) -> Iterator[Round]:
 
 
 def full_ipv6(seed: int, chances: int) -> Iterator[Round]:
-    """What depends on the address; about seven thousand questions."""
+    """Yield the questions that depend on the address, about seven thousand."""
     chance = random.Random(seed)  # noqa: S311 - a choice of tests
     yield Round(DEFAULT, (*clients.PROOFS, *clients.FALL_BACKS), ("READ", "WRITE"))
     yield from _each_entry(chance, lists.IPV6_ENTRIES, lists.IPV6_ADDRESSES)
@@ -51,7 +51,7 @@ def full_ipv6(seed: int, chances: int) -> Iterator[Round]:
 
 
 def short(seed: int) -> Iterator[Round]:
-    """Every client and every setting of the servers, though not every pair of them."""
+    """Yield every client and every setting of the servers, but not all pairs."""
     chance = random.Random(seed)  # noqa: S311 - a choice of tests
     everybody = (*clients.PROOFS, *clients.FALL_BACKS)
     pairs = list(every_pair(dict.fromkeys(FEATURES, REQUIREMENTS), chance))
@@ -92,18 +92,18 @@ def _random_lists(
 
 
 def _open(server: Server) -> Server:
-    """Whoever does not authenticate is heard, so that the lists decide."""
+    """Admit unauthenticated clients, so that the lists decide."""
     return replace(server, settings=lists.OPEN + server.settings)
 
 
 def client_requirements() -> list[Requirements]:
-    """Every combination, but for clients that would send nothing: both sides would wait."""
+    """Return all combinations in which the client negotiates; otherwise both sides would wait."""
     every = (dict(zip(FEATURES, each, strict=True)) for each in product(REQUIREMENTS, repeat=len(FEATURES)))
     return [requirements for requirements in every if negotiates(requirements)]
 
 
 def every_pair(choices: Mapping[str, Sequence[str]], chance: random.Random) -> Iterator[dict[str, str]]:
-    """Few combinations in which any two choices meet: greedily, the best of some made by chance."""
+    """Yield few combinations that cover every pair of choices, chosen greedily from random ones."""
     names = list(choices)
     left = {((a, x), (b, y)) for a, b in combinations(names, 2) for x in choices[a] for y in choices[b]}
     while left:

@@ -18,8 +18,8 @@ from typing import Any
 
 import htcondor2
 
-NO_ANSWER_S = 4.5  # daemon_pair.py has clients give up after 5 s
-LIMIT_S = 60  # of one client with all its questions; an honest answer takes some ms
+NO_ANSWER_S = 4.5  # clients time out after 5 s (daemon_pair.py)
+LIMIT_S = 60  # for all questions of one client; an answer takes some ms
 
 
 def ask(address: str, level: str) -> dict[str, Any] | str:

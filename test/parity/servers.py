@@ -1,4 +1,4 @@
-"""What both daemons are told of sessions, methods and proofs.  Their lists are in lists.py."""
+"""The settings of both daemons for sessions, methods and credentials.  Their lists are in lists.py."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from test.parity.clients import FEATURES, REQUIREMENTS
 
 @dataclass(frozen=True)
 class Server:
-    """settings: lines of configuration for both daemons."""
+    """settings: configuration lines for both daemons."""
 
     name: str
     settings: str = ""
 
 
-DEFAULT = Server("as it comes")
+DEFAULT = Server("default")
 
 
 def server_with(settings: str) -> Server:

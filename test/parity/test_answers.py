@@ -1,4 +1,4 @@
-"""A choice of the parity suite's questions; `make parity` asks them all."""
+"""Ask a selection of the parity suite's questions; `make parity` asks all."""
 
 import random
 from dataclasses import replace
@@ -25,7 +25,7 @@ def result() -> Result:
 
 
 def some_of(rounds: list[Round], pair: DaemonPair) -> list[Round]:
-    """What fits into some seconds: all proofs, and some of the servers; where each client is a process, fewer yet."""
+    """Select rounds that take some seconds: all credentials and some servers; fewer if each client is a process."""
     proofs, requirements, *servers = rounds
     if not pair.uses_tool:
         return [proofs, requirements, *servers[::2]]
@@ -38,7 +38,7 @@ def test_annexd_answers_as_the_schedd_except_for_documented_differences(result: 
 
 
 def test_documented_differences_occur(result: Result) -> None:
-    assert result.documented, "neither daemon's answers ever differ: is the same one asked twice?"
+    assert result.documented, "no answers differ: is the same daemon asked twice?"
 
 
 def test_each_known_difference_has_its_row_in_the_document() -> None:

@@ -1,4 +1,4 @@
-"""HTCondor's tools and bindings hear the same from annexd as from the schedd: output, words of failure, exit status."""
+"""HTCondor's tools and bindings get the same output, errors and exit status from annexd as from the schedd."""
 
 import os
 import subprocess
@@ -45,9 +45,9 @@ SAME: tuple[str, ...] = (
     "condor_off -force-graceful -addr <address>",
 )
 IS_23 = os.environ.get("HTCONDOR_SERIES") == "23"
-if not IS_23:  # whose daemons tell no default of a name that has none; 25's, and annexd, tell its value
+if not IS_23:  # whose daemons report no default for a name without one; 25's, and annexd, report its value
     SAME += ("condor_config_val -addr <address> -verbose TRIED",)
-# The bindings are of 25, and refuse the directories in which 23's daemons want a proof of FS.
+# The bindings are of 25, and refuse the directories that 23's daemons name for FS.
 BINDINGS_METHODS = {"_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS"} if IS_23 else {}
 BINDINGS = """
 import classad2, htcondor2, sys
@@ -85,7 +85,7 @@ def pool() -> Iterator[Pool]:
 
 
 def answer(pool: Pool, daemon: str, said: subprocess.CompletedProcess[str]) -> tuple[int, str, str]:
-    """Exit status, output and errors, the daemon's own address and name taken out."""
+    """Return exit status, output and errors, with the daemon's address and name replaced."""
 
     def neutral(text: str) -> str:
         text = text.replace(pool.address(daemon), ADDRESS)

@@ -1,8 +1,8 @@
-"""Records what HTCondor decides: python -m test.authorization.vectors.record [SEED]
+"""Record HTCondor's verdicts: python -m test.authorization.vectors.record [SEED]
 
-Builds ipverify.cpp against the libcondor_utils of the installed bindings (needs g++), asks it about random
-configurations and peers, and writes verdicts.json.  NO_DNS makes host names out of addresses, so that no
-resolver has a say.  Netgroups are left out: there annexd differs.
+Builds ipverify.cpp with the libcondor_utils of the installed bindings (requires g++), queries it for random
+configurations and peers, and writes verdicts.json.  NO_DNS derives host names from addresses, so no resolver matters.
+Netgroups are left out, since annexd differs there.
 """
 
 import json
@@ -105,7 +105,7 @@ KNOBS = [
 
 
 def random_configuration(chance: random.Random) -> dict[str, str]:
-    config = {"ALLOW_CLIENT": "*"}  # HTCondor's only default among the lists
+    config = {"ALLOW_CLIENT": "*"}  # the only list that HTCondor sets by default
     for knob in chance.sample(KNOBS, chance.randint(0, 9)):
         separator = chance.choice([", ", " ", ",", " , "])
         config[knob] = separator.join(chance.choices(ENTRIES, k=chance.choice([1, 1, 1, 2, 3])))
@@ -117,7 +117,7 @@ def random_configuration(chance: random.Random) -> dict[str, str]:
 
 
 class HTCondor:
-    """IpVerify in a process of its own."""
+    """HTCondor's IpVerify in its own process."""
 
     def __init__(self, program: Path, directory: Path) -> None:
         config = directory / "condor_config"
