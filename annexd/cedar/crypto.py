@@ -84,8 +84,8 @@ class _Direction:
         return _WORD.pack(word) + iv[_WORD.size :]
 
     def _authenticated(self, header: bytes) -> bytes:
-        said, self._transcripts = b"".join(transcript.digest() for transcript in self._transcripts), ()
-        return said + header
+        digests, self._transcripts = b"".join(transcript.digest() for transcript in self._transcripts), ()
+        return digests + header
 
 
 class Encryptor(_Direction):

@@ -109,8 +109,8 @@ def inherited_sessions(text: str, *, family: bool = True) -> tuple[Session, ...]
     negotiate one.
     """
     kinds = {"SessionKey", "FamilySessionKey"} if family else {"SessionKey"}
-    words = (word.partition(":") for word in text.split())
-    found = [_inherited_session(kind, claim) for kind, _, claim in words if kind in kinds]
+    entries = (entry.partition(":") for entry in text.split())
+    found = [_inherited_session(kind, claim) for kind, _, claim in entries if kind in kinds]
     return tuple(session for session in found if session)
 
 

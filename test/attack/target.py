@@ -1,4 +1,4 @@
-"""The attacked server, and an honest client that measures the effect of an attack."""
+"""The attacked server, and the client of honest and hostile connections to it."""
 
 import json
 import os
@@ -49,10 +49,10 @@ class Target:
     def log(self) -> str:
         return self.log_file.read_text() if self.log_file else ""
 
-    def wait_for_log(self, words: str) -> None:
+    def wait_for_log(self, text: str) -> None:
         end_s = time.monotonic() + PATIENCE_S
-        while words not in self.log:
-            assert time.monotonic() < end_s, f"the log has no {words!r}: {self.log[-2000:]}"
+        while text not in self.log:
+            assert time.monotonic() < end_s, f"the log has no {text!r}: {self.log[-2000:]}"
             time.sleep(0.01)
 
     @property
@@ -79,7 +79,7 @@ class Target:
 
     def authenticates_within_s(self, source: str = "127.0.0.1") -> float:
         begun_s = time.monotonic()
-        GoodClient(self.connect(source)).session().close()
+        WireClient(self.connect(source)).session().close()
         return time.monotonic() - begun_s
 
 
@@ -117,8 +117,8 @@ def running_target(**options: Any) -> Iterator[Target]:
                 raise
 
 
-class GoodClient:
-    """One honest connection that authenticates by FS; session() sets sid and key."""
+class WireClient:
+    """One connection that can authenticate by FS and resume sessions; session() sets sid and key."""
 
     def __init__(self, connected: socket.socket) -> None:
         self.socket = connected
@@ -126,15 +126,15 @@ class GoodClient:
         self.sid, self.key = "", Secret(b"")
         self.sent: list[bytes] = []  # each message, as on the wire
 
-    def session(self, command: int = DC_NOP_READ) -> "GoodClient":
+    def session(self, command: int = DC_NOP_READ) -> "WireClient":
         return self.begin(command).finish()
 
-    def begin(self, command: int = DC_NOP_READ) -> "GoodClient":
+    def begin(self, command: int = DC_NOP_READ) -> "WireClient":
         self.exchange = KeyExchange()
         self.send_message(self.greeting(self.exchange.public, command))
         return self
 
-    def finish(self) -> "GoodClient":
+    def finish(self) -> "WireClient":
         answer = self.receive_message().ad()
         self.send_message(self.message().integer(FS))
         assert self.receive_message().integer() == FS
@@ -151,7 +151,7 @@ class GoodClient:
         self.sid = str(self.receive_message().ad()["Sid"])
         return self
 
-    def resume(self, sid: str, key: Secret, command: int) -> "GoodClient":
+    def resume(self, sid: str, key: Secret, command: int) -> "WireClient":
         self.send_message(self.resumption(sid, command))
         assert self.receive_message().ad()["ReturnCode"] == "AUTHORIZED"
         self.channel.encrypt(key, secrets.token_bytes(16))

@@ -26,7 +26,7 @@ from annexd.cedar.commands import (
 )
 from annexd.cedar.crypto import KeyExchange, peer_public_key
 from annexd.cedar.frame import HEADER
-from test.attack.target import FS, MB, QUERY, GoodClient, Target, framed, read_all, running_target
+from test.attack.target import FS, MB, QUERY, Target, WireClient, framed, read_all, running_target
 from test.cedar.client import TOKEN
 from test.cedar.tokens import CLAIMS, unsigned
 from test.pool import find
@@ -72,9 +72,9 @@ def assert_still_served(target: Target, before_kb: int, growth_kb: int = GROWTH_
 def test_thousands_of_half_open_and_slow_connections(target: Target) -> None:
     before_kb = target.memory_kb
     beginnings = itertools.cycle([b"", b"\1", b"\1\0\0", framed(bytes(1000))[:500], b"\0\0\0\x10\0" + bytes(4096)])
-    with ExitStack() as open_ones:
+    with ExitStack() as connections:
         for number, beginning in zip(range(3000), beginnings, strict=False):
-            slow = open_ones.enter_context(target.connect(f"127.0.0.{2 + number % 3}"))
+            slow = connections.enter_context(target.connect(f"127.0.0.{2 + number % 3}"))
             with suppress(OSError):  # it may be evicted
                 slow.sendall(beginning)
         assert_still_served(target, before_kb)
@@ -83,10 +83,10 @@ def test_thousands_of_half_open_and_slow_connections(target: Target) -> None:
 
 def test_a_slow_client_is_not_evicted_while_another_address_floods_the_port(target: Target) -> None:
     """The evicted connection is one of the busiest address, not the oldest of all."""
-    patient = GoodClient(target.connect("127.0.0.9")).begin()
-    with ExitStack() as open_ones:
+    patient = WireClient(target.connect("127.0.0.9")).begin()
+    with ExitStack() as connections:
         for _ in range(1000):
-            open_ones.enter_context(target.connect("127.0.0.2"))
+            connections.enter_context(target.connect("127.0.0.2"))
         assert patient.finish().sid
     patient.close()
 
@@ -122,12 +122,12 @@ def test_endless_chains_of_frames(target: Target, body: int) -> None:
 def test_many_chains_of_small_frames_at_once(target: Target, body: int) -> None:
     """Each frame costs time regardless of its length, and all are read before the honest client's."""
     before_kb, chain = target.memory_kb, (HEADER.pack(0, body) + bytes(body)) * (60_000 // body)
-    with paused(target), ExitStack() as open_ones:
+    with paused(target), ExitStack() as connections:
         for _ in range(200):
-            client = open_ones.enter_context(target.connect("127.0.0.2"))
+            client = connections.enter_context(target.connect("127.0.0.2"))
             client.setblocking(False)
             client.send(chain)
-        good = open_ones.enter_context(target.connect())
+        good = connections.enter_context(target.connect())
         good.sendall(QUERY)
         begun_s = time.monotonic()
         os.kill(target.pid, signal.SIGCONT)
@@ -152,10 +152,10 @@ def test_endless_handshakes(target: Target) -> None:
 
     def attack() -> None:
         with target.connect("127.0.0.2") as client:
-            stranger = GoodClient(client).begin()
-            stranger.receive_message()
-            stranger.send_message(stranger.message().integer(FS))
-            stranger.receive_message()
+            peer = WireClient(client).begin()
+            peer.receive_message()
+            peer.send_message(peer.message().integer(FS))
+            peer.receive_message()
 
     with attacking(attack), attacking(attack):
         repeat_for_a_while(lambda: assert_still_served(target, before_kb))
@@ -163,20 +163,20 @@ def test_endless_handshakes(target: Target) -> None:
 
 def test_a_handshake_that_fails_repeatedly_ends(target: Target) -> None:
     with target.connect("127.0.0.2") as client:
-        stranger = GoodClient(client).begin()
-        stranger.receive_message()
-        picked = list(itertools.takewhile(bool, (_fail_at_fs(stranger) for _ in range(100))))
+        peer = WireClient(client).begin()
+        peer.receive_message()
+        picked = list(itertools.takewhile(bool, (_fail_at_fs(peer) for _ in range(100))))
         assert len(picked) <= 1, "a method is tried once"
-        assert stranger.is_dropped()
+        assert peer.is_dropped()
 
 
-def _fail_at_fs(stranger: GoodClient) -> int:
+def _fail_at_fs(peer: WireClient) -> int:
     """Offer every method and fail; return the server's pick, or 0 if none is left."""
-    stranger.send_message(stranger.message().integer(-1))
-    if picked := stranger.receive_message().integer():
-        stranger.receive_message()
-        stranger.send_message(stranger.message().integer(-1))
-        stranger.receive_message()
+    peer.send_message(peer.message().integer(-1))
+    if picked := peer.receive_message().integer():
+        peer.receive_message()
+        peer.send_message(peer.message().integer(-1))
+        peer.receive_message()
     return picked
 
 
@@ -190,17 +190,17 @@ def repeat_for_a_while(measure: Callable[[], None], seconds: float = 1.0) -> Non
 def test_a_session_id_alone_runs_no_command() -> None:
     """Every command of the table, sent by an eavesdropper."""
     with running_target() as target:
-        owner = GoodClient(target.connect()).session(DC_RECONFIG)
+        owner = WireClient(target.connect()).session(DC_RECONFIG)
         owner.close()
         target.wait_for_log("carried out: DC_RECONFIG")
         for number in COMMANDS:
             with target.connect("127.0.0.2") as client:
-                thief = GoodClient(client)
+                thief = WireClient(client)
                 thief.send_message(thief.resumption(owner.sid, number))
                 client.shutdown(socket.SHUT_WR)
                 assert owner.sid.encode() not in read_all(client)
         with target.connect() as client:
-            GoodClient(client).session(DC_NOP_WRITE)
+            WireClient(client).session(DC_NOP_WRITE)
         target.wait_for_log("carried out: DC_NOP_WRITE")
         assert re.findall(r"carried out: (\w+)", target.log)[-2:] == ["DC_RECONFIG", "DC_NOP_WRITE"]
 
@@ -208,16 +208,16 @@ def test_a_session_id_alone_runs_no_command() -> None:
 def test_sessions_that_are_replayed_truncated_or_resumed_without_their_key(target: Target) -> None:
     """An eavesdropper knows the ID of a session, which is sent in clear, but not its key."""
     before_kb = target.memory_kb
-    owner = GoodClient(target.connect()).session()
+    owner = WireClient(target.connect()).session()
     owner.close()
     with target.connect() as honest:
-        client = GoodClient(honest).resume(owner.sid, owner.key, CA_AUTH_CMD)
+        client = WireClient(honest).resume(owner.sid, owner.key, CA_AUTH_CMD)
         client.send_message(client.message().ad({"Payload": "x" * 100}))
         assert client.receive_message().ad() == {"Attributes": 1}
     greeting, order = client.sent
     for replayed in (order, order[:-1], order[:40], flipped(order, -1), flipped(order, 0), flipped(order, 40)):
         with target.connect("127.0.0.2") as thief:
-            replay = GoodClient(thief)
+            replay = WireClient(thief)
             replay.send(greeting)
             assert replay.receive_message().ad()["ReturnCode"] == "AUTHORIZED"
             replay.send(replayed)
@@ -227,19 +227,19 @@ def test_sessions_that_are_replayed_truncated_or_resumed_without_their_key(targe
         for _ in range(300):
             thief = thieves.enter_context(target.connect("127.0.0.2"))
             with suppress(OSError):
-                GoodClient(thief).send(greeting + HEADER.pack(1, 1024 * 1024) + bytes(900_000))
+                WireClient(thief).send(greeting + HEADER.pack(1, 1024 * 1024) + bytes(900_000))
         assert_still_served(target, before_kb)
 
 
-def flipped(said: bytes, position: int) -> bytes:
-    changed = bytearray(said)
+def flipped(data: bytes, position: int) -> bytes:
+    changed = bytearray(data)
     changed[position] ^= 1
     return bytes(changed)
 
 
 def test_bombs_of_nesting_expressions_and_values_in_an_order(target: Target) -> None:
     before_kb = target.memory_kb
-    owner = GoodClient(target.connect()).session()
+    owner = WireClient(target.connect()).session()
     owner.close()
     bombs = [
         "A = " + "1+" * 300_000 + "1",
@@ -251,13 +251,13 @@ def test_bombs_of_nesting_expressions_and_values_in_an_order(target: Target) -> 
         'A = "' + '\\"' * 400_000 + '" "',
     ]
     for bomb in bombs:
-        client = GoodClient(target.connect("127.0.0.2")).resume(owner.sid, owner.key, CA_AUTH_CMD)
+        client = WireClient(target.connect("127.0.0.2")).resume(owner.sid, owner.key, CA_AUTH_CMD)
         with suppress(ConnectionResetError, BrokenPipeError):
             client.send_in_frames(client.message().integer(1).string(bomb).string("").string(""))
         assert target.answers_within_s() < ANSWERED_S, bomb[:20]
         assert client.is_dropped(), bomb[:20]
         client.close()
-    client = GoodClient(target.connect()).resume(owner.sid, owner.key, CA_AUTH_CMD)
+    client = WireClient(target.connect()).resume(owner.sid, owner.key, CA_AUTH_CMD)
     client.send_in_frames(client.message().ad({"UserData": "x" * 5_000_000}))
     assert client.receive_message().ad() == {"Attributes": 1}
     assert_still_served(target, before_kb)
@@ -266,7 +266,7 @@ def test_bombs_of_nesting_expressions_and_values_in_an_order(target: Target) -> 
 def test_more_sessions_than_fit_evict_the_oldest_and_leak_no_memory() -> None:
     """Unauthenticated sessions share a small partition of the cache."""
     with running_target(sessions=1000) as small:
-        owner = GoodClient(small.connect()).session()
+        owner = WireClient(small.connect()).session()
         owner.close()
         first = _anonymous_session(small)
         for _ in range(1100):
@@ -280,7 +280,7 @@ def test_more_sessions_than_fit_evict_the_oldest_and_leak_no_memory() -> None:
 
 def _is_known(target: Target, sid: str) -> bool:
     with target.connect("127.0.0.2") as client:
-        visitor = GoodClient(client)
+        visitor = WireClient(client)
         visitor.send_message(visitor.resumption(sid, CA_AUTH_CMD))
         return visitor.receive_message().ad()["ReturnCode"] == "AUTHORIZED"
 
@@ -288,7 +288,7 @@ def _is_known(target: Target, sid: str) -> bool:
 def _anonymous_session(target: Target) -> str:
     """Negotiate an unauthenticated session and return its ID."""
     with target.connect("127.0.0.2") as client:
-        stranger = GoodClient(client)
+        peer = WireClient(client)
         ad: dict[str, Scalar] = {
             "Command": DC_NOP_READ,
             "NewSession": "YES",
@@ -300,14 +300,14 @@ def _anonymous_session(target: Target) -> str:
             "ECDHPublicKey": KEY_EXCHANGE.public,
             "SessionDuration": "3600",
         }
-        stranger.send_message(stranger.message().integer(DC_AUTHENTICATE).ad(ad))
-        answer = stranger.receive_message().ad()
-        stranger.channel.encrypt(KEY_EXCHANGE.session_key(peer_public_key(answer["ECDHPublicKey"])), bytes(16))
-        return str(stranger.receive_message().ad()["Sid"])
+        peer.send_message(peer.message().integer(DC_AUTHENTICATE).ad(ad))
+        answer = peer.receive_message().ad()
+        peer.channel.encrypt(KEY_EXCHANGE.session_key(peer_public_key(answer["ECDHPublicKey"])), bytes(16))
+        return str(peer.receive_message().ad()["Sid"])
 
 
 @pytest.mark.parametrize(
-    ("pattern", "said"),
+    ("pattern", "expected"),
     [
         (r"^(([\w.])+)+[-?]", ""),
         ("(.?){400}(a*){99}b", "!error:regex:"),
@@ -316,22 +316,22 @@ def _anonymous_session(target: Target) -> str:
         ("(", "!error:regex:"),
     ],
 )
-def test_patterns_of_names_that_take_long_in_other_engines(target: Target, pattern: str, said: str) -> None:
+def test_patterns_of_names_that_take_long_in_other_engines(target: Target, pattern: str, expected: str) -> None:
     before_kb = target.memory_kb
-    owner = GoodClient(target.connect()).session()
+    owner = WireClient(target.connect()).session()
     owner.close()
     begun_s = time.monotonic()
     waiting = [ask(target, owner, f"?names:{pattern}") for _ in range(8)]
     assert_still_served(target, before_kb)
     for client in waiting:
-        assert client.receive_message().string().startswith(said)
+        assert client.receive_message().string().startswith(expected)
         client.close()
     assert time.monotonic() - begun_s < 8 * ANSWERED_S
 
 
-def ask(target: Target, owner: GoodClient, question: str) -> GoodClient:
+def ask(target: Target, owner: WireClient, question: str) -> WireClient:
     """Return a client that has sent a query for the configuration and waits for the answer."""
-    client = GoodClient(target.connect("127.0.0.2")).resume(owner.sid, owner.key, DC_CONFIG_VAL)
+    client = WireClient(target.connect("127.0.0.2")).resume(owner.sid, owner.key, DC_CONFIG_VAL)
     client.send_message(client.message().string(question))
     return client
 
@@ -342,7 +342,7 @@ def test_queries_for_where_a_knob_is_set_start_two_tools_at_most_and_all_get_its
     monkeypatch.setenv("_CONDOR_BIN", str(find().bin))
     with running_target() as target:
         before_kb = target.memory_kb
-        owner = GoodClient(target.connect()).session()
+        owner = WireClient(target.connect()).session()
         owner.close()
         waiting = [ask(target, owner, "MAX_DEFAULT_LOG") for _ in range(100)]
         most = 0
@@ -353,10 +353,10 @@ def test_queries_for_where_a_knob_is_set_start_two_tools_at_most_and_all_get_its
 
         with attacking(count_tools):
             assert_still_served(target, before_kb)
-            heard = [[words.string() for _ in range(3)] for words in (client.receive_message() for client in waiting)]
-        assert {value for value, *_ in heard} == {htcondor2.param["MAX_DEFAULT_LOG"]}
+            replies = [[reply.string() for _ in range(3)] for reply in (client.receive_message() for client in waiting)]
+        assert {value for value, *_ in replies} == {htcondor2.param["MAX_DEFAULT_LOG"]}
         assert 0 < most <= TOOLS_AT_ONCE
-        assert len({place for _, _, place in heard}) == 2, (
+        assert len({place for _, _, place in replies}) == 2, (
             "some are told where it is set, the others that this is unknown"
         )
 
@@ -366,10 +366,10 @@ def children(pid: int) -> list[str]:
 
 
 def test_running_out_of_file_descriptors() -> None:
-    with running_target(descriptors=64, pending=500) as small, ExitStack() as open_ones:
+    with running_target(descriptors=64, pending=500) as small, ExitStack() as connections:
         before_kb = small.memory_kb
         for _ in range(400):
-            open_ones.enter_context(small.connect("127.0.0.2")).sendall(b"\1")
+            connections.enter_context(small.connect("127.0.0.2")).sendall(b"\1")
         assert_still_served(small, before_kb)
         assert small.descriptors < 64
 
@@ -379,9 +379,9 @@ def test_silent_and_dripping_connections_time_out() -> None:
         before, begun_s = strict.descriptors, time.monotonic()
         drip.sendall(HEADER.pack(1, 60_000))
         with attacking(lambda: _drip(drip)):
-            assert GoodClient(silent).is_dropped()
+            assert WireClient(silent).is_dropped()
             assert time.monotonic() - begun_s < 2.5
-            assert GoodClient(drip).is_dropped()
+            assert WireClient(drip).is_dropped()
             assert 2.5 < time.monotonic() - begun_s < 4.5
         assert strict.descriptors <= before
         assert "the peer was silent for too long" in strict.log
@@ -399,7 +399,7 @@ def test_no_claim_of_an_unverified_token_crashes_the_daemon(claim: dict[str, obj
     """SEC_TOKEN_REVOCATION_EXPR is evaluated before the token is verified."""
     with running_target(revocation='jti == "revoked"') as target:
         before_kb, name = target.memory_kb, str(CLAIMS["sub"])
-        client = GoodClient(target.connect("127.0.0.2"))
+        client = WireClient(target.connect("127.0.0.2"))
         client.send_message(client.greeting(KeyExchange().public, DC_NOP_READ, methods="TOKEN"))
         client.receive_message().ad()
         client.send_message(client.message().integer(TOKEN))

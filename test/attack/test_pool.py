@@ -34,17 +34,17 @@ def test_tools_and_an_order_are_answered_while_attackers_fill_the_port_and_send_
     port = int(re.match(r"<127\.0\.0\.1:(\d+)", address := site.address)[1])  # type: ignore[index]
     target = Target(site.pid(), port)
     assert site.order()["Result"] == "Success"
-    before_kb, rubbish = (
+    before_kb, garbage = (
         target.memory_kb,
         itertools.cycle(
             [b"", b"GET / HTTP/1.1\r\n\r\n", framed(os.urandom(500)), HEADER.pack(0, 5000) + bytes(5000), b"\1\0\0"]
         ),
     )
-    with ExitStack() as open_ones:
-        for number, beginning in zip(range(1000), rubbish, strict=False):
-            stranger = open_ones.enter_context(target.connect(f"127.0.0.{2 + number % 3}"))
+    with ExitStack() as connections:
+        for number, beginning in zip(range(1000), garbage, strict=False):
+            peer = connections.enter_context(target.connect(f"127.0.0.{2 + number % 3}"))
             with suppress(OSError):
-                stranger.sendall(beginning)
+                peer.sendall(beginning)
         begun_s = time.monotonic()
         ping = site.pool.tool("condor_ping", "-addr", address, "-table", "ADMINISTRATOR")
         assert "ALLOW" in ping.stdout, ping.stdout + ping.stderr

@@ -127,7 +127,7 @@ def test_the_files_of_a_directory_are_read_in_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "expected"),
     [
         ("SSL alice", "a line needs a method, a principal and a canonical user"),
         ("SSL", "a line needs a method, a principal and a canonical user"),
@@ -138,11 +138,11 @@ def test_the_files_of_a_directory_are_read_in_order() -> None:
         ("@include", "@include names no file"),
     ],
 )
-def test_a_malformed_line_is_ignored_and_reported(line: str, said: str) -> None:
+def test_a_malformed_line_is_ignored_and_reported(line: str, expected: str) -> None:
     found = map_of(f"FS before b\n{line}\nFS after a")
     [warning] = found.warnings
     assert warning.startswith(f"{PATH}, line 2: ")
-    assert said in warning
+    assert expected in warning
     assert found.canonical_user("FS", "before") == "b"
     assert found.canonical_user("FS", "after") == "a"
 

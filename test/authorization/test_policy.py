@@ -114,9 +114,9 @@ def test_the_verdict_for_bob_at_site_from_10_1_2_3(config: dict[str, str], level
 
 
 def test_allow_is_open_to_any_peer_and_every_other_level_needs_an_address() -> None:
-    stranger = Peer("not an address", "unauthenticated@unmapped", None)
-    assert verify({}, Level.ALLOW, stranger).granted
-    assert not verify({"ALLOW_READ": "*"}, Level.READ, stranger).granted
+    peer = Peer("not an address", "unauthenticated@unmapped", None)
+    assert verify({}, Level.ALLOW, peer).granted
+    assert not verify({"ALLOW_READ": "*"}, Level.READ, peer).granted
 
 
 def test_an_ipv6_peer_is_matched_by_ipv6_networks_only() -> None:

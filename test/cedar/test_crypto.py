@@ -40,7 +40,7 @@ def test_the_counter_wraps_around_within_the_four_bytes() -> None:
 
 
 def test_only_the_first_frame_carries_the_iv_and_the_transcripts() -> None:
-    encryptor, decryptor = Encryptor(KEY, IV, transcript_of(b"said")), Decryptor(KEY, transcript_of(b"said"))
+    encryptor, decryptor = Encryptor(KEY, IV, transcript_of(b"clear")), Decryptor(KEY, transcript_of(b"clear"))
     assert encryptor.overhead == 32
     first = encryptor.encrypt(HEADER, b"one")
     assert first.startswith(IV)
@@ -51,10 +51,10 @@ def test_only_the_first_frame_carries_the_iv_and_the_transcripts() -> None:
 
 @pytest.mark.parametrize(
     ("transcript", "header", "key"),
-    [(b"other", HEADER, KEY), (b"said", b"\0" + HEADER[1:], KEY), (b"said", HEADER, Secret(b"k" * 32))],
+    [(b"other", HEADER, KEY), (b"clear", b"\0" + HEADER[1:], KEY), (b"clear", HEADER, Secret(b"k" * 32))],
 )
 def test_another_transcript_header_or_key_does_not_verify(transcript: bytes, header: bytes, key: Secret) -> None:
-    body = Encryptor(KEY, IV, transcript_of(b"said")).encrypt(HEADER, b"text")
+    body = Encryptor(KEY, IV, transcript_of(b"clear")).encrypt(HEADER, b"text")
     with pytest.raises(Tampered):
         Decryptor(key, transcript_of(transcript)).open(header, body)
 

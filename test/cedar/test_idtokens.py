@@ -168,7 +168,7 @@ BAD: Mapping[str, str] = {
     "expiry is true": _claims(exp=True),
     "expiry is too far": _claims(exp=10**30),
     "expiry is infinite": _spelled(b'"exp": 1e999'),
-    "expiry is no number": _spelled(b'"exp": NaN'),
+    "expiry is not a number": _spelled(b'"exp": NaN'),
     "empty": "",
     "one part": "abc",
     "three parts": unsigned() + ".c2lnbmF0dXJl",

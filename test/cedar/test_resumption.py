@@ -41,7 +41,7 @@ TOKEN = TokenFacts("alice@annex.test", "annex.test", "1", ("ADMINISTRATOR",), NO
 NEGOTIATED = {
     "by FS": Identity("alice@annex.test", "FS"),
     "by a token": Identity("alice@annex.test", "IDTOKENS", ("ADMINISTRATOR",), token=TOKEN),
-    "of nobody": UNAUTHENTICATED,
+    "unauthenticated": UNAUTHENTICATED,
 }
 OWNERS = [*NEGOTIATED, "of the parent", "of the family"]
 EVERY_OWNER = pytest.mark.parametrize("owner", OWNERS)

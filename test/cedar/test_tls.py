@@ -174,8 +174,8 @@ def test_an_expired_certificate_proves_nothing(authority: Authority, host: tuple
 def test_a_certificate_of_another_authority_proves_nothing(
     authority: Authority, host: tuple[str, str], tmp_path: Path
 ) -> None:
-    stranger = Authority(tmp_path, "stranger").make("mallory", person("alice"))
-    peer = talk(Tls(server_context(authority, host)), client_context(authority, stranger))
+    foreign = Authority(tmp_path, "foreign").make("mallory", person("alice"))
+    peer = talk(Tls(server_context(authority, host)), client_context(authority, foreign))
     peer.begin()
     assert peer.shake_hands() == QUITTING
     assert "certificate verify failed" in refusal(peer)

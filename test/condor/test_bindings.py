@@ -76,8 +76,8 @@ def test_foreign_text_in_the_daemons_ad_does_not_crash_it(attribute: str) -> Non
             "from annexd.service.program import PROGRAM",
             "run_as(PROGRAM)",
             "from annexd.daemoncore.pool.outbound import Outbound",
-            f"said = lambda: {{{attribute!r}: 'the handler is \"\\ud800.x\\0\"', 'AnnexStuck': 2}}",
-            "advertiser = Advertiser(Outbound({}), Publication((), 300, {}), said)",
+            f"attributes = lambda: {{{attribute!r}: 'the handler is \"\\ud800.x\\0\"', 'AnnexStuck': 2}}",
+            "advertiser = Advertiser(Outbound({}), Publication((), 300, {}), attributes)",
             "advertiser.identity = Identity('annexd@host', 'host', '<127.0.0.1:1>', '25.14.1', 'x86_64')",
             f"print([(ascii(ad.eval({attribute!r})), ad.eval('AnnexStuck')) for ad in advertiser.ads()][0])",
         )

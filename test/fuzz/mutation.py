@@ -2,7 +2,7 @@
 
 from random import Random
 
-WORDS = (
+FRAGMENTS = (
     b"\0",
     b"\xff",
     b"\x80",
@@ -57,7 +57,7 @@ def _piece(changed: bytearray, other: bytes, random: Random) -> bytes:
         case 0:
             return random.randbytes(random.choice((1, 1, 2, 8)))
         case 1:
-            return random.choice(WORDS)
+            return random.choice(FRAGMENTS)
         case 2:
             return b""
         case 3:

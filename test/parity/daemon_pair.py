@@ -123,8 +123,8 @@ class DaemonPair:
         """Return the answers for each level."""
         settings = {name: value.replace("$(LOCAL_DIR)", str(self.directory)) for name, value in client.settings.items()}
         if self.uses_tool:
-            said = list(self._threads.map(lambda address: self._ping(address, settings, levels), self._addresses))
-            return [Answers(*both) for both in zip(*said, strict=True)]
+            answers = list(self._threads.map(lambda address: self._ping(address, settings, levels), self._addresses))
+            return [Answers(*both) for both in zip(*answers, strict=True)]
         return self._ask_with_bindings(client, settings, levels)
 
     @property
@@ -139,17 +139,17 @@ class DaemonPair:
         question = {"settings": settings, "addresses": self._addresses, "levels": levels}
         self._worker.stdin.write(json.dumps(question) + "\n")
         self._worker.stdin.flush()
-        said: Any = json.loads(self._worker.stdout.readline())
-        assert said, f"a client died before it answered: {client.name}, {client.settings}"
-        return [Answers(*both) for both in zip(*said, strict=True)]
+        answers: Any = json.loads(self._worker.stdout.readline())
+        assert answers, f"a client died before it answered: {client.name}, {client.settings}"
+        return [Answers(*both) for both in zip(*answers, strict=True)]
 
     def _ping(self, address: str, settings: dict[str, str], levels: Sequence[str]) -> list[dict[str, str] | str]:
         """Return the answers of condor_ping for each level."""
         env = {"CONDOR_CONFIG": str(self.client_config), **{f"_CONDOR_{name}": text for name, text in settings.items()}}
         started_s = time.monotonic()
-        said = self.pool.tool("condor_ping", "-addr", address, "-table", *levels, env=env).stdout
+        output = self.pool.tool("condor_ping", "-addr", address, "-table", *levels, env=env).stdout
         in_time = time.monotonic() - started_s < NO_ANSWER_S * len(levels)
-        lines = {line.split()[0]: line.split()[1:] for line in said.splitlines()[1:] if line.split()}
+        lines = {line.split()[0]: line.split()[1:] for line in output.splitlines()[1:] if line.split()}
         return [_row(lines.get(level, []), in_time=in_time) for level in levels]
 
     def _times_read(self, daemon: str) -> int:

@@ -84,7 +84,7 @@ KNOWN = (
     KnownDifference(
         "tokens as HTCondor 23.9.6 reads them",
         lambda found: any(
-            words in found.client for words in ("without an id", "with an empty id", "with a fraction of a second")
+            name in found.client for name in ("without an id", "with an empty id", "with a fraction of a second")
         ),
     ),
     KnownDifference(

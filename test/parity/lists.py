@@ -17,7 +17,9 @@ LEVELS = (
     "ADVERTISE_SCHEDD",
     "ADVERTISE_MASTER",
 )
-NOBODY = with_requirements(AUTHENTICATION="NEVER", ENCRYPTION="NEVER", INTEGRITY="NEVER", NEGOTIATION="PREFERRED")
+UNAUTHENTICATED = with_requirements(
+    AUTHENTICATION="NEVER", ENCRYPTION="NEVER", INTEGRITY="NEVER", NEGOTIATION="PREFERRED"
+)
 # Unauthenticated clients are accepted, so that the lists decide.
 OPEN = "SEC_DEFAULT_AUTHENTICATION = OPTIONAL\nSEC_DEFAULT_ENCRYPTION = OPTIONAL\nSEC_DEFAULT_INTEGRITY = OPTIONAL\n"
 
@@ -53,7 +55,7 @@ USERS = (
     with_certificate("bob"),
     with_certificate("alice"),
     by("ANONYMOUS"),
-    NOBODY,
+    UNAUTHENTICATED,
 )
 ADDRESSES = tuple(map(coming_from, ("127.0.0.1", "127.0.0.2", "127.1.2.3", "127.255.0.1")))
 ENTRIES = (

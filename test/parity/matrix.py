@@ -28,7 +28,7 @@ def full(seed: int, chances: int) -> Iterator[Round]:
     chance = random.Random(seed)  # noqa: S311 - a choice of tests
     every = [clients.with_requirements(**requirements) for requirements in client_requirements()]
     yield Round(DEFAULT, (*clients.PROOFS, *clients.FALL_BACKS), LEVELS)
-    yield Round(DEFAULT, [one + wish for one, wish in product(clients.METHODS, every)], ("READ", "WRITE"))
+    yield Round(DEFAULT, [one + required for one, required in product(clients.METHODS, every)], ("READ", "WRITE"))
     for server in (*servers.METHODS, *servers.LEVEL_REQUIREMENTS):
         yield Round(server, (*clients.METHODS, *clients.FALL_BACKS), SOME_LEVELS)
     for server in (*servers.PROOFS, *servers.SESSIONS):
@@ -58,7 +58,7 @@ def short(seed: int) -> Iterator[Round]:
     requirements = [clients.with_requirements(**each) for each in pairs if negotiates(each)]
     yield Round(DEFAULT, everybody, ("READ", "ADMINISTRATOR"))
     some = chance.sample(requirements, 8)
-    yield Round(DEFAULT, [one + wish for one, wish in product(clients.METHODS, some)], ("WRITE",))
+    yield Round(DEFAULT, [one + required for one, required in product(clients.METHODS, some)], ("WRITE",))
     for server in (*servers.METHODS, *servers.LEVEL_REQUIREMENTS):
         yield Round(server, chance.sample((*clients.METHODS, *clients.FALL_BACKS), 3), ("WRITE", "ADVERTISE_MASTER"))
     for server in (*servers.PROOFS, *servers.SESSIONS):

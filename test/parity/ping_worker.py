@@ -48,9 +48,9 @@ def answer_of_client(**question: Any) -> str:
         run_client(**question, answer=writing)
     os.close(writing)
     with os.fdopen(reading) as pipe:
-        said = pipe.read()
+        answers = pipe.read()
     os.waitpid(client, 0)
-    return said or "null"
+    return answers or "null"
 
 
 def main() -> None:

@@ -84,7 +84,7 @@ def pool() -> Iterator[Pool]:
         yield pool
 
 
-def answer(pool: Pool, daemon: str, said: subprocess.CompletedProcess[str]) -> tuple[int, str, str]:
+def answer(pool: Pool, daemon: str, done: subprocess.CompletedProcess[str]) -> tuple[int, str, str]:
     """Return exit status, output and errors, with the daemon's address and name replaced."""
 
     def neutral(text: str) -> str:
@@ -96,18 +96,18 @@ def answer(pool: Pool, daemon: str, said: subprocess.CompletedProcess[str]) -> t
         )
         return "\n".join(line.replace(daemon, SUBSYSTEM) for line in lines)
 
-    return said.returncode, neutral(said.stdout.replace("annexd.test", "domain")), neutral(said.stderr)
+    return done.returncode, neutral(done.stdout.replace("annexd.test", "domain")), neutral(done.stderr)
 
 
 @pytest.mark.parametrize("command", SAME)
 def test_a_tool_gets_the_same_answer_from_both(pool: Pool, command: str) -> None:
-    said = []
+    answers = []
     for daemon in ("SCHEDD", "ANNEXD"):
-        tool, *words = (
+        tool, *arguments = (
             pool.address(daemon) if word == ADDRESS else word.replace(SUBSYSTEM, daemon) for word in command.split()
         )
-        said.append(answer(pool, daemon, pool.tool(tool, *words)))
-    assert said[0] == said[1]
+        answers.append(answer(pool, daemon, pool.tool(tool, *arguments)))
+    assert answers[0] == answers[1]
 
 
 def test_the_bindings_get_the_same_answers_from_both(pool: Pool) -> None:
@@ -120,9 +120,9 @@ def test_the_bindings_get_the_same_answers_from_both(pool: Pool) -> None:
 
 
 def test_condor_who_shows_both(pool: Pool) -> None:
-    said = pool.tool("condor_who", "-quick").stdout
+    output = pool.tool("condor_who", "-quick").stdout
     for daemon in ("SCHEDD", "ANNEXD"):
-        assert f'{daemon} = "Alive"' in said
-        assert f'{daemon}_Addr = "{pool.address(daemon)}"' in said
+        assert f'{daemon} = "Alive"' in output
+        assert f'{daemon}_Addr = "{pool.address(daemon)}"' in output
     daemons = pool.tool("condor_who", "-daemons").stdout
     assert all(f"{daemon.capitalize()} " in daemons for daemon in ("SCHEDD", "ANNEXD"))

@@ -13,7 +13,7 @@ import pytest
 from annexd.cedar.classad import Scalar
 from annexd.cedar.commands import COMMANDS, CONFIG_VAL, DC_AUTHENTICATE, DC_NOP_ADMINISTRATOR, DC_SEC_QUERY
 from annexd.daemoncore.sinful import Sinful
-from test.attack.target import GoodClient, read_all
+from test.attack.target import WireClient, read_all
 from test.bench.wire import CommandSocket
 from test.cloud import Cloud
 from test.system.site import Site
@@ -113,7 +113,7 @@ def try_every_command(site: Site, session_id: str) -> None:
     for number in COMMANDS:
         for carrier in (None, DC_SEC_QUERY, DC_AUTHENTICATE):
             with command_socket(site).connect() as connected:
-                thief = GoodClient(connected)
+                thief = WireClient(connected)
                 ad: dict[str, Scalar] = {
                     "Command": carrier or number,
                     "AuthCommand": number,
@@ -139,10 +139,10 @@ def test_who_has_seen_the_session_id_of_a_tokens_user_can_do_nothing_and_the_use
 
 def test_who_has_seen_the_session_id_of_an_fs_user_can_do_nothing_and_the_user_goes_on(site: Site) -> None:
     """The bindings' FS cannot be listened to by a relay, since 25.13: they name the port that they dialled."""
-    owner = GoodClient(command_socket(site).connect()).session(DC_NOP_ADMINISTRATOR)
+    owner = WireClient(command_socket(site).connect()).session(DC_NOP_ADMINISTRATOR)
     owner.close()
     check_that_nothing_happens(site, {owner.sid})
-    again = GoodClient(command_socket(site).connect()).resume(owner.sid, owner.key, CONFIG_VAL)
+    again = WireClient(command_socket(site).connect()).resume(owner.sid, owner.key, CONFIG_VAL)
     again.send_message(again.message().string("LOCAL_DIR"))
     assert again.receive_message().string() == str(site.pool.directory)
     again.close()

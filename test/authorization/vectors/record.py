@@ -136,23 +136,23 @@ class HTCondor:
             env=environment,
         )
 
-    def tell(self, *fields: str) -> None:
+    def send(self, *fields: str) -> None:
         assert self._process.stdin
         print(*fields, sep="\t", file=self._process.stdin, flush=True)
 
-    def ask(self, *fields: str) -> str:
-        self.tell(*fields)
+    def query(self, *fields: str) -> str:
+        self.send(*fields)
         assert self._process.stdout
         return self._process.stdout.readline().strip()
 
     def configure(self, old: dict[str, str], new: dict[str, str], *, holes: bool) -> None:
         for knob in old:
-            self.tell("set", knob, "")
+            self.send("set", knob, "")
         for knob, value in new.items():
-            self.tell("set", knob, value)
-        self.tell("restart")
+            self.send("set", knob, value)
+        self.send("restart")
         for level in FAMILY.levels if holes else ():
-            self.tell("hole", str(NUMBERS[level]), FAMILY.user)
+            self.send("hole", str(NUMBERS[level]), FAMILY.user)
 
     def stop(self) -> None:
         self._process.communicate()
@@ -177,7 +177,7 @@ def cases(condor: HTCondor, chance: random.Random) -> Iterator[dict[str, object]
         verdicts = []
         for _ in range(VERDICTS_PER_CONFIGURATION):
             level, address, user = chance.choice(list(Level)), chance.choice(ADDRESSES), chance.choice(USERS)
-            granted = condor.ask("verify", str(NUMBERS[level]), address, user) == "1"
+            granted = condor.query("verify", str(NUMBERS[level]), address, user) == "1"
             verdicts.append([level, address, user, granted])
         yield {"config": config, "holes": holes, "verdicts": verdicts}
 
