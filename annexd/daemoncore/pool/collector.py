@@ -130,7 +130,7 @@ class Advertiser:
 
     def _ad(self, identity: Identity, my_type: str) -> bindings.Ad:
         program = current()
-        return bindings.ad_to_show(
+        return bindings.display_ad(
             {
                 "MyType": my_type,
                 "Name": identity.name,
@@ -152,4 +152,4 @@ class Advertiser:
 def invalidation(identity: Identity, my_type: str) -> bindings.Ad:
     """The query ad that INVALIDATE_ADS_GENERIC takes: whose ad is to go."""
     ad = {"MyType": "Query", "TargetType": my_type, "Name": identity.name, "MyAddress": identity.address}
-    return bindings.ad_of(ad, {"Requirements": f"TARGET.Name == {bindings.quote(identity.name)}"})
+    return bindings.make_ad(ad, {"Requirements": f"TARGET.Name == {bindings.quote(identity.name)}"})

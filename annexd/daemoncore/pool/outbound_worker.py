@@ -39,7 +39,7 @@ def ready(address: str, pid: int, name: str, state: str) -> None:
 
 
 def advertise(collector: str, command: str, ads: list[str]) -> None:
-    bindings.advertise(collector, command, [bindings.ad_in(ad) for ad in ads])
+    bindings.advertise(collector, command, [bindings.parse_ad(ad) for ad in ads])
 
 
 CALLS: Mapping[str, Callable[..., None]] = {"alive": alive, "ready": ready, "advertise": advertise}

@@ -50,7 +50,7 @@ def _ad_of(claims: Mapping[str, object]) -> bindings.Ad:
     case, the one in small letters is the one that counts elsewhere: it is put in last.
     """
     scalars = {name: value for name, value in sorted(claims.items()) if isinstance(value, bool | int | float | str)}
-    return bindings.ad_of_claims(
+    return bindings.claims_ad(
         {
             name: float(value) if isinstance(value, int) and value not in INTEGERS else value
             for name, value in scalars.items()

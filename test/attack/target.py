@@ -1,4 +1,4 @@
-"""Victim and good client: what an attack is measured by."""
+"""The attacked server, and the client of honest and hostile connections to it."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from annexd.cedar.crypto import Encryptor, KeyExchange, peer_public_key
 from annexd.cedar.frame import HEADER
 from annexd.cedar.message import MessageReader, MessageWriter
 from annexd.cedar.secret import Secret
-from test.attack.victim import ANSWER
+from test.attack.target_server import ANSWER
 
 FS = 4
 PLENTY = 64 * 1024 * 1024
@@ -38,8 +38,8 @@ QUERY = framed(DC_QUERY_INSTANCE.to_bytes(8, "big"))
 
 
 @dataclass
-class Victim:
-    """host: an address of the loopback; the whole of 127.* reaches it from as many addresses."""
+class Target:
+    """A running server on the loopback; 127.* gives its clients many addresses."""
 
     pid: int
     port: int
@@ -49,15 +49,15 @@ class Victim:
     def log(self) -> str:
         return self.log_file.read_text() if self.log_file else ""
 
-    def wait_for_log(self, words: str) -> None:
+    def wait_for_log(self, text: str) -> None:
         end_s = time.monotonic() + PATIENCE_S
-        while words not in self.log:
-            assert time.monotonic() < end_s, f"the log has no {words!r}: {self.log[-2000:]}"
+        while text not in self.log:
+            assert time.monotonic() < end_s, f"the log has no {text!r}: {self.log[-2000:]}"
             time.sleep(0.01)
 
     @property
     def memory_kb(self) -> int:
-        """RSS."""
+        """The resident set size."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(status.partition("VmRSS:")[2].split()[0])
 
@@ -69,27 +69,27 @@ class Victim:
         return socket.create_connection(("127.0.0.1", self.port), PATIENCE_S, (source, 0))
 
     def answers_within_s(self, source: str = "127.0.0.1") -> float:
-        """How long a good client of one raw command waits for its answer, at most PATIENCE_S; it asks once."""
+        """Return how long an honest client waits for the answer to one raw command, at most PATIENCE_S."""
         begun_s = time.monotonic()
         with self.connect(source) as client:
             client.sendall(QUERY)
-            received = all_of(client)
-        assert received == framed(ANSWER), f"a good client got {received!r}"
+            received = read_all(client)
+        assert received == framed(ANSWER), f"an honest client got {received!r}"
         return time.monotonic() - begun_s
 
     def authenticates_within_s(self, source: str = "127.0.0.1") -> float:
         begun_s = time.monotonic()
-        GoodClient(self.connect(source)).session().close()
+        WireClient(self.connect(source)).session().close()
         return time.monotonic() - begun_s
 
 
 @contextmanager
-def victim(**shape: Any) -> Iterator[Victim]:
+def running_target(**options: Any) -> Iterator[Target]:
     environment = {**os.environ, "CONDOR_CONFIG": "ONLY_ENV"}
     with (
-        NamedTemporaryFile(prefix="annexd-victim-") as log,
+        NamedTemporaryFile(prefix="annexd-target-") as log,
         subprocess.Popen(
-            [sys.executable, "-m", "test.attack.victim", json.dumps(shape)],
+            [sys.executable, "-m", "test.attack.target_server", json.dumps(options)],
             text=True,
             env=environment,
             stdin=subprocess.PIPE,
@@ -100,7 +100,7 @@ def victim(**shape: Any) -> Iterator[Victim]:
         assert process.stdout is not None
         port = process.stdout.readline()
         assert port, f"the server did not start: {Path(log.name).read_text()}"
-        served = Victim(process.pid, int(port), Path(log.name))
+        served = Target(process.pid, int(port), Path(log.name))
         served.answers_within_s()
         served.authenticates_within_s()
         try:
@@ -113,47 +113,47 @@ def victim(**shape: Any) -> Iterator[Victim]:
             try:
                 process.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
-                process.kill()  # else its attack goes on, and nobody hears that it was lost
+                process.kill()  # otherwise the attack continues and the failure is not reported
                 raise
 
 
-class GoodClient:
-    """One connection of HTCondor's protocol, by FS; session() leaves its id and key behind."""
+class WireClient:
+    """One connection that can authenticate by FS and resume sessions; session() sets sid and key."""
 
     def __init__(self, connected: socket.socket) -> None:
         self.socket = connected
         self.channel = Channel(PLENTY)
         self.sid, self.key = "", Secret(b"")
-        self.said: list[bytes] = []  # each message, as it is on the wire
+        self.sent: list[bytes] = []  # each message, as on the wire
 
-    def session(self, command: int = DC_NOP_READ) -> "GoodClient":
+    def session(self, command: int = DC_NOP_READ) -> "WireClient":
         return self.begin(command).finish()
 
-    def begin(self, command: int = DC_NOP_READ) -> "GoodClient":
+    def begin(self, command: int = DC_NOP_READ) -> "WireClient":
         self.exchange = KeyExchange()
-        self.say(self.greeting(self.exchange.public, command))
+        self.send_message(self.greeting(self.exchange.public, command))
         return self
 
-    def finish(self) -> "GoodClient":
-        answer = self.hear().ad()
-        self.say(self.message().integer(FS))
-        assert self.hear().integer() == FS
-        directory = self.hear().string()
+    def finish(self) -> "WireClient":
+        answer = self.receive_message().ad()
+        self.send_message(self.message().integer(FS))
+        assert self.receive_message().integer() == FS
+        directory = self.receive_message().string()
         os.mkdir(directory, 0o700)
         try:
-            self.say(self.message().integer(0))
-            assert self.hear().integer() == 0
+            self.send_message(self.message().integer(0))
+            assert self.receive_message().integer() == 0
         finally:
             os.rmdir(directory)
-        assert self.hear().integer() == 0
+        assert self.receive_message().integer() == 0
         self.key = self.exchange.session_key(peer_public_key(answer["ECDHPublicKey"]))
         self.channel.encrypt(self.key, bytes(16))
-        self.sid = str(self.hear().ad()["Sid"])
+        self.sid = str(self.receive_message().ad()["Sid"])
         return self
 
-    def resume(self, sid: str, key: Secret, command: int) -> "GoodClient":
-        self.say(self.resumption(sid, command))
-        assert self.hear().ad()["ReturnCode"] == "AUTHORIZED"
+    def resume(self, sid: str, key: Secret, command: int) -> "WireClient":
+        self.send_message(self.resumption(sid, command))
+        assert self.receive_message().ad()["ReturnCode"] == "AUTHORIZED"
         self.channel.encrypt(key, secrets.token_bytes(16))
         return self
 
@@ -192,12 +192,12 @@ class GoodClient:
     def message(self) -> MessageWriter:
         return MessageWriter(encrypted=self.channel.is_encrypted)
 
-    def say(self, message: MessageWriter) -> None:
+    def send_message(self, message: MessageWriter) -> None:
         self.channel.send(message.body())
         self.send(self.channel.data_to_send())
 
-    def say_in_frames(self, message: MessageWriter) -> None:
-        """An encrypted message as HTCondor's clients cut it: in frames of a full buffer."""
+    def send_in_frames(self, message: MessageWriter) -> None:
+        """Send an encrypted message in frames of a full buffer, as HTCondor's clients do."""
         body, encryptor = message.body(), self.channel._sealer
         assert isinstance(encryptor, Encryptor)
         for start in range(0, len(body), FULL_FRAME):
@@ -206,10 +206,10 @@ class GoodClient:
             self.send(header + encryptor.encrypt(header, piece))
 
     def send(self, wire: bytes) -> None:
-        self.said.append(wire)
+        self.sent.append(wire)
         self.socket.sendall(wire)
 
-    def hear(self) -> MessageReader:
+    def receive_message(self) -> MessageReader:
         while (body := self.channel.next_message()) is None:
             received = self.socket.recv(65536)
             assert received, "the server has closed the connection"
@@ -217,14 +217,14 @@ class GoodClient:
         return MessageReader(body, encrypted=self.channel.is_encrypted)
 
     def is_dropped(self) -> bool:
-        """Whether nothing more comes."""
-        return all_of(self.socket) == b""
+        """Whether the server closes the connection without sending more."""
+        return read_all(self.socket) == b""
 
     def close(self) -> None:
         self.socket.close()
 
 
-def all_of(client: socket.socket) -> bytes:
+def read_all(client: socket.socket) -> bytes:
     received = b""
     try:
         while part := client.recv(65536):

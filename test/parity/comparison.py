@@ -1,18 +1,18 @@
-"""Asks round after round, and sorts what differs."""
+"""Ask all rounds, and classify the differences."""
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from test.parity.answers import differences
-from test.parity.ground import Ground
-from test.parity.known import KNOWN, Finding, known
+from test.parity.daemon_pair import DaemonPair
+from test.parity.differences import differences
+from test.parity.known_differences import KNOWN, Finding, known_difference
 from test.parity.matrix import Round
 
 
 @dataclass
 class Result:
-    """asked: questions, each of them to both daemons.  documented: how often each row of the document was found."""
+    """asked: questions to both daemons.  documented: how often each row of the document occurred."""
 
     asked: int = 0
     documented: Counter[str] = field(default_factory=Counter)
@@ -20,11 +20,11 @@ class Result:
 
     @property
     def not_found(self) -> set[str]:
-        """Rows of the document that no answer showed."""
+        """The rows of the document that did not occur."""
         return {each.row for each in KNOWN} - self.documented.keys()
 
     def add(self, finding: Finding) -> None:
-        if explanation := known(finding):
+        if explanation := known_difference(finding):
             self.documented[explanation.row] += 1
         else:
             self.unknown.append(finding)
@@ -38,13 +38,13 @@ class Result:
         return "\n".join((counts, *found, *strange))
 
 
-def ask_all(ground: Ground, rounds: Iterable[Round], result: Result) -> None:
+def ask_all(pair: DaemonPair, rounds: Iterable[Round], result: Result) -> None:
     for each in rounds:
-        if ground.asks_by_tool and "NO_DNS" in each.server.name:
-            continue  # the C library that is fetched with HTCondor 23 has name services of its own
-        ground.configure(each.server)
+        if pair.uses_tool and "NO_DNS" in each.server.name:
+            continue  # HTCondor 23 is fetched with a C library that has different name services
+        pair.configure(each.server)
         for client in each.clients:
-            for level, answers in zip(each.levels, ground.ask(client, each.levels), strict=True):
+            for level, answers in zip(each.levels, pair.ask(client, each.levels), strict=True):
                 result.asked += 1
                 for finding in differences(answers, each.server.name, client.name, level):
                     result.add(finding)

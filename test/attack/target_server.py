@@ -1,10 +1,9 @@
-"""A server to attack, in a process of its own: annexd's rim and core, with what they need and no pool.
+"""Run a server to attack in its own process: annexd's network layer and protocol core, without a pool.
 
-    python -m test.attack.victim '{"descriptors": 256, ...}'      prints its port, serves until its input ends
+    python -m test.attack.target_server '{"descriptors": 256, ...}'      prints its port, serves until its input ends
 
-It logs to its standard error.
-Users prove themselves by FS, and may do everything.  DC_QUERY_INSTANCE, CA_AUTH_CMD and DC_CONFIG_VAL are answered;
-the log tells of each other command that was carried out.
+Logs to standard error.  Every user who authenticates by FS is authorized for everything.  Answers DC_QUERY_INSTANCE,
+CA_AUTH_CMD and DC_CONFIG_VAL, and logs every other command.
 """
 
 import asyncio
@@ -40,9 +39,9 @@ ALLOW = {f"ALLOW_{level}": "*" for level in Level}
 
 
 @dataclass(frozen=True)
-class Shape:
-    """descriptors: RLIMIT_NOFILE.  pending, read_timeout_s, deadline_s: the knobs of the rim.  sessions: how many are
-    kept.  revocation: SEC_TOKEN_REVOCATION_EXPR.
+class Options:
+    """descriptors: RLIMIT_NOFILE.  pending, read_timeout_s, deadline_s: limits on connections.  sessions: capacity of
+    their cache.  revocation: SEC_TOKEN_REVOCATION_EXPR.
     """
 
     descriptors: int = 4096
@@ -67,24 +66,24 @@ async def answer(call: Call) -> None:
         log.always(f"carried out: {call.received.command.name}")
 
 
-def security(shape: Shape) -> Security:
+def security(options: Options) -> Security:
     context = ServerContext(
         version=htcondor2.version(),
         policy=dict.fromkeys(Level, SecurityPolicy(methods=("FS", "IDTOKENS"))),
         commands=COMMANDS,
-        sessions=SessionCache("victim:1:1", capacity=shape.sessions),
+        sessions=SessionCache("target:1:1", capacity=options.sessions),
         random=secrets.token_bytes,
         trust_domain="annex.test",
         uid_domain="annex.test",
         issuer_keys=("POOL",),
-        is_revoked=Revocation(shape.revocation).is_revoked,
+        is_revoked=Revocation(options.revocation).is_revoked,
     )
     return Security(context, AuthorizationPolicy.read(ALLOW.get, "ANNEXD"), lambda _key_id: None)
 
 
-async def serve(shape: Shape) -> None:
-    limits = ConnectionLimits(shape.pending, shape.deadline_s, shape.read_timeout_s)
-    server = Server(security(shape), limits, answer, None)
+async def serve(options: Options) -> None:
+    limits = ConnectionLimits(options.pending, options.deadline_s, options.read_timeout_s)
+    server = Server(security(options), limits, answer, None)
     listener = Listener(socket.create_server(("127.0.0.1", 0), backlog=BACKLOG), server.serve)
     listener.start()
     print(listener.socket.getsockname()[1], flush=True)
@@ -94,11 +93,11 @@ async def serve(shape: Shape) -> None:
 
 
 def main(facts: dict[str, Any]) -> None:
-    shape = Shape(**facts)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (shape.descriptors, shape.descriptors))
+    options = Options(**facts)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (options.descriptors, options.descriptors))
     run_as(PROGRAM)
     open_log(terminal=True)
-    asyncio.run(serve(shape))
+    asyncio.run(serve(options))
 
 
 if __name__ == "__main__":

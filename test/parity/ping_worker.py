@@ -1,10 +1,11 @@
-"""Asks daemons with HTCondor's own bindings, with another configuration each time.
+"""Ping daemons with HTCondor's bindings, with a different configuration for each client.
 
-    python asker.py < a line of JSON a client: {"settings": {"SEC_...": "..."}, "addresses": [...], "levels": [...]}
+    python ping_worker.py < lines of JSON, a client each: {"settings": {"SEC_...": "..."}, "addresses": [...],
+                                                           "levels": [...]}
 
-A line of JSON answers: for each address, for each level, the ad of htcondor2.ping or the words of its failure.  Each
-client is a fork of this process, which itself never speaks to anyone: so no session, token or certificate that one
-client found is there for the next.
+Answers one line of JSON a client: for each address and level, the ad of htcondor2.ping or its error message.  Each
+client is a fork of this process, which never connects to a daemon itself.  So no client inherits a session, token or
+certificate from another.
 """
 
 import json
@@ -17,8 +18,8 @@ from typing import Any
 
 import htcondor2
 
-NO_ANSWER_S = 4.5  # ground.py has clients give up after 5 s
-LIMIT_S = 60  # of one client with all its questions; an honest answer takes some ms
+NO_ANSWER_S = 4.5  # clients time out after 5 s (daemon_pair.py)
+LIMIT_S = 60  # for all questions of one client; an answer takes some ms
 
 
 def ask(address: str, level: str) -> dict[str, Any] | str:
@@ -29,7 +30,7 @@ def ask(address: str, level: str) -> dict[str, Any] | str:
         return str(error) if time.monotonic() - started_s < NO_ANSWER_S else "no answer in time"
 
 
-def be_client(settings: dict[str, str], addresses: Sequence[str], levels: Sequence[str], answer: int) -> None:
+def run_client(settings: dict[str, str], addresses: Sequence[str], levels: Sequence[str], answer: int) -> None:
     signal.alarm(LIMIT_S)
     os.environ |= {f"_CONDOR_{name}": value for name, value in settings.items()}
     htcondor2.reload_config()
@@ -40,16 +41,16 @@ def be_client(settings: dict[str, str], addresses: Sequence[str], levels: Sequen
 
 
 def answer_of_client(**question: Any) -> str:
-    """JSON; null when the client did not live to tell."""
+    """Return the client's answers as JSON; null if the client died."""
     reading, writing = os.pipe()
     if (client := os.fork()) == 0:
         os.close(reading)
-        be_client(**question, answer=writing)
+        run_client(**question, answer=writing)
     os.close(writing)
     with os.fdopen(reading) as pipe:
-        said = pipe.read()
+        answers = pipe.read()
     os.waitpid(client, 0)
-    return said or "null"
+    return answers or "null"
 
 
 def main() -> None:
