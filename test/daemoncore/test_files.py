@@ -32,7 +32,7 @@ def test_a_pid_is_not_read_through_a_link_nor_from_a_fifo(tmp_path: Path) -> Non
     (tmp_path / "link").symlink_to("other")
     os.mkfifo(tmp_path / "fifo")
     for name in ("link", "fifo"):
-        with pytest.raises(CannotEnd, match="cannot end the process of"):
+        with pytest.raises(CannotEnd, match="cannot stop the process in"):
             end_other(tmp_path / name)
 
 

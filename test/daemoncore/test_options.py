@@ -39,13 +39,13 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
 ]
 REFUSED = [
     ("-a", "-a needs a value"),
-    ("-a2 x", "this one writes one"),
+    ("-a2 x", "this one has one"),
     ("-http 80", "-http is no longer accepted by any HTCondor daemon"),
-    ("-p 0", "-p (-port) needs a TCP port; there always is one, or -sock, not 0"),
+    ("-p 0", "-p (-port) needs a TCP port from 1 to 65535 (or use -sock), not 0"),
     ("-p 99999", "-p (-port) needs a TCP port"),
     ("-r soon", "-r (-runfor) needs a number of minutes above 0, not soon"),
     ("-r 0", "needs a number of minutes above 0"),
-    ("-s annexd_1", "-s cannot stand for -sock"),
+    ("-s annexd_1", "-s is not an abbreviation of -sock"),
     ("-sock ../x", "-sock needs a name of letters"),
     ("-pidfile", "-pidfile needs a value"),
     ("-nonsense", "unknown option -nonsense"),

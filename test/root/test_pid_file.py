@@ -60,7 +60,7 @@ def test_in_the_background_root_writes_no_pid_through_a_link(folder: Path, victi
     started = annexd(folder, "-pidfile", str(folder / "pid"), "-runfor", "0.01")
     assert victim.read_text() == SECRET
     assert started.returncode == 1
-    assert f"cannot write -pidfile {folder}/pid: " in started.stderr
+    assert f"failed to write -pidfile {folder}/pid: " in started.stderr
 
 
 def test_root_ends_no_process_that_a_link_or_a_users_file_names(folder: Path) -> None:

@@ -289,9 +289,9 @@ def test_after_kill_9_the_next_annexd_goes_on_with_the_same_journal(site: Site) 
 
 
 def test_a_reconfig_reads_roots_files_again_and_stays_htcondors_user(site: Site) -> None:
-    before = site.log().count("reconfigured")
+    before = site.log().count("Reconfigured")
     site.pool.configure(f"ALLOW_ADMINISTRATOR_ANNEXD = $(ALLOW_ADMINISTRATOR), {ALICE.pw_name}@{DOMAIN}")
-    site.wait(lambda: site.log().count("reconfigured") > before, "annexd to take the new configuration")
+    site.wait(lambda: site.log().count("Reconfigured") > before, "annexd to take the new configuration")
     assert ids_of(site.pid())[0][1] == CONDOR.pw_uid
     assert order(site, ALICE).returncode == 0
     assert order(site, BOB).returncode == 5

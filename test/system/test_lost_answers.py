@@ -67,7 +67,7 @@ def site(cloud: Cloud) -> Iterator[Site]:
 
 
 def is_up(site: Site) -> bool:
-    return process_exists(site.pid()) and "our address is" in site.log().rpartition("STARTING UP")[2]
+    return process_exists(site.pid()) and "Command socket at" in site.log().rpartition("STARTING UP")[2]
 
 
 @contextmanager

@@ -263,9 +263,9 @@ def _spy_on_condor_config_val(site: Site) -> Path:
         f'exec {site.pool.htcondor.bin}/condor_config_val "$@"\n'
     )
     tool.chmod(0o700)
-    before = site.log().count("reconfigured")
+    before = site.log().count("Reconfigured")
     site.pool.configure(f"ANNEXD.BIN = {folder}")
-    site.wait(lambda: site.log().count("reconfigured") > before, "annexd to be reconfigured")
+    site.wait(lambda: site.log().count("Reconfigured") > before, "annexd to be reconfigured")
     return folder
 
 
