@@ -1,7 +1,7 @@
-"""What a journal holds, and how a state is read out of it.
+"""The records of a journal, and the state that they fold into.
 
-The state of a workflow is `fold(history)` and is kept nowhere else: so what a restarted daemon knows is, by
-construction, what the one before it knew.
+The state of a workflow is `fold(history)` and is stored nowhere else.  So a restarted daemon knows, by construction,
+what the one before it knew.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,20 +16,22 @@ FAILURE: Final = "Failure"
 
 
 class Kind(StrEnum):
-    """What a record says.  In brackets: its body."""
+    """The kind of a record.  In braces: its body."""
 
-    ACCEPTED = "accepted"  # the order is ours now {owner, order, asked: a digest of what was asked for}
-    INTENT = "intent"  # a step is about to act {everything needed to find and undo it}; again: an attempt more {}
-    UNKNOWN = "unknown"  # an attempt, forward or back, ended without a clear answer {error, untouched}
+    ACCEPTED = "accepted"  # the order is accepted {owner, order, asked: a digest of what was asked for}
+    INTENT = "intent"  # a step is about to act {everything needed to find and undo it}; for a further attempt {}
+    UNKNOWN = "unknown"  # an attempt, forward or backward, ended without a clear answer {error, untouched}
     DONE = "done"  # a step has acted {its result}
-    FAILED = "failed"  # a step cannot act, from here on all is undone {result, error, untouched}
+    FAILED = "failed"  # a step cannot act, so all steps are undone {result, error, untouched}
     UNDOING = "undoing"  # a step is about to be undone {}
     UNDONE = "undone"  # nothing is left of a step {}
-    STUCK = "stuck"  # a step could not be undone yet, or done where nothing is given up {error, retry_at_s}
-    CHANGED = "changed"  # of the order this is other now, such as its keys {order}; what is stuck is tried at once
-    STOPPED = "stopped"  # no step goes forward any more, all is undone {result, error}; the same
+    STUCK = "stuck"  # a step could not be undone yet, or done in a patient workflow {error, retry_at_s}
+    CHANGED = "changed"  # parts of the order, such as its keys, are replaced {order}; what is stuck is retried at once
+    STOPPED = (
+        "stopped"  # no step goes forward any more, all are undone {result, error}; what is stuck is retried at once
+    )
     FINISHED = "finished"  # the answer {result, error}
-    DAMAGED = "damaged"  # never written: what the reader makes of a record that it cannot read {error}
+    DAMAGED = "damaged"  # never written: stands for a record that cannot be read {error}
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Record:
 
 @dataclass(frozen=True)
 class StepState:
-    """What the journal says of one step."""
+    """The state of one step."""
 
     name: str
     intent: Json | None = None
@@ -54,13 +56,13 @@ class StepState:
     asked_at_s: float = 0.0  # the newest attempt forward
     attempts: int = 0
     unknown: int = 0  # attempts that ended without a clear answer
-    untouched: int = 0  # attempts that surely had no effect
+    untouched: int = 0  # attempts that certainly had no effect
     result: Json | None = None
     undone: bool = False
     undo_attempts: int = 0
     undo_began_at_s: float = 0.0
     undo_at_s: float = 0.0  # the newest attempt
-    undo_deaths: int = 0  # the newest attempts to undo that have no end, as if the process had died in them
+    undo_deaths: int = 0  # the newest attempts to undo without a recorded end: the process died in them
     stuck: int = 0
     stuck_error: str = ""
     stuck_seq: int = 0
@@ -68,24 +70,24 @@ class StepState:
 
     @property
     def deaths(self) -> int:
-        """Attempts forward that have no end: the process died in them."""
+        """The number of forward attempts without a recorded end: the process died in them."""
         return self.attempts - self.unknown if self.result is None else 0
 
     @property
     def needs_undo(self) -> bool:
-        """True while there may be something of this step in the cloud."""
+        """True while something of this step may exist in the cloud."""
         return self.attempts > self.untouched and not self.undone
 
     @property
     def unsettled_at_s(self) -> float:
-        """When it was last asked without a clear answer; 0 when there was always one."""
+        """The time of the last forward attempt without a clear answer, or 0."""
         answered = self.untouched + (self.result is not None)
         return self.asked_at_s if self.attempts > answered else 0.0
 
 
 @dataclass(frozen=True)
 class State:
-    """One workflow, as its records tell it."""
+    """The state of one workflow."""
 
     command_id: str
     owner: str = ""
@@ -94,7 +96,7 @@ class State:
     steps: Mapping[str, StepState] = field(default_factory=dict)  # in the order of their first records
     failure: tuple[str, str] | None = None  # result, error
     finished: tuple[str, str] | None = None
-    damage: str = ""  # why this history cannot be followed
+    damage: str = ""  # why this history is unusable
 
     @property
     def results(self) -> dict[str, Json]:
@@ -103,22 +105,22 @@ class State:
 
     @property
     def workflow(self) -> str:
-        """Which one carries the order out; the first, when it does not say."""
+        """The name of the workflow that carries out the order; "" is the default one."""
         return str((self.order or {}).get("workflow", ""))
 
     @property
     def is_stuck(self) -> bool:
-        """True when something could not be done or undone yet, or these records cannot be followed."""
+        """True if something could not be done or undone yet, or if the history is unusable."""
         return not self.finished and bool(self.damage or self.stuck_steps)
 
     @property
     def is_undone(self) -> bool:
-        """True when it failed, and nothing is left of it."""
+        """True if the workflow failed and nothing is left of it."""
         return self._has_failed and not self._may_be_left
 
     @property
     def is_given_up(self) -> bool:
-        """True when it ended although something may be left of it."""
+        """True if the workflow failed and something may be left of it."""
         return self._has_failed and self._may_be_left
 
     @property
@@ -131,19 +133,19 @@ class State:
 
     @property
     def stuck_steps(self) -> tuple[StepState, ...]:
-        """Those that are tried again: to be undone, or, where nothing has failed, to be done."""
+        """The steps that are retried: undone after a failure, done otherwise."""
         undoing = self.failure is not None
         return tuple(
             step for step in self.steps.values() if step.stuck and (step.needs_undo if undoing else step.result is None)
         )
 
     def step(self, name: str) -> StepState:
-        """What is known of the step `name`, which may be nothing."""
+        """Return the state of the step `name`, even if it has not begun."""
         return self.steps.get(name, StepState(name))
 
 
 def fold(command_id: str, history: Iterable[Record]) -> State:
-    """The state that `history`, oldest first, amounts to.  Never raises: damage is part of the state."""
+    """Compute the state from `history`, oldest first.  Never raises: damage is part of the state."""
     state = State(command_id)
     for record in history:
         try:
@@ -151,7 +153,7 @@ def fold(command_id: str, history: Iterable[Record]) -> State:
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             state = replace(state, damage=f"record {record.seq} ({record.kind}) has no usable {error}")
     if state.order is None and not state.damage:
-        return replace(state, damage="no record says what was ordered")
+        return replace(state, damage="it has no record of the order")
     return state
 
 

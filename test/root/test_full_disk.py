@@ -38,7 +38,9 @@ def test_when_the_disk_fills_up_nothing_new_is_taken_but_what_was_taken_has_room
     journal = Journal(disk / "command_state")
     journal.append("1", "", Kind.ACCEPTED, {})
     filler = fill(disk, RESERVE_BYTES // 2)
-    with pytest.raises(JournalError, match=r"takes no new requests: less than 8 MiB .*make room"):
+    with pytest.raises(
+        JournalError, match=r"accepts no new requests: its disk has less than 8 MiB free.*; free some space"
+    ):
         journal.append("2", "", Kind.ACCEPTED, {})
     for _ in range(20):
         journal.append("1", "step", Kind.INTENT, PADDING)
@@ -51,7 +53,7 @@ def test_a_disk_without_a_byte_left_is_named_and_costs_no_record(disk: Path) -> 
     journal = Journal(disk / "command_state")
     journal.append("1", "", Kind.ACCEPTED, {})
     filler = fill(disk, 0)
-    with pytest.raises(JournalError, match="the disk is full; make room"):
+    with pytest.raises(JournalError, match="the disk is full; free some space"):
         write_on(journal)
     assert "the disk is full" in journal.trouble()
     written = len(journal.history("1"))
@@ -68,7 +70,7 @@ def test_a_disk_without_a_byte_left_is_named_and_costs_no_record(disk: Path) -> 
 def test_a_disk_that_is_read_only_is_named_at_the_start(disk: Path) -> None:
     Journal(disk / "command_state").close()
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-    with pytest.raises(JournalError, match=r"cannot be opened: it, or its disk, is read-only; make it writable"):
+    with pytest.raises(JournalError, match=r"cannot be opened: the file or its disk is read-only; make it writable"):
         Journal(disk / "command_state")
     subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
     Journal(disk / "command_state").close()

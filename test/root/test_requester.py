@@ -232,7 +232,7 @@ def test_an_annexd_whose_user_id_no_account_has_says_why_it_cannot_read() -> Non
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
         f"/etc/hostname cannot be opened as nobody: annexd runs as user ID {UNKNOWN_UID}, which no "
-        "account has; only root can take another user's rights\n"
+        "account has; only an annexd started by root can open files as another user\n"
     )
 
 

@@ -99,11 +99,11 @@ def test_files_with_crlf_are_read(home: Home) -> None:
     [
         (b"\xef\xbb\xbf[profile p]\n", 0o600, "begins with a byte order mark"),
         ("[profile p]\n".encode("utf-16"), 0o600, "begins with a byte order mark"),
-        (f"[profile p]\n{static()}".encode(), 0o644, "can be read by others (mode 0644): chmod 600 it"),
+        (f"[profile p]\n{static()}".encode(), 0o644, "is accessible to others (mode 0644): chmod 600 it"),
         (b"[profile p\nregion", 0o600, "Unable to parse config file"),
         (b"[profile p]\nregion = x\n", 0o600, "the profile p gives no keys"),
         (b"[p]\nregion = x\n", 0o600, "there is no profile p"),
-        (b"", 0o600, "there is neither"),
+        (b"", 0o600, "are missing or empty"),
         (b"[profile p]\naws_access_key_id = AKIA\n", 0o600, "aws_secret_access_key"),
         (b"[profile p]\n" + b"#" * 1_100_000, 0o600, "is larger than"),
         (b"[profile p]\nrole_arn = arn\nsource_profile = q\n", 0o600, "q"),
@@ -140,7 +140,7 @@ def test_no_profile_gets_at_keys_of_annexds_host(
         if chained
         else f"[profile p]\n{host}"
     )
-    assert f"credential_source = {source} means keys of the host where annexd runs, which are not" in refusal(home)
+    assert f"credential_source = {source} selects keys of the host where annexd runs, which are not" in refusal(home)
 
 
 def test_a_profile_without_keys_is_not_given_annexds_from_the_environment_or_its_host(
@@ -238,14 +238,17 @@ def test_keys_that_have_expired_already_are_not_used(home: Home) -> None:
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        ("echo the secret is hidden >&2; exit 3", "ended with status 3"),
+        ("echo the secret is hidden >&2; exit 3", "exited with status 3"),
         ("head -c 40000 /dev/zero", "prints more than 32768 bytes"),
-        ("echo '{'", "see what `aws sts get-caller-identity --profile p` says"),
-        ("echo '[]'; exit 0", "see what `aws sts get-caller-identity --profile p` says"),
+        ("echo '{'", "check it with `aws sts get-caller-identity --profile p`"),
+        ("echo '[]'; exit 0", "check it with `aws sts get-caller-identity --profile p`"),
         ("echo '{\"Version\": 2}'; exit 0", "Unsupported version"),
         ('echo \'{"Version": 1, "AccessKeyId": "a"}\'; exit 0', "Missing required key"),
-        ('echo \'{"Version": 1, "AccessKeyId": "a b", "SecretAccessKey": "c"}\'; exit 0', "no AWS keys"),
-        ("kill -9 $PPID", "ended without an answer"),
+        (
+            'echo \'{"Version": 1, "AccessKeyId": "a b", "SecretAccessKey": "c"}\'; exit 0',
+            "do not have the form of AWS keys",
+        ),
+        ("kill -9 $PPID", "exited without an answer"),
     ],
 )
 def test_a_program_that_gives_no_keys_is_told_without_what_it_prints(home: Home, script: str, words: str) -> None:
@@ -264,7 +267,7 @@ def test_a_program_that_is_not_there_is_told(home: Home) -> None:
 
 def test_no_program_is_run_where_the_administrator_says_so(home: Home) -> None:
     home.process(f"touch {home.path}/ran")
-    with pytest.raises(NoKeys, match="this annexd runs none"):
+    with pytest.raises(NoKeys, match="this annexd does not run"):
         home.keys(profiles=home.profiles(may_run=False))
     assert not (home.path / "ran").exists()
 
@@ -420,7 +423,7 @@ def test_a_role_that_needs_a_code_is_told_and_nobody_is_asked_for_it(home: Home)
         f"[profile p]\nrole_arn = {ROLE}\nsource_profile = q\nmfa_serial = arn:aws:iam::1:mfa/alice\n"
         f"[profile q]\n{static()}"
     )
-    assert "has an mfa_serial, and annexd cannot ask for its code" in refusal(home)
+    assert "has an mfa_serial, but annexd cannot ask for its code" in refusal(home)
 
 
 # SSO.

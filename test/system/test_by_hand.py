@@ -186,7 +186,7 @@ def test_without_its_configuration_it_says_what_to_do(tmp_path: Path) -> None:
         check=False,
     )
     assert said.returncode == 1
-    assert "is config.d/80annexd in place?" in said.stderr
+    assert "is config.d/80annexd installed?" in said.stderr
 
 
 def free_port() -> int:

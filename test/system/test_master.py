@@ -189,7 +189,7 @@ def test_an_annexd_that_hangs_is_killed_and_started_again_and_its_order_goes_on(
         "condor_master to find that it hangs",
         HUNG_S,
     )
-    site.wait(lambda: f"request {HANGING_ORDER} is finished: Success" in second_log(site), "its order to go on")
+    site.wait(lambda: f"Request {HANGING_ORDER} finished: Success" in second_log(site), "its order to go on")
     assert pids_of_second(site)[-1] != hung
     assert (
         len(

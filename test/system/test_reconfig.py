@@ -126,8 +126,8 @@ def test_more_requests_than_may_wait_are_refused_and_a_larger_number_lets_those_
     refusals = [later.reply() or {} for later in crowd if later.done]
     assert {refusal["Result"] for refusal in refusals} == {"InvalidState"}
     assert all(
-        "annexd works on 1 requests, and 2 wait (ANNEXD_MAX_WAITING_REQUESTS): nothing was ordered; ask again "
-        "later" in refusal["ErrorString"]
+        "annexd is busy: 1 requests are running and 2 are waiting (ANNEXD_MAX_WAITING_REQUESTS); nothing was ordered; "
+        "try again later" in refusal["ErrorString"]
         for refusal in refusals
     )
     reconfigure(site, "ANNEXD_MAX_RUNNING_REQUESTS = 4")

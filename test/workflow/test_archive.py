@@ -178,7 +178,7 @@ def test_an_archive_of_another_version_stays_as_it_is(path: Path) -> None:
     with opened(path, world) as (journal, one):
         ordered(one, ["1"])
         assert one.move_to_archive(everything) == []
-        assert "not an archive of this annexd's" in journal.archive_trouble()
+        assert "not an archive of this version of annexd" in journal.archive_trouble()
         assert one.state("1").finished == ("Success", "")
 
 

@@ -26,7 +26,7 @@ def failed_order(world: World, annexes: Engine) -> None:
     world.script = {f"{FLEET} forward after": [Refused("over a quota")], f"{FLEET} backward before": [Refused("no")]}
     annexes.accept("1", OWNER, ORDER)
     assert annexes.run("1").retry_at_s is not None
-    assert "1: fleet could not be undone yet and is tried again: no" in annexes.counts().stuck_reason
+    assert "1: fleet could not be undone yet, will retry: no" in annexes.counts().stuck_reason
     assert world.shelf
 
 

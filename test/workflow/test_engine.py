@@ -299,7 +299,7 @@ def test_a_record_that_cannot_be_followed_stops_no_other_order(journal: Journal,
     for command_id in one.unfinished():
         outcome = one.run(command_id)
         assert (outcome.result == "Success") == (command_id == "1")
-        assert ("cannot be followed" in outcome.error) == (command_id != "1")
+        assert ("records of this request are unusable" in outcome.error) == (command_id != "1")
     assert one.counts().stuck == 3
 
 

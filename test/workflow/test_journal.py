@@ -96,7 +96,7 @@ def test_a_bit_that_flips_in_the_log_loses_no_confirmed_record_in_silence(tmp_pa
             bodies = read(copy)
         except JournalError as error:
             refused += 1
-            assert "records behind the damage would be lost" in str(error)  # noqa: PT017  it need not be raised
+            assert "records after the damage would be lost" in str(error)  # noqa: PT017  it need not be raised
             assert copy.with_name("journal-wal").stat().st_size == len(log), "it is left for whoever restores it"
         else:
             assert bodies == BODIES[: len(bodies)], f"flipped at {at}"
@@ -129,7 +129,7 @@ def test_a_file_whose_structure_is_broken_is_refused_with_the_next_step(path: Pa
     content = path.read_bytes()
     at = content.index(b"the-commandintent")  # in an index: by it alone the record would not be found any more
     path.write_bytes(content[:at] + b"x" + content[at + 1 :])
-    with pytest.raises(JournalError, match=r"damaged .*restore it from a copy, or move .*\* away"):
+    with pytest.raises(JournalError, match=r"damaged .*restore it from a backup, or move .*\* away"):
         Journal(path)
 
 
@@ -143,7 +143,7 @@ def test_another_process_on_the_same_file_is_told_so(path: Path) -> None:
         check=False,
         timeout=30,
     )
-    assert "another process holds it; end the other annexd" in second.stderr
+    assert "another process has it open; stop the other annexd" in second.stderr
     journal.append("1", "", Kind.ACCEPTED, {})
     journal.close()
     Journal(path).close()
@@ -202,14 +202,14 @@ def test_a_link_is_not_followed(path: Path) -> None:
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(JournalError, match=f"check that the folder {tmp_path / 'none'} exists"):
+    with pytest.raises(JournalError, match=f"check that the directory {tmp_path / 'none'} exists"):
         Journal(tmp_path / "none" / "journal")
 
 
 def test_a_full_disk_is_an_error_of_the_one_append(journal: Journal) -> None:
     journal.append("1", "", Kind.ACCEPTED, {})
     journal._database.execute("PRAGMA max_page_count=20")
-    with pytest.raises(JournalError, match="the disk is full; make room"):
+    with pytest.raises(JournalError, match="the disk is full; free some space"):
         journal.append("1", "step", Kind.INTENT, {"large": "x" * 200_000})
     journal._database.execute("PRAGMA max_page_count=100000")
     journal.append("1", "step", Kind.INTENT, {})

@@ -38,7 +38,7 @@ def test_what_cannot_be_done_now_is_stuck_not_undone_and_tried_again(world: Worl
     world.script = {"end forward before": list(OUTAGE)}
     outcome = one.run("1")
     assert outcome.retry_at_s is not None
-    assert "end could not be done yet and is tried again: no answer" in outcome.error
+    assert "end could not be done yet, will retry: no answer" in outcome.error
     assert (one.counts().stuck, one.counts().unfinished, world.calls["end backward"]) == (1, 1, 0)
     waited_s, calls = world.now_s, world.calls["end forward"]
     assert one.run("1").retry_at_s == outcome.retry_at_s, "not before its time"
