@@ -1,4 +1,4 @@
-"""AUTH_SSL_SERVER_*: which certificate is shown, to whom, and what an administrator hears of one that is broken."""
+"""AUTH_SSL_SERVER_*: which certificate is used, and the warnings about a broken one."""
 
 import ssl
 from pathlib import Path
@@ -15,7 +15,7 @@ from test.cedar.certificates import HOST, Authority, client_context, person
 
 
 class Settings(Parameters):
-    """A configuration that says this and nothing else."""
+    """A configuration with these settings only."""
 
     def __init__(self, **settings: object) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ def read(*pairs: tuple[str, str], **settings: object) -> tuple[Tls | None, tuple
 
 
 def shown(tls: Tls | None, client: ssl.SSLContext) -> str:
-    """The common name of the certificate that a client gets to see."""
+    """Return the common name of the certificate that a client receives."""
     assert tls is not None
     up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
     ours, theirs = tls.context.wrap_bio(up, down, server_side=True), client.wrap_bio(down, up, server_hostname=HOST)

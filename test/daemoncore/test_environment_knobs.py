@@ -1,4 +1,4 @@
-"""AWS keys in the configuration are told to nobody who asks annexd for it."""
+"""annexd never shows AWS keys of its configuration to clients."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Files that annexd writes by name: nobody who may write beside them leads it to another one."""
+"""Files that annexd writes by name: other users who can write to the directory cannot redirect it."""
 
 import os
 import time
@@ -47,7 +47,7 @@ def test_the_address_is_not_written_through_a_link(tmp_path: Path) -> None:
 
 
 def test_a_line_that_sets_a_knob_is_read_in_linear_time() -> None:
-    """Whoever reaches the port may send one, before it is asked whether they may set anything."""
+    """Any client can send one before it is authorized."""
     begun_s = time.monotonic()
     with pytest.raises(CannotSet):
         name_in("X", f"X ={' ' * 60_000}\1")

@@ -1,4 +1,4 @@
-"""Connections that condor_shared_port hands over arrive whole, and nothing else that connects does harm."""
+"""Connections from condor_shared_port arrive intact, and other connections do no harm."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ from annexd.daemoncore.network.shared_port import PASS_SOCK_MESSAGE, SharedPort
 
 
 def handed_over(*send: Callable[[socket.socket], object]) -> bytes | None:
-    """What arrives on the connection that is passed into our side of the Unix socket; None when it is refused."""
+    """Return what arrives on the connection that is passed over the Unix socket; None if it is refused."""
     received: list[socket.socket] = []
 
     async def receive() -> None:

@@ -1,4 +1,4 @@
-"""Whose place is given up: of the one who has most of them, however many addresses it has."""
+"""The busiest host loses its oldest pending connection, even if it uses many addresses."""
 
 import asyncio
 import time

@@ -39,7 +39,7 @@ def test_a_client_proves_its_user_by_fs_and_comes_back_in_the_same_session(clien
     assert {command.identity.user for command in server.commands} == {_user()}
     assert {command.identity.method for command in server.commands} == {"FS"}
     assert len({command.session_id for command in server.commands}) == 1
-    assert server.handshakes == 1, "the second and third time nothing had to be proved"
+    assert server.handshakes == 1, "the second and third time the session is resumed"
 
 
 def test_a_client_proves_its_user_by_a_token_and_comes_back(token_client: HTCondorClient) -> None:

@@ -1,4 +1,4 @@
-"""SEC_TOKEN_REVOCATION_EXPR: which tokens it takes away."""
+"""SEC_TOKEN_REVOCATION_EXPR: which tokens it revokes."""
 
 import pytest
 

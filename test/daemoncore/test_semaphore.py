@@ -1,4 +1,4 @@
-"""Room for so many at once, whose size may change at a reconfig."""
+"""A semaphore whose size may change at a reconfig."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,7 +8,7 @@ from annexd.daemoncore.process.semaphore import Semaphore
 
 
 class AccessCheck:
-    """Somebody who comes in, and stays until told to go."""
+    """A task that holds the semaphore until it is told to leave."""
 
     def __init__(self, room: Semaphore) -> None:
         self.is_inside, self._may_go = False, asyncio.Event()
@@ -95,7 +95,7 @@ def test_who_gives_up_at_the_very_moment_of_his_turn_leaves_it_to_the_next() -> 
         room = Semaphore(1)
         guests = await visits(room, 3)
         guests[0]._may_go.set()
-        await asyncio.sleep(0)  # the first is on his way out
+        await asyncio.sleep(0)  # the first is about to leave
         guests[1].task.cancel()
         await require_settled()
         assert not guests[1].is_inside

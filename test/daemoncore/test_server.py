@@ -1,4 +1,4 @@
-"""The rim under hostile connections: each is dropped, bounded in time, and a good client is still answered."""
+"""The server under hostile connections: each is dropped in time, and an honest client is still answered."""
 
 import asyncio
 import contextlib
@@ -72,7 +72,7 @@ async def serving(
 
 
 async def asks(address: Address, question: bytes = QUERY) -> bytes:
-    """What a good client gets."""
+    """Return the answer to an honest client."""
     reader, writer = await asyncio.open_connection(*address)
     writer.write(question)
     received = await reader.read()
@@ -174,7 +174,7 @@ def test_rubbish_is_dropped_at_once_and_without_a_word(rubbish: bytes) -> None:
 def test_a_name_server_that_does_not_answer_keeps_waiting_only_who_depends_on_it(
     monkeypatch: pytest.MonkeyPatch, look_up: str, friends: str
 ) -> None:
-    """It may be the stranger's own, who has as many addresses as it takes; netgroups may be LDAP's."""
+    """The name server may be the attacker's own, for any number of addresses; netgroups may come from LDAP."""
     over = threading.Event()
 
     def nobody(_question: object) -> Any:
@@ -189,7 +189,7 @@ def test_a_name_server_that_does_not_answer_keeps_waiting_only_who_depends_on_it
             strangers = [await asyncio.open_connection(*address) for _ in range(80)]
             for _reader, writer in strangers:
                 writer.write(struct.pack(">BIq", 1, 8, DC_NOP_READ))
-            await asyncio.sleep(0.1)  # so that they are there first
+            await asyncio.sleep(0.1)  # so that they come first
             begun_s = time.monotonic()
             try:
                 async with asyncio.timeout(5):
@@ -291,7 +291,7 @@ def test_at_the_end_handlers_have_their_time_and_what_has_no_command_yet_is_clos
 def test_the_proof_of_fs_is_a_directory_of_its_owner_alone() -> None:
     me = os.geteuid()
     assert login_name(me) == pwd.getpwuid(me).pw_name
-    assert login_name(54321) is None  # no account's
+    assert login_name(54321) is None  # no account has it
     for mode, owner in ((0o700, me), (0o750, None), (0o701, None), (0o600, None)):
         path = f"/tmp/FS_test_{secrets.token_hex(8)}"
         os.mkdir(path)

@@ -1,4 +1,4 @@
-"""Addresses are compared as text by every session cache of the pool: they must be spelled right, and always alike."""
+"""Every session cache of the pool compares addresses as text: their spelling must be right and always the same."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The journal on a disk that is really full, or read-only: a small one of our own.  Needs root."""
+"""The journal on a real disk, made small for this test, that is full or read-only.  Needs root."""
 
 import subprocess
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(path: Path, leave: int) -> Path:
-    """All but so many bytes of the disk."""
+    """Fill the disk except for this many bytes."""
     filler = path / "filler"
     done = subprocess.run(["df", "--output=avail", "-B1", path], capture_output=True, text=True, check=True)
     with filler.open("wb") as file:

@@ -1,4 +1,4 @@
-"""-pidfile and -kill by root, in a folder where others write: nobody leads root to another file or process."""
+"""-pidfile and -kill by root, in a folder where others write: they cannot redirect root to another file or process."""
 
 import os
 import pwd
@@ -19,7 +19,7 @@ SECRET = "what root keeps\n"
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Of HTCondor's user, as LOG is."""
+    """A folder owned by HTCondor's user, as LOG is."""
     with tempfile.TemporaryDirectory() as name:
         os.chown(name, NOBODY.pw_uid, NOBODY.pw_gid)
         yield Path(name)
@@ -27,7 +27,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def victim(folder: Path) -> Iterator[Path]:
-    """A file of root's that everybody could lead to."""
+    """A file of root's that a link could lead to."""
     with tempfile.NamedTemporaryFile(mode="w") as file:
         file.write(SECRET)
         file.flush()
@@ -36,7 +36,7 @@ def victim(folder: Path) -> Iterator[Path]:
 
 
 def annexd(folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    """Started by root and by hand.  It ends by itself: no pool is there, and 0.01 minutes are enough."""
+    """Run annexd as root, by hand and without a pool; -runfor ends it after 0.01 minutes."""
     environment = {
         "CONDOR_CONFIG": "ONLY_ENV",
         "PATH": os.environ["PATH"],

@@ -1,4 +1,4 @@
-"""The same as test/service/test_requester_profiles, for an annexd of a root-owned condor_master.  Needs root."""
+"""Requester profiles (see test/service/test_requester_profiles) with an annexd started by root.  Needs root."""
 
 import os
 import pwd
@@ -18,7 +18,7 @@ from annexd.annex.key_source import NoKeys
 from annexd.service import requester_profiles
 from test.service.profiles import Home, profile, shown
 
-CONDOR = pwd.getpwnam("daemon")  # who plays HTCondor's user
+CONDOR = pwd.getpwnam("daemon")  # serves as HTCondor's user
 NOBODY = pwd.getpwnam("nobody")
 PATIENCE_S = 30.0
 STATIC = "[profile p]\naws_access_key_id = AKIASTATIC\naws_secret_access_key = s3cret\n"
@@ -45,7 +45,7 @@ def home(tmp_home: Path) -> Home:
 
 @contextmanager
 def as_htcondors_user() -> Iterator[None]:
-    """As become_condor leaves annexd: root's real user ID, and none of its rights."""
+    """Have root's real user ID without its rights, as annexd after become_condor."""
     os.seteuid(CONDOR.pw_uid)
     try:
         yield
@@ -61,7 +61,7 @@ def wait_for(condition: Callable[[], bool], what: str, patience_s: float = PATIE
 
 
 def pids(home: Home, count: int = 1) -> list[int]:
-    """Which a program has written into the home."""
+    """Return the process IDs that a program has written into the home."""
     file = home.path / "pids"
     wait_for(lambda: file.exists() and len(file.read_text().split()) == count, f"{count} numbers in {file}")
     return [int(pid) for pid in file.read_text().split()]
@@ -87,7 +87,7 @@ def test_a_program_has_its_users_rights_and_can_get_no_others_back(home: Home) -
         f"{sys.executable} -c 'import os; os.seteuid(0)' 2>/dev/null && echo seteuid"
     )
     with as_htcondors_user(), pytest.raises(NoKeys):
-        home.keys()  # whose words went into the file
+        home.keys()  # the program's output went to the file
     told = dict(line.split(":\t") for line in (home.path / "told").read_text().splitlines() if ":\t" in line)
     assert told["Uid"].split() == [str(NOBODY.pw_uid)] * 4
     assert told["Gid"].split() == [str(NOBODY.pw_gid)] * 4
@@ -98,7 +98,7 @@ def test_a_program_has_its_users_rights_and_can_get_no_others_back(home: Home) -
 
 
 def test_htcondors_own_user_gets_no_rights_of_roots_by_a_program(tmp_home: Path) -> None:
-    """annexd needs no other rights to read that user's files, but has root's for the asking."""
+    """annexd needs no other rights to read that user's files, but could regain root's."""
     home = Home(tmp_home, CONDOR.pw_name).made()
     home.process(f"grep ^Uid /proc/self/status > {home.path}/told")
     with as_htcondors_user():
@@ -147,7 +147,7 @@ def test_a_program_ends_with_annexd(home: Home) -> None:
     finally:
         annexd.send_signal(signal.SIGKILL)
         annexd.wait()
-    sooner_s = requester_profiles.RESOLVE_TIMEOUT_S / 2  # than by the time that a program has
+    sooner_s = requester_profiles.RESOLVE_TIMEOUT_S / 2  # sooner than the program's time-out
     wait_for(lambda: not any(map(is_alive, left)), f"the end of {left}", sooner_s)
 
 

@@ -1,4 +1,4 @@
-"""A condor_master of root's starts annexd as it starts HTCondor's other daemons, and several users order.  Needs root.
+"""A condor_master of root starts annexd like HTCondor's other daemons, and several users order.  Needs root.
 
 HTCondor's user is the account `daemon`, by CONDOR_IDS, as on a machine without an account `condor`.
 """
@@ -49,7 +49,7 @@ def site(cloud: Cloud) -> Iterator[Site]:
 
 
 def lay_out_secrets(directory: Path) -> None:
-    """The host's SSL key and the pool's password, which only root may read."""
+    """Write the host's SSL key and the pool password, which only root may read."""
     Authority(directory).make("host", person("host"), host=f"127-0-0-1.{DOMAIN}")
     (directory / "host.key").rename(directory / "passwords.d" / "host.key")
     private_file(directory / "passwords.d" / "host.key", ROOT, (directory / "passwords.d" / "host.key").read_text())
@@ -103,7 +103,7 @@ def order(site: Site, user: pwd.struct_passwd, keys: Path | None = None) -> subp
 
 
 def ids_of(pid: int) -> tuple[list[int], list[int]]:
-    """Real, effective, saved and file-system user ID; and the same of the group."""
+    """Return the real, effective, saved and file-system user IDs, and the same of the group."""
     status = Path(f"/proc/{pid}/status").read_text()
     found = [re.search(rf"^{kind}:\s+(.*)$", status, re.MULTILINE) for kind in ("Uid", "Gid")]
     uids, gids = (list(map(int, match.group(1).split())) if match else [] for match in found)
@@ -158,7 +158,7 @@ def test_roots_and_htcondors_own_files_are_refused_too(site: Site) -> None:
 
 
 def profile(site: Site, user: pwd.struct_passwd, content: str) -> Path:
-    """The file of his home that holds it, as his profile `lab`."""
+    """Write a profile `lab` to the user's home; return the file."""
     file = home(site, user) / "aws"
     private_file(file, user, f"[profile lab]\n{content}")
     return file
@@ -272,7 +272,7 @@ def test_a_secret_that_only_root_may_read_proves_a_peer(site: Site, method: str)
 
 
 def with_tokens(site: Site, user: pwd.struct_passwd, *tokens: str) -> Path:
-    """His folder of tokens, which holds these and no others."""
+    """Make a token directory of the user with these tokens only; return it."""
     folder = home(site, user) / "tokens.d"
     folder.mkdir(mode=0o700, exist_ok=True)
     os.chown(folder, user.pw_uid, user.pw_gid)

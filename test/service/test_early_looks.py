@@ -1,4 +1,4 @@
-"""Soon after an order somebody looks whether anything runs: an hour later nobody waits for the answer any more."""
+"""annexd checks soon after an order whether instances run: an hour later the answer is too late."""
 
 import asyncio
 import contextlib
@@ -50,7 +50,7 @@ def journal(site: Site) -> Iterator[Journal]:
 def test_what_keeps_an_order_from_being_filled_is_known_long_before_the_next_reconciliation(
     site: Site, journal: Journal
 ) -> None:
-    """Its event is told late, so that the look at the start does not see it."""
+    """The event appears late, so that the look at the start does not see it."""
     site.cloud.behave(history_late_s=2.0)
 
     async def lives() -> None:
@@ -92,7 +92,7 @@ def test_an_account_is_due_once_after_each_time_and_never_again() -> None:
 
 
 def test_the_first_look_comes_when_aws_tells_of_the_first_events() -> None:
-    """They are delayed by up to 30 s: EC2's API reference, DescribeSpotFleetRequestHistory."""
+    """Events are delayed by up to 30 s (EC2 API reference, DescribeSpotFleetRequestHistory)."""
     assert 30.0 < EARLY.after_s[0] <= 60.0
     assert EARLY.after_s[-1] < YOUNG_S
 

@@ -1,4 +1,4 @@
-"""A journal whose disk fails or hangs: the daemon's ad tells, and the event loop never waits for it."""
+"""A journal whose disk fails or hangs: the daemon's ad reports it, and the event loop never waits for it."""
 
 import asyncio
 import time
@@ -32,7 +32,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 def context(annexes: Engine) -> CommandContext:
-    """Of a daemon whose orders are of the small world, and ask nothing of AWS."""
+    """Return the context of a daemon whose orders act on the test world instead of AWS."""
     return CommandContext(AnnexIndex(annexes), StepContext(lambda _: pytest.fail("AWS was asked")), NoBundleSources())
 
 
@@ -64,9 +64,9 @@ def test_the_ad_tells_of_a_full_disk_until_there_is_room_and_what_waits_goes_on(
             assert refused(annexes)
             await until(lambda: journal_monitor.status()["AnnexJournalOK"] is False, "the ad to tell")
             assert "its disk fails" in str(journal_monitor.status()["AnnexJournalError"])
-            await asyncio.sleep(0.1)  # some probes, in vain
+            await asyncio.sleep(0.1)  # some failed probes
             assert not mended
-        await until(lambda: mended, "the mended journal to be noticed")
+        await until(lambda: mended, "the recovery of the journal to be noticed")
         assert "AnnexJournalError" not in journal_monitor.status()
         watch.cancel()
 
@@ -105,7 +105,7 @@ def test_while_the_disk_hangs_the_event_loop_goes_on_and_the_ad_is_there(journal
             asyncio.create_task(work)
             for work in (journal_monitor.count(), journal_monitor.watch(lambda: None), orders.continue_unfinished())
         ]
-        with journal._lock:  # as a write holds it that does not return
+        with journal._lock:  # held as by a write that hangs
             journal_monitor.recount()
             beats = 0
             while beats < 20:

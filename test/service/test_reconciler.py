@@ -1,4 +1,4 @@
-"""A fault at one account is that account's: the others are looked at, and their annexes live as long as they should."""
+"""A fault at one account affects that account only: the others are reconciled, and their annexes keep their leases."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ from test.cloud import Cloud
 from test.cloud.keys import OTHER_KEY
 
 PATIENCE_S = 20.0
-HANGING = 7  # one less than are looked at side by side
+HANGING = 7  # one less than are reconciled concurrently
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def site(deployed: tuple[Cloud, str], tmp_path: Path) -> Iterator[Site]:
 
 @pytest.fixture
 def journal(site: Site) -> Iterator[Journal]:
-    """With an annex of alice's, whose lease has an hour to go."""
+    """A journal with an annex of alice, whose lease has an hour left."""
     assert site.order()["Result"] == "Success"
     journal = site.journal()
     yield journal
@@ -55,7 +55,7 @@ def journal(site: Site) -> Iterator[Journal]:
 
 
 def ordered(site: Site, journal: Journal, name: str, url: str, **changes: Any) -> Json:
-    """An order that is accepted, and at whose endpoints something else answers."""
+    """Accept an order with another server at its endpoints."""
     endpoints = {
         "region": "us-east-1",
         "ec2_url": url,
@@ -79,7 +79,7 @@ def ordered(site: Site, journal: Journal, name: str, url: str, **changes: Any) -
 
 
 def alices(engine: Engine) -> str:
-    """The key of the account in which her annex is."""
+    """Return the key of the account of alice's annex."""
     return next(target_of(state.order or {}).key for state in engine.accepted()[1] if "config" in (state.order or {}))
 
 
@@ -91,7 +91,7 @@ async def until(condition: Callable[[], object], what: Callable[[], str]) -> Non
 
 
 def reconciled(site: Site, journal: Journal, faults: int, looks: int = 1) -> Mapping[str, int | str]:
-    """The status once alice's account was looked at so often, and so many accounts are at fault."""
+    """Return the status after this many looks at alice's account and with this many faulty accounts."""
 
     async def lives() -> Mapping[str, int | str]:
         engine = site.engine(journal)
@@ -182,7 +182,7 @@ def test_keys_of_another_account_are_a_fault_and_nothing_there_is_believed_gone(
 
 
 def test_a_fault_of_annexd_at_one_account_is_that_accounts_only(site: Site, journal: Journal) -> None:
-    """Such as a host without a passwd entry for a requester whom it once knew."""
+    """Such as a passwd entry of a requester that was removed."""
     order = ordered(site, journal, "annex-1", site.cloud.url)
     bobs = order | {"public_key_file": "/home/bob/public", "annex_id": "annex-2"}
     journal.append("annex-2", "", Kind.ACCEPTED, {"owner": OWNER, "order": bobs})
@@ -190,7 +190,7 @@ def test_a_fault_of_annexd_at_one_account_is_that_accounts_only(site: Site, jour
     assert reconciled(site, journal, faults=1, looks=2)["AnnexFleets"] == 1
 
 
-# The promise, where the lease function does not keep it.
+# The lease function fails.
 
 
 def test_a_lease_that_nobody_ends_is_ended_by_annexd_after_three_runs_and_reported(
@@ -221,7 +221,7 @@ def test_the_oldest_heartbeat_of_all_accounts_is_in_the_ad(site: Site, journal: 
     assert "AnnexFunctionFault" not in status
 
 
-# Which accounts are looked at.
+# Which accounts are reconciled.
 
 
 def finished(journal: Journal, name: str, result: str) -> None:

@@ -1,4 +1,4 @@
-"""A profile of the requester's AWS configuration gives keys as it does for `aws --profile`, and nobody else's."""
+"""A profile of the requester's AWS configuration gives the keys that `aws --profile` would use, and no others."""
 
 import json
 import os
@@ -63,7 +63,7 @@ def refusal(home: Home, name: str = "p") -> str:
     return str(caught.value)
 
 
-# Where keys stand as they are.
+# Static keys.
 
 
 @pytest.mark.parametrize(("file", "section"), [(".aws/credentials", "[p]"), (".aws/config", "[profile p]")])
@@ -124,7 +124,7 @@ def test_a_fifo_in_the_place_of_a_file_keeps_nobody_waiting(home: Home) -> None:
     assert time.monotonic() - begun_s < LOCAL_DEADLINE_S
 
 
-# What is annexd's own.
+# annexd's own keys and environment.
 
 
 @pytest.mark.parametrize("source", ["Ec2InstanceMetadata", "EcsContainer", "Environment"])
@@ -298,7 +298,7 @@ def test_one_user_has_no_more_programs_at_once_than_a_few(home: Home) -> None:
     home.process(":")
     with pytest.raises(NoKeys, match=r"already resolving . profiles of") as caught:
         _with_places_taken(home.keys)
-    assert caught.value.transient, "it is tried again"
+    assert caught.value.transient, "it is retried"
     assert home.keys().access_key_id == "ASIAPROGRAM"
 
 
@@ -311,7 +311,7 @@ def _with_places_taken(ask: Callable[[], object]) -> None:
         ask()
 
 
-# Answers that the requester has made himself: the process that gives them is his.
+# Forged answers: the process that gives them belongs to the requester.
 
 
 @pytest.mark.parametrize(
@@ -347,7 +347,7 @@ def test_an_expiry_that_is_none_is_as_good_as_none(home: Home, expiry: str, monk
 
 
 def _keys_by(home: Home, answer: str, monkeypatch: pytest.MonkeyPatch) -> Credentials:
-    """By a worker that says just this."""
+    """Resolve the profile by a worker that gives this answer."""
     worker = home.write("worker.py", WORKER.format(answer.encode(errors="surrogateescape")))
     monkeypatch.setattr(profile_worker, "__file__", str(worker))
     return home.keys()
@@ -448,7 +448,7 @@ def center() -> Iterator[IdentityCenter]:
 
 
 def logged_in(home: Home, token: str, expires_in_s: float, **more: str) -> Path:
-    """As `aws sso login` leaves it."""
+    """Write the token file that `aws sso login` would write."""
     said = {
         "startUrl": "https://lab.example.org/start",
         "region": "us-east-1",

@@ -1,4 +1,4 @@
-"""Keys that work no more age what -status shows, visibly; and they are used again as soon as they work."""
+"""If keys stop working, -status shows the age of its information; when they work again, they are used again."""
 
 import asyncio
 import contextlib
@@ -38,7 +38,7 @@ def site(deployed: tuple[Cloud, str], tmp_path: Path) -> Iterator[Site]:
 
 
 def statuses(site: Site, *steps: tuple[Callable[[], object], Callable[[dict[str, Any]], bool]]) -> list[dict[str, Any]]:
-    """Of the one annex: after each thing that is done, once the condition holds; annexd looks every second."""
+    """Return the status of the annex after each step, once its condition holds; annexd looks every second."""
     journal = site.journal()
 
     async def lives() -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What ended long ago moves to the archive, whole, whatever dies in between; and nothing tried for a year piles up."""
+"""Ended requests move to the archive completely, despite crashes; and retries over a year do not accumulate records."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class DyingConnection:
 
 
 def die_while_moving(journal: Journal, one: Engine, at: int, *, after: bool) -> int:
-    """Move everything, and die at this statement; how many statements there were, if it was not reached."""
+    """Move everything, and die at this statement; return the number of statements if it was not reached."""
     dying = DyingConnection(journal._database, at, after=after)
     journal._database = journal._archive._database = dying  # type: ignore[assignment]
     one.move_to_archive(everything)

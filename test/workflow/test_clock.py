@@ -1,4 +1,4 @@
-"""Somebody sets the clock while an order is under way: nothing is given up for it, and nothing waits for a year."""
+"""The clock is set while an order runs: nothing is given up because of it, and nothing waits for a year."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ ORDER = {"thing": "x"}
 
 
 class Steady:
-    """A clock that nobody sets."""
+    """A clock that cannot be set."""
 
     now_s = 50.0
 
@@ -22,7 +22,7 @@ class Steady:
 
 
 def failed_order(world: World, annexes: Engine) -> None:
-    """Whose fleet is refused, and cannot be undone for now."""
+    """Run an order whose fleet is refused and cannot be undone yet."""
     world.script = {f"{FLEET} forward after": [Refused("over a quota")], f"{FLEET} backward before": [Refused("no")]}
     annexes.accept("1", OWNER, ORDER)
     assert annexes.run("1").retry_at_s is not None

@@ -1,4 +1,4 @@
-"""What the engine promises, on a world that fails as AWS does."""
+"""The engine's guarantees, on a world that fails as AWS does."""
 
 import threading
 import time
@@ -304,7 +304,7 @@ def test_a_record_that_cannot_be_followed_stops_no_other_order(journal: Journal,
 
 
 class LateJournal(Journal):
-    """Something else happens between what is read of a workflow and what is written because of it."""
+    """A journal in which something happens between the read of a workflow and the write that depends on it."""
 
     meanwhile: Callable[[], object] | None = None
 

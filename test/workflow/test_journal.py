@@ -1,4 +1,4 @@
-"""The journal on a real disk: durable, alone, private, and whole or a prefix of itself."""
+"""The journal on a real disk: durable, exclusive, private, and complete or a prefix of itself."""
 
 import os
 import shutil
@@ -97,7 +97,7 @@ def test_a_bit_that_flips_in_the_log_loses_no_confirmed_record_in_silence(tmp_pa
         except JournalError as error:
             refused += 1
             assert "records after the damage would be lost" in str(error)  # noqa: PT017  it need not be raised
-            assert copy.with_name("journal-wal").stat().st_size == len(log), "it is left for whoever restores it"
+            assert copy.with_name("journal-wal").stat().st_size == len(log), "it is left for recovery"
         else:
             assert bodies == BODIES[: len(bodies)], f"flipped at {at}"
             assert len(bodies) >= len(BODIES) - 1, f"flipped at {at}"  # the newest could be a torn write as well

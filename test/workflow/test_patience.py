@@ -1,4 +1,4 @@
-"""Workflows of other steps in the same journal, and those that give nothing up."""
+"""Several workflows in one journal, and patient workflows."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ OUTAGE = [Retry("no answer")] * 1000
 
 
 def ending(journal: Journal, world: World, pace: RetryPolicy | None = None) -> Engine:
-    """With a second workflow of one step, which gives nothing up."""
+    """Return an engine with a second workflow of one step, which is patient."""
     others = {END: Workflow((Put(world, END),), patient=True)}
     return Engine(
         journal, steps(world), others=others, pace=pace, now_s=world.clock, wait=world.wait, random=lambda: 1.0
@@ -82,7 +82,7 @@ def test_an_annexd_that_has_no_such_workflow_leaves_it_alone(journal: Journal, w
     old = engine(journal, world)
     assert "this version of annexd has no workflow end" in old.run("1").error
     assert world.shelf == set()
-    assert one.run("1").result == "Success", "and another one goes on with it"
+    assert one.run("1").result == "Success", "and another one continues it"
 
 
 def test_what_was_accepted_and_what_became_of_a_step_are_read_from_where_one_was(world: World, one: Engine) -> None:

@@ -1,4 +1,4 @@
-"""A disk that fails under a running annexd: nothing is forgotten, the reason is said, and it goes on by itself."""
+"""A disk fails while annexd runs: nothing is lost, the reason is reported, and annexd continues by itself."""
 
 import os
 import subprocess
@@ -71,7 +71,7 @@ def test_a_disk_that_is_full_at_any_record_stops_the_order_there_and_it_ends_wel
 
 
 class FillingJournal(Journal):
-    """Its disk is full after so many records, until there is room again."""
+    """A journal whose disk is full after this many records, until space is freed."""
 
     def __init__(self, path: Path, records: int, **more: object) -> None:
         super().__init__(path, **more)  # type: ignore[arg-type]
