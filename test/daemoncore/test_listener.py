@@ -81,7 +81,7 @@ def test_a_handover_without_a_descriptor_or_with_another_message_is_refused() ->
 
 
 @pytest.mark.parametrize("kind", ["two", "unix", "udp", "listening", "file"])
-def test_whatever_else_is_handed_over_is_refused_and_closed(kind: str) -> None:
+def test_any_other_descriptor_is_refused_and_closed(kind: str) -> None:
     with (
         tempfile.TemporaryFile() as file,
         socket.create_server(("127.0.0.1", 0)) as listening,
@@ -105,7 +105,7 @@ def test_whatever_else_is_handed_over_is_refused_and_closed(kind: str) -> None:
         assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_listener_accepts_many_who_wait_and_goes_on_with_another_socket() -> None:
+def test_a_listener_accepts_many_waiting_connections_and_can_switch_to_another_socket() -> None:
     async def run() -> None:
         served: list[socket.socket] = []
         listener = Listener(

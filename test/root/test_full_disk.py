@@ -34,7 +34,7 @@ def write_on(journal: Journal) -> None:
         journal.append("1", "step", Kind.INTENT, PADDING)
 
 
-def test_when_the_disk_fills_up_nothing_new_is_taken_but_what_was_taken_has_room_to_end(disk: Path) -> None:
+def test_on_an_almost_full_disk_no_order_is_accepted_but_accepted_ones_can_complete(disk: Path) -> None:
     journal = Journal(disk / "command_state")
     journal.append("1", "", Kind.ACCEPTED, {})
     filler = fill(disk, RESERVE_BYTES // 2)
@@ -49,7 +49,7 @@ def test_when_the_disk_fills_up_nothing_new_is_taken_but_what_was_taken_has_room
     journal.close()
 
 
-def test_a_disk_without_a_byte_left_is_named_and_costs_no_record(disk: Path) -> None:
+def test_a_completely_full_disk_is_reported_and_costs_no_record(disk: Path) -> None:
     journal = Journal(disk / "command_state")
     journal.append("1", "", Kind.ACCEPTED, {})
     filler = fill(disk, 0)
@@ -67,7 +67,7 @@ def test_a_disk_without_a_byte_left_is_named_and_costs_no_record(disk: Path) -> 
     journal.close()
 
 
-def test_a_disk_that_is_read_only_is_named_at_the_start(disk: Path) -> None:
+def test_a_read_only_disk_is_reported_at_the_start(disk: Path) -> None:
     Journal(disk / "command_state").close()
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     with pytest.raises(JournalError, match=r"cannot be opened: the file or its disk is read-only; make it writable"):

@@ -97,7 +97,7 @@ def granted(pool: Pool, daemon: str, user: str, address: str) -> set[str]:
 
 
 @pytest.mark.parametrize(("user", "address"), GRANTED)
-def test_netgroups_in_lists_hold_for_annexd_as_for_the_schedd(pool: Pool, user: str, address: str) -> None:
+def test_netgroups_in_lists_apply_to_annexd_as_to_the_schedd(pool: Pool, user: str, address: str) -> None:
     said = {daemon: granted(pool, daemon, user, address) for daemon in ("SCHEDD", "ANNEXD")}
     assert said["ANNEXD"] == said["SCHEDD"] == GRANTED[user, address], pool.log("ANNEXD")[-2000:]
 

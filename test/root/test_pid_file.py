@@ -56,14 +56,14 @@ def annexd(folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_in_the_background_root_writes_no_pid_through_a_link(folder: Path, victim: Path) -> None:
+def test_in_the_background_root_writes_no_pid_file_through_a_link(folder: Path, victim: Path) -> None:
     started = annexd(folder, "-pidfile", str(folder / "pid"), "-runfor", "0.01")
     assert victim.read_text() == SECRET
     assert started.returncode == 1
     assert f"failed to write -pidfile {folder}/pid: " in started.stderr
 
 
-def test_root_ends_no_process_that_a_link_or_a_users_file_names(folder: Path) -> None:
+def test_root_stops_no_process_named_by_a_link_or_a_users_file(folder: Path) -> None:
     with subprocess.Popen(["sleep", "60"]) as other:
         try:
             (folder / "users").write_text(str(other.pid))

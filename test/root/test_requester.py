@@ -188,7 +188,7 @@ def is_alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
-def test_a_reader_that_its_user_stops_costs_one_wait_and_is_ended(
+def test_a_reader_stopped_by_its_user_costs_one_time_out_and_is_killed(
     large_folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(annexd.service.requester_files, "READ_TIMEOUT_S", 2.0)
@@ -200,7 +200,7 @@ def test_a_reader_that_its_user_stops_costs_one_wait_and_is_ended(
         assert not is_alive(pid)
 
 
-def test_a_user_whose_readers_do_not_answer_is_refused_at_once_and_others_are_not(large_folder: str) -> None:
+def test_a_user_whose_readers_hang_is_refused_at_once_and_others_are_not(large_folder: str) -> None:
     with user_who_stops_readers() as next_stopped, as_htcondors_user():
         readers = [stopped_reader(large_folder, next_stopped) for _ in range(2)]
         end_s = time.monotonic() + annexd.service.requester_files.READ_TIMEOUT_S
@@ -216,7 +216,7 @@ def test_a_user_whose_readers_do_not_answer_is_refused_at_once_and_others_are_no
     assert "cannot be opened: No such file" in refusal("nobody")
 
 
-def test_an_annexd_whose_user_id_no_account_has_says_why_it_cannot_read() -> None:
+def test_an_annexd_without_an_account_explains_why_it_cannot_read() -> None:
     with pytest.raises(KeyError):
         pwd.getpwuid(UNKNOWN_UID)
     done = subprocess.run(
@@ -236,7 +236,7 @@ def test_an_annexd_whose_user_id_no_account_has_says_why_it_cannot_read() -> Non
     )
 
 
-def test_a_burst_of_one_users_requests_holds_no_more_places_than_a_few(large_folder: str) -> None:
+def test_a_burst_of_requests_of_one_user_occupies_few_places(large_folder: str) -> None:
     """All its readers are stopped at once: further requests are refused before the hanging ones time out."""
     burst = annexd.service.requester_files.MAX_AT_ONCE + 6
     with user_who_stops_readers(), as_htcondors_user():

@@ -77,7 +77,7 @@ def test_a_users_profile_is_resolved_as_that_user(home: Home) -> None:
         assert shown(home.keys()) == ("AKIASTATIC", "s3cret", None)
 
 
-def test_a_program_has_its_users_rights_and_can_get_no_others_back(home: Home) -> None:
+def test_a_program_has_its_users_rights_and_cannot_regain_others(home: Home) -> None:
     home.process(
         f"exec > {home.path}/told 2>&1\n"
         "grep -E '^(Uid|Gid|Groups|CapPrm|CapEff):' /proc/self/status\n"
@@ -97,7 +97,7 @@ def test_a_program_has_its_users_rights_and_can_get_no_others_back(home: Home) -
     assert not {"root", "annexd", "shadow", "seteuid"} & set(said)
 
 
-def test_htcondors_own_user_gets_no_rights_of_roots_by_a_program(tmp_home: Path) -> None:
+def test_htcondors_own_user_gains_no_root_rights_by_a_program(tmp_home: Path) -> None:
     """annexd needs no other rights to read that user's files, but could regain root's."""
     home = Home(tmp_home, CONDOR.pw_name).made()
     home.process(f"grep ^Uid /proc/self/status > {home.path}/told")
@@ -106,7 +106,7 @@ def test_htcondors_own_user_gets_no_rights_of_roots_by_a_program(tmp_home: Path)
     assert (home.path / "told").read_text().split()[1:] == [str(CONDOR.pw_uid)] * 4
 
 
-def test_what_root_alone_may_read_is_no_profile(home: Home) -> None:
+def test_a_file_that_only_root_may_read_is_refused(home: Home) -> None:
     secret = home.write("roots", STATIC)
     os.chown(secret, 0, 0)
     with as_htcondors_user(), pytest.raises(NoKeys, match="cannot be opened: Permission denied"):
@@ -121,7 +121,7 @@ def test_a_link_leads_to_nothing_that_its_owner_may_not_read(home: Home) -> None
         home.keys()
 
 
-def test_a_program_can_neither_stop_nor_end_what_keeps_it_and_is_ended_with_all_that_left_it(
+def test_a_program_can_neither_stop_nor_kill_its_keeper_and_is_killed_with_all_its_processes(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(requester_profiles, "RESOLVE_TIMEOUT_S", 3.0)
@@ -151,7 +151,7 @@ def test_a_program_ends_with_annexd(home: Home) -> None:
     wait_for(lambda: not any(map(is_alive, left)), f"the end of {left}", sooner_s)
 
 
-def test_two_users_profiles_of_one_name_are_two(home: Home) -> None:
+def test_profiles_of_two_users_with_one_name_are_distinct(home: Home) -> None:
     home.config(STATIC)
     profiles = home.profiles()
     with as_htcondors_user():
@@ -160,7 +160,7 @@ def test_two_users_profiles_of_one_name_are_two(home: Home) -> None:
             profiles.resolve("games@annex.test", profile())
 
 
-def test_one_users_program_keeps_no_other_user_waiting(home: Home) -> None:
+def test_one_users_program_delays_no_other_user(home: Home) -> None:
     home.process(f"while [ ! -e {home.path}/go ]; do sleep 0.05; done")
     keys = list[str]()
     slow = threading.Thread(target=lambda: keys.append(home.keys().access_key_id))

@@ -110,7 +110,7 @@ def ids_of(pid: int) -> tuple[list[int], list[int]]:
     return uids, gids
 
 
-def test_annexd_runs_as_the_schedd_does_root_by_right_and_htcondors_user_in_effect(site: Site) -> None:
+def test_like_the_schedd_annexd_has_roots_real_and_htcondors_effective_user(site: Site) -> None:
     schedd = int(re.findall(r"\*\* PID = (\d+)", site.pool.log("SCHEDD"))[-1])
     (uids, gids), (schedds_uids, _) = ids_of(site.pid()), ids_of(schedd)
     assert uids[0] == schedds_uids[0] == 0
@@ -182,7 +182,7 @@ def test_a_user_orders_with_a_profile_that_nobody_else_can_read(site: Site) -> N
     assert len(site.fleets()) == before
 
 
-def test_a_program_of_a_users_profile_runs_as_that_user_and_knows_nothing_of_annexds(site: Site) -> None:
+def test_a_program_of_a_users_profile_runs_as_that_user_and_gets_nothing_of_annexds(site: Site) -> None:
     told, program = home(site, ALICE) / "told", home(site, ALICE) / "keys"
     answer = f'{{"Version": 1, "AccessKeyId": "{ACCESS_KEY_ID}", "SecretAccessKey": "{SECRET_ACCESS_KEY}"}}'
     script = f"#!/bin/sh\n(grep Uid: /proc/self/status; env) > {told}\necho '{answer}'\n"
@@ -196,7 +196,7 @@ def test_a_program_of_a_users_profile_runs_as_that_user_and_knows_nothing_of_ann
     assert SECRET_ACCESS_KEY.encode() not in journal + site.log().encode()
 
 
-def test_a_token_for_root_gets_no_file_of_roots_opened(site: Site) -> None:
+def test_a_token_for_root_opens_no_file_of_roots(site: Site) -> None:
     folder = with_tokens(site, ALICE, site.pool.token("root"))
     private_file(site.pool.directory / "roots-key", ROOT, ACCESS_KEY_ID)
     done = as_user(
@@ -217,14 +217,14 @@ def test_a_token_for_root_gets_no_file_of_roots_opened(site: Site) -> None:
     assert "no request gets root's rights" in done.stderr
 
 
-def test_who_is_on_no_allow_list_is_denied(site: Site) -> None:
+def test_a_user_on_no_allow_list_is_denied(site: Site) -> None:
     stranger = pwd.getpwnam("man")
     done = as_user(site, stranger, CONDOR_ANNEX, "-lease-duration", "1h", str(REQUEST))
     assert done.returncode == 5, done.stderr
     assert f"PERMISSION DENIED to {stranger.pw_name}@{DOMAIN}" in site.log()
 
 
-def test_root_and_htcondors_user_are_the_same_to_annexd_as_to_the_schedd(site: Site) -> None:
+def test_annexd_treats_root_and_htcondors_user_as_the_schedd_does(site: Site) -> None:
     levels = ("READ", "WRITE", "ADMINISTRATOR", "DAEMON")
     said = {
         daemon: [
@@ -247,7 +247,7 @@ def test_root_and_htcondors_user_are_the_same_to_annexd_as_to_the_schedd(site: S
 
 
 @pytest.mark.parametrize("method", ["IDTOKENS", "SSL", "PASSWORD"])
-def test_a_secret_that_only_root_may_read_proves_a_peer(site: Site, method: str) -> None:
+def test_a_secret_that_only_root_may_read_authenticates_a_peer(site: Site, method: str) -> None:
     with_tokens(site, BOB, site.pool.token(BOB.pw_name))
     user = ROOT if method == "PASSWORD" else BOB  # the pool's password is root's
     said = {
@@ -280,7 +280,7 @@ def with_tokens(site: Site, user: pwd.struct_passwd, *tokens: str) -> Path:
     return folder
 
 
-def test_after_kill_9_the_next_annexd_goes_on_with_the_same_journal(site: Site) -> None:
+def test_after_kill_9_the_next_annexd_continues_with_the_same_journal(site: Site) -> None:
     starts = site.starts()
     site.kill()
     site.wait_for_restart(starts)

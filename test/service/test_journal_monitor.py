@@ -51,7 +51,7 @@ def refused(annexes: Engine) -> bool:
     return False
 
 
-def test_the_ad_tells_of_a_full_disk_until_there_is_room_and_what_waits_goes_on(journal: Journal) -> None:
+def test_the_ad_reports_a_full_disk_until_space_is_freed_and_waiting_orders_continue(journal: Journal) -> None:
     annexes = engine(journal, World())
     mended: list[bool] = []
 
@@ -73,7 +73,7 @@ def test_the_ad_tells_of_a_full_disk_until_there_is_room_and_what_waits_goes_on(
     asyncio.run(lives())
 
 
-def test_an_order_that_waits_for_the_journal_goes_on_as_soon_as_it_can_be_written(journal: Journal) -> None:
+def test_an_order_that_waits_for_the_journal_continues_as_soon_as_it_can_be_written(journal: Journal) -> None:
     world = World()
     annexes = engine(journal, world)
     annexes.accept("1", OWNER, LARGE)
@@ -94,7 +94,7 @@ def test_an_order_that_waits_for_the_journal_goes_on_as_soon_as_it_can_be_writte
     asyncio.run(lives())
 
 
-def test_while_the_disk_hangs_the_event_loop_goes_on_and_the_ad_is_there(journal: Journal) -> None:
+def test_a_hanging_disk_blocks_neither_the_event_loop_nor_the_ad(journal: Journal) -> None:
     annexes = engine(journal, World())
 
     async def lives() -> None:
@@ -120,7 +120,7 @@ def test_while_the_disk_hangs_the_event_loop_goes_on_and_the_ad_is_there(journal
     asyncio.run(lives())
 
 
-def test_an_order_that_nobody_works_on_is_found_when_the_journal_is_back(journal: Journal) -> None:
+def test_an_idle_order_is_found_when_the_journal_can_be_written_again(journal: Journal) -> None:
     world = World()
     annexes = engine(journal, world)
     annexes.accept("1", OWNER, LARGE)

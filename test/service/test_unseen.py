@@ -70,7 +70,7 @@ def statuses(site: Site, *steps: tuple[Callable[[], object], Callable[[dict[str,
         journal.close()
 
 
-def test_what_was_seen_last_stays_with_its_time_and_why_nothing_was_seen_since(site: Site) -> None:
+def test_the_last_look_stays_with_its_time_and_the_fault_since(site: Site) -> None:
     assert site.order()["Result"] == "Success"
     keys = dict(site.keys)
     seen, unseen, again = statuses(

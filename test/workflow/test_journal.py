@@ -35,7 +35,7 @@ def read(path: Path) -> list[dict[str, object]]:
         journal.close()
 
 
-def test_records_come_back_as_they_were_written(journal: Journal) -> None:
+def test_records_are_read_as_they_were_written(journal: Journal) -> None:
     body = {"text": 'é"\\\n\ud800', "list": [1, 2.5, None, True], "nested": {"a": {}}}
     journal.append("1", "step", Kind.INTENT, body)
     journal.append("2", "", Kind.ACCEPTED, {})
@@ -82,7 +82,7 @@ def _copy(home: Path, to: Path) -> Path:
     return to / "journal"
 
 
-def test_a_bit_that_flips_in_the_log_loses_no_confirmed_record_in_silence(tmp_path: Path) -> None:
+def test_a_flipped_bit_in_the_log_loses_no_confirmed_record_silently(tmp_path: Path) -> None:
     home = tmp_path / "whole"
     home.mkdir()
     write(home / "journal", BODIES)
@@ -110,7 +110,7 @@ def _damage(path: Path, text: bytes, by: bytes) -> None:
     path.write_bytes(content.replace(text, by))
 
 
-def test_a_bit_that_flips_in_a_record_is_part_of_its_history_and_hides_no_other(path: Path) -> None:
+def test_a_flipped_bit_in_a_record_is_reported_in_its_history_and_hides_no_other(path: Path) -> None:
     journal = Journal(path)
     for command_id in ("1", "2"):
         journal.append(command_id, "", Kind.ACCEPTED, {"owner": "a", "order": {"capacity": f"{command_id}00"}})
@@ -122,7 +122,7 @@ def test_a_bit_that_flips_in_a_record_is_part_of_its_history_and_hides_no_other(
     journal.close()
 
 
-def test_a_file_whose_structure_is_broken_is_refused_with_the_next_step(path: Path) -> None:
+def test_a_file_with_a_broken_structure_is_refused_with_the_next_step(path: Path) -> None:
     journal = Journal(path)
     journal.append("the-command", "a-step", Kind.INTENT, {})
     journal.close()
@@ -133,7 +133,7 @@ def test_a_file_whose_structure_is_broken_is_refused_with_the_next_step(path: Pa
         Journal(path)
 
 
-def test_another_process_on_the_same_file_is_told_so(path: Path) -> None:
+def test_a_second_process_on_the_same_file_is_refused(path: Path) -> None:
     journal = Journal(path)
     program = "import pathlib, sys, annexd.workflow as w; w.Journal(pathlib.Path(sys.argv[1]))"
     second = subprocess.run(
@@ -228,7 +228,7 @@ def test_a_full_disk_is_an_error_of_the_one_append(journal: Journal) -> None:
         ("1", b"\xff", "intent", "{}", "noon"),
     ],
 )
-def test_a_record_that_cannot_be_read_is_part_of_the_history_and_hides_no_other(
+def test_an_unreadable_record_is_reported_in_the_history_and_hides_no_other(
     journal: Journal, row: tuple[Any, ...]
 ) -> None:
     journal.append("1", "", Kind.ACCEPTED, {"owner": "a", "order": {}})
@@ -238,7 +238,7 @@ def test_a_record_that_cannot_be_read_is_part_of_the_history_and_hides_no_other(
     assert not fold("2", journal.history("2")).damage
 
 
-def test_a_command_id_that_is_no_text_stops_nobody(journal: Journal) -> None:
+def test_a_command_id_that_is_not_text_stops_no_other(journal: Journal) -> None:
     columns = "command_id, step, kind, body, at"
     journal._database.execute(
         f"INSERT INTO record ({columns}) VALUES (CAST(x'ff00' AS TEXT), '', 'accepted', '{{}}', 1)"  # noqa: S608
