@@ -1,9 +1,9 @@
-"""An HTCondor daemon in Python: everything that DaemonCore does for the C++ ones.
+"""An HTCondor daemon in Python: what DaemonCore does for the C++ daemons.
 
-A daemon is a subclass of Daemon with commands of its own.  It starts as condor_master's child or by hand, listens on a
-port or behind condor_shared_port, authenticates and authorizes by HTCondor's configuration, answers what administrators
-ask of every daemon, shows itself in the collector, follows condor_reconfig, condor_off and signals, and goes when its
-condor_master has gone.
+A daemon is a subclass of Daemon with its own commands.  It starts as condor_master's child or by hand, listens on a
+port or behind condor_shared_port, authenticates and authorizes by HTCondor's configuration, answers the administrative
+commands of every daemon, advertises itself to the collector, obeys condor_reconfig, condor_off and signals, and exits
+when its condor_master exits.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ from annexd.daemoncore.settings import DaemonSettings
 from annexd.daemoncore.sinful import Sinful
 
 EXPIRE_SESSIONS_S = 60
-DRAIN_S = 5.0  # for the last bytes of answers that are ready
+DRAIN_S = 5.0  # for the last bytes of answers
 EXIT_OK, EXIT_FAILED = 0, 1
 EXIT_NO_RESTART = 99  # DAEMON_NO_RESTART of exit.h
 
@@ -51,7 +51,7 @@ Attributes = Mapping[str, int | bool | str]
 
 
 class CannotStart(Exception):
-    """The daemon cannot start, or go on; the text says why."""
+    """The daemon cannot start or continue; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -64,38 +64,39 @@ class Start:
 
 
 class Daemon(Generic[SettingsT]):
-    """What a subclass may say stands first.  Raises CannotStart, BadConfiguration or OSError while it is made and
-    started; later it goes on or stops.
+    """Base class of a daemon; the methods that a subclass may override come first.
+
+    Construction and start raise CannotStart, BadConfiguration or OSError.
     """
 
     settings_class: ClassVar[type[DaemonSettings]] = DaemonSettings
 
     def commands(self) -> Mapping[Command, Handler]:
-        """Return the commands that are the daemon's own, each with what carries it out."""
+        """Return the daemon's own commands with their handlers."""
         return {}
 
     def attributes(self) -> Attributes:
-        """Return what the daemon's ad says beyond what every daemon's says."""
+        """Return the daemon's own attributes of its ad."""
         return {}
 
     async def prepare(self) -> None:
-        """Do what must be done before the first connection is accepted."""
+        """Prepare the daemon before the first connection is accepted."""
 
     def tasks(self) -> list[Coroutine[Any, Any, None]]:
-        """Return what runs beside the commands until the daemon stops; the end of one for a fault stops the daemon."""
+        """Return background tasks that run until the daemon stops; an exception in one stops the daemon."""
         return []
 
     def ready(self) -> None:
-        """Take note that the pool can reach the daemon, and that condor_master knows."""
+        """Take note that the pool can reach the daemon and that it has reported ready to condor_master."""
 
     def reconfigure(self, settings: SettingsT) -> None:
-        """Take the new settings, which are without fault."""
+        """Apply the new, valid settings."""
 
     async def finish(self, timeout_s: float, fast: asyncio.Event) -> None:
-        """End the daemon's own work within this time, or at once when told `fast`; nothing more is accepted."""
+        """Finish the daemon's own work within this time, or at once if `fast` is set; no connection is accepted."""
 
     def close(self) -> None:
-        """Put away what was opened, at the very end; also of a daemon that could not start."""
+        """Close everything, at the very end; also called if the daemon could not start."""
 
     # What every daemon does.
 
@@ -119,8 +120,9 @@ class Daemon(Generic[SettingsT]):
         }
 
     async def run(self) -> int:
-        """Serve until told to stop, then put everything away.  Returns the exit status: 0 when told to stop; for any
-        other but 99 condor_master starts the daemon again.
+        """Serve until the daemon is stopped, then clean up; return the exit status.
+
+        The status is 0 after a requested stop; condor_master restarts the daemon after any other status but 99.
         """
         administration = Administration(self._advertiser.ads, self._signals, self._may)
         actions = Actions(self._reconfig, self.stop_gracefully, self.stop_fast)
@@ -138,20 +140,20 @@ class Daemon(Generic[SettingsT]):
         return self._exit_status
 
     def update_ad_soon(self) -> None:
-        """Tell the collector: `attributes` has changed."""
+        """Update the collector soon, after a change of `attributes`."""
         self._advertiser.update_soon()
 
     def stop_gracefully(self) -> None:
-        log.always("performing graceful shutdown")
+        log.always("Performing graceful shutdown")
         self._stopping.set()
 
     def stop_fast(self) -> None:
-        log.always("performing fast shutdown")
-        self._fast.set()  # also in the middle of a graceful shutdown, when condor_master loses patience
+        log.always("Performing fast shutdown")
+        self._fast.set()  # also during a graceful shutdown that takes condor_master too long
         self._stopping.set()
 
     def _may(self, call: Call, level: Level) -> bool:
-        """Whether who sent a command has this level, too.  May ask the resolver."""
+        """Return whether the sender of a command also has this level; may block on the resolver."""
         identity, address = call.received.identity, Sinful.parse(call.peer)
         peer = Peer(address.host, identity.user, identity.method, identity.limits)
         command = replace(call.received.command, level=level, alternate_levels=())
@@ -160,14 +162,14 @@ class Daemon(Generic[SettingsT]):
     # Reconfig.
 
     def _reconfig(self) -> None:
-        """Take the new configuration, whole, or keep the old one."""
+        """Apply the new configuration as a whole, or keep the old one."""
         settings.load(self._options.local_name)
         try:
             new, security = read_settings(type(self)), self._read_security()
             set_limits()
         except BadConfiguration as error:
             for fault in error.faults:
-                log.error(f"reconfig refused, the old configuration stays: {fault}")
+                log.error(f"Reconfig failed, keeping the old configuration: {fault}")
             return
         log.open_log(terminal=self._options.terminal, suffix=self._options.log_suffix, silent=self._options.no_log)
         self._take(new, security)
@@ -175,7 +177,7 @@ class Daemon(Generic[SettingsT]):
         for warning in new.fixed_since(self._start_settings):
             log.always(f"WARNING: {warning}")
         environment_knobs.warn()
-        log.always("reconfigured")
+        log.always("Reconfigured")
 
     def _take(self, new: SettingsT, security: Security) -> None:
         is_renamed = (new.name, new.machine) != (self.settings.name, self.settings.machine)
@@ -188,7 +190,7 @@ class Daemon(Generic[SettingsT]):
         self._background(self._show_again(is_renamed))
 
     async def _show_again(self, is_renamed: bool) -> None:
-        """With a worker that knows the new configuration, which the next call starts."""
+        """Publish again; the next outbound call starts a worker with the new configuration."""
         if is_renamed:
             await self._advertiser.withdraw()
         self._publisher.reconfigure(self.settings)
@@ -232,8 +234,8 @@ class Daemon(Generic[SettingsT]):
         await self._advertiser.run()
 
     async def _stop_after(self, run_for_s: float) -> None:
-        """-runfor, as DaemonCore's timer does."""
-        log.always(f"graceful shutdown in {run_for_s / 60:g} minutes, by -runfor")
+        """-runfor: stop gracefully after this time, as DaemonCore's timer does."""
+        log.always(f"Will shut down gracefully in {run_for_s / 60:g} minutes (-runfor)")
         await asyncio.sleep(run_for_s)
         self.stop_gracefully()
 
@@ -247,7 +249,7 @@ class Daemon(Generic[SettingsT]):
             expressions = self.settings.stop_expressions
             for expression, stop in ((expressions.fast, self.stop_fast), (expressions.graceful, self.stop_gracefully)):
                 if expression is not None and self._advertiser.is_true(expression):
-                    log.always(f"{expression} is true of us: we do not want to be started again")
+                    log.always(f"The shutdown expression {expression} is true; asking condor_master not to restart us")
                     self._exit_status = EXIT_NO_RESTART
                     stop()
                     return
@@ -276,7 +278,7 @@ class Daemon(Generic[SettingsT]):
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error(f"internal error: a background task ended: {error!r}; shutting down")
+            log.error(f"Internal error: a background task failed: {error!r}; shutting down")
             self.stop_gracefully()
 
     def _catch_signals(self) -> None:
@@ -288,7 +290,7 @@ class Daemon(Generic[SettingsT]):
 
 
 def read_settings(kind: type[Daemon[SettingsT]]) -> SettingsT:
-    """Read a daemon's settings from the configuration as it is loaded.  Raises BadConfiguration with every fault."""
+    """Read a daemon's settings from the loaded configuration.  Raises BadConfiguration with every fault."""
     look_up = Parameters()
     found = kind.settings_class.read(look_up)
     look_up.check()
@@ -296,7 +298,7 @@ def read_settings(kind: type[Daemon[SettingsT]]) -> SettingsT:
 
 
 async def serve(kind: type[Daemon[SettingsT]], start: Start, settings: SettingsT) -> int:
-    """Run such a daemon until it is told to stop.  Returns the exit status."""
+    """Run a daemon of this class until it is stopped; return the exit status."""
     log_banner()
     environment_knobs.warn()
     program, daemon = current(), None
@@ -304,7 +306,7 @@ async def serve(kind: type[Daemon[SettingsT]], start: Start, settings: SettingsT
         daemon = kind(start, settings)
         status = await daemon.run()
     except (CannotStart, BadConfiguration, OSError) as error:
-        log.error(f"cannot start: {error}")
+        log.error(f"Failed to start: {error}")
         return EXIT_FAILED
     finally:
         if daemon is not None:
@@ -324,7 +326,7 @@ def log_banner() -> None:
 
 
 def _sessions(machine: str, environment: Mapping[str, str]) -> SessionCache:
-    """Return the cache, with the sessions that condor_master hands to its children."""
+    """Return a session cache that holds the sessions inherited from condor_master."""
     sessions = SessionCache(f"{machine}:{os.getpid()}:{int(time.time())}")
     family = Parameters().boolean("SEC_USE_FAMILY_SESSION", True)
     for session in inherited_sessions(environment.get("CONDOR_PRIVATE_INHERIT", ""), family=family):

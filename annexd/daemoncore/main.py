@@ -1,7 +1,7 @@
-"""From a command line and condor_master's environment to a running daemon.
+"""Start a daemon from its command line and condor_master's environment.
 
-Under condor_master the process that was started is the daemon: it never forks.  By hand it goes into the background
-through `daemonize`, like every HTCondor daemon, unless -f or -t says otherwise.
+Under condor_master the process never forks.  By hand it goes into the background through `daemonize`, like every
+HTCondor daemon, unless -f or -t is given.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ from annexd.daemoncore.program import Program, current, run_as
 if TYPE_CHECKING:
     from annexd.daemoncore.daemon import Daemon
 
-FAILED = 1  # condor_master restarts us, after a back-off
+FAILED = 1  # condor_master restarts the daemon after a back-off
 PRIVATE_VARIABLES = ("CONDOR_INHERIT", "CONDOR_PRIVATE_INHERIT", "CONDOR_PRIVATE_SHARED_PORT_COOKIE")
 FindDaemon = Callable[[], "type[Daemon[Any]]"]
 
 
 def main(program: Program, find_daemon: FindDaemon, arguments: Sequence[str] | None = None) -> int:
-    """Run the daemon that `find_daemon` returns; it is called once it is needed, since an import costs time."""
+    """Run the daemon that `find_daemon` imports when it is needed; return the exit status."""
     run_as(program)
     options = parse(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -44,7 +44,7 @@ def main(program: Program, find_daemon: FindDaemon, arguments: Sequence[str] | N
 
 
 def _run(options: Options, inheritance: Inheritance | None, find_daemon: FindDaemon) -> int:
-    """Serve until told to stop; the process's exit status."""
+    """Serve until the daemon is stopped; return the exit status."""
     # The bindings read the configuration, and the inherited session keys, when they are imported.
     from annexd.daemoncore import log
     from annexd.daemoncore.config.parameters import BadConfiguration
@@ -52,7 +52,7 @@ def _run(options: Options, inheritance: Inheritance | None, find_daemon: FindDae
     from annexd.daemoncore.process.limits import set_limits
     from annexd.daemoncore.process.pid_file import pid_file
 
-    environment = dict(os.environ)  # for the one child that speaks to condor_master with those keys
+    environment = dict(os.environ)  # for the child that calls condor_master with those keys
     try:
         _settle(options)
     except (BadConfiguration, OSError) as error:
@@ -60,8 +60,8 @@ def _run(options: Options, inheritance: Inheritance | None, find_daemon: FindDae
     log.open_log(terminal=options.terminal, suffix=options.log_suffix, silent=options.no_log)
     if options.dynamic_directories:
         log.always(
-            "WARNING: with -dynamic the files of this process are its own, and no later one goes on with what it "
-            "leaves unfinished"
+            "WARNING: with -dynamic this process has private directories, and no later process will continue its "
+            "unfinished work"
         )
     kind = find_daemon()
     try:
@@ -69,14 +69,15 @@ def _run(options: Options, inheritance: Inheritance | None, find_daemon: FindDae
         set_limits()
     except BadConfiguration as error:
         for fault in error.faults:
-            log.error(f"configuration: {fault}")
+            log.error(f"Configuration: {fault}")
         return _complain(str(error))
     with pid_file(None if _is_background(options, inheritance) else options.pid_file):
         return asyncio.run(serve(kind, Start(options, inheritance, environment), settings))
 
 
 def _settle(options: Options) -> None:
-    """What there must be before a log is: the configuration, its folders, and HTCondor's user instead of root.
+    """Load the configuration, become HTCondor's user and make directories, before the log is opened.
+
     Raises BadConfiguration or OSError.
     """
     from annexd.daemoncore import settings
@@ -101,7 +102,7 @@ def _is_background(options: Options, inheritance: Inheritance | None) -> bool:
 
 
 def _apply_environment(options: Options, environment: MutableMapping[str, str]) -> None:
-    """Flags that stand for configuration become configuration, before the bindings read it."""
+    """Turn -config and -log into environment variables before the bindings read the configuration."""
     if options.config_file is not None:
         environment["CONDOR_CONFIG"] = os.path.abspath(options.config_file)
     if options.log_directory is not None:
@@ -124,13 +125,13 @@ def _go_into_background(options: Options, find_daemon: FindDaemon) -> int:
     try:
         raise_limits()
         become_condor()  # before daemonize writes a file
-        read_settings(find_daemon())  # here somebody still reads what is wrong
+        read_settings(find_daemon())  # faults still reach the terminal here
     except BadConfiguration as error:
         return _complain(str(error))
     try:
         check(pid_file)
     except OSError as error:
-        return _complain(f"cannot write -pidfile {pid_file}: {error.strerror}")
+        return _complain(f"failed to write -pidfile {pid_file}: {error.strerror}")
     status = FAILED
 
     def serve() -> None:

@@ -1,20 +1,20 @@
-"""Which daemon this process is: one for the life of a process, as HTCondor's own subsystem is."""
+"""The daemon's identity: one per process, like HTCondor's own subsystem."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Program:
-    """What the daemon is called: subsystem ANNEXD, program condor_annexd, Annexd in `condor_status -subsystem`."""
+    """Names of a daemon: subsystem ANNEXD, program condor_annexd, Annexd in `condor_status -subsystem`."""
 
-    subsystem: str  # in DAEMON_LIST, and the beginning of its knobs: ANNEXD_LOG
+    subsystem: str  # in DAEMON_LIST, and the prefix of its knobs: ANNEXD_LOG
     name: str  # of the executable
     version: str
     description: str  # one line or more for -help
 
     @property
     def my_type(self) -> str:
-        """Name the table of the collector that `condor_status -subsystem` reads (AdTypes of a generic ad)."""
+        """The collector's table that `condor_status -subsystem` queries (AdTypes of a generic ad)."""
         return self.subsystem.capitalize()
 
 
@@ -22,14 +22,14 @@ _running: list[Program] = []
 
 
 def run_as(program: Program) -> None:
-    """Be this daemon from now on."""
+    """Set the daemon that this process runs."""
     _running[:] = [program]
 
 
 def current() -> Program:
-    """Return the daemon that this process is.  Raises LookupError in a process that is none."""
+    """Return the daemon that this process runs.  Raises LookupError if it runs none."""
     if not _running:
-        raise LookupError("this process is no HTCondor daemon: run_as was not called")
+        raise LookupError("this process is not an HTCondor daemon: run_as was not called")
     return _running[0]
 
 

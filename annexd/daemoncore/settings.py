@@ -1,4 +1,4 @@
-"""The knobs that every HTCondor daemon has: read together, checked together, replaced together at reconfig."""
+"""Settings of every HTCondor daemon: read, checked and replaced together."""
 
 import re
 from collections.abc import Mapping
@@ -21,16 +21,16 @@ ATTRIBUTE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """How many connections at once may be without a command, and how long."""
+    """Limits on connections that have not sent their command."""
 
-    max_pending: int  # <SUBSYSTEM>_MAX_PENDING_CONNECTIONS: those that have not authenticated yet
-    session_deadline_s: int  # SEC_TCP_SESSION_DEADLINE: from accept to a whole command
-    read_timeout_s: int  # SEC_DEFAULT_AUTHENTICATION_TIMEOUT: silence of a peer before its command is there
+    max_pending: int  # <SUBSYSTEM>_MAX_PENDING_CONNECTIONS
+    session_deadline_s: int  # SEC_TCP_SESSION_DEADLINE: from accept to a complete command
+    read_timeout_s: int  # SEC_DEFAULT_AUTHENTICATION_TIMEOUT: silence of a peer before its command is complete
 
 
 @dataclass(frozen=True)
 class StopExpressions:
-    """When one of them is true of the daemon's own ad, it stops, and condor_master does not start it again."""
+    """If one is true in the daemon's own ad, the daemon stops and condor_master does not restart it."""
 
     graceful: str | None  # DAEMON_SHUTDOWN
     fast: str | None  # DAEMON_SHUTDOWN_FAST
@@ -38,7 +38,7 @@ class StopExpressions:
 
 @dataclass(frozen=True, kw_only=True)
 class DaemonSettings:
-    """A daemon with knobs of its own extends this class, and `read`."""
+    """Settings of a daemon; a daemon with its own knobs extends this class and `read`."""
 
     name: str  # <SUBSYSTEM>_NAME
     machine: str  # FULL_HOSTNAME
@@ -49,37 +49,37 @@ class DaemonSettings:
     stop_expressions: StopExpressions
     interfaces: Interfaces
     connections: ConnectionLimits
-    shutdown_graceful_s: int  # <SUBSYSTEM>_SHUTDOWN_TIMEOUT: how long SIGTERM waits for work that is under way
+    shutdown_graceful_s: int  # <SUBSYSTEM>_SHUTDOWN_TIMEOUT: how long a graceful shutdown waits for running work
     parent_times: ParentTimes
     publication: Publication
 
     @classmethod
     def read(cls, look_up: Parameters) -> Self:
-        """Read HTCondor's configuration as it is loaded now; `look_up` collects every fault."""
+        """Read the loaded configuration; `look_up` collects every fault."""
         return cls(**common_settings(look_up))
 
     def fixed_since(self, start: Self) -> list[str]:
-        """Say what differs from the settings at start, and only a restart can change."""
+        """Return a warning for each changed knob that takes effect only at a restart."""
         return [
-            f"{knob} is {new} now, which needs a restart: {old} stays in use until then"
+            f"changing {knob} to {new} requires a restart; {old} stays in use until then"
             for knob, (old, new) in self.fixed_pairs(start).items()
             if new != old
         ]
 
     def fixed_pairs(self, start: Self) -> dict[str, tuple[object, object]]:
-        """Return the knobs that only a restart can change, each with the value at start and the present one."""
+        """Return the knobs that take effect only at a restart, with their values at start and now."""
         old, new = start.interfaces, self.interfaces
         return {
             "DAEMON_SOCKET_DIR": (start.socket_directory, self.socket_directory),
             "BIND_ALL_INTERFACES": (old.bind_all, new.bind_all),
-            "NETWORK_INTERFACE, with ENABLE_IPV4 and ENABLE_IPV6,": (old.addresses, new.addresses),
+            "NETWORK_INTERFACE (with ENABLE_IPV4, ENABLE_IPV6)": (old.addresses, new.addresses),
         }
 
 
 def load(local_name: str | None = None) -> None:
-    """(Re)load HTCondor's configuration as this daemon's subsystem sees it, or this one of several such daemons."""
+    """(Re)load HTCondor's configuration for this daemon's subsystem and local name."""
     htcondor2.set_subsystem(current().subsystem, htcondor2.SubsystemType.Daemon)
-    with root_files():  # a configuration may be root's alone
+    with root_files():  # configuration files may be readable by root only
         htcondor2.reload_config()
     use_local_name(local_name)
     runtime_config.apply()
@@ -119,7 +119,7 @@ def common_settings(look_up: Parameters) -> dict[str, Any]:
 
 
 def daemon_name(configured: str, machine: str) -> str:
-    """Build a daemon's name as HTCondor does: always somebody@some.host."""
+    """Build a daemon's name as HTCondor does: always name@host."""
     if "@" in configured:
         return configured
     return f"{configured or current().subsystem.lower()}@{machine}"
@@ -133,12 +133,12 @@ def _socket_directory(look_up: Parameters) -> Path:
 def _expression(look_up: Parameters, name: str) -> str | None:
     text = param(name)
     if text is not None and not is_expression(text):
-        look_up.faults.append(f'{name} is no ClassAd expression: "{text}"')
+        look_up.faults.append(f'{name} must be a ClassAd expression, not "{text}"')
     return text
 
 
 def _published_expressions(look_up: Parameters) -> Mapping[str, str]:
-    """Read what <SUBSYSTEM>_ATTRS and its kin name: attribute name -> expression text."""
+    """Read the attributes named by <SUBSYSTEM>_ATTRS and similar knobs: attribute name -> expression text."""
     attributes, expressions = knob("ATTRS"), knob("EXPRS")
     names = (*look_up.words(attributes), *look_up.words(expressions), *look_up.words(f"SYSTEM_{attributes}"))
     found: dict[str, str] = {}
@@ -149,5 +149,5 @@ def _published_expressions(look_up: Parameters) -> Mapping[str, str]:
         if ATTRIBUTE_NAME.fullmatch(name) and is_expression(text):
             found[name] = text
         else:
-            look_up.faults.append(f'{name}, which {attributes} names, is no ClassAd expression: "{text}"')
+            look_up.faults.append(f'{name}, named by {attributes}, must be a ClassAd expression, not "{text}"')
     return found

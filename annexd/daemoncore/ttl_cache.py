@@ -1,4 +1,4 @@
-"""Answers that are as good as new for a while, so that a burst of connections asks once for what they all need."""
+"""A cache whose entries expire, so that a burst of connections looks up shared answers once."""
 
 import time
 from collections.abc import Hashable
@@ -11,7 +11,7 @@ Answer = TypeVar("Answer")
 
 
 class Recent(Generic[Question, Answer]):
-    """Forgets everything whenever a period of `for_s` has passed, or there are too many."""
+    """Clears all entries at the end of each period of `for_s`, or when there are too many."""
 
     def __init__(self, for_s: float) -> None:
         self._for_s = for_s
@@ -19,7 +19,7 @@ class Recent(Generic[Question, Answer]):
         self._answers: dict[Question, Answer] = {}
 
     def get(self, question: Question) -> Answer | None:
-        """None where it has to be asked."""
+        """Return the cached answer, or None."""
         period = int(time.monotonic() / self._for_s)
         if period != self._period or len(self._answers) > MOST:
             self._period = period

@@ -1,7 +1,7 @@
 """annexd: an HTCondor daemon that takes orders for annexes.
 
-The journal is opened first: it can be open in one process only, so a second annexd ends before it touches anything
-that the first one uses.  Whatever was not finished in time stays in the journal for the next start.
+The journal is opened first.  Only one process can open it, so a second annexd exits before it touches anything that the
+first one uses.  Unfinished orders stay in the journal for the next start.
 """
 
 import asyncio
@@ -36,6 +36,8 @@ from annexd.workflow import Engine, Journal, JournalError, Json, Kind
 
 
 class Annexd(Daemon[Configuration]):
+    """The daemon: connects orders, journal, archiver and reconciler."""
+
     settings_class = Configuration
 
     def __init__(self, start: Start, settings: Configuration) -> None:
@@ -85,7 +87,7 @@ class Annexd(Daemon[Configuration]):
         ]
 
     def ready(self) -> None:
-        # Not before: on the way to being ready it would take the interpreter's time.
+        # Not earlier: before the daemon is ready, it would compete for the interpreter.
         threading.Thread(target=preload, args=(self.settings.annex,), daemon=True).start()
 
     def reconfigure(self, settings: Configuration) -> None:

@@ -1,4 +1,4 @@
-"""annexd's knobs: those of every daemon, and its own."""
+"""annexd's configuration: the knobs of every daemon, and its own."""
 
 import fnmatch
 from dataclasses import dataclass
@@ -12,14 +12,16 @@ from annexd.daemoncore.settings import DaemonSettings, common_settings
 
 @dataclass(frozen=True)
 class OrderLimits:
-    """How many orders at once."""
+    """Limits on concurrent orders."""
 
     max_running: int  # ANNEXD_MAX_RUNNING_REQUESTS
-    max_waiting: int = 500  # ANNEXD_MAX_WAITING_REQUESTS: for one of those to end; more are refused
+    max_waiting: int = 500  # ANNEXD_MAX_WAITING_REQUESTS; further orders are refused
 
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration(DaemonSettings):
+    """annexd's settings."""
+
     journal: Path  # ANNEXD_COMMAND_STATE
     orders: OrderLimits
     annex: Defaults
@@ -45,19 +47,19 @@ class Configuration(DaemonSettings):
 def _journal(look_up: Parameters) -> Path:
     journal = look_up.path("ANNEXD_COMMAND_STATE")
     if journal is None:
-        look_up.faults.append("ANNEXD_COMMAND_STATE must name the journal's file: is config.d/80annexd in place?")
+        look_up.faults.append("ANNEXD_COMMAND_STATE must name the journal file: is config.d/80annexd installed?")
     elif _condor_preen_would_remove(journal, look_up):
         look_up.faults.append(
-            f"condor_preen would remove the journal {journal}, since it is in SPOOL: add "
+            f"condor_preen would remove the journal {journal}, because it is in SPOOL: add "
             f"{journal.name}* to VALID_SPOOL_FILES"
         )
     return journal or Path()
 
 
 def _condor_preen_would_remove(journal: Path, look_up: Parameters) -> bool:
-    """Whether the journal, or what SQLite keeps beside it, is in SPOOL and not among the files that belong there.
+    """Return whether the journal, or a file of SQLite's beside it, is in SPOOL and not a valid spool file.
 
-    condor_preen looks at the first name below SPOOL, with `*` in its lists (check_spool_dir in condor_tools/preen.cpp).
+    condor_preen checks the first name below SPOOL, with `*` in its lists (check_spool_dir in condor_tools/preen.cpp).
     """
     spool = Path(look_up.text("SPOOL"))
     if not journal.is_relative_to(spool):
@@ -69,7 +71,7 @@ def _condor_preen_would_remove(journal: Path, look_up: Parameters) -> bool:
 
 
 def _matches(name: str, pattern: str) -> bool:
-    """Compare as condor_preen does: `*` stands for anything, and nothing else does."""
+    """Match a pattern as condor_preen does: `*` is the only wildcard."""
     return fnmatch.fnmatchcase(name, pattern.replace("[", "[[]").replace("?", "[?]"))
 
 
@@ -102,7 +104,7 @@ def _annex_defaults(look_up: Parameters) -> Defaults:
 
 
 def _super_users(look_up: Parameters) -> frozenset[str]:
-    """The schedd's own: who may remove others' jobs may cancel others' annexes, too."""
+    """Read the schedd's QUEUE_SUPER_USERS, who may cancel other users' annexes as they may remove their jobs."""
     domain = look_up.text("UID_DOMAIN", look_up.text("FULL_HOSTNAME"))
     names = look_up.words("QUEUE_SUPER_USERS")
     return frozenset(name if "@" in name else f"{name}@{domain}" for name in names)

@@ -1,4 +1,4 @@
-"""What annexd is called."""
+"""annexd's names and description."""
 
 from annexd import __version__
 from annexd.daemoncore.program import Program
@@ -7,5 +7,5 @@ PROGRAM = Program(
     "ANNEXD",
     "condor_annexd",
     __version__,
-    "The HTCondor annex daemon.  condor_master starts it (see config.d/80annexd); by hand it runs as well.",
+    "The HTCondor annex daemon, normally started by condor_master (see config.d/80annexd).",
 )

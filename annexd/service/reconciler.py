@@ -1,9 +1,8 @@
-"""Look at every account in which something of annexd's lives, at start and at intervals, and report what breaks the
-promise there.
+"""Reconcile every account in which something of annexd's lives, at start and at intervals, and report violations.
 
-It runs beside the orders, in threads of its own, and never keeps one waiting.  Accounts are looked at side by side,
-each within its own time, and whatever goes wrong at one of them, an internal error included, is said of that account
-and concerns no other.  Which accounts there are, the journal tells; one more are annexd's own keys, if it lends them.
+This runs in its own threads and never delays an order.  Accounts are reconciled concurrently, each with its own
+time-out.  A fault at one account, internal errors included, is reported for that account and does not affect others.
+The accounts come from the journal; the account of annexd's own keys is added if it lends them.
 """
 
 import asyncio
@@ -29,31 +28,31 @@ from annexd.service.configuration import Configuration
 from annexd.service.runtime_watch import today
 from annexd.workflow import SUCCESS, JournalError, Refused, Retry
 
-LEARN_S: Final = 10.0  # between two looks into the journal for accounts that are new
-AT_ONCE: Final = 8  # accounts that are looked at: so many of them can be slow, and the others have their turn
-PATIENCE_S: Final = LOOK_S + 60.0  # for a look whose calls end in LOOK_S: what hangs beyond that asks no endpoint
+LEARN_S: Final = 10.0  # between two searches of the journal for new accounts
+AT_ONCE: Final = 8  # accounts reconciled concurrently
+PATIENCE_S: Final = LOOK_S + 60.0  # calls to endpoints end within LOOK_S: what takes longer hangs elsewhere
 SKEW_WORTH_A_WORD_S: Final = 30
 LONGEST_FAULT: Final = 2000  # characters of a log line
 
 
 @dataclass(frozen=True)
 class EarlyLooks:
-    """Looks soon after a fleet was asked for: what keeps it from starting anything shows within minutes.
+    """Looks soon after a fleet was requested: what prevents it from starting instances shows within minutes.
 
-    The first comes when AWS shows the first events, which it does up to 30 s late (EC2 API reference,
+    The first comes when AWS shows the first events, up to 30 s late (EC2 API reference,
     DescribeSpotFleetRequestHistory), the last after the usual provisioning delay.
     """
 
     after_s: tuple[float, ...] = (35.0, 120.0, 330.0)
-    pause_s: float = 15.0  # between two looks at one account, however many fleets were asked for there
+    pause_s: float = 15.0  # between two looks at one account, however many fleets were requested there
 
     def is_due(self, asked_s: Iterable[float], began_s: float, now_s: float) -> bool:
-        """Whether one of them has become due since the last look began."""
+        """Return whether an early look has become due since the last look began."""
         return any(began_s < each_s + after_s <= now_s for each_s in asked_s for after_s in self.after_s)
 
 
 class Reconciler:
-    """`changed` is called when `status` has changed."""
+    """Reconciles all accounts; `changed` is called after each change of `status`."""
 
     def __init__(
         self,
@@ -73,9 +72,9 @@ class Reconciler:
         self._looking: dict[str, asyncio.Task[None]] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._looked_s: dict[str, float] = {}  # monotonic
-        self._began_s: dict[str, float] = {}  # the same look, since the epoch
-        self._asked_s: Mapping[str, list[float]] = {}  # when the newest fleets were asked for
-        self._told: dict[str, str] = {}  # the troubles that the log has, by fleet ID
+        self._began_s: dict[str, float] = {}  # start of the same look, since the epoch
+        self._asked_s: Mapping[str, list[float]] = {}  # when the newest fleets were requested
+        self._told: dict[str, str] = {}  # the troubles already logged, by fleet ID
         self._reports: dict[str, Report] = {}
         self._looks: dict[str, Look] = {}
         self._faults: dict[str, str] = {}
@@ -86,7 +85,7 @@ class Reconciler:
         self._last_fault = ""
 
     def status(self) -> Mapping[str, int | str]:
-        """Attributes of the daemon's ad: what runs in all accounts, and what was wrong at the newest look."""
+        """Return attributes of the daemon's ad: what runs in all accounts, and the faults of the newest looks."""
         reports = self._reports.values()
         found = {
             "AnnexFleets": {each for report in reports for each in report.fleets},
@@ -111,14 +110,14 @@ class Reconciler:
         }
 
     def looks(self) -> dict[str, Look]:
-        """The newest of each account.  From any thread."""
+        """Return the newest look at each account.  Thread-safe."""
         return dict(self._looks)
 
     def reconfigure(self, settings: Configuration) -> None:
         self._interval_s, self._defaults = settings.reconcile_interval_s, settings.annex
 
     async def run(self) -> None:
-        """For ever: begin whatever is due."""
+        """Start each look that is due, until cancelled."""
         try:
             while True:
                 await self._learn()
@@ -141,13 +140,13 @@ class Reconciler:
         return passed_s >= self._early.pause_s and self._early.is_due(self._asked_s.get(key, ()), began_s, time.time())
 
     async def _learn(self) -> None:
-        """The accounts in which something lives, and our own.  The others are forgotten."""
+        """Learn the accounts in which something lives and annexd's own; forget the others."""
         try:
             living, self._asked_s = await in_thread(self._read_journal)
         except JournalError:
-            return  # the books tell
-        except Exception as error:  # noqa: BLE001  the edge of this task: what is known already is looked at all the same
-            self._say_once(f"reconciliation: internal error: {type(error).__name__}: {error}")
+            return  # JournalMonitor reports it
+        except Exception as error:  # noqa: BLE001  the edge of this task: known accounts are still reconciled
+            self._say_once(f"Reconciliation: internal error: {type(error).__name__}: {error}")
             return
         own = own_target(self._defaults)
         if own is not None:
@@ -162,7 +161,7 @@ class Reconciler:
         return self._living.targets(now_s), self._living.fleets_asked_s(now_s)
 
     def _alive_at(self, key: str) -> bool:
-        """Whether something was seen there at the newest look."""
+        """Return whether the newest look found something there."""
         report = self._reports.get(key)
         return report is not None and bool(report.fleets or report.instances or report.annexes)
 
@@ -181,14 +180,14 @@ class Reconciler:
         self._changed()
 
     async def _look(self, key: str) -> None:
-        """One look; what hangs beyond its time keeps no other account waiting."""
+        """Reconcile one account; a look that hangs delays no other account."""
         async with self._turns:
             work = asyncio.create_task(self._guarded_look(key, self._targets[key]))
             await asyncio.wait({work}, timeout=PATIENCE_S)
         if not work.done():
-            self._tell_unseen(key, f"no end of it after {PATIENCE_S:.0f} s")
+            self._tell_unseen(key, f"not finished after {PATIENCE_S:.0f} s")
             self._changed()
-        await work  # before that it is not begun again: each hung look costs one thread, and not one an hour
+        await work  # only then may the next look begin: a hung look costs one thread, not one an hour
         self._looked_s[key], self._newest_s = time.monotonic(), int(time.time())
         self._tell_skew()
         self._changed()
@@ -199,11 +198,11 @@ class Reconciler:
             await self._look_at(key, target, began_s)
         except (Retry, Refused, JournalError) as error:
             self._tell_unseen(key, str(error))
-        except Exception as error:  # noqa: BLE001  the edge of one account's work: the others go on
+        except Exception as error:  # noqa: BLE001  the edge of one account's work: the others continue
             self._tell_unseen(key, f"internal error: {type(error).__name__}: {error}")
 
     def _tell_unseen(self, key: str, fault: str) -> None:
-        """Nothing was seen there: -status goes on showing what was seen last, and says since when and why."""
+        """Record a failed look: -status still shows the last successful one, with its time and this fault."""
         self._tell_faults(key, fault)
         if key in self._targets:
             self._looks[key] = replace(self._looks.get(key, Look(NEVER_S, {})), fault=fault[:LONGEST_FAULT])
@@ -221,16 +220,16 @@ class Reconciler:
         self._tell_troubles({fleet_id: each for fleet_id, each in texts.items() if each})
         self._ended += len(report.ended)
         for words in report.ended:
-            log.always(f"reconciliation: {words}")
+            log.always(f"Reconciliation: {words}")
         self._tell_faults(
             key, "; ".join((*report.faults, report.enforcer.fault) if report.enforcer.fault else report.faults)
         )
         self._tell_warning(key, report.enforcer.warning)
 
     def _words_of(self, troubles: Mapping[str, Trouble]) -> dict[str, str]:
-        """What the log says of each, by fleet ID: nothing of annexes that the journal does not know.
+        """Return log messages by fleet ID; "" for fleets that are not in the journal.
 
-        Fleets that annexd itself ended are left out: those of orders that failed, or of annexes that were cancelled.
+        Fleets that annexd itself ended are omitted: those of failed orders and of cancelled annexes.
         """
         words = {}
         for fleet_id, trouble in troubles.items():
@@ -244,7 +243,7 @@ class Reconciler:
         return words
 
     def _tell_troubles(self, troubles: dict[str, str]) -> None:
-        """Once for each fleet, until the words change by more than a number; several keys may see the same fleet."""
+        """Log each fleet's trouble once, until it changes by more than a number; several keys may see one fleet."""
         for fleet_id, words in troubles.items():
             if _kind(words) != _kind(self._told.get(fleet_id, "")):
                 log.error(words)
@@ -252,7 +251,7 @@ class Reconciler:
         self._told = {each: words for each, words in (self._told | troubles).items() if each in alive}
 
     def _tell_warning(self, key: str, words: str) -> None:
-        """Of what will end the leases; once, until it changes."""
+        """Log the lease function's warning once, until it changes."""
         if words and words != self._warnings.get(key):
             log.always(f"WARNING: {words}")
         self._warnings.pop(key, None)
@@ -263,13 +262,13 @@ class Reconciler:
         return {order.annex_id for order in self._engine.unfinished_orders(Order)}
 
     def _tell_faults(self, key: str, faults: str) -> None:
-        """Once, until they change by more than a number, such as how long ago something was."""
+        """Log faults once, until they change by more than a number, such as an age."""
         target, faults = self._targets.get(key), faults[:LONGEST_FAULT]
         if target is None:
             return
         if faults and _kind(self._faults.get(key, "")) != _kind(faults):
             owner = target.requester.owner or "annexd itself"
-            log.error(f"reconciliation with the keys of {owner}: {faults}; tried again every {self._interval_s} s")
+            log.error(f"Reconciliation with the keys of {owner}: {faults}; will retry every {self._interval_s} s")
         self._faults.pop(key, None)
         if faults:
             self._faults[key] = faults
@@ -283,8 +282,8 @@ class Reconciler:
         skew_s = self._access.skew_s
         if abs(skew_s) >= SKEW_WORTH_A_WORD_S and abs(skew_s - self._skew_told_s) >= SKEW_WORTH_A_WORD_S:
             log.error(
-                f"the clock of this host is {abs(skew_s)} s {'behind' if skew_s > 0 else 'ahead of'} AWS's, by "
-                f"which leases end: set it"
+                f"The clock of this host is {abs(skew_s)} s {'behind' if skew_s > 0 else 'ahead of'} that of AWS, "
+                "by which leases end; set it"
             )
             self._skew_told_s = skew_s
 

@@ -1,10 +1,10 @@
-"""Open a file, or the files of a folder, that a request names with the rights of whoever sent it, and no others.
+"""Open a file, or the files of a folder, named in a request, with the requester's rights only.
 
-A request is data: its path could name annexd's own secrets, another user's keys, a FIFO that never answers, or a
-link that is changed between a check and its use.  So the file is opened once, by the requester's own user ID, never
-following a link at its end, and everything is asked of the open descriptor.
+A path in a request is untrusted.  It could name annexd's own secrets, another user's keys, a FIFO that never answers,
+or a link that is changed between a check and its use.  So the file is opened once, by a process with the requester's
+user ID and without following a final link, and all checks are made on the open descriptor.
 
-The child that does so belongs to the requester, who may stop it: see requester_places.
+This process belongs to the requester, who can stop it: see requester_places.
 """
 
 import base64
@@ -27,10 +27,10 @@ from annexd.service.requester_standalone import (
 
 __all__ = ["MAX_BYTES", "MAX_FILES", "MAX_FOLDER_BYTES", "CannotRead", "RequesterFiles", "groups_of", "is_self"]
 
-READ_TIMEOUT_S = 20.0  # a hanging file server must not hold a worker for ever
-SLOW_S = 2.0  # a child answers in 0.1 s
-MAX_SLOW = 2  # children of one user; the next of his requests is refused at once
-MAX_AT_ONCE = 8  # children of one user; the next waits for SLOW_S, so that a burst takes no more places than these
+READ_TIMEOUT_S = 20.0  # a hanging file server must not block a worker indefinitely
+SLOW_S = 2.0  # a child normally answers in 0.1 s
+MAX_SLOW = 2  # slow children of one user; that user's next request is refused at once
+MAX_AT_ONCE = 8  # children of one user; the next request waits for up to SLOW_S
 READERS = Places(at_once=MAX_AT_ONCE, slow_s=SLOW_S, max_slow=MAX_SLOW, wait_s=SLOW_S)
 
 STANDALONE = requester_standalone.__file__
@@ -52,14 +52,14 @@ class RequesterFiles:
         self._uid_domain = uid_domain
 
     def read(self, owner: str, path: str) -> bytes:
-        """The file's content, read as `owner`.  Raises CannotRead."""
+        """Read a file as `owner`.  Raises CannotRead."""
         account = self.account(owner)
         if is_self(account, path):
             return read_own_file(path, account.pw_uid)
         return _read_in_child(account, path, READ_STANDALONE)
 
     def read_folder(self, owner: str, path: str) -> dict[str, bytes]:
-        """The files in a folder by name, read as `owner`.  Raises CannotRead."""
+        """Read the files in a folder as `owner`; return them by name.  Raises CannotRead."""
         account = self.account(owner)
         if is_self(account, path):
             return read_folder(path)
@@ -67,42 +67,43 @@ class RequesterFiles:
         return {name: base64.b64decode(content) for name, content in printed.items()}
 
     def account(self, owner: str) -> pwd.struct_passwd:
-        """The account of this host that `owner` (user@domain) is.  Raises CannotRead."""
+        """Return the account of `owner` (user@domain) on this host.  Raises CannotRead."""
         user, _, domain = owner.rpartition("@")
         if domain.lower() != self._uid_domain.lower():
             raise CannotRead(
-                f"{owner} is no account of this host (UID_DOMAIN is {self._uid_domain}): "
-                f"key files cannot be opened for them"
+                f"{owner} has no account on this host (UID_DOMAIN is {self._uid_domain}): "
+                "key files cannot be opened for this user"
             )
         try:
             return pwd.getpwnam(user)
         except (KeyError, ValueError):  # ValueError: a name that no account can have
-            raise CannotRead(f"{user!r} has no account on this host: key files cannot be opened for them") from None
+            raise CannotRead(
+                f"{user!r} has no account on this host: key files cannot be opened for this user"
+            ) from None
 
 
 def is_self(account: pwd.struct_passwd, path: str) -> bool:
-    """Whether we are that user.  Raises CannotRead when we are not, and may not become it."""
+    """Return whether annexd runs as that account.  Raises CannotRead if it does not and cannot become it."""
     own_uid = os.geteuid()
     if account.pw_uid == ROOT:  # as HTCondor's daemons refuse to run anything as root (init_user_ids)
         raise CannotRead(
-            f"{path} cannot be opened as {account.pw_name}: nobody's request gets root's rights; "
-            f"order as an ordinary user"
+            f"{path} cannot be opened as {account.pw_name}: no request gets root's rights; order as an ordinary user"
         )
     if own_uid != account.pw_uid and os.getuid() != ROOT:
         raise CannotRead(
-            f"{path} cannot be opened as {account.pw_name}: annexd runs as {_name_of(own_uid)}; only root "
-            f"can take another user's rights"
+            f"{path} cannot be opened as {account.pw_name}: annexd runs as {_name_of(own_uid)}; only an annexd "
+            "started by root can open files as another user"
         )
     return own_uid == account.pw_uid
 
 
 def groups_of(account: pwd.struct_passwd) -> list[int]:
-    """All of a user's groups; the first is his own."""
+    """Return all of a user's groups, the primary one first."""
     return [account.pw_gid, *os.getgrouplist(account.pw_name, account.pw_gid)]
 
 
 def _name_of(uid: int) -> str:
-    """A container may run annexd with a user ID that no account has."""
+    """Return a user's name; in a container annexd may have a user ID without an account."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -114,8 +115,8 @@ def _read_in_child(account: pwd.struct_passwd, path: str, program: str) -> bytes
     with READERS.take(account.pw_uid) as place:
         if place is None:
             raise CannotRead(
-                f"{path} is not opened: processes that read files as {account.pw_name} do not answer; see "
-                "what keeps them, and order again"
+                f"{path} is not opened: processes that read files as {account.pw_name} do not answer; find "
+                "out what blocks them, then order again"
             )
         try:
             place.child = child = python(program, STANDALONE, path, who)
@@ -132,6 +133,6 @@ def _read_in_child(account: pwd.struct_passwd, path: str, program: str) -> bytes
 
 
 def _last_words(stderr: bytes) -> str:
-    """The message of the exception that ended the child."""
+    """Return the message of the exception that ended the child."""
     last = stderr.decode(errors="replace").strip().rpartition("\n")[2]
     return last.partition(": ")[2] or last

@@ -1,7 +1,7 @@
-"""How many children of one requester there may be, and how they are ended.
+"""Limit the children of each requester, and kill them.
 
-A child that acts for a requester belongs to him, who may stop it (kill(2)); and annexd, HTCondor's user then, may not
-end it.  So each takes a place of its user's until it has ended, and ending it takes root's right.
+A child with a requester's rights belongs to that user, who can stop it (kill(2)), and annexd, as HTCondor's user,
+cannot kill it.  So each child occupies one of its user's places until it has ended, and killing it needs root's rights.
 """
 
 import subprocess
@@ -13,14 +13,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 LOOK_S = 0.05  # between two looks for a place
-END_TIMEOUT_S = 5.0  # for a child that is told to end: a dead file server may keep it for longer
+END_TIMEOUT_S = 5.0  # for a killed child to end: a dead file server may block it for longer
 ROOT = 0
 END_AS_ROOT = f"import os, sys; os.seteuid({ROOT}); os.kill(int(sys.argv[1]), 9)"
 
 
 @dataclass(eq=False)
 class Place:
-    """Of a child that acts for this user; none is there before it is started."""
+    """The place of one child of this user; `child` is None until it is started."""
 
     uid: int
     since_s: float
@@ -30,7 +30,7 @@ class Place:
 class Places:
     """Places for children that answer within `slow_s`.  Thread-safe.
 
-    at_once: children of one user; the next waits for wait_s.  max_slow: those of them that do not answer; then the next
+    A user may have `at_once` children; a further one waits for up to `wait_s`.  If `max_slow` of them do not answer, it
     is refused at once.
     """
 
@@ -41,9 +41,9 @@ class Places:
 
     @contextmanager
     def take(self, uid: int) -> Iterator[Place | None]:
-        """One of this user's, until its child has ended, which may be long after nobody waits for it any more.
+        """Take a place of this user; it is free again when its child has ended, which may be long after the block.
 
-        None when some of the user's children have not answered for long, or a burst of them leaves no place in time.
+        None if `max_slow` children of the user do not answer, or if no place becomes free in time.
         """
         place, end_s = self._take(uid), time.monotonic() + self._wait_s
         while place is None and time.monotonic() < end_s and self._slow_of(uid) < self._max_slow:
@@ -57,7 +57,7 @@ class Places:
                     self._places.discard(place)
 
     def _take(self, uid: int) -> Place | None:
-        """Those of children that have ended are free again."""
+        """Take a place if one is free; first free the places of children that have ended."""
         with self._lock:
             for place in [each for each in self._places if each.child is not None and each.child.poll() is not None]:
                 self._places.discard(place)
@@ -68,13 +68,13 @@ class Places:
             return place
 
     def _slow_of(self, uid: int) -> int:
-        """How many of this user's have not answered for long."""
+        """Count this user's children that have run for longer than `slow_s`."""
         slow_since_s = time.monotonic() - self._slow_s
         return sum(place.uid == uid and place.since_s < slow_since_s for place in tuple(self._places))
 
 
 def python(program: str, *words: str) -> subprocess.Popen[bytes]:
-    """A child of the standard library only.  Raises OSError or ValueError."""
+    """Start a Python child with the standard library only.  Raises OSError or ValueError."""
     return subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", program, *words],
         umask=0o077,
@@ -87,7 +87,7 @@ def python(program: str, *words: str) -> subprocess.Popen[bytes]:
 
 
 def end(child: subprocess.Popen[bytes]) -> None:
-    """Kill it, with root's rights where ours do not reach, and wait for no longer than END_TIMEOUT_S each."""
+    """Kill a child, as root if necessary, and wait at most END_TIMEOUT_S for each attempt."""
     for pipe in (child.stdin, child.stdout, child.stderr):
         if pipe is not None:
             with suppress(OSError):
@@ -101,6 +101,6 @@ def end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _end_as_root(pid: int) -> None:
-    """By a child that never belongs to a requester.  The number is still the one's that is meant: it is not reaped."""
+    """Kill a process from a child that runs as root; the ID cannot have been reused, since it is not reaped."""
     with suppress(OSError, subprocess.TimeoutExpired):
         python(END_AS_ROOT, str(pid)).communicate(timeout=END_TIMEOUT_S)

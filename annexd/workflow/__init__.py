@@ -1,6 +1,6 @@
-"""Orders that survive their daemon: the journal, the engine, and what a step must be.
+"""Orders that survive their daemon: the journal, the engine, and the interface of a step.
 
-Knows neither CEDAR nor AWS, and imports nothing else of ours.
+This package knows neither CEDAR nor AWS, and imports no other package of annexd.
 """
 
 from annexd.workflow.engine import Engine, NotOwner, Paused

@@ -1,9 +1,8 @@
-"""Intent, effect, result: the engine that carries an order through its steps, or undoes it.
+"""Intent, effect, result: the engine carries an order through its steps, or undoes them.
 
-Each turn of `run` folds the journal and makes the one next move.  A daemon that was killed therefore goes
-on by the same code as one that was not.  Forward, the steps go in their order; after a failure they are
-undone in reverse, and undo never passes a step of which anything may be left: the lease, which comes first,
-goes last.
+Each turn of `run` folds the journal and makes the one next move.  So a daemon that was killed continues by the same
+code as one that was not.  Steps go forward in order.  After a failure they are undone in reverse order, and undo does
+not pass a step of which anything may be left: the lease, which comes first, goes last.
 """
 
 import contextlib
@@ -33,7 +32,7 @@ class NotOwner(Exception):
 
 
 class Paused(Exception):
-    """The engine was told to stop; what is unfinished stays in the journal."""
+    """The engine is paused; unfinished workflows stay in the journal."""
 
 
 class Engine:
@@ -69,16 +68,16 @@ class Engine:
         self._accepting = threading.Lock()
         self._turns = KeyedLock()
         self._tallying = threading.Lock()
-        self._tally = Counter[bool]()  # finished requests by success, up to the record below: the journal only grows
+        self._tally = Counter[bool]()  # finished requests by success, up to this record:
         self._tallied_seq = 0
-        self._counts_archive = True  # once: what is moved from now on was counted before
+        self._counts_archive = True  # only once: later moves are of requests counted before
 
     def add(self, name: str, workflow: Workflow[Any]) -> None:
         """Carry out orders of this workflow's type by its steps, which may use this engine."""
         self._workflows.add(name, workflow)
 
     def find(self, command_id: str, owner: str) -> State | None:
-        """The workflow with this ID, or None.  Raises NotOwner when it is somebody else's."""
+        """Return the workflow with this ID, or None.  Raises NotOwner if it belongs to another user."""
         history = self._journal.history(command_id)
         if not history:
             return None
@@ -90,8 +89,8 @@ class Engine:
     def accept(self, command_id: str, owner: str, order: object, asked: str = "") -> State:
         """Make the order ours, durably; from here on it is carried out or undone whatever happens.
 
-        `asked` tells what its sender asked for from anything else.  With an ID that is known the existing workflow is
-        returned and `order` is not looked at.  Raises NotOwner.
+        `asked` is a digest of what the sender asked for.  For a known ID the existing workflow is returned and `order`
+        is ignored.  Raises NotOwner.
         """
         with self._accepting:
             known = self.find(command_id, owner)
@@ -103,16 +102,15 @@ class Engine:
         return self._fold(command_id)
 
     def run(self, command_id: str) -> Outcome:
-        """Carry the workflow on until it is finished or stuck.  A second call for the same ID joins the
-        first.
+        """Run the workflow until it is finished or stuck; a concurrent call for the same ID waits for the first.
 
-        Raises Paused, and JournalError when nothing can be written: then nothing more is done either.
+        Raises Paused, and JournalError if the journal cannot be written: then nothing more is done.
         """
         with self._turns.take(command_id):
             return self._run(command_id)
 
     def run_if_free(self, command_id: str) -> Outcome | None:
-        """The same; None, at once, while somebody else carries it on."""
+        """Run the workflow as `run` does, or return None at once if another thread runs it."""
         with self._turns.take_if_free(command_id) as is_held:
             return self._run(command_id) if is_held else None
 
@@ -123,7 +121,7 @@ class Engine:
             if state.finished or retry_at_s > self._now_s():
                 return outcome_of(state, None if state.finished else retry_at_s)
             if self._paused.is_set():
-                raise Paused(f"annexd stops; {command_id} goes on at its next start")
+                raise Paused(f"annexd is shutting down; {command_id} will continue at its next start")
             self._move(state)
 
     def change(self, command_id: str, order: object) -> None:
@@ -131,7 +129,7 @@ class Engine:
         self._append_once(command_id, Kind.CHANGED, {"order": to_json(order)})
 
     def stop(self, command_id: str, error: str) -> None:
-        """Take no further step of a workflow, and undo it; what is stuck is tried at once.  From any thread."""
+        """Stop a workflow and undo it, retrying what is stuck at once.  Thread-safe."""
         self._append_once(command_id, Kind.STOPPED, {"result": FAILURE, "error": error})
 
     def _append_once(self, command_id: str, kind: Kind, body: Json) -> None:
@@ -141,30 +139,30 @@ class Engine:
             self._journal.append(command_id, "", kind, body)
 
     def close(self, command_id: str, error: str) -> None:
-        """Give a workflow up, with what may be left of it; it waits for a call that is under way."""
+        """Give up a workflow, with whatever is left of it, once its current call has ended."""
         with self._turns.take(command_id):
             state = self._fold(command_id)
             if not state.finished:
                 self._finish(state, FAILURE, error)
 
     def pause(self) -> None:
-        """Let every `run` end with Paused as soon as its current call to AWS has ended.  For good."""
+        """Make every `run` raise Paused as soon as its current call to AWS has ended.  It cannot be resumed."""
         self._paused.set()
 
     def unfinished(self) -> tuple[str, ...]:
-        """The IDs to `run` at start, oldest first."""
+        """Return the command IDs to `run` at start, oldest first."""
         return self._journal.unfinished()
 
     def unfinished_workflows(self) -> list[tuple[str, str]]:
-        """The same, each with the name of its workflow."""
+        """Return the unfinished command IDs, each with the name of its workflow."""
         return [(command_id, self._fold(command_id).workflow) for command_id in self._journal.unfinished()]
 
     def state(self, command_id: str) -> State:
-        """All that the journal says of one workflow."""
+        """Return the state of one workflow."""
         return self._fold(command_id)
 
     def accepted(self, after_seq: int = 0) -> tuple[int, list[State]]:
-        """Every workflow as it was accepted, after the record with this number; and the number to go on from."""
+        """Return the newest record number, and the workflows accepted after `after_seq` as they were accepted."""
         records = self._journal.of_kind(Kind.ACCEPTED, after_seq)
         states = [fold(record.command_id, [record], self._workflows) for record in records]
         readable = [state for state in states if state.order is not None]
@@ -186,7 +184,7 @@ class Engine:
         return [order for state in states if (order := state.order_as(kind)) is not None]
 
     def move_to_archive(self, is_over: Callable[[State, float], bool]) -> list[str]:
-        """Move those that `is_over(state, when it finished)`; return their command IDs.  Blocks."""
+        """Archive workflows for which `is_over(state, time of finish)`; return their command IDs.  Blocks."""
         ended: dict[str, bool] = {}
         for record in self._journal.of_kind(Kind.FINISHED):
             state = self._fold(record.command_id)
@@ -197,7 +195,7 @@ class Engine:
             return self._journal.move_to_archive(ended)
 
     def _count_finished(self) -> None:
-        """Count those that finished since the last count; at first, those of the archive, too."""
+        """Count workflows that finished since the last count; the first time, also the archived ones."""
         if self._counts_archive:
             self._tally.update(self._journal.archived())
             self._counts_archive = False
@@ -206,7 +204,7 @@ class Engine:
             self._tally[record.body.get("result") == SUCCESS] += 1
 
     def counts(self) -> Counts:
-        """Counted from the journal: they outlive the process."""
+        """Return counts from the journal, so that they survive a restart."""
         with self._tallying:
             self._count_finished()
             failures, successes = self._tally[False], self._tally[True]
@@ -310,7 +308,7 @@ class Engine:
             self._journal.append(state.command_id, step.name, Kind.UNDONE, {})
 
     def _undo_again(self, state: State, known: StepState, error: Retry) -> None:
-        """Some more times in this run, if it has not been stuck before; then it is the next run's."""
+        """Retry the undo within this run, unless it was stuck before or has taken too long; then get stuck."""
         now_s = self._now_s()
         pause_s = self._pace.pause_s(known.undo_attempts, self._random)
         patient = now_s + pause_s < (known.undo_began_at_s or now_s) + self._pace.undo_patience_s
@@ -328,23 +326,25 @@ class Engine:
             self._journal.drop(seqs)
 
     def _stuck_until_s(self, state: State) -> float:
-        """When the workflow may be tried again; 0 when it is not stuck."""
+        """Return when the workflow may be retried; 0 if it is not stuck."""
         if state.damage:
             return self._now_s() + self._pace.stuck_cap_s
         for step in state.steps.values():
-            if state.failure and step.needs_undo and step.undo_deaths > 1:  # it may kill annexd, but not at each start
+            if state.failure and step.needs_undo and step.undo_deaths > 1:  # an undo must not kill annexd at each start
                 return self._sane(step.undo_at_s + self._pace.stuck_pause_s(step.undo_deaths - 2, lambda: 1.0))
-            if step in state.stuck_steps and step.stuck_seq > self._started_seq:  # an earlier annexd's is tried at once
+            if (
+                step in state.stuck_steps and step.stuck_seq > self._started_seq
+            ):  # after a restart it is retried at once
                 return self._sane(step.retry_at_s)
         return 0.0
 
     def _sane(self, retry_at_s: float) -> float:
-        """No pause is longer than the longest: a clock that was set back is no reason to wait for a year."""
+        """Ignore a retry time beyond the longest pause: the clock was set back."""
         return 0.0 if retry_at_s - self._now_s() > self._pace.stuck_cap_s else retry_at_s
 
 
 def _attempt(name: str, act: Callable[[], T]) -> T:
-    """The edge of a worker: whatever goes wrong inside a step is that order's failure, and no other's."""
+    """Call `act` at the edge of a worker: an unexpected error in a step fails that order only."""
     try:
         return act()
     except (Retry, Refused):

@@ -1,4 +1,4 @@
-"""One worker at a time for one workflow; different workflows never wait for each other."""
+"""One lock per workflow: one thread runs it at a time, and different workflows never wait for each other."""
 
 import threading
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 class KeyedLock:
-    """A lock for each name, kept only while somebody holds it or waits for it."""
+    """A lock for each name, kept only while it is held or waited for."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -14,7 +14,7 @@ class KeyedLock:
 
     @contextmanager
     def take(self, name: str) -> Iterator[None]:
-        """Wait for the turn of `name`, and hold it."""
+        """Wait for the lock of `name` and hold it."""
         turn = self._join(name)
         try:
             with turn:
@@ -24,7 +24,7 @@ class KeyedLock:
 
     @contextmanager
     def take_if_free(self, name: str) -> Iterator[bool]:
-        """Hold the turn of `name`, if nobody else does; whether it is held."""
+        """Hold the lock of `name` if it is free; yield whether it is held."""
         turn = self._join(name)
         held = turn.acquire(blocking=False)
         try:

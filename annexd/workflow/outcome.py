@@ -1,4 +1,4 @@
-"""What became of an order, for whoever asks, now or years later."""
+"""The outcome of an order, available at any later time."""
 
 from dataclasses import dataclass
 from typing import TypeVar
@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an order.  It can be had again at any later time, also after a restart.
+    """The outcome of an order; it can be computed again at any time, also after a restart.
 
-    `retry_at_s` is None once all is finished.  Otherwise something could not be undone yet (or done, by a workflow
-    that gives nothing up), and `Engine.run` wants to be called again at that time (seconds since the epoch).
+    `retry_at_s` is None once the workflow is finished.  Otherwise something could not be undone yet (or done, in a
+    patient workflow), and `Engine.run` should be called again at that time (seconds since the epoch).
     """
 
     command_id: str
@@ -31,18 +31,18 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Counts:
-    """For the daemon's ad.  `stuck` are among the `unfinished`."""
+    """Counts for the daemon's ad; `unfinished` includes `stuck`."""
 
     requests: int
     successes: int
     failures: int
     unfinished: int
     stuck: int
-    stuck_reason: str = ""  # of the one that has waited longest
+    stuck_reason: str = ""  # of the oldest stuck one
 
 
 def outcome_of(state: State, retry_at_s: float | None) -> Outcome:
-    """The answer that `state` amounts to; `retry_at_s` when it is stuck until then."""
+    """Return the outcome of a state; `retry_at_s` is set if it is stuck."""
     result, error = state.finished or state.failure or (FAILURE, "")
     if not state.finished:
         error = "; ".join(filter(None, (error, stuck_words(state))))
@@ -50,10 +50,10 @@ def outcome_of(state: State, retry_at_s: float | None) -> Outcome:
 
 
 def stuck_words(state: State) -> str:
-    """Why it is stuck; empty when it is not."""
+    """Return why a workflow is stuck, or ""."""
     if state.damage:
-        return f"the journal of this request cannot be followed: {state.damage}"
+        return f"the journal's records of this request are unusable: {state.damage}"
     what = "undone" if state.failure else "done"
     return "; ".join(
-        f"{step.name} could not be {what} yet and is tried again: {step.stuck_error}" for step in state.stuck_steps
+        f"{step.name} could not be {what} yet, will retry: {step.stuck_error}" for step in state.stuck_steps
     )

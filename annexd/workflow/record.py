@@ -1,7 +1,7 @@
 """What a journal holds, and the state that is read out of it.
 
-The state of a workflow is `fold(history)` and is kept nowhere else: so what a restarted daemon knows is, by
-construction, what the one before it knew.
+The state of a workflow is `fold(history)` and is stored nowhere else.  So a restarted daemon knows, by construction,
+what the one before it knew.
 """
 
 from collections.abc import Mapping
@@ -17,20 +17,20 @@ FAILURE: Final = "Failure"
 
 
 class Kind(StrEnum):
-    """What a record says.  In brackets: its body."""
+    """The kind of a record.  In braces: its body."""
 
     ACCEPTED = "accepted"  # the order is ours now {owner, workflow, order, asked: a digest of what was asked for}
     INTENT = "intent"  # a step is about to act {everything needed to find and undo it}; again: an attempt more {}
     UNKNOWN = "unknown"  # an attempt, forward or back, ended without a clear answer {error, untouched}
     DONE = "done"  # a step has acted {its result}
-    FAILED = "failed"  # a step cannot act, from here on all is undone {result, error, untouched}
+    FAILED = "failed"  # a step cannot act, so all steps are undone {result, error, untouched}
     UNDOING = "undoing"  # a step is about to be undone {}
     UNDONE = "undone"  # nothing is left of a step {}
     STUCK = "stuck"  # a step could not be undone yet, or done where nothing is given up {error, retry_at_s}
     CHANGED = "changed"  # the order is this one now, such as with other keys {order}; what is stuck is tried at once
     STOPPED = "stopped"  # no step goes forward any more, all is undone {result, error}; the same
     FINISHED = "finished"  # the answer {result, error}
-    DAMAGED = "damaged"  # never written: what the reader makes of a record that it cannot read {error}
+    DAMAGED = "damaged"  # never written: stands for a record that cannot be read {error}
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class StepState:
     undo_attempts: int = 0
     undo_began_at_s: float = 0.0
     undo_at_s: float = 0.0  # the newest attempt
-    undo_deaths: int = 0  # the newest attempts to undo that have no end, as if the process had died in them
+    undo_deaths: int = 0  # the newest attempts to undo without a recorded end: the process died in them
     stuck: int = 0
     stuck_error: str = ""
     stuck_seq: int = 0
@@ -87,17 +87,17 @@ class StepState:
 
     @property
     def deaths(self) -> int:
-        """Attempts forward that have no end: the process died in them."""
+        """The number of forward attempts without a recorded end: the process died in them."""
         return self.attempts - self.unknown if self.result is None else 0
 
     @property
     def needs_undo(self) -> bool:
-        """True while there may be something of this step in the cloud."""
+        """True while something of this step may exist in the cloud."""
         return self.attempts > self.untouched and not self.undone
 
     @property
     def unsettled_at_s(self) -> float:
-        """When it was last asked without a clear answer; 0 when there was always one."""
+        """The time of the last forward attempt without a clear answer, or 0."""
         answered = self.untouched + (self.result is not None)
         return self.asked_at_s if self.attempts > answered else 0.0
 
@@ -114,7 +114,7 @@ class State:
     steps: Mapping[str, StepState] = field(default_factory=dict)  # in the order of their first records
     failure: tuple[str, str] | None = None  # result, error
     finished: tuple[str, str] | None = None
-    damage: str = ""  # why this history cannot be followed
+    damage: str = ""  # why this history is unusable
 
     @property
     def results(self) -> Results:
@@ -127,17 +127,17 @@ class State:
 
     @property
     def is_stuck(self) -> bool:
-        """True when something could not be done or undone yet, or these records cannot be followed."""
+        """True if something could not be done or undone yet, or if the history is unusable."""
         return not self.finished and bool(self.damage or self.stuck_steps)
 
     @property
     def is_undone(self) -> bool:
-        """True when it failed, and nothing is left of it."""
+        """True if the workflow failed and nothing is left of it."""
         return self._has_failed and not self._may_be_left
 
     @property
     def is_given_up(self) -> bool:
-        """True when it ended although something may be left of it."""
+        """True if the workflow failed and something may be left of it."""
         return self._has_failed and self._may_be_left
 
     @property
@@ -150,12 +150,12 @@ class State:
 
     @property
     def stuck_steps(self) -> tuple[StepState, ...]:
-        """Those that are tried again: to be undone, or, where nothing has failed, to be done."""
+        """The steps that are retried: undone after a failure, done otherwise."""
         undoing = self.failure is not None
         return tuple(
             step for step in self.steps.values() if step.stuck and (step.needs_undo if undoing else step.result is None)
         )
 
     def step(self, name: str) -> StepState:
-        """What is known of the step `name`, which may be nothing."""
+        """Return the state of the step `name`, even if it has not begun."""
         return self.steps.get(name, StepState(name))

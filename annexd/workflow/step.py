@@ -1,7 +1,7 @@
-"""A step: one effect on the world that can be asked for again and undone.
+"""A step: one external effect that can be repeated and undone.
 
-The engine keeps the promise, the step only acts.  So `forward` and `backward` must stand being called any
-number of times with one intent, by a process that remembers nothing else.
+The engine guarantees completion; a step only acts.  So `forward` and `backward` must be idempotent: they may be called
+any number of times with one intent, by a process that remembers nothing else.
 """
 
 from collections.abc import Mapping
@@ -16,21 +16,21 @@ OrderT_contra = TypeVar("OrderT_contra", contravariant=True)
 IntentT = TypeVar("IntentT")
 ResultT_co = TypeVar("ResultT_co", covariant=True)
 
-LONGEST_ERROR: Final = 4000  # characters: it may quote an answer, and stands in the journal for each try
+LONGEST_ERROR: Final = 4000  # characters: it may quote an answer, and the journal stores it for each attempt
 
 
 class StepError(Exception):
-    """Why a step did not do what it was asked; the text goes to the sender and holds no secret."""
+    """A step failed; the text goes to the sender and contains no secret."""
 
     def __init__(self, error: str) -> None:
         super().__init__(error if len(error) <= LONGEST_ERROR else f"{error[:LONGEST_ERROR]}...")
 
 
 class Retry(StepError):
-    """Unknown or not yet: time-out, lost connection, throttling, 5xx, an instance still shutting down.
+    """The result is unknown or not final: time-out, lost connection, throttling, 5xx, an instance still shutting down.
 
-    The engine asks again with the same intent.  `untouched` says that this very attempt surely had no
-    effect: it was throttled, say, or never reached AWS.
+    The engine retries with the same intent.  `untouched`: this attempt certainly had no effect, because it was
+    throttled, for example, or never reached AWS.
     """
 
     def __init__(self, error: str, *, untouched: bool = False) -> None:
@@ -39,10 +39,10 @@ class Retry(StepError):
 
 
 class Refused(StepError):
-    """A final no: denied, invalid, over a quota, not there.  Forward: all is undone.  Backward: stuck.
+    """A final refusal: denied, invalid, over a quota, not found.  Forward: all is undone.  Backward: stuck.
 
-    `untouched` as in Retry; `result` is the word for the reply ad.  `local`: it is this host's fault, such as a key
-    file that cannot be read now.  A workflow that gives nothing up tries that again.
+    `untouched` as in Retry; `result` is the result in the reply ad.  `local`: the cause is on this host, such as an
+    unreadable key file; a patient workflow retries that.
     """
 
     def __init__(self, error: str, *, untouched: bool = False, result: str = "Failure", local: bool = False) -> None:
@@ -77,8 +77,7 @@ class Step(Protocol[OrderT_contra, IntentT, ResultT_co]):
     def backward(self, order: OrderT_contra, intent: IntentT, asked_at_s: float, /) -> None:
         """Undo, and return only when nothing is left of it, nor can come.  Raises Retry or Refused.
 
-        `asked_at_s`: when `forward` was last called without a clear answer, so that its effect may still
-        be on its way; 0 when there was always one.
+        `asked_at_s` is the time of the last `forward` without a clear answer, whose effect may still come; or 0.
         """
 
 

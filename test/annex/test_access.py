@@ -29,7 +29,7 @@ class Files:
     def __call__(self, owner: str, path: str) -> bytes:
         self.asked.append((owner, path))
         if path not in self.files:
-            raise PermissionError(f"{path} does not belong to the requester")
+            raise PermissionError(f"{path} is not owned by the requester")
         return self.files[path]
 
 

@@ -47,7 +47,7 @@ def test_keys_that_expire_during_an_undo_leave_it_stuck_under_its_lease_until_th
     expire(site, "DescribeSpotFleetRequests")
     answer = site.order(IMPATIENT)
     assert answer["Result"] == "Failure"
-    assert "could not be undone yet and is tried again" in str(answer["ErrorString"])
+    assert "could not be undone yet, will retry" in str(answer["ErrorString"])
     assert "have expired" in str(answer["ErrorString"])
     assert len(site.live_fleets()) == 1
     site.check_all_leased()

@@ -92,4 +92,4 @@ def test_a_journal_that_cannot_be_read_or_is_in_use_is_never_taken_for_empty(tmp
     held = Journal(tmp_path / "held")
     status, said = ask(tmp_path / "held")
     held.close()
-    assert (status, "another process holds it" in said) == (2, True), said
+    assert (status, "another process has it open" in said) == (2, True), said

@@ -1,4 +1,4 @@
-"""annexd's server on a port of its own, in a thread, for real clients; without the daemon and the pool around it."""
+"""annexd's server on its own port, in a thread, for real clients; without daemon and pool."""
 
 import asyncio
 import os
@@ -39,7 +39,7 @@ class CountedSessions(SessionCache):
 
 
 def secure_context(**changes: Any) -> ServerContext:
-    """Requires what recommended HTCondor configurations require."""
+    """Return a context that requires what recommended HTCondor configurations require."""
     policy = SecurityPolicy(Requirement.REQUIRED, Requirement.REQUIRED, Requirement.REQUIRED, Requirement.REQUIRED)
     facts: dict[str, Any] = {
         "version": VERSION,
@@ -56,7 +56,7 @@ def secure_context(**changes: Any) -> ServerContext:
 
 @dataclass
 class Served:
-    """Answers every order with `reply`; everybody may do what no level of `forbidden` is needed for."""
+    """Answers every order with `reply`; all peers have every level except `forbidden`."""
 
     context: ServerContext = field(default_factory=secure_context)
     reply: Mapping[str, Scalar] = field(default_factory=lambda: {"Result": "Success"})
@@ -84,7 +84,7 @@ class Served:
 
     @property
     def handshakes(self) -> int:
-        """How many sessions were negotiated."""
+        """The number of negotiated sessions."""
         sessions = self.context.sessions
         assert isinstance(sessions, CountedSessions)
         return sessions.made

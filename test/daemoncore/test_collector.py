@@ -21,7 +21,7 @@ from annexd.daemoncore.pool.outbound import Outbound
         ('eval("(")', False),
     ],
 )
-def test_only_what_is_true_of_the_ad_stops_the_daemon(expression: str, is_true: bool) -> None:
+def test_only_an_expression_that_is_true_in_the_ad_stops_the_daemon(expression: str, is_true: bool) -> None:
     async def asked() -> bool:
         advertiser = Advertiser(Outbound({}), Publication((), 300, {}), dict)
         advertiser.identity = Identity("annexd@host", "host", "<127.0.0.1:1>", "25.14.1", "x86_64")

@@ -1,4 +1,4 @@
-"""Whose place is given up: of the one who has most of them, however many addresses it has."""
+"""The busiest host loses its oldest pending connection, even if it uses many addresses."""
 
 import asyncio
 import time
@@ -20,11 +20,11 @@ LATER_S = time.monotonic() + 3600
         ("fe80::1%eth0", "fe80::/64"),
     ],
 )
-def test_an_address_counts_as_its_machine(address: str, counted: str) -> None:
+def test_an_address_is_counted_by_its_host(address: str, counted: str) -> None:
     assert counted_as(address) == counted
 
 
-def test_one_ipv6_network_with_many_addresses_pushes_out_itself_only() -> None:
+def test_one_ipv6_network_with_many_addresses_evicts_only_its_own_connections() -> None:
     async def flood() -> tuple[int, list[str]]:
         pending_connections, ended = PendingConnections(), list[str]()
 

@@ -1,4 +1,4 @@
-"""Room for so many at once, whose size may change at a reconfig."""
+"""A semaphore whose size may change at a reconfig."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,7 +8,7 @@ from annexd.daemoncore.process.semaphore import Semaphore
 
 
 class AccessCheck:
-    """Somebody who comes in, and stays until told to go."""
+    """A task that holds the semaphore until it is told to leave."""
 
     def __init__(self, room: Semaphore) -> None:
         self.is_inside, self._may_go = False, asyncio.Event()
@@ -39,7 +39,7 @@ async def require_settled() -> None:
         await asyncio.sleep(0)
 
 
-def test_who_came_first_comes_in_first_and_the_others_wait_their_turn() -> None:
+def test_tasks_enter_in_the_order_of_their_arrival() -> None:
     async def scene() -> None:
         room = Semaphore(2)
         guests = await visits(room, 5)
@@ -55,7 +55,7 @@ def test_who_came_first_comes_in_first_and_the_others_wait_their_turn() -> None:
     run(scene())
 
 
-def test_a_larger_room_takes_more_at_once_and_a_smaller_one_throws_nobody_out() -> None:
+def test_growing_admits_waiting_tasks_and_shrinking_evicts_none() -> None:
     async def scene() -> None:
         room = Semaphore(1)
         guests = await visits(room, 4)
@@ -75,7 +75,7 @@ def test_a_larger_room_takes_more_at_once_and_a_smaller_one_throws_nobody_out() 
     run(scene())
 
 
-def test_who_gives_up_waiting_holds_up_nobody() -> None:
+def test_a_task_that_stops_waiting_delays_no_other() -> None:
     async def scene() -> None:
         room = Semaphore(1)
         guests = await visits(room, 3)
@@ -90,12 +90,12 @@ def test_who_gives_up_waiting_holds_up_nobody() -> None:
     run(scene())
 
 
-def test_who_gives_up_at_the_very_moment_of_his_turn_leaves_it_to_the_next() -> None:
+def test_a_task_cancelled_at_the_moment_of_its_turn_passes_it_on() -> None:
     async def scene() -> None:
         room = Semaphore(1)
         guests = await visits(room, 3)
         guests[0]._may_go.set()
-        await asyncio.sleep(0)  # the first is on his way out
+        await asyncio.sleep(0)  # the first is about to leave
         guests[1].task.cancel()
         await require_settled()
         assert not guests[1].is_inside

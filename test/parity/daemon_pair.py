@@ -23,7 +23,7 @@ from test.pool import ANNEXD_CONFIG, Pool
 DAEMONS = ("MASTER", "COLLECTOR", "SHARED_PORT", "SCHEDD", "ANNEXD")
 COMPARED = ("SCHEDD", "ANNEXD")
 WORKER = Path(__file__).with_name("ping_worker.py")
-READ_AGAIN = {"SCHEDD": re.compile(r"Re-reading config"), "ANNEXD": re.compile(r"reconfigured|reconfig refused")}
+READ_AGAIN = {"SCHEDD": re.compile(r"Re-reading config"), "ANNEXD": re.compile(r"Reconfigured|Reconfig failed")}
 SERVER = "# --- from here on for the daemons only"
 CONFIG = f"""
 SEC_DEFAULT_AUTHENTICATION_METHODS = FS, IDTOKENS, SSL, PASSWORD, CLAIMTOBE, ANONYMOUS

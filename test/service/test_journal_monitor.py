@@ -1,4 +1,4 @@
-"""A journal whose disk fails or hangs: the daemon's ad tells, and the event loop never waits for it."""
+"""A journal whose disk fails or hangs: the daemon's ad reports it, and the event loop never waits for it."""
 
 import asyncio
 import time
@@ -32,7 +32,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 def context(annexes: Engine) -> CommandContext:
-    """Of a daemon whose orders are of the small world, and ask nothing of AWS."""
+    """Return the context of a daemon whose orders act on the test world instead of AWS."""
     return CommandContext(AnnexIndex(annexes), StepContext(lambda _: pytest.fail("AWS was asked")), NoBundleSources())
 
 
@@ -51,7 +51,7 @@ def refused(annexes: Engine) -> bool:
     return False
 
 
-def test_the_ad_tells_of_a_full_disk_until_there_is_room_and_what_waits_goes_on(journal: Journal) -> None:
+def test_the_ad_reports_a_full_disk_until_space_is_freed_and_waiting_orders_continue(journal: Journal) -> None:
     annexes = engine(journal, World())
     mended: list[bool] = []
 
@@ -64,16 +64,16 @@ def test_the_ad_tells_of_a_full_disk_until_there_is_room_and_what_waits_goes_on(
             assert refused(annexes)
             await until(lambda: journal_monitor.status()["AnnexJournalOK"] is False, "the ad to tell")
             assert "its disk fails" in str(journal_monitor.status()["AnnexJournalError"])
-            await asyncio.sleep(0.1)  # some probes, in vain
+            await asyncio.sleep(0.1)  # some failed probes
             assert not mended
-        await until(lambda: mended, "the mended journal to be noticed")
+        await until(lambda: mended, "the recovery of the journal to be noticed")
         assert "AnnexJournalError" not in journal_monitor.status()
         watch.cancel()
 
     asyncio.run(lives())
 
 
-def test_an_order_that_waits_for_the_journal_goes_on_as_soon_as_it_can_be_written(journal: Journal) -> None:
+def test_an_order_that_waits_for_the_journal_continues_as_soon_as_it_can_be_written(journal: Journal) -> None:
     world = World()
     annexes = engine(journal, world)
     annexes.accept("1", OWNER, LARGE)
@@ -94,7 +94,7 @@ def test_an_order_that_waits_for_the_journal_goes_on_as_soon_as_it_can_be_writte
     asyncio.run(lives())
 
 
-def test_while_the_disk_hangs_the_event_loop_goes_on_and_the_ad_is_there(journal: Journal) -> None:
+def test_a_hanging_disk_blocks_neither_the_event_loop_nor_the_ad(journal: Journal) -> None:
     annexes = engine(journal, World())
 
     async def lives() -> None:
@@ -105,7 +105,7 @@ def test_while_the_disk_hangs_the_event_loop_goes_on_and_the_ad_is_there(journal
             asyncio.create_task(work)
             for work in (journal_monitor.count(), journal_monitor.watch(lambda: None), orders.continue_unfinished())
         ]
-        with journal._lock:  # as a write holds it that does not return
+        with journal._lock:  # held as by a write that hangs
             journal_monitor.recount()
             beats = 0
             while beats < 20:
@@ -120,7 +120,7 @@ def test_while_the_disk_hangs_the_event_loop_goes_on_and_the_ad_is_there(journal
     asyncio.run(lives())
 
 
-def test_an_order_that_nobody_works_on_is_found_when_the_journal_is_back(journal: Journal) -> None:
+def test_an_idle_order_is_found_when_the_journal_can_be_written_again(journal: Journal) -> None:
     world = World()
     annexes = engine(journal, world)
     annexes.accept("1", OWNER, LARGE)

@@ -1,4 +1,4 @@
-"""A fault at one account is that account's: the others are looked at, and their annexes live as long as they should."""
+"""A fault at one account affects that account only: the others are reconciled, and their annexes keep their leases."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ from test.cloud import Cloud
 from test.cloud.keys import OTHER_KEY
 
 PATIENCE_S = 20.0
-HANGING = 7  # one less than are looked at side by side
+HANGING = 7  # one less than are reconciled concurrently
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def site(deployed: tuple[Cloud, str], tmp_path: Path) -> Iterator[Site]:
 
 @pytest.fixture
 def journal(site: Site) -> Iterator[Journal]:
-    """With an annex of alice's, whose lease has an hour to go."""
+    """A journal with an annex of alice, whose lease has an hour left."""
     assert site.order()["Result"] == "Success"
     journal = site.journal()
     yield journal
@@ -85,7 +85,7 @@ async def until(condition: Callable[[], object], what: Callable[[], str]) -> Non
 
 
 def reconciled(site: Site, journal: Journal, faults: int, looks: int = 1) -> Mapping[str, int | str]:
-    """The status once alice's account was looked at so often, and so many accounts are at fault."""
+    """Return the status after this many looks at alice's account and with this many faulty accounts."""
 
     async def lives() -> Mapping[str, int | str]:
         engine = site.engine(journal)
@@ -109,7 +109,7 @@ def reconciled(site: Site, journal: Journal, faults: int, looks: int = 1) -> Map
     return asyncio.run(lives())
 
 
-def test_endpoints_that_never_end_their_answers_keep_no_other_account_waiting(site: Site, journal: Journal) -> None:
+def test_endpoints_that_never_end_their_answers_delay_no_other_account(site: Site, journal: Journal) -> None:
     gone = threading.Event()
     start = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
     with contextlib.ExitStack() as endpoints:
@@ -122,7 +122,7 @@ def test_endpoints_that_never_end_their_answers_keep_no_other_account_waiting(si
 
 
 @pytest.mark.parametrize("answer", [b"{}", b"<a/>", b"[" * 100_000, b"null", b"\xff"])
-def test_an_endpoint_that_answers_nonsense_is_a_fault_of_its_account_only(
+def test_a_nonsense_answer_of_an_endpoint_is_a_fault_of_its_account_only(
     site: Site, journal: Journal, answer: bytes
 ) -> None:
     with endpoint(says(answer)) as url:
@@ -132,7 +132,7 @@ def test_an_endpoint_that_answers_nonsense_is_a_fault_of_its_account_only(
 
 
 @pytest.mark.parametrize("changes", [{"ec2_url": "http://under_score"}, {"region": ""}])
-def test_endpoints_that_cannot_be_used_are_a_fault_of_their_account_only(
+def test_unusable_endpoints_are_a_fault_of_their_account_only(
     site: Site, journal: Journal, changes: dict[str, Any]
 ) -> None:
     ordered(site, journal, "annex-1", site.cloud.url, **changes)
@@ -153,9 +153,7 @@ def test_a_broken_aws_configuration_of_annexds_own_is_a_fault_of_its_own_account
 
 
 @pytest.mark.parametrize("date", ["Sun, 01 Jan 2090 00:00:00 GMT", "Mon, 01 Jan 1990 00:00:00 GMT"])
-def test_a_date_of_an_endpoint_that_a_user_names_ends_nobody_elses_annex(
-    site: Site, journal: Journal, date: str
-) -> None:
+def test_a_date_from_a_users_endpoint_ends_no_other_users_annex(site: Site, journal: Journal, date: str) -> None:
     with endpoint(relays(site.cloud.url, date)) as url:
         ordered(site, journal, "annex-1", site.cloud.url, lambda_url=url, logs_url=url)
         status = reconciled(site, journal, faults=0, looks=3)
@@ -164,7 +162,7 @@ def test_a_date_of_an_endpoint_that_a_user_names_ends_nobody_elses_annex(
     assert len(site.live_fleets()) == 1
 
 
-def test_keys_of_another_account_are_a_fault_and_nothing_there_is_believed_gone(site: Site, journal: Journal) -> None:
+def test_keys_of_another_account_are_a_fault_and_no_annex_is_considered_gone(site: Site, journal: Journal) -> None:
     site.keys["/home/bob/public"] = OTHER_KEY.encode()
     order = ordered(site, journal, "annex-1", site.cloud.url)
     bobs_keys = KeySource("/home/bob/public", "/home/alice/secret")
@@ -174,8 +172,8 @@ def test_keys_of_another_account_are_a_fault_and_nothing_there_is_believed_gone(
     assert (status["AnnexFleets"], status["AnnexEndedOverdue"]) == (1, 0)
 
 
-def test_a_fault_of_annexd_at_one_account_is_that_accounts_only(site: Site, journal: Journal) -> None:
-    """Such as a host without a passwd entry for a requester whom it once knew."""
+def test_an_internal_error_at_one_account_affects_that_account_only(site: Site, journal: Journal) -> None:
+    """Such as a passwd entry of a requester that was removed."""
     order = ordered(site, journal, "annex-1", site.cloud.url)
     bobs_keys = KeySource("/home/bob/public", "/home/alice/secret")
     bobs = with_requester(order, Requester(OWNER, None, bobs_keys))
@@ -184,10 +182,10 @@ def test_a_fault_of_annexd_at_one_account_is_that_accounts_only(site: Site, jour
     assert reconciled(site, journal, faults=1, looks=2)["AnnexFleets"] == 1
 
 
-# The promise, where the lease function does not keep it.
+# The lease function fails.
 
 
-def test_a_lease_that_nobody_ends_is_ended_by_annexd_after_three_runs_and_reported(
+def test_annexd_ends_and_reports_a_lease_that_three_runs_of_the_function_did_not_end(
     site: Site, journal: Journal
 ) -> None:
     site.away_s = alices_end_s(site.engine(journal)) + OVERDUE_S + 60 - time.time()
@@ -217,7 +215,7 @@ def test_the_oldest_heartbeat_of_all_accounts_is_in_the_ad(site: Site, journal: 
     assert "AnnexFunctionFault" not in status
 
 
-# Which accounts are looked at.
+# Which accounts are reconciled.
 
 
 def finished(journal: Journal, name: str, result: str) -> None:
@@ -229,7 +227,7 @@ def urls(living: Living, now_s: float | None = None) -> list[str]:
     return sorted(target.endpoints.ec2_url for target in targets)
 
 
-def test_an_account_is_looked_at_while_something_lives_there_and_forgotten_after(site: Site, journal: Journal) -> None:
+def test_an_account_is_reconciled_while_something_lives_there_and_then_forgotten(site: Site, journal: Journal) -> None:
     living, here = Living(site.engine(journal)), site.cloud.url
     assert urls(living) == [here]
     ordered(site, journal, "annex-1", "http://a")
@@ -250,7 +248,7 @@ def test_an_order_that_failed_is_no_fault_of_the_next_annexd(site: Site, journal
 
 
 @pytest.mark.parametrize("order", [{}, {"endpoints": None}, {"owner": 5, "endpoints": {}}, {"join": 7}])
-def test_an_order_of_another_version_keeps_no_account_from_being_looked_at(
+def test_an_order_of_another_version_prevents_no_account_from_being_reconciled(
     site: Site, journal: Journal, order: Json
 ) -> None:
     journal.append("annex-1", "", Kind.ACCEPTED, {"owner": OWNER, "workflow": "", "order": order})

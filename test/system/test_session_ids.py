@@ -48,7 +48,7 @@ for act in (reconfigure, reconfigure, give_order, reconfigure, give_order, ask_f
 """
 CONFIG = "ANNEXD_DEBUG = D_SECURITY\nMASTER_BACKOFF_CEILING = 1"
 RECONFIGURES = 6
-NO_EFFECT = re.compile(r"reconfigured|shutdown|PERMISSION DENIED|granted:| from \S+@\S+ at ")
+NO_EFFECT = re.compile(r"Reconfigured|shutdown|PERMISSION DENIED|PERMISSION GRANTED| from \S+@\S+ at ")
 UNPROVED = "in a resumed session: it cannot prove the session"
 
 
@@ -177,7 +177,7 @@ def test_one_process_gives_commands_with_and_without_a_message_in_any_order(site
     before = len(site.log())
     done = site.pool.run(sys.executable, "-c", MIXED, stdin=json.dumps([site.address, site.request(EndOfLease=1)]))
     assert done.returncode == 0, done.stdout + done.stderr + site.log()[before:]
-    site.wait(lambda: site.log()[before:].count("reconfigured") == RECONFIGURES, "each reconfig to be carried out")
+    site.wait(lambda: site.log()[before:].count("Reconfigured") == RECONFIGURES, "each reconfig to be carried out")
     said = site.log()[before:]
     assert len(re.findall(r"DC_RECONFIG from \S+ at \S+$", said, re.MULTILINE)) == RECONFIGURES
     assert said.count("DC_SET_PEACEFUL_SHUTDOWN from") == 2

@@ -1,7 +1,7 @@
 """A small world for the engine: shelves that steps put things on, and time that passes only by waiting.
 
-The shelves outlive an engine as AWS outlives annexd.  What goes wrong is scripted by step, direction and moment:
-an error before the effect is a call that never arrived, after it an answer that was lost.
+The shelves outlive an engine as AWS outlives annexd.  Failures are scripted by step, direction and moment: an error
+before the effect is a call that never arrived, an error after it is a lost answer.
 """
 
 from collections import Counter
@@ -42,12 +42,12 @@ class Placed:
 
 
 class Crash(BaseException):
-    """The process is gone: nothing of it runs any more, not even `except Exception`."""
+    """The process died: not even `except Exception` runs any more."""
 
 
 @dataclass
 class World:
-    """What is there, what was called, and what is to go wrong next."""
+    """The things on the shelves, the calls made, and the scripted failures."""
 
     now_s: float = START_S
     shelf: set[tuple[str, str]] = field(default_factory=set)
@@ -65,7 +65,7 @@ class World:
         return self.now_s
 
     def meet(self, moment: str) -> None:
-        """Raise what the script has for this moment: `<step> <direction> before|after`."""
+        """Raise the scripted failure of this moment: `<step> <direction> before|after`."""
         script = self.script.get(moment)
         error = script.pop(0) if script else None
         if error is not None:
@@ -116,7 +116,7 @@ def steps(world: World) -> Workflow[Thing]:
 
 
 def engine(journal: Journal, world: World, pace: RetryPolicy | None = None) -> Engine:
-    """An engine as a newly started daemon makes it; its dice always show the longest pause."""
+    """Return an engine as a newly started daemon makes it, whose random pauses are always the longest."""
     return Engine(journal, steps(world), pace=pace, now_s=world.clock, wait=world.wait, random=lambda: 1.0)
 
 

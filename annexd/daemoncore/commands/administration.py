@@ -1,7 +1,7 @@
-"""What administrators ask of every HTCondor daemon: its configuration, its log, its ads.
+"""Administrative commands of every HTCondor daemon: its configuration, its log, its ads.
 
-Each handler answers as DaemonCore does (daemon_core_main.cpp), but for the questions that would have it evaluate what
-a client sends: a Requirements that is an expression is refused when the ad is read.
+Each handler answers as DaemonCore does (daemon_core_main.cpp), with one exception: it never evaluates what a client
+sends.  A Requirements that is an expression is refused when the ad is read.
 """
 
 import asyncio
@@ -25,13 +25,17 @@ NOT_DEFINED = "Not defined"
 SUMMARY = ".*|.summary"  # condor_config_val -summary asks for this pattern
 LONGEST_PATTERN = 200  # of ?names
 PATTERN_BYTES = 32 * 1024  # the largest such patterns take 0.1 s for a thousand names
-PATTERNS_WAITING = 20  # behind the one that is searched for
+PATTERNS_WAITING = 20  # queries that wait while one is searched
 
 _searching = Semaphore(1)
 
 
 class Administration:
-    """`ads`: ours, as they are now; `signals`: what DC_RAISESIGNAL may do, by number; `may`: see RemoteConfig."""
+    """Handlers by command number.
+
+    `ads` returns the daemon's current ads; `signals` maps the numbers that DC_RAISESIGNAL may send to actions; `may`:
+    see RemoteConfig.
+    """
 
     def __init__(
         self, ads: Callable[[], list[bindings.Ad]], signals: Mapping[int, Callable[[], None]], may: May
@@ -55,7 +59,7 @@ class Administration:
         }
 
     def _query(self, call: Call) -> None:
-        """1 and an ad for each ad of ours, and 0 at the end: one message."""
+        """Send one message: 1 and an ad for each of the daemon's ads, then 0."""
         query = call.payload()
         asked = query.handshake_ad()
         query.end()
@@ -65,11 +69,11 @@ class Administration:
         call.connection.reply(answer.integer(0))
 
     def _raise_signal(self, call: Call) -> None:
-        """HTCondor's signal numbers are those of Unix."""
+        """Act on a signal number, which HTCondor shares with Unix."""
         message = call.payload()
         number = message.integer()
         message.end()
-        log.always(f"signal {number} by DC_RAISESIGNAL from {call.received.identity.user}")
+        log.always(f"Got signal {number} (DC_RAISESIGNAL) from {call.received.identity.user}")
         if number in self._signals:
             self._signals[number]()
 
@@ -79,13 +83,13 @@ def is_scalar(value: object) -> bool:
 
 
 def config_val(call: Call) -> None:
-    """CONFIG_VAL: a name, and its value or `Not defined`."""
+    """CONFIG_VAL: answer a name with its value, or `Not defined`."""
     name = _name_in(call)
     call.connection.reply(call.connection.message().string(redacted(name, param(name) or NOT_DEFINED)))
 
 
 async def dc_config_val(call: Call) -> None:
-    """DC_CONFIG_VAL: value, `NAME = raw`, where it was set, the default, and how often it was used; or ?names."""
+    """DC_CONFIG_VAL: answer with value, `NAME = raw`, source, default and use count, or with names for ?names."""
     name = _name_in(call)
     answer = call.connection.message()
     if name.startswith("?"):
@@ -116,7 +120,7 @@ async def _names(question: str) -> list[str]:
     if pattern.startswith(SUMMARY) and (summary := await names_by_file()):
         return summary
     if _searching.waiting >= PATTERNS_WAITING:
-        return ["!error:busy:1: too many ask for names at the same time: ask again"]
+        return ["!error:busy:1: too many concurrent ?names queries: try again later"]
     async with _searching:
         return await asyncio.to_thread(_names_matching, pattern or ".*")
 
@@ -127,13 +131,13 @@ def _names_matching(pattern: str) -> list[str]:
     try:
         wanted = compile_pattern(pattern, ignore_case=True, max_bytes=PATTERN_BYTES)
     except UnknownPattern as error:
-        return [f"!error:regex:1: the pattern cannot be searched for: {error}"]
+        return [f"!error:regex:1: the pattern is not supported: {error}"]
     found = [name for name in bindings.knobs() if wanted.search(name)]
     return sorted(found, key=str.lower) or [""]
 
 
 def purge_log(call: Call) -> None:
-    """DC_PURGE_LOG is for a startd's history; others have nothing to purge."""
+    """DC_PURGE_LOG: answer 0; only a startd has a history to purge."""
     message = call.payload()
     message.integer()
     message.end()
@@ -141,5 +145,5 @@ def purge_log(call: Call) -> None:
 
 
 def time_offset(call: Call) -> None:
-    """DC_TIME_OFFSET: as HTCondor 25's daemons, which never answer it."""
+    """DC_TIME_OFFSET: read the message and send no answer, as the daemons of HTCondor 25."""
     call.payload()

@@ -1,4 +1,4 @@
-"""What the handler of a command is given, and what it may leave to be done."""
+"""The call that a command handler receives, and the work that it may return."""
 
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from annexd.cedar.message import MessageReader
 
 @dataclass(frozen=True)
 class Call:
-    """A command that its sender may give, and the way to answer."""
+    """An authorized command, and the means to answer it."""
 
     received: CommandReceived
     connection: Connection
@@ -22,13 +22,13 @@ class Call:
 
     @property
     def user(self) -> str:
-        """The authenticated sender, user@domain; unauthenticated@unmapped where nobody had to authenticate."""
+        """The sender, user@domain; unauthenticated@unmapped if authentication was not required."""
         return self.received.identity.user
 
     def payload(self) -> MessageReader:
         """Return the command's message.  Raises PeerError when there is none."""
         if self.received.payload is None:
-            raise MalformedMessage("missing message", f"{self.received.command.name} comes with one")
+            raise MalformedMessage("missing message", f"{self.received.command.name} requires one")
         return self.received.payload
 
     def ad(self) -> dict[str, Value]:
@@ -44,4 +44,4 @@ class Call:
 
 
 Work = Coroutine[Any, Any, None]
-Handler = Callable[[Call], Work | None]  # what is left to do, or None when all is done
+Handler = Callable[[Call], Work | None]  # returns the work that remains, or None when the command is done

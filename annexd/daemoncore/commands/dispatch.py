@@ -1,6 +1,6 @@
-"""Which commands a daemon takes, and what each of them does.
+"""The table of a daemon's commands and their handlers.
 
-The table is the interface: ValidCommands, and what condor_ping finds, follow from it.
+The table is the interface: ValidCommands and the results of condor_ping are derived from it.
 """
 
 import secrets
@@ -17,7 +17,7 @@ INSTANCE_ID = secrets.token_hex(8).encode()  # 16 hexadecimal digits, the same f
 
 @dataclass(frozen=True)
 class Actions:
-    """What the daemon as a whole can be told to do."""
+    """Commands to the daemon as a whole."""
 
     reconfig: Callable[[], None]
     stop_gracefully: Callable[[], None]
@@ -25,7 +25,7 @@ class Actions:
 
 
 class Dispatcher:
-    """`administration`: handlers of COMMANDS by number; `own`: the commands of this daemon alone."""
+    """`administration` maps numbers of COMMANDS to handlers; `own` holds the commands of this daemon alone."""
 
     def __init__(self, actions: Actions, administration: Mapping[int, Handler], own: Mapping[Command, Handler]) -> None:
         self._handlers = {**_handlers(actions), **administration}
@@ -35,7 +35,9 @@ class Dispatcher:
 
     def __call__(self, call: Call) -> Work | None:
         command = call.received.command
-        log.full_debug(f"command {command.number} ({command.name}) from {call.received.identity.user} {call.peer}")
+        log.full_debug(
+            f"Received command {command.number} ({command.name}) from {call.received.identity.user} {call.peer}"
+        )
         return self._handlers[command.number](call)
 
 
@@ -47,7 +49,7 @@ def _handlers(actions: Actions) -> Mapping[int, Handler]:
         commands.DC_RECONFIG: _told(actions.reconfig),
         commands.DC_RECONFIG_FULL: _told(actions.reconfig),
         commands.DC_OFF_GRACEFUL: graceful,
-        commands.DC_OFF_PEACEFUL: graceful,  # no request is ever cut short: the journal continues it
+        commands.DC_OFF_PEACEFUL: graceful,  # no order is lost: the journal continues it
         commands.DC_OFF_FAST: fast,
         commands.DC_OFF_FORCE: fast,
         commands.DC_SET_PEACEFUL_SHUTDOWN: _nothing,
@@ -56,7 +58,7 @@ def _handlers(actions: Actions) -> Mapping[int, Handler]:
 
 
 def _nothing(_call: Call) -> None:
-    """That the sender was let in is the whole answer."""
+    """Send nothing: that the command was authorized is the answer."""
 
 
 def _tell_instance(call: Call) -> None:

@@ -1,4 +1,4 @@
-"""DC_CONFIG_RUNTIME and DC_CONFIG_PERSIST: who may set which knob, by SETTABLE_ATTRS_<LEVEL> (daemon_core.cpp)."""
+"""DC_CONFIG_RUNTIME and DC_CONFIG_PERSIST, authorized by SETTABLE_ATTRS_<LEVEL> (daemon_core.cpp)."""
 
 import asyncio
 import fnmatch
@@ -17,13 +17,13 @@ May = Callable[[Call, Level], bool]
 
 
 class RemoteConfig:
-    """may(call, level): whether the sender of a command has a level; it may take as long as the resolver does."""
+    """`may(call, level)` returns whether a command's sender has a level; it may block on the resolver."""
 
     def __init__(self, may: May) -> None:
         self._may = may
 
     async def handle(self, call: Call) -> None:
-        """A knob and a line; an integer is the answer."""
+        """Read a knob and a line, and answer with an integer."""
         message = call.payload()
         knob, line = message.string(), message.nullable_string() or ""
         message.end()
@@ -34,14 +34,14 @@ class RemoteConfig:
             log.always(f"{who} refused: {error}")
             call.connection.reply(call.connection.message().integer(REFUSED))
         else:
-            log.always(f"{who}: {'set' if line else 'unset'}, from the next reconfig on")
+            log.always(f"{who}: {'set' if line else 'unset'}, effective at the next reconfig")
             call.connection.reply(call.connection.message().integer(DONE))
 
     def _set(self, call: Call, knob: str, line: str) -> None:
-        """Raises CannotSet."""
+        """Keep the line if the sender may set this knob.  Raises CannotSet."""
         name = dynamic.name_in(knob, line)
         if not any(self._may(call, level) for level in _levels_that_may_set(name)):
-            raise CannotSet(f"no SETTABLE_ATTRS_<LEVEL> lets this user set {name}")
+            raise CannotSet(f"no SETTABLE_ATTRS_<LEVEL> allows this user to set {name}")
         keep = (
             dynamic.set_runtime
             if call.received.command.number == commands.DC_CONFIG_RUNTIME
@@ -58,5 +58,5 @@ def _levels_that_may_set(name: str) -> Iterator[Level]:
 
 
 def _matches(name: str, pattern: str) -> bool:
-    """`*` stands for anything, and nothing else does."""
+    """Match a pattern in which `*` is the only wildcard."""
     return fnmatch.fnmatchcase(name.upper(), pattern.upper().replace("[", "[[]").replace("?", "[?]"))

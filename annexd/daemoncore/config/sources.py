@@ -1,6 +1,6 @@
-"""Where knobs were set: what `condor_config_val -verbose` and `-summary` of another machine show of this daemon.
+"""Sources of knobs, for `condor_config_val -verbose` and `-summary` on other machines.
 
-The bindings know values only, so HTCondor's own tool is asked, on this host.
+The bindings know values only, so this module runs HTCondor's own tool on this host.
 """
 
 import asyncio
@@ -18,16 +18,19 @@ from annexd.daemoncore.process.limits import for_child
 from annexd.daemoncore.process.semaphore import Semaphore
 from annexd.daemoncore.program import current
 
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.$]*")  # what may stand on the tool's command line
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.$]*")  # safe on the tool's command line
 TIMEOUT_S = 5.0
-AT_ONCE, WAITING = 2, 20  # children, and questions that wait for theirs; more than these are told values alone
+AT_ONCE, WAITING = 2, 20  # children, and queries that wait for one; further queries get values only
 
 _children = Semaphore(AT_ONCE)
 
 
 @dataclass(frozen=True)
 class Source:
-    """`raw`: NAME = the text before expansion; `place`: file and line; `default`: of the parameter table, or None."""
+    """Where a knob was set.
+
+    `raw` is `NAME = text before expansion`; `place` is file and line; `default` comes from the parameter table.
+    """
 
     raw: str
     place: str
@@ -35,7 +38,7 @@ class Source:
 
 
 async def source_of(name: str) -> Source | None:
-    """None when there is no condor_config_val, when it does not know, or when too many ask."""
+    """Return a knob's source; None if condor_config_val is missing or does not know it, or if too many queries wait."""
     if not NAME.fullmatch(name):
         return None
     if (set_from_outside := runtime_config.place_of(name)) is not None:
@@ -51,9 +54,9 @@ async def source_of(name: str) -> Source | None:
 
 
 async def names_by_file() -> list[str]:
-    """What `condor_config_val -summary` shows of us: our version, and behind each `#file` the names that it sets.
+    """Return the lines for `condor_config_val -summary`: the version, then each `#file` and the names that it sets.
 
-    Empty when there is no condor_config_val, or when too many ask.
+    The list is empty if condor_config_val is missing or too many queries wait.
     """
     said = await _condor_config_val("-summary")
     if said is None:
@@ -64,7 +67,7 @@ async def names_by_file() -> list[str]:
 
 
 def _names_in(summary: str) -> dict[str, list[str]]:
-    """By file; a value of several lines may look like more, which the configuration does not know."""
+    """Group names by file; undefined names are dropped, since lines of a long value may look like knobs."""
     by_file: dict[str, list[str]] = {}
     for part in re.split(r"^# from ", summary, flags=re.MULTILINE)[1:]:
         file, _, lines = part.partition("\n")
@@ -74,7 +77,7 @@ def _names_in(summary: str) -> dict[str, list[str]]:
 
 
 async def _condor_config_val(*words: str) -> str | None:
-    """What it prints as this daemon's subsystem sees it, or None when it fails or too many wait for it."""
+    """Return the tool's output for this daemon's subsystem; None if it fails or too many queries wait."""
     if _children.waiting >= WAITING:
         return None
     async with _children:

@@ -1,4 +1,4 @@
-"""Which way into the daemon is open: what was inherited, a name at condor_shared_port, or a port of its own."""
+"""The daemon's command socket: inherited, behind condor_shared_port, or on a port of its own."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ TOUCH_S = 900.0  # DaemonCore's own interval (SharedPortEndpoint)
 
 
 class CommandSocket:
-    """Opened once, with the Server that receives; closed at the end."""
+    """The command socket, opened once and closed at the end."""
 
     def __init__(self, options: Options, settings: DaemonSettings, inheritance: Inheritance | None) -> None:
         self._options, self._settings, self._inheritance = options, settings, inheritance
@@ -28,14 +28,14 @@ class CommandSocket:
 
     @property
     def shared_port_id(self) -> str | None:
-        """Our name at condor_shared_port; None on a TCP port."""
+        """The daemon's name at condor_shared_port; None on a TCP port."""
         inherited = self._inheritance
         if inherited is not None and inherited.shared_port is not None:
             return inherited.shared_port.shared_port_id
         return None if inherited is not None and inherited.tcp_descriptors else self._options.shared_port_id
 
     def open(self, serve: Serve) -> None:
-        """Nothing is accepted yet.  Raises OSError."""
+        """Open the sockets without accepting connections.  Raises OSError."""
         for descriptor in self._inheritance.unused_descriptors if self._inheritance else ():
             with contextlib.suppress(OSError):
                 os.close(descriptor)
@@ -50,39 +50,39 @@ class CommandSocket:
         self._settings = settings
 
     def start(self) -> None:
-        """Accept."""
+        """Start to accept connections."""
         for listener in self._listeners:
             listener.start()
 
     def stop(self) -> None:
-        """Accept no more."""
+        """Stop accepting connections."""
         for listener in self._listeners:
             listener.stop()
 
     async def address(self) -> Sinful:
-        """Where the pool reaches us, as soon as it is known."""
+        """Return the daemon's address once it is known."""
         if self.shared_port_id is not None:
             return await shared_port_address(self._settings.shared_port_ad, self.shared_port_id)
         sockets = [listener.socket for listener in self._listeners]
         return self._start_interfaces.sinful(sockets, self._settings.machine)
 
     async def keep(self) -> None:
-        """Keep our socket file where condor_shared_port looks for it, until cancelled."""
+        """Keep the socket file where condor_shared_port looks for it, until cancelled."""
         while self._named is not None:
             await asyncio.sleep(TOUCH_S)
             if not self._named.touch():
-                log.always("our socket in DAEMON_SOCKET_DIR has vanished; making it again")
+                log.always("The command socket in DAEMON_SOCKET_DIR was removed; creating it again")
                 try:
                     self._listeners[0].replace(self._named.bind())
                 except OSError as error:
-                    log.error(f"our socket cannot be made: {error}; it is tried again in {TOUCH_S:.0f} s")
+                    log.error(f"Failed to create the command socket: {error}; will retry in {TOUCH_S:.0f} s")
 
     def close(self) -> None:
         if self._named is not None:
             self._named.remove()
 
     def _shared_port_uid(self) -> int | None:
-        """Of who runs condor_shared_port, which writes its ad itself: HTCondor's user, even where we are root."""
+        """Return the owner of condor_shared_port's ad file, which is the user that runs condor_shared_port."""
         try:
             return self._settings.shared_port_ad.stat().st_uid if self._settings.shared_port_ad else None
         except OSError:

@@ -1,9 +1,9 @@
-"""Room for those of whom nobody knows yet who they are, and who has to leave when it is full or their time is over.
+"""Limit and evict unauthenticated connections.
 
-To refuse newcomers would let whoever opens enough connections lock everybody out.  So the newcomer gets the place of
-the one who has waited longest, among those of the address that has most places: an honest client needs it for some
-milliseconds, a silent one for as long as it can.  Of IPv6, where one machine has as many addresses as it likes, the
-network of 64 bits counts (RFC 4291, 2.5.4).
+Refusing new connections at the limit would let one host lock out all others.  So a new connection evicts the oldest
+pending one of the busiest address: an honest client is pending for some milliseconds, an attacker for as long as it
+can.  IPv6 connections count by their /64 network, because one machine can use any number of addresses in it (RFC 4291,
+2.5.4).
 """
 
 import asyncio
@@ -16,25 +16,26 @@ from ipaddress import IPv6Address, IPv6Network
 from annexd.authorization.network import peer_address
 from annexd.daemoncore.program import knob
 
-SHARE_OF_DESCRIPTORS = 2  # one in two may be a stranger's connection; the others are for orders, AWS and files
-LOOK_S = 0.25  # between two looks at whose time is over
-HOST_BITS = 64  # of an IPv6 network, beyond which its addresses are one machine's
+SHARE_OF_DESCRIPTORS = 2  # pending connections may use one descriptor in two; orders, AWS and files use the others
+LOOK_S = 0.25  # between two checks of the deadlines
+HOST_BITS = 64  # prefix length of an IPv6 network whose addresses count as one host
 
 
 @dataclass(eq=False)
 class Place:
-    """A connection's, until it has sent its whole command.  host: see counted_as.  close: end the connection, for the
-    reason given.
+    """A connection that has not sent its whole command yet.
+
+    `host`: see counted_as.  `close(reason)` ends the connection.
     """
 
     host: str
     close: Callable[[str], None]
-    ends_at_s: float  # of time.monotonic(), whatever happens
-    silent_until_s: float  # of time.monotonic(), if nothing comes
+    ends_at_s: float  # in time.monotonic(): deadline of the whole session
+    silent_until_s: float  # in time.monotonic(): deadline of the next bytes
 
 
 def counted_as(address: str) -> str:
-    """What the places of a peer's IP address are counted by."""
+    """Return the host by which connections from an IP address are counted."""
     if ":" not in address:
         return address
     found = peer_address(address)
@@ -44,8 +45,10 @@ def counted_as(address: str) -> str:
 
 
 class PendingConnections:
+    """The connections of one server that have not sent their command yet."""
+
     def __init__(self) -> None:
-        self._by_host: dict[str, dict[Place, None]] = {}  # the longest there is the first
+        self._by_host: dict[str, dict[Place, None]] = {}  # each in order of arrival
         self._taken = 0
         self._looking: asyncio.TimerHandle | None = None
 
@@ -53,10 +56,10 @@ class PendingConnections:
         return self._taken
 
     def enter(self, place: Place, most: int) -> None:
-        """Take a place; another one ends at once if there are `most` already."""
+        """Add a connection, and evict another one if there are `most` already."""
         room = max(1, min(most, _descriptors() // SHARE_OF_DESCRIPTORS))
         while self._taken >= room:
-            self._make_room(f"others needed its place ({knob('MAX_PENDING_CONNECTIONS')} is {most})")
+            self._make_room(f"evicted by a newer connection ({knob('MAX_PENDING_CONNECTIONS')} is {most})")
         self._by_host.setdefault(place.host, {})[place] = None
         self._taken += 1
         if self._looking is None:
@@ -71,9 +74,9 @@ class PendingConnections:
                 del self._by_host[place.host]
 
     def close(self) -> None:
-        """Everybody has to leave."""
+        """End all pending connections."""
         while self._taken:
-            self._make_room("the daemon ends")
+            self._make_room("the daemon is shutting down")
         if self._looking is not None:
             self._looking.cancel()
 
@@ -93,9 +96,9 @@ class PendingConnections:
         places = [place for places in self._by_host.values() for place in places]
         for place in places:
             if now_s >= place.ends_at_s:
-                self._end(place, "its session took too long")
+                self._end(place, "no complete command before SEC_TCP_SESSION_DEADLINE")
             elif now_s >= place.silent_until_s:
-                self._end(place, "the peer was silent for too long")
+                self._end(place, "the peer was silent for SEC_DEFAULT_AUTHENTICATION_TIMEOUT")
         self._looking = None
         if self._taken:
             self._look_later()

@@ -1,11 +1,11 @@
-"""One connection, from accept to close: the events of the protocol's core, answered; its bytes, moved.
+"""Serve one connection from accept to close: move its bytes and answer the events of the protocol core.
 
-Pre-authentication bytes are an attack until proven otherwise: silence has a deadline, the whole session has one, and
-only so many connections may be without a command at a time (pending_connections.py).
+Bytes before authentication are treated as an attack: silence has a deadline, the whole session has one, and the number
+of connections without a command is limited (pending_connections.py).
 
-Until its command is there a connection has no task of its own: it is a callback of the event loop, and a command that
-is there at once, and is answered at once, meets the loop but once.  (A task, a future and a timer for each read cost
-more than the protocol does.)
+Until its command has arrived, a connection has no task of its own, only a callback in the event loop.  A command that
+arrives in one piece and is answered at once costs one turn of the loop.  (A task, a future and a timer for each read
+cost more than the protocol does.)
 """
 
 import asyncio
@@ -40,24 +40,22 @@ from annexd.daemoncore.security.resolver import AT_ONCE, FORGET_S, LOOKUPS, RESO
 from annexd.daemoncore.settings import ConnectionLimits
 from annexd.daemoncore.ttl_cache import Recent
 
-KEY_KEPT_S = 1.0  # a signing key that is taken away counts no longer than this
+KEY_KEPT_S = 1.0  # a removed signing key stays valid for at most this long
 LOGIN_NAME_KEPT_S = 300.0  # PASSWD_CACHE_REFRESH is 20 hours
 MORE = int(socket.MSG_MORE)
-DRAIN_S = 1.0  # for tasks that are told to end
+DRAIN_S = 1.0  # for cancelled tasks to end
 
-Address = tuple[Any, ...]  # as accept() gives it: host and port come first
+Address = tuple[Any, ...]  # as accept() returns it: host and port come first
 ReadKey = Callable[[str], Secret | None]
 Answer = TypeVar("Answer")
 
-_received = memoryview(bytearray(256 * 1024))  # every connection's next bytes, one after the other
+_received = memoryview(bytearray(256 * 1024))  # receive buffer, shared by all connections
 _login_names: Recent[int, str] = Recent(LOGIN_NAME_KEPT_S)
 
 
 @dataclass(frozen=True)
 class Security:
-    """Everything of one configuration that decides who may do what, and what it has decided; replaced whole at
-    reconfig.
-    """
+    """The security configuration and the decisions cached under it; replaced as a whole at reconfig."""
 
     context: ServerContext
     authorization: AuthorizationPolicy
@@ -67,7 +65,7 @@ class Security:
 
 
 class Server:
-    """Serves connections."""
+    """Serves the connections of one command socket."""
 
     def __init__(
         self, security: Security, limits: ConnectionLimits, dispatch: Handler, shared_port_id: str | None
@@ -80,22 +78,22 @@ class Server:
         self._running: set[asyncio.Task[None]] = set()
 
     def reconfigure(self, security: Security, limits: ConnectionLimits) -> None:
-        """For the connections that come after."""
+        """Use these settings for new connections."""
         self.security, self.limits = security, limits
 
     def serve(self, client: socket.socket, address: Address) -> None:
-        """The whole life of one accepted, non-blocking connection; never raises for what a peer did."""
+        """Serve one accepted, non-blocking connection; never raises for what a peer does."""
         connection = Connection(self.security.context, partial(_end_of, client, self._shared_port_id))
         ClientConnection(client, address, connection, self).begin()
 
     def run(self, work: Work) -> None:
-        """The rest of a connection that has more to do than there is time for now."""
+        """Run the remaining work of a connection as a task."""
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
     async def drain(self, timeout_s: float) -> None:
-        """End those without a command, wait for the others, then end what is left of them."""
+        """End pending connections, wait for running work, then cancel what is left of it."""
         self.pending_connections.close()
         if self._running:
             await asyncio.wait(self._running, timeout=timeout_s)
@@ -106,17 +104,17 @@ class Server:
 
 
 def _end_of(client: socket.socket, shared_port_id: str | None) -> Endpoint:
-    """Ours; raises OSError when it is gone already."""
+    """Return the local end of a connection.  Raises OSError if it is closed already."""
     ip, port = client.getsockname()[:2]
     return Endpoint(ip, port, shared_port_id)
 
 
 class ClientConnection:
-    """Moves the bytes of one connection and answers the core's questions."""
+    """Moves the bytes of one connection and answers the events of the protocol core."""
 
     def __init__(self, client: socket.socket, address: Address, connection: Connection, server: Server) -> None:
         self._client = client
-        self._descriptor = client.fileno()  # for a socket object, the loop formats an error that nobody sees
+        self._descriptor = client.fileno()  # given a socket object, the loop formats an error that is never shown
         self._address = address
         self._connection = connection
         self._server = server
@@ -128,10 +126,10 @@ class ClientConnection:
         self._is_reading = self._is_writing = self._is_over = False
 
     def begin(self) -> None:
-        """With what has come already."""
+        """Process what has arrived already."""
         self._guarded(self._receive)
 
-    # The edge of a connection: one peer must never end the daemon, nor keep it.
+    # The edge of a connection: a peer must neither end nor block the daemon.
 
     def _guarded(self, step: Callable[..., None], *arguments: object) -> None:
         if self._is_over:
@@ -143,13 +141,13 @@ class ClientConnection:
 
     def _fail(self, error: Exception) -> None:
         if isinstance(error, UnknownSession | AuthorizationDenied):  # expected after a restart; logged where decided
-            log.full_debug(f"connection from {self._peer} closed: {error}")
+            log.full_debug(f"Closed connection from {self._peer}: {error}")
         elif isinstance(error, PeerError | TimeoutError | OSError | EOFError):
-            log.always(f"connection from {self._peer} dropped: {error}")
+            log.always(f"Dropped connection from {self._peer}: {error}")
         else:
-            log.error(f"connection from {self._peer} dropped: internal error: {error!r}")
+            log.error(f"Dropped connection from {self._peer}: internal error: {error!r}")
         with suppress(OSError):
-            self._sent_all()  # a last answer; who does not take it at once does not get it
+            self._sent_all()  # the last answer, lost unless the kernel takes it at once
         self._close()
 
     def _close(self) -> None:
@@ -159,7 +157,7 @@ class ClientConnection:
         self._wait_for_nothing()
         self._leave_pending()
         if self._asked is not None:
-            self._asked.cancel()  # if its turn has not come yet
+            self._asked.cancel()  # unless it runs already
         self._client.close()
 
     @property
@@ -167,7 +165,7 @@ class ClientConnection:
         host, port = self._address[:2]
         return f"<[{host}]:{port}>" if ":" in host else f"<{host}:{port}>"
 
-    # Until the command is there.
+    # Until the command has arrived.
 
     def _receive(self) -> None:
         try:
@@ -181,7 +179,7 @@ class ClientConnection:
         self._go_on()
 
     def _go_on(self) -> None:
-        """Until there is something to wait for."""
+        """Answer events until there is something to wait for."""
         is_answered = True
         while is_answered:
             event = self._connection.next_event(time.time())
@@ -199,7 +197,7 @@ class ClientConnection:
                     is_answered = self._answer(event)
 
     def _answer(self, question: Event) -> bool:
-        """Whether it could be done at once; else it goes on by itself."""
+        """Answer an event; return False if the answer comes later from a thread, which then continues."""
         match question:
             case NeedAuthorization():
                 return self._authorize(question)
@@ -207,7 +205,7 @@ class ClientConnection:
                 return self._tell_owner(path)
             case NeedSigningKey(key_id):
                 return self._tell_signing_key(key_id)
-        raise TypeError(f"the protocol's core asks what we do not know: {question!r}")
+        raise TypeError(f"the protocol core returned an unknown event: {question!r}")
 
     def _tell_owner(self, path: str) -> bool:
         tell = self._connection.filesystem_proof
@@ -242,11 +240,12 @@ class ClientConnection:
         return True
 
     def _tell_verdict(self, question: NeedAuthorization, verdict: Verdict, *, is_new: bool = True) -> None:
-        """One line of the log for whoever is refused the same again and again, as a client is that tries twice."""
+        """Log the verdict and give it to the core; a repeated refusal is logged at D_FULLDEBUG, since clients retry."""
         identity, command = question.identity, question.command
         if verdict.granted:
             log.security(
-                f"{command.name} from {identity.user} at {self._peer} granted: {verdict.reason}; {identity.proof}"
+                f"PERMISSION GRANTED to {identity.user} from {self._peer} for command {command.number} "
+                f"({command.name}), access level {command.level}: reason: {verdict.reason}; {identity.proof}"
             )
         else:
             say = log.always if is_new else log.full_debug
@@ -259,7 +258,7 @@ class ClientConnection:
     def _ask(
         self, question: Callable[[], Answer], tell: Callable[[Answer], object], threads: Executor | None = None
     ) -> bool:
-        """In a thread, since it may take long; the connection goes on with the answer."""
+        """Call `question` in a thread, since it may block, and continue with its answer.  Returns False."""
         self._wait_for_nothing()
         self._enter_pending()
 
@@ -271,7 +270,7 @@ class ClientConnection:
         self._asked.add_done_callback(partial(self._guarded, answered))
         return False
 
-    # What is waited for.
+    # Waiting.
 
     def _wait_for_data(self) -> None:
         self._enter_pending()
@@ -280,7 +279,7 @@ class ClientConnection:
             self._is_reading = True
 
     def _wait_for_room(self) -> None:
-        """In the kernel, for what the peer does not take."""
+        """Wait until the kernel takes more of what the peer has not read."""
         self._wait_for_nothing()
         self._enter_pending()
         self._loop.add_writer(self._descriptor, self._guarded, self._send_more)
@@ -317,7 +316,7 @@ class ClientConnection:
         self._fail(TimeoutError(reason))
 
     def _sent_all(self, *, last: bool = False) -> bool:
-        """Whether the kernel has taken all that there is to send.  last: with the end, in one packet."""
+        """Send, and return whether the kernel has taken everything.  `last` adds the end, in the same packet."""
         outgoing = self._unsent + self._connection.data_to_send()
         if not outgoing:
             return True
@@ -327,7 +326,7 @@ class ClientConnection:
             sent = 0
         self._unsent = outgoing[sent:]
         if last and not self._unsent:
-            self._client.shutdown(socket.SHUT_WR)  # close() would forget what waits where there is something unread
+            self._client.shutdown(socket.SHUT_WR)  # close() with unread input would discard unsent output
         return not self._unsent
 
     # The command.

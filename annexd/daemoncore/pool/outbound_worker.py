@@ -1,10 +1,10 @@
-"""The one process that makes network calls with the bindings.
+"""The child process that makes network calls with the bindings.
 
-A call into the bindings may block for 20 s and stalls every other call of its process meanwhile, and a malformed
-address aborts it (measured with 25.14.1).  So a daemon makes them here, in a child that may be killed at any time.
+A call into the bindings may block for 20 s, which stalls every other call of its process, and a malformed address
+aborts the process (measured with 25.14.1).  So a daemon makes these calls in a child that may be killed at any time.
 
-One JSON object a line on standard input, `{"id", "call", ...}`, and one a line on standard output, `{"id", "error"}`
-with error null when the call was delivered.  The end of standard input ends the process at once, even within a call.
+The worker reads one JSON object per line, `{"id", "call", ...}`, and writes one per line, `{"id", "error"}`; error is
+null if the call was delivered.  The end of standard input ends the process at once, even during a call.
 """
 
 import json
@@ -26,7 +26,7 @@ SENT_WITHOUT_REPLY = 3  # _send_generic_payload_command: delivered, and the peer
 
 
 def alive(address: str, pid: int, hang_after_s: int) -> None:
-    """DC_CHILDALIVE: the parent may wait `hang_after_s` for the next one before it calls us hung."""
+    """DC_CHILDALIVE: the parent considers the daemon hung if the next one does not come within `hang_after_s`."""
     bindings.send_alive(address, pid, hang_after_s)
 
 
@@ -50,7 +50,7 @@ def answer(line: str) -> dict[str, Any]:
     identity, call = request.pop("id"), request.pop("call")
     try:
         CALLS[call](**request)
-    except Exception as error:  # noqa: BLE001 - the edge of the worker: every fault is the caller's to judge
+    except Exception as error:  # noqa: BLE001 - the edge of the worker: the caller judges every fault
         return {"id": identity, "error": str(error) or type(error).__name__}
     return {"id": identity, "error": None}
 
@@ -58,13 +58,13 @@ def answer(line: str) -> dict[str, Any]:
 def _read_lines(lines: "queue.SimpleQueue[str]") -> None:
     for line in sys.stdin:
         lines.put(line)
-    os._exit(0)  # the daemon is gone, or done with us: nothing here is worth finishing
+    os._exit(0)  # the daemon has ended or closed the pipe: nothing here is worth finishing
 
 
 def main(subsystem: str) -> None:
     become_root_again()
     for signo in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(signo, signal.SIG_IGN)  # the daemon alone decides when we end
+        signal.signal(signo, signal.SIG_IGN)  # only the daemon ends this process
     htcondor2.set_subsystem(subsystem, htcondor2.SubsystemType.Daemon)
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read_lines, args=(lines,), daemon=True).start()

@@ -1,7 +1,7 @@
-"""The daemon as a child of condor_master: keep alive, report ready, and go when the parent has gone.
+"""The daemon as a child of condor_master: send keepalives, report ready, and exit when the parent exits.
 
-Without the keepalive condor_master takes a silent daemon for a hung one and kills it; without the parent check a
-daemon would outlive its condor_master and meet the next one's daemon at the same files.
+Without keepalives condor_master considers the daemon hung and kills it.  Without the parent check a daemon would
+outlive its condor_master and share its files with the daemon of the next one.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from annexd.daemoncore.pool.outbound import Outbound, OutboundFailed
 from annexd.daemoncore.program import current
 from annexd.daemoncore.sinful import Sinful, read_shared_port_address
 
-RETRY_S = 5.0  # a keepalive that was not delivered is worth another try soon
+RETRY_S = 5.0  # after a message that was not delivered
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class ParentTimes:
 
     @property
     def keepalive_s(self) -> float:
-        """As DaemonCore: three chances before the parent loses patience, less the time its scan takes."""
+        """The interval of DaemonCore: three keepalives in each time-out, less the time of the parent's scan."""
         return max(self.not_responding_s / 3 - 30, 1)
 
 
 class Parent:
-    """shared_port_ad: condor_shared_port's ad file."""
+    """The condor_master that started this daemon; `shared_port_ad` is condor_shared_port's ad file."""
 
     def __init__(
         self, outbound: Outbound, address: str, pid: int, times: ParentTimes, shared_port_ad: Path | None = None
@@ -48,23 +48,23 @@ class Parent:
         self._times = times
 
     async def keep_alive(self) -> None:
-        """DC_CHILDALIVE at once and three times in each time-out, until cancelled."""
+        """Send DC_CHILDALIVE at once and three times in each time-out, until cancelled."""
         while True:
             delivered = await self._tell("alive", hang_after_s=self._times.not_responding_s)
             await asyncio.sleep(self._times.keepalive_s if delivered else RETRY_S)
 
     async def report_ready(self) -> None:
-        """DC_SET_READY, repeated until condor_master took it."""
+        """Send DC_SET_READY until condor_master has accepted it."""
         while not await self._tell("ready", name=current().subsystem, state="Ready"):
             await asyncio.sleep(RETRY_S)
-        log.full_debug("told condor_master that we are ready")
+        log.full_debug("Reported ready to condor_master")
 
     async def watch(self, gone: Callable[[], None]) -> None:
-        """Call `gone` once the parent process is no longer ours."""
+        """Call `gone` once the parent process has exited."""
         await asyncio.sleep(self._times.first_check_s)
         while os.getppid() == self._pid:
             await asyncio.sleep(self._times.check_s)
-        log.always(f"our parent process (pid {self._pid}) is gone: shutting down")
+        log.always(f"Our parent process (pid {self._pid}) went away; shutting down fast")
         gone()
 
     async def _tell(self, call: str, **arguments: int | str) -> bool:
@@ -72,13 +72,14 @@ class Parent:
             address = self._reachable_address()
             await self._outbound.call(call, {"address": address, "pid": os.getpid(), **arguments})
         except (OutboundFailed, OSError, ValueError) as error:
-            log.always(f"cannot tell condor_master that we are {call}: {error}; trying again")
+            log.always(f"Failed to report {call} to condor_master: {error}; will retry")
             return False
         return True
 
     def _reachable_address(self) -> str:
-        """A parent that had no port yet when it started us has one now, at condor_shared_port.  Raises OSError (not
-        there yet) or ValueError.
+        """Return the parent's address; its port may have become known at condor_shared_port since the start.
+
+        Raises OSError (ad file not there yet) or ValueError.
         """
         parent = Sinful.parse(self._address)
         shared_port_id = parent.parameter("sock")

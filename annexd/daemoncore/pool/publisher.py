@@ -1,7 +1,7 @@
-"""How the world learns where the daemon is: its address file, its ready state, its ads.
+"""Publish the daemon's address: in its address file and in its ads.
 
-Behind condor_shared_port the address is known only once condor_shared_port has said its own, which may be later than
-our start, and it may change.
+Behind condor_shared_port the address is known only after condor_shared_port has published its own, which may be after
+the daemon's start; and it may change.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ FindAddress = Callable[[], Awaitable[Sinful]]
 
 
 class Publisher:
-    """Writes the address file and tells the advertiser, now and whenever the address changes."""
+    """Writes the address file and informs the advertiser, at start and whenever the address changes."""
 
     def __init__(self, settings: DaemonSettings, advertiser: Advertiser, find_address: FindAddress) -> None:
         self._settings = settings
@@ -33,16 +33,16 @@ class Publisher:
         self.known = asyncio.Event()
 
     async def keep(self) -> None:
-        """Until cancelled."""
+        """Publish the address, and each change of it, until cancelled."""
         while True:
             address = await self._find_address()
             if address != self._address:
-                log.always(f"our address is {address}")
+                log.always(f"Command socket at {address}")
                 self._show(address)
             await asyncio.sleep(REFRESH_S)
 
     def reconfigure(self, settings: DaemonSettings) -> None:
-        """Show the same address under the new name, and in the new file."""
+        """Publish the same address under the new name and in the new file."""
         if settings.address_file != self._settings.address_file:
             self.end()
         self._settings = settings
@@ -64,14 +64,14 @@ class Publisher:
         try:
             addresses.write_address_file(settings.address_file, address, version, platform)
         except OSError as error:
-            log.error(f"cannot write {knob('ADDRESS_FILE')} {settings.address_file}: {error}")
+            log.error(f"Failed to write {knob('ADDRESS_FILE')} {settings.address_file}: {error}")
 
 
 async def shared_port_address(ad_file: Path | None, shared_port_id: str) -> Sinful:
-    """condor_shared_port's address with our ID, as soon as it is known."""
+    """Wait for condor_shared_port's address and return it with this daemon's ID."""
     while True:
         try:
             return addresses.read_shared_port_address(ad_file or Path()).behind_shared_port(shared_port_id)
         except (OSError, ValueError) as error:
-            log.full_debug(f"condor_shared_port's address (SHARED_PORT_DAEMON_AD_FILE) is not known yet: {error}")
+            log.full_debug(f"Waiting for condor_shared_port's address (SHARED_PORT_DAEMON_AD_FILE): {error}")
         await asyncio.sleep(SHARED_PORT_POLL_S)

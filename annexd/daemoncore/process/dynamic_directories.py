@@ -1,7 +1,7 @@
-"""-dynamic: folders of this process's own as LOG, SPOOL and EXECUTE.
+"""-dynamic: private LOG, SPOOL and EXECUTE directories of one process.
 
-They are told to HTCondor's configuration through the environment, as DaemonCore does (handle_dynamic_dirs): so every
-knob that is made of them follows, at each reconfig again, and in every child.
+They are passed to HTCondor's configuration through the environment, as DaemonCore does (handle_dynamic_dirs).  So every
+knob that refers to them follows, after a reconfig and in every child as well.
 """
 
 import os
@@ -11,11 +11,11 @@ from pathlib import Path
 from annexd.daemoncore.config.parameters import Parameters, param
 
 DYNAMIC = ("LOG", "SPOOL", "EXECUTE")
-MADE = "ALREADY_CREATED_LOCAL_DYNAMIC_DIRECTORIES"  # by condor_master -dynamic, whose children share its folders
+MADE = "ALREADY_CREATED_LOCAL_DYNAMIC_DIRECTORIES"  # set by condor_master -dynamic: its children share its directories
 
 
 def make_dynamic(environment: MutableMapping[str, str]) -> None:
-    """Folders whose names end in .IP-PID, unless whoever started us has made some for us.  Raises OSError."""
+    """Make directories whose names end in .IP-PID, unless the parent has made some.  Raises OSError."""
     if Parameters().boolean(MADE, False):
         return
     suffix = f"{param('IP_ADDRESS') or '127.0.0.1'}-{os.getpid()}"

@@ -1,6 +1,6 @@
-"""Room for so many at once, first come, first served; how many may change while it is in use.
+"""A fair semaphore that can be resized while it is in use.
 
-asyncio's semaphores are made for one number for ever, and do not tell how many wait.
+asyncio's semaphores have a fixed size and do not report how many tasks wait.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from types import TracebackType
 
 
 class Semaphore:
-    """`async with room:` waits for its turn."""
+    """Admits up to `most` tasks at once, first come, first served, by `async with`."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -25,7 +25,7 @@ class Semaphore:
         return self._inside >= self._most
 
     def resize(self, most: int) -> None:
-        """Nobody is thrown out; those who wait come in at once if there is room now."""
+        """Change the size: admitted tasks stay, waiting tasks enter at once if they now fit."""
         self._most = most
         self._admit()
 

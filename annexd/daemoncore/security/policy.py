@@ -1,4 +1,4 @@
-"""SEC_* and ALLOW_*: the configuration that decides who may do what, read as HTCondor's SecMan reads it."""
+"""SEC_* and ALLOW_*: the security configuration, read as HTCondor's SecMan reads it."""
 
 import os
 import socket
@@ -49,7 +49,7 @@ DEFAULT_METHODS = "FS, IDTOKENS, SSL"  # of HTCondor's FS, IDTOKENS, KERBEROS, S
 def read_security(
     commands: Mapping[int, Command], sessions: SessionCache, version: str, addresses: tuple[str, ...]
 ) -> tuple[Security, tuple[str, ...]]:
-    """The configuration's security, and what its author should hear.  Raises BadConfiguration."""
+    """Read the security configuration; return it with warnings for the log.  Raises BadConfiguration."""
     look_up = Parameters()
     methods = {level: _configured_methods(level) for level in Level}
     credentials = Credentials.read(look_up, frozenset().union(*methods.values()))
@@ -95,15 +95,17 @@ def _policy(look_up: Parameters, level: Level, configured: tuple[str, ...], usab
 
 
 def _session_duration_s(look_up: Parameters, level: Level, default: int) -> int:
-    """SEC_<level>_SESSION_DURATION and, without it, that of this subsystem alone; the manual has it the other way
-    round, but HTCondor lets the general one win (getIntSecSetting says "not found" whatever it found).
+    """Read SEC_<level>_SESSION_DURATION, then the knob of this subsystem alone.
+
+    The manual gives the opposite order, but in HTCondor the general knob wins (getIntSecSetting always returns "not
+    found").
     """
     for_us = look_up.integer(_knob(level, "SESSION_DURATION", prefix=f"SEC_{current().subsystem}"), default, minimum=1)
     return look_up.integer(_knob(level, "SESSION_DURATION"), for_us, minimum=1)
 
 
 def _knob(level: Level, setting: str, prefix: str = "SEC") -> str:
-    """The name under which SEC_<level>_<setting> is defined, going down to SEC_DEFAULT_<setting>."""
+    """Return the knob that defines SEC_<level>_<setting>, falling back to SEC_DEFAULT_<setting>."""
     names = [f"{prefix}_{step}_{setting}" for step in (level, FALL_BACK.get(level)) if step]
     return next((name for name in names if param(name) is not None), f"{prefix}_DEFAULT_{setting}")
 
@@ -120,13 +122,13 @@ def _want(look_up: Parameters, level: Level, setting: str, default: Requirement)
 
 
 def _configured_methods(level: Level) -> tuple[str, ...]:
-    """Those that this daemon implements, in the configured order."""
+    """Return the configured methods that this daemon implements, in order."""
     configured = (param(_knob(level, "AUTHENTICATION_METHODS")) or DEFAULT_METHODS).replace(",", " ").split()
     return tuple(METHODS[name.upper()] for name in configured if name.upper() in METHODS)
 
 
 def _configured_ciphers(level: Level) -> tuple[str, ...]:
-    """Legacy ones only if they are named."""
+    """Return the configured ciphers; legacy ones only if named."""
     configured = (param(_knob(level, "CRYPTO_METHODS")) or AES).replace(",", " ").split()
     return tuple(dict.fromkeys(name for name in map(canonical_method, configured) if name in CIPHERS))
 
@@ -137,7 +139,7 @@ def _works(cipher: str) -> bool:
 
 
 def _cipher_warnings(policies: Mapping[Level, SecurityPolicy]) -> tuple[str, ...]:
-    """One for each setting, whatever the levels that it counts for."""
+    """Return one warning per knob, even if several levels use it."""
     found = [warning for level, policy in policies.items() for warning in _warnings_of(level, policy)]
     return tuple(dict.fromkeys(found))
 
@@ -145,15 +147,15 @@ def _cipher_warnings(policies: Mapping[Level, SecurityPolicy]) -> tuple[str, ...
 def _warnings_of(level: Level, policy: SecurityPolicy) -> Iterator[str]:
     knob = _knob(level, "CRYPTO_METHODS")
     if not policy.crypto_methods:
-        yield f"{knob} names no cipher that can be used: no client gets a session"
+        yield f"{knob} names no usable cipher: no client can get a session"
     for cipher in _configured_ciphers(level):
         if not _works(cipher):
             yield (
-                f"{cipher} is not offered, though {knob} names it: {backend.openssl_version_text()} has it not; "
-                "its legacy provider may be missing"
+                f"{cipher} of {knob} is not offered: {backend.openssl_version_text()} does not provide it; "
+                "the legacy provider may be missing"
             )
     if {*policy.crypto_methods} - {AES} and policy.integrity is not Requirement.REQUIRED:
         yield (
-            f"{knob} offers a legacy cipher, and {_knob(level, 'INTEGRITY')} is not REQUIRED: a network attacker "
-            "may take over sessions that use it without integrity"
+            f"{knob} names a legacy cipher, but {_knob(level, 'INTEGRITY')} is not REQUIRED: a network attacker "
+            "can take over sessions that use it without integrity"
         )
