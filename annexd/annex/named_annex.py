@@ -7,16 +7,16 @@ keys, or with annexd's own.
 from dataclasses import dataclass, replace
 from typing import Final
 
-from annexd.annex.fleet.account_target import AccountTarget, Requester, own_target
 from annexd.annex.fleet.inventory import Fleet, fleets_of_annex, living_instances, take_inventory
 from annexd.annex.index import AnnexIndex, AnnexRecord
-from annexd.annex.key_source import KEY_NAMES, KeySource
 from annexd.annex.lease.lease import NOT_IN_TAGS, utc
-from annexd.annex.order import FleetOrder, OrderOnAnnex, Subject
 from annexd.annex.reply import NotNow
+from annexd.annex.request.account_target import AccountTarget, Requester, own_target
 from annexd.annex.request.ad_attributes import AdAttributes
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.faults import InvalidRequest, shown
+from annexd.annex.request.key_source import KEY_NAMES, KeySource
+from annexd.annex.request.order import FleetOrder, OrderOnAnnex, Subject
 from annexd.annex.request.request import REFERENCE, command_id_in
 from annexd.annex.steps import StepContext
 from annexd.annex.steps.limited import STEP_S

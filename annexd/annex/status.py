@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from annexd.annex.fleet.reconcile import ObservedAnnex
 from annexd.annex.fleet.trouble import Trouble
 from annexd.annex.index import AnnexIndex, AnnexRecord
 from annexd.annex.lease.lease import NOT_IN_TAGS
-from annexd.annex.order import FleetOrder
+from annexd.annex.reconcile import ObservedAnnex
 from annexd.annex.reply import ANSWERED, ReplyAd, reply, reply_of_error
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.faults import InvalidRequest, shown
+from annexd.annex.request.order import FleetOrder
 from annexd.annex.request.request import REFERENCE, check_command, command_id_of, own_of
 from annexd.annex.steps.request_fleet import FleetRequested, RequestFleet
 from annexd.workflow import SUCCESS, Json, State

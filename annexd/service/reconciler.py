@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from annexd.annex.fleet.access import KeyFiles
-from annexd.annex.fleet.account_target import AccountTarget, own_target
-from annexd.annex.fleet.living import Living
-from annexd.annex.fleet.reconcile import LOOK_S, Report, reconcile
 from annexd.annex.fleet.trouble import Trouble
 from annexd.annex.index import AnnexIndex
-from annexd.annex.order import FleetOrder, Order
+from annexd.annex.living import Living
+from annexd.annex.reconcile import LOOK_S, Report, reconcile
+from annexd.annex.request.account_target import AccountTarget, own_target
 from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.order import FleetOrder, Order
 from annexd.annex.status import NEVER_S, Look
 from annexd.annex.steps import StepContext
 from annexd.daemoncore import log

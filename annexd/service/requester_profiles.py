@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from annexd.annex.key_source import NoKeys, Profile
+from annexd.annex.request.key_source import NoKeys, Profile
 from annexd.aws import Credentials, SecretKey
 from annexd.service import profile_worker, requester_keeper
 from annexd.service.requester_files import RequesterFiles, groups_of, is_self

@@ -7,11 +7,11 @@ from datetime import date
 from types import MappingProxyType
 from typing import Any
 
-from annexd.annex.fleet.account_target import AccountTarget
-from annexd.annex.fleet.reconcile import Report, reconcile
-from annexd.annex.key_source import KeySource
 from annexd.annex.lease.identifiers import leased_token
 from annexd.annex.lease.lease import TAG_CANCELLED, TAG_LEASE_END, lease_end, tags, utc
+from annexd.annex.reconcile import Report, reconcile
+from annexd.annex.request.account_target import AccountTarget
+from annexd.annex.request.key_source import KeySource
 from test.annex.ads import OWNER, SPECIFICATION
 from test.annex.orders import target_at
 from test.annex.site import BYSTANDER, Site

@@ -10,7 +10,7 @@ import pytest
 
 from annexd.annex.index import AnnexIndex
 from annexd.annex.lease.lease import utc
-from annexd.annex.order import FleetOrder
+from annexd.annex.request.order import FleetOrder
 from annexd.annex.status import Look, query_annexes
 from test.annex.ads import OWNER
 from test.annex.conftest import TEMPLATE

@@ -11,8 +11,8 @@ from tempfile import NamedTemporaryFile
 
 from annexd.annex.cancel import CancelRequest
 from annexd.annex.join.machine_config import machine_config
-from annexd.annex.order import new_order
 from annexd.annex.request.faults import InvalidRequest
+from annexd.annex.request.order import new_order
 from annexd.annex.request.request import BulkRequest
 from annexd.authorization.map_file import MapFile
 from annexd.cedar import akep2

@@ -11,7 +11,7 @@ from annexd.annex import steps
 from annexd.annex.fleet import inventory
 from annexd.annex.lease import heartbeat
 from annexd.annex.lease.heartbeat import Heartbeats
-from annexd.annex.order import FleetOrder
+from annexd.annex.request.order import FleetOrder
 from annexd.annex.steps import StepContext, check_lease_function, end_fleets, move_end, read_lease, tell_machines
 from annexd.annex.steps.request_fleet import FleetIntent, FleetRequested, RequestFleet
 from annexd.annex.steps.tag_fleets import AnnexFleets
@@ -86,7 +86,7 @@ def test_it_notices_a_heartbeat_that_is_never_forgotten(theatre: Theatre, monkey
 
 
 def test_it_notices_an_end_in_the_token_that_was_not_ordered(theatre: Theatre, monkeypatch: Patch) -> None:
-    real = "annexd.annex.order.leased_token"
+    real = "annexd.annex.request.order.leased_token"
     from annexd.annex.lease.identifiers import leased_token
 
     monkeypatch.setattr(real, lambda annex_id, end_s: leased_token(annex_id, end_s + 60))

@@ -23,8 +23,6 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
-from annexd.annex.join.join_config import Join, fault_of_name, read_join
-from annexd.annex.key_source import KeySource
 from annexd.annex.lease.identifiers import COMMAND_ID, new_command_id
 from annexd.annex.lease.lease import utc
 from annexd.annex.request.account_defaults import filled, with_fleet_role
@@ -32,6 +30,8 @@ from annexd.annex.request.ad_attributes import OWN, AdAttributes
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.faults import InvalidRequest, shown
 from annexd.annex.request.fleet_checks import faults_of_config
+from annexd.annex.request.join_config import Join, fault_of_name, read_join
+from annexd.annex.request.key_source import KeySource
 from annexd.annex.request.lease_length import fault_of_end
 from annexd.annex.request.lending import faults_of_lent_request
 from annexd.annex.request.spot_fleet import checked_config

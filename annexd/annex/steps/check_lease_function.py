@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from annexd.annex.fleet.account_target import AccountTarget
 from annexd.annex.lease.heartbeat import Receipt, fault_of, is_closed, unqualified
 from annexd.annex.lease.lease_code import warning_of
-from annexd.annex.order import FleetOrder
+from annexd.annex.request.account_target import AccountTarget
 from annexd.annex.request.lease_length import GRACE_S, duration
+from annexd.annex.request.order import FleetOrder
 from annexd.annex.steps.context import StepContext
 from annexd.annex.translate_aws_errors import translate_aws_errors
 from annexd.aws import Clients, answers

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from annexd.annex.fleet.inventory import Fleet, fleets_of_annex
 from annexd.annex.lease.lease import TAG_LEASE_END, utc
-from annexd.annex.order import ChangeOrder
+from annexd.annex.request.order import ChangeOrder
 from annexd.annex.steps.change_checks import (
     LeaseRead,
     MoveIntent,

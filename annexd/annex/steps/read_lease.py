@@ -7,8 +7,8 @@ does not.
 import math
 
 from annexd.annex.fleet.inventory import Fleet
-from annexd.annex.order import ChangeOrder
 from annexd.annex.request.lease_length import fault_of_length
+from annexd.annex.request.order import ChangeOrder
 from annexd.annex.steps.change_checks import LeaseRead, Turn, check_is_waited_for, check_lives, check_times
 from annexd.annex.steps.check_lease_function import check_max_lease, enforcer_of
 from annexd.annex.steps.context import StepContext

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from annexd.annex.fleet.inventory import OVER, end_fleet, fleets_with_token
-from annexd.annex.order import FleetOrder
+from annexd.annex.request.order import FleetOrder
 from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S, LeaseFunctionSeen, enforcer_of
 from annexd.annex.steps.context import StepContext, before_the_end, require_settled, translate_aws_errors
 from annexd.aws import Clients, answers

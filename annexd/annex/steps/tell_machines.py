@@ -5,8 +5,8 @@ from typing import Final
 from annexd.annex.fleet.inventory import fleets_of_annex
 from annexd.annex.join.config_bundle import Present
 from annexd.annex.lease.heartbeat import TICK_S
-from annexd.annex.order import ChangeOrder
 from annexd.annex.request.defaults import DAY_S
+from annexd.annex.request.order import ChangeOrder
 from annexd.annex.steps.change_checks import LeaseRead, MachinesInformed, MoveIntent, Turn, is_cancelled, was_cancelled
 from annexd.annex.steps.context import StepContext
 from annexd.annex.steps.put_object import put_present

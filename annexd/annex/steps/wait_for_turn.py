@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from annexd.annex.order import ChangeOrder
+from annexd.annex.request.order import ChangeOrder
 from annexd.annex.steps.change_checks import MachinesInformed, Turn
 from annexd.annex.steps.context import StepContext
 from annexd.annex.steps.move_end import MoveEnd

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Final
 
-from annexd.annex.fleet.account_target import AccountTarget
 from annexd.annex.fleet.inventory import (
     ENDED,
     ENDING,
@@ -26,6 +25,7 @@ from annexd.annex.fleet.trouble import Trouble, troubles_of
 from annexd.annex.lease.heartbeat import Receipt
 from annexd.annex.lease.lambda_runtime import warning as runtime_warning
 from annexd.annex.lease.lease_code import warning_of
+from annexd.annex.request.account_target import AccountTarget
 from annexd.annex.steps import StepContext
 from annexd.annex.steps.check_lease_function import enforcer_of
 from annexd.aws import Clients, time_limit
