@@ -28,7 +28,7 @@ TOLD_S: Final = 3600  # so long after its end an annex is told of unasked
 
 
 @dataclass(frozen=True)
-class Look:
+class Snapshot:
     """What reconciliation saw in one account, by annex ID, and when it began to look (seconds since the epoch).
 
     `fault`: why it has seen nothing since, such as keys that have expired; at_s is NEVER_S when it never saw anything.
@@ -41,7 +41,7 @@ class Look:
 
 
 def query_annexes(
-    ad: Mapping[str, Any], owner: str, index: AnnexIndex, defaults: Defaults, now_s: float, looks: Mapping[str, Look]
+    ad: Mapping[str, Any], owner: str, index: AnnexIndex, defaults: Defaults, now_s: float, looks: Mapping[str, Snapshot]
 ) -> ReplyAd:
     """Annexes: JSON, a list of what `_known_annex` and `_seen_only` give for each; `looks` are by AccountTarget.key."""
     try:
@@ -78,7 +78,7 @@ def _is_told_unasked(line: Json, now_s: float) -> bool:
     return bool(under_way or recent or line["Instances"] or line["Trouble"])
 
 
-def _known_annex(known: AnnexRecord, index: AnnexIndex, now_s: float, looks: Mapping[str, Look]) -> Json:
+def _known_annex(known: AnnexRecord, index: AnnexIndex, now_s: float, looks: Mapping[str, Snapshot]) -> Json:
     """One that the journal knows."""
     state, cancellation = index.engine.state(known.command_id), index.cancellation(known.annex_id)
     order, requested = state.order_as(FleetOrder), state.results.get(FleetRequested)
@@ -118,7 +118,7 @@ def _word(state: State, cancellation: State | None, end_s: float, now_s: float) 
     return "leased" if now_s < end_s else "over"
 
 
-def _seen(annex_id: str, look: Look | None) -> Json:
+def _seen(annex_id: str, look: Snapshot | None) -> Json:
     """Instances of it that were not gone at that look, and when the lease function saw it last; undefined before."""
     if look is None:
         return {"Instances": None, "SeenTime": None, "EnforcerSeenTime": None}
@@ -131,7 +131,7 @@ def _seen(annex_id: str, look: Look | None) -> Json:
     }
 
 
-def _seen_only(index: AnnexIndex, now_s: float, looks: Mapping[str, Look], mine: str | None) -> Iterator[Json]:
+def _seen_only(index: AnnexIndex, now_s: float, looks: Mapping[str, Snapshot], mine: str | None) -> Iterator[Json]:
     """Those that only the cloud knows: another annexd's, or of one that lost its disk.  `mine`: of this owner only."""
     known = {one.annex_id for one in index.all()}
     told: set[str] = set()

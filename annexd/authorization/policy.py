@@ -19,7 +19,7 @@ _UNMAPPED_DOMAIN = "unmapped"  # condor_auth.h
 _INHERITED = "FAMILY"  # AUTH_METHOD_FAMILY: of sessions that were inherited, and of no others
 
 
-class Command(Protocol):
+class GuardedCommand(Protocol):
     """What the decision needs to know of a command; the commands of annexd.cedar have it."""
 
     @property
@@ -85,7 +85,7 @@ class AuthorizationPolicy:
     def with_holes(self, *holes: Hole) -> Self:
         return replace(self, holes=holes)
 
-    def authorize(self, command: Command, peer: Peer, lookups: Lookups) -> Verdict:
+    def authorize(self, command: GuardedCommand, peer: Peer, lookups: Lookups) -> Verdict:
         """The whole decision for a command (daemon_command.cpp, VerifyCommand).
 
         The resolver is asked only if nothing that comes first decides; what `lookups` raises is passed on.

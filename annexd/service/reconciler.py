@@ -21,7 +21,7 @@ from annexd.annex.reconcile import LOOK_S, Report, reconcile
 from annexd.annex.request.account_target import AccountTarget, own_target
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.order import FleetOrder, Order
-from annexd.annex.status import NEVER_S, Look
+from annexd.annex.status import NEVER_S, Snapshot
 from annexd.annex.steps import StepContext
 from annexd.daemoncore import log
 from annexd.daemoncore.threads import in_thread
@@ -76,7 +76,7 @@ class Reconciler:
         self._asked_s: Mapping[str, list[float]] = {}  # when the newest fleets were asked for
         self._told: dict[str, str] = {}  # the troubles that the log has, by fleet ID
         self._reports: dict[str, Report] = {}
-        self._looks: dict[str, Look] = {}
+        self._looks: dict[str, Snapshot] = {}
         self._faults: dict[str, str] = {}
         self._warnings: dict[str, str] = {}  # of their lease functions
         self._ended = 0
@@ -109,7 +109,7 @@ class Reconciler:
             "AnnexThrottledAccounts": self._access.throttled_accounts,
         }
 
-    def looks(self) -> dict[str, Look]:
+    def looks(self) -> dict[str, Snapshot]:
         """The newest of each account.  From any thread."""
         return dict(self._looks)
 
@@ -202,7 +202,7 @@ class Reconciler:
         """Nothing was seen there: -status goes on showing what was seen last, and says since when and why."""
         self._tell_faults(key, fault)
         if key in self._targets:
-            self._looks[key] = replace(self._looks.get(key, Look(NEVER_S, {})), fault=fault[:LONGEST_FAULT])
+            self._looks[key] = replace(self._looks.get(key, Snapshot(NEVER_S, {})), fault=fault[:LONGEST_FAULT])
 
     async def _look_at(self, key: str, target: AccountTarget, began_s: float) -> None:
         report = await in_thread(
@@ -213,7 +213,7 @@ class Reconciler:
         self._reports[key] = report
         texts = await in_thread(lambda: self._words_of(report.troubles))
         troubles = {fleet_id: report.troubles[fleet_id] for fleet_id in texts}
-        self._looks[key] = Look(began_s, {annex.annex_id: annex for annex in report.annexes}, troubles=troubles)
+        self._looks[key] = Snapshot(began_s, {annex.annex_id: annex for annex in report.annexes}, troubles=troubles)
         self._tell_troubles({fleet_id: each for fleet_id, each in texts.items() if each})
         self._ended += len(report.ended)
         for words in report.ended:

@@ -21,7 +21,7 @@ from annexd.annex.request.key_source import NoKeys, Profile
 from annexd.aws import Credentials, SecretKey
 from annexd.service import profile_worker, requester_keeper
 from annexd.service.requester_files import RequesterFiles, groups_of, is_self
-from annexd.service.requester_places import Place, Places, end
+from annexd.service.requester_places import ChildSlot, ChildSlots, end
 
 RESOLVE_TIMEOUT_S: Final = 30.0  # for SSO, STS and the requester's program together
 KEEPER_TIMEOUT_S: Final = 10.0  # more than that for the keeper to end what is left
@@ -30,7 +30,7 @@ KEEP_S: Final = 60.0  # for keys of a program that says of no time when they exp
 MAX_KEPT: Final = 256
 LONGEST: Final = 2000  # characters of a fault
 AT_ONCE: Final = 4  # children of one user
-PLACES: Final = Places(at_once=AT_ONCE, slow_s=RESOLVE_TIMEOUT_S + KEEPER_TIMEOUT_S, max_slow=1, wait_s=0.0)
+PLACES: Final = ChildSlots(at_once=AT_ONCE, slow_s=RESOLVE_TIMEOUT_S + KEEPER_TIMEOUT_S, max_slow=1, wait_s=0.0)
 PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 KEEPER: Final = "import runpy, sys; runpy.run_path(sys.argv[1])['main'](int(sys.argv[2]))"
 # Of annexd's environment a child gets the way out of the network and whom to trust on it, and nothing else.
@@ -155,7 +155,7 @@ def _asked(account: pwd.struct_passwd, request: Mapping[str, Any]) -> Mapping[st
     return said
 
 
-def _printed(place: Place, request: bytes) -> bytes:
+def _printed(place: ChildSlot, request: bytes) -> bytes:
     """By a keeper with our own rights: it takes the requester's for its worker, and ends what he leaves."""
     life, living = os.pipe()  # the keeper sees it end when this process goes
     try:

@@ -85,7 +85,7 @@ def _ask(options: Options, ad: dict[str, Any], arguments: Sequence[str]) -> Mapp
 
     if options.debug:
         bindings.enable_debug()
-    return send.Command(options, ad, arguments).answer()
+    return send.SentCommand(options, ad, arguments).answer()
 
 
 def _request(options: Options, arguments: Sequence[str]) -> None:

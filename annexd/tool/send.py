@@ -23,7 +23,7 @@ LONGEST_PAUSE_S: Final = 5.0  # condor_master starts a daemon that ended again a
 NAMES: Final = {"CA_BULK_REQUEST": "order", "CA_CANCEL_ANNEX": "cancellation", "CA_CHANGE_LEASE": "change of the lease"}
 
 
-class Command:
+class SentCommand:
     """A command ad on its way; `arguments` are what its sender typed."""
 
     def __init__(self, options: Options, ad: dict[str, Any], arguments: Sequence[str]) -> None:

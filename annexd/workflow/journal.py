@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from annexd.workflow.archive import FIELDS, SUFFIX, Archive
-from annexd.workflow.journal_file import READ_ONLY, Place, sync_directory
-from annexd.workflow.journal_health import JournalError, Trouble
+from annexd.workflow.journal_file import READ_ONLY, JournalFile, sync_directory
+from annexd.workflow.journal_health import JournalError, JournalHealth
 from annexd.workflow.record import Json, Kind, Record
 from annexd.workflow.wal import lost_commits
 
@@ -62,9 +62,9 @@ class Journal:
         self.path = path
         self._now_s = now_s
         self._lock = threading.Lock()
-        self._trouble = Trouble()
+        self._health = JournalHealth()
         with self._explained("opened"):
-            self._place = Place(path)
+            self._file = JournalFile(path)
             self._check_log()
             self._database = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
         self._database.text_factory = lambda text: text.decode(errors="replace")
@@ -87,7 +87,7 @@ class Journal:
         ACCEPTED is refused while there is no room to carry an order to its end, or the file was moved away.
         """
         row = (command_id, step, kind.value, json.dumps(body), self._now_s())
-        with self._lock, self._trouble.writing():
+        with self._lock, self._health.writing():
             if kind is Kind.ACCEPTED:
                 self._check_room()
             with self._explained("written"):
@@ -99,14 +99,14 @@ class Journal:
 
     def probe(self) -> None:
         """Write to the disk, without a record: does it work again?"""
-        with self._lock, self._trouble.writing():
+        with self._lock, self._health.writing():
             self._check_room()
             with self._explained("written"), self._rolled_back_on_error():
                 self._database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
     def trouble(self) -> str:
         """Why the journal cannot be written now, as far as is known; empty when all is well.  Never waits."""
-        return self._trouble.text()
+        return self._health.text()
 
     def archive_trouble(self) -> str:
         """Why the archive cannot be used; empty when all is well."""
@@ -125,7 +125,7 @@ class Journal:
         moved: list[str] = []
         command_ids = list(ended)
         for first in range(0, len(command_ids), BATCH):
-            with self._lock, self._trouble.writing():
+            with self._lock, self._health.writing():
                 whole = self._archive.copy(command_ids[first : first + BATCH])
                 with self._explained("written"), self._transaction():
                     self._delete(whole, Counter(ended[each] for each in whole))
@@ -140,7 +140,7 @@ class Journal:
 
     def drop(self, seqs: Sequence[int]) -> None:
         """Delete records that say nothing which later ones do not say."""
-        with self._lock, self._trouble.writing(), self._explained("written"), self._transaction():
+        with self._lock, self._health.writing(), self._explained("written"), self._transaction():
             self._database.executemany("DELETE FROM record WHERE seq = ?", [(seq,) for seq in seqs])
 
     def of_kind(self, kind: Kind, after_seq: int = 0) -> tuple[Record, ...]:
@@ -213,7 +213,7 @@ class Journal:
 
     def _check_room(self) -> None:
         with self._explained("written"):
-            self._place.check()
+            self._file.check()
 
     def _check_log(self) -> None:
         log = self.path.with_name(f"{self.path.name}-wal")

@@ -14,7 +14,7 @@ RESERVE_BYTES: Final = 8 * 2**20  # free space under which nothing new is taken:
 READ_ONLY: Final = ("it, or its disk, is read-only", "make it writable; what is unfinished then goes on by itself")
 
 
-class Place:
+class JournalFile:
     """The file at `path`, made if need be, readable by its owner only: it holds user data.  SQLite copies the mode."""
 
     def __init__(self, path: Path) -> None:

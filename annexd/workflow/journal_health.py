@@ -23,7 +23,7 @@ class JournalError(Exception):
         self.what, self.why, self.next_step, self.unknown = what, why, next_step, unknown
 
 
-class Trouble:
+class JournalHealth:
     """Whether the last write went well, or hangs.  `text` never waits."""
 
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:

@@ -43,7 +43,7 @@ def violations(theatre: Theatre, *names: str) -> str:
 def unheard(*_: Any) -> Any:
     """A check that is none."""
     receipt = heartbeat.Receipt(0.0, "", "", "", 2, "", 3600, True, (), 0, (), ())
-    return check_lease_function.Enforcer(receipt, {}, 3600)
+    return check_lease_function.LeaseFunction(receipt, {}, 3600)
 
 
 # What orders.

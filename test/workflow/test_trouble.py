@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from annexd.workflow import Engine, Journal, JournalError, Kind
-from annexd.workflow.journal_health import SLOW_S, Trouble
+from annexd.workflow.journal_health import SLOW_S, JournalHealth
 from test.workflow import disk
 from test.workflow.world import OWNER, Thing, World, engine, steps
 
@@ -125,7 +125,7 @@ def test_a_file_that_cannot_be_written_is_named_at_the_start(path: Path) -> None
 
 def test_a_write_that_hangs_is_told_while_it_hangs() -> None:
     now_s = 0.0
-    trouble = Trouble(lambda: now_s)
+    trouble = JournalHealth(lambda: now_s)
     with trouble.writing():
         now_s = SLOW_S
         assert trouble.text() == ""

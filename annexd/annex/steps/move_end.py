@@ -16,7 +16,7 @@ from annexd.annex.steps.change_checks import (
     check_times,
     is_cancelled,
 )
-from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S, enforcer_of
+from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S, lease_function_of
 from annexd.annex.steps.context import StepContext
 from annexd.annex.steps.tag_fleets import AnnexFleets, fleets_of, wait_for_lost, write_tag
 from annexd.annex.steps.tell_machines import tell
@@ -71,7 +71,7 @@ class MoveEnd:
         if lease.is_longer:
             check_is_waited_for(order, self._world.now_s())
         if lease.is_longer and not 0 <= self._world.now_s() - lease.checked_at_s <= CHECK_AGAIN_S:
-            enforcer_of(self._world, order.target, clients)
+            lease_function_of(self._world, order.target, clients)
         if not write_tag(clients.ec2, fleet.fleet_id, TAG_LEASE_END, utc(lease.end_of_lease_s)):
             raise Refused(NO_RIGHT, untouched=True)
 

@@ -10,7 +10,7 @@ from annexd.annex.fleet.inventory import Fleet
 from annexd.annex.request.lease_length import fault_of_length
 from annexd.annex.request.order import ChangeOrder
 from annexd.annex.steps.change_checks import LeaseRead, Turn, check_is_waited_for, check_lives, check_times
-from annexd.annex.steps.check_lease_function import check_max_lease, enforcer_of
+from annexd.annex.steps.check_lease_function import check_max_lease, lease_function_of
 from annexd.annex.steps.context import StepContext
 from annexd.annex.steps.tag_fleets import fleets_of, wait_for_lost
 from annexd.aws import Clients
@@ -58,7 +58,7 @@ class ReadLease:
         oldest_s = _oldest_s(fleets)
         if end_s <= from_s:
             return math.ceil(from_s - oldest_s)
-        enforcer = enforcer_of(self._world, order.target, clients)
+        enforcer = lease_function_of(self._world, order.target, clients)
         check_max_lease(enforcer, end_s, oldest_s)
         return enforcer.max_lease_s
 

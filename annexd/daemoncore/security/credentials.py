@@ -56,7 +56,7 @@ class SigningKeys:
 
 
 @dataclass(frozen=True)
-class Credentials:
+class ServerCredentials:
     """Of one configuration.  issuer_keys: the ids of the signing keys.  password and tls: None where PASSWORD and SSL
     are not configured, or cannot work.
     """
@@ -68,7 +68,7 @@ class Credentials:
     warnings: tuple[str, ...]
 
     @classmethod
-    def read(cls, look_up: Parameters, configured: Collection[str]) -> "Credentials":
+    def read(cls, look_up: Parameters, configured: Collection[str]) -> "ServerCredentials":
         """configured: the methods; nothing is read for others."""
         keys = SigningKeys.read(look_up)
         file = _path("SEC_PASSWORD_FILE") if "PASSWORD" in configured else None

@@ -18,7 +18,7 @@ from annexd.cedar.session import SessionCache
 from annexd.daemoncore.config.parameters import Parameters, param
 from annexd.daemoncore.network.server import Security
 from annexd.daemoncore.privileges import own_user
-from annexd.daemoncore.security.credentials import Credentials
+from annexd.daemoncore.security.credentials import ServerCredentials
 from annexd.daemoncore.security.map_file import read_map_file
 from annexd.daemoncore.security.revocation import Revocation
 
@@ -51,7 +51,7 @@ def read_security(
     """The configuration's security, and what its author should hear.  Raises BadConfiguration."""
     look_up = Parameters()
     methods = {level: _configured_methods(level) for level in Level}
-    credentials = Credentials.read(look_up, frozenset().union(*methods.values()))
+    credentials = ServerCredentials.read(look_up, frozenset().union(*methods.values()))
     map_file = read_map_file(look_up)
     authorization = AuthorizationPolicy.read(param).with_holes(PARENT, FAMILY)
     context = ServerContext(
