@@ -41,7 +41,12 @@ class Snapshot:
 
 
 def query_annexes(
-    ad: Mapping[str, Any], owner: str, index: AnnexIndex, defaults: Defaults, now_s: float, looks: Mapping[str, Snapshot]
+    ad: Mapping[str, Any],
+    owner: str,
+    index: AnnexIndex,
+    defaults: Defaults,
+    now_s: float,
+    looks: Mapping[str, Snapshot],
 ) -> ReplyAd:
     """Annexes: JSON, a list of what `_known_annex` and `_seen_only` give for each; `looks` are by AccountTarget.key."""
     try:

@@ -12,7 +12,7 @@ import hmac
 from dataclasses import dataclass
 
 from annexd.cedar import akep2
-from annexd.cedar.dialogue import Dialogue, Steps
+from annexd.cedar.dialogue import Dialogue, Exchange
 from annexd.cedar.message import MessageReader
 from annexd.cedar.method import MethodFailed
 from annexd.cedar.secret import Secret
@@ -55,7 +55,7 @@ class _Closing:
         return closing
 
 
-def receive_opening(dialogue: Dialogue, *, has_token: bool) -> Steps[Opening]:
+def receive_opening(dialogue: Dialogue, *, has_token: bool) -> Exchange[Opening]:
     message = yield from dialogue.receive()
     status = message.integer()
     message.integer()  # of the name, which is a string and has its own end
@@ -67,14 +67,14 @@ def receive_opening(dialogue: Dialogue, *, has_token: bool) -> Steps[Opening]:
     return opening
 
 
-def refuse(dialogue: Dialogue) -> Steps[None]:
+def refuse(dialogue: Dialogue) -> Exchange[None]:
     """Say so in the second message; the client's third one says no more than that it heard."""
     message = dialogue.message().integer(_ERROR).integer(0).string("").integer(0).string("")
     dialogue.send(message.integer(0).integer(0).integer(0))
     yield from dialogue.receive()
 
 
-def prove_and_check(dialogue: Dialogue, opening: Opening, key: Secret) -> Steps[None]:
+def prove_and_check(dialogue: Dialogue, opening: Opening, key: Secret) -> Exchange[None]:
     """Show that this daemon knows the key, and see whether the peer does.  Raises MethodFailed."""
     server_nonce = dialogue.context.random(akep2.NONCE_BYTES)
     _prove(dialogue, opening, key, server_nonce)

@@ -3,7 +3,7 @@
 The user has no domain, so only a map file can make anybody of it.
 """
 
-from annexd.cedar.dialogue import Dialogue, Steps
+from annexd.cedar.dialogue import Dialogue, Exchange
 from annexd.cedar.identity import ANONYMOUS_USER, Identity
 from annexd.cedar.naming import user_of
 
@@ -11,7 +11,7 @@ METHOD = "ANONYMOUS"
 _DONE = 1
 
 
-def authenticate(dialogue: Dialogue) -> Steps[Identity]:
+def authenticate(dialogue: Dialogue) -> Exchange[Identity]:
     dialogue.send(dialogue.message().integer(_DONE))
     yield from ()  # every method is a generator; this one has nothing to wait for
     return Identity(user_of(METHOD, ANONYMOUS_USER, dialogue.context, default=ANONYMOUS_USER), METHOD)

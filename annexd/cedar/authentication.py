@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from annexd.cedar import anonymous, claimtobe, filesystem, idtokens, password, tls
-from annexd.cedar.dialogue import Dialogue, Steps
+from annexd.cedar.dialogue import Dialogue, Exchange
 from annexd.cedar.errors import AuthenticationFailed
 from annexd.cedar.identity import Identity
 from annexd.cedar.method import MethodFailed
@@ -23,7 +23,7 @@ class Method:
     """
 
     bit: int
-    run: Callable[[Dialogue], Steps[Identity]]
+    run: Callable[[Dialogue], Exchange[Identity]]
 
 
 METHODS: Mapping[str, Method] = {
@@ -36,7 +36,7 @@ METHODS: Mapping[str, Method] = {
 }
 
 
-def authenticate(dialogue: Dialogue, agreed: tuple[str, ...]) -> Steps[Identity]:
+def authenticate(dialogue: Dialogue, agreed: tuple[str, ...]) -> Exchange[Identity]:
     """Who the peer is, by the first of the agreed methods that succeeds.  Each is tried once.
 
     Raises AuthenticationFailed, with what every method said, when the peer has been told that none is left.
@@ -59,7 +59,7 @@ def authenticate(dialogue: Dialogue, agreed: tuple[str, ...]) -> Steps[Identity]
             return identity if user == identity.user else replace(identity, user=user)
 
 
-def _offer(dialogue: Dialogue) -> Steps[int]:
+def _offer(dialogue: Dialogue) -> Exchange[int]:
     message = yield from dialogue.receive()
     mask = message.integer()
     message.end()

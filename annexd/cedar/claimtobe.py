@@ -7,7 +7,7 @@ what that implies, and no more (handshake.py).
 import re
 
 from annexd.cedar.context import ServerContext
-from annexd.cedar.dialogue import Dialogue, Steps
+from annexd.cedar.dialogue import Dialogue, Exchange
 from annexd.cedar.identity import Identity
 from annexd.cedar.message import MessageReader
 from annexd.cedar.method import MethodFailed
@@ -18,7 +18,7 @@ _HAS_NAME, _BELIEVED, _REFUSED = 1, 1, 0
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,256}")  # it is logged, and kept with each session
 
 
-def authenticate(dialogue: Dialogue) -> Steps[Identity]:
+def authenticate(dialogue: Dialogue) -> Exchange[Identity]:
     name = _claimed_name((yield from dialogue.receive()))
     if not _NAME.fullmatch(name):
         dialogue.send(dialogue.message().integer(_REFUSED))

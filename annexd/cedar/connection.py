@@ -5,7 +5,7 @@ from typing import Any
 
 from annexd.cedar.commands import DC_AUTHENTICATE, Command
 from annexd.cedar.context import Endpoint, ServerContext
-from annexd.cedar.dialogue import Dialogue, PeerLeft, Steps
+from annexd.cedar.dialogue import Dialogue, Exchange, PeerLeft
 from annexd.cedar.errors import AuthorizationDenied, MalformedMessage, PeerError
 from annexd.cedar.events import (
     CONNECTION_CLOSED,
@@ -125,7 +125,7 @@ class Connection:
         self._question, self._answer = None, answer
 
 
-def _serve(dialogue: Dialogue) -> Steps[None]:
+def _serve(dialogue: Dialogue) -> Exchange[None]:
     """All commands of one connection.  HTCondor's clients send one; a daemon may go on in its session."""
     while True:
         message = yield from dialogue.receive()
@@ -136,7 +136,7 @@ def _serve(dialogue: Dialogue) -> Steps[None]:
             yield from _raw_command(dialogue, find_command(dialogue, number), message)
 
 
-def _negotiated_command(dialogue: Dialogue, message: MessageReader) -> Steps[None]:
+def _negotiated_command(dialogue: Dialogue, message: MessageReader) -> Exchange[None]:
     if dialogue.session_id:
         raise MalformedMessage("a second DC_AUTHENTICATE", "this connection has its session already")
     client = read_client_ad(dialogue, message)
@@ -144,7 +144,7 @@ def _negotiated_command(dialogue: Dialogue, message: MessageReader) -> Steps[Non
     yield _received(dialogue, command, payload)
 
 
-def _in_new_session(dialogue: Dialogue, client: ClientAd) -> Steps[tuple[Command, MessageReader | None]]:
+def _in_new_session(dialogue: Dialogue, client: ClientAd) -> Exchange[tuple[Command, MessageReader | None]]:
     """That the peer authenticated on this very connection is the proof: HTCondor's clients send nothing after it
     but the message of a command that has one.
     """
@@ -154,7 +154,7 @@ def _in_new_session(dialogue: Dialogue, client: ClientAd) -> Steps[tuple[Command
     return command, (yield from dialogue.receive()) if command.payload else None
 
 
-def _raw_command(dialogue: Dialogue, command: Command, message: MessageReader) -> Steps[None]:
+def _raw_command(dialogue: Dialogue, command: Command, message: MessageReader) -> Exchange[None]:
     """A bare number: in a session its user gives it, else nobody in particular."""
     if not dialogue.session_id:
         _check_takes_raw(dialogue, command)

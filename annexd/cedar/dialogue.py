@@ -16,7 +16,7 @@ from annexd.cedar.identity import UNAUTHENTICATED, Identity
 from annexd.cedar.message import MessageReader, MessageWriter
 
 T = TypeVar("T")
-Steps = Generator[Event, Any, T]
+Exchange = Generator[Event, Any, T]
 
 _VERSION = re.compile(r"\$CondorVersion: ([0-9]{1,4})\.([0-9]{1,4})\.([0-9]{1,4}) ")
 
@@ -64,7 +64,7 @@ class Dialogue:
         match = _VERSION.match(str(self.version_of_peer))
         return tuple(map(int, match.groups())) if match else ()
 
-    def receive(self) -> Steps[MessageReader]:
+    def receive(self) -> Exchange[MessageReader]:
         """The peer's next message."""
         while (body := self.channel.next_message()) is None:
             if self.channel.at_end:

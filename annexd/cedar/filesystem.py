@@ -5,7 +5,7 @@ address that it dialled: so nobody between the two can have the directory made f
 (HTCONDOR-3808, 3860, 3883).
 """
 
-from annexd.cedar.dialogue import Dialogue, Steps
+from annexd.cedar.dialogue import Dialogue, Exchange
 from annexd.cedar.events import NeedFilesystemProof
 from annexd.cedar.identity import Identity
 from annexd.cedar.method import MethodFailed
@@ -18,7 +18,7 @@ _READABLE = _ALPHABET * (256 // len(_ALPHABET))  # for any byte, each as often a
 _DONE, _FAILED = 0, -1
 
 
-def authenticate(dialogue: Dialogue) -> Steps[Identity]:
+def authenticate(dialogue: Dialogue) -> Exchange[Identity]:
     directory = _new_name(dialogue)
     dialogue.send(dialogue.message().string(directory))
     message = yield from dialogue.receive()
@@ -40,7 +40,7 @@ def authenticate(dialogue: Dialogue) -> Steps[Identity]:
     return Identity(user_of(METHOD, name, context, default=full), METHOD)
 
 
-def _owner(path: str) -> Steps[str | None]:
+def _owner(path: str) -> Exchange[str | None]:
     owner: str | None = yield NeedFilesystemProof(path)
     return owner
 

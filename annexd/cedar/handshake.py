@@ -17,7 +17,7 @@ from annexd.cedar.classad import Scalar
 from annexd.cedar.commands import DC_AUTHENTICATE, DC_SEC_QUERY, Command
 from annexd.cedar.context import ServerContext
 from annexd.cedar.crypto import AES, AES_KEY_BYTES, IV_BYTES, peer_public_key
-from annexd.cedar.dialogue import Dialogue, Steps
+from annexd.cedar.dialogue import Dialogue, Exchange
 from annexd.cedar.errors import (
     AuthenticationFailed,
     AuthorizationDenied,
@@ -38,7 +38,7 @@ from annexd.cedar.policy import (
     reconcile,
 )
 from annexd.cedar.secret import Secret
-from annexd.cedar.session import SLOP_S, Session
+from annexd.cedar.session import SLOP_S, SecuritySession
 
 ClientAd = Mapping[str, object]  # by lower-case names
 _NO_KEY = 0  # exchangeKey of authentication.cpp: the key comes from ECDH
@@ -54,7 +54,7 @@ def server_policy(dialogue: Dialogue, command: Command) -> ServerPolicy:
     return kept[command.number]
 
 
-def is_authorized(dialogue: Dialogue, command: Command) -> Steps[bool]:
+def is_authorized(dialogue: Dialogue, command: Command) -> Exchange[bool]:
     granted: bool = yield NeedAuthorization(command, dialogue.identity)
     return granted
 
@@ -115,7 +115,7 @@ def _token_facts(dialogue: Dialogue) -> dict[str, Scalar]:
     return {**facts, "AuthTokenScopes": ",".join(token.scopes)} if token.scopes else facts
 
 
-def establish(dialogue: Dialogue, client: ClientAd) -> Steps[Command | None]:
+def establish(dialogue: Dialogue, client: ClientAd) -> Exchange[Command | None]:
     """The rest of DC_AUTHENTICATE.  The authorized command, or None if the peer wanted a session or an answer
     only.
     """
@@ -191,7 +191,7 @@ def _yes_or_no(value: bool) -> str:
     return "YES" if value else "NO"
 
 
-def _authenticate(dialogue: Dialogue, agreement: Agreement, command: Command) -> Steps[None]:
+def _authenticate(dialogue: Dialogue, agreement: Agreement, command: Command) -> Exchange[None]:
     try:
         identity = yield from authenticate(dialogue, agreement.methods)
     except AuthenticationFailed:
@@ -207,11 +207,11 @@ def _limited(identity: Identity, command: Command) -> Identity:
     return replace(identity, limits=implied(command.level)) if identity.method == claimtobe.METHOD else identity
 
 
-def _new_session(dialogue: Dialogue, agreement: Agreement, key: Secret) -> Session:
+def _new_session(dialogue: Dialogue, agreement: Agreement, key: Secret) -> SecuritySession:
     """The session ends with the token that proved its user; HTCondor's own daemons let it live on."""
     token = dialogue.identity.token
     agreed_end_s = dialogue.now_s + agreement.duration_s + SLOP_S
-    return Session(
+    return SecuritySession(
         id=dialogue.context.sessions.new_id(),
         key=key,
         cipher=agreement.cipher,
@@ -229,7 +229,7 @@ def _protect(dialogue: Dialogue, agreement: Agreement, key: Secret) -> None:
         dialogue.channel.protect(Protection(agreement.cipher, key, agreement.encryption, agreement.integrity))
 
 
-def _announce(dialogue: Dialogue, agreement: Agreement, session: Session, command: Command) -> Steps[None]:
+def _announce(dialogue: Dialogue, agreement: Agreement, session: SecuritySession, command: Command) -> Exchange[None]:
     """Tell the peer who it is and whether it may; keep the session only if it may."""
     granted = yield from is_authorized(dialogue, command)
     verdict: dict[str, Scalar] = {"User": dialogue.identity.user}

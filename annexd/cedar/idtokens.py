@@ -5,7 +5,7 @@ The messages are those of akep2_exchange.py.
 
 from annexd.cedar import akep2
 from annexd.cedar.akep2_exchange import Opening, prove_and_check, receive_opening, refuse
-from annexd.cedar.dialogue import Dialogue, Steps
+from annexd.cedar.dialogue import Dialogue, Exchange
 from annexd.cedar.events import NeedSigningKey
 from annexd.cedar.identity import Identity
 from annexd.cedar.method import MethodFailed
@@ -16,7 +16,7 @@ METHOD = "IDTOKENS"
 _SHOWN = 100  # characters of an id that nobody has signed yet; an error is one line of the log
 
 
-def authenticate(dialogue: Dialogue) -> Steps[Identity]:
+def authenticate(dialogue: Dialogue) -> Exchange[Identity]:
     opening = yield from receive_opening(dialogue, has_token=True)
     try:
         token = _accepted_token(opening, dialogue)
@@ -39,7 +39,7 @@ def _accepted_token(opening: Opening, dialogue: Dialogue) -> Token:
     return token
 
 
-def _shared_key(token: Token) -> Steps[Secret]:
+def _shared_key(token: Token) -> Exchange[Secret]:
     secret: Secret | None = yield NeedSigningKey(token.key_id)
     if secret is None:
         raise MethodFailed(f"there is no signing key {token.key_id!r}")

@@ -5,7 +5,7 @@ There is one user only: whoever knows the password is a daemon of the pool.  No 
 
 from annexd.cedar import akep2
 from annexd.cedar.akep2_exchange import Opening, own_name, prove_and_check, receive_opening, refuse
-from annexd.cedar.dialogue import Dialogue, Steps
+from annexd.cedar.dialogue import Dialogue, Exchange
 from annexd.cedar.identity import Identity
 from annexd.cedar.method import MethodFailed
 from annexd.cedar.secret import Secret
@@ -13,7 +13,7 @@ from annexd.cedar.secret import Secret
 METHOD = "PASSWORD"
 
 
-def authenticate(dialogue: Dialogue) -> Steps[Identity]:
+def authenticate(dialogue: Dialogue) -> Exchange[Identity]:
     opening = yield from receive_opening(dialogue, has_token=False)
     try:
         key = _shared_key(opening, dialogue)

@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from annexd.cedar.commands import Command
 from annexd.cedar.crypto import AES, IV_BYTES
-from annexd.cedar.dialogue import Dialogue, PeerLeft, Steps
+from annexd.cedar.dialogue import Dialogue, Exchange, PeerLeft
 from annexd.cedar.errors import UnknownSession, UnprovedSession
 from annexd.cedar.handshake import (
     BLANK,
@@ -32,7 +32,7 @@ from annexd.cedar.handshake import (
 )
 from annexd.cedar.message import MessageReader
 from annexd.cedar.policy import KEPT, canonical_method
-from annexd.cedar.session import Session
+from annexd.cedar.session import SecuritySession
 
 _NONCE_BYTES = 33  # 44 characters of base64
 
@@ -41,7 +41,7 @@ def names_session(client: ClientAd) -> bool:
     return says_yes(client.get("usesession"))
 
 
-def resume(dialogue: Dialogue, client: ClientAd) -> Steps[tuple[Command, MessageReader]]:
+def resume(dialogue: Dialogue, client: ClientAd) -> Exchange[tuple[Command, MessageReader]]:
     """The authorized command, and its message."""
     command = find_wanted(dialogue, client)
     session = _find_session(dialogue, client)
@@ -62,7 +62,7 @@ def _waits(client: ClientAd) -> bool:
     return client.get("resumeresponse") is True
 
 
-def _find_session(dialogue: Dialogue, client: ClientAd) -> Session:
+def _find_session(dialogue: Dialogue, client: ClientAd) -> SecuritySession:
     session = dialogue.context.sessions.find(str(client.get("sid")), dialogue.now_s)
     if session is None or canonical_method(str(client.get("cryptomethods", AES))) != session.cipher:
         _answer_unknown(dialogue, client)
@@ -96,7 +96,7 @@ def _resumed(version: str) -> bytes:
     return in_clear({"ReturnCode": "AUTHORIZED", "RemoteVersion": version, "Nonce": BLANK})
 
 
-def _proof(dialogue: Dialogue, session: Session) -> Steps[MessageReader]:
+def _proof(dialogue: Dialogue, session: SecuritySession) -> Exchange[MessageReader]:
     """The peer's first message; that it decrypts shows the key."""
     dialogue.expect(session.identity)
     dialogue.channel.encrypt(session.key, dialogue.context.random(IV_BYTES))

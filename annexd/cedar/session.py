@@ -23,7 +23,7 @@ SLOP_S = 20  # SEC_SESSION_DURATION_SLOP: we keep a session a little longer than
 
 
 @dataclass
-class Session:
+class SecuritySession:
     """key: for cipher.  expires_at_s: None never.  lease_s: unused for so long, it ends; 0 is no lease."""
 
     id: str
@@ -52,9 +52,9 @@ class SessionCache:
     ) -> None:
         self._id_prefix = id_prefix
         self._random_hex = random_hex
-        self._inherited: OrderedDict[str, Session] = OrderedDict()
-        self._known: OrderedDict[str, Session] = OrderedDict()
-        self._unknown: OrderedDict[str, Session] = OrderedDict()
+        self._inherited: OrderedDict[str, SecuritySession] = OrderedDict()
+        self._known: OrderedDict[str, SecuritySession] = OrderedDict()
+        self._unknown: OrderedDict[str, SecuritySession] = OrderedDict()
         self._shelves = (self._known, self._unknown, self._inherited)
         self._bounds = ((self._known, capacity), (self._unknown, max(1, capacity // 10)))
 
@@ -62,11 +62,11 @@ class SessionCache:
         """Unguessable, so that nobody can even ask which sessions there are."""
         return f"{self._id_prefix}:{self._random_hex(ID_BYTES)}"
 
-    def inherit(self, session: Session) -> None:
+    def inherit(self, session: SecuritySession) -> None:
         """Keep a session that came from condor_master: never pushed out."""
         self._inherited[session.id] = session
 
-    def add(self, session: Session) -> None:
+    def add(self, session: SecuritySession) -> None:
         """Keep a negotiated session, in place of the one that was unused longest if there is no room."""
         shelf = self._known if session.identity.named else self._unknown
         shelf[session.id] = session
@@ -74,12 +74,12 @@ class SessionCache:
             while len(full) > capacity:
                 full.popitem(last=False)
 
-    def find(self, session_id: str, now_s: float) -> Session | None:
+    def find(self, session_id: str, now_s: float) -> SecuritySession | None:
         """The session of this id, unchanged; None if there is none or it is over."""
         found = next((shelf[session_id] for shelf in self._shelves if session_id in shelf), None)
         return found if found and not found.is_over(now_s) else None
 
-    def used(self, session: Session, now_s: float) -> None:
+    def used(self, session: SecuritySession, now_s: float) -> None:
         """Renew a session whose key the peer has shown."""
         session.used_at_s = now_s
         for shelf in self._shelves:
@@ -97,7 +97,7 @@ class SessionCache:
         return sum(len(shelf) for shelf in self._shelves)
 
 
-def inherited_sessions(text: str, *, family: bool = True) -> tuple[Session, ...]:
+def inherited_sessions(text: str, *, family: bool = True) -> tuple[SecuritySession, ...]:
     """The sessions that condor_master hands to its children in CONDOR_PRIVATE_INHERIT.
 
     family: SEC_USE_FAMILY_SESSION.  Those that it cannot read, or that have no key for AES, are left out; their peers
@@ -109,14 +109,14 @@ def inherited_sessions(text: str, *, family: bool = True) -> tuple[Session, ...]
     return tuple(session for session in found if session)
 
 
-def _inherited_session(kind: str, claim: str) -> Session | None:
+def _inherited_session(kind: str, claim: str) -> SecuritySession | None:
     """claim: <id>#[<name>=<value>;...]<key>, the id and the values without #[ and ] (condor_claimid_parser)."""
     session_id, mark, rest = claim.partition("#[")
     text, end, key = rest.rpartition("]")
     facts = _facts(text)
     if not (mark and end and session_id and key and AES in _ciphers(facts)):
         return None
-    return Session(
+    return SecuritySession(
         id=session_id,
         key=Secret(hkdf(key.encode(errors="surrogateescape"), b"keygen")),  # the key's digits count as text
         identity=Identity(_INHERITED_USERS[kind], FAMILY_METHOD),

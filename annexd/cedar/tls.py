@@ -11,7 +11,7 @@ method.
 import ssl
 
 from annexd.cedar.context import Tls
-from annexd.cedar.dialogue import Dialogue, Steps
+from annexd.cedar.dialogue import Dialogue, Exchange
 from annexd.cedar.errors import MalformedMessage
 from annexd.cedar.identity import UNMAPPED_DOMAIN, Identity
 from annexd.cedar.method import MethodFailed
@@ -65,7 +65,7 @@ class _Tunnel:
         return self._tls.getpeercert(binary_form=True)
 
 
-def authenticate(dialogue: Dialogue) -> Steps[Identity]:
+def authenticate(dialogue: Dialogue) -> Exchange[Identity]:
     tls = dialogue.context.tls
     dialogue.send(dialogue.message().integer(_READY if tls else _ERROR))
     is_ready = (yield from _receive_status(dialogue)) == _READY
@@ -82,14 +82,14 @@ def authenticate(dialogue: Dialogue) -> Steps[Identity]:
     return identity
 
 
-def _receive_status(dialogue: Dialogue) -> Steps[int]:
+def _receive_status(dialogue: Dialogue) -> Exchange[int]:
     message = yield from dialogue.receive()
     status = message.integer()
     message.end()
     return status
 
 
-def _shake_hands(dialogue: Dialogue, tunnel: _Tunnel) -> Steps[None]:
+def _shake_hands(dialogue: Dialogue, tunnel: _Tunnel) -> Exchange[None]:
     for _ in range(_MAX_ROUNDS):
         client = yield from _receive(dialogue, tunnel)
         if client == tunnel.status == _HOLDING:
@@ -103,7 +103,7 @@ def _shake_hands(dialogue: Dialogue, tunnel: _Tunnel) -> Steps[None]:
     raise MalformedMessage("an endless TLS handshake", f"it was not over after {_MAX_ROUNDS} rounds")
 
 
-def _send_key(dialogue: Dialogue, tunnel: _Tunnel) -> Steps[None]:
+def _send_key(dialogue: Dialogue, tunnel: _Tunnel) -> Exchange[None]:
     tunnel.write(dialogue.context.random(_KEY_BYTES))
     for _ in range(_MAX_ROUNDS):
         _send(dialogue, tunnel.status, tunnel.records())
@@ -118,7 +118,7 @@ def _send(dialogue: Dialogue, status: int, records: bytes) -> None:
     dialogue.send(dialogue.message().integer(status).integer(len(records)).raw(records))
 
 
-def _receive(dialogue: Dialogue, tunnel: _Tunnel) -> Steps[int]:
+def _receive(dialogue: Dialogue, tunnel: _Tunnel) -> Exchange[int]:
     message = yield from dialogue.receive()
     status, records = message.integer(), message.raw(message.integer())
     message.end()

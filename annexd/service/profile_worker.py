@@ -156,7 +156,7 @@ def _session(request: Mapping[str, Any]) -> Any:
     import botocore.session
     from botocore.config import Config
 
-    class Session(botocore.session.Session):  # type: ignore[misc]
+    class EndpointSession(botocore.session.Session):  # type: ignore[misc]
         """Its clients ask AWS's own endpoints, or the STS of the order, and are not patient."""
 
         def create_client(self, service_name: str, *arguments: Any, **keywords: Any) -> Any:
@@ -166,7 +166,7 @@ def _session(request: Mapping[str, Any]) -> Any:
             keywords |= {"config": config, "endpoint_url": request["urls"].get(service_name) or None}
             return super().create_client(service_name, *arguments, **keywords)
 
-    return Session(profile=request["profile"])
+    return EndpointSession(profile=request["profile"])
 
 
 def _chain(session: Any, request: Mapping[str, Any]) -> Any:

@@ -15,7 +15,7 @@ from annexd.tool import show
 from annexd.tool.attempt import Attempt, Child, begin, outcome
 from annexd.tool.command_line import full_name, is_option
 from annexd.tool.errors import COMMUNICATION, SIGNALS, Interrupted, ToolError, ignore_signals
-from annexd.tool.options import Options
+from annexd.tool.options import ToolOptions
 
 TIMEOUT_S: Final = 900  # an order takes seconds; behind others, or while AWS throttles, minutes
 FIRST_PAUSE_S: Final = 0.2
@@ -26,7 +26,7 @@ NAMES: Final = {"CA_BULK_REQUEST": "order", "CA_CANCEL_ANNEX": "cancellation", "
 class SentCommand:
     """A command ad on its way; `arguments` are what its sender typed."""
 
-    def __init__(self, options: Options, ad: dict[str, Any], arguments: Sequence[str]) -> None:
+    def __init__(self, options: ToolOptions, ad: dict[str, Any], arguments: Sequence[str]) -> None:
         self._options, self._ad, self._arguments = options, ad, arguments
         self._timeout_s = options.timeout_s or TIMEOUT_S
         self._end_s = time.monotonic() + self._timeout_s

@@ -33,7 +33,9 @@ class LeaseFunction:
     max_lease_s: int  # after a fleet's creation, beyond which no tag moves its end
 
 
-def lease_function_of(world: StepContext, target: AccountTarget, clients: Clients, *, fresh: bool = False) -> LeaseFunction:
+def lease_function_of(
+    world: StepContext, target: AccountTarget, clients: Clients, *, fresh: bool = False
+) -> LeaseFunction:
     """Look at the lease function there, with a receipt from the last minute's look unless it is to be `fresh`.
 
     Raises Refused, with cause and repair, unless it ends leases now.
