@@ -16,7 +16,7 @@ ALLOWED = {  # what a package may import of ours, besides itself
     "condor": set(),
     "workflow": set(),
     "aws": set(),
-    "authorization": {"cedar.levels"},
+    "authorization": {"cedar.levels", "cedar.identity"},
     "annex": {"workflow", "aws"},
     "daemoncore": {"authorization", "cedar", "condor"},
     "service": {"daemoncore", "annex", "aws", "workflow", "authorization", "cedar", "condor"},

@@ -14,10 +14,11 @@ from annexd.annex.index import AnnexIndex, AnnexRecord
 from annexd.annex.lease.lease import NOT_IN_TAGS
 from annexd.annex.reconcile import ObservedAnnex
 from annexd.annex.reply import ANSWERED, ReplyAd, reply, reply_of_error
+from annexd.annex.request.ad_attributes import fault_of_reference
 from annexd.annex.request.defaults import Defaults
-from annexd.annex.request.faults import InvalidRequest, shown
+from annexd.annex.request.faults import InvalidRequest
 from annexd.annex.request.order import FleetOrder
-from annexd.annex.request.request import REFERENCE, check_command, command_id_of, own_of
+from annexd.annex.request.request import check_command, command_id_of, own_of
 from annexd.annex.steps.request_fleet import FleetRequested, RequestFleet
 from annexd.workflow import SUCCESS, Json, State
 
@@ -65,7 +66,7 @@ def query_annexes(
 def _reference_in(ad: Mapping[str, Any]) -> str | None:
     check_command(ad, COMMAND)
     own = own_of(COMMAND, ad, OWN)
-    annex = own.text("Annex", lambda text: None if REFERENCE.fullmatch(text) else f"names no annex: {shown(text)}")
+    annex = own.text("Annex", fault_of_reference)
     if own.faults:
         raise InvalidRequest(own.faults)
     return annex

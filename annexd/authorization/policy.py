@@ -13,9 +13,9 @@ from annexd.authorization.access_list import AccessList
 from annexd.authorization.configuration import LevelLists, Param, read_configuration
 from annexd.authorization.limits import within_limits
 from annexd.authorization.peer import AccessCheck, Lookups, Peer, printable
+from annexd.cedar.identity import UNMAPPED_DOMAIN
 from annexd.cedar.levels import IMPLIED_BY, Level, implied
 
-_UNMAPPED_DOMAIN = "unmapped"  # condor_auth.h
 _INHERITED = "FAMILY"  # AUTH_METHOD_FAMILY: of sessions that were inherited, and of no others
 
 
@@ -139,4 +139,4 @@ class AuthorizationPolicy:
 
 def _is_mapped(user: str) -> bool:
     _, at, domain = user.rpartition("@")
-    return bool(at and domain) and domain != _UNMAPPED_DOMAIN
+    return bool(at and domain) and domain != UNMAPPED_DOMAIN

@@ -114,6 +114,11 @@ class Agreement:
     takes_tokens: bool
 
 
+def requirement_of(text: str) -> Requirement | None:
+    """Return what a setting or an ad says; None for anything else."""
+    return _BY_FIRST_LETTER.get(text[:1].upper())
+
+
 def canonical_method(name: str) -> str:
     return _NAMES.get(name.upper(), name.upper())
 
@@ -176,7 +181,7 @@ def _reconcile(wishes: tuple[tuple[str, str], ...], server: ServerPolicy) -> Agr
 
 
 def want(client: Mapping[str, str], name: str) -> Requirement:
-    return _BY_FIRST_LETTER.get(client.get(name, "")[:1].upper(), _N)
+    return requirement_of(client.get(name, "")) or _N
 
 
 def _combined(feature: str, theirs: Requirement, ours: Requirement) -> bool:

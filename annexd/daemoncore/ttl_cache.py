@@ -11,7 +11,7 @@ Answer = TypeVar("Answer")
 
 
 class Recent(Generic[Question, Answer]):
-    """Forgets everything whenever a period of `for_s` has passed, or there are too many."""
+    """Forgets everything whenever a period of `for_s` has passed, or there are too many.  From any thread."""
 
     def __init__(self, for_s: float) -> None:
         self._for_s = for_s

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from os import fsencode
 from typing import Any, Final
 
+from annexd.annex.request.ad_attributes import ADDED_BY_HTCONDOR, OWN
 from annexd.tool import file_kinds, json_text
 from annexd.tool.errors import BAD_FILE, ToolError
 from annexd.tool.options import ToolOptions
@@ -28,38 +29,7 @@ NO_PLACE: Final = (
     "LaunchTemplateConfigs is in the launch template"
 )
 IGNORED: Final = ("validfrom", "validuntil")
-# Attributes of the command ad that are no matter of the file's.
-RESERVED: Final = frozenset(
-    [
-        "annexname",
-        "annexowner",
-        "awsconfigfile",
-        "awscredentialsfile",
-        "awsprofile",
-        "command",
-        "commandid",
-        "configdir",
-        "endoflease",
-        "eventsurl",
-        "joinpool",
-        "lambdaurl",
-        "leaseduration",
-        "leasefunctionarn",
-        "logsurl",
-        "maxidletime",
-        "mytype",
-        "noowner",
-        "publickeyfile",
-        "requestversion",
-        "s3bucket",
-        "s3url",
-        "secretkeyfile",
-        "serviceurl",
-        "sessiontokenfile",
-        "stsurl",
-        "targettype",
-    ]
-)
+RESERVED: Final = OWN | ADDED_BY_HTCONDOR  # attributes of the command ad
 
 
 def read(options: ToolOptions) -> tuple[Config, list[str]]:

@@ -30,11 +30,11 @@ def run(scene: Coroutine[Any, Any, None]) -> None:
 
 async def visits(room: Semaphore, number: int) -> list[AccessCheck]:
     found = [AccessCheck(room) for _ in range(number)]
-    await require_settled()
+    await settled()
     return found
 
 
-async def require_settled() -> None:
+async def settled() -> None:
     for _ in range(5):
         await asyncio.sleep(0)
 
@@ -46,7 +46,7 @@ def test_who_came_first_comes_in_first_and_the_others_wait_their_turn() -> None:
         assert [guest.is_inside for guest in guests] == [True, True, False, False, False]
         assert room.waiting == 3
         await guests[1].go()
-        await require_settled()
+        await settled()
         assert [guest.is_inside for guest in guests] == [True, True, True, False, False]
         for guest in guests:
             await guest.go()
@@ -60,15 +60,15 @@ def test_a_larger_room_takes_more_at_once_and_a_smaller_one_throws_nobody_out() 
         room = Semaphore(1)
         guests = await visits(room, 4)
         room.resize(3)
-        await require_settled()
+        await settled()
         assert [guest.is_inside for guest in guests] == [True, True, True, False]
         room.resize(1)
         await guests[0].go()
         await guests[1].go()
-        await require_settled()
+        await settled()
         assert not guests[3].is_inside
         await guests[2].go()
-        await require_settled()
+        await settled()
         assert guests[3].is_inside
         await guests[3].go()
 
@@ -80,10 +80,10 @@ def test_who_gives_up_waiting_holds_up_nobody() -> None:
         room = Semaphore(1)
         guests = await visits(room, 3)
         guests[1].task.cancel()
-        await require_settled()
+        await settled()
         assert room.waiting == 1
         await guests[0].go()
-        await require_settled()
+        await settled()
         assert guests[2].is_inside
         await guests[2].go()
 
@@ -97,7 +97,7 @@ def test_who_gives_up_at_the_very_moment_of_his_turn_leaves_it_to_the_next() -> 
         guests[0]._may_go.set()
         await asyncio.sleep(0)  # the first is on his way out
         guests[1].task.cancel()
-        await require_settled()
+        await settled()
         assert not guests[1].is_inside
         assert guests[2].is_inside
         await guests[2].go()

@@ -174,7 +174,7 @@ def test_it_notices_a_change_that_does_not_wait_for_what_was_written_before(
     history = at(theatre, SOON, "call PutObject", DELAYED, nth=1)
     assert violations(theatre, history) == ""
     for module in (read_lease, move_end, tell_machines):
-        monkeypatch.setattr(module, "wait_for_lost", lambda *_: None)
+        monkeypatch.setattr(module, "require_settled", lambda *_: None)
     assert "told an earlier end" in violations(theatre, history)
 
 
