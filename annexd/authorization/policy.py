@@ -13,7 +13,7 @@ from annexd.authorization.access_list import AccessList
 from annexd.authorization.configuration import LevelLists, Param, read_configuration
 from annexd.authorization.limits import within_limits
 from annexd.authorization.peer import AccessCheck, Lookups, Peer, printable
-from annexd.cedar.identity import UNMAPPED_DOMAIN
+from annexd.cedar.identity import is_mapped
 from annexd.cedar.levels import IMPLIED_BY, Level, implied
 
 _INHERITED = "FAMILY"  # AUTH_METHOD_FAMILY: of sessions that were inherited, and of no others
@@ -91,7 +91,7 @@ class AuthorizationPolicy:
         The resolver is asked only if nothing that comes first decides; what `lookups` raises is passed on.
         """
         visit = AccessCheck(peer, lookups)
-        if command.force_authentication and not _is_mapped(peer.user):
+        if command.force_authentication and not is_mapped(peer.user):
             return Verdict(False, f"{command.name} needs an authenticated user with a domain, not {visit}")
         levels = (command.level, *command.alternate_levels)
         if not within_limits(levels, peer.limits):
@@ -135,8 +135,3 @@ class AuthorizationPolicy:
         if IMPLIED_BY[level]:
             reason += f", and nothing that implies {level} is granted"
         return Verdict(False, reason)
-
-
-def _is_mapped(user: str) -> bool:
-    _, at, domain = user.rpartition("@")
-    return bool(at and domain) and domain != UNMAPPED_DOMAIN

@@ -7,6 +7,12 @@ ANONYMOUS_USER = "CONDOR_ANONYMOUS_USER"  # STR_ANONYMOUS
 _NOBODY = (ANONYMOUS_USER, f"unauthenticated@{UNMAPPED_DOMAIN}")
 
 
+def is_mapped(user: str) -> bool:
+    """Whether a user is of a domain."""
+    _, at, domain = user.rpartition("@")
+    return bool(at and domain) and domain != UNMAPPED_DOMAIN
+
+
 @dataclass(frozen=True)
 class TokenFacts:
     """What a token says of itself, for the log and for DC_SEC_QUERY."""
@@ -51,8 +57,7 @@ class Identity:
     @property
     def mapped(self) -> bool:
         """Whether the user belongs to a domain, as commands with force_authentication need."""
-        _, at, domain = self.user.rpartition("@")
-        return self.authenticated and bool(at and domain) and domain != UNMAPPED_DOMAIN
+        return self.authenticated and is_mapped(self.user)
 
 
 UNAUTHENTICATED = Identity(_NOBODY[1])
