@@ -140,12 +140,12 @@ def _seen(annex_id: str, look: Snapshot | None) -> Json:
 def _seen_only(index: AnnexIndex, now_s: float, looks: Mapping[str, Snapshot], mine: str | None) -> Iterator[Json]:
     """Those that only the cloud knows: another annexd's, or of one that lost its disk.  `mine`: of this owner only."""
     known = {one.annex_id for one in index.all()}
-    told: set[str] = set()
+    shown: set[str] = set()
     for look in looks.values():
         for annex_id, one in look.annexes.items():
-            if annex_id in known | told or (mine is not None and one.owner != NOT_IN_TAGS.sub("_", mine)):
+            if annex_id in known | shown or (mine is not None and one.owner != NOT_IN_TAGS.sub("_", mine)):
                 continue
-            told.add(annex_id)
+            shown.add(annex_id)
             end_s = None if one.end_of_lease_s is None else int(one.end_of_lease_s)
             trouble = look.troubles.get(str(one.fleet_id))
             yield {

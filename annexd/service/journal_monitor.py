@@ -30,7 +30,7 @@ class Times:
 
 
 class JournalMonitor:
-    """`changed` is called when `status` has changed, `mended` when the journal can be written again."""
+    """`changed` is called when `status` has changed, `recovered` when the journal can be written again."""
 
     def __init__(
         self, journal: Journal, engine: Engine, changed: Callable[[], None], times: Times | None = None
@@ -67,17 +67,17 @@ class JournalMonitor:
                 self._counts = await in_thread(self._engine.counts)
                 self._changed()
 
-    async def watch(self, mended: Callable[[], None]) -> None:
+    async def watch(self, recovered: Callable[[], None]) -> None:
         """For ever: notice when the journal cannot be written, say so, and when it can be again."""
         probed_s = time.monotonic()
         while True:
             await asyncio.sleep(self._times.look_s)
-            self._tell(self._journal.trouble(), mended)
+            self._tell(self._journal.trouble(), recovered)
             pause_s = self._times.probe_in_trouble_s if self._journal.trouble() else self._times.probe_s
             if time.monotonic() - probed_s >= pause_s:
                 await self._probe()
                 probed_s = time.monotonic()
-            self._tell(self._journal.trouble(), mended)
+            self._tell(self._journal.trouble(), recovered)
 
     async def _probe(self) -> None:
         """Returns also when it hangs; how it went, the journal knows."""
@@ -90,7 +90,7 @@ class JournalMonitor:
         probe.exception()
         self._probe_under_way = None
 
-    def _tell(self, trouble: str, mended: Callable[[], None]) -> None:
+    def _tell(self, trouble: str, recovered: Callable[[], None]) -> None:
         was, self._trouble = self._trouble, trouble
         if bool(was) == bool(trouble):
             return
@@ -98,7 +98,7 @@ class JournalMonitor:
             log.error(f"{trouble}: new requests are refused until it can be written again")
         else:
             log.always("the journal can be written again: requests are taken, and what waited for it goes on")
-            mended()
+            recovered()
         self._changed()
 
 

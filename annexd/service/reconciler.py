@@ -92,13 +92,13 @@ class Reconciler:
             "AnnexInstances": {each for report in reports for each in report.instances},
             "AnnexOverdue": {each for report in reports for each in report.overdue},
         }
-        told = {
+        of_function = {
             "AnnexFunctionWarning": next(iter(self._warnings.values()), None),
             "AnnexFunctionFault": next((each.enforcer.fault for each in reports if each.enforcer.fault), None),
         }
         heard = [int(each.enforcer.receipt.at_s) for each in reports if each.enforcer.receipt]
         return {
-            **{name: words for name, words in told.items() if words},
+            **{name: words for name, words in of_function.items() if words},
             **({"AnnexFunctionTime": min(heard)} if heard else {}),
             **{name: len(each) for name, each in found.items()},
             "AnnexEndedOverdue": self._ended,

@@ -72,15 +72,14 @@ def _say(line: str) -> None:
 
 
 def _check(options: ToolOptions, session: Session, wanted: Wanted) -> int:
-    findings = check(session, wanted, _configured(options), options.target_capacity or 1)
-    told: list[Finding] = []
-    for finding in findings:
-        told.append(finding)
+    findings: list[Finding] = []
+    for finding in check(session, wanted, _configured(options), options.target_capacity or 1):
+        findings.append(finding)
         if not options.json:
             print(finding.line(), flush=True)
     if options.json:
-        print(json.dumps([finding._asdict() for finding in told], indent=2))
-    return OK if all(finding.is_ok for finding in told) else SETUP_FAULTY
+        print(json.dumps([finding._asdict() for finding in findings], indent=2))
+    return OK if all(finding.is_ok for finding in findings) else SETUP_FAULTY
 
 
 def _regions(options: ToolOptions, session: Session) -> tuple[str, ...]:

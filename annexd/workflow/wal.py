@@ -52,8 +52,8 @@ def _good_frames(log: bytes, frames: range, page_size: int, order: str, salts: t
 
 def _beyond(log: bytes, frames: range, salts: tuple[int, ...]) -> int:
     """Commits with the log's own salts; what a former round of the log left has others."""
-    told = (FRAME.unpack_from(log, at) for at in frames)
-    found = [size_after for _, size_after, *its_salts, _, _ in told if size_after and tuple(its_salts) == salts]
+    headers = (FRAME.unpack_from(log, at) for at in frames)
+    found = [size_after for _, size_after, *its_salts, _, _ in headers if size_after and tuple(its_salts) == salts]
     return max(len(found) - 1, 0)
 
 
