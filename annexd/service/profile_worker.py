@@ -205,7 +205,7 @@ def _chain(session: Any, request: Mapping[str, Any]) -> Any:
 def _program(*, allowed: bool, name: str) -> Any:
     """What botocore takes for subprocess.Popen; its words never hold the command line, nor what a program prints."""
 
-    class Program:
+    class CredentialProgram:
         returncode = 0
 
         def __init__(self, arguments: list[str], **_: object) -> None:
@@ -238,7 +238,7 @@ def _program(*, allowed: bool, name: str) -> Any:
                 )
             return printed, b""
 
-    return Program
+    return CredentialProgram
 
 
 def _short(words: object) -> str:
