@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from annexd.annex.join.config_bundle import BundleSources, NoBundleSources, completed
-from annexd.annex.order import new_order
 from annexd.annex.reply import ANSWERED, ReplyAd, reply_of, reply_of_error
 from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.order import new_order
 from annexd.annex.request.request import BulkRequest, check_command, command_id_of
 from annexd.annex.request.same_request import check_same, digest_of, known_state
 from annexd.workflow import Engine, State

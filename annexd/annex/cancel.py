@@ -12,10 +12,10 @@ from typing import Any, Final
 from annexd.annex.index import CANCEL, AnnexIndex
 from annexd.annex.lease.lease import utc
 from annexd.annex.named_annex import OWN_NAMES, Named, NamedAnnex
-from annexd.annex.order import CancelOrder, FleetOrder, OrderOnAnnex, with_requester
 from annexd.annex.reply import ANSWERED, NotNow, ReplyAd, reply, reply_of_cancel, reply_of_error
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.faults import InvalidRequest
+from annexd.annex.request.order import CancelOrder, FleetOrder, OrderOnAnnex, with_requester
 from annexd.annex.request.request import check_command, command_id_of, own_of
 from annexd.annex.request.same_request import digest_of, known_state
 from annexd.annex.steps import StepContext

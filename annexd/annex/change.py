@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from annexd.annex.index import CHANGE, AnnexIndex
 from annexd.annex.named_annex import OWN_NAMES, Named, NamedAnnex
-from annexd.annex.order import ChangeOrder, OrderOnAnnex
 from annexd.annex.reply import ANSWERED, NotNow, ReplyAd, reply_of_change, reply_of_error
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.faults import InvalidRequest
 from annexd.annex.request.lease_length import LONGEST_S, fault_of_new_end
+from annexd.annex.request.order import ChangeOrder, OrderOnAnnex
 from annexd.annex.request.request import check_command, command_id_of, own_of
 from annexd.annex.request.same_request import check_same, digest_of, known_state
 from annexd.annex.steps import StepContext

@@ -13,7 +13,7 @@ from annexd.annex.join.config_bundle import BundleSources
 from annexd.annex.reply import ReplyAd
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.request import commands_in
-from annexd.annex.status import Look, query_annexes
+from annexd.annex.status import Snapshot, query_annexes
 from annexd.annex.steps import StepContext
 from annexd.workflow import State
 
@@ -27,7 +27,7 @@ class CommandContext:
     index: AnnexIndex
     world: StepContext
     bundle_sources: BundleSources
-    looks: Callable[[], Mapping[str, Look]] = dict
+    looks: Callable[[], Mapping[str, Snapshot]] = dict
 
 
 def command_of(ad: Mapping[str, Any]) -> str | None:

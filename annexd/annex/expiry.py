@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from annexd.annex.fleet.living import LIVES_ON_S
-from annexd.annex.order import FleetOrder, Order
+from annexd.annex.living import LIVES_ON_S
+from annexd.annex.request.order import FleetOrder, Order
 from annexd.workflow import State
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
-from annexd.annex.order import FleetOrder, Order, OrderOnAnnex
+from annexd.annex.request.order import FleetOrder, Order, OrderOnAnnex
 from annexd.annex.steps.change_checks import LeaseRead
 from annexd.annex.steps.end_fleets import FleetsEnded
 from annexd.annex.steps.move_end import EndMoved, MoveEnd

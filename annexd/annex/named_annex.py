@@ -7,17 +7,17 @@ keys, or with annexd's own.
 from dataclasses import dataclass, replace
 from typing import Final
 
-from annexd.annex.fleet.account_target import AccountTarget, Requester, own_target
 from annexd.annex.fleet.inventory import Fleet, fleets_of_annex, living_instances, take_inventory
 from annexd.annex.index import AnnexIndex, AnnexRecord
-from annexd.annex.key_source import KEY_NAMES, KeySource
 from annexd.annex.lease.lease import NOT_IN_TAGS, utc
-from annexd.annex.order import FleetOrder, OrderOnAnnex, Subject
 from annexd.annex.reply import NotNow
-from annexd.annex.request.ad_attributes import AdAttributes
+from annexd.annex.request.account_target import AccountTarget, Requester, own_target
+from annexd.annex.request.ad_attributes import AdAttributes, fault_of_reference
 from annexd.annex.request.defaults import Defaults
-from annexd.annex.request.faults import InvalidRequest, shown
-from annexd.annex.request.request import REFERENCE, command_id_in
+from annexd.annex.request.faults import InvalidRequest
+from annexd.annex.request.key_source import KEY_NAMES, KeySource
+from annexd.annex.request.order import FleetOrder, OrderOnAnnex, Subject
+from annexd.annex.request.request import command_id_in
 from annexd.annex.steps import StepContext
 from annexd.annex.steps.limited import STEP_S
 from annexd.annex.steps.request_fleet import FleetRequested
@@ -38,7 +38,7 @@ class Named:
     @classmethod
     def read(cls, own: AdAttributes) -> "Named":
         """Adds what is wrong to `own.faults`; then the result is of no use."""
-        annex = own.text("Annex", _fault_of_reference)
+        annex = own.text("Annex", fault_of_reference)
         if annex is None and own.missing("Annex"):
             own.faults.append("Annex is missing: say which, by its ID, its Spot Fleet request's or your name for it")
         return cls(command_id_in(own), annex or "", KeySource.read(own))
@@ -165,8 +165,3 @@ def _order_in(state: State) -> FleetOrder:
     if order is None:
         raise NotNow(f"the journal of {state.command_id} cannot be followed: {state.damage}")
     return order
-
-
-def _fault_of_reference(text: str) -> str | None:
-    words = "must be an annex's ID, its Spot Fleet request's or its name"
-    return None if REFERENCE.fullmatch(text) else f"{words}, not {shown(text)}"

@@ -14,9 +14,9 @@ from typing import Final
 
 from annexd.annex.cancel import add_cancelling
 from annexd.annex.change import add_changing
-from annexd.annex.fleet.account_target import AccountTarget
-from annexd.annex.fleet.living import LIVES_ON_S
 from annexd.annex.index import AnnexIndex, AnnexRecord
+from annexd.annex.living import LIVES_ON_S
+from annexd.annex.request.account_target import AccountTarget
 from annexd.annex.steps import StepContext, annex_steps
 from annexd.aws import Clients
 from annexd.workflow import Engine, Journal, JournalError, Refused

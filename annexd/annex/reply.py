@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Final, TypeAlias
 
-from annexd.annex.order import CancelOrder, ChangeOrder, FleetOrder
 from annexd.annex.request.faults import InvalidRequest
+from annexd.annex.request.order import CancelOrder, ChangeOrder, FleetOrder
 from annexd.annex.request.request import REQUEST_VERSION
 from annexd.annex.steps.change_checks import LeaseRead, MachinesInformed
 from annexd.annex.steps.check_lease_function import LeaseFunctionSeen

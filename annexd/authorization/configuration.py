@@ -31,12 +31,12 @@ class LevelLists:
 
 
 @dataclass(frozen=True)
-class Configuration:
+class AccessLists:
     lists: dict[Level, LevelLists]
     warnings: tuple[str, ...]  # what an administrator should correct, without duplicates
 
 
-def read_configuration(param: Param, subsystem: str) -> Configuration:
+def read_configuration(param: Param, subsystem: str) -> AccessLists:
     legacy, legacy_fault = _boolean(param, "LEGACY_ALLOW_SEMANTICS", default=False)
     equivalent, equivalent_fault = _boolean(param, "USE_POOL_USERNAME_EQUIVALENT", default=True)
 
@@ -48,7 +48,7 @@ def read_configuration(param: Param, subsystem: str) -> Configuration:
 
     lists = {level: LevelLists(lookup("ALLOW", level), lookup("DENY", level)) for level in Level}
     faults = [fault for level in Level for found in lists[level].present for fault in found.warnings]
-    return Configuration(lists, tuple(dict.fromkeys([*legacy_fault, *equivalent_fault, *faults])))
+    return AccessLists(lists, tuple(dict.fromkeys([*legacy_fault, *equivalent_fault, *faults])))
 
 
 def _knobs(kind: str, level: Level, subsystem: str, following: dict[str, str]) -> Iterator[str]:

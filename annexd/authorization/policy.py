@@ -13,13 +13,14 @@ from annexd.authorization.access_list import AccessList
 from annexd.authorization.configuration import LevelLists, Param, read_configuration
 from annexd.authorization.limits import within_limits
 from annexd.authorization.peer import AccessCheck, Lookups, Peer, printable
+from annexd.cedar.identity import is_mapped
 from annexd.cedar.levels import IMPLIED_BY, Level, implied
 
 _UNMAPPED_DOMAIN = "unmapped"  # condor_auth.h
 _INHERITED = "FAMILY"  # AUTH_METHOD_FAMILY: inherited sessions only
 
 
-class Command(Protocol):
+class GuardedCommand(Protocol):
     """The properties of a command that the decision needs, as in annexd.cedar."""
 
     @property
@@ -85,13 +86,13 @@ class AuthorizationPolicy:
     def with_holes(self, *holes: Hole) -> Self:
         return replace(self, holes=holes)
 
-    def authorize(self, command: Command, peer: Peer, lookups: Lookups) -> Verdict:
+    def authorize(self, command: GuardedCommand, peer: Peer, lookups: Lookups) -> Verdict:
         """Decide whether a peer may give a command (daemon_command.cpp, VerifyCommand).
 
         Lookups come last, only if nothing else decides.  Exceptions of `lookups` propagate.
         """
         check = AccessCheck(peer, lookups)
-        if command.force_authentication and not _is_mapped(peer.user):
+        if command.force_authentication and not is_mapped(peer.user):
             return Verdict(False, f"{command.name} requires an authenticated user with a domain, not {check}")
         levels = (command.level, *command.alternate_levels)
         if not within_limits(levels, peer.limits):
@@ -135,8 +136,3 @@ class AuthorizationPolicy:
         if IMPLIED_BY[level]:
             reason += f", and nothing that implies {level} is granted"
         return Verdict(False, reason)
-
-
-def _is_mapped(user: str) -> bool:
-    _, at, domain = user.rpartition("@")
-    return bool(at and domain) and domain != _UNMAPPED_DOMAIN

@@ -47,9 +47,9 @@ def function_files(location: str, endpoint_url: str) -> dict[str, bytes]:
 
 def _may_hold_code(location: str, endpoint_url: str) -> bool:
     """AWS names an address of S3; whoever answers in its stead could name anything that annexd's network reaches."""
-    told, endpoint = urlsplit(location), urlsplit(endpoint_url)
-    of_aws = told.scheme == "https" and (told.hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn"))
-    return of_aws or (told.scheme, told.netloc) == (endpoint.scheme, endpoint.netloc)
+    url, endpoint = urlsplit(location), urlsplit(endpoint_url)
+    of_aws = url.scheme == "https" and (url.hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn"))
+    return of_aws or (url.scheme, url.netloc) == (endpoint.scheme, endpoint.netloc)
 
 
 def _unpacked(content: bytes) -> dict[str, bytes]:

@@ -38,7 +38,7 @@ from annexd.cedar.policy import (
     reconcile,
 )
 from annexd.cedar.secret import Secret
-from annexd.cedar.session import SLOP_S, Session
+from annexd.cedar.session import SLOP_S, SecuritySession
 
 ClientAd = Mapping[str, object]  # by lower-case names
 _NO_KEY = 0  # exchangeKey of authentication.cpp: the key comes from ECDH
@@ -208,11 +208,11 @@ def _limited(identity: Identity, command: Command) -> Identity:
     return replace(identity, limits=implied(command.level)) if identity.method == claimtobe.METHOD else identity
 
 
-def _new_session(dialogue: Dialogue, agreement: Agreement, key: Secret) -> Session:
+def _new_session(dialogue: Dialogue, agreement: Agreement, key: Secret) -> SecuritySession:
     """Make a session that ends no later than the token that proved its user.  HTCondor's sessions outlive it."""
     token = dialogue.identity.token
     agreed_end_s = dialogue.now_s + agreement.duration_s + SLOP_S
-    return Session(
+    return SecuritySession(
         id=dialogue.context.sessions.new_id(),
         key=key,
         cipher=agreement.cipher,
@@ -230,7 +230,7 @@ def _protect(dialogue: Dialogue, agreement: Agreement, key: Secret) -> None:
         dialogue.channel.protect(Protection(agreement.cipher, key, agreement.encryption, agreement.integrity))
 
 
-def _announce(dialogue: Dialogue, agreement: Agreement, session: Session, command: Command) -> Exchange[None]:
+def _announce(dialogue: Dialogue, agreement: Agreement, session: SecuritySession, command: Command) -> Exchange[None]:
     """Send the peer its identity and the verdict; keep the session only if authorized."""
     granted = yield from is_authorized(dialogue, command)
     verdict: dict[str, Scalar] = {"User": dialogue.identity.user}

@@ -7,6 +7,12 @@ ANONYMOUS_USER = "CONDOR_ANONYMOUS_USER"  # STR_ANONYMOUS
 _NOBODY = (ANONYMOUS_USER, f"unauthenticated@{UNMAPPED_DOMAIN}")
 
 
+def is_mapped(user: str) -> bool:
+    """Whether a user is of a domain."""
+    _, at, domain = user.rpartition("@")
+    return bool(at and domain) and domain != UNMAPPED_DOMAIN
+
+
 @dataclass(frozen=True)
 class TokenFacts:
     """The claims of a token that the log and DC_SEC_QUERY show."""

@@ -114,6 +114,11 @@ class Agreement:
     accepts_tokens: bool
 
 
+def requirement_of(text: str) -> Requirement | None:
+    """Return what a setting or an ad says; None for anything else."""
+    return _BY_FIRST_LETTER.get(text[:1].upper())
+
+
 def canonical_method(name: str) -> str:
     return _NAMES.get(name.upper(), name.upper())
 

@@ -32,7 +32,7 @@ from annexd.cedar.handshake import (
 )
 from annexd.cedar.message import MessageReader
 from annexd.cedar.policy import MAX_CACHED, canonical_method
-from annexd.cedar.session import Session
+from annexd.cedar.session import SecuritySession
 
 _NONCE_BYTES = 33  # 44 characters of base64
 
@@ -62,7 +62,7 @@ def _expects_answer(client: ClientAd) -> bool:
     return client.get("resumeresponse") is True
 
 
-def _find_session(dialogue: Dialogue, client: ClientAd) -> Session:
+def _find_session(dialogue: Dialogue, client: ClientAd) -> SecuritySession:
     session = dialogue.context.sessions.find(str(client.get("sid")), dialogue.now_s)
     if session is None or canonical_method(str(client.get("cryptomethods", AES))) != session.cipher:
         _answer_unknown(dialogue, client)
@@ -96,7 +96,7 @@ def _resumption_answer(version: str) -> bytes:
     return encode_in_clear({"ReturnCode": "AUTHORIZED", "RemoteVersion": version, "Nonce": PLACEHOLDER})
 
 
-def _proof(dialogue: Dialogue, session: Session) -> Exchange[MessageReader]:
+def _proof(dialogue: Dialogue, session: SecuritySession) -> Exchange[MessageReader]:
     """Return the peer's first message.  That it decrypts proves the key."""
     dialogue.expect_identity(session.identity)
     dialogue.channel.encrypt(session.key, dialogue.context.random(IV_BYTES))

@@ -23,7 +23,7 @@ SLOP_S = 20  # SEC_SESSION_DURATION_SLOP: how much longer than the client this d
 
 
 @dataclass
-class Session:
+class SecuritySession:
     """key: for cipher.  expires_at_s: None is never.  lease_s: it ends after this time without use; 0 is no lease."""
 
     id: str
@@ -52,9 +52,9 @@ class SessionCache:
     ) -> None:
         self._id_prefix = id_prefix
         self._random_hex = random_hex
-        self._inherited: OrderedDict[str, Session] = OrderedDict()
-        self._named: OrderedDict[str, Session] = OrderedDict()
-        self._unnamed: OrderedDict[str, Session] = OrderedDict()
+        self._inherited: OrderedDict[str, SecuritySession] = OrderedDict()
+        self._named: OrderedDict[str, SecuritySession] = OrderedDict()
+        self._unnamed: OrderedDict[str, SecuritySession] = OrderedDict()
         self._partitions = (self._named, self._unnamed, self._inherited)
         self._bounds = ((self._named, capacity), (self._unnamed, max(1, capacity // 10)))
 
@@ -62,11 +62,11 @@ class SessionCache:
         """Return an unguessable ID, so that peers cannot probe for sessions."""
         return f"{self._id_prefix}:{self._random_hex(ID_BYTES)}"
 
-    def inherit(self, session: Session) -> None:
+    def inherit(self, session: SecuritySession) -> None:
         """Keep a session from condor_master; it is never evicted."""
         self._inherited[session.id] = session
 
-    def add(self, session: Session) -> None:
+    def add(self, session: SecuritySession) -> None:
         """Keep a negotiated session; evict the least recently used one if the partition is full."""
         partition = self._named if session.identity.named else self._unnamed
         partition[session.id] = session
@@ -74,12 +74,12 @@ class SessionCache:
             while len(full) > capacity:
                 full.popitem(last=False)
 
-    def find(self, session_id: str, now_s: float) -> Session | None:
+    def find(self, session_id: str, now_s: float) -> SecuritySession | None:
         """Return the session with this ID, without renewing it; None if unknown or expired."""
         found = next((partition[session_id] for partition in self._partitions if session_id in partition), None)
         return found if found and not found.has_expired(now_s) else None
 
-    def renew(self, session: Session, now_s: float) -> None:
+    def renew(self, session: SecuritySession, now_s: float) -> None:
         """Renew a session whose key the peer has proved."""
         session.used_at_s = now_s
         for partition in self._partitions:
@@ -102,7 +102,7 @@ class SessionCache:
         return sum(len(partition) for partition in self._partitions)
 
 
-def inherited_sessions(text: str, *, family: bool = True) -> tuple[Session, ...]:
+def inherited_sessions(text: str, *, family: bool = True) -> tuple[SecuritySession, ...]:
     """Parse the sessions that condor_master passes to its children in CONDOR_PRIVATE_INHERIT.
 
     family: SEC_USE_FAMILY_SESSION.  Malformed sessions and those without an AES key are left out; their peers then
@@ -114,14 +114,14 @@ def inherited_sessions(text: str, *, family: bool = True) -> tuple[Session, ...]
     return tuple(session for session in found if session)
 
 
-def _inherited_session(kind: str, claim: str) -> Session | None:
+def _inherited_session(kind: str, claim: str) -> SecuritySession | None:
     """Parse <id>#[<name>=<value>;...]<key>, ID and values without #[ and ] (condor_claimid_parser)."""
     session_id, mark, rest = claim.partition("#[")
     text, end, key = rest.rpartition("]")
     facts = _facts(text)
     if not (mark and end and session_id and key and AES in _ciphers(facts)):
         return None
-    return Session(
+    return SecuritySession(
         id=session_id,
         key=Secret(hkdf(key.encode(errors="surrogateescape"), b"keygen")),  # the digits as text, not decoded
         identity=Identity(_INHERITED_USERS[kind], FAMILY_METHOD),

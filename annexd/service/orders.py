@@ -16,10 +16,10 @@ import htcondor2
 from annexd.annex import status
 from annexd.annex.commands import ASIDE, CommandContext, answer, command_of
 from annexd.annex.index import CANCEL, CHANGE
-from annexd.annex.order import Order
 from annexd.annex.reply import INVALID_REQUEST, INVALID_STATE, ReplyAd, reply
 from annexd.annex.request import request
 from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.order import Order
 from annexd.cedar.message import MessageReader
 from annexd.daemoncore import log
 from annexd.daemoncore.commands.call import Call

@@ -156,7 +156,7 @@ def _session(request: Mapping[str, Any]) -> Any:
     import botocore.session
     from botocore.config import Config
 
-    class Session(botocore.session.Session):  # type: ignore[misc]
+    class EndpointSession(botocore.session.Session):  # type: ignore[misc]
         """A session whose clients use AWS's own endpoints, or the order's STS, with short time-outs."""
 
         def create_client(self, service_name: str, *arguments: Any, **keywords: Any) -> Any:
@@ -166,7 +166,7 @@ def _session(request: Mapping[str, Any]) -> Any:
             keywords |= {"config": config, "endpoint_url": request["urls"].get(service_name) or None}
             return super().create_client(service_name, *arguments, **keywords)
 
-    return Session(profile=request["profile"])
+    return EndpointSession(profile=request["profile"])
 
 
 def _chain(session: Any, request: Mapping[str, Any]) -> Any:
@@ -205,7 +205,7 @@ def _chain(session: Any, request: Mapping[str, Any]) -> Any:
 def _program(*, allowed: bool, name: str) -> Any:
     """Return a replacement for subprocess.Popen whose messages contain neither command line nor output."""
 
-    class Program:
+    class CredentialProgram:
         returncode = 0
 
         def __init__(self, arguments: list[str], **_: object) -> None:
@@ -238,7 +238,7 @@ def _program(*, allowed: bool, name: str) -> Any:
                 )
             return printed, b""
 
-    return Program
+    return CredentialProgram
 
 
 def _short(words: object) -> str:

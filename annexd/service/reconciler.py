@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from annexd.annex.fleet.access import KeyFiles
-from annexd.annex.fleet.account_target import AccountTarget, own_target
-from annexd.annex.fleet.living import Living
-from annexd.annex.fleet.reconcile import LOOK_S, Report, reconcile
 from annexd.annex.fleet.trouble import Trouble
 from annexd.annex.index import AnnexIndex
-from annexd.annex.order import FleetOrder, Order
+from annexd.annex.living import Living
+from annexd.annex.reconcile import LOOK_S, Report, reconcile
+from annexd.annex.request.account_target import AccountTarget, own_target
 from annexd.annex.request.defaults import Defaults
-from annexd.annex.status import NEVER_S, Look
+from annexd.annex.request.order import FleetOrder, Order
+from annexd.annex.status import NEVER_S, Snapshot
 from annexd.annex.steps import StepContext
 from annexd.daemoncore import log
 from annexd.daemoncore.threads import in_thread
@@ -76,7 +76,7 @@ class Reconciler:
         self._asked_s: Mapping[str, list[float]] = {}  # when the newest fleets were requested
         self._told: dict[str, str] = {}  # the troubles already logged, by fleet ID
         self._reports: dict[str, Report] = {}
-        self._looks: dict[str, Look] = {}
+        self._looks: dict[str, Snapshot] = {}
         self._faults: dict[str, str] = {}
         self._warnings: dict[str, str] = {}  # of their lease functions
         self._ended = 0
@@ -92,13 +92,13 @@ class Reconciler:
             "AnnexInstances": {each for report in reports for each in report.instances},
             "AnnexOverdue": {each for report in reports for each in report.overdue},
         }
-        told = {
+        of_function = {
             "AnnexFunctionWarning": next(iter(self._warnings.values()), None),
             "AnnexFunctionFault": next((each.enforcer.fault for each in reports if each.enforcer.fault), None),
         }
         heard = [int(each.enforcer.receipt.at_s) for each in reports if each.enforcer.receipt]
         return {
-            **{name: words for name, words in told.items() if words},
+            **{name: words for name, words in of_function.items() if words},
             **({"AnnexFunctionTime": min(heard)} if heard else {}),
             **{name: len(each) for name, each in found.items()},
             "AnnexEndedOverdue": self._ended,
@@ -109,7 +109,7 @@ class Reconciler:
             "AnnexThrottledAccounts": self._access.throttled_accounts,
         }
 
-    def looks(self) -> dict[str, Look]:
+    def looks(self) -> dict[str, Snapshot]:
         """Return the newest look at each account.  Thread-safe."""
         return dict(self._looks)
 
@@ -205,7 +205,7 @@ class Reconciler:
         """Record a failed look: -status still shows the last successful one, with its time and this fault."""
         self._tell_faults(key, fault)
         if key in self._targets:
-            self._looks[key] = replace(self._looks.get(key, Look(NEVER_S, {})), fault=fault[:LONGEST_FAULT])
+            self._looks[key] = replace(self._looks.get(key, Snapshot(NEVER_S, {})), fault=fault[:LONGEST_FAULT])
 
     async def _look_at(self, key: str, target: AccountTarget, began_s: float) -> None:
         report = await in_thread(
@@ -216,7 +216,7 @@ class Reconciler:
         self._reports[key] = report
         texts = await in_thread(lambda: self._words_of(report.troubles))
         troubles = {fleet_id: report.troubles[fleet_id] for fleet_id in texts}
-        self._looks[key] = Look(began_s, {annex.annex_id: annex for annex in report.annexes}, troubles=troubles)
+        self._looks[key] = Snapshot(began_s, {annex.annex_id: annex for annex in report.annexes}, troubles=troubles)
         self._tell_troubles({fleet_id: each for fleet_id, each in texts.items() if each})
         self._ended += len(report.ended)
         for words in report.ended:

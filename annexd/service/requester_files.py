@@ -14,7 +14,7 @@ import pwd
 import subprocess
 
 from annexd.service import requester_standalone
-from annexd.service.requester_places import Places, end, python
+from annexd.service.requester_places import ChildSlots, end, python
 from annexd.service.requester_standalone import (
     MAX_BYTES,
     MAX_FILES,
@@ -31,7 +31,7 @@ READ_TIMEOUT_S = 20.0  # a hanging file server must not block a worker indefinit
 SLOW_S = 2.0  # a child normally answers in 0.1 s
 MAX_SLOW = 2  # slow children of one user; that user's next request is refused at once
 MAX_AT_ONCE = 8  # children of one user; the next request waits for up to SLOW_S
-READERS = Places(at_once=MAX_AT_ONCE, slow_s=SLOW_S, max_slow=MAX_SLOW, wait_s=SLOW_S)
+READERS = ChildSlots(at_once=MAX_AT_ONCE, slow_s=SLOW_S, max_slow=MAX_SLOW, wait_s=SLOW_S)
 
 STANDALONE = requester_standalone.__file__
 BECOME = (  # run by a child that becomes the requester

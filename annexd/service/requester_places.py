@@ -19,7 +19,7 @@ END_AS_ROOT = f"import os, sys; os.seteuid({ROOT}); os.kill(int(sys.argv[1]), 9)
 
 
 @dataclass(eq=False)
-class Place:
+class ChildSlot:
     """The place of one child of this user; `child` is None until it is started."""
 
     uid: int
@@ -27,7 +27,7 @@ class Place:
     child: subprocess.Popen[bytes] | None = None
 
 
-class Places:
+class ChildSlots:
     """Places for children that answer within `slow_s`.  Thread-safe.
 
     A user may have `at_once` children; a further one waits for up to `wait_s`.  If `max_slow` of them do not answer, it
@@ -37,10 +37,10 @@ class Places:
     def __init__(self, *, at_once: int, slow_s: float, max_slow: int, wait_s: float) -> None:
         self._at_once, self._slow_s, self._max_slow, self._wait_s = at_once, slow_s, max_slow, wait_s
         self._lock = threading.Lock()
-        self._places: set[Place] = set()
+        self._places: set[ChildSlot] = set()
 
     @contextmanager
-    def take(self, uid: int) -> Iterator[Place | None]:
+    def take(self, uid: int) -> Iterator[ChildSlot | None]:
         """Take a place of this user; it is free again when its child has ended, which may be long after the block.
 
         None if `max_slow` children of the user do not answer, or if no place becomes free in time.
@@ -56,14 +56,14 @@ class Places:
                 with self._lock:
                     self._places.discard(place)
 
-    def _take(self, uid: int) -> Place | None:
+    def _take(self, uid: int) -> ChildSlot | None:
         """Take a place if one is free; first free the places of children that have ended."""
         with self._lock:
             for place in [each for each in self._places if each.child is not None and each.child.poll() is not None]:
                 self._places.discard(place)
             if sum(place.uid == uid for place in self._places) >= self._at_once or self._slow_of(uid) >= self._max_slow:
                 return None
-            place = Place(uid, time.monotonic())
+            place = ChildSlot(uid, time.monotonic())
             self._places.add(place)
             return place
 

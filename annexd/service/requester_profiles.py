@@ -17,12 +17,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from annexd.annex.key_source import NoKeys, Profile
 from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.key_source import NoKeys, Profile
 from annexd.aws import Credentials, SecretKey
 from annexd.service import profile_worker, requester_keeper
 from annexd.service.requester_files import RequesterFiles, groups_of, is_self
-from annexd.service.requester_places import Place, Places, end
+from annexd.service.requester_places import ChildSlot, ChildSlots, end
 
 RESOLVE_TIMEOUT_S: Final = 30.0  # for SSO, STS and the requester's program together
 KEEPER_TIMEOUT_S: Final = 10.0  # in addition, for the keeper to kill remaining processes
@@ -31,7 +31,7 @@ KEEP_S: Final = 60.0  # for keys of a program that gives no expiry
 MAX_KEPT: Final = 256
 LONGEST: Final = 2000  # characters of a fault
 AT_ONCE: Final = 4  # children of one user
-PLACES: Final = Places(at_once=AT_ONCE, slow_s=RESOLVE_TIMEOUT_S + KEEPER_TIMEOUT_S, max_slow=1, wait_s=0.0)
+PLACES: Final = ChildSlots(at_once=AT_ONCE, slow_s=RESOLVE_TIMEOUT_S + KEEPER_TIMEOUT_S, max_slow=1, wait_s=0.0)
 PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 KEEPER: Final = "import runpy, sys; runpy.run_path(sys.argv[1])['main'](int(sys.argv[2]))"
 # A child gets annexd's settings of proxies, certificate authorities and time zone, and nothing else of its environment.
@@ -162,7 +162,7 @@ def _asked(account: pwd.struct_passwd, request: Mapping[str, Any]) -> Mapping[st
     return said
 
 
-def _printed(place: Place, request: bytes) -> bytes:
+def _printed(place: ChildSlot, request: bytes) -> bytes:
     """Return the output of a keeper, which runs with annexd's own rights: see requester_keeper."""
     life, living = os.pipe()  # the keeper sees it close when this process exits
     try:

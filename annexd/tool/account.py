@@ -28,10 +28,10 @@ from annexd.tool.errors import (
     ToolError,
 )
 from annexd.tool.key_options import check_pair
-from annexd.tool.options import Options
+from annexd.tool.options import ToolOptions
 
 
-def run(options: Options) -> int:
+def run(options: ToolOptions) -> int:
     """Raises ToolError."""
     try:
         return _run(options)
@@ -46,7 +46,7 @@ def run(options: Options) -> int:
         return interrupted.status
 
 
-def _run(options: Options) -> int:
+def _run(options: ToolOptions) -> int:
     check_pair(options.public_key_file, options.secret_key_file, options.session_token_file)
     keys = key_files(options.public_key_file, options.secret_key_file, options.session_token_file)
     session = Session(options.profile, keys)
@@ -71,19 +71,18 @@ def _say(line: str) -> None:
     show.notes([line])
 
 
-def _check(options: Options, session: Session, wanted: Wanted) -> int:
-    findings = check(session, wanted, _configured(options), options.target_capacity or 1)
-    told: list[Finding] = []
-    for finding in findings:
-        told.append(finding)
+def _check(options: ToolOptions, session: Session, wanted: Wanted) -> int:
+    findings: list[Finding] = []
+    for finding in check(session, wanted, _configured(options), options.target_capacity or 1):
+        findings.append(finding)
         if not options.json:
             print(finding.line(), flush=True)
     if options.json:
-        print(json.dumps([finding._asdict() for finding in told], indent=2))
-    return OK if all(finding.is_ok for finding in told) else SETUP_FAULTY
+        print(json.dumps([finding._asdict() for finding in findings], indent=2))
+    return OK if all(finding.is_ok for finding in findings) else SETUP_FAULTY
 
 
-def _regions(options: Options, session: Session) -> tuple[str, ...]:
+def _regions(options: ToolOptions, session: Session) -> tuple[str, ...]:
     regions = options.region or tuple(region for region in [session.region()] if region)
     if not regions:
         raise ToolError(USAGE, "-region is missing, and your AWS configuration names none: as -region us-east-1")
@@ -93,7 +92,7 @@ def _regions(options: Options, session: Session) -> tuple[str, ...]:
     return regions
 
 
-def _max_lease_s(options: Options) -> int | None:
+def _max_lease_s(options: ToolOptions) -> int | None:
     """Raises ToolError for what CloudFormation would refuse, without these words."""
     asked_s = options.max_lease_s
     if asked_s is not None:
@@ -121,7 +120,7 @@ def _default_file() -> str:
     return str(Path(folders[-1]) / NAME)
 
 
-def _configured(options: Options) -> Callable[[str], str | None]:
+def _configured(options: ToolOptions) -> Callable[[str], str | None]:
     """What is configured: by the file that -output names, or else by HTCondor."""
     if options.output is not None:
         return ConfigurationFile(options.output).settings().get

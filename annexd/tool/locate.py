@@ -4,14 +4,14 @@ from typing import Final
 
 from annexd.tool import bindings
 from annexd.tool.errors import COMMUNICATION, NOT_FOUND, ToolError
-from annexd.tool.options import Options
+from annexd.tool.options import ToolOptions
 
 MY_TYPE: Final = "Annexd"
 HERE: Final = ""  # no annexd has this name
 MAX_ADDRESS_BYTES: Final = 4096
 
 
-def found(options: Options, whom: str | None) -> tuple[str, str]:
+def found(options: ToolOptions, whom: str | None) -> tuple[str, str]:
     """Return which annexd the options mean, and its sinful string; raises ToolError.
 
     `whom` is what an earlier call returned: then it is that annexd or none, since another one knows nothing of its

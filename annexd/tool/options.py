@@ -71,7 +71,7 @@ OPTIONS: Final = {
 }
 
 
-class Options(NamedTuple):
+class ToolOptions(NamedTuple):
     """The command line, checked; `file` is a path or `-`, or with -status, -extend and -until an annex."""
 
     file: str = ""

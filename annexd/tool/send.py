@@ -15,7 +15,7 @@ from annexd.tool import show
 from annexd.tool.attempt import Attempt, Child, begin, outcome
 from annexd.tool.command_line import full_name, is_option
 from annexd.tool.errors import COMMUNICATION, SIGNALS, Interrupted, ToolError, ignore_signals
-from annexd.tool.options import Options
+from annexd.tool.options import ToolOptions
 
 TIMEOUT_S: Final = 900  # an order takes seconds; behind others, or while AWS throttles, minutes
 FIRST_WORD_S: Final = 10.0  # of waiting, after which a person wants to know that something goes on
@@ -25,10 +25,10 @@ LONGEST_PAUSE_S: Final = 5.0  # condor_master starts a daemon that ended again a
 NAMES: Final = {"CA_BULK_REQUEST": "order", "CA_CANCEL_ANNEX": "cancellation", "CA_CHANGE_LEASE": "change of the lease"}
 
 
-class Command:
+class SentCommand:
     """A command ad on its way; `arguments` are what its sender typed."""
 
-    def __init__(self, options: Options, ad: dict[str, Any], arguments: Sequence[str]) -> None:
+    def __init__(self, options: ToolOptions, ad: dict[str, Any], arguments: Sequence[str]) -> None:
         self._options, self._ad, self._arguments = options, ad, arguments
         self._timeout_s = options.timeout_s or TIMEOUT_S
         self._end_s = time.monotonic() + self._timeout_s

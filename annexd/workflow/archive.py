@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from annexd.workflow.journal_file import Place
+from annexd.workflow.journal_file import JournalFile
 
 SUFFIX: Final = ".archive"
 FIELDS: Final = """
@@ -39,7 +39,7 @@ class Archive:
         self.path, self.trouble = path, ""
         self._database, self._is_ours = database, False
         try:
-            Place(path)
+            JournalFile(path)
             database.execute("ATTACH DATABASE ? AS archive", (str(path),))
             database.execute("PRAGMA archive.journal_mode=WAL")
             database.execute("PRAGMA archive.synchronous=FULL")

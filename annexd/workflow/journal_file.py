@@ -17,7 +17,7 @@ READ_ONLY: Final = (
 )
 
 
-class Place:
+class JournalFile:
     """The file at `path`, created if needed with mode 600, since it holds user data.  SQLite copies the mode."""
 
     def __init__(self, path: Path) -> None:

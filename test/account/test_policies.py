@@ -29,10 +29,10 @@ from annexd.account.policies import (
     policy,
 )
 from annexd.account.template import FUNCTION
-from annexd.annex.fleet.reconcile import Report, reconcile
 from annexd.annex.lease.identifiers import leased_token
-from annexd.annex.order import FleetOrder
+from annexd.annex.reconcile import Report, reconcile
 from annexd.annex.reply import ReplyAd
+from annexd.annex.request.order import FleetOrder
 from annexd.tool.errors import ANNEXES_LIVE, CLOUD_FAILED, OK
 from annexd.tool.options import MAX_STACK_NAME
 from test.account.kit import STACK, TOP, Account, contents

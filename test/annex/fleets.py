@@ -7,13 +7,13 @@ from datetime import date
 from types import MappingProxyType
 from typing import Any
 
-from annexd.annex.fleet.account_target import AccountTarget
-from annexd.annex.fleet.reconcile import Report, reconcile
-from annexd.annex.key_source import KeySource
 from annexd.annex.lease.identifiers import leased_token
 from annexd.annex.lease.lease import TAG_CANCELLED, TAG_LEASE_END, lease_end, tags, utc
+from annexd.annex.reconcile import Report, reconcile
+from annexd.annex.request.account_target import AccountTarget, Requester
+from annexd.annex.request.key_source import KeySource
+from annexd.aws import Endpoints
 from test.annex.ads import OWNER, SPECIFICATION
-from test.annex.orders import target_at
 from test.annex.site import BYSTANDER, Site
 
 BOB = "bob@example.org"
@@ -84,7 +84,10 @@ def stamp(site: Site, fleet_id: str, annex_id: str, end_s: float) -> None:
 def target(site: Site, url: str | None = None) -> AccountTarget:
     """The account, with alice's keys."""
     keys = KeySource(public_key_file="/home/alice/public", secret_key_file="/home/alice/secret")
-    return replace(target_at(url or site.cloud.url, keys), lease_function_arn=site.arn)
+    url = url or site.cloud.url
+    return AccountTarget(
+        Requester(OWNER, None, keys), Endpoints("us-east-1", url, url, sts_url=url, logs_url=url), site.arn
+    )
 
 
 def look(

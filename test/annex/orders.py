@@ -3,11 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
-from annexd.annex.fleet.account_target import AccountTarget, Requester
-from annexd.annex.join.join_config import JoinOrder
-from annexd.annex.key_source import KeySource
 from annexd.annex.lease.identifiers import leased_token
-from annexd.annex.order import CancelOrder, ChangeOrder, FleetOrder, Subject
+from annexd.annex.request.account_target import AccountTarget, Requester
+from annexd.annex.request.join_config import JoinOrder
+from annexd.annex.request.key_source import KeySource
+from annexd.annex.request.order import CancelOrder, ChangeOrder, FleetOrder, Subject
 from annexd.aws import Endpoints
 from test.annex.ads import ARN, OWNER
 

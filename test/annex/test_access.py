@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from annexd.annex.fleet.access import KeyFiles
-from annexd.annex.key_source import KeySource
 from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.key_source import KeySource
 from annexd.annex.request.lending import own_endpoints
 from annexd.workflow import Json, Refused, Retry
 from test.annex.ads import ARN

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from annexd.annex.fleet.advice import ADVICE, CONSOLE, advice
-from annexd.annex.fleet.reconcile import reconcile
 from annexd.annex.fleet.trouble import LONGEST_TEXT, MOST_ASKED, SETTLE_S, SHORT_LIFE_S, Trouble
 from annexd.annex.lease.lease import utc
+from annexd.annex.reconcile import reconcile
 from test.annex.conftest import TEMPLATE
 from test.annex.fleets import by_hand, fleet, look, tag, target, writes
 from test.annex.site import Site, wait_for

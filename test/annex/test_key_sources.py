@@ -13,9 +13,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from annexd.annex.fleet.access import KeyFiles
-from annexd.annex.fleet.account_target import AccountTarget
-from annexd.annex.key_source import KeySource
+from annexd.annex.request.account_target import AccountTarget
 from annexd.annex.request.ad_attributes import AdAttributes
+from annexd.annex.request.key_source import KeySource
 from annexd.annex.steps import StepContext
 from annexd.aws import ClientCache
 from annexd.service.requester_profiles import RequesterProfiles

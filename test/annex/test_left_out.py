@@ -3,8 +3,8 @@
 import time
 from dataclasses import replace
 
-from annexd.annex.fleet.reconcile import OVERDUE_S, reconcile
 from annexd.annex.lease.lease import TAG_LEASE_END, utc
+from annexd.annex.reconcile import OVERDUE_S, reconcile
 from test.annex.fleets import target
 from test.annex.site import BYSTANDER, Site
 

@@ -6,8 +6,8 @@ from annexd.annex.change import add_changing
 from annexd.annex.expiry import is_over
 from annexd.annex.fleet.access import KeyFiles
 from annexd.annex.index import AnnexIndex
-from annexd.annex.order import new_order
 from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.order import new_order
 from annexd.annex.request.request import BulkRequest
 from annexd.annex.steps import StepContext, annex_steps
 from annexd.annex.steps.change_checks import LeaseRead, MoveIntent

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from annexd.annex.lease.identifiers import LeasedToken, read_leased_token
-from annexd.annex.order import FleetOrder, new_order
 from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.order import FleetOrder, new_order
 from annexd.annex.request.request import BulkRequest
 from annexd.workflow import from_json, to_json
 from test.annex.ads import ID, NOW_S, OWNER, SPECIFICATION, bulk_request_ad

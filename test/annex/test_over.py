@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import pytest
 
 from annexd.annex.expiry import is_over as over
-from annexd.annex.fleet.living import LIVES_ON_S, Living
 from annexd.annex.index import AnnexIndex
 from annexd.annex.lease.lease import utc
+from annexd.annex.living import LIVES_ON_S, Living
 from annexd.annex.steps.request_fleet import FleetIntent
 from annexd.workflow import Engine, Journal, Kind, State, to_json
 from test.annex.ads import OWNER

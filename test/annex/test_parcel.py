@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from annexd.annex.join.config_bundle import MOST_BYTES, Present, completed, config_bundle, present_config_bundle
 from annexd.annex.lease.identifiers import leased_token
 from annexd.annex.lease.lease import lease_end, utc
-from annexd.annex.order import FleetOrder, new_order
 from annexd.annex.request.faults import InvalidRequest
+from annexd.annex.request.order import FleetOrder, new_order
 from annexd.annex.request.request import BulkRequest
 from annexd.cedar.token import parse_token
 from annexd.workflow import Refused, from_json, to_json

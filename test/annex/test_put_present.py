@@ -10,7 +10,7 @@ import pytest
 
 from annexd.annex.join.config_bundle import Present
 from annexd.annex.lease.lease import utc
-from annexd.annex.order import FleetOrder, new_order
+from annexd.annex.request.order import FleetOrder, new_order
 from annexd.annex.request.request import BulkRequest
 from annexd.annex.steps.check_lease_function import LeaseFunctionSeen
 from annexd.annex.steps.put_object import PutObject, put_present

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from annexd.annex.fleet.account_target import own_target
-from annexd.annex.fleet.reconcile import OVERDUE_S
 from annexd.annex.lease.lease import tags, utc
+from annexd.annex.reconcile import OVERDUE_S
+from annexd.annex.request.account_target import own_target
 from annexd.annex.request.defaults import Defaults
 from annexd.workflow import Refused
 from test.annex.ads import OWNER

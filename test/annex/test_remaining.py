@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from annexd.annex.fleet.living import LIVES_ON_S
 from annexd.annex.index import CANCEL, CHANGE
-from annexd.annex.order import Order
+from annexd.annex.living import LIVES_ON_S
+from annexd.annex.request.order import Order
 from annexd.annex.steps.request_fleet import FleetIntent, FleetRequested
 from annexd.workflow import Journal, Kind, to_json
 from test.annex.ads import OWNER

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from annexd.annex.fleet.reconcile import reconcile
+from annexd.annex.reconcile import reconcile
 from annexd.workflow import Refused, Retry
 from test.annex.fleets import fleet, target, writes
 from test.annex.site import PACE, Site

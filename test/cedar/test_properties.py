@@ -13,7 +13,7 @@ from annexd.cedar.identity import Identity
 from annexd.cedar.levels import Level
 from annexd.cedar.policy import SecurityPolicy
 from annexd.cedar.secret import Secret
-from annexd.cedar.session import Session, SessionCache
+from annexd.cedar.session import SecuritySession, SessionCache
 from test.cedar.conversation import Conversation, counting_random, server
 from test.cedar.recording import CLIENT, Recording, kdf, load
 
@@ -42,7 +42,7 @@ def _conversation(recording: Recording) -> Conversation:
     """Make a server that answers as the recorded one, with its random bytes."""
     sessions = SessionCache("vm:14367:1795360276", random_hex=lambda _size: "7")
     if "server_ecdh_priv" not in recording.facts:
-        sessions.add(Session(recording.facts["sid"], recording.session_key, Identity("a@b", "FS")))
+        sessions.add(SecuritySession(recording.facts["sid"], recording.session_key, Identity("a@b", "FS")))
     policy = dict.fromkeys(Level, SecurityPolicy(methods=METHODS, crypto_methods=("AES", "BLOWFISH", "3DES")))
     random = recording.random().and_then(counting_random())
     context = server(random, sessions=sessions, policy=policy, pool_password=Secret(b"opensesame"))

@@ -21,7 +21,7 @@ from annexd.cedar.levels import Level
 from annexd.cedar.message import MessageReader, MessageWriter
 from annexd.cedar.policy import CIPHERS, SecurityPolicy
 from annexd.cedar.secret import Secret
-from annexd.cedar.session import Session, SessionCache
+from annexd.cedar.session import SecuritySession, SessionCache
 from annexd.cedar.signing_key import pool_password
 from test.cedar.conversation import Conversation, server
 from test.cedar.recording import CLIENT, PLENTY, SERVER, Recorded, Recording, kdf, load, names
@@ -209,7 +209,7 @@ def test_a_recorded_resumed_session_is_answered_byte_for_byte(name: str) -> None
     random.add(base64.b64decode(str(answer["nonce"])))
     sessions = SessionCache("unused")
     user = Identity(recording.facts["user"], recording.facts["method"])
-    sessions.add(Session(recording.facts["sid"], recording.session_key, user))
+    sessions.add(SecuritySession(recording.facts["sid"], recording.session_key, user))
     conversation = _replay(recording, random, sessions)
     command = conversation.command()
     assert command.identity == user

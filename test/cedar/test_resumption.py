@@ -26,7 +26,7 @@ from annexd.cedar.events import ConnectionClosed, NeedAuthorization
 from annexd.cedar.identity import UNAUTHENTICATED, Identity, TokenFacts
 from annexd.cedar.levels import Level
 from annexd.cedar.secret import Secret
-from annexd.cedar.session import Session, inherited_sessions
+from annexd.cedar.session import SecuritySession, inherited_sessions
 from test.cedar.client import CLIENT_IV, FS, Client, established
 from test.cedar.conversation import NOW_S, Conversation, server
 from test.cedar.recording import PLENTY
@@ -64,11 +64,11 @@ def _written(key: Secret | None) -> bytes:
     return channel.data_to_send()
 
 
-def _context(owner: str) -> tuple[ServerContext, Session]:
+def _context(owner: str) -> tuple[ServerContext, SecuritySession]:
     """Make a server with one session of this owner between two others."""
     context = server()
     if owner in NEGOTIATED:
-        mine = Session("mine", KEY, NEGOTIATED[owner], NOW_S + 100, lease_s=60, used_at_s=NOW_S - 50)
+        mine = SecuritySession("mine", KEY, NEGOTIATED[owner], NOW_S + 100, lease_s=60, used_at_s=NOW_S - 50)
         for session in (replace(mine, id="older"), mine, replace(mine, id="newer")):
             context.sessions.add(session)
         return context, mine
@@ -79,7 +79,7 @@ def _context(owner: str) -> tuple[ServerContext, Session]:
     return context, found
 
 
-def _state(context: ServerContext) -> list[list[tuple[str, Session]]]:
+def _state(context: ServerContext) -> list[list[tuple[str, SecuritySession]]]:
     """Return the state of all sessions, in the order of eviction."""
     return [[(key, replace(kept)) for key, kept in partition.items()] for partition in context.sessions._partitions]
 

@@ -9,15 +9,15 @@ import pytest
 
 from annexd.cedar.identity import UNAUTHENTICATED, Identity
 from annexd.cedar.secret import Secret
-from annexd.cedar.session import Session, SessionCache, inherited_sessions
+from annexd.cedar.session import SecuritySession, SessionCache, inherited_sessions
 from test.cedar.recording import kdf
 
 ALICE = Identity("alice@annex.test", "FS")
 KEY = Secret(bytes(32))
 
 
-def _session(session_id: str, identity: Identity = ALICE, **facts: float) -> Session:
-    return Session(session_id, KEY, identity, **facts)  # type: ignore[arg-type]
+def _session(session_id: str, identity: Identity = ALICE, **facts: float) -> SecuritySession:
+    return SecuritySession(session_id, KEY, identity, **facts)  # type: ignore[arg-type]
 
 
 def test_session_ids_are_unguessable() -> None:
@@ -43,7 +43,7 @@ def test_a_lease_is_renewed_by_use() -> None:
     assert cache.find("a", 69 + 69 + 70) is None
 
 
-def _found(cache: SessionCache, session_id: str, now_s: float) -> Session:
+def _found(cache: SessionCache, session_id: str, now_s: float) -> SecuritySession:
     session = cache.find(session_id, now_s)
     assert session is not None
     return session

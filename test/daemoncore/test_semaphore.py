@@ -30,11 +30,11 @@ def run(scene: Coroutine[Any, Any, None]) -> None:
 
 async def visits(room: Semaphore, number: int) -> list[AccessCheck]:
     found = [AccessCheck(room) for _ in range(number)]
-    await require_settled()
+    await settled()
     return found
 
 
-async def require_settled() -> None:
+async def settled() -> None:
     for _ in range(5):
         await asyncio.sleep(0)
 
@@ -46,7 +46,7 @@ def test_tasks_enter_in_the_order_of_their_arrival() -> None:
         assert [guest.is_inside for guest in guests] == [True, True, False, False, False]
         assert room.waiting == 3
         await guests[1].go()
-        await require_settled()
+        await settled()
         assert [guest.is_inside for guest in guests] == [True, True, True, False, False]
         for guest in guests:
             await guest.go()
@@ -60,15 +60,15 @@ def test_growing_admits_waiting_tasks_and_shrinking_evicts_none() -> None:
         room = Semaphore(1)
         guests = await visits(room, 4)
         room.resize(3)
-        await require_settled()
+        await settled()
         assert [guest.is_inside for guest in guests] == [True, True, True, False]
         room.resize(1)
         await guests[0].go()
         await guests[1].go()
-        await require_settled()
+        await settled()
         assert not guests[3].is_inside
         await guests[2].go()
-        await require_settled()
+        await settled()
         assert guests[3].is_inside
         await guests[3].go()
 
@@ -80,10 +80,10 @@ def test_a_task_that_stops_waiting_delays_no_other() -> None:
         room = Semaphore(1)
         guests = await visits(room, 3)
         guests[1].task.cancel()
-        await require_settled()
+        await settled()
         assert room.waiting == 1
         await guests[0].go()
-        await require_settled()
+        await settled()
         assert guests[2].is_inside
         await guests[2].go()
 
@@ -97,7 +97,7 @@ def test_a_task_cancelled_at_the_moment_of_its_turn_passes_it_on() -> None:
         guests[0]._may_go.set()
         await asyncio.sleep(0)  # the first is about to leave
         guests[1].task.cancel()
-        await require_settled()
+        await settled()
         assert not guests[1].is_inside
         assert guests[2].is_inside
         await guests[2].go()

@@ -22,7 +22,7 @@ from annexd.cedar.levels import Level
 from annexd.cedar.message import MessageReader, MessageWriter
 from annexd.cedar.policy import CIPHERS, Requirement, SecurityPolicy
 from annexd.cedar.secret import Secret
-from annexd.cedar.session import Session, SessionCache
+from annexd.cedar.session import SecuritySession, SessionCache
 from test.cedar.certificates import Authority, server_context
 from test.cedar.client import Client, established
 from test.cedar.conversation import Conversation, counting_random, server
@@ -200,9 +200,9 @@ def _check_bounds(conversation: Conversation) -> None:
 
 def _context(recording: Recording, authentication: Requirement) -> ServerContext:
     sessions = SessionCache("vm:14367:1795360276")
-    sessions.add(Session(SESSION, SESSION_KEY, Identity("alice@annex.test", "FS")))
+    sessions.add(SecuritySession(SESSION, SESSION_KEY, Identity("alice@annex.test", "FS")))
     if "server_ecdh_priv" not in recording.facts:
-        sessions.add(Session(recording.facts["sid"], recording.session_key, Identity("a@b", "FS")))
+        sessions.add(SecuritySession(recording.facts["sid"], recording.session_key, Identity("a@b", "FS")))
     policy = SecurityPolicy(authentication=authentication, methods=METHODS, crypto_methods=CIPHERS)
     return server(
         recording.random().and_then(counting_random()),

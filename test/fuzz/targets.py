@@ -11,8 +11,8 @@ from tempfile import NamedTemporaryFile
 
 from annexd.annex.cancel import CancelRequest
 from annexd.annex.join.machine_config import machine_config
-from annexd.annex.order import new_order
 from annexd.annex.request.faults import InvalidRequest
+from annexd.annex.request.order import new_order
 from annexd.annex.request.request import BulkRequest
 from annexd.authorization.map_file import MapFile
 from annexd.cedar import akep2
@@ -29,7 +29,7 @@ from annexd.daemoncore.security.revocation import Revocation
 from annexd.daemoncore.sinful import Sinful, read_shared_port_address
 from annexd.tool import config_file
 from annexd.tool.errors import ToolError
-from annexd.tool.options import Options
+from annexd.tool.options import ToolOptions
 from test.annex.ads import ARN, NOW_S, OWNER
 from test.annex.joining import defaults
 from test.cedar.tokens import POOL_KEY
@@ -149,7 +149,7 @@ def map_file(received: bytes) -> None:
 
 def request_file(received: bytes) -> None:
     try:
-        config_file.read(Options(file=str(_file(received)), target_capacity=1, user_data="#!"))
+        config_file.read(ToolOptions(file=str(_file(received)), target_capacity=1, user_data="#!"))
     except ToolError:
         return
 

@@ -9,7 +9,7 @@ from annexd.cedar.identity import Identity
 from annexd.cedar.levels import Level
 from annexd.cedar.policy import SecurityPolicy
 from annexd.cedar.secret import Secret
-from annexd.cedar.session import Session, SessionCache, inherited_sessions
+from annexd.cedar.session import SecuritySession, SessionCache, inherited_sessions
 from test.cedar.client import Client
 from test.cedar.conversation import Conversation, server
 from test.cedar.tokens import CLAIMS, POOL_KEY, unsigned
@@ -71,7 +71,7 @@ def test_a_message_in_htcondors_frames_is_accepted() -> None:
 
 def test_a_session_id_alone_does_not_raise_the_message_limit() -> None:
     sessions = SessionCache("a:1:1")
-    sessions.add(Session("a:1:1:1", Secret(bytes(32)), Identity("alice@annex.test", "FS")))
+    sessions.add(SecuritySession("a:1:1:1", Secret(bytes(32)), Identity("alice@annex.test", "FS")))
     client = Client(Conversation.at(server(sessions=sessions)))
     ad: dict[str, Scalar] = {"Command": 1000, "UseSession": "YES", "Sid": "a:1:1:1", "CryptoMethods": "AES"}
     client.send(client.message().integer(60010).ad(ad))

@@ -20,13 +20,13 @@ from annexd.annex.cancel import add_cancelling
 from annexd.annex.change import add_changing
 from annexd.annex.commands import CommandContext, answer
 from annexd.annex.fleet.access import KeyFiles
-from annexd.annex.fleet.account_target import AccountTarget
-from annexd.annex.fleet.reconcile import reconcile
 from annexd.annex.index import AnnexIndex
 from annexd.annex.lease.heartbeat import Heartbeats
-from annexd.annex.order import FleetOrder, Order
+from annexd.annex.reconcile import reconcile
 from annexd.annex.reply import ReplyAd
+from annexd.annex.request.account_target import AccountTarget
 from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.order import FleetOrder, Order
 from annexd.aws import ClientCache, ClientHooks, Clients, Credentials, Endpoints, Limiter, Limiters
 from annexd.workflow import Engine, Journal, JournalError, Json, Kind, Outcome, Paused, Refused, Retry, from_json
 from test.annex.ads import OWNER

@@ -11,7 +11,7 @@ from annexd.annex import steps
 from annexd.annex.fleet import inventory
 from annexd.annex.lease import heartbeat
 from annexd.annex.lease.heartbeat import Heartbeats
-from annexd.annex.order import FleetOrder
+from annexd.annex.request.order import FleetOrder
 from annexd.annex.steps import StepContext, check_lease_function, end_fleets, move_end, read_lease, tell_machines
 from annexd.annex.steps.request_fleet import FleetIntent, FleetRequested, RequestFleet
 from annexd.annex.steps.tag_fleets import AnnexFleets
@@ -43,7 +43,7 @@ def violations(theatre: Theatre, *names: str) -> str:
 def unheard(*_: Any) -> Any:
     """A check that is none."""
     receipt = heartbeat.Receipt(0.0, "", "", "", 2, "", 3600, True, (), 0, (), ())
-    return check_lease_function.Enforcer(receipt, {}, 3600)
+    return check_lease_function.LeaseFunction(receipt, {}, 3600)
 
 
 # What orders.
@@ -86,7 +86,7 @@ def test_it_notices_a_heartbeat_that_is_never_forgotten(theatre: Theatre, monkey
 
 
 def test_it_notices_an_end_in_the_token_that_was_not_ordered(theatre: Theatre, monkeypatch: Patch) -> None:
-    real = "annexd.annex.order.leased_token"
+    real = "annexd.annex.request.order.leased_token"
     from annexd.annex.lease.identifiers import leased_token
 
     monkeypatch.setattr(real, lambda annex_id, end_s: leased_token(annex_id, end_s + 60))
@@ -174,7 +174,7 @@ def test_it_notices_a_change_that_does_not_wait_for_what_was_written_before(
     history = at(theatre, SOON, "call PutObject", DELAYED, nth=1)
     assert violations(theatre, history) == ""
     for module in (read_lease, move_end, tell_machines):
-        monkeypatch.setattr(module, "wait_for_lost", lambda *_: None)
+        monkeypatch.setattr(module, "require_settled", lambda *_: None)
     assert "told an earlier end" in violations(theatre, history)
 
 

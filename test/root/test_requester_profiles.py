@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from annexd.annex.key_source import NoKeys
+from annexd.annex.request.key_source import NoKeys
 from annexd.service import requester_profiles
 from test.service.profiles import Home, profile, shown
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from annexd.annex.key_source import Profile
+from annexd.annex.request.key_source import Profile
 from annexd.aws import Credentials
 from annexd.service.requester_files import RequesterFiles
 from annexd.service.requester_profiles import RequesterProfiles

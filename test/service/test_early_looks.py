@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from annexd.annex.fleet.access import KeyFiles
-from annexd.annex.fleet.living import YOUNG_S, Living
 from annexd.annex.index import AnnexIndex
+from annexd.annex.living import YOUNG_S, Living
 from annexd.annex.steps import StepContext
 from annexd.service.reconciler import EarlyLooks, Reconciler
 from annexd.workflow import Journal

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from annexd.annex.fleet.access import KeyFiles
-from annexd.annex.fleet.account_target import AccountTarget, Requester
-from annexd.annex.fleet.living import LIVES_ON_S, Living
-from annexd.annex.fleet.reconcile import OVERDUE_S
 from annexd.annex.index import AnnexIndex
-from annexd.annex.key_source import KeySource
-from annexd.annex.order import FleetOrder, with_requester
+from annexd.annex.living import LIVES_ON_S, Living
+from annexd.annex.reconcile import OVERDUE_S
+from annexd.annex.request.account_target import AccountTarget, Requester
+from annexd.annex.request.key_source import KeySource
+from annexd.annex.request.order import FleetOrder, with_requester
 from annexd.annex.steps import StepContext
 from annexd.aws import ClientCache, Endpoints
 from annexd.service.reconciler import Reconciler

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from annexd.annex.key_source import NoKeys
+from annexd.annex.request.key_source import NoKeys
 from annexd.aws import Credentials
 from annexd.service import profile_worker, requester_profiles
 from test.aws.endpoint import endpoint

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from annexd.annex.join.config_bundle import Present, config_bundle, present_config_bundle
-from annexd.annex.order import FleetOrder, new_order
+from annexd.annex.request.order import FleetOrder, new_order
 from annexd.annex.request.request import BulkRequest
 from test.annex.ads import bulk_request_ad
 from test.annex.joining import BundleSources, defaults

@@ -10,9 +10,9 @@ administrator's endpoints.
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from annexd.annex.fleet.account_target import AccountTarget, Requester
-from annexd.annex.key_source import KeySource, NoKeys, NoProfiles, Profile, ProfileKeys
+from annexd.annex.request.account_target import AccountTarget, Requester
 from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.key_source import KeySource, NoKeys, NoProfiles, Profile, ProfileKeys
 from annexd.annex.request.lending import URLS, faults_of_endpoints, own_endpoints
 from annexd.annex.translate_aws_errors import translate_aws_errors
 from annexd.aws import (

@@ -19,11 +19,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Final, Protocol
 
-from annexd.annex.join.join_config import JoinOrder, digest, renewed_claims
 from annexd.annex.join.machine_config import machine_config
 from annexd.annex.lease import lease
-from annexd.annex.order import FleetOrder
 from annexd.annex.request.faults import InvalidRequest, joined
+from annexd.annex.request.join_config import JoinOrder, digest, renewed_claims
+from annexd.annex.request.order import FleetOrder
 from annexd.workflow import Json, Refused
 
 MANIFEST: Final = "annex.json"

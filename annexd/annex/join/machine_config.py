@@ -7,7 +7,7 @@ the lease the cloud ends them whatever stands here; this lets their jobs leave i
 
 from typing import Final
 
-from annexd.annex.join.join_config import JoinOrder
+from annexd.annex.request.join_config import JoinOrder
 
 LONGEST_UPDATE_S: Final = 300  # as HTCondor's own
 SHORTEST_UPDATE_S: Final = 10

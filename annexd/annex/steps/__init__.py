@@ -4,7 +4,7 @@ The fleet comes last and brings its lease with it, in one call; before it stands
 work.  Undo runs the other way and may not pass a step that failed.
 """
 
-from annexd.annex.order import FleetOrder
+from annexd.annex.request.order import FleetOrder
 from annexd.annex.steps.check_lease_function import CheckLeaseFunction
 from annexd.annex.steps.context import StepContext
 from annexd.annex.steps.limited import Limited

@@ -6,8 +6,8 @@ from typing import Final
 from annexd.annex.fleet.inventory import ENDED, Fleet
 from annexd.annex.lease.heartbeat import TICK_S
 from annexd.annex.lease.lease import utc
-from annexd.annex.order import ChangeOrder
 from annexd.annex.request.lease_length import GRACE_S, duration
+from annexd.annex.request.order import ChangeOrder
 from annexd.annex.steps.tag_fleets import AnnexFleets
 from annexd.workflow import Refused
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from annexd.annex.fleet.account_target import AccountTarget
 from annexd.annex.lease.heartbeat import Receipt, fault_of, is_closed, unqualified
 from annexd.annex.lease.lease_code import warning_of
-from annexd.annex.order import FleetOrder
+from annexd.annex.request.account_target import AccountTarget
 from annexd.annex.request.lease_length import GRACE_S, duration
+from annexd.annex.request.order import FleetOrder
 from annexd.annex.steps.context import StepContext
 from annexd.annex.translate_aws_errors import translate_aws_errors
 from annexd.aws import Clients, answers
@@ -25,7 +25,7 @@ CHECK_AGAIN_S: Final = 60.0  # -teardown closes the function, waits for longer, 
 
 
 @dataclass(frozen=True)
-class Enforcer:
+class LeaseFunction:
     """The lease function, seen at work; `configuration` is GetFunction's."""
 
     receipt: Receipt
@@ -33,7 +33,9 @@ class Enforcer:
     max_lease_s: int  # after a fleet's creation, beyond which no tag moves its end
 
 
-def enforcer_of(world: StepContext, target: AccountTarget, clients: Clients, *, fresh: bool = False) -> Enforcer:
+def lease_function_of(
+    world: StepContext, target: AccountTarget, clients: Clients, *, fresh: bool = False
+) -> LeaseFunction:
     """Look at the lease function there, with a receipt from the last minute's look unless it is to be `fresh`.
 
     Raises Refused, with cause and repair, unless it ends leases now.
@@ -45,7 +47,7 @@ def enforcer_of(world: StepContext, target: AccountTarget, clients: Clients, *, 
     fault = fault_of(receipt, arn, now_s)
     if fault is not None or receipt is None or receipt.max_lease_s is None:
         raise Refused(fault or "", untouched=True)
-    return Enforcer(receipt, configuration, receipt.max_lease_s)
+    return LeaseFunction(receipt, configuration, receipt.max_lease_s)
 
 
 def _usable_function(functions: Any, arn: str) -> Mapping[str, Any]:
@@ -83,7 +85,7 @@ def _function(functions: Any, arn: str) -> Any:
         raise
 
 
-def check_max_lease(enforcer: Enforcer, end_of_lease_s: int, created_s: float) -> None:
+def check_max_lease(enforcer: LeaseFunction, end_of_lease_s: int, created_s: float) -> None:
     """Refuse a lease whose end the function would move to an earlier time."""
     length_s = end_of_lease_s - created_s
     if length_s > enforcer.max_lease_s + GRACE_S:
@@ -130,7 +132,7 @@ class CheckLeaseFunction:
     def forward(self, order: FleetOrder, intent: LeaseCheck) -> LeaseFunctionSeen:
         clients = self._world.access(order.target)
         checked_at_s = self._world.now_s()  # before the look, which may take long
-        enforcer = enforcer_of(self._world, order.target, clients)
+        enforcer = lease_function_of(self._world, order.target, clients)
         check_max_lease(enforcer, intent.end_of_lease_s, self._world.aws_now_s(clients))
         return LeaseFunctionSeen(
             at_s=enforcer.receipt.at_s,

@@ -10,8 +10,8 @@ from typing import Any
 from annexd.annex.fleet.inventory import ENDED, ENDING, Fleet, cancel_fleet, living_instances, terminate
 from annexd.annex.join.config_bundle import Present
 from annexd.annex.lease.lease import TAG_CANCELLED, utc
-from annexd.annex.order import CancelOrder
 from annexd.annex.request.defaults import DAY_S
+from annexd.annex.request.order import CancelOrder
 from annexd.annex.steps.context import StepContext
 from annexd.annex.steps.put_object import put_present
 from annexd.annex.steps.stop_order import OrderStopped

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from annexd.annex.fleet.inventory import Fleet, fleets_of_annex
 from annexd.annex.lease.lease import TAG_LEASE_END, utc
-from annexd.annex.order import ChangeOrder
+from annexd.annex.request.order import ChangeOrder
 from annexd.annex.steps.change_checks import (
     LeaseRead,
     MoveIntent,
@@ -16,9 +16,9 @@ from annexd.annex.steps.change_checks import (
     check_times,
     is_cancelled,
 )
-from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S, enforcer_of
-from annexd.annex.steps.context import StepContext
-from annexd.annex.steps.tag_fleets import AnnexFleets, fleets_of, wait_for_lost, write_tag
+from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S, lease_function_of
+from annexd.annex.steps.context import StepContext, require_settled
+from annexd.annex.steps.tag_fleets import AnnexFleets, fleets_of, write_tag
 from annexd.annex.steps.tell_machines import tell
 from annexd.aws import Clients
 from annexd.workflow import Refused, Results, Retry
@@ -71,7 +71,7 @@ class MoveEnd:
         if lease.is_longer:
             check_is_waited_for(order, self._world.now_s())
         if lease.is_longer and not 0 <= self._world.now_s() - lease.checked_at_s <= CHECK_AGAIN_S:
-            enforcer_of(self._world, order.target, clients)
+            lease_function_of(self._world, order.target, clients)
         if not write_tag(clients.ec2, fleet.fleet_id, TAG_LEASE_END, utc(lease.end_of_lease_s)):
             raise Refused(NO_RIGHT, untouched=True)
 
@@ -84,7 +84,7 @@ class MoveEnd:
         listed = fleets_of_annex(ec2, annex.annex_id, annex.fleet_id)  # none: nothing is left of it
         if is_cancelled(listed):
             return
-        wait_for_lost(self._world, asked_at_s)
+        require_settled(self._world, asked_at_s)
         fleets = [each for each in listed if each.written_end_s == lease.end_of_lease_s]
         for fleet in fleets:
             if not write_tag(ec2, fleet.fleet_id, TAG_LEASE_END, utc(lease.from_s)):

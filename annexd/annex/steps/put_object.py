@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from annexd.annex.join.config_bundle import Present, config_bundle, present_config_bundle
-from annexd.annex.join.join_config import JoinOrder
-from annexd.annex.order import FleetOrder
+from annexd.annex.request.join_config import JoinOrder
+from annexd.annex.request.order import FleetOrder
 from annexd.annex.steps.check_lease_function import LeaseFunctionSeen
 from annexd.annex.steps.context import StepContext, before_the_end, require_settled, translate_aws_errors
 from annexd.aws import Clients, account_of_function, answers

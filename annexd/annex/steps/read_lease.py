@@ -7,12 +7,12 @@ does not.
 import math
 
 from annexd.annex.fleet.inventory import Fleet
-from annexd.annex.order import ChangeOrder
 from annexd.annex.request.lease_length import fault_of_length
+from annexd.annex.request.order import ChangeOrder
 from annexd.annex.steps.change_checks import LeaseRead, Turn, check_is_waited_for, check_lives, check_times
-from annexd.annex.steps.check_lease_function import check_max_lease, enforcer_of
-from annexd.annex.steps.context import StepContext
-from annexd.annex.steps.tag_fleets import fleets_of, wait_for_lost
+from annexd.annex.steps.check_lease_function import check_max_lease, lease_function_of
+from annexd.annex.steps.context import StepContext, require_settled
+from annexd.annex.steps.tag_fleets import fleets_of
 from annexd.aws import Clients
 from annexd.workflow import Refused, Results
 
@@ -31,7 +31,7 @@ class ReadLease:
         return results.of(Turn)
 
     def forward(self, order: ChangeOrder, intent: Turn) -> LeaseRead:
-        wait_for_lost(self._world, intent.unclear_at_s)
+        require_settled(self._world, intent.unclear_at_s)
         clients, checked_at_s = self._world.access(order.target), self._world.now_s()
         fleets = fleets_of(self._world, clients.ec2, intent.fleets)
         now_s = self._world.aws_now_s(clients)
@@ -58,7 +58,7 @@ class ReadLease:
         oldest_s = _oldest_s(fleets)
         if end_s <= from_s:
             return math.ceil(from_s - oldest_s)
-        enforcer = enforcer_of(self._world, order.target, clients)
+        enforcer = lease_function_of(self._world, order.target, clients)
         check_max_lease(enforcer, end_s, oldest_s)
         return enforcer.max_lease_s
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from annexd.annex.fleet.inventory import OVER, end_fleet, fleets_with_token
-from annexd.annex.order import FleetOrder
-from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S, LeaseFunctionSeen, enforcer_of
+from annexd.annex.request.order import FleetOrder
+from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S, LeaseFunctionSeen, lease_function_of
 from annexd.annex.steps.context import StepContext, before_the_end, require_settled, translate_aws_errors
 from annexd.aws import Clients, answers
 from annexd.workflow import Refused, Results, Retry
@@ -62,7 +62,7 @@ class RequestFleet:
         begun_s = self._world.now_s()
         if 0 <= begun_s - intent.checked_at_s <= CHECK_AGAIN_S:
             return
-        enforcer_of(self._world, order.target, clients)
+        lease_function_of(self._world, order.target, clients)
         looked_s = self._world.now_s() - begun_s
         if not 0 <= looked_s <= CHECK_AGAIN_S:
             raise Retry(f"the look at the lease function took {looked_s:.0f} s: it may be closed now", untouched=True)

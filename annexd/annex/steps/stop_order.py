@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from annexd.annex.order import CancelOrder, FleetOrder, with_requester
+from annexd.annex.request.order import CancelOrder, FleetOrder, with_requester
 from annexd.annex.steps.request_fleet import RequestFleet
 from annexd.workflow import Engine, JournalError, Paused, Results, Retry
 

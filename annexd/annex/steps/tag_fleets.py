@@ -42,14 +42,3 @@ def write_tag(ec2: Any, fleet_id: str, key: str, value: str) -> bool:
                 return False
             raise
     return True
-
-
-def wait_for_lost(world: StepContext, asked_at_s: float) -> None:
-    """Raise Retry as long as an earlier call whose answer was lost may still take effect, and undo what comes next.
-
-    `asked_at_s`: when it was made; 0 if there was none.
-    """
-    wait_s = asked_at_s + world.settle_s - world.now_s()
-    if wait_s > 0:
-        words = f"an answer of AWS was lost before: what was asked for then may still come for {wait_s:.0f} s"
-        raise Retry(words, untouched=True)

@@ -5,12 +5,11 @@ from typing import Final
 from annexd.annex.fleet.inventory import fleets_of_annex
 from annexd.annex.join.config_bundle import Present
 from annexd.annex.lease.heartbeat import TICK_S
-from annexd.annex.order import ChangeOrder
 from annexd.annex.request.defaults import DAY_S
+from annexd.annex.request.order import ChangeOrder
 from annexd.annex.steps.change_checks import LeaseRead, MachinesInformed, MoveIntent, Turn, is_cancelled, was_cancelled
-from annexd.annex.steps.context import StepContext
+from annexd.annex.steps.context import StepContext, require_settled
 from annexd.annex.steps.put_object import put_present
-from annexd.annex.steps.tag_fleets import wait_for_lost
 from annexd.workflow import Refused, Results, Retry
 
 UNTOLD: Final = "its machines do not know the earlier end, and do not drain before it"
@@ -48,7 +47,7 @@ class TellMachines:
 
     def backward(self, _order: ChangeOrder, _intent: MoveIntent, asked_at_s: float) -> None:
         """Wait for what may still be written.  The old end is told once the tag says it: money comes first."""
-        wait_for_lost(self._world, asked_at_s)
+        require_settled(self._world, asked_at_s)
 
 
 def tell(world: StepContext, order: ChangeOrder, intent: MoveIntent, end_s: int) -> bool:

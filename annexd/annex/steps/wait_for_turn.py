@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from annexd.annex.order import ChangeOrder
+from annexd.annex.request.order import ChangeOrder
 from annexd.annex.steps.change_checks import MachinesInformed, Turn
 from annexd.annex.steps.context import StepContext
 from annexd.annex.steps.move_end import MoveEnd
@@ -63,6 +63,6 @@ class WaitForTurn:
 
 def _unclear_at_s(step: StepState) -> float:
     """Return when tag or object were last written without a clear answer, forward or back; 0 if never."""
-    told = not (isinstance(step.result, MachinesInformed) and step.result.warning)
+    is_clear = not (isinstance(step.result, MachinesInformed) and step.result.warning)
     back_at_s = step.undo_at_s if step.undo_attempts > 1 else 0.0
-    return max(step.unsettled_at_s if told else step.asked_at_s, back_at_s)
+    return max(step.unsettled_at_s if is_clear else step.asked_at_s, back_at_s)

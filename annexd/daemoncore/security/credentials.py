@@ -56,7 +56,7 @@ class SigningKeys:
 
 
 @dataclass(frozen=True)
-class Credentials:
+class ServerCredentials:
     """The credentials of one configuration.
 
     `issuer_keys` holds the IDs of the signing keys.  `password` and `tls` are None if PASSWORD or SSL is not configured
@@ -70,7 +70,7 @@ class Credentials:
     warnings: tuple[str, ...]
 
     @classmethod
-    def read(cls, look_up: Parameters, configured: Collection[str]) -> "Credentials":
+    def read(cls, look_up: Parameters, configured: Collection[str]) -> "ServerCredentials":
         """Read the credentials of the configured authentication methods only."""
         keys = SigningKeys.read(look_up)
         file = _path("SEC_PASSWORD_FILE") if "PASSWORD" in configured else None

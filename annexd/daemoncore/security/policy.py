@@ -13,13 +13,13 @@ from annexd.cedar.context import ServerContext
 from annexd.cedar.crypto import AES
 from annexd.cedar.legacy import is_usable
 from annexd.cedar.levels import Level
-from annexd.cedar.policy import CIPHERS, Requirement, SecurityPolicy, canonical_method
+from annexd.cedar.policy import CIPHERS, Requirement, SecurityPolicy, canonical_method, requirement_of
 from annexd.cedar.session import SessionCache
 from annexd.daemoncore.config.parameters import Parameters, param
 from annexd.daemoncore.network.server import Security
 from annexd.daemoncore.privileges import own_user
 from annexd.daemoncore.program import current
-from annexd.daemoncore.security.credentials import Credentials
+from annexd.daemoncore.security.credentials import ServerCredentials
 from annexd.daemoncore.security.map_file import read_map_file
 from annexd.daemoncore.security.revocation import Revocation
 
@@ -27,22 +27,7 @@ FALL_BACK = {
     **dict.fromkeys((Level.ADVERTISE_STARTD, Level.ADVERTISE_SCHEDD, Level.ADVERTISE_MASTER), "DAEMON"),
     Level.ANNEX: "ADMINISTRATOR",
 }
-# Only the first letter counts (SecMan::sec_alpha_to_sec_req); Y and T stand for YES and TRUE, F for FALSE.
-WANTS = {
-    "R": Requirement.REQUIRED,
-    "Y": Requirement.REQUIRED,
-    "T": Requirement.REQUIRED,
-    "P": Requirement.PREFERRED,
-    "O": Requirement.OPTIONAL,
-    "F": Requirement.NEVER,
-    "N": Requirement.NEVER,
-}
-METHODS = {
-    **{name: name for name in ("FS", "IDTOKENS", "SSL", "PASSWORD", "CLAIMTOBE", "ANONYMOUS")},
-    "IDTOKEN": "IDTOKENS",
-    "TOKENS": "IDTOKENS",
-    "TOKEN": "IDTOKENS",
-}
+METHODS = frozenset({"FS", "IDTOKENS", "SSL", "PASSWORD", "CLAIMTOBE", "ANONYMOUS"})  # that this daemon implements
 DEFAULT_METHODS = "FS, IDTOKENS, SSL"  # of HTCondor's FS, IDTOKENS, KERBEROS, SCITOKENS, SSL
 
 
@@ -52,7 +37,7 @@ def read_security(
     """Read the security configuration; return it with warnings for the log.  Raises BadConfiguration."""
     look_up = Parameters()
     methods = {level: _configured_methods(level) for level in Level}
-    credentials = Credentials.read(look_up, frozenset().union(*methods.values()))
+    credentials = ServerCredentials.read(look_up, frozenset().union(*methods.values()))
     map_file = read_map_file(look_up)
     authorization = AuthorizationPolicy.read(param, current().subsystem).with_holes(PARENT, FAMILY)
     context = ServerContext(
@@ -115,7 +100,7 @@ def _want(look_up: Parameters, level: Level, setting: str, default: Requirement)
     text = param(knob)
     if text is None:
         return default
-    if (want := WANTS.get(text.strip()[:1].upper())) is None:
+    if (want := requirement_of(text.strip())) is None:
         look_up.faults.append(f'{knob} must be REQUIRED, PREFERRED, OPTIONAL or NEVER, not "{text}"')
         return Requirement.REQUIRED
     return want
@@ -124,7 +109,7 @@ def _want(look_up: Parameters, level: Level, setting: str, default: Requirement)
 def _configured_methods(level: Level) -> tuple[str, ...]:
     """Return the configured methods that this daemon implements, in order."""
     configured = (param(_knob(level, "AUTHENTICATION_METHODS")) or DEFAULT_METHODS).replace(",", " ").split()
-    return tuple(METHODS[name.upper()] for name in configured if name.upper() in METHODS)
+    return tuple(name for name in map(canonical_method, configured) if name in METHODS)
 
 
 def _configured_ciphers(level: Level) -> tuple[str, ...]:

@@ -8,11 +8,9 @@ With NO_DNS there are no queries: 10-1-2-3.DEFAULT_DOMAIN_NAME is 10.1.2.3, and 
 """
 
 import ctypes
-import functools
 import ipaddress
 import re
 import socket
-import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
@@ -20,6 +18,7 @@ from typing import NoReturn, TypeVar
 
 from annexd.authorization import Lookups, Membership
 from annexd.daemoncore.config.parameters import Parameters
+from annexd.daemoncore.ttl_cache import Recent
 
 REMEMBERED = 1024
 FORGET_S = 60  # a changed address is noticed within this time
@@ -35,11 +34,13 @@ _one_at_a_time = Lock()  # innetgr(3) is not thread-safe
 def _cached(look_up: Callable[[Question], Answer]) -> Callable[[Question], Answer]:
     """Cache answers for FORGET_S: a resolver that is down must not be queried for every command."""
 
-    @functools.lru_cache(maxsize=REMEMBERED)
-    def at_period(question: Question, _period: int) -> Answer:
-        return look_up(question)
+    recent = Recent[Question, Answer](FORGET_S)
 
-    return lambda question: at_period(question, int(time.monotonic() // FORGET_S))
+    def answer(question: Question) -> Answer:
+        known = recent.get(question)
+        return recent.put(question, look_up(question)) if known is None else known
+
+    return answer
 
 
 def names_of(address: str) -> tuple[str, ...]:

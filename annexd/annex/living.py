@@ -6,8 +6,8 @@ nothing there, nor does one whose lease ended long ago: such keys are gone, and 
 
 from typing import Final
 
-from annexd.annex.fleet.account_target import AccountTarget
-from annexd.annex.order import FleetOrder, Order
+from annexd.annex.request.account_target import AccountTarget
+from annexd.annex.request.order import FleetOrder, Order
 from annexd.annex.steps.request_fleet import RequestFleet
 from annexd.workflow import Engine, State
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from annexd.annex.fleet.account_target import AccountTarget, Requester
-from annexd.annex.join.join_config import JoinOrder, join_order
 from annexd.annex.lease import lease
 from annexd.annex.lease.identifiers import leased_token, new_annex_id
+from annexd.annex.request.account_target import AccountTarget, Requester
+from annexd.annex.request.join_config import JoinOrder, join_order
 from annexd.annex.request.request import BulkRequest
 from annexd.workflow import Json
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from annexd.annex.key_source import KeySource
 from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.key_source import KeySource
 from annexd.annex.request.lending import own_endpoints
 from annexd.aws import Endpoints, account_of_function
 

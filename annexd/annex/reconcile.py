@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Final
 
-from annexd.annex.fleet.account_target import AccountTarget
 from annexd.annex.fleet.inventory import (
     ENDED,
     ENDING,
@@ -26,8 +25,9 @@ from annexd.annex.fleet.trouble import Trouble, troubles_of
 from annexd.annex.lease.heartbeat import Receipt
 from annexd.annex.lease.lambda_runtime import warning as runtime_warning
 from annexd.annex.lease.lease_code import warning_of
+from annexd.annex.request.account_target import AccountTarget
 from annexd.annex.steps import StepContext
-from annexd.annex.steps.check_lease_function import enforcer_of
+from annexd.annex.steps.check_lease_function import lease_function_of
 from annexd.aws import Clients, time_limit
 from annexd.workflow import Refused, Retry
 
@@ -109,7 +109,7 @@ def _look_at_enforcer(
 ) -> EnforcerReport:
     arn = target.lease_function_arn
     try:
-        enforcer = enforcer_of(world, target, clients, fresh=True)
+        enforcer = lease_function_of(world, target, clients, fresh=True)
     except (Retry, Refused) as error:
         return EnforcerReport(fault=str(error))
     runtime = str(enforcer.configuration.get("Runtime"))[:LONGEST_NAME]
