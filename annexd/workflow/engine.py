@@ -9,7 +9,6 @@ import contextlib
 import random as random_module
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -23,6 +22,7 @@ from annexd.workflow.pruning import superfluous
 from annexd.workflow.record import FAILURE, SUCCESS, Json, Kind, State, StepState
 from annexd.workflow.retry_policy import RetryPolicy
 from annexd.workflow.step import Refused, Retry, Step, Workflow, Workflows
+from annexd.workflow.tally import Tally
 
 T = TypeVar("T")
 
@@ -67,10 +67,7 @@ class Engine:
         self._started_seq = journal.last_seq()
         self._accepting = threading.Lock()
         self._turns = KeyedLock()
-        self._tallying = threading.Lock()
-        self._tally = Counter[bool]()  # finished requests by success, up to this record:
-        self._tallied_seq = 0
-        self._counts_archive = True  # only once: later moves are of requests counted before
+        self._tally = Tally(journal)
 
     def add(self, name: str, workflow: Workflow[Any]) -> None:
         """Carry out orders of this workflow's type by its steps, which may use this engine."""
@@ -190,24 +187,11 @@ class Engine:
             state = self._fold(record.command_id)
             if not state.damage and is_over(state, record.at_s):
                 ended[record.command_id] = record.body.get("result") == SUCCESS
-        with self._tallying:
-            self._count_finished()  # before they are gone
-            return self._journal.move_to_archive(ended)
-
-    def _count_finished(self) -> None:
-        """Count workflows that finished since the last count; the first time, also the archived ones."""
-        if self._counts_archive:
-            self._tally.update(self._journal.archived())
-            self._counts_archive = False
-        for record in self._journal.of_kind(Kind.FINISHED, self._tallied_seq):
-            self._tallied_seq = record.seq
-            self._tally[record.body.get("result") == SUCCESS] += 1
+        return self._tally.move_to_archive(ended)
 
     def counts(self) -> Counts:
-        """Return counts from the journal, so that they survive a restart."""
-        with self._tallying:
-            self._count_finished()
-            failures, successes = self._tally[False], self._tally[True]
+        """Count from the journal: the numbers outlive the process."""
+        successes, failures = self._tally.counted()
         unfinished = self._journal.unfinished()
         stuck = [state for state in map(self._fold, unfinished) if state.is_stuck]
         return Counts(

@@ -12,11 +12,20 @@ from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hi
 
 T = TypeVar("T")
 SCALARS: Final = {str: "a string", int: "an integer", float: "a number", bool: "true or false", type(None): "null"}
-Reader = Callable[[Any, str], Any]
+Reader = Callable[[Any], Any]
 
 
 class Unreadable(ValueError):
     """JSON that is not what was expected; the text names the field."""
+
+    def __init__(self, words: str, path: str = "") -> None:
+        super().__init__(f"{path} {words}".lstrip())
+        self._words, self._path = words, path
+
+    def inside(self, name: str) -> "Unreadable":
+        """Return the same, of a value whose part was meant before."""
+        dot = "" if self._path.startswith("[") or not self._path else "."
+        return Unreadable(self._words, f"{name}{dot}{self._path}")
 
 
 def to_json(value: Any) -> Any:
@@ -33,7 +42,7 @@ def to_json(value: Any) -> Any:
 def from_json(kind: type[T], found: Any) -> T:
     """Return what `to_json` made of a `kind`.  Raises Unreadable for anything else."""
     of_kind: Any = kind
-    result: T = _reader(of_kind)(found, "")
+    result: T = _reader(of_kind)(found)
     return result
 
 
@@ -42,9 +51,9 @@ def _reader(kind: Any) -> Reader:
     """Return what reads one type.  Raises TypeError for a type that has no JSON form here."""
     origin, parts = get_origin(kind), get_args(kind)
     if kind is Any:
-        return lambda found, _path: found
+        return lambda found: found
     if kind in SCALARS:
-        return lambda found, path: _scalar(kind, found, path)
+        return _scalar_reader(kind)
     if is_dataclass(kind):
         return _dataclass_reader(kind)
     if kind is dict or origin in (dict, Mapping):
@@ -56,41 +65,46 @@ def _reader(kind: Any) -> Reader:
     raise TypeError(f"{kind} has no JSON form")
 
 
-def _scalar(kind: Any, found: Any, path: str) -> Any:
+def _scalar_reader(kind: Any) -> Reader:
     """A whole number may stand for a float, and true for no number."""
-    if type(found) is kind or (kind is float and type(found) is int):
-        return found
-    raise _wrong(path, SCALARS[kind], found)
+    exact = (float, int) if kind is float else (kind,)
+
+    def read(found: Any) -> Any:
+        if type(found) in exact:
+            return found
+        raise _wrong(SCALARS[kind], found)
+
+    return read
 
 
 def _dataclass_reader(kind: Any) -> Reader:
     hints = get_type_hints(kind)
     readers = {field.name: _reader(hints[field.name]) for field in fields(kind)}
 
-    def read(found: Any, path: str) -> Any:
+    def read(found: Any) -> Any:
         if not isinstance(found, dict):
-            raise _wrong(path, "an object", found)
+            raise _wrong("an object", found)
         for name in sorted(readers.keys() ^ found.keys()):
-            raise Unreadable(f"{_inner(path, name)} is {'missing' if name in readers else 'unknown'}")
-        return kind(**{name: reader(found[name], _inner(path, name)) for name, reader in readers.items()})
+            raise Unreadable(f"is {'missing' if name in readers else 'unknown'}", name)
+        return kind(**{name: _part(reader, found[name], name) for name, reader in readers.items()})
 
     return read
 
 
 def _mapping_reader(reader: Reader) -> Reader:
-    def read(found: Any, path: str) -> Any:
+    def read(found: Any) -> Any:
         if not isinstance(found, dict):
-            raise _wrong(path, "an object", found)
-        return {name: reader(each, _inner(path, name)) for name, each in found.items()}
+            raise _wrong("an object", found)
+        return {name: _part(reader, each, name) for name, each in found.items()}
 
     return read
 
 
 def _tuple_reader(reader: Reader) -> Reader:
-    def read(found: Any, path: str) -> Any:
+    def read(found: Any) -> Any:
         if not isinstance(found, list):
-            raise _wrong(path, "an array", found)
-        return tuple(reader(each, f"{path}[{number}]") for number, each in enumerate(found))
+            raise _wrong("an array", found)
+        return tuple(_part(reader, each, number) for number, each in enumerate(found))
 
     return read
 
@@ -98,12 +112,15 @@ def _tuple_reader(reader: Reader) -> Reader:
 def _optional_reader(kind: Any, readers: list[Reader]) -> Reader:
     if len(readers) != 1 or type(None) not in get_args(kind):
         raise TypeError(f"{kind}: of a union only `X | None` has a JSON form")
-    return lambda found, path: None if found is None else readers[0](found, path)
+    return lambda found: None if found is None else readers[0](found)
 
 
-def _inner(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
+def _part(reader: Reader, found: Any, name: str | int) -> Any:
+    try:
+        return reader(found)
+    except Unreadable as error:
+        raise error.inside(f"[{name}]" if isinstance(name, int) else name) from None
 
 
-def _wrong(path: str, expected: str, found: Any) -> Unreadable:
-    return Unreadable(f"{path or 'it'} is {type(found).__name__}, not {expected}")
+def _wrong(expected: str, found: Any) -> Unreadable:
+    return Unreadable(f"is {type(found).__name__}, not {expected}")
