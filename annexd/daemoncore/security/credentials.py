@@ -13,7 +13,7 @@ from annexd.daemoncore.privileges import root_files
 from annexd.daemoncore.security.certificates import read_tls
 
 MAX_KEY_BYTES = 65536
-NEED_NOTHING = frozenset({"FS", "CLAIMTOBE", "ANONYMOUS"})
+WITHOUT_CREDENTIALS = frozenset({"FS", "CLAIMTOBE", "ANONYMOUS"})
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class SigningKeys:
 
 
 @dataclass(frozen=True)
-class Credentials:
+class DaemonCredentials:
     """The credentials of one configuration.
 
     `issuer_keys` holds the IDs of the signing keys.  `password` and `tls` are None if PASSWORD or SSL is not configured
@@ -70,7 +70,7 @@ class Credentials:
     warnings: tuple[str, ...]
 
     @classmethod
-    def read(cls, look_up: Parameters, configured: Collection[str]) -> "Credentials":
+    def read(cls, look_up: Parameters, configured: Collection[str]) -> "DaemonCredentials":
         """Read the credentials of the configured authentication methods only."""
         keys = SigningKeys.read(look_up)
         file = _path("SEC_PASSWORD_FILE") if "PASSWORD" in configured else None
@@ -84,7 +84,7 @@ class Credentials:
     def usable(self) -> frozenset[str]:
         """The authentication methods that have their credentials."""
         needs = {"IDTOKENS": self.issuer_keys, "PASSWORD": self.password, "SSL": self.tls}
-        return NEED_NOTHING | {method for method, found in needs.items() if found}
+        return WITHOUT_CREDENTIALS | {method for method, found in needs.items() if found}
 
 
 def _path(knob: str) -> Path | None:
