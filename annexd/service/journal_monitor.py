@@ -67,20 +67,20 @@ class JournalMonitor:
                 self._counts = await in_thread(self._engine.counts)
                 self._changed()
 
-    async def watch(self, mended: Callable[[], None]) -> None:
+    async def watch(self, recovered: Callable[[], None]) -> None:
         """Report when the journal becomes unwritable and writable again, until cancelled.
 
-        `mended` is called when it becomes writable.
+        `recovered` is called when it becomes writable.
         """
         probed_s = time.monotonic()
         while True:
             await asyncio.sleep(self._times.look_s)
-            self._tell(self._journal.trouble(), mended)
+            self._report(self._journal.trouble(), recovered)
             pause_s = self._times.probe_in_trouble_s if self._journal.trouble() else self._times.probe_s
             if time.monotonic() - probed_s >= pause_s:
                 await self._probe()
                 probed_s = time.monotonic()
-            self._tell(self._journal.trouble(), mended)
+            self._report(self._journal.trouble(), recovered)
 
     async def _probe(self) -> None:
         """Write to the journal, or return while the write hangs; the journal records the result."""
@@ -93,15 +93,15 @@ class JournalMonitor:
         probe.exception()
         self._probe_under_way = None
 
-    def _tell(self, trouble: str, mended: Callable[[], None]) -> None:
-        was, self._trouble = self._trouble, trouble
-        if bool(was) == bool(trouble):
+    def _report(self, trouble: str, recovered: Callable[[], None]) -> None:
+        before, self._trouble = self._trouble, trouble
+        if bool(before) == bool(trouble):
             return
         if trouble:
             log.error(f"{trouble}; refusing new requests until the journal can be written again")
         else:
             log.always("The journal can be written again: accepting requests and resuming unfinished ones")
-            mended()
+            recovered()
         self._changed()
 
 

@@ -99,10 +99,10 @@ def _resolved(request: Mapping[str, Any]) -> dict[str, Any]:
     except Fault:
         raise
     except exceptions.ClientError as error:
-        said = error.response.get("Error", {})
+        response = error.response.get("Error", {})
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        words = f"{error.operation_name} was refused ({said.get('Code')}): {_short(said.get('Message'))}"
-        raise Fault(words, transient=status >= 500 or "Throttl" in str(said.get("Code"))) from error
+        words = f"{error.operation_name} was refused ({response.get('Code')}): {_short(response.get('Message'))}"
+        raise Fault(words, transient=status >= 500 or "Throttl" in str(response.get("Code"))) from error
     except (exceptions.UnauthorizedSSOTokenError, exceptions.SSOError, exceptions.TokenRetrievalError) as error:
         raise Fault(f"{_short(error)}; {SSO_LOGIN.format(name=name)}") from error
     except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:

@@ -297,17 +297,17 @@ def test_processes_left_by_a_program_are_killed_once_its_keys_are_read(home: Hom
 def test_the_concurrent_programs_of_one_user_are_limited(home: Home) -> None:
     home.process(":")
     with pytest.raises(NoKeys, match=r"already resolving . profiles of") as caught:
-        _with_places_taken(home.keys)
+        _with_slots_taken(home.keys)
     assert caught.value.transient, "it is retried"
     assert home.keys().access_key_id == "ASIAPROGRAM"
 
 
-def _with_places_taken(ask: Callable[[], object]) -> None:
+def _with_slots_taken(ask: Callable[[], object]) -> None:
     from contextlib import ExitStack
 
     with ExitStack() as stack:
         for _ in range(requester_profiles.AT_ONCE):
-            stack.enter_context(requester_profiles.PLACES.take(os.geteuid()))
+            stack.enter_context(requester_profiles.SLOTS.take(os.geteuid()))
         ask()
 
 

@@ -1,7 +1,7 @@
 """Limit the children of each requester, and kill them.
 
 A child with a requester's rights belongs to that user, who can stop it (kill(2)), and annexd, as HTCondor's user,
-cannot kill it.  So each child occupies one of its user's places until it has ended, and killing it needs root's rights.
+cannot kill it.  So each child occupies one of its user's slots until it has ended, and killing it needs root's rights.
 """
 
 import subprocess
@@ -12,23 +12,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-LOOK_S = 0.05  # between two looks for a place
-END_TIMEOUT_S = 5.0  # for a killed child to end: a dead file server may block it for longer
+LOOK_S = 0.05  # between two looks for a free slot
+KILL_TIMEOUT_S = 5.0  # for a killed child to end: a dead file server may block it for longer
 ROOT = 0
-END_AS_ROOT = f"import os, sys; os.seteuid({ROOT}); os.kill(int(sys.argv[1]), 9)"
+KILL_AS_ROOT = f"import os, sys; os.seteuid({ROOT}); os.kill(int(sys.argv[1]), 9)"
 
 
 @dataclass(eq=False)
-class Place:
-    """The place of one child of this user; `child` is None until it is started."""
+class Slot:
+    """The slot of one child of this user; `child` is None until it is started."""
 
     uid: int
     since_s: float
     child: subprocess.Popen[bytes] | None = None
 
 
-class Places:
-    """Places for children that answer within `slow_s`.  Thread-safe.
+class Slots:
+    """Slots for children that answer within `slow_s`.  Thread-safe.
 
     A user may have `at_once` children; a further one waits for up to `wait_s`.  If `max_slow` of them do not answer, it
     is refused at once.
@@ -37,40 +37,40 @@ class Places:
     def __init__(self, *, at_once: int, slow_s: float, max_slow: int, wait_s: float) -> None:
         self._at_once, self._slow_s, self._max_slow, self._wait_s = at_once, slow_s, max_slow, wait_s
         self._lock = threading.Lock()
-        self._places: set[Place] = set()
+        self._slots: set[Slot] = set()
 
     @contextmanager
-    def take(self, uid: int) -> Iterator[Place | None]:
-        """Take a place of this user; it is free again when its child has ended, which may be long after the block.
+    def take(self, uid: int) -> Iterator[Slot | None]:
+        """Take a slot of this user; it is free again when its child has ended, which may be long after the block.
 
-        None if `max_slow` children of the user do not answer, or if no place becomes free in time.
+        None if `max_slow` children of the user do not answer, or if no slot becomes free in time.
         """
-        place, end_s = self._take(uid), time.monotonic() + self._wait_s
-        while place is None and time.monotonic() < end_s and self._slow_of(uid) < self._max_slow:
+        slot, deadline_s = self._take(uid), time.monotonic() + self._wait_s
+        while slot is None and time.monotonic() < deadline_s and self._slow_of(uid) < self._max_slow:
             time.sleep(LOOK_S)
-            place = self._take(uid)
+            slot = self._take(uid)
         try:
-            yield place
+            yield slot
         finally:
-            if place is not None and place.child is None:
+            if slot is not None and slot.child is None:
                 with self._lock:
-                    self._places.discard(place)
+                    self._slots.discard(slot)
 
-    def _take(self, uid: int) -> Place | None:
-        """Take a place if one is free; first free the places of children that have ended."""
+    def _take(self, uid: int) -> Slot | None:
+        """Take a slot if one is free; first free the slots of children that have ended."""
         with self._lock:
-            for place in [each for each in self._places if each.child is not None and each.child.poll() is not None]:
-                self._places.discard(place)
-            if sum(place.uid == uid for place in self._places) >= self._at_once or self._slow_of(uid) >= self._max_slow:
+            for slot in [each for each in self._slots if each.child is not None and each.child.poll() is not None]:
+                self._slots.discard(slot)
+            if sum(slot.uid == uid for slot in self._slots) >= self._at_once or self._slow_of(uid) >= self._max_slow:
                 return None
-            place = Place(uid, time.monotonic())
-            self._places.add(place)
-            return place
+            slot = Slot(uid, time.monotonic())
+            self._slots.add(slot)
+            return slot
 
     def _slow_of(self, uid: int) -> int:
         """Count this user's children that have run for longer than `slow_s`."""
         slow_since_s = time.monotonic() - self._slow_s
-        return sum(place.uid == uid and place.since_s < slow_since_s for place in tuple(self._places))
+        return sum(slot.uid == uid and slot.since_s < slow_since_s for slot in tuple(self._slots))
 
 
 def python(program: str, *words: str) -> subprocess.Popen[bytes]:
@@ -86,7 +86,7 @@ def python(program: str, *words: str) -> subprocess.Popen[bytes]:
     )
 
 
-def end(child: subprocess.Popen[bytes]) -> None:
+def kill(child: subprocess.Popen[bytes]) -> None:
     """Kill a child, as root if necessary, and wait at most END_TIMEOUT_S for each attempt."""
     for pipe in (child.stdin, child.stdout, child.stderr):
         if pipe is not None:
@@ -95,12 +95,12 @@ def end(child: subprocess.Popen[bytes]) -> None:
     try:
         child.kill()
     except PermissionError:
-        _end_as_root(child.pid)
+        _kill_as_root(child.pid)
     with suppress(subprocess.TimeoutExpired):
-        child.wait(END_TIMEOUT_S)
+        child.wait(KILL_TIMEOUT_S)
 
 
-def _end_as_root(pid: int) -> None:
+def _kill_as_root(pid: int) -> None:
     """Kill a process from a child that runs as root; the ID cannot have been reused, since it is not reaped."""
     with suppress(OSError, subprocess.TimeoutExpired):
-        python(END_AS_ROOT, str(pid)).communicate(timeout=END_TIMEOUT_S)
+        python(KILL_AS_ROOT, str(pid)).communicate(timeout=KILL_TIMEOUT_S)
