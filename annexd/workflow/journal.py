@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from annexd.workflow.archive import FIELDS, SUFFIX, Archive
-from annexd.workflow.journal_file import READ_ONLY, Place, sync_directory
-from annexd.workflow.journal_health import JournalError, Trouble
+from annexd.workflow.journal_file import READ_ONLY, JournalFile, sync_directory
+from annexd.workflow.journal_health import JournalError, WriteHealth
 from annexd.workflow.record import Json, Kind, Record
 from annexd.workflow.wal import lost_commits
 
@@ -60,9 +60,9 @@ class Journal:
         self.path = path
         self._now_s = now_s
         self._lock = threading.Lock()
-        self._trouble = Trouble()
+        self._health = WriteHealth()
         with self._explained("opened"):
-            self._place = Place(path)
+            self._file = JournalFile(path)
             self._check_log()
             self._database = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
         self._database.text_factory = lambda text: text.decode(errors="replace")
@@ -85,9 +85,9 @@ class Journal:
         ACCEPTED is refused if there is too little disk space to complete an order, or if the file was moved away.
         """
         row = (command_id, step, kind.value, json.dumps(body), self._now_s())
-        with self._lock, self._trouble.writing():
+        with self._lock, self._health.writing():
             if kind is Kind.ACCEPTED:
-                self._check_room()
+                self._check_space()
             with self._explained("written"):
                 self._insert(row)
             if kind is Kind.FINISHED:
@@ -97,14 +97,14 @@ class Journal:
 
     def probe(self) -> None:
         """Test whether the disk can be written, without adding a record."""
-        with self._lock, self._trouble.writing():
-            self._check_room()
+        with self._lock, self._health.writing():
+            self._check_space()
             with self._explained("written"), self._rolled_back_on_error():
                 self._database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
     def trouble(self) -> str:
         """Return why the journal cannot be written, as far as is known, or "".  Never blocks."""
-        return self._trouble.text()
+        return self._health.text()
 
     def archive_trouble(self) -> str:
         """Return why the archive cannot be used, or ""."""
@@ -123,7 +123,7 @@ class Journal:
         moved: list[str] = []
         command_ids = list(ended)
         for first in range(0, len(command_ids), BATCH):
-            with self._lock, self._trouble.writing():
+            with self._lock, self._health.writing():
                 whole = self._archive.copy(command_ids[first : first + BATCH])
                 with self._explained("written"), self._transaction():
                     self._delete(whole, Counter(ended[each] for each in whole))
@@ -138,7 +138,7 @@ class Journal:
 
     def drop(self, seqs: Sequence[int]) -> None:
         """Delete superfluous records (see pruning)."""
-        with self._lock, self._trouble.writing(), self._explained("written"), self._transaction():
+        with self._lock, self._health.writing(), self._explained("written"), self._transaction():
             self._database.executemany("DELETE FROM record WHERE seq = ?", [(seq,) for seq in seqs])
 
     def of_kind(self, kind: Kind, after_seq: int = 0) -> tuple[Record, ...]:
@@ -209,9 +209,9 @@ class Journal:
                 self._database.rollback()
             raise
 
-    def _check_room(self) -> None:
+    def _check_space(self) -> None:
         with self._explained("written"):
-            self._place.check()
+            self._file.check()
 
     def _check_log(self) -> None:
         log = self.path.with_name(f"{self.path.name}-wal")
@@ -219,11 +219,11 @@ class Journal:
             raise JournalError(
                 f"the journal {self.path} cannot be opened",
                 f"its log {log} is damaged, and {lost} records after the damage would be lost",
-                f"restore both files from a backup, or {self._start_anew}",
+                f"restore both files from a backup, or {self._start_empty}",
             )
 
     @property
-    def _start_anew(self) -> str:
+    def _start_empty(self) -> str:
         return f"move {self.path}* away: annexd then starts with an empty journal and takes over what it finds in AWS"
 
     def _check_structure(self) -> None:
@@ -232,7 +232,7 @@ class Journal:
             raise JournalError(
                 f"the journal {self.path} cannot be opened",
                 f"it is damaged ({'; '.join(map(str, faults))})",
-                f"restore it from a backup, or {self._start_anew}",
+                f"restore it from a backup, or {self._start_empty}",
             )
 
     def _hold_alone(self) -> None:
@@ -280,7 +280,7 @@ class Journal:
         except (sqlite3.Error, OSError) as error:
             why, next_step = _explain(error, self.path)
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGED:
-                why, next_step = f"it is damaged ({error})", f"restore it from a backup, or {self._start_anew}"
+                why, next_step = f"it is damaged ({error})", f"restore it from a backup, or {self._start_empty}"
             unknown = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_FSYNC
             raise JournalError(f"the journal {self.path} cannot be {verb}", why, next_step, unknown=unknown) from error
 

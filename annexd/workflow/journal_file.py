@@ -17,7 +17,7 @@ READ_ONLY: Final = (
 )
 
 
-class Place:
+class JournalFile:
     """The file at `path`, created if needed with mode 600, since it holds user data.  SQLite copies the mode."""
 
     def __init__(self, path: Path) -> None:
@@ -31,7 +31,7 @@ class Place:
 
     def check(self) -> None:
         """Raise JournalError or OSError if no order should be accepted."""
-        if not self._is_there():
+        if not self._exists():
             raise JournalError(
                 f"the journal {self._path} is missing",
                 "the file was moved, removed or replaced while annexd had it open",
@@ -47,7 +47,7 @@ class Place:
                 "free some space; annexd then accepts requests again",
             )
 
-    def _is_there(self) -> bool:
+    def _exists(self) -> bool:
         try:
             return _identity(os.stat(self._path, follow_symlinks=False)) == self._identity
         except OSError:

@@ -23,7 +23,7 @@ class JournalError(Exception):
         self.what, self.why, self.next_step, self.unknown = what, why, next_step, unknown
 
 
-class Trouble:
+class WriteHealth:
     """The result of the last write, or that it hangs."""
 
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from annexd.workflow import Engine, Journal, JournalError, Kind
-from annexd.workflow.journal_health import SLOW_S, Trouble
+from annexd.workflow.journal_health import SLOW_S, WriteHealth
 from test.workflow import disk
 from test.workflow.world import OWNER, World, engine, steps
 
@@ -123,7 +123,7 @@ def test_an_unwritable_journal_is_named_at_the_start(path: Path) -> None:
 
 def test_a_hanging_write_is_reported_while_it_hangs() -> None:
     now_s = 0.0
-    trouble = Trouble(lambda: now_s)
+    trouble = WriteHealth(lambda: now_s)
     with trouble.writing():
         now_s = SLOW_S
         assert trouble.text() == ""
