@@ -39,68 +39,81 @@ DEFENCES = (
     Defence("frames of a message", "cedar/channel.py", "self._check_frames()", "pass", "many_chains"),
     Defence("size of a message", "cedar/channel.py", "self._check_size(length)", "pass", "endless_chains and five"),
     Defence(
-        "connections without a command", "daemon/lobby.py", "while self._taken >= room:", "while False:", "half_open"
+        "connections without a command",
+        "daemoncore/network/pending_connections.py",
+        "while self._count >= limit:",
+        "while False:",
+        "half_open",
     ),
     Defence(
         "descriptors",
-        "daemon/lobby.py",
-        "max(1, min(most, _descriptors() // SHARE_OF_DESCRIPTORS))",
-        "most",
+        "daemoncore/network/pending_connections.py",
+        "max(1, min(max_pending, _descriptors() // SHARE_OF_DESCRIPTORS))",
+        "max_pending",
         "descriptors",
     ),
     Defence(
         "newcomers are let in",
-        "daemon/lobby.py",
-        """while self._taken >= room:
-            self._make_room(f"others needed its place (ANNEXD_MAX_PENDING_CONNECTIONS is {most})")
+        "daemoncore/network/pending_connections.py",
+        """while self._count >= limit:
+            self._evict_one(f"evicted by a newer connection ({knob('MAX_PENDING_CONNECTIONS')} is {max_pending})")
 """,
-        """if self._taken >= room:
-            place.close("no room")
+        """if self._count >= limit:
+            pending.close("refused")
             return
 """,
         "flood_of_new",
     ),
     Defence(
         "the busiest address gives way",
-        "daemon/lobby.py",
+        "daemoncore/network/pending_connections.py",
         "max(self._by_host.values(), key=len)",
         "next(iter(self._by_host.values()))",
         "patient",
     ),
     Defence(
         "an IPv6 machine's addresses count as one",
-        "daemon/lobby.py",
+        "daemoncore/network/pending_connections.py",
         'if ":" not in address:',
         "if True:",
         "one_ipv6_network",
-        "daemon/test_lobby.py",
+        "daemoncore/test_pending_connections.py",
     ),
     Defence(
         "patterns of names in linear time",
-        "daemon/administration.py",
+        "daemoncore/commands/administration.py",
         "wanted = compile_pattern(pattern, ignore_case=True, max_bytes=PATTERN_BYTES)",
         "wanted = __import__('re').compile(pattern, 2)",
         "patterns_of_names",
     ),
     Defence(
         "how large a pattern may become",
-        "daemon/administration.py",
+        "daemoncore/commands/administration.py",
         ", max_bytes=PATTERN_BYTES",
         "",
         "patterns_of_names",
     ),
     Defence(
         "tools at once",
-        "daemon/sources.py",
-        "AT_ONCE, WAITING = 2, 20",
-        "AT_ONCE, WAITING = 100, 20",
+        "daemoncore/config/sources.py",
+        "MAX_CHILDREN, MAX_WAITING = 2, 20",
+        "MAX_CHILDREN, MAX_WAITING = 100, 20",
         "start_two_tools",
     ),
     Defence(
-        "tools waited for", "daemon/sources.py", "if _children.waiting >= WAITING:", "if False:", "start_two_tools"
+        "tools waited for",
+        "daemoncore/config/sources.py",
+        "if _children.waiting >= MAX_WAITING:",
+        "if False:",
+        "start_two_tools",
     ),
     Defence(
-        "a line that sets a knob", "daemon/dynamic.py", "\\s*+=\\s*+", "\\s*=\\s*", "linear", "daemon/test_files.py"
+        "a line that sets a knob",
+        "daemoncore/config/runtime_config.py",
+        "\\s*+=\\s*+",
+        "\\s*=\\s*",
+        "linear",
+        "daemoncore/test_files.py",
     ),
     Defence(
         "a mapped address is that of IPv4",
@@ -112,21 +125,33 @@ DEFENCES = (
     ),
     Defence(
         "no pid through a link",
-        "daemon/pid_file.py",
+        "daemoncore/process/pid_file.py",
         "flags | os.O_NOFOLLOW",
         "flags",
         "not_written_through",
-        "daemon/test_files.py",
+        "daemoncore/test_files.py",
     ),
-    Defence("silence ends", "daemon/lobby.py", "elif now_s >= place.silent_until_s:", "elif False:", "silence"),
-    Defence("sessions end", "daemon/lobby.py", "if now_s >= place.ends_at_s:", "if False:", "silence"),
+    Defence(
+        "silence ends",
+        "daemoncore/network/pending_connections.py",
+        "elif now_s >= pending.silent_until_s:",
+        "elif False:",
+        "silence",
+    ),
+    Defence(
+        "sessions end",
+        "daemoncore/network/pending_connections.py",
+        "if now_s >= pending.ends_at_s:",
+        "if False:",
+        "silence",
+    ),
     Defence(
         "names have threads of their own",
-        "daemon/server.py",
-        ", RESOLVER)",
-        ")",
+        "daemoncore/network/server.py",
+        "verdicts.put(key, verdict)), RESOLVER",
+        "verdicts.put(key, verdict)), None",
         "name_server",
-        "daemon/test_server.py",
+        "daemoncore/test_server.py",
     ),
     Defence("a method is tried once", "cedar/authentication.py", "left.remove(pick)", "pass", "again_and_again"),
     Defence(
@@ -244,7 +269,7 @@ DEFENCES = (
     Defence("the parts of an answer", "aws/bounds.py", "> max_items:", "> 10**9:", "small_parts", "aws/test_bounds.py"),
     Defence(
         "an answer's shape",
-        "annex/asking.py",
+        "annex/translate_aws_errors.py",
         "if errors.is_shape_error(error):",
         "if False:",
         "a_look",
@@ -252,23 +277,23 @@ DEFENCES = (
     ),
     Defence(
         "accounts side by side",
-        "daemon/reconciliation.py",
+        "service/reconciler.py",
         "AT_ONCE: Final = 8",
         "AT_ONCE: Final = 1",
         "never_end",
-        "daemon/test_reconciliation.py",
+        "service/test_reconciler.py",
     ),
     Defence(
         "a fault stays at its account",
-        "daemon/reconciliation.py",
+        "service/reconciler.py",
         "except Exception as error:  # noqa: BLE001  the edge of one account's work",
         "except KeyError as error:  #",
-        "fault_of_annexd",
-        "daemon/test_reconciliation.py",
+        "internal_error",
+        "service/test_reconciler.py",
     ),
     Defence(
         "lent keys in a request",
-        "annex/request.py",
+        "annex/request/request.py",
         'own.faults += faults_of_lent_request(endpoints, arn, own.value("S3Bucket") or None, defaults)',
         "pass",
         "lent_keys_serve",
@@ -276,7 +301,7 @@ DEFENCES = (
     ),
     Defence(
         "lent keys when they are used",
-        "annex/access.py",
+        "annex/fleet/access.py",
         "if faults := faults_of_endpoints(endpoints, self._defaults):",
         "if faults := []:",
         "configured_now",
@@ -287,8 +312,8 @@ DEFENCES = (
         "aws/traffic.py",
         "if is_aws_host(url) or url in self.trusted_urls:",
         "if True:",
-        "that_a_user_names",
-        "daemon/test_reconciliation.py",
+        "from_a_users_endpoint",
+        "service/test_reconciler.py",
     ),
     Defence(
         "how far a clock is believed",
@@ -323,7 +348,7 @@ DEFENCES = (
     ),
     Defence(
         "the right account",
-        "annex/access.py",
+        "annex/fleet/access.py",
         "if found != expected:",
         "if False:",
         "another",
