@@ -97,7 +97,7 @@ class Reconciler:
         }
         heartbeats_s = [int(each.enforcer.receipt.at_s) for each in reports if each.enforcer.receipt]
         return {
-            **{name: words for name, words in texts.items() if words},
+            **{name: message for name, message in texts.items() if message},
             **({"AnnexFunctionTime": min(heartbeats_s)} if heartbeats_s else {}),
             **{name: len(each) for name, each in found.items()},
             "AnnexEndedOverdue": self._ended,
@@ -220,8 +220,8 @@ class Reconciler:
         self._looks[key] = Look(began_s, {annex.annex_id: annex for annex in report.annexes}, troubles=troubles)
         self._log_troubles({fleet_id: each for fleet_id, each in texts.items() if each})
         self._ended += len(report.ended)
-        for words in report.ended:
-            log.always(f"Reconciliation: {words}")
+        for message in report.ended:
+            log.always(f"Reconciliation: {message}")
         self._log_faults(
             key, "; ".join((*report.faults, report.enforcer.fault) if report.enforcer.fault else report.faults)
         )
@@ -232,32 +232,32 @@ class Reconciler:
 
         Fleets that annexd itself ended are omitted: those of failed orders and of cancelled annexes.
         """
-        words = {}
+        messages = {}
         for fleet_id, trouble in troubles.items():
             state = self._index.order_of(fleet_id)
             if state is None:
-                words[fleet_id] = ""
+                messages[fleet_id] = ""
             elif state.finished and state.finished[0] == SUCCESS:
                 order = state.order or {}
                 if self._index.cancellation(str(order["annex_id"])) is None:
-                    words[fleet_id] = f"annex {order['annex_id']} of {order['owner']} ({fleet_id}): {trouble.text}"
-        return words
+                    messages[fleet_id] = f"annex {order['annex_id']} of {order['owner']} ({fleet_id}): {trouble.text}"
+        return messages
 
     def _log_troubles(self, troubles: dict[str, str]) -> None:
         """Log each fleet's trouble once, until it changes by more than a number; several keys may see one fleet."""
-        for fleet_id, words in troubles.items():
-            if _kind(words) != _kind(self._logged.get(fleet_id, "")):
-                log.error(words)
+        for fleet_id, message in troubles.items():
+            if _kind(message) != _kind(self._logged.get(fleet_id, "")):
+                log.error(message)
         alive = {each for report in self._reports.values() for each in (*report.fleets, *report.troubles)}
-        self._logged = {each: words for each, words in (self._logged | troubles).items() if each in alive}
+        self._logged = {each: message for each, message in (self._logged | troubles).items() if each in alive}
 
-    def _log_warning(self, key: str, words: str) -> None:
+    def _log_warning(self, key: str, message: str) -> None:
         """Log the lease function's warning once, until it changes."""
-        if words and words != self._warnings.get(key):
-            log.always(f"WARNING: {words}")
+        if message and message != self._warnings.get(key):
+            log.always(f"WARNING: {message}")
         self._warnings.pop(key, None)
-        if words:
-            self._warnings[key] = words
+        if message:
+            self._warnings[key] = message
 
     def _busy(self) -> set[str]:
         return {str(order["annex_id"]) for order in self._engine.unfinished_orders()}
@@ -274,10 +274,10 @@ class Reconciler:
         if faults:
             self._faults[key] = faults
 
-    def _log_once(self, words: str) -> None:
-        if words != self._last_fault:
-            log.error(words[:LONGEST_FAULT])
-        self._last_fault = words
+    def _log_once(self, message: str) -> None:
+        if message != self._last_fault:
+            log.error(message[:LONGEST_FAULT])
+        self._last_fault = message
 
     def _log_skew(self) -> None:
         skew_s = self._access.skew_s

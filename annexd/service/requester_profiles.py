@@ -206,5 +206,5 @@ def _is_key(value: object) -> bool:
     return isinstance(value, str) and bool(value) and value.isascii() and value.isprintable() and " " not in value
 
 
-def _one_line(words: str) -> str:
-    return " ".join("".join(each if each.isprintable() else " " for each in words).split())[:LONGEST]
+def _one_line(text: str) -> str:
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())[:LONGEST]

@@ -73,10 +73,10 @@ class Slots:
         return sum(slot.uid == uid and slot.since_s < slow_since_s for slot in tuple(self._slots))
 
 
-def python(program: str, *words: str) -> subprocess.Popen[bytes]:
+def python(program: str, *arguments: str) -> subprocess.Popen[bytes]:
     """Start a Python child with the standard library only.  Raises OSError or ValueError."""
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", program, *words],
+        [sys.executable, "-I", "-S", "-c", program, *arguments],
         umask=0o077,
         cwd="/",
         env={},

@@ -67,11 +67,11 @@ def test_what_prevents_instances_from_starting_is_known_long_before_the_next_rec
         )
         task = asyncio.create_task(reconciler.run())
 
-        def told() -> str:
+        def troubles() -> str:
             look = reconciler.looks().get(target(site).key)
             return " ".join(each.text for each in look.troubles.values()) if look else ""
 
-        await until(lambda: "iamFleetRoleInvalid" in told(), told)
+        await until(lambda: "iamFleetRoleInvalid" in troubles(), troubles)
         assert reconciler.status()["AnnexTroubled"] == 1
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -39,7 +39,7 @@ def context(annexes: Engine) -> CommandContext:
 async def until(condition: Callable[[], object], what: str) -> None:
     deadline_s = time.monotonic() + 10
     while not condition():
-        assert time.monotonic() < deadline_s, f"waited in vain for {what}"
+        assert time.monotonic() < deadline_s, f"timed out waiting for {what}"
         await asyncio.sleep(0.01)
 
 

@@ -76,21 +76,21 @@ def _names_in(summary: str) -> dict[str, list[str]]:
     return by_file
 
 
-async def _condor_config_val(*words: str) -> str | None:
+async def _condor_config_val(*arguments: str) -> str | None:
     """Return the tool's output for this daemon's subsystem; None if it fails or too many queries wait."""
     if _children.waiting >= MAX_WAITING:
         return None
     async with _children:
-        return await _output_of(words)
+        return await _output_of(arguments)
 
 
-async def _output_of(words: tuple[str, ...]) -> str | None:
+async def _output_of(arguments: tuple[str, ...]) -> str | None:
     try:
         child = await asyncio.create_subprocess_exec(
             f"{param('BIN')}/condor_config_val",
             "-subsystem",
             current().subsystem,
-            *words,
+            *arguments,
             env=for_child(os.environ),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
