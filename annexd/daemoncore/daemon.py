@@ -249,9 +249,7 @@ class Daemon(Generic[SettingsT]):
             expressions = self.settings.stop_expressions
             for expression, stop in ((expressions.fast, self.stop_fast), (expressions.graceful, self.stop_gracefully)):
                 if expression is not None and self._advertiser.is_true(expression):
-                    log.always(
-                        f"The shutdown expression {expression} is TRUE; condor_master will not restart this daemon"
-                    )
+                    log.always(f"Shutdown expression {expression} is TRUE; condor_master will not restart this daemon")
                     self._exit_status = EXIT_NO_RESTART
                     stop()
                     return

@@ -148,7 +148,7 @@ def _environment(account: pwd.struct_passwd, profile: Profile) -> dict[str, str]
 
 
 def _answer_of(account: pwd.struct_passwd, request: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What the child says, which may be anything of the requester's.  Raises NoKeys."""
+    """Return the child's answer, which the requester may have forged.  Raises NoKeys."""
     with SLOTS.take(account.pw_uid) as slot:
         if slot is None:
             raise NoKeys(f"annexd is already resolving {AT_ONCE} profiles of {account.pw_name}", transient=True)

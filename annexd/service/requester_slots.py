@@ -87,7 +87,7 @@ def python(program: str, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 def kill(child: subprocess.Popen[bytes]) -> None:
-    """Kill a child, as root if necessary, and wait at most END_TIMEOUT_S for each attempt."""
+    """Kill a child, as root if necessary, and wait at most KILL_TIMEOUT_S for each attempt."""
     for pipe in (child.stdin, child.stdout, child.stderr):
         if pipe is not None:
             with suppress(OSError):

@@ -27,9 +27,7 @@ class Kind(StrEnum):
     UNDONE = "undone"  # nothing is left of a step {}
     STUCK = "stuck"  # a step could not be undone yet, or done in a patient workflow {error, retry_at_s}
     CHANGED = "changed"  # parts of the order, such as its keys, are replaced {order}; what is stuck is retried at once
-    STOPPED = (
-        "stopped"  # no step goes forward any more, all are undone {result, error}; what is stuck is retried at once
-    )
+    STOPPED = "stopped"  # all steps are undone {result, error}; what is stuck is retried at once
     FINISHED = "finished"  # the answer {result, error}
     DAMAGED = "damaged"  # never written: stands for a record that cannot be read {error}
 

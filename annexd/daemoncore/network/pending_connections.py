@@ -25,7 +25,7 @@ HOST_BITS = 64  # prefix length of an IPv6 network whose addresses count as one 
 class PendingConnection:
     """A connection that has not sent its whole command yet.
 
-    `host`: see counted_as.  `close(reason)` ends the connection.
+    `host`: see counting_host.  `close(reason)` ends the connection.
     """
 
     host: str

@@ -33,7 +33,7 @@ _innetgr_lock = Lock()  # innetgr(3) is not thread-safe
 
 
 def _cached(look_up: Callable[[Question], Answer]) -> Callable[[Question], Answer]:
-    """Cache answers for FORGET_S: a resolver that is down must not be queried for every command."""
+    """Cache answers for CACHED_S: a resolver that is down must not be queried for every command."""
 
     @functools.lru_cache(maxsize=MAX_CACHED)
     def at_period(question: Question, _period: int) -> Answer:
