@@ -124,7 +124,7 @@ class Daemon(Generic[SettingsT]):
 
         The status is 0 after a requested stop; condor_master restarts the daemon after any other status but 99.
         """
-        administration = Administration(self._advertiser.ads, self._signals, self._may)
+        administration = Administration(self._advertiser.ads, self._signals, self._has_level)
         actions = Actions(self._reconfig, self.stop_gracefully, self.stop_fast)
         self._dispatcher = Dispatcher(actions, administration.handlers(), self.commands())
         limits, shared_port_id = self.settings.connections, self._command_socket.shared_port_id
@@ -152,7 +152,7 @@ class Daemon(Generic[SettingsT]):
         self._fast.set()  # also during a graceful shutdown that takes condor_master too long
         self._stopping.set()
 
-    def _may(self, call: Call, level: Level) -> bool:
+    def _has_level(self, call: Call, level: Level) -> bool:
         """Return whether the sender of a command also has this level; may block on the resolver."""
         identity, address = call.received.identity, Sinful.parse(call.peer)
         peer = Peer(address.host, identity.user, identity.method, identity.limits)
@@ -172,14 +172,14 @@ class Daemon(Generic[SettingsT]):
                 log.error(f"Reconfig failed, keeping the old configuration: {fault}")
             return
         log.open_log(terminal=self._options.terminal, suffix=self._options.log_suffix, silent=self._options.no_log)
-        self._take(new, security)
+        self._apply(new, security)
         self.reconfigure(new)
         for warning in new.fixed_since(self._start_settings):
             log.always(f"WARNING: {warning}")
         environment_knobs.warn()
         log.always("Reconfigured")
 
-    def _take(self, new: SettingsT, security: Security) -> None:
+    def _apply(self, new: SettingsT, security: Security) -> None:
         is_renamed = (new.name, new.machine) != (self.settings.name, self.settings.machine)
         self.settings = new
         self._server.reconfigure(security, new.connections)
@@ -187,14 +187,14 @@ class Daemon(Generic[SettingsT]):
         self._advertiser.reconfigure(new.publication)
         if self._parent is not None:
             self._parent.reconfigure(new.parent_times)
-        self._background(self._show_again(is_renamed))
+        self._background(self._publish_again(is_renamed))
 
-    async def _show_again(self, is_renamed: bool) -> None:
+    async def _publish_again(self, is_renamed: bool) -> None:
         """Publish again; the next outbound call starts a worker with the new configuration."""
         if is_renamed:
             await self._advertiser.withdraw()
         self._publisher.reconfigure(self.settings)
-        await self._outbound.renew()
+        await self._outbound.restart_worker()
         self._advertiser.update_soon()
 
     def _read_security(self) -> Security:
@@ -249,7 +249,7 @@ class Daemon(Generic[SettingsT]):
             expressions = self.settings.stop_expressions
             for expression, stop in ((expressions.fast, self.stop_fast), (expressions.graceful, self.stop_gracefully)):
                 if expression is not None and self._advertiser.is_true(expression):
-                    log.always(f"The shutdown expression {expression} is true; asking condor_master not to restart us")
+                    log.always(f"Shutdown expression {expression} is TRUE; condor_master will not restart this daemon")
                     self._exit_status = EXIT_NO_RESTART
                     stop()
                     return
@@ -266,7 +266,7 @@ class Daemon(Generic[SettingsT]):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._advertiser.withdraw()
-        self._publisher.end()
+        self._publisher.withdraw()
         self._command_socket.close()
         await self._outbound.close()
 

@@ -35,7 +35,7 @@ def main(program: Program, find_daemon: FindDaemon, arguments: Sequence[str] | N
     _apply_environment(options, os.environ)
     try:
         if options.kill_file is not None:
-            return _end_other(options.kill_file, options)
+            return _stop_other(options.kill_file, options)
         if not _is_background(options, inheritance):
             return _run(options, inheritance, find_daemon)
         return _go_into_background(options, find_daemon)
@@ -54,7 +54,7 @@ def _run(options: Options, inheritance: Inheritance | None, find_daemon: FindDae
 
     environment = dict(os.environ)  # for the child that calls condor_master with those keys
     try:
-        _settle(options)
+        _set_up(options)
     except (BadConfiguration, OSError) as error:
         return _fail(str(error))
     log.open_log(terminal=options.terminal, suffix=options.log_suffix, silent=options.no_log)
@@ -70,12 +70,12 @@ def _run(options: Options, inheritance: Inheritance | None, find_daemon: FindDae
     except BadConfiguration as error:
         for fault in error.faults:
             log.error(f"Configuration: {fault}")
-        return _complain(str(error))
+        return _fail(str(error))
     with pid_file(None if _is_background(options, inheritance) else options.pid_file):
         return asyncio.run(serve(kind, Start(options, inheritance, environment), settings))
 
 
-def _settle(options: Options) -> None:
+def _set_up(options: Options) -> None:
     """Load the configuration, become HTCondor's user and make directories, before the log is opened.
 
     Raises BadConfiguration or OSError.
@@ -127,11 +127,11 @@ def _go_into_background(options: Options, find_daemon: FindDaemon) -> int:
         become_condor()  # before daemonize writes a file
         read_settings(find_daemon())  # faults still reach the terminal here
     except BadConfiguration as error:
-        return _complain(str(error))
+        return _fail(str(error))
     try:
         check(pid_file)
     except OSError as error:
-        return _complain(f"failed to write -pidfile {pid_file}: {error.strerror}")
+        return _fail(f"failed to write -pidfile {pid_file}: {error.strerror}")
     status = FAILED
 
     def serve() -> None:
@@ -142,15 +142,15 @@ def _go_into_background(options: Options, find_daemon: FindDaemon) -> int:
     return status
 
 
-def _end_other(kill_file: Path, options: Options) -> int:
+def _stop_other(kill_file: Path, options: Options) -> int:
     from annexd.daemoncore import settings
-    from annexd.daemoncore.process.pid_file import CannotEnd, end_other
+    from annexd.daemoncore.process.pid_file import CannotStop, stop_other
 
     settings.load(options.local_name)
     try:
-        end_other(kill_file)
-    except CannotEnd as error:
-        return _complain(str(error))
+        stop_other(kill_file)
+    except CannotStop as error:
+        return _fail(str(error))
     return 0
 
 

@@ -79,7 +79,7 @@ class Annexd(Daemon[Configuration]):
     def tasks(self) -> list[Coroutine[Any, Any, None]]:
         return [
             self._journal_monitor.count(),
-            self._journal_monitor.watch(self._orders.journal_is_back),
+            self._journal_monitor.watch(self._orders.journal_is_writable),
             self._reconciler.run(),
             runtime_watch.watch(),
             self._archiver.run(),

@@ -31,7 +31,7 @@ class Archiver:
         while True:
             with contextlib.suppress(JournalError):  # JournalMonitor reports it
                 await in_thread(self._move)
-            self._tell_trouble()
+            self._log_trouble()
             await asyncio.sleep(self._interval_s)
 
     def _move(self) -> None:
@@ -42,7 +42,7 @@ class Archiver:
         if moved:
             log.always(f"Moved {len(moved)} ended requests to the journal's archive")
 
-    def _tell_trouble(self) -> None:
+    def _log_trouble(self) -> None:
         trouble = self._journal.archive_trouble()
         if trouble and trouble != self._trouble:
             log.error(trouble)

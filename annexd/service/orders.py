@@ -31,7 +31,7 @@ from annexd.workflow import JournalError, Outcome, Paused, State
 Answer = TypeVar("Answer")
 NOT_AUTHENTICATED = "NotAuthenticated"  # command_strings.h
 SMALL_BYTES = 16 * 1024  # an ad of this size is parsed in a millisecond, less than the start of a thread takes
-LATER_S = 15.0  # until the next try of an order whose records cannot be written
+RETRY_S = 15.0  # until the next try of an order whose records cannot be written
 
 
 class Orders:
@@ -43,12 +43,12 @@ class Orders:
         self._defaults = defaults
         self._context, self._engine = context, context.index.engine
         self._limits = limits
-        self._room = Semaphore(limits.max_running)
-        self._side_room = Semaphore(limits.max_running)  # so that cancellations do not wait for new annexes
+        self._semaphore = Semaphore(limits.max_running)
+        self._side_semaphore = Semaphore(limits.max_running)  # so that cancellations do not wait for new annexes
         self._changed = changed
         self._continuing: dict[str, asyncio.Task[None]] = {}
-        self._taken: set[str] = set()  # running for a waiting client
-        self._looking: asyncio.Task[None] | None = None
+        self._active: set[str] = set()  # running for a waiting client
+        self._resuming: asyncio.Task[None] | None = None
         self._writable = asyncio.Event()  # set, and replaced, when the journal can be written again
         self._running = 0
         self._idle = asyncio.Event()
@@ -59,10 +59,12 @@ class Orders:
         payload, owner = call.payload(), call.user
         ad = _whole_ad(payload) if payload.remaining <= SMALL_BYTES else None
         command = command_of(ad or {})
-        room = self._side_room if command in ASIDE else self._room
-        if room.is_full and room.waiting >= self._limits.max_waiting:
-            log.always(f"Refused a request from {owner} at {call.peer}: {room.waiting} requests are waiting already")
-            self._answer(call, reply(INVALID_STATE, self._busy(room)))
+        semaphore = self._side_semaphore if command in ASIDE else self._semaphore
+        if semaphore.is_full and semaphore.waiting >= self._limits.max_waiting:
+            log.always(
+                f"Refused a request from {owner} at {call.peer}: {semaphore.waiting} requests are waiting already"
+            )
+            self._answer(call, reply(INVALID_STATE, self._busy(semaphore)))
             return
         ad = await self._in_thread(lambda: _whole_ad(payload)) if ad is None else ad
         if not call.received.identity.mapped:  # CA_CMD does not force authentication, and money needs an owner
@@ -77,9 +79,9 @@ class Orders:
             )
             loop.call_soon_threadsafe(self._changed)
 
-        reply_ad = await self._in_thread(lambda: self._carry_out(ad, owner, accepted), room)
-        tell = log.full_debug if command == status.COMMAND else log.always
-        tell(
+        reply_ad = await self._in_thread(lambda: self._carry_out(ad, owner, accepted), semaphore)
+        write = log.full_debug if command == status.COMMAND else log.always
+        write(
             f"Request {reply_ad.get('CommandID', '(no ID)')} from {owner} at {call.peer}: {reply_ad['Result']} "
             f"{reply_ad.get('ErrorString') or reply_ad.get('BulkRequestID', '')}"
             f"{'' if command == request.COMMAND else f' {command}'}"
@@ -92,27 +94,27 @@ class Orders:
     def reconfigure(self, settings: Configuration) -> None:
         """Apply new limits and defaults, also to waiting orders."""
         self._defaults, self._limits = settings.annex, settings.orders
-        for room in (self._room, self._side_room):
-            room.resize(self._limits.max_running)
+        for semaphore in (self._semaphore, self._side_semaphore):
+            semaphore.resize(self._limits.max_running)
 
-    def _busy(self, room: Semaphore) -> str:
+    def _busy(self, semaphore: Semaphore) -> str:
         return (
-            f"annexd is busy: {self._limits.max_running} requests are running and {room.waiting} are waiting "
+            f"annexd is busy: {self._limits.max_running} requests are running and {semaphore.waiting} are waiting "
             "(ANNEXD_MAX_WAITING_REQUESTS); nothing was ordered; try again later"
         )
 
     def _carry_out(self, ad: Mapping[str, Any], owner: str, accepted: Callable[[State], None]) -> ReplyAd:
-        mine: list[str] = []
+        command_ids: list[str] = []
 
         def take(state: State) -> None:
-            mine.append(state.command_id)
-            self._taken.add(state.command_id)
+            command_ids.append(state.command_id)
+            self._active.add(state.command_id)
             accepted(state)
 
         try:
             return answer(ad, owner, self._context, self._defaults, time.time(), take)
         finally:
-            self._taken.difference_update(mine)
+            self._active.difference_update(command_ids)
 
     def _answer(self, call: Call, answer: ReplyAd) -> None:
         versions = {"CondorVersion": htcondor2.version(), "CondorPlatform": htcondor2.platform()}
@@ -126,15 +128,15 @@ class Orders:
             log.error(f"Failed to look for unfinished requests: {error}")
             return
         for command_id, workflow in unfinished:
-            if command_id not in self._continuing and command_id not in self._taken:
-                room = self._side_room if workflow in (CANCEL, CHANGE) else self._room
-                self._continuing[command_id] = asyncio.create_task(self._continue(command_id, room))
+            if command_id not in self._continuing and command_id not in self._active:
+                semaphore = self._side_semaphore if workflow in (CANCEL, CHANGE) else self._semaphore
+                self._continuing[command_id] = asyncio.create_task(self._continue(command_id, semaphore))
 
-    def journal_is_back(self) -> None:
+    def journal_is_writable(self) -> None:
         """Continue at once the orders that wait for the journal, and look for unfinished ones."""
         self._writable.set()
         self._writable = asyncio.Event()
-        self._looking = asyncio.create_task(self.continue_unfinished())
+        self._resuming = asyncio.create_task(self.continue_unfinished())
 
     async def pause(self, timeout_s: float, hurry: asyncio.Event) -> None:
         """Start nothing more, and wait for running calls to AWS, until the time-out or `hurry`.
@@ -151,10 +153,10 @@ class Orders:
         if not self._idle.is_set():
             log.always(f"{self._running} requests are still in a call to AWS; they will continue at the next start")
 
-    async def _continue(self, command_id: str, room: Semaphore) -> None:
+    async def _continue(self, command_id: str, semaphore: Semaphore) -> None:
         """Run the workflow again and again until it is finished."""
         try:
-            while (retry_at_s := await self._run_once(command_id, room)) is not None:
+            while (retry_at_s := await self._run_once(command_id, semaphore)) is not None:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(max(retry_at_s - time.time(), 1.0)):
                         await self._writable.wait()
@@ -164,19 +166,19 @@ class Orders:
             self._continuing.pop(command_id, None)
             self._changed()
 
-    async def _run_once(self, command_id: str, room: Semaphore) -> float | None:
+    async def _run_once(self, command_id: str, semaphore: Semaphore) -> float | None:
         """Run the workflow; return when to retry, or None once it is finished.  Raises Paused."""
         try:
-            outcome = await self._in_thread(lambda: self._engine.run(command_id), room)
+            outcome = await self._in_thread(lambda: self._engine.run(command_id), semaphore)
         except JournalError as error:
             log.error(f"Request {command_id} cannot continue: {error}")
-            return time.time() + LATER_S
-        _tell(outcome)
+            return time.time() + RETRY_S
+        _log_outcome(outcome)
         return outcome.retry_at_s
 
-    async def _in_thread(self, work: Callable[[], Answer], room: Semaphore | None = None) -> Answer:
+    async def _in_thread(self, work: Callable[[], Answer], semaphore: Semaphore | None = None) -> Answer:
         """Run `work` in a daemon thread; if the process ends first, the journal still holds the order."""
-        async with room or self._room:
+        async with semaphore or self._semaphore:
             self._running += 1
             self._idle.clear()
             answer = in_thread(work)
@@ -201,7 +203,7 @@ def _summary(state: State) -> str:
     return order.summary if order else "its order cannot be read"
 
 
-def _tell(outcome: Outcome) -> None:
+def _log_outcome(outcome: Outcome) -> None:
     if outcome.retry_at_s is None:
         log.always(f"Request {outcome.command_id} finished: {outcome.result} {outcome.error}")
     else:

@@ -30,8 +30,8 @@ NOT_YOURS: Final = (
 class Fault(Exception):
     """The profile gives no keys; the text says why.  `transient`: a retry may succeed."""
 
-    def __init__(self, words: str, *, transient: bool = False) -> None:
-        super().__init__(words)
+    def __init__(self, message: str, *, transient: bool = False) -> None:
+        super().__init__(message)
         self.transient = transient
 
 
@@ -99,10 +99,10 @@ def _resolved(request: Mapping[str, Any]) -> dict[str, Any]:
     except Fault:
         raise
     except exceptions.ClientError as error:
-        said = error.response.get("Error", {})
+        response = error.response.get("Error", {})
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        words = f"{error.operation_name} was refused ({said.get('Code')}): {_short(said.get('Message'))}"
-        raise Fault(words, transient=status >= 500 or "Throttl" in str(said.get("Code"))) from error
+        message = f"{error.operation_name} was refused ({response.get('Code')}): {_short(response.get('Message'))}"
+        raise Fault(message, transient=status >= 500 or "Throttl" in str(response.get("Code"))) from error
     except (exceptions.UnauthorizedSSOTokenError, exceptions.SSOError, exceptions.TokenRetrievalError) as error:
         raise Fault(f"{_short(error)}; {SSO_LOGIN.format(name=name)}") from error
     except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
@@ -219,9 +219,9 @@ def _program(*, allowed: bool, name: str) -> Any:
                     arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
                 )
             except (OSError, IndexError, ValueError) as error:
-                words = getattr(error, "strerror", None) or "it is not a command"
+                message = getattr(error, "strerror", None) or "it is not a command"
                 raise Fault(
-                    f"its credential_process cannot be started on the host where annexd runs: {words}; use "
+                    f"its credential_process cannot be started on the host where annexd runs: {message}; use "
                     "the program's absolute path"
                 ) from error
 
@@ -241,5 +241,5 @@ def _program(*, allowed: bool, name: str) -> Any:
     return CredentialProgram
 
 
-def _short(words: object) -> str:
-    return " ".join(str(words).split())[:LONGEST]
+def _short(message: object) -> str:
+    return " ".join(str(message).split())[:LONGEST]

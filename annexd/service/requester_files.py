@@ -4,7 +4,7 @@ A path in a request is untrusted.  It could name annexd's own secrets, another u
 or a link that is changed between a check and its use.  So the file is opened once, by a process with the requester's
 user ID and without following a final link, and all checks are made on the open descriptor.
 
-This process belongs to the requester, who can stop it: see requester_places.
+This process belongs to the requester, who can stop it: see requester_slots.
 """
 
 import base64
@@ -14,7 +14,7 @@ import pwd
 import subprocess
 
 from annexd.service import requester_standalone
-from annexd.service.requester_places import ChildSlots, end, python
+from annexd.service.requester_slots import Slots, kill, python
 from annexd.service.requester_standalone import (
     MAX_BYTES,
     MAX_FILES,
@@ -31,7 +31,7 @@ READ_TIMEOUT_S = 20.0  # a hanging file server must not block a worker indefinit
 SLOW_S = 2.0  # a child normally answers in 0.1 s
 MAX_SLOW = 2  # slow children of one user; that user's next request is refused at once
 MAX_AT_ONCE = 8  # children of one user; the next request waits for up to SLOW_S
-READERS = ChildSlots(at_once=MAX_AT_ONCE, slow_s=SLOW_S, max_slow=MAX_SLOW, wait_s=SLOW_S)
+READER_SLOTS = Slots(at_once=MAX_AT_ONCE, slow_s=SLOW_S, max_slow=MAX_SLOW, wait_s=SLOW_S)
 
 STANDALONE = requester_standalone.__file__
 BECOME = (  # run by a child that becomes the requester
@@ -63,8 +63,8 @@ class RequesterFiles:
         account = self.account(owner)
         if is_self(account, path):
             return read_folder(path)
-        printed = json.loads(_read_in_child(account, path, READ_FOLDER_STANDALONE))
-        return {name: base64.b64decode(content) for name, content in printed.items()}
+        output = json.loads(_read_in_child(account, path, READ_FOLDER_STANDALONE))
+        return {name: base64.b64decode(content) for name, content in output.items()}
 
     def account(self, owner: str) -> pwd.struct_passwd:
         """Return the account of `owner` (user@domain) on this host.  Raises CannotRead."""
@@ -112,27 +112,27 @@ def _name_of(uid: int) -> str:
 
 def _read_in_child(account: pwd.struct_passwd, path: str, program: str) -> bytes:
     who = ",".join(map(str, (account.pw_uid, *groups_of(account))))
-    with READERS.take(account.pw_uid) as place:
-        if place is None:
+    with READER_SLOTS.take(account.pw_uid) as slot:
+        if slot is None:
             raise CannotRead(
                 f"{path} is not opened: processes that read files as {account.pw_name} do not answer; find "
                 "out what blocks them, then order again"
             )
         try:
-            place.child = child = python(program, STANDALONE, path, who)
+            slot.child = child = python(program, STANDALONE, path, who)
         except (OSError, ValueError) as error:
             raise CannotRead(f"annexd cannot become {account.pw_name} to open {path}: {error}") from error
         try:
-            printed, said = child.communicate(timeout=READ_TIMEOUT_S)
+            output, stderr = child.communicate(timeout=READ_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            end(child)
+            kill(child)
             raise CannotRead(f"{path} could not be read within {READ_TIMEOUT_S:g} s") from None
     if child.returncode != 0:
-        raise CannotRead(_last_words(said) or f"{path} could not be read")
-    return printed
+        raise CannotRead(_last_message(stderr) or f"{path} could not be read")
+    return output
 
 
-def _last_words(stderr: bytes) -> str:
+def _last_message(stderr: bytes) -> str:
     """Return the message of the exception that ended the child."""
     last = stderr.decode(errors="replace").strip().rpartition("\n")[2]
     return last.partition(": ")[2] or last

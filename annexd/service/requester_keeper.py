@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 ROOT = 0
-END_S = 5.0  # for killing all processes; annexd waits longer than this
+KILL_S = 5.0  # for killing all processes; annexd waits longer than this
 LOOK_S = 0.01  # between two looks for remaining processes
 MAX_ANSWER = 65536  # bytes: the capacity of a pipe without a reader
 CPU_S = 60  # for each process of the requester
@@ -39,10 +39,10 @@ def main(life: int) -> None:
     if os.fork() == 0:
         os.close(answers)
         os.close(life)
-        _work(request, answering)
+        _run_worker(request, answering)
     os.close(answering)
     answer = _answer(answers, life, time.monotonic() + request["timeout_s"])
-    _end_children(time.monotonic() + END_S)
+    _kill_children(time.monotonic() + KILL_S)
     sys.stdout.buffer.write(
         json.dumps({"fault": LATE.format(request["timeout_s"])}).encode() if answer is None else answer
     )
@@ -55,10 +55,10 @@ def _become_reaper() -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
-def _answer(pipe: int, life: int, end_s: float) -> bytes | None:
+def _answer(pipe: int, life: int, deadline_s: float) -> bytes | None:
     """Return the worker's answer; None if it is late or too large, or if annexd has exited."""
     answer = b""
-    while len(answer) <= MAX_ANSWER and (left_s := end_s - time.monotonic()) > 0:
+    while len(answer) <= MAX_ANSWER and (left_s := deadline_s - time.monotonic()) > 0:
         ready, _, _ = select.select([pipe, life], [], [], left_s)
         if pipe in ready:
             part = os.read(pipe, MAX_ANSWER)
@@ -70,12 +70,12 @@ def _answer(pipe: int, life: int, end_s: float) -> bytes | None:
     return None
 
 
-def _end_children(end_s: float) -> None:
+def _kill_children(deadline_s: float) -> None:
     """Kill children until none is left: orphans of each one that ends become children of the keeper.
 
     Only children are killed: their process IDs cannot be reused before the keeper has waited for them.
     """
-    while time.monotonic() < end_s:
+    while time.monotonic() < deadline_s:
         try:
             while os.waitpid(-1, os.WNOHANG)[0] != 0:
                 pass
@@ -101,7 +101,7 @@ def _parent(stat: Path) -> int:
 # In the worker.
 
 
-def _work(request: dict[str, Any], answering: int) -> NoReturn:
+def _run_worker(request: dict[str, Any], answering: int) -> NoReturn:
     """Do the job with the requester's rights and environment, and nothing of annexd's."""
     try:
         os.setsid()
@@ -116,12 +116,12 @@ def _work(request: dict[str, Any], answering: int) -> NoReturn:
         with suppress(OSError):
             os.chdir(request["environment"]["HOME"])
         sys.path[:] = request["path"]
-        os.write(answering, json.dumps(_done(request)).encode())
+        os.write(answering, json.dumps(_answer_of_program(request)).encode())
     finally:
         os._exit(0)
 
 
-def _done(request: dict[str, Any]) -> Any:
+def _answer_of_program(request: dict[str, Any]) -> Any:
     try:
         return runpy.run_path(request["program"])["answer"](request)
     except OSError as error:

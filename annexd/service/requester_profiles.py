@@ -22,7 +22,7 @@ from annexd.annex.request.key_source import NoKeys, Profile
 from annexd.aws import Credentials, SecretKey
 from annexd.service import profile_worker, requester_keeper
 from annexd.service.requester_files import RequesterFiles, groups_of, is_self
-from annexd.service.requester_places import ChildSlot, ChildSlots, end
+from annexd.service.requester_slots import Slot, Slots, kill
 
 RESOLVE_TIMEOUT_S: Final = 30.0  # for SSO, STS and the requester's program together
 KEEPER_TIMEOUT_S: Final = 10.0  # in addition, for the keeper to kill remaining processes
@@ -31,7 +31,7 @@ KEEP_S: Final = 60.0  # for keys of a program that gives no expiry
 MAX_KEPT: Final = 256
 LONGEST: Final = 2000  # characters of a fault
 AT_ONCE: Final = 4  # children of one user
-PLACES: Final = ChildSlots(at_once=AT_ONCE, slow_s=RESOLVE_TIMEOUT_S + KEEPER_TIMEOUT_S, max_slow=1, wait_s=0.0)
+SLOTS: Final = Slots(at_once=AT_ONCE, slow_s=RESOLVE_TIMEOUT_S + KEEPER_TIMEOUT_S, max_slow=1, wait_s=0.0)
 PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 KEEPER: Final = "import runpy, sys; runpy.run_path(sys.argv[1])['main'](int(sys.argv[2]))"
 # A child gets annexd's settings of proxies, certificate authorities and time zone, and nothing else of its environment.
@@ -51,7 +51,7 @@ PASSED: Final = (
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _CachedKeys:
     credentials: Credentials
     digest: str
     until_s: float
@@ -73,7 +73,7 @@ class RequesterProfiles:
     ) -> None:
         self._files, self._may_run, self._urls, self._now_s = files, may_run, dict(urls or {}), now_s
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[int, Profile, bool], _Kept] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, Profile, bool], _CachedKeys] = OrderedDict()
 
     def reconfigure(self, defaults: Defaults) -> None:
         self._may_run = defaults.allow_credential_process
@@ -87,13 +87,13 @@ class RequesterProfiles:
             kept = self._kept.get(key)
             if kept is not None and kept.until_s <= self._now_s():
                 kept = None
-        said = _asked(account, self._request(account, profile, kept.digest if kept else ""))
-        if kept is not None and said.get("digest") == kept.digest:
+        answer = _answer_of(account, self._request(account, profile, kept.digest if kept else ""))
+        if kept is not None and answer.get("digest") == kept.digest:
             return kept.credentials
-        credentials = _credentials(said)
+        credentials = _credentials(answer)
         if credentials.expires_at_s is not None and credentials.expires_at_s <= self._now_s():
             raise NoKeys("its keys have expired: log in again or renew them")
-        if isinstance(digest := said.get("digest"), str):
+        if isinstance(digest := answer.get("digest"), str):
             self._keep(key, digest, credentials)
         return credentials
 
@@ -107,7 +107,7 @@ class RequesterProfiles:
         now_s = self._now_s()
         until_s = now_s + KEEP_S if credentials.expires_at_s is None else credentials.expires_at_s - RENEW_S
         with self._lock:
-            self._kept[key] = _Kept(credentials, digest, until_s)
+            self._kept[key] = _CachedKeys(credentials, digest, until_s)
             self._kept.move_to_end(key)
             for old in [old for old, kept in self._kept.items() if kept.until_s <= now_s]:
                 del self._kept[old]
@@ -147,26 +147,26 @@ def _environment(account: pwd.struct_passwd, profile: Profile) -> dict[str, str]
     }
 
 
-def _asked(account: pwd.struct_passwd, request: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What the child says, which may be anything of the requester's.  Raises NoKeys."""
-    with PLACES.take(account.pw_uid) as place:
-        if place is None:
+def _answer_of(account: pwd.struct_passwd, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the child's answer, which the requester may have forged.  Raises NoKeys."""
+    with SLOTS.take(account.pw_uid) as slot:
+        if slot is None:
             raise NoKeys(f"annexd is already resolving {AT_ONCE} profiles of {account.pw_name}", transient=True)
-        printed = _printed(place, json.dumps(request).encode())
+        output = _keeper_output(slot, json.dumps(request).encode())
     try:
-        said = json.loads(printed)
+        answer = json.loads(output)
     except (ValueError, RecursionError) as error:
         raise NoKeys("the process that resolves it exited without an answer") from error
-    if not isinstance(said, dict):
+    if not isinstance(answer, dict):
         raise NoKeys("the process that resolves it exited without an answer")
-    return said
+    return answer
 
 
-def _printed(place: ChildSlot, request: bytes) -> bytes:
+def _keeper_output(slot: Slot, request: bytes) -> bytes:
     """Return the output of a keeper, which runs with annexd's own rights: see requester_keeper."""
     life, living = os.pipe()  # the keeper sees it close when this process exits
     try:
-        place.child = child = subprocess.Popen(
+        slot.child = child = subprocess.Popen(
             [sys.executable, "-I", "-c", KEEPER, requester_keeper.__file__, str(life)],
             cwd="/",
             env={},
@@ -179,7 +179,7 @@ def _printed(place: ChildSlot, request: bytes) -> bytes:
         try:
             return child.communicate(request, timeout=RESOLVE_TIMEOUT_S + KEEPER_TIMEOUT_S)[0]
         except subprocess.TimeoutExpired:
-            end(child)
+            kill(child)
             return b""
     except (OSError, ValueError) as error:
         raise NoKeys(f"failed to start a process for it: {error}", transient=True) from error
@@ -188,12 +188,12 @@ def _printed(place: ChildSlot, request: bytes) -> bytes:
         os.close(living)
 
 
-def _credentials(said: Mapping[str, Any]) -> Credentials:
+def _credentials(answer: Mapping[str, Any]) -> Credentials:
     """Parse the worker's answer.  Raises NoKeys."""
-    if isinstance(fault := said.get("fault"), str):
-        raise NoKeys(_line(fault), transient=said.get("transient") is True)
+    if isinstance(fault := answer.get("fault"), str):
+        raise NoKeys(_one_line(fault), transient=answer.get("transient") is True)
     key_id, secret, token, expires_at_s = (
-        said.get(name) for name in ("access_key_id", "secret_access_key", "session_token", "expires_at_s")
+        answer.get(name) for name in ("access_key_id", "secret_access_key", "session_token", "expires_at_s")
     )
     if not _is_key(key_id) or not _is_key(secret) or not (token in (None, "") or _is_key(token)):
         raise NoKeys("its keys do not have the form of AWS keys")
@@ -206,5 +206,5 @@ def _is_key(value: object) -> bool:
     return isinstance(value, str) and bool(value) and value.isascii() and value.isprintable() and " " not in value
 
 
-def _line(words: str) -> str:
-    return " ".join("".join(each if each.isprintable() else " " for each in words).split())[:LONGEST]
+def _one_line(text: str) -> str:
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())[:LONGEST]

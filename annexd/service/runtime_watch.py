@@ -17,13 +17,13 @@ def today() -> date:
 def status(day: date) -> Mapping[str, str]:
     """Return attributes of the daemon's ad: the runtime, its end of support, and a warning when that is near."""
     facts = {"AnnexLambdaRuntime": RUNTIME, "AnnexLambdaRuntimeEnd": END_OF_SUPPORT[RUNTIME].isoformat()}
-    words = warning(day)
-    return {**facts, "AnnexWarning": words} if words else facts
+    text = warning(day)
+    return {**facts, "AnnexWarning": text} if text else facts
 
 
 async def watch() -> None:
     """Log the warning once a day, until cancelled."""
     while True:
-        if words := warning(today()):
-            log.always(f"WARNING: {words}")
+        if text := warning(today()):
+            log.always(f"WARNING: {text}")
         await asyncio.sleep(LOOK_S)

@@ -37,14 +37,14 @@ class Archive:
 
     def __init__(self, database: sqlite3.Connection, path: Path, application_id: int, version: int) -> None:
         self.path, self.trouble = path, ""
-        self._database, self._is_ours = database, False
+        self._database, self._is_valid = database, False
         try:
             JournalFile(path)
             database.execute("ATTACH DATABASE ? AS archive", (str(path),))
             database.execute("PRAGMA archive.journal_mode=WAL")
             database.execute("PRAGMA archive.synchronous=FULL")
             self._check(application_id, version)
-            self._is_ours = True
+            self._is_valid = True
         except (sqlite3.Error, OSError, ValueError) as error:
             self._fail(error)
 
@@ -62,7 +62,7 @@ class Archive:
 
         Nothing is ever written if the file was not a valid archive at the start.
         """
-        if not self._is_ours:
+        if not self._is_valid:
             return []
         try:
             self._database.execute("BEGIN IMMEDIATE")
@@ -89,7 +89,7 @@ class Archive:
             raise ValueError(f"it is not an archive of this version of annexd (application_id, version: {found})")
 
     def _read(self, query: str, *values: str) -> list[tuple[Any, ...]]:
-        if not self._is_ours:
+        if not self._is_valid:
             return []
         try:
             return self._database.execute(query, values).fetchall()

@@ -17,7 +17,7 @@ from annexd.workflow.fold import fold
 from annexd.workflow.journal import Journal
 from annexd.workflow.json_form import Unreadable, from_json, to_json
 from annexd.workflow.keyed_lock import KeyedLock
-from annexd.workflow.outcome import Counts, Outcome, outcome_of, stuck_words
+from annexd.workflow.outcome import Counts, Outcome, outcome_of, stuck_reason_of
 from annexd.workflow.pruning import superfluous
 from annexd.workflow.record import FAILURE, SUCCESS, Json, Kind, State, StepState
 from annexd.workflow.retry_policy import RetryPolicy
@@ -200,7 +200,7 @@ class Engine:
             failures=failures,
             unfinished=len(unfinished),
             stuck=len(stuck),
-            stuck_reason=f"{stuck[0].command_id}: {stuck_words(stuck[0])}" if stuck else "",
+            stuck_reason=f"{stuck[0].command_id}: {stuck_reason_of(stuck[0])}" if stuck else "",
         )
 
     def _fold(self, command_id: str) -> State:
@@ -245,16 +245,16 @@ class Engine:
             self._since.begin(state.command_id, step.name)
             result = _attempt(step.name, lambda: to_json(step.forward(state.order, intent)))
         except Retry as error:
-            self._ask_again(state, step, error)
+            self._retry_forward(state, step, error)
         except Refused as error:
             if error.local and self._workflows.named(state.workflow).patient:
-                self._ask_again(state, step, Retry(str(error), untouched=error.untouched))
+                self._retry_forward(state, step, Retry(str(error), untouched=error.untouched))
             else:
                 self._fail(state, step, error)
         else:
             self._journal.append(state.command_id, step.name, Kind.DONE, result)
 
-    def _ask_again(self, state: State, step: Step[Any, Any, Any], error: Retry) -> None:
+    def _retry_forward(self, state: State, step: Step[Any, Any, Any], error: Retry) -> None:
         self._journal.append(
             state.command_id, step.name, Kind.UNKNOWN, {"error": str(error), "untouched": error.untouched}
         )
@@ -267,10 +267,10 @@ class Engine:
         if elapsed_s + pause_s <= deadline_s and known.attempts < self._pace.max_attempts:
             self._wait(pause_s)
         elif patient:
-            self._get_stuck(state, known, error)
+            self._mark_stuck(state, known, error)
         else:
-            words = f"{error}; gave up after {known.attempts} attempts in {elapsed_s:.0f} s"
-            self._fail(state, step, Refused(words))
+            reason = f"{error}; gave up after {known.attempts} attempts in {elapsed_s:.0f} s"
+            self._fail(state, step, Refused(reason))
 
     def _fail(self, state: State, step: Step[Any, Any, Any], error: Refused) -> None:
         body = {"result": error.result, "error": str(error), "untouched": error.untouched}
@@ -285,24 +285,24 @@ class Engine:
             asked_at_s = self._since.moment_s(state.command_id, step.name, known.unsettled_at_s)
             _attempt(step.name, lambda: step.backward(state.order, known.intent, asked_at_s))
         except Retry as error:
-            self._undo_again(state, known, error)
+            self._retry_undo(state, known, error)
         except Refused as error:
-            self._get_stuck(state, known, error)
+            self._mark_stuck(state, known, error)
         else:
             self._journal.append(state.command_id, step.name, Kind.UNDONE, {})
 
-    def _undo_again(self, state: State, known: StepState, error: Retry) -> None:
+    def _retry_undo(self, state: State, known: StepState, error: Retry) -> None:
         """Retry the undo within this run, unless it was stuck before or has taken too long; then get stuck."""
         now_s = self._now_s()
         pause_s = self._pace.pause_s(known.undo_attempts, self._random)
         patient = now_s + pause_s < (known.undo_began_at_s or now_s) + self._pace.undo_patience_s
         if known.stuck or not patient or known.undo_attempts >= self._pace.max_attempts:
-            self._get_stuck(state, known, error)
+            self._mark_stuck(state, known, error)
         else:
             self._journal.append(state.command_id, known.name, Kind.UNKNOWN, {"error": str(error)})
             self._wait(pause_s)
 
-    def _get_stuck(self, state: State, known: StepState, error: Exception) -> None:
+    def _mark_stuck(self, state: State, known: StepState, error: Exception) -> None:
         retry_at_s = self._now_s() + self._pace.stuck_pause_s(known.stuck, self._random)
         body = {"error": str(error), "retry_at_s": retry_at_s}
         self._journal.append(state.command_id, known.name, Kind.STUCK, body)
@@ -315,14 +315,14 @@ class Engine:
             return self._now_s() + self._pace.stuck_cap_s
         for step in state.steps.values():
             if state.failure and step.needs_undo and step.undo_deaths > 1:  # an undo must not kill annexd at each start
-                return self._sane(step.undo_at_s + self._pace.stuck_pause_s(step.undo_deaths - 2, lambda: 1.0))
+                return self._plausible(step.undo_at_s + self._pace.stuck_pause_s(step.undo_deaths - 2, lambda: 1.0))
             if (
                 step in state.stuck_steps and step.stuck_seq > self._started_seq
             ):  # after a restart it is retried at once
-                return self._sane(step.retry_at_s)
+                return self._plausible(step.retry_at_s)
         return 0.0
 
-    def _sane(self, retry_at_s: float) -> float:
+    def _plausible(self, retry_at_s: float) -> float:
         """Ignore a retry time beyond the longest pause: the clock was set back."""
         return 0.0 if retry_at_s - self._now_s() > self._pace.stuck_cap_s else retry_at_s
 

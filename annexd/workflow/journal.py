@@ -93,7 +93,7 @@ class Journal:
         row = (command_id, step, kind.value, json.dumps(body), self._now_s())
         with self._lock, self._health.writing():
             if kind is Kind.ACCEPTED:
-                self._check_room()
+                self._check_space()
             with self._explained("written"):
                 self._insert(row)
             if kind is Kind.FINISHED:
@@ -105,7 +105,7 @@ class Journal:
     def probe(self) -> None:
         """Test whether the disk can be written, without adding a record."""
         with self._lock, self._health.writing():
-            self._check_room()
+            self._check_space()
             with self._explained("written"), self._rolled_back_on_error():
                 self._database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
@@ -216,7 +216,7 @@ class Journal:
                 self._database.rollback()
             raise
 
-    def _check_room(self) -> None:
+    def _check_space(self) -> None:
         with self._explained("written"):
             self._file.check()
 
@@ -226,11 +226,11 @@ class Journal:
             raise JournalError(
                 f"the journal {self.path} cannot be opened",
                 f"its log {log} is damaged, and {lost} records after the damage would be lost",
-                f"restore both files from a backup, or {self._start_anew}",
+                f"restore both files from a backup, or {self._start_empty}",
             )
 
     @property
-    def _start_anew(self) -> str:
+    def _start_empty(self) -> str:
         return f"move {self.path}* away: annexd then starts with an empty journal and takes over what it finds in AWS"
 
     def _check_structure(self) -> None:
@@ -239,7 +239,7 @@ class Journal:
             raise JournalError(
                 f"the journal {self.path} cannot be opened",
                 f"it is damaged ({'; '.join(map(str, faults))})",
-                f"restore it from a backup, or {self._start_anew}",
+                f"restore it from a backup, or {self._start_empty}",
             )
 
     def _hold_alone(self) -> None:
@@ -287,7 +287,7 @@ class Journal:
         except (sqlite3.Error, OSError) as error:
             why, next_step = _explain(error, self.path)
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGED:
-                why, next_step = f"it is damaged ({error})", f"restore it from a backup, or {self._start_anew}"
+                why, next_step = f"it is damaged ({error})", f"restore it from a backup, or {self._start_empty}"
             unknown = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_FSYNC
             raise JournalError(f"the journal {self.path} cannot be {verb}", why, next_step, unknown=unknown) from error
 

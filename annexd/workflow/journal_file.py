@@ -31,7 +31,7 @@ class JournalFile:
 
     def check(self) -> None:
         """Raise JournalError or OSError if no order should be accepted."""
-        if not self._is_there():
+        if not self._exists():
             raise JournalError(
                 f"the journal {self._path} is missing",
                 "the file was moved, removed or replaced while annexd had it open",
@@ -47,7 +47,7 @@ class JournalFile:
                 "free some space; annexd then accepts requests again",
             )
 
-    def _is_there(self) -> bool:
+    def _exists(self) -> bool:
         try:
             return _identity(os.stat(self._path, follow_symlinks=False)) == self._identity
         except OSError:

@@ -45,11 +45,11 @@ def outcome_of(state: State, retry_at_s: float | None) -> Outcome:
     """Return the outcome of a state; `retry_at_s` is set if it is stuck."""
     result, error = state.finished or state.failure or (FAILURE, "")
     if not state.finished:
-        error = "; ".join(filter(None, (error, stuck_words(state))))
+        error = "; ".join(filter(None, (error, stuck_reason_of(state))))
     return Outcome(state.command_id, state.owner, state.order, result, error, state.results, retry_at_s)
 
 
-def stuck_words(state: State) -> str:
+def stuck_reason_of(state: State) -> str:
     """Return why a workflow is stuck, or ""."""
     if state.damage:
         return f"the journal's records of this request are unusable: {state.damage}"

@@ -10,23 +10,23 @@ from typing import Final
 from annexd.workflow.fold import fold
 from annexd.workflow.record import Kind, Record, State, StepState
 
-MOST: Final = 200  # records of one command before it is pruned
-KEPT: Final = 20  # newest attempts: enough for the back-off to have reached its longest pause
+MAX_RECORDS: Final = 200  # records of one command before it is pruned
+KEPT_ATTEMPTS: Final = 20  # newest attempts: enough for the back-off to have reached its longest pause
 BEGINNINGS: Final = (Kind.UNDOING, Kind.INTENT)
 ENDS: Final = (Kind.UNKNOWN, Kind.STUCK)
 
 
 def superfluous(command_id: str, history: Sequence[Record]) -> list[int]:
     """Return the numbers of records that do not affect the folded state."""
-    if len(history) < MOST:
+    if len(history) < MAX_RECORDS:
         return []
-    tries = list(_tries(history))[:-KEPT]
-    seqs = {record.seq for each in tries for record in each}
+    attempts = list(_failed_attempts(history))[:-KEPT_ATTEMPTS]
+    seqs = {record.seq for each in attempts for record in each}
     kept = [record for record in history if record.seq not in seqs]
     return sorted(seqs) if _essence(fold(command_id, kept)) == _essence(fold(command_id, history)) else []
 
 
-def _tries(history: Sequence[Record]) -> list[list[Record]]:
+def _failed_attempts(history: Sequence[Record]) -> list[list[Record]]:
     """Return each failed attempt: the record of its beginning and those of its end.
 
     A step's first attempt, which holds its intent, and attempts of unknown effect, which must be undone, are kept.

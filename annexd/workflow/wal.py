@@ -52,8 +52,8 @@ def _good_frames(log: bytes, frames: range, page_size: int, order: str, salts: t
 
 def _beyond(log: bytes, frames: range, salts: tuple[int, ...]) -> int:
     """Count commits with the log's salts, less the newest; frames left from an earlier round have other salts."""
-    told = (FRAME.unpack_from(log, at) for at in frames)
-    found = [size_after for _, size_after, *its_salts, _, _ in told if size_after and tuple(its_salts) == salts]
+    headers = (FRAME.unpack_from(log, at) for at in frames)
+    found = [size_after for _, size_after, *its_salts, _, _ in headers if size_after and tuple(its_salts) == salts]
     return max(len(found) - 1, 0)
 
 

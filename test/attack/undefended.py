@@ -58,8 +58,8 @@ DEFENCES = (
         """while self._taken >= room:
             self._make_room(f"others needed its place ({knob('MAX_PENDING_CONNECTIONS')} is {most})")
 """,
-        """if self._taken >= room:
-            place.close("no room")
+        """if self._count >= limit:
+            pending.close("refused")
             return
 """,
         "flood_of_new",

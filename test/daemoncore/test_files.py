@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from annexd.daemoncore.config.runtime_config import CannotSet, name_in
-from annexd.daemoncore.process.pid_file import CannotEnd, end_other, pid_file
+from annexd.daemoncore.process.pid_file import CannotStop, pid_file, stop_other
 from annexd.daemoncore.sinful import Sinful, write_address_file
 
 SECRET = "what somebody keeps\n"
@@ -32,8 +32,8 @@ def test_a_pid_file_is_not_read_through_a_link_nor_from_a_fifo(tmp_path: Path) -
     (tmp_path / "link").symlink_to("other")
     os.mkfifo(tmp_path / "fifo")
     for name in ("link", "fifo"):
-        with pytest.raises(CannotEnd, match="cannot stop the process in"):
-            end_other(tmp_path / name)
+        with pytest.raises(CannotStop, match="cannot stop the process in"):
+            stop_other(tmp_path / name)
 
 
 def test_the_address_file_is_not_written_through_a_link(tmp_path: Path) -> None:

@@ -62,23 +62,23 @@ def test_an_option_of_daemoncore_is_understood(line: str, set_to: dict[str, Any]
     assert parse(line.split()) == Options(**set_to)
 
 
-@pytest.mark.parametrize(("line", "words"), REFUSED, ids=[line for line, _ in REFUSED])
-def test_an_unsupported_option_is_refused_by_name(line: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("line", "expected"), REFUSED, ids=[line for line, _ in REFUSED])
+def test_an_unsupported_option_is_refused_by_name(line: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         parse(line.split())
     assert ended.value.code == 1
-    assert words in capsys.readouterr().err
+    assert expected in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("word", ["-v", "-vers", "-version", "--version"])
 def test_the_version_includes_that_of_htcondor(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         parse([word])
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert ended.value.code == 0
-    assert said.startswith("condor_annexd ")
-    assert "$CondorVersion: " in said
-    assert "$CondorPlatform: " in said
+    assert output.startswith("condor_annexd ")
+    assert "$CondorVersion: " in output
+    assert "$CondorPlatform: " in output
 
 
 @pytest.mark.parametrize("word", ["-h", "-help", "--help"])

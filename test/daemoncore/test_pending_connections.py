@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from annexd.daemoncore.network.pending_connections import PendingConnections, Place, counted_as
+from annexd.daemoncore.network.pending_connections import PendingConnection, PendingConnections, counting_host
 
 LATER_S = time.monotonic() + 3600
 
@@ -21,7 +21,7 @@ LATER_S = time.monotonic() + 3600
     ],
 )
 def test_an_address_is_counted_by_its_host(address: str, counted: str) -> None:
-    assert counted_as(address) == counted
+    assert counting_host(address) == counted
 
 
 def test_one_ipv6_network_with_many_addresses_evicts_only_its_own_connections() -> None:
@@ -30,7 +30,7 @@ def test_one_ipv6_network_with_many_addresses_evicts_only_its_own_connections() 
 
         def enter(address: str) -> None:
             pending_connections.enter(
-                Place(counted_as(address), lambda _reason: ended.append(address), LATER_S, LATER_S), 10
+                PendingConnection(counting_host(address), lambda _reason: ended.append(address), LATER_S, LATER_S), 10
             )
 
         enter("2001:db8:9::1")

@@ -7,15 +7,15 @@ from typing import Any
 from annexd.daemoncore.process.semaphore import Semaphore
 
 
-class AccessCheck:
+class Holder:
     """A task that holds the semaphore until it is told to leave."""
 
-    def __init__(self, room: Semaphore) -> None:
+    def __init__(self, semaphore: Semaphore) -> None:
         self.is_inside, self._may_go = False, asyncio.Event()
-        self.task = asyncio.create_task(self._stay(room))
+        self.task = asyncio.create_task(self._stay(semaphore))
 
-    async def _stay(self, room: Semaphore) -> None:
-        async with room:
+    async def _stay(self, semaphore: Semaphore) -> None:
+        async with semaphore:
             self.is_inside = True
             await self._may_go.wait()
 
@@ -28,47 +28,47 @@ def run(scene: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(scene, timeout=10))
 
 
-async def visits(room: Semaphore, number: int) -> list[AccessCheck]:
-    found = [AccessCheck(room) for _ in range(number)]
-    await settled()
+async def holders(semaphore: Semaphore, number: int) -> list[Holder]:
+    found = [Holder(semaphore) for _ in range(number)]
+    await let_tasks_run()
     return found
 
 
-async def settled() -> None:
+async def let_tasks_run() -> None:
     for _ in range(5):
         await asyncio.sleep(0)
 
 
 def test_tasks_enter_in_the_order_of_their_arrival() -> None:
     async def scene() -> None:
-        room = Semaphore(2)
-        guests = await visits(room, 5)
+        semaphore = Semaphore(2)
+        guests = await holders(semaphore, 5)
         assert [guest.is_inside for guest in guests] == [True, True, False, False, False]
-        assert room.waiting == 3
+        assert semaphore.waiting == 3
         await guests[1].go()
-        await settled()
+        await let_tasks_run()
         assert [guest.is_inside for guest in guests] == [True, True, True, False, False]
         for guest in guests:
             await guest.go()
-        assert room.waiting == 0
+        assert semaphore.waiting == 0
 
     run(scene())
 
 
 def test_growing_admits_waiting_tasks_and_shrinking_evicts_none() -> None:
     async def scene() -> None:
-        room = Semaphore(1)
-        guests = await visits(room, 4)
-        room.resize(3)
-        await settled()
+        semaphore = Semaphore(1)
+        guests = await holders(semaphore, 4)
+        semaphore.resize(3)
+        await let_tasks_run()
         assert [guest.is_inside for guest in guests] == [True, True, True, False]
-        room.resize(1)
+        semaphore.resize(1)
         await guests[0].go()
         await guests[1].go()
-        await settled()
+        await let_tasks_run()
         assert not guests[3].is_inside
         await guests[2].go()
-        await settled()
+        await let_tasks_run()
         assert guests[3].is_inside
         await guests[3].go()
 
@@ -77,13 +77,13 @@ def test_growing_admits_waiting_tasks_and_shrinking_evicts_none() -> None:
 
 def test_a_task_that_stops_waiting_delays_no_other() -> None:
     async def scene() -> None:
-        room = Semaphore(1)
-        guests = await visits(room, 3)
+        semaphore = Semaphore(1)
+        guests = await holders(semaphore, 3)
         guests[1].task.cancel()
-        await settled()
-        assert room.waiting == 1
+        await let_tasks_run()
+        assert semaphore.waiting == 1
         await guests[0].go()
-        await settled()
+        await let_tasks_run()
         assert guests[2].is_inside
         await guests[2].go()
 
@@ -92,12 +92,12 @@ def test_a_task_that_stops_waiting_delays_no_other() -> None:
 
 def test_a_task_cancelled_at_the_moment_of_its_turn_passes_it_on() -> None:
     async def scene() -> None:
-        room = Semaphore(1)
-        guests = await visits(room, 3)
+        semaphore = Semaphore(1)
+        guests = await holders(semaphore, 3)
         guests[0]._may_go.set()
         await asyncio.sleep(0)  # the first is about to leave
         guests[1].task.cancel()
-        await settled()
+        await let_tasks_run()
         assert not guests[1].is_inside
         assert guests[2].is_inside
         await guests[2].go()

@@ -177,11 +177,11 @@ def test_a_silent_name_server_delays_only_clients_that_depend_on_it(
     """The name server may be the attacker's own, for any number of addresses; netgroups may come from LDAP."""
     over = threading.Event()
 
-    def nobody(_question: object) -> Any:
+    def no_answer(_question: object) -> Any:
         over.wait(30)
         return ()
 
-    monkeypatch.setattr(annexd.daemoncore.network.server, "LOOKUPS", replace(LOOKUPS, **{look_up: nobody}))
+    monkeypatch.setattr(annexd.daemoncore.network.server, "LOOKUPS", replace(LOOKUPS, **{look_up: no_answer}))
     lists = AuthorizationPolicy.read({"ALLOW_READ": friends}.get, "ANNEXD")
 
     async def run() -> float:

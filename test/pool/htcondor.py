@@ -132,10 +132,10 @@ def _version(program: Path) -> str | None:
     """Return condor_version's output, or None if it cannot be run."""
     environment = {**os.environ, "CONDOR_CONFIG": "ONLY_ENV"}
     try:
-        said = subprocess.run(
+        done = subprocess.run(
             [program], env=environment, capture_output=True, text=True, timeout=VERSION_TIMEOUT_S, check=False
         )
     except OSError:  # its loader is missing: the checkout was moved
         return None
-    version = VERSION.search(said.stdout)
-    return version.group(1) if said.returncode == 0 and version else None
+    version = VERSION.search(done.stdout)
+    return version.group(1) if done.returncode == 0 and version else None

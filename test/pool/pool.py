@@ -137,9 +137,9 @@ class Pool:
         """Return when the collector shows every daemon; otherwise stop all and raise PoolError."""
         command = [sys.executable, str(WARDEN), str(self._master)]
         command += [str(self.directory)] if self._removed_at_stop else []
-        with (self.directory / "warden.log").open("ab") as said:
+        with (self.directory / "warden.log").open("ab") as log:
             self._warden = subprocess.Popen(
-                command, env=self.env, stdin=subprocess.PIPE, stdout=said, stderr=said, start_new_session=True
+                command, env=self.env, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
             )
         try:
             self.wait_for(self._all_seen, f"the collector to show {', '.join(self.daemons)}", START_TIMEOUT_S)
@@ -197,8 +197,8 @@ class Pool:
 
     def param(self, name: str) -> str | None:
         """Return condor_config_val's answer in the pool; None if the knob is not defined."""
-        said = self.tool("condor_config_val", name)
-        return said.stdout.strip() if said.returncode == 0 else None
+        done = self.tool("condor_config_val", name)
+        return done.stdout.strip() if done.returncode == 0 else None
 
     def log(self, daemon: str) -> str:
         """Return a daemon's log so far, such as log("SCHEDD"); empty if there is none yet."""
@@ -224,7 +224,7 @@ class Pool:
             if self._warden and self._warden.poll() is not None:
                 raise PoolError(f"condor_master ended while waiting for {what}\n{self._state()}")
             if time.monotonic() > deadline:
-                raise PoolError(f"waited {timeout_s} s in vain for {what}\n{self._state()}")
+                raise PoolError(f"timed out after {timeout_s} s waiting for {what}\n{self._state()}")
             time.sleep(POLL_S)
         return value
 
@@ -257,8 +257,8 @@ class Pool:
 
     def _addresses(self) -> dict[str, str]:
         """Return MyAddress by MyType of every ad in the collector; empty while it is not up."""
-        said = self.tool("condor_status", "-any", "-af", "MyType", "MyAddress").stdout
-        return dict(line.split(maxsplit=1) for line in said.splitlines() if " " in line)
+        output = self.tool("condor_status", "-any", "-af", "MyType", "MyAddress").stdout
+        return dict(line.split(maxsplit=1) for line in output.splitlines() if " " in line)
 
     def _state(self) -> str:
         files = [self.directory / "warden.log", *sorted((self.directory / "log").glob("*Log"))]

@@ -25,9 +25,9 @@ def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
 
 
 def test_its_user_is_an_administrator_of_its_daemons(pool: Pool) -> None:
-    said = pool.tool("condor_ping", "-addr", pool.address("SCHEDD"), "-table", "ADMINISTRATOR").stdout
-    assert "ALLOW" in said
-    assert f"@{DOMAIN}" in said
+    output = pool.tool("condor_ping", "-addr", pool.address("SCHEDD"), "-table", "ADMINISTRATOR").stdout
+    assert "ALLOW" in output
+    assert f"@{DOMAIN}" in output
 
 
 def test_its_daemons_accept_a_token_that_it_signs(pool: Pool) -> None:
@@ -35,8 +35,8 @@ def test_its_daemons_accept_a_token_that_it_signs(pool: Pool) -> None:
     token.write_text(pool.token("alice"))
     token.chmod(0o600)
     alice = {"_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS"}
-    said = pool.tool("condor_ping", "-addr", pool.address("SCHEDD"), "-table", "READ", env=alice).stdout
-    assert f"alice@{DOMAIN}" in said
+    output = pool.tool("condor_ping", "-addr", pool.address("SCHEDD"), "-table", "READ", env=alice).stdout
+    assert f"alice@{DOMAIN}" in output
 
 
 def test_added_configuration_reaches_the_running_daemons(pool: Pool) -> None:
@@ -50,7 +50,7 @@ def test_added_configuration_reaches_the_running_daemons(pool: Pool) -> None:
 
 
 def test_a_failure_shows_the_logs(pool: Pool) -> None:
-    with pytest.raises(PoolError, match=r"in vain for the impossible(?s:.*)--- SchedLog\n"):
+    with pytest.raises(PoolError, match=r"waiting for the impossible(?s:.*)--- SchedLog\n"):
         pool.wait_for(lambda: False, "the impossible", timeout_s=0)
 
 

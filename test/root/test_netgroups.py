@@ -79,7 +79,7 @@ def lay_out_etc(etc: Path) -> None:
 
 def granted(pool: Pool, daemon: str, user: str, address: str) -> set[str]:
     account = pwd.getpwnam(user)
-    said = subprocess.run(
+    output = subprocess.run(
         [pool.htcondor.executable("condor_ping"), "-addr", pool.address(daemon), "-table", *LEVELS],
         env={**pool.env, "_CONDOR_NETWORK_INTERFACE": address},
         cwd="/",
@@ -92,14 +92,14 @@ def granted(pool: Pool, daemon: str, user: str, address: str) -> set[str]:
         extra_groups=[],
         stdin=subprocess.DEVNULL,
     ).stdout
-    lines = [line.split() for line in said.splitlines()]
+    lines = [line.split() for line in output.splitlines()]
     return {words[0] for words in lines if words and words[0] in LEVELS and "ALLOW" in words}
 
 
 @pytest.mark.parametrize(("user", "address"), GRANTED)
 def test_netgroups_in_lists_apply_to_annexd_as_to_the_schedd(pool: Pool, user: str, address: str) -> None:
-    said = {daemon: granted(pool, daemon, user, address) for daemon in ("SCHEDD", "ANNEXD")}
-    assert said["ANNEXD"] == said["SCHEDD"] == GRANTED[user, address], pool.log("ANNEXD")[-2000:]
+    answers = {daemon: granted(pool, daemon, user, address) for daemon in ("SCHEDD", "ANNEXD")}
+    assert answers["ANNEXD"] == answers["SCHEDD"] == GRANTED[user, address], pool.log("ANNEXD")[-2000:]
 
 
 def test_the_log_names_the_netgroup_that_decided(pool: Pool) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from annexd.daemoncore.process.pid_file import CannotEnd, end_other
+from annexd.daemoncore.process.pid_file import CannotStop, stop_other
 
 NOBODY = pwd.getpwnam("nobody")
 SECRET = "what root keeps\n"
@@ -70,8 +70,8 @@ def test_root_stops_no_process_named_by_a_link_or_a_users_file(folder: Path) -> 
             os.chown(folder / "users", 1, 1)
             (folder / "link").symlink_to("users")
             for name in ("users", "link"):
-                with pytest.raises(CannotEnd):
-                    end_other(folder / name)
+                with pytest.raises(CannotStop):
+                    stop_other(folder / name)
             assert other.poll() is None
         finally:
             other.send_signal(signal.SIGKILL)

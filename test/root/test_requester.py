@@ -144,17 +144,17 @@ def as_htcondors_user() -> Iterator[None]:
 
 def reading(folder: str) -> tuple[threading.Thread, list[str]]:
     """Start a thread that reads the folder; return it with the list of its errors."""
-    said = list[str]()
+    errors = list[str]()
 
     def read() -> None:
         try:
             FILES.read_folder("nobody@annex.test", folder)
         except CannotRead as error:
-            said.append(str(error))
+            errors.append(str(error))
 
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
-    return thread, said
+    return thread, errors
 
 
 def state_of(pid: int) -> str:
@@ -168,12 +168,12 @@ def state_of(pid: int) -> str:
 def stopped_reader(folder: str, next_stopped: Callable[[], int]) -> tuple[threading.Thread, list[str], int]:
     """Start reading(), and return also the ID of its process, which its user stopped before it was done."""
     for _ in range(50):
-        thread, said = reading(folder)
+        thread, errors = reading(folder)
         pid = next_stopped()
         while (state := state_of(pid)) not in "TZ":
             time.sleep(0.01)
         if state == "T":
-            return thread, said, pid
+            return thread, errors, pid
         thread.join(PATIENCE_S)
     raise AssertionError("each reader finished before its user could stop it")
 
@@ -193,10 +193,10 @@ def test_a_reader_stopped_by_its_user_costs_one_time_out_and_is_killed(
 ) -> None:
     monkeypatch.setattr(annexd.service.requester_files, "READ_TIMEOUT_S", 2.0)
     with user_who_stops_readers() as next_stopped, as_htcondors_user():
-        thread, said, pid = stopped_reader(large_folder, next_stopped)
+        thread, errors, pid = stopped_reader(large_folder, next_stopped)
         thread.join(PATIENCE_S)
         assert not thread.is_alive(), "annexd still waits for the reader"
-        assert said == [f"{large_folder} could not be read within 2 s"]
+        assert errors == [f"{large_folder} could not be read within 2 s"]
         assert not is_alive(pid)
 
 

@@ -56,7 +56,7 @@ def as_htcondors_user() -> Iterator[None]:
 def wait_for(condition: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
     end_s = time.monotonic() + patience_s
     while not condition():
-        assert time.monotonic() < end_s, f"waited in vain for {what}"
+        assert time.monotonic() < end_s, f"timed out waiting for {what}"
         time.sleep(0.01)
 
 
@@ -79,7 +79,7 @@ def test_a_users_profile_is_resolved_as_that_user(home: Home) -> None:
 
 def test_a_program_has_its_users_rights_and_cannot_regain_others(home: Home) -> None:
     home.process(
-        f"exec > {home.path}/told 2>&1\n"
+        f"exec > {home.path}/status 2>&1\n"
         "grep -E '^(Uid|Gid|Groups|CapPrm|CapEff):' /proc/self/status\n"
         "kill -0 1 && echo root\n"
         f"kill -0 {os.getpid()} && echo annexd\n"
@@ -88,22 +88,22 @@ def test_a_program_has_its_users_rights_and_cannot_regain_others(home: Home) -> 
     )
     with as_htcondors_user(), pytest.raises(NoKeys):
         home.keys()  # the program's output went to the file
-    told = dict(line.split(":\t") for line in (home.path / "told").read_text().splitlines() if ":\t" in line)
-    assert told["Uid"].split() == [str(NOBODY.pw_uid)] * 4
-    assert told["Gid"].split() == [str(NOBODY.pw_gid)] * 4
-    assert set(told["Groups"].split()) == {str(NOBODY.pw_gid)}
-    assert {int(told[name], 16) for name in ("CapPrm", "CapEff")} == {0}
-    said = (home.path / "told").read_text().splitlines()
-    assert not {"root", "annexd", "shadow", "seteuid"} & set(said)
+    status = dict(line.split(":\t") for line in (home.path / "status").read_text().splitlines() if ":\t" in line)
+    assert status["Uid"].split() == [str(NOBODY.pw_uid)] * 4
+    assert status["Gid"].split() == [str(NOBODY.pw_gid)] * 4
+    assert set(status["Groups"].split()) == {str(NOBODY.pw_gid)}
+    assert {int(status[name], 16) for name in ("CapPrm", "CapEff")} == {0}
+    lines = (home.path / "status").read_text().splitlines()
+    assert not {"root", "annexd", "shadow", "seteuid"} & set(lines)
 
 
 def test_htcondors_own_user_gains_no_root_rights_by_a_program(tmp_home: Path) -> None:
     """annexd needs no other rights to read that user's files, but could regain root's."""
     home = Home(tmp_home, CONDOR.pw_name).made()
-    home.process(f"grep ^Uid /proc/self/status > {home.path}/told")
+    home.process(f"grep ^Uid /proc/self/status > {home.path}/status")
     with as_htcondors_user():
         assert home.keys().access_key_id == "ASIAPROGRAM"
-    assert (home.path / "told").read_text().split()[1:] == [str(CONDOR.pw_uid)] * 4
+    assert (home.path / "status").read_text().split()[1:] == [str(CONDOR.pw_uid)] * 4
 
 
 def test_a_file_that_only_root_may_read_is_refused(home: Home) -> None:

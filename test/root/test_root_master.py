@@ -183,14 +183,14 @@ def test_a_user_orders_with_a_profile_that_nobody_else_can_read(site: Site) -> N
 
 
 def test_a_program_of_a_users_profile_runs_as_that_user_and_gets_nothing_of_annexds(site: Site) -> None:
-    told, program = home(site, ALICE) / "told", home(site, ALICE) / "keys"
+    report, program = home(site, ALICE) / "report", home(site, ALICE) / "keys"
     answer = f'{{"Version": 1, "AccessKeyId": "{ACCESS_KEY_ID}", "SecretAccessKey": "{SECRET_ACCESS_KEY}"}}'
-    script = f"#!/bin/sh\n(grep Uid: /proc/self/status; env) > {told}\necho '{answer}'\n"
+    script = f"#!/bin/sh\n(grep Uid: /proc/self/status; env) > {report}\necho '{answer}'\n"
     private_file(program, ALICE, script, mode=0o700)
     done = order_with_profile(site, ALICE, profile(site, ALICE, f"credential_process = {program}\n"))
     assert done.returncode == 0, done.stderr
-    assert told.read_text().splitlines()[0].split()[1:] == [str(ALICE.pw_uid)] * 4
-    assert "CONDOR" not in told.read_text()
+    assert report.read_text().splitlines()[0].split()[1:] == [str(ALICE.pw_uid)] * 4
+    assert "CONDOR" not in report.read_text()
     journal = b"".join(path.read_bytes() for path in (site.pool.directory / "spool").glob("annexd*") if path.is_file())
     assert b'"lab"' in journal
     assert SECRET_ACCESS_KEY.encode() not in journal + site.log().encode()
@@ -226,7 +226,7 @@ def test_a_user_on_no_allow_list_is_denied(site: Site) -> None:
 
 def test_annexd_treats_root_and_htcondors_user_as_the_schedd_does(site: Site) -> None:
     levels = ("READ", "WRITE", "ADMINISTRATOR", "DAEMON")
-    said = {
+    answers = {
         daemon: [
             as_user(
                 site,
@@ -241,16 +241,16 @@ def test_annexd_treats_root_and_htcondors_user_as_the_schedd_does(site: Site) ->
         ]
         for daemon in ("ANNEXD", "SCHEDD")
     }
-    assert said["ANNEXD"][:2] == said["SCHEDD"][:2]
-    assert f"{CONDOR.pw_name}@{DOMAIN}" in said["ANNEXD"][0]
-    assert f"{ALICE.pw_name}@{DOMAIN}" in said["ANNEXD"][2]
+    assert answers["ANNEXD"][:2] == answers["SCHEDD"][:2]
+    assert f"{CONDOR.pw_name}@{DOMAIN}" in answers["ANNEXD"][0]
+    assert f"{ALICE.pw_name}@{DOMAIN}" in answers["ANNEXD"][2]
 
 
 @pytest.mark.parametrize("method", ["IDTOKENS", "SSL", "PASSWORD"])
 def test_a_secret_that_only_root_may_read_authenticates_a_peer(site: Site, method: str) -> None:
     with_tokens(site, BOB, site.pool.token(BOB.pw_name))
     user = ROOT if method == "PASSWORD" else BOB  # the pool's password is root's
-    said = {
+    answers = {
         daemon: as_user(
             site,
             user,
@@ -265,9 +265,9 @@ def test_a_secret_that_only_root_may_read_authenticates_a_peer(site: Site, metho
         ).stdout
         for daemon in ("ANNEXD", "SCHEDD")
     }
-    assert method in said["ANNEXD"].split(), f"{said}\n{site.log()[-2000:]}"
-    assert [line.split()[:2] for line in said["ANNEXD"].splitlines() if line.startswith("READ")] == [
-        line.split()[:2] for line in said["SCHEDD"].splitlines() if line.startswith("READ")
+    assert method in answers["ANNEXD"].split(), f"{answers}\n{site.log()[-2000:]}"
+    assert [line.split()[:2] for line in answers["ANNEXD"].splitlines() if line.startswith("READ")] == [
+        line.split()[:2] for line in answers["SCHEDD"].splitlines() if line.startswith("READ")
     ]
 
 

@@ -59,8 +59,8 @@ class Home:
 
     def program(self, script: str, *, prints: dict[str, Any] | None = None) -> Path:
         """Write a credential_process that runs `script` and then prints keys."""
-        said = json.dumps(KEYS | (prints or {}))
-        return self.write("keys.sh", f"#!/bin/sh\n{script}\ncat <<'END'\n{said}\nEND\n", stat.S_IRWXU)
+        output = json.dumps(KEYS | (prints or {}))
+        return self.write("keys.sh", f"#!/bin/sh\n{script}\ncat <<'END'\n{output}\nEND\n", stat.S_IRWXU)
 
     def process(self, script: str, *, prints: dict[str, Any] | None = None) -> None:
         """Write a profile `p` with this credential_process."""

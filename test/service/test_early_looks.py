@@ -66,10 +66,10 @@ def test_what_prevents_instances_from_starting_is_known_long_before_the_next_rec
         )
         task = asyncio.create_task(reconciler.run())
 
-        def told() -> str:
+        def troubles() -> str:
             return " ".join(each.text for look in reconciler.looks().values() for each in look.troubles.values())
 
-        await until(lambda: "iamFleetRoleInvalid" in told(), told)
+        await until(lambda: "iamFleetRoleInvalid" in troubles(), troubles)
         assert reconciler.status()["AnnexTroubled"] == 1
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):

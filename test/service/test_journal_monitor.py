@@ -39,7 +39,7 @@ def context(annexes: Engine) -> CommandContext:
 async def until(condition: Callable[[], object], what: str) -> None:
     deadline_s = time.monotonic() + 10
     while not condition():
-        assert time.monotonic() < deadline_s, f"waited in vain for {what}"
+        assert time.monotonic() < deadline_s, f"timed out waiting for {what}"
         await asyncio.sleep(0.01)
 
 
@@ -53,20 +53,20 @@ def refused(annexes: Engine) -> bool:
 
 def test_the_ad_reports_a_full_disk_until_space_is_freed_and_waiting_orders_continue(journal: Journal) -> None:
     annexes = engine(journal, World())
-    mended: list[bool] = []
+    recovered: list[bool] = []
 
     async def lives() -> None:
         journal_monitor = JournalMonitor(journal, annexes, lambda: None, QUICK)
         await journal_monitor.first_count()
-        watch = asyncio.create_task(journal_monitor.watch(lambda: mended.append(True)))
+        watch = asyncio.create_task(journal_monitor.watch(lambda: recovered.append(True)))
         assert journal_monitor.status()["AnnexJournalOK"] is True
         with disk.full(journal.path.with_name("command_state-wal")):
             assert refused(annexes)
             await until(lambda: journal_monitor.status()["AnnexJournalOK"] is False, "the ad to tell")
             assert "its disk fails" in str(journal_monitor.status()["AnnexJournalError"])
             await asyncio.sleep(0.1)  # some failed probes
-            assert not mended
-        await until(lambda: mended, "the recovery of the journal to be noticed")
+            assert not recovered
+        await until(lambda: recovered, "the recovery of the journal to be noticed")
         assert "AnnexJournalError" not in journal_monitor.status()
         watch.cancel()
 
@@ -82,7 +82,7 @@ def test_an_order_that_waits_for_the_journal_continues_as_soon_as_it_can_be_writ
         journal_monitor = JournalMonitor(journal, annexes, lambda: None, QUICK)
         orders = Orders(context(annexes), Defaults(), LIMITS, journal_monitor.recount)
         with disk.full(journal.path.with_name("command_state-wal")):
-            watch = asyncio.create_task(journal_monitor.watch(orders.journal_is_back))
+            watch = asyncio.create_task(journal_monitor.watch(orders.journal_is_writable))
             await orders.continue_unfinished()
             await until(journal.trouble, "the order to meet the full disk")
             await until(lambda: not journal_monitor.status()["AnnexJournalOK"], "the daemon to notice")
@@ -127,7 +127,7 @@ def test_an_idle_order_is_found_when_the_journal_can_be_written_again(journal: J
 
     async def lives() -> None:
         orders = Orders(context(annexes), Defaults(), LIMITS, lambda: None)
-        orders.journal_is_back()
+        orders.journal_is_writable()
         await until(lambda: not annexes.unfinished(), "the order to be carried out")
 
     asyncio.run(lives())

@@ -80,7 +80,7 @@ def alices(engine: Engine) -> str:
 async def until(condition: Callable[[], object], what: Callable[[], str]) -> None:
     deadline_s = time.monotonic() + PATIENCE_S
     while not condition():
-        assert time.monotonic() < deadline_s, f"waited in vain for {what()}"
+        assert time.monotonic() < deadline_s, f"timed out waiting for {what()}"
         await asyncio.sleep(0.02)
 
 

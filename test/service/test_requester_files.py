@@ -88,12 +88,12 @@ def test_everything_in_a_folder_that_is_not_a_regular_file_is_named(tmp_path: Pa
     os.mkfifo(made / "fifo")
     with pytest.raises(CannotRead) as caught:
         FILES.read_folder(f"{ME}@annex.test", str(made))
-    for words in (
+    for expected in (
         "'link': Too many levels of symbolic links",
         "'folder': is not a regular file",
         "'fifo': is not a regular file",
     ):
-        assert words in str(caught.value)
+        assert expected in str(caught.value)
 
 
 def test_too_many_and_too_large_files_are_refused(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_files_with_crlf_are_read(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "mode", "words"),
+    ("content", "mode", "expected"),
     [
         (b"\xef\xbb\xbf[profile p]\n", 0o600, "begins with a byte order mark"),
         ("[profile p]\n".encode("utf-16"), 0o600, "begins with a byte order mark"),
@@ -110,11 +110,11 @@ def test_files_with_crlf_are_read(home: Home) -> None:
         (b"[profile p]\nsso_session = q\nsso_account_id = 1\nsso_role_name = r\n", 0o600, "sso-session does not exist"),
     ],
 )
-def test_faults_of_the_files_are_reported(home: Home, content: bytes, mode: int, words: str) -> None:
+def test_faults_of_the_files_are_reported(home: Home, content: bytes, mode: int, expected: str) -> None:
     home.config(content, mode)
-    said = refusal(home)
-    assert words in said
-    assert "secret = " not in said
+    message = refusal(home)
+    assert expected in message
+    assert "secret = " not in message
 
 
 def test_a_fifo_instead_of_a_file_is_refused_at_once(home: Home) -> None:
@@ -236,7 +236,7 @@ def test_expired_keys_are_not_used(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "words"),
+    ("script", "expected"),
     [
         ("echo the secret is hidden >&2; exit 3", "exited with status 3"),
         ("head -c 40000 /dev/zero", "prints more than 32768 bytes"),
@@ -251,18 +251,18 @@ def test_expired_keys_are_not_used(home: Home) -> None:
         ("kill -9 $PPID", "exited without an answer"),
     ],
 )
-def test_a_program_that_gives_no_keys_is_reported_without_its_output(home: Home, script: str, words: str) -> None:
+def test_a_program_that_gives_no_keys_is_reported_without_its_output(home: Home, script: str, expected: str) -> None:
     home.process(script)
-    said = refusal(home)
-    assert words in said
-    assert "hidden" not in said
+    message = refusal(home)
+    assert expected in message
+    assert "hidden" not in message
 
 
 def test_a_missing_program_is_reported(home: Home) -> None:
     home.config("[profile p]\ncredential_process = /nonexistent/keys --token hidden\n")
-    said = refusal(home)
-    assert "cannot be started on the host where annexd runs: No such file" in said
-    assert "hidden" not in said
+    message = refusal(home)
+    assert "cannot be started on the host where annexd runs: No such file" in message
+    assert "hidden" not in message
 
 
 def test_the_administrator_can_forbid_programs(home: Home) -> None:
@@ -297,17 +297,17 @@ def test_processes_left_by_a_program_are_killed_once_its_keys_are_read(home: Hom
 def test_the_concurrent_programs_of_one_user_are_limited(home: Home) -> None:
     home.process(":")
     with pytest.raises(NoKeys, match=r"already resolving . profiles of") as caught:
-        _with_places_taken(home.keys)
+        _with_slots_taken(home.keys)
     assert caught.value.transient, "it is retried"
     assert home.keys().access_key_id == "ASIAPROGRAM"
 
 
-def _with_places_taken(ask: Callable[[], object]) -> None:
+def _with_slots_taken(ask: Callable[[], object]) -> None:
     from contextlib import ExitStack
 
     with ExitStack() as stack:
         for _ in range(requester_profiles.AT_ONCE):
-            stack.enter_context(requester_profiles.PLACES.take(os.geteuid()))
+            stack.enter_context(requester_profiles.SLOTS.take(os.geteuid()))
         ask()
 
 
@@ -449,7 +449,7 @@ def center() -> Iterator[IdentityCenter]:
 
 def logged_in(home: Home, token: str, expires_in_s: float, **more: str) -> Path:
     """Write the token file that `aws sso login` would write."""
-    said = {
+    token_file = {
         "startUrl": "https://lab.example.org/start",
         "region": "us-east-1",
         "accessToken": token,
@@ -457,7 +457,7 @@ def logged_in(home: Home, token: str, expires_in_s: float, **more: str) -> Path:
         **more,
     }
     name = sha1(b"lab").hexdigest()  # noqa: S324 - the file's name, by botocore
-    return home.write(f".aws/sso/cache/{name}.json", json.dumps(said))
+    return home.write(f".aws/sso/cache/{name}.json", json.dumps(token_file))
 
 
 def sso_keys(home: Home, center: IdentityCenter) -> tuple[str, str, str | None]:

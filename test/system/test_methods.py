@@ -207,7 +207,7 @@ def test_a_revocation_that_cannot_be_read_is_refused_and_the_old_one_stays(pool:
     reconfigure(pool, f'SEC_TOKEN_REVOCATION_EXPR =\nSEC_TOKEN_BLACKLIST_EXPR = sub == "carol@{DOMAIN}"')
     assert "FAIL" in same_answers(pool, with_token(pool, "carol"))
     pool.configure("SEC_TOKEN_BLACKLIST_EXPR = sub ==")
-    refused = "Reconfig failed, the old configuration stays: SEC_TOKEN_BLACKLIST_EXPR must be a ClassAd expression"
+    refused = "Reconfig failed, keeping the old configuration: SEC_TOKEN_BLACKLIST_EXPR must be a ClassAd expression"
     pool.wait_for(lambda: refused in pool.log("ANNEXD"), "annexd to refuse its new configuration")
     assert "FAIL" in table(pool, "ANNEXD", with_token(pool, "carol"))
     reconfigure(pool, "SEC_TOKEN_BLACKLIST_EXPR =")

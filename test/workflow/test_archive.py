@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from annexd.workflow import Engine, Journal, Kind, Refused, Retry, RetryPolicy, State
-from annexd.workflow.pruning import MOST
+from annexd.workflow.pruning import MAX_RECORDS
 from test.workflow.world import OWNER, Thing, World, engine
 
 YEAR_S = 365 * 86400.0
@@ -194,7 +194,7 @@ def test_a_workflow_stuck_for_a_year_has_a_bounded_number_of_records(path: Path)
         began_s = world.now_s
         while (outcome := one.run("1")).retry_at_s is not None and world.now_s < began_s + YEAR_S / 12:
             world.now_s = outcome.retry_at_s
-        assert len(journal.history("1")) <= MOST
+        assert len(journal.history("1")) <= MAX_RECORDS
         assert one.state("1").stuck_steps[0].stuck_error.endswith("no keys")
         script["fleet backward before"].clear()
         world.now_s += 86400

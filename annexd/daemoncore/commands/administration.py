@@ -15,7 +15,7 @@ from annexd.condor import bindings
 from annexd.daemoncore import log
 from annexd.daemoncore.commands.call import Call, Handler
 from annexd.daemoncore.commands.fetch_log import fetch_log
-from annexd.daemoncore.commands.remote_config import May, RemoteConfig
+from annexd.daemoncore.commands.remote_config import HasLevel, RemoteConfig
 from annexd.daemoncore.config.environment_knobs import redacted
 from annexd.daemoncore.config.parameters import param
 from annexd.daemoncore.config.sources import Source, names_by_file, source_of
@@ -33,15 +33,15 @@ _searching = Semaphore(1)
 class Administration:
     """Handlers by command number.
 
-    `ads` returns the daemon's current ads; `signals` maps the numbers that DC_RAISESIGNAL may send to actions; `may`:
-    see RemoteConfig.
+    `ads` returns the daemon's current ads; `signals` maps the numbers that DC_RAISESIGNAL may send to actions;
+    `has_level`: see RemoteConfig.
     """
 
     def __init__(
-        self, ads: Callable[[], list[bindings.Ad]], signals: Mapping[int, Callable[[], None]], may: May
+        self, ads: Callable[[], list[bindings.Ad]], signals: Mapping[int, Callable[[], None]], has_level: HasLevel
     ) -> None:
         self._ads = ads
-        self._remote_config = RemoteConfig(may)
+        self._remote_config = RemoteConfig(has_level)
         self._signals = signals
 
     def handlers(self) -> Mapping[int, Handler]:

@@ -42,12 +42,12 @@ class Dispatcher:
 
 
 def _handlers(actions: Actions) -> Mapping[int, Handler]:
-    graceful, fast = _told(actions.stop_gracefully), _told(actions.stop_fast)
+    graceful, fast = _logged(actions.stop_gracefully), _logged(actions.stop_fast)
     return {
         **{number: _nothing for number, command in COMMANDS.items() if command.does_nothing},
-        commands.DC_QUERY_INSTANCE: _tell_instance,
-        commands.DC_RECONFIG: _told(actions.reconfig),
-        commands.DC_RECONFIG_FULL: _told(actions.reconfig),
+        commands.DC_QUERY_INSTANCE: _send_instance,
+        commands.DC_RECONFIG: _logged(actions.reconfig),
+        commands.DC_RECONFIG_FULL: _logged(actions.reconfig),
         commands.DC_OFF_GRACEFUL: graceful,
         commands.DC_OFF_PEACEFUL: graceful,  # no order is lost: the journal continues it
         commands.DC_OFF_FAST: fast,
@@ -61,11 +61,11 @@ def _nothing(_call: Call) -> None:
     """Send nothing: that the command was authorized is the answer."""
 
 
-def _tell_instance(call: Call) -> None:
+def _send_instance(call: Call) -> None:
     call.connection.reply(INSTANCE_ID)
 
 
-def _told(action: Callable[[], None]) -> Handler:
+def _logged(action: Callable[[], None]) -> Handler:
     def handle(call: Call) -> None:
         log.always(f"{call.received.command.name} from {call.received.identity.user} at {call.peer}")
         action()

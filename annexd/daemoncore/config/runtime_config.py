@@ -21,7 +21,7 @@ from annexd.daemoncore.program import current, knob
 NAME = r"[A-Za-z_][A-Za-z0-9_.]{0,199}"
 ASSIGNMENT = re.compile(rf"\s*+(?P<name>{NAME})\s*+=\s*+(?P<value>[^\x00-\x1f\x7f]*+)")  # linear: strangers' lines
 RUNTIME = "<runtime>"  # the source of what -rset sets
-LIST = "RUNTIME_CONFIG_ADMIN"  # in the file that lists the names
+NAMES_KNOB = "RUNTIME_CONFIG_ADMIN"  # in the file that lists the names
 
 _runtime: dict[str, str] = {}  # knob in upper case -> the line that sets it, for this process
 
@@ -65,7 +65,7 @@ def set_persistent(name: str, line: str) -> None:
             names = {each: None for each in _names(top) if each != name} | ({name: None} if line else {})
             if line:
                 replace_file(_file(top, name), line, suffix=".tmp")
-            replace_file(top, f"{LIST} = {', '.join(names)}\n", suffix=".tmp")
+            replace_file(top, f"{NAMES_KNOB} = {', '.join(names)}\n", suffix=".tmp")
             if not line:
                 _file(top, name).unlink(missing_ok=True)
     except OSError as error:
@@ -76,9 +76,9 @@ def apply() -> None:
     """Add to HTCondor's configuration, just reloaded, the persistent settings and over them the runtime ones."""
     look_up = Parameters()
     if look_up.boolean("ENABLE_PERSISTENT_CONFIG", False):
-        _put(persistent())
+        _set_all(persistent())
     if look_up.boolean("ENABLE_RUNTIME_CONFIG", False):
-        _put(_runtime)
+        _set_all(_runtime)
 
 
 def persistent() -> Mapping[str, str]:
@@ -107,7 +107,7 @@ def place_of(name: str) -> tuple[str, str] | None:
     return None
 
 
-def _put(lines: Mapping[str, str]) -> None:
+def _set_all(lines: Mapping[str, str]) -> None:
     for line in lines.values():
         if match := ASSIGNMENT.fullmatch(line.rstrip("\n")):
             try:

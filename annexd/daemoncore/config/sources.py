@@ -20,9 +20,9 @@ from annexd.daemoncore.program import current
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.$]*")  # safe on the tool's command line
 TIMEOUT_S = 5.0
-AT_ONCE, WAITING = 2, 20  # children, and queries that wait for one; further queries get values only
+MAX_CHILDREN, MAX_WAITING = 2, 20  # children, and queries that wait for one; further queries get values only
 
-_children = Semaphore(AT_ONCE)
+_children = Semaphore(MAX_CHILDREN)
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ async def source_of(name: str) -> Source | None:
     if (set_from_outside := runtime_config.place_of(name)) is not None:
         line, place = set_from_outside
         return Source(f"{name.upper()} = {line.partition('=')[2].strip()}", place)
-    said = await _condor_config_val("-verbose", name)
-    facts = dict(re.findall(r"^ # (at|raw): (.*)$", said or "", re.MULTILINE))
+    output = await _condor_config_val("-verbose", name)
+    facts = dict(re.findall(r"^ # (at|raw): (.*)$", output or "", re.MULTILINE))
     if not {"at", "raw"} <= facts.keys():
         return None
     knob, _, text = facts["raw"].partition(" = ")
@@ -58,10 +58,10 @@ async def names_by_file() -> list[str]:
 
     The list is empty if condor_config_val is missing or too many queries wait.
     """
-    said = await _condor_config_val("-summary")
-    if said is None:
+    output = await _condor_config_val("-summary")
+    if output is None:
         return []
-    by_file = {**_names_in(said), runtime_config.RUNTIME: runtime_config.runtime_names()}
+    by_file = {**_names_in(output), runtime_config.RUNTIME: runtime_config.runtime_names()}
     lines = ((f"#{file}", *names) for file, names in by_file.items() if names)
     return [f"#{current().subsystem} {htcondor2.version()}", *chain.from_iterable(lines)]
 
@@ -76,21 +76,21 @@ def _names_in(summary: str) -> dict[str, list[str]]:
     return by_file
 
 
-async def _condor_config_val(*words: str) -> str | None:
+async def _condor_config_val(*arguments: str) -> str | None:
     """Return the tool's output for this daemon's subsystem; None if it fails or too many queries wait."""
-    if _children.waiting >= WAITING:
+    if _children.waiting >= MAX_WAITING:
         return None
     async with _children:
-        return await _said(words)
+        return await _output_of(arguments)
 
 
-async def _said(words: tuple[str, ...]) -> str | None:
+async def _output_of(arguments: tuple[str, ...]) -> str | None:
     try:
         child = await asyncio.create_subprocess_exec(
             f"{param('BIN')}/condor_config_val",
             "-subsystem",
             current().subsystem,
-            *words,
+            *arguments,
             env=for_child(os.environ),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,

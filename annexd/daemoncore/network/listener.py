@@ -58,12 +58,12 @@ class Listener:
                 return
             except OSError as error:
                 log.error(f"Failed to accept a connection: {error}; will retry")
-                self._rest()
+                self._pause_accepting()
                 return
             accepted.setblocking(False)
             self._serve(accepted, address)
 
-    def _rest(self) -> None:
+    def _pause_accepting(self) -> None:
         loop = asyncio.get_running_loop()
         loop.remove_reader(self.socket)
         self._pause = loop.call_later(ACCEPT_PAUSE_S, self.start)

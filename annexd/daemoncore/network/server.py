@@ -34,11 +34,11 @@ from annexd.cedar.events import (
 from annexd.cedar.secret import Secret
 from annexd.daemoncore import log
 from annexd.daemoncore.commands.call import Call, Handler, Work
-from annexd.daemoncore.network.pending_connections import PendingConnections, Place, counted_as
+from annexd.daemoncore.network.pending_connections import PendingConnection, PendingConnections, counting_host
 from annexd.daemoncore.security.fs_proof import login_name, owner_of_proof
-from annexd.daemoncore.security.resolver import AT_ONCE, FORGET_S, LOOKUPS, RESOLVER, NeedsResolver
+from annexd.daemoncore.security.resolver import CACHED_S, LOOKUPS, RESOLVER, WITHOUT_RESOLVER, NeedsResolver
 from annexd.daemoncore.settings import ConnectionLimits
-from annexd.daemoncore.ttl_cache import Recent
+from annexd.daemoncore.ttl_cache import TtlCache
 
 KEY_KEPT_S = 1.0  # a removed signing key stays valid for at most this long
 LOGIN_NAME_KEPT_S = 300.0  # PASSWD_CACHE_REFRESH is 20 hours
@@ -50,7 +50,7 @@ ReadKey = Callable[[str], Secret | None]
 Answer = TypeVar("Answer")
 
 _received = memoryview(bytearray(256 * 1024))  # receive buffer, shared by all connections
-_login_names: Recent[int, str] = Recent(LOGIN_NAME_KEPT_S)
+_login_names: TtlCache[int, str] = TtlCache(LOGIN_NAME_KEPT_S)
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Security:
     context: ServerContext
     authorization: AuthorizationPolicy
     read_signing_key: ReadKey
-    signing_keys: Recent[str, Secret] = field(default_factory=lambda: Recent(KEY_KEPT_S))
-    verdicts: Recent[tuple[object, ...], Verdict] = field(default_factory=lambda: Recent(FORGET_S))
+    signing_keys: TtlCache[str, Secret] = field(default_factory=lambda: TtlCache(KEY_KEPT_S))
+    verdicts: TtlCache[tuple[object, ...], Verdict] = field(default_factory=lambda: TtlCache(CACHED_S))
 
 
 class Server:
@@ -120,8 +120,8 @@ class ClientConnection:
         self._server = server
         self._security = server.security  # one configuration for the whole session
         self._loop = asyncio.get_running_loop()
-        self._place: Place | None = None
-        self._asked: asyncio.Future[Any] | None = None
+        self._pending: PendingConnection | None = None
+        self._lookup: asyncio.Future[Any] | None = None
         self._unsent = b""
         self._is_reading = self._is_writing = self._is_over = False
 
@@ -154,10 +154,10 @@ class ClientConnection:
         if self._is_over:
             return
         self._is_over = True
-        self._wait_for_nothing()
+        self._stop_waiting()
         self._leave_pending()
-        if self._asked is not None:
-            self._asked.cancel()  # unless it runs already
+        if self._lookup is not None:
+            self._lookup.cancel()  # unless it runs already
         self._client.close()
 
     @property
@@ -174,8 +174,8 @@ class ClientConnection:
             self._wait_for_data()
             return
         self._connection.receive_data(bytes(_received[:size]))
-        if self._place is not None:
-            self._place.silent_until_s = time.monotonic() + self._server.limits.read_timeout_s
+        if self._pending is not None:
+            self._pending.silent_until_s = time.monotonic() + self._server.limits.read_timeout_s
         self._go_on()
 
     def _go_on(self) -> None:
@@ -185,7 +185,7 @@ class ClientConnection:
             event = self._connection.next_event(time.time())
             match event:
                 case NeedData():
-                    self._wait_for_data() if self._sent_all() else self._wait_for_room()
+                    self._wait_for_data() if self._sent_all() else self._wait_until_writable()
                     return
                 case CommandReceived():
                     self._dispatch(event)
@@ -202,44 +202,48 @@ class ClientConnection:
             case NeedAuthorization():
                 return self._authorize(question)
             case NeedFilesystemProof(path):
-                return self._tell_owner(path)
+                return self._provide_owner(path)
             case NeedSigningKey(key_id):
-                return self._tell_signing_key(key_id)
+                return self._provide_signing_key(key_id)
         raise TypeError(f"the protocol core returned an unknown event: {question!r}")
 
-    def _tell_owner(self, path: str) -> bool:
-        tell = self._connection.filesystem_proof
+    def _provide_owner(self, path: str) -> bool:
+        provide = self._connection.filesystem_proof
         uid = owner_of_proof(path)
         if uid is None or (name := _login_names.get(uid)):
-            tell(None if uid is None else name)
+            provide(None if uid is None else name)
             return True
-        return self._ask(partial(login_name, uid), lambda name: tell(_login_names.put(uid, name) if name else None))
+        return self._look_up(
+            partial(login_name, uid), lambda name: provide(_login_names.put(uid, name) if name else None)
+        )
 
-    def _tell_signing_key(self, key_id: str) -> bool:
-        tell, keys = self._connection.signing_key, self._security.signing_keys
+    def _provide_signing_key(self, key_id: str) -> bool:
+        provide, keys = self._connection.signing_key, self._security.signing_keys
         if secret := keys.get(key_id):
-            tell(secret)
+            provide(secret)
             return True
-        return self._ask(
+        return self._look_up(
             partial(self._security.read_signing_key, key_id),
-            lambda secret: tell(keys.put(key_id, secret) if secret else None),
+            lambda secret: provide(keys.put(key_id, secret) if secret else None),
         )
 
     def _authorize(self, question: NeedAuthorization) -> bool:
         identity, policy, verdicts = question.identity, self._security.authorization, self._security.verdicts
         key = (question.command.number, self._address[0], identity.user, identity.method, identity.limits)
         if verdict := verdicts.get(key):
-            self._tell_verdict(question, verdict, is_new=False)
+            self._apply_verdict(question, verdict, is_new=False)
             return True
         peer = Peer(*key[1:])
         try:
-            self._tell_verdict(question, verdicts.put(key, policy.authorize(question.command, peer, AT_ONCE)))
+            self._apply_verdict(question, verdicts.put(key, policy.authorize(question.command, peer, WITHOUT_RESOLVER)))
         except NeedsResolver:
             decide = partial(policy.authorize, question.command, peer, LOOKUPS)
-            return self._ask(decide, lambda verdict: self._tell_verdict(question, verdicts.put(key, verdict)), RESOLVER)
+            return self._look_up(
+                decide, lambda verdict: self._apply_verdict(question, verdicts.put(key, verdict)), RESOLVER
+            )
         return True
 
-    def _tell_verdict(self, question: NeedAuthorization, verdict: Verdict, *, is_new: bool = True) -> None:
+    def _apply_verdict(self, question: NeedAuthorization, verdict: Verdict, *, is_new: bool = True) -> None:
         """Log the verdict and give it to the core; a repeated refusal is logged at D_FULLDEBUG, since clients retry."""
         identity, command = question.identity, question.command
         if verdict.granted:
@@ -248,26 +252,26 @@ class ClientConnection:
                 f"({command.name}), access level {command.level}: reason: {verdict.reason}; {identity.proof}"
             )
         else:
-            say = log.always if is_new else log.full_debug
-            say(
+            write = log.always if is_new else log.full_debug
+            write(
                 f"PERMISSION DENIED to {identity.user} from {self._peer} for command {command.number} "
                 f"({command.name}), access level {command.level}: reason: {verdict.reason}; {identity.proof}"
             )
         self._connection.authorization(verdict.granted)
 
-    def _ask(
-        self, question: Callable[[], Answer], tell: Callable[[Answer], object], threads: Executor | None = None
+    def _look_up(
+        self, question: Callable[[], Answer], provide: Callable[[Answer], object], threads: Executor | None = None
     ) -> bool:
         """Call `question` in a thread, since it may block, and continue with its answer.  Returns False."""
-        self._wait_for_nothing()
+        self._stop_waiting()
         self._enter_pending()
 
         def answered(answer: asyncio.Future[Answer]) -> None:
-            tell(answer.result())
+            provide(answer.result())
             self._go_on()
 
-        self._asked = self._loop.run_in_executor(threads, question)
-        self._asked.add_done_callback(partial(self._guarded, answered))
+        self._lookup = self._loop.run_in_executor(threads, question)
+        self._lookup.add_done_callback(partial(self._guarded, answered))
         return False
 
     # Waiting.
@@ -278,19 +282,19 @@ class ClientConnection:
             self._loop.add_reader(self._descriptor, self._guarded, self._receive)
             self._is_reading = True
 
-    def _wait_for_room(self) -> None:
+    def _wait_until_writable(self) -> None:
         """Wait until the kernel takes more of what the peer has not read."""
-        self._wait_for_nothing()
+        self._stop_waiting()
         self._enter_pending()
         self._loop.add_writer(self._descriptor, self._guarded, self._send_more)
         self._is_writing = True
 
     def _send_more(self) -> None:
         if self._sent_all():
-            self._wait_for_nothing()
+            self._stop_waiting()
             self._go_on()
 
-    def _wait_for_nothing(self) -> None:
+    def _stop_waiting(self) -> None:
         if self._is_reading:
             self._loop.remove_reader(self._descriptor)
         if self._is_writing:
@@ -298,21 +302,21 @@ class ClientConnection:
         self._is_reading = self._is_writing = False
 
     def _enter_pending(self) -> None:
-        if self._place is None:
+        if self._pending is None:
             now_s, limits = time.monotonic(), self._server.limits
-            self._place = Place(
-                counted_as(self._address[0]),
-                self._lose_place,
+            self._pending = PendingConnection(
+                counting_host(self._address[0]),
+                self._evicted,
                 now_s + limits.session_deadline_s,
                 now_s + limits.read_timeout_s,
             )
-            self._server.pending_connections.enter(self._place, limits.max_pending)
+            self._server.pending_connections.enter(self._pending, limits.max_pending)
 
     def _leave_pending(self) -> None:
-        if self._place is not None:
-            self._server.pending_connections.leave(self._place)
+        if self._pending is not None:
+            self._server.pending_connections.leave(self._pending)
 
-    def _lose_place(self, reason: str) -> None:
+    def _evicted(self, reason: str) -> None:
         self._fail(TimeoutError(reason))
 
     def _sent_all(self, *, last: bool = False) -> bool:
@@ -338,7 +342,7 @@ class ClientConnection:
         if work is None and self._sent_all(last=True):
             self._close()
             return
-        self._wait_for_nothing()
+        self._stop_waiting()
         self._leave_pending()
         self._server.run(self._carry_out(work))
 

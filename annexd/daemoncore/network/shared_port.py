@@ -22,7 +22,7 @@ HANDOVER_TIMEOUT_S = 5.0  # condor_shared_port is local and sends both parts at 
 ROOT = 0
 _descriptor = array.array("i").itemsize
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of socket(7)
-_ROOM = socket.CMSG_SPACE(_descriptor)
+_ANCILLARY_BYTES = socket.CMSG_SPACE(_descriptor)
 
 
 class SharedPort:
@@ -61,7 +61,9 @@ class SharedPort:
 
     def _receive(self) -> None:
         try:
-            part, ancillary, _flags, _address = self._handover.recvmsg(WHOLE_BYTES - len(self._message), _ROOM)
+            part, ancillary, _flags, _address = self._handover.recvmsg(
+                WHOLE_BYTES - len(self._message), _ANCILLARY_BYTES
+            )
         except BlockingIOError:
             self._wait()
             return

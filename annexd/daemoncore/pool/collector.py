@@ -26,7 +26,7 @@ SETTLING_S = 2.0  # a burst of orders is one update
 
 
 @dataclass(frozen=True)
-class Identity:
+class DaemonIdentity:
     """The constant attributes of a daemon's ad."""
 
     name: str
@@ -56,7 +56,7 @@ class Advertiser:
         self, outbound: Outbound, publication: Publication, status: Callable[[], Mapping[str, int | bool | str]]
     ) -> None:
         self.publication = publication
-        self.identity: Identity | None = None
+        self.identity: DaemonIdentity | None = None
         self.reconfigured_at_s = self.started_at_s = int(time.time())
         self._outbound = outbound
         self._status = status
@@ -127,7 +127,7 @@ class Advertiser:
         arguments = {"command": command, "collector": collector, "ads": [repr(ad) for ad in ads]}
         await self._outbound.call("advertise", arguments, timeout_s)
 
-    def _ad(self, identity: Identity, my_type: str) -> bindings.Ad:
+    def _ad(self, identity: DaemonIdentity, my_type: str) -> bindings.Ad:
         program = current()
         return bindings.display_ad(
             {
@@ -148,7 +148,7 @@ class Advertiser:
         )
 
 
-def invalidation(identity: Identity, my_type: str) -> bindings.Ad:
+def invalidation(identity: DaemonIdentity, my_type: str) -> bindings.Ad:
     """Return the query ad of INVALIDATE_ADS_GENERIC that selects this daemon's ad."""
     ad = {"MyType": "Query", "TargetType": my_type, "Name": identity.name, "MyAddress": identity.address}
     return bindings.make_ad(ad, {"Requirements": f"TARGET.Name == {bindings.quote(identity.name)}"})

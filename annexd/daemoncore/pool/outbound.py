@@ -34,7 +34,7 @@ class Outbound:
         async with self._one_call:
             try:
                 async with asyncio.timeout(timeout_s):
-                    error = await self._ask(name, arguments)
+                    error = await self._exchange(name, arguments)
             except TimeoutError:
                 await self.close()
                 raise OutboundFailed(f"no answer within {timeout_s:g} s") from None
@@ -47,7 +47,7 @@ class Outbound:
         if error is not None:
             raise OutboundFailed(error)
 
-    async def renew(self) -> None:
+    async def restart_worker(self) -> None:
         """End the worker after the current call, so that the next call starts one with the new configuration."""
         async with self._one_call:
             await self.close()
@@ -61,7 +61,7 @@ class Outbound:
             worker.kill()
         await worker.wait()
 
-    async def _ask(self, name: str, arguments: Mapping[str, Any]) -> str | None:
+    async def _exchange(self, name: str, arguments: Mapping[str, Any]) -> str | None:
         worker = await self._running_worker()
         assert worker.stdin is not None  # noqa: S101 - both are pipes: see create_subprocess_exec
         assert worker.stdout is not None  # noqa: S101

@@ -26,12 +26,12 @@ SENT_WITHOUT_REPLY = 3  # _send_generic_payload_command: delivered, and the peer
 
 
 def alive(address: str, pid: int, hang_after_s: int) -> None:
-    """DC_CHILDALIVE: the parent considers the daemon hung if the next one does not come within `hang_after_s`."""
+    """Send DC_CHILDALIVE: the parent considers the daemon hung if no further one comes within `hang_after_s`."""
     bindings.send_alive(address, pid, hang_after_s)
 
 
 def ready(address: str, pid: int, name: str, state: str) -> None:
-    """DC_SET_READY, which has no reply.  htcondor2.set_ready_state would send this process's pid, not the daemon's."""
+    """Send DC_SET_READY, which has no reply; htcondor2.set_ready_state would send the pid of this process."""
     ad = {"DaemonPID": pid, "DaemonName": name, "DaemonState": state}
     _reply, code, text = bindings.exchange(address, DC_SET_READY, ad)
     if code not in (0, SENT_WITHOUT_REPLY):

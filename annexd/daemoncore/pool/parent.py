@@ -50,12 +50,12 @@ class Parent:
     async def keep_alive(self) -> None:
         """Send DC_CHILDALIVE at once and three times in each time-out, until cancelled."""
         while True:
-            delivered = await self._tell("alive", hang_after_s=self._times.not_responding_s)
+            delivered = await self._report("alive", hang_after_s=self._times.not_responding_s)
             await asyncio.sleep(self._times.keepalive_s if delivered else RETRY_S)
 
     async def report_ready(self) -> None:
         """Send DC_SET_READY until condor_master has accepted it."""
-        while not await self._tell("ready", name=current().subsystem, state="Ready"):
+        while not await self._report("ready", name=current().subsystem, state="Ready"):
             await asyncio.sleep(RETRY_S)
         log.full_debug("Reported ready to condor_master")
 
@@ -67,7 +67,7 @@ class Parent:
         log.always(f"Our parent process (pid {self._pid}) went away; shutting down fast")
         gone()
 
-    async def _tell(self, call: str, **arguments: int | str) -> bool:
+    async def _report(self, call: str, **arguments: int | str) -> bool:
         try:
             address = self._reachable_address()
             await self._outbound.call(call, {"address": address, "pid": os.getpid(), **arguments})

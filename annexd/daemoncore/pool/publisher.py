@@ -12,7 +12,7 @@ import htcondor2
 
 from annexd.daemoncore import log
 from annexd.daemoncore import sinful as addresses
-from annexd.daemoncore.pool.collector import Advertiser, Identity
+from annexd.daemoncore.pool.collector import Advertiser, DaemonIdentity
 from annexd.daemoncore.program import knob
 from annexd.daemoncore.settings import DaemonSettings
 from annexd.daemoncore.sinful import Sinful
@@ -38,25 +38,25 @@ class Publisher:
             address = await self._find_address()
             if address != self._address:
                 log.always(f"Command socket at {address}")
-                self._show(address)
+                self._publish(address)
             await asyncio.sleep(REFRESH_S)
 
     def reconfigure(self, settings: DaemonSettings) -> None:
         """Publish the same address under the new name and in the new file."""
         if settings.address_file != self._settings.address_file:
-            self.end()
+            self.withdraw()
         self._settings = settings
         if self._address is not None:
-            self._show(self._address)
+            self._publish(self._address)
 
-    def end(self) -> None:
+    def withdraw(self) -> None:
         if self._address is not None and self._settings.address_file is not None:
             addresses.remove_address_file(self._settings.address_file, self._address)
 
-    def _show(self, address: Sinful) -> None:
+    def _publish(self, address: Sinful) -> None:
         self._address, settings = address, self._settings
         version, platform = htcondor2.version(), htcondor2.platform()
-        self._advertiser.identity = Identity(settings.name, settings.machine, str(address), version, platform)
+        self._advertiser.identity = DaemonIdentity(settings.name, settings.machine, str(address), version, platform)
         self._advertiser.update_soon()
         self.known.set()
         if settings.address_file is None:

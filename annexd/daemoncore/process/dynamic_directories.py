@@ -11,12 +11,13 @@ from pathlib import Path
 from annexd.daemoncore.config.parameters import Parameters, param
 
 DYNAMIC = ("LOG", "SPOOL", "EXECUTE")
-MADE = "ALREADY_CREATED_LOCAL_DYNAMIC_DIRECTORIES"  # set by condor_master -dynamic: its children share its directories
+# Set by condor_master -dynamic, whose children share its directories.
+ALREADY_MADE = "ALREADY_CREATED_LOCAL_DYNAMIC_DIRECTORIES"
 
 
 def make_dynamic(environment: MutableMapping[str, str]) -> None:
     """Make directories whose names end in .IP-PID, unless the parent has made some.  Raises OSError."""
-    if Parameters().boolean(MADE, False):
+    if Parameters().boolean(ALREADY_MADE, False):
         return
     suffix = f"{param('IP_ADDRESS') or '127.0.0.1'}-{os.getpid()}"
     for name in DYNAMIC:
@@ -24,4 +25,4 @@ def make_dynamic(environment: MutableMapping[str, str]) -> None:
             directory = Path(f"{configured}.{suffix}")
             directory.mkdir(exist_ok=True)
             environment[f"_condor_{name}"] = str(directory)
-    environment[f"_condor_{MADE}"] = "TRUE"
+    environment[f"_condor_{ALREADY_MADE}"] = "TRUE"

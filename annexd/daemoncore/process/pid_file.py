@@ -19,7 +19,7 @@ from annexd.daemoncore.privileges import ROOT, condor_ids, started_by_root
 MAX_BYTES = 32
 
 
-class CannotEnd(Exception):
+class CannotStop(Exception):
     """The process whose ID the file holds could not be stopped."""
 
 
@@ -74,18 +74,18 @@ def _number_in(path: Path) -> int:
         return int(file.read(MAX_BYTES))
 
 
-def end_other(path: Path) -> None:
-    """Send SIGTERM to the process whose ID the file holds, and wait until it has ended.  Raises CannotEnd."""
+def stop_other(path: Path) -> None:
+    """Send SIGTERM to the process whose ID the file holds, and wait until it has ended.  Raises CannotStop."""
     path = below_log(path)
     try:
         pid = _number_in(path)
         process = os.pidfd_open(pid)
     except (OSError, ValueError, OverflowError, BadConfiguration) as error:
-        raise CannotEnd(f"cannot stop the process in {path}: {error}") from error
+        raise CannotStop(f"cannot stop the process in {path}: {error}") from error
     try:
         signal.pidfd_send_signal(process, signal.SIGTERM)
         select.select([process], [], [])
     except OSError as error:
-        raise CannotEnd(f"cannot stop process {pid}: {error}") from error
+        raise CannotStop(f"cannot stop process {pid}: {error}") from error
     finally:
         os.close(process)

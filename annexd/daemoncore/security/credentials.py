@@ -13,7 +13,7 @@ from annexd.daemoncore.privileges import root_files
 from annexd.daemoncore.security.certificates import read_tls
 
 MAX_KEY_BYTES = 65536
-NEED_NOTHING = frozenset({"FS", "CLAIMTOBE", "ANONYMOUS"})
+WITHOUT_CREDENTIALS = frozenset({"FS", "CLAIMTOBE", "ANONYMOUS"})
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class ServerCredentials:
     def usable(self) -> frozenset[str]:
         """The authentication methods that have their credentials."""
         needs = {"IDTOKENS": self.issuer_keys, "PASSWORD": self.password, "SSL": self.tls}
-        return NEED_NOTHING | {method for method, found in needs.items() if found}
+        return WITHOUT_CREDENTIALS | {method for method, found in needs.items() if found}
 
 
 def _path(knob: str) -> Path | None:

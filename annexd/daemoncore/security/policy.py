@@ -68,12 +68,12 @@ def read_security(
 def _policy(look_up: Parameters, level: Level, configured: tuple[str, ...], usable: frozenset[str]) -> SecurityPolicy:
     default = SecurityPolicy()
     return SecurityPolicy(
-        authentication=_want(look_up, level, "AUTHENTICATION", default.authentication),
-        encryption=_want(look_up, level, "ENCRYPTION", default.encryption),
-        integrity=_want(look_up, level, "INTEGRITY", default.integrity),
-        negotiation=_want(look_up, level, "NEGOTIATION", default.negotiation),
+        authentication=_requirement(look_up, level, "AUTHENTICATION", default.authentication),
+        encryption=_requirement(look_up, level, "ENCRYPTION", default.encryption),
+        integrity=_requirement(look_up, level, "INTEGRITY", default.integrity),
+        negotiation=_requirement(look_up, level, "NEGOTIATION", default.negotiation),
         methods=tuple(method for method in configured if method in usable),
-        crypto_methods=tuple(cipher for cipher in _configured_ciphers(level) if _works(cipher)),
+        crypto_methods=tuple(cipher for cipher in _configured_ciphers(level) if _is_usable(cipher)),
         session_duration_s=_session_duration_s(look_up, level, default.session_duration_s),
         session_lease_s=look_up.integer(_knob(level, "SESSION_LEASE"), default.session_lease_s),
     )
@@ -85,8 +85,10 @@ def _session_duration_s(look_up: Parameters, level: Level, default: int) -> int:
     The manual gives the opposite order, but in HTCondor the general knob wins (getIntSecSetting always returns "not
     found").
     """
-    for_us = look_up.integer(_knob(level, "SESSION_DURATION", prefix=f"SEC_{current().subsystem}"), default, minimum=1)
-    return look_up.integer(_knob(level, "SESSION_DURATION"), for_us, minimum=1)
+    of_subsystem = look_up.integer(
+        _knob(level, "SESSION_DURATION", prefix=f"SEC_{current().subsystem}"), default, minimum=1
+    )
+    return look_up.integer(_knob(level, "SESSION_DURATION"), of_subsystem, minimum=1)
 
 
 def _knob(level: Level, setting: str, prefix: str = "SEC") -> str:
@@ -95,15 +97,15 @@ def _knob(level: Level, setting: str, prefix: str = "SEC") -> str:
     return next((name for name in names if param(name) is not None), f"{prefix}_DEFAULT_{setting}")
 
 
-def _want(look_up: Parameters, level: Level, setting: str, default: Requirement) -> Requirement:
+def _requirement(look_up: Parameters, level: Level, setting: str, default: Requirement) -> Requirement:
     knob = _knob(level, setting)
     text = param(knob)
     if text is None:
         return default
-    if (want := requirement_of(text.strip())) is None:
+    if (requirement := requirement_of(text.strip())) is None:
         look_up.faults.append(f'{knob} must be REQUIRED, PREFERRED, OPTIONAL or NEVER, not "{text}"')
         return Requirement.REQUIRED
-    return want
+    return requirement
 
 
 def _configured_methods(level: Level) -> tuple[str, ...]:
@@ -119,7 +121,7 @@ def _configured_ciphers(level: Level) -> tuple[str, ...]:
 
 
 @cache
-def _works(cipher: str) -> bool:
+def _is_usable(cipher: str) -> bool:
     return cipher == AES or is_usable(cipher)
 
 
@@ -134,7 +136,7 @@ def _warnings_of(level: Level, policy: SecurityPolicy) -> Iterator[str]:
     if not policy.crypto_methods:
         yield f"{knob} names no usable cipher: no client can get a session"
     for cipher in _configured_ciphers(level):
-        if not _works(cipher):
+        if not _is_usable(cipher):
             yield (
                 f"{cipher} of {knob} is not offered: {backend.openssl_version_text()} does not provide it; "
                 "the legacy provider may be missing"

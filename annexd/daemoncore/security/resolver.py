@@ -18,23 +18,22 @@ from typing import NoReturn, TypeVar
 
 from annexd.authorization import Lookups, Membership
 from annexd.daemoncore.config.parameters import Parameters
-from annexd.daemoncore.ttl_cache import Recent
+from annexd.daemoncore.ttl_cache import TtlCache
 
-REMEMBERED = 1024
-FORGET_S = 60  # a changed address is noticed within this time
+MAX_CACHED = 1024
+CACHED_S = 60  # a changed address is noticed within this time
 
 Question = TypeVar("Question", bound=Hashable)
 Answer = TypeVar("Answer")
 
 _innetgr = ctypes.CDLL(None).innetgr
 _innetgr.argtypes = [ctypes.c_char_p] * len(Membership._fields)
-_one_at_a_time = Lock()  # innetgr(3) is not thread-safe
+_innetgr_lock = Lock()  # innetgr(3) is not thread-safe
 
 
 def _cached(look_up: Callable[[Question], Answer]) -> Callable[[Question], Answer]:
-    """Cache answers for FORGET_S: a resolver that is down must not be queried for every command."""
-
-    recent = Recent[Question, Answer](FORGET_S)
+    """Cache answers for CACHED_S: a resolver that is down must not be queried for every command."""
+    recent: TtlCache[Question, Answer] = TtlCache(CACHED_S)
 
     def answer(question: Question) -> Answer:
         known = recent.get(question)
@@ -45,12 +44,12 @@ def _cached(look_up: Callable[[Question], Answer]) -> Callable[[Question], Answe
 
 def names_of(address: str) -> tuple[str, ...]:
     domain = _domain_without_dns()
-    return _resolved_names(address) if domain is None else _made_up_name(address, domain)
+    return _resolved_names(address) if domain is None else _synthetic_name(address, domain)
 
 
 def addresses_of(name: str) -> tuple[str, ...]:
     domain = _domain_without_dns()
-    return _resolved_addresses(name) if domain is None else _meant_address(name, domain)
+    return _resolved_addresses(name) if domain is None else _address_in_name(name, domain)
 
 
 def _domain_without_dns() -> str | None:
@@ -59,13 +58,13 @@ def _domain_without_dns() -> str | None:
     return look_up.text("DEFAULT_DOMAIN_NAME") if look_up.boolean("NO_DNS", False) else None
 
 
-def _made_up_name(address: str, domain: str) -> tuple[str, ...]:
+def _synthetic_name(address: str, domain: str) -> tuple[str, ...]:
     """Make the name of an address; names must not begin with a dash, as that of ::1 would."""
     dashed = re.sub("[.:]", "-", address)
     return (f"{'0' if dashed.startswith('-') else ''}{dashed}.{domain}",) if domain else ()
 
 
-def _meant_address(name: str, domain: str) -> tuple[str, ...]:
+def _address_in_name(name: str, domain: str) -> tuple[str, ...]:
     host = name.partition(f".{domain}")[0] if domain else name
     text = host.replace("-", ":" if "--" in host or host.count("-") == 7 else ".")
     try:
@@ -110,7 +109,7 @@ def is_member(asked: Membership) -> bool:
 
     NUL would end a name in C, and no member of a netgroup has one in its name.
     """
-    with _one_at_a_time:
+    with _innetgr_lock:
         return bool(_innetgr(*(word.replace("\0", "?").encode(errors="replace") for word in asked)))
 
 
@@ -118,10 +117,12 @@ class NeedsResolver(Exception):
     """The decision needs the resolver."""
 
 
-def _not_now(question: object) -> NoReturn:
+def _needs_resolver(question: object) -> NoReturn:
     raise NeedsResolver(question)
 
 
 LOOKUPS = Lookups(names=names_of, addresses=addresses_of, is_local=is_local, is_member=is_member)
-AT_ONCE = Lookups(names=_not_now, addresses=_not_now, is_local=is_local, is_member=_not_now)  # raise NeedsResolver
+WITHOUT_RESOLVER = Lookups(
+    names=_needs_resolver, addresses=_needs_resolver, is_local=is_local, is_member=_needs_resolver
+)  # raise NeedsResolver
 RESOLVER = ThreadPoolExecutor(max_workers=16, thread_name_prefix="resolver")
