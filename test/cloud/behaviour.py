@@ -39,6 +39,8 @@ class Behaviour:
     history_late_s  how long after its time a fleet's event is shown.  CERTAIN: "delayed by up to 30 seconds before they
                     can be described", EC2's API reference, DescribeSpotFleetRequestHistory
     concurrency     how many functions run at once in a region: 1,000, or 10 in a new account.  CERTAIN
+    whole_instances whether DescribeInstances tells also what no part of annexd reads, which makes its answers ten times
+                    as long.  CERTAIN that AWS does
     """
 
     second_cancel: str = "acted-upon"
@@ -51,6 +53,7 @@ class Behaviour:
     fleet_trouble: str = ""
     history_late_s: float = 0.0
     concurrency: int = 1000
+    whole_instances: bool = False
 
     def __post_init__(self) -> None:
         if self.second_cancel not in SECOND_CANCELS:
