@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
@@ -99,7 +99,7 @@ def _of_members(real: Paths, ours: Paths, known: Paths) -> Iterator[tuple[str, s
     if known:
         yield from (("emulator", path) for path in sorted(ours.keys() - known.keys() - real.keys()))
     for path in sorted(real.keys() & ours.keys()):
-        if real[path] and not real[path] & ours[path]:
+        if (real[path] or ours[path]) and not real[path] & ours[path]:
             yield "form", f"{path}: AWS {sorted(real[path])}, the emulator {sorted(ours[path])}"
 
 
@@ -116,3 +116,9 @@ def known_paths(recordings: Sequence[Recording], operation: str) -> dict[str, An
     for each in partial:
         found.update({path: set() for path in paths(each.service, operation, each.told())})
     return found
+
+
+def unlisted(recording: Recording, found: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """What has no line in differences.toml."""
+    operation = recording.operation
+    return [each for each in found if not any(line.is_about(operation, *each) for line in listed())]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 import moto.ec2.urls
@@ -90,9 +90,14 @@ class ActingEC2(TagCalls, AttributeCalls):
             and asked.get("EventType") in {None, each["EventType"]}
         ]
         told, token = page(records, asked.get("MaxResults"), asked.get("NextToken"))
-        return ActionResult(
-            {"SpotFleetRequestId": fleet.fleet_id, "HistoryRecords": [each.told for each in told], "NextToken": token}
-        )
+        answer: dict[str, Any] = {
+            "SpotFleetRequestId": fleet.fleet_id,
+            "StartTime": datetime.fromtimestamp(since, UTC).replace(tzinfo=None),
+            "HistoryRecords": [each.told for each in told],
+        }
+        if token:  # CERTAIN: API reference, LastEvaluatedTime, "If nextToken indicates that there are more items"
+            return ActionResult(answer | {"NextToken": token})
+        return ActionResult(answer | {"LastEvaluatedTime": datetime.fromtimestamp(late_s, UTC).replace(tzinfo=None)})
 
     def cancel_spot_fleet_requests(self) -> ActionResult:
         asked = self._parameters()
@@ -137,10 +142,11 @@ class ActingEC2(TagCalls, AttributeCalls):
         instances, token = page(
             matching, asked.get("MaxResults"), asked.get("NextToken"), 5, lambda: self._drift("DescribeInstances")
         )
-        told = [views.reservation_view(each, now_s) for each in instances]
+        is_whole = self.chosen.now.whole_instances
+        told = [views.reservation_view(each, now_s, is_whole) for each in instances]
         of_moto = [] if token or asked.get("InstanceIds") else self._reservations_of_moto()
-        if of_moto:
-            return ActionResult({"Reservations": told + of_moto})
+        if of_moto or is_whole:
+            return ActionResult({"Reservations": told + of_moto, "NextToken": token})
         return wire.document("DescribeInstances", {"Reservations": told, "NextToken": token})
 
     def _reservations_of_moto(self) -> list[Any]:
@@ -161,7 +167,7 @@ class ActingEC2(TagCalls, AttributeCalls):
         if self._is_of_moto(asked["InstanceIds"]):
             return super().terminate_instances()
         now_s = self._fleets.settle()
-        instances = [self._instance(instance_id) for instance_id in asked["InstanceIds"]]
+        instances = self._all_of(asked["InstanceIds"])
         before = [each.state(now_s) for each in instances]
         if protected := self._fleets.terminate_unless_protected(asked["InstanceIds"]):
             raise EC2ClientError("OperationNotPermitted", PROTECTED.format(protected[0]))
@@ -171,7 +177,7 @@ class ActingEC2(TagCalls, AttributeCalls):
 
     def _matching(self, asked: dict[str, Any]) -> tuple[list[Instance], float]:
         told_s, matches = self._told_s("DescribeInstances"), matcher(asked.get("Filters") or [])
-        wanted = [self._instance(instance_id) for instance_id in asked.get("InstanceIds") or []]
+        wanted = self._all_of(asked.get("InstanceIds") or [])
         among = sorted(wanted, key=lambda each: each.sequence) or self._fleets.instances.values()
         left_out = "" if wanted else self._omitted("DescribeInstances")
         seen = (each for each in among if each.is_visible(told_s) and each.instance_id != left_out)

@@ -71,12 +71,14 @@ class Fleet:
     def fulfilled(self) -> float:
         return sum(instance.weight for instance in self.live())
 
+    def fulfilled_on_demand(self) -> float:
+        return float(sum(instance.weight for instance in self.live() if not instance.is_spot))
+
     def missing_on_demand(self) -> float:
         """How much of the On-Demand part is missing.  Only launch templates have one: CERTAIN, EC2 user guide."""
         if not self.config.get("LaunchTemplateConfigs"):
             return 0.0
-        there = sum(instance.weight for instance in self.live() if not instance.is_spot)
-        return float(self.config.get("OnDemandTargetCapacity") or 0) - there
+        return float(self.config.get("OnDemandTargetCapacity") or 0) - self.fulfilled_on_demand()
 
     def takes_cancel(self, now_s: float, terminate: bool, second_cancel: str) -> bool:
         """Whether a cancellation succeeds; `second_cancel` is one of Behaviour's three."""

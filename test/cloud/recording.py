@@ -1,7 +1,7 @@
 """Answers of AWS itself, in one format: those of public sources, and those of rehearsals (docs/live.md).
 
-A file in test/cloud/recordings is a JSON list of recordings.  Those of public sources are excerpts that we wrote: names,
-types, states and words are the source's, everything else is ours.
+A file in test/cloud/recordings is a JSON list of recordings.  Those of public sources are excerpts that we wrote:
+names, types, states and words are the source's, everything else is ours.
 """
 
 from __future__ import annotations

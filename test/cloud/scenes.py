@@ -16,7 +16,7 @@ from test.cloud.recording import Recording
 from test.cloud.shapes import values
 from test.cloud.test_iam import allow, of, policy
 
-Asked = Mapping[str, Any]
+Asked = dict[str, Any]
 Scene = Callable[[Cloud], Asked]
 KINDS: Mapping[str, tuple[str, ...]] = {  # the paths whose values are states
     "DescribeSpotFleetRequests": ("SpotFleetRequestConfigs[].SpotFleetRequestState",),
@@ -28,7 +28,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {  # the paths whose values are states
     "DescribeSpotFleetRequestHistory": ("HistoryRecords[].EventType",),
     "TerminateInstances": ("TerminatingInstances[].CurrentState.Name",),
 }
-RULE = "rule-1"
+RULE, TAGGED = "rule-1", ", with tags"
 
 
 def kinds(recording: Recording) -> set[str]:
@@ -36,7 +36,10 @@ def kinds(recording: Recording) -> set[str]:
     told = recording.told()
     if recording.is_error:
         return {str(told["Error"]["Code"])}
-    return {str(value) for path in KINDS.get(recording.operation, ()) for value in values(told, path)}
+    states = {str(value) for path in KINDS.get(recording.operation, ()) for value in values(told, path)}
+    if recording.operation == "DescribeSpotFleetRequests" and list(values(told, "SpotFleetRequestConfigs[].Tags")):
+        return {f"{each}{TAGGED}" for each in states}
+    return states
 
 
 def _template(cloud: Cloud, **data: Any) -> list[dict[str, Any]]:
@@ -50,7 +53,7 @@ def _template(cloud: Cloud, **data: Any) -> list[dict[str, Any]]:
 def _fleet(cloud: Cloud, **more: Any) -> str:
     """An annex's: a one-time request with a token and times."""
     now_s = int(time.time())
-    whole = {
+    whole: dict[str, Any] = {
         "ClientToken": f"token-{now_s}",
         "Type": "request",
         "ValidFrom": now_s - 10,
@@ -104,15 +107,20 @@ def to_cancel_alone(cloud: Cloud) -> Asked:
 
 
 def to_cancel_what_is_over(cloud: Cloud) -> Asked:
-    return dict(cancelled(cloud)) | {"TerminateInstances": True}
+    return cancelled(cloud) | {"TerminateInstances": True}
 
 
 def to_cancel_nothing(_: Cloud) -> Asked:
     return _ids("sfr-11112222-3333-4444-5555-666677778888") | {"TerminateInstances": True}
 
 
+def with_tags(cloud: Cloud) -> Asked:
+    tags = [{"ResourceType": "spot-fleet-request", "Tags": [{"Key": "Environment", "Value": "Production"}]}]
+    return _ids(_fleet(cloud, TagSpecifications=tags))
+
+
 def history(cloud: Cloud) -> Asked:
-    return {"SpotFleetRequestId": _of_template(cloud), "StartTime": time.time() - 60, "MaxResults": 3}
+    return {"SpotFleetRequestId": _fleet(cloud, TargetCapacity=2), "StartTime": time.time() - 60, "MaxResults": 3}
 
 
 def bad_history(cloud: Cloud) -> Asked:
@@ -227,7 +235,7 @@ def function(cloud: Cloud) -> Asked:
 
 def to_describe(cloud: Cloud) -> Asked:
     cloud.behave(update_s=60.0)
-    return dict(_function(cloud)) | {"Description": "what it is for"}
+    return _function(cloud) | {"Description": "what it is for"}
 
 
 def without_permission(cloud: Cloud) -> Asked:
@@ -274,7 +282,11 @@ def stack(cloud: Cloud) -> Asked:
 
 
 def unchanged_stack(cloud: Cloud) -> Asked:
-    return dict(stack(cloud)) | {"TemplateBody": TEMPLATE}
+    return stack(cloud) | {"TemplateBody": TEMPLATE}
+
+
+def nothing(_: Cloud) -> Asked:
+    return {}
 
 
 SCENES: Mapping[tuple[str, str], Scene] = {
@@ -282,6 +294,7 @@ SCENES: Mapping[tuple[str, str], Scene] = {
     ("RequestSpotFleet", "DryRunOperation"): dry,
     ("RequestSpotFleet", "UnauthorizedOperation"): dry,
     ("DescribeSpotFleetRequests", "active"): active,
+    ("DescribeSpotFleetRequests", f"active{TAGGED}"): with_tags,
     ("DescribeSpotFleetRequests", "cancelled"): cancelled,
     ("DescribeSpotFleetRequests", "cancelled_terminating"): ending,
     ("DescribeSpotFleetRequests", "cancelled_running"): leaving_instances,
@@ -319,6 +332,8 @@ SCENES: Mapping[tuple[str, str], Scene] = {
     ("GetBucketLifecycleConfiguration", "NoSuchLifecycleConfiguration"): bucket,
     ("GetBucketOwnershipControls", "OwnershipControlsNotFoundError"): bucket,
     ("GetBucketEncryption", "ServerSideEncryptionConfigurationNotFoundError"): bucket,
+    ("GetAccountSettings", ""): nothing,
+    ("GetCallerIdentity", ""): nothing,
     ("DescribeStacks", ""): stack,
     ("UpdateStack", "ValidationError"): unchanged_stack,
 }

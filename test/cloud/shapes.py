@@ -55,7 +55,7 @@ def _walk(shape: Shape, value: Any, path: str) -> Iterator[tuple[str, str]]:
         case kind:
             if not isinstance(value, TYPES[kind]) or (isinstance(value, bool) and kind != "boolean"):
                 raise NoSuchMemberError(f"{path} is {value!r}, which is no {kind}")
-            yield path, _word(shape, value)
+            yield path, "" if path.endswith("Tags[].Value") else _word(shape, value)
 
 
 def _word(shape: Shape, value: Any) -> str:

@@ -1,7 +1,7 @@
 """Keep each answer of AWS as it came over the wire, and give it again to whoever is to be tried with it.
 
-The format is that of test/cloud/recording.py, whose test compares each answer with the emulated AWS's.  What is recorded
-is what botocore's parser was given: status and body.  Headers are not: they name nothing that
+The format is that of test/cloud/recording.py; test/cloud/test_recordings.py compares each answer with the emulated
+AWS's.  What is recorded is what botocore's parser was given: status and body.  Headers are not: they name nothing that
 annexd reads, and much of the caller.
 """
 
