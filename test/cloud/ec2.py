@@ -19,10 +19,11 @@ from moto.ec2.exceptions import EC2ClientError
 from test.cloud import fleet_troubles, views, wire
 from test.cloud.behaviour import Chosen
 from test.cloud.ec2_attributes import AttributeCalls
+from test.cloud.ec2_base import Acting
 from test.cloud.ec2_tags import TagCalls
 from test.cloud.faults import Faults
 from test.cloud.filters import matcher
-from test.cloud.fleets import Fleets, IdempotentParameterMismatchError
+from test.cloud.fleets import Fleet, Fleets, IdempotentParameterMismatchError
 from test.cloud.instances import Instance
 from test.cloud.paging import page
 from test.cloud.specifications import checked, specifications
@@ -49,7 +50,7 @@ class ActingEC2(TagCalls, AttributeCalls):
         config = checked(self._parameters()["SpotFleetRequestConfig"])
         resolved = specifications(config, self.ec2_backend)
         try:
-            fleet = self._fleets.request(config, resolved, self.chosen.now.fleet_trouble)
+            fleet = self._fleets.request(config, resolved, self.chosen.now)
         except IdempotentParameterMismatchError as error:
             raise EC2ClientError(
                 "IdempotentParameterMismatch", f"The client token {error} was used with other parameters."
@@ -85,7 +86,7 @@ class ActingEC2(TagCalls, AttributeCalls):
         late_s = told_s - self.chosen.now.history_late_s
         records = [
             Numbered(place, each)
-            for place, each in enumerate(fleet_troubles.history(fleet, late_s), 1)
+            for place, each in enumerate(self._history(fleet, late_s), 1)
             if each["Timestamp"].replace(tzinfo=UTC).timestamp() >= since
             and asked.get("EventType") in {None, each["EventType"]}
         ]
@@ -99,6 +100,10 @@ class ActingEC2(TagCalls, AttributeCalls):
             return ActionResult(answer | {"NextToken": token})
         return ActionResult(answer | {"LastEvaluatedTime": datetime.fromtimestamp(late_s, UTC).replace(tzinfo=None)})
 
+    def _history(self, fleet: Fleet, told_s: float) -> list[Mapping[str, Any]]:
+        records = fleet_troubles.history(fleet, told_s)
+        return records[::-1] if self.chosen.now.history_newest_first else records
+
     def cancel_spot_fleet_requests(self) -> ActionResult:
         asked = self._parameters()
         if len(asked["SpotFleetRequestIds"]) > MAX_CANCEL:
@@ -111,7 +116,10 @@ class ActingEC2(TagCalls, AttributeCalls):
             else:
                 before, after = self._fleets.cancel(fleet_id, terminate, self.chosen.now.second_cancel)
                 successful.append(views.cancelled_view(fleet_id, before, after))
-        return ActionResult({"SuccessfulFleetRequests": successful, "UnsuccessfulFleetRequests": unsuccessful})
+        told = {"SuccessfulFleetRequests": successful, "UnsuccessfulFleetRequests": unsuccessful}
+        if not self.chosen.now.tells_empty_lists:
+            told = {name: each for name, each in told.items() if each}
+        return ActionResult(told)
 
     def _why_not_cancel(self, fleet_id: str, terminate: bool) -> str | None:
         fleet = self._fleets.fleets.get(fleet_id)
@@ -193,5 +201,5 @@ class ActingEC2(TagCalls, AttributeCalls):
 def install(regions: defaultdict[str, Fleets], faults: Faults, chosen: Chosen) -> None:
     """Put the acting EC2 into moto's routing table; before the first request, when moto reads it."""
     ActingEC2.regions = regions
-    ActingEC2.faults, ActingEC2.chosen = faults, chosen
+    Acting.faults, Acting.chosen = faults, chosen
     moto.ec2.urls.url_paths["{0}/"] = ActingEC2.dispatch
