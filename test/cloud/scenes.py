@@ -305,7 +305,6 @@ SCENES: Mapping[tuple[str, str], Scene] = {
     ("DescribeSpotFleetRequestHistory", "fleetRequestChange"): history,
     ("DescribeSpotFleetRequestHistory", "instanceChange"): history,
     ("DescribeSpotFleetRequestHistory", "error"): bad_history,
-    ("DescribeSpotFleetInstances", ""): lambda cloud: {"SpotFleetRequestId": _of_template(cloud)},
     ("DescribeInstances", "running"): running,
     ("DescribeInstances", "shutting-down"): shutting_down,
     ("DescribeInstances", "terminated"): terminated,
