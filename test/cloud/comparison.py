@@ -122,3 +122,12 @@ def unlisted(recording: Recording, found: Iterable[tuple[str, str]]) -> list[tup
     """What has no line in differences.toml."""
     operation = recording.operation
     return [each for each in found if not any(line.is_about(operation, *each) for line in listed())]
+
+
+def distinct(recordings: Iterable[Recording]) -> list[Recording]:
+    """One of those that say the same of a state: a rehearsal asks many times."""
+    found: dict[tuple[str, ...], Recording] = {}
+    for each in recordings:
+        told = [] if each.is_error else sorted(paths(each.service, each.operation, each.told()))
+        found.setdefault((each.operation, str(each.status), *sorted(kinds(each)), *told), each)
+    return list(found.values())

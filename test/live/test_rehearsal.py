@@ -12,6 +12,8 @@ from annexd.account import service_roles
 from annexd.annex.fleet.inventory import take_inventory
 from annexd.annex.lease.heartbeat import newest_receipt
 from test.cloud import Cloud
+from test.cloud.comparison import differences, distinct
+from test.cloud.recording import load
 from test.cloud.views import ACCOUNT
 from test.live.facts import FACTS
 from test.live.kit import REGION, USER, Rehearsed, leaving_nothing
@@ -36,6 +38,16 @@ def test_a_rehearsal_looks_at_every_fact_leaves_nothing_and_its_report_tells_of_
         assert not [each for each in (ACCOUNT, USER, "/tmp/", "127.0.0.1") if each in text], file
     assert facts["second-cancel"].startswith("as assumed: acted-upon: the answer says cancelled_terminating")
     _replayed(rehearsed.folder / "recordings.json")
+    _compared(rehearsed.folder)
+
+
+def _compared(folder: Path) -> None:
+    """What a rehearsal recorded can go into test/cloud/recordings as it is: of the emulator itself nothing differs."""
+    recordings = distinct(each for _, each in load(folder))
+    assert {each.service for each in recordings} == {"ec2", "events", "logs"}
+    with Cloud(speed=0, termination_s=3.0, enforce_iam=True) as account:
+        found = {each.operation: list(differences(account, each, {})) for each in recordings}
+    assert {operation: each for operation, each in found.items() if each} == {}
 
 
 def _replayed(file: Path) -> None:
