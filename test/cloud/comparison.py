@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from test.cloud import Cloud
 from test.cloud.recording import FOLDER, Recording
-from test.cloud.scenes import SCENES, client_for, kinds
+from test.cloud.scenes import client_for, kinds, play
 from test.cloud.shapes import paths, plain
 
 Paths = Mapping[str, set[str]]
@@ -52,11 +52,10 @@ class Emulated:
             self._play(cloud, recording, kind)
 
     def _play(self, cloud: Cloud, recording: Recording, kind: str) -> None:
-        scene = SCENES.get((recording.operation, kind))
-        if scene is None and not recording.asked:
+        asked = play(cloud, recording, kind)
+        if asked is None:
             self.missing.append(f"the emulator has no scene for {recording.operation} {kind}")
             return
-        asked = {**recording.asked, **(scene(cloud) if scene else {})}
         try:
             told = getattr(client_for(cloud, recording), xform_name(recording.operation))(**asked)
         except ClientError as error:

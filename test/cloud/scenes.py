@@ -28,7 +28,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {  # the paths whose values are states
     "DescribeSpotFleetRequestHistory": ("HistoryRecords[].EventType",),
     "TerminateInstances": ("TerminatingInstances[].CurrentState.Name",),
 }
-RULE, TAGGED = "rule-1", ", with tags"
+RULE, STATE = "rule-1", "SpotFleetRequestState"
 
 
 def kinds(recording: Recording) -> set[str]:
@@ -36,10 +36,7 @@ def kinds(recording: Recording) -> set[str]:
     told = recording.told()
     if recording.is_error:
         return {str(told["Error"]["Code"])}
-    states = {str(value) for path in KINDS.get(recording.operation, ()) for value in values(told, path)}
-    if recording.operation == "DescribeSpotFleetRequests" and list(values(told, "SpotFleetRequestConfigs[].Tags")):
-        return {f"{each}{TAGGED}" for each in states}
-    return states
+    return {str(value) for path in KINDS.get(recording.operation, ()) for value in values(told, path)}
 
 
 def _template(cloud: Cloud, **data: Any) -> list[dict[str, Any]]:
@@ -76,25 +73,31 @@ def _ids(fleet_id: str) -> Asked:
     return {"SpotFleetRequestIds": [fleet_id]}
 
 
-def active(cloud: Cloud) -> Asked:
-    cloud.behave(fleet_trouble="all")  # as what was recorded
-    return _ids(_of_template(cloud))
+def _like(cloud: Cloud, told: Asked) -> str:
+    """A fleet of the request that the recorded one was made of."""
+    config = {key: value for key, value in told["SpotFleetRequestConfig"].items() if "Fulfilled" not in key}
+    now_s = int(time.time())
+    new = {"ClientToken": f"token-{now_s}", "ValidFrom": now_s - 10, "ValidUntil": now_s + 3600}
+    if "LaunchTemplateConfigs" in config:
+        new["LaunchTemplateConfigs"] = _template(cloud)
+    config |= {key: value for key, value in new.items() if key in config}
+    if told.get("Tags"):
+        config["TagSpecifications"] = [{"ResourceType": "spot-fleet-request", "Tags": told["Tags"]}]
+    return str(cloud.client("ec2").request_spot_fleet(SpotFleetRequestConfig=config)["SpotFleetRequestId"])
 
 
-def cancelled(cloud: Cloud) -> Asked:
-    cloud.behave(fleet_trouble="silence")  # no instance: over at once
-    return ending(cloud)
-
-
-def ending(cloud: Cloud) -> Asked:
-    fleet_id = _of_template(cloud)
-    cloud.client("ec2").cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet_id], TerminateInstances=True)
-    return _ids(fleet_id)
-
-
-def leaving_instances(cloud: Cloud) -> Asked:
-    fleet_id = _of_template(cloud)
-    cloud.client("ec2").cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet_id], TerminateInstances=False)
+def fleet_in(cloud: Cloud, recording: Recording, state: str) -> Asked | None:
+    """One that is as the recorded one in that state; None for a state that no fleet is in here."""
+    [told, *_] = [each for each in recording.told()["SpotFleetRequestConfigs"] if each[STATE] == state]
+    if state not in {"active", "cancelled", "cancelled_running", "cancelled_terminating"}:
+        return None
+    trouble = "all" if told.get("ActivityStatus") == "error" else "silence" if state == "cancelled" else ""
+    cloud.behave(fleet_trouble=trouble)
+    fleet_id = _like(cloud, told)
+    if state != "active":
+        cloud.client("ec2").cancel_spot_fleet_requests(
+            SpotFleetRequestIds=[fleet_id], TerminateInstances=state != "cancelled_running"
+        )
     return _ids(fleet_id)
 
 
@@ -107,16 +110,14 @@ def to_cancel_alone(cloud: Cloud) -> Asked:
 
 
 def to_cancel_what_is_over(cloud: Cloud) -> Asked:
-    return cancelled(cloud) | {"TerminateInstances": True}
+    cloud.behave(fleet_trouble="silence")  # no instance: over at once
+    asked = to_cancel(cloud)
+    cloud.client("ec2").cancel_spot_fleet_requests(**asked)
+    return asked
 
 
 def to_cancel_nothing(_: Cloud) -> Asked:
     return _ids("sfr-11112222-3333-4444-5555-666677778888") | {"TerminateInstances": True}
-
-
-def with_tags(cloud: Cloud) -> Asked:
-    tags = [{"ResourceType": "spot-fleet-request", "Tags": [{"Key": "Environment", "Value": "Production"}]}]
-    return _ids(_fleet(cloud, TagSpecifications=tags))
 
 
 def history(cloud: Cloud) -> Asked:
@@ -129,28 +130,27 @@ def bad_history(cloud: Cloud) -> Asked:
 
 
 def _instance(cloud: Cloud, **of_template: Any) -> str:
-    more: dict[str, Any] = {"OnDemandTargetCapacity": 1} if of_template else {}
+    more: dict[str, Any] = {"OnDemandTargetCapacity": 1} if "DisableApiTermination" in of_template else {}
     fleet_id = _fleet(cloud, LaunchTemplateConfigs=_template(cloud, **of_template), **more)
     [instance] = [each for each in cloud.running_instances() if each["fleet"] == fleet_id]
     return str(instance["id"])
 
 
-def running(cloud: Cloud) -> Asked:
+def instance_in(cloud: Cloud, recording: Recording, state: str) -> Asked | None:
+    """One in that state, with a profile if the recorded one has one; None for a state that no instance is in here."""
     cloud.behave(whole_instances=True)
-    return {"InstanceIds": [_instance(cloud)]}
-
-
-def shutting_down(cloud: Cloud) -> Asked:
-    asked = running(cloud)
-    cloud.client("ec2").terminate_instances(**asked)
-    return asked
-
-
-def terminated(cloud: Cloud) -> Asked:
-    asked = shutting_down(cloud)
+    profile = any(values(recording.told(), "Reservations[].Instances[].IamInstanceProfile"))
+    asked = {"InstanceIds": [_instance(cloud, **({"IamInstanceProfile": {"Name": "one"}} if profile else {}))]}
+    if state == "pending":
+        return asked
     often = {"Delay": 0.2, "MaxAttempts": 300}
-    cloud.client("ec2").get_waiter("instance_terminated").wait(**asked, WaiterConfig=often)
-    return asked
+    ec2 = cloud.client("ec2")
+    ec2.get_waiter("instance_running").wait(**asked, WaiterConfig=often)
+    if state != "running":
+        ec2.terminate_instances(**asked)
+    if state == "terminated":
+        ec2.get_waiter("instance_terminated").wait(**asked, WaiterConfig=often)
+    return asked if state in {"running", "shutting-down", "terminated"} else None
 
 
 def to_terminate(cloud: Cloud) -> Asked:
@@ -163,6 +163,11 @@ def protected(cloud: Cloud) -> Asked:
 
 def spot(cloud: Cloud) -> Asked:
     return {"InstanceId": _instance(cloud), "DisableApiTermination": {"Value": False}}
+
+
+def to_unprotect(cloud: Cloud) -> Asked:
+    [instance] = protected(cloud)["InstanceIds"]
+    return {"InstanceId": instance, "DisableApiTermination": {"Value": False}}
 
 
 def to_tag(cloud: Cloud) -> Asked:
@@ -197,6 +202,19 @@ def with_targets(cloud: Cloud) -> Asked:
     target = {"Id": "one", "Arn": "arn:aws:lambda:us-east-1:123456789012:function:one"}
     cloud.client("events").put_targets(Rule=RULE, Targets=[target])
     return {"Rule": RULE}
+
+
+def target(cloud: Cloud) -> Asked:
+    asked = with_targets(cloud)
+    return asked | {"Targets": cloud.client("events").list_targets_by_rule(**asked)["Targets"]}
+
+
+def to_make(_: Cloud) -> Asked:
+    return {"Name": RULE, "ScheduleExpression": "rate(1 day)", "State": "DISABLED"}
+
+
+def to_remove(cloud: Cloud) -> Asked:
+    return with_targets(cloud) | {"Ids": ["one"]}
 
 
 def to_delete(cloud: Cloud) -> Asked:
@@ -293,11 +311,6 @@ SCENES: Mapping[tuple[str, str], Scene] = {
     ("RequestSpotFleet", ""): to_order,
     ("RequestSpotFleet", "DryRunOperation"): dry,
     ("RequestSpotFleet", "UnauthorizedOperation"): dry,
-    ("DescribeSpotFleetRequests", "active"): active,
-    ("DescribeSpotFleetRequests", f"active{TAGGED}"): with_tags,
-    ("DescribeSpotFleetRequests", "cancelled"): cancelled,
-    ("DescribeSpotFleetRequests", "cancelled_terminating"): ending,
-    ("DescribeSpotFleetRequests", "cancelled_running"): leaving_instances,
     ("CancelSpotFleetRequests", "cancelled_terminating"): to_cancel,
     ("CancelSpotFleetRequests", "cancelled_running"): to_cancel_alone,
     ("CancelSpotFleetRequests", "fleetRequestIdDoesNotExist"): to_cancel_nothing,
@@ -305,17 +318,19 @@ SCENES: Mapping[tuple[str, str], Scene] = {
     ("DescribeSpotFleetRequestHistory", "fleetRequestChange"): history,
     ("DescribeSpotFleetRequestHistory", "instanceChange"): history,
     ("DescribeSpotFleetRequestHistory", "error"): bad_history,
-    ("DescribeInstances", "running"): running,
-    ("DescribeInstances", "shutting-down"): shutting_down,
-    ("DescribeInstances", "terminated"): terminated,
     ("TerminateInstances", "shutting-down"): to_terminate,
     ("TerminateInstances", "OperationNotPermitted"): protected,
     ("ModifyInstanceAttribute", "UnsupportedOperation"): spot,
+    ("ModifyInstanceAttribute", ""): to_unprotect,
     ("CreateTags", ""): to_tag,
     ("DescribeTags", ""): tagged,
     ("DescribeRule", ""): rule,
     ("ListTargetsByRule", ""): with_targets,
     ("DeleteRule", "ValidationException"): to_delete,
+    ("DeleteRule", ""): rule,
+    ("PutRule", ""): to_make,
+    ("PutTargets", ""): target,
+    ("RemoveTargets", ""): to_remove,
     ("DescribeLogGroups", ""): log_group,
     ("FilterLogEvents", ""): log_events,
     ("GetFunction", ""): function,
@@ -336,6 +351,24 @@ SCENES: Mapping[tuple[str, str], Scene] = {
     ("DescribeStacks", ""): stack,
     ("UpdateStack", "ValidationError"): unchanged_stack,
 }
+
+
+OF_STATES: Mapping[str, Callable[[Cloud, Recording, str], Asked | None]] = {
+    "DescribeSpotFleetRequests": fleet_in,
+    "DescribeInstances": instance_in,
+}
+
+
+def play(cloud: Cloud, recording: Recording, kind: str) -> Asked | None:
+    """Bring the account into a state; the parameters of the call, or None where there is no such scene."""
+    if recording.operation in OF_STATES and not recording.is_error:
+        if kind:
+            return OF_STATES[recording.operation](cloud, recording, kind)
+        return {"Filters": []} if recording.operation == "DescribeInstances" else {}
+    scene = SCENES.get((recording.operation, kind))
+    if scene is None:
+        return dict(recording.asked) or None
+    return {**recording.asked, **scene(cloud)} if not recording.body else scene(cloud)
 
 
 def client_for(cloud: Cloud, recording: Recording) -> Any:

@@ -8,9 +8,9 @@ Surplus credits of T instances, which a machine that is always busy would use up
 T4g (gitlab.com/gitlab-org/ci-cd/docker-machine, merge request 118; a table of 2021 in
 matthiaskraaz.blogspot.com/2021/08/aws-ec2-price-of-maxed-out-burstable.html: 0.101 in all for t3.nano): LIKELY, and the
 largest part of the sum.
-Public IPv4 0.005 an hour in all regions (CERTAIN: AWS's announcement, from 1 February 2024).  gp3 0.08 for a GB and month
+Public IPv4 0.005 an hour in all regions (CERTAIN: AWS announced it for 1 February 2024).  gp3 0.08 for a GB a month
 (LIKELY: the same repository of GitLab's, merge request 45).  Lambda 0.0000166667 for a GB second, logs 0.50 for a GB,
-S3 0.005 for 1,000 PUTs: LIKELY, AWS's pages (aws.amazon.com/lambda/pricing, /cloudwatch/pricing, /s3/pricing) as of 2025.
+S3 0.005 for 1,000 PUTs: LIKELY, as of 2025 (aws.amazon.com/lambda/pricing, /cloudwatch/pricing, /s3/pricing).
 That no region is twice as dear is LIKELY (GovCloud is 17% dearer); in China prices are in yuan, and of the same size.
 CloudFormation, IAM, EventBridge's scheduled rules and Spot Fleet itself cost nothing.
 """
