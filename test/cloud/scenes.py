@@ -120,13 +120,11 @@ def to_cancel_nothing(_: Cloud) -> Asked:
     return _ids("sfr-11112222-3333-4444-5555-666677778888") | {"TerminateInstances": True}
 
 
-def history(cloud: Cloud) -> Asked:
-    return {"SpotFleetRequestId": _fleet(cloud, TargetCapacity=2), "StartTime": time.time() - 60, "MaxResults": 3}
-
-
-def bad_history(cloud: Cloud) -> Asked:
-    cloud.behave(fleet_trouble="no-capacity")
-    return {"SpotFleetRequestId": _of_template(cloud), "StartTime": time.time() - 60, "EventType": "error"}
+def history_with(cloud: Cloud, recording: Recording, kind: str) -> Asked | None:
+    """One that has events of that type, and a page more if the recorded one has."""
+    cloud.behave(fleet_trouble="no-capacity" if kind in {"error", "information"} else "")
+    asked = {"SpotFleetRequestId": _fleet(cloud, TargetCapacity=2), "StartTime": time.time() - 60}
+    return asked | ({"MaxResults": 3} if "NextToken" in recording.told() else {})
 
 
 def _instance(cloud: Cloud, **of_template: Any) -> str:
@@ -315,9 +313,6 @@ SCENES: Mapping[tuple[str, str], Scene] = {
     ("CancelSpotFleetRequests", "cancelled_running"): to_cancel_alone,
     ("CancelSpotFleetRequests", "fleetRequestIdDoesNotExist"): to_cancel_nothing,
     ("CancelSpotFleetRequests", "fleetRequestNotInCancellableState"): to_cancel_what_is_over,
-    ("DescribeSpotFleetRequestHistory", "fleetRequestChange"): history,
-    ("DescribeSpotFleetRequestHistory", "instanceChange"): history,
-    ("DescribeSpotFleetRequestHistory", "error"): bad_history,
     ("TerminateInstances", "shutting-down"): to_terminate,
     ("TerminateInstances", "OperationNotPermitted"): protected,
     ("ModifyInstanceAttribute", "UnsupportedOperation"): spot,
@@ -356,6 +351,7 @@ SCENES: Mapping[tuple[str, str], Scene] = {
 OF_STATES: Mapping[str, Callable[[Cloud, Recording, str], Asked | None]] = {
     "DescribeSpotFleetRequests": fleet_in,
     "DescribeInstances": instance_in,
+    "DescribeSpotFleetRequestHistory": history_with,
 }
 
 

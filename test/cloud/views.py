@@ -11,7 +11,7 @@ from moto.iam.models import iam_backends
 from test.cloud.fleet_troubles import activity
 from test.cloud.fleets import Fleet, Fleets
 from test.cloud.instances import STATE_CODES, Instance
-from test.cloud.whole_instances import REQUESTER, whole
+from test.cloud.whole_instances import REQUESTER, whole, without_network
 
 ACCOUNT = "123456789012"  # moto's
 TIMES = ("ValidFrom", "ValidUntil")
@@ -151,7 +151,8 @@ def _instance_view(instance: Instance, now_s: float) -> dict[str, Any]:
         "IamInstanceProfile": _profile_view(spec.get("IamInstanceProfile")),
         "Tags": [{"Key": key, "Value": value} for key, value in instance.tags.at(now_s).items()] or None,
     }
-    return {name: value for name, value in view.items() if value is not None}
+    told = {name: value for name, value in view.items() if value is not None}
+    return without_network(told) if view["State"]["Name"] == "terminated" else told
 
 
 def _profile_view(profile: Any) -> dict[str, str] | None:

@@ -17,14 +17,20 @@ OF_NETWORK = ("SubnetId", "VpcId", "PublicIpAddress", "PrivateIpAddress", "Secur
 def whole(view: Mapping[str, Any]) -> dict[str, Any]:
     """The same instance with everything; one that is gone has neither network nor volumes."""
     state = view["State"]["Name"]
-    told = {**_ALWAYS, **_network(view), **view, "StateTransitionReason": ""}
+    network = {} if state == "terminated" else _network(view)
+    told = {**_ALWAYS, **network, **view, "StateTransitionReason": ""}
     told["Placement"] = {"GroupName": "", **view["Placement"]}
     if state in {"shutting-down", "terminated"}:
         told |= {"StateTransitionReason": "User initiated", "StateReason": GONE}
     if state == "terminated":
-        told = {key: value for key, value in told.items() if key not in OF_NETWORK}
-        told |= {"BlockDeviceMappings": [], "NetworkInterfaces": [], "SecurityGroups": []}
+        told |= {"BlockDeviceMappings": [], "NetworkInterfaces": []}
+        return without_network(told)
     return told
+
+
+def without_network(view: Mapping[str, Any]) -> dict[str, Any]:
+    """As an instance is told that is gone: it has neither addresses nor groups."""
+    return {key: value for key, value in view.items() if key not in OF_NETWORK} | {"SecurityGroups": []}
 
 
 _ATTACHED = datetime(2026, 11, 28, tzinfo=UTC).replace(tzinfo=None)
