@@ -57,25 +57,11 @@ def replay(client: Any, recordings: Sequence[Recording]) -> Any:
     """Let a client be answered with these, in their order, whatever it asks of these operations; no wire is used."""
     left = list(recordings)
 
-    def answer(request: Any, event_name: str, **_: object) -> AWSResponse:
-        operation = event_name.rpartition(".")[2]
-        at = next(i for i, each in enumerate(left) if each.operation == operation)
+    def answer(model: Any, **_: object) -> tuple[AWSResponse, dict[str, Any]]:
+        at = next(i for i, each in enumerate(left) if each.operation == model.name)
         told = left.pop(at)
-        return AWSResponse(request.url, told.status, {"content-type": "text/xml"}, _Body(told.body.encode()))
+        metadata = {"HTTPStatusCode": told.status, "HTTPHeaders": {}, "RetryAttempts": 0}
+        return AWSResponse("", told.status, {}, None), {**told.told(), "ResponseMetadata": metadata}
 
-    client.meta.events.register("before-send", answer)
+    client.meta.events.register("before-call", answer)
     return client
-
-
-class _Body:
-    """What botocore reads an answer's content from."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def stream(self, *_: object, **__: object) -> Any:
-        yield self._content
-
-    def read(self, *_: object, **__: object) -> bytes:
-        content, self._content = self._content, b""
-        return content
