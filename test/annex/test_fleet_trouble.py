@@ -36,6 +36,7 @@ MEANINGS = {  # by trouble: a word of what AWS says, and a word of the next step
     "ebs-key": ("Client error on launch", "grant the key"),
     "control-policy": ("explicit deny", "administrators of the account"),
     "capacity": ("no Spot capacity available", "tries again by itself"),
+    "no-capacity": ("There is no Spot capacity available", "tries again by itself"),
     "invalid": ("DeviceIndex 0", "correct it and order again"),
     "all": ("Several attempts to launch instances have failed", "the EC2 console has the whole history"),
 }
