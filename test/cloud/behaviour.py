@@ -12,6 +12,7 @@ from typing import Any
 
 from test.cloud.fleet_troubles import TROUBLES
 
+CONTROL_POLICY_WORDS = ("named", "arn", "encoded")
 SECOND_CANCELS = ("acted-upon", "refused", "no-effect")
 
 
@@ -38,6 +39,8 @@ class Behaviour:
                     test.cloud.fleet_troubles.TROUBLES, where the evidence stands
     history_late_s  how long after its time a fleet's event is shown.  CERTAIN: "delayed by up to 30 seconds before they
                     can be described", EC2's API reference, DescribeSpotFleetRequestHistory
+    forbidden       the actions that a service control policy of the account's organization denies to everybody in it,
+                    as "ec2:RequestSpotFleet"; control_policy_words: how EC2 says so.  Both: test.cloud.organization
     concurrency     how many functions run at once in a region: 1,000, or 10 in a new account.  CERTAIN
     """
 
@@ -51,12 +54,18 @@ class Behaviour:
     fleet_trouble: str = ""
     history_late_s: float = 0.0
     concurrency: int = 1000
+    forbidden: tuple[str, ...] = ()
+    control_policy_words: str = "named"
 
     def __post_init__(self) -> None:
         if self.second_cancel not in SECOND_CANCELS:
             raise ValueError(f"second_cancel is one of {SECOND_CANCELS}, not {self.second_cancel!r}")
         if self.fleet_trouble not in TROUBLES:
             raise ValueError(f"fleet_trouble is one of {sorted(TROUBLES)}, not {self.fleet_trouble!r}")
+        if self.control_policy_words not in CONTROL_POLICY_WORDS:
+            raise ValueError(
+                f"control_policy_words is one of {CONTROL_POLICY_WORDS}, not {self.control_policy_words!r}"
+            )
         if not 1 <= self.log_page <= 10_000:
             raise ValueError(f"log_page is 1 to 10,000, not {self.log_page}")
 

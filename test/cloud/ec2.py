@@ -19,6 +19,7 @@ from moto.ec2.exceptions import EC2ClientError
 from test.cloud import fleet_troubles, views, wire
 from test.cloud.behaviour import Chosen
 from test.cloud.ec2_attributes import AttributeCalls
+from test.cloud.ec2_network import NetworkCalls
 from test.cloud.ec2_tags import TagCalls
 from test.cloud.faults import Faults
 from test.cloud.filters import matcher
@@ -42,14 +43,15 @@ class Numbered:
     told: Mapping[str, Any]
 
 
-class ActingEC2(TagCalls, AttributeCalls):
+class ActingEC2(TagCalls, AttributeCalls, NetworkCalls):
     """Spot Fleets and their instances."""
 
     def request_spot_fleet(self) -> ActionResult:
         config = checked(self._parameters()["SpotFleetRequestConfig"])
         resolved = specifications(config, self.ec2_backend)
+        trouble = self.chosen.now.fleet_trouble or self._trouble_of_networks(resolved)
         try:
-            fleet = self._fleets.request(config, resolved, self.chosen.now.fleet_trouble)
+            fleet = self._fleets.request(config, resolved, trouble)
         except IdempotentParameterMismatchError as error:
             raise EC2ClientError(
                 "IdempotentParameterMismatch", f"The client token {error} was used with other parameters."
