@@ -121,6 +121,9 @@ STACK_RIGHTS: Final = [
 CHECK_RIGHTS: Final = [
     right("ec2:DescribeRegions", ANYTHING),
     right("ec2:DescribeSecurityGroups", ANYTHING),
+    right("ec2:DescribeVpcs", ANYTHING),
+    right("ec2:DescribeSubnets", ANYTHING),
+    right("ec2:DescribeRouteTables", ANYTHING),
     right("events:DescribeRule", RULE),
     right("events:ListTargetsByRule", RULE),
     right("servicequotas:GetServiceQuota", ANYTHING),

@@ -20,7 +20,9 @@ LOG_GROUP: Final = f"/aws/lambda/{FUNCTION}"
 ENFORCER: Final = "Lease"  # with which the names of its parts begin, in the template
 LOGICAL_ID: Final = "LeaseFunction"  # its name in the template
 STACK_NAME: Final = "HTCondorAnnex"  # unless -stack-name says otherwise
-MAX_LEASE: Final = "MaxLease"  # the one parameter
+MAX_LEASE: Final = "MaxLease"  # the parameters
+VPC_ID: Final = "VpcId"
+SUBNET_IDS: Final = "SubnetIds"
 VARIABLE: Final = re.compile(r"\$\{([A-Za-z0-9:]+)(?:\.([A-Za-z]+))?\}")
 ARNS: Final = {  # Fn::GetAtt Arn, by type of resource and its physical ID
     "AWS::IAM::Role": "arn:{partition}:iam::{account}:role/{name}",

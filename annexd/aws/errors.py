@@ -42,6 +42,7 @@ NOT_FOUND: Final = frozenset(
         "ServerSideEncryptionConfigurationNotFoundError",
         "OwnershipControlsNotFoundError",
         "InvalidGroup.NotFound",
+        "InvalidVpcID.NotFound",
         "NoSuchResourceException",  # Service Quotas
     }
 )

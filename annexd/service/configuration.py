@@ -17,6 +17,7 @@ from annexd.daemoncore.pool.parent import ParentTimes
 from annexd.daemoncore.privileges import root_files
 
 SUBSYSTEM = "ANNEXD"
+SUBNET_ID = re.compile(r"subnet-[0-9a-f]{1,17}")
 ATTRIBUTE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -181,6 +182,7 @@ def _annex_defaults(look_up: Parameters) -> Defaults:
         s3_bucket=param("ANNEX_DEFAULT_S3_BUCKET"),
         instance_profile_arn=param("ANNEX_DEFAULT_INSTANCE_PROFILE_ARN"),
         security_group_id=param("ANNEX_DEFAULT_SECURITY_GROUP_ID"),
+        subnet_ids=_subnets(look_up),
         fleet_role_arn=param("ANNEX_DEFAULT_FLEET_ROLE_ARN"),
         collector_host=look_up.text("ANNEX_COLLECTOR_HOST", look_up.text("COLLECTOR_HOST")),
         trust_domain=look_up.text("TRUST_DOMAIN", look_up.text("UID_DOMAIN")),
@@ -195,6 +197,14 @@ def _annex_defaults(look_up: Parameters) -> Defaults:
         allow_default_credentials=look_up.boolean("ANNEX_ALLOW_DEFAULT_CREDENTIALS", False),
         allow_credential_process=look_up.boolean("ANNEX_ALLOW_CREDENTIAL_PROCESS", True),
     )
+
+
+def _subnets(look_up: Parameters) -> tuple[str, ...]:
+    """-setup writes `default` for the default VPC: a local name without the knob would get the first region's."""
+    named = [each for each in look_up.words("ANNEX_DEFAULT_SUBNET_IDS") if each.lower() != "default"]
+    if wrong := [each for each in named if not SUBNET_ID.fullmatch(each)]:
+        look_up.faults.append(f"ANNEX_DEFAULT_SUBNET_IDS must be IDs of subnets, or `default`, not {', '.join(wrong)}")
+    return tuple(named)
 
 
 def _super_users(look_up: Parameters) -> frozenset[str]:

@@ -56,6 +56,8 @@ def _run(options: Options) -> int:
         options.timeout_s or TIMEOUT_S,
         _max_lease_s(options),
         options.cuts_leases,
+        options.vpc_id,
+        options.subnet_ids,
     )
     if options.check_setup:
         return _check(options, session, wanted)

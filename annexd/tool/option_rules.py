@@ -24,7 +24,8 @@ INSTEAD: Final = {  # of an option that does not change a lease
     "json": "it goes with -check-setup or -status",
 }
 ACCOUNT_WORDS: Final = "-setup, -check-setup or -teardown"
-SETUP_ONLY: Final = ("max_lease_s", "cuts_leases")
+NETWORK: Final = ("vpc_id", "subnet_ids")
+SETUP_ONLY: Final = ("max_lease_s", "cuts_leases", *NETWORK)
 ACCOUNT_ONLY: Final = ("region", "stack_name", "output", "json", *SETUP_ONLY)
 ACCOUNT_TOO: Final = (*KEYS, "target_capacity", "timeout_s", "debug")
 OWNERS: Final = ("annex_owner", "no_owner")
@@ -98,6 +99,9 @@ def _faults_of_task(values: dict[str, Any]) -> list[str]:
         faults += [f"{spelled(field)} goes with -setup" for field in SETUP_ONLY if field in values]
     if "cuts_leases" in values and "max_lease_s" not in values:
         faults.append("-cut-leases goes with -max-lease")
+    networks = [spelled(field) for field in NETWORK if field in values]
+    if networks and len(values.get("region") or ()) > 1:
+        faults.append(f"{' and '.join(networks)} can be of one region only: set up each with a command of its own")
     return faults
 
 
