@@ -111,7 +111,7 @@ class Networks:
         vpcs = sorted({each.vpc_id for each in found.values()} | ({vpc_id} if vpc_id else set()))
         if len(vpcs) > 1:
             raise AccountError(
-                f"{self.region}: -vpc and -subnet name parts of {len(vpcs)} VPCs, {', '.join(vpcs)}: machines are in one"
+                f"{self.region}: -vpc and -subnet name parts of {len(vpcs)} VPCs, {', '.join(vpcs)}; one is needed"
             )
         if len(zones_once(found.values())) < len(found):
             zones = ", ".join(f"{each.subnet_id} in {each.zone}" for each in found.values())

@@ -28,6 +28,7 @@ from annexd.account.template import (
     template,
 )
 from annexd.annex.lease.lease import utc
+from annexd.aws import remedy_of
 
 TIMEOUT_S: Final = 900
 TURNS: Final = 6  # delete what is half-made, create, update: none of it twice
@@ -265,7 +266,8 @@ def _failure(stack: Stack, seen: Seen | None) -> AccountError:
         return AccountError(f"the stack {stack.name} vanished while it was made: somebody deletes it")
     return AccountError(
         f"the stack {stack.name} could not be made, it is {seen.status}",
-        *stack.failures(),
+        *(failures := stack.failures()),
+        *(remedy for remedy in [remedy_of("; ".join(failures), "CreateStack")] if remedy),
         "CloudFormation takes back what it made of it: fix the cause, and run the same command again",
     )
 

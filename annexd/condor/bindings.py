@@ -143,5 +143,18 @@ def locate(pool: str | None, name: str) -> Any:
     return _collector(pool).locate(htcondor2.DaemonType.Generic, values.name(name, MOST_OF_A_NAME))
 
 
+def locate_collector(pool: str | None) -> Any:
+    """The location ad of the central manager's collector, or None."""
+    return _collector(pool).locate(htcondor2.DaemonType.Collector)
+
+
+def remote_params(address: str, names: Sequence[str]) -> dict[str, str]:
+    """What a running daemon has of these knobs, as condor_config_val -addr shows it; without those it has not."""
+    ad = classad2.ClassAd({"MyAddress": values.address(address)})
+    knobs = htcondor2.RemoteParam(ad)
+    known = {str(key).strip().upper(): key for key in knobs}
+    return {name: str(knobs[known[name.upper()]]) for name in names if name.upper() in known}
+
+
 def _collector(pool: str | None) -> Any:
     return htcondor2.Collector(None if pool is None else values.pool(pool))

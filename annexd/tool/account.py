@@ -4,7 +4,8 @@ The one module of the tool that imports botocore, by annexd.account; main import
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from annexd.account.check import check
@@ -74,7 +75,11 @@ def _say(line: str) -> None:
 
 
 def _check(options: Options, session: Session, wanted: Wanted) -> int:
-    findings = check(session, wanted, _configured(options), options.target_capacity or 1)
+    findings: Iterator[Finding] = check(session, wanted, _configured(options), options.target_capacity or 1)
+    if options.output is None:
+        from annexd.tool import running
+
+        findings = chain(findings, *(running.findings(options, region) for region in wanted.regions))
     told: list[Finding] = []
     for finding in findings:
         told.append(finding)

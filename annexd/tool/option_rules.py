@@ -28,6 +28,7 @@ NETWORK: Final = ("vpc_id", "subnet_ids")
 SETUP_ONLY: Final = ("max_lease_s", "cuts_leases", *NETWORK)
 ACCOUNT_ONLY: Final = ("region", "stack_name", "output", "json", *SETUP_ONLY)
 ACCOUNT_TOO: Final = (*KEYS, "target_capacity", "timeout_s", "debug")
+CHECK_TOO: Final = ("pool", "name")  # which annexd is asked, too
 OWNERS: Final = ("annex_owner", "no_owner")
 USER_DATA: Final = ("user_data", "user_data_file", "default_user_data", "default_user_data_file")
 
@@ -94,7 +95,8 @@ def _faults_of_task(values: dict[str, Any]) -> list[str]:
     """Of -setup, -check-setup and -teardown, which take neither a file nor what is a request's."""
     tasks = [spelled(field) for field in ACCOUNT_TASKS if field in values]
     faults = [f"{' and '.join(tasks)} exclude each other"] if len(tasks) > 1 else []
-    faults += _foreign(values, (*ACCOUNT_TASKS, *ACCOUNT_ONLY, *ACCOUNT_TOO), tasks[0])
+    pool = CHECK_TOO if "check_setup" in values else ()
+    faults += _foreign(values, (*ACCOUNT_TASKS, *ACCOUNT_ONLY, *ACCOUNT_TOO, *pool), tasks[0])
     if "setup" not in values:
         faults += [f"{spelled(field)} goes with -setup" for field in SETUP_ONLY if field in values]
     if "cuts_leases" in values and "max_lease_s" not in values:

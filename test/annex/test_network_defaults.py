@@ -58,7 +58,9 @@ def test_another_subnet_keeps_the_group_of_its_own_vpc(network: Any) -> None:
 def test_setups_group_with_a_subnet_that_may_be_of_another_vpc_is_told(network: Any) -> None:
     _, notes = filled(SPECIFICATION | {"SubnetId": OTHER, "SecurityGroups": [{"GroupId": GROUP}]}, network)
     [note] = told(notes, GROUP)
-    assert note.startswith(f"LaunchSpecifications[0]: {GROUP} is of the VPC that -setup chose. If {OTHER} is of another")
+    assert note.startswith(
+        f"LaunchSpecifications[0]: {GROUP} is of the VPC that -setup chose. If {OTHER} is of another"
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,10 @@ def test_what_several_subnets_cannot_complete_is_refused_with_their_names(place:
 def test_a_launch_template_is_told_that_nothing_names_a_subnet_for_it() -> None:
     def notes(**override: str) -> tuple[str, ...]:
         pool = {"InstanceType": "m5.large"} | override
-        config = {"LaunchSpecifications": None, "LaunchTemplateConfigs": [TEMPLATE | {"Overrides": [pool]}]}
+        config: dict[str, Any] = {
+            "LaunchSpecifications": None,
+            "LaunchTemplateConfigs": [TEMPLATE | {"Overrides": [pool]}],
+        }
         return BulkRequest.from_ad(bulk_request_ad(**config), NOW_S, OWN_NETWORK).notes
 
     [note] = told(notes(), "default VPC")

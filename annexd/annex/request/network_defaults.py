@@ -1,4 +1,4 @@
-"""Where the machines are, if the request does not say it: in the network that -setup was told, or else AWS's default VPC.
+"""Where machines are whose request does not say it: in the network that -setup was told, or else in the default VPC.
 
 A security group belongs to one VPC.  A group and a subnet of two VPCs are found out after the order only, by a fleet
 that starts nothing ("belong to different networks", EC2's "Error codes", InvalidParameter), so it is told before,
@@ -51,18 +51,21 @@ def notes_of_network(config: Mapping[str, Any], defaults: Defaults) -> list[str]
     """Tell of a group that may be of another VPC than the subnet, and of a template that may lack a subnet."""
     group = defaults.security_group_id
     notes = [
-        f"{path.rstrip('.')}: {group} is of the VPC that -setup chose. If {each['SubnetId']} is of another one, AWS takes "
-        "the order and starts nothing: leave SecurityGroups out, or name a group of that VPC"
+        f"{path.rstrip('.')}: {group} is of the VPC that -setup chose. If {each['SubnetId']} is of another one, AWS "
+        "takes the order and starts nothing: leave SecurityGroups out, or name a group of that VPC"
         for path, each in specifications(config)
         if not _is_known(each, defaults) and group in [one.get("GroupId") for one in each.get("SecurityGroups") or ()]
     ]
-    if defaults.subnet_ids and "LaunchTemplateConfigs" in config:
-        if not any("SubnetId" in override for _, override in overrides(config)):
-            notes.append(
-                "LaunchTemplateConfigs: the template or its Overrides must name a subnet, such as "
-                f"{defaults.subnet_ids[0]}: without one AWS looks for a default VPC"
-            )
+    if defaults.subnet_ids and "LaunchTemplateConfigs" in config and not _names_subnet(config):
+        notes.append(
+            "LaunchTemplateConfigs: the template or its Overrides must name a subnet, such as "
+            f"{defaults.subnet_ids[0]}: without one AWS looks for a default VPC"
+        )
     return notes
+
+
+def _names_subnet(config: Mapping[str, Any]) -> bool:
+    return any("SubnetId" in override for _, override in overrides(config))
 
 
 def _is_known(specification: Mapping[str, Any], defaults: Defaults) -> bool:
