@@ -15,6 +15,7 @@ from htcondor2.htcondor2_impl import _send_generic_payload_command
 from annexd.condor import values
 from annexd.condor.values import ANY_NAME, C_INTEGERS, KNOB, Unsafe
 
+UNDEFINED = "Not defined"  # what a daemon answers for an empty knob (handle_config_val in daemon_core.cpp)
 MOST_OF_A_NAME = re.compile(r'[^\0-\x1f\x7f"\\\ud800-\udfff]{1,255}')  # of a daemon; it goes between quotes
 
 
@@ -153,7 +154,8 @@ def remote_params(address: str, names: Sequence[str]) -> dict[str, str]:
     ad = classad2.ClassAd({"MyAddress": values.address(address)})
     knobs = htcondor2.RemoteParam(ad)
     known = {str(key).strip().upper(): key for key in knobs}
-    return {name: str(knobs[known[name.upper()]]) for name in names if name.upper() in known}
+    found = {name: str(knobs[known[name.upper()]]) for name in names if name.upper() in known}
+    return {name: value for name, value in found.items() if value != UNDEFINED}
 
 
 def _collector(pool: str | None) -> Any:

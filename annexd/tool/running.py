@@ -60,7 +60,7 @@ def _machines(options: Options, region: str) -> Finding:
     found, faults = _asked(lambda: _collector(options), (MARK, *LISTS))
     if found is None:
         return Finding(region, MACHINES, UNKNOWN, faults[0], "; ".join(faults[1:]) or "ask the pool's administrator")
-    if MARK in found or any(_lets_in(found.get(name, "")) for name in LISTS):
+    if found.get(MARK) or any(_lets_in(found.get(name, "")) for name in LISTS):
         return Finding(region, MACHINES, OK, "the collector lets the machines of annexes in")
     return Finding(region, MACHINES, FAULT, "the collector does not let the machines of annexes in", PUT_IT_THERE)
 

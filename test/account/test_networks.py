@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from annexd.account.configuration import ConfigurationFile
 from annexd.account.policies import SETUP, policies
 from annexd.tool.errors import ANNEXES_LIVE, CLOUD_FAILED, OK, USAGE
 from test.account.kit import STACK, Account
 from test.account.test_setup import order
+from test.annex.site import Site
 from test.cloud import Cloud
 
 
@@ -226,3 +229,42 @@ def test_the_rights_of_setup_are_enough_in_an_account_without_a_default_vpc(acco
         limited.set_up("-vpc", vpc.id)
         assert limited.run("-check-setup").status == OK
         assert limited.run("-teardown").status == OK
+
+
+def test_a_subnet_that_is_gone_is_found_by_check_setup(account: Account) -> None:
+    vpc = Vpc(account.cloud)
+    account.set_up("-vpc", vpc.id)
+    account.client("ec2").delete_subnet(SubnetId=vpc.public[0])
+    [found] = account.run("-check-setup").faults()
+    assert found.startswith(f"network: {vpc.public[0]} of {vpc.id} is gone")
+    account.set_up("-vpc", vpc.id)
+    assert subnets_of(account) == vpc.public[1]
+
+
+def test_an_account_without_a_default_vpc_is_told_so_before_it_is_set_up(account: Account) -> None:
+    without_default_vpc(account.cloud)
+    vpc = Vpc(account.cloud)
+    found = account.run("-check-setup").faults()
+    assert found[0].startswith("network: there is no default VPC with default subnets")
+    assert f"{vpc.id} (cluster, 10.0.0.0/16)" in found[0]
+
+
+def test_an_order_in_an_account_without_a_default_vpc_starts_in_the_subnets_of_setup(account: Account) -> None:
+    without_default_vpc(account.cloud)
+    vpc = Vpc(account.cloud)
+    account.set_up("-vpc", vpc.id)
+    knobs = ConfigurationFile(str(account.file)).settings()
+    site = Site(account.cloud, knobs["ANNEX_DEFAULT_LEASE_FUNCTION_ARN"], account.folder / "site")
+    site.home.mkdir()
+    assert site.order()["Result"] == "Failure", "without its default subnets annexd is told by AWS"
+    site.defaults = replace(
+        site.defaults,
+        security_group_id=knobs["ANNEX_DEFAULT_SECURITY_GROUP_ID"],
+        subnet_ids=tuple(knobs["ANNEX_DEFAULT_SUBNET_IDS"].split(",")),
+    )
+    reply = site.order()
+    assert reply["Result"] == "Success", reply
+    [fleet] = account.cloud.fleets()
+    [specification] = fleet["config"]["LaunchSpecifications"]
+    assert specification["SubnetId"] == subnets_of(account)
+    assert len(account.cloud.running_instances()) > 0
