@@ -13,7 +13,7 @@ from annexd.account.checks.volumes import GRANTED
 from annexd.account.policies import SETUP, USER, policies
 from test.account.kit import STACK, Account
 from test.account.planted import grant, volumes_key
-from test.account.test_policies import Limited, annex_of, without
+from test.account.test_policies import Limited, annex_of
 from test.cloud import Cloud
 
 
@@ -35,10 +35,12 @@ def found(account: Account, name: str, *documents: dict[str, Any]) -> dict[str, 
 
 def user_without(action: str) -> dict[str, Any]:
     [document] = policies(USER, STACK)
-    for i, statement in enumerate(document["Statement"]):
-        if action in statement["Action"]:
-            document = without(document, i, action)
-    return dict(document)
+    statements = [
+        statement | {"Action": left}
+        for statement in document["Statement"]
+        if (left := [each for each in statement["Action"] if each != action])
+    ]
+    return document | {"Statement": statements}
 
 
 def test_keys_with_user_json_are_told_that_a_yes_is_no_proof(account: Account) -> None:
