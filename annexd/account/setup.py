@@ -14,6 +14,7 @@ from annexd.account.closing import close, listed
 from annexd.account.configuration import ConfigurationFile
 from annexd.account.enforcer import Enforcer, own_digest
 from annexd.account.errors import AccountError, LivingAnnexes
+from annexd.account.fresh import wait_until_known
 from annexd.account.network import Network, Networks, network_in
 from annexd.account.session import Session, translate_aws_errors
 from annexd.account.stack import STUCK, Say, Seen, Stack
@@ -77,6 +78,7 @@ class RegionSetup:
         self._stack_name = wanted.stack_name
         self._max_lease_s = 0
         self._network = Network()
+        self._profile_arn = ""
 
     def begin(self) -> None:
         """Find whose the function is; raise AccountError for what would stop -setup before anything is changed."""
@@ -107,10 +109,12 @@ class RegionSetup:
             seen = self._used(stack)
         self._enforcer.open()
         self._say(f"the stack {stack.name} is as it should be")
+        self._profile_arn = seen.outputs["InstanceProfileARN"]
         return configuration.knobs(self._session, self.region, seen.outputs)
 
     def wait_for_heartbeat(self) -> None:
         self._enforcer.wait_for_heartbeat(self._max_lease_s, own_digest() if self._is_own else None)
+        wait_until_known(self._session, self.region, self._profile_arn, self._say)
 
     @property
     def _is_own(self) -> bool:

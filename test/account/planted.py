@@ -479,7 +479,7 @@ def volumes_encrypted_with_a_key_that_spot_may_not_use(account: Account) -> None
 
 @fault("B", "volumes' key", "which is Disabled: no instance can start", "enable the key")
 def volumes_encrypted_with_a_disabled_key(account: Account) -> None:
-    account.client("kms").disable_key(KeyId=volumes_key(account))
+    account.client("kms").disable_key(KeyId=volumes_key(account).rpartition("/")[2])
 
 
 def grant(account: Account, key: str, service: str, name: str, *operations: str) -> None:
