@@ -47,10 +47,11 @@ class NetworkCalls(Acting):
     def _trouble_of_networks(self, specifications: list[dict[str, Any]]) -> str:
         """One of test.cloud.fleet_troubles.TROUBLES; raises the error that comes at once."""
         for each in specifications:
-            subnets = list(subnets_of(each))
-            if not subnets and self.ec2_backend.get_default_vpc() is None:
+            subnets, default = list(subnets_of(each)), self.ec2_backend.get_default_vpc()
+            if not subnets and default is None:
                 raise NO_DEFAULT_VPC
             vpcs = {vpc for subnet in subnets if (vpc := self._vpc_of_subnet(subnet))}
+            vpcs |= set() if subnets else {str(default.id)}
             vpcs |= {vpc for group in groups_of(each) if (vpc := self._vpc_of_group(group))}
             if len(vpcs) > 1:
                 return "group"

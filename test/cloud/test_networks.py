@@ -45,7 +45,7 @@ def vpc_of(ec2: Any, group_id: str) -> str:
 
 def test_without_a_default_vpc_a_group_and_a_fleet_need_a_network(ec2: Any) -> None:
     without_default_vpc(ec2)
-    with pytest.raises(ClientError, match="VPCIdNotSpecified.*No default VPC for this user"):
+    with pytest.raises(ClientError, match=r"VPCIdNotSpecified.*No default VPC for this user"):
         ec2.create_security_group(GroupName="one", Description="of no network")
     with pytest.raises(ClientError, match="VPCIdNotSpecified"):
         request(ec2)
@@ -59,9 +59,13 @@ def test_a_group_of_another_vpc_than_the_subnets_starts_nothing_after_the_yes(cl
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"]
     group = ec2.create_security_group(GroupName="one", Description="of the default VPC")["GroupId"]
-    place = specification(SubnetId=subnet, SecurityGroups=[{"GroupId": group}])
-    fleet = request(ec2, LaunchSpecifications=[place])
-    assert described(ec2, fleet)["ActivityStatus"] == "error"
+    other = ec2.create_security_group(GroupName="two", Description="of the other one", VpcId=vpc)["GroupId"]
+    for place in (
+        specification(SubnetId=subnet, SecurityGroups=[{"GroupId": group}]),
+        specification(SecurityGroups=[{"GroupId": other}]),  # in the default VPC, since it names no subnet
+    ):
+        fleet = request(ec2, LaunchSpecifications=[place])
+        assert described(ec2, fleet)["ActivityStatus"] == "error"
     assert cloud.running_instances() == []
 
 
@@ -88,7 +92,7 @@ def test_a_condition_chooses_by_the_parameters_and_what_it_leaves_out_is_not_the
 
 def test_an_organizations_policy_forbids_also_what_the_root_user_asks_for(cloud: Cloud, ec2: Any) -> None:
     cloud.behave(forbidden=["ec2:RequestSpotFleet"])
-    with pytest.raises(ClientError, match="ec2:RequestSpotFleet .* with an explicit deny in a service control policy"):
+    with pytest.raises(ClientError, match=r"ec2:RequestSpotFleet .* with an explicit deny in a service control policy"):
         request(ec2)
     assert ec2.describe_spot_fleet_requests()["SpotFleetRequestConfigs"] == []
     cloud.behave(control_policy_words="encoded")
