@@ -72,8 +72,13 @@ def _granted(kms: Any, key: str, role: str) -> set[str]:
     """Return the operations of the role's grants, those that have no further conditions."""
     with translate_aws_errors(f"ListGrants {key}"):
         pages = kms.get_paginator("list_grants").paginate(KeyId=key, GranteePrincipal=role)
-        grants = [grant for page in pages for grant in page["Grants"] if not grant.get("Constraints")]
-    return {operation for grant in grants for operation in grant["Operations"]}
+        grants = [grant for page in pages for grant in page["Grants"]]
+    return {
+        operation
+        for grant in grants
+        if grant.get("GranteePrincipal") == role and not grant.get("Constraints")
+        for operation in grant["Operations"]
+    }
 
 
 def _policy(kms: Any, key: str) -> list[dict[str, Any]]:
