@@ -9,8 +9,9 @@ from itertools import chain
 from pathlib import Path
 
 from annexd.account.check import check
-from annexd.account.checks.finding import Finding
-from annexd.account.configuration import NAME, ConfigurationFile
+from annexd.account.checks.finding import FAULT, UNKNOWN, Finding
+from annexd.account.checks.finding import OK as FINE
+from annexd.account.configuration import KNOBS, NAME, ConfigurationFile, local_name
 from annexd.account.errors import AccountError, LivingAnnexes, UnusableFile
 from annexd.account.session import Session, key_files
 from annexd.account.setup import TIMEOUT_S, Wanted, set_up
@@ -77,9 +78,7 @@ def _say(line: str) -> None:
 def _check(options: Options, session: Session, wanted: Wanted) -> int:
     findings: Iterator[Finding] = check(session, wanted, _configured(options), options.target_capacity or 1)
     if options.output is None:
-        from annexd.tool import running
-
-        findings = chain(findings, *(running.findings(options, region) for region in wanted.regions))
+        findings = chain(findings, *(_asked_of_pool(options, region) for region in wanted.regions))
     told: list[Finding] = []
     for finding in findings:
         told.append(finding)
@@ -88,6 +87,14 @@ def _check(options: Options, session: Session, wanted: Wanted) -> int:
     if options.json:
         print(json.dumps([finding._asdict() for finding in told], indent=2))
     return OK if all(finding.is_ok for finding in told) else SETUP_FAULTY
+
+
+def _asked_of_pool(options: Options, region: str) -> Iterator[Finding]:
+    from annexd.tool import running
+
+    status = {True: FINE, False: FAULT, None: UNKNOWN}
+    for answer in running.answers(options, local_name(region), KNOBS):
+        yield Finding(region, answer.check, status[answer.is_well], answer.what, answer.repair)
 
 
 def _regions(options: Options, session: Session) -> tuple[str, ...]:

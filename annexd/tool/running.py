@@ -6,10 +6,8 @@ machines join no pool whose collector lacks config.d/80annex-machines.
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from annexd.account.checks.finding import FAULT, OK, UNKNOWN, Finding
-from annexd.account.configuration import KNOBS, local_name
 from annexd.tool import bindings, locate
 from annexd.tool.attempt import Child
 from annexd.tool.errors import NOT_FOUND, ToolError
@@ -29,55 +27,66 @@ PUT_IT_THERE: Final = (
 Knobs = Mapping[str, str]
 
 
-def findings(options: Options, region: str) -> Iterator[Finding]:
-    yield _annexd(options, region)
-    if _told(region, "ANNEX_DEFAULT_S3_BUCKET"):
-        yield _machines(options, region)
+class Answer(NamedTuple):
+    """What one question to the pool came to; `is_well`: None where nobody could be asked."""
+
+    check: str
+    is_well: bool | None
+    what: str
+    repair: str = ""
 
 
-def _told(region: str, knob: str) -> str | None:
+def answers(options: Options, local_name: str, knobs: Sequence[str]) -> Iterator[Answer]:
+    """`local_name`: of the annexd of one region, as -setup defines it; `knobs`: what it must have read."""
+    yield _annexd(options, local_name, knobs)
+    if _told(local_name, "ANNEX_DEFAULT_S3_BUCKET"):
+        yield _machines(options)
+
+
+def _told(local_name: str, knob: str) -> str | None:
     """What HTCondor's configuration says here: of an annexd of this region's own, or else of the default one."""
-    return bindings.param(f"{local_name(region)}.{knob}") or bindings.param(knob)
+    return bindings.param(f"{local_name}.{knob}") or bindings.param(knob)
 
 
-def _annexd(options: Options, region: str) -> Finding:
+def _annexd(options: Options, local_name: str, knobs: Sequence[str]) -> Answer:
     """Ask again while it differs: -check-setup may come right after condor_reconfig."""
     deadline_s = time.monotonic() + REREAD_S
-    expected = {knob: value for knob in KNOBS if (value := _told(region, knob))}
+    expected = {knob: value for knob in knobs if (value := _told(local_name, knob))}
     while True:
-        found, faults = _asked(lambda: _address(options, region), KNOBS)
+        found, faults = _asked(lambda: _address(options, local_name), knobs)
         if found is None:
-            return Finding(region, ANNEXD, FAULT, faults[0], "; ".join(faults[1:]) or "condor_on -subsystem annexd")
+            return Answer(ANNEXD, False, faults[0], "; ".join(faults[1:]) or "condor_on -subsystem annexd")
         others = [knob for knob, value in expected.items() if found.get(knob) != value]
         if not others:
-            return Finding(region, ANNEXD, OK, "it runs, with this configuration")
+            return Answer(ANNEXD, True, "it runs, with this configuration")
         if time.monotonic() > deadline_s:
-            return Finding(region, ANNEXD, FAULT, f"it runs with other values of {', '.join(others)}", NEVER_READ)
+            return Answer(ANNEXD, False, f"it runs with other values of {', '.join(others)}", NEVER_READ)
         time.sleep(PAUSE_S)
 
 
-def _machines(options: Options, region: str) -> Finding:
+def _machines(options: Options) -> Answer:
     found, faults = _asked(lambda: _collector(options), (MARK, *LISTS))
     if found is None:
-        return Finding(region, MACHINES, UNKNOWN, faults[0], "; ".join(faults[1:]) or "ask the pool's administrator")
+        return Answer(MACHINES, None, faults[0], "; ".join(faults[1:]) or "ask the pool's administrator")
     if found.get(MARK) or any(_lets_in(found.get(name, "")) for name in LISTS):
-        return Finding(region, MACHINES, OK, "the collector lets the machines of annexes in")
-    return Finding(region, MACHINES, FAULT, "the collector does not let the machines of annexes in", PUT_IT_THERE)
+        return Answer(MACHINES, True, "the collector lets the machines of annexes in")
+    return Answer(MACHINES, False, "the collector does not let the machines of annexes in", PUT_IT_THERE)
 
 
 def _lets_in(allowed: str) -> bool:
     return any(each == "*" or each.startswith(("annex-", "*/", "*@")) for each in allowed.replace(",", " ").split())
 
 
-def _address(options: Options, region: str) -> str:
+def _address(options: Options, local_name: str) -> str:
     """Of the annexd of this region's own, where -setup has defined one, or of the one that orders would go to."""
-    name = local_name(region)
-    file = bindings.param(f"{name}.ANNEXD_ADDRESS_FILE")
+    file = bindings.param(f"{local_name}.ANNEXD_ADDRESS_FILE")
     if file is None or options.name is not None or options.pool is not None:
         return locate.found(options, None)[1]
     if (address := locate.address_in(file)) is None:
-        start = f"DAEMON_LIST = $(DAEMON_LIST) {name} in a file of yours, and condor_restart -daemon master, start it"
-        raise ToolError(NOT_FOUND, f"the annexd of this region, {name}, does not run on this machine", start)
+        start = (
+            f"DAEMON_LIST = $(DAEMON_LIST) {local_name} in a file of yours, and condor_restart -daemon master, start it"
+        )
+        raise ToolError(NOT_FOUND, f"the annexd of this region, {local_name}, does not run on this machine", start)
     return address
 
 
