@@ -15,6 +15,7 @@ from htcondor2.htcondor2_impl import _send_generic_payload_command
 from annexd.condor import values
 from annexd.condor.values import ANY_NAME, C_INTEGERS, KNOB, Unsafe
 
+UNDEFINED = "Not defined"  # what a daemon answers for an empty knob (handle_config_val in daemon_core.cpp)
 DAEMON_NAME = re.compile(r'[^\0-\x1f\x7f"\\\ud800-\udfff]{1,255}')  # it is put between quotes
 
 
@@ -141,6 +142,20 @@ def query(pool: str | None, constraint: str, attributes: Sequence[str]) -> list[
 def locate(pool: str | None, name: str) -> Any:
     """Return the location ad of the generic daemon with this name, or None."""
     return _collector(pool).locate(htcondor2.DaemonType.Generic, values.name(name, DAEMON_NAME))
+
+
+def locate_collector(pool: str | None) -> Any:
+    """The location ad of the central manager's collector, or None."""
+    return _collector(pool).locate(htcondor2.DaemonType.Collector)
+
+
+def remote_params(address: str, names: Sequence[str]) -> dict[str, str]:
+    """What a running daemon has of these knobs, as condor_config_val -addr shows it; without those it has not."""
+    ad = classad2.ClassAd({"MyAddress": values.address(address)})
+    knobs = htcondor2.RemoteParam(ad)
+    known = {str(key).strip().upper(): key for key in knobs}
+    found = {name: str(knobs[known[name.upper()]]) for name in names if name.upper() in known}
+    return {name: value for name, value in found.items() if value != UNDEFINED}
 
 
 def _collector(pool: str | None) -> Any:

@@ -1,6 +1,7 @@
 """annexd's configuration: the knobs of every daemon, and its own."""
 
 import fnmatch
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -8,6 +9,8 @@ from typing import Self
 from annexd.annex.request.defaults import Defaults
 from annexd.daemoncore.config.parameters import Parameters, param
 from annexd.daemoncore.settings import DaemonSettings, common_settings
+
+SUBNET_ID = re.compile(r"subnet-[0-9a-f]{1,17}")
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ def _annex_defaults(look_up: Parameters) -> Defaults:
         s3_bucket=param("ANNEX_DEFAULT_S3_BUCKET"),
         instance_profile_arn=param("ANNEX_DEFAULT_INSTANCE_PROFILE_ARN"),
         security_group_id=param("ANNEX_DEFAULT_SECURITY_GROUP_ID"),
+        subnet_ids=_subnets(look_up),
         fleet_role_arn=param("ANNEX_DEFAULT_FLEET_ROLE_ARN"),
         collector_host=look_up.text("ANNEX_COLLECTOR_HOST", look_up.text("COLLECTOR_HOST")),
         trust_domain=look_up.text("TRUST_DOMAIN", look_up.text("UID_DOMAIN")),
@@ -101,6 +105,14 @@ def _annex_defaults(look_up: Parameters) -> Defaults:
         allow_default_credentials=look_up.boolean("ANNEX_ALLOW_DEFAULT_CREDENTIALS", False),
         allow_credential_process=look_up.boolean("ANNEX_ALLOW_CREDENTIAL_PROCESS", True),
     )
+
+
+def _subnets(look_up: Parameters) -> tuple[str, ...]:
+    """-setup writes `default` for the default VPC: a local name without the knob would get the first region's."""
+    named = [each for each in look_up.words("ANNEX_DEFAULT_SUBNET_IDS") if each.lower() != "default"]
+    if wrong := [each for each in named if not SUBNET_ID.fullmatch(each)]:
+        look_up.faults.append(f"ANNEX_DEFAULT_SUBNET_IDS must be IDs of subnets, or `default`, not {', '.join(wrong)}")
+    return tuple(named)
 
 
 def _super_users(look_up: Parameters) -> frozenset[str]:

@@ -4,12 +4,14 @@ The one module of the tool that imports botocore, by annexd.account; main import
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from annexd.account.check import check
-from annexd.account.checks.finding import Finding
-from annexd.account.configuration import NAME, ConfigurationFile
+from annexd.account.checks.finding import FAULT, UNKNOWN, Finding
+from annexd.account.checks.finding import OK as FINE
+from annexd.account.configuration import KNOBS, NAME, ConfigurationFile, local_name
 from annexd.account.errors import AccountError, LivingAnnexes, UnusableFile
 from annexd.account.session import Session, key_files
 from annexd.account.setup import TIMEOUT_S, Wanted, set_up
@@ -56,6 +58,8 @@ def _run(options: ToolOptions) -> int:
         options.timeout_s or TIMEOUT_S,
         _max_lease_s(options),
         options.cuts_leases,
+        options.vpc_id,
+        options.subnet_ids,
     )
     if options.check_setup:
         return _check(options, session, wanted)
@@ -72,14 +76,25 @@ def _say(line: str) -> None:
 
 
 def _check(options: ToolOptions, session: Session, wanted: Wanted) -> int:
+    checks: Iterator[Finding] = check(session, wanted, _configured(options), options.target_capacity or 1)
+    if options.output is None:
+        checks = chain(checks, *(_asked_of_pool(options, region) for region in wanted.regions))
     findings: list[Finding] = []
-    for finding in check(session, wanted, _configured(options), options.target_capacity or 1):
+    for finding in checks:
         findings.append(finding)
         if not options.json:
             print(finding.line(), flush=True)
     if options.json:
         print(json.dumps([finding._asdict() for finding in findings], indent=2))
     return OK if all(finding.is_ok for finding in findings) else SETUP_FAULTY
+
+
+def _asked_of_pool(options: ToolOptions, region: str) -> Iterator[Finding]:
+    from annexd.tool import running
+
+    status = {True: FINE, False: FAULT, None: UNKNOWN}
+    for answer in running.answers(options, local_name(region), KNOBS):
+        yield Finding(region, answer.check, status[answer.is_well], answer.what, answer.repair)
 
 
 def _regions(options: ToolOptions, session: Session) -> tuple[str, ...]:

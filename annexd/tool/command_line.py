@@ -10,7 +10,7 @@ from annexd.tool.option_values import CONVERSIONS
 from annexd.tool.options import OPTIONS, ToolOptions, spelled
 
 SHORT: Final = {"n": "name"}  # as in all of HTCondor's tools
-REPEATED: Final = ("region",)
+REPEATED: Final = ("region", "subnet_ids")
 
 
 def parse(arguments: Sequence[str]) -> ToolOptions:

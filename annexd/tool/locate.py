@@ -29,8 +29,11 @@ def found(options: ToolOptions, whom: str | None) -> tuple[str, str]:
 def _local() -> str | None:
     """From the file that annexd writes, None when there is no such file here."""
     file = bindings.param("ANNEXD_ADDRESS_FILE")
-    if file is None:
-        return None
+    return None if file is None else address_in(file)
+
+
+def address_in(file: str) -> str | None:
+    """From a file that annexd writes, None when there is no such file.  Raises ToolError for one without an address."""
     try:
         with open(file, "rb") as opened:
             lines = opened.read(MAX_ADDRESS_BYTES).decode(errors="replace").splitlines()

@@ -23,9 +23,11 @@ INSTEAD: Final = {  # of an option that does not change a lease
     "forcex": "it goes with -cancel",
 }
 ACCOUNT_WORDS: Final = "-setup, -check-setup or -teardown"
-SETUP_ONLY: Final = ("max_lease_s", "cuts_leases")
+NETWORK: Final = ("vpc_id", "subnet_ids")
+SETUP_ONLY: Final = ("max_lease_s", "cuts_leases", *NETWORK)
 ACCOUNT_ONLY: Final = ("region", "stack_name", "output", *SETUP_ONLY)
 ACCOUNT_TOO: Final = (*KEYS, "json", "target_capacity", "timeout_s", "debug")
+CHECK_TOO: Final = ("pool", "name")  # which annexd is asked, too
 OWNERS: Final = ("annex_owner", "no_owner")
 USER_DATA: Final = ("user_data", "user_data_file", "default_user_data", "default_user_data_file")
 
@@ -92,13 +94,17 @@ def _faults_of_task(values: dict[str, Any]) -> list[str]:
     """Of -setup, -check-setup and -teardown, which take neither a file nor what is a request's."""
     tasks = [spelled(field) for field in ACCOUNT_TASKS if field in values]
     faults = [f"{' and '.join(tasks)} exclude each other"] if len(tasks) > 1 else []
-    faults += _foreign(values, (*ACCOUNT_TASKS, *ACCOUNT_ONLY, *ACCOUNT_TOO), tasks[0])
+    pool = CHECK_TOO if "check_setup" in values else ()
+    faults += _foreign(values, (*ACCOUNT_TASKS, *ACCOUNT_ONLY, *ACCOUNT_TOO, *pool), tasks[0])
     if "json" in values and "check_setup" not in values:
         faults.append(f"-json does not go with {tasks[0]}: it goes with -check-setup, which says what is there")
     if "setup" not in values:
         faults += [f"{spelled(field)} goes with -setup" for field in SETUP_ONLY if field in values]
     if "cuts_leases" in values and "max_lease_s" not in values:
         faults.append("-cut-leases goes with -max-lease")
+    networks = [spelled(field) for field in NETWORK if field in values]
+    if networks and len(values.get("region") or ()) > 1:
+        faults.append(f"{' and '.join(networks)} can be of one region only: set up each with a command of its own")
     return faults
 
 

@@ -115,6 +115,12 @@ def _logs(request: Request, asked: Parameters, _: Regions) -> Found:
     yield _arn(request, "logs", f"log-group:{group}:*"), {}
 
 
+def _kms(request: Request, asked: Parameters, _: Regions) -> Found:
+    """Keys by their ARN: of aliases we ask nothing but DescribeKey, whose resource is the key as well."""
+    key = str(asked.get("KeyId") or "*")
+    yield (key if key.startswith("arn:") else _arn(request, "kms", f"key/{key}")), {}
+
+
 def _sts(_: Request, asked: Parameters, __: Regions) -> Found:
     yield str(asked.get("RoleArn", "*")), {}
 
@@ -229,6 +235,7 @@ RESOURCES: Mapping[str, Callable[[Request, Parameters, Regions], Found]] = {
     "lambda": _lambda,
     "cloudformation": _cloudformation,
     "logs": _logs,
+    "kms": _kms,
     "sts": _sts,
     "iam": _iam,
     "ec2": _ec2,

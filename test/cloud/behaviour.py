@@ -12,6 +12,7 @@ from typing import Any
 
 from test.cloud.fleet_troubles import TROUBLES
 
+CONTROL_POLICY_WORDS = ("named", "arn", "encoded")
 SECOND_CANCELS = ("acted-upon", "refused", "no-effect")
 PASSED_AS = ("ec2", "spotfleet", "both")
 FLEET_TAGGING = ("everything", "the-fleet")
@@ -42,6 +43,8 @@ class Behaviour:
                     test.cloud.fleet_troubles.TROUBLES, where the evidence stands
     history_late_s  how long after its time a fleet's event is shown.  CERTAIN: "delayed by up to 30 seconds before they
                     can be described", EC2's API reference, DescribeSpotFleetRequestHistory
+    forbidden       the actions that a service control policy of the account's organization denies to everybody in it,
+                    as "ec2:RequestSpotFleet"; control_policy_words: how EC2 says so.  Both: test.cloud.organization
     concurrency     how many functions run at once in a region: 1,000, or 10 in a new account.  CERTAIN
     whole_instances whether DescribeInstances tells also what no part of annexd reads, which makes its answers ten times
                     as long.  CERTAIN that AWS does
@@ -76,6 +79,8 @@ class Behaviour:
     expiry_late_s: float = 0.0
     history_newest_first: bool = False
     tells_empty_lists: bool = True
+    forbidden: tuple[str, ...] = ()
+    control_policy_words: str = "named"
 
     def __post_init__(self) -> None:
         if self.second_cancel not in SECOND_CANCELS:
@@ -86,6 +91,10 @@ class Behaviour:
             raise ValueError(f"passed_as is one of {PASSED_AS}, not {self.passed_as!r}")
         if self.fleet_tagging not in FLEET_TAGGING:
             raise ValueError(f"fleet_tagging is one of {FLEET_TAGGING}, not {self.fleet_tagging!r}")
+        if self.control_policy_words not in CONTROL_POLICY_WORDS:
+            raise ValueError(
+                f"control_policy_words is one of {CONTROL_POLICY_WORDS}, not {self.control_policy_words!r}"
+            )
         if not 1 <= self.log_page <= 10_000:
             raise ValueError(f"log_page is 1 to 10,000, not {self.log_page}")
 

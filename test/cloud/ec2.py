@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from test.cloud import fleet_troubles, views, wire
 from test.cloud.behaviour import Chosen
 from test.cloud.ec2_attributes import AttributeCalls
 from test.cloud.ec2_base import Acting
+from test.cloud.ec2_network import NetworkCalls
 from test.cloud.ec2_tags import TagCalls
 from test.cloud.faults import Faults
 from test.cloud.filters import matcher
@@ -43,14 +44,15 @@ class Numbered:
     told: Mapping[str, Any]
 
 
-class ActingEC2(TagCalls, AttributeCalls):
+class ActingEC2(TagCalls, AttributeCalls, NetworkCalls):
     """Spot Fleets and their instances."""
 
     def request_spot_fleet(self) -> ActionResult:
         config = checked(self._parameters()["SpotFleetRequestConfig"])
         resolved = specifications(config, self.ec2_backend)
+        trouble = self.chosen.now.fleet_trouble or self._trouble_of_networks(resolved)
         try:
-            fleet = self._fleets.request(config, resolved, self.chosen.now)
+            fleet = self._fleets.request(config, resolved, replace(self.chosen.now, fleet_trouble=trouble))
         except IdempotentParameterMismatchError as error:
             raise EC2ClientError(
                 "IdempotentParameterMismatch", f"The client token {error} was used with other parameters."

@@ -18,6 +18,7 @@ class Defaults:
     s3_bucket: str | None = None  # ANNEX_DEFAULT_S3_BUCKET: where instances find how to join the pool
     instance_profile_arn: str | None = None  # ANNEX_DEFAULT_INSTANCE_PROFILE_ARN
     security_group_id: str | None = None  # ANNEX_DEFAULT_SECURITY_GROUP_ID
+    subnet_ids: tuple[str, ...] = ()  # ANNEX_DEFAULT_SUBNET_IDS; none: those of the default VPC, which EC2 chooses
     fleet_role_arn: str | None = None  # ANNEX_DEFAULT_FLEET_ROLE_ARN
     collector_host: str = ""  # ANNEX_COLLECTOR_HOST: as instances reach it; COLLECTOR_HOST
     trust_domain: str = ""  # TRUST_DOMAIN

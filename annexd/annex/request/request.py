@@ -11,8 +11,8 @@ exceptions, which make the request one-shot as the ancestor's was:
   the lease, and it replaces instances only until ValidUntil.
 * ClientToken is annexd's; tags htcondor:annex-* are added.  FulfilledCapacity and OnDemandFulfilledCapacity, which an
   answer of AWS's has and "You cannot set", are ignored.
-* IamFleetRole, and in launch specifications IamInstanceProfile and SecurityGroups, are filled in where they
-  are missing and the administrator has set them up.
+* IamFleetRole, and in launch specifications IamInstanceProfile, SubnetId and SecurityGroups, are filled in where
+  they are missing and the administrator has set them up.
 * DeleteOnTermination becomes true for volumes of launch specifications that do not say it: without it the image
   decides.  False is refused.
 * UserData loses its line breaks, as `base64` makes them: not every decoder takes them (RFC 4648, section 3.1).
