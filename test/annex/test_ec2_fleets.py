@@ -16,9 +16,9 @@ from annexd.annex.fleet.inventory import (
     take_inventory,
 )
 from annexd.annex.fleet.kinds import EC2_FLEET, SPOT_FLEET, kind_of
-from annexd.annex.fleet.reconcile import OVERDUE_S
 from annexd.annex.lease.identifiers import leased_token
 from annexd.annex.lease.lease import tags, utc
+from annexd.annex.reconcile import OVERDUE_S
 from annexd.workflow import Refused, Retry
 from test.annex.ads import OWNER
 from test.annex.conftest import TEMPLATE

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from test.cloud import actions_ec2, principals
 from test.cloud.actions_ec2 import PASSING_ON
+from test.cloud.ec2_base import Acting
 from test.cloud.needs import Found, Parameters, Regions, arn_of, pass_role, tagging
 from test.cloud.policies import Need
 from test.cloud.request import Request
@@ -56,6 +57,8 @@ def needs(request: Request, regions: Regions) -> list[Need]:
     if operation == "DeleteObjects":
         return list(_deletions(asked))
     own = [Need(action, arn, context) for arn, context in RESOURCES[service](request, asked, regions)]
+    if asked.get("DryRun") and not Acting.chosen.now.dry_run_looks_at_all:
+        return own
     return own + list(_passed_on(request, asked, regions))
 
 
@@ -102,6 +105,12 @@ def _logs(request: Request, asked: Parameters, _: Regions) -> Found:
     identifier = str(asked.get("logGroupIdentifier") or "").rpartition(":log-group:")[2]
     group = asked.get("logGroupName") or identifier or asked.get("logGroupNamePrefix") or "*"
     yield arn_of(request, "logs", f"log-group:{group}:*"), {}
+
+
+def _kms(request: Request, asked: Parameters, _: Regions) -> Found:
+    """Keys by their ARN: of aliases we ask nothing but DescribeKey, whose resource is the key as well."""
+    key = str(asked.get("KeyId") or "*")
+    yield (key if key.startswith("arn:") else arn_of(request, "kms", f"key/{key}")), {}
 
 
 def _sts(_: Request, asked: Parameters, __: Regions) -> Found:
@@ -155,6 +164,7 @@ RESOURCES: Mapping[str, Callable[[Request, Parameters, Regions], Found]] = {
     "lambda": _lambda,
     "cloudformation": _cloudformation,
     "logs": _logs,
+    "kms": _kms,
     "sts": _sts,
     "iam": _iam,
     "ec2": actions_ec2.found,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import ec2_backends
 
+from test.cloud.ec2_base import Acting
 from test.cloud.launch_templates import Template
 from test.cloud.needs import Found, Parameters, Regions, arn_of, of_tags, pass_role, roles_of, tagging
 from test.cloud.policies import Need
@@ -44,7 +45,11 @@ BY_RESOURCE = frozenset(
         "DescribeFleetHistory",
     }
 )
-PASSED_BY_FLEETS = ("ec2.amazonaws.com", "spotfleet.amazonaws.com")
+PASSED_BY_FLEETS = {
+    "ec2": ("ec2.amazonaws.com",),
+    "spotfleet": ("spotfleet.amazonaws.com",),
+    "both": ("ec2.amazonaws.com", "spotfleet.amazonaws.com"),
+}
 MADE = {"RequestSpotFleet": "spot-fleet-request", "CreateFleet": "fleet", "CreateLaunchTemplate": "launch-template"}
 
 
@@ -105,7 +110,7 @@ def _tags(kind: str, name: str, region: str, regions: Regions) -> Mapping[str, s
 
 
 def _spot_fleet(request: Request, asked: Parameters, _: Regions) -> Iterator[Need]:
-    """Yield what Spot Fleet asks of its caller; where the evidence is doubtful, what either world asks.
+    """Yield what Spot Fleet asks of its caller; where the evidence is doubtful, as Behaviour says.
 
     ec2:RunInstances, always (certain): AWS, EC2 user guide, "Spot Fleet permissions"; AWS's mail of 2020, quoted in
     github.com/dan-v/rattlesnakeos-stack/issues/164.  CreateTags on `*` (the guide: "For Resource, you must specify *",
@@ -116,7 +121,9 @@ def _spot_fleet(request: Request, asked: Parameters, _: Regions) -> Iterator[Nee
     yield Need("ec2:RunInstances", "*")
     yield from _passed_by_fleets(str(config["IamFleetRole"]))
     if config.get("TagSpecifications"):
-        yield tagging("*", "RequestSpotFleet", config["TagSpecifications"])
+        everything = Acting.chosen.now.fleet_tagging == "everything"
+        tagged = "*" if everything else arn_of(request, "ec2", "spot-fleet-request/*")
+        yield tagging(tagged, "RequestSpotFleet", config["TagSpecifications"])
     for specification in config.get("LaunchSpecifications") or []:
         if specification.get("TagSpecifications"):
             yield tagging(arn_of(request, "ec2", "instance/*"), "RunInstances", specification["TagSpecifications"])
@@ -126,7 +133,7 @@ def _spot_fleet(request: Request, asked: Parameters, _: Regions) -> Iterator[Nee
 
 
 def _passed_by_fleets(role_arn: str) -> Iterator[Need]:
-    for service in PASSED_BY_FLEETS:
+    for service in PASSED_BY_FLEETS[Acting.chosen.now.passed_as]:
         yield pass_role(role_arn, service)
 
 

@@ -12,22 +12,30 @@ from typing import Any
 
 from test.cloud.fleet_troubles import TROUBLES
 
+CONTROL_POLICY_WORDS = ("named", "arn", "encoded")
 SECOND_CANCELS = ("acted-upon", "refused", "no-effect")
 UNKNOWN_FLEETS = ("refused", "empty")
 DELETE_RIGHTS = ("instances", "all")
 FLEET_EVENTS = ("as-documented", "as-modelled")
+PASSED_AS = ("ec2", "spotfleet", "both")
+FLEET_TAGGING = ("everything", "the-fleet")
 CHOICES = {
     "second_cancel": SECOND_CANCELS,
     "unknown_fleet": UNKNOWN_FLEETS,
     "delete_right": DELETE_RIGHTS,
     "fleet_events": FLEET_EVENTS,
+    "passed_as": PASSED_AS,
+    "fleet_tagging": FLEET_TAGGING,
+    "control_policy_words": CONTROL_POLICY_WORDS,
 }
 LISTED_S = 48 * 3600.0
 
 
 @dataclass(frozen=True)
 class Behaviour:
-    """The defaults are AWS on a good day.
+    """The defaults are AWS on a good day, and of two worlds that the evidence leaves open the harder one.
+
+    Where the evidence for each stands, and which tests play it: test/cloud/evidence.toml.
 
     second_cancel   what a cancellation with termination does to a fleet in `cancelled_running`.  SUSPECTED: no text of
                     AWS says.  acted-upon: github.com/getmoto/moto/issues/4715; refused, with
@@ -48,7 +56,21 @@ class Behaviour:
                     test.cloud.fleet_troubles.TROUBLES, where the evidence stands
     history_late_s  how long after its time a fleet's event is shown.  CERTAIN: "delayed by up to 30 seconds before they
                     can be described", EC2's API reference, DescribeSpotFleetRequestHistory
+    forbidden       the actions that a service control policy of the account's organization denies to everybody in it,
+                    as "ec2:RequestSpotFleet"; control_policy_words: how EC2 says so.  Both: test.cloud.organization
     concurrency     how many functions run at once in a region: 1,000, or 10 in a new account.  CERTAIN
+    whole_instances whether DescribeInstances tells also what no part of annexd reads, which makes its answers ten times
+                    as long.  CERTAIN that AWS does
+    passed_as       as which service's a role has to be passable that RequestSpotFleet is given.  LIKELY ec2
+    fleet_tagging   on which resource CreateTags is asked for the tags of a fleet that is requested.  SUSPECTED: the
+                    user guide says "*", others name the fleets
+    dry_run_looks_at_all  whether a DryRun also asks for the rights that a call needs besides its own.  UNKNOWN
+    cancel_ends_protected  whether the cancellation of a fleet ends On-Demand instances with termination protection.
+                    UNKNOWN
+    on_demand_is_tagged  whether On-Demand instances of a fleet have its reserved tag.  LIKELY
+    expiry_late_s   how long after its ValidUntil a fleet is active still.  UNKNOWN
+    history_newest_first  in which order a fleet's history is told.  LIKELY the oldest first
+    tells_empty_lists  whether CancelSpotFleetRequests tells a list that is empty.  LIKELY
     """
 
     second_cancel: str = "acted-upon"
@@ -67,6 +89,17 @@ class Behaviour:
     listed_s: float = LISTED_S
     modify_s: float = 0.0
     templates_late_s: float = 0.0
+    whole_instances: bool = False
+    passed_as: str = "both"
+    fleet_tagging: str = "everything"
+    dry_run_looks_at_all: bool = True
+    cancel_ends_protected: bool = False
+    on_demand_is_tagged: bool = True
+    expiry_late_s: float = 0.0
+    history_newest_first: bool = False
+    tells_empty_lists: bool = True
+    forbidden: tuple[str, ...] = ()
+    control_policy_words: str = "named"
 
     def __post_init__(self) -> None:
         for name, worlds in CHOICES.items():

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from test.cloud.fleet_order import SPOT_FLEET
+
 if TYPE_CHECKING:
     from test.cloud.fleets import Fleet
 
@@ -83,16 +85,25 @@ TROUBLES: Mapping[str, Trouble] = {
     "ebs-key": Trouble(blacklisted("Client.InternalError: Client error on launch")),
     "control-policy": Trouble(blacklisted(DENIED)),
     "capacity": Trouble(blacklisted("There is no Spot capacity available that matches your request.")),
+    # Recorded in August 2022: github.com/hashicorp/terraform-provider-aws/pull/26493
+    "no-capacity": Trouble(
+        (("error", INVALID, f"{POOL}: There is no Spot capacity available that matches your request."),)
+    ),
     "invalid": Trouble((("error", INVALID, NO_PUBLIC_IP),)),
     "all": Trouble((("error", ALL_BLACKLISTED, ALL),)),
     "cancelled": Trouble(cancels=True),
 }
 
 
-def activity(fleet: Fleet, now_s: float) -> str:
-    """ActivityStatus."""
+def activity(fleet: Fleet, now_s: float) -> str | None:
+    """ActivityStatus, which a Spot Fleet has no more once it is cancelled: CERTAIN, test/cloud/recordings/fleets.json.
+
+    Of an EC2 Fleet of type instant its only one: CERTAIN, botocore's EC2 model, FleetData.ActivityStatus.
+    """
     if fleet.order.kind == "instant":
-        return "fulfilled"  # CERTAIN: botocore's EC2 model, FleetData.ActivityStatus: its only one
+        return "fulfilled"
+    if fleet.api is SPOT_FLEET and fleet.state(now_s).startswith(SPOT_FLEET.ended):
+        return None
     if fleet.state(now_s) == f"{fleet.api.ended}_terminating":
         return "pending_termination"
     if TROUBLES[fleet.trouble].is_error:

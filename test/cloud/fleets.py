@@ -24,6 +24,7 @@ from test.cloud.prices import Market
 from test.cloud.tags import TagLog
 
 Effect = Callable[..., None]
+GOOD_DAY = Behaviour()
 LIVING = frozenset({"submitted", "active", "modifying"})  # the states in which either API takes an end
 
 
@@ -45,7 +46,7 @@ class Fleet:
     valid_from_s: float
     valid_until_s: float
     target: float
-    trouble: str = ""  # one of TROUBLES: what keeps it from starting instances
+    world: Behaviour = GOOD_DAY  # that it was requested in
     instances: list[Instance] = field(default_factory=list)
     is_short: bool = True
     cancelled_at_s: float | None = None
@@ -55,6 +56,11 @@ class Fleet:
 
     def __post_init__(self) -> None:
         self.tags = TagLog(self.order.tags)
+
+    @property
+    def trouble(self) -> str:
+        """One of TROUBLES: what keeps it from starting instances."""
+        return self.world.fleet_trouble
 
     @property
     def client_token(self) -> str | None:
@@ -87,7 +93,7 @@ class Fleet:
         return sum(instance.weight for instance in self.live())
 
     def fulfilled_on_demand(self) -> float:
-        return sum(instance.weight for instance in self.live() if not instance.is_spot)
+        return float(sum(instance.weight for instance in self.live() if not instance.is_spot))
 
     def takes_cancel(self, now_s: float, terminate: bool, second_cancel: str) -> bool:
         """Whether its end succeeds; `second_cancel` is one of Behaviour's three."""
@@ -95,10 +101,10 @@ class Fleet:
         return self.state(now_s) in LIVING or (is_second and second_cancel != "refused")
 
     def cancel(self, at_s: float, terminate: bool) -> None:
-        """That protected instances stay is the harder reading of what nobody tells: UNKNOWN, aws-truth F4."""
+        """That protected instances stay is the harder reading of what nobody tells."""
         self.cancelled_at_s, self.terminates = at_s, terminate
         for instance in list(self.live()) if terminate else ():
-            if not instance.protected:
+            if not instance.protected or self.world.cancel_ends_protected:
                 instance.terminate(at_s)
 
 
@@ -137,22 +143,23 @@ class Fleets:
         self,
         config: Mapping[str, Any],
         specifications: Sequence[Mapping[str, Any]],
-        trouble: str = "",
+        world: Behaviour = GOOD_DAY,
         api: Api = SPOT_FLEET,
     ) -> Fleet:
         """Start a fleet, or answer with the one that this very request has started before."""
         if known := self.known(config, api):
             return known
-        fleet = self._new_fleet(config, specifications, api)
-        fleet.trouble = trouble
-        if TROUBLES[trouble].cancels:
+        fleet = self._new_fleet(config, specifications, world, api)
+        if TROUBLES[fleet.trouble].cancels:
             fleet.cancel(fleet.created_at_s, terminate=False)
         if token := config.get("ClientToken"):
             self._tokens[api.prefix, token] = (_body(config), fleet.fleet_id)
         self.settle()
         return fleet
 
-    def _new_fleet(self, config: Mapping[str, Any], specifications: Sequence[Mapping[str, Any]], api: Api) -> Fleet:
+    def _new_fleet(
+        self, config: Mapping[str, Any], specifications: Sequence[Mapping[str, Any]], world: Behaviour, api: Api
+    ) -> Fleet:
         now_s, order = self.clock(), api.read(config)
         fleet = Fleet(
             sequence=next(self._numbers),
@@ -165,6 +172,7 @@ class Fleets:
             valid_from_s=_seconds(order.valid_from_s, now_s),
             valid_until_s=_seconds(order.valid_until_s, float("inf")),
             target=order.target,
+            world=world,
         )
         self.fleets[fleet.fleet_id] = fleet
         self.effect("fleet requested", fleet=fleet.fleet_id, client_token=fleet.client_token)
@@ -174,7 +182,7 @@ class Fleets:
         """Let everything happen that is due by now; the time it was done for."""
         now_s, listed_s = self.clock(), self.chosen.now.listed_s
         for fleet in list(self.fleets.values()):
-            if fleet.cancelled_at_s is None and now_s >= fleet.valid_until_s:
+            if fleet.cancelled_at_s is None and now_s >= fleet.valid_until_s + fleet.world.expiry_late_s:
                 self._expire(fleet)
             if self.market.spot:
                 self._interrupt(fleet, now_s)
@@ -212,6 +220,7 @@ class Fleets:
             self.effect("instances launched", fleet=fleet.fleet_id, count=len(new))
 
     def _launch(self, fleet: Fleet, specification: Mapping[str, Any], now_s: float, is_spot: bool) -> Instance:
+        reserved = {fleet.api.instance_tag: fleet.fleet_id} if is_spot or fleet.world.on_demand_is_tagged else {}
         instance = Instance(
             sequence=len(self.instances) + 1,
             instance_id=f"i-{secrets.token_hex(8)}1",
@@ -219,9 +228,7 @@ class Fleets:
             fleet_id=fleet.fleet_id,
             specification=specification,
             weight=weight_of(specification),
-            tags=TagLog(
-                {**tags_of(specification), **fleet.order.instance_tags, fleet.api.instance_tag: fleet.fleet_id}
-            ),
+            tags=TagLog({**tags_of(specification), **fleet.order.instance_tags, **reserved}),
             zone=self._zone_of(specification),
             launched_at_s=now_s,
             timing=self.timing,
