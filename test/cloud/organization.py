@@ -20,8 +20,9 @@ import base64
 import json
 
 from test.cloud import principals
+from test.cloud.actions import needs
 from test.cloud.errors import Answer, code_of, error_answer
-from test.cloud.needs import Regions, needs
+from test.cloud.needs import Regions
 from test.cloud.policies import Need
 from test.cloud.request import Request
 from test.cloud.views import ACCOUNT
