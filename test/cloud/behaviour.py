@@ -71,6 +71,15 @@ class Behaviour:
     expiry_late_s   how long after its ValidUntil a fleet is active still.  UNKNOWN
     history_newest_first  in which order a fleet's history is told.  LIKELY the oldest first
     tells_empty_lists  whether CancelSpotFleetRequests tells a list that is empty.  LIKELY
+    unknown_fleet   what DescribeFleets does with the ID of a fleet that AWS has forgotten: refused, or an empty list.
+                    LIKELY refused
+    delete_right    on what DeleteFleets with termination needs ec2:TerminateInstances: each instance, or everything.
+                    UNKNOWN; CERTAIN that it needs it
+    fleet_events    the words for types of events in an EC2 Fleet's history: those of the documentation's examples, or
+                    those of the API's model.  SUSPECTED the examples'
+    listed_s        how long after its end a fleet is listed.  LIKELY two days
+    modify_s        how long a change of a fleet takes, in which it is `modifying`.  CERTAIN that it is
+    templates_late_s  how long a new launch template is unknown to all calls but its creation.  LIKELY it may be
     """
 
     second_cancel: str = "acted-upon"

@@ -174,5 +174,5 @@ def _fits(told: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """The filters of DescribeFleets, whose values have hyphens where a status has an underscore."""
     if wanted["Name"] not in FILTERS:
         raise EC2ClientError("InvalidParameterValue", f"The filter '{wanted['Name']}' is invalid")
-    shown = str(told[FILTERS[wanted["Name"]]])
+    shown = str(told.get(FILTERS[wanted["Name"]]))
     return has_value(wanted, shown) or has_value(wanted, shown.replace("_", "-"))

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from test.cloud.fleet_order import SPOT_FLEET
-
 if TYPE_CHECKING:
     from test.cloud.fleets import Fleet
 
@@ -96,16 +94,15 @@ TROUBLES: Mapping[str, Trouble] = {
 
 
 def activity(fleet: Fleet, now_s: float) -> str | None:
-    """ActivityStatus, which a Spot Fleet has no more once it is cancelled: CERTAIN, test/cloud/recordings/fleets.json.
+    """ActivityStatus, which a fleet has no more once it is ended.
 
-    Of an EC2 Fleet of type instant its only one: CERTAIN, botocore's EC2 model, FleetData.ActivityStatus.
+    CERTAIN: test/cloud/recordings/fleets.json; of an EC2 Fleet github.com/aws-controllers-k8s/ec2-controller/pull/308.
+    Of type instant "fulfilled" is its only one: CERTAIN, botocore's EC2 model, FleetData.ActivityStatus.
     """
     if fleet.order.kind == "instant":
         return "fulfilled"
-    if fleet.api is SPOT_FLEET and fleet.state(now_s).startswith(SPOT_FLEET.ended):
+    if fleet.state(now_s).startswith(fleet.api.ended):
         return None
-    if fleet.state(now_s) == f"{fleet.api.ended}_terminating":
-        return "pending_termination"
     if TROUBLES[fleet.trouble].is_error:
         return "error"
     return "fulfilled" if fleet.fulfilled() >= fleet.target else "pending_fulfillment"

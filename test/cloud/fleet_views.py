@@ -27,6 +27,7 @@ def fleet_view(fleet: Fleet, now_s: float) -> dict[str, Any]:
     config = fleet.config
     times = {name: moment(config[name]) for name in ("ValidFrom", "ValidUntil") if config.get(name) is not None}
     token = {"ClientToken": fleet.client_token} if fleet.client_token else {}
+    status = activity(fleet, now_s)
     wanted = {**config["TargetCapacitySpecification"], "TotalTargetCapacity": int(fleet.target)}
     return {
         **{name: config[name] for name in KEPT if name in config},
@@ -34,7 +35,7 @@ def fleet_view(fleet: Fleet, now_s: float) -> dict[str, Any]:
         **times,
         "FleetId": fleet.fleet_id,
         "FleetState": fleet.state(now_s),
-        "ActivityStatus": activity(fleet, now_s),
+        **({"ActivityStatus": status} if status else {}),
         "CreateTime": moment(fleet.created_at_s),
         "FulfilledCapacity": fleet.fulfilled(),
         "FulfilledOnDemandCapacity": fleet.fulfilled_on_demand(),
