@@ -126,12 +126,9 @@ CAPACITY: Final = frozenset(
     }
 )
 CLEAR: Final = NOT_FOUND | THROTTLED | DENIED | EXPIRED | QUOTA | CAPACITY  # whatever the HTTP status is
-CANCELLED_ALREADY: Final = frozenset(
-    {  # CancelSpotFleetRequests, inside an HTTP 200
-        "fleetRequestIdDoesNotExist",
-        "fleetRequestNotInCancellableState",
-    }
-)
+# CancelSpotFleetRequests, inside an HTTP 200.  Not fleetRequestIdDoesNotExist: a fleet that was described just now is
+# there, and may only be unknown where it was to be cancelled.
+CANCELLED_ALREADY: Final = frozenset({"fleetRequestNotInCancellableState"})
 NEVER_SENT: Final = (EndpointConnectionError, ConnectTimeoutError)
 SIGNIFICANT_SKEW_S: Final = 120.0  # AWS takes five minutes for some services, fifteen for others
 MAX_MESSAGE: Final = 1000  # characters: UnauthorizedOperation brings a long encoded message

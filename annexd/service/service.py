@@ -108,7 +108,7 @@ class Service:
         self._access = access = KeyFiles(files.read, defaults=settings.annex, profiles=self._profiles)
         self._bundle_sources = BundleSources(SigningKeys.read(Parameters()), files.read_folder)
         world = StepContext(access, bundle_sources=self._bundle_sources)
-        engine = Engine(journal, annex_steps(world), steady_s=time.monotonic)
+        engine = Engine(journal, annex_steps(world), steady_s=time.monotonic, tell=log.always)
         index = AnnexIndex(engine)
         add_cancelling(engine, world)
         add_changing(engine, world, index)

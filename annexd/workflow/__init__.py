@@ -9,7 +9,7 @@ from annexd.workflow.journal_health import JournalError
 from annexd.workflow.outcome import Counts, Outcome
 from annexd.workflow.record import FAILURE, SUCCESS, Json, Kind, Record, State, StepState, fold
 from annexd.workflow.retry_policy import RetryPolicy
-from annexd.workflow.step import Refused, Retry, Step, StepError, Workflow
+from annexd.workflow.step import Refused, Retry, Step, StepError, Wait, Workflow
 
 __all__ = [
     "FAILURE",
@@ -31,6 +31,7 @@ __all__ = [
     "Step",
     "StepError",
     "StepState",
+    "Wait",
     "Workflow",
     "fold",
 ]

@@ -21,7 +21,7 @@ from annexd.workflow.outcome import Counts, Outcome, outcome_of, stuck_words
 from annexd.workflow.pruning import superfluous
 from annexd.workflow.record import FAILURE, SUCCESS, Json, Kind, State, StepState, fold
 from annexd.workflow.retry_policy import RetryPolicy
-from annexd.workflow.step import Refused, Retry, Step, Workflow
+from annexd.workflow.step import Refused, Retry, Step, Wait, Workflow
 
 T = TypeVar("T")
 
@@ -40,6 +40,7 @@ class Engine:
     `others` are workflows of other steps, by the name that their orders have under "workflow".
     `now_s` and `wait` are the time: `wait(seconds)` returns early, and True, when the engine is paused.
     `steady_s` is a clock that nobody sets, such as time.monotonic, for what must have lasted some time.
+    `tell(words)` hears once what a workflow begins to wait for.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Engine:
         steady_s: Callable[[], float] | None = None,
         wait: Callable[[float], bool] | None = None,
         random: Callable[[], float] = random_module.random,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._journal = journal
         self._workflows = {"": Workflow(tuple(steps)), **(others or {})}
@@ -62,6 +64,7 @@ class Engine:
         self._paused = threading.Event()
         self._wait = wait or self._paused.wait
         self._random = random
+        self._tell = tell
         self._started_seq = journal.last_seq()
         self._accepting = threading.Lock()
         self._turns = KeyedLock()
@@ -271,14 +274,17 @@ class Engine:
             self._journal.append(state.command_id, step.name, Kind.DONE, result)
 
     def _ask_again(self, state: State, step: Step, error: Retry) -> None:
-        self._journal.append(
-            state.command_id, step.name, Kind.UNKNOWN, {"error": str(error), "untouched": error.untouched}
-        )
+        body = {"error": str(error), "untouched": error.untouched}
+        waits_for = {"waits_for": error.wait.what} if error.wait else {}
+        self._journal.append(state.command_id, step.name, Kind.UNKNOWN, {**body, **waits_for})
         known = self._fold(state.command_id).step(step.name)
-        elapsed_s = self._now_s() - known.intent_at_s
-        pause_s = self._pace.pause_s(known.attempts - 1, self._random)
         workflow = self._workflows[state.workflow]
         patient = workflow.patient
+        if error.wait and not patient:
+            self._wait_for(state, step, known, error, error.wait)
+            return
+        elapsed_s = self._now_s() - known.patience_from_s
+        pause_s = self._pace.pause_s(known.attempts - 1, self._random)
         deadline_s = self._pace.patience_s if patient else self._pace.forward_deadline_s * workflow.deadlines
         if elapsed_s + pause_s <= deadline_s and known.attempts < self._pace.max_attempts:
             self._wait(pause_s)
@@ -286,6 +292,18 @@ class Engine:
             self._get_stuck(state, known, error)
         else:
             words = f"{error}; gave up after {known.attempts} attempts in {elapsed_s:.0f} s"
+            self._fail(state, step, Refused(words))
+
+    def _wait_for(self, state: State, step: Step, known: StepState, error: Retry, wait: Wait) -> None:
+        """Pause before the next try, the last of which comes when the time is over; then give up."""
+        waited_s = self._now_s() - known.waits_since_s
+        longest_s = min(wait.longest_s, self._pace.longest_wait_s)
+        if known.waits_for != state.step(step.name).waits_for:
+            self._tell(f"request {state.command_id} waits up to {longest_s:.0f} s for AWS to know {wait.what}: {error}")
+        if waited_s < longest_s and known.attempts < self._pace.max_attempts:
+            self._wait(min(self._pace.pause_s(known.attempts - 1, self._random), longest_s - waited_s))
+        else:
+            words = f"{error}; annexd waited {waited_s:.0f} s for AWS to know {wait.what}: {wait.next_step}"
             self._fail(state, step, Refused(words))
 
     def _fail(self, state: State, step: Step, error: Refused) -> None:
@@ -299,7 +317,8 @@ class Engine:
         self._journal.append(state.command_id, step.name, Kind.UNDOING, {})
         try:
             order, intent = state.order or {}, known.intent or {}
-            asked_at_s = self._since.moment_s(state.command_id, step.name, known.unsettled_at_s)
+            recorded_s = known.effective_at_s if step.shows_late else known.unsettled_at_s
+            asked_at_s = self._since.moment_s(state.command_id, step.name, recorded_s)
             _attempt(step.name, lambda: step.backward(order, intent, asked_at_s))
         except Retry as error:
             self._undo_again(state, known, error)

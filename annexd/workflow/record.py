@@ -20,7 +20,8 @@ class Kind(StrEnum):
 
     ACCEPTED = "accepted"  # the order is ours now {owner, order, asked: a digest of what was asked for}
     INTENT = "intent"  # a step is about to act {everything needed to find and undo it}; again: an attempt more {}
-    UNKNOWN = "unknown"  # an attempt, forward or back, ended without a clear answer {error, untouched}
+    # An attempt, forward or back, ended without a clear answer {error, untouched, waits_for: what is not there yet}.
+    UNKNOWN = "unknown"
     DONE = "done"  # a step has acted {its result}
     FAILED = "failed"  # a step cannot act, from here on all is undone {result, error, untouched}
     UNDOING = "undoing"  # a step is about to be undone {}
@@ -65,6 +66,19 @@ class StepState:
     stuck_error: str = ""
     stuck_seq: int = 0
     retry_at_s: float = 0.0
+    waits_for: str = ""  # what the cloud did not know yet at the newest such answer
+    waits_since_s: float = 0.0
+    waited_at_s: float = 0.0  # that answer
+
+    @property
+    def is_waiting(self) -> bool:
+        """True while it asks again for what the cloud does not know yet."""
+        return bool(self.waits_for) and self.result is None
+
+    @property
+    def patience_from_s(self) -> float:
+        """From when on its time is counted: a wait is not part of it."""
+        return max(self.intent_at_s, self.waited_at_s)
 
     @property
     def deaths(self) -> int:
@@ -75,6 +89,11 @@ class StepState:
     def needs_undo(self) -> bool:
         """True while there may be something of this step in the cloud."""
         return self.attempts > self.untouched and not self.undone
+
+    @property
+    def effective_at_s(self) -> float:
+        """When it was last asked, if any attempt may have had an effect; else 0."""
+        return self.asked_at_s if self.attempts > self.untouched else 0.0
 
     @property
     def unsettled_at_s(self) -> float:
@@ -105,6 +124,13 @@ class State:
     def workflow(self) -> str:
         """Which one carries the order out; the first, when it does not say."""
         return str((self.order or {}).get("workflow", ""))
+
+    @property
+    def waiting(self) -> StepState | None:
+        """The step that waits for what the cloud does not know yet, if one does."""
+        if self.finished or self.failure:
+            return None
+        return next((step for step in self.steps.values() if step.is_waiting), None)
 
     @property
     def is_stuck(self) -> bool:
@@ -215,7 +241,12 @@ def _intent(step: StepState, record: Record) -> StepState:
 def _unknown(step: StepState, record: Record) -> StepState:
     if step.undo_deaths:
         return replace(step, undo_deaths=0)
-    return replace(step, unknown=step.unknown + 1, untouched=step.untouched + _is_untouched(record))
+    known = replace(step, unknown=step.unknown + 1, untouched=step.untouched + _is_untouched(record))
+    waits_for = str(record.body.get("waits_for", ""))
+    if not waits_for:
+        return known
+    since_s = step.waits_since_s if waits_for == step.waits_for else record.at_s
+    return replace(known, waits_for=waits_for, waits_since_s=since_s, waited_at_s=record.at_s)
 
 
 def _done(step: StepState, record: Record) -> StepState:

@@ -11,6 +11,7 @@ class RetryPolicy:
     base_s: float = 0.25  # the first pause before asking again is at most this
     cap_s: float = 15.0
     forward_deadline_s: float = 60.0  # from a step's first intent: then what it did is undone
+    longest_wait_s: float = 300.0  # for what AWS does not know yet, if its Wait is not shorter
     patience_s: float = 150.0  # the same where nothing is ever given up: then the answer may be given that it goes on
     undo_patience_s: float = 30.0  # of one run; then the workflow is stuck, and its answer may be given
     stuck_base_s: float = 15.0

@@ -20,16 +20,26 @@ class StepError(Exception):
         super().__init__(error if len(error) <= LONGEST_ERROR else f"{error[:LONGEST_ERROR]}...")
 
 
+@dataclass(frozen=True)
+class Wait:
+    """What AWS will know in a while, such as a role that was just made; what to do if it still does not then."""
+
+    what: str
+    longest_s: float
+    next_step: str
+
+
 class Retry(StepError):
     """Unknown or not yet: time-out, lost connection, throttling, 5xx, an instance still shutting down.
 
     The engine asks again with the same intent.  `untouched` says that this very attempt surely had no
-    effect: it was throttled, say, or never reached AWS.
+    effect: it was throttled, say, or never reached AWS.  With a `wait` the engine is as patient as that says.
     """
 
-    def __init__(self, error: str, *, untouched: bool = False) -> None:
+    def __init__(self, error: str, *, untouched: bool = False, wait: Wait | None = None) -> None:
         super().__init__(error)
         self.untouched = untouched
+        self.wait = wait
 
 
 class Refused(StepError):
@@ -53,6 +63,10 @@ class Step(Protocol):
     def name(self) -> str:
         """Unique in a workflow, and kept for ever: it stands in journals."""
 
+    @property
+    def shows_late(self) -> bool:
+        """Tell whether what `forward` made may be invisible for a while, also when its answer was clear."""
+
     def plan(self, order: Json, results: Mapping[str, Json]) -> Json:
         """The intent (JSON), from the order and the results of the steps before it.  Touches nothing."""
 
@@ -62,8 +76,8 @@ class Step(Protocol):
     def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
         """Undo, and return only when nothing is left of it, nor can come.  Raises Retry or Refused.
 
-        `asked_at_s`: when `forward` was last called without a clear answer, so that its effect may still
-        be on its way; 0 when there was always one.
+        `asked_at_s`: when `forward` was last called without a clear answer, so that its effect may still be on its way,
+        or, of a step that `shows_late`, with any answer but a no; 0 when there was no such call.
         """
 
 

@@ -252,6 +252,7 @@ def test_orders_do_not_wait_for_each_other(journal: Journal) -> None:
 
     class Meet:
         name = "meet"
+        shows_late = False
 
         def plan(self, order: dict[str, object], results: object) -> dict[str, object]:  # noqa: ARG002
             return {}

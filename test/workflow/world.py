@@ -5,7 +5,7 @@ an error before the effect is a call that never arrived, after it an answer that
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,9 +31,11 @@ class World:
     billed_without_lease: bool = False
     time_stands_still: bool = False
     seen_asked_at_s: dict[str, float] = field(default_factory=dict)
+    meanwhile: Callable[[], None] = lambda: None  # happens in each pause
 
     def wait(self, seconds: float) -> bool:
         self.now_s += 0.0 if self.time_stands_still else seconds
+        self.meanwhile()
         return False
 
     def clock(self) -> float:
@@ -62,6 +64,7 @@ class Put:
 
     world: World
     name: str
+    shows_late: bool = False
 
     def plan(self, order: Json, results: Mapping[str, Json]) -> Json:
         self.world.meet(f"{self.name} plan")

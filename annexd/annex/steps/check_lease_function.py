@@ -97,6 +97,7 @@ class CheckLeaseFunction:
     """The lease function exists, is open, and was called by its rule a short while ago.  Leaves nothing behind."""
 
     name = "check_lease_function"
+    shows_late = False
 
     def __init__(self, world: StepContext) -> None:
         self._world = world

@@ -32,7 +32,7 @@ def require_settled(world: StepContext, asked_at_s: float, what: str) -> None:
     """Return when a lost call can no longer take effect: only then is `not found` the truth.  Raises Retry."""
     wait_s = asked_at_s + world.settle_s - world.now_s()
     if wait_s > 0:
-        raise Retry(f"{what} is not there, but an answer of AWS was lost {world.settle_s - wait_s:.0f} s ago")
+        raise Retry(f"{what} is not there, but AWS was asked for it only {world.settle_s - wait_s:.0f} s ago")
 
 
 def before_the_end(world: StepContext, end_of_lease_s: int) -> None:

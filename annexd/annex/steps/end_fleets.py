@@ -23,6 +23,7 @@ class EndFleets:
     """The fleets of the annex are tagged as cancelled and were seen ended."""
 
     name = "end_fleets"
+    shows_late = False
 
     def __init__(self, world: StepContext) -> None:
         self._world = world

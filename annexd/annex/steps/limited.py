@@ -13,7 +13,7 @@ class Limited:
     """Another step, whose calls to AWS end within STEP_S together."""
 
     def __init__(self, step: Step, seconds: float = STEP_S) -> None:
-        self.name = step.name
+        self.name, self.shows_late = step.name, step.shows_late
         self._step, self._seconds = step, seconds
 
     def plan(self, order: Json, results: Mapping[str, Json]) -> Json:

@@ -37,6 +37,7 @@ class WaitForTurn:
     """The annex was ordered, and whoever changed its end before is done."""
 
     name = "wait_for_turn"
+    shows_late = False
 
     def __init__(self, world: StepContext, engine: Engine, earlier: Callable[[str, str], list[str]]) -> None:
         self._world, self._engine, self._earlier = world, engine, earlier
@@ -75,6 +76,7 @@ class ReadLease:
     """Where the lease ends now, and where it is to end."""
 
     name = "read_lease"
+    shows_late = False
 
     def __init__(self, world: StepContext) -> None:
         self._world = world
@@ -125,6 +127,7 @@ class MoveEnd:
     """The tag on each fleet, seen there."""
 
     name = "move_end"
+    shows_late = False
 
     def __init__(self, world: StepContext) -> None:
         self._world = world
@@ -183,6 +186,7 @@ class TellMachines:
     """The annex's object in S3 says the new end."""
 
     name = "tell_machines"
+    shows_late = False
 
     def __init__(self, world: StepContext) -> None:
         self._world = world

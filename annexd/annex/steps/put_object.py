@@ -10,7 +10,8 @@ from annexd.annex.join.config_bundle import Present, config_bundle, present_conf
 from annexd.annex.steps.context import StepContext, before_the_end, require_settled, translate_aws_errors
 from annexd.aws import Clients, account_of_function, answers
 from annexd.aws.errors import AWS_ERRORS, is_not_found
-from annexd.workflow import Json
+from annexd.aws.not_yet import PROPAGATION_S
+from annexd.workflow import Json, Retry
 
 DELETED: Final = 204  # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html, also of what is not there
 
@@ -19,16 +20,18 @@ class PutObject:
     """One object, under a key of the annex's own; made again, it is the same."""
 
     name = "put_object"
+    shows_late = False
 
     def __init__(self, world: StepContext) -> None:
         self._world = world
 
     def plan(self, order: Json, results: Mapping[str, Json]) -> Json:
-        """{bucket, key, bucket_owner, end_of_lease_s, max_lease_s}, or {} for an annex without an object."""
+        """{bucket, key, bucket_owner, end_of_lease_s, planned_at_s, max_lease_s}; {} for an annex without an object."""
         if order.get("join") is None:
             return {}
         max_lease_s = results["check_lease_function"]["max_lease_s"]
-        return {**_place(order), "end_of_lease_s": order["end_of_lease_s"], "max_lease_s": max_lease_s}
+        times = {"end_of_lease_s": order["end_of_lease_s"], "planned_at_s": self._world.now_s()}
+        return {**_place(order), **times, "max_lease_s": max_lease_s}
 
     def forward(self, order: Json, intent: Json) -> Json:
         """{}"""
@@ -54,7 +57,13 @@ class PutObject:
             except AWS_ERRORS as error:
                 if not is_not_found(error):
                     raise
+                self._require_known_bucket(intent)
         require_settled(self._world, asked_at_s, f"s3://{intent['bucket']}/{intent['key']}")
+
+    def _require_known_bucket(self, intent: Json) -> None:
+        """Raise Retry as long as S3's NoSuchBucket may mean that it does not know a new bucket everywhere yet."""
+        if self._world.now_s() < intent["planned_at_s"] + PROPAGATION_S:
+            raise Retry(f"S3 does not know the bucket {intent['bucket']}, which may be new: it is asked again")
 
 
 def put_present(world: StepContext, clients: Clients, order: Json, present: Present) -> None:
@@ -81,7 +90,7 @@ def _place(order: Json) -> Json:
 
 
 def _put(s3: Any, place: Json, body: bytes) -> None:
-    with translate_aws_errors(f"PutObject s3://{place['bucket']}/{place['key']}"):
+    with translate_aws_errors(f"PutObject s3://{place['bucket']}/{place['key']}", bucket=place["bucket"]):
         answer = s3.put_object(
             Bucket=place["bucket"],
             Key=place["key"],

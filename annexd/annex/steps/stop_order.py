@@ -10,6 +10,7 @@ class StopOrder:
     """The order of the annex is finished: it succeeded, and its lease is to be ended; or nothing of it is left."""
 
     name = "stop_order"
+    shows_late = False
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
