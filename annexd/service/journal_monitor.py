@@ -16,6 +16,7 @@ from annexd.daemoncore.threads import in_thread
 from annexd.workflow import Counts, Engine, Journal, JournalError
 
 LOOK_S: Final = 1.0  # between two looks at what is known of the journal: this reads no disk
+COUNT_S: Final = 0.5  # until counts that may have changed are taken: an order and its end are counted once
 PROBE_S: Final = 60.0  # between two writes of nothing, to hear of a bad disk before an order does
 PROBE_IN_TROUBLE_S: Final = 5.0
 
@@ -25,6 +26,7 @@ class Times:
     """Of the watch, in seconds."""
 
     look_s: float = LOOK_S
+    count_s: float = COUNT_S
     probe_s: float = PROBE_S
     probe_in_trouble_s: float = PROBE_IN_TROUBLE_S
 
@@ -62,6 +64,7 @@ class JournalMonitor:
         """For ever: take the counts whenever they may have changed."""
         while True:
             await self._stale.wait()
+            await asyncio.sleep(self._times.count_s)
             self._stale.clear()
             with contextlib.suppress(JournalError):  # what is wrong, the watch tells
                 self._counts = await in_thread(self._engine.counts)

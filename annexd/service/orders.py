@@ -25,7 +25,7 @@ from annexd.daemoncore.commands.call import Call, payload_of
 from annexd.daemoncore.process.semaphore import Semaphore
 from annexd.daemoncore.threads import in_thread
 from annexd.service.configuration import Limits
-from annexd.workflow import JournalError, Outcome, Paused
+from annexd.workflow import SUCCESS, JournalError, Outcome, Paused
 
 Answer = TypeVar("Answer")
 NOT_AUTHENTICATED = "NotAuthenticated"  # command_strings.h
@@ -83,7 +83,8 @@ class Orders:
         self._answer(call, reply_ad)
         if reply_ad["Result"] != INVALID_REQUEST and command != status.COMMAND:  # which come not as far as the journal
             self._changed()
-            await self.continue_unfinished()  # this one, if it is stuck
+            if reply_ad["Result"] != SUCCESS:
+                await self.continue_unfinished()  # this one, if it is stuck
 
     def set_limits(self, limits: Limits) -> None:
         """At once, also for those that wait now."""

@@ -115,14 +115,15 @@ class Engine:
             return self._run(command_id) if is_held else None
 
     def _run(self, command_id: str) -> Outcome:
+        state = self._fold(command_id)
         while True:
-            state = self._fold(command_id)
             retry_at_s = self._stuck_until_s(state)
             if state.finished or retry_at_s > self._now_s():
                 return outcome_of(state, None if state.finished else retry_at_s)
             if self._paused.is_set():
                 raise Paused(f"annexd stops; {command_id} goes on at its next start")
             self._move(state)
+            state = self._fold_on(state)
 
     def change(self, command_id: str, changes: Json) -> None:
         """Change an order that is under way, as to other keys, and try at once what is stuck.  From any thread."""
@@ -215,7 +216,14 @@ class Engine:
         )
 
     def _fold(self, command_id: str) -> State:
-        state = fold(command_id, self._journal.history(command_id))
+        return self._checked(fold(command_id, self._journal.history(command_id)))
+
+    def _fold_on(self, state: State) -> State:
+        """What has become of it since."""
+        newer = self._journal.newer(state.command_id, state.seq)
+        return self._checked(fold(state.command_id, newer, state)) if newer else self._fold(state.command_id)
+
+    def _checked(self, state: State) -> State:
         if state.damage:
             return state
         if state.workflow not in self._workflows:
@@ -277,7 +285,7 @@ class Engine:
         body = {"error": str(error), "untouched": error.untouched}
         waits_for = {"waits_for": error.wait.what} if error.wait else {}
         self._journal.append(state.command_id, step.name, Kind.UNKNOWN, {**body, **waits_for})
-        known = self._fold(state.command_id).step(step.name)
+        known = self._fold_on(state).step(step.name)
         workflow = self._workflows[state.workflow]
         patient = workflow.patient
         if error.wait and not patient:

@@ -1,10 +1,10 @@
 """What a journal holds, and how a state is read out of it.
 
 The state of a workflow is `fold(history)` and is kept nowhere else: so what a restarted daemon knows is, by
-construction, what the one before it knew.
+construction, what the one before it knew.  A run folds on from where it was: that is the same.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
@@ -114,6 +114,7 @@ class State:
     failure: tuple[str, str] | None = None  # result, error
     finished: tuple[str, str] | None = None
     damage: str = ""  # why this history cannot be followed
+    seq: int = 0  # of the newest record
 
     @property
     def results(self) -> dict[str, Json]:
@@ -168,9 +169,14 @@ class State:
         return self.steps.get(name, StepState(name))
 
 
-def fold(command_id: str, history: Iterable[Record]) -> State:
-    """The state that `history`, oldest first, amounts to.  Never raises: damage is part of the state."""
-    state = State(command_id)
+def fold(command_id: str, history: Sequence[Record], known: State | None = None) -> State:
+    """The state that `history`, oldest first, amounts to, or what it makes of the state `known` before it.
+
+    Never raises: damage is part of the state.
+    """
+    state = known or State(command_id)
+    if history:
+        state = replace(state, seq=history[-1].seq)
     for record in history:
         try:
             state = _WORKFLOW[record.kind](state, record) if record.kind in _WORKFLOW else _step(state, record)

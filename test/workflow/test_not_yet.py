@@ -55,7 +55,7 @@ def test_it_is_asked_once_more_at_the_very_end(world: World, one: Engine) -> Non
 
 
 def test_other_trouble_after_a_long_wait_has_the_time_that_it_always_has(world: World, one: Engine) -> None:
-    world.script = {"fleet forward before": [NOT_YET] * 11 + [Retry("throttled", untouched=True)] * 2}
+    world.script = {"fleet forward before": [*[NOT_YET] * 11, *[Retry("throttled", untouched=True)] * 2]}
     assert one.run("1").result == "Success"
     assert world.now_s - START_S > 60.0
 
