@@ -21,8 +21,8 @@ from test.annex.joining import BUCKET, defaults
 from test.annex.site import BYSTANDER, PACE, Site
 from test.cloud.propagation import POWERLESS_ROLE, UNKNOWN_ROLE
 
-LATE_S = 2.0
-PATIENT = replace(PACE, cap_s=0.4)  # its forty tries last longer than that
+LATE_S = 5.0
+PATIENT = replace(PACE, cap_s=1.0)  # its forty tries last longer than that
 ROLE = "arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role"
 PROFILE = "fresh-profile"
 TRUST = json.dumps({"Version": "2012-10-17", "Statement": []})
@@ -98,12 +98,17 @@ def refusals(site: Site, operation: str) -> list[str]:
     return [str(each["error"]) for each in calls if "error" in each]
 
 
+@pytest.mark.parametrize("words", [UNKNOWN_ROLE, POWERLESS_ROLE])
+def test_a_fleet_role_that_aws_does_not_know_yet_is_waited_for(site: Site, words: str) -> None:
+    site.cloud.fault("RequestSpotFleet", "error", times=3, code=CONFIG_CODE, message=words)
+    assert site.order()["Result"] == "Success"
+    assert site.operations().count("RequestSpotFleet") == 4
+
+
 def test_an_order_right_after_setup_waits_for_the_fleet_role_and_undoes_nothing(fresh: Site) -> None:
     reply = fresh.order(PATIENT)
     assert reply["Result"] == "Success", reply
-    told = "".join(refusals(fresh, "RequestSpotFleet"))
-    assert UNKNOWN_ROLE in told
-    assert POWERLESS_ROLE in told
+    assert f"<Code>{CONFIG_CODE}</Code>" in refusals(fresh, "RequestSpotFleet")[0]
     operations = fresh.operations()
     assert operations.count("GetFunction") == 1, "nothing was begun again"
     assert "DescribeSpotFleetRequests" not in operations, "nothing was looked for to be undone"
