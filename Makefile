@@ -10,7 +10,7 @@ SYSTEM_TESTS := test/system test/parity test/tool/test_condor_annex.py test/pool
 # Most tests wait for daemons: two processes run them, a file in one of them.
 WORKERS := 2
 PARALLEL := --numprocesses $(WORKERS) --dist loadfile
-PROGRAMS := bin/condor_annex bin/condor-annex-ec2 templates/generate-policies templates/generate-role
+PROGRAMS := bin/condor_annex bin/condor-annex-ec2 templates/generate-policies templates/generate-role docs/examples/condor_greeter completion/generate
 DEB_SUITES := trixie sid
 DEB_CACHE := .cache/deb
 export PYTHONDONTWRITEBYTECODE = 1

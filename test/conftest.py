@@ -11,6 +11,9 @@ from typing import TypeVar
 import pytest
 from hypothesis import configuration, settings
 
+from annexd.daemoncore.program import run_as
+from annexd.service.program import PROGRAM
+
 collect_ignore = [] if os.geteuid() == 0 else ["root"]
 collect_ignore += [] if "ANNEXD_DEB" in os.environ else ["deb"]  # make deb-test
 
@@ -19,6 +22,8 @@ home = tempfile.TemporaryDirectory(prefix="annexd-hypothesis-")
 configuration.set_hypothesis_home_dir(Path(home.name))
 settings.register_profile("annexd", database=None, deadline=None)
 settings.load_profile("annexd")
+
+run_as(PROGRAM)  # whose knobs daemoncore reads
 
 NOBODYS_AWS = {
     "AWS_ACCESS_KEY_ID": "testing",

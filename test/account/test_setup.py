@@ -16,13 +16,14 @@ from typing import Any
 
 import pytest
 
-from annexd.account import enforcer
+from annexd.account import enforcer, fresh
 from annexd.account.configuration import KNOBS
+from annexd.account.session import Session
 from annexd.account.template import FUNCTION, LOG_GROUP
 from annexd.annex.lease.heartbeat import CLOSED_DESCRIPTION
 from annexd.annex.lease.identifiers import leased_token
 from annexd.tool.errors import ANNEXES_LIVE, BAD_FILE, CLOUD_FAILED, INTERRUPTED, USAGE
-from test.account.kit import STACK, TOP, Account, ticking
+from test.account.kit import STACK, TOP, Account, surroundings, ticking
 from test.cloud.orders import deploy, request
 
 
@@ -355,6 +356,24 @@ def test_an_update_never_leaves_a_moment_without_an_enforcer(account: Account) -
     account.set_up()
     gone = {"DeleteFunction", "RemovePermission", "DeleteRule", "DisableRule", "DeleteRole", "DeleteLogGroup"}
     assert not gone & {each.get("operation") for each in account.cloud.audit()}
+
+
+def test_a_new_instance_profile_has_time_to_be_known_and_an_old_one_needs_none(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account.set_up()
+    name = account.physical_ids()["InstanceProfile"]
+    profile = account.client("iam").get_instance_profile(InstanceProfileName=name)["InstanceProfile"]
+    made_s, lines = profile["CreateDate"].timestamp(), list[str]()
+    old_s = time.time() - made_s + 2.0
+    monkeypatch.setattr(fresh, "FRESH_S", old_s)
+    with surroundings(account.cloud.environment()):
+        fresh.wait_until_known(Session(), "us-east-1", profile["Arn"], lines.append)
+        assert time.time() - made_s >= old_s - 1.0  # IAM tells whole seconds, and so do the headers of its answers
+        assert len(lines) == 1
+        monkeypatch.setattr(fresh, "FRESH_S", 1.0)
+        fresh.wait_until_known(Session(), "us-east-1", profile["Arn"], lines.append)
+    assert len(lines) == 1
 
 
 def test_a_closed_function_is_opened_again(account: Account) -> None:

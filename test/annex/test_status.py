@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from annexd.annex.fleet.account_target import target_of
 from annexd.annex.index import AnnexIndex
 from annexd.annex.lease.lease import utc
-from annexd.annex.status import Look, query_annexes
+from annexd.annex.request.order import FleetOrder
+from annexd.annex.status import Snapshot, query_annexes
 from test.annex.ads import OWNER
 from test.annex.conftest import TEMPLATE
 from test.annex.fleets import BOB, by_hand, fleet, instances_of, look, stamp, tag, target
@@ -26,7 +26,7 @@ def deployed() -> Iterator[tuple[Cloud, str]]:
         yield cloud, cloud.deploy_template(TEMPLATE)
 
 
-def ask(site: Site, owner: str = OWNER, looks: Mapping[str, Look] | None = None, **changes: Any) -> dict[str, Any]:
+def ask(site: Site, owner: str = OWNER, looks: Mapping[str, Snapshot] | None = None, **changes: Any) -> dict[str, Any]:
     """The reply to one question; AWS must not hear of it."""
     journal = site.journal()
     before = len(site.operations())
@@ -39,15 +39,15 @@ def ask(site: Site, owner: str = OWNER, looks: Mapping[str, Look] | None = None,
     return dict(reply)
 
 
-def told(site: Site, owner: str = OWNER, looks: Mapping[str, Look] | None = None, **changes: Any) -> list[Any]:
+def told(site: Site, owner: str = OWNER, looks: Mapping[str, Snapshot] | None = None, **changes: Any) -> list[Any]:
     return list(json.loads(ask(site, owner, looks, **changes)["Annexes"]))
 
 
-def looked(site: Site, ago_s: float = 0.0) -> dict[str, Look]:
+def looked(site: Site, ago_s: float = 0.0) -> dict[str, Snapshot]:
     """What reconciliation sees, as if that were so long ago."""
     report = look(site)
     seen = {annex.annex_id: annex for annex in report.annexes}
-    return {target(site).key: Look(time.time() - ago_s, seen, troubles=report.troubles)}
+    return {target(site).key: Snapshot(time.time() - ago_s, seen, troubles=report.troubles)}
 
 
 def test_an_annex_is_told_with_its_lease_its_owner_and_what_was_seen_of_it(site: Site) -> None:
@@ -159,13 +159,15 @@ def test_an_account_is_found_again_by_the_order_that_names_it(site: Site) -> Non
     journal = site.journal()
     [state] = AnnexIndex(site.engine(journal)).engine.accepted()[1]
     journal.close()
-    assert target_of(state.order or {}).key in looked(site)
+    order = state.order_as(FleetOrder)
+    assert order is not None
+    assert order.target.key in looked(site)
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"Annex": "a b"}, "Annex names no annex"),
+        ({"Annex": "a b"}, "Annex must be an annex's ID"),
         ({"Colour": 1}, "Colour is no attribute of CA_QUERY_ANNEXES"),
         ({"RequestVersion": 7}, "RequestVersion must be 1"),
     ],

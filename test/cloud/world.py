@@ -11,7 +11,18 @@ from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from test.cloud import cloudformation, ec2, events, functions, logs, propagation, quotas, s3, service_roles
+from test.cloud import (
+    cloudformation,
+    ec2,
+    events,
+    functions,
+    logs,
+    organization,
+    propagation,
+    quotas,
+    s3,
+    service_roles,
+)
 from test.cloud.audit import Audit
 from test.cloud.behaviour import Behaviour, Chosen
 from test.cloud.buckets import Buckets
@@ -94,6 +105,9 @@ class StepContext:
     def _act(self, request: Request) -> Answer:
         if self._throttles(request):
             return error_answer(request.service, *code_of("throttle", request.service), "Request limit exceeded.")
+        now = self.chosen.now
+        if refusal := organization.refusal(request, tuple(now.forbidden), now.control_policy_words, self.regions):
+            return refusal
         if self.gate is None:
             return self._carry_out(request)
         with self._lock:
@@ -114,6 +128,8 @@ class StepContext:
         return self._forward(request)
 
     def _forward(self, request: Request) -> Answer:
+        if request.operation == "DecodeAuthorizationMessage":
+            return organization.decoded(request)
         if request.operation == "Invoke":  # runs a function that will call us: never under the lock
             return self._ask_moto(request)
         with self._lock:

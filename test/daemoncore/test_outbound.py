@@ -17,7 +17,7 @@ def advertisement(collector: str) -> dict[str, object]:
     return {"command": "UPDATE_AD_GENERIC", "collector": collector, "ads": [AD]}
 
 
-def test_a_peer_that_accepts_and_stays_silent_is_given_up_in_time_and_the_loop_never_waits() -> None:
+def test_a_silent_peer_is_given_up_in_time_and_the_loop_never_waits() -> None:
     async def run() -> float:
         outbound = Outbound(ENVIRONMENT)
         with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -36,7 +36,7 @@ def test_a_peer_that_accepts_and_stays_silent_is_given_up_in_time_and_the_loop_n
     assert asyncio.run(run()) < 1.0
 
 
-def test_an_address_that_makes_the_bindings_abort_costs_one_call_and_no_more() -> None:
+def test_an_address_that_makes_the_bindings_abort_costs_one_call_only() -> None:
     async def run() -> None:
         outbound = Outbound(ENVIRONMENT)
         with pytest.raises(OutboundFailed):

@@ -77,7 +77,7 @@ class Cloud:
         self.seen: Callable[[], None] = lambda: None
         self.asks_money: Callable[[Request], None] = lambda _: None  # whenever such a call is sent
         self.meanwhile: Callable[[str], None] = lambda _: None  # an owner acts just now
-        self.spoils: Callable[[str, str], Fault | None] = lambda actor, operation: None  # noqa: ARG005
+        self.spoils: Callable[[str, str], Fault | None] = lambda _actor, _operation: None
 
     # Calls.
 

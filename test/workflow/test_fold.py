@@ -1,9 +1,9 @@
 """A state that is folded on from where it was is the state that the whole history amounts to."""
 
 from annexd.workflow import Journal, Refused, Retry, Wait, fold
-from test.workflow.world import OWNER, World, engine
+from test.workflow.world import OWNER, Thing, World, engine
 
-ORDER = {"thing": "annex"}
+ORDER = Thing("annex")
 
 
 def test_a_run_that_folds_on_knows_what_a_restarted_annexd_reads_of_the_whole_history(
@@ -22,6 +22,6 @@ def test_a_run_that_folds_on_knows_what_a_restarted_annexd_reads_of_the_whole_hi
     whole = fold("1", history)
     assert whole.seq == history[-1].seq
     for cut in range(1, len(history)):
-        assert fold("1", history[cut:], fold("1", history[:cut])) == whole
+        assert fold("1", history[cut:], known=fold("1", history[:cut])) == whole
         assert journal.newer("1", history[cut - 1].seq) == history[cut:]
-    assert fold("1", (), whole) == whole
+    assert fold("1", (), known=whole) == whole

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from annexd.workflow import Engine, Journal, Paused, Retry, Wait
-from test.workflow.world import FLEET, LEASE, OWNER, START_S, Put, World, steps
+from annexd.workflow import Engine, Journal, Paused, Retry, Wait, Workflow
+from test.workflow.world import FLEET, LEASE, OWNER, START_S, Put, Thing, World, steps
 
-ORDER = {"thing": "annex"}
+ORDER = Thing("annex")
 ROLE = Wait("the role", 120.0, "make one")
 NOT_YET = Retry("no such role", untouched=True, wait=ROLE)
 MANY = 1000
@@ -33,7 +33,7 @@ def test_it_is_asked_again_until_it_is_known_and_nothing_is_undone(world: World,
     world.script = {"fleet forward before": [NOT_YET] * 8}
     assert one.run("1").result == "Success"
     assert (world.calls["fleet forward"], world.calls["lease forward"], world.calls["lease backward"]) == (9, 1, 0)
-    assert told == ["request 1 waits up to 120 s for AWS to know the role: no such role"]
+    assert told == ["Request 1 waits up to 120 s for AWS to know the role: no such role"]
 
 
 def test_it_is_refused_when_the_time_is_over_with_what_was_waited_for_and_the_next_step(
@@ -109,7 +109,9 @@ def test_an_order_that_is_cancelled_while_it_waits_is_undone(world: World, one: 
 def test_an_undo_is_told_when_a_step_that_shows_late_was_answered(
     journal: Journal, world: World, shows_late: bool, asked_s: float
 ) -> None:
-    one = Engine(journal, [Put(world, LEASE, shows_late), Put(world, FLEET)], now_s=world.clock, wait=world.wait)
+    one = Engine(
+        journal, Workflow(Thing, (Put(world, LEASE, shows_late), Put(world, FLEET))), now_s=world.clock, wait=world.wait
+    )
     one.accept("1", OWNER, ORDER)
     world.meanwhile = lambda: one.stop("1", "cancelled")
     world.script = {"fleet forward before": [NOT_YET]}
