@@ -153,7 +153,7 @@ def test_the_wait_is_told_in_status_and_once_in_the_log(fresh: Site) -> None:
     assert {annex["State"] for annex in shown} == {"ordering"}
     assert all(f"waiting for AWS to know the fleet role {ROLE}, for " in annex["Trouble"] for annex in shown)
     [line] = told
-    assert f"request {reply['CommandID']} waits up to 120 s for AWS to know the fleet role {ROLE}: " in line
+    assert f"Request {reply['CommandID']} waits up to 120 s for AWS to know the fleet role {ROLE}: " in line
 
 
 def test_a_fresh_instance_profile_is_waited_for(site: Site) -> None:
