@@ -23,7 +23,9 @@ class Living:
         self._seq = 0
         self._orders: dict[str, tuple[AccountTarget, float]] = {}  # by command ID: where, and when its lease ends
         self._leased: set[str] = set()  # those that were carried out, and are not over
-        self._young: dict[str, str] = {}  # accounts of orders, by command ID, whose fleets are young or unasked for
+        # Orders whose fleets are young or unasked for, by command ID: their account, and when the fleet was asked for,
+        # once that cannot change any more.
+        self._young: dict[str, tuple[str, float | None]] = {}
 
     def targets(self, now_s: float) -> dict[str, AccountTarget]:
         """By AccountTarget.key.  Raises JournalError."""
@@ -36,14 +38,22 @@ class Living:
     def fleets_asked_s(self, now_s: float) -> dict[str, list[float]]:
         """When the young fleets were asked for, by AccountTarget.key; of those that `targets` has read."""
         asked: dict[str, list[float]] = {}
-        for command_id, key in list(self._young.items()):
-            state = self._engine.state(command_id)
-            asked_s = state.step(RequestFleet.name).asked_at_s
+        for command_id, (key, known_s) in list(self._young.items()):
+            asked_s = self._asked_s(command_id, key) if known_s is None else known_s
             if asked_s:
                 asked.setdefault(key, []).append(asked_s)
-            if asked_s + YOUNG_S < now_s and (asked_s or state.finished):
+            is_over = asked_s or self._young[command_id][1] is not None
+            if asked_s + YOUNG_S < now_s and is_over:
                 del self._young[command_id]
         return asked
+
+    def _asked_s(self, command_id: str, key: str) -> float:
+        """When its fleet was asked for, or 0; of an order that is finished it is remembered."""
+        state = self._engine.state(command_id)
+        asked_s = state.step(RequestFleet.name).asked_at_s
+        if state.finished:
+            self._young[command_id] = key, asked_s
+        return asked_s
 
     def _learn(self, state: State, now_s: float) -> None:
         order = state.order_as(Order)
@@ -51,7 +61,7 @@ class Living:
             return
         self._orders[state.command_id] = order.target, order.end_of_lease_s
         if isinstance(order, FleetOrder) and order.valid_until_s + YOUNG_S > now_s:
-            self._young[state.command_id] = order.target.key
+            self._young[state.command_id] = order.target.key, None
 
     def _forget(self, now_s: float) -> None:
         finished = self._orders.keys() - set(self._engine.unfinished())

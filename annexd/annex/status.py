@@ -107,7 +107,7 @@ def _known_annex(known: AnnexRecord, index: AnnexIndex, now_s: float, looks: Map
         "EndOfLease": end_s,
         "OrderedEndOfLease": known.end_of_lease_s,
         "State": "failed" if trouble and trouble.has_failed else word,
-        "Trouble": trouble.text if trouble else None,
+        "Trouble": trouble.text if trouble else _waiting(state, now_s),
         **_seen(known.annex_id, look),
         "SeenFault": fault or None,
     }
@@ -122,6 +122,14 @@ def _word(state: State, cancellation: State | None, end_s: float, now_s: float) 
     if cancellation is not None:
         return "cancelled" if cancellation.finished else "cancelling"
     return "leased" if now_s < end_s else "over"
+
+
+def _waiting(state: State, now_s: float) -> str | None:
+    """Say what an order waits for, and for how long already."""
+    step = state.waiting
+    if step is None:
+        return None
+    return f"waiting for AWS to know {step.waits_for}, for {max(0.0, now_s - step.waits_since_s):.0f} s now"
 
 
 def _seen(annex_id: str, look: Snapshot | None) -> Json:

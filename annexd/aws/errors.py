@@ -132,14 +132,9 @@ CAPACITY: Final = frozenset(
     }
 )
 CLEAR: Final = NOT_FOUND | THROTTLED | DENIED | EXPIRED | QUOTA | CAPACITY  # whatever the HTTP status is
-CANCELLED_ALREADY: Final = frozenset(
-    {  # CancelSpotFleetRequests and DeleteFleets, inside an HTTP 200
-        "fleetRequestIdDoesNotExist",
-        "fleetRequestNotInCancellableState",
-        "fleetIdDoesNotExist",
-        "fleetNotInDeletableState",
-    }
-)
+# CancelSpotFleetRequests and DeleteFleets, inside an HTTP 200.  Not fleetRequestIdDoesNotExist and fleetIdDoesNotExist: a
+# fleet that was described just now is there, and may only be unknown where it was to be cancelled.
+CANCELLED_ALREADY: Final = frozenset({"fleetRequestNotInCancellableState", "fleetNotInDeletableState"})
 NEVER_SENT: Final = (EndpointConnectionError, ConnectTimeoutError)
 SIGNIFICANT_SKEW_S: Final = 120.0  # AWS takes five minutes for some services, fifteen for others
 MAX_MESSAGE: Final = 1000  # characters

@@ -16,6 +16,7 @@ from annexd.daemoncore.threads import in_thread
 from annexd.workflow import Counts, Engine, Journal, JournalError
 
 LOOK_S: Final = 1.0  # between two checks of the known state, which reads no disk
+COUNT_S: Final = 0.5  # until changed counts are taken: an order and its end are counted once
 PROBE_S: Final = 60.0  # between two empty writes, which find a bad disk before an order does
 PROBE_IN_TROUBLE_S: Final = 5.0
 
@@ -25,6 +26,7 @@ class Times:
     """Intervals of the monitor, in seconds."""
 
     look_s: float = LOOK_S
+    count_s: float = COUNT_S
     probe_s: float = PROBE_S
     probe_in_trouble_s: float = PROBE_IN_TROUBLE_S
 
@@ -62,6 +64,7 @@ class JournalMonitor:
         """Count after each `recount`, until cancelled."""
         while True:
             await self._stale.wait()
+            await asyncio.sleep(self._times.count_s)
             self._stale.clear()
             with contextlib.suppress(JournalError):  # `watch` reports it
                 self._counts = await in_thread(self._engine.counts)

@@ -26,7 +26,7 @@ from annexd.daemoncore.commands.call import Call
 from annexd.daemoncore.process.semaphore import Semaphore
 from annexd.daemoncore.threads import in_thread
 from annexd.service.configuration import Configuration, OrderLimits
-from annexd.workflow import JournalError, Outcome, Paused, State
+from annexd.workflow import SUCCESS, JournalError, Outcome, Paused, State
 
 Answer = TypeVar("Answer")
 NOT_AUTHENTICATED = "NotAuthenticated"  # command_strings.h
@@ -89,7 +89,8 @@ class Orders:
         self._answer(call, reply_ad)
         if reply_ad["Result"] != INVALID_REQUEST and command != status.COMMAND:  # those do not reach the journal
             self._changed()
-            await self.continue_unfinished()  # including this one, if it is stuck
+            if reply_ad["Result"] != SUCCESS:
+                await self.continue_unfinished()  # including this one, if it is stuck
 
     def reconfigure(self, settings: Configuration) -> None:
         """Apply new limits and defaults, also to waiting orders."""

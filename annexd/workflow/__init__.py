@@ -11,7 +11,7 @@ from annexd.workflow.json_form import Unreadable, from_json, to_json
 from annexd.workflow.outcome import Counts, Outcome
 from annexd.workflow.record import FAILURE, SUCCESS, Json, Kind, Record, Results, State, StepState
 from annexd.workflow.retry_policy import RetryPolicy
-from annexd.workflow.step import Nothing, Refused, Retry, Step, StepError, Workflow
+from annexd.workflow.step import Nothing, Refused, Retry, Step, StepError, Wait, Workflow
 
 __all__ = [
     "FAILURE",
@@ -36,6 +36,7 @@ __all__ = [
     "StepError",
     "StepState",
     "Unreadable",
+    "Wait",
     "Workflow",
     "fold",
     "from_json",

@@ -21,7 +21,7 @@ from annexd.workflow.outcome import Counts, Outcome, outcome_of, stuck_reason_of
 from annexd.workflow.pruning import superfluous
 from annexd.workflow.record import FAILURE, SUCCESS, Json, Kind, State, StepState
 from annexd.workflow.retry_policy import RetryPolicy
-from annexd.workflow.step import Refused, Retry, Step, Workflow, Workflows
+from annexd.workflow.step import Refused, Retry, Step, Wait, Workflow, Workflows
 from annexd.workflow.tally import Tally
 
 T = TypeVar("T")
@@ -42,6 +42,7 @@ class Engine:
     of its type.
     `now_s` and `wait` are the time: `wait(seconds)` returns early, and True, when the engine is paused.
     `steady_s` is a clock that nobody sets, such as time.monotonic, for what must have lasted some time.
+    `tell(words)` hears once what a workflow begins to wait for.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Engine:
         steady_s: Callable[[], float] | None = None,
         wait: Callable[[float], bool] | None = None,
         random: Callable[[], float] = random_module.random,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._journal = journal
         self._workflows = Workflows({"": workflow, **(others or {})})
@@ -64,6 +66,7 @@ class Engine:
         self._paused = threading.Event()
         self._wait = wait or self._paused.wait
         self._random = random
+        self._tell = tell
         self._started_seq = journal.last_seq()
         self._accepting = threading.Lock()
         self._turns = KeyedLock()
@@ -112,14 +115,15 @@ class Engine:
             return self._run(command_id) if is_held else None
 
     def _run(self, command_id: str) -> Outcome:
+        state = self._fold(command_id)
         while True:
-            state = self._fold(command_id)
             retry_at_s = self._stuck_until_s(state)
             if state.finished or retry_at_s > self._now_s():
                 return outcome_of(state, None if state.finished else retry_at_s)
             if self._paused.is_set():
                 raise Paused(f"annexd is shutting down; {command_id} will continue at its next start")
             self._move(state)
+            state = self._fold_on(state)
 
     def change(self, command_id: str, order: object) -> None:
         """Go on with this order, as with other keys, and try at once what is stuck.  From any thread."""
@@ -206,6 +210,11 @@ class Engine:
     def _fold(self, command_id: str) -> State:
         return fold(command_id, self._journal.history(command_id), self._workflows)
 
+    def _fold_on(self, state: State) -> State:
+        """Fold what was written since into the state."""
+        newer = self._journal.newer(state.command_id, state.seq)
+        return fold(state.command_id, newer, self._workflows, state) if newer else self._fold(state.command_id)
+
     # The next move.
 
     def _move(self, state: State) -> None:
@@ -255,14 +264,17 @@ class Engine:
             self._journal.append(state.command_id, step.name, Kind.DONE, result)
 
     def _retry_forward(self, state: State, step: Step[Any, Any, Any], error: Retry) -> None:
-        self._journal.append(
-            state.command_id, step.name, Kind.UNKNOWN, {"error": str(error), "untouched": error.untouched}
-        )
-        known = self._fold(state.command_id).step(step.name)
-        elapsed_s = self._now_s() - known.intent_at_s
-        pause_s = self._pace.pause_s(known.attempts - 1, self._random)
+        body = {"error": str(error), "untouched": error.untouched}
+        waits_for = {"waits_for": error.wait.what} if error.wait else {}
+        self._journal.append(state.command_id, step.name, Kind.UNKNOWN, {**body, **waits_for})
+        known = self._fold_on(state).step(step.name)
         workflow = self._workflows.named(state.workflow)
         patient = workflow.patient
+        if error.wait and not patient:
+            self._wait_for(state, step, known, error, error.wait)
+            return
+        elapsed_s = self._now_s() - known.patience_from_s
+        pause_s = self._pace.pause_s(known.attempts - 1, self._random)
         deadline_s = self._pace.patience_s if patient else self._pace.forward_deadline_s * workflow.deadlines
         if elapsed_s + pause_s <= deadline_s and known.attempts < self._pace.max_attempts:
             self._wait(pause_s)
@@ -271,6 +283,18 @@ class Engine:
         else:
             reason = f"{error}; gave up after {known.attempts} attempts in {elapsed_s:.0f} s"
             self._fail(state, step, Refused(reason))
+
+    def _wait_for(self, state: State, step: Step[Any, Any, Any], known: StepState, error: Retry, wait: Wait) -> None:
+        """Pause before the next try, the last of which comes when the time is over; then give up."""
+        waited_s = self._now_s() - known.waits_since_s
+        longest_s = min(wait.longest_s, self._pace.longest_wait_s)
+        if known.waits_for != state.step(step.name).waits_for:
+            self._tell(f"Request {state.command_id} waits up to {longest_s:.0f} s for AWS to know {wait.what}: {error}")
+        if waited_s < longest_s and known.attempts < self._pace.max_attempts:
+            self._wait(min(self._pace.pause_s(known.attempts - 1, self._random), longest_s - waited_s))
+        else:
+            words = f"{error}; annexd waited {waited_s:.0f} s for AWS to know {wait.what}: {wait.next_step}"
+            self._fail(state, step, Refused(words))
 
     def _fail(self, state: State, step: Step[Any, Any, Any], error: Refused) -> None:
         body = {"result": error.result, "error": str(error), "untouched": error.untouched}
@@ -282,7 +306,8 @@ class Engine:
         known = state.step(step.name)
         self._journal.append(state.command_id, step.name, Kind.UNDOING, {})
         try:
-            asked_at_s = self._since.moment_s(state.command_id, step.name, known.unsettled_at_s)
+            recorded_s = known.effective_at_s if step.shows_late else known.unsettled_at_s
+            asked_at_s = self._since.moment_s(state.command_id, step.name, recorded_s)
             _attempt(step.name, lambda: step.backward(state.order, known.intent, asked_at_s))
         except Retry as error:
             self._retry_undo(state, known, error)

@@ -3,7 +3,7 @@
 What a record says is read by the types of its workflow; what cannot be read is damage of that workflow alone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -37,9 +37,14 @@ class AsJson:
 AS_JSON: Final = AsJson()
 
 
-def fold(command_id: str, history: Iterable[Record], types: Types = AS_JSON) -> State:
-    """The state that `history`, oldest first, amounts to.  Never raises: damage is part of the state."""
-    state = State(command_id)
+def fold(command_id: str, history: Sequence[Record], types: Types = AS_JSON, known: State | None = None) -> State:
+    """Return the state that `history`, oldest first, amounts to, or what it makes of the state `known` before it.
+
+    Never raises: damage is part of the state.
+    """
+    state = known or State(command_id)
+    if history:
+        state = replace(state, seq=history[-1].seq)
     for record in history:
         try:
             state = _with_record(state, record, types)
@@ -124,7 +129,12 @@ def _intent(step: StepState, record: Record, workflow: str, types: Types) -> Ste
 def _unknown(step: StepState, record: Record) -> StepState:
     if step.undo_deaths:
         return replace(step, undo_deaths=0)
-    return replace(step, unknown=step.unknown + 1, untouched=step.untouched + _is_untouched(record))
+    known = replace(step, unknown=step.unknown + 1, untouched=step.untouched + _is_untouched(record))
+    waits_for = str(record.body.get("waits_for", ""))
+    if not waits_for:
+        return known
+    since_s = step.waits_since_s if waits_for == step.waits_for else record.at_s
+    return replace(known, waits_for=waits_for, waits_since_s=since_s, waited_at_s=record.at_s)
 
 
 def _failed(step: StepState, record: Record) -> StepState:

@@ -1,7 +1,7 @@
 """What a journal holds, and the state that is read out of it.
 
 The state of a workflow is `fold(history)` and is stored nowhere else.  So a restarted daemon knows, by construction,
-what the one before it knew.
+what the one before it knew.  A run folds on from where it was, which is the same.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,8 @@ class Kind(StrEnum):
 
     ACCEPTED = "accepted"  # the order is ours now {owner, workflow, order, asked: a digest of what was asked for}
     INTENT = "intent"  # a step is about to act {everything needed to find and undo it}; again: an attempt more {}
-    UNKNOWN = "unknown"  # an attempt, forward or back, ended without a clear answer {error, untouched}
+    # An attempt, forward or back, ended without a clear answer {error, untouched, waits_for: what is not there yet}.
+    UNKNOWN = "unknown"
     DONE = "done"  # a step has acted {its result}
     FAILED = "failed"  # a step cannot act, so all steps are undone {result, error, untouched}
     UNDOING = "undoing"  # a step is about to be undone {}
@@ -84,6 +85,19 @@ class StepState:
     stuck_error: str = ""
     stuck_seq: int = 0
     retry_at_s: float = 0.0
+    waits_for: str = ""  # what the cloud did not know yet at the newest such answer
+    waits_since_s: float = 0.0
+    waited_at_s: float = 0.0  # that answer
+
+    @property
+    def is_waiting(self) -> bool:
+        """True while it asks again for what the cloud does not know yet."""
+        return bool(self.waits_for) and self.result is None
+
+    @property
+    def patience_from_s(self) -> float:
+        """From when on its time is counted: a wait is not part of it."""
+        return max(self.intent_at_s, self.waited_at_s)
 
     @property
     def deaths(self) -> int:
@@ -94,6 +108,11 @@ class StepState:
     def needs_undo(self) -> bool:
         """True while something of this step may exist in the cloud."""
         return self.attempts > self.untouched and not self.undone
+
+    @property
+    def effective_at_s(self) -> float:
+        """When it was last asked, if any attempt may have had an effect; else 0."""
+        return self.asked_at_s if self.attempts > self.untouched else 0.0
 
     @property
     def unsettled_at_s(self) -> float:
@@ -115,6 +134,7 @@ class State:
     failure: tuple[str, str] | None = None  # result, error
     finished: tuple[str, str] | None = None
     damage: str = ""  # why this history is unusable
+    seq: int = 0  # of the newest record
 
     @property
     def results(self) -> Results:
@@ -124,6 +144,13 @@ class State:
     def order_as(self, kind: type[T]) -> T | None:
         """Return the order if it is one of these."""
         return self.order if isinstance(self.order, kind) else None
+
+    @property
+    def waiting(self) -> StepState | None:
+        """The step that waits for what the cloud does not know yet, if one does."""
+        if self.finished or self.failure:
+            return None
+        return next((step for step in self.steps.values() if step.is_waiting), None)
 
     @property
     def is_stuck(self) -> bool:

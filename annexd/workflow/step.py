@@ -26,16 +26,26 @@ class StepError(Exception):
         super().__init__(error if len(error) <= LONGEST_ERROR else f"{error[:LONGEST_ERROR]}...")
 
 
+@dataclass(frozen=True)
+class Wait:
+    """What AWS will know in a while, such as a role that was just made; what to do if it still does not then."""
+
+    what: str
+    longest_s: float
+    next_step: str
+
+
 class Retry(StepError):
     """The result is unknown or not final: time-out, lost connection, throttling, 5xx, an instance still shutting down.
 
     The engine retries with the same intent.  `untouched`: this attempt certainly had no effect, because it was
-    throttled, for example, or never reached AWS.
+    throttled, for example, or never reached AWS.  With a `wait` the engine is as patient as that says.
     """
 
-    def __init__(self, error: str, *, untouched: bool = False) -> None:
+    def __init__(self, error: str, *, untouched: bool = False, wait: Wait | None = None) -> None:
         super().__init__(error)
         self.untouched = untouched
+        self.wait = wait
 
 
 class Refused(StepError):
@@ -63,6 +73,10 @@ class Step(Protocol[OrderT_contra, IntentT, ResultT_co]):
         """Unique in a workflow: it stands in journals."""
 
     @property
+    def shows_late(self) -> bool:
+        """Tell whether what `forward` made may be invisible for a while, also after a clear answer."""
+
+    @property
     def intent_type(self) -> type[IntentT]: ...
 
     @property
@@ -77,7 +91,8 @@ class Step(Protocol[OrderT_contra, IntentT, ResultT_co]):
     def backward(self, order: OrderT_contra, intent: IntentT, asked_at_s: float, /) -> None:
         """Undo, and return only when nothing is left of it, nor can come.  Raises Retry or Refused.
 
-        `asked_at_s` is the time of the last `forward` without a clear answer, whose effect may still come; or 0.
+        `asked_at_s` is the time of the last `forward` without a clear answer, whose effect may still come, or, of a
+        step that `shows_late`, of the last one with any answer but a no; or 0.
         """
 
 

@@ -33,7 +33,7 @@ ORDER_BYTES = 4000  # of an order with two launch specifications
 AT_ONCE = 1000  # annexes, of what happens between two moves on a busy site
 STEPS = {
     "check_lease_function": (LeaseCheck("arn", 1), LeaseFunctionSeen(0.0, 0.0, 1, "", "")),
-    "put_object": (PutIntent(None, 1, 1), Nothing()),
+    "put_object": (PutIntent(None, 1, 1, 0.0), Nothing()),
     "request_fleet": (FleetIntent("token", 1, 1, 0.0), FleetRequested("sfr-1")),
 }
 READY_WITHIN_S = 60

@@ -56,6 +56,10 @@ class Behaviour:
                     test.cloud.fleet_troubles.TROUBLES, where the evidence stands
     history_late_s  how long after its time a fleet's event is shown.  CERTAIN: "delayed by up to 30 seconds before they
                     can be described", EC2's API reference, DescribeSpotFleetRequestHistory
+    roles_late_s    how long a role that was just made is unknown to Spot Fleet, which refuses it in two ways one after
+                    the other.  CERTAIN that it is, Terraform waits two minutes: test.cloud.propagation
+    profiles_late_s how long the same holds of an instance profile
+    buckets_late_s  how long after its creation a bucket is unknown to PutObject and DeleteObject.  CERTAIN; the same
     forbidden       the actions that a service control policy of the account's organization denies to everybody in it,
                     as "ec2:RequestSpotFleet"; control_policy_words: how EC2 says so.  Both: test.cloud.organization
     concurrency     how many functions run at once in a region: 1,000, or 10 in a new account.  CERTAIN
@@ -91,6 +95,9 @@ class Behaviour:
     update_s: float = 0.2
     fleet_trouble: str = ""
     history_late_s: float = 0.0
+    roles_late_s: float = 0.0
+    profiles_late_s: float = 0.0
+    buckets_late_s: float = 0.0
     concurrency: int = 1000
     unknown_fleet: str = "refused"
     delete_right: str = "instances"

@@ -22,6 +22,7 @@ from test.live.recorder import replay
 RECORDINGS = dict(load())
 ALL = list(RECORDINGS.values())
 NO_INSTANCES = Recording("ec2", "DescribeInstances", 200, answer={"Reservations": []})
+NO_EC2_FLEETS = Recording("ec2", "DescribeFleets", 200, answer={"Fleets": []})
 FLEET = "sfr-11112222-3333-4444-5555-666677778888"
 END_S = 1_800_000_000
 
@@ -44,7 +45,7 @@ def leased(recording: Recording) -> Recording:
 
 
 def read(recording: Recording) -> Fleet:
-    [fleet] = take_inventory(client(leased(recording), NO_INSTANCES)).fleets
+    [fleet] = take_inventory(client(leased(recording), NO_EC2_FLEETS, NO_INSTANCES)).fleets
     return fleet
 
 

@@ -11,7 +11,18 @@ from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from test.cloud import cloudformation, ec2, events, functions, logs, organization, quotas, s3, service_roles
+from test.cloud import (
+    cloudformation,
+    ec2,
+    events,
+    functions,
+    logs,
+    organization,
+    propagation,
+    quotas,
+    s3,
+    service_roles,
+)
 from test.cloud.audit import Audit
 from test.cloud.behaviour import Behaviour, Chosen
 from test.cloud.buckets import Buckets
@@ -78,7 +89,7 @@ class StepContext:
         if fault.kind in {"reset", "hang"}:
             return Broken(fault.hang_s if fault.kind == "hang" else 0.0)
         known = (fault.status, fault.code) if fault.kind == "error" else code_of(fault.kind, request.service)
-        return error_answer(request.service, *known, "a fault that was ordered")
+        return error_answer(request.service, *known, fault.message)
 
     def now_s(self) -> float:
         """What time AWS has it."""
@@ -110,6 +121,10 @@ class StepContext:
             return self.gate.veil(request, answer)
 
     def _carry_out(self, request: Request) -> Answer:
+        with self._lock:
+            refusal = propagation.refusal(request, self.chosen.now)
+        if refusal is not None:
+            return refusal
         if request.operation in ENTRIES:
             return with_refused_entries(request, self.faults.refuses, self._forward)
         return self._forward(request)

@@ -52,7 +52,7 @@ def unheard(*_: Any) -> Any:
 def test_it_notices_money_without_a_heartbeat(theatre: Theatre, monkeypatch: Patch) -> None:
     history = at(theatre, LATER, "run lease.py", "no run for an hour", LEASE, 1)
     assert violations(theatre, history) == ""
-    monkeypatch.setattr(check_lease_function, "enforcer_of", unheard)
+    monkeypatch.setattr(check_lease_function, "lease_function_of", unheard)
     assert "although no rule had called" in violations(theatre, history)
 
 
@@ -179,7 +179,7 @@ def test_it_notices_a_change_that_does_not_wait_for_what_was_written_before(
 
 
 def test_it_notices_machines_that_are_not_told_of_an_extension(theatre: Theatre, monkeypatch: Patch) -> None:
-    monkeypatch.setattr(move_end, "put_present", lambda *_: None)
+    monkeypatch.setattr(tell_machines, "put_present", lambda *_: None)
     assert "told an earlier end" in violations(theatre, EXTENDED)
 
 

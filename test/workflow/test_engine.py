@@ -266,6 +266,7 @@ def test_orders_do_not_wait_for_each_other(journal: Journal) -> None:
     class Meet:
         name = "meet"
         intent_type = Nothing
+        shows_late = False
         result_type = Nothing
 
         def plan(self, _order: Thing, _results: Results) -> Nothing:

@@ -5,6 +5,7 @@ before the effect is a call that never arrived, an error after it is a lost answ
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,9 +57,11 @@ class World:
     billed_without_lease: bool = False
     time_stands_still: bool = False
     seen_asked_at_s: dict[str, float] = field(default_factory=dict)
+    meanwhile: Callable[[], None] = lambda: None  # happens in each pause
 
     def wait(self, seconds: float) -> bool:
         self.now_s += 0.0 if self.time_stands_still else seconds
+        self.meanwhile()
         return False
 
     def clock(self) -> float:
@@ -87,6 +90,7 @@ class Put:
 
     world: World
     name: str
+    shows_late: bool = False
     intent_type: type[PutIntent] = PutIntent
     result_type: type[Placed] = Placed
 

@@ -121,6 +121,7 @@ class CheckLeaseFunction:
 
     name = "check_lease_function"
     intent_type = LeaseCheck
+    shows_late = False
     result_type = LeaseFunctionSeen
 
     def __init__(self, world: StepContext) -> None:

@@ -41,6 +41,7 @@ class EndFleets:
 
     name = "end_fleets"
     intent_type = EndIntent
+    shows_late = False
     result_type = FleetsEnded
 
     def __init__(self, world: StepContext) -> None:

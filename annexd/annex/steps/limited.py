@@ -16,7 +16,8 @@ class Limited(Generic[OrderT, IntentT, ResultT]):
     """Another step, whose calls to AWS end within STEP_S together."""
 
     def __init__(self, step: Step[OrderT, IntentT, ResultT], seconds: float = STEP_S) -> None:
-        self.name, self.intent_type, self.result_type = step.name, step.intent_type, step.result_type
+        self.name, self.shows_late = step.name, step.shows_late
+        self.intent_type, self.result_type = step.intent_type, step.result_type
         self._step, self._seconds = step, seconds
 
     def plan(self, order: OrderT, results: Results) -> IntentT:

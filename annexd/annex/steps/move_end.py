@@ -42,6 +42,7 @@ class MoveEnd:
 
     name = "move_end"
     intent_type = MoveIntent
+    shows_late = False
     result_type = EndMoved
 
     def __init__(self, world: StepContext) -> None:

@@ -13,7 +13,8 @@ from annexd.annex.steps.check_lease_function import LeaseFunctionSeen
 from annexd.annex.steps.context import StepContext, before_the_end, require_settled, translate_aws_errors
 from annexd.aws import Clients, account_of_function, answers
 from annexd.aws.errors import AWS_ERRORS, is_not_found
-from annexd.workflow import Nothing, Results
+from annexd.aws.not_yet import PROPAGATION_S
+from annexd.workflow import Nothing, Results, Retry
 
 DELETED: Final = 204  # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html, also of what is not there
 
@@ -37,6 +38,7 @@ class PutIntent:
     place: S3Object | None
     end_of_lease_s: int
     max_lease_s: int
+    planned_at_s: float
 
 
 class PutObject:
@@ -44,6 +46,7 @@ class PutObject:
 
     name = "put_object"
     intent_type = PutIntent
+    shows_late = False
     result_type = Nothing
 
     def __init__(self, world: StepContext) -> None:
@@ -51,7 +54,8 @@ class PutObject:
 
     def plan(self, order: FleetOrder, results: Results) -> PutIntent:
         place = None if order.join is None else _place(order, order.join)
-        return PutIntent(place, order.end_of_lease_s, results.of(LeaseFunctionSeen).max_lease_s)
+        max_lease_s = results.of(LeaseFunctionSeen).max_lease_s
+        return PutIntent(place, order.end_of_lease_s, max_lease_s, self._world.now_s())
 
     def forward(self, order: FleetOrder, intent: PutIntent) -> Nothing:
         if intent.place is not None:
@@ -74,7 +78,13 @@ class PutObject:
             except AWS_ERRORS as error:
                 if not is_not_found(error):
                     raise
+                self._require_known_bucket(place, intent.planned_at_s)
         require_settled(self._world, asked_at_s, str(place))
+
+    def _require_known_bucket(self, place: S3Object, planned_at_s: float) -> None:
+        """Raise Retry as long as S3's NoSuchBucket may mean that it does not know a new bucket everywhere yet."""
+        if self._world.now_s() < planned_at_s + PROPAGATION_S:
+            raise Retry(f"S3 does not know the bucket {place.bucket}, which may be new: it is asked again")
 
 
 def put_present(world: StepContext, clients: Clients, order: FleetOrder, present: Present) -> None:
@@ -96,7 +106,7 @@ def _place(order: FleetOrder, join: JoinOrder) -> S3Object:
 
 
 def _put(s3: Any, place: S3Object, body: bytes) -> None:
-    with translate_aws_errors(f"PutObject {place}"):
+    with translate_aws_errors(f"PutObject {place}", bucket=place.bucket):
         answer = s3.put_object(
             Bucket=place.bucket,
             Key=place.key,

@@ -22,6 +22,7 @@ class ReadLease:
 
     name = "read_lease"
     intent_type = Turn
+    shows_late = False
     result_type = LeaseRead
 
     def __init__(self, world: StepContext) -> None:

@@ -39,6 +39,7 @@ class RequestFleet:
 
     name = "request_fleet"
     intent_type = FleetIntent
+    shows_late = True
     result_type = FleetRequested
 
     def __init__(self, world: StepContext) -> None:
@@ -54,7 +55,7 @@ class RequestFleet:
         if self._world.now_s() >= intent.valid_until_s:
             return _found_late(clients.ec2, intent.client_token)
         self._check_again(order, intent, clients)
-        with translate_aws_errors("RequestSpotFleet"):
+        with translate_aws_errors("RequestSpotFleet", IamFleetRole=order.config.get("IamFleetRole")):
             answer = clients.ec2.request_spot_fleet(SpotFleetRequestConfig=order.config)
             return FleetRequested(answers.text(answer, "SpotFleetRequestId"))
 
@@ -69,7 +70,10 @@ class RequestFleet:
             raise Retry(f"the look at the lease function took {looked_s:.0f} s: it may be closed now", untouched=True)
 
     def backward(self, order: FleetOrder, intent: FleetIntent, asked_at_s: float) -> None:
-        """End every fleet with this token, until neither it nor an instance of it is left."""
+        """End every fleet with this token, until neither it nor an instance of it is left.
+
+        EC2's list may leave out for a while what RequestSpotFleet has just answered with.
+        """
         ec2 = self._world.access(order.target).ec2
         fleets = fleets_with_token(ec2, intent.client_token)
         if not fleets:

@@ -28,6 +28,7 @@ class StopOrder:
 
     name = "stop_order"
     intent_type = StopIntent
+    shows_late = False
     result_type = OrderStopped
 
     def __init__(self, engine: Engine) -> None:

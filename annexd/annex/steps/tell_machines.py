@@ -20,6 +20,7 @@ class TellMachines:
 
     name = "tell_machines"
     intent_type = MoveIntent
+    shows_late = False
     result_type = MachinesInformed
 
     def __init__(self, world: StepContext) -> None:

@@ -29,6 +29,7 @@ class WaitForTurn:
 
     name = "wait_for_turn"
     intent_type = TurnIntent
+    shows_late = False
     result_type = Turn
 
     def __init__(self, world: StepContext, engine: Engine, earlier: Callable[[str, str], list[str]]) -> None:
