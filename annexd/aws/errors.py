@@ -132,7 +132,7 @@ CAPACITY: Final = frozenset(
     }
 )
 CLEAR: Final = NOT_FOUND | THROTTLED | DENIED | EXPIRED | QUOTA | CAPACITY  # whatever the HTTP status is
-# CancelSpotFleetRequests and DeleteFleets, inside an HTTP 200.  Not fleetRequestIdDoesNotExist and fleetIdDoesNotExist: a
+# CancelSpotFleetRequests and DeleteFleets, inside an HTTP 200.  Not fleetRequestIdDoesNotExist, fleetIdDoesNotExist: a
 # fleet that was described just now is there, and may only be unknown where it was to be cancelled.
 CANCELLED_ALREADY: Final = frozenset({"fleetRequestNotInCancellableState", "fleetNotInDeletableState"})
 NEVER_SENT: Final = (EndpointConnectionError, ConnectTimeoutError)
