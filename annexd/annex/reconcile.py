@@ -5,6 +5,7 @@ happened after three of its runs, annexd ends the fleet itself, by the code by w
 workflow of this annexd is busy with is left to it.
 """
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
@@ -146,7 +147,8 @@ def _with_end_of(report: Report, clients: Clients, inventory: Inventory, fleet_i
         return report  # it is ending
     try:
         if state not in ENDED:
-            cancel_fleet(clients.ec2, fleet_id)
+            with contextlib.nullcontext() if state else contextlib.suppress(Retry):  # a fleet that AWS shows no more
+                cancel_fleet(clients.ec2, fleet_id)
         if running:
             terminate(clients.ec2, running)
     except (Retry, Refused) as error:

@@ -62,7 +62,7 @@ def test_recorded_fleets_are_read_with_state_target_and_end() -> None:
 def test_a_recorded_want_of_capacity_is_told_with_what_it_means() -> None:
     [failing] = [each for each in of("DescribeSpotFleetRequests") if read(each).activity == "error"]
     [history] = [each for each in of("DescribeSpotFleetRequestHistory") if each.because == "no-capacity"]
-    ec2 = client(leased(failing), NO_INSTANCES, history)
+    ec2 = client(leased(failing), NO_EC2_FLEETS, NO_INSTANCES, history)
     [trouble] = troubles_of(ec2, take_inventory(ec2), END_S - 1e6, 86400.0 * 10000, frozenset()).values()
     assert "There is no Spot capacity available" in trouble.text
     assert "tries again by itself" in trouble.text
