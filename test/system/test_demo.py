@@ -8,13 +8,15 @@ import sys
 from pathlib import Path
 
 from test.system.site import TOP
+from test.whole import IS_WHOLE
 
-WHOLE_S = 480.0  # -teardown alone waits for almost three minutes, as it has to with AWS
+HURRY = () if IS_WHOLE else ("--hurried",)
+LONGEST_S = 480.0  # the whole one: -teardown alone waits for almost three minutes, as it has to with AWS
 
 
 def demo() -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "test.demo"],
+        [sys.executable, "-m", "test.demo", *HURRY],
         cwd=TOP,
         text=True,
         stdout=subprocess.PIPE,
@@ -46,7 +48,7 @@ def descendants() -> list[str]:
 def test_the_demo_shows_the_whole_story_and_leaves_nothing_behind() -> None:
     process = demo()
     try:
-        output, errors = process.communicate(timeout=WHOLE_S)
+        output, errors = process.communicate(timeout=LONGEST_S)
     finally:
         process.send_signal(signal.SIGINT)  # for one that takes too long: the next test looks for what is left
     assert process.returncode == 0, output + errors
