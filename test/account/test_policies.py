@@ -35,8 +35,7 @@ from annexd.annex.lease.identifiers import leased_token
 from annexd.annex.reply import ReplyAd
 from annexd.tool.errors import ANNEXES_LIVE, CLOUD_FAILED, OK
 from annexd.tool.options import MAX_STACK_NAME
-from test.account.kit import STACK, TOP, Account, contents
-from test.account.test_setup import stack_is, wait_for
+from test.account.kit import STACK, TOP, Account, contents, stack_is, wait_for
 from test.annex.joining import defaults
 from test.annex.site import Site
 from test.cloud import Cloud

@@ -14,8 +14,7 @@ from annexd.annex.lease.heartbeat import is_closed
 from annexd.annex.steps import StepContext
 from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S
 from annexd.tool.errors import ANNEXES_LIVE, BAD_FILE, CLOUD_FAILED, OK
-from test.account.kit import TOP, Account, Said
-from test.account.test_setup import function, order, wait_for
+from test.account.kit import TOP, Account, Said, function, order, wait_for
 from test.cloud.orders import instances, request
 
 HOUR_S = 3600

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from test.annex.site import Site
+from test.annex.joining import BUCKET, defaults
+from test.annex.site import BYSTANDER, Site
 from test.cloud import Cloud
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "templates" / "template-3.json"
@@ -35,3 +36,16 @@ def site(deployed: tuple[Cloud, str], tmp_path: Path) -> Iterator[Site]:
     site.clean()
     yield site
     site.clean()
+
+
+@pytest.fixture
+def joined(site: Site) -> Iterator[Site]:
+    """A site whose annexes join a pool, and its bucket."""
+    s3 = site.cloud.client("s3", BYSTANDER)
+    s3.create_bucket(Bucket=BUCKET)
+    site.defaults = defaults(s3_url=site.cloud.url)
+    yield site
+    site.cloud.clear_faults()
+    for each in s3.list_objects_v2(Bucket=BUCKET).get("Contents", ()):
+        s3.delete_object(Bucket=BUCKET, Key=each["Key"])
+    s3.delete_bucket(Bucket=BUCKET)

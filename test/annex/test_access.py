@@ -1,6 +1,5 @@
 """The requester's keys are read anew for each call, told to nobody, and used in the order's account only."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,38 +10,9 @@ from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.lending import own_endpoints
 from annexd.workflow import Json, Refused, Retry
 from test.annex.ads import ARN
+from test.annex.keys import KEYS, NOWHERE, Files, order_at
 from test.annex.site import Site
 from test.cloud.keys import OTHER_KEY
-
-KEYS = {"/public": b"AKIAALICE\n", "/secret": b" alice's/secret+key \n"}
-
-
-class Files:
-    """Files as the requester may read them, and who asked for which."""
-
-    def __init__(self, files: Mapping[str, bytes]) -> None:
-        self.files = dict(files)
-        self.asked: list[tuple[str, str]] = []
-
-    def __call__(self, owner: str, path: str) -> bytes:
-        self.asked.append((owner, path))
-        if path not in self.files:
-            raise PermissionError(f"{path} does not belong to the requester")
-        return self.files[path]
-
-
-def order_at(url: str) -> Json:
-    names = ("ec2_url", "lambda_url", "s3_url", "sts_url", "logs_url")
-    return {
-        "owner": "alice@example.org",
-        "public_key_file": "/public",
-        "secret_key_file": "/secret",
-        "lease_function_arn": ARN,
-        "endpoints": {"region": "us-east-1", **dict.fromkeys(names, url)},
-    }
-
-
-NOWHERE = order_at("http://127.0.0.1:1")
 
 
 def test_files_are_read_as_the_owner_each_time_so_that_rotated_keys_are_used(site: Site) -> None:

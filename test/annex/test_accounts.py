@@ -7,7 +7,7 @@ import pytest
 from annexd.annex.fleet.access import KeyFiles
 from annexd.annex.request.defaults import Defaults
 from annexd.workflow import Retry
-from test.annex.test_access import KEYS, NOWHERE, Files
+from test.annex.keys import KEYS, NOWHERE, Files
 
 OLD, NEW = Defaults(uid_domain="old.example.org"), "new.example.org"
 ALICE, ADMIN = "alice@old.example.org", "admin@old.example.org"

@@ -15,9 +15,9 @@ from annexd.annex.index import AnnexIndex
 from annexd.annex.lease.lease import end_in_tag, utc
 from annexd.workflow import Engine, RetryPolicy, State
 from test.annex.ads import OWNER
+from test.annex.changes import end, ordered, refused, silence
 from test.annex.fleets import BOB, KEYS, by_hand, end_of, fleet, look, tag, tags_of, writes
 from test.annex.site import PACE, Site, wait_for
-from test.annex.test_change import end, ordered, refused, silence
 
 PATIENT = replace(PACE, patience_s=10.0)
 IMPATIENT = replace(PACE, patience_s=0.2, stuck_base_s=0.05)

@@ -20,7 +20,7 @@ from test.annex.ads import OWNER
 from test.annex.conftest import TEMPLATE
 from test.annex.fleets import target
 from test.annex.site import BYSTANDER, PACE, READ_TIMEOUT_S, Site
-from test.annex.test_strange_answers import NOW, answering
+from test.annex.strange import NOW, answering
 from test.aws.endpoint import endpoint, relays
 from test.cloud import Cloud
 

@@ -1,15 +1,23 @@
-"""What the emulator's own tests ask of it: fleets, zips, functions."""
+"""What the emulator's own tests ask of it: fleets, zips, functions, rights; and the wait for what acts."""
 
 from __future__ import annotations
 
 import io
+import json
+import time
 import zipfile
+from collections.abc import Callable
 from typing import Any
 
 from test.cloud import Cloud
 
 ROLE = "arn:aws:iam::123456789012:role/fleet"
 IMAGE = "ami-12345678"
+HEAD = "import os, time\ndef handler(event, context):\n"
+ECHO = HEAD + "    print('told', event)\n    return [event, os.environ['OWN'], os.getpid()]"
+RAISE = HEAD + "    raise ValueError('no')"
+SLEEP = HEAD + "    time.sleep(60)"
+Key = tuple[str, str]
 
 
 def specification(**more: Any) -> dict[str, Any]:
@@ -68,3 +76,27 @@ def deploy(cloud: Cloud, code: str, name: str = "one", timeout_s: int = 10, perm
             FunctionName=name, StatementId="rules", Action="lambda:InvokeFunction", Principal="events.amazonaws.com"
         )
     return str(arn)
+
+
+def until(what: str, holds: Callable[[], object], timeout_s: float = 20.0) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline_s, f"not within {timeout_s} s: {what}"
+        time.sleep(0.02)
+
+
+def invoke(cloud: Cloud, name: str, event: object = None) -> tuple[object, str | None]:
+    answer = cloud.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event))
+    return json.loads(answer["Payload"].read()), answer.get("FunctionError")
+
+
+def policy(*statements: dict[str, Any]) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+def allow(action: Any, resource: Any = "*", **more: Any) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": action, "Resource": resource, **more}
+
+
+def of(cloud: Cloud, key: Key, service: str) -> Any:
+    return cloud.client(service, key[0], 1, key[1])

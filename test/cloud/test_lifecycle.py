@@ -7,19 +7,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 from test.cloud import Cloud
 from test.cloud.cloud import TOP
-from test.cloud.orders import described, instances, request
-
-
-def until(what: str, holds: Callable[[], bool], timeout_s: float = 20.0) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < deadline_s, f"not within {timeout_s} s: {what}"
-        time.sleep(0.02)
+from test.cloud.orders import described, instances, request, until
 
 
 def test_termination_takes_its_time_and_the_fleet_is_cancelled_only_after_it() -> None:

@@ -11,8 +11,7 @@ from test.cloud import Cloud
 from test.cloud.booting import BOOTS, Pool, booting
 from test.cloud.machine import can_isolate
 from test.cloud.machine_init import members
-from test.cloud.orders import fleet_config, specification
-from test.cloud.test_lifecycle import until
+from test.cloud.orders import fleet_config, specification, until
 from test.instance.account import EVERY_ANNEX, Account, config_bundle, policy
 
 

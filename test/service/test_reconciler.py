@@ -4,9 +4,8 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,28 +20,12 @@ from annexd.aws import ClientCache
 from annexd.service.reconciler import Reconciler
 from annexd.workflow import Engine, Journal, Json, Kind
 from test.annex.ads import OWNER
-from test.annex.conftest import TEMPLATE
 from test.annex.site import Site
 from test.aws.endpoint import drips, endpoint, relays, says
-from test.cloud import Cloud
 from test.cloud.keys import OTHER_KEY
+from test.service.reconciling import until
 
-PATIENCE_S = 20.0
 HANGING = 7  # one less than are looked at side by side
-
-
-@pytest.fixture(scope="module")
-def deployed() -> Iterator[tuple[Cloud, str]]:
-    with Cloud(speed=0, termination_s=0.05, behaviour={"logs_late_s": 0.0}) as cloud:
-        yield cloud, cloud.deploy_template(TEMPLATE)
-
-
-@pytest.fixture
-def site(deployed: tuple[Cloud, str], tmp_path: Path) -> Iterator[Site]:
-    site = Site(*deployed, tmp_path)
-    site.clean()
-    yield site
-    site.clean()
 
 
 @pytest.fixture
@@ -81,13 +64,6 @@ def ordered(site: Site, journal: Journal, name: str, url: str, **changes: Any) -
 def alices(engine: Engine) -> str:
     """The key of the account in which her annex is."""
     return next(target_of(state.order or {}).key for state in engine.accepted()[1] if "config" in (state.order or {}))
-
-
-async def until(condition: Callable[[], object], what: Callable[[], str]) -> None:
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline_s, f"waited in vain for {what()}"
-        await asyncio.sleep(0.02)
 
 
 def reconciled(site: Site, journal: Journal, faults: int, looks: int = 1) -> Mapping[str, int | str]:

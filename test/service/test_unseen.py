@@ -3,11 +3,8 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
-
-import pytest
 
 from annexd.annex.fleet.access import KeyFiles
 from annexd.annex.index import AnnexIndex
@@ -15,26 +12,10 @@ from annexd.annex.status import query_annexes
 from annexd.annex.steps import StepContext
 from annexd.service.reconciler import Reconciler
 from test.annex.ads import OWNER
-from test.annex.conftest import TEMPLATE
 from test.annex.site import Site
-from test.cloud import Cloud
 
 PATIENCE_S = 20.0
 FAULT = "PublicKeyFile cannot be used: /home/alice/public cannot be opened: Permission denied"
-
-
-@pytest.fixture(scope="module")
-def deployed() -> Iterator[tuple[Cloud, str]]:
-    with Cloud(speed=0, termination_s=0.05, behaviour={"logs_late_s": 0.0}) as cloud:
-        yield cloud, cloud.deploy_template(TEMPLATE)
-
-
-@pytest.fixture
-def site(deployed: tuple[Cloud, str], tmp_path: Path) -> Iterator[Site]:
-    site = Site(*deployed, tmp_path)
-    site.clean()
-    yield site
-    site.clean()
 
 
 def statuses(site: Site, *steps: tuple[Callable[[], object], Callable[[dict[str, Any]], bool]]) -> list[dict[str, Any]]:

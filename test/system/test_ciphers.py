@@ -13,7 +13,7 @@ import pytest
 
 from test.pool import ANNEXD_CONFIG, Pool
 from test.system.site import SEND
-from test.system.test_methods import reconfigure
+from test.system.tool import reconfigure
 
 CIPHERS = ("BLOWFISH", "3DES")
 LEVELS = ("READ", "ADMINISTRATOR", "DAEMON")

@@ -60,12 +60,6 @@ def any_site(request: pytest.FixtureRequest, cloud: Cloud) -> Iterator[Site]:
         yield site
 
 
-@pytest.fixture(scope="module")
-def site(cloud: Cloud) -> Iterator[Site]:
-    with Site(cloud) as site:
-        yield site
-
-
 def is_up(site: Site) -> bool:
     return process_exists(site.pid()) and "our address is" in site.log().rpartition("STARTING UP")[2]
 

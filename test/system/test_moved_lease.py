@@ -13,7 +13,6 @@ import pytest
 from annexd.annex.lease.identifiers import read_leased_token
 from annexd.annex.lease.lease import TAG_CANCELLED, TAG_LEASE_END, utc
 from annexd.tool import errors
-from test.cloud import Cloud
 from test.system.annexes import JoiningSite
 from test.system.site import Site
 from test.system.tool import as_user, condor_annex
@@ -22,18 +21,6 @@ CONFIG = """
 ALLOW_ADMINISTRATOR_ANNEXD = $(ALLOW_ADMINISTRATOR), alice@annexd.test
 """
 HOUR_S = 3600
-
-
-@pytest.fixture(scope="module")
-def shared_site(cloud: Cloud) -> Iterator[Site]:
-    with Site(cloud, CONFIG) as site:
-        yield site
-
-
-@pytest.fixture
-def site(shared_site: Site) -> Site:
-    shared_site.cloud.clear_faults()
-    return shared_site
 
 
 @pytest.fixture

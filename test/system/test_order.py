@@ -5,28 +5,11 @@ import getpass
 import json
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from test.cloud import Cloud
 from test.pool import DOMAIN
 from test.system.site import Site, children
-
-
-@pytest.fixture(scope="module")
-def shared_site(cloud: Cloud) -> Iterator[Site]:
-    with Site(cloud) as site:
-        yield site
-
-
-@pytest.fixture
-def site(shared_site: Site) -> Site:
-    """The site, with no faults left over and nothing running from the test before."""
-    shared_site.cloud.clear_faults()
-    return shared_site
 
 
 def command_id() -> str:

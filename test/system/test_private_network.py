@@ -2,12 +2,8 @@
 
 import re
 import sysconfig
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from test.cloud import Cloud
 from test.system.site import REQUEST, Site
 
 CONDOR_ANNEX = str(Path(sysconfig.get_path("scripts"), "condor_annex"))
@@ -17,12 +13,6 @@ PRIVATE_NETWORK_NAME = inner
 PRIVATE_NETWORK_INTERFACE = {OTHER_ADDRESS}
 BIND_ALL_INTERFACES = True
 """
-
-
-@pytest.fixture(scope="module")
-def site(cloud: Cloud) -> Iterator[Site]:
-    with Site(cloud, CONFIG) as site:
-        yield site
 
 
 def test_every_address_that_it_publishes_is_spelled_as_the_schedds(site: Site) -> None:

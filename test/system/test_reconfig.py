@@ -3,22 +3,12 @@
 import re
 import sysconfig
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
 
-import pytest
-
-from test.cloud import Cloud
 from test.system.site import REQUEST, Site
 
 CONDOR_ANNEX = str(Path(sysconfig.get_path("scripts"), "condor_annex"))
-
-
-@pytest.fixture(scope="module")
-def site(cloud: Cloud) -> Iterator[Site]:
-    with Site(cloud) as site:
-        yield site
 
 
 def reconfigure(site: Site, extra: str) -> str:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from typing import Any
 
+from test.pool import Pool
 from test.system.site import Site
 
 Done = subprocess.CompletedProcess[str]
@@ -25,3 +26,14 @@ def as_user(site: Site, user: str) -> dict[str, str]:
         (folder / "token").touch(mode=0o600)
         (folder / "token").write_text(site.pool.token(f"{user}@annexd.test"))
     return {"_CONDOR_SEC_TOKEN_DIRECTORY": str(folder), "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS"}
+
+
+def reconfigure(pool: Pool, settings: str) -> None:
+    """Return when both daemons have read them."""
+    logs = {"ANNEXD": "reconfigured", "SCHEDD": "Re-reading config files"}
+    before = {daemon: pool.log(daemon).count(word) for daemon, word in logs.items()}
+    pool.configure(settings)
+    pool.wait_for(
+        lambda: all(pool.log(daemon).count(word) > before[daemon] for daemon, word in logs.items()),
+        f"both daemons to be reconfigured; annexd's log ends:\n{pool.log('ANNEXD')[-2000:]}",
+    )
