@@ -26,9 +26,21 @@ QUICK = Times(look_s=0.01, probe_s=0.05, probe_in_trouble_s=0.05)
 LARGE = {"thing": "x", "padding": "p" * 20_000}
 
 
+class Probed(Journal):
+    """Counts the writes of nothing that were tried."""
+
+    probes = 0
+
+    def probe(self) -> None:
+        try:
+            super().probe()
+        finally:
+            self.probes += 1
+
+
 @pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    journal = Journal(tmp_path / "command_state")
+def journal(tmp_path: Path) -> Iterator[Probed]:
+    journal = Probed(tmp_path / "command_state")
     yield journal
     journal.close()
 
@@ -53,7 +65,7 @@ def refused(annexes: Engine) -> bool:
     return False
 
 
-def test_the_ad_tells_of_a_full_disk_until_there_is_room_and_what_waits_goes_on(journal: Journal) -> None:
+def test_the_ad_tells_of_a_full_disk_until_there_is_room_and_what_waits_goes_on(journal: Probed) -> None:
     annexes = engine(journal, World())
     mended: list[bool] = []
 
@@ -66,7 +78,8 @@ def test_the_ad_tells_of_a_full_disk_until_there_is_room_and_what_waits_goes_on(
             assert refused(annexes)
             await until(lambda: journal_monitor.status()["AnnexJournalOK"] is False, "the ad to tell")
             assert "its disk fails" in str(journal_monitor.status()["AnnexJournalError"])
-            await asyncio.sleep(0.1)  # some probes, in vain
+            before = journal.probes
+            await until(lambda: journal.probes >= before + 2, "two probes, in vain")
             assert not mended
         await until(lambda: mended, "the mended journal to be noticed")
         assert "AnnexJournalError" not in journal_monitor.status()
