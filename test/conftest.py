@@ -11,6 +11,12 @@ from typing import TypeVar
 import pytest
 from hypothesis import configuration, settings
 
+# What waits longest begins first: then no single file runs on when all others have ended.
+LONG = (
+    "test/live/",
+    "test/system/test_demo.py",
+)
+
 collect_ignore = [] if os.geteuid() == 0 else ["root"]
 collect_ignore += [] if "ANNEXD_DEB" in os.environ else ["deb"]  # make deb-test
 
@@ -34,6 +40,10 @@ def pytest_configure() -> None:
     for name in [name for name in os.environ if name.startswith(("AWS_", "CONDOR_", "_CONDOR_"))]:
         del os.environ[name]
     os.environ.update(NOBODYS_AWS, CONDOR_CONFIG="ONLY_ENV")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
 @pytest.hookimpl(wrapper=True)

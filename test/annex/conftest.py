@@ -1,4 +1,4 @@
-"""One emulated AWS for all tests of this folder, with the lease function deployed by its own template."""
+"""An emulated AWS for all tests of this folder, with the lease function deployed by its own template."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from test.cloud import Cloud
 TEMPLATE = Path(__file__).resolve().parents[2] / "templates" / "template-3.json"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def deployed() -> Iterator[tuple[Cloud, str]]:
     """Its rules fire only when a test says so."""
     with Cloud(speed=0, termination_s=0.05, behaviour={"logs_late_s": 0.0}) as cloud:

@@ -31,7 +31,7 @@ STOP_TIMEOUT_S = 30
 TOOL_TIMEOUT_S = 60
 POLL_S = 0.05
 PORTS = range(20000, 30000)  # below the ports that Linux gives to outgoing connections
-LOG_TAIL_LINES = 15
+LOG_TAIL_LINES = 25
 OWN_DIRECTORIES = ("log", "spool", "execute", "lock", "run")
 # The ad by which the collector shows that a daemon is up; condor_master sends its own after five seconds.
 MY_TYPE = {
@@ -122,6 +122,7 @@ class Pool:
         self.env = {name: value for name, value in os.environ.items() if "CONDOR_" not in name.upper()}
         self.env["CONDOR_CONFIG"] = str(self.config_file)
         self._warden: subprocess.Popen[bytes] | None = None
+        self._logs: dict[str, Path] = {}
         self._lay_out(extra_config, shared_port)
         if condor_ids is not None:
             self._give_to(*condor_ids)
@@ -189,6 +190,7 @@ class Pool:
 
     def configure(self, extra: str) -> None:
         """Append to the configuration and have condor_master, and so its daemons, read it again."""
+        self._logs.clear()
         with self.config_file.open("a") as config:
             config.write(f"\n{extra}\n")
         done = self.tool("condor_reconfig", "-daemon", "master")
@@ -202,8 +204,13 @@ class Pool:
 
     def log(self, daemon: str) -> str:
         """The text of a daemon's log so far, such as log("SCHEDD"); empty before there is one."""
-        file = Path(self.param(f"{daemon}_LOG") or self.directory / "none")
-        return file.read_text(errors="replace") if file.exists() else ""
+        file = self._logs.get(daemon)
+        if file is None:
+            file = Path(self.param(f"{daemon}_LOG") or self.directory / "none")
+        if not file.exists():
+            return ""
+        self._logs[daemon] = file  # looked up once: tests wait for lines, and each look would cost a process
+        return file.read_text(errors="replace")
 
     def token(self, identity: str, *arguments: str) -> str:
         """An IDTOKEN signed by the pool for user@DOMAIN; more arguments as of condor_token_create."""

@@ -8,7 +8,7 @@ from test.cloud import Cloud
 from test.system.site import Site
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cloud() -> Iterator[Cloud]:
     with Cloud(speed=0, termination_s=0.5, behaviour={"logs_late_s": 0.0}) as cloud:  # rules fire when a test says so
         yield cloud

@@ -180,7 +180,7 @@ class Site:
         self.wait(looked, "annexd's first look at the account")
 
     def wait(self, condition: Callable[[], T], what: str, timeout_s: float = FOUND_S) -> T:
-        return self.pool.wait_for(condition, f"{what}; annexd's log ends:\n{self.log()[-2000:]}", timeout_s)
+        return self.pool.wait_for(condition, what, timeout_s)
 
     def fleets(self, *, active: bool = True) -> list[dict[str, Any]]:
         return [fleet for fleet in self.cloud.fleets() if not active or fleet["state"] == "active"]

@@ -7,11 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from test.system.site import TOP
 from test.whole import IS_WHOLE
 
 HURRY = () if IS_WHOLE else ("--hurried",)
-LONGEST_S = 480.0  # the whole one: -teardown alone waits for almost three minutes, as it has to with AWS
+LONGEST_S = 480.0
 
 
 def demo() -> subprocess.Popen[str]:
@@ -45,6 +47,7 @@ def descendants() -> list[str]:
     return found
 
 
+@pytest.mark.timeout(600)  # the whole one: -teardown alone waits for almost three minutes
 def test_the_demo_shows_the_whole_story_and_leaves_nothing_behind() -> None:
     process = demo()
     try:
