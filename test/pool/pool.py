@@ -80,8 +80,9 @@ DEFAULT_DOMAIN_NAME = {domain}
 
 MAIL = /bin/true
 RUNBENCHMARKS = False
-# A daemon that ends is started again at once, not after ten seconds.
+# A daemon that ends is started again at once, not after ten seconds, however often that is.
 MASTER_BACKOFF_CONSTANT = 0
+MASTER_BACKOFF_CEILING = 1
 """
 
 

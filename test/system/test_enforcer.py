@@ -40,14 +40,14 @@ def cloud() -> Iterator[Cloud]:
 
 
 @pytest.fixture
-def site(cloud: Cloud) -> Iterator[Site]:
-    """With an annex, and an annexd that remembers no receipt."""
-    with Site(cloud) as site:
-        assert site.order()["Result"] == "Success"
-        starts = site.starts()
-        site.kill()
-        site.wait_for_restart(starts)
-        yield site
+def site(shared_site: Site) -> Site:
+    """In a new account, with an annex, and an annexd that remembers no receipt."""
+    shared_site.renew_account()
+    assert shared_site.order()["Result"] == "Success"
+    starts = shared_site.starts()
+    shared_site.kill()
+    shared_site.wait_for_restart(starts)
+    return shared_site
 
 
 def age_heartbeat(site: Site, age_s: float) -> None:

@@ -46,7 +46,7 @@ for act in (reconfigure, reconfigure, give_order, reconfigure, give_order, ask_f
     act()
     print(act.__name__, flush=True)
 """
-CONFIG = "ANNEXD_DEBUG = D_SECURITY\nMASTER_BACKOFF_CEILING = 1"
+CONFIG = "ANNEXD_DEBUG = D_SECURITY"
 RECONFIGURES = 6
 NO_EFFECT = re.compile(r"reconfigured|shutdown|PERMISSION DENIED|granted:| from \S+@\S+ at ")
 UNPROVED = "in a resumed session: nothing in it would show"
