@@ -11,11 +11,8 @@ from typing import TypeVar
 import pytest
 from hypothesis import configuration, settings
 
-# What waits longest begins first: then no single file runs on when all others have ended.
-LONG = (
-    "test/live/",
-    "test/system/test_demo.py",
-)
+# What takes longest begins first: then no single file runs on when all others have ended.
+LONG = ("test/instance/test_refresh.py", "test/system/test_demo.py", "test/live/", "test/chaos/", "test/system/")
 
 collect_ignore = [] if os.geteuid() == 0 else ["root"]
 collect_ignore += [] if "ANNEXD_DEB" in os.environ else ["deb"]  # make deb-test
@@ -43,7 +40,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+    items.sort(key=lambda item: next((n for n, each in enumerate(LONG) if item.nodeid.startswith(each)), len(LONG)))
 
 
 @pytest.hookimpl(wrapper=True)
