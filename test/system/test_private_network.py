@@ -1,12 +1,11 @@
 """PRIVATE_NETWORK_NAME: who is in the same private network as annexd reaches it at its other address."""
 
 import re
-import sysconfig
 from pathlib import Path
 
-from test.system.site import REQUEST, Site
+from test.system.site import Site
+from test.system.tool import order_an_hour
 
-CONDOR_ANNEX = str(Path(sysconfig.get_path("scripts"), "condor_annex"))
 OTHER_ADDRESS = "127.0.0.2"
 CONFIG = f"""
 PRIVATE_NETWORK_NAME = inner
@@ -35,16 +34,7 @@ def test_orders_of_the_same_private_network_arrive_there(site: Site) -> None:
 
 
 def test_condor_annex_and_tools_reach_it(site: Site) -> None:
-    done = site.pool.run(
-        CONDOR_ANNEX,
-        "-lease-duration",
-        "1h",
-        "-public-key-file",
-        site.public_key_file,
-        "-secret-key-file",
-        site.secret_key_file,
-        str(REQUEST),
-    )
+    done = order_an_hour(site)
     assert done.returncode == 0, done.stderr
     for words in (
         ["condor_ping", "-addr", site.address, "ADMINISTRATOR"],

@@ -2,12 +2,15 @@
 
 import subprocess
 import sys
+import sysconfig
+from pathlib import Path
 from typing import Any
 
 from test.pool import Pool
-from test.system.site import Site
+from test.system.site import REQUEST, Site
 
 Done = subprocess.CompletedProcess[str]
+CONDOR_ANNEX = str(Path(sysconfig.get_path("scripts"), "condor_annex"))
 
 
 def condor_annex(site: Site, *arguments: str, **more: Any) -> Done:
@@ -16,6 +19,11 @@ def condor_annex(site: Site, *arguments: str, **more: Any) -> Done:
 
 def key_options(site: Site) -> tuple[str, ...]:
     return "-access", site.public_key_file, "-secret", site.secret_key_file
+
+
+def order_an_hour(site: Site, *options: str, **more: Any) -> Done:
+    """By the installed condor_annex."""
+    return site.pool.run(CONDOR_ANNEX, "-lease-duration", "1h", *key_options(site), *options, str(REQUEST), **more)
 
 
 def as_user(site: Site, user: str) -> dict[str, str]:
