@@ -142,6 +142,7 @@ def test_a_second_signal_does_not_cut_off_what_is_told(site: Site, gap_s: float)
     client.process.send_signal(signal.SIGINT)
     status, _, err = client.end()
     assert (status, "-command-id" in err, "Traceback" in err) == (INTERRUPTED, True, False), err
+    assert ask_as_told(site, err)[0] == OK  # the order is done: no test after this one meets it
 
 
 @pytest.mark.parametrize(("signo", "expected"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, TERMINATED)])
