@@ -57,9 +57,17 @@ class Story:
     """Prints what is done, with the seconds since the start; `tool` is run for condor_annex."""
 
     def __init__(self, tool: Sequence[str]) -> None:
-        self._began_s, self._tool = time.monotonic(), tool
+        self._began_s, self._tool, self._is_interrupted = time.monotonic(), tool, False
+
+    def interrupt(self, *_: object) -> None:
+        """Handle Ctrl-C.  Python loses what is raised in a finalizer, so the next line raises it again."""
+        self._is_interrupted = True
+        raise KeyboardInterrupt
 
     def say(self, text: str) -> None:
+        """Raises KeyboardInterrupt after Ctrl-C."""
+        if self._is_interrupted:
+            raise KeyboardInterrupt
         print(f"{DIM}{time.monotonic() - self._began_s:5.1f} s{PLAIN}  {BOLD}{text}{PLAIN}", flush=True)
 
     def show(self, text: str) -> None:
@@ -104,6 +112,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hurried", action="store_true", help="for make test")
     story = Story(hurried.COMMAND if parser.parse_args().hurried else (str(TOOL),))
+    signal.signal(signal.SIGINT, story.interrupt)
     try:
         tell(story)
     except (DemoFailed, PoolError, NoHTCondorError) as error:

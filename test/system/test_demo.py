@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from test.demo import Story
 from test.system.site import TOP
 from test.whole import IS_WHOLE
 
@@ -85,6 +86,25 @@ def test_the_demo_interrupted_leaves_nothing_behind() -> None:
             break
     process.send_signal(signal.SIGINT)
     _output, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
+    assert process.returncode == 1, errors
     assert "Stopped; nothing is left running." in errors
     assert descendants() == []
+
+
+class Finalized:
+    """What Python takes apart at the moment of a Ctrl-C."""
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it is lost there
+def test_an_interrupt_that_python_loses_stops_the_demo_at_its_next_line() -> None:
+    story = Story(())
+    before = signal.signal(signal.SIGINT, story.interrupt)
+    try:
+        Finalized()
+        with pytest.raises(KeyboardInterrupt):
+            story.say("The instances run")
+    finally:
+        signal.signal(signal.SIGINT, before)
