@@ -32,6 +32,24 @@ def test_the_first_signal_stops_the_steps_and_a_second_one_does_not_stop_what_fo
     assert said == ["still ending what was made: wait until nothing is left"]
 
 
+class Finalized:
+    """What Python takes apart at the moment of a signal."""
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it is lost there
+def test_a_signal_that_python_loses_stops_the_steps_at_their_next_line_and_nothing_behind_the_shield() -> None:
+    stopping = Stopping(print)
+    stopping.arm()
+    Finalized()
+    with pytest.raises(Stopped, match="stopped by SIGINT"):
+        stopping.check()
+    stopping.shield()
+    stopping.check()
+
+
 def test_steps_that_take_too_long_are_stopped() -> None:
     Stopping(print).arm(0.05)
     with pytest.raises(Stopped, match="its time was over"):
