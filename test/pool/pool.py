@@ -137,6 +137,7 @@ class Pool:
 
     def start(self) -> None:
         """Return when the collector shows every daemon; otherwise stop all and raise PoolError."""
+        wanted = {MY_TYPE[name] for name in self._started() if name in MY_TYPE}
         command = [sys.executable, str(WARDEN), str(self._master)]
         command += [str(self.directory)] if self._removed_at_stop else []
         with (self.directory / "warden.log").open("ab") as said:
@@ -144,7 +145,11 @@ class Pool:
                 command, env=self.env, stdin=subprocess.PIPE, stdout=said, stderr=said, start_new_session=True
             )
         try:
-            self.wait_for(self._all_seen, f"the collector to show {', '.join(self.daemons)}", START_TIMEOUT_S)
+            self.wait_for(
+                lambda: wanted <= self._addresses().keys(),
+                f"the collector to show {', '.join(self.daemons)}",
+                START_TIMEOUT_S,
+            )
         except BaseException:
             self.stop()
             raise
@@ -259,9 +264,9 @@ class Pool:
         for name in OWN_DIRECTORIES:
             os.chown(self.directory / name, uid, gid)
 
-    def _all_seen(self) -> bool:
-        wanted = (self.param("DAEMON_LIST") or "").replace(",", " ").split()
-        return {MY_TYPE[name] for name in wanted if name in MY_TYPE} <= self._addresses().keys()
+    def _started(self) -> list[str]:
+        """What condor_master starts, whatever the extra configuration says."""
+        return (self.param("DAEMON_LIST") or "").replace(",", " ").split()
 
     def _addresses(self) -> dict[str, str]:
         """MyAddress by MyType, of every ad in the collector; empty while it is not up."""
