@@ -45,6 +45,9 @@ SHORTEST_MAX_LEASE_S = 600  # annexd takes no lease shorter than two ticks
 OBJECT_DAYS = 32  # an object that the function did not delete
 LONGEST_MAX_LEASE_S = (OBJECT_DAYS - 1) * DAY_S  # no machine outlives the object that tells it its end
 MAX_LEASE = "MaxLease"
+VPC_ID = "VpcId"
+SUBNET_IDS = "SubnetIds"
+OWN_VPC = "OwnVpc"  # the condition that a VPC was named
 STAMPS = ["htcondor:annex-fleet", "htcondor:annex-id", "htcondor:annex-lease-end"]  # STAMPS of lambda/lease.py
 EVENT_AGE_S = 300
 FUNCTION_DESCRIPTION = "Ends every HTCondor annex whose lease is over, and sees that it is gone"
@@ -78,13 +81,27 @@ def trust(service: str) -> Part:
 
 
 def parameters() -> Part:
-    """The one thing that an administrator may choose."""
+    """What an administrator may choose of the enforcer."""
     words = (
         "Seconds after its start by which every annex ends, whatever moves the end of its lease.  "
         f"At most {LONGEST_MAX_LEASE_S // DAY_S} days: after {OBJECT_DAYS} the bucket deletes their objects."
     )
     limits = {"MinValue": SHORTEST_MAX_LEASE_S, "MaxValue": LONGEST_MAX_LEASE_S}
     return {MAX_LEASE: {"Type": "Number", "Default": DEFAULT_MAX_LEASE_S, **limits, "Description": words}}
+
+
+def network_parameters() -> Part:
+    """Where the machines are: a VPC of the account's own and its subnets; both are empty for the default VPC."""
+    words = "The VPC of the machines, and their subnets with commas between; empty: the default VPC."
+    one = "subnet-[0-9a-f]+"
+    return {
+        VPC_ID: {"Type": "String", "Default": "", "AllowedPattern": "(vpc-[0-9a-f]+)?", "Description": words},
+        SUBNET_IDS: {"Type": "String", "Default": "", "AllowedPattern": f"({one}(,{one})*)?"},
+    }
+
+
+def network_conditions() -> Part:
+    return {OWN_VPC: {"Fn::Not": [{"Fn::Equals": [{"Ref": VPC_ID}, ""]}]}}
 
 
 def lease_permissions() -> list[Part]:
@@ -259,11 +276,13 @@ def instance_resources(permissions: list[Part], path: Part | None = None) -> Par
 
 
 def security_group() -> Part:
-    """Of the default VPC.  Without inbound rules, and so without a way in: instances connect out."""
-    return {
-        "Type": "AWS::EC2::SecurityGroup",
-        "Properties": {"GroupDescription": "HTCondor annexes: nothing comes in, instances connect to their pool"},
-    }
+    """Of the default VPC, or the one that is named.  Without inbound rules: instances connect out, and nothing in.
+
+    It has no name of its own, so that an update to another VPC makes the new one before the old one goes.
+    """
+    words = "HTCondor annexes: nothing comes in, instances connect to their pool"
+    vpc = {"Fn::If": [OWN_VPC, {"Ref": VPC_ID}, {"Ref": "AWS::NoValue"}]}
+    return {"Type": "AWS::EC2::SecurityGroup", "Properties": {"GroupDescription": words, "VpcId": vpc}}
 
 
 def fleet_role() -> Part:
@@ -277,12 +296,15 @@ def fleet_role() -> Part:
     }
 
 
-def template(description: str, given: Part, resources: Part, outputs: dict[str, tuple[str, Part]]) -> Part:
+def template(
+    description: str, given: Part, resources: Part, outputs: dict[str, tuple[str, Part]], conditions: Part | None = None
+) -> Part:
     """`given` are the parameters."""
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": description,
         **({"Parameters": given} if given else {}),
+        **({"Conditions": conditions} if conditions else {}),
         "Resources": resources,
         "Outputs": {name: {"Description": words, "Value": value} for name, (words, value) in outputs.items()},
     }

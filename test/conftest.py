@@ -11,6 +11,9 @@ from typing import TypeVar
 import pytest
 from hypothesis import configuration, settings
 
+from annexd.daemoncore.program import run_as
+from annexd.service.program import PROGRAM
+
 # What takes longest begins first: then no single file runs on when all others have ended.
 LONG = ("test/instance/test_refresh.py", "test/system/test_demo.py", "test/live/", "test/chaos/", "test/system/")
 
@@ -22,6 +25,8 @@ home = tempfile.TemporaryDirectory(prefix="annexd-hypothesis-")
 configuration.set_hypothesis_home_dir(Path(home.name))
 settings.register_profile("annexd", database=None, deadline=None)
 settings.load_profile("annexd")
+
+run_as(PROGRAM)  # whose knobs daemoncore reads
 
 NOBODYS_AWS = {
     "AWS_ACCESS_KEY_ID": "testing",

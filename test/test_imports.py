@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,12 +19,33 @@ ALLOWED = {  # what a package may import of ours, besides itself
     "condor": set(),
     "workflow": set(),
     "aws": set(),
-    "authorization": {"cedar.levels"},
+    "authorization": {"cedar.levels", "cedar.identity"},
     "annex": {"workflow", "aws"},
     "daemoncore": {"authorization", "cedar", "condor"},
-    "service": {"daemoncore", "annex", "aws", "workflow", "authorization", "cedar", "condor"},
+    "service": {"daemoncore", "annex", "aws", "workflow", "cedar"},
     "account": {"aws", "annex", "workflow"},
     "tool": {"annex", "account", "condor"},
+}
+BASE = {  # modules of a package that its rooms stand on; they import no room
+    "annex": {"resources", "translate_aws_errors"},
+    "daemoncore": {"atomic_file", "log", "privileges", "program", "sinful", "threads", "ttl_cache"},
+}
+ROOMS: dict[str, dict[str, set[str]]] = {  # what a room may import of its package, besides itself and the base
+    "annex": {
+        "lease": set(),
+        "request": {"lease"},
+        "fleet": {"request", "lease"},
+        "join": {"request", "lease"},
+        "steps": {"fleet", "join", "request", "lease"},
+    },
+    "daemoncore": {
+        "process": {"config.parameters"},
+        "config": {"process.limits", "process.semaphore", "network.listener"},
+        "security": {"config.parameters", "network.server"},
+        "commands": {"config", "process"},
+        "pool": {"process", "settings"},
+        "network": {"commands", "pool", "process", "security", "settings"},
+    },
 }
 ONLY_IN: dict[str, str | tuple[str, ...]] = {  # who alone may import what is not ours
     "asyncio": ("daemoncore/", "service/"),
@@ -72,7 +93,7 @@ def test_a_module_imports_only_what_its_package_may(path: Path) -> None:
         root, _, ours = name.partition(".")
         if root == "annexd" and package in ALLOWED and ours not in {"", "__version__"}:
             may = ALLOWED[package] | {package}
-            assert any(f"{ours}.".startswith(f"{each}.") for each in may), f"{where} imports {name}"
+            assert is_within(ours, may), f"{where} imports {name}"
         assert where.startswith(ONLY_IN.get(root, "")), f"{where} imports {name}"
         assert not (package == "cedar" and root in NOT_IN_CEDAR), f"{where} imports {name}"
 
@@ -82,6 +103,47 @@ def test_the_arrows_of_the_layers_are_the_imports_that_are_allowed() -> None:
     drawn = set(EDGE.findall(layers))
     allowed = {(source, name.partition(".")[0]) for source, names in ALLOWED.items() for name in names}
     assert drawn == allowed
+
+
+def is_within(name: str, places: Iterable[str]) -> bool:
+    return any(f"{name}.".startswith(f"{each}.") for each in places)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ANNEXD)))
+def test_a_room_imports_only_the_rooms_below_it(path: Path) -> None:
+    package, *inner = path.relative_to(ANNEXD).with_suffix("").parts
+    if package not in ROOMS:
+        return
+    room = inner[0]
+    if room in BASE[package]:
+        may = BASE[package] | {"config.parameters"}
+    elif room in ROOMS[package]:
+        may = ROOMS[package][room] | BASE[package] | {room}
+    else:
+        return  # puts the rooms together
+    for name in imported(path):
+        inside = name.removeprefix(f"annexd.{package}.")
+        assert inside == name or is_within(inside, may), f"{'.'.join(inner)} imports {inside}"
+
+
+def test_every_room_of_a_package_has_its_place_in_the_plan() -> None:
+    for package, rooms in ROOMS.items():
+        found = {path.parent.name for path in (ANNEXD / package).glob("*/__init__.py")}
+        assert found == set(rooms)
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    names = {".".join(path.relative_to(TOP).with_suffix("").parts).removesuffix(".__init__"): path for path in MODULES}
+    arrows = {name: {_module_of(each, names) for each in imported(path)} - {name} for name, path in names.items()}
+    while leaves := {name for name, targets in arrows.items() if not targets & arrows.keys()}:
+        for name in leaves:
+            del arrows[name]
+    assert not arrows, f"a circle among {sorted(arrows)}"
+
+
+def _module_of(name: str, modules: Collection[str]) -> str:
+    """Of a module, or of something in one."""
+    return name if name in modules else name.rpartition(".")[0]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ANNEXD)))
@@ -118,7 +180,7 @@ def test_the_lease_function_is_self_contained(path: Path) -> None:
 def test_the_daemon_starts_without_what_talks_to_aws() -> None:
     """It takes 0.1 s to import; condor_master hears that annexd is ready before that."""
     program = (
-        "import sys, annexd.service.service; "
+        "import sys, annexd.service.annexd; "
         "sys.exit(' '.join({'botocore.session', 'botocore.parsers', 'urllib3'} & set(sys.modules)) or 0)"
     )
     done = subprocess.run(

@@ -5,6 +5,8 @@
     teardown       everything away again, unless an annex lives
     closing        no annex needs the lease function, and none will, before it goes
     enforcer       the lease function: whose it is, open or closed, and seen at work
+    network        the default VPC, or one of the account's own; subnets has its subnets
+    fresh          a new instance profile is known before it is used
     annexes        the annexes of every pool in a region
     stack          one CloudFormation stack, in whatever state it is found
     template       templates/annex.json, and what it means in one account

@@ -4,7 +4,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from annexd.account.checks import access, bucket, configured, deployment, function, heartbeat, network, quotas, roles
+from annexd.account.checks import (
+    access,
+    bucket,
+    configured,
+    deployment,
+    function,
+    heartbeat,
+    network,
+    quotas,
+    rights,
+    roles,
+    volumes,
+)
 from annexd.account.checks.finding import Finding
 from annexd.account.checks.view import Param, View
 from annexd.account.errors import AccountError
@@ -16,7 +28,14 @@ from annexd.aws.errors import AWS_ERRORS
 Check = Callable[[View], Iterator[Finding]]
 
 FIRST: Final = (access.credentials, access.clock)  # without them AWS tells nothing else
-ACCOUNT: Final = (access.region, quotas.spot_quota)
+ACCOUNT: Final = (
+    access.region,
+    quotas.spot_quota,
+    network.network,
+    volumes.volumes,
+    rights.right_to_order,
+    rights.right_to_end,
+)
 STACK: Final = (deployment.stack,)
 DEPLOYED: Final = (
     deployment.outputs,

@@ -28,7 +28,9 @@ OUTPUTS: Final = {  # of the stack, by knob
     "ANNEX_DEFAULT_INSTANCE_PROFILE_ARN": "InstanceProfileARN",
     "ANNEX_DEFAULT_SECURITY_GROUP_ID": "SecurityGroupID",
     "ANNEX_DEFAULT_FLEET_ROLE_ARN": "FleetRoleARN",
+    "ANNEX_DEFAULT_SUBNET_IDS": "SubnetIDs",
 }
+WITHOUT_OUTPUT: Final = {"ANNEX_DEFAULT_SUBNET_IDS": "default"}  # never missing: the default region's would count then
 SERVICES: Final = {  # by knob
     "ANNEX_DEFAULT_EC2_URL": "ec2",
     "ANNEX_DEFAULT_LAMBDA_URL": "lambda",
@@ -62,7 +64,7 @@ Sections = Mapping[str, Mapping[str, str]]  # region -> knob -> value
 def knobs(session: Session, region: str, outputs: Mapping[str, str]) -> dict[str, str]:
     """Of one region.  Raises AccountError for what would not be safe in a configuration file."""
     urls = {knob: str(session.client(service, region).meta.endpoint_url) for knob, service in SERVICES.items()}
-    values = urls | {knob: outputs.get(name, "") for knob, name in OUTPUTS.items()}
+    values = urls | {knob: outputs.get(name) or WITHOUT_OUTPUT.get(knob, "") for knob, name in OUTPUTS.items()}
     for knob, value in values.items():
         if not VALUE.fullmatch(value):
             what = f"has no output {OUTPUTS[knob]}" if knob in OUTPUTS and not value else f"gives {knob} = {value!r}"

@@ -55,6 +55,7 @@ RULE: Final = f"arn:{{partition}}:events:*:*:rule/{ENFORCER}"
 FLEET: Final = "arn:{partition}:ec2:*:*:spot-fleet-request/*"
 INSTANCE: Final = "arn:{partition}:ec2:*:*:instance/*"
 GROUP: Final = "arn:{partition}:ec2:*:*:security-group/*"
+KEY: Final = "arn:{partition}:kms:*:*:key/*"  # of volumes: which one, only the account knows
 VPC: Final = "arn:{partition}:ec2:*:*:vpc/*"
 
 Condition = dict[str, dict[str, str | list[str]]]
@@ -121,8 +122,17 @@ STACK_RIGHTS: Final = [
 CHECK_RIGHTS: Final = [
     right("ec2:DescribeRegions", ANYTHING),
     right("ec2:DescribeSecurityGroups", ANYTHING),
+    right("ec2:DescribeVpcs", ANYTHING),
+    right("ec2:DescribeSubnets", ANYTHING),
+    right("ec2:DescribeRouteTables", ANYTHING),
     right("events:DescribeRule", RULE),
     right("events:ListTargetsByRule", RULE),
+    right("ec2:GetEbsEncryptionByDefault", ANYTHING),
+    right("ec2:GetEbsDefaultKmsKeyId", ANYTHING),
+    right("kms:DescribeKey", KEY),
+    right("kms:ListGrants", KEY),
+    right("kms:GetKeyPolicy", KEY),
+    right("sts:DecodeAuthorizationMessage", ANYTHING),
     right("servicequotas:GetServiceQuota", ANYTHING),
     right("lambda:GetFunction", FUNCTION),
     right("lambda:ListTags", FUNCTION, "lambda:GetFunction"),  # without it GetFunction does not say which stack made it

@@ -22,6 +22,12 @@ PAUSE_S: Final = 0.5
 PATIENCE_S: Final = 60.0
 
 
+def arns(partition: str, account: str) -> dict[str, str]:
+    """Return their ARNs, by name."""
+    path = f"arn:{partition}:iam::{account}:role/aws-service-role"
+    return {name: f"{path}/{service}/{name}" for service, name in NAMES.items()}
+
+
 def missing(iam: Any) -> Iterator[str]:
     """The services whose role is not there."""
     for service, name in NAMES.items():

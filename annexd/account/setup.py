@@ -14,6 +14,8 @@ from annexd.account.closing import close, listed
 from annexd.account.configuration import ConfigurationFile
 from annexd.account.enforcer import Enforcer, own_digest
 from annexd.account.errors import AccountError, LivingAnnexes
+from annexd.account.fresh import wait_until_known
+from annexd.account.network import Network, Networks, network_in
 from annexd.account.session import Session, translate_aws_errors
 from annexd.account.stack import STUCK, Say, Seen, Stack
 from annexd.account.template import (
@@ -27,6 +29,7 @@ from annexd.account.template import (
     template,
 )
 from annexd.annex.lease.lease import utc
+from annexd.aws import remedy_of
 
 TIMEOUT_S: Final = 900
 TURNS: Final = 6  # delete what is half-made, create, update: none of it twice
@@ -34,13 +37,20 @@ TURNS: Final = 6  # delete what is half-made, create, update: none of it twice
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which stacks are meant; of -setup also the MaxLease (None: as it is), and whether it may cut leases."""
+    """Which stacks are meant; of -setup also the MaxLease (None: as it is), whether it may cut leases, and the network
+    (nothing named: as it is, or the default VPC)."""
 
     regions: Sequence[str]
     stack_name: str = STACK_NAME
     timeout_s: int = TIMEOUT_S
     max_lease_s: int | None = None
     cuts_leases: bool = False
+    vpc_id: str | None = None
+    subnet_ids: Sequence[str] = ()
+
+    @property
+    def has_network(self) -> bool:
+        return bool(self.vpc_id or self.subnet_ids)
 
 
 def set_up(session: Session, wanted: Wanted, file: ConfigurationFile, say: Say) -> None:
@@ -67,6 +77,8 @@ class RegionSetup:
         self._enforcer = Enforcer(session, region, say)
         self._stack_name = wanted.stack_name
         self._max_lease_s = 0
+        self._network = Network()
+        self._profile_arn = ""
 
     def begin(self) -> None:
         """Find whose the function is; raise AccountError for what would stop -setup before anything is changed."""
@@ -84,25 +96,52 @@ class RegionSetup:
         self._max_lease_s = self._wanted.max_lease_s or before_s
         if self._max_lease_s < before_s:
             self._refuse_to_cut(before_s)
+        if self._is_own:
+            self._choose_network(seen)
 
     def make(self) -> dict[str, str]:
         """Return the knobs that tell HTCondor of it."""
         stack = self._stack()
         if self._is_own:
             self._drop_what_is_left(stack)
-            seen = made(stack, self._max_lease_s, self._before_deletion)
+            seen = made(stack, self._parameters, self._before_deletion)
         else:
             seen = self._used(stack)
         self._enforcer.open()
         self._say(f"the stack {stack.name} is as it should be")
+        self._profile_arn = seen.outputs["InstanceProfileARN"]
         return configuration.knobs(self._session, self.region, seen.outputs)
 
     def wait_for_heartbeat(self) -> None:
         self._enforcer.wait_for_heartbeat(self._max_lease_s, own_digest() if self._is_own else None)
+        wait_until_known(self._session, self.region, self._profile_arn, self._say)
 
     @property
     def _is_own(self) -> bool:
         return self._stack_name == self._wanted.stack_name
+
+    @property
+    def _parameters(self) -> dict[str, str]:
+        return {MAX_LEASE: str(self._max_lease_s), **self._network.parameters}
+
+    def _choose_network(self, seen: Seen | None) -> None:
+        """Find where the machines are to be, and refuse to move them while annexes hold the security group."""
+        before = network_in(seen.parameters if seen else {})
+        networks = Networks(self._session.client("ec2", self.region), self.region)
+        self._network = networks.wanted(self._wanted.vpc_id, self._wanted.subnet_ids, before)
+        self._say(f"machines are in {self._network.words()}")
+        if seen is not None and seen.is_good and self._network.vpc_id != before.vpc_id:
+            self._refuse_to_move(before)
+
+    def _refuse_to_move(self, before: Network) -> None:
+        found = annexes(self._session.client("ec2", self.region))
+        if found:
+            raise LivingAnnexes(
+                f"{self.region}: machines of annexes are in {before.words()} and hold its security group: nothing "
+                "was changed",
+                *listed([annex.words(self._max_lease_s) for annex in found]),
+                "cancel them, or wait until they have ended",
+            )
 
     def _stack(self) -> Stack:
         deadline_s = time.monotonic() + self._wanted.timeout_s
@@ -114,7 +153,7 @@ class RegionSetup:
         ids = stack.physical_ids() if seen and seen.is_good else {}
         if LOGICAL_ID in ids and not self._enforcer.is_whole(ids.get("LeaseRole", "")):
             self._say("a part of what ends annexes is gone: all of that is made again")
-            stack.update(body_without_enforcer(), self._max_lease_s)
+            stack.update(body_without_enforcer(), self._parameters)
             stack.require_settled()
 
     def _used(self, stack: Stack) -> Seen:
@@ -129,6 +168,11 @@ class RegionSetup:
         if self._max_lease_s != seen.max_lease_s:
             raise AccountError(
                 f"{self.region}: -max-lease would change the stack {stack.name}",
+                f"say so with -stack-name {stack.name}",
+            )
+        if self._wanted.has_network:
+            raise AccountError(
+                f"{self.region}: -vpc and -subnet would change the stack {stack.name}",
                 f"say so with -stack-name {stack.name}",
             )
         return seen
@@ -176,19 +220,19 @@ def account_of(session: Session, region: str) -> str:
         return str(session.client("sts", region).get_caller_identity()["Account"])
 
 
-def made(stack: Stack, max_lease_s: int, before_deletion: Callable[[Stack], None]) -> Seen:
+def made(stack: Stack, parameters: Mapping[str, str], before_deletion: Callable[[Stack], None]) -> Seen:
     """The stack, once it is made of our template."""
     tried: set[str] = set()
     for _ in range(TURNS):
         seen = stack.require_settled()
-        if seen is not None and seen.is_good and is_current(stack) and seen.max_lease_s == max_lease_s:
+        if seen is not None and seen.is_good and is_current(stack) and seen.parameters == parameters:
             return seen
         step = _next_step(seen)
         if step in tried:
             break
         if step == "delete":
             before_deletion(stack)
-        if not _take(stack, step, max_lease_s) and seen is not None:
+        if not _take(stack, step, parameters) and seen is not None:
             return seen
         # What we made and CloudFormation took back failed for a reason that the next try would meet, too.
         tried |= {step} if step in ("delete", "roll back") else {step, "delete"}
@@ -207,13 +251,13 @@ def _next_step(seen: Seen | None) -> str:
     return "roll back" if seen.status == STUCK else "delete"
 
 
-def _take(stack: Stack, step: str, max_lease_s: int) -> bool:
+def _take(stack: Stack, step: str, parameters: Mapping[str, str]) -> bool:
     """Whether there was anything to do."""
     match step:
         case "create":
-            stack.create(body(), max_lease_s)
+            stack.create(body(), parameters)
         case "update":
-            return stack.update(body(), max_lease_s)
+            return stack.update(body(), parameters)
         case "roll back":
             stack.go_on_rolling_back()
         case _:
@@ -226,10 +270,12 @@ def _failure(stack: Stack, seen: Seen | None) -> AccountError:
         return AccountError(f"the stack {stack.name} vanished while it was made: somebody deletes it")
     return AccountError(
         f"the stack {stack.name} could not be made, it is {seen.status}",
-        *stack.failures(),
+        *(failures := stack.failures()),
+        *(remedy for remedy in [remedy_of("; ".join(failures), "CreateStack")] if remedy),
         "CloudFormation takes back what it made of it: fix the cause, and run the same command again",
     )
 
 
 def missing_outputs(outputs: Mapping[str, str]) -> list[str]:
-    return [name for name in template()["Outputs"] if not outputs.get(name)]
+    """Of those that every stack has: the others depend on its parameters."""
+    return [name for name, each in template()["Outputs"].items() if "Condition" not in each and not outputs.get(name)]

@@ -98,21 +98,21 @@ class Stack:
         self._follows = False
         return seen
 
-    def create(self, body: str, max_lease_s: int) -> None:
+    def create(self, body: str, parameters: Mapping[str, str]) -> None:
         self._follows = True
         with translate_aws_errors(f"CreateStack {self.name}"):
             try:
-                self._cloudformation.create_stack(**self._made_of(body, max_lease_s))
+                self._cloudformation.create_stack(**self._made_of(body, parameters))
             except AWS_ERRORS as error:
                 if not errors.is_existing(error):  # another run, or our own lost answer: it is being made
                     raise
 
-    def update(self, body: str, max_lease_s: int) -> bool:
+    def update(self, body: str, parameters: Mapping[str, str]) -> bool:
         """Whether there was anything to change."""
         self._follows = True
         with translate_aws_errors(f"UpdateStack {self.name}"):
             try:
-                self._cloudformation.update_stack(**self._made_of(body, max_lease_s))
+                self._cloudformation.update_stack(**self._made_of(body, parameters))
             except AWS_ERRORS as error:
                 if not errors.is_nothing_to_update(error):
                     raise
@@ -129,13 +129,12 @@ class Stack:
         with translate_aws_errors(f"ContinueUpdateRollback {self.name}"):
             self._cloudformation.continue_update_rollback(StackName=self.name)
 
-    def _made_of(self, body: str, max_lease_s: int) -> dict[str, Any]:
-        """Build the call."""
-        parameter = {"ParameterKey": MAX_LEASE, "ParameterValue": str(max_lease_s)}
+    def _made_of(self, body: str, parameters: Mapping[str, str]) -> dict[str, Any]:
+        """Build the call: a parameter that is left out is the template's default again."""
         return {
             "StackName": self.name,
             "TemplateBody": body,
-            "Parameters": [parameter],
+            "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
             "Capabilities": ["CAPABILITY_IAM"],
         }
 

@@ -20,7 +20,9 @@ LOG_GROUP: Final = f"/aws/lambda/{FUNCTION}"
 ENFORCER: Final = "Lease"  # with which the names of its parts begin, in the template
 LOGICAL_ID: Final = "LeaseFunction"  # its name in the template
 STACK_NAME: Final = "HTCondorAnnex"  # unless -stack-name says otherwise
-MAX_LEASE: Final = "MaxLease"  # the one parameter
+MAX_LEASE: Final = "MaxLease"  # the parameters
+VPC_ID: Final = "VpcId"
+SUBNET_IDS: Final = "SubnetIds"
 VARIABLE: Final = re.compile(r"\$\{([A-Za-z0-9:]+)(?:\.([A-Za-z]+))?\}")
 ARNS: Final = {  # Fn::GetAtt Arn, by type of resource and its physical ID
     "AWS::IAM::Role": "arn:{partition}:iam::{account}:role/{name}",
@@ -80,13 +82,17 @@ class Deployed:
         self.physical_ids, self._parameters = physical_ids, parameters
 
     def properties(self, logical_id: str) -> dict[str, Any]:
-        """Of a resource, with every reference followed.  KeyError for what the stack has not got."""
+        """Of a resource, with every reference followed."""
         found: dict[str, Any] = self._resolved(template()["Resources"][logical_id]["Properties"])
         return found
 
     def arn(self, logical_id: str) -> str:
         kind = template()["Resources"][logical_id]["Type"]
-        return ARNS[kind].format(name=self.physical_ids[logical_id], **self._names)
+        return ARNS[kind].format(name=self._name(logical_id), **self._names)
+
+    def _name(self, logical_id: str) -> str:
+        """Its physical ID; for what the stack has not got (it may be of template-3.json), a name that nothing has."""
+        return self.physical_ids.get(logical_id, f"{logical_id}-missing")
 
     def _resolved(self, value: Any) -> Any:
         if isinstance(value, list):
@@ -95,7 +101,7 @@ class Deployed:
             return value
         match list(value.items()):
             case [("Ref", name)]:
-                return self._parameters[name] if name in template()["Parameters"] else self.physical_ids[name]
+                return self._parameters[name] if name in template()["Parameters"] else self._name(name)
             case [("Fn::GetAtt", [name, "Arn"])]:
                 return self.arn(name)
             case [("Fn::Sub", str(text))]:

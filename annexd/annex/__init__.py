@@ -1,18 +1,15 @@
-"""What an annex is: the order, its lease, its names, its steps and the reply.
+"""What an annex is: its order, its lease, its machines, its end.
 
-    defaults       what the administrator sets
-    request        a command ad -> BulkRequest, or all its faults
-    joining        how its machines come into the pool: what is asked for, and what stands in the order
-    machine        the configuration of those machines
-    parcel         the object from which they configure themselves
-    filling        what setup made, where the request says nothing
-    identifiers    exact names, never prefixes
-    lease          the rule, the target and the tags
-    steps          one module a step; annex_steps() puts them together
-    access         the requester's keys -> clients
-    reply          an outcome -> the reply ad
-    warm           what a first request need not wait for
-    bulk_request   all of it, for the daemon: an ad in, a reply ad out
+Rooms, each standing on those before it:
+
+    lease          the end of an annex, in tokens and tags, and the lease function that enforces it
+    request        what a command ad may say, its checks, and the order that it becomes
+    fleet          whose keys reach which account, what is there, and what is wrong with it
+    join           the config bundle, from which machines join the pool
+    steps          one module a step; annex_steps() puts those of an order together
+
+On top of them: `commands` (an ad in, a reply ad out), with a module for each command; `index`, the annexes that the
+journal knows; `reply`; and what annexd does unasked: `reconcile`, `living`, `expiry`.
 
 Importing this package imports none of them: condor_annex must start quickly.
 """

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from annexd.annex.join.config_bundle import BundleSources, NoBundleSources, completed
-from annexd.annex.order import new_order
 from annexd.annex.reply import ANSWERED, ReplyAd, reply_of, reply_of_error
 from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.order import new_order
 from annexd.annex.request.request import BulkRequest, check_command, command_id_of
 from annexd.annex.request.same_request import check_same, digest_of, known_state
-from annexd.workflow import Engine
+from annexd.workflow import Engine, State
 
 ORDER: Final = ""  # an order's workflow has no name
 
@@ -26,11 +26,11 @@ def bulk_request(
     now_s: float,
     *,
     bundle_sources: BundleSources | None = None,
-    accepted: Callable[[str], None] = lambda _: None,
+    accepted: Callable[[State], None] = lambda _: None,
 ) -> ReplyAd:
     """Carry out `ad` for `owner` (user@domain), and answer when all is done or undone.  Blocks.
 
-    `supplies` are what instances that join the pool are given.  `accepted(command_id)` is called once the request
+    `bundle_sources` are what instances that join the pool are given.  `accepted(state)` is called once the request
     is in the journal, from where on it goes on by itself.
     An order that is stuck is answered too; `engine.unfinished()` has it.
     """
@@ -40,13 +40,12 @@ def bulk_request(
         state = known_state(ad, owner, engine, ORDER)
         if state is None:
             request = BulkRequest.from_ad(ad, now_s, defaults)
-            order = completed(
-                new_order(request, owner, accounts=defaults.accounts_of(owner)), bundle_sources or NoBundleSources()
-            )
+            order = new_order(request, owner, account=defaults.account_of(owner))
+            order = completed(order, bundle_sources or NoBundleSources())
             state = engine.accept(request.command_id, owner, order, digest_of(ad))
             check_same(state, ad)  # another may have been accepted at the same moment
         command_id, begun = state.command_id, True
-        accepted(command_id)
+        accepted(state)
         return reply_of(engine.run(command_id))
     except ANSWERED as error:
         return reply_of_error(error, command_id, begun=begun)

@@ -6,7 +6,7 @@ dies, and the same CommandID gets the same answer.  One annex has one cancellati
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from annexd.annex.index import CANCEL, AnnexIndex
@@ -15,13 +15,14 @@ from annexd.annex.named_annex import OWN_NAMES, Named, NamedAnnex
 from annexd.annex.reply import ANSWERED, NotNow, ReplyAd, reply, reply_of_cancel, reply_of_error
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.faults import InvalidRequest
+from annexd.annex.request.order import CancelOrder, FleetOrder, OrderOnAnnex, with_requester
 from annexd.annex.request.request import check_command, command_id_of, own_of
 from annexd.annex.request.same_request import digest_of, known_state
 from annexd.annex.steps import StepContext
 from annexd.annex.steps.end_fleets import EndFleets
 from annexd.annex.steps.limited import Limited
 from annexd.annex.steps.stop_order import StopOrder
-from annexd.workflow import SUCCESS, Engine, Json, NotOwner, State, Workflow
+from annexd.workflow import SUCCESS, Engine, NotOwner, State, Workflow
 
 COMMAND: Final = "CA_CANCEL_ANNEX"
 OWN: Final = OWN_NAMES | {"forcex"}
@@ -29,7 +30,7 @@ OWN: Final = OWN_NAMES | {"forcex"}
 
 def add_cancelling(engine: Engine, world: StepContext) -> None:
     """Give an Engine of annexes the workflow of their cancellations."""
-    engine.add(CANCEL, Workflow((StopOrder(engine), Limited(EndFleets(world))), patient=True))
+    engine.add(CANCEL, Workflow(CancelOrder, (StopOrder(engine), Limited(EndFleets(world))), patient=True))
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def cancel_annex(
     defaults: Defaults,
     now_s: float,
     *,
-    accepted: Callable[[str], None] = lambda _: None,
+    accepted: Callable[[State], None] = lambda _: None,
 ) -> ReplyAd:
     """Cancel what `ad` names for `owner` (user@domain), and answer when its fleet was seen ended.  Blocks."""
     command_id, begun = command_id_of(ad), False
@@ -73,7 +74,7 @@ def cancel_annex(
             state = cancelling.accepted()
         again = state.finished is not None and state.command_id != command_id
         command_id, begun = state.command_id, True
-        accepted(command_id)
+        accepted(state)
         return reply_of_cancel(index.engine.run(command_id), again=again)
     except ANSWERED as error:
         return reply_of_error(error, command_id, begun=begun)
@@ -91,26 +92,29 @@ class _Cancelling:
         known = self.annex.known()
         if known is None:
             order = self.annex.order_from_the_cloud()
-            return self._joined_or_begun(order["subject"], lambda: order)
+            return self._joined_or_begun(order.subject.key, lambda: order)
         if self.annex.index.cancellation(known.annex_id) is None:
             self.annex.check_not_over(known)
         return self._joined_or_begun(known.annex_id, lambda: self.annex.order(known, "cancelled"))
 
-    def _joined_or_begun(self, subject: str, order: Callable[[], Json]) -> State:
+    def _joined_or_begun(self, subject: str, order: Callable[[], OrderOnAnnex]) -> State:
         with self.annex.index.changing:  # two at once would each change the order to their keys, in turn, without end
             return self._joined(subject) or self._accept(order())
 
     def _joined(self, subject: str) -> State | None:
         """Return the cancellation that there is; with this requester's keys from now on, if some were given."""
-        state, keys = self.annex.index.cancellation(subject), self.annex.own_keys()
-        if state is not None and state.finished is None and keys:
-            self.annex.index.engine.change(state.command_id, {**keys, "keys": keys})
+        state, given = self.annex.index.cancellation(subject), self.annex.given_keys()
+        order = state.order_as(CancelOrder) if state is not None else None
+        if state is not None and state.finished is None and given is not None and order is not None:
+            self.annex.index.engine.change(state.command_id, replace(with_requester(order, given), given=given))
         return state
 
-    def _accept(self, order: Json) -> State:
+    def _accept(self, order: OrderOnAnnex) -> State:
         owner, command_id = self.annex.owner, self.annex.named.command_id
-        order = {**order, "workflow": CANCEL, "cancelled_by": owner, "keys": self.annex.own_keys()}
-        return self.annex.index.engine.accept(command_id, owner, order, self.asked)
+        cancel = CancelOrder(
+            order.annex_id, order.target, order.end_of_lease_s, order.subject, owner, self.annex.given_keys()
+        )
+        return self.annex.index.engine.accept(command_id, owner, cancel, self.asked)
 
     def given_up(self) -> ReplyAd:
         """Close what cannot be undone, or cancelled, any more; answer with what may be left.  Raises as accepted()."""
@@ -133,8 +137,8 @@ class _Cancelling:
 
 def left_over(state: State) -> str:
     """Say what may be left of an order in AWS, by the names under which it can be found there."""
-    order = state.order or {}
-    names = {"fleet with client token": order.get("client_token"), "object": (order.get("join") or {}).get("key")}
-    left = ", ".join(f"{what} {name}" for what, name in names.items() if name)
-    end = utc(order["end_of_lease_s"]) if isinstance(order.get("end_of_lease_s"), int) else "its end"
-    return f"what may be left in AWS ({left or 'nothing that is known'}) is ended by its lease, at {end}"
+    order = state.order_as(FleetOrder)
+    if order is None:
+        return "what may be left in AWS is ended by its lease"
+    left = [f"fleet with client token {order.client_token}", *([f"object {order.join.key}"] if order.join else [])]
+    return f"what may be left in AWS ({', '.join(left)}) is ended by its lease, at {utc(order.end_of_lease_s)}"

@@ -15,22 +15,27 @@ from annexd.annex.reply import ANSWERED, NotNow, ReplyAd, reply_of_change, reply
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.faults import InvalidRequest
 from annexd.annex.request.lease_length import LONGEST_S, fault_of_new_end
+from annexd.annex.request.order import ChangeOrder, OrderOnAnnex
 from annexd.annex.request.request import check_command, command_id_of, own_of
 from annexd.annex.request.same_request import check_same, digest_of, known_state
 from annexd.annex.steps import StepContext
 from annexd.annex.steps.limited import Limited
-from annexd.annex.steps.move_end import MoveEnd, ReadLease, TellMachines, WaitForTurn
-from annexd.workflow import Engine, Json, State, Workflow
+from annexd.annex.steps.move_end import MoveEnd
+from annexd.annex.steps.read_lease import ReadLease
+from annexd.annex.steps.tell_machines import TellMachines
+from annexd.annex.steps.wait_for_turn import WaitForTurn
+from annexd.workflow import Engine, State, Workflow
 
 COMMAND: Final = "CA_CHANGE_LEASE"
-DEADLINES: Final = 2.5  # of an order's step: longer than what a lost answer may still come for (World.settle_s)
+DEADLINES: Final = 2.5  # of an order's step: longer than what a lost answer may still come for (StepContext.settle_s)
 OWN: Final = OWN_NAMES | {"leaseextension", "endoflease", "now"}
 
 
 def add_changing(engine: Engine, world: StepContext, index: AnnexIndex) -> None:
     """Give an Engine of annexes the workflow that moves the end of their leases."""
-    steps = WaitForTurn(world, engine, index.earlier_changes), ReadLease(world), MoveEnd(world), TellMachines(world)
-    engine.add(CHANGE, Workflow(tuple(Limited(step) for step in steps), deadlines=DEADLINES))
+    turn = Limited(WaitForTurn(world, engine, index.earlier_changes))
+    steps = turn, Limited(ReadLease(world)), Limited(MoveEnd(world)), Limited(TellMachines(world))
+    engine.add(CHANGE, Workflow(ChangeOrder, steps, deadlines=DEADLINES))
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ def change_lease(
     defaults: Defaults,
     now_s: float,
     *,
-    accepted: Callable[[str], None] = lambda _: None,
+    accepted: Callable[[State], None] = lambda _: None,
 ) -> ReplyAd:
     """Move the end of what `ad` names for `owner` (user@domain), and answer when its fleet shows it.  Blocks."""
     command_id, begun = command_id_of(ad), False
@@ -78,7 +83,7 @@ def change_lease(
             state = _accepted(request, annex, digest_of(ad))
             check_same(state, ad)  # another may have been accepted at the same moment
         command_id, begun = state.command_id, True
-        accepted(command_id)
+        accepted(state)
         return reply_of_change(index.engine.run(command_id))
     except ANSWERED as error:
         return reply_of_error(error, command_id, begun=begun)
@@ -89,38 +94,39 @@ def _accepted(request: ChangeRequest, annex: NamedAnnex, asked: str) -> State:
     known = annex.known()
     if known is not None:
         annex.check_not_over(known)
-    order = annex.order_from_the_cloud() if known is None else annex.order(known, "changed")
-    order |= _wanted(request, annex, order)
+    order = _wanted(request, annex, annex.order_from_the_cloud() if known is None else annex.order(known, "changed"))
     with annex.index.changing:
-        if annex.index.cancellation(order["subject"]) is not None:
-            raise NotNow(f"annex {order['annex_id']} was cancelled: its end cannot be moved")
+        if annex.index.cancellation(order.subject.key) is not None:
+            raise NotNow(f"annex {order.annex_id} was cancelled: its end cannot be moved")
         return annex.index.engine.accept(annex.named.command_id, annex.owner, order, asked)
 
 
-def _wanted(request: ChangeRequest, annex: NamedAnnex, order: Json) -> Json:
+def _wanted(request: ChangeRequest, annex: NamedAnnex, order: OrderOnAnnex) -> ChangeOrder:
     """What is asked for; `end_of_lease_s` is the end that comes of it as far as the journal knows: so long the annex is
     looked after.  Where the lease ends now, and so whether the new end is within bounds, AWS tells later.
     """
-    present_s, extension_s = order["end_of_lease_s"], request.extension_s or 0
+    present_s, extension_s = order.end_of_lease_s, request.extension_s or 0
     latest_s = present_s + extension_s if request.end_of_lease_s is None else request.end_of_lease_s
     if latest_s > present_s:
         fault = fault_of_new_end(latest_s, annex.now_s, annex.defaults)
         if fault is not None:
             raise InvalidRequest([fault])
-    if order["annex_order"] is None and latest_s > present_s:
+    annex_order = order.subject.order
+    if annex_order is None and latest_s > present_s:
         raise NotNow(
-            f"annexd has no record of the order of annex {order['annex_id']}, so its machines would not hear "
+            f"annexd has no record of the order of annex {order.annex_id}, so its machines would not hear "
             "of the new end: it can only be shortened or cancelled"
         )
-    join = (order["annex_order"] or {}).get("join") or {}
-    return {
-        "workflow": CHANGE,
-        "command_id": annex.named.command_id,
-        "end_of_lease_s": max(present_s, latest_s),
-        "extension_s": request.extension_s,
-        "wanted_end_s": request.end_of_lease_s,
-        "now": request.now,
-        "asked_at_s": annex.now_s,
-        "longest_s": annex.defaults.max_lease_s,
-        "drain_s": join.get("drain_s", 0),
-    }
+    return ChangeOrder(
+        order.annex_id,
+        order.target,
+        max(present_s, latest_s),
+        order.subject,
+        command_id=annex.named.command_id,
+        extension_s=request.extension_s,
+        wanted_end_s=request.end_of_lease_s,
+        now=request.now,
+        asked_at_s=annex.now_s,
+        longest_s=annex.defaults.max_lease_s,
+        drain_s=annex_order.join.drain_s if annex_order and annex_order.join else 0,
+    )

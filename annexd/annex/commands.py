@@ -13,8 +13,9 @@ from annexd.annex.join.config_bundle import BundleSources
 from annexd.annex.reply import ReplyAd
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.request import commands_in
-from annexd.annex.status import Look, query_annexes
+from annexd.annex.status import Snapshot, query_annexes
 from annexd.annex.steps import StepContext
+from annexd.workflow import State
 
 ASIDE = frozenset({cancel.COMMAND, change.COMMAND, status.COMMAND})  # do not queue behind orders
 
@@ -26,7 +27,7 @@ class CommandContext:
     index: AnnexIndex
     world: StepContext
     bundle_sources: BundleSources
-    looks: Callable[[], Mapping[str, Look]] = dict
+    looks: Callable[[], Mapping[str, Snapshot]] = dict
 
 
 def command_of(ad: Mapping[str, Any]) -> str | None:
@@ -43,9 +44,9 @@ def answer(
     context: CommandContext,
     defaults: Defaults,
     now_s: float,
-    accepted: Callable[[str], None] = lambda _: None,
+    accepted: Callable[[State], None] = lambda _: None,
 ) -> ReplyAd:
-    """The reply ad, when all is done or undone.  Blocks.  `accepted(command_id)`: see bulk_request."""
+    """The reply ad, when all is done or undone.  Blocks.  `accepted(state)`: see bulk_request."""
     match command_of(ad):
         case cancel.COMMAND:
             return cancel_annex(ad, owner, context.index, context.world, defaults, now_s, accepted=accepted)

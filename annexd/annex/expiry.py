@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from annexd.annex.fleet.living import LIVES_ON_S
+from annexd.annex.living import LIVES_ON_S
+from annexd.annex.request.order import FleetOrder, Order
 from annexd.workflow import State
 
 
@@ -12,9 +13,7 @@ def is_over(state: State, finished_at_s: float, now_s: float, latest_end_s: Call
     A cancellation matters for as long as the lease that it cut short would have; so does an order that was given up.
     `latest_end_s` tells by its ID how long a lease may be that was moved.
     """
-    end_s = (state.order or {}).get("end_of_lease_s")
-    if isinstance(end_s, int):
-        end_s = max(end_s, latest_end_s(str((state.order or {}).get("annex_id"))))
-    had_lease = bool(state.workflow) or not state.is_undone
-    ended_s = max(finished_at_s, float(end_s)) if had_lease and isinstance(end_s, int) else finished_at_s
-    return now_s > ended_s + LIVES_ON_S
+    order = state.order_as(Order)
+    if order is None or (isinstance(order, FleetOrder) and state.is_undone):
+        return now_s > finished_at_s + LIVES_ON_S
+    return now_s > max(finished_at_s, order.end_of_lease_s, latest_end_s(order.annex_id)) + LIVES_ON_S

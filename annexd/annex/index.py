@@ -8,17 +8,15 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
-from annexd.annex.steps.end_fleets import EndFleets
-from annexd.annex.steps.move_end import MoveEnd, ReadLease
-from annexd.annex.steps.request_fleet import RequestFleet
-from annexd.workflow import SUCCESS, Engine, Json, State
+from annexd.annex.request.order import FleetOrder, Order, OrderOnAnnex
+from annexd.annex.steps.change_checks import LeaseRead
+from annexd.annex.steps.end_fleets import FleetsEnded
+from annexd.annex.steps.move_end import EndMoved, MoveEnd
+from annexd.annex.steps.request_fleet import FleetRequested
+from annexd.workflow import SUCCESS, Engine, State
 
 CANCEL: Final = "cancel"  # the workflow of a cancellation
 CHANGE: Final = "change"  # that of a change of a lease's end
-FLEET_STEP: Final = RequestFleet.name
-END_STEP: Final = EndFleets.name
-READ_STEP: Final = ReadLease.name
-MOVE_STEP: Final = MoveEnd.name
 
 
 @dataclass(frozen=True)
@@ -103,8 +101,8 @@ class AnnexIndex:
     def end_s(self, known: AnnexRecord) -> int:
         """When the lease ends, as annexd brought it about: cut short, moved, or as it was ordered."""
         cancellation = self.cancellation(known.annex_id)
-        if cancellation is not None and END_STEP in cancellation.results:
-            return int(cancellation.results[END_STEP]["end_of_lease_s"])
+        if cancellation is not None and (ended := cancellation.results.get(FleetsEnded)) is not None:
+            return ended.end_of_lease_s
         ends = (self._move(each).end_s for each in reversed(self.earlier_changes(known.annex_id, "")))
         return next((end_s for end_s in ends if end_s is not None), known.end_of_lease_s)
 
@@ -128,9 +126,9 @@ class AnnexIndex:
             annex_ids = self._read.cancels.keys() & self._read.annexes.keys()
         states = {annex_id: self.cancellation(annex_id) for annex_id in annex_ids}
         return {
-            annex_id: state.results[END_STEP]["end_of_lease_s"]
+            annex_id: ended.end_of_lease_s
             for annex_id, state in states.items()
-            if state is not None and END_STEP in state.results
+            if state is not None and (ended := state.results.get(FleetsEnded)) is not None
         }
 
     def forget(self, command_ids: Collection[str]) -> None:
@@ -158,10 +156,10 @@ class AnnexIndex:
         if kept is not None:
             return kept
         state = self.engine.state(command_id)
-        moved = state.finished is not None and state.finished[0] == SUCCESS
-        end_s = int(state.results[MOVE_STEP]["end_of_lease_s"]) if moved else None
-        wanted_s = int(state.results.get(READ_STEP, {}).get("end_of_lease_s", 0))
-        move = _Move(end_s, state.step(MOVE_STEP).asked_at_s, wanted_s)
+        moved, read = state.results.get(EndMoved), state.results.get(LeaseRead)
+        has_moved = moved is not None and state.finished is not None and state.finished[0] == SUCCESS
+        end_s = moved.end_of_lease_s if moved and has_moved else None
+        move = _Move(end_s, state.step(MoveEnd.name).asked_at_s, read.end_of_lease_s if read else 0)
         if state.finished is not None:
             with self._lock:
                 self._read.moves[command_id] = move
@@ -172,33 +170,26 @@ class AnnexIndex:
             return self._read_fleets().get(fleet_id)
 
     def _read_fleets(self) -> dict[str, str]:
-        self._read.fleets_seq, found = self.engine.results(FLEET_STEP, self._read.fleets_seq)
-        self._read.fleets |= {str(one.get("spot_fleet_request_id")): each for each, one in found.items()}
+        self._read.fleets_seq, found = self.engine.results(FleetRequested, self._read.fleets_seq)
+        self._read.fleets |= {requested.fleet_id: each for each, requested in found.items()}
         return self._read.fleets
 
     def _learn(self) -> None:
         self._read.seq, states = self.engine.accepted(self._read.seq)
         for state in states:
-            order = state.order or {}
-            annex_id = str(order.get("annex_id"))
-            if state.workflow in (CANCEL, CHANGE):
+            order = state.order_as(Order)
+            if isinstance(order, OrderOnAnnex):
                 known = self._read.cancels if state.workflow == CANCEL else self._read.changes
-                known.setdefault(str(order.get("subject")), []).append(state.command_id)
-            elif not state.workflow:
-                self._read.annexes[annex_id] = _known(state, order)
-            if state.workflow != CANCEL and isinstance(order.get("end_of_lease_s"), int):
-                self._read.latest_s[annex_id] = max(self._read.latest_s.get(annex_id, 0), order["end_of_lease_s"])
+                known.setdefault(order.subject.key, []).append(state.command_id)
+            if isinstance(order, FleetOrder):
+                self._read.annexes[order.annex_id] = _known(state, order)
+            if order is not None and state.workflow != CANCEL:
+                latest_s = self._read.latest_s.get(order.annex_id, 0)
+                self._read.latest_s[order.annex_id] = max(latest_s, order.end_of_lease_s)
 
 
-def _known(state: State, order: Json) -> AnnexRecord:
-    name, end_s = order.get("annex_name"), order.get("end_of_lease_s")
-    return AnnexRecord(
-        state.command_id,
-        str(order.get("annex_id")),
-        state.owner,
-        str(name) if name else None,
-        end_s if isinstance(end_s, int) else 0,
-    )
+def _known(state: State, order: FleetOrder) -> AnnexRecord:
+    return AnnexRecord(state.command_id, order.annex_id, state.owner, order.annex_name, order.end_of_lease_s)
 
 
 def _without(gone: set[str], commands: dict[str, list[str]]) -> dict[str, list[str]]:

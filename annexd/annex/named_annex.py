@@ -4,26 +4,27 @@ What the journal does not know, such as after the loss of its disk, is looked fo
 keys, or with annexd's own.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from annexd.annex.fleet.account_target import AccountTarget, own_target
 from annexd.annex.fleet.inventory import Fleet, fleets_of_annex, living_instances, take_inventory
-from annexd.annex.index import FLEET_STEP, AnnexIndex, AnnexRecord
-from annexd.annex.key_source import KEY_NAMES, KeySource
+from annexd.annex.index import AnnexIndex, AnnexRecord
 from annexd.annex.lease.lease import NOT_IN_TAGS, utc
 from annexd.annex.reply import NotNow
-from annexd.annex.request.ad_attributes import AdAttributes
+from annexd.annex.request.account_target import AccountTarget, Requester, own_target
+from annexd.annex.request.ad_attributes import AdAttributes, fault_of_reference
 from annexd.annex.request.defaults import Defaults
-from annexd.annex.request.faults import InvalidRequest, shown
-from annexd.annex.request.request import REFERENCE, command_id_in
+from annexd.annex.request.faults import InvalidRequest
+from annexd.annex.request.key_source import KEY_NAMES, KeySource
+from annexd.annex.request.order import FleetOrder, OrderOnAnnex, Subject
+from annexd.annex.request.request import command_id_in
 from annexd.annex.steps import StepContext
 from annexd.annex.steps.limited import STEP_S
+from annexd.annex.steps.request_fleet import FleetRequested
 from annexd.aws import time_limit
-from annexd.workflow import SUCCESS, Json, NotOwner
+from annexd.workflow import SUCCESS, NotOwner, State
 
 OWN_NAMES: Final = KEY_NAMES | {"command", "requestversion", "commandid", "annex"}
-TARGET: Final = ("owner", "accounts", "endpoints", "lease_function_arn")
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Named:
     @classmethod
     def read(cls, own: AdAttributes) -> "Named":
         """Adds what is wrong to `own.faults`; then the result is of no use."""
-        annex = own.text("Annex", _fault_of_reference)
+        annex = own.text("Annex", fault_of_reference)
         if annex is None and own.missing("Annex"):
             own.faults.append("Annex is missing: say which, by its ID, its Spot Fleet request's or your name for it")
         return cls(command_id_in(own), annex or "", KeySource.read(own))
@@ -69,27 +70,16 @@ class NamedAnnex:
             self._check_owner(known.owner, known.annex_id)
         return known
 
-    def order(self, known: AnnexRecord, verb: str) -> Json:
+    def order(self, known: AnnexRecord, verb: str) -> OrderOnAnnex:
         """Return what a workflow on it needs, from the journal; `verb` as in "cancelled".  Raises NotNow."""
-        state = self.index.engine.state(known.command_id)
-        order, annex_id, end_s = state.order or {}, known.annex_id, self.index.end_s(known)
+        state, annex_id = self.index.engine.state(known.command_id), known.annex_id
         if state.finished is not None and state.is_given_up:
             raise NotNow(f"annex {annex_id} cannot be {verb} any more, it was {state.finished[1]}")
         if state.finished is not None and state.finished[0] != SUCCESS:
             raise NotNow(f"annex {annex_id} does not exist: its order failed, and all of it is undone")
-        return {
-            **{name: order[name] for name in TARGET},
-            **KeySource.of(order).as_order(),
-            **self.own_keys(),
-            "annex_id": annex_id,
-            "subject": annex_id,
-            "annex_name": known.name,
-            "annex_owner": known.owner,
-            "end_of_lease_s": end_s,
-            "spot_fleet_request_id": state.results.get(FLEET_STEP, {}).get("spot_fleet_request_id"),
-            "order_command_id": known.command_id,
-            "annex_order": order,
-        }
+        order, requested = _order_in(state), state.results.get(FleetRequested)
+        subject = Subject(annex_id, requested.fleet_id if requested else None, known.command_id, order)
+        return OrderOnAnnex(annex_id, self._with_given_keys(order.target), self.index.end_s(known), subject)
 
     def check_not_over(self, known: AnnexRecord) -> None:
         """Where its end has passed by the journal, ask the cloud, where it may have been moved.  Blocks.
@@ -102,12 +92,12 @@ class NamedAnnex:
         if self.index.cancellation(known.annex_id) is not None:
             raise NotNow(f"annex {known.annex_id} is cancelled: its lease ended at {utc(end_s)}")
         with time_limit(STEP_S):
-            ec2 = self.world.access({**(state.order or {}), **self.own_keys()}).ec2
-            fleets = fleets_of_annex(ec2, known.annex_id, state.results[FLEET_STEP]["spot_fleet_request_id"])
+            ec2 = self.world.access(self._with_given_keys(_order_in(state).target)).ec2
+            fleets = fleets_of_annex(ec2, known.annex_id, state.results.of(FleetRequested).fleet_id)
             if not any(fleet.is_launching or living_instances(ec2, fleet.fleet_id) for fleet in fleets):
                 raise NotNow(f"annex {known.annex_id} is over: its lease ended at {utc(end_s)}")
 
-    def order_from_the_cloud(self) -> Json:
+    def order_from_the_cloud(self) -> OrderOnAnnex:
         """Return the same for an annex that the journal does not know.
 
         Raises InvalidRequest, NotOwner, NotNow, Retry or Refused.
@@ -117,40 +107,32 @@ class NamedAnnex:
             words = f"annexd knows no annex {self.named.annex} of yours; with keys (files, a profile) it is looked for"
             raise InvalidRequest([f"{words} in AWS"])
         with time_limit(STEP_S):
-            inventory = take_inventory(self.world.access(target.access_order).ec2)
+            inventory = take_inventory(self.world.access(target).ec2)
         living, owner = inventory.living(), NOT_IN_TAGS.sub("_", self.owner)
         meant = sorted(
             filter(self._is_meant, inventory.fleets),
             key=lambda fleet: (fleet.fleet_id not in living, fleet.owner != owner),
         )
         if not meant:
-            region = target.order["endpoints"]["region"]
-            words = f"annexd knows no annex {self.named.annex} of yours, and AWS shows these keys none in {region}"
-            raise InvalidRequest([words])
+            words = f"annexd knows no annex {self.named.annex} of yours, and AWS shows these keys none in"
+            raise InvalidRequest([f"{words} {target.endpoints.region}"])
         fleet = meant[0]  # one that lives, if any does; of those, the requester's own
         if fleet.owner != owner:
             self._check_owner(fleet.owner, fleet.annex_id)
         self._check_unknown(fleet)
         if fleet.fleet_id not in living:
             raise NotNow(f"annex {fleet.annex_id} is over: nothing of it runs")
-        return {
-            **target.order,
-            "lease_function_arn": target.lease_function_arn,
-            "annex_id": fleet.annex_id,
-            "subject": fleet.fleet_id,  # anybody may put another's annex ID into a token
-            "annex_name": None,
-            "annex_owner": fleet.owner,
-            "end_of_lease_s": fleet.written_end_s,
-            "spot_fleet_request_id": fleet.fleet_id,
-            "order_command_id": None,
-            "annex_order": None,
-        }
+        subject = Subject(fleet.fleet_id, fleet.fleet_id, order_command_id=None, order=None)
+        return OrderOnAnnex(fleet.annex_id, target, fleet.written_end_s, subject)
 
-    def own_keys(self) -> Json:
-        """Return the requester's keys, if some were given; else those of the order stay."""
+    def given_keys(self) -> Requester | None:
+        """Return the requester with his keys, if some were given; else those of the order stay."""
         if not self.named.keys.is_given:
-            return {}
-        return {**self.named.keys.as_order(), "owner": self.owner, "accounts": self.defaults.accounts_of(self.owner)}
+            return None
+        return Requester(self.owner, self.defaults.account_of(self.owner), self.named.keys)
+
+    def _with_given_keys(self, target: AccountTarget) -> AccountTarget:
+        return replace(target, requester=self.given_keys() or target.requester)
 
     def _is_live(self, known: AnnexRecord) -> bool:
         state = self.index.engine.state(known.command_id)
@@ -175,9 +157,11 @@ class NamedAnnex:
     def _target(self) -> AccountTarget | None:
         """annexd's own region, with the requester's keys or annexd's."""
         own = own_target(self.defaults, keyed=self.named.keys.is_given)
-        return None if own is None else AccountTarget({**own.order, **self.own_keys()}, own.lease_function_arn)
+        return None if own is None else self._with_given_keys(own)
 
 
-def _fault_of_reference(text: str) -> str | None:
-    words = "must be an annex's ID, its Spot Fleet request's or its name"
-    return None if REFERENCE.fullmatch(text) else f"{words}, not {shown(text)}"
+def _order_in(state: State) -> FleetOrder:
+    order = state.order_as(FleetOrder)
+    if order is None:
+        raise NotNow(f"the journal of {state.command_id} cannot be followed: {state.damage}")
+    return order

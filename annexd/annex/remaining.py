@@ -12,9 +12,14 @@ import time
 from pathlib import Path
 from typing import Final
 
-from annexd.annex.fleet.living import LIVES_ON_S
+from annexd.annex.cancel import add_cancelling
+from annexd.annex.change import add_changing
 from annexd.annex.index import AnnexIndex, AnnexRecord
-from annexd.workflow import Engine, Journal, JournalError, fold
+from annexd.annex.living import LIVES_ON_S
+from annexd.annex.request.account_target import AccountTarget
+from annexd.annex.steps import StepContext, annex_steps
+from annexd.aws import Clients
+from annexd.workflow import Engine, Journal, JournalError, Refused
 
 EXIT_NONE, EXIT_SOME, EXIT_UNKNOWN = 0, 1, 2
 LEASE_END: Final = "%Y-%m-%d %H:%M UTC"
@@ -22,18 +27,32 @@ LEASE_END: Final = "%Y-%m-%d %H:%M UTC"
 
 def remaining(journal: Journal, now_s: float) -> list[str]:
     """Return a line for each annex that may live and each command that is unfinished.  Raises JournalError."""
-    index = AnnexIndex(Engine(journal, ()))
-    annexes = [one for one in index.all() if _may_live(journal, one, index.latest_end_s(one.annex_id), now_s)]
+    index = _index_of(journal)
+    annexes = [one for one in index.all() if _may_live(index, one, now_s)]
     ours = {one.command_id for one in annexes}
     others = [f"command {each} is unfinished" for each in journal.unfinished() if each not in ours]
     return [_line(one, index.latest_end_s(one.annex_id)) for one in annexes] + others
 
 
-def _may_live(journal: Journal, annex: AnnexRecord, end_s: int, now_s: float) -> bool:
-    state = fold(annex.command_id, journal.history(annex.command_id))
+def _index_of(journal: Journal) -> AnnexIndex:
+    """What the journal says is read by the types of the workflows, none of which is run here."""
+    world = StepContext(_no_access)
+    engine = Engine(journal, annex_steps(world))
+    index = AnnexIndex(engine)
+    add_cancelling(engine, world)
+    add_changing(engine, world, index)
+    return index
+
+
+def _no_access(_target: AccountTarget) -> Clients:
+    raise Refused("AWS is not asked here")
+
+
+def _may_live(index: AnnexIndex, annex: AnnexRecord, now_s: float) -> bool:
+    state = index.engine.state(annex.command_id)
     if state.finished is None or state.damage:
         return True
-    return not state.is_undone and now_s <= end_s + LIVES_ON_S
+    return not state.is_undone and now_s <= index.latest_end_s(annex.annex_id) + LIVES_ON_S
 
 
 def _line(annex: AnnexRecord, end_s: int) -> str:

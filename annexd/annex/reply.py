@@ -4,8 +4,13 @@ from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 from annexd.annex.request.faults import InvalidRequest
+from annexd.annex.request.order import CancelOrder, ChangeOrder, FleetOrder
 from annexd.annex.request.request import REQUEST_VERSION
-from annexd.workflow import FAILURE, SUCCESS, JournalError, Json, NotOwner, Outcome, Paused, Refused, Retry
+from annexd.annex.steps.change_checks import LeaseRead, MachinesInformed
+from annexd.annex.steps.check_lease_function import LeaseFunctionSeen
+from annexd.annex.steps.end_fleets import FleetsEnded
+from annexd.annex.steps.request_fleet import FleetRequested
+from annexd.workflow import FAILURE, SUCCESS, JournalError, NotOwner, Outcome, Paused, Refused, Retry
 
 ReplyAd: TypeAlias = dict[str, bool | int | float | str | None]
 
@@ -48,11 +53,18 @@ def reply_of(outcome: Outcome) -> ReplyAd:
     error = outcome.error or ("" if outcome.result != FAILURE else "no reason was recorded")
     error += OWN_ROLES if ROLE_DENIED in error else ""
     ad = reply(outcome.result, error, command_id=outcome.command_id)
-    ad |= {name: value for name, value in _facts(outcome).items() if value is not None}
-    notes = [*(outcome.order.get("notes") or ()), outcome.results.get("check_lease_function", {}).get("warning")]
-    if notes := [note for note in notes if note]:
-        ad["Warning"] = _line("; ".join(map(str, notes)))
-    return ad
+    order, seen = outcome.order_as(FleetOrder), outcome.results.get(LeaseFunctionSeen)
+    requested = outcome.results.get(FleetRequested)
+    notes = [*(order.notes if order else ()), *([seen.warning] if seen and seen.warning else ())]
+    return ad | _known(
+        {
+            "BulkRequestID": requested.fleet_id if requested else None,
+            "AnnexID": order.annex_id if order else None,
+            "ClientToken": order.client_token if order else None,
+            "EndOfLease": order.end_of_lease_s if order else None,
+            "Warning": _line("; ".join(notes)) or None,
+        }
+    )
 
 
 def reply_of_error(error: Exception, command_id: str | None, *, begun: bool) -> ReplyAd:
@@ -76,18 +88,20 @@ def reply_of_error(error: Exception, command_id: str | None, *, begun: bool) -> 
 
 def reply_of_cancel(outcome: Outcome, *, again: bool) -> ReplyAd:
     """The answer to a cancellation; `again`: it is that of an earlier command."""
-    order = outcome.order
+    order, ended = outcome.order_as(CancelOrder), outcome.results.get(FleetsEnded)
     if outcome.retry_at_s is not None:
-        words = f"annex {order.get('annex_id')} is not cancelled yet, and annexd goes on: {outcome.error}"
+        annex = f"annex {order.annex_id}" if order else "the annex"
+        words = f"{annex} is not cancelled yet, and annexd goes on: {outcome.error}"
         ad = reply(UNKNOWN_ERROR, words, command_id=outcome.command_id)
     else:
         ad = reply(outcome.result, outcome.error, command_id=outcome.command_id)
-    facts = {
-        "AnnexID": order.get("annex_id"),
-        "BulkRequestID": order.get("spot_fleet_request_id"),
-        "EndOfLease": outcome.results.get("end_fleets", {}).get("end_of_lease_s"),
-    }
-    ad |= {name: value for name, value in facts.items() if value is not None}
+    ad |= _known(
+        {
+            "AnnexID": order.annex_id if order else None,
+            "BulkRequestID": order.subject.fleet_id if order else None,
+            "EndOfLease": ended.end_of_lease_s if ended else None,
+        }
+    )
     if again and outcome.result == SUCCESS:
         ad["Warning"] = "it was cancelled before"
     return ad
@@ -95,29 +109,23 @@ def reply_of_cancel(outcome: Outcome, *, again: bool) -> ReplyAd:
 
 def reply_of_change(outcome: Outcome) -> ReplyAd:
     """The answer to a change of a lease's end; its EndOfLease is what AWS showed then, if that is known."""
-    order, read = outcome.order, outcome.results.get("read_lease", {})
+    order, read = outcome.order_as(ChangeOrder), outcome.results.get(LeaseRead)
+    informed = outcome.results.get(MachinesInformed)
+    end_s = (read.end_of_lease_s if outcome.result == SUCCESS else read.from_s) if read else None
     ad = reply(outcome.result, outcome.error, command_id=outcome.command_id)
-    warning = outcome.results.get("tell_machines", {}).get("warning")
-    ended_s = read.get("end_of_lease_s" if outcome.result == SUCCESS else "from_s")
-    facts = {
-        "AnnexID": order.get("annex_id"),
-        "BulkRequestID": order.get("spot_fleet_request_id"),
-        "EndOfLease": ended_s if outcome.retry_at_s is None else None,
-        "OrderedEndOfLease": (order.get("annex_order") or {}).get("end_of_lease_s"),
-        "Warning": _line(warning) if warning else None,
-    }
-    return ad | {name: value for name, value in facts.items() if value is not None}
+    return ad | _known(
+        {
+            "AnnexID": order.annex_id if order else None,
+            "BulkRequestID": order.subject.fleet_id if order else None,
+            "EndOfLease": end_s if outcome.retry_at_s is None else None,
+            "OrderedEndOfLease": order.subject.order.end_of_lease_s if order and order.subject.order else None,
+            "Warning": _line(informed.warning) or None if informed else None,
+        }
+    )
 
 
-def _facts(outcome: Outcome) -> Mapping[str, str | int | None]:
-    results: Mapping[str, Json] = outcome.results
-    order = outcome.order
-    return {
-        "BulkRequestID": results.get("request_fleet", {}).get("spot_fleet_request_id"),
-        "AnnexID": order.get("annex_id"),
-        "ClientToken": order.get("client_token"),
-        "EndOfLease": order.get("end_of_lease_s"),
-    }
+def _known(facts: Mapping[str, str | int | None]) -> ReplyAd:
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 def _line(text: str) -> str:

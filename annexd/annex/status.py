@@ -9,26 +9,27 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from annexd.annex.fleet.account_target import target_of
-from annexd.annex.fleet.reconcile import ObservedAnnex
 from annexd.annex.fleet.trouble import Trouble
-from annexd.annex.index import FLEET_STEP, AnnexIndex, AnnexRecord
+from annexd.annex.index import AnnexIndex, AnnexRecord
 from annexd.annex.lease.lease import NOT_IN_TAGS
+from annexd.annex.reconcile import ObservedAnnex
 from annexd.annex.reply import ANSWERED, ReplyAd, reply, reply_of_error
+from annexd.annex.request.ad_attributes import fault_of_reference
 from annexd.annex.request.defaults import Defaults
-from annexd.annex.request.faults import InvalidRequest, shown
-from annexd.annex.request.request import REFERENCE, check_command, command_id_of, own_of
+from annexd.annex.request.faults import InvalidRequest
+from annexd.annex.request.order import FleetOrder
+from annexd.annex.request.request import check_command, command_id_of, own_of
+from annexd.annex.steps.request_fleet import FleetRequested, RequestFleet
 from annexd.workflow import SUCCESS, Json, State
 
 COMMAND: Final = "CA_QUERY_ANNEXES"
 OWN: Final = frozenset(["command", "requestversion", "commandid", "annex"])
-FLEET_ID: Final = "spot_fleet_request_id"  # in the result of FLEET_STEP
 NEVER_S: Final = -1.0
 TOLD_S: Final = 3600  # so long after its end an annex is told of unasked
 
 
 @dataclass(frozen=True)
-class Look:
+class Snapshot:
     """What reconciliation saw in one account, by annex ID, and when it began to look (seconds since the epoch).
 
     `fault`: why it has seen nothing since, such as keys that have expired; at_s is NEVER_S when it never saw anything.
@@ -41,7 +42,12 @@ class Look:
 
 
 def query_annexes(
-    ad: Mapping[str, Any], owner: str, index: AnnexIndex, defaults: Defaults, now_s: float, looks: Mapping[str, Look]
+    ad: Mapping[str, Any],
+    owner: str,
+    index: AnnexIndex,
+    defaults: Defaults,
+    now_s: float,
+    looks: Mapping[str, Snapshot],
 ) -> ReplyAd:
     """Annexes: JSON, a list of what `_known_annex` and `_seen_only` give for each; `looks` are by AccountTarget.key."""
     try:
@@ -60,7 +66,7 @@ def query_annexes(
 def _reference_in(ad: Mapping[str, Any]) -> str | None:
     check_command(ad, COMMAND)
     own = own_of(COMMAND, ad, OWN)
-    annex = own.text("Annex", lambda text: None if REFERENCE.fullmatch(text) else f"names no annex: {shown(text)}")
+    annex = own.text("Annex", fault_of_reference)
     if own.faults:
         raise InvalidRequest(own.faults)
     return annex
@@ -78,30 +84,30 @@ def _is_told_unasked(line: Json, now_s: float) -> bool:
     return bool(under_way or recent or line["Instances"] or line["Trouble"])
 
 
-def _known_annex(known: AnnexRecord, index: AnnexIndex, now_s: float, looks: Mapping[str, Look]) -> Json:
+def _known_annex(known: AnnexRecord, index: AnnexIndex, now_s: float, looks: Mapping[str, Snapshot]) -> Json:
     """One that the journal knows."""
     state, cancellation = index.engine.state(known.command_id), index.cancellation(known.annex_id)
-    order = state.order or {}
-    look = looks.get(target_of(order).key) if order else None
+    order, requested = state.order_as(FleetOrder), state.results.get(FleetRequested)
+    look = looks.get(order.target.key) if order else None
     fault = look.fault if look else ""
-    if look is not None and look.at_s < max(state.step(FLEET_STEP).asked_at_s, index.moved_at_s(known)):
+    if look is not None and look.at_s < max(state.step(RequestFleet.name).asked_at_s, index.moved_at_s(known)):
         look = None  # it saw what was there before
     seen = look.annexes.get(known.annex_id) if look else None
     end_s = seen.end_of_lease_s if seen and cancellation is None else None
     end_s = index.end_s(known) if end_s is None else int(end_s)
-    word, fleet_id = _word(state, cancellation, end_s, now_s), state.results.get(FLEET_STEP, {}).get(FLEET_ID)
-    trouble = look.troubles.get(str(fleet_id)) if look and word == "leased" else None
+    word, fleet_id = _word(state, cancellation, end_s, now_s), requested.fleet_id if requested else None
+    trouble = look.troubles.get(fleet_id) if look and fleet_id and word == "leased" else None
     return {
         "AnnexID": known.annex_id,
         "AnnexName": known.name,
         "Owner": known.owner,
         "CommandID": known.command_id,
         "BulkRequestID": fleet_id,
-        "TargetCapacity": (order.get("config") or {}).get("TargetCapacity"),
+        "TargetCapacity": order.config.get("TargetCapacity") if order else None,
         "EndOfLease": end_s,
         "OrderedEndOfLease": known.end_of_lease_s,
         "State": "failed" if trouble and trouble.has_failed else word,
-        "Trouble": trouble.text if trouble else None,
+        "Trouble": trouble.text if trouble else _waiting(state, now_s),
         **_seen(known.annex_id, look),
         "SeenFault": fault or None,
     }
@@ -118,7 +124,15 @@ def _word(state: State, cancellation: State | None, end_s: float, now_s: float) 
     return "leased" if now_s < end_s else "over"
 
 
-def _seen(annex_id: str, look: Look | None) -> Json:
+def _waiting(state: State, now_s: float) -> str | None:
+    """Say what an order waits for, and for how long already."""
+    step = state.waiting
+    if step is None:
+        return None
+    return f"waiting for AWS to know {step.waits_for}, for {max(0.0, now_s - step.waits_since_s):.0f} s now"
+
+
+def _seen(annex_id: str, look: Snapshot | None) -> Json:
     """Instances of it that were not gone at that look, and when the lease function saw it last; undefined before."""
     if look is None:
         return {"Instances": None, "SeenTime": None, "EnforcerSeenTime": None}
@@ -131,15 +145,15 @@ def _seen(annex_id: str, look: Look | None) -> Json:
     }
 
 
-def _seen_only(index: AnnexIndex, now_s: float, looks: Mapping[str, Look], mine: str | None) -> Iterator[Json]:
+def _seen_only(index: AnnexIndex, now_s: float, looks: Mapping[str, Snapshot], mine: str | None) -> Iterator[Json]:
     """Those that only the cloud knows: another annexd's, or of one that lost its disk.  `mine`: of this owner only."""
     known = {one.annex_id for one in index.all()}
-    told: set[str] = set()
+    shown: set[str] = set()
     for look in looks.values():
         for annex_id, one in look.annexes.items():
-            if annex_id in known | told or (mine is not None and one.owner != NOT_IN_TAGS.sub("_", mine)):
+            if annex_id in known | shown or (mine is not None and one.owner != NOT_IN_TAGS.sub("_", mine)):
                 continue
-            told.add(annex_id)
+            shown.add(annex_id)
             end_s = None if one.end_of_lease_s is None else int(one.end_of_lease_s)
             trouble = look.troubles.get(str(one.fleet_id))
             yield {

@@ -1,18 +1,20 @@
 """From AWS's errors, and from answers that are none of AWS's, to the engine's two words: Retry and Refused."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from annexd.aws import errors
 from annexd.aws.errors import AWS_ERRORS
-from annexd.workflow import Refused, Retry
+from annexd.aws.not_yet import not_yet
+from annexd.workflow import Refused, Retry, Wait
 
 
 @contextmanager
-def translate_aws_errors(operation: str) -> Iterator[None]:
+def translate_aws_errors(operation: str, **names: object) -> Iterator[None]:
     """Make whatever AWS, or the way to it, raises inside a Retry or a Refused.
 
-    Also what the reading of an answer raises: then nobody knows what was done, and it is asked again.
+    Also what the reading of an answer raises: then nobody knows what was done, and it is asked again.  `names` are
+    those that annexd.aws.not_yet.TABLE has in braces: they say what AWS does not know yet.
     """
     try:
         yield
@@ -21,8 +23,15 @@ def translate_aws_errors(operation: str) -> Iterator[None]:
         untouched = errors.had_no_effect(error)
         if errors.is_transient(error):
             raise Retry(words, untouched=untouched) from error
+        if (wait := _wait_of(error, names)) is not None:
+            raise Retry(words, untouched=untouched, wait=wait) from error
         raise Refused(words, untouched=untouched) from error
     except Exception as error:
         if errors.is_shape_error(error):
             raise Retry(errors.describe_shape(error, operation)) from error
         raise
+
+
+def _wait_of(error: Exception, names: Mapping[str, object]) -> Wait | None:
+    found = not_yet(error)
+    return None if found is None else Wait(found.what.format(**names), found.wait_s, found.next_step)

@@ -1,15 +1,15 @@
-"""Who may do what: HTCondor's permission levels and the ALLOW_* and DENY_* lists.  No I/O.
+"""Decide authorization by HTCondor's permission levels and its ALLOW_* and DENY_* lists, without I/O.
 
-What an administrator reads in ALLOW_ADMINISTRATOR must hold for annexd as for every daemon of the pool, so
-the semantics are those of HTCondor's condor_ipverify.cpp, but for these, on purpose:
+A list such as ALLOW_ADMINISTRATOR must mean the same to annexd as to every daemon of the pool, so the semantics are
+those of HTCondor's condor_ipverify.cpp, with these intended differences:
 
-* An entry that is an address or a network is compared with addresses only.  HTCondor compares its text with
-  the peer's host names too, so that 10.1.* is also the host 10.1.example.com.
-* A hole is open to inherited sessions only.  HTCondor's is open to whoever authenticates as condor@family.
-* A token whose only scope is condor:/ is limited to nothing.  HTCondor takes it as not limited.
-* A mask that is negative is none, and one of 2**31 bits or more is a full one.  HTCondor's overflow.
+* An entry that is an address or a network matches addresses only.  HTCondor also matches its text with the peer's host
+  names, so that 10.1.* matches the host 10.1.example.com.
+* A hole is open to inherited sessions only.  HTCondor's is open to every peer that authenticates as condor@family.
+* A token whose only scope is condor:/ permits nothing.  HTCondor treats it as unlimited.
+* A negative mask is invalid, and a mask of 2**31 bits or more is a full one.  HTCondor's integers overflow.
 
-test/authorization/vectors holds HTCondor's own verdicts, and the program that recorded them.
+test/authorization/vectors has HTCondor's verdicts and the program that recorded them.
 """
 
 from annexd.authorization.peer import Lookups, Membership, Peer

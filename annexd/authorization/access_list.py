@@ -1,4 +1,4 @@
-"""One ALLOW_* or DENY_* list as it stands in the configuration, parsed once."""
+"""Parse an ALLOW_* or DENY_* list and match peers with it."""
 
 import re
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ _SPACE = " \t\r\n\v\f"
 
 @dataclass(frozen=True)
 class AccessList:
-    knob: str  # where it was found: perhaps ALLOW_DEFAULT, or ALLOW_WRITE_ANNEXD
+    knob: str  # the knob that defines it, such as ALLOW_DEFAULT or ALLOW_WRITE_ANNEXD
     entries: tuple[Entry, ...]
     warnings: tuple[str, ...]
 
-    def match(self, visit: AccessCheck) -> Entry | None:
-        """The entry that lists this peer; entries for which nothing must be looked up are tried first."""
-        candidates = [entry for entry in self.entries if entry.admits_user(visit.user)]
+    def match(self, check: AccessCheck) -> Entry | None:
+        """Return an entry that matches the peer, or None.  Tries entries that need no lookup first."""
+        candidates = [entry for entry in self.entries if entry.admits_user(check.user)]
         candidates.sort(key=lambda entry: entry.needs_lookup)
-        return next((entry for entry in candidates if visit.comes_from(entry)), None)
+        return next((entry for entry in candidates if check.comes_from(entry)), None)
 
 
 def read_list(knob: str, text: str, *, pool_equivalent: bool) -> AccessList:

@@ -1,6 +1,6 @@
-"""Where a level's lists are found: ALLOW_<level>_<subsystem>, ALLOW_<level>, and so down to ALLOW_DEFAULT.
+"""Read the lists of each level: ALLOW_<level>_<subsystem>, ALLOW_<level>, and so on down to ALLOW_DEFAULT.
 
-After SecMan::getSecSetting and DCpermissionHierarchy::nextConfig.  An empty value is no value, as in param().
+After SecMan::getSecSetting and DCpermissionHierarchy::nextConfig.  An empty value counts as unset, as in param().
 """
 
 from collections.abc import Callable, Iterator
@@ -15,8 +15,8 @@ _NEXT: dict[str, str] = {
     **dict.fromkeys(Level, "DEFAULT"),
     **dict.fromkeys((Level.ADVERTISE_STARTD, Level.ADVERTISE_SCHEDD, Level.ADVERTISE_MASTER), "DAEMON"),
 }
-_NO_DEFAULT = ("ALLOW", Level.ANNEX)  # an ALLOW_DEFAULT that was written before there was this level does not mean it
-_LEGACY_NEXT = {**_NEXT, "DAEMON": "WRITE"}  # LEGACY_ALLOW_SEMANTICS, of use SECURITY:HOST_BASED
+_NO_DEFAULT = ("ALLOW", Level.ANNEX)  # an ALLOW_DEFAULT from before this level existed was not meant for it
+_LEGACY_NEXT = {**_NEXT, "DAEMON": "WRITE"}  # LEGACY_ALLOW_SEMANTICS, set by use SECURITY:HOST_BASED
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -31,12 +31,12 @@ class LevelLists:
 
 
 @dataclass(frozen=True)
-class Configuration:
+class AccessLists:
     lists: dict[Level, LevelLists]
-    warnings: tuple[str, ...]  # what an administrator should correct, each once
+    warnings: tuple[str, ...]  # what an administrator should correct, without duplicates
 
 
-def read_configuration(param: Param, subsystem: str) -> Configuration:
+def read_configuration(param: Param, subsystem: str) -> AccessLists:
     legacy, legacy_fault = _boolean(param, "LEGACY_ALLOW_SEMANTICS", default=False)
     equivalent, equivalent_fault = _boolean(param, "USE_POOL_USERNAME_EQUIVALENT", default=True)
 
@@ -48,7 +48,7 @@ def read_configuration(param: Param, subsystem: str) -> Configuration:
 
     lists = {level: LevelLists(lookup("ALLOW", level), lookup("DENY", level)) for level in Level}
     faults = [fault for level in Level for found in lists[level].present for fault in found.warnings]
-    return Configuration(lists, tuple(dict.fromkeys([*legacy_fault, *equivalent_fault, *faults])))
+    return AccessLists(lists, tuple(dict.fromkeys([*legacy_fault, *equivalent_fault, *faults])))
 
 
 def _knobs(kind: str, level: Level, subsystem: str, following: dict[str, str]) -> Iterator[str]:
@@ -63,5 +63,5 @@ def _boolean(param: Param, name: str, *, default: bool) -> tuple[bool, tuple[str
     text = (param(name) or "").strip()
     value = _BOOLEANS.get(text.lower())
     if value is None and text:
-        return default, (f"{name} is {text!r}, neither true nor false: {default} is assumed",)
+        return default, (f"{name} is {text!r}, neither true nor false; using {default}",)
     return default if value is None else value, ()

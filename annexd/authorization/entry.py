@@ -1,10 +1,10 @@
-"""One entry of an ALLOW_* or DENY_* list: which users, from where.
+"""Parse an entry of an ALLOW_* or DENY_* list: users and hosts.
 
     user@domain   user@domain/host   host   network   user/network/mask   */host   +netgroup
 
 A user is a pattern.  A host is an address, a network (10.1.*, 10.1.0.0/16, 10.1.0.0/255.255.0.0, fe80:*),
-{:local_ips:}, or the pattern of a host name.  A netgroup lists users and hosts.  After condor_ipverify.cpp,
-split_entry and ExpandHostAddresses.
+{:local_ips:}, or a pattern for host names.  A netgroup lists users and hosts.  After condor_ipverify.cpp, split_entry
+and ExpandHostAddresses.
 """
 
 import re
@@ -17,16 +17,16 @@ LOCAL_ADDRESSES = "{:local_ips:}"
 EQUIVALENT_USERS = {"condor@": "condor_pool@", "condor_pool@": "condor@"}  # USE_POOL_USERNAME_EQUIVALENT
 
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
-_DNS_NAME = re.compile(r"(?:[A-Za-z0-9-]|\.(?=[^.]))+")  # what resolve_hostname_raw is willing to look up
+_DNS_NAME = re.compile(r"(?:[A-Za-z0-9-]|\.(?=[^.]))+")  # what resolve_hostname_raw looks up
 
 
 def fold(text: str) -> str:
-    """Lower case of ASCII only, as strcasecmp: the Kelvin sign is not a k."""
+    """Lower the case of ASCII only, as strcasecmp does: the Kelvin sign is not a k."""
     return text.translate(_LOWER)
 
 
 def matches(pattern: str, text: str) -> bool:
-    """As matches_withwildcard: one * anywhere, perhaps one more at the end; any other * stands for itself."""
+    """Match as matches_withwildcard: one * anywhere and one at the end; further ones are literal."""
     start, star, rest = fold(pattern).partition("*")
     text = fold(text)
     if not star or not text.startswith(start):
@@ -42,7 +42,7 @@ def is_dns_name(text: str) -> bool:
 @dataclass(frozen=True)
 class Entry:
     text: str
-    users: tuple[str, ...]  # patterns, any of which will do
+    users: tuple[str, ...]  # alternative patterns
     host: str
     network: Network | None = None
     netgroup: str | None = None  # its name
@@ -57,12 +57,12 @@ class Entry:
 
     @property
     def is_by_name(self) -> bool:
-        """Whether only the peer's host names, or the addresses of a host name, can decide."""
+        """Whether the match depends on the peer's host names, or on the addresses of a host name."""
         return self.netgroup is None and not (self.is_anywhere or self.network or set("/<>?:") & set(self.host))
 
     @property
     def needs_lookup(self) -> bool:
-        """Whether the resolver, or the netgroup database, has to be asked."""
+        """Whether the match needs the resolver or the netgroup database."""
         return self.is_by_name or self.netgroup is not None
 
     @property
@@ -98,11 +98,11 @@ def _users(user: str, pool_equivalent: bool) -> tuple[str, ...]:
 
 
 def fault(entry: Entry) -> str | None:
-    """Why this entry cannot do what its author meant, or None."""
+    """Return why an entry cannot mean what its author intended, or None."""
     if entry.netgroup is not None:
-        return None if entry.netgroup else "it names no netgroup"
+        return None if entry.netgroup else "the netgroup has no name"
     if not (set("@*") & set(entry.users[0])):
-        return f"it is no network, and as user/host its user {entry.users[0]!r} has no domain"
+        return f"it is not a network, and as user/host its user {entry.users[0]!r} has no domain"
     if entry.is_anywhere or entry.is_local or entry.is_resolvable:
         return None
     if entry.network:
@@ -115,8 +115,8 @@ def fault(entry: Entry) -> str | None:
 def _fault_of_network(host: str, network: Network) -> str | None:
     base, _, mask = host.partition("/")
     if network.prefixlen == 0 and mask not in ("0", "0.0.0.0"):  # noqa: S104
-        return f"it means every IPv{network.version} address"
+        return f"it matches every IPv{network.version} address"
     bits = 128 if ":" in base else 32
     if mask.isdecimal() and int(mask[:9]) > bits:
-        return f"its mask has more than {bits} bits, so that it means {base} alone"
+        return f"its mask has more than {bits} bits, so it matches {base} only"
     return None

@@ -1,4 +1,4 @@
-"""A session may be good for less than its user: LimitAuthorization, and the condor:/ scopes of a token."""
+"""Apply the limits of a session: LimitAuthorization, and the condor:/ scopes of a token."""
 
 from collections.abc import Collection
 
@@ -9,9 +9,9 @@ _LEVELS = {fold(level): level for level in Level}  # getPermissionFromString ign
 
 
 def within_limits(levels: Collection[Level], limits: Collection[str]) -> bool:
-    """Whether one of the levels that would do is open, or among the limits and what they imply.
+    """Whether one of the sufficient levels is ALLOW, or is among the limits or implied by them.
 
-    A name that is no level adds nothing, so that a scope of condor:/BOGUS leaves a token with nothing.
+    An unknown limit permits nothing, so a token whose only scope is condor:/BOGUS permits nothing.
     """
     if not limits:
         return True

@@ -1,14 +1,14 @@
-r"""The unified map file: from the name that a method proved to the user that ALLOW_* lists know (MapFile.cpp).
+r"""Read the unified map file, which maps authenticated names to the users of ALLOW_* lists (MapFile.cpp).
 
     # method  principal                             canonical user
     SSL       "^/DC=org/O=Example Site/CN=([^/]+)$"  \1@example.org
-    SSL       /^/O=Elsewhere/CN=(.*)$/i              \1@elsewhere.org      only where keys are literal
+    SSL       /^/O=Elsewhere/CN=(.*)$/i              \1@elsewhere.org      only with literal keys
     @include  /etc/condor/mapfiles.d
 
-The first line of a method that fits decides.  A principal is a regular expression, searched for anywhere in the
-name; where CERTIFICATE_MAPFILE_ASSUME_HASH_KEYS is set it is the name itself, unless it stands between slashes.
-Expressions are RE2's, whose time is bounded whatever name a stranger shows (pattern.py).  As in HTCondor, a line
-that is broken is left out, and the rest counts; here the administrator hears of it.
+The first matching line of a method decides.  A principal is a regular expression, searched for anywhere in the name.
+With CERTIFICATE_MAPFILE_ASSUME_HASH_KEYS it is the literal name, unless it is between slashes.  RE2 evaluates the
+expressions, in bounded time for any name (pattern.py).  As in HTCondor, a malformed line is ignored; here with a
+warning.
 """
 
 import re
@@ -25,11 +25,11 @@ _FLAGS = "iU"
 _ESCAPE = re.compile(r"\\(.)")
 
 ReadFiles = Callable[[str], Sequence[tuple[str, str]]]
-"""From the path of a file or a directory to the names and texts of the files; raises OSError."""
+"""Maps the path of a file or directory to the names and texts of its files; raises OSError."""
 
 
 class Field(NamedTuple):
-    """One word of a line, and what stands behind it.  flags: of a word between slashes; None for any other."""
+    """A word of a line and the rest of the line.  flags: of a word between slashes; otherwise None."""
 
     text: str
     rest: str
@@ -48,20 +48,23 @@ _Rule = _Expression | _Literals
 
 @dataclass(frozen=True)
 class MapFile:
-    """Of one configuration.  rules: by method in upper case, in their order.  warnings: for the log, once."""
+    """The map of one configuration.  rules: in order, by method in upper case.  warnings: to log once."""
 
     rules: Mapping[str, Sequence[_Rule]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, path: str, read_files: ReadFiles, *, literal_keys: bool = False) -> Self:
-        """literal_keys: CERTIFICATE_MAPFILE_ASSUME_HASH_KEYS.  A file that cannot be read is a warning."""
+        """Read a map file; an unreadable one gives a warning.
+
+        literal_keys: CERTIFICATE_MAPFILE_ASSUME_HASH_KEYS.
+        """
         reader = _Reader(read_files, literal_keys)
         reader.read(path, may_include=True)
         return cls(reader.rules, tuple(reader.warnings))
 
     def canonical_user(self, method: str, name: str) -> str | None:
-        """The user whom the first fitting line names, or None if no line fits."""
+        """Return the user of the first matching line, or None."""
         for rule in self.rules.get(method.upper(), ()):
             if isinstance(rule, _Expression):
                 if found := rule.pattern.search(name):
@@ -72,7 +75,7 @@ class MapFile:
 
 
 def _substitute(canonical: str, groups: Sequence[str | None]) -> str:
-    r"""\0 is what fitted, \1 to \9 are its groups; the number of one behind the last that took part stays."""
+    r"""Replace \0 by the match and \1 to \9 by its groups; numbers after the last matched group stay literal."""
     taken = max(index for index, group in enumerate(groups) if group is not None) + 1
 
     def replace(escape: re.Match[str]) -> str:
@@ -84,7 +87,7 @@ def _substitute(canonical: str, groups: Sequence[str | None]) -> str:
 
 
 class _Reader:
-    """Reads a file and those that it includes, which may include no others."""
+    """Reads a file and the files it includes, which cannot include others."""
 
     def __init__(self, read_files: ReadFiles, literal_keys: bool) -> None:
         self.rules: dict[str, list[_Rule]] = {}
@@ -97,7 +100,7 @@ class _Reader:
             files = self._read_files(path)
         except OSError as error:
             why = error.strerror or error
-            self.warnings.append(f"the map file {path} cannot be read: {why}; its lines are missing")
+            self.warnings.append(f"the map file {path} cannot be read: {why}; its lines are ignored")
             return
         for name, text in files:
             for number, line in enumerate(text.split("\n"), 1):
@@ -115,7 +118,7 @@ class _Reader:
 
     def _include(self, file: str, path: str, *, may_include: bool) -> None:
         if not may_include:
-            raise _BrokenLine("a file that is included cannot include another")
+            raise _BrokenLine("an included file cannot include another")
         if not path:
             raise _BrokenLine("@include names no file")
         folder, slash, _ = file.rpartition("/")
@@ -125,7 +128,7 @@ class _Reader:
         principal = next_field(method.rest, slashes=self._literal_keys)
         canonical = next_field(principal.rest)
         if not principal.text or not canonical.text:
-            raise _BrokenLine("it needs a method, a principal and a canonical user")
+            raise _BrokenLine("a line needs a method, a principal and a canonical user")
         rules = self.rules.setdefault(method.text.upper(), [])
         if self._literal_keys and principal.flags is None:
             _add_literal(rules, principal.text, canonical.text)
@@ -134,11 +137,11 @@ class _Reader:
 
 
 class _BrokenLine(Exception):
-    """Why a line cannot be used."""
+    """A line is malformed; the text says why."""
 
 
 def _add_literal(rules: list[_Rule], principal: str, canonical: str) -> None:
-    """Neighbours share a table; the first line of a name counts."""
+    """Add a literal name; adjacent literals share a table, in which the first line of a name counts."""
     table = rules[-1] if rules else None
     if not isinstance(table, dict):
         table = {}
@@ -151,13 +154,13 @@ def _compiled(principal: Field) -> Pattern:
     try:
         return compile_pattern(principal.text, ignore_case="i" in flags, ungreedy="U" in flags)
     except UnknownPattern as error:
-        raise _BrokenLine(f"the regular expression {principal.text!r} cannot be used, {error}") from error
+        raise _BrokenLine(f"invalid regular expression {principal.text!r}: {error}") from error
 
 
 def next_field(line: str, *, slashes: bool = False) -> Field:
-    """The next word of a line: plain, "quoted" or, if slashes count, between /slashes/ and flags.
+    """Split off the next word of a line: plain, "quoted" or, with `slashes`, /between slashes/ and with flags.
 
-    A quote or slash that is never closed ends with the line (MapFile::ParseField).
+    An unterminated quote or slash extends to the end of the line (MapFile::ParseField).
     """
     line = line.lstrip(_BLANKS)
     end = line[:1]
@@ -172,7 +175,7 @@ def next_field(line: str, *, slashes: bool = False) -> Field:
 
 
 def _delimited(line: str, end: str) -> tuple[str, str]:
-    r"""The text up to the delimiter, in which \ keeps its meaning but before itself and the delimiter."""
+    r"""Split at the delimiter `end`; \ escapes itself and the delimiter, and is literal otherwise."""
     text = ""
     chars: Iterator[tuple[int, str]] = enumerate(line)
     for position, char in chars:

@@ -1,4 +1,4 @@
-"""Addresses and networks as HTCondor writes them (condor_netaddr.cpp, from_net_string)."""
+"""Parse addresses and networks in HTCondor's notation (condor_netaddr.cpp, from_net_string)."""
 
 import re
 from ipaddress import (
@@ -18,13 +18,13 @@ _BRACKETED = re.compile(r"\[([^]]*)\]")
 
 
 def parse_address(text: str) -> Address | None:
-    """Perhaps in [brackets], whatever follows them."""
+    """Parse an address, optionally in [brackets] with any text after them."""
     bracketed = _BRACKETED.match(text)
     return _pton(bracketed[1] if bracketed else text)
 
 
 def _pton(text: str) -> Address | None:
-    if "%" in text:  # a scope, which inet_pton does not know
+    if "%" in text:  # a scope ID, which inet_pton does not accept
         return None
     for kind in (IPv4Address, IPv6Address):
         try:
@@ -35,14 +35,14 @@ def _pton(text: str) -> Address | None:
 
 
 def peer_address(text: str) -> Address | None:
-    """The address of a peer: without its scope, and as IPv4 when it is one in IPv6's clothes."""
+    """Parse a peer's address; drop its scope ID, and unwrap an IPv4-mapped address."""
     address = parse_address(text.partition("%")[0])
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
 
 
 def parse_network(text: str) -> Network | None:
-    """One of IPv4 in IPv6's clothes is one of IPv4, as its peers are: ::ffff:10.1.0.0/112 is 10.1.0.0/16."""
+    """Parse a network; unwrap an IPv4-mapped one, as peer_address does: ::ffff:10.1.0.0/112 is 10.1.0.0/16."""
     network = _parsed(text)
     if isinstance(network, IPv6Network) and network.subnet_of(MAPPED):
         return IPv4Network((int(network.network_address) & 0xFFFFFFFF, network.prefixlen - MAPPED.prefixlen))
@@ -82,13 +82,13 @@ def _mask_bits(address: Address, mask: str) -> int | None:
 
 
 def _ones(mask: int) -> int | None:
-    """The number of ones when they stand together, wherever: 0.255.0.0 counts as 8, as in HTCondor."""
+    """Count the ones of a mask if contiguous, in any position: 0.255.0.0 gives 8, as in HTCondor."""
     ones = f"{mask:b}".strip("0")
     return None if "0" in ones else len(ones)
 
 
 def _ipv4_prefix(text: str) -> IPv4Network | None:
-    """10.1.2.3, or the beginning of an address: 10.1.*, 10.1. and 10.1 are all 10.1.0.0/16."""
+    """Parse 10.1.2.3 or the start of an address: 10.1.*, 10.1. and 10.1 are all 10.1.0.0/16."""
     if not 1 <= len(text) <= 15:
         return None
     parts = re.sub(r"\.?[*.]\Z", "", text).split(".")
@@ -101,7 +101,7 @@ def _ipv4_prefix(text: str) -> IPv4Network | None:
 
 
 def _ipv6_prefix(text: str) -> IPv6Network | None:
-    """An address, or the beginning of one that ends at a colon: fe80:* is fe80::/16."""
+    """Parse an address or the start of one up to a colon: fe80:* is fe80::/16."""
     if "*" not in text:
         address = parse_address(text)
         return IPv6Network(address) if isinstance(address, IPv6Address) else None

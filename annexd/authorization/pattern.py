@@ -1,9 +1,8 @@
-"""Regular expressions that end in time: those of map files, and those by which strangers ask for names of knobs.
+"""Search regular expressions in linear time: those of map files, and those in queries for knob names.
 
-RE2 searches in a time that is linear in the text, whatever the pattern (https://github.com/google/re2/wiki/WhyRE2),
-and its syntax is PCRE's but for what cannot be done so: look-around, references back, atomic groups and possessive
-repetitions.  Those it refuses, as it does what it does not know.  Names are bytes to HTCondor, so classes and case
-are ASCII's.
+RE2 searches in time linear in the text, for every pattern (https://github.com/google/re2/wiki/WhyRE2).  Its syntax is
+PCRE's without look-around, back references, atomic groups and possessive quantifiers, which it rejects.  HTCondor's
+names are bytes, so character classes and case are those of ASCII.
 """
 
 from dataclasses import dataclass
@@ -11,12 +10,12 @@ from typing import Any
 
 import re2
 
-TRUSTED_BYTES = 8 * 1024 * 1024  # of memory: RE2's own limit, for patterns of administrators
+TRUSTED_BYTES = 8 * 1024 * 1024  # of memory: RE2's default, for administrators' patterns
 _ERRORS = "surrogateescape"
 
 
 class UnknownPattern(ValueError):
-    """A regular expression that this daemon cannot search for; the text says why."""
+    """The regular expression is not supported; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Pattern:
     _compiled: Any
 
     def search(self, text: str) -> tuple[str | None, ...] | None:
-        """The first part of the text that fits, and behind it each group's part; None if nothing fits."""
+        """Return the first match, followed by its groups; None if nothing matches."""
         found = self._compiled.search(text.encode(errors=_ERRORS))
         if found is None:
             return None
@@ -35,8 +34,10 @@ class Pattern:
 def compile_pattern(
     pattern: str, *, ignore_case: bool = False, ungreedy: bool = False, max_bytes: int = TRUSTED_BYTES
 ) -> Pattern:
-    """ignore_case, ungreedy: PCRE2_CASELESS and PCRE2_UNGREEDY.  max_bytes: bounds the size of the program that is
-    run for each byte of a text, and with it the time.  Raises UnknownPattern.
+    """Compile a pattern.  Raises UnknownPattern.
+
+    ignore_case, ungreedy: PCRE2_CASELESS and PCRE2_UNGREEDY.  max_bytes: limits the size of the compiled program, and
+    so the time for each byte of text.
     """
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1  # bytes
@@ -50,4 +51,4 @@ def compile_pattern(
         why = error.args[0]
         raise UnknownPattern(why.decode(errors="replace") if isinstance(why, bytes) else str(why)) from error
     except UnicodeEncodeError as error:
-        raise UnknownPattern("it is no text") from error
+        raise UnknownPattern("not valid text") from error

@@ -1,7 +1,7 @@
-"""A peer that asks, and what the resolver says about where it comes from.
+"""The peer to authorize, and the lookups of its host names and netgroups.
 
-The system is asked only when an entry that names this user depends on a host name or a netgroup, and a name that the
-resolver gives for an address is believed only if it resolves to that address again.
+Lookups happen only if an entry for this user depends on a host name or a netgroup.  A host name of an address counts
+only if it resolves to that address again.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from annexd.authorization.network import peer_address
 
 
 class Membership(NamedTuple):
-    """What innetgr(3) is asked.  host: an address or a host name.  user, domain: what stands around the last @."""
+    """A query for innetgr(3).  host: an address or a host name.  user, domain: the parts around the last @."""
 
     netgroup: str
     host: str
@@ -23,14 +23,14 @@ class Membership(NamedTuple):
 
 @dataclass(frozen=True)
 class Lookups:
-    """What only the system knows.  These may block; on failure they return nothing, they do not raise.
+    """Queries to the system.  They may block.  On failure they return nothing instead of raising.
 
-    They are asked anew for each decision: whoever supplies them caches them, and forgets at a reconfig.
+    Each decision queries again; the supplier caches, and clears its cache at a reconfig.
     """
 
-    names: Callable[[str], Sequence[str]]  # of an address: its host name and aliases
-    addresses: Callable[[str], Sequence[str]]  # of a host name
-    is_local: Callable[[str], bool]  # whether an address is one of this machine's
+    names: Callable[[str], Sequence[str]]  # address -> its host name and aliases
+    addresses: Callable[[str], Sequence[str]]  # host name -> its addresses
+    is_local: Callable[[str], bool]  # whether the address is one of this machine's
     is_member: Callable[[Membership], bool]
 
 
@@ -39,16 +39,16 @@ class Peer:
     address: str  # an IP address
     user: str  # fully qualified; "unauthenticated@unmapped" without authentication
     method: str | None  # FS, IDTOKENS, ...; FAMILY for an inherited session
-    limits: tuple[str, ...] = ()  # the words of LimitAuthorization; none is no limit
+    limits: tuple[str, ...] = ()  # of LimitAuthorization; empty means unlimited
 
 
 def printable(text: str) -> str:
-    """Without line ends and control characters, which a peer might forge log lines with."""
+    """Escape line ends and control characters, with which a peer could forge log lines."""
     return text.encode("unicode_escape").decode()
 
 
 class AccessCheck:
-    """One peer during one decision, with its host names looked up at most once."""
+    """The check of one peer for one decision; looks up its host names at most once."""
 
     def __init__(self, peer: Peer, lookups: Lookups) -> None:
         self.user = peer.user
@@ -58,7 +58,7 @@ class AccessCheck:
         self._names: tuple[str, ...] | None = None
 
     def __str__(self) -> str:
-        names = ", ".join(self._names or ())  # only if they were needed
+        names = ", ".join(self._names or ())  # only those that were looked up
         return f"{printable(self.user)} from {self.address}" + (f" ({names})" if names else "")
 
     @property
@@ -80,11 +80,11 @@ class AccessCheck:
         return entry.is_by_name and self._is_named(entry)
 
     def _is_in_netgroup(self, netgroup: str) -> bool:
-        """With its address, or else with one of its names (IpVerify::lookup_user)."""
+        """Whether the netgroup has the peer with its address or one of its names (IpVerify::lookup_user)."""
         user, at, domain = self.user.rpartition("@")
-        asked = Membership(netgroup, str(self.address), user if at else domain, domain)
-        return self._lookups.is_member(asked) or any(
-            self._lookups.is_member(asked._replace(host=name)) for name in self.names
+        membership = Membership(netgroup, str(self.address), user if at else domain, domain)
+        return self._lookups.is_member(membership) or any(
+            self._lookups.is_member(membership._replace(host=name)) for name in self.names
         )
 
     def _is_named(self, entry: Entry) -> bool:

@@ -1,8 +1,8 @@
-"""The decision: may this peer do what needs this permission level?
+"""Decide whether a peer has a permission level.
 
-The order is that of IpVerify::Verify: ALLOW is open; a hole; the level's DENY list; its ALLOW list; and then
-any level that implies this one, by its own lists.  So a DENY list holds for its own level only: whoever is
-denied WRITE may still be allowed READ.
+In the order of IpVerify::Verify: the level ALLOW; a hole; the level's DENY list; its ALLOW list; then each level that
+implies this one, by its own lists.  So a DENY list affects its own level only: a user who is denied WRITE may still be
+granted READ.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,14 +13,15 @@ from annexd.authorization.access_list import AccessList
 from annexd.authorization.configuration import LevelLists, Param, read_configuration
 from annexd.authorization.limits import within_limits
 from annexd.authorization.peer import AccessCheck, Lookups, Peer, printable
+from annexd.cedar.identity import is_mapped
 from annexd.cedar.levels import IMPLIED_BY, Level, implied
 
 _UNMAPPED_DOMAIN = "unmapped"  # condor_auth.h
-_INHERITED = "FAMILY"  # AUTH_METHOD_FAMILY: of sessions that were inherited, and of no others
+_INHERITED = "FAMILY"  # AUTH_METHOD_FAMILY: inherited sessions only
 
 
-class Command(Protocol):
-    """What the decision needs to know of a command; the commands of annexd.cedar have it."""
+class GuardedCommand(Protocol):
+    """The properties of a command that the decision needs, as in annexd.cedar."""
 
     @property
     def name(self) -> str: ...
@@ -35,12 +36,12 @@ class Command(Protocol):
 @dataclass(frozen=True)
 class Verdict:
     granted: bool
-    reason: str  # for the log, in an administrator's words; never for the peer
+    reason: str  # for the administrator's log, never for the peer
 
 
 @dataclass(frozen=True)
 class Hole:
-    """A user who is let in whatever the lists say: the peer of a session that was inherited."""
+    """A user who is authorized regardless of the lists: the peer of an inherited session."""
 
     user: str
     levels: frozenset[Level]
@@ -50,11 +51,11 @@ class Hole:
 
 
 def hole(user: str, *levels: Level) -> Hole:
-    """At these levels and at all that they imply: there too, no DENY list closes it (IpVerify::PunchHole)."""
+    """Make a hole at these levels and all that they imply; no DENY list closes it (IpVerify::PunchHole)."""
     return Hole(user, frozenset().union(*(implied(level) for level in levels)))
 
 
-# daemon_core.cpp, where inherited sessions are made.  CONFIG is in neither.
+# As daemon_core.cpp makes them for inherited sessions.  Neither has CONFIG.
 PARENT = hole("condor@parent", Level.ADMINISTRATOR, Level.DAEMON, Level.CLIENT)
 FAMILY = hole(
     "condor@family",
@@ -70,73 +71,68 @@ FAMILY = hole(
 
 @dataclass(frozen=True)
 class AuthorizationPolicy:
-    """Of one configuration: read another after a reconfig.  Never changes, so threads may share it."""
+    """The policy of one configuration, replaced at a reconfig.  Immutable, so threads can share it."""
 
     lists: Mapping[Level, LevelLists]
-    warnings: tuple[str, ...] = ()  # for the log, once: entries that cannot do what their author meant
+    warnings: tuple[str, ...] = ()  # to log once: entries that cannot mean what their author intended
     holes: tuple[Hole, ...] = ()
 
     @classmethod
-    def read(cls, param: Param, subsystem: str = "ANNEXD") -> Self:
-        """From the configuration: param("ALLOW_READ") gives its value, or None.  No value is an error."""
+    def read(cls, param: Param, subsystem: str) -> Self:
+        """Read the lists.  param("ALLOW_READ") returns the value or None.  Faults give warnings, not errors."""
         configuration = read_configuration(param, subsystem)
         return cls(configuration.lists, configuration.warnings)
 
     def with_holes(self, *holes: Hole) -> Self:
         return replace(self, holes=holes)
 
-    def authorize(self, command: Command, peer: Peer, lookups: Lookups) -> Verdict:
-        """The whole decision for a command (daemon_command.cpp, VerifyCommand).
+    def authorize(self, command: GuardedCommand, peer: Peer, lookups: Lookups) -> Verdict:
+        """Decide whether a peer may give a command (daemon_command.cpp, VerifyCommand).
 
-        The resolver is asked only if nothing that comes first decides; what `lookups` raises is passed on.
+        Lookups come last, only if nothing else decides.  Exceptions of `lookups` propagate.
         """
-        visit = AccessCheck(peer, lookups)
-        if command.force_authentication and not _is_mapped(peer.user):
-            return Verdict(False, f"{command.name} needs an authenticated user with a domain, not {visit}")
+        check = AccessCheck(peer, lookups)
+        if command.force_authentication and not is_mapped(peer.user):
+            return Verdict(False, f"{command.name} requires an authenticated user with a domain, not {check}")
         levels = (command.level, *command.alternate_levels)
         if not within_limits(levels, peer.limits):
             limits = printable(", ".join(peer.limits))
-            return Verdict(False, f"the session of {visit} is limited to {limits}: no {command.level}")
-        return self._first_granted(levels, visit)
+            return Verdict(False, f"the session of {check} is limited to {limits}, without {command.level}")
+        return self._first_granted(levels, check)
 
     def verify(self, level: Level, peer: Peer, lookups: Lookups) -> Verdict:
-        """The lists and holes alone (condor_ipverify.cpp): the limits of the session are not considered."""
+        """Decide by lists and holes only, ignoring the session's limits (condor_ipverify.cpp)."""
         return self._verify(level, AccessCheck(peer, lookups))
 
-    def _first_granted(self, levels: Sequence[Level], visit: AccessCheck) -> Verdict:
-        """Of the levels that will do; the reason of a refusal is that of the first."""
+    def _first_granted(self, levels: Sequence[Level], check: AccessCheck) -> Verdict:
+        """Verify the sufficient levels in turn; the reason of a denial is that of the first."""
         verdicts = []
         for level in levels:
-            verdicts.append(self._verify(level, visit))
+            verdicts.append(self._verify(level, check))
             if verdicts[-1].granted:
                 return verdicts[-1]
         return verdicts[0]
 
-    def _verify(self, level: Level, visit: AccessCheck) -> Verdict:
+    def _verify(self, level: Level, check: AccessCheck) -> Verdict:
         if level is Level.ALLOW:
             return Verdict(True, "ALLOW is open to everyone")
-        if visit.method == _INHERITED and any(hole.is_for(visit.user, level) for hole in self.holes):
-            return Verdict(True, f"{visit} always has {level}")
-        if visit.address is None:
-            return Verdict(False, f"{visit} comes from no IP address")
+        if check.method == _INHERITED and any(hole.is_for(check.user, level) for hole in self.holes):
+            return Verdict(True, f"{check} always has {level}")
+        if check.address is None:
+            return Verdict(False, f"{check} has no IP address")
         lists = self.lists.get(level, LevelLists())
-        if lists.deny and (entry := lists.deny.match(visit)):
-            return Verdict(False, f"{lists.deny.knob} lists {entry.text}, which covers {visit}")
-        if lists.allow and (entry := lists.allow.match(visit)):
-            return Verdict(True, f"{lists.allow.knob} lists {entry.text}, which covers {visit}")
-        return self._implied(level, lists.allow, visit)
+        if lists.deny and (entry := lists.deny.match(check)):
+            return Verdict(False, f"{lists.deny.knob} lists {entry.text}, which covers {check}")
+        if lists.allow and (entry := lists.allow.match(check)):
+            return Verdict(True, f"{lists.allow.knob} lists {entry.text}, which covers {check}")
+        return self._implied(level, lists.allow, check)
 
-    def _implied(self, level: Level, allow: AccessList | None, visit: AccessCheck) -> Verdict:
+    def _implied(self, level: Level, allow: AccessList | None, check: AccessCheck) -> Verdict:
         for higher in IMPLIED_BY[level]:
-            verdict = self._verify(higher, visit)
+            verdict = self._verify(higher, check)
             if verdict.granted:
                 return Verdict(True, f"{higher} implies {level}: {verdict.reason}")
-        reason = f"{allow.knob} does not list {visit}" if allow else f"ALLOW_{level} is not defined"
+        reason = f"{allow.knob} does not list {check}" if allow else f"ALLOW_{level} is not defined"
         if IMPLIED_BY[level]:
             reason += f", and nothing that implies {level} is granted"
         return Verdict(False, reason)
-
-
-def _is_mapped(user: str) -> bool:
-    _, at, domain = user.rpartition("@")
-    return bool(at and domain) and domain != _UNMAPPED_DOMAIN

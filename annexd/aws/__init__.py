@@ -7,6 +7,7 @@ from annexd.aws.endpoints import Endpoints, account_of_function, fault_of_url, r
 from annexd.aws.function_code import NoCode, function_files
 from annexd.aws.key_files import NotAKey, faults_of, key_in, token_in
 from annexd.aws.limiter import Limiter, Limiters, ThrottledLocally
+from annexd.aws.remedies import control_policy_in, encoded_in, organization_remedy, remedy_of
 from annexd.aws.time_limit import time_limit
 from annexd.aws.traffic import ClientHooks
 
@@ -24,14 +25,18 @@ __all__ = [
     "ThrottledLocally",
     "account_of_function",
     "answers",
+    "control_policy_in",
+    "encoded_in",
     "errors",
     "fault_of_url",
     "faults_of",
     "function_files",
     "key_in",
     "model_loader",
+    "organization_remedy",
     "region_of_function",
     "region_of_url",
+    "remedy_of",
     "time_limit",
     "token_in",
 ]

@@ -6,9 +6,12 @@ answer has a size, before anything parses it.
 """
 
 import contextlib
+import heapq
+import itertools
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -51,6 +54,48 @@ class _Call(threading.local):
 _CALL = _Call()
 
 
+class _Deadlines:
+    """Ends watches at their time, all of them from one thread.  One whose call has ended stays here until then."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._waiting: list[tuple[float, int, _Watch]] = []  # a heap
+        self._numbers = itertools.count()
+        self._thread: threading.Thread | None = None
+
+    def add(self, watch: "_Watch", at_s: float) -> None:
+        """`at_s` by time.monotonic."""
+        with self._changed:
+            heapq.heappush(self._waiting, (at_s, next(self._numbers), watch))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="deadlines of calls to AWS", daemon=True)
+                self._thread.start()
+            elif self._waiting[0][2] is watch:
+                self._changed.notify()
+
+    def _run(self) -> None:
+        while True:
+            self._next().end()
+
+    def _next(self) -> "_Watch":
+        with self._changed:
+            while not self._waiting or self._waiting[0][0] > time.monotonic():
+                self._changed.wait(self._waiting[0][0] - time.monotonic() if self._waiting else None)
+            return heapq.heappop(self._waiting)[2]
+
+
+_DEADLINES = _Deadlines()
+
+
+def _begin_anew() -> None:
+    """A child process has no thread of its parent's."""
+    global _DEADLINES  # noqa: PLW0603
+    _DEADLINES = _Deadlines()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
+
+
 class _Watch:
     """Ends the connection of a call at its deadline, whatever it is waiting for."""
 
@@ -58,17 +103,15 @@ class _Watch:
         self.is_over = False
         self._lock = threading.Lock()
         self._held: socket.socket | None = None
-        self._timer = threading.Timer(max(left_s, 0.0), self._end)
-        self._timer.daemon = True
+        self._at_s = time.monotonic() + left_s
 
     def __enter__(self) -> "_Watch":
         _CALL.watch = self
-        self._timer.start()
+        _DEADLINES.add(self, self._at_s)
         return self
 
     def __exit__(self, *_: object) -> None:
         _CALL.watch = None
-        self._timer.cancel()
         self._hold(None)
 
     def hold(self, connected: socket.socket) -> None:
@@ -83,7 +126,8 @@ class _Watch:
             if self.is_over:
                 self._shut_down()
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Its time is over; for a call that has ended that changes nothing."""
         with self._lock:
             self.is_over = True
             self._shut_down()

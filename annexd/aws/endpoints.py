@@ -4,17 +4,22 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+# As botocore's partitions.json has them: eu-west-1, us-gov-east-1, cn-north-1, and the European Sovereign Cloud's
+# eusc-de-east-1, whose domain is amazonaws.eu.
+REGION = r"[a-z]{2,4}(?:-[a-z]+)+-\d+"
+DOMAIN = r"amazonaws\.(?:com(?:\.cn)?|eu)"
+DUAL_STACK = r"api\.(?:aws|amazonwebservices\.(?:com\.cn|eu))"
 FUNCTION_ARN = re.compile(  # arn:aws[-cn|-us-gov...]:lambda:REGION:ACCOUNT:function:NAME[:QUALIFIER]
-    r"arn:aws[a-z-]*:lambda:(?P<region>[a-z]{2}(-[a-z]+)+-\d+):(?P<account>\d{12}):function:[A-Za-z0-9_-]{1,64}"
+    rf"arn:aws[a-z-]*:lambda:(?P<region>{REGION}):(?P<account>\d{{12}}):function:[A-Za-z0-9_-]{{1,64}}"
     r"(:(\$LATEST|[A-Za-z0-9_-]{1,128}))?"
 )
 AWS_HOST = re.compile(  # ec2.us-east-1.amazonaws.com, us-east-1.ec2.amazonaws.com, lambda.cn-north-1.amazonaws.com.cn
-    r"(?:^|\.)(?P<region>[a-z]{2}(?:-[a-z]+)+-\d+)\.(?:[a-z0-9-]+\.)*amazonaws\.com(?:\.cn)?$|"
-    r"\.(?P<api_region>[a-z]{2}(?:-[a-z]+)+-\d+)\.(?:api\.aws|amazonaws\.com(?:\.cn)?)$"
+    rf"(?:^|\.)(?P<region>{REGION})\.(?:[a-z0-9-]+\.)*{DOMAIN}$|"
+    rf"\.(?P<api_region>{REGION})\.(?:{DUAL_STACK}|{DOMAIN})$"
 )
 OWN_HOST = re.compile(  # of the services that annexd asks; whatever else is below amazonaws.com may be a customer's
-    r"(?:ec2|lambda|logs|s3|sts)(?:-fips)?(?:\.dualstack)?\.[a-z]{2}(?:-[a-z]+)+-\d+\."
-    r"(?:amazonaws\.com(?:\.cn)?|api\.aws)|(?:ec2|s3|sts)\.amazonaws\.com"
+    rf"(?:ec2|lambda|logs|s3|sts)(?:-fips)?(?:\.dualstack)?\.{REGION}\."
+    rf"(?:{DOMAIN}|{DUAL_STACK})|(?:ec2|s3|sts)\.amazonaws\.com"
 )
 # As botocore.utils.is_valid_endpoint_url has it: it makes no client for any other.
 HOST = re.compile(r"(?:(?!-)[A-Za-z\d-]{1,63}(?<!-)\.)*(?!-)[A-Za-z\d-]{1,63}(?<!-)\.?|[\da-fA-F:.]+")

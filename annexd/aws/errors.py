@@ -23,6 +23,7 @@ from botocore.exceptions import ConnectionError as NoConnection
 
 from annexd.aws.answers import UnknownShape
 from annexd.aws.limiter import ThrottledLocally
+from annexd.aws.remedies import remedy_of, without_encoded
 
 AWS_ERRORS: Final = (ClientError, BotoCoreError)  # whatever AWS says no with, and the way to it
 # What botocore's parsers and signers raise where an answer, or an endpoint's address, is none that AWS has.
@@ -42,6 +43,7 @@ NOT_FOUND: Final = frozenset(
         "ServerSideEncryptionConfigurationNotFoundError",
         "OwnershipControlsNotFoundError",
         "InvalidGroup.NotFound",
+        "InvalidVpcID.NotFound",
         "NoSuchResourceException",  # Service Quotas
     }
 )
@@ -126,15 +128,12 @@ CAPACITY: Final = frozenset(
     }
 )
 CLEAR: Final = NOT_FOUND | THROTTLED | DENIED | EXPIRED | QUOTA | CAPACITY  # whatever the HTTP status is
-CANCELLED_ALREADY: Final = frozenset(
-    {  # CancelSpotFleetRequests, inside an HTTP 200
-        "fleetRequestIdDoesNotExist",
-        "fleetRequestNotInCancellableState",
-    }
-)
+# CancelSpotFleetRequests, inside an HTTP 200.  Not fleetRequestIdDoesNotExist: a fleet that was described just now is
+# there, and may only be unknown where it was to be cancelled.
+CANCELLED_ALREADY: Final = frozenset({"fleetRequestNotInCancellableState"})
 NEVER_SENT: Final = (EndpointConnectionError, ConnectTimeoutError)
 SIGNIFICANT_SKEW_S: Final = 120.0  # AWS takes five minutes for some services, fifteen for others
-MAX_MESSAGE: Final = 1000  # characters: UnauthorizedOperation brings a long encoded message
+MAX_MESSAGE: Final = 1000  # characters
 MAX_CODE: Final = 100
 
 
@@ -204,6 +203,11 @@ def is_denied(error: Exception) -> bool:
     return code_of(error) in DENIED | EXPIRED
 
 
+def is_dry_run_yes(error: Exception) -> bool:
+    """A DryRun was answered: these credentials may."""
+    return code_of(error) == "DryRunOperation"
+
+
 def is_expired(error: Exception) -> bool:
     """These credentials were good once."""
     return code_of(error) in EXPIRED
@@ -250,8 +254,10 @@ def describe(error: Exception, operation: str) -> str:
         if isinstance(error, BotoCoreError) and not isinstance(error, _connection_errors()):
             return f"{operation} could not be sent: {_short(str(error))}"
         return f"{operation} got no clear answer: {_short(str(error))}"
-    message = _short(str(error.response.get("Error", {}).get("Message", "")))
-    return f"{operation} {_verdict(error)} ({code_of(error)}): {message}{_clocks(error)}"
+    message = str(error.response.get("Error", {}).get("Message", ""))
+    words = f"{_short(without_encoded(message))}{_clocks(error)}"
+    remedy = remedy_of(message, operation)
+    return f"{operation} {_verdict(error)} ({code_of(error)}): {words}{f'; {remedy}' if remedy else ''}"
 
 
 def describe_shape(error: Exception, operation: str) -> str:

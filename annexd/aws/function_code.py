@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError
 TIMEOUT_S: Final = 20.0
 MAX_ZIP_BYTES: Final = 4 * 2**20  # ours has a hundredth of it
 MAX_FILES: Final = 20
+AWS_DOMAINS: Final = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu")
 
 
 class NoCode(Exception):
@@ -47,9 +48,9 @@ def function_files(location: str, endpoint_url: str) -> dict[str, bytes]:
 
 def _may_hold_code(location: str, endpoint_url: str) -> bool:
     """AWS names an address of S3; whoever answers in its stead could name anything that annexd's network reaches."""
-    told, endpoint = urlsplit(location), urlsplit(endpoint_url)
-    of_aws = told.scheme == "https" and (told.hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn"))
-    return of_aws or (told.scheme, told.netloc) == (endpoint.scheme, endpoint.netloc)
+    url, endpoint = urlsplit(location), urlsplit(endpoint_url)
+    of_aws = url.scheme == "https" and (url.hostname or "").endswith(AWS_DOMAINS)
+    return of_aws or (url.scheme, url.netloc) == (endpoint.scheme, endpoint.netloc)
 
 
 def _unpacked(content: bytes) -> dict[str, bytes]:

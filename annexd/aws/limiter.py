@@ -21,7 +21,7 @@ class ThrottledLocally(BotoCoreError):  # type: ignore[misc]  # botocore has no 
 
 
 @dataclass(frozen=True)
-class RetryPolicy:
+class ThrottlePolicy:
     """All in seconds."""
 
     first_s: float = 0.25  # between two calls, after the first throttled one
@@ -35,11 +35,11 @@ class Limiter:
 
     def __init__(
         self,
-        pace: RetryPolicy | None = None,
+        pace: ThrottlePolicy | None = None,
         clock_s: Callable[[], float] = time.monotonic,
         wait: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._pace, self._clock_s, self._wait = pace or RetryPolicy(), clock_s, wait
+        self._pace, self._clock_s, self._wait = pace or ThrottlePolicy(), clock_s, wait
         self._lock = threading.Lock()
         self._interval_s = 0.0
         self._next_s = 0.0

@@ -1,6 +1,6 @@
-"""HTCondor's wire protocol (CEDAR), server side, without I/O: bytes in, events out.
+"""Implement the server side of HTCondor's wire protocol (CEDAR) without I/O: bytes in, events out.
 
-Nothing in here waits, asks the time, logs or opens anything: what the core cannot know becomes an event
-(events.py), and the answer returns by a method of Connection (connection.py).  Whatever bytes a peer sends,
-nothing but PeerError (errors.py) comes out.
+The core never waits, logs, opens a file or reads the clock.  It asks for what it cannot know by an event (events.py);
+the answer comes back through a method of Connection (connection.py).  No input raises anything but PeerError
+(errors.py).
 """

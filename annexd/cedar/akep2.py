@@ -1,7 +1,6 @@
-"""The key schedules of IDTOKENS and PASSWORD: AKEP2 with and without a token (condor_auth_passwd.cpp).
+"""Derive the keys of IDTOKENS and PASSWORD: AKEP2 with and without a token (condor_auth_passwd.cpp).
 
-Client and server prove to each other that they know a token's signature, or the pool's password, neither of
-which is ever sent.
+Client and server prove to each other that they know a token's signature or the pool password.  Neither is ever sent.
 """
 
 import hashlib
@@ -15,7 +14,7 @@ ALGORITHMS = {
     "HS256": hashlib.sha256,
     "HS384": hashlib.sha384,
     "HS512": hashlib.sha512,
-}  # and never another one
+}  # no others
 
 # condor_auth_passwd.cpp, setup_seed
 SEED_KA = bytes.fromhex(
@@ -29,7 +28,10 @@ SEED_KA = bytes.fromhex(
 
 
 def shared_key(signing_secret: Secret, algorithm: str, token: str) -> Secret:
-    """The key "ka" that both sides derive.  token: header and payload, as they were sent."""
+    """Derive the key "ka" from a token.
+
+    token: header and payload exactly as sent.
+    """
     text = token.encode()
     jwt_key = hkdf(signing_secret.reveal(), b"master jwt")
     signature = hmac.digest(jwt_key, text, ALGORITHMS[algorithm])
@@ -37,7 +39,7 @@ def shared_key(signing_secret: Secret, algorithm: str, token: str) -> Secret:
 
 
 def password_key(password: Secret) -> Secret:
-    """The key "ka" of version 1, from the pool's password, which is doubled as it always was."""
+    """Derive the key "ka" of version 1 from the pool password, which HTCondor doubles."""
     return Secret(hmac.digest(SEED_KA, password.reveal() * 2, hashlib.sha1))
 
 

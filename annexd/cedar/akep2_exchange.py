@@ -1,18 +1,17 @@
-"""The three messages of AKEP2 (condor_auth_passwd.cpp), by which IDTOKENS and PASSWORD prove a shared key.
+"""Exchange the three messages of AKEP2 (condor_auth_passwd.cpp), by which IDTOKENS and PASSWORD prove a shared key.
 
     client  status, len(A), A, [token,] 256, rA
     server  status, len(A), A, len(B), B, 256, rA, 256, rB, 20, proof
     client  status, len(A), A, 256, rB, 20, proof
 
-The third message is never answered: a client that is refused any later than by the second believes that it
-succeeded, and waits.
+The third message is never answered.  A client refused after the second one believes that it succeeded, and waits.
 """
 
 import hmac
 from dataclasses import dataclass
 
 from annexd.cedar import akep2
-from annexd.cedar.dialogue import Dialogue, Steps
+from annexd.cedar.dialogue import Dialogue, Exchange
 from annexd.cedar.message import MessageReader
 from annexd.cedar.method import MethodFailed
 from annexd.cedar.secret import Secret
@@ -24,7 +23,7 @@ _CONDOR_PASSWORD_SINCE = (23, 9, 0)
 
 @dataclass(frozen=True)
 class Opening:
-    """The first message.  token: "" where none is sent."""
+    """The first message.  token: "" if none is sent."""
 
     status: int
     name: str
@@ -55,42 +54,42 @@ class _Closing:
         return closing
 
 
-def receive_opening(dialogue: Dialogue, *, has_token: bool) -> Steps[Opening]:
+def receive_opening(dialogue: Dialogue, *, has_token: bool) -> Exchange[Opening]:
     message = yield from dialogue.receive()
     status = message.integer()
-    message.integer()  # of the name, which is a string and has its own end
+    message.integer()  # the length of the name, which is NUL-terminated anyway
     name, token = message.string(), message.string() if has_token else ""
     opening = Opening(status, name, token, message.raw(message.integer()))
     message.end()
     if opening.status == _ABORT:
-        raise MethodFailed("the peer gave up")
+        raise MethodFailed("the peer aborted")
     return opening
 
 
-def refuse(dialogue: Dialogue) -> Steps[None]:
-    """Say so in the second message; the client's third one says no more than that it heard."""
+def refuse(dialogue: Dialogue) -> Exchange[None]:
+    """Refuse in the second message; the client's third one only acknowledges."""
     message = dialogue.message().integer(_ERROR).integer(0).string("").integer(0).string("")
     dialogue.send(message.integer(0).integer(0).integer(0))
     yield from dialogue.receive()
 
 
-def prove_and_check(dialogue: Dialogue, opening: Opening, key: Secret) -> Steps[None]:
-    """Show that this daemon knows the key, and see whether the peer does.  Raises MethodFailed."""
+def prove_and_check(dialogue: Dialogue, opening: Opening, key: Secret) -> Exchange[None]:
+    """Prove that this daemon knows the key and verify that the peer does.  Raises MethodFailed."""
     server_nonce = dialogue.context.random(akep2.NONCE_BYTES)
     _prove(dialogue, opening, key, server_nonce)
     closing = _Closing.read((yield from dialogue.receive()))
     _check(closing, opening, key, server_nonce)
 
 
-def own_name(dialogue: Dialogue) -> str:
-    """Who a daemon is that holds the pool's password, as this peer spells it."""
+def pool_user(dialogue: Dialogue) -> str:
+    """Return the user that holds the pool password, as this peer's version spells it."""
     if dialogue.peer_version >= _CONDOR_PASSWORD_SINCE:
         return CONDOR_PASSWORD
     return f"condor_pool@{dialogue.context.uid_domain}"
 
 
 def _prove(dialogue: Dialogue, opening: Opening, key: Secret, server_nonce: bytes) -> None:
-    server = own_name(dialogue)
+    server = pool_user(dialogue)
     proof = akep2.server_proof(key, opening.name, server, opening.nonce, server_nonce)
     message = dialogue.message().integer(_OK)
     for name in (opening.name, server):
@@ -102,8 +101,8 @@ def _prove(dialogue: Dialogue, opening: Opening, key: Secret, server_nonce: byte
 
 def _check(closing: _Closing, opening: Opening, key: Secret, server_nonce: bytes) -> None:
     if closing.status != _OK:
-        differs = "signing key is not the one of its token" if opening.token else "password is not its own"
-        raise MethodFailed(f"the peer found that this daemon's {differs}")
+        secret = "signing key does not match its token" if opening.token else "password differs from its own"
+        raise MethodFailed(f"the peer reports that this daemon's {secret}")
     expected = akep2.client_proof(key, opening.name, server_nonce)
     is_proved = hmac.compare_digest(closing.proof, expected)
     if not (is_proved and closing.name == opening.name and hmac.compare_digest(closing.nonce, server_nonce)):

@@ -1,9 +1,9 @@
-"""ANONYMOUS: nothing is proved, and both sides know it (condor_auth_anonymous.cpp).
+"""ANONYMOUS: neither side proves anything (condor_auth_anonymous.cpp).
 
-The user has no domain, so only a map file can make anybody of it.
+The user has no domain; only the map file can give it an identity.
 """
 
-from annexd.cedar.dialogue import Dialogue, Steps
+from annexd.cedar.dialogue import Dialogue, Exchange
 from annexd.cedar.identity import ANONYMOUS_USER, Identity
 from annexd.cedar.naming import user_of
 
@@ -11,7 +11,7 @@ METHOD = "ANONYMOUS"
 _DONE = 1
 
 
-def authenticate(dialogue: Dialogue) -> Steps[Identity]:
+def authenticate(dialogue: Dialogue) -> Exchange[Identity]:
     dialogue.send(dialogue.message().integer(_DONE))
-    yield from ()  # every method is a generator; this one has nothing to wait for
+    yield from ()  # every method is a generator; this one never waits
     return Identity(user_of(METHOD, ANONYMOUS_USER, dialogue.context, default=ANONYMOUS_USER), METHOD)

@@ -1,14 +1,13 @@
-"""The method loop: the peer offers, this daemon picks, until one method proves a name or none is left.
+"""Try authentication methods: the peer offers, this daemon picks, until one succeeds or none is left.
 
-One module a method; METHODS is all that has to know them.  (authentication.cpp,
-Authentication::authenticate_continue)
+Each method is a module and an entry in METHODS.  (authentication.cpp, Authentication::authenticate_continue)
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from annexd.cedar import anonymous, claimtobe, filesystem, idtokens, password, tls
-from annexd.cedar.dialogue import Dialogue, Steps
+from annexd.cedar.dialogue import Dialogue, Exchange
 from annexd.cedar.errors import AuthenticationFailed
 from annexd.cedar.identity import Identity
 from annexd.cedar.method import MethodFailed
@@ -18,12 +17,10 @@ from annexd.cedar.policy import canonical_method
 
 @dataclass(frozen=True)
 class Method:
-    """bit: of the mask (condor_auth.h).  run: the server's side, which returns who the peer is or raises
-    MethodFailed.
-    """
+    """bit: its bit in the mask (condor_auth.h).  run: the server side; returns the identity or raises MethodFailed."""
 
     bit: int
-    run: Callable[[Dialogue], Steps[Identity]]
+    run: Callable[[Dialogue], Exchange[Identity]]
 
 
 METHODS: Mapping[str, Method] = {
@@ -36,10 +33,10 @@ METHODS: Mapping[str, Method] = {
 }
 
 
-def authenticate(dialogue: Dialogue, agreed: tuple[str, ...]) -> Steps[Identity]:
-    """Who the peer is, by the first of the agreed methods that succeeds.  Each is tried once.
+def authenticate(dialogue: Dialogue, agreed: tuple[str, ...]) -> Exchange[Identity]:
+    """Return the peer's identity by the first agreed method that succeeds.  Tries each once.
 
-    Raises AuthenticationFailed, with what every method said, when the peer has been told that none is left.
+    Raises AuthenticationFailed, with the reason of each method, after telling the peer that none is left.
     """
     left = [name for name in map(canonical_method, agreed) if name in METHODS]
     reasons: list[str] = []
@@ -59,7 +56,7 @@ def authenticate(dialogue: Dialogue, agreed: tuple[str, ...]) -> Steps[Identity]
             return identity if user == identity.user else replace(identity, user=user)
 
 
-def _offer(dialogue: Dialogue) -> Steps[int]:
+def _offer(dialogue: Dialogue) -> Exchange[int]:
     message = yield from dialogue.receive()
     mask = message.integer()
     message.end()
@@ -69,7 +66,7 @@ def _offer(dialogue: Dialogue) -> Steps[int]:
 def _failure(reasons: list[str]) -> AuthenticationFailed:
     return AuthenticationFailed(
         what="authentication failed",
-        why="; ".join(reasons) or "the peer can use none of the methods that this daemon accepts",
-        next_step="compare SEC_CLIENT_AUTHENTICATION_METHODS there and SEC_DEFAULT_AUTHENTICATION_METHODS here",
+        why="; ".join(reasons) or "the peer supports no method that this daemon accepts",
+        next_step="compare the client's SEC_CLIENT_AUTHENTICATION_METHODS with SEC_DEFAULT_AUTHENTICATION_METHODS here",
         tell_peer="authentication failed",
     )

@@ -1,4 +1,4 @@
-"""Messages over frames: in clear first, and protected once there is a key."""
+"""Carry messages in frames: in clear at first, protected once there is a key."""
 
 from cryptography.hazmat.primitives.ciphers import CipherContext
 
@@ -8,23 +8,23 @@ from annexd.cedar.errors import MalformedMessage, PeerError, TooLarge
 from annexd.cedar.frame import HEADER, parse_header, pieces
 from annexd.cedar.secret import Secret
 
-# HTCondor fills a buffer of 4096 bytes before it sends a frame that is not the last (buffers.h).  Frames cost time
-# whatever their length, and this daemon serves everybody in one thread.
+# HTCondor fills a buffer of 4096 bytes before it sends a frame that is not the last (buffers.h).  Each frame costs time
+# regardless of its length, and one thread serves all connections.
 SPARE_FRAMES, BYTES_A_FRAME = 16, 1024
-MAX_CLEAR_BYTES = 1024 * 1024  # reli_sock.cpp hashes no more than that; both sides must have hashed the same
+MAX_CLEAR_BYTES = 1024 * 1024  # reli_sock.cpp hashes no more; both sides must hash the same bytes
 
 
 class Channel:
-    """One connection's bytes in both directions.
+    """The bytes of one connection, in both directions.
 
-    max_message_bytes: of one message, as it is on the wire; the connection raises it when it knows the peer.
-    proved_message_bytes: the same, from the first frame on that proved the key.
+    max_message_bytes: limit on one message as on the wire; raised once the peer is known.
+    proved_message_bytes: the limit from the first frame that proves the key.
     """
 
     def __init__(self, max_message_bytes: int) -> None:
         self.max_message_bytes = max_message_bytes
         self.proved_message_bytes = max_message_bytes
-        self.at_end = False  # of what the peer sends
+        self.at_end = False  # the peer sends no more
         self._received = bytearray()
         self._message: list[bytes] = []
         self._message_bytes = 0
@@ -37,12 +37,12 @@ class Channel:
 
     @property
     def is_encrypted(self) -> bool:
-        """Whether all is encrypted; strings are then spelled in another way."""
+        """Whether messages are encrypted as a whole, which changes how strings are encoded."""
         return self._legacy.encryption if self._legacy else self._sealer is not None
 
     @property
     def sends_files_in_messages(self) -> bool:
-        """With AES; else their bytes stand between messages (ReliSock::put_file)."""
+        """Whether file parts are messages (AES) or raw bytes between messages (ReliSock::put_file)."""
         return isinstance(self._sealer, Encryptor)
 
     @property
@@ -60,7 +60,7 @@ class Channel:
         return sent
 
     def next_message(self) -> bytes | None:
-        """The next whole message, or None until there are more bytes."""
+        """Return the next whole message, or None if more bytes are needed."""
         size = self._opener.header_bytes if self._opener else HEADER.size
         while len(self._received) >= size:
             header = bytes(self._received[:size])
@@ -70,7 +70,7 @@ class Channel:
                 return None
             self._message.append(self._take_frame(header, length))
             self._message_bytes += length
-            self._check_frames()
+            self._check_frame_count()
             if is_last:
                 return self._take_message()
         return None
@@ -91,20 +91,20 @@ class Channel:
             self._to_send += self._sealer.seal_bare(part) if self._sealer else part
 
     def encrypt(self, key: Secret, iv: bytes) -> None:
-        """Use AES with this key from here on, in both directions.  The transcripts in clear are bound to it."""
+        """Switch both directions to AES.  The first frames authenticate the transcripts in clear."""
         if max(self._clear_in.length, self._clear_out.length) >= MAX_CLEAR_BYTES:
-            raise TooLarge("too much was said before encryption", f"more than {MAX_CLEAR_BYTES} bytes")
+            raise TooLarge("too many bytes before encryption", f"more than {MAX_CLEAR_BYTES}")
         self._sealer = Encryptor(key, iv, self._clear_out, self._clear_in)
         self._opener = Decryptor(key, self._clear_in, self._clear_out)
 
     def protect(self, protection: legacy.Protection) -> None:
-        """Use a legacy cipher from here on, in both directions."""
+        """Switch both directions to a legacy cipher."""
         self._legacy = protection
         self._sealer = legacy.Sealer(protection)
         self._opener = legacy.Opener(protection)
 
     def secret_writer(self) -> CipherContext | None:
-        """What encrypts the secrets of one message, where nothing else of it is encrypted and there is a key."""
+        """Return the cipher for the secrets of a message that is not encrypted otherwise; None if not needed."""
         return legacy.secret_writer(self._legacy) if self._legacy and not self._legacy.encryption else None
 
     def secret_reader(self) -> CipherContext | None:
@@ -112,9 +112,9 @@ class Channel:
 
     def _check_size(self, length: int) -> None:
         if self._message_bytes + length > self.max_message_bytes:
-            raise TooLarge("message too large", f"more than {self.max_message_bytes} bytes from this peer")
+            raise TooLarge("message too large", f"more than {self.max_message_bytes} bytes, the limit for this peer")
 
-    def _check_frames(self) -> None:
+    def _check_frame_count(self) -> None:
         if len(self._message) > SPARE_FRAMES + self._message_bytes // BYTES_A_FRAME:
             raise TooLarge("too many frames in a message", f"{len(self._message)} for {self._message_bytes} bytes")
 
@@ -135,10 +135,10 @@ class Channel:
         self._message_bytes = 0
         return message
 
-    def cut_off(self) -> PeerError:
-        """What it means that the peer's bytes ended where they did."""
+    def truncation_error(self) -> PeerError:
+        """Return the error for a peer that closed in the middle of a message."""
         return MalformedMessage(
             "connection closed in the middle of a message",
-            f"{len(self._received)} bytes of an unfinished frame were left",
-            "see whether the client was stopped or a firewall ended the connection",
+            f"{len(self._received)} bytes of an incomplete frame were received",
+            "check whether the client was stopped or a firewall closed the connection",
         )

@@ -1,13 +1,13 @@
-"""CLAIMTOBE: the peer says who it is, and is believed (condor_auth_claim.cpp).
+"""CLAIMTOBE: the peer claims a name without proof (condor_auth_claim.cpp).
 
-For networks in which everybody may be trusted.  The session it makes is good for the level of its command and
-what that implies, and no more (handshake.py).
+For networks in which every host is trusted.  The session is limited to the level of its command and the levels that it
+implies (handshake.py).
 """
 
 import re
 
 from annexd.cedar.context import ServerContext
-from annexd.cedar.dialogue import Dialogue, Steps
+from annexd.cedar.dialogue import Dialogue, Exchange
 from annexd.cedar.identity import Identity
 from annexd.cedar.message import MessageReader
 from annexd.cedar.method import MethodFailed
@@ -15,14 +15,14 @@ from annexd.cedar.naming import user_of
 
 METHOD = "CLAIMTOBE"
 _HAS_NAME, _BELIEVED, _REFUSED = 1, 1, 0
-_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,256}")  # it is logged, and kept with each session
+_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,256}")  # logged, and stored with each session
 
 
-def authenticate(dialogue: Dialogue) -> Steps[Identity]:
+def authenticate(dialogue: Dialogue) -> Exchange[Identity]:
     name = _claimed_name((yield from dialogue.receive()))
     if not _NAME.fullmatch(name):
         dialogue.send(dialogue.message().integer(_REFUSED))
-        raise MethodFailed("the peer claims a name that is empty, too long or not printable")
+        raise MethodFailed("the claimed name is empty, too long or not printable")
     dialogue.send(dialogue.message().integer(_BELIEVED))
     full = _with_domain(name, dialogue.context)
     return Identity(user_of(METHOD, full, dialogue.context, default=full), METHOD)
@@ -31,7 +31,7 @@ def authenticate(dialogue: Dialogue) -> Steps[Identity]:
 def _claimed_name(message: MessageReader) -> str:
     if message.integer() != _HAS_NAME:
         message.end()
-        raise MethodFailed("the peer could not find out its own name")
+        raise MethodFailed("the peer could not determine its own name")
     name = message.string()
     message.end()
     return name

@@ -1,13 +1,12 @@
-"""ClassAds as plain values: a reader that takes literals and evaluates nothing, and a writer for flat ads.
+"""Read ClassAds as plain values, without evaluating anything, and write flat ads.
 
-An ad travels as lines `Name = expression` in the old syntax, where backslash is an ordinary character except
-before a quote.  classad2 would read them too, but an expression of 600 kB of `1+1+1+...` makes it overflow
-its stack and end the process (measured with 25.14.1); here whatever is no literal, list or nested ad is
-refused by the attribute's name.
+An ad is sent as lines `Name = expression` in the old syntax, in which a backslash is an ordinary character except
+before a quote.  classad2 could read them too, but 600 kB of `1+1+1+...` overflow its stack and end the process
+(measured with 25.14.1).  This reader accepts literals, lists and nested ads; anything else is refused with the name of
+the attribute.
 
-The syntax cannot spell everything: a backslash at the end of a string inside a list or nested ad runs into
-what follows (HTCondor's own reader fails there too), and HTCondor's reader takes a quote before a newline for
-the end.
+The syntax cannot express every string.  A backslash at the end of a string inside a list or nested ad escapes the
+closing quote (in HTCondor's reader too), and HTCondor's reader takes a quote before a newline for the end.
 """
 
 import math
@@ -25,7 +24,7 @@ INTEGERS = range(-(2**63), 2**63)
 
 @dataclass(frozen=True)
 class AdLimits:
-    """Bounds on one ad: attributes at the top, values in all, and levels of lists and ads in each other."""
+    """Limits for one ad: top-level attributes, values in total, and nesting depth."""
 
     attributes: int = 1000
     values: int = 200_000
@@ -34,9 +33,9 @@ class AdLimits:
 
 HANDSHAKE_AD = AdLimits(attributes=100, values=100, depth=0)  # as getPODClassAd; an honest client sends about 20
 
-# With the value, where it is a string without a quote in it, as most are.
+# Includes the value if it is a string without quotes, as most are.
 _LINE = re.compile(r'[ \t]*([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(?:"([^"]*+)"[ \t\r\n]*+\Z)?')
-# A whole line of an ad in clear, as nearly all of a handshake's are.
+# A whole line of an ad in clear; matches nearly all lines of a handshake.
 _PLAIN_LINE = re.compile(r'(?<![^\0])([A-Za-z_]\w*+) = (?:"([^"\0]*+)"|([1-9][0-9]{0,17}|true|false))\0', re.ASCII)
 _TOKEN = re.compile(
     r"""[ \t\r\n]*+(?:
@@ -50,27 +49,29 @@ _TOKEN = re.compile(
 )
 _SMALL_INTEGER = re.compile(r"[1-9][0-9]{0,17}")
 _SPACE = " \t\r\n"
-_WORDS: Mapping[str, Scalar] = {"true": True, "false": False, "undefined": None}
-_LONGEST_NUMBER = 400  # digits; float() and int() would take as many as they get
-_SHOWN = 60  # characters of a name; an error is one line of the log
+_KEYWORDS: Mapping[str, Scalar] = {"true": True, "false": False, "undefined": None}
+_MAX_DIGITS = 400  # int() and float() accept any number
+_MAX_SHOWN = 60  # characters of a name; an error is one log line
 
 
-class _NoValue(Exception):
-    """What stands there is no literal, list or ad."""
+class _NotPlain(Exception):
+    """The value is not a literal, list or ad."""
 
 
 def plain_ad(lines: str) -> dict[str, Value]:
-    """By lower-case names, what is plainest in these lines, each ended by NUL: strings without quotes, small numbers,
-    true and false.  It has as many attributes as there are lines if that is all, and none is there twice.
+    """Return the simplest attributes by lower-case name: strings without quotes, small numbers, true and false.
+
+    lines: each ends with NUL.  The result is complete if it has as many attributes as there are lines: none was left
+    out, and none is duplicated.
     """
     return {
-        name.lower(): text if not word else _WORDS[word] if word in _WORDS else int(word)
+        name.lower(): text if not word else _KEYWORDS[word] if word in _KEYWORDS else int(word)
         for name, text, word in _PLAIN_LINE.findall(lines)
     }
 
 
 class AdReader:
-    """Collects one ad, line by line."""
+    """Collects the attributes of one ad, line by line."""
 
     def __init__(self, limits: AdLimits) -> None:
         self.attributes: dict[str, Value] = {}
@@ -79,14 +80,14 @@ class AdReader:
         self._budget = _Budget(limits.values)
 
     def line(self, line: str) -> None:
-        """Take `Name = value`."""
+        """Add one `Name = value`.  Raises PeerError."""
         match = _LINE.match(line)
         if not match:
-            raise MalformedMessage("malformed ClassAd", "a line is not of the form Name = value")
+            raise MalformedMessage("malformed ClassAd", "a line does not have the form Name = value")
         name, text = match.groups()
         folded = name.lower()
         if folded in self._names:
-            raise MalformedMessage("malformed ClassAd", f"attribute {name[:_SHOWN]} is there twice")
+            raise MalformedMessage("malformed ClassAd", f"attribute {name[:_MAX_SHOWN]} is duplicated")
         self._names.add(folded)
         if text is not None:
             self._budget.spend()
@@ -94,13 +95,13 @@ class AdReader:
             return
         try:
             self.attributes[name] = self._value(line[match.end() :].rstrip(_SPACE))
-        except _NoValue as error:
-            raise _refusal(name[:_SHOWN], error, self._limits) from error
+        except _NotPlain as error:
+            raise _refusal(name[:_MAX_SHOWN], error, self._limits) from error
 
     def _value(self, text: str) -> Value:
-        if text in _WORDS or _SMALL_INTEGER.fullmatch(text):
+        if text in _KEYWORDS or _SMALL_INTEGER.fullmatch(text):
             self._budget.spend()
-            return _WORDS[text] if text in _WORDS else int(text)
+            return _KEYWORDS[text] if text in _KEYWORDS else int(text)
         inner = text[1:-1]
         if len(text) >= 2 and text[0] == text[-1] == '"' and '"' not in inner.replace('\\"', ""):
             self._budget.spend()
@@ -108,7 +109,7 @@ class AdReader:
         return _Parser(text, self._budget, self._limits.depth).whole()
 
 
-def _refusal(name: str, fault: _NoValue, limits: AdLimits) -> PeerError:
+def _refusal(name: str, fault: _NotPlain, limits: AdLimits) -> PeerError:
     if limits.depth:
         accepted = "numbers, strings, booleans, UNDEFINED, lists and nested ads"
     else:
@@ -132,7 +133,7 @@ class _Budget:
 
 
 class _Parser:
-    """Reads one expression.  It recurses, but never deeper than `depth`."""
+    """Parses one expression; recurses at most `depth` levels."""
 
     def __init__(self, text: str, budget: _Budget, depth: int) -> None:
         self._text = text
@@ -143,13 +144,13 @@ class _Parser:
     def whole(self) -> Value:
         value = self._value(self._next(), self._depth)
         if self._text[self._position :].strip(_SPACE):
-            raise _NoValue(f"there is an operator or something else at character {self._position + 1}")
+            raise _NotPlain(f"unexpected text, such as an operator, at character {self._position + 1}")
         return value
 
     def _next(self) -> re.Match[str]:
         match = _TOKEN.match(self._text, self._position)
         if not match:
-            raise _NoValue(f"there is no value at character {self._position + 1}")
+            raise _NotPlain(f"no value at character {self._position + 1}")
         self._position = match.end()
         return match
 
@@ -161,14 +162,14 @@ class _Parser:
         if kind in {"integer", "real"}:
             return _number(kind, text)
         if kind == "name":
-            return _word(text, token.start(kind))
+            return _keyword(text, token.start(kind))
         return self._container(text, token.start("mark"), depth)
 
     def _container(self, mark: str, position: int, depth: int) -> Value:
         if mark not in "{[":
-            raise _NoValue(f"{mark} stands where a value should be, at character {position + 1}")
+            raise _NotPlain(f"{mark} instead of a value at character {position + 1}")
         if depth == 0:
-            raise _NoValue(f"a list or ad at character {position + 1} is nested too deeply")
+            raise _NotPlain(f"a list or ad at character {position + 1} is nested too deeply")
         return self._list(depth - 1) if mark == "{" else self._ad(depth - 1)
 
     def _list(self, depth: int) -> list[Value]:
@@ -188,7 +189,7 @@ class _Parser:
         while (token := self._next())["mark"] != "]":
             name = self._name(token)
             if name.lower() in seen:
-                raise _NoValue(f"{name[:_SHOWN]} is there twice in a nested ad")
+                raise _NotPlain(f"{name[:_MAX_SHOWN]} is duplicated in a nested ad")
             seen.add(name.lower())
             self._mark("=")
             attributes[name] = self._value(self._next(), depth)
@@ -199,36 +200,36 @@ class _Parser:
     def _name(self, token: re.Match[str]) -> str:
         name = token["name"]
         if not name:
-            raise _NoValue(f"there is no attribute name before character {self._position + 1}")
+            raise _NotPlain(f"no attribute name before character {self._position + 1}")
         return name[1:-1].replace("\\'", "'") if name[0] == "'" else name
 
     def _mark(self, accepted: str) -> str:
         mark: str | None = self._next()["mark"]
         if not mark or mark not in accepted:
-            raise _NoValue(f"{' or '.join(accepted)} is missing before character {self._position + 1}")
+            raise _NotPlain(f"{' or '.join(accepted)} is missing before character {self._position + 1}")
         return mark
 
 
 def _number(kind: str, text: str) -> int | float:
-    if len(text) > _LONGEST_NUMBER:
-        raise _NoValue("a number has too many digits")
+    if len(text) > _MAX_DIGITS:
+        raise _NotPlain("a number has too many digits")
     number = int(text) if kind == "integer" else float(text)
     if isinstance(number, int) and number not in INTEGERS:
-        raise _NoValue("an integer does not fit into 64 bits")
+        raise _NotPlain("an integer does not fit into 64 bits")
     if not math.isfinite(number):
-        raise _NoValue("a real number is out of range")
+        raise _NotPlain("a real number is out of range")
     return number
 
 
-def _word(text: str, position: int) -> Scalar:
+def _keyword(text: str, position: int) -> Scalar:
     try:
-        return _WORDS[text.lower()]
+        return _KEYWORDS[text.lower()]
     except KeyError:
-        raise _NoValue(f"there is a reference or function at character {position + 1}") from None
+        raise _NotPlain(f"a reference or function at character {position + 1}") from None
 
 
 def line_of(name: str, value: Scalar) -> str:
-    """`Name = value` as HTCondor writes it; what its reader would not take comes out as close as it can be."""
+    """Format `Name = value` as HTCondor does; text that its reader cannot take is approximated."""
     return f"{name} = {_quoted(value) if isinstance(value, str) else _expression(value)}"
 
 
@@ -245,7 +246,7 @@ def _expression(value: bool | int | float | None) -> str:
 
 
 def _quoted(value: str) -> str:
-    """A quote before a newline would end the string for HTCondor's reader: a space keeps them apart."""
+    """Quote a string, with a space between a quote and a newline, which HTCondor's reader would take for the end."""
     if '"' not in value and "\0" not in value:
         return f'"{value}"'
     readable = value.replace("\0", "\N{REPLACEMENT CHARACTER}").replace('"\n', '" \n')

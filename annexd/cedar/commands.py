@@ -1,8 +1,7 @@
-"""The commands of HTCondor that annexd may serve: numbers and names of condor_commands.h, and the levels they
-need.
+"""The HTCondor commands that annexd can serve: numbers and names from condor_commands.h, and required levels.
 
-The daemon registers those that it has handlers for: ServerContext.commands, by number.  The order of that
-table is the order of ValidCommands.
+The daemon registers those that it handles: ServerContext.commands, by number.  The order of that table is the order of
+ValidCommands.
 """
 
 from collections.abc import Mapping
@@ -48,7 +47,7 @@ DC_QUERY_INSTANCE = 60045
 
 @dataclass(frozen=True)
 class Command:
-    """payload: the client sends a message after the command; one without never sends a byte more."""
+    """payload: whether the client sends a message after the command; otherwise it sends nothing more."""
 
     number: int
     name: str
@@ -59,7 +58,7 @@ class Command:
 
     @property
     def does_nothing(self) -> bool:
-        """DC_NOP and its like, by which clients find out whether they are let in."""
+        """Whether it is DC_NOP or a variant, with which clients test their authorization."""
         return self.name.startswith("DC_NOP")
 
 
@@ -69,7 +68,7 @@ _ALL = (
     Command(DC_NOP_WRITE, "DC_NOP_WRITE", Level.WRITE),
     Command(DC_NOP_NEGOTIATOR, "DC_NOP_NEGOTIATOR", Level.NEGOTIATOR),
     Command(DC_NOP_ADMINISTRATOR, "DC_NOP_ADMINISTRATOR", Level.ADMINISTRATOR),
-    Command(DC_NOP_OWNER, "DC_NOP_OWNER", Level.ADMINISTRATOR),  # OWNER went with 10.x; the number stays
+    Command(DC_NOP_OWNER, "DC_NOP_OWNER", Level.ADMINISTRATOR),  # 10.x removed OWNER; the number remains
     Command(DC_NOP_CONFIG, "DC_NOP_CONFIG", Level.CONFIG),
     Command(DC_NOP_DAEMON, "DC_NOP_DAEMON", Level.DAEMON),
     Command(DC_NOP_ADVERTISE_STARTD, "DC_NOP_ADVERTISE_STARTD", Level.ADVERTISE_STARTD),
@@ -94,7 +93,7 @@ _ALL = (
     Command(DC_SET_FORCE_SHUTDOWN, "DC_SET_FORCE_SHUTDOWN", Level.ADMINISTRATOR),
     Command(DC_FETCH_LOG, "DC_FETCH_LOG", Level.ADMINISTRATOR, payload=True),
     Command(DC_PURGE_LOG, "DC_PURGE_LOG", Level.ADMINISTRATOR, payload=True),
-    # HTCondor's schedd and startd take these two at WRITE; here they spend money.
+    # HTCondor's schedd and startd require WRITE for these two; here they spend money.
     Command(CA_AUTH_CMD, "CA_AUTH_CMD", Level.ANNEX, force_authentication=True, payload=True),
     Command(CA_CMD, "CA_CMD", Level.ANNEX, payload=True),
 )

@@ -1,11 +1,11 @@
-"""One connection, from its first byte to its last: bytes in, events out."""
+"""Serve one connection, from its first byte to its last: bytes in, events out."""
 
 from collections.abc import Callable
 from typing import Any
 
 from annexd.cedar.commands import DC_AUTHENTICATE, Command
 from annexd.cedar.context import Endpoint, ServerContext
-from annexd.cedar.dialogue import Dialogue, PeerLeft, Steps
+from annexd.cedar.dialogue import Dialogue, Exchange, PeerLeft
 from annexd.cedar.errors import AuthorizationDenied, MalformedMessage, PeerError
 from annexd.cedar.events import (
     CONNECTION_CLOSED,
@@ -40,28 +40,29 @@ class Connection:
         match connection.next_event(now_s): ...
         transport.write(connection.data_to_send())
 
-    Read from the peer only when the event is NeedData, or bytes pile up here.
-    After PeerError: write data_to_send(), which may hold a last answer, and close.
+    Read from the peer only after NeedData; otherwise received bytes accumulate.
+    After PeerError, write data_to_send(), which may hold a last answer, and close.
     """
 
     def __init__(self, context: ServerContext, local: Callable[[], Endpoint]) -> None:
         self._dialogue = Dialogue(context, local)
-        self._steps = _serve(self._dialogue)
+        self._exchange = _serve(self._dialogue)
         self._question: Question | None = None
         self._answer: Any = None
         self._end: PeerError | None = None
         self._is_closed = False
 
     def receive_data(self, received: bytes) -> None:
-        """Bytes from the peer; b"" when it will send no more.  Only keeps them: next_event() reads them."""
+        """Store bytes from the peer, b"" at its end; next_event() parses them."""
         if received:
             self._dialogue.channel.receive(received)
         else:
             self._dialogue.channel.at_end = True
 
     def next_event(self, now_s: float) -> Event:
-        """What happened, or a question; NeedData when more bytes are needed.  Raises PeerError, then and ever
-        after.
+        """Return the next event: a result, a question, or NeedData.
+
+        Raises PeerError; from then on every call does.
         """
         if self._end:
             raise self._end
@@ -76,42 +77,42 @@ class Connection:
         return event
 
     def data_to_send(self) -> bytes:
-        """What is to be written now; each byte is given once."""
+        """Return the bytes to write now, each once."""
         return self._dialogue.channel.data_to_send()
 
     def filesystem_proof(self, owner: str | None) -> None:
-        """The answer to NeedFilesystemProof."""
+        """Answer NeedFilesystemProof."""
         self._reply_to(NeedFilesystemProof, owner)
 
     def signing_key(self, secret: Secret | None) -> None:
-        """The answer to NeedSigningKey; see signing_key.signing_secret()."""
+        """Answer NeedSigningKey; see signing_key.signing_secret()."""
         self._reply_to(NeedSigningKey, secret)
 
     def authorization(self, granted: bool) -> None:
-        """The answer to NeedAuthorization."""
+        """Answer NeedAuthorization."""
         self._reply_to(NeedAuthorization, granted)
 
     def message(self) -> MessageWriter:
-        """An empty message for reply(), which spells strings as this channel needs them now."""
+        """Return an empty message for reply(), with strings encoded as this channel requires now."""
         return self._dialogue.message()
 
     def reply(self, message: MessageWriter | bytes) -> None:
-        """Send one message (of any size: frames are cut as needed), encrypted if the channel is."""
+        """Send one message of any size, encrypted if the channel is."""
         self._dialogue.channel.send(message if isinstance(message, bytes) else message.body())
 
     def reply_with_part_of_file(self, part: bytes) -> None:
-        """As ReliSock::put_file sends a file: see sends_files_in_messages."""
+        """Send part of a file as ReliSock::put_file does; see sends_files_in_messages."""
         self._dialogue.channel.send_part_of_file(part)
 
     @property
     def sends_files_in_messages(self) -> bool:
-        """Whether each part of a file is a message of its own; else their bytes stand between messages."""
+        """Whether each part of a file is a message; otherwise its bytes are sent between messages."""
         return self._dialogue.channel.sends_files_in_messages
 
     def _advance(self) -> Event:
         answer, self._answer = self._answer, None
         try:
-            return self._steps.send(answer)
+            return self._exchange.send(answer)
         except (StopIteration, PeerLeft):
             self._is_closed = True
             return CONNECTION_CLOSED
@@ -121,12 +122,12 @@ class Connection:
 
     def _reply_to(self, kind: type[Question], answer: object) -> None:
         if not isinstance(self._question, kind):
-            raise TypeError(f"the question is {self._question}, not {kind.__name__}")
+            raise TypeError(f"the open question is {self._question}, not {kind.__name__}")
         self._question, self._answer = None, answer
 
 
-def _serve(dialogue: Dialogue) -> Steps[None]:
-    """All commands of one connection.  HTCondor's clients send one; a daemon may go on in its session."""
+def _serve(dialogue: Dialogue) -> Exchange[None]:
+    """Serve all commands of one connection.  HTCondor's clients send one; a daemon may send more in its session."""
     while True:
         message = yield from dialogue.receive()
         number = message.integer()
@@ -136,17 +137,19 @@ def _serve(dialogue: Dialogue) -> Steps[None]:
             yield from _raw_command(dialogue, find_command(dialogue, number), message)
 
 
-def _negotiated_command(dialogue: Dialogue, message: MessageReader) -> Steps[None]:
+def _negotiated_command(dialogue: Dialogue, message: MessageReader) -> Exchange[None]:
     if dialogue.session_id:
-        raise MalformedMessage("a second DC_AUTHENTICATE", "this connection has its session already")
+        raise MalformedMessage("a second DC_AUTHENTICATE", "this connection already has a session")
     client = read_client_ad(dialogue, message)
     command, payload = yield from (resume if names_session(client) else _in_new_session)(dialogue, client)
     yield _received(dialogue, command, payload)
 
 
-def _in_new_session(dialogue: Dialogue, client: ClientAd) -> Steps[tuple[Command, MessageReader | None]]:
-    """That the peer authenticated on this very connection is the proof: HTCondor's clients send nothing after it
-    but the message of a command that has one.
+def _in_new_session(dialogue: Dialogue, client: ClientAd) -> Exchange[tuple[Command, MessageReader | None]]:
+    """Return the command of a new session and its message.
+
+    Authentication on this connection is the proof of identity; HTCondor's clients send nothing after it but the message
+    of a command that has one.
     """
     command = yield from establish(dialogue, client)
     if command is None:
@@ -154,10 +157,10 @@ def _in_new_session(dialogue: Dialogue, client: ClientAd) -> Steps[tuple[Command
     return command, (yield from dialogue.receive()) if command.payload else None
 
 
-def _raw_command(dialogue: Dialogue, command: Command, message: MessageReader) -> Steps[None]:
-    """A bare number: in a session its user gives it, else nobody in particular."""
+def _raw_command(dialogue: Dialogue, command: Command, message: MessageReader) -> Exchange[None]:
+    """Handle a bare command number: given by the session's user, or unauthenticated without a session."""
     if not dialogue.session_id:
-        _check_takes_raw(dialogue, command)
+        _check_accepts_raw(dialogue, command)
     if not (yield from is_authorized(dialogue, command)):
         deny(dialogue, command)
     if not command.payload:
@@ -169,8 +172,8 @@ def _received(dialogue: Dialogue, command: Command, payload: MessageReader | Non
     return CommandReceived(command, dialogue.identity, dialogue.session_id, payload)
 
 
-def _check_takes_raw(dialogue: Dialogue, command: Command) -> None:
-    is_open = command.level is Level.ALLOW or server_policy(dialogue, command).takes_raw_commands
+def _check_accepts_raw(dialogue: Dialogue, command: Command) -> None:
+    is_open = command.level is Level.ALLOW or server_policy(dialogue, command).accepts_raw_commands
     if command.force_authentication or not is_open:
         raise AuthorizationDenied(
             what=f"{command.name} came without a security session",

@@ -1,4 +1,4 @@
-"""What a server is: everything about a Connection that does not come from its peer."""
+"""The settings of a server: everything that a Connection needs and does not get from its peer."""
 
 import ssl
 from collections.abc import Callable, Mapping
@@ -14,22 +14,21 @@ from annexd.cedar.session import SessionCache
 
 
 def unmapped(method: str, name: str) -> str | None:  # noqa: ARG001
-    """The map of a daemon without CERTIFICATE_MAPFILE."""
+    """Map no name: a daemon without CERTIFICATE_MAPFILE."""
     return None
 
 
 def never_revoked(claims: Mapping[str, object]) -> bool:  # noqa: ARG001
-    """The revocation of a daemon without SEC_TOKEN_REVOCATION_EXPR."""
+    """Revoke no token: a daemon without SEC_TOKEN_REVOCATION_EXPR."""
     return False
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds on what a peer may make this process hold.
+    """Limits on the memory that a peer can occupy.
 
-    handshake_message_bytes: one message before the peer is known; an honest one is about 1 kB, and some
-    tokens 4 kB.
-    command_message_bytes: one message of a peer that has authenticated; user data makes ads of some MB.
+    handshake_message_bytes: one message before the peer is known; an honest one has about 1 kB, some tokens 4 kB.
+    command_message_bytes: one message of an authenticated peer; user data makes ads of some MB.
     """
 
     handshake_message_bytes: int = 64 * 1024
@@ -39,7 +38,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where the accepted socket ends on our side (getsockname), as the peer should have dialled it."""
+    """The local address of the accepted socket (getsockname), as the peer should have dialled it."""
 
     ip: str
     port: int
@@ -48,9 +47,9 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Tls:
-    """For SSL, what the rim has loaded: the certificate, its key and the authorities that are trusted.
+    """The TLS settings for SSL, loaded by the caller: certificate, key and trusted authorities.
 
-    context: for the server's side; asks the client for its certificate.
+    context: for the server side; asks the client for its certificate.
     require_certificate, require_mapping: AUTH_SSL_REQUIRE_CLIENT_CERTIFICATE and _MAPPING.
     """
 
@@ -61,25 +60,24 @@ class Tls:
 
 @dataclass(frozen=True)
 class ServerContext:
-    """Shared by all connections; make another one after a reconfig.
+    """Shared by all connections; replaced at a reconfig.
 
-    version: our "$CondorVersion: 25.14.1 ... $"; clients ask for resume answers from 9.9.0 on only.
-    policy: SEC_<level>_* per level; a level that is missing uses SecurityPolicy().
-    commands: the registered ones, by number.  Their order is that of ValidCommands.
-    random: n bytes fit for keys, e.g. os.urandom.
-    new_exchange: our half of a session's key exchange.
-    issuer_keys: ids of the keys that can verify a token, "POOL" first.
-    advertised: other ip:port strings under which clients may reach us (NAT, TCP_FORWARDING_HOST).
-    canonical_user: (method, authenticated name) -> canonical user of the map file, or None where no line
-    matches.
-    max_token_age_s: SEC_TOKEN_MAX_AGE; 0 or less is no bound.
-    is_revoked: whether a token of these claims (JSON values by name, nothing of them proved) is refused.
-    pool_password: for PASSWORD; None where that method is not offered.
-    tls: for SSL; None where that method is not offered.
-    claimtobe_domain: SEC_CLAIMTOBE_INCLUDE_DOMAIN, whether a claimed name has a domain behind its last '@'.
+    version: this daemon's "$CondorVersion: 25.14.1 ... $"; clients request resume answers since 9.9.0.
+    policy: SEC_<level>_* per level; a missing level uses SecurityPolicy().
+    commands: the registered commands by number, in the order of ValidCommands.
+    random: returns n bytes fit for keys, e.g. os.urandom.
+    new_exchange: makes this daemon's half of a session's key exchange.
+    issuer_keys: IDs of the keys that can verify a token, "POOL" first.
+    advertised: other ip:port strings by which clients may reach this daemon (NAT, TCP_FORWARDING_HOST).
+    canonical_user: (method, authenticated name) -> canonical user of the map file; None if no line matches.
+    max_token_age_s: SEC_TOKEN_MAX_AGE; no limit if 0 or less.
+    is_revoked: whether to refuse a token with these claims (JSON values by name, not verified yet).
+    pool_password: for PASSWORD; None if that method is not offered.
+    tls: for SSL; None if that method is not offered.
+    claimtobe_domain: SEC_CLAIMTOBE_INCLUDE_DOMAIN: whether a claimed name includes a domain after its last '@'.
 
-    What follows from these and is kept once it has been asked for: server_policies, by command, and valid_commands,
-    what a session is told, by its cipher, its command's level, and whether its user is mapped.
+    Caches: server_policies by command, and valid_commands by cipher, level of the command, and whether the user is
+    mapped.
     """
 
     version: str
@@ -91,9 +89,9 @@ class ServerContext:
     uid_domain: str
     issuer_keys: tuple[str, ...] = ()
     advertised: tuple[str, ...] = ()
-    fs_directory: str = "/tmp"  # noqa: S108 (FS_LOCAL_DIR; the name in it is unguessable, and only its owner counts)
+    fs_directory: str = "/tmp"  # noqa: S108 (FS_LOCAL_DIR; the name is unguessable, and only its owner matters)
     root_to_condor: bool = True
-    condor_user: str = "condor"  # the account of HTCondor's daemons, which root then is (get_condor_username)
+    condor_user: str = "condor"  # the account that root is mapped to (get_condor_username)
     canonical_user: Callable[[str, str], str | None] = unmapped
     max_token_age_s: int = 0
     is_revoked: Callable[[Mapping[str, object]], bool] = never_revoked

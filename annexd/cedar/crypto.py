@@ -1,7 +1,7 @@
-"""AES-GCM over frames, and where its keys come from (condor_crypt_aesgcm.cpp, condor_secman.cpp).
+"""Encrypt frames with AES-GCM, and derive its keys (condor_crypt_aesgcm.cpp, condor_secman.cpp).
 
-Each direction has its own random 16-byte IV, sent in its first frame, and a counter that is added to the IV's
-first four bytes.  The first frame of a direction also authenticates everything that was exchanged in clear.
+Each direction has a random 16-byte IV, sent in its first frame, and a counter that is added to the first four bytes of
+the IV.  The first frame of a direction also authenticates everything that was exchanged in clear.
 """
 
 import base64
@@ -28,7 +28,7 @@ SALT = b"htcondor"
 _WORD = struct.Struct(">I")
 _LAST_COUNTER = 0xFFFFFFFF
 _WAITING_BYTES = 4096
-_NOTHING_SENT = bytes(32)  # not SHA-256 of nothing
+_NOTHING_SENT = bytes(32)  # not the SHA-256 of no bytes
 _CURVE = ec.SECP256R1()
 
 
@@ -37,7 +37,7 @@ def hkdf(material: bytes, info: bytes, salt: bytes = SALT, length: int = AES_KEY
 
 
 class Transcript:
-    """SHA-256 over the frames that one direction carried in clear, which few ask for: the first ones wait for that."""
+    """SHA-256 over the frames that one direction carried in clear.  Hashes late, since few connections need it."""
 
     def __init__(self) -> None:
         self._waiting = b""
@@ -61,7 +61,7 @@ class Transcript:
 
 
 class _Direction:
-    """transcripts: authenticated by the first frame only."""
+    """One direction.  transcripts: authenticated by the first frame only."""
 
     def __init__(self, key: Secret, *transcripts: Transcript) -> None:
         self._key = key
@@ -71,21 +71,21 @@ class _Direction:
 
     @property
     def _cipher(self) -> AESGCM:
-        """Many a connection carries nothing that is encrypted: what was asked for is that it was let in."""
+        """Made on first use: many connections never encrypt anything."""
         if self._kept is None:
             self._kept = AESGCM(self._key.reveal())
         return self._kept
 
     def _nonce(self, iv: bytes) -> bytes:
         if self._counter == _LAST_COUNTER:
-            raise Tampered("no more frames under this key", "the counter is used up", "open another connection")
+            raise Tampered("too many frames under this key", "the counter is exhausted", "open another connection")
         word = (_WORD.unpack_from(iv)[0] + self._counter) & 0xFFFFFFFF
         self._counter += 1
         return _WORD.pack(word) + iv[_WORD.size :]
 
     def _authenticated(self, header: bytes) -> bytes:
-        said, self._transcripts = b"".join(transcript.digest() for transcript in self._transcripts), ()
-        return said + header
+        digests, self._transcripts = b"".join(transcript.digest() for transcript in self._transcripts), ()
+        return digests + header
 
 
 class Encryptor(_Direction):
@@ -95,16 +95,16 @@ class Encryptor(_Direction):
 
     @property
     def overhead(self) -> int:
-        """What the next frame's body has beside the text."""
+        """Bytes that the next frame's body has in addition to the text."""
         return TAG_BYTES if self._counter else IV_BYTES + TAG_BYTES
 
     def seal(self, flag: int, text: bytes) -> bytes:
-        """One frame."""
+        """Return one whole frame."""
         header = HEADER.pack(flag, len(text) + self.overhead)
         return header + self.encrypt(header, text)
 
     def encrypt(self, header: bytes, text: bytes) -> bytes:
-        """The body for a header that already counts the overhead."""
+        """Return the body for a header whose length includes the overhead."""
         start = b"" if self._counter else self._iv
         return start + self._cipher.encrypt(self._nonce(self._iv), text, self._authenticated(header))
 
@@ -120,19 +120,19 @@ class Decryptor(_Direction):
         if not self._iv:
             self._iv, body = body[:IV_BYTES], body[IV_BYTES:]
         if len(body) < TAG_BYTES:
-            raise MalformedMessage("malformed encrypted frame", "it is shorter than its tag")
+            raise MalformedMessage("malformed encrypted frame", "shorter than its tag")
         try:
             return self._cipher.decrypt(self._nonce(self._iv), body, self._authenticated(header))
         except InvalidTag as error:
             raise Tampered(
                 "an encrypted frame does not verify",
-                "it was changed or repeated, or the peer uses another key",
-                "if it happens again, look at what stands between the two machines",
+                "it was modified or replayed, or the peer uses a different key",
+                "if it happens again, inspect the network between the two hosts",
             ) from error
 
 
 class KeyExchange:
-    """Our half of one ECDH exchange on P-256.  private: for who has to know it before."""
+    """This daemon's half of one ECDH exchange on P-256.  private: a given key, for tests."""
 
     def __init__(self, private: ec.EllipticCurvePrivateKey | None = None) -> None:
         self._private = private or ec.generate_private_key(_CURVE)
@@ -147,12 +147,12 @@ class KeyExchange:
 
 
 def peer_public_key(text: object) -> ec.EllipticCurvePublicKey:
-    """The ECDHPublicKey of an ad: base64 of an uncompressed point."""
+    """Decode the ECDHPublicKey of an ad: base64 of an uncompressed point.  Raises MalformedMessage."""
     try:
         return ec.EllipticCurvePublicKey.from_encoded_point(_CURVE, base64.b64decode(str(text), validate=True))
     except (ValueError, binascii.Error) as error:
         raise MalformedMessage(
             "no usable ECDHPublicKey",
-            "it is missing or no point of P-256",
+            "it is missing or not a point of P-256",
             "use an HTCondor client of 9.0 or later",
         ) from error

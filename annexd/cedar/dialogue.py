@@ -1,8 +1,7 @@
-"""What every step of a conversation needs, and how a step waits without waiting.
+"""The state of a conversation, shared by its parts, and how they wait without blocking.
 
-A conversation is a generator.  It yields an event: NeedData until more bytes are here, or a question, whose
-answer is what the yield returns.  So each part of the protocol reads from top to bottom, and nothing in it
-blocks.
+Each part of the protocol is a generator (Exchange).  It yields an event: NeedData until more bytes arrive, or a
+question whose answer the yield returns.  So the code reads from top to bottom, and nothing blocks.
 """
 
 import re
@@ -16,17 +15,17 @@ from annexd.cedar.identity import UNAUTHENTICATED, Identity
 from annexd.cedar.message import MessageReader, MessageWriter
 
 T = TypeVar("T")
-Steps = Generator[Event, Any, T]
+Exchange = Generator[Event, Any, T]
 
 _VERSION = re.compile(r"\$CondorVersion: ([0-9]{1,4})\.([0-9]{1,4})\.([0-9]{1,4}) ")
 
 
 class PeerLeft(Exception):
-    """The peer ended the connection between two messages."""
+    """The peer closed the connection between two messages."""
 
 
 class Dialogue:
-    """The conversation with one peer: its channel, its time, and what is known of the peer."""
+    """The conversation with one peer: its channel, the time, and what is known about the peer."""
 
     def __init__(self, context: ServerContext, local: Callable[[], Endpoint]) -> None:
         self.context = context
@@ -34,7 +33,7 @@ class Dialogue:
         self._local: Endpoint | None = None
         self.channel = Channel(context.limits.handshake_message_bytes)
         self.now_s = 0.0
-        self.version_of_peer: object = None  # as it says itself
+        self.version_of_peer: object = None  # as it claims
         self.session_id: str | None = None
         self._identity = UNAUTHENTICATED
 
@@ -42,14 +41,14 @@ class Dialogue:
     def identity(self) -> Identity:
         return self._identity
 
-    def identified(self, identity: Identity) -> None:
-        """From here on the peer is this user, who may send larger messages if it has proved to be."""
-        self.expect(identity)
+    def set_identity(self, identity: Identity) -> None:
+        """Set the peer's identity, and allow larger messages if it has a name."""
+        self.expect_identity(identity)
         self._identity = identity
         self.channel.max_message_bytes = self.channel.proved_message_bytes
 
-    def expect(self, identity: Identity) -> None:
-        """The peer names this user's session, and may send larger messages once a frame has proved the key."""
+    def expect_identity(self, identity: Identity) -> None:
+        """Allow larger messages, if the identity has a name, once a frame proves the session's key."""
         if identity.named:
             self.channel.proved_message_bytes = self.context.limits.command_message_bytes
 
@@ -64,11 +63,11 @@ class Dialogue:
         match = _VERSION.match(str(self.version_of_peer))
         return tuple(map(int, match.groups())) if match else ()
 
-    def receive(self) -> Steps[MessageReader]:
-        """The peer's next message."""
+    def receive(self) -> Exchange[MessageReader]:
+        """Return the peer's next message.  Raises PeerLeft or PeerError at the end of its bytes."""
         while (body := self.channel.next_message()) is None:
             if self.channel.at_end:
-                raise PeerLeft if self.channel.is_between_messages else self.channel.cut_off()
+                raise PeerLeft if self.channel.is_between_messages else self.channel.truncation_error()
             yield NEED_DATA
         return MessageReader(
             body,

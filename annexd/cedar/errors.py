@@ -1,16 +1,15 @@
-"""What can go wrong because of a peer, in words for the administrator and in words for the peer.
+"""Errors caused by a peer, with one text for the administrator and one for the peer.
 
-PeerError is the only exception that bytes from the network may cause.  The rim sends what data_to_send()
-still holds, closes the connection and logs str(error).  HTCondor's protocol has no message for errors before
-a command is running, so tell_peer reaches the peer only where a reply ad exists to carry it.
+PeerError is the only exception that bytes from the network can cause.  The caller sends what data_to_send() still
+holds, closes the connection and logs str(error).  HTCondor's protocol has no error message before a command runs, so
+tell_peer reaches the peer only in a reply ad.
 """
 
 
 class PeerError(Exception):
-    """The peer broke a rule; the connection is over.
+    """The peer violated the protocol or a policy; the connection ends.
 
-    what: the fault; why: what was seen, and what would have been right; next_step: what an administrator can
-    do;
+    what: the fault.  why: what was received, and what was expected.  next_step: what an administrator can do.
     tell_peer: what the peer may know.
     """
 
@@ -29,20 +28,20 @@ class MalformedMessage(PeerError):
     """Bytes that HTCondor's protocol does not allow."""
 
     def __init__(
-        self, what: str, why: str, next_step: str = "see whether this peer speaks HTCondor's protocol"
+        self, what: str, why: str, next_step: str = "check whether this peer speaks HTCondor's protocol"
     ) -> None:
         super().__init__(what, why, next_step, tell_peer=what)
 
 
 class TooLarge(PeerError):
-    """More bytes, values or levels than this daemon takes from a peer in this state."""
+    """More bytes, values or levels than this daemon accepts from a peer in this state."""
 
     def __init__(self, what: str, why: str, next_step: str = "send less, or raise the limit") -> None:
         super().__init__(what, why, next_step, tell_peer=what)
 
 
 class Tampered(PeerError):
-    """An encrypted frame that does not verify: changed, repeated, out of order, or under another key."""
+    """A protected frame does not verify: modified, replayed, out of order, or under a different key."""
 
 
 class PolicyMismatch(PeerError):
@@ -54,16 +53,16 @@ class AuthenticationFailed(PeerError):
 
 
 class AuthorizationDenied(PeerError):
-    """The peer is known, or is allowed to be unknown, but may not give this command."""
+    """The peer lacks the permission for this command."""
 
 
 class UnknownCommand(PeerError):
-    """A command number that this daemon has not registered."""
+    """This daemon has not registered the command number."""
 
 
 class UnknownSession(PeerError):
-    """A session that has expired or was made by an earlier process.  To be expected after a restart."""
+    """The session has expired or is of an earlier process.  Expected after a restart."""
 
 
 class UnprovedSession(PeerError):
-    """A session named for a command that could not show its key."""
+    """The peer resumes a session for a command that cannot prove its key."""

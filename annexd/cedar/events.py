@@ -1,6 +1,6 @@
-"""What Connection.next_event() may say.
+"""The events that Connection.next_event() returns.
 
-The Need... events are questions: the same one is returned until its answer has been given.
+The Need... events are questions: the same one is returned until it is answered.
 """
 
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from annexd.cedar.message import MessageReader
 
 @dataclass(frozen=True)
 class NeedData:
-    """Nothing to tell until receive_data() brings more bytes."""
+    """No event until receive_data() is given more bytes."""
 
 
 @dataclass(frozen=True)
 class NeedFilesystemProof:
-    """Who owns the directory `path`?  Answer: filesystem_proof(owner's login name, or None).
+    """Who owns the directory `path`?  Answer: filesystem_proof(login name of the owner, or None).
 
-    It counts only if lstat says: a directory and no link, mode exactly 0700, one or two links.
+    It is a proof only if lstat reports a directory (no symbolic link), mode exactly 0700, and one or two links.
     """
 
     path: str
@@ -27,10 +27,9 @@ class NeedFilesystemProof:
 
 @dataclass(frozen=True)
 class NeedSigningKey:
-    """Which secret signs tokens of this key id?  Answer: signing_key(signing_secret(...), or None if there is
-    none).
+    """Which secret signs tokens with this key ID?  Answer: signing_key(signing_secret(...), or None if unknown).
 
-    key_id came from the peer; it has no '/' and does not begin with '.'.
+    key_id: from the peer; contains no '/' and does not start with '.'.
     """
 
     key_id: str
@@ -38,8 +37,9 @@ class NeedSigningKey:
 
 @dataclass(frozen=True)
 class NeedAuthorization:
-    """May this user, within these limits, give this command from the peer's address?  Answer:
-    authorization(bool).
+    """Is this identity, with its limits, authorized for this command from the peer's address?
+
+    Answer: authorization(bool).
     """
 
     command: Command
@@ -48,11 +48,10 @@ class NeedAuthorization:
 
 @dataclass(frozen=True)
 class CommandReceived:
-    """An authorized command.  Its answers, if it has any, go by Connection.reply(); then close the
-    connection.
+    """An authorized command.  Answer it by Connection.reply(), then close the connection.
 
-    payload: the command's message, whole; None for a command that has none.
-    session_id: of the session used, or None for a command without a session.
+    payload: the command's whole message; None if it has none.
+    session_id: None for a command without a session.
     """
 
     command: Command
@@ -63,7 +62,7 @@ class CommandReceived:
 
 @dataclass(frozen=True)
 class ConnectionClosed:
-    """Nothing more will come: flush data_to_send() and close.  The peer left, or has all it asked for."""
+    """The peer has left, or has all that it requested: flush data_to_send() and close."""
 
 
 Event = NeedData | NeedFilesystemProof | NeedSigningKey | NeedAuthorization | CommandReceived | ConnectionClosed

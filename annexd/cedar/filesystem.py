@@ -1,24 +1,23 @@
-"""FS: the peer proves its user by making a directory where this daemon says (condor_auth_fs.cpp).
+"""FS: the peer proves its user by making a directory that this daemon names (condor_auth_fs.cpp).
 
-The name carries our address, and its trailing underscore invites the client (25.13 and later) to append the
-address that it dialled: so nobody between the two can have the directory made for another daemon
-(HTCONDOR-3808, 3860, 3883).
+The name contains this daemon's address.  Its trailing underscore asks the client (25.13 and later) to append the
+address that it dialled.  So a relay cannot have the directory made for another daemon (HTCONDOR-3808, 3860, 3883).
 """
 
-from annexd.cedar.dialogue import Dialogue, Steps
+from annexd.cedar.dialogue import Dialogue, Exchange
 from annexd.cedar.events import NeedFilesystemProof
 from annexd.cedar.identity import Identity
 from annexd.cedar.method import MethodFailed
 from annexd.cedar.naming import user_of
 
 METHOD = "FS"
-_RANDOM_CHARACTERS = 9  # 45 bits; whoever guesses them has only proved who they are
+_RANDOM_CHARACTERS = 9  # 45 bits; guessing them proves only the user's own identity
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
-_READABLE = _ALPHABET * (256 // len(_ALPHABET))  # for any byte, each as often as the others
+_READABLE = _ALPHABET * (256 // len(_ALPHABET))  # maps bytes to characters uniformly
 _DONE, _FAILED = 0, -1
 
 
-def authenticate(dialogue: Dialogue) -> Steps[Identity]:
+def authenticate(dialogue: Dialogue) -> Exchange[Identity]:
     directory = _new_name(dialogue)
     dialogue.send(dialogue.message().string(directory))
     message = yield from dialogue.receive()
@@ -31,8 +30,8 @@ def authenticate(dialogue: Dialogue) -> Steps[Identity]:
     if owner is None:
         raise MethodFailed(
             fault
-            or f"{directory + extension} is no directory made by the peer for this purpose, or "
-            "the user ID that made it has no account on this host"
+            or f"{directory + extension} is not a directory made by the peer for this purpose, or "
+            "its owner has no account on this host"
         )
     context = dialogue.context
     name = context.condor_user if owner == "root" and context.root_to_condor else owner
@@ -40,7 +39,7 @@ def authenticate(dialogue: Dialogue) -> Steps[Identity]:
     return Identity(user_of(METHOD, name, context, default=full), METHOD)
 
 
-def _owner(path: str) -> Steps[str | None]:
+def _owner(path: str) -> Exchange[str | None]:
     owner: str | None = yield NeedFilesystemProof(path)
     return owner
 
@@ -52,16 +51,16 @@ def _new_name(dialogue: Dialogue) -> str:
 
 
 def _fault_of(extension: str, dialogue: Dialogue) -> str:
-    """What is wrong with what the peer appended; "" if nothing is."""
+    """Return what is wrong with the text that the peer appended; "" if nothing."""
     if not extension:
-        return ""  # 23.x and earlier know no extension
+        return ""  # 23.x and earlier append nothing
     if "/" in extension:
         return "the peer appended a path to the directory's name"
     dialled, marker, shared_port_id = extension.partition("?sock=")
     if dialled not in _own_addresses(dialogue):
-        return f"the peer dialled {dialled[:60]!r}, which is not this daemon"
+        return f"the peer dialled {dialled[:60]!r}, which is not an address of this daemon"
     if marker and shared_port_id != dialogue.local.shared_port_id:
-        return f"the peer asked for shared port id {shared_port_id[:60]!r}, which is not this daemon's"
+        return f"the peer dialled shared port ID {shared_port_id[:60]!r}, which is not this daemon's"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Frames: what CEDAR cuts messages into (reli_sock.cpp).
+"""Split messages into CEDAR's frames (reli_sock.cpp).
 
 1 byte   0: more frames of this message follow; 1 to 10: the last one
 4 bytes  length of the body, big-endian
@@ -18,7 +18,7 @@ MAX_PLAIN_BYTES = MAX_BODY_BYTES - 64  # leaves room for what a cipher adds
 
 
 def parse_header(header: bytes) -> tuple[bool, int]:
-    """Whether the frame is the last of its message, and the length of its body."""
+    """Return whether the frame is the last of its message, and the length of its body.  Raises MalformedMessage."""
     flag, length = HEADER.unpack_from(header)
     if flag > MAX_END_FLAG:
         raise MalformedMessage("malformed frame", f"its end flag is {flag}")
@@ -28,7 +28,7 @@ def parse_header(header: bytes) -> tuple[bool, int]:
 
 
 def pieces(message: bytes) -> list[tuple[int, bytes]]:
-    """The message in pieces that fit into frames, each with its end flag; no pieces for an empty message."""
+    """Split a message into pieces that fit into frames, each with its end flag; none for an empty message."""
     if 0 < len(message) <= MAX_PLAIN_BYTES:
         return [(LAST, message)]
     starts = range(0, len(message), MAX_PLAIN_BYTES)

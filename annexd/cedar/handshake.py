@@ -1,8 +1,8 @@
-"""DC_AUTHENTICATE for a new session (daemon_command.cpp); resumption.py has those that exist.
+"""Negotiate a new session by DC_AUTHENTICATE (daemon_command.cpp); see resumption.py for existing ones.
 
 client  60010 and an ad                     in clear
 server  its answer                          in clear
-both    a method of authentication          in clear; then the server's "no key here, we use ECDH"
+both    an authentication method            in clear; then the server's "no key: ECDH is used"
 server  user, session, verdict              protected, as all that follows
 """
 
@@ -17,7 +17,7 @@ from annexd.cedar.classad import Scalar
 from annexd.cedar.commands import DC_AUTHENTICATE, DC_SEC_QUERY, Command
 from annexd.cedar.context import ServerContext
 from annexd.cedar.crypto import AES, AES_KEY_BYTES, IV_BYTES, peer_public_key
-from annexd.cedar.dialogue import Dialogue, Steps
+from annexd.cedar.dialogue import Dialogue, Exchange
 from annexd.cedar.errors import (
     AuthenticationFailed,
     AuthorizationDenied,
@@ -30,7 +30,7 @@ from annexd.cedar.legacy import KEY_BYTES, Protection
 from annexd.cedar.levels import Level, implied
 from annexd.cedar.message import MessageReader, MessageWriter
 from annexd.cedar.policy import (
-    KEPT,
+    MAX_CACHED,
     Agreement,
     SecurityPolicy,
     ServerPolicy,
@@ -38,12 +38,12 @@ from annexd.cedar.policy import (
     reconcile,
 )
 from annexd.cedar.secret import Secret
-from annexd.cedar.session import SLOP_S, Session
+from annexd.cedar.session import SLOP_S, SecuritySession
 
 ClientAd = Mapping[str, object]  # by lower-case names
 _NO_KEY = 0  # exchangeKey of authentication.cpp: the key comes from ECDH
-_NO_COMMANDS = str(DC_AUTHENTICATE)  # for ValidCommands, which must not be empty: a client of HTCondor's would fail
-BLANK = "\1"  # to be filled in
+_NO_COMMANDS = str(DC_AUTHENTICATE)  # for ValidCommands: HTCondor's clients fail if it is empty
+PLACEHOLDER = "\1"  # see fill()
 _CARRIERS = frozenset((DC_AUTHENTICATE, DC_SEC_QUERY))
 
 
@@ -54,17 +54,17 @@ def server_policy(dialogue: Dialogue, command: Command) -> ServerPolicy:
     return kept[command.number]
 
 
-def is_authorized(dialogue: Dialogue, command: Command) -> Steps[bool]:
+def is_authorized(dialogue: Dialogue, command: Command) -> Exchange[bool]:
     granted: bool = yield NeedAuthorization(command, dialogue.identity)
     return granted
 
 
 def deny(dialogue: Dialogue, command: Command) -> Never:
     raise AuthorizationDenied(
-        what=f"{dialogue.identity.user} may not give {command.name}",
-        why=f"it needs the level {command.level}",
+        what=f"{dialogue.identity.user} is not authorized for {command.name}",
+        why=f"the command requires {command.level}",
         next_step=f"see ALLOW_{command.level} and the limits of the peer's token",
-        tell_peer=f"{command.name} needs the level {command.level}",
+        tell_peer=f"{command.name} requires {command.level}",
     )
 
 
@@ -74,7 +74,7 @@ def find_command(dialogue: Dialogue, number: object) -> Command:
         raise UnknownCommand(
             what="unknown command",
             why=f"this daemon has no command {number if isinstance(number, int) else 'without a number'}",
-            next_step="see whether the peer took this daemon for another one",
+            next_step="check whether the peer meant to contact another daemon",
             tell_peer="unknown command",
         )
     return command
@@ -84,22 +84,22 @@ def read_client_ad(dialogue: Dialogue, message: MessageReader) -> ClientAd:
     client = message.handshake_ad()
     message.end()
     if "cookie" in client:
-        raise MalformedMessage("a command with a cookie", "only a daemon itself has its cookie")
+        raise MalformedMessage("a command with a cookie", "only the daemon itself knows its cookie")
     dialogue.version_of_peer = client.get("remoteversion")
     return client
 
 
-def says_yes(value: object) -> bool:
+def is_yes(value: object) -> bool:
     return isinstance(value, str) and value.upper() == "YES"
 
 
-def find_wanted(dialogue: Dialogue, client: ClientAd) -> Command:
-    """The command to authorize, which stands behind one that only carries it."""
+def command_to_authorize(dialogue: Dialogue, client: ClientAd) -> Command:
+    """Return the command to authorize: AuthCommand if the command itself only negotiates."""
     return find_command(dialogue, client.get("authcommand" if is_carrier(client) else "command"))
 
 
 def is_carrier(client: ClientAd) -> bool:
-    """Whether the peer wants a session or an answer, and no command carried out."""
+    """Whether the peer requests only a session or an answer, and no command."""
     return client.get("command") in _CARRIERS
 
 
@@ -115,18 +115,19 @@ def _token_facts(dialogue: Dialogue) -> dict[str, Scalar]:
     return {**facts, "AuthTokenScopes": ",".join(token.scopes)} if token.scopes else facts
 
 
-def establish(dialogue: Dialogue, client: ClientAd) -> Steps[Command | None]:
-    """The rest of DC_AUTHENTICATE.  The authorized command, or None if the peer wanted a session or an answer
-    only.
+def establish(dialogue: Dialogue, client: ClientAd) -> Exchange[Command | None]:
+    """Complete DC_AUTHENTICATE; return the authorized command, or None if the peer requested none (is_carrier).
+
+    Raises PeerError.
     """
-    command = find_wanted(dialogue, client)
+    command = command_to_authorize(dialogue, client)
     if str(client.get("enact", "")).upper() != "NO":
-        raise MalformedMessage("the peer does not wait for an answer", 'Enact is not "NO" in its ad')
+        raise MalformedMessage("the peer does not wait for an answer", 'Enact is not "NO"')
     agreement = _agreement(dialogue, client, command)
     peer = peer_public_key(client.get("ecdhpublickey"))
     context, exchange = dialogue.context, dialogue.context.new_exchange()
     answer = _answer(agreement, context.version, context.trust_domain, context.issuer_keys)
-    dialogue.channel.send(filled(answer, exchange.public.encode()))
+    dialogue.channel.send(fill(answer, exchange.public.encode()))
     if agreement.authentication:
         yield from _authenticate(dialogue, agreement, command)
     key = exchange.session_key(peer, AES_KEY_BYTES if agreement.cipher == AES else KEY_BYTES)
@@ -139,8 +140,10 @@ def establish(dialogue: Dialogue, client: ClientAd) -> Steps[Command | None]:
 
 
 def _agreement(dialogue: Dialogue, client: ClientAd, command: Command) -> Agreement:
-    """A session that only asks about a command must be listed as good for it, or condor_ping fails (print_info of
-    ping.cpp); but it would not do for that command, so the client is told not to keep it.
+    """Reconcile both policies; give a session that must not be kept a duration of 0.
+
+    condor_ping requires its session to list the command in question (print_info of ping.cpp), even if the session
+    cannot be resumed for it.
     """
     agreement = reconcile(client, server_policy(dialogue, command))
     is_kept = can_be_resumed_for(command, agreement.cipher) or not is_carrier(client)
@@ -148,15 +151,13 @@ def _agreement(dialogue: Dialogue, client: ClientAd, command: Command) -> Agreem
 
 
 def can_be_resumed_for(command: Command, cipher: str) -> bool:
-    """Whether a session serves for another connection with this command: its message shows the key, or it is all the
-    same whether the peer has it.
-    """
+    """Whether a session can be resumed for this command: its message proves the key, or it has no effect."""
     return command.does_nothing or (command.payload and cipher == AES)
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=MAX_CACHED)
 def _answer(agreement: Agreement, version: str, trust_domain: str, issuer_keys: tuple[str, ...]) -> bytes:
-    """For many peers: our public key is left blank."""
+    """Encode the answer, with a placeholder for this daemon's public key, for many peers."""
     answer: dict[str, Scalar | None] = {
         "Authentication": _yes_or_no(agreement.authentication),
         "Encryption": _yes_or_no(agreement.encryption),
@@ -169,49 +170,49 @@ def _answer(agreement: Agreement, version: str, trust_domain: str, issuer_keys: 
         "SessionLease": agreement.lease_s,
         "Enact": "YES",
         "TrustDomain": trust_domain or None,
-        "IssuerKeys": ", ".join(issuer_keys) if agreement.takes_tokens else None,
+        "IssuerKeys": ", ".join(issuer_keys) if agreement.accepts_tokens else None,
         "NegotiatedSession": True,
         "RemoteVersion": version,
-        "ECDHPublicKey": BLANK,
+        "ECDHPublicKey": PLACEHOLDER,
     }
     if agreement.authentication and not agreement.authentication_required:
         answer["AuthRequired"] = False
-    return in_clear({name: value for name, value in answer.items() if value is not None})
+    return encode_in_clear({name: value for name, value in answer.items() if value is not None})
 
 
-def in_clear(ad: Mapping[str, Scalar]) -> bytes:
+def encode_in_clear(ad: Mapping[str, Scalar]) -> bytes:
     return MessageWriter(encrypted=False).ad(ad).body()
 
 
-def filled(form: bytes, value: bytes) -> bytes:
-    return form.replace(BLANK.encode(), value)
+def fill(form: bytes, value: bytes) -> bytes:
+    return form.replace(PLACEHOLDER.encode(), value)
 
 
 def _yes_or_no(value: bool) -> str:
     return "YES" if value else "NO"
 
 
-def _authenticate(dialogue: Dialogue, agreement: Agreement, command: Command) -> Steps[None]:
+def _authenticate(dialogue: Dialogue, agreement: Agreement, command: Command) -> Exchange[None]:
     try:
         identity = yield from authenticate(dialogue, agreement.methods)
     except AuthenticationFailed:
         if agreement.authentication_required:
             raise
-        return  # both sides go on without a name
-    dialogue.identified(_limited(identity, command))
+        return  # both sides continue unauthenticated
+    dialogue.set_identity(_limited(identity, command))
     dialogue.send(dialogue.message().integer(_NO_KEY))
 
 
 def _limited(identity: Identity, command: Command) -> Identity:
-    """A mere claim is good for what it was made for (DaemonCommandProtocol::AuthenticateFinish)."""
+    """Limit a claimed identity to the level of its command (DaemonCommandProtocol::AuthenticateFinish)."""
     return replace(identity, limits=implied(command.level)) if identity.method == claimtobe.METHOD else identity
 
 
-def _new_session(dialogue: Dialogue, agreement: Agreement, key: Secret) -> Session:
-    """The session ends with the token that proved its user; HTCondor's own daemons let it live on."""
+def _new_session(dialogue: Dialogue, agreement: Agreement, key: Secret) -> SecuritySession:
+    """Make a session that ends no later than the token that proved its user.  HTCondor's sessions outlive it."""
     token = dialogue.identity.token
     agreed_end_s = dialogue.now_s + agreement.duration_s + SLOP_S
-    return Session(
+    return SecuritySession(
         id=dialogue.context.sessions.new_id(),
         key=key,
         cipher=agreement.cipher,
@@ -229,8 +230,8 @@ def _protect(dialogue: Dialogue, agreement: Agreement, key: Secret) -> None:
         dialogue.channel.protect(Protection(agreement.cipher, key, agreement.encryption, agreement.integrity))
 
 
-def _announce(dialogue: Dialogue, agreement: Agreement, session: Session, command: Command) -> Steps[None]:
-    """Tell the peer who it is and whether it may; keep the session only if it may."""
+def _announce(dialogue: Dialogue, agreement: Agreement, session: SecuritySession, command: Command) -> Exchange[None]:
+    """Send the peer its identity and the verdict; keep the session only if authorized."""
     granted = yield from is_authorized(dialogue, command)
     verdict: dict[str, Scalar] = {"User": dialogue.identity.user}
     if agreement.authentication:
@@ -247,7 +248,7 @@ def _announce(dialogue: Dialogue, agreement: Agreement, session: Session, comman
 
 
 def _valid_commands(dialogue: Dialogue, agreement: Agreement, command: Command) -> str:
-    """What the peer may take up this session for: each is authorized anew."""
+    """List the commands for which the peer may resume this session.  Each is authorized again."""
     kept, question = dialogue.context.valid_commands, (agreement.cipher, command.level, dialogue.identity.mapped)
     if question not in kept:
         kept[question] = ",".join(_valid_at(dialogue.context, *question))

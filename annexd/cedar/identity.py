@@ -1,4 +1,4 @@
-"""Who the peer is, as far as it has proved it."""
+"""The identity of a peer, as far as it is proved."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,15 @@ ANONYMOUS_USER = "CONDOR_ANONYMOUS_USER"  # STR_ANONYMOUS
 _NOBODY = (ANONYMOUS_USER, f"unauthenticated@{UNMAPPED_DOMAIN}")
 
 
+def is_mapped(user: str) -> bool:
+    """Whether a user is of a domain."""
+    _, at, domain = user.rpartition("@")
+    return bool(at and domain) and domain != UNMAPPED_DOMAIN
+
+
 @dataclass(frozen=True)
 class TokenFacts:
-    """What a token says of itself, for the log and for DC_SEC_QUERY."""
+    """The claims of a token that the log and DC_SEC_QUERY show."""
 
     subject: str
     issuer: str
@@ -20,10 +26,10 @@ class TokenFacts:
 
 @dataclass(frozen=True)
 class Identity:
-    """user is fully qualified (bob@example.org), or without a domain if the method gives none.
+    """user: fully qualified (bob@example.org), or without a domain if the method gives none.
 
-    limits: the levels that a token's condor:/ scopes name (LimitAuthorization); empty means no limit.
-    method: as HTCondor names it in its ads (FS, IDTOKENS, FAMILY), or None without authentication.
+    method: as in HTCondor's ads (FS, IDTOKENS, FAMILY); None without authentication.
+    limits: the levels named by a token's condor:/ scopes (LimitAuthorization); empty means unlimited.
     """
 
     user: str
@@ -37,7 +43,7 @@ class Identity:
 
     @property
     def proof(self) -> str:
-        """How the user was proved, for the log."""
+        """Describe how the user was authenticated, for the log."""
         if not self.token:
             return f"by {self.method}" if self.method else "without authentication"
         scopes = f" with {' '.join(self.token.scopes)}" if self.token.scopes else ""
@@ -45,12 +51,12 @@ class Identity:
 
     @property
     def named(self) -> bool:
-        """Whether the peer is somebody; who may be anybody gets little room, whatever the method."""
+        """Whether the user is a specific one.  All others get smaller limits, whatever the method."""
         return self.authenticated and self.user not in _NOBODY
 
     @property
     def mapped(self) -> bool:
-        """Whether the user belongs to a domain, as commands with force_authentication need."""
+        """Whether the user has a domain, as commands with force_authentication require."""
         _, at, domain = self.user.rpartition("@")
         return self.authenticated and bool(at and domain) and domain != UNMAPPED_DOMAIN
 

@@ -1,11 +1,11 @@
 """IDTOKENS: both sides prove that they know a token's signature (condor_auth_passwd.cpp, version 2).
 
-The messages are those of akep2_exchange.py.
+akep2_exchange.py has the messages.
 """
 
 from annexd.cedar import akep2
 from annexd.cedar.akep2_exchange import Opening, prove_and_check, receive_opening, refuse
-from annexd.cedar.dialogue import Dialogue, Steps
+from annexd.cedar.dialogue import Dialogue, Exchange
 from annexd.cedar.events import NeedSigningKey
 from annexd.cedar.identity import Identity
 from annexd.cedar.method import MethodFailed
@@ -13,10 +13,10 @@ from annexd.cedar.secret import Secret
 from annexd.cedar.token import Token, parse_token
 
 METHOD = "IDTOKENS"
-_SHOWN = 100  # characters of an id that nobody has signed yet; an error is one line of the log
+_MAX_SHOWN = 100  # characters of an unverified ID; an error is one log line
 
 
-def authenticate(dialogue: Dialogue) -> Steps[Identity]:
+def authenticate(dialogue: Dialogue) -> Exchange[Identity]:
     opening = yield from receive_opening(dialogue, has_token=True)
     try:
         token = _accepted_token(opening, dialogue)
@@ -35,12 +35,12 @@ def _accepted_token(opening: Opening, dialogue: Dialogue) -> Token:
         raise MethodFailed("the peer's name is not the token's subject")
     token.check_age(dialogue.now_s, dialogue.context.max_token_age_s)
     if dialogue.context.is_revoked(token.claims):
-        raise MethodFailed(f"the token {token.facts.token_id[:_SHOWN]!r} is revoked by SEC_TOKEN_REVOCATION_EXPR")
+        raise MethodFailed(f"the token {token.facts.token_id[:_MAX_SHOWN]!r} is revoked by SEC_TOKEN_REVOCATION_EXPR")
     return token
 
 
-def _shared_key(token: Token) -> Steps[Secret]:
+def _shared_key(token: Token) -> Exchange[Secret]:
     secret: Secret | None = yield NeedSigningKey(token.key_id)
     if secret is None:
-        raise MethodFailed(f"there is no signing key {token.key_id!r}")
+        raise MethodFailed(f"this daemon has no signing key {token.key_id!r}")
     return akep2.shared_key(secret, token.algorithm, token.text)

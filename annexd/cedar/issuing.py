@@ -1,6 +1,6 @@
-"""Make a token: what condor_token_create does, for a token whose every claim is known before (token_utils.cpp).
+"""Create a token as condor_token_create does, from given claims (token_utils.cpp).
 
-The same claims and key give the same token, byte for byte: who keeps the claims need not keep the token.
+The same claims and key always give the same token, so storing the claims is enough.
 """
 
 import base64
@@ -12,11 +12,11 @@ from annexd.cedar.akep2 import ALGORITHMS
 from annexd.cedar.crypto import hkdf
 from annexd.cedar.secret import Secret
 
-ALGORITHM = "HS256"  # what HTCondor signs with
+ALGORITHM = "HS256"  # as HTCondor signs
 
 
 def issue(claims: Mapping[str, object], key_id: str, signing_secret: Secret) -> str:
-    """header.payload.signature.  Whoever has it is the token's subject: never to be logged."""
+    """Return header.payload.signature.  It authenticates as its subject: never log it."""
     text = f"{_part({'alg': ALGORITHM, 'kid': key_id})}.{_part(claims)}"
     jwt_key = hkdf(signing_secret.reveal(), b"master jwt")
     return f"{text}.{_base64url(hmac.digest(jwt_key, text.encode(), ALGORITHMS[ALGORITHM]))}"

@@ -1,8 +1,8 @@
-"""BLOWFISH and 3DES, with MD5 for integrity: how HTCondor's connections were protected before AES.
+"""Protect connections with BLOWFISH or 3DES, and MD5 for integrity, as HTCondor did before AES.
 
-Only for administrators who ask for them.  CFB runs through the bodies of one message and begins anew, with the same
-IV, for the next one, so equal messages look equal; the MD5 of key and body stands in each frame's header and binds
-nothing else, so frames can be said again as long as their session lives.  docs/security.md says what that means.
+Only if configured.  CFB runs through the frames of one message and restarts, with the same IV, for the next one, so
+equal messages have equal ciphertexts.  The MD5 in a frame's header covers only key and body, so frames can be replayed
+during their session.  docs/security.md describes the consequences.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from annexd.cedar.secret import Secret
 
 try:
     from cryptography.hazmat.decrepit.ciphers.modes import CFB
-except ImportError:  # before it was moved there
+except ImportError:  # older versions of cryptography
     from cryptography.hazmat.primitives.ciphers.modes import CFB
 
 BLOWFISH, TRIPLE_DES = "BLOWFISH", "3DES"  # SecMan::getCryptProtocolEnumToName
@@ -30,7 +30,7 @@ _IV = bytes(8)  # Condor_Crypto_State::reset, condor_crypt.cpp
 
 @dataclass(frozen=True)
 class Protection:
-    """What both sides do with a legacy cipher's key.  Without encryption, secrets within messages still have it."""
+    """How both sides use the key of a legacy cipher.  Secrets within messages are encrypted even without encryption."""
 
     cipher: str
     key: Secret
@@ -39,7 +39,7 @@ class Protection:
 
 
 def is_usable(cipher: str) -> bool:
-    """Whether this OpenSSL has it: BLOWFISH needs its legacy provider."""
+    """Whether this OpenSSL supports the cipher: BLOWFISH requires the legacy provider."""
     try:
         _cipher(cipher, Secret(bytes(KEY_BYTES))).encryptor()
     except UnsupportedAlgorithm:
@@ -48,7 +48,7 @@ def is_usable(cipher: str) -> bool:
 
 
 def secret_writer(protection: Protection) -> CipherContext:
-    """For the secrets of one message that is not encrypted (Stream::put_secret)."""
+    """Return the cipher for the secrets of one message that is not encrypted (Stream::put_secret)."""
     return _cipher(protection.cipher, protection.key).encryptor()
 
 
@@ -57,7 +57,7 @@ def secret_reader(protection: Protection) -> CipherContext:
 
 
 class Sealer:
-    """Makes the frames of one direction."""
+    """Writes the frames of one direction."""
 
     def __init__(self, protection: Protection) -> None:
         self._protection = protection
@@ -65,7 +65,7 @@ class Sealer:
         self._stream = self._cipher.encryptor()
 
     def seal(self, flag: int, text: bytes) -> bytes:
-        """One frame.  The stream ends with its message."""
+        """Return one whole frame.  The cipher stream ends with its message."""
         body = self.seal_bare(text)
         if flag:
             self._stream = self._cipher.encryptor()
@@ -73,7 +73,7 @@ class Sealer:
         return HEADER.pack(flag, len(body)) + mac + body
 
     def seal_bare(self, text: bytes) -> bytes:
-        """Bytes outside of frames (ReliSock::put_bytes_nobuffer): encrypted, and never with a MAC."""
+        """Encrypt bytes outside of frames, without a MAC (ReliSock::put_bytes_nobuffer)."""
         return self._stream.update(text) if self._protection.encryption else text
 
 
@@ -98,18 +98,18 @@ class Opener:
         if not hmac.compare_digest(mac, _mac(self._protection.key, body)):
             raise Tampered(
                 "a frame does not verify",
-                "it was changed, or the peer uses another key",
-                "if it happens again, look at what stands between the two machines",
+                "it was modified, or the peer uses a different key",
+                "if it happens again, inspect the network between the two hosts",
             )
 
 
 def _cipher(name: str, key: Secret) -> Cipher[CFB]:
-    """3DES repeats a key that is too short, as those of inherited sessions are (KeyInfo::getPaddedKeyData)."""
+    """Make a cipher.  3DES repeats a short key, such as an inherited session's (KeyInfo::getPaddedKeyData)."""
     if name == BLOWFISH:
         return Cipher(Blowfish(key.reveal()), CFB(_IV))
     return Cipher(TripleDES((key.reveal() * KEY_BYTES)[:KEY_BYTES]), CFB(_IV))
 
 
 def _mac(key: Secret, body: bytes) -> bytes:
-    """Condor_MD_MAC, condor_md.cpp."""
+    """Compute Condor_MD_MAC (condor_md.cpp)."""
     return hashlib.md5(key.reveal() + body, usedforsecurity=False).digest()

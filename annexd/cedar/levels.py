@@ -1,7 +1,7 @@
-"""HTCondor's permission levels, and which of them include others (condor_perms.cpp); and one of annexd's own.
+"""HTCondor's permission levels and their hierarchy (condor_perms.cpp), and annexd's own level ANNEX.
 
-ANNEX is the right to order annexes, with lists and a token scope like any other level's.  ADMINISTRATOR includes it; it
-includes nothing, so that who may order need not be who may stop the daemon or read its log.
+ANNEX is the permission to order annexes, with lists and a token scope like every level.  ADMINISTRATOR implies ANNEX.
+ANNEX implies nothing, so a user who may order cannot stop the daemon or read its log.
 """
 
 from collections.abc import Mapping
@@ -40,5 +40,5 @@ IMPLIED_BY: Mapping[Level, tuple[Level, ...]] = {  # directly
 
 
 def implied(level: Level) -> tuple[Level, ...]:
-    """The level itself and all that it implies, highest first: ADMINISTRATOR, WRITE, READ, ANNEX."""
+    """Return a level and all that it implies, highest first: ADMINISTRATOR, WRITE, READ, ANNEX."""
     return (level, *(each for lower in IMPLIES.get(level, ()) for each in implied(lower)))

@@ -1,8 +1,7 @@
-"""One message: the primitives of CEDAR (stream.cpp), read and written.
+"""Read and write the primitives of one CEDAR message (stream.cpp).
 
-Strings are spelled in two ways: NUL-terminated in clear, and with a length before them on an encrypted
-channel; so reader and writer know which channel they belong to.  On a channel that has a key and is not encrypted, the
-secrets within a message still are: `secrets` is the stream for them.
+Strings are NUL-terminated, and preceded by their length on an encrypted channel; so reader and writer must know whether
+theirs is.  On a channel that has a key but is not encrypted, `secrets` encrypts the secrets within a message.
 """
 
 import struct
@@ -20,12 +19,12 @@ NULL_STRING = b"\xad"  # BIN_NULL_CHAR of stream.cpp: '\255', which is octal
 SECRET_MARKER = "ZKM"  # noqa: S105 (classad_oldnew.cpp: the next string is a private attribute)
 _PRIVATE = {"capability", "childclaimids", "claimid", "claimidlist", "claimids", "transferkey"}  # compat_classad.cpp
 _PRIVATE_PREFIX = "_condor_priv"
-TYPES = 2  # strings after an ad: MyType and TargetType of old; both are attributes now
-MAX_STRING_BYTES = 10_000_000  # stream.cpp: C++ readers refuse more
+TYPES = 2  # strings after an ad: formerly MyType and TargetType, which are attributes now
+MAX_STRING_BYTES = 10_000_000  # stream.cpp: the limit of C++ readers
 
 
 class MessageReader:
-    """Reads one whole message; every method raises PeerError for bytes that are not what it asks for."""
+    """Reads one whole message.  Every method raises PeerError for bytes that do not fit."""
 
     def __init__(
         self, body: bytes, *, encrypted: bool, secrets: CipherContext | None = None, ad_limits: AdLimits | None = None
@@ -50,7 +49,7 @@ class MessageReader:
         return _text(_counted_string(self.raw) if self._encrypted else self._terminated_string())
 
     def secret(self) -> str:
-        """A string that is encrypted whatever the message is (Stream::get_secret)."""
+        """Read a string that is always encrypted (Stream::get_secret)."""
         if self._secrets is None:
             return self.string()
         decrypt = self._secrets.update
@@ -64,13 +63,13 @@ class MessageReader:
         return self.string()
 
     def ad(self) -> dict[str, Value]:
-        """The next ClassAd."""
+        """Read the next ClassAd."""
         return self._ad(self._ad_limits)
 
     def handshake_ad(self) -> dict[str, Value]:
-        """The next ClassAd, by lower-case names: literals only, and at most 100 of them."""
+        """Read the next ClassAd by lower-case names: at most 100 attributes, literals only."""
         start = self._position
-        if not self._encrypted:  # each connection begins with one
+        if not self._encrypted:  # fast path: each connection begins with such an ad
             count = self._count_of_lines(HANDSHAKE_AD)
             if len(ad := plain_ad(self._terminated_strings(count))) == count:
                 self._terminated_strings(TYPES)
@@ -88,21 +87,21 @@ class MessageReader:
         return reader.attributes
 
     def _terminated_strings(self, count: int) -> str:
-        """The next strings in clear, with their NULs."""
+        """Read the next strings in clear, with their NULs."""
         after = self._body[self._position :].split(b"\0", count)
         if len(after) <= count:
-            raise MalformedMessage("malformed string", "it has no end")
+            raise MalformedMessage("malformed string", "it is not terminated")
         start, self._position = self._position, len(self._body) - len(after[count])
         return _text(self._body[start : self._position])
 
     def end(self) -> None:
-        """Refuse bytes that are left over."""
+        """Raise MalformedMessage if bytes are left over."""
         if self.remaining:
             raise MalformedMessage("message too long", f"{self.remaining} bytes are left over")
 
     @property
     def remaining(self) -> int:
-        """How many bytes have not been read."""
+        """The number of unread bytes."""
         return len(self._body) - self._position
 
     def _count_of_lines(self, limits: AdLimits) -> int:
@@ -110,13 +109,13 @@ class MessageReader:
         if count < 0:
             raise MalformedMessage("malformed ClassAd", f"it announces {count} attributes")
         if count > limits.attributes:
-            raise TooLarge("too many attributes in a ClassAd", f"{count}, and {limits.attributes} are accepted")
+            raise TooLarge("too many attributes in a ClassAd", f"{count}, at most {limits.attributes} are accepted")
         return count
 
     def _terminated_string(self) -> bytes:
         start, end = self._position, self._body.find(b"\0", self._position)
         if end < 0:
-            raise MalformedMessage("malformed string", "it has no end")
+            raise MalformedMessage("malformed string", "it is not terminated")
         self._position = end + 1
         return self._body[start:end]
 
@@ -132,7 +131,7 @@ def _counted_string(raw: Callable[[int], bytes]) -> bytes:
         raise MalformedMessage("malformed string", f"its length is {length}")
     encoded = raw(length)
     if encoded.find(b"\0") != length - 1:
-        raise MalformedMessage("malformed string", "its end is not where its length says")
+        raise MalformedMessage("malformed string", "its terminator does not match its length")
     return encoded[:-1]
 
 
@@ -166,7 +165,7 @@ class MessageWriter:
         return self
 
     def secret(self, value: str) -> Self:
-        """A string that is encrypted whatever the message is (Stream::put_secret)."""
+        """Write a string that is always encrypted (Stream::put_secret)."""
         if self._secrets is None:
             return self.string(value)
         encoded = _terminated(value)
@@ -178,7 +177,7 @@ class MessageWriter:
         return self.raw(_INTEGER.pack(1) + NULL_STRING if self._encrypted else NULL_STRING)
 
     def ad(self, attributes: Mapping[str, Scalar]) -> Self:
-        """A flat ad; None is UNDEFINED."""
+        """Write a flat ad; None is UNDEFINED."""
         self.integer(len(attributes))
         if not self._secrets:
             return self._strings([*starmap(line_of, attributes.items()), "", ""])
@@ -190,7 +189,7 @@ class MessageWriter:
         return self._strings(["", ""])
 
     def _strings(self, values: list[str]) -> Self:
-        """That have no NUL in them."""
+        """Write strings without NUL."""
         if not self._encrypted:
             return self.raw("\0".join([*values, ""]).encode(errors="replace"))
         encoded = (value.encode(errors="replace") for value in values)
@@ -201,12 +200,12 @@ class MessageWriter:
 
 
 def is_private(name: str) -> bool:
-    """Whether an attribute of this name is never sent in clear where there is a key."""
+    """Whether an attribute must be encrypted if there is a key."""
     return name.lower() in _PRIVATE or name.lower().startswith(_PRIVATE_PREFIX)
 
 
 def _terminated(value: str) -> bytes:
     encoded = value.encode(errors="replace")
     if b"\0" in encoded or len(encoded) >= MAX_STRING_BYTES:
-        raise ValueError("a string has no NUL in it and is at most 10 MB long")
+        raise ValueError("a string must not contain NUL and have at most 10 MB")
     return encoded + b"\0"

@@ -1,5 +1,5 @@
-"""How one method of authentication ends without success."""
+"""The failure of one authentication method."""
 
 
 class MethodFailed(Exception):
-    """This method did not prove who the peer is; another one still may.  The text is for the log only."""
+    """This method did not prove the peer's identity; another may.  The text is for the log only."""

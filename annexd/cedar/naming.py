@@ -1,4 +1,4 @@
-"""From the name that a method proved to HTCondor's name of the user (authentication.cpp)."""
+"""Map the name that a method proved to HTCondor's user name (authentication.cpp)."""
 
 import string
 
@@ -8,8 +8,9 @@ _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
 def user_of(method: str, name: str, context: ServerContext, *, default: str) -> str:
-    """The map file's canonical user for what the method proved, in UID_DOMAIN if it names no domain; or else the
-    method's own default.
+    """Return the map file's canonical user for a proved name, or the method's default if no line matches.
+
+    A canonical user without a domain is in UID_DOMAIN.
     """
     canonical = context.canonical_user(method, name)
     if not canonical:
@@ -18,6 +19,6 @@ def user_of(method: str, name: str, context: ServerContext, *, default: str) -> 
 
 
 def with_lower_domain(user: str) -> str:
-    """As Condor_Auth_Base::setRemoteDomain, whatever the method: one domain has one name."""
+    """Lower the case of the domain, for every method (Condor_Auth_Base::setRemoteDomain)."""
     name, at, domain = user.rpartition("@")
     return f"{name}{at}{domain.translate(_LOWER) if at else domain}"

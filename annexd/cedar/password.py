@@ -1,11 +1,11 @@
-"""PASSWORD: both sides prove that they know the pool's password (condor_auth_passwd.cpp, version 1).
+"""PASSWORD: both sides prove that they know the pool password (condor_auth_passwd.cpp, version 1).
 
-There is one user only: whoever knows the password is a daemon of the pool.  No map file applies.
+There is only one user: every holder of the password is a daemon of the pool.  The map file does not apply.
 """
 
 from annexd.cedar import akep2
-from annexd.cedar.akep2_exchange import Opening, own_name, prove_and_check, receive_opening, refuse
-from annexd.cedar.dialogue import Dialogue, Steps
+from annexd.cedar.akep2_exchange import Opening, pool_user, prove_and_check, receive_opening, refuse
+from annexd.cedar.dialogue import Dialogue, Exchange
 from annexd.cedar.identity import Identity
 from annexd.cedar.method import MethodFailed
 from annexd.cedar.secret import Secret
@@ -13,7 +13,7 @@ from annexd.cedar.secret import Secret
 METHOD = "PASSWORD"
 
 
-def authenticate(dialogue: Dialogue) -> Steps[Identity]:
+def authenticate(dialogue: Dialogue) -> Exchange[Identity]:
     opening = yield from receive_opening(dialogue, has_token=False)
     try:
         key = _shared_key(opening, dialogue)
@@ -21,13 +21,13 @@ def authenticate(dialogue: Dialogue) -> Steps[Identity]:
         yield from refuse(dialogue)
         raise
     yield from prove_and_check(dialogue, opening, key)
-    return Identity(own_name(dialogue), METHOD)
+    return Identity(pool_user(dialogue), METHOD)
 
 
 def _shared_key(opening: Opening, dialogue: Dialogue) -> Secret:
     opening.check()
-    if not _is_pool(opening.name, own_name(dialogue)):
-        raise MethodFailed("the peer's name is not that of the pool's daemons")
+    if not _is_pool(opening.name, pool_user(dialogue)):
+        raise MethodFailed("the peer's name is not the pool user")
     password = dialogue.context.pool_password
     if password is None:
         raise MethodFailed("this daemon has no pool password")
@@ -35,7 +35,7 @@ def _shared_key(opening: Opening, dialogue: Dialogue) -> Secret:
 
 
 def _is_pool(name: str, expected: str) -> bool:
-    """Peers before 23.9 write their own domain behind condor_pool, and it never mattered."""
+    """Whether a name is the pool user.  Peers before 23.9 append their own domain, which is ignored."""
     if expected.startswith("condor_pool@"):
         return name.partition("@")[:2] == ("condor_pool", "@")
     return name == expected

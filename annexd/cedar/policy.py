@@ -1,5 +1,4 @@
-"""Whether a connection authenticates, encrypts and checks integrity: both sides' wishes, reconciled by
-tables.
+"""Decide whether a connection authenticates, encrypts and checks integrity, by reconciling both policies.
 
 After SecMan::FillInSecurityPolicyAd and SecMan::ReconcileSecurityPolicyAds (condor_secman.cpp).
 """
@@ -15,12 +14,12 @@ from annexd.cedar.errors import PolicyMismatch
 from annexd.cedar.legacy import BLOWFISH, TRIPLE_DES
 from annexd.cedar.levels import Level
 
-KEPT = 32  # of what is worked out for many connections; strangers make some of it, of up to 64 kB
+MAX_CACHED = 32  # entries of a cache that is shared by all peers; unauthenticated ones can add entries of up to 64 kB
 CIPHERS = (AES, BLOWFISH, TRIPLE_DES)
 
 
 class Requirement(IntEnum):
-    """One side's wish for one feature; the order is that of strength."""
+    """One side's requirement for one feature, in order of strength (HTCondor's sec_req)."""
 
     NEVER = 0
     OPTIONAL = 1
@@ -30,10 +29,10 @@ class Requirement(IntEnum):
 
 @dataclass(frozen=True)
 class SecurityPolicy:
-    """SEC_<level>_*: what this daemon wants for commands of one level.  The defaults are HTCondor's.
+    """This daemon's requirements for commands of one level (SEC_<level>_*), with HTCondor's defaults.
 
-    methods: of authentication, by preference, spelled FS, IDTOKENS, ...; only those that can work now.
-    crypto_methods: of CIPHERS; AES comes first wherever it stands.
+    methods: authentication methods by preference (FS, IDTOKENS, ...); only those that can work now.
+    crypto_methods: from CIPHERS; AES always comes first.
     """
 
     authentication: Requirement = Requirement.OPTIONAL
@@ -46,7 +45,7 @@ class SecurityPolicy:
     session_lease_s: int = 3600
 
 
-# What comes of our wish and the client's: True is YES, False is NO, None is failure.
+# The result of both requirements: True is YES, False is NO, None is a failure.
 _R, _P, _O, _N = Requirement.REQUIRED, Requirement.PREFERRED, Requirement.OPTIONAL, Requirement.NEVER
 RECONCILED: Mapping[tuple[Requirement, Requirement], bool | None] = {  # by (client, server)
     (_R, _R): True, (_R, _P): True,  (_R, _O): True,  (_R, _N): None,
@@ -55,14 +54,14 @@ RECONCILED: Mapping[tuple[Requirement, Requirement], bool | None] = {  # by (cli
     (_N, _R): None, (_N, _P): False, (_N, _O): False, (_N, _N): False,
 }  # fmt: skip
 
-_BY_FIRST_LETTER: Mapping[str, Requirement] = {  # sec_alpha_to_sec_req: only the first letter is looked at
+_BY_FIRST_LETTER: Mapping[str, Requirement] = {  # sec_alpha_to_sec_req: only the first letter counts
     "R": _R, "Y": _R, "T": _R, "P": _P, "O": _O, "N": _N, "F": _N,
 }  # fmt: skip
 
 _NAMES = {**dict.fromkeys(("TOKEN", "TOKENS", "IDTOKEN", "IDTOKENS"), "IDTOKENS"), "TRIPLEDES": TRIPLE_DES}
 
-# What a client's ad says of them.
-_WISHES = (
+# The attributes of a client's ad that state its policy.
+_CLIENT_ATTRIBUTES = (
     "authentication",
     "authenticationnew",
     "encryption",
@@ -73,7 +72,7 @@ _WISHES = (
     "sessionlease",
 )
 
-# What cannot be had without what, in the order in which FillInSecurityPolicyAd mends it.
+# (required, by): which feature requires which, in the order in which FillInSecurityPolicyAd resolves conflicts.
 _DEPENDENCIES = (
     ("authentication", "encryption"),
     ("authentication", "integrity"),
@@ -83,23 +82,24 @@ _DEPENDENCIES = (
 )
 
 
-@dataclass(frozen=True, eq=False)  # made once for a command, so that it is known by itself
+@dataclass(frozen=True, eq=False)  # made once for each command and compared by identity
 class ServerPolicy:
     """A SecurityPolicy made consistent for one command."""
 
     policy: SecurityPolicy
-    authentication_new: Requirement  # not raised by encryption or integrity, unlike policy.authentication
+    authentication_new: Requirement  # unlike policy.authentication, not raised by encryption or integrity
 
     @property
-    def takes_raw_commands(self) -> bool:
+    def accepts_raw_commands(self) -> bool:
         return self.policy.negotiation is not _R and self.authentication_new is not _R
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """What both sides do.  methods and ciphers: the common ones in our order, as the client spells them.
+    """What both sides do.
 
-    cipher: the first of them, as we spell it.  takes_tokens: clients are told which keys sign them.
+    methods, ciphers: the common ones in this daemon's order and the client's spelling.
+    cipher: the first of ciphers in canonical spelling.  accepts_tokens: whether to send the IDs of the signing keys.
     """
 
     authentication: bool
@@ -111,7 +111,12 @@ class Agreement:
     cipher: str
     duration_s: int
     lease_s: int | None
-    takes_tokens: bool
+    accepts_tokens: bool
+
+
+def requirement_of(text: str) -> Requirement | None:
+    """Return what a setting or an ad says; None for anything else."""
+    return _BY_FIRST_LETTER.get(text[:1].upper())
 
 
 def canonical_method(name: str) -> str:
@@ -119,45 +124,48 @@ def canonical_method(name: str) -> str:
 
 
 def for_command(policy: SecurityPolicy, command: Command) -> ServerPolicy:
-    """Raises PolicyMismatch if our own configuration contradicts itself."""
+    """Make a policy consistent for one command.  Raises PolicyMismatch if the configuration contradicts itself."""
     if command.force_authentication:
         policy = replace(policy, authentication=_R)
     is_open = command.level is Level.ALLOW and not command.force_authentication
     authentication_new = _O if is_open else policy.authentication
-    wants = {name: getattr(policy, name) for dependency in _DEPENDENCIES for name in dependency}
+    requirements = {name: getattr(policy, name) for dependency in _DEPENDENCIES for name in dependency}
     for needed, feature in _DEPENDENCIES:
-        _make_consistent(wants, needed, feature)
-    return ServerPolicy(replace(policy, **wants), authentication_new)
+        _make_consistent(requirements, needed, feature)
+    return ServerPolicy(replace(policy, **requirements), authentication_new)
 
 
-def _make_consistent(wants: dict[str, Requirement], needed: str, feature: str) -> None:
-    if wants[needed] is _N:
-        if wants[feature] is _R:
+def _make_consistent(requirements: dict[str, Requirement], needed: str, feature: str) -> None:
+    if requirements[needed] is _N:
+        if requirements[feature] is _R:
             raise PolicyMismatch(
-                f"{feature} is required and {needed} is never to be used",
-                "one cannot be had without the other",
+                f"{feature} is REQUIRED and {needed} is NEVER",
+                f"{feature} requires {needed}",
                 "correct the SEC_* settings of this daemon",
             )
-        wants[feature] = _N
-    wants[needed] = max(wants[needed], wants[feature])
+        requirements[feature] = _N
+    requirements[needed] = max(requirements[needed], requirements[feature])
 
 
 def reconcile(client: Mapping[str, object], server: ServerPolicy) -> Agreement:
-    """client: the ad of DC_AUTHENTICATE, by lower-case names.  Raises PolicyMismatch if both exclude each
-    other.
+    """Reconcile both policies.  Raises PolicyMismatch if they exclude each other.
+
+    client: the ad of DC_AUTHENTICATE by lower-case names.
     """
-    return _reconcile(tuple((name, str(client[name])) for name in _WISHES if client.get(name) is not None), server)
+    return _reconcile(
+        tuple((name, str(client[name])) for name in _CLIENT_ATTRIBUTES if client.get(name) is not None), server
+    )
 
 
-@lru_cache(maxsize=KEPT)  # clients of one kind wish the same
-def _reconcile(wishes: tuple[tuple[str, str], ...], server: ServerPolicy) -> Agreement:
-    client, policy = dict(wishes), server.policy
+@lru_cache(maxsize=MAX_CACHED)  # clients of one kind send the same attributes
+def _reconcile(attributes: tuple[tuple[str, str], ...], server: ServerPolicy) -> Agreement:
+    client, policy = dict(attributes), server.policy
     is_new = "authenticationnew" in client  # since 23.10
-    theirs = want(client, "authenticationnew" if is_new else "authentication")
+    theirs = client_requirement(client, "authenticationnew" if is_new else "authentication")
     ours = server.authentication_new if is_new else policy.authentication
     authentication = _combined("authentication", theirs, ours)
-    encryption = _combined("encryption", want(client, "encryption"), policy.encryption)
-    integrity = _combined("integrity", want(client, "integrity"), policy.integrity)
+    encryption = _combined("encryption", client_requirement(client, "encryption"), policy.encryption)
+    integrity = _combined("integrity", client_requirement(client, "integrity"), policy.integrity)
     ciphers = _in_common(_strongest_first(policy.crypto_methods), client, "cryptomethods")
     cipher = _first(ciphers, policy.crypto_methods)
     is_forced = authentication and cipher == AES
@@ -171,11 +179,11 @@ def _reconcile(wishes: tuple[tuple[str, str], ...], server: ServerPolicy) -> Agr
         cipher=cipher,
         duration_s=min(policy.session_duration_s, _seconds(client.get("sessionduration"))),
         lease_s=_lease_s(policy.session_lease_s, client),
-        takes_tokens="IDTOKENS" in policy.methods,
+        accepts_tokens="IDTOKENS" in policy.methods,
     )
 
 
-def want(client: Mapping[str, str], name: str) -> Requirement:
+def client_requirement(client: Mapping[str, str], name: str) -> Requirement:
     return _BY_FIRST_LETTER.get(client.get(name, "")[:1].upper(), _N)
 
 
@@ -184,16 +192,19 @@ def _combined(feature: str, theirs: Requirement, ours: Requirement) -> bool:
     if agreed is None:
         raise PolicyMismatch(
             f"no agreement on {feature}",
-            f"the peer says {theirs.name}, this daemon {ours.name}",
+            f"the peer has {theirs.name}, this daemon {ours.name}",
             f"change SEC_CLIENT_{feature.upper()} on the client, or SEC_DEFAULT_{feature.upper()} here",
         )
     return agreed
 
 
 def _in_common(ours: tuple[str, ...], client: Mapping[str, str], name: str) -> tuple[str, ...]:
-    """Our order, the client's spelling, and whatever either names twice (SecMan::ReconcileMethodLists)."""
+    """Return the common methods in this daemon's order and the client's spelling, with duplicates.
+
+    After SecMan::ReconcileMethodLists.
+    """
     theirs = [(canonical_method(word), word) for word in _words(client.get(name))]
-    return tuple(word for mine in map(canonical_method, ours) for method, word in theirs if method == mine)
+    return tuple(word for expected in map(canonical_method, ours) for method, word in theirs if method == expected)
 
 
 def _words(text: object) -> list[str]:
@@ -208,22 +219,20 @@ def _first(ciphers: tuple[str, ...], ours: tuple[str, ...]) -> str:
     if not ciphers:
         raise PolicyMismatch(
             "no cipher in common",
-            f"this daemon has {', '.join(ours) or 'none'}",
+            f"this daemon accepts {', '.join(ours) or 'none'}",
             "add AES to SEC_CLIENT_CRYPTO_METHODS on the client",
         )
     return canonical_method(ciphers[0])
 
 
 def _seconds(value: object) -> int:
-    """A duration of an ad: a number, or as SessionDuration always is, a string; 0 if it is missing or
-    neither.
-    """
+    """Parse a duration of an ad: a number or a string, as SessionDuration is; 0 if missing or malformed."""
     text = str(value).strip()
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
 def _lease_s(ours: int, client: Mapping[str, str]) -> int | None:
-    """The shorter; 0 leaves it to the other.  None if the client knows no leases."""
+    """Return the shorter lease, where 0 means no preference; None if the client does not support leases."""
     if "sessionlease" not in client:
         return None
     theirs = _seconds(client["sessionlease"])

@@ -1,14 +1,14 @@
-"""DC_AUTHENTICATE for a session that exists: the peer names it, and shows its key with the command's message.
+"""Resume a session by DC_AUTHENTICATE: the peer names it, and proves its key with the command's message.
 
-client  60010 and an ad with the session's id     in clear
+client  60010 and an ad with the session ID       in clear
 server  its answer, if the client waits for one   in clear
-client  the command's message                     encrypted: only now is it known that the peer has the key
+client  the command's message                     encrypted, which proves that the peer has the key
 
-Ids are sent in clear, so nothing is done, changed or authorized before that message.  A command without a message
-would show nothing.  Its peer is told that the session is unknown, whereupon HTCondor's clients drop the session and
-authenticate when they are asked again (SecManStartCommand::authenticate_inner of condor_secman.cpp).  They do not even
-try: they take up a session for the commands in its ValidCommands, which names those with a message, and those that do
-nothing (condor_ping fails without them).  A peer that gives one of the latter is let go, and nothing is done.
+IDs are sent in clear, so nothing is executed, changed or authorized before that message.  A command without a message
+proves nothing.  The answer to it is that the session is unknown; HTCondor's clients then drop the session and
+authenticate at the next attempt (SecManStartCommand::authenticate_inner of condor_secman.cpp).  Normally they do not
+even try: they resume a session only for its ValidCommands, which lists the commands with a message and those that do
+nothing (condor_ping fails without them).  For one of the latter the connection ends without any effect.
 """
 
 import base64
@@ -16,40 +16,40 @@ from functools import lru_cache
 
 from annexd.cedar.commands import Command
 from annexd.cedar.crypto import AES, IV_BYTES
-from annexd.cedar.dialogue import Dialogue, PeerLeft, Steps
+from annexd.cedar.dialogue import Dialogue, Exchange, PeerLeft
 from annexd.cedar.errors import UnknownSession, UnprovedSession
 from annexd.cedar.handshake import (
-    BLANK,
+    PLACEHOLDER,
     ClientAd,
     can_be_resumed_for,
+    command_to_authorize,
     deny,
-    filled,
-    find_wanted,
-    in_clear,
+    encode_in_clear,
+    fill,
     is_authorized,
     is_carrier,
-    says_yes,
+    is_yes,
 )
 from annexd.cedar.message import MessageReader
-from annexd.cedar.policy import KEPT, canonical_method
-from annexd.cedar.session import Session
+from annexd.cedar.policy import MAX_CACHED, canonical_method
+from annexd.cedar.session import SecuritySession
 
 _NONCE_BYTES = 33  # 44 characters of base64
 
 
 def names_session(client: ClientAd) -> bool:
-    return says_yes(client.get("usesession"))
+    return is_yes(client.get("usesession"))
 
 
-def resume(dialogue: Dialogue, client: ClientAd) -> Steps[tuple[Command, MessageReader]]:
-    """The authorized command, and its message."""
-    command = find_wanted(dialogue, client)
+def resume(dialogue: Dialogue, client: ClientAd) -> Exchange[tuple[Command, MessageReader]]:
+    """Return the authorized command and its message.  Raises PeerLeft for a command that does nothing."""
+    command = command_to_authorize(dialogue, client)
     session = _find_session(dialogue, client)
     if is_carrier(client) or not can_be_resumed_for(command, session.cipher):
         _refuse_without_proof(dialogue, client, command)
-    if _waits(client):
+    if _expects_answer(client):
         nonce = base64.b64encode(dialogue.context.random(_NONCE_BYTES))
-        dialogue.channel.send(filled(_resumed(dialogue.context.version), nonce))
+        dialogue.channel.send(fill(_resumption_answer(dialogue.context.version), nonce))
     if command.does_nothing:
         raise PeerLeft
     payload = yield from _proof(dialogue, session)
@@ -58,18 +58,18 @@ def resume(dialogue: Dialogue, client: ClientAd) -> Steps[tuple[Command, Message
     return command, payload
 
 
-def _waits(client: ClientAd) -> bool:
+def _expects_answer(client: ClientAd) -> bool:
     return client.get("resumeresponse") is True
 
 
-def _find_session(dialogue: Dialogue, client: ClientAd) -> Session:
+def _find_session(dialogue: Dialogue, client: ClientAd) -> SecuritySession:
     session = dialogue.context.sessions.find(str(client.get("sid")), dialogue.now_s)
     if session is None or canonical_method(str(client.get("cryptomethods", AES))) != session.cipher:
         _answer_unknown(dialogue, client)
         raise UnknownSession(
             what="unknown session",
-            why="it has expired, has no key for the peer's cipher, or was made by an earlier process of this daemon",
-            next_step="none: the client makes a new one when it is asked again",
+            why="it has expired, has no key for the peer's cipher, or is of an earlier process of this daemon",
+            next_step="none: the client negotiates a new one at its next attempt",
             tell_peer="unknown session",
         )
     return session
@@ -79,29 +79,29 @@ def _refuse_without_proof(dialogue: Dialogue, client: ClientAd, command: Command
     _answer_unknown(dialogue, client)
     raise UnprovedSession(
         what=f"{command.name} in a resumed session",
-        why=f"nothing in it would show the session's key ({'no AES' if command.payload else 'no message'})",
-        next_step="none for HTCondor's tools, which authenticate for it; from other peers it may be an attack",
+        why=f"it cannot prove the session's key ({'no AES' if command.payload else 'no message'})",
+        next_step="none for HTCondor's tools, which then authenticate; from other peers it may be an attack",
         tell_peer="unknown session",
     )
 
 
 def _answer_unknown(dialogue: Dialogue, client: ClientAd) -> None:
-    if _waits(client):
+    if _expects_answer(client):
         dialogue.send(dialogue.message().ad({"ReturnCode": "SID_NOT_FOUND"}))
 
 
-@lru_cache(maxsize=KEPT)
-def _resumed(version: str) -> bytes:
-    """For every peer: the nonce is left blank."""
-    return in_clear({"ReturnCode": "AUTHORIZED", "RemoteVersion": version, "Nonce": BLANK})
+@lru_cache(maxsize=MAX_CACHED)
+def _resumption_answer(version: str) -> bytes:
+    """Encode the answer for every peer, with a placeholder for the nonce."""
+    return encode_in_clear({"ReturnCode": "AUTHORIZED", "RemoteVersion": version, "Nonce": PLACEHOLDER})
 
 
-def _proof(dialogue: Dialogue, session: Session) -> Steps[MessageReader]:
-    """The peer's first message; that it decrypts shows the key."""
-    dialogue.expect(session.identity)
+def _proof(dialogue: Dialogue, session: SecuritySession) -> Exchange[MessageReader]:
+    """Return the peer's first message.  That it decrypts proves the key."""
+    dialogue.expect_identity(session.identity)
     dialogue.channel.encrypt(session.key, dialogue.context.random(IV_BYTES))
     message = yield from dialogue.receive()
-    dialogue.identified(session.identity)
+    dialogue.set_identity(session.identity)
     dialogue.session_id = session.id
-    dialogue.context.sessions.used(session, dialogue.now_s)
+    dialogue.context.sessions.renew(session, dialogue.now_s)
     return message

@@ -1,4 +1,4 @@
-"""Secrets have a type, so that no log line, traceback or error can show one by accident."""
+"""A type for secrets, so that no log line, traceback or error can show one by accident."""
 
 import hmac
 
@@ -12,7 +12,7 @@ class Secret:
         self._value = bytes(value)
 
     def reveal(self) -> bytes:
-        """The bytes themselves: for the cipher that needs them, never for a message."""
+        """Return the bytes, for a cipher; never for a message."""
         return self._value
 
     def __repr__(self) -> str:
@@ -22,7 +22,7 @@ class Secret:
         return isinstance(other, Secret) and hmac.compare_digest(self._value, other._value)
 
     def __hash__(self) -> int:
-        raise TypeError("a Secret is no key of a table")
+        raise TypeError("a Secret cannot be hashed")
 
     def __reduce__(self) -> str:
-        raise TypeError("a Secret does not leave the process")
+        raise TypeError("a Secret cannot be pickled")

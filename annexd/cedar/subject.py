@@ -1,4 +1,4 @@
-"""The subject of a certificate, on one line as OpenSSL's X509_NAME_oneline writes it: what map files know.
+"""Format a certificate's subject as OpenSSL's X509_NAME_oneline does, which map files match.
 
 /DC=org/O=Example Site/CN=alice
 """
@@ -11,13 +11,13 @@ _PRINTABLE = range(0x20, 0x7F)
 
 
 class MalformedSubject(ValueError):
-    """A certificate that TLS took and whose subject nevertheless cannot be read."""
+    """TLS accepted the certificate, but its subject cannot be read."""
 
 
 def oneline(certificate: bytes) -> str:
-    """certificate: DER.  Raises MalformedSubject.
+    """Return the subject of a DER certificate on one line.  Raises MalformedSubject.
 
-    A BMPString or UniversalString, which no authority has written for long, is shown by its UTF-8 here.
+    Unlike in OpenSSL, a BMPString or UniversalString, both long obsolete, is written as UTF-8.
     """
     try:
         subject = x509.load_der_x509_certificate(certificate).subject
@@ -27,7 +27,7 @@ def oneline(certificate: bytes) -> str:
 
 
 def _short_name(dotted: str) -> str:
-    """OpenSSL's own name of an attribute (CN), or its number where it has none."""
+    """Return OpenSSL's short name of an attribute (CN), or its number if it has none."""
     try:
         return ssl._ASN1Object(dotted).shortname
     except ValueError:

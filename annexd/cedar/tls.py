@@ -1,17 +1,16 @@
-"""SSL: a TLS handshake inside messages, by which both sides may prove certificates (condor_auth_ssl.cpp).
+"""SSL: a TLS handshake inside messages, in which both sides may prove a certificate (condor_auth_ssl.cpp).
 
     server, client    status                  whether each is ready
-    client, server    status, len, records    in turn, until both hold; the client begins
-    server, client    status, len, records    in turn: 256 bytes that once were a key, and that they arrived
+    client, server    status, len, records    in turn, until both are done; the client begins
+    server, client    status, len, records    in turn: 256 bytes, formerly a key, and their receipt
 
-What TLS protects ends here.  The session's key comes from the exchange in DC_AUTHENTICATE's ads, as for every
-method.
+TLS protects nothing else.  As for every method, the session key comes from the exchange in DC_AUTHENTICATE's ads.
 """
 
 import ssl
 
 from annexd.cedar.context import Tls
-from annexd.cedar.dialogue import Dialogue, Steps
+from annexd.cedar.dialogue import Dialogue, Exchange
 from annexd.cedar.errors import MalformedMessage
 from annexd.cedar.identity import UNMAPPED_DOMAIN, Identity
 from annexd.cedar.method import MethodFailed
@@ -22,8 +21,8 @@ METHOD = "SSL"
 _READY, _RECEIVING, _QUITTING, _HOLDING = 0, 2, 3, 4  # AUTH_SSL_A_OK and so on
 _ERROR = -1
 _KEY_BYTES = 256
-_MAX_ROUNDS = 16  # TLS 1.2 needs three of them, TLS 1.3 two
-_NO_CERTIFICATE = "unauthenticated"  # the name by which a map file knows such a peer
+_MAX_ROUNDS = 16  # TLS 1.2 needs three, TLS 1.3 two
+_NO_CERTIFICATE = "unauthenticated"  # its name in a map file
 
 
 class _Tunnel:
@@ -39,7 +38,7 @@ class _Tunnel:
         self._incoming.write(records)
 
     def advance(self) -> None:
-        """Go on with the handshake, as far as the records reach."""
+        """Continue the handshake with the records received so far."""
         if self.status == _HOLDING:
             return
         try:
@@ -57,15 +56,15 @@ class _Tunnel:
             self.status, self.fault = _QUITTING, _reason(error)
 
     def records(self) -> bytes:
-        """What is to be sent; each byte is given once."""
+        """Return the records to send, each once."""
         return self._outgoing.read()
 
     def certificate(self) -> bytes | None:
-        """The peer's, verified; None if it has shown none."""
+        """Return the peer's verified certificate in DER, or None if it sent none."""
         return self._tls.getpeercert(binary_form=True)
 
 
-def authenticate(dialogue: Dialogue) -> Steps[Identity]:
+def authenticate(dialogue: Dialogue) -> Exchange[Identity]:
     tls = dialogue.context.tls
     dialogue.send(dialogue.message().integer(_READY if tls else _ERROR))
     is_ready = (yield from _receive_status(dialogue)) == _READY
@@ -82,14 +81,14 @@ def authenticate(dialogue: Dialogue) -> Steps[Identity]:
     return identity
 
 
-def _receive_status(dialogue: Dialogue) -> Steps[int]:
+def _receive_status(dialogue: Dialogue) -> Exchange[int]:
     message = yield from dialogue.receive()
     status = message.integer()
     message.end()
     return status
 
 
-def _shake_hands(dialogue: Dialogue, tunnel: _Tunnel) -> Steps[None]:
+def _shake_hands(dialogue: Dialogue, tunnel: _Tunnel) -> Exchange[None]:
     for _ in range(_MAX_ROUNDS):
         client = yield from _receive(dialogue, tunnel)
         if client == tunnel.status == _HOLDING:
@@ -100,10 +99,10 @@ def _shake_hands(dialogue: Dialogue, tunnel: _Tunnel) -> Steps[None]:
             raise MethodFailed(f"TLS: {tunnel.fault}")
         if client == tunnel.status == _HOLDING:
             return
-    raise MalformedMessage("an endless TLS handshake", f"it was not over after {_MAX_ROUNDS} rounds")
+    raise MalformedMessage("TLS handshake too long", f"not complete after {_MAX_ROUNDS} rounds")
 
 
-def _send_key(dialogue: Dialogue, tunnel: _Tunnel) -> Steps[None]:
+def _send_key(dialogue: Dialogue, tunnel: _Tunnel) -> Exchange[None]:
     tunnel.write(dialogue.context.random(_KEY_BYTES))
     for _ in range(_MAX_ROUNDS):
         _send(dialogue, tunnel.status, tunnel.records())
@@ -111,30 +110,30 @@ def _send_key(dialogue: Dialogue, tunnel: _Tunnel) -> Steps[None]:
             raise MethodFailed(f"TLS: {tunnel.fault}")
         if (yield from _receive(dialogue, tunnel)) == _HOLDING:
             return
-    raise MalformedMessage("the peer does not take its key", f"it was not there after {_MAX_ROUNDS} rounds")
+    raise MalformedMessage("the peer does not accept its key", f"not received after {_MAX_ROUNDS} rounds")
 
 
 def _send(dialogue: Dialogue, status: int, records: bytes) -> None:
     dialogue.send(dialogue.message().integer(status).integer(len(records)).raw(records))
 
 
-def _receive(dialogue: Dialogue, tunnel: _Tunnel) -> Steps[int]:
+def _receive(dialogue: Dialogue, tunnel: _Tunnel) -> Exchange[int]:
     message = yield from dialogue.receive()
     status, records = message.integer(), message.raw(message.integer())
     message.end()
     if status in {_QUITTING, _ERROR}:
-        raise MethodFailed("the peer gave up; it may not trust this daemon's certificate or name")
+        raise MethodFailed("the peer aborted; perhaps it does not trust this daemon's certificate or host name")
     tunnel.feed(records)
     return status
 
 
 def _identity(dialogue: Dialogue, tls: Tls, certificate: bytes | None) -> Identity:
     if certificate is None and tls.require_certificate:
-        raise MethodFailed("the peer has shown no certificate (AUTH_SSL_REQUIRE_CLIENT_CERTIFICATE)")
+        raise MethodFailed("the peer sent no certificate (AUTH_SSL_REQUIRE_CLIENT_CERTIFICATE)")
     subject = _subject(certificate) if certificate is not None else ""
     name = subject or _NO_CERTIFICATE
     if certificate is not None and tls.require_mapping and not _is_mapped(dialogue, subject):
-        raise MethodFailed(f"no line of the map file is for {name!r} (AUTH_SSL_REQUIRE_CLIENT_MAPPING)")
+        raise MethodFailed(f"no line of the map file matches {name!r} (AUTH_SSL_REQUIRE_CLIENT_MAPPING)")
     default = f"{'ssl' if subject else _NO_CERTIFICATE}@{UNMAPPED_DOMAIN}"
     return Identity(user_of(METHOD, name, dialogue.context, default=default), METHOD)
 
@@ -151,7 +150,7 @@ def _is_mapped(dialogue: Dialogue, subject: str) -> bool:
 
 
 def _reason(error: ssl.SSLError) -> str:
-    """Why, without what Python adds: "certificate verify failed: self-signed certificate"."""
+    """Return OpenSSL's reason, such as "certificate verify failed: self-signed certificate"."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate verify failed: {error.verify_message}"
     return (error.reason or "the handshake failed").lower().replace("_", " ")

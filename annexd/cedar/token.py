@@ -1,7 +1,7 @@
-"""HTCondor's tokens: JSON Web Tokens, of which the client shows header and payload but not the signature.
+"""Parse HTCondor's tokens: JSON Web Tokens, of which the client sends header and payload, but not the signature.
 
-What can be wrong with a token is found before it is answered: a client that learns of it any later believes
-that it succeeded, and waits (condor_auth_passwd.cpp, doServerRec2).
+Every fault must be found before the answer: a client refused later believes that it succeeded, and waits
+(condor_auth_passwd.cpp, doServerRec2).
 """
 
 import base64
@@ -15,17 +15,17 @@ from annexd.cedar.akep2 import ALGORITHMS
 from annexd.cedar.identity import TokenFacts
 from annexd.cedar.method import MethodFailed
 
-KEPT = 32  # tokens; at most the 64 kB each that a message may have before its peer is known
+MAX_CACHED = 32  # tokens of at most 64 kB, the limit on messages before the peer is known
 
 _BASE64_URL = re.compile(r"[A-Za-z0-9_-]+")
-_KEY_ID = re.compile(r"(?!\.)[^/\x00-\x1f\x7f]{1,255}")  # it names a file
+_KEY_ID = re.compile(r"(?!\.)[^/\x00-\x1f\x7f]{1,255}")  # a file name
 _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]+")
 _SCOPE = "condor:/"
 
 
 @dataclass(frozen=True)
 class Token:
-    """A token that says what it must.  Nothing of it is proved yet."""
+    """A well-formed token.  Nothing in it is verified yet."""
 
     text: str
     algorithm: str
@@ -36,21 +36,21 @@ class Token:
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """The levels that its condor:/ scopes name; without such a scope there is no limit."""
+        """The levels named by its condor:/ scopes; without such a scope it is unlimited."""
         return tuple(scope.removeprefix(_SCOPE) for scope in self.facts.scopes if scope.startswith(_SCOPE))
 
     def check_age(self, now_s: float, max_age_s: int) -> None:
         if self.facts.expires_at_s is not None and now_s >= self.facts.expires_at_s:
             raise MethodFailed("the token has expired")
         if max_age_s > 0 and (self.issued_at_s is None or now_s - self.issued_at_s > max_age_s):
-            raise MethodFailed(f"the token is older than SEC_TOKEN_MAX_AGE, {max_age_s} s, or does not say")
+            raise MethodFailed(f"the token is older than SEC_TOKEN_MAX_AGE ({max_age_s} s), or has no iat")
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=MAX_CACHED)
 def parse_token(text: str) -> Token:
-    """header.payload, both base64.  Raises MethodFailed for what this daemon cannot accept.
+    """Parse header.payload, both base64.  Raises MethodFailed.
 
-    Whoever comes with a token comes again with it.  Nothing that is kept is believed: the proof is still to come.
+    Cached, since clients reuse their tokens.  A cached token is as unverified as a new one.
     """
     parts = text.split(".")
     if len(parts) != 2:
@@ -58,7 +58,7 @@ def parse_token(text: str) -> Token:
     header, claims = (_object(part) for part in parts)
     algorithm = header.get("alg")
     if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
-        raise MethodFailed(f"the token is not signed by one of {', '.join(ALGORITHMS)}")
+        raise MethodFailed(f"the token's algorithm is not one of {', '.join(ALGORITHMS)}")
     return Token(
         text=text,
         algorithm=algorithm,
@@ -95,7 +95,7 @@ def _object(part: str) -> dict[str, object]:
 
 
 def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _text(claims: Mapping[str, object], name: str, accepted: re.Pattern[str] = _PRINTABLE) -> str:

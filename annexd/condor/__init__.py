@@ -1,5 +1,5 @@
-"""HTCondor's Python bindings, and the one way into them.
+"""Call HTCondor's Python bindings safely.
 
-`values` says what they may be given, `bindings` makes every call of theirs that takes data.  annexd and condor_annex
-both go this way; no other module calls such a thing of classad2 or htcondor2 (test/test_imports.py).
+`values` checks arguments; `bindings` makes every call that takes data.  annexd and condor_annex use nothing else: no
+other module calls such a function of classad2 or htcondor2 (test/test_imports.py).
 """

@@ -1,6 +1,6 @@
-"""Every call of HTCondor's bindings that takes data, each with what `values` lets through; each may raise Unsafe.
+"""Call HTCondor's bindings with arguments checked by `values`.  Every function may raise Unsafe.
 
-htcondor2.HTCondorException and classad2.ClassAdException go to the caller.
+htcondor2.HTCondorException and classad2.ClassAdException propagate.
 """
 
 import re
@@ -15,11 +15,12 @@ from htcondor2.htcondor2_impl import _send_generic_payload_command
 from annexd.condor import values
 from annexd.condor.values import ANY_NAME, C_INTEGERS, KNOB, Unsafe
 
-MOST_OF_A_NAME = re.compile(r'[^\0-\x1f\x7f"\\\ud800-\udfff]{1,255}')  # of a daemon; it goes between quotes
+UNDEFINED = "Not defined"  # what a daemon answers for an empty knob (handle_config_val in daemon_core.cpp)
+DAEMON_NAME = re.compile(r'[^\0-\x1f\x7f"\\\ud800-\udfff]{1,255}')  # it is put between quotes
 
 
 class Ad(Protocol):
-    """A classad2.ClassAd that is only read."""
+    """A read-only classad2.ClassAd."""
 
     def __iter__(self) -> Iterator[str]: ...
 
@@ -35,26 +36,26 @@ class Expression(Protocol):
 # ClassAds.
 
 
-def ad_to_show(attributes: Mapping[str, Any], expressions: Mapping[str, str] | None = None) -> Ad:
-    """An ad for people: words are made safe, and what is no attribute is left out."""
-    return _with_expressions(classad2.ClassAd(values.shown(attributes)), expressions or {})
+def display_ad(attributes: Mapping[str, Any], expressions: Mapping[str, str] | None = None) -> Ad:
+    """Make an ad for display: unsafe characters are replaced, invalid attributes left out."""
+    return _with_expressions(classad2.ClassAd(values.display_attributes(attributes)), expressions or {})
 
 
-def ad_of(attributes: Mapping[str, Any], expressions: Mapping[str, str] | None = None) -> Ad:
-    return _with_expressions(classad2.ClassAd(values.same(attributes)), expressions or {})
+def make_ad(attributes: Mapping[str, Any], expressions: Mapping[str, str] | None = None) -> Ad:
+    return _with_expressions(classad2.ClassAd(values.checked_attributes(attributes)), expressions or {})
 
 
-def ad_of_claims(claims: Mapping[str, Any]) -> Ad:
-    """Under any names; of two that differ in case the last one counts."""
+def claims_ad(claims: Mapping[str, Any]) -> Ad:
+    """Make an ad of a token's claims, with any names; of two that differ in case the last counts."""
     ad = classad2.ClassAd()
-    for name, value in values.same(claims, ANY_NAME).items():
+    for name, value in values.checked_attributes(claims, ANY_NAME).items():
         ad[name] = value
     found: Ad = ad
     return found
 
 
-def ad_in(text: str) -> Ad:
-    """What repr() of an ad says."""
+def parse_ad(text: str) -> Ad:
+    """Parse the repr() of an ad."""
     ad: Ad = classad2.ClassAd(values.expression(text))
     return ad
 
@@ -72,14 +73,14 @@ def expression(text: str) -> Expression:
 
 
 def quote(text: str) -> str:
-    return str(classad2.quote(values.exact(text)))
+    return str(classad2.quote(values.checked_text(text)))
 
 
 # The configuration.
 
 
 def param(name: str) -> str | None:
-    """The knob's expanded text; None where there is no such knob.  Unsafe if the text is no UTF-8."""
+    """Return the expanded value of a knob, or None if undefined.  Raises Unsafe if it is not UTF-8."""
     if not KNOB.fullmatch(name):
         return None
     try:
@@ -87,7 +88,7 @@ def param(name: str) -> str | None:
     except KeyError:
         return None
     except UnicodeDecodeError as error:
-        raise Unsafe(f"the value of {name} is no text in UTF-8") from error
+        raise Unsafe(f"the value of {name} is not UTF-8") from error
 
 
 def knobs() -> list[str]:
@@ -102,11 +103,11 @@ def set_param(name: str, text: str) -> None:
 
 
 def log(level: Any, text: str) -> None:
-    """Never Unsafe: a line of the log is words."""
-    htcondor2.log(level, values.words(text))
+    """Write to the log.  Never raises Unsafe: the text is for display."""
+    htcondor2.log(level, values.display_text(text))
 
 
-# Calls over the network: they may block for 20 s.
+# Network calls, which may block for 20 s.
 
 
 def send_alive(address: str, pid: int, hang_after_s: int) -> None:
@@ -116,12 +117,12 @@ def send_alive(address: str, pid: int, hang_after_s: int) -> None:
 
 
 def exchange(address: str, command: int, attributes: Mapping[str, Any]) -> tuple[Any, int, str]:
-    """Send an ad and get one: the answer or None, a number and words, as tool/bindings.py tells."""
-    ad = classad2.ClassAd(values.same(attributes))
-    answer, code, words = _send_generic_payload_command(
+    """Send an ad; return the reply ad or None, a code and an error message (see tool/bindings.py)."""
+    ad = classad2.ClassAd(values.checked_attributes(attributes))
+    reply, code, message = _send_generic_payload_command(
         values.address(address), values.integer(command, C_INTEGERS), ad._handle
     )
-    return answer, int(code), str(words or "")
+    return reply, int(code), str(message or "")
 
 
 def advertise(pool: str, command: str, ads: Sequence[Ad]) -> None:
@@ -133,14 +134,28 @@ def ping(address: str, what: str | None) -> Any:
 
 
 def query(pool: str | None, constraint: str, attributes: Sequence[str]) -> list[Any]:
-    """All ads of a collector (None: the configuration's) that satisfy a constraint."""
+    """Return all ads of a collector that satisfy a constraint.  pool: None means the configured one."""
     names = [values.name(each) for each in attributes]
     return list(_collector(pool).query(htcondor2.AdType.Any, values.expression(constraint), names))
 
 
 def locate(pool: str | None, name: str) -> Any:
-    """The location ad of the generic daemon of this name, or None."""
-    return _collector(pool).locate(htcondor2.DaemonType.Generic, values.name(name, MOST_OF_A_NAME))
+    """Return the location ad of the generic daemon with this name, or None."""
+    return _collector(pool).locate(htcondor2.DaemonType.Generic, values.name(name, DAEMON_NAME))
+
+
+def locate_collector(pool: str | None) -> Any:
+    """The location ad of the central manager's collector, or None."""
+    return _collector(pool).locate(htcondor2.DaemonType.Collector)
+
+
+def remote_params(address: str, names: Sequence[str]) -> dict[str, str]:
+    """What a running daemon has of these knobs, as condor_config_val -addr shows it; without those it has not."""
+    ad = classad2.ClassAd({"MyAddress": values.address(address)})
+    knobs = htcondor2.RemoteParam(ad)
+    known = {str(key).strip().upper(): key for key in knobs}
+    found = {name: str(knobs[known[name.upper()]]) for name in names if name.upper() in known}
+    return {name: value for name, value in found.items() if value != UNDEFINED}
 
 
 def _collector(pool: str | None) -> Any:

@@ -1,1 +1,1 @@
-"""What every HTCondor daemon does, in Python: DaemonCore without annexes, AWS or the workflow."""
+"""DaemonCore in Python: what every HTCondor daemon does, without annexes, AWS or the workflow."""

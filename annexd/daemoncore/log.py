@@ -1,24 +1,26 @@
-"""ANNEXD_LOG, written by HTCondor's own dprintf: its format, its levels, its rotation.
+"""The daemon's log (ANNEXD_LOG), written by HTCondor's own dprintf, with its format, levels and rotation.
 
-An administrator reads this log beside those of the schedd and the collector.  A message is one line, whatever it
-quotes: a peer's words must not be able to forge a second one.
+An administrator reads this log beside those of the schedd and the collector.  A message is always one line, so that
+text from a peer cannot forge a second one.
 """
 
 import htcondor2
 
 from annexd.condor import bindings
 from annexd.daemoncore.config.parameters import param
+from annexd.daemoncore.program import knob
 
 Level = htcondor2.LogLevel
 
 
 def open_log(*, terminal: bool, suffix: str | None = None, silent: bool = False) -> None:
-    """Start, or start anew after a reconfig, with the level and the file that are configured now."""
+    """Open the log, or reopen it after a reconfig, with the configured level and file."""
     if silent and not terminal:
         return
-    for knob in ("ANNEXD_LOG", "ANNEXD_DEBUG"):  # where dprintf looks, which knows no local name
-        if text := param(knob):
-            bindings.set_param(knob, f"{text}.{suffix}" if suffix and knob == "ANNEXD_LOG" else text)
+    file = knob("LOG")
+    for name in (file, knob("DEBUG")):  # the knobs of dprintf, which knows no local name
+        if text := param(name):
+            bindings.set_param(name, f"{text}.{suffix}" if suffix and name == file else text)
     if terminal:
         htcondor2.enable_debug()
     else:
@@ -26,7 +28,7 @@ def open_log(*, terminal: bool, suffix: str | None = None, silent: bool = False)
 
 
 def one_line(message: str) -> str:
-    """The message with every control character shown as an escape."""
+    """Return the message with every control character escaped."""
     if message.isprintable():
         return message
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in message)

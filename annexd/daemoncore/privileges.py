@@ -1,10 +1,9 @@
-"""Who annexd is when root starts it: HTCondor's user in all it does, as every HTCondor daemon, and root only where it
-must be.
+"""Privileges of a daemon started by root: like every HTCondor daemon it runs as HTCondor's user.
 
-The real user ID stays root's, so that root's rights can be had again; the effective one is `condor`'s, so that the
-journal, the log and every connection are too, and nothing that goes wrong has more rights than that.  Root's own
-files (signing keys, the host's SSL key) are opened by one thread at a time with root's rights to files and to nothing
-else: setfsuid is the one switch that Linux makes for a thread alone.
+The real user ID stays root's, so that root's rights can be regained.  The effective user ID is `condor`'s, so that the
+log, the daemon's files and every connection have that user's rights only.  Root's own files (signing keys, the host's
+SSL key) are opened with root's file-system rights in a single thread: setfsuid is the only such switch that Linux
+makes per thread.
 """
 
 import contextlib
@@ -16,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from annexd.daemoncore.config.parameters import BadConfiguration, param
+from annexd.daemoncore.program import current
 
 ROOT = 0
 CONDOR = "condor"
@@ -38,29 +38,30 @@ def started_by_root() -> bool:
 
 
 def condor_ids() -> Ids:
-    """CONDOR_IDS of the environment, else of the configuration, else the account `condor`, as init_condor_ids of
-    uids.cpp.  Raises BadConfiguration.
+    """Return CONDOR_IDS of the environment or the configuration, else the account `condor`.
+
+    The order is that of init_condor_ids of uids.cpp.  Raises BadConfiguration.
     """
     text = os.environ.get("CONDOR_IDS") or param("CONDOR_IDS")
     if text is None:
         return _ids_of(
             CONDOR,
-            "root started annexd, and there is neither an account `condor` nor CONDOR_IDS: "
-            "create the account, or set CONDOR_IDS = uid.gid",
+            f"{current().name} was started by root, but there is no account `condor` and CONDOR_IDS is not set: "
+            "create the account or set CONDOR_IDS = uid.gid",
         )
     match = CONDOR_IDS.fullmatch(text)
     if match is None:
-        raise BadConfiguration((f'CONDOR_IDS must be a user ID, a dot and a group ID, not "{text}"',))
+        raise BadConfiguration((f'CONDOR_IDS must have the form uid.gid, not "{text}"',))
     uid, gid = map(int, match.groups())
     try:
         name = pwd.getpwuid(uid).pw_name
     except (KeyError, OverflowError):
-        raise BadConfiguration((f"CONDOR_IDS is {text.strip()}, and no account has the user ID {uid}",)) from None
+        raise BadConfiguration((f"CONDOR_IDS is {text.strip()}, but no account has the uid {uid}",)) from None
     return Ids(uid, gid, tuple(os.getgrouplist(name, gid)))
 
 
 def become_condor() -> None:
-    """For good, but for what root_files() opens; nothing to do unless we are root still.  Raises BadConfiguration."""
+    """Switch to HTCondor's user for good if the process is root; see root_files().  Raises BadConfiguration."""
     if os.geteuid() != ROOT:
         return
     ids = condor_ids()
@@ -70,7 +71,7 @@ def become_condor() -> None:
 
 
 def own_user() -> str:
-    """The name of who annexd is: HTCondor's user, or who started it."""
+    """Return the name of the user that the daemon runs as."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
@@ -78,8 +79,9 @@ def own_user() -> str:
 
 
 def become_root_again() -> None:
-    """For good, where root started annexd: only for the process that speaks for it with HTCondor's bindings.  They
-    prove themselves with root's tokens and keys as a tool of root's does, and switch as they need.
+    """Switch back to root for good, in the outbound worker of a daemon that root started.
+
+    HTCondor's bindings authenticate with root's tokens and keys, like a tool run by root, and switch users as needed.
     """
     if started_by_root():
         os.seteuid(ROOT)
@@ -88,7 +90,7 @@ def become_root_again() -> None:
 
 @contextlib.contextmanager
 def root_files() -> Iterator[None]:
-    """Open files with root's rights, in this thread; without effect unless root started us.  Not across an await."""
+    """Open files with root's rights in this thread, if root started the daemon.  Do not await inside."""
     if not started_by_root():
         yield
         return

@@ -1,6 +1,6 @@
-"""The address under which the pool reaches annexd: a Sinful string, and the files that carry one.
+"""Sinful strings, HTCondor's addresses, and the files that hold one.
 
-Session caches compare addresses as text, so the same daemon always spells its own in the same way.
+Session caches compare addresses as text, so a daemon must always write its own in the same way.
 """
 
 import re
@@ -19,7 +19,7 @@ ESCAPED = re.compile(r"[^A-Za-z0-9#+\-.:\[\]_]")
 
 @dataclass(frozen=True)
 class Sinful:
-    """`<host:port?key=value&key>`; parameters keep their order and are kept as they were written."""
+    """`<host:port?key=value&key>`; parameters keep their order and spelling."""
 
     host: str
     port: int
@@ -27,7 +27,7 @@ class Sinful:
 
     @classmethod
     def parse(cls, text: str) -> "Sinful":
-        """Raises ValueError."""
+        """Parse a Sinful string.  Raises ValueError."""
         match = SINFUL.fullmatch(text.strip())
         if match is None:
             raise ValueError(f"not an address: {text[:200]!r}")
@@ -36,25 +36,29 @@ class Sinful:
 
     @classmethod
     def own_port(cls, names: Sequence[tuple[str, int]], alias: str) -> "Sinful":
-        """A daemon on TCP ports of its own, (ip, port) each.  SSL clients check the certificate against `alias`."""
+        """Return the address of a daemon on its own TCP ports, given as (ip, port).
+
+        SSL clients check the certificate against `alias`.
+        """
         dashed = [(f"[{ip.replace(':', '-')}]" if ":" in ip else ip, port) for ip, port in names]
         addresses = "+".join(f"{ip}-{port}" for ip, port in dashed)
         return cls(*names[0], (f"addrs={addresses}", f"alias={alias}", "noUDP"))
 
     def parameter(self, key: str) -> str | None:
-        """The value of `key=value`; None where there is none."""
+        """Return the value of `key=value`, or None."""
         return next((value for name, _, value in (p.partition("=") for p in self.parameters) if name == key), None)
 
     def behind_shared_port(self, shared_port_id: str) -> "Sinful":
-        """condor_shared_port's address, with our name at its door; also at the one that a private network uses
-        (SharedPortEndpoint::InitRemoteAddress).
+        """Add a daemon's shared port ID to condor_shared_port's address and to its private address.
+
+        As SharedPortEndpoint::InitRemoteAddress does.  Raises ValueError if the private address is malformed.
         """
         named = self._named(shared_port_id)
         kept = tuple(p for p in named.parameters if p.partition("=")[0] not in ("sock", "noUDP"))
         return Sinful(self.host, self.port, (*kept, "noUDP", f"sock={shared_port_id}"))
 
     def _named(self, shared_port_id: str) -> "Sinful":
-        """Raises ValueError when the private address is none."""
+        """Set `sock`, also in the private address.  Raises ValueError if that is malformed."""
         kept = [p for p in self.parameters if p.partition("=")[0] != "sock"]
         for position, parameter in enumerate(kept):
             key, _, value = parameter.partition("=")
@@ -70,26 +74,26 @@ class Sinful:
 
 
 def _escaped(text: str) -> str:
-    """As a parameter's value (urlEncode of condor_sinful.cpp)."""
+    """Escape a parameter's value (urlEncode of condor_sinful.cpp)."""
     return ESCAPED.sub(lambda match: f"%{ord(match[0]):02x}", text)
 
 
 def read_shared_port_address(ad_file: Path) -> Sinful:
-    """MyAddress of condor_shared_port's ad file.  Raises OSError (not there yet) or ValueError."""
+    """Read MyAddress from condor_shared_port's ad file.  Raises OSError (not there yet) or ValueError."""
     for line in ad_file.read_text(errors="replace").splitlines():
         name, _, value = line.partition("=")
         if name.strip().lower() == "myaddress":
             return Sinful.parse(value.strip().strip('"'))
-    raise ValueError(f"{ad_file} holds no MyAddress")
+    raise ValueError(f"{ad_file} has no MyAddress")
 
 
 def write_address_file(path: Path, address: Sinful, version: str, platform: str) -> None:
-    """ANNEXD_ADDRESS_FILE, by which tools of this host find the daemon.  Raises OSError."""
+    """Write <SUBSYSTEM>_ADDRESS_FILE, by which tools on this host find the daemon.  Raises OSError."""
     replace_file(path, f"{address}\n{version}\n{platform}\n")
 
 
 def remove_address_file(path: Path, address: Sinful) -> None:
-    """Take the file away unless another daemon has written its own meanwhile."""
+    """Remove the file unless another daemon has replaced it; errors are ignored."""
     try:
         if path.read_text().splitlines()[:1] == [str(address)]:
             path.unlink()

@@ -1,7 +1,6 @@
-"""Blocking work beside the event loop, in threads that nobody waits for when the process ends.
+"""Run blocking work in daemon threads, which do not delay the end of the process.
 
-A disk or AWS may hang for as long as it likes: asyncio's own executor would keep the process from ending until it
-is done.
+A disk or AWS may hang indefinitely, and asyncio's own executor would keep the process alive until it returns.
 """
 
 import asyncio
@@ -14,7 +13,7 @@ Answer = TypeVar("Answer")
 
 
 def in_thread(work: Callable[[], Answer]) -> asyncio.Future[Answer]:
-    """Start `work` in a thread of its own; its result, or what it raised."""
+    """Start `work` in a new thread; return a future of its result or exception."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[Answer] = loop.create_future()
     threading.Thread(target=_work, args=(work, answer, loop), daemon=True).start()
@@ -24,7 +23,7 @@ def in_thread(work: Callable[[], Answer]) -> asyncio.Future[Answer]:
 def _work(work: Callable[[], Answer], answer: asyncio.Future[Answer], loop: asyncio.AbstractEventLoop) -> None:
     try:
         result = work()
-    except Exception as error:  # noqa: BLE001 - the edge of a worker: whoever waits gets it
+    except Exception as error:  # noqa: BLE001 - the edge of a worker: the future carries it
         _deliver(loop, answer, partial(answer.set_exception, error))
     else:
         _deliver(loop, answer, partial(answer.set_result, result))
@@ -38,4 +37,4 @@ def _deliver(loop: asyncio.AbstractEventLoop, answer: asyncio.Future[Answer], de
     try:
         loop.call_soon_threadsafe(unless_cancelled)
     except RuntimeError:
-        return  # the loop is closed: the process ends, and the journal has it
+        return  # the loop is closed: the process is ending

@@ -1,27 +1,27 @@
-"""Answers that are as good as new for a while, so that a burst of connections asks once for what they all need."""
+"""A cache whose entries expire, so that a burst of connections looks up shared answers once."""
 
 import time
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-MOST = 10_000
+MAX_ENTRIES = 10_000
 
 Question = TypeVar("Question", bound=Hashable)
 Answer = TypeVar("Answer")
 
 
-class Recent(Generic[Question, Answer]):
-    """Forgets everything whenever a period of `for_s` has passed, or there are too many."""
+class TtlCache(Generic[Question, Answer]):
+    """Clears all entries at the end of each period of `ttl_s`, or when there are too many."""
 
-    def __init__(self, for_s: float) -> None:
-        self._for_s = for_s
+    def __init__(self, ttl_s: float) -> None:
+        self._ttl_s = ttl_s
         self._period = 0
         self._answers: dict[Question, Answer] = {}
 
     def get(self, question: Question) -> Answer | None:
-        """None where it has to be asked."""
-        period = int(time.monotonic() / self._for_s)
-        if period != self._period or len(self._answers) > MOST:
+        """Return the cached answer, or None."""
+        period = int(time.monotonic() / self._ttl_s)
+        if period != self._period or len(self._answers) > MAX_ENTRIES:
             self._period = period
             self._answers.clear()
         return self._answers.get(question)

@@ -1,1 +1,1 @@
-"""annexd itself: daemoncore, the workflow and annexes put together."""
+"""annexd itself: a daemon made of daemoncore, the workflow and the annex package."""

@@ -1,4 +1,4 @@
-"""Move what ended long ago from the journal to its archive, now and then, so that nothing grows for ever."""
+"""Periodically move requests that ended long ago from the journal to its archive, so that the journal stays small."""
 
 import asyncio
 import contextlib
@@ -11,12 +11,12 @@ from annexd.daemoncore import log
 from annexd.daemoncore.threads import in_thread
 from annexd.workflow import Journal, JournalError
 
-FIRST_S: Final = 30.0  # after the start, which it must not slow down
+FIRST_S: Final = 30.0  # after the start, so as not to slow it down
 INTERVAL_S: Final = 3600.0
 
 
 class Archiver:
-    """`first_s`, `interval_s`: from the start to the first move, and between two of them."""
+    """Moves ended requests `first_s` after the start and then every `interval_s`."""
 
     def __init__(
         self, journal: Journal, index: AnnexIndex, first_s: float = FIRST_S, interval_s: float = INTERVAL_S
@@ -26,12 +26,12 @@ class Archiver:
         self._trouble = ""
 
     async def run(self) -> None:
-        """Run for as long as annexd does."""
+        """Move ended requests until cancelled."""
         await asyncio.sleep(self._first_s)
         while True:
-            with contextlib.suppress(JournalError):  # what is wrong, the watch of the journal tells
+            with contextlib.suppress(JournalError):  # JournalMonitor reports it
                 await in_thread(self._move)
-            self._tell_trouble()
+            self._log_trouble()
             await asyncio.sleep(self._interval_s)
 
     def _move(self) -> None:
@@ -40,9 +40,9 @@ class Archiver:
         moved = self._index.engine.move_to_archive(lambda state, at_s: is_over(state, at_s, now_s, ends))
         self._index.forget(moved)
         if moved:
-            log.always(f"{len(moved)} requests that ended long ago were moved to the journal's archive")
+            log.always(f"Moved {len(moved)} ended requests to the journal's archive")
 
-    def _tell_trouble(self) -> None:
+    def _log_trouble(self) -> None:
         trouble = self._journal.archive_trouble()
         if trouble and trouble != self._trouble:
             log.error(trouble)

@@ -1,4 +1,4 @@
-"""What this host gives to an annex's machines: tokens signed with the pool's key, and the requester's own files."""
+"""Sources of a config bundle on this host: tokens signed with the pool's key, and the requester's own files."""
 
 from collections.abc import Callable, Mapping
 
@@ -10,19 +10,22 @@ ReadFolder = Callable[[str, str], Mapping[str, bytes]]
 
 
 class BundleSources:
-    """`keys` is replaced at reconfig; each token is signed with the key as it is then."""
+    """Signs tokens, each with the current content of the key, and reads requesters' folders."""
 
     def __init__(self, keys: SigningKeys, read_folder: ReadFolder) -> None:
-        self.keys = keys
+        self._keys = keys
         self._read_folder = read_folder
 
+    def reconfigure(self, keys: SigningKeys) -> None:
+        self._keys = keys
+
     def sign(self, key_id: str, claims: Json) -> str:
-        """Raises PermissionError."""
-        secret = self.keys.secret(key_id)
+        """Return a signed token.  Raises PermissionError."""
+        secret = self._keys.secret(key_id)
         if secret is None:
-            raise PermissionError(f"there is no signing key {key_id} here that annexd may use")
+            raise PermissionError(f"annexd has no usable signing key {key_id}")
         return issue(claims, key_id, secret)
 
     def read_folder(self, owner: str, path: str) -> Mapping[str, bytes]:
-        """Raises PermissionError."""
+        """Return the files in a folder by name, read as `owner`.  Raises PermissionError."""
         return self._read_folder(owner, path)

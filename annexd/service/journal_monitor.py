@@ -1,7 +1,7 @@
-"""What the daemon's ad says of the journal: its counts, and whether it can be written.
+"""Monitor the journal for the daemon's ad: its counts, and whether it can be written.
 
-The event loop must not touch the journal, whose disk may hang: condor_master would miss the keepalive and kill a
-daemon that is fine.  So the counts are taken aside, and the newest known ones are shown.
+The event loop must not touch the journal, whose disk may hang: condor_master would miss a keepalive and kill a healthy
+daemon.  So threads count, and the ad shows the newest known counts.
 """
 
 import asyncio
@@ -15,22 +15,24 @@ from annexd.daemoncore import log
 from annexd.daemoncore.threads import in_thread
 from annexd.workflow import Counts, Engine, Journal, JournalError
 
-LOOK_S: Final = 1.0  # between two looks at what is known of the journal: this reads no disk
-PROBE_S: Final = 60.0  # between two writes of nothing, to hear of a bad disk before an order does
+LOOK_S: Final = 1.0  # between two checks of the known state, which reads no disk
+COUNT_S: Final = 0.5  # until changed counts are taken: an order and its end are counted once
+PROBE_S: Final = 60.0  # between two empty writes, which find a bad disk before an order does
 PROBE_IN_TROUBLE_S: Final = 5.0
 
 
 @dataclass(frozen=True)
 class Times:
-    """Of the watch, in seconds."""
+    """Intervals of the monitor, in seconds."""
 
     look_s: float = LOOK_S
+    count_s: float = COUNT_S
     probe_s: float = PROBE_S
     probe_in_trouble_s: float = PROBE_IN_TROUBLE_S
 
 
 class JournalMonitor:
-    """`changed` is called when `status` has changed, `mended` when the journal can be written again."""
+    """Counts and watches the journal; `changed` is called after each change of `status`."""
 
     def __init__(
         self, journal: Journal, engine: Engine, changed: Callable[[], None], times: Times | None = None
@@ -43,7 +45,7 @@ class JournalMonitor:
         self._stale = asyncio.Event()
 
     def status(self) -> Mapping[str, int | bool | str]:
-        """Attributes of the daemon's ad."""
+        """Return the journal's attributes of the daemon's ad."""
         return {
             **_counted(self._counts),
             "AnnexJournalOK": not self._trouble,
@@ -51,36 +53,40 @@ class JournalMonitor:
         }
 
     def recount(self) -> None:
-        """The counts may have changed."""
+        """Count again soon: the counts may have changed."""
         self._stale.set()
 
     async def first_count(self) -> None:
-        """Before the first ad.  Raises JournalError."""
+        """Count before the first ad.  Raises JournalError."""
         self._counts = await in_thread(self._engine.counts)
 
     async def count(self) -> None:
-        """For ever: take the counts whenever they may have changed."""
+        """Count after each `recount`, until cancelled."""
         while True:
             await self._stale.wait()
+            await asyncio.sleep(self._times.count_s)
             self._stale.clear()
-            with contextlib.suppress(JournalError):  # what is wrong, the watch tells
+            with contextlib.suppress(JournalError):  # `watch` reports it
                 self._counts = await in_thread(self._engine.counts)
                 self._changed()
 
-    async def watch(self, mended: Callable[[], None]) -> None:
-        """For ever: notice when the journal cannot be written, say so, and when it can be again."""
+    async def watch(self, recovered: Callable[[], None]) -> None:
+        """Report when the journal becomes unwritable and writable again, until cancelled.
+
+        `recovered` is called when it becomes writable.
+        """
         probed_s = time.monotonic()
         while True:
             await asyncio.sleep(self._times.look_s)
-            self._tell(self._journal.trouble(), mended)
+            self._tell(self._journal.trouble(), recovered)
             pause_s = self._times.probe_in_trouble_s if self._journal.trouble() else self._times.probe_s
             if time.monotonic() - probed_s >= pause_s:
                 await self._probe()
                 probed_s = time.monotonic()
-            self._tell(self._journal.trouble(), mended)
+            self._tell(self._journal.trouble(), recovered)
 
     async def _probe(self) -> None:
-        """Returns also when it hangs; how it went, the journal knows."""
+        """Write to the journal, or return while the write hangs; the journal records the result."""
         if self._probe_under_way is None:
             self._probe_under_way = in_thread(self._journal.probe)
             self._probe_under_way.add_done_callback(self._probed)
@@ -90,15 +96,15 @@ class JournalMonitor:
         probe.exception()
         self._probe_under_way = None
 
-    def _tell(self, trouble: str, mended: Callable[[], None]) -> None:
+    def _tell(self, trouble: str, recovered: Callable[[], None]) -> None:
         was, self._trouble = self._trouble, trouble
         if bool(was) == bool(trouble):
             return
         if trouble:
-            log.error(f"{trouble}: new requests are refused until it can be written again")
+            log.error(f"{trouble}; refusing new requests until the journal can be written again")
         else:
-            log.always("the journal can be written again: requests are taken, and what waited for it goes on")
-            mended()
+            log.always("The journal can be written again: accepting requests and resuming unfinished ones")
+            recovered()
         self._changed()
 
 

@@ -1,150 +1,24 @@
-"""condor_annexd: from a command line and condor_master's environment to a running daemon.
+"""condor_annexd."""
 
-Under condor_master the process that was started is the daemon: it never forks.  By hand it goes into the background
-through `daemonize`, like every HTCondor daemon, unless -f or -t says otherwise.
-"""
-
-import asyncio
-import os
 import sys
-from collections.abc import MutableMapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from annexd.daemoncore.process.inheritance import Inheritance, MalformedInheritance
-from annexd.daemoncore.process.options import Options, parse
+from annexd.daemoncore.main import main as run_daemon
+from annexd.service.program import PROGRAM
 
-FAILED = 1  # condor_master restarts us, after a back-off
-PRIVATE_VARIABLES = ("CONDOR_INHERIT", "CONDOR_PRIVATE_INHERIT", "CONDOR_PRIVATE_SHARED_PORT_COOKIE")
+if TYPE_CHECKING:
+    from annexd.service.annexd import Annexd
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = parse(sys.argv[1:] if arguments is None else arguments)
-    try:
-        inheritance = Inheritance.from_environment(os.environ)
-    except MalformedInheritance as error:
-        return _complain(str(error))
-    _apply_environment(options, os.environ)
-    if options.kill_file is not None:
-        return _end_other(options)
-    if not _is_background(options, inheritance):
-        return run(options, inheritance)
-    return _go_into_background(options)
+    return run_daemon(PROGRAM, _annexd, arguments)
 
 
-def run(options: Options, inheritance: Inheritance | None) -> int:
-    """Serve until told to stop; the process's exit status."""
-    # The bindings read the configuration, and the inherited session keys, when they are imported.
-    from annexd.daemoncore import log
-    from annexd.daemoncore.config.parameters import BadConfiguration
-    from annexd.daemoncore.process.limits import set_limits
-    from annexd.daemoncore.process.pid_file import pid_file
-    from annexd.service import configuration
+def _annexd() -> "type[Annexd]":
+    from annexd.service.annexd import Annexd
 
-    environment = dict(os.environ)  # for the one child that speaks to condor_master with those keys
-    try:
-        _settle(options)
-    except (BadConfiguration, OSError) as error:
-        return _complain(str(error))
-    log.open_log(terminal=options.terminal, suffix=options.log_suffix, silent=options.no_log)
-    if options.dynamic_directories:
-        log.always(
-            "WARNING: with -dynamic the journal, too, is this process's own: what it leaves unfinished is "
-            "nobody's, and ends with its lease"
-        )
-    try:
-        settings = configuration.Configuration.read()
-        set_limits()
-    except BadConfiguration as error:
-        for fault in error.faults:
-            log.error(f"configuration: {fault}")
-        return _complain(str(error))
-
-    from annexd.service.service import serve
-
-    with pid_file(None if _is_background(options, inheritance) else options.pid_file):
-        return asyncio.run(serve(options, settings, inheritance, environment))
-
-
-def _settle(options: Options) -> None:
-    """What there must be before a log is: the configuration, its folders, and HTCondor's user instead of root.
-    Raises BadConfiguration or OSError.
-    """
-    from annexd.daemoncore.privileges import become_condor
-    from annexd.daemoncore.process import dynamic_directories as directories
-    from annexd.daemoncore.process.limits import raise_limits
-    from annexd.service import configuration
-
-    configuration.load(options.local_name)
-    for name in PRIVATE_VARIABLES:
-        os.environ.pop(name, None)
-    raise_limits()
-    become_condor()
-    if options.log_directory is not None:
-        Path(options.log_directory).mkdir(exist_ok=True)
-    if options.dynamic_directories:
-        directories.make_dynamic(os.environ)
-        configuration.load(options.local_name)
-
-
-def _is_background(options: Options, inheritance: Inheritance | None) -> bool:
-    return inheritance is None and not options.foreground
-
-
-def _apply_environment(options: Options, environment: MutableMapping[str, str]) -> None:
-    """Flags that stand for configuration become configuration, before the bindings read it."""
-    if options.config_file is not None:
-        environment["CONDOR_CONFIG"] = os.path.abspath(options.config_file)
-    if options.log_directory is not None:
-        environment["_CONDOR_LOG"] = os.path.abspath(options.log_directory)
-
-
-def _go_into_background(options: Options) -> int:
-    from daemonize import Daemonize
-
-    from annexd.daemoncore.config.parameters import BadConfiguration
-    from annexd.daemoncore.privileges import become_condor
-    from annexd.daemoncore.process.limits import raise_limits
-    from annexd.daemoncore.process.pid_file import below_log, check
-    from annexd.service import configuration
-
-    configuration.load(options.local_name)
-    pid_file = below_log(options.pid_file or Path("annexd.pid"))
-    try:
-        raise_limits()
-        become_condor()  # before daemonize writes a file
-        configuration.Configuration.read()  # here somebody still reads what is wrong
-    except BadConfiguration as error:
-        return _complain(str(error))
-    try:
-        check(pid_file)
-    except OSError as error:
-        return _complain(f"cannot write -pidfile {pid_file}: {error.strerror}")
-    status = FAILED
-
-    def serve() -> None:
-        nonlocal status
-        status = run(options, None)
-
-    Daemonize(app="condor_annexd", pid=str(pid_file), action=serve, chdir=os.getcwd()).start()
-    return status
-
-
-def _end_other(options: Options) -> int:
-    from annexd.daemoncore.process.pid_file import CannotEnd, end_other
-    from annexd.service import configuration
-
-    assert options.kill_file is not None  # noqa: S101 - as the caller has seen
-    configuration.load(options.local_name)
-    try:
-        end_other(options.kill_file)
-    except CannotEnd as error:
-        return _complain(str(error))
-    return 0
-
-
-def _complain(message: str) -> int:
-    sys.stderr.write(f"condor_annexd: {message}\n")
-    return FAILED
+    return Annexd
 
 
 if __name__ == "__main__":

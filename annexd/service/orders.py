@@ -1,8 +1,8 @@
-"""Orders on their way through the workflow: each in a thread of its own, as many at once as the knob says.
+"""Take orders and run them through the workflow, each in its own thread, up to a configured number at once.
 
-A client that goes away changes nothing here: what was accepted is the journal's.  What an earlier process left
-unfinished is continued by the same code, and what is stuck is tried again for ever.  What the journal could not take
-waits until it can be written again.
+A client that disconnects changes nothing: an accepted order belongs to the journal.  The same code continues orders
+that an earlier process left unfinished.  A stuck order is retried indefinitely, and an order that the journal could not
+record waits until the journal can be written again.
 """
 
 import asyncio
@@ -19,122 +19,130 @@ from annexd.annex.index import CANCEL, CHANGE
 from annexd.annex.reply import INVALID_REQUEST, INVALID_STATE, ReplyAd, reply
 from annexd.annex.request import request
 from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.order import Order
 from annexd.cedar.message import MessageReader
 from annexd.daemoncore import log
-from annexd.daemoncore.commands.call import Call, payload_of
+from annexd.daemoncore.commands.call import Call
 from annexd.daemoncore.process.semaphore import Semaphore
 from annexd.daemoncore.threads import in_thread
-from annexd.service.configuration import Limits
-from annexd.workflow import JournalError, Outcome, Paused
+from annexd.service.configuration import Configuration, OrderLimits
+from annexd.workflow import SUCCESS, JournalError, Outcome, Paused, State
 
 Answer = TypeVar("Answer")
 NOT_AUTHENTICATED = "NotAuthenticated"  # command_strings.h
-SMALL_BYTES = 16 * 1024  # of an ad that is read in a millisecond, in less time than a thread needs to be started
-LATER_S = 15.0  # at most until the next try of what cannot even be written down
+SMALL_BYTES = 16 * 1024  # an ad of this size is parsed in a millisecond, less than the start of a thread takes
+RETRY_S = 15.0  # until the next try of an order whose records cannot be written
 
 
 class Orders:
     """Takes orders and carries them out; `changed` is called when the counts may have changed."""
 
     def __init__(
-        self, context: CommandContext, defaults: Defaults, limits: Limits, changed: Callable[[], None]
+        self, context: CommandContext, defaults: Defaults, limits: OrderLimits, changed: Callable[[], None]
     ) -> None:
-        self.defaults = defaults
+        self._defaults = defaults
         self._context, self._engine = context, context.index.engine
         self._limits = limits
-        self._room = Semaphore(limits.max_running_requests)
-        self._side_room = Semaphore(limits.max_running_requests)  # who ends an annex need not wait for who begins one
+        self._semaphore = Semaphore(limits.max_running)
+        self._side_semaphore = Semaphore(limits.max_running)  # so that cancellations do not wait for new annexes
         self._changed = changed
         self._continuing: dict[str, asyncio.Task[None]] = {}
-        self._taken: set[str] = set()  # being carried out for a client that waits
-        self._looking: asyncio.Task[None] | None = None
+        self._active: set[str] = set()  # running for a waiting client
+        self._resuming: asyncio.Task[None] | None = None
         self._writable = asyncio.Event()  # set, and replaced, when the journal can be written again
         self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
     async def take(self, call: Call) -> None:
-        """CA_AUTH_CMD or CA_CMD: one ad in, one ad out.  Raises PeerError for a payload that is no ad."""
-        payload, owner = payload_of(call), call.received.identity.user
+        """Answer CA_AUTH_CMD or CA_CMD: one ad in, one ad out.  Raises PeerError if the payload is not an ad."""
+        payload, owner = call.payload(), call.user
         ad = _whole_ad(payload) if payload.remaining <= SMALL_BYTES else None
         command = command_of(ad or {})
-        room = self._side_room if command in ASIDE else self._room
-        if room.is_full and room.waiting >= self._limits.max_waiting_requests:
-            log.always(f"request of {owner} at {call.peer} refused: {room.waiting} others wait already")
-            self._answer(call, reply(INVALID_STATE, self._busy(room)))
+        semaphore = self._side_semaphore if command in ASIDE else self._semaphore
+        if semaphore.is_full and semaphore.waiting >= self._limits.max_waiting:
+            log.always(
+                f"Refused a request from {owner} at {call.peer}: {semaphore.waiting} requests are waiting already"
+            )
+            self._answer(call, reply(INVALID_STATE, self._busy(semaphore)))
             return
         ad = await self._in_thread(lambda: _whole_ad(payload)) if ad is None else ad
         if not call.received.identity.mapped:  # CA_CMD does not force authentication, and money needs an owner
-            self._answer(call, reply(NOT_AUTHENTICATED, "an order needs an authenticated user with a domain"))
+            self._answer(call, reply(NOT_AUTHENTICATED, "this command requires an authenticated user with a domain"))
             return
         loop = asyncio.get_running_loop()
 
-        def accepted(command_id: str) -> None:
-            log.always(f"request {command_id} of {owner} at {call.peer} is accepted; {call.received.identity.proof}")
+        def accepted(state: State) -> None:
+            log.always(
+                f"Accepted request {state.command_id} from {owner} at {call.peer}: {_summary(state)}; "
+                f"{call.received.identity.proof}"
+            )
             loop.call_soon_threadsafe(self._changed)
 
-        reply_ad = await self._in_thread(lambda: self._carry_out(ad, owner, accepted), room)
-        tell = log.full_debug if command == status.COMMAND else log.always
-        tell(
-            f"request {reply_ad.get('CommandID', '(no ID)')} of {owner} at {call.peer}: {reply_ad['Result']} "
+        reply_ad = await self._in_thread(lambda: self._carry_out(ad, owner, accepted), semaphore)
+        write = log.full_debug if command == status.COMMAND else log.always
+        write(
+            f"Request {reply_ad.get('CommandID', '(no ID)')} from {owner} at {call.peer}: {reply_ad['Result']} "
             f"{reply_ad.get('ErrorString') or reply_ad.get('BulkRequestID', '')}"
             f"{'' if command == request.COMMAND else f' {command}'}"
         )
         self._answer(call, reply_ad)
-        if reply_ad["Result"] != INVALID_REQUEST and command != status.COMMAND:  # which come not as far as the journal
+        if reply_ad["Result"] != INVALID_REQUEST and command != status.COMMAND:  # those do not reach the journal
             self._changed()
-            await self.continue_unfinished()  # this one, if it is stuck
+            if reply_ad["Result"] != SUCCESS:
+                await self.continue_unfinished()  # including this one, if it is stuck
 
-    def set_limits(self, limits: Limits) -> None:
-        """At once, also for those that wait now."""
-        self._limits = limits
-        for room in (self._room, self._side_room):
-            room.resize(limits.max_running_requests)
+    def reconfigure(self, settings: Configuration) -> None:
+        """Apply new limits and defaults, also to waiting orders."""
+        self._defaults, self._limits = settings.annex, settings.orders
+        for semaphore in (self._semaphore, self._side_semaphore):
+            semaphore.resize(self._limits.max_running)
 
-    def _busy(self, room: Semaphore) -> str:
+    def _busy(self, semaphore: Semaphore) -> str:
         return (
-            f"annexd works on {self._limits.max_running_requests} requests, and {room.waiting} wait "
-            f"(ANNEXD_MAX_WAITING_REQUESTS): nothing was ordered; ask again later"
+            f"annexd is busy: {self._limits.max_running} requests are running and {semaphore.waiting} are waiting "
+            "(ANNEXD_MAX_WAITING_REQUESTS); nothing was ordered; try again later"
         )
 
-    def _carry_out(self, ad: Mapping[str, Any], owner: str, accepted: Callable[[str], None]) -> ReplyAd:
-        mine: list[str] = []
+    def _carry_out(self, ad: Mapping[str, Any], owner: str, accepted: Callable[[State], None]) -> ReplyAd:
+        command_ids: list[str] = []
 
-        def take(command_id: str) -> None:
-            mine.append(command_id)
-            self._taken.add(command_id)
-            accepted(command_id)
+        def take(state: State) -> None:
+            command_ids.append(state.command_id)
+            self._active.add(state.command_id)
+            accepted(state)
 
         try:
-            return answer(ad, owner, self._context, self.defaults, time.time(), take)
+            return answer(ad, owner, self._context, self._defaults, time.time(), take)
         finally:
-            self._taken.difference_update(mine)
+            self._active.difference_update(command_ids)
 
     def _answer(self, call: Call, answer: ReplyAd) -> None:
         versions = {"CondorVersion": htcondor2.version(), "CondorPlatform": htcondor2.platform()}
-        call.connection.reply(call.connection.message().ad({**answer, **versions}))
+        call.answer({**answer, **versions})
 
     async def continue_unfinished(self) -> None:
-        """Go on with everything that the journal holds and nobody works on."""
+        """Continue every unfinished order of the journal that is not running."""
         try:
             unfinished = await in_thread(self._engine.unfinished_workflows)
         except JournalError as error:
-            log.error(f"cannot look for unfinished requests: {error}")
+            log.error(f"Failed to look for unfinished requests: {error}")
             return
         for command_id, workflow in unfinished:
-            if command_id not in self._continuing and command_id not in self._taken:
-                room = self._side_room if workflow in (CANCEL, CHANGE) else self._room
-                self._continuing[command_id] = asyncio.create_task(self._continue(command_id, room))
+            if command_id not in self._continuing and command_id not in self._active:
+                semaphore = self._side_semaphore if workflow in (CANCEL, CHANGE) else self._semaphore
+                self._continuing[command_id] = asyncio.create_task(self._continue(command_id, semaphore))
 
-    def journal_is_back(self) -> None:
-        """Go on at once with what waits for the journal, or could not be looked for."""
+    def journal_is_writable(self) -> None:
+        """Continue at once the orders that wait for the journal, and look for unfinished ones."""
         self._writable.set()
         self._writable = asyncio.Event()
-        self._looking = asyncio.create_task(self.continue_unfinished())
+        self._resuming = asyncio.create_task(self.continue_unfinished())
 
     async def pause(self, timeout_s: float, hurry: asyncio.Event) -> None:
-        """Start nothing more, and give running calls to AWS so long to end, or until told to hurry; the rest is the
-        next start's.
+        """Start nothing more, and wait for running calls to AWS, until the time-out or `hurry`.
+
+        What is unfinished continues at the next start.
         """
         self._engine.pause()
         for task in self._continuing.values():
@@ -144,12 +152,12 @@ class Orders:
         for wait in waits:
             wait.cancel()
         if not self._idle.is_set():
-            log.always(f"{self._running} requests are still in a call to AWS: they go on at the next start")
+            log.always(f"{self._running} requests are still in a call to AWS; they will continue at the next start")
 
-    async def _continue(self, command_id: str, room: Semaphore) -> None:
-        """Until the workflow is finished, however often it takes."""
+    async def _continue(self, command_id: str, semaphore: Semaphore) -> None:
+        """Run the workflow again and again until it is finished."""
         try:
-            while (retry_at_s := await self._run_once(command_id, room)) is not None:
+            while (retry_at_s := await self._run_once(command_id, semaphore)) is not None:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(max(retry_at_s - time.time(), 1.0)):
                         await self._writable.wait()
@@ -159,19 +167,19 @@ class Orders:
             self._continuing.pop(command_id, None)
             self._changed()
 
-    async def _run_once(self, command_id: str, room: Semaphore) -> float | None:
-        """When to try again, or None when it is finished.  Raises Paused."""
+    async def _run_once(self, command_id: str, semaphore: Semaphore) -> float | None:
+        """Run the workflow; return when to retry, or None once it is finished.  Raises Paused."""
         try:
-            outcome = await self._in_thread(lambda: self._engine.run(command_id), room)
+            outcome = await self._in_thread(lambda: self._engine.run(command_id), semaphore)
         except JournalError as error:
-            log.error(f"request {command_id} cannot go on: {error}")
-            return time.time() + LATER_S
-        _tell(outcome)
+            log.error(f"Request {command_id} cannot continue: {error}")
+            return time.time() + RETRY_S
+        _log_outcome(outcome)
         return outcome.retry_at_s
 
-    async def _in_thread(self, work: Callable[[], Answer], room: Semaphore | None = None) -> Answer:
-        """In a thread of its own, which may be left behind when the process ends: the journal has it all."""
-        async with room or self._room:
+    async def _in_thread(self, work: Callable[[], Answer], semaphore: Semaphore | None = None) -> Answer:
+        """Run `work` in a daemon thread; if the process ends first, the journal still holds the order."""
+        async with semaphore or self._semaphore:
             self._running += 1
             self._idle.clear()
             answer = in_thread(work)
@@ -185,15 +193,20 @@ class Orders:
 
 
 def _whole_ad(payload: MessageReader) -> dict[str, Any]:
-    """In a worker thread, if it is large.  Raises PeerError."""
+    """Parse the payload as one ad; a large one takes long.  Raises PeerError."""
     ad = payload.ad()
     payload.end()
     return ad
 
 
-def _tell(outcome: Outcome) -> None:
+def _summary(state: State) -> str:
+    order = state.order_as(Order)
+    return order.summary if order else "its order cannot be read"
+
+
+def _log_outcome(outcome: Outcome) -> None:
     if outcome.retry_at_s is None:
-        log.always(f"request {outcome.command_id} is finished: {outcome.result} {outcome.error}")
+        log.always(f"Request {outcome.command_id} finished: {outcome.result} {outcome.error}")
     else:
         later_s = outcome.retry_at_s - time.time()
-        log.always(f"request {outcome.command_id} is stuck, next try in {later_s:.0f} s: {outcome.error}")
+        log.always(f"Request {outcome.command_id} is stuck, will retry in {later_s:.0f} s: {outcome.error}")

@@ -1,8 +1,8 @@
-"""Resolve a profile of the AWS configuration as `aws --profile` does, in a process that is the requester.
+"""Resolve a profile of the AWS configuration as `aws --profile` does, in a process with the requester's rights.
 
-requester_keeper runs this file by itself, after it has become the requester: it imports the standard library and, when
-the files are not those that annexd knows already, botocore.  botocore's own chain goes on to the environment, to a
-container's and to an instance's role; those are annexd's, and this one does not.
+requester_keeper runs this file stand-alone, after it has become the requester.  It imports the standard library and, if
+the files differ from those that annexd knows, botocore.  Unlike botocore's default chain, this one does not continue to
+the environment, a container's role or an instance's role, which belong to annexd.
 """
 
 import codecs
@@ -14,29 +14,29 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 MAX_BYTES: Final = 1024 * 1024  # of one file
-MAX_PRINTED: Final = 32768  # of what a credential_process prints; a session token has some thousand characters
-LONGEST: Final = 500  # of words that are not ours
+MAX_PRINTED: Final = 32768  # bytes of a credential_process's output; a session token has some thousand characters
+LONGEST: Final = 500  # characters of quoted text
 SECRETS: Final = (b"aws_secret_access_key", b"aws_session_token")
 MARKS: Final = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 CONFIG: Final = {"connect_timeout": 5.0, "read_timeout": 5.0, "retries": {"mode": "standard", "total_max_attempts": 2}}
-SSO_LOGIN: Final = "log in (aws sso login --profile {name}) and ask again"
-BY_HAND: Final = "see what `aws sts get-caller-identity --profile {name}` says"
+SSO_LOGIN: Final = "log in (aws sso login --profile {name}) and try again"
+BY_HAND: Final = "check it with `aws sts get-caller-identity --profile {name}`"
 NOT_YOURS: Final = (
-    "credential_source = {source} means keys of the host where annexd runs, which are not yours: leave it out of the "
-    "profile; where annexd lends its own keys, order without keys"
+    "credential_source = {source} selects keys of the host where annexd runs, which are not yours: remove it from the "
+    "profile; if annexd lends its own keys, order without keys"
 )
 
 
 class Fault(Exception):
-    """There are no keys, and why; `transient`: there may be some in a moment."""
+    """The profile gives no keys; the text says why.  `transient`: a retry may succeed."""
 
-    def __init__(self, words: str, *, transient: bool = False) -> None:
-        super().__init__(words)
+    def __init__(self, message: str, *, transient: bool = False) -> None:
+        super().__init__(message)
         self.transient = transient
 
 
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Keys, or a fault in words, or only that the files are those of `request["known"]`: all as JSON."""
+    """Return keys, or a fault, or only the digest if the files are unchanged since `request["known"]`; all as JSON."""
     try:
         digest = _digest(request)
         if digest == request["known"]:
@@ -50,19 +50,19 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _digest(request: Mapping[str, Any]) -> str:
-    """Of all that they say.  Raises Fault for what botocore would misread, and for secrets that others can read."""
+    """Return a digest of both files.  Raises Fault for what botocore would misread and for exposed secrets."""
     contents = [_content(request["environment"][name]) for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")]
     if not any(contents):
         raise Fault(
-            f"there is neither {request['environment']['AWS_CONFIG_FILE']} nor "
-            f"{request['environment']['AWS_SHARED_CREDENTIALS_FILE']}, or nothing in them, on the host where "
+            f"{request['environment']['AWS_CONFIG_FILE']} and "
+            f"{request['environment']['AWS_SHARED_CREDENTIALS_FILE']} are missing or empty on the host where "
             "annexd runs"
         )
     return hashlib.sha256(repr(contents).encode()).hexdigest()
 
 
 def _content(path: str) -> bytes:
-    """Empty when there is no such file."""
+    """Read a file; a missing one is empty.  Raises Fault."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except FileNotFoundError:
@@ -77,10 +77,10 @@ def _content(path: str) -> bytes:
     if len(content) > MAX_BYTES:
         raise Fault(f"{path} is larger than {MAX_BYTES} bytes")
     if content.startswith(MARKS):
-        raise Fault(f"{path} begins with a byte order mark, as Windows' editors write it: save it as UTF-8 without BOM")
+        raise Fault(f"{path} begins with a byte order mark: save it as UTF-8 without BOM")
     if status.st_mode & 0o077 and any(secret in content for secret in SECRETS):
         raise Fault(
-            f"{path} holds keys and can be read by others (mode {stat.S_IMODE(status.st_mode):04o}): chmod 600 it"
+            f"{path} holds keys and is accessible to others (mode {stat.S_IMODE(status.st_mode):04o}): chmod 600 it"
         )
     return content
 
@@ -92,22 +92,22 @@ def _resolved(request: Mapping[str, Any]) -> dict[str, Any]:
     try:
         from botocore import exceptions
     except ImportError as error:
-        raise Fault(f"annexd's Python packages cannot be read by {request['environment']['USER']}: {error}") from error
+        raise Fault(f"{request['environment']['USER']} cannot read annexd's Python packages: {error}") from error
     name = request["profile"]
     try:
         return _keys(request)
     except Fault:
         raise
     except exceptions.ClientError as error:
-        said = error.response.get("Error", {})
+        response = error.response.get("Error", {})
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        words = f"{error.operation_name} was refused ({said.get('Code')}): {_short(said.get('Message'))}"
-        raise Fault(words, transient=status >= 500 or "Throttl" in str(said.get("Code"))) from error
+        message = f"{error.operation_name} was refused ({response.get('Code')}): {_short(response.get('Message'))}"
+        raise Fault(message, transient=status >= 500 or "Throttl" in str(response.get("Code"))) from error
     except (exceptions.UnauthorizedSSOTokenError, exceptions.SSOError, exceptions.TokenRetrievalError) as error:
         raise Fault(f"{_short(error)}; {SSO_LOGIN.format(name=name)}") from error
     except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
         raise Fault(_short(error), transient=True) from error
-    except Exception as error:  # the edge: whatever botocore makes of whatever stands in the files
+    except Exception as error:  # the edge: botocore may raise anything for any content of the files
         raise Fault(f"{_short(error) or type(error).__name__}; {BY_HAND.format(name=name)}") from error
 
 
@@ -123,7 +123,7 @@ def _keys(request: Mapping[str, Any]) -> dict[str, Any]:
     credentials = _chain(session, request).load_credentials()
     if credentials is None:
         raise Fault(
-            f"the profile {name} gives no keys: it has neither aws_access_key_id nor role_arn, sso_session or "
+            f"the profile {name} gives no keys: it has none of aws_access_key_id, role_arn, sso_session and "
             "credential_process"
         )
     frozen = credentials.get_frozen_credentials()
@@ -137,7 +137,7 @@ def _keys(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_sources(profiles: Mapping[str, Mapping[str, Any]], name: str) -> None:
-    """Of the profile, and of those that it takes its keys from.  Raises Fault for what is not the requester's."""
+    """Check the profile and its source_profiles.  Raises Fault if the keys would not be the requester's."""
     seen: set[str] = set()
     while name and name not in seen:
         seen.add(name)
@@ -146,8 +146,8 @@ def _check_sources(profiles: Mapping[str, Mapping[str, Any]], name: str) -> None
             raise Fault(NOT_YOURS.format(source=_short(source)))
         if "mfa_serial" in profile and "role_arn" in profile:
             raise Fault(
-                f"the profile {name} has an mfa_serial, and annexd cannot ask for its code: put temporary keys "
-                "into a profile (aws sts get-session-token), and use that"
+                f"the profile {name} has an mfa_serial, but annexd cannot ask for its code: put temporary keys "
+                "into a profile (aws sts get-session-token) and use that one"
             )
         name = str(profile.get("source_profile", ""))
 
@@ -156,8 +156,8 @@ def _session(request: Mapping[str, Any]) -> Any:
     import botocore.session
     from botocore.config import Config
 
-    class Session(botocore.session.Session):  # type: ignore[misc]
-        """Its clients ask AWS's own endpoints, or the STS of the order, and are not patient."""
+    class EndpointSession(botocore.session.Session):  # type: ignore[misc]
+        """A session whose clients use AWS's own endpoints, or the order's STS, with short time-outs."""
 
         def create_client(self, service_name: str, *arguments: Any, **keywords: Any) -> Any:
             config = Config(**CONFIG)
@@ -166,11 +166,11 @@ def _session(request: Mapping[str, Any]) -> Any:
             keywords |= {"config": config, "endpoint_url": request["urls"].get(service_name) or None}
             return super().create_client(service_name, *arguments, **keywords)
 
-    return Session(profile=request["profile"])
+    return EndpointSession(profile=request["profile"])
 
 
 def _chain(session: Any, request: Mapping[str, Any]) -> Any:
-    """What a profile may say, and nothing else."""
+    """Return a provider chain of the profile only."""
     from botocore import credentials
     from botocore.session import Session
 
@@ -178,7 +178,7 @@ def _chain(session: Any, request: Mapping[str, Any]) -> Any:
     name, region = request["profile"], request["region"]
 
     class Providers(credentials.ProfileProviderBuilder):  # type: ignore[misc]
-        """botocore's, with our way to run a program; also for source_profile."""
+        """botocore's providers, with a restricted way to run a program; also for source_profile."""
 
         def providers(self, profile_name: str, **_: object) -> list[Any]:
             process = credentials.ProcessProvider(profile_name, lambda: session.full_config, popen=run)
@@ -203,15 +203,15 @@ def _chain(session: Any, request: Mapping[str, Any]) -> Any:
 
 
 def _program(*, allowed: bool, name: str) -> Any:
-    """What botocore takes for subprocess.Popen; its words never hold the command line, nor what a program prints."""
+    """Return a replacement for subprocess.Popen whose messages contain neither command line nor output."""
 
-    class Program:
+    class CredentialProgram:
         returncode = 0
 
         def __init__(self, arguments: list[str], **_: object) -> None:
             if not allowed:
                 raise Fault(
-                    f"the profile {name} names a credential_process, and this annexd runs none "
+                    f"the profile {name} has a credential_process, which this annexd does not run "
                     "(ANNEX_ALLOW_CREDENTIAL_PROCESS)"
                 )
             try:
@@ -219,10 +219,10 @@ def _program(*, allowed: bool, name: str) -> Any:
                     arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
                 )
             except (OSError, IndexError, ValueError) as error:
-                words = getattr(error, "strerror", None) or "it is no command"
+                message = getattr(error, "strerror", None) or "it is not a command"
                 raise Fault(
-                    f"its credential_process cannot be started on the host where annexd runs: {words}; name "
-                    "the program by its whole path"
+                    f"its credential_process cannot be started on the host where annexd runs: {message}; use "
+                    "the program's absolute path"
                 ) from error
 
         def communicate(self) -> tuple[bytes, bytes]:
@@ -233,13 +233,13 @@ def _program(*, allowed: bool, name: str) -> Any:
                 raise Fault(f"its credential_process prints more than {MAX_PRINTED} bytes")
             if status := self._child.wait():
                 raise Fault(
-                    f"its credential_process ended with status {status} on the host where annexd runs; "
+                    f"its credential_process exited with status {status} on the host where annexd runs; "
                     f"{BY_HAND.format(name=name)}"
                 )
             return printed, b""
 
-    return Program
+    return CredentialProgram
 
 
-def _short(words: object) -> str:
-    return " ".join(str(words).split())[:LONGEST]
+def _short(message: object) -> str:
+    return " ".join(str(message).split())[:LONGEST]

@@ -1,9 +1,8 @@
-"""Look at every account in which something of annexd's lives, at start and at intervals, and report what breaks the
-promise there.
+"""Reconcile every account in which something of annexd's lives, at start and at intervals, and report violations.
 
-It runs beside the orders, in threads of its own, and never keeps one waiting.  Accounts are looked at side by side,
-each within its own time, and whatever goes wrong at one of them, a fault of annexd's included, is said of that account
-and concerns no other.  Which accounts there are, the journal tells; one more are annexd's own keys, if it lends them.
+This runs in its own threads and never delays an order.  Accounts are reconciled concurrently, each with its own
+time-out.  A fault at one account, internal errors included, is reported for that account and does not affect others.
+The accounts come from the journal; the account of annexd's own keys is added if it lends them.
 """
 
 import asyncio
@@ -14,48 +13,50 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from annexd.annex.fleet.access import KeyFiles
-from annexd.annex.fleet.account_target import AccountTarget, own_target
-from annexd.annex.fleet.living import Living
-from annexd.annex.fleet.reconcile import LOOK_S, Report, reconcile
 from annexd.annex.fleet.trouble import Trouble
 from annexd.annex.index import AnnexIndex
+from annexd.annex.living import Living
+from annexd.annex.reconcile import LOOK_S, Report, reconcile
+from annexd.annex.request.account_target import AccountTarget, own_target
 from annexd.annex.request.defaults import Defaults
-from annexd.annex.status import NEVER_S, Look
+from annexd.annex.request.order import FleetOrder, Order
+from annexd.annex.status import NEVER_S, Snapshot
 from annexd.annex.steps import StepContext
 from annexd.daemoncore import log
 from annexd.daemoncore.threads import in_thread
+from annexd.service.configuration import Configuration
 from annexd.service.runtime_watch import today
 from annexd.workflow import SUCCESS, JournalError, Refused, Retry
 
-LEARN_S: Final = 10.0  # between two looks into the journal for accounts that are new
-AT_ONCE: Final = 8  # accounts that are looked at: so many of them can be slow, and the others have their turn
-PATIENCE_S: Final = LOOK_S + 60.0  # for a look whose calls end in LOOK_S: what hangs beyond that asks no endpoint
-SKEW_WORTH_A_WORD_S: Final = 30
+LEARN_S: Final = 10.0  # between two searches of the journal for new accounts
+AT_ONCE: Final = 8  # accounts reconciled concurrently
+LOOK_TIMEOUT_S: Final = LOOK_S + 60.0  # calls to endpoints end within LOOK_S: what takes longer hangs elsewhere
+MIN_LOGGED_SKEW_S: Final = 30
 LONGEST_FAULT: Final = 2000  # characters of a log line
 
 
 @dataclass(frozen=True)
 class EarlyLooks:
-    """Looks soon after a fleet was asked for: what keeps it from starting anything shows within minutes.
+    """Looks soon after a fleet was requested: what prevents it from starting instances shows within minutes.
 
-    The first comes when AWS shows the first events, which it does up to 30 s late (EC2 API reference,
+    The first comes when AWS shows the first events, up to 30 s late (EC2 API reference,
     DescribeSpotFleetRequestHistory), the last after the usual provisioning delay.
     """
 
     after_s: tuple[float, ...] = (35.0, 120.0, 330.0)
-    pause_s: float = 15.0  # between two looks at one account, however many fleets were asked for there
+    pause_s: float = 15.0  # between two looks at one account, however many fleets were requested there
 
-    def is_due(self, asked_s: Iterable[float], began_s: float, now_s: float) -> bool:
-        """Whether one of them has become due since the last look began."""
-        return any(began_s < each_s + after_s <= now_s for each_s in asked_s for after_s in self.after_s)
+    def is_due(self, requested_s: Iterable[float], began_s: float, now_s: float) -> bool:
+        """Return whether an early look has become due since the last look began."""
+        return any(began_s < each_s + after_s <= now_s for each_s in requested_s for after_s in self.after_s)
 
 
 class Reconciler:
-    """`changed` is called when `status` has changed."""
+    """Reconciles all accounts; `changed` is called after each change of `status`."""
 
     def __init__(
         self,
-        world: StepContext,
+        context: StepContext,
         access: KeyFiles,
         index: AnnexIndex,
         defaults: Defaults,
@@ -63,42 +64,42 @@ class Reconciler:
         changed: Callable[[], None],
         early: EarlyLooks = EarlyLooks(),
     ) -> None:
-        self._world, self._early = world, early
-        self.interval_s, self.defaults = interval_s, defaults
+        self._context, self._early = context, early
+        self._interval_s, self._defaults = interval_s, defaults
         self._access, self._index, self._engine, self._changed = access, index, index.engine, changed
         self._living = Living(index.engine)
         self._targets: dict[str, AccountTarget] = {}
         self._looking: dict[str, asyncio.Task[None]] = {}
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._semaphore = asyncio.Semaphore(AT_ONCE)
         self._looked_s: dict[str, float] = {}  # monotonic
-        self._began_s: dict[str, float] = {}  # the same look, since the epoch
-        self._asked_s: Mapping[str, list[float]] = {}  # when the newest fleets were asked for
-        self._told: dict[str, str] = {}  # the troubles that the log has, by fleet ID
+        self._began_s: dict[str, float] = {}  # start of the same look, since the epoch
+        self._requested_s: Mapping[str, list[float]] = {}  # when the newest fleets were requested
+        self._logged: dict[str, str] = {}  # the troubles already logged, by fleet ID
         self._reports: dict[str, Report] = {}
-        self._looks: dict[str, Look] = {}
+        self._looks: dict[str, Snapshot] = {}
         self._faults: dict[str, str] = {}
         self._warnings: dict[str, str] = {}  # of their lease functions
         self._ended = 0
         self._newest_s = 0
-        self._skew_told_s = 0
+        self._logged_skew_s = 0
         self._last_fault = ""
 
     def status(self) -> Mapping[str, int | str]:
-        """Attributes of the daemon's ad: what runs in all accounts, and what was wrong at the newest look."""
+        """Return attributes of the daemon's ad: what runs in all accounts, and the faults of the newest looks."""
         reports = self._reports.values()
         found = {
             "AnnexFleets": {each for report in reports for each in report.fleets},
             "AnnexInstances": {each for report in reports for each in report.instances},
             "AnnexOverdue": {each for report in reports for each in report.overdue},
         }
-        told = {
+        of_function = {
             "AnnexFunctionWarning": next(iter(self._warnings.values()), None),
             "AnnexFunctionFault": next((each.enforcer.fault for each in reports if each.enforcer.fault), None),
         }
-        heard = [int(each.enforcer.receipt.at_s) for each in reports if each.enforcer.receipt]
+        heartbeats_s = [int(each.enforcer.receipt.at_s) for each in reports if each.enforcer.receipt]
         return {
-            **{name: words for name, words in told.items() if words},
-            **({"AnnexFunctionTime": min(heard)} if heard else {}),
+            **{name: words for name, words in of_function.items() if words},
+            **({"AnnexFunctionTime": min(heartbeats_s)} if heartbeats_s else {}),
             **{name: len(each) for name, each in found.items()},
             "AnnexEndedOverdue": self._ended,
             "AnnexTroubled": len({each for look in self._looks.values() for each in look.troubles}),
@@ -108,19 +109,22 @@ class Reconciler:
             "AnnexThrottledAccounts": self._access.throttled_accounts,
         }
 
-    def looks(self) -> dict[str, Look]:
-        """The newest of each account.  From any thread."""
+    def looks(self) -> dict[str, Snapshot]:
+        """Return the newest look at each account.  Thread-safe."""
         return dict(self._looks)
 
+    def reconfigure(self, settings: Configuration) -> None:
+        self._interval_s, self._defaults = settings.reconcile_interval_s, settings.annex
+
     async def run(self) -> None:
-        """For ever: begin whatever is due."""
+        """Start each look that is due, until cancelled."""
         try:
             while True:
                 await self._learn()
                 for key in self._targets:
                     if self._is_due(key):
                         self._looking[key] = asyncio.create_task(self._look(key))
-                await asyncio.sleep(min(LEARN_S, self.interval_s, self._early.pause_s))
+                await asyncio.sleep(min(LEARN_S, self._interval_s, self._early.pause_s))
         finally:
             for task in self._looking.values():
                 task.cancel()
@@ -130,21 +134,23 @@ class Reconciler:
         if under_way or key not in self._looked_s:
             return not under_way
         passed_s = time.monotonic() - self._looked_s[key]
-        if passed_s >= self.interval_s:
+        if passed_s >= self._interval_s:
             return True
         began_s = self._began_s.get(key, 0.0)
-        return passed_s >= self._early.pause_s and self._early.is_due(self._asked_s.get(key, ()), began_s, time.time())
+        return passed_s >= self._early.pause_s and self._early.is_due(
+            self._requested_s.get(key, ()), began_s, time.time()
+        )
 
     async def _learn(self) -> None:
-        """The accounts in which something lives, and our own.  The others are forgotten."""
+        """Learn the accounts in which something lives and annexd's own; forget the others."""
         try:
-            living, self._asked_s = await in_thread(self._read_journal)
+            living, self._requested_s = await in_thread(self._read_journal)
         except JournalError:
-            return  # the books tell
-        except Exception as error:  # noqa: BLE001  the edge of this task: what is known already is looked at all the same
-            self._say_once(f"reconciliation: a fault of annexd: {type(error).__name__}: {error}")
+            return  # JournalMonitor reports it
+        except Exception as error:  # noqa: BLE001  the edge of this task: known accounts are still reconciled
+            self._log_once(f"Reconciliation: internal error: {type(error).__name__}: {error}")
             return
-        own = own_target(self.defaults)
+        own = own_target(self._defaults)
         if own is not None:
             living[own.key] = own
         for key in self._targets.keys() - living.keys():
@@ -157,7 +163,7 @@ class Reconciler:
         return self._living.targets(now_s), self._living.fleets_asked_s(now_s)
 
     def _alive_at(self, key: str) -> bool:
-        """Whether something was seen there at the newest look."""
+        """Return whether the newest look found something there."""
         report = self._reports.get(key)
         return report is not None and bool(report.fleets or report.instances or report.annexes)
 
@@ -176,16 +182,16 @@ class Reconciler:
         self._changed()
 
     async def _look(self, key: str) -> None:
-        """One look; what hangs beyond its time keeps no other account waiting."""
-        async with self._turns:
+        """Reconcile one account; a look that hangs delays no other account."""
+        async with self._semaphore:
             work = asyncio.create_task(self._guarded_look(key, self._targets[key]))
-            await asyncio.wait({work}, timeout=PATIENCE_S)
+            await asyncio.wait({work}, timeout=LOOK_TIMEOUT_S)
         if not work.done():
-            self._tell_unseen(key, f"no end of it after {PATIENCE_S:.0f} s")
+            self._report_unseen(key, f"not finished after {LOOK_TIMEOUT_S:.0f} s")
             self._changed()
-        await work  # before that it is not begun again: each hung look costs one thread, and not one an hour
+        await work  # only then may the next look begin: a hung look costs one thread, not one an hour
         self._looked_s[key], self._newest_s = time.monotonic(), int(time.time())
-        self._tell_skew()
+        self._log_skew()
         self._changed()
 
     async def _guarded_look(self, key: str, target: AccountTarget) -> None:
@@ -193,95 +199,95 @@ class Reconciler:
         try:
             await self._look_at(key, target, began_s)
         except (Retry, Refused, JournalError) as error:
-            self._tell_unseen(key, str(error))
-        except Exception as error:  # noqa: BLE001  the edge of one account's work: the others go on
-            self._tell_unseen(key, f"a fault of annexd: {type(error).__name__}: {error}")
+            self._report_unseen(key, str(error))
+        except Exception as error:  # noqa: BLE001  the edge of one account's work: the others continue
+            self._report_unseen(key, f"internal error: {type(error).__name__}: {error}")
 
-    def _tell_unseen(self, key: str, fault: str) -> None:
-        """Nothing was seen there: -status goes on showing what was seen last, and says since when and why."""
-        self._tell_faults(key, fault)
+    def _report_unseen(self, key: str, fault: str) -> None:
+        """Record a failed look: -status still shows the last successful one, with its time and this fault."""
+        self._log_faults(key, fault)
         if key in self._targets:
-            self._looks[key] = replace(self._looks.get(key, Look(NEVER_S, {})), fault=fault[:LONGEST_FAULT])
+            self._looks[key] = replace(self._looks.get(key, Snapshot(NEVER_S, {})), fault=fault[:LONGEST_FAULT])
 
     async def _look_at(self, key: str, target: AccountTarget, began_s: float) -> None:
         report = await in_thread(
-            lambda: reconcile(self._world, target, self._busy, self._index.cancelled_ends, today())
+            lambda: reconcile(self._context, target, self._busy, self._index.cancelled_ends, today())
         )
         if key not in self._targets:
             return  # forgotten meanwhile
         self._reports[key] = report
-        texts = await in_thread(lambda: self._words_of(report.troubles))
+        texts = await in_thread(lambda: self._messages_of(report.troubles))
         troubles = {fleet_id: report.troubles[fleet_id] for fleet_id in texts}
-        self._looks[key] = Look(began_s, {annex.annex_id: annex for annex in report.annexes}, troubles=troubles)
-        self._tell_troubles({fleet_id: each for fleet_id, each in texts.items() if each})
+        self._looks[key] = Snapshot(began_s, {annex.annex_id: annex for annex in report.annexes}, troubles=troubles)
+        self._log_troubles({fleet_id: each for fleet_id, each in texts.items() if each})
         self._ended += len(report.ended)
-        for words in report.ended:
-            log.always(f"reconciliation: {words}")
-        self._tell_faults(
+        for message in report.ended:
+            log.always(f"Reconciliation: {message}")
+        self._log_faults(
             key, "; ".join((*report.faults, report.enforcer.fault) if report.enforcer.fault else report.faults)
         )
-        self._tell_warning(key, report.enforcer.warning)
+        self._log_warning(key, report.enforcer.warning)
 
-    def _words_of(self, troubles: Mapping[str, Trouble]) -> dict[str, str]:
-        """What the log says of each, by fleet ID: nothing of annexes that the journal does not know.
+    def _messages_of(self, troubles: Mapping[str, Trouble]) -> dict[str, str]:
+        """Return log messages by fleet ID; "" for fleets that are not in the journal.
 
-        Fleets that annexd itself ended are left out: those of orders that failed, or of annexes that were cancelled.
+        Fleets that annexd itself ended are omitted: those of failed orders and of cancelled annexes.
         """
-        words = {}
+        messages = {}
         for fleet_id, trouble in troubles.items():
             state = self._index.order_of(fleet_id)
             if state is None:
-                words[fleet_id] = ""
+                messages[fleet_id] = ""
             elif state.finished and state.finished[0] == SUCCESS:
-                order = state.order or {}
-                if self._index.cancellation(str(order["annex_id"])) is None:
-                    words[fleet_id] = f"annex {order['annex_id']} of {order['owner']} ({fleet_id}): {trouble.text}"
-        return words
+                order = state.order_as(FleetOrder)
+                if order is not None and self._index.cancellation(order.annex_id) is None:
+                    messages[fleet_id] = f"annex {order.annex_id} of {state.owner} ({fleet_id}): {trouble.text}"
+        return messages
 
-    def _tell_troubles(self, troubles: dict[str, str]) -> None:
-        """Once for each fleet, until the words change by more than a number; several keys may see the same fleet."""
-        for fleet_id, words in troubles.items():
-            if _kind(words) != _kind(self._told.get(fleet_id, "")):
-                log.error(words)
+    def _log_troubles(self, troubles: dict[str, str]) -> None:
+        """Log each fleet's trouble once, until it changes by more than a number; several keys may see one fleet."""
+        for fleet_id, message in troubles.items():
+            if _kind(message) != _kind(self._logged.get(fleet_id, "")):
+                log.error(message)
         alive = {each for report in self._reports.values() for each in (*report.fleets, *report.troubles)}
-        self._told = {each: words for each, words in (self._told | troubles).items() if each in alive}
+        self._logged = {each: message for each, message in (self._logged | troubles).items() if each in alive}
 
-    def _tell_warning(self, key: str, words: str) -> None:
-        """Of what will end the leases; once, until it changes."""
-        if words and words != self._warnings.get(key):
-            log.always(f"WARNING: {words}")
+    def _log_warning(self, key: str, message: str) -> None:
+        """Log the lease function's warning once, until it changes."""
+        if message and message != self._warnings.get(key):
+            log.always(f"WARNING: {message}")
         self._warnings.pop(key, None)
-        if words:
-            self._warnings[key] = words
+        if message:
+            self._warnings[key] = message
 
     def _busy(self) -> set[str]:
-        return {str(order["annex_id"]) for order in self._engine.unfinished_orders()}
+        return {order.annex_id for order in self._engine.unfinished_orders(Order)}
 
-    def _tell_faults(self, key: str, faults: str) -> None:
-        """Once, until they change by more than a number, such as how long ago something was."""
+    def _log_faults(self, key: str, faults: str) -> None:
+        """Log faults once, until they change by more than a number, such as an age."""
         target, faults = self._targets.get(key), faults[:LONGEST_FAULT]
         if target is None:
             return
         if faults and _kind(self._faults.get(key, "")) != _kind(faults):
-            owner = target.order["owner"] or "annexd itself"
-            log.error(f"reconciliation with the keys of {owner}: {faults}; it is tried again every {self.interval_s} s")
+            owner = target.requester.owner or "annexd itself"
+            log.error(f"Reconciliation with the keys of {owner}: {faults}; will retry every {self._interval_s} s")
         self._faults.pop(key, None)
         if faults:
             self._faults[key] = faults
 
-    def _say_once(self, words: str) -> None:
-        if words != self._last_fault:
-            log.error(words[:LONGEST_FAULT])
-        self._last_fault = words
+    def _log_once(self, message: str) -> None:
+        if message != self._last_fault:
+            log.error(message[:LONGEST_FAULT])
+        self._last_fault = message
 
-    def _tell_skew(self) -> None:
+    def _log_skew(self) -> None:
         skew_s = self._access.skew_s
-        if abs(skew_s) >= SKEW_WORTH_A_WORD_S and abs(skew_s - self._skew_told_s) >= SKEW_WORTH_A_WORD_S:
+        if abs(skew_s) >= MIN_LOGGED_SKEW_S and abs(skew_s - self._logged_skew_s) >= MIN_LOGGED_SKEW_S:
             log.error(
-                f"the clock of this host is {abs(skew_s)} s {'behind' if skew_s > 0 else 'ahead of'} AWS's, by "
-                f"which leases end: set it"
+                f"The clock of this host is {abs(skew_s)} s {'behind' if skew_s > 0 else 'ahead of'} that of AWS, "
+                "by which leases end; set it"
             )
-            self._skew_told_s = skew_s
+            self._logged_skew_s = skew_s
 
 
 def _kind(faults: str) -> str:

@@ -1,10 +1,10 @@
-"""Let one piece of work be done as the requester, who may run programs in it, and leave nothing of it behind.
+"""Run one job with the requester's rights, and leave no process of it behind.
 
-annexd runs this file by itself (`main`), with a pipe of which it keeps the other end.  The keeper forks a worker, which
-becomes the requester, hears its answer, and ends whatever the worker has started: being the reaper of its descendants
-(prctl(2), PR_SET_CHILD_SUBREAPER) it inherits what would otherwise run on as a daemon.  The keeper itself keeps
-annexd's rights, so that no requester can stop or end it, runs nothing of his, and passes his answer on unread.  When
-annexd goes, the pipe ends, and the keeper ends the rest all the same.
+annexd runs this file stand-alone (`main`), with a pipe of which it keeps the other end.  The keeper forks a worker that
+becomes the requester, reads its answer, and kills every process that the worker has started: as the reaper of its
+descendants (prctl(2), PR_SET_CHILD_SUBREAPER) it inherits those that would otherwise continue as daemons.  The keeper
+has annexd's rights, so that the requester cannot stop or kill it; it runs none of the requester's programs and does not
+parse the answer.  If annexd exits, the pipe closes and the keeper still kills the processes.
 """
 
 import ctypes
@@ -22,27 +22,27 @@ from typing import Any, NoReturn
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 ROOT = 0
-END_S = 5.0  # for what must be killed again and again; annexd waits for longer
-LOOK_S = 0.01  # between two looks at what is left
-MAX_ANSWER = 65536  # bytes; as much as fits into a pipe without waiting for a reader
-CPU_S = 60  # for each process of the requester's
+KILL_S = 5.0  # for killing all processes; annexd waits longer than this
+LOOK_S = 0.01  # between two looks for remaining processes
+MAX_ANSWER = 65536  # bytes: the capacity of a pipe without a reader
+CPU_S = 60  # for each process of the requester
 MAX_DESCRIPTORS = 256
 STANDALONE = "requester_standalone.py"
 LATE = "no answer within {:g} s from its credential_process, from SSO or from STS"
 
 
 def main(life: int) -> None:
-    """Read the request; print the worker's answer, or why there is none.  life: ends with annexd."""
+    """Read the request; print the worker's answer, or a fault.  `life` is a pipe that closes when annexd exits."""
     request: dict[str, Any] = json.loads(sys.stdin.buffer.read())
     _become_reaper()
     answers, answering = os.pipe()
     if os.fork() == 0:
         os.close(answers)
         os.close(life)
-        _work(request, answering)
+        _run_worker(request, answering)
     os.close(answering)
     answer = _answer(answers, life, time.monotonic() + request["timeout_s"])
-    _end_children(time.monotonic() + END_S)
+    _kill_children(time.monotonic() + KILL_S)
     sys.stdout.buffer.write(
         json.dumps({"fault": LATE.format(request["timeout_s"])}).encode() if answer is None else answer
     )
@@ -50,15 +50,15 @@ def main(life: int) -> None:
 
 def _become_reaper() -> None:
     if os.getuid() == ROOT:
-        os.setresuid(ROOT, ROOT, ROOT)  # annexd's effective user is HTCondor's, who may not end a requester's process
+        os.setresuid(ROOT, ROOT, ROOT)  # HTCondor's user, annexd's effective one, cannot kill the requester's processes
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
-def _answer(pipe: int, life: int, end_s: float) -> bytes | None:
-    """All that the worker says; None when that takes too long, is too much, or interests nobody any more."""
+def _answer(pipe: int, life: int, deadline_s: float) -> bytes | None:
+    """Return the worker's answer; None if it is late or too large, or if annexd has exited."""
     answer = b""
-    while len(answer) <= MAX_ANSWER and (left_s := end_s - time.monotonic()) > 0:
+    while len(answer) <= MAX_ANSWER and (left_s := deadline_s - time.monotonic()) > 0:
         ready, _, _ = select.select([pipe, life], [], [], left_s)
         if pipe in ready:
             part = os.read(pipe, MAX_ANSWER)
@@ -70,12 +70,12 @@ def _answer(pipe: int, life: int, end_s: float) -> bytes | None:
     return None
 
 
-def _end_children(end_s: float) -> None:
-    """Kill them until none is left: the children of each one that ends become ours.
+def _kill_children(deadline_s: float) -> None:
+    """Kill children until none is left: orphans of each one that ends become children of the keeper.
 
-    Of ours only, whose numbers cannot become anybody else's before we have waited for them.
+    Only children are killed: their process IDs cannot be reused before the keeper has waited for them.
     """
-    while time.monotonic() < end_s:
+    while time.monotonic() < deadline_s:
         try:
             while os.waitpid(-1, os.WNOHANG)[0] != 0:
                 pass
@@ -91,7 +91,7 @@ def _children() -> list[int]:
 
 
 def _parent(stat: Path) -> int:
-    """By /proc/PID/stat, in which the name may hold anything (proc(5)); 0 when it is gone."""
+    """Return the parent's ID from /proc/PID/stat, where the name may contain anything (proc(5)); 0 if it is gone."""
     try:
         return int(stat.read_text(errors="replace").rpartition(")")[2].split()[1])
     except (OSError, IndexError, ValueError):
@@ -101,8 +101,8 @@ def _parent(stat: Path) -> int:
 # In the worker.
 
 
-def _work(request: dict[str, Any], answering: int) -> NoReturn:
-    """As the requester: his rights, his environment, nothing of annexd's."""
+def _run_worker(request: dict[str, Any], answering: int) -> NoReturn:
+    """Do the job with the requester's rights and environment, and nothing of annexd's."""
     try:
         os.setsid()
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
@@ -116,20 +116,20 @@ def _work(request: dict[str, Any], answering: int) -> NoReturn:
         with suppress(OSError):
             os.chdir(request["environment"]["HOME"])
         sys.path[:] = request["path"]
-        os.write(answering, json.dumps(_done(request)).encode())
+        os.write(answering, json.dumps(_answer_of_program(request)).encode())
     finally:
         os._exit(0)
 
 
-def _done(request: dict[str, Any]) -> Any:
+def _answer_of_program(request: dict[str, Any]) -> Any:
     try:
         return runpy.run_path(request["program"])["answer"](request)
     except OSError as error:
-        return {"fault": f"annexd's own programs cannot be read by {request['environment']['USER']}: {error}"}
+        return {"fault": f"{request['environment']['USER']} cannot read annexd's own programs: {error}"}
 
 
 def _limit() -> None:
-    """What the requester may use up in one go.  Where memory runs out, it is his process that goes, and not annexd."""
+    """Limit the requester's resources; if memory runs out, the kernel kills this process rather than annexd."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,8 +1,8 @@
-"""Resolve requesters' profiles in children that are the requester: see requester_keeper and profile_worker.
+"""Resolve requesters' profiles in children with the requester's rights: see requester_keeper and profile_worker.
 
-A child is asked each time, so that what was changed in the files is used.  Keys that it has once made of them (a
-role's, SSO's, a program's) are kept in memory until shortly before they expire, as long as the files say the same: to
-make them anew takes seconds, and AWS does not like to be asked for sessions at each call.
+A child reads the files each time, so that changes to them take effect.  Keys obtained from a role, SSO or a program are
+cached in memory until shortly before they expire, as long as the files are unchanged: obtaining them takes seconds, and
+AWS throttles requests for sessions.
 """
 
 import json
@@ -17,23 +17,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from annexd.annex.key_source import NoKeys, Profile
+from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.key_source import NoKeys, Profile
 from annexd.aws import Credentials, SecretKey
 from annexd.service import profile_worker, requester_keeper
 from annexd.service.requester_files import RequesterFiles, groups_of, is_self
-from annexd.service.requester_places import Place, Places, end
+from annexd.service.requester_slots import Slot, Slots, kill
 
 RESOLVE_TIMEOUT_S: Final = 30.0  # for SSO, STS and the requester's program together
-KEEPER_TIMEOUT_S: Final = 10.0  # more than that for the keeper to end what is left
-RENEW_S: Final = 300.0  # keys that expire sooner are made anew: a step of an order takes 120 s
-KEEP_S: Final = 60.0  # for keys of a program that says of no time when they expire
+KEEPER_TIMEOUT_S: Final = 10.0  # in addition, for the keeper to kill remaining processes
+RENEW_S: Final = 300.0  # keys that expire sooner are renewed: a step of an order takes 120 s
+KEEP_S: Final = 60.0  # for keys of a program that gives no expiry
 MAX_KEPT: Final = 256
 LONGEST: Final = 2000  # characters of a fault
 AT_ONCE: Final = 4  # children of one user
-PLACES: Final = Places(at_once=AT_ONCE, slow_s=RESOLVE_TIMEOUT_S + KEEPER_TIMEOUT_S, max_slow=1, wait_s=0.0)
+SLOTS: Final = Slots(at_once=AT_ONCE, slow_s=RESOLVE_TIMEOUT_S + KEEPER_TIMEOUT_S, max_slow=1, wait_s=0.0)
 PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 KEEPER: Final = "import runpy, sys; runpy.run_path(sys.argv[1])['main'](int(sys.argv[2]))"
-# Of annexd's environment a child gets the way out of the network and whom to trust on it, and nothing else.
+# A child gets annexd's settings of proxies, certificate authorities and time zone, and nothing else of its environment.
 PASSED: Final = (
     "HTTP_PROXY",
     "HTTPS_PROXY",
@@ -50,14 +51,17 @@ PASSED: Final = (
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _CachedKeys:
     credentials: Credentials
     digest: str
     until_s: float
 
 
 class RequesterProfiles:
-    """`may_run`: whether profiles may name programs.  `urls`: endpoints by botocore's names, where not AWS's own."""
+    """Resolves and caches profiles.
+
+    `may_run`: whether profiles may run programs.  `urls`: endpoints by botocore's service names, if not AWS's own.
+    """
 
     def __init__(
         self,
@@ -67,31 +71,34 @@ class RequesterProfiles:
         urls: Mapping[str, str] | None = None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        self._files, self.may_run, self._urls, self._now_s = files, may_run, dict(urls or {}), now_s
+        self._files, self._may_run, self._urls, self._now_s = files, may_run, dict(urls or {}), now_s
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[int, Profile, bool], _Kept] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, Profile, bool], _CachedKeys] = OrderedDict()
+
+    def reconfigure(self, defaults: Defaults) -> None:
+        self._may_run = defaults.allow_credential_process
 
     def resolve(self, owner: str, profile: Profile) -> Credentials:
-        """The keys of a profile of `owner` (user@domain), in a child with his rights.  Raises NoKeys or CannotRead."""
+        """Return the keys of a profile of `owner` (user@domain).  Raises NoKeys or CannotRead."""
         account = self._files.account(owner)
         is_self(account, f"profile {profile.name}")
-        key = account.pw_uid, profile, self.may_run
+        key = account.pw_uid, profile, self._may_run
         with self._lock:
             kept = self._kept.get(key)
             if kept is not None and kept.until_s <= self._now_s():
                 kept = None
-        said = _asked(account, self._request(account, profile, kept.digest if kept else ""))
-        if kept is not None and said.get("digest") == kept.digest:
+        answer = _answer_of(account, self._request(account, profile, kept.digest if kept else ""))
+        if kept is not None and answer.get("digest") == kept.digest:
             return kept.credentials
-        credentials = _credentials(said)
+        credentials = _credentials(answer)
         if credentials.expires_at_s is not None and credentials.expires_at_s <= self._now_s():
-            raise NoKeys("its keys have expired already: log in again, or renew them")
-        if isinstance(digest := said.get("digest"), str):
+            raise NoKeys("its keys have expired: log in again or renew them")
+        if isinstance(digest := answer.get("digest"), str):
             self._keep(key, digest, credentials)
         return credentials
 
     def forget(self, credentials: Credentials) -> None:
-        """AWS says that they have expired."""
+        """Drop cached credentials that AWS reports as expired."""
         with self._lock:
             for key in [key for key, kept in self._kept.items() if kept.credentials == credentials]:
                 del self._kept[key]
@@ -100,7 +107,7 @@ class RequesterProfiles:
         now_s = self._now_s()
         until_s = now_s + KEEP_S if credentials.expires_at_s is None else credentials.expires_at_s - RENEW_S
         with self._lock:
-            self._kept[key] = _Kept(credentials, digest, until_s)
+            self._kept[key] = _CachedKeys(credentials, digest, until_s)
             self._kept.move_to_end(key)
             for old in [old for old, kept in self._kept.items() if kept.until_s <= now_s]:
                 del self._kept[old]
@@ -118,13 +125,13 @@ class RequesterProfiles:
             "profile": profile.name,
             "region": profile.region,
             "urls": {**self._urls, "sts": profile.sts_url},
-            "may_run": self.may_run,
+            "may_run": self._may_run,
             "known": known,
         }
 
 
 def _environment(account: pwd.struct_passwd, profile: Profile) -> dict[str, str]:
-    """As a login of theirs has it; an endpoint_url in their files is for their own tools."""
+    """Return a login environment of the account; endpoint_url in its files is ignored, it is for its own tools."""
     passed = {name: os.environ[name] for name in PASSED if name in os.environ}
     return {
         **{name: text for name, text in passed.items() if "@" not in text},  # a proxy's password is the site's
@@ -140,26 +147,26 @@ def _environment(account: pwd.struct_passwd, profile: Profile) -> dict[str, str]
     }
 
 
-def _asked(account: pwd.struct_passwd, request: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What the child says, which may be anything of the requester's.  Raises NoKeys."""
-    with PLACES.take(account.pw_uid) as place:
-        if place is None:
-            raise NoKeys(f"annexd is resolving {AT_ONCE} profiles of {account.pw_name} at once", transient=True)
-        printed = _printed(place, json.dumps(request).encode())
+def _answer_of(account: pwd.struct_passwd, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the child's answer, which the requester may have forged.  Raises NoKeys."""
+    with SLOTS.take(account.pw_uid) as slot:
+        if slot is None:
+            raise NoKeys(f"annexd is already resolving {AT_ONCE} profiles of {account.pw_name}", transient=True)
+        output = _keeper_output(slot, json.dumps(request).encode())
     try:
-        said = json.loads(printed)
+        answer = json.loads(output)
     except (ValueError, RecursionError) as error:
-        raise NoKeys("the process that resolves it ended without an answer") from error
-    if not isinstance(said, dict):
-        raise NoKeys("the process that resolves it ended without an answer")
-    return said
+        raise NoKeys("the process that resolves it exited without an answer") from error
+    if not isinstance(answer, dict):
+        raise NoKeys("the process that resolves it exited without an answer")
+    return answer
 
 
-def _printed(place: Place, request: bytes) -> bytes:
-    """By a keeper with our own rights: it takes the requester's for its worker, and ends what he leaves."""
-    life, living = os.pipe()  # the keeper sees it end when this process goes
+def _keeper_output(slot: Slot, request: bytes) -> bytes:
+    """Return the output of a keeper, which runs with annexd's own rights: see requester_keeper."""
+    life, living = os.pipe()  # the keeper sees it close when this process exits
     try:
-        place.child = child = subprocess.Popen(
+        slot.child = child = subprocess.Popen(
             [sys.executable, "-I", "-c", KEEPER, requester_keeper.__file__, str(life)],
             cwd="/",
             env={},
@@ -172,32 +179,32 @@ def _printed(place: Place, request: bytes) -> bytes:
         try:
             return child.communicate(request, timeout=RESOLVE_TIMEOUT_S + KEEPER_TIMEOUT_S)[0]
         except subprocess.TimeoutExpired:
-            end(child)
+            kill(child)
             return b""
     except (OSError, ValueError) as error:
-        raise NoKeys(f"no process can be started for it: {error}", transient=True) from error
+        raise NoKeys(f"failed to start a process for it: {error}", transient=True) from error
     finally:
         os.close(life)
         os.close(living)
 
 
-def _credentials(said: Mapping[str, Any]) -> Credentials:
-    """Raises NoKeys."""
-    if isinstance(fault := said.get("fault"), str):
-        raise NoKeys(_line(fault), transient=said.get("transient") is True)
+def _credentials(answer: Mapping[str, Any]) -> Credentials:
+    """Parse the worker's answer.  Raises NoKeys."""
+    if isinstance(fault := answer.get("fault"), str):
+        raise NoKeys(_one_line(fault), transient=answer.get("transient") is True)
     key_id, secret, token, expires_at_s = (
-        said.get(name) for name in ("access_key_id", "secret_access_key", "session_token", "expires_at_s")
+        answer.get(name) for name in ("access_key_id", "secret_access_key", "session_token", "expires_at_s")
     )
     if not _is_key(key_id) or not _is_key(secret) or not (token in (None, "") or _is_key(token)):
-        raise NoKeys("what it gives are no AWS keys")
+        raise NoKeys("its keys do not have the form of AWS keys")
     expiry_s = float(expires_at_s) if isinstance(expires_at_s, int | float) and 1 < expires_at_s < 2**53 else None
     return Credentials(str(key_id), SecretKey(str(secret)), SecretKey(str(token)) if token else None, expiry_s)
 
 
 def _is_key(value: object) -> bool:
-    """One word of ASCII, as it can stand in a header."""
+    """Return whether the value is one word of ASCII, safe in an HTTP header."""
     return isinstance(value, str) and bool(value) and value.isascii() and value.isprintable() and " " not in value
 
 
-def _line(words: str) -> str:
-    return " ".join("".join(each if each.isprintable() else " " for each in words).split())[:LONGEST]
+def _one_line(text: str) -> str:
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())[:LONGEST]

@@ -1,6 +1,6 @@
-"""What a child does in the requester's place: become the requester, and read what he may read.
+"""Become the requester in a child process, and read files with the requester's rights.
 
-It is run by itself, without its package and without site-packages: it imports the standard library only.
+This file runs stand-alone, without its package and site-packages, so it imports the standard library only.
 """
 
 import base64
@@ -15,13 +15,13 @@ ROOT = 0
 
 
 class CannotRead(PermissionError):
-    """The file cannot be used; the text says why, and names only what the requester already knows."""
+    """The file cannot be used; the text says why and reveals nothing that the requester does not know."""
 
 
 def read_own_file(path: str, uid: int) -> bytes:
-    """The content of a regular file at an absolute path, owned by `uid` and readable by nobody else.
+    """Read a regular file at an absolute path that is owned by `uid` and closed to all others.
 
-    Opened with the rights of the calling process.  Raises CannotRead.
+    The file is opened with the rights of the calling process.  Raises CannotRead.
     """
     if not os.path.isabs(path):
         raise CannotRead(f"{path} is not an absolute path")
@@ -30,7 +30,7 @@ def read_own_file(path: str, uid: int) -> bytes:
     except OSError as error:
         raise CannotRead(f"{path} cannot be opened: {error.strerror}") from error
     except ValueError as error:
-        raise CannotRead("the path holds a NUL character") from error
+        raise CannotRead("the path contains a NUL character") from error
     try:
         _check(os.fstat(descriptor), path, uid)
         content = os.read(descriptor, MAX_BYTES + 1)
@@ -45,15 +45,15 @@ def _check(status: os.stat_result, path: str, uid: int) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise CannotRead(f"{path} is not a regular file")
     if status.st_uid != uid:
-        raise CannotRead(f"{path} does not belong to the requester")
+        raise CannotRead(f"{path} is not owned by the requester")
     if status.st_mode & 0o077:
-        raise CannotRead(f"{path} can be read by others (mode {stat.S_IMODE(status.st_mode):04o}): chmod 600 it")
+        raise CannotRead(f"{path} is accessible to others (mode {stat.S_IMODE(status.st_mode):04o}): chmod 600 it")
 
 
 def read_folder(path: str) -> dict[str, bytes]:
-    """The regular files in the folder at an absolute path, and nothing else may be in it.
+    """Read the files in the folder at an absolute path, which may hold regular files only.
 
-    Opened with the rights of the calling process.  Raises CannotRead, which names every fault.
+    They are opened with the rights of the calling process.  Raises CannotRead, which names every fault.
     """
     if not os.path.isabs(path) or "\0" in path:
         raise CannotRead(f"{path!r} is not an absolute path")
@@ -70,7 +70,7 @@ def read_folder(path: str) -> dict[str, bytes]:
 def _read_all(folder: int, path: str) -> dict[str, bytes]:
     names = sorted(os.listdir(folder))
     if len(names) > MAX_FILES:
-        raise CannotRead(f"{path} holds {len(names)} files, the most is {MAX_FILES}")
+        raise CannotRead(f"{path} holds {len(names)} files; the limit is {MAX_FILES}")
     files: dict[str, bytes] = {}
     faults = []
     for name in names:
@@ -94,18 +94,18 @@ def _read_below(folder: int, name: str, most: int) -> bytes:
     finally:
         os.close(descriptor)
     if len(content) > most:
-        raise CannotRead(f"makes all files together larger than {MAX_FOLDER_BYTES} bytes")
+        raise CannotRead(f"exceeds the limit of {MAX_FOLDER_BYTES} bytes for all files together")
     return content
 
 
 def packed_folder(path: str) -> bytes:
-    """What a child tells of it."""
+    """Return the files in a folder as JSON, for the parent process."""
     read = read_folder(path)
     return json.dumps({name: base64.b64encode(content).decode() for name, content in read.items()}).encode()
 
 
 def become(uid: int, groups: list[int]) -> None:
-    """This user, in these groups, the first of which is his own, and never again another one."""
+    """Switch irrevocably to this user and these groups, of which the first is the primary one."""
     os.seteuid(ROOT)  # annexd itself has HTCondor's effective user ID
     os.setgroups(groups)
     os.setresgid(groups[0], groups[0], groups[0])

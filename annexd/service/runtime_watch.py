@@ -1,4 +1,4 @@
-"""Tell an administrator in time that AWS is about to give up the Python that the lease function runs on."""
+"""Warn the administrator before AWS ends support of the Python runtime of the lease function."""
 
 import asyncio
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from annexd.annex.lease.lambda_runtime import END_OF_SUPPORT, RUNTIME, warning
 from annexd.daemoncore import log
 
-LOOK_S = 86400.0  # a daemon runs for months
+LOOK_S = 86400.0
 
 
 def today() -> date:
@@ -15,15 +15,15 @@ def today() -> date:
 
 
 def status(day: date) -> Mapping[str, str]:
-    """Attributes of the daemon's ad: the runtime, its end of support, and a warning once it is near."""
+    """Return attributes of the daemon's ad: the runtime, its end of support, and a warning when that is near."""
     facts = {"AnnexLambdaRuntime": RUNTIME, "AnnexLambdaRuntimeEnd": END_OF_SUPPORT[RUNTIME].isoformat()}
-    words = warning(day)
-    return {**facts, "AnnexWarning": words} if words else facts
+    text = warning(day)
+    return {**facts, "AnnexWarning": text} if text else facts
 
 
 async def watch() -> None:
-    """Once a day, until cancelled."""
+    """Log the warning once a day, until cancelled."""
     while True:
-        if words := warning(today()):
-            log.always(f"WARNING: {words}")
+        if text := warning(today()):
+            log.always(f"WARNING: {text}")
         await asyncio.sleep(LOOK_S)

@@ -4,12 +4,14 @@ The one module of the tool that imports botocore, by annexd.account; main import
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from annexd.account.check import check
-from annexd.account.checks.finding import Finding
-from annexd.account.configuration import NAME, ConfigurationFile
+from annexd.account.checks.finding import FAULT, UNKNOWN, Finding
+from annexd.account.checks.finding import OK as FINE
+from annexd.account.configuration import KNOBS, NAME, ConfigurationFile, local_name
 from annexd.account.errors import AccountError, LivingAnnexes, UnusableFile
 from annexd.account.session import Session, key_files
 from annexd.account.setup import TIMEOUT_S, Wanted, set_up
@@ -28,10 +30,10 @@ from annexd.tool.errors import (
     ToolError,
 )
 from annexd.tool.key_options import check_pair
-from annexd.tool.options import Options
+from annexd.tool.options import ToolOptions
 
 
-def run(options: Options) -> int:
+def run(options: ToolOptions) -> int:
     """Raises ToolError."""
     try:
         return _run(options)
@@ -46,7 +48,7 @@ def run(options: Options) -> int:
         return interrupted.status
 
 
-def _run(options: Options) -> int:
+def _run(options: ToolOptions) -> int:
     check_pair(options.public_key_file, options.secret_key_file, options.session_token_file)
     keys = key_files(options.public_key_file, options.secret_key_file, options.session_token_file)
     session = Session(options.profile, keys)
@@ -56,6 +58,8 @@ def _run(options: Options) -> int:
         options.timeout_s or TIMEOUT_S,
         _max_lease_s(options),
         options.cuts_leases,
+        options.vpc_id,
+        options.subnet_ids,
     )
     if options.check_setup:
         return _check(options, session, wanted)
@@ -71,19 +75,29 @@ def _say(line: str) -> None:
     show.notes([line])
 
 
-def _check(options: Options, session: Session, wanted: Wanted) -> int:
-    findings = check(session, wanted, _configured(options), options.target_capacity or 1)
-    told: list[Finding] = []
-    for finding in findings:
-        told.append(finding)
+def _check(options: ToolOptions, session: Session, wanted: Wanted) -> int:
+    checks: Iterator[Finding] = check(session, wanted, _configured(options), options.target_capacity or 1)
+    if options.output is None:
+        checks = chain(checks, *(_asked_of_pool(options, region) for region in wanted.regions))
+    findings: list[Finding] = []
+    for finding in checks:
+        findings.append(finding)
         if not options.json:
             print(finding.line(), flush=True)
     if options.json:
-        print(json.dumps([finding._asdict() for finding in told], indent=2))
-    return OK if all(finding.is_ok for finding in told) else SETUP_FAULTY
+        print(json.dumps([finding._asdict() for finding in findings], indent=2))
+    return OK if all(finding.is_ok for finding in findings) else SETUP_FAULTY
 
 
-def _regions(options: Options, session: Session) -> tuple[str, ...]:
+def _asked_of_pool(options: ToolOptions, region: str) -> Iterator[Finding]:
+    from annexd.tool import running
+
+    status = {True: FINE, False: FAULT, None: UNKNOWN}
+    for answer in running.answers(options, local_name(region), KNOBS):
+        yield Finding(region, answer.check, status[answer.is_well], answer.what, answer.repair)
+
+
+def _regions(options: ToolOptions, session: Session) -> tuple[str, ...]:
     regions = options.region or tuple(region for region in [session.region()] if region)
     if not regions:
         raise ToolError(USAGE, "-region is missing, and your AWS configuration names none: as -region us-east-1")
@@ -93,7 +107,7 @@ def _regions(options: Options, session: Session) -> tuple[str, ...]:
     return regions
 
 
-def _max_lease_s(options: Options) -> int | None:
+def _max_lease_s(options: ToolOptions) -> int | None:
     """Raises ToolError for what CloudFormation would refuse, without these words."""
     asked_s = options.max_lease_s
     if asked_s is not None:
@@ -121,7 +135,7 @@ def _default_file() -> str:
     return str(Path(folders[-1]) / NAME)
 
 
-def _configured(options: Options) -> Callable[[str], str | None]:
+def _configured(options: ToolOptions) -> Callable[[str], str | None]:
     """What is configured: by the file that -output names, or else by HTCondor."""
     if options.output is not None:
         return ConfigurationFile(options.output).settings().get

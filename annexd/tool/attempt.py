@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 from annexd.tool import bindings, locate
 from annexd.tool.errors import COMMUNICATION, NOT_AUTHORIZED, SIGNALS, ToolError
-from annexd.tool.options import Options
+from annexd.tool.options import ToolOptions
 
 CA_AUTH_CMD: Final = 1000  # condor_commands.h
 SHARED_PORT_ID: Final = re.compile(r"sock=[^&>]*&?")  # of a sinful string
@@ -89,7 +89,7 @@ def _run_and_end(task: Callable[[Callable[[object], None]], None], writing: int)
         os._exit(0)
 
 
-def begin(options: Options, ad: dict[str, Any], whom: str | None, *, explain: bool) -> Child:
+def begin(options: ToolOptions, ad: dict[str, Any], whom: str | None, *, explain: bool) -> Child:
     """Start an attempt; explain: find out why the command could not be sent, which may take a while."""
     return Child(lambda write: _ask(options, ad, whom, write, explain=explain))
 
@@ -104,7 +104,7 @@ def outcome(child: Child) -> Attempt:
 
 
 def _ask(
-    options: Options, ad: dict[str, Any], whom: str | None, write: Callable[[object], None], *, explain: bool
+    options: ToolOptions, ad: dict[str, Any], whom: str | None, write: Callable[[object], None], *, explain: bool
 ) -> None:
     try:
         whom, address = locate.found(options, whom)

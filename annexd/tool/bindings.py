@@ -3,7 +3,7 @@
 `_send_generic_payload_command`, which is what HTCondor's own tools for DAGMan use, came with 24.7.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from annexd.tool.errors import UNSUITABLE_BINDINGS, USAGE, ToolError
@@ -53,6 +53,16 @@ def query(pool: str | None, constraint: str) -> list[Ad]:
 def locate(pool: str | None, name: str) -> Any:
     """The location ad of the generic daemon of this name, or None."""
     return bindings.locate(pool, name)
+
+
+def locate_collector(pool: str | None) -> Any:
+    """The location ad of the collector, or None."""
+    return bindings.locate_collector(pool)
+
+
+def remote_params(address: str, names: Sequence[str]) -> dict[str, str]:
+    """What a running daemon has of these knobs; HTCondorException if it does not tell."""
+    return bindings.remote_params(address, names)
 
 
 def exchange(address: str, command: int, ad: dict[str, Any]) -> tuple[Any, int, str]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from annexd.tool.config_file import Config, fault_of_text
 from annexd.tool.errors import USAGE, ToolError
 from annexd.tool.key_options import Param, keys_of
-from annexd.tool.options import Options
+from annexd.tool.options import ToolOptions
 from annexd.tool.times import shown_distance, shown_time
 
 COMMAND: Final = "CA_BULK_REQUEST"
@@ -17,7 +17,7 @@ QUERY: Final = "CA_QUERY_ANNEXES"
 REQUEST_VERSION: Final = 1
 
 
-def command_ad(config: Config, options: Options, param: Param, now_s: float) -> dict[str, Any]:
+def command_ad(config: Config, options: ToolOptions, param: Param, now_s: float) -> dict[str, Any]:
     """The ad, with defaults from HTCondor's configuration; endpoints not given are left to annexd's.
 
     The CommandID makes it safe to send twice: annexd answers the second from its journal.
@@ -50,18 +50,18 @@ def command_ad(config: Config, options: Options, param: Param, now_s: float) -> 
     }
 
 
-def query_ad(options: Options) -> dict[str, Any]:
+def query_ad(options: ToolOptions) -> dict[str, Any]:
     """What asks for annexes, or for one."""
     annex = {"Annex": options.file} if options.file else {}
     return {**annex, "Command": QUERY, "RequestVersion": REQUEST_VERSION}
 
 
-def cancel_ad(options: Options) -> dict[str, Any]:
+def cancel_ad(options: ToolOptions) -> dict[str, Any]:
     """Return what ends an annex."""
     return {**_about(options.cancel, CANCEL, options), **({"ForceX": True} if options.forcex else {})}
 
 
-def change_ad(options: Options, now_s: float) -> dict[str, Any]:
+def change_ad(options: ToolOptions, now_s: float) -> dict[str, Any]:
     """Return what moves the end of a lease, by -extend or to -until.
 
     Raises ToolError for an end in the past; a command that was sent before may be asked for at any time.
@@ -77,7 +77,7 @@ def change_ad(options: Options, now_s: float) -> dict[str, Any]:
     }
 
 
-def _about(annex: str | None, command: str, options: Options) -> dict[str, Any]:
+def _about(annex: str | None, command: str, options: ToolOptions) -> dict[str, Any]:
     """Return a command about an annex that there is.
 
     Without keys annexd uses those of the order: no default of today's stands for them.

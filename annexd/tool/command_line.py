@@ -7,23 +7,23 @@ from typing import Any, Final
 from annexd.tool.errors import USAGE, ToolError
 from annexd.tool.option_rules import OF_AN_ANNEX, faults_of_all
 from annexd.tool.option_values import CONVERSIONS
-from annexd.tool.options import OPTIONS, Options, spelled
+from annexd.tool.options import OPTIONS, ToolOptions, spelled
 
 SHORT: Final = {"n": "name"}  # as in all of HTCondor's tools
-REPEATED: Final = ("region",)
+REPEATED: Final = ("region", "subnet_ids")
 
 
-def parse(arguments: Sequence[str]) -> Options:
+def parse(arguments: Sequence[str]) -> ToolOptions:
     """The options, or ToolError with all faults at once; with -help or -version no fault counts."""
     faults: list[str] = []
     values = _read(arguments, faults)
     if "help" in values or "version" in values:
-        return Options(help="help" in values, version="version" in values, debug="debug" in values)
+        return ToolOptions(help="help" in values, version="version" in values, debug="debug" in values)
     converted = {field: _converted(field, values[field], faults) for field in values}
     faults += faults_of_all(values)
     if faults:
         raise ToolError(USAGE, *faults)
-    return Options(**converted)
+    return ToolOptions(**converted)
 
 
 def _read(arguments: Sequence[str], faults: list[str]) -> dict[str, Any]:

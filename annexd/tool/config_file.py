@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping
 from os import fsencode
 from typing import Any, Final
 
+from annexd.annex.request.ad_attributes import ADDED_BY_HTCONDOR, OWN
 from annexd.tool import file_kinds, json_text
 from annexd.tool.errors import BAD_FILE, ToolError
-from annexd.tool.options import Options
+from annexd.tool.options import ToolOptions
 
 Config = dict[str, Any]
 
@@ -28,41 +29,10 @@ NO_PLACE: Final = (
     "LaunchTemplateConfigs is in the launch template"
 )
 IGNORED: Final = ("validfrom", "validuntil")
-# Attributes of the command ad that are no matter of the file's.
-RESERVED: Final = frozenset(
-    [
-        "annexname",
-        "annexowner",
-        "awsconfigfile",
-        "awscredentialsfile",
-        "awsprofile",
-        "command",
-        "commandid",
-        "configdir",
-        "endoflease",
-        "eventsurl",
-        "joinpool",
-        "lambdaurl",
-        "leaseduration",
-        "leasefunctionarn",
-        "logsurl",
-        "maxidletime",
-        "mytype",
-        "noowner",
-        "publickeyfile",
-        "requestversion",
-        "s3bucket",
-        "s3url",
-        "secretkeyfile",
-        "serviceurl",
-        "sessiontokenfile",
-        "stsurl",
-        "targettype",
-    ]
-)
+RESERVED: Final = OWN | ADDED_BY_HTCONDOR  # attributes of the command ad
 
 
-def read(options: Options) -> tuple[Config, list[str]]:
+def read(options: ToolOptions) -> tuple[Config, list[str]]:
     """The config that the options ask for, and what to say about it; raises ToolError with all faults."""
     config, notes = _config(_text(options.file), options.file)
     config, more_notes = _without_ignored(config, options.file)
@@ -114,7 +84,7 @@ def _without_ignored(config: Config, file: str) -> tuple[Config, list[str]]:
     return kept, [f"{_shown(file)}: {' and '.join(ignored)} ignored: a request is valid now, or not at all"]
 
 
-def _change(config: Config, options: Options) -> list[str]:
+def _change(config: Config, options: ToolOptions) -> list[str]:
     """Put the command line's count and user data into the config; faults if that cannot be."""
     if options.target_capacity is not None:
         config[_spelled(config, "TargetCapacity")] = options.target_capacity
@@ -136,7 +106,7 @@ def _spelled(config: Config, name: str) -> str:
     return next((written for written in config if written.lower() == name.lower()), name)
 
 
-def _user_data(options: Options) -> tuple[str | None, bool]:
+def _user_data(options: ToolOptions) -> tuple[str | None, bool]:
     """Base64, as it stands in a config, and whether it replaces the file's."""
     always = options.user_data is not None or options.user_data_file is not None
     text = options.user_data if always else options.default_user_data

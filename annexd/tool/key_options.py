@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 from annexd.tool.errors import USAGE, ToolError
-from annexd.tool.options import Options
+from annexd.tool.options import ToolOptions
 
 Param: TypeAlias = Callable[[str], str | None]
 
@@ -20,7 +20,7 @@ DEFAULTS: Final = {  # of attributes: HTCondor's configuration
 }
 
 
-def keys_of(options: Options, param: Param, environment: Mapping[str, str] = os.environ) -> dict[str, str | None]:
+def keys_of(options: ToolOptions, param: Param, environment: Mapping[str, str] = os.environ) -> dict[str, str | None]:
     """The attributes that say it; what is given is not mixed with what is configured.  Raises ToolError."""
     if options.profile is not None:
         return _profile(options.profile, environment)
@@ -40,7 +40,7 @@ def check_pair(public: str | None, secret: str | None, token: str | None) -> Non
         raise ToolError(USAGE, f"{' and '.join(missing)} {words}: AWS keys are an ID and a secret, in a file each")
 
 
-def _files(options: Options, param: Param) -> dict[str, str | None]:
+def _files(options: ToolOptions, param: Param) -> dict[str, str | None]:
     given = (options.public_key_file, options.secret_key_file, options.session_token_file)
     if any(path is not None for path in given):
         return dict(zip(DEFAULTS, given, strict=True))

@@ -4,14 +4,14 @@ from typing import Final
 
 from annexd.tool import bindings
 from annexd.tool.errors import COMMUNICATION, NOT_FOUND, ToolError
-from annexd.tool.options import Options
+from annexd.tool.options import ToolOptions
 
 MY_TYPE: Final = "Annexd"
 HERE: Final = ""  # no annexd has this name
 MAX_ADDRESS_BYTES: Final = 4096
 
 
-def found(options: Options, whom: str | None) -> tuple[str, str]:
+def found(options: ToolOptions, whom: str | None) -> tuple[str, str]:
     """Return which annexd the options mean, and its sinful string; raises ToolError.
 
     `whom` is what an earlier call returned: then it is that annexd or none, since another one knows nothing of its
@@ -23,14 +23,17 @@ def found(options: Options, whom: str | None) -> tuple[str, str]:
             return HERE, local
         if name == HERE:
             raise ToolError(NOT_FOUND, "annexd is not running on this machine")
-    return _only(options.pool) if name is None else (name, _named(options.pool, name))
+    return _only(options.pool) if name is None else _named(options.pool, name)
 
 
 def _local() -> str | None:
     """From the file that annexd writes, None when there is no such file here."""
     file = bindings.param("ANNEXD_ADDRESS_FILE")
-    if file is None:
-        return None
+    return None if file is None else address_in(file)
+
+
+def address_in(file: str) -> str | None:
+    """From a file that annexd writes, None when there is no such file.  Raises ToolError for one without an address."""
     try:
         with open(file, "rb") as opened:
             lines = opened.read(MAX_ADDRESS_BYTES).decode(errors="replace").splitlines()
@@ -39,16 +42,33 @@ def _local() -> str | None:
     return _checked(lines[0].strip() if lines else "", f"ANNEXD_ADDRESS_FILE {file}")
 
 
-def _named(pool: str | None, name: str) -> str:
+def _named(pool: str | None, name: str) -> tuple[str, str]:
+    """By the whole name, or by its first half or the host, of which each may be enough."""
     try:
         found = bindings.locate(pool, name)
     except bindings.HTCondorException as error:
         raise _no_collector(pool, error) from error
-    if found is None:
-        others = [str(ad.get("Name")) for ad in _all(pool)]
-        known = f"it knows {', '.join(others)}" if others else "it knows no annexd at all"
-        raise ToolError(NOT_FOUND, f"{_collector(pool)} knows no annexd named {name}; {known}")
-    return _checked(found.get("MyAddress"), f"the ad of {name}")
+    if found is not None:
+        return name, _checked(found.get("MyAddress"), f"the ad of {name}")
+    ads = _all(pool)
+    fitting = [ad for ad in ads if "@" not in name and _is_called(ad, name.lower())]
+    if len(fitting) == 1:
+        whole = str(fitting[0].get("Name"))
+        return whole, _checked(fitting[0].get("MyAddress"), f"the ad of {whole}")
+    if fitting:
+        raise ToolError(NOT_FOUND, f"-name {name} may be {_names(fitting)}: give the whole name")
+    known = f"it knows {_names(ads)}" if ads else "it knows no annexd at all"
+    raise ToolError(NOT_FOUND, f"{_collector(pool)} knows no annexd named {name}; {known}")
+
+
+def _is_called(ad: bindings.Ad, name: str) -> bool:
+    """Whether the first half of an annexd's name, its host or the first label of its host is `name`."""
+    first, _, host = str(ad.get("Name")).lower().partition("@")
+    return name in {first, host, host.partition(".")[0]}
+
+
+def _names(ads: list[bindings.Ad]) -> str:
+    return ", ".join(sorted(str(ad.get("Name")) for ad in ads))
 
 
 def _only(pool: str | None) -> tuple[str, str]:
@@ -60,8 +80,7 @@ def _only(pool: str | None) -> tuple[str, str]:
             "condor_status -subsystem annexd shows those that run; -pool and -name choose one",
         )
     if len(ads) > 1:
-        names = ", ".join(sorted(str(ad.get("Name")) for ad in ads))
-        raise ToolError(NOT_FOUND, f"{_collector(pool)} knows several: choose one with -name: {names}")
+        raise ToolError(NOT_FOUND, f"{_collector(pool)} knows several: choose one with -name: {_names(ads)}")
     name = str(ads[0].get("Name"))
     return name, _checked(ads[0].get("MyAddress"), f"the ad of {name}")
 

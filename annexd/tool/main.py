@@ -11,7 +11,7 @@ from annexd.tool import config_file, show
 from annexd.tool.command_ad import cancel_ad, change_ad, command_ad, query_ad
 from annexd.tool.command_line import parse
 from annexd.tool.errors import COMMUNICATION, OK, Interrupted, ToolError, raise_on_signals
-from annexd.tool.options import Options
+from annexd.tool.options import ToolOptions
 
 
 def main() -> NoReturn:
@@ -66,34 +66,35 @@ def run(arguments: Sequence[str]) -> int:
     return OK
 
 
-def _cancel(options: Options, arguments: Sequence[str]) -> None:
-    show.cancelled(_ask(options, cancel_ad(options), arguments))
+def _cancel(options: ToolOptions, arguments: Sequence[str]) -> None:
+    show.cancelled(_ask(options, cancel_ad(options), arguments), as_json=options.json)
 
 
-def _change(options: Options, arguments: Sequence[str]) -> None:
-    show.changed(_ask(options, change_ad(options, time.time()), arguments), time.time())
+def _change(options: ToolOptions, arguments: Sequence[str]) -> None:
+    show.changed(_ask(options, change_ad(options, time.time()), arguments), time.time(), as_json=options.json)
 
 
-def _status(options: Options, arguments: Sequence[str]) -> None:
+def _status(options: ToolOptions, arguments: Sequence[str]) -> None:
     from annexd.tool import table
 
     table.show(_ask(options, query_ad(options), arguments), as_json=options.json, asked_for=options.file)
 
 
-def _ask(options: Options, ad: dict[str, Any], arguments: Sequence[str]) -> Mapping[str, Any]:
+def _ask(options: ToolOptions, ad: dict[str, Any], arguments: Sequence[str]) -> Mapping[str, Any]:
     from annexd.tool import bindings, send
 
     if options.debug:
         bindings.enable_debug()
-    return send.Command(options, ad, arguments).answer()
+    return send.SentCommand(options, ad, arguments).answer()
 
 
-def _request(options: Options, arguments: Sequence[str]) -> None:
+def _request(options: ToolOptions, arguments: Sequence[str]) -> None:
     config, notes = config_file.read(options)
     show.notes(notes)
     from annexd.tool import bindings  # importing it is most of the tool's time
 
-    show.reply(_ask(options, command_ad(config, options, bindings.param, time.time()), arguments))
+    answer = _ask(options, command_ad(config, options, bindings.param, time.time()), arguments)
+    show.reply(answer, as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ ACCOUNT_TASKS: Final = ("setup", "check_setup", "teardown")
 STATUS_TOO: Final = ("status", "file", "json", "pool", "name", "timeout_s", "debug")
 KEY_FILES: Final = ("public_key_file", "secret_key_file", "session_token_file")
 KEYS: Final = (*KEY_FILES, "profile")
-CANCEL_TOO: Final = ("cancel", "forcex", *KEYS, "pool", "name", "timeout_s", "command_id", "debug")
+CANCEL_TOO: Final = ("cancel", "forcex", "json", *KEYS, "pool", "name", "timeout_s", "command_id", "debug")
 CHANGES: Final = ("extend_s", "until_s")
-CHANGE_TOO: Final = ("file", "now", *KEYS, "pool", "name", "timeout_s", "command_id", "debug")
+CHANGE_TOO: Final = ("file", "now", "json", *KEYS, "pool", "name", "timeout_s", "command_id", "debug")
 OF_AN_ANNEX: Final = ("status", *CHANGES)  # the argument is an annex, not a file
 INSTEAD: Final = {  # of an option that does not change a lease
     "lease_duration_s": "-extend DURATION says by how much, -until TIME until when",
@@ -21,12 +21,13 @@ INSTEAD: Final = {  # of an option that does not change a lease
     "target_capacity": "only the end of an annex can be changed; order a second one",
     "cancel": "condor_annex -cancel ANNEX alone ends it now",
     "forcex": "it goes with -cancel",
-    "json": "it goes with -check-setup or -status",
 }
 ACCOUNT_WORDS: Final = "-setup, -check-setup or -teardown"
-SETUP_ONLY: Final = ("max_lease_s", "cuts_leases")
-ACCOUNT_ONLY: Final = ("region", "stack_name", "output", "json", *SETUP_ONLY)
-ACCOUNT_TOO: Final = (*KEYS, "target_capacity", "timeout_s", "debug")
+NETWORK: Final = ("vpc_id", "subnet_ids")
+SETUP_ONLY: Final = ("max_lease_s", "cuts_leases", *NETWORK)
+ACCOUNT_ONLY: Final = ("region", "stack_name", "output", *SETUP_ONLY)
+ACCOUNT_TOO: Final = (*KEYS, "json", "target_capacity", "timeout_s", "debug")
+CHECK_TOO: Final = ("pool", "name")  # which annexd is asked, too
 OWNERS: Final = ("annex_owner", "no_owner")
 USER_DATA: Final = ("user_data", "user_data_file", "default_user_data", "default_user_data_file")
 
@@ -93,20 +94,22 @@ def _faults_of_task(values: dict[str, Any]) -> list[str]:
     """Of -setup, -check-setup and -teardown, which take neither a file nor what is a request's."""
     tasks = [spelled(field) for field in ACCOUNT_TASKS if field in values]
     faults = [f"{' and '.join(tasks)} exclude each other"] if len(tasks) > 1 else []
-    faults += _foreign(values, (*ACCOUNT_TASKS, *ACCOUNT_ONLY, *ACCOUNT_TOO), tasks[0])
+    pool = CHECK_TOO if "check_setup" in values else ()
+    faults += _foreign(values, (*ACCOUNT_TASKS, *ACCOUNT_ONLY, *ACCOUNT_TOO, *pool), tasks[0])
+    if "json" in values and "check_setup" not in values:
+        faults.append(f"-json does not go with {tasks[0]}: it goes with -check-setup, which says what is there")
     if "setup" not in values:
         faults += [f"{spelled(field)} goes with -setup" for field in SETUP_ONLY if field in values]
     if "cuts_leases" in values and "max_lease_s" not in values:
         faults.append("-cut-leases goes with -max-lease")
+    networks = [spelled(field) for field in NETWORK if field in values]
+    if networks and len(values.get("region") or ()) > 1:
+        faults.append(f"{' and '.join(networks)} can be of one region only: set up each with a command of its own")
     return faults
 
 
 def _missing(values: dict[str, Any]) -> list[str]:
-    faults = [
-        f"{spelled(field)} goes with {'-check-setup or -status' if field == 'json' else ACCOUNT_WORDS}"
-        for field in ACCOUNT_ONLY
-        if field in values
-    ]
+    faults = [f"{spelled(field)} goes with {ACCOUNT_WORDS}" for field in ACCOUNT_ONLY if field in values]
     if "forcex" in values:
         faults.append("-forcex goes with -cancel")
     if "now" in values:

@@ -21,6 +21,25 @@ def _regions(texts: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(texts))
 
 
+def _vpc(text: str) -> str:
+    if not _is_id(text, "vpc-"):
+        raise ValueError("the ID of a VPC, as vpc-0123456789abcdef0")
+    return text
+
+
+def _subnets(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Each once; also several in one value, with commas between, as AWS has them."""
+    ids = [each for text in texts for each in text.replace(",", " ").split()]
+    if not ids or not all(_is_id(each, "subnet-") for each in ids):
+        raise ValueError("the ID of a subnet, as subnet-0123456789abcdef0")
+    return tuple(dict.fromkeys(ids))
+
+
+def _is_id(text: str, prefix: str) -> bool:
+    rest = text.removeprefix(prefix)
+    return rest != text and 0 < len(rest) <= 17 and set(rest) <= set("0123456789abcdef")
+
+
 def _stack_name(text: str) -> str:
     plain = text.replace("-", "")
     if not (text[:1].isalpha() and plain.isascii() and plain.isalnum() and len(text) <= MAX_STACK_NAME):
@@ -65,6 +84,8 @@ def _command_id(text: str) -> str:
 CONVERSIONS: Final[dict[str, Callable[[Any], Any]]] = {
     "region": _regions,
     "stack_name": _stack_name,
+    "vpc_id": _vpc,
+    "subnet_ids": _subnets,
     "max_lease_s": read_duration,
     "timeout_s": read_duration,
     "command_id": _command_id,

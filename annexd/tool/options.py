@@ -60,10 +60,12 @@ OPTIONS: Final = {
     "stack-name": Option("stack_name", "NAME", "of the CloudFormation stack (HTCondorAnnex)"),
     "max-lease": Option("max_lease_s", "SECONDS", "of -setup: the longest that any annex may live (30d); also as 7d"),
     "cut-leases": Option("cuts_leases", None, "with -max-lease: also end annexes earlier that live already"),
+    "vpc": Option("vpc_id", "VPC", "of -setup: the network of the machines, instead of the default VPC"),
+    "subnet": Option("subnet_ids", "SUBNET", "of -setup: their subnets, instead of -setup's choice; several times"),
     "timeout": Option("timeout_s", "SECONDS", "how long to wait for annexd's answer, or for CloudFormation (15m)"),
     "output": Option("output", "FILE", "the configuration file that -setup writes (81annex in LOCAL_CONFIG_DIR)"),
     "config-file": Option("output", "FILE", "another name for it"),
-    "json": Option("json", None, "print what -check-setup finds, or -status, as JSON"),
+    "json": Option("json", None, "print the answer as JSON (not with -setup and -teardown, which are watched)"),
     "command-id": Option("command_id", "ID", "ask again for what became of a request that was not answered"),
     "debug": Option("debug", None, "HTCondor's debugging output (TOOL_DEBUG) on standard error"),
     "help": Option("help", None, "this text"),
@@ -71,7 +73,7 @@ OPTIONS: Final = {
 }
 
 
-class Options(NamedTuple):
+class ToolOptions(NamedTuple):
     """The command line, checked; `file` is a path or `-`, or with -status, -extend and -until an annex."""
 
     file: str = ""
@@ -114,6 +116,8 @@ class Options(NamedTuple):
     stack_name: str | None = None
     max_lease_s: int | None = None
     cuts_leases: bool = False
+    vpc_id: str | None = None
+    subnet_ids: tuple[str, ...] = ()
     timeout_s: int | None = None
     command_id: str | None = None
     output: str | None = None

@@ -15,18 +15,20 @@ from annexd.tool import show
 from annexd.tool.attempt import Attempt, Child, begin, outcome
 from annexd.tool.command_line import full_name, is_option
 from annexd.tool.errors import COMMUNICATION, SIGNALS, Interrupted, ToolError, ignore_signals
-from annexd.tool.options import Options
+from annexd.tool.options import ToolOptions
 
 TIMEOUT_S: Final = 900  # an order takes seconds; behind others, or while AWS throttles, minutes
+FIRST_WORD_S: Final = 10.0  # of waiting, after which a person wants to know that something goes on
+NEXT_WORD_S: Final = 30.0
 FIRST_PAUSE_S: Final = 0.2
 LONGEST_PAUSE_S: Final = 5.0  # condor_master starts a daemon that ended again after about ten seconds
 NAMES: Final = {"CA_BULK_REQUEST": "order", "CA_CANCEL_ANNEX": "cancellation", "CA_CHANGE_LEASE": "change of the lease"}
 
 
-class Command:
+class SentCommand:
     """A command ad on its way; `arguments` are what its sender typed."""
 
-    def __init__(self, options: Options, ad: dict[str, Any], arguments: Sequence[str]) -> None:
+    def __init__(self, options: ToolOptions, ad: dict[str, Any], arguments: Sequence[str]) -> None:
         self._options, self._ad, self._arguments = options, ad, arguments
         self._timeout_s = options.timeout_s or TIMEOUT_S
         self._end_s = time.monotonic() + self._timeout_s
@@ -69,10 +71,20 @@ class Command:
         in_time = False
         try:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-            in_time = child.wait(max(0.0, self._left_s()))
+            in_time = self._wait(child)
         finally:
             attempt = self._ended(child)
         return attempt if in_time else attempt._replace(faults=(f"no answer came within {self._timeout_s:g} s",))
+
+    def _wait(self, child: Child) -> bool:
+        """Return whether the attempt ended in time; say now and then that it goes on."""
+        began_s, pause_s = time.monotonic(), FIRST_WORD_S
+        while not child.wait(max(0.0, min(pause_s, self._left_s()))):
+            if self._left_s() <= 0:
+                return False
+            self._say_that_it_waits(time.monotonic() - began_s)
+            pause_s = NEXT_WORD_S
+        return True
 
     def _ended(self, child: Child) -> Attempt:
         """Keep what came of it also when a signal ends the attempt."""
@@ -90,6 +102,10 @@ class Command:
     @property
     def _name(self) -> str:
         return NAMES.get(str(self._ad["Command"]), "question")
+
+    def _say_that_it_waits(self, waited_s: float) -> None:
+        known = f" {self._ad['CommandID']}" if "CommandID" in self._ad else ""
+        show.notes([f"waiting for annexd's answer to {self._name}{known} for {waited_s:.0f} s"])
 
     def _say_that_it_asks_again(self, attempt: Attempt) -> None:
         if self._told:

@@ -38,14 +38,16 @@ def show(ad: Mapping[str, Any], *, as_json: bool, asked_for: str) -> None:
         print(json.dumps(annexes, indent=2))
     elif annexes:
         print("\n".join(lines(annexes, time.time())), flush=True)
+    else:
+        say.notes(["annexd knows no annexes of yours; one that ended more than a week ago is in its archive"])
 
 
 def lines(annexes: list[Annex], now_s: float) -> list[str]:
     """As condor_status: headings, an empty line, the rows, when what runs was seen, and why no more runs."""
     rows = [HEADINGS, *(_row(annex, now_s) for annex in annexes)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
-    told = [_line(row, widths) for row in rows]
-    return [told[0], "", *told[1:], *_footer(annexes, now_s)]
+    headings, *others = [_line(row, widths) for row in rows]
+    return [headings, "", *others, *_footer(annexes, now_s)]
 
 
 def _line(row: tuple[str, ...], widths: list[int]) -> str:

@@ -116,8 +116,8 @@ def shown_distance(seconds: float) -> str:
 def shown_duration(seconds: float) -> str:
     """To the minute from an hour on, else to the second."""
     left = round(seconds) if seconds < SECONDS["h"] else round(seconds / 60) * 60
-    told = ""
+    text = ""
     for unit in "dhms":
         number, left = divmod(left, SECONDS[unit])
-        told += f"{number}{unit}" if number else ""
-    return told or "0s"
+        text += f"{number}{unit}" if number else ""
+    return text or "0s"

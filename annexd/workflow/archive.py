@@ -1,8 +1,8 @@
-"""What ended long ago: the same records, in a second file beside the journal, so that the journal stays small.
+"""The archive: records of requests that ended long ago, in a second file, so that the journal stays small.
 
-A move is a copy that is committed there, and then a deletion here: a crash in between leaves both, and the next move
-goes on from that.  The file hangs on the journal's connection.  When it fails, nothing is moved and the journal goes on
-without it: what lives is not in it.
+A move commits a copy to the archive and then deletes from the journal.  A crash in between leaves both, and the next
+move continues from there.  The archive is attached to the journal's connection.  If it fails, nothing is moved and the
+journal works without it, since it holds no unfinished request.
 """
 
 import sqlite3
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from annexd.workflow.journal_file import Place
+from annexd.workflow.journal_file import JournalFile
 
 SUFFIX: Final = ".archive"
 FIELDS: Final = """
@@ -20,7 +20,7 @@ FIELDS: Final = """
     body       TEXT NOT NULL,
     at         REAL NOT NULL,
     checksum   INTEGER
-"""  # of a record, behind its number, in the journal as here
+"""  # of a record after its number, in both journal and archive
 SCHEMA: Final = f"""
 CREATE TABLE archive.record (seq INTEGER PRIMARY KEY, {FIELDS});
 CREATE INDEX archive.record_of_command ON record (command_id, seq);
@@ -33,23 +33,23 @@ WHERE live.command_id = ? AND kept.checksum IS NOT live.checksum
 
 
 class Archive:
-    """The file at `path`, made if need be.  `trouble` says why it cannot be used now; empty when all is well."""
+    """The file at `path`, created if needed.  `trouble` says why it cannot be used, or is empty."""
 
     def __init__(self, database: sqlite3.Connection, path: Path, application_id: int, version: int) -> None:
         self.path, self.trouble = path, ""
-        self._database, self._is_ours = database, False
+        self._database, self._is_valid = database, False
         try:
-            Place(path)
+            JournalFile(path)
             database.execute("ATTACH DATABASE ? AS archive", (str(path),))
             database.execute("PRAGMA archive.journal_mode=WAL")
             database.execute("PRAGMA archive.synchronous=FULL")
             self._check(application_id, version)
-            self._is_ours = True
+            self._is_valid = True
         except (sqlite3.Error, OSError, ValueError) as error:
             self._fail(error)
 
     def newest(self) -> int:
-        """Return the number of its newest record; 0 when there is none."""
+        """Return the number of the newest record, or 0."""
         rows = self._read("SELECT coalesce(max(seq), 0) FROM archive.record")
         return int(rows[0][0]) if rows else 0
 
@@ -58,11 +58,11 @@ class Archive:
         return self._read("SELECT * FROM archive.record WHERE command_id = ? ORDER BY seq", command_id)
 
     def copy(self, command_ids: Sequence[str]) -> list[str]:
-        """Copy all records of these commands, durably; return those that are whole in it now.
+        """Copy all records of these commands durably; return the commands that are now complete in the archive.
 
-        Nothing is written for as long as this process runs if it was no archive of ours at the start.
+        Nothing is ever written if the file was not a valid archive at the start.
         """
-        if not self._is_ours:
+        if not self._is_valid:
             return []
         try:
             self._database.execute("BEGIN IMMEDIATE")
@@ -75,7 +75,7 @@ class Archive:
                 self._database.rollback()
             self._fail(error)
             return []
-        self.trouble = "" if len(whole) == len(command_ids) else f"{self.path} is of another journal: move it away"
+        self.trouble = "" if len(whole) == len(command_ids) else f"{self.path} belongs to another journal: move it away"
         return whole
 
     def _check(self, application_id: int, version: int) -> None:
@@ -86,10 +86,10 @@ class Archive:
             return
         found = [int(execute(f"PRAGMA archive.{name}").fetchone()[0]) for name in ("application_id", "user_version")]
         if found != [application_id, version]:
-            raise ValueError(f"it is not an archive of this annexd's (its format is {found})")
+            raise ValueError(f"it is not an archive of this version of annexd (application_id, version: {found})")
 
     def _read(self, query: str, *values: str) -> list[tuple[Any, ...]]:
-        if not self._is_ours:
+        if not self._is_valid:
             return []
         try:
             return self._database.execute(query, values).fetchall()
@@ -98,4 +98,4 @@ class Archive:
             return []
 
     def _fail(self, error: Exception) -> None:
-        self.trouble = f"the archive {self.path} cannot be used: {error}; the journal grows until that is put right"
+        self.trouble = f"the archive {self.path} cannot be used: {error}; the journal grows until this is fixed"

@@ -1,7 +1,7 @@
-"""How long ago something was asked, also when somebody sets the clock in between.
+"""Measure how long ago a call was made, even if the wall clock is set in between.
 
-An undo believes AWS's `not found` only when a lost call can no longer take effect.  By the wall clock alone a leap
-forward would end that wait at once, and a leap back would make it last for as long as the clock went back.
+An undo trusts AWS's `not found` only once a lost call can no longer take effect.  By the wall clock alone, a jump
+forward would end that wait at once, and a jump back would prolong it by as much.
 """
 
 import threading
@@ -12,7 +12,7 @@ Key: TypeAlias = tuple[str, str]  # command ID, step
 
 
 class AttemptClock:
-    """Moments by `steady_s`, told as moments of `now_s`.  Thread-safe."""
+    """Measures times by `steady_s` and reports them in terms of `now_s`.  Thread-safe."""
 
     def __init__(self, now_s: Callable[[], float], steady_s: Callable[[], float]) -> None:
         self._now_s, self._steady_s = now_s, steady_s
@@ -20,14 +20,14 @@ class AttemptClock:
         self._began_s: dict[Key, float] = {}
 
     def begin(self, command_id: str, step: str) -> None:
-        """It is asked now."""
+        """Note that the step's call is being made now."""
         with self._lock:
             self._began_s[command_id, step] = self._steady_s()
 
     def moment_s(self, command_id: str, step: str, recorded_s: float) -> float:
-        """When it was asked, as if the clock had always been as it is now; 0 when `recorded_s` is 0.
+        """Return when the call was made, in the present setting of the clock; 0 if `recorded_s` is 0.
 
-        What an earlier process asked is known by its record only: if that lies ahead, it counts from now on.
+        A call of an earlier process is known by its record only; a record in the future counts as now.
         """
         if not recorded_s:
             return 0.0
@@ -37,6 +37,6 @@ class AttemptClock:
             return self._now_s() - (self._steady_s() - began_s)
 
     def forget(self, command_id: str) -> None:
-        """The workflow is finished."""
+        """Drop the times of a finished workflow."""
         with self._lock:
             self._began_s = {key: moment for key, moment in self._began_s.items() if key[0] != command_id}

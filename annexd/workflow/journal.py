@@ -1,16 +1,14 @@
-"""The journal: what was promised and begun, written down before it is done.
+"""The journal: a durable record of what was accepted and begun, written before it is done.
 
-One SQLite table of records that are never changed.  A record is durable when `append` returns (WAL,
-synchronous=FULL), so an effect on AWS always has its intent on disk, and a reply its outcome.  Without it a
-crash between a request and its record would leave instances that nobody knows.  This module and its archive are
-the only ones that know SQLite.
+It is one SQLite table of records that are never changed.  A record is durable when `append` returns (WAL,
+synchronous=FULL), so every effect on AWS has its intent on disk, and every reply its outcome.  Without the journal, a
+crash between a call and its record would leave unknown instances.  Only this module and the archive use SQLite.
 
-It holds what lives.  What ended long ago is moved to the archive, and of a workflow that is tried again and again only
-the newest tries are kept: so the start, the memory and each look cost what lives, not what ever was.
+Requests that ended long ago move to the archive, and of a workflow that is retried many times only the newest attempts
+are kept.  So start, memory and look-ups scale with unfinished requests, not with history.
 
-What a disk can do to it is either seen and said, or harmless: a torn tail was never confirmed; a record whose
-bits flipped does not match its checksum; a file whose structure is broken, or whose log is broken in its middle,
-is not opened.
+Damage by a disk is either detected and reported, or harmless.  A torn tail was never confirmed.  A record with flipped
+bits does not match its checksum.  A file with a broken structure, or with a log broken in its middle, is not opened.
 """
 
 import errno
@@ -26,13 +24,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from annexd.workflow.archive import FIELDS, SUFFIX, Archive
-from annexd.workflow.journal_file import READ_ONLY, Place, sync_directory
-from annexd.workflow.journal_health import JournalError, Trouble
+from annexd.workflow.journal_file import READ_ONLY, JournalFile, sync_directory
+from annexd.workflow.journal_health import JournalError, JournalHealth
 from annexd.workflow.record import Json, Kind, Record
 from annexd.workflow.wal import lost_commits
 
 APPLICATION_ID: Final = 0x616E7864  # "anxd", so that file(1) and we can tell this file from other databases
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 SCHEMA: Final = f"""
 CREATE TABLE record (seq INTEGER PRIMARY KEY AUTOINCREMENT, {FIELDS});
 CREATE INDEX record_of_command ON record (command_id, seq, kind);
@@ -43,28 +41,34 @@ CLOSE_S: Final = 5.0
 DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 COLUMNS: Final = "seq, command_id, step, kind, body, at, checksum"
 INSERT: Final = f"INSERT INTO record ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  constants
-NEWEST: Final = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'record'"  # deleted ones count, too
+NEWEST: Final = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'record'"  # including deleted records
 COUNT_ARCHIVED: Final = """
 INSERT INTO archived (success, number) VALUES (?, ?)
 ON CONFLICT (success) DO UPDATE SET number = number + excluded.number
 """
-LATE: Final = (Kind.CHANGED, Kind.STOPPED)  # from any thread: they may come after FINISHED, and begin nothing then
-BATCH: Final = 200  # commands that are moved at once: a write of an order waits for no more
+LATE: Final = (Kind.CHANGED, Kind.STOPPED)  # may follow FINISHED, from another thread, and then have no effect
+BATCH: Final = 200  # commands per move, during which writes of orders wait
 
 
 class Journal:
-    """A list of records in the file at `path`, held by one process at a time, and its archive beside it.
+    """The records in the file at `path`, which only one process can open, and the archive beside it.
 
-    Thread-safe.  Every method raises JournalError, and nothing else, when the file or the disk fails.
+    Thread-safe.  Every method raises JournalError, and nothing else, if the file or the disk fails.
     """
 
-    def __init__(self, path: Path, *, now_s: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        now_s: Callable[[], float] = time.time,
+        written: Callable[[str, str, Kind, Json], None] = lambda *_: None,
+    ) -> None:
         self.path = path
-        self._now_s = now_s
+        self._now_s, self._observe = now_s, written
         self._lock = threading.Lock()
-        self._trouble = Trouble()
+        self._health = JournalHealth()
         with self._explained("opened"):
-            self._place = Place(path)
+            self._file = JournalFile(path)
             self._check_log()
             self._database = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
         self._database.text_factory = lambda text: text.decode(errors="replace")
@@ -76,56 +80,61 @@ class Journal:
                 self._unfinished = dict.fromkeys(self._read_unfinished())
             name = path.with_name(f"{path.name}{SUFFIX}")
             self._archive = Archive(self._database, name, APPLICATION_ID, SCHEMA_VERSION)
-            self._floor = self._archive.newest()  # of a journal that was lost: no number comes twice
+            self._floor = self._archive.newest()  # so that no number is used twice after the journal was lost
         except BaseException:
             self._database.close()
             raise
 
     def append(self, command_id: str, step: str, kind: Kind, body: Json) -> None:
-        """Add one record; it is on the disk when this returns.
+        """Add one record; it is on disk when this returns.
 
-        ACCEPTED is refused while there is no room to carry an order to its end, or the file was moved away.
+        ACCEPTED is refused if there is too little disk space to complete an order, or if the file was moved away.
         """
         row = (command_id, step, kind.value, json.dumps(body), self._now_s())
-        with self._lock, self._trouble.writing():
+        with self._lock, self._health.writing():
             if kind is Kind.ACCEPTED:
-                self._check_room()
+                self._check_space()
             with self._explained("written"):
                 self._insert(row)
             if kind is Kind.FINISHED:
                 self._unfinished.pop(command_id, None)
             elif kind not in LATE:
                 self._unfinished.setdefault(command_id)
+        self._observe(command_id, step, kind, body)
 
     def probe(self) -> None:
-        """Write to the disk, without a record: does it work again?"""
-        with self._lock, self._trouble.writing():
-            self._check_room()
+        """Test whether the disk can be written, without adding a record."""
+        with self._lock, self._health.writing():
+            self._check_space()
             with self._explained("written"), self._rolled_back_on_error():
                 self._database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
     def trouble(self) -> str:
-        """Why the journal cannot be written now, as far as is known; empty when all is well.  Never waits."""
-        return self._trouble.text()
+        """Return why the journal cannot be written, as far as is known, or "".  Never blocks."""
+        return self._health.text()
 
     def archive_trouble(self) -> str:
-        """Why the archive cannot be used; empty when all is well."""
+        """Return why the archive cannot be used, or ""."""
         return self._archive.trouble
 
     def history(self, command_id: str) -> tuple[Record, ...]:
-        """All records of one command, oldest first; also of one that was moved to the archive."""
+        """Return all records of one command, oldest first, from the journal or the archive."""
         found = self._select("command_id = ? ORDER BY seq", command_id)
         if found:
             return found
         with self._lock:
             return tuple(map(_record, self._archive.rows_of(command_id)))
 
+    def newer(self, command_id: str, seq: int) -> tuple[Record, ...]:
+        """Its records after the one with this number; none also when it was moved to the archive."""
+        return self._select("command_id = ? AND seq > ? ORDER BY seq", command_id, seq)
+
     def move_to_archive(self, ended: Mapping[str, bool]) -> list[str]:
-        """Move commands that have finished, by ID whether they succeeded; return those that were moved."""
+        """Move finished commands, given with their success, to the archive; return the IDs of those moved."""
         moved: list[str] = []
         command_ids = list(ended)
         for first in range(0, len(command_ids), BATCH):
-            with self._lock, self._trouble.writing():
+            with self._lock, self._health.writing():
                 whole = self._archive.copy(command_ids[first : first + BATCH])
                 with self._explained("written"), self._transaction():
                     self._delete(whole, Counter(ended[each] for each in whole))
@@ -133,35 +142,35 @@ class Journal:
         return moved
 
     def archived(self) -> Counter[bool]:
-        """How many commands were moved, by whether they succeeded."""
+        """Count the archived commands by success."""
         with self._lock, self._explained("read"):
             rows = self._database.execute("SELECT success, number FROM archived").fetchall()
         return Counter({bool(success): int(number) for success, number in rows})
 
     def drop(self, seqs: Sequence[int]) -> None:
-        """Delete records that say nothing which later ones do not say."""
-        with self._lock, self._trouble.writing(), self._explained("written"), self._transaction():
+        """Delete superfluous records (see pruning)."""
+        with self._lock, self._health.writing(), self._explained("written"), self._transaction():
             self._database.executemany("DELETE FROM record WHERE seq = ?", [(seq,) for seq in seqs])
 
     def of_kind(self, kind: Kind, after_seq: int = 0) -> tuple[Record, ...]:
-        """The records of one kind, oldest first, after the one with this number."""
+        """Return the records of one kind after this number, oldest first."""
         return self._select("kind = ? AND seq > ? ORDER BY seq", kind.value, after_seq)
 
     def unfinished(self) -> tuple[str, ...]:
-        """The IDs of the commands without a `finished` record, in the order of their first records.
+        """Return the IDs of the commands without a `finished` record, in the order of their first records.
 
-        Read at the start and kept in step with each record: to look through 10,000 requests takes 40 ms.
+        They are read at the start and updated with each record: a search of 10,000 requests takes 40 ms.
         """
         with self._lock:
             return tuple(self._unfinished)
 
     def last_seq(self) -> int:
-        """The number of the newest record; 0 for an empty journal."""
+        """Return the number of the newest record; 0 for an empty journal."""
         with self._lock, self._explained("read"):
             return self._newest()
 
     def close(self) -> None:
-        """Let go of the file.  Records need no closing to be durable, so a write that hangs is not waited for."""
+        """Close the file.  A write that hangs is not waited for: records are durable without closing."""
         if self._lock.acquire(timeout=CLOSE_S):
             try:
                 self._database.close()
@@ -211,22 +220,22 @@ class Journal:
                 self._database.rollback()
             raise
 
-    def _check_room(self) -> None:
+    def _check_space(self) -> None:
         with self._explained("written"):
-            self._place.check()
+            self._file.check()
 
     def _check_log(self) -> None:
         log = self.path.with_name(f"{self.path.name}-wal")
         if log.exists() and (lost := lost_commits(log.read_bytes())):
             raise JournalError(
                 f"the journal {self.path} cannot be opened",
-                f"its log {log} is damaged, and {lost} records behind the damage would be lost",
-                f"restore both files from a copy, or {self._start_anew}",
+                f"its log {log} is damaged, and {lost} records after the damage would be lost",
+                f"restore both files from a backup, or {self._start_empty}",
             )
 
     @property
-    def _start_anew(self) -> str:
-        return f"move {self.path}* away: annexd then starts with none, and takes over what it finds in AWS"
+    def _start_empty(self) -> str:
+        return f"move {self.path}* away: annexd then starts with an empty journal and takes over what it finds in AWS"
 
     def _check_structure(self) -> None:
         faults = [row[0] for row in self._database.execute("PRAGMA main.integrity_check(3)") if row[0] != "ok"]
@@ -234,7 +243,7 @@ class Journal:
             raise JournalError(
                 f"the journal {self.path} cannot be opened",
                 f"it is damaged ({'; '.join(map(str, faults))})",
-                f"restore it from a copy, or {self._start_anew}",
+                f"restore it from a backup, or {self._start_empty}",
             )
 
     def _hold_alone(self) -> None:
@@ -254,13 +263,13 @@ class Journal:
             raise JournalError(
                 f"{self.path} is not a journal of annexd",
                 f"its application_id is {application_id:#x}, not {APPLICATION_ID:#x}",
-                "let ANNEXD_COMMAND_STATE name another file",
+                "set ANNEXD_COMMAND_STATE to another file",
             )
         elif version != SCHEMA_VERSION:
             raise JournalError(
                 f"{self.path} was written by another version of annexd",
-                f"its format is {version}, this annexd reads format {SCHEMA_VERSION}",
-                "start the version of annexd that wrote it, or let ANNEXD_COMMAND_STATE name another file",
+                f"its format is {version}, but this annexd reads format {SCHEMA_VERSION}",
+                "start the version of annexd that wrote it, or set ANNEXD_COMMAND_STATE to another file",
             )
 
     def _create(self) -> None:
@@ -282,7 +291,7 @@ class Journal:
         except (sqlite3.Error, OSError) as error:
             why, next_step = _explain(error, self.path)
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGED:
-                why, next_step = f"it is damaged ({error})", f"restore it from a copy, or {self._start_anew}"
+                why, next_step = f"it is damaged ({error})", f"restore it from a backup, or {self._start_empty}"
             unknown = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_FSYNC
             raise JournalError(f"the journal {self.path} cannot be {verb}", why, next_step, unknown=unknown) from error
 
@@ -292,11 +301,11 @@ def _checksum(seq: int, *row: Any) -> int:
 
 
 def _record(row: tuple[Any, ...]) -> Record:
-    """One row; what cannot be read becomes a record that says so, since it must not hide the others."""
+    """Return the record of a row; an unreadable row becomes a DAMAGED record, so that it does not hide others."""
     seq, command_id, step, kind, body, at_s, checksum = row
     try:
         if checksum is not None and checksum != _checksum(*row[:-1]):
-            raise ValueError("its checksum is wrong")  # noqa: TRY301  a value of the file
+            raise ValueError("its checksum is wrong")  # noqa: TRY301  a value in the file
         return Record(seq, str(command_id), str(step), Kind(kind), _object(body), float(at_s))
     except (ValueError, TypeError, RecursionError) as error:
         return Record(seq, str(command_id), str(step), Kind.DAMAGED, {"error": f"record {seq}: {error}"}, 0.0)
@@ -305,22 +314,22 @@ def _record(row: tuple[Any, ...]) -> Record:
 def _object(text: str) -> Json:
     body = json.loads(text)
     if not isinstance(body, dict):
-        raise ValueError("its body is not a JSON object")  # noqa: TRY004  a value of the file, not a type of ours
+        raise ValueError("its body is not a JSON object")  # noqa: TRY004  a value in the file, not a Python type
     return body
 
 
 def _explain(error: sqlite3.Error | OSError, path: Path) -> tuple[str, str]:
-    """Why, and the next step."""
+    """Return the reason and the next step."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_BUSY:
         return (
-            "another process holds it",
-            "end the other annexd, or give this one its own ANNEXD_COMMAND_STATE",
+            "another process has it open",
+            "stop the other annexd, or set another ANNEXD_COMMAND_STATE for this one",
         )
     if code == sqlite3.SQLITE_FULL:
-        return "the disk is full", "make room; what is unfinished then goes on by itself"
+        return "the disk is full", "free some space; unfinished requests then continue by themselves"
     if code == sqlite3.SQLITE_READONLY or getattr(error, "errno", None) == errno.EROFS:
         return READ_ONLY
     if code == sqlite3.SQLITE_IOERR:
-        return f"its disk fails ({error})", "look at the disk, its quota and the kernel's log; annexd tries it again"
-    return str(error), f"check that the folder {path.parent} exists, is writable and has room"
+        return f"its disk fails ({error})", "check the disk, its quota and the kernel log; annexd will retry"
+    return str(error), f"check that the directory {path.parent} exists, is writable and has free space"

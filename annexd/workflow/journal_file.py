@@ -1,7 +1,7 @@
-"""The journal's file in its folder on its disk: private, still there, and with room.
+"""The journal's file: private, in its place, and with free space on its disk.
 
-A journal may be written and yet be lost: when its file was removed while it was open.  And it may take an order that
-it has no room to carry to its end.  Both are looked at before an order is taken.
+A journal is lost, although it can be written, if its file was removed while it was open.  And it could accept an order
+without the disk space to complete it.  Both are checked before an order is accepted.
 """
 
 import os
@@ -10,12 +10,15 @@ from typing import Final
 
 from annexd.workflow.journal_health import JournalError
 
-RESERVE_BYTES: Final = 8 * 2**20  # free space under which nothing new is taken: what was taken needs it to end
-READ_ONLY: Final = ("it, or its disk, is read-only", "make it writable; what is unfinished then goes on by itself")
+RESERVE_BYTES: Final = 8 * 2**20  # free space that accepted orders need to complete
+READ_ONLY: Final = (
+    "the file or its disk is read-only",
+    "make it writable; unfinished requests then continue by themselves",
+)
 
 
-class Place:
-    """The file at `path`, made if need be, readable by its owner only: it holds user data.  SQLite copies the mode."""
+class JournalFile:
+    """The file at `path`, created if needed with mode 600, since it holds user data.  SQLite copies the mode."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -27,10 +30,10 @@ class Place:
             os.close(descriptor)
 
     def check(self) -> None:
-        """Raises JournalError, or OSError, when no order should be taken."""
-        if not self._is_there():
+        """Raise JournalError or OSError if no order should be accepted."""
+        if not self._exists():
             raise JournalError(
-                f"the journal {self._path} is not there any more",
+                f"the journal {self._path} is missing",
                 "the file was moved, removed or replaced while annexd had it open",
                 "move it back, or restart annexd, which then takes over what it finds in AWS",
             )
@@ -39,12 +42,12 @@ class Place:
             raise JournalError(f"the journal {self._path} cannot be written", *READ_ONLY)
         if disk.f_bavail * disk.f_frsize < RESERVE_BYTES:
             raise JournalError(
-                f"the journal {self._path} takes no new requests",
-                f"less than {RESERVE_BYTES // 2**20} MiB of its disk are free, and those that it has need them",
-                "make room; requests are then taken again",
+                f"the journal {self._path} accepts no new requests",
+                f"its disk has less than {RESERVE_BYTES // 2**20} MiB free, which unfinished requests need",
+                "free some space; annexd then accepts requests again",
             )
 
-    def _is_there(self) -> bool:
+    def _exists(self) -> bool:
         try:
             return _identity(os.stat(self._path, follow_symlinks=False)) == self._identity
         except OSError:
@@ -56,7 +59,7 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 
 def sync_directory(directory: Path) -> None:
-    """Make a new file's name durable."""
+    """Sync a directory, to make a new file's name durable."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
-"""What is wrong with the journal: in words for an administrator, and as a state that the daemon can look at.
+"""The journal's health: as an error for the administrator, and as a state that can be read without blocking.
 
-A disk fills up, turns read-only or hangs while annexd runs.  Whoever asks for the state must not wait for that
-disk, so it is kept here, outside the lock that a hanging write holds.
+A disk may fill up, become read-only or hang while annexd runs.  A reader of the state must not wait for that disk, so
+the state is kept outside the lock that a hanging write holds.
 """
 
 import time
@@ -13,9 +13,9 @@ SLOW_S: Final = 10.0  # a commit takes less than a millisecond on a good disk, a
 
 
 class JournalError(Exception):
-    """The journal cannot be used: what, why, and what an administrator does next.
+    """The journal cannot be used: what, why, and the administrator's next step.
 
-    `unknown`: it could not be made sure that the record is on the disk, nor that it is not.
+    `unknown`: the record may or may not be on disk.
     """
 
     def __init__(self, what: str, why: str, next_step: str, *, unknown: bool = False) -> None:
@@ -23,8 +23,8 @@ class JournalError(Exception):
         self.what, self.why, self.next_step, self.unknown = what, why, next_step, unknown
 
 
-class Trouble:
-    """Whether the last write went well, or hangs.  `text` never waits."""
+class JournalHealth:
+    """The result of the last write, or that it hangs."""
 
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._clock_s = clock_s
@@ -33,7 +33,7 @@ class Trouble:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Around each write, of which there is one at a time."""
+        """Wrap each write; there is one at a time."""
         self._began_s = self._clock_s()
         try:
             yield
@@ -46,8 +46,8 @@ class Trouble:
             self._began_s = None
 
     def text(self) -> str:
-        """Empty when the journal can be written, as far as is known."""
+        """Return why the journal cannot be written, or "".  Never blocks."""
         began_s = self._began_s
         if began_s is not None and self._clock_s() - began_s > SLOW_S:
-            return f"a write to the journal hangs since {self._clock_s() - began_s:.0f} s; look at its disk"
+            return f"a write to the journal has been hanging for {self._clock_s() - began_s:.0f} s; check its disk"
         return self._error

@@ -1,63 +1,59 @@
-"""What became of an order, for whoever asks, now or years later."""
+"""The outcome of an order, available at any later time."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
-from annexd.workflow.record import FAILURE, Json, State
+from annexd.workflow.record import FAILURE, Results, State
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an order.  It can be had again at any later time, also after a restart.
+    """The outcome of an order; it can be computed again at any time, also after a restart.
 
-    `retry_at_s` is None once all is finished.  Otherwise something could not be undone yet (or done, by a workflow
-    that gives nothing up), and `Engine.run` wants to be called again at that time (seconds since the epoch).
+    `retry_at_s` is None once the workflow is finished.  Otherwise something could not be undone yet (or done, in a
+    patient workflow), and `Engine.run` should be called again at that time (seconds since the epoch).
     """
 
     command_id: str
     owner: str
-    order: Json
+    order: object | None  # None where the journal's cannot be read
     result: str
     error: str
-    results: Mapping[str, Json]  # by step
-    intents: Mapping[str, Json]  # by step
+    results: Results
     retry_at_s: float | None = None
+
+    def order_as(self, kind: type[T]) -> T | None:
+        """Return the order if it is one of these."""
+        return self.order if isinstance(self.order, kind) else None
 
 
 @dataclass(frozen=True)
 class Counts:
-    """For the daemon's ad.  `stuck` are among the `unfinished`."""
+    """Counts for the daemon's ad; `unfinished` includes `stuck`."""
 
     requests: int
     successes: int
     failures: int
     unfinished: int
     stuck: int
-    stuck_reason: str = ""  # of the one that has waited longest
+    stuck_reason: str = ""  # of the oldest stuck one
 
 
 def outcome_of(state: State, retry_at_s: float | None) -> Outcome:
-    """The answer that `state` amounts to; `retry_at_s` when it is stuck until then."""
+    """Return the outcome of a state; `retry_at_s` is set if it is stuck."""
     result, error = state.finished or state.failure or (FAILURE, "")
     if not state.finished:
-        error = "; ".join(filter(None, (error, stuck_words(state))))
-    return Outcome(
-        state.command_id,
-        state.owner,
-        state.order or {},
-        result,
-        error,
-        state.results,
-        {name: step.intent for name, step in state.steps.items() if step.intent is not None},
-        retry_at_s,
-    )
+        error = "; ".join(filter(None, (error, stuck_reason_of(state))))
+    return Outcome(state.command_id, state.owner, state.order, result, error, state.results, retry_at_s)
 
 
-def stuck_words(state: State) -> str:
-    """Why it is stuck; empty when it is not."""
+def stuck_reason_of(state: State) -> str:
+    """Return why a workflow is stuck, or ""."""
     if state.damage:
-        return f"the journal of this request cannot be followed: {state.damage}"
+        return f"the journal's records of this request are unusable: {state.damage}"
     what = "undone" if state.failure else "done"
     return "; ".join(
-        f"{step.name} could not be {what} yet and is tried again: {step.stuck_error}" for step in state.stuck_steps
+        f"{step.name} could not be {what} yet, will retry: {step.stuck_error}" for step in state.stuck_steps
     )

@@ -1,34 +1,35 @@
-"""Which records of a workflow that is tried again and again say nothing any more.
+"""Find superfluous records of a workflow that is retried many times.
 
-A step that cannot be undone is tried for as long as it takes, and each try leaves a record or two.  Of the tries that
-came to nothing the newest are kept, so that a stuck workflow of a year costs as many records as one of a week.
+A step that cannot be undone is retried indefinitely, and each attempt leaves a record or two.  Only the newest failed
+attempts are kept, so that a workflow stuck for a year costs as many records as one stuck for a week.
 """
 
 from collections.abc import Sequence
 from typing import Final
 
-from annexd.workflow.record import Kind, Record, State, StepState, fold
+from annexd.workflow.fold import fold
+from annexd.workflow.record import Kind, Record, State, StepState
 
-MOST: Final = 200  # records of one command before it is looked through
-KEPT: Final = 20  # of its newest tries: their number still tells that the longest pause is due
+MAX_RECORDS: Final = 200  # records of one command before it is pruned
+KEPT_ATTEMPTS: Final = 20  # newest attempts: enough for the back-off to have reached its longest pause
 BEGINNINGS: Final = (Kind.UNDOING, Kind.INTENT)
 ENDS: Final = (Kind.UNKNOWN, Kind.STUCK)
 
 
 def superfluous(command_id: str, history: Sequence[Record]) -> list[int]:
-    """Return the numbers of records without which this history comes to the same."""
-    if len(history) < MOST:
+    """Return the numbers of records that do not affect the folded state."""
+    if len(history) < MAX_RECORDS:
         return []
-    tries = list(_tries(history))[:-KEPT]
-    seqs = {record.seq for each in tries for record in each}
+    attempts = list(_failed_attempts(history))[:-KEPT_ATTEMPTS]
+    seqs = {record.seq for each in attempts for record in each}
     kept = [record for record in history if record.seq not in seqs]
     return sorted(seqs) if _essence(fold(command_id, kept)) == _essence(fold(command_id, history)) else []
 
 
-def _tries(history: Sequence[Record]) -> list[list[Record]]:
-    """Return each attempt that came to nothing: its beginning, and what was said of its end.
+def _failed_attempts(history: Sequence[Record]) -> list[list[Record]]:
+    """Return each failed attempt: the record of its beginning and those of its end.
 
-    The first attempt of a step holds its intent, and one whose effect is unknown has to be undone: both stay.
+    A step's first attempt, which holds its intent, and attempts of unknown effect, which must be undone, are kept.
     """
     found: list[list[Record]] = []
     current: list[Record] = []
@@ -47,7 +48,7 @@ def _is_whole(records: Sequence[Record]) -> bool:
 
 
 def _essence(state: State) -> tuple[object, ...]:
-    """Return what the engine acts on, without how often something was tried."""
+    """Return what the engine acts on, without the numbers of attempts."""
     steps = {name: _essence_of(step) for name, step in state.steps.items()}
     return state.owner, state.order, state.asked, state.failure, state.finished, state.damage, steps
 

@@ -1,42 +1,58 @@
-"""A step: one effect on the world that can be asked for again and undone.
+"""A step: one external effect that can be repeated and undone.
 
-The engine keeps the promise, the step only acts.  So `forward` and `backward` must stand being called any
-number of times with one intent, by a process that remembers nothing else.
+The engine guarantees completion; a step only acts.  So `forward` and `backward` must be idempotent: they may be called
+any number of times with one intent, by a process that remembers nothing else.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Generic, Protocol, TypeVar
 
-from annexd.workflow.record import Json
+from annexd.workflow.json_form import Unreadable, from_json
+from annexd.workflow.record import Json, Results
 
-LONGEST_ERROR: Final = 4000  # characters: it may quote an answer, and stands in the journal for each try
+OrderT = TypeVar("OrderT")
+OrderT_contra = TypeVar("OrderT_contra", contravariant=True)
+IntentT = TypeVar("IntentT")
+ResultT_co = TypeVar("ResultT_co", covariant=True)
+
+LONGEST_ERROR: Final = 4000  # characters: it may quote an answer, and the journal stores it for each attempt
 
 
 class StepError(Exception):
-    """Why a step did not do what it was asked; the text goes to the sender and holds no secret."""
+    """A step failed; the text goes to the sender and contains no secret."""
 
     def __init__(self, error: str) -> None:
         super().__init__(error if len(error) <= LONGEST_ERROR else f"{error[:LONGEST_ERROR]}...")
 
 
-class Retry(StepError):
-    """Unknown or not yet: time-out, lost connection, throttling, 5xx, an instance still shutting down.
+@dataclass(frozen=True)
+class Wait:
+    """What AWS will know in a while, such as a role that was just made; what to do if it still does not then."""
 
-    The engine asks again with the same intent.  `untouched` says that this very attempt surely had no
-    effect: it was throttled, say, or never reached AWS.
+    what: str
+    longest_s: float
+    next_step: str
+
+
+class Retry(StepError):
+    """The result is unknown or not final: time-out, lost connection, throttling, 5xx, an instance still shutting down.
+
+    The engine retries with the same intent.  `untouched`: this attempt certainly had no effect, because it was
+    throttled, for example, or never reached AWS.  With a `wait` the engine is as patient as that says.
     """
 
-    def __init__(self, error: str, *, untouched: bool = False) -> None:
+    def __init__(self, error: str, *, untouched: bool = False, wait: Wait | None = None) -> None:
         super().__init__(error)
         self.untouched = untouched
+        self.wait = wait
 
 
 class Refused(StepError):
-    """A final no: denied, invalid, over a quota, not there.  Forward: all is undone.  Backward: stuck.
+    """A final refusal: denied, invalid, over a quota, not found.  Forward: all is undone.  Backward: stuck.
 
-    `untouched` as in Retry; `result` is the word for the reply ad.  `local`: it is this host's fault, such as a key
-    file that cannot be read now.  A workflow that gives nothing up tries that again.
+    `untouched` as in Retry; `result` is the result in the reply ad.  `local`: the cause is on this host, such as an
+    unreadable key file; a patient workflow retries that.
     """
 
     def __init__(self, error: str, *, untouched: bool = False, result: str = "Failure", local: bool = False) -> None:
@@ -46,34 +62,101 @@ class Refused(StepError):
         self.local = local
 
 
-class Step(Protocol):
-    """One effect.  `order` is the accepted order; an intent holds every name needed to find it again."""
+class Step(Protocol[OrderT_contra, IntentT, ResultT_co]):
+    """One effect.  `order` is the accepted order; an intent holds every name needed to find it again.
+
+    Intents and results are frozen dataclasses, which the engine writes into the journal (see json_form).
+    """
 
     @property
     def name(self) -> str:
-        """Unique in a workflow, and kept for ever: it stands in journals."""
+        """Unique in a workflow: it stands in journals."""
 
-    def plan(self, order: Json, results: Mapping[str, Json]) -> Json:
-        """The intent (JSON), from the order and the results of the steps before it.  Touches nothing."""
+    @property
+    def shows_late(self) -> bool:
+        """Tell whether what `forward` made may be invisible for a while, also after a clear answer."""
 
-    def forward(self, order: Json, intent: Json) -> Json:
-        """Act, and return the result (JSON).  Raises Retry or Refused."""
+    @property
+    def intent_type(self) -> type[IntentT]: ...
 
-    def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
+    @property
+    def result_type(self) -> type[ResultT_co]: ...
+
+    def plan(self, order: OrderT_contra, results: Results, /) -> IntentT:
+        """The intent, from the order and the results of the steps before it.  Touches nothing."""
+
+    def forward(self, order: OrderT_contra, intent: IntentT, /) -> ResultT_co:
+        """Act, and return the result.  Raises Retry or Refused."""
+
+    def backward(self, order: OrderT_contra, intent: IntentT, asked_at_s: float, /) -> None:
         """Undo, and return only when nothing is left of it, nor can come.  Raises Retry or Refused.
 
-        `asked_at_s`: when `forward` was last called without a clear answer, so that its effect may still
-        be on its way; 0 when there was always one.
+        `asked_at_s` is the time of the last `forward` without a clear answer, whose effect may still come, or, of a
+        step that `shows_late`, of the last one with any answer but a no; or 0.
         """
 
 
 @dataclass(frozen=True)
-class Workflow:
-    """Steps in their order.  `patient`: what cannot be done now is tried until it can be, and not undone for that.
+class Nothing:
+    """The result of a step after which there is nothing to know but that it is done."""
 
-    `deadlines`: how many times Pace.forward_deadline_s each step may take, where it is not patient.
+
+@dataclass(frozen=True)
+class Workflow(Generic[OrderT]):
+    """Steps in their order, for orders of one type.
+
+    `patient`: what cannot be done now is tried until it can be, and not undone for that.
+
+    `deadlines`: how many times RetryPolicy.forward_deadline_s each step may take, where it is not patient.
     """
 
-    steps: tuple[Step, ...]
+    order_type: type[OrderT]
+    steps: tuple[Step[OrderT, Any, Any], ...]
     patient: bool = False
     deadlines: float = 1.0
+
+    def step(self, name: str) -> Step[OrderT, Any, Any]:
+        """Return the step of this name.  Raises Unreadable: a journal names one that there is not."""
+        for step in self.steps:
+            if step.name == name:
+                return step
+        raise Unreadable(f"this version of annexd has no step {name}")
+
+
+class Workflows:
+    """All workflows, by the names under which the journal has their orders; and the types of what it holds."""
+
+    def __init__(self, workflows: Mapping[str, Workflow[Any]]) -> None:
+        self._workflows = dict(workflows)
+
+    def add(self, name: str, workflow: Workflow[Any]) -> None:
+        self._workflows[name] = workflow
+
+    def named(self, name: str) -> Workflow[Any]:
+        """Return the workflow of this name.  Raises Unreadable: a journal names one that there is not."""
+        if name not in self._workflows:
+            raise Unreadable(f"this version of annexd has no workflow {name or '(without a name)'}")
+        return self._workflows[name]
+
+    def name_for(self, order: object) -> str:
+        """Return the name of the workflow that carries out orders of this type.  Raises LookupError."""
+        for name, workflow in self._workflows.items():
+            if type(order) is workflow.order_type:
+                return name
+        raise LookupError(f"no workflow carries out a {type(order).__name__}")
+
+    def steps_with(self, result_type: type[object]) -> frozenset[str]:
+        """Return the names of the steps that come to this."""
+        steps = (step for workflow in self._workflows.values() for step in workflow.steps)
+        return frozenset(step.name for step in steps if step.result_type is result_type)
+
+    # What `fold` reads with.
+
+    def order(self, workflow: str, body: Json) -> object:
+        return from_json(self.named(workflow).order_type, body)
+
+    def intent(self, workflow: str, step: str, body: Json) -> object:
+        return from_json(self.named(workflow).step(step).intent_type, body)
+
+    def result(self, workflow: str, step: str, body: Json) -> object:
+        return from_json(self.named(workflow).step(step).result_type, body)

@@ -1,15 +1,15 @@
-"""Was SQLite's log cut short, or damaged in its middle?
+"""Detect damage in the middle of SQLite's write-ahead log.
 
-SQLite reads its write-ahead log up to the first frame whose checksum is wrong and drops the rest without a
-word.  At the end of the log that is right: the write that a crash interrupted was never confirmed.  But a bit
-that flipped in the middle would take confirmed records with it: requests forgotten in silence.  So the log is
-looked at before SQLite does.  Format: https://www.sqlite.org/fileformat2.html#walformat
+SQLite reads the log up to the first frame with a wrong checksum and silently drops the rest.  At the end of the log
+that is right: a write interrupted by a crash was never confirmed.  But a bit flipped in the middle would drop confirmed
+records, and so lose requests silently.  So the log is checked before SQLite opens it.  Format:
+https://www.sqlite.org/fileformat2.html#walformat
 """
 
 import struct
 from typing import Final
 
-MAGIC: Final = {0x377F0682: "<", 0x377F0683: ">"}  # and the byte order of the checksums
+MAGIC: Final = {0x377F0682: "<", 0x377F0683: ">"}  # magic -> byte order of the checksums
 HEADER: Final = struct.Struct(">8I")  # magic, format, page size, checkpoint, salts (2), checksum (2)
 FRAME: Final = struct.Struct(">6I")  # page, size of the database after a commit or 0, salts (2), checksum (2)
 PAGE_SIZES: Final = frozenset(2**power for power in range(9, 17))
@@ -17,7 +17,7 @@ Sum = tuple[int, int]
 
 
 def lost_commits(log: bytes) -> int:
-    """How many confirmed transactions lie behind a damaged frame, so that SQLite would drop them.
+    """Count the confirmed transactions after a damaged frame, which SQLite would drop.
 
     The newest one is not counted: a crash may have torn it before it was confirmed.
     """
@@ -35,7 +35,7 @@ def lost_commits(log: bytes) -> int:
 
 
 def _frames(log: bytes, page_size: int) -> range:
-    """Where each whole frame begins."""
+    """Return the offsets of all complete frames."""
     step = FRAME.size + page_size
     return range(HEADER.size, len(log) - step + 1, step)
 
@@ -51,9 +51,9 @@ def _good_frames(log: bytes, frames: range, page_size: int, order: str, salts: t
 
 
 def _beyond(log: bytes, frames: range, salts: tuple[int, ...]) -> int:
-    """Commits with the log's own salts; what a former round of the log left has others."""
-    told = (FRAME.unpack_from(log, at) for at in frames)
-    found = [size_after for _, size_after, *its_salts, _, _ in told if size_after and tuple(its_salts) == salts]
+    """Count commits with the log's salts, less the newest; frames left from an earlier round have other salts."""
+    headers = (FRAME.unpack_from(log, at) for at in frames)
+    found = [size_after for _, size_after, *its_salts, _, _ in headers if size_after and tuple(its_salts) == salts]
     return max(len(found) - 1, 0)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from annexd.account import enforcer
+from annexd.account import enforcer, fresh
 from test.account.kit import Account
 from test.cloud import Cloud
 
@@ -16,6 +16,7 @@ def _patience() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(enforcer, "CLOSING_S", 0.0)
         patch.setattr(enforcer, "PAUSE_S", 0.1)
+        patch.setattr(fresh, "FRESH_S", 0.0)
         patch.setattr(enforcer, "HEARTBEAT_S", 60.0)
         yield
 

@@ -174,6 +174,13 @@ def order(account: Account, ends_in_s: float, annex_id: str = "annex-1") -> str:
     return request(account.client("ec2"), 1, ClientToken=token, Type="request", TagSpecifications=own)
 
 
+def annex_of(account: Account) -> str:
+    """A fleet as annexd asks for one, by the account's administrator."""
+    own = [{"ResourceType": "spot-fleet-request", "Tags": [{"Key": "htcondor:annex-id", "Value": "annex-1"}]}]
+    token = leased_token("annex-1", int(time.time()) + 3600)
+    return request(account.client("ec2"), 1, ClientToken=token, TagSpecifications=own, Type="request")
+
+
 def stack_is(account: Account, status: str) -> bool:
     stacks = account.client("cloudformation").describe_stacks()["Stacks"]
     return any(each["StackStatus"] == status for each in stacks)

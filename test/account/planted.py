@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import io
 import json
+import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from annexd.account.checks.volumes import GRANTED
 from annexd.account.template import FUNCTION, LOG_GROUP
 from annexd.annex.lease.heartbeat import CLOSED_DESCRIPTION
+from annexd.annex.lease.identifiers import leased_token
 from test.account.kit import STACK, TOP, Account
+from test.cloud.orders import request
 
 
 @dataclass(frozen=True)
@@ -446,3 +450,62 @@ def configuration_of_another_stack(account: Account) -> None:
 @fault("C", "configuration", "HTCondor knows no ANNEX_DEFAULT_EC2_URL", "-setup writes it")
 def configuration_removed(account: Account) -> None:
     account.file.unlink()
+
+
+@fault("A", "network", "there is no default VPC with default subnets", "condor_annex -setup -vpc VPC moves")
+def default_vpc_without_subnets(account: Account) -> None:
+    ec2 = account.client("ec2")
+    for each in ec2.describe_subnets()["Subnets"]:
+        ec2.delete_subnet(SubnetId=each["SubnetId"])
+
+
+def volumes_key(account: Account) -> str:
+    """Let volumes be encrypted by default with a key of the account's own."""
+    ec2, key = account.client("ec2"), str(account.client("kms").create_key()["KeyMetadata"]["Arn"])
+    ec2.enable_ebs_encryption_by_default()
+    ec2.modify_ebs_default_kms_key_id(KmsKeyId=key)
+    return key
+
+
+@fault(
+    "A",
+    "volumes' key",
+    "AWSServiceRoleForEC2Spot and AWSServiceRoleForEC2SpotFleet may not use: no instance starts",
+    "role/aws-service-role/spotfleet.amazonaws.com/AWSServiceRoleForEC2SpotFleet --operations Decrypt Encrypt",
+)
+def volumes_encrypted_with_a_key_that_spot_may_not_use(account: Account) -> None:
+    volumes_key(account)
+
+
+@fault("B", "volumes' key", "which is Disabled: no instance can start", "enable the key")
+def volumes_encrypted_with_a_disabled_key(account: Account) -> None:
+    account.client("kms").disable_key(KeyId=volumes_key(account).rpartition("/")[2])
+
+
+def grant(account: Account, key: str, service: str, name: str, *operations: str) -> None:
+    role = f"arn:aws:iam::123456789012:role/aws-service-role/{service}.amazonaws.com/{name}"
+    account.client("kms").create_grant(KeyId=key, GranteePrincipal=role, Operations=list(operations or GRANTED.split()))
+
+
+@fault("C", "volumes' key", ", which AWSServiceRoleForEC2Spot may not use", "aws kms create-grant --region us-east-1")
+def volumes_encrypted_with_a_key_that_half_of_spot_may_use(account: Account) -> None:
+    key = volumes_key(account)
+    grant(account, key, "spotfleet", "AWSServiceRoleForEC2SpotFleet")
+    grant(account, key, "spot", "AWSServiceRoleForEC2Spot", "Decrypt")
+
+
+@fault("A", "right to order", "AWS denies RequestSpotFleet to everybody here", "CT.EC2.PV.6")
+def organization_that_forbids_spot_fleets(account: Account) -> None:
+    account.cloud.behave(forbidden=["ec2:RequestSpotFleet"])
+
+
+@fault("B", "right to order", "a policy denies RequestSpotFleet explicitly", "AWS Organizations")
+def organization_that_forbids_spot_fleets_and_does_not_say_so(account: Account) -> None:
+    account.cloud.behave(forbidden=["ec2:RequestSpotFleet"], control_policy_words="encoded")
+
+
+@fault("C", "right to end", "AWS denies CancelSpotFleetRequests to everybody here", "exempt this account")
+def organization_that_forbids_to_end_fleets(account: Account) -> None:
+    token = leased_token("annex-1", int(time.time()) + 3600)
+    request(account.client("ec2"), 1, ClientToken=token, Type="request")
+    account.cloud.behave(forbidden=["ec2:CancelSpotFleetRequests"])

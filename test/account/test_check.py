@@ -17,7 +17,7 @@ from annexd.account.session import Session
 from annexd.account.setup import Wanted
 from annexd.annex.lease import lambda_runtime
 from annexd.tool.errors import OK, SETUP_FAULTY
-from test.account.kit import FUNCTION_ARN, Account, Said, surroundings
+from test.account.kit import FUNCTION_ARN, STACK, TOP, Account, Said, surroundings
 from test.account.planted import PLANTED, Fault
 from test.cloud import Cloud
 
@@ -215,3 +215,12 @@ def test_a_second_region_is_checked_against_its_own_knobs(account: Account) -> N
     said = account.run("-check-setup", "-region", "us-east-1", "-region", "eu-west-1")
     assert (said.status, said.faults()) == (OK, []), said
     assert any(line.startswith("eu-west-1: ok      configuration") for line in said.lines)
+
+
+def test_a_stack_of_the_lease_function_alone_is_checked_too(account: Account) -> None:
+    """As template-3.json makes it: what it lacks is a fault, and no end of the check."""
+    account.cloud.deploy_template(TOP / "templates" / "template-3.json", STACK)
+    said = account.run("-check-setup")
+    assert said.status == SETUP_FAULTY
+    assert any(fault.startswith("outputs: the stack has no BucketName") for fault in said.faults()), said.out
+    assert any(fault.startswith("security group: ") for fault in said.faults()), said.out

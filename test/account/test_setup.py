@@ -9,17 +9,19 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from annexd.account import enforcer
+from annexd.account import enforcer, fresh
 from annexd.account.configuration import KNOBS
+from annexd.account.session import Session
 from annexd.account.template import FUNCTION, LOG_GROUP
 from annexd.annex.lease.heartbeat import CLOSED_DESCRIPTION
 from annexd.tool.errors import ANNEXES_LIVE, BAD_FILE, CLOUD_FAILED, INTERRUPTED, USAGE
-from test.account.kit import STACK, TOP, Account, function, order, stack_is, ticking, wait_for
+from test.account.kit import STACK, TOP, Account, function, order, stack_is, surroundings, ticking, wait_for
 from test.cloud.orders import deploy
 
 
@@ -339,6 +341,24 @@ def test_an_update_never_leaves_a_moment_without_an_enforcer(account: Account) -
     account.set_up()
     gone = {"DeleteFunction", "RemovePermission", "DeleteRule", "DisableRule", "DeleteRole", "DeleteLogGroup"}
     assert not gone & {each.get("operation") for each in account.cloud.audit()}
+
+
+def test_a_new_instance_profile_has_time_to_be_known_and_an_old_one_needs_none(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account.set_up()
+    name = account.physical_ids()["InstanceProfile"]
+    profile = account.client("iam").get_instance_profile(InstanceProfileName=name)["InstanceProfile"]
+    made_s, lines = profile["CreateDate"].timestamp(), list[str]()
+    old_s = time.time() - made_s + 2.0
+    monkeypatch.setattr(fresh, "FRESH_S", old_s)
+    with surroundings(account.cloud.environment()):
+        fresh.wait_until_known(Session(), "us-east-1", profile["Arn"], lines.append)
+        assert time.time() - made_s >= old_s - 1.0  # IAM tells whole seconds, and so do the headers of its answers
+        assert len(lines) == 1
+        monkeypatch.setattr(fresh, "FRESH_S", 1.0)
+        fresh.wait_until_known(Session(), "us-east-1", profile["Arn"], lines.append)
+    assert len(lines) == 1
 
 
 def test_a_closed_function_is_opened_again(account: Account) -> None:

@@ -28,6 +28,7 @@ def _have_read_the_models(cloud: Cloud, arn: str) -> None:
     cloud.client("logs").describe_log_groups()
     cloud.client("ec2").describe_spot_fleet_requests()
     cloud.client("s3").list_buckets()
+    cloud.client("iam").list_roles()
 
 
 @pytest.fixture

@@ -2,18 +2,17 @@
 
 import time
 from collections.abc import Mapping, Set
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import date
 from types import MappingProxyType
 from typing import Any
 
-from annexd.annex.fleet.account_target import AccountTarget
-from annexd.annex.fleet.reconcile import Report, reconcile
-from annexd.annex.key_source import KeySource
 from annexd.annex.lease.identifiers import leased_token
 from annexd.annex.lease.lease import TAG_CANCELLED, TAG_LEASE_END, lease_end, tags, utc
+from annexd.annex.reconcile import Report, reconcile
+from annexd.annex.request.account_target import AccountTarget, Requester
+from annexd.annex.request.key_source import KeySource
 from annexd.aws import Endpoints
-from annexd.workflow import Json
 from test.annex.ads import OWNER, SPECIFICATION
 from test.annex.site import BYSTANDER, Site
 
@@ -82,14 +81,13 @@ def stamp(site: Site, fleet_id: str, annex_id: str, end_s: float) -> None:
         tag(site, instance_id, fleet=fleet_id, id=annex_id, end=utc(end_s))
 
 
-def endpoints(url: str) -> Json:
-    return asdict(Endpoints("us-east-1", url, url, sts_url=url, logs_url=url))
-
-
 def target(site: Site, url: str | None = None) -> AccountTarget:
     """The account, with alice's keys."""
     keys = KeySource(public_key_file="/home/alice/public", secret_key_file="/home/alice/secret")
-    return AccountTarget({"owner": OWNER, "endpoints": endpoints(url or site.cloud.url), **keys.as_order()}, site.arn)
+    url = url or site.cloud.url
+    return AccountTarget(
+        Requester(OWNER, None, keys), Endpoints("us-east-1", url, url, sts_url=url, logs_url=url), site.arn
+    )
 
 
 def look(

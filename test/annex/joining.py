@@ -30,12 +30,12 @@ class BundleSources:
         self.folders = dict(folders or {})
         self.key: bytes | None = KEY_FILE
 
-    def sign(self, key_id: str, claims: Json) -> str:
+    def sign(self, key_id: str, claims: Json, /) -> str:
         if self.key is None:
             raise PermissionError(f"there is no signing key {key_id}")
         return issue(claims, key_id, signing_secret(key_id, self.key))
 
-    def read_folder(self, owner: str, path: str) -> Mapping[str, bytes]:  # noqa: ARG002
+    def read_folder(self, _owner: str, path: str, /) -> Mapping[str, bytes]:
         if path not in self.folders:
             raise PermissionError(f"{path} cannot be opened: No such file or directory")
         return self.folders[path]

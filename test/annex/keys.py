@@ -1,11 +1,10 @@
-"""Key files as a requester has them, and orders that name them."""
+"""Key files as a requester has them, and an account that cannot be reached."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from annexd.workflow import Json
-from test.annex.ads import ARN
+from test.annex.orders import target_at
 
 KEYS = {"/public": b"AKIAALICE\n", "/secret": b" alice's/secret+key \n"}
 
@@ -20,19 +19,8 @@ class Files:
     def __call__(self, owner: str, path: str) -> bytes:
         self.asked.append((owner, path))
         if path not in self.files:
-            raise PermissionError(f"{path} does not belong to the requester")
+            raise PermissionError(f"{path} is not owned by the requester")
         return self.files[path]
 
 
-def order_at(url: str) -> Json:
-    names = ("ec2_url", "lambda_url", "s3_url", "sts_url", "logs_url")
-    return {
-        "owner": "alice@example.org",
-        "public_key_file": "/public",
-        "secret_key_file": "/secret",
-        "lease_function_arn": ARN,
-        "endpoints": {"region": "us-east-1", **dict.fromkeys(names, url)},
-    }
-
-
-NOWHERE = order_at("http://127.0.0.1:1")
+NOWHERE = target_at()

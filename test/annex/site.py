@@ -19,7 +19,7 @@ from annexd.annex.reply import ReplyAd
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.steps import StepContext, annex_steps
 from annexd.aws import ClientCache
-from annexd.workflow import Engine, Journal, RetryPolicy
+from annexd.workflow import Engine, Journal, RetryPolicy, State
 from test.annex.ads import OWNER, bulk_request_ad
 from test.annex.joining import BundleSources
 from test.cloud import Cloud
@@ -120,7 +120,7 @@ class Site:
         return bulk_request_ad(self.now_s(), **{"LeaseFunctionARN": self.arn, **urls, **changes})
 
     def order(
-        self, pace: RetryPolicy = PACE, accepted: Callable[[str], None] = lambda _: None, **changes: Any
+        self, pace: RetryPolicy = PACE, accepted: Callable[[State], None] = lambda _: None, **changes: Any
     ) -> ReplyAd:
         """One life of a daemon that takes one order, and goes on with it while it is stuck."""
         journal = self.journal()

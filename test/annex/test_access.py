@@ -7,16 +7,20 @@ import pytest
 
 from annexd.annex.fleet.access import KeyFiles
 from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.key_source import KeySource
 from annexd.annex.request.lending import own_endpoints
 from annexd.workflow import Json, Refused, Retry
 from test.annex.ads import ARN
-from test.annex.keys import KEYS, NOWHERE, Files, order_at
+from test.annex.keys import KEYS, NOWHERE, Files
+from test.annex.orders import target_at
 from test.annex.site import Site
 from test.cloud.keys import OTHER_KEY
 
+NONE = KeySource()
+
 
 def test_files_are_read_as_the_owner_each_time_so_that_rotated_keys_are_used(site: Site) -> None:
-    files, order = Files(KEYS), order_at(site.cloud.url)
+    files, order = Files(KEYS), target_at(site.cloud.url)
     access = KeyFiles(files)
     first = access(order)
     assert access(order) is first
@@ -46,7 +50,7 @@ def test_a_file_that_holds_no_key_is_told_without_its_content(content: bytes) ->
 def test_keys_of_another_account_are_refused_and_it_is_said_whose_they_are_and_which_were_expected(site: Site) -> None:
     files = Files(KEYS | {"/public": OTHER_KEY.encode()})
     with pytest.raises(Refused) as caught:
-        KeyFiles(files)(order_at(site.cloud.url))
+        KeyFiles(files)(target_at(site.cloud.url))
     whose = "the keys of alice@example.org (PublicKeyFile /public) are of AWS account 210987654321"
     assert f"{whose}, and this is of account 123456789012" in str(caught.value)
     assert caught.value.untouched
@@ -55,16 +59,16 @@ def test_keys_of_another_account_are_refused_and_it_is_said_whose_they_are_and_w
 def test_keys_that_are_replaced_by_another_accounts_are_noticed_before_the_next_use(site: Site) -> None:
     files = Files(KEYS)
     access = KeyFiles(files)
-    access(order_at(site.cloud.url))
+    access(target_at(site.cloud.url))
     files.files["/public"] = OTHER_KEY.encode()
     with pytest.raises(Refused, match="210987654321"):
-        access(order_at(site.cloud.url))
+        access(target_at(site.cloud.url))
 
 
 def test_whose_keys_are_is_asked_once_in_an_hour(site: Site) -> None:
     access = KeyFiles(Files(KEYS))
     for _ in range(5):
-        access(order_at(site.cloud.url))
+        access(target_at(site.cloud.url))
     assert len(site.cloud.calls("GetCallerIdentity")) == 1
 
 
@@ -90,7 +94,7 @@ def lending(url: str) -> Defaults:
 
 
 def test_without_files_keys_are_lent_only_if_the_administrator_says_so(site: Site) -> None:
-    order = order_at(site.cloud.url) | {"public_key_file": None, "secret_key_file": None}
+    order = target_at(site.cloud.url, NONE)
     defaults = lending(site.cloud.url)
     with pytest.raises(Refused, match="lends no keys"):
         KeyFiles(Files(KEYS), defaults=replace(defaults, allow_default_credentials=False))(order)
@@ -110,18 +114,18 @@ def test_without_files_keys_are_lent_only_if_the_administrator_says_so(site: Sit
 def test_lent_keys_go_to_the_endpoints_that_are_configured_now_whatever_the_journal_says(
     site: Site, name: str, option: str
 ) -> None:
-    order = order_at(site.cloud.url) | {"public_key_file": None, "secret_key_file": None}
+    order = target_at(site.cloud.url, NONE)
     access = KeyFiles(Files(KEYS), defaults=lending(site.cloud.url))
     site.cloud.clear_audit()
-    order["endpoints"] = order["endpoints"] | {name: "http://127.0.0.1:1"}
-    with pytest.raises(Refused, match=f"^{option} "):
-        access(order)
     elsewhere: dict[str, Any] = {name: "http://127.0.0.1:2"}
-    access.defaults = replace(lending(site.cloud.url), **elsewhere)
     with pytest.raises(Refused, match=f"^{option} "):
-        access(order_at(site.cloud.url) | {"public_key_file": None, "secret_key_file": None})
+        access(replace(order, endpoints=replace(order.endpoints, **elsewhere)))
+    moved = replace(lending(site.cloud.url), **elsewhere)
+    access.reconfigure(moved)
+    with pytest.raises(Refused, match=f"^{option} "):
+        access(target_at(site.cloud.url, NONE))
     assert site.cloud.audit() == []
-    assert own_endpoints(access.defaults).region == "us-east-1"
+    assert own_endpoints(moved).region == "us-east-1"
 
 
 # What cannot be used.
@@ -137,15 +141,15 @@ def test_a_requesters_keys_need_nothing_of_annexds_own_aws_configuration(
         monkeypatch.setenv(name, str(file))
     if profile is not None:
         monkeypatch.setenv("AWS_PROFILE", profile)
-    assert KeyFiles(Files(KEYS))(order_at(site.cloud.url)).functions.list_functions()["Functions"]
+    assert KeyFiles(Files(KEYS))(target_at(site.cloud.url)).functions.list_functions()["Functions"]
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"ec2_url": "http://under_score"}, {"s3_url": 5}, {"region": ""}, {"of_tomorrow": "x"}, {"ec2_url": "//"}],
+    [{"ec2_url": "http://under_score"}, {"region": ""}, {"ec2_url": "//"}],
 )
 def test_endpoints_that_cannot_be_used_are_refused_with_words(changes: Json) -> None:
-    order = NOWHERE | {"endpoints": NOWHERE["endpoints"] | changes}
+    order = replace(NOWHERE, endpoints=replace(NOWHERE.endpoints, **changes))
     with pytest.raises((Refused, Retry)) as caught:
         KeyFiles(Files(KEYS))(order)
     assert isinstance(caught.value, Refused | Retry)
@@ -171,7 +175,7 @@ def test_a_broken_aws_configuration_of_annexds_own_is_refused_with_words(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
-    order = order_at(site.cloud.url) | {"public_key_file": None, "secret_key_file": None}
+    order = target_at(site.cloud.url, NONE)
     with pytest.raises(Refused) as caught:
         KeyFiles(Files(KEYS), defaults=lending(site.cloud.url))(order)
     assert len(str(caught.value)) < 2000

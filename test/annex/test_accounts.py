@@ -7,41 +7,38 @@ import pytest
 from annexd.annex.fleet.access import KeyFiles
 from annexd.annex.request.defaults import Defaults
 from annexd.workflow import Retry
-from test.annex.keys import KEYS, NOWHERE, Files
+from test.annex.keys import KEYS, Files
+from test.annex.orders import target_at
 
 OLD, NEW = Defaults(uid_domain="old.example.org"), "new.example.org"
-ALICE, ADMIN = "alice@old.example.org", "admin@old.example.org"
+ALICE = "alice@old.example.org"
 
 
-def readers(**changes: object) -> set[str]:
+def readers(owner: str, account: str | None) -> set[str]:
     """As whom the key files of such an order are opened, on a host whose UID_DOMAIN is NEW."""
     files = Files(KEYS)
     with suppress(Retry):  # there is no AWS to say whose these keys are
-        KeyFiles(files, defaults=Defaults(uid_domain=NEW))(NOWHERE | changes)
+        KeyFiles(files, defaults=Defaults(uid_domain=NEW))(target_at(owner=owner, account=account))
     return {reader for reader, _ in files.asked}
 
 
 def test_the_account_of_an_order_outlives_the_domain_that_it_was_made_in() -> None:
-    assert readers(owner=ALICE, accounts=OLD.accounts_of(ALICE)) == {"alice@new.example.org"}
-
-
-def test_an_owner_who_takes_anothers_place_is_not_taken_for_him() -> None:
-    assert readers(owner=ADMIN, accounts=OLD.accounts_of(ALICE)) == {ADMIN}
+    assert readers(ALICE, OLD.account_of(ALICE)) == {"alice@new.example.org"}
 
 
 def test_who_had_no_account_at_the_order_gets_none_by_a_new_domain() -> None:
     owner = "alice@elsewhere.example.org"
-    assert readers(owner=owner, accounts=OLD.accounts_of(owner)) == {owner}
+    assert readers(owner, OLD.account_of(owner)) == {owner}
 
 
 @pytest.mark.parametrize("owner", ["alice@elsewhere.example.org", "alice", "@old.example.org", "alice@", "", "alice@@"])
 def test_only_who_is_of_this_domain_is_an_account(owner: str) -> None:
-    assert OLD.accounts_of(owner) == {}
+    assert OLD.account_of(owner) is None
 
 
 def test_without_a_domain_nobody_is_an_account() -> None:
-    assert Defaults().accounts_of("alice@") == Defaults().accounts_of("alice") == {}
+    assert Defaults().account_of("alice@") is Defaults().account_of("alice") is None
 
 
 def test_the_domain_is_compared_without_its_case() -> None:
-    assert OLD.accounts_of("alice@OLD.example.org") == {"alice@OLD.example.org": "alice"}
+    assert OLD.account_of("alice@OLD.example.org") == "alice"

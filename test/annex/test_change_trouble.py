@@ -117,7 +117,7 @@ def test_an_undo_does_not_take_a_denied_look_for_an_annex_that_is_gone(site: Sit
     site.cloud.fault("CreateTags", "reset", times=1000, when="after")
     site.cloud.fault("DescribeSpotFleetRequests", "denied", times=1000, skip=2)
     reply = site.change("physics", pace=replace(HASTY, undo_patience_s=5.0), LeaseExtension=600)
-    refused(reply, "Failure", "move_end could not be undone yet and is tried again", "was denied")
+    refused(reply, "Failure", "move_end could not be undone yet, will retry", "was denied")
     site.cloud.clear_faults()
     site.restart()
     assert end_of(site, annex["BulkRequestID"]) == annex["EndOfLease"]

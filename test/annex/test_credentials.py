@@ -6,7 +6,7 @@ from dataclasses import replace
 from annexd.annex.bulk_request import bulk_request
 from annexd.annex.request.defaults import Defaults
 from annexd.aws import ClientCache
-from annexd.workflow import RetryPolicy
+from annexd.workflow import RetryPolicy, State
 from test.annex.ads import OWNER
 from test.annex.site import PACE, Site
 from test.cloud.keys import OTHER_KEY
@@ -25,7 +25,7 @@ def keys_used(site: Site, operation: str) -> list[str]:
 
 
 def test_keys_that_are_replaced_in_their_files_are_used_from_the_next_call_on(site: Site) -> None:
-    def rotate(_: str) -> None:
+    def rotate(_: State) -> None:
         site.keys["/home/alice/public"] = b"AKIAROTATED"
 
     assert site.order(accepted=rotate)["Result"] == "Success"
@@ -47,7 +47,7 @@ def test_keys_that_expire_during_an_undo_leave_it_stuck_under_its_lease_until_th
     expire(site, "DescribeSpotFleetRequests")
     answer = site.order(IMPATIENT)
     assert answer["Result"] == "Failure"
-    assert "could not be undone yet and is tried again" in str(answer["ErrorString"])
+    assert "could not be undone yet, will retry" in str(answer["ErrorString"])
     assert "have expired" in str(answer["ErrorString"])
     assert len(site.live_fleets()) == 1
     site.check_all_leased()

@@ -8,7 +8,7 @@ from annexd.annex.change import change_lease
 from annexd.annex.index import AnnexIndex
 from annexd.annex.lease.lease import TAG_CANCELLED, TAG_LEASE_END, end_in_tag, utc
 from annexd.annex.reply import ReplyAd
-from annexd.annex.steps.move_end import LONGEST_WAIT_S
+from annexd.annex.steps.change_checks import LONGEST_WAIT_S
 from annexd.workflow import Engine
 from test.annex.ads import OWNER
 from test.annex.site import BYSTANDER, PACE, Site, wait_for

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from annexd.annex.fleet.advice import ADVICE, CONSOLE, advice
-from annexd.annex.fleet.reconcile import reconcile
 from annexd.annex.fleet.trouble import LONGEST_TEXT, MOST_ASKED, SETTLE_S, SHORT_LIFE_S, Trouble
 from annexd.annex.lease.lease import utc
+from annexd.annex.reconcile import reconcile
 from test.annex.conftest import TEMPLATE
 from test.annex.fleets import by_hand, fleet, look, tag, target, writes
 from test.annex.looks import looked, told
@@ -36,6 +36,7 @@ MEANINGS = {  # by trouble: a word of what AWS says, and a word of the next step
     "ebs-key": ("Client error on launch", "grant the key"),
     "control-policy": ("explicit deny", "administrators of the account"),
     "capacity": ("no Spot capacity available", "tries again by itself"),
+    "no-capacity": ("There is no Spot capacity available", "tries again by itself"),
     "invalid": ("DeviceIndex 0", "correct it and order again"),
     "all": ("Several attempts to launch instances have failed", "the EC2 console has the whole history"),
 }

@@ -12,7 +12,7 @@ import pytest
 from annexd.annex.bulk_request import bulk_request
 from annexd.annex.lease.heartbeat import AHEAD_S, CLOSED_DESCRIPTION, KEPT_S, STALE_S, Heartbeats, is_closed, read
 from annexd.annex.steps import StepContext, annex_steps
-from annexd.annex.steps.check_lease_function import enforcer_of
+from annexd.annex.steps.check_lease_function import lease_function_of
 from annexd.aws import ClientCache
 from annexd.aws.traffic import ClientHooks
 from annexd.workflow import Engine
@@ -358,9 +358,9 @@ def test_a_remembered_heartbeat_grows_old_too(site: Site, log: Log) -> None:
 def test_its_age_is_reckoned_by_awss_clock(site: Site, log: Log, ahead_s: float) -> None:
     log.say(at=int(time.time()) - 200)
     site.away_s = ahead_s
-    order = target(site).access_order
+    order = target(site)
     with pytest.raises(Exception, match="was last called by its rule"):
-        enforcer_of(site.world(), order, site.world().access(order))
+        lease_function_of(site.world(), order, site.world().access(order))
     site.cache = ClientCache(read_timeout=READ_TIMEOUT_S, traffic=ClientHooks(time_s=site.now_s))
     world: StepContext = site.world()
-    assert enforcer_of(world, order, world.access(order)).receipt.is_complete
+    assert lease_function_of(world, order, world.access(order)).receipt.is_complete

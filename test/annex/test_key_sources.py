@@ -13,14 +13,15 @@ import pytest
 from botocore.exceptions import ClientError
 
 from annexd.annex.fleet.access import KeyFiles
-from annexd.annex.fleet.account_target import target_of
-from annexd.annex.key_source import KeySource
+from annexd.annex.request.account_target import AccountTarget
 from annexd.annex.request.ad_attributes import AdAttributes
+from annexd.annex.request.key_source import KeySource
 from annexd.annex.steps import StepContext
 from annexd.aws import ClientCache
 from annexd.service.requester_profiles import RequesterProfiles
-from annexd.workflow import Json, Refused
-from test.annex.ads import ARN, OWNER
+from annexd.workflow import Refused
+from test.annex.ads import OWNER
+from test.annex.orders import target_at
 from test.annex.site import SETTLE_S, Site
 from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
@@ -36,7 +37,7 @@ class Owner(Accounts):
 
     def account(self, owner: str) -> pwd.struct_passwd:
         assert owner == OWNER
-        return super().account(f"{pwd.getpwuid(os.geteuid()).pw_name}@{self.uid_domain}")
+        return super().account(f"{pwd.getpwuid(os.geteuid()).pw_name}@{self._uid_domain}")
 
 
 @dataclass
@@ -178,11 +179,8 @@ class Temporary:
         return self.files[path].encode() + b"\r\n"
 
     @property
-    def order(self) -> Json:
-        url = self.cloud.url
-        endpoints = {"region": "us-east-1", "ec2_url": url, "lambda_url": url, "s3_url": url, "sts_url": url}
-        keys = KeySource(public_key_file="/id", secret_key_file="/secret", session_token_file="/token")
-        return {"owner": OWNER, "lease_function_arn": ARN, "endpoints": endpoints, **keys.as_order()}
+    def target(self) -> AccountTarget:
+        return target_at(self.cloud.url, KeySource("/id", "/secret", session_token_file="/token"))
 
 
 @pytest.fixture
@@ -191,17 +189,17 @@ def temporary(enforcing: Cloud) -> Temporary:
 
 
 def test_temporary_keys_are_sent_with_their_session_token(temporary: Temporary) -> None:
-    assert "Reservations" in KeyFiles(temporary.read_as)(temporary.order).ec2.describe_instances()
+    assert "Reservations" in KeyFiles(temporary.read_as)(temporary.target).ec2.describe_instances()
 
 
 def test_keys_that_were_renewed_in_their_files_are_used_with_their_token_from_the_next_call_on(
     temporary: Temporary,
 ) -> None:
     access = KeyFiles(temporary.read_as)
-    first = access(temporary.order)
-    assert access(temporary.order) is first
+    first = access(temporary.target)
+    assert access(temporary.target) is first
     temporary.renew()
-    second = access(temporary.order)
+    second = access(temporary.target)
     assert second is not first
     second.ec2.describe_instances()
 
@@ -209,27 +207,21 @@ def test_keys_that_were_renewed_in_their_files_are_used_with_their_token_from_th
 def test_another_sessions_token_is_refused_by_aws_and_told(temporary: Temporary) -> None:
     temporary.files["/token"] = temporary.session()["/token"]
     with pytest.raises(Refused, match=r"GetCallerIdentity with the keys of alice.* was denied") as caught:
-        KeyFiles(temporary.read_as)(temporary.order)
+        KeyFiles(temporary.read_as)(temporary.target)
     assert temporary.files["/token"] not in str(caught.value)
 
 
 def test_keys_that_have_expired_are_told_as_such(temporary: Temporary) -> None:
     temporary.cloud.set_clock_ahead(SESSION_S + 60)
     with pytest.raises(Refused, match="have expired"):
-        KeyFiles(temporary.read_as)(temporary.order)
+        KeyFiles(temporary.read_as)(temporary.target)
 
 
 def test_keys_of_a_profile_that_aws_calls_expired_are_made_anew(owned: ProfileSite) -> None:
     expiry = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
     owned.aws.process(f"echo x >> {owned.aws.path}/runs", prints={"Expiration": expiry})
     access = KeyFiles(owned.read_as, ClientCache(), profiles=owned.profiles)
-    names = ("ec2_url", "lambda_url", "s3_url", "sts_url")
-    order = {
-        "owner": OWNER,
-        "lease_function_arn": ARN,
-        **KeySource(profile="p").as_order(),
-        "endpoints": {"region": "us-east-1", **dict.fromkeys(names, owned.cloud.url)},
-    }
+    order = target_at(owned.cloud.url, KeySource(profile="p"))
     runs = owned.aws.path / "runs"
     access(order).ec2.describe_instances()
     access(order)
@@ -273,7 +265,6 @@ def test_where_keys_are_said_to_be_is_checked(given: dict[str, Any], words: str)
 
 
 def test_keys_of_another_source_are_those_of_another_look_at_the_account() -> None:
-    order = {"owner": OWNER, "endpoints": {}, "lease_function_arn": ARN}
     sources = [
         KeySource(),
         KeySource(profile="p"),
@@ -282,16 +273,9 @@ def test_keys_of_another_source_are_those_of_another_look_at_the_account() -> No
         KeySource("/a", "/b"),
         KeySource("/a", "/b", "/c"),
     ]
-    assert len({target_of(order | source.as_order()).key for source in sources}) == len(sources)
-    assert [KeySource.of(target_of(order | source.as_order()).order) for source in sources] == sources
+    assert len({target_at(keys=source).key for source in sources}) == len(sources)
 
 
 def test_a_profile_that_this_annexd_does_not_resolve_is_refused() -> None:
-    order = {
-        "owner": OWNER,
-        "lease_function_arn": ARN,
-        **KeySource(profile="p").as_order(),
-        "endpoints": {"region": "us-east-1", "ec2_url": "", "lambda_url": ""},
-    }
     with pytest.raises(Refused, match="AWSProfile p cannot be used"):
-        KeyFiles(lambda *_: b"")(order)
+        KeyFiles(lambda *_: b"")(target_at(keys=KeySource(profile="p")))

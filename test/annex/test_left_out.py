@@ -1,13 +1,11 @@
 """A list of EC2's leaves out a fleet: that proves nothing, and ends no lease early."""
 
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 
-from annexd.annex.fleet.account_target import AccountTarget
-from annexd.annex.fleet.reconcile import OVERDUE_S, reconcile
 from annexd.annex.lease.lease import TAG_LEASE_END, utc
-from annexd.aws import Endpoints
-from test.annex.ads import OWNER
+from annexd.annex.reconcile import OVERDUE_S, reconcile
+from test.annex.fleets import target
 from test.annex.site import BYSTANDER, Site
 
 HOUR_S = 3600
@@ -29,16 +27,8 @@ def test_a_fleet_that_the_list_leaves_out_is_not_ended_at_an_old_end_of_its_inst
     ec2 = site.cloud.client("ec2", BYSTANDER)
     ec2.create_tags(Resources=[fleet_id], Tags=[{"Key": TAG_LEASE_END, "Value": utc(time.time() + 5 * HOUR_S)}])
     site.cloud.fault("DescribeSpotFleetRequests", "omit", matching=fleet_id)
-    url = site.cloud.url
-    endpoints = Endpoints("us-east-1", ec2_url=url, lambda_url=url, s3_url=url, sts_url=url, logs_url=url)
-    order = {
-        "owner": OWNER,
-        "endpoints": asdict(endpoints),
-        "public_key_file": "/home/alice/public",
-        "secret_key_file": "/home/alice/secret",
-    }
     world = replace(site.world(), now_s=lambda: time.time() + HOUR_S + OVERDUE_S + 60)
-    report = reconcile(world, AccountTarget(order, site.arn), set)
+    report = reconcile(world, target(site), set)
     assert (report.overdue, report.ended) == (frozenset(), ())
     assert len(report.instances) == 2
     assert [fleet["id"] for fleet in site.live_fleets()] == [fleet_id]

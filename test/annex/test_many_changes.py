@@ -5,17 +5,22 @@ from pathlib import Path
 from annexd.annex.change import add_changing
 from annexd.annex.expiry import is_over
 from annexd.annex.fleet.access import KeyFiles
-from annexd.annex.index import CHANGE, MOVE_STEP, AnnexIndex
-from annexd.annex.order import new_order
+from annexd.annex.index import AnnexIndex
 from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.order import new_order
 from annexd.annex.request.request import BulkRequest
 from annexd.annex.steps import StepContext, annex_steps
-from annexd.workflow import Engine, Journal, State
+from annexd.annex.steps.change_checks import LeaseRead, MoveIntent
+from annexd.annex.steps.move_end import EndMoved, MoveEnd
+from annexd.annex.steps.tag_fleets import AnnexFleets
+from annexd.workflow import Engine, Journal, State, to_json
 from annexd.workflow.record import Kind
 from test.annex.ads import OWNER, bulk_request_ad
+from test.annex.orders import change_order
 
 NOW_S = 1_795_000_000
 CHANGES = 40
+INTENT = MoveIntent(AnnexFleets("annex", "fleet-1", 0.0), LeaseRead(0, 1, 2, 0.0))
 
 
 class Counting(Engine):
@@ -39,12 +44,11 @@ def changed(path: Path) -> tuple[Counting, AnnexIndex]:
     engine.accept("order", OWNER, order)
     journal.append("order", "", Kind.FINISHED, {"result": "Success", "error": ""})
     for number in range(CHANGES):
-        command_id, end_s = f"change-{number}", order["end_of_lease_s"] + 3600
-        change = {**order, "workflow": CHANGE, "subject": order["annex_id"], "end_of_lease_s": end_s}
-        engine.accept(command_id, OWNER, change)
+        command_id, end_s = f"change-{number}", order.end_of_lease_s + 3600
+        engine.accept(command_id, OWNER, change_order(order, end_s, command_id))
         if number == 0:
-            journal.append(command_id, MOVE_STEP, Kind.INTENT, {})
-            journal.append(command_id, MOVE_STEP, Kind.DONE, {"end_of_lease_s": end_s})
+            journal.append(command_id, MoveEnd.name, Kind.INTENT, to_json(INTENT))
+            journal.append(command_id, MoveEnd.name, Kind.DONE, to_json(EndMoved(end_s)))
         result = "Failure" if number else "Success"
         journal.append(command_id, "", Kind.FINISHED, {"result": result, "error": ""})
     return engine, index

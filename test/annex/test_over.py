@@ -5,12 +5,14 @@ from collections.abc import Mapping
 import pytest
 
 from annexd.annex.expiry import is_over as over
-from annexd.annex.fleet.living import LIVES_ON_S, Living
 from annexd.annex.index import AnnexIndex
 from annexd.annex.lease.lease import utc
-from annexd.workflow import Engine, Journal, Kind, State
+from annexd.annex.living import LIVES_ON_S, Living
+from annexd.annex.steps.request_fleet import FleetIntent
+from annexd.workflow import Engine, Journal, Kind, State, to_json
 from test.annex.ads import OWNER
 from test.annex.fleets import tag
+from test.annex.orders import fleet_order, target_at
 from test.annex.site import Site
 
 HOUR_S = 3600.0
@@ -20,20 +22,13 @@ def is_over(engine: Engine, state: State, finished_s: float, now_s: float) -> bo
     return over(state, finished_s, now_s, AnnexIndex(engine).latest_end_s)
 
 
-def failed_order(site: Site, journal: Journal, *, undone: bool) -> float:
+def failed_order(site: Site, engine: Engine, journal: Journal, *, undone: bool) -> float:
     """Return when its lease ends."""
     end_s = int(site.now_s() + 100 * HOUR_S)
-    order = {
-        "owner": OWNER,
-        "annex_id": "a",
-        "end_of_lease_s": end_s,
-        "public_key_file": None,
-        "secret_key_file": None,
-        "lease_function_arn": "arn:aws:lambda:us-east-1:123456789012:function:x",
-        "endpoints": dict.fromkeys(("ec2_url", "lambda_url", "s3_url", "sts_url", "logs_url"), "http://far"),
-    }
-    journal.append("a", "", Kind.ACCEPTED, {"owner": OWNER, "order": order})
-    journal.append("a", "request_fleet", Kind.INTENT, {"intent": {}})
+    order = fleet_order("a", end_s, target=target_at("http://far"))
+    engine.accept("a", OWNER, order)
+    intent = FleetIntent(order.client_token, order.valid_until_s, end_s, checked_at_s=0.0)
+    journal.append("a", "request_fleet", Kind.INTENT, to_json(intent))
     journal.append("a", "request_fleet", Kind.FAILED, {"result": "Failure", "error": "denied"})
     if undone:
         journal.append("a", "request_fleet", Kind.UNDONE, {})
@@ -46,13 +41,13 @@ def test_a_failed_order_is_looked_after_until_its_lease_ends_unless_it_is_undone
     journal = site.journal()
     engine = site.engine(journal)
     finished_s = site.now_s()
-    end_s = failed_order(site, journal, undone=undone)
+    end_s = failed_order(site, engine, journal, undone=undone)
     state = engine.state("a")
     assert state.is_given_up is not undone, state
     assert not is_over(engine, state, finished_s, finished_s + LIVES_ON_S - HOUR_S)
     assert is_over(engine, state, finished_s, finished_s + LIVES_ON_S + HOUR_S) is undone
     assert is_over(engine, state, finished_s, end_s + LIVES_ON_S + HOUR_S)
-    looked_at = [target.order["endpoints"]["ec2_url"] for target in Living(engine).targets(finished_s).values()]
+    looked_at = [target.endpoints.ec2_url for target in Living(engine).targets(finished_s).values()]
     assert ("http://far" in looked_at) is not undone
     journal.close()
 
@@ -62,7 +57,7 @@ def test_an_order_that_was_given_up_since_it_cannot_be_read_is_looked_after_too(
     engine = site.engine(journal)
     finished_s = site.now_s()
     end_s = int(finished_s + 100 * HOUR_S)
-    journal.append("a", "", Kind.ACCEPTED, {"owner": OWNER, "order": {"end_of_lease_s": end_s}})
+    engine.accept("a", OWNER, fleet_order("a", end_s))
     journal.append("a", "a_step_of_another_version", Kind.INTENT, {})
     engine.close("a", "given up by bob")
     state = engine.state("a")

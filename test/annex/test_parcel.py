@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,24 +13,25 @@ from hypothesis import strategies as st
 from annexd.annex.join.config_bundle import MOST_BYTES, Present, completed, config_bundle, present_config_bundle
 from annexd.annex.lease.identifiers import leased_token
 from annexd.annex.lease.lease import lease_end, utc
-from annexd.annex.order import new_order
 from annexd.annex.request.faults import InvalidRequest
+from annexd.annex.request.order import FleetOrder, new_order
 from annexd.annex.request.request import BulkRequest
 from annexd.cedar.token import parse_token
-from annexd.workflow import Json, Refused
+from annexd.workflow import Refused, from_json, to_json
 from test.annex.ads import ID, NOW_S, OWNER, SPECIFICATION, bulk_request_ad
 from test.annex.joining import BUCKET, DEFAULTS, BundleSources, defaults
+from test.annex.orders import join_of
 
 MAX_LEASE_S = 30 * 86_400
 FILES = {"60-mine.conf": b"FOO = bar\n", "README": b"\x00\xff"}
 
 
-def order(bundle_sources: BundleSources | None = None, owner: str = OWNER, **changes: Any) -> Json:
+def order(bundle_sources: BundleSources | None = None, owner: str = OWNER, **changes: Any) -> FleetOrder:
     request = BulkRequest.from_ad(bulk_request_ad(**changes), NOW_S, DEFAULTS)
     return completed(new_order(request, owner), bundle_sources or BundleSources({"/home/alice/config": FILES}))
 
 
-def members(one: Json, bundle_sources: BundleSources | None = None) -> dict[str, bytes]:
+def members(one: FleetOrder, bundle_sources: BundleSources | None = None) -> dict[str, bytes]:
     return unpacked(config_bundle(one, bundle_sources or BundleSources({"/home/alice/config": FILES}), MAX_LEASE_S))
 
 
@@ -53,27 +55,27 @@ def faults(bundle_sources: BundleSources | None = None, owner: str = OWNER, **ch
 
 def test_without_a_bucket_an_annex_has_no_object() -> None:
     request = BulkRequest.from_ad(bulk_request_ad(), NOW_S, defaults(s3_bucket=None))
-    assert new_order(request, OWNER)["join"] is None
+    assert new_order(request, OWNER).join is None
 
 
 def test_a_request_may_want_none() -> None:
-    assert order(JoinPool=False)["join"] is None
+    assert order(JoinPool=False).join is None
 
 
 def test_the_object_has_the_key_that_the_lease_function_deletes_and_the_instances_role_may_read() -> None:
     one = order()
-    assert (one["join"]["bucket"], one["join"]["key"]) == (BUCKET, f"annex/{one['annex_id']}.tar.gz")
+    assert (join_of(one).bucket, join_of(one).key) == (BUCKET, f"annex/{one.annex_id}.tar.gz")
 
 
 def test_the_manifest_says_whose_the_object_is() -> None:
     one = order(AnnexName="physics")
     assert json.loads(members(one)["annex.json"]) == {
-        "AnnexID": one["annex_id"],
+        "AnnexID": one.annex_id,
         "AnnexName": "physics",
-        "LeaseEnd": one["end_of_lease_s"],
-        "ClientToken": one["client_token"],
+        "LeaseEnd": one.end_of_lease_s,
+        "ClientToken": one.client_token,
         "MaxLease": MAX_LEASE_S,
-        "Tags": {"htcondor:annex-lease-end": utc(one["end_of_lease_s"])},
+        "Tags": {"htcondor:annex-lease-end": utc(one.end_of_lease_s)},
         "Pool": "cm.example.org:9618?sock=collector",
     }
 
@@ -81,32 +83,32 @@ def test_the_manifest_says_whose_the_object_is() -> None:
 def test_the_same_order_makes_the_same_object_to_the_byte() -> None:
     one = order(ConfigDir="/home/alice/config")
     bundle_sources = BundleSources({"/home/alice/config": FILES})
-    again = json.loads(json.dumps(one))
+    again = from_json(FleetOrder, json.loads(json.dumps(to_json(one))))
     assert config_bundle(one, bundle_sources, MAX_LEASE_S) == config_bundle(again, bundle_sources, MAX_LEASE_S)
 
 
 def test_no_token_and_no_file_stands_in_the_order() -> None:
     one = order(ConfigDir="/home/alice/config")
     token = members(one)["annex.token"].decode().strip()
-    assert token not in json.dumps(one)
-    assert token.rpartition(".")[2] not in json.dumps(one)
-    assert "FOO = bar" not in json.dumps(one)
+    assert token not in json.dumps(to_json(one))
+    assert token.rpartition(".")[2] not in json.dumps(to_json(one))
+    assert "FOO = bar" not in json.dumps(to_json(one))
 
 
 def test_the_token_is_of_this_annex_alone_for_advertising_a_machine_and_ends_with_the_lease() -> None:
     one = order()
     text = members(one)["annex.token"].decode().strip()
     token = parse_token(text.rpartition(".")[0])
-    assert token.facts.subject == f"{one['annex_id']}@example.org"
+    assert token.facts.subject == f"{one.annex_id}@example.org"
     assert (token.facts.issuer, token.key_id) == ("example.org", "POOL")
     assert set(token.limits) == {"ADVERTISE_STARTD", "ADVERTISE_MASTER"}
-    assert token.facts.expires_at_s == one["end_of_lease_s"] + 300
+    assert token.facts.expires_at_s == one.end_of_lease_s + 300
     assert token.issued_at_s == int(NOW_S) - 60, "a clock that is a little slow is no reason to refuse it"
 
 
 def test_two_annexes_have_two_tokens_with_two_ids() -> None:
     first, second = order(), order()
-    assert first["join"]["token_claims"]["jti"] != second["join"]["token_claims"]["jti"]
+    assert join_of(first).token_claims.jti != join_of(second).token_claims.jti
 
 
 @pytest.mark.parametrize(
@@ -132,9 +134,9 @@ def test_the_slots_say_which_annex_they_are_and_until_when() -> None:
 
 
 def test_jobs_are_sent_away_two_minutes_before_the_end_and_in_a_short_lease_a_tenth_of_it() -> None:
-    assert order()["join"]["drain_s"] == 120
-    assert order(EndOfLease=int(NOW_S) + 600)["join"]["drain_s"] == 60
-    assert order(EndOfLease=int(NOW_S) + 50)["join"]["drain_s"] == 10
+    assert join_of(order()).drain_s == 120
+    assert join_of(order(EndOfLease=int(NOW_S) + 600)).drain_s == 60
+    assert join_of(order(EndOfLease=int(NOW_S) + 50)).drain_s == 10
 
 
 def test_a_machine_without_work_ends_only_if_that_is_asked_for() -> None:
@@ -169,7 +171,7 @@ LATER_S = NOW_S + 1800
 
 
 def present(
-    one: Json,
+    one: FleetOrder,
     bundle_sources: BundleSources | None = None,
     end_s: int = int(NOW_S) + 9000,
     cancelled_s: int | None = None,
@@ -195,7 +197,7 @@ def test_a_moved_end_is_in_the_manifest_in_its_tags_and_in_what_htcondor_reads()
 
 
 def test_the_end_that_machines_compute_of_it_is_the_end_that_annexd_was_asked_for() -> None:
-    one = {**order(), "client_token": leased_token("annex-one", int(NOW_S) + 3600)}
+    one = replace(order(), client_token=leased_token("annex-one", int(NOW_S) + 3600))
     for end_s, cancelled_s in ((int(NOW_S) + 9000, None), (int(NOW_S) + 60, None), (int(LATER_S), int(LATER_S))):
         told = json.loads(present(one, end_s=end_s, cancelled_s=cancelled_s)["annex.json"])
         assert lease_end(told["ClientToken"], told["Tags"], NOW_S, told["MaxLease"]) == told["LeaseEnd"] == end_s
@@ -298,7 +300,7 @@ def test_whatever_a_request_says_no_line_of_the_configuration_is_its_own(name: s
 
 def test_a_requester_whose_name_no_expression_can_hold_is_told_what_to_do() -> None:
     assert "-no-owner" in faults(owner='eve"@example.org')[0]
-    assert order(owner='eve"@example.org', NoOwner=True)["join"]["users"] == []
+    assert join_of(order(owner='eve"@example.org', NoOwner=True)).users == ()
 
 
 @pytest.mark.parametrize(

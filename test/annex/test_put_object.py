@@ -44,7 +44,7 @@ def test_a_put_that_fails_for_a_while_is_made_again(joined: Site, kind: str, whe
     assert len(keys(joined)) == 1
 
 
-@pytest.mark.parametrize("code", ["AccessDenied", "NoSuchBucket"])
+@pytest.mark.parametrize("code", ["AccessDenied", "InvalidBucketState"])
 def test_a_put_that_is_refused_leaves_nothing(joined: Site, code: str) -> None:
     joined.cloud.fault("PutObject", "error", times=9, code=code, status=403)
     reply = joined.order()

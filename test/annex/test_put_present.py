@@ -9,18 +9,19 @@ from typing import Any
 import pytest
 
 from annexd.annex.join.config_bundle import Present
-from annexd.annex.lease.identifiers import leased_token
 from annexd.annex.lease.lease import utc
-from annexd.annex.order import new_order
+from annexd.annex.request.order import FleetOrder, new_order
 from annexd.annex.request.request import BulkRequest
+from annexd.annex.steps.check_lease_function import LeaseFunctionSeen
 from annexd.annex.steps.put_object import PutObject, put_present
-from annexd.workflow import Json, Refused, Retry
+from annexd.workflow import Json, Refused, Results, Retry
 from test.annex.ads import OWNER
 from test.annex.joining import BUCKET, defaults
+from test.annex.orders import join_of
 from test.annex.site import Site
 
 MAX_LEASE_S = 30 * 86_400
-CHECKED: dict[str, Json] = {"check_lease_function": {"at_s": 0, "max_lease_s": MAX_LEASE_S, "digest": ""}}
+CHECKED = Results({"check_lease_function": LeaseFunctionSeen(0.0, 0.0, MAX_LEASE_S, digest="", warning="")})
 
 
 @pytest.fixture
@@ -37,43 +38,42 @@ def joined(site: Site) -> Iterator[Site]:
     s3.delete_bucket(Bucket=BUCKET)
 
 
-def ordered(site: Site, **changes: Any) -> Json:
-    order = new_order(BulkRequest.from_ad(site.ad(**changes), site.now_s(), site.defaults), OWNER)
-    return {**order, "client_token": leased_token(order["annex_id"], order["end_of_lease_s"])}
+def ordered(site: Site, **changes: Any) -> FleetOrder:
+    return new_order(BulkRequest.from_ad(site.ad(**changes), site.now_s(), site.defaults), OWNER)
 
 
-def put(site: Site, order: Json) -> None:
+def put(site: Site, order: FleetOrder) -> None:
     step = PutObject(site.world())
     step.forward(order, step.plan(order, CHECKED))
 
 
-def move(site: Site, order: Json, end_s: int, cancelled_s: int | None = None) -> None:
+def move(site: Site, order: FleetOrder, end_s: int, cancelled_s: int | None = None) -> None:
     world = site.world()
-    put_present(world, world.access(order), order, Present(end_s, MAX_LEASE_S, cancelled_s))
+    put_present(world, world.access(order.target), order, Present(end_s, MAX_LEASE_S, cancelled_s))
 
 
-def read(site: Site, order: Json) -> dict[str, bytes]:
-    body = site.cloud.client("s3").get_object(Bucket=BUCKET, Key=order["join"]["key"])["Body"].read()
+def read(site: Site, order: FleetOrder) -> dict[str, bytes]:
+    body = site.cloud.client("s3").get_object(Bucket=BUCKET, Key=join_of(order).key)["Body"].read()
     with tarfile.open(fileobj=io.BytesIO(body), mode="r:gz") as tar:
         return {entry.name: file.read() for entry in tar if (file := tar.extractfile(entry)) is not None}
 
 
-def manifest(site: Site, order: Json) -> Json:
+def manifest(site: Site, order: FleetOrder) -> Json:
     return dict(json.loads(read(site, order)["annex.json"]))
 
 
 def test_the_intent_says_how_long_the_stack_lets_a_lease_be_and_so_does_the_object(joined: Site) -> None:
     order = ordered(joined)
-    assert PutObject(joined.world()).plan(order, CHECKED)["max_lease_s"] == MAX_LEASE_S
+    assert PutObject(joined.world()).plan(order, CHECKED).max_lease_s == MAX_LEASE_S
     put(joined, order)
     told = manifest(joined, order)
-    assert (told["MaxLease"], told["ClientToken"]) == (MAX_LEASE_S, order["client_token"])
+    assert (told["MaxLease"], told["ClientToken"]) == (MAX_LEASE_S, order.client_token)
 
 
 def test_a_moved_end_replaces_the_object_and_its_token(joined: Site) -> None:
     order = ordered(joined)
     put(joined, order)
-    before, end_s = read(joined, order), order["end_of_lease_s"] + 3600
+    before, end_s = read(joined, order), order.end_of_lease_s + 3600
     move(joined, order, end_s)
     after = read(joined, order)
     assert manifest(joined, order)["Tags"] == {"htcondor:annex-lease-end": utc(end_s)}
@@ -91,8 +91,8 @@ def test_a_cancelled_annex_ends_now_and_needs_neither_key_nor_folder(joined: Sit
 
 def test_an_order_without_an_object_gets_none(joined: Site) -> None:
     order = ordered(joined, JoinPool=False)
-    assert PutObject(joined.world()).plan(order, CHECKED) == {}
-    move(joined, order, order["end_of_lease_s"])
+    assert PutObject(joined.world()).plan(order, CHECKED).place is None
+    move(joined, order, order.end_of_lease_s)
     assert joined.operations() == []
 
 
@@ -101,20 +101,20 @@ def test_a_put_that_may_work_later_is_to_be_tried_again(joined: Site, kind: str)
     order = ordered(joined)
     joined.cloud.fault("PutObject", kind, times=9)
     with pytest.raises(Retry, match="PutObject s3://"):
-        move(joined, order, order["end_of_lease_s"])
+        move(joined, order, order.end_of_lease_s)
 
 
 def test_a_put_without_the_right_is_refused(joined: Site) -> None:
     order = ordered(joined)
     joined.cloud.fault("PutObject", "denied", times=9)
     with pytest.raises(Refused, match="PutObject s3://"):
-        move(joined, order, order["end_of_lease_s"])
+        move(joined, order, order.end_of_lease_s)
 
 
 def test_the_bucket_must_be_of_the_lease_functions_account_each_time(joined: Site) -> None:
     """S3 refuses a bucket of anybody else's: nobody else gets a token."""
     order = ordered(joined)
     put(joined, order)
-    move(joined, order, order["end_of_lease_s"])
+    move(joined, order, order.end_of_lease_s)
     owners = [each["params"]["ExpectedBucketOwner"] for each in joined.cloud.calls("PutObject")]
-    assert owners == 2 * [order["lease_function_arn"].split(":")[4]]
+    assert owners == 2 * [order.target.lease_function_arn.split(":")[4]]

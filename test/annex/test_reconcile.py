@@ -3,14 +3,15 @@
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from datetime import date
 from typing import Any
 
 import pytest
 
-from annexd.annex.fleet.account_target import own_target
-from annexd.annex.fleet.reconcile import OVERDUE_S
 from annexd.annex.lease.lease import tags, utc
+from annexd.annex.reconcile import OVERDUE_S
+from annexd.annex.request.account_target import own_target
 from annexd.annex.request.defaults import Defaults
 from annexd.workflow import Refused
 from test.annex.ads import OWNER
@@ -297,5 +298,5 @@ def test_annexds_own_target_has_every_endpoint_that_is_configured() -> None:
         )
     )
     assert target is not None
-    assert target.order["endpoints"] == urls | {"region": "us-east-1"}
+    assert asdict(target.endpoints) == urls | {"region": "us-east-1"}
     assert own_target(Defaults(lease_function_arn=arn)) is None, "keys that are not lent"

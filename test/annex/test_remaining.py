@@ -8,8 +8,13 @@ from typing import Any
 
 import pytest
 
-from annexd.annex.fleet.living import LIVES_ON_S
-from annexd.workflow import Journal, Kind
+from annexd.annex.index import CANCEL, CHANGE
+from annexd.annex.living import LIVES_ON_S
+from annexd.annex.request.order import Order
+from annexd.annex.steps.request_fleet import FleetIntent, FleetRequested
+from annexd.workflow import Journal, Kind, to_json
+from test.annex.ads import OWNER
+from test.annex.orders import cancel_order, change_order, fleet_order
 
 HOUR_S = 3600
 Written = tuple[str, Kind, dict[str, Any]]  # step, kind, body
@@ -21,18 +26,22 @@ def ask(journal: Path) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+def accepted(journal: Journal, command_id: str, workflow: str, order: Order) -> None:
+    body = {"owner": OWNER, "workflow": workflow, "order": to_json(order), "asked": ""}
+    journal.append(command_id, "", Kind.ACCEPTED, body)
+
+
 def written(path: Path, end_s: float, *kinds: Written) -> Path:
     journal = Journal(path)
-    order = {"annex_id": "annex-1", "owner": "alice@example.org", "end_of_lease_s": int(end_s)}
-    journal.append("one", "", Kind.ACCEPTED, {"owner": "alice@example.org", "order": order})
+    accepted(journal, "one", "", fleet_order("annex-1", int(end_s)))
     for step, kind, body in kinds:
         journal.append("one", step, kind, body)
     journal.close()
     return path
 
 
-FLEET: Written = ("request_fleet", Kind.INTENT, {"client_token": "t"})
-DONE: Written = ("request_fleet", Kind.DONE, {"spot_fleet_request_id": "sfr-1"})
+FLEET: Written = ("request_fleet", Kind.INTENT, to_json(FleetIntent("t", 1, 2, 3.0)))
+DONE: Written = ("request_fleet", Kind.DONE, to_json(FleetRequested("sfr-1")))
 UNDONE: Written = ("request_fleet", Kind.UNDONE, {})
 FAILED: Written = ("request_fleet", Kind.FAILED, {"result": "Failure", "error": "denied"})
 SUCCEEDED: Written = ("", Kind.FINISHED, {"result": "Success", "error": ""})
@@ -56,8 +65,7 @@ def test_an_extended_lease_counts_until_its_later_end(tmp_path: Path) -> None:
     path = written(tmp_path / "journal", long_ago_s, FLEET, DONE, SUCCEEDED)
     assert ask(path)[0] == 0
     journal = Journal(path)
-    order = {"workflow": "change", "annex_id": "annex-1", "end_of_lease_s": int(time.time() + HOUR_S)}
-    journal.append("two", "", Kind.ACCEPTED, {"owner": "alice@example.org", "order": order})
+    accepted(journal, "two", CHANGE, change_order(fleet_order("annex-1", int(long_ago_s)), int(time.time() + HOUR_S)))
     journal.append("two", "", Kind.FINISHED, {"result": "Success", "error": ""})
     journal.close()
     assert ask(path)[0] == 1
@@ -65,7 +73,7 @@ def test_an_extended_lease_counts_until_its_later_end(tmp_path: Path) -> None:
 
 def test_a_command_that_is_not_an_order_counts_while_it_is_unfinished(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal")
-    journal.append("two", "", Kind.ACCEPTED, {"owner": "alice@example.org", "order": {"workflow": "cancel"}})
+    accepted(journal, "two", CANCEL, cancel_order(fleet_order()))
     journal.close()
     assert ask(tmp_path / "journal") == (1, "command two is unfinished\n")
 
@@ -84,4 +92,4 @@ def test_a_journal_that_cannot_be_read_or_is_in_use_is_never_taken_for_empty(tmp
     held = Journal(tmp_path / "held")
     status, said = ask(tmp_path / "held")
     held.close()
-    assert (status, "another process holds it" in said) == (2, True), said
+    assert (status, "another process has it open" in said) == (2, True), said

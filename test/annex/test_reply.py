@@ -6,7 +6,9 @@ import sys
 from annexd.annex.preload import preload
 from annexd.annex.reply import reply, reply_of, reply_of_change
 from annexd.annex.request.defaults import Defaults
-from annexd.workflow import Outcome
+from annexd.annex.steps.change_checks import LeaseRead, MachinesInformed
+from annexd.workflow import Outcome, Results
+from test.annex.orders import change_order, fleet_order
 
 
 def test_a_reply_is_on_one_line_and_unambiguous_as_an_old_classad() -> None:
@@ -16,31 +18,31 @@ def test_a_reply_is_on_one_line_and_unambiguous_as_an_old_classad() -> None:
 
 
 def test_a_success_has_no_error_and_a_failure_always_has_one() -> None:
-    assert "ErrorString" not in reply_of(Outcome("1", "alice", {}, "Success", "", {}, {}))
-    assert reply_of(Outcome("1", "alice", {}, "Failure", "", {}, {}))["ErrorString"]
+    assert "ErrorString" not in reply_of(Outcome("1", "alice", None, "Success", "", Results()))
+    assert reply_of(Outcome("1", "alice", None, "Failure", "", Results()))["ErrorString"]
 
 
 def test_who_may_not_pass_a_role_is_told_what_to_leave_out() -> None:
     denied = "UnauthorizedOperation: not authorized to perform: iam:PassRole on resource: arn:aws:iam::1:role/mine"
-    words = str(reply_of(Outcome("1", "alice", {}, "Failure", denied, {}, {}))["ErrorString"])
+    words = str(reply_of(Outcome("1", "alice", None, "Failure", denied, Results()))["ErrorString"])
     assert words.startswith(denied)
     assert "where the file leaves IamFleetRole and IamInstanceProfile out" in words
 
 
 def test_what_is_not_known_is_left_out() -> None:
-    ad = reply_of(Outcome("1", "alice", {}, "Failure", "denied", {}, {}))
+    ad = reply_of(Outcome("1", "alice", None, "Failure", "denied", Results()))
     assert set(ad) == {"MyType", "TargetType", "RequestVersion", "Result", "ErrorString", "CommandID"}
 
 
-def change(result: str = "Success", retry_at_s: float | None = None, **results: dict[str, object]) -> dict[str, object]:
-    order = {"annex_id": "annex-1", "spot_fleet_request_id": "sfr-1", "annex_order": {"end_of_lease_s": 100}}
-    read = {"read_lease": {"from_s": 200, "end_of_lease_s": 300}}
-    return dict(reply_of_change(Outcome("1", "alice", order, result, "", {**read, **results}, {}, retry_at_s)))
+def change(result: str = "Success", retry_at_s: float | None = None, **results: object) -> dict[str, object]:
+    order = change_order(fleet_order(end_of_lease_s=1_800_000_100), 1_800_000_300)
+    found = Results({"read_lease": LeaseRead(200, 300, 400, 0.0), **results})
+    return dict(reply_of_change(Outcome("1", "alice", order, result, "", found, retry_at_s)))
 
 
 def test_the_reply_to_a_change_says_the_end_that_the_lease_has_then() -> None:
-    done = change(tell_machines={"warning": "its machines\ndo not know"})
-    assert (done["EndOfLease"], done["OrderedEndOfLease"]) == (300, 100)
+    done = change(tell_machines=MachinesInformed("its machines\ndo not know"))
+    assert (done["EndOfLease"], done["OrderedEndOfLease"]) == (300, 1_800_000_100)
     assert done["Warning"] == "its machines do not know"
     failed = change("Failure")
     assert (failed["EndOfLease"], "Warning" in failed) == (200, False)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from annexd.annex.fleet.account_target import target_of
 from annexd.annex.index import AnnexIndex
 from annexd.annex.lease.lease import utc
+from annexd.annex.request.order import FleetOrder
 from test.annex.ads import OWNER
 from test.annex.conftest import TEMPLATE
 from test.annex.fleets import BOB, by_hand, fleet, instances_of, stamp, tag
@@ -134,13 +134,15 @@ def test_an_account_is_found_again_by_the_order_that_names_it(site: Site) -> Non
     journal = site.journal()
     [state] = AnnexIndex(site.engine(journal)).engine.accepted()[1]
     journal.close()
-    assert target_of(state.order or {}).key in looked(site)
+    order = state.order_as(FleetOrder)
+    assert order is not None
+    assert order.target.key in looked(site)
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"Annex": "a b"}, "Annex names no annex"),
+        ({"Annex": "a b"}, "Annex must be an annex's ID"),
         ({"Colour": 1}, "Colour is no attribute of CA_QUERY_ANNEXES"),
         ({"RequestVersion": 7}, "RequestVersion must be 1"),
     ],

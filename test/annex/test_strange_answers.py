@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from annexd.annex.fleet.reconcile import reconcile
+from annexd.annex.reconcile import reconcile
 from annexd.workflow import Refused, Retry
 from test.annex.fleets import fleet, target, writes
 from test.annex.site import PACE, Site
@@ -21,7 +21,7 @@ def test_an_order_ends_with_words_and_leaves_nothing(site: Site, operation: str,
         reply = site.order(HASTY, ServiceURL=url, LambdaURL=url, LogsURL=url)
         assert reply["Result"] == "Failure", reply
         assert operation in str(reply["ErrorString"])
-        assert "a fault of annexd" not in str(reply["ErrorString"])
+        assert "internal error" not in str(reply["ErrorString"])
         assert len(str(reply["ErrorString"])) < 3000
         site.restart()
     site.check_nothing_left()

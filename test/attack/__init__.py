@@ -1,1 +1,1 @@
-"""annexd under attack: a good client is still answered, in a stated time, and memory stays bounded."""
+"""Attack annexd: an honest client must still be answered in a stated time, and memory must stay bounded."""

@@ -1,4 +1,4 @@
-"""One emulated AWS for the pool that is attacked."""
+"""Provide one emulated AWS for the attacked pool."""
 
 from collections.abc import Iterator
 

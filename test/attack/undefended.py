@@ -1,8 +1,8 @@
-"""Whether the attacks can be lost: each defence is taken out of a copy, and its test has to fail there.
+"""Check that the tests detect each missing defence: remove it from a copy of annexd, where its test must fail.
 
     python -m test.attack.undefended [WORD...]      all of DEFENCES, or those with one of these words; four minutes
 
-A defence whose text is no longer where this says is an error too.
+A defence whose code is not found is an error.
 """
 
 import os
@@ -25,7 +25,7 @@ PATIENCE_S = 120
 
 @dataclass(frozen=True)
 class Defence:
-    """In `file` of annexd, `text` becomes `instead`; then `test` (of test/, by file and words of -k) has to fail."""
+    """Replace `text` by `instead` in annexd/`file`; then `test` (an argument of -k) in test/`of` must fail."""
 
     name: str
     file: str
@@ -36,101 +36,126 @@ class Defence:
 
 
 DEFENCES = (
-    Defence("frames of a message", "cedar/channel.py", "self._check_frames()", "pass", "many_chains"),
+    Defence("frames of a message", "cedar/channel.py", "self._check_frame_count()", "pass", "many_chains"),
     Defence("size of a message", "cedar/channel.py", "self._check_size(length)", "pass", "endless_chains and five"),
     Defence(
-        "connections without a command", "daemon/lobby.py", "while self._taken >= room:", "while False:", "half_open"
+        "connections without a command",
+        "daemoncore/network/pending_connections.py",
+        "while self._count >= limit:",
+        "while False:",
+        "half_open",
     ),
     Defence(
         "descriptors",
-        "daemon/lobby.py",
-        "max(1, min(most, _descriptors() // SHARE_OF_DESCRIPTORS))",
-        "most",
+        "daemoncore/network/pending_connections.py",
+        "max(1, min(max_pending, _descriptors() // SHARE_OF_DESCRIPTORS))",
+        "max_pending",
         "descriptors",
     ),
     Defence(
-        "newcomers are let in",
-        "daemon/lobby.py",
-        """while self._taken >= room:
-            self._make_room(f"others needed its place (ANNEXD_MAX_PENDING_CONNECTIONS is {most})")
+        "new connections are accepted",
+        "daemoncore/network/pending_connections.py",
+        """while self._count >= limit:
+            self._evict_one(f"evicted by a newer connection ({knob('MAX_PENDING_CONNECTIONS')} is {max_pending})")
 """,
-        """if self._taken >= room:
-            place.close("no room")
+        """if self._count >= limit:
+            pending.close("refused")
             return
 """,
         "flood_of_new",
     ),
     Defence(
-        "the busiest address gives way",
-        "daemon/lobby.py",
+        "the busiest address is evicted",
+        "daemoncore/network/pending_connections.py",
         "max(self._by_host.values(), key=len)",
         "next(iter(self._by_host.values()))",
-        "patient",
+        "slow_client",
     ),
     Defence(
         "an IPv6 machine's addresses count as one",
-        "daemon/lobby.py",
+        "daemoncore/network/pending_connections.py",
         'if ":" not in address:',
         "if True:",
         "one_ipv6_network",
-        "daemon/test_lobby.py",
+        "daemoncore/test_pending_connections.py",
     ),
     Defence(
         "patterns of names in linear time",
-        "daemon/administration.py",
+        "daemoncore/commands/administration.py",
         "wanted = compile_pattern(pattern, ignore_case=True, max_bytes=PATTERN_BYTES)",
         "wanted = __import__('re').compile(pattern, 2)",
         "patterns_of_names",
     ),
     Defence(
         "how large a pattern may become",
-        "daemon/administration.py",
+        "daemoncore/commands/administration.py",
         ", max_bytes=PATTERN_BYTES",
         "",
         "patterns_of_names",
     ),
     Defence(
         "tools at once",
-        "daemon/sources.py",
-        "AT_ONCE, WAITING = 2, 20",
-        "AT_ONCE, WAITING = 100, 20",
+        "daemoncore/config/sources.py",
+        "MAX_CHILDREN, MAX_WAITING = 2, 20",
+        "MAX_CHILDREN, MAX_WAITING = 100, 20",
         "start_two_tools",
     ),
     Defence(
-        "tools waited for", "daemon/sources.py", "if _children.waiting >= WAITING:", "if False:", "start_two_tools"
+        "tools waited for",
+        "daemoncore/config/sources.py",
+        "if _children.waiting >= MAX_WAITING:",
+        "if False:",
+        "start_two_tools",
     ),
     Defence(
-        "a line that sets a knob", "daemon/dynamic.py", "\\s*+=\\s*+", "\\s*=\\s*", "linear", "daemon/test_files.py"
+        "a line that sets a knob",
+        "daemoncore/config/runtime_config.py",
+        "\\s*+=\\s*+",
+        "\\s*=\\s*",
+        "linear",
+        "daemoncore/test_files.py",
     ),
     Defence(
         "a mapped address is that of IPv4",
         "authorization/network.py",
         "network.subnet_of(MAPPED)",
         "False",
-        "clothes",
+        "ipv4_mapped",
         "authorization/test_policy.py",
     ),
     Defence(
         "no pid through a link",
-        "daemon/pid_file.py",
+        "daemoncore/process/pid_file.py",
         "flags | os.O_NOFOLLOW",
         "flags",
         "not_written_through",
-        "daemon/test_files.py",
+        "daemoncore/test_files.py",
     ),
-    Defence("silence ends", "daemon/lobby.py", "elif now_s >= place.silent_until_s:", "elif False:", "silence"),
-    Defence("sessions end", "daemon/lobby.py", "if now_s >= place.ends_at_s:", "if False:", "silence"),
+    Defence(
+        "silent connections time out",
+        "daemoncore/network/pending_connections.py",
+        "elif now_s >= pending.silent_until_s:",
+        "elif False:",
+        "dripping",
+    ),
+    Defence(
+        "connections time out",
+        "daemoncore/network/pending_connections.py",
+        "if now_s >= pending.ends_at_s:",
+        "if False:",
+        "dripping",
+    ),
     Defence(
         "names have threads of their own",
-        "daemon/server.py",
-        ", RESOLVER)",
-        ")",
+        "daemoncore/network/server.py",
+        "verdicts.put(key, verdict)), RESOLVER",
+        "verdicts.put(key, verdict))",
         "name_server",
-        "daemon/test_server.py",
+        "daemoncore/test_server.py",
     ),
-    Defence("a method is tried once", "cedar/authentication.py", "left.remove(pick)", "pass", "again_and_again"),
+    Defence("a method is tried once", "cedar/authentication.py", "left.remove(pick)", "pass", "fails_repeatedly"),
     Defence(
-        "the key is shown before any command",
+        "the key is proved before any command",
         "cedar/resumption.py",
         """
         _refuse_without_proof(dialogue, client, command)
@@ -144,12 +169,12 @@ DEFENCES = (
         "naming a session does not use it",
         "cedar/session.py",
         "return found if found",
-        "return (self.used(found, now_s), found)[1] if found",
+        "return (self.renew(found, now_s), found)[1] if found",
         "id_alone and DC_RECONFIG",
         "cedar/test_resumption.py",
     ),
     Defence(
-        "who is authorized has shown the key",
+        "the key is proved before authorization",
         "cedar/resumption.py",
         """
     payload = yield from _proof(dialogue, session)
@@ -157,7 +182,7 @@ DEFENCES = (
         deny(dialogue, command)
 """,
         """
-    dialogue.identified(session.identity)
+    dialogue.set_identity(session.identity)
     if not (yield from is_authorized(dialogue, command)):
         deny(dialogue, command)
     payload = yield from _proof(dialogue, session)
@@ -197,7 +222,7 @@ DEFENCES = (
         "replayed",
     ),
     Defence(
-        "a session's id alone opens nothing",
+        "a session ID alone raises no limit",
         "cedar/dialogue.py",
         """        if identity.named:
 """,
@@ -206,17 +231,17 @@ DEFENCES = (
 """,
         "replayed",
     ),
-    Defence("sessions kept", "cedar/session.py", "while len(full) > capacity:", "while False:", "more_sessions"),
+    Defence("number of sessions", "cedar/session.py", "while len(full) > capacity:", "while False:", "more_sessions"),
     Defence(
-        "the nameless have a shelf of their own",
+        "unnamed sessions have their own partition",
         "cedar/session.py",
-        "self._known if session.identity.named else self._unknown",
-        "self._known",
+        "self._named if session.identity.named else self._unnamed",
+        "self._named",
         "more_sessions",
     ),
     Defence("depth of an ad", "cedar/classad.py", "if depth == 0:", "if False:", "bombs"),
     Defence("values of an ad", "cedar/classad.py", "if self._left < 0:", "if False:", "bombs"),
-    Defence("rounds of TLS", "cedar/tls.py", "_MAX_ROUNDS = 16", "_MAX_ROUNDS = 10**6", "endless", "cedar/test_tls.py"),
+    Defence("rounds of TLS", "cedar/tls.py", "_MAX_ROUNDS = 16", "_MAX_ROUNDS = 10**6", "rounds", "cedar/test_tls.py"),
     Defence(
         "MD5 of a frame",
         "cedar/legacy.py",
@@ -228,8 +253,8 @@ DEFENCES = (
     Defence(
         "the deadline of a call",
         "aws/bounds.py",
-        "threading.Timer(max(left_s, 0.0)",
-        "threading.Timer(left_s + 9",
+        "self._at_s = time.monotonic() + left_s",
+        "self._at_s = time.monotonic() + left_s + 9",
         "byte_by_byte",
         "aws/test_bounds.py",
     ),
@@ -244,7 +269,7 @@ DEFENCES = (
     Defence("the parts of an answer", "aws/bounds.py", "> max_items:", "> 10**9:", "small_parts", "aws/test_bounds.py"),
     Defence(
         "an answer's shape",
-        "annex/asking.py",
+        "annex/translate_aws_errors.py",
         "if errors.is_shape_error(error):",
         "if False:",
         "a_look",
@@ -252,23 +277,23 @@ DEFENCES = (
     ),
     Defence(
         "accounts side by side",
-        "daemon/reconciliation.py",
+        "service/reconciler.py",
         "AT_ONCE: Final = 8",
         "AT_ONCE: Final = 1",
         "never_end",
-        "daemon/test_reconciliation.py",
+        "service/test_reconciler.py",
     ),
     Defence(
-        "a fault stays at its account",
-        "daemon/reconciliation.py",
+        "a fault affects one account only",
+        "service/reconciler.py",
         "except Exception as error:  # noqa: BLE001  the edge of one account's work",
         "except KeyError as error:  #",
         "fault_of_annexd",
-        "daemon/test_reconciliation.py",
+        "service/test_reconciler.py",
     ),
     Defence(
         "lent keys in a request",
-        "annex/request.py",
+        "annex/request/request.py",
         'own.faults += faults_of_lent_request(endpoints, arn, own.value("S3Bucket") or None, defaults)',
         "pass",
         "lent_keys_serve",
@@ -276,22 +301,22 @@ DEFENCES = (
     ),
     Defence(
         "lent keys when they are used",
-        "annex/access.py",
+        "annex/fleet/access.py",
         "if faults := faults_of_endpoints(endpoints, self._defaults):",
         "if faults := []:",
         "configured_now",
         "annex/test_access.py",
     ),
     Defence(
-        "whose clock is believed",
+        "whose clock is trusted",
         "aws/traffic.py",
         "if is_aws_host(url) or url in self.trusted_urls:",
         "if True:",
         "that_a_user_names",
-        "daemon/test_reconciliation.py",
+        "service/test_reconciler.py",
     ),
     Defence(
-        "how far a clock is believed",
+        "how far a clock is trusted",
         "aws/traffic.py",
         "< abs(self._skew_s) <= MAX_SKEW_S",
         "< abs(self._skew_s)",
@@ -299,31 +324,31 @@ DEFENCES = (
         "aws/test_limiter.py",
     ),
     Defence(
-        "characters that end the bindings",
+        "characters that crash the bindings",
         "condor/values.py",
-        "if found := KILLING.search(text):",
+        "if found := FATAL.search(text):",
         "if found := None:",
         "no_claim",
     ),
     Defence(
-        "words in the daemon's ad",
+        "text in the daemon's ad",
         "condor/values.py",
-        "KILLING.sub(REPLACEMENT, ",
+        "FATAL.sub(REPLACEMENT, ",
         "str(",
-        "words_of_others",
+        "foreign_text",
         "condor/test_bindings.py",
     ),
     Defence(
         "depth of an expression",
         "condor/values.py",
-        "if operators > MOST_OPERATORS:",
+        "if operators > MAX_OPERATORS:",
         "if False:",
-        "change_a_meaning",
+        "fatal_or_ambiguous",
         "condor/test_bindings.py",
     ),
     Defence(
         "the right account",
-        "annex/access.py",
+        "annex/fleet/access.py",
         "if found != expected:",
         "if False:",
         "another",
@@ -338,9 +363,13 @@ def main(words: list[str]) -> int:
         copy = Path(scratch)
         _copy(copy)
         if any(_runs(copy, defence).returncode for defence in chosen):
-            raise SystemExit("a test fails with every defence in place: see to that first")
+            raise SystemExit("a test fails with every defence in place: fix that first")
         useless = [defence.name for defence in chosen if not _is_missed(copy, defence)]
-    print(f"not missed by any test: {', '.join(useless)}" if useless else "each of them is missed when it is gone")
+    print(
+        f"no test detects that these are missing: {', '.join(useless)}"
+        if useless
+        else "every missing defence is detected"
+    )
     return len(useless)
 
 
@@ -351,7 +380,7 @@ def _copy(copy: Path) -> None:
         else:
             shutil.copy(TOP / name, copy / name)
     if (TOP / ".cache").is_dir():
-        (copy / ".cache").symlink_to(TOP / ".cache")  # HTCondor
+        (copy / ".cache").symlink_to(TOP / ".cache")  # for HTCondor
 
 
 def _is_missed(copy: Path, defence: Defence) -> bool:
@@ -366,7 +395,7 @@ def _is_missed(copy: Path, defence: Defence) -> bool:
 def _without(defence: Defence, path: Path) -> Iterator[None]:
     text = path.read_text()
     if text.count(defence.text) != 1:
-        raise SystemExit(f"{defence.name}: {defence.file} has {text.count(defence.text)} times {defence.text!r}")
+        raise SystemExit(f"{defence.name}: {defence.file} contains {defence.text!r} {text.count(defence.text)} times")
     path.write_text(text.replace(defence.text, defence.instead))
     yield
     path.write_text(text)

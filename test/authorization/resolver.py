@@ -1,10 +1,10 @@
-"""A resolver and netgroups that know what a test tells them, and remember what they were asked."""
+"""A resolver and netgroups with the answers of a test, which record the queries."""
 
 from collections.abc import Collection, Mapping, Sequence
 
 from annexd.authorization import Lookups, Membership
 
-HERE = "10.0.0.1"  # the one local address
+HERE = "10.0.0.1"  # the only local address
 
 
 class Resolver:

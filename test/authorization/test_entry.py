@@ -1,4 +1,4 @@
-"""An entry is taken apart as HTCondor does it, and what cannot work is said."""
+"""Entries are parsed as HTCondor does, and faults are reported."""
 
 import pytest
 
@@ -49,7 +49,7 @@ def test_an_entry_is_split_into_user_and_host(text: str, user: str, host: str) -
         ("a*b*c", "axb*c"),
     ],
 )
-def test_a_pattern_matches_whatever_the_case(pattern: str, text: str) -> None:
+def test_a_pattern_ignores_case(pattern: str, text: str) -> None:
     assert matches(pattern, text)
 
 
@@ -71,7 +71,7 @@ def test_a_pattern_matches_nothing_else(pattern: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("user", ["condor@site", "CONDOR@site", "condor_pool@site"])
-def test_condor_and_condor_pool_are_one_unless_configured_apart(user: str) -> None:
+def test_condor_and_condor_pool_are_equivalent_unless_disabled(user: str) -> None:
     entry = parse_entry(user, pool_equivalent=True)
     assert entry.admits_user("condor@site")
     assert entry.admits_user("condor_pool@site")
@@ -93,11 +93,11 @@ def test_condor_and_condor_pool_are_one_unless_configured_apart(user: str) -> No
         ("10.1.2.3/", "every IPv4 address"),
         (".", "every IPv4 address"),
         ("::ffff:0:0/96", "every IPv4 address"),
-        ("::ffff:10.1.2.3/129", "more than 128 bits, so that it means ::ffff:10.1.2.3 alone"),
-        ("10.1.2.3/33", "10.1.2.3 alone"),
+        ("::ffff:10.1.2.3/129", "more than 128 bits, so it matches ::ffff:10.1.2.3 only"),
+        ("10.1.2.3/33", "10.1.2.3 only"),
     ],
 )
-def test_an_entry_that_cannot_mean_what_it_says_is_complained_of(text: str, complaint: str) -> None:
+def test_a_faulty_entry_is_reported(text: str, complaint: str) -> None:
     assert complaint in (fault(parse_entry(text, pool_equivalent=True)) or "")
 
 
@@ -117,7 +117,7 @@ def test_an_entry_that_cannot_mean_what_it_says_is_complained_of(text: str, comp
         "*/{:local_ips:}",
     ],
 )
-def test_a_sound_entry_is_not_complained_of(text: str) -> None:
+def test_a_valid_entry_is_not_reported(text: str) -> None:
     assert fault(parse_entry(text, pool_equivalent=True)) is None
 
 

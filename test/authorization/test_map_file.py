@@ -1,4 +1,4 @@
-"""The unified map file: who becomes whom, and what an administrator hears of a line that is broken."""
+"""The unified map file: its mappings, and the warnings about malformed lines."""
 
 from collections.abc import Mapping, Sequence
 
@@ -28,7 +28,7 @@ def map_of(text: str, *, literal: bool = False, **others: str) -> MapFile:
     return MapFile.read(PATH, read, literal_keys=literal)
 
 
-# --- what a line says
+# --- lines
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_with_literal_keys_only_slashes_make_a_regular_expression(line: str, nam
 
 
 @pytest.mark.parametrize("literal", [False, True])
-def test_the_first_line_that_fits_decides(literal: bool) -> None:
+def test_the_first_matching_line_decides(literal: bool) -> None:
     lines = "SSL alice first\nFS alice other\nSSL alice second\nSSL /a/ third\nSSL bob fourth"
     found = map_of(lines, literal=literal)
     assert found.canonical_user("SSL", "alice") == "first"
@@ -105,61 +105,61 @@ def test_the_first_line_that_fits_decides(literal: bool) -> None:
         ('a"b c" d', 'a"b', ' c" d'),
     ],
 )
-def test_a_line_is_cut_into_words_as_htcondor_cuts_it(line: str, field: str, rest: str) -> None:
+def test_a_line_is_split_into_words_as_by_htcondor(line: str, field: str, rest: str) -> None:
     assert next_field(line)[:2] == (field, rest)
 
 
-# --- other files
+# --- included files
 
 
-def test_a_file_that_is_included_stands_where_it_is_included() -> None:
+def test_an_included_file_is_inserted_at_its_line() -> None:
     found = map_of("@include more\nFS a last\nFS b last", more="FS a more\nFS c more")
     assert [found.canonical_user("FS", name) for name in "abc"] == ["more", "last", "more"]
 
 
-def test_the_files_of_a_directory_are_read_in_turn() -> None:
+def test_the_files_of_a_directory_are_read_in_order() -> None:
     found = map_of("@include /etc/condor/map.d")
     assert found.canonical_user("FS", "one") == "first"
     assert found.canonical_user("FS", "two") == "second"
 
 
-# --- what is broken
+# --- malformed lines
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "expected"),
     [
-        ("SSL alice", "it needs a method, a principal and a canonical user"),
-        ("SSL", "it needs a method, a principal and a canonical user"),
-        ('SSL "" alice', "it needs a method, a principal and a canonical user"),
-        ("SSL (alice alice", "the regular expression '(alice' cannot be used, missing ): (alice"),
-        ("SSL a\\Kb alice", "the regular expression 'a\\\\Kb' cannot be used, invalid escape sequence: \\K"),
-        ("SSL [[:odd:]] alice", "cannot be used, invalid character class range: [:odd:]"),
+        ("SSL alice", "a line needs a method, a principal and a canonical user"),
+        ("SSL", "a line needs a method, a principal and a canonical user"),
+        ('SSL "" alice', "a line needs a method, a principal and a canonical user"),
+        ("SSL (alice alice", "invalid regular expression '(alice': missing ): (alice"),
+        ("SSL a\\Kb alice", "invalid regular expression 'a\\\\Kb': invalid escape sequence: \\K"),
+        ("SSL [[:odd:]] alice", "invalid character class range: [:odd:]"),
         ("@include", "@include names no file"),
     ],
 )
-def test_a_broken_line_is_left_out_and_named(line: str, said: str) -> None:
+def test_a_malformed_line_is_ignored_and_reported(line: str, expected: str) -> None:
     found = map_of(f"FS before b\n{line}\nFS after a")
     [warning] = found.warnings
     assert warning.startswith(f"{PATH}, line 2: ")
-    assert said in warning
+    assert expected in warning
     assert found.canonical_user("FS", "before") == "b"
     assert found.canonical_user("FS", "after") == "a"
 
 
-def test_a_broken_line_of_an_included_file_is_named_by_that_file() -> None:
+def test_a_malformed_line_of_an_included_file_is_reported_with_that_file() -> None:
     found = map_of("@include more", more="FS ok fine\nFS ( x")
-    assert found.warnings[0].startswith("/etc/condor/more, line 2: the regular expression '('")
+    assert found.warnings[0].startswith("/etc/condor/more, line 2: invalid regular expression '('")
 
 
-def test_a_file_that_is_included_includes_no_other() -> None:
+def test_an_included_file_cannot_include_another() -> None:
     found = map_of("@include more", more="@include map\nFS a b")
-    assert found.warnings[0].startswith("/etc/condor/more, line 1: a file that is included cannot include another")
+    assert found.warnings[0].startswith("/etc/condor/more, line 1: an included file cannot include another")
     assert found.canonical_user("FS", "a") == "b"
 
 
-def test_a_file_that_is_not_there_is_told_and_maps_nobody() -> None:
+def test_a_missing_file_is_reported_and_maps_nobody() -> None:
     found = MapFile.read("/nowhere", lambda _path: (_ for _ in ()).throw(FileNotFoundError(2, "No such file")))
-    assert found.warnings == ("the map file /nowhere cannot be read: No such file; its lines are missing",)
+    assert found.warnings == ("the map file /nowhere cannot be read: No such file; its lines are ignored",)
     assert found.canonical_user("FS", "alice") is None
     assert "the map file /etc/condor/gone cannot be read" in map_of("@include gone").warnings[0]

@@ -1,4 +1,4 @@
-"""Addresses and networks are read as HTCondor reads them."""
+"""Addresses and networks are parsed as by HTCondor."""
 
 import pytest
 from hypothesis import given
@@ -74,7 +74,7 @@ def test_a_network_is_read_as_htcondor_reads_it(text: str, network: str) -> None
         "١.1.1.1",
     ],
 )
-def test_what_htcondor_takes_for_no_network_is_none(text: str) -> None:
+def test_text_that_htcondor_rejects_as_a_network_is_none(text: str) -> None:
     assert parse_network(text) is None
 
 
@@ -87,7 +87,7 @@ def test_what_htcondor_takes_for_no_network_is_none(text: str) -> None:
         ("2001:DB8::1", "2001:db8::1"),
     ],
 )
-def test_a_peer_has_one_address_however_it_is_written(text: str, address: str) -> None:
+def test_a_peers_address_is_normalized(text: str, address: str) -> None:
     assert str(peer_address(text)) == address
 
 

@@ -1,4 +1,4 @@
-"""The verdicts are HTCondor's own: those that vectors/record.py took from the library of its bindings."""
+"""The verdicts equal those that vectors/record.py recorded from HTCondor's library."""
 
 import json
 from pathlib import Path
@@ -14,12 +14,12 @@ RECORDED = json.loads((Path(__file__).parent / "vectors" / "verdicts.json").read
 
 
 def names_of(address: str) -> list[str]:
-    """As NO_DNS makes them: 10-1-2-3.site."""
+    """Make host names as NO_DNS does: 10-1-2-3.site."""
     return [address.replace(".", "-").replace(":", "-") + ".site"]
 
 
 def addresses_of(name: str) -> list[str]:
-    """The way back from names_of."""
+    """Invert names_of."""
     label = name.partition(".site")[0]
     address = peer_address(label.replace("-", ":" if "--" in label else "."))
     return [str(address)] if address else []
@@ -32,7 +32,7 @@ LOOKUPS = Lookups(
 
 @pytest.mark.parametrize("case", RECORDED["cases"], ids=range(len(RECORDED["cases"])))
 def test_every_verdict_is_that_of_htcondor(case: dict[str, Any]) -> None:
-    policy = AuthorizationPolicy.read(case["config"].get)
+    policy = AuthorizationPolicy.read(case["config"].get, "ANNEXD")
     if case["holes"]:
         policy = policy.with_holes(FAMILY)
     for level, address, user, granted in case["verdicts"]:

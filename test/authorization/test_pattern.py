@@ -1,4 +1,4 @@
-"""PCRE's regular expressions, searched for in linear time: what they find."""
+"""Patterns match as in PCRE, in linear time."""
 
 import time
 
@@ -30,7 +30,7 @@ from annexd.authorization.pattern import UnknownPattern, compile_pattern
         (r"a\*?", "a*", "a*"),
     ],
 )
-def test_what_pcre_finds_is_found(pattern: str, text: str, found: str) -> None:
+def test_matches_are_those_of_pcre(pattern: str, text: str, found: str) -> None:
     match = compile_pattern(pattern).search(text)
     assert match is not None
     assert match[0] == found
@@ -41,7 +41,7 @@ def test_case_is_that_of_ascii() -> None:
     assert not compile_pattern("\xc4", ignore_case=True).search("\xe4")
 
 
-def test_a_name_that_is_no_text_is_searched_byte_by_byte() -> None:
+def test_a_name_that_is_not_valid_text_is_searched_byte_by_byte() -> None:
     assert compile_pattern("^..=(.*)$").search("\xe4=\udcff") == ("\xe4=\udcff", "\udcff")
 
 
@@ -71,7 +71,7 @@ def test_a_pattern_whose_program_is_large_is_refused() -> None:
         (r"(?:a)+", "aaa", "a"),
     ],
 )
-def test_ungreedy_turns_each_repetition_round(pattern: str, greedy: str, ungreedy: str) -> None:
+def test_ungreedy_inverts_every_quantifier(pattern: str, greedy: str, ungreedy: str) -> None:
     assert compile_pattern(pattern).search("aaab") == (greedy,)
     assert compile_pattern(pattern, ungreedy=True).search("aaab") == (ungreedy,)
 
@@ -96,6 +96,6 @@ def test_ungreedy_turns_each_repetition_round(pattern: str, greedy: str, ungreed
         "\udcff(",
     ],
 )
-def test_what_cannot_be_searched_for_is_refused(pattern: str) -> None:
+def test_unsupported_patterns_are_refused(pattern: str) -> None:
     with pytest.raises(UnknownPattern):
         compile_pattern(pattern)

@@ -1,4 +1,4 @@
-"""Who is let in by which configuration, and what the log says of it."""
+"""The verdicts of configurations, and their reasons for the log."""
 
 from collections.abc import Mapping, Sequence
 
@@ -27,14 +27,14 @@ def verify(
 
 
 CONFIGURATIONS: list[tuple[dict[str, str], Level, bool]] = [
-    # Nothing is configured: only ALLOW is open.
+    # No configuration: only ALLOW is open.
     ({}, Level.ALLOW, True),
     ({"DENY_ALLOW": "*", "DENY_DEFAULT": "*"}, Level.ALLOW, True),
     ({}, Level.READ, False),
     ({}, Level.ADMINISTRATOR, False),
     ({"ALLOW_READ": " , "}, Level.READ, False),
     ({"ALLOW_READ": "", "ALLOW_DEFAULT": "*"}, Level.READ, True),
-    # The whole world.
+    # Everybody.
     ({"ALLOW_READ": "*"}, Level.READ, True),
     ({"ALLOW_READ": "*/*"}, Level.READ, True),
     ({"ALLOW_READ": "*", "DENY_READ": "*"}, Level.READ, False),
@@ -83,7 +83,7 @@ CONFIGURATIONS: list[tuple[dict[str, str], Level, bool]] = [
     ({"ALLOW_READ": "*", "DENY_WRITE": "*"}, Level.READ, True),
     ({"ALLOW_ADMINISTRATOR": "*", "DENY_READ": "bob@site"}, Level.ADMINISTRATOR, True),
     ({"ALLOW_ADMINISTRATOR": "*", "DENY_READ": "bob@site"}, Level.READ, False),
-    # Where a list is found.
+    # Which knob defines a list.
     ({"ALLOW_DEFAULT": "*"}, Level.ADMINISTRATOR, True),
     ({"ALLOW_DEFAULT": "*", "ALLOW_ADMINISTRATOR": "eve@site"}, Level.ADMINISTRATOR, False),
     ({"ALLOW_DEFAULT": "*", "DENY_DEFAULT": "bob@site"}, Level.READ, False),
@@ -109,14 +109,14 @@ CONFIGURATIONS: list[tuple[dict[str, str], Level, bool]] = [
 
 
 @pytest.mark.parametrize(("config", "level", "granted"), CONFIGURATIONS)
-def test_bob_at_site_from_10_1_2_3(config: dict[str, str], level: Level, granted: bool) -> None:
+def test_the_verdict_for_bob_at_site_from_10_1_2_3(config: dict[str, str], level: Level, granted: bool) -> None:
     assert verify(config, level).granted == granted
 
 
 def test_allow_is_open_to_any_peer_and_every_other_level_needs_an_address() -> None:
-    stranger = Peer("not an address", "unauthenticated@unmapped", None)
-    assert verify({}, Level.ALLOW, stranger).granted
-    assert not verify({"ALLOW_READ": "*"}, Level.READ, stranger).granted
+    peer = Peer("not an address", "unauthenticated@unmapped", None)
+    assert verify({}, Level.ALLOW, peer).granted
+    assert not verify({"ALLOW_READ": "*"}, Level.READ, peer).granted
 
 
 def test_an_ipv6_peer_is_matched_by_ipv6_networks_only() -> None:
@@ -135,12 +135,12 @@ def test_an_ipv4_peer_on_an_ipv6_socket_is_an_ipv4_peer() -> None:
 @pytest.mark.parametrize(
     "listed", ["::ffff:10.1.2.3", "bob@site/::ffff:10.1.2.3", "::ffff:10.1.0.0/112", "[::ffff:a01:203]"]
 )
-def test_an_ipv4_address_in_ipv6s_clothes_is_denied_as_what_it_is(listed: str) -> None:
+def test_an_ipv4_mapped_address_is_denied_as_ipv4(listed: str) -> None:
     assert not verify({"ALLOW_READ": "*", "DENY_READ": listed}, Level.READ, Peer("10.1.2.3", "bob@site", "FS")).granted
     assert verify({"ALLOW_READ": "*", "DENY_READ": listed}, Level.READ, Peer("10.2.2.3", "bob@site", "FS")).granted
 
 
-def test_the_local_machine_may_be_listed_as_such() -> None:
+def test_local_ips_matches_the_local_machine() -> None:
     config = {"ALLOW_READ": "*/{:Local_IPs:}"}
     assert verify(config, Level.READ, Peer(HERE, "bob@site", "FS")).granted
     assert not verify(config, Level.READ).granted
@@ -161,20 +161,20 @@ def test_a_host_name_in_a_list_stands_for_its_addresses_too() -> None:
     assert not verify({"ALLOW_READ": "alias.site"}, Level.READ, addresses={"alias.site": ["10.1.2.4"]}).granted
 
 
-def test_a_host_name_that_does_not_resolve_to_the_peer_is_not_believed() -> None:
+def test_a_host_name_that_does_not_resolve_to_the_peer_is_ignored() -> None:
     forged = {"10.1.2.3": ["node.site"]}
     assert not verify({"ALLOW_READ": "*.site"}, Level.READ, names=forged).granted
     assert not verify({"ALLOW_READ": "*.site"}, Level.READ, names=forged, addresses={"node.site": ["10.1.2.4"]}).granted
 
 
-def test_a_host_name_that_looks_like_an_address_does_not_pass_for_one() -> None:
+def test_a_host_name_that_looks_like_an_address_does_not_count_as_one() -> None:
     names = {"10.9.9.9": ["10.1.evil.example"]}
     addresses = {"10.1.evil.example": ["10.9.9.9"]}
     peer = Peer("10.9.9.9", "bob@site", "FS")
     assert not verify({"ALLOW_READ": "10.1.*"}, Level.READ, peer, names, addresses).granted
 
 
-def test_being_denied_by_name_outweighs_being_allowed_by_address() -> None:
+def test_a_denial_by_name_overrides_a_permission_by_address() -> None:
     config = {"ALLOW_READ": "10.1.2.3", "DENY_READ": "www.site"}
     assert not verify(config, Level.READ, names=NODE, addresses=RESOLVED).granted
 
@@ -195,7 +195,7 @@ def test_a_netgroup_stands_for_its_users_and_hosts(member: Membership) -> None:
     assert not granted(ALLOW_READ="+other")
 
 
-def test_who_has_no_domain_is_asked_for_as_both_user_and_domain_of_a_netgroup() -> None:
+def test_a_user_without_a_domain_is_looked_up_as_user_and_domain_of_a_netgroup() -> None:
     resolver = Resolver({}, {})
     policy({"ALLOW_READ": "+group"}).verify(Level.READ, Peer("10.1.2.3", "bob", "FS"), resolver.lookups())
     assert resolver.asked[0] == Membership("group", "10.1.2.3", "bob", "bob")
@@ -208,7 +208,7 @@ def test_the_resolver_is_asked_only_when_an_entry_for_this_user_needs_it() -> No
     assert silent.asked == []
 
 
-def test_the_names_of_a_peer_are_looked_up_once_a_decision() -> None:
+def test_the_names_of_a_peer_are_looked_up_once_per_decision() -> None:
     resolver = Resolver({}, {})
     config = {f"ALLOW_{level}": f"*.{level}.site *.site" for level in Level}
     assert not policy(config).verify(Level.READ, BOB, resolver.lookups()).granted
@@ -229,7 +229,7 @@ def test_the_names_of_a_peer_are_looked_up_once_a_decision() -> None:
         ({"ALLOW_READ": "*", "DENY_READ": "+outcasts"}, True),
     ],
 )
-def test_names_are_asked_for_only_where_the_decision_depends_on_them(config: dict[str, str], needed: bool) -> None:
+def test_names_are_looked_up_only_if_the_decision_depends_on_them(config: dict[str, str], needed: bool) -> None:
     resolver = Resolver({}, {})
     policy(config).verify(Level.READ, BOB, resolver.lookups())
     assert bool(resolver.asked) is needed
@@ -243,7 +243,7 @@ def test_the_pool_user_has_two_equivalent_names(listed: str, user: str) -> None:
     assert not verify({"ALLOW_DAEMON": "*", "DENY_DAEMON": listed}, Level.DAEMON, Peer("10.1.2.3", user, "FS")).granted
 
 
-def test_the_pool_users_names_are_apart_when_configured_so() -> None:
+def test_the_names_of_the_pool_user_differ_if_so_configured() -> None:
     config = {"ALLOW_DAEMON": "condor@site", "USE_POOL_USERNAME_EQUIVALENT": "False"}
     assert verify(config, Level.DAEMON, Peer("10.1.2.3", "condor@site", "FS")).granted
     assert not verify(config, Level.DAEMON, Peer("10.1.2.3", "condor_pool@site", "FS")).granted
@@ -255,7 +255,7 @@ OPEN_TO_FAMILY = set(Level) - {Level.CONFIG}
 
 
 @pytest.mark.parametrize("level", list(Level))
-def test_inherited_sessions_are_let_in_whatever_the_lists_say_but_not_at_config(level: Level) -> None:
+def test_inherited_sessions_have_their_levels_regardless_of_the_lists_but_never_config(level: Level) -> None:
     holed = policy(CLOSED).with_holes(PARENT, FAMILY)
     lookups = Resolver({}, {}).lookups()
     parent, family = (Peer("10.1.2.3", user, "FAMILY") for user in ("condor@parent", "condor@family"))
@@ -263,14 +263,14 @@ def test_inherited_sessions_are_let_in_whatever_the_lists_say_but_not_at_config(
     assert holed.verify(level, family, lookups).granted == (level in OPEN_TO_FAMILY)
 
 
-def test_nobody_gets_a_hole_by_name_alone() -> None:
+def test_a_name_alone_opens_no_hole() -> None:
     holed = policy(CLOSED).with_holes(PARENT, FAMILY)
     for user, method in [("condor@family", "CLAIMTOBE"), ("bob@site", "FAMILY"), ("Condor@Family", "FAMILY")]:
         peer = Peer("10.1.2.3", user, method)
         assert not holed.verify(Level.ADMINISTRATOR, peer, Resolver({}, {}).lookups()).granted
 
 
-def test_without_holes_an_inherited_session_has_what_the_lists_say() -> None:
+def test_without_holes_an_inherited_session_is_subject_to_the_lists() -> None:
     peer = Peer("10.1.2.3", "condor@family", "FAMILY")
     assert not verify({"ALLOW_READ": "*"}, Level.ADMINISTRATOR, peer).granted
 
@@ -309,11 +309,11 @@ NO_READ = "nothing that implies READ is granted"
         ),
     ],
 )
-def test_the_reason_names_the_knob_the_user_and_where_from(config: dict[str, str], level: Level, reason: str) -> None:
+def test_the_reason_names_the_knob_the_user_and_the_address(config: dict[str, str], level: Level, reason: str) -> None:
     assert verify(config, level, names=NODE, addresses=RESOLVED).reason == reason
 
 
-def test_a_user_cannot_forge_a_line_of_the_log() -> None:
+def test_a_user_cannot_forge_a_log_line() -> None:
     peer = Peer("10.1.2.3", "bob\nPERMISSION GRANTED@site", "CLAIMTOBE")
     assert "\n" not in verify({}, Level.READ, peer).reason
 
@@ -323,10 +323,10 @@ def authorize(number: int, peer: Peer, config: Mapping[str, str]) -> Verdict:
 
 
 @pytest.mark.parametrize("user", ["unauthenticated@unmapped", "bob@unmapped", "CONDOR_ANONYMOUS_USER", "bob@"])
-def test_a_command_that_forces_authentication_refuses_who_has_no_domain(user: str) -> None:
+def test_a_command_that_forces_authentication_refuses_users_without_a_domain(user: str) -> None:
     verdict = authorize(CA_AUTH_CMD, Peer("10.1.2.3", user, None), {"ALLOW_DEFAULT": "*"})
     assert not verdict.granted
-    assert verdict.reason.startswith("CA_AUTH_CMD needs an authenticated user with a domain, not ")
+    assert verdict.reason.startswith("CA_AUTH_CMD requires an authenticated user with a domain, not ")
     assert authorize(CA_AUTH_CMD, BOB, {"ALLOW_ANNEX": "*"}).granted
 
 
@@ -346,7 +346,7 @@ LIMITS: list[tuple[tuple[str, ...], bool]] = [
 
 
 @pytest.mark.parametrize(("limits", "granted"), LIMITS)
-def test_a_session_is_good_for_its_limits_and_what_they_imply(limits: tuple[str, ...], granted: bool) -> None:
+def test_a_session_has_the_levels_of_its_limits_and_the_implied_ones(limits: tuple[str, ...], granted: bool) -> None:
     peer = Peer("10.1.2.3", "bob@site", "IDTOKENS", limits)
     assert authorize(DC_NOP_WRITE, peer, {"ALLOW_DEFAULT": "*"}).granted == granted
     assert authorize(DC_NOP, peer, {}).granted
@@ -357,17 +357,17 @@ def test_limits_grant_nothing_that_the_lists_do_not() -> None:
     assert not authorize(DC_NOP_WRITE, peer, {"ALLOW_WRITE": "eve@site"}).granted
 
 
-def test_the_reason_of_a_limited_session_says_its_limits() -> None:
+def test_the_reason_of_a_limited_session_names_its_limits() -> None:
     peer = Peer("10.1.2.3", "bob@site", "IDTOKENS", ("READ", "BO\nGUS"))
     reason = authorize(DC_NOP_WRITE, peer, {"ALLOW_WRITE": "*"}).reason
-    assert reason == r"the session of bob@site from 10.1.2.3 is limited to READ, BO\nGUS: no WRITE"
+    assert reason == r"the session of bob@site from 10.1.2.3 is limited to READ, BO\nGUS, without WRITE"
 
 
 EITHER = Command(1, "EITHER", Level.ADMINISTRATOR, (Level.CONFIG, Level.NEGOTIATOR))
 
 
 @pytest.mark.parametrize("level", ["ADMINISTRATOR", "CONFIG", "NEGOTIATOR"])
-def test_any_alternate_level_of_a_command_will_do(level: str) -> None:
+def test_any_alternate_level_of_a_command_is_sufficient(level: str) -> None:
     decide = policy({f"ALLOW_{level}": "bob@site"}).authorize
     lookups = Resolver({}, {}).lookups()
     assert decide(EITHER, BOB, lookups).granted
@@ -385,29 +385,29 @@ def test_an_alternate_level_of_allow_opens_a_command_to_a_limited_session() -> N
     assert authorize(DC_CONFIG_PERSIST, peer, {}).granted
 
 
-def test_what_an_administrator_should_mend_is_said_once() -> None:
+def test_each_fault_of_the_configuration_is_reported_once() -> None:
     config = {
         "ALLOW_DEFAULT": "+admins bob/10.1.2.3",
         "DENY_READ": "+, 10.1.2.3:9618",
         "LEGACY_ALLOW_SEMANTICS": "maybe",
     }
     user, host = (
-        "it is no network, and as user/host its user",
+        "it is not a network, and as user/host its user",
         "neither an address, a network nor a host name",
     )
     assert policy(config).warnings == (
-        "LEGACY_ALLOW_SEMANTICS is 'maybe', neither true nor false: False is assumed",
+        "LEGACY_ALLOW_SEMANTICS is 'maybe', neither true nor false; using False",
         f"ALLOW_DEFAULT: check 'bob/10.1.2.3': {user} 'bob' has no domain",
-        "DENY_READ: check '+': it names no netgroup",
+        "DENY_READ: check '+': the netgroup has no name",
         f"DENY_READ: check '10.1.2.3:9618': its host '10.1.2.3:9618' is {host}",
     )
 
 
-def test_a_sound_configuration_has_no_warnings() -> None:
+def test_a_valid_configuration_has_no_warnings() -> None:
     assert policy({"ALLOW_READ": "*", "ALLOW_WRITE": "*@site/10.1.*", "DENY_WRITE": "*.evil"}).warnings == ()
 
 
-# --- the right to order annexes
+# --- the permission to order annexes
 
 ORDERS = (CA_AUTH_CMD, CA_CMD)
 OTHERS = tuple(number for number in COMMANDS if number not in ORDERS)
@@ -415,7 +415,7 @@ BY_TOKEN = {limit: Peer("10.1.2.3", "bob@site", "IDTOKENS", (limit,)) for limit 
 
 
 @pytest.mark.parametrize("number", ORDERS)
-def test_administrators_and_those_in_allow_annex_may_order_unless_deny_annex_lists_them(number: int) -> None:
+def test_administrators_and_users_in_allow_annex_may_order_unless_in_deny_annex(number: int) -> None:
     may = {
         "ALLOW_ANNEX": {"ALLOW_ANNEX": "bob@site"},
         "by host": {"ALLOW_ANNEX": "bob@site/10.1.*"},
@@ -425,9 +425,9 @@ def test_administrators_and_those_in_allow_annex_may_order_unless_deny_annex_lis
         "no administrator": {"ALLOW_ANNEX": "bob@site", "DENY_ADMINISTRATOR": "bob@site", "ALLOW_ADMINISTRATOR": "*"},
     }
     may_not = {
-        "nothing is said": {},
+        "no configuration": {},
         "by default": {"ALLOW_DEFAULT": "*", "ALLOW_ADMINISTRATOR": "root@site"},
-        "who may submit": {"ALLOW_WRITE": "*", "ALLOW_READ": "*", "ALLOW_DAEMON": "*", "ALLOW_CONFIG": "*"},
+        "permission to submit": {"ALLOW_WRITE": "*", "ALLOW_READ": "*", "ALLOW_DAEMON": "*", "ALLOW_CONFIG": "*"},
         "denied": {"ALLOW_ANNEX": "*", "DENY_ANNEX": "bob@*"},
         "denied to an administrator": {"ALLOW_ADMINISTRATOR": "bob@site", "DENY_ANNEX": "bob@site"},
         "denied by default": {"ALLOW_ANNEX": "*", "DENY_DEFAULT": "bob@site"},
@@ -440,14 +440,14 @@ def test_administrators_and_those_in_allow_annex_may_order_unless_deny_annex_lis
 
 
 @pytest.mark.parametrize("number", OTHERS)
-def test_who_may_order_may_do_nothing_else(number: int) -> None:
+def test_a_user_who_may_order_may_do_nothing_else(number: int) -> None:
     level_is_open = Level.ALLOW in {COMMANDS[number].level, *COMMANDS[number].alternate_levels}
     assert authorize(number, BOB, {"ALLOW_ANNEX": "bob@site"}).granted is level_is_open
 
 
 @pytest.mark.parametrize("number", ORDERS)
 def test_a_limited_token_orders_with_the_scope_annex_or_administrator_only(number: int) -> None:
-    """A token made for submitting jobs was not made for spending money."""
+    """A token for submitting jobs does not permit spending money."""
     config = {f"ALLOW_{level}": "*" for level in Level}
     granted = {limit for limit, peer in BY_TOKEN.items() if authorize(number, peer, config).granted}
     assert granted == {Level.ANNEX, Level.ADMINISTRATOR}

@@ -1,4 +1,4 @@
-"""What holds for every configuration and every peer."""
+"""Properties that hold for every configuration and peer."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +24,7 @@ LOOKUPS = RESOLVER.lookups()
 
 
 def granted(config: dict[str, str], level: Level, peer: Peer) -> bool:
-    return AuthorizationPolicy.read(config.get).verify(level, peer, LOOKUPS).granted
+    return AuthorizationPolicy.read(config.get, "ANNEXD").verify(level, peer, LOOKUPS).granted
 
 
 @given(st.dictionaries(KNOBS, st.text() | LISTS, max_size=8), LEVELS, PEERS, st.text())
@@ -34,7 +34,7 @@ def test_any_text_in_the_lists_gives_a_verdict(config: dict[str, str], level: Le
 
 
 @given(CONFIGURATIONS, LEVELS, PEERS)
-def test_who_is_denied_a_level_is_never_granted_it(config: dict[str, str], level: Level, peer: Peer) -> None:
+def test_a_user_denied_a_level_is_never_granted_it(config: dict[str, str], level: Level, peer: Peer) -> None:
     assert not granted({**config, f"DENY_{level}_ANNEXD": f"{peer.user}/* {peer.user}"}, level, peer)
 
 
@@ -46,18 +46,18 @@ def test_one_more_denial_grants_nothing(config: dict[str, str], level: Level, pe
 
 
 @given(CONFIGURATIONS, LEVELS, PEERS, ENTRIES)
-def test_one_more_permission_takes_nothing_away(config: dict[str, str], level: Level, peer: Peer, entry: str) -> None:
+def test_one_more_permission_revokes_nothing(config: dict[str, str], level: Level, peer: Peer, entry: str) -> None:
     for knob in [knob for knob in config if knob.startswith("ALLOW_") and config[knob]]:
         if granted(config, level, peer):
             assert granted({**config, knob: f"{config[knob]}, {entry}"}, level, peer)
 
 
 @given(CONFIGURATIONS.filter(lambda config: not any(knob.startswith("DENY") for knob in config)), LEVELS, PEERS)
-def test_without_denials_a_level_gives_all_that_it_implies(config: dict[str, str], level: Level, peer: Peer) -> None:
+def test_without_denials_a_level_grants_all_that_it_implies(config: dict[str, str], level: Level, peer: Peer) -> None:
     if granted(config, level, peer):
         assert all(granted(config, lower, peer) for lower in IMPLIES.get(level, ()))
 
 
 @given(LEVELS, PEERS)
-def test_nothing_configured_is_nothing_granted(level: Level, peer: Peer) -> None:
+def test_an_empty_configuration_grants_nothing(level: Level, peer: Peer) -> None:
     assert not granted({}, level, peer)

@@ -1,6 +1,9 @@
 """Whatever an endpoint sends, and however slowly: a call has an end, and an answer a size."""
 
+import contextlib
+import os
 import resource
+import signal
 import socket
 import threading
 import time
@@ -122,3 +125,32 @@ def test_connections_are_kept_and_each_call_has_its_own_deadline() -> None:
         until_s = time.monotonic() + 1.5
         while time.monotonic() < until_s:
             assert ec2.describe_spot_fleet_requests()["SpotFleetRequestConfigs"] == []
+
+
+def test_the_deadlines_of_many_calls_need_one_thread() -> None:
+    with endpoint(says(XML)) as url:
+        for _ in range(3):
+            assert clients(url).ec2.describe_spot_fleet_requests()["SpotFleetRequestConfigs"] == []
+    assert [thread.name for thread in threading.enumerate()].count("deadlines of calls to AWS") == 1
+
+
+def test_a_forked_process_has_deadlines_of_its_own() -> None:
+    gone = threading.Event()
+    with endpoint(says(XML)) as url:
+        clients(url).ec2.describe_spot_fleet_requests()  # the thread of this process runs
+    with endpoint(drips(HEAD, 0.05, gone)) as url:
+        ec2 = clients(url).ec2
+        bound(ec2, call_s=0.5)
+        child = os.fork()
+        if not child:
+            with contextlib.suppress(HTTPClientError):
+                ec2.describe_spot_fleet_requests()
+            os._exit(0)
+        deadline_s = time.monotonic() + 20
+        while os.waitpid(child, os.WNOHANG) == (0, 0):
+            if time.monotonic() > deadline_s:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                pytest.fail("the call of the forked process has no end")
+            time.sleep(0.01)
+    gone.set()

@@ -13,9 +13,15 @@ from pathlib import Path
 from statistics import median
 
 from annexd.annex.expiry import is_over
-from annexd.workflow import SUCCESS, Engine, Journal, Json, Kind
+from annexd.annex.fleet.access import KeyFiles
+from annexd.annex.steps import StepContext, annex_steps
+from annexd.annex.steps.check_lease_function import LeaseCheck, LeaseFunctionSeen
+from annexd.annex.steps.put_object import PutIntent
+from annexd.annex.steps.request_fleet import FleetIntent, FleetRequested
+from annexd.workflow import SUCCESS, Engine, Journal, Json, Kind, Nothing, to_json
 from annexd.workflow.journal import INSERT, _checksum
 from test.annex.ads import OWNER
+from test.annex.orders import fleet_order
 from test.bench.contenders import TOP
 from test.bench.daemons import OURS, Daemon, make_pool
 from test.bench.start import POLL_S, off
@@ -25,7 +31,11 @@ REPEATS = 5
 DAY_S = 86400
 ORDER_BYTES = 4000  # of an order with two launch specifications
 AT_ONCE = 1000  # annexes, of what happens between two moves on a busy site
-STEPS = ("check_lease_function", "put_object", "request_fleet")
+STEPS = {
+    "check_lease_function": (LeaseCheck("arn", 1), LeaseFunctionSeen(0.0, 0.0, 1, "", "")),
+    "put_object": (PutIntent(None, 1, 1, 0.0), Nothing()),
+    "request_fleet": (FleetIntent("token", 1, 1, 0.0), FleetRequested("sfr-1")),
+}
 READY_WITHIN_S = 60
 
 
@@ -92,7 +102,9 @@ def fill(path: Path, annexes: int) -> None:
 def _move(path: Path, annexes: int) -> None:
     journal, now_s = Journal(path), time.time()
     try:
-        moved = Engine(journal, ()).move_to_archive(lambda state, at_s: is_over(state, at_s, now_s, lambda _: 0))
+        moved = Engine(journal, annex_steps(StepContext(KeyFiles(lambda *_: b"")))).move_to_archive(
+            lambda state, at_s: is_over(state, at_s, now_s, lambda _: 0)
+        )
         assert len(moved) == annexes, f"only {len(moved)} were moved"
     finally:
         journal.close()
@@ -107,9 +119,9 @@ def _rows(numbers: range, seq: int, at_s: float) -> Iterator[tuple[object, ...]]
 
 
 def _records(annex_id: str, end_of_lease_s: int) -> Iterator[tuple[str, Kind, Json]]:
-    order = {"annex_id": annex_id, "end_of_lease_s": end_of_lease_s, "config": "x" * ORDER_BYTES}
-    yield "", Kind.ACCEPTED, {"owner": OWNER, "order": order, "asked": ""}
-    for step in STEPS:
-        yield step, Kind.INTENT, {"name": annex_id}
-        yield step, Kind.DONE, {}
+    order = fleet_order(annex_id, end_of_lease_s, config={"SpotFleet": "x" * ORDER_BYTES})
+    yield "", Kind.ACCEPTED, {"owner": OWNER, "workflow": "", "order": to_json(order), "asked": ""}
+    for step, (intent, result) in STEPS.items():
+        yield step, Kind.INTENT, to_json(intent)
+        yield step, Kind.DONE, to_json(result)
     yield "", Kind.FINISHED, {"result": SUCCESS, "error": ""}

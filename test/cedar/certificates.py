@@ -1,4 +1,4 @@
-"""Certificates for tests: an authority, and what it signs."""
+"""A certificate authority for tests."""
 
 import datetime
 import ssl
@@ -23,7 +23,7 @@ def person(name: str) -> Attributes:
 
 @dataclass(frozen=True)
 class Authority:
-    """`directory` will hold ca.pem, and a pair of <name>.pem and <name>.key for each certificate made."""
+    """An authority that writes ca.pem, and <name>.pem and <name>.key for each certificate, to `directory`."""
 
     directory: Path
     name: str = "ca"
@@ -38,7 +38,7 @@ class Authority:
         return self.directory / f"{self.name}.pem"
 
     def make(self, file: str, subject: Attributes, *, host: str | None = None, days: int = 1) -> tuple[str, str]:
-        """The files of a new certificate and of its key."""
+        """Make a certificate; return the paths of it and of its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(oid, value) for oid, value in subject])
         certificate = self._sign(name, key, days=days, host=host)
@@ -61,7 +61,7 @@ class Authority:
         host: str | None = None,
         is_authority: bool = False,
     ) -> x509.Certificate:
-        """days: until it ends; of a negative number, it has ended."""
+        """Sign a certificate.  days: until it expires; negative if expired."""
         now = datetime.datetime.now(datetime.UTC)
         builder = (
             x509.CertificateBuilder(subject_name=subject, issuer_name=self._subject)

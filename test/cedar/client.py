@@ -1,4 +1,4 @@
-"""A client of the handshake, for what no honest client does: each step can be given other bytes."""
+"""A handshake client whose every step can send other bytes than an honest client."""
 
 from collections.abc import Mapping
 
@@ -20,7 +20,7 @@ NONCE = bytes(range(256))
 
 
 class Client:
-    """Talks to a Conversation: say() and hear() are messages."""
+    """The client of a Conversation; send() and receive() take and return messages."""
 
     def __init__(self, conversation: Conversation) -> None:
         self.conversation = conversation
@@ -30,23 +30,23 @@ class Client:
     def message(self) -> MessageWriter:
         return MessageWriter(encrypted=self.channel.is_encrypted, secrets=self.channel.secret_writer())
 
-    def say(self, message: MessageWriter) -> None:
+    def send(self, message: MessageWriter) -> None:
         self.channel.send(message.body())
-        self.channel.receive(self.conversation.hear(self.channel.data_to_send()))
+        self.channel.receive(self.conversation.receive(self.channel.data_to_send()))
 
-    def hear(self) -> MessageReader:
+    def receive(self) -> MessageReader:
         body = self.channel.next_message()
-        assert body is not None, f"the server is silent after {self.conversation.events}"
+        assert body is not None, f"the server sent nothing after {self.conversation.events}"
         return MessageReader(body, encrypted=self.channel.is_encrypted, secrets=self.channel.secret_reader())
 
-    def hear_ad(self) -> dict[str, Value]:
-        reader = self.hear()
+    def receive_ad(self) -> dict[str, Value]:
+        reader = self.receive()
         ad = reader.ad()
         reader.end()
         return ad
 
-    def greet(self, changes: Mapping[str, Scalar] | None = None, without: tuple[str, ...] = ()) -> None:
-        """Open DC_AUTHENTICATE, as HTCondor's 25.14.1 does."""
+    def start(self, changes: Mapping[str, Scalar] | None = None, without: tuple[str, ...] = ()) -> None:
+        """Start DC_AUTHENTICATE as HTCondor 25.14.1 does."""
         ad: dict[str, Scalar] = {
             "Command": DC_NOP_READ,
             "NewSession": "YES",
@@ -64,24 +64,24 @@ class Client:
             **(changes or {}),
         }
         kept = {name: value for name, value in ad.items() if name not in without}
-        self.say(self.message().integer(DC_AUTHENTICATE).ad(kept))
+        self.send(self.message().integer(DC_AUTHENTICATE).ad(kept))
 
     def offer(self, mask: int) -> int:
-        """One round of the method loop: what the server picks."""
-        self.say(self.message().integer(mask))
-        return self.hear().integer()
+        """Offer methods; return the server's pick."""
+        self.send(self.message().integer(mask))
+        return self.receive().integer()
 
     def pass_fs(self, extension: str = "", made: int = 0) -> int:
-        """Say that the directory is there; the server's verdict."""
-        self.hear().string()
+        """Report the directory as made; return the server's verdict."""
+        self.receive().string()
         message = self.message().integer(made)
-        self.say(message.string(extension) if extension else message)
-        return self.hear().integer()
+        self.send(message.string(extension) if extension else message)
+        return self.receive().integer()
 
     def begin_token(self, token: str, name: str = "alice@annex.test", nonce: bytes = NONCE) -> MessageReader:
         message = self.message().integer(0).integer(len(name)).string(name).string(token)
-        self.say(message.integer(len(nonce)).raw(nonce))
-        return self.hear()
+        self.send(message.integer(len(nonce)).raw(nonce))
+        return self.receive()
 
     def finish_token(
         self, token: str, answer: MessageReader, name: str = "alice@annex.test", key: Secret = POOL_KEY
@@ -89,10 +89,10 @@ class Client:
         server_nonce = server_nonce_of(answer)
         proof = akep2.client_proof(token_key(token, key), name, server_nonce)
         message = self.message().integer(0).integer(len(name)).string(name)
-        self.say(message.integer(256).raw(server_nonce).integer(20).raw(proof))
+        self.send(message.integer(256).raw(server_nonce).integer(20).raw(proof))
 
     def encrypt(self, answer: Mapping[str, Value]) -> None:
-        """Take up the key that the server's answer leads to."""
+        """Use the key derived from the server's answer."""
         peer, cipher = peer_public_key(answer["ECDHPublicKey"]), str(answer["CryptoMethods"])
         if cipher == AES:
             self.channel.encrypt(self.exchange.session_key(peer), CLIENT_IV)
@@ -102,15 +102,15 @@ class Client:
             self.channel.protect(Protection(cipher, key, encryption, integrity))
 
     def name_session(self, sid: object, changes: Mapping[str, Scalar]) -> None:
-        """Ask for a session to be taken up again, as HTCondor's 25.14.1 does; what follows is up to the test."""
+        """Request to resume a session as HTCondor 25.14.1 does; the test does the rest."""
         ad: dict[str, Scalar] = {"UseSession": "YES", "Sid": str(sid), "ResumeResponse": True, "CryptoMethods": AES}
-        said = {name: value for name, value in {**ad, **changes}.items() if value is not None}
-        self.say(self.message().integer(DC_AUTHENTICATE).ad(said))
+        sent = {name: value for name, value in {**ad, **changes}.items() if value is not None}
+        self.send(self.message().integer(DC_AUTHENTICATE).ad(sent))
 
     def resume(self, sid: object, key: Secret, command: int) -> None:
-        """Take a session up again; its key is shown by the next message."""
+        """Resume a session; the next message proves its key."""
         self.name_session(sid, {"Command": command})
-        assert self.hear_ad()["ReturnCode"] == "AUTHORIZED"
+        assert self.receive_ad()["ReturnCode"] == "AUTHORIZED"
         self.channel.encrypt(key, CLIENT_IV)
 
 
@@ -129,14 +129,14 @@ def server_nonce_of(answer: MessageReader) -> bytes:
 
 
 def established(
-    conversation: Conversation, command: int = DC_NOP_READ, wishes: Mapping[str, Scalar] | None = None
+    conversation: Conversation, command: int = DC_NOP_READ, requirements: Mapping[str, Scalar] | None = None
 ) -> tuple[Client, dict[str, Value]]:
-    """A client with a new session by FS, and the verdict that it got."""
+    """Return a client with a new session by FS, and the verdict."""
     client = Client(conversation)
-    client.greet({"Command": command, **(wishes or {})})
-    answer = client.hear_ad()
+    client.start({"Command": command, **(requirements or {})})
+    answer = client.receive_ad()
     assert client.offer(FS) == FS
     assert client.pass_fs() == 0
-    assert client.hear().integer() == 0
+    assert client.receive().integer() == 0
     client.encrypt(answer)
-    return client, client.hear_ad()
+    return client, client.receive_ad()

@@ -1,4 +1,4 @@
-"""A Connection with someone to answer its questions, as the daemon's rim does."""
+"""A Connection with given answers to its questions."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -31,13 +31,13 @@ HERE = Endpoint("127.0.0.1", 19700)
 
 
 def counting_random() -> Callable[[int], bytes]:
-    """Random bytes for tests that look at something else: the same in every run."""
+    """Return a reproducible source of bytes for tests that do not depend on them."""
     numbers = count(1)
     return lambda length: bytes((next(numbers) * 37 + position) % 251 for position in range(length))
 
 
 def exchange_of(random: Callable[[int], bytes]) -> KeyExchange:
-    """The same for the same 32 bytes, which nearly all are a private key of P-256."""
+    """Make a reproducible key exchange from 32 bytes, nearly all of which are a private key of P-256."""
     return KeyExchange(ec.derive_private_key(int.from_bytes(random(32)), ec.SECP256R1()))
 
 
@@ -59,7 +59,7 @@ def server(random: Callable[[int], bytes] | None = None, **changes: Any) -> Serv
 
 @dataclass
 class Conversation:
-    """events: all but the questions, and but NeedData.  sent: what the server wrote."""
+    """events: all except questions and NeedData.  sent: the bytes that the server wrote."""
 
     connection: Connection
     owner: str | None = "root"
@@ -74,21 +74,21 @@ class Conversation:
     def at(cls, context: ServerContext, local: Endpoint = HERE, **answers: Any) -> "Conversation":
         return cls(Connection(context, lambda: local), **answers)
 
-    def hear(self, received: bytes) -> bytes:
-        """Take bytes of the peer (b"" is its end) and return what the server says to them."""
+    def receive(self, received: bytes) -> bytes:
+        """Pass bytes from the peer (b"" at its end) and return the server's answer."""
         self.connection.receive_data(received)
-        return self.go_on()
+        return self.advance()
 
-    def go_on(self) -> bytes:
+    def advance(self) -> bytes:
         try:
             while not isinstance(event := self.connection.next_event(self.now_s), NeedData):
                 self._take(event)
                 if isinstance(event, ConnectionClosed | CommandReceived):
                     break
         finally:
-            said = self.connection.data_to_send()
-            self.sent += said
-        return said
+            sent = self.connection.data_to_send()
+            self.sent += sent
+        return sent
 
     def command(self) -> CommandReceived:
         last = self.events[-1] if self.events else None
@@ -97,9 +97,9 @@ class Conversation:
 
     def reply(self, message: bytes) -> bytes:
         self.connection.reply(message)
-        said = self.connection.data_to_send()
-        self.sent += said
-        return said
+        sent = self.connection.data_to_send()
+        self.sent += sent
+        return sent
 
     def _take(self, event: Event) -> None:
         match event:

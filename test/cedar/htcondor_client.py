@@ -1,4 +1,4 @@
-"""The official bindings as a client, in a process of their own: they keep sessions, and a bug may end the process."""
+"""The official bindings as a client in their own process, since they keep sessions and may crash."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from typing import Any
 
 TIMEOUT_S = 60
 
-# Sends the ad of standard input `times` times to an address and prints what came of each.
+# Sends the ad on standard input `times` times to an address and prints each outcome.
 _PROGRAM = """
 import json, sys
 import classad2
@@ -34,7 +34,7 @@ for _ in range(times):
     print(json.dumps({"reply": values, "code": code, "error": error}), flush=True)
 """
 
-# Asks whether this client may do what each of the given levels needs, as condor_ping does.
+# Queries the authorization for each of the given levels, as condor_ping does.
 _PING = """
 import json, sys
 import htcondor2
@@ -50,7 +50,7 @@ for level in sys.argv[2:]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """code: 0, or where it failed: 1 before, 2 while, 3 after the ad was sent."""
+    """code: 0, or 1, 2, 3 for a failure before, during or after sending the ad."""
 
     reply: dict[str, Any] | None
     code: int
@@ -92,7 +92,7 @@ class HTCondorClient:
         return [Outcome(line["reply"], line["code"]) for line in lines]
 
     def ping(self, address: str, levels: Sequence[str]) -> list[dict[str, str]]:
-        """What the server says about each level: an ad, each value as text; an empty one if it says no."""
+        """Return the server's ad for each level, with values as text; an empty one if denied."""
         return self._run(_PING, address, *levels)
 
     def _run(self, program: str, *arguments: str, stdin: str = "") -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Recorded conversations between HTCondor and HTCondor's protocol: see vectors/README.md."""
+"""Load recorded conversations of HTCondor's clients and daemons: see vectors/README.md."""
 
 import json
 from collections import defaultdict
@@ -36,7 +36,7 @@ class Recording:
 
     @property
     def frames(self) -> list[Frame]:
-        if self.cipher != AES:  # a frame each, some with a longer header
+        if self.cipher != AES:  # one frame each, some with a longer header
             return [Frame(sender, bytes.fromhex(text)) for sender, text in self.facts["frames"]]
         return [Frame(sender, raw) for sender, text in self.facts["frames"] for raw in _split(text)]
 
@@ -50,16 +50,16 @@ class Recording:
 
     @property
     def is_encrypted(self) -> bool:
-        """From the verdict on."""
+        """Whether messages are encrypted from the verdict on."""
         return self.cipher == AES or self.protection.encryption
 
     @property
     def protection(self) -> Protection:
-        """What is done with a legacy cipher's key."""
+        """The protection by a legacy cipher."""
         encryption, integrity = (self.facts.get(feature, "YES") == "YES" for feature in ("encryption", "integrity"))
         return Protection(self.cipher, self.session_key, encryption, integrity)
 
-    def take_up_key(self, channel: Channel, iv: bytes) -> None:
+    def use_key(self, channel: Channel, iv: bytes) -> None:
         if self.cipher == AES:
             channel.encrypt(self.session_key, iv)
         else:
@@ -69,34 +69,34 @@ class Recording:
         return b"".join(frame.raw for frame in self.frames if frame.sender == sender)
 
     def messages(self) -> list[tuple[Frame, bytes]]:
-        """Each frame with its text in clear (every message of the recordings is one frame)."""
+        """Return each frame with its decrypted text; in the recordings every message is one frame."""
         for clear in range(len(self.frames) + 1):
             try:
                 return list(self._read(clear))
             except PeerError:
-                continue  # encryption began at another frame
-        raise AssertionError(f"{self.name} does not verify, wherever encryption is taken to begin")
+                continue  # encryption starts at another frame
+        raise AssertionError(f"{self.name} does not verify with any start of encryption")
 
     def random(self) -> "Recorded":
-        """The random bytes that the recorded server drew."""
+        """Return the random bytes of the recorded server."""
         recorded = Recorded()
         facts = self.facts
         if scalar := facts.get("server_ecdh_priv"):
-            recorded.draws(int(scalar, 16).to_bytes(32, "big"))
+            recorded.add(int(scalar, 16).to_bytes(32, "big"))
         if iv := facts.get("server_iv"):
-            recorded.draws(bytes.fromhex(iv))
+            recorded.add(bytes.fromhex(iv))
         if proof := facts["ctx"].get("fs"):
-            recorded.draws(bytes("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".index(character) for character in proof[0][-10:-1]))
+            recorded.add(bytes("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".index(character) for character in proof[0][-10:-1]))
         if akep2 := facts["ctx"].get("akep2"):
-            recorded.draws(bytes.fromhex(akep2["rb"]))
+            recorded.add(bytes.fromhex(akep2["rb"]))
         return recorded
 
     def _read(self, clear: int) -> Iterator[tuple[Frame, bytes]]:
         server, client = Channel(PLENTY), Channel(PLENTY)
         for number, frame in enumerate(self.frames):
             if number == clear:
-                self.take_up_key(server, bytes(16))
-                self.take_up_key(client, bytes(16))
+                self.use_key(server, bytes(16))
+                self.use_key(client, bytes(16))
             reader, writer = (server, client) if frame.sender == CLIENT else (client, server)
             reader.receive(frame.raw)
             text = reader.next_message()
@@ -108,16 +108,16 @@ class Recording:
 
 
 class Recorded:
-    """A source of randomness that gives what was recorded, by length, in order."""
+    """A source of the recorded random bytes, by length, in order."""
 
     def __init__(self) -> None:
         self._by_length: dict[int, list[bytes]] = defaultdict(list)
 
-    def draws(self, value: bytes) -> None:
+    def add(self, value: bytes) -> None:
         self._by_length[len(value)].append(value)
 
     def and_then(self, other: Callable[[int], bytes]) -> Callable[[int], bytes]:
-        """What was recorded, and from the other source when that is used up."""
+        """Return a source that continues with `other` after the recorded bytes."""
         return lambda length: self(length) if self._by_length[length] else other(length)
 
     def __call__(self, length: int) -> bytes:
@@ -129,7 +129,7 @@ def load(name: str) -> Recording:
 
 
 def kdf() -> dict[str, Any]:
-    """The key schedule of tokens, worked through."""
+    """Load the recorded key schedule of a token."""
     found: dict[str, Any] = json.loads((VECTORS / "kdf.json").read_text())
     return found
 

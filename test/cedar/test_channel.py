@@ -1,4 +1,4 @@
-"""Frames that end too early, are too large, are no frames, or are not the peer's."""
+"""Truncated, oversized, malformed and forged frames."""
 
 import pytest
 
@@ -10,19 +10,19 @@ from test.cedar.client import Client, established
 from test.cedar.conversation import Conversation, server
 
 
-def test_a_peer_that_leaves_between_messages_has_only_left() -> None:
+def test_closing_between_messages_is_not_an_error() -> None:
     conversation = Conversation.at(server())
-    conversation.hear(b"")
-    conversation.go_on()
+    conversation.receive(b"")
+    conversation.advance()
     assert conversation.events == [ConnectionClosed(), ConnectionClosed()]
 
 
-def test_a_peer_that_leaves_within_a_message_is_an_error_that_stays() -> None:
+def test_closing_within_a_message_is_a_permanent_error() -> None:
     conversation = Conversation.at(server())
-    conversation.hear(b"\x01\0\0")
+    conversation.receive(b"\x01\0\0")
     for _ in range(2):
         with pytest.raises(MalformedMessage, match="in the middle of a message"):
-            conversation.hear(b"")
+            conversation.receive(b"")
 
 
 @pytest.mark.parametrize(
@@ -38,39 +38,39 @@ def test_a_peer_that_leaves_within_a_message_is_an_error_that_stays() -> None:
         bytes.fromhex("01ffffffff"),
     ],
 )
-def test_what_is_no_frame_is_refused_by_its_first_bytes(received: bytes) -> None:
+def test_a_malformed_frame_is_refused_by_its_header(received: bytes) -> None:
     with pytest.raises(MalformedMessage, match="malformed frame"):
-        Conversation.at(server()).hear(received)
+        Conversation.at(server()).receive(received)
 
 
-def test_a_stranger_cannot_announce_a_large_message() -> None:
+def test_an_unknown_peer_cannot_announce_a_large_message() -> None:
     with pytest.raises(TooLarge):
-        Conversation.at(server()).hear(bytes.fromhex("0000100000"))
+        Conversation.at(server()).receive(bytes.fromhex("0000100000"))
 
 
-def test_a_stranger_cannot_send_a_large_message_in_small_frames() -> None:
+def test_an_unknown_peer_cannot_send_a_large_message_in_small_frames() -> None:
     conversation = Conversation.at(server(limits=Limits(handshake_message_bytes=1000)))
     frame = bytes.fromhex("0000000064") + bytes(100)
-    conversation.hear(frame * 10)
+    conversation.receive(frame * 10)
     with pytest.raises(TooLarge):
-        conversation.hear(frame)
+        conversation.receive(frame)
 
 
-def test_an_authenticated_peer_may_send_as_much_as_the_limit_says() -> None:
+def test_an_authenticated_peer_may_send_up_to_its_limit() -> None:
     conversation = Conversation.at(server(limits=Limits(command_message_bytes=3_000_000)))
     client, _ = established(conversation, CA_CMD)
-    client.say(client.message().ad({"Payload": "x" * 2_900_000}))
+    client.send(client.message().ad({"Payload": "x" * 2_900_000}))
     assert len(str(conversation.command().payload.ad()["Payload"])) == 2_900_000  # type: ignore[union-attr]
     client, _ = established(Conversation.at(server(limits=Limits(command_message_bytes=3_000_000))), CA_CMD)
     with pytest.raises(TooLarge):
-        client.say(client.message().ad({"Payload": "x" * 3_000_000}))
+        client.send(client.message().ad({"Payload": "x" * 3_000_000}))
 
 
 @pytest.mark.parametrize("count", [101, 2**31, 2**63 - 1, -1, -(2**63)])
-def test_a_greeting_that_announces_too_many_attributes_is_refused(count: int) -> None:
+def test_a_handshake_ad_that_announces_too_many_attributes_is_refused(count: int) -> None:
     client = Client(Conversation.at(server()))
     with pytest.raises(PeerError, match="attributes"):
-        client.say(client.message().integer(DC_AUTHENTICATE).integer(count))
+        client.send(client.message().integer(DC_AUTHENTICATE).integer(count))
 
 
 def _frames(client: Client, count: int) -> list[bytes]:
@@ -81,62 +81,62 @@ def _frames(client: Client, count: int) -> list[bytes]:
     return frames
 
 
-def test_frames_that_were_repeated_are_refused() -> None:
+def test_replayed_frames_are_refused() -> None:
     client, _ = established(Conversation.at(server()))
     first, second = _frames(client, 2)
-    client.conversation.hear(first)
-    client.conversation.hear(second)
+    client.conversation.receive(first)
+    client.conversation.receive(second)
     with pytest.raises(Tampered):
-        client.conversation.hear(second)
+        client.conversation.receive(second)
 
 
 def test_frames_out_of_order_are_refused() -> None:
     client, _ = established(Conversation.at(server()))
     first, second, third = _frames(client, 3)
-    client.conversation.hear(first)
+    client.conversation.receive(first)
     with pytest.raises(Tampered):
-        client.conversation.hear(third + second)
+        client.conversation.receive(third + second)
 
 
 @pytest.mark.parametrize("position", [0, 5, 25, -1])
-def test_changed_frames_are_refused(position: int) -> None:
+def test_modified_frames_are_refused(position: int) -> None:
     client, _ = established(Conversation.at(server()))
     frame = bytearray(_frames(client, 1)[0])
     frame[position] ^= 2
     with pytest.raises(PeerError):
-        client.conversation.hear(bytes(frame))
+        client.conversation.receive(bytes(frame))
 
 
 def test_a_clear_or_short_frame_in_an_encrypted_session_is_refused() -> None:
     for body in (b"\0" * 8, b"x", b"y" * 100):
         client, _ = established(Conversation.at(server()))
         with pytest.raises(PeerError):
-            client.conversation.hear(bytes([1]) + len(body).to_bytes(4, "big") + body)
+            client.conversation.receive(bytes([1]) + len(body).to_bytes(4, "big") + body)
 
 
-def test_what_was_said_in_clear_is_bound_to_the_first_encrypted_frame() -> None:
+def test_the_first_encrypted_frame_authenticates_the_bytes_in_clear() -> None:
     client = Client(Conversation.at(server()))
-    client.greet({"Authentication": "NEVER", "AuthenticationNew": "NEVER"})
-    answer = client.hear_ad()
-    client.channel.send(b"something that the server has never heard")
+    client.start({"Authentication": "NEVER", "AuthenticationNew": "NEVER"})
+    answer = client.receive_ad()
+    client.channel.send(b"something that the server has not received")
     client.channel.data_to_send()
     client.encrypt(answer)
     client.channel.send(client.message().integer(DC_NOP).body())
     with pytest.raises(Tampered):
-        client.conversation.hear(client.channel.data_to_send())
+        client.conversation.receive(client.channel.data_to_send())
 
 
-def test_a_reply_of_several_megabytes_goes_out_in_frames_of_at_most_one() -> None:
+def test_a_reply_of_several_megabytes_is_sent_in_frames_of_at_most_one() -> None:
     conversation = Conversation.at(server())
     client, _ = established(conversation)
     reply = bytes(range(256)) * 4096 * 3
-    said = conversation.reply(reply)
+    sent = conversation.reply(reply)
     lengths = []
     position = 0
-    while position < len(said):
-        length = int.from_bytes(said[position + 1 : position + 5], "big")
+    while position < len(sent):
+        length = int.from_bytes(sent[position + 1 : position + 5], "big")
         lengths.append(length)
         position += 5 + length
     assert max(lengths) <= 1024 * 1024
-    client.channel.receive(said)
+    client.channel.receive(sent)
     assert client.channel.next_message() == reply

@@ -1,4 +1,4 @@
-"""ClassAds: what is read, what is written, and what is refused."""
+"""ClassAds are read and written as HTCondor does; everything else is refused."""
 
 import string
 import time
@@ -11,7 +11,7 @@ from annexd.cedar.classad import AdLimits, AdReader, Scalar, Value, line_of
 from annexd.cedar.errors import MalformedMessage, PeerError, TooLarge
 from annexd.cedar.message import MessageReader, MessageWriter
 
-QUICKLY_S = 10.0  # of this thread; what is quadratic in 4 MB takes hours
+QUICKLY_S = 10.0  # of this thread; quadratic time for 4 MB takes hours
 
 
 def _read(expression: str, limits: AdLimits | None = None) -> Value:
@@ -75,7 +75,7 @@ def test_literals_lists_and_nested_ads_are_read(expression: str, value: Value) -
         "٣", "1" * 500, "0." + "1" * 500, '"', '"abc', 'abc"', "'x'", "/* */ 1", "$$(x)", "1;2", "\x00", "= 1",
     ],
 )  # fmt: skip
-def test_anything_else_is_refused_by_the_name_of_the_attribute(expression: str) -> None:
+def test_anything_else_is_refused_with_the_name_of_the_attribute(expression: str) -> None:
     with pytest.raises(MalformedMessage, match="attribute A is not a plain value"):
         _read(expression)
 
@@ -93,10 +93,10 @@ def test_a_line_without_a_name_is_refused(line: str) -> None:
         AdReader(AdLimits()).line(line)
 
 
-def test_an_attribute_that_is_there_twice_is_refused_whatever_its_case() -> None:
+def test_a_duplicate_attribute_is_refused_regardless_of_case() -> None:
     reader = AdReader(AdLimits())
     reader.line("User = 1")
-    with pytest.raises(MalformedMessage, match="twice"):
+    with pytest.raises(MalformedMessage, match="duplicated"):
         reader.line("USER = 1")
 
 
@@ -142,14 +142,14 @@ def test_the_number_of_values_is_bounded_over_the_whole_ad() -> None:
         reader.line("C = 1")
 
 
-def test_what_stands_behind_an_ad_makes_up_for_nothing_in_it() -> None:
+def test_strings_after_an_ad_do_not_make_up_for_a_malformed_line() -> None:
     text = MessageWriter(encrypted=False).integer(2).string("A = 1").string("rubbish").string("B = 2").string("").body()
-    with pytest.raises(MalformedMessage, match="not of the form"):
+    with pytest.raises(MalformedMessage, match="does not have the form"):
         MessageReader(text, encrypted=False).handshake_ad()
 
 
 @pytest.mark.parametrize("expression", ["{}", "[]", "{ 1 }", "x", "1+1"])
-def test_before_authentication_not_even_lists_are_read(expression: str) -> None:
+def test_a_handshake_ad_cannot_contain_lists_or_expressions(expression: str) -> None:
     text = MessageWriter(encrypted=False).integer(1).string(f"A = {expression}").string("").string("").body()
     with pytest.raises(MalformedMessage, match="numbers, strings, booleans and UNDEFINED are accepted"):
         MessageReader(text, encrypted=False).handshake_ad()
@@ -180,7 +180,7 @@ def test_flat_values_are_written_as_htcondor_writes_them(value: Scalar, line: st
     assert line_of("A", value) == line
 
 
-def test_an_integer_that_htcondor_cannot_hold_is_not_written() -> None:
+def test_an_integer_beyond_64_bits_is_not_written() -> None:
     with pytest.raises(ValueError, match="64 bits"):
         line_of("A", 2**63)
 
@@ -193,7 +193,7 @@ _SCALARS = st.none() | st.booleans() | _INTEGERS | _REALS | _TEXTS.filter(lambda
 
 
 @given(st.dictionaries(_NAMES, _SCALARS, max_size=20), st.booleans())
-def test_what_is_written_is_read_again(ad: dict[str, Scalar], encrypted: bool) -> None:
+def test_written_ads_are_read_back(ad: dict[str, Scalar], encrypted: bool) -> None:
     unique = {name.lower(): value for name, value in ad.items()}
     body = MessageWriter(encrypted=encrypted).ad(unique).body()
     reader = MessageReader(body, encrypted=encrypted)

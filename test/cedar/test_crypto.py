@@ -1,4 +1,4 @@
-"""AES-GCM over frames, by known answers."""
+"""AES-GCM over frames, with known answers."""
 
 import hashlib
 
@@ -16,7 +16,7 @@ IV = bytes(range(16))
 HEADER = bytes.fromhex("0100000010")
 
 
-def said(*frames: bytes) -> Transcript:
+def transcript_of(*frames: bytes) -> Transcript:
     transcript = Transcript()
     for frame in frames:
         transcript.add(frame)
@@ -40,7 +40,7 @@ def test_the_counter_wraps_around_within_the_four_bytes() -> None:
 
 
 def test_only_the_first_frame_carries_the_iv_and_the_transcripts() -> None:
-    encryptor, decryptor = Encryptor(KEY, IV, said(b"said")), Decryptor(KEY, said(b"said"))
+    encryptor, decryptor = Encryptor(KEY, IV, transcript_of(b"clear")), Decryptor(KEY, transcript_of(b"clear"))
     assert encryptor.overhead == 32
     first = encryptor.encrypt(HEADER, b"one")
     assert first.startswith(IV)
@@ -51,12 +51,12 @@ def test_only_the_first_frame_carries_the_iv_and_the_transcripts() -> None:
 
 @pytest.mark.parametrize(
     ("transcript", "header", "key"),
-    [(b"other", HEADER, KEY), (b"said", b"\0" + HEADER[1:], KEY), (b"said", HEADER, Secret(b"k" * 32))],
+    [(b"other", HEADER, KEY), (b"clear", b"\0" + HEADER[1:], KEY), (b"clear", HEADER, Secret(b"k" * 32))],
 )
 def test_another_transcript_header_or_key_does_not_verify(transcript: bytes, header: bytes, key: Secret) -> None:
-    body = Encryptor(KEY, IV, said(b"said")).encrypt(HEADER, b"text")
+    body = Encryptor(KEY, IV, transcript_of(b"clear")).encrypt(HEADER, b"text")
     with pytest.raises(Tampered):
-        Decryptor(key, said(transcript)).open(header, body)
+        Decryptor(key, transcript_of(transcript)).open(header, body)
 
 
 @pytest.mark.parametrize("length", [0, 1, 15, 16, 31])
@@ -65,13 +65,13 @@ def test_a_frame_shorter_than_iv_and_tag_is_refused(length: int) -> None:
         Decryptor(KEY).open(HEADER, bytes(length))
 
 
-def test_a_silent_direction_counts_as_zeros() -> None:
-    assert said().digest() == bytes(32)
-    assert said(b"x").digest() != bytes(32)
+def test_the_digest_of_an_unused_direction_is_zeros() -> None:
+    assert transcript_of().digest() == bytes(32)
+    assert transcript_of(b"x").digest() != bytes(32)
 
 
-def test_a_transcript_is_one_hash_however_much_was_said_and_whenever_it_is_asked() -> None:
-    transcript = said(b"a" * 4000, b"b" * 4000, b"c")
+def test_a_transcript_hashes_all_frames_whenever_it_is_read() -> None:
+    transcript = transcript_of(b"a" * 4000, b"b" * 4000, b"c")
     assert transcript.digest() == hashlib.sha256(b"a" * 4000 + b"b" * 4000 + b"c").digest()
     transcript.add(b"d")
     assert transcript.digest() == hashlib.sha256(b"a" * 4000 + b"b" * 4000 + b"cd").digest()
@@ -89,12 +89,12 @@ def test_the_session_key_is_that_of_the_recorded_exchange(name: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "!", "AA==", "BGsX0fLhLEJH", None, 5, "A" * 88, "BAAA" + "A" * 84, "é"])
-def test_what_is_no_point_of_the_curve_is_refused(text: object) -> None:
+def test_an_invalid_public_key_is_refused(text: object) -> None:
     with pytest.raises(MalformedMessage, match="no usable ECDHPublicKey"):
         peer_public_key(text)
 
 
-def test_a_secret_shows_itself_only_when_asked() -> None:
+def test_a_secret_is_shown_only_by_reveal() -> None:
     secret = Secret(b"hunter2")
     assert repr(secret) == str(secret) == f"{secret}" == "<redacted>"
     assert secret.reveal() == b"hunter2"

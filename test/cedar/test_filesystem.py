@@ -1,4 +1,4 @@
-"""FS: a directory proves who the peer is, and only to the daemon that it meant."""
+"""FS: a directory proves the peer's user, only to the intended daemon."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ from test.cedar.conversation import Conversation, server
 BEHIND_SHARED_PORT = Endpoint("127.0.0.1", 9618, "annexd_1_ca11")
 
 
-def _asked(local: Endpoint, extension: str, *, made: int = 0, **changes: Any) -> tuple[int, Client]:
+def _prove(local: Endpoint, extension: str, *, made: int = 0, **changes: Any) -> tuple[int, Client]:
     client = Client(Conversation.at(server(**changes), local))
-    client.greet()
-    client.hear_ad()
+    client.start()
+    client.receive_ad()
     assert client.offer(FS) == FS
     return client.pass_fs(extension, made), client
 
@@ -31,8 +31,8 @@ def _asked(local: Endpoint, extension: str, *, made: int = 0, **changes: Any) ->
         (BEHIND_SHARED_PORT, "public.example.org:9618?sock=annexd_1_ca11"),
     ],
 )
-def test_a_directory_for_this_daemon_is_looked_at(local: Endpoint, extension: str) -> None:
-    result, client = _asked(local, extension, advertised=("public.example.org:9618",))
+def test_a_directory_for_this_daemon_is_checked(local: Endpoint, extension: str) -> None:
+    result, client = _prove(local, extension, advertised=("public.example.org:9618",))
     assert result == 0
     question = client.conversation.questions[0]
     assert isinstance(question, NeedFilesystemProof)
@@ -53,14 +53,14 @@ def test_a_directory_for_this_daemon_is_looked_at(local: Endpoint, extension: st
         (Endpoint("127.0.0.1", 9618), "x"),
     ],
 )
-def test_a_directory_for_another_daemon_is_not_even_looked_at(local: Endpoint, extension: str) -> None:
-    result, client = _asked(local, extension)
+def test_a_directory_for_another_daemon_is_not_even_checked(local: Endpoint, extension: str) -> None:
+    result, client = _prove(local, extension)
     assert result == -1
     assert not client.conversation.questions
 
 
 def test_a_peer_that_could_not_make_the_directory_proves_nothing() -> None:
-    result, client = _asked(Endpoint("127.0.0.1", 9618), "", made=-1)
+    result, client = _prove(Endpoint("127.0.0.1", 9618), "", made=-1)
     assert result == -1
     assert not client.conversation.questions
 
@@ -76,25 +76,23 @@ def test_a_peer_that_could_not_make_the_directory_proves_nothing() -> None:
         ("alice", {"canonical_user": lambda *_: "bob@example.org"}, "bob@example.org"),
     ],
 )
-def test_the_owner_becomes_a_user_of_the_domain_unless_the_map_says_otherwise(
-    owner: str, changes: dict[str, Any], user: str
-) -> None:
+def test_the_owner_becomes_a_user_of_the_domain_unless_mapped(owner: str, changes: dict[str, Any], user: str) -> None:
     conversation = Conversation.at(server(**changes), owner=owner)
     client = Client(conversation)
-    client.greet()
-    client.hear_ad()
+    client.start()
+    client.receive_ad()
     client.offer(FS)
     client.pass_fs()
     assert conversation.command().identity.user == user
 
 
-def test_every_directory_has_another_name() -> None:
+def test_every_directory_has_a_unique_name() -> None:
     context = server()
     names = set()
     for _ in range(20):
         client = Client(Conversation.at(context))
-        client.greet()
-        client.hear_ad()
+        client.start()
+        client.receive_ad()
         client.offer(FS)
-        names.add(client.hear().string())
+        names.add(client.receive().string())
     assert len(names) == 20

@@ -1,4 +1,4 @@
-"""IDTOKENS: what proves a user, and everything that does not."""
+"""IDTOKENS: valid tokens authenticate, all others are refused."""
 
 import base64
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ from test.cedar.conversation import Conversation, server
 from test.cedar.recording import kdf
 from test.cedar.tokens import CLAIMS, HEADER, POOL_KEY, base64url, unsigned
 
-EXP = 1795360300  # the conversation's "now"
+EXP = 1795360300  # the current time of the conversation
 
 
 def _client(**changes: Any) -> Client:
     client = Client(Conversation.at(server(**changes), keys={"POOL": POOL_KEY}))
-    client.greet()
-    client.hear_ad()
+    client.start()
+    client.receive_ad()
     assert client.offer(TOKEN) == TOKEN
     return client
 
@@ -41,14 +41,14 @@ def _header(**changes: Any) -> str:
 
 
 def _spelled(claim: bytes) -> str:
-    """A token with a claim that json.dumps would not write."""
+    """Make a token with a claim that json.dumps cannot write."""
     text = unsigned()
     header, _, claims = text.partition(".")
     whole = base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4))
     return f"{header}.{base64url(whole[:-1] + b', ' + claim + b'}')}"
 
 
-# --- what works
+# --- valid tokens
 
 
 def test_the_key_schedule_is_that_of_htcondor() -> None:
@@ -62,14 +62,14 @@ def test_the_key_schedule_is_that_of_htcondor() -> None:
     assert client_proof(key, vector["A"], rb).hex() == vector["hk_hex"]
 
 
-def test_only_the_pool_key_is_doubled_and_only_as_a_password_does_it_end_at_a_nul() -> None:
+def test_only_the_pool_key_is_doubled_and_it_ends_at_a_nul_only_as_a_password() -> None:
     scrambled = bytes(byte ^ mask for byte, mask in zip(b"ab\0c", b"\xde\xad\xbe\xef", strict=True))
     assert signing_secret("other", scrambled) == Secret(b"ab\0c")
     assert signing_secret("POOL", scrambled) == Secret(b"ab\0cab\0c")
     assert signing_secret("POOL", scrambled, pool_key_is_password=True) == Secret(b"abab")
 
 
-def test_who_knows_the_signature_is_the_tokens_subject() -> None:
+def test_a_peer_that_knows_the_signature_is_the_tokens_subject() -> None:
     client, token = _client(), _claims(scope="condor:/READ,condor:/WRITE openid")
     client.finish_token(token, client.begin_token(token))
     identity = client.conversation.command().identity
@@ -107,8 +107,8 @@ def test_a_subject_without_a_domain_is_a_user_without_a_domain() -> None:
 )
 def test_older_clients_know_the_server_by_its_older_name(version: str, name: str) -> None:
     client = Client(Conversation.at(server(), keys={"POOL": POOL_KEY}))
-    client.greet({"RemoteVersion": f"$CondorVersion: {version} 2023-01-01 $"})
-    client.hear_ad()
+    client.start({"RemoteVersion": f"$CondorVersion: {version} 2023-01-01 $"})
+    client.receive_ad()
     client.offer(TOKEN)
     answer = client.begin_token(unsigned())
     answer.raw(16)
@@ -118,7 +118,7 @@ def test_older_clients_know_the_server_by_its_older_name(version: str, name: str
 
 
 @pytest.mark.parametrize("token", [_claims(exp=EXP + 1), _claims(nbf=2**40), _claims(iat=2**40), _claims(aud="x")])
-def test_what_htcondor_does_not_check_is_not_checked_here(token: str) -> None:
+def test_claims_that_htcondor_ignores_are_ignored(token: str) -> None:
     client = _client()
     client.finish_token(token, client.begin_token(token))
     assert client.conversation.command().identity.user == "alice@annex.test"
@@ -127,8 +127,8 @@ def test_what_htcondor_does_not_check_is_not_checked_here(token: str) -> None:
 def test_a_session_ends_with_the_token_that_made_it() -> None:
     context = server()
     client = Client(Conversation.at(context, keys={"POOL": POOL_KEY}))
-    client.greet()
-    client.hear_ad()
+    client.start()
+    client.receive_ad()
     client.offer(TOKEN)
     token = _claims(exp=EXP + 10)
     client.finish_token(token, client.begin_token(token))
@@ -137,7 +137,7 @@ def test_a_session_ends_with_the_token_that_made_it() -> None:
     assert not context.sessions.find(session_id, EXP + 10)
 
 
-# --- what does not
+# --- invalid tokens
 
 BAD: Mapping[str, str] = {
     "no algorithm": unsigned({"kid": "POOL"}),
@@ -168,7 +168,7 @@ BAD: Mapping[str, str] = {
     "expiry is true": _claims(exp=True),
     "expiry is too far": _claims(exp=10**30),
     "expiry is infinite": _spelled(b'"exp": 1e999'),
-    "expiry is no number": _spelled(b'"exp": NaN'),
+    "expiry is not a number": _spelled(b'"exp": NaN'),
     "empty": "",
     "one part": "abc",
     "three parts": unsigned() + ".c2lnbmF0dXJl",
@@ -184,7 +184,7 @@ BAD: Mapping[str, str] = {
 
 
 @pytest.mark.parametrize("token", BAD.values(), ids=BAD.keys())
-def test_a_bad_token_is_refused_before_the_client_may_believe_in_it(token: str) -> None:
+def test_a_bad_token_is_refused_in_the_second_message(token: str) -> None:
     client = _client()
     refusal = client.begin_token(token)
     assert [refusal.integer(), refusal.integer(), refusal.string()] == [-1, 0, ""]
@@ -194,21 +194,21 @@ def test_a_bad_token_is_refused_before_the_client_may_believe_in_it(token: str) 
 
 
 @pytest.mark.parametrize("token", [token for name, token in BAD.items() if "key id" not in name])
-def test_no_key_is_read_for_a_token_that_cannot_be_accepted(token: str) -> None:
+def test_no_key_is_read_for_an_unacceptable_token(token: str) -> None:
     client = _client()
     client.begin_token(token)
     assert not any(isinstance(question, NeedSigningKey) for question in client.conversation.questions)
 
 
 @pytest.mark.parametrize(("iat", "accepted"), [(EXP - 100, True), (EXP - 101, False), (None, False)])
-def test_with_a_maximum_age_a_token_must_say_that_it_is_young(iat: int | None, accepted: bool) -> None:
+def test_with_a_maximum_age_a_token_needs_a_recent_iat(iat: int | None, accepted: bool) -> None:
     claims = {**_without("iat"), **({"iat": iat} if iat else {})}
     client = _client(max_token_age_s=100)
     status = client.begin_token(unsigned(claims=claims)).integer()
     assert (status == 0) is accepted
 
 
-def test_a_revoked_token_is_refused_before_the_client_may_believe_in_it() -> None:
+def test_a_revoked_token_is_refused_in_the_second_message() -> None:
     seen: list[Mapping[str, object]] = []
 
     def is_revoked(claims: Mapping[str, object]) -> bool:
@@ -230,7 +230,7 @@ def _fall_back(client: Client) -> None:
 def test_after_a_bad_token_another_method_may_be_tried_but_not_the_same() -> None:
     client = _client()
     client.begin_token(BAD["algorithm none"])
-    client.say(client.message().integer(-1).integer(0).string("").integer(0).integer(0))
+    client.send(client.message().integer(-1).integer(0).string("").integer(0).integer(0))
     _fall_back(client)
 
 
@@ -252,7 +252,7 @@ def test_a_proof_for_another_nonce_proves_nothing() -> None:
     assert server_nonce_of(client.begin_token(token)) != nonce
     proof = client_proof(Secret(b"x" * 32), "alice@annex.test", nonce)
     message = client.message().integer(0).integer(16).string("alice@annex.test")
-    client.say(message.integer(256).raw(nonce).integer(20).raw(proof))
+    client.send(message.integer(256).raw(nonce).integer(20).raw(proof))
     _fall_back(client)
 
 
@@ -261,17 +261,17 @@ def test_a_nonce_of_another_length_is_refused(nonce: bytes) -> None:
     assert _client().begin_token(unsigned(), nonce=nonce).integer() == -1
 
 
-def test_a_client_that_finds_the_servers_proof_wrong_falls_back() -> None:
+def test_a_client_that_rejects_the_servers_proof_may_fall_back() -> None:
     client = _client()
     client.begin_token(unsigned())
-    client.say(client.message().integer(-1).integer(0).string("").integer(0).integer(0))
+    client.send(client.message().integer(-1).integer(0).string("").integer(0).integer(0))
     _fall_back(client)
 
 
-def test_the_reason_is_for_the_log_and_not_for_the_peer() -> None:
+def test_the_reason_is_logged_and_not_sent_to_the_peer() -> None:
     client = _client()
     client.begin_token(BAD["expired"])
-    client.say(client.message().integer(-1).integer(0).string("").integer(0).integer(0))
+    client.send(client.message().integer(-1).integer(0).string("").integer(0).integer(0))
     with pytest.raises(AuthenticationFailed) as caught:
         client.offer(TOKEN)
     assert "IDTOKENS: the token has expired" in str(caught.value)
@@ -279,8 +279,8 @@ def test_the_reason_is_for_the_log_and_not_for_the_peer() -> None:
 
 
 @pytest.mark.parametrize("length", [-1, 257, 2**31, 2**62])
-def test_lengths_that_lie_are_refused(length: int) -> None:
+def test_wrong_lengths_are_refused(length: int) -> None:
     client = _client()
     message = client.message().integer(0).integer(16).string("alice@annex.test").string(unsigned())
     with pytest.raises(MalformedMessage):
-        client.say(message.integer(length).raw(NONCE))
+        client.send(message.integer(length).raw(NONCE))

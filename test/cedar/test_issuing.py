@@ -1,16 +1,16 @@
-"""A token that annexd makes is HTCondor's: its own server takes it, and it is the same each time."""
+"""Tokens made by annexd are valid for HTCondor, and reproducible."""
 
 from annexd.cedar.issuing import issue
 from annexd.cedar.token import parse_token
 from test.cedar.tokens import CLAIMS, POOL_KEY, base64url, signature
 
 
-def test_the_token_says_what_it_was_told_to_say() -> None:
+def test_the_token_has_the_given_claims() -> None:
     token = parse_token(issue(CLAIMS, "POOL", POOL_KEY).rpartition(".")[0])
     assert (token.algorithm, token.key_id, token.claims) == ("HS256", "POOL", CLAIMS)
 
 
-def test_it_is_signed_as_condor_token_create_signs() -> None:
+def test_the_signature_is_that_of_condor_token_create() -> None:
     text, _, signed = issue(CLAIMS, "POOL", POOL_KEY).rpartition(".")
     assert signed == base64url(signature(text))
 

@@ -1,4 +1,4 @@
-"""BLOWFISH and 3DES with MD5: see also the recordings, which hold their bytes."""
+"""BLOWFISH and 3DES with MD5; test_recordings.py has recorded bytes."""
 
 import hashlib
 from itertools import pairwise
@@ -39,7 +39,7 @@ EVERY = pytest.mark.parametrize(
     ids=lambda each: f"{each.cipher}{' encrypted' * each.encryption}{' signed' * each.integrity}",
 )
 BOTH = Protection(BLOWFISH, KEY, encryption=True, integrity=True)
-WISH = {True: "REQUIRED", False: "NEVER"}
+REQUIREMENT = {True: "REQUIRED", False: "NEVER"}
 
 
 def pair(protection: Protection) -> tuple[Channel, Channel]:
@@ -49,7 +49,7 @@ def pair(protection: Protection) -> tuple[Channel, Channel]:
     return ours, theirs
 
 
-def heard(channel: Channel, wire: bytes) -> bytes | None:
+def receive(channel: Channel, wire: bytes) -> bytes | None:
     channel.receive(wire)
     return channel.next_message()
 
@@ -60,24 +60,22 @@ def test_messages_of_any_size_arrive_in_order_and_in_both_directions(protection:
     for text in (b"x", b"12345678" * 3, bytes(MAX_PLAIN_BYTES + 5), b"last"):
         for sender, receiver in ((ours, theirs), (theirs, ours)):
             sender.send(text)
-            assert heard(receiver, sender.data_to_send()) == text
+            assert receive(receiver, sender.data_to_send()) == text
 
 
 @given(st.binary(min_size=1, max_size=200), st.lists(st.integers(1, 50)), st.sampled_from(PROTECTIONS))
-def test_a_message_is_read_however_its_sender_cut_it_into_frames(
-    text: bytes, cuts: list[int], protection: Protection
-) -> None:
+def test_a_message_is_read_from_frames_of_any_sizes(text: bytes, cuts: list[int], protection: Protection) -> None:
     sealer, (channel, _) = legacy.Sealer(protection), pair(protection)
     positions = sorted({0, *(cut for cut in cuts if cut < len(text)), len(text)})
     pieces = [text[start:end] for start, end in pairwise(positions)]
     wire = b"".join(sealer.seal(number == len(pieces), piece) for number, piece in enumerate(pieces, 1))
     if len(pieces) <= 16:
-        assert heard(channel, wire) == text
+        assert receive(channel, wire) == text
 
 
 @pytest.mark.parametrize("cipher", [BLOWFISH, TRIPLE_DES])
-def test_each_message_begins_the_stream_anew(cipher: str) -> None:
-    """As HTCondor's do, in both directions: so equal messages look equal."""
+def test_each_message_restarts_the_cipher_stream(cipher: str) -> None:
+    """As in HTCondor, in both directions; so equal messages have equal ciphertexts."""
     channel, _ = pair(Protection(cipher, KEY, encryption=True, integrity=True))
     wires = []
     for _ in range(2):
@@ -94,14 +92,14 @@ def test_a_frame_with_one_bit_changed_does_not_verify(changed: int, encryption: 
     wire = bytearray(ours.data_to_send())
     wire[changed] ^= 1
     with pytest.raises(Tampered):
-        heard(theirs, bytes(wire))
+        receive(theirs, bytes(wire))
 
 
 def test_a_frame_of_another_key_does_not_verify() -> None:
     ours, _ = pair(Protection(BLOWFISH, Secret(bytes(24)), encryption=True, integrity=True))
     ours.send(b"text")
     with pytest.raises(Tampered):
-        heard(pair(BOTH)[1], ours.data_to_send())
+        receive(pair(BOTH)[1], ours.data_to_send())
 
 
 def test_the_mac_is_md5_of_the_key_and_the_bytes_on_the_wire() -> None:
@@ -120,8 +118,8 @@ def test_a_short_key_is_repeated_for_3des() -> None:
     assert sealer.seal(1, b"text")[HEADER.size :] == stream.update(b"text")
 
 
-def test_the_parts_of_a_file_stand_between_messages_in_one_stream() -> None:
-    """ReliSock::put_file without AES: no frames and no MAC; the stream goes on from part to part."""
+def test_file_parts_are_sent_between_messages_in_one_cipher_stream() -> None:
+    """ReliSock::put_file without AES: no frames, no MAC, one cipher stream for all parts."""
     channel, _ = pair(BOTH)
     channel.send(b"announcement")
     channel.data_to_send()
@@ -131,40 +129,40 @@ def test_the_parts_of_a_file_stand_between_messages_in_one_stream() -> None:
     assert reader.update(channel.data_to_send()) == b"first and second"
 
 
-def test_what_this_openssl_lacks_is_not_usable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cipher_that_openssl_lacks_is_not_usable(monkeypatch: pytest.MonkeyPatch) -> None:
     assert legacy.is_usable(TRIPLE_DES)
-    monkeypatch.setattr(legacy, "Blowfish", Unheard)
+    monkeypatch.setattr(legacy, "Blowfish", UnknownCipher)
     assert not legacy.is_usable(BLOWFISH)
 
 
-class Unheard(TripleDES):
+class UnknownCipher(TripleDES):
     """A cipher that no OpenSSL has."""
 
-    name = "unheard"
+    name = "unknown"
     block_size = 64
 
 
 # --- whole conversations
 
 
-def willing(**changes: Any) -> Conversation:
+def legacy_server(**changes: Any) -> Conversation:
     policy = dict.fromkeys(Level, SecurityPolicy(crypto_methods=CIPHERS))
     return Conversation.at(server(policy=policy, **changes))
 
 
-def wishes(protection: Protection) -> dict[str, str | int | float | bool | None]:
+def requirements(protection: Protection) -> dict[str, str | int | float | bool | None]:
     return {
         "CryptoMethods": protection.cipher,
-        "Encryption": WISH[protection.encryption],
-        "Integrity": WISH[protection.integrity],
+        "Encryption": REQUIREMENT[protection.encryption],
+        "Integrity": REQUIREMENT[protection.integrity],
     }
 
 
 @EVERY
-def test_an_order_in_a_new_session(protection: Protection) -> None:
-    client, _ = established(willing(), CA_AUTH_CMD, wishes(protection))
+def test_an_order_in_a_new_session_is_read_and_answered(protection: Protection) -> None:
+    client, _ = established(legacy_server(), CA_AUTH_CMD, requirements(protection))
     ad = {"ClaimId": "secret#1", "Text": "é", "_condor_priv1": "two"}
-    client.say(client.message().ad(ad))
+    client.send(client.message().ad(ad))
     _check_order(client, ad)
 
 
@@ -174,55 +172,55 @@ def _check_order(client: Client, ad: dict[str, str]) -> None:
     assert command.payload.ad() == ad
     command.payload.end()
     client.channel.receive(client.conversation.reply(client.conversation.connection.message().ad(ad).body()))
-    assert client.hear_ad() == ad
+    assert client.receive_ad() == ad
 
 
 @EVERY
 def test_another_command_on_the_same_connection_has_the_sessions_user(protection: Protection) -> None:
-    client, _ = established(willing(), wishes=wishes(protection))
-    client.conversation.go_on()
-    client.say(client.message().integer(CA_AUTH_CMD).ad({"A": "b"}))
+    client, _ = established(legacy_server(), requirements=requirements(protection))
+    client.conversation.advance()
+    client.send(client.message().integer(CA_AUTH_CMD).ad({"A": "b"}))
     command = client.conversation.command()
     assert command.command.number == CA_AUTH_CMD
     assert command.identity.user == "condor@annex.test"
 
 
 @EVERY
-def test_a_session_is_for_one_connection_and_its_client_is_told_so(protection: Protection) -> None:
-    """A frame of these ciphers can be said again, so it would show nothing: each connection authenticates."""
+def test_a_session_is_good_for_one_connection_only(protection: Protection) -> None:
+    """Frames of these ciphers can be replayed and prove nothing, so each connection authenticates."""
     sessions = SessionCache("a:1:1")
-    _, verdict = established(willing(sessions=sessions), CA_AUTH_CMD, wishes(protection))
+    _, verdict = established(legacy_server(sessions=sessions), CA_AUTH_CMD, requirements(protection))
     assert verdict["ValidCommands"] == str(DC_AUTHENTICATE), "no command of HTCondor's clients has this number"
-    thief = Client(willing(sessions=sessions))
+    thief = Client(legacy_server(sessions=sessions))
     with pytest.raises(UnprovedSession, match="no AES"):
         thief.name_session(verdict["Sid"], {"Command": CA_AUTH_CMD, "CryptoMethods": protection.cipher})
     assert b"SID_NOT_FOUND" in thief.conversation.sent
 
 
 @pytest.mark.parametrize("cipher", [BLOWFISH, TRIPLE_DES])
-def test_a_session_of_aes_is_not_taken_up_with_another_cipher(cipher: str) -> None:
+def test_an_aes_session_is_not_resumed_with_another_cipher(cipher: str) -> None:
     sessions = SessionCache("a:1:1")
-    _, verdict = established(willing(sessions=sessions))
-    thief = Client(willing(sessions=sessions))
+    _, verdict = established(legacy_server(sessions=sessions))
+    thief = Client(legacy_server(sessions=sessions))
     with pytest.raises(UnknownSession, match="no key for the peer's cipher"):
         thief.name_session(verdict["Sid"], {"Command": CA_AUTH_CMD, "CryptoMethods": cipher})
 
 
 @pytest.mark.parametrize("cipher", [BLOWFISH, TRIPLE_DES])
-def test_who_did_not_ask_for_a_legacy_cipher_is_not_given_one(cipher: str) -> None:
+def test_legacy_ciphers_are_used_only_if_configured(cipher: str) -> None:
     client = Client(Conversation.at(server()))
     with pytest.raises(PolicyMismatch, match="no cipher in common"):
-        client.greet({"CryptoMethods": cipher})
-    client = Client(willing())
-    client.greet({"CryptoMethods": f"{cipher},AES"})
-    assert client.hear_ad()["CryptoMethods"] == AES
+        client.start({"CryptoMethods": cipher})
+    client = Client(legacy_server())
+    client.start({"CryptoMethods": f"{cipher},AES"})
+    assert client.receive_ad()["CryptoMethods"] == AES
 
 
 @given(st.binary(min_size=1, max_size=300), st.sampled_from(PROTECTIONS))
-def test_any_bytes_after_the_key_are_messages_or_an_error_of_the_peer(received: bytes, protection: Protection) -> None:
-    client, _ = established(willing(), CA_AUTH_CMD, wishes(protection))
+def test_any_bytes_after_the_key_give_messages_or_a_peer_error(received: bytes, protection: Protection) -> None:
+    client, _ = established(legacy_server(), CA_AUTH_CMD, requirements(protection))
     try:
-        client.conversation.hear(received)
+        client.conversation.receive(received)
         if client.conversation.events:
             payload = client.conversation.command().payload
             assert payload is not None

@@ -1,4 +1,4 @@
-"""The primitives, as hexadecimal digits."""
+"""The encodings of the primitives, in hexadecimal."""
 
 from collections.abc import Callable
 from functools import partial
@@ -45,7 +45,7 @@ def test_strings_have_their_length_before_them_only_when_encrypted(value: str, e
 
 
 @pytest.mark.parametrize(("encrypted", "digits"), [(False, "ad"), (True, "0000000000000001ad")])
-def test_no_string_at_all_is_one_byte(encrypted: bool, digits: str) -> None:
+def test_a_null_string_is_one_byte(encrypted: bool, digits: str) -> None:
     assert MessageWriter(encrypted=encrypted).nullable_string(None).body().hex() == digits
     reader = MessageReader(bytes.fromhex(digits), encrypted=encrypted)
     assert reader.nullable_string() is None
@@ -71,13 +71,13 @@ def test_no_string_at_all_is_one_byte(encrypted: bool, digits: str) -> None:
         (True, "0000000000000003610000"),
     ],
 )
-def test_strings_without_their_end_are_refused(encrypted: bool, digits: str) -> None:
+def test_malformed_strings_are_refused(encrypted: bool, digits: str) -> None:
     with pytest.raises(MalformedMessage):
         MessageReader(bytes.fromhex(digits), encrypted=encrypted).string()
 
 
 @pytest.mark.parametrize("body", [b"", b"1234567"])
-def test_an_integer_cut_short_is_refused(body: bytes) -> None:
+def test_a_truncated_integer_is_refused(body: bytes) -> None:
     with pytest.raises(MalformedMessage, match="too short"):
         MessageReader(body, encrypted=False).integer()
 
@@ -88,7 +88,7 @@ def test_more_bytes_than_there_are_cannot_be_read(length: int) -> None:
         MessageReader(b"abc", encrypted=False).raw(length)
 
 
-def test_bytes_that_nobody_read_are_an_error() -> None:
+def test_unread_bytes_are_an_error() -> None:
     reader = MessageReader(b"abc", encrypted=False)
     reader.raw(2)
     assert reader.remaining == 1
@@ -103,21 +103,21 @@ def test_an_ad_that_announces_too_many_attributes_is_refused_before_they_are_rea
 
 
 @pytest.mark.parametrize("encrypted", [True, False])
-def test_a_private_attribute_behind_its_marker_is_read_like_any_other(encrypted: bool) -> None:
+def test_a_private_attribute_after_its_marker_is_read_like_any_other(encrypted: bool) -> None:
     message = MessageWriter(encrypted=encrypted).integer(2).string("A = 1").string("ZKM").string('ClaimId = "x"')
     reader = MessageReader(message.string("").string("").body(), encrypted=encrypted)
     assert reader.ad() == {"A": 1, "ClaimId": "x"}
     reader.end()
 
 
-def test_text_that_utf8_cannot_hold_is_replaced_and_a_nul_is_an_error() -> None:
+def test_text_that_utf8_cannot_encode_is_replaced_and_a_nul_is_an_error() -> None:
     assert MessageWriter(encrypted=False).string("a\udc80").body() == b"a?\0"
     with pytest.raises(ValueError, match="NUL"):
         MessageWriter(encrypted=False).string("a\0")
 
 
 @pytest.mark.parametrize("length", [0, 1, MAX_PLAIN_BYTES, MAX_PLAIN_BYTES + 1, 3 * MAX_PLAIN_BYTES])
-def test_a_message_is_cut_into_frames_of_which_the_last_says_so(length: int) -> None:
+def test_a_message_is_split_into_frames_and_the_last_is_flagged(length: int) -> None:
     cut = pieces(bytes(length))
     assert b"".join(piece for _, piece in cut) == bytes(length)
     assert [flag for flag, _ in cut] == [0] * (len(cut) - 1) + [1] * bool(length)

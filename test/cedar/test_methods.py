@@ -1,4 +1,4 @@
-"""CLAIMTOBE, ANONYMOUS and PASSWORD: what each makes of a peer, and what it does not."""
+"""CLAIMTOBE, ANONYMOUS and PASSWORD: the identities they give."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,14 +24,14 @@ PASSWORD_FACTS: Mapping[str, Any] = {"pool_password": Secret(b"opensesame")}
 def client_of(method: str, greeting: Mapping[str, Any] | None = None, **changes: Any) -> Client:
     policy = dict.fromkeys(Level, SecurityPolicy(methods=(method,)))
     client = Client(Conversation.at(server(policy=policy, **changes)))
-    client.greet({"AuthMethods": method, **(greeting or {})})
-    client.hear_ad()
+    client.start({"AuthMethods": method, **(greeting or {})})
+    client.receive_ad()
     return client
 
 
 def identity(client: Client) -> Identity:
-    """After the method: the server's "no key" comes only after success."""
-    assert client.hear().integer() == 0
+    """Return the identity after the method; the server sends "no key" only after success."""
+    assert client.receive().integer() == 0
     question = client.conversation.questions[-1]
     assert isinstance(question, NeedAuthorization)
     return question.identity
@@ -40,8 +40,8 @@ def identity(client: Client) -> Identity:
 def claim(name: str, **changes: Any) -> Identity:
     client = client_of("CLAIMTOBE", **changes)
     assert client.offer(CLAIMTOBE) == CLAIMTOBE
-    client.say(client.message().integer(1).string(name))
-    assert client.hear().integer() == 1
+    client.send(client.message().integer(1).string(name))
+    assert client.receive().integer() == 1
     return identity(client)
 
 
@@ -57,11 +57,11 @@ def claim(name: str, **changes: Any) -> Identity:
         ("alice@here@site.org", "alice@here@site.org"),
     ],
 )
-def test_who_claims_a_name_gets_it_and_a_domain_with_it(name: str, user: str) -> None:
+def test_a_claimed_name_gets_a_domain(name: str, user: str) -> None:
     assert claim(name).user == user
 
 
-def test_without_include_domain_a_claimed_name_stays_as_it_is() -> None:
+def test_without_include_domain_a_claimed_name_is_unchanged() -> None:
     assert claim("alice", claimtobe_domain=False).user == "alice"
 
 
@@ -69,11 +69,11 @@ def test_without_include_domain_a_claimed_name_stays_as_it_is() -> None:
     ("command", "levels"),
     [(DC_NOP_READ, ("READ",)), (DC_NOP_ADMINISTRATOR, ("ADMINISTRATOR", "WRITE", "READ", "ANNEX"))],
 )
-def test_a_claim_is_good_for_its_commands_level_and_what_that_implies(command: int, levels: tuple[str, ...]) -> None:
+def test_a_claim_is_limited_to_its_commands_level_and_the_implied_ones(command: int, levels: tuple[str, ...]) -> None:
     assert claim("alice", greeting={"Command": command}).limits == levels
 
 
-def test_the_map_file_may_know_a_claimant_by_another_name() -> None:
+def test_the_map_file_applies_to_claimed_names() -> None:
     seen: list[tuple[str, str]] = []
 
     def canonical(method: str, name: str) -> str:
@@ -85,40 +85,40 @@ def test_the_map_file_may_know_a_claimant_by_another_name() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "alice\n", "\x7f"])
-def test_a_name_that_nobody_can_have_is_refused(name: str) -> None:
+def test_an_invalid_claimed_name_is_refused(name: str) -> None:
     client = client_of("CLAIMTOBE")
     client.offer(CLAIMTOBE)
-    client.say(client.message().integer(1).string(name))
-    assert client.hear().integer() == 0
+    client.send(client.message().integer(1).string(name))
+    assert client.receive().integer() == 0
     with pytest.raises(AuthenticationFailed):
         client.offer(0)
 
 
-def test_a_client_that_does_not_know_its_own_name_may_try_something_else() -> None:
+def test_a_client_that_does_not_know_its_own_name_may_try_another_method() -> None:
     client = client_of("CLAIMTOBE")
     client.offer(CLAIMTOBE)
-    client.say(client.message().integer(0))
-    with pytest.raises(AuthenticationFailed, match="could not find out its own name"):
+    client.send(client.message().integer(0))
+    with pytest.raises(AuthenticationFailed, match="could not determine its own name"):
         client.offer(CLAIMTOBE)
 
 
 # --- ANONYMOUS
 
 
-def test_an_anonymous_client_is_nobody_in_particular() -> None:
+def test_an_anonymous_client_is_unmapped_and_unnamed() -> None:
     client = client_of("ANONYMOUS")
     assert client.offer(ANONYMOUS) == ANONYMOUS
-    assert client.hear().integer() == 1
+    assert client.receive().integer() == 1
     found = identity(client)
     assert found == Identity("CONDOR_ANONYMOUS_USER", "ANONYMOUS")
     assert not found.mapped
-    assert not found.named, "it gets little room"
+    assert not found.named, "it gets smaller limits"
 
 
-def test_only_a_map_file_makes_somebody_of_an_anonymous_client() -> None:
+def test_the_map_file_can_map_anonymous_clients() -> None:
     client = client_of("ANONYMOUS", canonical_user=lambda _method, _name: "guest@site.org")
     client.offer(ANONYMOUS)
-    client.hear()
+    client.receive()
     found = identity(client)
     assert found.user == "guest@site.org"
     assert found.mapped
@@ -128,7 +128,7 @@ def test_only_a_map_file_makes_somebody_of_an_anonymous_client() -> None:
 # --- PASSWORD
 
 
-def test_the_password_ends_at_a_nul_of_the_file_and_at_one_that_was_scrambled() -> None:
+def test_the_password_ends_at_a_plain_or_scrambled_nul() -> None:
     scrambled = bytes(byte ^ mask for byte, mask in zip(b"abc\0ef", b"\xde\xad\xbe\xef\xde\xad", strict=True))
     assert pool_password(scrambled) == Secret(b"abc")
     assert pool_password(scrambled[:2] + b"\0" + scrambled[2:]) == Secret(b"ab")
@@ -139,15 +139,15 @@ def test_the_password_ends_at_a_nul_of_the_file_and_at_one_that_was_scrambled() 
 def begin(client: Client, name: str, nonce: bytes = NONCE) -> Any:
     client.offer(PASSWORD)
     message = client.message().integer(0).integer(len(name)).string(name)
-    client.say(message.integer(len(nonce)).raw(nonce))
-    return client.hear()
+    client.send(message.integer(len(nonce)).raw(nonce))
+    return client.receive()
 
 
 def finish(client: Client, name: str, answer: Any, password: bytes) -> None:
     nonce = server_nonce_of(answer)
     proof = akep2.client_proof(akep2.password_key(Secret(password)), name, nonce)
     message = client.message().integer(0).integer(len(name)).string(name)
-    client.say(message.integer(256).raw(nonce).integer(20).raw(proof))
+    client.send(message.integer(256).raw(nonce).integer(20).raw(proof))
 
 
 @pytest.mark.parametrize(
@@ -158,14 +158,14 @@ def finish(client: Client, name: str, answer: Any, password: bytes) -> None:
         ("9.0.0", "condor_pool@elsewhere", "condor_pool@annex.test"),
     ],
 )
-def test_who_knows_the_password_is_a_daemon_of_the_pool(version: str, name: str, user: str) -> None:
+def test_a_peer_with_the_password_is_the_pool_user(version: str, name: str, user: str) -> None:
     greeting = {"RemoteVersion": f"$CondorVersion: {version} 2023-01-01 $", "Command": CA_AUTH_CMD}
     client = client_of("PASSWORD", greeting, **PASSWORD_FACTS)
     finish(client, name, begin(client, name), b"opensesame")
     assert identity(client) == Identity(user, "PASSWORD")
 
 
-def test_another_password_proves_nothing() -> None:
+def test_a_wrong_password_is_refused() -> None:
     client = client_of("PASSWORD", **PASSWORD_FACTS)
     finish(client, "condor@password", begin(client, "condor@password"), b"sesame")
     with pytest.raises(AuthenticationFailed, match="does not know the password"):
@@ -182,7 +182,5 @@ def test_another_password_proves_nothing() -> None:
     ],
     ids=["another user", "the older name", "a short nonce", "no password here"],
 )
-def test_what_cannot_succeed_is_refused_before_the_client_may_believe_in_it(
-    name: str, nonce: bytes, facts: Mapping[str, Any]
-) -> None:
+def test_an_invalid_opening_is_refused_in_the_second_message(name: str, nonce: bytes, facts: Mapping[str, Any]) -> None:
     assert begin(client_of("PASSWORD", **facts), name, nonce).integer() == -1

@@ -1,4 +1,4 @@
-"""What both sides want, and what comes of it."""
+"""The reconciliation of both sides' security policies."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ def _agree(policy: SecurityPolicy, command: Command = READ, **client: object) ->
         ("NEVER", (None, False, False, False)),
     ],
 )
-def test_wishes_are_combined_as_in_htcondors_table(client: str, results: tuple[bool | None, ...]) -> None:
+def test_requirements_are_reconciled_by_htcondors_table(client: str, results: tuple[bool | None, ...]) -> None:
     for ours, expected in zip((R, P, O, N), results, strict=True):
         policy = SecurityPolicy(authentication=ours)
         if expected is None:
@@ -61,22 +61,22 @@ def test_wishes_are_combined_as_in_htcondors_table(client: str, results: tuple[b
         ("", False),
     ],
 )
-def test_only_the_first_letter_of_a_wish_counts(spelled: str, agreed: bool) -> None:
+def test_only_the_first_letter_of_a_requirement_counts(spelled: str, agreed: bool) -> None:
     assert _agree(SecurityPolicy(), authenticationnew=spelled).authentication is agreed
 
 
-def test_nobody_gets_what_somebody_else_agreed_on() -> None:
+def test_the_cache_never_mixes_up_agreements() -> None:
     server = for_command(SecurityPolicy(), READ)
-    words: tuple[object, ...] = ("REQUIRED", "NEVER", True, 1, 1.0, None, "OPTIONAL")  # True == 1 == 1.0 in Python
-    agreed = [reconcile({**CLIENT, "authenticationnew": word}, server).authentication for word in words]
+    texts: tuple[object, ...] = ("REQUIRED", "NEVER", True, 1, 1.0, None, "OPTIONAL")  # True == 1 == 1.0 in Python
+    agreed = [reconcile({**CLIENT, "authenticationnew": text}, server).authentication for text in texts]
     assert agreed == [True, False, True, False, False, False, False]
-    assert [reconcile({**CLIENT, "authenticationnew": word}, server).authentication for word in words] == agreed
+    assert [reconcile({**CLIENT, "authenticationnew": text}, server).authentication for text in texts] == agreed
     strict = for_command(SecurityPolicy(authentication=R), READ)
     assert reconcile(CLIENT, strict).authentication
     assert not reconcile(CLIENT, server).authentication
 
 
-def test_a_client_before_23_10_is_held_to_what_encryption_needs() -> None:
+def test_for_a_client_before_23_10_encryption_requires_authentication() -> None:
     old = {name: value for name, value in CLIENT.items() if name != "authenticationnew"}
     server = for_command(SecurityPolicy(encryption=R), READ)
     assert reconcile(old, server).authentication
@@ -88,10 +88,10 @@ def test_encryption_raises_authentication_and_negotiation() -> None:
     assert server.policy.authentication is R
     assert server.policy.negotiation is R
     assert server.authentication_new is O
-    assert not server.takes_raw_commands
+    assert not server.accepts_raw_commands
 
 
-def test_never_authenticating_lowers_what_is_only_preferred() -> None:
+def test_features_that_are_only_preferred_become_never_without_authentication() -> None:
     server = for_command(SecurityPolicy(authentication=N, encryption=P, integrity=O), READ)
     assert server.policy.encryption is N
     assert server.policy.integrity is N
@@ -105,7 +105,7 @@ def test_never_authenticating_lowers_what_is_only_preferred() -> None:
         SecurityPolicy(negotiation=N, authentication=R),
     ],
 )
-def test_a_configuration_that_contradicts_itself_is_named(policy: SecurityPolicy) -> None:
+def test_a_contradictory_configuration_is_refused(policy: SecurityPolicy) -> None:
     with pytest.raises(PolicyMismatch, match="correct the SEC_"):
         for_command(policy, READ)
 
@@ -116,11 +116,11 @@ def test_a_command_can_force_authentication() -> None:
         _agree(SecurityPolicy(authentication=O), FORCED, authenticationnew="NEVER")
 
 
-def test_a_command_open_to_everyone_does_not_force_it() -> None:
+def test_a_command_open_to_everyone_does_not_force_authentication() -> None:
     assert not _agree(SecurityPolicy(authentication=R), OPEN).authentication
 
 
-def test_aes_encrypts_whatever_was_wished_once_there_is_authentication() -> None:
+def test_aes_with_authentication_always_encrypts() -> None:
     agreed = _agree(SecurityPolicy(authentication=R), encryption="NEVER", integrity="NEVER")
     assert (agreed.authentication, agreed.encryption, agreed.integrity) == (True, True, True)
 
@@ -135,34 +135,34 @@ def test_aes_encrypts_whatever_was_wished_once_there_is_authentication() -> None
         (("FS",), "", ()),
     ],
 )
-def test_common_methods_are_in_our_order_and_the_clients_spelling(
+def test_common_methods_are_in_the_servers_order_and_the_clients_spelling(
     ours: tuple[str, ...], theirs: str, methods: tuple[str, ...]
 ) -> None:
     assert _agree(SecurityPolicy(methods=ours), authmethods=theirs).methods == methods
 
 
-def test_without_a_cipher_of_ours_there_is_no_agreement() -> None:
+def test_without_a_common_cipher_there_is_no_agreement() -> None:
     with pytest.raises(PolicyMismatch, match="add AES"):
         _agree(SecurityPolicy(), cryptomethods="BLOWFISH,3DES")
 
 
-def test_aes_is_used_wherever_it_stands_in_either_list() -> None:
+def test_aes_is_preferred_at_any_position_in_either_list() -> None:
     agreed = _agree(SecurityPolicy(crypto_methods=("BLOWFISH", "AES")), cryptomethods="3DES,BLOWFISH,AES")
     assert agreed.ciphers == ("AES", "BLOWFISH")
     assert agreed.cipher == "AES"
 
 
-def test_of_the_legacy_ciphers_our_order_decides_and_triple_des_has_two_names() -> None:
+def test_the_servers_order_of_legacy_ciphers_decides_and_triple_des_has_two_names() -> None:
     agreed = _agree(SecurityPolicy(crypto_methods=("AES", "3DES", "BLOWFISH")), cryptomethods="BLOWFISH,TripleDES")
     assert agreed.ciphers == ("TripleDES", "BLOWFISH")
     assert agreed.cipher == "3DES"
 
 
 @pytest.mark.parametrize("feature", ["encryption", "integrity"])
-def test_with_a_legacy_cipher_encryption_and_integrity_are_as_both_sides_wish(feature: str) -> None:
+def test_with_a_legacy_cipher_encryption_and_integrity_are_negotiated(feature: str) -> None:
     both = SecurityPolicy(crypto_methods=("BLOWFISH",))
-    wishes: dict[str, Any] = {"encryption": "OPTIONAL", "integrity": "OPTIONAL", feature: "REQUIRED"}
-    agreed = _agree(both, cryptomethods="BLOWFISH", **wishes)
+    requirements: dict[str, Any] = {"encryption": "OPTIONAL", "integrity": "OPTIONAL", feature: "REQUIRED"}
+    agreed = _agree(both, cryptomethods="BLOWFISH", **requirements)
     assert agreed.encryption is (feature == "encryption")
     assert agreed.integrity is (feature == "integrity")
 
@@ -179,16 +179,16 @@ def test_with_a_legacy_cipher_encryption_and_integrity_are_as_both_sides_wish(fe
         ("9" * 50, 60, 0),
     ],
 )
-def test_the_shorter_duration_holds(theirs: object, ours: int, agreed: int) -> None:
+def test_the_shorter_duration_applies(theirs: object, ours: int, agreed: int) -> None:
     assert _agree(SecurityPolicy(session_duration_s=ours), sessionduration=theirs).duration_s == agreed
 
 
 @pytest.mark.parametrize(("theirs", "ours", "agreed"), [(60, 3600, 60), (0, 3600, 3600), (60, 0, 60), (0, 0, 0)])
-def test_the_shorter_lease_holds_and_none_leaves_it_to_the_other(theirs: int, ours: int, agreed: int) -> None:
+def test_the_shorter_lease_applies_and_zero_means_no_preference(theirs: int, ours: int, agreed: int) -> None:
     assert _agree(SecurityPolicy(session_lease_s=ours), sessionlease=theirs).lease_s == agreed
 
 
-def test_a_client_that_knows_no_leases_gets_none() -> None:
+def test_a_client_without_support_for_leases_gets_none() -> None:
     without = {name: value for name, value in CLIENT.items() if name != "sessionlease"}
     assert reconcile(without, for_command(SecurityPolicy(), READ)).lease_s is None
 

@@ -1,4 +1,4 @@
-"""Whatever bytes arrive, and however they are cut: events, or PeerError, and nothing else."""
+"""Any bytes, split in any way, give events or PeerError."""
 
 from functools import cache
 
@@ -13,7 +13,7 @@ from annexd.cedar.identity import Identity
 from annexd.cedar.levels import Level
 from annexd.cedar.policy import SecurityPolicy
 from annexd.cedar.secret import Secret
-from annexd.cedar.session import Session, SessionCache
+from annexd.cedar.session import SecuritySession, SessionCache
 from test.cedar.conversation import Conversation, counting_random, server
 from test.cedar.recording import CLIENT, Recording, kdf, load
 
@@ -39,26 +39,26 @@ def _recording(name: str) -> Recording:
 
 
 def _conversation(recording: Recording) -> Conversation:
-    """A server that says what the recorded one said, as far as it drew random bytes."""
+    """Make a server that answers as the recorded one, with its random bytes."""
     sessions = SessionCache("vm:14367:1795360276", random_hex=lambda _size: "7")
     if "server_ecdh_priv" not in recording.facts:
-        sessions.add(Session(recording.facts["sid"], recording.session_key, Identity("a@b", "FS")))
+        sessions.add(SecuritySession(recording.facts["sid"], recording.session_key, Identity("a@b", "FS")))
     policy = dict.fromkeys(Level, SecurityPolicy(methods=METHODS, crypto_methods=("AES", "BLOWFISH", "3DES")))
     random = recording.random().and_then(counting_random())
     context = server(random, sessions=sessions, policy=policy, pool_password=Secret(b"opensesame"))
     return Conversation.at(context, keys={"POOL": Secret(bytes.fromhex(kdf()["pool_secret_hex"]))})
 
 
-def _told(conversation: Conversation, chunks: list[bytes]) -> tuple[list[Event | str], bytes]:
+def _outcome(conversation: Conversation, chunks: list[bytes]) -> tuple[list[Event | str], bytes]:
     error = ""
     for chunk in chunks:
         try:
-            conversation.hear(chunk)
+            conversation.receive(chunk)
         except PeerError as refused:
             error = str(refused)
             break
-    told = [_comparable(event) for event in conversation.questions + conversation.events]
-    return [*told, error], conversation.sent
+    events = [_comparable(event) for event in conversation.questions + conversation.events]
+    return [*events, error], conversation.sent
 
 
 def _comparable(event: Event) -> Event | str:
@@ -77,31 +77,31 @@ def _cut(draw: st.DrawFn) -> tuple[str, list[int]]:
 
 @given(_cut())
 @settings(deadline=None)
-def test_however_the_bytes_are_cut_the_events_are_the_same(cut: tuple[str, list[int]]) -> None:
+def test_any_split_of_the_bytes_gives_the_same_events(cut: tuple[str, list[int]]) -> None:
     name, positions = cut
     recording = _recording(name)
-    said = recording.sent_by(CLIENT)
-    ends = [*positions, len(said)]
-    chunks = [said[start:end] for start, end in zip([0, *positions], ends, strict=True)]
-    assert _told(_conversation(recording), chunks) == _told(_conversation(recording), [said])
+    sent = recording.sent_by(CLIENT)
+    ends = [*positions, len(sent)]
+    chunks = [sent[start:end] for start, end in zip([0, *positions], ends, strict=True)]
+    assert _outcome(_conversation(recording), chunks) == _outcome(_conversation(recording), [sent])
 
 
-def test_bytes_that_come_one_by_one_give_the_same_events() -> None:
+def test_single_bytes_give_the_same_events() -> None:
     recording = _recording("srv_idtokens_bulk_25")
-    said = recording.sent_by(CLIENT)
-    singly = [said[position : position + 1] for position in range(len(said))]
-    assert _told(_conversation(recording), singly) == _told(_conversation(recording), [said])
+    sent = recording.sent_by(CLIENT)
+    singly = [sent[position : position + 1] for position in range(len(sent))]
+    assert _outcome(_conversation(recording), singly) == _outcome(_conversation(recording), [sent])
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_give_events_or_an_error_of_the_peer(received: bytes) -> None:
-    _told(Conversation.at(server()), [received, b""])
+def test_any_bytes_give_events_or_a_peer_error(received: bytes) -> None:
+    _outcome(Conversation.at(server()), [received, b""])
 
 
 @given(st.lists(st.binary(min_size=1, max_size=200), min_size=1, max_size=6))
-def test_any_messages_give_events_or_an_error_of_the_peer(messages: list[bytes]) -> None:
+def test_any_messages_give_events_or_a_peer_error(messages: list[bytes]) -> None:
     framed = [HEADER.pack(1, len(message)) + message for message in messages]
-    _told(Conversation.at(server()), [*framed, b""])
+    _outcome(Conversation.at(server()), [*framed, b""])
 
 
 _CHANGES = st.tuples(
@@ -113,30 +113,28 @@ _CHANGES = st.tuples(
 
 @given(st.sampled_from(RECORDINGS), st.lists(_CHANGES, min_size=1, max_size=4))
 @settings(deadline=None, max_examples=400)
-def test_changed_recordings_give_events_or_an_error_of_the_peer(
-    name: str, changes: list[tuple[float, str, bytes]]
-) -> None:
+def test_modified_recordings_give_events_or_a_peer_error(name: str, changes: list[tuple[float, str, bytes]]) -> None:
     recording = _recording(name)
-    said = bytearray(recording.sent_by(CLIENT))
+    sent = bytearray(recording.sent_by(CLIENT))
     for place, kind, value in changes:
-        _change(said, int(place * len(said)), kind, value)
+        _change(sent, int(place * len(sent)), kind, value)
     conversation = _conversation(recording)
-    _told(conversation, [bytes(said), b""])
+    _outcome(conversation, [bytes(sent), b""])
     for event in conversation.events:
         if isinstance(event, CommandReceived) and event.payload:
             _read_payload(event)
 
 
-def _change(said: bytearray, position: int, kind: str, value: bytes) -> None:
+def _change(sent: bytearray, position: int, kind: str, value: bytes) -> None:
     match kind:
-        case "flip" if said:
-            said[position] ^= value[0] or 1
+        case "flip" if sent:
+            sent[position] ^= value[0] or 1
         case "drop":
-            del said[position : position + value[0] % 16]
+            del sent[position : position + value[0] % 16]
         case "insert":
-            said[position:position] = value
+            sent[position:position] = value
         case "copy":
-            said[position:position] = said[position : position + 40]
+            sent[position:position] = sent[position : position + 40]
 
 
 def _read_payload(event: CommandReceived) -> None:

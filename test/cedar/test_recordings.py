@@ -1,4 +1,4 @@
-"""What HTCondor said and heard, said and heard again: byte for byte."""
+"""Recorded conversations of HTCondor are reproduced byte for byte."""
 
 import base64
 from collections.abc import Mapping
@@ -21,14 +21,14 @@ from annexd.cedar.levels import Level
 from annexd.cedar.message import MessageReader, MessageWriter
 from annexd.cedar.policy import CIPHERS, SecurityPolicy
 from annexd.cedar.secret import Secret
-from annexd.cedar.session import Session, SessionCache
+from annexd.cedar.session import SecuritySession, SessionCache
 from annexd.cedar.signing_key import pool_password
 from test.cedar.conversation import Conversation, server
 from test.cedar.recording import CLIENT, PLENTY, SERVER, Recorded, Recording, kdf, load, names
 
 _DAEMON = (60002, 60003, 60026, 60017, 60000)
 _ADMINISTRATOR = (60004, 60012, 60006, 60005, 60042, 60015, 60016, 60041, 60023, 60024, 60013, 60018)
-_LEVELS: Mapping[Level, tuple[int, ...]] = {  # the recorded server's table, in its order
+_LEVELS: Mapping[Level, tuple[int, ...]] = {  # the command table of the recorded server, in its order
     Level.DAEMON: _DAEMON,
     Level.ADMINISTRATOR: _ADMINISTRATOR,
     Level.CONFIG: (60025,),
@@ -48,7 +48,12 @@ COMMANDS = {
     for number in numbers
 }
 POLICY = SecurityPolicy(methods=("FS", "IDTOKENS", "SSL"), crypto_methods=("AES", "BLOWFISH", "3DES"))
-ALL_METHODS = (*POLICY.methods, "PASSWORD", "CLAIMTOBE", "ANONYMOUS")  # of the server that met the last two of LEGACY
+ALL_METHODS = (
+    *POLICY.methods,
+    "PASSWORD",
+    "CLAIMTOBE",
+    "ANONYMOUS",
+)  # of the server of the last two recordings in LEGACY
 LEGACY = ["srv_3des_bulk_25", "srv_blowfish_bulk_25", "srv_zkm_blowfish_mac", "srv_zkm_blowfish_nomac"]
 WITH_PAYLOAD = ["srv_fs_bulk_25", "srv_idtokens_bulk_25", "srv_configval_25", "srv_configval_undef_25", *LEGACY]
 PINGS = [
@@ -68,20 +73,20 @@ def _replay(
 ) -> Conversation:
     facts: dict[str, Any] = {"policy": dict.fromkeys(Level, POLICY), **changes}
     context = server(random, commands=COMMANDS, sessions=sessions, **facts)
-    _tell_what_was_recorded(context, recording)
+    _use_recorded_commands(context, recording)
     pool_key = Secret(bytes.fromhex(kdf()["pool_secret_hex"]))
     conversation = Conversation.at(context, keys={"POOL": pool_key}, granted=granted)
-    conversation.hear(recording.sent_by(CLIENT))
+    conversation.receive(recording.sent_by(CLIENT))
     return conversation
 
 
-def _tell_what_was_recorded(context: ServerContext, recording: Recording) -> None:
-    """ValidCommands of HTCondor's daemons names commands without a message, and under any cipher; ours does not."""
+def _use_recorded_commands(context: ServerContext, recording: Recording) -> None:
+    """HTCondor's ValidCommands includes commands without a message, for every cipher; annexd's does not."""
     if valid := recording.facts.get("post_ad", {}).get("ValidCommands"):
         context.valid_commands.update(dict.fromkeys(product(CIPHERS, Level, (True, False)), valid))
 
 
-def test_a_recorded_claim_is_believed_byte_for_byte_and_limited_to_its_command() -> None:
+def test_a_recorded_claim_is_accepted_byte_for_byte_and_limited_to_its_command() -> None:
     recording = load("srv_claimtobe")
     sessions = _sessions(recording)
     conversation = _replay(recording, recording.random(), sessions, policy=_policy("CLAIMTOBE"))
@@ -97,16 +102,16 @@ def test_a_recorded_denial_of_another_method_is_answered_byte_for_byte(method: s
     password = pool_password(bytes.fromhex(kdf()["pool_key_file_hex"]))
     facts = {"policy": _policy(method), "pool_password": password}
     context = server(recording.random(), commands=COMMANDS, sessions=_sessions(recording), **facts)
-    _tell_what_was_recorded(context, recording)
+    _use_recorded_commands(context, recording)
     conversation = Conversation.at(context, granted=False)
     with pytest.raises(AuthorizationDenied) as caught:
-        conversation.hear(recording.sent_by(CLIENT))
+        conversation.receive(recording.sent_by(CLIENT))
     assert conversation.sent.hex() == recording.sent_by(SERVER).hex()
     assert recording.facts["user"] in str(caught.value)
 
 
 def _policy(*methods: str) -> dict[Level, SecurityPolicy]:
-    """With IDTOKENS besides: the recorded daemon told its issuer keys, as HTCondor does where it takes tokens."""
+    """Make a policy that includes IDTOKENS, since the recorded daemon sends its issuer keys."""
     return dict.fromkeys(Level, replace(POLICY, methods=tuple(dict.fromkeys((*methods, "IDTOKENS")))))
 
 
@@ -116,7 +121,7 @@ def _sessions(recording: Recording) -> SessionCache:
 
 
 def _reply_as_recorded(conversation: Conversation, recording: Recording) -> None:
-    """Say what the recorded command handler said: all that the server sent after the client's last message."""
+    """Send what the recorded command handler sent: all messages after the client's last one."""
     messages = recording.messages()
     last = max(position for position, (frame, _) in enumerate(messages) if frame.sender == CLIENT)
     for frame, text in messages[last + 1 :]:
@@ -155,7 +160,7 @@ def test_a_recorded_order_under_a_legacy_cipher_is_read_with_its_private_attribu
 
 @pytest.mark.parametrize("name", ["srv_zkm_blowfish_mac", "srv_zkm_blowfish_nomac"])
 def test_a_private_attribute_is_written_as_htcondor_wrote_it(name: str) -> None:
-    """Encrypted in a message that is not, behind its marker."""
+    """It is encrypted after its marker, in a message that is not."""
     recording = load(name)
     text = [text for frame, text in recording.messages() if frame.sender == CLIENT][-1]
     ad = MessageReader(text, encrypted=False, secrets=secret_reader(recording.protection)).ad()
@@ -169,7 +174,7 @@ def test_a_private_attribute_is_written_as_htcondor_wrote_it(name: str) -> None:
 def test_a_recorded_ping_is_answered_byte_for_byte(name: str) -> None:
     recording = load(name)
     conversation = _replay(recording, recording.random(), _sessions(recording))
-    assert conversation.events == [ConnectionClosed()], "a ping carries out no command"
+    assert conversation.events == [ConnectionClosed()], "a ping executes no command"
     assert conversation.sent.hex() == recording.sent_by(SERVER).hex()
 
 
@@ -188,10 +193,10 @@ def test_a_recorded_denial_is_answered_byte_for_byte() -> None:
         policy=dict.fromkeys(Level, POLICY),
         sessions=_sessions(recording),
     )
-    _tell_what_was_recorded(context, recording)
+    _use_recorded_commands(context, recording)
     conversation = Conversation.at(context, granted=False)
     with pytest.raises(AuthorizationDenied):
-        conversation.hear(recording.sent_by(CLIENT))
+        conversation.receive(recording.sent_by(CLIENT))
     assert conversation.sent.hex() == recording.sent_by(SERVER).hex()
     assert len(context.sessions) == 0
 
@@ -201,10 +206,10 @@ def test_a_recorded_resumed_session_is_answered_byte_for_byte(name: str) -> None
     recording = load(name)
     answer = MessageReader(_server_messages(recording)[0], encrypted=False).handshake_ad()
     random = recording.random()
-    random.draws(base64.b64decode(str(answer["nonce"])))
+    random.add(base64.b64decode(str(answer["nonce"])))
     sessions = SessionCache("unused")
     user = Identity(recording.facts["user"], recording.facts["method"])
-    sessions.add(Session(recording.facts["sid"], recording.session_key, user))
+    sessions.add(SecuritySession(recording.facts["sid"], recording.session_key, user))
     conversation = _replay(recording, random, sessions)
     command = conversation.command()
     assert command.identity == user
@@ -219,7 +224,7 @@ def test_a_client_without_a_common_method_gets_an_empty_list_and_leaves() -> Non
     recording = load("srv_ping_claimtobe_25")
     conversation = _replay(recording, recording.random(), _sessions(recording))
     assert conversation.sent == recording.sent_by(SERVER)
-    conversation.hear(b"")
+    conversation.receive(b"")
     assert conversation.events == [ConnectionClosed()]
 
 
@@ -233,7 +238,7 @@ def test_each_side_of_a_recorded_connection_writes_the_recorded_frames(name: str
     channel = Channel(PLENTY)
     for frame, text in messages:
         if encrypted and frame is encrypted[0]:
-            recording.take_up_key(channel, own_iv)
+            recording.use_key(channel, own_iv)
         if frame.sender == side:
             channel.send(text)
             assert channel.data_to_send().hex() == frame.raw.hex()
@@ -243,7 +248,7 @@ def test_each_side_of_a_recorded_connection_writes_the_recorded_frames(name: str
 
 
 @pytest.mark.parametrize("name", names("srv_*") + names("cli_*"))
-def test_the_ads_of_a_recorded_handshake_are_read_and_written_the_same(name: str) -> None:
+def test_the_ads_of_a_recorded_handshake_are_reproduced_exactly(name: str) -> None:
     recording = load(name)
     opening = recording.frames[0].body[8:]
     _check_ad(opening, recording.facts["client_ad"], encrypted=False)

@@ -1,4 +1,4 @@
-"""Sessions taken up again: nothing happens before the peer has shown the key, whatever it asks for."""
+"""Resumed sessions: nothing happens before the peer proves the key."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -26,7 +26,7 @@ from annexd.cedar.events import ConnectionClosed, NeedAuthorization
 from annexd.cedar.identity import UNAUTHENTICATED, Identity, TokenFacts
 from annexd.cedar.levels import Level
 from annexd.cedar.secret import Secret
-from annexd.cedar.session import Session, inherited_sessions
+from annexd.cedar.session import SecuritySession, inherited_sessions
 from test.cedar.client import CLIENT_IV, FS, Client, established
 from test.cedar.conversation import NOW_S, Conversation, server
 from test.cedar.recording import PLENTY
@@ -41,12 +41,12 @@ TOKEN = TokenFacts("alice@annex.test", "annex.test", "1", ("ADMINISTRATOR",), NO
 NEGOTIATED = {
     "by FS": Identity("alice@annex.test", "FS"),
     "by a token": Identity("alice@annex.test", "IDTOKENS", ("ADMINISTRATOR",), token=TOKEN),
-    "of nobody": UNAUTHENTICATED,
+    "unauthenticated": UNAUTHENTICATED,
 }
 OWNERS = [*NEGOTIATED, "of the parent", "of the family"]
 EVERY_OWNER = pytest.mark.parametrize("owner", OWNERS)
 EVERY_COMMAND = pytest.mark.parametrize("command", COMMANDS.values(), ids=lambda command: command.name)
-# What a peer without the key can send instead of the message that shows it.
+# What a peer without the key can send instead of the message that proves it.
 FORGERIES: dict[str, Callable[[], bytes]] = {
     "nothing": lambda: b"",
     "a message in clear": lambda: _written(None),
@@ -64,11 +64,11 @@ def _written(key: Secret | None) -> bytes:
     return channel.data_to_send()
 
 
-def _context(owner: str) -> tuple[ServerContext, Session]:
-    """A server with one session of this owner between two of others."""
+def _context(owner: str) -> tuple[ServerContext, SecuritySession]:
+    """Make a server with one session of this owner between two others."""
     context = server()
     if owner in NEGOTIATED:
-        mine = Session("mine", KEY, NEGOTIATED[owner], NOW_S + 100, lease_s=60, used_at_s=NOW_S - 50)
+        mine = SecuritySession("mine", KEY, NEGOTIATED[owner], NOW_S + 100, lease_s=60, used_at_s=NOW_S - 50)
         for session in (replace(mine, id="older"), mine, replace(mine, id="newer")):
             context.sessions.add(session)
         return context, mine
@@ -79,21 +79,21 @@ def _context(owner: str) -> tuple[ServerContext, Session]:
     return context, found
 
 
-def _state(context: ServerContext) -> list[list[tuple[str, Session]]]:
-    """Everything that is known of the sessions, in the order in which they would be given up."""
-    return [[(key, replace(kept)) for key, kept in shelf.items()] for shelf in context.sessions._shelves]
+def _state(context: ServerContext) -> list[list[tuple[str, SecuritySession]]]:
+    """Return the state of all sessions, in the order of eviction."""
+    return [[(key, replace(kept)) for key, kept in partition.items()] for partition in context.sessions._partitions]
 
 
 @EVERY_COMMAND
 @EVERY_OWNER
-def test_no_command_has_an_effect_by_a_sessions_id_alone(command: Command, owner: str) -> None:
-    """No command, no question whether it may, no use of the session, no line of the log that names its user."""
-    asked = [
+def test_a_session_id_alone_has_no_effect(command: Command, owner: str) -> None:
+    """No command, no authorization, no renewal, and no log line with its user."""
+    requests = [
         {"Command": command.number},
         {"Command": DC_SEC_QUERY, "AuthCommand": command.number},
         {"Command": DC_AUTHENTICATE, "AuthCommand": command.number},
     ]
-    for forge, numbers, wants_answer in product(FORGERIES.values(), asked, (True, False, None)):
+    for forge, numbers, wants_answer in product(FORGERIES.values(), requests, (True, False, None)):
         context, session = _context(owner)
         before, conversation = _state(context), Conversation.at(context, now_s=NOW_S + 10)
         fault = _attempt(conversation, session.id, {**numbers, "ResumeResponse": wants_answer}, forge())
@@ -103,12 +103,12 @@ def test_no_command_has_an_effect_by_a_sessions_id_alone(command: Command, owner
         assert _state(context) == before
 
 
-def _attempt(conversation: Conversation, session_id: str, wishes: Mapping[str, Scalar], forgery: bytes) -> str:
-    """What a peer that knows the id was told in the log."""
+def _attempt(conversation: Conversation, session_id: str, requirements: Mapping[str, Scalar], forgery: bytes) -> str:
+    """Return the error logged for a peer that knows only the ID."""
     try:
-        Client(conversation).name_session(session_id, wishes)
-        conversation.hear(forgery)
-        conversation.hear(b"")
+        Client(conversation).name_session(session_id, requirements)
+        conversation.receive(forgery)
+        conversation.receive(b"")
     except PeerError as error:
         return str(error)
     return ""
@@ -116,15 +116,13 @@ def _attempt(conversation: Conversation, session_id: str, wishes: Mapping[str, S
 
 @EVERY_COMMAND
 @EVERY_OWNER
-def test_with_the_key_a_command_with_a_message_is_carried_out_and_the_session_renewed(
-    command: Command, owner: str
-) -> None:
+def test_with_the_key_a_command_with_a_message_runs_and_renews_the_session(command: Command, owner: str) -> None:
     context, session = _context(owner)
     conversation = Conversation.at(context, now_s=NOW_S + 10)
     client = Client(conversation)
     if command.does_nothing:
         client.name_session(session.id, {"Command": command.number})
-        assert client.hear_ad()["ReturnCode"] == "AUTHORIZED"
+        assert client.receive_ad()["ReturnCode"] == "AUTHORIZED"
         assert conversation.events == [ConnectionClosed()]
         return
     if not command.payload:
@@ -132,17 +130,17 @@ def test_with_the_key_a_command_with_a_message_is_carried_out_and_the_session_re
             client.name_session(session.id, {"Command": command.number})
         return
     client.resume(session.id, session.key, command.number)
-    client.say(client.message().string("LOG"))
+    client.send(client.message().string("LOG"))
     assert conversation.command().identity == session.identity
     assert conversation.command().session_id == session.id
     assert conversation.questions == [NeedAuthorization(command, session.identity)]
     assert session.used_at_s == NOW_S + 10
-    assert [shelf[-1][0] for shelf in _state(context) if session.id in dict(shelf)] == [session.id]
+    assert [partition[-1][0] for partition in _state(context) if session.id in dict(partition)] == [session.id]
 
 
 @pytest.mark.parametrize("number", [DC_QUERY_INSTANCE, DC_OFF_FAST, DC_RECONFIG])
-def test_who_takes_up_a_session_for_a_command_without_a_message_hears_that_it_is_unknown(number: int) -> None:
-    """HTCondor's clients then forget it, and authenticate when they are asked again; the session itself stays."""
+def test_a_session_is_reported_unknown_for_a_command_without_a_message(number: int) -> None:
+    """HTCondor's clients then drop it and authenticate at the next attempt; the server keeps the session."""
     context, session = _context("by FS")
     client = Client(Conversation.at(context))
     with pytest.raises(UnprovedSession):
@@ -152,8 +150,8 @@ def test_who_takes_up_a_session_for_a_command_without_a_message_hears_that_it_is
 
 
 @pytest.mark.parametrize("level", [level for level in Level if level is not Level.CLIENT])
-def test_clients_are_told_of_commands_that_have_a_message_or_do_nothing(level: Level) -> None:
-    """So HTCondor's clients authenticate for each of the others by themselves."""
+def test_valid_commands_have_a_message_or_do_nothing(level: Level) -> None:
+    """So HTCondor's clients authenticate for every other command."""
     first = next(command for command in COMMANDS.values() if command.level is level)
     _, verdict = established(Conversation.at(server()), first.number)
     valid = [COMMANDS[int(number)] for number in str(verdict["ValidCommands"]).split(",")]
@@ -162,21 +160,21 @@ def test_clients_are_told_of_commands_that_have_a_message_or_do_nothing(level: L
 
 
 @pytest.mark.parametrize("number", [DC_RECONFIG, DC_QUERY_INSTANCE])
-def test_a_question_about_another_command_is_answered_in_a_session_that_its_client_does_not_keep(number: int) -> None:
-    """condor_ping looks for the command in its list of sessions, and a later command must not find it there."""
+def test_a_query_for_a_command_without_a_message_gets_a_session_that_is_not_kept(number: int) -> None:
+    """condor_ping requires the command in ValidCommands, and a later command must not use the session."""
     client = Client(Conversation.at(server()))
-    client.greet({"Command": DC_SEC_QUERY, "AuthCommand": number})
-    answer = client.hear_ad()
+    client.start({"Command": DC_SEC_QUERY, "AuthCommand": number})
+    answer = client.receive_ad()
     client.offer(FS)
     client.pass_fs()
-    client.hear()
+    client.receive()
     client.encrypt(answer)
     assert answer["SessionDuration"] == "0"
-    assert str(number) in str(client.hear_ad()["ValidCommands"]).split(",")
+    assert str(number) in str(client.receive_ad()["ValidCommands"]).split(",")
 
 
-def test_where_no_command_has_a_message_the_list_is_not_empty() -> None:
-    """HTCondor's clients fail if it is."""
+def test_valid_commands_is_never_empty() -> None:
+    """HTCondor's clients fail on an empty list."""
     context = server(commands={DC_RECONFIG: COMMANDS[DC_RECONFIG]})
     _, verdict = established(Conversation.at(context), DC_RECONFIG)
     assert verdict["ValidCommands"] == str(DC_AUTHENTICATE)
@@ -186,9 +184,9 @@ def test_after_the_proof_a_command_without_a_message_may_follow_on_the_same_conn
     context, session = _context("by FS")
     client = Client(Conversation.at(context))
     client.resume(session.id, KEY, DC_CONFIG_VAL)
-    client.say(client.message().string("LOG"))
-    client.conversation.go_on()
-    client.say(client.message().integer(DC_RECONFIG))
+    client.send(client.message().string("LOG"))
+    client.conversation.advance()
+    client.send(client.message().integer(DC_RECONFIG))
     command = client.conversation.command()
     assert (command.command.number, command.identity, command.session_id) == (DC_RECONFIG, session.identity, "mine")
 
@@ -196,27 +194,27 @@ def test_after_the_proof_a_command_without_a_message_may_follow_on_the_same_conn
 @pytest.mark.parametrize(
     "command", [command for command in COMMANDS.values() if not command.payload], ids=lambda command: command.name
 )
-def test_a_new_session_is_the_proof_of_a_command_without_a_message(command: Command) -> None:
+def test_a_new_session_is_proof_enough_for_a_command_without_a_message(command: Command) -> None:
     client, _ = established(Conversation.at(server()), command.number)
     assert client.conversation.command().command is command
 
 
-def test_without_resume_response_the_server_says_nothing_before_the_reply() -> None:
+def test_without_resume_response_the_server_sends_nothing_before_the_reply() -> None:
     context, _ = _context("by FS")
     conversation = Conversation.at(context)
     client = Client(conversation)
     client.name_session("mine", {"Command": DC_CONFIG_VAL, "ResumeResponse": False})
     assert conversation.sent == b""
     client.channel.encrypt(KEY, CLIENT_IV)
-    client.say(client.message().string("LOG"))
+    client.send(client.message().string("LOG"))
     conversation.reply(conversation.connection.message().string("/var/log").body())
     client.channel.receive(conversation.sent)
-    assert client.hear().string() == "/var/log"
+    assert client.receive().string() == "/var/log"
 
 
 @pytest.mark.parametrize("wants_answer", [True, False])
 @pytest.mark.parametrize("number", [CA_AUTH_CMD, DC_NOP_READ, DC_RECONFIG])
-def test_an_unknown_session_is_answered_if_the_client_waits_for_it(wants_answer: bool, number: int) -> None:
+def test_an_unknown_session_is_answered_if_the_client_waits_for_an_answer(wants_answer: bool, number: int) -> None:
     conversation = Conversation.at(server())
     client = Client(conversation)
     with pytest.raises(UnknownSession):
@@ -230,12 +228,12 @@ def test_a_session_is_authorized_again_for_every_command() -> None:
     conversation = Conversation.at(context, granted=False)
     client = Client(conversation)
     client.resume(session.id, KEY, DC_CONFIG_VAL)
-    with pytest.raises(AuthorizationDenied, match=r"alice@annex\.test may not give DC_CONFIG_VAL"):
-        client.say(client.message().string("LOG"))
+    with pytest.raises(AuthorizationDenied, match=r"alice@annex\.test is not authorized for DC_CONFIG_VAL"):
+        client.send(client.message().string("LOG"))
 
 
 @pytest.mark.parametrize("knows_key", [True, False])
-def test_a_resumed_session_takes_larger_messages_from_who_has_proved_the_key_only(knows_key: bool) -> None:
+def test_a_resumed_session_accepts_larger_messages_only_after_proof_of_the_key(knows_key: bool) -> None:
     context, session = _context("by FS")
     client = Client(Conversation.at(context))
     client.resume(session.id, KEY, CA_AUTH_CMD)
@@ -245,8 +243,8 @@ def test_a_resumed_session_takes_larger_messages_from_who_has_proved_the_key_onl
     pieces = [order[start : start + 4075] for start in range(0, len(order), 4075)]
     wire = b"".join(sealer.seal(number == len(pieces), piece) for number, piece in enumerate(pieces, 1))
     if knows_key:
-        client.conversation.hear(wire)
+        client.conversation.receive(wire)
         assert client.conversation.command().command.number == CA_AUTH_CMD
         return
     with pytest.raises(TooLarge):
-        client.conversation.hear(bytes.fromhex("010007a120"))
+        client.conversation.receive(bytes.fromhex("010007a120"))

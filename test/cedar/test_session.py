@@ -1,4 +1,4 @@
-"""Sessions: how long they last, how many there can be, and those that condor_master hands down."""
+"""Sessions: their lifetime and number, and those inherited from condor_master."""
 
 import inspect
 import re
@@ -9,26 +9,26 @@ import pytest
 
 from annexd.cedar.identity import UNAUTHENTICATED, Identity
 from annexd.cedar.secret import Secret
-from annexd.cedar.session import Session, SessionCache, inherited_sessions
+from annexd.cedar.session import SecuritySession, SessionCache, inherited_sessions
 from test.cedar.recording import kdf
 
 ALICE = Identity("alice@annex.test", "FS")
 KEY = Secret(bytes(32))
 
 
-def _session(session_id: str, identity: Identity = ALICE, **facts: float) -> Session:
-    return Session(session_id, KEY, identity, **facts)  # type: ignore[arg-type]
+def _session(session_id: str, identity: Identity = ALICE, **facts: float) -> SecuritySession:
+    return SecuritySession(session_id, KEY, identity, **facts)  # type: ignore[arg-type]
 
 
-def test_nobody_can_guess_a_sessions_id_from_others() -> None:
-    """128 random bits each, of the operating system unless a test says otherwise."""
+def test_session_ids_are_unguessable() -> None:
+    """128 random bits each, by default from the operating system."""
     found = [SessionCache("host:1:2").new_id() for _ in range(1000)]
     assert all(re.fullmatch("host:1:2:[0-9a-f]{32}", each) for each in found)
-    assert len({each[-8:] for each in found} | {each[9:17] for each in found}) == 2000, "no part of it counts up"
+    assert len({each[-8:] for each in found} | {each[9:17] for each in found}) == 2000, "no part of it is a counter"
     assert inspect.signature(SessionCache).parameters["random_hex"].default is secrets.token_hex
 
 
-def test_a_session_ends_at_its_time() -> None:
+def test_a_session_expires() -> None:
     cache = SessionCache("x")
     cache.add(_session("a", expires_at_s=100))
     assert cache.find("a", 99.9)
@@ -39,39 +39,39 @@ def test_a_lease_is_renewed_by_use() -> None:
     cache = SessionCache("x")
     cache.add(_session("a", lease_s=50, used_at_s=0))
     for now_s in (69, 69 + 69):
-        cache.used(_found(cache, "a", now_s), now_s)
+        cache.renew(_found(cache, "a", now_s), now_s)
     assert cache.find("a", 69 + 69 + 70) is None
 
 
-def _found(cache: SessionCache, session_id: str, now_s: float) -> Session:
+def _found(cache: SessionCache, session_id: str, now_s: float) -> SecuritySession:
     session = cache.find(session_id, now_s)
     assert session is not None
     return session
 
 
-def test_to_be_looked_for_changes_nothing() -> None:
-    """Whoever has seen an id can have it looked for: that is no use of the session."""
+def test_a_lookup_changes_nothing() -> None:
+    """An eavesdropper can cause a lookup, which does not count as use."""
     cache = SessionCache("x", capacity=2)
     for name in "ab":
         cache.add(_session(name, lease_s=50, used_at_s=0))
     before = replace(_found(cache, "a", 60))
     assert _found(cache, "a", 60) == before
     cache.add(_session("c", lease_s=50, used_at_s=0))
-    assert [bool(cache.find(name, 1)) for name in "abc"] == [False, True, True], "it was still the oldest"
+    assert [bool(cache.find(name, 1)) for name in "abc"] == [False, True, True], "the lookup did not renew it"
     assert cache.find("b", 70) is None
-    assert len(cache) == 2, "it ends when the timer says so"
+    assert len(cache) == 2, "the timer drops it"
 
 
-def test_a_full_cache_gives_up_what_was_unused_longest() -> None:
+def test_a_full_cache_evicts_the_least_recently_used_session() -> None:
     cache = SessionCache("x", capacity=2)
     cache.add(_session("a"))
     cache.add(_session("b"))
-    cache.used(_found(cache, "a", 1), 1)
+    cache.renew(_found(cache, "a", 1), 1)
     cache.add(_session("c"))
     assert [bool(cache.find(name, 1)) for name in "abc"] == [True, False, True]
 
 
-def test_nameless_peers_cannot_push_out_the_others() -> None:
+def test_unnamed_peers_cannot_evict_other_sessions() -> None:
     cache = SessionCache("x", capacity=20)
     cache.add(_session("alice"))
     for number in range(1000):
@@ -80,7 +80,7 @@ def test_nameless_peers_cannot_push_out_the_others() -> None:
     assert len(cache) == 3
 
 
-def test_expired_sessions_can_be_swept() -> None:
+def test_expired_sessions_are_dropped() -> None:
     cache = SessionCache("x")
     for number in range(10):
         cache.add(_session(str(number), expires_at_s=number))
@@ -88,7 +88,7 @@ def test_expired_sessions_can_be_swept() -> None:
     assert len(cache) == 5
 
 
-def test_inherited_sessions_are_never_pushed_out() -> None:
+def test_inherited_sessions_are_never_evicted() -> None:
     cache = SessionCache("x", capacity=1)
     cache.inherit(_session("family:1"))
     for name in "abc":
@@ -96,7 +96,7 @@ def test_inherited_sessions_are_never_pushed_out() -> None:
     assert cache.find("family:1", 10.0**12)
 
 
-def test_the_family_session_has_the_key_that_the_claim_leads_to() -> None:
+def test_the_key_of_the_family_session_is_derived_from_its_claim() -> None:
     vector = kdf()
     (session,) = inherited_sessions(f"FamilySessionKey:{vector['family_claim']}")
     assert session.id == vector["family_sid"]
@@ -105,14 +105,14 @@ def test_the_family_session_has_the_key_that_the_claim_leads_to() -> None:
     assert session.expires_at_s is None
 
 
-def test_both_inherited_sessions_are_read_and_the_family_can_be_left_out() -> None:
+def test_both_inherited_sessions_are_parsed_and_the_family_session_is_optional() -> None:
     text = 'SessionKey:a:1#[Encryption="YES";]00 FamilySessionKey:family:2#[x="]#[";]11'
     users = [session.identity.user for session in inherited_sessions(text)]
     assert users == ["condor@parent", "condor@family"]
     assert [session.id for session in inherited_sessions(text, family=False)] == ["a:1"]
 
 
-def test_an_inherited_session_may_have_an_end() -> None:
+def test_an_inherited_session_may_expire() -> None:
     (session,) = inherited_sessions("SessionKey:a#[SessionExpires=1795360300;]00")
     assert session.expires_at_s == 1795360300
 
@@ -120,7 +120,7 @@ def test_an_inherited_session_may_have_an_end() -> None:
 @pytest.mark.parametrize(
     "text", ["", "x", "SessionKey:", "SessionKey:a", "SessionKey:a#[]", "SessionKey:#[]00", "Other:a#[]00"]
 )
-def test_what_is_no_claim_is_left_out(text: str) -> None:
+def test_a_malformed_claim_is_ignored(text: str) -> None:
     assert inherited_sessions(text) == ()
 
 
@@ -134,6 +134,6 @@ def test_what_is_no_claim_is_left_out(text: str) -> None:
         ("", True),
     ],
 )
-def test_an_inherited_session_is_used_if_its_maker_names_aes(facts: str, expected: bool) -> None:
-    """Under the older ciphers nothing shows the key on each connection anew."""
+def test_an_inherited_session_is_used_only_if_its_claim_allows_aes(facts: str, expected: bool) -> None:
+    """The older ciphers cannot prove the key on each connection."""
     assert bool(inherited_sessions(f"FamilySessionKey:family:1#[{facts}]0a1b")) is expected

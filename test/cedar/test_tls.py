@@ -1,4 +1,4 @@
-"""SSL: TLS inside messages, and what a certificate's subject is called."""
+"""SSL: TLS inside messages, and the names of certificates."""
 
 import ssl
 from contextlib import suppress
@@ -33,7 +33,7 @@ ALICE = "/O=Example Site/CN=alice"
 
 
 class TlsClient:
-    """HTCondor's client of SSL, as far as it is honest."""
+    """An SSL client that behaves as HTCondor's."""
 
     def __init__(self, client: Client, context: ssl.SSLContext) -> None:
         self.client = client
@@ -43,16 +43,16 @@ class TlsClient:
 
     def begin(self) -> None:
         assert self.client.offer(SSL) == SSL
-        assert self.client.hear().integer() == READY
-        self.client.say(self.client.message().integer(READY))
+        assert self.client.receive().integer() == READY
+        self.client.send(self.client.message().integer(READY))
 
     def shake_hands(self) -> int:
-        """Until both hold or the server quits; its last status."""
+        """Continue until both are done or the server quits; return its last status."""
         theirs = RECEIVING
         while not theirs == self.status == HOLDING and theirs != QUITTING:
             self.step()
-            self.say(self.status, self.outgoing.read())
-            theirs = theirs if theirs == self.status == HOLDING else self.hear()
+            self.send(self.status, self.outgoing.read())
+            theirs = theirs if theirs == self.status == HOLDING else self.receive()
         return theirs
 
     def step(self) -> None:
@@ -62,20 +62,20 @@ class TlsClient:
         except ssl.SSLWantReadError:
             self.status = RECEIVING
 
-    def say(self, status: int, records: bytes) -> None:
-        self.client.say(self.client.message().integer(status).integer(len(records)).raw(records))
+    def send(self, status: int, records: bytes) -> None:
+        self.client.send(self.client.message().integer(status).integer(len(records)).raw(records))
 
-    def hear(self) -> int:
-        message = self.client.hear()
+    def receive(self) -> int:
+        message = self.client.receive()
         status, records = message.integer(), message.raw(message.integer())
         self.incoming.write(records)
         return status
 
     def take_key(self) -> Identity:
-        assert self.hear() == HOLDING
+        assert self.receive() == HOLDING
         assert len(self.tls.read(1024)) == 256
-        self.say(HOLDING, b"")
-        assert self.client.hear().integer() == 0
+        self.send(HOLDING, b"")
+        assert self.client.receive().integer() == 0
         question = self.client.conversation.questions[-1]
         assert isinstance(question, NeedAuthorization)
         return question.identity
@@ -94,8 +94,8 @@ def host(authority: Authority) -> tuple[str, str]:
 def talk(tls: Tls | None, context: ssl.SSLContext, **changes: Any) -> TlsClient:
     policy = dict.fromkeys(Level, SecurityPolicy(methods=("SSL",)))
     client = Client(Conversation.at(server(policy=policy, tls=tls, **changes)))
-    client.greet({"AuthMethods": "SSL"})
-    client.hear_ad()
+    client.start({"AuthMethods": "SSL"})
+    client.receive_ad()
     return TlsClient(client, context)
 
 
@@ -108,19 +108,19 @@ def accepted(tls: Tls, context: ssl.SSLContext, **changes: Any) -> Identity:
 
 def insist(peer: TlsClient) -> None:
     for _ in range(100):
-        peer.say(RECEIVING, b"")
-        peer.hear()
+        peer.send(RECEIVING, b"")
+        peer.receive()
 
 
 def refusal(peer: TlsClient) -> str:
-    """What the log says after the peer has nothing left to offer."""
+    """Return the logged error after the peer offers no method."""
     with pytest.raises(AuthenticationFailed) as caught:
         peer.client.offer(0)
     return str(caught.value)
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_who_proves_a_certificate_has_its_subject_for_a_name(
+def test_the_subject_of_a_proved_certificate_is_the_peers_name(
     authority: Authority, host: tuple[str, str], version: ssl.TLSVersion
 ) -> None:
     context = client_context(authority, authority.make("alice", person("alice")))
@@ -128,11 +128,11 @@ def test_who_proves_a_certificate_has_its_subject_for_a_name(
     names: list[tuple[str, str]] = []
     found = accepted(Tls(server_context(authority, host)), context, canonical_user=lambda *name: names.append(name))
     assert names == [("SSL", ALICE)]
-    assert found == Identity("ssl@unmapped", "SSL"), "without a line of the map file nobody is anybody"
+    assert found == Identity("ssl@unmapped", "SSL"), "no line of the map file matches"
     assert not found.mapped
 
 
-def test_the_map_file_makes_a_user_of_a_subject(authority: Authority, host: tuple[str, str]) -> None:
+def test_the_map_file_maps_a_subject_to_a_user(authority: Authority, host: tuple[str, str]) -> None:
     context = client_context(authority, authority.make("alice", person("alice")))
     tls = Tls(server_context(authority, host), require_certificate=True, require_mapping=True)
     found = accepted(tls, context, canonical_user=lambda *name: "alice" if name == ("SSL", ALICE) else None)
@@ -140,7 +140,7 @@ def test_the_map_file_makes_a_user_of_a_subject(authority: Authority, host: tupl
     assert found.mapped
 
 
-def test_without_a_certificate_a_client_is_nobody(authority: Authority, host: tuple[str, str]) -> None:
+def test_a_client_without_a_certificate_is_unauthenticated(authority: Authority, host: tuple[str, str]) -> None:
     found = accepted(Tls(server_context(authority, host), require_mapping=True), client_context(authority))
     assert found == Identity("unauthenticated@unmapped", "SSL")
     assert not found.named
@@ -150,17 +150,17 @@ def test_a_certificate_may_be_required(authority: Authority, host: tuple[str, st
     peer = talk(Tls(server_context(authority, host), require_certificate=True), client_context(authority))
     peer.begin()
     assert peer.shake_hands() == HOLDING
-    assert peer.hear() == QUITTING
+    assert peer.receive() == QUITTING
     assert "AUTH_SSL_REQUIRE_CLIENT_CERTIFICATE" in refusal(peer)
 
 
-def test_a_line_of_the_map_file_may_be_required(authority: Authority, host: tuple[str, str]) -> None:
+def test_a_mapping_may_be_required(authority: Authority, host: tuple[str, str]) -> None:
     context = client_context(authority, authority.make("alice", person("alice")))
     peer = talk(Tls(server_context(authority, host), require_mapping=True), context)
     peer.begin()
     assert peer.shake_hands() == HOLDING
-    assert peer.hear() == QUITTING
-    assert f"no line of the map file is for '{ALICE}'" in refusal(peer)
+    assert peer.receive() == QUITTING
+    assert f"no line of the map file matches '{ALICE}'" in refusal(peer)
 
 
 def test_an_expired_certificate_proves_nothing(authority: Authority, host: tuple[str, str]) -> None:
@@ -174,68 +174,68 @@ def test_an_expired_certificate_proves_nothing(authority: Authority, host: tuple
 def test_a_certificate_of_another_authority_proves_nothing(
     authority: Authority, host: tuple[str, str], tmp_path: Path
 ) -> None:
-    stranger = Authority(tmp_path, "stranger").make("mallory", person("alice"))
-    peer = talk(Tls(server_context(authority, host)), client_context(authority, stranger))
+    foreign = Authority(tmp_path, "foreign").make("mallory", person("alice"))
+    peer = talk(Tls(server_context(authority, host)), client_context(authority, foreign))
     peer.begin()
     assert peer.shake_hands() == QUITTING
     assert "certificate verify failed" in refusal(peer)
 
 
-def test_a_client_that_does_not_trust_this_daemon_may_try_something_else(
+def test_a_client_that_does_not_trust_this_daemon_may_try_another_method(
     authority: Authority, host: tuple[str, str]
 ) -> None:
     peer = talk(Tls(server_context(authority, host)), client_context(authority))
     peer.begin()
-    peer.say(QUITTING, b"")
-    assert "may not trust this daemon's certificate" in refusal(peer)
+    peer.send(QUITTING, b"")
+    assert "perhaps it does not trust this daemon's certificate" in refusal(peer)
 
 
-def test_a_client_may_give_up_before_it_takes_the_key(authority: Authority, host: tuple[str, str]) -> None:
+def test_a_client_may_abort_before_it_receives_the_key(authority: Authority, host: tuple[str, str]) -> None:
     peer = talk(Tls(server_context(authority, host)), client_context(authority))
     peer.begin()
     assert peer.shake_hands() == HOLDING
-    peer.say(QUITTING, b"")
-    assert peer.hear() == HOLDING
-    assert "the peer gave up" in refusal(peer)
+    peer.send(QUITTING, b"")
+    assert peer.receive() == HOLDING
+    assert "the peer aborted" in refusal(peer)
 
 
-def test_a_client_that_is_not_ready_may_try_something_else(authority: Authority, host: tuple[str, str]) -> None:
+def test_a_client_that_is_not_ready_may_try_another_method(authority: Authority, host: tuple[str, str]) -> None:
     peer = talk(Tls(server_context(authority, host)), client_context(authority))
     assert peer.client.offer(SSL) == SSL
-    peer.client.hear()
-    peer.client.say(peer.client.message().integer(-1))
+    peer.client.receive()
+    peer.client.send(peer.client.message().integer(-1))
     assert "not ready for TLS" in refusal(peer)
 
 
-def test_a_daemon_without_a_certificate_says_so(authority: Authority) -> None:
+def test_a_daemon_without_a_certificate_reports_it(authority: Authority) -> None:
     peer = talk(None, client_context(authority))
     assert peer.client.offer(SSL) == SSL
-    assert peer.client.hear().integer() == -1
-    peer.client.say(peer.client.message().integer(READY))
+    assert peer.client.receive().integer() == -1
+    peer.client.send(peer.client.message().integer(READY))
     assert "has no certificate" in refusal(peer)
 
 
 @pytest.mark.parametrize("records", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x05" + bytes(5), bytes(60_000)])
-def test_what_is_no_tls_ends_the_method(authority: Authority, host: tuple[str, str], records: bytes) -> None:
+def test_bytes_that_are_not_tls_end_the_method(authority: Authority, host: tuple[str, str], records: bytes) -> None:
     peer = talk(Tls(server_context(authority, host)), client_context(authority))
     peer.begin()
-    peer.say(RECEIVING, records)
-    assert peer.hear() == QUITTING
+    peer.send(RECEIVING, records)
+    assert peer.receive() == QUITTING
     assert "SSL: TLS: " in refusal(peer)
 
 
-def test_no_handshake_is_endless(authority: Authority, host: tuple[str, str]) -> None:
+def test_the_rounds_of_a_handshake_are_limited(authority: Authority, host: tuple[str, str]) -> None:
     peer = talk(Tls(server_context(authority, host)), client_context(authority))
     peer.begin()
-    with pytest.raises(MalformedMessage, match="endless TLS handshake"):
+    with pytest.raises(MalformedMessage, match="TLS handshake too long"):
         insist(peer)
 
 
-def test_a_key_that_never_arrives_is_not_waited_for(authority: Authority, host: tuple[str, str]) -> None:
+def test_the_rounds_for_the_key_are_limited(authority: Authority, host: tuple[str, str]) -> None:
     peer = talk(Tls(server_context(authority, host)), client_context(authority))
     peer.begin()
     peer.shake_hands()
-    with pytest.raises(MalformedMessage, match="does not take its key"):
+    with pytest.raises(MalformedMessage, match="does not accept its key"):
         insist(peer)
 
 
@@ -249,25 +249,25 @@ def _standing() -> ssl.SSLContext:
 
 @given(st.lists(st.tuples(st.integers(-2, 5), st.binary(max_size=200)), max_size=4))
 @settings(deadline=None)
-def test_any_records_give_events_or_an_error_of_the_peer(records: list[tuple[int, bytes]]) -> None:
+def test_any_records_give_events_or_a_peer_error(records: list[tuple[int, bytes]]) -> None:
     peer = talk(Tls(_standing()), ssl.create_default_context())
     peer.begin()
     with suppress(PeerError):
         for status, text in records:
-            peer.say(status, text)
+            peer.send(status, text)
 
 
 @given(st.lists(st.tuples(st.floats(0, 0.9999), st.integers(1, 255)), min_size=1, max_size=4))
 @settings(deadline=None)
-def test_a_changed_handshake_gives_events_or_an_error_of_the_peer(changes: list[tuple[float, int]]) -> None:
-    said = bytearray(load("srv_ping_ssl_25").sent_by(CLIENT))
+def test_a_modified_handshake_gives_events_or_a_peer_error(changes: list[tuple[float, int]]) -> None:
+    sent = bytearray(load("srv_ping_ssl_25").sent_by(CLIENT))
     for place, mask in changes:
-        said[int(place * len(said))] ^= mask
+        sent[int(place * len(sent))] ^= mask
     policy = dict.fromkeys(Level, SecurityPolicy(methods=("SSL",)))
     conversation = Conversation.at(server(policy=policy, tls=Tls(_standing())))
     with suppress(PeerError):
-        conversation.hear(bytes(said))
-        conversation.hear(b"")
+        conversation.receive(bytes(sent))
+        conversation.receive(b"")
 
 
 OPENSSL_NAMES: list[tuple[Attributes, str]] = [
@@ -284,13 +284,11 @@ OPENSSL_NAMES: list[tuple[Attributes, str]] = [
 
 
 @pytest.mark.parametrize(("subject", "expected"), OPENSSL_NAMES)
-def test_a_subject_is_written_as_openssl_writes_it_on_one_line(
-    authority: Authority, subject: Attributes, expected: str
-) -> None:
+def test_a_subject_is_formatted_as_by_openssl(authority: Authority, subject: Attributes, expected: str) -> None:
     certificate = x509.load_pem_x509_certificate(Path(authority.make("named", subject)[0]).read_bytes())
     assert oneline(certificate.public_bytes(Encoding.DER)) == expected
 
 
-def test_a_certificate_that_cannot_be_read_names_nobody() -> None:
+def test_an_unreadable_certificate_is_refused() -> None:
     with pytest.raises(MalformedSubject):
         oneline(b"\x30\x03\x02\x01\x01")

@@ -1,4 +1,4 @@
-"""Tokens as condor_token_create makes them, good and bad."""
+"""Make valid and invalid tokens as condor_token_create does."""
 
 import base64
 import hashlib

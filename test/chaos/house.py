@@ -117,7 +117,7 @@ class House:
         return subprocess.Popen(command, env=self.pool.env, text=True, cwd=TOP, stdout=pipe, stderr=pipe)
 
     def has_accepted(self, command_id: str) -> bool:
-        return f"request {command_id} of" in self.annexd_log()
+        return f"request {command_id} from" in self.annexd_log()
 
     def processes(self, what: str) -> list[Process]:
         """annexd's, its worker's, condor_master's."""

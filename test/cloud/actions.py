@@ -14,6 +14,7 @@ from typing import Any
 from moto.ec2.models import ec2_backends
 
 from test.cloud import principals
+from test.cloud.ec2_base import Acting
 from test.cloud.fleets import Fleets
 from test.cloud.policies import Need
 from test.cloud.request import Request
@@ -61,6 +62,8 @@ def needs(request: Request, regions: Regions) -> list[Need]:
     if operation == "DeleteObjects":
         return list(_deletions(asked))
     own = [Need(action, arn, context) for arn, context in RESOURCES[service](request, asked, regions)]
+    if asked.get("DryRun") and not Acting.chosen.now.dry_run_looks_at_all:
+        return own
     return own + list(_passed_on(request, asked))
 
 
@@ -110,6 +113,12 @@ def _logs(request: Request, asked: Parameters, _: Regions) -> Found:
     identifier = str(asked.get("logGroupIdentifier") or "").rpartition(":log-group:")[2]
     group = asked.get("logGroupName") or identifier or asked.get("logGroupNamePrefix") or "*"
     yield _arn(request, "logs", f"log-group:{group}:*"), {}
+
+
+def _kms(request: Request, asked: Parameters, _: Regions) -> Found:
+    """Keys by their ARN: of aliases we ask nothing but DescribeKey, whose resource is the key as well."""
+    key = str(asked.get("KeyId") or "*")
+    yield (key if key.startswith("arn:") else _arn(request, "kms", f"key/{key}")), {}
 
 
 def _sts(_: Request, asked: Parameters, __: Regions) -> Found:
@@ -226,6 +235,7 @@ RESOURCES: Mapping[str, Callable[[Request, Parameters, Regions], Found]] = {
     "lambda": _lambda,
     "cloudformation": _cloudformation,
     "logs": _logs,
+    "kms": _kms,
     "sts": _sts,
     "iam": _iam,
     "ec2": _ec2,
@@ -253,11 +263,15 @@ def _passed_on(request: Request, asked: Parameters) -> Iterator[Need]:
             yield _tagging(_arn(request, "ec2", "security-group/*"), request.operation, asked["TagSpecifications"])
 
 
-PASSED_BY_FLEETS = ("ec2.amazonaws.com", "spotfleet.amazonaws.com")
+PASSED_BY_FLEETS = {
+    "ec2": ("ec2.amazonaws.com",),
+    "spotfleet": ("spotfleet.amazonaws.com",),
+    "both": ("ec2.amazonaws.com", "spotfleet.amazonaws.com"),
+}
 
 
 def _spot_fleet(request: Request, config: Parameters) -> Iterator[Need]:
-    """Yield what Spot Fleet asks of its caller; where the evidence is doubtful, what either world asks.
+    """Yield what Spot Fleet asks of its caller; where the evidence is doubtful, as Behaviour says.
 
     ec2:RunInstances, always (certain): AWS, EC2 user guide, "Spot Fleet permissions"; AWS's mail of 2020, quoted in
     github.com/dan-v/rattlesnakeos-stack/issues/164.  CreateTags on `*` (the guide: "For Resource, you must specify *",
@@ -267,7 +281,9 @@ def _spot_fleet(request: Request, config: Parameters) -> Iterator[Need]:
     yield Need("ec2:RunInstances", "*")
     yield from _passed_by_fleets(str(config["IamFleetRole"]))
     if config.get("TagSpecifications"):
-        yield _tagging("*", "RequestSpotFleet", config["TagSpecifications"])
+        everything = Acting.chosen.now.fleet_tagging == "everything"
+        tagged = "*" if everything else _arn(request, "ec2", "spot-fleet-request/*")
+        yield _tagging(tagged, "RequestSpotFleet", config["TagSpecifications"])
     for specification in config.get("LaunchSpecifications") or []:
         if specification.get("TagSpecifications"):
             yield _tagging(_arn(request, "ec2", "instance/*"), "RunInstances", specification["TagSpecifications"])
@@ -277,7 +293,7 @@ def _spot_fleet(request: Request, config: Parameters) -> Iterator[Need]:
 
 
 def _passed_by_fleets(role_arn: str) -> Iterator[Need]:
-    for service in PASSED_BY_FLEETS:
+    for service in PASSED_BY_FLEETS[Acting.chosen.now.passed_as]:
         yield _pass_role(role_arn, service)
 
 

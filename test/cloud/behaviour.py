@@ -12,12 +12,17 @@ from typing import Any
 
 from test.cloud.fleet_troubles import TROUBLES
 
+CONTROL_POLICY_WORDS = ("named", "arn", "encoded")
 SECOND_CANCELS = ("acted-upon", "refused", "no-effect")
+PASSED_AS = ("ec2", "spotfleet", "both")
+FLEET_TAGGING = ("everything", "the-fleet")
 
 
 @dataclass(frozen=True)
 class Behaviour:
-    """The defaults are AWS on a good day.
+    """The defaults are AWS on a good day, and of two worlds that the evidence leaves open the harder one.
+
+    Where the evidence for each stands, and which tests play it: test/cloud/evidence.toml.
 
     second_cancel   what a cancellation with termination does to a fleet in `cancelled_running`.  SUSPECTED: no text of
                     AWS says.  acted-upon: github.com/getmoto/moto/issues/4715; refused, with
@@ -38,7 +43,25 @@ class Behaviour:
                     test.cloud.fleet_troubles.TROUBLES, where the evidence stands
     history_late_s  how long after its time a fleet's event is shown.  CERTAIN: "delayed by up to 30 seconds before they
                     can be described", EC2's API reference, DescribeSpotFleetRequestHistory
+    roles_late_s    how long a role that was just made is unknown to Spot Fleet, which refuses it in two ways one after
+                    the other.  CERTAIN that it is, Terraform waits two minutes: test.cloud.propagation
+    profiles_late_s how long the same holds of an instance profile
+    buckets_late_s  how long after its creation a bucket is unknown to PutObject and DeleteObject.  CERTAIN; the same
+    forbidden       the actions that a service control policy of the account's organization denies to everybody in it,
+                    as "ec2:RequestSpotFleet"; control_policy_words: how EC2 says so.  Both: test.cloud.organization
     concurrency     how many functions run at once in a region: 1,000, or 10 in a new account.  CERTAIN
+    whole_instances whether DescribeInstances tells also what no part of annexd reads, which makes its answers ten times
+                    as long.  CERTAIN that AWS does
+    passed_as       as which service's a role has to be passable that RequestSpotFleet is given.  LIKELY ec2
+    fleet_tagging   on which resource CreateTags is asked for the tags of a fleet that is requested.  SUSPECTED: the
+                    user guide says "*", others name the fleets
+    dry_run_looks_at_all  whether a DryRun also asks for the rights that a call needs besides its own.  UNKNOWN
+    cancel_ends_protected  whether the cancellation of a fleet ends On-Demand instances with termination protection.
+                    UNKNOWN
+    on_demand_is_tagged  whether On-Demand instances of a fleet have its reserved tag.  LIKELY
+    expiry_late_s   how long after its ValidUntil a fleet is active still.  UNKNOWN
+    history_newest_first  in which order a fleet's history is told.  LIKELY the oldest first
+    tells_empty_lists  whether CancelSpotFleetRequests tells a list that is empty.  LIKELY
     """
 
     second_cancel: str = "acted-upon"
@@ -50,13 +73,35 @@ class Behaviour:
     update_s: float = 0.2
     fleet_trouble: str = ""
     history_late_s: float = 0.0
+    roles_late_s: float = 0.0
+    profiles_late_s: float = 0.0
+    buckets_late_s: float = 0.0
     concurrency: int = 1000
+    whole_instances: bool = False
+    passed_as: str = "both"
+    fleet_tagging: str = "everything"
+    dry_run_looks_at_all: bool = True
+    cancel_ends_protected: bool = False
+    on_demand_is_tagged: bool = True
+    expiry_late_s: float = 0.0
+    history_newest_first: bool = False
+    tells_empty_lists: bool = True
+    forbidden: tuple[str, ...] = ()
+    control_policy_words: str = "named"
 
     def __post_init__(self) -> None:
         if self.second_cancel not in SECOND_CANCELS:
             raise ValueError(f"second_cancel is one of {SECOND_CANCELS}, not {self.second_cancel!r}")
         if self.fleet_trouble not in TROUBLES:
             raise ValueError(f"fleet_trouble is one of {sorted(TROUBLES)}, not {self.fleet_trouble!r}")
+        if self.passed_as not in PASSED_AS:
+            raise ValueError(f"passed_as is one of {PASSED_AS}, not {self.passed_as!r}")
+        if self.fleet_tagging not in FLEET_TAGGING:
+            raise ValueError(f"fleet_tagging is one of {FLEET_TAGGING}, not {self.fleet_tagging!r}")
+        if self.control_policy_words not in CONTROL_POLICY_WORDS:
+            raise ValueError(
+                f"control_policy_words is one of {CONTROL_POLICY_WORDS}, not {self.control_policy_words!r}"
+            )
         if not 1 <= self.log_page <= 10_000:
             raise ValueError(f"log_page is 1 to 10,000, not {self.log_page}")
 

@@ -189,6 +189,8 @@ class ActingCloudFormation(CloudFormationResponse):  # type: ignore[misc]  # mot
 
 
 def _described(stack: Stack) -> dict[str, Any]:
+    """Lists that are empty are left out, but for Tags and NotificationARNs.  CERTAIN: test/cloud/recordings."""
+    capability = ["CAPABILITY_IAM"] if "AWS::IAM::" in stack.wanted.body else None
     return {
         "StackId": stack.stack_id,
         "StackName": stack.name,
@@ -197,9 +199,14 @@ def _described(stack: Stack) -> dict[str, Any]:
         "StackStatus": stack.status,
         "RoleARN": stack.role_arn or None,
         "StackStatusReason": stack.reason or None,
-        "Parameters": told(stack.template, stack.wanted.parameters),
-        "Outputs": stack.outputs(),
-        "Capabilities": ["CAPABILITY_IAM"],
+        "RollbackConfiguration": {},
+        "DisableRollback": False,
+        "NotificationARNs": [],
+        "EnableTerminationProtection": False,
+        "DriftInformation": {"StackDriftStatus": stack.drift.get("StackDriftStatus", "NOT_CHECKED")},
+        "Parameters": told(stack.template, stack.wanted.parameters) or None,
+        "Outputs": stack.outputs() or None,
+        "Capabilities": capability,
         "Tags": [],
     }
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import moto.ec2.urls
@@ -19,10 +19,12 @@ from moto.ec2.exceptions import EC2ClientError
 from test.cloud import fleet_troubles, views, wire
 from test.cloud.behaviour import Chosen
 from test.cloud.ec2_attributes import AttributeCalls
+from test.cloud.ec2_base import Acting
+from test.cloud.ec2_network import NetworkCalls
 from test.cloud.ec2_tags import TagCalls
 from test.cloud.faults import Faults
 from test.cloud.filters import matcher
-from test.cloud.fleets import Fleets, IdempotentParameterMismatchError
+from test.cloud.fleets import Fleet, Fleets, IdempotentParameterMismatchError
 from test.cloud.instances import Instance
 from test.cloud.paging import page
 from test.cloud.specifications import checked, specifications
@@ -42,14 +44,15 @@ class Numbered:
     told: Mapping[str, Any]
 
 
-class ActingEC2(TagCalls, AttributeCalls):
+class ActingEC2(TagCalls, AttributeCalls, NetworkCalls):
     """Spot Fleets and their instances."""
 
     def request_spot_fleet(self) -> ActionResult:
         config = checked(self._parameters()["SpotFleetRequestConfig"])
         resolved = specifications(config, self.ec2_backend)
+        trouble = self.chosen.now.fleet_trouble or self._trouble_of_networks(resolved)
         try:
-            fleet = self._fleets.request(config, resolved, self.chosen.now.fleet_trouble)
+            fleet = self._fleets.request(config, resolved, replace(self.chosen.now, fleet_trouble=trouble))
         except IdempotentParameterMismatchError as error:
             raise EC2ClientError(
                 "IdempotentParameterMismatch", f"The client token {error} was used with other parameters."
@@ -85,14 +88,23 @@ class ActingEC2(TagCalls, AttributeCalls):
         late_s = told_s - self.chosen.now.history_late_s
         records = [
             Numbered(place, each)
-            for place, each in enumerate(fleet_troubles.history(fleet, late_s), 1)
+            for place, each in enumerate(self._history(fleet, late_s), 1)
             if each["Timestamp"].replace(tzinfo=UTC).timestamp() >= since
             and asked.get("EventType") in {None, each["EventType"]}
         ]
         told, token = page(records, asked.get("MaxResults"), asked.get("NextToken"))
-        return ActionResult(
-            {"SpotFleetRequestId": fleet.fleet_id, "HistoryRecords": [each.told for each in told], "NextToken": token}
-        )
+        answer: dict[str, Any] = {
+            "SpotFleetRequestId": fleet.fleet_id,
+            "StartTime": datetime.fromtimestamp(since, UTC).replace(tzinfo=None),
+            "HistoryRecords": [each.told for each in told],
+        }
+        if token:  # CERTAIN: API reference, LastEvaluatedTime, "If nextToken indicates that there are more items"
+            return ActionResult(answer | {"NextToken": token})
+        return ActionResult(answer | {"LastEvaluatedTime": datetime.fromtimestamp(late_s, UTC).replace(tzinfo=None)})
+
+    def _history(self, fleet: Fleet, told_s: float) -> list[Mapping[str, Any]]:
+        records = fleet_troubles.history(fleet, told_s)
+        return records[::-1] if self.chosen.now.history_newest_first else records
 
     def cancel_spot_fleet_requests(self) -> ActionResult:
         asked = self._parameters()
@@ -106,7 +118,10 @@ class ActingEC2(TagCalls, AttributeCalls):
             else:
                 before, after = self._fleets.cancel(fleet_id, terminate, self.chosen.now.second_cancel)
                 successful.append(views.cancelled_view(fleet_id, before, after))
-        return ActionResult({"SuccessfulFleetRequests": successful, "UnsuccessfulFleetRequests": unsuccessful})
+        told = {"SuccessfulFleetRequests": successful, "UnsuccessfulFleetRequests": unsuccessful}
+        if not self.chosen.now.tells_empty_lists:
+            told = {name: each for name, each in told.items() if each}
+        return ActionResult(told)
 
     def _why_not_cancel(self, fleet_id: str, terminate: bool) -> str | None:
         fleet = self._fleets.fleets.get(fleet_id)
@@ -137,10 +152,11 @@ class ActingEC2(TagCalls, AttributeCalls):
         instances, token = page(
             matching, asked.get("MaxResults"), asked.get("NextToken"), 5, lambda: self._drift("DescribeInstances")
         )
-        told = [views.reservation_view(each, now_s) for each in instances]
+        is_whole = self.chosen.now.whole_instances
+        told = [views.reservation_view(each, now_s, is_whole) for each in instances]
         of_moto = [] if token or asked.get("InstanceIds") else self._reservations_of_moto()
-        if of_moto:
-            return ActionResult({"Reservations": told + of_moto})
+        if of_moto or is_whole:
+            return ActionResult({"Reservations": told + of_moto, "NextToken": token})
         return wire.document("DescribeInstances", {"Reservations": told, "NextToken": token})
 
     def _reservations_of_moto(self) -> list[Any]:
@@ -161,7 +177,7 @@ class ActingEC2(TagCalls, AttributeCalls):
         if self._is_of_moto(asked["InstanceIds"]):
             return super().terminate_instances()
         now_s = self._fleets.settle()
-        instances = [self._instance(instance_id) for instance_id in asked["InstanceIds"]]
+        instances = self._all_of(asked["InstanceIds"])
         before = [each.state(now_s) for each in instances]
         if protected := self._fleets.terminate_unless_protected(asked["InstanceIds"]):
             raise EC2ClientError("OperationNotPermitted", PROTECTED.format(protected[0]))
@@ -171,7 +187,7 @@ class ActingEC2(TagCalls, AttributeCalls):
 
     def _matching(self, asked: dict[str, Any]) -> tuple[list[Instance], float]:
         told_s, matches = self._told_s("DescribeInstances"), matcher(asked.get("Filters") or [])
-        wanted = [self._instance(instance_id) for instance_id in asked.get("InstanceIds") or []]
+        wanted = self._all_of(asked.get("InstanceIds") or [])
         among = sorted(wanted, key=lambda each: each.sequence) or self._fleets.instances.values()
         left_out = "" if wanted else self._omitted("DescribeInstances")
         seen = (each for each in among if each.is_visible(told_s) and each.instance_id != left_out)
@@ -187,5 +203,5 @@ class ActingEC2(TagCalls, AttributeCalls):
 def install(regions: defaultdict[str, Fleets], faults: Faults, chosen: Chosen) -> None:
     """Put the acting EC2 into moto's routing table; before the first request, when moto reads it."""
     ActingEC2.regions = regions
-    ActingEC2.faults, ActingEC2.chosen = faults, chosen
+    Acting.faults, Acting.chosen = faults, chosen
     moto.ec2.urls.url_paths["{0}/"] = ActingEC2.dispatch

@@ -54,6 +54,12 @@ class Acting(EC2Response):  # type: ignore[misc]  # moto has no types
         return fleet
 
     def _instance(self, instance_id: str) -> Instance:
-        if instance_id not in self._fleets.instances:
-            raise EC2ClientError("InvalidInstanceID.NotFound", f"The instance ID '{instance_id}' does not exist")
-        return self._fleets.instances[instance_id]
+        return self._all_of([instance_id])[0]
+
+    def _all_of(self, instance_ids: Sequence[str]) -> list[Instance]:
+        """All or an error that names each that is unknown.  CERTAIN: github.com/getmoto/moto/issues/4903."""
+        unknown = ", ".join(each for each in instance_ids if each not in self._fleets.instances)
+        if unknown:
+            subject, verb = ("IDs", "do") if ", " in unknown else ("ID", "does")
+            raise EC2ClientError("InvalidInstanceID.NotFound", f"The instance {subject} '{unknown}' {verb} not exist")
+        return [self._fleets.instances[each] for each in instance_ids]

@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 import moto.events.urls
-from moto.events.exceptions import ValidationException
+from moto.events.exceptions import ResourceNotFoundException, ValidationException
 from moto.events.responses import EventsHandler
 
 MAX_TARGETS = 5
@@ -34,6 +34,13 @@ class ActingEvents(EventsHandler):  # type: ignore[misc]  # moto has no types
         if asked["Name"] in self.events_backend.describe_event_bus("default").rules:
             self.body = json.dumps({key: each for key, each in asked.items() if key != "Tags"})
         return super().put_rule()
+
+    def describe_rule(self) -> Any:
+        """With AWS's words for a rule that there is not.  CERTAIN: test/cloud/recordings/events.json."""
+        name = self._get_param("Name")
+        if name not in self.events_backend.describe_event_bus("default").rules:
+            raise ResourceNotFoundException(f"Rule {name} does not exist on EventBus default.")
+        return super().describe_rule()
 
     def put_targets(self) -> Any:
         targets = self._get_param("Targets")

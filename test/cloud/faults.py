@@ -20,7 +20,7 @@ class Fault:
     """`times` calls of `operation` fail, after `skip` that do not.
 
     kind      throttle | internal | denied | unknown-key | bad-signature | skewed | expired-token |
-              unsigned (in the service's own code), error (`code` and `status`), hang, reset (of the
+              unsigned (in the service's own code), error (`code`, `status` and `message`), hang, reset (of the
               connection), partial (a failure of one entry inside an HTTP 200), lag (a Describe call of EC2
               tells what was so `lag_s` ago), omit (a list of EC2's leaves out the item `matching`), shift and repeat
               (an item moves while EC2's list is read, so that it is on none or on two of the pages), late and lost
@@ -39,6 +39,7 @@ class Fault:
     matching: str = ""
     code: str = ""
     status: int = 400
+    message: str = "a fault that was ordered"
     hang_s: float = 120.0
     lag_s: float = 0.0
 

@@ -83,16 +83,20 @@ TROUBLES: Mapping[str, Trouble] = {
     "ebs-key": Trouble(blacklisted("Client.InternalError: Client error on launch")),
     "control-policy": Trouble(blacklisted(DENIED)),
     "capacity": Trouble(blacklisted("There is no Spot capacity available that matches your request.")),
+    # Recorded in August 2022: github.com/hashicorp/terraform-provider-aws/pull/26493
+    "no-capacity": Trouble(
+        (("error", INVALID, f"{POOL}: There is no Spot capacity available that matches your request."),)
+    ),
     "invalid": Trouble((("error", INVALID, NO_PUBLIC_IP),)),
     "all": Trouble((("error", ALL_BLACKLISTED, ALL),)),
     "cancelled": Trouble(cancels=True),
 }
 
 
-def activity(fleet: Fleet, now_s: float) -> str:
-    """ActivityStatus."""
-    if fleet.state(now_s) == "cancelled_terminating":
-        return "pending_termination"
+def activity(fleet: Fleet, now_s: float) -> str | None:
+    """ActivityStatus, which a fleet has no more once it is cancelled.  CERTAIN: test/cloud/recordings/fleets.json."""
+    if fleet.state(now_s).startswith("cancelled"):
+        return None
     if TROUBLES[fleet.trouble].is_error:
         return "error"
     return "fulfilled" if fleet.fulfilled() >= fleet.target else "pending_fulfillment"

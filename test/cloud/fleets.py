@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from test.cloud.behaviour import Behaviour
 from test.cloud.fleet_troubles import TROUBLES
 from test.cloud.instances import FLEET_TAG, Instance, Timing
 from test.cloud.launch import choose, tags_of, weight_of
 from test.cloud.tags import TagLog
 
 Effect = Callable[..., None]
+GOOD_DAY = Behaviour()
 CANCELLABLE = frozenset({"submitted", "active", "modifying"})
 
 
@@ -39,7 +41,7 @@ class Fleet:
     valid_from_s: float
     valid_until_s: float
     target: float
-    trouble: str = ""  # one of TROUBLES: what keeps it from starting instances
+    world: Behaviour = GOOD_DAY  # that it was requested in
     instances: list[Instance] = field(default_factory=list)
     is_short: bool = True
     cancelled_at_s: float | None = None
@@ -49,6 +51,11 @@ class Fleet:
     def __post_init__(self) -> None:
         groups = self.config.get("TagSpecifications") or []
         self.tags = TagLog({tag["Key"]: tag.get("Value", "") for group in groups for tag in group.get("Tags") or []})
+
+    @property
+    def trouble(self) -> str:
+        """One of TROUBLES: what keeps it from starting instances."""
+        return self.world.fleet_trouble
 
     @property
     def client_token(self) -> str | None:
@@ -71,12 +78,14 @@ class Fleet:
     def fulfilled(self) -> float:
         return sum(instance.weight for instance in self.live())
 
+    def fulfilled_on_demand(self) -> float:
+        return float(sum(instance.weight for instance in self.live() if not instance.is_spot))
+
     def missing_on_demand(self) -> float:
         """How much of the On-Demand part is missing.  Only launch templates have one: CERTAIN, EC2 user guide."""
         if not self.config.get("LaunchTemplateConfigs"):
             return 0.0
-        there = sum(instance.weight for instance in self.live() if not instance.is_spot)
-        return float(self.config.get("OnDemandTargetCapacity") or 0) - there
+        return float(self.config.get("OnDemandTargetCapacity") or 0) - self.fulfilled_on_demand()
 
     def takes_cancel(self, now_s: float, terminate: bool, second_cancel: str) -> bool:
         """Whether a cancellation succeeds; `second_cancel` is one of Behaviour's three."""
@@ -85,10 +94,10 @@ class Fleet:
         return state in CANCELLABLE or (is_second and second_cancel != "refused")
 
     def cancel(self, at_s: float, terminate: bool) -> None:
-        """That protected instances stay is the harder reading of what nobody tells: UNKNOWN, aws-truth F4."""
+        """That protected instances stay is the harder reading of what nobody tells."""
         self.cancelled_at_s, self.terminates = at_s, terminate
         for instance in list(self.live()) if terminate else ():
-            if not instance.protected:
+            if not instance.protected or self.world.cancel_ends_protected:
                 instance.terminate(at_s)
 
 
@@ -103,7 +112,7 @@ class Fleets:
         self._numbers = itertools.count(1)
 
     def request(
-        self, config: Mapping[str, Any], specifications: Sequence[Mapping[str, Any]], trouble: str = ""
+        self, config: Mapping[str, Any], specifications: Sequence[Mapping[str, Any]], world: Behaviour = GOOD_DAY
     ) -> Fleet:
         """Start a fleet, or answer with the one that this very request has started before."""
         token, body = config.get("ClientToken"), json.dumps(config, sort_keys=True, default=str)
@@ -113,16 +122,17 @@ class Fleets:
                 raise IdempotentParameterMismatchError(token)
             if fleet_id in self.fleets:
                 return self.fleets[fleet_id]
-        fleet = self._new_fleet(config, specifications)
-        fleet.trouble = trouble
-        if TROUBLES[trouble].cancels:
+        fleet = self._new_fleet(config, specifications, world)
+        if TROUBLES[fleet.trouble].cancels:
             fleet.cancel(fleet.created_at_s, terminate=False)
         if token:
             self._tokens[token] = (body, fleet.fleet_id)
         self.settle()
         return fleet
 
-    def _new_fleet(self, config: Mapping[str, Any], specifications: Sequence[Mapping[str, Any]]) -> Fleet:
+    def _new_fleet(
+        self, config: Mapping[str, Any], specifications: Sequence[Mapping[str, Any]], world: Behaviour
+    ) -> Fleet:
         now_s = self.clock()
         fleet = Fleet(
             sequence=next(self._numbers),
@@ -133,6 +143,7 @@ class Fleets:
             valid_from_s=_seconds(config.get("ValidFrom"), now_s),
             valid_until_s=_seconds(config.get("ValidUntil"), float("inf")),
             target=float(config["TargetCapacity"]),
+            world=world,
         )
         self.fleets[fleet.fleet_id] = fleet
         self.effect("fleet requested", fleet=fleet.fleet_id, client_token=fleet.client_token)
@@ -142,7 +153,7 @@ class Fleets:
         """Let everything happen that is due by now; the time it was done for."""
         now_s = self.clock()
         for fleet in self.fleets.values():
-            if fleet.cancelled_at_s is None and now_s >= fleet.valid_until_s:
+            if fleet.cancelled_at_s is None and now_s >= fleet.valid_until_s + fleet.world.expiry_late_s:
                 self._expire(fleet)
             if fleet.is_short and fleet.state(now_s) == "active":
                 self._fill(fleet, now_s)
@@ -170,6 +181,7 @@ class Fleets:
 
     def _launch(self, fleet: Fleet, specification: Mapping[str, Any], now_s: float, is_spot: bool) -> Instance:
         placement = specification.get("Placement") or {}
+        own = {FLEET_TAG: fleet.fleet_id} if is_spot or fleet.world.on_demand_is_tagged else {}
         instance = Instance(
             sequence=len(self.instances) + 1,
             instance_id=f"i-{secrets.token_hex(8)}1",
@@ -177,7 +189,7 @@ class Fleets:
             fleet_id=fleet.fleet_id,
             specification=specification,
             weight=weight_of(specification),
-            tags=TagLog(tags_of(specification) | {FLEET_TAG: fleet.fleet_id}),
+            tags=TagLog(tags_of(specification) | own),
             zone=placement.get("AvailabilityZone") or specification.get("AvailabilityZone") or f"{self.region}a",
             launched_at_s=now_s,
             timing=self.timing,

@@ -28,6 +28,7 @@ from test.cloud.views import ACCOUNT
 TOLERANCE_S: Mapping[str, float] = {"s3": 900.0}  # AWS: 15 minutes for S3, 5 for the others
 TIME_FORMAT = "%Y%m%dT%H%M%SZ"
 CLOUDFORMATION = "cloudformation.amazonaws.com"  # how it names itself when it calls for somebody
+ENCODED = "Encoded authorization failure message"
 FOR_EVERYBODY = frozenset({"GetCallerIdentity"})
 
 
@@ -167,7 +168,11 @@ def _signature(request: Request, principal: Principal) -> str:
 
 
 def _refused(request: Request, kind: str, message: str) -> Answer:
+    """EC2 frames the words of a denial.  CERTAIN: test/cloud/recordings/fleets.json."""
     status, code = code_of(kind, request.service)
+    if (kind, request.service) == ("denied", "ec2"):
+        encoded = sha256(message.encode()).hexdigest()
+        message = f"You are not authorized to perform this operation. {message}. {ENCODED}: {encoded}"
     return error_answer(request.service, status, code, message)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
@@ -91,8 +92,15 @@ class Settings(LambdaResponse):  # type: ignore[misc]  # moto has no types
     def get_account_settings(self) -> str:
         functions, limit = list(self.backend.list_functions()), self.chosen.now.concurrency
         reserved = sum(int(each.reserved_concurrency or 0) for each in functions)
-        limits = {"ConcurrentExecutions": limit, "UnreservedConcurrentExecutions": limit - reserved}
-        return json.dumps({"AccountLimit": limits, "AccountUsage": {"FunctionCount": len(functions)}})
+        limits = {
+            "ConcurrentExecutions": limit,
+            "UnreservedConcurrentExecutions": limit - reserved,
+            "TotalCodeSize": 80_530_636_800,
+            "CodeSizeUnzipped": 262_144_000,
+            "CodeSizeZipped": 52_428_800,
+        }
+        usage = {"FunctionCount": len(functions), "TotalCodeSize": sum(int(each.code_size) for each in functions)}
+        return json.dumps({"AccountLimit": limits, "AccountUsage": usage})
 
     def put_resource_policy(self) -> str:
         """The one call by which a Deny comes into the policy that GetPolicy shows (which of the two wins: LIKELY)."""
@@ -151,9 +159,12 @@ def is_updating(function: Any) -> bool:
 
 
 def with_settings(function: Any, configuration: dict[str, Any]) -> dict[str, Any]:
-    """What every call tells of a function."""
-    status = {"LastUpdateStatus": "InProgress"} if is_updating(function) else {}
-    return configuration | status | {"LoggingConfig": getattr(function, "logging_config", _own_log(function))}
+    """What every call tells of a function.  CERTAIN: test/cloud/recordings/functions.json."""
+    more = {"RevisionId": str(uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(configuration, sort_keys=True, default=str)))}
+    if is_updating(function):
+        more |= {"LastUpdateStatus": "InProgress", "LastUpdateStatusReasonCode": "Creating"}
+        more |= {"LastUpdateStatusReason": "The function is being created."}
+    return configuration | more | {"LoggingConfig": getattr(function, "logging_config", _own_log(function))}
 
 
 def _own_log(function: Any) -> dict[str, str]:

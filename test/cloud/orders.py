@@ -49,6 +49,29 @@ def instances(ec2: Any, **asked: Any) -> list[dict[str, Any]]:
     return [one for page in pages for group in page["Reservations"] for one in group["Instances"]]
 
 
+def living(cloud: Cloud) -> set[str]:
+    return {each["id"] for each in cloud.running_instances()}
+
+
+def templated(cloud: Cloud, zone: str, capacity: int, on_demand: int, protected: bool) -> list[str]:
+    """The instances of a fleet from a launch template, all in one zone, those on demand first."""
+    ec2, name = cloud.client("ec2"), f"template-{zone}-{protected}-{on_demand}"
+    data = {"ImageId": "ami-12345678", "InstanceType": "m5.large", "DisableApiTermination": protected}
+    ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
+    config = fleet_config(capacity, OnDemandTargetCapacity=on_demand, Type="request")
+    del config["LaunchSpecifications"]
+    config["LaunchTemplateConfigs"] = [
+        {
+            "LaunchTemplateSpecification": {"LaunchTemplateName": name, "Version": "1"},
+            "Overrides": [{"AvailabilityZone": f"us-east-1{zone}"}],
+        }
+    ]
+    fleet = ec2.request_spot_fleet(SpotFleetRequestConfig=config)["SpotFleetRequestId"]
+    found = instances(ec2, Filters=[{"Name": "tag:aws:ec2spot:fleet-request-id", "Values": [fleet]}])
+    assert [each.get("InstanceLifecycle") for each in found] == [None] * on_demand + ["spot"] * (capacity - on_demand)
+    return [each["InstanceId"] for each in found]
+
+
 def zipped(code: str) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:

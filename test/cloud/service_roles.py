@@ -8,6 +8,7 @@ from typing import Any
 
 import moto.iam.urls
 from moto.core.responses import ActionResult
+from moto.iam.exceptions import NotFoundException
 from moto.iam.models import SERVICE_NAME_CONVERSION
 from moto.iam.responses import IamResponse
 
@@ -18,6 +19,13 @@ class ActingIam(IamResponse):  # type: ignore[misc]  # moto has no types
     """`in_use` is put in by `install`: whether instances run that Spot Fleets launched."""
 
     in_use: Callable[[], bool]
+
+    def get_role(self) -> ActionResult:
+        """With AWS's words for a role that there is not.  CERTAIN: test/cloud/recordings/identities.json."""
+        name = self._get_param("RoleName")
+        if all(each.name != name for each in self.backend.roles.values()):
+            raise NotFoundException(f"The role with name {name} cannot be found.")
+        return super().get_role()
 
     def delete_service_linked_role(self) -> ActionResult:
         name = self._get_param("RoleName")

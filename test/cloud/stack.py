@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from test.cloud.stack_conditions import decided
 from test.cloud.stack_kinds import Client, Kind, Made
 from test.cloud.stack_parameters import referred
 from test.cloud.stack_permissions import needed
@@ -80,7 +81,7 @@ class Stack:
 
     @property
     def template(self) -> dict[str, Any]:
-        return parsed(self.wanted.body)
+        return decided(parsed(self.wanted.body), self.wanted.parameters)
 
     def note(self, logical_id: str, physical_id: str, kind: str, status: str, reason: str = "") -> None:
         self.events.append(

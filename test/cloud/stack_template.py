@@ -30,7 +30,7 @@ def parsed(body: str) -> dict[str, Any]:
         raise TemplateError(f"Template format error: JSON not well-formed. ({error})") from error
     if not isinstance(template, dict) or not template.get("Resources"):
         raise TemplateError("Template format error: At least one Resources member must be defined.")
-    if unknown := {"Conditions", "Mappings", "Rules", "Transform"} & set(template):
+    if unknown := {"Mappings", "Rules", "Transform"} & set(template):
         raise TemplateError(f"the emulated CloudFormation does not know {sorted(unknown)}")
     _check_references(template)
     return template
@@ -69,6 +69,8 @@ def _called(value: dict[str, Any], lookup: Lookup) -> Any:
             return lookup(name, attribute)
         case [("Fn::Sub", str(text))]:
             return VARIABLE.sub(lambda found: _variable(found, lookup), text)
+        case [("Fn::If", [str(), yes, no])]:  # in looking for references: test.cloud.stack_conditions decides the rest
+            return [resolved(yes, lookup), resolved(no, lookup)]
         case [("Fn::Join", [str(separator), list(parts)])]:
             return separator.join(str(resolved(part, lookup)) for part in parts)
     raise TemplateError(f"the emulated CloudFormation does not know this: {value}")

@@ -15,6 +15,7 @@ from typing import Any
 
 from test.cloud import stack_drift
 from test.cloud.stack import Stack, Wanted
+from test.cloud.stack_conditions import decided
 from test.cloud.stack_parameters import effective, values_of
 from test.cloud.stack_template import TemplateError, in_order, parsed
 from test.cloud.stack_work import Work
@@ -62,7 +63,7 @@ class Stacks:
     def changed(self, stack: Stack, body: str | None, given: Given) -> Wanted:
         """What an update would come to; `body` None: the template that it has.  Raises TemplateError if to nothing."""
         wanted = _wanted(stack.wanted.body if body is None else body, given, stack.wanted.parameters)
-        _check_kinds(stack.template["Resources"], parsed(wanted.body)["Resources"])
+        _check_kinds(stack.template["Resources"], decided(parsed(wanted.body), wanted.parameters)["Resources"])
         if _effective(wanted) == _effective(stack.wanted):
             raise TemplateError("No updates are to be performed.")
         return wanted
@@ -110,7 +111,7 @@ def _wanted(body: str, given: Given, before: Mapping[str, str] | None) -> Wanted
 
 
 def _effective(wanted: Wanted) -> Any:
-    return effective(parsed(wanted.body), wanted.parameters)
+    return effective(decided(parsed(wanted.body), wanted.parameters), wanted.parameters)
 
 
 def _check_kinds(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ def tag(key: str, value: str = "") -> dict[str, str]:
 
 
 def tags_of(ec2: Any, fleet: str) -> dict[str, str]:
-    return {each["Key"]: each["Value"] for each in described(ec2, fleet)["Tags"]}
+    return {each["Key"]: each["Value"] for each in described(ec2, fleet).get("Tags", [])}
 
 
 def write(ec2: Any, resource: str, **tags: str) -> None:

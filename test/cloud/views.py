@@ -11,6 +11,7 @@ from moto.iam.models import iam_backends
 from test.cloud.fleet_troubles import activity
 from test.cloud.fleets import Fleet, Fleets
 from test.cloud.instances import STATE_CODES, Instance
+from test.cloud.whole_instances import REQUESTER, whole, without_network
 
 ACCOUNT = "123456789012"  # moto's
 TIMES = ("ValidFrom", "ValidUntil")
@@ -20,23 +21,37 @@ def _moment(at_s: float) -> datetime:
     return datetime.fromtimestamp(at_s, UTC).replace(tzinfo=None)
 
 
+DEFAULTS = {  # what AWS tells where a request says nothing.  CERTAIN: test/cloud/recordings/fleets.json
+    "AllocationStrategy": "lowestPrice",
+    "OnDemandAllocationStrategy": "lowestPrice",
+    "ExcessCapacityTerminationPolicy": "Default",
+    "Type": "maintain",
+    "OnDemandTargetCapacity": 0,
+    "ReplaceUnhealthyInstances": False,
+    "InstanceInterruptionBehavior": "terminate",
+}
+
+
 def fleet_view(fleet: Fleet, now_s: float) -> dict[str, Any]:
+    """Without Tags and ActivityStatus where there are none; the tags that were asked for are told as Tags alone."""
     times = {name: _moment(fleet.config[name]) for name in TIMES if name in fleet.config}
-    defaults = {"AllocationStrategy": "lowestPrice", "Type": "maintain"}
-    return {
+    asked = {key: value for key, value in fleet.config.items() if key != "TagSpecifications"}
+    own = {
         "SpotFleetRequestId": fleet.fleet_id,
         "SpotFleetRequestState": fleet.state(now_s),
         "ActivityStatus": activity(fleet, now_s),
         "CreateTime": _moment(fleet.created_at_s),
         "SpotFleetRequestConfig": {
-            **defaults,
-            **fleet.config,
+            **DEFAULTS,
+            **asked,
             **times,
             "TargetCapacity": int(fleet.target),
             "FulfilledCapacity": fleet.fulfilled(),
+            "OnDemandFulfilledCapacity": fleet.fulfilled_on_demand(),
         },
         "Tags": [{"Key": key, "Value": value} for key, value in fleet.tags.at(now_s).items()],
     }
+    return {key: value for key, value in own.items() if value}
 
 
 def tag_views(fleets: Fleets, now_s: float) -> Iterator[dict[str, str]]:
@@ -106,13 +121,15 @@ def status_view(instance: Instance, now_s: float) -> dict[str, Any]:
     }
 
 
-def reservation_view(instance: Instance, now_s: float) -> dict[str, Any]:
-    """Each Spot instance of a fleet is in a reservation of its own."""
+def reservation_view(instance: Instance, now_s: float, is_whole: bool = False) -> dict[str, Any]:
+    """Each Spot instance of a fleet is in a reservation of its own, which Spot Fleet asked for."""
+    view = _instance_view(instance, now_s)
     return {
         "ReservationId": f"r-{instance.sequence:017x}",
         "OwnerId": ACCOUNT,
+        "RequesterId": REQUESTER,
         "Groups": [],
-        "Instances": [_instance_view(instance, now_s)],
+        "Instances": [whole(view) if is_whole else view],
     }
 
 
@@ -132,9 +149,10 @@ def _instance_view(instance: Instance, now_s: float) -> dict[str, Any]:
         "SpotInstanceRequestId": instance.spot_request_id if instance.is_spot else None,
         "SecurityGroups": spec.get("SecurityGroups"),
         "IamInstanceProfile": _profile_view(spec.get("IamInstanceProfile")),
-        "Tags": [{"Key": key, "Value": value} for key, value in instance.tags.at(now_s).items()],
+        "Tags": [{"Key": key, "Value": value} for key, value in instance.tags.at(now_s).items()] or None,
     }
-    return {name: value for name, value in view.items() if value is not None}
+    told = {name: value for name, value in view.items() if value is not None}
+    return without_network(told) if view["State"]["Name"] == "terminated" else told
 
 
 def _profile_view(profile: Any) -> dict[str, str] | None:

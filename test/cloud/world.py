@@ -11,7 +11,18 @@ from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from test.cloud import cloudformation, ec2, events, functions, logs, quotas, s3, service_roles
+from test.cloud import (
+    cloudformation,
+    ec2,
+    events,
+    functions,
+    logs,
+    organization,
+    propagation,
+    quotas,
+    s3,
+    service_roles,
+)
 from test.cloud.audit import Audit
 from test.cloud.behaviour import Behaviour, Chosen
 from test.cloud.buckets import Buckets
@@ -35,7 +46,7 @@ class Broken:
     hang_s: float = 0.0
 
 
-class StepContext:
+class World:
     """moto with what acts put into it; one for a process, since moto's state is global."""
 
     def __init__(
@@ -76,7 +87,7 @@ class StepContext:
         if fault.kind in {"reset", "hang"}:
             return Broken(fault.hang_s if fault.kind == "hang" else 0.0)
         known = (fault.status, fault.code) if fault.kind == "error" else code_of(fault.kind, request.service)
-        return error_answer(request.service, *known, "a fault that was ordered")
+        return error_answer(request.service, *known, fault.message)
 
     def now_s(self) -> float:
         """What time AWS has it."""
@@ -94,6 +105,9 @@ class StepContext:
     def _act(self, request: Request) -> Answer:
         if self._throttles(request):
             return error_answer(request.service, *code_of("throttle", request.service), "Request limit exceeded.")
+        now = self.chosen.now
+        if refusal := organization.refusal(request, tuple(now.forbidden), now.control_policy_words, self.regions):
+            return refusal
         if self.gate is None:
             return self._carry_out(request)
         with self._lock:
@@ -105,11 +119,17 @@ class StepContext:
             return self.gate.veil(request, answer)
 
     def _carry_out(self, request: Request) -> Answer:
+        with self._lock:
+            refusal = propagation.refusal(request, self.chosen.now)
+        if refusal is not None:
+            return refusal
         if request.operation in ENTRIES:
             return with_refused_entries(request, self.faults.refuses, self._forward)
         return self._forward(request)
 
     def _forward(self, request: Request) -> Answer:
+        if request.operation == "DecodeAuthorizationMessage":
+            return organization.decoded(request)
         if request.operation == "Invoke":  # runs a function that will call us: never under the lock
             return self._ask_moto(request)
         with self._lock:

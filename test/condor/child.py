@@ -1,8 +1,8 @@
-"""HTCondor's bindings in a process of their own, which is given anything and must survive.
+"""Run HTCondor's bindings in their own process, which must survive any input.
 
-    python -m test.condor.child      reads a JSON list `[call, text, number]` a line; answers a line each
+    python -m test.condor.child      reads lines of JSON `[call, text, number]`; answers each with a line
 
-A call is refused (Unsafe), or the bindings take it or raise; each is an answer, and only a process that ends is not.
+Each outcome is an answer: refused (Unsafe), accepted, or an exception of the bindings.  Only a crash is a failure.
 """
 
 import json
@@ -18,37 +18,37 @@ import htcondor2
 from annexd.condor import bindings
 from annexd.condor.values import Unsafe
 
-PATIENCE_S = 10.0  # for what goes to no network
-NETWORK_S = 0.5  # a peer may be silent: that is no finding
+TIMEOUT_S = 10.0  # for local calls
+NETWORK_TIMEOUT_S = 0.5  # a peer that does not answer is not a failure
 NETWORK = ("alive", "exchange", "advertise", "ping", "locate", "query")
 
 
-class Died(AssertionError):
-    """The bindings ended the process, or never came back."""
+class ChildDied(AssertionError):
+    """The bindings crashed the process, or did not return."""
 
 
 class Child:
-    """Start it by the first `give`; it is started anew after its end."""
+    """The child process; starts with the first call, and again after it ends."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
-    def give(self, call: str, text: str, number: int = 0) -> str | None:
-        """What the call came to; None if it waits for the network.  Raises Died."""
+    def call(self, call: str, text: str, number: int = 0) -> str | None:
+        """Return the outcome of a call, or None if it waits for the network.  Raises ChildDied."""
         process = self._running()
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(json.dumps([call, text, number]).encode() + b"\n")
         process.stdin.flush()
-        patience_s = NETWORK_S if call in NETWORK else PATIENCE_S
-        if not select.select([process.stdout], [], [], patience_s)[0]:
+        timeout_s = NETWORK_TIMEOUT_S if call in NETWORK else TIMEOUT_S
+        if not select.select([process.stdout], [], [], timeout_s)[0]:
             self.close()
             if call in NETWORK:
                 return None
-            raise Died(f"{call} of {text[:200]!r}, {number} takes more than {patience_s:g} s")
+            raise ChildDied(f"{call} of {text[:200]!r}, {number} takes more than {timeout_s:g} s")
         if answer := process.stdout.readline():
             return answer.decode().strip()
-        raise Died(f"{call} of {text[:200]!r}, {number} ends the process with {process.wait()}")
+        raise ChildDied(f"{call} of {text[:200]!r}, {number} ends the process with {process.wait()}")
 
     def close(self) -> None:
         process, self._process = self._process, None
@@ -78,26 +78,26 @@ def nested(levels: int, inner: object = 1) -> Any:
 
 def ad(text: str, number: int) -> object:
     parts = text.split("\n", 1)
-    made = bindings.ad_to_show({"A": text, "N": number, parts[0]: [parts[-1]], "Deep": nested(abs(number) % 40, text)})
+    made = bindings.display_ad({"A": text, "N": number, parts[0]: [parts[-1]], "Deep": nested(abs(number) % 40, text)})
     return len(repr(made)) + sum(1 for name in made if made.eval(name))
 
 
 def order(text: str, number: int) -> object:
-    return len(repr(bindings.ad_of({"A": text, "N": number, "Deep": nested(abs(number) % 100_000, text)})))
+    return len(repr(bindings.make_ad({"A": text, "N": number, "Deep": nested(abs(number) % 100_000, text)})))
 
 
 def claims(text: str, number: int) -> object:
-    """Text that is JSON, as a token's claims are."""
+    """Evaluate an expression with claims from JSON text."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
         found = {text: text, "n": number}
-    made = bindings.ad_of_claims(found if isinstance(found, dict) else {"x": found})
+    made = bindings.claims_ad(found if isinstance(found, dict) else {"x": found})
     return bindings.expression('jti == "x" || member(sub, {"a"})').eval(made)
 
 
 def expression(text: str, number: int) -> object:
-    return bindings.expression(text * max(1, abs(number) % 1000)).eval(bindings.ad_of({"A": "text", "N": number}))
+    return bindings.expression(text * max(1, abs(number) % 1000)).eval(bindings.make_ad({"A": "text", "N": number}))
 
 
 def knob(text: str, number: int) -> object:
@@ -111,24 +111,24 @@ CALLS: Mapping[str, Callable[[str, int], object]] = {
     "order": order,
     "claims": claims,
     "expression": expression,
-    "ad_in": lambda text, _: bindings.ad_in(text),
+    "parse_ad": lambda text, _: bindings.parse_ad(text),
     "quote": lambda text, _: bindings.quote(text),
     "knob": knob,
     "param": lambda text, _: bindings.param(text),
     "log": lambda text, _: bindings.log(htcondor2.LogLevel.Always, text),
     "alive": lambda text, number: bindings.send_alive(text, number, number),
     "exchange": lambda text, number: bindings.exchange(text, number, {"A": text}),
-    "advertise": lambda text, _: bindings.advertise(text, "UPDATE_AD_GENERIC", [bindings.ad_to_show({"Name": text})]),
+    "advertise": lambda text, _: bindings.advertise(text, "UPDATE_AD_GENERIC", [bindings.display_ad({"Name": text})]),
     "ping": lambda text, _: bindings.ping(text, text[:20]),
     "locate": lambda text, _: bindings.locate("127.0.0.1:1", text),
     "query": lambda text, _: bindings.query(text, text, [text]),
 }
 
 
-def answered(line: str) -> str:
+def respond(line: str) -> str:
     call, text, number = json.loads(line)
     try:
-        return f"taken: {str(CALLS[call](text, number))[:100]!a}"
+        return f"accepted: {str(CALLS[call](text, number))[:100]!a}"
     except Unsafe as error:
         return f"refused: {str(error)[:300]!a}"
     except Exception as error:  # noqa: BLE001 - the bindings' own refusals are of many types
@@ -138,7 +138,7 @@ def answered(line: str) -> str:
 def main() -> None:
     htcondor2.enable_debug()
     for line in sys.stdin:
-        print(answered(line), flush=True)
+        print(respond(line), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Nothing that goes into HTCondor's bindings ends the process: each of these does, unless it is looked at first."""
+"""No input crashes the process through HTCondor's bindings, as each of these would without a check."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from test.condor.child import CALLS, NETWORK, Child
 
 SURROGATE = "\ud800"
 LOCAL = tuple(call for call in CALLS if call not in NETWORK)
-ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=60)  # with lone surrogates and NUL
+ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=60)  # includes lone surrogates and NUL
 JSON_TEXT = st.recursive(
     ANY_TEXT | st.integers() | st.floats() | st.booleans() | st.none(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(ANY_TEXT, inner, max_size=4),
@@ -29,8 +29,8 @@ def child() -> Iterator[Child]:
     child.close()
 
 
-def said_by(program: str) -> str:
-    """What a program prints that has the process for itself."""
+def output_of(program: str) -> str:
+    """Run a program in its own process and return its output."""
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, "CONDOR_CONFIG": "ONLY_ENV"},
@@ -54,7 +54,7 @@ def test_a_token_whose_claims_the_bindings_cannot_hold_is_revoked(claims: str) -
             f"print(Revocation('jti == \"x\" && false').is_revoked(json.loads({claims!r})))",
         )
     )
-    assert said_by(program) == "True"
+    assert output_of(program) == "True"
 
 
 def test_a_claim_that_the_expression_does_not_name_revokes_nothing() -> None:
@@ -64,30 +64,33 @@ def test_a_claim_that_the_expression_does_not_name_revokes_nothing() -> None:
             "print(Revocation('sub == \"x\"').is_revoked({'sub': 'alice', 'wlcg.ver': '1.0', 'big': 2**70, 'o': {}}))",
         )
     )
-    assert said_by(program) == "False"
+    assert output_of(program) == "False"
 
 
 @pytest.mark.parametrize("attribute", ["AnnexFunctionWarning", "AnnexStuckReason", "AnnexJournalError"])
-def test_the_words_of_others_in_the_daemons_ad_do_not_end_it(attribute: str) -> None:
+def test_foreign_text_in_the_daemons_ad_does_not_crash_it(attribute: str) -> None:
     program = "\n".join(
         (
             "from annexd.daemoncore.pool.collector import Advertiser, Identity, Publication",
+            "from annexd.daemoncore.program import run_as",
+            "from annexd.service.program import PROGRAM",
+            "run_as(PROGRAM)",
             "from annexd.daemoncore.pool.outbound import Outbound",
-            f"said = lambda: {{{attribute!r}: 'the handler is \"\\ud800.x\\0\"', 'AnnexStuck': 2}}",
-            "advertiser = Advertiser(Outbound({}), Publication((), 300, {}), said)",
+            f"attributes = lambda: {{{attribute!r}: 'the handler is \"\\ud800.x\\0\"', 'AnnexStuck': 2}}",
+            "advertiser = Advertiser(Outbound({}), Publication((), 300, {}), attributes)",
             "advertiser.identity = Identity('annexd@host', 'host', '<127.0.0.1:1>', '25.14.1', 'x86_64')",
             f"print([(ascii(ad.eval({attribute!r})), ad.eval('AnnexStuck')) for ad in advertiser.ads()][0])",
         )
     )
-    assert said_by(program) == repr((ascii('the handler is "\ufffd.x\ufffd"'), 2))
+    assert output_of(program) == repr((ascii('the handler is "\ufffd.x\ufffd"'), 2))
 
 
 @pytest.mark.parametrize("expression", ["'1+' * 300_000 + '1'", "'\\ud800'", "'1\\0'", "'(' * 20_000"])
-def test_an_expression_that_is_too_deep_or_no_text_is_none(expression: str) -> None:
+def test_an_expression_that_is_too_deep_or_invalid_text_is_rejected(expression: str) -> None:
     program = "\n".join(
         ("from annexd.daemoncore.config.parameters import is_expression", f"print(is_expression({expression}))")
     )
-    assert said_by(program) == "False"
+    assert output_of(program) == "False"
 
 
 @pytest.mark.parametrize(
@@ -96,7 +99,7 @@ def test_an_expression_that_is_too_deep_or_no_text_is_none(expression: str) -> N
 )
 @pytest.mark.parametrize("call", ["alive", "exchange", "ping"])
 def test_a_malformed_address_is_refused(child: Child, call: str, text: str) -> None:
-    assert (child.give(call, text, 1) or "").startswith("refused")
+    assert (child.call(call, text, 1) or "").startswith("refused")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +108,7 @@ def test_a_malformed_address_is_refused(child: Child, call: str, text: str) -> N
         ("order", SURROGATE, 1),
         ("order", "x", 99_999),
         ("order", "x", 2**64),
-        ("ad_in", f"[x = {SURROGATE}]", 0),
+        ("parse_ad", f"[x = {SURROGATE}]", 0),
         ("expression", "1+" * 1000, 999),
         ("expression", "1+" * 15_000 + "1", 1),
         ("quote", "\0", 0),
@@ -115,32 +118,30 @@ def test_a_malformed_address_is_refused(child: Child, call: str, text: str) -> N
         ("locate", 'a" || true', 0),
     ],
 )
-def test_what_would_end_the_process_or_change_a_meaning_is_refused(
-    child: Child, call: str, text: str, number: int
-) -> None:
-    assert (child.give(call, text, number) or "").startswith("refused")
+def test_a_fatal_or_ambiguous_argument_is_refused(child: Child, call: str, text: str, number: int) -> None:
+    assert (child.call(call, text, number) or "").startswith("refused")
 
 
 @pytest.mark.parametrize(
-    ("call", "text", "number", "said"),
+    ("call", "text", "number", "expected"),
     [
-        ("expression", "N + 1", 1, "taken: '2'"),
-        ("quote", 'a"é', 0, "taken:"),
-        ("knob", "X=a$(Y)b", 0, "taken: 'ab'"),
-        ("claims", '{"jti": "x"}', 0, "taken: 'True'"),
-        ("order", "é" * 1000, 20, "taken:"),
-        ("ad", "\0", 2**64, "taken:"),
-        ("log", SURROGATE * 10_000, 0, "taken:"),
-        ("expression", '"' + "(+" * 20_000 + '"', 0, "taken:"),
-        ("param", SURROGATE, 0, "taken: 'None'"),
-        ("param", "A" * 10_000, 0, "taken: 'None'"),
+        ("expression", "N + 1", 1, "accepted: '2'"),
+        ("quote", 'a"é', 0, "accepted:"),
+        ("knob", "X=a$(Y)b", 0, "accepted: 'ab'"),
+        ("claims", '{"jti": "x"}', 0, "accepted: 'True'"),
+        ("order", "é" * 1000, 20, "accepted:"),
+        ("ad", "\0", 2**64, "accepted:"),
+        ("log", SURROGATE * 10_000, 0, "accepted:"),
+        ("expression", '"' + "(+" * 20_000 + '"', 0, "accepted:"),
+        ("param", SURROGATE, 0, "accepted: 'None'"),
+        ("param", "A" * 10_000, 0, "accepted: 'None'"),
     ],
 )
-def test_what_is_harmless_is_taken(child: Child, call: str, text: str, number: int, said: str) -> None:
-    assert (child.give(call, text, number) or "").startswith(said)
+def test_harmless_arguments_are_accepted(child: Child, call: str, text: str, number: int, expected: str) -> None:
+    assert (child.call(call, text, number) or "").startswith(expected)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(call=st.sampled_from(LOCAL), text=ANY_TEXT | JSON_TEXT, number=st.integers())
 def test_the_bindings_survive_any_text_and_number(child: Child, call: str, text: str, number: int) -> None:
-    assert child.give(call, text, number)
+    assert child.call(call, text, number)

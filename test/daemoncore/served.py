@@ -1,4 +1,4 @@
-"""annexd's server on a port of its own, in a thread, for real clients; without the daemon and the pool around it."""
+"""annexd's server on its own port, in a thread, for real clients; without daemon and pool."""
 
 import asyncio
 import os
@@ -22,18 +22,12 @@ from annexd.cedar.session import SessionCache
 from annexd.daemoncore.commands.call import Call
 from annexd.daemoncore.network.listener import BACKLOG, Listener
 from annexd.daemoncore.network.server import Security, Server
-from annexd.service.configuration import Limits
+from annexd.daemoncore.settings import ConnectionLimits
 
 VERSION = "$CondorVersion: 25.14.1 2026-10-16 BuildID: annexd $"
 TRUST_DOMAIN = "annex.test"
 PATIENCE_S = 30
-LIMITS = Limits(
-    max_running_requests=1,
-    max_pending_connections=20,
-    session_deadline_s=PATIENCE_S,
-    read_timeout_s=PATIENCE_S,
-    shutdown_graceful_s=1,
-)
+LIMITS = ConnectionLimits(max_pending=20, session_deadline_s=PATIENCE_S, read_timeout_s=PATIENCE_S)
 
 
 class CountedSessions(SessionCache):
@@ -45,7 +39,7 @@ class CountedSessions(SessionCache):
 
 
 def secure_context(**changes: Any) -> ServerContext:
-    """Requires what recommended HTCondor configurations require."""
+    """Return a context that requires what recommended HTCondor configurations require."""
     policy = SecurityPolicy(Requirement.REQUIRED, Requirement.REQUIRED, Requirement.REQUIRED, Requirement.REQUIRED)
     facts: dict[str, Any] = {
         "version": VERSION,
@@ -62,7 +56,7 @@ def secure_context(**changes: Any) -> ServerContext:
 
 @dataclass
 class Served:
-    """Answers every order with `reply`; everybody may do what no level of `forbidden` is needed for."""
+    """Answers every order with `reply`; all peers have every level except `forbidden`."""
 
     context: ServerContext = field(default_factory=secure_context)
     reply: Mapping[str, Scalar] = field(default_factory=lambda: {"Result": "Success"})
@@ -90,7 +84,7 @@ class Served:
 
     @property
     def handshakes(self) -> int:
-        """How many sessions were negotiated."""
+        """The number of negotiated sessions."""
         sessions = self.context.sessions
         assert isinstance(sessions, CountedSessions)
         return sessions.made
@@ -105,7 +99,7 @@ class Served:
 
     def _authorization(self) -> AuthorizationPolicy:
         lists = {f"{'DENY' if level in self.forbidden else 'ALLOW'}_{level}": "*" for level in Level}
-        return AuthorizationPolicy.read(lists.get)
+        return AuthorizationPolicy.read(lists.get, "ANNEXD")
 
     def _answer(self, call: Call) -> None:
         self.commands.append(call.received)

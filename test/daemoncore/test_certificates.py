@@ -1,4 +1,4 @@
-"""AUTH_SSL_SERVER_*: which certificate is shown, to whom, and what an administrator hears of one that is broken."""
+"""AUTH_SSL_SERVER_*: which certificate is used, and the warnings about a broken one."""
 
 import ssl
 from pathlib import Path
@@ -15,7 +15,7 @@ from test.cedar.certificates import HOST, Authority, client_context, person
 
 
 class Settings(Parameters):
-    """A configuration that says this and nothing else."""
+    """A configuration with these settings only."""
 
     def __init__(self, **settings: object) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ def read(*pairs: tuple[str, str], **settings: object) -> tuple[Tls | None, tuple
 
 
 def shown(tls: Tls | None, client: ssl.SSLContext) -> str:
-    """The common name of the certificate that a client gets to see."""
+    """Return the common name of the certificate that a client receives."""
     assert tls is not None
     up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
     ours, theirs = tls.context.wrap_bio(up, down, server_side=True), client.wrap_bio(down, up, server_hostname=HOST)
@@ -53,7 +53,7 @@ def shown(tls: Tls | None, client: ssl.SSLContext) -> str:
     return oneline(certificate).rpartition("=")[2]
 
 
-def test_the_first_pair_that_can_be_used_is_shown(authority: Authority, tmp_path: Path) -> None:
+def test_the_first_usable_pair_is_used(authority: Authority, tmp_path: Path) -> None:
     first, second = (authority.make(name, person(name), host=HOST) for name in ("first", "second"))
     missing = (str(tmp_path / "no.pem"), str(tmp_path / "no.key"))
     tls, warnings = read(missing, (first[0], missing[1]), first, second)
@@ -62,11 +62,11 @@ def test_the_first_pair_that_can_be_used_is_shown(authority: Authority, tmp_path
 
 
 @pytest.mark.parametrize("settings", [{}, {"SERVER_CERTFILE": "/nowhere.pem", "SERVER_KEYFILE": "/nowhere.key"}])
-def test_without_a_certificate_that_can_be_read_there_is_no_ssl(settings: dict[str, object]) -> None:
+def test_without_a_readable_certificate_ssl_is_not_offered(settings: dict[str, object]) -> None:
     assert read_tls(Settings(**settings)) == (None, ())
 
 
-def test_a_broken_pair_is_told_and_the_next_is_tried(authority: Authority, tmp_path: Path) -> None:
+def test_a_broken_pair_is_reported_and_the_next_is_tried(authority: Authority, tmp_path: Path) -> None:
     good, other = (authority.make(name, person(name), host=HOST) for name in ("good", "other"))
     (tmp_path / "broken.pem").write_text("no certificate")
     tls, warnings = read((str(tmp_path / "broken.pem"), good[1]), (other[0], good[1]), good)
@@ -77,7 +77,7 @@ def test_a_broken_pair_is_told_and_the_next_is_tried(authority: Authority, tmp_p
     ]
 
 
-def test_a_key_with_a_passphrase_asks_nobody(authority: Authority, tmp_path: Path) -> None:
+def test_a_key_with_a_passphrase_does_not_prompt(authority: Authority, tmp_path: Path) -> None:
     certificate, _ = authority.make("host", person("host"))
     locked = tmp_path / "locked.key"
     key, how = ec.generate_private_key(ec.SECP256R1()), BestAvailableEncryption(b"secret")
@@ -87,20 +87,20 @@ def test_a_key_with_a_passphrase_asks_nobody(authority: Authority, tmp_path: Pat
     assert str(locked) in warning
 
 
-def test_ciphers_that_do_not_exist_are_told(authority: Authority) -> None:
+def test_unknown_ciphers_are_reported(authority: Authority) -> None:
     tls, [warning] = read(authority.make("host", person("host")), CIPHERLIST="NONE-OF-THESE")
     assert tls is None
     assert "AUTH_SSL_CIPHERLIST" in warning
 
 
-def test_authorities_that_are_none_are_told(authority: Authority, tmp_path: Path) -> None:
+def test_invalid_authorities_are_reported(authority: Authority, tmp_path: Path) -> None:
     (tmp_path / "bundle.pem").write_text("no certificate")
     tls, [warning] = read(authority.make("host", person("host")), SERVER_CAFILE=tmp_path / "bundle.pem")
     assert tls is None
     assert "_CAFILE" in warning
 
 
-def test_nothing_older_than_tls_1_2_is_spoken(authority: Authority) -> None:
+def test_versions_older_than_tls_1_2_are_refused(authority: Authority) -> None:
     tls, _ = read(authority.make("host", person("host"), host=HOST))
     assert tls is not None
     assert tls.context.minimum_version == ssl.TLSVersion.TLSv1_2
@@ -123,7 +123,7 @@ def test_clients_are_asked_for_certificates_and_trusted_by_the_configured_author
         shown(distrustful, client_context(authority, alice))
 
 
-def test_what_is_required_of_clients_is_the_configurations_to_say(authority: Authority) -> None:
+def test_the_configuration_decides_what_is_required_of_clients(authority: Authority) -> None:
     tls, _ = read(authority.make("host", person("host")), REQUIRE_CLIENT_CERTIFICATE=True)
     assert tls is not None
     assert (tls.require_certificate, tls.require_mapping) == (True, False)

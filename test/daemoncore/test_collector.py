@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from annexd.daemoncore.pool.collector import Advertiser, Identity, Publication
+from annexd.daemoncore.pool.collector import Advertiser, DaemonIdentity, Publication
 from annexd.daemoncore.pool.outbound import Outbound
 
 
@@ -21,10 +21,10 @@ from annexd.daemoncore.pool.outbound import Outbound
         ('eval("(")', False),
     ],
 )
-def test_only_what_is_true_of_the_ad_stops_the_daemon(expression: str, is_true: bool) -> None:
+def test_only_an_expression_that_is_true_in_the_ad_stops_the_daemon(expression: str, is_true: bool) -> None:
     async def asked() -> bool:
         advertiser = Advertiser(Outbound({}), Publication((), 300, {}), dict)
-        advertiser.identity = Identity("annexd@host", "host", "<127.0.0.1:1>", "25.14.1", "x86_64")
+        advertiser.identity = DaemonIdentity("annexd@host", "host", "<127.0.0.1:1>", "25.14.1", "x86_64")
         return advertiser.is_true(expression)
 
     assert asyncio.run(asked()) is is_true

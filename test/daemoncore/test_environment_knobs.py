@@ -1,4 +1,4 @@
-"""AWS keys in the configuration are told to nobody who asks annexd for it."""
+"""annexd never shows AWS keys of its configuration to clients."""
 
 import os
 import subprocess
@@ -25,17 +25,20 @@ KEYS = "AWS_ACCESS_KEY_ID=AKIAX AWS_SECRET_ACCESS_KEY=swordfish"
         ("OTHER", "AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID"),
     ],
 )
-def test_of_a_knob_that_holds_keys_no_value_is_shown(name: str, text: str, shown: str) -> None:
+def test_the_value_of_a_knob_that_holds_keys_is_not_shown(name: str, text: str, shown: str) -> None:
     assert redacted(name, text) == shown
 
 
-def test_each_knob_that_holds_keys_is_warned_of_by_its_name_without_them(tmp_path: Path) -> None:
+def test_each_knob_that_holds_keys_is_logged_by_name_without_them(tmp_path: Path) -> None:
     program = "\n".join(
         (
             "from annexd.daemoncore.config import environment_knobs",
-            "from annexd.service import configuration",
+            "from annexd.daemoncore import settings",
+            "from annexd.daemoncore.program import run_as",
+            "from annexd.service.program import PROGRAM",
             "from annexd.daemoncore.log import open_log",
-            "configuration.load()",
+            "run_as(PROGRAM)",
+            "settings.load()",
             "open_log(terminal=True)",
             "environment_knobs.warn()",
         )

@@ -1,4 +1,4 @@
-"""What condor_master leaves in the environment: recorded from 25.14.1 and 23.9.6."""
+"""condor_master's environment, as recorded from 25.14.1 and 23.9.6."""
 
 import pytest
 

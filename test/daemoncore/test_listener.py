@@ -1,4 +1,4 @@
-"""Connections that condor_shared_port hands over arrive whole, and nothing else that connects does harm."""
+"""Connections from condor_shared_port arrive intact, and other connections do no harm."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from annexd.daemoncore.network.shared_port import PASS_SOCK_MESSAGE, SharedPort
 
 
 def handed_over(*send: Callable[[socket.socket], object]) -> bytes | None:
-    """What arrives on the connection that is passed into our side of the Unix socket; None when it is refused."""
+    """Return what arrives on the connection that is passed over the Unix socket; None if it is refused."""
     received: list[socket.socket] = []
 
     async def receive() -> None:
@@ -83,7 +83,7 @@ def test_a_handover_without_a_descriptor_or_with_another_message_is_refused() ->
 
 
 @pytest.mark.parametrize("kind", ["two", "unix", "udp", "listening", "file"])
-def test_whatever_else_is_handed_over_is_refused_and_closed(kind: str) -> None:
+def test_any_other_descriptor_is_refused_and_closed(kind: str) -> None:
     with (
         tempfile.TemporaryFile() as file,
         socket.create_server(("127.0.0.1", 0)) as listening,
@@ -107,7 +107,7 @@ def test_whatever_else_is_handed_over_is_refused_and_closed(kind: str) -> None:
         assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_listener_accepts_many_who_wait_and_goes_on_with_another_socket() -> None:
+def test_a_listener_accepts_many_waiting_connections_and_can_switch_to_another_socket() -> None:
     async def run() -> None:
         served: list[socket.socket] = []
         listener = Listener(

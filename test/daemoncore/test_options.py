@@ -1,11 +1,11 @@
-"""Every flag of DaemonCore's dc_main (daemon_core_main.cpp of 25.14.1): it does what it does there, or says why not."""
+"""Every option of DaemonCore's dc_main (daemon_core_main.cpp of 25.14.1) works as there, or is refused by name."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from annexd.daemoncore.process.options import USAGE, Options, parse
+from annexd.daemoncore.process.options import Options, parse, usage
 
 ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("-a x", {"log_suffix": "x"}),
@@ -39,13 +39,13 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
 ]
 REFUSED = [
     ("-a", "-a needs a value"),
-    ("-a2 x", "annexd writes one"),
+    ("-a2 x", "this one has one"),
     ("-http 80", "-http is no longer accepted by any HTCondor daemon"),
-    ("-p 0", "-p (-port) needs a TCP port; annexd always has one, or -sock, not 0"),
+    ("-p 0", "-p (-port) needs a TCP port from 1 to 65535 (or use -sock), not 0"),
     ("-p 99999", "-p (-port) needs a TCP port"),
     ("-r soon", "-r (-runfor) needs a number of minutes above 0, not soon"),
     ("-r 0", "needs a number of minutes above 0"),
-    ("-s annexd_1", "-s cannot stand for -sock"),
+    ("-s annexd_1", "-s is not an abbreviation of -sock"),
     ("-sock ../x", "-sock needs a name of letters"),
     ("-pidfile", "-pidfile needs a value"),
     ("-nonsense", "unknown option -nonsense"),
@@ -58,32 +58,32 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("line", "set_to"), ACCEPTED, ids=[line for line, _ in ACCEPTED])
-def test_a_flag_of_daemoncore_is_understood(line: str, set_to: dict[str, Any]) -> None:
+def test_an_option_of_daemoncore_is_understood(line: str, set_to: dict[str, Any]) -> None:
     assert parse(line.split()) == Options(**set_to)
 
 
-@pytest.mark.parametrize(("line", "words"), REFUSED, ids=[line for line, _ in REFUSED])
-def test_what_annexd_cannot_do_is_refused_by_name(line: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("line", "expected"), REFUSED, ids=[line for line, _ in REFUSED])
+def test_an_unsupported_option_is_refused_by_name(line: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         parse(line.split())
     assert ended.value.code == 1
-    assert words in capsys.readouterr().err
+    assert expected in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("word", ["-v", "-vers", "-version", "--version"])
-def test_the_version_is_htcondors_too(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_includes_that_of_htcondor(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         parse([word])
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert ended.value.code == 0
-    assert said.startswith("condor_annexd ")
-    assert "$CondorVersion: " in said
-    assert "$CondorPlatform: " in said
+    assert output.startswith("condor_annexd ")
+    assert "$CondorVersion: " in output
+    assert "$CondorPlatform: " in output
 
 
 @pytest.mark.parametrize("word", ["-h", "-help", "--help"])
-def test_the_help_lists_every_flag(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_lists_every_option(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         parse([word])
     assert ended.value.code == 0
-    assert capsys.readouterr().out == USAGE
+    assert capsys.readouterr().out == usage()

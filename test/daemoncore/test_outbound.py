@@ -16,7 +16,7 @@ def advertisement(collector: str) -> dict[str, object]:
     return {"command": "UPDATE_AD_GENERIC", "collector": collector, "ads": [AD]}
 
 
-def test_a_peer_that_accepts_and_stays_silent_is_given_up_in_time_and_the_loop_never_waits() -> None:
+def test_a_silent_peer_is_given_up_in_time_and_the_loop_never_waits() -> None:
     async def run() -> int:
         outbound = Outbound(ENVIRONMENT)
         with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -34,7 +34,7 @@ def test_a_peer_that_accepts_and_stays_silent_is_given_up_in_time_and_the_loop_n
     assert asyncio.run(run()) > 20  # of 200 that there is time for; a call that the loop waits for leaves it one
 
 
-def test_an_address_that_makes_the_bindings_abort_costs_one_call_and_no_more() -> None:
+def test_an_address_that_makes_the_bindings_abort_costs_one_call_only() -> None:
     async def run() -> None:
         outbound = Outbound(ENVIRONMENT)
         with pytest.raises(OutboundFailed):

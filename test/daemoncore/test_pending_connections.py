@@ -1,11 +1,11 @@
-"""Whose place is given up: of the one who has most of them, however many addresses it has."""
+"""The busiest host loses its oldest pending connection, even if it uses many addresses."""
 
 import asyncio
 import time
 
 import pytest
 
-from annexd.daemoncore.network.pending_connections import PendingConnections, Place, counted_as
+from annexd.daemoncore.network.pending_connections import PendingConnection, PendingConnections, counting_host
 
 LATER_S = time.monotonic() + 3600
 
@@ -20,17 +20,17 @@ LATER_S = time.monotonic() + 3600
         ("fe80::1%eth0", "fe80::/64"),
     ],
 )
-def test_an_address_counts_as_its_machine(address: str, counted: str) -> None:
-    assert counted_as(address) == counted
+def test_an_address_is_counted_by_its_host(address: str, counted: str) -> None:
+    assert counting_host(address) == counted
 
 
-def test_one_ipv6_network_with_many_addresses_pushes_out_itself_only() -> None:
+def test_one_ipv6_network_with_many_addresses_evicts_only_its_own_connections() -> None:
     async def flood() -> tuple[int, list[str]]:
         pending_connections, ended = PendingConnections(), list[str]()
 
         def enter(address: str) -> None:
             pending_connections.enter(
-                Place(counted_as(address), lambda _reason: ended.append(address), LATER_S, LATER_S), 10
+                PendingConnection(counting_host(address), lambda _reason: ended.append(address), LATER_S, LATER_S), 10
             )
 
         enter("2001:db8:9::1")

@@ -32,17 +32,17 @@ def _user() -> str:
     return "condor@annex.test" if name == "root" else f"{name}@annex.test"
 
 
-def test_a_client_proves_its_user_by_fs_and_comes_back_in_the_same_session(client: HTCondorClient) -> None:
+def test_a_client_authenticates_by_fs_and_resumes_its_session(client: HTCondorClient) -> None:
     with Served() as server:
         outcomes = client.send(server.address, CA_AUTH_CMD, {"Command": "CA_BULK_REQUEST"}, times=3)
     assert [outcome.code for outcome in outcomes] == [0, 0, 0]
     assert {command.identity.user for command in server.commands} == {_user()}
     assert {command.identity.method for command in server.commands} == {"FS"}
     assert len({command.session_id for command in server.commands}) == 1
-    assert server.handshakes == 1, "the second and third time nothing had to be proved"
+    assert server.handshakes == 1, "the second and third time the session is resumed"
 
 
-def test_a_client_proves_its_user_by_a_token_and_comes_back(token_client: HTCondorClient) -> None:
+def test_a_client_authenticates_by_a_token_and_resumes_its_session(token_client: HTCondorClient) -> None:
     scoped = {**CLAIMS, "scope": "condor:/READ condor:/ADMINISTRATOR"}
     token_client.keep_token(signed(unsigned(claims=scoped)))
     with Served(keys={"POOL": POOL_KEY}) as server:
@@ -84,7 +84,7 @@ def test_a_bad_token_is_refused_at_once_and_fs_is_tried_next(tmp_path: Path, tok
     assert server.commands[0].identity.method == "FS"
 
 
-def test_a_client_with_nothing_but_a_bad_token_is_refused(token_client: HTCondorClient) -> None:
+def test_a_client_with_only_a_bad_token_is_refused(token_client: HTCondorClient) -> None:
     token_client.keep_token(signed(unsigned(), Secret(b"the key of another pool")))
     with Served(keys={"POOL": POOL_KEY}) as server:
         outcome = token_client.send(server.address, CA_AUTH_CMD, {})[0]
@@ -109,7 +109,7 @@ def test_a_client_of_an_earlier_process_makes_a_new_session_when_it_tries_again(
     assert server.handshakes == 2
 
 
-def test_a_client_may_ask_beforehand_what_it_may_do(client: HTCondorClient) -> None:
+def test_a_client_can_query_its_authorization(client: HTCondorClient) -> None:
     levels = [level for level in Level if level not in {Level.ALLOW, Level.CLIENT, Level.ANNEX}]
     forbidden = frozenset({Level.CONFIG, Level.NEGOTIATOR})
     with Served(forbidden=forbidden) as server:

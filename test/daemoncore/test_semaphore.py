@@ -1,4 +1,4 @@
-"""Room for so many at once, whose size may change at a reconfig."""
+"""A semaphore whose size may change at a reconfig."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -7,15 +7,15 @@ from typing import Any
 from annexd.daemoncore.process.semaphore import Semaphore
 
 
-class AccessCheck:
-    """Somebody who comes in, and stays until told to go."""
+class Holder:
+    """A task that holds the semaphore until it is told to leave."""
 
-    def __init__(self, room: Semaphore) -> None:
+    def __init__(self, semaphore: Semaphore) -> None:
         self.is_inside, self._may_go = False, asyncio.Event()
-        self.task = asyncio.create_task(self._stay(room))
+        self.task = asyncio.create_task(self._stay(semaphore))
 
-    async def _stay(self, room: Semaphore) -> None:
-        async with room:
+    async def _stay(self, semaphore: Semaphore) -> None:
+        async with semaphore:
             self.is_inside = True
             await self._may_go.wait()
 
@@ -28,76 +28,76 @@ def run(scene: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(scene, timeout=10))
 
 
-async def visits(room: Semaphore, number: int) -> list[AccessCheck]:
-    found = [AccessCheck(room) for _ in range(number)]
-    await require_settled()
+async def holders(semaphore: Semaphore, number: int) -> list[Holder]:
+    found = [Holder(semaphore) for _ in range(number)]
+    await let_tasks_run()
     return found
 
 
-async def require_settled() -> None:
+async def let_tasks_run() -> None:
     for _ in range(5):
         await asyncio.sleep(0)
 
 
-def test_who_came_first_comes_in_first_and_the_others_wait_their_turn() -> None:
+def test_tasks_enter_in_the_order_of_their_arrival() -> None:
     async def scene() -> None:
-        room = Semaphore(2)
-        guests = await visits(room, 5)
+        semaphore = Semaphore(2)
+        guests = await holders(semaphore, 5)
         assert [guest.is_inside for guest in guests] == [True, True, False, False, False]
-        assert room.waiting == 3
+        assert semaphore.waiting == 3
         await guests[1].go()
-        await require_settled()
+        await let_tasks_run()
         assert [guest.is_inside for guest in guests] == [True, True, True, False, False]
         for guest in guests:
             await guest.go()
-        assert room.waiting == 0
+        assert semaphore.waiting == 0
 
     run(scene())
 
 
-def test_a_larger_room_takes_more_at_once_and_a_smaller_one_throws_nobody_out() -> None:
+def test_growing_admits_waiting_tasks_and_shrinking_evicts_none() -> None:
     async def scene() -> None:
-        room = Semaphore(1)
-        guests = await visits(room, 4)
-        room.resize(3)
-        await require_settled()
+        semaphore = Semaphore(1)
+        guests = await holders(semaphore, 4)
+        semaphore.resize(3)
+        await let_tasks_run()
         assert [guest.is_inside for guest in guests] == [True, True, True, False]
-        room.resize(1)
+        semaphore.resize(1)
         await guests[0].go()
         await guests[1].go()
-        await require_settled()
+        await let_tasks_run()
         assert not guests[3].is_inside
         await guests[2].go()
-        await require_settled()
+        await let_tasks_run()
         assert guests[3].is_inside
         await guests[3].go()
 
     run(scene())
 
 
-def test_who_gives_up_waiting_holds_up_nobody() -> None:
+def test_a_task_that_stops_waiting_delays_no_other() -> None:
     async def scene() -> None:
-        room = Semaphore(1)
-        guests = await visits(room, 3)
+        semaphore = Semaphore(1)
+        guests = await holders(semaphore, 3)
         guests[1].task.cancel()
-        await require_settled()
-        assert room.waiting == 1
+        await let_tasks_run()
+        assert semaphore.waiting == 1
         await guests[0].go()
-        await require_settled()
+        await let_tasks_run()
         assert guests[2].is_inside
         await guests[2].go()
 
     run(scene())
 
 
-def test_who_gives_up_at_the_very_moment_of_his_turn_leaves_it_to_the_next() -> None:
+def test_a_task_cancelled_at_the_moment_of_its_turn_passes_it_on() -> None:
     async def scene() -> None:
-        room = Semaphore(1)
-        guests = await visits(room, 3)
+        semaphore = Semaphore(1)
+        guests = await holders(semaphore, 3)
         guests[0]._may_go.set()
-        await asyncio.sleep(0)  # the first is on his way out
+        await asyncio.sleep(0)  # the first is about to leave
         guests[1].task.cancel()
-        await require_settled()
+        await let_tasks_run()
         assert not guests[1].is_inside
         assert guests[2].is_inside
         await guests[2].go()

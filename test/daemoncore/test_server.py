@@ -1,4 +1,4 @@
-"""The rim under hostile connections: each is dropped, bounded in time, and a good client is still answered."""
+"""The server under hostile connections: each is dropped in time, and an honest client is still answered."""
 
 import asyncio
 import contextlib
@@ -25,15 +25,13 @@ from annexd.daemoncore.network.listener import Listener
 from annexd.daemoncore.network.server import Security, Server
 from annexd.daemoncore.security.fs_proof import login_name, owner_of_proof
 from annexd.daemoncore.security.resolver import LOOKUPS
-from annexd.service.configuration import Limits
+from annexd.daemoncore.settings import ConnectionLimits
 
-LIMITS = Limits(
-    max_running_requests=1, max_pending_connections=20, session_deadline_s=1, read_timeout_s=1, shutdown_graceful_s=1
-)
+LIMITS = ConnectionLimits(max_pending=20, session_deadline_s=1, read_timeout_s=1)
 QUERY = struct.pack(">BIq", 1, 8, DC_QUERY_INSTANCE)
 ANSWER = b"0123456789abcdef"
 Address = tuple[str, int]
-NO_LISTS = AuthorizationPolicy.read(lambda _name: None)
+NO_LISTS = AuthorizationPolicy.read(lambda _name: None, "ANNEXD")
 
 
 def security(authorization: AuthorizationPolicy = NO_LISTS) -> Security:
@@ -60,7 +58,7 @@ async def answer_later(call: Call) -> None:
 
 @asynccontextmanager
 async def serving(
-    limits: Limits = LIMITS,
+    limits: ConnectionLimits = LIMITS,
     dispatch: Callable[[Call], Work | None] = answer,
     authorization: AuthorizationPolicy = NO_LISTS,
 ) -> AsyncIterator[Address]:
@@ -73,7 +71,7 @@ async def serving(
 
 
 async def asks(address: Address, question: bytes = QUERY) -> bytes:
-    """What a good client gets."""
+    """Return the answer to an honest client."""
     reader, writer = await asyncio.open_connection(*address)
     writer.write(question)
     received = await reader.read()
@@ -83,7 +81,7 @@ async def asks(address: Address, question: bytes = QUERY) -> bytes:
 
 @pytest.mark.parametrize("dispatch", [answer, answer_later], ids=["at once", "later"])
 @pytest.mark.parametrize("bytes_at_once", [1, 5, 100])
-def test_a_good_client_is_answered(dispatch: Callable[[Call], Work | None], bytes_at_once: int) -> None:
+def test_an_honest_client_is_answered(dispatch: Callable[[Call], Work | None], bytes_at_once: int) -> None:
     async def run() -> bytes:
         async with serving(dispatch=dispatch) as address:
             reader, writer = await asyncio.open_connection(*address)
@@ -98,7 +96,7 @@ def test_a_good_client_is_answered(dispatch: Callable[[Call], Work | None], byte
 
 
 @pytest.mark.parametrize("is_read", [True, False], ids=["reads late", "never reads"])
-def test_an_answer_that_the_peer_does_not_take_at_once_is_kept_until_it_does_or_the_session_is_over(
+def test_an_answer_that_the_peer_reads_slowly_is_kept_until_the_session_deadline(
     is_read: bool,
 ) -> None:
     size = 30_000_000  # more than a kernel keeps of one connection
@@ -122,7 +120,7 @@ def test_an_answer_that_the_peer_does_not_take_at_once_is_kept_until_it_does_or_
     assert (asyncio.run(run()) > size) is is_read
 
 
-def test_an_answer_arrives_though_the_peer_has_said_more_that_nobody_reads() -> None:
+def test_an_answer_arrives_despite_unread_input_of_the_peer() -> None:
     with socket.socket() as client:
         client.setblocking(False)
 
@@ -153,7 +151,7 @@ def test_an_answer_arrives_though_the_peer_has_said_more_that_nobody_reads() -> 
         struct.pack(">BIq", 1, 8, 60010),
     ],
 )
-def test_rubbish_is_dropped_at_once_and_without_a_word(rubbish: bytes) -> None:
+def test_garbage_is_dropped_at_once_without_an_answer(rubbish: bytes) -> None:
     async def run() -> bytes:
         async with serving(replace(LIMITS, session_deadline_s=60, read_timeout_s=60)) as address:
             try:
@@ -168,22 +166,22 @@ def test_rubbish_is_dropped_at_once_and_without_a_word(rubbish: bytes) -> None:
 
 
 @pytest.mark.parametrize(("look_up", "friends"), [("names", "*.friends.org"), ("is_member", "+friends")])
-def test_a_name_server_that_does_not_answer_keeps_waiting_only_who_depends_on_it(
+def test_a_silent_name_server_delays_only_clients_that_depend_on_it(
     monkeypatch: pytest.MonkeyPatch, look_up: str, friends: str
 ) -> None:
-    """It may be the stranger's own, who has as many addresses as it takes; netgroups may be LDAP's."""
+    """The name server may be the attacker's own, for any number of addresses; netgroups may come from LDAP."""
     begun, over = threading.Event(), threading.Event()
 
-    def nobody(_question: object) -> Any:
+    def no_answer(_question: object) -> Any:
         begun.set()
         over.wait(30)
         return ()
 
-    monkeypatch.setattr(annexd.daemoncore.network.server, "LOOKUPS", replace(LOOKUPS, **{look_up: nobody}))
-    lists = AuthorizationPolicy.read({"ALLOW_READ": friends}.get)
+    monkeypatch.setattr(annexd.daemoncore.network.server, "LOOKUPS", replace(LOOKUPS, **{look_up: no_answer}))
+    lists = AuthorizationPolicy.read({"ALLOW_READ": friends}.get, "ANNEXD")
 
     async def run() -> None:
-        async with serving(replace(LIMITS, max_pending_connections=100), authorization=lists) as address:
+        async with serving(replace(LIMITS, max_pending=100), authorization=lists) as address:
             strangers = [await asyncio.open_connection(*address) for _ in range(80)]
             for _reader, writer in strangers:
                 writer.write(struct.pack(">BIq", 1, 8, DC_NOP_READ))
@@ -201,7 +199,7 @@ def test_a_name_server_that_does_not_answer_keeps_waiting_only_who_depends_on_it
     asyncio.run(run())
 
 
-def test_silence_ends_after_the_read_timeout_and_a_drip_after_the_deadline_of_the_session() -> None:
+def test_a_silent_peer_is_dropped_at_the_read_timeout_and_a_slow_one_at_the_session_deadline() -> None:
     async def drip(address: Address) -> None:
         _reader, writer = await asyncio.open_connection(*address)
         for byte in struct.pack(">BI", 1, 1000) + bytes(1000):
@@ -220,7 +218,7 @@ def test_silence_ends_after_the_read_timeout_and_a_drip_after_the_deadline_of_th
     asyncio.run(run())
 
 
-def test_only_so_many_unknown_peers_are_kept_and_a_good_client_is_answered_when_they_time_out() -> None:
+def test_pending_peers_are_limited_and_an_honest_client_is_answered_when_they_time_out() -> None:
     async def run() -> None:
         async with serving() as address:
             silent = [await asyncio.open_connection(*address) for _ in range(100)]
@@ -259,7 +257,7 @@ def test_a_fault_of_a_handler_ends_its_connection_and_nothing_else() -> None:
     assert asyncio.run(run(fail_later)).endswith(ANSWER)
 
 
-def test_at_the_end_handlers_have_their_time_and_what_has_no_command_yet_is_closed() -> None:
+def test_a_shutdown_waits_for_handlers_and_closes_pending_connections() -> None:
     async def run() -> tuple[bytes, bytes]:
         going_on, may_answer = asyncio.Event(), asyncio.Event()
 
@@ -291,7 +289,7 @@ def test_at_the_end_handlers_have_their_time_and_what_has_no_command_yet_is_clos
 def test_the_proof_of_fs_is_a_directory_of_its_owner_alone() -> None:
     me = os.geteuid()
     assert login_name(me) == pwd.getpwuid(me).pw_name
-    assert login_name(54321) is None  # no account's
+    assert login_name(54321) is None  # no account has it
     for mode, owner in ((0o700, me), (0o750, None), (0o701, None), (0o600, None)):
         path = f"/tmp/FS_test_{secrets.token_hex(8)}"
         os.mkdir(path)

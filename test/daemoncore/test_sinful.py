@@ -1,4 +1,4 @@
-"""Addresses are compared as text by every session cache of the pool: they must be spelled right, and always alike."""
+"""Every session cache of the pool compares addresses as text: their spelling must be right and always the same."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ SharedPortCommandSinfuls = "<127.0.0.1:19650>"
 """
 
 
-def test_a_sinful_is_written_as_it_was_read() -> None:
+def test_a_sinful_is_written_as_it_was_parsed() -> None:
     for text in (
         "<127.0.0.1:9618>",
         "<127.0.0.1:9618?addrs=127.0.0.1-9618&alias=vm&noUDP&sock=annexd_1_2>",
@@ -23,13 +23,13 @@ def test_a_sinful_is_written_as_it_was_read() -> None:
         assert str(Sinful.parse(text)) == text
 
 
-def test_behind_shared_port_the_address_is_shared_ports_with_our_name(tmp_path: Path) -> None:
+def test_behind_shared_port_the_address_is_that_of_shared_port_with_the_daemons_id(tmp_path: Path) -> None:
     (tmp_path / "ad").write_text(SHARED_PORT_AD)
     address = read_shared_port_address(tmp_path / "ad").behind_shared_port("annexd_19804_ca11")
     assert str(address) == "<127.0.0.1:19650?addrs=127.0.0.1-19650&alias=vm&noUDP&sock=annexd_19804_ca11>"
 
 
-def test_in_a_private_network_too_our_name_is_at_shared_ports_address() -> None:
+def test_the_private_address_of_shared_port_gets_the_daemons_id_too() -> None:
     """As HTCondor's daemons spell it."""
     shared_port = Sinful.parse(
         "<10.0.0.7:9618?PrivAddr=%3c192.168.1.2:9618%3fsock%3dcollector%3e&PrivNet=inner&alias=vm&noUDP&sock=collector>"

@@ -1,1 +1,1 @@
-"""Whatever bytes arrive before anybody has proved who they are: see targets.py, and `make fuzz`."""
+"""Fuzz everything that reads bytes from unauthenticated peers: see targets.py and `make fuzz`."""

@@ -1,9 +1,9 @@
-"""make fuzz: coverage-guided fuzzing with atheris, one target after the other.
+"""Fuzz one target after the other with atheris, guided by coverage (make fuzz).
 
     python -m test.fuzz [--seconds 20] [--keep] [TARGET...]
 
-Each target runs in a process of its own, which ends at the first finding: the input is left in .cache/fuzz and its
-traceback is shown.  --keep adds what reached new code to test/fuzz/corpus, as small as it can be.
+Each target runs in its own process, which stops at the first finding, prints its traceback and leaves its input in
+.cache/fuzz.  --keep adds the inputs that reach new code to test/fuzz/corpus, minimized.
 """
 
 import argparse
@@ -13,15 +13,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from test.fuzz.corpus import MOST_BYTES, keep, kept
+from test.fuzz.corpus import MAX_KEPT_BYTES, keep, kept
 
 WORK = Path(__file__).parents[2] / ".cache" / "fuzz"
 ENGINE = (sys.executable, "-m", "test.fuzz.engine")
-ENVIRONMENT = {**os.environ, "CONDOR_CONFIG": "ONLY_ENV"}  # the bindings look for a configuration when imported
-SLOWEST_S = 5
-MOST_KEPT = 60  # of one run and target: the smallest
-MOST_MEMORY_MB = 1024
-MOST_INPUT_BYTES = 70_000  # more than a peer may send before it is known
+ENVIRONMENT = {**os.environ, "CONDOR_CONFIG": "ONLY_ENV"}  # the bindings read a configuration when imported
+TIMEOUT_S = 5
+MAX_KEPT = 60  # inputs of one run and target, the smallest
+MAX_MEMORY_MB = 1024
+MAX_INPUT_BYTES = 70_000  # more than an unauthenticated peer may send
 
 
 def main() -> int:
@@ -42,15 +42,15 @@ def _names() -> list[str]:
 
 
 def _run(name: str, seconds: int, *, keeps: bool) -> bool:
-    """False when there was a finding."""
+    """Fuzz one target; return whether there were no findings."""
     print(f"--- {name}, {seconds} s", flush=True)
     reached, seeds = WORK / name, _unpacked(name)
     reached.mkdir(parents=True, exist_ok=True)
     bounds = [
         f"-max_total_time={seconds}",
-        f"-timeout={SLOWEST_S}",
-        f"-rss_limit_mb={MOST_MEMORY_MB}",
-        f"-max_len={MOST_INPUT_BYTES}",
+        f"-timeout={TIMEOUT_S}",
+        f"-rss_limit_mb={MAX_MEMORY_MB}",
+        f"-max_len={MAX_INPUT_BYTES}",
         f"-artifact_prefix={WORK}/finding-{name}-",
         "-print_final_stats=1",
         "-verbosity=0",
@@ -62,7 +62,7 @@ def _run(name: str, seconds: int, *, keeps: bool) -> bool:
 
 
 def _unpacked(name: str) -> Path:
-    """Return a directory with the kept inputs, a file each, as the fuzzing engine wants them."""
+    """Return a directory with the kept inputs, one file each, for the fuzzing engine."""
     seeds = WORK / f"{name}-seeds"
     shutil.rmtree(seeds, ignore_errors=True)
     seeds.mkdir(parents=True)
@@ -72,17 +72,17 @@ def _unpacked(name: str) -> Path:
 
 
 def _keep(name: str, reached: Path, seeds: Path) -> None:
-    """Of the kept inputs and the new ones, the fewest that reach as much."""
+    """Keep a minimal set of the old and new inputs with the same coverage."""
     merged = WORK / f"{name}-merged"
     shutil.rmtree(merged, ignore_errors=True)
     merged.mkdir()
     subprocess.run(
-        [*ENGINE, name, "-merge=1", f"-max_len={MOST_BYTES}", str(merged), str(seeds), str(reached)],
+        [*ENGINE, name, "-merge=1", f"-max_len={MAX_KEPT_BYTES}", str(merged), str(seeds), str(reached)],
         check=True,
         capture_output=True,
         env=ENVIRONMENT,
     )
-    smallest = sorted(merged.iterdir(), key=lambda file: file.stat().st_size)[:MOST_KEPT]
+    smallest = sorted(merged.iterdir(), key=lambda file: file.stat().st_size)[:MAX_KEPT]
     keep(name, [file.read_bytes() for file in smallest])
 
 

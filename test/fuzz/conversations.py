@@ -1,7 +1,7 @@
-"""Whole conversations as targets: a server whose questions are answered, and a peer that is the fuzzer.
+"""Targets that are whole conversations: a server with given answers to its questions, and the fuzzer as its peer.
 
-The input is an option byte, the number of a recording, and what the peer says.  The server draws the random bytes
-that the recorded one drew, so that a recorded proof is still right, and the fuzzer gets behind it.
+The input is a byte of options, the number of a recording, and the bytes of the peer.  The server uses the random bytes
+of the recorded one, so recorded proofs remain valid and the fuzzer gets past them.
 """
 
 import struct
@@ -22,7 +22,7 @@ from annexd.cedar.levels import Level
 from annexd.cedar.message import MessageReader, MessageWriter
 from annexd.cedar.policy import CIPHERS, Requirement, SecurityPolicy
 from annexd.cedar.secret import Secret
-from annexd.cedar.session import Session, SessionCache
+from annexd.cedar.session import SecuritySession, SessionCache
 from test.cedar.certificates import Authority, server_context
 from test.cedar.client import Client, established
 from test.cedar.conversation import Conversation, counting_random, server
@@ -54,77 +54,77 @@ IS_DENIED, HAS_NO_OWNER, HAS_NO_KEY, AUTHENTICATION_REQUIRED, NO_MAP = 1, 2, 4, 
 IS_3DES, ENCRYPTION, INTEGRITY = 32, 64, 128
 SESSION = "vm:14367:1795360276:7"
 SESSION_KEY = Secret(bytes(range(32)))
-WISHES = {True: "REQUIRED", False: "NEVER"}
+REQUIREMENTS = {True: "REQUIRED", False: "NEVER"}
 COMMANDS_IN_SESSION = (60020, 1000, 1200, 60007, 60013, 74, 60000, 457)
 LENGTH = struct.Struct(">H")
 
-MOST_WORDS = 1000  # of an error: it is one line of the log
-MOST_ANSWER_BYTES = 64 * 1024  # to a peer that nobody knows
-MOST_EVENTS = 500
+MAX_ERROR_CHARACTERS = 1000  # an error is one log line
+MAX_ANSWER_BYTES = 64 * 1024  # to an unauthenticated peer
+MAX_EVENTS = 500
 
 
-class Broken(AssertionError):
-    """The core did what no bytes may bring about."""
+class InvariantBroken(AssertionError):
+    """The core violated one of its guarantees."""
 
 
 def raw_bytes(received: bytes) -> None:
-    """The bytes as they are."""
+    """Send the bytes unchanged."""
     if len(received) > 2:
-        converse(conversation(received), [received[2:], b""])
+        converse(make_conversation(received), [received[2:], b""])
 
 
 def framed_messages(received: bytes) -> None:
-    """Messages, each with two bytes of length before it, in frames that are right."""
+    """Send messages, each preceded by two bytes of length, in valid frames."""
     if len(received) > 2:
-        converse(conversation(received), [*map(frame, messages_of(received[2:])), b""])
+        converse(make_conversation(received), [*map(frame, messages_of(received[2:])), b""])
 
 
 def encrypted_messages(received: bytes) -> None:
-    """The same, from a peer that has taken up a session again."""
+    """Send messages in a resumed session."""
     if len(received) > 2:
-        peer, meeting = Channel(PLENTY), conversation(received)
-        _take_up(peer, meeting, received[1])
+        peer, conversation = Channel(PLENTY), make_conversation(received)
+        _resume(peer, conversation, received[1])
         peer.encrypt(SESSION_KEY, bytes(16))
-        _go_on(peer, meeting, received[2:])
+        _send_messages(peer, conversation, received[2:])
 
 
 def legacy_messages(received: bytes) -> None:
-    """The same behind a handshake that agreed on a legacy cipher, with and without encryption and integrity."""
+    """Send messages after a handshake with a legacy cipher, with and without encryption and integrity."""
     if len(received) > 2:
-        client = agreed(received)
-        _go_on(client.channel, client.conversation, received[2:])
+        client = legacy_client(received)
+        _send_messages(client.channel, client.conversation, received[2:])
 
 
 def legacy_bytes(received: bytes) -> None:
-    """Bytes as they are, behind such a handshake."""
+    """Send the bytes unchanged after a handshake with a legacy cipher."""
     if len(received) > 2:
-        converse(agreed(received).conversation, [received[2:], b""])
+        converse(legacy_client(received).conversation, [received[2:], b""])
 
 
-def agreed(received: bytes) -> Client:
-    """As the first two bytes say."""
+def legacy_client(received: bytes) -> Client:
+    """Make a client with a legacy cipher, with the options in the first two bytes."""
     policy = SecurityPolicy(methods=("FS",), crypto_methods=CIPHERS)
-    meeting = Conversation.at(server(policy=dict.fromkeys(Level, policy)))
+    conversation = Conversation.at(server(policy=dict.fromkeys(Level, policy)))
     cipher = TRIPLE_DES if received[0] & IS_3DES else BLOWFISH
-    wishes = {
+    requirements = {
         "CryptoMethods": cipher,
-        "Encryption": WISHES[bool(received[0] & ENCRYPTION)],
-        "Integrity": WISHES[bool(received[0] & INTEGRITY)],
+        "Encryption": REQUIREMENTS[bool(received[0] & ENCRYPTION)],
+        "Integrity": REQUIREMENTS[bool(received[0] & INTEGRITY)],
     }
-    return established(meeting, COMMANDS_IN_SESSION[received[1] // 2 % 8], wishes)[0]
+    return established(conversation, COMMANDS_IN_SESSION[received[1] // 2 % 8], requirements)[0]
 
 
-def _take_up(peer: Channel, meeting: Conversation, choice: int) -> None:
+def _resume(peer: Channel, conversation: Conversation, choice: int) -> None:
     command = COMMANDS_IN_SESSION[choice // 2 % 8] if choice % 2 else 60010
     ad: dict[str, Scalar] = {"AuthCommand": 60020, "UseSession": "YES", "Sid": SESSION, "CryptoMethods": AES}
     peer.send(MessageWriter(encrypted=False).integer(60010).ad({**ad, "Command": command}).body())
-    converse(meeting, [peer.data_to_send()])
+    converse(conversation, [peer.data_to_send()])
 
 
-def _go_on(peer: Channel, meeting: Conversation, received: bytes) -> None:
+def _send_messages(peer: Channel, conversation: Conversation, received: bytes) -> None:
     for message in messages_of(received):
         peer.send(message)
-        if not converse(meeting, [peer.data_to_send()]):
+        if not converse(conversation, [peer.data_to_send()]):
             return
 
 
@@ -141,8 +141,8 @@ def frame(message: bytes) -> bytes:
     return HEADER.pack(1, len(message)) + message
 
 
-def conversation(received: bytes) -> Conversation:
-    """As the first two bytes say."""
+def make_conversation(received: bytes) -> Conversation:
+    """Make a conversation with the options in the first two bytes."""
     options, recording = received[0], _recording(RECORDINGS[received[1] % len(RECORDINGS)])
     context = _context(recording, Requirement.REQUIRED if options & AUTHENTICATION_REQUIRED else Requirement.OPTIONAL)
     pool_key = {} if options & HAS_NO_KEY else {"POOL": _pool_key()}
@@ -151,30 +151,30 @@ def conversation(received: bytes) -> Conversation:
     )
 
 
-def converse(meeting: Conversation, said: list[bytes]) -> bool:
-    """False when the conversation is over.  Raises Broken, and whatever is no PeerError."""
-    for part in said:
+def converse(conversation: Conversation, parts: list[bytes]) -> bool:
+    """Send parts; return False when the conversation ends.  Raises InvariantBroken, and any exception but PeerError."""
+    for part in parts:
         try:
-            meeting.hear(part)
-            _read_payloads(meeting)
+            conversation.receive(part)
+            _read_payloads(conversation)
         except PeerError as error:
-            if len(str(error)) > MOST_WORDS:
-                raise Broken(f"{len(str(error))} characters for the log: {str(error)[:200]}") from error
+            if len(str(error)) > MAX_ERROR_CHARACTERS:
+                raise InvariantBroken(f"{len(str(error))} characters for the log: {str(error)[:200]}") from error
             return False
         finally:
-            _check_bounds(meeting)
+            _check_bounds(conversation)
     return True
 
 
-def _read_payloads(meeting: Conversation) -> None:
-    """As the handlers do, one after the other, until the core wants more bytes."""
-    while meeting.events and isinstance(command := meeting.events[-1], CommandReceived):
+def _read_payloads(conversation: Conversation) -> None:
+    """Read the payload of each command as its handler does, until the core needs more bytes."""
+    while conversation.events and isinstance(command := conversation.events[-1], CommandReceived):
         if command.payload:
             read_payload(command.command.number, command.payload)
-        _check_bounds(meeting)
-        seen = len(meeting.events)
-        meeting.go_on()
-        if len(meeting.events) == seen:
+        _check_bounds(conversation)
+        seen = len(conversation.events)
+        conversation.advance()
+        if len(conversation.events) == seen:
             return
 
 
@@ -187,22 +187,22 @@ def read_payload(number: int, payload: MessageReader) -> None:
             payload.integer()
         payload.end()
     except PeerError as error:
-        if len(str(error)) > MOST_WORDS:
-            raise Broken(f"{len(str(error))} characters for the log: {str(error)[:200]}") from error
+        if len(str(error)) > MAX_ERROR_CHARACTERS:
+            raise InvariantBroken(f"{len(str(error))} characters for the log: {str(error)[:200]}") from error
 
 
-def _check_bounds(meeting: Conversation) -> None:
-    if len(meeting.sent) > MOST_ANSWER_BYTES:
-        raise Broken(f"{len(meeting.sent)} bytes of answers")
-    if len(meeting.events) + len(meeting.questions) > MOST_EVENTS:
-        raise Broken("there is no end of events")
+def _check_bounds(conversation: Conversation) -> None:
+    if len(conversation.sent) > MAX_ANSWER_BYTES:
+        raise InvariantBroken(f"{len(conversation.sent)} bytes of answers")
+    if len(conversation.events) + len(conversation.questions) > MAX_EVENTS:
+        raise InvariantBroken("too many events")
 
 
 def _context(recording: Recording, authentication: Requirement) -> ServerContext:
     sessions = SessionCache("vm:14367:1795360276")
-    sessions.add(Session(SESSION, SESSION_KEY, Identity("alice@annex.test", "FS")))
+    sessions.add(SecuritySession(SESSION, SESSION_KEY, Identity("alice@annex.test", "FS")))
     if "server_ecdh_priv" not in recording.facts:
-        sessions.add(Session(recording.facts["sid"], recording.session_key, Identity("a@b", "FS")))
+        sessions.add(SecuritySession(recording.facts["sid"], recording.session_key, Identity("a@b", "FS")))
     policy = SecurityPolicy(authentication=authentication, methods=METHODS, crypto_methods=CIPHERS)
     return server(
         recording.random().and_then(counting_random()),

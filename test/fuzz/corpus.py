@@ -1,6 +1,6 @@
-"""The kept inputs: a file for each target, a line of base64 for each input, in order, so that a diff shows what came.
+"""Store the kept inputs: one file per target, sorted lines of base64, so that a diff shows the new ones.
 
-python -m test.fuzz.corpus      adds seeds made of the recordings and examples; what fuzzing found stays
+python -m test.fuzz.corpus      adds seeds made from the recordings and examples; existing inputs stay
 """
 
 import base64
@@ -13,11 +13,11 @@ from test.annex.ads import bulk_request_ad
 from test.cedar.recording import CLIENT, load
 from test.cedar.tokens import unsigned
 from test.condor.child import CALLS
-from test.fuzz.conversations import IS_3DES, LENGTH, RECORDINGS, agreed
+from test.fuzz.conversations import IS_3DES, LENGTH, RECORDINGS, legacy_client
 
 HERE = Path(__file__).parent / "corpus"
 EXAMPLE = Path(__file__).parents[2] / "templates" / "config.json"
-MOST_BYTES = 4096  # of a kept input: what is longer is kept as a test of its own
+MAX_KEPT_BYTES = 4096  # of a kept input; a longer one becomes a test
 
 INHERITED = (
     b"4242 <127.0.0.1:9618?alias=a.b&noUDP&sock=master_1_2> 0 SharedPort:<cookie>/annexd_4242_1*5*2*0*0*0*0* 0",
@@ -28,7 +28,7 @@ FamilySessionKey:family:1#[Integrity="YES";]abcdef"""
 
 
 def kept(target: str) -> list[bytes]:
-    """Return the inputs of one target; none if it has no file yet."""
+    """Return the inputs of one target; none if it has no file."""
     file = HERE / target
     return [base64.b64decode(line) for line in file.read_text().splitlines()] if file.exists() else []
 
@@ -76,9 +76,9 @@ def _seeds() -> Iterator[tuple[str, bytes]]:
 
 
 def _legacy_seeds() -> Iterator[tuple[str, bytes]]:
-    """An order with a secret in it, by each protection: as a message, and as bytes on the wire."""
+    """Make an order with a secret for each protection, as a message and as bytes on the wire."""
     for options in range(0, 256, IS_3DES):
-        channel = agreed(bytes([options, 3])).channel
+        channel = legacy_client(bytes([options, 3])).channel
         writer = MessageWriter(encrypted=channel.is_encrypted, secrets=channel.secret_writer())
         body = writer.ad({"ClaimId": "a#b", "Command": "CA_BULK_REQUEST"}).body()
         channel.send(body)
@@ -87,7 +87,7 @@ def _legacy_seeds() -> Iterator[tuple[str, bytes]]:
 
 
 def _bindings_seeds() -> Iterator[bytes]:
-    """By the call's place, a number and a text."""
+    """Encode calls: position in CALLS, number, text."""
     for call, number, text in (
         ("ad", 3, b"AnnexFunctionWarning\n\xff"),
         ("order", 25, b"\xed\xa0\x80"),
@@ -95,7 +95,7 @@ def _bindings_seeds() -> Iterator[bytes]:
         ("claims", 0, b'{"sub": "a", "x": "\\ud800", "\\u0000": [1]}'),
         ("expression", 900, b"1+" * 400),
         ("expression", 1, b'regexp("a", Name) && ifThenElse(N > 1, {1}, [a = 1])'),
-        ("ad_in", 0, b"[ a = { 1 } ]"),
+        ("parse_ad", 0, b"[ a = { 1 } ]"),
         ("quote", 0, b'"\\\0'),
         ("knob", 1, b"X=$(X)"),
         ("param", 0, b"ANNEXD.X\xff"),

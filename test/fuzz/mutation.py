@@ -1,8 +1,8 @@
-"""Random changes of kept inputs: what `make test` does in seconds, without a fuzzing engine."""
+"""Mutate kept inputs at random, for `make test`, in seconds and without a fuzzing engine."""
 
 from random import Random
 
-WORDS = (
+FRAGMENTS = (
     b"\0",
     b"\xff",
     b"\x80",
@@ -43,7 +43,7 @@ WORDS = (
 
 
 def mutated(source: bytes, other: bytes, random: Random) -> bytes:
-    """One to eight changes; `other` lends a piece."""
+    """Apply one to eight changes, with pieces of `other`."""
     changed = bytearray(source)
     for _ in range(random.randint(1, 8)):
         start = random.randint(0, len(changed))
@@ -57,7 +57,7 @@ def _piece(changed: bytearray, other: bytes, random: Random) -> bytes:
         case 0:
             return random.randbytes(random.choice((1, 1, 2, 8)))
         case 1:
-            return random.choice(WORDS)
+            return random.choice(FRAGMENTS)
         case 2:
             return b""
         case 3:

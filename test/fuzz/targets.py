@@ -1,7 +1,7 @@
-"""Everything that reads what comes from outside, as functions of bytes that fail only when the reader is at fault.
+"""The fuzzing targets: every reader of external input, as a function of bytes that fails only by the reader's fault.
 
-A target raises nothing for input that is refused as it should be.  Whatever else it raises is a finding, and so is an
-error that is too long for a line of the log.
+A target raises nothing for correctly refused input.  Any exception is a finding, and so is an error message too long
+for a log line.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,8 +11,8 @@ from tempfile import NamedTemporaryFile
 
 from annexd.annex.cancel import CancelRequest
 from annexd.annex.join.machine_config import machine_config
-from annexd.annex.order import new_order
 from annexd.annex.request.faults import InvalidRequest
+from annexd.annex.request.order import new_order
 from annexd.annex.request.request import BulkRequest
 from annexd.authorization.map_file import MapFile
 from annexd.cedar import akep2
@@ -29,14 +29,14 @@ from annexd.daemoncore.security.revocation import Revocation
 from annexd.daemoncore.sinful import Sinful, read_shared_port_address
 from annexd.tool import config_file
 from annexd.tool.errors import ToolError
-from annexd.tool.options import Options
+from annexd.tool.options import ToolOptions
 from test.annex.ads import ARN, NOW_S, OWNER
 from test.annex.joining import defaults
 from test.cedar.tokens import POOL_KEY
 from test.condor.child import CALLS, Child
 from test.fuzz.conversations import (
-    MOST_WORDS,
-    Broken,
+    MAX_ERROR_CHARACTERS,
+    InvariantBroken,
     encrypted_messages,
     framed_messages,
     legacy_bytes,
@@ -44,7 +44,7 @@ from test.fuzz.conversations import (
     raw_bytes,
 )
 
-OPTIONS = 5  # bytes before the text that the bindings are given
+OPTIONS = 5  # bytes before the text for the bindings
 Target = Callable[[bytes], None]
 DEFAULTS = defaults(lease_function_arn=ARN)
 REVOCATION = Revocation('jti == "revoked" || member(sub, {"mallory@annex.test"}) || iat < 1000')
@@ -54,18 +54,18 @@ def handshake_ad(received: bytes) -> None:
     ad = ad_of(received, HANDSHAKE_AD)
     for name, value in ad.items():
         assert not isinstance(value, list | dict), f"{name} is nested"
-        copy = ad_of(line_of(name, value).encode(), HANDSHAKE_AD) if is_carried(value) else {name: value}
+        copy = ad_of(line_of(name, value).encode(), HANDSHAKE_AD) if survives(value) else {name: value}
         if copy != {name: value}:
-            raise Broken(f"{value!r} is read as {copy}")
+            raise InvariantBroken(f"{value!r} is read as {copy}")
     lines = received.decode(errors="replace").split("\0")
     message = MessageWriter(encrypted=False).integer(len(lines)).raw("\0".join([*lines, *3 * [""]]).encode()).body()
     at_once, by_line = (_lower_names(reader, message) for reader in (MessageReader.handshake_ad, MessageReader.ad))
     if at_once != by_line:
-        raise Broken(f"read at once: {at_once}; line by line: {by_line}")
+        raise InvariantBroken(f"read at once: {at_once}; line by line: {by_line}")
 
 
 def _lower_names(read: Callable[[MessageReader], Mapping[str, Value]], message: bytes) -> str | None:
-    """As text, where 1 is not True; None if it is refused."""
+    """Read an ad; return its repr, in which 1 differs from True, or None if refused."""
     try:
         ad = read(MessageReader(message, encrypted=False, ad_limits=HANDSHAKE_AD))
     except PeerError:
@@ -83,39 +83,39 @@ def ad_of(received: bytes, limits: AdLimits) -> dict[str, Value]:
         for line in received.decode(errors="replace").split("\0"):
             reader.line(line)
     except PeerError as error:
-        check_words(str(error))
+        check_length(str(error))
     return reader.attributes
 
 
-def is_carried(value: Value) -> bool:
-    """A newline behind a quote gets a space, and a NUL another character: see classad.py."""
+def survives(value: Value) -> bool:
+    """Whether a value is written unchanged: classad.py changes a quote before a newline, and NUL."""
     return not isinstance(value, str) or ('"\n' not in value and "\0" not in value)
 
 
-def check_words(text: str) -> None:
-    if len(one_line(text)) > 4 * MOST_WORDS:
-        raise Broken(f"{len(text)} characters for the log: {text[:200]}")
+def check_length(text: str) -> None:
+    if len(one_line(text)) > 4 * MAX_ERROR_CHARACTERS:
+        raise InvariantBroken(f"{len(text)} characters for the log: {text[:200]}")
 
 
 def token(received: bytes) -> None:
-    """Read, and looked at as far as the handshake does before anything of it is proved."""
+    """Check a token as far as the handshake does before its proof."""
     text = received.decode(errors="replace")
     try:
         found = parse_token(text)
         found.check_age(NOW_S, 3600)
     except MethodFailed as error:
-        check_words(str(error))
+        check_length(str(error))
         return
     REVOCATION.is_revoked(found.claims)
     akep2.shared_key(POOL_KEY, found.algorithm, found.text)
-    check_words(f"{found.key_id!r}")
+    check_length(f"{found.key_id!r}")
 
 
 def inherit(received: bytes) -> None:
     try:
         Inheritance.from_environment({"CONDOR_INHERIT": received.decode(errors="surrogateescape")})
     except MalformedInheritance as error:
-        check_words(str(error))
+        check_length(str(error))
 
 
 def private_inherit(received: bytes) -> None:
@@ -126,7 +126,7 @@ def sinful(received: bytes) -> None:
     try:
         address = Sinful.parse(received.decode(errors="replace"))
     except ValueError as error:
-        check_words(str(error))
+        check_length(str(error))
         return
     assert Sinful.parse(str(address)) == address
 
@@ -135,11 +135,11 @@ def shared_port_ad(received: bytes) -> None:
     try:
         read_shared_port_address(_file(received))
     except ValueError as error:
-        check_words(str(error))
+        check_length(str(error))
 
 
 def map_file(received: bytes) -> None:
-    """Its expressions are the administrator's, who may write a slow one: they meet short names."""
+    """Match short names only: the expressions are the administrator's and may be slow."""
     text = received[1:].decode(errors="replace")
     literal = bool(received[:1] < b"\x80")
     found = MapFile.read("/map", lambda path: [(path, text)], literal_keys=literal)
@@ -149,7 +149,7 @@ def map_file(received: bytes) -> None:
 
 def request_file(received: bytes) -> None:
     try:
-        config_file.read(Options(file=str(_file(received)), target_capacity=1, user_data="#!"))
+        config_file.read(ToolOptions(file=str(_file(received)), target_capacity=1, user_data="#!"))
     except ToolError:
         return
 
@@ -158,10 +158,10 @@ def bulk_request(received: bytes) -> None:
     ad = ad_of(received, AdLimits())
     try:
         order = new_order(BulkRequest.from_ad(ad, NOW_S, DEFAULTS), OWNER)
-        if order["join"]:
-            machine_config(order)
+        if order.join:
+            machine_config(order.join, order.annex_id, order.shown_name, order.end_of_lease_s)
     except InvalidRequest as error:
-        check_words(str(error)[:MOST_WORDS])  # all faults at once may be many words
+        check_length(str(error)[:MAX_ERROR_CHARACTERS])  # many faults make a long message
 
 
 def cancel_request(received: bytes) -> None:
@@ -169,22 +169,22 @@ def cancel_request(received: bytes) -> None:
     try:
         CancelRequest.from_ad(ad)
     except InvalidRequest as error:
-        check_words(str(error)[:MOST_WORDS])
+        check_length(str(error)[:MAX_ERROR_CHARACTERS])
 
 
 def subject(received: bytes) -> None:
     try:
         oneline(received)
     except MalformedSubject as error:
-        check_words(str(error))
+        check_length(str(error))
 
 
 def bindings(received: bytes) -> None:
-    """A call, a number and a text for it; what is no UTF-8 makes lone surrogates."""
+    """Call the bindings with a number and a text; invalid UTF-8 becomes lone surrogates."""
     if len(received) >= OPTIONS:
         call = tuple(CALLS)[received[0] % len(CALLS)]
         number = int.from_bytes(received[1:OPTIONS], "big", signed=True)
-        _child().give(call, received[OPTIONS:].decode(errors="surrogateescape"), number)
+        _child().call(call, received[OPTIONS:].decode(errors="surrogateescape"), number)
 
 
 @cache
@@ -205,7 +205,7 @@ def _file(content: bytes) -> Path:
 
 
 def forget() -> None:
-    """Take away the file that readers of files were given, and the process that has the bindings."""
+    """Remove the scratch file and stop the process of the bindings."""
     _child().close()
     Path(_scratch()).unlink()
     _scratch.cache_clear()

@@ -1,4 +1,4 @@
-"""What fuzzing, and thinking along with it, has found: one test for each finding, named after the behaviour."""
+"""The findings of fuzzing, one test each."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from annexd.cedar.identity import Identity
 from annexd.cedar.levels import Level
 from annexd.cedar.policy import SecurityPolicy
 from annexd.cedar.secret import Secret
-from annexd.cedar.session import Session, SessionCache, inherited_sessions
+from annexd.cedar.session import SecuritySession, SessionCache, inherited_sessions
 from test.cedar.client import Client
 from test.cedar.conversation import Conversation, server
 from test.cedar.tokens import CLAIMS, POOL_KEY, unsigned
@@ -32,14 +32,14 @@ def test_a_long_attribute_name_does_not_fill_the_log(line: str, limits: AdLimits
     assert len(str(refused.value)) < LINE_OF_THE_LOG
 
 
-def test_a_long_claimed_name_is_refused_since_each_session_would_keep_it() -> None:
+def test_a_long_claimed_name_is_refused() -> None:
     policy = dict.fromkeys(Level, SecurityPolicy(methods=("CLAIMTOBE",)))
     client = Client(Conversation.at(server(policy=policy)))
-    client.greet({"AuthMethods": "CLAIMTOBE"})
-    client.hear_ad()
+    client.start({"AuthMethods": "CLAIMTOBE"})
+    client.receive_ad()
     assert client.offer(CLAIMTOBE) == CLAIMTOBE
-    client.say(client.message().integer(1).string("a" * 60_000))
-    assert client.hear().integer() == 0
+    client.send(client.message().integer(1).string("a" * 60_000))
+    assert client.receive().integer() == 0
     with pytest.raises(AuthenticationFailed) as refused:
         client.offer(0)
     assert len(str(refused.value)) < LINE_OF_THE_LOG
@@ -47,33 +47,33 @@ def test_a_long_claimed_name_is_refused_since_each_session_would_keep_it() -> No
 
 def test_the_id_of_a_revoked_token_does_not_fill_the_log() -> None:
     client = Client(Conversation.at(server(is_revoked=lambda _claims: True), keys={"POOL": POOL_KEY}))
-    client.greet({"AuthMethods": "TOKEN"})
-    client.hear_ad()
+    client.start({"AuthMethods": "TOKEN"})
+    client.receive_ad()
     assert client.offer(TOKEN) == TOKEN
     client.begin_token(unsigned(claims={**CLAIMS, "jti": "x" * 30_000}))
-    client.say(client.message().integer(1))
+    client.send(client.message().integer(1))
     with pytest.raises(AuthenticationFailed) as refused:
         client.offer(0)
     assert len(str(refused.value)) < LINE_OF_THE_LOG
 
 
-def test_a_message_in_frames_of_one_byte_is_refused_before_it_costs_time() -> None:
+def test_a_message_in_frames_of_one_byte_is_refused_early() -> None:
     conversation = Conversation.at(server())
     with pytest.raises(TooLarge, match="too many frames"):
-        conversation.hear((HEADER.pack(0, 1) + b"x") * 20)
+        conversation.receive((HEADER.pack(0, 1) + b"x") * 20)
 
 
-def test_a_message_in_frames_as_htcondor_cuts_them_is_taken() -> None:
+def test_a_message_in_htcondors_frames_is_accepted() -> None:
     conversation = Conversation.at(server())
-    conversation.hear((HEADER.pack(0, 4091) + bytes(4091)) * 15)
+    conversation.receive((HEADER.pack(0, 4091) + bytes(4091)) * 15)
     assert conversation.events == []
 
 
-def test_a_sessions_id_alone_does_not_open_the_larger_limit_on_messages() -> None:
+def test_a_session_id_alone_does_not_raise_the_message_limit() -> None:
     sessions = SessionCache("a:1:1")
-    sessions.add(Session("a:1:1:1", Secret(bytes(32)), Identity("alice@annex.test", "FS")))
+    sessions.add(SecuritySession("a:1:1:1", Secret(bytes(32)), Identity("alice@annex.test", "FS")))
     client = Client(Conversation.at(server(sessions=sessions)))
     ad: dict[str, Scalar] = {"Command": 1000, "UseSession": "YES", "Sid": "a:1:1:1", "CryptoMethods": "AES"}
-    client.say(client.message().integer(60010).ad(ad))
+    client.send(client.message().integer(60010).ad(ad))
     with pytest.raises(TooLarge):
-        client.conversation.hear(HEADER.pack(1, 100_000))
+        client.conversation.receive(HEADER.pack(1, 100_000))

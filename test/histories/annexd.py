@@ -15,18 +15,20 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from annexd.annex import steps
+from annexd.annex.bulk_request import ORDER
 from annexd.annex.cancel import add_cancelling
 from annexd.annex.change import add_changing
 from annexd.annex.commands import CommandContext, answer
 from annexd.annex.fleet.access import KeyFiles
-from annexd.annex.fleet.account_target import AccountTarget, target_of
-from annexd.annex.fleet.reconcile import reconcile
 from annexd.annex.index import AnnexIndex
 from annexd.annex.lease.heartbeat import Heartbeats
+from annexd.annex.reconcile import reconcile
 from annexd.annex.reply import ReplyAd
+from annexd.annex.request.account_target import AccountTarget
 from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.order import FleetOrder, Order
 from annexd.aws import ClientCache, ClientHooks, Clients, Credentials, Endpoints, Limiter, Limiters
-from annexd.workflow import Engine, Journal, JournalError, Json, Kind, Outcome, Paused, Refused, Retry
+from annexd.workflow import Engine, Journal, JournalError, Json, Kind, Outcome, Paused, Refused, Retry, from_json
 from test.annex.ads import OWNER
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.cloud.errors import Answer
@@ -293,7 +295,7 @@ class Life:
         add_changing(self.engine, self.world, self.index)
 
     def under_way(self) -> set[str]:
-        return {str(order["annex_id"]) for order in self.engine.unfinished_orders()}
+        return {order.annex_id for order in self.engine.unfinished_orders(Order)}
 
     def check(self) -> None:
         if self.is_dead:
@@ -305,9 +307,9 @@ class Life:
         self._annexd.died(fault)
         raise Killed
 
-    def _access(self, order: Json) -> Clients:
+    def _access(self, target: AccountTarget) -> Clients:
         kept = self._annexd.kept
-        clients = KeyFiles(_read_as, kept.cache, defaults=DEFAULTS)(order)
+        clients = KeyFiles(_read_as, kept.cache, defaults=DEFAULTS)(target)
         kept.hop.attach(clients.ec2, clients.functions, clients.logs, clients.s3)
         return clients
 
@@ -346,8 +348,8 @@ class DyingJournal(Journal):
             self._life.wait(WRITE_S)
             self._life.is_accepting = False
         super().append(command_id, step, kind, body)
-        if kind is Kind.ACCEPTED and not body["order"].get("workflow"):
-            self._annexd.target = target_of(body["order"])
+        if kind is Kind.ACCEPTED and body["workflow"] == ORDER:
+            self._annexd.target = from_json(FleetOrder, body["order"]).target
         self._annexd.recorded(command_id, kind, body)
         if fault and fault.way == faults.DIES:
             self._life.die(fault)

@@ -38,6 +38,7 @@ WRITTEN_BY_HAND: Mapping[str, Mapping[str, str | None]] = {
 }
 INSIDE: Mapping[str, Mapping[str, Any]] = {  # the emulator's own words for what goes wrong inside a call
     faults.PARTIAL: {"kind": "partial"},
+    faults.UNKNOWN_FLEET: {"kind": "partial", "code": "fleetRequestIdDoesNotExist"},
     faults.LAGS: {"kind": "lag", "lag_s": faults.LAG_S},
     faults.OMITS: {"kind": "omit"},
     faults.TAG_LATE: {"kind": "late", "lag_s": faults.LAG_S},
@@ -76,7 +77,7 @@ class Cloud:
         self.seen: Callable[[], None] = lambda: None
         self.asks_money: Callable[[Request], None] = lambda _: None  # whenever such a call is sent
         self.meanwhile: Callable[[str], None] = lambda _: None  # an owner acts just now
-        self.spoils: Callable[[str, str], Fault | None] = lambda actor, operation: None  # noqa: ARG005
+        self.spoils: Callable[[str, str], Fault | None] = lambda _actor, _operation: None
 
     # Calls.
 
@@ -105,6 +106,8 @@ class Cloud:
             return self._fail(request, fault)
         if fault.way == faults.UNKNOWN_ID:
             return error_answer("ec2", 400, "InvalidSpotFleetRequestId.NotFound", "a fault of this history")
+        if fault.way in {faults.NOT_YET, faults.UNKNOWN_FOR_LONG}:
+            return error_answer(request.service, *faults.NOT_KNOWN[request.operation])
         if fault.way in INSIDE:
             return self._act_inside(request, fault.way)
         self._disturb(request, fault, patience_s, die)

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from test.cloud.propagation import UNKNOWN_ROLE
+
 ANNEXD, SECOND, LEASE = "annexd", "second", "lease"  # whose points they are; SECOND is another annexd
 APPEND, CALL, RUN = "append", "call", "run"
 HOUR_S: Final = 3600.0
@@ -52,6 +54,7 @@ LOST, LATE_ANSWER, LATE_EFFECT, TWICE = "lost", "late answer", "late effect", "t
 THROTTLED, INTERNAL, DENIED, PARTIAL = "throttled", "internal", "denied", "partial"
 DIES, SECOND_RUN, LAGS, OMITS, SHIFTS, UNKNOWN_ID = "dies", "second run", "lags", "omits", "shifts", "unknown ID"
 TAG_LATE, TAG_LOST = "tag late", "tag lost"
+NOT_YET, UNKNOWN_FOR_LONG, UNKNOWN_FLEET = "not known yet", "unknown for long", "unknown fleet"
 STRIPPED, FORGED, GARBLED, CANCELLED = "stripped", "forged", "garbled", "cancelled by hand"
 UNFLEETED, EXTENDED, ENDED = "cancelled without its instances", "extended meanwhile", "ended meanwhile"
 FULL, SLOW = "disk full", "disk slow"
@@ -112,6 +115,7 @@ INSIDE: Final[Mapping[str, Fault]] = {  # of a call that goes well
     OMITS_LONG: Fault(OMITS, lasts_s=HOUR_S),
     "a page that shifts": Fault(SHIFTS),
     "knows no such ID": Fault(UNKNOWN_ID),
+    "knows no such fleet to cancel": Fault(UNKNOWN_FLEET),
     "the tag shows later": Fault(TAG_LATE),
     "the tag is lost": Fault(TAG_LOST),
 }
@@ -121,6 +125,19 @@ HANDS: Final[Mapping[str, Fault]] = {
     "its tags are garbled by hand": Fault(GARBLED),
     "it is tagged as cancelled by hand": Fault(CANCELLED),
     "its fleet is cancelled by hand without its instances": Fault(UNFLEETED),
+}
+PROPAGATION: Final[Mapping[str, Fault]] = {  # annexd/aws/not_yet.py
+    "what it needs is not known yet": Fault(NOT_YET),
+    "what it needs is not known for a minute": Fault(NOT_YET, lasts_s=60.0),
+    "what it needs is not known for an hour": Fault(UNKNOWN_FOR_LONG, lasts_s=HOUR_S),
+}
+# What AWS answers to each operation then: status, code, message.
+NOT_KNOWN: Final[Mapping[str, tuple[int, str, str]]] = {
+    "RequestSpotFleet": (400, "InvalidSpotFleetRequestConfig", UNKNOWN_ROLE),
+    "PutObject": (404, "NoSuchBucket", "The specified bucket does not exist"),
+    "DeleteObject": (404, "NoSuchBucket", "The specified bucket does not exist"),
+    "CreateTags": (400, "InvalidSpotFleetRequestId.NotFound", "The Spot Fleet request ID does not exist"),
+    "TerminateInstances": (400, "InvalidInstanceID.NotFound", "The instance ID does not exist"),
 }
 WITH_FLEETS: Final = (
     "DescribeSpotFleetRequests",
@@ -132,6 +149,9 @@ WITH_FLEETS: Final = (
 ONLY_AT: Final[Mapping[str, tuple[str, ...]]] = {  # what cannot happen at every call, or makes no difference at others
     **dict.fromkeys(BY_HAND, WITH_FLEETS),
     PARTIAL: ("CancelSpotFleetRequests",),
+    UNKNOWN_FLEET: ("CancelSpotFleetRequests",),
+    NOT_YET: tuple(NOT_KNOWN),
+    UNKNOWN_FOR_LONG: tuple(operation for operation in NOT_KNOWN if operation != "DeleteObject"),  # then it is gone
     LAGS: ("DescribeSpotFleetRequests", "DescribeSpotFleetRequests by ID", "DescribeInstances"),
     OMITS: ("DescribeSpotFleetRequests", "DescribeInstances"),
     SHIFTS: ("DescribeSpotFleetRequests",),
@@ -152,6 +172,7 @@ AT_CALLS: Final[Mapping[str, Fault]] = {
     **DEATHS,
     **SUCCESSIONS,
     **HANDS,
+    **PROPAGATION,
     **{name: fault for name, fault in INSIDE.items() if name != OMITS_LONG},
 }
 

@@ -203,7 +203,7 @@ class Stage:
         """The journal speaks, which is all that a client will hear."""
         order = body.get("order") or {}
         if kind is Kind.ACCEPTED:
-            self._accepted(command_id, order)
+            self._accepted(command_id, str(body["workflow"]), order)
             return
         for annex in self.model.annexes.values():
             if kind is Kind.DONE and command_id in annex.changes and "end_of_lease_s" in body:
@@ -216,9 +216,9 @@ class Stage:
         if kind is Kind.FINISHED and mine:
             self.model.finished(mine[-1], body["result"])  # the newest: an empty disk knows no CommandID
 
-    def _accepted(self, command_id: str, order: Json) -> None:
+    def _accepted(self, command_id: str, workflow: str, order: Json) -> None:
         annex_id = str(order["annex_id"])
-        match order.get("workflow"):
+        match workflow:
             case x if x == CANCEL:
                 self.model.annexes[annex_id].cancels[command_id] = ""
             case x if x == CHANGE:

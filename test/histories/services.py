@@ -53,6 +53,9 @@ class QuickEC2(ActingEC2):
     def _reservations_of_moto(self) -> list[Any]:
         return []
 
+    def _trouble_of_networks(self, _: object) -> str:
+        return ""  # there are none
+
     def answer(self) -> Answer:
         operations = {
             "RequestSpotFleet": self.request_spot_fleet,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,9 +11,11 @@ from annexd.annex import steps
 from annexd.annex.fleet import inventory
 from annexd.annex.lease import heartbeat
 from annexd.annex.lease.heartbeat import Heartbeats
-from annexd.annex.steps import StepContext, check_lease_function, end_fleets, move_end
-from annexd.annex.steps.request_fleet import RequestFleet
-from annexd.workflow import Json, Refused
+from annexd.annex.request.order import FleetOrder
+from annexd.annex.steps import StepContext, check_lease_function, end_fleets, move_end, read_lease, tell_machines
+from annexd.annex.steps.request_fleet import FleetIntent, FleetRequested, RequestFleet
+from annexd.annex.steps.tag_fleets import AnnexFleets
+from annexd.workflow import Refused
 from test.histories.catalog import Theatre
 from test.histories.courses import COURSES
 from test.histories.faults import ANNEXD, LEASE
@@ -40,7 +43,7 @@ def violations(theatre: Theatre, *names: str) -> str:
 def unheard(*_: Any) -> Any:
     """A check that is none."""
     receipt = heartbeat.Receipt(0.0, "", "", "", 2, "", 3600, True, (), 0, (), ())
-    return check_lease_function.Enforcer(receipt, {}, 3600)
+    return check_lease_function.LeaseFunction(receipt, {}, 3600)
 
 
 # What orders.
@@ -49,7 +52,7 @@ def unheard(*_: Any) -> Any:
 def test_it_notices_money_without_a_heartbeat(theatre: Theatre, monkeypatch: Patch) -> None:
     history = at(theatre, LATER, "run lease.py", "no run for an hour", LEASE, 1)
     assert violations(theatre, history) == ""
-    monkeypatch.setattr(check_lease_function, "enforcer_of", unheard)
+    monkeypatch.setattr(check_lease_function, "lease_function_of", unheard)
     assert "although no rule had called" in violations(theatre, history)
 
 
@@ -83,7 +86,7 @@ def test_it_notices_a_heartbeat_that_is_never_forgotten(theatre: Theatre, monkey
 
 
 def test_it_notices_an_end_in_the_token_that_was_not_ordered(theatre: Theatre, monkeypatch: Patch) -> None:
-    real = "annexd.annex.order.leased_token"
+    real = "annexd.annex.request.order.leased_token"
     from annexd.annex.lease.identifiers import leased_token
 
     monkeypatch.setattr(real, lambda annex_id, end_s: leased_token(annex_id, end_s + 60))
@@ -94,9 +97,9 @@ def test_it_notices_a_token_that_is_new_at_every_try(theatre: Theatre, monkeypat
     history = at(theatre, WELL, FLEET, LOST)
     real, tries = RequestFleet.forward, iter(range(1000))
 
-    def forgetful(self: RequestFleet, order: Json, intent: Json) -> Json:
-        token = f"{order['client_token'].rpartition('_')[0]}_{next(tries):016x}"
-        return real(self, order | {"config": order["config"] | {"ClientToken": token}}, intent)
+    def forgetful(self: RequestFleet, order: FleetOrder, intent: FleetIntent) -> FleetRequested:
+        token = f"{order.client_token.rpartition('_')[0]}_{next(tries):016x}"
+        return real(self, replace(order, config={**order.config, "ClientToken": token}), intent)
 
     monkeypatch.setattr(RequestFleet, "forward", forgetful)
     assert "has 2 fleets" in violations(theatre, history)
@@ -107,7 +110,7 @@ def test_it_notices_an_undo_that_takes_not_found_for_never(theatre: Theatre, mon
     history = at(theatre, course, FLEET, DELAYED)
     assert violations(theatre, history) == ""
     real = StepContext
-    monkeypatch.setattr(steps, "World", lambda access, now_s, **more: real(access, now_s, settle_s=0.0, **more))
+    monkeypatch.setattr(steps, "StepContext", lambda access, now_s, **more: real(access, now_s, settle_s=0.0, **more))
     assert "called undone" in violations(theatre, history)
 
 
@@ -135,15 +138,15 @@ def test_it_notices_a_failure_inside_a_200_that_is_taken_for_success(theatre: Th
 
 
 def test_it_notices_a_cancellation_that_is_called_done_and_is_none(theatre: Theatre, monkeypatch: Patch) -> None:
-    monkeypatch.setattr(end_fleets.EndFleets, "forward", lambda *_: {"end_of_lease_s": 0})
+    monkeypatch.setattr(end_fleets.EndFleets, "forward", lambda *_: end_fleets.FleetsEnded(0))
     assert "after its lease" in violations(theatre, CANCELLED)
 
 
 def test_it_notices_a_cancellation_that_gives_up_what_ec2_does_not_show_yet(
     theatre: Theatre, monkeypatch: Patch
 ) -> None:
-    def impatient(_: StepContext, ec2: Any, intent: Json) -> Any:
-        if fleets := inventory.fleets_of_annex(ec2, intent["annex_id"], intent["fleet_id"]):
+    def impatient(_: StepContext, ec2: Any, annex: AnnexFleets) -> Any:
+        if fleets := inventory.fleets_of_annex(ec2, annex.annex_id, annex.fleet_id):
             return fleets
         raise Refused("it is over", untouched=True)
 
@@ -161,7 +164,7 @@ def test_it_notices_an_extension_that_is_not_undone_when_it_failed(theatre: Thea
     history = at(theatre, EXTENDED, "call PutObject", "throttled for good", nth=1)
     assert violations(theatre, history) == ""
     monkeypatch.setattr(move_end.MoveEnd, "backward", lambda *_: None)
-    monkeypatch.setattr(move_end.TellMachines, "backward", lambda *_: None)
+    monkeypatch.setattr(tell_machines.TellMachines, "backward", lambda *_: None)
     assert "made its lease longer" in violations(theatre, history)
 
 
@@ -170,12 +173,13 @@ def test_it_notices_a_change_that_does_not_wait_for_what_was_written_before(
 ) -> None:
     history = at(theatre, SOON, "call PutObject", DELAYED, nth=1)
     assert violations(theatre, history) == ""
-    monkeypatch.setattr(move_end, "wait_for_lost", lambda *_: None)
+    for module in (read_lease, move_end, tell_machines):
+        monkeypatch.setattr(module, "require_settled", lambda *_: None)
     assert "told an earlier end" in violations(theatre, history)
 
 
 def test_it_notices_machines_that_are_not_told_of_an_extension(theatre: Theatre, monkeypatch: Patch) -> None:
-    monkeypatch.setattr(move_end, "put_present", lambda *_: None)
+    monkeypatch.setattr(tell_machines, "put_present", lambda *_: None)
     assert "told an earlier end" in violations(theatre, EXTENDED)
 
 

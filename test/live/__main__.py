@@ -98,7 +98,7 @@ def plan(account: Account, steps: Sequence[str], parts: Sequence[prices.Line], c
     return f"""\
 This rehearses annexd in account {account.number}, region {account.region}{f" at {where}" if where else ""}:
 {", ".join(steps)}.
-It makes the stack {names.STACK} (lease function, rule, log group, bucket, roles), five roles
+It makes the stack {names.STACK} (lease function, rule, log group, bucket, roles), seven roles
 {names.role(account.region, "*")}, a launch template, a few rules that never fire, up to four Spot Fleet requests of
 one machine each, and where they are missing EC2's service-linked roles for Spot.  Everything has these names or
 the tag {names.TAG}.  At the end, after an error and after Ctrl-C all of it is ended, and AWS is asked until

@@ -66,6 +66,18 @@ _ALL: Final = (
         "UNKNOWN whether DryRun looks",
     ),
     Fact(
+        "fleet-tagging",
+        "Is ec2:CreateTags on the fleets' own resource enough for their tags?",
+        "UnauthorizedOperation: it is asked on every resource",
+        "SUSPECTED: the user guide says so; against it github.com/aws/aws-rfdk; UNKNOWN whether DryRun looks",
+    ),
+    Fact(
+        "pass-role-ec2",
+        "Is it enough that roles may be passed to ec2.amazonaws.com?",
+        "DryRunOperation",
+        "LIKELY: AWSThinkboxDeadlineSpotEventPluginAdminPolicy has no other; UNKNOWN whether DryRun looks",
+    ),
+    Fact(
         "no-create-tags",
         "Does the DryRun see that ec2:CreateTags is missing?",
         "UnauthorizedOperation",
@@ -90,6 +102,12 @@ _ALL: Final = (
         "Does the fleet's history tell what became of it?",
         "launched instances, no error",
         "CERTAIN: API reference, DescribeSpotFleetRequestHistory",
+    ),
+    Fact(
+        "history-order",
+        "In which order is the history told?",
+        "the oldest event first",
+        "LIKELY: AWS's examples; no text promises an order, and annexd relies on none",
     ),
     Fact(
         "extend",
@@ -122,10 +140,22 @@ _ALL: Final = (
         "SUSPECTED: for github.com/getmoto/moto/issues/4715; against github.com/nathants/libaws",
     ),
     Fact(
+        "empty-lists",
+        "Does CancelSpotFleetRequests tell a list that is empty?",
+        "it does",
+        "LIKELY: the example of github.com/aws/aws-cli; against it that of botocore; annexd reads both",
+    ),
+    Fact(
         "protected-cancel",
         "Does a cancelled fleet end an On-Demand instance with termination protection?",
         "it stays",
         "UNKNOWN: botocore's EC2 model tells of TerminateInstances only",
+    ),
+    Fact(
+        "on-demand-tagged",
+        "Has an On-Demand instance of a fleet the fleet's tag?",
+        "it has",
+        "LIKELY: AWSEC2SpotFleetServiceRolePolicy, which lets Spot Fleet end what has it",
     ),
     Fact(
         "protected-terminate",

@@ -1,11 +1,18 @@
 """What a rehearsal can cost at most, before it begins: published prices, the dearest course of events, and a margin.
 
-Prices are those of us-east-1 as AWS published them in 2025, in US dollars, without taxes:
-aws.amazon.com/ec2/pricing/on-demand (also for a Spot instance, which is cheaper; and the surplus credits of T
-instances, which a machine that is always busy would use up), aws.amazon.com/ebs/pricing, aws.amazon.com/vpc/pricing
-(public IPv4), aws.amazon.com/lambda/pricing, aws.amazon.com/cloudwatch/pricing, aws.amazon.com/s3/pricing.
-Regions differ: the dearest are below twice as dear.  CloudFormation, IAM, EventBridge's scheduled rules and
-Spot Fleet itself cost nothing.
+Prices are in US dollars, of us-east-1, without taxes.  Evidence (read in November 2026), none of which is an invoice:
+instances: t3.nano 0.0052 and t4g.nano 0.0042, from AWS's price list of 20 July 2026 in
+github.com/aws/karpenter-provider-aws (pkg/providers/pricing/zz_generated.pricing_aws.go); 0.0061 and 0.0049 in GovCloud
+(CERTAIN).  A Spot instance costs less.
+Surplus credits of T instances, which a machine that is always busy would use up: 0.05 for a vCPU hour of T3, 0.04 of
+T4g (gitlab.com/gitlab-org/ci-cd/docker-machine, merge request 118; a table of 2021 in
+matthiaskraaz.blogspot.com/2021/08/aws-ec2-price-of-maxed-out-burstable.html: 0.101 in all for t3.nano): LIKELY, and the
+largest part of the sum.
+Public IPv4 0.005 an hour in all regions (CERTAIN: AWS announced it for 1 February 2024).  gp3 0.08 for a GB a month
+(LIKELY: the same repository of GitLab's, merge request 45).  Lambda 0.0000166667 for a GB second, logs 0.50 for a GB,
+S3 0.005 for 1,000 PUTs: LIKELY, as of 2025 (aws.amazon.com/lambda/pricing, /cloudwatch/pricing, /s3/pricing).
+That no region is twice as dear is LIKELY (GovCloud is 17% dearer); in China prices are in yuan, and of the same size.
+CloudFormation, IAM, EventBridge's scheduled rules and Spot Fleet itself cost nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +22,7 @@ from typing import Final
 from test.live.pace import RetryPolicy
 
 INSTANCE_HOUR: Final[Mapping[str, float]] = {"t3.nano": 0.0052, "t4g.nano": 0.0042}
-SURPLUS_HOUR: Final = 0.10  # 0.05 for each of two vCPUs
+SURPLUS_HOUR: Final = 0.10  # of T3, for each of two vCPUs 0.05; T4g costs less
 ADDRESS_HOUR: Final = 0.005
 VOLUME_HOUR: Final = 8 * 0.08 / 730  # 8 GB of gp3; a month of AWS has 730 hours
 LAMBDA_GB_SECOND: Final = 0.0000166667

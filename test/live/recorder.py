@@ -1,6 +1,7 @@
 """Keep each answer of AWS as it came over the wire, and give it again to whoever is to be tried with it.
 
-What is recorded is what botocore's parser was given: status and body.  Headers are not: they name nothing that
+The format is that of test/cloud/recording.py; test/cloud/test_recordings.py compares each answer with the emulated
+AWS's.  What is recorded is what botocore's parser was given: status and body.  Headers are not: they name nothing that
 annexd reads, and much of the caller.
 """
 
@@ -12,20 +13,9 @@ from typing import Any
 
 from botocore.awsrequest import AWSResponse
 
+from test.cloud.recording import Recording as Recording
+
 ASKED = "rehearsal_asked"
-
-
-@dataclass(frozen=True)
-class Recording:
-    """One answer.  `asked` are the parameters of the call; `because` is the fact that was looked at."""
-
-    because: str
-    service: str
-    operation: str
-    asked: str  # JSON
-    status: int
-    body: str
-    at_s: float
 
 
 @dataclass
@@ -41,20 +31,20 @@ class Recorder:
         return client
 
     def _asked(self, params: Any, context: dict[str, Any], **_: object) -> None:
-        context[ASKED] = json.dumps(params, default=str, sort_keys=True)
+        context[ASKED] = json.loads(json.dumps(params, default=str, sort_keys=True))
 
     def _answered(self, http_response: Any, model: Any, context: dict[str, Any], **_: object) -> None:
         body = http_response.content.decode("utf-8", "replace")
         service = model.service_model.service_name
         self.recordings.append(
             Recording(
-                self.because,
-                service,
-                model.name,
-                context.get(ASKED, "{}"),
-                http_response.status_code,
-                body,
-                round(time.time(), 1),
+                service=service,
+                operation=model.name,
+                status=http_response.status_code,
+                asked=context.get(ASKED, {}),
+                body=body,
+                because=self.because,
+                at_s=round(time.time(), 1),
             )
         )
 
@@ -67,25 +57,11 @@ def replay(client: Any, recordings: Sequence[Recording]) -> Any:
     """Let a client be answered with these, in their order, whatever it asks of these operations; no wire is used."""
     left = list(recordings)
 
-    def answer(request: Any, event_name: str, **_: object) -> AWSResponse:
-        operation = event_name.rpartition(".")[2]
-        at = next(i for i, each in enumerate(left) if each.operation == operation)
+    def answer(model: Any, **_: object) -> tuple[AWSResponse, dict[str, Any]]:
+        at = next(i for i, each in enumerate(left) if each.operation == model.name)
         told = left.pop(at)
-        return AWSResponse(request.url, told.status, {"content-type": "text/xml"}, _Body(told.body.encode()))
+        metadata = {"HTTPStatusCode": told.status, "HTTPHeaders": {}, "RetryAttempts": 0}
+        return AWSResponse("", told.status, {}, None), {**told.told(), "ResponseMetadata": metadata}
 
-    client.meta.events.register("before-send", answer)
+    client.meta.events.register("before-call", answer)
     return client
-
-
-class _Body:
-    """What botocore reads an answer's content from."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def stream(self, *_: object, **__: object) -> Any:
-        yield self._content
-
-    def read(self, *_: object, **__: object) -> bytes:
-        content, self._content = self._content, b""
-        return content

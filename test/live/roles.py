@@ -30,7 +30,9 @@ def documents(partition: str) -> dict[str, list[Document]]:
         "user": user,
         "no-run-instances": [_without(each, "ec2:RunInstances") for each in user],
         "no-create-tags": [_without(each, "ec2:CreateTags") for each in user],
-        "pass-role-spotfleet": [_passed_to_spotfleet_only(each) for each in user],
+        "fleet-tagging": [_tagging_fleets_only(each, partition) for each in user],
+        "pass-role-ec2": [_passed_only_to(each, "ec2.amazonaws.com", "ec2.amazonaws.com.cn") for each in user],
+        "pass-role-spotfleet": [_passed_only_to(each, "spotfleet.amazonaws.com") for each in user],
     }
 
 
@@ -39,11 +41,23 @@ def _without(document: Document, action: str) -> Document:
     return {**document, "Statement": [each for each in kept if each["Action"]]}
 
 
-def _passed_to_spotfleet_only(document: Document) -> Document:
+def _tagging_fleets_only(document: Document, partition: str) -> Document:
+    """Of new fleets; of instances as before."""
+    changed = deepcopy(document)
+    own = [each for each in changed["Statement"] if "ec2:CreateTags" in each["Action"] and each["Resource"] == "*"]
+    for each in own:
+        each["Action"] = [one for one in each["Action"] if one != "ec2:CreateTags"]
+    granted = {"Effect": "Allow", "Action": ["ec2:CreateTags"]}
+    kinds = [f"arn:{partition}:ec2:*:*:{kind}/*" for kind in ("spot-fleet-request", "instance")]
+    kept = [each for each in changed["Statement"] if each["Action"]]
+    return {**changed, "Statement": [*kept, {**granted, "Resource": kinds}] if own else kept}
+
+
+def _passed_only_to(document: Document, *services: str) -> Document:
     changed = deepcopy(document)
     for each in changed["Statement"]:
         if each["Action"] == ["iam:PassRole"]:
-            each["Condition"] = {"StringEquals": {"iam:PassedToService": ["spotfleet.amazonaws.com"]}}
+            each["Condition"] = {"StringEquals": {"iam:PassedToService": list(services)}}
     return changed
 
 

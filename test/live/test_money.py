@@ -21,6 +21,19 @@ def test_a_whole_rehearsal_costs_less_than_a_dollar_at_its_worst(instance_type: 
     assert prices.at_most(prices.lines(instance_type, lifetimes_s, LONGEST_S + AWS.clean_up_s)) < prices.MOST
 
 
+PUBLISHED = {  # AWS's price list of 20 July 2026, us-east-1 and GovCloud (test/live/prices.py has the source)
+    "t3.nano": (0.0052, 0.0061),
+    "t4g.nano": (0.0042, 0.0049),
+}
+
+
+def test_the_price_of_an_instance_with_its_margin_is_above_every_published_one() -> None:
+    assert prices.INSTANCE_HOUR.keys() == PUBLISHED.keys()
+    for instance_type, published in PUBLISHED.items():
+        assert published[0] <= prices.INSTANCE_HOUR[instance_type]
+        assert max(published) < prices.MARGIN * prices.INSTANCE_HOUR[instance_type]
+
+
 def test_every_step_that_starts_a_machine_is_in_the_sum() -> None:
     start_machines = {"annex", "short-lease", "expiry", "protection"}
     assert {each for each in STEPS if prices.lifetimes_s(AWS, [each])} == start_machines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,54 @@ def test_a_rehearsal_tells_what_a_second_cancellation_does_and_leaves_nothing_in
         assert rehearsed.end() == 0, rehearsed.text()
     assert WORLDS[world] in rehearsed.facts()["second-cancel"]
     assert rehearsed.facts()["second-cancel"].startswith("as assumed")
+
+
+@pytest.mark.parametrize(
+    ("world", "fact", "said"),
+    [
+        ({"tells_empty_lists": False}, "empty-lists", "**otherwise**: told: SuccessfulFleetRequests"),
+        ({"expiry_late_s": 30.0}, "state-at-expiry", "**otherwise**: "),
+    ],
+)
+def test_a_rehearsal_finds_out_in_which_world_a_fleet_expires_and_is_cancelled(
+    cloud: Cloud, tmp_path: Path, world: dict[str, Any], fact: str, said: str
+) -> None:
+    cloud.behave(**world)
+    with leaving_nothing(cloud):
+        rehearsed = Rehearsed(cloud, tmp_path / "report", "--yes", "--only", "expiry")
+        assert rehearsed.end() == 0, rehearsed.text()
+    assert rehearsed.facts()[fact].startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("world", "facts"),
+    [
+        ({"cancel_ends_protected": True}, {"protected-cancel": "otherwise", "on-demand-tagged": "as assumed"}),
+        ({"on_demand_is_tagged": False}, {"protected-cancel": "as assumed", "on-demand-tagged": "otherwise"}),
+    ],
+)
+def test_a_rehearsal_finds_out_what_becomes_of_a_protected_instance(
+    cloud: Cloud, tmp_path: Path, world: dict[str, Any], facts: dict[str, str]
+) -> None:
+    cloud.behave(**world)
+    with leaving_nothing(cloud):
+        rehearsed = Rehearsed(cloud, tmp_path / "report", "--yes", "--only", "protection")
+        assert rehearsed.end() == 0, rehearsed.text()
+    told = rehearsed.facts()
+    assert {key: told[key].strip("*").partition(":")[0].strip("*") for key in facts} == facts
+
+
+@pytest.mark.parametrize("looks", [True, False])
+def test_a_rehearsal_finds_out_how_far_a_dry_run_looks(cloud: Cloud, tmp_path: Path, looks: bool) -> None:
+    cloud.behave(passed_as="ec2", dry_run_looks_at_all=looks)
+    with leaving_nothing(cloud):
+        rehearsed = Rehearsed(cloud, tmp_path / "report", "--yes", "--only", "rights")
+        assert rehearsed.end() == 0, rehearsed.text()
+    facts = rehearsed.facts()
+    word = "as assumed" if looks else "**otherwise**"
+    assert facts["pass-role-ec2"].startswith("as assumed")
+    for key in ("no-run-instances", "no-create-tags", "fleet-tagging", "pass-role-spotfleet"):
+        assert facts[key].startswith(word), (key, facts[key])
 
 
 def test_an_administrators_missing_right_is_named_and_nothing_is_left(cloud: Cloud, tmp_path: Path) -> None:

@@ -66,6 +66,8 @@ def test_programs_manual_pages_and_files_have_debians_places(package: Path) -> N
     assert os.readlink(package / "usr/sbin/condor_annexd") == "../lib/annexd/bin/condor_annexd"
     pages = {path.relative_to(package / "usr/share/man").as_posix() for path in package.glob("usr/share/man/*/*")}
     assert pages == {"man1/condor_annex.1", "man8/condor_annexd.8", "man8/condor-annex-ec2.8"}
+    assert (package / "usr/share/bash-completion/completions/condor_annex.bash").is_file()
+    assert (package / "usr/share/zsh/vendor-completions/_condor_annex").is_file()
     assert (package / "usr/lib/annexd/share/annexd/templates/annex.json").is_file()
     assert {path.name for path in package.iterdir()} == {"usr"}, "nothing of it is enabled by its installation"
 

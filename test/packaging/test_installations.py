@@ -66,6 +66,11 @@ def test_all_that_users_meet_is_there_and_man_finds_the_pages_beside_the_program
         assert (installed.share / f"man/man{page.suffix[1:]}" / page.name).read_bytes() == page.read_bytes()
 
 
+def test_the_completion_of_both_shells_is_there(installed: Installation) -> None:
+    for place, name in (("bash-completion/completions", "condor_annex.bash"), ("zsh/site-functions", "_condor_annex")):
+        assert (installed.share / place / name).read_bytes() == (TOP / "completion" / name).read_bytes()
+
+
 def below(top: Path, folder: str) -> set[str]:
     paths = {path.relative_to(top).as_posix() for path in (top / folder).rglob("*")}
     return {path for path in paths if "__pycache__" not in path}

@@ -1,17 +1,17 @@
-"""The clients of the parity suite: what each can prove, and what it wants of a session."""
+"""The clients of the parity suite: their credentials and session requirements."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from test.parity.material import TOKENS, folder
+from test.parity.credentials import TOKENS, folder
 
-WANTS = ("NEVER", "OPTIONAL", "PREFERRED", "REQUIRED")
+REQUIREMENTS = ("NEVER", "OPTIONAL", "PREFERRED", "REQUIRED")
 FEATURES = ("AUTHENTICATION", "ENCRYPTION", "INTEGRITY", "NEGOTIATION")
 
 
 @dataclass(frozen=True)
 class Client:
-    """settings: of its configuration, with $(LOCAL_DIR) for the pool's directory."""
+    """settings: its configuration, with $(LOCAL_DIR) for the pool's directory."""
 
     name: str
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -45,8 +45,8 @@ def claiming(user: str, methods: str = "CLAIMTOBE", **settings: str) -> Client:
     return by(methods, f"{methods} as {user}", SEC_CLAIMTOBE_USER=user, **settings)
 
 
-def wanting(**wants: str) -> Client:
-    """wanting(ENCRYPTION="NEVER")."""
+def with_requirements(**wants: str) -> Client:
+    """Make a client with requirements, such as ENCRYPTION="NEVER"."""
     name = " ".join(f"{feature.lower()} {want}" for feature, want in wants.items())
     return Client(name, {f"SEC_CLIENT_{feature}": want for feature, want in wants.items()})
 
@@ -63,7 +63,7 @@ METHODS = (
     by("MUNGE"),
 )
 PROOFS = (
-    Client("as it comes"),
+    Client("default"),
     *METHODS,
     *map(with_token, TOKENS),
     *map(with_certificate, ("bob", "carol", "expired", "foreign")),
@@ -94,11 +94,11 @@ FALL_BACKS = (
 
 
 def negotiates(chosen: Mapping[str, str]) -> bool:
-    """Whether the client speaks at all: one that wants nothing of a session sends a ping and waits for ever.
+    """Whether the client negotiates.  A client that needs no session sends a raw ping and never gets an answer.
 
-    What it does not want it gets none of from a stronger wish for something else, as in FillInSecurityPolicyAd.
+    NEVER is not overridden by a stronger requirement for another feature, as in FillInSecurityPolicyAd.
     """
     if chosen.get("NEGOTIATION", "REQUIRED") in ("PREFERRED", "REQUIRED") or "REQUIRED" in chosen.values():
-        return True  # or refuses by itself to contradict itself, which is quick
+        return True  # or fails at once, since its configuration contradicts itself
     wants_something = chosen["AUTHENTICATION"] != "NEVER" and "PREFERRED" in chosen.values()
     return wants_something and chosen["NEGOTIATION"] == "OPTIONAL"

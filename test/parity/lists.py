@@ -1,10 +1,10 @@
-"""ALLOW_* and DENY_* lists, and the clients who ask under them: who they are and where they come from."""
+"""The ALLOW_* and DENY_* lists of the parity suite, and the users and addresses of their clients."""
 
 import random
 from collections.abc import Iterator, Sequence
 
-from test.parity.clients import Client, by, claiming, wanting, with_certificate, with_token
-from test.parity.servers import Server, told
+from test.parity.clients import Client, by, claiming, with_certificate, with_requirements, with_token
+from test.parity.servers import Server, server_with
 
 LEVELS = (
     "READ",
@@ -17,8 +17,10 @@ LEVELS = (
     "ADVERTISE_SCHEDD",
     "ADVERTISE_MASTER",
 )
-NOBODY = wanting(AUTHENTICATION="NEVER", ENCRYPTION="NEVER", INTEGRITY="NEVER", NEGOTIATION="PREFERRED")
-# Whoever did not authenticate is asked no further.
+UNAUTHENTICATED = with_requirements(
+    AUTHENTICATION="NEVER", ENCRYPTION="NEVER", INTEGRITY="NEVER", NEGOTIATION="PREFERRED"
+)
+# Unauthenticated clients are accepted, so that the lists decide.
 OPEN = "SEC_DEFAULT_AUTHENTICATION = OPTIONAL\nSEC_DEFAULT_ENCRYPTION = OPTIONAL\nSEC_DEFAULT_INTEGRITY = OPTIONAL\n"
 
 
@@ -45,7 +47,7 @@ USERS = (
             ("condor", "family"),
         )
     ),
-    claiming("alice@annexd.test", UID_DOMAIN="annexd.test"),  # who is alice@annexd.test@annexd.test
+    claiming("alice@annexd.test", UID_DOMAIN="annexd.test"),  # becomes alice@annexd.test@annexd.test
     with_token("of bob"),
     with_token("of an administrator"),
     with_token("limited to WRITE"),
@@ -53,7 +55,7 @@ USERS = (
     with_certificate("bob"),
     with_certificate("alice"),
     by("ANONYMOUS"),
-    NOBODY,
+    UNAUTHENTICATED,
 )
 ADDRESSES = tuple(map(coming_from, ("127.0.0.1", "127.0.0.2", "127.1.2.3", "127.255.0.1")))
 ENTRIES = (
@@ -202,7 +204,7 @@ IPV6_ENTRIES = (
 SEPARATORS = (", ", ",", " ", " , ,  ")
 COMMON = tuple(
     map(
-        told,
+        server_with,
         (
             "ALLOW_READ = alice@annexd.test",
             "ALLOW_READ = *; DENY_READ = alice@annexd.test",
@@ -254,15 +256,15 @@ COMMON = tuple(
 )
 
 
-def one_by_one(entries: Sequence[str]) -> Iterator[Server]:
-    """Each entry alone in an ALLOW list, and in a DENY list beside one that admits everybody."""
+def each_entry(entries: Sequence[str]) -> Iterator[Server]:
+    """Yield each entry alone in an ALLOW list, and in a DENY list with an ALLOW list of *."""
     for entry in entries:
-        yield told(f"ALLOW_WRITE = {entry}; ALLOW_ADMINISTRATOR =; ALLOW_DAEMON = *; DENY_DAEMON = {entry}")
+        yield server_with(f"ALLOW_WRITE = {entry}; ALLOW_ADMINISTRATOR =; ALLOW_DAEMON = *; DENY_DAEMON = {entry}")
 
 
-def by_chance(chance: random.Random, entries: Sequence[str]) -> Server:
-    """Some lists of some entries each, for some levels, some of them for these daemons alone."""
-    return told("; ".join(_line(chance, entries) for _ in range(chance.randint(1, 6))))
+def random_server(chance: random.Random, entries: Sequence[str]) -> Server:
+    """Make random lists for random levels, some of them specific to the two daemons."""
+    return server_with("; ".join(_line(chance, entries) for _ in range(chance.randint(1, 6))))
 
 
 def _line(chance: random.Random, entries: Sequence[str]) -> str:
@@ -273,5 +275,5 @@ def _line(chance: random.Random, entries: Sequence[str]) -> str:
     return f"{kind}_{level} = {listed}"
 
 
-def who(chance: random.Random, addresses: Sequence[Client]) -> Client:
+def random_client(chance: random.Random, addresses: Sequence[Client]) -> Client:
     return chance.choice(USERS) + chance.choice(addresses)

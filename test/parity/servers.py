@@ -1,38 +1,38 @@
-"""What both daemons are told of sessions, methods and proofs.  Their lists are in lists.py."""
+"""The settings of both daemons for sessions, methods and credentials.  Their lists are in lists.py."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from test.parity.clients import FEATURES, WANTS
+from test.parity.clients import FEATURES, REQUIREMENTS
 
 
 @dataclass(frozen=True)
 class Server:
-    """settings: lines of configuration for both daemons."""
+    """settings: configuration lines for both daemons."""
 
     name: str
     settings: str = ""
 
 
-AS_IT_COMES = Server("as it comes")
+DEFAULT = Server("default")
 
 
-def told(settings: str) -> Server:
+def server_with(settings: str) -> Server:
     return Server(settings, settings.replace("; ", "\n"))
 
 
-def wanting(chosen: Mapping[str, str], level: str = "DEFAULT") -> Server:
-    return told("; ".join(f"SEC_{level}_{feature} = {want}" for feature, want in chosen.items()))
+def with_requirements(chosen: Mapping[str, str], level: str = "DEFAULT") -> Server:
+    return server_with("; ".join(f"SEC_{level}_{feature} = {want}" for feature, want in chosen.items()))
 
 
-def every_want() -> Iterator[Server]:
-    for number in range(len(WANTS) ** len(FEATURES)):
-        digits = [number // len(WANTS) ** place % len(WANTS) for place in range(len(FEATURES))]
-        yield wanting({feature: WANTS[digit] for feature, digit in zip(FEATURES, digits, strict=True)})
+def every_requirement() -> Iterator[Server]:
+    for number in range(len(REQUIREMENTS) ** len(FEATURES)):
+        digits = [number // len(REQUIREMENTS) ** place % len(REQUIREMENTS) for place in range(len(FEATURES))]
+        yield with_requirements({feature: REQUIREMENTS[digit] for feature, digit in zip(FEATURES, digits, strict=True)})
 
 
 METHODS = tuple(
-    told(f"SEC_DEFAULT_AUTHENTICATION_METHODS = {methods}")
+    server_with(f"SEC_DEFAULT_AUTHENTICATION_METHODS = {methods}")
     for methods in (
         "FS",
         "IDTOKENS",
@@ -57,9 +57,9 @@ METHODS = tuple(
         "FS_REMOTE, CLAIMTOBE",
     )
 )
-WANTS_OF_LEVELS = tuple(
+LEVEL_REQUIREMENTS = tuple(
     map(
-        told,
+        server_with,
         (
             "SEC_READ_AUTHENTICATION = REQUIRED",
             "SEC_READ_AUTHENTICATION = NEVER; SEC_READ_ENCRYPTION = NEVER; SEC_READ_INTEGRITY = NEVER",
@@ -80,7 +80,7 @@ WANTS_OF_LEVELS = tuple(
 )
 SESSIONS = tuple(
     map(
-        told,
+        server_with,
         (
             "SEC_DEFAULT_SESSION_DURATION = 30",
             "SEC_WRITE_SESSION_DURATION = 5 * 7",
@@ -100,7 +100,7 @@ SESSIONS = tuple(
 )
 PROOFS = tuple(
     map(
-        told,
+        server_with,
         (
             "SEC_TOKEN_MAX_AGE = 3600",
             "SEC_TOKEN_MAX_AGE = 10",

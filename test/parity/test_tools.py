@@ -1,4 +1,4 @@
-"""HTCondor's tools and bindings hear the same from annexd as from the schedd: output, words of failure, exit status."""
+"""HTCondor's tools and bindings get the same output, errors and exit status from annexd as from the schedd."""
 
 import os
 import subprocess
@@ -45,9 +45,9 @@ SAME: tuple[str, ...] = (
     "condor_off -force-graceful -addr <address>",
 )
 IS_23 = os.environ.get("HTCONDOR_SERIES") == "23"
-if not IS_23:  # whose daemons tell no default of a name that has none; 25's, and annexd, tell its value
+if not IS_23:  # whose daemons report no default for a name without one; 25's, and annexd, report its value
     SAME += ("condor_config_val -addr <address> -verbose TRIED",)
-# The bindings are of 25, and refuse the directories in which 23's daemons want a proof of FS.
+# The bindings are of 25, and refuse the directories that 23's daemons name for FS.
 BINDINGS_METHODS = {"_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS"} if IS_23 else {}
 BINDINGS = """
 import classad2, htcondor2, sys
@@ -84,8 +84,8 @@ def pool() -> Iterator[Pool]:
         yield pool
 
 
-def answer(pool: Pool, daemon: str, said: subprocess.CompletedProcess[str]) -> tuple[int, str, str]:
-    """Exit status, output and errors, the daemon's own address and name taken out."""
+def answer(pool: Pool, daemon: str, done: subprocess.CompletedProcess[str]) -> tuple[int, str, str]:
+    """Return exit status, output and errors, with the daemon's address and name replaced."""
 
     def neutral(text: str) -> str:
         text = text.replace(pool.address(daemon), ADDRESS)
@@ -96,21 +96,21 @@ def answer(pool: Pool, daemon: str, said: subprocess.CompletedProcess[str]) -> t
         )
         return "\n".join(line.replace(daemon, SUBSYSTEM) for line in lines)
 
-    return said.returncode, neutral(said.stdout.replace("annexd.test", "domain")), neutral(said.stderr)
+    return done.returncode, neutral(done.stdout.replace("annexd.test", "domain")), neutral(done.stderr)
 
 
 @pytest.mark.parametrize("command", SAME)
-def test_a_tool_hears_the_same_from_both(pool: Pool, command: str) -> None:
-    said = []
+def test_a_tool_gets_the_same_answer_from_both(pool: Pool, command: str) -> None:
+    answers = []
     for daemon in ("SCHEDD", "ANNEXD"):
-        tool, *words = (
+        tool, *arguments = (
             pool.address(daemon) if word == ADDRESS else word.replace(SUBSYSTEM, daemon) for word in command.split()
         )
-        said.append(answer(pool, daemon, pool.tool(tool, *words)))
-    assert said[0] == said[1]
+        answers.append(answer(pool, daemon, pool.tool(tool, *arguments)))
+    assert answers[0] == answers[1]
 
 
-def test_the_bindings_hear_the_same_from_both(pool: Pool) -> None:
+def test_the_bindings_get_the_same_answers_from_both(pool: Pool) -> None:
     schedd, annexd = (
         answer(pool, daemon, pool.run(sys.executable, "-c", BINDINGS, pool.address(daemon), env=BINDINGS_METHODS))
         for daemon in ("SCHEDD", "ANNEXD")
@@ -120,9 +120,9 @@ def test_the_bindings_hear_the_same_from_both(pool: Pool) -> None:
 
 
 def test_condor_who_shows_both(pool: Pool) -> None:
-    said = pool.tool("condor_who", "-quick").stdout
+    output = pool.tool("condor_who", "-quick").stdout
     for daemon in ("SCHEDD", "ANNEXD"):
-        assert f'{daemon} = "Alive"' in said
-        assert f'{daemon}_Addr = "{pool.address(daemon)}"' in said
+        assert f'{daemon} = "Alive"' in output
+        assert f'{daemon}_Addr = "{pool.address(daemon)}"' in output
     daemons = pool.tool("condor_who", "-daemons").stdout
     assert all(f"{daemon.capitalize()} " in daemons for daemon in ("SCHEDD", "ANNEXD"))

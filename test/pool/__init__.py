@@ -1,4 +1,4 @@
-"""A real HTCondor to try the product on: `with Pool() as pool: pool.tool("condor_status", "-any")`."""
+"""A real HTCondor to test with: `with Pool() as pool: pool.tool("condor_status", "-any")`."""
 
 from test.pool.htcondor import HTCondor, NoHTCondorError, find
 from test.pool.pool import ANNEXD_CONFIG, DOMAIN, Pool, PoolError

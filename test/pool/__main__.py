@@ -1,4 +1,4 @@
-"""`python -m test.pool`: have an HTCondor here, and print where."""
+"""`python -m test.pool`: provide an HTCondor, and print its location."""
 
 import argparse
 import os

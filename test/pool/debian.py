@@ -1,7 +1,7 @@
-"""A Debian package with all its libraries, unpacked beside the system and made to run there.
+"""Unpack a Debian package with all its libraries beside the system, and make it run there.
 
-apt works here with sources, lists and state of its own, so the machine's are neither read (but for the
-address of the mirror and its proxy settings) nor changed, and no right of the superuser is needed.
+apt runs with its own sources, lists and state.  The machine's are not changed, and not read except for the address of
+the mirror and the proxy settings; root is not needed.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from pathlib import Path
 COMMAND_TIMEOUT_S = 300
 ELF = b"\x7fELF"
 UPSTREAM_VERSION = re.compile(r"_(?:\d+%3a)?([0-9.]+)")
-# The package and its shared libraries; not the scripts' interpreters, nor what only an installer needs.
+# The package and its shared libraries, without interpreters of scripts and installer tools.
 LIBRARY = re.compile(r"zlib|lib(?!js-|perl|python|date-|deb|newt|slang|textwrap|semanage|cryptsetup)")
 NOT_FOLLOWED = ("recommends", "suggests", "conflicts", "breaks", "replaces", "enhances")
 
 
 class FetchError(Exception):
-    """A package cannot be had here; the message says why."""
+    """A package cannot be fetched; the message says why."""
 
 
 @dataclass(frozen=True)
 class Unpacked:
-    """A package's upstream version, and the directory that stands for its `/`."""
+    """A package's upstream version, and the directory that serves as its `/`."""
 
     version: str
     tree: Path
@@ -55,7 +55,7 @@ def unpack(package: str, suite: str, scratch: Path) -> Unpacked:
 
 
 def relocate(tree: Path, home: Path) -> None:
-    """Make what is unpacked in `tree` run with its own loader and libraries once it lies at `home`."""
+    """Make the programs in `tree` run with their own loader and libraries once the tree is moved to `home`."""
     loader = next(tree.glob("usr/lib*/**/ld-linux*.so.*"), None)
     if loader is None:
         raise FetchError(f"no dynamic loader among the packages in {tree}")
@@ -70,7 +70,7 @@ def relocate(tree: Path, home: Path) -> None:
 
 
 def mirror() -> str:
-    """The Debian archive that this machine uses; its lists need not have been fetched."""
+    """Return the Debian archive that this machine uses; its lists need not have been fetched."""
     _require("apt-get")
     archives = _archives() or _archives("--no-release-info")  # the second before any apt-get update
     named = [uri for uri, origin in archives if origin == "Debian"]
@@ -81,14 +81,14 @@ def mirror() -> str:
 
 
 def _archives(*options: str) -> list[tuple[str, str]]:
-    """(address, origin) of what apt has sources of, but for those that hold security updates only."""
+    """Return (address, origin) of apt's sources, except those of security updates."""
     lines = _run(["apt-get", "indextargets", *options, "--format", "$(REPO_URI) $(ORIGIN)"]).splitlines()
     fields = [line.partition(" ") for line in dict.fromkeys(lines)]
     return [(uri, origin) for uri, _, origin in fields if uri and "security" not in uri]
 
 
 def _private_apt(suite: str, scratch: Path) -> list[str]:
-    """Options that keep apt to sources and state below `scratch`, as whoever runs this, root or not."""
+    """Return options that restrict apt to sources and state below `scratch`, for root and other users."""
     for directory in ("lists/partial", "cache/archives/partial"):
         (scratch / directory).mkdir(parents=True)
     sources = scratch / "sources.list"
@@ -103,7 +103,7 @@ def _private_apt(suite: str, scratch: Path) -> list[str]:
         "Dir::Cache": scratch / "cache",
         "Dir::Cache::pkgcache": "",
         "Dir::Cache::srcpkgcache": "",
-        "APT::Sandbox::User": "root",  # apt would else drop to _apt, who may not enter `scratch`
+        "APT::Sandbox::User": "root",  # otherwise apt becomes _apt, which cannot enter `scratch`
         "APT::Get::List-Cleanup": "false",
         "Acquire::Languages": "none",
         "Acquire::Retries": "3",
@@ -120,7 +120,7 @@ def _version_of(package: str, debs: Path) -> str:
 
 
 def _elf_files(tree: Path) -> Iterator[Path]:
-    """Executables and libraries, but for the C library and its loader, which patchelf would break."""
+    """Yield executables and libraries, except the C library and its loader, which patchelf would break."""
     for file in tree.rglob("*"):
         if file.is_symlink() or not file.is_file() or re.match(r"ld-linux|libc\.so", file.name):
             continue
@@ -132,7 +132,7 @@ def _elf_files(tree: Path) -> Iterator[Path]:
 def _patch(patchelf: str, file: Path, path: str, interpreter: str) -> None:
     if not _run([patchelf, "--print-needed", str(file)], check=False):
         return  # statically linked
-    file.chmod(stat.S_IMODE(file.stat().st_mode) & 0o777 | stat.S_IWUSR)  # set-user-ID is of no use here
+    file.chmod(stat.S_IMODE(file.stat().st_mode) & 0o777 | stat.S_IWUSR)  # without set-user-ID
     _run([patchelf, "--force-rpath", "--set-rpath", path, str(file)])
     if ".so" not in file.name and _run([patchelf, "--print-interpreter", str(file)], check=False):
         _run([patchelf, "--set-interpreter", interpreter, str(file)])
@@ -148,7 +148,7 @@ def _require(*programs: str) -> list[str]:
 
 
 def _run(command: list[str], *, cwd: Path | None = None, check: bool = True) -> str:
-    """The standard output of a command; raises FetchError with its last words when it fails."""
+    """Return a command's standard output; raise FetchError with its last line if it fails."""
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
     try:
         done = subprocess.run(

@@ -1,8 +1,8 @@
 """A real HTCondor for tests and the demo: the one on PATH, or else Debian's packages beside the system.
 
-Nothing is installed: the packages are unpacked into a directory of the checkout that git ignores, and run
-with their own C library, so the machine's release does not matter.  Without this every test of the daemon
-would need an administrator's hands first.
+Nothing is installed: the packages are unpacked into a directory of the checkout that git ignores, and run with their
+own C library, so the machine's release does not matter.  Otherwise every test of the daemon would need an administrator
+to install HTCondor first.
 
     python -m test.pool [--series 25|23] [--debian-only]      prints the prefix of bin, sbin and the rest
 """
@@ -32,12 +32,12 @@ VERSION_TIMEOUT_S = 20
 
 
 class NoHTCondorError(Exception):
-    """Neither HTCondor nor a way to get it is here; the message says what is missing and what to do."""
+    """HTCondor is neither installed nor can be fetched; the message says what is missing and what to do."""
 
 
 @dataclass(frozen=True)
 class HTCondor:
-    """Where the parts of one HTCondor installation lie."""
+    """The directories of one HTCondor installation."""
 
     version: str
     bin: Path
@@ -46,7 +46,7 @@ class HTCondor:
     libexec: Path
 
     def executable(self, name: str) -> Path:
-        """The path of a tool or daemon; raises NoHTCondorError when this installation lacks it."""
+        """Return the path of a tool or daemon; raise NoHTCondorError if this installation lacks it."""
         for directory in (self.bin, self.sbin, self.libexec):
             if (directory / name).exists():
                 return directory / name
@@ -54,7 +54,7 @@ class HTCondor:
 
     @classmethod
     def below(cls, prefix: Path) -> HTCondor | None:
-        """The installation with this prefix (such as /usr), or None when there is none or it does not run."""
+        """Return the installation with this prefix (such as /usr); None if there is none or it does not run."""
         libexec = _first(prefix, LIBEXEC, holding="condor_shared_port")
         version = _version(prefix / "bin" / "condor_version")
         if libexec is None or version is None:
@@ -64,9 +64,9 @@ class HTCondor:
 
 
 def find(series: str = "25", *, on_path: bool = True) -> HTCondor:
-    """The HTCondor of a series, from PATH, from the cache, or fetched now (about ten seconds, 90 MB).
+    """Return the HTCondor of a series, from PATH, from the cache, or fetched now (about ten seconds, 90 MB).
 
-    Raises NoHTCondorError, whose message is meant for the person who started the test or the demo.
+    Raises NoHTCondorError, whose message is for the user who started the test or the demo.
     """
     return (_on_path(series) if on_path else None) or _cached(series) or _fetch(series)
 
@@ -100,7 +100,7 @@ def _fetch(series: str) -> HTCondor:
 
 @contextmanager
 def _locked() -> Iterator[None]:
-    """One fetch at a time in this checkout; the lock goes with the process that holds it."""
+    """Allow one fetch at a time in this checkout; the lock ends with the process that holds it."""
     CACHE.mkdir(exist_ok=True)
     with (CACHE / "htcondor.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -108,14 +108,14 @@ def _locked() -> Iterator[None]:
 
 
 def _unpack(series: str) -> HTCondor:
-    """Fetch into a scratch directory; the finished tree gets the name that _cached looks for in one step."""
+    """Fetch into a scratch directory, and rename the finished tree atomically to the name that _cached looks for."""
     scratch = CACHE / "fetching"
-    shutil.rmtree(scratch, ignore_errors=True)  # of an interrupted fetch: we hold the lock
+    shutil.rmtree(scratch, ignore_errors=True)  # left by an interrupted fetch: this process holds the lock
     scratch.mkdir()
     unpacked = debian.unpack("condor", SUITES[series], scratch)
     home = CACHE / f"htcondor-{unpacked.version}"
     debian.relocate(unpacked.tree, home)
-    shutil.rmtree(home, ignore_errors=True)  # it is there only when it does not run
+    shutil.rmtree(home, ignore_errors=True)  # if it exists, it does not run
     unpacked.tree.rename(home)
     shutil.rmtree(scratch)
     found = HTCondor.below(home / "usr")
@@ -129,13 +129,13 @@ def _first(prefix: Path, candidates: Sequence[str], *, holding: str) -> Path | N
 
 
 def _version(program: Path) -> str | None:
-    """What condor_version says, or None when it cannot be run."""
+    """Return condor_version's output, or None if it cannot be run."""
     environment = {**os.environ, "CONDOR_CONFIG": "ONLY_ENV"}
     try:
-        said = subprocess.run(
+        done = subprocess.run(
             [program], env=environment, capture_output=True, text=True, timeout=VERSION_TIMEOUT_S, check=False
         )
-    except OSError:  # its loader is gone: the checkout was moved
+    except OSError:  # its loader is missing: the checkout was moved
         return None
-    version = VERSION.search(said.stdout)
-    return version.group(1) if said.returncode == 0 and version else None
+    version = VERSION.search(done.stdout)
+    return version.group(1) if done.returncode == 0 and version else None

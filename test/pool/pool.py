@@ -1,6 +1,6 @@
-"""A personal HTCondor pool: real daemons, as an ordinary user, in a directory of their own.
+"""A personal HTCondor pool: real daemons of an ordinary user, in their own directory.
 
-Everything that the project says of HTCondor is tried on one of these; nothing of HTCondor is ever imitated.
+Every claim of the project about HTCondor is tested with such a pool; nothing of HTCondor is imitated.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 30
 TOOL_TIMEOUT_S = 60
 POLL_S = 0.05
-PORTS = range(20000, 30000)  # below the ports that Linux gives to outgoing connections
+PORTS = range(20000, 30000)  # below the ephemeral ports of Linux
 LOG_TAIL_LINES = 25
 OWN_DIRECTORIES = ("log", "spool", "execute", "lock", "run")
 # The ad by which the collector shows that a daemon is up; condor_master sends its own after five seconds.
@@ -66,7 +66,7 @@ SEC_TOKEN_SYSTEM_DIRECTORY = $(LOCAL_DIR)/tokens.d
 UID_DOMAIN = {domain}
 TRUST_DOMAIN = {domain}
 ALLOW_ADMINISTRATOR = {user}@{domain}, condor@{domain}
-# condor@password is who HTCondor 23's daemons are to each other.
+# condor@password is the mutual identity of HTCondor 23's daemons.
 ALLOW_DAEMON = {user}@{domain}, condor@{domain}, condor@password
 
 DAEMON_LIST = {daemons}
@@ -80,22 +80,22 @@ DEFAULT_DOMAIN_NAME = {domain}
 
 MAIL = /bin/true
 RUNBENCHMARKS = False
-# A daemon that ends is started again at once, not after ten seconds, however often that is.
+# A daemon that ends is restarted at once, not after ten seconds, however often that is.
 MASTER_BACKOFF_CONSTANT = 0
 MASTER_BACKOFF_CEILING = 1
 """
 
 
 class PoolError(AssertionError):
-    """The pool did not come to the state that was waited for; the message shows its logs."""
+    """The pool did not reach the expected state; the message shows its logs."""
 
 
 class Pool:
     """A pool in `directory` (its own under /tmp unless given), running between start() and stop().
 
-    `env` is the environment in which HTCondor's tools and the bindings find it; `collector` its collector's
+    `env` is the environment in which HTCondor's tools and the bindings find it; `collector` is its collector's
     host:port.  A `with` statement starts and stops it.  It ends with the process that started it.
-    condor_ids: of the account that is HTCondor's user in a pool of root's.  master: what is run for condor_master.
+    `condor_ids` is HTCondor's user in a pool started by root; `master` replaces condor_master.
     """
 
     def __init__(
@@ -140,9 +140,9 @@ class Pool:
         wanted = {MY_TYPE[name] for name in self._started() if name in MY_TYPE}
         command = [sys.executable, str(WARDEN), str(self._master)]
         command += [str(self.directory)] if self._removed_at_stop else []
-        with (self.directory / "warden.log").open("ab") as said:
+        with (self.directory / "warden.log").open("ab") as log:
             self._warden = subprocess.Popen(
-                command, env=self.env, stdin=subprocess.PIPE, stdout=said, stderr=said, start_new_session=True
+                command, env=self.env, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
             )
         try:
             self.wait_for(
@@ -155,7 +155,7 @@ class Pool:
             raise
 
     def stop(self) -> None:
-        """Bounded, and good in any state; the pool's directory goes too, unless it was given."""
+        """Stop the pool within a bounded time, in any state; remove its directory unless it was given."""
         if self._warden:
             assert self._warden.stdin
             self._warden.stdin.close()
@@ -172,7 +172,7 @@ class Pool:
         env: Mapping[str, str] | None = None,
         stdin: str = "",
     ) -> subprocess.CompletedProcess[str]:
-        """Run one of HTCondor's tools, `env` added; whether it succeeded is the caller's to judge."""
+        """Run one of HTCondor's tools with `env` added; the caller checks whether it succeeded."""
         return self.run(str(self.htcondor.executable(name)), *arguments, timeout_s=timeout_s, env=env, stdin=stdin)
 
     def run(
@@ -182,7 +182,7 @@ class Pool:
         env: Mapping[str, str] | None = None,
         stdin: str = "",
     ) -> subprocess.CompletedProcess[str]:
-        """As tool(), for any program, such as condor_annex."""
+        """Run any program, such as condor_annex, as tool() does."""
         environment = {**self.env, **(env or {})}
         return subprocess.run(
             command,
@@ -204,12 +204,12 @@ class Pool:
             raise PoolError(f"condor_reconfig: {done.stderr or done.stdout}")
 
     def param(self, name: str) -> str | None:
-        """What condor_config_val says in the pool, None for what is not defined."""
-        said = self.tool("condor_config_val", name)
-        return said.stdout.strip() if said.returncode == 0 else None
+        """Return condor_config_val's answer in the pool; None if the knob is not defined."""
+        done = self.tool("condor_config_val", name)
+        return done.stdout.strip() if done.returncode == 0 else None
 
     def log(self, daemon: str) -> str:
-        """The text of a daemon's log so far, such as log("SCHEDD"); empty before there is one."""
+        """Return a daemon's log so far, such as log("SCHEDD"); empty if there is none yet."""
         file = self._logs.get(daemon)
         if file is None:
             file = Path(self.param(f"{daemon}_LOG") or self.directory / "none")
@@ -219,7 +219,7 @@ class Pool:
         return file.read_text(errors="replace")
 
     def token(self, identity: str, *arguments: str) -> str:
-        """An IDTOKEN signed by the pool for user@DOMAIN; more arguments as of condor_token_create."""
+        """Return an IDTOKEN for user@DOMAIN signed by the pool; `arguments` are those of condor_token_create."""
         full = identity if "@" in identity else f"{identity}@{DOMAIN}"
         made = self.tool("condor_token_create", "-identity", full, *arguments)
         if made.returncode != 0:
@@ -227,17 +227,17 @@ class Pool:
         return made.stdout.strip()
 
     def address(self, daemon: str) -> str:
-        """The address that the collector has of the first daemon of a kind, such as SCHEDD."""
+        """Return the collector's address of the first daemon of a kind, such as SCHEDD."""
         return self.wait_for(lambda: self._addresses().get(MY_TYPE[daemon]), f"an ad of {daemon}")
 
     def wait_for(self, condition: Callable[[], T | None], what: str, timeout_s: float = TOOL_TIMEOUT_S) -> T:
-        """The first true value of `condition`; PoolError, with the ends of all logs, after `timeout_s`."""
+        """Return the first true value of `condition`; raise PoolError, with the ends of all logs, after `timeout_s`."""
         deadline = time.monotonic() + timeout_s
         while not (value := condition()):
             if self._warden and self._warden.poll() is not None:
                 raise PoolError(f"condor_master ended while waiting for {what}\n{self._state()}")
             if time.monotonic() > deadline:
-                raise PoolError(f"waited {timeout_s} s in vain for {what}\n{self._state()}")
+                raise PoolError(f"timed out after {timeout_s} s waiting for {what}\n{self._state()}")
             time.sleep(POLL_S)
         return value
 
@@ -258,20 +258,20 @@ class Pool:
         self.config_file.write_text(f"{settings}\n{extra_config}\n")
 
     def _give_to(self, uid: int, gid: int) -> None:
-        """Root's pool, as a package lays it out: HTCondor's user has its folders, and root the secrets."""
+        """Give the directories to HTCondor's user and keep the secrets root's, as a package of HTCondor does."""
         self.env["CONDOR_IDS"] = f"{uid}.{gid}"
         self.directory.chmod(0o755)
         for name in OWN_DIRECTORIES:
             os.chown(self.directory / name, uid, gid)
 
     def _started(self) -> list[str]:
-        """What condor_master starts, whatever the extra configuration says."""
+        """Return what condor_master starts, including daemons of the extra configuration."""
         return (self.param("DAEMON_LIST") or "").replace(",", " ").split()
 
     def _addresses(self) -> dict[str, str]:
-        """MyAddress by MyType, of every ad in the collector; empty while it is not up."""
-        said = self.tool("condor_status", "-any", "-af", "MyType", "MyAddress").stdout
-        return dict(line.split(maxsplit=1) for line in said.splitlines() if " " in line)
+        """Return MyAddress by MyType of every ad in the collector; empty while it is not up."""
+        output = self.tool("condor_status", "-any", "-af", "MyType", "MyAddress").stdout
+        return dict(line.split(maxsplit=1) for line in output.splitlines() if " " in line)
 
     def _state(self) -> str:
         files = [self.directory / "warden.log", *sorted((self.directory / "log").glob("*Log"))]

@@ -1,4 +1,4 @@
-"""The pool that the other tests stand on: it comes up, answers, and leaves nothing behind."""
+"""The pool that other tests use: it starts, answers, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
         yield pool
 
 
-def test_its_user_is_administrator_of_its_daemons(pool: Pool) -> None:
-    said = pool.tool("condor_ping", "-addr", pool.address("SCHEDD"), "-table", "ADMINISTRATOR").stdout
-    assert "ALLOW" in said
-    assert f"@{DOMAIN}" in said
+def test_its_user_is_an_administrator_of_its_daemons(pool: Pool) -> None:
+    output = pool.tool("condor_ping", "-addr", pool.address("SCHEDD"), "-table", "ADMINISTRATOR").stdout
+    assert "ALLOW" in output
+    assert f"@{DOMAIN}" in output
 
 
-def test_a_token_that_it_signs_is_taken_by_its_daemons(pool: Pool) -> None:
+def test_its_daemons_accept_a_token_that_it_signs(pool: Pool) -> None:
     token = pool.directory / "tokens.d" / "alice"
     token.write_text(pool.token("alice"))
     token.chmod(0o600)
     alice = {"_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS"}
-    said = pool.tool("condor_ping", "-addr", pool.address("SCHEDD"), "-table", "READ", env=alice).stdout
-    assert f"alice@{DOMAIN}" in said
+    output = pool.tool("condor_ping", "-addr", pool.address("SCHEDD"), "-table", "READ", env=alice).stdout
+    assert f"alice@{DOMAIN}" in output
 
 
 def test_added_configuration_reaches_the_running_daemons(pool: Pool) -> None:
@@ -50,11 +50,11 @@ def test_added_configuration_reaches_the_running_daemons(pool: Pool) -> None:
 
 
 def test_a_failure_shows_the_logs(pool: Pool) -> None:
-    with pytest.raises(PoolError, match=r"in vain for the impossible(?s:.*)--- SchedLog\n"):
+    with pytest.raises(PoolError, match=r"waiting for the impossible(?s:.*)--- SchedLog\n"):
         pool.wait_for(lambda: False, "the impossible", timeout_s=0)
 
 
-def test_it_ends_with_the_process_that_started_it_however_that_ends() -> None:
+def test_it_ends_with_the_process_that_started_it_even_after_kill_9() -> None:
     script = "from test.pool import Pool; p = Pool(); p.start(); print(p.config_file, flush=True); input()"
     owner = subprocess.Popen([sys.executable, "-c", script], cwd=TOP, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert owner.stdout

@@ -1,11 +1,11 @@
-"""Runs a condor_master for as long as whoever asked for it lives: whatever kills that, nothing is left.
+"""Run a condor_master for as long as the parent process lives, and leave nothing behind however that ends.
 
     warden.py CONDOR_MASTER [DIRECTORY]      in the pool's environment
 
-It ends when its standard input is closed, and removes the DIRECTORY at the end.
+It ends when its standard input is closed, and then removes DIRECTORY.
 
-HTCondor's daemons lead sessions of their own, so no signal to a process group reaches them; they are known by
-the configuration file that their environment names, which is the pool's alone.
+HTCondor's daemons lead their own sessions, so no signal to a process group reaches them.  They are recognized by the
+configuration file in their environment, which is unique to the pool.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def stop(master: subprocess.Popen[bytes]) -> None:
 
 
 def members(config: str) -> list[int]:
-    """The processes, other than this one, whose environment says CONDOR_CONFIG=config."""
+    """Return the other processes whose environment contains CONDOR_CONFIG=config."""
     wanted = f"CONDOR_CONFIG={config}".encode()
     return [pid for pid in _processes() if pid != os.getpid() and wanted in _environment(pid)]
 
@@ -64,7 +64,7 @@ def _processes() -> list[int]:
 def _environment(pid: int) -> list[bytes]:
     try:
         return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:  # another user's, or gone
+    except OSError:  # another user's, or ended
         return []
 
 

@@ -1,4 +1,4 @@
-"""One emulated AWS for the tests of root's pool."""
+"""One emulated AWS for the tests of a pool started by root."""
 
 from collections.abc import Iterator
 

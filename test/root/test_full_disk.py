@@ -1,4 +1,4 @@
-"""The journal on a disk that is really full, or read-only: a small one of our own.  Needs root."""
+"""The journal on a real disk, made small for this test, that is full or read-only.  Needs root."""
 
 import subprocess
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(path: Path, leave: int) -> Path:
-    """All but so many bytes of the disk."""
+    """Fill the disk except for this many bytes."""
     filler = path / "filler"
     done = subprocess.run(["df", "--output=avail", "-B1", path], capture_output=True, text=True, check=True)
     with filler.open("wb") as file:
@@ -34,11 +34,13 @@ def write_on(journal: Journal) -> None:
         journal.append("1", "step", Kind.INTENT, PADDING)
 
 
-def test_when_the_disk_fills_up_nothing_new_is_taken_but_what_was_taken_has_room_to_end(disk: Path) -> None:
+def test_on_an_almost_full_disk_no_order_is_accepted_but_accepted_ones_can_complete(disk: Path) -> None:
     journal = Journal(disk / "command_state")
     journal.append("1", "", Kind.ACCEPTED, {})
     filler = fill(disk, RESERVE_BYTES // 2)
-    with pytest.raises(JournalError, match=r"takes no new requests: less than 8 MiB .*make room"):
+    with pytest.raises(
+        JournalError, match=r"accepts no new requests: its disk has less than 8 MiB free.*; free some space"
+    ):
         journal.append("2", "", Kind.ACCEPTED, {})
     for _ in range(20):
         journal.append("1", "step", Kind.INTENT, PADDING)
@@ -47,11 +49,11 @@ def test_when_the_disk_fills_up_nothing_new_is_taken_but_what_was_taken_has_room
     journal.close()
 
 
-def test_a_disk_without_a_byte_left_is_named_and_costs_no_record(disk: Path) -> None:
+def test_a_completely_full_disk_is_reported_and_costs_no_record(disk: Path) -> None:
     journal = Journal(disk / "command_state")
     journal.append("1", "", Kind.ACCEPTED, {})
     filler = fill(disk, 0)
-    with pytest.raises(JournalError, match="the disk is full; make room"):
+    with pytest.raises(JournalError, match="the disk is full; free some space"):
         write_on(journal)
     assert "the disk is full" in journal.trouble()
     written = len(journal.history("1"))
@@ -65,10 +67,10 @@ def test_a_disk_without_a_byte_left_is_named_and_costs_no_record(disk: Path) -> 
     journal.close()
 
 
-def test_a_disk_that_is_read_only_is_named_at_the_start(disk: Path) -> None:
+def test_a_read_only_disk_is_reported_at_the_start(disk: Path) -> None:
     Journal(disk / "command_state").close()
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-    with pytest.raises(JournalError, match=r"cannot be opened: it, or its disk, is read-only; make it writable"):
+    with pytest.raises(JournalError, match=r"cannot be opened: the file or its disk is read-only; make it writable"):
         Journal(disk / "command_state")
     subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
     Journal(disk / "command_state").close()

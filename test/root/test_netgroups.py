@@ -1,6 +1,6 @@
-"""Netgroups of the system's own database, in a pool of root's: the schedd and annexd say the same.  Needs root.
+"""Netgroups of the system's database, in a pool started by root: schedd and annexd decide the same.  Needs root.
 
-The pool's daemons see another /etc, in a mount namespace of their own; the machine's stays as it is.
+The pool's daemons see another /etc in their own mount namespace; the machine's /etc stays unchanged.
 """
 
 import pwd
@@ -66,7 +66,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
 
 
 def lay_out_etc(etc: Path) -> None:
-    """The machine's, which the pool finds below /mnt, but for what is our own."""
+    """Link to the machine's /etc, which the pool finds at /mnt, except for the files of this test."""
     etc.mkdir()
     etc.chmod(0o755)
     for name, content in OWN.items():
@@ -79,7 +79,7 @@ def lay_out_etc(etc: Path) -> None:
 
 def granted(pool: Pool, daemon: str, user: str, address: str) -> set[str]:
     account = pwd.getpwnam(user)
-    said = subprocess.run(
+    output = subprocess.run(
         [pool.htcondor.executable("condor_ping"), "-addr", pool.address(daemon), "-table", *LEVELS],
         env={**pool.env, "_CONDOR_NETWORK_INTERFACE": address},
         cwd="/",
@@ -92,14 +92,14 @@ def granted(pool: Pool, daemon: str, user: str, address: str) -> set[str]:
         extra_groups=[],
         stdin=subprocess.DEVNULL,
     ).stdout
-    lines = [line.split() for line in said.splitlines()]
+    lines = [line.split() for line in output.splitlines()]
     return {words[0] for words in lines if words and words[0] in LEVELS and "ALLOW" in words}
 
 
 @pytest.mark.parametrize(("user", "address"), GRANTED)
-def test_netgroups_in_lists_hold_for_annexd_as_for_the_schedd(pool: Pool, user: str, address: str) -> None:
-    said = {daemon: granted(pool, daemon, user, address) for daemon in ("SCHEDD", "ANNEXD")}
-    assert said["ANNEXD"] == said["SCHEDD"] == GRANTED[user, address], pool.log("ANNEXD")[-2000:]
+def test_netgroups_in_lists_apply_to_annexd_as_to_the_schedd(pool: Pool, user: str, address: str) -> None:
+    answers = {daemon: granted(pool, daemon, user, address) for daemon in ("SCHEDD", "ANNEXD")}
+    assert answers["ANNEXD"] == answers["SCHEDD"] == GRANTED[user, address], pool.log("ANNEXD")[-2000:]
 
 
 def test_the_log_names_the_netgroup_that_decided(pool: Pool) -> None:

@@ -1,4 +1,4 @@
-"""-pidfile and -kill by root, in a folder where others write: nobody leads root to another file or process."""
+"""-pidfile and -kill by root, in a folder where others write: they cannot redirect root to another file or process."""
 
 import os
 import pwd
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from annexd.daemoncore.process.pid_file import CannotEnd, end_other
+from annexd.daemoncore.process.pid_file import CannotStop, stop_other
 
 NOBODY = pwd.getpwnam("nobody")
 SECRET = "what root keeps\n"
@@ -19,7 +19,7 @@ SECRET = "what root keeps\n"
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Of HTCondor's user, as LOG is."""
+    """A folder owned by HTCondor's user, as LOG is."""
     with tempfile.TemporaryDirectory() as name:
         os.chown(name, NOBODY.pw_uid, NOBODY.pw_gid)
         yield Path(name)
@@ -27,7 +27,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def victim(folder: Path) -> Iterator[Path]:
-    """A file of root's that everybody could lead to."""
+    """A file of root's that a link could lead to."""
     with tempfile.NamedTemporaryFile(mode="w") as file:
         file.write(SECRET)
         file.flush()
@@ -36,7 +36,7 @@ def victim(folder: Path) -> Iterator[Path]:
 
 
 def annexd(folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    """Started by root and by hand.  It ends by itself: no pool is there, and 0.01 minutes are enough."""
+    """Run annexd as root, by hand and without a pool; -runfor ends it after 0.01 minutes."""
     environment = {
         "CONDOR_CONFIG": "ONLY_ENV",
         "PATH": os.environ["PATH"],
@@ -56,22 +56,22 @@ def annexd(folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_in_the_background_root_writes_no_pid_through_a_link(folder: Path, victim: Path) -> None:
+def test_in_the_background_root_writes_no_pid_file_through_a_link(folder: Path, victim: Path) -> None:
     started = annexd(folder, "-pidfile", str(folder / "pid"), "-runfor", "0.01")
     assert victim.read_text() == SECRET
     assert started.returncode == 1
-    assert f"cannot write -pidfile {folder}/pid: " in started.stderr
+    assert f"failed to write -pidfile {folder}/pid: " in started.stderr
 
 
-def test_root_ends_no_process_that_a_link_or_a_users_file_names(folder: Path) -> None:
+def test_root_stops_no_process_named_by_a_link_or_a_users_file(folder: Path) -> None:
     with subprocess.Popen(["sleep", "60"]) as other:
         try:
             (folder / "users").write_text(str(other.pid))
             os.chown(folder / "users", 1, 1)
             (folder / "link").symlink_to("users")
             for name in ("users", "link"):
-                with pytest.raises(CannotEnd):
-                    end_other(folder / name)
+                with pytest.raises(CannotStop):
+                    stop_other(folder / name)
             assert other.poll() is None
         finally:
             other.send_signal(signal.SIGKILL)

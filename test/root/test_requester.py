@@ -1,4 +1,4 @@
-"""The same as test/service/test_requester_files, for an annexd of a root-owned condor_master.  Needs root."""
+"""Requester files (see test/service/test_requester_files) with an annexd started by root.  Needs root."""
 
 import os
 import pwd
@@ -19,7 +19,7 @@ from annexd.service.requester_files import CannotRead, RequesterFiles
 
 FILES = RequesterFiles("annex.test")
 NOBODY = pwd.getpwnam("nobody")
-CONDOR = pwd.getpwnam("daemon")  # who plays HTCondor's user
+CONDOR = pwd.getpwnam("daemon")  # serves as HTCondor's user
 PATIENCE_S = 30.0
 STOP_MY_READERS = """
 import os, signal
@@ -96,7 +96,7 @@ def test_root_reads_a_folder_as_the_user_and_nothing_that_is_only_roots(home: Pa
 
 @pytest.fixture
 def large_folder(home: Path) -> str:
-    """So that there is time to stop who reads it."""
+    """A folder large enough that its reader can be stopped in time."""
     folder = home / "config"
     folder.mkdir(mode=0o755)
     for number in range(100):
@@ -106,7 +106,7 @@ def large_folder(home: Path) -> str:
 
 @contextmanager
 def user_who_stops_readers() -> Iterator[Callable[[], int]]:
-    """The function waits for the next that is stopped, and tells its number."""
+    """Yield a function that waits for the next stopped reader and returns its process ID."""
     pids = list[int]()
     with subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", STOP_MY_READERS],
@@ -134,7 +134,7 @@ def user_who_stops_readers() -> Iterator[Callable[[], int]]:
 
 @contextmanager
 def as_htcondors_user() -> Iterator[None]:
-    """As become_condor leaves annexd: root's real user ID, and none of its rights."""
+    """Have root's real user ID without its rights, as annexd after become_condor."""
     os.seteuid(CONDOR.pw_uid)
     try:
         yield
@@ -143,22 +143,22 @@ def as_htcondors_user() -> Iterator[None]:
 
 
 def reading(folder: str) -> tuple[threading.Thread, list[str]]:
-    """A thread that reads, and what it hears when that fails."""
-    said = list[str]()
+    """Start a thread that reads the folder; return it with the list of its errors."""
+    errors = list[str]()
 
     def read() -> None:
         try:
             FILES.read_folder("nobody@annex.test", folder)
         except CannotRead as error:
-            said.append(str(error))
+            errors.append(str(error))
 
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
-    return thread, said
+    return thread, errors
 
 
 def state_of(pid: int) -> str:
-    """The kernel's letter: T of one that is stopped, Z of one that has ended, or is gone."""
+    """Return the kernel's state letter: T if stopped, Z if ended or gone."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1]
     except OSError:
@@ -166,16 +166,16 @@ def state_of(pid: int) -> str:
 
 
 def stopped_reader(folder: str, next_stopped: Callable[[], int]) -> tuple[threading.Thread, list[str], int]:
-    """As reading(), with the number of the process, which its user stopped before it had done its work."""
+    """Start reading(), and return also the ID of its process, which its user stopped before it was done."""
     for _ in range(50):
-        thread, said = reading(folder)
+        thread, errors = reading(folder)
         pid = next_stopped()
         while (state := state_of(pid)) not in "TZ":
             time.sleep(0.01)
         if state == "T":
-            return thread, said, pid
+            return thread, errors, pid
         thread.join(PATIENCE_S)
-    raise AssertionError("each reader was done before its user could stop it")
+    raise AssertionError("each reader finished before its user could stop it")
 
 
 def refusal(user: str) -> str:
@@ -188,19 +188,19 @@ def is_alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
-def test_a_reader_that_its_user_stops_costs_one_wait_and_is_ended(
+def test_a_reader_stopped_by_its_user_costs_one_time_out_and_is_killed(
     large_folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(annexd.service.requester_files, "READ_TIMEOUT_S", 2.0)
     with user_who_stops_readers() as next_stopped, as_htcondors_user():
-        thread, said, pid = stopped_reader(large_folder, next_stopped)
+        thread, errors, pid = stopped_reader(large_folder, next_stopped)
         thread.join(PATIENCE_S)
-        assert not thread.is_alive(), "annexd waits for the reader for ever"
-        assert said == [f"{large_folder} could not be read within 2 s"]
+        assert not thread.is_alive(), "annexd still waits for the reader"
+        assert errors == [f"{large_folder} could not be read within 2 s"]
         assert not is_alive(pid)
 
 
-def test_a_user_whose_readers_do_not_answer_is_refused_at_once_and_others_are_not(large_folder: str) -> None:
+def test_a_user_whose_readers_hang_is_refused_at_once_and_others_are_not(large_folder: str) -> None:
     with user_who_stops_readers() as next_stopped, as_htcondors_user():
         readers = [stopped_reader(large_folder, next_stopped) for _ in range(2)]
         end_s = time.monotonic() + annexd.service.requester_files.READ_TIMEOUT_S
@@ -216,7 +216,7 @@ def test_a_user_whose_readers_do_not_answer_is_refused_at_once_and_others_are_no
     assert "cannot be opened: No such file" in refusal("nobody")
 
 
-def test_an_annexd_whose_user_id_no_account_has_says_why_it_cannot_read() -> None:
+def test_an_annexd_without_an_account_explains_why_it_cannot_read() -> None:
     with pytest.raises(KeyError):
         pwd.getpwuid(UNKNOWN_UID)
     done = subprocess.run(
@@ -232,12 +232,12 @@ def test_an_annexd_whose_user_id_no_account_has_says_why_it_cannot_read() -> Non
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
         f"/etc/hostname cannot be opened as nobody: annexd runs as user ID {UNKNOWN_UID}, which no "
-        "account has; only root can take another user's rights\n"
+        "account has; only an annexd started by root can open files as another user\n"
     )
 
 
-def test_a_burst_of_one_users_requests_holds_no_more_places_than_a_few(large_folder: str) -> None:
-    """Each of its readers is stopped at once: the others are refused before those that hang are given up."""
+def test_a_burst_of_requests_of_one_user_occupies_few_places(large_folder: str) -> None:
+    """All its readers are stopped at once: further requests are refused before the hanging ones time out."""
     burst = annexd.service.requester_files.MAX_AT_ONCE + 6
     with user_who_stops_readers(), as_htcondors_user():
         threads = [reading(large_folder) for _ in range(burst)]

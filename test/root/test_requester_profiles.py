@@ -1,4 +1,4 @@
-"""The same as test/service/test_requester_profiles, for an annexd of a root-owned condor_master.  Needs root."""
+"""Requester profiles (see test/service/test_requester_profiles) with an annexd started by root.  Needs root."""
 
 import os
 import pwd
@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from annexd.annex.key_source import NoKeys
+from annexd.annex.request.key_source import NoKeys
 from annexd.service import requester_profiles
 from test.service.profiles import Home, profile, shown
 
-CONDOR = pwd.getpwnam("daemon")  # who plays HTCondor's user
+CONDOR = pwd.getpwnam("daemon")  # serves as HTCondor's user
 NOBODY = pwd.getpwnam("nobody")
 PATIENCE_S = 30.0
 STATIC = "[profile p]\naws_access_key_id = AKIASTATIC\naws_secret_access_key = s3cret\n"
@@ -45,7 +45,7 @@ def home(tmp_home: Path) -> Home:
 
 @contextmanager
 def as_htcondors_user() -> Iterator[None]:
-    """As become_condor leaves annexd: root's real user ID, and none of its rights."""
+    """Have root's real user ID without its rights, as annexd after become_condor."""
     os.seteuid(CONDOR.pw_uid)
     try:
         yield
@@ -56,12 +56,12 @@ def as_htcondors_user() -> Iterator[None]:
 def wait_for(condition: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
     end_s = time.monotonic() + patience_s
     while not condition():
-        assert time.monotonic() < end_s, f"waited in vain for {what}"
+        assert time.monotonic() < end_s, f"timed out waiting for {what}"
         time.sleep(0.01)
 
 
 def pids(home: Home, count: int = 1) -> list[int]:
-    """Which a program has written into the home."""
+    """Return the process IDs that a program has written into the home."""
     file = home.path / "pids"
     wait_for(lambda: file.exists() and len(file.read_text().split()) == count, f"{count} numbers in {file}")
     return [int(pid) for pid in file.read_text().split()]
@@ -77,9 +77,9 @@ def test_a_users_profile_is_resolved_as_that_user(home: Home) -> None:
         assert shown(home.keys()) == ("AKIASTATIC", "s3cret", None)
 
 
-def test_a_program_has_its_users_rights_and_can_get_no_others_back(home: Home) -> None:
+def test_a_program_has_its_users_rights_and_cannot_regain_others(home: Home) -> None:
     home.process(
-        f"exec > {home.path}/told 2>&1\n"
+        f"exec > {home.path}/status 2>&1\n"
         "grep -E '^(Uid|Gid|Groups|CapPrm|CapEff):' /proc/self/status\n"
         "kill -0 1 && echo root\n"
         f"kill -0 {os.getpid()} && echo annexd\n"
@@ -87,26 +87,26 @@ def test_a_program_has_its_users_rights_and_can_get_no_others_back(home: Home) -
         f"{sys.executable} -c 'import os; os.seteuid(0)' 2>/dev/null && echo seteuid"
     )
     with as_htcondors_user(), pytest.raises(NoKeys):
-        home.keys()  # whose words went into the file
-    told = dict(line.split(":\t") for line in (home.path / "told").read_text().splitlines() if ":\t" in line)
-    assert told["Uid"].split() == [str(NOBODY.pw_uid)] * 4
-    assert told["Gid"].split() == [str(NOBODY.pw_gid)] * 4
-    assert set(told["Groups"].split()) == {str(NOBODY.pw_gid)}
-    assert {int(told[name], 16) for name in ("CapPrm", "CapEff")} == {0}
-    said = (home.path / "told").read_text().splitlines()
-    assert not {"root", "annexd", "shadow", "seteuid"} & set(said)
+        home.keys()  # the program's output went to the file
+    status = dict(line.split(":\t") for line in (home.path / "status").read_text().splitlines() if ":\t" in line)
+    assert status["Uid"].split() == [str(NOBODY.pw_uid)] * 4
+    assert status["Gid"].split() == [str(NOBODY.pw_gid)] * 4
+    assert set(status["Groups"].split()) == {str(NOBODY.pw_gid)}
+    assert {int(status[name], 16) for name in ("CapPrm", "CapEff")} == {0}
+    lines = (home.path / "status").read_text().splitlines()
+    assert not {"root", "annexd", "shadow", "seteuid"} & set(lines)
 
 
-def test_htcondors_own_user_gets_no_rights_of_roots_by_a_program(tmp_home: Path) -> None:
-    """annexd needs no other rights to read that user's files, but has root's for the asking."""
+def test_htcondors_own_user_gains_no_root_rights_by_a_program(tmp_home: Path) -> None:
+    """annexd needs no other rights to read that user's files, but could regain root's."""
     home = Home(tmp_home, CONDOR.pw_name).made()
-    home.process(f"grep ^Uid /proc/self/status > {home.path}/told")
+    home.process(f"grep ^Uid /proc/self/status > {home.path}/status")
     with as_htcondors_user():
         assert home.keys().access_key_id == "ASIAPROGRAM"
-    assert (home.path / "told").read_text().split()[1:] == [str(CONDOR.pw_uid)] * 4
+    assert (home.path / "status").read_text().split()[1:] == [str(CONDOR.pw_uid)] * 4
 
 
-def test_what_root_alone_may_read_is_no_profile(home: Home) -> None:
+def test_a_file_that_only_root_may_read_is_refused(home: Home) -> None:
     secret = home.write("roots", STATIC)
     os.chown(secret, 0, 0)
     with as_htcondors_user(), pytest.raises(NoKeys, match="cannot be opened: Permission denied"):
@@ -121,7 +121,7 @@ def test_a_link_leads_to_nothing_that_its_owner_may_not_read(home: Home) -> None
         home.keys()
 
 
-def test_a_program_can_neither_stop_nor_end_what_keeps_it_and_is_ended_with_all_that_left_it(
+def test_a_program_can_neither_stop_nor_kill_its_keeper_and_is_killed_with_all_its_processes(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(requester_profiles, "RESOLVE_TIMEOUT_S", 3.0)
@@ -147,11 +147,11 @@ def test_a_program_ends_with_annexd(home: Home) -> None:
     finally:
         annexd.send_signal(signal.SIGKILL)
         annexd.wait()
-    sooner_s = requester_profiles.RESOLVE_TIMEOUT_S / 2  # than by the time that a program has
+    sooner_s = requester_profiles.RESOLVE_TIMEOUT_S / 2  # sooner than the program's time-out
     wait_for(lambda: not any(map(is_alive, left)), f"the end of {left}", sooner_s)
 
 
-def test_two_users_profiles_of_one_name_are_two(home: Home) -> None:
+def test_profiles_of_two_users_with_one_name_are_distinct(home: Home) -> None:
     home.config(STATIC)
     profiles = home.profiles()
     with as_htcondors_user():
@@ -160,7 +160,7 @@ def test_two_users_profiles_of_one_name_are_two(home: Home) -> None:
             profiles.resolve("games@annex.test", profile())
 
 
-def test_one_users_program_keeps_no_other_user_waiting(home: Home) -> None:
+def test_one_users_program_delays_no_other_user(home: Home) -> None:
     home.process(f"while [ ! -e {home.path}/go ]; do sleep 0.05; done")
     keys = list[str]()
     slow = threading.Thread(target=lambda: keys.append(home.keys().access_key_id))

@@ -1,4 +1,4 @@
-"""A condor_master of root's starts annexd as it starts HTCondor's other daemons, and several users order.  Needs root.
+"""A condor_master of root starts annexd like HTCondor's other daemons, and several users order.  Needs root.
 
 HTCondor's user is the account `daemon`, by CONDOR_IDS, as on a machine without an account `condor`.
 """
@@ -49,7 +49,7 @@ def site(cloud: Cloud) -> Iterator[Site]:
 
 
 def lay_out_secrets(directory: Path) -> None:
-    """The host's SSL key and the pool's password, which only root may read."""
+    """Write the host's SSL key and the pool password, which only root may read."""
     Authority(directory).make("host", person("host"), host=f"127-0-0-1.{DOMAIN}")
     (directory / "host.key").rename(directory / "passwords.d" / "host.key")
     private_file(directory / "passwords.d" / "host.key", ROOT, (directory / "passwords.d" / "host.key").read_text())
@@ -103,14 +103,14 @@ def order(site: Site, user: pwd.struct_passwd, keys: Path | None = None) -> subp
 
 
 def ids_of(pid: int) -> tuple[list[int], list[int]]:
-    """Real, effective, saved and file-system user ID; and the same of the group."""
+    """Return the real, effective, saved and file-system user IDs, and the same of the group."""
     status = Path(f"/proc/{pid}/status").read_text()
     found = [re.search(rf"^{kind}:\s+(.*)$", status, re.MULTILINE) for kind in ("Uid", "Gid")]
     uids, gids = (list(map(int, match.group(1).split())) if match else [] for match in found)
     return uids, gids
 
 
-def test_annexd_runs_as_the_schedd_does_root_by_right_and_htcondors_user_in_effect(site: Site) -> None:
+def test_like_the_schedd_annexd_has_roots_real_and_htcondors_effective_user(site: Site) -> None:
     schedd = int(re.findall(r"\*\* PID = (\d+)", site.pool.log("SCHEDD"))[-1])
     (uids, gids), (schedds_uids, _) = ids_of(site.pid()), ids_of(schedd)
     assert uids[0] == schedds_uids[0] == 0
@@ -154,11 +154,11 @@ def test_roots_and_htcondors_own_files_are_refused_too(site: Site) -> None:
         assert (done.returncode, "Permission denied" in done.stderr) == (6, True), done.stderr
         private_file(folder / "access", owner, ACCESS_KEY_ID, mode=0o644)
         done = order(site, ALICE, keys=folder)
-        assert (done.returncode, "does not belong to the requester" in done.stderr) == (6, True), done.stderr
+        assert (done.returncode, "is not owned by the requester" in done.stderr) == (6, True), done.stderr
 
 
 def profile(site: Site, user: pwd.struct_passwd, content: str) -> Path:
-    """The file of his home that holds it, as his profile `lab`."""
+    """Write a profile `lab` to the user's home; return the file."""
     file = home(site, user) / "aws"
     private_file(file, user, f"[profile lab]\n{content}")
     return file
@@ -182,21 +182,21 @@ def test_a_user_orders_with_a_profile_that_nobody_else_can_read(site: Site) -> N
     assert len(site.fleets()) == before
 
 
-def test_a_program_of_a_users_profile_runs_as_that_user_and_knows_nothing_of_annexds(site: Site) -> None:
-    told, program = home(site, ALICE) / "told", home(site, ALICE) / "keys"
+def test_a_program_of_a_users_profile_runs_as_that_user_and_gets_nothing_of_annexds(site: Site) -> None:
+    report, program = home(site, ALICE) / "report", home(site, ALICE) / "keys"
     answer = f'{{"Version": 1, "AccessKeyId": "{ACCESS_KEY_ID}", "SecretAccessKey": "{SECRET_ACCESS_KEY}"}}'
-    script = f"#!/bin/sh\n(grep Uid: /proc/self/status; env) > {told}\necho '{answer}'\n"
+    script = f"#!/bin/sh\n(grep Uid: /proc/self/status; env) > {report}\necho '{answer}'\n"
     private_file(program, ALICE, script, mode=0o700)
     done = order_with_profile(site, ALICE, profile(site, ALICE, f"credential_process = {program}\n"))
     assert done.returncode == 0, done.stderr
-    assert told.read_text().splitlines()[0].split()[1:] == [str(ALICE.pw_uid)] * 4
-    assert "CONDOR" not in told.read_text()
+    assert report.read_text().splitlines()[0].split()[1:] == [str(ALICE.pw_uid)] * 4
+    assert "CONDOR" not in report.read_text()
     journal = b"".join(path.read_bytes() for path in (site.pool.directory / "spool").glob("annexd*") if path.is_file())
     assert b'"lab"' in journal
     assert SECRET_ACCESS_KEY.encode() not in journal + site.log().encode()
 
 
-def test_a_token_for_root_gets_no_file_of_roots_opened(site: Site) -> None:
+def test_a_token_for_root_opens_no_file_of_roots(site: Site) -> None:
     folder = with_tokens(site, ALICE, site.pool.token("root"))
     private_file(site.pool.directory / "roots-key", ROOT, ACCESS_KEY_ID)
     done = as_user(
@@ -214,19 +214,19 @@ def test_a_token_for_root_gets_no_file_of_roots_opened(site: Site) -> None:
         _CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS="IDTOKENS",
     )
     assert done.returncode == 6, done.stderr
-    assert "nobody's request gets root's rights" in done.stderr
+    assert "no request gets root's rights" in done.stderr
 
 
-def test_who_is_on_no_allow_list_is_denied(site: Site) -> None:
+def test_a_user_on_no_allow_list_is_denied(site: Site) -> None:
     stranger = pwd.getpwnam("man")
     done = as_user(site, stranger, CONDOR_ANNEX, "-lease-duration", "1h", str(REQUEST))
     assert done.returncode == 5, done.stderr
     assert f"PERMISSION DENIED to {stranger.pw_name}@{DOMAIN}" in site.log()
 
 
-def test_root_and_htcondors_user_are_the_same_to_annexd_as_to_the_schedd(site: Site) -> None:
+def test_annexd_treats_root_and_htcondors_user_as_the_schedd_does(site: Site) -> None:
     levels = ("READ", "WRITE", "ADMINISTRATOR", "DAEMON")
-    said = {
+    answers = {
         daemon: [
             as_user(
                 site,
@@ -241,16 +241,16 @@ def test_root_and_htcondors_user_are_the_same_to_annexd_as_to_the_schedd(site: S
         ]
         for daemon in ("ANNEXD", "SCHEDD")
     }
-    assert said["ANNEXD"][:2] == said["SCHEDD"][:2]
-    assert f"{CONDOR.pw_name}@{DOMAIN}" in said["ANNEXD"][0]
-    assert f"{ALICE.pw_name}@{DOMAIN}" in said["ANNEXD"][2]
+    assert answers["ANNEXD"][:2] == answers["SCHEDD"][:2]
+    assert f"{CONDOR.pw_name}@{DOMAIN}" in answers["ANNEXD"][0]
+    assert f"{ALICE.pw_name}@{DOMAIN}" in answers["ANNEXD"][2]
 
 
 @pytest.mark.parametrize("method", ["IDTOKENS", "SSL", "PASSWORD"])
-def test_a_secret_that_only_root_may_read_proves_a_peer(site: Site, method: str) -> None:
+def test_a_secret_that_only_root_may_read_authenticates_a_peer(site: Site, method: str) -> None:
     with_tokens(site, BOB, site.pool.token(BOB.pw_name))
     user = ROOT if method == "PASSWORD" else BOB  # the pool's password is root's
-    said = {
+    answers = {
         daemon: as_user(
             site,
             user,
@@ -265,14 +265,14 @@ def test_a_secret_that_only_root_may_read_proves_a_peer(site: Site, method: str)
         ).stdout
         for daemon in ("ANNEXD", "SCHEDD")
     }
-    assert method in said["ANNEXD"].split(), f"{said}\n{site.log()[-2000:]}"
-    assert [line.split()[:2] for line in said["ANNEXD"].splitlines() if line.startswith("READ")] == [
-        line.split()[:2] for line in said["SCHEDD"].splitlines() if line.startswith("READ")
+    assert method in answers["ANNEXD"].split(), f"{answers}\n{site.log()[-2000:]}"
+    assert [line.split()[:2] for line in answers["ANNEXD"].splitlines() if line.startswith("READ")] == [
+        line.split()[:2] for line in answers["SCHEDD"].splitlines() if line.startswith("READ")
     ]
 
 
 def with_tokens(site: Site, user: pwd.struct_passwd, *tokens: str) -> Path:
-    """His folder of tokens, which holds these and no others."""
+    """Make a token directory of the user with these tokens only; return it."""
     folder = home(site, user) / "tokens.d"
     folder.mkdir(mode=0o700, exist_ok=True)
     os.chown(folder, user.pw_uid, user.pw_gid)
@@ -280,7 +280,7 @@ def with_tokens(site: Site, user: pwd.struct_passwd, *tokens: str) -> Path:
     return folder
 
 
-def test_after_kill_9_the_next_annexd_goes_on_with_the_same_journal(site: Site) -> None:
+def test_after_kill_9_the_next_annexd_continues_with_the_same_journal(site: Site) -> None:
     starts = site.starts()
     site.kill()
     site.wait_for_restart(starts)
@@ -289,9 +289,9 @@ def test_after_kill_9_the_next_annexd_goes_on_with_the_same_journal(site: Site) 
 
 
 def test_a_reconfig_reads_roots_files_again_and_stays_htcondors_user(site: Site) -> None:
-    before = site.log().count("reconfigured")
+    before = site.log().count("Reconfigured")
     site.pool.configure(f"ALLOW_ADMINISTRATOR_ANNEXD = $(ALLOW_ADMINISTRATOR), {ALICE.pw_name}@{DOMAIN}")
-    site.wait(lambda: site.log().count("reconfigured") > before, "annexd to take the new configuration")
+    site.wait(lambda: site.log().count("Reconfigured") > before, "annexd to take the new configuration")
     assert ids_of(site.pid())[0][1] == CONDOR.pw_uid
     assert order(site, ALICE).returncode == 0
     assert order(site, BOB).returncode == 5

@@ -1,4 +1,4 @@
-"""An account's home with an AWS configuration, and annexd's way to its keys: real children, no daemon around them."""
+"""A home with an AWS configuration, and annexd's resolution of its keys by real children, without a daemon."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from annexd.annex.key_source import Profile
+from annexd.annex.request.key_source import Profile
 from annexd.aws import Credentials
 from annexd.service.requester_files import RequesterFiles
 from annexd.service.requester_profiles import RequesterProfiles
@@ -18,7 +18,7 @@ KEYS = {"Version": 1, "AccessKeyId": "ASIAPROGRAM", "SecretAccessKey": "secret",
 
 
 class Accounts(RequesterFiles):
-    """This host's accounts, with a home that the test has made."""
+    """This host's accounts, with a home made by the test."""
 
     def __init__(self, home: Path) -> None:
         super().__init__(DOMAIN)
@@ -31,7 +31,7 @@ class Accounts(RequesterFiles):
 
 @dataclass
 class Home:
-    """A folder that is `user`'s home, once it is made."""
+    """A folder that becomes `user`'s home."""
 
     path: Path
     user: str = field(default_factory=lambda: pwd.getpwuid(os.geteuid()).pw_name)
@@ -58,12 +58,12 @@ class Home:
         return self.write(".aws/config", content, mode)
 
     def program(self, script: str, *, prints: dict[str, Any] | None = None) -> Path:
-        """A credential_process: the script, then what it prints."""
-        said = json.dumps(KEYS | (prints or {}))
-        return self.write("keys.sh", f"#!/bin/sh\n{script}\ncat <<'END'\n{said}\nEND\n", stat.S_IRWXU)
+        """Write a credential_process that runs `script` and then prints keys."""
+        output = json.dumps(KEYS | (prints or {}))
+        return self.write("keys.sh", f"#!/bin/sh\n{script}\ncat <<'END'\n{output}\nEND\n", stat.S_IRWXU)
 
     def process(self, script: str, *, prints: dict[str, Any] | None = None) -> None:
-        """A profile `p` whose keys it gives."""
+        """Write a profile `p` with this credential_process."""
         self.config(f"[profile p]\ncredential_process = {self.program(script, prints=prints)}\n")
 
     def profiles(self, **more: Any) -> RequesterProfiles:

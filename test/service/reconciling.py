@@ -12,5 +12,5 @@ PATIENCE_S = 20.0
 async def until(condition: Callable[[], object], what: Callable[[], str]) -> None:
     deadline_s = time.monotonic() + PATIENCE_S
     while not condition():
-        assert time.monotonic() < deadline_s, f"waited in vain for {what()}"
+        assert time.monotonic() < deadline_s, f"timed out waiting for {what()}"
         await asyncio.sleep(0.02)

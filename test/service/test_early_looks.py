@@ -1,4 +1,4 @@
-"""Soon after an order somebody looks whether anything runs: an hour later nobody waits for the answer any more."""
+"""annexd checks soon after an order whether instances run: an hour later the answer is too late."""
 
 import asyncio
 import contextlib
@@ -8,12 +8,11 @@ from collections.abc import Iterator
 import pytest
 
 from annexd.annex.fleet.access import KeyFiles
-from annexd.annex.fleet.living import YOUNG_S, Living
 from annexd.annex.index import AnnexIndex
+from annexd.annex.living import YOUNG_S, Living
 from annexd.annex.steps import StepContext
 from annexd.service.reconciler import EarlyLooks, Reconciler
 from annexd.workflow import Journal
-from test.annex.fleets import target
 from test.annex.site import Site
 from test.service.reconciling import until
 
@@ -30,10 +29,10 @@ def journal(site: Site) -> Iterator[Journal]:
     site.cloud.behave(fleet_trouble="", history_late_s=0.0)
 
 
-def test_what_keeps_an_order_from_being_filled_is_known_long_before_the_next_reconciliation(
+def test_what_prevents_instances_from_starting_is_known_long_before_the_next_reconciliation(
     site: Site, journal: Journal
 ) -> None:
-    """Its event is told late, so that the look at the start does not see it."""
+    """The event appears late, so that the look at the start does not see it."""
     site.cloud.behave(history_late_s=2.0)
 
     async def lives() -> None:
@@ -50,11 +49,10 @@ def test_what_keeps_an_order_from_being_filled_is_known_long_before_the_next_rec
         )
         task = asyncio.create_task(reconciler.run())
 
-        def told() -> str:
-            look = reconciler.looks().get(target(site).key)
-            return " ".join(each.text for each in look.troubles.values()) if look else ""
+        def troubles() -> str:
+            return " ".join(each.text for look in reconciler.looks().values() for each in look.troubles.values())
 
-        await until(lambda: "iamFleetRoleInvalid" in told(), told)
+        await until(lambda: "iamFleetRoleInvalid" in troubles(), troubles)
         assert reconciler.status()["AnnexTroubled"] == 1
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -63,7 +61,7 @@ def test_what_keeps_an_order_from_being_filled_is_known_long_before_the_next_rec
     asyncio.run(lives())
 
 
-def test_an_account_is_due_once_after_each_time_and_never_again() -> None:
+def test_an_account_is_due_once_after_each_early_time() -> None:
     asked_s = 1000.0
     for after_s in EARLY.after_s:
         due_s = asked_s + after_s
@@ -74,15 +72,13 @@ def test_an_account_is_due_once_after_each_time_and_never_again() -> None:
     assert not EARLY.is_due([], 0.0, asked_s)
 
 
-def test_the_first_look_comes_when_aws_tells_of_the_first_events() -> None:
-    """They are delayed by up to 30 s: EC2's API reference, DescribeSpotFleetRequestHistory."""
+def test_the_first_look_comes_when_aws_shows_the_first_events() -> None:
+    """Events are delayed by up to 30 s (EC2 API reference, DescribeSpotFleetRequestHistory)."""
     assert 30.0 < EARLY.after_s[0] <= 60.0
     assert EARLY.after_s[-1] < YOUNG_S
 
 
-def test_the_fleets_that_are_young_are_known_also_after_a_restart_and_forgotten_later(
-    site: Site, journal: Journal
-) -> None:
+def test_new_fleets_are_known_after_a_restart_and_forgotten_later(site: Site, journal: Journal) -> None:
     for _ in range(2):
         living, now_s = Living(site.engine(journal)), time.time()
         [key] = living.targets(now_s)

@@ -1,4 +1,4 @@
-"""A journal whose disk fails or hangs: the daemon's ad tells, and the event loop never waits for it."""
+"""A journal whose disk fails or hangs: the daemon's ad reports it, and the event loop never waits for it."""
 
 import asyncio
 import time
@@ -12,18 +12,16 @@ from annexd.annex.index import AnnexIndex
 from annexd.annex.join.config_bundle import NoBundleSources
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.steps import StepContext
-from annexd.service.configuration import Limits
+from annexd.service.configuration import OrderLimits
 from annexd.service.journal_monitor import JournalMonitor, Times
 from annexd.service.orders import Orders
 from annexd.workflow import Engine, Journal, JournalError
 from test.workflow import disk
-from test.workflow.world import OWNER, World, engine
+from test.workflow.world import OWNER, Thing, World, engine
 
-LIMITS = Limits(
-    max_running_requests=4, max_pending_connections=20, session_deadline_s=10, read_timeout_s=10, shutdown_graceful_s=1
-)
+LIMITS = OrderLimits(max_running=4)
 QUICK = Times(look_s=0.01, probe_s=0.05, probe_in_trouble_s=0.05)
-LARGE = {"thing": "x", "padding": "p" * 20_000}
+LARGE = Thing("x", padding="p" * 20_000)
 
 
 class Probed(Journal):
@@ -46,14 +44,14 @@ def journal(tmp_path: Path) -> Iterator[Probed]:
 
 
 def context(annexes: Engine) -> CommandContext:
-    """Of a daemon whose orders are of the small world, and ask nothing of AWS."""
+    """Return the context of a daemon whose orders act on the test world instead of AWS."""
     return CommandContext(AnnexIndex(annexes), StepContext(lambda _: pytest.fail("AWS was asked")), NoBundleSources())
 
 
 async def until(condition: Callable[[], object], what: str) -> None:
     deadline_s = time.monotonic() + 10
     while not condition():
-        assert time.monotonic() < deadline_s, f"waited in vain for {what}"
+        assert time.monotonic() < deadline_s, f"timed out waiting for {what}"
         await asyncio.sleep(0.01)
 
 
@@ -65,30 +63,30 @@ def refused(annexes: Engine) -> bool:
     return False
 
 
-def test_the_ad_tells_of_a_full_disk_until_there_is_room_and_what_waits_goes_on(journal: Probed) -> None:
+def test_the_ad_reports_a_full_disk_until_space_is_freed_and_waiting_orders_continue(journal: Probed) -> None:
     annexes = engine(journal, World())
-    mended: list[bool] = []
+    recovered: list[bool] = []
 
     async def lives() -> None:
         journal_monitor = JournalMonitor(journal, annexes, lambda: None, QUICK)
         await journal_monitor.first_count()
-        watch = asyncio.create_task(journal_monitor.watch(lambda: mended.append(True)))
+        watch = asyncio.create_task(journal_monitor.watch(lambda: recovered.append(True)))
         assert journal_monitor.status()["AnnexJournalOK"] is True
         with disk.full(journal.path.with_name("command_state-wal")):
             assert refused(annexes)
             await until(lambda: journal_monitor.status()["AnnexJournalOK"] is False, "the ad to tell")
             assert "its disk fails" in str(journal_monitor.status()["AnnexJournalError"])
             before = journal.probes
-            await until(lambda: journal.probes >= before + 2, "two probes, in vain")
-            assert not mended
-        await until(lambda: mended, "the mended journal to be noticed")
+            await until(lambda: journal.probes >= before + 2, "two failed probes")
+            assert not recovered
+        await until(lambda: recovered, "the recovery of the journal to be noticed")
         assert "AnnexJournalError" not in journal_monitor.status()
         watch.cancel()
 
     asyncio.run(lives())
 
 
-def test_an_order_that_waits_for_the_journal_goes_on_as_soon_as_it_can_be_written(journal: Journal) -> None:
+def test_an_order_that_waits_for_the_journal_continues_as_soon_as_it_can_be_written(journal: Journal) -> None:
     world = World()
     annexes = engine(journal, world)
     annexes.accept("1", OWNER, LARGE)
@@ -97,7 +95,7 @@ def test_an_order_that_waits_for_the_journal_goes_on_as_soon_as_it_can_be_writte
         journal_monitor = JournalMonitor(journal, annexes, lambda: None, QUICK)
         orders = Orders(context(annexes), Defaults(), LIMITS, journal_monitor.recount)
         with disk.full(journal.path.with_name("command_state-wal")):
-            watch = asyncio.create_task(journal_monitor.watch(orders.journal_is_back))
+            watch = asyncio.create_task(journal_monitor.watch(orders.journal_is_writable))
             await orders.continue_unfinished()
             await until(journal.trouble, "the order to meet the full disk")
             await until(lambda: not journal_monitor.status()["AnnexJournalOK"], "the daemon to notice")
@@ -109,7 +107,7 @@ def test_an_order_that_waits_for_the_journal_goes_on_as_soon_as_it_can_be_writte
     asyncio.run(lives())
 
 
-def test_while_the_disk_hangs_the_event_loop_goes_on_and_the_ad_is_there(journal: Journal) -> None:
+def test_a_hanging_disk_blocks_neither_the_event_loop_nor_the_ad(journal: Journal) -> None:
     annexes = engine(journal, World())
 
     async def lives() -> None:
@@ -120,7 +118,7 @@ def test_while_the_disk_hangs_the_event_loop_goes_on_and_the_ad_is_there(journal
             asyncio.create_task(work)
             for work in (journal_monitor.count(), journal_monitor.watch(lambda: None), orders.continue_unfinished())
         ]
-        with journal._lock:  # as a write holds it that does not return
+        with journal._lock:  # held as by a write that hangs
             journal_monitor.recount()
             beats = 0
             while beats < 20:
@@ -135,14 +133,14 @@ def test_while_the_disk_hangs_the_event_loop_goes_on_and_the_ad_is_there(journal
     asyncio.run(lives())
 
 
-def test_an_order_that_nobody_works_on_is_found_when_the_journal_is_back(journal: Journal) -> None:
+def test_an_idle_order_is_found_when_the_journal_can_be_written_again(journal: Journal) -> None:
     world = World()
     annexes = engine(journal, world)
     annexes.accept("1", OWNER, LARGE)
 
     async def lives() -> None:
         orders = Orders(context(annexes), Defaults(), LIMITS, lambda: None)
-        orders.journal_is_back()
+        orders.journal_is_writable()
         await until(lambda: not annexes.unfinished(), "the order to be carried out")
 
     asyncio.run(lives())

@@ -25,7 +25,7 @@ def test_the_requesters_own_private_file_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
-def test_a_file_that_others_may_read_is_refused_with_the_way_to_mend_it(tmp_path: Path, mode: int) -> None:
+def test_a_file_that_others_may_read_is_refused_with_the_fix(tmp_path: Path, mode: int) -> None:
     with pytest.raises(CannotRead, match="chmod 600"):
         FILES.read(f"{ME}@annex.test", key_file(tmp_path, mode))
 
@@ -40,7 +40,7 @@ def test_a_link_a_directory_and_a_fifo_are_refused_at_once(tmp_path: Path) -> No
 
 
 def test_a_file_of_another_user_is_refused() -> None:
-    with pytest.raises(CannotRead, match=r"does not belong to the requester|cannot be opened"):
+    with pytest.raises(CannotRead, match=r"is not owned by the requester|cannot be opened"):
         FILES.read(f"{ME}@annex.test", "/etc/hostname" if ME != "root" else "/proc/1/nothing")
 
 
@@ -53,13 +53,13 @@ def test_a_relative_a_broken_and_a_huge_file_are_refused(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("owner", ["condor@family", "nobodyhere@annex.test", "nodomain", ME, "@", f"{ME}@other.site"])
-def test_who_has_no_account_here_reads_nothing(tmp_path: Path, owner: str) -> None:
+def test_a_user_without_an_account_on_this_host_reads_nothing(tmp_path: Path, owner: str) -> None:
     with pytest.raises(CannotRead, match="account"):
         FILES.read(owner, key_file(tmp_path))
 
 
 @pytest.mark.parametrize("user", ["a\0b", "\ud800", "x" * 5000, "../root"])
-def test_a_name_that_no_account_can_have_is_refused_with_a_word(tmp_path: Path, user: str) -> None:
+def test_an_invalid_account_name_is_refused_with_a_message(tmp_path: Path, user: str) -> None:
     for read in (FILES.read, FILES.read_folder):
         with pytest.raises(CannotRead, match="no account on this host"):
             read(f"{user}@annex.test", str(tmp_path))
@@ -81,33 +81,33 @@ def test_a_folders_files_are_read_by_name(tmp_path: Path) -> None:
     assert FILES.read_folder(f"{ME}@annex.test", str(made)) == {"10-a.conf": b"A = 1\n", "20-b.conf": b"\xff\x00"}
 
 
-def test_everything_in_it_that_is_no_file_of_its_own_is_named(tmp_path: Path) -> None:
+def test_everything_in_a_folder_that_is_not_a_regular_file_is_named(tmp_path: Path) -> None:
     made = folder(tmp_path)
     (made / "link").symlink_to("/etc/passwd")
     (made / "folder").mkdir()
     os.mkfifo(made / "fifo")
     with pytest.raises(CannotRead) as caught:
         FILES.read_folder(f"{ME}@annex.test", str(made))
-    for words in (
+    for expected in (
         "'link': Too many levels of symbolic links",
         "'folder': is not a regular file",
         "'fifo': is not a regular file",
     ):
-        assert words in str(caught.value)
+        assert expected in str(caught.value)
 
 
 def test_too_many_and_too_large_files_are_refused(tmp_path: Path) -> None:
     made = folder(tmp_path)
     (made / "big").write_bytes(b"x" * (MAX_FOLDER_BYTES + 1))
-    with pytest.raises(CannotRead, match="'big': makes all files together larger than"):
+    with pytest.raises(CannotRead, match="'big': exceeds the limit of"):
         FILES.read_folder(f"{ME}@annex.test", str(made))
     for number in range(MAX_FILES + 1):
         (made / f"{number}").touch()
-    with pytest.raises(CannotRead, match=rf"the most is {MAX_FILES}"):
+    with pytest.raises(CannotRead, match=rf"the limit is {MAX_FILES}"):
         FILES.read_folder(f"{ME}@annex.test", str(made))
 
 
 @pytest.mark.parametrize("path", ["config", "", "/nowhere", "/etc/hostname", "/x\0y"])
-def test_what_is_no_folder_is_told(path: str) -> None:
+def test_a_path_that_is_not_a_folder_is_refused(path: str) -> None:
     with pytest.raises(CannotRead):
         FILES.read_folder(f"{ME}@annex.test", path)

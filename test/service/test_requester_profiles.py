@@ -1,4 +1,4 @@
-"""A profile of the requester's AWS configuration gives keys as it does for `aws --profile`, and nobody else's."""
+"""A profile of the requester's AWS configuration gives the keys that `aws --profile` would use, and no others."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from annexd.annex.key_source import NoKeys
+from annexd.annex.request.key_source import NoKeys
 from annexd.aws import Credentials
 from annexd.service import profile_worker, requester_profiles
 from test.aws.endpoint import endpoint
@@ -63,11 +63,11 @@ def refusal(home: Home, name: str = "p") -> str:
     return str(caught.value)
 
 
-# Where keys stand as they are.
+# Static keys.
 
 
 @pytest.mark.parametrize(("file", "section"), [(".aws/credentials", "[p]"), (".aws/config", "[profile p]")])
-def test_keys_that_stand_in_either_file_are_used(home: Home, file: str, section: str) -> None:
+def test_static_keys_in_either_file_are_used(home: Home, file: str, section: str) -> None:
     home.write(file, f"{section}\n{static(token='atoken')}")
     assert shown(home.keys()) == ("AKIASTATIC", "s3cret", "atoken")
 
@@ -78,7 +78,7 @@ def test_the_files_that_an_order_names_are_read_instead_of_the_usual_ones(home: 
     assert home.keys(credentials_file=str(elsewhere), config_file=f"{home.path}/none").access_key_id == "AKIASTATIC"
 
 
-def test_what_is_changed_in_the_files_is_used_from_the_next_call_on(home: Home) -> None:
+def test_a_change_of_the_files_takes_effect_at_the_next_call(home: Home) -> None:
     profiles = home.profiles()
     home.config(f"[profile p]\n{static()}")
     assert home.keys(profiles=profiles) == home.keys(profiles=profiles)
@@ -95,41 +95,41 @@ def test_files_with_crlf_are_read(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "mode", "words"),
+    ("content", "mode", "expected"),
     [
         (b"\xef\xbb\xbf[profile p]\n", 0o600, "begins with a byte order mark"),
         ("[profile p]\n".encode("utf-16"), 0o600, "begins with a byte order mark"),
-        (f"[profile p]\n{static()}".encode(), 0o644, "can be read by others (mode 0644): chmod 600 it"),
+        (f"[profile p]\n{static()}".encode(), 0o644, "is accessible to others (mode 0644): chmod 600 it"),
         (b"[profile p\nregion", 0o600, "Unable to parse config file"),
         (b"[profile p]\nregion = x\n", 0o600, "the profile p gives no keys"),
         (b"[p]\nregion = x\n", 0o600, "there is no profile p"),
-        (b"", 0o600, "there is neither"),
+        (b"", 0o600, "are missing or empty"),
         (b"[profile p]\naws_access_key_id = AKIA\n", 0o600, "aws_secret_access_key"),
         (b"[profile p]\n" + b"#" * 1_100_000, 0o600, "is larger than"),
         (b"[profile p]\nrole_arn = arn\nsource_profile = q\n", 0o600, "q"),
         (b"[profile p]\nsso_session = q\nsso_account_id = 1\nsso_role_name = r\n", 0o600, "sso-session does not exist"),
     ],
 )
-def test_what_is_wrong_with_the_files_is_told(home: Home, content: bytes, mode: int, words: str) -> None:
+def test_faults_of_the_files_are_reported(home: Home, content: bytes, mode: int, expected: str) -> None:
     home.config(content, mode)
-    said = refusal(home)
-    assert words in said
-    assert "secret = " not in said
+    message = refusal(home)
+    assert expected in message
+    assert "secret = " not in message
 
 
-def test_a_fifo_in_the_place_of_a_file_keeps_nobody_waiting(home: Home) -> None:
+def test_a_fifo_instead_of_a_file_is_refused_at_once(home: Home) -> None:
     os.mkfifo(home.path / ".aws/config", 0o600)
     begun_s = time.monotonic()
     assert "is not a regular file" in refusal(home)
     assert time.monotonic() - begun_s < LOCAL_DEADLINE_S
 
 
-# What is annexd's own.
+# annexd's own keys and environment.
 
 
 @pytest.mark.parametrize("source", ["Ec2InstanceMetadata", "EcsContainer", "Environment"])
 @pytest.mark.parametrize("chained", [False, True])
-def test_no_profile_gets_at_keys_of_annexds_host(
+def test_no_profile_can_use_keys_of_annexds_host(
     home: Home, source: str, *, chained: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAANNEXD")
@@ -140,10 +140,10 @@ def test_no_profile_gets_at_keys_of_annexds_host(
         if chained
         else f"[profile p]\n{host}"
     )
-    assert f"credential_source = {source} means keys of the host where annexd runs, which are not" in refusal(home)
+    assert f"credential_source = {source} selects keys of the host where annexd runs, which are not" in refusal(home)
 
 
-def test_a_profile_without_keys_is_not_given_annexds_from_the_environment_or_its_host(
+def test_a_profile_without_keys_gets_none_from_annexds_environment_or_host(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = list[bytes]()
@@ -164,7 +164,7 @@ def test_a_profile_without_keys_is_not_given_annexds_from_the_environment_or_its
     assert asked == []
 
 
-def test_nothing_of_annexds_environment_or_descriptors_is_a_programs(
+def test_a_program_gets_nothing_of_annexds_environment_or_descriptors(
     home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("CONDOR_PRIVATE_INHERIT", "session keys")
@@ -206,7 +206,7 @@ def test_nothing_of_annexds_environment_or_descriptors_is_a_programs(
 # Programs.
 
 
-def test_a_programs_keys_are_kept_until_shortly_before_they_expire(home: Home) -> None:
+def test_a_programs_keys_are_cached_until_shortly_before_they_expire(home: Home) -> None:
     counted = f"echo x >> {home.path}/runs"
     home.process(counted, prints={"Expiration": iso(HOUR_S)})
     now_s = time.time()
@@ -222,7 +222,7 @@ def test_a_programs_keys_are_kept_until_shortly_before_they_expire(home: Home) -
     assert runs.read_text() == "x\nx\n"
 
 
-def test_keys_that_aws_calls_expired_are_made_anew(home: Home) -> None:
+def test_keys_that_aws_reports_as_expired_are_renewed(home: Home) -> None:
     home.process(f"echo x >> {home.path}/runs", prints={"Expiration": iso(HOUR_S)})
     profiles = home.profiles()
     profiles.forget(home.keys(profiles=profiles))
@@ -230,46 +230,49 @@ def test_keys_that_aws_calls_expired_are_made_anew(home: Home) -> None:
     assert (home.path / "runs").read_text() == "x\nx\n"
 
 
-def test_keys_that_have_expired_already_are_not_used(home: Home) -> None:
+def test_expired_keys_are_not_used(home: Home) -> None:
     home.process(":", prints={"Expiration": iso(-HOUR_S)})
     assert "expired" in refusal(home)
 
 
 @pytest.mark.parametrize(
-    ("script", "words"),
+    ("script", "expected"),
     [
-        ("echo the secret is hidden >&2; exit 3", "ended with status 3"),
+        ("echo the secret is hidden >&2; exit 3", "exited with status 3"),
         ("head -c 40000 /dev/zero", "prints more than 32768 bytes"),
-        ("echo '{'", "see what `aws sts get-caller-identity --profile p` says"),
-        ("echo '[]'; exit 0", "see what `aws sts get-caller-identity --profile p` says"),
+        ("echo '{'", "check it with `aws sts get-caller-identity --profile p`"),
+        ("echo '[]'; exit 0", "check it with `aws sts get-caller-identity --profile p`"),
         ("echo '{\"Version\": 2}'; exit 0", "Unsupported version"),
         ('echo \'{"Version": 1, "AccessKeyId": "a"}\'; exit 0', "Missing required key"),
-        ('echo \'{"Version": 1, "AccessKeyId": "a b", "SecretAccessKey": "c"}\'; exit 0', "no AWS keys"),
-        ("kill -9 $PPID", "ended without an answer"),
+        (
+            'echo \'{"Version": 1, "AccessKeyId": "a b", "SecretAccessKey": "c"}\'; exit 0',
+            "do not have the form of AWS keys",
+        ),
+        ("kill -9 $PPID", "exited without an answer"),
     ],
 )
-def test_a_program_that_gives_no_keys_is_told_without_what_it_prints(home: Home, script: str, words: str) -> None:
+def test_a_program_that_gives_no_keys_is_reported_without_its_output(home: Home, script: str, expected: str) -> None:
     home.process(script)
-    said = refusal(home)
-    assert words in said
-    assert "hidden" not in said
+    message = refusal(home)
+    assert expected in message
+    assert "hidden" not in message
 
 
-def test_a_program_that_is_not_there_is_told(home: Home) -> None:
+def test_a_missing_program_is_reported(home: Home) -> None:
     home.config("[profile p]\ncredential_process = /nonexistent/keys --token hidden\n")
-    said = refusal(home)
-    assert "cannot be started on the host where annexd runs: No such file" in said
-    assert "hidden" not in said
+    message = refusal(home)
+    assert "cannot be started on the host where annexd runs: No such file" in message
+    assert "hidden" not in message
 
 
-def test_no_program_is_run_where_the_administrator_says_so(home: Home) -> None:
+def test_the_administrator_can_forbid_programs(home: Home) -> None:
     home.process(f"touch {home.path}/ran")
-    with pytest.raises(NoKeys, match="this annexd runs none"):
+    with pytest.raises(NoKeys, match="this annexd does not run"):
         home.keys(profiles=home.profiles(may_run=False))
     assert not (home.path / "ran").exists()
 
 
-def test_a_program_that_does_not_end_is_ended_with_all_that_it_started(
+def test_a_program_that_does_not_end_is_killed_with_all_its_processes(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(requester_profiles, "RESOLVE_TIMEOUT_S", 3.0)
@@ -282,7 +285,7 @@ def test_a_program_that_does_not_end_is_ended_with_all_that_it_started(
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
-def test_what_a_program_leaves_behind_is_ended_when_its_keys_are_there(home: Home) -> None:
+def test_processes_left_by_a_program_are_killed_once_its_keys_are_read(home: Home) -> None:
     home.process(
         f"(setsid sh -c 'echo $$ > {home.path}/pid; exec sleep 1000') > /dev/null 2>&1 &\n"
         f"while [ ! -s {home.path}/pid ]; do :; done"
@@ -291,24 +294,24 @@ def test_what_a_program_leaves_behind_is_ended_when_its_keys_are_there(home: Hom
     assert not Path(f"/proc/{(home.path / 'pid').read_text().strip()}").exists()
 
 
-def test_one_user_has_no_more_programs_at_once_than_a_few(home: Home) -> None:
+def test_the_concurrent_programs_of_one_user_are_limited(home: Home) -> None:
     home.process(":")
-    with pytest.raises(NoKeys, match=r"profiles of .* at once") as caught:
-        _with_places_taken(home.keys)
-    assert caught.value.transient, "it is tried again"
+    with pytest.raises(NoKeys, match=r"already resolving . profiles of") as caught:
+        _with_slots_taken(home.keys)
+    assert caught.value.transient, "it is retried"
     assert home.keys().access_key_id == "ASIAPROGRAM"
 
 
-def _with_places_taken(ask: Callable[[], object]) -> None:
+def _with_slots_taken(ask: Callable[[], object]) -> None:
     from contextlib import ExitStack
 
     with ExitStack() as stack:
         for _ in range(requester_profiles.AT_ONCE):
-            stack.enter_context(requester_profiles.PLACES.take(os.geteuid()))
+            stack.enter_context(requester_profiles.SLOTS.take(os.geteuid()))
         ask()
 
 
-# Answers that the requester has made himself: the process that gives them is his.
+# Forged answers: the process that gives them belongs to the requester.
 
 
 @pytest.mark.parametrize(
@@ -329,7 +332,7 @@ def _with_places_taken(ask: Callable[[], object]) -> None:
         "x" * 200_000,
     ],
 )
-def test_an_answer_that_is_none_is_refused_with_words(home: Home, answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_answer_is_refused_with_a_message(home: Home, answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NoKeys) as caught:
         _keys_by(home, answer, monkeypatch)
     assert str(caught.value).isprintable()
@@ -338,13 +341,13 @@ def test_an_answer_that_is_none_is_refused_with_words(home: Home, answer: str, m
 
 
 @pytest.mark.parametrize("expiry", ["9" * 400, "1e308", "NaN", "Infinity", "-5", "true", '"soon"', "[]"])
-def test_an_expiry_that_is_none_is_as_good_as_none(home: Home, expiry: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_expiry_is_ignored(home: Home, expiry: str, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = f'{{"access_key_id": "a", "secret_access_key": "b", "expires_at_s": {expiry}, "digest": "d"}}'
     assert _keys_by(home, answer, monkeypatch).expires_at_s is None
 
 
 def _keys_by(home: Home, answer: str, monkeypatch: pytest.MonkeyPatch) -> Credentials:
-    """By a worker that says just this."""
+    """Resolve the profile by a worker that gives this answer."""
     worker = home.write("worker.py", WORKER.format(answer.encode(errors="surrogateescape")))
     monkeypatch.setattr(profile_worker, "__file__", str(worker))
     return home.keys()
@@ -373,7 +376,7 @@ def test_a_role_is_assumed_at_the_orders_sts_and_an_endpoint_url_in_the_profile_
     assert who["Arn"].startswith("arn:aws:sts::123456789012:assumed-role/annex/")
 
 
-def test_where_the_order_names_no_sts_awss_own_is_asked_and_no_endpoint_url_of_a_profile(
+def test_without_an_sts_in_the_order_awss_own_is_used_and_no_endpoint_url_of_a_profile(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere, on_the_way = list[bytes](), list[bytes]()
@@ -394,7 +397,7 @@ def test_where_the_order_names_no_sts_awss_own_is_asked_and_no_endpoint_url_of_a
     assert {request.split()[1] for request in on_the_way} == {b"sts.us-east-1.amazonaws.com:443"}
 
 
-def test_a_role_may_be_assumed_with_a_programs_keys(home: Home, cloud: Cloud) -> None:
+def test_a_role_can_be_assumed_with_a_programs_keys(home: Home, cloud: Cloud) -> None:
     program = home.program(
         ":", prints={"AccessKeyId": ACCESS_KEY_ID, "SecretAccessKey": SECRET_ACCESS_KEY, "SessionToken": None}
     )
@@ -402,25 +405,25 @@ def test_a_role_may_be_assumed_with_a_programs_keys(home: Home, cloud: Cloud) ->
     assert home.keys(sts_url=cloud.url).access_key_id.startswith("ASIA")
 
 
-def test_a_role_that_cannot_be_assumed_is_told_in_stss_words(home: Home, cloud: Cloud) -> None:
+def test_a_role_that_cannot_be_assumed_is_reported_with_the_answer_of_sts(home: Home, cloud: Cloud) -> None:
     home.config(f"[profile p]\nrole_arn = {ROLE}\nsource_profile = q\n[profile q]\n{static()}")
     with pytest.raises(NoKeys, match=r"AssumeRole was refused .InvalidClientTokenId"):
         home.keys(sts_url=cloud.url)
 
 
-def test_sts_that_does_not_answer_is_asked_again(home: Home) -> None:
+def test_an_sts_that_does_not_answer_is_retried(home: Home) -> None:
     home.config(f"[profile p]\nrole_arn = {ROLE}\nsource_profile = q\n[profile q]\n{static()}")
     with pytest.raises(NoKeys, match=r"127\.0\.0\.1:1") as caught:
         home.keys(sts_url="http://127.0.0.1:1")
     assert caught.value.transient
 
 
-def test_a_role_that_needs_a_code_is_told_and_nobody_is_asked_for_it(home: Home) -> None:
+def test_a_role_that_needs_an_mfa_code_is_refused_without_a_prompt(home: Home) -> None:
     home.config(
         f"[profile p]\nrole_arn = {ROLE}\nsource_profile = q\nmfa_serial = arn:aws:iam::1:mfa/alice\n"
         f"[profile q]\n{static()}"
     )
-    assert "has an mfa_serial, and annexd cannot ask for its code" in refusal(home)
+    assert "has an mfa_serial, but annexd cannot ask for its code" in refusal(home)
 
 
 # SSO.
@@ -445,8 +448,8 @@ def center() -> Iterator[IdentityCenter]:
 
 
 def logged_in(home: Home, token: str, expires_in_s: float, **more: str) -> Path:
-    """As `aws sso login` leaves it."""
-    said = {
+    """Write the token file that `aws sso login` would write."""
+    token_file = {
         "startUrl": "https://lab.example.org/start",
         "region": "us-east-1",
         "accessToken": token,
@@ -454,7 +457,7 @@ def logged_in(home: Home, token: str, expires_in_s: float, **more: str) -> Path:
         **more,
     }
     name = sha1(b"lab").hexdigest()  # noqa: S324 - the file's name, by botocore
-    return home.write(f".aws/sso/cache/{name}.json", json.dumps(said))
+    return home.write(f".aws/sso/cache/{name}.json", json.dumps(token_file))
 
 
 def sso_keys(home: Home, center: IdentityCenter) -> tuple[str, str, str | None]:
@@ -462,7 +465,7 @@ def sso_keys(home: Home, center: IdentityCenter) -> tuple[str, str, str | None]:
     return shown(home.keys(profiles=home.profiles(urls={"sso": center.url, "sso-oidc": center.url})))
 
 
-def test_who_has_logged_in_by_sso_has_the_roles_keys(home: Home, center: IdentityCenter) -> None:
+def test_a_user_logged_in_by_sso_gets_the_roles_keys(home: Home, center: IdentityCenter) -> None:
     logged_in(home, "good", HOUR_S)
     assert sso_keys(home, center) == ("ASIASSO", "secret", "token")
     assert center.asked == ["/federation/credentials"]
@@ -480,7 +483,7 @@ def test_a_token_that_is_about_to_expire_is_refreshed_in_the_users_own_cache(
 
 
 @pytest.mark.parametrize(("token", "expires_in_s"), [("good", -60), ("revoked", HOUR_S)])
-def test_who_is_logged_in_no_more_is_told_to_log_in(
+def test_a_user_whose_login_has_expired_is_told_to_log_in(
     home: Home, center: IdentityCenter, token: str, expires_in_s: float
 ) -> None:
     logged_in(home, token, expires_in_s)
@@ -488,6 +491,6 @@ def test_who_is_logged_in_no_more_is_told_to_log_in(
         sso_keys(home, center)
 
 
-def test_who_never_logged_in_is_told_to_log_in(home: Home, center: IdentityCenter) -> None:
+def test_a_user_who_never_logged_in_is_told_to_log_in(home: Home, center: IdentityCenter) -> None:
     with pytest.raises(NoKeys, match="log in"):
         sso_keys(home, center)

@@ -1,4 +1,4 @@
-"""The end of the lease function's Python is told from 180 days before."""
+"""annexd warns of the end of the lease function's Python runtime from 180 days before."""
 
 from datetime import timedelta
 

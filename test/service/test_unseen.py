@@ -1,4 +1,4 @@
-"""Keys that work no more age what -status shows, visibly; and they are used again as soon as they work."""
+"""If keys stop working, -status shows the age of its information; when they work again, they are used again."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ FAULT = "PublicKeyFile cannot be used: /home/alice/public cannot be opened: Perm
 
 
 def statuses(site: Site, *steps: tuple[Callable[[], object], Callable[[dict[str, Any]], bool]]) -> list[dict[str, Any]]:
-    """Of the one annex: after each thing that is done, once the condition holds; annexd looks every second."""
+    """Return the status of the annex after each step, once its condition holds; annexd looks every second."""
     journal = site.journal()
 
     async def lives() -> list[dict[str, Any]]:
@@ -51,7 +51,7 @@ def statuses(site: Site, *steps: tuple[Callable[[], object], Callable[[dict[str,
         journal.close()
 
 
-def test_what_was_seen_last_stays_with_its_time_and_why_nothing_was_seen_since(site: Site) -> None:
+def test_the_last_look_stays_with_its_time_and_the_fault_since(site: Site) -> None:
     assert site.order()["Result"] == "Success"
     keys = dict(site.keys)
     seen, unseen, again = statuses(

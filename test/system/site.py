@@ -174,7 +174,7 @@ class Site:
 
     def wait_for_restart(self, starts_before: int) -> None:
         self.wait(
-            lambda: self.starts() > starts_before and "our address is" in self.log().rpartition("STARTING UP")[2],
+            lambda: self.starts() > starts_before and "Command socket at" in self.log().rpartition("STARTING UP")[2],
             "condor_master to start annexd again",
         )
 

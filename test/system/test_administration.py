@@ -209,7 +209,7 @@ def test_condor_off_with_its_address_ends_it_in_the_way_that_is_said_last(site: 
         assert asked(site, "ANNEXD", "condor_off", *flags, "-addr", "ADDRESS").returncode == 0
     site.wait_for_restart(starts)
     assert f"The ANNEXD (pid {pid}) exited with status 0" in site.pool.log("MASTER")
-    assert f"performing {how} shutdown" in site.log().rpartition(f"PID = {pid}")[2]
+    assert f"Performing {how} shutdown" in site.log().rpartition(f"PID = {pid}")[2]
 
 
 def test_valid_commands_are_those_that_show_the_sessions_key_or_do_nothing(site: Site) -> None:

@@ -73,7 +73,7 @@ def test_on_the_terminal_it_logs_there_and_nowhere_else(site: Site) -> None:
         annexd.send_signal(signal.SIGQUIT)
         output, _ = annexd.communicate(timeout=30)
     assert b"STARTING UP" in output
-    assert b"performing fast shutdown" in output
+    assert b"Performing fast shutdown" in output
     assert site.log() == before
 
 
@@ -110,8 +110,8 @@ def test_with_runfor_it_shuts_down_gracefully_after_that_time(site: Site) -> Non
     with by_hand(site, "-f", "-runfor", "0.05", "-a", "runfor") as annexd:
         assert annexd.wait(timeout=30) == 0
         assert time.monotonic() - started_s >= 3
-    assert "graceful shutdown in 0.05 minutes, by -runfor" in log_of(site, "runfor")
-    assert "performing graceful shutdown" in log_of(site, "runfor")
+    assert "Will shut down gracefully in 0.05 minutes (-runfor)" in log_of(site, "runfor")
+    assert "Performing graceful shutdown" in log_of(site, "runfor")
 
 
 def test_with_dynamic_its_log_and_its_journal_are_in_folders_of_its_own(site: Site) -> None:
@@ -119,7 +119,7 @@ def test_with_dynamic_its_log_and_its_journal_are_in_folders_of_its_own(site: Si
         assert site.order()["Result"] == "Success"
         log, spool = (next(site.pool.directory.glob(f"{name}.*-{annexd.pid}")) for name in ("log", "spool"))
         assert re.fullmatch(rf"log\.127\.0\.0\.1-{annexd.pid}", log.name)
-        assert "the journal, too, is this process's own" in (log / "AnnexdLog").read_text()
+        assert "with -dynamic this process has private directories" in (log / "AnnexdLog").read_text()
         assert (spool / "annexd_command_state").exists()
         assert (log / ".annexd_address").read_text().startswith(site.address)
 
@@ -186,7 +186,7 @@ def test_without_its_configuration_it_says_what_to_do(tmp_path: Path) -> None:
         check=False,
     )
     assert said.returncode == 1
-    assert "is config.d/80annexd in place?" in said.stderr
+    assert "is config.d/80annexd installed?" in said.stderr
 
 
 def free_port() -> int:

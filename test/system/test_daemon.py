@@ -71,10 +71,10 @@ def test_tools_of_the_same_host_find_it_by_its_address_file(site: Site) -> None:
     assert address == site.address
     assert version.startswith("$CondorVersion: ")
     assert platform.startswith("$CondorPlatform: ")
-    before = site.log().count("reconfigured")
+    before = site.log().count("Reconfigured")
     done = site.pool.tool("condor_reconfig", "-daemon", "annexd")
     assert done.returncode == 0, done.stderr
-    site.wait(lambda: site.log().count("reconfigured") > before, "annexd to take the new configuration")
+    site.wait(lambda: site.log().count("Reconfigured") > before, "annexd to take the new configuration")
 
 
 def test_it_survives_a_reconfig_of_the_pool_and_takes_what_changed(site: Site) -> None:
@@ -89,8 +89,8 @@ def test_a_reconfig_with_a_fault_is_refused_by_name_and_the_old_configuration_st
     site.wait(lambda: 'ANNEXD_UPDATE_INTERVAL must be a number of at least 1, not "soon"' in site.log(), "the refusal")
     assert site.order()["Result"] == "Success"
     site.pool.configure("ANNEXD_UPDATE_INTERVAL = 5 * 60")
-    before = site.log().count("reconfigured")
-    site.wait(lambda: site.log().count("reconfigured") >= before, "annexd to take the mended configuration")
+    before = site.log().count("Reconfigured")
+    site.wait(lambda: site.log().count("Reconfigured") >= before, "annexd to take the mended configuration")
 
 
 @pytest.mark.parametrize(("how", "words"), [("-graceful", "graceful shutdown"), ("-fast", "fast shutdown")])
@@ -100,7 +100,7 @@ def test_condor_off_ends_it_with_status_0_and_its_ads_are_withdrawn(site: Site, 
     site.pool.tool("condor_off", how, "-daemon", "annexd")
     site.wait(lambda: not process_exists(pid), "annexd to end")
     site.wait(lambda: f"The ANNEXD (pid {pid}) exited with status 0" in site.pool.log("MASTER"), "its exit status")
-    assert f"performing {words}" in site.log()
+    assert f"Performing {words}" in site.log()
     assert site.ad() is None
     assert site.pool.tool("condor_status", "-generic", "-af", "Name").stdout.strip() == ""
     assert not [worker for worker in workers if process_exists(worker)], "its worker has ended too"
@@ -120,7 +120,7 @@ def test_after_kill_9_condor_master_starts_one_new_annexd_and_nothing_of_the_old
 def test_a_second_annexd_on_the_same_journal_ends_and_disturbs_nothing(site: Site) -> None:
     second = site.pool.run(sys.executable, "-m", "annexd.service.main", "-t")
     assert second.returncode == 1
-    assert "cannot start" in second.stderr + second.stdout
+    assert "Failed to start" in second.stderr + second.stdout
     file = site.pool.param("ANNEXD_ADDRESS_FILE")
     assert file is not None
     with open(file) as text:

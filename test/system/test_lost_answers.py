@@ -37,10 +37,10 @@ class Client:
         """An order that AWS keeps waiting for a while; returns once annexd has accepted it."""
         site.wait(lambda: is_up(site), "annexd")
         site.cloud.fault("RequestSpotFleet", "hang", hang_s=HANG_S)
-        before = site.log().count("is accepted")
+        before = site.log().count("Accepted request")
         keys = ("-access", site.public_key_file, "-secret", site.secret_key_file)
         client = cls.start(site, "-lease-duration", "1h", "-count", "1", *keys, *options, str(REQUEST))
-        site.wait(lambda: site.log().count("is accepted") > before, "annexd to accept the order")
+        site.wait(lambda: site.log().count("Accepted request") > before, "annexd to accept the order")
         return client
 
     @classmethod
@@ -61,7 +61,7 @@ def any_site(request: pytest.FixtureRequest, cloud: Cloud) -> Iterator[Site]:
 
 
 def is_up(site: Site) -> bool:
-    return process_exists(site.pid()) and "our address is" in site.log().rpartition("STARTING UP")[2]
+    return process_exists(site.pid()) and "Command socket at" in site.log().rpartition("STARTING UP")[2]
 
 
 @contextmanager

@@ -124,7 +124,7 @@ def test_condor_off_peacefully_and_by_force_end_it_with_status_0_and_condor_on_s
     done = site.pool.tool("condor_off", how, "-daemon", "annexd")
     assert done.returncode == 0, done.stderr
     exit_status(site, pid, 0)
-    assert re.search(r"performing (graceful|fast) shutdown", site.log().rpartition("STARTING UP")[2])
+    assert re.search(r"Performing (graceful|fast) shutdown", site.log().rpartition("STARTING UP")[2])
     assert not process_exists(pid)
     on(site)
 
@@ -134,14 +134,14 @@ def test_condor_restart_fast_ends_it_fast_and_starts_it(site: Site) -> None:
     done = site.pool.tool("condor_restart", "-daemon", "annexd", "-fast")
     assert done.returncode == 0, done.stderr
     site.wait_for_restart(starts)
-    assert "performing fast shutdown" in site.log()
+    assert "Performing fast shutdown" in site.log()
 
 
 def test_when_daemon_shutdown_fast_is_true_it_ends_with_status_99_and_stays_off_until_condor_on(site: Site) -> None:
     pid = site.pid()
     site.pool.configure("ANNEXD.DAEMON_SHUTDOWN_FAST = AnnexStuck == 0")
     exit_status(site, pid, 99)
-    assert "performing fast shutdown" in site.log()
+    assert "Performing fast shutdown" in site.log()
     assert "will not restart automatically" in site.pool.log("MASTER")
     site.pool.configure("ANNEXD.DAEMON_SHUTDOWN_FAST =")
     on(site)
@@ -156,7 +156,7 @@ def test_when_shutdown_graceful_timeout_is_over_condor_master_hurries_it_and_it_
     site.pool.tool("condor_off", "-graceful", "-daemon", "annexd")
     exit_status(site, pid, 0)
     assert 2 <= time.monotonic() - asked_s < 15
-    assert re.search(r"graceful shutdown(.|\n)*performing fast shutdown(.|\n)*still in a call to AWS", site.log())
+    assert re.search(r"graceful shutdown(.|\n)*Performing fast shutdown(.|\n)*still in a call to AWS", site.log())
     site.pool.configure("SHUTDOWN_GRACEFUL_TIMEOUT = 1800")
     on(site)
 
@@ -189,7 +189,7 @@ def test_an_annexd_that_hangs_is_killed_and_started_again_and_its_order_goes_on(
         "condor_master to find that it hangs",
         HUNG_S,
     )
-    site.wait(lambda: f"request {HANGING_ORDER} is finished: Success" in second_log(site), "its order to go on")
+    site.wait(lambda: f"Request {HANGING_ORDER} finished: Success" in second_log(site), "its order to go on")
     assert pids_of_second(site)[-1] != hung
     assert (
         len(
@@ -222,4 +222,4 @@ def test_when_condor_master_is_killed_annexd_ends_by_itself_and_its_journal_is_w
         Journal(site.pool.directory / "spool" / "annexd_command_state").close()
     finally:
         warden.send_signal(signal.SIGCONT)
-    assert re.search(r"our parent process \(pid \d+\) is gone: shutting down(.|\n)*EXITING WITH STATUS 0", said)
+    assert re.search(r"Our parent process \(pid \d+\) went away; shutting down fast(.|\n)*EXITING WITH STATUS 0", said)

@@ -197,7 +197,7 @@ def test_a_revocation_that_cannot_be_read_is_refused_and_the_old_one_stays(pool:
     reconfigure(pool, f'SEC_TOKEN_REVOCATION_EXPR =\nSEC_TOKEN_BLACKLIST_EXPR = sub == "carol@{DOMAIN}"')
     assert "FAIL" in same_answers(pool, with_token(pool, "carol"))
     pool.configure("SEC_TOKEN_BLACKLIST_EXPR = sub ==")
-    refused = "reconfig refused, the old configuration stays: SEC_TOKEN_BLACKLIST_EXPR must be a ClassAd expression"
+    refused = "Reconfig failed, keeping the old configuration: SEC_TOKEN_BLACKLIST_EXPR must be a ClassAd expression"
     pool.wait_for(lambda: refused in pool.log("ANNEXD"), "annexd to refuse its new configuration")
     assert "FAIL" in table(pool, "ANNEXD", with_token(pool, "carol"))
     reconfigure(pool, "SEC_TOKEN_BLACKLIST_EXPR =")
@@ -243,7 +243,7 @@ def test_keys_that_others_may_read_are_not_used(pool: Pool) -> None:
     key.chmod(0o640)
     reconfigure(pool, "")
     assert f"alice@{DOMAIN}" not in same_answers(pool, token)
-    assert f"WARNING: {key} is not used: a key must belong to the user who runs this daemon" in pool.log("ANNEXD")
+    assert f"WARNING: {key} is not used: a key must be owned by the user who starts this daemon" in pool.log("ANNEXD")
     key.chmod(0o600)
     reconfigure(pool, "")
     assert f"alice@{DOMAIN}" in same_answers(pool, token)
@@ -254,8 +254,8 @@ def test_the_log_says_how_a_user_was_proved(pool: Pool) -> None:
     table(pool, "ANNEXD", client("FS"))
     log = pool.log("ANNEXD")
     assert re.search(
-        rf"DC_NOP_READ from alice@{DOMAIN} at .* granted: .*; by IDTOKENS, token \w+ of {DOMAIN} "
+        rf"PERMISSION GRANTED to alice@{DOMAIN} from .* \(DC_NOP_READ\), .*; by IDTOKENS, token \w+ of {DOMAIN} "
         rf"for alice@{DOMAIN}\n",
         log,
     )
-    assert re.search(r"DC_NOP_READ from .* granted: .*; by FS\n", log)
+    assert re.search(r"PERMISSION GRANTED to .* \(DC_NOP_READ\), .*; by FS\n", log)

@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from annexd.annex.join.config_bundle import Present, config_bundle, present_config_bundle
-from annexd.annex.lease.identifiers import leased_token
-from annexd.annex.order import new_order
+from annexd.annex.request.order import FleetOrder, new_order
 from annexd.annex.request.request import BulkRequest
-from annexd.workflow import Json
 from test.annex.ads import bulk_request_ad
 from test.annex.joining import BundleSources, defaults
+from test.annex.orders import join_of
 from test.cloud import Cloud
 from test.instance.account import BUCKET, EVERY_ANNEX, Account, policy
 from test.pool import Pool
@@ -34,12 +33,12 @@ class Site:
     cloud: Cloud
     account: Account
     bundle_sources: BundleSources
-    order: Json
+    order: FleetOrder
 
     def move(self, end_s: int, cancelled_s: int | None = None) -> None:
         told = Present(end_s, MAX_LEASE_S, cancelled_s)
         self.account.put(
-            self.order["join"]["key"], present_config_bundle(self.order, self.bundle_sources, told, time.time())
+            join_of(self.order).key, present_config_bundle(self.order, self.bundle_sources, told, time.time())
         )
 
     def ends(self, kind: str) -> list[str]:
@@ -66,16 +65,15 @@ def site() -> Iterator[Site]:
         account, bundle_sources = Account(cloud), BundleSources()
         bundle_sources.key = (pool.directory / "passwords.d" / "POOL").read_bytes()
         order = ordered(pool)
-        account.put(order["join"]["key"], config_bundle(order, bundle_sources, MAX_LEASE_S))
-        account.instance(account.profile(policy(EVERY_ANNEX)), order["annex_id"])
+        account.put(join_of(order).key, config_bundle(order, bundle_sources, MAX_LEASE_S))
+        account.instance(account.profile(policy(EVERY_ANNEX)), order.annex_id)
         yield Site(pool, cloud, account, bundle_sources, order)
 
 
-def ordered(pool: Pool) -> Json:
+def ordered(pool: Pool) -> FleetOrder:
     now_s = time.time()
     given = defaults(s3_bucket=BUCKET, collector_host=pool.collector, trust_domain=DOMAIN)
-    order = new_order(BulkRequest.from_ad(bulk_request_ad(now_s), now_s, given), f"alice@{DOMAIN}")
-    return {**order, "client_token": leased_token(order["annex_id"], order["end_of_lease_s"])}
+    return new_order(BulkRequest.from_ad(bulk_request_ad(now_s), now_s, given), f"alice@{DOMAIN}")
 
 
 def token_file(site: Site) -> Path:
@@ -84,7 +82,7 @@ def token_file(site: Site) -> Path:
 
 
 def test_startd_and_master_go_by_the_moved_end_and_a_cancelled_machine_drains_and_turns_itself_off(site: Site) -> None:
-    ordered_s = site.order["end_of_lease_s"]
+    ordered_s = site.order.end_of_lease_s
     for kind in ("-startd", "-master"):
         site.wait(lambda kind=kind: site.ends(kind) == [str(ordered_s)], f"a machine in {kind}")  # type: ignore[misc]
     first_token = token_file(site).read_text()

@@ -159,7 +159,7 @@ def test_annexd_is_killed_in_the_middle_of_an_extension_and_goes_on_at_its_next_
     site.wait(lambda: not site.cloud.faults(), "the call that hangs")
     site.kill()
     site.wait_for_restart(starts)
-    site.wait(lambda: f"request {command_id} is finished: Success" in site.log(), "annexd to go on with it", 60.0)
+    site.wait(lambda: f"Request {command_id} finished: Success" in site.log(), "annexd to go on with it", 60.0)
     client.wait(30.0)
     assert end_in_aws(site, annex) == utc(annex["EndOfLease"] + HOUR_S), "once, not twice"
     done = condor_annex(site, "-extend", "1h", annex["AnnexID"], "-command-id", command_id)
@@ -223,7 +223,7 @@ def test_annexd_is_killed_while_s3_hangs_and_the_machines_learn_of_the_new_end_a
     assert end_in_aws(joining, annex) == utc(annex["EndOfLease"] + HOUR_S)
     joining.kill()
     joining.wait_for_restart(starts)
-    joining.wait(lambda: "request extend-s3 is finished: Success" in joining.log(), "annexd to go on with it", 60.0)
+    joining.wait(lambda: "Request extend-s3 finished: Success" in joining.log(), "annexd to go on with it", 60.0)
     client.wait(30.0)
     assert end_in_aws(joining, annex) == utc(annex["EndOfLease"] + HOUR_S)
     told = manifest(joining, annex)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from test.pool import DOMAIN
-from test.system.site import Site, children
+from test.system.site import REQUEST, Site, children
 
 
 def command_id() -> str:
@@ -34,13 +34,24 @@ def test_the_log_says_by_which_token_an_order_was_given_also_in_a_session_used_a
     for reply in replies:
         assert reply is not None
         [line] = [
-            line
-            for line in site.log().splitlines()
-            if f"{reply['CommandID']} of {user} at " in line and "is accepted" in line
+            line for line in site.log().splitlines() if f"Accepted request {reply['CommandID']} from {user} at " in line
         ]
         facts = f"token {_claims(token)['jti']} of {DOMAIN} for {user} with condor:/READ condor:/ADMINISTRATOR"
-        assert line.endswith(f" is accepted; by IDTOKENS, {facts}"), line
+        end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(float(reply["EndOfLease"])))
+        units = json.loads(REQUEST.read_text())["TargetCapacity"]
+        what = f"order of {units} units for annex {reply['AnnexID']}, until {end}"
+        assert line.endswith(f": {what}; by IDTOKENS, {facts}"), line
     assert token.rpartition(".")[2] not in site.log()
+
+
+def test_at_full_debug_each_step_is_a_line(site: Site) -> None:
+    site.pool.configure("ANNEXD_DEBUG = D_FULLDEBUG")
+    site.wait(lambda: site.log().rstrip().endswith("Reconfigured"), "annexd to read it")
+    command_id = site.order()["CommandID"]
+    lines = [line.partition(f" request {command_id}: ")[2] for line in site.log().splitlines()]
+    steps = ("check_lease_function", "request_fleet")
+    told = [line for line in lines if line.startswith(("accepted", "finished", *steps))]
+    assert told == ["accepted", *(f"{step} {kind}" for step in steps for kind in ("intent", "done")), "finished"]
 
 
 def _with_token(folder: Path, token: str) -> dict[str, str]:
@@ -145,7 +156,7 @@ def test_a_graceful_stop_waits_for_the_running_step_and_the_next_start_goes_on(s
     site.pool.tool("condor_off", "-daemon", "annexd")
     reply = waiting.reply()
     assert reply is not None
-    assert "goes on at its next start" in reply["ErrorString"]
+    assert "will continue at its next start" in reply["ErrorString"]
     site.wait(lambda: site.ad() is None, "annexd to end")
     assert len(site.fleets()) == before, "the fleet was not ordered any more"
     site.pool.tool("condor_on", "-daemon", "annexd")
@@ -246,9 +257,9 @@ def _spy_on_condor_config_val(site: Site) -> Path:
         f'exec {site.pool.htcondor.bin}/condor_config_val "$@"\n'
     )
     tool.chmod(0o700)
-    before = site.log().count("reconfigured")
+    before = site.log().count("Reconfigured")
     site.pool.configure(f"ANNEXD.BIN = {folder}")
-    site.wait(lambda: site.log().count("reconfigured") > before, "annexd to be reconfigured")
+    site.wait(lambda: site.log().count("Reconfigured") > before, "annexd to be reconfigured")
     return folder
 
 

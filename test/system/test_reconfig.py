@@ -15,7 +15,7 @@ def reconfigure(site: Site, extra: str) -> str:
 
     def said() -> str | None:
         words = site.log()[before:]
-        return words if "reconfigured" in words or "reconfig refused" in words else None
+        return words if "Reconfigured" in words or "Reconfig failed" in words else None
 
     return site.wait(said, "annexd's word on its new configuration") or ""
 
@@ -48,12 +48,12 @@ def test_a_new_address_file_replaces_the_old_one(site: Site) -> None:
 
 def test_a_new_log_and_a_new_number_of_descriptors_count_at_once(site: Site) -> None:
     limits = Path(f"/proc/{site.pid()}/limits")
-    old, before = site.pool.param("ANNEXD_LOG"), site.log().count("reconfigured")
+    old, before = site.pool.param("ANNEXD_LOG"), site.log().count("Reconfigured")
     site.pool.configure("ANNEXD_LOG = $(LOG)/OtherAnnexdLog\nANNEXD_MAX_FILE_DESCRIPTORS = 400")
     site.wait(lambda: re.search(r"Max open files +400 ", limits.read_text()), "the new limit")
-    site.wait(lambda: "reconfigured" in site.pool.log("ANNEXD"), "the new log")
+    site.wait(lambda: "Reconfigured" in site.pool.log("ANNEXD"), "the new log")
     site.pool.configure(f"ANNEXD_LOG = {old}")
-    site.wait(lambda: site.log().count("reconfigured") > before, "the old log again")
+    site.wait(lambda: site.log().count("Reconfigured") > before, "the old log again")
 
 
 def test_annexds_own_credentials_are_lent_and_no_longer_lent_from_the_next_order_on(site: Site) -> None:
@@ -73,11 +73,11 @@ def test_what_only_a_restart_can_change_is_said_and_stays(site: Site) -> None:
     journal = site.pool.param("ANNEXD_COMMAND_STATE")
     said = reconfigure(site, "ANNEXD_COMMAND_STATE = $(SPOOL)/annexd_command_state.other")
     other = f"{site.pool.directory}/spool/annexd_command_state.other"
-    words = f"is {other} now, which needs a restart: {journal} stays in use until then"
-    assert f"ANNEXD_COMMAND_STATE {words}" in said
+    words = f"to {other} requires a restart; {journal} stays in use until then"
+    assert f"changing ANNEXD_COMMAND_STATE {words}" in said
     assert site.order()["Result"] == "Success"
     assert not (site.pool.directory / "spool" / "annexd_command_state.other").exists()
-    assert "needs a restart" not in reconfigure(site, f"ANNEXD_COMMAND_STATE = {journal}")
+    assert "requires a restart" not in reconfigure(site, f"ANNEXD_COMMAND_STATE = {journal}")
 
 
 def test_a_journal_that_condor_preen_would_remove_is_refused(site: Site) -> None:
@@ -99,8 +99,8 @@ def test_more_requests_than_may_wait_are_refused_and_a_larger_number_lets_those_
     refusals = [later.reply() or {} for later in crowd if later.done]
     assert {refusal["Result"] for refusal in refusals} == {"InvalidState"}
     assert all(
-        "annexd works on 1 requests, and 2 wait (ANNEXD_MAX_WAITING_REQUESTS): nothing was ordered; ask again "
-        "later" in refusal["ErrorString"]
+        "annexd is busy: 1 requests are running and 2 are waiting (ANNEXD_MAX_WAITING_REQUESTS); nothing was ordered; "
+        "try again later" in refusal["ErrorString"]
         for refusal in refusals
     )
     reconfigure(site, "ANNEXD_MAX_RUNNING_REQUESTS = 4")

@@ -26,7 +26,8 @@ def site(cloud: Cloud) -> Iterator[Site]:
 def both_regions(site: Site) -> str:
     def values(region: str) -> dict[str, str]:
         function = f"arn:aws:lambda:{region}:123456789012:function:of-{region}"
-        return {knob: site.cloud.url if knob in SERVICES else function for knob in KNOBS}
+        own = {knob: site.cloud.url if knob in SERVICES else function for knob in KNOBS}
+        return own | {"ANNEX_DEFAULT_SUBNET_IDS": "default"}
 
     return text({"us-east-1": values("us-east-1"), REGION: values(REGION)}) + "ANNEX_DEFAULT_S3_BUCKET =\n"
 

@@ -46,7 +46,7 @@ def test_condor_set_shutdown_tells_condor_master_what_comes_after_annexd(pool: P
         time.sleep(0.05)
     assert said.read_text().split() == [str(master)], pool.log("MASTER")[-2000:]
     assert re.search(
-        r"performing graceful shutdown(.|\n)*EXITING WITH STATUS 0", (pool.directory / "log_at_the_end").read_text()
+        r"Performing graceful shutdown(.|\n)*EXITING WITH STATUS 0", (pool.directory / "log_at_the_end").read_text()
     )
     assert not Path(f"/proc/{annexd}").exists()
     Journal(pool.directory / "spool" / "annexd_command_state").close()

@@ -63,7 +63,7 @@ def test_on_a_full_disk_orders_are_refused_with_the_reason_and_taken_again_when_
     assert len(site.fleets()) == fleets
     limit_files(site, resource.RLIM_INFINITY)
     site.wait(lambda: (site.ad() or {}).get("AnnexJournalOK") is True, "annexd to notice the room by itself")
-    assert "the journal can be written again" in site.log()
+    assert "The journal can be written again" in site.log()
     assert site.order(CommandID=command_id)["Result"] == "Success"
     assert len(site.fleets()) == fleets + 1
     assert site.pid() == pid
@@ -93,7 +93,7 @@ def test_a_lease_that_nobody_enforces_stops_orders_and_is_told_in_the_log_and_th
     site.wait(lambda: "concurrency is 0" in (site.ad() or {}).get("AnnexFunctionFault", ""), "the fault in the ad")
     site.cloud.clear_audit()
     site.wait(lambda: looks(site) > 3, "some more looks")
-    said = re.findall(r"ERROR: reconciliation with the keys of (\S+).* reserved concurrency is 0", site.log())
+    said = re.findall(r"ERROR: Reconciliation with the keys of (\S+).* reserved concurrency is 0", site.log())
     assert said
     assert len(said) == len(set(said)), "once for each account, and not at each look"
     site.cloud.client("lambda").delete_function_concurrency(FunctionName=site.arn)

@@ -64,5 +64,5 @@ def test_an_order_of_the_old_domain_that_is_stuck_is_undone(site: Site) -> None:
     starts = site.starts()
     site.kill()  # at a start what is stuck is tried at once
     site.wait_for_restart(starts)
-    site.wait(lambda: "request stuck-1 is finished: Failure" in site.log(), "the order to be undone")
+    site.wait(lambda: "Request stuck-1 finished: Failure" in site.log(), "the order to be undone")
     assert site.fleets() == []

@@ -113,7 +113,7 @@ def test_who_may_order_may_do_nothing_else(site: Site, arguments: list[str]) -> 
     said = site.log()[before:]
     assert done.returncode != 0 or "PERMISSION DENIED" in said or "DENIED" in site.pool.log("MASTER"), done.stdout
     assert "STARTING UP" not in done.stdout
-    assert "reconfigured" not in said
+    assert "Reconfigured" not in said
     assert "shutdown" not in said
     assert (site.pid(), site.starts()) == (pid, starts)
     assert may_order(site, by_token(site, "alice")), "it is still there"

@@ -38,7 +38,7 @@ def as_user(site: Site, user: str) -> dict[str, str]:
 
 def reconfigure(pool: Pool, settings: str) -> None:
     """Return when both daemons have read them."""
-    logs = {"ANNEXD": "reconfigured", "SCHEDD": "Re-reading config files"}
+    logs = {"ANNEXD": "Reconfigured", "SCHEDD": "Re-reading config files"}
     before = {daemon: pool.log(daemon).count(word) for daemon, word in logs.items()}
     pool.configure(settings)
     pool.wait_for(

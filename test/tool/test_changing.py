@@ -11,7 +11,7 @@ from annexd.tool.command_ad import change_ad
 from annexd.tool.command_line import parse
 from annexd.tool.errors import USAGE, ToolError
 from annexd.tool.option_rules import CHANGE_TOO, CHANGES
-from annexd.tool.options import OPTIONS, Option, Options
+from annexd.tool.options import OPTIONS, Option, ToolOptions
 
 NOON_S = 1796126400  # 2026-12-01T12:00Z
 KEYS = "-access a -secret b"
@@ -30,13 +30,13 @@ def faults(line: str) -> tuple[str, ...]:
 @pytest.mark.parametrize(
     ("line", "options"),
     [
-        ("-ext 1h30m physics", Options(extend_s=5400, file="physics")),
-        ("physics -extend=60", Options(extend_s=60, file="physics")),
-        ("--until 2026-12-01T12:00Z -now physics", Options(until_s=NOON_S, now=True, file="physics")),
-        ("-until '2026-12-01 13:00 +01:00' sfr-1", Options(until_s=NOON_S, file="sfr-1")),
+        ("-ext 1h30m physics", ToolOptions(extend_s=5400, file="physics")),
+        ("physics -extend=60", ToolOptions(extend_s=60, file="physics")),
+        ("--until 2026-12-01T12:00Z -now physics", ToolOptions(until_s=NOON_S, now=True, file="physics")),
+        ("-until '2026-12-01 13:00 +01:00' sfr-1", ToolOptions(until_s=NOON_S, file="sfr-1")),
         (
             f"{KEYS} -command-id c -timeout 1m -pool d -name e -debug -extend 60 x",
-            Options(
+            ToolOptions(
                 extend_s=60,
                 file="x",
                 public_key_file="a",
@@ -50,7 +50,7 @@ def faults(line: str) -> tuple[str, ...]:
         ),
     ],
 )
-def test_a_lease_is_moved_by_a_duration_or_to_a_time(line: str, options: Options) -> None:
+def test_a_lease_is_moved_by_a_duration_or_to_a_time(line: str, options: ToolOptions) -> None:
     assert parse(shlex.split(line)) == options
 
 
@@ -75,7 +75,6 @@ def test_a_lease_is_moved_by_a_duration_or_to_a_time(line: str, options: Options
         ("-extend 1h -count 3 x", "-count cannot be used with -extend", "order a second one"),
         ("-extend 1h -cancel x", "-cancel cannot be used with -extend", "condor_annex -cancel ANNEX alone ends it now"),
         ("-extend 1h -forcex x", "-forcex cannot be used with -extend", "it goes with -cancel"),
-        ("-extend 1h -json x", "-json cannot be used with -extend", "it goes with -check-setup or -status"),
         ("-extend 1h -status x", "-extend cannot be used with -status", ""),
         ("-extend 1h -setup", "-extend cannot be used with -setup", ""),
         ("-now -lease-duration 1h x", "-now goes with -until", ""),
@@ -97,13 +96,15 @@ def test_an_option_that_does_not_change_a_lease_is_refused(name: str, option: Op
 
 
 def test_an_extension_counts_from_where_the_end_is_and_so_is_sent_as_a_length() -> None:
-    ad = change_ad(Options(extend_s=5400, file="physics"), 0.0)
+    ad = change_ad(ToolOptions(extend_s=5400, file="physics"), 0.0)
     assert (ad.pop("Command"), ad.pop("RequestVersion"), len(ad.pop("CommandID"))) == ("CA_CHANGE_LEASE", 1, 32)
     assert ad == {"Annex": "physics", "LeaseExtension": 5400}
 
 
 def test_an_end_is_sent_with_keys_that_are_given_and_no_others() -> None:
-    options = Options(until_s=NOON_S, now=True, file="x", public_key_file="a", secret_key_file="/b", command_id="mine")
+    options = ToolOptions(
+        until_s=NOON_S, now=True, file="x", public_key_file="a", secret_key_file="/b", command_id="mine"
+    )
     assert change_ad(options, NOON_S - 1) == {
         "Command": "CA_CHANGE_LEASE",
         "RequestVersion": 1,
@@ -115,14 +116,14 @@ def test_an_end_is_sent_with_keys_that_are_given_and_no_others() -> None:
         "SecretKeyFile": "/b",
     }
     with pytest.raises(ToolError, match="-secret-key-file is missing"):
-        change_ad(Options(extend_s=1, file="x", public_key_file="a"), 0.0)
+        change_ad(ToolOptions(extend_s=1, file="x", public_key_file="a"), 0.0)
 
 
 @pytest.mark.usefixtures("utc")
 @pytest.mark.parametrize("now", [False, True])
 def test_an_end_in_the_past_is_refused_with_what_ends_an_annex_now(now: bool) -> None:
     with pytest.raises(ToolError) as raised:
-        change_ad(Options(until_s=NOON_S, now=now, file="physics"), NOON_S + 90061)
+        change_ad(ToolOptions(until_s=NOON_S, now=now, file="physics"), NOON_S + 90061)
     [told] = raised.value.faults
     assert raised.value.status == USAGE
     assert told.startswith("-until 2026-12-01 12:00:00 UTC was 1d1h1m ago: give a time to come")
@@ -130,5 +131,5 @@ def test_an_end_in_the_past_is_refused_with_what_ends_an_annex_now(now: bool) ->
 
 
 def test_what_became_of_a_change_can_be_asked_for_after_its_end() -> None:
-    ad = change_ad(Options(until_s=NOON_S, file="physics", command_id="mine"), NOON_S + 1)
+    ad = change_ad(ToolOptions(until_s=NOON_S, file="physics", command_id="mine"), NOON_S + 1)
     assert (ad["EndOfLease"], ad["CommandID"]) == (NOON_S, "mine")

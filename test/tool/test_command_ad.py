@@ -16,7 +16,7 @@ from annexd.cedar.classad import AdLimits, AdReader
 from annexd.tool.command_ad import cancel_ad, command_ad
 from annexd.tool.config_file import read
 from annexd.tool.errors import USAGE, ToolError
-from annexd.tool.options import Options
+from annexd.tool.options import ToolOptions
 
 NAMES = st.from_regex(r"[A-Z][A-Za-z]{2,8}", fullmatch=True).filter(lambda name: name.lower() != "mytype")
 TEXTS = st.text(max_size=20) | st.text(alphabet="\\\"\n\t'ab[]{};=", max_size=8)
@@ -33,7 +33,7 @@ def nothing(_: str) -> str | None:
 
 
 def ad_of(param: dict[str, str] | None = None, **options: Any) -> dict[str, Any]:
-    return command_ad({"TargetCapacity": 1}, Options(lease_duration_s=60, **options), (param or {}).get, 1000.9)
+    return command_ad({"TargetCapacity": 1}, ToolOptions(lease_duration_s=60, **options), (param or {}).get, 1000.9)
 
 
 def test_the_lease_ends_so_many_seconds_from_now() -> None:
@@ -93,7 +93,7 @@ def test_what_the_file_holds_is_what_annexd_reads(
     file = tmp_path_factory.getbasetemp() / "config.json"
     file.write_text(json.dumps(config))
     with contextlib.suppress(ToolError):
-        checked, _ = read(Options(file=str(file)))
+        checked, _ = read(ToolOptions(file=str(file)))
         assert _read_by_annexd(classad2.ClassAd(checked)) == checked
 
 
@@ -149,11 +149,11 @@ def test_how_the_instances_join_is_asked_for_only_where_it_was_said(
 
 
 def test_a_cancellation_names_the_annex_and_only_keys_that_are_given() -> None:
-    ad = cancel_ad(Options(cancel="physics"))
+    ad = cancel_ad(ToolOptions(cancel="physics"))
     assert (ad.pop("Command"), ad.pop("RequestVersion"), len(ad.pop("CommandID"))) == ("CA_CANCEL_ANNEX", 1, 32)
     assert ad == {"Annex": "physics"}
-    keys = cancel_ad(Options(cancel="physics", public_key_file="a", secret_key_file="/b", command_id="mine"))
+    keys = cancel_ad(ToolOptions(cancel="physics", public_key_file="a", secret_key_file="/b", command_id="mine"))
     assert (keys["PublicKeyFile"], keys["SecretKeyFile"]) == (str(Path("a").absolute()), "/b")
     assert keys["CommandID"] == "mine"
     with pytest.raises(ToolError, match="-secret-key-file is missing"):
-        cancel_ad(Options(cancel="physics", public_key_file="a"))
+        cancel_ad(ToolOptions(cancel="physics", public_key_file="a"))

@@ -82,6 +82,13 @@ def test_annexd_is_found_through_the_collector(user: User, way: str) -> None:
     assert user.lease(*options, "-count", "1", env=elsewhere).returncode == errors.OK
 
 
+@pytest.mark.parametrize("part", ["annexd", "ANNEXD", "host"])
+def test_half_a_name_is_enough_where_one_annexd_has_it(user: User, part: str) -> None:
+    name = str((user.site.ad() or {})["Name"])
+    done = user.annex("-status", "-name", name.partition("@")[2] if part == "host" else part)
+    assert done.returncode == errors.OK, done.stderr
+
+
 def test_a_name_that_nobody_has_is_answered_with_those_that_there_are(user: User) -> None:
     done = user.lease("-name", "annexd@elsewhere")
     assert done.returncode == errors.NOT_FOUND
@@ -237,7 +244,9 @@ def test_it_imports_neither_boto3_nor_what_a_usage_message_does_not_need(user: U
     done = user.site.pool.run(sys.executable, "-X", "importtime", "-m", "annexd.tool.main", *LEASE, str(REQUEST))
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
     assert "htcondor2" in imported
-    assert not imported & {"boto3", "botocore", "argparse", "dataclasses", "asyncio", "sqlite3", "uuid", "annexd.annex"}
+    assert not imported & {"boto3", "botocore", "argparse", "dataclasses", "asyncio", "sqlite3", "uuid"}
+    light = {f"annexd.annex{name}" for name in ("", ".request", ".request.faults", ".request.ad_attributes")}
+    assert {name for name in imported if name.startswith("annexd.annex")} <= light
     usage = run_alone("-help").stderr
     assert "htcondor2" not in usage
 

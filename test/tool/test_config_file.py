@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from annexd.annex.request.ad_attributes import OWN
 from annexd.tool.config_file import MAX_FILE_BYTES, MAX_USER_DATA_BYTES, read
 from annexd.tool.errors import BAD_FILE, ToolError
-from annexd.tool.options import Options
+from annexd.tool.options import ToolOptions
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "templates" / "config.json"
 CONTENT = EXAMPLE.read_bytes()
@@ -29,7 +29,7 @@ def config_of(tmp_path: Path, content: object, **options: Any) -> tuple[dict[str
             file.write_text(content)
         case _:
             file.write_text(json.dumps(content))
-    return read(Options(file=str(file), **options))
+    return read(ToolOptions(file=str(file), **options))
 
 
 def fault_of(tmp_path: Path, content: object, **options: Any) -> str:
@@ -152,5 +152,5 @@ def _is_answered(directory: Path, content: bytes) -> bool:
 @pytest.mark.parametrize("file", ["/nonexistent/config.json", "/", "/dev/zero"])
 def test_a_file_that_cannot_be_read_is_named(file: str) -> None:
     with pytest.raises(ToolError, match=file) as raised:
-        read(Options(file=file))
+        read(ToolOptions(file=file))
     assert raised.value.status == BAD_FILE

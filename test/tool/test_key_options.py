@@ -8,7 +8,7 @@ import pytest
 from annexd.tool.command_line import parse
 from annexd.tool.errors import USAGE, ToolError
 from annexd.tool.key_options import keys_of
-from annexd.tool.options import Options
+from annexd.tool.options import ToolOptions
 
 CONFIGURED = {
     "ANNEX_DEFAULT_ACCESS_KEY_FILE": "/k/id",
@@ -67,7 +67,7 @@ def test_what_is_given_is_not_mixed_with_what_is_configured() -> None:
 
 def test_half_a_pair_in_the_configuration_is_told() -> None:
     with pytest.raises(ToolError, match="-secret-key-file is missing"):
-        keys_of(Options(), {"ANNEX_DEFAULT_ACCESS_KEY_FILE": "/a"}.get, {})
+        keys_of(ToolOptions(), {"ANNEX_DEFAULT_ACCESS_KEY_FILE": "/a"}.get, {})
 
 
 @pytest.mark.parametrize("task", [ORDER, ("-cancel", "annex-1"), ("-extend", "2h", "annex-1"), ("-setup",)])

@@ -6,7 +6,7 @@ import pytest
 
 from annexd.tool.command_line import parse
 from annexd.tool.errors import USAGE, ToolError
-from annexd.tool.options import OPTIONS, Options
+from annexd.tool.options import OPTIONS, ToolOptions
 
 ENOUGH = ("-lease-duration", "3600", "config.json")
 
@@ -133,7 +133,7 @@ def test_one_request_is_one_file() -> None:
 
 
 def test_an_annex_is_cancelled_by_what_people_call_it() -> None:
-    assert parse(["-can", "physics", "-n", "annexd@x"]) == Options(cancel="physics", name="annexd@x")
+    assert parse(["-can", "physics", "-n", "annexd@x"]) == ToolOptions(cancel="physics", name="annexd@x")
 
 
 @pytest.mark.parametrize("name", ["", "two words", "x'", "../x", "-", "é", "x" * 129])
@@ -148,8 +148,8 @@ def test_options_of_an_order_cannot_be_used_with_a_cancellation() -> None:
 
 
 def test_the_annexes_are_asked_for_all_or_one() -> None:
-    assert parse(["-stat"]) == Options(status=True)
-    assert parse(["-status", "physics", "-json"]) == Options(status=True, file="physics", json=True)
+    assert parse(["-stat"]) == ToolOptions(status=True)
+    assert parse(["-status", "physics", "-json"]) == ToolOptions(status=True, file="physics", json=True)
     assert faults("-status", "two words")[0].startswith("what follows -status must be an annex's ID")
     assert faults("-status", "-cancel", "x", "-count", "1") == (
         "-cancel cannot be used with -status",
@@ -157,11 +157,18 @@ def test_the_annexes_are_asked_for_all_or_one() -> None:
     )
     assert faults("-status", "a", "b") == ("one annex at a time, not 2: a, b",)
     assert faults("-status", "")[0].startswith("what follows -status must be")
-    assert "-json goes with -check-setup or -status" in faults("-json", *ENOUGH)
+
+
+def test_every_command_but_those_that_are_watched_answers_in_json() -> None:
+    for words in (ENOUGH, ("-cancel", "a"), ("-extend", "2h", "a"), ("-until", "2099-01-01T00:00Z", "a")):
+        assert parse(["-json", *words]).json
+    assert parse(["-check-setup", "-json"]).json
+    for task in ("-setup", "-teardown"):
+        assert f"-json does not go with {task}" in faults("-json", task)[0]
 
 
 def test_a_value_may_be_attached_with_an_equals_sign() -> None:
-    assert parse(["--lease-duration=1h", "-user-data=-x=y", "config.json"]) == Options(
+    assert parse(["--lease-duration=1h", "-user-data=-x=y", "config.json"]) == ToolOptions(
         lease_duration_s=3600, user_data="-x=y", file="config.json"
     )
     assert "-json takes no value" in faults("-status", "-json=yes")
@@ -169,10 +176,10 @@ def test_a_value_may_be_attached_with_an_equals_sign() -> None:
 
 
 def test_help_is_given_whatever_else_is_said() -> None:
-    assert parse(["-count", "x", "-h"]) == Options(help=True)
-    assert parse(["-version"]) == Options(version=True)
+    assert parse(["-count", "x", "-h"]) == ToolOptions(help=True)
+    assert parse(["-version"]) == ToolOptions(version=True)
 
 
 def test_every_option_has_a_field_and_a_help_text() -> None:
-    assert {option.field for option in OPTIONS.values()} | {"file"} == set(Options._fields)
+    assert {option.field for option in OPTIONS.values()} | {"file"} == set(ToolOptions._fields)
     assert all(option.help for option in OPTIONS.values())

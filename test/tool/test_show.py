@@ -1,8 +1,11 @@
 """The words of annexd as its user reads them."""
 
+import json
+
 import pytest
 
-from annexd.tool.show import OPTION_OF, OPTION_OF_CHANGE, in_options, reply
+from annexd.tool.errors import ToolError
+from annexd.tool.show import OPTION_OF, OPTION_OF_CHANGE, cancelled, changed, in_options, reply
 
 
 def test_an_attribute_is_told_as_its_option() -> None:
@@ -27,3 +30,17 @@ def test_the_end_of_a_lease_is_the_option_that_was_typed() -> None:
 def test_an_end_that_is_none_does_not_hide_the_request_id(capsys: pytest.CaptureFixture[str], end: object) -> None:
     reply({"Result": "Success", "BulkRequestID": "sfr-1", "AnnexID": "a", "EndOfLease": end})
     assert capsys.readouterr() == ("sfr-1\n", "")
+
+
+def test_in_json_standard_output_is_the_whole_answer_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = {"Result": "Success", "BulkRequestID": "sfr-1", "AnnexID": "a", "EndOfLease": 1_800_000_000}
+    for show in (reply, cancelled, lambda ad, as_json: changed(ad, 0.0, as_json=as_json)):
+        show(answer, as_json=True)
+        assert json.loads(capsys.readouterr().out) == answer
+
+
+def test_in_json_a_refusal_is_an_answer_too(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = {"Result": "InvalidRequest", "ErrorString": "AnnexName is wrong"}
+    with pytest.raises(ToolError, match="-annex-name is wrong"):
+        reply(answer, as_json=True)
+    assert json.loads(capsys.readouterr().out) == answer

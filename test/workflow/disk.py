@@ -1,4 +1,4 @@
-"""Disks that fail, as the kernel itself lets them fail: in this process, for the time of a `with`."""
+"""Disks that fail by means of the kernel, in this process only."""
 
 import contextlib
 import ctypes
@@ -17,7 +17,7 @@ ALLOW, ERRNO_EIO = 0x7FFF0000, 0x00050005  # SECCOMP_RET_ALLOW, SECCOMP_RET_ERRN
 
 @contextlib.contextmanager
 def full(path: Path) -> Iterator[None]:
-    """No file of this process may grow beyond the size that this one has: as on a full disk."""
+    """Forbid every file of this process to grow beyond the size of this one, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, hard))
     try:
@@ -27,7 +27,7 @@ def full(path: Path) -> Iterator[None]:
 
 
 def fail_every_sync() -> None:
-    """From now on, in this process and for ever, fsync fails: the disk took the bytes, and does not say so."""
+    """Make every later fsync of this process fail: the disk may have the bytes, but does not confirm them."""
     fsync, fdatasync = SYNC_CALLS[platform.machine()]
     program = [
         (LOAD_NUMBER, 0, 0, 0),

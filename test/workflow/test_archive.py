@@ -1,4 +1,4 @@
-"""What ended long ago moves to the archive, whole, whatever dies in between; and nothing tried for a year piles up."""
+"""Ended requests move to the archive completely, despite crashes; and retries over a year do not accumulate records."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from annexd.workflow import Engine, Journal, Kind, Refused, Retry, RetryPolicy, State
-from annexd.workflow.pruning import MOST
-from test.workflow.world import OWNER, World, engine
+from annexd.workflow.pruning import MAX_RECORDS
+from test.workflow.world import OWNER, Thing, World, engine
 
 YEAR_S = 365 * 86400.0
 
@@ -34,7 +34,7 @@ def opened(path: Path, world: World, **more: Any) -> Iterator[tuple[Journal, Eng
 
 def ordered(one: Engine, command_ids: list[str]) -> None:
     for command_id in command_ids:
-        one.accept(command_id, OWNER, {"thing": command_id}, asked=f"asked of {command_id}")
+        one.accept(command_id, OWNER, Thing(command_id), asked=f"asked of {command_id}")
         one.run(command_id)
 
 
@@ -50,7 +50,7 @@ def histories(path: Path, world: World, command_ids: list[str]) -> dict[str, lis
 COMMANDS = ["1", "2", "3"]
 
 
-def test_what_was_moved_is_answered_as_before_and_costs_the_journal_nothing(path: Path) -> None:
+def test_archived_requests_are_answered_as_before_and_cost_the_journal_nothing(path: Path) -> None:
     world = World()
     with opened(path, world) as (journal, one):
         ordered(one, COMMANDS)
@@ -62,21 +62,21 @@ def test_what_was_moved_is_answered_as_before_and_costs_the_journal_nothing(path
     with opened(path, world) as (_, one):
         assert {each: one.state(each) for each in COMMANDS} == before, "also after a restart"
         assert one.counts() == counts
-        assert one.accept("2", OWNER, {"thing": "other"}).order == {"thing": "2"}, "the same ID orders nothing again"
+        assert one.accept("2", OWNER, Thing("other")).order == Thing("2"), "the same ID orders nothing again"
         assert one.counts() == counts
 
 
-def test_only_what_is_over_is_moved(path: Path) -> None:
+def test_only_ended_requests_are_moved(path: Path) -> None:
     world = World()
     with opened(path, world) as (journal, one):
         ordered(one, ["1", "2"])
-        one.accept("under way", OWNER, {"thing": "x"})
+        one.accept("under way", OWNER, Thing("x"))
         assert one.move_to_archive(lambda state, _: state.command_id == "1") == ["1"]
         assert [record.command_id for record in journal.of_kind(Kind.ACCEPTED)] == ["2", "under way"]
         assert one.unfinished() == ("under way",)
 
 
-def test_no_number_comes_twice(path: Path) -> None:
+def test_no_record_number_is_used_twice(path: Path) -> None:
     world = World()
     with opened(path, world) as (journal, one):
         ordered(one, ["1"])
@@ -122,7 +122,7 @@ class DyingConnection:
 
 
 def die_while_moving(journal: Journal, one: Engine, at: int, *, after: bool) -> int:
-    """Move everything, and die at this statement; how many statements there were, if it was not reached."""
+    """Move everything, and die at this statement; return the number of statements if it was not reached."""
     dying = DyingConnection(journal._database, at, after=after)
     journal._database = journal._archive._database = dying  # type: ignore[assignment]
     one.move_to_archive(everything)
@@ -130,7 +130,7 @@ def die_while_moving(journal: Journal, one: Engine, at: int, *, after: bool) -> 
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_dying_at_any_statement_of_a_move_loses_nothing_and_doubles_nothing(tmp_path: Path, after: bool) -> None:
+def test_a_crash_at_any_statement_of_a_move_loses_and_duplicates_nothing(tmp_path: Path, after: bool) -> None:
     world, path = World(), tmp_path / "whole" / "command_state"
     path.parent.mkdir()
     with opened(path, world) as (_, one):
@@ -158,7 +158,7 @@ def test_dying_at_any_statement_of_a_move_loses_nothing_and_doubles_nothing(tmp_
 
 
 @pytest.mark.parametrize("content", [b"this is no database" * 300, b"", None], ids=["damaged", "empty", "a folder"])
-def test_an_archive_that_cannot_be_used_keeps_nothing_from_being_taken(path: Path, content: bytes | None) -> None:
+def test_an_unusable_archive_does_not_prevent_new_orders(path: Path, content: bytes | None) -> None:
     archive = path.with_name("command_state.archive")
     archive.mkdir() if content is None else archive.write_bytes(content)
     world = World()
@@ -169,7 +169,7 @@ def test_an_archive_that_cannot_be_used_keeps_nothing_from_being_taken(path: Pat
         assert one.run("1").result == "Success"
 
 
-def test_an_archive_of_another_version_stays_as_it_is(path: Path) -> None:
+def test_an_archive_of_another_version_is_not_changed(path: Path) -> None:
     world = World()
     with opened(path, world):
         pass
@@ -178,11 +178,11 @@ def test_an_archive_of_another_version_stays_as_it_is(path: Path) -> None:
     with opened(path, world) as (journal, one):
         ordered(one, ["1"])
         assert one.move_to_archive(everything) == []
-        assert "not an archive of this annexd's" in journal.archive_trouble()
+        assert "not an archive of this version of annexd" in journal.archive_trouble()
         assert one.state("1").finished == ("Success", "")
 
 
-def test_a_stuck_workflow_of_a_year_costs_a_bounded_number_of_records(path: Path) -> None:
+def test_a_workflow_stuck_for_a_year_has_a_bounded_number_of_records(path: Path) -> None:
     pace = RetryPolicy(base_s=0.01, stuck_base_s=15.0)
     script: dict[str, list[BaseException | None]] = {
         "fleet forward after": [Refused("a fault")],
@@ -190,11 +190,11 @@ def test_a_stuck_workflow_of_a_year_costs_a_bounded_number_of_records(path: Path
     }
     world = World(script=script)
     with opened(path, world, pace=pace) as (journal, one):
-        one.accept("1", OWNER, {"thing": "1"})
+        one.accept("1", OWNER, Thing("1"))
         began_s = world.now_s
         while (outcome := one.run("1")).retry_at_s is not None and world.now_s < began_s + YEAR_S / 12:
             world.now_s = outcome.retry_at_s
-        assert len(journal.history("1")) <= MOST
+        assert len(journal.history("1")) <= MAX_RECORDS
         assert one.state("1").stuck_steps[0].stuck_error.endswith("no keys")
         script["fleet backward before"].clear()
         world.now_s += 86400
@@ -202,7 +202,7 @@ def test_a_stuck_workflow_of_a_year_costs_a_bounded_number_of_records(path: Path
     assert world.shelf == set()
 
 
-def test_a_call_whose_effect_is_unknown_is_undone_however_often_it_was_tried_afterwards(path: Path) -> None:
+def test_a_call_of_unknown_effect_is_undone_after_any_number_of_retries(path: Path) -> None:
     script: dict[str, list[BaseException | None]] = {
         "fleet forward after": [Retry("lost")],
         "fleet forward before": [None, *[Retry("throttled", untouched=True)] * 50, Refused("denied", untouched=True)],
@@ -210,7 +210,7 @@ def test_a_call_whose_effect_is_unknown_is_undone_however_often_it_was_tried_aft
     }
     world = World(script=script)
     with opened(path, world, pace=RetryPolicy(base_s=0.001, forward_deadline_s=1e9, max_attempts=1000)) as (_, one):
-        one.accept("1", OWNER, {"thing": "1"})
+        one.accept("1", OWNER, Thing("1"))
         while (outcome := one.run("1")).retry_at_s is not None:
             world.now_s = outcome.retry_at_s
     assert world.shelf == set()

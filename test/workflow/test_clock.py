@@ -1,4 +1,4 @@
-"""Somebody sets the clock while an order is under way: nothing is given up for it, and nothing waits for a year."""
+"""The clock is set while an order runs: nothing is given up because of it, and nothing waits for a year."""
 
 from collections.abc import Callable
 
@@ -6,14 +6,14 @@ import pytest
 
 from annexd.workflow import Engine, Journal, Refused, Retry, RetryPolicy
 from annexd.workflow.attempt_clock import AttemptClock
-from test.workflow.world import FLEET, OWNER, World, engine, steps
+from test.workflow.world import FLEET, OWNER, Thing, World, engine, steps
 
 YEAR_S = 365 * 86400.0
-ORDER = {"thing": "x"}
+ORDER = Thing("x")
 
 
 class Steady:
-    """A clock that nobody sets."""
+    """A clock that cannot be set."""
 
     now_s = 50.0
 
@@ -22,16 +22,16 @@ class Steady:
 
 
 def failed_order(world: World, annexes: Engine) -> None:
-    """Whose fleet is refused, and cannot be undone for now."""
+    """Run an order whose fleet is refused and cannot be undone yet."""
     world.script = {f"{FLEET} forward after": [Refused("over a quota")], f"{FLEET} backward before": [Refused("no")]}
     annexes.accept("1", OWNER, ORDER)
     assert annexes.run("1").retry_at_s is not None
-    assert "1: fleet could not be undone yet and is tried again: no" in annexes.counts().stuck_reason
+    assert "1: fleet could not be undone yet, will retry: no" in annexes.counts().stuck_reason
     assert world.shelf
 
 
 @pytest.mark.parametrize("leap_s", [-YEAR_S, YEAR_S, -10 * YEAR_S])
-def test_what_is_stuck_is_tried_again_soon_after_a_leap(journal: Journal, world: World, leap_s: float) -> None:
+def test_a_stuck_workflow_is_retried_soon_after_a_clock_jump(journal: Journal, world: World, leap_s: float) -> None:
     annexes = engine(journal, world)
     failed_order(world, annexes)
     world.now_s += leap_s
@@ -40,7 +40,7 @@ def test_what_is_stuck_is_tried_again_soon_after_a_leap(journal: Journal, world:
     assert not world.shelf
 
 
-def test_a_leap_forward_in_the_middle_of_an_order_undoes_it_at_worst(journal: Journal, world: World) -> None:
+def test_a_clock_jump_forward_during_an_order_undoes_it_at_worst(journal: Journal, world: World) -> None:
     annexes = Engine(journal, steps(world), now_s=world.clock, wait=leaping(world, YEAR_S), random=lambda: 1.0)
     world.script = {f"{FLEET} forward before": [Retry("throttled", untouched=True)] * 3}
     annexes.accept("1", OWNER, ORDER)
@@ -49,14 +49,14 @@ def test_a_leap_forward_in_the_middle_of_an_order_undoes_it_at_worst(journal: Jo
     assert "gave up" in outcome.error
 
 
-def test_a_leap_back_in_the_middle_of_an_order_changes_nothing(journal: Journal, world: World) -> None:
+def test_a_clock_jump_back_during_an_order_changes_nothing(journal: Journal, world: World) -> None:
     annexes = Engine(journal, steps(world), now_s=world.clock, wait=leaping(world, -YEAR_S), random=lambda: 1.0)
     world.script = {f"{FLEET} forward before": [Retry("throttled", untouched=True)] * 3}
     annexes.accept("1", OWNER, ORDER)
     assert annexes.run("1").result == "Success"
 
 
-def test_a_step_that_never_answers_is_given_up_though_the_clock_goes_back_for_ever(
+def test_a_step_that_never_answers_is_given_up_even_if_the_clock_keeps_going_back(
     journal: Journal, world: World
 ) -> None:
     pace = RetryPolicy(max_attempts=5)
@@ -75,7 +75,7 @@ def leaping(world: World, leap_s: float) -> Callable[[float], bool]:
     return wait
 
 
-def test_how_long_ago_a_call_was_made_is_known_through_any_leap(world: World) -> None:
+def test_the_age_of_a_call_is_known_despite_clock_jumps(world: World) -> None:
     steady = Steady()
     since = AttemptClock(world.clock, steady)
     since.begin("1", FLEET)
@@ -87,7 +87,7 @@ def test_how_long_ago_a_call_was_made_is_known_through_any_leap(world: World) ->
         assert age_s == steady.now_s - 50
 
 
-def test_a_call_of_an_earlier_process_that_lies_in_the_future_counts_from_now_on(world: World) -> None:
+def test_a_call_of_an_earlier_process_in_the_future_counts_as_now(world: World) -> None:
     steady = Steady()
     since = AttemptClock(world.clock, steady)
     assert since.moment_s("1", FLEET, world.now_s + YEAR_S) == world.now_s

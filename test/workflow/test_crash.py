@@ -1,7 +1,7 @@
-"""The process may die at every append, and at every effect; whatever it was, the next one ends well.
+"""The process may die at every append and at every effect, and the next process always completes correctly.
 
-Enumerated, not sampled: for each course of events the number of appends is counted first, and then each of them is
-the last that the process lives to see, both just before and just after it is on the disk.
+Crashes are enumerated, not sampled: for each course of events the appends are counted first, and then the process dies
+at each of them, both just before and just after the record is on disk.
 """
 
 from collections.abc import Callable
@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from annexd.workflow import Journal, Kind, Outcome, Refused, Retry, RetryPolicy
-from test.workflow.world import FLEET, LEASE, OWNER, TARGET, Crash, CrashingJournal, World, engine
+from test.workflow.world import FLEET, LEASE, OWNER, TARGET, Crash, CrashingJournal, Thing, World, engine
 
-ORDER = {"thing": "annex"}
+ORDER = Thing("annex")
 EVERYTHING = {(LEASE, "annex"), (TARGET, "annex"), (FLEET, "annex")}
 COURSES: dict[str, dict[str, list[BaseException | None]]] = {
     "all goes well": {},
@@ -33,7 +33,7 @@ def script(course: str) -> dict[str, list[BaseException | None]]:
 
 
 def live(world: World, open_journal: Callable[[], Journal]) -> Outcome | None:
-    """One life of a daemon; None when it died."""
+    """Run one daemon; return None if it died."""
     journal = open_journal()
     try:
         one = engine(journal, world)
@@ -55,7 +55,7 @@ def settle(world: World, path: Path) -> Outcome:
 
 
 def check(world: World, outcome: Outcome) -> None:
-    """The promise: nothing billed without a lease, all there after a success, nothing left after a failure."""
+    """Check the guarantee: nothing billed without a lease, all there after a success, nothing left after a failure."""
     assert not world.billed_without_lease
     assert world.shelf == (EVERYTHING if outcome.result == "Success" else set())
 
@@ -72,7 +72,7 @@ def appends_of(course: str, path: Path) -> int:
 
 @pytest.mark.parametrize("written", [False, True], ids=["before the record", "after the record"])
 @pytest.mark.parametrize("course", COURSES)
-def test_dying_at_any_append_leaves_nothing_unguarded(course: str, written: bool, tmp_path: Path) -> None:
+def test_a_crash_at_any_append_leaves_nothing_without_a_lease(course: str, written: bool, tmp_path: Path) -> None:
     count = appends_of(course, tmp_path / "whole")
     for at in range(1, count + 1):
         world, path = World(script=script(course)), tmp_path / f"crash-{at}"
@@ -96,7 +96,7 @@ MOMENTS = [
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_dying_in_any_effect_leaves_nothing_unguarded(moment: str, path: Path) -> None:
+def test_a_crash_in_any_effect_leaves_nothing_without_a_lease(moment: str, path: Path) -> None:
     world = World(script=script("a failure after the effect") if "backward" in moment else {})
     world.script.setdefault(moment, []).insert(0, Crash())
     if moment == "fleet forward after":
@@ -117,12 +117,12 @@ def test_a_step_that_kills_the_process_is_given_up_and_undone(path: Path) -> Non
     assert world.shelf == set()
 
 
-def test_an_undo_that_kills_the_process_is_not_tried_at_each_start(path: Path) -> None:
+def test_an_undo_that_kills_the_process_is_not_retried_at_each_start(path: Path) -> None:
     world = World(
         script={"fleet forward after": [Refused("a fault")], "fleet backward before": [Crash() for _ in range(3)]}
     )
     deaths = 0
-    for _ in range(6):  # starts in quick succession, each of which only asks once
+    for _ in range(6):  # starts in quick succession, each with one attempt only
         journal = Journal(path, now_s=world.clock)
         try:
             one = engine(journal, world)
@@ -136,7 +136,7 @@ def test_an_undo_that_kills_the_process_is_not_tried_at_each_start(path: Path) -
     assert world.shelf >= EVERYTHING
 
 
-def test_a_restart_goes_on_where_the_journal_ends(path: Path) -> None:
+def test_a_restart_continues_where_the_journal_ends(path: Path) -> None:
     world = World(script={"fleet forward before": [Crash()]})
     assert live(world, lambda: Journal(path, now_s=world.clock)) is None
     world.calls.clear()

@@ -1,4 +1,4 @@
-"""What the engine promises, on a world that fails as AWS does."""
+"""The engine's guarantees, on a world that fails as AWS does."""
 
 import threading
 import time
@@ -8,10 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from annexd.workflow import Engine, Journal, Kind, NotOwner, Paused, Record, Refused, Retry, RetryPolicy
-from test.workflow.world import FLEET, LEASE, OWNER, START_S, TARGET, World, engine, steps
+from annexd.workflow import (
+    Engine,
+    Journal,
+    Kind,
+    Nothing,
+    NotOwner,
+    Paused,
+    Record,
+    Refused,
+    Results,
+    Retry,
+    RetryPolicy,
+    Workflow,
+)
+from test.workflow.world import FLEET, LEASE, OWNER, START_S, TARGET, Placed, Thing, World, engine, steps
 
-ORDER = {"thing": "annex"}
+ORDER = Thing("annex")
 
 
 def run(journal: Journal, world: World) -> tuple[str, str]:
@@ -21,7 +34,7 @@ def run(journal: Journal, world: World) -> tuple[str, str]:
     return outcome.result, outcome.error
 
 
-def test_all_steps_are_done_in_their_order_and_each_sees_the_results_before_it(journal: Journal, world: World) -> None:
+def test_steps_are_done_in_order_and_each_sees_the_results_of_earlier_ones(journal: Journal, world: World) -> None:
     assert run(journal, world) == ("Success", "")
     assert world.shelf == {(LEASE, "annex"), (TARGET, "annex"), (FLEET, "annex")}
     assert not world.billed_without_lease
@@ -47,19 +60,19 @@ def test_a_refused_step_undoes_those_before_it_and_the_lease_last(journal: Journ
     assert undone == [TARGET, LEASE]
 
 
-def test_denied_and_invalid_are_asked_once(journal: Journal, world: World) -> None:
+def test_a_denied_or_invalid_call_is_not_retried(journal: Journal, world: World) -> None:
     world.script = {"target forward before": [Refused("denied", untouched=True)]}
     run(journal, world)
     assert world.calls["target forward"] == 1
 
 
-def test_what_was_refused_at_once_needs_no_undo(journal: Journal, world: World) -> None:
+def test_a_step_refused_at_once_needs_no_undo(journal: Journal, world: World) -> None:
     world.script = {"lease forward before": [Refused("denied", untouched=True)]}
     assert run(journal, world) == ("Failure", "denied")
     assert world.calls["lease backward"] == 0
 
 
-def test_what_was_refused_after_a_lost_answer_is_undone(journal: Journal, world: World) -> None:
+def test_a_step_refused_after_a_lost_answer_is_undone(journal: Journal, world: World) -> None:
     world.script = {
         "fleet forward after": [Retry("the answer was lost")],
         "fleet forward before": [None, Refused("denied", untouched=True)],
@@ -69,14 +82,14 @@ def test_what_was_refused_after_a_lost_answer_is_undone(journal: Journal, world:
     assert world.shelf == set()
 
 
-def test_a_lost_answer_is_asked_for_again_with_the_same_intent(journal: Journal, world: World) -> None:
+def test_a_lost_answer_is_retried_with_the_same_intent(journal: Journal, world: World) -> None:
     world.script = {"fleet forward after": [Retry("time-out"), Retry("time-out")]}
     assert run(journal, world) == ("Success", "")
     assert world.calls["fleet forward"] == 3
     assert len({record.seq for record in journal.history("1") if record.kind is Kind.INTENT}) == 5
 
 
-def test_asking_again_waits_longer_each_time_and_ends_at_the_deadline(journal: Journal, world: World) -> None:
+def test_retries_wait_longer_each_time_and_end_at_the_deadline(journal: Journal, world: World) -> None:
     world.script = {"fleet forward before": [Retry("throttled") for _ in range(100)]}
     result, error = run(journal, world)
     assert result == "Failure"
@@ -99,7 +112,7 @@ def test_a_clock_that_was_turned_back_does_not_make_retries_endless(journal: Jou
     assert world.calls["fleet forward"] == RetryPolicy().max_attempts
 
 
-def test_undo_is_told_of_a_lost_answer_and_only_then(journal: Journal, world: World) -> None:
+def test_undo_gets_the_time_of_a_lost_answer_and_only_then(journal: Journal, world: World) -> None:
     world.script = {"fleet forward before": [Retry("lost") for _ in range(100)]}
     run(journal, world)
     assert world.seen_asked_at_s[FLEET] > START_S
@@ -112,7 +125,7 @@ def test_calls_that_never_reached_aws_need_no_undo(journal: Journal, world: Worl
     assert world.calls["lease backward"] == 0
 
 
-def test_what_cannot_be_ended_is_stuck_and_keeps_the_lease(journal: Journal, world: World) -> None:
+def test_a_fleet_that_cannot_be_ended_is_stuck_and_keeps_the_lease(journal: Journal, world: World) -> None:
     world.script = {
         "fleet forward after": [Refused("a fault")],
         "fleet backward before": [Refused("denied") for _ in range(3)],
@@ -128,7 +141,7 @@ def test_what_cannot_be_ended_is_stuck_and_keeps_the_lease(journal: Journal, wor
     assert world.calls["lease backward"] == 0
 
 
-def test_stuck_work_is_tried_again_for_ever_with_growing_pauses(journal: Journal, world: World) -> None:
+def test_a_stuck_workflow_is_retried_indefinitely_with_growing_pauses(journal: Journal, world: World) -> None:
     world.script = {
         "fleet forward after": [Refused("a fault")],
         "fleet backward before": [Refused("denied") for _ in range(20)],
@@ -146,7 +159,7 @@ def test_stuck_work_is_tried_again_for_ever_with_growing_pauses(journal: Journal
     assert one.counts().stuck == 0
 
 
-def test_stuck_work_is_not_tried_before_its_time_but_at_once_after_a_restart(journal: Journal, world: World) -> None:
+def test_a_stuck_workflow_is_not_retried_early_but_at_once_after_a_restart(journal: Journal, world: World) -> None:
     world.script = {"fleet forward after": [Refused("a fault")], "fleet backward before": [Refused("denied")]}
     one = engine(journal, world)
     one.accept("1", OWNER, ORDER)
@@ -157,7 +170,7 @@ def test_stuck_work_is_not_tried_before_its_time_but_at_once_after_a_restart(jou
     assert world.shelf == set()
 
 
-def test_undo_waits_for_what_is_still_shutting_down(journal: Journal, world: World) -> None:
+def test_undo_waits_for_instances_that_are_shutting_down(journal: Journal, world: World) -> None:
     world.script = {
         "fleet forward after": [Refused("a fault")],
         "fleet backward after": [Retry("1 instance is shutting down") for _ in range(4)],
@@ -167,7 +180,7 @@ def test_undo_waits_for_what_is_still_shutting_down(journal: Journal, world: Wor
     assert world.shelf == set()
 
 
-def test_a_fault_of_our_own_in_a_step_is_that_orders_failure(journal: Journal, world: World) -> None:
+def test_an_internal_error_in_a_step_fails_that_order_only(journal: Journal, world: World) -> None:
     for moment in ("fleet plan", "fleet forward before", "fleet forward after"):
         world.script = {moment: [ZeroDivisionError("oh")]}
         one = engine(journal, world)
@@ -177,7 +190,7 @@ def test_a_fault_of_our_own_in_a_step_is_that_orders_failure(journal: Journal, w
         assert world.shelf == set()
 
 
-def test_a_fault_of_our_own_in_an_undo_is_stuck(journal: Journal, world: World) -> None:
+def test_an_internal_error_in_an_undo_is_stuck(journal: Journal, world: World) -> None:
     world.script = {"fleet forward after": [Refused("a fault")], "fleet backward before": [ZeroDivisionError("oh")]}
     one = engine(journal, world)
     one.accept("1", OWNER, ORDER)
@@ -187,10 +200,10 @@ def test_a_fault_of_our_own_in_an_undo_is_stuck(journal: Journal, world: World) 
 def test_the_same_id_of_the_same_user_gets_the_stored_answer(journal: Journal, world: World) -> None:
     first = run(journal, world)
     again = engine(journal, world)
-    again.accept("1", OWNER, {"thing": "something else"})
+    again.accept("1", OWNER, Thing("something else"))
     assert (again.run("1").result, again.run("1").error) == first
     assert world.calls["fleet forward"] == 1
-    assert again.run("1").results == {step: {"shelf": step} for step in (LEASE, TARGET, FLEET)}
+    assert again.run("1").results == Results({step: Placed(step) for step in (LEASE, TARGET, FLEET)})
 
 
 def test_the_same_id_of_another_user_is_refused(journal: Journal, world: World) -> None:
@@ -202,7 +215,7 @@ def test_the_same_id_of_another_user_is_refused(journal: Journal, world: World) 
         one.find("1", "mallory@example.org")
 
 
-def test_a_paused_engine_begins_nothing_and_the_next_one_goes_on(journal: Journal, world: World) -> None:
+def test_a_paused_engine_starts_nothing_and_the_next_one_continues(journal: Journal, world: World) -> None:
     one = engine(journal, world)
     one.accept("1", OWNER, ORDER)
     one.pause()
@@ -252,17 +265,20 @@ def test_orders_do_not_wait_for_each_other(journal: Journal) -> None:
 
     class Meet:
         name = "meet"
+        intent_type = Nothing
+        shows_late = False
+        result_type = Nothing
 
-        def plan(self, order: dict[str, object], results: object) -> dict[str, object]:  # noqa: ARG002
-            return {}
+        def plan(self, _order: Thing, _results: Results) -> Nothing:
+            return Nothing()
 
-        def forward(self, order: dict[str, object], intent: dict[str, object]) -> dict[str, object]:  # noqa: ARG002
+        def forward(self, _order: Thing, _intent: Nothing) -> Nothing:
             meeting.wait()
-            return {}
+            return Nothing()
 
-        def backward(self, order: object, intent: object, asked_at_s: float) -> None: ...
+        def backward(self, _order: Thing, _intent: Nothing, _asked_at_s: float) -> None: ...
 
-    one = Engine(journal, [Meet()])
+    one = Engine(journal, Workflow(Thing, (Meet(),)))
     results: list[str] = []
 
     def order(number: int) -> None:
@@ -277,11 +293,11 @@ def test_orders_do_not_wait_for_each_other(journal: Journal) -> None:
     assert results == ["Success"] * 8
 
 
-def test_counts_come_from_the_journal_and_outlive_the_process(journal: Journal, world: World) -> None:
+def test_counts_come_from_the_journal_and_survive_a_restart(journal: Journal, world: World) -> None:
     one = engine(journal, world)
     for number in range(3):
         world.script = {"fleet forward before": [Refused("no", untouched=True)] if number == 0 else []}
-        one.accept(str(number), OWNER, {"thing": str(number)})
+        one.accept(str(number), OWNER, Thing(str(number)))
         one.run(str(number))
     one.accept("waiting", OWNER, ORDER)
     for each in (one, one, engine(journal, world)):
@@ -289,9 +305,10 @@ def test_counts_come_from_the_journal_and_outlive_the_process(journal: Journal, 
         assert (counts.requests, counts.successes, counts.failures, counts.unfinished) == (4, 2, 1, 1)
 
 
-def test_a_record_that_cannot_be_followed_stops_no_other_order(journal: Journal, world: World) -> None:
+def test_an_unusable_record_stops_no_other_order(journal: Journal, world: World) -> None:
     journal.append("poison", "", Kind.ACCEPTED, {"owner": 5, "order": []})
-    journal.append("stranger", "", Kind.ACCEPTED, {"owner": OWNER, "order": ORDER})
+    order = {"thing": "annex", "padding": ""}
+    journal.append("stranger", "", Kind.ACCEPTED, {"owner": OWNER, "workflow": "", "order": order})
     journal.append("stranger", "a_step_of_the_future", Kind.INTENT, {})
     journal.append("orphan", LEASE, Kind.INTENT, {})
     one = engine(journal, world)
@@ -299,12 +316,12 @@ def test_a_record_that_cannot_be_followed_stops_no_other_order(journal: Journal,
     for command_id in one.unfinished():
         outcome = one.run(command_id)
         assert (outcome.result == "Success") == (command_id == "1")
-        assert ("cannot be followed" in outcome.error) == (command_id != "1")
+        assert ("records of this request are unusable" in outcome.error) == (command_id != "1")
     assert one.counts().stuck == 3
 
 
 class LateJournal(Journal):
-    """Something else happens between what is read of a workflow and what is written because of it."""
+    """A journal in which something happens between the read of a workflow and the write that depends on it."""
 
     meanwhile: Callable[[], object] | None = None
 
@@ -326,8 +343,8 @@ def test_a_stop_that_comes_as_the_workflow_succeeds_changes_nothing(path: Path, 
         assert (one.unfinished(), one.counts().requests) == ((), 1)
 
 
-def test_a_stop_of_a_workflow_that_nobody_knows_begins_none(journal: Journal, world: World) -> None:
+def test_stopping_an_unknown_workflow_starts_none(journal: Journal, world: World) -> None:
     one = engine(journal, world)
     one.stop("lost with its archive", "it was cancelled")
-    one.change("lost with its archive", {"keys": "other"})
+    one.change("lost with its archive", Thing("other"))
     assert (one.unfinished(), journal.last_seq()) == ((), 0)

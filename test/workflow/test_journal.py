@@ -1,4 +1,4 @@
-"""The journal on a real disk: durable, alone, private, and whole or a prefix of itself."""
+"""The journal on a real disk: durable, exclusive, private, and complete or a prefix of itself."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ def read(path: Path) -> list[dict[str, object]]:
         journal.close()
 
 
-def test_records_come_back_as_they_were_written(journal: Journal) -> None:
+def test_records_are_read_as_they_were_written(journal: Journal) -> None:
     body = {"text": 'é"\\\n\ud800', "list": [1, 2.5, None, True], "nested": {"a": {}}}
     journal.append("1", "step", Kind.INTENT, body)
     journal.append("2", "", Kind.ACCEPTED, {})
@@ -82,7 +82,7 @@ def _copy(home: Path, to: Path) -> Path:
     return to / "journal"
 
 
-def test_a_bit_that_flips_in_the_log_loses_no_confirmed_record_in_silence(tmp_path: Path) -> None:
+def test_a_flipped_bit_in_the_log_loses_no_confirmed_record_silently(tmp_path: Path) -> None:
     home = tmp_path / "whole"
     home.mkdir()
     write(home / "journal", BODIES)
@@ -96,8 +96,8 @@ def test_a_bit_that_flips_in_the_log_loses_no_confirmed_record_in_silence(tmp_pa
             bodies = read(copy)
         except JournalError as error:
             refused += 1
-            assert "records behind the damage would be lost" in str(error)  # noqa: PT017  it need not be raised
-            assert copy.with_name("journal-wal").stat().st_size == len(log), "it is left for whoever restores it"
+            assert "records after the damage would be lost" in str(error)  # noqa: PT017  it need not be raised
+            assert copy.with_name("journal-wal").stat().st_size == len(log), "it is left for recovery"
         else:
             assert bodies == BODIES[: len(bodies)], f"flipped at {at}"
             assert len(bodies) >= len(BODIES) - 1, f"flipped at {at}"  # the newest could be a torn write as well
@@ -110,10 +110,12 @@ def _damage(path: Path, text: bytes, by: bytes) -> None:
     path.write_bytes(content.replace(text, by))
 
 
-def test_a_bit_that_flips_in_a_record_is_part_of_its_history_and_hides_no_other(path: Path) -> None:
+def test_a_flipped_bit_in_a_record_is_reported_in_its_history_and_hides_no_other(path: Path) -> None:
     journal = Journal(path)
     for command_id in ("1", "2"):
-        journal.append(command_id, "", Kind.ACCEPTED, {"owner": "a", "order": {"capacity": f"{command_id}00"}})
+        journal.append(
+            command_id, "", Kind.ACCEPTED, {"owner": "a", "workflow": "", "order": {"capacity": f"{command_id}00"}}
+        )
     journal.close()
     _damage(path, b'"capacity": "100"', b'"capacity": "900"')
     journal = Journal(path)
@@ -122,18 +124,18 @@ def test_a_bit_that_flips_in_a_record_is_part_of_its_history_and_hides_no_other(
     journal.close()
 
 
-def test_a_file_whose_structure_is_broken_is_refused_with_the_next_step(path: Path) -> None:
+def test_a_file_with_a_broken_structure_is_refused_with_the_next_step(path: Path) -> None:
     journal = Journal(path)
     journal.append("the-command", "a-step", Kind.INTENT, {})
     journal.close()
     content = path.read_bytes()
     at = content.index(b"the-commandintent")  # in an index: by it alone the record would not be found any more
     path.write_bytes(content[:at] + b"x" + content[at + 1 :])
-    with pytest.raises(JournalError, match=r"damaged .*restore it from a copy, or move .*\* away"):
+    with pytest.raises(JournalError, match=r"damaged .*restore it from a backup, or move .*\* away"):
         Journal(path)
 
 
-def test_another_process_on_the_same_file_is_told_so(path: Path) -> None:
+def test_a_second_process_on_the_same_file_is_refused(path: Path) -> None:
     journal = Journal(path)
     program = "import pathlib, sys, annexd.workflow as w; w.Journal(pathlib.Path(sys.argv[1]))"
     second = subprocess.run(
@@ -143,7 +145,7 @@ def test_another_process_on_the_same_file_is_told_so(path: Path) -> None:
         check=False,
         timeout=30,
     )
-    assert "another process holds it; end the other annexd" in second.stderr
+    assert "another process has it open; stop the other annexd" in second.stderr
     journal.append("1", "", Kind.ACCEPTED, {})
     journal.close()
     Journal(path).close()
@@ -202,14 +204,14 @@ def test_a_link_is_not_followed(path: Path) -> None:
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(JournalError, match=f"check that the folder {tmp_path / 'none'} exists"):
+    with pytest.raises(JournalError, match=f"check that the directory {tmp_path / 'none'} exists"):
         Journal(tmp_path / "none" / "journal")
 
 
 def test_a_full_disk_is_an_error_of_the_one_append(journal: Journal) -> None:
     journal.append("1", "", Kind.ACCEPTED, {})
     journal._database.execute("PRAGMA max_page_count=20")
-    with pytest.raises(JournalError, match="the disk is full; make room"):
+    with pytest.raises(JournalError, match="the disk is full; free some space"):
         journal.append("1", "step", Kind.INTENT, {"large": "x" * 200_000})
     journal._database.execute("PRAGMA max_page_count=100000")
     journal.append("1", "step", Kind.INTENT, {})
@@ -228,17 +230,17 @@ def test_a_full_disk_is_an_error_of_the_one_append(journal: Journal) -> None:
         ("1", b"\xff", "intent", "{}", "noon"),
     ],
 )
-def test_a_record_that_cannot_be_read_is_part_of_the_history_and_hides_no_other(
+def test_an_unreadable_record_is_reported_in_the_history_and_hides_no_other(
     journal: Journal, row: tuple[Any, ...]
 ) -> None:
-    journal.append("1", "", Kind.ACCEPTED, {"owner": "a", "order": {}})
+    journal.append("1", "", Kind.ACCEPTED, {"owner": "a", "workflow": "", "order": {}})
     journal._database.execute("INSERT INTO record (command_id, step, kind, body, at) VALUES (?,?,?,?,?)", row)
-    journal.append("2", "", Kind.ACCEPTED, {"owner": "a", "order": {}})
+    journal.append("2", "", Kind.ACCEPTED, {"owner": "a", "workflow": "", "order": {}})
     assert fold("1", journal.history("1")).damage
     assert not fold("2", journal.history("2")).damage
 
 
-def test_a_command_id_that_is_no_text_stops_nobody(journal: Journal) -> None:
+def test_a_command_id_that_is_not_text_stops_no_other(journal: Journal) -> None:
     columns = "command_id, step, kind, body, at"
     journal._database.execute(
         f"INSERT INTO record ({columns}) VALUES (CAST(x'ff00' AS TEXT), '', 'accepted', '{{}}', 1)"  # noqa: S608

@@ -1,20 +1,20 @@
-"""Workflows of other steps in the same journal, and those that give nothing up."""
+"""Several workflows in one journal, and patient workflows."""
 
 from pathlib import Path
 
 import pytest
 
 from annexd.workflow import Engine, Journal, Refused, Retry, RetryPolicy, Workflow
-from test.workflow.world import FLEET, OWNER, Put, World, engine, steps
+from test.workflow.world import FLEET, OWNER, Placed, Put, Thing, ThingToEnd, World, engine, steps
 
 END = "end"
-ORDER = {"thing": "annex", "workflow": END}
+ORDER = ThingToEnd("annex")
 OUTAGE = [Retry("no answer")] * 1000
 
 
 def ending(journal: Journal, world: World, pace: RetryPolicy | None = None) -> Engine:
     """With a second workflow of one step, which gives nothing up."""
-    others = {END: Workflow((Put(world, END),), patient=True)}
+    others = {END: Workflow(ThingToEnd, (Put(world, END),), patient=True)}
     return Engine(
         journal, steps(world), others=others, pace=pace, now_s=world.clock, wait=world.wait, random=lambda: 1.0
     )
@@ -28,17 +28,17 @@ def one(journal: Journal, world: World) -> Engine:
 
 
 def test_an_order_is_carried_out_by_the_steps_of_the_workflow_that_it_names(world: World, one: Engine) -> None:
-    one.accept("2", OWNER, {"thing": "other"})
+    one.accept("2", OWNER, Thing("other"))
     assert [one.run(each).result for each in ("1", "2")] == ["Success", "Success"]
     assert {(step, thing) for step, thing in world.shelf if thing == "annex"} == {(END, "annex")}
     assert (FLEET, "other") in world.shelf
 
 
-def test_what_cannot_be_done_now_is_stuck_not_undone_and_tried_again(world: World, one: Engine) -> None:
+def test_a_patient_step_that_fails_is_stuck_and_retried_instead_of_undone(world: World, one: Engine) -> None:
     world.script = {"end forward before": list(OUTAGE)}
     outcome = one.run("1")
     assert outcome.retry_at_s is not None
-    assert "end could not be done yet and is tried again: no answer" in outcome.error
+    assert "end could not be done yet, will retry: no answer" in outcome.error
     assert (one.counts().stuck, one.counts().unfinished, world.calls["end backward"]) == (1, 1, 0)
     waited_s, calls = world.now_s, world.calls["end forward"]
     assert one.run("1").retry_at_s == outcome.retry_at_s, "not before its time"
@@ -48,7 +48,7 @@ def test_what_cannot_be_done_now_is_stuck_not_undone_and_tried_again(world: Worl
     assert one.counts().stuck == 0
 
 
-def test_the_pauses_between_tries_grow_and_it_never_ends(world: World, one: Engine) -> None:
+def test_the_pauses_between_retries_grow_and_retries_never_end(world: World, one: Engine) -> None:
     world.script = {"end forward before": list(OUTAGE)}
     pauses_s = []
     for _ in range(12):
@@ -60,7 +60,7 @@ def test_the_pauses_between_tries_grow_and_it_never_ends(world: World, one: Engi
     assert pauses_s[-1] == RetryPolicy().stuck_cap_s
 
 
-def test_a_final_no_ends_it_also_after_a_long_wait(world: World, one: Engine) -> None:
+def test_a_final_refusal_ends_it_even_after_a_long_wait(world: World, one: Engine) -> None:
     world.script = {"end forward before": list(OUTAGE)}
     world.now_s = one.run("1").retry_at_s or 0.0
     world.script = {"end forward before": [Refused("denied")]}
@@ -68,7 +68,7 @@ def test_a_final_no_ends_it_also_after_a_long_wait(world: World, one: Engine) ->
     assert (outcome.result, outcome.error, outcome.retry_at_s) == ("Failure", "denied", None)
 
 
-def test_the_next_annexd_tries_at_once(path: Path, journal: Journal, world: World, one: Engine) -> None:
+def test_the_next_annexd_retries_at_once(path: Path, journal: Journal, world: World, one: Engine) -> None:
     world.script = {"end forward before": list(OUTAGE)}
     one.run("1")
     journal.close()
@@ -78,20 +78,20 @@ def test_the_next_annexd_tries_at_once(path: Path, journal: Journal, world: Worl
     again.close()
 
 
-def test_an_annexd_that_has_no_such_workflow_leaves_it_alone(journal: Journal, world: World, one: Engine) -> None:
+def test_an_annexd_without_that_workflow_leaves_it_alone(journal: Journal, world: World, one: Engine) -> None:
     old = engine(journal, world)
     assert "this version of annexd has no workflow end" in old.run("1").error
     assert world.shelf == set()
-    assert one.run("1").result == "Success", "and another one goes on with it"
+    assert one.run("1").result == "Success", "and another one continues it"
 
 
-def test_what_was_accepted_and_what_became_of_a_step_are_read_from_where_one_was(world: World, one: Engine) -> None:
+def test_accepted_orders_and_results_can_be_read_incrementally(world: World, one: Engine) -> None:
     seq, states = one.accepted()
     assert [(state.command_id, state.owner, state.workflow) for state in states] == [("1", OWNER, END)]
     assert one.accepted(seq) == (seq, [])
-    assert one.results(END) == (0, {})
+    assert one.results(Placed) == (0, {})
     one.run("1")
-    seq, found = one.results(END)
-    assert found == {"1": {"shelf": END}}
-    assert one.results(END, seq) == (seq, {})
+    seq, found = one.results(Placed)
+    assert found == {"1": Placed(END)}
+    assert one.results(Placed, seq) == (seq, {})
     assert (END, "annex") in world.shelf

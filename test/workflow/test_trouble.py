@@ -1,4 +1,4 @@
-"""A disk that fails under a running annexd: nothing is forgotten, the reason is said, and it goes on by itself."""
+"""A disk fails while annexd runs: nothing is lost, the reason is reported, and annexd continues by itself."""
 
 import os
 import subprocess
@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from annexd.workflow import Engine, Journal, JournalError, Kind
-from annexd.workflow.journal_health import SLOW_S, Trouble
+from annexd.workflow.journal_health import SLOW_S, JournalHealth
 from test.workflow import disk
-from test.workflow.world import OWNER, World, engine, steps
+from test.workflow.world import OWNER, Thing, World, engine, steps
 
-ORDER = {"thing": "x", "padding": "p" * 20_000}  # larger than what SQLite has set aside in its files
+ORDER = Thing("x", "p" * 20_000)  # larger than what SQLite has set aside in its files
 SYNC_FAILS = """
 import json, sys
 from pathlib import Path
@@ -32,13 +32,13 @@ def log_of(path: Path) -> Path:
     return path.with_name(f"{path.name}-wal")
 
 
-def test_a_full_disk_refuses_an_order_with_the_reason_and_takes_it_when_there_is_room(
+def test_on_a_full_disk_an_order_is_refused_with_the_reason_and_accepted_once_space_is_free(
     journal: Journal, world: World
 ) -> None:
     annexes = engine(journal, world)
-    annexes.accept("1", OWNER, {"thing": "x"})
+    annexes.accept("1", OWNER, Thing("x"))
     with disk.full(log_of(journal.path)):
-        with pytest.raises(JournalError, match=r"cannot be written: its disk fails .*annexd tries it again"):
+        with pytest.raises(JournalError, match=r"cannot be written: its disk fails .*annexd will retry"):
             annexes.accept("2", OWNER, ORDER)
         assert "its disk fails" in journal.trouble()
         assert annexes.unfinished() == ("1",), "what is there can be read"
@@ -51,13 +51,13 @@ def test_a_full_disk_refuses_an_order_with_the_reason_and_takes_it_when_there_is
 
 
 @pytest.mark.parametrize("records", range(12))
-def test_a_disk_that_is_full_at_any_record_stops_the_order_there_and_it_ends_well_when_there_is_room(
+def test_a_disk_full_at_any_record_stops_the_order_and_it_completes_once_space_is_free(
     path: Path, world: World, records: int
 ) -> None:
     journal = FillingJournal(path, records, now_s=world.clock)
     annexes = Engine(journal, steps(world), now_s=world.clock, wait=world.wait)
     try:
-        annexes.accept("1", OWNER, {"thing": "x"})
+        annexes.accept("1", OWNER, Thing("x"))
         annexes.run("1")
     except JournalError:
         assert not world.billed_without_lease
@@ -71,7 +71,7 @@ def test_a_disk_that_is_full_at_any_record_stops_the_order_there_and_it_ends_wel
 
 
 class FillingJournal(Journal):
-    """Its disk is full after so many records, until there is room again."""
+    """A journal whose disk is full after this many records, until space is freed."""
 
     def __init__(self, path: Path, records: int, **more: object) -> None:
         super().__init__(path, **more)  # type: ignore[arg-type]
@@ -83,13 +83,13 @@ class FillingJournal(Journal):
             super().append(command_id, step, kind, body)
             return
         with disk.full(log_of(self.path)):
-            super().append(command_id, step, kind, {**body, "padding": ORDER["padding"]})
+            super().append(command_id, step, kind, {**body, "padding": ORDER.padding})
 
     def make_room(self) -> None:
         self._left = float("inf")
 
 
-def test_a_disk_that_does_not_confirm_a_record_leaves_it_unknown(path: Path) -> None:
+def test_a_record_that_the_disk_does_not_confirm_is_unknown(path: Path) -> None:
     top = Path(__file__).resolve().parents[2]
     child = subprocess.run(
         [sys.executable, "-c", SYNC_FAILS, str(path)], cwd=top, env={**os.environ, "PYTHONPATH": str(top)},
@@ -102,33 +102,31 @@ def test_a_disk_that_does_not_confirm_a_record_leaves_it_unknown(path: Path) -> 
     journal.close()
 
 
-def test_no_order_is_taken_into_a_file_that_was_removed_but_what_was_taken_goes_on(
-    journal: Journal, world: World
-) -> None:
+def test_a_removed_journal_accepts_no_order_but_accepted_ones_continue(journal: Journal, world: World) -> None:
     annexes = engine(journal, world)
-    annexes.accept("1", OWNER, {"thing": "x"})
+    annexes.accept("1", OWNER, Thing("x"))
     aside = journal.path.rename(journal.path.with_name("aside"))
-    with pytest.raises(JournalError, match=r"is not there any more: the file was moved.*; move it back, or restart"):
-        annexes.accept("2", OWNER, {"thing": "y"})
-    assert "not there any more" in journal.trouble()
+    with pytest.raises(JournalError, match=r"is missing: the file was moved.*; move it back, or restart"):
+        annexes.accept("2", OWNER, Thing("y"))
+    assert "is missing" in journal.trouble()
     assert annexes.run("1").result == "Success"
     aside.rename(journal.path)
     journal.probe()
     assert journal.trouble() == ""
 
 
-def test_a_file_that_cannot_be_written_is_named_at_the_start(path: Path) -> None:
+def test_an_unwritable_journal_is_named_at_the_start(path: Path) -> None:
     path.mkdir()
     with pytest.raises(JournalError, match=f"the journal {path} cannot be opened"):
         Journal(path)
 
 
-def test_a_write_that_hangs_is_told_while_it_hangs() -> None:
+def test_a_hanging_write_is_reported_while_it_hangs() -> None:
     now_s = 0.0
-    trouble = Trouble(lambda: now_s)
+    trouble = JournalHealth(lambda: now_s)
     with trouble.writing():
         now_s = SLOW_S
         assert trouble.text() == ""
         now_s = SLOW_S + 1
-        assert "hangs since 11 s" in trouble.text()
+        assert "has been hanging for 11 s" in trouble.text()
     assert trouble.text() == ""

@@ -1,28 +1,54 @@
 """A small world for the engine: shelves that steps put things on, and time that passes only by waiting.
 
-The shelves outlive an engine as AWS outlives annexd.  What goes wrong is scripted by step, direction and moment:
-an error before the effect is a call that never arrived, after it an answer that was lost.
+The shelves outlive an engine as AWS outlives annexd.  Failures are scripted by step, direction and moment: an error
+before the effect is a call that never arrived, an error after it is a lost answer.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from annexd.workflow import Engine, Journal, Json, Kind, RetryPolicy, Step
+from annexd.workflow import Engine, Journal, Json, Kind, Results, RetryPolicy, Workflow
 
 LEASE, TARGET, FLEET = "lease", "target", "fleet"
 START_S = 1_800_000_000.0
 OWNER = "alice@example.org"
 
 
+@dataclass(frozen=True)
+class Thing:
+    """What is ordered."""
+
+    thing: str
+    padding: str = ""
+
+
+@dataclass(frozen=True)
+class ThingToEnd(Thing):
+    """What another workflow is ordered to do."""
+
+
+@dataclass(frozen=True)
+class PutIntent:
+    thing: str
+    after: tuple[str, ...]
+    padding: str = ""
+
+
+@dataclass(frozen=True)
+class Placed:
+    shelf: str
+    padding: str = ""
+
+
 class Crash(BaseException):
-    """The process is gone: nothing of it runs any more, not even `except Exception`."""
+    """The process died: not even `except Exception` runs any more."""
 
 
 @dataclass
 class World:
-    """What is there, what was called, and what is to go wrong next."""
+    """The things on the shelves, the calls made, and the scripted failures."""
 
     now_s: float = START_S
     shelf: set[tuple[str, str]] = field(default_factory=set)
@@ -31,16 +57,18 @@ class World:
     billed_without_lease: bool = False
     time_stands_still: bool = False
     seen_asked_at_s: dict[str, float] = field(default_factory=dict)
+    meanwhile: Callable[[], None] = lambda: None  # happens in each pause
 
     def wait(self, seconds: float) -> bool:
         self.now_s += 0.0 if self.time_stands_still else seconds
+        self.meanwhile()
         return False
 
     def clock(self) -> float:
         return self.now_s
 
     def meet(self, moment: str) -> None:
-        """Raise what the script has for this moment: `<step> <direction> before|after`."""
+        """Raise the scripted failure of this moment: `<step> <direction> before|after`."""
         script = self.script.get(moment)
         error = script.pop(0) if script else None
         if error is not None:
@@ -62,34 +90,37 @@ class Put:
 
     world: World
     name: str
+    shows_late: bool = False
+    intent_type: type[PutIntent] = PutIntent
+    result_type: type[Placed] = Placed
 
-    def plan(self, order: Json, results: Mapping[str, Json]) -> Json:
+    def plan(self, order: Thing, results: Results) -> PutIntent:
         self.world.meet(f"{self.name} plan")
-        return {"thing": order["thing"], "after": sorted(results)}
+        return PutIntent(order.thing, tuple(sorted(results.by_step)))
 
-    def forward(self, order: Json, intent: Json) -> Json:
-        assert order["thing"] == intent["thing"]
+    def forward(self, order: Thing, intent: PutIntent) -> Placed:
+        assert order.thing == intent.thing
         self.world.calls[f"{self.name} forward"] += 1
         self.world.meet(f"{self.name} forward before")
-        self.world.put(self.name, intent["thing"])
+        self.world.put(self.name, intent.thing)
         self.world.meet(f"{self.name} forward after")
-        return {"shelf": self.name}
+        return Placed(self.name)
 
-    def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
-        assert order["thing"] == intent["thing"]
+    def backward(self, order: Thing, intent: PutIntent, asked_at_s: float) -> None:
+        assert order.thing == intent.thing
         self.world.calls[f"{self.name} backward"] += 1
         self.world.seen_asked_at_s[self.name] = asked_at_s
         self.world.meet(f"{self.name} backward before")
-        self.world.take(self.name, intent["thing"])
+        self.world.take(self.name, intent.thing)
         self.world.meet(f"{self.name} backward after")
 
 
-def steps(world: World) -> tuple[Step, ...]:
-    return tuple(Put(world, name) for name in (LEASE, TARGET, FLEET))
+def steps(world: World) -> Workflow[Thing]:
+    return Workflow(Thing, tuple(Put(world, name) for name in (LEASE, TARGET, FLEET)))
 
 
 def engine(journal: Journal, world: World, pace: RetryPolicy | None = None) -> Engine:
-    """An engine as a newly started daemon makes it; its dice always show the longest pause."""
+    """Return an engine as a newly started daemon makes it, whose random pauses are always the longest."""
     return Engine(journal, steps(world), pace=pace, now_s=world.clock, wait=world.wait, random=lambda: 1.0)
 
 

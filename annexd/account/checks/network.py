@@ -1,10 +1,38 @@
-"""The security group: no way in, and a way out."""
+"""Where the machines are: a network that is there; and the security group: no way in, and a way out."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from annexd.account.checks.finding import Finding
 from annexd.account.checks.view import ANEW, View
+from annexd.account.network import Network, Networks, network_in
+
+
+def network(view: View) -> Iterator[Finding]:
+    """Looked at before the stack: without a network there can be none."""
+    networks = Networks(view.client("ec2"), view.region)
+    chosen = network_in(view.visible.parameters if view.visible else {})
+    if chosen.vpc_id:
+        yield from _own(view, networks, chosen)
+    elif networks.has_default():
+        yield view.ok("network", "the default VPC and its default subnets are there")
+    else:
+        choices = "; ".join(networks.choices()) or f"none: aws ec2 create-default-vpc --region {view.region}"
+        what = "there is no default VPC with default subnets, so that orders without a SubnetId start nothing"
+        yield view.fault("network", what, f"condor_annex -setup -vpc VPC moves annexes into one of {choices}")
+
+
+def _own(view: View, networks: Networks, chosen: Network) -> Iterator[Finding]:
+    found = {each.subnet_id: each for each in networks.subnets(chosen.subnet_ids)}
+    missing = [each for each in chosen.subnet_ids if each not in found]
+    full = [each for each, subnet in found.items() if not subnet.free_addresses]
+    repair = f"condor_annex -setup -vpc {chosen.vpc_id} chooses again, -subnet SUBNET names others"
+    if missing:
+        yield view.fault("network", f"{', '.join(missing)} of {chosen.vpc_id} is gone", repair)
+    elif full:
+        yield view.fault("network", f"{', '.join(full)} of {chosen.vpc_id} has no free address", repair)
+    else:
+        yield view.ok("network", f"{chosen.words()} are there")
 
 
 def security_group(view: View) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 
 from annexd.account.checks.finding import FAULT, OK, UNKNOWN, Finding
 from annexd.account.enforcer import Enforcer
+from annexd.account.errors import AccountError
 from annexd.account.session import Session, translate_aws_errors
 from annexd.account.stack import Seen, Stack
 from annexd.account.template import FUNCTION, MAX_LEASE, Deployed, max_lease_limits
@@ -42,6 +43,10 @@ class View:
             told: Mapping[str, str] = self.client("sts").get_caller_identity()
         return told
 
+    @property
+    def partition(self) -> str:
+        return self.identity["Arn"].split(":")[1]
+
     @cached_property
     def enforcer(self) -> Enforcer:
         return Enforcer(self.session, self.region, lambda _: None)
@@ -60,11 +65,26 @@ class View:
         return self.stack.look()
 
     @cached_property
+    def visible(self) -> Seen | None:
+        """The same for a check that does without: None also where these credentials may not look."""
+        try:
+            return self.seen
+        except AccountError:
+            return None
+
+    @cached_property
+    def may_see_stack(self) -> bool:
+        """Tell whether these are the credentials of somebody who sets up: an order needs no look at stacks."""
+        try:
+            return self.seen is None or bool(self.seen)
+        except AccountError as error:
+            return not (isinstance(error.__cause__, AWS_ERRORS) and errors.is_denied(error.__cause__))
+
+    @cached_property
     def deployed(self) -> Deployed:
         """The template's resources, as they are called here."""
-        _, partition, *_ = self.identity["Arn"].split(":")
         parameters = {MAX_LEASE: str(self.max_lease_s)}
-        return Deployed(partition, self.identity["Account"], self.region, self.stack.physical_ids(), parameters)
+        return Deployed(self.partition, self.identity["Account"], self.region, self.stack.physical_ids(), parameters)
 
     @property
     def max_lease_s(self) -> int:

@@ -10,8 +10,9 @@ administrator's endpoints.
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from annexd.annex.key_source import KeySource, NoKeys, NoProfiles, Profile, ProfileKeys
+from annexd.annex.request.account_target import AccountTarget, Requester
 from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.key_source import KeySource, NoKeys, NoProfiles, Profile, ProfileKeys
 from annexd.annex.request.lending import URLS, faults_of_endpoints, own_endpoints
 from annexd.annex.translate_aws_errors import translate_aws_errors
 from annexd.aws import (
@@ -28,20 +29,20 @@ from annexd.aws import (
 )
 from annexd.aws.credentials import TEMPORARY
 from annexd.aws.errors import SHAPE_ERRORS
-from annexd.workflow import Json, Refused, Retry
+from annexd.workflow import Refused, Retry
 
 LONGEST: Final = 500  # of words that are not ours
 INVALID_REQUEST: Final = "InvalidRequest"  # HTCondor's word (command_strings.h): the requester can correct it
 
 
 class Access(Protocol):
-    """Clients for an order, with keys of its account.  Raises Retry, or Refused in words for the requester."""
+    """Clients with keys of the target's account.  Raises Retry, or Refused in words for the requester."""
 
-    def __call__(self, order: Json) -> Clients: ...
+    def __call__(self, target: AccountTarget, /) -> Clients: ...
 
 
 class KeyFiles:
-    """Clients with the keys in the files, or of the profile, that an order names; without, with boto3's own chain.
+    """Clients with the keys in the files, or of the profile, that a target names; without, with boto3's own chain.
 
     `read_as(owner, path)` gives a file's content with the owner's rights, or raises OSError with words.
     """
@@ -58,22 +59,17 @@ class KeyFiles:
         self._profiles = profiles or NoProfiles()
         self._cache = cache or ClientCache()
         self._cache.on_expired = self._profiles.forget
-        self.defaults = defaults or Defaults()
+        self.reconfigure(defaults or Defaults())
 
-    @property
-    def defaults(self) -> Defaults:
-        return self._defaults
-
-    @defaults.setter
-    def defaults(self, defaults: Defaults) -> None:
+    def reconfigure(self, defaults: Defaults) -> None:
         self._defaults = defaults
         own = own_endpoints(defaults)
         self._cache.traffic.trusted_urls = frozenset(getattr(own, name) for name in URLS)
 
-    def __call__(self, order: Json) -> Clients:
-        endpoints = _endpoints(order)
-        clients = self._clients(self._credentials(order, endpoints), endpoints)
-        self._check_account(order, clients)
+    def __call__(self, target: AccountTarget) -> Clients:
+        credentials = self._credentials(target.requester, target.endpoints)
+        clients = self._clients(credentials, target.endpoints)
+        self._check_account(target, clients)
         return clients
 
     @property
@@ -86,12 +82,12 @@ class KeyFiles:
         """How many accounts' calls are slowed down, since AWS throttled one."""
         return self._cache.traffic.limiters.limiting()
 
-    def _credentials(self, order: Json, endpoints: Endpoints) -> Credentials | None:
-        source = KeySource.of(order)
+    def _credentials(self, requester: Requester, endpoints: Endpoints) -> Credentials | None:
+        source = requester.keys
         if not source.is_given:
             self._check_lending(endpoints)
             return None
-        credentials = self._given(self._reader(order), source, endpoints)
+        credentials = self._given(self._reader(requester), source, endpoints)
         if faults := faults_of(credentials):
             raise _unusable(f"{source} cannot be used: {'; '.join(faults)}{_token_hint(source, credentials)}")
         return credentials
@@ -116,13 +112,10 @@ class KeyFiles:
                 raise Retry(words, untouched=True) from error
             raise _unusable(words) from error
 
-    def _reader(self, order: Json) -> str:
-        """Return as whom the files are read: the account that the owner was when it was ordered, by today's name.
-
-        The account is kept by its owner, so that an owner who takes another's place is never taken for him.
-        """
-        account, uid_domain = order.get("accounts", {}).get(order["owner"]), self._defaults.uid_domain
-        return f"{account}@{uid_domain}" if account and uid_domain else str(order["owner"])
+    def _reader(self, requester: Requester) -> str:
+        """Return as whom the files are read: the account that the owner was when it was ordered, by today's name."""
+        account, uid_domain = requester.account, self._defaults.uid_domain
+        return f"{account}@{uid_domain}" if account and uid_domain else requester.owner
 
     def _clients(self, credentials: Credentials | None, endpoints: Endpoints) -> Clients:
         """Nothing is sent for it, except what boto3's chain asks to find annexd's own keys."""
@@ -140,19 +133,19 @@ class KeyFiles:
         if faults := faults_of_endpoints(endpoints, self._defaults):
             raise Refused("; ".join(faults), untouched=True, local=True)
 
-    def _check_account(self, order: Json, clients: Clients) -> None:
+    def _check_account(self, target: AccountTarget, clients: Clients) -> None:
         """In another account all of an order looks gone, and all of it would be made a second time."""
-        arn = str(order.get("lease_function_arn"))
+        arn, whose = target.lease_function_arn, _whose(target.requester)
         expected = account_of_function(arn)
         try:
-            with translate_aws_errors(f"GetCallerIdentity with {_whose(order)}"):
+            with translate_aws_errors(f"GetCallerIdentity with {whose}"):
                 found = clients.account()
         except (Retry, Refused) as error:
             error.untouched = True  # of what the order is about
             raise
         if found != expected:
             words = (
-                f"{_whose(order)} are of AWS account {found}, and this is of account {expected}, which "
+                f"{whose} are of AWS account {found}, and this is of account {expected}, which "
                 f"{arn} names: nothing is done with them; put keys of {expected} there"
             )
             raise Refused(words, untouched=True, local=True)
@@ -166,14 +159,6 @@ class KeyFiles:
             raise _unusable(f"{attribute} cannot be used: {error}") from error
         except NotAKey as error:
             raise _unusable(f"{attribute} {path} {error}") from error
-
-
-def _endpoints(order: Json) -> Endpoints:
-    try:
-        return Endpoints(**order["endpoints"])
-    except TypeError as error:
-        words = f"the order's endpoints are not of this version of annexd: {error}"
-        raise Refused(words, untouched=True, local=True) from error
 
 
 def _unusable(words: str) -> Refused:
@@ -192,6 +177,6 @@ def _token_hint(source: KeySource, credentials: Credentials) -> str:
     )
 
 
-def _whose(order: Json) -> str:
-    source = KeySource.of(order)
-    return f"the keys of {order['owner']} ({source})" if source.is_given else "the keys that annexd lends"
+def _whose(requester: Requester) -> str:
+    keys = requester.keys
+    return f"the keys of {requester.owner} ({keys})" if keys.is_given else "the keys that annexd lends"

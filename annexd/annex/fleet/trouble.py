@@ -144,13 +144,13 @@ def _clean(value: object, longest: int) -> str:
 
 def _quotes(events: Sequence[Event]) -> Iterator[str]:
     """Each bad news once, however many launch specifications it is repeated for; AWS's summary only if alone."""
-    told: dict[tuple[str, str], str] = {}
+    quotes: dict[tuple[str, str], str] = {}
     for _, kind, sub_type, description in events:
         if kind == ERROR or sub_type in BAD_NEWS:
             quote = f"{sub_type or kind}: {description}" if description else sub_type or kind
-            told.setdefault((sub_type, description.rpartition("Error message:")[2][-LONGEST_WORD:]), quote)
-    reasons = [quote for (sub_type, _), quote in told.items() if sub_type != GENERIC]
-    yield from (reasons or told.values())
+            quotes.setdefault((sub_type, description.rpartition("Error message:")[2][-LONGEST_WORD:]), quote)
+    reasons = [quote for (sub_type, _), quote in quotes.items() if sub_type != GENERIC]
+    yield from (reasons or quotes.values())
 
 
 def _judged(fleet: Fleet, history: History, now_s: float) -> Trouble | None:

@@ -16,13 +16,14 @@ import json
 import re
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final, Protocol
 
-from annexd.annex.join.join_config import digest, renewed_claims
-from annexd.annex.join.machine_config import annex_name, machine_config
+from annexd.annex.join.machine_config import machine_config
 from annexd.annex.lease import lease
 from annexd.annex.request.faults import InvalidRequest, joined
+from annexd.annex.request.join_config import JoinOrder, digest, renewed_claims
+from annexd.annex.request.order import FleetOrder
 from annexd.workflow import Json, Refused
 
 MANIFEST: Final = "annex.json"
@@ -38,36 +39,36 @@ MOST_BYTES: Final = 1024 * 1024  # of all files of the requester's
 class BundleSources(Protocol):
     """What annexd's host gives for it.  Both raise OSError with words that hold no secret."""
 
-    def sign(self, key_id: str, claims: Json) -> str:
+    def sign(self, key_id: str, claims: Json, /) -> str:
         """The token with these claims, signed with the pool's key of that name."""
 
-    def read_folder(self, owner: str, path: str) -> Mapping[str, bytes]:
+    def read_folder(self, owner: str, path: str, /) -> Mapping[str, bytes]:
         """The files in a folder, read with the owner's rights."""
 
 
 class NoBundleSources:
     """Of a host that has nothing to give."""
 
-    def sign(self, key_id: str, claims: Json) -> str:  # noqa: ARG002
+    def sign(self, key_id: str, _claims: Json, /) -> str:
         raise PermissionError(f"there is no signing key {key_id}")
 
-    def read_folder(self, owner: str, path: str) -> Mapping[str, bytes]:  # noqa: ARG002
+    def read_folder(self, _owner: str, path: str, /) -> Mapping[str, bytes]:
         raise PermissionError(f"{path} cannot be opened")
 
 
-def completed(order: Json, bundle_sources: BundleSources) -> Json:
-    """The order with the digests of the requester's files, once all that the parcel needs is seen to be there.
+def completed(order: FleetOrder, bundle_sources: BundleSources) -> FleetOrder:
+    """The order with the digests of the requester's files, once all that its bundle needs is seen to be there.
 
     Raises InvalidRequest with every fault.
     """
-    join = order.get("join")
+    join = order.join
     if join is None:
         return order
     faults: list[str] = []
     files: Mapping[str, bytes] = {}
     try:
-        files = _files(join, order["owner"], bundle_sources)
-        faults += _faults_of(files, join["config_dir"])
+        files = _files(join, order.target.requester.owner, bundle_sources)
+        faults += _faults_of(files, join.config_dir)
     except OSError as error:
         faults.append(f"ConfigDir cannot be used: {error}")
     try:
@@ -76,7 +77,7 @@ def completed(order: Json, bundle_sources: BundleSources) -> Json:
         faults.append(_no_token(error))
     if faults:
         raise InvalidRequest(faults)
-    return {**order, "join": {**join, "config_digests": {name: digest(files[name]) for name in sorted(files)}}}
+    return replace(order, join=replace(join, config_digests={name: digest(files[name]) for name in sorted(files)}))
 
 
 @dataclass(frozen=True)
@@ -88,66 +89,72 @@ class Present:
     cancelled_s: int | None = None
 
 
-def config_bundle(order: Json, bundle_sources: BundleSources, max_lease_s: int) -> bytes:
+def config_bundle(order: FleetOrder, bundle_sources: BundleSources, max_lease_s: int) -> bytes:
     """The tarball as it was ordered.  Raises Refused when it cannot be made so."""
-    join = order["join"]
+    join = _join_of(order)
     try:
-        files = _files(join, order["owner"], bundle_sources)
+        files = _files(join, order.target.requester.owner, bundle_sources)
     except OSError as error:
         raise Refused(f"ConfigDir cannot be used: {error}", untouched=True) from error
-    if {name: digest(content) for name, content in files.items()} != join["config_digests"]:
-        raise Refused(f"the files of ConfigDir {join['config_dir']} have changed since the order", untouched=True)
-    own = _own(order, Present(order["end_of_lease_s"], max_lease_s)) | _token_file(join, bundle_sources)
-    return _tarball(own | dict(sorted(files.items())), join["made_at_s"])
+    if {name: digest(content) for name, content in files.items()} != join.config_digests:
+        raise Refused(f"the files of ConfigDir {join.config_dir} have changed since the order", untouched=True)
+    own = _own(order, join, Present(order.end_of_lease_s, max_lease_s)) | _token_file(join, bundle_sources)
+    return _tarball(own | dict(sorted(files.items())), join.made_at_s)
 
 
-def present_config_bundle(order: Json, bundle_sources: BundleSources, present: Present, now_s: float) -> bytes:
+def present_config_bundle(order: FleetOrder, bundle_sources: BundleSources, present: Present, now_s: float) -> bytes:
     """The tarball with the present end and a new token; that of a cancelled annex needs neither token nor files.
 
     The requester's files are as they are now: only machines that boot later read them, and an annex is to be extended
     although its user has gone on with them.  Raises Refused when they, or the signing key, cannot be used.
     """
-    join = order["join"]
-    members = _own({**order, "end_of_lease_s": present.end_s}, present)
+    join = _join_of(order)
+    members = _own(order, join, present)
     if present.cancelled_s is None:
-        claims = renewed_claims(join["token_claims"], present.end_s, now_s)
-        members |= _token_file({**join, "token_claims": claims}, bundle_sources)
-        members |= _present_files(order, bundle_sources)
+        claims = renewed_claims(join.token_claims, present.end_s, now_s)
+        members |= _token_file(replace(join, token_claims=claims), bundle_sources)
+        members |= _present_files(join, order.target.requester.owner, bundle_sources)
     return _tarball(members, int(now_s))
 
 
-def _own(order: Json, present: Present) -> dict[str, bytes]:
+def _join_of(order: FleetOrder) -> JoinOrder:
+    if order.join is None:
+        raise ValueError(f"annex {order.annex_id} joins no pool")
+    return order.join
+
+
+def _own(order: FleetOrder, join: JoinOrder, present: Present) -> dict[str, bytes]:
     """annex.json, of which a machine computes the end as annexd and the lease function do; and the configuration."""
     moved = {lease.TAG_LEASE_END: lease.utc(present.end_s)}
     if present.cancelled_s is not None:
         moved[lease.TAG_CANCELLED] = lease.utc(present.cancelled_s)
     manifest = {
-        "AnnexID": order["annex_id"],
-        "AnnexName": annex_name(order),
-        "ClientToken": order["client_token"],
+        "AnnexID": order.annex_id,
+        "AnnexName": order.shown_name,
+        "ClientToken": order.client_token,
         "Tags": moved,
         "MaxLease": present.max_lease_s,
         "LeaseEnd": present.end_s,
-        "Pool": order["join"]["collector_host"],
+        "Pool": join.collector_host,
     }
-    return {MANIFEST: (json.dumps(manifest, indent=1) + "\n").encode(), CONFIG: machine_config(order).encode()}
+    config = machine_config(join, order.annex_id, order.shown_name, present.end_s)
+    return {MANIFEST: (json.dumps(manifest, indent=1) + "\n").encode(), CONFIG: config.encode()}
 
 
-def _token_file(join: Json, bundle_sources: BundleSources) -> dict[str, bytes]:
+def _token_file(join: JoinOrder, bundle_sources: BundleSources) -> dict[str, bytes]:
     try:
         return {TOKEN: f"{_token(join, bundle_sources)}\n".encode()}
     except OSError as error:
         raise Refused(_no_token(error), untouched=True) from error
 
 
-def _present_files(order: Json, bundle_sources: BundleSources) -> dict[str, bytes]:
-    join = order["join"]
+def _present_files(join: JoinOrder, owner: str, bundle_sources: BundleSources) -> dict[str, bytes]:
     try:
-        files = _files(join, order["owner"], bundle_sources)
+        files = _files(join, owner, bundle_sources)
     except OSError as error:
         words = f"ConfigDir, which the machines of this annex are configured by, cannot be used any more: {error}"
         raise Refused(words, untouched=True) from error
-    if faults := _faults_of(files, join["config_dir"]):
+    if faults := _faults_of(files, join.config_dir):
         raise Refused(joined(faults), untouched=True)
     return dict(sorted(files.items()))
 
@@ -166,13 +173,12 @@ def _tarball(members: Mapping[str, bytes], made_at_s: int) -> bytes:
     return packed.getvalue()
 
 
-def _files(join: Json, owner: str, bundle_sources: BundleSources) -> Mapping[str, bytes]:
-    path = join["config_dir"]
-    return bundle_sources.read_folder(owner, path) if path is not None else {}
+def _files(join: JoinOrder, owner: str, bundle_sources: BundleSources) -> Mapping[str, bytes]:
+    return bundle_sources.read_folder(owner, join.config_dir) if join.config_dir is not None else {}
 
 
-def _token(join: Json, bundle_sources: BundleSources) -> str:
-    return bundle_sources.sign(join["issuer_key"], join["token_claims"])
+def _token(join: JoinOrder, bundle_sources: BundleSources) -> str:
+    return bundle_sources.sign(join.issuer_key, asdict(join.token_claims))
 
 
 def _no_token(error: OSError) -> str:
@@ -182,7 +188,7 @@ def _no_token(error: OSError) -> str:
     )
 
 
-def _faults_of(files: Mapping[str, bytes], path: str) -> list[str]:
+def _faults_of(files: Mapping[str, bytes], path: str | None) -> list[str]:
     faults = [f"{name!r} {fault}" for name in sorted(files) if (fault := _fault_of_name(name))]
     if len(files) > MOST_FILES:
         faults.append(f"there are {len(files)} files, the most is {MOST_FILES}")

@@ -7,7 +7,7 @@ the lease the cloud ends them whatever stands here; this lets their jobs leave i
 
 from typing import Final
 
-from annexd.workflow import Json
+from annexd.annex.request.join_config import JoinOrder
 
 LONGEST_UPDATE_S: Final = 300  # as HTCondor's own
 SHORTEST_UPDATE_S: Final = 10
@@ -68,6 +68,11 @@ MachineMaxVacateTime = {vacate_s}
 STARTD.DAEMON_SHUTDOWN = $(AnnexDrains)
 UPDATE_INTERVAL = {update_s}
 MASTER_UPDATE_INTERVAL = {master_update_s}
+# A machine that is gone without a word is out of date after two updates; the collector removes such ads every
+# CLASSAD_LIFETIME (measured with 25.14.1), so it shows the machine for that time at most instead of twice as long.
+ClassAdLifetime = {lifetime_s}
+STARTD_ATTRS = $(STARTD_ATTRS) ClassAdLifetime
+MASTER_ATTRS = $(MASTER_ATTRS) ClassAdLifetime
 
 # A machine whose startd has ended is of no use any more, and is turned off.
 {idle}MASTER.DAEMON_SHUTDOWN_FAST = (STARTD_StartTime == 0) && (time() - DaemonStartTime > 30)
@@ -75,31 +80,26 @@ DEFAULT_MASTER_SHUTDOWN_SCRIPT = $(ANNEX_SHUTDOWN_PROGRAM:/usr/sbin/poweroff)
 """
 
 
-def machine_config(order: Json) -> str:
+def machine_config(join: JoinOrder, annex_id: str, name: str, end_of_lease_s: int) -> str:
     """For the configuration folder of each of the machines."""
-    join, end_of_lease_s = order["join"], order["end_of_lease_s"]
-    lease_s, drain_s, idle_s = end_of_lease_s - join["made_at_s"], join["drain_s"], join["idle_s"]
+    lease_s, drain_s, idle_s = end_of_lease_s - join.made_at_s, join.drain_s, join.idle_s
     update_s = max(SHORTEST_UPDATE_S, min(LONGEST_UPDATE_S, lease_s // UPDATES))
     return TEXT.format(
-        annex_id=order["annex_id"],
-        name=annex_name(order),
-        collector_host=join["collector_host"],
+        annex_id=annex_id,
+        name=name,
+        collector_host=join.collector_host,
         end_of_lease_s=end_of_lease_s,
-        owns=_owns(join["users"]),
+        owns=_owns(join.users),
         drain_s=drain_s,
         vacate_s=max(1, drain_s // 2),
         update_s=update_s,
+        lifetime_s=2 * update_s,
         master_update_s=min(update_s, IDLE_MASTER_UPDATE_S) if idle_s else update_s,
         idle=f"STARTD_NOCLAIM_SHUTDOWN = {idle_s}\n" if idle_s else "",
     )
 
 
-def annex_name(order: Json) -> str:
-    """What its user calls it, or its ID."""
-    return str(order.get("annex_name") or order["annex_id"])
-
-
-def _owns(users: list[str]) -> str:
+def _owns(users: tuple[str, ...]) -> str:
     """`alice@example.org` is a job's User, `alice` its Owner, wherever it was submitted."""
     clauses = [f'TARGET.{"User" if "@" in user else "Owner"} =?= "{user}"' for user in users]
     return f"({' || '.join(clauses)})" if clauses else "True"

@@ -90,30 +90,34 @@ def read(line: str) -> Receipt | None:
     if len(line) > LONGEST_LINE:
         return None
     try:
-        told = json.loads(line)
-        return _receipt(told) if told["receipt"] == "htcondor-annex-lease" and told["tick"] is True else None
+        message = json.loads(line)
+        return _receipt(message) if message["receipt"] == "htcondor-annex-lease" and message["tick"] is True else None
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError):
         return None
 
 
-def _receipt(told: Mapping[str, Any]) -> Receipt:
+def _receipt(message: Mapping[str, Any]) -> Receipt:
     """Raises what an unexpected shape raises."""
-    rights = told["rights"]
-    if not isinstance(told["contract"], int) or not isinstance(told["complete"], bool) or not _is_count(told["at"]):
+    rights = message["rights"]
+    if (
+        not isinstance(message["contract"], int)
+        or not isinstance(message["complete"], bool)
+        or not _is_count(message["at"])
+    ):
         raise TypeError("contract, complete or at")
     return Receipt(
-        at_s=float(told["at"]),
-        account=str(told["account"]),
-        region=str(told["region"]),
-        function=str(told["function"]),
-        contract=told["contract"],
-        digest=str(told["digest"]),
-        max_lease_s=_max_lease_s(told["max_lease_s"]),
-        is_complete=told["complete"],
+        at_s=float(message["at"]),
+        account=str(message["account"]),
+        region=str(message["region"]),
+        function=str(message["function"]),
+        contract=message["contract"],
+        digest=str(message["digest"]),
+        max_lease_s=_max_lease_s(message["max_lease_s"]),
+        is_complete=message["complete"],
         lacking=tuple(name for name, has in sorted(rights.items()) if has is False),
-        stuck=int(told["stuck"]),
-        stuck_ids=tuple(str(each) for each in told["stuck_ids"]),
-        error_texts=tuple(str(each) for each in told["error_texts"]),
+        stuck=int(message["stuck"]),
+        stuck_ids=tuple(str(each) for each in message["stuck_ids"]),
+        error_texts=tuple(str(each) for each in message["error_texts"]),
     )
 
 

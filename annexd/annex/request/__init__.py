@@ -1,1 +1,1 @@
-"""What a command ad may say, and the checks of what it says."""
+"""What a command ad may say, the checks of what it says, and the order that it becomes."""

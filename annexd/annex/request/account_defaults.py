@@ -1,4 +1,4 @@
-"""What setup made in the account fills what a request leaves out: its fleet role, instance profile, security group.
+"""What setup made in the account fills what a request leaves out: its fleet role, instance profile and network.
 
 What the request says wins, always.  Into a launch template nobody can look from here.
 """
@@ -8,6 +8,7 @@ from typing import Any
 
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.join_notes import joining_notes
+from annexd.annex.request.network_defaults import in_network, notes_of_network
 
 FLEET_ROLE = "IamFleetRole"
 
@@ -26,20 +27,17 @@ def filled(config: Mapping[str, Any], defaults: Defaults, *, joins: bool) -> tup
     The profile lets an instance read how it joins: one that does not join needs none.
     """
     profile = defaults.instance_profile_arn if joins else None
-    notes = joining_notes(config, profile) if joins else []
+    notes = [*(joining_notes(config, profile) if joins else []), *notes_of_network(config, defaults)]
     if "LaunchSpecifications" not in config:
         return dict(config), notes
-    specifications = [_filled(each, profile, defaults.security_group_id) for each in config["LaunchSpecifications"]]
+    specifications = [_filled(each, profile, defaults) for each in config["LaunchSpecifications"]]
     return {**config, "LaunchSpecifications": specifications}, notes
 
 
-def _filled(specification: Mapping[str, Any], profile: str | None, group: str | None) -> dict[str, Any]:
-    """Our security group is of the default VPC: a specification that names another place keeps that one's groups."""
-    whole = dict(specification)
+def _filled(specification: Mapping[str, Any], profile: str | None, defaults: Defaults) -> dict[str, Any]:
+    whole = in_network(specification, defaults)
     if profile is not None and "IamInstanceProfile" not in whole:
         whole["IamInstanceProfile"] = {"Arn": profile}
-    if group is not None and not whole.keys() & {"SecurityGroups", "NetworkInterfaces", "SubnetId"}:
-        whole["SecurityGroups"] = [{"GroupId": group}]
     if "UserData" in whole:
         whole["UserData"] = "".join(whole["UserData"].split())
     if "BlockDeviceMappings" in whole:

@@ -1,5 +1,6 @@
 """annexd's own attributes of a command ad, read with every fault that they have."""
 
+import re
 from collections.abc import Callable, Mapping, Set
 from typing import Any, Final
 
@@ -34,6 +35,10 @@ OWN: Final = frozenset(
         "maxidletime",
     ]
 )
+ADDED_BY_HTCONDOR: Final = frozenset(  # to an ad, by itself
+    ["mytype", "targettype", "condorversion", "condorplatform", "servertime", "currenttime", "claimid"]
+)
+REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 LONGEST_TEXT: Final = 4096  # a path, a URL or a list of users
 
 
@@ -88,6 +93,12 @@ class AdAttributes:
 
 def fault_of_path(value: str) -> str | None:
     return None if value.startswith("/") else f"must be an absolute path, not {shown(value)}"
+
+
+def fault_of_reference(text: str) -> str | None:
+    """Of what names an annex to users."""
+    words = "must be an annex's ID, its Spot Fleet request's or its name"
+    return None if REFERENCE.fullmatch(text) else f"{words}, not {shown(text)}"
 
 
 def _repeated(ad: Mapping[str, Any], names: Set[str]) -> list[str]:

@@ -18,6 +18,7 @@ class Defaults:
     s3_bucket: str | None = None  # ANNEX_DEFAULT_S3_BUCKET: where instances find how to join the pool
     instance_profile_arn: str | None = None  # ANNEX_DEFAULT_INSTANCE_PROFILE_ARN
     security_group_id: str | None = None  # ANNEX_DEFAULT_SECURITY_GROUP_ID
+    subnet_ids: tuple[str, ...] = ()  # ANNEX_DEFAULT_SUBNET_IDS; none: those of the default VPC, which EC2 chooses
     fleet_role_arn: str | None = None  # ANNEX_DEFAULT_FLEET_ROLE_ARN
     collector_host: str = ""  # ANNEX_COLLECTOR_HOST: as instances reach it; COLLECTOR_HOST
     trust_domain: str = ""  # TRUST_DOMAIN
@@ -32,10 +33,10 @@ class Defaults:
     allow_default_credentials: bool = False  # ANNEX_ALLOW_DEFAULT_CREDENTIALS: boto3's chain, without key files
     allow_credential_process: bool = True  # ANNEX_ALLOW_CREDENTIAL_PROCESS: profiles run programs of their users' here
 
-    def accounts_of(self, owner: str) -> dict[str, str]:
-        """Return {owner: account} for who (user@domain) is an account of this host now, else {}.
+    def account_of(self, owner: str) -> str | None:
+        """Return the account of this host that `owner` (user@domain) is now; None for anybody else.
 
         An order keeps it, so that it can be undone and cancelled when UID_DOMAIN is another one by then.
         """
         user, _, domain = owner.rpartition("@")
-        return {owner: user} if user and domain and domain.lower() == self.uid_domain.lower() else {}
+        return user if user and domain and domain.lower() == self.uid_domain.lower() else None

@@ -15,6 +15,7 @@ from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.formats import faults_of_formats
 from annexd.annex.request.lasting_checks import faults_of_lasting
 from annexd.annex.request.launch_checks import faults_of_launch
+from annexd.annex.request.network_defaults import faults_of_network
 from annexd.annex.request.tag_checks import faults_of_tags
 
 LARGEST_USER_DATA: Final = 16384  # bytes, before base64: EC2's limit
@@ -29,6 +30,7 @@ def faults_of_config(config: Mapping[str, Any], defaults: Defaults) -> list[str]
         *_user_data(config),
         *faults_of_tags(config),
         *faults_of_lasting(config),
+        *faults_of_network(config, defaults),
     ]
 
 

@@ -11,27 +11,26 @@ exceptions, which make the request one-shot as the ancestor's was:
   the lease, and it replaces instances only until ValidUntil.
 * ClientToken is annexd's; tags htcondor:annex-* are added.  FulfilledCapacity and OnDemandFulfilledCapacity, which an
   answer of AWS's has and "You cannot set", are ignored.
-* IamFleetRole, and in launch specifications IamInstanceProfile and SecurityGroups, are filled in where they
-  are missing and the administrator has set them up.
+* IamFleetRole, and in launch specifications IamInstanceProfile, SubnetId and SecurityGroups, are filled in where
+  they are missing and the administrator has set them up.
 * DeleteOnTermination becomes true for volumes of launch specifications that do not say it: without it the image
   decides.  False is refused.
 * UserData loses its line breaks, as `base64` makes them: not every decoder takes them (RFC 4648, section 3.1).
 """
 
-import re
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
-from annexd.annex.join.join_config import Join, fault_of_name, read_join
-from annexd.annex.key_source import KeySource
 from annexd.annex.lease.identifiers import COMMAND_ID, new_command_id
 from annexd.annex.lease.lease import utc
 from annexd.annex.request.account_defaults import filled, with_fleet_role
-from annexd.annex.request.ad_attributes import OWN, AdAttributes
+from annexd.annex.request.ad_attributes import ADDED_BY_HTCONDOR, OWN, AdAttributes
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.faults import InvalidRequest, shown
 from annexd.annex.request.fleet_checks import faults_of_config
+from annexd.annex.request.join_config import Join, fault_of_name, read_join
+from annexd.annex.request.key_source import KeySource
 from annexd.annex.request.lease_length import fault_of_end
 from annexd.annex.request.lending import faults_of_lent_request
 from annexd.annex.request.spot_fleet import checked_config
@@ -39,10 +38,6 @@ from annexd.aws import Endpoints, fault_of_url, region_of_function, region_of_ur
 
 COMMAND: Final = "CA_BULK_REQUEST"
 REQUEST_VERSION: Final = 1
-REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")  # an annex's ID or name, or a Spot Fleet request's
-IGNORED: Final = frozenset(  # what HTCondor adds to an ad by itself
-    ["mytype", "targettype", "condorversion", "condorplatform", "servertime", "currenttime", "claimid"]
-)
 NOT_TAKEN: Final = {
     "validfrom": "ValidFrom was ignored: the request is valid at once",
     "validuntil": "ValidUntil was ignored: it is set from ANNEX_PROVISIONING_DELAY",
@@ -115,7 +110,9 @@ def command_id_of(ad: Mapping[str, Any]) -> str | None:
 def own_of(command: str, ad: Mapping[str, Any], names: Set[str]) -> AdAttributes:
     """The attributes of a command that has these, in lower case, and no others."""
     own = AdAttributes(ad, names)
-    own.faults += [f"{name[:64]} is no attribute of {command}" for name in ad if name.lower() not in names | IGNORED]
+    own.faults += [
+        f"{name[:64]} is no attribute of {command}" for name in ad if name.lower() not in names | ADDED_BY_HTCONDOR
+    ]
     _check_version(own)
     return own
 
@@ -192,7 +189,7 @@ def _config(
     ad: Mapping[str, Any], valid_until_s: int, defaults: Defaults, faults: list[str]
 ) -> tuple[dict[str, Any], list[str]]:
     given = {name: value for name, value in ad.items() if value is not None and value != ""}
-    fleet = {name: value for name, value in given.items() if name.lower() not in OWN | IGNORED}
+    fleet = {name: value for name, value in given.items() if name.lower() not in OWN | ADDED_BY_HTCONDOR}
     names = {name.lower() for name in fleet}
     notes = [words for name, words in NOT_TAKEN.items() if name in names]
     fleet = with_fleet_role({name: value for name, value in fleet.items() if name.lower() not in NOT_TAKEN}, defaults)

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, Final
 
+from annexd.annex.request.ad_attributes import ADDED_BY_HTCONDOR
 from annexd.annex.request.faults import InvalidRequest
-from annexd.annex.request.request import IGNORED, command_id_of
+from annexd.annex.request.request import command_id_of
 from annexd.workflow import Engine, State
 
-ALWAYS_ANEW: Final = frozenset({"commandid"}) | IGNORED
+ALWAYS_ANEW: Final = frozenset({"commandid"}) | ADDED_BY_HTCONDOR
 
 
 def digest_of(ad: Mapping[str, Any]) -> str:

@@ -4,17 +4,19 @@ The fleet comes last and brings its lease with it, in one call; before it stands
 work.  Undo runs the other way and may not pass a step that failed.
 """
 
+from annexd.annex.request.order import FleetOrder
 from annexd.annex.steps.check_lease_function import CheckLeaseFunction
 from annexd.annex.steps.context import StepContext
 from annexd.annex.steps.limited import Limited
 from annexd.annex.steps.put_object import PutObject
 from annexd.annex.steps.request_fleet import RequestFleet
-from annexd.workflow import Step
+from annexd.workflow import Workflow
 
 
-def annex_steps(world: StepContext) -> tuple[Step, ...]:
+def annex_steps(world: StepContext) -> Workflow[FleetOrder]:
     """The steps of every annex, in their order: what an Engine of annexes is made with."""
-    return tuple(Limited(step) for step in (CheckLeaseFunction(world), PutObject(world), RequestFleet(world)))
+    steps = Limited(CheckLeaseFunction(world)), Limited(PutObject(world)), Limited(RequestFleet(world))
+    return Workflow(FleetOrder, steps)
 
 
 __all__ = ["StepContext", "annex_steps"]

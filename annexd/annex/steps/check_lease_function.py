@@ -10,12 +10,14 @@ from typing import Any, Final
 
 from annexd.annex.lease.heartbeat import Receipt, fault_of, is_closed, unqualified
 from annexd.annex.lease.lease_code import warning_of
+from annexd.annex.request.account_target import AccountTarget
 from annexd.annex.request.lease_length import GRACE_S, duration
+from annexd.annex.request.order import FleetOrder
 from annexd.annex.steps.context import StepContext
 from annexd.annex.translate_aws_errors import translate_aws_errors
 from annexd.aws import Clients, answers
 from annexd.aws.errors import AWS_ERRORS, is_not_found
-from annexd.workflow import Json, Refused, Retry
+from annexd.workflow import Refused, Results, Retry
 
 USABLE: Final = ("Active", "Inactive")  # Inactive: idle for weeks, and made active by its first call
 LONGEST_REASON: Final = 500
@@ -23,7 +25,7 @@ CHECK_AGAIN_S: Final = 60.0  # -teardown closes the function, waits for longer, 
 
 
 @dataclass(frozen=True)
-class Enforcer:
+class LeaseFunction:
     """The lease function, seen at work; `configuration` is GetFunction's."""
 
     receipt: Receipt
@@ -31,19 +33,21 @@ class Enforcer:
     max_lease_s: int  # after a fleet's creation, beyond which no tag moves its end
 
 
-def enforcer_of(world: StepContext, order: Json, clients: Clients, *, fresh: bool = False) -> Enforcer:
-    """Look at the lease function of an order, with a receipt from the last minute's look unless it is to be `fresh`.
+def lease_function_of(
+    world: StepContext, target: AccountTarget, clients: Clients, *, fresh: bool = False
+) -> LeaseFunction:
+    """Look at the lease function there, with a receipt from the last minute's look unless it is to be `fresh`.
 
     Raises Refused, with cause and repair, unless it ends leases now.
     """
-    arn = order["lease_function_arn"]
+    arn = target.lease_function_arn
     configuration = _usable_function(clients.functions, arn)
     now_s = world.aws_now_s(clients)
-    receipt = world.heartbeats.newest(clients.logs, repr(order["endpoints"]), arn, now_s, fresh=fresh)
+    receipt = world.heartbeats.newest(clients.logs, repr(target.endpoints), arn, now_s, fresh=fresh)
     fault = fault_of(receipt, arn, now_s)
     if fault is not None or receipt is None or receipt.max_lease_s is None:
         raise Refused(fault or "", untouched=True)
-    return Enforcer(receipt, configuration, receipt.max_lease_s)
+    return LeaseFunction(receipt, configuration, receipt.max_lease_s)
 
 
 def _usable_function(functions: Any, arn: str) -> Mapping[str, Any]:
@@ -81,7 +85,7 @@ def _function(functions: Any, arn: str) -> Any:
         raise
 
 
-def check_max_lease(enforcer: Enforcer, end_of_lease_s: int, created_s: float) -> None:
+def check_max_lease(enforcer: LeaseFunction, end_of_lease_s: int, created_s: float) -> None:
     """Refuse a lease whose end the function would move to an earlier time."""
     length_s = end_of_lease_s - created_s
     if length_s > enforcer.max_lease_s + GRACE_S:
@@ -93,30 +97,51 @@ def check_max_lease(enforcer: Enforcer, end_of_lease_s: int, created_s: float) -
         raise Refused(words, untouched=True, result="InvalidRequest")
 
 
+@dataclass(frozen=True)
+class LeaseCheck:
+    """Which function is to end the lease, and when."""
+
+    function_arn: str
+    end_of_lease_s: int
+
+
+@dataclass(frozen=True)
+class LeaseFunctionSeen:
+    """What the function's newest tick says; `checked_at_s`: when annexd looked."""
+
+    at_s: float
+    checked_at_s: float
+    max_lease_s: int
+    digest: str
+    warning: str  # may be empty
+
+
 class CheckLeaseFunction:
     """The lease function exists, is open, and was called by its rule a short while ago.  Leaves nothing behind."""
 
     name = "check_lease_function"
+    intent_type = LeaseCheck
+    shows_late = False
+    result_type = LeaseFunctionSeen
 
     def __init__(self, world: StepContext) -> None:
         self._world = world
 
-    def plan(self, order: Json, results: Mapping[str, Json]) -> Json:  # noqa: ARG002
-        """{function_arn, end_of_lease_s}"""
-        return {"function_arn": order["lease_function_arn"], "end_of_lease_s": order["end_of_lease_s"]}
+    def plan(self, order: FleetOrder, _results: Results) -> LeaseCheck:
+        return LeaseCheck(order.target.lease_function_arn, order.end_of_lease_s)
 
-    def forward(self, order: Json, intent: Json) -> Json:
-        """{at_s, checked_at_s, max_lease_s, digest, warning}: of the newest tick; warning is empty or words."""
-        clients, checked_at_s = self._world.access(order), self._world.now_s()  # before the look, which may take long
-        enforcer = enforcer_of(self._world, order, clients)
-        check_max_lease(enforcer, intent["end_of_lease_s"], self._world.aws_now_s(clients))
-        return {
-            "at_s": enforcer.receipt.at_s,
-            "checked_at_s": checked_at_s,
-            "max_lease_s": enforcer.max_lease_s,
-            "digest": enforcer.receipt.digest,
-            "warning": warning_of(enforcer.receipt, intent["function_arn"]),
-        }
+    def forward(self, order: FleetOrder, intent: LeaseCheck) -> LeaseFunctionSeen:
+        clients = self._world.access(order.target)
+        checked_at_s = self._world.now_s()  # before the look, which may take long
+        enforcer = lease_function_of(self._world, order.target, clients)
+        check_max_lease(enforcer, intent.end_of_lease_s, self._world.aws_now_s(clients))
+        return LeaseFunctionSeen(
+            at_s=enforcer.receipt.at_s,
+            checked_at_s=checked_at_s,
+            max_lease_s=enforcer.max_lease_s,
+            digest=enforcer.receipt.digest,
+            warning=warning_of(enforcer.receipt, intent.function_arn),
+        )
 
-    def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
+    def backward(self, _order: FleetOrder, _intent: LeaseCheck, _asked_at_s: float) -> None:
         """Nothing was made."""

@@ -28,11 +28,16 @@ class StepContext:
         return self.now_s() + clients.clock.skew_s
 
 
-def require_settled(world: StepContext, asked_at_s: float, what: str) -> None:
-    """Return when a lost call can no longer take effect: only then is `not found` the truth.  Raises Retry."""
+def require_settled(world: StepContext, asked_at_s: float, missing: str | None = None) -> None:
+    """Raise Retry as long as an earlier call whose answer was lost may still take effect.
+
+    Until then it may undo what comes next, and `not found` is not the truth: `missing` is what was not found.
+    `asked_at_s`: when the call was made; 0 if there was none.
+    """
     wait_s = asked_at_s + world.settle_s - world.now_s()
     if wait_s > 0:
-        raise Retry(f"{what} is not there, but an answer of AWS was lost {world.settle_s - wait_s:.0f} s ago")
+        words = f"AWS was asked for it only {world.settle_s - wait_s:.0f} s ago, which may still take effect"
+        raise Retry(f"{missing} is not there, but {words}" if missing else words, untouched=True)
 
 
 def before_the_end(world: StepContext, end_of_lease_s: int) -> None:

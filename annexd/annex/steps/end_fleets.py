@@ -4,56 +4,74 @@ The tag is what counts: with it the lease function ends whatever is left, whoeve
 """
 
 import contextlib
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from annexd.annex.fleet.inventory import ENDED, ENDING, Fleet, cancel_fleet, living_instances, terminate
 from annexd.annex.join.config_bundle import Present
 from annexd.annex.lease.lease import TAG_CANCELLED, utc
 from annexd.annex.request.defaults import DAY_S
+from annexd.annex.request.order import CancelOrder
 from annexd.annex.steps.context import StepContext
 from annexd.annex.steps.put_object import put_present
-from annexd.annex.steps.stop_order import StopOrder
-from annexd.annex.steps.tag_fleets import fleets_of, identity_of, write_tag
+from annexd.annex.steps.stop_order import OrderStopped
+from annexd.annex.steps.tag_fleets import AnnexFleets, fleets_of, write_tag
 from annexd.aws import Clients
-from annexd.workflow import Json, Refused, Retry
+from annexd.workflow import Refused, Results, Retry
+
+
+@dataclass(frozen=True)
+class EndIntent:
+    """Which fleets are ended; `is_gone`: there are none, as stop_order found."""
+
+    fleets: AnnexFleets
+    is_gone: bool
+
+
+@dataclass(frozen=True)
+class FleetsEnded:
+    """When the lease ended, by AWS's clock."""
+
+    end_of_lease_s: int
 
 
 class EndFleets:
     """The fleets of the annex are tagged as cancelled and were seen ended."""
 
     name = "end_fleets"
+    intent_type = EndIntent
+    shows_late = False
+    result_type = FleetsEnded
 
     def __init__(self, world: StepContext) -> None:
         self._world = world
 
-    def plan(self, order: Json, results: Mapping[str, Json]) -> Json:
-        """{annex_id, fleet_id, gone, ordered_at_s}, the last two as stop_order found them."""
-        return {**identity_of(order), **results[StopOrder.name]}
+    def plan(self, order: CancelOrder, results: Results) -> EndIntent:
+        stopped = results.of(OrderStopped)
+        return EndIntent(AnnexFleets(order.annex_id, order.subject.fleet_id, stopped.ordered_at_s), stopped.is_gone)
 
-    def forward(self, order: Json, intent: Json) -> Json:
-        """{end_of_lease_s}, by AWS's clock."""
-        if intent["gone"]:
-            return {"end_of_lease_s": int(self._world.now_s())}
-        clients = self._world.access(order)
+    def forward(self, order: CancelOrder, intent: EndIntent) -> FleetsEnded:
+        if intent.is_gone:
+            return FleetsEnded(int(self._world.now_s()))
+        clients = self._world.access(order.target)
         now_s = int(self._world.aws_now_s(clients))
-        fleets = fleets_of(self._world, clients.ec2, intent)
+        fleets = fleets_of(self._world, clients.ec2, intent.fleets)
         untagged = {fleet.fleet_id for fleet in fleets if not _ended(clients.ec2, fleet, now_s)}
-        for fleet in fleets_of(self._world, clients.ec2, intent):
+        for fleet in fleets_of(self._world, clients.ec2, intent.fleets):
             if fleet.state not in ENDED or not (fleet.is_cancelled or fleet.fleet_id in untagged):
                 raise Retry(f"{fleet.fleet_id} is {fleet.state} and was cancelled just now: it is looked at again")
             _terminate_the_rest(clients.ec2, fleet)
         self._tell_machines(order, clients, now_s)
-        return {"end_of_lease_s": now_s}
+        return FleetsEnded(now_s)
 
-    def _tell_machines(self, order: Json, clients: Clients, now_s: int) -> None:
+    def _tell_machines(self, order: CancelOrder, clients: Clients, now_s: int) -> None:
         """So that none starts that boots late, and all go where AWS has accepted a cancellation to no effect."""
-        if order["annex_order"] is not None:
+        if order.subject.order is not None:
             with contextlib.suppress(Retry, Refused):  # what has ended the fleet has ended them
                 present = Present(now_s, DAY_S, cancelled_s=now_s)
-                put_present(self._world, clients, order["annex_order"], present)
+                put_present(self._world, clients, order.subject.order, present)
 
-    def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
+    def backward(self, _order: CancelOrder, _intent: EndIntent, _asked_at_s: float) -> None:
         """No lease is made longer again."""
 
 

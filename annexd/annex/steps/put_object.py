@@ -3,90 +3,115 @@
 Not every annex has one: without a bucket there is nothing to do or undo.  The lease function deletes it after the end.
 """
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from annexd.annex.join.config_bundle import Present, config_bundle, present_config_bundle
+from annexd.annex.request.join_config import JoinOrder
+from annexd.annex.request.order import FleetOrder
+from annexd.annex.steps.check_lease_function import LeaseFunctionSeen
 from annexd.annex.steps.context import StepContext, before_the_end, require_settled, translate_aws_errors
 from annexd.aws import Clients, account_of_function, answers
 from annexd.aws.errors import AWS_ERRORS, is_not_found
-from annexd.workflow import Json
+from annexd.aws.not_yet import PROPAGATION_S
+from annexd.workflow import Nothing, Results, Retry
 
 DELETED: Final = 204  # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html, also of what is not there
+
+
+@dataclass(frozen=True)
+class S3Object:
+    """Where the object is; the bucket must be of `bucket_owner`, an AWS account."""
+
+    bucket: str
+    key: str
+    bucket_owner: str
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+
+@dataclass(frozen=True)
+class PutIntent:
+    """The object, or None for an annex without one, and what of it the order does not say."""
+
+    place: S3Object | None
+    end_of_lease_s: int
+    max_lease_s: int
+    planned_at_s: float
 
 
 class PutObject:
     """One object, under a key of the annex's own; made again, it is the same."""
 
     name = "put_object"
+    intent_type = PutIntent
+    shows_late = False
+    result_type = Nothing
 
     def __init__(self, world: StepContext) -> None:
         self._world = world
 
-    def plan(self, order: Json, results: Mapping[str, Json]) -> Json:
-        """{bucket, key, bucket_owner, end_of_lease_s, max_lease_s}, or {} for an annex without an object."""
-        if order.get("join") is None:
-            return {}
-        max_lease_s = results["check_lease_function"]["max_lease_s"]
-        return {**_place(order), "end_of_lease_s": order["end_of_lease_s"], "max_lease_s": max_lease_s}
+    def plan(self, order: FleetOrder, results: Results) -> PutIntent:
+        place = None if order.join is None else _place(order, order.join)
+        max_lease_s = results.of(LeaseFunctionSeen).max_lease_s
+        return PutIntent(place, order.end_of_lease_s, max_lease_s, self._world.now_s())
 
-    def forward(self, order: Json, intent: Json) -> Json:
-        """{}"""
-        if not intent:
-            return {}
-        before_the_end(self._world, intent["end_of_lease_s"])
-        body = config_bundle(order, self._world.bundle_sources, intent["max_lease_s"])
-        _put(self._world.access(order).s3, intent, body)
-        return {}
+    def forward(self, order: FleetOrder, intent: PutIntent) -> Nothing:
+        if intent.place is not None:
+            before_the_end(self._world, intent.end_of_lease_s)
+            body = config_bundle(order, self._world.bundle_sources, intent.max_lease_s)
+            _put(self._world.access(order.target).s3, intent.place, body)
+        return Nothing()
 
-    def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
+    def backward(self, order: FleetOrder, intent: PutIntent, asked_at_s: float) -> None:
         """Delete it.  S3 says yes as well to what is not there, and what it deleted is gone at once."""
-        if not intent:
+        place = intent.place
+        if place is None:
             return
-        s3 = self._world.access(order).s3
-        with translate_aws_errors(f"DeleteObject s3://{intent['bucket']}/{intent['key']}"):
+        s3 = self._world.access(order.target).s3
+        with translate_aws_errors(f"DeleteObject {place}"):
             try:
-                answer = s3.delete_object(
-                    Bucket=intent["bucket"], Key=intent["key"], ExpectedBucketOwner=intent["bucket_owner"]
-                )
+                answer = s3.delete_object(Bucket=place.bucket, Key=place.key, ExpectedBucketOwner=place.bucket_owner)
                 if answer["ResponseMetadata"]["HTTPStatusCode"] != DELETED:
                     raise answers.UnknownShape(what=f"S3 deletes with HTTP status {DELETED}")
             except AWS_ERRORS as error:
                 if not is_not_found(error):
                     raise
-        require_settled(self._world, asked_at_s, f"s3://{intent['bucket']}/{intent['key']}")
+                self._require_known_bucket(place, intent.planned_at_s)
+        require_settled(self._world, asked_at_s, str(place))
+
+    def _require_known_bucket(self, place: S3Object, planned_at_s: float) -> None:
+        """Raise Retry as long as S3's NoSuchBucket may mean that it does not know a new bucket everywhere yet."""
+        if self._world.now_s() < planned_at_s + PROPAGATION_S:
+            raise Retry(f"S3 does not know the bucket {place.bucket}, which may be new: it is asked again")
 
 
-def put_present(world: StepContext, clients: Clients, order: Json, present: Present) -> None:
+def put_present(world: StepContext, clients: Clients, order: FleetOrder, present: Present) -> None:
     """Replace the annex's object by one with the present end, and with a new token for the pool.
 
     `order` is the annex's own, `clients` those of whoever changes its lease.  Machines read it within five minutes.  It
     may be done again; nothing is done for an order without `join`.  Raises Retry, or Refused if the signing key or the
     requester's folder cannot be used any more, neither of which a cancelled annex needs.
     """
-    if order.get("join") is None:
+    if order.join is None:
         return
     body = present_config_bundle(order, world.bundle_sources, present, world.aws_now_s(clients))
-    _put(clients.s3, _place(order), body)
+    _put(clients.s3, _place(order, order.join), body)
 
 
-def _place(order: Json) -> Json:
+def _place(order: FleetOrder, join: JoinOrder) -> S3Object:
     """The bucket must be of the lease function's account: nobody else gets a token."""
-    join = order["join"]
-    return {
-        "bucket": join["bucket"],
-        "key": join["key"],
-        "bucket_owner": account_of_function(order["lease_function_arn"]),
-    }
+    return S3Object(join.bucket, join.key, account_of_function(order.target.lease_function_arn) or "")
 
 
-def _put(s3: Any, place: Json, body: bytes) -> None:
-    with translate_aws_errors(f"PutObject s3://{place['bucket']}/{place['key']}"):
+def _put(s3: Any, place: S3Object, body: bytes) -> None:
+    with translate_aws_errors(f"PutObject {place}", bucket=place.bucket):
         answer = s3.put_object(
-            Bucket=place["bucket"],
-            Key=place["key"],
+            Bucket=place.bucket,
+            Key=place.key,
             Body=body,
             ContentType="application/gzip",
-            ExpectedBucketOwner=place["bucket_owner"],
+            ExpectedBucketOwner=place.bucket_owner,
         )
         answers.text(answer, "ETag")  # a page of a proxy has none

@@ -1,32 +1,49 @@
 """Cancelling an annex begins with its order: one that is under way takes no further step, and is undone."""
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 
+from annexd.annex.request.order import CancelOrder, FleetOrder, with_requester
 from annexd.annex.steps.request_fleet import RequestFleet
-from annexd.workflow import Engine, JournalError, Json, Paused, Retry
+from annexd.workflow import Engine, JournalError, Paused, Results, Retry
+
+
+@dataclass(frozen=True)
+class StopIntent:
+    """Whose order is stopped: without an ID that of an annex that only the cloud knows."""
+
+    order_command_id: str | None
+    cancelled_by: str
+
+
+@dataclass(frozen=True)
+class OrderStopped:
+    """Whether nothing is left of it; when its fleet was asked for, or 0."""
+
+    is_gone: bool
+    ordered_at_s: float
 
 
 class StopOrder:
     """The order of the annex is finished: it succeeded, and its lease is to be ended; or nothing of it is left."""
 
     name = "stop_order"
+    intent_type = StopIntent
+    shows_late = False
+    result_type = OrderStopped
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def plan(self, order: Json, results: Mapping[str, Json]) -> Json:  # noqa: ARG002
-        """{order_command_id, cancelled_by}; without an ID for an annex that only the cloud knows."""
-        return {name: order[name] for name in ("order_command_id", "cancelled_by")}
+    def plan(self, order: CancelOrder, _results: Results) -> StopIntent:
+        return StopIntent(order.subject.order_command_id, order.cancelled_by)
 
-    def forward(self, order: Json, intent: Json) -> Json:
-        """{gone, ordered_at_s}: whether nothing is left; when its fleet was asked for, or 0."""
-        command_id = intent["order_command_id"]
+    def forward(self, order: CancelOrder, intent: StopIntent) -> OrderStopped:
+        command_id = intent.order_command_id
         if command_id is None:
-            return {"gone": False, "ordered_at_s": 0.0}
+            return OrderStopped(is_gone=False, ordered_at_s=0.0)
         try:
-            if order["keys"]:
-                self._engine.change(command_id, order["keys"])
-            self._engine.stop(command_id, f"it was cancelled by {intent['cancelled_by']}")
+            self._hand_over_keys(command_id, order)
+            self._engine.stop(command_id, f"it was cancelled by {intent.cancelled_by}")
             outcome = self._engine.run_if_free(command_id)
             state = self._engine.state(command_id)
         except (Paused, JournalError) as error:
@@ -35,7 +52,13 @@ class StopOrder:
             raise Retry("its order is in the middle of a step, the last that it takes", untouched=True)
         if outcome.retry_at_s is not None:
             raise Retry(f"its order is being undone: {outcome.error}", untouched=True)
-        return {"gone": state.is_undone, "ordered_at_s": state.step(RequestFleet.name).asked_at_s}
+        return OrderStopped(state.is_undone, state.step(RequestFleet.name).asked_at_s)
 
-    def backward(self, order: Json, intent: Json, asked_at_s: float) -> None:
+    def _hand_over_keys(self, command_id: str, order: CancelOrder) -> None:
+        """Let the annex's order be undone with the keys of whoever cancels it, if some were given."""
+        annex_order = self._engine.state(command_id).order_as(FleetOrder)
+        if order.given is not None and annex_order is not None:
+            self._engine.change(command_id, with_requester(annex_order, order.given))
+
+    def backward(self, _order: CancelOrder, _intent: StopIntent, _asked_at_s: float) -> None:
         """An order that was stopped stays stopped."""

@@ -1,1 +1,1 @@
-"""The commands that every daemon answers, and the way of one to its handler."""
+"""Commands that every daemon answers, and their dispatch to handlers."""

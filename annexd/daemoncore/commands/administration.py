@@ -1,7 +1,7 @@
-"""What administrators ask of every HTCondor daemon: its configuration, its log, its ads.
+"""Administrative commands of every HTCondor daemon: its configuration, its log, its ads.
 
-Each handler answers as DaemonCore does (daemon_core_main.cpp), but for the questions that would have it evaluate what
-a client sends: a Requirements that is an expression is refused when the ad is read.
+Each handler answers as DaemonCore does (daemon_core_main.cpp), with one exception: it never evaluates what a client
+sends.  A Requirements that is an expression is refused when the ad is read.
 """
 
 import asyncio
@@ -13,9 +13,9 @@ from annexd.authorization.pattern import UnknownPattern, compile_pattern
 from annexd.cedar import commands
 from annexd.condor import bindings
 from annexd.daemoncore import log
-from annexd.daemoncore.commands.call import Call, Handler, payload_of
+from annexd.daemoncore.commands.call import Call, Handler
 from annexd.daemoncore.commands.fetch_log import fetch_log
-from annexd.daemoncore.commands.remote_config import May, RemoteConfig
+from annexd.daemoncore.commands.remote_config import HasLevel, RemoteConfig
 from annexd.daemoncore.config.environment_knobs import redacted
 from annexd.daemoncore.config.parameters import param
 from annexd.daemoncore.config.sources import Source, names_by_file, source_of
@@ -25,19 +25,23 @@ NOT_DEFINED = "Not defined"
 SUMMARY = ".*|.summary"  # condor_config_val -summary asks for this pattern
 LONGEST_PATTERN = 200  # of ?names
 PATTERN_BYTES = 32 * 1024  # the largest such patterns take 0.1 s for a thousand names
-PATTERNS_WAITING = 20  # behind the one that is searched for
+PATTERNS_WAITING = 20  # queries that wait while one is searched
 
 _searching = Semaphore(1)
 
 
 class Administration:
-    """`ads`: ours, as they are now; `signals`: what DC_RAISESIGNAL may do, by number; `may`: see RemoteConfig."""
+    """Handlers by command number.
+
+    `ads` returns the daemon's current ads; `signals` maps the numbers that DC_RAISESIGNAL may send to actions;
+    `has_level`: see RemoteConfig.
+    """
 
     def __init__(
-        self, ads: Callable[[], list[bindings.Ad]], signals: Mapping[int, Callable[[], None]], may: May
+        self, ads: Callable[[], list[bindings.Ad]], signals: Mapping[int, Callable[[], None]], has_level: HasLevel
     ) -> None:
         self._ads = ads
-        self._remote_config = RemoteConfig(may)
+        self._remote_config = RemoteConfig(has_level)
         self._signals = signals
 
     def handlers(self) -> Mapping[int, Handler]:
@@ -55,8 +59,8 @@ class Administration:
         }
 
     def _query(self, call: Call) -> None:
-        """1 and an ad for each ad of ours, and 0 at the end: one message."""
-        query = payload_of(call)
+        """Send one message: 1 and an ad for each of the daemon's ads, then 0."""
+        query = call.payload()
         asked = query.handshake_ad()
         query.end()
         answer = call.connection.message()
@@ -65,11 +69,11 @@ class Administration:
         call.connection.reply(answer.integer(0))
 
     def _raise_signal(self, call: Call) -> None:
-        """HTCondor's signal numbers are those of Unix."""
-        message = payload_of(call)
+        """Act on a signal number, which HTCondor shares with Unix."""
+        message = call.payload()
         number = message.integer()
         message.end()
-        log.always(f"signal {number} by DC_RAISESIGNAL from {call.received.identity.user}")
+        log.always(f"Got signal {number} (DC_RAISESIGNAL) from {call.received.identity.user}")
         if number in self._signals:
             self._signals[number]()
 
@@ -79,13 +83,13 @@ def is_scalar(value: object) -> bool:
 
 
 def config_val(call: Call) -> None:
-    """CONFIG_VAL: a name, and its value or `Not defined`."""
+    """CONFIG_VAL: answer a name with its value, or `Not defined`."""
     name = _name_in(call)
     call.connection.reply(call.connection.message().string(redacted(name, param(name) or NOT_DEFINED)))
 
 
 async def dc_config_val(call: Call) -> None:
-    """DC_CONFIG_VAL: value, `NAME = raw`, where it was set, the default, and how often it was used; or ?names."""
+    """DC_CONFIG_VAL: answer with value, `NAME = raw`, source, default and use count, or with names for ?names."""
     name = _name_in(call)
     answer = call.connection.message()
     if name.startswith("?"):
@@ -103,7 +107,7 @@ async def dc_config_val(call: Call) -> None:
 
 
 def _name_in(call: Call) -> str:
-    message = payload_of(call)
+    message = call.payload()
     name = message.string()
     message.end()
     return name
@@ -116,7 +120,7 @@ async def _names(question: str) -> list[str]:
     if pattern.startswith(SUMMARY) and (summary := await names_by_file()):
         return summary
     if _searching.waiting >= PATTERNS_WAITING:
-        return ["!error:busy:1: too many ask for names at the same time: ask again"]
+        return ["!error:busy:1: too many concurrent ?names queries: try again later"]
     async with _searching:
         return await asyncio.to_thread(_names_matching, pattern or ".*")
 
@@ -127,19 +131,19 @@ def _names_matching(pattern: str) -> list[str]:
     try:
         wanted = compile_pattern(pattern, ignore_case=True, max_bytes=PATTERN_BYTES)
     except UnknownPattern as error:
-        return [f"!error:regex:1: the pattern cannot be searched for: {error}"]
+        return [f"!error:regex:1: the pattern is not supported: {error}"]
     found = [name for name in bindings.knobs() if wanted.search(name)]
     return sorted(found, key=str.lower) or [""]
 
 
 def purge_log(call: Call) -> None:
-    """DC_PURGE_LOG is for a startd's history; others have nothing to purge."""
-    message = payload_of(call)
+    """DC_PURGE_LOG: answer 0; only a startd has a history to purge."""
+    message = call.payload()
     message.integer()
     message.end()
     call.connection.reply(call.connection.message().integer(0))
 
 
 def time_offset(call: Call) -> None:
-    """DC_TIME_OFFSET: as HTCondor 25's daemons, which never answer it."""
-    payload_of(call)
+    """DC_TIME_OFFSET: read the message and send no answer, as the daemons of HTCondor 25."""
+    call.payload()

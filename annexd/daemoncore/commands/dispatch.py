@@ -1,6 +1,6 @@
-"""Which commands annexd takes, and what each of them does.
+"""The table of a daemon's commands and their handlers.
 
-The table is the interface: ValidCommands, and what condor_ping finds, follow from it.
+The table is the interface: ValidCommands and the results of condor_ping are derived from it.
 """
 
 import secrets
@@ -17,52 +17,55 @@ INSTANCE_ID = secrets.token_hex(8).encode()  # 16 hexadecimal digits, the same f
 
 @dataclass(frozen=True)
 class Actions:
-    """What the daemon as a whole can be told to do."""
+    """Commands to the daemon as a whole."""
 
-    order: Handler
     reconfig: Callable[[], None]
     stop_gracefully: Callable[[], None]
     stop_fast: Callable[[], None]
 
 
 class Dispatcher:
-    def __init__(self, actions: Actions, administration: Mapping[int, Handler]) -> None:
+    """`administration` maps numbers of COMMANDS to handlers; `own` holds the commands of this daemon alone."""
+
+    def __init__(self, actions: Actions, administration: Mapping[int, Handler], own: Mapping[Command, Handler]) -> None:
         self._handlers = {**_handlers(actions), **administration}
-        self.commands: Mapping[int, Command] = {n: COMMANDS[n] for n in COMMANDS if n in self._handlers}
+        common = {number: COMMANDS[number] for number in COMMANDS if number in self._handlers}
+        self.commands: Mapping[int, Command] = common | {command.number: command for command in own}
+        self._handlers |= {command.number: handler for command, handler in own.items()}
 
     def __call__(self, call: Call) -> Work | None:
         command = call.received.command
-        log.full_debug(f"command {command.number} ({command.name}) from {call.received.identity.user} {call.peer}")
+        log.full_debug(
+            f"Received command {command.number} ({command.name}) from {call.received.identity.user} {call.peer}"
+        )
         return self._handlers[command.number](call)
 
 
 def _handlers(actions: Actions) -> Mapping[int, Handler]:
-    graceful, fast = _told(actions.stop_gracefully), _told(actions.stop_fast)
+    graceful, fast = _logged(actions.stop_gracefully), _logged(actions.stop_fast)
     return {
         **{number: _nothing for number, command in COMMANDS.items() if command.does_nothing},
-        commands.DC_QUERY_INSTANCE: _tell_instance,
-        commands.DC_RECONFIG: _told(actions.reconfig),
-        commands.DC_RECONFIG_FULL: _told(actions.reconfig),
+        commands.DC_QUERY_INSTANCE: _send_instance,
+        commands.DC_RECONFIG: _logged(actions.reconfig),
+        commands.DC_RECONFIG_FULL: _logged(actions.reconfig),
         commands.DC_OFF_GRACEFUL: graceful,
-        commands.DC_OFF_PEACEFUL: graceful,  # no request is ever cut short: the journal continues it
+        commands.DC_OFF_PEACEFUL: graceful,  # no order is lost: the journal continues it
         commands.DC_OFF_FAST: fast,
         commands.DC_OFF_FORCE: fast,
         commands.DC_SET_PEACEFUL_SHUTDOWN: _nothing,
         commands.DC_SET_FORCE_SHUTDOWN: _nothing,
-        commands.CA_AUTH_CMD: actions.order,
-        commands.CA_CMD: actions.order,
     }
 
 
 def _nothing(_call: Call) -> None:
-    """That the sender was let in is the whole answer."""
+    """Send nothing: that the command was authorized is the answer."""
 
 
-def _tell_instance(call: Call) -> None:
+def _send_instance(call: Call) -> None:
     call.connection.reply(INSTANCE_ID)
 
 
-def _told(action: Callable[[], None]) -> Handler:
+def _logged(action: Callable[[], None]) -> Handler:
     def handle(call: Call) -> None:
         log.always(f"{call.received.command.name} from {call.received.identity.user} at {call.peer}")
         action()

@@ -1,7 +1,7 @@
 """DC_FETCH_LOG: condor_fetchlog reads a daemon's log through the daemon.
 
-The file goes in messages of one chunk each (put_file of reli_sock.cpp, with AES), or in all other cases as bare bytes
-after the message that announces it.
+With AES each chunk of the file is a message (put_file of reli_sock.cpp).  Otherwise the file follows its announcement
+as bare bytes.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import re
 import stat
 from typing import BinaryIO
 
-from annexd.daemoncore.commands.call import Call, payload_of
+from annexd.daemoncore.commands.call import Call
 from annexd.daemoncore.config.parameters import param
 
 PLAIN_LOG = 0  # DC_FETCH_LOG_TYPE_PLAIN
@@ -21,7 +21,7 @@ LOG_NAME = re.compile(r"(?P<subsystem>[A-Za-z0-9_]+)(?P<extension>\.[^/\0]*)?")
 
 
 class CannotFetch(Exception):
-    """There is no such log to send; `result` tells the client why."""
+    """The log cannot be sent; `result` is the code that the client gets."""
 
     def __init__(self, result: int) -> None:
         super().__init__(result)
@@ -29,7 +29,7 @@ class CannotFetch(Exception):
 
 
 async def fetch_log(call: Call) -> None:
-    message = payload_of(call)
+    message = call.payload()
     kind, name = message.integer(), message.string()
     message.end()
     try:
@@ -42,7 +42,7 @@ async def fetch_log(call: Call) -> None:
 
 
 def open_log(kind: int, name: str) -> BinaryIO:
-    """The file of NAME_LOG for `NAME`, or with `.extension` behind it for `NAME.extension`.  Raises CannotFetch."""
+    """Open the file of NAME_LOG for `NAME`, and with `.extension` for `NAME.extension`.  Raises CannotFetch."""
     if kind != PLAIN_LOG:
         raise CannotFetch(BAD_TYPE)
     match = LOG_NAME.fullmatch(name)
@@ -60,7 +60,7 @@ def open_log(kind: int, name: str) -> BinaryIO:
 
 
 async def _send(call: Call, file: BinaryIO, size: int) -> None:
-    """As much as the file holds now: a log grows meanwhile."""
+    """Send the first `size` bytes: the log may grow while it is sent."""
     announcement = call.connection.message().integer(SUCCESS).integer(size)
     if call.connection.sends_files_in_messages:
         announcement.integer(CHUNK_BYTES)
@@ -70,6 +70,6 @@ async def _send(call: Call, file: BinaryIO, size: int) -> None:
     while size > 0:
         chunk = await asyncio.to_thread(file.read, min(size, CHUNK_BYTES))
         if not chunk:
-            raise EOFError("the log became shorter while it was sent")
+            raise EOFError("the log was truncated while it was being sent")
         size -= len(chunk)
         await call.send_chunk(chunk)

@@ -1,4 +1,4 @@
-"""DC_CONFIG_RUNTIME and DC_CONFIG_PERSIST: who may set which knob, by SETTABLE_ATTRS_<LEVEL> (daemon_core.cpp)."""
+"""DC_CONFIG_RUNTIME and DC_CONFIG_PERSIST, authorized by SETTABLE_ATTRS_<LEVEL> (daemon_core.cpp)."""
 
 import asyncio
 import fnmatch
@@ -7,45 +7,45 @@ from collections.abc import Callable, Iterator
 from annexd.cedar import commands
 from annexd.cedar.levels import Level
 from annexd.daemoncore import log
-from annexd.daemoncore.commands.call import Call, payload_of
-from annexd.daemoncore.config import runtime_config as dynamic
+from annexd.daemoncore.commands.call import Call
+from annexd.daemoncore.config import runtime_config
 from annexd.daemoncore.config.parameters import param
 from annexd.daemoncore.config.runtime_config import CannotSet
 
 DONE, REFUSED = 0, -1
-May = Callable[[Call, Level], bool]
+HasLevel = Callable[[Call, Level], bool]
 
 
 class RemoteConfig:
-    """may(call, level): whether the sender of a command has a level; it may take as long as the resolver does."""
+    """`has_level(call, level)` returns whether a command's sender has a level; it may block on the resolver."""
 
-    def __init__(self, may: May) -> None:
-        self._may = may
+    def __init__(self, has_level: HasLevel) -> None:
+        self._has_level = has_level
 
     async def handle(self, call: Call) -> None:
-        """A knob and a line; an integer is the answer."""
-        message = payload_of(call)
+        """Read a knob and a line, and answer with an integer."""
+        message = call.payload()
         knob, line = message.string(), message.nullable_string() or ""
         message.end()
-        who = f"{call.received.command.name} of {knob[:60]} from {call.received.identity.user} at {call.peer}"
+        subject = f"{call.received.command.name} of {knob[:60]} from {call.received.identity.user} at {call.peer}"
         try:
             await asyncio.to_thread(self._set, call, knob, line)
         except CannotSet as error:
-            log.always(f"{who} refused: {error}")
+            log.always(f"{subject} refused: {error}")
             call.connection.reply(call.connection.message().integer(REFUSED))
         else:
-            log.always(f"{who}: {'set' if line else 'unset'}, from the next reconfig on")
+            log.always(f"{subject}: {'set' if line else 'unset'}, effective at the next reconfig")
             call.connection.reply(call.connection.message().integer(DONE))
 
     def _set(self, call: Call, knob: str, line: str) -> None:
-        """Raises CannotSet."""
-        name = dynamic.name_in(knob, line)
-        if not any(self._may(call, level) for level in _levels_that_may_set(name)):
-            raise CannotSet(f"no SETTABLE_ATTRS_<LEVEL> lets this user set {name}")
+        """Keep the line if the sender may set this knob.  Raises CannotSet."""
+        name = runtime_config.name_in(knob, line)
+        if not any(self._has_level(call, level) for level in _levels_that_may_set(name)):
+            raise CannotSet(f"no SETTABLE_ATTRS_<LEVEL> allows this user to set {name}")
         keep = (
-            dynamic.set_runtime
+            runtime_config.set_runtime
             if call.received.command.number == commands.DC_CONFIG_RUNTIME
-            else (dynamic.set_persistent)
+            else runtime_config.set_persistent
         )
         keep(name, line)
 
@@ -58,5 +58,5 @@ def _levels_that_may_set(name: str) -> Iterator[Level]:
 
 
 def _matches(name: str, pattern: str) -> bool:
-    """`*` stands for anything, and nothing else does."""
+    """Match a pattern in which `*` is the only wildcard."""
     return fnmatch.fnmatchcase(name.upper(), pattern.upper().replace("[", "[[]").replace("?", "[?]"))

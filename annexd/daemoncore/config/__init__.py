@@ -1,1 +1,1 @@
-"""Knobs: read through HTCondor's own bindings, changed at run time, and shown with their sources."""
+"""Knobs: reading them through HTCondor's bindings, changing them at run time, showing their sources."""

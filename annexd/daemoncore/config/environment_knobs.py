@@ -1,8 +1,8 @@
-"""AWS keys in the configuration, which are anybody's to read who has READ.
+"""AWS keys in the configuration, which every client with READ can query.
 
-ANNEXD_ENVIRONMENT and its like are for what is no secret: every daemon of the host answers condor_config_val -addr with
-the whole configuration.  annexd says so at each start and reconfig, and answers without such values; the host's other
-daemons go on showing them.
+SUBSYSTEM_ENVIRONMENT and similar knobs are not secret: every daemon of the host answers condor_config_val -addr with
+the whole configuration.  This daemon warns at each start and reconfig, and redacts such values in its own answers.  The
+host's other daemons still show them.
 """
 
 import re
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from annexd.condor import bindings
 from annexd.daemoncore import log
 from annexd.daemoncore.config.parameters import BadConfiguration, param
+from annexd.daemoncore.program import knob
 
 KEYS = re.compile(r"\bAWS_(?:SECRET_ACCESS_KEY|SESSION_TOKEN|ACCESS_KEY_ID)\b", re.IGNORECASE)
 SUFFIX = "_ENVIRONMENT"
@@ -18,7 +19,7 @@ REDACTED = "<redacted: it holds AWS keys>"
 
 
 def redacted(name: str, text: str) -> str:
-    """What may be told of a knob's text; of `NAME = text`, the first part stays."""
+    """Return a knob's text without AWS keys; of `NAME = text`, NAME stays."""
     if not name.upper().endswith(SUFFIX) or not KEYS.search(text):
         return text
     head, separator, _ = text.partition(" = ")
@@ -26,13 +27,12 @@ def redacted(name: str, text: str) -> str:
 
 
 def warn() -> None:
-    """One line of the log for each knob that holds keys, without them."""
+    """Log one error for each knob that holds keys, without the keys."""
     for name in _with_keys():
         log.error(
-            f"{name} holds AWS keys, which anybody with READ gets from every daemon of this host by "
-            f"condor_config_val -addr: give the host an instance profile, or have ANNEXD_ENVIRONMENT set "
-            f"AWS_SHARED_CREDENTIALS_FILE to a file of mode 600 that belongs to HTCondor's user; "
-            f"take the keys out of {name}, and rotate them now"
+            f"{name} holds AWS keys, which any client with READ can query from every daemon of this host with "
+            f"condor_config_val -addr. Rotate the keys now and remove them from {name}; use an instance profile, or "
+            f"set AWS_SHARED_CREDENTIALS_FILE in {knob('ENVIRONMENT')} to a file of mode 600 owned by HTCondor's user"
         )
 
 
@@ -46,4 +46,4 @@ def _text(name: str) -> str:
     try:
         return param(name) or ""
     except BadConfiguration:
-        return ""  # of no use to anybody, and named as a fault where it is read
+        return ""  # reported as a fault where it is read

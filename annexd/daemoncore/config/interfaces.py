@@ -1,7 +1,7 @@
-"""Which addresses are ours: NETWORK_INTERFACE, BIND_ALL_INTERFACES, ENABLE_IPV4 and ENABLE_IPV6.
+"""The daemon's own addresses: NETWORK_INTERFACE, BIND_ALL_INTERFACES, ENABLE_IPV4 and ENABLE_IPV6.
 
-HTCondor's configuration works them out itself, with patterns and names of interfaces, and tells the result as
-IPV4_ADDRESS and IPV6_ADDRESS; here they become what a socket is bound to and what the pool is told.
+HTCondor's configuration resolves patterns and interface names itself and sets IPV4_ADDRESS and IPV6_ADDRESS.  This
+module turns them into addresses to bind to and to advertise.
 """
 
 import socket
@@ -17,8 +17,10 @@ TRIES = 20  # to find a port that is free in both families
 
 @dataclass(frozen=True)
 class Interfaces:
-    """addresses: one of IPv4, one of IPv6, or both, IPv4 first, as it is in addresses for clients that know no other.
-    bind_all: connections to all other addresses of this host are taken, too.
+    """The addresses to bind to and to advertise.
+
+    `addresses` holds one of IPv4, one of IPv6, or both; IPv4 comes first, for clients that read only the first.  With
+    `bind_all`, connections to all other addresses of this host are accepted as well.
     """
 
     addresses: tuple[str, ...]
@@ -36,7 +38,7 @@ class Interfaces:
         return cls(found, look_up.boolean("BIND_ALL_INTERFACES", True))
 
     def open_port(self, port: int) -> list[socket.socket]:
-        """Listening sockets, all with the same port; 0: any that is free.  Raises OSError."""
+        """Return listening sockets that share one port; port 0 picks a free one.  Raises OSError."""
         for _ in range(TRIES):
             first, *others = [WILDCARDS[":" in address] if self.bind_all else address for address in self.addresses]
             opened = [tcp_socket(first, port)]
@@ -54,14 +56,14 @@ class Interfaces:
         raise fault
 
     def sinful(self, listening: list[socket.socket], alias: str) -> Sinful:
-        """The address of sockets of our own."""
+        """Return the address of the daemon's own listening sockets."""
         names = [each.getsockname()[:2] for each in listening]
         return Sinful.own_port(
             [(self._reachable(ip), port) for ip, port in sorted(names, key=lambda n: ":" in n[0])], alias
         )
 
     def _reachable(self, ip: str) -> str:
-        """The address to tell of a socket that is bound to every one of its family."""
+        """Return the address to advertise for a socket, also for one bound to a wildcard."""
         if ip not in WILDCARDS:
             return ip
         return next((address for address in self.addresses if (":" in address) == (":" in ip)), ip)

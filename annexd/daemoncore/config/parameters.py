@@ -1,13 +1,16 @@
 """HTCondor's configuration, read through its own param(), with every fault collected.
 
-A knob's value may be an expression, as anywhere in HTCondor's configuration (`5 * 60`); the configuration is the
-administrator's and may be evaluated, unlike anything that comes from the network.
+A knob's value may be an expression, as anywhere in HTCondor's configuration (`5 * 60`).  The configuration comes from
+the administrator and may be evaluated, unlike anything that comes from the network.
 """
+
+from pathlib import Path
 
 import classad2
 
 from annexd.condor import bindings
 from annexd.condor.values import Unsafe
+from annexd.daemoncore.program import current, knob
 
 
 class BadConfiguration(ValueError):
@@ -18,21 +21,21 @@ class BadConfiguration(ValueError):
         self.faults = faults
 
 
-_local_names: list[str] = []  # at most one: -local-name, which condor_master gives to a second annexd
+_local_names: list[str] = []  # at most one: -local-name, which condor_master gives to a second daemon of a kind
 
 
 def use_local_name(name: str | None) -> None:
-    """Look up NAME.KNOB before KNOB from now on.  The bindings know the subsystem, and no local name."""
+    """Look up NAME.KNOB before KNOB from now on: the bindings know the subsystem, but no local name."""
     _local_names[:] = [name] if name else []
 
 
 def param(name: str) -> str | None:
-    """The knob's expanded text, LOCALNAME.NAME and ANNEXD.NAME first; None when undefined or empty.
+    """Return the knob's expanded text, from LOCALNAME.NAME or SUBSYSTEM.NAME first; None if undefined or empty.
 
-    Raises BadConfiguration for what is no text.
-    The bindings find ANNEXD.NAME by themselves only where there is a plain NAME, too (25.14.1).
+    Raises BadConfiguration if the value is not text.
+    The bindings find SUBSYSTEM.NAME by themselves only if a plain NAME is also defined (25.14.1).
     """
-    for full_name in (*(f"{local}.{name}" for local in _local_names), f"ANNEXD.{name}", name):
+    for full_name in (*(f"{local}.{name}" for local in _local_names), f"{current().subsystem}.{name}", name):
         try:
             text = bindings.param(full_name)
         except Unsafe as error:
@@ -51,7 +54,7 @@ def is_expression(text: str) -> bool:
 
 
 class Parameters:
-    """Typed look-ups that go on after a fault, so that the administrator hears of all of them at once."""
+    """Typed look-ups that continue after a fault, so that all faults are reported at once."""
 
     def __init__(self) -> None:
         self.faults: list[str] = []
@@ -68,6 +71,14 @@ class Parameters:
             return default
         return int(value)
 
+    def own_integer(self, name: str, default: int, *, minimum: int = 0) -> int:
+        """Look up the daemon's own knob first: ANNEXD_UPDATE_INTERVAL before UPDATE_INTERVAL."""
+        return self.integer(knob(name), self.integer(name, default, minimum=minimum), minimum=minimum)
+
+    def path(self, name: str) -> Path | None:
+        text = param(name)
+        return Path(text) if text else None
+
     def boolean(self, name: str, default: bool) -> bool:
         value = self._evaluated(name)
         if value is None:
@@ -78,11 +89,11 @@ class Parameters:
         return default
 
     def words(self, name: str) -> tuple[str, ...]:
-        """A list separated by commas or white space."""
+        """Split a list at commas and white space."""
         return tuple((param(name) or "").replace(",", " ").split())
 
     def check(self) -> None:
-        """Raises BadConfiguration when any look-up so far met a fault."""
+        """Raise BadConfiguration if any look-up so far found a fault."""
         if self.faults:
             raise BadConfiguration(tuple(self.faults))
 

@@ -1,8 +1,8 @@
-"""Configuration that is set from outside: condor_config_val -rset and -set, as HTCondor's daemons keep it.
+"""Remote configuration, condor_config_val -rset and -set, stored as HTCondor's daemons store it.
 
-Nothing can be set unless ENABLE_RUNTIME_CONFIG or ENABLE_PERSISTENT_CONFIG is true, which they are not by default.
-What is set counts from the next reconfig on, after all files.  -set is kept in PERSISTENT_CONFIG_DIR, in the files
-and the format of condor_config.cpp: .config.ANNEXD names the settings, .config.ANNEXD.NAME holds one.
+Nothing can be set unless ENABLE_RUNTIME_CONFIG or ENABLE_PERSISTENT_CONFIG is true; both are false by default.
+A setting takes effect at the next reconfig, after all files.  -set is kept in PERSISTENT_CONFIG_DIR, in the files and
+the format of condor_config.cpp: .config.SUBSYSTEM lists the names, .config.SUBSYSTEM.NAME holds one setting.
 """
 
 import os
@@ -16,27 +16,29 @@ from annexd.daemoncore import log
 from annexd.daemoncore.atomic_file import replace_file
 from annexd.daemoncore.config.parameters import Parameters, param
 from annexd.daemoncore.privileges import root_files
+from annexd.daemoncore.program import current, knob
 
 NAME = r"[A-Za-z_][A-Za-z0-9_.]{0,199}"
 ASSIGNMENT = re.compile(rf"\s*+(?P<name>{NAME})\s*+=\s*+(?P<value>[^\x00-\x1f\x7f]*+)")  # linear: strangers' lines
-RUNTIME = "<runtime>"  # the place of what is set for this process
-LIST = "RUNTIME_CONFIG_ADMIN"  # in the file that names the settings
+RUNTIME = "<runtime>"  # the source of what -rset sets
+NAMES_KNOB = "RUNTIME_CONFIG_ADMIN"  # in the file that lists the names
 
-_runtime: dict[str, str] = {}  # of this process: knob, in upper case, and the line that sets it
+_runtime: dict[str, str] = {}  # knob in upper case -> the line that sets it, for this process
 
 
 class CannotSet(Exception):
-    """The text says why."""
+    """A knob cannot be set remotely; the text says why."""
 
 
 def name_in(knob: str, line: str) -> str:
-    """The knob that a line sets; of an empty line, which unsets it, `knob`.  Raises CannotSet.
+    """Return the knob that a line sets, in upper case; an empty line unsets `knob`.  Raises CannotSet.
 
-    One line and one plain knob: HTCondor's daemons would write more lines, or a path, into their files as well.
+    Only one line and one plain knob are accepted: HTCondor's daemons would also write more lines, or a path, into their
+    files.
     """
     match = ASSIGNMENT.fullmatch(line or f"{knob} =")
     if match is None or match["name"].upper() != knob.upper():
-        raise CannotSet(f"{knob[:60]!r} is not set by one line NAME = VALUE")
+        raise CannotSet(f"{knob[:60]!r} must be set by one line NAME = VALUE")
     try:
         values.setting(match["name"], match["value"])
     except Unsafe as error:
@@ -45,7 +47,7 @@ def name_in(knob: str, line: str) -> str:
 
 
 def set_runtime(name: str, line: str) -> None:
-    """For this process; an empty line unsets it.  Raises CannotSet."""
+    """Set a knob for this process; an empty line unsets it.  Raises CannotSet."""
     if not Parameters().boolean("ENABLE_RUNTIME_CONFIG", False):
         raise CannotSet("ENABLE_RUNTIME_CONFIG is not true")
     _runtime.pop(name, None)
@@ -54,7 +56,7 @@ def set_runtime(name: str, line: str) -> None:
 
 
 def set_persistent(name: str, line: str) -> None:
-    """For all processes to come; an empty line unsets it.  Raises CannotSet."""
+    """Set a knob persistently; an empty line unsets it.  Raises CannotSet."""
     if not Parameters().boolean("ENABLE_PERSISTENT_CONFIG", False):
         raise CannotSet("ENABLE_PERSISTENT_CONFIG is not true")
     top = _top()
@@ -63,7 +65,7 @@ def set_persistent(name: str, line: str) -> None:
             names = {each: None for each in _names(top) if each != name} | ({name: None} if line else {})
             if line:
                 replace_file(_file(top, name), line, suffix=".tmp")
-            replace_file(top, f"{LIST} = {', '.join(names)}\n", suffix=".tmp")
+            replace_file(top, f"{NAMES_KNOB} = {', '.join(names)}\n", suffix=".tmp")
             if not line:
                 _file(top, name).unlink(missing_ok=True)
     except OSError as error:
@@ -71,33 +73,33 @@ def set_persistent(name: str, line: str) -> None:
 
 
 def apply() -> None:
-    """To HTCondor's configuration, which was read anew: what persists first, and over it what is this process's."""
+    """Add to HTCondor's configuration, just reloaded, the persistent settings and over them the runtime ones."""
     look_up = Parameters()
     if look_up.boolean("ENABLE_PERSISTENT_CONFIG", False):
-        _put(persistent())
+        _set_all(persistent())
     if look_up.boolean("ENABLE_RUNTIME_CONFIG", False):
-        _put(_runtime)
+        _set_all(_runtime)
 
 
 def persistent() -> Mapping[str, str]:
-    """The line of each knob that is set for good; of files that are another user's none, with a word in the log."""
+    """Return the line of each persistently set knob; files of another user are logged and ignored."""
     lines = {}
     try:
         top = _top()
         with root_files():
             lines = {name: _read(_file(top, name)) for name in _names(top)}
     except (CannotSet, OSError) as error:
-        log.error(f"the persistent configuration is not read: {error}")
+        log.error(f"Failed to read the persistent configuration: {error}")
     return lines
 
 
 def runtime_names() -> list[str]:
-    """Of what is set for this process."""
+    """Return the names of the knobs that are set for this process."""
     return sorted(_runtime) if Parameters().boolean("ENABLE_RUNTIME_CONFIG", False) else []
 
 
 def place_of(name: str) -> tuple[str, str] | None:
-    """The line that sets a knob from outside, and where it is kept."""
+    """Return the line that sets a knob remotely and where it is stored, or None."""
     if (line := _runtime.get(name.upper())) and Parameters().boolean("ENABLE_RUNTIME_CONFIG", False):
         return line, RUNTIME
     if Parameters().boolean("ENABLE_PERSISTENT_CONFIG", False) and (line := persistent().get(name.upper(), "")):
@@ -105,22 +107,22 @@ def place_of(name: str) -> tuple[str, str] | None:
     return None
 
 
-def _put(lines: Mapping[str, str]) -> None:
+def _set_all(lines: Mapping[str, str]) -> None:
     for line in lines.values():
         if match := ASSIGNMENT.fullmatch(line.rstrip("\n")):
             try:
                 bindings.set_param(match["name"], match["value"].strip())
             except Unsafe as error:
-                log.error(f"what is set from outside is left out: {error}")
+                log.error(f"Ignoring a remotely set knob: {error}")
 
 
 def _top() -> Path:
-    """Raises CannotSet."""
-    if configured := param("ANNEXD_CONFIG"):
+    """Return the file that lists the names.  Raises CannotSet."""
+    if configured := param(knob("CONFIG")):
         return Path(configured)
     if directory := param("PERSISTENT_CONFIG_DIR"):
-        return Path(directory, ".config.ANNEXD")
-    raise CannotSet("ENABLE_PERSISTENT_CONFIG is true, and neither PERSISTENT_CONFIG_DIR nor ANNEXD_CONFIG is set")
+        return Path(directory, f".config.{current().subsystem}")
+    raise CannotSet(f"ENABLE_PERSISTENT_CONFIG is true, but neither PERSISTENT_CONFIG_DIR nor {knob('CONFIG')} is set")
 
 
 def _file(top: Path, name: str) -> Path:
@@ -135,8 +137,8 @@ def _names(top: Path) -> list[str]:
 
 
 def _read(path: Path) -> str:
-    """Raises OSError, also when it is not the file of whoever started annexd (Check_config_source_security)."""
+    """Read a file.  Raises OSError, also if the daemon's user does not own it (Check_config_source_security)."""
     with path.open() as file:
         if os.fstat(file.fileno()).st_uid != os.getuid():
-            raise PermissionError(1, "must belong to the user who starts annexd", str(path))
+            raise PermissionError(1, "must be owned by the user who starts this daemon", str(path))
         return file.read()

@@ -1,6 +1,6 @@
-"""Where knobs were set: what `condor_config_val -verbose` and `-summary` of another machine show of this daemon.
+"""Sources of knobs, for `condor_config_val -verbose` and `-summary` on other machines.
 
-The bindings know values only, so HTCondor's own tool is asked, on this host.
+The bindings know values only, so this module runs HTCondor's own tool on this host.
 """
 
 import asyncio
@@ -12,21 +12,25 @@ from itertools import chain
 
 import htcondor2
 
-from annexd.daemoncore.config import runtime_config as dynamic
+from annexd.daemoncore.config import runtime_config
 from annexd.daemoncore.config.parameters import param
 from annexd.daemoncore.process.limits import for_child
 from annexd.daemoncore.process.semaphore import Semaphore
+from annexd.daemoncore.program import current
 
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.$]*")  # what may stand on the tool's command line
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.$]*")  # safe on the tool's command line
 TIMEOUT_S = 5.0
-AT_ONCE, WAITING = 2, 20  # children, and questions that wait for theirs; more than these are told values alone
+MAX_CHILDREN, MAX_WAITING = 2, 20  # children, and queries that wait for one; further queries get values only
 
-_children = Semaphore(AT_ONCE)
+_children = Semaphore(MAX_CHILDREN)
 
 
 @dataclass(frozen=True)
 class Source:
-    """`raw`: NAME = the text before expansion; `place`: file and line; `default`: of the parameter table, or None."""
+    """Where a knob was set.
+
+    `raw` is `NAME = text before expansion`; `place` is file and line; `default` comes from the parameter table.
+    """
 
     raw: str
     place: str
@@ -34,14 +38,14 @@ class Source:
 
 
 async def source_of(name: str) -> Source | None:
-    """None when there is no condor_config_val, when it does not know, or when too many ask."""
+    """Return a knob's source; None if condor_config_val is missing or does not know it, or if too many queries wait."""
     if not NAME.fullmatch(name):
         return None
-    if (set_from_outside := dynamic.place_of(name)) is not None:
+    if (set_from_outside := runtime_config.place_of(name)) is not None:
         line, place = set_from_outside
         return Source(f"{name.upper()} = {line.partition('=')[2].strip()}", place)
-    said = await _condor_config_val("-verbose", name)
-    facts = dict(re.findall(r"^ # (at|raw): (.*)$", said or "", re.MULTILINE))
+    output = await _condor_config_val("-verbose", name)
+    facts = dict(re.findall(r"^ # (at|raw): (.*)$", output or "", re.MULTILINE))
     if not {"at", "raw"} <= facts.keys():
         return None
     knob, _, text = facts["raw"].partition(" = ")
@@ -50,20 +54,20 @@ async def source_of(name: str) -> Source | None:
 
 
 async def names_by_file() -> list[str]:
-    """What `condor_config_val -summary` shows of us: our version, and behind each `#file` the names that it sets.
+    """Return the lines for `condor_config_val -summary`: the version, then each `#file` and the names that it sets.
 
-    Empty when there is no condor_config_val, or when too many ask.
+    The list is empty if condor_config_val is missing or too many queries wait.
     """
-    said = await _condor_config_val("-summary")
-    if said is None:
+    output = await _condor_config_val("-summary")
+    if output is None:
         return []
-    by_file = {**_names_in(said), dynamic.RUNTIME: dynamic.runtime_names()}
+    by_file = {**_names_in(output), runtime_config.RUNTIME: runtime_config.runtime_names()}
     lines = ((f"#{file}", *names) for file, names in by_file.items() if names)
-    return [f"#ANNEXD {htcondor2.version()}", *chain.from_iterable(lines)]
+    return [f"#{current().subsystem} {htcondor2.version()}", *chain.from_iterable(lines)]
 
 
 def _names_in(summary: str) -> dict[str, list[str]]:
-    """By file; a value of several lines may look like more, which the configuration does not know."""
+    """Group names by file; undefined names are dropped, since lines of a long value may look like knobs."""
     by_file: dict[str, list[str]] = {}
     for part in re.split(r"^# from ", summary, flags=re.MULTILINE)[1:]:
         file, _, lines = part.partition("\n")
@@ -72,21 +76,21 @@ def _names_in(summary: str) -> dict[str, list[str]]:
     return by_file
 
 
-async def _condor_config_val(*words: str) -> str | None:
-    """What it prints as the ANNEXD subsystem sees it, or None when it fails or too many wait for it."""
-    if _children.waiting >= WAITING:
+async def _condor_config_val(*arguments: str) -> str | None:
+    """Return the tool's output for this daemon's subsystem; None if it fails or too many queries wait."""
+    if _children.waiting >= MAX_WAITING:
         return None
     async with _children:
-        return await _said(words)
+        return await _output_of(arguments)
 
 
-async def _said(words: tuple[str, ...]) -> str | None:
+async def _output_of(arguments: tuple[str, ...]) -> str | None:
     try:
         child = await asyncio.create_subprocess_exec(
             f"{param('BIN')}/condor_config_val",
             "-subsystem",
-            "ANNEXD",
-            *words,
+            current().subsystem,
+            *arguments,
             env=for_child(os.environ),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,

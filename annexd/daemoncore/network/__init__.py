@@ -1,1 +1,1 @@
-"""Sockets: an own port or condor_shared_port, and limits on peers that have not authenticated."""
+"""Sockets: a TCP port or condor_shared_port, and limits on unauthenticated peers."""

@@ -1,4 +1,4 @@
-"""Which of annexd's ways in is open: what was inherited, a name at condor_shared_port, or a port of its own."""
+"""The daemon's command socket: inherited, behind condor_shared_port, or on a port of its own."""
 
 import asyncio
 import contextlib
@@ -11,31 +11,31 @@ from annexd.daemoncore.network.shared_port import SharedPort
 from annexd.daemoncore.pool.publisher import shared_port_address
 from annexd.daemoncore.process.inheritance import Inheritance
 from annexd.daemoncore.process.options import Options
+from annexd.daemoncore.settings import DaemonSettings
 from annexd.daemoncore.sinful import Sinful
-from annexd.service.configuration import Configuration
 
 TOUCH_S = 900.0  # DaemonCore's own interval (SharedPortEndpoint)
 
 
 class CommandSocket:
-    """Opened once, with the Server that receives; closed at the end.  settings: the newest configuration."""
+    """The command socket, opened once and closed at the end."""
 
-    def __init__(self, options: Options, settings: Configuration, inheritance: Inheritance | None) -> None:
-        self._options, self.settings, self._inheritance = options, settings, inheritance
+    def __init__(self, options: Options, settings: DaemonSettings, inheritance: Inheritance | None) -> None:
+        self._options, self._settings, self._inheritance = options, settings, inheritance
         self._start_interfaces = settings.interfaces
         self._named: NamedSocket | None = None
         self._listeners: list[Listener] = []
 
     @property
     def shared_port_id(self) -> str | None:
-        """Our name at condor_shared_port; None on a TCP port."""
+        """The daemon's name at condor_shared_port; None on a TCP port."""
         inherited = self._inheritance
         if inherited is not None and inherited.shared_port is not None:
             return inherited.shared_port.shared_port_id
         return None if inherited is not None and inherited.tcp_descriptors else self._options.shared_port_id
 
     def open(self, serve: Serve) -> None:
-        """Nothing is accepted yet.  Raises OSError."""
+        """Open the sockets without accepting connections.  Raises OSError."""
         for descriptor in self._inheritance.unused_descriptors if self._inheritance else ():
             with contextlib.suppress(OSError):
                 os.close(descriptor)
@@ -46,42 +46,45 @@ class CommandSocket:
         accept = serve if self.shared_port_id is None else unpack
         self._listeners = [Listener(each, accept) for each in self._sockets()]
 
+    def reconfigure(self, settings: DaemonSettings) -> None:
+        self._settings = settings
+
     def start(self) -> None:
-        """Accept."""
+        """Start to accept connections."""
         for listener in self._listeners:
             listener.start()
 
     def stop(self) -> None:
-        """Accept no more."""
+        """Stop accepting connections."""
         for listener in self._listeners:
             listener.stop()
 
     async def address(self) -> Sinful:
-        """Where the pool reaches us, as soon as it is known."""
+        """Return the daemon's address once it is known."""
         if self.shared_port_id is not None:
-            return await shared_port_address(self.settings.shared_port_ad, self.shared_port_id)
+            return await shared_port_address(self._settings.shared_port_ad, self.shared_port_id)
         sockets = [listener.socket for listener in self._listeners]
-        return self._start_interfaces.sinful(sockets, self.settings.machine)
+        return self._start_interfaces.sinful(sockets, self._settings.machine)
 
     async def keep(self) -> None:
-        """Keep our socket file where condor_shared_port looks for it, until cancelled."""
+        """Keep the socket file where condor_shared_port looks for it, until cancelled."""
         while self._named is not None:
             await asyncio.sleep(TOUCH_S)
             if not self._named.touch():
-                log.always("our socket in DAEMON_SOCKET_DIR has vanished; making it again")
+                log.always("The command socket in DAEMON_SOCKET_DIR was removed; creating it again")
                 try:
                     self._listeners[0].replace(self._named.bind())
                 except OSError as error:
-                    log.error(f"our socket cannot be made: {error}; it is tried again in {TOUCH_S:.0f} s")
+                    log.error(f"Failed to create the command socket: {error}; will retry in {TOUCH_S:.0f} s")
 
     def close(self) -> None:
         if self._named is not None:
             self._named.remove()
 
     def _shared_port_uid(self) -> int | None:
-        """Of who runs condor_shared_port, which writes its ad itself: HTCondor's user, even where we are root."""
+        """Return the owner of condor_shared_port's ad file, which is the user that runs condor_shared_port."""
         try:
-            return self.settings.shared_port_ad.stat().st_uid if self.settings.shared_port_ad else None
+            return self._settings.shared_port_ad.stat().st_uid if self._settings.shared_port_ad else None
         except OSError:
             return None
 
@@ -92,6 +95,6 @@ class CommandSocket:
         if inherited and inherited.tcp_descriptors:
             return [socket.socket(fileno=descriptor) for descriptor in inherited.tcp_descriptors]
         if self.shared_port_id is not None:
-            self._named = NamedSocket(self.settings.socket_directory, self.shared_port_id)
+            self._named = NamedSocket(self._settings.socket_directory, self.shared_port_id)
             return [self._named.bind()]
-        return self.settings.interfaces.open_port(self._options.port)
+        return self._settings.interfaces.open_port(self._options.port)

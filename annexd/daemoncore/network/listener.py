@@ -1,4 +1,4 @@
-"""Where connections come from: a TCP port of our own, an inherited one, or condor_shared_port.
+"""Listeners: on a TCP port, on an inherited socket, or on condor_shared_port's Unix socket.
 
 Each listener calls `serve(socket, address)` for every connection, with a connected, non-blocking socket.
 """
@@ -16,14 +16,14 @@ from annexd.daemoncore import log
 Serve = Callable[[socket.socket, Any], None]
 
 BACKLOG = 500  # SOCKET_LISTEN_BACKLOG's default
-ACCEPTED_AT_ONCE = 16  # before the event loop looks at what else is ready
-ACCEPT_PAUSE_S = 0.1  # after running out of descriptors: as long as it takes some connection to end
+ACCEPTED_AT_ONCE = 16  # before the event loop serves what else is ready
+ACCEPT_PAUSE_S = 0.1  # after running out of descriptors: time for some connection to end
 
 
 class Listener:
-    """Accepts on one listening socket until closed.
+    """Accepts connections on one listening socket until stopped.
 
-    For condor_shared_port, `serve` is the one that takes clients' connections out of what is accepted: handover.py.
+    For condor_shared_port, `serve` unpacks the client's connection from the accepted one: shared_port.py.
     """
 
     def __init__(self, listening: socket.socket, serve: Serve) -> None:
@@ -36,41 +36,41 @@ class Listener:
         asyncio.get_running_loop().add_reader(self.socket, self._accept)
 
     def replace(self, listening: socket.socket) -> None:
-        """Go on with another socket."""
+        """Switch to another listening socket."""
         self.stop()
         listening.setblocking(False)
         self.socket = listening
         self.start()
 
     def stop(self) -> None:
-        """Accept no more; connections under way go on."""
+        """Stop accepting connections; established ones continue."""
         if self._pause is not None:
             self._pause.cancel()
         asyncio.get_running_loop().remove_reader(self.socket)
         self.socket.close()
 
     def _accept(self) -> None:
-        """Some of those who wait; the others when the event loop has looked at those that are under way."""
+        """Accept a batch; the rest waits until the event loop has served established connections."""
         for _ in range(ACCEPTED_AT_ONCE):
             try:
                 accepted, address = self.socket.accept()
             except BlockingIOError:
                 return
             except OSError as error:
-                log.error(f"cannot accept a connection: {error}; trying again")
-                self._rest()
+                log.error(f"Failed to accept a connection: {error}; will retry")
+                self._pause_accepting()
                 return
             accepted.setblocking(False)
             self._serve(accepted, address)
 
-    def _rest(self) -> None:
+    def _pause_accepting(self) -> None:
         loop = asyncio.get_running_loop()
         loop.remove_reader(self.socket)
         self._pause = loop.call_later(ACCEPT_PAUSE_S, self.start)
 
 
 def tcp_socket(host: str, port: int) -> socket.socket:
-    """A bound and listening TCP socket.  Raises OSError."""
+    """Return a bound and listening TCP socket.  Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
     listening.setblocking(False)
@@ -78,16 +78,16 @@ def tcp_socket(host: str, port: int) -> socket.socket:
 
 
 class NamedSocket:
-    """A Unix socket in DAEMON_SOCKET_DIR, through which condor_shared_port reaches a daemon that nobody started.
+    """A Unix socket in DAEMON_SOCKET_DIR, by which condor_shared_port reaches a daemon without a condor_master.
 
-    It is touched, so that no clean-up of old files takes it, and made again should it have vanished all the same.
+    It is touched so that no clean-up of old files removes it, and is created again if it is removed anyway.
     """
 
     def __init__(self, directory: Path, shared_port_id: str) -> None:
         self._path = directory / shared_port_id
 
     def bind(self) -> socket.socket:
-        """In place of one that a dead daemon has left.  Raises OSError."""
+        """Bind and listen, replacing a socket left by a dead daemon.  Raises OSError."""
         self._path.parent.mkdir(mode=0o755, exist_ok=True)
         self.remove()
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -100,7 +100,7 @@ class NamedSocket:
         return listening
 
     def touch(self) -> bool:
-        """False when it is no longer there."""
+        """Update the file's time; return False if the file is gone."""
         try:
             os.utime(self._path)
         except FileNotFoundError:

@@ -1,9 +1,9 @@
-"""Room for those of whom nobody knows yet who they are, and who has to leave when it is full or their time is over.
+"""Limit and evict unauthenticated connections.
 
-To refuse newcomers would let whoever opens enough connections lock everybody out.  So the newcomer gets the place of
-the one who has waited longest, among those of the address that has most places: an honest client needs it for some
-milliseconds, a silent one for as long as it can.  Of IPv6, where one machine has as many addresses as it likes, the
-network of 64 bits counts (RFC 4291, 2.5.4).
+Refusing new connections at the limit would let one host lock out all others.  So a new connection evicts the oldest
+pending one of the busiest address: an honest client is pending for some milliseconds, an attacker for as long as it
+can.  IPv6 connections count by their /64 network, because one machine can use any number of addresses in it (RFC 4291,
+2.5.4).
 """
 
 import asyncio
@@ -14,26 +14,28 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 
 from annexd.authorization.network import peer_address
+from annexd.daemoncore.program import knob
 
-SHARE_OF_DESCRIPTORS = 2  # one in two may be a stranger's connection; the others are for orders, AWS and files
-LOOK_S = 0.25  # between two looks at whose time is over
-HOST_BITS = 64  # of an IPv6 network, beyond which its addresses are one machine's
+SHARE_OF_DESCRIPTORS = 2  # pending connections may use one descriptor in two; orders, AWS and files use the others
+CHECK_S = 0.25  # between two checks of the deadlines
+HOST_BITS = 64  # prefix length of an IPv6 network whose addresses count as one host
 
 
 @dataclass(eq=False)
-class Place:
-    """A connection's, until it has sent its whole command.  host: see counted_as.  close: end the connection, for the
-    reason given.
+class PendingConnection:
+    """A connection that has not sent its whole command yet.
+
+    `host`: see counting_host.  `close(reason)` ends the connection.
     """
 
     host: str
     close: Callable[[str], None]
-    ends_at_s: float  # of time.monotonic(), whatever happens
-    silent_until_s: float  # of time.monotonic(), if nothing comes
+    ends_at_s: float  # in time.monotonic(): deadline of the whole session
+    silent_until_s: float  # in time.monotonic(): deadline of the next bytes
 
 
-def counted_as(address: str) -> str:
-    """What the places of a peer's IP address are counted by."""
+def counting_host(address: str) -> str:
+    """Return the host by which connections from an IP address are counted."""
     if ":" not in address:
         return address
     found = peer_address(address)
@@ -43,61 +45,63 @@ def counted_as(address: str) -> str:
 
 
 class PendingConnections:
+    """The connections of one server that have not sent their command yet."""
+
     def __init__(self) -> None:
-        self._by_host: dict[str, dict[Place, None]] = {}  # the longest there is the first
-        self._taken = 0
-        self._looking: asyncio.TimerHandle | None = None
+        self._by_host: dict[str, dict[PendingConnection, None]] = {}  # each in order of arrival
+        self._count = 0
+        self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
-        return self._taken
+        return self._count
 
-    def enter(self, place: Place, most: int) -> None:
-        """Take a place; another one ends at once if there are `most` already."""
-        room = max(1, min(most, _descriptors() // SHARE_OF_DESCRIPTORS))
-        while self._taken >= room:
-            self._make_room(f"others needed its place (ANNEXD_MAX_PENDING_CONNECTIONS is {most})")
-        self._by_host.setdefault(place.host, {})[place] = None
-        self._taken += 1
-        if self._looking is None:
-            self._look_later()
+    def enter(self, pending: PendingConnection, max_pending: int) -> None:
+        """Add a connection, and evict another one if there are `max_pending` already."""
+        limit = max(1, min(max_pending, _descriptors() // SHARE_OF_DESCRIPTORS))
+        while self._count >= limit:
+            self._evict_one(f"evicted by a newer connection ({knob('MAX_PENDING_CONNECTIONS')} is {max_pending})")
+        self._by_host.setdefault(pending.host, {})[pending] = None
+        self._count += 1
+        if self._timer is None:
+            self._check_later()
 
-    def leave(self, place: Place) -> None:
-        places = self._by_host.get(place.host, {})
-        if place in places:
-            del places[place]
-            self._taken -= 1
-            if not places:
-                del self._by_host[place.host]
+    def leave(self, pending: PendingConnection) -> None:
+        connections = self._by_host.get(pending.host, {})
+        if pending in connections:
+            del connections[pending]
+            self._count -= 1
+            if not connections:
+                del self._by_host[pending.host]
 
     def close(self) -> None:
-        """Everybody has to leave."""
-        while self._taken:
-            self._make_room("annexd ends")
-        if self._looking is not None:
-            self._looking.cancel()
+        """End all pending connections."""
+        while self._count:
+            self._evict_one("the daemon is shutting down")
+        if self._timer is not None:
+            self._timer.cancel()
 
-    def _make_room(self, reason: str) -> None:
-        most_taken = max(self._by_host.values(), key=len)
-        self._end(next(iter(most_taken)), reason)
+    def _evict_one(self, reason: str) -> None:
+        busiest = max(self._by_host.values(), key=len)
+        self._end(next(iter(busiest)), reason)
 
-    def _end(self, place: Place, reason: str) -> None:
-        self.leave(place)
-        place.close(reason)
+    def _end(self, pending: PendingConnection, reason: str) -> None:
+        self.leave(pending)
+        pending.close(reason)
 
-    def _look_later(self) -> None:
-        self._looking = asyncio.get_running_loop().call_later(LOOK_S, self._look)
+    def _check_later(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(CHECK_S, self._check_deadlines)
 
-    def _look(self) -> None:
+    def _check_deadlines(self) -> None:
         now_s = time.monotonic()
-        places = [place for places in self._by_host.values() for place in places]
-        for place in places:
-            if now_s >= place.ends_at_s:
-                self._end(place, "its session took too long")
-            elif now_s >= place.silent_until_s:
-                self._end(place, "the peer was silent for too long")
-        self._looking = None
-        if self._taken:
-            self._look_later()
+        connections = [pending for connections in self._by_host.values() for pending in connections]
+        for pending in connections:
+            if now_s >= pending.ends_at_s:
+                self._end(pending, "no complete command before SEC_TCP_SESSION_DEADLINE")
+            elif now_s >= pending.silent_until_s:
+                self._end(pending, "the peer was silent for SEC_DEFAULT_AUTHENTICATION_TIMEOUT")
+        self._timer = None
+        if self._count:
+            self._check_later()
 
 
 def _descriptors() -> int:

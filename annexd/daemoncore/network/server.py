@@ -1,11 +1,11 @@
-"""One connection, from accept to close: the events of the protocol's core, answered; its bytes, moved.
+"""Serve one connection from accept to close: move its bytes and answer the events of the protocol core.
 
-Pre-authentication bytes are an attack until proven otherwise: silence has a deadline, the whole session has one, and
-only so many connections may be without a command at a time (lobby.py).
+Bytes before authentication are treated as an attack: silence has a deadline, the whole session has one, and the number
+of connections without a command is limited (pending_connections.py).
 
-Until its command is there a connection has no task of its own: it is a callback of the event loop, and a command that
-is there at once, and is answered at once, meets the loop but once.  (A task, a future and a timer for each read cost
-more than the protocol does.)
+Until its command has arrived, a connection has no task of its own, only a callback in the event loop.  A command that
+arrives in one piece and is answered at once costs one turn of the loop.  (A task, a future and a timer for each read
+cost more than the protocol does.)
 """
 
 import asyncio
@@ -34,42 +34,42 @@ from annexd.cedar.events import (
 from annexd.cedar.secret import Secret
 from annexd.daemoncore import log
 from annexd.daemoncore.commands.call import Call, Handler, Work
-from annexd.daemoncore.network.pending_connections import PendingConnections, Place, counted_as
+from annexd.daemoncore.network.pending_connections import PendingConnection, PendingConnections, counting_host
 from annexd.daemoncore.security.fs_proof import login_name, owner_of_proof
-from annexd.daemoncore.security.resolver import AT_ONCE, FORGET_S, LOOKUPS, RESOLVER, NeedsResolver
-from annexd.daemoncore.ttl_cache import Recent
-from annexd.service.configuration import Limits
+from annexd.daemoncore.security.resolver import CACHED_S, LOOKUPS, RESOLVER, WITHOUT_RESOLVER, NeedsResolver
+from annexd.daemoncore.settings import ConnectionLimits
+from annexd.daemoncore.ttl_cache import TtlCache
 
-KEY_KEPT_S = 1.0  # a signing key that is taken away counts no longer than this
+KEY_KEPT_S = 1.0  # a removed signing key stays valid for at most this long
 LOGIN_NAME_KEPT_S = 300.0  # PASSWD_CACHE_REFRESH is 20 hours
 MORE = int(socket.MSG_MORE)
-DRAIN_S = 1.0  # for tasks that are told to end
+DRAIN_S = 1.0  # for cancelled tasks to end
 
-Address = tuple[Any, ...]  # as accept() gives it: host and port come first
+Address = tuple[Any, ...]  # as accept() returns it: host and port come first
 ReadKey = Callable[[str], Secret | None]
 Answer = TypeVar("Answer")
 
-_received = memoryview(bytearray(256 * 1024))  # every connection's next bytes, one after the other
-_login_names: Recent[int, str] = Recent(LOGIN_NAME_KEPT_S)
+_received = memoryview(bytearray(256 * 1024))  # receive buffer, shared by all connections
+_login_names: TtlCache[int, str] = TtlCache(LOGIN_NAME_KEPT_S)
 
 
 @dataclass(frozen=True)
 class Security:
-    """Everything of one configuration that decides who may do what, and what it has decided; replaced whole at
-    reconfig.
-    """
+    """The security configuration and the decisions cached under it; replaced as a whole at reconfig."""
 
     context: ServerContext
     authorization: AuthorizationPolicy
     read_signing_key: ReadKey
-    signing_keys: Recent[str, Secret] = field(default_factory=lambda: Recent(KEY_KEPT_S))
-    verdicts: Recent[tuple[object, ...], Verdict] = field(default_factory=lambda: Recent(FORGET_S))
+    signing_keys: TtlCache[str, Secret] = field(default_factory=lambda: TtlCache(KEY_KEPT_S))
+    verdicts: TtlCache[tuple[object, ...], Verdict] = field(default_factory=lambda: TtlCache(CACHED_S))
 
 
 class Server:
-    """Serves connections; `security` and `limits` may be replaced at any time, for those that come after."""
+    """Serves the connections of one command socket."""
 
-    def __init__(self, security: Security, limits: Limits, dispatch: Handler, shared_port_id: str | None) -> None:
+    def __init__(
+        self, security: Security, limits: ConnectionLimits, dispatch: Handler, shared_port_id: str | None
+    ) -> None:
         self.security = security
         self.limits = limits
         self.dispatch = dispatch
@@ -77,19 +77,23 @@ class Server:
         self._shared_port_id = shared_port_id
         self._running: set[asyncio.Task[None]] = set()
 
+    def reconfigure(self, security: Security, limits: ConnectionLimits) -> None:
+        """Use these settings for new connections."""
+        self.security, self.limits = security, limits
+
     def serve(self, client: socket.socket, address: Address) -> None:
-        """The whole life of one accepted, non-blocking connection; never raises for what a peer did."""
+        """Serve one accepted, non-blocking connection; never raises for what a peer does."""
         connection = Connection(self.security.context, partial(_end_of, client, self._shared_port_id))
-        Session(client, address, connection, self).begin()
+        ClientConnection(client, address, connection, self).begin()
 
     def run(self, work: Work) -> None:
-        """The rest of a connection that has more to do than there is time for now."""
+        """Run the remaining work of a connection as a task."""
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
     async def drain(self, timeout_s: float) -> None:
-        """End those without a command, wait for the others, then end what is left of them."""
+        """End pending connections, wait for running work, then cancel what is left of it."""
         self.pending_connections.close()
         if self._running:
             await asyncio.wait(self._running, timeout=timeout_s)
@@ -100,32 +104,32 @@ class Server:
 
 
 def _end_of(client: socket.socket, shared_port_id: str | None) -> Endpoint:
-    """Ours; raises OSError when it is gone already."""
+    """Return the local end of a connection.  Raises OSError if it is closed already."""
     ip, port = client.getsockname()[:2]
     return Endpoint(ip, port, shared_port_id)
 
 
-class Session:
-    """Moves the bytes of one connection and answers the core's questions."""
+class ClientConnection:
+    """Moves the bytes of one connection and answers the events of the protocol core."""
 
     def __init__(self, client: socket.socket, address: Address, connection: Connection, server: Server) -> None:
         self._client = client
-        self._descriptor = client.fileno()  # for a socket object, the loop formats an error that nobody sees
+        self._descriptor = client.fileno()  # given a socket object, the loop formats an error that is never shown
         self._address = address
         self._connection = connection
         self._server = server
         self._security = server.security  # one configuration for the whole session
         self._loop = asyncio.get_running_loop()
-        self._place: Place | None = None
-        self._asked: asyncio.Future[Any] | None = None
+        self._pending: PendingConnection | None = None
+        self._lookup: asyncio.Future[Any] | None = None
         self._unsent = b""
         self._is_reading = self._is_writing = self._is_over = False
 
     def begin(self) -> None:
-        """With what has come already."""
+        """Process what has arrived already."""
         self._guarded(self._receive)
 
-    # The edge of a connection: one peer must never end the daemon, nor keep it.
+    # The edge of a connection: a peer must neither end nor block the daemon.
 
     def _guarded(self, step: Callable[..., None], *arguments: object) -> None:
         if self._is_over:
@@ -137,23 +141,23 @@ class Session:
 
     def _fail(self, error: Exception) -> None:
         if isinstance(error, UnknownSession | AuthorizationDenied):  # expected after a restart; logged where decided
-            log.full_debug(f"connection from {self._peer} closed: {error}")
+            log.full_debug(f"Closed connection from {self._peer}: {error}")
         elif isinstance(error, PeerError | TimeoutError | OSError | EOFError):
-            log.always(f"connection from {self._peer} dropped: {error}")
+            log.always(f"Dropped connection from {self._peer}: {error}")
         else:
-            log.error(f"connection from {self._peer} dropped, and this is a fault of annexd: {error!r}")
+            log.error(f"Dropped connection from {self._peer}: internal error: {error!r}")
         with suppress(OSError):
-            self._sent_all()  # a last answer; who does not take it at once does not get it
+            self._sent_all()  # the last answer, lost unless the kernel takes it at once
         self._close()
 
     def _close(self) -> None:
         if self._is_over:
             return
         self._is_over = True
-        self._wait_for_nothing()
+        self._stop_waiting()
         self._leave_pending()
-        if self._asked is not None:
-            self._asked.cancel()  # if its turn has not come yet
+        if self._lookup is not None:
+            self._lookup.cancel()  # unless it runs already
         self._client.close()
 
     @property
@@ -161,7 +165,7 @@ class Session:
         host, port = self._address[:2]
         return f"<[{host}]:{port}>" if ":" in host else f"<{host}:{port}>"
 
-    # Until the command is there.
+    # Until the command has arrived.
 
     def _receive(self) -> None:
         try:
@@ -170,18 +174,18 @@ class Session:
             self._wait_for_data()
             return
         self._connection.receive_data(bytes(_received[:size]))
-        if self._place is not None:
-            self._place.silent_until_s = time.monotonic() + self._server.limits.read_timeout_s
+        if self._pending is not None:
+            self._pending.silent_until_s = time.monotonic() + self._server.limits.read_timeout_s
         self._go_on()
 
     def _go_on(self) -> None:
-        """Until there is something to wait for."""
+        """Answer events until there is something to wait for."""
         is_answered = True
         while is_answered:
             event = self._connection.next_event(time.time())
             match event:
                 case NeedData():
-                    self._wait_for_data() if self._sent_all() else self._wait_for_room()
+                    self._wait_for_data() if self._sent_all() else self._wait_until_writable()
                     return
                 case CommandReceived():
                     self._dispatch(event)
@@ -193,79 +197,84 @@ class Session:
                     is_answered = self._answer(event)
 
     def _answer(self, question: Event) -> bool:
-        """Whether it could be done at once; else it goes on by itself."""
+        """Answer an event; return False if the answer comes later from a thread, which then continues."""
         match question:
             case NeedAuthorization():
                 return self._authorize(question)
             case NeedFilesystemProof(path):
-                return self._tell_owner(path)
+                return self._provide_owner(path)
             case NeedSigningKey(key_id):
-                return self._tell_signing_key(key_id)
-        raise TypeError(f"the protocol's core asks what we do not know: {question!r}")
+                return self._provide_signing_key(key_id)
+        raise TypeError(f"the protocol core returned an unknown event: {question!r}")
 
-    def _tell_owner(self, path: str) -> bool:
-        tell = self._connection.filesystem_proof
+    def _provide_owner(self, path: str) -> bool:
+        provide = self._connection.filesystem_proof
         uid = owner_of_proof(path)
         if uid is None or (name := _login_names.get(uid)):
-            tell(None if uid is None else name)
+            provide(None if uid is None else name)
             return True
-        return self._ask(partial(login_name, uid), lambda name: tell(_login_names.put(uid, name) if name else None))
+        return self._look_up(
+            partial(login_name, uid), lambda name: provide(_login_names.put(uid, name) if name else None)
+        )
 
-    def _tell_signing_key(self, key_id: str) -> bool:
-        tell, keys = self._connection.signing_key, self._security.signing_keys
+    def _provide_signing_key(self, key_id: str) -> bool:
+        provide, keys = self._connection.signing_key, self._security.signing_keys
         if secret := keys.get(key_id):
-            tell(secret)
+            provide(secret)
             return True
-        return self._ask(
+        return self._look_up(
             partial(self._security.read_signing_key, key_id),
-            lambda secret: tell(keys.put(key_id, secret) if secret else None),
+            lambda secret: provide(keys.put(key_id, secret) if secret else None),
         )
 
     def _authorize(self, question: NeedAuthorization) -> bool:
         identity, policy, verdicts = question.identity, self._security.authorization, self._security.verdicts
         key = (question.command.number, self._address[0], identity.user, identity.method, identity.limits)
         if verdict := verdicts.get(key):
-            self._tell_verdict(question, verdict, is_new=False)
+            self._apply_verdict(question, verdict, is_new=False)
             return True
         peer = Peer(*key[1:])
         try:
-            self._tell_verdict(question, verdicts.put(key, policy.authorize(question.command, peer, AT_ONCE)))
+            self._apply_verdict(question, verdicts.put(key, policy.authorize(question.command, peer, WITHOUT_RESOLVER)))
         except NeedsResolver:
             decide = partial(policy.authorize, question.command, peer, LOOKUPS)
-            return self._ask(decide, lambda verdict: self._tell_verdict(question, verdicts.put(key, verdict)), RESOLVER)
+            return self._look_up(
+                decide, lambda verdict: self._apply_verdict(question, verdicts.put(key, verdict)), RESOLVER
+            )
         return True
 
-    def _tell_verdict(self, question: NeedAuthorization, verdict: Verdict, *, is_new: bool = True) -> None:
-        """One line of the log for whoever is refused the same again and again, as a client is that tries twice."""
+    def _apply_verdict(self, question: NeedAuthorization, verdict: Verdict, *, is_new: bool = True) -> None:
+        """Log the verdict and give it to the core; a repeated refusal is logged at D_FULLDEBUG, since clients retry."""
         identity, command = question.identity, question.command
         if verdict.granted:
             log.security(
-                f"{command.name} from {identity.user} at {self._peer} granted: {verdict.reason}; {identity.proof}"
+                f"PERMISSION GRANTED to {identity.user} from {self._peer} for command {command.number} "
+                f"({command.name}), access level {command.level}: reason: {verdict.reason}; {identity.proof}"
             )
         else:
-            say = log.always if is_new else log.full_debug
-            say(
+            write = log.always if is_new else log.full_debug
+            write(
                 f"PERMISSION DENIED to {identity.user} from {self._peer} for command {command.number} "
                 f"({command.name}), access level {command.level}: reason: {verdict.reason}; {identity.proof}"
             )
         self._connection.authorization(verdict.granted)
 
-    def _ask(
-        self, question: Callable[[], Answer], tell: Callable[[Answer], object], threads: Executor | None = None
+    def _look_up(
+        self, question: Callable[[], Answer], provide: Callable[[Answer], object], threads: Executor | None = None
     ) -> bool:
-        """In a thread, since it may take long; the connection goes on with the answer."""
-        self._wait_for_nothing()
+        """Call `question` in a thread, since it may block, and continue with its answer.  Returns False."""
+        self._stop_waiting()
         self._enter_pending()
 
         def answered(answer: asyncio.Future[Answer]) -> None:
-            tell(answer.result())
+            provide(answer.result())
             self._go_on()
 
-        self._asked = self._loop.run_in_executor(threads, question)
-        self._asked.add_done_callback(partial(self._guarded, answered))
+        self._lookup = self._loop.run_in_executor(threads, question)
+        self._lookup.add_done_callback(partial(self._guarded, answered))
         return False
 
-    # What is waited for.
+    # Waiting.
 
     def _wait_for_data(self) -> None:
         self._enter_pending()
@@ -273,19 +282,19 @@ class Session:
             self._loop.add_reader(self._descriptor, self._guarded, self._receive)
             self._is_reading = True
 
-    def _wait_for_room(self) -> None:
-        """In the kernel, for what the peer does not take."""
-        self._wait_for_nothing()
+    def _wait_until_writable(self) -> None:
+        """Wait until the kernel takes more of what the peer has not read."""
+        self._stop_waiting()
         self._enter_pending()
         self._loop.add_writer(self._descriptor, self._guarded, self._send_more)
         self._is_writing = True
 
     def _send_more(self) -> None:
         if self._sent_all():
-            self._wait_for_nothing()
+            self._stop_waiting()
             self._go_on()
 
-    def _wait_for_nothing(self) -> None:
+    def _stop_waiting(self) -> None:
         if self._is_reading:
             self._loop.remove_reader(self._descriptor)
         if self._is_writing:
@@ -293,25 +302,25 @@ class Session:
         self._is_reading = self._is_writing = False
 
     def _enter_pending(self) -> None:
-        if self._place is None:
+        if self._pending is None:
             now_s, limits = time.monotonic(), self._server.limits
-            self._place = Place(
-                counted_as(self._address[0]),
-                self._lose_place,
+            self._pending = PendingConnection(
+                counting_host(self._address[0]),
+                self._evicted,
                 now_s + limits.session_deadline_s,
                 now_s + limits.read_timeout_s,
             )
-            self._server.pending_connections.enter(self._place, limits.max_pending_connections)
+            self._server.pending_connections.enter(self._pending, limits.max_pending)
 
     def _leave_pending(self) -> None:
-        if self._place is not None:
-            self._server.pending_connections.leave(self._place)
+        if self._pending is not None:
+            self._server.pending_connections.leave(self._pending)
 
-    def _lose_place(self, reason: str) -> None:
+    def _evicted(self, reason: str) -> None:
         self._fail(TimeoutError(reason))
 
     def _sent_all(self, *, last: bool = False) -> bool:
-        """Whether the kernel has taken all that there is to send.  last: with the end, in one packet."""
+        """Send, and return whether the kernel has taken everything.  `last` adds the end, in the same packet."""
         outgoing = self._unsent + self._connection.data_to_send()
         if not outgoing:
             return True
@@ -321,7 +330,7 @@ class Session:
             sent = 0
         self._unsent = outgoing[sent:]
         if last and not self._unsent:
-            self._client.shutdown(socket.SHUT_WR)  # close() would forget what waits where there is something unread
+            self._client.shutdown(socket.SHUT_WR)  # close() with unread input would discard unsent output
         return not self._unsent
 
     # The command.
@@ -333,7 +342,7 @@ class Session:
         if work is None and self._sent_all(last=True):
             self._close()
             return
-        self._wait_for_nothing()
+        self._stop_waiting()
         self._leave_pending()
         self._server.run(self._carry_out(work))
 

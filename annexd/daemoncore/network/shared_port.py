@@ -1,7 +1,7 @@
-"""What condor_shared_port passes us: a client's connection, over a Unix socket (shared_port_client.cpp).
+"""Receive clients' connections from condor_shared_port over a Unix socket (shared_port_client.cpp).
 
-One frame says what follows; the descriptor rides on the single byte behind it.  Reading with recv() instead of
-recvmsg() would discard the descriptor.
+One frame announces the descriptor, which comes with the single byte after it.  Reading with recv() instead of recvmsg()
+would discard the descriptor.
 """
 
 import array
@@ -22,11 +22,11 @@ HANDOVER_TIMEOUT_S = 5.0  # condor_shared_port is local and sends both parts at 
 ROOT = 0
 _descriptor = array.array("i").itemsize
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of socket(7)
-_ROOM = socket.CMSG_SPACE(_descriptor)
+_ANCILLARY_BYTES = socket.CMSG_SPACE(_descriptor)
 
 
 class SharedPort:
-    """One connection of condor_shared_port.  What it carries goes to `serve`, mostly at once."""
+    """One connection from condor_shared_port; the client's connection that it carries goes to `serve`."""
 
     def __init__(self, handover: socket.socket, serve: Serve, shared_port_uid: Callable[[], int | None]) -> None:
         self._handover, self._serve, self._shared_port_uid = handover, serve, shared_port_uid
@@ -41,25 +41,29 @@ class SharedPort:
         try:
             step()
         except (OSError, ValueError) as error:
-            log.always(f"connection handed over by condor_shared_port was not received: {error}")
-            for descriptor in self._descriptors:  # they are ours now, whatever they are
+            log.always(f"Failed to receive a connection from condor_shared_port: {error}")
+            for descriptor in self._descriptors:  # open in this process, whatever they are
                 with contextlib.suppress(OSError):
                     os.close(descriptor)
             self._close()
 
     def _check_sender(self) -> None:
-        """Anybody on this host can reach an abstract socket, and could pass us a connection of a network namespace of
-        his own, in which every address is his: so only condor_shared_port's own user is believed, and root, and we.
+        """Accept only condor_shared_port's user, root and the daemon's own user as sender.
+
+        Every local user can reach an abstract socket, and could pass a connection from a network namespace in which
+        they choose every address.
         """
         credentials = self._handover.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         _pid, uid, _gid = _CREDENTIALS.unpack(credentials)
         if uid not in (ROOT, os.geteuid()) and uid != self._shared_port_uid():
-            raise ValueError(f"it came from user {uid}, who is not condor_shared_port's")
+            raise ValueError(f"the sender has uid {uid}, which is not condor_shared_port's")
         self._receive()
 
     def _receive(self) -> None:
         try:
-            part, ancillary, _flags, _address = self._handover.recvmsg(WHOLE_BYTES - len(self._message), _ROOM)
+            part, ancillary, _flags, _address = self._handover.recvmsg(
+                WHOLE_BYTES - len(self._message), _ANCILLARY_BYTES
+            )
         except BlockingIOError:
             self._wait()
             return
@@ -82,7 +86,7 @@ class SharedPort:
         client, address = _client(self._descriptors)
         del self._descriptors[:]
         self._serve(client, address)
-        self._close()  # nobody waits for that
+        self._close()
 
     def _wait(self) -> None:
         if self._deadline is None:
@@ -91,7 +95,7 @@ class SharedPort:
             self._deadline = loop.call_later(HANDOVER_TIMEOUT_S, self._guarded, self._give_up)
 
     def _give_up(self) -> None:
-        raise ValueError(f"nothing more came for {HANDOVER_TIMEOUT_S:g} s")
+        raise ValueError(f"incomplete after {HANDOVER_TIMEOUT_S:g} s")
 
     def _close(self) -> None:
         if self._deadline is not None:
@@ -101,7 +105,7 @@ class SharedPort:
 
 
 def _client(descriptors: Sequence[int]) -> tuple[socket.socket, object]:
-    """The one connected TCP socket, and its peer.  Raises OSError or ValueError, and then has closed nothing."""
+    """Return the connected TCP socket and its peer.  Raises OSError or ValueError, and then closes nothing."""
     if len(descriptors) != 1:
         raise ValueError(f"expected one descriptor, got {len(descriptors)}")
     client = socket.socket(fileno=descriptors[0])
@@ -116,5 +120,5 @@ def _client(descriptors: Sequence[int]) -> tuple[socket.socket, object]:
 
 def _peer_of(client: socket.socket) -> object:
     if client.proto != socket.IPPROTO_TCP:
-        raise ValueError("what was handed over is no TCP connection")
+        raise ValueError("the descriptor is not a TCP connection")
     return client.getpeername()  # raises OSError unless it is connected

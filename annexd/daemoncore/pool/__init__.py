@@ -1,1 +1,1 @@
-"""The daemons around this one: its collector, and the condor_master that started it."""
+"""The daemon's place in the pool: its ads in the collector, and its condor_master."""

@@ -1,7 +1,7 @@
-"""annexd in the collector: what condor_status shows, and what -pool and -name find.
+"""Advertise the daemon to the collector, where condor_status, -pool and -name find it.
 
-The same ad goes out twice with one Name: the collector keeps a table for each MyType, `locate` looks into Generic and
-`condor_status -subsystem annexd` into Annexd.  A collector that hangs or is gone costs visibility and nothing else.
+The ad is sent twice under one Name, because the collector keeps a table for each MyType: `locate` queries Generic, and
+`condor_status -subsystem annexd` queries Annexd.  A collector that hangs or is down costs visibility only.
 """
 
 import asyncio
@@ -16,17 +16,18 @@ from annexd.condor import bindings
 from annexd.condor.values import Unsafe
 from annexd.daemoncore import log
 from annexd.daemoncore.pool.outbound import CALL_TIMEOUT_S, Outbound, OutboundFailed
+from annexd.daemoncore.program import current
 
-MY_TYPES = ("Generic", "Annexd")
+GENERIC = "Generic"
 UPDATE_AD_GENERIC = "UPDATE_AD_GENERIC"
 INVALIDATE_ADS_GENERIC = "INVALIDATE_ADS_GENERIC"
-INVALIDATE_TIMEOUT_S = 5.0  # when a whole pool stops, its collector may be gone already
+INVALIDATE_TIMEOUT_S = 5.0  # when a whole pool stops, its collector may already be down
 SETTLING_S = 2.0  # a burst of orders is one update
 
 
 @dataclass(frozen=True)
-class Identity:
-    """What stays the same in every update of one annexd."""
+class DaemonIdentity:
+    """The constant attributes of a daemon's ad."""
 
     name: str
     machine: str
@@ -37,27 +38,34 @@ class Identity:
 
 @dataclass(frozen=True)
 class Publication:
-    """What an administrator's configuration says of the ad."""
+    """The knobs of advertising: where, how often, and the administrator's own attributes."""
 
     collectors: tuple[str, ...]
     update_interval_s: int
-    expressions: Mapping[str, str]  # ANNEXD_ATTRS: attribute name -> expression text
+    expressions: Mapping[str, str]  # <SUBSYSTEM>_ATTRS: attribute name -> expression text
+
+
+def my_types() -> tuple[str, str]:
+    return GENERIC, current().my_type
 
 
 class Advertiser:
-    """Keeps both ads fresh; `status` gives the attributes that change (counts of requests and the like)."""
+    """Keeps both ads up to date; `status` returns the attributes that change, such as counts of requests."""
 
     def __init__(
         self, outbound: Outbound, publication: Publication, status: Callable[[], Mapping[str, int | bool | str]]
     ) -> None:
         self.publication = publication
-        self.identity: Identity | None = None
+        self.identity: DaemonIdentity | None = None
         self.reconfigured_at_s = self.started_at_s = int(time.time())
         self._outbound = outbound
         self._status = status
         self._sequence = 0
         self._wake = asyncio.Event()
         self._failing: set[str] = set()
+
+    def reconfigure(self, publication: Publication) -> None:
+        self.publication, self.reconfigured_at_s = publication, int(time.time())
 
     def update_soon(self) -> None:
         self._wake.set()
@@ -73,30 +81,30 @@ class Advertiser:
                     await asyncio.sleep(SETTLING_S)
 
     async def withdraw(self) -> None:
-        """Take both ads out of the collectors."""
+        """Invalidate both ads in the collectors."""
         if self.identity is None:
             return
-        ads = [invalidation(self.identity, my_type) for my_type in MY_TYPES]
-        await self._outbound.close()  # an update that hangs would only be in the way
+        ads = [invalidation(self.identity, my_type) for my_type in my_types()]
+        await self._outbound.close()  # an update that hangs would delay the invalidation
         for collector in self.publication.collectors:
             if collector not in self._failing:
                 with contextlib.suppress(OutboundFailed):
                     await self._send(INVALIDATE_ADS_GENERIC, ads, collector, INVALIDATE_TIMEOUT_S)
 
     def is_true(self, expression: str) -> bool:
-        """Of our ad as it stands now.  What cannot be evaluated is not true: the bindings raise for some of that."""
+        """Evaluate an expression in the current ad.  An error is not true: the bindings raise for some."""
         if self.identity is None:
             return False
         try:
-            return bindings.expression(expression).eval(self._ad(self.identity, MY_TYPES[0])) is True
+            return bindings.expression(expression).eval(self._ad(self.identity, GENERIC)) is True
         except (classad2.ClassAdException, Unsafe):
             return False
 
     def ads(self) -> list[bindings.Ad]:
-        """The ads as they stand now, each with its own MyType."""
+        """Return the current ads, one for each MyType."""
         if self.identity is None:
             return []
-        return [self._ad(self.identity, my_type) for my_type in MY_TYPES]
+        return [self._ad(self.identity, my_type) for my_type in my_types()]
 
     async def _update(self) -> None:
         self._sequence += 1
@@ -106,11 +114,11 @@ class Advertiser:
                 await self._send(UPDATE_AD_GENERIC, ads, collector)
             except OutboundFailed as error:
                 if collector not in self._failing:
-                    log.always(f"cannot update collector {collector}: {error}; trying again at each interval")
-                self._failing.add(collector)  # and goes last: its time-out must not keep the others waiting
+                    log.always(f"Failed to update collector {collector}: {error}; will retry at each interval")
+                self._failing.add(collector)  # and goes last: its time-out must not delay the others
             else:
                 if collector in self._failing:
-                    log.always(f"collector {collector} takes our updates again")
+                    log.always(f"Collector {collector} accepts updates again")
                 self._failing.discard(collector)
 
     async def _send(
@@ -119,13 +127,15 @@ class Advertiser:
         arguments = {"command": command, "collector": collector, "ads": [repr(ad) for ad in ads]}
         await self._outbound.call("advertise", arguments, timeout_s)
 
-    def _ad(self, identity: Identity, my_type: str) -> bindings.Ad:
-        return bindings.ad_to_show(
+    def _ad(self, identity: DaemonIdentity, my_type: str) -> bindings.Ad:
+        program = current()
+        return bindings.display_ad(
             {
                 "MyType": my_type,
                 "Name": identity.name,
                 "Machine": identity.machine,
                 "MyAddress": identity.address,
+                f"{program.my_type}Version": program.version,
                 "CondorVersion": identity.version,
                 "CondorPlatform": identity.platform,
                 "MyCurrentTime": int(time.time()),
@@ -138,7 +148,7 @@ class Advertiser:
         )
 
 
-def invalidation(identity: Identity, my_type: str) -> bindings.Ad:
-    """The query ad that INVALIDATE_ADS_GENERIC takes: whose ad is to go."""
+def invalidation(identity: DaemonIdentity, my_type: str) -> bindings.Ad:
+    """Return the query ad of INVALIDATE_ADS_GENERIC that selects this daemon's ad."""
     ad = {"MyType": "Query", "TargetType": my_type, "Name": identity.name, "MyAddress": identity.address}
-    return bindings.ad_of(ad, {"Requirements": f"TARGET.Name == {bindings.quote(identity.name)}"})
+    return bindings.make_ad(ad, {"Requirements": f"TARGET.Name == {bindings.quote(identity.name)}"})

@@ -1,7 +1,6 @@
 """Outbound calls of HTCondor's bindings, made by a child process: see outbound_worker.
 
-A call that does not come back in time costs that child, never the daemon: it is killed, and the next call starts
-another one.
+If a call does not return in time, the child is killed and the next call starts another one.  The daemon never blocks.
 """
 
 import asyncio
@@ -12,16 +11,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from annexd.daemoncore.process.limits import for_child
+from annexd.daemoncore.program import current
 
 CALL_TIMEOUT_S = 30.0  # the bindings give up on a silent peer after 20 s
 
 
 class OutboundFailed(Exception):
-    """A call was not delivered; the text is the bindings' own, or says that the call took too long."""
+    """A call was not delivered; the text is the bindings' own, or reports a time-out or a dead worker."""
 
 
 class Outbound:
-    """Makes one call at a time; `environment` carries the inherited session that the parent knows us by."""
+    """Makes one call at a time; `environment` holds the session inherited from condor_master."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = for_child(environment)
@@ -30,11 +30,11 @@ class Outbound:
         self._calls = 0
 
     async def call(self, name: str, arguments: Mapping[str, Any], timeout_s: float = CALL_TIMEOUT_S) -> None:
-        """Raises OutboundFailed; `timeout_s` counts from when earlier calls are done."""
+        """Make a call once earlier ones are done; `timeout_s` counts from then.  Raises OutboundFailed."""
         async with self._one_call:
             try:
                 async with asyncio.timeout(timeout_s):
-                    error = await self._ask(name, arguments)
+                    error = await self._exchange(name, arguments)
             except TimeoutError:
                 await self.close()
                 raise OutboundFailed(f"no answer within {timeout_s:g} s") from None
@@ -47,13 +47,13 @@ class Outbound:
         if error is not None:
             raise OutboundFailed(error)
 
-    async def renew(self) -> None:
-        """After a reconfig: once the call under way is done, the next one starts a worker that reads it anew."""
+    async def restart_worker(self) -> None:
+        """End the worker after the current call, so that the next call starts one with the new configuration."""
         async with self._one_call:
             await self.close()
 
     async def close(self) -> None:
-        """End the worker, whatever it is doing."""
+        """Kill the worker, even during a call."""
         worker, self._worker = self._worker, None
         if worker is None:
             return
@@ -61,9 +61,9 @@ class Outbound:
             worker.kill()
         await worker.wait()
 
-    async def _ask(self, name: str, arguments: Mapping[str, Any]) -> str | None:
+    async def _exchange(self, name: str, arguments: Mapping[str, Any]) -> str | None:
         worker = await self._running_worker()
-        assert worker.stdin is not None  # noqa: S101 - both are pipes: told to create_subprocess_exec
+        assert worker.stdin is not None  # noqa: S101 - both are pipes: see create_subprocess_exec
         assert worker.stdout is not None  # noqa: S101
         self._calls += 1
         request = {"id": self._calls, "call": name, **arguments}
@@ -82,6 +82,7 @@ class Outbound:
                 "-P",
                 "-m",
                 "annexd.daemoncore.pool.outbound_worker",
+                current().subsystem,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 env=self._environment,

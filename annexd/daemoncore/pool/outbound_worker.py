@@ -1,10 +1,10 @@
-"""The one process that makes network calls with the bindings.
+"""The child process that makes network calls with the bindings.
 
-A call into the bindings may block for 20 s and stalls every other call of its process meanwhile, and a malformed
-address aborts it (measured with 25.14.1).  So annexd makes them here, in a child that may be killed at any time.
+A call into the bindings may block for 20 s, which stalls every other call of its process, and a malformed address
+aborts the process (measured with 25.14.1).  So a daemon makes these calls in a child that may be killed at any time.
 
-One JSON object a line on standard input, `{"id", "call", ...}`, and one a line on standard output, `{"id", "error"}`
-with error null when the call was delivered.  The end of standard input ends the process at once, even within a call.
+The worker reads one JSON object per line, `{"id", "call", ...}`, and writes one per line, `{"id", "error"}`; error is
+null if the call was delivered.  The end of standard input ends the process at once, even during a call.
 """
 
 import json
@@ -26,12 +26,12 @@ SENT_WITHOUT_REPLY = 3  # _send_generic_payload_command: delivered, and the peer
 
 
 def alive(address: str, pid: int, hang_after_s: int) -> None:
-    """DC_CHILDALIVE: the parent may wait `hang_after_s` for the next one before it calls us hung."""
+    """Send DC_CHILDALIVE: the parent considers the daemon hung if no further one comes within `hang_after_s`."""
     bindings.send_alive(address, pid, hang_after_s)
 
 
 def ready(address: str, pid: int, name: str, state: str) -> None:
-    """DC_SET_READY, which has no reply.  htcondor2.set_ready_state would send this process's pid, not annexd's."""
+    """Send DC_SET_READY, which has no reply; htcondor2.set_ready_state would send the pid of this process."""
     ad = {"DaemonPID": pid, "DaemonName": name, "DaemonState": state}
     _reply, code, text = bindings.exchange(address, DC_SET_READY, ad)
     if code not in (0, SENT_WITHOUT_REPLY):
@@ -39,7 +39,7 @@ def ready(address: str, pid: int, name: str, state: str) -> None:
 
 
 def advertise(collector: str, command: str, ads: list[str]) -> None:
-    bindings.advertise(collector, command, [bindings.ad_in(ad) for ad in ads])
+    bindings.advertise(collector, command, [bindings.parse_ad(ad) for ad in ads])
 
 
 CALLS: Mapping[str, Callable[..., None]] = {"alive": alive, "ready": ready, "advertise": advertise}
@@ -50,7 +50,7 @@ def answer(line: str) -> dict[str, Any]:
     identity, call = request.pop("id"), request.pop("call")
     try:
         CALLS[call](**request)
-    except Exception as error:  # noqa: BLE001 - the edge of the worker: every fault is the caller's to judge
+    except Exception as error:  # noqa: BLE001 - the edge of the worker: the caller judges every fault
         return {"id": identity, "error": str(error) or type(error).__name__}
     return {"id": identity, "error": None}
 
@@ -58,14 +58,14 @@ def answer(line: str) -> dict[str, Any]:
 def _read_lines(lines: "queue.SimpleQueue[str]") -> None:
     for line in sys.stdin:
         lines.put(line)
-    os._exit(0)  # annexd is gone, or done with us: nothing here is worth finishing
+    os._exit(0)  # the daemon has ended or closed the pipe: nothing here is worth finishing
 
 
-def main() -> None:
+def main(subsystem: str) -> None:
     become_root_again()
     for signo in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(signo, signal.SIG_IGN)  # annexd alone decides when we end
-    htcondor2.set_subsystem("ANNEXD", htcondor2.SubsystemType.Daemon)
+        signal.signal(signo, signal.SIG_IGN)  # only the daemon ends this process
+    htcondor2.set_subsystem(subsystem, htcondor2.SubsystemType.Daemon)
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read_lines, args=(lines,), daemon=True).start()
     while True:
@@ -73,4 +73,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

@@ -1,7 +1,7 @@
-"""annexd as a child of condor_master: keep alive, report ready, and go when the parent has gone.
+"""The daemon as a child of condor_master: send keepalives, report ready, and exit when the parent exits.
 
-Without the keepalive condor_master takes a silent daemon for a hung one and kills it; without the parent check an
-annexd would outlive its condor_master and meet the next one's annexd at the same journal.
+Without keepalives condor_master considers the daemon hung and kills it.  Without the parent check a daemon would
+outlive its condor_master and share its files with the daemon of the next one.
 """
 
 import asyncio
@@ -12,14 +12,15 @@ from pathlib import Path
 
 from annexd.daemoncore import log
 from annexd.daemoncore.pool.outbound import Outbound, OutboundFailed
+from annexd.daemoncore.program import current
 from annexd.daemoncore.sinful import Sinful, read_shared_port_address
 
-RETRY_S = 5.0  # a keepalive that was not delivered is worth another try soon
+RETRY_S = 5.0  # after a message that was not delivered
 
 
 @dataclass(frozen=True)
 class ParentTimes:
-    """ANNEXD_NOT_RESPONDING_TIMEOUT or NOT_RESPONDING_TIMEOUT, PARENT_CHECK_FIRST_INTERVAL, PARENT_CHECK_INTERVAL."""
+    """NOT_RESPONDING_TIMEOUT (the daemon's own first), PARENT_CHECK_FIRST_INTERVAL, PARENT_CHECK_INTERVAL."""
 
     not_responding_s: int
     first_check_s: int
@@ -27,54 +28,58 @@ class ParentTimes:
 
     @property
     def keepalive_s(self) -> float:
-        """As DaemonCore: three chances before the parent loses patience, less the time its scan takes."""
+        """The interval of DaemonCore: three keepalives in each time-out, less the time of the parent's scan."""
         return max(self.not_responding_s / 3 - 30, 1)
 
 
 class Parent:
-    """shared_port_ad: condor_shared_port's ad file."""
+    """The condor_master that started this daemon; `shared_port_ad` is condor_shared_port's ad file."""
 
     def __init__(
         self, outbound: Outbound, address: str, pid: int, times: ParentTimes, shared_port_ad: Path | None = None
     ) -> None:
-        self.times = times
+        self._times = times
         self._shared_port_ad = shared_port_ad
         self._outbound = outbound
         self._address = address
         self._pid = pid
 
+    def reconfigure(self, times: ParentTimes) -> None:
+        self._times = times
+
     async def keep_alive(self) -> None:
-        """DC_CHILDALIVE at once and three times in each time-out, until cancelled."""
+        """Send DC_CHILDALIVE at once and three times in each time-out, until cancelled."""
         while True:
-            delivered = await self._tell("alive", hang_after_s=self.times.not_responding_s)
-            await asyncio.sleep(self.times.keepalive_s if delivered else RETRY_S)
+            delivered = await self._report("alive", hang_after_s=self._times.not_responding_s)
+            await asyncio.sleep(self._times.keepalive_s if delivered else RETRY_S)
 
     async def report_ready(self) -> None:
-        """DC_SET_READY, repeated until condor_master took it."""
-        while not await self._tell("ready", name="ANNEXD", state="Ready"):
+        """Send DC_SET_READY until condor_master has accepted it."""
+        while not await self._report("ready", name=current().subsystem, state="Ready"):
             await asyncio.sleep(RETRY_S)
-        log.full_debug("told condor_master that we are ready")
+        log.full_debug("Reported ready to condor_master")
 
     async def watch(self, gone: Callable[[], None]) -> None:
-        """Call `gone` once the parent process is no longer ours."""
-        await asyncio.sleep(self.times.first_check_s)
+        """Call `gone` once the parent process has exited."""
+        await asyncio.sleep(self._times.first_check_s)
         while os.getppid() == self._pid:
-            await asyncio.sleep(self.times.check_s)
-        log.always(f"our parent process (pid {self._pid}) is gone: shutting down")
+            await asyncio.sleep(self._times.check_s)
+        log.always(f"Our parent process (pid {self._pid}) went away; shutting down fast")
         gone()
 
-    async def _tell(self, call: str, **arguments: int | str) -> bool:
+    async def _report(self, call: str, **arguments: int | str) -> bool:
         try:
             address = self._reachable_address()
             await self._outbound.call(call, {"address": address, "pid": os.getpid(), **arguments})
         except (OutboundFailed, OSError, ValueError) as error:
-            log.always(f"cannot tell condor_master that we are {call}: {error}; trying again")
+            log.always(f"Failed to report {call} to condor_master: {error}; will retry")
             return False
         return True
 
     def _reachable_address(self) -> str:
-        """A parent that had no port yet when it started us has one now, at condor_shared_port.  Raises OSError (not
-        there yet) or ValueError.
+        """Return the parent's address; its port may have become known at condor_shared_port since the start.
+
+        Raises OSError (ad file not there yet) or ValueError.
         """
         parent = Sinful.parse(self._address)
         shared_port_id = parent.parameter("sock")

@@ -1,1 +1,1 @@
-"""The process itself: command line, PID file, inheritance, limits, directories."""
+"""The daemon's process: command line, PID file, inheritance, limits, directories."""

@@ -1,7 +1,7 @@
-"""-dynamic: folders of this process's own as LOG, SPOOL and EXECUTE.
+"""-dynamic: private LOG, SPOOL and EXECUTE directories of one process.
 
-They are told to HTCondor's configuration through the environment, as DaemonCore does (handle_dynamic_dirs): so every
-knob that is made of them follows, at each reconfig again, and in every child.
+They are passed to HTCondor's configuration through the environment, as DaemonCore does (handle_dynamic_dirs).  So every
+knob that refers to them follows, after a reconfig and in every child as well.
 """
 
 import os
@@ -11,12 +11,13 @@ from pathlib import Path
 from annexd.daemoncore.config.parameters import Parameters, param
 
 DYNAMIC = ("LOG", "SPOOL", "EXECUTE")
-MADE = "ALREADY_CREATED_LOCAL_DYNAMIC_DIRECTORIES"  # by condor_master -dynamic, whose children share its folders
+# Set by condor_master -dynamic, whose children share its directories.
+ALREADY_MADE = "ALREADY_CREATED_LOCAL_DYNAMIC_DIRECTORIES"
 
 
 def make_dynamic(environment: MutableMapping[str, str]) -> None:
-    """Folders whose names end in .IP-PID, unless whoever started us has made some for us.  Raises OSError."""
-    if Parameters().boolean(MADE, False):
+    """Make directories whose names end in .IP-PID, unless the parent has made some.  Raises OSError."""
+    if Parameters().boolean(ALREADY_MADE, False):
         return
     suffix = f"{param('IP_ADDRESS') or '127.0.0.1'}-{os.getpid()}"
     for name in DYNAMIC:
@@ -24,4 +25,4 @@ def make_dynamic(environment: MutableMapping[str, str]) -> None:
             directory = Path(f"{configured}.{suffix}")
             directory.mkdir(exist_ok=True)
             environment[f"_condor_{name}"] = str(directory)
-    environment[f"_condor_{MADE}"] = "TRUE"
+    environment[f"_condor_{ALREADY_MADE}"] = "TRUE"

@@ -1,7 +1,7 @@
-"""What condor_master leaves in the environment of a daemon that it starts.
+"""Parse what condor_master passes to a daemon in the environment.
 
-condor_master passes no flags: the listening socket, the parent's address and the family's session keys are all in
-CONDOR_INHERIT and CONDOR_PRIVATE_INHERIT (protocol: DaemonCore's Inherit(), daemon_core.cpp).
+condor_master passes no flags: the listening socket and the parent's address are in CONDOR_INHERIT, the session keys of
+the family in CONDOR_PRIVATE_INHERIT (protocol: DaemonCore's Inherit(), daemon_core.cpp).
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,12 +13,12 @@ END_OF_LIST = "0"
 
 
 class MalformedInheritance(ValueError):
-    """CONDOR_INHERIT is not what a condor_master writes."""
+    """CONDOR_INHERIT is not in condor_master's format."""
 
 
 @dataclass(frozen=True)
 class SharedPortSocket:
-    """The Unix socket, bound and listening, on which condor_shared_port hands over connections."""
+    """The bound and listening Unix socket on which condor_shared_port hands over connections."""
 
     descriptor: int
     shared_port_id: str
@@ -26,15 +26,17 @@ class SharedPortSocket:
 
 @dataclass(frozen=True)
 class Inheritance:
+    """The parent and the listening sockets that it passed."""
+
     parent_pid: int
     parent_address: str
     shared_port: SharedPortSocket | None = None
-    tcp_descriptors: tuple[int, ...] = ()  # of IPv4, of IPv6, or of both
+    tcp_descriptors: tuple[int, ...] = ()  # IPv4, IPv6, or both
     unused_descriptors: tuple[int, ...] = ()
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Inheritance | None":
-        """None when no condor_master (or other DaemonCore parent) started this process.
+        """Parse CONDOR_INHERIT; None if no condor_master (or other DaemonCore parent) started this process.
 
         Raises MalformedInheritance.
         """
@@ -64,7 +66,7 @@ def _parse(text: str) -> Inheritance:
 
 
 def _sockets(words: Iterator[str]) -> Iterator[tuple[str, str]]:
-    """(kind, serialized socket) up to the end of one list; a SharedPort entry is a single word."""
+    """Yield (kind, serialized socket) up to the end of one list; a SharedPort entry is a single word."""
     for word in words:
         if word == END_OF_LIST:
             return

@@ -1,7 +1,7 @@
-"""The command line of condor_annexd: DaemonCore's flags, as an administrator knows them from every other daemon.
+"""The command line of a daemon, with DaemonCore's options.
 
-Names, and how far they may be shortened, are those of dc_main (daemon_core_main.cpp): -t is -termlog, -pi is -pidfile.
-What makes no sense for annexd is refused with the reason; nothing is taken and ignored in silence.
+Names and abbreviations are those of dc_main (daemon_core_main.cpp): -t is -termlog, -pi is -pidfile.  An option that
+makes no sense here is refused with the reason; none is silently ignored.
 """
 
 import re
@@ -11,33 +11,47 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-USAGE = """\
-Usage: condor_annexd [options]
+from annexd.daemoncore.program import current
 
-    The HTCondor annex daemon.  condor_master starts it (see config.d/80annexd); by hand it runs as well.
+USAGE = """\
+Usage: {name} [options]
+
+    {description}
 
     -f[oreground]          Stay in the foreground
-    -b[ackground]          Go into the background (the default, unless condor_master started us)
-    -t[ermlog]             Log to the terminal instead of ANNEXD_LOG; implies -f
+    -b[ackground]          Run in the background (default unless started by condor_master)
+    -t[ermlog]             Log to the terminal instead of {subsystem}_LOG; implies -f
     -c[onfig] FILE         Use this configuration file
-    -l[og] DIRECTORY       Use this folder as LOG, and make it
+    -l[og] DIRECTORY       Use this directory as LOG, and create it if needed
     -ld                    Write no log
-    -d[ynamic]             Use folders of our own as LOG, SPOOL and EXECUTE: their names end in .IP-PID
-    -local-name NAME       Use this name for local configuration: NAME.KNOB before KNOB
+    -d[ynamic]             Use private LOG, SPOOL and EXECUTE directories, with names that end in .IP-PID
+    -local-name NAME       Look up NAME.KNOB before KNOB
     -p[ort] PORT           Listen on this TCP port
-    -sock NAME             Be reached through condor_shared_port under this name
-    -pi[dfile] FILE        Write our process ID there, below LOG (default in the background: annexd.pid)
-    -k[ill] FILE           End the condor_annexd whose process ID is there, and exit
+    -sock NAME             Use this name behind condor_shared_port
+    -pi[dfile] FILE        Write the process ID to this file, relative to LOG (default with -b: {lower}.pid)
+    -k[ill] FILE           Stop the {name} whose process ID is in this file, and exit
     -a[ppend] SUFFIX       Append .SUFFIX to the name of the log
     -r[unfor] MINUTES      Shut down gracefully after this time
-    -q[uiet]               Accepted for DaemonCore's sake: annexd never prints more than errors
-    -v[ersion]             Print the version
-    -h[elp]                Print this
+    -q[uiet]               Accepted for compatibility with DaemonCore; only errors are ever printed
+    -v[ersion]             Print the version and exit
+    -h[elp]                Print this help and exit
 """
+
+
+def usage() -> str:
+    program = current()
+    return USAGE.format(
+        name=program.name,
+        description=program.description,
+        subsystem=program.subsystem,
+        lower=program.subsystem.lower(),
+    )
 
 
 @dataclass(frozen=True)
 class Options:
+    """The parsed command line."""
+
     foreground: bool = False
     terminal: bool = False
     config_file: str | None = None
@@ -54,16 +68,16 @@ class Options:
 
 
 class BadValue(ValueError):
-    """What an option's value must be."""
+    """The value of an option is invalid; the text says what it must be."""
 
 
-SHARED_PORT_ID = re.compile(r"[A-Za-z0-9._-]{1,60}")  # it is a file's name, in a path of at most 108 bytes
+SHARED_PORT_ID = re.compile(r"[A-Za-z0-9._-]{1,60}")  # a file name, in a path of at most 108 bytes
 MINUTES = re.compile(r"\d{1,8}(\.\d{1,6})?")
 
 
 def _port(text: str) -> int:
     if not (text.isdecimal() and 0 < int(text) < 65536):
-        raise BadValue("a TCP port; annexd always has one, or -sock")
+        raise BadValue("a TCP port from 1 to 65535 (or use -sock)")
     return int(text)
 
 
@@ -80,7 +94,7 @@ def _minutes(text: str) -> float:
 
 
 class Flag(NamedTuple):
-    """shortest: how far it may be shortened.  value: makes its value of the word that follows; None: none follows."""
+    """`shortest` is the shortest abbreviation; `value` converts the word that follows, None if no word follows."""
 
     shortest: str
     sets: Mapping[str, Any]
@@ -106,18 +120,18 @@ FLAGS: Mapping[str, Flag] = {
     "termlog": Flag("t", {"terminal": True, "foreground": True}),
 }
 REFUSED = {
-    "-a2": "-a2 is for daemons that write two logs: annexd writes one, ANNEXD_LOG",
+    "-a2": "-a2 is for daemons with two logs; this one has one",
     "-http": "-http is no longer accepted by any HTCondor daemon",
-    "-s": "-s cannot stand for -sock: write it out",
+    "-s": "-s is not an abbreviation of -sock: write -sock",
 }
 
 
 def parse(arguments: Sequence[str]) -> Options:
-    """Exits with usage and status 1 on a fault; prints and exits for -help and -v."""
+    """Parse the command line.  Exits with usage and status 1 on a fault; prints and exits for -help and -v."""
     options, words = Options(), iter(arguments)
     for word in words:
         if word in ("-h", "-help", "--help"):
-            sys.stdout.write(USAGE)
+            sys.stdout.write(usage())
             sys.exit(0)
         if is_short_for(word, "version", "v") or word == "--version":
             _print_version()
@@ -132,12 +146,12 @@ def parse(arguments: Sequence[str]) -> Options:
 
 
 def is_short_for(word: str, name: str, shortest: str) -> bool:
-    """Whether the word is -NAME, or its beginning, but no shorter than allowed."""
+    """Return whether the word is -NAME or an abbreviation of it no shorter than `shortest`."""
     return f"-{name}".startswith(word) and word.startswith(f"-{shortest}")
 
 
 def _name(word: str) -> str:
-    """Of the flag that a word of the command line means."""
+    """Return the name of the option that a word of the command line means."""
     if word in REFUSED:
         _refuse(REFUSED[word])
     name = next((name for name, flag in FLAGS.items() if is_short_for(word, name, flag.shortest)), None)
@@ -156,14 +170,14 @@ def _value(word: str, name: str, convert: Callable[[str], Any], text: str | None
 
 
 def _refuse(fault: str) -> NoReturn:
-    sys.stderr.write(f"condor_annexd: {fault}\n\n{USAGE}")
+    sys.stderr.write(f"{current().name}: {fault}\n\n{usage()}")
     sys.exit(1)
 
 
 def _print_version() -> NoReturn:
     import htcondor2  # costs 60 ms, which -help need not pay
 
-    from annexd import __version__
+    program = current()
 
-    sys.stdout.write(f"condor_annexd {__version__}\n{htcondor2.version()}\n{htcondor2.platform()}\n")
+    sys.stdout.write(f"{program.name} {program.version}\n{htcondor2.version()}\n{htcondor2.platform()}\n")
     sys.exit(0)

@@ -1,6 +1,6 @@
-"""Room for so many at once, first come, first served; how many may change while it is in use.
+"""A fair semaphore that can be resized while it is in use.
 
-asyncio's semaphores are made for one number for ever, and do not tell how many wait.
+asyncio's semaphores have a fixed size and do not report how many tasks wait.
 """
 
 import asyncio
@@ -9,11 +9,11 @@ from types import TracebackType
 
 
 class Semaphore:
-    """`async with room:` waits for its turn."""
+    """Admits up to `limit` tasks at once, first come, first served, by `async with`."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._inside = 0
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._admitted = 0
         self._queue: deque[asyncio.Future[None]] = deque()
 
     @property
@@ -22,11 +22,11 @@ class Semaphore:
 
     @property
     def is_full(self) -> bool:
-        return self._inside >= self._most
+        return self._admitted >= self._limit
 
-    def resize(self, most: int) -> None:
-        """Nobody is thrown out; those who wait come in at once if there is room now."""
-        self._most = most
+    def resize(self, limit: int) -> None:
+        """Change the size: admitted tasks stay, waiting tasks enter at once if they now fit."""
+        self._limit = limit
         self._admit()
 
     async def __aenter__(self) -> None:
@@ -48,11 +48,11 @@ class Semaphore:
         self._leave()
 
     def _leave(self) -> None:
-        self._inside -= 1
+        self._admitted -= 1
         self._admit()
 
     def _admit(self) -> None:
-        while self._inside < self._most and (turn := next((t for t in self._queue if not t.done()), None)):
+        while self._admitted < self._limit and (turn := next((t for t in self._queue if not t.done()), None)):
             self._queue.remove(turn)
-            self._inside += 1
+            self._admitted += 1
             turn.set_result(None)

@@ -1,1 +1,1 @@
-"""Security policy by HTCondor's knobs, and what proves an identity."""
+"""Security policy from HTCondor's knobs, and the credentials that prove an identity."""

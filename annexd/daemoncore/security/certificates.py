@@ -1,4 +1,4 @@
-"""AUTH_SSL_SERVER_*: the certificate that this daemon shows, and the authorities whose certificates it takes."""
+"""AUTH_SSL_SERVER_*: this daemon's certificate, and the authorities that it trusts."""
 
 import ssl
 from pathlib import Path
@@ -8,8 +8,9 @@ from annexd.daemoncore.config.parameters import Parameters
 
 
 def read_tls(look_up: Parameters) -> tuple[Tls | None, tuple[str, ...]]:
-    """The first certificate of AUTH_SSL_SERVER_CERTFILE that can be used with its key, and what is wrong with those
-    before it.  None where there is none: SSL then is not offered.
+    """Return the first certificate of AUTH_SSL_SERVER_CERTFILE that works with its key, and warnings about others.
+
+    Without a usable certificate it is None, and SSL is not offered.
     """
     warnings = []
     for certificate, key in _certificates(look_up):
@@ -30,7 +31,7 @@ def read_tls(look_up: Parameters) -> tuple[Tls | None, tuple[str, ...]]:
 
 
 def _certificates(look_up: Parameters) -> list[tuple[Path, Path]]:
-    """The pairs of certificate and key of which both can be read."""
+    """Return the pairs of certificate and key of which both are readable."""
     certificates, keys = (_files(look_up, f"AUTH_SSL_SERVER_{kind}FILE") for kind in ("CERT", "KEY"))
     return [pair for pair in zip(certificates, keys, strict=False) if all(map(_is_readable, pair))]
 
@@ -40,7 +41,7 @@ def _files(look_up: Parameters, knob: str) -> list[Path]:
 
 
 def _tls_context(look_up: Parameters, certificate: Path, key: Path) -> ssl.SSLContext:
-    """After Condor_Auth_SSL::setup_ssl_ctx.  No session is ever resumed: each peer is here once."""
+    """Configure TLS as Condor_Auth_SSL::setup_ssl_ctx does; TLS sessions are never resumed."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_mode = ssl.CERT_OPTIONAL
@@ -49,7 +50,7 @@ def _tls_context(look_up: Parameters, certificate: Path, key: Path) -> ssl.SSLCo
     if ciphers := look_up.text("AUTH_SSL_CIPHERLIST"):
         context.set_ciphers(ciphers)
     _load_authorities(look_up, context)
-    context.load_cert_chain(certificate, key, password="")  # or an encrypted key asks the terminal
+    context.load_cert_chain(certificate, key, password="")  # else an encrypted key prompts on the terminal
     return context
 
 

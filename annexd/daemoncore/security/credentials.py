@@ -1,4 +1,4 @@
-"""What this daemon proves itself with, and checks its peers by: signing keys, the pool's password, certificates."""
+"""Credentials of this daemon: signing keys, the pool password, certificates."""
 
 import os
 from collections.abc import Collection
@@ -13,12 +13,12 @@ from annexd.daemoncore.privileges import root_files
 from annexd.daemoncore.security.certificates import read_tls
 
 MAX_KEY_BYTES = 65536
-NEED_NOTHING = frozenset({"FS", "CLAIMTOBE", "ANONYMOUS"})
+WITHOUT_CREDENTIALS = frozenset({"FS", "CLAIMTOBE", "ANONYMOUS"})
 
 
 @dataclass(frozen=True)
 class SigningKeys:
-    """Where the keys are that sign tokens; read anew for each token, so that a new key counts at once."""
+    """Locations of the token signing keys; a key is read for each token, so that a new key works at once."""
 
     pool_file: Path | None
     directory: Path | None
@@ -33,14 +33,14 @@ class SigningKeys:
         )
 
     def secret(self, key_id: str) -> Secret | None:
-        """The secret that verifies tokens of this key id (which the core has made sure is one file name)."""
+        """Return the secret that verifies tokens of this key ID, which the core has checked to be a file name."""
         path = self._path(key_id)
         with root_files():
             content = _content(path) if path else b""
         return signing_secret(key_id, content, pool_key_is_password=self.pool_is_password) if content else None
 
     def ids(self) -> tuple[str, ...]:
-        """The key ids that can be read now, the pool's first, as clients are told."""
+        """Return the IDs of the keys that are readable now, in the order sent to clients: the pool's first."""
         try:
             with root_files():
                 names = sorted(path.name for path in self.directory.iterdir()) if self.directory else []
@@ -56,9 +56,11 @@ class SigningKeys:
 
 
 @dataclass(frozen=True)
-class Credentials:
-    """Of one configuration.  issuer_keys: the ids of the signing keys.  password and tls: None where PASSWORD and SSL
-    are not configured, or cannot work.
+class ServerCredentials:
+    """The credentials of one configuration.
+
+    `issuer_keys` holds the IDs of the signing keys.  `password` and `tls` are None if PASSWORD or SSL is not configured
+    or cannot work.
     """
 
     signing_keys: SigningKeys
@@ -68,8 +70,8 @@ class Credentials:
     warnings: tuple[str, ...]
 
     @classmethod
-    def read(cls, look_up: Parameters, configured: Collection[str]) -> "Credentials":
-        """configured: the methods; nothing is read for others."""
+    def read(cls, look_up: Parameters, configured: Collection[str]) -> "ServerCredentials":
+        """Read the credentials of the configured authentication methods only."""
         keys = SigningKeys.read(look_up)
         file = _path("SEC_PASSWORD_FILE") if "PASSWORD" in configured else None
         with root_files():
@@ -80,9 +82,9 @@ class Credentials:
 
     @property
     def usable(self) -> frozenset[str]:
-        """The methods that can work now."""
+        """The authentication methods that have their credentials."""
         needs = {"IDTOKENS": self.issuer_keys, "PASSWORD": self.password, "SSL": self.tls}
-        return NEED_NOTHING | {method for method, found in needs.items() if found}
+        return WITHOUT_CREDENTIALS | {method for method, found in needs.items() if found}
 
 
 def _path(knob: str) -> Path | None:
@@ -91,7 +93,7 @@ def _path(knob: str) -> Path | None:
 
 
 def _content(path: Path) -> bytes:
-    """The file's content; empty if it cannot be read, or if anybody else might have read or written it."""
+    """Return the file's content; empty if it is unreadable or open to other users."""
     try:
         with path.open("rb") as file:
             return file.read(MAX_KEY_BYTES) if _is_private(os.fstat(file.fileno())) else b""
@@ -100,12 +102,12 @@ def _content(path: Path) -> bytes:
 
 
 def _is_private(status: os.stat_result) -> bool:
-    """As read_secure_file demands it of a key (secure_file.cpp)."""
+    """Return whether owner and mode are those that read_secure_file requires of a key (secure_file.cpp)."""
     return status.st_uid == os.getuid() and not status.st_mode & 0o077
 
 
 def _exposed(path: Path) -> str | None:
-    """What an administrator should hear of a key that is there and must not be used."""
+    """Return a warning about a key that exists but must not be used, or None."""
     try:
         is_private = _is_private(path.stat())
     except (OSError, ValueError):
@@ -114,7 +116,7 @@ def _exposed(path: Path) -> str | None:
         None
         if is_private
         else (
-            f"{path} is not used: a key must belong to the user who runs this daemon "
-            f"(uid {os.getuid()}) and be closed to all others; chmod 600 it"
+            f"{path} is not used: a key must be owned by the user who starts this daemon (uid {os.getuid()}) "
+            "and be inaccessible to all others; chmod 600 it"
         )
     )

@@ -1,4 +1,4 @@
-"""Who made the directory that FS asks for: what the host knows of a local user."""
+"""The proof of FS authentication: a directory that a local user has made."""
 
 import os
 import pwd
@@ -6,7 +6,7 @@ import stat
 
 
 def owner_of_proof(path: str) -> int | None:
-    """The user ID of who made the directory that FS asks for, or None if it is not what FS asks for."""
+    """Return the user ID of the proof's owner, or None if the path is not a valid proof."""
     try:
         status = os.lstat(path)
     except (OSError, ValueError):
@@ -16,7 +16,7 @@ def owner_of_proof(path: str) -> int | None:
 
 
 def login_name(uid: int) -> str | None:
-    """This may ask a directory service."""
+    """Return a user's name, or None; may query a directory service."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

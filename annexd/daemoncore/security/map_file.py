@@ -9,7 +9,7 @@ from annexd.daemoncore.config.parameters import Parameters
 
 
 def read_map_file(look_up: Parameters) -> MapFile:
-    """The configured map; an empty one without CERTIFICATE_MAPFILE."""
+    """Read the configured map; without CERTIFICATE_MAPFILE it is empty."""
     path = look_up.text("CERTIFICATE_MAPFILE")
     excluded = look_up.text("LOCAL_CONFIG_DIR_EXCLUDE_REGEXP")
 
@@ -21,7 +21,7 @@ def read_map_file(look_up: Parameters) -> MapFile:
 
 
 def _files(path: Path, excluded: str) -> list[Path]:
-    """Of a directory its files in order, without those that no configuration directory counts (backups)."""
+    """List a directory's files in order, without those that LOCAL_CONFIG_DIR_EXCLUDE_REGEXP excludes (backups)."""
     if not path.is_dir():
         return [path]
     files = sorted(file for file in path.iterdir() if file.is_file())

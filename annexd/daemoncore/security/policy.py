@@ -1,4 +1,4 @@
-"""SEC_* and ALLOW_*: the configuration that decides who may do what, read as HTCondor's SecMan reads it."""
+"""SEC_* and ALLOW_*: the security configuration, read as HTCondor's SecMan reads it."""
 
 import os
 import socket
@@ -13,12 +13,13 @@ from annexd.cedar.context import ServerContext
 from annexd.cedar.crypto import AES
 from annexd.cedar.legacy import is_usable
 from annexd.cedar.levels import Level
-from annexd.cedar.policy import CIPHERS, Requirement, SecurityPolicy, canonical_method
+from annexd.cedar.policy import CIPHERS, Requirement, SecurityPolicy, canonical_method, requirement_of
 from annexd.cedar.session import SessionCache
 from annexd.daemoncore.config.parameters import Parameters, param
 from annexd.daemoncore.network.server import Security
 from annexd.daemoncore.privileges import own_user
-from annexd.daemoncore.security.credentials import Credentials
+from annexd.daemoncore.program import current
+from annexd.daemoncore.security.credentials import ServerCredentials
 from annexd.daemoncore.security.map_file import read_map_file
 from annexd.daemoncore.security.revocation import Revocation
 
@@ -26,34 +27,19 @@ FALL_BACK = {
     **dict.fromkeys((Level.ADVERTISE_STARTD, Level.ADVERTISE_SCHEDD, Level.ADVERTISE_MASTER), "DAEMON"),
     Level.ANNEX: "ADMINISTRATOR",
 }
-# Only the first letter counts (SecMan::sec_alpha_to_sec_req); Y and T stand for YES and TRUE, F for FALSE.
-WANTS = {
-    "R": Requirement.REQUIRED,
-    "Y": Requirement.REQUIRED,
-    "T": Requirement.REQUIRED,
-    "P": Requirement.PREFERRED,
-    "O": Requirement.OPTIONAL,
-    "F": Requirement.NEVER,
-    "N": Requirement.NEVER,
-}
-METHODS = {
-    **{name: name for name in ("FS", "IDTOKENS", "SSL", "PASSWORD", "CLAIMTOBE", "ANONYMOUS")},
-    "IDTOKEN": "IDTOKENS",
-    "TOKENS": "IDTOKENS",
-    "TOKEN": "IDTOKENS",
-}
+METHODS = frozenset({"FS", "IDTOKENS", "SSL", "PASSWORD", "CLAIMTOBE", "ANONYMOUS"})  # that this daemon implements
 DEFAULT_METHODS = "FS, IDTOKENS, SSL"  # of HTCondor's FS, IDTOKENS, KERBEROS, SCITOKENS, SSL
 
 
 def read_security(
     commands: Mapping[int, Command], sessions: SessionCache, version: str, addresses: tuple[str, ...]
 ) -> tuple[Security, tuple[str, ...]]:
-    """The configuration's security, and what its author should hear.  Raises BadConfiguration."""
+    """Read the security configuration; return it with warnings for the log.  Raises BadConfiguration."""
     look_up = Parameters()
     methods = {level: _configured_methods(level) for level in Level}
-    credentials = Credentials.read(look_up, frozenset().union(*methods.values()))
+    credentials = ServerCredentials.read(look_up, frozenset().union(*methods.values()))
     map_file = read_map_file(look_up)
-    authorization = AuthorizationPolicy.read(param).with_holes(PARENT, FAMILY)
+    authorization = AuthorizationPolicy.read(param, current().subsystem).with_holes(PARENT, FAMILY)
     context = ServerContext(
         version=version,
         policy={level: _policy(look_up, level, methods[level], credentials.usable) for level in Level},
@@ -82,61 +68,65 @@ def read_security(
 def _policy(look_up: Parameters, level: Level, configured: tuple[str, ...], usable: frozenset[str]) -> SecurityPolicy:
     default = SecurityPolicy()
     return SecurityPolicy(
-        authentication=_want(look_up, level, "AUTHENTICATION", default.authentication),
-        encryption=_want(look_up, level, "ENCRYPTION", default.encryption),
-        integrity=_want(look_up, level, "INTEGRITY", default.integrity),
-        negotiation=_want(look_up, level, "NEGOTIATION", default.negotiation),
+        authentication=_requirement(look_up, level, "AUTHENTICATION", default.authentication),
+        encryption=_requirement(look_up, level, "ENCRYPTION", default.encryption),
+        integrity=_requirement(look_up, level, "INTEGRITY", default.integrity),
+        negotiation=_requirement(look_up, level, "NEGOTIATION", default.negotiation),
         methods=tuple(method for method in configured if method in usable),
-        crypto_methods=tuple(cipher for cipher in _configured_ciphers(level) if _works(cipher)),
+        crypto_methods=tuple(cipher for cipher in _configured_ciphers(level) if _is_usable(cipher)),
         session_duration_s=_session_duration_s(look_up, level, default.session_duration_s),
         session_lease_s=look_up.integer(_knob(level, "SESSION_LEASE"), default.session_lease_s),
     )
 
 
 def _session_duration_s(look_up: Parameters, level: Level, default: int) -> int:
-    """SEC_<level>_SESSION_DURATION and, without it, that of ANNEXD alone; the manual has it the other way round, but
-    HTCondor lets the general one win (getIntSecSetting says "not found" whatever it found).
+    """Read SEC_<level>_SESSION_DURATION, then the knob of this subsystem alone.
+
+    The manual gives the opposite order, but in HTCondor the general knob wins (getIntSecSetting always returns "not
+    found").
     """
-    for_us = look_up.integer(_knob(level, "SESSION_DURATION", prefix="SEC_ANNEXD"), default, minimum=1)
-    return look_up.integer(_knob(level, "SESSION_DURATION"), for_us, minimum=1)
+    of_subsystem = look_up.integer(
+        _knob(level, "SESSION_DURATION", prefix=f"SEC_{current().subsystem}"), default, minimum=1
+    )
+    return look_up.integer(_knob(level, "SESSION_DURATION"), of_subsystem, minimum=1)
 
 
 def _knob(level: Level, setting: str, prefix: str = "SEC") -> str:
-    """The name under which SEC_<level>_<setting> is defined, going down to SEC_DEFAULT_<setting>."""
+    """Return the knob that defines SEC_<level>_<setting>, falling back to SEC_DEFAULT_<setting>."""
     names = [f"{prefix}_{step}_{setting}" for step in (level, FALL_BACK.get(level)) if step]
     return next((name for name in names if param(name) is not None), f"{prefix}_DEFAULT_{setting}")
 
 
-def _want(look_up: Parameters, level: Level, setting: str, default: Requirement) -> Requirement:
+def _requirement(look_up: Parameters, level: Level, setting: str, default: Requirement) -> Requirement:
     knob = _knob(level, setting)
     text = param(knob)
     if text is None:
         return default
-    if (want := WANTS.get(text.strip()[:1].upper())) is None:
+    if (requirement := requirement_of(text.strip())) is None:
         look_up.faults.append(f'{knob} must be REQUIRED, PREFERRED, OPTIONAL or NEVER, not "{text}"')
         return Requirement.REQUIRED
-    return want
+    return requirement
 
 
 def _configured_methods(level: Level) -> tuple[str, ...]:
-    """Those that this daemon implements, in the configured order."""
+    """Return the configured methods that this daemon implements, in order."""
     configured = (param(_knob(level, "AUTHENTICATION_METHODS")) or DEFAULT_METHODS).replace(",", " ").split()
-    return tuple(METHODS[name.upper()] for name in configured if name.upper() in METHODS)
+    return tuple(name for name in map(canonical_method, configured) if name in METHODS)
 
 
 def _configured_ciphers(level: Level) -> tuple[str, ...]:
-    """Legacy ones only if they are named."""
+    """Return the configured ciphers; legacy ones only if named."""
     configured = (param(_knob(level, "CRYPTO_METHODS")) or AES).replace(",", " ").split()
     return tuple(dict.fromkeys(name for name in map(canonical_method, configured) if name in CIPHERS))
 
 
 @cache
-def _works(cipher: str) -> bool:
+def _is_usable(cipher: str) -> bool:
     return cipher == AES or is_usable(cipher)
 
 
 def _cipher_warnings(policies: Mapping[Level, SecurityPolicy]) -> tuple[str, ...]:
-    """One for each setting, whatever the levels that it counts for."""
+    """Return one warning per knob, even if several levels use it."""
     found = [warning for level, policy in policies.items() for warning in _warnings_of(level, policy)]
     return tuple(dict.fromkeys(found))
 
@@ -144,15 +134,15 @@ def _cipher_warnings(policies: Mapping[Level, SecurityPolicy]) -> tuple[str, ...
 def _warnings_of(level: Level, policy: SecurityPolicy) -> Iterator[str]:
     knob = _knob(level, "CRYPTO_METHODS")
     if not policy.crypto_methods:
-        yield f"{knob} names no cipher that can be used: no client gets a session"
+        yield f"{knob} names no usable cipher: no client can get a session"
     for cipher in _configured_ciphers(level):
-        if not _works(cipher):
+        if not _is_usable(cipher):
             yield (
-                f"{cipher} is not offered, though {knob} names it: {backend.openssl_version_text()} has it not; "
-                "its legacy provider may be missing"
+                f"{cipher} of {knob} is not offered: {backend.openssl_version_text()} does not provide it; "
+                "the legacy provider may be missing"
             )
     if {*policy.crypto_methods} - {AES} and policy.integrity is not Requirement.REQUIRED:
         yield (
-            f"{knob} offers a legacy cipher, and {_knob(level, 'INTEGRITY')} is not REQUIRED: a network attacker "
-            "may take over sessions that use it without integrity"
+            f"{knob} names a legacy cipher, but {_knob(level, 'INTEGRITY')} is not REQUIRED: a network attacker "
+            "can take over sessions that use it without integrity"
         )

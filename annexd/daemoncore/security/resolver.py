@@ -1,17 +1,16 @@
-"""What the system says of hosts and netgroups, for ALLOW_* and DENY_* lists that name them.
+"""Look up hosts and netgroups for ALLOW_* and DENY_* lists that name them.
 
-Whoever connects chooses, with the address, whose name server is asked, and how long it takes to say nothing.  So the
-resolver is asked only where a decision needs it, and in threads that nothing else waits for.
+A client's address selects the name server that is queried, and so how long it takes not to answer.  So the resolver is
+queried only if a decision needs it, and in threads that nothing else waits for.
 
-With NO_DNS nobody is asked: 10-1-2-3.DEFAULT_DOMAIN_NAME is 10.1.2.3, and no other host has a name (ipv6_hostname.cpp).
+With NO_DNS there are no queries: 10-1-2-3.DEFAULT_DOMAIN_NAME is 10.1.2.3, and no other host has a name
+(ipv6_hostname.cpp).
 """
 
 import ctypes
-import functools
 import ipaddress
 import re
 import socket
-import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
@@ -19,51 +18,53 @@ from typing import NoReturn, TypeVar
 
 from annexd.authorization import Lookups, Membership
 from annexd.daemoncore.config.parameters import Parameters
+from annexd.daemoncore.ttl_cache import TtlCache
 
-REMEMBERED = 1024
-FORGET_S = 60  # an address that moved is noticed within this time
+MAX_CACHED = 1024
+CACHED_S = 60  # a changed address is noticed within this time
 
 Question = TypeVar("Question", bound=Hashable)
 Answer = TypeVar("Answer")
 
 _innetgr = ctypes.CDLL(None).innetgr
 _innetgr.argtypes = [ctypes.c_char_p] * len(Membership._fields)
-_one_at_a_time = Lock()  # innetgr(3) is not safe for threads
+_innetgr_lock = Lock()  # innetgr(3) is not thread-safe
 
 
 def _cached(look_up: Callable[[Question], Answer]) -> Callable[[Question], Answer]:
-    """The same answer for FORGET_S: a resolver that is down must not be asked for every command."""
+    """Cache answers for CACHED_S: a resolver that is down must not be queried for every command."""
+    recent: TtlCache[Question, Answer] = TtlCache(CACHED_S)
 
-    @functools.lru_cache(maxsize=REMEMBERED)
-    def at_period(question: Question, _period: int) -> Answer:
-        return look_up(question)
+    def answer(question: Question) -> Answer:
+        known = recent.get(question)
+        return recent.put(question, look_up(question)) if known is None else known
 
-    return lambda question: at_period(question, int(time.monotonic() // FORGET_S))
+    return answer
 
 
 def names_of(address: str) -> tuple[str, ...]:
     domain = _domain_without_dns()
-    return _resolved_names(address) if domain is None else _made_up_name(address, domain)
+    return _resolved_names(address) if domain is None else _synthetic_name(address, domain)
 
 
 def addresses_of(name: str) -> tuple[str, ...]:
     domain = _domain_without_dns()
-    return _resolved_addresses(name) if domain is None else _meant_address(name, domain)
+    return _resolved_addresses(name) if domain is None else _address_in_name(name, domain)
 
 
 def _domain_without_dns() -> str | None:
-    """DEFAULT_DOMAIN_NAME where NO_DNS is set."""
+    """Return DEFAULT_DOMAIN_NAME if NO_DNS is true, else None."""
     look_up = Parameters()
     return look_up.text("DEFAULT_DOMAIN_NAME") if look_up.boolean("NO_DNS", False) else None
 
 
-def _made_up_name(address: str, domain: str) -> tuple[str, ...]:
-    """No name begins with a dash, as ::1 would."""
+def _synthetic_name(address: str, domain: str) -> tuple[str, ...]:
+    """Make the name of an address; names must not begin with a dash, as that of ::1 would."""
     dashed = re.sub("[.:]", "-", address)
     return (f"{'0' if dashed.startswith('-') else ''}{dashed}.{domain}",) if domain else ()
 
 
-def _meant_address(name: str, domain: str) -> tuple[str, ...]:
+def _address_in_name(name: str, domain: str) -> tuple[str, ...]:
     host = name.partition(f".{domain}")[0] if domain else name
     text = host.replace("-", ":" if "--" in host or host.count("-") == 7 else ".")
     try:
@@ -92,7 +93,7 @@ def _resolved_addresses(name: str) -> tuple[str, ...]:
 
 @_cached
 def is_local(address: str) -> bool:
-    """Whether the address is one of this machine's: it can be bound to."""
+    """Return whether the address belongs to this machine: whether it can be bound."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -104,21 +105,24 @@ def is_local(address: str) -> bool:
 
 @_cached
 def is_member(asked: Membership) -> bool:
-    """As the system's netgroup database says: /etc/netgroup, NIS, LDAP or what nsswitch.conf names.  No member of a
-    netgroup has a NUL in its name, with which C would end it.
+    """Query the system's netgroup database: /etc/netgroup, NIS, LDAP or whatever nsswitch.conf names.
+
+    NUL would end a name in C, and no member of a netgroup has one in its name.
     """
-    with _one_at_a_time:
+    with _innetgr_lock:
         return bool(_innetgr(*(word.replace("\0", "?").encode(errors="replace") for word in asked)))
 
 
 class NeedsResolver(Exception):
-    """The decision depends on what the resolver says."""
+    """The decision needs the resolver."""
 
 
-def _not_now(question: object) -> NoReturn:
+def _needs_resolver(question: object) -> NoReturn:
     raise NeedsResolver(question)
 
 
 LOOKUPS = Lookups(names=names_of, addresses=addresses_of, is_local=is_local, is_member=is_member)
-AT_ONCE = Lookups(names=_not_now, addresses=_not_now, is_local=is_local, is_member=_not_now)  # raise NeedsResolver
+WITHOUT_RESOLVER = Lookups(
+    names=_needs_resolver, addresses=_needs_resolver, is_local=is_local, is_member=_needs_resolver
+)  # raise NeedsResolver
 RESOLVER = ThreadPoolExecutor(max_workers=16, thread_name_prefix="resolver")

@@ -1,6 +1,6 @@
-"""SEC_TOKEN_REVOCATION_EXPR: an administrator's expression over the claims of a token, which says whether it counts.
+"""SEC_TOKEN_REVOCATION_EXPR: an administrator's expression over a token's claims that revokes the token if true.
 
-As in HTCondor (Condor_Auth_Passwd::isTokenRevoked), whatever is not a clear no is a yes.
+As in HTCondor (Condor_Auth_Passwd::isTokenRevoked), any result other than false revokes the token.
 """
 
 from collections.abc import Mapping
@@ -13,18 +13,18 @@ from annexd.condor.values import INTEGERS, Unsafe
 from annexd.daemoncore import log
 from annexd.daemoncore.config.parameters import Parameters, is_expression
 
-KNOBS = ("SEC_TOKEN_REVOCATION_EXPR", "SEC_TOKEN_BLACKLIST_EXPR")  # the second is how it was called before 9.0
+KNOBS = ("SEC_TOKEN_REVOCATION_EXPR", "SEC_TOKEN_BLACKLIST_EXPR")  # the second is its name before 9.0
 
 
 @dataclass(frozen=True)
 class Revocation:
-    """expression: "" revokes nothing."""
+    """The expression; "" revokes nothing."""
 
     expression: str = ""
 
     @classmethod
     def read(cls, look_up: Parameters) -> "Revocation":
-        """An expression that cannot be parsed is a fault; HTCondor's daemons would then revoke nothing."""
+        """Read the expression; a syntax error is a fault here, while HTCondor's daemons would revoke nothing."""
         knob = next((knob for knob in KNOBS if look_up.text(knob)), KNOBS[0])
         expression = look_up.text(knob)
         if expression and not is_expression(expression):
@@ -37,7 +37,7 @@ class Revocation:
         try:
             verdict = bindings.expression(self.expression).eval(_ad_of(claims))
         except Unsafe as error:
-            log.security(f"a token counts as revoked: {error}")
+            log.security(f"Treating a token as revoked: {error}")
             return True
         except (classad2.ClassAdException, ValueError, TypeError, OverflowError, SystemError):
             return True
@@ -46,11 +46,12 @@ class Revocation:
 
 
 def _ad_of(claims: Mapping[str, object]) -> bindings.Ad:
-    """Booleans, numbers and strings; lists and objects are left out, as HTCondor does.  Of two claims that differ in
-    case, the one in small letters is the one that counts elsewhere: it is put in last.
+    """Make an ad of the boolean, number and string claims; HTCondor also omits lists and objects.
+
+    Of two claims that differ only in case, the lower-case one is the one that counts elsewhere, so it is inserted last.
     """
     scalars = {name: value for name, value in sorted(claims.items()) if isinstance(value, bool | int | float | str)}
-    return bindings.ad_of_claims(
+    return bindings.claims_ad(
         {
             name: float(value) if isinstance(value, int) and value not in INTEGERS else value
             for name, value in scalars.items()

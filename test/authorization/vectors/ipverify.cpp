@@ -1,8 +1,8 @@
-// Answers from HTCondor's own IpVerify, out of the libcondor_utils of its Python bindings.
-// Only what is called is declared, and the classes are padded to more than their real size.
+// Answers queries with HTCondor's IpVerify, from the libcondor_utils of its Python bindings.
+// Declares only what it calls; the classes are padded to more than their real size.
 //
 // Standard input, fields separated by tabs:          set KNOB VALUE    (an empty value unsets it)
-//                                                    restart           (read the knobs anew, without holes)
+//                                                    restart           (read the knobs again, without holes)
 //                                                    hole LEVEL USER
 //                                                    verify LEVEL ADDRESS USER    -> 1 or 0
 // A LEVEL is its number in DCpermission (condor_perms.h).

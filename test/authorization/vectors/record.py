@@ -1,8 +1,8 @@
-"""Records what HTCondor decides: python -m test.authorization.vectors.record [SEED]
+"""Record HTCondor's verdicts: python -m test.authorization.vectors.record [SEED]
 
-Builds ipverify.cpp against the libcondor_utils of the installed bindings (needs g++), asks it about random
-configurations and peers, and writes verdicts.json.  NO_DNS makes host names out of addresses, so that no
-resolver has a say.  Netgroups are left out: there annexd differs.
+Builds ipverify.cpp with the libcondor_utils of the installed bindings (requires g++), queries it for random
+configurations and peers, and writes verdicts.json.  NO_DNS derives host names from addresses, so no resolver matters.
+Netgroups are left out, since annexd differs there.
 """
 
 import json
@@ -105,7 +105,7 @@ KNOBS = [
 
 
 def random_configuration(chance: random.Random) -> dict[str, str]:
-    config = {"ALLOW_CLIENT": "*"}  # HTCondor's only default among the lists
+    config = {"ALLOW_CLIENT": "*"}  # the only list that HTCondor sets by default
     for knob in chance.sample(KNOBS, chance.randint(0, 9)):
         separator = chance.choice([", ", " ", ",", " , "])
         config[knob] = separator.join(chance.choices(ENTRIES, k=chance.choice([1, 1, 1, 2, 3])))
@@ -117,7 +117,7 @@ def random_configuration(chance: random.Random) -> dict[str, str]:
 
 
 class HTCondor:
-    """IpVerify in a process of its own."""
+    """HTCondor's IpVerify in its own process."""
 
     def __init__(self, program: Path, directory: Path) -> None:
         config = directory / "condor_config"
@@ -136,23 +136,23 @@ class HTCondor:
             env=environment,
         )
 
-    def tell(self, *fields: str) -> None:
+    def send(self, *fields: str) -> None:
         assert self._process.stdin
         print(*fields, sep="\t", file=self._process.stdin, flush=True)
 
-    def ask(self, *fields: str) -> str:
-        self.tell(*fields)
+    def query(self, *fields: str) -> str:
+        self.send(*fields)
         assert self._process.stdout
         return self._process.stdout.readline().strip()
 
     def configure(self, old: dict[str, str], new: dict[str, str], *, holes: bool) -> None:
         for knob in old:
-            self.tell("set", knob, "")
+            self.send("set", knob, "")
         for knob, value in new.items():
-            self.tell("set", knob, value)
-        self.tell("restart")
+            self.send("set", knob, value)
+        self.send("restart")
         for level in FAMILY.levels if holes else ():
-            self.tell("hole", str(NUMBERS[level]), FAMILY.user)
+            self.send("hole", str(NUMBERS[level]), FAMILY.user)
 
     def stop(self) -> None:
         self._process.communicate()
@@ -177,7 +177,7 @@ def cases(condor: HTCondor, chance: random.Random) -> Iterator[dict[str, object]
         verdicts = []
         for _ in range(VERDICTS_PER_CONFIGURATION):
             level, address, user = chance.choice(list(Level)), chance.choice(ADDRESSES), chance.choice(USERS)
-            granted = condor.ask("verify", str(NUMBERS[level]), address, user) == "1"
+            granted = condor.query("verify", str(NUMBERS[level]), address, user) == "1"
             verdicts.append([level, address, user, granted])
         yield {"config": config, "holes": holes, "verdicts": verdicts}
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -88,7 +89,7 @@ def _look(stage: Stage, fleet_id: str) -> bool:
     """Whether an instance runs; its tags at first sight, and the history of its fleet."""
     with stage.looking_at("instance-tags") as ec2:
         seen = stage.wait(lambda: fleets.instances_of(ec2, fleet_id), stage.pace.launch_s)
-        keys = sorted(tag["Key"] for each in seen for tag in each["Tags"])
+        keys = sorted(tag["Key"] for each in seen for tag in each.get("Tags") or ())
         first = fleets.first_instance(stage, ec2, fleet_id)
     stage.found(
         "instance-tags",
@@ -101,7 +102,16 @@ def _look(stage: Stage, fleet_id: str) -> bool:
     events = [f"{each['EventType']}/{each['EventInformation'].get('EventSubType')}" for each in told]
     launched = "instanceChange/launched" in events and not any(each.startswith("error") for each in events)
     stage.found("history", launched if first else None, ", ".join(events) or "nothing")
+    times = [each["Timestamp"] for each in told]
+    stage.found("history-order", times == sorted(times) if len(set(times)) > 1 else None, _order_words(times))
     return first is not None
+
+
+def _order_words(times: Sequence[datetime]) -> str:
+    """In words, and without the times."""
+    if times == sorted(times):
+        return f"{len(times)} events, the oldest first"
+    return f"{len(times)} events, {'the newest first' if times == sorted(times, reverse=True) else 'in no order'}"
 
 
 def _extend(stage: Stage, fleet_id: str) -> None:
@@ -110,7 +120,7 @@ def _extend(stage: Stage, fleet_id: str) -> None:
     took_s = time.monotonic() - begun_s
     with stage.looking_at("extend") as ec2:
         told = ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[fleet_id])["SpotFleetRequestConfigs"][0]
-    tag = {each["Key"]: each["Value"] for each in told["Tags"]}.get(TAG_LEASE_END)
+    tag = {each["Key"]: each["Value"] for each in told.get("Tags") or ()}.get(TAG_LEASE_END)
     said = f"-extend answered after {took_s:.1f} s; the fleet's {TAG_LEASE_END} is {tag}"
     stage.found("extend", done.returncode == 0 and tag is not None, said if done.returncode == 0 else _words(done))
 

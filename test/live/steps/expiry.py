@@ -1,10 +1,12 @@
 """A fleet whose ValidUntil passes while its instance runs, and the cancellation after it: every lease ends so."""
 
 import time
-from typing import Any
+from typing import Any, Final
 
 from test.live import fleets
 from test.live.stage import Stage
+
+LISTS: Final = {"SuccessfulFleetRequests", "UnsuccessfulFleetRequests"}
 
 
 def run(stage: Stage) -> None:
@@ -16,7 +18,7 @@ def run(stage: Stage) -> None:
         states = _states(stage, ec2, fleet_id, valid_until_s + stage.pace.around_s)
     said = ", then ".join(f"{state} from {at_s - valid_until_s:+.0f} s" for state, at_s in states)
     if instance is None:
-        for key in ("state-at-expiry", "second-cancel"):
+        for key in ("state-at-expiry", "second-cancel", "empty-lists"):
             stage.found(key, None, f"AWS started no instance before ValidUntil ({said})")
         return
     last = states[-1][0]
@@ -26,6 +28,7 @@ def run(stage: Stage) -> None:
         stage.found("second-cancel", *_second_cancel(stage, fleet_id))
     else:
         stage.found("second-cancel", None, f"the fleet is {last}")
+        stage.found("empty-lists", None, f"the fleet is {last}")
 
 
 def _states(stage: Stage, ec2: Any, fleet_id: str, until_s: float) -> list[tuple[str, float]]:
@@ -47,7 +50,10 @@ def _second_cancel(stage: Stage, fleet_id: str) -> tuple[bool, str]:
         after = fleets.state_of(ec2, fleet_id)
         for each in fleets.instances_of(ec2, fleet_id):
             ec2.terminate_instances(InstanceIds=[each["InstanceId"]])
-    for refusal in told["UnsuccessfulFleetRequests"]:
+    stage.found(
+        "empty-lists", len(told.keys() & LISTS) == len(LISTS), f"told: {', '.join(sorted(told.keys() & LISTS))}"
+    )
+    for refusal in told.get("UnsuccessfulFleetRequests") or ():
         return not ends, f"refused ({refusal['Error']['Code']}), the fleet stays {after}"
     answer = told["SuccessfulFleetRequests"][0]["CurrentSpotFleetRequestState"]
     if ends:

@@ -1,33 +1,59 @@
 """An On-Demand instance of a fleet with termination protection: what ends it, and what does not."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
+from annexd.annex.fleet.inventory import FLEET_TAG
 from annexd.aws.errors import AWS_ERRORS
 from test.live import fleets, names
 from test.live.clean_up import code_of
 from test.live.stage import Stage
 
+LIFECYCLE: Final = "InstanceLifecycle"  # "spot", or none
+
 
 def run(stage: Stage) -> None:
     with stage.looking_at("protected-cancel") as ec2:
         fleet_id = _request(stage, ec2)
-        instance = fleets.first_instance(stage, ec2, fleet_id)
+        instance = _started(stage, ec2)
         if instance is None:
-            for key in ("protected-cancel", "protected-terminate"):
+            for key in ("on-demand-tagged", "protected-cancel", "protected-terminate"):
                 stage.found(key, None, "AWS started no instance")
             return
         tags = sorted(tag["Key"] for tag in instance.get("Tags") or ())
+        stage.found("on-demand-tagged", FLEET_TAG in tags, f"its tags are {', '.join(tags) or 'none'}")
         told = ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet_id], TerminateInstances=True)
-        ends = stage.wait(lambda: fleets.is_ending(ec2, fleet_id), stage.pace.gone_s / 2)
+        ends = stage.wait(lambda: _state(ec2, instance) in fleets.ENDING, stage.pace.gone_s / 2)
         state = fleets.state_of(ec2, fleet_id)
-    answer = [each["CurrentSpotFleetRequestState"] for each in told["SuccessfulFleetRequests"]]
+    answer = [each["CurrentSpotFleetRequestState"] for each in told.get("SuccessfulFleetRequests") or ()]
     stage.found(
         "protected-cancel",
         not ends,
-        f"the answer says {answer}, the fleet is {state}, and the instance "
-        f"{'ends' if ends else 'runs on'}; its tags are {', '.join(tags)}",
+        f"the answer says {answer}, the fleet is {state}, and the instance {'ends' if ends else 'runs on'}",
     )
-    _terminate(stage, instance["InstanceId"], fleet_id, ends=ends)
+    _terminate(stage, instance, ends=ends)
+
+
+def _started(stage: Stage, ec2: Any) -> dict[str, Any] | None:
+    """Find the machine by the rehearsal's own tag: whether it has the fleet's is not known."""
+    own = [
+        {"Name": f"tag:{names.TAG}", "Values": [stage.run]},
+        {"Name": "instance-state-name", "Values": ["running"]},
+    ]
+
+    def running() -> list[dict[str, Any]]:
+        told = ec2.describe_instances(Filters=own)
+        return [each for group in told["Reservations"] for each in group["Instances"] if not each.get(LIFECYCLE)]
+
+    found = stage.wait(running, stage.pace.launch_s)
+    fleets.tag_volumes(stage, found)
+    return found[0] if found else None
+
+
+def _state(ec2: Any, instance: Mapping[str, Any]) -> str:
+    """What DescribeInstances says of it, by its ID."""
+    told = ec2.describe_instances(InstanceIds=[instance["InstanceId"]])["Reservations"]
+    return str(told[0]["Instances"][0]["State"]["Name"]) if told else fleets.TERMINATED
 
 
 def _request(stage: Stage, ec2: Any) -> str:
@@ -45,7 +71,8 @@ def _request(stage: Stage, ec2: Any) -> str:
     return fleets.request(stage, ec2, fleets.config(stage, OnDemandTargetCapacity=1, LaunchTemplateConfigs=[template]))
 
 
-def _terminate(stage: Stage, instance: str, fleet_id: str, *, ends: bool) -> None:
+def _terminate(stage: Stage, machine: Mapping[str, Any], *, ends: bool) -> None:
+    instance = machine["InstanceId"]
     with stage.looking_at("protected-terminate") as ec2:
         try:
             ec2.terminate_instances(InstanceIds=[instance])
@@ -54,7 +81,7 @@ def _terminate(stage: Stage, instance: str, fleet_id: str, *, ends: bool) -> Non
             said = code_of(error) or type(error).__name__
             ec2.modify_instance_attribute(InstanceId=instance, DisableApiTermination={"Value": False})
             ec2.terminate_instances(InstanceIds=[instance])
-        gone = stage.wait(lambda: fleets.is_gone(ec2, fleet_id), stage.pace.gone_s)
+        gone = stage.wait(lambda: _state(ec2, machine) == fleets.TERMINATED, stage.pace.gone_s)
     after = "it is gone" if gone else "it is not gone yet"
     stage.found(
         "protected-terminate",

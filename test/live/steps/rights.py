@@ -11,7 +11,14 @@ from test.live.stage import Stage
 
 MAY: Final = "DryRunOperation"
 MAY_NOT: Final = "UnauthorizedOperation"
-EXPECTED: Final = {"user": MAY, "no-run-instances": MAY_NOT, "no-create-tags": MAY_NOT, "pass-role-spotfleet": MAY_NOT}
+EXPECTED: Final = {
+    "user": MAY,
+    "no-run-instances": MAY_NOT,
+    "no-create-tags": MAY_NOT,
+    "fleet-tagging": MAY_NOT,
+    "pass-role-ec2": MAY,
+    "pass-role-spotfleet": MAY_NOT,
+}
 
 
 def run(stage: Stage) -> None:

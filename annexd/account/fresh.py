@@ -1,0 +1,29 @@
+"""A new instance profile is used only when the rest of AWS knows it.
+
+IAM's changes are seen elsewhere after seconds (IAM user guide, "Changes that I make are not always immediately
+visible").  RequestSpotFleet takes a profile that EC2 does not know yet, and the fleet starts nothing
+("spotFleetRequestConfigurationInvalid ... Value", troubleshooting of
+github.com/DistributedScience/Distributed-CellProfiler): nobody could retry that.  A new fleet role is refused at once,
+which an order retries.
+"""
+
+import time
+from datetime import datetime
+from typing import Any, Final
+
+from annexd.account.session import Session, translate_aws_errors
+from annexd.account.stack import Say
+
+FRESH_S: Final = 15.0  # terraform and others wait so long or less; AWS promises no number
+
+
+def wait_until_known(session: Session, region: str, profile_arn: str, say: Say) -> None:
+    """Wait until the profile is FRESH_S old, which it mostly is by the first heartbeat.  Raises AccountError."""
+    with translate_aws_errors("GetInstanceProfile"):
+        name = profile_arn.rpartition("/")[2]
+        told: dict[str, Any] = session.client("iam", region).get_instance_profile(InstanceProfileName=name)
+    made: datetime = told["InstanceProfile"]["CreateDate"]
+    left_s = FRESH_S - (time.time() + session.skew_s - made.timestamp())
+    if left_s > 0:
+        say(f"waiting {left_s:.0f} s until all of AWS knows the new instance profile")
+        time.sleep(min(left_s, FRESH_S))

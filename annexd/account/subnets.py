@@ -1,0 +1,98 @@
+"""Subnets of one region, and which of them let machines out: to S3, to EC2 and to their pool.
+
+A machine needs a public address and an internet gateway, or a gateway that speaks for it (VPC user guide, "Connect to
+the internet" and "Route table concepts"): its subnet's route table, or the VPC's main one, says which.  What is not
+seen from here is a way by VPC endpoints and a pool in the same network.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from annexd.account.session import translate_aws_errors
+
+EVERYWHERE: Final = ("0.0.0.0/0", "::/0")
+SPEAKING: Final = (  # for machines without an address of their own
+    "NatGatewayId",
+    "TransitGatewayId",
+    "NetworkInterfaceId",
+    "InstanceId",
+    "VpcPeeringConnectionId",
+    "CoreNetworkArn",
+    "LocalGatewayId",
+)
+INTERNET: Final = "igw-"  # other gateways of GatewayId are private networks': vgw-
+
+
+@dataclass(frozen=True)
+class Subnet:
+    subnet_id: str
+    vpc_id: str
+    zone: str
+    free_addresses: int
+    gives_public_address: bool
+    is_default: bool  # of its zone, in the default VPC
+
+
+def subnets_in(ec2: Any, vpc_id: str | None = None) -> list[Subnet]:
+    """Return all of a VPC, or of the region.  Raises AccountError."""
+    asked = {"Filters": [{"Name": "vpc-id", "Values": [vpc_id]}]} if vpc_id else {}
+    with translate_aws_errors("DescribeSubnets"):
+        pages = ec2.get_paginator("describe_subnets").paginate(**asked)
+        return [_subnet(each) for page in pages for each in page["Subnets"]]
+
+
+def _subnet(told: Mapping[str, Any]) -> Subnet:
+    return Subnet(
+        str(told["SubnetId"]),
+        str(told["VpcId"]),
+        str(told["AvailabilityZone"]),
+        int(told.get("AvailableIpAddressCount", 0)),
+        bool(told.get("MapPublicIpOnLaunch")),
+        bool(told.get("DefaultForAz")),
+    )
+
+
+def with_way_out(ec2: Any, subnets: Sequence[Subnet]) -> list[Subnet]:
+    """Return those whose machines reach the internet.  Raises AccountError."""
+    if not subnets:
+        return []
+    asked = [{"Name": "vpc-id", "Values": sorted({each.vpc_id for each in subnets})}]
+    with translate_aws_errors("DescribeRouteTables"):
+        pages = ec2.get_paginator("describe_route_tables").paginate(Filters=asked)
+        tables = [table for page in pages for table in page["RouteTables"]]
+    return [each for each in subnets if any(_leads_out(route, each) for route in _routes(tables, each))]
+
+
+def _routes(tables: Sequence[Mapping[str, Any]], subnet: Subnet) -> list[Mapping[str, Any]]:
+    """Return those of its own table, or of its VPC's main one."""
+    main: list[Mapping[str, Any]] = []
+    for table in tables:
+        for association in table.get("Associations") or ():
+            if association.get("SubnetId") == subnet.subnet_id:
+                return list(table["Routes"])
+            if association.get("Main") and table["VpcId"] == subnet.vpc_id:
+                main = list(table["Routes"])
+    return main
+
+
+def _leads_out(route: Mapping[str, Any], subnet: Subnet) -> bool:
+    everywhere = {route.get("DestinationCidrBlock"), route.get("DestinationIpv6CidrBlock")} & set(EVERYWHERE)
+    if not everywhere or route.get("State") == "blackhole":
+        return False
+    gateway = str(route.get("GatewayId") or "")
+    if gateway.startswith(INTERNET):
+        return subnet.gives_public_address
+    return bool(gateway) or any(route.get(name) for name in SPEAKING)
+
+
+def zones_once(subnets: Iterable[Subnet]) -> list[Subnet]:
+    """Return one of each zone, that with the most free addresses.
+
+    AWS refuses a fleet with two subnets of one zone: "duplicate instance pools" of CreateFleet
+    (github.com/aws-samples/aws-plugin-for-slurm/issues/19); whether Spot Fleet does is not known.
+    """
+    best: dict[str, Subnet] = {}
+    for each in sorted(subnets, key=lambda subnet: (-subnet.free_addresses, subnet.subnet_id)):
+        best.setdefault(each.zone, each)
+    return list(best.values())

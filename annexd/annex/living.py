@@ -1,0 +1,72 @@
+"""Which accounts are worth a look: those in which something of this annexd's lives, or may live.
+
+The journal names an account by the keys and endpoints of each order.  An order that failed and is undone leaves
+nothing there, nor does one whose lease ended long ago: such keys are gone, and to say so each hour helps nobody.
+"""
+
+from typing import Final
+
+from annexd.annex.request.account_target import AccountTarget
+from annexd.annex.request.order import FleetOrder, Order
+from annexd.annex.steps.request_fleet import RequestFleet
+from annexd.workflow import Engine, State
+
+YOUNG_S: Final = 900.0  # after it was asked for, a fleet may be looked at early
+LIVES_ON_S: Final = 7 * 86400.0  # after a lease's end: so long a lease function that does nothing may go unnoticed
+
+
+class Living:
+    """Reads what is new in the journal at each question; remembers of it what lives only.  Not thread-safe."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._seq = 0
+        self._orders: dict[str, tuple[AccountTarget, float]] = {}  # by command ID: where, and when its lease ends
+        self._leased: set[str] = set()  # those that were carried out, and are not over
+        # Orders whose fleets are young or unasked for, by command ID: their account, and when the fleet was asked for,
+        # once that cannot change any more.
+        self._young: dict[str, tuple[str, float | None]] = {}
+
+    def targets(self, now_s: float) -> dict[str, AccountTarget]:
+        """By AccountTarget.key.  Raises JournalError."""
+        self._seq, accepted = self._engine.accepted(self._seq)
+        for state in accepted:
+            self._learn(state, now_s)
+        self._forget(now_s)
+        return {target.key: target for target, _ in self._orders.values()}
+
+    def fleets_asked_s(self, now_s: float) -> dict[str, list[float]]:
+        """When the young fleets were asked for, by AccountTarget.key; of those that `targets` has read."""
+        asked: dict[str, list[float]] = {}
+        for command_id, (key, known_s) in list(self._young.items()):
+            asked_s = self._asked_s(command_id, key) if known_s is None else known_s
+            if asked_s:
+                asked.setdefault(key, []).append(asked_s)
+            is_over = asked_s or self._young[command_id][1] is not None
+            if asked_s + YOUNG_S < now_s and is_over:
+                del self._young[command_id]
+        return asked
+
+    def _asked_s(self, command_id: str, key: str) -> float:
+        """When its fleet was asked for, or 0; of an order that is finished it is remembered."""
+        state = self._engine.state(command_id)
+        asked_s = state.step(RequestFleet.name).asked_at_s
+        if state.finished:
+            self._young[command_id] = key, asked_s
+        return asked_s
+
+    def _learn(self, state: State, now_s: float) -> None:
+        order = state.order_as(Order)
+        if order is None:
+            return
+        self._orders[state.command_id] = order.target, order.end_of_lease_s
+        if isinstance(order, FleetOrder) and order.valid_until_s + YOUNG_S > now_s:
+            self._young[state.command_id] = order.target.key, None
+
+    def _forget(self, now_s: float) -> None:
+        finished = self._orders.keys() - set(self._engine.unfinished())
+        for command_id in finished:
+            over = now_s > self._orders[command_id][1] + LIVES_ON_S
+            if over or (command_id not in self._leased and self._engine.state(command_id).is_undone):
+                del self._orders[command_id]
+        self._leased = finished & self._orders.keys()

@@ -1,0 +1,183 @@
+"""Reconciliation: look at what lives in an account, report it, and warn.
+
+It arms nothing: the lease of a fleet is part of the fleet, and the lease function ends it.  Only where that has not
+happened after three of its runs, annexd ends the fleet itself, by the code by which it undoes an order.  What a
+workflow of this annexd is busy with is left to it.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Set
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Final
+
+from annexd.annex.fleet.inventory import (
+    ENDED,
+    ENDING,
+    Fleet,
+    Instance,
+    Inventory,
+    cancel_fleet,
+    take_inventory,
+    terminate,
+)
+from annexd.annex.fleet.trouble import Trouble, troubles_of
+from annexd.annex.lease.heartbeat import Receipt
+from annexd.annex.lease.lambda_runtime import warning as runtime_warning
+from annexd.annex.lease.lease_code import warning_of
+from annexd.annex.request.account_target import AccountTarget
+from annexd.annex.steps import StepContext
+from annexd.annex.steps.check_lease_function import lease_function_of
+from annexd.aws import Clients, time_limit
+from annexd.workflow import Refused, Retry
+
+NEVER_S: Final = float("inf")
+LOOK_S: Final = 300.0  # at one account, with all that is ended there
+OVERDUE_S: Final = 900.0  # three runs of the lease function
+LONGEST_NAME: Final = 128  # of a runtime, as AWS has them
+
+
+@dataclass(frozen=True)
+class ObservedAnnex:
+    """An annex that was alive: the end of its lease by its fleet; when the lease function saw it last, or None."""
+
+    annex_id: str
+    owner: str
+    fleet_id: str | None
+    end_of_lease_s: float | None
+    ordered_end_s: int | None
+    instances: int
+    enforcer_seen_s: float | None
+
+
+@dataclass(frozen=True)
+class EnforcerReport:
+    """What was found of the lease function: `fault` keeps orders from being carried out, `warning` does not."""
+
+    receipt: Receipt | None = None
+    fault: str = ""
+    warning: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was seen in one account and done there; IDs are unique in all of AWS."""
+
+    fleets: frozenset[str] = frozenset()  # that run, or may launch
+    instances: frozenset[str] = frozenset()
+    overdue: frozenset[str] = frozenset()  # fleets
+    ended: tuple[str, ...] = ()  # what annexd ended itself, in words
+    faults: tuple[str, ...] = ()
+    annexes: tuple[ObservedAnnex, ...] = ()
+    enforcer: EnforcerReport = EnforcerReport()
+    troubles: Mapping[str, Trouble] = field(default_factory=dict)  # by fleet ID
+
+
+def reconcile(
+    world: StepContext,
+    target: AccountTarget,
+    busy: Callable[[], Set[str]],
+    cancelled: Callable[[], Mapping[str, float]] = dict,
+    today: date | None = None,
+) -> Report:
+    """Look at one account.  Blocks.  Raises Retry or Refused when it cannot be looked at.
+
+    `busy` gives the annexes whose workflows are under way; `cancelled` the ends of those leases that were cut short.
+    `today`: to warn of the end of a Python version's support.
+    """
+    with time_limit(LOOK_S):
+        before, clients = busy(), world.access(target)
+        enforcer = _look_at_enforcer(world, target, clients, today)
+        inventory = take_inventory(clients.ec2)
+        now_s, max_lease_s = world.aws_now_s(clients), _max_lease_s(enforcer)
+        overdue = set(overdue_fleets(inventory, before | busy(), now_s, max_lease_s, cancelled()))
+        report = Report(
+            frozenset(inventory.living()),
+            frozenset(instance.instance_id for instance in inventory.instances),
+            frozenset(overdue),
+            annexes=tuple(_observed(inventory, enforcer.receipt, max_lease_s)),
+            enforcer=enforcer,
+            troubles=troubles_of(clients.ec2, inventory, now_s, max_lease_s, before | busy()),
+        )
+        for fleet_id in sorted(overdue):
+            report = _with_end_of(report, clients, inventory, fleet_id)
+        return report
+
+
+def _look_at_enforcer(
+    world: StepContext, target: AccountTarget, clients: Clients, today: date | None
+) -> EnforcerReport:
+    arn = target.lease_function_arn
+    try:
+        enforcer = lease_function_of(world, target, clients, fresh=True)
+    except (Retry, Refused) as error:
+        return EnforcerReport(fault=str(error))
+    runtime = str(enforcer.configuration.get("Runtime"))[:LONGEST_NAME]
+    warnings = [warning_of(enforcer.receipt, arn), (today and runtime_warning(today, runtime)) or ""]
+    if stuck := enforcer.receipt.stuck:
+        first = ", ".join(each[:LONGEST_NAME] for each in enforcer.receipt.stuck_ids[:3])
+        warnings.append(f"the lease function {arn} could not end {stuck} fleets or instances that are over: {first}")
+    return EnforcerReport(enforcer.receipt, warning="; ".join(each for each in warnings if each))
+
+
+def _max_lease_s(enforcer: EnforcerReport) -> float:
+    longest_s = enforcer.receipt.max_lease_s if enforcer.receipt else None
+    return float(longest_s or NEVER_S)  # where it is not known, no lease is cut short for it
+
+
+def overdue_fleets(
+    inventory: Inventory, busy: Set[str], now_s: float, max_lease_s: float, cancelled: Mapping[str, float]
+) -> Iterator[str]:
+    """Yield the fleets that live on although three runs of the lease function have had the time to end them."""
+    for fleet in inventory.living().values():
+        end_s = min(fleet.end_s(max_lease_s), cancelled.get(fleet.annex_id, NEVER_S))
+        if fleet.annex_id not in busy and end_s + OVERDUE_S < now_s:
+            yield fleet.fleet_id
+    for instance in inventory.unlisted():
+        stamped_s = NEVER_S if instance.stamped_end_s is None else instance.stamped_end_s
+        if instance.annex_id not in busy and stamped_s + OVERDUE_S < now_s:
+            yield instance.fleet_id
+
+
+def _with_end_of(report: Report, clients: Clients, inventory: Inventory, fleet_id: str) -> Report:
+    state = next((fleet.state for fleet in inventory.fleets if fleet.fleet_id == fleet_id), "")
+    running = [one.instance_id for one in inventory.instances if one.fleet_id == fleet_id and one.state != ENDING]
+    if state in ENDED and not running:
+        return report  # it is ending
+    try:
+        if state not in ENDED:
+            cancel_fleet(clients.ec2, fleet_id)
+        if running:
+            terminate(clients.ec2, running)
+    except (Retry, Refused) as error:
+        return replace(report, faults=(*report.faults, f"{fleet_id} is overdue: {error}"))
+    words = f"{fleet_id} was overdue, since the lease function did not end it: annexd has ended it"
+    return replace(report, ended=(*report.ended, words))
+
+
+def _observed(inventory: Inventory, receipt: Receipt | None, max_lease_s: float) -> Iterator[ObservedAnnex]:
+    instances = Counter(instance.fleet_id for instance in inventory.instances)
+    for fleet in inventory.living().values():
+        yield ObservedAnnex(
+            fleet.annex_id,
+            fleet.owner,
+            fleet.fleet_id,
+            fleet.end_s(max_lease_s),
+            fleet.ordered_end_s,
+            instances[fleet.fleet_id],
+            _seen_s(fleet, receipt),
+        )
+    known = {fleet.annex_id for fleet in inventory.living().values()}
+    strangers: dict[str, Instance] = {str(one.annex_id): one for one in inventory.unlisted()}
+    for annex_id, one in strangers.items():
+        if annex_id not in known:
+            yield ObservedAnnex(
+                annex_id, one.owner, one.fleet_id, one.stamped_end_s, None, instances[one.fleet_id], None
+            )
+
+
+def _seen_s(fleet: Fleet, receipt: Receipt | None) -> float | None:
+    """The newest complete run looked at every fleet that there was before its tick."""
+    if receipt is None or not receipt.is_complete or fleet.created_s is None or fleet.created_s >= receipt.at_s:
+        return None
+    return receipt.at_s

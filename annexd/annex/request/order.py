@@ -1,0 +1,164 @@
+"""A request becomes an order: everything that the steps need, named and complete, for the journal.
+
+The Spot Fleet request config in it is the one that is sent, to the letter: AWS takes the same client
+token with other parameters for a mistake, so nothing may be computed anew when it is sent again, perhaps
+by a later version of annexd. No key stands in an order, only the paths of the requester's files.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from annexd.annex.lease import lease
+from annexd.annex.lease.identifiers import leased_token, new_annex_id
+from annexd.annex.request.account_target import AccountTarget, Requester
+from annexd.annex.request.join_config import JoinOrder, join_order
+from annexd.annex.request.request import BulkRequest
+from annexd.workflow import Json
+
+FLEET = "spot-fleet-request"
+INSTANCE = "instance"
+OrderT = TypeVar("OrderT", bound="Order")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What every order says: of which annex, where and with whose keys, and until when the annex is looked after."""
+
+    annex_id: str
+    target: AccountTarget
+    end_of_lease_s: int
+
+    @property
+    def summary(self) -> str:
+        """Say in half a line what is ordered, for the log."""
+        return f"annex {self.annex_id}, until {lease.utc(self.end_of_lease_s)}"
+
+
+@dataclass(frozen=True)
+class FleetOrder(Order):
+    """A new annex.  `config` is the Spot Fleet request config as it is sent, to the letter."""
+
+    annex_name: str | None
+    valid_until_s: int
+    client_token: str
+    config: Mapping[str, Any]
+    notes: tuple[str, ...]  # what was ignored or changed, for the reply
+    join: JoinOrder | None  # how the instances come into the pool, if they are told
+
+    @property
+    def summary(self) -> str:
+        return f"order of {self.config.get('TargetCapacity')} units for {super().summary}"
+
+    @property
+    def shown_name(self) -> str:
+        """What its user calls the annex, or its ID."""
+        return self.annex_name or self.annex_id
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The annex that an order is about.
+
+    `key` is its ID, or the ID of the one fleet of an annex that only the cloud knows: anybody who may request fleets
+    can give his another's annex ID.
+    """
+
+    key: str
+    fleet_id: str | None  # None: not known yet
+    order_command_id: str | None  # None: only the cloud knows it
+    order: FleetOrder | None
+
+
+@dataclass(frozen=True)
+class OrderOnAnnex(Order):
+    """Something that is to be done with an annex that was ordered before."""
+
+    subject: Subject
+
+
+@dataclass(frozen=True)
+class CancelOrder(OrderOnAnnex):
+    """A cancellation.  `given`: its sender's own keys, with which the annex's order is undone, too."""
+
+    cancelled_by: str
+    given: Requester | None
+
+    @property
+    def summary(self) -> str:
+        return f"cancellation of annex {self.annex_id}"
+
+
+@dataclass(frozen=True)
+class ChangeOrder(OrderOnAnnex):
+    """A change of the lease's end, to `wanted_end_s` or by `extension_s`.
+
+    `end_of_lease_s` is the end that comes of it as far as the journal knows.
+    """
+
+    command_id: str
+    extension_s: int | None
+    wanted_end_s: int | None
+    now: bool  # also where the machines cannot drain in time
+    asked_at_s: float
+    longest_s: int
+    drain_s: int
+
+    @property
+    def summary(self) -> str:
+        return f"change of the lease of {super().summary}"
+
+
+def with_requester(order: OrderT, requester: Requester) -> OrderT:
+    """Return the order, to be carried out with these keys."""
+    return replace(order, target=replace(order.target, requester=requester))
+
+
+def new_order(
+    request: BulkRequest,
+    owner: str,
+    *,
+    account: str | None = None,
+    new_id: Callable[[], str] = new_annex_id,
+) -> FleetOrder:
+    """The order for `owner` (user@domain), under a new annex ID.  `account`: see Defaults.account_of.
+
+    Raises InvalidRequest.
+    """
+    annex_id = new_id()
+    end_of_lease_s = request.end_of_lease_s
+    client_token = leased_token(annex_id, end_of_lease_s)
+    tags = lease.tags(annex_id, owner, end_of_lease_s, request.annex_name)
+    return FleetOrder(
+        annex_id,
+        AccountTarget(Requester(owner, account, request.keys), request.endpoints, request.lease_function_arn),
+        end_of_lease_s,
+        annex_name=request.annex_name,
+        valid_until_s=request.valid_until_s,
+        client_token=client_token,
+        config=_tagged({**request.config, "ClientToken": client_token}, tags),
+        notes=request.notes,
+        join=join_order(request.join, annex_id, owner, end_of_lease_s) if request.join else None,
+    )
+
+
+def _tagged(config: Json, tags: list[dict[str, str]]) -> Json:
+    """With our tags on the fleet and on its instances, set in the request itself: never an untagged
+    instance.
+
+    For launch templates only the fleet's: AWS takes tags of instances from the template alone.
+    """
+    config["TagSpecifications"] = _with(config.get("TagSpecifications"), FLEET, tags)
+    if "LaunchSpecifications" in config:
+        config["LaunchSpecifications"] = [
+            {**spec, "TagSpecifications": _with(spec.get("TagSpecifications"), INSTANCE, tags)}
+            for spec in config["LaunchSpecifications"]
+        ]
+    return config
+
+
+def _with(given: list[Mapping[str, Any]] | None, resource: str, tags: list[dict[str, str]]) -> list[Json]:
+    """`given` tag specifications and ours, in one entry a type of resource: EC2 refuses two."""
+    others = [dict(entry) for entry in given or () if entry.get("ResourceType") != resource]
+    same = [tag for entry in given or () if entry.get("ResourceType") == resource for tag in entry.get("Tags", ())]
+    return [*others, {"ResourceType": resource, "Tags": [*same, *tags]}]

@@ -1,0 +1,90 @@
+"""What the steps of a change of a lease's end have in common: what they tell each other, and when it is too late."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from annexd.annex.fleet.inventory import ENDED, Fleet
+from annexd.annex.lease.heartbeat import TICK_S
+from annexd.annex.lease.lease import utc
+from annexd.annex.request.lease_length import GRACE_S, duration
+from annexd.annex.request.order import ChangeOrder
+from annexd.annex.steps.tag_fleets import AnnexFleets
+from annexd.workflow import Refused
+
+LONGEST_WAIT_S: Final = 600.0  # of an extension for its turn and for AWS; then nobody waits for it any more
+TOO_LATE_S: Final = 120.0  # before the present end: a run of the function that sees the old one may last so long
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The annex's fleets; when something was written of this lease before that was not answered clearly, or 0."""
+
+    fleets: AnnexFleets
+    unclear_at_s: float
+
+
+@dataclass(frozen=True)
+class LeaseRead:
+    """Where the lease ends, and where it is to end; how long its machines may live; when the function was seen."""
+
+    from_s: int
+    end_of_lease_s: int
+    max_lease_s: int
+    checked_at_s: float
+
+    @property
+    def is_longer(self) -> bool:
+        return self.end_of_lease_s > self.from_s
+
+
+@dataclass(frozen=True)
+class MoveIntent:
+    """Which fleets get the new end."""
+
+    fleets: AnnexFleets
+    lease: LeaseRead
+
+
+@dataclass(frozen=True)
+class MachinesInformed:
+    """Empty, or what the machines make of it."""
+
+    warning: str
+
+
+def is_cancelled(fleets: list[Fleet]) -> bool:
+    """Whether no end counts any more, such as a lost call may still bring."""
+    return bool(fleets) and all(fleet.is_cancelled for fleet in fleets)
+
+
+def was_cancelled(annex_id: str) -> Refused:
+    return Refused(f"annex {annex_id} was cancelled: its end cannot be moved", untouched=True, result="InvalidState")
+
+
+def check_lives(fleet: Fleet) -> None:
+    if fleet.is_cancelled:
+        raise was_cancelled(fleet.annex_id)
+    if fleet.state in ENDED and fleet.state != "cancelled_running":  # which a fleet is after its provisioning delay
+        words = f"too late: {fleet.fleet_id} of annex {fleet.annex_id} is {fleet.state}"
+        raise Refused(words, untouched=True, result="InvalidState")
+
+
+def check_is_waited_for(order: ChangeOrder, now_s: float) -> None:
+    """Refuse an extension that annexd was too long away for: it would cost money that its user has given up on."""
+    if now_s - order.asked_at_s > LONGEST_WAIT_S:
+        words = f"annexd could not extend the lease within {LONGEST_WAIT_S / 60:.0f} minutes: ask again"
+        raise Refused(words, untouched=True)
+
+
+def check_times(order: ChangeOrder, from_s: int, end_s: int, now_s: float) -> None:
+    """Refuse what comes too late, and what comes sooner than the machines can drain, unless -now says so."""
+    if from_s - now_s < TOO_LATE_S:
+        words = f"too late: the lease ends at {utc(from_s)}, and a change needs {TOO_LATE_S:.0f} s before"
+        raise Refused(words, untouched=True, result="InvalidState")
+    nearest_s = 2 * TICK_S + order.drain_s
+    if end_s - now_s < nearest_s - min(GRACE_S, nearest_s / 10) and end_s < from_s and not order.now:
+        words = (
+            f"the new end is only {duration(max(0, int(end_s - now_s)))} away, and the machines need up to "
+            f"{duration(int(nearest_s))} to hear of it and to drain: -now ends the lease all the same"
+        )
+        raise Refused(words, untouched=True, result="InvalidRequest")

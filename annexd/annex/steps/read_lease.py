@@ -1,0 +1,71 @@
+"""Where a lease ends now, and whether it may end when somebody wants it to.
+
+What lengthens a lease costs money, so it needs the lease function seen at work, as an order does; what shortens it
+does not.
+"""
+
+import math
+
+from annexd.annex.fleet.inventory import Fleet
+from annexd.annex.request.lease_length import fault_of_length
+from annexd.annex.request.order import ChangeOrder
+from annexd.annex.steps.change_checks import LeaseRead, Turn, check_is_waited_for, check_lives, check_times
+from annexd.annex.steps.check_lease_function import check_max_lease, lease_function_of
+from annexd.annex.steps.context import StepContext, require_settled
+from annexd.annex.steps.tag_fleets import fleets_of
+from annexd.aws import Clients
+from annexd.workflow import Refused, Results
+
+
+class ReadLease:
+    """Where the lease ends now, and where it is to end."""
+
+    name = "read_lease"
+    intent_type = Turn
+    shows_late = False
+    result_type = LeaseRead
+
+    def __init__(self, world: StepContext) -> None:
+        self._world = world
+
+    def plan(self, _order: ChangeOrder, results: Results) -> Turn:
+        return results.of(Turn)
+
+    def forward(self, order: ChangeOrder, intent: Turn) -> LeaseRead:
+        require_settled(self._world, intent.unclear_at_s)
+        clients, checked_at_s = self._world.access(order.target), self._world.now_s()
+        fleets = fleets_of(self._world, clients.ec2, intent.fleets)
+        now_s = self._world.aws_now_s(clients)
+        from_s = min(fleet.written_end_s for fleet in fleets)
+        wanted_s = order.wanted_end_s
+        end_s = from_s + (order.extension_s or 0) if wanted_s is None else wanted_s
+        max_lease_s = self._checked(order, clients, fleets, from_s, end_s)
+        end_s = min(end_s, int(_oldest_s(fleets)) + max_lease_s)  # where the function would end it anyway
+        check_times(order, from_s, end_s, now_s)
+        if end_s > from_s:
+            self._check_extension(order, end_s, now_s)
+        return LeaseRead(from_s, end_s, max_lease_s, checked_at_s)
+
+    def _check_extension(self, order: ChangeOrder, end_s: int, now_s: float) -> None:
+        """Refuse what is beyond ANNEX_MAX_LEASE once all changes before it are counted, and what comes unasked."""
+        check_is_waited_for(order, self._world.now_s())
+        if fault := fault_of_length(end_s - now_s, order.longest_s):
+            raise Refused(fault, untouched=True, result="InvalidRequest")
+
+    def _checked(self, order: ChangeOrder, clients: Clients, fleets: list[Fleet], from_s: int, end_s: int) -> int:
+        """How long its machines may live: the stack's MaxLease, or, where nobody asks for more, what they have."""
+        for fleet in fleets:
+            check_lives(fleet)
+        oldest_s = _oldest_s(fleets)
+        if end_s <= from_s:
+            return math.ceil(from_s - oldest_s)
+        enforcer = lease_function_of(self._world, order.target, clients)
+        check_max_lease(enforcer, end_s, oldest_s)
+        return enforcer.max_lease_s
+
+    def backward(self, _order: ChangeOrder, _intent: Turn, _asked_at_s: float) -> None:
+        """Nothing was made."""
+
+
+def _oldest_s(fleets: list[Fleet]) -> float:
+    return min(fleet.created_s or 0.0 for fleet in fleets)

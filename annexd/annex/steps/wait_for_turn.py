@@ -1,0 +1,69 @@
+"""Changes of one annex's end are carried out one after another, and after its order."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from annexd.annex.request.order import ChangeOrder
+from annexd.annex.steps.change_checks import MachinesInformed, Turn
+from annexd.annex.steps.context import StepContext
+from annexd.annex.steps.move_end import MoveEnd
+from annexd.annex.steps.put_object import PutObject
+from annexd.annex.steps.request_fleet import FleetRequested, RequestFleet
+from annexd.annex.steps.tag_fleets import AnnexFleets
+from annexd.annex.steps.tell_machines import TellMachines
+from annexd.workflow import SUCCESS, Engine, Refused, Results, Retry, StepState
+
+
+@dataclass(frozen=True)
+class TurnIntent:
+    """Whose turn is waited for: that of this change, behind the annex's order and the changes before."""
+
+    annex_id: str
+    subject_key: str
+    order_command_id: str | None
+    command_id: str
+
+
+class WaitForTurn:
+    """The annex was ordered, and whoever changed its end before is done."""
+
+    name = "wait_for_turn"
+    intent_type = TurnIntent
+    shows_late = False
+    result_type = Turn
+
+    def __init__(self, world: StepContext, engine: Engine, earlier: Callable[[str, str], list[str]]) -> None:
+        self._world, self._engine, self._earlier = world, engine, earlier
+
+    def plan(self, order: ChangeOrder, _results: Results) -> TurnIntent:
+        return TurnIntent(order.annex_id, order.subject.key, order.subject.order_command_id, order.command_id)
+
+    def forward(self, order: ChangeOrder, intent: TurnIntent) -> Turn:
+        state = self._engine.state(intent.order_command_id) if intent.order_command_id else None
+        if state is not None and state.finished is None:
+            raise Retry(f"annex {intent.annex_id} is still being ordered", untouched=True)
+        if state is not None and (state.is_undone or state.is_given_up):
+            raise Refused(f"annex {intent.annex_id} does not exist: its order failed", untouched=True)
+        acts = [] if state is None else [state.step(PutObject.name)]
+        for command_id in reversed(self._earlier(intent.subject_key, intent.command_id)):
+            change = self._engine.state(command_id)
+            if change.finished is None:
+                raise Retry(f"{command_id} is still changing the end of this lease", untouched=True)
+            acts += change.step(MoveEnd.name), change.step(TellMachines.name)
+            if change.finished[0] == SUCCESS and acts[-1].asked_at_s + self._world.settle_s < self._world.now_s():
+                break  # those before it were done when its turn came
+        unclear_at_s = max(map(_unclear_at_s, acts), default=0.0)
+        if state is None:
+            return Turn(AnnexFleets(intent.annex_id, order.subject.fleet_id, 0.0), unclear_at_s)
+        fleet_id, asked_at_s = state.results.of(FleetRequested).fleet_id, state.step(RequestFleet.name).asked_at_s
+        return Turn(AnnexFleets(intent.annex_id, fleet_id, asked_at_s), unclear_at_s)
+
+    def backward(self, _order: ChangeOrder, _intent: TurnIntent, _asked_at_s: float) -> None:
+        """Nothing was made."""
+
+
+def _unclear_at_s(step: StepState) -> float:
+    """Return when tag or object were last written without a clear answer, forward or back; 0 if never."""
+    is_clear = not (isinstance(step.result, MachinesInformed) and step.result.warning)
+    back_at_s = step.undo_at_s if step.undo_attempts > 1 else 0.0
+    return max(step.unsettled_at_s if is_clear else step.asked_at_s, back_at_s)

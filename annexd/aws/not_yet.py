@@ -1,0 +1,168 @@
+"""Tell AWS's "not yet" from its "no": what was just made is unknown for a while to the service that needs it.
+
+The table says where such an error may come, how long it is waited for, and on what evidence.  What is waited for is
+asked again unchanged and undoes nothing: these errors have no effect.  Everything else is refused at once, as are the
+rows without a time: those errors look alike, but nearly always mean a mistake, and nobody else waits for them either.
+
+What AWS says only after it has accepted a fleet, such as an instance profile that Spot does not know yet, is no error
+of a call: annexd/annex/fleet/trouble.py tells it, and AWS tries again by itself.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from botocore.exceptions import ClientError
+
+PROPAGATION_S: Final = 120.0  # terraform-provider-aws, iamPropagationTimeout; S3 and EC2 have the same there
+TAGGING_S: Final = 300.0  # terraform-provider-aws, internal/service/ec2/tags.go, eventualConsistencyTimeout
+TERRAFORM: Final = "github.com/hashicorp/terraform-provider-aws"
+EC2_GUIDE: Final = "EC2 developer guide, Eventual consistency in the Amazon EC2 API"
+CHECK: Final = "condor_annex -check-setup"
+
+
+@dataclass(frozen=True)
+class NotYet:
+    """An error of one operation: its code, or how a code ends, and what its message contains.
+
+    `what` AWS does not know yet, with the names that the caller gives in braces; `wait_s` 0: refused at once.
+    `next_step` is for a user who has waited in vain.  `evidence`: CERTAIN, LIKELY or SUSPECTED, and the source.
+    """
+
+    operation: str
+    code: str
+    says: str
+    what: str
+    wait_s: float
+    next_step: str
+    evidence: str
+
+    def fits(self, operation: str, code: str, message: str) -> bool:
+        """Tell whether an error is this one."""
+        is_code = code.endswith(self.code) if self.code.startswith(".") else code == self.code
+        return operation == self.operation and is_code and self.says in message
+
+
+FLEET_REQUEST: Final = "RequestSpotFleet"
+TABLE: Final = (
+    NotYet(
+        FLEET_REQUEST,
+        "InvalidSpotFleetRequestConfig",
+        "SpotFleetRequestConfig.IamFleetRole",  # in both messages: "is invalid", "does not have permission to call"
+        "the fleet role {IamFleetRole}",
+        PROPAGATION_S,
+        f"either it does not exist, or it does not trust spotfleet.amazonaws.com, or it lacks a right: {CHECK} says "
+        "which, and -setup makes one that works",
+        f"CERTAIN: {TERRAFORM}, internal/service/ec2/ec2_spot_fleet_request.go, pull requests 14265 and 14358",
+    ),
+    NotYet(
+        FLEET_REQUEST,
+        "InvalidParameterValue",
+        "Invalid IAM Instance Profile",
+        "the instance profile",
+        PROPAGATION_S,
+        f"correct IamInstanceProfile in the file; {CHECK} examines the profile",
+        f"CERTAIN of RunInstances and RequestSpotInstances ({TERRAFORM}, ec2_instance.go, "
+        "ec2_spot_instance_request.go) and of CreateFleet (github.com/hashicorp/packer/pull/9810); LIKELY here",
+    ),
+    NotYet(
+        FLEET_REQUEST,
+        "InvalidParameterValue",
+        "has no associated IAM Roles",
+        "the role of the instance profile",
+        PROPAGATION_S,
+        f"add a role to the instance profile that the file names; {CHECK} examines the profile",
+        f"CERTAIN of RunInstances and RequestSpotInstances: {TERRAFORM}, the same two files; LIKELY here",
+    ),
+    NotYet(
+        FLEET_REQUEST,
+        "InvalidGroup.NotFound",
+        "",
+        "the security group",
+        PROPAGATION_S,
+        "correct SecurityGroups in the file: the group must exist in this region",
+        f"CERTAIN: {EC2_GUIDE}, which names this code; github.com/hashicorp/packer/issues/3627",
+    ),
+    NotYet(
+        FLEET_REQUEST,
+        "InvalidSubnetID.NotFound",
+        "",
+        "the subnet",
+        PROPAGATION_S,
+        "correct SubnetId in the file: the subnet must exist in this region",
+        "CERTAIN of DescribeSubnets: github.com/gardener/gardener-extension-provider-aws/issues/1947; LIKELY here",
+    ),
+    NotYet(
+        FLEET_REQUEST,
+        "InvalidKeyPair.NotFound",
+        "",
+        "the key pair",
+        PROPAGATION_S,
+        "correct KeyName in the file, or leave it out: the key pair must exist in this region",
+        f"SUSPECTED: {EC2_GUIDE}, of any resource that was just made",
+    ),
+    NotYet(
+        "PutObject",
+        "NoSuchBucket",
+        "",
+        "the bucket {bucket}",
+        PROPAGATION_S,
+        f"name a bucket that exists (-s3-bucket, ANNEX_DEFAULT_S3_BUCKET); {CHECK} examines it",
+        f"CERTAIN: {TERRAFORM}, internal/service/s3/bucket_versioning.go, issue 372; github.com/aws/aws-cli/issues/223",
+    ),
+    NotYet(
+        "CreateTags",
+        ".NotFound",
+        "",
+        "the Spot Fleet request",
+        TAGGING_S,
+        "see condor_annex -status",
+        f"CERTAIN: {TERRAFORM}, internal/service/ec2/tags.go: every code that ends so",
+    ),
+    NotYet(
+        "TerminateInstances",
+        "InvalidInstanceID.NotFound",
+        "",
+        "the instances",
+        PROPAGATION_S,
+        "see condor_annex -status",
+        f'CERTAIN: {EC2_GUIDE}: "this does not mean that the instance has been, or will be, terminated"',
+    ),
+    NotYet(
+        FLEET_REQUEST,
+        "InvalidLaunchTemplateId.NotFound",
+        "",
+        "the launch template",
+        0.0,
+        "correct LaunchTemplateId in the file",
+        f"SUSPECTED: {EC2_GUIDE}, of any resource; Terraform and Karpenter (pkg/errors) do not wait for it",
+    ),
+    NotYet(
+        FLEET_REQUEST,
+        "UnauthorizedOperation",
+        "",
+        "the right",
+        0.0,
+        f"{CHECK} says which is missing",
+        "CERTAIN that rights, too, spread for some seconds (IAM user guide, Troubleshoot IAM: changes are not always "
+        "immediately visible); a right that is missing for good looks the same, and Terraform does not wait",
+    ),
+    NotYet(
+        "GetFunction",
+        "ResourceNotFoundException",
+        "",
+        "the lease function",
+        0.0,
+        "condor_annex -setup makes it",
+        "CloudFormation has seen the function before -setup tells its ARN: SUSPECTED that it can be unknown after that",
+    ),
+)
+
+
+def not_yet(error: Exception) -> NotYet | None:
+    """Return what AWS does not know yet, if this error may mean so and is worth waiting."""
+    if not isinstance(error, ClientError):
+        return None
+    told: Mapping[str, object] = error.response.get("Error", {})
+    code, message = str(told.get("Code", "")), str(told.get("Message", ""))
+    return next((row for row in TABLE if row.wait_s and row.fits(error.operation_name, code, message)), None)

@@ -1,0 +1,111 @@
+"""annexd: an HTCondor daemon that takes orders for annexes.
+
+The journal is opened first.  Only one process can open it, so a second annexd exits before it touches anything that the
+first one uses.  Unfinished orders stay in the journal for the next start.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+from annexd.annex.cancel import add_cancelling
+from annexd.annex.change import add_changing
+from annexd.annex.commands import CommandContext
+from annexd.annex.fleet.access import KeyFiles
+from annexd.annex.index import AnnexIndex
+from annexd.annex.preload import preload
+from annexd.annex.steps import StepContext, annex_steps
+from annexd.cedar.commands import CA_AUTH_CMD, CA_CMD, COMMANDS, Command
+from annexd.daemoncore import log
+from annexd.daemoncore.commands.call import Handler
+from annexd.daemoncore.config.parameters import Parameters
+from annexd.daemoncore.daemon import Attributes, CannotStart, Daemon, Start
+from annexd.daemoncore.security.credentials import SigningKeys
+from annexd.service import runtime_watch
+from annexd.service.archiver import Archiver
+from annexd.service.bundle_sources import BundleSources
+from annexd.service.configuration import Configuration
+from annexd.service.journal_monitor import JournalMonitor
+from annexd.service.orders import Orders
+from annexd.service.reconciler import Reconciler
+from annexd.service.requester_files import RequesterFiles
+from annexd.service.requester_profiles import RequesterProfiles
+from annexd.workflow import Engine, Journal, JournalError, Json, Kind
+
+
+class Annexd(Daemon[Configuration]):
+    """The daemon: connects orders, journal, archiver and reconciler."""
+
+    settings_class = Configuration
+
+    def __init__(self, start: Start, settings: Configuration) -> None:
+        try:
+            self._journal = Journal(settings.journal, written=_log_record)
+        except JournalError as error:
+            raise CannotStart(str(error)) from error
+        super().__init__(start, settings)
+        self._files = files = RequesterFiles(settings.uid_domain)
+        self._profiles = RequesterProfiles(files, may_run=settings.annex.allow_credential_process)
+        self._access = access = KeyFiles(files.read, defaults=settings.annex, profiles=self._profiles)
+        self._bundle_sources = BundleSources(SigningKeys.read(Parameters()), files.read_folder)
+        steps = StepContext(access, bundle_sources=self._bundle_sources)
+        engine = Engine(self._journal, annex_steps(steps), steady_s=time.monotonic, tell=log.always)
+        index = AnnexIndex(engine)
+        add_cancelling(engine, steps)
+        add_changing(engine, steps, index)
+        self._journal_monitor = JournalMonitor(self._journal, engine, self.update_ad_soon)
+        self._archiver = Archiver(self._journal, index)
+        self._reconciler = Reconciler(
+            steps, access, index, settings.annex, settings.reconcile_interval_s, self.update_ad_soon
+        )
+        context = CommandContext(index, steps, self._bundle_sources, self._reconciler.looks)
+        self._orders = Orders(context, settings.annex, settings.orders, self._journal_monitor.recount)
+
+    def commands(self) -> Mapping[Command, Handler]:
+        return {COMMANDS[number]: self._orders.take for number in (CA_AUTH_CMD, CA_CMD)}
+
+    def attributes(self) -> Attributes:
+        watched = runtime_watch.status(runtime_watch.today())
+        return {**self._journal_monitor.status(), **self._reconciler.status(), **watched}
+
+    async def prepare(self) -> None:
+        try:
+            await self._journal_monitor.first_count()
+        except JournalError as error:
+            raise CannotStart(str(error)) from error
+
+    def tasks(self) -> list[Coroutine[Any, Any, None]]:
+        return [
+            self._journal_monitor.count(),
+            self._journal_monitor.watch(self._orders.journal_is_writable),
+            self._reconciler.run(),
+            runtime_watch.watch(),
+            self._archiver.run(),
+            self._orders.continue_unfinished(),
+        ]
+
+    def ready(self) -> None:
+        # Not earlier: before the daemon is ready, it would compete for the interpreter.
+        threading.Thread(target=preload, args=(self.settings.annex,), daemon=True).start()
+
+    def reconfigure(self, settings: Configuration) -> None:
+        self._orders.reconfigure(settings)
+        self._reconciler.reconfigure(settings)
+        self._files.reconfigure(settings.uid_domain)
+        self._access.reconfigure(settings.annex)
+        self._profiles.reconfigure(settings.annex)
+        self._bundle_sources.reconfigure(SigningKeys.read(Parameters()))
+
+    async def finish(self, timeout_s: float, fast: asyncio.Event) -> None:
+        await self._orders.pause(timeout_s, fast)
+
+    def close(self) -> None:
+        self._journal.close()
+
+
+def _log_record(command_id: str, step: str, kind: Kind, body: Json) -> None:
+    """A line a step for D_FULLDEBUG, after the record is on the disk."""
+    error = f": {body['error']}" if body.get("error") else ""
+    log.full_debug(f"request {command_id}: {f'{step} ' if step else ''}{kind}{error}")

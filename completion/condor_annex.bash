@@ -1,0 +1,42 @@
+# Completion of condor_annex for bash; completion/generate writes this file.
+
+_condor_annex_annexes() {
+    condor_annex -status -json -timeout 5 2>/dev/null |
+    sed -n 's/^ *"Annex\(ID\|Name\)": "\(.*\)",\{0,1\}$/\2/p' | grep -x '[A-Za-z0-9._@:+-]*'
+}
+
+_condor_annex_daemons() {
+    condor_status -subsystem annexd -af Name 2>/dev/null | grep -x '[A-Za-z0-9._@:+-]*'
+}
+
+_condor_annex_profiles() {
+    sed -n 's/^ *\[\(profile  *\)\{0,1\}\([^] ]*\)\] *$/\2/p' "${AWS_CONFIG_FILE:-$HOME/.aws/config}" "${AWS_SHARED_CREDENTIALS_FILE:-$HOME/.aws/credentials}" 2>/dev/null | grep -x '[A-Za-z0-9._@:+-]*'
+}
+
+_condor_annex() {
+    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
+    case ${before/#--/-} in
+    -access-key-file | -public-key-file | -secret-key-file | -private-key-file | -session-token-file | -user-data-file | -default-user-data-file | -output | -config-file) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+    -config-dir) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+    -name) mapfile -t COMPREPLY < <(compgen -W "$(_condor_annex_daemons)" -- "$word") ;;
+    -profile) mapfile -t COMPREPLY < <(compgen -W "$(_condor_annex_profiles)" -- "$word") ;;
+    -cancel) mapfile -t COMPREPLY < <(compgen -W "$(_condor_annex_annexes)" -- "$word") ;;
+    -lease-duration | -lease-function-arn | -count | -user-data | -default-user-data | -annex-name | -owner | -idle | -pool | -service-url | -events-url | -lambda-url | -logs-url | -s3-url | -sts-url | -s3-bucket | -extend | -until | -region | -stack-name | -max-lease | -vpc | -subnet | -timeout | -command-id) COMPREPLY=() ;;
+    *) _condor_annex_words "$word" ;;
+    esac
+}
+
+_condor_annex_words() {
+    case $1 in
+    -*) mapfile -t COMPREPLY < <(compgen -W "-lease-duration -lease-function-arn -count -access-key-file -public-key-file -secret-key-file -private-key-file -session-token-file -profile -user-data -user-data-file -default-user-data -default-user-data-file -annex-name -owner -no-owner -idle -config-dir -no-join -pool -name -service-url -events-url -lambda-url -logs-url -s3-url -sts-url -s3-bucket -cancel -extend -until -now -forcex -status -setup -check-setup -teardown -region -stack-name -max-lease -cut-leases -vpc -subnet -timeout -output -config-file -json -command-id -debug -help -version" -- "${1/#--/-}") ;;
+    *)
+        if [[ " ${COMP_WORDS[*]} " =~ ' '--?(status|extend|until)' ' ]]; then
+            mapfile -t COMPREPLY < <(compgen -W "$(_condor_annex_annexes)" -- "$1")
+        else
+            mapfile -t COMPREPLY < <(compgen -f -- "$1")
+        fi
+        ;;
+    esac
+}
+
+complete -o filenames -F _condor_annex condor_annex

@@ -1,0 +1,89 @@
+"""-check-setup with keys that order, and with keys that set up: what AWS's DryRun says, and what that means."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from annexd.account.checks.rights import NO_PROOF
+from annexd.account.checks.volumes import GRANTED
+from annexd.account.policies import SETUP, USER, policies
+from test.account.kit import STACK, Account, annex_of
+from test.account.planted import grant, volumes_key
+from test.cloud import Cloud
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    with Cloud(speed=0, enforce_iam=True, behaviour={"logs_late_s": 0.0}) as cloud:
+        account = Account(cloud, tmp_path_factory.mktemp("rights"))
+        account.set_up()
+        yield account
+
+
+def found(account: Account, name: str, *documents: dict[str, Any]) -> dict[str, str]:
+    """What a new user with these policies is told of his rights, by check."""
+    key = account.cloud.user(name, *documents)
+    own = Account(account.cloud, account.folder, {"AWS_ACCESS_KEY_ID": key[0], "AWS_SECRET_ACCESS_KEY": key[1]})
+    lines = [line.removeprefix("us-east-1: ") for line in own.run("-check-setup").lines]
+    return {line[8:].partition(": ")[0]: line for line in lines if "right to " in line}
+
+
+def user_without(action: str) -> dict[str, Any]:
+    [document] = policies(USER, STACK)
+    statements = [
+        statement | {"Action": left}
+        for statement in document["Statement"]
+        if (left := [each for each in statement["Action"] if each != action])
+    ]
+    return document | {"Statement": statements}
+
+
+def test_keys_with_user_json_are_told_that_a_yes_is_no_proof(account: Account) -> None:
+    told = found(account, "user", *policies(USER, STACK))
+    assert told["right to order"] == f"ok      right to order: {NO_PROOF}"
+    assert told["right to end"].startswith("ok      right to end: no annex lives on which")
+
+
+@pytest.mark.parametrize("action", ["ec2:RequestSpotFleet", "ec2:RunInstances", "ec2:CreateTags", "iam:PassRole"])
+def test_keys_for_orders_that_lack_a_right_are_at_fault_and_told_which(account: Account, action: str) -> None:
+    told = found(account, f"without-{action.partition(':')[2]}", user_without(action))
+    assert told["right to order"].startswith("FAULT   right to order: RequestSpotFleet (DryRun) was denied")
+    assert f"is not authorized to perform: {action} " in told["right to order"]
+    assert "templates/policies/user.json" in told["right to order"]
+
+
+@pytest.mark.parametrize("action", ["ec2:CancelSpotFleetRequests", "ec2:TerminateInstances"])
+def test_keys_that_cannot_end_what_they_order_are_found_on_an_annex_that_lives(account: Account, action: str) -> None:
+    ec2, fleet = account.client("ec2"), annex_of(account)
+    assert found(account, f"may-{action[4:]}", *policies(USER, STACK))["right to end"].startswith("ok ")
+    told = found(account, f"may-not-{action[4:]}", user_without(action))["right to end"]
+    ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet], TerminateInstances=True)
+    assert told.startswith(f"FAULT   right to end: {action[4:]} (DryRun) was denied")
+
+
+def test_keys_that_set_up_need_not_order_and_are_told_so(account: Account) -> None:
+    told = found(account, "admin", *policies(SETUP, STACK))
+    assert told["right to order"].startswith("ok      right to order: these credentials set up, and may not order")
+    assert "user.json" in told["right to order"]
+
+
+def test_a_dry_run_makes_no_fleet(account: Account) -> None:
+    before = len(account.cloud.fleets())
+    account.run("-check-setup")
+    assert len(account.cloud.fleets()) == before
+
+
+def test_a_key_that_spot_was_granted_or_that_its_own_policy_gives_to_spot_is_well(account: Account) -> None:
+    key = volumes_key(account)
+    grant(account, key, "spotfleet", "AWSServiceRoleForEC2SpotFleet")
+    role = "arn:aws:iam::123456789012:role/aws-service-role/spot.amazonaws.com/AWSServiceRoleForEC2Spot"
+    actions = [f"kms:{operation}" for operation in GRANTED.split() if not operation.startswith("ReEncrypt")]
+    statement = {"Effect": "Allow", "Principal": {"AWS": role}, "Action": [*actions, "kms:ReEncrypt*"], "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    account.client("kms").put_key_policy(KeyId=key, PolicyName="default", Policy=document)
+    [line] = [each for each in account.run("-check-setup").lines if "volumes' key" in each]
+    assert f"ok      volumes' key: Spot may use {key}" in line

@@ -1,0 +1,272 @@
+"""What AWS does not know yet is waited for, visibly and for so long only; what it refuses is refused at once."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from botocore.exceptions import ClientError
+
+from annexd.annex.bulk_request import bulk_request
+from annexd.annex.fleet.inventory import cancel_fleet, terminate
+from annexd.annex.index import AnnexIndex
+from annexd.annex.status import query_annexes
+from annexd.annex.steps import annex_steps
+from annexd.annex.translate_aws_errors import translate_aws_errors
+from annexd.aws.not_yet import FLEET_REQUEST, PROPAGATION_S, TABLE, TAGGING_S, NotYet, not_yet
+from annexd.workflow import Engine, Journal, Json, Kind, Refused, Retry
+from test.annex.ads import OWNER, SPECIFICATION
+from test.annex.joining import BUCKET, defaults
+from test.annex.site import BYSTANDER, PACE, Site
+from test.cloud.propagation import POWERLESS_ROLE, UNKNOWN_ROLE
+
+LATE_S = 5.0
+PATIENT = replace(PACE, cap_s=1.0)  # its forty tries last longer than that
+ROLE = "arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role"
+PROFILE = "fresh-profile"
+TRUST = json.dumps({"Version": "2012-10-17", "Statement": []})
+CONFIG_CODE = "InvalidSpotFleetRequestConfig"
+NEVER_S = 1e6
+IN_VAIN = replace(PACE, longest_wait_s=0.5)
+
+
+@pytest.fixture
+def fresh(site: Site) -> Iterator[Site]:
+    """A site in an account in which the fleet role was made this very moment."""
+    iam = site.cloud.client("iam", BYSTANDER)
+    iam.list_roles()  # the first call of a service takes longer than the others
+    iam.create_role(RoleName=ROLE.rpartition("/")[2], AssumeRolePolicyDocument=TRUST)
+    site.cloud.behave(roles_late_s=LATE_S)
+    yield site
+    site.cloud.behave(roles_late_s=0.0)
+    iam.delete_role(RoleName=ROLE.rpartition("/")[2])
+
+
+def client_error(row: NotYet) -> ClientError:
+    code = f"InvalidSpotFleetRequestId{row.code}" if row.code.startswith(".") else row.code
+    return ClientError({"Error": {"Code": code, "Message": f"Parameter: {row.says} is so"}}, row.operation)
+
+
+def translated(error: Exception, **names: str) -> Exception:
+    with pytest.raises((Retry, Refused)) as raised, translate_aws_errors("a call", **names):
+        raise error
+    return raised.value
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.operation} {row.code} {row.says}")
+def test_the_table_says_of_each_error_whether_it_is_waited_for_and_on_what_evidence(row: NotYet) -> None:
+    assert row.evidence.startswith(("CERTAIN", "LIKELY", "SUSPECTED", "CloudFormation has seen"))
+    assert row.what
+    assert row.next_step
+    assert row.wait_s in (0.0, PROPAGATION_S, TAGGING_S)
+    told = translated(client_error(row), IamFleetRole=ROLE, bucket=BUCKET)
+    if row.wait_s:
+        assert isinstance(told, Retry)
+        assert told.untouched
+        assert told.wait is not None
+        assert (told.wait.longest_s, told.wait.next_step) == (row.wait_s, row.next_step)
+        assert "{" not in told.wait.what
+    else:
+        assert isinstance(told, Refused)
+
+
+def test_the_fleet_role_is_waited_for_for_two_minutes_as_terraform_does() -> None:
+    rows = [row for row in TABLE if row.code == CONFIG_CODE]
+    assert [row.wait_s for row in rows] == [120.0]
+    assert all(rows[0].fits(FLEET_REQUEST, CONFIG_CODE, words) for words in (UNKNOWN_ROLE, POWERLESS_ROLE))
+
+
+@pytest.mark.parametrize(
+    ("operation", "code", "message"),
+    [
+        (FLEET_REQUEST, CONFIG_CODE, "TargetCapacity must be positive."),
+        (FLEET_REQUEST, "InvalidParameterValue", "Invalid availability zone"),
+        (FLEET_REQUEST, "NoSuchBucket", ""),
+        ("CancelSpotFleetRequests", "InvalidSpotFleetRequestId.NotFound", ""),
+        ("DescribeSpotFleetRequests", CONFIG_CODE, UNKNOWN_ROLE),
+    ],
+)
+def test_an_error_that_only_resembles_one_of_the_table_is_not_waited_for(
+    operation: str, code: str, message: str
+) -> None:
+    assert not_yet(ClientError({"Error": {"Code": code, "Message": message}}, operation)) is None
+
+
+def refusals(site: Site, operation: str) -> list[str]:
+    calls = [each for each in site.cloud.audit() if each["kind"] == "call" and each["operation"] == operation]
+    return [str(each["error"]) for each in calls if "error" in each]
+
+
+@pytest.mark.parametrize("words", [UNKNOWN_ROLE, POWERLESS_ROLE])
+def test_a_fleet_role_that_aws_does_not_know_yet_is_waited_for(site: Site, words: str) -> None:
+    site.cloud.fault("RequestSpotFleet", "error", times=3, code=CONFIG_CODE, message=words)
+    assert site.order()["Result"] == "Success"
+    assert site.operations().count("RequestSpotFleet") == 4
+
+
+def test_an_order_right_after_setup_waits_for_the_fleet_role_and_undoes_nothing(fresh: Site) -> None:
+    reply = fresh.order(PATIENT)
+    assert reply["Result"] == "Success", reply
+    assert f"<Code>{CONFIG_CODE}</Code>" in refusals(fresh, "RequestSpotFleet")[0]
+    operations = fresh.operations()
+    assert operations.count("GetFunction") == 1, "nothing was begun again"
+    assert "DescribeSpotFleetRequests" not in operations, "nothing was looked for to be undone"
+    fresh.check_all_leased()
+
+
+def test_a_fleet_role_that_stays_unknown_is_refused_with_what_was_waited_for_and_the_next_step(fresh: Site) -> None:
+    fresh.cloud.behave(roles_late_s=NEVER_S)
+    began_s = time.monotonic()
+    reply = fresh.order(IN_VAIN)
+    assert time.monotonic() - began_s >= IN_VAIN.longest_wait_s
+    assert reply["Result"] == "Failure"
+    words = str(reply["ErrorString"])
+    assert UNKNOWN_ROLE in words
+    assert f"annexd waited 1 s for AWS to know the fleet role {ROLE}: " in words
+    assert "condor_annex -check-setup says which" in words
+    fresh.check_nothing_left()
+
+
+def test_what_aws_refuses_for_another_reason_is_refused_at_once(site: Site) -> None:
+    site.cloud.fault("RequestSpotFleet", "error", times=9, code=CONFIG_CODE, message="TargetCapacity must be positive.")
+    assert site.order()["Result"] == "Failure"
+    assert site.operations().count("RequestSpotFleet") == 1
+
+
+def test_the_wait_is_told_in_status_and_once_in_the_log(fresh: Site) -> None:
+    told, shown, journal = list[str](), list[Json](), fresh.journal()
+
+    def wait(seconds: float) -> bool:
+        ad = {"Command": "CA_QUERY_ANNEXES", "RequestVersion": 1}
+        answer = query_annexes(ad, OWNER, AnnexIndex(engine), fresh.defaults, fresh.now_s(), {})
+        shown.extend(json.loads(str(answer["Annexes"])))
+        time.sleep(seconds)
+        return False
+
+    engine = Engine(journal, annex_steps(fresh.world()), pace=PATIENT, now_s=fresh.now_s, wait=wait, tell=told.append)
+    try:
+        reply = bulk_request(fresh.ad(), OWNER, engine, fresh.defaults, fresh.now_s())
+    finally:
+        journal.close()
+    assert reply["Result"] == "Success"
+    assert {annex["State"] for annex in shown} == {"ordering"}
+    assert all(f"waiting for AWS to know the fleet role {ROLE}, for " in annex["Trouble"] for annex in shown)
+    [line] = told
+    assert f"Request {reply['CommandID']} waits up to 120 s for AWS to know the fleet role {ROLE}: " in line
+
+
+def test_a_fresh_instance_profile_is_waited_for(site: Site) -> None:
+    iam = site.cloud.client("iam", BYSTANDER)
+    iam.create_instance_profile(InstanceProfileName=PROFILE)
+    site.cloud.behave(profiles_late_s=LATE_S)
+    try:
+        reply = site.order(PATIENT, LaunchSpecifications=[SPECIFICATION | {"IamInstanceProfile": {"Name": PROFILE}}])
+    finally:
+        site.cloud.behave(profiles_late_s=0.0)
+        iam.delete_instance_profile(InstanceProfileName=PROFILE)
+    assert reply["Result"] == "Success", reply
+    assert (
+        f"Value ({PROFILE}) for parameter iamInstanceProfile.name is invalid" in refusals(site, "RequestSpotFleet")[0]
+    )
+
+
+@pytest.mark.parametrize("code", ["InvalidGroup.NotFound", "InvalidSubnetID.NotFound", "InvalidKeyPair.NotFound"])
+def test_what_was_just_made_in_ec2_is_waited_for(site: Site, code: str) -> None:
+    site.cloud.fault("RequestSpotFleet", "error", times=3, code=code)
+    assert site.order()["Result"] == "Success"
+    assert site.operations().count("RequestSpotFleet") == 4
+
+
+@pytest.fixture
+def new_bucket(site: Site) -> Iterator[Site]:
+    """A site whose annexes join a pool, and whose bucket was made this very moment."""
+    s3 = site.cloud.client("s3", BYSTANDER)
+    s3.create_bucket(Bucket=BUCKET)
+    site.defaults = defaults(s3_url=site.cloud.url)
+    yield site
+    site.cloud.behave(buckets_late_s=0.0)
+    for key in keys(site):
+        s3.delete_object(Bucket=BUCKET, Key=key)
+    s3.delete_bucket(Bucket=BUCKET)
+
+
+def keys(site: Site) -> list[str]:
+    return [
+        each["Key"] for each in site.cloud.client("s3", BYSTANDER).list_objects_v2(Bucket=BUCKET).get("Contents", ())
+    ]
+
+
+def test_a_fresh_bucket_is_waited_for(new_bucket: Site) -> None:
+    new_bucket.cloud.behave(buckets_late_s=LATE_S)
+    reply = new_bucket.order(PATIENT)
+    assert reply["Result"] == "Success", reply
+    assert new_bucket.operations().count("PutObject") > 1
+    assert keys(new_bucket) == [f"annex/{reply['AnnexID']}.tar.gz"]
+
+
+def test_a_bucket_that_is_not_there_is_refused_with_what_was_waited_for(site: Site) -> None:
+    site.defaults = defaults(s3_url=site.cloud.url)
+    words = str(site.order(IN_VAIN)["ErrorString"])
+    assert f"annexd waited 1 s for AWS to know the bucket {BUCKET}: name a bucket that exists (-s3-bucket" in words
+
+
+# "Not found" is not "ended".
+
+
+class StoppedMidway(Journal):
+    """Its order is stopped, as by a cancellation, while AWS is asked for the fleet."""
+
+    stop = staticmethod(lambda _: None)
+
+    def append(self, command_id: str, step: str, kind: Kind, body: Json) -> None:
+        super().append(command_id, step, kind, body)
+        if (step, kind) == ("request_fleet", Kind.INTENT):
+            self.stop(command_id)
+
+
+def test_a_fleet_that_ec2_does_not_list_yet_is_not_called_undone_though_its_answer_was_clear(site: Site) -> None:
+    journal = site.journal(StoppedMidway)
+    try:
+        engine = site.engine(journal)
+        journal.stop = lambda command_id: engine.stop(command_id, "it was cancelled")  # type: ignore[attr-defined]
+        site.cloud.fault("DescribeSpotFleetRequests", "lag", times=2, lag_s=3600.0)
+        reply = bulk_request(site.ad(), OWNER, engine, site.defaults, site.now_s())
+    finally:
+        journal.close()
+    assert reply["Result"] == "Failure"
+    assert len(site.cloud.faults()) == 0
+    site.check_nothing_left()
+
+
+def test_an_object_is_not_called_deleted_by_an_s3_that_does_not_know_its_new_bucket(new_bucket: Site) -> None:
+    new_bucket.cloud.fault("RequestSpotFleet", "denied", times=9)
+    new_bucket.cloud.fault("DeleteObject", "error", times=2, code="NoSuchBucket", status=404)
+    assert new_bucket.order()["Result"] == "Failure"
+    assert (keys(new_bucket), new_bucket.cloud.faults()[1:]) == ([], [])
+
+
+def test_an_instance_that_terminateinstances_does_not_know_is_looked_at_again(site: Site) -> None:
+    """EC2 developer guide: it may be running all the same."""
+    with pytest.raises(Retry, match=r"InvalidInstanceID\.NotFound"):
+        terminate(site.cloud.client("ec2"), ["i-0123456789abcdef0"])
+
+
+def test_a_fleet_that_a_cancellation_does_not_know_is_looked_at_again(site: Site) -> None:
+    with pytest.raises(Retry, match="fleetRequestIdDoesNotExist"):
+        cancel_fleet(site.cloud.client("ec2"), "sfr-12345678-1234-1234-1234-123456789012")
+
+
+def test_an_extension_waits_until_a_fleet_can_be_tagged(site: Site) -> None:
+    annex_id = str(site.order()["AnnexID"])
+    site.cloud.fault("CreateTags", "error", times=3, code="InvalidSpotFleetRequestId.NotFound")
+    reply = site.change(annex_id, LeaseExtension=600)
+    assert reply["Result"] == "Success", reply
+    assert site.cloud.faults() == []
+
+
+def test_a_cancellation_waits_until_a_fleet_can_be_tagged(site: Site) -> None:
+    annex_id = str(site.order()["AnnexID"])
+    site.cloud.fault("CreateTags", "error", times=3, code="InvalidSpotFleetRequestId.NotFound")
+    assert site.cancel(annex_id)["Result"] == "Success"
+    site.check_nothing_left()

@@ -1,0 +1,81 @@
+"""An organization above the account, whose service control policy forbids some actions to everybody in it.
+
+CERTAIN: AWS Organizations user guide, "Service control policies": they limit users, roles and the root user of a
+member account, whatever its own policies allow.  AWS Control Tower's control CT.EC2.PV.6 forbids RequestSpotFleet and
+RequestSpotInstances so (Control Tower controls reference).
+
+How EC2 says so (`Behaviour.control_policy_words`):
+  named    CERTAIN, recorded in github.com/aws/karpenter-provider-aws/issues/7370
+  arn      the same with the policy's ARN: CERTAIN for RDS, github.com/ministryofjustice/aws-root-account/pull/1494;
+           LIKELY for EC2
+  encoded  CERTAIN for older answers, github.com/aws/karpenter-provider-aws/issues/1536: nothing but a text that
+           sts:DecodeAuthorizationMessage makes readable
+What that gives: CERTAIN, STS API reference, DecodeAuthorizationMessage (whether by an explicit deny, which principal,
+action and resource); LIKELY that no statement is named of a policy above the account.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+
+from test.cloud import principals
+from test.cloud.actions import Regions, needs
+from test.cloud.errors import Answer, code_of, error_answer
+from test.cloud.policies import Need
+from test.cloud.request import Request
+from test.cloud.views import ACCOUNT
+
+POLICY = "arn:aws:organizations::999999999999:policy/o-exampleorg1/service_control_policy/p-examplescp1"
+PREFIX = "You are not authorized to perform this operation."
+DENIES = "with an explicit deny in a service control policy"
+
+
+def refusal(request: Request, denied: tuple[str, ...], words: str, regions: Regions) -> Answer | None:
+    """None for what the organization does not forbid."""
+    if not denied or not request.service:
+        return None
+    for need in needs(request, regions):
+        if need.action in denied:
+            status, code = code_of("denied", request.service)
+            return error_answer(request.service, status, code, _message(request, need, words))
+    return None
+
+
+def _message(request: Request, need: Need, words: str) -> str:
+    principal = principals.find(request.access_key_id)
+    arn = principal.arn if principal else f"arn:aws:iam::{ACCOUNT}:root"
+    encoded = f"Encoded authorization failure message: {_encoded(arn, need)}"
+    if words == "encoded":
+        return f"{PREFIX} {encoded}"
+    what = f"User: {arn} is not authorized to perform: {need.action} on resource: {need.resource} {DENIES}"
+    return f"{PREFIX} {what}{f': {POLICY}' if words == 'arn' else ''}. {encoded}"
+
+
+def _encoded(arn: str, need: Need) -> str:
+    told = {
+        "allowed": False,
+        "explicitDeny": True,
+        "matchedStatements": {"items": []},
+        "failures": {"items": []},
+        "context": {"principal": {"arn": arn}, "action": need.action, "resource": need.resource},
+    }
+    return base64.urlsafe_b64encode(json.dumps(told).encode()).decode().rstrip("=")
+
+
+def decoded(request: Request) -> Answer:
+    """DecodeAuthorizationMessage, which moto does not know."""
+    encoded = str(request.parameters()["EncodedMessage"])
+    try:
+        told = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
+        json.loads(told)
+    except ValueError:
+        return error_answer(
+            "sts", 400, "InvalidAuthorizationMessageException", "The encoded authorization message is invalid"
+        )
+    body = (
+        '<DecodeAuthorizationMessageResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'
+        f"<DecodeAuthorizationMessageResult><DecodedMessage>{told}</DecodedMessage></DecodeAuthorizationMessageResult>"
+        "<ResponseMetadata><RequestId>one</RequestId></ResponseMetadata></DecodeAuthorizationMessageResponse>"
+    )
+    return Answer(200, body.encode(), {"Content-Type": "text/xml"})

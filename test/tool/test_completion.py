@@ -1,0 +1,92 @@
+"""The completion of condor_annex: the files are what completion/generate writes, and bash completes by them."""
+
+import importlib.machinery
+import importlib.util
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[2]
+FOLDER = TOP / "completion"
+HOSTILE = "annexd@$(touch${IFS}$PWNED)"
+ANNEXES = [{"AnnexID": "annex-1", "AnnexName": "physics"}, {"AnnexID": "`touch $PWNED`"}]
+TOOLS = {
+    "condor_annex": f"cat <<'END'\n{json.dumps(ANNEXES, indent=2)}\nEND",
+    "condor_status": f"echo annexd@vm.example.org; echo '{HOSTILE}'",
+}
+
+
+@pytest.fixture(scope="module")
+def generator() -> ModuleType:
+    loader = importlib.machinery.SourceFileLoader("generate", str(FOLDER / "generate"))
+    spec = importlib.util.spec_from_loader("generate", loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """An environment with stand-ins that print what a pool may say, and a home with profiles."""
+    for name, script in TOOLS.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "config.json").touch()
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "config").write_text("[default]\n[profile lab]\nregion = us-east-1\n[profile $(touch x)]\n")
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    environment = {"PATH": path, "HOME": str(tmp_path), "PWNED": str(tmp_path / "pwned")}
+    yield environment
+    assert not (tmp_path / "pwned").exists()
+
+
+def completed(environment: dict[str, str], *words: str) -> list[str]:
+    """What bash offers for the last word."""
+    typed = " ".join(f"'{word}'" for word in ("condor_annex", *words))
+    script = (
+        f"source '{FOLDER}/condor_annex.bash'; COMP_WORDS=({typed}); COMP_CWORD={len(words)}; "
+        "_condor_annex; printf '%s\\n' \"${COMPREPLY[@]}\""
+    )
+    done = subprocess.run(
+        ["bash", "--norc", "-c", script],
+        env=environment,
+        cwd=Path(environment["HOME"]) / "work",
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def test_the_files_are_what_the_options_are(generator: ModuleType) -> None:
+    assert (FOLDER / "condor_annex.bash").read_text() == generator.bash()
+    assert (FOLDER / "_condor_annex").read_text() == generator.zsh()
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["-lease-d"], ["-lease-duration"]),
+        (["--lease-d"], ["-lease-duration"]),
+        (["-ch"], ["-check-setup"]),
+        ([""], ["config.json"]),
+        (["-access-key-file", "c"], ["config.json"]),
+        (["-lease-duration", ""], []),
+        (["-profile", ""], ["default", "lab"]),
+        (["-name", ""], ["annexd@vm.example.org"]),
+        (["-cancel", "p"], ["physics"]),
+        (["-status", ""], ["annex-1", "physics"]),
+        (["-extend", "2h", "a"], ["annex-1"]),
+    ],
+)
+def test_bash_offers_what_fits(tools: dict[str, str], words: list[str], offered: list[str]) -> None:
+    assert completed(tools, *words) == offered
