@@ -162,6 +162,7 @@ TEARDOWN_RIGHTS: Final = [
     right("s3:ListBucketVersions", BUCKET, "s3:ListObjectVersions"),
     right("s3:ListBucketMultipartUploads", BUCKET, "s3:ListMultipartUploads"),
     right("s3:DeleteObjectVersion", OBJECTS, "s3:DeleteObjects"),
+    right("s3:DeleteObject", OBJECTS, "s3:DeleteObjects"),  # UNKNOWN whether the version "null" needs it, too
     right("s3:AbortMultipartUpload", OBJECTS),
 ]
 SERVICE_ROLE_RIGHTS: Final = [

@@ -149,16 +149,16 @@ class RegionSetup:
 
     def _drop_what_is_left(self, stack: Stack) -> None:
         """Take the rest of an enforcer out of the stack of which somebody deleted a part, so that it is made again."""
-        seen = stack.require_settled()
+        seen = stack.settled()
         ids = stack.physical_ids() if seen and seen.is_good else {}
         if LOGICAL_ID in ids and not self._enforcer.is_whole(ids.get("LeaseRole", "")):
             self._say("a part of what ends annexes is gone: all of that is made again")
             stack.update(body_without_enforcer(), self._parameters)
-            stack.require_settled()
+            stack.settled()
 
     def _used(self, stack: Stack) -> Seen:
         """Return another's stack, unchanged."""
-        seen = stack.require_settled()
+        seen = stack.settled()
         if seen is None or not seen.is_good or missing_outputs(seen.outputs):
             state = "gone" if seen is None else f"{seen.status}, and not all that annexes need"
             raise AccountError(
@@ -224,7 +224,7 @@ def made(stack: Stack, parameters: Mapping[str, str], before_deletion: Callable[
     """The stack, once it is made of our template."""
     tried: set[str] = set()
     for _ in range(TURNS):
-        seen = stack.require_settled()
+        seen = stack.settled()
         if seen is not None and seen.is_good and is_current(stack) and seen.parameters == parameters:
             return seen
         step = _next_step(seen)

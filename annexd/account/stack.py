@@ -80,7 +80,7 @@ class Stack:
             )
         return seen
 
-    def require_settled(self) -> Seen | None:
+    def settled(self) -> Seen | None:
         """Its state, once CloudFormation has done with it; tells the events meanwhile."""
         pause_s = FIRST_PAUSE_S
         while (seen := self.look()) is not None and seen.is_busy:

@@ -42,7 +42,7 @@ def tear_down_region(session: Session, wanted: Wanted, region: str, say: Say) ->
     stack = Stack(cloudformation, wanted.stack_name, lambda line: say(f"{region}: {line}"), deadline_s)
     enforcer = Enforcer(session, region, say)
     for tried in range(TRIES + 1):
-        seen = stack.require_settled()
+        seen = stack.settled()
         if seen is None:
             say(f"{region}: the stack {wanted.stack_name} is gone" if tried else f"{region}: there is no such stack")
             _tell_of_another(enforcer, wanted, say)

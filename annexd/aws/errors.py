@@ -223,11 +223,6 @@ def is_capacity(error: Exception) -> bool:
     return code_of(error) in CAPACITY
 
 
-def is_transient_code(code: str) -> bool:
-    """The same for a code inside an HTTP 200, of one entry of a request."""
-    return code in THROTTLED | UNKNOWN
-
-
 def is_cancelled_already(code: str) -> bool:
     """A Spot Fleet request needs no cancelling: a code inside an HTTP 200."""
     return code in CANCELLED_ALREADY

@@ -30,7 +30,7 @@ def test_files_are_read_as_the_owner_each_time_so_that_rotated_keys_are_used(sit
 
 
 def test_a_file_that_may_not_be_read_is_told_and_had_no_effect() -> None:
-    with pytest.raises(Refused, match="PublicKeyFile cannot be used: /public does not belong") as caught:
+    with pytest.raises(Refused, match="PublicKeyFile cannot be used: /public is not owned") as caught:
         KeyFiles(Files({}))(NOWHERE)
     assert caught.value.untouched
 

@@ -130,7 +130,8 @@ def test_the_slots_say_which_annex_they_are_and_until_when() -> None:
     lines = config(AnnexName="physics").splitlines()
     assert 'AnnexName = "physics"' in lines
     assert f"LeaseEnd = {int(NOW_S) + 3600}" in lines
-    assert "STARTD_ATTRS = $(STARTD_ATTRS) IsAnnex AnnexID AnnexName LeaseEnd" in lines
+    assert "STARTD_ATTRS = $(STARTD_ATTRS) IsAnnex AnnexID AnnexName LeaseEnd ClassAdLifetime" in lines
+    assert lines.index("ClassAdLifetime = 600") > lines.index("UPDATE_INTERVAL = 300")
 
 
 def test_jobs_are_sent_away_two_minutes_before_the_end_and_in_a_short_lease_a_tenth_of_it() -> None:

@@ -83,6 +83,8 @@ def _deletions(asked: Parameters) -> Iterator[Need]:
     for each in asked["Delete"]["Objects"]:
         action = "s3:DeleteObjectVersion" if each.get("VersionId") else "s3:DeleteObject"
         yield Need(action, f"arn:aws:s3:::{asked['Bucket']}/{each['Key']}")
+        if each.get("VersionId") == "null" and Acting.chosen.now.null_version_is_the_object:
+            yield Need("s3:DeleteObject", f"arn:aws:s3:::{asked['Bucket']}/{each['Key']}")
 
 
 def _events(request: Request, asked: Parameters, _: Regions) -> Found:

@@ -61,6 +61,8 @@ class Behaviour:
     on_demand_is_tagged  whether On-Demand instances of a fleet have its reserved tag.  LIKELY
     expiry_late_s   how long after its ValidUntil a fleet is active still.  UNKNOWN
     history_newest_first  in which order a fleet's history is told.  LIKELY the oldest first
+    null_version_is_the_object  whether the version "null" of an object needs s3:DeleteObject besides
+                    s3:DeleteObjectVersion.  UNKNOWN
     tells_empty_lists  whether CancelSpotFleetRequests tells a list that is empty.  LIKELY
     """
 
@@ -85,6 +87,7 @@ class Behaviour:
     on_demand_is_tagged: bool = True
     expiry_late_s: float = 0.0
     history_newest_first: bool = False
+    null_version_is_the_object: bool = True
     tells_empty_lists: bool = True
     forbidden: tuple[str, ...] = ()
     control_policy_words: str = "named"

@@ -122,15 +122,15 @@ class Stack:
             for key, value in parameters.items()
         ]
         call(StackName=self.name, TemplateBody=body, Parameters=given, Capabilities=["CAPABILITY_IAM"])
-        return self.require_settled()
+        return self.settled()
 
     def delete(self) -> str:
         stack_id = self.told()["StackId"]
         self.cloudformation.delete_stack(StackName=self.name)
         self.name = stack_id
-        return self.require_settled()
+        return self.settled()
 
-    def require_settled(self) -> str:
+    def settled(self) -> str:
         until("the stack is settled", lambda: not self.status.endswith("_IN_PROGRESS"))
         return self.status
 

@@ -180,3 +180,18 @@ def test_instances_are_told_whole_if_so_chosen_and_annexd_reads_a_page_of_them(c
 def test_a_world_that_there_is_not_is_refused(cloud: Cloud, knob: str, value: str) -> None:
     with pytest.raises(CloudError, match=knob):
         cloud.behave(**{knob: value})
+
+
+@pytest.mark.parametrize("is_object", [True, False])
+def test_the_null_version_of_an_object_needs_one_right_or_two(enforcing: Cloud, is_object: bool) -> None:
+    enforcing.behave(null_version_is_the_object=is_object)
+    enforcing.client("s3").create_bucket(Bucket="nulls")
+    enforcing.client("s3").put_object(Bucket="nulls", Key="one", Body=b"")
+    user = enforcing.user("deletes-versions", policy(allow("s3:DeleteObjectVersion")))
+    delete = {"Objects": [{"Key": "one", "VersionId": "null"}]}
+    try:
+        answer = of(enforcing, user, "s3").delete_objects(Bucket="nulls", Delete=delete)
+        denied = bool(answer.get("Errors"))
+    except ClientError:
+        denied = True
+    assert denied == is_object

@@ -71,14 +71,14 @@ def test_a_claim_that_the_expression_does_not_name_revokes_nothing() -> None:
 def test_foreign_text_in_the_daemons_ad_does_not_crash_it(attribute: str) -> None:
     program = "\n".join(
         (
-            "from annexd.daemoncore.pool.collector import Advertiser, Identity, Publication",
+            "from annexd.daemoncore.pool.collector import Advertiser, DaemonIdentity, Publication",
             "from annexd.daemoncore.program import run_as",
             "from annexd.service.program import PROGRAM",
             "run_as(PROGRAM)",
             "from annexd.daemoncore.pool.outbound import Outbound",
             f"attributes = lambda: {{{attribute!r}: 'the handler is \"\\ud800.x\\0\"', 'AnnexStuck': 2}}",
             "advertiser = Advertiser(Outbound({}), Publication((), 300, {}), attributes)",
-            "advertiser.identity = Identity('annexd@host', 'host', '<127.0.0.1:1>', '25.14.1', 'x86_64')",
+            "advertiser.identity = DaemonIdentity('annexd@host', 'host', '<127.0.0.1:1>', '25.14.1', 'x86_64')",
             f"print([(ascii(ad.eval({attribute!r})), ad.eval('AnnexStuck')) for ad in advertiser.ads()][0])",
         )
     )

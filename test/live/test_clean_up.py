@@ -119,7 +119,7 @@ def test_volumes_rules_templates_and_roles_go(cloud: Cloud, account: Account) ->
 def test_the_stack_goes_last_and_not_while_another_annex_lives(cloud: Cloud, account: Account) -> None:
     stack = Stack(account.client("cloudformation"), names.STACK, lambda _: None, time.monotonic() + 60)
     stack.create(body(), {"MaxLease": "7200"})
-    assert stack.require_settled() is not None
+    assert stack.settled() is not None
     bucket = stack.physical_ids()["Bucket"]
     cloud.client("s3").put_object(Bucket=bucket, Key="annex/a.tar.gz", Body=b"x")
     other = fleet(cloud, ours=False)
@@ -153,7 +153,7 @@ def test_what_cannot_be_looked_at_does_not_count_as_gone(cloud: Cloud, account: 
 def test_a_request_without_an_answer_has_time_to_show_before_the_lease_function_goes(account: Account) -> None:
     stack = Stack(account.client("cloudformation"), names.STACK, lambda _: None, time.monotonic() + 60)
     stack.create(body(), {"MaxLease": "7200"})
-    stack.require_settled()
+    stack.settled()
     account.mark_change()
     begun_s = time.monotonic()
     assert clean_up(account, replace(PACE, settle_s=4.0), lambda _: None, made_service_roles=False) == []
@@ -195,4 +195,4 @@ def test_a_kept_log_group_is_told_before_setup_fails_of_it(cloud: Cloud, account
 def _deploy(account: Account, name: str) -> None:
     stack = Stack(account.client("cloudformation"), name, lambda _: None, time.monotonic() + 60)
     stack.create(body(), {"MaxLease": "7200"})
-    stack.require_settled()
+    stack.settled()

@@ -79,6 +79,11 @@ def test_a_machine_joins_by_its_annexs_own_token_and_says_which_it_is(site: Join
     assert int(end) > time.time() + 3000
 
 
+def test_its_ad_is_out_of_date_after_two_updates_that_did_not_come(site: JoiningSite) -> None:
+    for _name, lifetime_s, annex in site.slots("ClassAdLifetime", "AnnexName"):
+        assert annex != "physics" or 580 < int(lifetime_s) <= 600, "a twelfth of the lease, twice"
+
+
 def test_a_job_of_its_owners_runs_there_and_its_output_comes_back(site: JoiningSite, annex_id: str) -> None:
     output = site.submit("mine", "echo done for $ANNEX", f'environment = "ANNEX={annex_id}"', ON_PHYSICS)
     assert site.output_of(output) == f"done for {annex_id}\n"

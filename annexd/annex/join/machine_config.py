@@ -43,8 +43,8 @@ AnnexName = "{name}"
 LeaseEnd = {end_of_lease_s}
 # IsAnnex and AnnexName are what condor_status and condor_off look for with -annex-slots and -annex-name.
 IsAnnex = True
-STARTD_ATTRS = $(STARTD_ATTRS) IsAnnex AnnexID AnnexName LeaseEnd
-MASTER_ATTRS = $(MASTER_ATTRS) IsAnnex AnnexID AnnexName LeaseEnd
+STARTD_ATTRS = $(STARTD_ATTRS) IsAnnex AnnexID AnnexName LeaseEnd ClassAdLifetime
+MASTER_ATTRS = $(MASTER_ATTRS) IsAnnex AnnexID AnnexName LeaseEnd ClassAdLifetime
 
 NUM_SLOTS = 1
 NUM_SLOTS_TYPE_1 = 1
@@ -71,8 +71,6 @@ MASTER_UPDATE_INTERVAL = {master_update_s}
 # A machine that is gone without a word is out of date after two updates; the collector removes such ads every
 # CLASSAD_LIFETIME (measured with 25.14.1), so it shows the machine for that time at most instead of twice as long.
 ClassAdLifetime = {lifetime_s}
-STARTD_ATTRS = $(STARTD_ATTRS) ClassAdLifetime
-MASTER_ATTRS = $(MASTER_ATTRS) ClassAdLifetime
 
 # A machine whose startd has ended is of no use any more, and is turned off.
 {idle}MASTER.DAEMON_SHUTDOWN_FAST = (STARTD_StartTime == 0) && (time() - DaemonStartTime > 30)
