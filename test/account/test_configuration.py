@@ -29,6 +29,9 @@ OUTPUTS = {
 READ = """
 import json, sys
 from annexd.daemoncore.config import parameters
+from annexd.daemoncore.program import run_as
+from annexd.service.program import PROGRAM
+run_as(PROGRAM)
 parameters.use_local_name(sys.argv[1] or None)
 print(json.dumps({knob: parameters.param(knob) for knob in sys.argv[2:]}))
 """

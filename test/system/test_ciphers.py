@@ -28,6 +28,9 @@ WISHES = {True: "REQUIRED", False: "NEVER"}
 WARNINGS = """
 from annexd.cedar.session import SessionCache
 from annexd.daemoncore.security.policy import read_security
+from annexd.daemoncore.program import run_as
+from annexd.service.program import PROGRAM
+run_as(PROGRAM)
 security, warnings = read_security({}, SessionCache("a"), "$CondorVersion: 25.0.0 $", ())
 print(*{policy.crypto_methods for policy in security.context.policy.values()}, *warnings, sep="\\n")
 """

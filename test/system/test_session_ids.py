@@ -180,7 +180,7 @@ def test_one_process_gives_commands_with_and_without_a_message_in_any_order(site
     site.wait(lambda: site.log()[before:].count("Reconfigured") == RECONFIGURES, "each reconfig to be carried out")
     said = site.log()[before:]
     assert len(re.findall(r"DC_RECONFIG from \S+ at \S+$", said, re.MULTILINE)) == RECONFIGURES
-    assert said.count("DC_SET_PEACEFUL_SHUTDOWN from") == 2
+    assert said.count("(DC_SET_PEACEFUL_SHUTDOWN)") == 2
     assert UNPROVED not in said
 
 
