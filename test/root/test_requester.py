@@ -71,7 +71,7 @@ def test_root_reads_a_users_file_as_that_user(home: Path) -> None:
 def test_root_reads_none_of_its_own_files_for_a_user(home: Path) -> None:
     with pytest.raises(CannotRead, match="Permission denied"):
         FILES.read("nobody@annex.test", key_file(home, 0))
-    with pytest.raises(CannotRead, match="does not belong"):
+    with pytest.raises(CannotRead, match="is not owned by"):
         FILES.read("nobody@annex.test", key_file(home, 0, 0o644))
 
 

@@ -132,7 +132,7 @@ def test_each_user_orders_with_keys_that_nobody_else_can_read(site: Site, user: 
     done = order(site, user)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("sfr-")
-    assert f"of {user.pw_name}@{DOMAIN} at" in site.log()
+    assert f"from {user.pw_name}@{DOMAIN} at" in site.log()
 
 
 def test_another_users_keys_are_refused_and_nothing_is_ordered(site: Site) -> None:
