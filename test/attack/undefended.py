@@ -126,8 +126,8 @@ DEFENCES = (
     Defence(
         "no pid through a link",
         "daemoncore/process/pid_file.py",
-        "flags | os.O_NOFOLLOW",
-        "flags",
+        "os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW",
+        "os.O_WRONLY | os.O_CREAT",
         "not_written_through",
         "daemoncore/test_files.py",
     ),
