@@ -39,9 +39,10 @@ def test_a_fleet_cancelled_without_its_instances_takes_a_second_order_for_them(c
 
 
 def test_at_the_end_of_its_validity_a_fleet_keeps_or_ends_its_instances_as_asked(cloud: Cloud) -> None:
-    ec2, end_s = cloud.client("ec2"), time.time() + 1
+    ec2, end_s = cloud.client("ec2"), int(time.time()) + 5  # a time of AWS has whole seconds
     keeps = request(ec2, 1, ValidUntil=end_s, TerminateInstancesWithExpiration=False)
     ends = request(ec2, 2, ValidUntil=end_s, TerminateInstancesWithExpiration=True)
+    assert len(cloud.running_instances()) == 3, "before the end"
     until("expiration", lambda: described(ec2, ends)["SpotFleetRequestState"] == "cancelled")
     assert described(ec2, keeps)["SpotFleetRequestState"] == "cancelled_running"
     assert [each["fleet"] for each in cloud.running_instances()] == [keeps]

@@ -14,6 +14,7 @@ from annexd.annex.steps import StepContext
 from annexd.service.reconciler import EarlyLooks, Reconciler
 from annexd.workflow import Journal
 from test.annex.site import Site
+from test.replies import accepted
 from test.service.reconciling import until
 
 EARLY = EarlyLooks()
@@ -22,7 +23,7 @@ EARLY = EarlyLooks()
 @pytest.fixture
 def journal(site: Site) -> Iterator[Journal]:
     site.cloud.behave(fleet_trouble="role")
-    assert site.order()["Result"] == "Success"
+    accepted(site.order())
     journal = site.journal()
     yield journal
     journal.close()

@@ -26,6 +26,7 @@ from test.annex.orders import fleet_order
 from test.annex.site import Site
 from test.aws.endpoint import drips, endpoint, relays, says
 from test.cloud.keys import OTHER_KEY
+from test.replies import accepted
 from test.service.reconciling import until
 
 HANGING = 7  # one less than are reconciled concurrently
@@ -34,7 +35,7 @@ HANGING = 7  # one less than are reconciled concurrently
 @pytest.fixture
 def journal(site: Site) -> Iterator[Journal]:
     """A journal with an annex of alice, whose lease has an hour left."""
-    assert site.order()["Result"] == "Success"
+    accepted(site.order())
     journal = site.journal()
     yield journal
     journal.close()
@@ -46,11 +47,11 @@ def ordered(site: Site, journal: Journal, name: str, url: str, **changes: Any) -
     keys = KeySource("/home/alice/public", "/home/alice/secret")
     target = AccountTarget(Requester(OWNER, None, keys), replace(endpoints, **changes), site.arn)
     order = fleet_order(name, int(time.time()) + 7200, target=target)
-    accepted(journal, name, order)
+    append_accepted(journal, name, order)
     return order
 
 
-def accepted(journal: Journal, name: str, order: FleetOrder) -> None:
+def append_accepted(journal: Journal, name: str, order: FleetOrder) -> None:
     body = {"owner": OWNER, "workflow": "", "order": to_json(order), "asked": ""}
     journal.append(name, "", Kind.ACCEPTED, body)
 
@@ -143,7 +144,7 @@ def test_keys_of_another_account_are_a_fault_and_no_annex_is_considered_gone(sit
     order = ordered(site, journal, "annex-1", site.cloud.url)
     bobs_keys = KeySource("/home/bob/public", "/home/alice/secret")
     bobs = with_requester(order, Requester(OWNER, None, bobs_keys))
-    accepted(journal, "annex-2", replace(bobs, annex_id="annex-2"))
+    append_accepted(journal, "annex-2", replace(bobs, annex_id="annex-2"))
     status = reconciled(site, journal, faults=1, looks=2)
     assert (status["AnnexFleets"], status["AnnexEndedOverdue"]) == (1, 0)
 
@@ -153,7 +154,7 @@ def test_an_internal_error_at_one_account_affects_that_account_only(site: Site, 
     order = ordered(site, journal, "annex-1", site.cloud.url)
     bobs_keys = KeySource("/home/bob/public", "/home/alice/secret")
     bobs = with_requester(order, Requester(OWNER, None, bobs_keys))
-    accepted(journal, "annex-2", replace(bobs, annex_id="annex-2"))
+    append_accepted(journal, "annex-2", replace(bobs, annex_id="annex-2"))
     site.broken_paths.add("/home/bob/public")
     assert reconciled(site, journal, faults=1, looks=2)["AnnexFleets"] == 1
 
