@@ -14,6 +14,9 @@ from hypothesis import configuration, settings
 from annexd.daemoncore.program import run_as
 from annexd.service.program import PROGRAM
 
+# What takes longest begins first: then no single file runs on when all others have ended.
+LONG = ("test/instance/test_refresh.py", "test/system/test_demo.py", "test/live/", "test/chaos/", "test/system/")
+
 collect_ignore = [] if os.geteuid() == 0 else ["root"]
 collect_ignore += [] if "ANNEXD_DEB" in os.environ else ["deb"]  # make deb-test
 
@@ -39,6 +42,10 @@ def pytest_configure() -> None:
     for name in [name for name in os.environ if name.startswith(("AWS_", "CONDOR_", "_CONDOR_"))]:
         del os.environ[name]
     os.environ.update(NOBODYS_AWS, CONDOR_CONFIG="ONLY_ENV")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: next((n for n, each in enumerate(LONG) if item.nodeid.startswith(each)), len(LONG)))
 
 
 @pytest.hookimpl(wrapper=True)

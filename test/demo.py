@@ -1,9 +1,11 @@
-"""make demo: the whole story of one annex, on a real HTCondor and an AWS that acts, in three minutes.
+"""make demo: the whole story of one annex, on a real HTCondor and an AWS that acts, in four minutes.
 
 The commands shown are run as they are shown, and what they print is what is printed.  Time is real, but for the
-lease's clock: its five minutes pass in five seconds here.
+lease's clock: its five minutes pass in five seconds here.  --hurried: -teardown does not wait for the orders of others,
+of whom there are none.
 """
 
+import argparse
 import contextlib
 import json
 import os
@@ -13,10 +15,11 @@ import signal
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from annexd.annex.lease.heartbeat import RECEIPT
+from test.account import hurried
 from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.pool import ANNEXD_CONFIG, NoHTCondorError, Pool, PoolError
@@ -51,26 +54,46 @@ class DemoFailed(Exception):
 
 
 class Story:
-    """Prints what is done, with the seconds since the start."""
+    """Prints what is done, with the seconds since the start; `tool` is run for condor_annex."""
 
-    def __init__(self) -> None:
-        self._began_s = time.monotonic()
+    def __init__(self, tool: Sequence[str]) -> None:
+        self._began_s, self._tool, self._is_interrupted = time.monotonic(), tool, False
+
+    def interrupt(self, *_: object) -> None:
+        """Handle Ctrl-C.  Python loses what is raised in a finalizer, so the next line raises it again."""
+        self._is_interrupted = True
+        raise KeyboardInterrupt
 
     def say(self, text: str) -> None:
+        """Raises KeyboardInterrupt after Ctrl-C."""
+        if self._is_interrupted:
+            raise KeyboardInterrupt
         print(f"{DIM}{time.monotonic() - self._began_s:5.1f} s{PLAIN}  {BOLD}{text}{PLAIN}", flush=True)
 
     def show(self, text: str) -> None:
         for line in text.rstrip().splitlines():
             print(f"         {line}", flush=True)
 
-    def run(
-        self, pool: Pool, *command: str, env: Mapping[str, str] | None = None, last: int = 0, timeout_s: float = 60.0
+    def annex(
+        self, pool: Pool, *arguments: str, env: Mapping[str, str] | None = None, last: int = 0, timeout_s: float = 60.0
     ) -> str:
-        """Run a command as a user would, and show it with all that it prints; its standard output.
+        """Run condor_annex; `last`: show no more than so many lines of what it says of its progress."""
+        self.show(f"$ {shlex.join(['condor_annex', *arguments])}")
+        return self._run(pool, [*self._tool, *arguments], env, last, timeout_s)
 
-        `last`: show no more than so many lines of what it says of its progress.
-        """
-        self.show(f"$ {shlex.join(Path(command[0]).name if word is command[0] else word for word in command)}")
+    def run(self, pool: Pool, *command: str) -> str:
+        """Run a command as a user would, and show it with all that it prints; its standard output."""
+        self.show(f"$ {shlex.join([Path(command[0]).name, *command[1:]])}")
+        return self._run(pool, command)
+
+    def _run(
+        self,
+        pool: Pool,
+        command: Sequence[str],
+        env: Mapping[str, str] | None = None,
+        last: int = 0,
+        timeout_s: float = 60.0,
+    ) -> str:
         done = pool.run(*command, env=env, timeout_s=timeout_s)
         told = done.stderr.splitlines()
         told = ["...", *told[-last:]] if 0 < last < len(told) else told
@@ -86,7 +109,10 @@ class Story:
 
 def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # as on Ctrl-C: everything is taken down
-    story = Story()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hurried", action="store_true", help="for make test")
+    story = Story(hurried.COMMAND if parser.parse_args().hurried else (str(TOOL),))
+    signal.signal(signal.SIGINT, story.interrupt)
     try:
         tell(story)
     except (DemoFailed, PoolError, NoHTCondorError) as error:
@@ -125,14 +151,12 @@ ANNEX_MIN_LEASE = {MIN_LEASE_S}
 def set_up(story: Story, host: Pool, cloud: Cloud) -> None:
     story.say("The administrator prepares the AWS account: one command, one CloudFormation stack")
     (host.directory / "config.d").mkdir()
-    story.run(host, str(TOOL), "-setup", "-region", cloud.region, env=cloud.environment(), last=3)
+    story.annex(host, "-setup", "-region", cloud.region, env=cloud.environment(), last=3)
 
 
 def tear_down(story: Story, host: Pool, cloud: Cloud) -> None:
     story.say("And one command takes it all away again")
-    story.run(
-        host, str(TOOL), "-teardown", "-region", cloud.region, env=cloud.environment(), last=3, timeout_s=TEARDOWN_S
-    )
+    story.annex(host, "-teardown", "-region", cloud.region, env=cloud.environment(), last=3, timeout_s=TEARDOWN_S)
 
 
 def tell_of_annexd(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> tuple[str, str]:
@@ -173,9 +197,8 @@ def run_a_job(story: Story, pool: Pool) -> str:
 def cancel_another(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> None:
     """While the first one goes on."""
     story.say("A second annex; its user finds it too short and moves its end")
-    mistake = story.run(
+    mistake = story.annex(
         pool,
-        str(TOOL),
         *key_files(host.directory),
         "-lease-duration",
         "12h",
@@ -186,15 +209,15 @@ def cancel_another(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> None:
         str(TOP / "templates/config.json"),
         last=1,
     )
-    story.run(pool, str(TOOL), "-extend", "2h", "mistake")
+    story.annex(pool, "-extend", "2h", "mistake")
     story.say("The user cancels it, and its instances are ended at once")
-    story.run(pool, str(TOOL), "-cancel", "mistake")
+    story.annex(pool, "-cancel", "mistake")
     wait_until(
         lambda: not [each for each in cloud.running_instances() if each["fleet"] == mistake],
         "its instances to be gone",
         END_WITHIN_S,
     )
-    story.run(pool, str(TOOL), "-status")
+    story.annex(pool, "-status")
 
 
 def kill(host: Pool) -> None:
@@ -212,9 +235,8 @@ def lease(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> str:
     story.run(pool, status, "-subsystem", "annexd", "-af:h", "Name", "MyType", "AnnexRequests", "AnnexUnfinished")
     story.say(f"A user leases what templates/config.json describes, for {LEASE_S} seconds")
     keys = key_files(host.directory)
-    request_id = story.run(
+    request_id = story.annex(
         pool,
-        str(TOOL),
         *keys,
         "-lease-duration",
         str(LEASE_S),

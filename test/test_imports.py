@@ -2,12 +2,15 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import pytest
+
+from test.texts import EDGE, fenced
 
 TOP = Path(__file__).resolve().parents[1]
 ANNEXD = TOP / "annexd"
@@ -25,7 +28,7 @@ ALLOWED = {  # what a package may import of ours, besides itself
 }
 BASE = {  # modules of a package that its rooms stand on; they import no room
     "annex": {"resources", "translate_aws_errors"},
-    "daemoncore": {"atomic_file", "log", "privileges", "program", "sinful", "threads", "ttl_cache"},
+    "daemoncore": {"atomic_file", "log", "privileges", "program", "regular_file", "sinful", "threads", "ttl_cache"},
 }
 ROOMS: dict[str, dict[str, set[str]]] = {  # what a room may import of its package, besides itself and the base
     "annex": {
@@ -68,6 +71,8 @@ WITHOUT_DATA = {  # what may be used of the bindings elsewhere: nothing of it is
 }
 NOT_IN_CEDAR = {"socket", "asyncio", "time", "os", "logging"}
 MODULES = sorted(ANNEXD.rglob("*.py"))
+TEST_MODULE = re.compile(r"test\.([a-z_]+\.)*test_\w+\.")
+TESTS = sorted((TOP / "test").rglob("*.py"))
 LEASE = sorted((TOP / "lambda").glob("*.py"))
 
 
@@ -91,6 +96,13 @@ def test_a_module_imports_only_what_its_package_may(path: Path) -> None:
             assert is_within(ours, may), f"{where} imports {name}"
         assert where.startswith(ONLY_IN.get(root, "")), f"{where} imports {name}"
         assert not (package == "cedar" and root in NOT_IN_CEDAR), f"{where} imports {name}"
+
+
+def test_the_arrows_of_the_layers_are_the_imports_that_are_allowed() -> None:
+    [layers] = [each for each in fenced(TOP / "docs" / "architecture.md", "mermaid") if each.startswith("flowchart")]
+    drawn = set(EDGE.findall(layers))
+    allowed = {(source, name.partition(".")[0]) for source, names in ALLOWED.items() for name in names}
+    assert drawn == allowed
 
 
 def is_within(name: str, places: Iterable[str]) -> bool:
@@ -152,6 +164,12 @@ def test_data_reach_the_bindings_by_one_module_only(path: Path) -> None:
         elif isinstance(node, ast.ImportFrom):
             root = (node.module or "").partition(".")[0]
             assert root not in WITHOUT_DATA, f"line {node.lineno}: a part of the bindings is imported"
+
+
+def test_what_tests_share_is_outside_of_test_modules() -> None:
+    found = {path.relative_to(TOP).as_posix(): [*imported(path)] for path in TESTS}
+    of_tests = {where: [name for name in names if TEST_MODULE.match(name)] for where, names in found.items()}
+    assert {where: names for where, names in of_tests.items() if names} == {}
 
 
 @pytest.mark.parametrize("path", LEASE, ids=lambda path: path.name)

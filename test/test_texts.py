@@ -12,8 +12,7 @@ import pytest
 
 from annexd.tool.command_line import full_name, is_option
 from test.pool import find
-from test.test_imports import ALLOWED
-from test.texts import FENCE, PAGES, README, TOP, commands, fenced
+from test.texts import EDGE, FENCE, PAGES, README, TOP, commands, fenced
 
 LONGEST_README = 120
 OURS = {"condor_annex", "condor_annexd"}
@@ -24,7 +23,6 @@ POOR_WORDS = re.compile(r"\b(amiss|anew|for ever|whoever|mend|mends|mended)\b", 
 DECLARED = re.compile(r"^ *(?:actor|participant) (\w+)", re.MULTILINE)
 MESSAGE = re.compile(r"^ *(\w+)-{1,2}>>(\w+): \S", re.MULTILINE)
 NODE = re.compile(r"\b(\w+)(?:\[[^\]]+\]|\[\([^)]+\)\])")
-EDGE = re.compile(r"^ *(\w+)\S*.*?--+> *(\w+)", re.MULTILINE)
 
 
 def name_of(page: Path) -> str:
@@ -114,13 +112,6 @@ def test_a_diagram_draws_only_what_it_names(page: Path) -> None:
         assert drawn
         ends = {each for pair in drawn for each in pair}
         assert named == ends if sequence else named <= ends
-
-
-def test_the_arrows_of_the_layers_are_the_imports_that_are_allowed() -> None:
-    [layers] = [each for each in fenced(TOP / "docs" / "architecture.md", "mermaid") if each.startswith("flowchart")]
-    drawn = set(EDGE.findall(layers))
-    allowed = {(source, name.partition(".")[0]) for source, names in ALLOWED.items() for name in names}
-    assert drawn == allowed
 
 
 @pytest.mark.parametrize("page", [*PAGES, *MANUALS], ids=name_of)

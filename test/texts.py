@@ -9,6 +9,7 @@ README = TOP / "README.md"
 PAGES = [README, *sorted((TOP / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"(?:^(?:    .*)?\n)+", re.MULTILINE)
+EDGE = re.compile(r"^ *(\w+)\S*.*?--+> *(\w+)", re.MULTILINE)  # of a mermaid diagram
 
 
 def blocks(page: Path) -> list[str]:

@@ -24,7 +24,7 @@ from annexd.workflow import Refused, Retry
 
 STACK_TAG: Final = "aws:cloudformation:stack-name"  # on whatever CloudFormation makes; GetFunction tells it
 # An order begins to ask for its fleet at most CHECK_AGAIN_S after its look at the function, and a request of which no
-# answer came may take effect until World.settle_s after that; 10 s more until EC2 lists a new fleet.
+# answer came may take effect until StepContext.settle_s after that; 10 s more until EC2 lists a new fleet.
 CLOSING_S: Final = CHECK_AGAIN_S + StepContext.settle_s + 10.0
 HEARTBEAT_S: Final = 420.0  # until the first: a tick comes within five minutes, a run may take two
 PAUSE_S: Final = 5.0

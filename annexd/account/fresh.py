@@ -18,12 +18,12 @@ FRESH_S: Final = 15.0  # terraform and others wait so long or less; AWS promises
 
 
 def wait_until_known(session: Session, region: str, profile_arn: str, say: Say) -> None:
-    """Wait until the profile is FRESH_S old, which it mostly is by the first heartbeat.  Raises AccountError."""
+    """Wait until the profile is FRESH_S old.  Raises AccountError."""
     with translate_aws_errors("GetInstanceProfile"):
         name = profile_arn.rpartition("/")[2]
         told: dict[str, Any] = session.client("iam", region).get_instance_profile(InstanceProfileName=name)
     made: datetime = told["InstanceProfile"]["CreateDate"]
     left_s = FRESH_S - (time.time() + session.skew_s - made.timestamp())
-    if left_s > 0:
+    if left_s >= 1:
         say(f"waiting {left_s:.0f} s until all of AWS knows the new instance profile")
         time.sleep(min(left_s, FRESH_S))

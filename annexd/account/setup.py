@@ -113,8 +113,8 @@ class RegionSetup:
         return configuration.knobs(self._session, self.region, seen.outputs)
 
     def wait_for_heartbeat(self) -> None:
-        self._enforcer.wait_for_heartbeat(self._max_lease_s, own_digest() if self._is_own else None)
         wait_until_known(self._session, self.region, self._profile_arn, self._say)
+        self._enforcer.wait_for_heartbeat(self._max_lease_s, own_digest() if self._is_own else None)
 
     @property
     def _is_own(self) -> bool:

@@ -27,7 +27,7 @@ from annexd.annex.steps.wait_for_turn import WaitForTurn
 from annexd.workflow import Engine, State, Workflow
 
 COMMAND: Final = "CA_CHANGE_LEASE"
-DEADLINES: Final = 2.5  # of an order's step: longer than what a lost answer may still come for (World.settle_s)
+DEADLINES: Final = 2.5  # of an order's step: longer than what a lost answer may still come for (StepContext.settle_s)
 OWN: Final = OWN_NAMES | {"leaseextension", "endoflease", "now"}
 
 

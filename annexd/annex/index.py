@@ -78,11 +78,7 @@ class AnnexIndex:
         return by_id or [one for one in annexes if (one.owner, one.name) == (owner, reference)]
 
     def cancellation(self, subject: str) -> State | None:
-        """The newest one that has not failed.
-
-        The subject is the ID of an annex of the journal, or that of the one fleet of an annex that only the cloud
-        knows, since anybody who may request fleets can give his another's annex ID.
-        """
+        """Return the newest cancellation of this annex (Subject.key) that has not failed, or None."""
         with self._lock:
             self._learn()
             command_ids = list(self._read.cancels.get(subject, ()))

@@ -5,7 +5,6 @@ happened after three of its runs, annexd ends the fleet itself, by the code by w
 workflow of this annexd is busy with is left to it.
 """
 
-import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
@@ -147,14 +146,22 @@ def _with_end_of(report: Report, clients: Clients, inventory: Inventory, fleet_i
         return report  # it is ending
     try:
         if state not in ENDED:
-            with contextlib.nullcontext() if state else contextlib.suppress(Retry):  # a fleet that AWS shows no more
-                cancel_fleet(clients.ec2, fleet_id)
+            _cancel(clients, fleet_id, is_shown=bool(state))
         if running:
             terminate(clients.ec2, running)
     except (Retry, Refused) as error:
         return replace(report, faults=(*report.faults, f"{fleet_id} is overdue: {error}"))
     words = f"{fleet_id} was overdue, since the lease function did not end it: annexd has ended it"
     return replace(report, ended=(*report.ended, words))
+
+
+def _cancel(clients: Clients, fleet_id: str, *, is_shown: bool) -> None:
+    """Cancel a fleet; if EC2 does not know one that it does not show either, its instances end all the same."""
+    try:
+        cancel_fleet(clients.ec2, fleet_id)
+    except Retry:
+        if is_shown:
+            raise
 
 
 def _observed(inventory: Inventory, receipt: Receipt | None, max_lease_s: float) -> Iterator[ObservedAnnex]:

@@ -12,9 +12,20 @@ TOP: Final = Path(__file__).resolve().parents[2]  # the checkout, or the folder 
 SHARE: Final = Path("share", "annexd")
 
 
+def _data_folders() -> list[Path]:
+    """Return those of the schemes by which the code can have come to where it is."""
+    names = sysconfig.get_scheme_names()
+    schemes = [each for each in names if Path(sysconfig.get_path("purelib", each)).resolve() == TOP]
+    return list(dict.fromkeys(Path(sysconfig.get_path("data", each), SHARE) for each in schemes))
+
+
+# Once, when imported: the first use of sysconfig is not thread-safe, https://github.com/python/cpython/issues/92452.
+DATA_FOLDERS: Final = _data_folders()
+
+
 def places(folder: str, name: str) -> tuple[Path, ...]:
     """Return where the file may be, the likeliest first."""
-    return tuple(top / folder / name for top in (TOP, TOP / SHARE, *(data / SHARE for data in _data_folders())))
+    return tuple(top / folder / name for top in (TOP, TOP / SHARE, *DATA_FOLDERS))
 
 
 def shipped(folder: str, name: str) -> bytes | None:
@@ -25,10 +36,3 @@ def shipped(folder: str, name: str) -> bytes | None:
         except FileNotFoundError:
             continue
     return None
-
-
-def _data_folders() -> list[Path]:
-    """Return those of the schemes by which the code can have come to where it is."""
-    names = sysconfig.get_scheme_names()
-    schemes = [each for each in names if Path(sysconfig.get_path("purelib", each)).resolve() == TOP]
-    return list(dict.fromkeys(Path(sysconfig.get_path("data", each)) for each in schemes))

@@ -11,17 +11,17 @@ Answer = TypeVar("Answer")
 
 
 class TtlCache(Generic[Question, Answer]):
-    """Clears all entries at the end of each period of `ttl_s`, or when there are too many."""
+    """Clears all entries at the end of each period of `ttl_s`, or when there are more than `max_entries`."""
 
-    def __init__(self, ttl_s: float) -> None:
-        self._ttl_s = ttl_s
+    def __init__(self, ttl_s: float, max_entries: int = MAX_ENTRIES) -> None:
+        self._ttl_s, self._max_entries = ttl_s, max_entries
         self._period = 0
         self._answers: dict[Question, Answer] = {}
 
     def get(self, question: Question) -> Answer | None:
         """Return the cached answer, or None."""
         period = int(time.monotonic() / self._ttl_s)
-        if period != self._period or len(self._answers) > MAX_ENTRIES:
+        if period != self._period or len(self._answers) > self._max_entries:
             self._period = period
             self._answers.clear()
         return self._answers.get(question)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -14,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from annexd.account.template import FUNCTION, LOG_GROUP
+from annexd.annex.lease.identifiers import leased_token
 from annexd.tool import main, show
 from annexd.tool.errors import ToolError
 from test.cloud import Cloud
 from test.cloud.clock import Clock
+from test.cloud.orders import request
 
 TOP = Path(__file__).resolve().parents[2]
 STACK = "HTCondorAnnex"
@@ -156,3 +159,37 @@ def contents(cloud: Cloud) -> dict[str, Any]:
         "stacks": [each["StackName"] for each in cloud.client("cloudformation").describe_stacks()["Stacks"]],
         "instances": cloud.running_instances(),
     }
+
+
+def function(account: Account) -> dict[str, Any]:
+    told: dict[str, Any] = account.client("lambda").get_function(FunctionName=FUNCTION)["Configuration"]
+    return told
+
+
+def order(account: Account, ends_in_s: float, annex_id: str = "annex-1") -> str:
+    """Ask for a fleet as annexd does."""
+    token = leased_token(annex_id, int(time.time() + ends_in_s))
+    tags = [{"Key": "htcondor:annex-owner", "Value": "alice"}]
+    own = [{"ResourceType": "spot-fleet-request", "Tags": tags}]
+    return request(account.client("ec2"), 1, ClientToken=token, Type="request", TagSpecifications=own)
+
+
+def annex_of(account: Account) -> str:
+    """A fleet as annexd asks for one, by the account's administrator."""
+    own = [{"ResourceType": "spot-fleet-request", "Tags": [{"Key": "htcondor:annex-id", "Value": "annex-1"}]}]
+    token = leased_token("annex-1", int(time.time()) + 3600)
+    return request(account.client("ec2"), 1, ClientToken=token, TagSpecifications=own, Type="request")
+
+
+def stack_is(account: Account, status: str) -> bool:
+    stacks = account.client("cloudformation").describe_stacks()["Stacks"]
+    return any(each["StackStatus"] == status for each in stacks)
+
+
+def wait_for(condition: object, what: str, process: subprocess.Popen[str] | None = None) -> None:
+    deadline_s = time.monotonic() + 30
+    assert callable(condition)
+    while not condition():
+        assert time.monotonic() < deadline_s, f"not in time: {what}"
+        assert process is None or process.poll() is None, f"ended before {what}: {process.communicate()}"
+        time.sleep(0.05)

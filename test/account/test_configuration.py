@@ -16,6 +16,7 @@ from annexd.account.configuration import KNOBS, ConfigurationFile, sections_of, 
 from annexd.account.errors import AccountError
 from annexd.account.session import Session
 from test.account.kit import TOP
+from test.programs import AS_ANNEXD
 
 FIRST = {knob: f"https://{knob.lower()}.us-east-1/" for knob in KNOBS}
 SECOND = {knob: f"https://{knob.lower()}.eu-west-1/" for knob in KNOBS}
@@ -26,12 +27,15 @@ OUTPUTS = {
     "SecurityGroupID": "sg-0123456789abcdef0",
     "FleetRoleARN": "arn:aws:iam::123456789012:role/HTCondorAnnex-FleetRole-1",
 }
-READ = """
+READ = (
+    AS_ANNEXD
+    + """
 import json, sys
 from annexd.daemoncore.config import parameters
 parameters.use_local_name(sys.argv[1] or None)
 print(json.dumps({knob: parameters.param(knob) for knob in sys.argv[2:]}))
 """
+)
 
 
 def as_htcondor_reads_it(file: Path, local_name: str = "", knobs: Sequence[str] = KNOBS) -> dict[str, str]:

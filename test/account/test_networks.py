@@ -10,8 +10,7 @@ import pytest
 from annexd.account.configuration import ConfigurationFile
 from annexd.account.policies import SETUP, policies
 from annexd.tool.errors import ANNEXES_LIVE, CLOUD_FAILED, OK, USAGE
-from test.account.kit import STACK, Account
-from test.account.test_setup import order
+from test.account.kit import STACK, Account, order
 from test.annex.site import Site
 from test.cloud import Cloud
 

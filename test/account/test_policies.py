@@ -35,13 +35,12 @@ from annexd.annex.reply import ReplyAd
 from annexd.annex.request.order import FleetOrder
 from annexd.tool.errors import ANNEXES_LIVE, CLOUD_FAILED, OK
 from annexd.tool.options import MAX_STACK_NAME
-from test.account.kit import STACK, TOP, Account, contents
+from test.account.kit import STACK, TOP, Account, annex_of, contents, stack_is, wait_for
 from test.account.planted import volumes_key
-from test.account.test_setup import stack_is, wait_for
 from test.annex.joining import defaults
 from test.annex.site import Site
 from test.cloud import Cloud
-from test.cloud.orders import create_fleet, request
+from test.cloud.orders import create_fleet
 from test.cloud.policies import Need, judge
 
 LONGEST_MANAGED_POLICY = 6144  # characters, without white space
@@ -351,18 +350,11 @@ def test_who_orders_can_neither_read_tokens_nor_disarm_anything(limited: Limited
     assert denied(logs.filter_log_events, logGroupName="/aws/lambda/payroll")
 
 
-def annex_of(limited: Limited) -> str:
-    """A fleet as annexd asks for one, by the account's administrator."""
-    own = [{"ResourceType": "spot-fleet-request", "Tags": [{"Key": "htcondor:annex-id", "Value": "annex-1"}]}]
-    token = leased_token("annex-1", int(time.time()) + 3600)
-    return request(limited.account.cloud.client("ec2"), 1, ClientToken=token, TagSpecifications=own, Type="request")
-
-
 @pytest.mark.parametrize("role", [DAEMON, USER])
 def test_who_orders_can_move_and_end_a_lease_and_write_no_other_tag_and_take_none_away(
     limited: Limited, role: str
 ) -> None:
-    fleet, ec2 = annex_of(limited), limited.client(role, "ec2")
+    fleet, ec2 = annex_of(limited.account), limited.client(role, "ec2")
     end, cancelled = "htcondor:annex-lease-end", "htcondor:annex-cancelled"
     assert not denied(ec2.create_tags, Resources=[fleet], Tags=[{"Key": end, "Value": "2026-11-28T09:10:47Z"}])
     assert not denied(ec2.create_tags, Resources=[fleet], Tags=[{"Key": cancelled, "Value": "2026-11-28T09:10:47Z"}])

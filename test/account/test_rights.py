@@ -11,9 +11,8 @@ import pytest
 from annexd.account.checks.rights import NO_PROOF
 from annexd.account.checks.volumes import GRANTED
 from annexd.account.policies import SETUP, USER, policies
-from test.account.kit import STACK, Account
+from test.account.kit import STACK, Account, annex_of
 from test.account.planted import grant, volumes_key
-from test.account.test_policies import Limited, annex_of
 from test.cloud import Cloud
 
 
@@ -59,7 +58,7 @@ def test_keys_for_orders_that_lack_a_right_are_at_fault_and_told_which(account: 
 
 @pytest.mark.parametrize("action", ["ec2:CancelSpotFleetRequests", "ec2:TerminateInstances"])
 def test_keys_that_cannot_end_what_they_order_are_found_on_an_annex_that_lives(account: Account, action: str) -> None:
-    ec2, fleet = account.client("ec2"), annex_of(Limited(account, {}))
+    ec2, fleet = account.client("ec2"), annex_of(account)
     assert found(account, f"may-{action[4:]}", *policies(USER, STACK))["right to end"].startswith("ok ")
     told = found(account, f"may-not-{action[4:]}", user_without(action))["right to end"]
     ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet], TerminateInstances=True)

@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,10 +20,9 @@ from annexd.account.configuration import KNOBS
 from annexd.account.session import Session
 from annexd.account.template import FUNCTION, LOG_GROUP
 from annexd.annex.lease.heartbeat import CLOSED_DESCRIPTION
-from annexd.annex.lease.identifiers import leased_token
 from annexd.tool.errors import ANNEXES_LIVE, BAD_FILE, CLOUD_FAILED, INTERRUPTED, USAGE
-from test.account.kit import STACK, TOP, Account, surroundings, ticking
-from test.cloud.orders import deploy, request
+from test.account.kit import STACK, TOP, Account, function, order, stack_is, surroundings, ticking, wait_for
+from test.cloud.orders import deploy
 
 
 def test_one_command_makes_the_stack_and_tells_htcondor_of_it(account: Account) -> None:
@@ -250,21 +248,8 @@ def test_a_key_file_that_holds_no_key_is_told_without_its_content(account: Accou
     assert "words-of-secret" not in said.err
 
 
-def function(account: Account) -> dict[str, Any]:
-    told: dict[str, Any] = account.client("lambda").get_function(FunctionName=FUNCTION)["Configuration"]
-    return told
-
-
 def close(account: Account) -> None:
     account.client("lambda").update_function_configuration(FunctionName=FUNCTION, Description=CLOSED_DESCRIPTION)
-
-
-def order(account: Account, ends_in_s: float, annex_id: str = "annex-1") -> str:
-    """Ask for a fleet as annexd does."""
-    token = leased_token(annex_id, int(time.time() + ends_in_s))
-    tags = [{"Key": "htcondor:annex-owner", "Value": "alice"}]
-    own = [{"ResourceType": "spot-fleet-request", "Tags": tags}]
-    return request(account.client("ec2"), 1, ClientToken=token, Type="request", TagSpecifications=own)
 
 
 def test_it_ends_with_a_heartbeat_that_the_rule_caused(account: Account) -> None:
@@ -475,20 +460,6 @@ def setup_process(account: Account) -> subprocess.Popen[str]:
 def update(account: Account, body: str) -> None:
     account.client("cloudformation").update_stack(StackName=STACK, TemplateBody=body, Capabilities=["CAPABILITY_IAM"])
     wait_for(lambda: stack_is(account, "UPDATE_COMPLETE"), "the stack is updated")
-
-
-def stack_is(account: Account, status: str) -> bool:
-    stacks = account.client("cloudformation").describe_stacks()["Stacks"]
-    return any(each["StackStatus"] == status for each in stacks)
-
-
-def wait_for(condition: object, what: str, process: subprocess.Popen[str] | None = None) -> None:
-    deadline_s = time.monotonic() + 30
-    assert callable(condition)
-    while not condition():
-        assert time.monotonic() < deadline_s, f"not in time: {what}"
-        assert process is None or process.poll() is None, f"ended before {what}: {process.communicate()}"
-        time.sleep(0.05)
 
 
 def test_the_file_goes_into_the_last_folder_whose_settings_count(account: Account, tmp_path: Path) -> None:

@@ -14,8 +14,7 @@ from annexd.annex.lease.heartbeat import is_closed
 from annexd.annex.steps import StepContext
 from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S
 from annexd.tool.errors import ANNEXES_LIVE, BAD_FILE, CLOUD_FAILED, OK
-from test.account.kit import TOP, Account, Said
-from test.account.test_setup import function, order, wait_for
+from test.account.kit import TOP, Account, Said, function, order, wait_for
 from test.cloud.orders import instances, request
 
 HOUR_S = 3600
@@ -143,7 +142,7 @@ def test_a_function_that_somebody_opened_meanwhile_is_not_deleted(
 def test_it_waits_longer_than_an_order_relies_on_its_look_at_the_function() -> None:
     """As long as the look may be old, as a request without an answer may take effect, and until EC2 shows the fleet."""
     assert CHECK_AGAIN_S + StepContext.settle_s == 150
-    assert "CLOSING_S: Final = CHECK_AGAIN_S + World.settle_s + 10.0" in Path(enforcer.__file__).read_text()
+    assert "CLOSING_S: Final = CHECK_AGAIN_S + StepContext.settle_s + 10.0" in Path(enforcer.__file__).read_text()
 
 
 def test_a_stack_without_the_lease_function_leaves_it_open(account: Account) -> None:

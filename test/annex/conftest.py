@@ -1,17 +1,18 @@
-"""One emulated AWS for all tests of this folder, with the lease function deployed by its own template."""
+"""An emulated AWS for all tests of this folder, with the lease function deployed by its own template."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from test.annex.site import Site
+from test.annex.joining import BUCKET, defaults
+from test.annex.site import BYSTANDER, Site
 from test.cloud import Cloud
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "templates" / "template-3.json"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def deployed() -> Iterator[tuple[Cloud, str]]:
     """Its rules fire only when a test says so."""
     with Cloud(speed=0, termination_s=0.05, behaviour={"logs_late_s": 0.0}) as cloud:
@@ -36,3 +37,16 @@ def site(deployed: tuple[Cloud, str], tmp_path: Path) -> Iterator[Site]:
     site.clean()
     yield site
     site.clean()
+
+
+@pytest.fixture
+def joined(site: Site) -> Iterator[Site]:
+    """A site whose annexes join a pool, and its bucket."""
+    s3 = site.cloud.client("s3", BYSTANDER)
+    s3.create_bucket(Bucket=BUCKET)
+    site.defaults = defaults(s3_url=site.cloud.url)
+    yield site
+    site.cloud.clear_faults()
+    for each in s3.list_objects_v2(Bucket=BUCKET).get("Contents", ()):
+        s3.delete_object(Bucket=BUCKET, Key=each["Key"])
+    s3.delete_bucket(Bucket=BUCKET)

@@ -1,6 +1,5 @@
 """The requester's keys are read anew for each call, told to nobody, and used in the order's account only."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,28 +11,11 @@ from annexd.annex.request.key_source import KeySource
 from annexd.annex.request.lending import own_endpoints
 from annexd.workflow import Json, Refused, Retry
 from test.annex.ads import ARN
+from test.annex.keys import KEYS, NOWHERE, Files
 from test.annex.orders import target_at
 from test.annex.site import Site
 from test.cloud.keys import OTHER_KEY
 
-KEYS = {"/public": b"AKIAALICE\n", "/secret": b" alice's/secret+key \n"}
-
-
-class Files:
-    """Files as the requester may read them, and who asked for which."""
-
-    def __init__(self, files: Mapping[str, bytes]) -> None:
-        self.files = dict(files)
-        self.asked: list[tuple[str, str]] = []
-
-    def __call__(self, owner: str, path: str) -> bytes:
-        self.asked.append((owner, path))
-        if path not in self.files:
-            raise PermissionError(f"{path} is not owned by the requester")
-        return self.files[path]
-
-
-NOWHERE = target_at()
 NONE = KeySource()
 
 

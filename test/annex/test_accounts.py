@@ -7,8 +7,8 @@ import pytest
 from annexd.annex.fleet.access import KeyFiles
 from annexd.annex.request.defaults import Defaults
 from annexd.workflow import Retry
+from test.annex.keys import KEYS, Files
 from test.annex.orders import target_at
-from test.annex.test_access import KEYS, Files
 
 OLD, NEW = Defaults(uid_domain="old.example.org"), "new.example.org"
 ALICE = "alice@old.example.org"

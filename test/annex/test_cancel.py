@@ -15,11 +15,11 @@ from annexd.annex.index import AnnexIndex
 from annexd.annex.lease.lease import end_in_tag, utc
 from annexd.workflow import Engine, RetryPolicy, State
 from test.annex.ads import OWNER
+from test.annex.changes import end, ordered, refused, silence
 from test.annex.fleets import BOB, KEYS, by_hand, end_of, fleet, look, tag, tags_of, writes
 from test.annex.site import PACE, Site, wait_for
-from test.annex.test_change import end, ordered, refused, silence
 
-PATIENT = replace(PACE, patience_s=10.0)
+PATIENT = replace(PACE, patience_s=10.0, forward_deadline_s=10.0)
 IMPATIENT = replace(PACE, patience_s=0.2, stuck_base_s=0.05)
 CANCELLED = "htcondor:annex-cancelled"
 
@@ -139,7 +139,7 @@ def test_an_order_that_is_stuck_in_its_undo_is_cancelled_and_tried_at_once(site:
 def test_an_order_that_is_under_way_takes_no_further_step_and_is_undone(site: Site) -> None:
     site.cloud.fault("FilterLogEvents", "hang", hang_s=1.0)
     journal, replies = site.journal(), list[dict[str, Any]]()
-    index = AnnexIndex(site.engine(journal))
+    index = AnnexIndex(site.engine(journal, PATIENT))
 
     def order() -> None:
         reply = bulk_request(

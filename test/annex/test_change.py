@@ -14,11 +14,11 @@ from annexd.annex.change import change_lease
 from annexd.annex.index import AnnexIndex
 from annexd.annex.lease.lease import utc
 from test.annex.ads import OWNER
+from test.annex.changes import PATIENT, end, ordered, refused, silence
 from test.annex.fleets import BOB, KEYS, by_hand, end_of, fleet, tag, tags_of, writes
-from test.annex.site import BYSTANDER, PACE, Site, wait_for
+from test.annex.site import PACE, Site, wait_for
 
 HOUR_S = 3600
-PATIENT = replace(PACE, forward_deadline_s=10.0)
 CHANGES: dict[str, dict[str, Any]] = {"extend": {"LeaseExtension": 600}, "shorten": {"EndOfLease": 0, "Now": True}}
 
 
@@ -26,19 +26,6 @@ CHANGES: dict[str, dict[str, Any]] = {"extend": {"LeaseExtension": 600}, "shorte
 def annex(site: Site) -> dict[str, Any]:
     """The reply to an order of an hour."""
     return ordered(site)
-
-
-def ordered(site: Site, **changes: Any) -> dict[str, Any]:
-    reply = site.order(**({"AnnexName": "physics"} | changes))
-    assert reply["Result"] == "Success", reply
-    site.cloud.clear_audit()
-    return dict(reply)
-
-
-def refused(reply: dict[str, Any], result: str, *words: str) -> None:
-    assert reply["Result"] == result, reply
-    for each in words:
-        assert each in str(reply["ErrorString"]), reply
 
 
 # What it does.
@@ -239,12 +226,6 @@ def test_a_fleet_after_its_provisioning_delay_is_changed_as_any_other(site: Site
     assert site.change("physics", LeaseExtension=600)["Result"] == "Success"
 
 
-def end(site: Site, annex: dict[str, Any]) -> None:
-    """As the lease function does it."""
-    by_hand(site).cancel_spot_fleet_requests(SpotFleetRequestIds=[annex["BulkRequestID"]], TerminateInstances=True)
-    wait_for(lambda: not site.cloud.running_instances(), "its instances to be gone")
-
-
 def test_what_failed_or_is_over_has_no_end_to_move(site: Site, annex: dict[str, Any]) -> None:
     site.cloud.fault("RequestSpotFleet", "denied", times=9)
     failed = site.order()
@@ -313,11 +294,6 @@ def test_two_changes_at_once_are_carried_out_one_after_the_other(site: Site, ann
 
 
 # What lengthens a lease costs money.
-
-
-def silence(site: Site) -> None:
-    """Nothing is left of what the lease function said."""
-    site.cloud.client("logs", BYSTANDER).delete_log_group(logGroupName="/aws/lambda/HTCondorAnnexLease")
 
 
 def test_an_extension_needs_the_heartbeat_and_shortening_does_not(site: Site, annex: dict[str, Any]) -> None:

@@ -3,32 +3,18 @@
 import io
 import json
 import tarfile
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from test.annex.changes import ordered, refused
 from test.annex.fleets import BOB, end_of, writes
-from test.annex.joining import BUCKET, defaults
+from test.annex.joining import BUCKET
 from test.annex.site import BYSTANDER, PACE, Site
-from test.annex.test_change import ordered, refused
 
 HASTY = replace(PACE, forward_deadline_s=0.2, undo_patience_s=5.0)
 LATER_S = 600
-
-
-@pytest.fixture
-def joined(site: Site) -> Iterator[Site]:
-    """A site whose annexes join a pool, and its bucket."""
-    s3 = site.cloud.client("s3", BYSTANDER)
-    s3.create_bucket(Bucket=BUCKET)
-    site.defaults = defaults(s3_url=site.cloud.url)
-    yield site
-    site.cloud.clear_faults()
-    for each in s3.list_objects_v2(Bucket=BUCKET).get("Contents", ()):
-        s3.delete_object(Bucket=BUCKET, Key=each["Key"])
-    s3.delete_bucket(Bucket=BUCKET)
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 
 from annexd.annex.lease.lease import utc
 from annexd.workflow import Kind
+from test.annex.changes import PATIENT, ordered, refused, silence
 from test.annex.fleets import by_hand, end_of, tag, writes
 from test.annex.site import PACE, SETTLE_S, Site, wait_for
-from test.annex.test_change import PATIENT, ordered, refused, silence
 
 HASTY = replace(PACE, forward_deadline_s=0.08)  # a step of a change takes two and a half times that
 

@@ -10,6 +10,7 @@ from annexd.workflow import RetryPolicy, State
 from test.annex.ads import OWNER
 from test.annex.site import PACE, Site
 from test.cloud.keys import OTHER_KEY
+from test.replies import accepted
 
 EXPIRED = {"kind": "error", "code": "ExpiredTokenException", "status": 400, "times": 1000}
 IMPATIENT = replace(PACE, cap_s=0.02, undo_patience_s=0.1)
@@ -28,7 +29,7 @@ def test_keys_that_are_replaced_in_their_files_are_used_from_the_next_call_on(si
     def rotate(_: State) -> None:
         site.keys["/home/alice/public"] = b"AKIAROTATED"
 
-    assert site.order(accepted=rotate)["Result"] == "Success"
+    accepted(site.order(accepted=rotate))
     assert keys_used(site, "RequestSpotFleet") == ["AKIAROTATED"]
 
 
@@ -91,7 +92,7 @@ def test_network_that_is_lost_for_good_is_given_up_at_the_deadline_and_undone_wh
 def test_throttling_that_ends_is_waited_out(site: Site) -> None:
     site.cache = ClientCache()
     site.cloud.fault("RequestSpotFleet", "throttle", times=2)
-    assert site.order(RetryPolicy())["Result"] == "Success"
+    accepted(site.order(RetryPolicy()))
     assert len(site.cloud.calls("RequestSpotFleet")) == 3
 
 

@@ -1,11 +1,8 @@
 """A lease is extended as far as its user may, while somebody waits for it, or not at all; the answer says its end."""
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-
-import pytest
 
 from annexd.annex.change import change_lease
 from annexd.annex.index import AnnexIndex
@@ -14,23 +11,9 @@ from annexd.annex.reply import ReplyAd
 from annexd.annex.steps.change_checks import LONGEST_WAIT_S
 from annexd.workflow import Engine
 from test.annex.ads import OWNER
-from test.annex.joining import BUCKET, defaults
 from test.annex.site import BYSTANDER, PACE, Site, wait_for
 
 HOUR_S = 3600
-
-
-@pytest.fixture
-def joined(site: Site) -> Iterator[Site]:
-    """A site whose annexes join a pool, and its bucket."""
-    s3 = site.cloud.client("s3", BYSTANDER)
-    s3.create_bucket(Bucket=BUCKET)
-    site.defaults = defaults(s3_url=site.cloud.url)
-    yield site
-    site.cloud.clear_faults()
-    for each in s3.list_objects_v2(Bucket=BUCKET).get("Contents", ()):
-        s3.delete_object(Bucket=BUCKET, Key=each["Key"])
-    s3.delete_bucket(Bucket=BUCKET)
 
 
 def end_s(site: Site, fleet_id: object) -> int | None:

@@ -17,9 +17,9 @@ from annexd.annex.lease.lease import utc
 from annexd.annex.reconcile import reconcile
 from test.annex.conftest import TEMPLATE
 from test.annex.fleets import by_hand, fleet, look, tag, target, writes
+from test.annex.looks import looked, told
 from test.annex.site import Site, wait_for
-from test.annex.test_status import looked, told
-from test.annex.test_strange_answers import BODIES, answering
+from test.annex.strange import BODIES, answering
 from test.aws.endpoint import endpoint, relays
 from test.cloud import Cloud
 from test.cloud.fleet_troubles import TROUBLES, blacklisted

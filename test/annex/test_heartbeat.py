@@ -20,9 +20,10 @@ from test.annex.ads import OWNER
 from test.annex.conftest import TEMPLATE
 from test.annex.fleets import target
 from test.annex.site import BYSTANDER, PACE, READ_TIMEOUT_S, Site
-from test.annex.test_strange_answers import NOW, answering
+from test.annex.strange import NOW, answering
 from test.aws.endpoint import endpoint, relays
 from test.cloud import Cloud
+from test.replies import accepted
 
 GROUP, STREAM = "/aws/lambda/HTCondorAnnexLease", "made by a test"
 LOOK = ["GetFunction", "FilterLogEvents"]
@@ -89,7 +90,7 @@ def refusal(site: Site, calls: list[str] = LOOK) -> str:
 
 def test_an_order_reads_function_and_heartbeat_and_nothing_else_before_it_asks_for_instances(site: Site) -> None:
     site.cloud.clear_audit()
-    assert site.order()["Result"] == "Success"
+    accepted(site.order())
     assert site.operations() == [*LOOK, "RequestSpotFleet"]
 
 
@@ -140,7 +141,7 @@ def test_a_heartbeat_that_shows_no_enforcer_opens_nothing_and_says_what_is_wrong
 def test_what_is_no_reason_to_doubt_the_enforcer_stops_no_order(site: Site, log: Log, changes: dict[str, Any]) -> None:
     ago_s = changes.pop("at_ago_s", 0)
     log.say(at=int(time.time() - ago_s), **changes)
-    assert site.order()["Result"] == "Success"
+    accepted(site.order())
 
 
 def test_a_function_that_was_never_called_opens_nothing(site: Site, log: Log) -> None:
@@ -154,14 +155,14 @@ def test_a_call_by_hand_proves_nothing_of_the_rule(site: Site, log: Log) -> None
     site.cloud.client("lambda", BYSTANDER).invoke(FunctionName=site.arn, Payload=b"{}")
     assert "has not been called by its rule" in refusal(site)
     site.beat()
-    assert site.order()["Result"] == "Success"
+    accepted(site.order())
     del log
 
 
 def test_the_newest_tick_counts_whatever_runs_by_hand_say_after_it(site: Site, log: Log) -> None:
     log.say(at=int(time.time()) - 60)
     log.say(tick=False, complete=False)
-    assert site.order()["Result"] == "Success"
+    accepted(site.order())
     log.say(complete=False, at=int(time.time()) + 1)
     assert site.order()["Result"] == "Failure"
 
@@ -231,7 +232,7 @@ def test_hostile_lines_beside_a_receipt_change_nothing(site: Site, log: Log) -> 
     log.write(*[line for line in HOSTILE if line and line.isprintable() and len(line) < 2000])
     assert "has not been called by its rule" in refusal(site)
     log.say()
-    assert site.order()["Result"] == "Success"
+    accepted(site.order())
 
 
 @pytest.mark.parametrize("line", [0, 5, 15, 19, 24])
@@ -246,7 +247,7 @@ def test_empty_pages_are_followed_to_those_that_hold_something(site: Site, log: 
     site.cloud.behave(empty_log_pages=3, log_page=1)
     log.say(at=int(time.time()) - 1000)
     log.say()
-    assert site.order()["Result"] == "Success"
+    accepted(site.order())
     assert len(site.cloud.calls("FilterLogEvents")) > 6
 
 
@@ -275,7 +276,7 @@ def test_a_closed_function_takes_no_order_until_it_is_opened_again(site: Site, l
     told = refusal(site, ["GetFunction"])
     assert "is closed: somebody runs condor_annex -teardown; -setup opens it again" in told
     functions.update_function_configuration(FunctionName=site.arn, Description="")
-    assert site.order()["Result"] == "Success"
+    accepted(site.order())
 
 
 def test_a_version_of_a_closed_function_is_closed_too(site: Site, log: Log) -> None:
@@ -283,7 +284,7 @@ def test_a_version_of_a_closed_function_is_closed_too(site: Site, log: Log) -> N
     log.say()
     functions = site.cloud.client("lambda", BYSTANDER)
     version = functions.publish_version(FunctionName=site.arn)["FunctionArn"]
-    assert site.order(LeaseFunctionARN=version)["Result"] == "Success"
+    accepted(site.order(LeaseFunctionARN=version))
     functions.update_function_configuration(FunctionName=site.arn, Description=CLOSED_DESCRIPTION)
     reply = site.order(LeaseFunctionARN=version)
     assert (reply["Result"], "is closed" in str(reply.get("ErrorString"))) == ("Failure", True)
@@ -296,7 +297,7 @@ def test_a_function_that_may_not_run_takes_no_order(site: Site, log: Log) -> Non
     told = refusal(site, ["GetFunction"])
     assert "its reserved concurrency is 0: aws lambda delete-function-concurrency" in told
     functions.put_function_concurrency(FunctionName=site.arn, ReservedConcurrentExecutions=1)
-    assert site.order()["Result"] == "Success"
+    accepted(site.order())
 
 
 # How often it is looked at.
@@ -327,7 +328,7 @@ def test_many_orders_cost_one_look_a_minute_and_each_endpoint_is_asked_itself(si
         (KEPT_S + 1, {}),
     ):
         steady.now_s = moment_s
-        assert order(**urls)["Result"] == "Success"
+        accepted(order(**urls))
         looks.append(len(site.cloud.calls("FilterLogEvents")))
     close()
     assert looks == [1, 1, 2, 3]
@@ -338,14 +339,14 @@ def test_a_heartbeat_that_opens_nothing_is_looked_for_at_each_order(site: Site, 
     order, close = engine_of(site, Steady())
     assert order()["Result"] == "Failure"
     log.say()
-    assert order()["Result"] == "Success"
+    accepted(order())
     close()
 
 
 def test_a_remembered_heartbeat_grows_old_too(site: Site, log: Log) -> None:
     log.say()
     order, close = engine_of(site, Steady())
-    assert order()["Result"] == "Success"
+    accepted(order())
     site.away_s = STALE_S + 10
     assert order()["Result"] == "Failure"
     close()

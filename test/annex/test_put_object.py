@@ -6,6 +6,7 @@ import pytest
 
 from test.annex.joining import BUCKET, BundleSources, defaults
 from test.annex.site import READ_TIMEOUT_S, Site
+from test.replies import accepted
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_the_object_is_there_before_the_instances(joined: Site) -> None:
 )
 def test_a_put_that_fails_for_a_while_is_made_again(joined: Site, kind: str, when: str) -> None:
     joined.cloud.fault("PutObject", kind, times=1, when=when, hang_s=READ_TIMEOUT_S * 2)
-    assert joined.order()["Result"] == "Success"
+    accepted(joined.order())
     assert len(keys(joined)) == 1
 
 
@@ -80,13 +81,13 @@ def test_without_a_signing_key_nothing_is_begun_and_the_way_out_is_told(joined: 
     assert reply["Result"] == "InvalidRequest"
     assert "-no-join" in str(reply["ErrorString"])
     assert joined.operations() == []
-    assert joined.order(JoinPool=False)["Result"] == "Success"
+    accepted(joined.order(JoinPool=False))
     assert keys(joined) == []
 
 
 def test_neither_token_nor_file_is_in_the_journal(joined: Site) -> None:
     joined.bundle_sources = BundleSources({"/home/alice/config": {"mine.conf": b"PRIVATE_WORDS = 17\n"}})
-    assert joined.order(ConfigDir="/home/alice/config")["Result"] == "Success"
+    accepted(joined.order(ConfigDir="/home/alice/config"))
     for file in joined.home.iterdir():
         content = file.read_bytes()
         assert b"PRIVATE_WORDS" not in content

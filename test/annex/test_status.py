@@ -1,8 +1,7 @@
 """The annexes that annexd knows: told from its journal and its last look, without a question to AWS."""
 
-import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,10 +10,10 @@ import pytest
 from annexd.annex.index import AnnexIndex
 from annexd.annex.lease.lease import utc
 from annexd.annex.request.order import FleetOrder
-from annexd.annex.status import Snapshot, query_annexes
 from test.annex.ads import OWNER
 from test.annex.conftest import TEMPLATE
-from test.annex.fleets import BOB, by_hand, fleet, instances_of, look, stamp, tag, target
+from test.annex.fleets import BOB, by_hand, fleet, instances_of, stamp, tag
+from test.annex.looks import ask, looked, told
 from test.annex.site import PACE, Site, wait_for
 from test.cloud import Cloud
 
@@ -24,30 +23,6 @@ def deployed() -> Iterator[tuple[Cloud, str]]:
     """A cloud of its own: AWS lists ended fleets for two days."""
     with Cloud(speed=0, termination_s=0.05, behaviour={"logs_late_s": 0.0}) as cloud:
         yield cloud, cloud.deploy_template(TEMPLATE)
-
-
-def ask(site: Site, owner: str = OWNER, looks: Mapping[str, Snapshot] | None = None, **changes: Any) -> dict[str, Any]:
-    """The reply to one question; AWS must not hear of it."""
-    journal = site.journal()
-    before = len(site.operations())
-    try:
-        ad = {"Command": "CA_QUERY_ANNEXES", "RequestVersion": 1, **changes}
-        reply = query_annexes(ad, owner, AnnexIndex(site.engine(journal)), site.defaults, site.now_s(), looks or {})
-    finally:
-        journal.close()
-    assert len(site.operations()) == before
-    return dict(reply)
-
-
-def told(site: Site, owner: str = OWNER, looks: Mapping[str, Snapshot] | None = None, **changes: Any) -> list[Any]:
-    return list(json.loads(ask(site, owner, looks, **changes)["Annexes"]))
-
-
-def looked(site: Site, ago_s: float = 0.0) -> dict[str, Snapshot]:
-    """What reconciliation sees, as if that were so long ago."""
-    report = look(site)
-    seen = {annex.annex_id: annex for annex in report.annexes}
-    return {target(site).key: Snapshot(time.time() - ago_s, seen, troubles=report.troubles)}
 
 
 def test_an_annex_is_told_with_its_lease_its_owner_and_what_was_seen_of_it(site: Site) -> None:

@@ -7,7 +7,7 @@ import pytest
 from test.cloud import Cloud
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cloud() -> Iterator[Cloud]:
     with Cloud() as running:
         yield running

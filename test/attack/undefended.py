@@ -41,22 +41,22 @@ DEFENCES = (
     Defence(
         "connections without a command",
         "daemoncore/network/pending_connections.py",
-        "while self._taken >= room:",
+        "while self._count >= limit:",
         "while False:",
         "half_open",
     ),
     Defence(
         "descriptors",
         "daemoncore/network/pending_connections.py",
-        "max(1, min(most, _descriptors() // SHARE_OF_DESCRIPTORS))",
-        "most",
+        "max(1, min(max_pending, _descriptors() // SHARE_OF_DESCRIPTORS))",
+        "max_pending",
         "descriptors",
     ),
     Defence(
         "new connections are accepted",
         "daemoncore/network/pending_connections.py",
-        """while self._taken >= room:
-            self._make_room(f"others needed its place ({knob('MAX_PENDING_CONNECTIONS')} is {most})")
+        """while self._count >= limit:
+            self._evict_one(f"evicted by a newer connection ({knob('MAX_PENDING_CONNECTIONS')} is {max_pending})")
 """,
         """if self._count >= limit:
             pending.close("refused")
@@ -96,14 +96,14 @@ DEFENCES = (
     Defence(
         "tools at once",
         "daemoncore/config/sources.py",
-        "AT_ONCE, WAITING = 2, 20",
-        "AT_ONCE, WAITING = 100, 20",
+        "MAX_CHILDREN, MAX_WAITING = 2, 20",
+        "MAX_CHILDREN, MAX_WAITING = 100, 20",
         "start_two_tools",
     ),
     Defence(
         "tools waited for",
         "daemoncore/config/sources.py",
-        "if _children.waiting >= WAITING:",
+        "if _children.waiting >= MAX_WAITING:",
         "if False:",
         "start_two_tools",
     ),
@@ -126,30 +126,30 @@ DEFENCES = (
     Defence(
         "no pid through a link",
         "daemoncore/process/pid_file.py",
-        "flags | os.O_NOFOLLOW",
-        "flags",
+        "os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW",
+        "os.O_WRONLY | os.O_CREAT",
         "not_written_through",
         "daemoncore/test_files.py",
     ),
     Defence(
         "silent connections time out",
         "daemoncore/network/pending_connections.py",
-        "elif now_s >= place.silent_until_s:",
+        "elif now_s >= pending.silent_until_s:",
         "elif False:",
         "dripping",
     ),
     Defence(
         "connections time out",
         "daemoncore/network/pending_connections.py",
-        "if now_s >= place.ends_at_s:",
+        "if now_s >= pending.ends_at_s:",
         "if False:",
         "dripping",
     ),
     Defence(
         "names have threads of their own",
         "daemoncore/network/server.py",
-        ", RESOLVER)",
-        ")",
+        "verdicts.put(key, verdict)), RESOLVER",
+        "verdicts.put(key, verdict))",
         "name_server",
         "daemoncore/test_server.py",
     ),
@@ -253,8 +253,8 @@ DEFENCES = (
     Defence(
         "the deadline of a call",
         "aws/bounds.py",
-        "threading.Timer(max(left_s, 0.0)",
-        "threading.Timer(left_s + 9",
+        "self._at_s = time.monotonic() + left_s",
+        "self._at_s = time.monotonic() + left_s + 9",
         "byte_by_byte",
         "aws/test_bounds.py",
     ),

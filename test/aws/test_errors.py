@@ -3,7 +3,6 @@
 import pytest
 from botocore.exceptions import (
     BotoCoreError,
-    ClientError,
     ConnectionClosedError,
     ConnectTimeoutError,
     EndpointConnectionError,
@@ -12,17 +11,7 @@ from botocore.exceptions import (
 )
 
 from annexd.aws import errors
-
-
-def answer(code: str, status: int = 400, message: str = "words", retries: int = 0) -> ClientError:
-    return ClientError(
-        {
-            "Error": {"Code": code, "Message": message},
-            "ResponseMetadata": {"HTTPStatusCode": status, "RetryAttempts": retries},
-        },
-        "Operation",
-    )
-
+from test.aws.refusals import answer
 
 MEANINGS = [
     ("RequestLimitExceeded", 503, "transient"),

@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from annexd.aws import errors
-from test.aws.test_errors import answer
+from test.aws.refusals import answer
 from test.cloud import Cloud
 from test.cloud.orders import request
 from test.cloud.organization import POLICY

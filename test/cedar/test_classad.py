@@ -11,7 +11,7 @@ from annexd.cedar.classad import AdLimits, AdReader, Scalar, Value, line_of
 from annexd.cedar.errors import MalformedMessage, PeerError, TooLarge
 from annexd.cedar.message import MessageReader, MessageWriter
 
-QUICKLY_S = 10.0  # on a busy machine; quadratic time for 4 MB takes hours
+QUICKLY_S = 10.0  # of this thread; quadratic time for 4 MB takes hours
 
 
 def _read(expression: str, limits: AdLimits | None = None) -> Value:
@@ -121,10 +121,10 @@ def test_a_duplicate_attribute_is_refused_regardless_of_case() -> None:
     ids=lambda bomb: f"{bomb[:4]}...",
 )
 def test_bombs_are_refused_quickly(bomb: str) -> None:
-    start = time.monotonic()
+    start_s = time.thread_time()
     with pytest.raises(PeerError):
         _read(bomb)
-    assert time.monotonic() - start < QUICKLY_S
+    assert time.thread_time() - start_s < QUICKLY_S
 
 
 def test_nesting_is_bounded() -> None:

@@ -25,7 +25,7 @@ from test.cloud.instances import Timing
 from test.cloud.machine import Machines
 from test.cloud.request import Request
 from test.cloud.server import Server
-from test.cloud.world import Broken, StepContext
+from test.cloud.world import Broken, World
 
 
 def options() -> argparse.Namespace:
@@ -52,7 +52,7 @@ def main() -> None:
     ended = _end(asked.die_with_parent)
     logging.getLogger().setLevel(logging.ERROR)
     server = Server(asked.port)
-    world = StepContext(
+    world = World(
         Timing(asked.pending_s, asked.termination_s), asked.speed, asked.enforce_iam, Behaviour(**asked.behaviour)
     )
     server.now_s = world.now_s
@@ -79,7 +79,7 @@ def main() -> None:
     server.shutdown()
 
 
-def _machines(boot: dict[str, Any] | None, url: str, world: StepContext) -> Machines | None:
+def _machines(boot: dict[str, Any] | None, url: str, world: World) -> Machines | None:
     if boot is None:
         return None
     machines = Machines(Boot(**boot), url, world.ask_metadata, world.instances, world.turned_off)

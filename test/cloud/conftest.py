@@ -9,26 +9,26 @@ from test.cloud import Cloud
 from test.cloud.booting import Pool, booting
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def one_cloud() -> Iterator[Cloud]:
     with Cloud(speed=0) as cloud:
         yield cloud
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def machines(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the machines that boot."""
     return tmp_path_factory.mktemp("machines")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def pool() -> Iterator[Pool]:
     pool = Pool()
     yield pool
     pool.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def one_enforcing_cloud(machines: Path, pool: Pool) -> Iterator[Cloud]:
     with Cloud(speed=0, enforce_iam=True, boot=booting(pool, machines)) as cloud:
         yield cloud

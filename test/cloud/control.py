@@ -11,7 +11,7 @@ from test.cloud.clock import Clock
 from test.cloud.errors import Answer
 from test.cloud.functions import deployed
 from test.cloud.request import Request
-from test.cloud.world import StepContext
+from test.cloud.world import World
 
 PREFIX = "/_cloud/"
 IDLE_TIMEOUT_S = 300.0
@@ -20,7 +20,7 @@ IDLE_TIMEOUT_S = 300.0
 class Control:
     """GET tells, POST does; JSON both ways."""
 
-    def __init__(self, world: StepContext, clock: Clock, settings: dict[str, Any]) -> None:
+    def __init__(self, world: World, clock: Clock, settings: dict[str, Any]) -> None:
         self._world, self._clock = world, clock
         self._doors: dict[tuple[str, str], Callable[[dict[str, Any]], Any]] = {
             ("GET", "settings"): lambda _: settings,

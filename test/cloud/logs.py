@@ -70,7 +70,7 @@ def _matching(group: Any, asked: dict[str, Any], late_s: float) -> Iterator[dict
     if names and prefix:
         raise InvalidParameterException("logStreamNames and logStreamNamePrefix exclude each other.")
     begin_ms, end_ms = asked.get("startTime", 0), asked.get("endTime", float("inf"))
-    shown_ms = (time.time() - late_s) * 1000
+    shown_ms = (time.time() - late_s) * 1000 if late_s else float("inf")  # at once, whatever is done to the clock
     for name, stream in group.streams.items():
         if (names and name not in names) or not name.startswith(prefix):
             continue

@@ -1,16 +1,24 @@
-"""What the emulator's own tests ask of it: fleets, zips, functions."""
+"""What the emulator's own tests ask of it: fleets, zips, functions, rights; and the wait for what acts."""
 
 from __future__ import annotations
 
 import io
+import json
+import time
 import uuid
 import zipfile
+from collections.abc import Callable
 from typing import Any
 
 from test.cloud import Cloud
 
 ROLE = "arn:aws:iam::123456789012:role/fleet"
 IMAGE = "ami-12345678"
+HEAD = "import os, time\ndef handler(event, context):\n"
+ECHO = HEAD + "    print('told', event)\n    return [event, os.environ['OWN'], os.getpid()]"
+RAISE = HEAD + "    raise ValueError('no')"
+SLEEP = HEAD + "    time.sleep(60)"
+Key = tuple[str, str]
 
 
 def specification(**more: Any) -> dict[str, Any]:
@@ -40,6 +48,29 @@ def described(ec2: Any, fleet_id: str) -> dict[str, Any]:
 def instances(ec2: Any, **asked: Any) -> list[dict[str, Any]]:
     pages = ec2.get_paginator("describe_instances").paginate(**asked)
     return [one for page in pages for group in page["Reservations"] for one in group["Instances"]]
+
+
+def living(cloud: Cloud) -> set[str]:
+    return {each["id"] for each in cloud.running_instances()}
+
+
+def templated(cloud: Cloud, zone: str, capacity: int, on_demand: int, protected: bool) -> list[str]:
+    """The instances of a fleet from a launch template, all in one zone, those on demand first."""
+    ec2, name = cloud.client("ec2"), f"template-{zone}-{protected}-{on_demand}"
+    data = {"ImageId": "ami-12345678", "InstanceType": "m5.large", "DisableApiTermination": protected}
+    ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
+    config = fleet_config(capacity, OnDemandTargetCapacity=on_demand, Type="request")
+    del config["LaunchSpecifications"]
+    config["LaunchTemplateConfigs"] = [
+        {
+            "LaunchTemplateSpecification": {"LaunchTemplateName": name, "Version": "1"},
+            "Overrides": [{"AvailabilityZone": f"us-east-1{zone}"}],
+        }
+    ]
+    fleet = ec2.request_spot_fleet(SpotFleetRequestConfig=config)["SpotFleetRequestId"]
+    found = instances(ec2, Filters=[{"Name": "tag:aws:ec2spot:fleet-request-id", "Values": [fleet]}])
+    assert [each.get("InstanceLifecycle") for each in found] == [None] * on_demand + ["spot"] * (capacity - on_demand)
+    return [each["InstanceId"] for each in found]
 
 
 def zipped(code: str) -> bytes:
@@ -107,3 +138,27 @@ def delete(ec2: Any, *fleet_ids: str, terminate: bool = True) -> tuple[list[str]
     told = ec2.delete_fleets(FleetIds=list(fleet_ids), TerminateInstances=terminate)
     good, bad = told["SuccessfulFleetDeletions"], told["UnsuccessfulFleetDeletions"]
     return [each["CurrentFleetState"] for each in good], [each["Error"]["Code"] for each in bad]
+
+
+def until(what: str, holds: Callable[[], object], timeout_s: float = 20.0) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline_s, f"not within {timeout_s} s: {what}"
+        time.sleep(0.02)
+
+
+def invoke(cloud: Cloud, name: str, event: object = None) -> tuple[object, str | None]:
+    answer = cloud.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event))
+    return json.loads(answer["Payload"].read()), answer.get("FunctionError")
+
+
+def policy(*statements: dict[str, Any]) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+def allow(action: Any, resource: Any = "*", **more: Any) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": action, "Resource": resource, **more}
+
+
+def of(cloud: Cloud, key: Key, service: str) -> Any:
+    return cloud.client(service, key[0], 1, key[1])

@@ -11,10 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from test.cloud import Cloud
-from test.cloud.orders import deploy, fleet_config
+from test.cloud.orders import allow, deploy, fleet_config, of, policy
 from test.cloud.recording import Recording
 from test.cloud.shapes import values
-from test.cloud.test_iam import allow, of, policy
 
 Asked = dict[str, Any]
 Scene = Callable[[Cloud], Asked]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from test.cloud import Cloud
-from test.cloud.test_lifecycle import until
+from test.cloud.orders import until
 
 NAME, GROUP = "HTCondorAnnexLease", "/aws/lambda/HTCondorAnnexLease"
 TELL = """

@@ -71,4 +71,4 @@ def test_connections_are_kept_and_a_call_takes_milliseconds(cloud: Cloud) -> Non
         started_s = time.perf_counter()
         events.put_rule(Name=f"rule-{number}", ScheduleExpression="rate(5 minutes)")
         times_s.append(time.perf_counter() - started_s)
-    assert sorted(times_s)[25] < 0.05, times_s  # a delayed acknowledgement alone would be 0.04 s
+    assert min(times_s) < 0.03, times_s  # a delayed acknowledgement alone costs each call 0.04 s

@@ -9,8 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from test.cloud import Cloud
-from test.cloud.orders import described, fleet_config, request
-from test.cloud.test_iam import allow, of, policy
+from test.cloud.orders import allow, described, fleet_config, of, policy, request
 
 CALLS: dict[str, Callable[[Any, str, str], Any]] = {
     "RequestSpotFleet": lambda ec2, _, __: ec2.request_spot_fleet(SpotFleetRequestConfig=fleet_config(), DryRun=True),

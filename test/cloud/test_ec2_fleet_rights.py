@@ -9,8 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from test.cloud import Cloud
-from test.cloud.orders import ec2_fleet_config, template
-from test.cloud.test_iam import allow, of, policy
+from test.cloud.orders import allow, ec2_fleet_config, of, policy, template
 
 TRUST = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
 TAGS = [{"Key": "htcondor:annex-id", "Value": "one"}]

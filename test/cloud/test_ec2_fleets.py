@@ -18,8 +18,8 @@ from test.cloud.orders import (
     instances,
     request,
     template,
+    until,
 )
-from test.cloud.test_lifecycle import until
 
 TAG = "aws:ec2:fleet-id"
 TOKEN = "annex-1_1900000000_0123456789abcdef"

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from test.cloud import Cloud, CloudError
-from test.cloud.orders import described, fleet_config, instances, request
+from test.cloud.orders import described, living, request, templated
 
 
 def cancelled_twice(cloud: Cloud) -> tuple[str, dict[str, Any]]:
@@ -66,33 +66,10 @@ def test_a_world_nobody_knows_is_refused_with_those_there_are(cloud: Cloud) -> N
         cloud.behave(gremlins=1)
 
 
-def templated(cloud: Cloud, zone: str, capacity: int, on_demand: int, protected: bool) -> list[str]:
-    """The instances of a fleet from a launch template, all in one zone, those on demand first."""
-    ec2, name = cloud.client("ec2"), f"template-{zone}-{protected}-{on_demand}"
-    data = {"ImageId": "ami-12345678", "InstanceType": "m5.large", "DisableApiTermination": protected}
-    ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
-    config = fleet_config(capacity, OnDemandTargetCapacity=on_demand, Type="request")
-    del config["LaunchSpecifications"]
-    config["LaunchTemplateConfigs"] = [
-        {
-            "LaunchTemplateSpecification": {"LaunchTemplateName": name, "Version": "1"},
-            "Overrides": [{"AvailabilityZone": f"us-east-1{zone}"}],
-        }
-    ]
-    fleet = ec2.request_spot_fleet(SpotFleetRequestConfig=config)["SpotFleetRequestId"]
-    found = instances(ec2, Filters=[{"Name": "tag:aws:ec2spot:fleet-request-id", "Values": [fleet]}])
-    assert [each.get("InstanceLifecycle") for each in found] == [None] * on_demand + ["spot"] * (capacity - on_demand)
-    return [each["InstanceId"] for each in found]
-
-
 def code_of(call: Any, **asked: Any) -> str:
     with pytest.raises(ClientError) as refused:
         call(**asked)
     return str(refused.value.response["Error"]["Code"])
-
-
-def living(cloud: Cloud) -> set[str]:
-    return {each["id"] for each in cloud.running_instances()}
 
 
 def test_a_protected_instance_keeps_those_of_its_zone_and_of_the_same_call_alive(cloud: Cloud) -> None:

@@ -8,9 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from test.cloud import Cloud
-from test.cloud.orders import described, instances, request
-from test.cloud.test_iam import allow, of, policy
-from test.cloud.test_lifecycle import until
+from test.cloud.orders import allow, described, instances, of, policy, request, until
 
 END, CANCELLED = "htcondor:annex-lease-end", "htcondor:annex-cancelled"
 FLEET_TAG = "aws:ec2spot:fleet-request-id"

@@ -6,10 +6,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from test.cloud import Cloud
-from test.cloud.orders import deploy
+from test.cloud.orders import ECHO, deploy, until
 from test.cloud.stack_orders import NAME, Stack, configuration, template
-from test.cloud.test_functions import ECHO
-from test.cloud.test_lifecycle import until
 
 
 @pytest.fixture

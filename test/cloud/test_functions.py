@@ -5,33 +5,17 @@ from __future__ import annotations
 import inspect
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from moto.awslambda.models import LambdaFunction
 
 from test.cloud import Cloud
 from test.cloud.keys import FUNCTION_KEY
-from test.cloud.orders import deploy, request
+from test.cloud.orders import ECHO, HEAD, RAISE, SLEEP, deploy, invoke, request, until
 
-HEAD = "import os, time\ndef handler(event, context):\n"
-ECHO = HEAD + "    print('told', event)\n    return [event, os.environ['OWN'], os.getpid()]"
-RAISE = HEAD + "    raise ValueError('no')"
-SLEEP = HEAD + "    time.sleep(60)"
 LEFT = HEAD + "    return context.get_remaining_time_in_millis()"
 CALL = "import boto3\n" + HEAD + "    return len(boto3.client('ec2').describe_instances()['Reservations'])"
-
-
-def invoke(cloud: Cloud, name: str, event: object = None) -> tuple[object, str | None]:
-    answer = cloud.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event))
-    return json.loads(answer["Payload"].read()), answer.get("FunctionError")
-
-
-def until(what: str, holds: Callable[[], object], timeout_s: float = 20.0) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < deadline_s, f"not within {timeout_s} s: {what}"
-        time.sleep(0.05)
 
 
 def test_the_one_private_seam_of_moto_is_still_there_as_it_was() -> None:

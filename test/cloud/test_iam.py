@@ -12,28 +12,15 @@ import pytest
 from botocore.exceptions import ClientError
 
 from test.cloud import Cloud
-from test.cloud.orders import fleet_config, request, specification
+from test.cloud.orders import allow, fleet_config, of, policy, request, specification
 
 ACCOUNT = "arn:aws:iam::123456789012"
 TRUST = json.dumps({"Version": "2012-10-17", "Statement": []})
-Key = tuple[str, str]
 
 
 @pytest.fixture
 def cloud(enforcing: Cloud) -> Cloud:
     return enforcing
-
-
-def policy(*statements: dict[str, Any]) -> dict[str, Any]:
-    return {"Version": "2012-10-17", "Statement": list(statements)}
-
-
-def allow(action: Any, resource: Any = "*", **more: Any) -> dict[str, Any]:
-    return {"Effect": "Allow", "Action": action, "Resource": resource, **more}
-
-
-def of(cloud: Cloud, key: Key, service: str) -> Any:
-    return cloud.client(service, key[0], 1, key[1])
 
 
 CALLS: dict[str, Callable[[Any], Any]] = {

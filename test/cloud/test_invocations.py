@@ -12,9 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from test.cloud import Cloud
-from test.cloud.orders import deploy
-from test.cloud.test_functions import ECHO, HEAD, RAISE, invoke
-from test.cloud.test_lifecycle import until
+from test.cloud.orders import ECHO, HEAD, RAISE, deploy, invoke, until
 
 RULE_ARN = "arn:aws:events:us-east-1:123456789012:rule/"
 CONTEXT = HEAD + "    return [context.invoked_function_arn, os.environ.get('MAX_LEASE_S')]"

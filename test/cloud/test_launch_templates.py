@@ -8,8 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from test.cloud import Cloud
-from test.cloud.orders import create_fleet, described_fleet, ec2_fleet_config, specification, template
-from test.cloud.test_lifecycle import until
+from test.cloud.orders import create_fleet, described_fleet, ec2_fleet_config, specification, template, until
 
 
 @pytest.fixture

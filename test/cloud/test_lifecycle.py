@@ -7,19 +7,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 from test.cloud import Cloud
 from test.cloud.cloud import TOP
-from test.cloud.orders import described, instances, request
-
-
-def until(what: str, holds: Callable[[], bool], timeout_s: float = 20.0) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < deadline_s, f"not within {timeout_s} s: {what}"
-        time.sleep(0.02)
+from test.cloud.orders import described, instances, request, until
 
 
 def test_termination_takes_its_time_and_the_fleet_is_cancelled_only_after_it() -> None:
@@ -47,9 +39,10 @@ def test_a_fleet_cancelled_without_its_instances_takes_a_second_order_for_them(c
 
 
 def test_at_the_end_of_its_validity_a_fleet_keeps_or_ends_its_instances_as_asked(cloud: Cloud) -> None:
-    ec2, end_s = cloud.client("ec2"), time.time() + 1
+    ec2, end_s = cloud.client("ec2"), int(time.time()) + 5  # a time of AWS has whole seconds
     keeps = request(ec2, 1, ValidUntil=end_s, TerminateInstancesWithExpiration=False)
     ends = request(ec2, 2, ValidUntil=end_s, TerminateInstancesWithExpiration=True)
+    assert len(cloud.running_instances()) == 3, "before the end"
     until("expiration", lambda: described(ec2, ends)["SpotFleetRequestState"] == "cancelled")
     assert described(ec2, keeps)["SpotFleetRequestState"] == "cancelled_running"
     assert [each["fleet"] for each in cloud.running_instances()] == [keeps]

@@ -11,10 +11,7 @@ from botocore.exceptions import ClientError
 
 from test.cloud import Cloud
 from test.cloud.log_patterns import PatternError, compiled
-from test.cloud.orders import deploy
-from test.cloud.test_functions import HEAD, SLEEP, invoke
-from test.cloud.test_iam import allow, of, policy
-from test.cloud.test_lifecycle import until
+from test.cloud.orders import HEAD, SLEEP, allow, deploy, invoke, of, policy, until
 
 GROUP = "/aws/lambda/one"
 TELL = "import json\n" + HEAD + "    print(json.dumps({'receipt': 'mine', 'number': event}))\n    print('done')"

@@ -11,8 +11,7 @@ from test.cloud import Cloud
 from test.cloud.booting import BOOTS, Pool, booting
 from test.cloud.machine import can_isolate
 from test.cloud.machine_init import members
-from test.cloud.orders import fleet_config, specification
-from test.cloud.test_lifecycle import until
+from test.cloud.orders import fleet_config, specification, until
 from test.instance.account import EVERY_ANNEX, Account, config_bundle, policy
 
 
@@ -87,7 +86,8 @@ def test_no_more_machines_boot_than_are_wanted(enforcing: Cloud, pool: Pool, mac
 def test_without_namespaces_too_everything_ends_with_the_cloud(tmp_path: Path, pool: Pool) -> None:
     with Cloud(speed=0, enforce_iam=True, boot=booting(pool, tmp_path, isolated=False)) as cloud:
         [instance_id] = launched(cloud)
-        _, port, _ = pool.accept()
-        assert can_connect(port)
+        connection, port, _ = pool.accept()
+        with connection:  # the machine's daemon ends when it is closed
+            assert can_connect(port)
         assert members(tmp_path / instance_id)
     assert members(tmp_path / instance_id) == []

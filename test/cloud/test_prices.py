@@ -11,10 +11,9 @@ import pytest
 from annexd.annex.lease.identifiers import leased_token
 from test.cloud import Cloud
 from test.cloud.instances import Instance, Timing
-from test.cloud.orders import create_fleet, ec2_fleet_config, instances, request, specification, template
+from test.cloud.orders import create_fleet, ec2_fleet_config, instances, request, specification, template, until
 from test.cloud.prices import Market
 from test.cloud.tags import TagLog
-from test.cloud.test_lifecycle import until
 
 START_S = 1_000_000.0
 ZONE = "us-east-1a"

@@ -10,8 +10,7 @@ from botocore.exceptions import ClientError
 
 from test.cloud import Cloud
 from test.cloud.buckets import Buckets
-from test.cloud.orders import request
-from test.cloud.test_lifecycle import until
+from test.cloud.orders import request, until
 
 NONE: dict[str, Any] = {}
 

@@ -9,8 +9,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from test.cloud import Cloud
+from test.cloud.orders import allow, of, policy
 from test.cloud.stack_orders import OTHER_LOG, Stack, template, there
-from test.cloud.test_iam import allow, of, policy
 
 ALL, ROLE = "*", "arn:aws:iam::123456789012:role/deployer"
 SERVICE = {"Service": "cloudformation.amazonaws.com"}

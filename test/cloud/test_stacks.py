@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from test.cloud import Cloud
+from test.cloud.orders import until
 from test.cloud.stack_orders import (
     ARN,
     GROUP,
@@ -22,7 +23,6 @@ from test.cloud.stack_orders import (
     template,
     there,
 )
-from test.cloud.test_lifecycle import until
 
 
 @pytest.fixture

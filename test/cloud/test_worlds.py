@@ -16,10 +16,19 @@ from annexd.annex.lease.identifiers import leased_token, new_annex_id
 from test.annex.site import wait_for
 from test.cloud import Cloud, CloudError
 from test.cloud.behaviour import FLEET_TAGGING, PASSED_AS
-from test.cloud.orders import described, fleet_config, instances, request, specification
+from test.cloud.orders import (
+    allow,
+    described,
+    fleet_config,
+    instances,
+    living,
+    of,
+    policy,
+    request,
+    specification,
+    templated,
+)
 from test.cloud.recording import model
-from test.cloud.test_ending import living, templated
-from test.cloud.test_iam import allow, of, policy
 
 STACK = "HTCondorLeaseImplementation"
 FLEET_TAGS = [{"ResourceType": "spot-fleet-request", "Tags": [{"Key": "own", "Value": "tag"}]}]

@@ -47,7 +47,7 @@ class Broken:
     hang_s: float = 0.0
 
 
-class StepContext:
+class World:
     """moto with what acts put into it; one for a process, since moto's state is global."""
 
     def __init__(

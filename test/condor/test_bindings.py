@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from test.condor.child import CALLS, NETWORK, Child
+from test.programs import AS_ANNEXD
 
 SURROGATE = "\ud800"
 LOCAL = tuple(call for call in CALLS if call not in NETWORK)
@@ -72,9 +73,7 @@ def test_foreign_text_in_the_daemons_ad_does_not_crash_it(attribute: str) -> Non
     program = "\n".join(
         (
             "from annexd.daemoncore.pool.collector import Advertiser, DaemonIdentity, Publication",
-            "from annexd.daemoncore.program import run_as",
-            "from annexd.service.program import PROGRAM",
-            "run_as(PROGRAM)",
+            AS_ANNEXD,
             "from annexd.daemoncore.pool.outbound import Outbound",
             f"attributes = lambda: {{{attribute!r}: 'the handler is \"\\ud800.x\\0\"', 'AnnexStuck': 2}}",
             "advertiser = Advertiser(Outbound({}), Publication((), 300, {}), attributes)",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from annexd.daemoncore.config.environment_knobs import REDACTED, redacted
+from test.programs import AS_ANNEXD
 
 KEYS = "AWS_ACCESS_KEY_ID=AKIAX AWS_SECRET_ACCESS_KEY=swordfish"
 
@@ -34,10 +35,8 @@ def test_each_knob_that_holds_keys_is_logged_by_name_without_them(tmp_path: Path
         (
             "from annexd.daemoncore.config import environment_knobs",
             "from annexd.daemoncore import settings",
-            "from annexd.daemoncore.program import run_as",
-            "from annexd.service.program import PROGRAM",
             "from annexd.daemoncore.log import open_log",
-            "run_as(PROGRAM)",
+            AS_ANNEXD,
             "settings.load()",
             "open_log(terminal=True)",
             "environment_knobs.warn()",

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import socket
 import tempfile
 from collections.abc import Callable
@@ -25,7 +26,8 @@ def handed_over(*send: Callable[[socket.socket], object]) -> bytes | None:
                 part(theirs)
                 if ours.fileno() >= 0 and part is send[0]:
                     SharedPort(ours, lambda client, _address: received.append(client), lambda: None).begin()
-                await asyncio.sleep(0.01)  # the parts arrive one after the other
+                while ours.fileno() >= 0 and select.select([ours], [], [], 0)[0]:
+                    await asyncio.sleep(0)  # the parts arrive one after the other
         async with asyncio.timeout(10):
             while ours.fileno() >= 0:
                 await asyncio.sleep(0)

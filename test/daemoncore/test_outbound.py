@@ -3,7 +3,6 @@
 import asyncio
 import os
 import socket
-import time
 
 import pytest
 
@@ -18,22 +17,21 @@ def advertisement(collector: str) -> dict[str, object]:
 
 
 def test_a_silent_peer_is_given_up_in_time_and_the_loop_never_waits() -> None:
-    async def run() -> float:
+    async def run() -> int:
         outbound = Outbound(ENVIRONMENT)
         with socket.create_server(("127.0.0.1", 0)) as silent:
             address = f"127.0.0.1:{silent.getsockname()[1]}"
             call = asyncio.create_task(outbound.call("advertise", advertisement(address), timeout_s=2.0))
-            longest, before = 0.0, time.monotonic()
+            turns = 0
             while not call.done():
                 await asyncio.sleep(0.01)
-                now = time.monotonic()
-                longest, before = max(longest, now - before), now
+                turns += 1
             with pytest.raises(OutboundFailed, match="no answer within 2 s"):
                 await call
         await outbound.close()
-        return longest
+        return turns
 
-    assert asyncio.run(run()) < 1.0
+    assert asyncio.run(run()) > 20  # of 200 that there is time for; a call that the loop waits for leaves it one
 
 
 def test_an_address_that_makes_the_bindings_abort_costs_one_call_only() -> None:

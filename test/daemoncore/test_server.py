@@ -8,7 +8,6 @@ import secrets
 import socket
 import struct
 import threading
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -153,21 +152,17 @@ def test_an_answer_arrives_despite_unread_input_of_the_peer() -> None:
     ],
 )
 def test_garbage_is_dropped_at_once_without_an_answer(rubbish: bytes) -> None:
-    async def run() -> tuple[bytes, float]:
+    async def run() -> bytes:
         async with serving(replace(LIMITS, session_deadline_s=60, read_timeout_s=60)) as address:
-            started_s = time.monotonic()
             try:
                 async with asyncio.timeout(20):
                     received = await asks(address, rubbish)
             except ConnectionResetError:
                 received = b""
-            elapsed_s = time.monotonic() - started_s
             assert await asks(address)
-            return received, elapsed_s
+            return received
 
-    received, elapsed_s = asyncio.run(run())
-    assert received == b""
-    assert elapsed_s < 10
+    assert asyncio.run(run()) == b""
 
 
 @pytest.mark.parametrize(("look_up", "friends"), [("names", "*.friends.org"), ("is_member", "+friends")])
@@ -175,34 +170,33 @@ def test_a_silent_name_server_delays_only_clients_that_depend_on_it(
     monkeypatch: pytest.MonkeyPatch, look_up: str, friends: str
 ) -> None:
     """The name server may be the attacker's own, for any number of addresses; netgroups may come from LDAP."""
-    over = threading.Event()
+    begun, over = threading.Event(), threading.Event()
 
     def no_answer(_question: object) -> Any:
+        begun.set()
         over.wait(30)
         return ()
 
     monkeypatch.setattr(annexd.daemoncore.network.server, "LOOKUPS", replace(LOOKUPS, **{look_up: no_answer}))
     lists = AuthorizationPolicy.read({"ALLOW_READ": friends}.get, "ANNEXD")
 
-    async def run() -> float:
+    async def run() -> None:
         async with serving(replace(LIMITS, max_pending=100), authorization=lists) as address:
             strangers = [await asyncio.open_connection(*address) for _ in range(80)]
             for _reader, writer in strangers:
                 writer.write(struct.pack(">BIq", 1, 8, DC_NOP_READ))
-            await asyncio.sleep(0.1)  # so that they come first
-            begun_s = time.monotonic()
             try:
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(20):
+                    while not begun.is_set():
+                        await asyncio.sleep(0)
                     assert await asks(address)
                     await asyncio.to_thread(int)  # as a file of keys is read
             finally:
                 over.set()
-            elapsed_s = time.monotonic() - begun_s
             for _reader, writer in strangers:
                 writer.close()
-            return elapsed_s
 
-    assert asyncio.run(run()) < 1
+    asyncio.run(run())
 
 
 def test_a_silent_peer_is_dropped_at_the_read_timeout_and_a_slow_one_at_the_session_deadline() -> None:
@@ -265,11 +259,11 @@ def test_a_fault_of_a_handler_ends_its_connection_and_nothing_else() -> None:
 
 def test_a_shutdown_waits_for_handlers_and_closes_pending_connections() -> None:
     async def run() -> tuple[bytes, bytes]:
-        going_on = asyncio.Event()
+        going_on, may_answer = asyncio.Event(), asyncio.Event()
 
         async def answer_in_the_end(call: Call) -> None:
             going_on.set()
-            await asyncio.sleep(0.2)
+            await may_answer.wait()
             answer(call)
 
         server = Server(security(), LIMITS, answer_in_the_end, None)
@@ -277,11 +271,15 @@ def test_a_shutdown_waits_for_handlers_and_closes_pending_connections() -> None:
         address = listener.socket.getsockname()
         listener.start()
         silent, _writer = await asyncio.open_connection(*address)
-        translate_aws_errors = asyncio.create_task(asks(address))
+        asking = asyncio.create_task(asks(address))
         await going_on.wait()
         listener.stop()
-        await server.drain(timeout_s=10)
-        return await translate_aws_errors, await silent.read()
+        draining = asyncio.create_task(server.drain(timeout_s=20))
+        nothing = await silent.read()  # it is closed at once, while the handler still works
+        assert not draining.done()
+        may_answer.set()
+        await draining
+        return await asking, nothing
 
     answered, nothing = asyncio.run(run())
     assert answered.endswith(ANSWER)

@@ -7,7 +7,7 @@ import pytest
 from test.histories.catalog import Theatre
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def theatre() -> Iterator[Theatre]:
     with Theatre() as theatre:
         yield theatre

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import boto3
+
 from annexd.annex.lease import lease
 from annexd.annex.lease.lease import tags
 from test.cloud import Cloud
@@ -166,3 +168,23 @@ class Account:
         self.cloud.client("ec2").request_spot_fleet(SpotFleetRequestConfig=asked)
         [new] = {each["id"] for each in self.cloud.running_instances()} - known
         return str(new)
+
+
+def outputs(cloud: Cloud, body: str) -> dict[str, str]:
+    cloudformation = cloud.client("cloudformation")
+    cloudformation.create_stack(StackName="stack", TemplateBody=body, Capabilities=["CAPABILITY_IAM"])
+    waiting = {"Delay": 0.1, "MaxAttempts": 600}
+    cloudformation.get_waiter("stack_create_complete").wait(StackName="stack", WaiterConfig=waiting)
+    [stack] = cloudformation.describe_stacks(StackName="stack")["Stacks"]
+    return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+
+
+def as_instance(cloud: Cloud, instance_id: str) -> Any:
+    """S3 with what the instance's metadata service gives, taken as botocore takes it."""
+    from botocore.credentials import InstanceMetadataProvider
+    from botocore.utils import InstanceMetadataFetcher
+
+    fetcher = InstanceMetadataFetcher(config={"ec2_metadata_service_endpoint": cloud.metadata_url(instance_id)}, env={})
+    found: Any = InstanceMetadataProvider(fetcher).load()
+    session = boto3.Session(found.access_key, found.secret_key, found.token, cloud.region)
+    return session.client("s3", endpoint_url=cloud.url)

@@ -10,7 +10,7 @@ from test.instance.account import Account
 from test.instance.machine import Machine
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def one_cloud() -> Iterator[Cloud]:
     with Cloud(speed=0, enforce_iam=True) as cloud:
         yield cloud

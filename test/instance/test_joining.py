@@ -12,10 +12,9 @@ from annexd.annex.lease.lease import tags
 from test.cloud import Cloud
 from test.cloud.cloud import TOP
 from test.cloud.orders import fleet_config, specification
-from test.instance.account import BUCKET, CONFIG, EVERY_ANNEX, TOKEN, Account, config_bundle, policy
+from test.instance.account import BUCKET, CONFIG, EVERY_ANNEX, TOKEN, Account, config_bundle, outputs, policy
 from test.instance.machine import Machine
 from test.instance.script import script
-from test.instance.test_templates import outputs
 
 Make = Callable[[str], Machine]
 PATHLESS = "arn:aws:iam::123456789012:instance-profile/annexes"

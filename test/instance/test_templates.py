@@ -12,20 +12,10 @@ from botocore.exceptions import ClientError
 
 from test.cloud import Cloud
 from test.cloud.cloud import TOP
-from test.instance.account import BUCKET, CONFIG, Account, config_bundle
+from test.instance.account import BUCKET, CONFIG, Account, as_instance, config_bundle, outputs
 from test.instance.machine import Machine
-from test.instance.test_trouble import as_instance
 
 Make = Callable[[str], Machine]
-
-
-def outputs(cloud: Cloud, body: str) -> dict[str, str]:
-    cloudformation = cloud.client("cloudformation")
-    cloudformation.create_stack(StackName="stack", TemplateBody=body, Capabilities=["CAPABILITY_IAM"])
-    waiting = {"Delay": 0.1, "MaxAttempts": 600}
-    cloudformation.get_waiter("stack_create_complete").wait(StackName="stack", WaiterConfig=waiting)
-    [stack] = cloudformation.describe_stacks(StackName="stack")["Stacks"]
-    return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
 
 
 def test_with_what_setup_makes_a_machine_configures_itself(account: Account, machine: Make, cloud: Cloud) -> None:

@@ -9,9 +9,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -21,6 +19,7 @@ from test.instance.account import (
     CONFIG,
     EVERY_ANNEX,
     Account,
+    as_instance,
     config_bundle,
     member,
     object_arn,
@@ -128,17 +127,6 @@ def test_a_role_for_one_object_reads_no_other_annexs(account: Account, cloud: Cl
         s3.put_object(Bucket=BUCKET, Key="annex/annex-one.tar.gz", Body=b"")
     with pytest.raises(ClientError, match="AccessDenied"):
         s3.list_objects_v2(Bucket=BUCKET)
-
-
-def as_instance(cloud: Cloud, instance_id: str) -> Any:
-    """S3 with what the instance's metadata service gives, taken as botocore takes it."""
-    from botocore.credentials import InstanceMetadataProvider
-    from botocore.utils import InstanceMetadataFetcher
-
-    fetcher = InstanceMetadataFetcher(config={"ec2_metadata_service_endpoint": cloud.metadata_url(instance_id)}, env={})
-    found: Any = InstanceMetadataProvider(fetcher).load()
-    session = boto3.Session(found.access_key, found.secret_key, found.token, cloud.region)
-    return session.client("s3", endpoint_url=cloud.url)
 
 
 def test_a_hostile_tarball_writes_nothing(account: Account, machine: Make) -> None:

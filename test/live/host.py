@@ -9,7 +9,6 @@ import base64
 import json
 import os
 import subprocess
-import sysconfig
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +19,6 @@ from test.live.account import Keys
 from test.live.pace import RetryPolicy
 from test.pool import ANNEXD_CONFIG, Pool
 
-TOOL: Final = Path(sysconfig.get_path("scripts")) / "condor_annex"
 DAEMONS: Final = ("MASTER", "COLLECTOR", "SHARED_PORT", "ANNEXD")
 CONFIG: Final = """
 LOCAL_CONFIG_DIR = $(LOCAL_DIR)/config.d
@@ -59,7 +57,7 @@ class Host:
 
     def annex(self, *arguments: str, aws: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """Run condor_annex; `aws` is what -setup and its kin find of AWS in their environment."""
-        return self.pool.run(str(TOOL), *arguments, env=aws, timeout_s=self._pace.command_s)
+        return self.pool.run(*self._pace.condor_annex, *arguments, env=aws, timeout_s=self._pace.command_s)
 
     def status(self) -> list[dict[str, Any]]:
         """Return what annexd tells of its annexes."""

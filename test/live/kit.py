@@ -14,6 +14,7 @@ from typing import Any
 
 from test.account.kit import contents
 from test.cloud import Cloud
+from test.whole import IS_WHOLE
 
 TOP = Path(__file__).resolve().parents[2]
 REGION = "us-east-1"
@@ -22,6 +23,7 @@ EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action
 USER = "rehearser-jane"
 IMAGE = "ami-0e5c4998acc873d00"
 TIMEOUT_S = 500
+HURRY = () if IS_WHOLE else ("--hurried",)
 
 
 class Rehearsed:
@@ -29,7 +31,7 @@ class Rehearsed:
 
     def __init__(self, cloud: Cloud, folder: Path, *arguments: str) -> None:
         self.folder = folder
-        command = [sys.executable, "-m", "test.live", "--region", REGION, "--emulated", *arguments]
+        command = [sys.executable, "-m", "test.live", "--region", REGION, "--emulated", *HURRY, *arguments]
         if "--clean-up" not in arguments:
             command[3:3] = ["--image", IMAGE, "--output", str(folder)]  # the test's own arguments count
         self._environment = {**os.environ, **cloud.environment(), **key_of(cloud)}

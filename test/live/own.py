@@ -16,7 +16,7 @@ from annexd.aws import errors
 from annexd.aws.errors import AWS_ERRORS
 from test.live import names
 from test.live.account import Account
-from test.live.roles import left_roles
+from test.live.roles import left_roles, present
 
 ASKED_AT_ONCE: Final = 100  # values in one filter, ids in one call
 
@@ -131,14 +131,4 @@ def templates(ec2: Any) -> list[str]:
 
 def _left_of_stack(account: Account) -> list[str]:
     """Return the roles of the stack that is gone, as far as this process has seen its parts."""
-    iam, found = account.client("iam"), []
-    for role in account.stack_roles:
-        with translate_aws_errors(f"GetRole {role}"):
-            try:
-                iam.get_role(RoleName=role)
-            except AWS_ERRORS as error:
-                if not errors.is_not_found(error):
-                    raise
-                continue
-        found.append(role)
-    return found
+    return present(account, account.stack_roles)

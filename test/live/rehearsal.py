@@ -67,7 +67,7 @@ class Rehearsal:
         stopping.arm()
         try:
             try:
-                self._steps()
+                self._steps(stopping)
             finally:
                 stopping.shield()  # a second signal, or one that meets an error, stops nothing any more
         except Stopped as stopped:
@@ -82,13 +82,17 @@ class Rehearsal:
         self._report(outcome, time.monotonic() - begun_s)
         return LEFT if left else status
 
-    def _steps(self) -> None:
-        stage = self._stage = self._made()
+    def _steps(self, stopping: Stopping) -> None:
+        def say(line: str) -> None:
+            stopping.check()
+            self._say(line)
+
+        stage = self._stage = self._made(say)
         for name in self._wanted.steps:
-            self._say(f"step {name}")
+            say(f"step {name}")
             STEPS[name](stage)
 
-    def _made(self) -> Stage:
+    def _made(self, say: Say) -> Stage:
         missing = list(service_roles.missing(self._account.client("iam")))
         self._owns_service_roles = len(missing) == len(service_roles.NAMES)
         image = self._wanted.image or newest_image(self._account.client("ec2"), self._wanted.instance_type)
@@ -103,7 +107,7 @@ class Rehearsal:
             run,
             image,
             self._wanted.instance_type,
-            self._say,
+            say,
         )
 
     def _end(self) -> list[str]:

@@ -5,7 +5,7 @@ Whoever rehearses is an administrator, mostly; that an administrator can order p
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import Any, Final
 
@@ -140,9 +140,13 @@ def remove_roles(account: Account) -> None:
 
 def left_roles(account: Account) -> list[str]:
     """Return those of rehearsals of this region that are there, whether whole or not."""
+    return present(account, [names.role(account.region, kind) for kind in documents(account.partition)])
+
+
+def present(account: Account, roles: Iterable[str]) -> list[str]:
+    """Return those of these roles that are there."""
     iam, found = account.client("iam"), []
-    for kind in documents(account.partition):
-        role = names.role(account.region, kind)
+    for role in roles:
         with translate_aws_errors(f"GetRole {role}"):
             try:
                 iam.get_role(RoleName=role)

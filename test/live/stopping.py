@@ -18,10 +18,19 @@ class Stopped(BaseException):
 
 
 class Stopping:
-    """From `arm` on the first signal raises Stopped, from `shield` on none does."""
+    """From `arm` on the first signal raises Stopped, from `shield` on none does.
+
+    Python loses what is raised in a finalizer, so the steps `check` now and then.
+    """
 
     def __init__(self, say: Callable[[str], object]) -> None:
         self._say, self._raises = say, True
+        self._stopped: Stopped | None = None
+
+    def check(self) -> None:
+        """Raise Stopped if a signal came, until `shield`."""
+        if self._stopped is not None:
+            raise self._stopped
 
     def arm(self, longest_s: float = LONGEST_S) -> None:
         for each in SIGNALS:
@@ -29,12 +38,12 @@ class Stopping:
         signal.setitimer(signal.ITIMER_REAL, longest_s)
 
     def shield(self) -> None:
-        self._raises = False
+        self._raises, self._stopped = False, None
         signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _come(self, number: int, _: object) -> None:
         if not self._raises:
             self._say("still ending what was made: wait until nothing is left")
             return
-        self._raises = False
-        raise Stopped(number)
+        self._raises, self._stopped = False, Stopped(number)
+        raise self._stopped

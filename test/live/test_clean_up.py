@@ -23,7 +23,7 @@ from test.live.kit import IMAGE, REGION, leaving_nothing
 from test.live.pace import EMULATED
 from test.live.recorder import Recorder
 from test.live.rehearsal import check
-from test.live.roles import Roles
+from test.live.roles import Roles, documents
 
 PACE = replace(EMULATED, settle_s=0.0, clean_up_s=30.0, poll_s=0.1)
 ROLE = "arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role"
@@ -112,7 +112,7 @@ def test_volumes_rules_templates_and_roles_go(cloud: Cloud, account: Account) ->
             Rule=f"{names.PREFIX}-1", Targets=[{"Id": "one", "Arn": f"arn:aws:lambda:{REGION}:123456789012:function:x"}]
         )
         Roles(account, PACE, "run").make()
-        assert len(own.left(account)) == 2 + 5
+        assert len(own.left(account)) == 2 + len(documents(account.partition))
         assert ended(account) == []
 
 

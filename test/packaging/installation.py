@@ -12,6 +12,7 @@ TOP = Path(__file__).resolve().parents[2]
 SOURCES = (
     "annexd",
     "bin",
+    "completion",
     "config.d",
     "docs/man",
     "lambda",

@@ -9,7 +9,7 @@ from test.histories.catalog import Theatre
 from test.peer.account import Account
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def theatre() -> Iterator[Theatre]:
     with Theatre() as theatre:
         yield theatre

@@ -31,7 +31,7 @@ STOP_TIMEOUT_S = 30
 TOOL_TIMEOUT_S = 60
 POLL_S = 0.05
 PORTS = range(20000, 30000)  # below the ephemeral ports of Linux
-LOG_TAIL_LINES = 15
+LOG_TAIL_LINES = 25
 OWN_DIRECTORIES = ("log", "spool", "execute", "lock", "run")
 # The ad by which the collector shows that a daemon is up; condor_master sends its own after five seconds.
 MY_TYPE = {
@@ -80,8 +80,9 @@ DEFAULT_DOMAIN_NAME = {domain}
 
 MAIL = /bin/true
 RUNBENCHMARKS = False
-# A daemon that ends is restarted at once, not after ten seconds.
+# A daemon that ends is restarted at once, not after ten seconds, however often that is.
 MASTER_BACKOFF_CONSTANT = 0
+MASTER_BACKOFF_CEILING = 1
 """
 
 
@@ -122,6 +123,7 @@ class Pool:
         self.env = {name: value for name, value in os.environ.items() if "CONDOR_" not in name.upper()}
         self.env["CONDOR_CONFIG"] = str(self.config_file)
         self._warden: subprocess.Popen[bytes] | None = None
+        self._logs: dict[str, Path] = {}
         self._lay_out(extra_config, shared_port)
         if condor_ids is not None:
             self._give_to(*condor_ids)
@@ -135,6 +137,7 @@ class Pool:
 
     def start(self) -> None:
         """Return when the collector shows every daemon; otherwise stop all and raise PoolError."""
+        wanted = {MY_TYPE[name] for name in self._started() if name in MY_TYPE}
         command = [sys.executable, str(WARDEN), str(self._master)]
         command += [str(self.directory)] if self._removed_at_stop else []
         with (self.directory / "warden.log").open("ab") as log:
@@ -142,7 +145,11 @@ class Pool:
                 command, env=self.env, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
             )
         try:
-            self.wait_for(self._all_seen, f"the collector to show {', '.join(self.daemons)}", START_TIMEOUT_S)
+            self.wait_for(
+                lambda: wanted <= self._addresses().keys(),
+                f"the collector to show {', '.join(self.daemons)}",
+                START_TIMEOUT_S,
+            )
         except BaseException:
             self.stop()
             raise
@@ -189,6 +196,7 @@ class Pool:
 
     def configure(self, extra: str) -> None:
         """Append to the configuration and have condor_master, and so its daemons, read it again."""
+        self._logs.clear()
         with self.config_file.open("a") as config:
             config.write(f"\n{extra}\n")
         done = self.tool("condor_reconfig", "-daemon", "master")
@@ -202,8 +210,13 @@ class Pool:
 
     def log(self, daemon: str) -> str:
         """Return a daemon's log so far, such as log("SCHEDD"); empty if there is none yet."""
-        file = Path(self.param(f"{daemon}_LOG") or self.directory / "none")
-        return file.read_text(errors="replace") if file.exists() else ""
+        file = self._logs.get(daemon)
+        if file is None:
+            file = Path(self.param(f"{daemon}_LOG") or self.directory / "none")
+        if not file.exists():
+            return ""
+        self._logs[daemon] = file  # looked up once: tests wait for lines, and each look would cost a process
+        return file.read_text(errors="replace")
 
     def token(self, identity: str, *arguments: str) -> str:
         """Return an IDTOKEN for user@DOMAIN signed by the pool; `arguments` are those of condor_token_create."""
@@ -251,9 +264,9 @@ class Pool:
         for name in OWN_DIRECTORIES:
             os.chown(self.directory / name, uid, gid)
 
-    def _all_seen(self) -> bool:
-        wanted = (self.param("DAEMON_LIST") or "").replace(",", " ").split()
-        return {MY_TYPE[name] for name in wanted if name in MY_TYPE} <= self._addresses().keys()
+    def _started(self) -> list[str]:
+        """Return what condor_master starts, including daemons of the extra configuration."""
+        return (self.param("DAEMON_LIST") or "").replace(",", " ").split()
 
     def _addresses(self) -> dict[str, str]:
         """Return MyAddress by MyType of every ad in the collector; empty while it is not up."""

@@ -7,7 +7,7 @@ import pytest
 from test.cloud import Cloud
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cloud() -> Iterator[Cloud]:
     with Cloud(speed=0, termination_s=0.5) as cloud:
         yield cloud

@@ -4,13 +4,13 @@ The pool's daemons see another /etc in their own mount namespace; the machine's 
 """
 
 import pwd
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from test.pool import ANNEXD_CONFIG, DOMAIN, Pool
+from test.root.run_as import run_as
 
 CONDOR, ALICE, BOB = (pwd.getpwnam(name) for name in ("daemon", "nobody", "games"))
 DAEMONS = ("MASTER", "COLLECTOR", "SHARED_PORT", "SCHEDD", "ANNEXD")
@@ -79,19 +79,8 @@ def lay_out_etc(etc: Path) -> None:
 
 def granted(pool: Pool, daemon: str, user: str, address: str) -> set[str]:
     account = pwd.getpwnam(user)
-    output = subprocess.run(
-        [pool.htcondor.executable("condor_ping"), "-addr", pool.address(daemon), "-table", *LEVELS],
-        env={**pool.env, "_CONDOR_NETWORK_INTERFACE": address},
-        cwd="/",
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        user=account.pw_uid,
-        group=account.pw_gid,
-        extra_groups=[],
-        stdin=subprocess.DEVNULL,
-    ).stdout
+    ping = [str(pool.htcondor.executable("condor_ping")), "-addr", pool.address(daemon), "-table", *LEVELS]
+    output = run_as(account, ping, {**pool.env, "_CONDOR_NETWORK_INTERFACE": address}).stdout
     lines = [line.split() for line in output.splitlines()]
     return {words[0] for words in lines if words and words[0] in LEVELS and "ALLOW" in words}
 

@@ -17,6 +17,7 @@ from test.cedar.certificates import Authority, person
 from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.pool import DOMAIN
+from test.root.run_as import run_as
 from test.system.site import REQUEST, Site
 
 ROOT, CONDOR, ALICE, BOB = (pwd.getpwnam(name) for name in ("root", "daemon", "nobody", "games"))
@@ -71,19 +72,7 @@ def private_file(path: Path, owner: pwd.struct_passwd, content: str, mode: int =
 
 def as_user(site: Site, user: pwd.struct_passwd, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
     environment = {**site.pool.env, "HOME": str(home(site, user)), "USER": user.pw_name, **env}
-    return subprocess.run(
-        command,
-        env=environment,
-        cwd="/",
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        user=user.pw_uid,
-        group=user.pw_gid,
-        extra_groups=[],
-        stdin=subprocess.DEVNULL,
-    )
+    return run_as(user, command, environment)
 
 
 def order(site: Site, user: pwd.struct_passwd, keys: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -132,7 +121,7 @@ def test_each_user_orders_with_keys_that_nobody_else_can_read(site: Site, user: 
     done = order(site, user)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("sfr-")
-    assert f"of {user.pw_name}@{DOMAIN} at" in site.log()
+    assert f"from {user.pw_name}@{DOMAIN} at" in site.log()
 
 
 def test_another_users_keys_are_refused_and_nothing_is_ordered(site: Site) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,36 +13,21 @@ from annexd.annex.living import YOUNG_S, Living
 from annexd.annex.steps import StepContext
 from annexd.service.reconciler import EarlyLooks, Reconciler
 from annexd.workflow import Journal
-from test.annex.conftest import TEMPLATE
 from test.annex.site import Site
-from test.cloud import Cloud
-from test.service.test_reconciler import until
+from test.replies import accepted
+from test.service.reconciling import until
 
 EARLY = EarlyLooks()
-
-
-@pytest.fixture(scope="module")
-def deployed() -> Iterator[tuple[Cloud, str]]:
-    with Cloud(speed=0, termination_s=0.05, behaviour={"logs_late_s": 0.0}) as cloud:
-        yield cloud, cloud.deploy_template(TEMPLATE)
-
-
-@pytest.fixture
-def site(deployed: tuple[Cloud, str], tmp_path: Path) -> Iterator[Site]:
-    site = Site(*deployed, tmp_path)
-    site.clean()
-    yield site
-    site.cloud.behave(fleet_trouble="", history_late_s=0.0)
-    site.clean()
 
 
 @pytest.fixture
 def journal(site: Site) -> Iterator[Journal]:
     site.cloud.behave(fleet_trouble="role")
-    assert site.order()["Result"] == "Success"
+    accepted(site.order())
     journal = site.journal()
     yield journal
     journal.close()
+    site.cloud.behave(fleet_trouble="", history_late_s=0.0)
 
 
 def test_what_prevents_instances_from_starting_is_known_long_before_the_next_reconciliation(

@@ -4,9 +4,8 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,35 +22,20 @@ from annexd.aws import ClientCache, Endpoints
 from annexd.service.reconciler import Reconciler
 from annexd.workflow import Engine, Journal, Json, Kind, to_json
 from test.annex.ads import OWNER
-from test.annex.conftest import TEMPLATE
 from test.annex.orders import fleet_order
 from test.annex.site import Site
 from test.aws.endpoint import drips, endpoint, relays, says
-from test.cloud import Cloud
 from test.cloud.keys import OTHER_KEY
+from test.replies import accepted
+from test.service.reconciling import until
 
-PATIENCE_S = 20.0
 HANGING = 7  # one less than are reconciled concurrently
-
-
-@pytest.fixture(scope="module")
-def deployed() -> Iterator[tuple[Cloud, str]]:
-    with Cloud(speed=0, termination_s=0.05, behaviour={"logs_late_s": 0.0}) as cloud:
-        yield cloud, cloud.deploy_template(TEMPLATE)
-
-
-@pytest.fixture
-def site(deployed: tuple[Cloud, str], tmp_path: Path) -> Iterator[Site]:
-    site = Site(*deployed, tmp_path)
-    site.clean()
-    yield site
-    site.clean()
 
 
 @pytest.fixture
 def journal(site: Site) -> Iterator[Journal]:
     """A journal with an annex of alice, whose lease has an hour left."""
-    assert site.order()["Result"] == "Success"
+    accepted(site.order())
     journal = site.journal()
     yield journal
     journal.close()
@@ -63,11 +47,11 @@ def ordered(site: Site, journal: Journal, name: str, url: str, **changes: Any) -
     keys = KeySource("/home/alice/public", "/home/alice/secret")
     target = AccountTarget(Requester(OWNER, None, keys), replace(endpoints, **changes), site.arn)
     order = fleet_order(name, int(time.time()) + 7200, target=target)
-    accepted(journal, name, order)
+    append_accepted(journal, name, order)
     return order
 
 
-def accepted(journal: Journal, name: str, order: FleetOrder) -> None:
+def append_accepted(journal: Journal, name: str, order: FleetOrder) -> None:
     body = {"owner": OWNER, "workflow": "", "order": to_json(order), "asked": ""}
     journal.append(name, "", Kind.ACCEPTED, body)
 
@@ -75,13 +59,6 @@ def accepted(journal: Journal, name: str, order: FleetOrder) -> None:
 def alices(engine: Engine) -> str:
     """The key of the account in which her annex is."""
     return next(order.target.key for state in engine.accepted()[1] if (order := state.order_as(FleetOrder)) is not None)
-
-
-async def until(condition: Callable[[], object], what: Callable[[], str]) -> None:
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline_s, f"timed out waiting for {what()}"
-        await asyncio.sleep(0.02)
 
 
 def reconciled(site: Site, journal: Journal, faults: int, looks: int = 1) -> Mapping[str, int | str]:
@@ -167,7 +144,7 @@ def test_keys_of_another_account_are_a_fault_and_no_annex_is_considered_gone(sit
     order = ordered(site, journal, "annex-1", site.cloud.url)
     bobs_keys = KeySource("/home/bob/public", "/home/alice/secret")
     bobs = with_requester(order, Requester(OWNER, None, bobs_keys))
-    accepted(journal, "annex-2", replace(bobs, annex_id="annex-2"))
+    append_accepted(journal, "annex-2", replace(bobs, annex_id="annex-2"))
     status = reconciled(site, journal, faults=1, looks=2)
     assert (status["AnnexFleets"], status["AnnexEndedOverdue"]) == (1, 0)
 
@@ -177,7 +154,7 @@ def test_an_internal_error_at_one_account_affects_that_account_only(site: Site, 
     order = ordered(site, journal, "annex-1", site.cloud.url)
     bobs_keys = KeySource("/home/bob/public", "/home/alice/secret")
     bobs = with_requester(order, Requester(OWNER, None, bobs_keys))
-    accepted(journal, "annex-2", replace(bobs, annex_id="annex-2"))
+    append_accepted(journal, "annex-2", replace(bobs, annex_id="annex-2"))
     site.broken_paths.add("/home/bob/public")
     assert reconciled(site, journal, faults=1, looks=2)["AnnexFleets"] == 1
 

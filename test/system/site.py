@@ -47,8 +47,7 @@ class Site:
         condor_ids: tuple[int, int] | None = None,
     ) -> None:
         self.cloud = cloud
-        self.arn = cloud.deploy_template(TEMPLATE)
-        beat(cloud, self.arn)
+        self.arn = self._deploy()
         self.pool = Pool(
             f"""{ANNEXD_CONFIG}
             ANNEX_DEFAULT_EC2_URL = {cloud.url}
@@ -69,6 +68,16 @@ class Site:
     def key_files(self) -> tuple[str, str]:
         """The user's AWS keys, in files that nobody else may read."""
         return self._private_file("access_key", ACCESS_KEY_ID), self._private_file("secret_key", SECRET_ACCESS_KEY)
+
+    def _deploy(self) -> str:
+        arn = self.cloud.deploy_template(TEMPLATE)
+        beat(self.cloud, arn)
+        return arn
+
+    def renew_account(self) -> None:
+        """Nothing was ever done in it, but that its lease function was deployed, and ran."""
+        self.cloud.reset()
+        assert self._deploy() == self.arn
 
     def __enter__(self) -> Self:
         self.pool.start()
@@ -180,7 +189,7 @@ class Site:
         self.wait(looked, "annexd's first look at the account")
 
     def wait(self, condition: Callable[[], T], what: str, timeout_s: float = FOUND_S) -> T:
-        return self.pool.wait_for(condition, f"{what}; annexd's log ends:\n{self.log()[-2000:]}", timeout_s)
+        return self.pool.wait_for(condition, what, timeout_s)
 
     def fleets(self, *, active: bool = True) -> list[dict[str, Any]]:
         return [fleet for fleet in self.cloud.fleets() if not active or fleet["state"] == "active"]

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from test.cloud import Cloud
+from test.replies import accepted
 from test.system.site import Site, children, process_exists
 
 ANNEXD = str(Path(sysconfig.get_path("scripts"), "condor_annexd"))
@@ -56,7 +57,7 @@ def log_of(site: Site, suffix: str) -> str:
 
 def test_in_the_foreground_it_serves_and_ends_on_ctrl_c(site: Site) -> None:
     with by_hand(site, "-f") as annexd:
-        assert site.order()["Result"] == "Success"
+        accepted(site.order())
         workers = children(annexd.pid)
         annexd.send_signal(signal.SIGINT)
         output, _ = annexd.communicate(timeout=30)
@@ -81,7 +82,7 @@ def test_it_goes_into_the_background_and_leaves_its_pid(site: Site) -> None:
     pid_file = site.pool.directory / "log" / "by-hand.pid"
     started = site.pool.run(ANNEXD, "-pidfile", pid_file.name)
     assert (started.returncode, started.stdout + started.stderr) == (0, "")
-    assert site.order()["Result"] == "Success"
+    accepted(site.order())
     pid = int(pid_file.read_text())
     assert pid == site.pid()
     assert os.getsid(pid) == pid
@@ -94,7 +95,7 @@ def test_behind_condor_shared_port_under_a_name_and_ended_by_its_pid_file(site: 
     pid_file = site.pool.directory / "annexd.pid"
     with by_hand(site, "-f", "-sock", "annexd_by_hand", "-pidfile", str(pid_file), "-a", "hand") as annexd:
         assert site.address.endswith("&sock=annexd_by_hand>")
-        assert site.order()["Result"] == "Success"
+        accepted(site.order())
         assert int(pid_file.read_text()) == annexd.pid
         assert "STARTING UP" in log_of(site, "hand")
         ended = site.pool.run(ANNEXD, "-k", str(pid_file))
@@ -116,7 +117,7 @@ def test_with_runfor_it_shuts_down_gracefully_after_that_time(site: Site) -> Non
 
 def test_with_dynamic_its_log_and_its_journal_are_in_folders_of_its_own(site: Site) -> None:
     with by_hand(site, "-f", "-dynamic") as annexd:
-        assert site.order()["Result"] == "Success"
+        accepted(site.order())
         log, spool = (next(site.pool.directory.glob(f"{name}.*-{annexd.pid}")) for name in ("log", "spool"))
         assert re.fullmatch(rf"log\.127\.0\.0\.1-{annexd.pid}", log.name)
         assert "with -dynamic this process has private directories" in (log / "AnnexdLog").read_text()
@@ -132,7 +133,7 @@ def test_with_a_log_folder_of_its_own_it_makes_it_and_without_a_log_it_serves_to
     site.wait(lambda: site.ad() is None, "its ad to go")
     before = site.log()
     with by_hand(site, "-f", "-ld"):
-        assert site.order()["Result"] == "Success"
+        accepted(site.order())
     assert site.log() == before
 
 
@@ -156,7 +157,7 @@ def test_a_parent_that_had_neither_a_port_nor_a_socket_for_it_is_reached_through
     annexd = subprocess.Popen([ANNEXD, "-sock", "annexd_orphan"], env=env, stdin=subprocess.DEVNULL)
     try:
         assert site.address.endswith("&sock=annexd_orphan>")
-        assert site.order()["Result"] == "Success"
+        accepted(site.order())
         site.wait(
             lambda: site.pool.log("MASTER").count("Received child alive command from unknown pid") > before,
             "its keepalive at condor_master, which is not its parent",

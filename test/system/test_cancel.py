@@ -5,14 +5,12 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from annexd.tool import errors
-from test.cloud import Cloud
 from test.system.site import Site
 
 CONFIG = """
@@ -21,18 +19,6 @@ ANNEXD_MAX_RUNNING_REQUESTS = 1
 ANNEXD_MAX_WAITING_REQUESTS = 0
 """
 Done = subprocess.CompletedProcess[str]
-
-
-@pytest.fixture(scope="module")
-def shared_site(cloud: Cloud) -> Iterator[Site]:
-    with Site(cloud, CONFIG) as site:
-        yield site
-
-
-@pytest.fixture
-def site(shared_site: Site) -> Site:
-    shared_site.cloud.clear_faults()
-    return shared_site
 
 
 @pytest.fixture

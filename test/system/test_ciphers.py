@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from test.pool import ANNEXD_CONFIG, Pool
+from test.programs import AS_ANNEXD
 from test.system.site import SEND
-from test.system.test_methods import reconfigure
+from test.system.tool import reconfigure
 
 CIPHERS = ("BLOWFISH", "3DES")
 LEVELS = ("READ", "ADMINISTRATOR", "DAEMON")
@@ -25,12 +26,15 @@ SEC_DEFAULT_INTEGRITY = OPTIONAL
 """
 ALL = "SEC_DEFAULT_CRYPTO_METHODS = BLOWFISH, 3DES, AES"
 WISHES = {True: "REQUIRED", False: "NEVER"}
-WARNINGS = """
+WARNINGS = (
+    AS_ANNEXD
+    + """
 from annexd.cedar.session import SessionCache
 from annexd.daemoncore.security.policy import read_security
 security, warnings = read_security({}, SessionCache("a"), "$CondorVersion: 25.0.0 $", ())
 print(*{policy.crypto_methods for policy in security.context.policy.values()}, *warnings, sep="\\n")
 """
+)
 Environment = Mapping[str, str]
 
 

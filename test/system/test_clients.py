@@ -12,21 +12,11 @@ from pathlib import Path
 import pytest
 
 from test.cloud import Cloud
+from test.parity.lists import LEVELS as CONFIGURED_LEVELS
 from test.pool import DOMAIN
 from test.system.site import Site
 
-LEVELS = (
-    "ALLOW",
-    "READ",
-    "WRITE",
-    "NEGOTIATOR",
-    "ADMINISTRATOR",
-    "CONFIG",
-    "DAEMON",
-    "ADVERTISE_STARTD",
-    "ADVERTISE_SCHEDD",
-    "ADVERTISE_MASTER",
-)
+LEVELS = ("ALLOW", *CONFIGURED_LEVELS)
 CLIENTS = {
     "by default": {},
     "FS only": {"_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "FS"},

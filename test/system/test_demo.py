@@ -7,14 +7,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-from test.system.site import TOP
+import pytest
 
-WHOLE_S = 480.0  # -teardown alone waits for almost three minutes, as it has to with AWS
+from test.demo import Story
+from test.system.site import TOP
+from test.whole import IS_WHOLE
+
+HURRY = () if IS_WHOLE else ("--hurried",)
+LONGEST_S = 480.0
 
 
 def demo() -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "test.demo"],
+        [sys.executable, "-m", "test.demo", *HURRY],
         cwd=TOP,
         text=True,
         stdout=subprocess.PIPE,
@@ -43,10 +48,11 @@ def descendants() -> list[str]:
     return found
 
 
+@pytest.mark.timeout(600)  # the whole one: -teardown alone waits for almost three minutes
 def test_the_demo_shows_the_whole_story_and_leaves_nothing_behind() -> None:
     process = demo()
     try:
-        output, errors = process.communicate(timeout=WHOLE_S)
+        output, errors = process.communicate(timeout=LONGEST_S)
     finally:
         process.send_signal(signal.SIGINT)  # for one that takes too long: the next test looks for what is left
     assert process.returncode == 0, output + errors
@@ -80,6 +86,25 @@ def test_the_demo_interrupted_leaves_nothing_behind() -> None:
             break
     process.send_signal(signal.SIGINT)
     _output, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
+    assert process.returncode == 1, errors
     assert "Stopped; nothing is left running." in errors
     assert descendants() == []
+
+
+class Finalized:
+    """What Python takes apart at the moment of a Ctrl-C."""
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it is lost there
+def test_an_interrupt_that_python_loses_stops_the_demo_at_its_next_line() -> None:
+    story = Story(())
+    before = signal.signal(signal.SIGINT, story.interrupt)
+    try:
+        Finalized()
+        with pytest.raises(KeyboardInterrupt):
+            story.say("The instances run")
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -39,7 +39,7 @@ def pool() -> Iterator[Pool]:
 
 
 def status(pool: Pool) -> list[dict[str, object]]:
-    said = pool.tool("condor_status", "-subsystem", "greeter", "-json").stdout
+    said = pool.tool("condor_status", "-subsystem", "Greeter", "-json").stdout
     return list(json.loads(said)) if said.strip() else []
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from test.replies import accepted
 from test.system.annexes import JoiningSite
 
 LEVELS = (
@@ -164,7 +165,7 @@ def test_a_users_own_files_configure_his_machines(site: JoiningSite) -> None:
     folder = site.pool.directory / "own-config"
     folder.mkdir()
     (folder / "60-mine.conf").write_text('Colour = "blue"\nSTARTD_ATTRS = $(STARTD_ATTRS) Colour\n')
-    assert site.order(AnnexName="coloured", TargetCapacity=1, ConfigDir=str(folder))["Result"] == "Success"
+    accepted(site.order(AnnexName="coloured", TargetCapacity=1, ConfigDir=str(folder)))
     site.wait(
         lambda: ["coloured", "blue"] in [slot[1:] for slot in site.slots("AnnexName", "Colour")],
         "a blue machine in the pool",

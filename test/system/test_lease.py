@@ -2,20 +2,10 @@
 
 import json
 import time
-from collections.abc import Iterator
 
-import pytest
-
-from test.cloud import Cloud
 from test.system.site import Site
 
 LEASE_S = 6
-
-
-@pytest.fixture(scope="module")
-def site(cloud: Cloud) -> Iterator[Site]:
-    with Site(cloud) as site:
-        yield site
 
 
 def end_of(site: Site, reply: dict[str, object]) -> None:

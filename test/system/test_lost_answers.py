@@ -60,12 +60,6 @@ def any_site(request: pytest.FixtureRequest, cloud: Cloud) -> Iterator[Site]:
         yield site
 
 
-@pytest.fixture(scope="module")
-def site(cloud: Cloud) -> Iterator[Site]:
-    with Site(cloud) as site:
-        yield site
-
-
 def is_up(site: Site) -> bool:
     return process_exists(site.pid()) and "Command socket at" in site.log().rpartition("STARTING UP")[2]
 
@@ -148,6 +142,7 @@ def test_a_second_signal_does_not_cut_off_what_is_told(site: Site, gap_s: float)
     client.process.send_signal(signal.SIGINT)
     status, _, err = client.end()
     assert (status, "-command-id" in err, "Traceback" in err) == (INTERRUPTED, True, False), err
+    assert ask_as_told(site, err)[0] == OK  # the order is done: no test after this one meets it
 
 
 @pytest.mark.parametrize(("signo", "expected"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, TERMINATED)])

@@ -12,6 +12,7 @@ import pytest
 
 from annexd.workflow import Journal
 from test.cloud import Cloud
+from test.replies import accepted
 from test.system.site import Site, children, process_exists
 
 SECOND = """
@@ -95,7 +96,7 @@ def test_after_each_quick_crash_condor_master_waits_longer(site: Site) -> None:
     found = pauses(site)[before:]
     assert len(found) == 2
     assert found == sorted(set(found)), f"growing pauses, not {found}"
-    assert site.order()["Result"] == "Success"
+    accepted(site.order())
 
 
 def pauses(site: Site) -> list[int]:
@@ -111,10 +112,10 @@ def test_annexd_args_and_annexd_environment_reach_it(site: Site) -> None:
     restart(site, f'ANNEXD_ARGS = -p {port} -q\nANNEXD_ENVIRONMENT = "{environment}"\nANNEXD_ATTRS = AnnexSite')
     site.wait(lambda: f":{port}?" in site.address and (site.ad() or {}).get("AnnexSite") == 7, "its port and its ad")
     assert b"SITE_WORD=a b" in Path(f"/proc/{site.pid()}/environ").read_bytes().split(b"\0")
-    assert site.order()["Result"] == "Success"
+    accepted(site.order())
     restart(site, "ANNEXD_ARGS = -sock annexd_by_args\nANNEXD_ENVIRONMENT =\nANNEXD_ATTRS =")
     site.wait(lambda: "sock=annexd_by_args>" in site.address, "its name at condor_shared_port")
-    assert site.order()["Result"] == "Success"
+    accepted(site.order())
     restart(site, "ANNEXD_ARGS =")
 
 
@@ -169,7 +170,7 @@ def test_an_annexd_that_cannot_end_is_killed_after_shutdown_fast_timeout_and_its
     site.wait(lambda: not process_exists(pid), "condor_master to kill it")
     site.pool.configure("SHUTDOWN_FAST_TIMEOUT = 300")
     on(site)
-    assert site.order(CommandID="the-order-that-is-hurried")["Result"] == "Success"
+    accepted(site.order(CommandID="the-order-that-is-hurried"))
 
 
 def test_condor_who_and_condor_status_show_it(site: Site) -> None:

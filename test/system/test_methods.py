@@ -8,6 +8,7 @@ import pytest
 
 from test.cedar.certificates import Authority, person
 from test.pool import ANNEXD_CONFIG, DOMAIN, Pool
+from test.system.tool import reconfigure
 
 LEVELS = ("READ", "WRITE", "ADMINISTRATOR", "DAEMON")
 DAEMONS = ("MASTER", "COLLECTOR", "SHARED_PORT", "SCHEDD", "ANNEXD")
@@ -166,17 +167,6 @@ def test_what_keys_are_is_the_configurations_to_say(pool: Pool, literal: str, al
     reconfigure(pool, f"CERTIFICATE_MAPFILE = $(LOCAL_DIR)/keys\nCERTIFICATE_MAPFILE_ASSUME_HASH_KEYS = {literal}")
     assert f"{alice}@mapped.org" in same_answers(pool, with_certificate(pool, "alice"))
     assert f"{bob}@mapped.org" in same_answers(pool, with_certificate(pool, "bob"))
-
-
-def reconfigure(pool: Pool, settings: str) -> None:
-    """Return when both daemons have read them."""
-    logs = {"ANNEXD": "Reconfigured", "SCHEDD": "Re-reading config files"}
-    before = {daemon: pool.log(daemon).count(word) for daemon, word in logs.items()}
-    pool.configure(settings)
-    pool.wait_for(
-        lambda: all(pool.log(daemon).count(word) > before[daemon] for daemon, word in logs.items()),
-        f"both daemons to be reconfigured; annexd's log ends:\n{pool.log('ANNEXD')[-2000:]}",
-    )
 
 
 def with_token(pool: Pool, user: str) -> Environment:

@@ -13,7 +13,6 @@ import pytest
 from annexd.annex.lease.identifiers import read_leased_token
 from annexd.annex.lease.lease import TAG_CANCELLED, TAG_LEASE_END, utc
 from annexd.tool import errors
-from test.cloud import Cloud
 from test.system.annexes import JoiningSite
 from test.system.site import Site
 from test.system.tool import as_user, condor_annex
@@ -22,18 +21,6 @@ CONFIG = """
 ALLOW_ADMINISTRATOR_ANNEXD = $(ALLOW_ADMINISTRATOR), alice@annexd.test
 """
 HOUR_S = 3600
-
-
-@pytest.fixture(scope="module")
-def shared_site(cloud: Cloud) -> Iterator[Site]:
-    with Site(cloud, CONFIG) as site:
-        yield site
-
-
-@pytest.fixture
-def site(shared_site: Site) -> Site:
-    shared_site.cloud.clear_faults()
-    return shared_site
 
 
 @pytest.fixture
@@ -184,7 +171,7 @@ def test_two_extensions_at_once_both_count(site: Site, annex: dict[str, Any]) ->
     clients = [site.start_client(change_ad(annex, f"both-{number}", LeaseExtension=HOUR_S)) for number in (1, 2)]
     for client in clients:
         assert client.wait(60.0) == 0
-    said = re.findall(r"request (both-\d) .*: Success ", site.log())
+    said = re.findall(r"Request (both-\d) .*: Success ", site.log())
     assert sorted(said) == ["both-1", "both-2"]
     assert end_in_aws(site, annex) == utc(annex["EndOfLease"] + 2 * HOUR_S)
 
@@ -252,7 +239,7 @@ def test_a_cancellation_while_s3_hangs_is_what_the_machines_learn(joining: Joini
     assert condor_annex(joining, "-cancel", "short").returncode == errors.OK
     client.wait(60.0)
     joining.wait(
-        lambda: re.search("request extend-cancelled .*: InvalidState annex .* was cancelled", joining.log()),
+        lambda: re.search("Request extend-cancelled .*: InvalidState annex .* was cancelled", joining.log()),
         "the extension to be refused",
         60.0,
     )

@@ -5,28 +5,12 @@ import getpass
 import json
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from test.cloud import Cloud
 from test.pool import DOMAIN
+from test.replies import accepted
 from test.system.site import REQUEST, Site, children
-
-
-@pytest.fixture(scope="module")
-def shared_site(cloud: Cloud) -> Iterator[Site]:
-    with Site(cloud) as site:
-        yield site
-
-
-@pytest.fixture
-def site(shared_site: Site) -> Site:
-    """The site, with no faults left over and nothing running from the test before."""
-    shared_site.cloud.clear_faults()
-    return shared_site
 
 
 def command_id() -> str:
@@ -163,7 +147,7 @@ def test_kill_9_in_the_middle_of_the_fleets_request_costs_nothing_and_loses_noth
 
 
 def test_a_graceful_stop_waits_for_the_running_step_and_the_next_start_goes_on(site: Site) -> None:
-    assert site.order()["Result"] == "Success"
+    accepted(site.order())
     site.wait_for_look()
     ad = site.request(CommandID=command_id())
     before = len(site.fleets())
@@ -206,7 +190,7 @@ def test_an_order_with_formulas_a_bomb_or_nonsense_is_refused_and_annexd_lives(s
     assert site.send_expression("TargetCapacity", 'size("ab")') != 0
     assert "TargetCapacity" in site.log()
     assert site.pid() == pid
-    assert site.order()["Result"] == "Success"
+    accepted(site.order())
 
 
 def test_user_data_of_five_megabytes_is_read_and_refused_with_the_limit(site: Site) -> None:

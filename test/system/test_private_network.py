@@ -1,28 +1,18 @@
 """PRIVATE_NETWORK_NAME: who is in the same private network as annexd reaches it at its other address."""
 
 import re
-import sysconfig
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+from test.replies import accepted
+from test.system.site import Site
+from test.system.tool import order_an_hour
 
-from test.cloud import Cloud
-from test.system.site import REQUEST, Site
-
-CONDOR_ANNEX = str(Path(sysconfig.get_path("scripts"), "condor_annex"))
 OTHER_ADDRESS = "127.0.0.2"
 CONFIG = f"""
 PRIVATE_NETWORK_NAME = inner
 PRIVATE_NETWORK_INTERFACE = {OTHER_ADDRESS}
 BIND_ALL_INTERFACES = True
 """
-
-
-@pytest.fixture(scope="module")
-def site(cloud: Cloud) -> Iterator[Site]:
-    with Site(cloud, CONFIG) as site:
-        yield site
 
 
 def test_every_address_that_it_publishes_is_spelled_as_the_schedds(site: Site) -> None:
@@ -41,20 +31,11 @@ def nameless(address: str) -> str:
 
 def test_orders_of_the_same_private_network_arrive_there(site: Site) -> None:
     for _ in range(2):
-        assert site.order()["Result"] == "Success"
+        accepted(site.order())
 
 
 def test_condor_annex_and_tools_reach_it(site: Site) -> None:
-    done = site.pool.run(
-        CONDOR_ANNEX,
-        "-lease-duration",
-        "1h",
-        "-public-key-file",
-        site.public_key_file,
-        "-secret-key-file",
-        site.secret_key_file,
-        str(REQUEST),
-    )
+    done = order_an_hour(site)
     assert done.returncode == 0, done.stderr
     for words in (
         ["condor_ping", "-addr", site.address, "ADMINISTRATOR"],

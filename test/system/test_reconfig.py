@@ -1,24 +1,12 @@
 """What a reconfig changes in an annexd that runs; and what it does when there is more to do than it may take."""
 
 import re
-import sysconfig
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from subprocess import CompletedProcess
 
-import pytest
-
-from test.cloud import Cloud
-from test.system.site import REQUEST, Site
-
-CONDOR_ANNEX = str(Path(sysconfig.get_path("scripts"), "condor_annex"))
-
-
-@pytest.fixture(scope="module")
-def site(cloud: Cloud) -> Iterator[Site]:
-    with Site(cloud) as site:
-        yield site
+from test.replies import accepted
+from test.system.site import Site
+from test.system.tool import order_an_hour
 
 
 def reconfigure(site: Site, extra: str) -> str:
@@ -35,20 +23,6 @@ def reconfigure(site: Site, extra: str) -> str:
 
 def names(site: Site) -> list[str]:
     return site.pool.tool("condor_status", "-any", "-constraint", 'MyType == "Generic"', "-af", "Name").stdout.split()
-
-
-def condor_annex(site: Site, *options: str) -> CompletedProcess[str]:
-    return site.pool.run(
-        CONDOR_ANNEX,
-        "-lease-duration",
-        "1h",
-        "-public-key-file",
-        site.public_key_file,
-        "-secret-key-file",
-        site.secret_key_file,
-        *options,
-        str(REQUEST),
-    )
 
 
 def test_a_new_name_replaces_the_old_one_in_the_collector(site: Site) -> None:
@@ -102,7 +76,7 @@ def test_what_only_a_restart_can_change_is_said_and_stays(site: Site) -> None:
     other = f"{site.pool.directory}/spool/annexd_command_state.other"
     words = f"to {other} requires a restart; {journal} stays in use until then"
     assert f"changing ANNEXD_COMMAND_STATE {words}" in said
-    assert site.order()["Result"] == "Success"
+    accepted(site.order())
     assert not (site.pool.directory / "spool" / "annexd_command_state.other").exists()
     assert "requires a restart" not in reconfigure(site, f"ANNEXD_COMMAND_STATE = {journal}")
 
@@ -142,14 +116,14 @@ def test_condor_annex_gives_up_after_its_timeout_and_tells_how_to_ask_again(site
     before = len(site.fleets())
     site.cloud.fault("RequestSpotFleet", "hang", hang_s=6)
     started_s = time.monotonic()
-    done = condor_annex(site, "-timeout", "2")
+    done = order_an_hour(site, "-timeout", "2")
     assert 2 <= time.monotonic() - started_s < 6
     assert (done.returncode, done.stdout) == (8, "")
     assert "no answer came within 2 s" in done.stderr
     assert "annexd may have accepted the order, and then completes it or undoes it" in done.stderr
     [command_id] = re.findall(r"what became of it: condor_annex -command-id (\S+)", done.stderr)
-    again = condor_annex(site, "-command-id", command_id)
+    again = order_an_hour(site, "-command-id", command_id)
     assert again.returncode == 0, again.stderr
     assert again.stdout.startswith("sfr-")
-    assert condor_annex(site, "-command-id", command_id).stdout == again.stdout
+    assert order_an_hour(site, "-command-id", command_id).stdout == again.stdout
     assert len(site.fleets()) == before + 1

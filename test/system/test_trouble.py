@@ -16,6 +16,7 @@ from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.cloud.orders import zipped
 from test.lease.loading import CODE
+from test.replies import accepted
 from test.system.site import Site, beat, children
 from test.system.tool import condor_annex
 
@@ -64,7 +65,7 @@ def test_on_a_full_disk_orders_are_refused_with_the_reason_and_taken_again_when_
     limit_files(site, resource.RLIM_INFINITY)
     site.wait(lambda: (site.ad() or {}).get("AnnexJournalOK") is True, "annexd to notice the room by itself")
     assert "The journal can be written again" in site.log()
-    assert site.order(CommandID=command_id)["Result"] == "Success"
+    accepted(site.order(CommandID=command_id))
     assert len(site.fleets()) == fleets + 1
     assert site.pid() == pid
 
@@ -81,7 +82,7 @@ def test_an_order_that_the_disk_stops_halfway_is_completed_when_there_is_room(si
     assert "cannot be written" in reply["ErrorString"]
     limit_files(site, resource.RLIM_INFINITY)
     site.wait(lambda: len(site.fleets()) == before + 1, "the order to go on by itself")
-    assert site.order(CommandID="halfway")["Result"] == "Success"
+    accepted(site.order(CommandID="halfway"))
 
 
 def test_a_lease_that_nobody_enforces_stops_orders_and_is_told_in_the_log_and_the_ad(site: Site) -> None:
@@ -98,7 +99,7 @@ def test_a_lease_that_nobody_enforces_stops_orders_and_is_told_in_the_log_and_th
     assert len(said) == len(set(said)), "once for each account, and not at each look"
     site.cloud.client("lambda").delete_function_concurrency(FunctionName=site.arn)
     site.wait(lambda: "AnnexFunctionFault" not in (site.ad() or {"AnnexFunctionFault": 1}), "the fault to go")
-    assert site.order()["Result"] == "Success"
+    accepted(site.order())
 
 
 def looks(site: Site) -> int:

@@ -1,19 +1,16 @@
 """Who may order, by ALLOW_ANNEX, may do nothing else to the daemon; on a real pool, with HTCondor's own tools."""
 
 import re
-import sysconfig
 from collections.abc import Iterator
-from pathlib import Path
-from subprocess import CompletedProcess
 
 import pytest
 
 from annexd.tool import errors
 from test.cloud import Cloud
 from test.pool import DOMAIN
-from test.system.site import REQUEST, Site
+from test.system.site import Site
+from test.system.tool import CONDOR_ANNEX, order_an_hour
 
-CONDOR_ANNEX = str(Path(sysconfig.get_path("scripts"), "condor_annex"))
 CONFIG = f"""
 ALLOW_ANNEX = alice@{DOMAIN}, bob@{DOMAIN}/127.*, mallory@{DOMAIN}
 DENY_ANNEX = mallory@{DOMAIN}
@@ -46,20 +43,6 @@ def may_order(site: Site, env: dict[str, str]) -> bool:
     """Whether annexd looks at an order: this one would end before it begins."""
     [(reply, _code)] = site.send(site.request(EndOfLease=1), env=env)
     return reply is not None
-
-
-def condor_annex(site: Site, env: dict[str, str]) -> CompletedProcess[str]:
-    return site.pool.run(
-        CONDOR_ANNEX,
-        "-lease-duration",
-        "1h",
-        "-public-key-file",
-        site.public_key_file,
-        "-secret-key-file",
-        site.secret_key_file,
-        str(REQUEST),
-        env=env,
-    )
 
 
 @pytest.mark.parametrize("user", ["alice", "bob"])
@@ -142,7 +125,7 @@ def test_a_refusal_names_the_user_in_the_clients_words_and_in_one_line_of_the_lo
 ) -> None:
     env = by_token(site, f"eve-{authentication.lower()}")
     before, user = len(site.log()), f"eve-{authentication.lower()}@{DOMAIN}"
-    done = condor_annex(site, {**env, "_CONDOR_SEC_CLIENT_AUTHENTICATION": authentication})
+    done = order_an_hour(site, env={**env, "_CONDOR_SEC_CLIENT_AUTHENTICATION": authentication})
     assert done.returncode == errors.NOT_AUTHORIZED
     assert f"annexd does not let {user} order" in done.stderr
     assert "ALLOW_ANNEX" in done.stderr

@@ -2,11 +2,15 @@
 
 import subprocess
 import sys
+import sysconfig
+from pathlib import Path
 from typing import Any
 
-from test.system.site import Site
+from test.pool import Pool
+from test.system.site import REQUEST, Site
 
 Done = subprocess.CompletedProcess[str]
+CONDOR_ANNEX = str(Path(sysconfig.get_path("scripts"), "condor_annex"))
 
 
 def condor_annex(site: Site, *arguments: str, **more: Any) -> Done:
@@ -17,6 +21,11 @@ def key_options(site: Site) -> tuple[str, ...]:
     return "-access", site.public_key_file, "-secret", site.secret_key_file
 
 
+def order_an_hour(site: Site, *options: str, **more: Any) -> Done:
+    """By the installed condor_annex."""
+    return site.pool.run(CONDOR_ANNEX, "-lease-duration", "1h", *key_options(site), *options, str(REQUEST), **more)
+
+
 def as_user(site: Site, user: str) -> dict[str, str]:
     """The environment of somebody who has this user's token, and nothing else."""
     folder = site.pool.directory / f"tokens-{user}"
@@ -25,3 +34,14 @@ def as_user(site: Site, user: str) -> dict[str, str]:
         (folder / "token").touch(mode=0o600)
         (folder / "token").write_text(site.pool.token(f"{user}@annexd.test"))
     return {"_CONDOR_SEC_TOKEN_DIRECTORY": str(folder), "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS"}
+
+
+def reconfigure(pool: Pool, settings: str) -> None:
+    """Return when both daemons have read them."""
+    logs = {"ANNEXD": "Reconfigured", "SCHEDD": "Re-reading config files"}
+    before = {daemon: pool.log(daemon).count(word) for daemon, word in logs.items()}
+    pool.configure(settings)
+    pool.wait_for(
+        lambda: all(pool.log(daemon).count(word) > before[daemon] for daemon, word in logs.items()),
+        f"both daemons to be reconfigured; annexd's log ends:\n{pool.log('ANNEXD')[-2000:]}",
+    )

@@ -1,1 +1,1 @@
-"""What a region holds of annexes: who may be asked, what is there, what is wrong with it."""
+"""The annexes of one region in AWS: the requester's clients, the inventory, and why a fleet starts nothing."""

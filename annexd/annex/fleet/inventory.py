@@ -62,7 +62,7 @@ class Fleet:
 
     @property
     def owner(self) -> str:
-        """By its tag, which all who may tag fleets can change: it counts for annexes that the journal does not know."""
+        """Read the tag, which anyone with ec2:CreateTags can change; it counts only for annexes not in the journal."""
         return self.tags.get(TAG_OWNER, "")
 
     @property

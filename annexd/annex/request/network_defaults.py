@@ -1,8 +1,8 @@
-"""Where machines are whose request does not say it: in the network that -setup was told, or else in the default VPC.
+"""The subnets of a request that names none: those that -setup chose, or else the default VPC's.
 
-A security group belongs to one VPC.  A group and a subnet of two VPCs are found out after the order only, by a fleet
-that starts nothing ("belong to different networks", EC2's "Error codes", InvalidParameter), so it is told before,
-as far as it can be seen without asking AWS whose subnet it is.
+A security group belongs to one VPC.  AWS accepts a fleet with a group and a subnet of different VPCs, and the fleet
+then starts nothing ("belong to different networks": InvalidParameter in EC2's "Error codes").  So the order warns of
+it, as far as that is visible without asking AWS for the subnet's VPC.
 """
 
 from collections.abc import Iterator, Mapping

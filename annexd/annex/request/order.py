@@ -1,8 +1,8 @@
 """A request becomes an order: everything that the steps need, named and complete, for the journal.
 
-The Spot Fleet request config in it is the one that is sent, to the letter: AWS takes the same client
-token with other parameters for a mistake, so nothing may be computed anew when it is sent again, perhaps
-by a later version of annexd. No key stands in an order, only the paths of the requester's files.
+The Spot Fleet request config in it is the one that is sent, to the letter: AWS refuses a known client token
+with other parameters, so nothing is recomputed when the request is sent again, perhaps by a later version of annexd.
+An order holds no key, only the paths of the requester's files.
 """
 
 from collections.abc import Callable, Mapping
@@ -60,8 +60,8 @@ class FleetOrder(Order):
 class Subject:
     """The annex that an order is about.
 
-    `key` is its ID, or the ID of the one fleet of an annex that only the cloud knows: anybody who may request fleets
-    can give his another's annex ID.
+    `key` is its ID.  For an annex that the journal does not know it is the ID of its one fleet: anyone who can request
+    fleets can tag one with another user's annex ID.
     """
 
     key: str

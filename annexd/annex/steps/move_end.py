@@ -1,6 +1,5 @@
 """Moving the end of a lease: write the tag on each of its fleets, and see it there."""
 
-import contextlib
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -92,8 +91,11 @@ class MoveEnd:
                 raise Refused(NO_RIGHT)
         if fleets:
             wait_until_seen(self._world, ec2, annex, lease.from_s)
-        with contextlib.suppress(Refused):  # the lease ends then, whatever its machines believe
+        try:
             tell(self._world, order, intent, lease.from_s)
+        except (Retry, Refused) as error:  # the lease ends then, whatever its machines believe
+            if isinstance(error, Retry) and error.wait is None:
+                raise
 
 
 def wait_until_seen(world: StepContext, ec2: Any, annex: AnnexFleets, end_s: int) -> None:

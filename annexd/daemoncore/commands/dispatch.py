@@ -49,7 +49,7 @@ def _handlers(actions: Actions) -> Mapping[int, Handler]:
         commands.DC_RECONFIG: _logged(actions.reconfig),
         commands.DC_RECONFIG_FULL: _logged(actions.reconfig),
         commands.DC_OFF_GRACEFUL: graceful,
-        commands.DC_OFF_PEACEFUL: graceful,  # no order is lost: the journal continues it
+        commands.DC_OFF_PEACEFUL: graceful,  # a graceful shutdown already lets work under way end
         commands.DC_OFF_FAST: fast,
         commands.DC_OFF_FORCE: fast,
         commands.DC_SET_PEACEFUL_SHUTDOWN: _nothing,

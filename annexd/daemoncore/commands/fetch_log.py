@@ -7,11 +7,12 @@ as bare bytes.
 import asyncio
 import os
 import re
-import stat
+from pathlib import Path
 from typing import BinaryIO
 
 from annexd.daemoncore.commands.call import Call
 from annexd.daemoncore.config.parameters import param
+from annexd.daemoncore.regular_file import open_regular
 
 PLAIN_LOG = 0  # DC_FETCH_LOG_TYPE_PLAIN
 SUCCESS, NO_NAME, CANNOT_OPEN, BAD_TYPE = 0, 1, 2, 3  # DC_FETCH_LOG_RESULT_*
@@ -50,13 +51,9 @@ def open_log(kind: int, name: str) -> BinaryIO:
     if match is None or path is None:
         raise CannotFetch(NO_NAME)
     try:
-        descriptor = os.open(path + (match["extension"] or ""), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return os.fdopen(open_regular(Path(path + (match["extension"] or "")), os.O_RDONLY), "rb")
     except OSError as error:
         raise CannotFetch(CANNOT_OPEN) from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise CannotFetch(CANNOT_OPEN)
-    return os.fdopen(descriptor, "rb")
 
 
 async def _send(call: Call, file: BinaryIO, size: int) -> None:

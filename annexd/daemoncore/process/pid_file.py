@@ -8,15 +8,16 @@ import contextlib
 import os
 import select
 import signal
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from annexd.daemoncore import log
 from annexd.daemoncore.config.parameters import BadConfiguration, param
 from annexd.daemoncore.privileges import ROOT, condor_ids, started_by_root
+from annexd.daemoncore.regular_file import open_regular
 
 MAX_BYTES = 32
+WRITING = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW
 
 
 class CannotStop(Exception):
@@ -47,30 +48,20 @@ def pid_file(path: Path | None) -> Iterator[None]:
 
 def check(path: Path) -> None:
     """Create the file safely before daemonize writes it, which makes no such checks.  Raises OSError."""
-    os.close(_opened(path, os.O_WRONLY | os.O_CREAT, {os.geteuid()}))
+    os.close(open_regular(path, WRITING, {os.geteuid()}))
 
 
 def _write(path: Path, text: str) -> None:
     """Write the file.  Raises OSError."""
-    with os.fdopen(_opened(path, os.O_WRONLY | os.O_CREAT, {os.geteuid()}), "w") as file:
+    with os.fdopen(open_regular(path, WRITING, {os.geteuid()}), "w") as file:
         file.truncate()
         file.write(text)
-
-
-def _opened(path: Path, flags: int, owners: set[int]) -> int:
-    """Open a regular file owned by one of these users; return its descriptor.  Raises OSError."""
-    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY, 0o644)
-    status = os.fstat(descriptor)
-    if stat.S_ISREG(status.st_mode) and status.st_uid in owners:
-        return descriptor
-    os.close(descriptor)
-    raise PermissionError(1, "it is not a regular file, or another user owns it", str(path))
 
 
 def _number_in(path: Path) -> int:
     """Read the process ID.  Raises OSError, ValueError or BadConfiguration."""
     trusted = {ROOT, os.geteuid()} | ({condor_ids().uid} if started_by_root() else set())
-    with os.fdopen(_opened(path, os.O_RDONLY, trusted)) as file:
+    with os.fdopen(open_regular(path, os.O_RDONLY | os.O_NOFOLLOW, trusted)) as file:
         return int(file.read(MAX_BYTES))
 
 

@@ -6,12 +6,12 @@ known, or cannot be written, it goes to the system's log.
 """
 
 import os
-import stat
 import syslog
 import time
 from pathlib import Path
 
 from annexd.daemoncore.program import current, knob
+from annexd.daemoncore.regular_file import open_regular
 
 TIME_FORMAT = "%m/%d/%y %H:%M:%S"  # as dprintf writes it by default
 
@@ -37,12 +37,9 @@ def _log_file() -> Path:
 
 def _append(path: Path, line: str) -> None:
     """Raises OSError.  A file that root makes here becomes its folder's owner's, who will write it from now on."""
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     is_new = not path.exists()
-    descriptor = os.open(path, flags, 0o644)
+    descriptor = open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(f"{path} is not a regular file")
         if is_new and os.geteuid() == 0:
             folder = path.parent.stat()
             os.fchown(descriptor, folder.st_uid, folder.st_gid)

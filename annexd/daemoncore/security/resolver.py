@@ -33,7 +33,7 @@ _innetgr_lock = Lock()  # innetgr(3) is not thread-safe
 
 def _cached(look_up: Callable[[Question], Answer]) -> Callable[[Question], Answer]:
     """Cache answers for CACHED_S: a resolver that is down must not be queried for every command."""
-    recent: TtlCache[Question, Answer] = TtlCache(CACHED_S)
+    recent: TtlCache[Question, Answer] = TtlCache(CACHED_S, MAX_CACHED)
 
     def answer(question: Question) -> Answer:
         known = recent.get(question)

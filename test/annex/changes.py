@@ -1,0 +1,35 @@
+"""An annex whose lease is to be moved, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from test.annex.fleets import by_hand
+from test.annex.site import BYSTANDER, PACE, Site, wait_for
+
+PATIENT = replace(PACE, forward_deadline_s=10.0)
+
+
+def ordered(site: Site, **changes: Any) -> dict[str, Any]:
+    reply = site.order(**({"AnnexName": "physics"} | changes))
+    assert reply["Result"] == "Success", reply
+    site.cloud.clear_audit()
+    return dict(reply)
+
+
+def refused(reply: dict[str, Any], result: str, *words: str) -> None:
+    assert reply["Result"] == result, reply
+    for each in words:
+        assert each in str(reply["ErrorString"]), reply
+
+
+def end(site: Site, annex: dict[str, Any]) -> None:
+    """As the lease function does it."""
+    by_hand(site).cancel_spot_fleet_requests(SpotFleetRequestIds=[annex["BulkRequestID"]], TerminateInstances=True)
+    wait_for(lambda: not site.cloud.running_instances(), "its instances to be gone")
+
+
+def silence(site: Site) -> None:
+    """Nothing is left of what the lease function said."""
+    site.cloud.client("logs", BYSTANDER).delete_log_group(logGroupName="/aws/lambda/HTCondorAnnexLease")

@@ -1,0 +1,10 @@
+"""The list of defences, whose texts are looked up in annexd."""
+
+import pytest
+
+from test.attack.undefended import DEFENCES, TOP, Defence
+
+
+@pytest.mark.parametrize("defence", DEFENCES, ids=lambda defence: defence.name)
+def test_the_code_of_a_defence_is_found_once(defence: Defence) -> None:
+    assert (TOP / "annexd" / defence.file).read_text().count(defence.text) == 1
