@@ -41,6 +41,26 @@ class Snapshot:
     troubles: Mapping[str, Trouble] = field(default_factory=dict)  # by fleet ID
 
 
+@dataclass(frozen=True)
+class PoolCounts:
+    """Machines of one annex: with a slot in the collector, and with a claimed slot."""
+
+    joined: int = 0
+    claimed: int = 0
+
+
+@dataclass(frozen=True)
+class PoolSnapshot:
+    """Counts by annex ID, and when the collector was asked (seconds since the epoch; NEVER_S before the first time).
+
+    `fault`: why it could not be asked since.
+    """
+
+    at_s: float = NEVER_S
+    annexes: Mapping[str, PoolCounts] = field(default_factory=dict)
+    fault: str = ""
+
+
 def query_annexes(
     ad: Mapping[str, Any],
     owner: str,
@@ -48,6 +68,7 @@ def query_annexes(
     defaults: Defaults,
     now_s: float,
     looks: Mapping[str, Snapshot],
+    pool: PoolSnapshot = PoolSnapshot(),
 ) -> ReplyAd:
     """Annexes: JSON, a list of what `_known_annex` and `_seen_only` give for each; `looks` are by AccountTarget.key."""
     try:
@@ -56,7 +77,9 @@ def query_annexes(
         known = index.called(annex, owner)[::-1] if annex else _recent(index, now_s)
         lines = [_known_annex(one, index, now_s, looks) for one in known if mine in (None, one.owner)]
         lines += [line for line in _seen_only(index, now_s, looks, mine) if annex in (None, line["AnnexID"])]
-        lines = [line for line in lines if annex or _is_told_unasked(line, now_s)]
+        lines = [
+            {**line, **_in_pool(line["AnnexID"], pool)} for line in lines if annex or _is_told_unasked(line, now_s)
+        ]
     except ANSWERED as error:
         return reply_of_error(error, command_id_of(ad), begun=False)
     # An escaped quote would be a backslash before a quote, which old ClassAds cannot tell from an end.
@@ -143,6 +166,15 @@ def _seen(annex_id: str, look: Snapshot | None) -> Json:
         "SeenTime": int(look.at_s),
         "EnforcerSeenTime": None if enforced_s is None else int(enforced_s),
     }
+
+
+def _in_pool(annex_id: str, pool: PoolSnapshot) -> Json:
+    """Return its machines in the pool; undefined before the collector was asked."""
+    fault = {"PoolFault": pool.fault or None}
+    if pool.at_s == NEVER_S:
+        return {"Joined": None, "Claimed": None, "PoolSeenTime": None, **fault}
+    counts = pool.annexes.get(annex_id, PoolCounts())
+    return {"Joined": counts.joined, "Claimed": counts.claimed, "PoolSeenTime": int(pool.at_s), **fault}
 
 
 def _seen_only(index: AnnexIndex, now_s: float, looks: Mapping[str, Snapshot], mine: str | None) -> Iterator[Json]:

@@ -22,6 +22,7 @@ from annexd.daemoncore import log
 from annexd.daemoncore.commands.call import Handler
 from annexd.daemoncore.config.parameters import Parameters
 from annexd.daemoncore.daemon import Attributes, CannotStart, Daemon, Start
+from annexd.daemoncore.pool.outbound import Outbound
 from annexd.daemoncore.security.credentials import SigningKeys
 from annexd.service import runtime_watch
 from annexd.service.archiver import Archiver
@@ -29,6 +30,7 @@ from annexd.service.bundle_sources import BundleSources
 from annexd.service.configuration import Configuration
 from annexd.service.journal_monitor import JournalMonitor
 from annexd.service.orders import Orders
+from annexd.service.pool_view import PoolView
 from annexd.service.reconciler import Reconciler
 from annexd.service.requester_files import RequesterFiles
 from annexd.service.requester_profiles import RequesterProfiles
@@ -60,8 +62,9 @@ class Annexd(Daemon[Configuration]):
         self._reconciler = Reconciler(
             steps, access, index, settings.annex, settings.reconcile_interval_s, self.update_ad_soon
         )
-        context = CommandContext(index, steps, self._bundle_sources, self._reconciler.looks)
-        self._orders = Orders(context, settings.annex, settings.orders, self._journal_monitor.recount)
+        self._pool_view = view = PoolView(Outbound(start.environment), lambda: self.settings.publication.collectors)
+        context = CommandContext(index, steps, self._bundle_sources, self._reconciler.looks, view.snapshot)
+        self._orders = Orders(context, settings.annex, settings.orders, self._journal_monitor.recount, view.refresh)
 
     def commands(self) -> Mapping[Command, Handler]:
         return {COMMANDS[number]: self._orders.take for number in (CA_AUTH_CMD, CA_CMD)}
@@ -97,9 +100,11 @@ class Annexd(Daemon[Configuration]):
         self._access.reconfigure(settings.annex)
         self._profiles.reconfigure(settings.annex)
         self._bundle_sources.reconfigure(SigningKeys.read(Parameters()))
+        self._pool_view.reconfigure()
 
     async def finish(self, timeout_s: float, fast: asyncio.Event) -> None:
         await self._orders.pause(timeout_s, fast)
+        await self._pool_view.close()
 
     def close(self) -> None:
         self._journal.close()
