@@ -43,8 +43,9 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class PoolCounts:
-    """Machines of one annex: with a slot in the collector, and with a claimed slot."""
+    """Machines of one annex in the collector: with a condor_master, with a slot, and with a claimed slot."""
 
+    booted: int = 0
     joined: int = 0
     claimed: int = 0
 
@@ -158,11 +159,13 @@ def _waiting(state: State, now_s: float) -> str | None:
 def _seen(annex_id: str, look: Snapshot | None) -> Json:
     """Instances of it that were not gone at that look, and when the lease function saw it last; undefined before."""
     if look is None:
-        return {"Instances": None, "SeenTime": None, "EnforcerSeenTime": None}
+        return dict.fromkeys(("Instances", "Running", "Launching", "SeenTime", "EnforcerSeenTime"))
     annex = look.annexes.get(annex_id)
     enforced_s = annex.enforcer_seen_s if annex else None
     return {
         "Instances": annex.instances if annex else 0,
+        "Running": annex.running if annex else 0,
+        "Launching": annex.is_launching if annex else False,
         "SeenTime": int(look.at_s),
         "EnforcerSeenTime": None if enforced_s is None else int(enforced_s),
     }
@@ -172,9 +175,10 @@ def _in_pool(annex_id: str, pool: PoolSnapshot) -> Json:
     """Return its machines in the pool; undefined before the collector was asked."""
     fault = {"PoolFault": pool.fault or None}
     if pool.at_s == NEVER_S:
-        return {"Joined": None, "Claimed": None, "PoolSeenTime": None, **fault}
+        return {**dict.fromkeys(("Booted", "Joined", "Claimed", "PoolSeenTime")), **fault}
     counts = pool.annexes.get(annex_id, PoolCounts())
-    return {"Joined": counts.joined, "Claimed": counts.claimed, "PoolSeenTime": int(pool.at_s), **fault}
+    machines = {"Booted": counts.booted, "Joined": counts.joined, "Claimed": counts.claimed}
+    return {**machines, "PoolSeenTime": int(pool.at_s), **fault}
 
 
 def _seen_only(index: AnnexIndex, now_s: float, looks: Mapping[str, Snapshot], mine: str | None) -> Iterator[Json]:

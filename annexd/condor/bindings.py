@@ -139,10 +139,10 @@ def query(pool: str | None, constraint: str, attributes: Sequence[str]) -> list[
     return list(_collector(pool).query(htcondor2.AdType.Any, values.expression(constraint), names))
 
 
-def query_slots(pool: str, constraint: str, attributes: Sequence[str]) -> list[Any]:
-    """Return the ads of the slots that satisfy a constraint, with these attributes."""
+def query_kind(kind: str, pool: str, constraint: str, attributes: Sequence[str]) -> list[Any]:
+    """Return the ads of one kind, a name of AdType, that satisfy a constraint, with these attributes."""
     names = [values.name(each) for each in attributes]
-    return list(_collector(pool).query(htcondor2.AdType.Startd, values.expression(constraint), names))
+    return list(_collector(pool).query(htcondor2.AdType[kind], values.expression(constraint), names))
 
 
 def locate(pool: str | None, name: str) -> Any:

@@ -81,6 +81,12 @@ def _command_id(text: str) -> str:
     return text
 
 
+def _goal(text: str) -> Any:
+    from annexd.tool.wait import Goal, read_goal
+
+    return read_goal(text) if text else Goal()
+
+
 CONVERSIONS: Final[dict[str, Callable[[Any], Any]]] = {
     "region": _regions,
     "stack_name": _stack_name,
@@ -88,6 +94,7 @@ CONVERSIONS: Final[dict[str, Callable[[Any], Any]]] = {
     "subnet_ids": _subnets,
     "max_lease_s": read_duration,
     "timeout_s": read_duration,
+    "goal": _goal,
     "command_id": _command_id,
     "cancel": annex,
     "extend_s": read_duration,

@@ -36,6 +36,7 @@ from annexd.aws.errors import AWS_ERRORS, MAX_CODE, MAX_MESSAGE, is_cancelled_al
 from annexd.workflow import Retry
 
 ENDING: Final = "shutting-down"
+RUNNING: Final = "running"
 NOT_GONE: Final = ["pending", "running", "shutting-down", "stopping", "stopped"]  # InstanceStateName
 LARGEST_CAPACITY: Final = 2**31  # a fleet has at most 10,000
 LONGEST_ACTIVITY: Final = 32

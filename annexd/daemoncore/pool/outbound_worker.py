@@ -43,9 +43,9 @@ def advertise(collector: str, command: str, ads: list[str]) -> None:
     bindings.advertise(collector, command, [bindings.parse_ad(ad) for ad in ads])
 
 
-def query_slots(collector: str, constraint: str, attributes: list[str]) -> list[list[Any]]:
-    """Return these attributes of each slot in the collector; null for one that has no plain value."""
-    ads = bindings.query_slots(collector, constraint, attributes)
+def query(kind: str, collector: str, constraint: str, attributes: list[str]) -> list[list[Any]]:
+    """Return these attributes of each ad of one kind in a collector; null for one that has no plain value."""
+    ads = bindings.query_kind(kind, collector, constraint, attributes)
     return [[_plain(ad.get(name)) for name in attributes] for ad in ads]
 
 
@@ -58,7 +58,7 @@ CALLS: Mapping[str, Callable[..., Any]] = {
     "alive": alive,
     "ready": ready,
     "advertise": advertise,
-    "query_slots": query_slots,
+    "query": query,
 }
 
 
