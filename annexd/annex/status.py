@@ -87,6 +87,15 @@ def query_annexes(
     return {**reply(SUCCESS), "Annexes": json.dumps(lines).replace('\\"', "\\u0022")}
 
 
+def known_annexes(index: AnnexIndex, now_s: float, looks: Mapping[str, Snapshot], pool: PoolSnapshot) -> list[Json]:
+    """Describe the annexes of the journal, whoever ordered them, that -status shows without being asked for one.
+
+    Raises JournalError.
+    """
+    lines = [_known_annex(one, index, now_s, looks) for one in _recent(index, now_s)]
+    return [{**line, **_in_pool(line["AnnexID"], pool)} for line in lines if _is_told_unasked(line, now_s)]
+
+
 def _reference_in(ad: Mapping[str, Any]) -> str | None:
     check_command(ad, COMMAND)
     own = own_of(COMMAND, ad, OWN)

@@ -16,6 +16,7 @@ from annexd.annex.commands import CommandContext
 from annexd.annex.fleet.access import KeyFiles
 from annexd.annex.index import AnnexIndex
 from annexd.annex.preload import preload
+from annexd.annex.status import known_annexes
 from annexd.annex.steps import StepContext, annex_steps
 from annexd.cedar.commands import CA_AUTH_CMD, CA_CMD, COMMANDS, Command
 from annexd.daemoncore import log
@@ -25,6 +26,7 @@ from annexd.daemoncore.daemon import Attributes, CannotStart, Daemon, Start
 from annexd.daemoncore.pool.outbound import Outbound
 from annexd.daemoncore.security.credentials import SigningKeys
 from annexd.service import runtime_watch
+from annexd.service.annex_ads import AnnexAds
 from annexd.service.archiver import Archiver
 from annexd.service.bundle_sources import BundleSources
 from annexd.service.configuration import Configuration
@@ -62,7 +64,15 @@ class Annexd(Daemon[Configuration]):
         self._reconciler = Reconciler(
             steps, access, index, settings.annex, settings.reconcile_interval_s, self.update_ad_soon
         )
-        self._pool_view = view = PoolView(Outbound(start.environment), lambda: self.settings.publication.collectors)
+        self._pool_outbound = outbound = Outbound(start.environment)
+        self._pool_view = view = PoolView(outbound, lambda: self.settings.publication.collectors)
+        self._annex_ads = AnnexAds(
+            outbound,
+            lambda: known_annexes(index, time.time(), self._reconciler.looks(), view.snapshot()),
+            self.identity,
+            lambda: self.settings.publication.collectors,
+            lambda: self.settings.publication.update_interval_s,
+        )
         context = CommandContext(index, steps, self._bundle_sources, self._reconciler.looks, view.snapshot)
         self._orders = Orders(context, settings.annex, settings.orders, self._journal_monitor.recount, view.refresh)
 
@@ -86,6 +96,7 @@ class Annexd(Daemon[Configuration]):
             self._reconciler.run(),
             runtime_watch.watch(),
             self._archiver.run(),
+            self._annex_ads.run(),
             self._orders.continue_unfinished(),
         ]
 
@@ -104,7 +115,8 @@ class Annexd(Daemon[Configuration]):
 
     async def finish(self, timeout_s: float, fast: asyncio.Event) -> None:
         await self._orders.pause(timeout_s, fast)
-        await self._pool_view.close()
+        await self._annex_ads.withdraw()
+        await self._pool_outbound.close()
 
     def close(self) -> None:
         self._journal.close()

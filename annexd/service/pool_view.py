@@ -51,9 +51,6 @@ class PoolView:
         """Let the next query use the new configuration."""
         self._restart = asyncio.create_task(self._outbound.restart_worker())
 
-    async def close(self) -> None:
-        await self._outbound.close()
-
     async def _ask(self) -> None:
         faults = []
         for collector in self._collectors():

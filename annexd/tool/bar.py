@@ -1,6 +1,6 @@
 """The bar of -wait on a terminal: rich draws it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,7 +11,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 class Bar:
     """One line that changes: a bar of the machines that have joined, and the counts."""
 
-    def __init__(self) -> None:
+    def __init__(self, line: Callable[[Mapping[str, Any], float], str]) -> None:
+        self._line = line
         columns = BarColumn(bar_width=20), TextColumn("{task.description}", markup=False)
         self._progress = Progress(*columns, console=Console(highlight=False), auto_refresh=False)
         self._task: TaskID | None = None
@@ -26,11 +27,11 @@ class Bar:
         self._progress.stop()
 
     def __call__(self, annex: Mapping[str, Any], now_s: float) -> None:
-        from annexd.tool.wait import line
-
         asked, joined = annex.get("TargetCapacity"), annex.get("Joined")
         total = float(asked) if isinstance(asked, int) else None
         if self._task is None:
             self._task = self._progress.add_task("", total=total)
         done = float(joined) if isinstance(joined, int) else 0.0
-        self._progress.update(self._task, total=total, completed=done, description=line(annex, now_s), refresh=True)
+        self._progress.update(
+            self._task, total=total, completed=done, description=self._line(annex, now_s), refresh=True
+        )

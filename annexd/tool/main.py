@@ -11,6 +11,7 @@ from annexd.tool import config_file, show
 from annexd.tool.command_ad import cancel_ad, change_ad, command_ad, query_ad
 from annexd.tool.command_line import parse
 from annexd.tool.errors import COMMUNICATION, OK, SIGNALS, Interrupted, ToolError, raise_on_signals
+from annexd.tool.goal import Goal
 from annexd.tool.options import ToolOptions
 
 
@@ -58,7 +59,7 @@ def run(arguments: Sequence[str]) -> int:
     elif options.status:
         _status(options, arguments)
     elif options.goal is not None and not options.lease_duration_s:
-        _wait(options, options.file, arguments)
+        _wait(options, options.file, options.goal, arguments)
     elif options.cancel:
         _cancel(options, arguments)
     elif options.extend_s is not None or options.until_s is not None:
@@ -82,7 +83,7 @@ def _status(options: ToolOptions, arguments: Sequence[str]) -> None:
     table.show(_ask(options, query_ad(options), arguments), as_json=options.json, asked_for=options.file)
 
 
-def _wait(options: ToolOptions, annex: str, arguments: Sequence[str]) -> None:
+def _wait(options: ToolOptions, annex: str, goal: Goal, arguments: Sequence[str]) -> None:
     """Raises ToolError unless the goal is reached."""
     from annexd.tool import table, wait
 
@@ -100,9 +101,9 @@ def _wait(options: ToolOptions, annex: str, arguments: Sequence[str]) -> None:
         return wait.only(table.annexes_in(answer), annex)
 
     try:
-        wait.follow(look, options.goal, wait.display(as_json=options.json), options.timeout_s)
+        wait.follow(look, goal, wait.display(as_json=options.json), options.timeout_s)
     except Interrupted as interrupted:
-        raise wait.left_alone(interrupted, annex, options.goal) from None
+        raise wait.left_alone(interrupted, annex, goal) from None
 
 
 def _ask(options: ToolOptions, ad: dict[str, Any], arguments: Sequence[str]) -> Mapping[str, Any]:
@@ -121,7 +122,7 @@ def _request(options: ToolOptions, arguments: Sequence[str]) -> None:
     answer = _ask(options, command_ad(config, options, bindings.param, time.time()), arguments)
     show.reply(answer, as_json=options.json)
     if options.goal is not None:
-        _wait(options, str(answer["AnnexID"]), arguments)
+        _wait(options, str(answer["AnnexID"]), options.goal, arguments)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from annexd.tool.goal import Goal, read_goal
 from annexd.tool.options import MAX_STACK_NAME
 from annexd.tool.times import positive, read_duration, read_time
 
@@ -81,9 +82,7 @@ def _command_id(text: str) -> str:
     return text
 
 
-def _goal(text: str) -> Any:
-    from annexd.tool.wait import Goal, read_goal
-
+def _goal(text: str) -> Goal:
     return read_goal(text) if text else Goal()
 
 

@@ -3,7 +3,9 @@
 Neither argparse nor dataclasses is used: importing them costs as much as all the rest of a usage message.
 """
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
+
+from annexd.tool.goal import Goal
 
 MAX_STACK_NAME: Final = 32  # the names of roles, which begin with it, may have 64 letters
 
@@ -108,7 +110,7 @@ class ToolOptions(NamedTuple):
     until_s: int | None = None  # since the epoch
     now: bool = False
     forcex: bool = False
-    goal: Any = None  # wait.Goal
+    goal: Goal | None = None
     status: bool = False
     setup: bool = False
     check_setup: bool = False

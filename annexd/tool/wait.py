@@ -10,10 +10,11 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from annexd.tool import show
-from annexd.tool.errors import COMMUNICATION, NOT_FOUND, OK, REFUSED, UNREACHABLE, Interrupted, ToolError
+from annexd.tool.errors import COMMUNICATION, NOT_FOUND, REFUSED, UNREACHABLE, Interrupted, ToolError
+from annexd.tool.goal import Goal
 from annexd.tool.times import is_time, shown_distance
 
 POLL_S: Final = 5.0
@@ -28,34 +29,6 @@ COUNTS: Final = {
     "claimed": "Claimed",
 }
 Annex = Mapping[str, Any]
-
-
-class Goal(NamedTuple):
-    """So many machines that have joined, or this part of the capacity that was asked for."""
-
-    machines: int | None = None
-    percent: float = 100.0
-
-    def of(self, asked: int | None) -> int | None:
-        """Return the number of machines; None while nobody knows what was asked for."""
-        if self.machines is not None:
-            return self.machines
-        return None if asked is None else math.ceil(asked * self.percent / 100)
-
-    def __str__(self) -> str:
-        return f"joined={f'{self.percent:g}%' if self.machines is None else self.machines}"
-
-
-def read_goal(text: str) -> Goal:
-    """Read joined=N or joined=N%.  Raises ValueError with what it must be."""
-    name, _, number = text.partition("=")
-    digits = number.removesuffix("%")
-    if name == "joined" and digits.isascii() and digits.isdigit() and len(digits) <= 9 and int(digits) > 0:
-        if digits == number:
-            return Goal(machines=int(digits))
-        if int(digits) <= 100:
-            return Goal(percent=float(digits))
-    raise ValueError("joined=N or joined=N%, a number above 0")
 
 
 class Display(Protocol):
@@ -161,7 +134,7 @@ def display(*, as_json: bool) -> AbstractContextManager[Display]:
         return nullcontext(Lines(as_json=as_json))
     from annexd.tool.bar import Bar
 
-    return Bar()
+    return Bar(line)
 
 
 def only(annexes: list[Annex], reference: str) -> Annex:
@@ -202,6 +175,3 @@ def _shown(count: int | None) -> str:
 def _printable(text: object) -> str:
     """Most of it is AWS's text, and the screen is a terminal."""
     return "".join(char if char.isprintable() else " " for char in show.in_options(str(text)))
-
-
-__all__ = ["OK", "Goal", "display", "follow", "left_alone", "only", "read_goal"]

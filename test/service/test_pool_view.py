@@ -51,7 +51,7 @@ def test_a_silent_collector_delays_nobody_for_long_and_is_asked_once(silent: str
         await asyncio.gather(*(view.refresh() for _ in range(20)))
         took_s = time.monotonic() - began_s
         assert view._outbound._calls == 1, "one query for all"
-        await view.close()
+        await view._outbound.close()
         return took_s, view
 
     took_s, view = asyncio.run(run())
@@ -63,7 +63,7 @@ def test_a_collector_that_is_down_is_reported_and_the_next_one_is_asked() -> Non
     async def run() -> str:
         view = PoolView(Outbound(ENVIRONMENT), lambda: ("127.0.0.1:1", "127.0.0.1:2"))
         await view.refresh()
-        await view.close()
+        await view._outbound.close()
         return view.snapshot().fault
 
     fault = asyncio.run(run())

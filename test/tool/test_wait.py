@@ -12,7 +12,8 @@ import pytest
 
 from annexd.tool.command_line import parse
 from annexd.tool.errors import COMMUNICATION, REFUSED, UNREACHABLE, USAGE, ToolError
-from annexd.tool.wait import ABSENT_S, Goal, Lines, follow, line, only, read_goal, why_never
+from annexd.tool.goal import Goal, read_goal
+from annexd.tool.wait import ABSENT_S, Lines, follow, line, only, why_never
 
 NOW_S = 1_800_000_000.0
 ANNEX: dict[str, Any] = {
@@ -132,7 +133,7 @@ def test_the_bar_shows_the_same_line(monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.StringIO()
     monkeypatch.setattr("sys.stdout", written)
     monkeypatch.setenv("COLUMNS", "200")
-    with Bar() as bar:
+    with Bar(line) as bar:
         bar(ANNEX, NOW_S)
     assert line(ANNEX, NOW_S) in written.getvalue()
 
