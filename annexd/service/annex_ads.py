@@ -58,7 +58,8 @@ class AnnexAds:
         """Remove the ads from the collectors."""
         self._is_withdrawn, identity = True, self._identity()
         if identity is not None and self._sent:
-            await self._send(INVALIDATE_ADS_GENERIC, [subject_invalidation(identity, MY_TYPE)], INVALIDATE_TIMEOUT_S)
+            withdrawn = [subject_invalidation(identity, MY_TYPE, each) for each in self._sent]
+            await self._send(INVALIDATE_ADS_GENERIC, withdrawn, INVALIDATE_TIMEOUT_S)
 
     async def _update(self, identity: DaemonIdentity) -> None:
         try:

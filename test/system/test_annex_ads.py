@@ -41,7 +41,7 @@ def test_the_ad_holds_no_text_of_awss_and_nothing_to_ask_with(site: Site) -> Non
 def test_the_ads_go_when_annexd_stops(site: Site) -> None:
     annex_id = str(accepted(site.order())["AnnexID"])
     site.wait(lambda: ads(site, annex_id), "the ad of the annex")
-    assert site.pool.tool("condor_off", "-daemon", "ANNEXD").returncode == 0
+    assert site.pool.tool("condor_off", "-daemon", "annexd").returncode == 0
     site.wait(lambda: not ads(site, annex_id), "the end of the ad")
-    assert site.pool.tool("condor_on", "-daemon", "ANNEXD").returncode == 0
+    assert site.pool.tool("condor_on", "-daemon", "annexd").returncode == 0
     site.wait(lambda: ads(site, annex_id), "the ad after the next start")

@@ -168,9 +168,7 @@ def subject_ad(identity: DaemonIdentity, my_type: str, name: str, attributes: Ma
     return repr(bindings.display_ad({**attributes, **own}))
 
 
-def subject_invalidation(identity: DaemonIdentity, my_type: str, name: str | None = None) -> str:
-    """Return the text of the query ad that selects one such ad, or all of this daemon's."""
-    own = f"TARGET.{current().my_type}Name == {bindings.quote(identity.name)}"
-    which = own if name is None else f"{own} && TARGET.Name == {bindings.quote(name)}"
-    ad = {"MyType": "Query", "TargetType": my_type, "MyAddress": identity.address}
-    return repr(bindings.make_ad(ad, {"Requirements": which}))
+def subject_invalidation(identity: DaemonIdentity, my_type: str, name: str) -> str:
+    """Return the text of the query ad that selects such an ad."""
+    ad = {"MyType": "Query", "TargetType": my_type, "Name": name, "MyAddress": identity.address}
+    return repr(bindings.make_ad(ad, {"Requirements": f"TARGET.Name == {bindings.quote(name)}"}))
