@@ -69,12 +69,18 @@ class Annexd(Daemon[Configuration]):
         self._annex_ads = AnnexAds(
             outbound,
             lambda: known_annexes(index, time.time(), self._reconciler.looks(), view.snapshot()),
+            self._shown_version,
             self.identity,
             lambda: self.settings.publication.collectors,
             lambda: self.settings.publication.update_interval_s,
         )
         context = CommandContext(index, steps, self._bundle_sources, self._reconciler.looks, view.snapshot)
         self._orders = Orders(context, settings.annex, settings.orders, self._journal_monitor.recount, view.refresh)
+
+    def _shown_version(self) -> object:
+        """Return what changes when -status shows something else."""
+        looks = {key: (look.at_s, look.fault) for key, look in self._reconciler.looks().items()}
+        return self._journal.last_seq(), looks, self._pool_view.snapshot().annexes
 
     def commands(self) -> Mapping[Command, Handler]:
         return {COMMANDS[number]: self._orders.take for number in (CA_AUTH_CMD, CA_CMD)}
