@@ -34,7 +34,8 @@ TIMES: Final = ("SeenTime", "PoolSeenTime", "EnforcerSeenTime")  # which change 
 class AnnexAds:
     """Advertises annexes; `describe` blocks, and returns them as status.known_annexes does.
 
-    `version` changes with what it would return: to describe a thousand annexes takes a third of a second.
+    `version`, which may block, too, changes with what `describe` would return: to describe a thousand annexes takes a
+    third of a second.
     """
 
     def __init__(
@@ -67,10 +68,11 @@ class AnnexAds:
             await self._send(INVALIDATE_ADS_GENERIC, withdrawn, INVALIDATE_TIMEOUT_S)
 
     async def _update(self, identity: DaemonIdentity) -> None:
-        version, now_s = self._version(), time.monotonic()
-        if version == self._described[0] and now_s - self._described[1] < self._interval_s():
-            return
+        now_s = time.monotonic()
         try:
+            version = await in_thread(self._version)
+            if version == self._described[0] and now_s - self._described[1] < self._interval_s():
+                return
             annexes = {str(each["AnnexID"]): each for each in await in_thread(self._describe)}
         except JournalError:
             return  # JournalMonitor reports it
