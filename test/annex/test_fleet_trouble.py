@@ -117,7 +117,7 @@ def test_a_request_that_found_nothing_within_its_delay_has_failed(site: Site) ->
     by_hand(site).cancel_spot_fleet_requests(SpotFleetRequestIds=[reply["BulkRequestID"]], TerminateInstances=False)
     ahead_s = 1.0 + float(config["ValidUntil"]) - time.time()
     seen = look(site, ahead_s=ahead_s).troubles[str(reply["BulkRequestID"])]
-    assert (seen.has_failed, "within the provisioning delay, and tries no more" in seen.text) == (True, True)
+    assert (seen.has_failed, "within the provisioning delay, and has stopped trying" in seen.text) == (True, True)
 
 
 def test_machines_that_leave_for_want_of_work_are_no_trouble(site: Site) -> None:

@@ -129,7 +129,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (spec(TagSpecifications=[{"ResourceType": "instance", "Tags": [TAG | {"Value": "x" * 257}]}]), "is too long"),
     (
         spec(TagSpecifications=[{"ResourceType": "instance", "Tags": [TAG | {"Key": str(i)} for i in range(45)]}]),
-        f"{SPEC}TagSpecifications has 45 tags, the most is 44: AWS takes 50, and annexd sets 6",
+        f"{SPEC}TagSpecifications has 45 tags, the limit is 44: AWS allows 50, and annexd sets 6",
     ),
     # Numbers that belong together
     ({"OnDemandTargetCapacity": 1}, "OnDemandTargetCapacity is 1: On-Demand instances need LaunchTemplateConfigs"),

@@ -45,4 +45,4 @@ def _user_data(config: Mapping[str, Any]) -> Iterator[str]:
             yield f"{path}UserData must be base64 (base64 -w 0 FILE makes it, or condor_annex -user-data-file FILE)"
             continue
         if len(content) > LARGEST_USER_DATA:
-            yield f"{path}UserData is {len(content)} bytes, the most is {LARGEST_USER_DATA}"
+            yield f"{path}UserData is {len(content)} bytes, the limit is {LARGEST_USER_DATA}"

@@ -68,4 +68,5 @@ def _faults_of_keys(path: str, keys: list[str]) -> Iterator[str]:
         yield f"{path} has the key {shown(repeated[0])} more than once"
     if len(keys) > MOST_TAGS - len(RESERVED):
         most = MOST_TAGS - len(RESERVED)
-        yield f"{path} has {len(keys)} tags, the most is {most}: AWS takes {MOST_TAGS}, and annexd sets {len(RESERVED)}"
+        own = len(RESERVED)
+        yield f"{path} has {len(keys)} tags, the limit is {most}: AWS allows {MOST_TAGS}, and annexd sets {own}"

@@ -80,7 +80,7 @@ def _function(functions: Any, arn: str) -> Any:
     except AWS_ERRORS as error:
         if is_not_found(error):
             repair = "condor_annex -setup makes it"
-            words = f"the lease function {arn} does not exist, so nobody would end a lease: {repair}"
+            words = f"the lease function {arn} does not exist, so nothing would end a lease: {repair}"
             raise Refused(words, untouched=True) from error
         raise
 
