@@ -184,7 +184,7 @@ def is_unknown(error: Exception) -> bool:
 
 @cache
 def _connection_errors() -> tuple[type[Exception], ...]:
-    """Tell whether the answer is missing or incomplete.  botocore's parsers load in 50 ms, so not at the daemon's start."""
+    """Tell whether the answer is missing or incomplete.  botocore's parsers load in 50 ms: not at start."""
     from botocore.parsers import ResponseParserError
 
     return NoConnection, HTTPClientError, IncompleteReadError, ResponseParserError, UnknownShape
