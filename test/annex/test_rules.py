@@ -122,7 +122,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (spec(TagSpecifications=[{"ResourceType": "instance", "Tags": [TAG | {"Key": "aws:x"}]}]), "aws: are AWS's own"),
     (
         spec(TagSpecifications=[{"ResourceType": "instance", "Tags": [TAG | {"Key": "htcondor:annex-id"}]}]),
-        "Tags[0].Key is htcondor:annex-id, which is annexd's to set",
+        "Tags[0].Key is htcondor:annex-id, which is reserved for annexd",
     ),
     (spec(TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Value": "x"}]}]), "Tags[0].Key is missing"),
     (spec(TagSpecifications=[{"ResourceType": "instance", "Tags": [TAG, TAG]}]), 'the key "project" more than once'),
