@@ -29,6 +29,7 @@ CONDOR_HOST = 127.0.0.1
 NETWORK_INTERFACE = 127.0.0.1
 """
 DIRECTORIES = ("/run/condor", "/run/lock/condor", "/var/log/condor", "/var/spool/condor")  # as systemd-tmpfiles does
+PROMPT = re.compile(r"[$%] (\x1b\[\?2004h)?$")  # of bash and of zsh, which then turns bracketed paste on
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -93,7 +94,7 @@ class DebianRoot:
         started = subprocess.Popen(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs)
         os.close(theirs)
         try:
-            screen = _read_until(ours, re.compile(r"[$%] $"), "")
+            screen = _read_until(ours, PROMPT, "")
             os.write(ours, line.encode())
             return _read_until(ours, re.compile(re.escape(expected)), screen)
         finally:
