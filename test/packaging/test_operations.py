@@ -18,6 +18,7 @@ from test.packaging.installation import NEEDED, copy_sources
 from test.pool import find
 from test.texts import TOP, block
 
+SERIES = os.environ.get("HTCONDOR_SERIES", "25")
 OPERATIONS = TOP / "docs/operations.md"
 
 
@@ -31,7 +32,7 @@ class Machine:
         """Run them; return what they print."""
         script = commands.replace("/opt/annexd", str(self.folder / "opt"))
         env = {
-            "PATH": f"{self.folder}/path:{find().bin}:{os.environ['PATH']}",
+            "PATH": f"{self.folder}/path:{find(SERIES).bin}:{os.environ['PATH']}",
             "HOME": str(self.folder),
             "CONDOR_CONFIG": "ONLY_ENV",
             "_CONDOR_SBIN": str(self.folder / "sbin"),
