@@ -6,7 +6,7 @@ _condor_annex_annexes() {
 }
 
 _condor_annex_daemons() {
-    condor_status -subsystem annexd -af Name 2>/dev/null | grep -x '[A-Za-z0-9._@:+-]*'
+    condor_status -subsystem Annexd -af Name 2>/dev/null | grep -x '[A-Za-z0-9._@:+-]*'
 }
 
 _condor_annex_profiles() {

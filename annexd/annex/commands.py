@@ -1,4 +1,4 @@
-"""What can be asked of annexd with an ad, by the ad's Command."""
+"""The commands that annexd accepts as an ad, by the ad's Command."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ ASIDE = frozenset({cancel.COMMAND, change.COMMAND, status.COMMAND})  # do not qu
 
 @dataclass(frozen=True)
 class CommandContext:
-    """What every command needs."""
+    """Everything that a command needs."""
 
     index: AnnexIndex
     world: StepContext
@@ -32,7 +32,7 @@ class CommandContext:
 
 
 def command_of(ad: Mapping[str, Any]) -> str | None:
-    """The one that it names; None when that is none, several or no text."""
+    """Return the command that an ad names; None if it names none or several, or not as text."""
     match commands_in(ad):
         case [str(command)]:
             return command

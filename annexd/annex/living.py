@@ -1,4 +1,4 @@
-"""Which accounts are worth a look: those in which something of this annexd's lives, or may live.
+"""Find the accounts to reconcile: those in which something of this annexd lives, or may live.
 
 The journal names an account by the keys and endpoints of each order.  An order that failed and is undone leaves
 nothing there, nor does one whose lease ended long ago: such keys are gone, and to say so each hour helps nobody.

@@ -1,4 +1,4 @@
-"""Reconciliation: look at what lives in an account, report it, and warn.
+"""Reconciliation: take the inventory of an account, report it, and warn.
 
 It arms nothing: the lease of a fleet is part of the fleet, and the lease function ends it.  Only where that has not
 happened after three of its runs, annexd ends the fleet itself, by the code by which it undoes an order.  What a
@@ -64,7 +64,7 @@ class EnforcerReport:
 
 @dataclass(frozen=True)
 class Report:
-    """What was seen in one account and done there; IDs are unique in all of AWS."""
+    """The result of reconciling one account; IDs are unique in all of AWS."""
 
     fleets: frozenset[str] = frozenset()  # that run, or may launch
     instances: frozenset[str] = frozenset()

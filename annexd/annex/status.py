@@ -1,4 +1,4 @@
-"""CA_QUERY_ANNEXES: the annexes that annexd knows, from what it has here.
+"""CA_QUERY_ANNEXES: list the annexes that annexd knows, without calling AWS.
 
 No key is read and AWS is not asked: it is answered at once, also when AWS or the keys fail.  What runs is told as
 reconciliation saw it last, with the time of that look.
@@ -118,7 +118,7 @@ def _is_told_unasked(line: Json, now_s: float) -> bool:
 
 
 def _known_annex(known: AnnexRecord, index: AnnexIndex, now_s: float, looks: Mapping[str, Snapshot]) -> Json:
-    """One that the journal knows."""
+    """Describe an annex of the journal."""
     state, cancellation = index.engine.state(known.command_id), index.cancellation(known.annex_id)
     order, requested = state.order_as(FleetOrder), state.results.get(FleetRequested)
     look = looks.get(order.target.key) if order else None
@@ -147,7 +147,7 @@ def _known_annex(known: AnnexRecord, index: AnnexIndex, now_s: float, looks: Map
 
 
 def _word(state: State, cancellation: State | None, end_s: float, now_s: float) -> str:
-    """ordering, undoing, leased, cancelling, cancelled, over, or failed."""
+    """Return the state: ordering, undoing, leased, cancelling, cancelled, over, or failed."""
     if state.finished is None:
         return "undoing" if state.failure else "ordering"
     if state.finished[0] != SUCCESS:
