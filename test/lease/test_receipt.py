@@ -163,7 +163,7 @@ def test_a_run_that_could_not_look_at_all_says_so_and_fails(watched: Enforcer, o
     annex(watched.account, "living", 10_000, 3)
     watched.account.fault = denied(operation)
     assert watched.tick()["complete"] is False
-    assert "not everything could be looked at" in watched.error
+    assert "not everything could be described" in watched.error
     assert operation in watched.error
     watched.account.fault = denied()
     assert watched.tick()["complete"] is True
