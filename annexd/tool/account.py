@@ -115,7 +115,7 @@ def _max_lease_s(options: ToolOptions) -> int | None:
         if not least_s <= asked_s <= most_s:
             raise ToolError(
                 USAGE,
-                f"-max-lease must be from {duration(least_s)}(two runs of the lease function) to "
+                f"-max-lease must be from {duration(least_s)} (two runs of the lease function) to "
                 f"{duration(most_s)}: the bucket deletes the machines' lease objects after that",
             )
     return asked_s

@@ -128,7 +128,7 @@ HEARTBEATS = {
     "of another function": (0, {"function": FUNCTION_ARN + "2"}, "of another function"),
     "of an older contract": (0, {"contract": 2}, "is of an older annexd"),
     "incomplete": (0, {"complete": False}, "could not look at all fleets and instances"),
-    "without a right": (0, {"rights": {"cancel": False}}, "lacks the permission to cancel"),
+    "without a right": (0, {"rights": {"cancel": False}}, "lacks the right to cancel"),
     "that cannot unprotect": (0, {"rights": {"unprotect": False}}, "it lacks the permission to unprotect"),
     "without MaxLease": (0, {"max_lease_s": None}, "has no readable MAX_LEASE_S"),
     "of another MaxLease": (0, {"max_lease_s": 600}, "its MaxLease is 600 s, not 2592000 s"),
