@@ -1,4 +1,4 @@
-"""Read the command line as HTCondor's tools do: one dash or two, and any unambiguous beginning."""
+"""Parse the command line as HTCondor's tools do: one dash or two, and any unambiguous prefix."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ OPTIONAL: Final = {"goal": "joined="}  # how a value begins that may be left out
 
 
 def parse(arguments: Sequence[str]) -> ToolOptions:
-    """The options, or ToolError with all faults at once; with -help or -version no fault counts."""
+    """Return the options.  Raises ToolError with all faults at once; -help and -version ignore faults."""
     faults: list[str] = []
     values = _read(arguments, faults)
     if "help" in values or "version" in values:
@@ -28,7 +28,7 @@ def parse(arguments: Sequence[str]) -> ToolOptions:
 
 
 def _read(arguments: Sequence[str], faults: list[str]) -> dict[str, Any]:
-    """Text by field; flags are True."""
+    """Return the text of each field; flags are True."""
     values: dict[str, Any] = {}
     files: list[str] = []
     misread = False
@@ -43,16 +43,16 @@ def _read(arguments: Sequence[str], faults: list[str]) -> dict[str, Any]:
             _take(name, deque([value]) if equals else rest, values, faults, is_attached=bool(equals))
         else:
             misread = True
-    if len(files) > 1 and not misread:  # else one may be the value of what was no option
-        whole = "one annex at a time" if any(task in values for task in OF_AN_ANNEX) else "one request is one file"
+    if len(files) > 1 and not misread:  # otherwise one may be the value of an unknown option
+        whole = "name one annex" if any(task in values for task in OF_AN_ANNEX) else "one file per request"
         faults.append(f"{whole}, not {len(files)}: {', '.join(files)}")
     if files or misread:
-        values["file"] = files[0] if files else None  # which may be the value of what was no option
+        values["file"] = files[0] if files else None  # which may be the value of an unknown option
     return values
 
 
 def _take(name: str, rest: deque[str], values: dict[str, Any], faults: list[str], *, is_attached: bool) -> None:
-    """Set the field of the option `name`, whose value is the first of the rest; is_attached: as in -name=value."""
+    """Set the field of option `name` to the first of `rest`; is_attached: as in -name=value."""
     field, value, _ = OPTIONS[name]
     if value is None:
         values[field] = True
@@ -76,15 +76,15 @@ def is_option(argument: str) -> bool:
 
 
 def full_name(argument: str, faults: list[str]) -> str | None:
-    """The option that an argument begins or is; of -user-data and -user-data-file, -user is the first."""
+    """Return the option that an argument names or abbreviates; -user means -user-data, not -user-data-file."""
     given = argument.removeprefix("-").removeprefix("-")
     if given in SHORT:
         return SHORT[given]
     fitting = sorted((name for name in OPTIONS if given and name.startswith(given)), key=len)
     if not fitting:
-        faults.append(f"there is no option {argument}")
+        faults.append(f"unknown option {argument}")
     elif not all(name.startswith(fitting[0]) for name in fitting) and len({OPTIONS[n].field for n in fitting}) > 1:
-        faults.append(f"{argument} may be {', '.join('-' + name for name in fitting)}")
+        faults.append(f"{argument} is ambiguous: {', '.join('-' + name for name in fitting)}")
     else:
         return fitting[0]
     return None

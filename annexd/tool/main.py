@@ -1,4 +1,4 @@
-"""condor_annex, from its arguments to its exit status."""
+"""Run condor_annex, from its arguments to its exit status."""
 
 import gc
 import os
@@ -16,32 +16,32 @@ from annexd.tool.options import ToolOptions
 
 
 def main() -> NoReturn:
-    """The entry point of the console script.  Does not return: see _end."""
-    gc.disable()  # a process of a tenth of a second leaves nothing worth collecting
+    """Run the console script.  Does not return: see _end."""
+    gc.disable()  # the process lives a tenth of a second: nothing is worth collecting
     raise_on_signals()
     try:
         status = run(sys.argv[1:])
-    except Interrupted as interrupted:  # nothing was sent yet: while annexd is asked, send.py hears of it
+    except Interrupted as interrupted:  # nothing was sent yet: after that send.py handles it
         show.notes(["interrupted: nothing was ordered"])
         status = interrupted.status
     except ToolError as error:
         show.error(error)
         status = error.status
     except BrokenPipeError:
-        status = COMMUNICATION  # `| head`: who closed the pipe knows
-    except OSError as error:  # files and daemons have words of their own: what is left is our own output
+        status = COMMUNICATION  # as with `| head`
+    except OSError as error:  # files and daemons have their own errors: this is standard output
         show.error(ToolError(COMMUNICATION, f"the answer cannot be written: {error.strerror}"))
         status = COMMUNICATION
     _end(status)
 
 
 def _end(status: int) -> NoReturn:
-    """Without taking the interpreter and thirty libraries apart, which takes longer than all of our own work."""
+    """Exit without finalizing the interpreter and thirty libraries, which takes longer than all our own work."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError:
-            status = status or COMMUNICATION  # nobody reads the request ID: a script must not take it for success
+            status = status or COMMUNICATION  # nobody reads the request ID: do not report success
     os._exit(status)
 
 
@@ -117,7 +117,7 @@ def _ask(options: ToolOptions, ad: dict[str, Any], arguments: Sequence[str]) -> 
 def _request(options: ToolOptions, arguments: Sequence[str]) -> None:
     config, notes = config_file.read(options)
     show.notes(notes)
-    from annexd.tool import bindings  # importing it is most of the tool's time
+    from annexd.tool import bindings  # this import takes most of the tool's time
 
     answer = _ask(options, command_ad(config, options, bindings.param, time.time()), arguments)
     show.reply(answer, as_json=options.json)
