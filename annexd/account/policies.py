@@ -138,6 +138,7 @@ CHECK_RIGHTS: Final = [
     right("kms:GetKeyPolicy", KEY),
     right("sts:DecodeAuthorizationMessage", ANYTHING),
     right("servicequotas:GetServiceQuota", ANYTHING),
+    right("servicequotas:GetAWSDefaultServiceQuota", ANYTHING),
     right("lambda:GetFunction", FUNCTION),
     right("lambda:ListTags", FUNCTION, "lambda:GetFunction"),  # without it GetFunction does not return the stack
     right("lambda:GetPolicy", FUNCTION),

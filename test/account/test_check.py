@@ -77,6 +77,24 @@ def test_a_quota_is_compared_with_what_is_intended(well: Account) -> None:
     )
 
 
+def test_a_quota_that_the_account_never_changed_is_awss_default(well: Account) -> None:
+    well.cloud.behave(known_quotas="changed")
+    try:
+        assert well.run("-check-setup", "-count", "256").status == OK
+        [found] = well.run("-check-setup", "-count", "1000").faults()
+        well.cloud.set_quotas(L_34B43A08=17)
+        [changed] = well.run("-check-setup", "-count", "18").faults()
+    finally:
+        well.cloud.set_quotas(L_34B43A08=256)
+        well.cloud.behave(known_quotas="all")
+    assert found.startswith(
+        "Spot quota: the account may run 256 vCPUs of Spot instances in this region, fewer than 1000"
+    )
+    assert changed.startswith(
+        "Spot quota: the account may run 17 vCPUs of Spot instances in this region, fewer than 18"
+    )
+
+
 def test_a_check_without_permission_is_unknown_and_the_exit_status_says_so(well: Account) -> None:
     well.cloud.fault("GetServiceQuota", "denied", times=9)
     well.cloud.fault("GetRole", "denied", times=9)

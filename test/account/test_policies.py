@@ -45,7 +45,13 @@ from test.cloud.policies import Need, judge
 
 LONGEST_MANAGED_POLICY = 6144  # characters, without white space
 # Several resources at once, of one account anyway; RunInstances and CreateTags: see annexd/account/policies.py.
-GROUPED = {"ec2:RequestSpotFleet", "ec2:RunInstances", "ec2:CreateTags", "servicequotas:GetServiceQuota"}
+GROUPED = {
+    "ec2:RequestSpotFleet",
+    "ec2:RunInstances",
+    "ec2:CreateTags",
+    "servicequotas:GetServiceQuota",
+    "servicequotas:GetAWSDefaultServiceQuota",
+}
 KNOWN = json.loads((resources.files("cfnlint.data") / "AdditionalSpecs" / "Policies.json").read_text())
 TRIED = {SETUP: {"ec2:RequestSpotFleet"}, DAEMON: set(), USER: set()}  # by a DryRun, whose refusal is a result, too
 AGENT = "cloudformation.amazonaws.com"
@@ -63,7 +69,7 @@ class Lived:
 
 @pytest.fixture(scope="module")
 def enforcing() -> Iterator[Cloud]:
-    with Cloud(speed=0, enforce_iam=True, behaviour={"logs_late_s": 0.0}) as cloud:
+    with Cloud(speed=0, enforce_iam=True, behaviour={"logs_late_s": 0.0, "known_quotas": "changed"}) as cloud:
         yield cloud
 
 

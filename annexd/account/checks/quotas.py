@@ -25,8 +25,14 @@ def spot_quota(view: View) -> Iterator[Finding]:
 
 def _quota(view: View, quota: tuple[str, str]) -> float | None:
     service, code = quota
-    get = view.client("service-quotas").get_service_quota
-    told = view.found("GetServiceQuota", get, ServiceCode=service, QuotaCode=code)
+    """Return the account's own quota, or AWS's default, where AWS keeps none for an account that changed none.
+
+    "If the applied quota value is not available for a quota, the quota is not retrieved": Service Quotas API reference,
+    ListServiceQuotas; GetServiceQuota then answers NoSuchResourceException.
+    """
+    quotas, named = view.client("service-quotas"), {"ServiceCode": service, "QuotaCode": code}
+    told = view.found("GetServiceQuota", quotas.get_service_quota, **named)
+    told = told or view.found("GetAWSDefaultServiceQuota", quotas.get_aws_default_service_quota, **named)
     return float(told["Quota"]["Value"]) if told else None
 
 
