@@ -97,12 +97,8 @@ def test_a_further_regions_journal_lies_beside_the_first(package: Path, tmp_path
     shipped = (package / "usr/share/annexd/config.d/80annexd").read_text()
     of_setup = text({region: dict.fromkeys(KNOBS, "default") for region in ("us-east-1", "eu-west-1")})
     (tmp_path / "config").write_text(f"SPOOL = /var/spool/condor\n{shipped}\n{of_setup}\n")
-    asked = [
-        find(SERIES).executable("condor_config_val"),
-        "-local-name",
-        local_name("eu-west-1"),
-        "ANNEXD_COMMAND_STATE",
-    ]
+    program = str(find(SERIES).executable("condor_config_val"))
+    asked = [program, "-local-name", local_name("eu-west-1"), "ANNEXD_COMMAND_STATE"]
     env = {**os.environ, "CONDOR_CONFIG": str(tmp_path / "config")}
     said = subprocess.run(asked, env=env, capture_output=True, text=True, check=True).stdout
     assert said == f"/var/lib/annexd/{JOURNAL}.eu-west-1\n"
