@@ -139,6 +139,7 @@ CHECK_RIGHTS: Final = [
     right("kms:GetKeyPolicy", KEY),
     right("sts:DecodeAuthorizationMessage", ANYTHING),
     right("servicequotas:GetServiceQuota", ANYTHING),
+    right("servicequotas:GetAWSDefaultServiceQuota", ANYTHING),
     right("lambda:GetFunction", FUNCTION),
     right("lambda:ListTags", FUNCTION, "lambda:GetFunction"),  # without it GetFunction does not say which stack made it
     right("lambda:GetPolicy", FUNCTION),

@@ -75,6 +75,15 @@ def test_a_quota_is_compared_with_what_is_intended(well: Account) -> None:
     assert found.startswith("Spot quota: the account may run 256 vCPUs of Spot instances here, fewer than 1000")
 
 
+@pytest.mark.parametrize("tells_changed_only", [True, False])
+def test_a_quota_that_was_never_changed_is_awss_default(well: Account, tells_changed_only: bool) -> None:
+    well.cloud.behave(tells_changed_quotas_only=tells_changed_only)
+    said = well.run("-check-setup", "-count", "257")
+    assert [line.partition(";")[0] for line in said.faults()] == [
+        "Spot quota: the account may run 256 vCPUs of Spot instances here, fewer than 257"
+    ]
+
+
 def test_what_may_not_be_looked_at_is_unknown_and_the_status_says_that_not_all_is_well(well: Account) -> None:
     well.cloud.fault("GetServiceQuota", "denied", times=9)
     well.cloud.fault("GetRole", "denied", times=9)

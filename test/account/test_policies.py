@@ -45,7 +45,8 @@ from test.cloud.policies import Need, judge
 
 LONGEST_MANAGED_POLICY = 6144  # characters, without white space
 # Several resources at once, of one account anyway; RunInstances and CreateTags: see annexd/account/policies.py.
-GROUPED = {"ec2:RequestSpotFleet", "ec2:RunInstances", "ec2:CreateTags", "servicequotas:GetServiceQuota"}
+QUOTA_READS = {"servicequotas:GetServiceQuota", "servicequotas:GetAWSDefaultServiceQuota"}
+GROUPED = {"ec2:RequestSpotFleet", "ec2:RunInstances", "ec2:CreateTags", *QUOTA_READS}
 KNOWN = json.loads((resources.files("cfnlint.data") / "AdditionalSpecs" / "Policies.json").read_text())
 TRIED = {SETUP: {"ec2:RequestSpotFleet"}, DAEMON: set(), USER: set()}  # by a DryRun, whose no is an answer, too
 AGENT = "cloudformation.amazonaws.com"

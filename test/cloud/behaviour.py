@@ -76,6 +76,8 @@ class Behaviour:
     history_newest_first  in which order a fleet's history is told.  LIKELY the oldest first
     null_version_is_the_object  whether the version "null" of an object needs s3:DeleteObject besides
                     s3:DeleteObjectVersion.  UNKNOWN
+    tells_changed_quotas_only  whether GetServiceQuota refuses a quota as unknown that the account never
+                    changed; GetAWSDefaultServiceQuota tells its value.  LIKELY for some
     tells_empty_lists  whether CancelSpotFleetRequests tells a list that is empty.  LIKELY
     unknown_fleet   what DescribeFleets does with the ID of a fleet that AWS has forgotten: refused, or an empty list.
                     LIKELY refused
@@ -116,6 +118,7 @@ class Behaviour:
     expiry_late_s: float = 0.0
     history_newest_first: bool = False
     null_version_is_the_object: bool = True
+    tells_changed_quotas_only: bool = True
     tells_empty_lists: bool = True
     forbidden: tuple[str, ...] = ()
     control_policy_words: str = "named"

@@ -38,7 +38,7 @@ class Control:
             ("POST", "clear-faults"): lambda _: world.faults.clear(),
             ("POST", "clear-audit"): lambda _: world.audit.clear(),
             ("POST", "clock"): self._set_clock,
-            ("POST", "quotas"): quotas.QUOTAS.update,
+            ("POST", "quotas"): quotas.CHANGED.update,
             ("POST", "prices"): world.set_prices,
             ("POST", "stacks"): lambda asked: world.stacks.pace(asked["step_s"]),
             ("POST", "tick"): self._tick,

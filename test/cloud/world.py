@@ -66,7 +66,7 @@ class World:
         events.install()
         s3.install()
         self.stacks = Stacks()
-        quotas.install()
+        quotas.install(self.chosen)
         service_roles.install(lambda: bool(self.instances()))
         self.gate = Gate(self.regions) if enforce_iam else None
         cloudformation.install(self.stacks, lambda: self.functions.endpoint_url, self.gate)
@@ -252,7 +252,7 @@ class World:
         """A new account: nothing there, nothing known, no fault to come."""
         self.functions.stop()
         self.stacks.clear()
-        quotas.QUOTAS.update(quotas.DEFAULTS)
+        quotas.CHANGED.clear()
         with self._lock:
             self._ask_moto(Request("POST", "/moto-api/reset", {}, b""))
             self.regions.clear()

@@ -24,9 +24,15 @@ def spot_quota(view: View) -> Iterator[Finding]:
 
 
 def _quota(view: View, quota: tuple[str, str]) -> float | None:
-    service, code = quota
-    get = view.client("service-quotas").get_service_quota
-    told = view.found("GetServiceQuota", get, ServiceCode=service, QuotaCode=code)
+    """Return the account's quota, or AWS's default: of one that was never changed, GetServiceQuota may know nothing.
+
+    None for one that has no default either.  Raises AccountError.
+    """
+    client = view.client("service-quotas")
+    asked = {"ServiceCode": quota[0], "QuotaCode": quota[1]}
+    told = view.found("GetServiceQuota", client.get_service_quota, **asked) or view.found(
+        "GetAWSDefaultServiceQuota", client.get_aws_default_service_quota, **asked
+    )
     return float(told["Quota"]["Value"]) if told else None
 
 
