@@ -27,7 +27,7 @@ from annexd.daemoncore.commands.dispatch import Actions, Dispatcher
 from annexd.daemoncore.config import environment_knobs
 from annexd.daemoncore.config.parameters import BadConfiguration, Parameters
 from annexd.daemoncore.network.command_socket import CommandSocket
-from annexd.daemoncore.network.server import Security, Server
+from annexd.daemoncore.network.server import Server
 from annexd.daemoncore.pool.collector import Advertiser, DaemonIdentity
 from annexd.daemoncore.pool.outbound import Outbound
 from annexd.daemoncore.pool.parent import Parent
@@ -38,6 +38,7 @@ from annexd.daemoncore.process.options import Options
 from annexd.daemoncore.program import current
 from annexd.daemoncore.security.policy import read_security
 from annexd.daemoncore.security.resolver import LOOKUPS
+from annexd.daemoncore.security.security import Security
 from annexd.daemoncore.settings import DaemonSettings
 from annexd.daemoncore.sinful import Sinful
 

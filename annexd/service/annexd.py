@@ -28,7 +28,7 @@ from annexd.daemoncore.security.credentials import SigningKeys
 from annexd.service import runtime_watch
 from annexd.service.annex_ads import AnnexAds
 from annexd.service.archiver import Archiver
-from annexd.service.bundle_sources import BundleSources
+from annexd.service.bundle_sources import HostBundleSources
 from annexd.service.configuration import Configuration
 from annexd.service.journal_monitor import JournalMonitor
 from annexd.service.orders import Orders
@@ -53,7 +53,7 @@ class Annexd(Daemon[Configuration]):
         self._files = files = RequesterFiles(settings.uid_domain)
         self._profiles = RequesterProfiles(files, may_run=settings.annex.allow_credential_process)
         self._access = access = KeyFiles(files.read, defaults=settings.annex, profiles=self._profiles)
-        self._bundle_sources = BundleSources(SigningKeys.read(Parameters()), files.read_folder)
+        self._bundle_sources = HostBundleSources(SigningKeys.read(Parameters()), files.read_folder)
         steps = StepContext(access, bundle_sources=self._bundle_sources)
         engine = Engine(self._journal, annex_steps(steps), steady_s=time.monotonic, tell=log.always)
         index = AnnexIndex(engine)

@@ -60,44 +60,43 @@ NEXT_STEP = {USAGE: "condor_annex -help lists the options"}
 
 def reply(ad: Mapping[str, Any], *, as_json: bool = False) -> None:
     """Print annexd's reply to an order.  Raises ToolError unless it has a request ID."""
-    _print_json(ad, as_json=as_json)
-    check(ad)
+    _check_answer(ad, as_json=as_json)
     request_id = ad.get("BulkRequestID")
     if not isinstance(request_id, str):
         raise ToolError(COMMUNICATION, "annexd answered Success without a BulkRequestID")
     notes(_lease(ad))
-    if not as_json:
-        print(request_id, flush=True)
+    _print([request_id], as_json=as_json)
 
 
 def cancelled(ad: Mapping[str, Any], *, as_json: bool = False) -> None:
     """Print annexd's reply to a cancellation.  Raises ToolError unless it succeeded."""
-    _print_json(ad, as_json=as_json)
-    check(ad)
-    if not as_json:
-        print(f"{_annex(ad)} is cancelled: AWS terminates its instances within minutes", flush=True)
+    _check_answer(ad, as_json=as_json)
+    _print([f"{_annex(ad)} is cancelled: AWS terminates its instances within minutes"], as_json=as_json)
 
 
 def changed(ad: Mapping[str, Any], now_s: float, *, as_json: bool = False) -> None:
     """Print the new and the ordered end of the lease.  Raises ToolError unless the change succeeded."""
-    _print_json(ad, as_json=as_json)
-    check(ad, OPTION_OF_CHANGE)
+    _check_answer(ad, OPTION_OF_CHANGE, as_json=as_json)
     end_s, ordered_s = ad.get("EndOfLease"), ad.get("OrderedEndOfLease")
     if not is_time(end_s):
         raise ToolError(COMMUNICATION, "annexd answered Success without an EndOfLease: see condor_annex -status")
-    if as_json:
-        return
-    print(f"{_annex(ad)} now ends at {shown_end(end_s, now_s)}", flush=True)
-    if is_time(ordered_s):
-        print(f"Its ordered end was {shown_end(ordered_s, now_s)}", flush=True)
+    ordered = [f"Its ordered end was {shown_end(ordered_s, now_s)}"] if is_time(ordered_s) else []
+    _print([f"{_annex(ad)} now ends at {shown_end(end_s, now_s)}", *ordered], as_json=as_json)
 
 
-def _print_json(ad: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print the whole reply, even a refusal; the exit status and standard error report it, too."""
+def _check_answer(ad: Mapping[str, Any], options: Mapping[str, str] = OPTION_OF, *, as_json: bool) -> None:
+    """Print the whole reply as JSON, even a refusal: the exit status and standard error report it, too."""
     if as_json:
         import json
 
         print(json.dumps(dict(sorted(ad.items())), indent=2, default=str), flush=True)
+    check(ad, options)
+
+
+def _print(lines: Iterable[str], *, as_json: bool) -> None:
+    """Print the words for a person; who asked for JSON has the answer already."""
+    for line in () if as_json else lines:
+        print(line, flush=True)
 
 
 def shown_end(end_s: int, now_s: float) -> str:
