@@ -1,7 +1,7 @@
 """Read the command line as HTCondor's tools do: one dash or two, and any unambiguous beginning."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from annexd.tool.errors import USAGE, ToolError
@@ -10,7 +10,7 @@ from annexd.tool.option_values import CONVERSIONS
 from annexd.tool.options import OPTIONS, ToolOptions, spelled
 
 SHORT: Final = {"n": "name"}  # as in all of HTCondor's tools
-REPEATED: Final = ("region", "subnet_ids")
+REPEATED: Final = ("region", "subnet_ids", "instance_types")
 
 
 def parse(arguments: Sequence[str]) -> ToolOptions:
@@ -85,6 +85,19 @@ def full_name(argument: str, faults: list[str]) -> str | None:
     else:
         return fitting[0]
     return None
+
+
+def without(arguments: Sequence[str], fields: Collection[str], *, file: bool = True) -> list[str]:
+    """Return the arguments but those that set one of these fields, and, if told so, but the file."""
+    kept: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        name, equals, _ = argument.partition("=")
+        option = OPTIONS.get(full_name(name, []) or "") if is_option(argument) else None
+        value = [next(rest, "")] if option and option.value and not equals else []
+        if option.field not in fields if option else file:
+            kept += [argument, *value]
+    return kept
 
 
 def _by_another_name(name: str) -> str:

@@ -89,12 +89,28 @@ def _ask(options: ToolOptions, ad: dict[str, Any], arguments: Sequence[str]) -> 
 
 
 def _request(options: ToolOptions, arguments: Sequence[str]) -> None:
-    config, notes = config_file.read(options)
+    config, notes = config_file.read(options) if options.file else _without_file(options)
     show.notes(notes)
+    if options.save:
+        from annexd.tool import save
+
+        save.save(config, options, arguments)
+        return
+    answer = _ask(options, command_ad(config, options, _param, time.time()), arguments)
+    show.reply(answer, as_json=options.json, words=show.OPTION_OF if options.file else show.OPTION_OF_LAUNCH)
+
+
+def _without_file(options: ToolOptions) -> tuple[config_file.Config, list[str]]:
+    from annexd.tool import launch_options
+
+    config, notes = launch_options.config_of(options, _param)
+    return config_file.changed(config, options), notes
+
+
+def _param(name: str) -> str | None:
     from annexd.tool import bindings  # importing it is most of the tool's time
 
-    answer = _ask(options, command_ad(config, options, bindings.param, time.time()), arguments)
-    show.reply(answer, as_json=options.json)
+    return bindings.param(name)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,17 @@ OPTIONS: Final = {
         "lease_function_arn", "ARN", "the function that ends the lease (ANNEX_DEFAULT_LEASE_FUNCTION_ARN)"
     ),
     "count": Option("target_capacity", "NUMBER", "target capacity, instead of the file's"),
+    "instance-type": Option("instance_types", "TYPE[,TYPE...]", "without a file: machines of these types"),
+    "cpus": Option("cpus", "NUMBER", "without a file: machines of any type with so many vCPUs at least"),
+    "memory": Option("memory_mib", "SIZE", "with -cpus: and so much memory at least, as 8G; megabytes without a unit"),
+    "gpus": Option("gpus", "NUMBER", "with -cpus: and so many GPUs at least"),
+    "image": Option("image", "AMI|ssm:PARAMETER", "without a file: their image (ANNEX_DEFAULT_IMAGE)"),
+    "spot": Option("spot", None, "without a file: Spot instances; this is the default"),
+    "on-demand": Option("on_demand", None, "without a file: On-Demand instances"),
+    "max-price": Option("max_price", "DOLLARS", "without a file: the most that a Spot instance may cost an hour"),
+    "key-name": Option("key_name", "NAME", "without a file: the key pair for ssh"),
+    "volume-size": Option("volume_gib", "SIZE", "without a file: size of the root volume, as 50G"),
+    "save": Option("save", "FILE", "write what would be ordered into a new file, as JSON, and order nothing"),
     "access-key-file": Option("public_key_file", "FILE", "your AWS access key ID (ANNEX_DEFAULT_ACCESS_KEY_FILE)"),
     "public-key-file": Option("public_key_file", "FILE", "another name for it"),
     "secret-key-file": Option("secret_key_file", "FILE", "your AWS secret access key (ANNEX_DEFAULT_SECRET_KEY_FILE)"),
@@ -46,6 +57,7 @@ OPTIONS: Final = {
     "logs-url": Option("logs_url", "URL", "endpoint of CloudWatch Logs, where the lease function is seen alive"),
     "s3-url": Option("s3_url", "URL", "endpoint of S3"),
     "sts-url": Option("sts_url", "URL", "endpoint of STS, which names the account of your keys"),
+    "ssm-url": Option("ssm_url", "URL", "endpoint of Systems Manager, which knows the image of ssm:PARAMETER"),
     "s3-bucket": Option("s3_bucket", "NAME", "bucket for the object from which instances join the pool"),
     "cancel": Option("cancel", "ANNEX", "end this annex now: its ID, its Spot Fleet request's, or your name for it"),
     "extend": Option("extend_s", "DURATION", "extend the lease by this: condor_annex -extend 2h ANNEX"),
@@ -61,7 +73,7 @@ OPTIONS: Final = {
     "max-lease": Option("max_lease_s", "SECONDS", "of -setup: the longest that any annex may live (30d); also as 7d"),
     "cut-leases": Option("cuts_leases", None, "with -max-lease: also end annexes earlier that live already"),
     "vpc": Option("vpc_id", "VPC", "of -setup: the network of the machines, instead of the default VPC"),
-    "subnet": Option("subnet_ids", "SUBNET", "of -setup: their subnets, instead of -setup's choice; several times"),
+    "subnet": Option("subnet_ids", "SUBNET", "without a file, or of -setup: their subnets; several times"),
     "timeout": Option("timeout_s", "SECONDS", "how long to wait for annexd's answer, or for CloudFormation (15m)"),
     "output": Option("output", "FILE", "the configuration file that -setup writes (81annex in LOCAL_CONFIG_DIR)"),
     "config-file": Option("output", "FILE", "another name for it"),
@@ -74,12 +86,23 @@ OPTIONS: Final = {
 
 
 class ToolOptions(NamedTuple):
-    """The command line, checked; `file` is a path or `-`, or with -status, -extend and -until an annex."""
+    """The command line, checked; `file` is a path or `-`, or empty, or with -status, -extend and -until an annex."""
 
     file: str = ""
     lease_duration_s: int = 0
     lease_function_arn: str | None = None
     target_capacity: int | None = None
+    instance_types: tuple[str, ...] = ()
+    cpus: int | None = None
+    memory_mib: int | None = None
+    gpus: int | None = None
+    image: str | None = None
+    spot: bool = False
+    on_demand: bool = False
+    max_price: str | None = None
+    key_name: str | None = None
+    volume_gib: int | None = None
+    save: str | None = None
     public_key_file: str | None = None
     secret_key_file: str | None = None
     session_token_file: str | None = None
@@ -101,6 +124,7 @@ class ToolOptions(NamedTuple):
     logs_url: str | None = None
     s3_url: str | None = None
     sts_url: str | None = None
+    ssm_url: str | None = None
     s3_bucket: str | None = None
     cancel: str | None = None
     extend_s: int | None = None

@@ -13,6 +13,8 @@ from annexd.tool.times import is_time, shown_distance, shown_time
 SYNOPSIS = "\n".join(
     (
         "condor_annex -lease-duration SECONDS [option...] FILE",
+        "condor_annex -lease-duration SECONDS -count NUMBER -instance-type TYPE[,TYPE...] [option...]",
+        "condor_annex -lease-duration SECONDS -count NUMBER -cpus NUMBER -memory SIZE [option...]",
         "condor_annex -cancel ANNEX [option...]",
         "condor_annex -extend DURATION [option...] ANNEX",
         "condor_annex -until TIME [option...] ANNEX",
@@ -43,6 +45,7 @@ OPTION_OF = {
     "LogsURL": "-logs-url",
     "S3URL": "-s3-url",
     "STSURL": "-sts-url",
+    "SSMURL": "-ssm-url",
     "S3Bucket": "-s3-bucket",
     "PublicKeyFile": "-public-key-file",
     "SecretKeyFile": "-secret-key-file",
@@ -54,13 +57,26 @@ OPTION_OF = {
 }
 # Of -extend and -until; that of an order comes from -lease-duration, and annexd says so itself.
 OPTION_OF_CHANGE = {**OPTION_OF, "LeaseExtension": "-extend", "EndOfLease": "-until", "Now": "-now"}
+# Of an order without a file: what its user typed became a config.
+OPTION_OF_LAUNCH = {
+    **OPTION_OF,
+    "TargetCapacity": "-count",
+    "OnDemandTargetCapacity": "-on-demand",
+    "SpotPrice": "-max-price",
+    "ImageId": "-image",
+    "InstanceType": "-instance-type",
+    "SubnetId": "-subnet",
+    "KeyName": "-key-name",
+    "VolumeSize": "-volume-size",
+}
+LAUNCH_PATH = re.compile(r"LaunchSpecifications\[\d+\]\.(?:BlockDeviceMappings\[\d+\]\.Ebs\.)?")
 NEXT_STEP = {USAGE: "condor_annex -help lists the options"}
 
 
-def reply(ad: Mapping[str, Any], *, as_json: bool = False) -> None:
+def reply(ad: Mapping[str, Any], *, as_json: bool = False, words: Mapping[str, str] = OPTION_OF) -> None:
     """Print what annexd answered; raises ToolError unless that is a request ID."""
     _print_json(ad, as_json=as_json)
-    check(ad)
+    check(ad, words)
     request_id = ad.get("BulkRequestID")
     if not isinstance(request_id, str):
         raise ToolError(COMMUNICATION, "annexd answered Success without a BulkRequestID")
@@ -121,6 +137,8 @@ def check(ad: Mapping[str, Any], options: Mapping[str, str] = OPTION_OF) -> None
 
 
 def in_options(words: str, options: Mapping[str, str] = OPTION_OF) -> str:
+    if options is OPTION_OF_LAUNCH:  # several types are several specifications, with one and the same fault
+        words = "; ".join(dict.fromkeys(LAUNCH_PATH.sub("", words).split("; ")))
     return re.sub(rf"(?<!\()\b({'|'.join(options)})\b", lambda found: options[found[0]], words)
 
 
