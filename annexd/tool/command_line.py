@@ -112,5 +112,6 @@ def _converted(field: str, value: Any, faults: list[str]) -> Any:
     try:
         return convert(value)
     except ValueError as error:
-        faults.append(f"{spelled(field)} must be {error}, not {value!r}")
+        typed = ", ".join(value) if isinstance(value, tuple) else value
+        faults.append(f"{spelled(field)} must be {error}, not {typed!r}")
         return None

@@ -16,8 +16,8 @@ DEFAULT_IMAGE: Final = "ANNEX_DEFAULT_IMAGE"
 # What Amazon Linux 2023's user guide has for its newest image, by architecture.
 AMAZON_LINUX: Final = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{}"
 NO_HTCONDOR: Final = (
-    f"neither -image nor {DEFAULT_IMAGE} names an image, so it is Amazon Linux 2023, which has no HTCondor: its machines "
-    "join the pool only if their user data installs it and condor-annex-ec2 (docs/joining.md)"
+    f"neither -image nor {DEFAULT_IMAGE} names an image, so it is Amazon Linux 2023, which has no HTCondor: its "
+    "machines join the pool only if their user data installs it and condor-annex-ec2 (docs/joining.md)"
 )
 
 
@@ -88,7 +88,7 @@ def _configured(text: str) -> str:
     try:
         return image(text)
     except ValueError as error:
-        raise ToolError(USAGE, f"{DEFAULT_IMAGE} must be {error}, not {text!r}: mend it, or give -image") from error
+        raise ToolError(USAGE, f"{DEFAULT_IMAGE} must be {error}, not {text!r}: correct it, or give -image") from error
 
 
 def is_arm(instance_type: str) -> bool:

@@ -13,7 +13,7 @@ WHICH: Final = "-instance-type TYPE[,TYPE...], or -cpus NUMBER and -memory SIZE"
 
 
 def faults_of_launch(values: Mapping[str, Any]) -> list[str]:
-    """Yield what is wrong with the options of an order that has no file, or should have none."""
+    """Return what is wrong with the options of an order that has no file, or should have none."""
     given = [field for field in LAUNCH if field in values]
     if "file" in values:
         return _beside_file(given, values["file"])
@@ -33,8 +33,8 @@ def _beside_file(given: list[str], file: str | None) -> list[str]:
 def _of_kind(values: Mapping[str, Any]) -> list[str]:
     needs = [field for field in NEEDS if field in values]
     if "instance_types" in values and needs:
-        words = "types say themselves what their machines have"
-        return [f"-instance-type and {_listed(needs)} exclude each other: {words}"]
+        words = "a type says itself what its machines have"
+        return [f"-instance-type excludes {_listed(needs)}: {words}"]
     if "instance_types" in values:
         return []
     if not needs:
@@ -62,4 +62,5 @@ def _of_count(values: Mapping[str, Any]) -> list[str]:
 
 
 def _listed(fields: list[str]) -> str:
-    return " and ".join(map(spelled, fields))
+    *others, last = map(spelled, fields)
+    return f"{', '.join(others)} and {last}" if others else last

@@ -28,7 +28,8 @@ def save(config: dict[str, Any], options: ToolOptions, arguments: Sequence[str])
         _write(file, text)
     lease = [] if options.lease_duration_s else ["-lease-duration", "DURATION"]
     command = ["condor_annex", *lease, *without(arguments, IN_FILE, file=False), "FILE" if file == "-" else file]
-    show.notes([f"nothing is ordered; to order it: {shlex.join(command)}", ADDED])
+    written = [f"{file} is written"] if file != "-" else []
+    show.notes([*written, f"nothing is ordered; to order it: {shlex.join(command)}", ADDED])
 
 
 def _write(file: str, text: str) -> None:
