@@ -177,6 +177,7 @@ def usage() -> None:
 def _summary() -> str:
     return (
         "Lease AWS instances by a Spot Fleet, through annexd.  FILE is the Spot Fleet request's JSON config, as the\n"
-        "AWS console saves it, or - for standard input.  The request's ID is printed; when the lease is over, the\n"
-        "cloud itself ends the instances.  A word in parentheses is the HTCondor configuration for the default."
+        "AWS console saves it, or - for standard input; without it, options say what to launch (-instance-type, or\n"
+        "-cpus and -memory).  The request's ID is printed; when the lease is over, the cloud itself ends the\n"
+        "instances.  A word in parentheses is the HTCondor configuration for the default."
     )

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from annexd.annex.fleet.images import MOST, resolved
 from annexd.annex.request.order import FleetOrder
+from annexd.aws import ClientCache, Credentials, Endpoints, SecretKey
+from annexd.workflow import Retry
 from test.annex.site import BYSTANDER, Site
+from test.aws.endpoint import drips, endpoint
 from test.replies import accepted
 
 PUBLISHED = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
@@ -156,6 +162,20 @@ def test_a_request_is_looked_up_for_a_bounded_number_of_images(site: Site) -> No
     assert reply["Result"] == "InvalidRequest"
     assert "at most 10 images can be looked up" in reply["ErrorString"]
     assert "GetParameter" not in site.operations()
+
+
+def test_an_endpoint_that_never_ends_its_answers_costs_one_bounded_wait_for_all_images() -> None:
+    gone = threading.Event()
+    with endpoint(drips(b"HTTP/1.1 200 OK\r\nX-Header: ", 0.05, gone)) as url:
+        keys = Credentials("AKIAALICE", SecretKey("alice's"))
+        clients = ClientCache().clients(keys, Endpoints("us-east-1", url, url, ssm_url=url))
+        _ = clients.ssm  # the service model is read before
+        ad = {"LaunchSpecifications": [specification(f"resolve:ssm:/image/{number}") for number in range(MOST)]}
+        began_s = time.monotonic()
+        with pytest.raises(Retry, match="nothing was ordered: order again"):
+            resolved(ad, lambda: clients, look_s=1.0)
+        gone.set()
+        assert time.monotonic() - began_s < 5
 
 
 @pytest.mark.parametrize("image", ["ssm:/ours", "resolve:ssm:", "resolve:ssm:/a b", "resolve:secretsmanager:x"])

@@ -11,10 +11,11 @@ from annexd.annex.request.faults import InvalidRequest
 from annexd.annex.request.formats import AMI
 from annexd.annex.request.images import parameters_in, root_sizes_in, with_images, with_root_devices
 from annexd.annex.translate_aws_errors import translate_aws_errors
-from annexd.aws import Clients, answers
+from annexd.aws import Clients, answers, time_limit
 from annexd.aws.errors import AWS_ERRORS, is_denied, is_not_found
 from annexd.workflow import Refused, Retry
 
+LOOK_S: Final = 60.0  # for all of it: a call takes a tenth of a second, and an order's thread waits
 MOST: Final = 10  # parameters, or images, of one request: each parameter is a call
 NO_RIGHT: Final = (
     "templates/policies grants {action} on what AWS publishes below /aws/service; for another parameter the keys need "
@@ -22,7 +23,9 @@ NO_RIGHT: Final = (
 )
 
 
-def resolved(ad: Mapping[str, Any], access: Callable[[], Clients]) -> tuple[dict[str, Any], tuple[str, ...]]:
+def resolved(
+    ad: Mapping[str, Any], access: Callable[[], Clients], look_s: float = LOOK_S
+) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return the command ad with the IDs of its images and the names of their root devices, and what to tell of it.
 
     Nothing is asked where it names neither a parameter nor a root volume.  Raises InvalidRequest, Refused or Retry.
@@ -35,7 +38,8 @@ def resolved(ad: Mapping[str, Any], access: Callable[[], Clients]) -> tuple[dict
             [f"ImageId: at most {MOST} images can be looked up for one request; name them by their IDs"]
         )
     try:
-        return _resolved(ad, parameters, access())
+        with time_limit(look_s):
+            return _resolved(ad, parameters, access())
     except Retry as error:
         raise Retry(f"{error}; nothing was ordered: order again", untouched=True) from error
 

@@ -15,57 +15,52 @@ from typing import Any, Final
 from annexd.annex.request.formats import IMAGE_PARAMETER
 
 ROOT: Final = "root"
-Part = dict[str, Any]
+SPECIFICATIONS: Final = "LaunchSpecifications"  # for launch templates, AWS takes neither in fleets like ours
+Part = Mapping[str, Any]
 
 
-def parameters_in(request: Any) -> list[str]:
-    """Return the parameters that stand for images, each once."""
-    found: dict[str, None] = {}
-
-    def look(part: Part) -> Part:
-        if parameter := _parameter(_member(part, "ImageId")):
-            found[parameter] = None
-        return part
-
-    _changed(request, look)
-    return list(found)
+def parameters_in(ad: Part) -> list[str]:
+    """Return the parameters that stand for images in a command ad, each once."""
+    named = (_parameter(_member(each, "ImageId")) for each in _specifications(ad))
+    return list(dict.fromkeys(each for each in named if each))
 
 
-def with_images(request: Mapping[str, Any], images: Mapping[str, str]) -> Part:
-    """Return the request with the images' IDs in place of these parameters."""
+def with_images(ad: Part, images: Mapping[str, str]) -> dict[str, Any]:
+    """Return the ad with the images' IDs in place of these parameters."""
 
-    def put(part: Part) -> Part:
-        image = images.get(_parameter(_member(part, "ImageId")) or "")
-        return part if image is None else {**part, _spelled(part, "ImageId"): image}
+    def put(specification: Part) -> Part:
+        image = images.get(_parameter(_member(specification, "ImageId")) or "")
+        return specification if image is None else {**specification, _spelled(specification, "ImageId"): image}
 
-    return dict(_changed(request, put))
+    return _changed(ad, put)
 
 
-def root_sizes_in(request: Any) -> dict[str, list[object]]:
+def root_sizes_in(ad: Part) -> dict[str, list[object]]:
     """Return the images whose root volume is named, each with the sizes in GiB that it is to have."""
     found: dict[str, list[object]] = {}
-
-    def look(part: Part) -> Part:
-        image = _member(part, "ImageId")
-        for mapping in _root_mappings(part) if isinstance(image, str) else ():
-            ebs = _member(mapping, "Ebs")
-            found.setdefault(image, []).append(_member(ebs, "VolumeSize") if isinstance(ebs, Mapping) else None)
-        return part
-
-    _changed(request, look)
+    for specification in _specifications(ad):
+        image = _member(specification, "ImageId")
+        for mapping in _mappings(specification) if isinstance(image, str) else ():
+            if _is_root(mapping):
+                ebs = _member(mapping, "Ebs")
+                found.setdefault(image, []).append(_member(ebs, "VolumeSize") if isinstance(ebs, Mapping) else None)
     return found
 
 
-def with_root_devices(request: Mapping[str, Any], devices: Mapping[str, str]) -> Part:
-    """Return the request with the names of the root devices of these images."""
+def with_root_devices(ad: Part, devices: Mapping[str, str]) -> dict[str, Any]:
+    """Return the ad with the names of the root devices of these images."""
 
-    def put(part: Part) -> Part:
-        device = devices.get(str(_member(part, "ImageId")))
-        for mapping in _root_mappings(part) if device else ():
-            mapping[_spelled(mapping, "DeviceName")] = device
-        return part
+    def put(specification: Part) -> Part:
+        device = devices.get(str(_member(specification, "ImageId")))
+        if device is None:
+            return specification
+        named = [
+            {**each, _spelled(each, "DeviceName"): device} if _is_root(each) else each
+            for each in _mappings(specification)
+        ]
+        return {**specification, _spelled(specification, "BlockDeviceMappings"): named}
 
-    return dict(_changed(request, put))
+    return _changed(ad, put)
 
 
 def _parameter(image: Any) -> str | None:
@@ -73,25 +68,31 @@ def _parameter(image: Any) -> str | None:
     return found[1] if found else None
 
 
-def _root_mappings(part: Part) -> list[Part]:
-    mappings = _member(part, "BlockDeviceMappings")
-    among = mappings if isinstance(mappings, list) else []
-    return [each for each in among if isinstance(each, dict) and _member(each, "DeviceName") == ROOT]
+def _specifications(ad: Part) -> list[Part]:
+    return _objects(_member(ad, SPECIFICATIONS))
 
 
-def _changed(value: Any, change: Callable[[Part], Part]) -> Any:
-    """Return a copy in which each object, the inner ones first, is what `change` makes of it."""
-    if isinstance(value, Mapping):
-        return change({name: _changed(inner, change) for name, inner in value.items()})
-    if isinstance(value, list | tuple):
-        return [_changed(inner, change) for inner in value]
-    return value
+def _mappings(specification: Part) -> list[Part]:
+    return _objects(_member(specification, "BlockDeviceMappings"))
 
 
-def _spelled(part: Mapping[str, Any], name: str) -> str:
+def _objects(value: Any) -> list[Part]:
+    """What of a list is not an object was refused before."""
+    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list | tuple) else []
+
+
+def _is_root(mapping: Part) -> bool:
+    return bool(_member(mapping, "DeviceName") == ROOT)
+
+
+def _changed(ad: Part, change: Callable[[Part], Part]) -> dict[str, Any]:
+    return {**ad, _spelled(ad, SPECIFICATIONS): [change(each) for each in _specifications(ad)]}
+
+
+def _spelled(part: Part, name: str) -> str:
     """As the request has it: an ad does not tell names by case."""
-    return next((written for written in part if written.lower() == name.lower()), name)
+    return name if name in part else next((written for written in part if written.lower() == name.lower()), name)
 
 
-def _member(part: Mapping[str, Any], name: str) -> Any:
+def _member(part: Part, name: str) -> Any:
     return part.get(_spelled(part, name))
