@@ -83,12 +83,13 @@ def test_an_order_without_a_parameter_or_a_root_volume_asks_neither(site: Site) 
 def test_the_same_command_id_gets_the_image_of_its_first_order(site: Site, parameter: Any) -> None:
     """The parameter may name another image by then: the ad is the same, and so is the answer."""
     image = parameter("/ours", "ami-0123456789abcdef0")
-    first = order(site, specification(image), CommandID="alice-1")
+    same = {"CommandID": "alice-1", "EndOfLease": int(site.now_s()) + 3600}
+    first = order(site, specification(image), **same)
     accepted(first)
     site.cloud.client("ssm", BYSTANDER).put_parameter(
         Name="/ours", Value="ami-0fedcba9876543210", Type="String", Overwrite=True
     )
-    assert order(site, specification(image), CommandID="alice-1")["BulkRequestID"] == first["BulkRequestID"]
+    assert order(site, specification(image), **same)["BulkRequestID"] == first["BulkRequestID"]
     assert [each["ImageId"] for each in sent(site)] == ["ami-0123456789abcdef0"]
 
 
