@@ -36,6 +36,7 @@ SERVICES: Final = {  # services, by knob
     "ANNEX_DEFAULT_LAMBDA_URL": "lambda",
     "ANNEX_DEFAULT_LOGS_URL": "logs",
     "ANNEX_DEFAULT_S3_URL": "s3",
+    "ANNEX_DEFAULT_SSM_URL": "ssm",
     "ANNEX_DEFAULT_STS_URL": "sts",
 }
 KNOBS: Final = (*SERVICES, *OUTPUTS)

@@ -57,6 +57,7 @@ RULE: Final = f"arn:{{partition}}:events:*:*:rule/{ENFORCER}"
 FLEET: Final = "arn:{partition}:ec2:*:*:spot-fleet-request/*"
 EC2_FLEET: Final = "arn:{partition}:ec2:*:*:fleet/*"
 INSTANCE: Final = "arn:{partition}:ec2:*:*:instance/*"
+PUBLISHED: Final = "arn:{partition}:ssm:*::parameter/aws/service/*"  # by AWS, so of no account
 GROUP: Final = "arn:{partition}:ec2:*:*:security-group/*"
 KEY: Final = "arn:{partition}:kms:*:*:key/*"  # of volumes: the key depends on the account
 VPC: Final = "arn:{partition}:ec2:*:*:vpc/*"
@@ -218,6 +219,8 @@ ORDER_RIGHTS: Final = [
     right("logs:FilterLogEvents", LOG),
     right("s3:PutObject", ANNEX_OBJECTS),
     right("s3:DeleteObject", ANNEX_OBJECTS),
+    right("ssm:GetParameter", PUBLISHED),  # which image resolve:ssm:PARAMETER is
+    right("ec2:DescribeImages", ANYTHING),  # what its root device is called
     right("ec2:RequestSpotFleet", ANYTHING),
     right("ec2:RunInstances", ANYTHING, "ec2:RequestSpotFleet"),
     right("ec2:CreateTags", ANYTHING, "ec2:RequestSpotFleet", condition=NEW_CAPACITY),

@@ -56,5 +56,12 @@ def answer(
         case status.COMMAND:
             return query_annexes(ad, owner, context.index, defaults, now_s, context.looks(), context.pool())
     return bulk_request(
-        ad, owner, context.index.engine, defaults, now_s, bundle_sources=context.bundle_sources, accepted=accepted
+        ad,
+        owner,
+        context.index.engine,
+        defaults,
+        now_s,
+        access=context.world.access,
+        bundle_sources=context.bundle_sources,
+        accepted=accepted,
     )

@@ -37,6 +37,10 @@ NOT_FOUND: Final = frozenset(
         "InvalidLaunchTemplateId.NotFound",
         "InvalidLaunchTemplateName.NotFoundException",
         "InvalidInstanceID.NotFound",
+        "InvalidAMIID.NotFound",
+        "InvalidAMIID.Unavailable",
+        "ParameterNotFound",  # Systems Manager
+        "ParameterVersionNotFound",
         "NoSuchBucket",
         "NoSuchKey",
         "NoSuchEntity",  # IAM

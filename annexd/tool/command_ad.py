@@ -30,6 +30,7 @@ def command_ad(config: Config, options: ToolOptions, param: Param, now_s: float)
         "LogsURL": options.logs_url,
         "S3URL": options.s3_url,
         "STSURL": options.sts_url,
+        "SSMURL": options.ssm_url,
         "S3Bucket": options.s3_bucket,
         "AnnexName": options.annex_name,
         "AnnexOwner": options.annex_owner,

@@ -1,7 +1,7 @@
 """Parse the command line as HTCondor's tools do: one dash or two, and any unambiguous prefix."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from annexd.tool.errors import USAGE, ToolError
@@ -10,7 +10,7 @@ from annexd.tool.option_values import CONVERSIONS
 from annexd.tool.options import OPTIONS, ToolOptions, spelled
 
 SHORT: Final = {"n": "name"}  # as in all of HTCondor's tools
-REPEATED: Final = ("region", "subnet_ids")
+REPEATED: Final = ("region", "subnet_ids", "instance_types")
 OPTIONAL: Final = {"goal": "joined="}  # how a value begins that may be left out
 
 
@@ -90,6 +90,19 @@ def full_name(argument: str, faults: list[str]) -> str | None:
     return None
 
 
+def without(arguments: Sequence[str], fields: Collection[str], *, file: bool = True) -> list[str]:
+    """Return the arguments but those that set one of these fields, and, if told so, but the file."""
+    kept: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        name, equals, _ = argument.partition("=")
+        option = OPTIONS.get(full_name(name, []) or "") if is_option(argument) else None
+        value = [next(rest, "")] if option and option.value and not equals else []
+        if option.field not in fields if option else file:
+            kept += [argument, *value]
+    return kept
+
+
 def _by_another_name(name: str) -> str:
     others = [f"-{other}" for other in OPTIONS if other != name and OPTIONS[other].field == OPTIONS[name].field]
     return f" ({others[0]} is the same)" if others else ""
@@ -102,5 +115,6 @@ def _converted(field: str, value: Any, faults: list[str]) -> Any:
     try:
         return convert(value)
     except ValueError as error:
-        faults.append(f"{spelled(field)} must be {error}, not {value!r}")
+        typed = ", ".join(value) if isinstance(value, tuple) else value
+        faults.append(f"{spelled(field)} must be {error}, not {typed!r}")
         return None

@@ -36,14 +36,19 @@ def read(options: ToolOptions) -> tuple[Config, list[str]]:
     """Return the config with the options applied, and notes for the user.  Raises ToolError with all faults."""
     config, notes = _config(_text(options.file), options.file)
     config, more_notes = _without_ignored(config, options.file)
-    notes += more_notes
+    return changed(config, options), notes + more_notes
+
+
+def changed(config: Config, options: ToolOptions) -> Config:
+    """Return the config with the options applied.  Raises ToolError with all faults."""
     faults = [f'"{name}" is not part of a Spot Fleet request config' for name in config if name.lower() in RESERVED]
     faults += _faults(config)
     faults += _change(config, options)
     if faults:
         more = [f"... and {len(faults) - MAX_FAULTS} more faults"] if len(faults) > MAX_FAULTS else []
-        raise ToolError(BAD_FILE, *(f"{_shown(options.file)}: {fault}" for fault in faults[:MAX_FAULTS]), *more)
-    return config, notes
+        where = f"{_shown(options.file)}: " if options.file else ""
+        raise ToolError(BAD_FILE, *(f"{where}{fault}" for fault in faults[:MAX_FAULTS]), *more)
+    return config
 
 
 def _text(file: str) -> bytes:

@@ -115,14 +115,30 @@ def _ask(options: ToolOptions, ad: dict[str, Any], arguments: Sequence[str]) -> 
 
 
 def _request(options: ToolOptions, arguments: Sequence[str]) -> None:
-    config, notes = config_file.read(options)
+    config, notes = config_file.read(options) if options.file else _without_file(options)
     show.notes(notes)
-    from annexd.tool import bindings  # this import takes most of the tool's time
+    if options.save:
+        from annexd.tool import save
 
-    answer = _ask(options, command_ad(config, options, bindings.param, time.time()), arguments)
-    show.reply(answer, as_json=options.json)
+        save.save(config, options, arguments)
+        return
+    answer = _ask(options, command_ad(config, options, _param, time.time()), arguments)
+    show.reply(answer, as_json=options.json, words=show.OPTION_OF if options.file else show.OPTION_OF_LAUNCH)
     if options.goal is not None:
         _wait(options, str(answer["AnnexID"]), options.goal, arguments)
+
+
+def _without_file(options: ToolOptions) -> tuple[config_file.Config, list[str]]:
+    from annexd.tool import launch_options
+
+    config, notes = launch_options.config_of(options, _param)
+    return config_file.changed(config, options), notes
+
+
+def _param(name: str) -> str | None:
+    from annexd.tool import bindings  # this import takes most of the tool's time
+
+    return bindings.param(name)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
+from annexd.tool.launch_rules import LAUNCH, faults_of_launch
 from annexd.tool.option_values import annex
 from annexd.tool.options import spelled
 
@@ -120,16 +121,15 @@ def _faults_of_task(values: dict[str, Any]) -> list[str]:
 
 
 def _missing(values: dict[str, Any]) -> list[str]:
-    faults = [f"{spelled(field)} requires {ACCOUNT_WORDS}" for field in ACCOUNT_ONLY if field in values]
+    foreign = [field for field in ACCOUNT_ONLY if field in values and field not in LAUNCH]
+    faults = [f"{spelled(field)} requires {ACCOUNT_WORDS}" for field in foreign]
     if "forcex" in values:
         faults.append("-forcex requires -cancel")
     if "now" in values:
         faults.append("-now requires -until")
-    if "lease_duration_s" not in values:
+    if "lease_duration_s" not in values and "save" not in values:
         faults.append("-lease-duration is missing: give the time for which you want the instances")
-    if "file" not in values:
-        faults.append("the file is missing: the Spot Fleet request's JSON config, or - for standard input")
-    return faults
+    return faults + faults_of_launch(values)
 
 
 def _excluding(values: dict[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from annexd.tool import launch_values
 from annexd.tool.goal import Goal, read_goal
 from annexd.tool.options import MAX_STACK_NAME
 from annexd.tool.times import positive, read_duration, read_time
@@ -103,6 +104,15 @@ CONVERSIONS: Final[dict[str, Callable[[Any], Any]]] = {
     "s3_url": _url,
     "sts_url": _url,
     "target_capacity": _count,
+    "instance_types": launch_values.instance_types,
+    "cpus": launch_values.cpus,
+    "memory_mib": launch_values.memory_mib,
+    "gpus": launch_values.gpus,
+    "image": launch_values.image,
+    "max_price": launch_values.max_price,
+    "key_name": launch_values.key_name,
+    "volume_gib": launch_values.volume_gib,
+    "ssm_url": _url,
     "service_url": _url,
     "events_url": _url,
     "lambda_url": _url,

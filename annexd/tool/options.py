@@ -22,6 +22,17 @@ OPTIONS: Final = {
         "lease_function_arn", "ARN", "the function that ends the lease (ANNEX_DEFAULT_LEASE_FUNCTION_ARN)"
     ),
     "count": Option("target_capacity", "NUMBER", "target capacity, instead of the file's"),
+    "instance-type": Option("instance_types", "TYPE[,TYPE...]", "without a file: machines of these types"),
+    "cpus": Option("cpus", "NUMBER", "without a file: machines of any type with so many vCPUs at least"),
+    "memory": Option("memory_mib", "SIZE", "with -cpus: and so much memory at least, as 8G; megabytes without a unit"),
+    "gpus": Option("gpus", "NUMBER", "with -cpus: and so many GPUs at least"),
+    "image": Option("image", "AMI|ssm:PARAMETER", "without a file: their image (ANNEX_DEFAULT_IMAGE)"),
+    "spot": Option("spot", None, "without a file: Spot instances; this is the default"),
+    "on-demand": Option("on_demand", None, "without a file: On-Demand instances"),
+    "max-price": Option("max_price", "DOLLARS", "without a file: the most that a Spot instance may cost an hour"),
+    "key-name": Option("key_name", "NAME", "without a file: the key pair for ssh"),
+    "volume-size": Option("volume_gib", "SIZE", "without a file: size of the root volume, as 50G"),
+    "save": Option("save", "FILE", "write what would be ordered into a new file, as JSON, and order nothing"),
     "access-key-file": Option("public_key_file", "FILE", "your AWS access key ID (ANNEX_DEFAULT_ACCESS_KEY_FILE)"),
     "public-key-file": Option("public_key_file", "FILE", "another name for it"),
     "secret-key-file": Option("secret_key_file", "FILE", "your AWS secret access key (ANNEX_DEFAULT_SECRET_KEY_FILE)"),
@@ -48,6 +59,7 @@ OPTIONS: Final = {
     "logs-url": Option("logs_url", "URL", "endpoint of CloudWatch Logs, which has the lease function's heartbeat"),
     "s3-url": Option("s3_url", "URL", "endpoint of S3"),
     "sts-url": Option("sts_url", "URL", "endpoint of STS, which reports the account of your keys"),
+    "ssm-url": Option("ssm_url", "URL", "endpoint of Systems Manager, which knows the image of ssm:PARAMETER"),
     "s3-bucket": Option("s3_bucket", "NAME", "bucket for the object with which instances join the pool"),
     "cancel": Option("cancel", "ANNEX", "end this annex now: annex ID, Spot Fleet request ID or annex name"),
     "extend": Option("extend_s", "DURATION", "extend the lease by this time: condor_annex -extend 2h ANNEX"),
@@ -64,7 +76,7 @@ OPTIONS: Final = {
     "max-lease": Option("max_lease_s", "SECONDS", "with -setup: maximum lifetime of any annex (30d); also as 7d"),
     "cut-leases": Option("cuts_leases", None, "with -max-lease: also end living annexes earlier"),
     "vpc": Option("vpc_id", "VPC", "with -setup: network of the machines, instead of the default VPC"),
-    "subnet": Option("subnet_ids", "SUBNET", "with -setup: their subnets, instead of -setup's choice; repeatable"),
+    "subnet": Option("subnet_ids", "SUBNET", "without a file, or with -setup: their subnets; repeatable"),
     "timeout": Option("timeout_s", "SECONDS", "how long to wait for annexd's answer, or for CloudFormation (15m)"),
     "output": Option("output", "FILE", "the configuration file that -setup writes (81annex in LOCAL_CONFIG_DIR)"),
     "config-file": Option("output", "FILE", "another name for it"),
@@ -77,12 +89,23 @@ OPTIONS: Final = {
 
 
 class ToolOptions(NamedTuple):
-    """The checked command line; `file` is a path or `-`, or an annex with -status, -wait, -extend and -until."""
+    """The checked command line; `file` is a path, `-` or empty; an annex with -status, -wait, -extend and -until."""
 
     file: str = ""
     lease_duration_s: int = 0
     lease_function_arn: str | None = None
     target_capacity: int | None = None
+    instance_types: tuple[str, ...] = ()
+    cpus: int | None = None
+    memory_mib: int | None = None
+    gpus: int | None = None
+    image: str | None = None
+    spot: bool = False
+    on_demand: bool = False
+    max_price: str | None = None
+    key_name: str | None = None
+    volume_gib: int | None = None
+    save: str | None = None
     public_key_file: str | None = None
     secret_key_file: str | None = None
     session_token_file: str | None = None
@@ -104,6 +127,7 @@ class ToolOptions(NamedTuple):
     logs_url: str | None = None
     s3_url: str | None = None
     sts_url: str | None = None
+    ssm_url: str | None = None
     s3_bucket: str | None = None
     cancel: str | None = None
     extend_s: int | None = None

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from annexd.tool import show
 from annexd.tool.attempt import Attempt, Child, begin, outcome
-from annexd.tool.command_line import full_name, is_option
+from annexd.tool.command_line import without
 from annexd.tool.errors import COMMUNICATION, SIGNALS, Interrupted, ToolError, ignore_signals
 from annexd.tool.options import ToolOptions
 
@@ -139,18 +139,4 @@ class SentCommand:
 
         which = ["-name", self._whom] if self._whom and self._options.name is None else []
         words = ["condor_annex", "-command-id", str(self._ad["CommandID"]), *which]
-        return f"to see the outcome: {shlex.join([*words, *_without_command_id(self._arguments)])}"
-
-
-def _without_command_id(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments without -command-id ID, which may be abbreviated and have its value attached."""
-    kept: list[str] = []
-    rest = iter(arguments)
-    for argument in rest:
-        name, equals, _ = argument.partition("=")
-        if is_option(argument) and full_name(name, []) == "command-id":
-            if not equals:
-                next(rest, None)
-            continue
-        kept.append(argument)
-    return kept
+        return f"to see the outcome: {shlex.join([*words, *without(self._arguments, ('command_id',))])}"

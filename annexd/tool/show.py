@@ -13,6 +13,8 @@ from annexd.tool.times import is_time, shown_distance, shown_time
 SYNOPSIS = "\n".join(
     (
         "condor_annex -lease-duration SECONDS [option...] FILE",
+        "condor_annex -lease-duration SECONDS -count NUMBER -instance-type TYPE[,TYPE...] [option...]",
+        "condor_annex -lease-duration SECONDS -count NUMBER -cpus NUMBER -memory SIZE [option...]",
         "condor_annex -cancel ANNEX [option...]",
         "condor_annex -extend DURATION [option...] ANNEX",
         "condor_annex -until TIME [option...] ANNEX",
@@ -44,6 +46,7 @@ OPTION_OF = {
     "LogsURL": "-logs-url",
     "S3URL": "-s3-url",
     "STSURL": "-sts-url",
+    "SSMURL": "-ssm-url",
     "S3Bucket": "-s3-bucket",
     "PublicKeyFile": "-public-key-file",
     "SecretKeyFile": "-secret-key-file",
@@ -55,12 +58,25 @@ OPTION_OF = {
 }
 # For -extend and -until; the end of an order comes from -lease-duration, which annexd names itself.
 OPTION_OF_CHANGE = {**OPTION_OF, "LeaseExtension": "-extend", "EndOfLease": "-until", "Now": "-now"}
+# Of an order without a file: what its user typed became a config.
+OPTION_OF_LAUNCH = {
+    **OPTION_OF,
+    "TargetCapacity": "-count",
+    "OnDemandTargetCapacity": "-on-demand",
+    "SpotPrice": "-max-price",
+    "ImageId": "-image",
+    "InstanceType": "-instance-type",
+    "SubnetId": "-subnet",
+    "KeyName": "-key-name",
+    "VolumeSize": "-volume-size",
+}
+LAUNCH_PATH = re.compile(r"LaunchSpecifications\[\d+\]\.(?:BlockDeviceMappings\[\d+\]\.Ebs\.)?")
 NEXT_STEP = {USAGE: "condor_annex -help lists the options"}
 
 
-def reply(ad: Mapping[str, Any], *, as_json: bool = False) -> None:
+def reply(ad: Mapping[str, Any], *, as_json: bool = False, words: Mapping[str, str] = OPTION_OF) -> None:
     """Print annexd's reply to an order.  Raises ToolError unless it has a request ID."""
-    _check_answer(ad, as_json=as_json)
+    _check_answer(ad, words, as_json=as_json)
     request_id = ad.get("BulkRequestID")
     if not isinstance(request_id, str):
         raise ToolError(COMMUNICATION, "annexd answered Success without a BulkRequestID")
@@ -121,6 +137,8 @@ def check(ad: Mapping[str, Any], options: Mapping[str, str] = OPTION_OF) -> None
 
 
 def in_options(words: str, options: Mapping[str, str] = OPTION_OF) -> str:
+    if options is OPTION_OF_LAUNCH:  # several types are several specifications, with one and the same fault
+        words = "; ".join(dict.fromkeys(LAUNCH_PATH.sub("", words).split("; ")))
     return re.sub(rf"(?<!\()\b({'|'.join(options)})\b", lambda found: options[found[0]], words)
 
 
@@ -159,6 +177,7 @@ def usage() -> None:
 def _summary() -> str:
     return (
         "Lease AWS instances as a Spot Fleet, through annexd.  FILE is the Spot Fleet request's JSON config, as the\n"
-        "AWS console saves it, or - for standard input.  The tool prints the request ID.  When the lease is over, a\n"
-        "function in AWS terminates the instances.  Parentheses give the default, or the HTCondor knob with it."
+        "AWS console saves it, or - for standard input; without it, options say what to launch (-instance-type, or\n"
+        "-cpus and -memory).  The tool prints the request ID.  When the lease is over, a function in AWS terminates\n"
+        "the instances.  Parentheses give the default, or the HTCondor knob with it."
     )

@@ -54,6 +54,13 @@ GROUPED = {
 }
 KNOWN = json.loads((resources.files("cfnlint.data") / "AdditionalSpecs" / "Policies.json").read_text())
 TRIED = {SETUP: {"ec2:RequestSpotFleet"}, DAEMON: set(), USER: set()}  # by a DryRun, whose refusal is a result, too
+PUBLISHED = [  # an image that AWS publishes, and whose root volume is named
+    {
+        "ImageId": "resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64",
+        "InstanceType": "m5.large",
+        "BlockDeviceMappings": [{"DeviceName": "root", "Ebs": {"VolumeSize": 30}}],
+    }
+]
 AGENT = "cloudformation.amazonaws.com"
 
 
@@ -88,7 +95,7 @@ def lived(enforcing: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Lived:
     look_into_troubles(account)
     for role in (DAEMON, USER):
         site = site_of(account, keys[role])
-        replies = [order(site), order(site)]
+        replies = [order(site), order(site, LaunchSpecifications=PUBLISHED)]
         assert account.run("-teardown").status == ANNEXES_LIVE
         end_them(site, replies)
     leave_things_in_the_bucket(account)

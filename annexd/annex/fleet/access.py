@@ -40,6 +40,11 @@ class Access(Protocol):
     def __call__(self, target: AccountTarget, /) -> Clients: ...
 
 
+def no_access(target: AccountTarget, /) -> Clients:
+    """Where nobody can be asked: an order that names its images by their IDs needs nobody."""
+    raise Refused(f"nothing can be asked of {target.endpoints.region} here", untouched=True, local=True)
+
+
 class KeyFiles:
     """Makes clients with the key files or the profile that a target names, or else with boto3's own chain.
 
