@@ -194,7 +194,7 @@ def test_a_volume_is_in_gigabytes(text: str, gib: int) -> None:
         ),
         ((*TYPES, "-max-price", "cheap"), "-max-price must be dollars"),
         ((*TYPES, "-key-name", " "), "-key-name must be the name of a key pair"),
-        ((*TYPES, "-subnet", "x"), "-subnet must be the ID of a subnet, as subnet-0123456789abcdef0, not 'x'"),
+        ((*TYPES, "-subnet", "x"), "-subnet must be a subnet ID such as subnet-0123456789abcdef0, not 'x'"),
         ((*TYPES, *NEEDS), "-instance-type excludes -cpus and -memory: a type says itself what its machines have"),
         ((*TYPES, "-gpus", "1"), "-instance-type excludes -gpus"),
         (("-cpus", "1"), "-memory SIZE is missing beside -cpus: AWS asks for both"),
