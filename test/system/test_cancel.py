@@ -107,7 +107,7 @@ def test_users_see_their_annexes_and_scripts_too(site: Site, annex: dict[str, An
         assert done.returncode == errors.OK, done.stderr
         return done
 
-    headings, _, *rows = status("physics").stdout.splitlines()
+    headings, _, *rows = status("physics", "-wide").stdout.splitlines()
     assert headings.split()[:3] == ["Name", "ID", "Owner"]
     [row] = [row.split() for row in rows if annex["AnnexID"] in row]
     assert (row[0], row[3], row[-1]) == ("physics", annex["BulkRequestID"], "leased")
