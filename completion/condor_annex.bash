@@ -28,7 +28,7 @@ _condor_annex() {
 
 _condor_annex_words() {
     case $1 in
-    -*) mapfile -t COMPREPLY < <(compgen -W "-lease-duration -lease-function-arn -count -instance-type -cpus -memory -gpus -image -spot -on-demand -max-price -key-name -volume-size -save -access-key-file -public-key-file -secret-key-file -private-key-file -session-token-file -profile -user-data -user-data-file -default-user-data -default-user-data-file -annex-name -owner -no-owner -idle -config-dir -no-join -pool -name -service-url -events-url -lambda-url -logs-url -s3-url -sts-url -ssm-url -s3-bucket -cancel -extend -until -now -forcex -wait -status -setup -check-setup -teardown -region -stack-name -max-lease -cut-leases -vpc -subnet -timeout -output -config-file -json -command-id -debug -help -version" -- "${1/#--/-}") ;;
+    -*) mapfile -t COMPREPLY < <(compgen -W "-lease-duration -lease-function-arn -count -instance-type -cpus -memory -gpus -image -spot -on-demand -max-price -key-name -volume-size -save -access-key-file -public-key-file -secret-key-file -private-key-file -session-token-file -profile -user-data -user-data-file -default-user-data -default-user-data-file -annex-name -owner -no-owner -idle -config-dir -no-join -pool -name -service-url -events-url -lambda-url -logs-url -s3-url -sts-url -ssm-url -s3-bucket -cancel -extend -until -now -forcex -wait -status -wide -watch -setup -check-setup -teardown -region -stack-name -max-lease -cut-leases -vpc -subnet -timeout -output -config-file -json -command-id -debug -help -version" -- "${1/#--/-}") ;;
     *)
         if [[ " ${COMP_WORDS[*]} " =~ ' '--?(status|extend|until)' ' ]]; then
             mapfile -t COMPREPLY < <(compgen -W "$(_condor_annex_annexes)" -- "$1")

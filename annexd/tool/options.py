@@ -68,6 +68,8 @@ OPTIONS: Final = {
     "forcex": Option("forcex", None, "with -cancel: give up on what cannot be undone (QUEUE_SUPER_USERS only)"),
     "wait": Option("goal", "joined=N[%]", "wait until so many machines have joined (all): with an order, or an ANNEX"),
     "status": Option("status", None, "the annexes that annexd knows; condor_annex -status ANNEX: one of them"),
+    "wide": Option("wide", None, "with -status: all columns"),
+    "watch": Option("watch", None, "with -status: the table again every five seconds, until Ctrl-C"),
     "setup": Option("setup", None, "create what annexes need in the AWS account"),
     "check-setup": Option("check_setup", None, "report problems of the setup, and how to fix them"),
     "teardown": Option("teardown", None, "delete everything that -setup created"),
@@ -136,6 +138,8 @@ class ToolOptions(NamedTuple):
     forcex: bool = False
     goal: Goal | None = None
     status: bool = False
+    wide: bool = False
+    watch: bool = False
     setup: bool = False
     check_setup: bool = False
     teardown: bool = False
