@@ -139,6 +139,13 @@ def query(pool: str | None, constraint: str, attributes: Sequence[str]) -> list[
     return list(_collector(pool).query(htcondor2.AdType.Any, values.expression(constraint), names))
 
 
+def own_ad(address: str, my_type: str) -> dict[str, Any]:
+    """Return the plain values of the ad of this MyType that a daemon shows of itself, as condor_status -direct does."""
+    ads = htcondor2.Collector(values.address(address)).query(htcondor2.AdType.Any)
+    own = [ad for ad in ads if ad.get("MyType") == my_type]
+    return {name: own[0].eval(name) for name in own[0]} if own else {}
+
+
 def locate(pool: str | None, name: str) -> Any:
     """Return the location ad of the generic daemon with this name, or None."""
     return _collector(pool).locate(htcondor2.DaemonType.Generic, values.name(name, DAEMON_NAME))

@@ -92,6 +92,10 @@ class Orders:
             if reply_ad["Result"] != SUCCESS:
                 await self.continue_unfinished()  # including this one, if it is stuck
 
+    def status(self) -> Mapping[str, int]:
+        """Return attributes of the daemon's ad: orders in a thread now, and those that wait for one."""
+        return {"AnnexOrdersRunning": self._semaphore.admitted, "AnnexOrdersWaiting": self._semaphore.waiting}
+
     def reconfigure(self, settings: Configuration) -> None:
         """Apply new limits and defaults, also to waiting orders."""
         self._defaults, self._limits = settings.annex, settings.orders

@@ -32,6 +32,8 @@ LEARN_S: Final = 10.0  # between two searches of the journal for new accounts
 AT_ONCE: Final = 8  # accounts reconciled concurrently
 LOOK_TIMEOUT_S: Final = LOOK_S + 60.0  # calls to endpoints end within LOOK_S: what takes longer hangs elsewhere
 MIN_LOGGED_SKEW_S: Final = 30
+MAX_HEARTBEATS: Final = 32  # accounts and regions in the ad; the oldest of all is there always
+LEASE_FUNCTION: Final = re.compile(r"arn:[a-z-]+:lambda:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):")
 LONGEST_FAULT: Final = 2000  # characters of a log line
 
 
@@ -100,6 +102,7 @@ class Reconciler:
         return {
             **{name: words for name, words in of_function.items() if words},
             **({"AnnexFunctionTime": min(heartbeats_s)} if heartbeats_s else {}),
+            **self._heartbeats(),
             **{name: len(each) for name, each in found.items()},
             "AnnexEndedOverdue": self._ended,
             "AnnexTroubled": len({each for look in self._looks.values() for each in look.troubles}),
@@ -108,6 +111,15 @@ class Reconciler:
             "AnnexClockSkew": self._access.skew_s,
             "AnnexThrottledAccounts": self._access.throttled_accounts,
         }
+
+    def _heartbeats(self) -> dict[str, int]:
+        """Return the newest run of each lease function, by its account and region; the names are those of an ARN."""
+        found: dict[str, int] = {}
+        for key, report in sorted(self._reports.items()):
+            if report.enforcer.receipt and (arn := LEASE_FUNCTION.match(self._targets[key].lease_function_arn)):
+                name = f"AnnexFunctionTime_{arn['account']}_{arn['region'].replace('-', '_')}"
+                found[name] = max(found.get(name, 0), int(report.enforcer.receipt.at_s))
+        return dict(list(found.items())[:MAX_HEARTBEATS])
 
     def looks(self) -> dict[str, Snapshot]:
         """Return the newest look at each account.  Thread-safe."""

@@ -55,6 +55,8 @@ def run(arguments: Sequence[str]) -> int:
         from annexd.tool import account
 
         return account.run(options)
+    elif options.metrics:
+        _metrics(options)
     elif options.status:
         _status(options, arguments)
     elif options.cancel:
@@ -78,6 +80,14 @@ def _status(options: ToolOptions, arguments: Sequence[str]) -> None:
     from annexd.tool import table
 
     table.show(_ask(options, query_ad(options), arguments), as_json=options.json, asked_for=options.file)
+
+
+def _metrics(options: ToolOptions) -> None:
+    from annexd.tool import bindings, metrics
+
+    if options.debug:
+        bindings.enable_debug()
+    metrics.show(options)
 
 
 def _ask(options: ToolOptions, ad: dict[str, Any], arguments: Sequence[str]) -> Mapping[str, Any]:

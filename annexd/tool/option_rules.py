@@ -9,6 +9,7 @@ from annexd.tool.options import spelled
 
 ACCOUNT_TASKS: Final = ("setup", "check_setup", "teardown")
 STATUS_TOO: Final = ("status", "file", "json", "pool", "name", "timeout_s", "debug")
+METRICS_TOO: Final = ("metrics", "pool", "name", "timeout_s", "debug")
 KEY_FILES: Final = ("public_key_file", "secret_key_file", "session_token_file")
 KEYS: Final = (*KEY_FILES, "profile")
 CANCEL_TOO: Final = ("cancel", "forcex", "json", *KEYS, "pool", "name", "timeout_s", "command_id", "debug")
@@ -33,6 +34,8 @@ USER_DATA: Final = ("user_data", "user_data_file", "default_user_data", "default
 
 
 def faults_of_all(values: dict[str, Any]) -> list[str]:
+    if "metrics" in values:
+        return _foreign(values, METRICS_TOO, "-metrics")
     if "status" in values:
         return _foreign(values, STATUS_TOO, "-status") + _faults_of_annex(values, "what follows -status")
     return _faults_of_command(values) + _faults_of_two_sources(values)

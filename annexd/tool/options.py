@@ -53,6 +53,7 @@ OPTIONS: Final = {
     "now": Option("now", None, "with -until: even if that is too soon for its machines to send jobs away"),
     "forcex": Option("forcex", None, "with -cancel: give up what cannot be undone (QUEUE_SUPER_USERS only)"),
     "status": Option("status", None, "the annexes that annexd knows; condor_annex -status ANNEX: one of them"),
+    "metrics": Option("metrics", None, "annexd's counters as Prometheus reads them, for node_exporter's textfiles"),
     "setup": Option("setup", None, "make what annexes need in the AWS account"),
     "check-setup": Option("check_setup", None, "report problems there, and how to fix them"),
     "teardown": Option("teardown", None, "remove all of it"),
@@ -108,6 +109,7 @@ class ToolOptions(NamedTuple):
     now: bool = False
     forcex: bool = False
     status: bool = False
+    metrics: bool = False
     setup: bool = False
     check_setup: bool = False
     teardown: bool = False

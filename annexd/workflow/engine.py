@@ -9,6 +9,7 @@ import contextlib
 import random as random_module
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -19,7 +20,7 @@ from annexd.workflow.json_form import Unreadable, from_json, to_json
 from annexd.workflow.keyed_lock import KeyedLock
 from annexd.workflow.outcome import Counts, Outcome, outcome_of, stuck_reason_of
 from annexd.workflow.pruning import superfluous
-from annexd.workflow.record import FAILURE, SUCCESS, Json, Kind, State, StepState
+from annexd.workflow.record import FAILURE, SUCCESS, Ended, Json, Kind, State, StepState
 from annexd.workflow.retry_policy import RetryPolicy
 from annexd.workflow.step import Refused, Retry, Step, Wait, Workflow, Workflows
 from annexd.workflow.tally import Tally
@@ -186,18 +187,20 @@ class Engine:
 
     def move_to_archive(self, is_over: Callable[[State, float], bool]) -> list[str]:
         """Archive workflows for which `is_over(state, time of finish)`; return their command IDs.  Blocks."""
-        ended: dict[str, bool] = {}
+        ended: dict[str, Ended] = {}
         for record in self._journal.of_kind(Kind.FINISHED):
             state = self._fold(record.command_id)
             if not state.damage and is_over(state, record.at_s):
-                ended[record.command_id] = record.body.get("result") == SUCCESS
+                ended[record.command_id] = Ended.of(record.body)
         return self._tally.move_to_archive(ended)
 
     def counts(self) -> Counts:
         """Count from the journal: the numbers outlive the process."""
-        successes, failures = self._tally.counted()
-        unfinished = self._journal.unfinished()
-        stuck = [state for state in map(self._fold, unfinished) if state.is_stuck]
+        ended = self._tally.counted()
+        successes = sum(number for each, number in ended.items() if each.success)
+        failures = sum(ended.values()) - successes
+        unfinished = list(map(self._fold, self._journal.unfinished()))
+        stuck = [state for state in unfinished if state.is_stuck]
         return Counts(
             requests=successes + failures + len(unfinished),
             successes=successes,
@@ -205,6 +208,9 @@ class Engine:
             unfinished=len(unfinished),
             stuck=len(stuck),
             stuck_reason=f"{stuck[0].command_id}: {stuck_reason_of(stuck[0])}" if stuck else "",
+            ended=ended,
+            unfinished_of=Counter(state.workflow for state in unfinished),
+            undoing=sum(state.failure is not None for state in unfinished),
         )
 
     def _fold(self, command_id: str) -> State:
@@ -236,7 +242,9 @@ class Engine:
 
     def _finish(self, state: State, result: str, error: str) -> None:
         self._since.forget(state.command_id)
-        self._journal.append(state.command_id, "", Kind.FINISHED, {"result": result, "error": error})
+        is_left = result != SUCCESS and state.may_be_left
+        body = {"result": result, "error": error, "workflow": state.workflow, "may_be_left": is_left}
+        self._journal.append(state.command_id, "", Kind.FINISHED, body)
 
     # Forward.
 
