@@ -22,6 +22,7 @@ from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.order import FleetOrder, Order
 from annexd.annex.status import NEVER_S, Snapshot
 from annexd.annex.steps import StepContext
+from annexd.annex.usage import UsageRecorder
 from annexd.daemoncore import log
 from annexd.daemoncore.threads import in_thread
 from annexd.service.configuration import Configuration
@@ -69,7 +70,7 @@ class Reconciler:
         self._context, self._early = context, early
         self._interval_s, self._defaults = interval_s, defaults
         self._access, self._index, self._engine, self._changed = access, index, index.engine, changed
-        self._living = Living(index.engine)
+        self._living, self._usage = Living(index.engine), UsageRecorder(index)
         self._targets: dict[str, AccountTarget] = {}
         self._looking: dict[str, asyncio.Task[None]] = {}
         self._semaphore = asyncio.Semaphore(AT_ONCE)
@@ -228,6 +229,7 @@ class Reconciler:
         if key not in self._targets:
             return  # forgotten meanwhile
         self._reports[key] = report
+        await in_thread(lambda: self._usage.record(key, report.launches, began_s))
         texts = await in_thread(lambda: self._messages_of(report.troubles))
         troubles = {fleet_id: report.troubles[fleet_id] for fleet_id in texts}
         self._looks[key] = Snapshot(began_s, {annex.annex_id: annex for annex in report.annexes}, troubles=troubles)

@@ -55,10 +55,8 @@ def run(arguments: Sequence[str]) -> int:
         from annexd.tool import account
 
         return account.run(options)
-    elif options.metrics:
-        _metrics(options)
-    elif options.status:
-        _status(options, arguments)
+    elif options.metrics or options.history or options.status:
+        _look(options, arguments)
     elif options.cancel:
         _cancel(options, arguments)
     elif options.extend_s is not None or options.until_s is not None:
@@ -66,6 +64,16 @@ def run(arguments: Sequence[str]) -> int:
     else:
         _request(options, arguments)
     return OK
+
+
+def _look(options: ToolOptions, arguments: Sequence[str]) -> None:
+    """Ask what changes nothing."""
+    if options.metrics:
+        _metrics(options)
+    elif options.history:
+        _history(options, arguments)
+    else:
+        _status(options, arguments)
 
 
 def _cancel(options: ToolOptions, arguments: Sequence[str]) -> None:
@@ -80,6 +88,17 @@ def _status(options: ToolOptions, arguments: Sequence[str]) -> None:
     from annexd.tool import table
 
     table.show(_ask(options, query_ad(options), arguments), as_json=options.json, asked_for=options.file)
+
+
+def _history(options: ToolOptions, arguments: Sequence[str]) -> None:
+    from annexd.tool import history
+    from annexd.tool.command_ad import history_ad
+
+    def page(before: int | None) -> Mapping[str, Any]:
+        raise_on_signals()  # the page before it ignores them at its end
+        return _ask(options, history_ad(options, before), arguments)
+
+    history.show(options, page)
 
 
 def _metrics(options: ToolOptions) -> None:

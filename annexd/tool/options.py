@@ -53,6 +53,13 @@ OPTIONS: Final = {
     "now": Option("now", None, "with -until: even if that is too soon for its machines to send jobs away"),
     "forcex": Option("forcex", None, "with -cancel: give up what cannot be undone (QUEUE_SUPER_USERS only)"),
     "status": Option("status", None, "the annexes that annexd knows; condor_annex -status ANNEX: one of them"),
+    "history": Option(
+        "history", None, "the annexes of the past, newest first; condor_annex -history ANNEX: one of them"
+    ),
+    "since": Option("since_s", "TIME", "with -history: those that were ordered then or later"),
+    "limit": Option("limit", "NUMBER", "with -history: at most so many"),
+    "by": Option("by", "owner", "with -history: the sums of each owner"),
+    "csv": Option("csv", None, "with -history: print it as CSV"),
     "metrics": Option("metrics", None, "annexd's counters as Prometheus reads them, for node_exporter's textfiles"),
     "setup": Option("setup", None, "make what annexes need in the AWS account"),
     "check-setup": Option("check_setup", None, "report problems there, and how to fix them"),
@@ -75,7 +82,7 @@ OPTIONS: Final = {
 
 
 class ToolOptions(NamedTuple):
-    """The command line, checked; `file` is a path or `-`, or with -status, -extend and -until an annex."""
+    """The command line, checked; `file` is a path or `-`, or with -status, -history, -extend and -until an annex."""
 
     file: str = ""
     lease_duration_s: int = 0
@@ -109,6 +116,11 @@ class ToolOptions(NamedTuple):
     now: bool = False
     forcex: bool = False
     status: bool = False
+    history: bool = False
+    since_s: int | None = None  # since the epoch
+    limit: int | None = None
+    by: str | None = None
+    csv: bool = False
     metrics: bool = False
     setup: bool = False
     check_setup: bool = False

@@ -17,6 +17,7 @@ SYNOPSIS = "\n".join(
         "condor_annex -extend DURATION [option...] ANNEX",
         "condor_annex -until TIME [option...] ANNEX",
         "condor_annex -status [ANNEX] [option...]",
+        "condor_annex -history [ANNEX] [option...]",
         "condor_annex -metrics [option...]",
     )
 )

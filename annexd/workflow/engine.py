@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from annexd.workflow.attempt_clock import AttemptClock
 from annexd.workflow.fold import fold
@@ -30,6 +30,14 @@ T = TypeVar("T")
 
 class NotOwner(Exception):
     """The command ID belongs to another user's request."""
+
+
+class Accepted(NamedTuple):
+    """When a command was accepted, and the number of that record."""
+
+    seq: int
+    command_id: str
+    at_s: float
 
 
 class Paused(Exception):
@@ -169,6 +177,19 @@ class Engine:
         states = [fold(record.command_id, [record], self._workflows) for record in records]
         readable = [state for state in states if state.order is not None]
         return max((record.seq for record in records), default=after_seq), readable
+
+    def accepted_before(self, seq: int, limit: int) -> list[Accepted]:
+        """Return what was accepted before this record, the newest first, of journal and archive."""
+        records = self._journal.before(Kind.ACCEPTED, seq, limit)
+        return [Accepted(record.seq, record.command_id, record.at_s) for record in records]
+
+    def note_usage(self, command_id: str, usage: object) -> None:
+        """Keep what was seen of a workflow that the journal has, instead of what was noted before."""
+        history = self._journal.newer(command_id, 0)
+        if history:
+            self._journal.append(command_id, "", Kind.USAGE, to_json(usage))
+            if older := [record.seq for record in history if record.kind is Kind.USAGE]:
+                self._journal.drop(older)
 
     def results(self, kind: type[T], after_seq: int = 0) -> tuple[int, dict[str, T]]:
         """What the steps with results of this type came to, by command ID, in the same way."""

@@ -49,7 +49,11 @@ COUNT_ARCHIVED: Final = """
 INSERT INTO archived (workflow, success, may_be_left, number) VALUES (?, ?, ?, ?)
 ON CONFLICT (workflow, success, may_be_left) DO UPDATE SET number = number + excluded.number
 """
-LATE: Final = (Kind.CHANGED, Kind.STOPPED)  # may follow FINISHED, from another thread, and then have no effect
+LATE: Final = (
+    Kind.CHANGED,
+    Kind.STOPPED,
+    Kind.USAGE,
+)  # may follow FINISHED, from another thread, and then changes no step
 BATCH: Final = 200  # commands per move, during which writes of orders wait
 
 
@@ -169,6 +173,14 @@ class Journal:
     def of_kind(self, kind: Kind, after_seq: int = 0) -> tuple[Record, ...]:
         """Return the records of one kind after this number, oldest first."""
         return self._select("kind = ? AND seq > ? ORDER BY seq", kind.value, after_seq)
+
+    def before(self, kind: Kind, before_seq: int, limit: int) -> list[Record]:
+        """Return records of one kind before this number, the newest first, of journal and archive."""
+        live = self._select("kind = ? AND seq < ? ORDER BY seq DESC LIMIT ?", kind.value, before_seq, limit)
+        with self._lock:
+            archived = tuple(map(_record, self._archive.rows_of_kind(kind.value, before_seq, limit)))
+        both = {record.seq: record for record in (*archived, *live)}  # a crash may have left a record in both
+        return [both[seq] for seq in sorted(both, reverse=True)[:limit]]
 
     def unfinished(self) -> tuple[str, ...]:
         """Return the IDs of the commands without a `finished` record, in the order of their first records.

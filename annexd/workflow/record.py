@@ -31,6 +31,8 @@ class Kind(StrEnum):
     CHANGED = "changed"  # the order is this one now, such as with other keys {order}; what is stuck is tried at once
     STOPPED = "stopped"  # no step goes forward any more, all is undone {result, error}; the same
     FINISHED = "finished"  # the answer {result, error, workflow, may_be_left: something of it, after a failure}
+    # What was seen of it in the cloud, after each change {as the annex writes it}; only the newest is kept.
+    USAGE = "usage"
     DAMAGED = "damaged"  # never written: stands for a record that cannot be read {error}
 
 
@@ -148,6 +150,7 @@ class State:
     finished: tuple[str, str] | None = None
     damage: str = ""  # why this history is unusable
     seq: int = 0  # of the newest record
+    usage: Json | None = None  # see Kind.USAGE
 
     @property
     def results(self) -> Results:
