@@ -16,7 +16,7 @@ class Totals:
     next_end_s: int | None = None
 
 
-class LivingAnnexes:
+class TotalsReader:
     """Adds up those that were ordered, or are being ordered, and are not over.  Not thread-safe.
 
     What is over can never live again, and an order that is finished never changes: neither is read twice, so that

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from annexd.annex.index import CANCEL, CHANGE, AnnexIndex
-from annexd.annex.totals import LivingAnnexes, Totals
+from annexd.annex.totals import TotalsReader, Totals
 from annexd.daemoncore.threads import in_thread
 from annexd.workflow import Counts, Journal, JournalError
 
@@ -43,7 +43,7 @@ class JournalStatistics:
     def __init__(
         self, journal: Journal, index: AnnexIndex, changed: Callable[[], None], look_s: float = LOOK_S
     ) -> None:
-        self._journal, self._living, self._changed, self._look_s = journal, LivingAnnexes(index), changed, look_s
+        self._journal, self._living, self._changed, self._look_s = journal, TotalsReader(index), changed, look_s
         self._totals, self._records, self._bytes = Totals(), 0, 0
 
     def status(self) -> Mapping[str, int]:
