@@ -56,8 +56,8 @@ def run(arguments: Sequence[str]) -> int:
         from annexd.tool import account
 
         return account.run(options)
-    elif options.status:
-        _status(options, arguments)
+    elif options.metrics or options.history or options.status:
+        _look(options, arguments)
     elif options.goal is not None and not options.lease_duration_s:
         _wait(options, options.file, options.goal, arguments)
     elif options.cancel:
@@ -67,6 +67,16 @@ def run(arguments: Sequence[str]) -> int:
     else:
         _request(options, arguments)
     return OK
+
+
+def _look(options: ToolOptions, arguments: Sequence[str]) -> None:
+    """Ask what changes nothing."""
+    if options.metrics:
+        _metrics(options)
+    elif options.history:
+        _history(options, arguments)
+    else:
+        _status(options, arguments)
 
 
 def _cancel(options: ToolOptions, arguments: Sequence[str]) -> None:
@@ -98,6 +108,25 @@ def _watch(options: ToolOptions, arguments: Sequence[str]) -> None:
     except Interrupted as interrupted:
         if interrupted.status != INTERRUPTED:
             raise
+
+
+def _history(options: ToolOptions, arguments: Sequence[str]) -> None:
+    from annexd.tool import history
+    from annexd.tool.command_ad import history_ad
+
+    def page(before: int | None) -> Mapping[str, Any]:
+        raise_on_signals()  # the page before it ignores them at its end
+        return _ask(options, history_ad(options, before), arguments)
+
+    history.show(options, page)
+
+
+def _metrics(options: ToolOptions) -> None:
+    from annexd.tool import bindings, metrics
+
+    if options.debug:
+        bindings.enable_debug()
+    metrics.show(options)
 
 
 def _wait(options: ToolOptions, annex: str, goal: Goal, arguments: Sequence[str]) -> None:
