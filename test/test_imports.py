@@ -37,6 +37,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {  # what a room may import of its packa
         "fleet": {"request", "lease"},
         "join": {"request", "lease"},
         "steps": {"fleet", "join", "request", "lease"},
+        "quote": {"steps", "fleet", "join", "request", "lease", "reply"},
     },
     "daemoncore": {
         "process": {"config.parameters"},

@@ -10,6 +10,8 @@ from annexd.annex.cancel import cancel_annex
 from annexd.annex.change import change_lease
 from annexd.annex.index import AnnexIndex
 from annexd.annex.join.config_bundle import BundleSources
+from annexd.annex.quote import quote
+from annexd.annex.quote.quote import quote_annex
 from annexd.annex.reply import ReplyAd
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.request import commands_in
@@ -17,7 +19,7 @@ from annexd.annex.status import Snapshot, query_annexes
 from annexd.annex.steps import StepContext
 from annexd.workflow import State
 
-ASIDE = frozenset({cancel.COMMAND, change.COMMAND, status.COMMAND})  # do not queue behind orders
+ASIDE = frozenset({cancel.COMMAND, change.COMMAND, quote.COMMAND, status.COMMAND})  # do not queue behind orders
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ def answer(
             return change_lease(ad, owner, context.index, context.world, defaults, now_s, accepted=accepted)
         case status.COMMAND:
             return query_annexes(ad, owner, context.index, defaults, now_s, context.looks())
+        case quote.COMMAND:
+            return quote_annex(ad, owner, context.world, defaults, now_s, context.bundle_sources)
     return bulk_request(
         ad, owner, context.index.engine, defaults, now_s, bundle_sources=context.bundle_sources, accepted=accepted
     )
