@@ -11,7 +11,7 @@ OF_AWS := cancel demo enforcer lease lost_answers moved_lease trouble uid_domain
 # Most tests wait for daemons, so that more of them run at once than there are processors; a file in one process.
 WORKERS := 4
 PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
-PROGRAMS := bin/condor_annex bin/condor-annex-ec2 templates/generate-policies templates/generate-role docs/examples/condor_greeter completion/generate
+PROGRAMS := bin/condor_annex bin/condor-annex-ec2 templates/generate-policies templates/generate-prices templates/generate-role docs/examples/condor_greeter completion/generate
 DEB_SUITES := trixie sid
 DEB_CACHE := .cache/deb
 export PYTHONDONTWRITEBYTECODE = 1

@@ -7,8 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from annexd.tool import config_file, show
-from annexd.tool.command_ad import cancel_ad, change_ad, command_ad, query_ad
+from annexd.tool import config_file, confirmation, show
+from annexd.tool.command_ad import cancel_ad, change_ad, command_ad, query_ad, quote_ad
 from annexd.tool.command_line import parse
 from annexd.tool.errors import COMMUNICATION, OK, Interrupted, ToolError, raise_on_signals
 from annexd.tool.options import ToolOptions
@@ -93,8 +93,18 @@ def _request(options: ToolOptions, arguments: Sequence[str]) -> None:
     show.notes(notes)
     from annexd.tool import bindings  # importing it is most of the tool's time
 
-    answer = _ask(options, command_ad(config, options, bindings.param, time.time()), arguments)
-    show.reply(answer, as_json=options.json)
+    def ad() -> dict[str, Any]:
+        return command_ad(config, options, bindings.param, time.time())
+
+    if options.quote:
+        from annexd.tool import quote
+
+        quote.show(_ask(options, quote_ad(ad()), arguments), as_json=options.json)
+        return
+    bounds: dict[str, Any] = {}
+    if confirmation.is_interactive(options) and (above := confirmation.limit(bindings.param)) is not None:
+        bounds = confirmation.bounds_confirmed(_ask(options, quote_ad(ad()), arguments), above)
+    show.reply(_ask(options, ad() | bounds, arguments), as_json=options.json)
 
 
 if __name__ == "__main__":

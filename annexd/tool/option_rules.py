@@ -28,6 +28,7 @@ SETUP_ONLY: Final = ("max_lease_s", "cuts_leases", *NETWORK)
 ACCOUNT_ONLY: Final = ("region", "stack_name", "output", *SETUP_ONLY)
 ACCOUNT_TOO: Final = (*KEYS, "json", "target_capacity", "timeout_s", "debug")
 CHECK_TOO: Final = ("pool", "name")  # which annexd is asked, too
+QUOTE_NOT: Final = ("yes", "command_id")
 OWNERS: Final = ("annex_owner", "no_owner")
 USER_DATA: Final = ("user_data", "user_data_file", "default_user_data", "default_user_data_file")
 
@@ -114,6 +115,10 @@ def _missing(values: dict[str, Any]) -> list[str]:
         faults.append("-forcex goes with -cancel")
     if "now" in values:
         faults.append("-now goes with -until")
+    if "quote" in values:
+        faults += [
+            f"{spelled(each)} does not go with -quote: it orders nothing" for each in QUOTE_NOT if each in values
+        ]
     if "lease_duration_s" not in values:
         faults.append("-lease-duration is missing: say for how long you want the instances")
     if "file" not in values:

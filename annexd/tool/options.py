@@ -52,6 +52,9 @@ OPTIONS: Final = {
     "until": Option("until_s", "TIME", "end it then: condor_annex -until 2026-12-01T18:00 ANNEX; Z or +01:00 too"),
     "now": Option("now", None, "with -until: even if that is too soon for its machines to send jobs away"),
     "forcex": Option("forcex", None, "with -cancel: give up what cannot be undone (QUEUE_SUPER_USERS only)"),
+    "quote": Option("quote", None, "order nothing: all checks of the order, and what it can cost"),
+    "dry-run": Option("quote", None, "another name for it"),
+    "yes": Option("yes", None, "do not ask, whatever the order can cost (ANNEX_CONFIRM_ABOVE)"),
     "status": Option("status", None, "the annexes that annexd knows; condor_annex -status ANNEX: one of them"),
     "setup": Option("setup", None, "make what annexes need in the AWS account"),
     "check-setup": Option("check_setup", None, "report problems there, and how to fix them"),
@@ -107,6 +110,8 @@ class ToolOptions(NamedTuple):
     until_s: int | None = None  # since the epoch
     now: bool = False
     forcex: bool = False
+    quote: bool = False
+    yes: bool = False
     status: bool = False
     setup: bool = False
     check_setup: bool = False

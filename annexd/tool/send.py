@@ -22,7 +22,11 @@ FIRST_WORD_S: Final = 10.0  # of waiting, after which a person wants to know tha
 NEXT_WORD_S: Final = 30.0
 FIRST_PAUSE_S: Final = 0.2
 LONGEST_PAUSE_S: Final = 5.0  # condor_master starts a daemon that ended again after about ten seconds
-NAMES: Final = {"CA_BULK_REQUEST": "order", "CA_CANCEL_ANNEX": "cancellation", "CA_CHANGE_LEASE": "change of the lease"}
+NAMES: Final = {
+    "CA_BULK_REQUEST": "order",
+    "CA_CANCEL_ANNEX": "cancellation",
+    "CA_CHANGE_LEASE": "change of the lease",
+}  # others change nothing
 
 
 class SentCommand:

@@ -46,6 +46,7 @@ from test.cloud.policies import Need, judge
 LONGEST_MANAGED_POLICY = 6144  # characters, without white space
 # Several resources at once, of one account anyway; RunInstances and CreateTags: see annexd/account/policies.py.
 GROUPED = {"ec2:RequestSpotFleet", "ec2:RunInstances", "ec2:CreateTags", "servicequotas:GetServiceQuota"}
+GROUPED |= {"servicequotas:GetAWSDefaultServiceQuota"}
 KNOWN = json.loads((resources.files("cfnlint.data") / "AdditionalSpecs" / "Policies.json").read_text())
 TRIED = {SETUP: {"ec2:RequestSpotFleet"}, DAEMON: set(), USER: set()}  # by a DryRun, whose no is an answer, too
 AGENT = "cloudformation.amazonaws.com"
@@ -82,6 +83,7 @@ def lived(enforcing: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Lived:
     look_into_troubles(account)
     for role in (DAEMON, USER):
         site = site_of(account, keys[role])
+        quote(site)
         replies = [order(site), order(site)]
         assert account.run("-teardown").status == ANNEXES_LIVE
         end_them(site, replies)
@@ -143,6 +145,15 @@ def order(site: Site, **changes: Any) -> ReplyAd:
     reply = site.order(IamFleetRole=None, **changes)
     assert reply["Result"] == "Success", reply
     return reply
+
+
+def quote(site: Site) -> None:
+    """What an order would be, in a subnet and with a type of whose quota the account has no row."""
+    subnet = site.cloud.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
+    specification = {"ImageId": "ami-03cf127a", "InstanceType": "g4dn.xlarge", "SubnetId": subnet}
+    reply = site.quote(IamFleetRole=None, SpotPrice=None, LaunchSpecifications=[specification])
+    assert reply["Result"] == "Success", reply
+    assert json.loads(str(reply["Quote"]))["Rights"]["MissingForQuote"] == []
 
 
 def end_them(site: Site, replies: list[ReplyAd]) -> None:

@@ -90,7 +90,7 @@ def _warnings(quote: Quote) -> list[str]:
         if each.is_short and each.value is not None
     ]
     dear = [
-        f"{each.pool.path}: the Spot price of {each.pool.instance_type} is above the bound in every zone: nothing starts"
+        f"{each.pool.path}: the Spot price of {each.pool.instance_type} is above the bound in every zone"
         for each in quote.pools
         if quote.capacity.spot_units and each.spot and each.bound is not None
         and all(prices.now > each.bound for prices in each.spot.values())

@@ -10,6 +10,7 @@ from typing import Final
 
 from annexd.annex.quote.images import LINUX, SYSTEMS, Image, volumes_of
 from annexd.annex.quote.list_prices import ListPrices
+from annexd.annex.quote.money import rounded_up
 from annexd.annex.quote.pools import Capacity, Pool
 from annexd.annex.quote.spot_prices import SpotPrices
 from annexd.annex.quote.sums import Offer, alone, most_dollars, most_instances
@@ -72,10 +73,10 @@ def priced(
 ) -> PricedPool:
     """Look up all of a pool; `unknown` is added to."""
     on_demand = _on_demand(pool, images, prices)
-    if pool.price_bound is not None:
-        bound: Fraction | None = pool.price_bound * pool.weight
-    else:
-        bound = on_demand
+    bound = pool.price_bound
+    if bound is None and on_demand is not None:
+        bound = rounded_up(on_demand / pool.weight)  # of a unit, as it can be sent
+    bound = None if bound is None else bound * pool.weight
     volumes = _volumes(pool, images, prices, unknown)
     here = {zone: each for zone, each in spot.items() if zones is None or zone in zones}
     return PricedPool(pool, zones, bound, on_demand, volumes, here)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from annexd.annex.quote.asking import Asking
@@ -33,9 +34,17 @@ def images_of(pools: tuple[Pool, ...], ec2: Any, asking: Asking) -> dict[str, Im
     wanted = sorted({pool.image for pool in pools if pool.image})
     found: dict[str, Image] = {}
     for image in wanted[:20]:  # one by one: an unknown ID fails a whole call
-        told = asking.ask(RIGHT, lambda image=image: answers.rows(ec2.describe_images(ImageIds=[image]), "Images"))  # type: ignore[misc]
-        found |= {image: _image(each) for each in told or () if each.get("ImageId") == image}
+        told = asking.ask(RIGHT, partial(_told, ec2, image))
+        if told is not None:
+            found[image] = told
     return found
+
+
+def _told(ec2: Any, image: str) -> Image:
+    for each in answers.rows(ec2.describe_images(ImageIds=[image]), "Images"):
+        if each.get("ImageId") == image:
+            return _image(each)
+    raise answers.UnknownShape(what=f"the answer is not about {image}")
 
 
 def _image(told: Mapping[str, Any]) -> Image:

@@ -84,12 +84,15 @@ class ListPrices:
     def _asked(self, service: str, unit: str, filters: Mapping[str, str]) -> Fraction | None:
         if self._pricing is None:
             return None
-        products = self._asking.ask(RIGHT, lambda: list(_products(self._pricing, service, self._region, filters)))
-        prices = [price for each in products or () for price in _prices(each, unit)]
+        prices = self._asking.ask(RIGHT, lambda: list(self._prices(service, unit, filters)))
         if not prices:
             return None
         self.sources["AWS's Pricing API, today"] = None
         return max(prices)
+
+    def _prices(self, service: str, unit: str, filters: Mapping[str, str]) -> Iterator[Fraction]:
+        for product in _products(self._pricing, service, self._region, filters):
+            yield from _prices(product, unit)
 
 
 def _products(pricing: Any, service: str, region: str, filters: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:

@@ -15,9 +15,14 @@ def price_in(text: object) -> Fraction | None:
     return Fraction(text) if plain.isascii() and plain.isdigit() else None
 
 
+def rounded_up(amount: Fraction) -> Fraction:
+    """Round up to what `dollars` writes."""
+    return Fraction(math.ceil(amount * 10**6), 10**6)
+
+
 def dollars(amount: Fraction | None) -> str | None:
     """Write an amount with six decimals, rounded up: a most stays a most."""
     if amount is None:
         return None
-    millionths = math.ceil(amount * 10**6)
+    millionths = int(rounded_up(amount) * 10**6)
     return f"{millionths // 10**6}.{millionths % 10**6:06}"

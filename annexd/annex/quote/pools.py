@@ -1,4 +1,4 @@
-"""The capacity pools of an order, whichever of AWS's requests says them: the one module that reads a request for a quote.
+"""The capacity pools of an order, whichever of AWS's requests says them: the one module that reads it for a quote.
 
 All else of a quote knows `Capacity` and `Pool` only, so that another form of request needs another reader and no more.
 """
@@ -111,31 +111,3 @@ def _volume(mapping: Mapping[str, Any]) -> Volume:
 def _price(text: Any) -> Fraction | None:
     """Dollars of a unit and hour: botocore's EC2 model, SpotPrice, "per unit hour"."""
     return None if text is None else price_in(str(text))
-
-
-def with_bounds(config: Mapping[str, Any], bounds: Mapping[str, str]) -> dict[str, Any]:
-    """Return the config with these bounds of a unit and hour, by Pool.path, where it has none of its own."""
-    whole = dict(config)
-    if "LaunchSpecifications" in whole:
-        whole["LaunchSpecifications"] = [
-            _bounded(each, bounds.get(f"LaunchSpecifications[{i}]"))
-            for i, each in enumerate(whole["LaunchSpecifications"])
-        ]
-    if "LaunchTemplateConfigs" in whole:
-        whole["LaunchTemplateConfigs"] = [
-            {
-                **each,
-                "Overrides": [
-                    _bounded(one, bounds.get(f"LaunchTemplateConfigs[{i}].Overrides[{j}]"))
-                    for j, one in enumerate(each["Overrides"])
-                ],
-            }
-            if each.get("Overrides")
-            else each
-            for i, each in enumerate(whole["LaunchTemplateConfigs"])
-        ]
-    return whole
-
-
-def _bounded(said: Mapping[str, Any], bound: str | None) -> dict[str, Any]:
-    return {**said, "SpotPrice": bound} if bound is not None else dict(said)

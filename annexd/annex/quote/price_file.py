@@ -1,13 +1,14 @@
 """AWS's public price files become a table of prices: what templates/generate-prices does.
 
-https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/reading-service-price-list-file-for-services.html: "The first
-five rows of the CSV file contain the metadata for the price list file. The sixth row has the column names".  A row is a
-product with one of its prices.  Nothing is written for what has several prices where one is expected.
+https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/reading-service-price-list-file-for-services.html: "The
+first five rows of the CSV file contain the metadata for the price list file. The sixth row has the column names".  A
+row is a product with one of its prices.  Of what has several prices where one is expected, the dearest is taken.
 """
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
+from itertools import islice
 from typing import Any, Final
 
 from annexd.annex.quote.money import price_in
@@ -29,7 +30,7 @@ class BadPriceFile(Exception):
 def region_prices(lines: Iterable[str], region: str) -> Prices:
     """Return what a price file of one region says, in the form of the table.  Raises BadPriceFile."""
     rows = csv.reader(lines)
-    metadata = {row[0]: row[1] for row, _ in zip(rows, range(METADATA_ROWS), strict=False) if len(row) > 1}
+    metadata = {row[0]: row[1] for row in islice(rows, METADATA_ROWS) if len(row) > 1}
     names = next(rows, [])
     if "OfferCode" not in metadata or "PricePerUnit" not in names:
         raise BadPriceFile("it is no price file of AWS's (five rows of metadata, then the names of columns)")

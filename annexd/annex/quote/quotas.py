@@ -1,13 +1,14 @@
 """What is left of the account's vCPUs, by the kinds of instances that AWS counts together.
 
-The quotas are those of "Amazon EC2 quotas" in the EC2 user guide ("On-Demand Instance quotas", "Spot Instance quotas"),
-by the codes of Service Quotas.  What is used is the vCPUs of the instances that run now, as DescribeInstances shows them.
+The quotas are those of "Amazon EC2 quotas" in the EC2 user guide ("On-Demand Instance quotas", "Spot Instance
+quotas"), by the codes of Service Quotas.  What is used is the vCPUs of the instances that DescribeInstances shows now.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from annexd.annex.quote.asking import Asking
@@ -120,14 +121,15 @@ def _vcpus(ec2: Any, kinds: set[str], asking: Asking) -> dict[str, int]:
     wanted = sorted(kinds)
     for i in range(0, min(len(wanted), 5 * MOST_TYPES), MOST_TYPES):
         named = [{"Name": "instance-type", "Values": wanted[i : i + MOST_TYPES]}]
-        rows = asking.ask(TYPES, lambda named=named: list(_types(ec2, named)))  # type: ignore[misc]
-        found |= dict(rows or ())
+        found |= asking.ask(TYPES, partial(_types, ec2, named)) or {}
     return found
 
 
-def _types(ec2: Any, named: list[dict[str, Any]]) -> Iterator[tuple[str, int]]:
-    for each in answers.listed(ec2, "describe_instance_types", "InstanceTypes", Filters=named):
-        yield answers.text(each, "InstanceType"), answers.number(answers.value(each, "VCpuInfo", dict), "DefaultVCpus")
+def _types(ec2: Any, named: list[dict[str, Any]]) -> dict[str, int]:
+    return {
+        answers.text(each, "InstanceType"): answers.number(answers.value(each, "VCpuInfo", dict), "DefaultVCpus")
+        for each in answers.listed(ec2, "describe_instance_types", "InstanceTypes", Filters=named)
+    }
 
 
 def _value(quotas: Any | None, code: str, asking: Asking) -> float | None:
