@@ -28,7 +28,7 @@ _condor_annex() {
 
 _condor_annex_words() {
     case $1 in
-    -*) mapfile -t COMPREPLY < <(compgen -W "-lease-duration -lease-function-arn -count -access-key-file -public-key-file -secret-key-file -private-key-file -session-token-file -profile -user-data -user-data-file -default-user-data -default-user-data-file -annex-name -owner -no-owner -idle -config-dir -no-join -pool -name -service-url -events-url -lambda-url -logs-url -s3-url -sts-url -s3-bucket -cancel -extend -until -now -forcex -status -setup -check-setup -teardown -region -stack-name -max-lease -cut-leases -vpc -subnet -timeout -output -config-file -json -command-id -debug -help -version" -- "${1/#--/-}") ;;
+    -*) mapfile -t COMPREPLY < <(compgen -W "-lease-duration -lease-function-arn -count -access-key-file -public-key-file -secret-key-file -private-key-file -session-token-file -profile -user-data -user-data-file -default-user-data -default-user-data-file -annex-name -owner -no-owner -idle -config-dir -no-join -pool -name -service-url -events-url -lambda-url -logs-url -s3-url -sts-url -s3-bucket -cancel -extend -until -now -forcex -quote -dry-run -yes -status -setup -check-setup -teardown -region -stack-name -max-lease -cut-leases -vpc -subnet -timeout -output -config-file -json -command-id -debug -help -version" -- "${1/#--/-}") ;;
     *)
         if [[ " ${COMP_WORDS[*]} " =~ ' '--?(status|extend|until)' ' ]]; then
             mapfile -t COMPREPLY < <(compgen -W "$(_condor_annex_annexes)" -- "$1")

@@ -106,7 +106,7 @@ def _of_request(value: Config) -> tuple[Config, list[str]]:
         tags = "; its tags are not taken" if value.get("Tags") else ""
         return config, [f"taken as a new request like {value['SpotFleetRequestId']}{tags}"]
     if value.get(DRY_RUN) is True:
-        raise NotTaken(f'says "{DRY_RUN}": true, a check without an order: remove it, condor_annex orders')
+        raise NotTaken(f'says "{DRY_RUN}": true, a check without an order: remove it, condor_annex -quote checks')
     outside = [name for name in beside if name != DRY_RUN]
     if outside:
         raise NotTaken(f"has {' and '.join(map(json.dumps, outside))} beside {WRAPPER}: move that into it")

@@ -13,6 +13,7 @@ from annexd.tool.times import is_time, shown_distance, shown_time
 SYNOPSIS = "\n".join(
     (
         "condor_annex -lease-duration SECONDS [option...] FILE",
+        "condor_annex -quote -lease-duration SECONDS [option...] FILE",
         "condor_annex -cancel ANNEX [option...]",
         "condor_annex -extend DURATION [option...] ANNEX",
         "condor_annex -until TIME [option...] ANNEX",
