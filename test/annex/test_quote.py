@@ -253,3 +253,33 @@ def test_the_meter_confirms_the_quote_after_an_order_that_ended_with_its_lease(
     line = priced.cloud.meter()["annexes"][reply["AnnexID"]]
     assert line["unpriced"] == 0
     assert 0 < line["dollars"] <= most
+
+
+def test_who_asks_again_for_an_order_need_not_repeat_the_bounds_that_were_quoted(priced: Site) -> None:
+    asked: dict[str, Any] = {"CommandID": "alice-7", "EndOfLease": int(priced.now_s()) + 3600, "SpotPrice": None}
+    first = priced.order(**asked, PriceBounds=["LaunchSpecifications[0]=0.096000"])
+    assert first["Result"] == "Success", first
+    assert priced.order(**asked) == first
+
+
+def test_a_quote_holds_whatever_text_the_request_has(priced: Site) -> None:
+    texts = ['a "quote"', "a backslash at the end \\", 'both \\"', "\\\\", "é\t"]
+    tags = [{"Key": f"k{i}", "Value": text} for i, text in enumerate(texts)]
+    groups = [{"ResourceType": "instance", "Tags": tags}]
+    reply = priced.quote(LaunchSpecifications=[seen(TagSpecifications=groups)])
+    [group] = quote_in(reply)["Request"]["LaunchSpecifications"][0]["TagSpecifications"]
+    assert [tag["Value"] for tag in group["Tags"]][: len(texts)] == texts
+    assert '\\"' not in str(reply["Quote"])
+
+
+def test_an_endpoint_that_takes_a_dry_run_for_an_order_is_told_of(priced: Site) -> None:
+    """What it made has its lease in its token, as each order."""
+    from annexd.annex.quote.rights import dry_run
+    from annexd.workflow import Refused
+
+    class Endpoint:
+        def request_spot_fleet(self, **_: Any) -> dict[str, str]:
+            return {"SpotFleetRequestId": "sfr-1"}
+
+    with pytest.raises(Refused, match="does not know DryRun"):
+        dry_run(Endpoint(), {})

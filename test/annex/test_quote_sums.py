@@ -26,9 +26,9 @@ from test.cloud.prices import Market
 START_S = 1_800_000_000.0
 KINDS = ("m5.large", "c5.xlarge", "r5.2xlarge")
 IMAGE = "ami-12345678"
-GIGABYTE_MONTH, ADDRESS_HOUR = 0.08, 0.005
+GIGABYTE_MONTH, ADDRESS_HOUR = 8.0, 0.5  # so dear that a fault of one part shows
 WEIGHTS = st.sampled_from([1, 2, 3, 0.5, 1.5])
-PRICES = st.integers(1, 500).map(lambda thousandths: thousandths / 1000)
+PRICES = st.sampled_from([0.05, 0.1, 0.2, 0.4])  # few, so that prices often are what the bound is
 
 
 @dataclass
@@ -77,7 +77,7 @@ def orders(draw: st.DrawFn) -> dict[str, Any]:
 @st.composite
 def courses(draw: st.DrawFn) -> dict[str, Any]:
     """Of all types: On-Demand prices, and Spot prices that rise above and fall below them."""
-    moments = st.lists(st.integers(-5000, 20_000), min_size=1, max_size=6, unique=True)
+    moments = st.lists(st.integers(-5000, 20_000), max_size=3, unique=True)
     spot = {kind: [[-90 * 86400.0, draw(PRICES)], *([at_s, draw(PRICES)] for at_s in draw(moments))] for kind in KINDS}
     return {"spot": spot, "on_demand": {kind: draw(PRICES) for kind in KINDS}}
 
@@ -105,9 +105,9 @@ def quoted(config: dict[str, Any], course: dict[str, Any], length_s: float) -> M
 
 
 @settings(max_examples=300)
-@given(orders(), courses(), st.integers(60, 20_000), st.floats(0, LATE_S), st.integers(0, 300))
+@given(orders(), courses(), st.sampled_from([60, 600, 7200]), st.sampled_from([0, LATE_S]), st.integers(0, 300))
 def test_in_every_course_of_prices_the_meter_reads_no_more_than_the_quote_said(
-    config: dict[str, Any], course: dict[str, Any], length_s: int, late_s: float, valid_s: int
+    config: dict[str, Any], course: dict[str, Any], length_s: int, late_s: int, valid_s: int
 ) -> None:
     """Of instances that end with their lease, up to two runs of the function late, and are interrupted meanwhile."""
     clock, market = Clock(), Market()

@@ -10,10 +10,10 @@ from botocore.exceptions import ClientError
 
 from test.cloud import Cloud
 
-LINUX = {"instanceType": "m5.large", "regionCode": "us-east-1", "operatingSystem": "Linux"}
+LINUX: dict[str, Any] = {"instanceType": "m5.large", "regionCode": "us-east-1", "operatingSystem": "Linux"}
 
 
-def products(cloud: Cloud, service: str = "AmazonEC2", size: int = 100, **filters: str) -> list[dict[str, Any]]:
+def products(cloud: Cloud, service: str = "AmazonEC2", size: int = 100, **filters: Any) -> list[dict[str, Any]]:
     asked = [{"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in filters.items()]
     pages = cloud.client("pricing").get_paginator("get_products")
     told = pages.paginate(ServiceCode=service, Filters=asked, PaginationConfig={"PageSize": size})

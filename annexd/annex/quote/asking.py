@@ -8,6 +8,7 @@ from annexd.aws.errors import AWS_ERRORS
 
 Answer = TypeVar("Answer")
 LONGEST: Final = 300
+MOST: Final = 20
 
 
 class Asking:
@@ -28,11 +29,16 @@ class Asking:
         except Exception as error:
             if not errors.is_shape_error(error):
                 raise
-            self.troubles[errors.describe_shape(error, right)[:LONGEST]] = None
+            self.trouble(errors.describe_shape(error, right))
         return None
+
+    def trouble(self, words: str) -> None:
+        """Keep what else there is to say; not of everything that a hostile endpoint could be asked."""
+        if len(self.troubles) < MOST:
+            self.troubles[words[:LONGEST]] = None
 
     def _keep(self, right: str, error: Any) -> None:
         if errors.is_denied(error):
             self.missing[right] = None
         elif not errors.is_not_found(error):
-            self.troubles[errors.describe(error, right)[:LONGEST]] = None
+            self.trouble(errors.describe(error, right))

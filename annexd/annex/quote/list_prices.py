@@ -18,6 +18,7 @@ RIGHT: Final = "pricing:GetProducts"
 API_REGIONS: Final = {"eu": "eu-central-1", "ap": "ap-south-1"}  # by how a region's name begins; else us-east-1
 PARTITIONS: Final = ("cn-", "us-gov-", "us-iso", "eusc-", "eu-iso")  # whose lists it does not have
 LONGEST_PRODUCT: Final = 200_000
+MOST_ASKED: Final = 100  # of one quote; of more only the table is asked
 PLAIN: Final = {
     "tenancy": "Shared",
     "capacitystatus": "Used",
@@ -82,7 +83,7 @@ class ListPrices:
         return self._known[key]
 
     def _asked(self, service: str, unit: str, filters: Mapping[str, str]) -> Fraction | None:
-        if self._pricing is None:
+        if self._pricing is None or len(self._known) >= MOST_ASKED:
             return None
         prices = self._asking.ask(RIGHT, lambda: list(self._prices(service, unit, filters)))
         if not prices:

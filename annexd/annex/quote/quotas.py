@@ -68,7 +68,7 @@ def class_of(kind: str) -> str | None:
 def quotas_of(capacity: Capacity, ec2: Any, quotas: Any | None, asking: Asking) -> list[Quota]:
     """Return each quota that the order may touch."""
     kinds = {pool.instance_type for pool in capacity.pools if pool.instance_type}
-    running = _running(ec2, asking)
+    running = asking.ask(INSTANCES, lambda: _running(ec2))
     vcpus = _vcpus(ec2, kinds | {kind for _, kind in running or ()}, asking)
     found = []
     for market, units in ((SPOT, capacity.spot_units), (ON_DEMAND, capacity.on_demand_units)):
@@ -101,17 +101,14 @@ def _used(running: Counter[tuple[str, str]] | None, market: str, group: str, vcp
     return None if mine.keys() - vcpus.keys() else sum(number * vcpus[kind] for kind, number in mine.items())
 
 
-def _running(ec2: Any, asking: Asking) -> Counter[tuple[str, str]] | None:
+def _running(ec2: Any) -> Counter[tuple[str, str]]:
     """How many instances run or start, by market and type."""
     states = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
-    ask = lambda: list(answers.listed(ec2, "describe_instances", "Reservations", Filters=states))  # noqa: E731
-    found = asking.ask(INSTANCES, ask)
-    if found is None:
-        return None
-    instances = [each for reservation in found for each in reservation.get("Instances") or ()]
+    reservations = answers.listed(ec2, "describe_instances", "Reservations", Filters=states)
     return Counter(
         (SPOT if each.get("InstanceLifecycle") == "spot" else ON_DEMAND, str(each.get("InstanceType")))
-        for each in instances
+        for reservation in reservations
+        for each in reservation.get("Instances") or ()
     )
 
 

@@ -4,25 +4,24 @@ The ad is an order's, with another Command.  What annexd would refuse is answere
 is asked is better known than not, and a right that is missing makes it unknown.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from annexd.annex.join.config_bundle import BundleSources, completed
 from annexd.annex.lease.lease_code import warning_of
-from annexd.annex.quote import spot_prices
+from annexd.annex.quote import list_prices, quotas, spot_prices
 from annexd.annex.quote.answer import Quote, answer_of
 from annexd.annex.quote.asking import Asking
 from annexd.annex.quote.costs import most_of, platform_of, priced
-from annexd.annex.quote.images import images_of
+from annexd.annex.quote.images import Image, images_of
 from annexd.annex.quote.list_prices import ListPrices, api_region
 from annexd.annex.quote.pools import Capacity, capacity_of
 from annexd.annex.quote.price_table import BadTable, PriceTable
 from annexd.annex.quote.quotas import quotas_of
 from annexd.annex.quote.rights import DryRun, dry_run
 from annexd.annex.quote.zones import zones_of, zones_of_subnets
-from annexd.annex.reply import ANSWERED, ReplyAd, reply, reply_of_error
+from annexd.annex.reply import ANSWERED, ReplyAd, json_text, reply, reply_of_error
 from annexd.annex.request.account_target import AccountTarget
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.order import FleetOrder, new_order
@@ -57,8 +56,7 @@ def quote_annex(
     except ANSWERED as error:
         return reply_of_error(error, None, begun=False)
     words = "; ".join(quote.refusals)
-    told = json.dumps(answer_of(order, quote)).replace('\\"', "\\u0022")  # see status.query_annexes
-    return {**reply(FAILURE if words else SUCCESS, words), "Quote": told}
+    return {**reply(FAILURE if words else SUCCESS, words), "Quote": json_text(answer_of(order, quote))}
 
 
 def _quote(order: FleetOrder, world: StepContext, defaults: Defaults) -> Quote:
@@ -99,7 +97,7 @@ def _priced(
     images = images_of(capacity.pools, clients.ec2, asking)
     subnets = zones_of_subnets(capacity, clients.ec2, asking)
     table = _table(defaults, region, asking)
-    prices = ListPrices(_pricing(order.target, clients, defaults), table, region, asking)
+    prices = ListPrices(_pricing(order.target, clients, defaults, asking), table, region, asking)
     history = _history(
         capacity, {each.path: platform_of(each, images) for each in capacity.pools}, clients, now_s, asking
     )
@@ -119,10 +117,15 @@ def _priced(
     most = most_of(capacity, pools, prices.address_hour(), length_s + replaced_s, unknown)
     return Quote(
         capacity, tuple(pools), most, length_s, findings.refusals, findings.warnings, findings.tried,
-        tuple(quotas_of(capacity, clients.ec2, _quotas(order.target, clients, defaults), asking)),
+        tuple(quotas_of(capacity, clients.ec2, _quotas(order.target, clients, defaults, asking), asking)),
         tuple(asking.missing), tuple(asking.troubles), tuple(prices.sources),
-        tuple(sorted({each.image for each in capacity.pools if each.image} - images.keys())),
+        _unseen(capacity, images),
     )  # fmt: skip
+
+
+def _unseen(capacity: Capacity, images: Mapping[str, Image]) -> tuple[str, ...]:
+    unseen = [each for each in capacity.pools if each.image not in images]
+    return tuple(dict.fromkeys(each.image or f"the image of {each.path}" for each in unseen))
 
 
 def _history(
@@ -143,19 +146,20 @@ def _table(defaults: Defaults, region: str, asking: Asking) -> PriceTable | None
     try:
         return PriceTable.read(defaults.price_table, region)
     except BadTable as error:
-        asking.troubles[f"ANNEX_PRICE_TABLE: {error}"] = None
+        asking.trouble(f"ANNEX_PRICE_TABLE: {error}")
         return None
 
 
-def _pricing(target: AccountTarget, clients: Clients, defaults: Defaults) -> Any | None:
+def _pricing(target: AccountTarget, clients: Clients, defaults: Defaults, asking: Asking) -> Any | None:
     """A client of the Pricing API; None where there is none for this region, or for these endpoints."""
     region = api_region(target.endpoints.region)
     if region is None or not (defaults.pricing_url or is_aws_host(target.endpoints.ec2_url)):
         return None
-    return clients.make("pricing", defaults.pricing_url, region)
+    return asking.ask(list_prices.RIGHT, lambda: clients.make("pricing", defaults.pricing_url, region))
 
 
-def _quotas(target: AccountTarget, clients: Clients, defaults: Defaults) -> Any | None:
+def _quotas(target: AccountTarget, clients: Clients, defaults: Defaults, asking: Asking) -> Any | None:
     if not (defaults.quotas_url or is_aws_host(target.endpoints.ec2_url)):
         return None
-    return clients.make("service-quotas", defaults.quotas_url, target.endpoints.region)
+    url, region = defaults.quotas_url, target.endpoints.region
+    return asking.ask(quotas.QUOTA, lambda: clients.make("service-quotas", url, region))

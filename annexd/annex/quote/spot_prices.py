@@ -17,6 +17,7 @@ from annexd.aws import answers
 RIGHT: Final = "ec2:DescribeSpotPriceHistory"
 DAYS: Final = 90  # AWS tells no more
 DAY_S: Final = 86400
+MOST_ZONES: Final = 100  # of a region, with its Local Zones
 MOST_TYPES: Final = 30  # each is some pages
 
 
@@ -32,10 +33,15 @@ class SpotPrices:
 
 def history(ec2: Any, kind: str, platform: str, now_s: float, asking: Asking) -> dict[str, SpotPrices]:
     """Return what an instance type cost, by zone; empty where AWS does not tell."""
-    rows = asking.ask(RIGHT, lambda: list(_rows(ec2, kind, platform, now_s))) or []
+    return asking.ask(RIGHT, lambda: _by_zone(ec2, kind, platform, now_s)) or {}
+
+
+def _by_zone(ec2: Any, kind: str, platform: str, now_s: float) -> dict[str, SpotPrices]:
     zones: dict[str, list[tuple[float, Fraction]]] = {}
-    for zone, at_s, price in rows:
+    for zone, at_s, price in _rows(ec2, kind, platform, now_s):
         zones.setdefault(zone, []).append((at_s, price))
+        if len(zones) > MOST_ZONES:
+            raise answers.UnknownShape(what=f"there are Spot prices of more than {MOST_ZONES} zones")
     return {zone: _prices(sorted(each), now_s) for zone, each in sorted(zones.items())}
 
 
@@ -62,7 +68,7 @@ def _prices(changes: Sequence[tuple[float, Fraction]], now_s: float) -> SpotPric
     begin_s = max(now_s - DAYS * DAY_S, changes[0][0])
     ends_s = [at_s for at_s, _ in changes[1:]] + [now_s]
     held = [(price, max(0.0, end_s - max(at_s, begin_s))) for (at_s, price), end_s in zip(changes, ends_s, strict=True)]
-    days = round((now_s - begin_s) / DAY_S)
+    days = max(0, round((now_s - begin_s) / DAY_S))
     return SpotPrices(changes[-1][1], _percentile(held, 0.5), _percentile(held, 0.9), days)
 
 

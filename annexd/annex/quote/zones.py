@@ -14,8 +14,12 @@ def zones_of_subnets(capacity: Capacity, ec2: Any, asking: Asking) -> dict[str, 
     named = sorted({subnet for pool in capacity.pools for subnet in pool.subnets})
     if not named:
         return {}
-    rows = asking.ask(RIGHT, lambda: list(answers.listed(ec2, "describe_subnets", "Subnets", SubnetIds=named)))
-    return {answers.text(each, "SubnetId"): answers.text(each, "AvailabilityZone") for each in rows or ()}
+    return asking.ask(RIGHT, lambda: _told(ec2, named)) or {}
+
+
+def _told(ec2: Any, subnets: list[str]) -> dict[str, str]:
+    rows = answers.listed(ec2, "describe_subnets", "Subnets", SubnetIds=subnets)
+    return {answers.text(each, "SubnetId"): answers.text(each, "AvailabilityZone") for each in rows}
 
 
 def zones_of(pool: Pool, subnets: dict[str, str]) -> tuple[str, ...] | None:
