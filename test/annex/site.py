@@ -146,7 +146,8 @@ class Site:
 
     def asking(self) -> Defaults:
         """The site's defaults, with the emulated cloud for what quotes alone ask."""
-        return replace(self.defaults, pricing_url=self.cloud.url, quotas_url=self.cloud.url)
+        url, own = self.cloud.url, self.defaults
+        return replace(own, pricing_url=own.pricing_url or url, quotas_url=own.quotas_url or url)
 
     def cancel(self, annex: str, owner: str = OWNER, *, pace: RetryPolicy = PACE, **changes: Any) -> ReplyAd:
         """One life of a daemon that is asked to cancel an annex."""

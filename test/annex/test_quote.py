@@ -13,6 +13,8 @@ from annexd.annex.lease.heartbeat import CLOSED_DESCRIPTION
 from annexd.annex.reply import ReplyAd
 from test.annex.ads import SPECIFICATION
 from test.annex.site import BYSTANDER, Site, wait_for
+from test.annex.strange import NOW, answering
+from test.aws.endpoint import endpoint, relays
 
 IMAGE = {"ImageId": "ami-03cf127a"}  # of moto's own: its one volume has 15 GB of the type `standard`
 LISTS = {"on_demand": {"m5.large": 0.096, "c5.xlarge": 0.17}, "gb_month": 0.08, "address_hour": 0.005}
@@ -274,12 +276,8 @@ def test_a_quote_holds_whatever_text_the_request_has(priced: Site) -> None:
 
 def test_an_endpoint_that_takes_a_dry_run_for_an_order_is_told_of(priced: Site) -> None:
     """What it made has its lease in its token, as each order."""
-    from annexd.annex.quote.rights import dry_run
-    from annexd.workflow import Refused
-
-    class Endpoint:
-        def request_spot_fleet(self, **_: Any) -> dict[str, str]:
-            return {"SpotFleetRequestId": "sfr-1"}
-
-    with pytest.raises(Refused, match="does not know DryRun"):
-        dry_run(Endpoint(), {})
+    body = b"<RequestSpotFleetResponse><spotFleetRequestId>sfr-1</spotFleetRequestId></RequestSpotFleetResponse>"
+    with endpoint(relays(priced.cloud.url, NOW, answering("RequestSpotFleet", body))) as url:
+        reply = priced.quote(ServiceURL=url)
+    assert reply["Result"] == "Failure"
+    assert "does not know DryRun, and may have ordered" in str(reply["ErrorString"])

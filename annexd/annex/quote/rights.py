@@ -38,5 +38,9 @@ def dry_run(ec2: Any, config: Mapping[str, Any]) -> DryRun:
         if errors.is_dry_run_yes(error):
             return DryRun()
         return DryRun(trouble=words) if errors.is_transient(error) else DryRun(refusal=words)
+    except Exception as error:
+        if errors.is_shape_error(error):
+            return DryRun(trouble=errors.describe_shape(error, "RequestSpotFleet (DryRun)"))
+        raise
     words = "the endpoint does not know DryRun, and may have ordered what was only asked: look at condor_annex -status"
     raise Refused(words)
