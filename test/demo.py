@@ -196,7 +196,7 @@ def run_a_job(story: Story, pool: Pool) -> str:
 
 def cancel_another(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> None:
     """While the first one goes on."""
-    story.say("A second annex; its user finds it too short and moves its end")
+    story.say("A second annex, by options instead of a file; its user finds it too short and moves its end")
     mistake = story.annex(
         pool,
         *key_files(host.directory),
@@ -206,7 +206,10 @@ def cancel_another(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> None:
         "5",
         "-annex-name",
         "mistake",
-        str(TOP / "templates/config.json"),
+        "-instance-type",
+        "m5.large,m5.xlarge",
+        "-image",
+        "ami-0e5c4998acc873d00",
         last=1,
     )
     story.annex(pool, "-extend", "2h", "mistake")

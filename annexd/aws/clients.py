@@ -1,4 +1,4 @@
-"""Clients of the services, made quickly and kept for a while.
+"""Create clients of the services quickly, and cache them.
 
 A first client costs about 0.2 s, most of it loading AWS's service models, which all clients share here; a
 further one for other keys costs 5 ms, and none at all while it is kept.  They come from botocore, on
@@ -59,13 +59,14 @@ class Clients:
     logs: Any  # CloudWatch Logs
     make_s3: Callable[[], Any]
     make_sts: Callable[[], Any]
+    make_ssm: Callable[[], Any]
     account_of: Callable[[Callable[[], Any]], str] = account_of  # asks the STS that it is given, or knows
     clock: Clock = field(default_factory=Clock)  # AWS's, as these clients heard it
     make: Callable[[str, str, str], Any] = _no_client  # of (service, URL or empty, region), for what is asked rarely
 
     @cached_property
     def s3(self) -> Any:
-        """Made when it is first asked for: not every annex has an object."""
+        """Return the S3 client, created on first use, since not every annex has an object."""
         return self.make_s3()
 
     @cached_property
@@ -73,21 +74,26 @@ class Clients:
         """The same."""
         return self.make_sts()
 
+    @cached_property
+    def ssm(self) -> Any:
+        """The same: few orders name an image by a parameter of Systems Manager."""
+        return self.make_ssm()
+
     def account(self) -> str:
-        """Of which account the keys are, in 12 digits.  Asked for at most once an hour.  Raises AWS_ERRORS."""
+        """Return the account of the keys, in 12 digits.  STS is asked at most once an hour.  Raises AWS_ERRORS."""
         return self.account_of(lambda: self.sts)
 
 
 @lru_cache(maxsize=1)
 def model_loader() -> "Loader":
-    """The one loader of AWS's service models, which keeps what it has read."""
+    """Return the shared loader of AWS's service models, which caches them."""
     from botocore.loaders import Loader
 
     return Loader(include_default_search_paths=True)
 
 
 class ClientCache:
-    """Clients by endpoints and keys; bounded in number and age.  Thread-safe."""
+    """Caches clients by endpoints and keys; bounded in number and age.  Thread-safe."""
 
     def __init__(
         self, *, now_s: Callable[[], float] = time.monotonic, traffic: ClientHooks | None = None, **config: Any
@@ -101,7 +107,7 @@ class ClientCache:
         self.on_expired: Callable[[Credentials], None] = lambda _: None  # whoever keeps keys hears what AWS says
 
     def clients(self, credentials: Credentials | None, endpoints: Endpoints) -> Clients:
-        """Clients with these keys; without keys, with those that boto3's own chain finds for this process."""
+        """Return clients with these keys, or, without keys, with those that boto3's own chain finds."""
         key = (credentials.identity if credentials else None, endpoints)
         now_s = self._now_s()
         with self._lock:
@@ -119,7 +125,7 @@ class ClientCache:
         return clients
 
     def _forget(self, key: object, credentials: Credentials | None) -> None:
-        """AWS says that these credentials have expired: perhaps their source has new ones."""
+        """Handle expired credentials: their source may have new ones."""
         with self._lock:
             self._kept.pop(key, None)
         if credentials is not None:
@@ -160,6 +166,7 @@ class ClientCache:
             client("logs", endpoints.logs_url),
             lambda: client("s3", endpoints.s3_url),
             lambda: client("sts", endpoints.sts_url),
+            lambda: client("ssm", endpoints.ssm_url),
             partial(self._accounts.of, whose),
             clock,
             client,

@@ -40,7 +40,7 @@ class Configuration(DaemonSettings):
                 look_up.integer("ANNEXD_MAX_WAITING_REQUESTS", 500),
             ),
             annex=_annex_defaults(look_up),
-            reconcile_interval_s=look_up.integer("ANNEXD_RECONCILE_INTERVAL", 3600, minimum=1),
+            reconcile_interval_s=look_up.integer("ANNEXD_RECONCILE_INTERVAL", 300, minimum=1),
         )
 
     def fixed_pairs(self, start: Self) -> dict[str, tuple[object, object]]:
@@ -89,6 +89,7 @@ def _annex_defaults(look_up: Parameters) -> Defaults:
         pricing_url=look_up.text("ANNEX_DEFAULT_PRICING_URL", default.pricing_url),
         quotas_url=look_up.text("ANNEX_DEFAULT_QUOTAS_URL", default.quotas_url),
         price_table=look_up.text("ANNEX_PRICE_TABLE", default.price_table),
+        ssm_url=look_up.text("ANNEX_DEFAULT_SSM_URL", default.ssm_url),
         lease_function_arn=param("ANNEX_DEFAULT_LEASE_FUNCTION_ARN"),
         s3_bucket=param("ANNEX_DEFAULT_S3_BUCKET"),
         instance_profile_arn=param("ANNEX_DEFAULT_INSTANCE_PROFILE_ARN"),

@@ -38,14 +38,14 @@ def limit(param: Param) -> float | None:
     return dollars
 
 
-def bounds_confirmed(answer: Mapping[str, Any], above: float) -> dict[str, Any]:
+def bounds_confirmed(answer: Mapping[str, Any], above: float, words: Mapping[str, str]) -> dict[str, Any]:
     """Return what the order is to carry besides: the bounds that were quoted.
 
     Raises ToolError if the order would be refused, or if it may cost more than `above` and is not confirmed.
     """
     from annexd.tool import quote
 
-    show.check(answer)
+    show.check(answer, words)
     told = quote.told(answer)
     try:
         total, bounds = told["Most"]["Total"], _bounds(told)

@@ -1,46 +1,47 @@
-"""condor_annex, from its arguments to its exit status."""
+"""Run condor_annex, from its arguments to its exit status."""
 
 import gc
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from annexd.tool import config_file, confirmation, show
 from annexd.tool.command_ad import cancel_ad, change_ad, command_ad, query_ad, quote_ad
 from annexd.tool.command_line import parse
-from annexd.tool.errors import COMMUNICATION, OK, Interrupted, ToolError, raise_on_signals
+from annexd.tool.errors import COMMUNICATION, OK, SIGNALS, Interrupted, ToolError, raise_on_signals
+from annexd.tool.goal import Goal
 from annexd.tool.options import ToolOptions
 
 
 def main() -> NoReturn:
-    """The entry point of the console script.  Does not return: see _end."""
-    gc.disable()  # a process of a tenth of a second leaves nothing worth collecting
+    """Run the console script.  Does not return: see _end."""
+    gc.disable()  # the process lives a tenth of a second: nothing is worth collecting
     raise_on_signals()
     try:
         status = run(sys.argv[1:])
-    except Interrupted as interrupted:  # nothing was sent yet: while annexd is asked, send.py hears of it
+    except Interrupted as interrupted:  # nothing was sent yet: after that send.py handles it
         show.notes(["interrupted: nothing was ordered"])
         status = interrupted.status
     except ToolError as error:
         show.error(error)
         status = error.status
     except BrokenPipeError:
-        status = COMMUNICATION  # `| head`: who closed the pipe knows
-    except OSError as error:  # files and daemons have words of their own: what is left is our own output
+        status = COMMUNICATION  # as with `| head`
+    except OSError as error:  # files and daemons have their own errors: this is standard output
         show.error(ToolError(COMMUNICATION, f"the answer cannot be written: {error.strerror}"))
         status = COMMUNICATION
     _end(status)
 
 
 def _end(status: int) -> NoReturn:
-    """Without taking the interpreter and thirty libraries apart, which takes longer than all of our own work."""
+    """Exit without finalizing the interpreter and thirty libraries, which takes longer than all our own work."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError:
-            status = status or COMMUNICATION  # nobody reads the request ID: a script must not take it for success
+            status = status or COMMUNICATION  # nobody reads the request ID: do not report success
     os._exit(status)
 
 
@@ -57,6 +58,8 @@ def run(arguments: Sequence[str]) -> int:
         return account.run(options)
     elif options.status:
         _status(options, arguments)
+    elif options.goal is not None and not options.lease_duration_s:
+        _wait(options, options.file, options.goal, arguments)
     elif options.cancel:
         _cancel(options, arguments)
     elif options.extend_s is not None or options.until_s is not None:
@@ -80,6 +83,29 @@ def _status(options: ToolOptions, arguments: Sequence[str]) -> None:
     table.show(_ask(options, query_ad(options), arguments), as_json=options.json, asked_for=options.file)
 
 
+def _wait(options: ToolOptions, annex: str, goal: Goal, arguments: Sequence[str]) -> None:
+    """Raises ToolError unless the goal is reached."""
+    from annexd.tool import table, wait
+
+    question = query_ad(options._replace(file=annex))
+
+    def look() -> Mapping[str, Any]:
+        try:
+            answer = _ask(options._replace(timeout_s=None), question, arguments)
+        except ToolError as error:
+            if error.status in SIGNALS.values():
+                raise Interrupted(error.status) from None
+            raise
+        finally:
+            raise_on_signals()  # which are ignored once an answer is there
+        return wait.only(table.annexes_in(answer), annex)
+
+    try:
+        wait.follow(look, goal, wait.display(as_json=options.json), options.timeout_s)
+    except Interrupted as interrupted:
+        raise wait.left_alone(interrupted, annex, goal) from None
+
+
 def _ask(options: ToolOptions, ad: dict[str, Any], arguments: Sequence[str]) -> Mapping[str, Any]:
     from annexd.tool import bindings, send
 
@@ -89,22 +115,50 @@ def _ask(options: ToolOptions, ad: dict[str, Any], arguments: Sequence[str]) -> 
 
 
 def _request(options: ToolOptions, arguments: Sequence[str]) -> None:
-    config, notes = config_file.read(options)
+    config, notes = config_file.read(options) if options.file else _without_file(options)
     show.notes(notes)
-    from annexd.tool import bindings  # importing it is most of the tool's time
+    if options.save:
+        from annexd.tool import save
+
+        save.save(config, options, arguments)
+        return
 
     def ad() -> dict[str, Any]:
-        return command_ad(config, options, bindings.param, time.time())
+        return command_ad(config, options, _param, time.time())
 
     if options.quote:
         from annexd.tool import quote
 
-        quote.show(_ask(options, quote_ad(ad()), arguments), as_json=options.json)
+        quote.show(_ask(options, quote_ad(ad()), arguments), as_json=options.json, words=show.words_of(options))
         return
-    bounds: dict[str, Any] = {}
-    if confirmation.is_interactive(options) and (above := confirmation.limit(bindings.param)) is not None:
-        bounds = confirmation.bounds_confirmed(_ask(options, quote_ad(ad()), arguments), above)
-    show.reply(_ask(options, ad() | bounds, arguments), as_json=options.json)
+    answer = _ask(options, ad() | _confirmed(options, ad, arguments), arguments)
+    show.reply(answer, as_json=options.json, words=show.words_of(options))
+    if options.goal is not None:
+        _wait(options, str(answer["AnnexID"]), options.goal, arguments)
+
+
+def _confirmed(options: ToolOptions, ad: Callable[[], dict[str, Any]], arguments: Sequence[str]) -> dict[str, Any]:
+    """Return what an order carries besides, once it was quoted and confirmed where that is asked for."""
+    if not confirmation.is_interactive(options) or (above := confirmation.limit(_param)) is None:
+        return {}
+    try:
+        answer = _ask(options, quote_ad(ad()), arguments)
+    finally:
+        raise_on_signals()  # which are ignored once an answer is there
+    return confirmation.bounds_confirmed(answer, above, show.words_of(options))
+
+
+def _without_file(options: ToolOptions) -> tuple[config_file.Config, list[str]]:
+    from annexd.tool import launch_options
+
+    config, notes = launch_options.config_of(options, _param)
+    return config_file.changed(config, options), notes
+
+
+def _param(name: str) -> str | None:
+    from annexd.tool import bindings  # this import takes most of the tool's time
+
+    return bindings.param(name)
 
 
 if __name__ == "__main__":

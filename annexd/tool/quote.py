@@ -14,10 +14,10 @@ OF_A_ZONE: Final = {"Now": "now", "Median": "median", "Percentile90": "90th perc
 Quote = Mapping[str, Any]
 
 
-def show(ad: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print the quote; raises ToolError if there is none, and if the order would be refused."""
+def show(ad: Mapping[str, Any], *, as_json: bool, words: Mapping[str, str]) -> None:
+    """Print the quote; raises ToolError if there is none, and if the order would be refused, in these words."""
     if "Quote" not in ad:
-        say.check(ad)
+        say.check(ad, words)
     quote = told(ad)
     if as_json:
         print(json.dumps(quote, indent=2), flush=True)
@@ -26,7 +26,7 @@ def show(ad: Mapping[str, Any], *, as_json: bool) -> None:
             print(text(quote), flush=True)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise ToolError(COMMUNICATION, STRANGE) from error
-    say.check(ad)
+    say.check(ad, words)
 
 
 def told(ad: Mapping[str, Any]) -> Quote:
@@ -84,8 +84,8 @@ def _bound(pool: Quote, quote: Quote) -> str:
         return f"On-Demand {_dollars(pool['OnDemandPrice'], 4)} an hour"
     price = _dollars(pool["PriceBound"], 4)
     if pool["PriceBoundIsSent"]:
-        return f"Spot for at most {price} a unit and hour, as the file says"
-    return f"Spot without a SpotPrice in the file: AWS's own bound is the On-Demand price, {price} a unit and hour"
+        return f"Spot for at most {price} a unit and hour, which is sent"
+    return f"Spot without a bound that is sent: AWS's own is the On-Demand price, {price} a unit and hour"
 
 
 def _most(quote: Quote) -> Iterator[str]:
@@ -94,7 +94,7 @@ def _most(quote: Quote) -> Iterator[str]:
     yield f"At most: {_dollars(most['Total'])} in {hours:.2f} hours ({parts})"
     yield from _some("Unknown", most["Unknown"])
     if quote["SpotUnits"] and not all(pool["PriceBoundIsSent"] for pool in quote["Pools"]):
-        yield "  AWS keeps that bound if it is sent: put SpotPrice into the file, or confirm the order when asked"
+        yield "  AWS keeps a bound that is sent: by SpotPrice in the file, by -max-price, or when you confirm the order"
 
 
 def _expected(quote: Quote) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""-status: annexes as a table like condor_status's, or as JSON."""
+"""Print annexes for -status: as a table like condor_status's, or as JSON."""
 
 import json
 import time
@@ -26,12 +26,8 @@ Annex = Mapping[str, Any]
 
 
 def show(ad: Mapping[str, Any], *, as_json: bool, asked_for: str) -> None:
-    """Print what annexd answered; raises ToolError unless that is annexes, or when the one asked for is none."""
-    say.check(ad)
-    try:
-        annexes = json.loads(str(ad.get("Annexes")))
-    except ValueError as error:
-        raise ToolError(COMMUNICATION, "annexd answered Success without Annexes") from error
+    """Print annexd's reply.  Raises ToolError if it has no annexes list, or not the requested annex."""
+    annexes = annexes_in(ad)
     if asked_for and not annexes:
         raise ToolError(REFUSED, f"annexd knows no annex {asked_for} of yours")
     if as_json:
@@ -42,8 +38,18 @@ def show(ad: Mapping[str, Any], *, as_json: bool, asked_for: str) -> None:
         say.notes(["annexd knows no annexes of yours; one that ended more than a week ago is in its archive"])
 
 
+def annexes_in(ad: Mapping[str, Any]) -> list[Annex]:
+    """Return the annexes in annexd's answer.  Raises ToolError if it has none."""
+    say.check(ad)
+    try:
+        annexes: list[Annex] = json.loads(str(ad.get("Annexes")))
+    except ValueError as error:
+        raise ToolError(COMMUNICATION, "annexd answered Success without Annexes") from error
+    return annexes
+
+
 def lines(annexes: list[Annex], now_s: float) -> list[str]:
-    """As condor_status: headings, an empty line, the rows, when what runs was seen, and why no more runs."""
+    """Return the table as condor_status prints it, and below it when AWS was seen and why fewer instances run."""
     rows = [HEADINGS, *(_row(annex, now_s) for annex in annexes)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
     headings, *others = [_line(row, widths) for row in rows]
@@ -74,16 +80,16 @@ def _distance(value: object, now_s: float, *, ago: bool = False) -> str:
 
 
 def _period(seconds: float) -> str:
-    """Days and the time, as condor_status writes it."""
+    """Format days and time as condor_status does."""
     minutes, second = divmod(max(0, round(seconds)), 60)
     return f"{minutes // 1440}+{minutes // 60 % 24:02}:{minutes % 60:02}:{second:02}"
 
 
 def _footer(annexes: list[Annex], now_s: float) -> list[str]:
-    """The ends of one annex in full, and of how long ago the oldest look is whose number is shown."""
+    """Return the ends of a single annex in full, the age of the oldest number shown, and the faults."""
     footer = _ends(annexes[0], now_s) if len(annexes) == 1 else []
     seen = [annex["SeenTime"] for annex in annexes if is_time(annex.get("SeenTime"))]
-    footer += [f"Running: as annexd saw it in AWS {_period(now_s - min(seen))} ago or later"] if seen else []
+    footer += [f"Running: as annexd saw them in AWS {_period(now_s - min(seen))} ago or later"] if seen else []
     footer += [f"{_name(annex)}: {_trouble(annex)}" for annex in annexes if annex.get("Trouble")]
     footer += [f"Not seen since: {fault}" for fault in _faults(annexes)]
     return ["", *footer] if footer else []
@@ -94,12 +100,12 @@ def _name(annex: Annex) -> str:
 
 
 def _trouble(annex: Annex) -> str:
-    """Why fewer run than were asked for.  Most of it is AWS's text, and the screen is a terminal."""
+    """Return why fewer instances run than requested, made printable: most of the text comes from AWS."""
     return "".join(char if char.isprintable() else " " for char in str(annex["Trouble"]))
 
 
 def _faults(annexes: list[Annex]) -> list[str]:
-    """Why annexd cannot see what runs, such as keys that have expired; each once."""
+    """Return each reason once why annexd cannot see AWS, such as expired keys."""
     return list(dict.fromkeys(say.in_options(str(annex["SeenFault"])) for annex in annexes if annex.get("SeenFault")))
 
 

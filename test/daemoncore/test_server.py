@@ -22,9 +22,10 @@ from annexd.cedar.context import ServerContext
 from annexd.cedar.session import SessionCache
 from annexd.daemoncore.commands.call import Call, Work
 from annexd.daemoncore.network.listener import Listener
-from annexd.daemoncore.network.server import Security, Server
+from annexd.daemoncore.network.server import Server
 from annexd.daemoncore.security.fs_proof import login_name, owner_of_proof
 from annexd.daemoncore.security.resolver import LOOKUPS
+from annexd.daemoncore.security.security import Security
 from annexd.daemoncore.settings import ConnectionLimits
 
 LIMITS = ConnectionLimits(max_pending=20, session_deadline_s=1, read_timeout_s=1)

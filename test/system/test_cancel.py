@@ -43,8 +43,8 @@ def test_a_user_ends_an_annex_by_his_name_for_it_and_no_other(site: Site, annex:
     done = cancel(site, "physics")
     assert done.returncode == errors.OK, done.stderr
     assert done.stdout == (
-        f"Annex {annex['AnnexID']} ({annex['BulkRequestID']}) is cancelled: its lease is over, and "
-        "within minutes AWS ends what runs of it\n"
+        f"Annex {annex['AnnexID']} ({annex['BulkRequestID']}) is cancelled: "
+        "AWS terminates its instances within minutes\n"
     )
     check_end(site, annex)
     assert other["BulkRequestID"] in [fleet["id"] for fleet in site.fleets()]

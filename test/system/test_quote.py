@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -91,14 +92,28 @@ def test_what_would_be_refused_ends_with_the_status_of_the_order_in_the_words_of
     assert "Refused: RequestSpotFleet (DryRun) was denied" in denied.stdout
 
 
-@pytest.mark.parametrize(
-    ("more", "words"),
-    [(("-yes",), "-yes does not go with -quote"), (("-command-id", "a"), "-command-id does not go with -quote")],
-)
-def test_a_quote_takes_no_option_that_is_an_order_s_alone(site: Site, more: tuple[str, ...], words: str) -> None:
-    done = condor_annex(site, "-quote", *more, *options(site, str(REQUEST)))
+@pytest.mark.parametrize("more", [("-yes",), ("-command-id", "a"), ("-save", "-"), ("-wait", "joined")], ids=" ".join)
+def test_a_quote_takes_no_option_that_is_an_order_s_alone(site: Site, more: tuple[str, ...]) -> None:
+    done = condor_annex(site, "-quote", *options(site, *more, str(REQUEST)))
     assert done.returncode == errors.USAGE
-    assert words in done.stderr
+    assert f"{more[0]} cannot be used with -quote, which orders nothing" in done.stderr
+
+
+def test_an_order_without_a_file_is_quoted_as_it_would_be_sent(site: Site, file: Path) -> None:
+    assert file
+    typed_words = ("-instance-type", "m5.large,c5.large", "-image", IMAGE, "-count", "3", "-max-price", "0.07")
+    done = condor_annex(site, "-quote", "-json", *options(site, *typed_words, "-volume-size", "20G"))
+    assert done.returncode == errors.OK, done.stderr
+    quote = json.loads(done.stdout)
+    assert [pool["InstanceType"] for pool in quote["Pools"]] == ["m5.large", "c5.large"]
+    assert {pool["PriceBound"] for pool in quote["Pools"]} == {"0.070000"}
+    assert float(quote["Most"]["Instances"]) == pytest.approx(3 * 0.07 * (12 + 1 / 6), rel=1e-3)
+    assert quote["Most"]["Unknown"] == []
+    wrong = condor_annex(
+        site, "-quote", *options(site, "-instance-type", "m5.large", "-image", IMAGE, "-count", "20000")
+    )
+    assert wrong.returncode == errors.REFUSED
+    assert "-count is 20000" in wrong.stderr
 
 
 @dataclass(frozen=True)
@@ -109,24 +124,42 @@ class Typed:
     shown: str
 
 
-def typed(site: Site, *arguments: str, answer: str = "", above: str | None = "1", piped: bool = False) -> Typed:
-    """Run condor_annex at a terminal of its own, where somebody types `answer`; `piped`: its output goes elsewhere."""
+def typed(
+    site: Site,
+    *arguments: str,
+    answer: str = "",
+    above: str | None = "1",
+    piped: bool = False,
+    interrupted: bool = False,
+) -> Typed:
+    """Run condor_annex at a terminal of its own, where somebody types `answer`; `piped`: its output goes elsewhere;
+    `interrupted`: who is asked presses Ctrl-C instead.
+    """
     ours, theirs = pty.openpty()
     env = {**site.pool.env, **({"_CONDOR_ANNEX_CONFIRM_ABOVE": above} if above is not None else {})}
     command = [sys.executable, "-m", "annexd.tool.main", *arguments]
     output = subprocess.PIPE if piped else theirs
     child = subprocess.Popen(command, stdin=theirs, stdout=output, stderr=theirs, env=env)
     os.close(theirs)
-    os.write(ours, f"{answer}\n".encode())
+    if not interrupted:
+        os.write(ours, f"{answer}\n".encode())
     shown = b""
     try:
         while piece := os.read(ours, 65536):
             shown += piece
+            if interrupted and b"Order it?" in shown:
+                child.send_signal(signal.SIGINT)
     except OSError:  # nobody has the other end any more
         pass
     os.close(ours)
     rest = child.communicate(timeout=ANSWER_S)[0] or b""
     return Typed(child.returncode, (shown + rest).decode().replace("\r\n", "\n"))
+
+
+def test_ctrl_c_at_the_question_orders_nothing(site: Site, file: Path) -> None:
+    done = typed(site, *options(site, str(file)), interrupted=True)
+    assert done.returncode == errors.INTERRUPTED, done.shown
+    assert "interrupted: nothing was ordered" in done.shown
 
 
 @pytest.mark.parametrize("answer", ["", "n", "no", "perhaps"])

@@ -1,4 +1,4 @@
-"""-status as people see it: a table like condor_status's."""
+"""Test -status: a table like condor_status's."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ Name    ID                         Owner   Spot Fleet request Capacity Running  
 physics annex-0123456789abcdef0123 al@pool sfr-1                   100      98 1+01:01:01 0+01:01:01 0+00:03:10 leased
 -       annex-0123456789abcdef0123 al@pool -                       100       - 1+01:01:01          -          - ordering
 
-Running: as annexd saw it in AWS 0+00:01:15 ago or later"""
+Running: as annexd saw them in AWS 0+00:01:15 ago or later"""
 ENDS = """\
 LeaseLeft: until 2027-01-16 09:01:01 UTC, 1d1h1m from now
 Ordered: until 2027-01-15 09:01:01 UTC, 1h1m from now
-Running: as annexd saw it in AWS 0+00:01:15 ago or later"""
+Running: as annexd saw them in AWS 0+00:01:15 ago or later"""
 
 
 def test_it_is_a_table_with_the_age_of_what_was_seen() -> None:
@@ -41,7 +41,7 @@ def test_it_is_a_table_with_the_age_of_what_was_seen() -> None:
 
 
 @pytest.mark.usefixtures("utc")
-def test_the_ends_of_one_annex_are_told_in_full() -> None:
+def test_the_ends_of_one_annex_are_shown_in_full() -> None:
     assert "\n".join(lines([ANNEX], NOW_S)[4:]) == ENDS
     assert lines([ANNEX | UNKNOWN], NOW_S)[4:] == ENDS.splitlines()[:1]
 
@@ -67,7 +67,7 @@ def test_a_lease_that_is_over_has_nothing_left() -> None:
     assert "0+00:00:00 0+00:00:00 0+00:03:10 over" in lines([ANNEX | over], NOW_S)[2]
 
 
-def test_as_json_it_is_what_annexd_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_output_is_annexds_reply(capsys: pytest.CaptureFixture[str]) -> None:
     show({"Result": "Success", "Annexes": json.dumps([ANNEX])}, as_json=True, asked_for="")
     assert json.loads(capsys.readouterr().out) == [ANNEX]
 
@@ -86,15 +86,15 @@ def test_no_annexes_are_no_table_and_an_empty_list(capsys: pytest.CaptureFixture
         ({"Result": "InvalidRequest", "ErrorString": "no"}, REFUSED),
     ],
 )
-def test_an_annex_that_is_not_there_and_an_answer_that_is_none_are_told(ad: dict[str, Any], status: int) -> None:
+def test_an_unknown_annex_and_an_invalid_answer_are_reported(ad: dict[str, Any], status: int) -> None:
     with pytest.raises(ToolError) as raised:
         show(ad, as_json=False, asked_for="physics")
     assert raised.value.status == status
 
 
-def test_keys_that_do_not_work_any_more_are_told_once_below_what_was_seen_last() -> None:
+def test_keys_that_no_longer_work_are_reported_once_below_the_table() -> None:
     annex = ANNEX | {"SeenFault": "AWSProfile lab cannot be used: log in (aws sso login --profile lab) and ask again"}
     assert lines([annex, annex], NOW_S)[-2:] == [
-        "Running: as annexd saw it in AWS 0+00:01:15 ago or later",
+        "Running: as annexd saw them in AWS 0+00:01:15 ago or later",
         "Not seen since: -profile lab cannot be used: log in (aws sso login --profile lab) and ask again",
     ]

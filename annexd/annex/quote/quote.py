@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from annexd.annex.bulk_request import order_in
 from annexd.annex.join.config_bundle import BundleSources, completed
 from annexd.annex.lease.lease_code import warning_of
 from annexd.annex.quote import list_prices, quotas, spot_prices
@@ -24,9 +25,9 @@ from annexd.annex.quote.zones import zones_of, zones_of_subnets
 from annexd.annex.reply import ANSWERED, ReplyAd, json_text, reply, reply_of_error
 from annexd.annex.request.account_target import AccountTarget
 from annexd.annex.request.defaults import Defaults
-from annexd.annex.request.order import FleetOrder, new_order
+from annexd.annex.request.order import FleetOrder
 from annexd.annex.request.request import COMMAND as ORDER
-from annexd.annex.request.request import BulkRequest, check_command
+from annexd.annex.request.request import check_command
 from annexd.annex.steps import StepContext
 from annexd.annex.steps.check_lease_function import check_max_lease, lease_function_of
 from annexd.aws import Clients, is_aws_host
@@ -49,8 +50,8 @@ def quote_annex(
     try:
         check_command(ad, COMMAND)
         as_order = {name: value for name, value in ad.items() if name.lower() != "command"} | {"Command": ORDER}
-        request = BulkRequest.from_ad(as_order, now_s, defaults)
-        order = completed(new_order(request, owner, account=defaults.account_of(owner)), bundle_sources)
+        _, order = order_in(as_order, owner, defaults, now_s, world.access)
+        order = completed(order, bundle_sources)
         with time_limit(LONGEST_S):
             quote = _quote(order, world, defaults)
     except ANSWERED as error:

@@ -1,4 +1,4 @@
-"""A command ad becomes a frozen request, or the list of all its faults.
+"""Turn a command ad into a frozen request, or into the list of all its faults.
 
 What is not annexd's own attribute is the Spot Fleet request's, and reaches AWS as it is written, with these
 exceptions, which make the request one-shot as the ancestor's was:
@@ -50,7 +50,7 @@ NOT_TAKEN: Final = {
 
 @dataclass(frozen=True)
 class BulkRequest:
-    """A request that can be carried out, as far as can be told without asking AWS."""
+    """A valid request, as far as can be checked without calling AWS."""
 
     command_id: str
     end_of_lease_s: int
@@ -97,7 +97,7 @@ def check_command(ad: Mapping[str, Any], expected: str = COMMAND) -> None:
 
 
 def commands_in(ad: Mapping[str, Any]) -> list[Any]:
-    """One, in an ad that is right."""
+    """Return the attribute of a valid ad."""
     return [value for name, value in ad.items() if name.lower() == "command" and value is not None]
 
 
@@ -113,7 +113,7 @@ def own_of(command: str, ad: Mapping[str, Any], names: Set[str]) -> AdAttributes
     """The attributes of a command that has these, in lower case, and no others."""
     own = AdAttributes(ad, names)
     own.faults += [
-        f"{name[:64]} is no attribute of {command}" for name in ad if name.lower() not in names | ADDED_BY_HTCONDOR
+        f"{name[:64]} is not an attribute of {command}" for name in ad if name.lower() not in names | ADDED_BY_HTCONDOR
     ]
     _check_version(own)
     return own
@@ -128,7 +128,7 @@ def _check_version(own: AdAttributes) -> None:
 
 
 def command_id_in(own: AdAttributes) -> str:
-    """The request's own, or a new one."""
+    """Return the request's command ID, or a new one."""
     words = "must be 1 to 128 letters, digits and . _ : @ + = / -, beginning with a letter or digit"
     given = own.text("CommandID", lambda value: None if COMMAND_ID.fullmatch(value) else f"{words}, not {shown(value)}")
     return given or new_command_id()
@@ -155,6 +155,7 @@ def _cloud(own: AdAttributes, defaults: Defaults) -> tuple[str, Endpoints]:
         "S3URL": own.text("S3URL", fault_of_url) or defaults.s3_url,
         "STSURL": own.text("STSURL", fault_of_url) or defaults.sts_url,
         "LogsURL": own.text("LogsURL", fault_of_url) or defaults.logs_url,
+        "SSMURL": own.text("SSMURL", fault_of_url) or defaults.ssm_url,
     }
     own.text("EventsURL", fault_of_url)  # as the manual has it; no order asks EventBridge anything
     region = region_of_function(arn or "") or ""

@@ -14,13 +14,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from annexd.authorization import AuthorizationPolicy, Peer, Verdict
+from annexd.authorization import Peer, Verdict
 from annexd.cedar.connection import Connection
-from annexd.cedar.context import Endpoint, ServerContext
+from annexd.cedar.context import Endpoint
 from annexd.cedar.errors import AuthorizationDenied, PeerError, UnknownSession
 from annexd.cedar.events import (
     CommandReceived,
@@ -31,37 +30,24 @@ from annexd.cedar.events import (
     NeedFilesystemProof,
     NeedSigningKey,
 )
-from annexd.cedar.secret import Secret
 from annexd.daemoncore import log
 from annexd.daemoncore.commands.call import Call, Handler, Work
 from annexd.daemoncore.network.pending_connections import PendingConnection, PendingConnections, counting_host
 from annexd.daemoncore.security.fs_proof import login_name, owner_of_proof
-from annexd.daemoncore.security.resolver import CACHED_S, LOOKUPS, RESOLVER, WITHOUT_RESOLVER, NeedsResolver
+from annexd.daemoncore.security.resolver import LOOKUPS, RESOLVER, WITHOUT_RESOLVER, NeedsResolver
+from annexd.daemoncore.security.security import Security
 from annexd.daemoncore.settings import ConnectionLimits
 from annexd.daemoncore.ttl_cache import TtlCache
 
-KEY_KEPT_S = 1.0  # a removed signing key stays valid for at most this long
 LOGIN_NAME_KEPT_S = 300.0  # PASSWD_CACHE_REFRESH is 20 hours
 MORE = int(socket.MSG_MORE)
 DRAIN_S = 1.0  # for cancelled tasks to end
 
 Address = tuple[Any, ...]  # as accept() returns it: host and port come first
-ReadKey = Callable[[str], Secret | None]
 Answer = TypeVar("Answer")
 
 _received = memoryview(bytearray(256 * 1024))  # receive buffer, shared by all connections
 _login_names: TtlCache[int, str] = TtlCache(LOGIN_NAME_KEPT_S)
-
-
-@dataclass(frozen=True)
-class Security:
-    """The security configuration and the decisions cached under it; replaced as a whole at reconfig."""
-
-    context: ServerContext
-    authorization: AuthorizationPolicy
-    read_signing_key: ReadKey
-    signing_keys: TtlCache[str, Secret] = field(default_factory=lambda: TtlCache(KEY_KEPT_S))
-    verdicts: TtlCache[tuple[object, ...], Verdict] = field(default_factory=lambda: TtlCache(CACHED_S))
 
 
 class Server:

@@ -1,4 +1,4 @@
-"""An annex as a user orders one: looked at, extended, cancelled; and a short one, which the cloud ends by itself."""
+"""Order an annex as a user: check, extend and cancel it; and a short one, which the lease function ends."""
 
 import subprocess
 import time
@@ -21,13 +21,13 @@ def run(stage: Stage) -> None:
 
 
 def run_short_lease(stage: Stage) -> None:
-    """Nobody cancels it: annexd goes on, and does nothing before three ticks."""
+    """Order an annex and do not cancel it: annexd runs, and does nothing before three ticks."""
     begun_s = time.time()
     fleet_id = _order(stage, stage.pace.short_lease_s, f"{names.ANNEX}-short")
     end_s = begun_s + stage.pace.short_lease_s
     with stage.looking_at("short-lease") as ec2:
         if fleets.first_instance(stage, ec2, fleet_id) is None:
-            stage.found("short-lease", None, "AWS started no instance, for want of capacity perhaps")
+            stage.found("short-lease", None, "AWS started no instance, perhaps for lack of capacity")
             return
         late_s = 2 * stage.pace.tick_s + stage.pace.gone_s
         gone = stage.wait(lambda: fleets.is_gone(ec2, fleet_id), end_s + late_s - time.time())
@@ -36,11 +36,11 @@ def run_short_lease(stage: Stage) -> None:
     words = f"gone {after_s:.0f} s after the end of the lease; the fleet is {state}"
     stage.found("short-lease", gone and after_s > 0, words if gone else f"NOT {words}")
     if not gone:
-        raise RehearsalFailed("the lease function did not end a lease: all is ended now")
+        raise RehearsalFailed("the lease function did not end a lease: everything is being ended")
 
 
 def _keys(stage: Stage) -> Keys:
-    """Those of a user with user.json, or else the caller's own."""
+    """Return keys with user.json, or else the caller's own."""
     try:
         return stage.roles.keys("user")
     except AccountError as error:
@@ -49,7 +49,7 @@ def _keys(stage: Stage) -> Keys:
 
 
 def _order(stage: Stage, lease_s: int, name: str) -> str:
-    """Order as a user with user.json first, then with the caller's own rights; the fleet's ID."""
+    """Order with user.json's rights first, then with the caller's own; return the fleet's ID."""
     if not stage.host.is_running:
         stage.host.start()
     keys = _keys(stage)
@@ -86,7 +86,7 @@ def _words(done: "subprocess.CompletedProcess[str]") -> str:
 
 
 def _look(stage: Stage, fleet_id: str) -> bool:
-    """Whether an instance runs; its tags at first sight, and the history of its fleet."""
+    """Return whether an instance runs; check its first tags and its fleet's history."""
     with stage.looking_at("instance-tags") as ec2:
         seen = stage.wait(lambda: fleets.instances_of(ec2, fleet_id), stage.pace.launch_s)
         keys = sorted(tag["Key"] for each in seen for tag in each.get("Tags") or ())
@@ -108,7 +108,7 @@ def _look(stage: Stage, fleet_id: str) -> bool:
 
 
 def _order_words(times: Sequence[datetime]) -> str:
-    """In words, and without the times."""
+    """Describe the order, without the times."""
     if times == sorted(times):
         return f"{len(times)} events, the oldest first"
     return f"{len(times)} events, {'the newest first' if times == sorted(times, reverse=True) else 'in no order'}"
@@ -119,6 +119,7 @@ def _extend(stage: Stage, fleet_id: str) -> None:
     done = stage.host.annex("-extend", str(stage.pace.extension_s), names.ANNEX)
     took_s = time.monotonic() - begun_s
     with stage.looking_at("extend") as ec2:
+        ec2.describe_fleets()  # recorded, since annexd's inventory lists both kinds of fleets
         told = ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[fleet_id])["SpotFleetRequestConfigs"][0]
     tag = {each["Key"]: each["Value"] for each in told.get("Tags") or ()}.get(TAG_LEASE_END)
     said = f"-extend answered after {took_s:.1f} s; the fleet's {TAG_LEASE_END} is {tag}"
@@ -133,7 +134,7 @@ def _cancel(stage: Stage, fleet_id: str) -> None:
         took_s, state = time.monotonic() - begun_s, fleets.state_of(ec2, fleet_id)
     said = f"{'gone' if gone else 'NOT gone'} after {took_s:.0f} s; the fleet is {state}"
     stage.found("cancel", done.returncode == 0 and gone, said if done.returncode == 0 else _words(done))
-    stage.say(f"annexd tells of its annexes: {pretty(_brief(stage.host.status()))}")
+    stage.say(f"annexd's annexes: {pretty(_brief(stage.host.status()))}")
 
 
 def _brief(annexes: list[dict[str, Any]]) -> list[Any]:
