@@ -140,10 +140,12 @@ def test_what_an_order_would_be_refused_for_a_quote_is_refused_for_in_the_same_w
 
 
 def test_an_order_whose_lease_nobody_would_end_is_refused_and_priced_all_the_same(priced: Site) -> None:
-    functions = priced.cloud.client("lambda", BYSTANDER)
-    functions.update_function_configuration(FunctionName=priced.arn, Description=CLOSED_DESCRIPTION)
-    reply = priced.quote(LaunchSpecifications=[seen()])
-    functions.update_function_configuration(FunctionName=priced.arn, Description="")
+    functions, reply = priced.cloud.client("lambda", BYSTANDER), dict[str, Any]()
+    updated = functions.get_waiter("function_updated_v2")
+    for description in (CLOSED_DESCRIPTION, ""):
+        functions.update_function_configuration(FunctionName=priced.arn, Description=description)
+        updated.wait(FunctionName=priced.arn, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+        reply = priced.quote(LaunchSpecifications=[seen()]) if description else reply
     assert reply["Result"] == "Failure"
     assert "is closed" in str(reply["ErrorString"])
     assert quote_in(reply)["Most"]["Total"] is not None

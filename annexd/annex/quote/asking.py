@@ -40,5 +40,5 @@ class Asking:
     def _keep(self, right: str, error: Any) -> None:
         if errors.is_denied(error):
             self.missing[right] = None
-        elif not errors.is_not_found(error):
+        else:
             self.trouble(errors.describe(error, right))
