@@ -95,6 +95,7 @@ def lived(enforcing: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Lived:
     look_into_troubles(account)
     for role in (DAEMON, USER):
         site = site_of(account, keys[role])
+        quote(site)
         replies = [order(site), order(site, LaunchSpecifications=PUBLISHED)]
         assert account.run("-teardown").status == ANNEXES_LIVE
         end_them(site, replies)
@@ -156,6 +157,15 @@ def order(site: Site, **changes: Any) -> ReplyAd:
     reply = site.order(IamFleetRole=None, **changes)
     assert reply["Result"] == "Success", reply
     return reply
+
+
+def quote(site: Site) -> None:
+    """What an order would be, in a subnet and with a type of whose quota the account has no row."""
+    subnet = site.cloud.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
+    specification = {"ImageId": "ami-03cf127a", "InstanceType": "g4dn.xlarge", "SubnetId": subnet}
+    reply = site.quote(IamFleetRole=None, SpotPrice=None, LaunchSpecifications=[specification])
+    assert reply["Result"] == "Success", reply
+    assert json.loads(str(reply["Quote"]))["Rights"]["MissingForQuote"] == []
 
 
 def end_them(site: Site, replies: list[ReplyAd]) -> None:

@@ -34,6 +34,7 @@ OWN: Final = frozenset(
         "noowner",
         "configdir",
         "maxidletime",
+        "pricebounds",
     ]
 )
 ADDED_BY_HTCONDOR: Final = frozenset(  # to every ad

@@ -33,6 +33,7 @@ from annexd.annex.request.join_config import Join, fault_of_name, read_join
 from annexd.annex.request.key_source import KeySource
 from annexd.annex.request.lease_length import fault_of_end
 from annexd.annex.request.lending import faults_of_lent_request
+from annexd.annex.request.price_bounds import read_bounds, with_bounds
 from annexd.annex.request.spot_fleet import checked_config
 from annexd.aws import Endpoints, fault_of_url, region_of_function, region_of_url
 
@@ -76,10 +77,11 @@ class BulkRequest:
         command_id = command_id_in(own)
         name = own.text("AnnexName", fault_of_name)
         join = read_join(own, end_of_lease_s, now_s, defaults)
+        bounds = read_bounds(own)
         config, notes = _config(ad, valid_until_s, defaults, faults)
         if faults:
             raise InvalidRequest(faults)
-        config, more_notes = filled(config, defaults, joins=join is not None)
+        config, more_notes = filled(with_bounds(config, bounds), defaults, joins=join is not None)
         notes += more_notes
         return cls(command_id, end_of_lease_s, valid_until_s, arn, endpoints, keys, config, tuple(notes), name, join)
 
