@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from annexd.annex.index import CANCEL, CHANGE, AnnexIndex
-from annexd.annex.totals import TotalsReader, Totals
+from annexd.annex.totals import Totals, TotalsReader
 from annexd.daemoncore.threads import in_thread
 from annexd.workflow import Counts, Journal, JournalError
 
