@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from annexd.tool import config_file, show
 from annexd.tool.command_ad import cancel_ad, change_ad, command_ad, query_ad
 from annexd.tool.command_line import parse
-from annexd.tool.errors import COMMUNICATION, OK, SIGNALS, Interrupted, ToolError, raise_on_signals
+from annexd.tool.errors import COMMUNICATION, INTERRUPTED, OK, SIGNALS, Interrupted, ToolError, raise_on_signals
 from annexd.tool.goal import Goal
 from annexd.tool.options import ToolOptions
 
@@ -90,7 +90,24 @@ def _change(options: ToolOptions, arguments: Sequence[str]) -> None:
 def _status(options: ToolOptions, arguments: Sequence[str]) -> None:
     from annexd.tool import table
 
-    table.show(_ask(options, query_ad(options), arguments), as_json=options.json, asked_for=options.file)
+    if options.watch:
+        _watch(options, arguments)
+        return
+    answer = _ask(options, query_ad(options), arguments)
+    table.show(answer, as_json=options.json, asked_for=options.file, wide=options.wide)
+
+
+def _watch(options: ToolOptions, arguments: Sequence[str]) -> None:
+    """Ctrl-C is its end."""
+    from annexd.tool import table
+
+    try:
+        table.watch(
+            lambda: _asked_again(options, query_ad(options), arguments), asked_for=options.file, wide=options.wide
+        )
+    except Interrupted as interrupted:
+        if interrupted.status != INTERRUPTED:
+            raise
 
 
 def _history(options: ToolOptions, arguments: Sequence[str]) -> None:
@@ -119,20 +136,28 @@ def _wait(options: ToolOptions, annex: str, goal: Goal, arguments: Sequence[str]
     question = query_ad(options._replace(file=annex))
 
     def look() -> Mapping[str, Any]:
-        try:
-            answer = _ask(options._replace(timeout_s=None), question, arguments)
-        except ToolError as error:
-            if error.status in SIGNALS.values():
-                raise Interrupted(error.status) from None
-            raise
-        finally:
-            raise_on_signals()  # which are ignored once an answer is there
+        answer = _asked_again(options._replace(timeout_s=None), question, arguments)
         return wait.only(table.annexes_in(answer), annex)
 
     try:
         wait.follow(look, goal, wait.display(as_json=options.json), options.timeout_s)
     except Interrupted as interrupted:
         raise wait.left_alone(interrupted, annex, goal) from None
+
+
+def _asked_again(options: ToolOptions, ad: dict[str, Any], arguments: Sequence[str]) -> Mapping[str, Any]:
+    """Return annexd's reply to a question that may be asked again and again: signals count again after it.
+
+    Raises Interrupted, ToolError.
+    """
+    try:
+        return _ask(options, ad, arguments)
+    except ToolError as error:
+        if error.status in SIGNALS.values():
+            raise Interrupted(error.status) from None
+        raise
+    finally:
+        raise_on_signals()
 
 
 def _ask(options: ToolOptions, ad: dict[str, Any], arguments: Sequence[str]) -> Mapping[str, Any]:

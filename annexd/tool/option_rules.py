@@ -9,7 +9,7 @@ from annexd.tool.option_values import annex
 from annexd.tool.options import spelled
 
 ACCOUNT_TASKS: Final = ("setup", "check_setup", "teardown")
-STATUS_TOO: Final = ("status", "file", "json", "pool", "name", "timeout_s", "debug")
+STATUS_TOO: Final = ("status", "wide", "watch", "file", "json", "pool", "name", "timeout_s", "debug")
 HISTORY_ONLY: Final = ("since_s", "limit", "by", "csv")
 HISTORY_TOO: Final = ("history", "file", "json", *HISTORY_ONLY, "pool", "name", "timeout_s", "debug")
 METRICS_TOO: Final = ("metrics", "pool", "name", "timeout_s", "debug")
@@ -43,7 +43,9 @@ def faults_of_all(values: dict[str, Any]) -> list[str]:
     if "history" in values:
         return _faults_of_history(values)
     if "status" in values:
-        return _foreign(values, STATUS_TOO, "-status") + _faults_of_annex(values, "the annex after -status")
+        json = ["-watch and -json exclude each other: -wait -json prints a line at each change"]
+        faults = json if {"watch", "json"} <= values.keys() else []
+        return faults + _foreign(values, STATUS_TOO, "-status") + _faults_of_annex(values, "the annex after -status")
     if "goal" in values and "lease_duration_s" not in values:
         return _faults_of_wait(values)
     return _faults_of_command(values) + _faults_of_two_sources(values)
@@ -142,6 +144,7 @@ def _missing(values: dict[str, Any]) -> list[str]:
         faults.append("-forcex requires -cancel")
     if "now" in values:
         faults.append("-now requires -until")
+    faults += [f"-{field} requires -status" for field in ("wide", "watch") if field in values]
     if "lease_duration_s" not in values and "save" not in values:
         faults.append("-lease-duration is missing: give the time for which you want the instances")
     return faults + faults_of_launch(values)

@@ -68,6 +68,8 @@ OPTIONS: Final = {
     "forcex": Option("forcex", None, "with -cancel: give up on what cannot be undone (QUEUE_SUPER_USERS only)"),
     "wait": Option("goal", "joined=N[%]", "wait until so many machines have joined (all): with an order, or an ANNEX"),
     "status": Option("status", None, "the annexes that annexd knows; condor_annex -status ANNEX: one of them"),
+    "wide": Option("wide", None, "with -status: all columns"),
+    "watch": Option("watch", None, "with -status: the table again every five seconds, until Ctrl-C"),
     "history": Option(
         "history", None, "the annexes of the past, newest first; condor_annex -history ANNEX: one of them"
     ),
@@ -97,7 +99,7 @@ OPTIONS: Final = {
 
 
 class ToolOptions(NamedTuple):
-    """The checked command line; `file`: a path, `-` or empty; an annex with -status, -history, -wait or a change."""
+    """The checked command line; `file`: a path, `-` or empty; with -status, -history, -wait, -extend, -until an annex."""
 
     file: str = ""
     lease_duration_s: int = 0
@@ -144,6 +146,8 @@ class ToolOptions(NamedTuple):
     forcex: bool = False
     goal: Goal | None = None
     status: bool = False
+    wide: bool = False
+    watch: bool = False
     history: bool = False
     since_s: int | None = None  # since the epoch
     limit: int | None = None
