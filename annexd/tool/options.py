@@ -99,7 +99,7 @@ OPTIONS: Final = {
 
 
 class ToolOptions(NamedTuple):
-    """The checked command line; `file`: a path, `-` or empty; with -status, -history, -wait, -extend, -until an annex."""
+    """The checked command line; `file`: a path, `-` or empty; an annex with -status, -history, -wait or a change."""
 
     file: str = ""
     lease_duration_s: int = 0
