@@ -65,6 +65,11 @@ def remote_params(address: str, names: Sequence[str]) -> dict[str, str]:
     return bindings.remote_params(address, names)
 
 
+def own_ad(address: str, my_type: str) -> dict[str, Any]:
+    """Return the ad of this MyType that a daemon shows of itself; empty if it shows none.  Raises HTCondorException."""
+    return bindings.own_ad(address, my_type)
+
+
 def exchange(address: str, command: int, ad: dict[str, Any]) -> tuple[Any, int, str]:
     """Start a command, send an ad and receive one: the reply, or None, an error code and HTCondor's error message.
 

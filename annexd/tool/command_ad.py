@@ -15,6 +15,7 @@ QUOTE: Final = "CA_QUOTE_ANNEX"
 CANCEL: Final = "CA_CANCEL_ANNEX"
 CHANGE: Final = "CA_CHANGE_LEASE"
 QUERY: Final = "CA_QUERY_ANNEXES"
+HISTORY: Final = "CA_QUERY_HISTORY"
 REQUEST_VERSION: Final = 1
 
 
@@ -61,6 +62,14 @@ def query_ad(options: ToolOptions) -> dict[str, Any]:
     """Build the ad that queries all annexes, or one."""
     annex = {"Annex": options.file} if options.file else {}
     return {**annex, "Command": QUERY, "RequestVersion": REQUEST_VERSION}
+
+
+def history_ad(options: ToolOptions, before: int | None) -> dict[str, Any]:
+    """Return what asks for a page of the history; `before`: Next of the page before it."""
+    annex = {"Annex": options.file} if options.file else {}
+    since = {} if options.since_s is None else {"Since": options.since_s}
+    page = {} if before is None else {"Before": before}
+    return {**annex, **since, **page, "Command": HISTORY, "RequestVersion": REQUEST_VERSION}
 
 
 def cancel_ad(options: ToolOptions) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from annexd.tool.option_rules import OF_AN_ANNEX, faults_of_all
 from annexd.tool.option_values import CONVERSIONS
 from annexd.tool.options import OPTIONS, ToolOptions, spelled
 
-SHORT: Final = {"n": "name"}  # as in all of HTCondor's tools
+SHORT: Final = {"n": "name", "h": "help"}  # as in all of HTCondor's tools
 REPEATED: Final = ("region", "subnet_ids", "instance_types")
 OPTIONAL: Final = {"goal": "joined="}  # how a value begins that may be left out
 

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from annexd.tool import config_file, confirmation, show
 from annexd.tool.command_ad import cancel_ad, change_ad, command_ad, query_ad, quote_ad
 from annexd.tool.command_line import parse
-from annexd.tool.errors import COMMUNICATION, OK, SIGNALS, Interrupted, ToolError, raise_on_signals
+from annexd.tool.errors import COMMUNICATION, INTERRUPTED, OK, SIGNALS, Interrupted, ToolError, raise_on_signals
 from annexd.tool.goal import Goal
 from annexd.tool.options import ToolOptions
 
@@ -56,8 +56,8 @@ def run(arguments: Sequence[str]) -> int:
         from annexd.tool import account
 
         return account.run(options)
-    elif options.status:
-        _status(options, arguments)
+    elif options.metrics or options.history or options.status:
+        _look(options, arguments)
     elif options.goal is not None and not options.lease_duration_s:
         _wait(options, options.file, options.goal, arguments)
     elif options.cancel:
@@ -67,6 +67,16 @@ def run(arguments: Sequence[str]) -> int:
     else:
         _request(options, arguments)
     return OK
+
+
+def _look(options: ToolOptions, arguments: Sequence[str]) -> None:
+    """Ask what changes nothing."""
+    if options.metrics:
+        _metrics(options)
+    elif options.history:
+        _history(options, arguments)
+    else:
+        _status(options, arguments)
 
 
 def _cancel(options: ToolOptions, arguments: Sequence[str]) -> None:
@@ -80,7 +90,43 @@ def _change(options: ToolOptions, arguments: Sequence[str]) -> None:
 def _status(options: ToolOptions, arguments: Sequence[str]) -> None:
     from annexd.tool import table
 
-    table.show(_ask(options, query_ad(options), arguments), as_json=options.json, asked_for=options.file)
+    if options.watch:
+        _watch(options, arguments)
+        return
+    answer = _ask(options, query_ad(options), arguments)
+    table.show(answer, as_json=options.json, asked_for=options.file, wide=options.wide)
+
+
+def _watch(options: ToolOptions, arguments: Sequence[str]) -> None:
+    """Ctrl-C is its end."""
+    from annexd.tool import table
+
+    try:
+        table.watch(
+            lambda: _asked_again(options, query_ad(options), arguments), asked_for=options.file, wide=options.wide
+        )
+    except Interrupted as interrupted:
+        if interrupted.status != INTERRUPTED:
+            raise
+
+
+def _history(options: ToolOptions, arguments: Sequence[str]) -> None:
+    from annexd.tool import history
+    from annexd.tool.command_ad import history_ad
+
+    def page(before: int | None) -> Mapping[str, Any]:
+        raise_on_signals()  # the page before it ignores them at its end
+        return _ask(options, history_ad(options, before), arguments)
+
+    history.show(options, page)
+
+
+def _metrics(options: ToolOptions) -> None:
+    from annexd.tool import bindings, metrics
+
+    if options.debug:
+        bindings.enable_debug()
+    metrics.show(options)
 
 
 def _wait(options: ToolOptions, annex: str, goal: Goal, arguments: Sequence[str]) -> None:
@@ -90,20 +136,28 @@ def _wait(options: ToolOptions, annex: str, goal: Goal, arguments: Sequence[str]
     question = query_ad(options._replace(file=annex))
 
     def look() -> Mapping[str, Any]:
-        try:
-            answer = _ask(options._replace(timeout_s=None), question, arguments)
-        except ToolError as error:
-            if error.status in SIGNALS.values():
-                raise Interrupted(error.status) from None
-            raise
-        finally:
-            raise_on_signals()  # which are ignored once an answer is there
+        answer = _asked_again(options._replace(timeout_s=None), question, arguments)
         return wait.only(table.annexes_in(answer), annex)
 
     try:
         wait.follow(look, goal, wait.display(as_json=options.json), options.timeout_s)
     except Interrupted as interrupted:
         raise wait.left_alone(interrupted, annex, goal) from None
+
+
+def _asked_again(options: ToolOptions, ad: dict[str, Any], arguments: Sequence[str]) -> Mapping[str, Any]:
+    """Return annexd's reply to a question that may be asked again and again: signals count again after it.
+
+    Raises Interrupted, ToolError.
+    """
+    try:
+        return _ask(options, ad, arguments)
+    except ToolError as error:
+        if error.status in SIGNALS.values():
+            raise Interrupted(error.status) from None
+        raise
+    finally:
+        raise_on_signals()
 
 
 def _ask(options: ToolOptions, ad: dict[str, Any], arguments: Sequence[str]) -> Mapping[str, Any]:

@@ -9,14 +9,17 @@ from annexd.tool.option_values import annex
 from annexd.tool.options import spelled
 
 ACCOUNT_TASKS: Final = ("setup", "check_setup", "teardown")
-STATUS_TOO: Final = ("status", "file", "json", "pool", "name", "timeout_s", "debug")
+STATUS_TOO: Final = ("status", "wide", "watch", "file", "json", "pool", "name", "timeout_s", "debug")
+HISTORY_ONLY: Final = ("since_s", "limit", "by", "csv")
+HISTORY_TOO: Final = ("history", "file", "json", *HISTORY_ONLY, "pool", "name", "timeout_s", "debug")
+METRICS_TOO: Final = ("metrics", "pool", "name", "timeout_s", "debug")
 KEY_FILES: Final = ("public_key_file", "secret_key_file", "session_token_file")
 KEYS: Final = (*KEY_FILES, "profile")
 CANCEL_TOO: Final = ("cancel", "forcex", "json", *KEYS, "pool", "name", "timeout_s", "command_id", "debug")
 CHANGES: Final = ("extend_s", "until_s")
 CHANGE_TOO: Final = ("file", "now", "json", *KEYS, "pool", "name", "timeout_s", "command_id", "debug")
 WAIT_TOO: Final = ("goal", "file", "json", "pool", "name", "timeout_s", "debug")
-OF_AN_ANNEX: Final = ("status", *CHANGES)  # the argument is an annex, not a file
+OF_AN_ANNEX: Final = ("status", "history", *CHANGES)  # the argument is an annex, not a file
 INSTEAD: Final = {  # hints for options that cannot be used with -extend and -until
     "lease_duration_s": "use -extend DURATION or -until TIME",
     "annex_name": "give the name after the options, as in condor_annex -extend 2h NAME",
@@ -36,11 +39,24 @@ USER_DATA: Final = ("user_data", "user_data_file", "default_user_data", "default
 
 
 def faults_of_all(values: dict[str, Any]) -> list[str]:
+    if "metrics" in values:
+        return _foreign(values, METRICS_TOO, "-metrics")
+    if "history" in values:
+        return _faults_of_history(values)
     if "status" in values:
-        return _foreign(values, STATUS_TOO, "-status") + _faults_of_annex(values, "the annex after -status")
+        json = ["-watch and -json exclude each other: -wait -json prints a line at each change"]
+        faults = json if {"watch", "json"} <= values.keys() else []
+        return faults + _foreign(values, STATUS_TOO, "-status") + _faults_of_annex(values, "the annex after -status")
     if "goal" in values and "lease_duration_s" not in values:
         return _faults_of_wait(values)
     return _faults_of_command(values) + _faults_of_two_sources(values)
+
+
+def _faults_of_history(values: dict[str, Any]) -> list[str]:
+    faults = _foreign(values, HISTORY_TOO, "-history") + _faults_of_annex(values, "what follows -history")
+    if "json" in values and "csv" in values:
+        faults.append("-json and -csv exclude each other")
+    return faults
 
 
 def _faults_of_wait(values: dict[str, Any]) -> list[str]:
@@ -124,10 +140,12 @@ def _faults_of_task(values: dict[str, Any]) -> list[str]:
 def _missing(values: dict[str, Any]) -> list[str]:
     foreign = [field for field in ACCOUNT_ONLY if field in values and field not in LAUNCH]
     faults = [f"{spelled(field)} requires {ACCOUNT_WORDS}" for field in foreign]
+    faults += [f"{spelled(field)} goes with -history" for field in HISTORY_ONLY if field in values]
     if "forcex" in values:
         faults.append("-forcex requires -cancel")
     if "now" in values:
         faults.append("-now requires -until")
+    faults += [f"-{field} requires -status" for field in ("wide", "watch") if field in values]
     if "quote" in values:
         unfit = [spelled(each) for each in QUOTE_NOT if each in values]
         faults += [f"{each} cannot be used with -quote, which orders nothing" for each in unfit]

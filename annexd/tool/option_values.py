@@ -83,6 +83,16 @@ def _command_id(text: str) -> str:
     return text
 
 
+def _limit(text: str) -> int:
+    return positive(text, "a number of annexes above 0")
+
+
+def _by(text: str) -> str:
+    if text != "owner":
+        raise ValueError("owner")
+    return text
+
+
 def _goal(text: str) -> Goal:
     return read_goal(text) if text else Goal()
 
@@ -99,6 +109,9 @@ CONVERSIONS: Final[dict[str, Callable[[Any], Any]]] = {
     "cancel": annex,
     "extend_s": read_duration,
     "until_s": read_time,
+    "since_s": read_time,
+    "limit": _limit,
+    "by": _by,
     "lease_duration_s": read_duration,
     "idle_s": read_duration,
     "s3_url": _url,

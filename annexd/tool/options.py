@@ -71,6 +71,16 @@ OPTIONS: Final = {
     "dry-run": Option("quote", None, "another name for it"),
     "yes": Option("yes", None, "do not ask, whatever the order can cost (ANNEX_CONFIRM_ABOVE)"),
     "status": Option("status", None, "the annexes that annexd knows; condor_annex -status ANNEX: one of them"),
+    "wide": Option("wide", None, "with -status: all columns"),
+    "watch": Option("watch", None, "with -status: the table again every five seconds, until Ctrl-C"),
+    "history": Option(
+        "history", None, "the annexes of the past, newest first; condor_annex -history ANNEX: one of them"
+    ),
+    "since": Option("since_s", "TIME", "with -history: those that were ordered then or later"),
+    "limit": Option("limit", "NUMBER", "with -history: at most so many"),
+    "by": Option("by", "owner", "with -history: the sums of each owner"),
+    "csv": Option("csv", None, "with -history: print it as CSV"),
+    "metrics": Option("metrics", None, "annexd's counters as Prometheus reads them, for node_exporter's textfiles"),
     "setup": Option("setup", None, "create what annexes need in the AWS account"),
     "check-setup": Option("check_setup", None, "report problems of the setup, and how to fix them"),
     "teardown": Option("teardown", None, "delete everything that -setup created"),
@@ -92,7 +102,7 @@ OPTIONS: Final = {
 
 
 class ToolOptions(NamedTuple):
-    """The checked command line; `file` is a path, `-` or empty; an annex with -status, -wait, -extend and -until."""
+    """The checked command line; `file` is a path, `-` or empty; an annex with -status, -history, -wait and changes."""
 
     file: str = ""
     lease_duration_s: int = 0
@@ -141,6 +151,14 @@ class ToolOptions(NamedTuple):
     quote: bool = False
     yes: bool = False
     status: bool = False
+    wide: bool = False
+    watch: bool = False
+    history: bool = False
+    since_s: int | None = None  # since the epoch
+    limit: int | None = None
+    by: str | None = None
+    csv: bool = False
+    metrics: bool = False
     setup: bool = False
     check_setup: bool = False
     teardown: bool = False

@@ -21,6 +21,8 @@ SYNOPSIS = "\n".join(
         "condor_annex -until TIME [option...] ANNEX",
         "condor_annex -wait [joined=N[%]] [option...] ANNEX",
         "condor_annex -status [ANNEX] [option...]",
+        "condor_annex -history [ANNEX] [option...]",
+        "condor_annex -metrics [option...]",
     )
 )
 # HTCondor's result strings (command_strings.h) that do not concern AWS.

@@ -81,6 +81,7 @@ def test_aws_own_endpoints_are_written_for_each_region() -> None:
     assert knobs["ANNEX_DEFAULT_LOGS_URL"] == "https://logs.eu-west-1.amazonaws.com"
     assert knobs["ANNEX_DEFAULT_LAMBDA_URL"] == "https://lambda.eu-west-1.amazonaws.com"
     assert knobs["ANNEX_DEFAULT_S3_URL"] == "https://s3.eu-west-1.amazonaws.com"
+    assert knobs["ANNEX_DEFAULT_SSM_URL"] == "https://ssm.eu-west-1.amazonaws.com"
     assert knobs["ANNEX_DEFAULT_STS_URL"] == "https://sts.eu-west-1.amazonaws.com"
 
 

@@ -304,3 +304,22 @@ def test_the_proof_of_fs_is_a_directory_of_its_owner_alone() -> None:
             os.rmdir(path)
     assert owner_of_proof("/tmp/FS_not_there") is None
     assert owner_of_proof("/tmp/FS_nul\0") is None
+
+
+def test_connections_are_counted_by_what_became_of_them() -> None:
+    async def talk() -> Server:
+        server = Server(security(), LIMITS, answer, None)
+        listener = Listener(socket.create_server(("127.0.0.1", 0), backlog=50), server.serve)
+        listener.start()
+        address = listener.socket.getsockname()
+        assert await asks(address)
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(b"\xff" * 100)
+        await reader.read()
+        writer.close()
+        listener.stop()
+        await server.drain(0)
+        return server
+
+    counts = asyncio.run(talk()).counts.counters()
+    assert counts == {"DCConnectionsAccepted": 2, "DCConnectionsDenied": 0, "DCConnectionsDropped": 1}

@@ -120,6 +120,7 @@ def test_how_the_instances_join_is_asked_for_only_where_it_was_said(
         "S3Bucket",
         "STSURL",
         "LogsURL",
+        "SSMURL",
     }
     assert not names & ad_of().keys()
     monkeypatch.chdir(tmp_path)
@@ -133,6 +134,7 @@ def test_how_the_instances_join_is_asked_for_only_where_it_was_said(
         s3_bucket="mine",
         sts_url="https://sts.example.org",
         logs_url="https://logs.example.org",
+        ssm_url="https://ssm.example.org",
     )
     assert {name: ad[name] for name in names & ad.keys()} == {
         "AnnexName": "physics",
@@ -144,6 +146,7 @@ def test_how_the_instances_join_is_asked_for_only_where_it_was_said(
         "S3Bucket": "mine",
         "STSURL": "https://sts.example.org",
         "LogsURL": "https://logs.example.org",
+        "SSMURL": "https://ssm.example.org",
     }
     assert ad_of(no_owner=True)["NoOwner"] is True
 

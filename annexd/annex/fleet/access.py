@@ -86,6 +86,10 @@ class KeyFiles:
         """Return the number of accounts whose calls are slowed down because AWS throttled one."""
         return self._cache.traffic.limiters.limiting()
 
+    def counters(self) -> dict[str, int]:
+        """Return the calls to AWS since the start, as attributes of the daemon's ad."""
+        return self._cache.traffic.calls.counters()
+
     def _credentials(self, requester: Requester, endpoints: Endpoints) -> Credentials | None:
         source = requester.keys
         if not source.is_given:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -50,6 +51,19 @@ _received = memoryview(bytearray(256 * 1024))  # receive buffer, shared by all c
 _login_names: TtlCache[int, str] = TtlCache(LOGIN_NAME_KEPT_S)
 
 
+@dataclass
+class ConnectionCounts:
+    """What became of connections since the start."""
+
+    accepted: int = 0
+    denied: int = 0  # who it was may not send that command
+    dropped: int = 0  # before a command was authenticated: silence, evictions, broken or hostile messages
+
+    def counters(self) -> dict[str, int]:
+        """Return them as attributes of the daemon's ad."""
+        return {f"DCConnections{name.capitalize()}": number for name, number in asdict(self).items()}
+
+
 class Server:
     """Serves the connections of one command socket."""
 
@@ -60,6 +74,7 @@ class Server:
         self.limits = limits
         self.dispatch = dispatch
         self.pending_connections = PendingConnections()
+        self.counts = ConnectionCounts()
         self._shared_port_id = shared_port_id
         self._running: set[asyncio.Task[None]] = set()
 
@@ -69,6 +84,7 @@ class Server:
 
     def serve(self, client: socket.socket, address: Address) -> None:
         """Serve one accepted, non-blocking connection; never raises for what a peer does."""
+        self.counts.accepted += 1
         connection = Connection(self.security.context, partial(_end_of, client, self._shared_port_id))
         ClientConnection(client, address, connection, self).begin()
 
@@ -109,7 +125,7 @@ class ClientConnection:
         self._pending: PendingConnection | None = None
         self._lookup: asyncio.Future[Any] | None = None
         self._unsent = b""
-        self._is_reading = self._is_writing = self._is_over = False
+        self._is_reading = self._is_writing = self._is_over = self._has_command = False
 
     def begin(self) -> None:
         """Process what has arrived already."""
@@ -126,6 +142,7 @@ class ClientConnection:
             self._fail(error)
 
     def _fail(self, error: Exception) -> None:
+        self._count(error)
         if isinstance(error, UnknownSession | AuthorizationDenied):  # expected after a restart; logged where decided
             log.full_debug(f"Closed connection from {self._peer}: {error}")
         elif isinstance(error, PeerError | TimeoutError | OSError | EOFError):
@@ -135,6 +152,12 @@ class ClientConnection:
         with suppress(OSError):
             self._sent_all()  # the last answer, lost unless the kernel takes it at once
         self._close()
+
+    def _count(self, error: Exception) -> None:
+        if isinstance(error, AuthorizationDenied):
+            self._server.counts.denied += 1
+        elif not self._has_command and not isinstance(error, UnknownSession):
+            self._server.counts.dropped += 1
 
     def _close(self) -> None:
         if self._is_over:
@@ -322,6 +345,7 @@ class ClientConnection:
     # The command.
 
     def _dispatch(self, received: CommandReceived) -> None:
+        self._has_command = True
         self._finish(self._server.dispatch(Call(received, self._connection, self._peer, self._send_chunk)))
 
     def _finish(self, work: Work | None) -> None:
