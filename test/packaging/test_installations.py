@@ -80,4 +80,4 @@ def test_the_policy_generator_says_which_python_it_needs(installed: Installation
     generator = installed.share / "annexd/templates/generate-policies"
     done = installed.run("/usr/bin/env", "python3", "-I", "-S", generator, "user")
     assert done.returncode == 1
-    assert "run this with the Python that annexd is installed for" in done.stderr
+    assert "run this with annexd's Python" in done.stderr
