@@ -35,6 +35,7 @@ NOT_FOUND: Final = frozenset(
         "InvalidSpotFleetRequestConfigId.NotFound",
         "InvalidFleetId.NotFound",
         "InvalidLaunchTemplateId.NotFound",
+        "InvalidLaunchTemplateId.VersionNotFound",
         "InvalidLaunchTemplateName.NotFoundException",
         "InvalidInstanceID.NotFound",
         "NoSuchBucket",
@@ -103,6 +104,18 @@ DENIED: Final = frozenset(
         "PendingVerification",
     }
 )
+NO_RIGHT: Final = frozenset(
+    {
+        "UnauthorizedOperation",
+        "AccessDenied",
+        "AccessDeniedException",
+        "AuthFailure.ServiceLinkedRoleCreationNotPermitted",
+    }
+)
+NO_OPERATION: Final = frozenset({"InvalidAction", "UnsupportedOperation"})  # EC2's "Error codes"
+EXISTING: Final = frozenset(
+    {"AlreadyExistsException", "EntityAlreadyExists", "InvalidLaunchTemplateName.AlreadyExistsException"}
+)
 EXPIRED: Final = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidAuthenticationToken", "InvalidToken"}
 )
@@ -164,9 +177,14 @@ def is_nothing_to_update(error: Exception) -> bool:
 
 
 def is_existing(error: Exception) -> bool:
-    """What was to be made is there already: a stack, a role."""
+    """What was to be made is there already: a stack, a role, a launch template."""
     taken = code_of(error) == "InvalidInput" and "has been taken" in str(error)  # of a service-linked role
-    return code_of(error) in ("AlreadyExistsException", "EntityAlreadyExists") or taken
+    return code_of(error) in EXISTING or taken
+
+
+def is_api_refused(error: Exception) -> bool:
+    """This account may not use the operation at all, or this endpoint has none such: another API may do."""
+    return code_of(error) in NO_RIGHT | NO_OPERATION
 
 
 def is_throttled(error: Exception) -> bool:

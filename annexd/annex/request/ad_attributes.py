@@ -33,6 +33,7 @@ OWN: Final = frozenset(
         "noowner",
         "configdir",
         "maxidletime",
+        "fleetapi",
     ]
 )
 ADDED_BY_HTCONDOR: Final = frozenset(  # to an ad, by itself
