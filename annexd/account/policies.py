@@ -13,8 +13,13 @@ What Spot Fleet needs of its caller, with the evidence (nothing of it was tried 
 * ec2:RunInstances, always, on whatever the instances are made of.  Spot Fleet user guide, "Spot Fleet permissions":
   required since 30 August 2020; a real refusal without it: github.com/Coalfire-Research/npk/issues/148.  Whoever may
   call RequestSpotFleet can start instances anyway.
-* ec2:CreateTags on `*` for what RequestSpotFleet and RunInstances create.  The user guide warns that
-  spot-fleet-request as a resource is refused; AWS's own AWSThinkboxDeadlineSpotEventPluginAdminPolicy has both.
+* What CreateFleet needs of its caller: EC2 user guide, "EC2 Fleet prerequisites", and the controller policy of
+  github.com/aws/karpenter-provider-aws: RunInstances, CreateTags, PassRole as ec2 of what the launch template names.
+* The launch template of an EC2 Fleet is made with its tags, and versions are added to and it is deleted by its tag.
+  DescribeLaunchTemplateVersions is for templates of users' own, which AWS lets nobody narrow.
+* ec2:CreateTags on `*` for what RequestSpotFleet, CreateFleet, CreateLaunchTemplate and RunInstances create.  The user
+  guide warns that spot-fleet-request as a resource is refused; AWS's own AWSThinkboxDeadlineSpotEventPluginAdminPolicy
+  has both.
 * ec2:CreateTags on `*`, for the same reason, for the two tags that move or end a lease, and no others.  Whoever has
   it can end other people's leases in the account earlier, as he can cancel their fleets, and extend them up to the
   stack's MaxLease.  Nobody gets DeleteTags: a cancellation cannot be taken back.
@@ -46,6 +51,8 @@ LEASE_ROLE: Final = "arn:{partition}:iam::*:role/{stack}-LeaseRole-*"
 INSTANCE_ROLE: Final = "arn:{partition}:iam::*:role/{stack}-InstanceRole-*"
 FLEET_ROLE: Final = "arn:{partition}:iam::*:role/{stack}-FleetRole-*"
 SERVICE_ROLES: Final = "arn:{partition}:iam::*:role/aws-service-role/spot*.amazonaws.com/AWSServiceRoleForEC2Spot*"
+EC2_FLEET_ROLE: Final = "arn:{partition}:iam::*:role/aws-service-role/ec2fleet.amazonaws.com/AWSServiceRoleForEC2Fleet"
+EC2_FLEET_ROLE_UNMADE: Final = "arn:{partition}:iam::*:role/AWSServiceRoleForEC2Fleet"
 SERVICE_ROLES_UNMADE: Final = "arn:{partition}:iam::*:role/AWSServiceRoleForEC2Spot*"  # no path is known yet
 PROFILE: Final = "arn:{partition}:iam::*:instance-profile/htcondor-annex/*/{stack}-*"
 FUNCTION_CALLS: Final = f"{FUNCTION}*"  # also of $LATEST, whose settings of asynchronous calls are meant
@@ -57,6 +64,7 @@ LOG_AND_TAGS: Final = f"arn:{{partition}}:logs:*:*:log-group:{LOG_GROUP}*"  # ca
 RULE: Final = f"arn:{{partition}}:events:*:*:rule/{ENFORCER}"
 FLEET: Final = "arn:{partition}:ec2:*:*:spot-fleet-request/*"
 EC2_FLEET: Final = "arn:{partition}:ec2:*:*:fleet/*"
+TEMPLATE: Final = "arn:{partition}:ec2:*:*:launch-template/*"
 INSTANCE: Final = "arn:{partition}:ec2:*:*:instance/*"
 GROUP: Final = "arn:{partition}:ec2:*:*:security-group/*"
 KEY: Final = "arn:{partition}:kms:*:*:key/*"  # of volumes: which one, only the account knows
@@ -67,7 +75,8 @@ BY_CLOUDFORMATION: Final[Condition] = {"ForAnyValue:StringEquals": {"aws:CalledV
 OWN_FLEETS: Final[Condition] = {"Null": {"ec2:ResourceTag/htcondor:annex-id": "false"}}
 OF_A_FLEET: Final[Condition] = {"StringLike": {"ec2:ResourceTag/aws:ec2spot:fleet-request-id": "sfr-*"}}
 OF_AN_EC2_FLEET: Final[Condition] = {"StringLike": {"ec2:ResourceTag/aws:ec2:fleet-id": "fleet-*"}}
-NEW_CAPACITY: Final[Condition] = {"StringEquals": {"ec2:CreateAction": ["RequestSpotFleet", "RunInstances"]}}
+MADE_BY_ORDERS: Final = ["RequestSpotFleet", "RunInstances", "CreateFleet", "CreateLaunchTemplate"]
+NEW_CAPACITY: Final[Condition] = {"StringEquals": {"ec2:CreateAction": [*MADE_BY_ORDERS]}}
 LEASE_TAGS: Final[Condition] = {
     "ForAllValues:StringEquals": {"aws:TagKeys": [TAG_LEASE_END, TAG_CANCELLED]},
     "Null": {"aws:TagKeys": "false"},  # ForAllValues alone is true of a call without any key
@@ -78,6 +87,7 @@ TAGGING_POLICY: Final[Condition] = {
 
 
 SPOT_SERVICES: Final[Condition] = {"StringLike": {"iam:AWSServiceName": "spot*.amazonaws.com"}}
+EC2_FLEET_SERVICE: Final[Condition] = {"StringEquals": {"iam:AWSServiceName": "ec2fleet.amazonaws.com"}}
 
 
 def passed_to(*services: str) -> Condition:
@@ -177,6 +187,11 @@ SERVICE_ROLE_RIGHTS: Final = [
     right("iam:CreateServiceLinkedRole", SERVICE_ROLES, condition=SPOT_SERVICES),
     right("iam:DeleteServiceLinkedRole", SERVICE_ROLES),
     right("iam:GetServiceLinkedRoleDeletionStatus", SERVICE_ROLES),
+    right("iam:GetRole", EC2_FLEET_ROLE),
+    right("iam:GetRole", EC2_FLEET_ROLE_UNMADE),
+    right("iam:CreateServiceLinkedRole", EC2_FLEET_ROLE, condition=EC2_FLEET_SERVICE),
+    right("iam:DeleteServiceLinkedRole", EC2_FLEET_ROLE),
+    right("iam:GetServiceLinkedRoleDeletionStatus", EC2_FLEET_ROLE),
 ]
 HANDLER_RIGHTS: Final = [
     *by_cloudformation(LOG_AND_TAGS, "logs:CreateLogGroup", "logs:DeleteLogGroup", "logs:PutRetentionPolicy"),
@@ -213,17 +228,23 @@ HANDLER_RIGHTS: Final = [
     *by_cloudformation(GROUP, "ec2:AuthorizeSecurityGroupEgress", "ec2:RevokeSecurityGroupEgress"),
     *by_cloudformation(VPC, "ec2:CreateSecurityGroup"),
 ]
+ORDERS_BY: Final = ("RequestSpotFleet", "CreateFleet", "CreateLaunchTemplate")
 ORDER_RIGHTS: Final = [
     right("lambda:GetFunction", FUNCTION),
     right("logs:FilterLogEvents", LOG),
     right("s3:PutObject", ANNEX_OBJECTS),
     right("s3:DeleteObject", ANNEX_OBJECTS),
     right("ec2:RequestSpotFleet", ANYTHING),
-    right("ec2:RunInstances", ANYTHING, "ec2:RequestSpotFleet"),
-    right("ec2:CreateTags", ANYTHING, "ec2:RequestSpotFleet", condition=NEW_CAPACITY),
+    right("ec2:CreateFleet", ANYTHING),
+    right("ec2:RunInstances", ANYTHING, "ec2:RequestSpotFleet", "ec2:CreateFleet"),
+    right("ec2:CreateTags", ANYTHING, *(f"ec2:{each}" for each in ORDERS_BY), condition=NEW_CAPACITY),
+    right("ec2:CreateLaunchTemplate", TEMPLATE),
+    right("ec2:CreateLaunchTemplateVersion", TEMPLATE, condition=OWN_FLEETS),
+    right("ec2:DeleteLaunchTemplate", TEMPLATE, condition=OWN_FLEETS),
+    right("ec2:DescribeLaunchTemplateVersions", ANYTHING),
     right("ec2:CreateTags", ANYTHING, condition=LEASE_TAGS),
     right("iam:PassRole", FLEET_ROLE, "ec2:RequestSpotFleet", condition=TO_FLEETS),
-    right("iam:PassRole", INSTANCE_ROLE, "ec2:RequestSpotFleet", condition=TO_FLEETS),
+    right("iam:PassRole", INSTANCE_ROLE, "ec2:RequestSpotFleet", "ec2:CreateFleet", condition=TO_FLEETS),
     right("ec2:DescribeSpotFleetRequests", ANYTHING),
     right("ec2:DescribeFleets", ANYTHING),
     right("ec2:DescribeInstances", ANYTHING),

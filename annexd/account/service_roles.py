@@ -1,4 +1,4 @@
-"""The service-linked roles without which EC2 starts no Spot instances for anybody.
+"""The service-linked roles without which EC2 starts no instances of Spot Fleets or EC2 Fleets for anybody.
 
 The console makes them at the first use; a request by the API fails where they are missing, and -setup is about the
 first use.  They are the account's, so what others made is left alone: ours say in their description who made them.
@@ -16,6 +16,7 @@ from annexd.aws.errors import AWS_ERRORS
 NAMES: Final = {
     "spot.amazonaws.com": "AWSServiceRoleForEC2Spot",
     "spotfleet.amazonaws.com": "AWSServiceRoleForEC2SpotFleet",
+    "ec2fleet.amazonaws.com": "AWSServiceRoleForEC2Fleet",  # EC2 user guide, "EC2 Fleet prerequisites"
 }
 DESCRIPTION: Final = "Made by condor_annex -setup"
 PAUSE_S: Final = 0.5
@@ -43,7 +44,7 @@ def make(iam: Any, say: Say) -> None:
             except AWS_ERRORS as error:
                 if not errors.is_existing(error):
                     raise
-        say(f"made {NAMES[service]}, which EC2 needs to start Spot instances")
+        say(f"made {NAMES[service]}, which EC2 needs to start instances of fleets")
 
 
 def remove(iam: Any, say: Say) -> None:

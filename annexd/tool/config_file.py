@@ -1,4 +1,4 @@
-"""The Spot Fleet request config: read, looked at as far as JSON goes, and with the command line's changes in it.
+"""The config of a fleet: read, looked at as far as JSON goes, and with the command line's changes in it.
 
 Whether AWS's service model has all this is for annexd to say, whose answer lists every fault.  What has to be
 found here is what would not survive the journey: HTCondor's ClassAds know no case, no 65th bit and no lone
@@ -37,7 +37,7 @@ def read(options: ToolOptions) -> tuple[Config, list[str]]:
     config, notes = _config(_text(options.file), options.file)
     config, more_notes = _without_ignored(config, options.file)
     notes += more_notes
-    faults = [f'"{name}" is no part of a Spot Fleet request config' for name in config if name.lower() in RESERVED]
+    faults = [f'"{name}" is no part of the config of a fleet' for name in config if name.lower() in RESERVED]
     faults += _faults(config)
     faults += _change(config, options)
     if faults:
@@ -87,7 +87,7 @@ def _without_ignored(config: Config, file: str) -> tuple[Config, list[str]]:
 def _change(config: Config, options: ToolOptions) -> list[str]:
     """Put the command line's count and user data into the config; faults if that cannot be."""
     if options.target_capacity is not None:
-        config[_spelled(config, "TargetCapacity")] = options.target_capacity
+        _count(config, options.target_capacity)
     user_data, always = _user_data(options)
     if user_data is None:
         return []
@@ -99,6 +99,15 @@ def _change(config: Config, options: ToolOptions) -> list[str]:
         if always or not specification.get(name):
             specification[name] = user_data
     return []
+
+
+def _count(config: Config, capacity: int) -> None:
+    """Set the capacity, where this kind of fleet has it; what is no object there, annexd tells."""
+    wanted = config.get(_spelled(config, "TargetCapacitySpecification"))
+    if isinstance(wanted, dict):
+        wanted[_spelled(wanted, "TotalTargetCapacity")] = capacity
+    else:
+        config[_spelled(config, "TargetCapacity")] = capacity
 
 
 def _spelled(config: Config, name: str) -> str:

@@ -19,9 +19,9 @@ INTERRUPTED: Final = 130  # as a shell tells it of a process that SIGINT ended
 TERMINATED: Final = 143  # and of one that SIGTERM ended
 
 MEANINGS: Final = {
-    OK: "done; the ID of a requested Spot Fleet is on standard output",
+    OK: "done; the ID of a requested fleet is on standard output",
     USAGE: "the options are wrong",
-    BAD_FILE: "a file cannot be read, or is no Spot Fleet request config",
+    BAD_FILE: "a file cannot be read, or is no config of a fleet",
     NOT_FOUND: "no annexd was found",
     NOT_AUTHORIZED: "annexd was found, but does not let you ask",
     REFUSED: "annexd found faults in the request or in its keys, or cannot do it as things are",

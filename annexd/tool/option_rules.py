@@ -117,7 +117,7 @@ def _missing(values: dict[str, Any]) -> list[str]:
     if "lease_duration_s" not in values:
         faults.append("-lease-duration is missing: say for how long you want the instances")
     if "file" not in values:
-        faults.append("the file is missing: the Spot Fleet request's JSON config, or - for standard input")
+        faults.append("the file is missing: the JSON config of a Spot Fleet or an EC2 Fleet, or - for standard input")
     return faults
 
 

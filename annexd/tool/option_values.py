@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from annexd.annex.request.fleet_api import OPTIONS, read_api
 from annexd.tool.options import MAX_STACK_NAME
 from annexd.tool.times import positive, read_duration, read_time
 
@@ -50,7 +51,7 @@ def _stack_name(text: str) -> str:
 def annex(text: str) -> str:
     plain = all(letter.isalnum() or letter in "._-" for letter in text) and text.isascii()
     if not (plain and text[:1].isalnum() and len(text) <= 128):
-        raise ValueError("an annex's ID, its Spot Fleet request's ID or your name for it")
+        raise ValueError("an annex's ID, its fleet's ID or your name for it")
     return text
 
 
@@ -81,6 +82,13 @@ def _command_id(text: str) -> str:
     return text
 
 
+def _fleet_api(text: str) -> str:
+    api = read_api(text)
+    if api is None:
+        raise ValueError(" or ".join(OPTIONS.values()))
+    return api
+
+
 CONVERSIONS: Final[dict[str, Callable[[Any], Any]]] = {
     "region": _regions,
     "stack_name": _stack_name,
@@ -94,6 +102,7 @@ CONVERSIONS: Final[dict[str, Callable[[Any], Any]]] = {
     "until_s": read_time,
     "lease_duration_s": read_duration,
     "idle_s": read_duration,
+    "fleet_api": _fleet_api,
     "s3_url": _url,
     "sts_url": _url,
     "target_capacity": _count,

@@ -32,6 +32,9 @@ OPTIONS: Final = {
     "user-data-file": Option("user_data_file", "FILE", "the same, from a file"),
     "default-user-data": Option("default_user_data", "TEXT", "user data of instances that the file gives none"),
     "default-user-data-file": Option("default_user_data_file", "FILE", "the same, from a file"),
+    "fleet-api": Option(
+        "fleet_api", "API", "how the fleet is ordered: ec2-fleet or spot-fleet (annexd's ANNEX_FLEET_API)"
+    ),
     "annex-name": Option("annex_name", "NAME", "what you call it: AnnexName of its slots, and a tag"),
     "owner": Option("annex_owner", "USER[,USER...]", "whose jobs it runs, instead of yours"),
     "no-owner": Option("no_owner", None, "it runs everybody's jobs"),
@@ -47,7 +50,7 @@ OPTIONS: Final = {
     "s3-url": Option("s3_url", "URL", "endpoint of S3"),
     "sts-url": Option("sts_url", "URL", "endpoint of STS, which names the account of your keys"),
     "s3-bucket": Option("s3_bucket", "NAME", "bucket for the object from which instances join the pool"),
-    "cancel": Option("cancel", "ANNEX", "end this annex now: its ID, its Spot Fleet request's, or your name for it"),
+    "cancel": Option("cancel", "ANNEX", "end this annex now: its ID, its fleet's, or your name for it"),
     "extend": Option("extend_s", "DURATION", "extend the lease by this: condor_annex -extend 2h ANNEX"),
     "until": Option("until_s", "TIME", "end it then: condor_annex -until 2026-12-01T18:00 ANNEX; Z or +01:00 too"),
     "now": Option("now", None, "with -until: even if that is too soon for its machines to send jobs away"),
@@ -87,6 +90,7 @@ class ToolOptions(NamedTuple):
     user_data_file: str | None = None
     default_user_data: str | None = None
     default_user_data_file: str | None = None
+    fleet_api: str | None = None
     annex_name: str | None = None
     annex_owner: str | None = None
     no_owner: bool = False

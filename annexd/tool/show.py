@@ -158,7 +158,8 @@ def usage() -> None:
 
 def _summary() -> str:
     return (
-        "Lease AWS instances by a Spot Fleet, through annexd.  FILE is the Spot Fleet request's JSON config, as the\n"
-        "AWS console saves it, or - for standard input.  The request's ID is printed; when the lease is over, the\n"
-        "cloud itself ends the instances.  A word in parentheses is the HTCondor configuration for the default."
+        "Lease AWS instances by a fleet, through annexd.  FILE is a Spot Fleet request's JSON config, as the AWS\n"
+        "console saves it, or an EC2 Fleet's, or - for standard input.  The fleet's ID is printed; when the lease is\n"
+        "over, the cloud itself ends the instances.  A word in parentheses is the HTCondor configuration for the\n"
+        "default."
     )

@@ -13,7 +13,7 @@ HEADINGS: Final = (
     "Name",
     "ID",
     "Owner",
-    "Spot Fleet request",
+    "Fleet",
     "Capacity",
     "Running",
     "LeaseLeft",

@@ -137,7 +137,10 @@ def test_ec2_fleets_own_json_is_taken_as_it_is_whatever_the_default(site: Site) 
     named = own_template(site, "own-json")
     wanted = {"TotalTargetCapacity": 2, "OnDemandTargetCapacity": 1, "SpotTargetCapacity": 1}
     reply = site.order(
-        **dict.fromkeys(("TargetCapacity", "IamFleetRole", "SpotPrice", "LaunchSpecifications")),
+        TargetCapacity=None,
+        IamFleetRole=None,
+        SpotPrice=None,
+        LaunchSpecifications=None,
         TargetCapacitySpecification=wanted,
         LaunchTemplateConfigs=[{**named, "Overrides": [{"InstanceType": "m5.large", "MaxPrice": "0.04"}]}],
         SpotOptions={"AllocationStrategy": "price-capacity-optimized"},
@@ -323,7 +326,7 @@ def test_whenever_annexd_dies_the_next_one_goes_on_with_one_fleet_and_one_templa
     by_ec2_fleet: Site, at: int, written: bool
 ) -> None:
     site = by_ec2_fleet
-    asked = {"CommandID": "alice-1", "EndOfLease": int(site.now_s()) + 3600}
+    asked: dict[str, Any] = {"CommandID": "alice-1", "EndOfLease": int(site.now_s()) + 3600}
     with site.mortal(at, written=written):
         site.order(**asked)
     site.restart()

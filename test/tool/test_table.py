@@ -24,10 +24,10 @@ UNKNOWN: dict[str, Any] = {
 ORDERING = ANNEX | UNKNOWN | {"State": "ordering"}
 TIMES = ("EndOfLease", "OrderedEndOfLease", "EnforcerSeenTime", "SeenTime")
 TABLE = """\
-Name    ID                         Owner   Spot Fleet request Capacity Running  LeaseLeft    Ordered   Enforcer State
+Name    ID                         Owner   Fleet Capacity Running  LeaseLeft    Ordered   Enforcer State
 
-physics annex-0123456789abcdef0123 al@pool sfr-1                   100      98 1+01:01:01 0+01:01:01 0+00:03:10 leased
--       annex-0123456789abcdef0123 al@pool -                       100       - 1+01:01:01          -          - ordering
+physics annex-0123456789abcdef0123 al@pool sfr-1      100      98 1+01:01:01 0+01:01:01 0+00:03:10 leased
+-       annex-0123456789abcdef0123 al@pool -          100       - 1+01:01:01          -          - ordering
 
 Running: as annexd saw it in AWS 0+00:01:15 ago or later"""
 ENDS = """\

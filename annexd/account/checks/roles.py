@@ -111,10 +111,10 @@ def service_linked_roles(view: View) -> Iterator[Finding]:
     commands = "; ".join(f"aws iam create-service-linked-role --aws-service-name {service}" for service in missing)
     if missing:
         names = ", ".join(service_roles.NAMES[service] for service in missing)
-        what = f"{names} is missing: EC2 starts no Spot instances"
+        what = f"{names} is missing: EC2 starts no instances of such fleets"
         yield view.fault("service-linked roles", what, f"condor_annex -setup, or {commands}")
     else:
-        yield view.ok("service-linked roles", "EC2 has those that it needs for Spot instances")
+        yield view.ok("service-linked roles", "EC2 has those that it needs for fleets and Spot instances")
 
 
 def profile(view: View) -> Iterator[Finding]:

@@ -98,7 +98,7 @@ def fault_of_path(value: str) -> str | None:
 
 def fault_of_reference(text: str) -> str | None:
     """Of what names an annex to users."""
-    words = "must be an annex's ID, its Spot Fleet request's or its name"
+    words = "must be an annex's ID, its fleet's or its name"
     return None if REFERENCE.fullmatch(text) else f"{words}, not {shown(text)}"
 
 

@@ -20,36 +20,9 @@ from annexd.annex.request.template_data import (
     launch_template_data,
     overrides_of,
 )
+from annexd.annex.request.translation import MOVED, STRATEGIES
 from annexd.workflow import Json
 
-STRATEGIES: Final = {
-    "lowestPrice": "lowest-price",
-    "diversified": "diversified",
-    "capacityOptimized": "capacity-optimized",
-    "capacityOptimizedPrioritized": "capacity-optimized-prioritized",
-    "priceCapacityOptimized": "price-capacity-optimized",
-    "prioritized": "prioritized",
-    "noTermination": "no-termination",
-    "default": "termination",
-}
-MOVED: Final = {  # of SpotFleetRequestConfigData -> of CreateFleetRequest
-    "TargetCapacity": "TargetCapacitySpecification.TotalTargetCapacity",
-    "OnDemandTargetCapacity": "TargetCapacitySpecification.OnDemandTargetCapacity",
-    "TargetCapacityUnitType": "TargetCapacitySpecification.TargetCapacityUnitType",
-    "AllocationStrategy": "SpotOptions.AllocationStrategy",
-    "SpotMaintenanceStrategies": "SpotOptions.MaintenanceStrategies",
-    "InstanceInterruptionBehavior": "SpotOptions.InstanceInterruptionBehavior",
-    "InstancePoolsToUseCount": "SpotOptions.InstancePoolsToUseCount",
-    "SpotMaxTotalPrice": "SpotOptions.MaxTotalPrice",
-    "OnDemandAllocationStrategy": "OnDemandOptions.AllocationStrategy",
-    "OnDemandMaxTotalPrice": "OnDemandOptions.MaxTotalPrice",
-    "ExcessCapacityTerminationPolicy": "ExcessCapacityTerminationPolicy",
-    "ReplaceUnhealthyInstances": "ReplaceUnhealthyInstances",
-    "TerminateInstancesWithExpiration": "TerminateInstancesWithExpiration",
-    "Type": "Type",
-    "ValidUntil": "ValidUntil",
-    "Context": "Context",
-}
 OF_MAINTAIN: Final = ("ExcessCapacityTerminationPolicy", "ReplaceUnhealthyInstances")  # CreateFleetRequest, of both
 ELSEWHERE: Final = {"LaunchSpecifications", "LaunchTemplateConfigs", "SpotPrice", "TagSpecifications", "IamFleetRole"}
 NO_PLACE: Final = {  # that EC2 Fleet has nothing for, and why it matters

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from annexd.annex.request.faults import shown
 from annexd.annex.request.placeholders import PUT_YOUR_OWN, is_placeholder
 from annexd.annex.request.shapes import config_shape
+from annexd.annex.request.translation import MOVED
 
 if TYPE_CHECKING:
     from botocore.model import Shape, StructureShape
@@ -53,6 +54,7 @@ CLOSED: Final = frozenset(
 ELSEWHERE: Final = {  # of an override, EC2 Fleet and the EC2 user guide's example 8 have it so; no name is close
     ("LaunchTemplateOverrides", "placement"): "AvailabilityZone",
     ("SpotFleetLaunchSpecification", "launchtemplate"): "LaunchTemplateConfigs, beside LaunchSpecifications",
+    **{("CreateFleetRequest", name.lower()): place for name, place in MOVED.items() if name != place},
 }
 KINDS: Final = {"CreateFleetRequest": "an EC2 Fleet request"}  # by the shape of the whole
 POSITIVE: Final = ("TargetCapacity", "TargetCapacitySpecification.TotalTargetCapacity")
