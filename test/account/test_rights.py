@@ -88,6 +88,7 @@ def test_a_dry_run_makes_no_fleet(account: Account) -> None:
 def test_a_key_that_spot_was_granted_or_that_its_own_policy_gives_to_spot_is_well(account: Account) -> None:
     key = volumes_key(account)
     grant(account, key, "spotfleet", "AWSServiceRoleForEC2SpotFleet")
+    grant(account, key, "ec2fleet", "AWSServiceRoleForEC2Fleet")
     role = "arn:aws:iam::123456789012:role/aws-service-role/spot.amazonaws.com/AWSServiceRoleForEC2Spot"
     actions = [f"kms:{operation}" for operation in GRANTED.split() if not operation.startswith("ReEncrypt")]
     statement = {"Effect": "Allow", "Principal": {"AWS": role}, "Action": [*actions, "kms:ReEncrypt*"], "Resource": "*"}
