@@ -342,6 +342,7 @@ SCENES: Mapping[tuple[str, str], Scene] = {
     ("GetBucketEncryption", "ServerSideEncryptionConfigurationNotFoundError"): bucket,
     ("GetAccountSettings", ""): nothing,
     ("GetCallerIdentity", ""): nothing,
+    ("DescribeFleets", ""): nothing,
     ("DescribeStacks", ""): stack,
     ("UpdateStack", "ValidationError"): unchanged_stack,
 }

@@ -105,8 +105,10 @@ def test_the_clean_up_goes_on_while_aws_fails(cloud: Cloud, tmp_path: Path) -> N
     with leaving_nothing(cloud):
         rehearsed = Rehearsed(cloud, tmp_path / "report", "--yes", "--only", "annex")
         rehearsed.wait_for("order: as assumed")
+        os.kill(rehearsed.process.pid, signal.SIGSTOP)  # so that the faults meet the clean-up only
         for operation, kind, times in FAULTS:
             cloud.fault(operation, kind, times)
-        os.kill(rehearsed.process.pid, signal.SIGTERM)
+        for signo in (signal.SIGTERM, signal.SIGCONT):
+            os.kill(rehearsed.process.pid, signo)
         assert rehearsed.end() == 128 + signal.SIGTERM, rehearsed.text()
     assert "Nothing is left." in rehearsed.text()

@@ -119,6 +119,7 @@ def _extend(stage: Stage, fleet_id: str) -> None:
     done = stage.host.annex("-extend", str(stage.pace.extension_s), names.ANNEX)
     took_s = time.monotonic() - begun_s
     with stage.looking_at("extend") as ec2:
+        ec2.describe_fleets()  # recorded, since annexd's inventory lists both kinds of fleets
         told = ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[fleet_id])["SpotFleetRequestConfigs"][0]
     tag = {each["Key"]: each["Value"] for each in told.get("Tags") or ()}.get(TAG_LEASE_END)
     said = f"-extend answered after {took_s:.1f} s; the fleet's {TAG_LEASE_END} is {tag}"
