@@ -22,6 +22,7 @@ from test.annex.site import KEYS, Site
 
 TOP = Path(__file__).resolve().parents[2]
 TEMPLATE = re.compile(r'"LaunchTemplate(Id|Name)":\s*"([^"]+)",\s*"Version":\s*"?([^",}]*[^",}\s])')
+REAL_NAME = re.compile(r"[a-zA-Z0-9().\-/_]{3,128}")
 REAL_ID = re.compile(r"lt-[0-9a-f]{17}")
 PROFILE = "arn:aws:iam::123456789012:instance-profile/HTCondorAnnex-Machine"
 GROUP = "sg-0a1b2c3d4e5f60718"
@@ -108,7 +109,7 @@ def with_templates(site: Site, text: str) -> str:
     ec2 = site.cloud.client("ec2")
     known = {each["LaunchTemplateName"] for each in ec2.describe_launch_templates()["LaunchTemplates"]}
     for kind, name, version in TEMPLATE.findall(text):
-        if kind == "Id" and not REAL_ID.fullmatch(name):
+        if not (REAL_ID if kind == "Id" else REAL_NAME).fullmatch(name):
             continue
         if name not in known:
             data = {"ImageId": "ami-12345678", "InstanceType": "m5.large"}

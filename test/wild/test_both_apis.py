@@ -18,11 +18,7 @@ SENT = [case for case in cases() if case.sent is not None]
 REFUSED = [case for case in cases() if case.sent is None]
 BY_SPOT_FLEET_ONLY = {"37-labs-target-group.json": "LoadBalancersConfig: EC2 Fleet registers no instances"}
 OF_MAINTAIN = ("ExcessCapacityTerminationPolicy", "ReplaceUnhealthyInstances")
-OF_SPOT_FLEET = (
-    "IamFleetRole",
-    "On-Demand instances need LaunchTemplateConfigs",
-    "On-Demand instances of a Spot Fleet",
-)
+OF_SPOT_FLEET = ("IamFleetRole", "On-Demand instances of a Spot Fleet", "has them by LaunchSpecifications, too")
 ROLE_ALONE = "46-notes-ja-wrapper.json"  # in which nothing but the fleet role is wrong
 PLACES = ("InstanceType", "InstanceRequirements", "WeightedCapacity", "Priority")
 ZONES = ("AvailabilityZone", "AvailabilityZoneId")
@@ -81,7 +77,7 @@ def at(config: Mapping[str, Any], place: str) -> Any:
 def plain(value: Any) -> Any:
     """Numbers and truths as texts, as they travel."""
     if isinstance(value, Mapping):
-        return {name: plain(inner) for name, inner in value.items()}
+        return {name: plain(value[name]) for name in sorted(value)}
     return str(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else str(value).lower()
 
 
