@@ -175,6 +175,8 @@ TEARDOWN_RIGHTS: Final = [
     right("ec2:DescribeSpotFleetRequests", ANYTHING),
     right("ec2:DescribeFleets", ANYTHING),
     right("ec2:DescribeInstances", ANYTHING),
+    right("ec2:DescribeLaunchTemplates", ANYTHING),
+    right("ec2:DeleteLaunchTemplate", TEMPLATE, condition=OWN_FLEETS),
     right("s3:ListBucketVersions", BUCKET, "s3:ListObjectVersions"),
     right("s3:ListBucketMultipartUploads", BUCKET, "s3:ListMultipartUploads"),
     right("s3:DeleteObjectVersion", OBJECTS, "s3:DeleteObjects"),
