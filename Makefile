@@ -8,6 +8,7 @@ AS_USER := $(RUN) -m test.as_user
 # carries the orders, test/chaos (HTCONDOR_SERIES=23 make test ARGS=test/chaos) and the benchmark.
 SYSTEM_TESTS := test/system test/parity test/tool/test_condor_annex.py test/pool test/attack/test_pool.py
 OF_AWS := cancel demo enforcer lease lost_answers moved_lease trouble uid_domain
+WITHOUT_POOL := $(SYSTEM_TESTS) test/bench test/chaos test/live test/test_texts.py
 # Most tests wait for daemons, so that more of them run at once than there are processors; a file in one process.
 WORKERS := 4
 PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
@@ -16,7 +17,7 @@ DEB_SUITES := trixie sid
 DEB_CACHE := .cache/deb
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help venv htcondor ready test whole parity fuzz histories chaos lint demo bench live cloud deb deb-test clean
+.PHONY: help venv htcondor ready test test-trixie whole parity fuzz histories chaos lint demo bench live cloud deb deb-test clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -41,6 +42,9 @@ test: ready ## all tests (ARGS="test/pool -k token": some)
 		HTCONDOR_SERIES=23 $(AS_USER) $(RUN) -m pytest $(PARALLEL) $(SYSTEM_TESTS) \
 			$(OF_AWS:%=--ignore=test/system/test_%.py) || exit 1; \
 		if [ "$$(id -u)" = 0 ]; then HTCONDOR_SERIES=23 $(RUN) -m pytest test/root -k "root_master or netgroups"; fi; fi
+
+test-trixie: venv ## the tests without a pool, by Debian 13's Python and HTCondor in a fresh root (ARGS="..."); needs root
+	packaging/test-python trixie $(RUN) $(DEB_CACHE) $(or $(ARGS),$(PARALLEL) $(WITHOUT_POOL:%=--ignore=%))
 
 whole: ready ## what make test shows in a short form, in its whole one: the demo, and each rehearsal of make live
 	ANNEXD_WHOLE=1 $(AS_USER) $(RUN) -m pytest $(PARALLEL) test/live test/system/test_demo.py

@@ -6,7 +6,7 @@ _condor_annex_annexes() {
 }
 
 _condor_annex_daemons() {
-    condor_status -subsystem annexd -af Name 2>/dev/null | grep -x '[A-Za-z0-9._@:+-]*'
+    condor_status -subsystem Annexd -af Name 2>/dev/null | grep -x '[A-Za-z0-9._@:+-]*'
 }
 
 _condor_annex_profiles() {
@@ -21,14 +21,14 @@ _condor_annex() {
     -name) mapfile -t COMPREPLY < <(compgen -W "$(_condor_annex_daemons)" -- "$word") ;;
     -profile) mapfile -t COMPREPLY < <(compgen -W "$(_condor_annex_profiles)" -- "$word") ;;
     -cancel) mapfile -t COMPREPLY < <(compgen -W "$(_condor_annex_annexes)" -- "$word") ;;
-    -lease-duration | -lease-function-arn | -count | -user-data | -default-user-data | -fleet-api | -annex-name | -owner | -idle | -pool | -service-url | -events-url | -lambda-url | -logs-url | -s3-url | -sts-url | -s3-bucket | -extend | -until | -region | -stack-name | -max-lease | -vpc | -subnet | -timeout | -command-id) COMPREPLY=() ;;
+    -lease-duration | -lease-function-arn | -count | -user-data | -default-user-data | -fleet-api | -annex-name | -owner | -idle | -pool | -service-url | -events-url | -lambda-url | -logs-url | -s3-url | -sts-url | -s3-bucket | -extend | -until | -wait | -region | -stack-name | -max-lease | -vpc | -subnet | -timeout | -command-id) COMPREPLY=() ;;
     *) _condor_annex_words "$word" ;;
     esac
 }
 
 _condor_annex_words() {
     case $1 in
-    -*) mapfile -t COMPREPLY < <(compgen -W "-lease-duration -lease-function-arn -count -access-key-file -public-key-file -secret-key-file -private-key-file -session-token-file -profile -user-data -user-data-file -default-user-data -default-user-data-file -fleet-api -annex-name -owner -no-owner -idle -config-dir -no-join -pool -name -service-url -events-url -lambda-url -logs-url -s3-url -sts-url -s3-bucket -cancel -extend -until -now -forcex -status -setup -check-setup -teardown -region -stack-name -max-lease -cut-leases -vpc -subnet -timeout -output -config-file -json -command-id -debug -help -version" -- "${1/#--/-}") ;;
+    -*) mapfile -t COMPREPLY < <(compgen -W "-lease-duration -lease-function-arn -count -access-key-file -public-key-file -secret-key-file -private-key-file -session-token-file -profile -user-data -user-data-file -default-user-data -default-user-data-file -fleet-api -annex-name -owner -no-owner -idle -config-dir -no-join -pool -name -service-url -events-url -lambda-url -logs-url -s3-url -sts-url -s3-bucket -cancel -extend -until -now -forcex -wait -status -setup -check-setup -teardown -region -stack-name -max-lease -cut-leases -vpc -subnet -timeout -output -config-file -json -command-id -debug -help -version" -- "${1/#--/-}") ;;
     *)
         if [[ " ${COMP_WORDS[*]} " =~ ' '--?(status|extend|until)' ' ]]; then
             mapfile -t COMPREPLY < <(compgen -W "$(_condor_annex_annexes)" -- "$1")

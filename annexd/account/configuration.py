@@ -53,7 +53,7 @@ endif
 {name}.ANNEXD_NAME = annexd-{region}
 {name}.ANNEXD_LOG = $(LOG)/AnnexdLog.{region}
 {name}.ANNEXD_ADDRESS_FILE = $(LOG)/.annexd_address.{region}
-{name}.ANNEXD_COMMAND_STATE = $(SPOOL)/annexd_command_state.{region}
+{name}.ANNEXD_COMMAND_STATE = $(ANNEXD_COMMAND_STATE:$(SPOOL)/annexd_command_state).{region}
 VALID_SPOOL_FILES = $(VALID_SPOOL_FILES), annexd_command_state*
 """
 HEADING: Final = re.compile(r"# Region (?P<region>[a-z0-9-]+)(?:[ :,].*)?")

@@ -1,4 +1,4 @@
-"""CA_CANCEL_ANNEX, from the command ad to the reply ad: an annex ends before its lease would have ended it.
+"""CA_CANCEL_ANNEX, from the command ad to the reply ad: end an annex before the end of its lease.
 
 Which annex is meant the journal tells; for one that it does not know, such as after the loss of its disk, the cloud.
 Only who ordered it may end it, or a super user.  From there it is a workflow as an order is one: it goes on whoever
@@ -29,7 +29,7 @@ OWN: Final = OWN_NAMES | {"forcex"}
 
 
 def add_cancelling(engine: Engine, world: StepContext) -> None:
-    """Give an Engine of annexes the workflow of their cancellations."""
+    """Register the workflow of cancellations with an Engine of annexes."""
     engine.add(CANCEL, Workflow(CancelOrder, (StopOrder(engine), Limited(EndFleets(world))), patient=True))
 
 
@@ -60,7 +60,7 @@ def cancel_annex(
     *,
     accepted: Callable[[State], None] = lambda _: None,
 ) -> ReplyAd:
-    """Cancel what `ad` names for `owner` (user@domain), and answer when its fleet was seen ended.  Blocks."""
+    """Cancel the annex in `ad` for `owner` (user@domain), and reply when its fleet has ended.  Blocks."""
     command_id, begun = command_id_of(ad), False
     try:
         check_command(ad, COMMAND)
@@ -136,7 +136,7 @@ class _Cancelling:
 
 
 def left_over(state: State) -> str:
-    """Say what may be left of an order in AWS, by the names under which it can be found there."""
+    """Name what may be left of an order in AWS, so that it can be found there."""
     order = state.order_as(FleetOrder)
     if order is None:
         return "what may be left in AWS is ended by its lease"

@@ -1,4 +1,4 @@
-"""CA_CHANGE_LEASE, from the command ad to the reply ad: the lease of an annex ends later or earlier than it does now.
+"""CA_CHANGE_LEASE, from the command ad to the reply ad: move the end of an annex's lease.
 
 Only who ordered the annex may change it, or a super user.  A change is a workflow as an order is one; changes of one
 annex's end are carried out one after another.  A change that cannot be carried out within minutes is undone, and said
@@ -32,7 +32,7 @@ OWN: Final = OWN_NAMES | {"leaseextension", "endoflease", "now"}
 
 
 def add_changing(engine: Engine, world: StepContext, index: AnnexIndex) -> None:
-    """Give an Engine of annexes the workflow that moves the end of their leases."""
+    """Register the workflow that moves the end of leases with an Engine of annexes."""
     turn = Limited(WaitForTurn(world, engine, index.earlier_changes))
     steps = turn, Limited(ReadLease(world)), Limited(MoveEnd(world)), Limited(TellMachines(world))
     engine.add(CHANGE, Workflow(ChangeOrder, steps, deadlines=DEADLINES))
@@ -72,7 +72,7 @@ def change_lease(
     *,
     accepted: Callable[[State], None] = lambda _: None,
 ) -> ReplyAd:
-    """Move the end of what `ad` names for `owner` (user@domain), and answer when its fleet shows it.  Blocks."""
+    """Move the end of the annex in `ad` for `owner` (user@domain), and reply when its fleet shows it.  Blocks."""
     command_id, begun = command_id_of(ad), False
     try:
         check_command(ad, COMMAND)

@@ -1,4 +1,4 @@
-"""What can be asked of annexd with an ad, by the ad's Command."""
+"""The commands that annexd accepts as an ad, by the ad's Command."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from annexd.annex.join.config_bundle import BundleSources
 from annexd.annex.reply import ReplyAd
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.request import commands_in
-from annexd.annex.status import Snapshot, query_annexes
+from annexd.annex.status import PoolSnapshot, Snapshot, query_annexes
 from annexd.annex.steps import StepContext
 from annexd.workflow import State
 
@@ -22,16 +22,17 @@ ASIDE = frozenset({cancel.COMMAND, change.COMMAND, status.COMMAND})  # do not qu
 
 @dataclass(frozen=True)
 class CommandContext:
-    """What every command needs."""
+    """Everything that a command needs."""
 
     index: AnnexIndex
     world: StepContext
     bundle_sources: BundleSources
     looks: Callable[[], Mapping[str, Snapshot]] = dict
+    pool: Callable[[], PoolSnapshot] = PoolSnapshot
 
 
 def command_of(ad: Mapping[str, Any]) -> str | None:
-    """The one that it names; None when that is none, several or no text."""
+    """Return the command that an ad names; None if it names none or several, or not as text."""
     match commands_in(ad):
         case [str(command)]:
             return command
@@ -53,7 +54,7 @@ def answer(
         case change.COMMAND:
             return change_lease(ad, owner, context.index, context.world, defaults, now_s, accepted=accepted)
         case status.COMMAND:
-            return query_annexes(ad, owner, context.index, defaults, now_s, context.looks())
+            return query_annexes(ad, owner, context.index, defaults, now_s, context.looks(), context.pool())
     return bulk_request(
         ad, owner, context.index.engine, defaults, now_s, bundle_sources=context.bundle_sources, accepted=accepted
     )

@@ -1,4 +1,4 @@
-"""Tell what ended so long ago that the journal need not hold it any more."""
+"""Decide which requests ended so long ago that the journal can drop them."""
 
 from collections.abc import Callable
 

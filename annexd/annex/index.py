@@ -1,4 +1,4 @@
-"""The annexes that annexd knows from its journal, found by what people call them.
+"""An index of the annexes in the journal, by ID and name.
 
 Nothing is kept here that the journal does not say: after a restart it is read again.
 """
@@ -65,13 +65,13 @@ class AnnexIndex:
         self._read = _Read()
 
     def all(self) -> list[AnnexRecord]:
-        """Oldest first."""
+        """Return the annexes, oldest first."""
         with self._lock:
             self._learn()
             return list(self._read.annexes.values())
 
     def called(self, reference: str, owner: str) -> list[AnnexRecord]:
-        """Those that it may mean, newest first: by annex ID, by fleet ID, by the owner's own name."""
+        """Return the annexes it may mean, newest first: by annex ID, by fleet ID, by owner and name."""
         annexes = self.all()[::-1]
         command_id = self._command_of(reference)
         by_id = [one for one in annexes if reference == one.annex_id or command_id == one.command_id]
@@ -103,7 +103,7 @@ class AnnexIndex:
         return next((end_s for end_s in ends if end_s is not None), known.end_of_lease_s)
 
     def moved_at_s(self, known: AnnexRecord) -> float:
-        """When annexd last asked AWS to move its end; 0 if never."""
+        """Return the time of annexd's last call that moves its end; 0 if there was none."""
         changes = self.earlier_changes(known.annex_id, "")
         return max((self._move(each).asked_at_s for each in changes), default=0.0)
 
@@ -128,7 +128,7 @@ class AnnexIndex:
         }
 
     def forget(self, command_ids: Collection[str]) -> None:
-        """Keep no more of what these commands were about."""
+        """Forget everything about these commands."""
         gone = set(command_ids)
         with self._lock:
             read = self._read

@@ -1,4 +1,4 @@
-"""Which accounts are worth a look: those in which something of this annexd's lives, or may live.
+"""Find the accounts to reconcile: those in which something of this annexd lives, or may live.
 
 The journal names an account by the keys and endpoints of each order.  An order that failed and is undone leaves
 nothing there, nor does one whose lease ended long ago: such keys are gone, and to say so each hour helps nobody.
@@ -12,6 +12,7 @@ from annexd.annex.steps.request_fleet import RequestFleet
 from annexd.workflow import Engine, State
 
 YOUNG_S: Final = 900.0  # after it was asked for, a fleet may be looked at early
+ATTENTION_S: Final = 900.0  # around a lease's end, and after a command that changes something
 LIVES_ON_S: Final = 7 * 86400.0  # after a lease's end: so long a lease function that does nothing may go unnoticed
 
 
@@ -23,6 +24,7 @@ class Living:
         self._seq = 0
         self._orders: dict[str, tuple[AccountTarget, float]] = {}  # by command ID: where, and when its lease ends
         self._leased: set[str] = set()  # those that were carried out, and are not over
+        self._commanded_s: dict[str, float] = {}  # when the newest command was learned, by AccountTarget.key
         # Orders whose fleets are young or unasked for, by command ID: their account, and when the fleet was asked for,
         # once that cannot change any more.
         self._young: dict[str, tuple[str, float | None]] = {}
@@ -34,6 +36,15 @@ class Living:
             self._learn(state, now_s)
         self._forget(now_s)
         return {target.key: target for target, _ in self._orders.values()}
+
+    def attended(self, now_s: float) -> set[str]:
+        """Return the accounts, as AccountTarget.key, in which something changes, has just changed or ends soon.
+
+        After a start every account that lives is one of them: nobody knows what happened meanwhile.
+        """
+        commanded = {key for key, at_s in self._commanded_s.items() if abs(now_s - at_s) <= ATTENTION_S}
+        ending = {target.key for target, end_s in self._orders.values() if abs(now_s - end_s) <= ATTENTION_S}
+        return commanded | ending
 
     def fleets_asked_s(self, now_s: float) -> dict[str, list[float]]:
         """When the young fleets were asked for, by AccountTarget.key; of those that `targets` has read."""
@@ -60,6 +71,7 @@ class Living:
         if order is None:
             return
         self._orders[state.command_id] = order.target, order.end_of_lease_s
+        self._commanded_s[order.target.key] = now_s
         if isinstance(order, FleetOrder) and order.valid_until_s + YOUNG_S > now_s:
             self._young[state.command_id] = order.target.key, None
 
@@ -70,3 +82,5 @@ class Living:
             if over or (command_id not in self._leased and self._engine.state(command_id).is_undone):
                 del self._orders[command_id]
         self._leased = finished & self._orders.keys()
+        living = {target.key for target, _ in self._orders.values()}
+        self._commanded_s = {key: at_s for key, at_s in self._commanded_s.items() if key in living}

@@ -1,4 +1,4 @@
-"""Which annex a command means, who may act on it, and what the journal or the cloud knows of it.
+"""Find the annex that a command names, check who may act on it, and read its state from the journal or AWS.
 
 What the journal does not know, such as after the loss of its disk, is looked for in the cloud: with the requester's
 keys, or with annexd's own.
@@ -155,7 +155,7 @@ class NamedAnnex:
         return self.named.annex in (fleet.annex_id, fleet.fleet_id)
 
     def _target(self) -> AccountTarget | None:
-        """annexd's own region, with the requester's keys or annexd's."""
+        """Return annexd's own region, with the requester's keys or annexd's."""
         own = own_target(self.defaults, keyed=self.named.keys.is_given)
         return None if own is None else self._with_given_keys(own)
 

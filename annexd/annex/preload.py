@@ -1,4 +1,4 @@
-"""What the first request would otherwise wait for: 0.4 s of reading AWS's service models."""
+"""Load AWS's service models early, for which the first request would otherwise wait 0.4 s."""
 
 import contextlib
 from dataclasses import replace
@@ -11,7 +11,7 @@ from annexd.aws.errors import AWS_ERRORS, SHAPE_ERRORS
 
 
 def preload(defaults: Defaults) -> None:
-    """Read and keep the models; asks no network.  For a worker thread at the daemon's start."""
+    """Read and cache the models without network access, in a worker thread at the daemon's start."""
     config_shape()
     nobody = Credentials("nobody", SecretKey("nothing"))
     endpoints = own_endpoints(defaults)

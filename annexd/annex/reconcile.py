@@ -1,4 +1,4 @@
-"""Reconciliation: look at what lives in an account, report it, and warn.
+"""Reconciliation: take the inventory of an account, report it, and warn.
 
 It arms nothing: the lease of a fleet is part of the fleet, and the lease function ends it.  Only where that has not
 happened after three of its runs, annexd ends the fleet itself, by the code by which it undoes an order.  What a
@@ -13,6 +13,7 @@ from typing import Final
 
 from annexd.annex.fleet.inventory import (
     ENDING,
+    RUNNING,
     Fleet,
     Instance,
     Inventory,
@@ -46,8 +47,10 @@ class ObservedAnnex:
     fleet_id: str | None
     end_of_lease_s: float | None
     ordered_end_s: int | None
-    instances: int
+    instances: int  # that are not gone
     enforcer_seen_s: float | None
+    running: int = 0
+    is_launching: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class EnforcerReport:
 
 @dataclass(frozen=True)
 class Report:
-    """What was seen in one account and done there; IDs are unique in all of AWS."""
+    """The result of reconciling one account; IDs are unique in all of AWS."""
 
     fleets: frozenset[str] = frozenset()  # that run, or may launch
     instances: frozenset[str] = frozenset()
@@ -166,6 +169,7 @@ def _cancel(clients: Clients, fleet_id: str, *, is_shown: bool) -> None:
 
 def _observed(inventory: Inventory, receipt: Receipt | None, max_lease_s: float) -> Iterator[ObservedAnnex]:
     instances = Counter(instance.fleet_id for instance in inventory.instances)
+    running = Counter(instance.fleet_id for instance in inventory.instances if instance.state == RUNNING)
     for fleet in inventory.living().values():
         yield ObservedAnnex(
             fleet.annex_id,
@@ -175,13 +179,16 @@ def _observed(inventory: Inventory, receipt: Receipt | None, max_lease_s: float)
             fleet.ordered_end_s,
             instances[fleet.fleet_id],
             _seen_s(fleet, receipt),
+            running[fleet.fleet_id],
+            fleet.is_launching,
         )
     known = {fleet.annex_id for fleet in inventory.living().values()}
     strangers: dict[str, Instance] = {str(one.annex_id): one for one in inventory.unlisted()}
     for annex_id, one in strangers.items():
         if annex_id not in known:
+            fleet_id = one.fleet_id
             yield ObservedAnnex(
-                annex_id, one.owner, one.fleet_id, one.stamped_end_s, None, instances[one.fleet_id], None
+                annex_id, one.owner, fleet_id, one.stamped_end_s, None, instances[fleet_id], None, running[fleet_id]
             )
 
 

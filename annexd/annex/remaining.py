@@ -1,9 +1,9 @@
-"""Say which annexes of a journal may still live, while no annexd runs on it.
+"""Say which annexes of the journals in a folder may still live, while no annexd runs on them.
 
-    python3 -m annexd.annex.remaining JOURNAL
+    python3 -m annexd.annex.remaining FOLDER
 
-A package's scripts ask before it is removed: later nothing on the machine can read the journal, and deleting one with
-a living annex would leave that annex to its lease alone.
+A package's scripts ask before it is removed: later nothing on the machine can read a journal, and deleting one with a
+living annex would leave that annex to its lease alone.  Each annexd of a host has a journal of its own.
 """
 
 import contextlib
@@ -20,8 +20,10 @@ from annexd.annex.request.account_target import AccountTarget
 from annexd.annex.steps import StepContext, annex_steps
 from annexd.aws import Clients
 from annexd.workflow import Engine, Journal, JournalError, Refused
+from annexd.workflow.archive import SUFFIX as ARCHIVE
 
 EXIT_NONE, EXIT_SOME, EXIT_UNKNOWN = 0, 1, 2
+BESIDE_JOURNALS: Final = (ARCHIVE, "-wal", "-shm")
 LEASE_END: Final = "%Y-%m-%d %H:%M UTC"
 
 
@@ -61,12 +63,21 @@ def _line(annex: AnnexRecord, end_s: int) -> str:
 
 
 def main() -> int:
-    """Print them; the status is 0 when there is none, 1 when there are some, 2 when the journal cannot be read."""
+    """Print them; the status is 0 when there is none, 1 when there are some, 2 when a journal cannot be read."""
     if len(sys.argv) != 2:
         print(__doc__, file=sys.stderr)
         return EXIT_UNKNOWN
+    return max(map(_ask, journals(Path(sys.argv[1]))), default=EXIT_NONE)
+
+
+def journals(folder: Path) -> list[Path]:
+    """Return every entry but the archives and SQLite's files: what is no journal cannot be read as one, either."""
+    return sorted(path for path in folder.iterdir() if not path.name.endswith(BESIDE_JOURNALS))
+
+
+def _ask(path: Path) -> int:
     try:
-        with contextlib.closing(Journal(Path(sys.argv[1]))) as journal:
+        with contextlib.closing(Journal(path)) as journal:
             lines = remaining(journal, time.time())
     except JournalError as error:
         print(error, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The reply ad: what became of the request, in HTCondor's words (command_strings.h), and never a secret."""
+"""Build the reply ad: the result of a request in HTCondor's terms (command_strings.h), without secrets."""
 
 from collections.abc import Mapping
 from typing import Final, TypeAlias
@@ -28,14 +28,14 @@ OWN_ROLES: Final = (
 
 
 class NotNow(Exception):
-    """The request is right, and cannot be carried out as things are."""
+    """The request is valid, but cannot be carried out at present."""
 
 
 ANSWERED: Final = (InvalidRequest, NotOwner, NotNow, Paused, JournalError, Retry, Refused)
 
 
 def reply(result: str, error: str = "", *, command_id: str | None = None) -> ReplyAd:
-    """A reply that says only how it went."""
+    """Build a reply with only the result."""
     ad: ReplyAd = {
         "MyType": "Reply",
         "TargetType": "Command",
@@ -50,7 +50,7 @@ def reply(result: str, error: str = "", *, command_id: str | None = None) -> Rep
 
 
 def reply_of(outcome: Outcome) -> ReplyAd:
-    """The answer to an order that is finished, or that failed and is not all undone yet."""
+    """Build the reply to an order that has finished, or has failed and is not completely undone yet."""
     error = outcome.error or ("" if outcome.result != FAILURE else "no reason was recorded")
     error += OWN_ROLES if ROLE_DENIED in error else ""
     ad = reply(outcome.result, error, command_id=outcome.command_id)

@@ -1,4 +1,4 @@
-"""CA_QUERY_ANNEXES: the annexes that annexd knows, from what it has here.
+"""CA_QUERY_ANNEXES: list the annexes that annexd knows, without calling AWS.
 
 No key is read and AWS is not asked: it is answered at once, also when AWS or the keys fail.  What runs is told as
 reconciliation saw it last, with the time of that look.
@@ -41,6 +41,27 @@ class Snapshot:
     troubles: Mapping[str, Trouble] = field(default_factory=dict)  # by fleet ID
 
 
+@dataclass(frozen=True)
+class PoolCounts:
+    """Machines of one annex in the collector: with a condor_master, with a slot, and with a claimed slot."""
+
+    booted: int = 0
+    joined: int = 0
+    claimed: int = 0
+
+
+@dataclass(frozen=True)
+class PoolSnapshot:
+    """Counts by annex ID, and when the collector was asked (seconds since the epoch; NEVER_S before the first time).
+
+    `fault`: why it could not be asked since.
+    """
+
+    at_s: float = NEVER_S
+    annexes: Mapping[str, PoolCounts] = field(default_factory=dict)
+    fault: str = ""
+
+
 def query_annexes(
     ad: Mapping[str, Any],
     owner: str,
@@ -48,6 +69,7 @@ def query_annexes(
     defaults: Defaults,
     now_s: float,
     looks: Mapping[str, Snapshot],
+    pool: PoolSnapshot = PoolSnapshot(),
 ) -> ReplyAd:
     """Annexes: JSON, a list of what `_known_annex` and `_seen_only` give for each; `looks` are by AccountTarget.key."""
     try:
@@ -56,11 +78,22 @@ def query_annexes(
         known = index.called(annex, owner)[::-1] if annex else _recent(index, now_s)
         lines = [_known_annex(one, index, now_s, looks) for one in known if mine in (None, one.owner)]
         lines += [line for line in _seen_only(index, now_s, looks, mine) if annex in (None, line["AnnexID"])]
-        lines = [line for line in lines if annex or _is_told_unasked(line, now_s)]
+        lines = [
+            {**line, **_in_pool(line["AnnexID"], pool)} for line in lines if annex or _is_told_unasked(line, now_s)
+        ]
     except ANSWERED as error:
         return reply_of_error(error, command_id_of(ad), begun=False)
     # An escaped quote would be a backslash before a quote, which old ClassAds cannot tell from an end.
     return {**reply(SUCCESS), "Annexes": json.dumps(lines).replace('\\"', "\\u0022")}
+
+
+def known_annexes(index: AnnexIndex, now_s: float, looks: Mapping[str, Snapshot], pool: PoolSnapshot) -> list[Json]:
+    """Describe the annexes of the journal, whoever ordered them, that -status shows without being asked for one.
+
+    Raises JournalError.
+    """
+    lines = [_known_annex(one, index, now_s, looks) for one in _recent(index, now_s)]
+    return [{**line, **_in_pool(line["AnnexID"], pool)} for line in lines if _is_told_unasked(line, now_s)]
 
 
 def _reference_in(ad: Mapping[str, Any]) -> str | None:
@@ -85,7 +118,7 @@ def _is_told_unasked(line: Json, now_s: float) -> bool:
 
 
 def _known_annex(known: AnnexRecord, index: AnnexIndex, now_s: float, looks: Mapping[str, Snapshot]) -> Json:
-    """One that the journal knows."""
+    """Describe an annex of the journal."""
     state, cancellation = index.engine.state(known.command_id), index.cancellation(known.annex_id)
     order, requested = state.order_as(FleetOrder), state.results.get(FleetRequested)
     look = looks.get(order.target.key) if order else None
@@ -114,7 +147,7 @@ def _known_annex(known: AnnexRecord, index: AnnexIndex, now_s: float, looks: Map
 
 
 def _word(state: State, cancellation: State | None, end_s: float, now_s: float) -> str:
-    """ordering, undoing, leased, cancelling, cancelled, over, or failed."""
+    """Return the state: ordering, undoing, leased, cancelling, cancelled, over, or failed."""
     if state.finished is None:
         return "undoing" if state.failure else "ordering"
     if state.finished[0] != SUCCESS:
@@ -135,14 +168,26 @@ def _waiting(state: State, now_s: float) -> str | None:
 def _seen(annex_id: str, look: Snapshot | None) -> Json:
     """Instances of it that were not gone at that look, and when the lease function saw it last; undefined before."""
     if look is None:
-        return {"Instances": None, "SeenTime": None, "EnforcerSeenTime": None}
+        return dict.fromkeys(("Instances", "Running", "Launching", "SeenTime", "EnforcerSeenTime"))
     annex = look.annexes.get(annex_id)
     enforced_s = annex.enforcer_seen_s if annex else None
     return {
         "Instances": annex.instances if annex else 0,
+        "Running": annex.running if annex else 0,
+        "Launching": annex.is_launching if annex else False,
         "SeenTime": int(look.at_s),
         "EnforcerSeenTime": None if enforced_s is None else int(enforced_s),
     }
+
+
+def _in_pool(annex_id: str, pool: PoolSnapshot) -> Json:
+    """Return its machines in the pool; undefined before the collector was asked."""
+    fault = {"PoolFault": pool.fault or None}
+    if pool.at_s == NEVER_S:
+        return {**dict.fromkeys(("Booted", "Joined", "Claimed", "PoolSeenTime")), **fault}
+    counts = pool.annexes.get(annex_id, PoolCounts())
+    machines = {"Booted": counts.booted, "Joined": counts.joined, "Claimed": counts.claimed}
+    return {**machines, "PoolSeenTime": int(pool.at_s), **fault}
 
 
 def _seen_only(index: AnnexIndex, now_s: float, looks: Mapping[str, Snapshot], mine: str | None) -> Iterator[Json]:

@@ -1,4 +1,4 @@
-"""From AWS's errors, and from answers that are none of AWS's, to the engine's two words: Retry and Refused."""
+"""Translate AWS's errors, and answers of an unknown shape, into the engine's Retry and Refused."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from annexd.workflow import Refused, Retry, Wait
 
 @contextmanager
 def translate_aws_errors(operation: str, **names: object) -> Iterator[None]:
-    """Make whatever AWS, or the way to it, raises inside a Retry or a Refused.
+    """Translate every error of AWS or of the network inside the block into Retry or Refused.
 
     Also what the reading of an answer raises: then nobody knows what was done, and it is asked again.  `names` are
     those that annexd.aws.not_yet.TABLE has in braces: they say what AWS does not know yet.

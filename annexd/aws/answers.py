@@ -1,4 +1,4 @@
-"""Read AWS's answers: what is not there, or not of its type, is said in words and never taken for "nothing".
+"""Read AWS's answers: a missing member, or one of a wrong type, is an error and never treated as "nothing".
 
 An endpoint that answers `{}` to "which fleets are there?" has not said that there are none.
 """
@@ -22,13 +22,13 @@ PAGE: Final = {  # so that a page fits into bounds.MAX_ANSWER_BYTES
 
 
 class UnknownShape(BotoCoreError):  # type: ignore[misc]  # botocore has no types
-    """An answer that is not one of AWS's: what the call did is not known."""
+    """An answer of an unknown shape, so that the effect of the call is unknown."""
 
     fmt = "{what}"
 
 
 def value(answer: Any, name: str, kind: type | tuple[type, ...]) -> Any:
-    """The member `name`, which must be there and of this type.  Raises UnknownShape."""
+    """Return the member `name`, which must exist and have this type.  Raises UnknownShape."""
     found = answer.get(name) if isinstance(answer, Mapping) else None
     if not isinstance(found, kind) or (isinstance(found, bool) and kind is int):
         raise UnknownShape(what=f"the answer has no {name}, or not as AWS has it")
@@ -36,7 +36,7 @@ def value(answer: Any, name: str, kind: type | tuple[type, ...]) -> Any:
 
 
 def text(answer: Any, name: str) -> str:
-    """A text of at most LONGEST_TEXT characters.  Raises UnknownShape."""
+    """Return a text of at most LONGEST_TEXT characters.  Raises UnknownShape."""
     found = str(value(answer, name, str))
     if not 0 < len(found) <= LONGEST_TEXT:
         raise UnknownShape(what=f"{name} has {len(found)} characters")
@@ -44,7 +44,7 @@ def text(answer: Any, name: str) -> str:
 
 
 def rows(answer: Any, name: str) -> list[Mapping[str, Any]]:
-    """A list of structures, which may be empty and may not be missing.  Raises UnknownShape."""
+    """Return a list of structures, which may be empty but not missing.  Raises UnknownShape."""
     found = value(answer, name, list)
     if not all(isinstance(each, Mapping) for each in found):
         raise UnknownShape(what=f"{name} holds something that is no structure")
@@ -59,7 +59,7 @@ def number(answer: Any, name: str) -> int:
 def listed(
     client: Any, operation: str, name: str, *, next_page: str = "NextToken", **call: Any
 ) -> Iterator[Mapping[str, Any]]:
-    """The rows `name` of all pages of `operation` (as botocore's clients name it).  Raises AWS_ERRORS."""
+    """Yield the rows `name` of all pages of `operation` (as botocore's clients name it).  Raises AWS_ERRORS."""
     seen: set[str] = set()
     count = 0
     for _ in range(MAX_PAGES):

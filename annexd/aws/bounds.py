@@ -1,4 +1,4 @@
-"""Bound what an endpoint can make annexd wait for, read and keep: users name endpoints, and proxies answer for AWS.
+"""Limit how long annexd waits for an endpoint, and how much it reads: users name endpoints, and proxies may answer.
 
 botocore times out on silence only and reads an answer whole: one byte every two seconds holds a call for ever, and
 60 MB of XML become 1.5 GB.  So each call has one deadline in all, from the first connection to the last byte, and an
@@ -40,7 +40,7 @@ XML_TYPES: Final = (b"<!DOCTYPE", b"<!ENTITY")  # AWS sends neither: a page of H
 
 
 class OutOfBounds(HTTPClientError):  # type: ignore[misc]  # botocore has no types
-    """An answer that was given up, so that nobody knows what the call did."""
+    """An answer was abandoned, so that the effect of the call is unknown."""
 
     fmt = "the endpoint's answer was given up: {why}"
 
@@ -55,7 +55,7 @@ _CALL = _Call()
 
 
 class _Deadlines:
-    """Ends watches at their time, all of them from one thread.  One whose call has ended stays here until then."""
+    """Ends all watches at their deadlines from one thread.  A watch whose call has ended stays until then."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -97,7 +97,7 @@ os.register_at_fork(after_in_child=_begin_anew)
 
 
 class _Watch:
-    """Ends the connection of a call at its deadline, whatever it is waiting for."""
+    """Closes the connection of a call at its deadline, in any state."""
 
     def __init__(self, left_s: float) -> None:
         self.is_over = False
@@ -127,7 +127,7 @@ class _Watch:
                 self._shut_down()
 
     def end(self) -> None:
-        """Its time is over; for a call that has ended that changes nothing."""
+        """Close the connection at the deadline; no effect on a call that has ended."""
         with self._lock:
             self.is_over = True
             self._shut_down()
@@ -147,7 +147,7 @@ class _Watched:
     _dns_host: str
 
     def _new_conn(self) -> socket.socket:
-        """Connect to one of the first addresses: a name may have thousands, and each may take its time."""
+        """Connect to one of the first addresses: a name may have thousands, each of which may be slow."""
         name, failure = self._dns_host, None
         try:
             for address in self._addresses(name):
@@ -223,7 +223,7 @@ class BoundedSession:
         inner._pool_classes_by_scheme.update(http=_Pool, https=_TlsPool)
 
     def send(self, request: Any) -> AWSResponse:
-        """The answer with its whole body.  Raises what botocore's session does, or OutOfBounds."""
+        """Return the answer with its whole body.  Raises what botocore's session does, or OutOfBounds."""
         self._check_host(request.url)
         left_s = min(self._call_s, left_of_limit_s())
         if left_s <= 0:
@@ -278,7 +278,7 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 def _fault_of(body: bytearray, max_items: int) -> str | None:
-    """What is wrong with an answer before it is parsed."""
+    """Return the fault of an answer before it is parsed."""
     is_xml = body.lstrip()[:1] == b"<"
     if is_xml and any(each in body for each in XML_TYPES):
         return "it declares a document type, which no answer of AWS does"

@@ -1,4 +1,4 @@
-"""Know which AWS account keys are of: STS tells whoever holds them, and no policy can forbid that.
+"""Find the AWS account of keys: STS returns it to every holder of the keys, and no policy can forbid that.
 
 https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html: "No permissions are required".
 """
@@ -17,7 +17,7 @@ MAX_KEPT: Final = 1024
 
 
 def account_of(sts: Callable[[], Any]) -> str:
-    """Ask.  Raises AWS_ERRORS."""
+    """Ask STS for the account.  Raises AWS_ERRORS."""
     account = text(sts().get_caller_identity(), "Account")
     if not ACCOUNT.fullmatch(account):
         raise UnknownShape(what="the answer's Account is no account of AWS")
@@ -25,7 +25,7 @@ def account_of(sts: Callable[[], Any]) -> str:
 
 
 class Accounts:
-    """The accounts of keys that were asked about a while ago; bounded in number and age.  Thread-safe."""
+    """Caches the accounts of keys; bounded in number and age.  Thread-safe."""
 
     def __init__(self, now_s: Callable[[], float]) -> None:
         self._now_s = now_s
@@ -33,7 +33,7 @@ class Accounts:
         self._kept: OrderedDict[object, tuple[float, str]] = OrderedDict()
 
     def of(self, key: object, sts: Callable[[], Any]) -> str:
-        """The account, of 12 digits; `key` stands for credentials and endpoint.  Raises AWS_ERRORS."""
+        """Return the account ID of 12 digits; `key` stands for credentials and endpoint.  Raises AWS_ERRORS."""
         with self._lock:
             kept = self._kept.get(key)
             if kept is not None and self._now_s() - kept[0] <= MAX_AGE_S:

@@ -1,4 +1,4 @@
-"""Clients of the services, made quickly and kept for a while.
+"""Create clients of the services quickly, and cache them.
 
 A first client costs about 0.2 s, most of it loading AWS's service models, which all clients share here; a
 further one for other keys costs 5 ms, and none at all while it is kept.  They come from botocore, on
@@ -60,7 +60,7 @@ class Clients:
 
     @cached_property
     def s3(self) -> Any:
-        """Made when it is first asked for: not every annex has an object."""
+        """Return the S3 client, created on first use, since not every annex has an object."""
         return self.make_s3()
 
     @cached_property
@@ -69,20 +69,20 @@ class Clients:
         return self.make_sts()
 
     def account(self) -> str:
-        """Of which account the keys are, in 12 digits.  Asked for at most once an hour.  Raises AWS_ERRORS."""
+        """Return the account of the keys, in 12 digits.  STS is asked at most once an hour.  Raises AWS_ERRORS."""
         return self.account_of(lambda: self.sts)
 
 
 @lru_cache(maxsize=1)
 def model_loader() -> "Loader":
-    """The one loader of AWS's service models, which keeps what it has read."""
+    """Return the shared loader of AWS's service models, which caches them."""
     from botocore.loaders import Loader
 
     return Loader(include_default_search_paths=True)
 
 
 class ClientCache:
-    """Clients by endpoints and keys; bounded in number and age.  Thread-safe."""
+    """Caches clients by endpoints and keys; bounded in number and age.  Thread-safe."""
 
     def __init__(
         self, *, now_s: Callable[[], float] = time.monotonic, traffic: ClientHooks | None = None, **config: Any
@@ -96,7 +96,7 @@ class ClientCache:
         self.on_expired: Callable[[Credentials], None] = lambda _: None  # whoever keeps keys hears what AWS says
 
     def clients(self, credentials: Credentials | None, endpoints: Endpoints) -> Clients:
-        """Clients with these keys; without keys, with those that boto3's own chain finds for this process."""
+        """Return clients with these keys, or, without keys, with those that boto3's own chain finds."""
         key = (credentials.identity if credentials else None, endpoints)
         now_s = self._now_s()
         with self._lock:
@@ -114,7 +114,7 @@ class ClientCache:
         return clients
 
     def _forget(self, key: object, credentials: Credentials | None) -> None:
-        """AWS says that these credentials have expired: perhaps their source has new ones."""
+        """Handle expired credentials: their source may have new ones."""
         with self._lock:
             self._kept.pop(key, None)
         if credentials is not None:

@@ -1,4 +1,4 @@
-"""AWS keys, which no log, error or journal may ever show."""
+"""AWS keys, which must never appear in a log, an error or the journal."""
 
 import hashlib
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ LONG_LIVED: Final = "AKIA"  # the same page
 
 
 class SecretKey:
-    """A secret access key or a session token: printed, formatted or raised, it is `<redacted>`."""
+    """A secret access key or a session token, shown as `<redacted>` if printed, formatted or raised."""
 
     __slots__ = ("_key",)
 
@@ -17,11 +17,11 @@ class SecretKey:
         self._key = key
 
     def reveal(self) -> str:
-        """The key itself, for whoever signs a request."""
+        """Return the key itself, to sign a request."""
         return self._key
 
     def fingerprint(self) -> str:
-        """Tells two keys apart without holding either."""
+        """Return a value that distinguishes keys without revealing them."""
         return hashlib.sha256(self._key.encode()).hexdigest()
 
     def __repr__(self) -> str:
@@ -42,13 +42,13 @@ class Credentials:
 
     @property
     def identity(self) -> tuple[str, str, str]:
-        """Equal for equal keys; a rotated secret or another session makes another identity."""
+        """Return a value equal for equal keys; a rotated secret or another session changes it."""
         token = self.session_token.fingerprint() if self.session_token else ""
         return self.access_key_id, self.secret_access_key.fingerprint(), token
 
     @property
     def parameters(self) -> dict[str, str | None]:
-        """As botocore's create_client takes them."""
+        """Return the arguments for botocore's create_client."""
         return {
             "aws_access_key_id": self.access_key_id,
             "aws_secret_access_key": self.secret_access_key.reveal(),

@@ -1,4 +1,4 @@
-"""Which AWS is meant: the endpoints, and the one region that they all must be of."""
+"""The AWS endpoints, and the one region to which they must all belong."""
 
 import re
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ CLASSIC_HOSTS = ("ec2.amazonaws.com",)  # means us-east-1
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Where the services are, and the region that requests are signed for."""
+    """The URLs of the services, and the region for which requests are signed."""
 
     region: str
     ec2_url: str
@@ -40,19 +40,19 @@ class Endpoints:
 
 
 def region_of_function(arn: str) -> str | None:
-    """The region in the ARN of a Lambda function; None when it is not such an ARN."""
+    """Return the region in the ARN of a Lambda function; None for any other text."""
     match = FUNCTION_ARN.fullmatch(arn)
     return match["region"] if match else None
 
 
 def account_of_function(arn: str) -> str | None:
-    """The account in the ARN of a Lambda function; None when it is not such an ARN."""
+    """Return the account in the ARN of a Lambda function; None for any other text."""
     match = FUNCTION_ARN.fullmatch(arn)
     return match["account"] if match else None
 
 
 def region_of_url(url: str) -> str | None:
-    """The region in the host name of one of AWS's own endpoints; None for any other host."""
+    """Return the region in the host name of one of AWS's own endpoints; None for any other host."""
     host = (urlsplit(url).hostname or "").lower()
     if host in CLASSIC_HOSTS:
         return "us-east-1"
@@ -61,13 +61,13 @@ def region_of_url(url: str) -> str | None:
 
 
 def is_aws_host(url: str) -> bool:
-    """Whether this is, over TLS, an endpoint that AWS itself runs: what it says of the time is true."""
+    """Tell whether this is an endpoint of AWS itself over TLS, whose clock can be trusted."""
     parts = urlsplit(url)
     return parts.scheme == "https" and parts.port in (None, 443) and bool(OWN_HOST.fullmatch(parts.hostname or ""))
 
 
 def fault_of_url(url: str) -> str | None:
-    """What is wrong with an endpoint, in words that follow its name; None when nothing is."""
+    """Return the fault of an endpoint, as a text that follows its name; None if it has none."""
     try:
         parts = urlsplit(url)
         port_is_usable = parts.port is None or parts.port > 0

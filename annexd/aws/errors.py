@@ -1,4 +1,4 @@
-"""What AWS's answers mean.  The only file that spells AWS error codes.
+"""Classify AWS's answers.  Only this file names AWS error codes.
 
 Four questions decide what the engine does: is it gone (undo has ended), is it unknown (ask again), is it
 a final no (undo), and what is the user told.  Throttling, a quota and a lack of capacity are three things
@@ -155,29 +155,29 @@ MAX_CODE: Final = 100
 
 
 def code_of(error: Exception) -> str:
-    """AWS's error code; for an error that is not AWS's answer, the name of its class."""
+    """Return AWS's error code, or the class name of an error that is not AWS's answer."""
     if isinstance(error, ClientError):
         return str(error.response.get("Error", {}).get("Code", ""))[:MAX_CODE]
     return type(error).__name__
 
 
 def is_not_found(error: Exception) -> bool:
-    """The thing is not there (any more)."""
+    """Tell whether the resource does not exist, or no longer."""
     return code_of(error) in NOT_FOUND
 
 
 def is_no_stack(error: Exception) -> bool:
-    """CloudFormation has no code of its own for that."""
+    """Recognise a missing stack, for which CloudFormation has no code of its own."""
     return code_of(error) == "ValidationError" and "does not exist" in str(error)
 
 
 def is_nothing_to_update(error: Exception) -> bool:
-    """The stack is made of just this template."""
+    """Tell whether the stack already has exactly this template."""
     return code_of(error) == "ValidationError" and "No updates are to be performed" in str(error)
 
 
 def is_existing(error: Exception) -> bool:
-    """What was to be made is there already: a stack, a role, a launch template."""
+    """Tell whether the resource to create, such as a stack, a role or a launch template, already exists."""
     taken = code_of(error) == "InvalidInput" and "has been taken" in str(error)  # of a service-linked role
     return code_of(error) in EXISTING or taken
 
@@ -188,12 +188,12 @@ def is_api_refused(error: Exception) -> bool:
 
 
 def is_throttled(error: Exception) -> bool:
-    """AWS did nothing, and wants to be asked less often; or annexd did not ask, for that reason."""
+    """Tell whether AWS throttled the call, or annexd held it back because of throttling."""
     return code_of(error) in THROTTLED or isinstance(error, ThrottledLocally)
 
 
 def is_unknown(error: Exception) -> bool:
-    """Nobody knows whether it was done: ask again with the same names and token."""
+    """Tell whether the effect is unknown: repeat the call with the same names and token."""
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return code_of(error) in UNKNOWN or (status >= 500 and code_of(error) not in CLEAR)
@@ -202,56 +202,56 @@ def is_unknown(error: Exception) -> bool:
 
 @cache
 def _connection_errors() -> tuple[type[Exception], ...]:
-    """The answer did not come, or not whole.  botocore's parsers take 50 ms to import: not while the daemon starts."""
+    """Tell whether the answer is missing or incomplete.  botocore's parsers load in 50 ms: not at start."""
     from botocore.parsers import ResponseParserError
 
     return NoConnection, HTTPClientError, IncompleteReadError, ResponseParserError, UnknownShape
 
 
 def is_shape_error(error: Exception) -> bool:
-    """An answer, or an endpoint's address, that is none that AWS has: raised by botocore, or by who read it."""
+    """Tell whether an answer or endpoint address is invalid; botocore or the reading code raised this."""
     from botocore.parsers import ResponseParserError  # it is none of BotoCoreError
 
     return isinstance(error, (*SHAPE_ERRORS, ResponseParserError))
 
 
 def is_transient(error: Exception) -> bool:
-    """To be asked again, unchanged."""
+    """Tell whether to repeat the call unchanged."""
     return is_throttled(error) or is_unknown(error)
 
 
 def is_denied(error: Exception) -> bool:
-    """These credentials may not do it, or are none."""
+    """Tell whether the credentials are invalid or lack the permission."""
     return code_of(error) in DENIED | EXPIRED
 
 
 def is_dry_run_yes(error: Exception) -> bool:
-    """A DryRun was answered: these credentials may."""
+    """Tell whether a DryRun succeeded: these credentials have the permission."""
     return code_of(error) == "DryRunOperation"
 
 
 def is_expired(error: Exception) -> bool:
-    """These credentials were good once."""
+    """Tell whether the credentials have expired."""
     return code_of(error) in EXPIRED
 
 
 def is_quota(error: Exception) -> bool:
-    """A limit of the account is reached; asking again does not help."""
+    """Tell whether a limit of the account is reached, so that a retry does not help."""
     return code_of(error) in QUOTA
 
 
 def is_capacity(error: Exception) -> bool:
-    """AWS has not got what is asked for, there and now."""
+    """Tell whether AWS lacks the requested capacity at present."""
     return code_of(error) in CAPACITY
 
 
 def is_cancelled_already(code: str) -> bool:
-    """A fleet needs no ending: a code inside an HTTP 200."""
+    """Tell whether the fleet has already ended, by a code inside an HTTP 200."""
     return code in CANCELLED_ALREADY
 
 
 def had_no_effect(error: Exception) -> bool:
-    """True when the call surely did nothing: AWS's one answer to it was a no, or it never reached AWS.
+    """Tell whether the call certainly did nothing: AWS's only answer was a refusal, or it never reached AWS.
 
     False whenever botocore had asked before by itself: what its first attempt did is not known.
     """
@@ -262,7 +262,7 @@ def had_no_effect(error: Exception) -> bool:
 
 
 def describe(error: Exception, operation: str) -> str:
-    """What happened, why, and the next step, for the user; holds no secret."""
+    """Describe for the user what happened, why, and the next step, without secrets."""
     if not isinstance(error, ClientError):
         if isinstance(error, ThrottledLocally):
             return f"{operation} was held back: {error}"
@@ -278,7 +278,7 @@ def describe(error: Exception, operation: str) -> str:
 
 
 def describe_shape(error: Exception, operation: str) -> str:
-    """The same for one of SHAPE_ERRORS, which the reading of an answer raised."""
+    """Describe one of SHAPE_ERRORS, raised while an answer was read."""
     return f"{operation} was not answered as AWS answers: {type(error).__name__}: {_short(str(error))}"
 
 
@@ -301,7 +301,7 @@ def _verdict(error: Exception) -> str:
 
 
 def _clocks(error: ClientError) -> str:
-    """AWS refuses signatures that are minutes off, and does not always say that this is why."""
+    """Return a hint about the clock: AWS refuses signatures that are minutes off, often without naming the cause."""
     if not is_denied(error):
         return ""
     said_s = moment_s(error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date"))
@@ -312,7 +312,7 @@ def _clocks(error: ClientError) -> str:
 
 
 def moment_s(date: str | None) -> float | None:
-    """The moment of a header Date, in seconds since the epoch; None for what is none."""
+    """Parse a Date header into seconds since the epoch; return None if it is invalid."""
     try:
         return parsedate_to_datetime(date).timestamp() if date else None
     except (ValueError, TypeError, LookupError, OverflowError, OSError):

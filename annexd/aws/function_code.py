@@ -1,4 +1,4 @@
-"""The code of a Lambda function as it runs: the files of its zip, from the address that GetFunction tells.
+"""Read the deployed code of a Lambda function: the files of its zip, from the URL in GetFunction's answer.
 
 CodeSha256 is of the zip, with the times that CloudFormation wrote into it, so it tells whether the code has changed
 since it was last looked at, and not what it is.  The address is signed by AWS, good for ten minutes, and needs no keys.
@@ -19,11 +19,11 @@ AWS_DOMAINS: Final = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu")
 
 
 class NoCode(Exception):
-    """It could not be had; the text says why."""
+    """The code could not be read; the text says why."""
 
 
 def function_files(location: str, endpoint_url: str) -> dict[str, bytes]:
-    """The files by their names; `endpoint_url` is of the Lambda that named the address.  Raises NoCode."""
+    """Return the files by name; `endpoint_url` is that of the Lambda service that returned the URL.  Raises NoCode."""
     from botocore.awsrequest import AWSRequest  # when it is needed, as in clients.py
     from botocore.httpsession import URLLib3Session
 
@@ -47,14 +47,14 @@ def function_files(location: str, endpoint_url: str) -> dict[str, bytes]:
 
 
 def _may_hold_code(location: str, endpoint_url: str) -> bool:
-    """AWS names an address of S3; whoever answers in its stead could name anything that annexd's network reaches."""
+    """Accept only S3 URLs: a false endpoint could return any URL that annexd's network reaches."""
     url, endpoint = urlsplit(location), urlsplit(endpoint_url)
     of_aws = url.scheme == "https" and (url.hostname or "").endswith(AWS_DOMAINS)
     return of_aws or (url.scheme, url.netloc) == (endpoint.scheme, endpoint.netloc)
 
 
 def _unpacked(content: bytes) -> dict[str, bytes]:
-    """Whoever deployed it may have made it a bomb."""
+    """Unpack with a size limit, since a deployed zip may be a bomb."""
     if len(content) > MAX_ZIP_BYTES:
         raise NoCode(f"its code has {len(content)} bytes")
     try:

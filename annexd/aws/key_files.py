@@ -1,4 +1,4 @@
-"""One AWS key from one file, and the mistakes that people make with such files, told before AWS is asked.
+"""Read an AWS key from a file, and report common mistakes in such files before AWS is called.
 
 No text here quotes a file's content: whatever it is, it may be a secret.
 """
@@ -31,11 +31,11 @@ FORMS: Final = (  # of what people have instead of a file with one key
 
 
 class NotAKey(ValueError):
-    """A file holds something else; the text follows the file's name, and quotes nothing of it."""
+    """The file holds no key; the text follows the file's name and quotes nothing from the file."""
 
 
 def key_in(content: bytes, form: re.Pattern[str] = KEY) -> str:
-    """The one key that a file holds; white space around it, and a CR, do not count.  Raises NotAKey."""
+    """Return the one key in a file, without surrounding white space and CR.  Raises NotAKey."""
     for mark, words in BYTE_ORDER_MARKS:
         if content.startswith(mark):
             raise NotAKey(words)
@@ -52,12 +52,12 @@ def key_in(content: bytes, form: re.Pattern[str] = KEY) -> str:
 
 
 def token_in(content: bytes) -> str:
-    """The same for a session token."""
+    """Return the session token in a file, likewise."""
     return key_in(content, TOKEN)
 
 
 def faults_of(credentials: Credentials) -> list[str]:
-    """What AWS would refuse these keys for with words that say something else; empty when there is nothing."""
+    """Return the faults of keys for which AWS's own message would be misleading; empty if there are none."""
     return list(_faults(credentials))
 
 

@@ -1,4 +1,4 @@
-"""One pace for all calls of one account to one endpoint, so that what AWS throttles is not asked by all at once.
+"""Limit the rate of all calls of one account to one endpoint together, after AWS has throttled one.
 
 AWS counts calls for an account, not for a request.  When it throttles one request, the others must slow down
 too, or their tries keep the account over its limit and nobody gets through.  While nothing is throttled nothing
@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError
 
 
 class ThrottledLocally(BotoCoreError):  # type: ignore[misc]  # botocore has no types
-    """The call was not sent: too many others of the same account wait after AWS throttled one."""
+    """The call was not sent, since too many calls of the account are waiting after AWS throttled one."""
 
     fmt = "AWS throttles this account, and so many of its calls wait that this one's turn is {away_s:.0f} s away"
 
@@ -31,7 +31,7 @@ class ThrottlePolicy:
 
 
 class Limiter:
-    """The turns of one account's calls to one endpoint.  Thread-safe; `wait` sleeps."""
+    """Schedules one account's calls to one endpoint.  Thread-safe; `wait` sleeps."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Limiter:
         self._wait(turn_s - now_s)
 
     def throttled(self) -> None:
-        """AWS throttled a call: half the pace, for all.  Answers to calls sent before that say nothing new."""
+        """Halve the rate after a throttled call.  Answers to calls sent before that are ignored."""
         with self._lock:
             now_s = self._clock_s()
             if self._is_limiting(now_s) and now_s - self._throttled_s < self._interval_s:
@@ -69,14 +69,14 @@ class Limiter:
             self._throttled_s = now_s
 
     def answered(self) -> None:
-        """AWS took a call: a little faster again."""
+        """Raise the rate a little after a successful call."""
         if self._interval_s:
             with self._lock:
                 rate = 1 / self._interval_s + 0.5 if self._interval_s else 0.0
                 self._interval_s = 1 / rate if rate else 0.0
 
     def is_limiting(self) -> bool:
-        """Whether calls wait here, or would."""
+        """Tell whether calls have to wait here."""
         with self._lock:
             return self._is_limiting(self._clock_s())
 
@@ -87,7 +87,7 @@ class Limiter:
 
 
 class Limiters:
-    """A limiter for each account's key and endpoint, kept while it limits.  Thread-safe."""
+    """Holds a limiter for each account's key and endpoint while it limits calls.  Thread-safe."""
 
     MAX_IDLE: Final = 256
 
@@ -103,6 +103,6 @@ class Limiters:
             return self._kept.setdefault((access_key_id, url), self._make())
 
     def limiting(self) -> int:
-        """How many accounts' calls are slowed down now."""
+        """Return the number of accounts whose calls are slowed down now."""
         with self._lock:
             return sum(limiter.is_limiting() for limiter in self._kept.values())

@@ -1,4 +1,4 @@
-"""Tell AWS's "not yet" from its "no": what was just made is unknown for a while to the service that needs it.
+"""Distinguish AWS's "not yet" from its "no": a new resource is briefly unknown to the service that needs it.
 
 The table says where such an error may come, how long it is waited for, and on what evidence.  What is waited for is
 asked again unchanged and undoes nothing: these errors have no effect.  Everything else is refused at once, as are the
@@ -191,7 +191,7 @@ TABLE: Final = (
 
 
 def not_yet(error: Exception) -> NotYet | None:
-    """Return what AWS does not know yet, if this error may mean so and is worth waiting."""
+    """Return the resource that AWS does not know yet, if the error may mean that and waiting is worthwhile."""
     if not isinstance(error, ClientError):
         return None
     told: Mapping[str, object] = error.response.get("Error", {})

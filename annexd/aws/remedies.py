@@ -1,4 +1,4 @@
-"""What a refusal of AWS's means for who gets it, and the next step, where AWS's own words do not say it.
+"""Explain AWS's refusals to the user, with the next step, if AWS's own message does not.
 
 AWS's words for a denial name the kind of policy: IAM user guide, "Troubleshoot access denied error messages" (an
 explicit deny in a, or because no, service control policy, resource control policy, ...), now and then with the policy's
@@ -28,18 +28,18 @@ def encoded_in(message: str) -> str | None:
 
 
 def without_encoded(message: str) -> str:
-    """Leave out what nobody can read, and what is of no use once it is cut off."""
+    """Remove unreadable parts, and parts that are useless once truncated."""
     return ENCODED.sub("", message)
 
 
 def control_policy_in(message: str) -> str | None:
-    """Return the organization's policy that denies, as words; None where it is not said to be one."""
+    """Describe the organization's policy that denies; None if the message names no such policy."""
     found = ORGANIZATION.search(message)
     return " ".join(filter(None, (found["kind"], found["arn"]))) if found else None
 
 
 def remedy_of(message: str, operation: str) -> str | None:
-    """Return the next step; None where AWS's words are enough."""
+    """Return the next step; None if AWS's message is sufficient."""
     if policy := control_policy_in(message):
         return organization_remedy(policy, operation)
     if "No default VPC" in message:
@@ -50,7 +50,7 @@ def remedy_of(message: str, operation: str) -> str | None:
 
 
 def organization_remedy(policy: str, operation: str) -> str:
-    """Say who can help, and that nobody in the account can."""
+    """Say who can help, since nobody in the account can."""
     why = f"{LEGACY}; " if operation.startswith("RequestSpotFleet") else ""
     return (
         f"the organization of this account forbids it ({policy}), whatever the account's own policies allow: {why}ask "

@@ -1,4 +1,4 @@
-"""Give several calls of one thread one deadline together: a look at an account, a step of an order."""
+"""Set one deadline for several calls of a thread: the inventory of an account, or a step of an order."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ _LIMIT = _Limit()
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Let all calls of this thread end within `seconds` together; within an earlier limit if there is one."""
+    """Limit all calls of this thread together to `seconds`, or to an earlier limit if there is one."""
     before_s = _LIMIT.deadline_s
     _LIMIT.deadline_s = min(before_s, time.monotonic() + seconds)
     try:
@@ -25,5 +25,5 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 
 def left_s() -> float:
-    """How long this thread's calls may take yet."""
+    """Return the time left for this thread's calls."""
     return _LIMIT.deadline_s - time.monotonic()

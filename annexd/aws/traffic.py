@@ -1,4 +1,4 @@
-"""What every call to AWS goes through: the account's pace before it, and a look at the answer after it.
+"""Hooks around every call to AWS: rate limiting before the call, inspection of the answer after it.
 
 Every answer of AWS carries its own time.  Leases end by that clock, and signatures are checked against it, so how far
 this host's clock is off is worth knowing before something is refused for it.  Only AWS's own hosts and those that the
@@ -19,14 +19,14 @@ MAX_SKEW_S: Final = 900.0  # AWS takes no signature that is further off (S3; the
 
 
 class Clock:
-    """By how much AWS's clock is ahead of this host's, as the clients of one set of keys and endpoints heard last."""
+    """The last known difference between AWS's clock and this host's, for one set of keys and endpoints."""
 
     def __init__(self) -> None:
         self._skew_s = 0.0
 
     @property
     def skew_s(self) -> int:
-        """0 when that is too little to tell, or too much to be believed."""
+        """Return the difference; 0 if it is too small to measure or too large to be plausible."""
         return round(self._skew_s) if UNSURE_S < abs(self._skew_s) <= MAX_SKEW_S else 0
 
     def heard(self, skew_s: float) -> None:
@@ -77,7 +77,7 @@ class ClientHooks:
 
 
 def _codes(answer: Mapping[str, Any]) -> Iterator[str]:
-    """Of the error, or of the fleets that failed inside an HTTP 200."""
+    """Return the codes of the error, or of the fleets that failed inside an HTTP 200."""
     yield str(answer.get("Error", {}).get("Code", ""))
     for name in ("UnsuccessfulFleetRequests", "UnsuccessfulFleetDeletions"):
         for fleet in answer.get(name) or ():

@@ -139,6 +139,12 @@ def query(pool: str | None, constraint: str, attributes: Sequence[str]) -> list[
     return list(_collector(pool).query(htcondor2.AdType.Any, values.expression(constraint), names))
 
 
+def query_kind(kind: str, pool: str, constraint: str, attributes: Sequence[str]) -> list[Any]:
+    """Return the ads of one kind, a name of AdType, that satisfy a constraint, with these attributes."""
+    names = [values.name(each) for each in attributes]
+    return list(_collector(pool).query(htcondor2.AdType[kind], values.expression(constraint), names))
+
+
 def locate(pool: str | None, name: str) -> Any:
     """Return the location ad of the generic daemon with this name, or None."""
     return _collector(pool).locate(htcondor2.DaemonType.Generic, values.name(name, DAEMON_NAME))

@@ -28,7 +28,7 @@ from annexd.daemoncore.config import environment_knobs
 from annexd.daemoncore.config.parameters import BadConfiguration, Parameters
 from annexd.daemoncore.network.command_socket import CommandSocket
 from annexd.daemoncore.network.server import Security, Server
-from annexd.daemoncore.pool.collector import Advertiser
+from annexd.daemoncore.pool.collector import Advertiser, DaemonIdentity
 from annexd.daemoncore.pool.outbound import Outbound
 from annexd.daemoncore.pool.parent import Parent
 from annexd.daemoncore.pool.publisher import Publisher
@@ -142,6 +142,10 @@ class Daemon(Generic[SettingsT]):
     def update_ad_soon(self) -> None:
         """Update the collector soon, after a change of `attributes`."""
         self._advertiser.update_soon()
+
+    def identity(self) -> DaemonIdentity | None:
+        """Return the daemon's name and address in its ad; None until the pool can reach it."""
+        return self._advertiser.identity
 
     def stop_gracefully(self) -> None:
         log.always("Performing graceful shutdown")

@@ -16,19 +16,23 @@ from annexd.annex.commands import CommandContext
 from annexd.annex.fleet.access import KeyFiles
 from annexd.annex.index import AnnexIndex
 from annexd.annex.preload import preload
+from annexd.annex.status import known_annexes
 from annexd.annex.steps import StepContext, annex_steps
 from annexd.cedar.commands import CA_AUTH_CMD, CA_CMD, COMMANDS, Command
 from annexd.daemoncore import log
 from annexd.daemoncore.commands.call import Handler
 from annexd.daemoncore.config.parameters import Parameters
 from annexd.daemoncore.daemon import Attributes, CannotStart, Daemon, Start
+from annexd.daemoncore.pool.outbound import Outbound
 from annexd.daemoncore.security.credentials import SigningKeys
 from annexd.service import runtime_watch
+from annexd.service.annex_ads import AnnexAds
 from annexd.service.archiver import Archiver
 from annexd.service.bundle_sources import BundleSources
 from annexd.service.configuration import Configuration
 from annexd.service.journal_monitor import JournalMonitor
 from annexd.service.orders import Orders
+from annexd.service.pool_view import PoolView
 from annexd.service.reconciler import Reconciler
 from annexd.service.requester_files import RequesterFiles
 from annexd.service.requester_profiles import RequesterProfiles
@@ -60,8 +64,23 @@ class Annexd(Daemon[Configuration]):
         self._reconciler = Reconciler(
             steps, access, index, settings.annex, settings.reconcile_interval_s, self.update_ad_soon
         )
-        context = CommandContext(index, steps, self._bundle_sources, self._reconciler.looks)
-        self._orders = Orders(context, settings.annex, settings.orders, self._journal_monitor.recount)
+        self._pool_outbound = outbound = Outbound(start.environment)
+        self._pool_view = view = PoolView(outbound, lambda: self.settings.publication.collectors)
+        self._annex_ads = AnnexAds(
+            outbound,
+            lambda: known_annexes(index, time.time(), self._reconciler.looks(), view.snapshot()),
+            self._shown_version,
+            self.identity,
+            lambda: self.settings.publication.collectors,
+            lambda: self.settings.publication.update_interval_s,
+        )
+        context = CommandContext(index, steps, self._bundle_sources, self._reconciler.looks, view.snapshot)
+        self._orders = Orders(context, settings.annex, settings.orders, self._journal_monitor.recount, view.refresh)
+
+    def _shown_version(self) -> object:
+        """Return what changes when -status shows something else."""
+        looks = {key: (look.at_s, look.fault) for key, look in self._reconciler.looks().items()}
+        return self._journal.last_seq(), looks, self._pool_view.snapshot().annexes
 
     def commands(self) -> Mapping[Command, Handler]:
         return {COMMANDS[number]: self._orders.take for number in (CA_AUTH_CMD, CA_CMD)}
@@ -83,6 +102,7 @@ class Annexd(Daemon[Configuration]):
             self._reconciler.run(),
             runtime_watch.watch(),
             self._archiver.run(),
+            self._annex_ads.run(),
             self._orders.continue_unfinished(),
         ]
 
@@ -97,9 +117,12 @@ class Annexd(Daemon[Configuration]):
         self._access.reconfigure(settings.annex)
         self._profiles.reconfigure(settings.annex)
         self._bundle_sources.reconfigure(SigningKeys.read(Parameters()))
+        self._pool_view.reconfigure()
 
     async def finish(self, timeout_s: float, fast: asyncio.Event) -> None:
         await self._orders.pause(timeout_s, fast)
+        await self._annex_ads.withdraw()
+        await self._pool_outbound.close()
 
     def close(self) -> None:
         self._journal.close()

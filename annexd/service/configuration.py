@@ -41,7 +41,7 @@ class Configuration(DaemonSettings):
                 look_up.integer("ANNEXD_MAX_WAITING_REQUESTS", 500),
             ),
             annex=_annex_defaults(look_up),
-            reconcile_interval_s=look_up.integer("ANNEXD_RECONCILE_INTERVAL", 3600, minimum=1),
+            reconcile_interval_s=look_up.integer("ANNEXD_RECONCILE_INTERVAL", 300, minimum=1),
         )
 
     def fixed_pairs(self, start: Self) -> dict[str, tuple[object, object]]:

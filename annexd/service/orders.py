@@ -8,7 +8,7 @@ record waits until the journal can be written again.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import htcondor2
@@ -35,12 +35,20 @@ RETRY_S = 15.0  # until the next try of an order whose records cannot be written
 
 
 class Orders:
-    """Takes orders and carries them out; `changed` is called when the counts may have changed."""
+    """Takes orders and carries them out.
+
+    `changed` is called when the counts may have changed, `refresh_pool` before a question about annexes is answered.
+    """
 
     def __init__(
-        self, context: CommandContext, defaults: Defaults, limits: OrderLimits, changed: Callable[[], None]
+        self,
+        context: CommandContext,
+        defaults: Defaults,
+        limits: OrderLimits,
+        changed: Callable[[], None],
+        refresh_pool: Callable[[], Awaitable[None]],
     ) -> None:
-        self._defaults = defaults
+        self._defaults, self._refresh_pool = defaults, refresh_pool
         self._context, self._engine = context, context.index.engine
         self._limits = limits
         self._semaphore = Semaphore(limits.max_running)
@@ -70,6 +78,8 @@ class Orders:
         if not call.received.identity.mapped:  # CA_CMD does not force authentication, and money needs an owner
             self._answer(call, reply(NOT_AUTHENTICATED, "this command requires an authenticated user with a domain"))
             return
+        if command == status.COMMAND:
+            await self._refresh_pool()
         loop = asyncio.get_running_loop()
 
         def accepted(state: State) -> None:

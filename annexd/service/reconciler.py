@@ -8,7 +8,7 @@ The accounts come from the journal; the account of annexd's own keys is added if
 import asyncio
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -40,11 +40,12 @@ class EarlyLooks:
     """Looks soon after a fleet was requested: what prevents it from starting instances shows within minutes.
 
     The first comes when AWS shows the first events, up to 30 s late (EC2 API reference,
-    DescribeSpotFleetRequestHistory), the last after the usual provisioning delay.
+    DescribeSpotFleetRequestHistory); then, and around each change and each end, one a minute shows what runs.
     """
 
-    after_s: tuple[float, ...] = (35.0, 120.0, 330.0)
+    after_s: tuple[float, ...] = (35.0,)
     pause_s: float = 15.0  # between two looks at one account, however many fleets were requested there
+    attended_s: float = 60.0  # between two looks while something changes there
 
     def is_due(self, requested_s: Iterable[float], began_s: float, now_s: float) -> bool:
         """Return whether an early look has become due since the last look began."""
@@ -74,6 +75,7 @@ class Reconciler:
         self._looked_s: dict[str, float] = {}  # monotonic
         self._began_s: dict[str, float] = {}  # start of the same look, since the epoch
         self._requested_s: Mapping[str, list[float]] = {}  # when the newest fleets were requested
+        self._attended: Set[str] = frozenset()  # accounts in which something changes
         self._logged: dict[str, str] = {}  # the troubles already logged, by fleet ID
         self._reports: dict[str, Report] = {}
         self._looks: dict[str, Snapshot] = {}
@@ -134,7 +136,7 @@ class Reconciler:
         if under_way or key not in self._looked_s:
             return not under_way
         passed_s = time.monotonic() - self._looked_s[key]
-        if passed_s >= self._interval_s:
+        if passed_s >= (min(self._interval_s, self._early.attended_s) if key in self._attended else self._interval_s):
             return True
         began_s = self._began_s.get(key, 0.0)
         return passed_s >= self._early.pause_s and self._early.is_due(
@@ -144,7 +146,7 @@ class Reconciler:
     async def _learn(self) -> None:
         """Learn the accounts in which something lives and annexd's own; forget the others."""
         try:
-            living, self._requested_s = await in_thread(self._read_journal)
+            living, self._requested_s, self._attended = await in_thread(self._read_journal)
         except JournalError:
             return  # JournalMonitor reports it
         except Exception as error:  # noqa: BLE001  the edge of this task: known accounts are still reconciled
@@ -158,9 +160,9 @@ class Reconciler:
                 self._forget(key)
         self._targets.update(living)
 
-    def _read_journal(self) -> tuple[dict[str, AccountTarget], dict[str, list[float]]]:
-        now_s = time.time()
-        return self._living.targets(now_s), self._living.fleets_asked_s(now_s)
+    def _read_journal(self) -> tuple[dict[str, AccountTarget], dict[str, list[float]], Set[str]]:
+        now_s, living = time.time(), self._living
+        return living.targets(now_s), living.fleets_asked_s(now_s), living.attended(now_s)
 
     def _alive_at(self, key: str) -> bool:
         """Return whether the newest look found something there."""

@@ -11,6 +11,7 @@ from annexd.tool.options import OPTIONS, ToolOptions, spelled
 
 SHORT: Final = {"n": "name"}  # as in all of HTCondor's tools
 REPEATED: Final = ("region", "subnet_ids")
+OPTIONAL: Final = {"goal": "joined="}  # how a value begins that may be left out
 
 
 def parse(arguments: Sequence[str]) -> ToolOptions:
@@ -57,6 +58,8 @@ def _take(name: str, rest: deque[str], values: dict[str, Any], faults: list[str]
         values[field] = True
         if is_attached:
             faults.append(f"-{name} takes no value")
+    elif field in OPTIONAL and not is_attached and not (rest and rest[0].startswith(OPTIONAL[field])):
+        values[field] = ""
     elif not rest or (is_option(rest[0]) and not is_attached):
         faults.append(f"-{name} needs a value: {value}")
         values.setdefault(field, None)

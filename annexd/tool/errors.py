@@ -15,6 +15,7 @@ COMMUNICATION: Final = 8
 UNSUITABLE_BINDINGS: Final = 9
 SETUP_FAULTY: Final = 10
 ANNEXES_LIVE: Final = 11
+UNREACHABLE: Final = 12
 INTERRUPTED: Final = 130  # as a shell tells it of a process that SIGINT ended
 TERMINATED: Final = 143  # and of one that SIGTERM ended
 
@@ -30,6 +31,7 @@ MEANINGS: Final = {
     UNSUITABLE_BINDINGS: "HTCondor's Python bindings are missing or too old",
     SETUP_FAULTY: "-check-setup found a problem, or something that it could not check",
     ANNEXES_LIVE: "-teardown found annexes, or -setup annexes that -max-lease would end earlier, and did nothing",
+    UNREACHABLE: "-wait: the annex cannot get so many machines any more, or they did not come within -timeout",
     INTERRUPTED: "interrupted (Ctrl-C); annexd, or CloudFormation, goes on with what it accepted",
     TERMINATED: "the same, by SIGTERM",
 }

@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 from annexd.tool import config_file, show
 from annexd.tool.command_ad import cancel_ad, change_ad, command_ad, query_ad
 from annexd.tool.command_line import parse
-from annexd.tool.errors import COMMUNICATION, OK, Interrupted, ToolError, raise_on_signals
+from annexd.tool.errors import COMMUNICATION, OK, SIGNALS, Interrupted, ToolError, raise_on_signals
+from annexd.tool.goal import Goal
 from annexd.tool.options import ToolOptions
 
 
@@ -57,6 +58,8 @@ def run(arguments: Sequence[str]) -> int:
         return account.run(options)
     elif options.status:
         _status(options, arguments)
+    elif options.goal is not None and not options.lease_duration_s:
+        _wait(options, options.file, options.goal, arguments)
     elif options.cancel:
         _cancel(options, arguments)
     elif options.extend_s is not None or options.until_s is not None:
@@ -80,6 +83,29 @@ def _status(options: ToolOptions, arguments: Sequence[str]) -> None:
     table.show(_ask(options, query_ad(options), arguments), as_json=options.json, asked_for=options.file)
 
 
+def _wait(options: ToolOptions, annex: str, goal: Goal, arguments: Sequence[str]) -> None:
+    """Raises ToolError unless the goal is reached."""
+    from annexd.tool import table, wait
+
+    question = query_ad(options._replace(file=annex))
+
+    def look() -> Mapping[str, Any]:
+        try:
+            answer = _ask(options._replace(timeout_s=None), question, arguments)
+        except ToolError as error:
+            if error.status in SIGNALS.values():
+                raise Interrupted(error.status) from None
+            raise
+        finally:
+            raise_on_signals()  # which are ignored once an answer is there
+        return wait.only(table.annexes_in(answer), annex)
+
+    try:
+        wait.follow(look, goal, wait.display(as_json=options.json), options.timeout_s)
+    except Interrupted as interrupted:
+        raise wait.left_alone(interrupted, annex, goal) from None
+
+
 def _ask(options: ToolOptions, ad: dict[str, Any], arguments: Sequence[str]) -> Mapping[str, Any]:
     from annexd.tool import bindings, send
 
@@ -95,6 +121,8 @@ def _request(options: ToolOptions, arguments: Sequence[str]) -> None:
 
     answer = _ask(options, command_ad(config, options, bindings.param, time.time()), arguments)
     show.reply(answer, as_json=options.json)
+    if options.goal is not None:
+        _wait(options, str(answer["AnnexID"]), options.goal, arguments)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ KEYS: Final = (*KEY_FILES, "profile")
 CANCEL_TOO: Final = ("cancel", "forcex", "json", *KEYS, "pool", "name", "timeout_s", "command_id", "debug")
 CHANGES: Final = ("extend_s", "until_s")
 CHANGE_TOO: Final = ("file", "now", "json", *KEYS, "pool", "name", "timeout_s", "command_id", "debug")
+WAIT_TOO: Final = ("goal", "file", "json", "pool", "name", "timeout_s", "debug")
 OF_AN_ANNEX: Final = ("status", *CHANGES)  # the argument is an annex, not a file
 INSTEAD: Final = {  # of an option that does not change a lease
     "lease_duration_s": "-extend DURATION says by how much, -until TIME until when",
@@ -35,7 +36,17 @@ USER_DATA: Final = ("user_data", "user_data_file", "default_user_data", "default
 def faults_of_all(values: dict[str, Any]) -> list[str]:
     if "status" in values:
         return _foreign(values, STATUS_TOO, "-status") + _faults_of_annex(values, "what follows -status")
+    if "goal" in values and "lease_duration_s" not in values:
+        return _faults_of_wait(values)
     return _faults_of_command(values) + _faults_of_two_sources(values)
+
+
+def _faults_of_wait(values: dict[str, Any]) -> list[str]:
+    """Of -wait without an order."""
+    faults = _foreign(values, WAIT_TOO, "-wait", {"target_capacity": "with -lease-duration and a file it orders first"})
+    if "file" not in values:
+        faults.append("the annex is missing, as in condor_annex -wait ANNEX: condor_annex -status lists yours")
+    return faults + _faults_of_annex(values, "what follows -wait")
 
 
 def _faults_of_command(values: dict[str, Any]) -> list[str]:

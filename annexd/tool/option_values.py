@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from annexd.annex.request.fleet_api import OPTIONS, read_api
+from annexd.tool.goal import Goal, read_goal
 from annexd.tool.options import MAX_STACK_NAME
 from annexd.tool.times import positive, read_duration, read_time
 
@@ -89,6 +90,10 @@ def _fleet_api(text: str) -> str:
     return api
 
 
+def _goal(text: str) -> Goal:
+    return read_goal(text) if text else Goal()
+
+
 CONVERSIONS: Final[dict[str, Callable[[Any], Any]]] = {
     "region": _regions,
     "stack_name": _stack_name,
@@ -96,6 +101,7 @@ CONVERSIONS: Final[dict[str, Callable[[Any], Any]]] = {
     "subnet_ids": _subnets,
     "max_lease_s": read_duration,
     "timeout_s": read_duration,
+    "goal": _goal,
     "command_id": _command_id,
     "cancel": annex,
     "extend_s": read_duration,

@@ -5,6 +5,8 @@ Neither argparse nor dataclasses is used: importing them costs as much as all th
 
 from typing import Final, NamedTuple
 
+from annexd.tool.goal import Goal
+
 MAX_STACK_NAME: Final = 32  # the names of roles, which begin with it, may have 64 letters
 
 
@@ -55,6 +57,7 @@ OPTIONS: Final = {
     "until": Option("until_s", "TIME", "end it then: condor_annex -until 2026-12-01T18:00 ANNEX; Z or +01:00 too"),
     "now": Option("now", None, "with -until: even if that is too soon for its machines to send jobs away"),
     "forcex": Option("forcex", None, "with -cancel: give up what cannot be undone (QUEUE_SUPER_USERS only)"),
+    "wait": Option("goal", "joined=N[%]", "wait until so many machines have joined (all): with an order, or an ANNEX"),
     "status": Option("status", None, "the annexes that annexd knows; condor_annex -status ANNEX: one of them"),
     "setup": Option("setup", None, "make what annexes need in the AWS account"),
     "check-setup": Option("check_setup", None, "report problems there, and how to fix them"),
@@ -77,7 +80,7 @@ OPTIONS: Final = {
 
 
 class ToolOptions(NamedTuple):
-    """The command line, checked; `file` is a path or `-`, or with -status, -extend and -until an annex."""
+    """The command line, checked; `file` is a path or `-`, or with -status, -wait, -extend and -until an annex."""
 
     file: str = ""
     lease_duration_s: int = 0
@@ -111,6 +114,7 @@ class ToolOptions(NamedTuple):
     until_s: int | None = None  # since the epoch
     now: bool = False
     forcex: bool = False
+    goal: Goal | None = None
     status: bool = False
     setup: bool = False
     check_setup: bool = False

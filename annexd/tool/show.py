@@ -16,6 +16,7 @@ SYNOPSIS = "\n".join(
         "condor_annex -cancel ANNEX [option...]",
         "condor_annex -extend DURATION [option...] ANNEX",
         "condor_annex -until TIME [option...] ANNEX",
+        "condor_annex -wait [joined=N[%]] [option...] ANNEX",
         "condor_annex -status [ANNEX] [option...]",
     )
 )

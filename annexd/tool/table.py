@@ -27,11 +27,7 @@ Annex = Mapping[str, Any]
 
 def show(ad: Mapping[str, Any], *, as_json: bool, asked_for: str) -> None:
     """Print what annexd answered; raises ToolError unless that is annexes, or when the one asked for is none."""
-    say.check(ad)
-    try:
-        annexes = json.loads(str(ad.get("Annexes")))
-    except ValueError as error:
-        raise ToolError(COMMUNICATION, "annexd answered Success without Annexes") from error
+    annexes = annexes_in(ad)
     if asked_for and not annexes:
         raise ToolError(REFUSED, f"annexd knows no annex {asked_for} of yours")
     if as_json:
@@ -40,6 +36,16 @@ def show(ad: Mapping[str, Any], *, as_json: bool, asked_for: str) -> None:
         print("\n".join(lines(annexes, time.time())), flush=True)
     else:
         say.notes(["annexd knows no annexes of yours; one that ended more than a week ago is in its archive"])
+
+
+def annexes_in(ad: Mapping[str, Any]) -> list[Annex]:
+    """Return the annexes in annexd's answer.  Raises ToolError if it has none."""
+    say.check(ad)
+    try:
+        annexes: list[Annex] = json.loads(str(ad.get("Annexes")))
+    except ValueError as error:
+        raise ToolError(COMMUNICATION, "annexd answered Success without Annexes") from error
+    return annexes
 
 
 def lines(annexes: list[Annex], now_s: float) -> list[str]:

@@ -140,7 +140,7 @@ def test_what_is_found_in_the_cloud_is_its_owners(site: Site) -> None:
         ({"EndOfLease": 3_999_999_999}, "longer than ANNEX_MAX_LEASE (30d)"),
         ({"LeaseExtension": 40 * 86400}, "longer than ANNEX_MAX_LEASE (30d)"),
         ({"LeaseExtension": 600, "Now": "yes"}, "Now must be true or false"),
-        ({"LeaseExtension": 600, "ForceX": True}, "ForceX is no attribute of CA_CHANGE_LEASE"),
+        ({"LeaseExtension": 600, "ForceX": True}, "ForceX is not an attribute of CA_CHANGE_LEASE"),
         ({"LeaseExtension": 600, "PublicKeyFile": "/home/alice/public"}, "key files come in pairs"),
         ({"LeaseExtension": 600, "annex": None}, "Annex is missing"),
         ({"LeaseExtension": 600, "annex": "x' || true"}, "Annex must be an annex's ID"),

@@ -97,13 +97,13 @@ def test_an_order_reads_function_and_heartbeat_and_nothing_else_before_it_asks_f
 RIGHTS = {"cancel": True, "terminate": True, "stamp": True, "unprotect": True}
 FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"tick": False}, "has not been called by its rule for 30 minutes or more"),
-    ({"ago_s": STALE_S + 5}, "was last called by its rule 15 minutes ago, and is to be every 5"),
+    ({"ago_s": STALE_S + 5}, "was last called by its rule 15 minutes ago, but should be called every 5 minutes"),
     ({"ago_s": -AHEAD_S - 5}, "was last called by its rule 5 minutes in the future"),
     ({"account": "210987654321"}, "is of account 210987654321 and region us-east-1, not of 123456789012 and us-east-1"),
     ({"region": "eu-west-1"}, "is of account 123456789012 and region eu-west-1, not of"),
     ({"function": "arn:aws:lambda:us-east-1:123456789012:function:other"}, "is of another function, arn:aws:lambda:"),
-    ({"contract": 2}, "is of an older annexd: update the stack (condor_annex -setup)"),
-    ({"contract": True}, "is of an older annexd"),
+    ({"contract": 2}, "belongs to an older annexd: update the stack (condor_annex -setup)"),
+    ({"contract": True}, "belongs to an older annexd"),
     ({"max_lease_s": None}, "has no readable MAX_LEASE_S: update the stack"),
     ({"max_lease_s": 0}, "has no readable MAX_LEASE_S"),
     ({"max_lease_s": 10**400}, "has no readable MAX_LEASE_S"),

@@ -248,7 +248,7 @@ def test_a_cancelled_annex_is_told_so_without_key_and_folder() -> None:
 def test_every_fault_of_the_folder_is_told() -> None:
     files = {"annex.token": b"", ".hidden": b"", "x~": b"", "a.rpmsave": b"", "big": b"x" * (MOST_BYTES + 1)}
     [told] = faults(BundleSources({"/c": files}), ConfigDir="/c")
-    for words in ("'annex.token' is annexd's own name", "'.hidden'", "'x~'", "'a.rpmsave'", "the most is 1048576"):
+    for words in ("'annex.token' is annexd's own name", "'.hidden'", "'x~'", "'a.rpmsave'", "the limit is 1048576"):
         assert words in told
 
 

@@ -1,4 +1,4 @@
-"""What a package's scripts ask before it is removed: may anything of this journal live?"""
+"""What a package's scripts ask before it is removed: may anything of these journals live?"""
 
 import subprocess
 import sys
@@ -20,8 +20,8 @@ HOUR_S = 3600
 Written = tuple[str, Kind, dict[str, Any]]  # step, kind, body
 
 
-def ask(journal: Path) -> tuple[int, str]:
-    command = [sys.executable, "-m", "annexd.annex.remaining", str(journal)]
+def ask(folder: Path) -> tuple[int, str]:
+    command = [sys.executable, "-m", "annexd.annex.remaining", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     return done.returncode, done.stdout + done.stderr
 
@@ -55,7 +55,7 @@ def test_an_annex_that_may_live_is_named_with_the_end_of_its_lease(
     tmp_path: Path, records: tuple[Written, ...]
 ) -> None:
     end_s = time.time() + HOUR_S
-    status, said = ask(written(tmp_path / "journal", end_s, *records))
+    status, said = ask(written(tmp_path / "journal", end_s, *records).parent)
     end = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(int(end_s)))
     assert (status, said) == (1, f"annex annex-1 of alice@example.org may live: its lease ends at {end}\n")
 
@@ -63,33 +63,44 @@ def test_an_annex_that_may_live_is_named_with_the_end_of_its_lease(
 def test_an_extended_lease_counts_until_its_later_end(tmp_path: Path) -> None:
     long_ago_s = time.time() - LIVES_ON_S - HOUR_S
     path = written(tmp_path / "journal", long_ago_s, FLEET, DONE, SUCCEEDED)
-    assert ask(path)[0] == 0
+    assert ask(tmp_path)[0] == 0
     journal = Journal(path)
     accepted(journal, "two", CHANGE, change_order(fleet_order("annex-1", int(long_ago_s)), int(time.time() + HOUR_S)))
     journal.append("two", "", Kind.FINISHED, {"result": "Success", "error": ""})
     journal.close()
-    assert ask(path)[0] == 1
+    assert ask(tmp_path)[0] == 1
 
 
 def test_a_command_that_is_not_an_order_counts_while_it_is_unfinished(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal")
     accepted(journal, "two", CANCEL, cancel_order(fleet_order()))
     journal.close()
-    assert ask(tmp_path / "journal") == (1, "command two is unfinished\n")
+    assert ask(tmp_path) == (1, "command two is unfinished\n")
 
 
 def test_what_was_undone_or_ended_a_week_ago_counts_no_more(tmp_path: Path) -> None:
-    undone = written(tmp_path / "undone", time.time() + HOUR_S, FLEET, FAILED, UNDONE, ENDED)
-    assert ask(undone) == (0, "")
-    over = written(tmp_path / "over", time.time() - LIVES_ON_S - HOUR_S, FLEET, DONE, SUCCEEDED)
-    assert ask(over) == (0, "")
+    written(tmp_path / "undone", time.time() + HOUR_S, FLEET, FAILED, UNDONE, ENDED)
+    written(tmp_path / "over", time.time() - LIVES_ON_S - HOUR_S, FLEET, DONE, SUCCEEDED)
+    assert ask(tmp_path) == (0, "")
+
+
+def test_every_journal_of_the_folder_counts_and_what_lies_beside_one_is_not_taken_for_one(tmp_path: Path) -> None:
+    assert ask(tmp_path) == (0, "")
+    Journal(tmp_path / "annexd_command_state").close()
+    written(tmp_path / "annexd_command_state.eu-west-1", time.time() + HOUR_S, FLEET, DONE, SUCCEEDED)
+    for beside in ("-wal", "-shm", ".archive-wal", ".archive-shm"):
+        (tmp_path / f"annexd_command_state{beside}").touch()
+    assert (tmp_path / "annexd_command_state.archive").exists()
+    status, said = ask(tmp_path)
+    assert (status, said.splitlines()[0].partition(":")[0]) == (1, "annex annex-1 of alice@example.org may live")
 
 
 def test_a_journal_that_cannot_be_read_or_is_in_use_is_never_taken_for_empty(tmp_path: Path) -> None:
-    broken = tmp_path / "broken"
-    broken.write_bytes(b"not a database at all, but long enough to look like one" * 40)
-    assert ask(broken)[0] == 2
-    held = Journal(tmp_path / "held")
-    status, said = ask(tmp_path / "held")
+    living = written(tmp_path / "journal", time.time() + HOUR_S, FLEET, DONE, SUCCEEDED)
+    held = Journal(living)
+    status, said = ask(tmp_path)
     held.close()
     assert (status, "another process has it open" in said) == (2, True), said
+    (tmp_path / "broken").write_bytes(b"not a database at all, but long enough to look like one" * 40)
+    status, said = ask(tmp_path)
+    assert (status, "annex annex-1" in said) == (2, True), said

@@ -160,7 +160,7 @@ FAULTS = [
     ),
     (
         {"LaunchSpecifications": [SPECIFICATION | {"UserData": base64.b64encode(b"x" * 16385).decode()}]},
-        "LaunchSpecifications[0].UserData is 16385 bytes, the most is 16384",
+        "LaunchSpecifications[0].UserData is 16385 bytes, the limit is 16384",
     ),
     ({"SpotPrize": 5}, "SpotPrize is not an attribute of a Spot Fleet request, did you mean SpotPrice?"),
     ({"SpotPrice": True}, "SpotPrice must be a string, not true"),

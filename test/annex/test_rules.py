@@ -122,14 +122,14 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (spec(TagSpecifications=[{"ResourceType": "instance", "Tags": [TAG | {"Key": "aws:x"}]}]), "aws: are AWS's own"),
     (
         spec(TagSpecifications=[{"ResourceType": "instance", "Tags": [TAG | {"Key": "htcondor:annex-id"}]}]),
-        "Tags[0].Key is htcondor:annex-id, which is annexd's to set",
+        "Tags[0].Key is htcondor:annex-id, which is reserved for annexd",
     ),
     (spec(TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Value": "x"}]}]), "Tags[0].Key is missing"),
     (spec(TagSpecifications=[{"ResourceType": "instance", "Tags": [TAG, TAG]}]), 'the key "project" more than once'),
     (spec(TagSpecifications=[{"ResourceType": "instance", "Tags": [TAG | {"Value": "x" * 257}]}]), "is too long"),
     (
         spec(TagSpecifications=[{"ResourceType": "instance", "Tags": [TAG | {"Key": str(i)} for i in range(45)]}]),
-        f"{SPEC}TagSpecifications has 45 tags, the most is 44: AWS takes 50, and annexd sets 6",
+        f"{SPEC}TagSpecifications has 45 tags, the limit is 44: AWS allows 50, and annexd sets 6",
     ),
     # Numbers that belong together
     (

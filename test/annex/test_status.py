@@ -33,7 +33,8 @@ def test_an_annex_is_told_with_its_lease_its_owner_and_what_was_seen_of_it(site:
         "AnnexID": reply["AnnexID"], "AnnexName": "physics", "Owner": OWNER, "CommandID": reply["CommandID"],
         "BulkRequestID": reply["BulkRequestID"], "TargetCapacity": 2, "EndOfLease": reply["EndOfLease"],
         "OrderedEndOfLease": reply["EndOfLease"], "State": "leased", "Instances": 2, "EnforcerSeenTime": None,
-        "Trouble": None, "SeenFault": None,
+        "Trouble": None, "SeenFault": None, "Running": 2, "Launching": True, "Booted": None, "Joined": None,
+        "Claimed": None, "PoolSeenTime": None, "PoolFault": None,
     }  # fmt: skip
     for looks in ({}, looked(site, ago_s=60.0)):
         [unseen] = told(site, looks=looks)
@@ -143,7 +144,7 @@ def test_an_account_is_found_again_by_the_order_that_names_it(site: Site) -> Non
     ("changes", "words"),
     [
         ({"Annex": "a b"}, "Annex must be an annex's ID"),
-        ({"Colour": 1}, "Colour is no attribute of CA_QUERY_ANNEXES"),
+        ({"Colour": 1}, "Colour is not an attribute of CA_QUERY_ANNEXES"),
         ({"RequestVersion": 7}, "RequestVersion must be 1"),
     ],
 )

@@ -4,6 +4,9 @@ Nothing in it reaches a network: it lives in the network namespace that `make de
 """
 
 import os
+import pty
+import re
+import select
 import shutil
 import signal
 import socket
@@ -26,6 +29,7 @@ CONDOR_HOST = 127.0.0.1
 NETWORK_INTERFACE = 127.0.0.1
 """
 DIRECTORIES = ("/run/condor", "/run/lock/condor", "/var/log/condor", "/var/spool/condor")  # as systemd-tmpfiles does
+PROMPT = re.compile(r"[$%] (\x1b\[\?2004h)?$")  # of bash and of zsh, which then turns bracketed paste on
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -43,7 +47,8 @@ class DebianRoot:
         (self.directory / "etc/resolv.conf").unlink(missing_ok=True)
         self._mount("-t", "proc", "proc", "proc")
         self._mount("--rbind", "/dev", "dev")
-        self.succeed("useradd", "--create-home", "alice")
+        self.succeed("useradd", "--create-home", "alice")  # with the .bashrc of /etc/skel
+        self.write("/home/alice/.zshrc", "autoload -U compinit && compinit\n", owner="alice")
         return self
 
     def __exit__(
@@ -59,8 +64,7 @@ class DebianRoot:
         """Run it in the root; whether it succeeded is the caller's to judge.  stderr comes with stdout for root."""
         home = "/root" if user == "root" else f"/home/{user}"
         environment = {"PATH": PATH, "HOME": home, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive", **env}
-        become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
-        whole = ["chroot", str(self.directory), *become, *command]
+        whole = ["chroot", str(self.directory), *_become(user), *command]
         return subprocess.run(
             whole,
             env=environment,
@@ -82,6 +86,22 @@ class DebianRoot:
         shutil.copy(package, self.directory / "tmp")
         return self.succeed("apt-get", "install", "-y", "--no-install-recommends", f"/tmp/{package.name}")
 
+    def type(self, shell: str, line: str, expected: str) -> str:
+        """Let alice type this at the prompt of a shell; return the screen when it shows what is expected."""
+        ours, theirs = pty.openpty()
+        environment = {"PATH": PATH, "HOME": "/home/alice", "LC_ALL": "C.UTF-8", "TERM": "dumb"}
+        command = ["chroot", str(self.directory), *_become("alice"), "setsid", "--ctty", shell, "-i"]
+        started = subprocess.Popen(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs)
+        os.close(theirs)
+        try:
+            screen = _read_until(ours, PROMPT, "")
+            os.write(ours, line.encode())
+            return _read_until(ours, re.compile(re.escape(expected)), screen)
+        finally:
+            os.close(ours)
+            started.kill()
+            started.wait()
+
     def write(self, path: str, content: str, *, owner: str = "root", mode: int = 0o644) -> None:
         file = self.directory / path.lstrip("/")
         file.write_text(content)
@@ -90,6 +110,10 @@ class DebianRoot:
 
     def exists(self, path: str) -> bool:
         return os.path.lexists(self.directory / path.lstrip("/"))
+
+    def journals(self) -> dict[str, bytes]:
+        """Return the content of each file of the package's state."""
+        return {path.name: path.read_bytes() for path in (self.directory / "var/lib/annexd").iterdir()}
 
     def start_condor(self) -> None:
         """As condor.service does; return when the collector shows the schedd."""
@@ -124,3 +148,16 @@ class DebianRoot:
 
     def _mount(self, *arguments: str) -> None:
         subprocess.run(["mount", *arguments], cwd=self.directory, check=True)
+
+
+def _become(user: str) -> list[str]:
+    return ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
+
+
+def _read_until(terminal: int, pattern: re.Pattern[str], screen: str) -> str:
+    deadline = time.monotonic() + WAIT_S
+    while not pattern.search(screen):
+        readable, _, _ = select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))
+        assert readable, f"waited {WAIT_S} s for {pattern.pattern!r}, and the terminal shows {screen!r}"
+        screen += os.read(terminal, 4096).decode(errors="replace")
+    return screen

@@ -3,12 +3,15 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from test.cloud import Cloud
 from test.deb.conftest import NEXT_VERSION, Ordered, Removed
 from test.deb.root import DebianRoot
 
 JOURNAL = "/var/lib/annexd/annexd_command_state"
 HTCONDORS_OWN = "/usr/bin/condor_annex.htcondor"
+HTCONDORS_PAGE = "/usr/share/man/man1/condor_annex.htcondor.1.gz"
 
 
 def test_an_installation_enables_nothing(installed: DebianRoot) -> None:
@@ -29,6 +32,18 @@ def test_its_programs_and_manual_pages_are_found_and_htcondors_own_are_kept(inst
     assert installed.exists(HTCONDORS_OWN) is has_one
 
 
+def test_man_shows_its_pages_and_htcondors_page_is_kept(installed: DebianRoot) -> None:
+    assert "-lease-duration" in installed.succeed("man", "-P", "cat", "condor_annex", user="alice")
+    assert "ANNEXD_COMMAND_STATE" in installed.succeed("man", "-P", "cat", "8", "condor_annexd", user="alice")
+    has_one = HTCONDORS_PAGE.replace(".htcondor", "") in installed.succeed("dpkg", "--listfiles", "condor").splitlines()
+    assert installed.exists(HTCONDORS_PAGE) is has_one
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_a_shell_as_debian_sets_it_up_completes_an_option_that_was_begun(installed: DebianRoot, shell: str) -> None:
+    installed.type(shell, "condor_annex -check-s\t", "condor_annex -check-setup")
+
+
 def test_no_environment_of_a_user_reaches_its_programs(installed: DebianRoot) -> None:
     installed.succeed("mkdir", "-p", "/home/alice/modules/annexd")
     installed.write("/home/alice/modules/annexd/__init__.py", "raise SystemExit('from PYTHONPATH')\n")
@@ -41,6 +56,14 @@ def test_a_user_orders_from_the_annexd_that_the_administrator_enabled(ordered: O
     [fleet] = [each for each in cloud.fleets() if each["state"] == "active"]
     assert fleet["id"] == ordered.fleet_id
     assert ordered.root.exists(JOURNAL)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_a_shell_completes_annexes_and_annexds_by_what_the_pool_says(ordered: Ordered, shell: str) -> None:
+    [annex] = json.loads(ordered.root.succeed("condor_annex", "-status", "-json", user="alice"))
+    ordered.root.type(shell, f"condor_annex -cancel {annex['AnnexID'][:8]}\t", annex["AnnexID"])
+    [name] = ordered.root.annexds_seen()
+    ordered.root.type(shell, "condor_annex -name anne\t", name)
 
 
 def test_an_upgrade_starts_the_new_annexd_which_still_knows_the_annex(upgraded: Ordered) -> None:
@@ -63,6 +86,7 @@ def test_a_removal_stops_annexd_and_names_the_annexes_that_live(removed: Removed
     assert not root.exists("/etc/condor/config.d/80annexd")
     assert not root.exists("/usr/lib/annexd")
     assert not root.exists(HTCONDORS_OWN)
+    assert not root.exists(HTCONDORS_PAGE)
 
 
 def test_the_pool_starts_again_after_a_removal_though_another_annexd_is_still_listed(removed: Removed) -> None:
@@ -71,11 +95,12 @@ def test_the_pool_starts_again_after_a_removal_though_another_annexd_is_still_li
     removed.root.start_condor()
 
 
-def test_a_purge_does_not_touch_a_journal_with_living_annexes(removed: Removed) -> None:
-    before = (removed.root.directory / JOURNAL.lstrip("/")).read_bytes()
+def test_a_purge_does_not_touch_the_journals_while_an_annex_lives(removed: Removed) -> None:
+    before = removed.root.journals()
+    assert {"annexd_command_state", "annexd_command_state.eu-west-1"} <= set(before)
     said = removed.root.succeed("dpkg", "--purge", "annexd")
-    assert "/var/lib/annexd holds the journal of annexes that may live" in said
-    assert (removed.root.directory / JOURNAL.lstrip("/")).read_bytes() == before
+    assert "/var/lib/annexd holds a journal of annexes that may live" in said
+    assert removed.root.journals() == before
 
 
 def test_a_purge_leaves_nothing_where_nothing_lives(removed: Removed, package: Path) -> None:

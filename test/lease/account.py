@@ -31,7 +31,7 @@ Fault = Callable[[str, dict[str, Any]], tuple[str, str] | None]
 
 
 @dataclass(frozen=True)
-class RetryPolicy:
+class CloudDelays:
     """How long the cloud takes.  AWS publishes none of it: assumed, on the slow side."""
 
     call_s: float = 0.2
@@ -48,7 +48,7 @@ class Account:
 
     kind: ClassVar[str] = SPOT  # of the fleets that are made here, unless another is named
 
-    def __init__(self, timeline: Timeline, pace: RetryPolicy = RetryPolicy()) -> None:
+    def __init__(self, timeline: Timeline, pace: CloudDelays = CloudDelays()) -> None:
         self.timeline, self.pace = timeline, pace
         self.limits = Buckets(timeline.time)
         self.requests: dict[str, Request] = {}

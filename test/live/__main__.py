@@ -16,7 +16,7 @@ from annexd.account.errors import AccountError
 from test.live import names, prices
 from test.live.account import Account, Say
 from test.live.clean_up import clean_up
-from test.live.pace import AWS, EMULATED, HURRIED, RetryPolicy
+from test.live.pace import AWS, EMULATED, HURRIED, Durations
 from test.live.recorder import Recorder
 from test.live.rehearsal import LEFT, Rehearsal, Wanted, check
 from test.live.steps import ALWAYS, STEPS
@@ -69,7 +69,7 @@ def _rehearse(
     asked: argparse.Namespace,
     account: Account,
     recorder: Recorder,
-    pace: RetryPolicy,
+    pace: Durations,
     steps: Sequence[str],
     teller: "Teller",
 ) -> int:
@@ -109,7 +109,7 @@ It costs a few cents, and at most, if everything goes as slowly as it can:
 The report goes to {folder}; it does not tell whose account this is."""
 
 
-def _only_clean_up(account: Account, pace: RetryPolicy, say: Say) -> int:
+def _only_clean_up(account: Account, pace: Durations, say: Say) -> int:
     """May be interrupted: the next run goes on."""
     left = clean_up(account, pace, say, made_service_roles=False)
     say("nothing is left" if not left else f"LEFT: {'; '.join(left)}")

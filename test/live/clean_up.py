@@ -20,14 +20,14 @@ from annexd.aws import errors
 from annexd.aws.errors import AWS_ERRORS
 from test.live import own
 from test.live.account import Account, Say
-from test.live.pace import RetryPolicy
+from test.live.pace import Durations
 from test.live.roles import remove_roles
 
 BUCKET = "Bucket"  # in the template
 BUSY = "DELETE_IN_PROGRESS"
 
 
-def clean_up(account: Account, pace: RetryPolicy, say: Say, *, made_service_roles: bool) -> list[str]:
+def clean_up(account: Account, pace: Durations, say: Say, *, made_service_roles: bool) -> list[str]:
     """Return what is still left when the time is over; empty when two looks in a row show nothing any more.
 
     `made_service_roles`: there were none before, so that those that -setup made are nobody else's.
@@ -54,7 +54,7 @@ def clean_up(account: Account, pace: RetryPolicy, say: Say, *, made_service_role
 class CleanUp:
     """One pass after another; `round` raises nothing that AWS or the way to it may answer."""
 
-    def __init__(self, account: Account, pace: RetryPolicy, say: Say) -> None:
+    def __init__(self, account: Account, pace: Durations, say: Say) -> None:
         self._account, self._pace, self._say = account, pace, say
         self._ec2 = account.client("ec2")
         self._begun_s = time.monotonic()

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from test.live import names
 from test.live.account import Keys
-from test.live.pace import RetryPolicy
+from test.live.pace import Durations
 from test.pool import ANNEXD_CONFIG, Pool
 
 DAEMONS: Final = ("MASTER", "COLLECTOR", "SHARED_PORT", "ANNEXD")
@@ -30,7 +30,7 @@ TURN_OFF: Final = "#!/bin/sh\nshutdown -h +55\n"  # each machine's own end, what
 class Host:
     """`start` it when -setup has written its file; `stop` it before anything is cleaned up."""
 
-    def __init__(self, pace: RetryPolicy) -> None:
+    def __init__(self, pace: Durations) -> None:
         self._pace = pace
         self.pool = Pool(daemons=DAEMONS)
         with self.pool.config_file.open("a") as config:

@@ -12,7 +12,7 @@ TOOL: Final = Path(sysconfig.get_path("scripts")) / "condor_annex"
 
 
 @dataclass(frozen=True)
-class RetryPolicy:
+class Durations:
     """The defaults are for AWS."""
 
     lease_s: int = 1800  # of the annex that is moved and cancelled
@@ -33,8 +33,8 @@ class RetryPolicy:
     condor_annex: Sequence[str] = (str(TOOL),)
 
 
-AWS: Final = RetryPolicy()
-EMULATED: Final = RetryPolicy(
+AWS: Final = Durations()
+EMULATED: Final = Durations(
     lease_s=1800,
     extension_s=600,
     short_lease_s=15,

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from test.live.pace import RetryPolicy
+from test.live.pace import Durations
 
 INSTANCE_HOUR: Final[Mapping[str, float]] = {"t3.nano": 0.0052, "t4g.nano": 0.0042}
 SURPLUS_HOUR: Final = 0.10  # of T3, for each of two vCPUs 0.05; T4g costs less
@@ -66,7 +66,7 @@ def at_most(parts: Sequence[Line]) -> float:
     return MARGIN * sum(each.dollars for each in parts)
 
 
-def lifetimes_s(pace: RetryPolicy, chosen: Sequence[str]) -> list[float]:
+def lifetimes_s(pace: Durations, chosen: Sequence[str]) -> list[float]:
     """Of the instances that the chosen steps start, to the end of their leases and so many ticks more."""
     late_s = TICKS * pace.tick_s
     leases_s = {

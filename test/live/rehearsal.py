@@ -16,7 +16,7 @@ from test.live import own, report
 from test.live.account import CLEAN_UP, Account, Say, refuse_short_lived, refuse_unless_free
 from test.live.clean_up import clean_up
 from test.live.host import Host
-from test.live.pace import RetryPolicy
+from test.live.pace import Durations
 from test.live.recorder import Recorder
 from test.live.roles import Roles
 from test.live.stage import RehearsalFailed, Stage
@@ -55,7 +55,7 @@ def check(account: Account) -> None:
 class Rehearsal:
     """`run` it once, when the user said yes."""
 
-    def __init__(self, wanted: Wanted, account: Account, recorder: Recorder, pace: RetryPolicy, say: Say) -> None:
+    def __init__(self, wanted: Wanted, account: Account, recorder: Recorder, pace: Durations, say: Say) -> None:
         self._wanted, self._account, self._recorder, self._pace, self._say = wanted, account, recorder, pace, say
         self._redactor = report.redactor_for(account)  # while the credentials are good
         self._stage: Stage | None = None

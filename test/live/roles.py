@@ -16,7 +16,7 @@ from annexd.aws import errors
 from annexd.aws.errors import AWS_ERRORS
 from test.live import names
 from test.live.account import Account, Keys
-from test.live.pace import RetryPolicy
+from test.live.pace import Durations
 
 SESSION_S: Final = 3600  # the longest for who is a role himself
 Document = dict[str, Any]
@@ -64,7 +64,7 @@ def _passed_only_to(document: Document, *services: str) -> Document:
 class Roles:
     """Of one rehearsal.  `keys` are sessions of them."""
 
-    def __init__(self, account: Account, pace: RetryPolicy, run: str) -> None:
+    def __init__(self, account: Account, pace: Durations, run: str) -> None:
         self._account, self._pace, self._run = account, pace, run
         # Why none can be assumed; empty when all are made.
         self.why_not = "AWS lets no root user assume a role: rehearse as an IAM user, or as a role"

@@ -11,7 +11,7 @@ from annexd.account.session import translate_aws_errors
 from test.live.account import Account, Keys, Say
 from test.live.facts import FACTS, Answer
 from test.live.host import Host
-from test.live.pace import RetryPolicy
+from test.live.pace import Durations
 from test.live.recorder import Recorder
 from test.live.roles import Roles
 
@@ -25,7 +25,7 @@ class RehearsalFailed(Exception):
 @dataclass
 class Stage:
     account: Account
-    pace: RetryPolicy
+    pace: Durations
     recorder: Recorder
     host: Host
     roles: Roles

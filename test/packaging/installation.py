@@ -49,14 +49,19 @@ class Installation:
 def build_wheel(scratch: Path) -> Path:
     """Build it from a copy: who runs the tests may not write into the checkout."""
     source = scratch / "source"
-    source.mkdir()
-    files = subprocess.run(
-        ["tar", "--create", "--exclude=__pycache__", *SOURCES], cwd=TOP, capture_output=True, check=True
-    )
-    subprocess.run(["tar", "--extract"], cwd=source, input=files.stdout, check=True)
+    copy_sources(source)
     pip(Path(sys.executable), "wheel", "--no-build-isolation", "--wheel-dir", scratch, source)
     [wheel] = scratch.glob("annexd-*.whl")
     return wheel
+
+
+def copy_sources(folder: Path) -> None:
+    """Make the folder with all that a wheel is built from."""
+    folder.mkdir()
+    files = subprocess.run(
+        ["tar", "--create", "--exclude=__pycache__", *SOURCES], cwd=TOP, capture_output=True, check=True
+    )
+    subprocess.run(["tar", "--extract"], cwd=folder, input=files.stdout, check=True)
 
 
 def pip(python: Path, *arguments: str | Path, **env: str) -> None:

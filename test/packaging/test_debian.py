@@ -97,6 +97,15 @@ def test_a_purge_removes_the_journal_only_if_the_removal_saw_that_nothing_lives(
     assert run("postrm", "purge", root=tmp_path / "never") == ""
 
 
+def test_a_removal_forgets_what_one_that_was_broken_off_had_seen(tmp_path: Path) -> None:
+    folder = state(tmp_path, JOURNAL, "nothing-lives")
+    environment = {**os.environ, "DPKG_ROOT": str(tmp_path)}
+    subprocess.run(
+        ["sh", DEBIAN / "annexd.prerm", "remove"], env=environment, check=False, timeout=60
+    )  # no annexd here
+    assert {path.name for path in folder.iterdir()} == {JOURNAL}
+
+
 def test_an_upgrade_removes_nothing(tmp_path: Path) -> None:
     folder = state(tmp_path, JOURNAL)
     run("postrm", "upgrade", "1", root=tmp_path)

@@ -9,7 +9,7 @@ import pytest
 
 from annexd.annex.fleet.access import KeyFiles
 from annexd.annex.index import AnnexIndex
-from annexd.annex.living import YOUNG_S, Living
+from annexd.annex.living import ATTENTION_S, YOUNG_S, Living
 from annexd.annex.steps import StepContext
 from annexd.service.reconciler import EarlyLooks, Reconciler
 from annexd.workflow import Journal
@@ -90,3 +90,36 @@ def test_new_fleets_are_known_after_a_restart_and_forgotten_later(site: Site, jo
     late = Living(site.engine(journal))
     late.targets(now_s + 3 * YOUNG_S)
     assert late.fleets_asked_s(now_s + 3 * YOUNG_S) == {}
+
+
+def test_an_account_is_attended_after_each_command_and_around_each_end(site: Site, journal: Journal) -> None:
+    living, now_s = Living(site.engine(journal)), time.time()
+    [key], order = living.targets(now_s), next(iter(living._orders.values()))
+    end_s = order[1]
+    assert end_s > now_s + 3 * ATTENTION_S, "so that the two times are apart"
+    attended = [now_s + 60, now_s + ATTENTION_S - 1, end_s - ATTENTION_S + 1, end_s + ATTENTION_S - 1]
+    others = [now_s + ATTENTION_S + 1, end_s - ATTENTION_S - 1, end_s + ATTENTION_S + 1]
+    assert [living.attended(at_s) for at_s in attended] == [{key}] * len(attended)
+    assert [living.attended(at_s) for at_s in others] == [set()] * len(others)
+
+
+def test_an_attended_account_is_looked_at_each_minute_without_an_early_look(site: Site, journal: Journal) -> None:
+    async def lives() -> int:
+        access = KeyFiles(site.read_as, site.cache, defaults=site.trusting())
+        early = EarlyLooks(after_s=(), pause_s=0.1, attended_s=0.2)
+        index, began_s = AnnexIndex(site.engine(journal)), list[float]()
+        context = StepContext(access, site.now_s)
+        reconciler = Reconciler(context, access, index, site.defaults, 3600, lambda: None, early)
+        task = asyncio.create_task(reconciler.run())
+
+        def looks() -> int:
+            began_s.extend(look.at_s for look in reconciler.looks().values())
+            return len(set(began_s))
+
+        await until(lambda: looks() >= 3, lambda: str(looks()))
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        return looks()
+
+    assert asyncio.run(lives()) >= 3

@@ -48,6 +48,10 @@ def context(annexes: Engine) -> CommandContext:
     return CommandContext(AnnexIndex(annexes), StepContext(lambda _: pytest.fail("AWS was asked")), NoBundleSources())
 
 
+async def no_pool() -> None:
+    """The collector is not asked here."""
+
+
 async def until(condition: Callable[[], object], what: str) -> None:
     deadline_s = time.monotonic() + 10
     while not condition():
@@ -93,7 +97,7 @@ def test_an_order_that_waits_for_the_journal_continues_as_soon_as_it_can_be_writ
 
     async def lives() -> None:
         journal_monitor = JournalMonitor(journal, annexes, lambda: None, QUICK)
-        orders = Orders(context(annexes), Defaults(), LIMITS, journal_monitor.recount)
+        orders = Orders(context(annexes), Defaults(), LIMITS, journal_monitor.recount, no_pool)
         with disk.full(journal.path.with_name("command_state-wal")):
             watch = asyncio.create_task(journal_monitor.watch(orders.journal_is_writable))
             await orders.continue_unfinished()
@@ -113,7 +117,7 @@ def test_a_hanging_disk_blocks_neither_the_event_loop_nor_the_ad(journal: Journa
     async def lives() -> None:
         journal_monitor = JournalMonitor(journal, annexes, lambda: None, QUICK)
         await journal_monitor.first_count()
-        orders = Orders(context(annexes), Defaults(), LIMITS, journal_monitor.recount)
+        orders = Orders(context(annexes), Defaults(), LIMITS, journal_monitor.recount, no_pool)
         tasks = [
             asyncio.create_task(work)
             for work in (journal_monitor.count(), journal_monitor.watch(lambda: None), orders.continue_unfinished())
@@ -139,7 +143,7 @@ def test_an_idle_order_is_found_when_the_journal_can_be_written_again(journal: J
     annexes.accept("1", OWNER, LARGE)
 
     async def lives() -> None:
-        orders = Orders(context(annexes), Defaults(), LIMITS, lambda: None)
+        orders = Orders(context(annexes), Defaults(), LIMITS, lambda: None, no_pool)
         orders.journal_is_writable()
         await until(lambda: not annexes.unfinished(), "the order to be carried out")
 

@@ -1,10 +1,9 @@
-"""The requester's keys become clients, anew for each call: what was rotated is used, and nothing is kept
-in a file.
+"""Make AWS clients from the requester's keys, again for each call, so that rotated keys are used.
 
-The files are read, and profiles resolved, by the daemon with the requester's own rights.  Keys live in memory only.
-Every effect, undo, cancellation and look gets its clients here, so here the two things are checked that must hold each
-time: that the keys are of the account in which the order was made, and that lent keys go to nobody but the
-administrator's endpoints.
+The daemon reads the files and resolves the profiles with the requester's rights.  Keys stay in memory, never in a
+file.  Every effect, undo, cancellation and inventory gets its clients here.  So this module checks two things each
+time: the keys belong to the account in which the order was made, and lent keys are sent only to the administrator's
+endpoints.
 """
 
 from collections.abc import Callable
@@ -31,20 +30,20 @@ from annexd.aws.credentials import TEMPORARY
 from annexd.aws.errors import SHAPE_ERRORS
 from annexd.workflow import Refused, Retry
 
-LONGEST: Final = 500  # of words that are not ours
+LONGEST: Final = 500  # of a quoted message
 INVALID_REQUEST: Final = "InvalidRequest"  # HTCondor's word (command_strings.h): the requester can correct it
 
 
 class Access(Protocol):
-    """Clients with keys of the target's account.  Raises Retry, or Refused in words for the requester."""
+    """Make clients with keys of the target's account.  Raises Retry, or Refused with a message for the requester."""
 
     def __call__(self, target: AccountTarget, /) -> Clients: ...
 
 
 class KeyFiles:
-    """Clients with the keys in the files, or of the profile, that a target names; without, with boto3's own chain.
+    """Makes clients with the key files or the profile that a target names, or else with boto3's own chain.
 
-    `read_as(owner, path)` gives a file's content with the owner's rights, or raises OSError with words.
+    `read_as(owner, path)` reads a file with the owner's rights, or raises OSError with a message.
     """
 
     def __init__(
@@ -74,12 +73,12 @@ class KeyFiles:
 
     @property
     def skew_s(self) -> int:
-        """By how much AWS's clock is ahead of this host's, to be told; 0 when they agree."""
+        """Return by how much AWS's clock is ahead of this host's; 0 when they agree."""
         return self._cache.traffic.skew_s
 
     @property
     def throttled_accounts(self) -> int:
-        """How many accounts' calls are slowed down, since AWS throttled one."""
+        """Return the number of accounts whose calls are slowed down because AWS throttled one."""
         return self._cache.traffic.limiters.limiting()
 
     def _credentials(self, requester: Requester, endpoints: Endpoints) -> Credentials | None:
@@ -113,12 +112,12 @@ class KeyFiles:
             raise _unusable(words) from error
 
     def _reader(self, requester: Requester) -> str:
-        """Return as whom the files are read: the account that the owner was when it was ordered, by today's name."""
+        """Return who reads the files: the owner's account at the time of the order, in today's UID_DOMAIN."""
         account, uid_domain = requester.account, self._defaults.uid_domain
         return f"{account}@{uid_domain}" if account and uid_domain else requester.owner
 
     def _clients(self, credentials: Credentials | None, endpoints: Endpoints) -> Clients:
-        """Nothing is sent for it, except what boto3's chain asks to find annexd's own keys."""
+        """Make the clients.  Only boto3's chain may send requests here, to find annexd's own keys."""
         with translate_aws_errors("making clients with these keys and endpoints"):
             try:
                 return self._cache.clients(credentials, endpoints)
@@ -127,14 +126,14 @@ class KeyFiles:
                 raise Refused(words, untouched=True, local=True) from error
 
     def _check_lending(self, endpoints: Endpoints) -> None:
-        """Again, since the order may be older than the configuration."""
+        """Check the lending again, since the configuration may have changed since the order."""
         if not self._defaults.allow_default_credentials:
             raise Refused("this annexd lends no keys of its own (any more)", untouched=True, local=True)
         if faults := faults_of_endpoints(endpoints, self._defaults):
             raise Refused("; ".join(faults), untouched=True, local=True)
 
     def _check_account(self, target: AccountTarget, clients: Clients) -> None:
-        """In another account all of an order looks gone, and all of it would be made a second time."""
+        """Refuse keys of another account: there the order's resources look gone, and would be created a second time."""
         arn, whose = target.lease_function_arn, _whose(target.requester)
         expected = account_of_function(arn)
         try:
@@ -162,12 +161,12 @@ class KeyFiles:
 
 
 def _unusable(words: str) -> Refused:
-    """A fault of the requester's, and none of the cloud's, which was not asked."""
+    """Return a refusal for a fault of the requester; AWS was not called."""
     return Refused(words, untouched=True, local=True, result=INVALID_REQUEST)
 
 
 def _token_hint(source: KeySource, credentials: Credentials) -> str:
-    """Where a session token belongs, if that is the fault."""
+    """Say where a session token belongs, if a missing token is the fault."""
     if credentials.session_token is not None or not credentials.access_key_id.startswith(TEMPORARY):
         return ""
     return (

@@ -1,7 +1,7 @@
-"""What of annexd's there is in an account: every fleet of both kinds and its instances, and nobody else's.
+"""List the fleets of both kinds, and their instances, that annexd made in an account, and no others.
 
-A fleet belongs to an annex if its client token has our form: only who requested it could write that.  An instance
-belongs to its fleet by the tag that only AWS can set.
+A fleet belongs to an annex if its client token has annexd's form: only the fleet's requester could set it.
+An instance belongs to its fleet by a tag that only AWS can set.
 """
 
 from collections.abc import Iterator, Mapping
@@ -36,6 +36,7 @@ from annexd.aws.errors import AWS_ERRORS, MAX_CODE, MAX_MESSAGE, is_cancelled_al
 from annexd.workflow import Retry
 
 ENDING: Final = "shutting-down"
+RUNNING: Final = "running"
 NOT_GONE: Final = ["pending", "running", "shutting-down", "stopping", "stopped"]  # InstanceStateName
 LARGEST_CAPACITY: Final = 2**31  # a fleet has at most 10,000
 LONGEST_ACTIVITY: Final = 32
@@ -71,22 +72,22 @@ class Fleet:
 
     @property
     def is_ended(self) -> bool:
-        """Whether it launches nothing any more; its instances may live."""
+        """Tell whether it launches no more instances; existing ones may still run."""
         return self.state in ENDED
 
     @property
     def runs_on(self) -> bool:
-        """Whether it was ended, and its instances were not, as after every provisioning delay."""
+        """Tell whether it was ended without its instances, as after every provisioning delay."""
         return self.state in RUNNING_ON
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether its lease was ended before its time."""
+        """Tell whether its lease was ended early."""
         return TAG_CANCELLED in self.tags
 
     @property
     def written_end_s(self) -> int:
-        """The end that its tag has, or else its token: what annexd wrote."""
+        """Return the end that annexd wrote: that of the tag, or else that of the token."""
         moved_s = end_in_tag(self.tags.get(TAG_LEASE_END))
         return self.ordered_end_s if moved_s is None else moved_s
 
@@ -98,7 +99,7 @@ class Fleet:
 
 @dataclass(frozen=True)
 class Instance:
-    """One that is not gone, and its fleet; what the lease function stamped it with, if it did."""
+    """An instance that is not terminated, its fleet, and the lease function's stamp, if there is one."""
 
     instance_id: str
     fleet_id: str
@@ -110,24 +111,24 @@ class Instance:
 
 @dataclass(frozen=True)
 class Inventory:
-    """All of it, as one look saw it."""
+    """The fleets and instances of an account at one time."""
 
     fleets: tuple[Fleet, ...]
     instances: tuple[Instance, ...]  # of our fleets, and stamped ones of fleets that are gone
 
     def living(self) -> dict[str, Fleet]:
-        """Return the listed fleets of which something runs or may be launched, by ID."""
+        """Return the listed fleets that have instances or may launch some, by ID."""
         occupied = {instance.fleet_id for instance in self.instances}
         return {one.fleet_id: one for one in self.fleets if one.is_launching or one.fleet_id in occupied}
 
     def unlisted(self) -> list[Instance]:
-        """Return the instances whose fleet is gone: AWS does not know its ID any more."""
+        """Return the instances whose fleet AWS no longer knows."""
         listed = {one.fleet_id for one in self.fleets}
         return [one for one in self.instances if one.fleet_id not in listed]
 
 
 def take_inventory(ec2: Any) -> Inventory:
-    """Look at everything.  A fleet that has instances and is in no list is asked for by its ID: a list may lack one.
+    """Take the inventory.  Since a list may lack a fleet, an unlisted fleet with instances is looked up by its ID.
 
     Raises Retry or Refused.
     """
@@ -148,7 +149,7 @@ def _list(ec2: Any, kind: FleetKind) -> dict[str, Fleet | None]:
 
 
 def _asked_for(ec2: Any, fleet_id: str) -> dict[str, Fleet | None]:
-    """Look for a fleet that was in no list, which proves nothing; none when AWS says that there is none."""
+    """Look up a fleet that no list had, which proves nothing; return none if AWS says that it does not exist."""
     kind = kind_of(fleet_id)
     with translate_aws_errors(f"{kind.describe} {fleet_id}"):
         try:
@@ -160,42 +161,42 @@ def _asked_for(ec2: Any, fleet_id: str) -> dict[str, Fleet | None]:
 
 
 def fleets_of_annex(ec2: Any, annex_id: str, fleet_id: str | None) -> list[Fleet]:
-    """Return the fleets of one annex: by the ID that is known, else from the lists.  Raises Retry or Refused."""
+    """Return the fleets of one annex: by fleet ID if it is known, else from the lists.  Raises Retry or Refused."""
     looks = [_asked_for(ec2, fleet_id)] if fleet_id else [_list(ec2, kind) for kind in KINDS]
     found = [fleet for look in looks for fleet in look.values()]
     return [fleet for fleet in found if fleet is not None and fleet.annex_id == annex_id]
 
 
 def fleets_with_token(ec2: Any, client_token: str, kind: FleetKind = SPOT_FLEET) -> list[Fleet]:
-    """Return the fleets of this kind with just this token.  Raises Retry or Refused."""
+    """Return the fleets of this kind with exactly this token.  Raises Retry or Refused."""
     found = _list(ec2, kind).values()
     return [fleet for fleet in found if fleet is not None and fleet.client_token == client_token]
 
 
 def living_instances(ec2: Any, fleet_id: str) -> list[Instance]:
-    """Return those of one fleet that are not gone.  Raises Retry or Refused."""
+    """Return the instances of one fleet that are not terminated.  Raises Retry or Refused."""
     own = {"Name": f"tag:{kind_of(fleet_id).instance_tag}", "Values": [fleet_id]}
     return _instances(ec2, [own, {"Name": "instance-state-name", "Values": NOT_GONE}])
 
 
 def end_fleet(ec2: Any, fleet_id: str, state: str) -> None:
-    """Return when a fleet was seen ended first, and then without instances.  Raises Retry until then."""
+    """Return when a fleet has ended and, after that, has no instances.  Raises Retry until then."""
     if state not in ENDED:
         cancel_fleet(ec2, fleet_id)
-        raise Retry(f"{fleet_id} was cancelled, it is looked at again")
+        raise Retry(f"{fleet_id} was cancelled; annexd checks it again")
     left = living_instances(ec2, fleet_id)
     running = [one.instance_id for one in left if one.state != ENDING]
-    if running:  # cancelled by somebody else without ending its instances, or launched in that moment
+    if running:  # cancelled by someone else without its instances, or launched at that moment
         terminate(ec2, running)
     if left:
         raise Retry(f"{fleet_id} still has {len(left)} instances, the first is {left[0].instance_id}")
 
 
 def cancel_fleet(ec2: Any, fleet_id: str) -> None:
-    """End a fleet with its instances; that it was ended before is as good.  Raises Retry or Refused.
+    """End a fleet with its instances; a fleet that has already ended is no error.  Raises Retry or Refused.
 
-    Where AWS denies that, it is ended without them, and they are left to `terminate`: EC2 Fleet asks its caller for
-    the right to terminate instances, and nobody tells whether that on instances of fleets alone is enough for it.
+    If AWS denies that, the fleet is ended without them, and `terminate` ends them: EC2 Fleet requires its caller's
+    right to terminate instances, and it is undocumented whether that right on fleet instances is enough.
     """
     kind = kind_of(fleet_id)
     with translate_aws_errors(f"{kind.end} {fleet_id}"):
@@ -226,7 +227,7 @@ def terminate(ec2: Any, instance_ids: list[str]) -> None:
 
 
 def _listed(ec2: Any, kind: FleetKind, fleet_ids: list[str] | None = None) -> Iterator[tuple[str, Fleet | None]]:
-    """Each fleet's ID, and the fleet if it is an annex's."""
+    """Yield each fleet's ID, and the fleet if it belongs to an annex."""
     if fleet_ids:  # EC2's calls that take IDs take no page size beside them
         found = answers.rows(getattr(ec2, kind.describe_method)(**{kind.ids: fleet_ids}), kind.listed)
     else:
@@ -264,7 +265,7 @@ def _moment_s(value: object) -> float | None:
 
 
 def _amount(value: object) -> float | None:
-    """A capacity; none for what is no number that a fleet can have."""
+    """Return a capacity; None for a value that no fleet can have."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number and 0 <= value < LARGEST_CAPACITY else None  # type: ignore[operator, arg-type]
 
@@ -294,5 +295,5 @@ def _instance(seen: Mapping[str, Any]) -> Instance:
 
 
 def _tags(seen: Mapping[str, Any]) -> dict[str, str]:
-    """As AWS bounds them: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html#tag-restrictions."""
+    """Return the tags, with values cut to AWS's limit: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html#tag-restrictions."""
     return {tag["Key"]: str(tag.get("Value", ""))[:LONGEST_TAG] for tag in seen.get("Tags") or ()}

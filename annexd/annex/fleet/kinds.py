@@ -1,7 +1,8 @@
-"""The two APIs by which AWS has fleets, and what each calls the same things.
+"""The two AWS APIs for fleets, and the names that each uses for the same things.
 
 Spot Fleet (RequestSpotFleet) and EC2 Fleet (CreateFleet) have the same shape: a client token, tags, a window in which
-capacity is provisioned, states, an end with or without the instances, a history.  All else of annexd knows fleets only.
+capacity is provisioned, states, an end with or without the instances, a history.  The rest of annexd is independent of
+the kind.
 Sources: botocore's EC2 model; EC2 user guide, "EC2 Fleet request states" and "Spot Fleet request states".
 """
 

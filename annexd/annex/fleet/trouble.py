@@ -1,8 +1,8 @@
-"""Why a fleet that AWS has accepted starts nothing, or less than was asked for, in words.
+"""Explain why an accepted fleet starts nothing, or less than was requested.
 
-AWS says yes to a request for a fleet before anything is tried; what fails later stands in the fleet's state, its
-ActivityStatus and its history only.  The history is read of few fleets at a look: EC2 takes 100 such calls at once and
-5 a second of one account and region (EC2 developer guide, "Request throttling"), from all its users together.
+AWS accepts a fleet request before it tries anything.  Later failures appear only in the fleet's state, its
+ActivityStatus and its history.  The history of only a few fleets is read at a time: EC2 allows bursts of 100 such calls
+and 5 a second for an account and region (EC2 developer guide, "Request throttling"), shared by all its users.
 """
 
 import itertools
@@ -19,11 +19,11 @@ from annexd.annex.translate_aws_errors import translate_aws_errors
 from annexd.aws import answers
 from annexd.workflow import Refused, Retry
 
-MOST_ASKED: Final = 20  # fleets in a look, those that were requested last
+MOST_ASKED: Final = 20  # fleets in one inventory, the newest
 MOST_TOLD: Final = 1000  # fleets: an account may have so many that run
 MOST_RECORDS: Final = 3000  # of one history: three pages
-RECENT_S: Final = 7200.0  # what kept a fleet from launching before that keeps it no more, or is repeated
-SETTLE_S: Final = 90.0  # a fleet without instances and without an error is no trouble yet
+RECENT_S: Final = 7200.0  # an older cause no longer applies, or AWS has repeated it
+SETTLE_S: Final = 90.0  # a younger fleet without instances and without an error has no trouble yet
 SHORT_LIFE_S: Final = 180.0  # machines that cannot join turn themselves off after 15 minutes
 MOST_QUOTED: Final = 2
 LONGEST_WORD: Final = 60
@@ -43,7 +43,7 @@ BAD_NEWS: Final = frozenset(  # of type information
 
 @dataclass(frozen=True)
 class Trouble:
-    """What is wrong with a fleet; `has_failed`: nothing was started, and nothing will be."""
+    """What is wrong with a fleet; `has_failed` means that it has started nothing and never will."""
 
     text: str
     has_failed: bool = False
@@ -51,8 +51,8 @@ class Trouble:
 
 @dataclass(frozen=True)
 class History:
-    """What a fleet's history says: bad news, the newest first; how many instances were launched, and how many of them
-    ended within SHORT_LIFE_S.
+    """A fleet's history: bad news, newest first, the number of instances launched, and how many of them ended within
+    SHORT_LIFE_S.
     """
 
     news: tuple[str, ...] = ()
@@ -64,7 +64,7 @@ class History:
 def troubles_of(ec2: Any, inventory: Inventory, now_s: float, max_lease_s: float, busy: Set[str]) -> dict[str, Trouble]:
     """Return the troubles by fleet ID, of annexes whose lease has not ended and that no workflow is `busy` with.
 
-    A history that cannot be read is said so, and costs no look.
+    An unreadable history is reported as such, and does not fail the inventory.
     """
     instances = Counter(instance.fleet_id for instance in inventory.instances)
     suspects = [
@@ -81,11 +81,11 @@ def troubles_of(ec2: Any, inventory: Inventory, now_s: float, max_lease_s: float
 
 
 def _judgements(ec2: Any, suspects: Sequence[Fleet], now_s: float) -> Iterator[Trouble | None]:
-    """One for each.  No more is asked once AWS throttles, or answers as it never does: the next look asks again."""
+    """Yield one for each fleet.  After AWS throttles or answers in an unknown shape, the rest waits."""
     why_not = ""
     for place, fleet in enumerate(suspects):
         if place == MOST_ASKED:
-            why_not = why_not or f"it asks for the reasons of the {MOST_ASKED} newest fleets of an account only"
+            why_not = why_not or f"it reads the history of only the {MOST_ASKED} newest fleets of an account"
         if why_not:
             yield _unexplained(fleet, why_not, now_s)
             continue
@@ -121,12 +121,12 @@ def _history(ec2: Any, fleet: Fleet, now_s: float) -> History:
 
 
 def _lives(events: Sequence[Event], sub_type: str) -> dict[str, float]:
-    """When this happened to each instance, by ID."""
+    """Return the time of this event for each instance, by ID."""
     return {about: at_s for at_s, kind, what, about in events if (kind, what) == ("instanceChange", sub_type)}
 
 
 def _event(row: Mapping[str, Any]) -> Event:
-    """When, type, sub-type, and description or the instance's ID; the last two may be empty."""
+    """Return time, type, sub-type, and description or instance ID; the last two may be empty."""
     at = answers.value(row, "Timestamp", datetime)
     information = row.get("EventInformation")
     about = information if isinstance(information, Mapping) else {}
@@ -138,14 +138,14 @@ def _event(row: Mapping[str, Any]) -> Event:
 
 
 def _clean(value: object, longest: int) -> str:
-    """A text of AWS's on one line; its end says more than its beginning, which names the launch specification."""
+    """Return AWS's text on one line, cut in the middle: the cause is at its end."""
     words = value[: answers.LONGEST_TEXT] if isinstance(value, str) else ""
     words = " ".join("".join(char if char.isprintable() else " " for char in words).split())
     return words if len(words) <= longest else f"{words[: longest // 3]} ... {words[-(longest - longest // 3) :]}"
 
 
 def _quotes(events: Sequence[Event]) -> Iterator[str]:
-    """Each bad news once, however many launch specifications it is repeated for; AWS's summary only if alone."""
+    """Yield each bad news once, even if repeated for many launch specifications; AWS's summary only if it is alone."""
     quotes: dict[tuple[str, str], str] = {}
     for _, kind, sub_type, description in events:
         if kind == ERROR or sub_type in BAD_NEWS:
@@ -163,7 +163,7 @@ def _judged(fleet: Fleet, history: History, now_s: float) -> Trouble | None:
         what = f"AWS has started {history.launched} instances, each of which ended within minutes"
         return Trouble(_text(what, history.news) if history.news else f"{what}; {DIED}", has_failed=has_ended)
     if (has_ended or fleet.is_one_time) and fleet.target is not None and history.launched >= fleet.target:
-        return None  # there were as many as asked: what is missing has gone, as machines without work do
+        return None  # all requested instances were launched; the missing ones have ended, as idle machines do
     if has_ended and history.launched == 0:
         return Trouble(_text(_ended_words(fleet, now_s), history.news), has_failed=True)
     if history.news:
@@ -180,7 +180,7 @@ def _is_settled(fleet: Fleet, now_s: float) -> bool:
 
 
 def _unexplained(fleet: Fleet, error: str, now_s: float) -> Trouble | None:
-    """For a history that these keys may not read; has it launched anything?  Nobody knows."""
+    """Describe a fleet whose history is unreadable: whether it launched anything is unknown."""
     if fleet.state in ENDED or not (fleet.activity == ERROR or _is_settled(fleet, now_s)):
         return None
     return Trouble(f"{_count_words(fleet)}; annexd cannot read why: {error}"[:LONGEST_TEXT])
@@ -203,7 +203,7 @@ def _count_words(fleet: Fleet) -> str:
 def _ended_words(fleet: Fleet, now_s: float) -> str:
     if fleet.valid_until_s is not None and now_s >= fleet.valid_until_s:
         return (
-            "AWS found nothing to start within the provisioning delay, and tries no more: order again, with more "
+            "AWS started nothing within the provisioning delay, and has stopped trying: order again, with more "
             "instance types, zones or a higher price"
         )
     if fleet.state == "failed":

@@ -1,1 +1,1 @@
-"""How a machine of an annex joins the pool: the config bundle, and what is in it."""
+"""How an annex's machines join the pool: the config bundle and its content."""

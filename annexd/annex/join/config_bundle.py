@@ -1,13 +1,13 @@
-"""The object of an annex: one tarball, from which each of its machines configures itself.
+"""The config bundle of an annex: a tarball with which each of its machines configures itself.
 
-    annex.json             what it is for: a machine of another annex refuses it
+    annex.json             the annex it is for: a machine of another annex refuses it
     50-condor-annex.conf   for HTCondor's configuration folder
     annex.token            the annex's own token, for SEC_TOKEN_SYSTEM_DIRECTORY
-    ...                    the requester's files, for the configuration folder, too
+    ...                    the requester's files, also for the configuration folder
 
-It is made from the order whenever it is needed, and lives nowhere but in S3.  The order's step makes the same object
-each time.  When the end of the lease is moved, the object is replaced by one with the present end and a new token: each
-machine reads it again, and takes annex.json, the configuration and the token from it.
+It is built from the order whenever it is needed, and stored only in S3.  The order's step builds the same object each
+time.  When the end of the lease is moved, an object with the present end and a new token replaces it: each machine
+reads it again, and updates annex.json, the configuration and the token.
 """
 
 import gzip
@@ -30,24 +30,24 @@ MANIFEST: Final = "annex.json"
 CONFIG: Final = "50-condor-annex.conf"
 TOKEN: Final = "annex.token"  # noqa: S105  a file's name
 OURS: Final = frozenset({MANIFEST, CONFIG, TOKEN})
-FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")  # none that HTCondor passes over
+FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")  # HTCondor ignores other names
 PASSED_OVER: Final = (".rpmsave", ".rpmnew")  # LOCAL_CONFIG_DIR_EXCLUDE_REGEXP
 MOST_FILES: Final = 100
-MOST_BYTES: Final = 1024 * 1024  # of all files of the requester's
+MOST_BYTES: Final = 1024 * 1024  # of all the requester's files together
 
 
 class BundleSources(Protocol):
-    """What annexd's host gives for it.  Both raise OSError with words that hold no secret."""
+    """What annexd's host contributes.  Both methods raise OSError with a message that holds no secret."""
 
     def sign(self, key_id: str, claims: Json, /) -> str:
-        """The token with these claims, signed with the pool's key of that name."""
+        """Return a token with these claims, signed with the pool's key of that name."""
 
     def read_folder(self, owner: str, path: str, /) -> Mapping[str, bytes]:
-        """The files in a folder, read with the owner's rights."""
+        """Return the files in a folder, read with the owner's rights."""
 
 
 class NoBundleSources:
-    """Of a host that has nothing to give."""
+    """A host without signing keys and folders."""
 
     def sign(self, key_id: str, _claims: Json, /) -> str:
         raise PermissionError(f"there is no signing key {key_id}")
@@ -57,7 +57,7 @@ class NoBundleSources:
 
 
 def completed(order: FleetOrder, bundle_sources: BundleSources) -> FleetOrder:
-    """The order with the digests of the requester's files, once all that its bundle needs is seen to be there.
+    """Add the digests of the requester's files to the order, after checking that its bundle can be built.
 
     Raises InvalidRequest with every fault.
     """
@@ -82,7 +82,7 @@ def completed(order: FleetOrder, bundle_sources: BundleSources) -> FleetOrder:
 
 @dataclass(frozen=True)
 class Present:
-    """Where the end of an annex's lease is now, by which its machines go."""
+    """The present end of an annex's lease, which its machines follow."""
 
     end_s: int
     max_lease_s: int
@@ -90,7 +90,7 @@ class Present:
 
 
 def config_bundle(order: FleetOrder, bundle_sources: BundleSources, max_lease_s: int) -> bytes:
-    """The tarball as it was ordered.  Raises Refused when it cannot be made so."""
+    """Build the tarball as ordered.  Raises Refused if that is impossible."""
     join = _join_of(order)
     try:
         files = _files(join, order.target.requester.owner, bundle_sources)
@@ -103,10 +103,10 @@ def config_bundle(order: FleetOrder, bundle_sources: BundleSources, max_lease_s:
 
 
 def present_config_bundle(order: FleetOrder, bundle_sources: BundleSources, present: Present, now_s: float) -> bytes:
-    """The tarball with the present end and a new token; that of a cancelled annex needs neither token nor files.
+    """Build the tarball with the present end and a new token; that of a cancelled annex has neither token nor files.
 
-    The requester's files are as they are now: only machines that boot later read them, and an annex is to be extended
-    although its user has gone on with them.  Raises Refused when they, or the signing key, cannot be used.
+    The requester's files are taken as they are now: only machines that boot later read them, and a user who has edited
+    them can still extend the annex.  Raises Refused if they, or the signing key, cannot be used.
     """
     join = _join_of(order)
     members = _own(order, join, present)
@@ -124,7 +124,7 @@ def _join_of(order: FleetOrder) -> JoinOrder:
 
 
 def _own(order: FleetOrder, join: JoinOrder, present: Present) -> dict[str, bytes]:
-    """annex.json, of which a machine computes the end as annexd and the lease function do; and the configuration."""
+    """Build the configuration and annex.json, from which a machine computes the end like annexd and the function."""
     moved = {lease.TAG_LEASE_END: lease.utc(present.end_s)}
     if present.cancelled_s is not None:
         moved[lease.TAG_CANCELLED] = lease.utc(present.cancelled_s)
@@ -191,9 +191,9 @@ def _no_token(error: OSError) -> str:
 def _faults_of(files: Mapping[str, bytes], path: str | None) -> list[str]:
     faults = [f"{name!r} {fault}" for name in sorted(files) if (fault := _fault_of_name(name))]
     if len(files) > MOST_FILES:
-        faults.append(f"there are {len(files)} files, the most is {MOST_FILES}")
+        faults.append(f"there are {len(files)} files, the limit is {MOST_FILES}")
     if (size := sum(map(len, files.values()))) > MOST_BYTES:
-        faults.append(f"the files have {size} bytes, the most is {MOST_BYTES}")
+        faults.append(f"the files have {size} bytes, the limit is {MOST_BYTES}")
     return [f"ConfigDir {path}: {joined(faults)}"] if faults else []
 
 

@@ -1,8 +1,8 @@
 """The configuration of an annex's machines: where the pool is, whose jobs they run, and until when.
 
-What makes them safe does not hang on their image: they prove themselves by the annex's token alone, take nothing
-that is not encrypted, and offer no port to the world, since the collector's CCB calls them back.  At the end of
-the lease the cloud ends them whatever stands here; this lets their jobs leave in order before.
+Their security does not depend on their image: they authenticate only with the annex's token, accept only encrypted
+connections, and need no open port, since they connect through the collector's CCB.  At the end of the lease AWS ends
+them regardless of this configuration, which lets their jobs leave in an orderly way before that.
 """
 
 from typing import Final
@@ -11,8 +11,8 @@ from annexd.annex.request.join_config import JoinOrder
 
 LONGEST_UPDATE_S: Final = 300  # as HTCondor's own
 SHORTEST_UPDATE_S: Final = 10
-IDLE_MASTER_UPDATE_S: Final = 60  # it is then that a master sees that its startd has ended for want of work
-UPDATES: Final = 12  # in a short lease: what a machine sees only when it updates its ad, it must see in time
+IDLE_MASTER_UPDATE_S: Final = 60  # only then does a master notice that its idle startd has ended
+UPDATES: Final = 12  # in a short lease, since a machine evaluates some expressions only when it updates its ad
 
 TEXT: Final = """\
 # Written by annexd: how the machines of annex {annex_id} join the pool.
@@ -79,7 +79,7 @@ DEFAULT_MASTER_SHUTDOWN_SCRIPT = $(ANNEX_SHUTDOWN_PROGRAM:/usr/sbin/poweroff)
 
 
 def machine_config(join: JoinOrder, annex_id: str, name: str, end_of_lease_s: int) -> str:
-    """For the configuration folder of each of the machines."""
+    """Return the file for the configuration folder of each machine."""
     lease_s, drain_s, idle_s = end_of_lease_s - join.made_at_s, join.drain_s, join.idle_s
     update_s = max(SHORTEST_UPDATE_S, min(LONGEST_UPDATE_S, lease_s // UPDATES))
     return TEXT.format(
@@ -98,6 +98,6 @@ def machine_config(join: JoinOrder, annex_id: str, name: str, end_of_lease_s: in
 
 
 def _owns(users: tuple[str, ...]) -> str:
-    """`alice@example.org` is a job's User, `alice` its Owner, wherever it was submitted."""
+    """Build the users' clause: `alice@example.org` is a job's User, `alice` its Owner on any submit host."""
     clauses = [f'TARGET.{"User" if "@" in user else "Owner"} =?= "{user}"' for user in users]
     return f"({' || '.join(clauses)})" if clauses else "True"

@@ -1,9 +1,9 @@
-"""The lease function's heartbeat: the receipt that each of its runs leaves in its log group.
+"""Read the lease function's heartbeat: the receipt that each of its runs writes to its log group.
 
-Nothing is ordered unless the function was seen at work a short while ago, called by the rule of its stack.  So only
-receipts of ticks count: a run that somebody started by hand proves nothing of the next one.  lambda/lease.py says
-what a receipt holds.  The line is read with FilterLogEvents, which may answer with empty pages before those that hold
-something: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html.
+annexd orders nothing unless the rule of the stack has called the function recently.  So only receipts of ticks count: a
+run that someone started by hand does not prove that another follows.  lambda/lease.py documents the receipt.  The line
+is read with FilterLogEvents, which may return empty pages before those with events:
+https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html.
 """
 
 import json
@@ -18,17 +18,17 @@ from annexd.annex.translate_aws_errors import translate_aws_errors
 from annexd.aws import account_of_function, answers, region_of_function
 from annexd.aws.errors import AWS_ERRORS, is_not_found
 
-CONTRACT: Final = 3  # of lambda/lease.py: an older function keeps less than what annexd relies on
+CONTRACT: Final = 3  # of lambda/lease.py: an older function does less than annexd relies on
 TICK_S: Final = 300.0  # between two runs
 STALE_S: Final = 900.0  # three ticks
-AHEAD_S: Final = 300.0  # a receipt from further in the future is none of the function's
-LOOK_BACK_S: Final = 1800.0  # what is older would not be accepted; said to be missing with the last one's time
+AHEAD_S: Final = 300.0  # a receipt from further in the future is not the function's
+LOOK_BACK_S: Final = 1800.0  # older receipts would not be accepted
 RECEIPT: Final = '{ $.receipt = "htcondor-annex-lease" && $.tick IS TRUE }'
 LONGEST_LINE: Final = 8000
-LONGEST_MAX_LEASE_S: Final = 999_999_999  # the function takes no longer number
+LONGEST_MAX_LEASE_S: Final = 999_999_999  # the function accepts no larger number
 KEPT_S: Final = 60.0
 MOST_KEPT: Final = 256
-NEEDED: Final = ("cancel", "terminate", "stamp")  # the fourth right is missing to few annexes, and said by -check-setup
+NEEDED: Final = ("cancel", "terminate", "stamp")  # few annexes need the fourth right, which -check-setup reports
 CLOSED_DESCRIPTION: Final = "closed by condor_annex -teardown: annexd orders nothing"
 CHECK: Final = "condor_annex -check-setup says why"
 
@@ -97,7 +97,7 @@ def read(line: str) -> Receipt | None:
 
 
 def _receipt(message: Mapping[str, Any]) -> Receipt:
-    """Raises what an unexpected shape raises."""
+    """Validate and convert a receipt.  Raises TypeError, LookupError and others for an unexpected shape."""
     rights = message["rights"]
     if (
         not isinstance(message["contract"], int)
@@ -122,7 +122,7 @@ def _receipt(message: Mapping[str, Any]) -> Receipt:
 
 
 def _is_count(found: object) -> bool:
-    """Neither true, which Python takes for 1, nor NaN, which is neither old nor new."""
+    """Reject True, which Python treats as 1, and NaN, which is neither old nor new."""
     return isinstance(found, int) and not isinstance(found, bool)
 
 
@@ -131,11 +131,11 @@ def _max_lease_s(found: Any) -> int | None:
 
 
 def fault_of(receipt: Receipt | None, function_arn: str, now_s: float) -> str | None:
-    """Return why this heartbeat allows no order, in words for who ordered; None when it does."""
+    """Return why this heartbeat allows no order, as a message for the requester; None when it allows one."""
     if receipt is None:
         return (
             f"the lease function {function_arn} has not been called by its rule for {LOOK_BACK_S / 60:.0f} minutes "
-            f"or more, so nobody would end a lease: {CHECK}"
+            f"or more, so nothing would end a lease: {CHECK}"
         )
     strange = _fault_of_origin(receipt, function_arn)
     if strange:
@@ -144,8 +144,8 @@ def fault_of(receipt: Receipt | None, function_arn: str, now_s: float) -> str | 
     if age_s > STALE_S or age_s < -AHEAD_S:
         when = f"{age_s / 60:.0f} minutes ago" if age_s > 0 else f"{-age_s / 60:.0f} minutes in the future"
         return (
-            f"the lease function {function_arn} was last called by its rule {when}, and is to be every "
-            f"{TICK_S / 60:.0f}: {CHECK}"
+            f"the lease function {function_arn} was last called by its rule {when}, but should be called every "
+            f"{TICK_S / 60:.0f} minutes: {CHECK}"
         )
     return _fault_of_run(receipt, function_arn)
 
@@ -162,7 +162,7 @@ def _fault_of_origin(receipt: Receipt, function_arn: str) -> str | None:
 def _fault_of_run(receipt: Receipt, function_arn: str) -> str | None:
     first = f", {receipt.error_texts[0][:200]}" if receipt.error_texts else ""
     if receipt.contract < CONTRACT:
-        return f"the lease function {function_arn} is of an older annexd: update the stack (condor_annex -setup)"
+        return f"the lease function {function_arn} belongs to an older annexd: update the stack (condor_annex -setup)"
     if receipt.max_lease_s is None:
         return f"the lease function {function_arn} has no readable MAX_LEASE_S: update the stack (condor_annex -setup)"
     if not receipt.is_complete:
@@ -176,12 +176,12 @@ def _fault_of_run(receipt: Receipt, function_arn: str) -> str | None:
 
 
 def unqualified(function_arn: str) -> str:
-    """Return the function's own ARN: the rule calls that, and -teardown closes it, whatever version was named."""
+    """Return the ARN without a version or alias: the rule calls that function, and -teardown closes it."""
     return ":".join(function_arn.split(":")[:7])
 
 
 class Heartbeats:
-    """Remembers each lease function's newest receipt for KEPT_S: many orders cost one look.  Thread-safe."""
+    """Caches each lease function's newest receipt for KEPT_S, so that many orders need one call.  Thread-safe."""
 
     def __init__(self, steady_s: Callable[[], float] = time.monotonic) -> None:
         self._steady_s = steady_s
@@ -189,11 +189,11 @@ class Heartbeats:
         self._kept: OrderedDict[tuple[str, str], tuple[float, Receipt]] = OrderedDict()
 
     def newest(self, logs: Any, endpoints: str, function_arn: str, now_s: float, *, fresh: bool) -> Receipt | None:
-        """As newest_receipt, or the one that is remembered, unless it is to be `fresh`.
+        """Return the cached receipt, or with `fresh`, or without one, call newest_receipt.
 
-        `endpoints` keeps what one user's endpoint says from all others.
+        `endpoints` is part of the cache key, so that one user's endpoint cannot affect others.
 
-        Only what allows an order is remembered: what does not is asked for again.
+        Only a receipt that allows an order is cached.
         """
         key, asked_s = (endpoints, function_arn), self._steady_s()
         with self._lock:

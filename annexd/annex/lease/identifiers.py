@@ -1,8 +1,8 @@
-"""The names of an annex: exact, unique, and never compared by prefix.
+"""Identifiers of an annex: exact, unique, and never compared by prefix.
 
-The C++ ancestors matched client tokens by prefix, so the lease of `test` also ended `test2`; and they cut
-names to 27 characters, so that a second request could replace the first one's lease.  Here the annex ID
-is random and belongs to one request, and a client token is read as a whole.
+The C++ predecessors matched client tokens by prefix, so the lease of `test` also ended `test2`.  They also cut names
+to 27 characters, so that a second request could replace the lease of the first.  Here the annex ID is random and
+belongs to one request, and a client token is parsed as a whole.
 """
 
 import re
@@ -12,35 +12,35 @@ from typing import Final
 
 LEASED_TOKEN: Final = re.compile(r"([.\-A-Za-z0-9]{1,36})_([0-9]{10})_[0-9a-f]{16}")  # 36 + 1 + 10 + 1 + 16 = 64
 EARLIEST_END_S: Final = 1_000_000_000  # 2001
-LATEST_END_S: Final = 4_000_000_000  # 2096: as lambda/lease.py, which takes neither durations nor milliseconds
+LATEST_END_S: Final = 4_000_000_000  # 2096: as in lambda/lease.py, which accepts neither durations nor milliseconds
 COMMAND_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+=/-]{0,127}")
 
 
 def new_annex_id() -> str:
-    """A name that no other request has, also not one of another daemon in the same account."""
+    """Return an ID that no other request has, not even one of another daemon in the same account."""
     return f"annex-{secrets.token_hex(10)}"
 
 
 def new_command_id() -> str:
-    """For a request that brought none."""
+    """Return a command ID for a request without one."""
     return f"command-{secrets.token_hex(10)}"
 
 
 def is_end(value: object) -> bool:
-    """Whether the lease function would take this for the end of a lease, in seconds since the epoch."""
+    """Tell whether the lease function accepts this as the end of a lease, in seconds since the epoch."""
     return isinstance(value, int) and not isinstance(value, bool) and EARLIEST_END_S <= value <= LATEST_END_S
 
 
 @dataclass(frozen=True)
 class LeasedToken:
-    """What the client token of a fleet says of its annex: nobody can change it, as long as there is the fleet."""
+    """What the client token of a fleet says about its annex; it cannot change during the life of the fleet."""
 
     annex_id: str
     end_of_lease_s: int
 
 
 def leased_token(annex_id: str, end_of_lease_s: int) -> str:
-    """A new client token for a fleet of this annex; ValueError for an end or an ID that `read_leased_token` refuses."""
+    """Return a new client token for a fleet.  Raises ValueError for an end or ID that `read_leased_token` refuses."""
     token = f"{annex_id}_{end_of_lease_s}_{secrets.token_hex(8)}"
     if read_leased_token(token) is None:
         raise ValueError(f"no client token holds the annex ID {annex_id!r} and the end {end_of_lease_s!r}")
@@ -48,7 +48,7 @@ def leased_token(annex_id: str, end_of_lease_s: int) -> str:
 
 
 def read_leased_token(token: object) -> LeasedToken | None:
-    """What `leased_token` wrote; None for a token that is not ours."""
+    """Parse a token that `leased_token` wrote; return None for any other token."""
     match = LEASED_TOKEN.fullmatch(token) if isinstance(token, str) else None
     if match is None or not is_end(int(match[2])):
         return None

@@ -1,8 +1,8 @@
-"""Whether the lease function that runs is lambda/lease.py, byte for byte.
+"""Check whether the deployed lease function is lambda/lease.py, byte for byte.
 
-Everything that is proved of leases is proved of that file.  A function that somebody changed by hand, or that another
-version's template deployed, may do less; so annexd compares the digest that each run tells of itself, and warns.  It
-does not refuse: what an order needs, the contract number in the receipt says.
+The tests of leases cover that file only.  A function that someone changed by hand, or that another version's template
+deployed, may do less.  So annexd compares the digest that each run reports, and warns.  It does not refuse: the
+contract number in the receipt says whether the function does what an order needs.
 """
 
 from functools import lru_cache
@@ -18,19 +18,19 @@ FILE: Final = "index.py"  # as CloudFormation names inline code
 
 @lru_cache(maxsize=1)
 def own_code() -> bytes | None:
-    """Return lambda/lease.py as it came with this annexd; None where it is missing."""
+    """Return the lambda/lease.py of this annexd; None if it is missing."""
     return shipped(*PLACE)
 
 
 @lru_cache(maxsize=1)
 def own_digest() -> str | None:
-    """Return its SHA-256, as the function's receipt has it."""
+    """Return its SHA-256, in the form of the function's receipt."""
     code = own_code()
     return None if code is None else sha256(code).hexdigest()
 
 
 def warning_of(receipt: Receipt, function_arn: str) -> str:
-    """Return what an administrator should know of the code that ran; empty when all is well."""
+    """Return a warning for the administrator about the code that ran; empty if it is right."""
     own = own_digest()
     if own is None:
         nowhere = ", ".join(str(path.parent) for path in places(*PLACE))

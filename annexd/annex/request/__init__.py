@@ -1,1 +1,1 @@
-"""What a command ad may say, the checks of what it says, and the order that it becomes."""
+"""Command ads: their attributes, their checks, and the orders made from them."""

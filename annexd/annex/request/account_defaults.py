@@ -1,6 +1,6 @@
-"""What setup made in the account fills what a request leaves out: its fleet role, instance profile and network.
+"""Fill in missing parts of a request from the account's setup: fleet role, instance profile and network.
 
-What the request says wins, always.  Into a launch template nobody can look from here.
+Values in the request always win.  The content of a launch template is unknown here.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ FLEET_ROLE = "IamFleetRole"
 
 
 def with_fleet_role(fleet: Mapping[str, Any], defaults: Defaults) -> dict[str, Any]:
-    """The request's own attributes, each of which has a value, and the one that AWS demands."""
+    """Return the request's attributes, plus the fleet role that AWS requires."""
     given = any(name.lower() == FLEET_ROLE.lower() for name in fleet)
     if given or defaults.fleet_role_arn is None:
         return dict(fleet)
@@ -22,9 +22,9 @@ def with_fleet_role(fleet: Mapping[str, Any], defaults: Defaults) -> dict[str, A
 
 
 def filled(config: Mapping[str, Any], defaults: Defaults, *, joins: bool) -> tuple[dict[str, Any], list[str]]:
-    """A config without faults, with what is missing in its launch specifications; and what to tell about it.
+    """Complete the launch specifications of a valid config; return it and notes for the requester.
 
-    The profile lets an instance read how it joins: one that does not join needs none.
+    The profile lets an instance read how to join the pool, so an instance that does not join needs none.
     """
     profile = defaults.instance_profile_arn if joins else None
     notes = [*(joining_notes(config, profile) if joins else []), *notes_of_network(config, defaults)]
@@ -46,5 +46,8 @@ def _filled(specification: Mapping[str, Any], profile: str | None, defaults: Def
 
 
 def _deleted_with_its_instance(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    """Where the request is silent the image says: EC2 user guide, "Preserve data when an instance is terminated"."""
+    """Delete the volume with its instance unless the request says otherwise.
+
+    Without a value the image decides: EC2 user guide, "Preserve data when an instance is terminated".
+    """
     return {**mapping, "Ebs": {"DeleteOnTermination": True, **mapping["Ebs"]}} if "Ebs" in mapping else dict(mapping)

@@ -1,4 +1,4 @@
-"""Where annexd acts, and with whose keys."""
+"""The account and region in which annexd acts, and the keys that it uses."""
 
 from dataclasses import dataclass
 
@@ -10,9 +10,9 @@ from annexd.aws import Endpoints, account_of_function
 
 @dataclass(frozen=True)
 class Requester:
-    """Whose keys are used.
+    """The user whose keys are used.
 
-    The account is kept with its owner, so that an owner who takes another's place is never taken for him.
+    The account is kept with its owner, so that a later user of the same name is never mistaken for the owner.
     """
 
     owner: str  # user@domain; empty for annexd itself
@@ -30,12 +30,12 @@ class AccountTarget:
 
     @property
     def key(self) -> str:
-        """Equal for the same keys, endpoints and account."""
+        """Return a value that is equal for the same keys, endpoints and account."""
         return repr((self.requester, self.endpoints, account_of_function(self.lease_function_arn)))
 
 
 def own_target(defaults: Defaults, *, keyed: bool = False) -> AccountTarget | None:
-    """Return where annexd's own keys lead, if it lends them and knows a lease function; `keyed`: or others' keys."""
+    """Return annexd's own target if it lends keys, or with `keyed` in any case; None without a lease function."""
     arn = defaults.lease_function_arn
     if arn is None or not (keyed or defaults.allow_default_credentials):
         return None

@@ -1,4 +1,4 @@
-"""annexd's own attributes of a command ad, read with every fault that they have."""
+"""Read annexd's own attributes of a command ad and collect all their faults."""
 
 import re
 from collections.abc import Callable, Mapping, Set
@@ -36,7 +36,7 @@ OWN: Final = frozenset(
         "fleetapi",
     ]
 )
-ADDED_BY_HTCONDOR: Final = frozenset(  # to an ad, by itself
+ADDED_BY_HTCONDOR: Final = frozenset(  # to every ad
     ["mytype", "targettype", "condorversion", "condorplatform", "servertime", "currenttime", "claimid"]
 )
 REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -51,11 +51,11 @@ class AdAttributes:
         self.faults: list[str] = _repeated(ad, names)
 
     def value(self, name: str) -> Any:
-        """None when it is not given."""
+        """Return the value; None if it is not given."""
         return self._values.get(name.lower())
 
     def text(self, name: str, fault_of: Callable[[str], str | None]) -> str | None:
-        """A string without fault, or None; an empty one is as good as none."""
+        """Return a valid string, or None; an empty string counts as missing."""
         value = self.value(name)
         if value is None or value == "":
             return None
@@ -78,7 +78,7 @@ class AdAttributes:
         return default
 
     def seconds(self, name: str, most: int) -> int | None:
-        """A positive number, or None."""
+        """Return a positive number, or None."""
         value = self.value(name)
         if value is None:
             return None
@@ -88,7 +88,7 @@ class AdAttributes:
         return None
 
     def missing(self, name: str) -> bool:
-        """True when it was not given, as opposed to given wrongly."""
+        """Tell whether the attribute is missing, as opposed to invalid."""
         return self.value(name) in (None, "")
 
 
@@ -97,7 +97,7 @@ def fault_of_path(value: str) -> str | None:
 
 
 def fault_of_reference(text: str) -> str | None:
-    """Of what names an annex to users."""
+    """Return the fault of a user's reference to an annex; None if it has none."""
     words = "must be an annex's ID, its fleet's or its name"
     return None if REFERENCE.fullmatch(text) else f"{words}, not {shown(text)}"
 

@@ -1,4 +1,4 @@
-"""How much a request asks for: the numbers that belong together, and the most instances that can come of them."""
+"""Check the capacity of a request: related numbers, and the largest number of instances that can result."""
 
 import math
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ def faults_of_total(config: Part, capacity: int | None, most: int, name: str = "
 
 
 def _instances(config: Part, capacity: int, most: int, name: str) -> Iterator[str]:
-    """A weight below 1 makes more instances of a capacity than it has units."""
+    """Limit the instances: with a weight below 1 there are more instances than units of capacity."""
     weights = {path: pool.get("WeightedCapacity", 1) for path, pool in pools(config)}
     wrong = {path: weight for path, weight in weights.items() if weight is not None and weight <= 0}
     yield from (f"{path}WeightedCapacity must be above 0, not {weight}" for path, weight in wrong.items())

@@ -24,13 +24,13 @@ def overrides(config: Part) -> Iterator[tuple[str, Part]]:
 
 
 def pools(config: Part) -> Iterator[tuple[str, Part]]:
-    """What says of which kind an instance is: launch specifications, and overrides of launch templates."""
+    """Yield the parts that define instance types: launch specifications and overrides of launch templates."""
     yield from specifications(config)
     yield from overrides(config)
 
 
 def parts(holder: Part, name: str, path: str = "") -> Iterator[tuple[str, Part]]:
-    """The members of a list; a path ends with a dot."""
+    """Yield the members of a list; a path ends with a dot."""
     for i, part in enumerate(holder.get(name) or ()):
         if part is not None:
             yield f"{path}{name}[{i}].", part

@@ -1,4 +1,4 @@
-"""What a request need not say, and what it may not exceed: the administrator's part of an annex."""
+"""The administrator's defaults and limits for requests."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ DAY_S = 86400
 
 @dataclass(frozen=True)
 class Defaults:
-    """Each value has its knob in HTCondor's configuration; these are the values without one."""
+    """The values of the configuration parameters; the defaults here apply if a parameter is not set."""
 
     ec2_url: str = "https://ec2.us-east-1.amazonaws.com"  # ANNEX_DEFAULT_EC2_URL
     lambda_url: str = "https://lambda.us-east-1.amazonaws.com"  # ANNEX_DEFAULT_LAMBDA_URL
@@ -27,8 +27,8 @@ class Defaults:
     trust_domain: str = ""  # TRUST_DOMAIN
     uid_domain: str = ""  # UID_DOMAIN: whose users are accounts of this host
     issuer_key: str = "POOL"  # SEC_TOKEN_ISSUER_KEY
-    drain_time_s: int = 120  # ANNEX_DRAIN_TIME: so long before the end of the lease jobs are sent away
-    provisioning_delay_s: int = 300  # ANNEX_PROVISIONING_DELAY: how long AWS goes on looking for capacity
+    drain_time_s: int = 120  # ANNEX_DRAIN_TIME: seconds before the end of the lease at which jobs are evicted
+    provisioning_delay_s: int = 300  # ANNEX_PROVISIONING_DELAY: how long AWS keeps trying to find capacity
     max_lease_s: int = 30 * DAY_S  # ANNEX_MAX_LEASE: a mistyped lease must not run for years
     shortest_lease_s: int = 600  # ANNEX_MIN_LEASE: two runs of the lease function, one to end it and one to see it gone
     max_target_capacity: int = 10_000  # ANNEX_MAX_TARGET_CAPACITY: also of instances; AWS's own limit of a fleet

@@ -1,4 +1,4 @@
-"""The faults of a request, collected: a user mends all of them at once, and reads them in the words of the ad."""
+"""Collect all faults of a request, so that a user can fix them together, named as in the ad."""
 
 import json
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ class InvalidRequest(Exception):
 
 
 def joined(faults: Sequence[str]) -> str:
-    """One line of them."""
+    """Join the faults into one line."""
     more = len(faults) - MOST_SHOWN
     return "; ".join((*faults[:MOST_SHOWN], f"and {more} more faults") if more > 0 else faults)
 
 
 def shown(value: object) -> str:
-    """A value that is wrong, as JSON would write it, and short."""
+    """Format a wrong value as short JSON."""
     match value:
         case None:
             return "null"

@@ -23,7 +23,7 @@ LARGEST_USER_DATA: Final = 16384  # bytes, before base64: EC2's limit
 
 
 def faults_of_config(config: Mapping[str, Any], defaults: Defaults, api: str = SPOT_FLEET) -> list[str]:
-    """All faults of `config`, which may hold None where a value was wrong already."""
+    """Return all faults of `config`, which may hold None in place of an invalid value."""
     return [
         *faults_of_capacity(config, defaults, api),
         *faults_of_launch(config, api),
@@ -46,4 +46,4 @@ def _user_data(config: Mapping[str, Any]) -> Iterator[str]:
             yield f"{path}UserData must be base64 (base64 -w 0 FILE makes it, or condor_annex -user-data-file FILE)"
             continue
         if len(content) > LARGEST_USER_DATA:
-            yield f"{path}UserData is {len(content)} bytes, the most is {LARGEST_USER_DATA}"
+            yield f"{path}UserData is {len(content)} bytes, the limit is {LARGEST_USER_DATA}"

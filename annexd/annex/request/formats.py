@@ -1,4 +1,4 @@
-"""How the names, IDs and prices of a Spot Fleet request must look.
+"""Check the format of names, IDs and prices in a Spot Fleet request.
 
 AWS says yes to a request with a wrong image, subnet or profile and finds out when it launches: the fleet then runs
 empty, with an error in its history (DescribeSpotFleetRequestHistory, `spotFleetRequestConfigurationInvalid`).
@@ -12,7 +12,7 @@ from annexd.annex.request.config_members import texts
 from annexd.annex.request.faults import shown
 from annexd.annex.request.placeholders import PUT_YOUR_OWN, is_placeholder
 
-# EC2 user guide, "Resource IDs": 8 or 17 characters behind the prefix; all that were ever seen are hexadecimal.
+# EC2 user guide, "Resource IDs": 8 or 17 characters behind the prefix; all known ones are hexadecimal.
 ID: Final = r"[0-9a-f]{8,}"
 ROLE: Final = re.compile(r"arn:aws(-[a-z]+)*:iam::[0-9]{12}:role/[!-~]+")
 PROFILE: Final = re.compile(r"arn:aws(-[a-z]+)*:iam::[0-9]{12}:instance-profile/[!-~]+")

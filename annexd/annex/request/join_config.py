@@ -1,4 +1,4 @@
-"""How the machines of an annex come into the pool: what is asked for, and what of it stands in the order.
+"""How the machines of an annex join the pool: the request's part, and its part of the order.
 
 Each annex has one object in S3, which its instances may read and nobody else: where the pool is, whose jobs they
 run and until when, and a token of the annex's own.  The order holds all that the object is made of except secrets
@@ -24,19 +24,21 @@ USER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}(@[A-Za-z0-9][A-Za-z
 HOSTS: Final = re.compile(r"[A-Za-z0-9<\[][A-Za-z0-9.:,?&=%+#*_<>\[\] -]*")
 MOST_USERS: Final = 50
 SCOPES: Final = "condor:/ADVERTISE_MASTER condor:/ADVERTISE_STARTD"  # CCB lets in who has either
-TOKEN_GRACE_S: Final = 300  # after the lease's end: the pool's clock may be slow, and the last ad is to be withdrawn
-CLOCK_SLACK_S: Final = 60  # no host believes a token from its future
+TOKEN_GRACE_S: Final = (
+    300  # after the lease's end: the pool's clock may be slow, and the machine must withdraw its last ad
+)
+CLOCK_SLACK_S: Final = 60  # hosts reject a token from their future
 SHORTEST_DRAIN_S: Final = 10  # a startd looks at itself every five seconds
 NEED_BUCKET: Final = ("AnnexOwner", "NoOwner", "ConfigDir", "MaxIdleTime")
 
 
 @dataclass(frozen=True)
 class Join:
-    """What a request asks for, and the administrator's answers to what it does not say."""
+    """The request's settings, completed with the administrator's defaults."""
 
     bucket: str
     users: tuple[str, ...] | None  # whose jobs run there: (), everybody's; None, the requester's
-    idle_s: int | None  # a machine without work for so long ends by itself
+    idle_s: int | None  # idle time after which a machine shuts itself down
     config_dir: str | None
     collector_host: str
     trust_domain: str
@@ -47,7 +49,7 @@ class Join:
 
 @dataclass(frozen=True)
 class TokenClaims:
-    """What the annex's token says, by the names that a JSON Web Token has for it."""
+    """The claims of the annex's token, with the names of a JSON Web Token."""
 
     iss: str
     sub: str
@@ -75,7 +77,7 @@ class JoinOrder:
 
 
 def read_join(own: AdAttributes, end_of_lease_s: int, now_s: float, defaults: Defaults) -> Join | None:
-    """None when the instances are not to be told: without a bucket, or since the request wants it so."""
+    """Return the settings; None without a bucket, or if the request says that its instances do not join."""
     users, idle_s = _users(own), own.seconds("MaxIdleTime", 30 * DAY_S)
     config_dir = own.text("ConfigDir", fault_of_path)
     bucket = own.text("S3Bucket", _fault_of_bucket) or defaults.s3_bucket
@@ -123,7 +125,7 @@ def join_order(join: Join, annex_id: str, owner: str, end_of_lease_s: int) -> Jo
 
 
 def object_key(annex_id: str) -> str:
-    """The one that the lease function deletes, and that the instances' role may read."""
+    """Return the key of the object that the lease function deletes and the instances' role may read."""
     return f"annex/{annex_id}.tar.gz"
 
 
@@ -143,7 +145,7 @@ def _claims(join: Join, annex_id: str, end_of_lease_s: int) -> TokenClaims:
 
 
 def renewed_claims(claims: TokenClaims, end_of_lease_s: int, now_s: float) -> TokenClaims:
-    """The claims of a new token of the same annex, for a lease whose end was moved."""
+    """Return the claims of a new token of the same annex, after the end of its lease was moved."""
     issued_at_s = int(now_s) - CLOCK_SLACK_S
     return replace(claims, jti=secrets.token_hex(16), iat=issued_at_s, exp=end_of_lease_s + TOKEN_GRACE_S)
 
@@ -179,7 +181,7 @@ def _fault_of_bucket(text: str) -> str | None:
 
 
 def _faults_of_pool(defaults: Defaults) -> list[str]:
-    """The administrator's: told to the requester, since it is this request that needs them."""
+    """Return the configuration's faults, reported to the requester because this request needs the settings."""
     faults = []
     if not HOSTS.fullmatch(defaults.collector_host):
         faults.append(

@@ -1,4 +1,4 @@
-"""What keeps an annex's machines from joining the pool, as far as the request shows it.
+"""Warn of settings in a request that may keep the machines from joining the pool.
 
 It is told and not refused: a profile of one's own may have been given the right, and a subnet without public addresses
 a way out.  What is in a launch template, a subnet or a security group cannot be seen from here (docs/joining.md).

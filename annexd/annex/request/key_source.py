@@ -1,4 +1,4 @@
-"""Where the requester's AWS keys are: files of his, or a profile of his AWS configuration; never the keys themselves.
+"""The source of the requester's AWS keys: files or a profile of an AWS configuration, never the keys themselves.
 
 Orders and the journal keep these paths and names, and the keys are read from there for each call.
 """
@@ -26,7 +26,7 @@ LONGEST_PROFILE: Final = 256
 
 @dataclass(frozen=True)
 class Profile:
-    """A profile of a requester's, and for whom the keys are: the order's region and STS (empty: AWS's own)."""
+    """A requester's profile, with the order's region and STS endpoint (empty: AWS's own)."""
 
     name: str
     config_file: str | None  # None: ~/.aws/config
@@ -36,7 +36,7 @@ class Profile:
 
 
 class NoKeys(Exception):
-    """A profile gives no keys; the text says why and what to do.  `transient`: it may give some in a moment."""
+    """A profile yields no keys; the text says why and what to do.  `transient`: a retry may succeed."""
 
     def __init__(self, words: str, *, transient: bool = False) -> None:
         super().__init__(words)
@@ -44,28 +44,28 @@ class NoKeys(Exception):
 
 
 class ProfileKeys(Protocol):
-    """Resolves profiles with the rights of whoever they belong to."""
+    """Resolves profiles with the rights of their owners."""
 
     def resolve(self, owner: str, profile: Profile) -> Credentials:
-        """The keys that a profile gives `owner` (user@domain) now.  Raises NoKeys."""
+        """Return the keys that a profile gives `owner` (user@domain) now.  Raises NoKeys."""
 
     def forget(self, credentials: Credentials) -> None:
-        """Do not give these again: AWS says that they have expired."""
+        """Forget these keys: AWS says that they have expired."""
 
 
 class NoProfiles:
-    """Of whoever resolves none."""
+    """Resolves no profiles."""
 
     def resolve(self, owner: str, profile: Profile) -> Credentials:
         raise NoKeys(f"this annexd reads no profiles: {profile.name} of {owner} is not looked at")
 
     def forget(self, credentials: Credentials) -> None:
-        """There is none that was given."""
+        """Do nothing: no keys were given."""
 
 
 @dataclass(frozen=True)
 class KeySource:
-    """Two or three files, or a profile, or nothing: then annexd's own keys are meant, if it lends them."""
+    """Two or three files, a profile, or nothing, which means annexd's own keys if it lends them."""
 
     public_key_file: str | None = None
     secret_key_file: str | None = None
@@ -76,7 +76,7 @@ class KeySource:
 
     @classmethod
     def read(cls, own: AdAttributes) -> "KeySource":
-        """What an ad says; adds what is wrong to `own.faults`, and then the result is of no use."""
+        """Read the source from an ad; add faults to `own.faults`, in which case the result is unusable."""
         given = {
             field: own.text(name, fault_of_profile if field == "profile" else fault_of_path)
             for field, name in ATTRIBUTES.items()

@@ -1,4 +1,4 @@
-"""What of a request would outlive its instances, and so its lease: refused, since no lease function looks for it.
+"""Refuse parts of a request that would outlive its instances and lease: the lease function does not remove them.
 
 Into launch templates and images nobody can look from here: docs/leases.md says what is left to their makers.
 """

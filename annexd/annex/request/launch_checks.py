@@ -1,4 +1,4 @@
-"""What to launch: the rules that AWS documents and its service model does not have.
+"""Check what to launch, by rules that AWS documents but its service model lacks.
 
 Each cites botocore's EC2 model (2016-11-15) by the shape, unless it says otherwise.  AWS tells of most of these only
 after the lease is made, and of some only in the fleet's history.

@@ -1,7 +1,7 @@
-"""How long a lease may be: between the enforcer's own pace and what the administrator allows.
+"""Check the length of a lease against the interval of the lease function and the administrator's limits.
 
-The end is told in seconds since the epoch, by a client with a clock of its own, and arrives some time after it was
-computed: what was typed as the longest or the shortest lease must not be refused for these seconds.
+The client sends the end in seconds since the epoch, by its own clock, and the ad arrives some time later.  The longest
+or shortest allowed lease, as typed, must not be refused for these seconds.
 """
 
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.faults import shown
 
 GRACE_S: Final = 60
-LONGEST_S: Final = 10 * 366 * 86400  # of an extension: what is longer was not meant
+LONGEST_S: Final = 10 * 366 * 86400  # of an extension: longer ones are mistakes
 UNITS: Final = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
 def fault_of_end(value: Any, now_s: float, defaults: Defaults) -> str | None:
-    """What is wrong with an EndOfLease, or None."""
+    """Return the fault of a new annex's EndOfLease, or None."""
     if value is None:
         return "EndOfLease is missing: say when the lease ends (condor_annex -lease-duration)"
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**53:
@@ -59,12 +59,12 @@ def fault_of_length(length_s: float, longest_s: int) -> str | None:
 
 
 def _shortest_s(defaults: Defaults) -> float:
-    """With a grace that never is most of it."""
+    """Return the shortest lease less the grace, which is at most a tenth of it."""
     return defaults.shortest_lease_s - min(GRACE_S, defaults.shortest_lease_s / 10)
 
 
 def duration(seconds: int) -> str:
-    """As people say it: 30d, 12h, 1m30s."""
+    """Format a duration for people: 30d, 12h, 1m30s."""
     return "".join(_units(seconds)) or "0s"
 
 
@@ -76,6 +76,6 @@ def _units(seconds: int) -> Iterator[str]:
 
 
 def _typed(length_s: float) -> str:
-    """What its user typed, by all likelihood: whole minutes, some seconds of which have passed."""
+    """Return what the user probably typed: whole minutes, some seconds of which have passed."""
     whole_s = 60 if length_s > 300 else 1
     return duration(-int(-length_s // whole_s) * whole_s)

@@ -1,4 +1,4 @@
-"""Lent keys serve the administrator's endpoints and lease function only.
+"""Restrict lent keys to the administrator's endpoints and lease function.
 
 With ANNEX_ALLOW_DEFAULT_CREDENTIALS annexd pays for requests without key files.  Whoever chose one of the endpoints of
 such a request would get signatures, and the X-Amz-Security-Token, of the administrator's account at his host; whoever
@@ -20,13 +20,13 @@ URLS: Final = {  # by field of Endpoints: option, attribute, knob
 
 
 def own_endpoints(defaults: Defaults) -> Endpoints:
-    """The administrator's, of the region of his lease function."""
+    """Return the administrator's endpoints, in the region of the configured lease function."""
     region = region_of_function(defaults.lease_function_arn or "") or ""
     return Endpoints(region, *(getattr(defaults, name) for name in URLS))
 
 
 def faults_of_endpoints(endpoints: Endpoints, defaults: Defaults) -> list[str]:
-    """Why lent keys may not go there; empty when they may."""
+    """Return why lent keys may not be used there; empty if they may."""
     own = own_endpoints(defaults)
     faults = [
         _fault(option, attribute, getattr(endpoints, name), f"{knob} ({getattr(own, name) or 'AWS'})")
@@ -34,12 +34,12 @@ def faults_of_endpoints(endpoints: Endpoints, defaults: Defaults) -> list[str]:
         if getattr(endpoints, name) != getattr(own, name)
     ]
     if not faults and endpoints.region != own.region:
-        faults.append(f"this is for region {endpoints.region}, and the keys that annexd lends are for {own.region}")
+        faults.append(f"this is for region {endpoints.region}, but the keys that annexd lends are for {own.region}")
     return faults
 
 
 def faults_of_lent_request(endpoints: Endpoints, arn: str, bucket: str | None, defaults: Defaults) -> list[str]:
-    """The same for a request that names an endpoint, a function or a bucket; `bucket` None: it names none."""
+    """Return the same for a request with endpoints, a function and a bucket, or None for no bucket."""
     own_arn = defaults.lease_function_arn
     if own_arn is None:
         words = "this annexd has no lease function of its own (ANNEX_DEFAULT_LEASE_FUNCTION_ARN), so it lends no keys"

@@ -1,4 +1,4 @@
-"""The subnets of a request that names none: those that -setup chose, or else the default VPC's.
+"""Choose the subnets of a request without any: those that -setup chose, or else the default VPC's.
 
 A security group belongs to one VPC.  AWS accepts a fleet with a group and a subnet of different VPCs, and the fleet
 then starts nothing ("belong to different networks": InvalidParameter in EC2's "Error codes").  So the order warns of

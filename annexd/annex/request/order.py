@@ -26,7 +26,7 @@ OrderT = TypeVar("OrderT", bound="Order")
 
 @dataclass(frozen=True)
 class Order:
-    """What every order says: of which annex, where and with whose keys, and until when the annex is looked after."""
+    """The common part of orders: the annex, the account and keys, and the end of the lease."""
 
     annex_id: str
     target: AccountTarget
@@ -67,7 +67,7 @@ class FleetOrder(Order):
 
     @property
     def shown_name(self) -> str:
-        """What its user calls the annex, or its ID."""
+        """Return the user's name of the annex, or its ID."""
         return self.annex_name or self.annex_id
 
 
@@ -87,7 +87,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class OrderOnAnnex(Order):
-    """Something that is to be done with an annex that was ordered before."""
+    """An order for an existing annex."""
 
     subject: Subject
 
@@ -180,7 +180,7 @@ def _tagged_version(version: TemplateVersion, tags: list[dict[str, str]]) -> Tem
 
 
 def _tagged(config: Json, tags: list[dict[str, str]]) -> Json:
-    """With our tags on the fleet and on its instances, set in the request itself: never an untagged
+    """Add annexd's tags for the fleet and its instances, set in the request itself: never an untagged
     instance.
 
     For launch templates only the fleet's: AWS takes tags of instances from the template alone.

@@ -1,4 +1,4 @@
-"""Texts that somebody left for the user to replace: `<ACCOUNT>`, `{{ image }}`, `${Role}`, `IMAGE_PLACEHOLDER`, `XXXX`.
+"""Recognise placeholders left in a request: `<ACCOUNT>`, `{{ image }}`, `${Role}`, `IMAGE_PLACEHOLDER`, `XXXX`.
 
 AWS would take many of them for names, and say only later that there is no such thing.
 """

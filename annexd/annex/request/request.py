@@ -1,4 +1,4 @@
-"""A command ad becomes a frozen request, or the list of all its faults.
+"""Turn a command ad into a frozen request, or into the list of all its faults.
 
 What is not annexd's own attribute is the fleet's, and reaches AWS as it is written, with these exceptions, which make
 the request one-shot as the ancestor's was:
@@ -40,7 +40,7 @@ REQUEST_VERSION: Final = 1
 
 @dataclass(frozen=True)
 class BulkRequest:
-    """A request that can be carried out, as far as can be told without asking AWS."""
+    """A valid request, as far as can be checked without calling AWS."""
 
     command_id: str
     end_of_lease_s: int
@@ -93,7 +93,7 @@ def check_command(ad: Mapping[str, Any], expected: str = COMMAND) -> None:
 
 
 def commands_in(ad: Mapping[str, Any]) -> list[Any]:
-    """One, in an ad that is right."""
+    """Return the attribute of a valid ad."""
     return [value for name, value in ad.items() if name.lower() == "command" and value is not None]
 
 
@@ -109,7 +109,7 @@ def own_of(command: str, ad: Mapping[str, Any], names: Set[str]) -> AdAttributes
     """The attributes of a command that has these, in lower case, and no others."""
     own = AdAttributes(ad, names)
     own.faults += [
-        f"{name[:64]} is no attribute of {command}" for name in ad if name.lower() not in names | ADDED_BY_HTCONDOR
+        f"{name[:64]} is not an attribute of {command}" for name in ad if name.lower() not in names | ADDED_BY_HTCONDOR
     ]
     _check_version(own)
     return own
@@ -124,7 +124,7 @@ def _check_version(own: AdAttributes) -> None:
 
 
 def command_id_in(own: AdAttributes) -> str:
-    """The request's own, or a new one."""
+    """Return the request's command ID, or a new one."""
     words = "must be 1 to 128 letters, digits and . _ : @ + = / -, beginning with a letter or digit"
     given = own.text("CommandID", lambda value: None if COMMAND_ID.fullmatch(value) else f"{words}, not {shown(value)}")
     return given or new_command_id()

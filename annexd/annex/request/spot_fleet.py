@@ -1,4 +1,4 @@
-"""A Spot Fleet request config, checked by AWS's own service model.
+"""Check a Spot Fleet request config against AWS's own service model.
 
 The ancestor spelled the fields itself, and dropped or refused whatever it did not know: numeric weights,
 placement, tags, a config without SpotPrice.  Here botocore's model decides what there is and of which
@@ -109,12 +109,12 @@ def _in_order(ad: Mapping[str, Any], spelling: Mapping[str, str]) -> list[tuple[
 
 
 def _is_empty(value: Any) -> bool:
-    """None is not: it stands for what was given wrongly."""
+    """Tell whether a value is empty; None, which stands for an invalid value, is not."""
     return value is not None and value in ("", [], {})
 
 
 def _says_nothing(config: Mapping[str, Any], shape: "StructureShape") -> bool:
-    """For a tag of a skeleton, and for tags of nothing."""
+    """Tell whether a tag of a skeleton, or a tag specification, has no content."""
     if shape.name == "Tag":
         return not any(value != "" for value in config.values())
     return shape.name in ("TagSpecification", "SpotFleetTagSpecification") and "Tags" not in config
@@ -194,7 +194,7 @@ def _integer(value: Any) -> int | None:
 
 
 def _number(value: Any, form: "re.Pattern[str]") -> Any:
-    """What a text says, where it is a number."""
+    """Convert a text that is a number."""
     if isinstance(value, str) and form.fullmatch(value):
         return int(value) if WHOLE_NUMBER.fullmatch(value) else float(value)
     return value

@@ -1,4 +1,4 @@
-"""The tags of a request: which resources they may be for, and which annexd sets itself."""
+"""Check the tags of a request: their resources, and keys that annexd sets itself."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ def _faults_of_tag(path: str, tag: Part) -> Iterator[str]:
     if not key:
         yield f"{path}Key is missing"
     elif key in RESERVED:
-        yield f"{path}Key is {key}, which is annexd's to set"
+        yield f"{path}Key is {key}, which is reserved for annexd"
     elif key.lower().startswith("aws:"):
         yield f"{path}Key is {shown(key)}: tags that begin with aws: are AWS's own"
     elif len(key) > LONGEST_KEY or len(value) > LONGEST_VALUE:
@@ -69,4 +69,5 @@ def _faults_of_keys(path: str, keys: list[str]) -> Iterator[str]:
         yield f"{path} has the key {shown(repeated[0])} more than once"
     if len(keys) > MOST_TAGS - len(RESERVED):
         most = MOST_TAGS - len(RESERVED)
-        yield f"{path} has {len(keys)} tags, the most is {most}: AWS takes {MOST_TAGS}, and annexd sets {len(RESERVED)}"
+        own = len(RESERVED)
+        yield f"{path} has {len(keys)} tags, the limit is {most}: AWS allows {MOST_TAGS}, and annexd sets {own}"

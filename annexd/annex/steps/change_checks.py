@@ -1,4 +1,4 @@
-"""What the steps of a change of a lease's end have in common: what they tell each other, and when it is too late."""
+"""Shared parts of the steps that change the end of a lease: their results, and the checks whether it is too late."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -17,7 +17,7 @@ TOO_LATE_S: Final = 120.0  # before the present end: a run of the function that 
 
 @dataclass(frozen=True)
 class Turn:
-    """The annex's fleets; when something was written of this lease before that was not answered clearly, or 0."""
+    """The annex's fleets, and the time of the last write for this lease whose outcome is unclear, or 0."""
 
     fleets: AnnexFleets
     unclear_at_s: float
@@ -25,7 +25,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class LeaseRead:
-    """Where the lease ends, and where it is to end; how long its machines may live; when the function was seen."""
+    """The present end, the new end, the machines' longest life, and the time of the function's check."""
 
     from_s: int
     end_of_lease_s: int
@@ -39,7 +39,7 @@ class LeaseRead:
 
 @dataclass(frozen=True)
 class MoveIntent:
-    """Which fleets get the new end."""
+    """The fleets that get the new end."""
 
     fleets: AnnexFleets
     lease: LeaseRead
@@ -47,13 +47,13 @@ class MoveIntent:
 
 @dataclass(frozen=True)
 class MachinesInformed:
-    """Empty, or what the machines make of it."""
+    """Whether the machines will learn the new end; a warning if not, else empty."""
 
     warning: str
 
 
 def is_cancelled(fleets: list[Fleet]) -> bool:
-    """Whether no end counts any more, such as a lost call may still bring."""
+    """Tell whether all fleets are cancelled, so that even a lost call can no longer change the end."""
     return bool(fleets) and all(fleet.is_cancelled for fleet in fleets)
 
 
@@ -70,14 +70,14 @@ def check_lives(fleet: Fleet) -> None:
 
 
 def check_is_waited_for(order: ChangeOrder, now_s: float) -> None:
-    """Refuse an extension that annexd was too long away for: it would cost money that its user has given up on."""
+    """Refuse an extension that was delayed too long: it would cost money after its user has given up on it."""
     if now_s - order.asked_at_s > LONGEST_WAIT_S:
         words = f"annexd could not extend the lease within {LONGEST_WAIT_S / 60:.0f} minutes: ask again"
         raise Refused(words, untouched=True)
 
 
 def check_times(order: ChangeOrder, from_s: int, end_s: int, now_s: float) -> None:
-    """Refuse what comes too late, and what comes sooner than the machines can drain, unless -now says so."""
+    """Refuse a change that is too late, and, without -now, an end before the machines can drain."""
     if from_s - now_s < TOO_LATE_S:
         words = f"too late: the lease ends at {utc(from_s)}, and a change needs {TOO_LATE_S:.0f} s before"
         raise Refused(words, untouched=True, result="InvalidState")

@@ -1,4 +1,4 @@
-"""Step 1: the lease function was seen at work, so that what is ordered next will be ended.
+"""Step 1: check that the lease function works, so that it will end what the next steps order.
 
 Asked first, since nothing is made yet that would need undoing, and once more before the fleet is requested, if that
 is later than CHECK_AGAIN_S: by then the function may be closed, or silent.
@@ -26,7 +26,7 @@ CHECK_AGAIN_S: Final = 60.0  # -teardown closes the function, waits for longer, 
 
 @dataclass(frozen=True)
 class LeaseFunction:
-    """The lease function, seen at work; `configuration` is GetFunction's."""
+    """The checked lease function; `configuration` is GetFunction's."""
 
     receipt: Receipt
     configuration: Mapping[str, Any]
@@ -36,7 +36,7 @@ class LeaseFunction:
 def lease_function_of(
     world: StepContext, target: AccountTarget, clients: Clients, *, fresh: bool = False
 ) -> LeaseFunction:
-    """Look at the lease function there, with a receipt from the last minute's look unless it is to be `fresh`.
+    """Check the lease function, with a receipt at most a minute old, or with `fresh` a new one.
 
     Raises Refused, with cause and repair, unless it ends leases now.
     """
@@ -80,7 +80,7 @@ def _function(functions: Any, arn: str) -> Any:
     except AWS_ERRORS as error:
         if is_not_found(error):
             repair = "condor_annex -setup makes it"
-            words = f"the lease function {arn} does not exist, so nobody would end a lease: {repair}"
+            words = f"the lease function {arn} does not exist, so nothing would end a lease: {repair}"
             raise Refused(words, untouched=True) from error
         raise
 
@@ -99,7 +99,7 @@ def check_max_lease(enforcer: LeaseFunction, end_of_lease_s: int, created_s: flo
 
 @dataclass(frozen=True)
 class LeaseCheck:
-    """Which function is to end the lease, and when."""
+    """The function that ends the lease, and the end."""
 
     function_arn: str
     end_of_lease_s: int
@@ -107,7 +107,7 @@ class LeaseCheck:
 
 @dataclass(frozen=True)
 class LeaseFunctionSeen:
-    """What the function's newest tick says; `checked_at_s`: when annexd looked."""
+    """The content of the function's newest receipt; `checked_at_s` is the time of the check."""
 
     at_s: float
     checked_at_s: float
@@ -117,7 +117,7 @@ class LeaseFunctionSeen:
 
 
 class CheckLeaseFunction:
-    """The lease function exists, is open, and was called by its rule a short while ago.  Leaves nothing behind."""
+    """Checks that the lease function exists, is open, and was recently called by its rule.  Creates nothing."""
 
     name = "check_lease_function"
     intent_type = LeaseCheck
@@ -144,4 +144,4 @@ class CheckLeaseFunction:
         )
 
     def backward(self, _order: FleetOrder, _intent: LeaseCheck, _asked_at_s: float) -> None:
-        """Nothing was made."""
+        """Do nothing: this step creates nothing."""

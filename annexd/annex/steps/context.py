@@ -1,4 +1,4 @@
-"""What the steps act on, and what they have in common."""
+"""The context of the steps, and their shared checks."""
 
 import time
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from annexd.workflow import Refused, Retry
 
 @dataclass(frozen=True)
 class StepContext:
-    """What the steps act on."""
+    """Everything the steps act on."""
 
     access: Access
     now_s: Callable[[], float] = time.time
@@ -24,7 +24,7 @@ class StepContext:
     pause: Callable[[float], None] = time.sleep  # between two looks at what AWS shows a little late
 
     def aws_now_s(self, clients: Clients) -> float:
-        """By the clock by which leases end, as AWS's own answers to these clients tell it."""
+        """Return the time by AWS's clock, which ends leases, from AWS's answers to these clients."""
         return self.now_s() + clients.clock.skew_s
 
 
@@ -41,6 +41,6 @@ def require_settled(world: StepContext, asked_at_s: float, missing: str | None =
 
 
 def before_the_end(world: StepContext, end_of_lease_s: int) -> None:
-    """Refuse to build a lease that is over: the lease function could remove it while it is being built."""
+    """Refuse an order whose lease has ended: the lease function could remove its parts meanwhile."""
     if world.now_s() >= end_of_lease_s:
         raise Refused("the lease ended before the instances were asked for", untouched=True)

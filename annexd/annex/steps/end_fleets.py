@@ -1,4 +1,4 @@
-"""Cancelling an annex: its lease ends now, by a tag that nothing overrules, and its fleets at once.
+"""Cancel an annex: end its lease now, by a tag that nothing overrides, and end its fleets.
 
 The tag is what counts: with it the lease function ends whatever is left, whoever dies in the next moment.
 """
@@ -23,7 +23,7 @@ from annexd.workflow import Refused, Results, Retry
 
 @dataclass(frozen=True)
 class EndIntent:
-    """Which fleets are ended; `is_gone`: there are none, as stop_order found."""
+    """The fleets to end; `is_gone` means that stop_order found none."""
 
     fleets: AnnexFleets
     is_gone: bool
@@ -31,13 +31,13 @@ class EndIntent:
 
 @dataclass(frozen=True)
 class FleetsEnded:
-    """When the lease ended, by AWS's clock."""
+    """The time at which the lease ended, by AWS's clock."""
 
     end_of_lease_s: int
 
 
 class EndFleets:
-    """The fleets of the annex are tagged as cancelled and were seen ended."""
+    """Tags the fleets of the annex as cancelled and ends them."""
 
     name = "end_fleets"
     intent_type = EndIntent
@@ -66,18 +66,18 @@ class EndFleets:
         return FleetsEnded(now_s)
 
     def _tell_machines(self, order: CancelOrder, clients: Clients, now_s: int) -> None:
-        """So that none starts that boots late, and all go where AWS has accepted a cancellation to no effect."""
+        """Tell the machines, so that late ones leave, and all leave if AWS accepted a cancellation to no effect."""
         if order.subject.order is not None:
             with contextlib.suppress(Retry, Refused):  # what has ended the fleet has ended them
                 present = Present(now_s, DAY_S, cancelled_s=now_s)
                 put_present(self._world, clients, order.subject.order, present)
 
     def backward(self, _order: CancelOrder, _intent: EndIntent, _asked_at_s: float) -> None:
-        """No lease is made longer again."""
+        """Do nothing: a lease is never extended by an undo."""
 
 
 def _ended(ec2: Any, fleet: Fleet, now_s: int) -> bool:
-    """Tag and cancel it; False where these keys may not tag, and the fleet's own state has to do."""
+    """Tag and cancel a fleet; return False if these keys may not tag, so that the fleet's state must suffice."""
     is_tagged = fleet.is_cancelled or write_tag(ec2, fleet.fleet_id, TAG_CANCELLED, utc(now_s))
     if fleet.state not in ENDED or fleet.runs_on:
         cancel_fleet(ec2, fleet.fleet_id)
@@ -85,7 +85,7 @@ def _ended(ec2: Any, fleet: Fleet, now_s: int) -> bool:
 
 
 def _terminate_the_rest(ec2: Any, fleet: Fleet) -> None:
-    """A fleet that was cancelled before, without its instances, may not end them now: AWS does not promise it."""
+    """End the instances of a fleet that was cancelled without them: a second cancellation may not end them."""
     with contextlib.suppress(Retry, Refused):  # then the lease function ends them at its next run
         running = [one.instance_id for one in living_instances(ec2, fleet.fleet_id) if one.state != ENDING]
         if running:

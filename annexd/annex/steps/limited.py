@@ -1,4 +1,4 @@
-"""A step has an end, however slowly an endpoint answers each of its calls."""
+"""Limit the duration of a step, however slowly an endpoint answers each call."""
 
 from typing import Final, Generic, TypeVar
 
@@ -13,7 +13,7 @@ STEP_S: Final = 120.0  # one try: a hundred pages of AWS's take less
 
 
 class Limited(Generic[OrderT, IntentT, ResultT]):
-    """Another step, whose calls to AWS end within STEP_S together."""
+    """Wraps a step so that all its calls to AWS together end within STEP_S."""
 
     def __init__(self, step: Step[OrderT, IntentT, ResultT], seconds: float = STEP_S) -> None:
         self.name, self.shows_late = step.name, step.shows_late
@@ -21,7 +21,7 @@ class Limited(Generic[OrderT, IntentT, ResultT]):
         self._step, self._seconds = step, seconds
 
     def plan(self, order: OrderT, results: Results) -> IntentT:
-        """The other's."""
+        """Return the wrapped step's intent."""
         return self._step.plan(order, results)
 
     def forward(self, order: OrderT, intent: IntentT) -> ResultT:

@@ -1,4 +1,4 @@
-"""Moving the end of a lease: write the tag on each of its fleets, and see it there."""
+"""Move the end of a lease: write the tag on each of its fleets, and verify it."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -31,13 +31,13 @@ NO_RIGHT: Final = (
 
 @dataclass(frozen=True)
 class EndMoved:
-    """The end as the fleets say it now."""
+    """The end in the fleets' tags now."""
 
     end_of_lease_s: int
 
 
 class MoveEnd:
-    """The tag on each fleet, seen there."""
+    """Writes the tag on each fleet and verifies it."""
 
     name = "move_end"
     intent_type = MoveIntent
@@ -76,7 +76,7 @@ class MoveEnd:
             raise Refused(NO_RIGHT, untouched=True)
 
     def backward(self, order: ChangeOrder, intent: MoveIntent, asked_at_s: float) -> None:
-        """Put a longer lease back to where it was, and then tell the machines; no lease is made longer again."""
+        """Restore the end of an extended lease, then tell the machines; a shortened lease is not extended again."""
         lease, annex = intent.lease, intent.fleets
         if not lease.is_longer:
             return
@@ -99,9 +99,9 @@ class MoveEnd:
 
 
 def wait_until_seen(world: StepContext, ec2: Any, annex: AnnexFleets, end_s: int) -> None:
-    """Return when the fleets show this end.  Raises Retry when they do not within seconds."""
+    """Return when the fleets show this end.  Raises Retry if they do not within seconds."""
     for pause_s in LOOK_AGAIN_S:
         if all(fleet.written_end_s == end_s for fleet in fleets_of(world, ec2, annex)):
             return
         world.pause(pause_s)
-    raise Retry(f"annex {annex.annex_id} does not show its new end yet, it is looked at again")
+    raise Retry(f"annex {annex.annex_id} does not show its new end yet; annexd checks it again")

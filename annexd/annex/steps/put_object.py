@@ -1,4 +1,4 @@
-"""The object in S3 from which the instances learn how to join the pool, and where the end of their lease is.
+"""The object in S3 that tells the instances how to join the pool, and when their lease ends.
 
 Not every annex has one: without a bucket there is nothing to do or undo.  The lease function deletes it after the end.
 """
@@ -21,7 +21,7 @@ DELETED: Final = 204  # https://docs.aws.amazon.com/AmazonS3/latest/API/API_Dele
 
 @dataclass(frozen=True)
 class S3Object:
-    """Where the object is; the bucket must be of `bucket_owner`, an AWS account."""
+    """The place of the object; the bucket must belong to `bucket_owner`, an AWS account."""
 
     bucket: str
     key: str
@@ -33,7 +33,7 @@ class S3Object:
 
 @dataclass(frozen=True)
 class PutIntent:
-    """The object, or None for an annex without one, and what of it the order does not say."""
+    """The object, or None for an annex without one, and its details that the order lacks."""
 
     place: S3Object | None
     end_of_lease_s: int
@@ -42,7 +42,7 @@ class PutIntent:
 
 
 class PutObject:
-    """One object, under a key of the annex's own; made again, it is the same."""
+    """Writes one object under the annex's own key; a repetition writes the same object."""
 
     name = "put_object"
     intent_type = PutIntent
@@ -65,7 +65,7 @@ class PutObject:
         return Nothing()
 
     def backward(self, order: FleetOrder, intent: PutIntent, asked_at_s: float) -> None:
-        """Delete it.  S3 says yes as well to what is not there, and what it deleted is gone at once."""
+        """Delete the object.  S3 also accepts the deletion of a missing object, and a deletion takes effect at once."""
         place = intent.place
         if place is None:
             return
@@ -82,13 +82,13 @@ class PutObject:
         require_settled(self._world, asked_at_s, str(place))
 
     def _require_known_bucket(self, place: S3Object, planned_at_s: float) -> None:
-        """Raise Retry as long as S3's NoSuchBucket may mean that it does not know a new bucket everywhere yet."""
+        """Raise Retry while S3's NoSuchBucket may mean that a new bucket is not known everywhere yet."""
         if self._world.now_s() < planned_at_s + PROPAGATION_S:
             raise Retry(f"S3 does not know the bucket {place.bucket}, which may be new: it is asked again")
 
 
 def put_present(world: StepContext, clients: Clients, order: FleetOrder, present: Present) -> None:
-    """Replace the annex's object by one with the present end, and with a new token for the pool.
+    """Replace the annex's object with one that has the present end and a new token for the pool.
 
     `order` is the annex's own, `clients` those of whoever changes its lease.  Machines read it within five minutes.  It
     may be done again; nothing is done for an order without `join`.  Raises Retry, or Refused if the signing key or the
@@ -101,7 +101,7 @@ def put_present(world: StepContext, clients: Clients, order: FleetOrder, present
 
 
 def _place(order: FleetOrder, join: JoinOrder) -> S3Object:
-    """The bucket must be of the lease function's account: nobody else gets a token."""
+    """Require a bucket of the lease function's account, so that no other account gets a token."""
     return S3Object(join.bucket, join.key, account_of_function(order.target.lease_function_arn) or "")
 
 

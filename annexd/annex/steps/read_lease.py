@@ -1,4 +1,4 @@
-"""Where a lease ends now, and whether it may end when somebody wants it to.
+"""Read the present end of a lease, and check whether it may be moved as requested.
 
 What lengthens a lease costs money, so it needs the lease function seen at work, as an order does; what shortens it
 does not.
@@ -18,7 +18,7 @@ from annexd.workflow import Refused, Results
 
 
 class ReadLease:
-    """Where the lease ends now, and where it is to end."""
+    """Reads the present end of the lease and computes the new one."""
 
     name = "read_lease"
     intent_type = Turn
@@ -47,13 +47,13 @@ class ReadLease:
         return LeaseRead(from_s, end_s, max_lease_s, checked_at_s)
 
     def _check_extension(self, order: ChangeOrder, end_s: int, now_s: float) -> None:
-        """Refuse what is beyond ANNEX_MAX_LEASE once all changes before it are counted, and what comes unasked."""
+        """Refuse an end beyond ANNEX_MAX_LEASE after all earlier changes, and an end that was not requested."""
         check_is_waited_for(order, self._world.now_s())
         if fault := fault_of_length(end_s - now_s, order.longest_s):
             raise Refused(fault, untouched=True, result="InvalidRequest")
 
     def _checked(self, order: ChangeOrder, clients: Clients, fleets: list[Fleet], from_s: int, end_s: int) -> int:
-        """How long its machines may live: the stack's MaxLease, or, where nobody asks for more, what they have."""
+        """Return the machines' longest life: the stack's MaxLease, or the present one if the end is not extended."""
         for fleet in fleets:
             check_lives(fleet)
         oldest_s = _oldest_s(fleets)
@@ -64,7 +64,7 @@ class ReadLease:
         return enforcer.max_lease_s
 
     def backward(self, _order: ChangeOrder, _intent: Turn, _asked_at_s: float) -> None:
-        """Nothing was made."""
+        """Do nothing: this step creates nothing."""
 
 
 def _oldest_s(fleets: list[Fleet]) -> float:

@@ -22,7 +22,7 @@ from annexd.workflow import Refused, Results, Retry
 
 @dataclass(frozen=True)
 class FleetIntent:
-    """What the fleet is found by, and until when it may be asked for; the request itself is the order's `config`."""
+    """The token that identifies the fleet, and the latest time to request it; the order's `config` is the request."""
 
     client_token: str
     valid_until_s: int
@@ -32,7 +32,7 @@ class FleetIntent:
 
 @dataclass(frozen=True)
 class FleetRequested:
-    """The fleet that AWS made."""
+    """The fleet that AWS created."""
 
     fleet_id: str
 
@@ -62,7 +62,7 @@ class RequestFleet:
             return FleetRequested(_requested(clients.ec2, order))
 
     def _check_again(self, order: FleetOrder, intent: FleetIntent, clients: Clients) -> None:
-        """Nothing is billed unless the lease function was seen at work within the last minute."""
+        """Check that the lease function has worked within the last minute before anything is billed."""
         begun_s = self._world.now_s()
         if 0 <= begun_s - intent.checked_at_s <= CHECK_AGAIN_S:
             return
@@ -72,7 +72,7 @@ class RequestFleet:
             raise Retry(f"the look at the lease function took {looked_s:.0f} s: it may be closed now", untouched=True)
 
     def backward(self, order: FleetOrder, intent: FleetIntent, asked_at_s: float) -> None:
-        """End every fleet with this token, until neither it nor an instance of it is left.
+        """End every fleet with this token, until no fleet and no instance is left.
 
         EC2's list may leave out for a while what it has just answered with.
         """

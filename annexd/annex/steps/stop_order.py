@@ -1,4 +1,4 @@
-"""Cancelling an annex begins with its order: one that is under way takes no further step, and is undone."""
+"""Stop the order of an annex before cancelling the annex: an order in progress takes no further step and is undone."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ class StopIntent:
 
 @dataclass(frozen=True)
 class OrderStopped:
-    """Whether nothing is left of it; when its fleet was asked for, or 0."""
+    """Whether nothing of the order is left, and the time of its fleet request, or 0."""
 
     is_gone: bool
     ordered_at_s: float
@@ -55,10 +55,10 @@ class StopOrder:
         return OrderStopped(state.is_undone, state.step(RequestFleet.name).asked_at_s)
 
     def _hand_over_keys(self, command_id: str, order: CancelOrder) -> None:
-        """Let the annex's order be undone with the keys of whoever cancels it, if some were given."""
+        """Undo the annex's order with the keys of the cancellation, if some were given."""
         annex_order = self._engine.state(command_id).order_as(FleetOrder)
         if order.given is not None and annex_order is not None:
             self._engine.change(command_id, with_requester(annex_order, order.given))
 
     def backward(self, _order: CancelOrder, _intent: StopIntent, _asked_at_s: float) -> None:
-        """An order that was stopped stays stopped."""
+        """Do nothing: a stopped order remains stopped."""

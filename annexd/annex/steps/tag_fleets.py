@@ -1,4 +1,4 @@
-"""Write one of the two tags that move or end a lease, and see what the fleets say then."""
+"""Write one of the two tags that move or end a lease, and read the fleets afterwards."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +33,7 @@ def fleets_of(world: StepContext, ec2: Any, annex: AnnexFleets) -> list[Fleet]:
 
 
 def write_tag(ec2: Any, fleet_id: str, key: str, value: str) -> bool:
-    """Tag a fleet; False when these keys may not.  Raises Retry or Refused."""
+    """Tag a fleet; return False if these keys lack the permission.  Raises Retry or Refused."""
     with translate_aws_errors(f"CreateTags {fleet_id}"):
         try:
             ec2.create_tags(Resources=[fleet_id], Tags=[{"Key": key, "Value": value}])

@@ -1,4 +1,4 @@
-"""Telling an annex's machines the new end of their lease, by the annex's object in S3."""
+"""Tell an annex's machines the new end of their lease, through the annex's object in S3."""
 
 from typing import Final
 
@@ -16,7 +16,7 @@ UNTOLD: Final = "its machines do not know the earlier end, and do not drain befo
 
 
 class TellMachines:
-    """The annex's object in S3 says the new end."""
+    """Writes the new end into the annex's object in S3."""
 
     name = "tell_machines"
     intent_type = MoveIntent

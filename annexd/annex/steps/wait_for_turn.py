@@ -1,4 +1,4 @@
-"""Changes of one annex's end are carried out one after another, and after its order."""
+"""Carry out the changes of an annex's end one after another, and after its order."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class TurnIntent:
 
 
 class WaitForTurn:
-    """The annex was ordered, and whoever changed its end before is done."""
+    """Waits until the annex's order and all earlier changes of its end are finished."""
 
     name = "wait_for_turn"
     intent_type = TurnIntent
@@ -59,7 +59,7 @@ class WaitForTurn:
         return Turn(AnnexFleets(intent.annex_id, fleet_id, asked_at_s), unclear_at_s)
 
     def backward(self, _order: ChangeOrder, _intent: TurnIntent, _asked_at_s: float) -> None:
-        """Nothing was made."""
+        """Do nothing: this step creates nothing."""
 
 
 def _unclear_at_s(step: StepState) -> float:

@@ -9,6 +9,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import classad2
 
@@ -152,3 +153,22 @@ def invalidation(identity: DaemonIdentity, my_type: str) -> bindings.Ad:
     """Return the query ad of INVALIDATE_ADS_GENERIC that selects this daemon's ad."""
     ad = {"MyType": "Query", "TargetType": my_type, "Name": identity.name, "MyAddress": identity.address}
     return bindings.make_ad(ad, {"Requirements": f"TARGET.Name == {bindings.quote(identity.name)}"})
+
+
+def subject_ad(identity: DaemonIdentity, my_type: str, name: str, attributes: Mapping[str, Any]) -> str:
+    """Return the text of an ad of something that the daemon looks after, for `advertise` of Outbound."""
+    own = {
+        "MyType": my_type,
+        "Name": name,
+        "Machine": identity.machine,
+        "MyAddress": identity.address,
+        f"{current().my_type}Name": identity.name,
+        "MyCurrentTime": int(time.time()),
+    }
+    return repr(bindings.display_ad({**attributes, **own}))
+
+
+def subject_invalidation(identity: DaemonIdentity, my_type: str, name: str) -> str:
+    """Return the text of the query ad that selects such an ad."""
+    ad = {"MyType": "Query", "TargetType": my_type, "Name": name, "MyAddress": identity.address}
+    return repr(bindings.make_ad(ad, {"Requirements": f"TARGET.Name == {bindings.quote(name)}"}))

@@ -13,6 +13,7 @@ from typing import Any
 from annexd.daemoncore.process.limits import for_child
 from annexd.daemoncore.program import current
 
+MAX_ANSWER_BYTES = 64 * 1024 * 1024  # the slots of a large pool, with a few attributes
 CALL_TIMEOUT_S = 30.0  # the bindings give up on a silent peer after 20 s
 
 
@@ -29,12 +30,15 @@ class Outbound:
         self._one_call = asyncio.Lock()
         self._calls = 0
 
-    async def call(self, name: str, arguments: Mapping[str, Any], timeout_s: float = CALL_TIMEOUT_S) -> None:
-        """Make a call once earlier ones are done; `timeout_s` counts from then.  Raises OutboundFailed."""
+    async def call(self, name: str, arguments: Mapping[str, Any], timeout_s: float = CALL_TIMEOUT_S) -> Any:
+        """Make a call once earlier ones are done, and return its result; `timeout_s` counts from then.
+
+        Raises OutboundFailed.
+        """
         async with self._one_call:
             try:
                 async with asyncio.timeout(timeout_s):
-                    error = await self._exchange(name, arguments)
+                    result, error = await self._exchange(name, arguments)
             except TimeoutError:
                 await self.close()
                 raise OutboundFailed(f"no answer within {timeout_s:g} s") from None
@@ -46,6 +50,7 @@ class Outbound:
                 raise
         if error is not None:
             raise OutboundFailed(error)
+        return result
 
     async def restart_worker(self) -> None:
         """End the worker after the current call, so that the next call starts one with the new configuration."""
@@ -61,7 +66,7 @@ class Outbound:
             worker.kill()
         await worker.wait()
 
-    async def _exchange(self, name: str, arguments: Mapping[str, Any]) -> str | None:
+    async def _exchange(self, name: str, arguments: Mapping[str, Any]) -> tuple[Any, str | None]:
         worker = await self._running_worker()
         assert worker.stdin is not None  # noqa: S101 - both are pipes: see create_subprocess_exec
         assert worker.stdout is not None  # noqa: S101
@@ -72,8 +77,8 @@ class Outbound:
         line = await worker.stdout.readline()
         if not line:
             raise EOFError
-        error: str | None = json.loads(line)["error"]
-        return error
+        answer = json.loads(line)
+        return answer["result"], answer["error"]
 
     async def _running_worker(self) -> asyncio.subprocess.Process:
         if self._worker is None or self._worker.returncode is not None:
@@ -85,6 +90,7 @@ class Outbound:
                 current().subsystem,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
+                limit=MAX_ANSWER_BYTES,
                 env=self._environment,
                 cwd="/",
             )

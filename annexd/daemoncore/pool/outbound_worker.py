@@ -3,8 +3,8 @@
 A call into the bindings may block for 20 s, which stalls every other call of its process, and a malformed address
 aborts the process (measured with 25.14.1).  So a daemon makes these calls in a child that may be killed at any time.
 
-The worker reads one JSON object per line, `{"id", "call", ...}`, and writes one per line, `{"id", "error"}`; error is
-null if the call was delivered.  The end of standard input ends the process at once, even during a call.
+The worker reads one JSON object per line, `{"id", "call", ...}`, and writes one per line, `{"id", "result", "error"}`;
+error is null if the call was delivered.  The end of standard input ends the process at once, even during a call.
 """
 
 import json
@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import classad2
 import htcondor2
 
 from annexd.condor import bindings
@@ -42,17 +43,33 @@ def advertise(collector: str, command: str, ads: list[str]) -> None:
     bindings.advertise(collector, command, [bindings.parse_ad(ad) for ad in ads])
 
 
-CALLS: Mapping[str, Callable[..., None]] = {"alive": alive, "ready": ready, "advertise": advertise}
+def query(kind: str, collector: str, constraint: str, attributes: list[str]) -> list[list[Any]]:
+    """Return these attributes of each ad of one kind in a collector; null for one that has no plain value."""
+    ads = bindings.query_kind(kind, collector, constraint, attributes)
+    return [[_plain(ad.get(name)) for name in attributes] for ad in ads]
+
+
+def _plain(value: object) -> str | int | float | None:
+    is_plain = isinstance(value, str | int | float) and not isinstance(value, classad2.Value)
+    return value if is_plain else None  # type: ignore[return-value]
+
+
+CALLS: Mapping[str, Callable[..., Any]] = {
+    "alive": alive,
+    "ready": ready,
+    "advertise": advertise,
+    "query": query,
+}
 
 
 def answer(line: str) -> dict[str, Any]:
     request = json.loads(line)
     identity, call = request.pop("id"), request.pop("call")
     try:
-        CALLS[call](**request)
+        result = CALLS[call](**request)
     except Exception as error:  # noqa: BLE001 - the edge of the worker: the caller judges every fault
-        return {"id": identity, "error": str(error) or type(error).__name__}
-    return {"id": identity, "error": None}
+        return {"id": identity, "result": None, "error": str(error) or type(error).__name__}
+    return {"id": identity, "result": result, "error": None}
 
 
 def _read_lines(lines: "queue.SimpleQueue[str]") -> None:

@@ -1,0 +1,117 @@
+"""One ad for each annex in the collector: what -status shows, for condor_status and scripts.
+
+    condor_status -any -constraint 'MyType == "Annex"'
+
+An ad is sent when it has changed, and again before the collector forgets it.  It holds no text of AWS's and no key: the
+collector shows it to everybody who may read the pool.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+from annexd.daemoncore import log
+from annexd.daemoncore.pool.collector import (
+    INVALIDATE_ADS_GENERIC,
+    INVALIDATE_TIMEOUT_S,
+    UPDATE_AD_GENERIC,
+    DaemonIdentity,
+    subject_ad,
+    subject_invalidation,
+)
+from annexd.daemoncore.pool.outbound import Outbound, OutboundFailed
+from annexd.daemoncore.threads import in_thread
+from annexd.workflow import JournalError, Json
+
+MY_TYPE: Final = "Annex"
+CHANGES_S: Final = 15.0  # between two searches for what has changed
+AT_ONCE: Final = 200  # ads in one call
+LEFT_OUT: Final = ("Trouble", "SeenFault", "PoolFault", "CommandID")  # texts of AWS's; what one could ask with
+TIMES: Final = ("SeenTime", "PoolSeenTime", "EnforcerSeenTime")  # which change without a change of the annex
+
+
+class AnnexAds:
+    """Advertises annexes; `describe` blocks, and returns them as status.known_annexes does.
+
+    `version`, which may block, too, changes with what `describe` would return: to describe a thousand annexes takes a
+    third of a second.
+    """
+
+    def __init__(
+        self,
+        outbound: Outbound,
+        describe: Callable[[], list[Json]],
+        version: Callable[[], object],
+        identity: Callable[[], DaemonIdentity | None],
+        collectors: Callable[[], tuple[str, ...]],
+        interval_s: Callable[[], float],
+    ) -> None:
+        self._outbound, self._describe, self._version, self._identity = outbound, describe, version, identity
+        self._collectors, self._interval_s = collectors, interval_s
+        self._sent: dict[str, tuple[Json, float]] = {}  # by annex ID: what was sent, and when (monotonic)
+        self._described: tuple[object, float] = None, 0.0  # which version, and when (monotonic)
+        self._is_withdrawn = False
+
+    async def run(self) -> None:
+        """Advertise until cancelled."""
+        while not self._is_withdrawn:
+            if (identity := self._identity()) is not None:
+                await self._update(identity)
+            await asyncio.sleep(CHANGES_S)
+
+    async def withdraw(self) -> None:
+        """Remove the ads from the collectors."""
+        self._is_withdrawn, identity = True, self._identity()
+        if identity is not None and self._sent:
+            withdrawn = [subject_invalidation(identity, MY_TYPE, each) for each in self._sent]
+            await self._send(INVALIDATE_ADS_GENERIC, withdrawn, INVALIDATE_TIMEOUT_S)
+
+    async def _update(self, identity: DaemonIdentity) -> None:
+        now_s = time.monotonic()
+        try:
+            version = await in_thread(self._version)
+            if version == self._described[0] and now_s - self._described[1] < self._interval_s():
+                return
+            annexes = {str(each["AnnexID"]): each for each in await in_thread(self._describe)}
+        except JournalError:
+            return  # JournalMonitor reports it
+        due = [annex for annex_id, annex in annexes.items() if self._is_due(annex_id, annex, now_s)]
+        for first in range(0, len(due), AT_ONCE):
+            some = due[first : first + AT_ONCE]
+            if not await self._send(UPDATE_AD_GENERIC, [_ad(each, identity) for each in some]):
+                return
+            self._sent |= {str(each["AnnexID"]): (_lasting(each), now_s) for each in some}
+        gone = self._sent.keys() - annexes.keys()
+        if gone and await self._send(
+            INVALIDATE_ADS_GENERIC, [subject_invalidation(identity, MY_TYPE, each) for each in gone]
+        ):
+            self._sent = {annex_id: sent for annex_id, sent in self._sent.items() if annex_id not in gone}
+        self._described = version, now_s
+
+    def _is_due(self, annex_id: str, annex: Json, now_s: float) -> bool:
+        if annex_id not in self._sent:
+            return True
+        before, sent_s = self._sent[annex_id]
+        return before != _lasting(annex) or now_s - sent_s >= self._interval_s()
+
+    async def _send(self, command: str, ads: list[str], timeout_s: float = 30.0) -> bool:
+        """Return whether one of the collectors has them; the daemon's own ad tells of one that fails."""
+        delivered = False
+        for collector in self._collectors():
+            arguments = {"command": command, "collector": collector, "ads": ads}
+            try:
+                await self._outbound.call("advertise", arguments, timeout_s)
+                delivered = True
+            except OutboundFailed as error:
+                log.full_debug(f"Failed to send {len(ads)} ads of annexes to collector {collector}: {error}")
+        return delivered
+
+
+def _lasting(annex: Json) -> Json:
+    return {name: value for name, value in annex.items() if name not in TIMES}
+
+
+def _ad(annex: Json, identity: DaemonIdentity) -> str:
+    known = {name: value for name, value in annex.items() if value is not None and name not in LEFT_OUT}
+    return subject_ad(identity, MY_TYPE, str(annex["AnnexID"]), {**known, "AnnexState": known.pop("State")})

@@ -1,0 +1,146 @@
+"""What the pool has of an annex: -status and -wait count as condor_status does."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from annexd.tool import errors
+from test.replies import accepted
+from test.system.site import REQUEST, Site
+from test.system.tool import condor_annex, key_options
+
+CONFIG = """
+ANNEXD_RECONCILE_INTERVAL = 1
+ANNEX_PROVISIONING_DELAY = 20
+"""
+ADVERTISE = """
+import classad2, htcondor2, json, sys
+ads = [classad2.ClassAd(ad) for ad in json.load(sys.stdin)]
+htcondor2.Collector().advertise(ads, "UPDATE_STARTD_AD", True)
+"""
+
+
+def slot(annex_id: str, name: str, state: str) -> dict[str, Any]:
+    return {"MyType": "Machine", "Name": name, "Machine": "ip-10-0-0-1", "AnnexID": annex_id, "State": state}
+
+
+def advertise(site: Site, *slots: dict[str, Any]) -> None:
+    done = site.pool.run(sys.executable, "-c", ADVERTISE, stdin=json.dumps(slots))
+    assert done.returncode == 0, done.stderr
+
+
+def annex_in_status(site: Site, annex_id: str) -> dict[str, Any]:
+    done = condor_annex(site, "-status", "-json", annex_id)
+    assert done.returncode == 0, done.stderr
+    [annex] = json.loads(done.stdout)
+    return dict(annex)
+
+
+def machines_in_condor_status(site: Site, annex_id: str, more: str = "") -> int:
+    constraint = f'AnnexID == "{annex_id}"{more}'
+    names = site.pool.tool("condor_status", "-constraint", constraint, "-af", "Name").stdout.split()
+    return len({name.rpartition("@")[2] for name in names})
+
+
+def test_machines_in_the_pool_are_counted_as_condor_status_shows_them(site: Site) -> None:
+    annex_id = str(accepted(site.order())["AnnexID"])
+    advertise(
+        site,
+        slot(annex_id, "slot1@i-01", "Unclaimed"),
+        slot(annex_id, "slot1_1@i-01", "Claimed"),
+        slot(annex_id, "slot1@i-02", "Unclaimed"),
+        slot("annex-of-somebody-else", "slot1@i-03", "Claimed"),
+    )
+    site.wait(lambda: annex_in_status(site, annex_id)["Joined"], "the machines in -status")
+    annex = annex_in_status(site, annex_id)
+    assert (annex["Joined"], annex["Claimed"], annex["PoolFault"]) == (2, 1, None)
+    assert machines_in_condor_status(site, annex_id) == 2
+    assert machines_in_condor_status(site, annex_id, ' && State == "Claimed"') == 1
+
+
+@contextmanager
+def waiting(site: Site, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A condor_annex that waits, in a process of its own."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "annexd.tool.main", "-wait", *arguments],
+        env=site.pool.env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def next_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+@pytest.fixture
+def annex_id(site: Site) -> str:
+    """An annex of two machines."""
+    return str(accepted(site.order(TargetCapacity=2))["AnnexID"])
+
+
+def test_wait_ends_with_0_once_so_many_machines_are_in_condor_status(site: Site, annex_id: str) -> None:
+    with waiting(site, "joined=100%", "-json", annex_id) as process:
+        first = json.loads(next_line(process))
+        assert (first["TargetCapacity"], first["Joined"] or 0) == (2, 0)
+        for count in (1, 2):
+            advertise(site, slot(annex_id, f"slot1@i-{annex_id}-{count}", "Unclaimed"))
+            while (json.loads(next_line(process))["Joined"] or 0) < count:
+                pass
+            assert machines_in_condor_status(site, annex_id) == count
+        assert process.wait(30) == errors.OK
+
+
+def test_wait_ends_with_a_status_of_its_own_and_awss_reason_when_nothing_can_come(site: Site) -> None:
+    site.cloud.behave(fleet_trouble="role")
+    try:
+        annex_id = str(accepted(site.order())["AnnexID"])
+        with waiting(site, annex_id) as process:
+            assert process.wait(90) == errors.UNREACHABLE
+            assert process.stderr is not None
+            assert "iamFleetRoleInvalid" in process.stderr.read()
+    finally:
+        site.cloud.behave(fleet_trouble="")
+
+
+def test_ctrl_c_leaves_the_annex_and_says_how_to_come_back(site: Site, annex_id: str) -> None:
+    with waiting(site, "joined=2", annex_id) as process:
+        next_line(process)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == errors.INTERRUPTED
+        assert process.stderr is not None
+        assert f"condor_annex -wait joined=2 {annex_id} waits again" in process.stderr.read()
+    assert annex_in_status(site, annex_id)["State"] == "leased"
+
+
+def test_wait_goes_on_when_annexd_is_killed(site: Site, annex_id: str) -> None:
+    with waiting(site, "joined=1", annex_id) as process:
+        next_line(process)
+        starts = site.starts()
+        site.kill()
+        site.wait_for_restart(starts)
+        advertise(site, slot(annex_id, f"slot1@i-{annex_id}", "Unclaimed"))
+        assert process.wait(90) == errors.OK
+
+
+def test_an_order_can_wait_itself(site: Site) -> None:
+    arguments = ("-lease-duration", "1h", *key_options(site), "-timeout", "20s", "-wait", "joined=1", str(REQUEST))
+    done = condor_annex(site, *arguments)
+    assert done.returncode == errors.UNREACHABLE, done.stderr
+    fleet_id, *lines = done.stdout.splitlines()
+    assert fleet_id.startswith("sfr-")
+    assert lines[0].startswith("asked "), done.stdout
+    assert "not joined=1 within 20 s; the annex goes on" in done.stderr
