@@ -57,7 +57,7 @@ def _on_demand(config: Part, capacity: int | None, api: str) -> Iterator[str]:
     elif on_demand and any(specifications(config)) and api == SPOT_FLEET:
         yield (
             f"OnDemandTargetCapacity is {on_demand}: On-Demand instances of a Spot Fleet need LaunchTemplateConfigs at "
-            f"AWS; -fleet-api {OPTIONS[EC2_FLEET]} has them by LaunchSpecifications, too"
+            f"AWS (-fleet-api {OPTIONS[EC2_FLEET]} has them by LaunchSpecifications, too)"
         )
     if capacity is not None and on_demand > capacity > 0:
         yield f"OnDemandTargetCapacity is {on_demand}, more than the TargetCapacity (-count) of {capacity}"
