@@ -23,9 +23,9 @@ CAPACITY = {"TotalTargetCapacity": 2, "OnDemandTargetCapacity": 0, "DefaultTarge
 def by_ec2_fleet(site: Site) -> Iterator[Site]:
     """A site whose administrator wants EC2 Fleets, and no templates but those that an order makes."""
     before = site.defaults
-    site.defaults = replace(before, fleet_api=EC2_FLEET)
+    site.defaults, site.asks = replace(before, fleet_api=EC2_FLEET), {"FleetAPI": None}
     yield site
-    site.defaults = before
+    site.defaults, site.asks = before, {}
     site.cloud.clear_faults()
     site.cloud.behave(templates_late_s=0.0, fleet_trouble="")
     for each in templates(site):
@@ -60,7 +60,7 @@ def own_template(site: Site, name: str, **data: Any) -> dict[str, Any]:
 def test_an_order_by_ec2_fleet_takes_six_calls_when_everything_is_cold_and_four_after_that(site: Site) -> None:
     s3 = site.cloud.client("s3", BYSTANDER)
     s3.create_bucket(Bucket=BUCKET)
-    site.defaults = replace(defaults(s3_url=site.cloud.url), fleet_api=EC2_FLEET)
+    site.defaults, site.asks = replace(defaults(s3_url=site.cloud.url), fleet_api=EC2_FLEET), {"FleetAPI": None}
     own = {key.decode() for path, key in site.keys.items() if path.endswith("public")}
     calls = []
     for _ in range(2):
@@ -137,6 +137,7 @@ def test_ec2_fleets_own_json_is_taken_as_it_is_whatever_the_default(site: Site) 
     named = own_template(site, "own-json")
     wanted = {"TotalTargetCapacity": 2, "OnDemandTargetCapacity": 1, "SpotTargetCapacity": 1}
     reply = site.order(
+        FleetAPI=None,
         TargetCapacity=None,
         IamFleetRole=None,
         SpotPrice=None,

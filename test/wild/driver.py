@@ -66,11 +66,12 @@ def _defaults(site: Site) -> Defaults:
     )
 
 
-def order(site: Site, file: Path, *options: str) -> Told:
+def order(site: Site, file: Path, *options: str, api: str = "spot-fleet") -> Told:
     """`condor_annex -lease-duration 1h -public-key-file ... file`, but for the way over the network."""
     public, secret = KEYS
     keys = ("-public-key-file", public, "-secret-key-file", secret)
-    given = parse(["-lease-duration", "1h", *keys, *options, str(file)])
+    by = () if "-fleet-api" in options else ("-fleet-api", api)
+    given = parse(["-lease-duration", "1h", *keys, *by, *options, str(file)])
     try:
         config, notes = config_file.read(given)
         ad = _as_annexd_reads(command_ad(config, given, lambda _: None, site.now_s()))

@@ -40,7 +40,7 @@ def test_what_reaches_aws_as_a_spot_fleet_does_so_as_an_ec2_fleet(case: Case, an
     text = with_templates(annexd, case.text)
     file = tmp_path / "config.json"
     file.write_text(text, encoding="utf-8")
-    told = order(annexd, file, *case.options, "-fleet-api", "ec2-fleet")
+    told = order(annexd, file, *case.options, api="ec2-fleet")
     if case.file in BY_SPOT_FLEET_ONLY:
         assert BY_SPOT_FLEET_ONLY[case.file] in told.words
         assert "-fleet-api spot-fleet" in told.words
@@ -127,7 +127,7 @@ def test_what_is_wrong_for_a_spot_fleet_is_as_wrong_for_an_ec2_fleet(case: Case,
     text = with_templates(annexd, case.text)
     file = tmp_path / "config.json"
     file.write_text(text, encoding="utf-8")
-    told = order(annexd, file, *case.options, "-fleet-api", "ec2-fleet")
+    told = order(annexd, file, *case.options, api="ec2-fleet")
     if case.file == ROLE_ALONE:
         assert told.by == ""
         return
