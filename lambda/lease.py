@@ -1,13 +1,13 @@
-"""End each annex of one region and account whose lease is over, and look until it is gone.
+"""End each annex of one region and account whose lease is over, and verify that it is gone.
 
-One EventBridge rule calls `handler` every five minutes.  Nothing is remembered between runs: each looks at all fleets
-and their instances, and ends what is over.  A run may fail, be cut off or come twice at any point; the next one does
-the same again.  The stack, annexd and the tests rely on this interface:
+One EventBridge rule calls `handler` every five minutes.  Runs keep no state: each describes all fleets and their
+instances, and ends what is over.  A run may fail, be cut off or overlap at any point; the next one repeats the work.
+The stack, annexd and the tests rely on this interface:
 
 Environment  MAX_LEASE_S: seconds after a fleet's creation beyond which no tag moves its end.  ANNEX_BUCKET, optional:
              the bucket from which the objects annex/<annex ID>.tar.gz are removed.
-Event        EventBridge's "Scheduled Event": resources[0] is the rule, `time` the tick.  Any other event does the same
-             work, but its receipt says "tick": false and proves nothing.  Nothing else is read from the event.
+Event        EventBridge's "Scheduled Event": resources[0] is the rule, `time` the tick.  Other events do the same
+             work, but the receipt has "tick": false and proves nothing.  Nothing else is read from the event.
 Token        <annex ID>_<end, seconds since the epoch>_<16 hexadecimal digits>: the client token of an annex's fleet,
              and the name of its launch template, if it has one.  A template is removed once its annex is gone.
 Tags         On a fleet, htcondor:annex-lease-end moves its end and htcondor:annex-cancelled ends it; both are written
@@ -17,13 +17,13 @@ Receipt      One line of JSON, the last one printed, shorter than 8,000 bytes:
   tick       whether the rule called, within ten minutes, in this account and region;  rule  its ARN, or null
   at         the time of the tick, otherwise of the run's start, in seconds since the epoch
   account, region, function (ARN);  digest  SHA-256 of this file;  max_lease_s  null where it is unreadable
-  complete   whether all pages of fleets and instances were seen
-  rights     cancel, terminate, stamp, unprotect: what DryRun answered for living annexes; null if it did not
-  fleets, instances  of annexes that are not over;  over  fleets that are over and not ended yet
+  complete   whether all pages of fleets and instances were read
+  rights     cancel, terminate, stamp, unprotect: DryRun's result for living annexes; null if unknown
+  fleets, instances  of annexes that are not over;  over  fleets that are over but not ended
   ended      instances that this run ended, or saw ended
-  stuck      fleets and instances overdue by three ticks that this run could not end;  stuck_ids  at most 20
+  stuck      fleets and instances three ticks overdue that this run could not end;  stuck_ids  at most 20
   errors     their number;  error_texts  at most 10;  throttled, calls  numbers of calls;  duration_s
-Then the run raises LeaseError if it did not see everything, lacks a right, or left something stuck, so that the
+Then the run raises LeaseError if it did not see everything, lacks a right, or found something stuck, so that the
 function's error metric shows it.  Asynchronous retries must be 0: the next tick is the retry.
 
 Self-contained: the file is uploaded as it is, and boto3 comes with the runtime.
@@ -44,7 +44,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-CONTRACT = 3  # raised when annexd must not rely on an older function
+CONTRACT = 3  # increased when annexd must not rely on older functions
 RECEIPT = "htcondor-annex-lease"
 MAX_LEASE_VARIABLE, BUCKET_VARIABLE = "MAX_LEASE_S", "ANNEX_BUCKET"
 RIGHTS = ("cancel", "terminate", "stamp", "unprotect")
@@ -54,16 +54,16 @@ CANCELLED_TAG = "htcondor:annex-cancelled"
 STAMPS = ("htcondor:annex-fleet", "htcondor:annex-id", END_TAG)
 
 TICK_S = 300.0  # the rule's rate
-STUCK_S = 3 * TICK_S  # what is overdue by this much comes after all others, for at most a third of the time
+STUCK_S = 3 * TICK_S  # what is overdue by this comes last, for at most a third of the time
 FRESH_EVENT_S = 600.0  # an older event was not sent by the rule just now
 DEFAULT_MAX_LEASE_S = 31 * 86_400  # if MAX_LEASE_S is unreadable; annexd accepts no orders then
 
-RESERVE_S = 20.0  # nothing new is started so shortly before the time limit: longer than any call
+RESERVE_S = 20.0  # start nothing this shortly before the limit: longer than any call
 SETTLE_S = 15.0  # time for fleets to end their instances before these are terminated one by one
 SLICE_S = 60.0  # of terminating, before the next look at what the fleets have ended meanwhile
-ROUNDS = 4  # of looking and terminating, in one run
+ROUNDS = 4  # of describing and terminating, in one run
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 8.0
-TRIES = 3  # of a call that fails in a way that passes
+TRIES = 3  # of a call with a transient error
 MAX_PAGES = 2000
 
 # EC2's limits for a new account: DescribeSpotFleetRequests 3 a second after the first 50; TerminateInstances 5 calls
@@ -73,15 +73,15 @@ INSTANCES_A_PAGE = 500
 IDS_A_LOOK = 100  # EC2 takes 200 values in a filter
 TERMINATE_BATCH = 50  # larger ones gain nothing under these limits, and are longer to halve
 STAMP_BATCH = 200
-TEMPLATES_A_PAGE = 200  # EC2 gives no more
+TEMPLATES_A_PAGE = 200  # EC2's limit
 
 THROTTLED = {"RequestLimitExceeded", "Throttling", "ThrottlingException", "RequestThrottled", "SlowDown"}
 PASSING = {"InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable", "RequestTimeout"}
 DENIED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"}
 NOT_TO_CANCEL = {"fleetRequestNotInCancellableState", "fleetRequestIdDoesNotExist"}  # Spot Fleet
 NOT_TO_CANCEL |= {"fleetNotInDeletableState", "fleetIdDoesNotExist"}  # EC2 Fleet
-ENDED_STATES = {"cancelled", "deleted", "failed"}  # AWS: no instances, and none to come
-RUNNING_STATES = {"cancelled_running", "deleted_running"}  # nothing is launched, and nothing was ended
+ENDED_STATES = {"cancelled", "deleted", "failed"}  # no instances, and no launches
+RUNNING_STATES = {"cancelled_running", "deleted_running"}  # no launches, but instances run
 TERMINATING_STATES = {"cancelled_terminating", "deleted_terminating"}
 LIVING_STATES = ["pending", "running", "stopping", "stopped"]
 
@@ -94,7 +94,7 @@ MAX_IDS, MAX_TEXTS, MAX_TEXT = 20, 10, 200
 
 
 class LeaseError(Exception):
-    """The run saw not all, lacks a right, or left something stuck.  The next tick tries again."""
+    """The run did not see all, lacks a right, or found something stuck.  The next tick retries."""
 
 
 class OutOfTimeError(Exception):
@@ -105,12 +105,12 @@ class OutOfTimeError(Exception):
 
 
 def utc(moment_s: float) -> str:
-    """Write a moment as the tags have it."""
+    """Format a moment as in the tags."""
     return datetime.fromtimestamp(int(moment_s), UTC).strftime(UTC_FORMAT)
 
 
 def moment_s(text: object) -> int | None:
-    """Return the moment that `utc` wrote; None for any other text, and for dates that cannot be meant."""
+    """Parse a moment that `utc` wrote; None for any other text and for absurd dates."""
     if not isinstance(text, str) or not UTC_TEXT.fullmatch(text):
         return None
     try:
@@ -121,7 +121,7 @@ def moment_s(text: object) -> int | None:
 
 
 def read_token(token: object) -> tuple[str, int] | None:
-    """Return the annex ID and the end that was ordered; None for a token that is not ours."""
+    """Return the annex ID and the ordered end; None for a token that is not ours."""
     match = TOKEN.fullmatch(token) if isinstance(token, str) else None
     return (match[1], int(match[2])) if match and EARLIEST_S <= int(match[2]) <= LATEST_S else None
 
@@ -129,8 +129,8 @@ def read_token(token: object) -> tuple[str, int] | None:
 def lease_end(token: object, tags: Mapping[str, str], created_s: float | None, max_lease_s: float) -> float | None:
     """Return when the lease of a fleet ends; None for a fleet that is not ours.
 
-    An unreadable moved end counts as none.  Without a time of creation nothing moves the end beyond the token's.
-    A fleet with CANCELLED_TAG is over whatever the result: that is since when, and not before the creation.
+    An unreadable moved end is ignored.  Without a time of creation no tag moves the end beyond the token's.
+    A fleet with CANCELLED_TAG is always over; the result is since when, and not before the creation.
     """
     ordered = read_token(token)
     if ordered is None:
@@ -158,13 +158,13 @@ class Fleet:
 
     @property
     def may_launch(self) -> bool:
-        """Tell whether it may start instances: also in any state that AWS may add."""
+        """Return whether it may start instances, also in states that AWS may add."""
         return self.state not in ENDED_STATES | RUNNING_STATES | TERMINATING_STATES
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A living instance of a fleet; `fleet_id` is from the tag that only AWS can set."""
+    """A living instance of a fleet; `fleet_id` is from the tag that only AWS sets."""
 
     fleet_id: str
     stamp: tuple[str | None, ...]  # the values of STAMPS
@@ -172,7 +172,7 @@ class Instance:
 
     @property
     def is_stamped(self) -> bool:
-        """Tell whether it has a stamp, and not one copied from another instance."""
+        """Return whether it has a stamp that was not copied from another instance."""
         return self.stamp[0] == self.fleet_id
 
     def stamped_end_s(self, max_lease_s: float) -> float:
@@ -183,10 +183,10 @@ class Instance:
 
 @dataclass(frozen=True)
 class Kind:
-    """Fleets of one of AWS's APIs, by what its calls and answers are called."""
+    """Fleets of one AWS API: the names of its calls and their members."""
 
     prefix: str  # of IDs
-    instance_tag: str  # that AWS puts on their instances
+    instance_tag: str  # set by AWS on their instances
     describe: str  # botocore's methods
     order_end: str
     not_found: str  # for an ID
@@ -194,7 +194,7 @@ class Kind:
     listed: str
     own_id: str
     state: str
-    request: str  # where the client token is; in the fleet itself if empty
+    request: str  # has the client token; empty: the fleet itself
     refused: str
     batch: int  # in one call that ends them
 
@@ -203,14 +203,14 @@ class Kind:
         return found
 
     def to_end(self, fleet_ids: list[str]) -> list[dict[str, Any]]:
-        """Return the ways to end them, the second for where AWS finds the right to terminate too narrow for the first.
+        """Return the ways to end them, the second in case the right to terminate is too narrow for the first.
 
-        EC2 Fleet asks its caller for it; nobody tells whether a condition on tags of instances is enough.
+        EC2 Fleet requires it of its caller; whether a condition on tags of instances is enough is undocumented.
         """
         return [{self.ids: fleet_ids, "TerminateInstances": each} for each in (True, False)]
 
     def refusals(self, answer: Mapping[str, Any]) -> dict[str, str]:
-        """Return the fleets that were not ended, and why.  A success is believed once its effect is seen."""
+        """Return the fleets that were not ended, and why.  A success counts once its effect is seen."""
         failed = answer.get(self.refused) or []
         codes = {str(each.get(self.own_id)): str((each.get("Error") or {}).get("Code")) for each in failed}
         return {fleet_id: code for fleet_id, code in codes.items() if code not in NOT_TO_CANCEL}
@@ -251,7 +251,7 @@ EC2_FLEETS = Kind(
     state="FleetState",
     request="",
     refused="UnsuccessfulFleetDeletions",
-    batch=25,  # of type instant, of which a call with more ends none
+    batch=25,  # for type instant a call with more ends none
 )
 KINDS = (SPOT_FLEETS, EC2_FLEETS)
 
@@ -260,7 +260,7 @@ def tags_of(seen: Mapping[str, Any]) -> dict[str, str]:
     return {str(tag.get("Key")): str(tag.get("Value") or "") for tag in seen.get("Tags") or []}
 
 
-# Asking AWS.
+# Calls.
 
 
 @cache
@@ -278,14 +278,14 @@ def s3() -> Any:
 
 
 def patience() -> Any:
-    """Allow one try of 15 s: Work repeats it, and knows how much time is left."""
+    """Allow one try of 15 s: Work retries, and knows how much time is left."""
     from botocore.config import Config
 
     return Config(connect_timeout=3, read_timeout=12, retries={"total_max_attempts": 1})
 
 
 def code_of(error: Any) -> str:
-    """Return AWS's error code; an empty text for an error that is not an answer of AWS."""
+    """Return AWS's error code; empty for an error that is not a response of AWS."""
     response = getattr(error, "response", None) or {}  # None for a lost connection
     return str(response.get("Error", {}).get("Code", ""))
 
@@ -295,7 +295,7 @@ def batches(ids: list[str], size: int) -> deque[list[str]]:
 
 
 def in_turn(work: deque[list[str]], now_s: float) -> deque[list[str]]:
-    """Rotate the work, differently at each tick, so that every part soon comes first, however little a run does."""
+    """Rotate the work differently at each tick, so that every part soon comes first, however little a run does."""
     share = int(now_s / TICK_S) * 0.6180339887 % 1  # multiples of the golden ratio leave no gaps
     work.rotate(-int(share * len(work)))
     return work
@@ -303,7 +303,7 @@ def in_turn(work: deque[list[str]], now_s: float) -> deque[list[str]]:
 
 @dataclass
 class Work:
-    """The calls of a run, the time that it has left, and what went wrong."""
+    """The calls of a run, its remaining time, and its errors."""
 
     started_s: float
     deadline_s: float
@@ -313,7 +313,7 @@ class Work:
     texts: list[str] = field(default_factory=list)
 
     def share(self, part: float) -> float:
-        """Return the moment at which this part of the remaining time is used up."""
+        """Return when this part of the remaining time is used up."""
         now_s = time.time()
         return now_s + part * max(0.0, self.deadline_s - now_s)
 
@@ -321,7 +321,7 @@ class Work:
         time.sleep(max(0.0, min(seconds, until_s - time.time())))
 
     def call(self, until_s: float, function: Callable[..., Any], **asked: Any) -> Any:
-        """Make one call, and repeat it: as long as AWS throttles, and a few times after an error that may pass."""
+        """Make one call, and retry it while AWS throttles, and a few times after a transient error."""
         from botocore.exceptions import ClientError, HTTPClientError
 
         pause_s, failures = FIRST_PAUSE_S, 0
@@ -341,7 +341,7 @@ class Work:
         raise OutOfTimeError("no time left")
 
     def pages(self, until_s: float, function: Callable[..., Any], given: str, wanted: str, asked: Any) -> Iterator[Any]:
-        """Yield all pages; `given` is where one names the next, `wanted` the parameter that asks for that."""
+        """Yield all pages; `given` is the member with the next token, `wanted` the parameter for it."""
         seen: set[str] = set()
         while True:
             answer = self.call(until_s, function, **asked)
@@ -361,7 +361,7 @@ class Work:
             self.texts.append(f"{what}: {name}{error}".encode("ascii", "replace").decode()[:MAX_TEXT])
 
     def attempt(self, act: Callable[..., None], *arguments: Any) -> bool:
-        """Tell whether it succeeded.  Its failure is no reason to skip the rest of the run."""
+        """Return whether it succeeded.  A failure does not stop the run."""
         try:
             act(*arguments)
         except Exception as error:  # noqa: BLE001
@@ -388,19 +388,19 @@ class Work:
         return failed
 
 
-# Looking.
+# Describe.
 
 
 @dataclass
 class Inventory:
-    """The annexes as AWS shows them, and which of them should be gone."""
+    """The annexes as AWS describes them, and which of them should be gone."""
 
     work: Work
     max_lease_s: int
     kinds: tuple[Kind, ...]
     fleets: dict[str, Fleet] = field(default_factory=dict)  # ours
     foreign: set[str] = field(default_factory=set)  # fleets
-    gone: set[str] = field(default_factory=set)  # fleets for whose IDs AWS said NotFound
+    gone: set[str] = field(default_factory=set)  # fleets with the error NotFound
     instances: dict[str, Instance] = field(default_factory=dict)  # ours, the living ones
     is_complete: bool = True
 
@@ -422,7 +422,7 @@ class Inventory:
         for seen in answer.get(kind.listed) or []:
             try:
                 fleet_id, fleet = kind.read(seen, self.max_lease_s)
-            except Exception as error:  # noqa: BLE001  one fleet that cannot be read spoils no other
+            except Exception as error:  # noqa: BLE001  an unreadable fleet affects no other
                 self.work.note(f"fleet {seen.get(kind.own_id)}", error)
                 continue
             if fleet is None:
@@ -431,7 +431,7 @@ class Inventory:
                 self.fleets[fleet_id] = fleet
 
     def look_by_id(self, kind: Kind, until_s: float) -> None:
-        """Ask for the fleets that have instances and are in no list, which proves nothing."""
+        """Describe fleets that have instances and are missing in the list, which proves nothing."""
         unknown = {each.fleet_id for each in self.instances.values()} - self.fleets.keys() - self.foreign
         todo = batches(sorted(each for each in unknown if each.startswith(kind.prefix)), IDS_A_LOOK)
         self.work.drain(todo, partial(self.ask_for_fleets, kind), until_s)
@@ -439,7 +439,7 @@ class Inventory:
             raise OutOfTimeError(f"{len(todo)} requests left")
 
     def ask_for_fleets(self, kind: Kind, fleet_ids: list[str], until_s: float) -> None:
-        """Ask for several: an unknown one makes the call fail for all."""
+        """Describe several: an unknown one fails the call for all."""
         try:
             self.take_fleets(kind, self.work.call(until_s, kind.call(kind.describe), **{kind.ids: fleet_ids}))
         except Exception as error:
@@ -448,14 +448,14 @@ class Inventory:
             self.gone.add(fleet_ids[0])
 
     def look_at_instances(self, wanted: Mapping[str, Any], until_s: float) -> None:
-        """Find the living instances of all fleets, also of those that are in no list."""
+        """Find the living instances of all fleets, also of unlisted ones."""
         filters = [wanted, {"Name": "instance-state-name", "Values": LIVING_STATES}]
         asked = {"Filters": filters, "MaxResults": INSTANCES_A_PAGE}
         for answer in self.work.pages(until_s, ec2().describe_instances, "NextToken", "NextToken", asked):
             for seen in (each for group in answer.get("Reservations") or [] for each in group.get("Instances") or []):
                 try:
                     self.take_instance(seen)
-                except Exception as error:  # noqa: BLE001  one instance that cannot be read spoils no other
+                except Exception as error:  # noqa: BLE001  an unreadable instance affects no other
                     self.work.note(f"instance {seen.get('InstanceId')}", error)
 
     def take_instance(self, seen: Mapping[str, Any]) -> None:
@@ -467,7 +467,7 @@ class Inventory:
             self.instances[str(seen["InstanceId"])] = Instance(fleet_id, stamp, launched_s)
 
     def look_again(self, kind: Kind, fleet_ids: list[str], until_s: float) -> None:
-        """Look at the instances of these fleets once more; if that fails, what was known of them stays."""
+        """Describe the instances of these fleets again; if that fails, keep what is known."""
         known, fleets = self.instances, set(fleet_ids)
         self.instances = {}
         try:
@@ -479,12 +479,12 @@ class Inventory:
         self.instances = rest | {key: each for key, each in self.instances.items() if self.is_ours(each)}
 
     def is_ours(self, instance: Instance) -> bool:
-        """Tell by the token of its fleet; where that cannot be read, by its stamp."""
+        """Decide by the token of its fleet; if unreadable, by its stamp."""
         known = instance.fleet_id in self.fleets
         return known or (instance.is_stamped and instance.fleet_id not in self.foreign)
 
     def due_s(self, instance: Instance) -> float:
-        """Return when it has to end.  If the look at its fleet merely failed, its stamp may be an old one."""
+        """Return when it must end.  If its fleet could not be described, its stamp may be old."""
         fleet = self.fleets.get(instance.fleet_id)
         if fleet is not None:
             return min(fleet.end_s, self.work.started_s) if fleet.is_cancelled else fleet.end_s
@@ -492,9 +492,9 @@ class Inventory:
         return end_s if instance.fleet_id in self.gone else end_s + STUCK_S
 
     def over(self) -> dict[str, float]:
-        """Return the instances that should have ended when the run began, and how many seconds before.
+        """Return the instances that were over when the run began, and for how many seconds.
 
-        A lease that ends during the run is left to the next one: it may have been extended since this run's look.
+        A lease that ends during the run is left to the next one: it may have been extended meanwhile.
         """
         late_s = {instance_id: self.work.started_s - self.due_s(each) for instance_id, each in self.instances.items()}
         return {instance_id: seconds for instance_id, seconds in late_s.items() if seconds >= 0}
@@ -503,19 +503,19 @@ class Inventory:
         return [fleet for fleet in self.fleets.values() if fleet.is_over(self.work.started_s)]
 
 
-# Ending.
+# End.
 
 
 @dataclass
 class Run:
-    """One run, in an order in which no annex keeps another from ending."""
+    """One run, in an order in which no annex delays another."""
 
     work: Work
     inventory: Inventory
     bucket: str
     rights: dict[str, bool | None] = field(default_factory=lambda: dict.fromkeys(RIGHTS))
     accepted: set[str] = field(default_factory=set)  # instances whose termination AWS accepted since the last look
-    ended: set[str] = field(default_factory=set)  # instances that a later look did not show
+    ended: set[str] = field(default_factory=set)  # instances missing in a later look
     failed: set[str] = field(default_factory=set)  # fleets and instances that AWS refused to end
     fresh: deque[list[str]] = field(default_factory=deque)  # instances to terminate
     stuck: deque[list[str]] = field(default_factory=deque)  # the same, overdue by STUCK_S or more
@@ -527,7 +527,7 @@ class Run:
             self.work.attempt(act)
 
     def cancel(self) -> None:
-        """Cancel every fleet that is over, also one that only the stamps of its instances show."""
+        """Cancel every fleet that is over, also if only its instances' stamps show it."""
         over = sorted(self.inventory.over_fleets(), key=lambda fleet: -fleet.end_s)
         ids = [fleet.fleet_id for fleet in over if fleet.may_launch or fleet.state in RUNNING_STATES]
         stamped = {self.inventory.instances[each].fleet_id for each in self.inventory.over()}
@@ -549,7 +549,7 @@ class Run:
             self.work.note(f"cancel {fleet_id}", code)
 
     def try_rights(self) -> None:
-        """Ask AWS whether this function may end a living annex of each kind; a DryRun has no effect."""
+        """Check by DryRun whether this function may end a living annex of each kind."""
         over, fleets = self.inventory.over(), self.inventory.fleets
         known = {key: each for key, each in self.inventory.instances.items() if each.fleet_id in fleets}
         for kind in self.inventory.kinds:
@@ -563,7 +563,7 @@ class Run:
             self.dry_run("unprotect", ec2().modify_instance_attribute, unprotected(instance_id))
 
     def dry_run(self, right: str, function: Callable[..., Any], *ways: dict[str, Any]) -> None:
-        """Note whether one of these ways is open.  A right that one kind of fleet lacks is missing."""
+        """Note whether one of these ways works.  A right missing for one kind is missing."""
         has = None
         for asked in ways:
             try:
@@ -575,20 +575,20 @@ class Run:
                 has = True if code == "DryRunOperation" else False if code in DENIED else None
                 if code in DENIED and asked is not ways[-1]:
                     continue
-                if code not in {"DryRunOperation", "UnsupportedOperation"}:  # Spot instances know no protection
+                if code not in {"DryRunOperation", "UnsupportedOperation"}:  # Spot instances have no protection
                     self.work.note(f"DryRun of {right}", error)
             break
         self.rights[right] = False if False in (has, self.rights[right]) else self.rights[right] or has
 
     def terminate(self) -> None:
-        """Terminate what the fleets have not ended by themselves, whatever the answer to their cancellation was."""
+        """Terminate what the fleets did not end, whatever their cancellation returned."""
         self.look_again(self.work.share(0.4))
         self.terminate_all(self.fresh, min(self.work.share(0.6), time.time() + SLICE_S))
         third_s = (self.work.deadline_s - self.work.started_s) / 3
         self.terminate_all(self.stuck, min(self.work.share(0.8), time.time() + third_s))
 
     def terminate_the_rest(self) -> None:
-        """Terminate what there was no time for before, and what AWS still shows."""
+        """Terminate what there was no time for, and what AWS still shows."""
         for _ in range(ROUNDS):
             if time.time() >= self.work.deadline_s or not self.inventory.over().keys() - self.failed:
                 return
@@ -598,7 +598,7 @@ class Run:
         self.look_again(self.work.deadline_s)
 
     def look_again(self, until_s: float) -> None:
-        """Wait, look at the instances of everything that is over, and queue those that still live."""
+        """Wait, describe the instances of all that is over, and queue living ones."""
         inventory, before = self.inventory, set(self.inventory.over())
         fleets = {inventory.instances[each].fleet_id for each in before}
         fleets |= {fleet.fleet_id for fleet in inventory.over_fleets() if fleet.may_launch}
@@ -630,7 +630,7 @@ class Run:
         self.accepted |= set(instance_ids)
 
     def stamp(self) -> None:
-        """Write fleet, annex and end on the instances, for the time when their fleet cannot be read."""
+        """Tag instances with fleet, annex and end, in case their fleet becomes unreadable."""
         self.stamp_all(self.inventory.over().keys())
 
     def stamp_the_rest(self) -> None:
@@ -652,7 +652,7 @@ class Run:
         return fleet.fleet_id, fleet.annex_id, utc(fleet.end_s)
 
     def stamped(self, instance_ids: list[str]) -> dict[str, Any]:
-        """Build the call for instances of one fleet."""
+        """Build the call for one fleet's instances."""
         values = self.stamp_of(self.inventory.instances[instance_ids[0]])
         tags = [{"Key": key, "Value": value} for key, value in zip(STAMPS, values, strict=True)]
         return {"Resources": instance_ids, "Tags": tags}
@@ -677,7 +677,7 @@ class Run:
                     self.work.note(f"object {failure.get('Key')}", failure.get("Code"))
 
     def annexes(self) -> tuple[set[str], set[str]]:
-        """Return the IDs of the annexes that are in use, and of those that are over and gone."""
+        """Return the IDs of annexes in use, and of those that are over and gone."""
         begin_s, fleets = self.work.started_s, self.inventory.fleets
         living = {each.fleet_id: each.stamp[1] for each in self.inventory.instances.values()}
         used = {each.annex_id for each in fleets.values() if not each.is_over(begin_s) or each.fleet_id in living}
@@ -685,7 +685,7 @@ class Run:
         return used, {each.annex_id for each in fleets.values()} - used
 
     def sweep(self) -> None:
-        """Remove the launch templates of annexes that are gone; without a fleet, after the end that was ordered."""
+        """Remove launch templates of annexes that are gone; without a fleet, after the ordered end."""
         used, over = self.annexes()
         asked = {"Filters": [{"Name": "tag-key", "Values": [STAMPS[1]]}], "MaxResults": TEMPLATES_A_PAGE}
         if not self.inventory.is_complete:
@@ -708,7 +708,7 @@ class Run:
                 raise
 
     def stuck_ids(self) -> list[str]:
-        """Return what should have ended three ticks ago and, as far as was seen, has not."""
+        """Return what is three ticks overdue and was not seen to end."""
         begin_s = self.work.started_s
         late = {each.fleet_id for each in self.inventory.over_fleets() if begin_s - each.end_s >= STUCK_S}
         living = {key for key, late_s in self.inventory.over().items() if late_s >= STUCK_S}
@@ -741,11 +741,11 @@ def unprotected(instance_id: str) -> dict[str, Any]:
     return {"InstanceId": instance_id, "DisableApiTermination": {"Value": False}}
 
 
-# What Lambda calls.
+# Entry.
 
 
 def origin(event: Any, function_arn: str, now_s: float) -> dict[str, Any]:
-    """Describe who called, and which function this is."""
+    """Describe the caller and this function."""
     region, account = [*function_arn.split(":"), *[""] * 5][3:5]
     rule, at_s = tick(event) if isinstance(event, dict) else ("", None)
     match = RULE.fullmatch(rule)
@@ -764,7 +764,7 @@ def origin(event: Any, function_arn: str, now_s: float) -> dict[str, Any]:
 
 
 def tick(event: dict[str, Any]) -> tuple[str, int | None]:
-    """Return the rule and the time that EventBridge names; neither for any other event."""
+    """Return the event's rule and time; neither for other events."""
     named = event.get("resources")
     is_scheduled = (event.get("source"), event.get("detail-type")) == ("aws.events", "Scheduled Event")
     rule = named[0] if is_scheduled and isinstance(named, list) and named else None
@@ -777,8 +777,8 @@ def max_lease_s() -> int | None:
 
 
 def fault(receipt: Mapping[str, Any]) -> str:
-    """Return why an administrator should look; an empty text if all is well."""
-    faults = [] if receipt["complete"] else ["not everything could be looked at"]
+    """Return the faults for an administrator; empty if all is well."""
+    faults = [] if receipt["complete"] else ["not everything could be described"]
     faults += [] if receipt["max_lease_s"] else [f"{MAX_LEASE_VARIABLE} must be a number of seconds"]
     faults += [f"the right to {right} is missing" for right, has in receipt["rights"].items() if has is False]
     faults += [f"{receipt['stuck']} could not be ended, {receipt['stuck_ids'][0]} first"] if receipt["stuck"] else []

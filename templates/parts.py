@@ -1,36 +1,35 @@
 """Define the parts of the CloudFormation templates, with the reasons, since JSON takes no comments.
 
-One enforcer a region and account:
-* Function, rule and log group have fixed names, whatever the stack is called: annexd finds the log by the function's
+One enforcer per region and account:
+* Function, rule and log group have fixed names, whatever the stack's name: annexd finds the log by the function's
   ARN, and CloudFormation refuses a second stack.  All other resources have names that begin with the stack's.
-* The rule comes last, after the permission and the settings of its calls, so that its first tick runs; and it goes
-  first.  No property whose change replaces a resource (a name, a path, the function of a permission) may ever change:
-  an update would delete an enforcer, or fail since the name is taken.  CloudFormation updates role and function in
-  place, and the code that ran goes on until the new one is there; a run that fails between is repeated at the next
-  tick.
+* The rule is created last, after the permission and the settings of its calls, so that its first tick succeeds; it is
+  deleted first.  No property whose change replaces a resource (a name, a path, the function of a permission) may ever
+  change: an update would delete an enforcer, or fail since the name exists.  CloudFormation updates role and function
+  in place, and the old code runs until the new one is active; the next tick repeats a run that fails meanwhile.
 
 The function:
 * Timeout 240 is less than the five minutes between two ticks: runs do not pile up.  1,024 MB: see docs/performance.md.
-* The next tick is the retry: neither Lambda nor EventBridge repeats a call, or keeps one for longer than a tick.
-* No ReservedConcurrentExecutions: a new account has 10 in all, and to reserve any fails the deployment.
-* Its environment comes from the stack: MaxLease, and the bucket where there is one.
+* The next tick is the retry: neither Lambda nor EventBridge retries a call, or queues one for longer than a tick.
+* No ReservedConcurrentExecutions: a new account has only 10, and reserving any fails the deployment.
+* Its environment comes from the stack: MaxLease, and the bucket if there is one.
 
 Rights:
 * CancelSpotFleetRequests and DeleteFleets on `*` without a condition: tags of a fleet can be removed, and a fleet
-  without tags would go on; EC2's user guide also warns that spot-fleet-request as a resource is refused.
+  without tags could not be ended; EC2's user guide also warns that spot-fleet-request as a resource is refused.
 * Instances are terminated, stamped and unprotected only if a fleet started them: an aws: tag cannot be set by hand.
   AWS's own AWSEC2SpotFleetServiceRolePolicy and AWSEC2FleetServiceRolePolicy have these conditions.  DeleteFleets
-  asks its caller for TerminateInstances (EC2 user guide, "Troubleshoot when a fleet fails to delete"); should AWS find
-  this one too narrow, the function deletes fleets without their instances and terminates those one by one.
-* Launch templates are deleted only with annexd's tag: one that lost it costs nothing.
-* Of tags it writes the three stamps of lease.py and nothing else.
-* The Describe calls know no narrower resource than `*`.
+  requires TerminateInstances of its caller (EC2 user guide, "Troubleshoot when a fleet fails to delete"); if this grant
+  is too narrow, the function deletes fleets without their instances and terminates those one by one.
+* Launch templates are deleted only with annexd's tag: one without it costs nothing.
+* It may write only the tags in lease.py's STAMPS.
+* The Describe calls support no narrower resource than `*`.
 * The instance role's policy is a resource of its own: inside the role, it could not name the role.
-* The instance profile's path tells the bucket.  The metadata service tells an instance the ARN of its profile with the
-  path, and so it asks nobody.  To ask IAM would need the right to, and a way to IAM out of its subnet, which outside of
-  us-east-1 no VPC endpoint is (IAM user guide, "Interface VPC endpoints"); and IAM's limits hold for the whole account.
-  A path is no custom name: CAPABILITY_IAM is enough (CloudFormation API, CreateStack, Capabilities).
-* No instance may list the bucket: an instance reads the one object whose name its own tag tells, or its fleet's.
+* The instance profile's path contains the bucket.  The metadata service gives an instance the ARN of its profile with
+  the path, so no call is needed.  A call to IAM would need permission and a route to IAM, for which there is no VPC
+  endpoint outside of us-east-1 (IAM user guide, "Interface VPC endpoints"); and IAM throttles the whole account.
+  A path is not a custom name: CAPABILITY_IAM is enough (CloudFormation API, CreateStack, Capabilities).
+* No instance may list the bucket: an instance reads only the object that its own tag, or its fleet's, names.
 """
 
 from __future__ import annotations
@@ -40,21 +39,21 @@ from typing import Any
 Part = dict[str, Any]
 
 POLICY_VERSION = "2012-10-17"
-NAME = "HTCondorAnnexLease"  # of the function and of its rule
+NAME = "HTCondorAnnexLease"  # of the function and its rule
 LOG_GROUP = f"/aws/lambda/{NAME}"
 DAY_S = 86_400
-DEFAULT_MAX_LEASE_S = 30 * DAY_S  # as ANNEX_MAX_LEASE's
-SHORTEST_MAX_LEASE_S = 600  # annexd takes no lease shorter than two ticks
-OBJECT_DAYS = 32  # an object that the function did not delete
-LONGEST_MAX_LEASE_S = (OBJECT_DAYS - 1) * DAY_S  # no machine outlives the object that tells it its end
+DEFAULT_MAX_LEASE_S = 30 * DAY_S  # the same as ANNEX_MAX_LEASE's
+SHORTEST_MAX_LEASE_S = 600  # annexd accepts no lease shorter than two ticks
+OBJECT_DAYS = 32  # expiry of objects that the function did not delete
+LONGEST_MAX_LEASE_S = (OBJECT_DAYS - 1) * DAY_S  # no machine outlives the object with its end
 MAX_LEASE = "MaxLease"
 VPC_ID = "VpcId"
 SUBNET_IDS = "SubnetIds"
-OWN_VPC = "OwnVpc"  # the condition that a VPC was named
+OWN_VPC = "OwnVpc"  # the condition that a VPC was chosen
 STAMPS = ["htcondor:annex-fleet", "htcondor:annex-id", "htcondor:annex-lease-end"]  # STAMPS of lambda/lease.py
 FLEET_TAGS = {"aws:ec2spot:fleet-request-id": "sfr-", "aws:ec2:fleet-id": "fleet-"}  # KINDS of lambda/lease.py
 EVENT_AGE_S = 300
-FUNCTION_DESCRIPTION = "Ends every HTCondor annex whose lease is over, and sees that it is gone"
+FUNCTION_DESCRIPTION = "Ends every HTCondor annex whose lease is over, and verifies it"
 PROFILE_PATH = "/htcondor-annex/${Bucket}/"  # as bin/condor-annex-ec2 reads it
 TAGGING_POLICY = "policy/service-role/AmazonEC2SpotFleetTaggingRole"
 
@@ -80,23 +79,23 @@ def document(*statements: Part) -> Part:
 
 
 def trust(service: str) -> Part:
-    """Who may take a role."""
+    """Return a trust policy: only this service may assume the role."""
     return document({"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"})
 
 
 def parameters() -> Part:
-    """What an administrator may choose of the enforcer."""
+    """Return the parameters of the enforcer."""
     words = (
-        "Seconds after its start by which every annex ends, whatever moves the end of its lease.  "
-        f"At most {LONGEST_MAX_LEASE_S // DAY_S} days: after {OBJECT_DAYS} the bucket deletes their objects."
+        "Maximum lifetime of an annex in seconds, whatever changes the end of its lease.  "
+        f"At most {LONGEST_MAX_LEASE_S // DAY_S} days: the bucket deletes objects after {OBJECT_DAYS}."
     )
     limits = {"MinValue": SHORTEST_MAX_LEASE_S, "MaxValue": LONGEST_MAX_LEASE_S}
     return {MAX_LEASE: {"Type": "Number", "Default": DEFAULT_MAX_LEASE_S, **limits, "Description": words}}
 
 
 def network_parameters() -> Part:
-    """Where the machines are: a VPC of the account's own and its subnets; both are empty for the default VPC."""
-    words = "The VPC of the machines, and their subnets with commas between; empty: the default VPC."
+    """Return the parameters of the network: a VPC and its subnets, both empty for the default VPC."""
+    words = "The machines' VPC and subnets, separated by commas; empty: the default VPC."
     one = "subnet-[0-9a-f]+"
     return {
         VPC_ID: {"Type": "String", "Default": "", "AllowedPattern": "(vpc-[0-9a-f]+)?", "Description": words},
@@ -109,10 +108,10 @@ def network_conditions() -> Part:
 
 
 def lease_permissions() -> list[Part]:
-    """What lease.py calls, and nothing else."""
+    """Return the permissions for lease.py's calls, and no others."""
     stamps = {
         "ForAllValues:StringEquals": {"aws:TagKeys": STAMPS},
-        "Null": {"aws:TagKeys": "false"},  # ForAllValues alone is true of no keys at all
+        "Null": {"aws:TagKeys": "false"},  # ForAllValues alone is true without keys
     }
     instances, templates = arn("ec2", "instance/*"), arn("ec2", "launch-template/*")
     own = {"StringLike": {"ec2:ResourceTag/htcondor:annex-id": "*"}}
@@ -134,7 +133,7 @@ def lease_permissions() -> list[Part]:
 
 
 def object_permissions() -> list[Part]:
-    """The same, where there is a bucket."""
+    """Return the permissions for objects, if there is a bucket."""
     listed = {"StringLike": {"s3:prefix": "annex/*"}}
     return [
         statement(["s3:ListBucket"], attribute("Bucket", "Arn"), Condition=listed),
@@ -202,7 +201,7 @@ def lease_rule() -> Part:
         "DependsOn": ["LeasePermission", "LeaseCalls"],
         "Properties": {
             "Name": NAME,
-            "Description": "Has every HTCondor annex ended whose lease is over",
+            "Description": "Calls the function that ends HTCondor annexes",
             "ScheduleExpression": "rate(5 minutes)",
             "State": "ENABLED",
             "Targets": [target],
@@ -211,7 +210,7 @@ def lease_rule() -> Part:
 
 
 def lease_resources(code: str, runtime: str, permissions: list[Part], variables: Part | None = None) -> Part:
-    """The enforcer; `variables` are more of its environment."""
+    """Return the enforcer's resources; `variables` are added to its environment."""
     return {
         "LeaseLog": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": LOG_GROUP, "RetentionInDays": 90}},
         "LeaseRole": lease_role(permissions),
@@ -223,7 +222,7 @@ def lease_resources(code: str, runtime: str, permissions: list[Part], variables:
 
 
 def bucket() -> Part:
-    """Private, encrypted, and forgetful."""
+    """Return a private, encrypted bucket whose objects expire."""
     encryption = {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
     expiry = {
         "Id": "ExpireAnnexes",
@@ -247,7 +246,7 @@ def bucket() -> Part:
 
 
 def bucket_policy() -> Part:
-    """Nothing of it goes over a wire in the clear."""
+    """Return the bucket policy: TLS is required."""
     refusal = {
         "Effect": "Deny",
         "Principal": "*",
@@ -262,13 +261,13 @@ def bucket_policy() -> Part:
 
 
 def introspection() -> Part:
-    """The right of an instance to look at its own rights, where nothing else tells which object it is to read."""
+    """Return an instance's right to read its own permissions, which show the object to read."""
     actions = ["iam:ListRolePolicies", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies"]
     return statement(actions, attribute("InstanceRole", "Arn"))
 
 
 def instance_resources(permissions: list[Part], path: Part | None = None) -> Part:
-    """A role for instances, with these permissions; and its profile, under a path."""
+    """Return a role for instances with these permissions, and its profile with a path."""
     policy = document(*permissions)
     role = {"Ref": "InstanceRole"}
     return {
@@ -288,9 +287,9 @@ def instance_resources(permissions: list[Part], path: Part | None = None) -> Par
 
 
 def security_group() -> Part:
-    """Of the default VPC, or the one that is named.  Without inbound rules: instances connect out, and nothing in.
+    """Return the security group, in the default VPC or the chosen one, without inbound rules.
 
-    It has no name of its own, so that an update to another VPC makes the new one before the old one goes.
+    It has no custom name, so that an update to another VPC creates the new one before the old one is deleted.
     """
     words = "HTCondor annexes: nothing comes in, instances connect to their pool"
     vpc = {"Fn::If": [OWN_VPC, {"Ref": VPC_ID}, {"Ref": "AWS::NoValue"}]}
@@ -298,7 +297,7 @@ def security_group() -> Part:
 
 
 def fleet_role() -> Part:
-    """What Spot Fleet launches, tags and ends instances with."""
+    """Return the role with which Spot Fleet launches, tags and ends instances."""
     return {
         "Type": "AWS::IAM::Role",
         "Properties": {
@@ -311,7 +310,7 @@ def fleet_role() -> Part:
 def template(
     description: str, given: Part, resources: Part, outputs: dict[str, tuple[str, Part]], conditions: Part | None = None
 ) -> Part:
-    """`given` are the parameters."""
+    """Return a template; `given` are its parameters."""
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": description,

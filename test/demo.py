@@ -197,7 +197,7 @@ def run_a_job(story: Story, pool: Pool) -> str:
 def cancel_another(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> None:
     """While the first one goes on."""
     story.say(
-        "A second annex of the same file, by AWS's newer API, EC2 Fleet; its user finds it too short and moves its end"
+        "A second annex, by options instead of a file, by EC2 Fleet; its user finds it too short and moves its end"
     )
     mistake = story.annex(
         pool,
@@ -210,7 +210,10 @@ def cancel_another(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> None:
         "mistake",
         "-fleet-api",
         "ec2-fleet",
-        str(TOP / "templates/config.json"),
+        "-instance-type",
+        "m5.large,m5.xlarge",
+        "-image",
+        "ami-0e5c4998acc873d00",
         last=1,
     )
     story.annex(pool, "-extend", "2h", "mistake")

@@ -28,7 +28,17 @@ ALLOWED = {  # what a package may import of ours, besides itself
 }
 BASE = {  # modules of a package that its rooms stand on; they import no room
     "annex": {"resources", "translate_aws_errors"},
-    "daemoncore": {"atomic_file", "log", "privileges", "program", "regular_file", "sinful", "threads", "ttl_cache"},
+    "daemoncore": {
+        "atomic_file",
+        "listening_socket",
+        "log",
+        "privileges",
+        "program",
+        "regular_file",
+        "sinful",
+        "threads",
+        "ttl_cache",
+    },
 }
 ROOMS: dict[str, dict[str, set[str]]] = {  # what a room may import of its package, besides itself and the base
     "annex": {
@@ -40,8 +50,8 @@ ROOMS: dict[str, dict[str, set[str]]] = {  # what a room may import of its packa
     },
     "daemoncore": {
         "process": {"config.parameters"},
-        "config": {"process.limits", "process.semaphore", "network.listener"},
-        "security": {"config.parameters", "network.server"},
+        "config": {"process.limits", "process.semaphore"},
+        "security": {"config.parameters"},
         "commands": {"config", "process"},
         "pool": {"process", "settings"},
         "network": {"commands", "pool", "process", "security", "settings"},
@@ -164,6 +174,16 @@ def test_data_reach_the_bindings_by_one_module_only(path: Path) -> None:
         elif isinstance(node, ast.ImportFrom):
             root = (node.module or "").partition(".")[0]
             assert root not in WITHOUT_DATA, f"line {node.lineno}: a part of the bindings is imported"
+
+
+def test_a_class_name_has_one_meaning() -> None:
+    found: dict[str, list[str]] = {}
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, []).append(path.relative_to(ANNEXD).as_posix())
+    assert len(found) > 100
+    assert {name: places for name, places in found.items() if len(places) > 1} == {}
 
 
 def test_what_tests_share_is_outside_of_test_modules() -> None:

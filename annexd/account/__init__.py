@@ -1,19 +1,19 @@
-"""An AWS account made ready for annexes, looked at, and left as it was.
+"""Set up an AWS account for annexes, check the setup, and remove it.
 
-    setup          the stack of a region, and the file that tells HTCondor of it
-    check          what is wrong, and how to fix it; one module of `checks` for each part of the stack
-    teardown       everything away again, unless an annex lives
-    closing        no annex needs the lease function, and none will, before it goes
-    enforcer       the lease function: whose it is, open or closed, and seen at work
-    network        the default VPC, or one of the account's own; subnets has its subnets
-    fresh          a new instance profile is known before it is used
+    setup          create the stack of a region, and the file that configures HTCondor for it
+    check          report problems and how to fix them; `checks` has one module for each part of the stack
+    teardown       delete everything, unless an annex lives
+    closing        make sure that no annex needs the lease function, or will need it, before its deletion
+    enforcer       the lease function: its stack, whether it is open or closed, and its heartbeat
+    network        the default VPC, or another one of the account; `subnets` handles its subnets
+    fresh          wait until AWS knows a new instance profile
     annexes        the annexes of every pool in a region
-    stack          one CloudFormation stack, in whatever state it is found
-    template       templates/annex.json, and what it means in one account
+    stack          one CloudFormation stack, in any state
+    template       templates/annex.json, resolved for one account
     configuration  the file for config.d
-    policies       who needs which rights, by the calls that the code makes
+    policies       the rights that each role needs, derived from the calls in the code
     session        the caller's own credentials
 
-Only condor_annex uses it, and imports it only for this: it needs botocore, which takes as long to import as an order
-takes.
+Only condor_annex uses this package, and imports it only for these tasks: it needs botocore, whose import takes as long
+as an order.
 """

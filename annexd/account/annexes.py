@@ -1,4 +1,4 @@
-"""Find the annexes of every pool and annexd in one region, before the enforcer is taken away or MaxLease is lowered."""
+"""Find the annexes of every pool and annexd in one region, before the enforcer is deleted or MaxLease is lowered."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,14 +11,14 @@ from annexd.workflow import Refused, Retry
 
 @dataclass(frozen=True)
 class Annex:
-    """One of which something runs or may be launched; without fleets, if AWS lists none of its instances' fleets."""
+    """An annex that has or may launch instances; `fleets` is empty if AWS does not list its instances' fleets."""
 
     annex_id: str
     owner: str
     fleets: tuple[Fleet, ...]
 
     def end_s(self, max_lease_s: float) -> float | None:
-        """Return when the function ends the last of it; None where only AWS's list of fleets would tell."""
+        """Return when the function ends the last fleet; None if AWS does not list the fleets."""
         return max((fleet.end_s(max_lease_s) for fleet in self.fleets), default=None)
 
     def name(self) -> str:
@@ -31,7 +31,7 @@ class Annex:
 
 
 def annexes(ec2: Any) -> list[Annex]:
-    """Look at the whole region.  Raises AccountError."""
+    """Return all annexes of the region.  Raises AccountError."""
     try:
         inventory = take_inventory(ec2)
     except (Retry, Refused) as error:

@@ -1,4 +1,4 @@
-"""A bucket emptied: CloudFormation deletes none that holds anything."""
+"""Empty a bucket: CloudFormation deletes only empty ones."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -8,11 +8,11 @@ from annexd.account.session import translate_aws_errors
 from annexd.aws import errors
 from annexd.aws.errors import AWS_ERRORS
 
-BATCH: Final = 1000  # DeleteObjects takes no more
+BATCH: Final = 1000  # the limit of DeleteObjects
 
 
 def empty(s3: Any, bucket: str) -> int:
-    """Delete every version, every delete marker and every upload; how many.  No bucket is as good as an empty one."""
+    """Delete all versions, delete markers and uploads, and return their number; 0 if there is no bucket."""
     try:
         with translate_aws_errors(f"ListObjectVersions {bucket}"):
             deleted = sum(_delete(s3, bucket, batch) for batch in _batches(s3, bucket))

@@ -1,4 +1,4 @@
-"""Everything that -check-setup looks at, in an order in which the first fault explains the following ones."""
+"""Run the checks of -check-setup, ordered so that the first fault explains later ones."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +27,7 @@ from annexd.aws.errors import AWS_ERRORS
 
 Check = Callable[[View], Iterator[Finding]]
 
-FIRST: Final = (access.credentials, access.clock)  # without them AWS tells nothing else
+FIRST: Final = (access.credentials, access.clock)  # AWS answers nothing else without them
 ACCOUNT: Final = (
     access.region,
     quotas.spot_quota,
@@ -65,7 +65,7 @@ ITS_PARTS: Final = (
 
 
 def check(session: Session, wanted: Wanted, param: Param, vcpus: int) -> Iterator[Finding]:
-    """Findings as they come; changes nothing."""
+    """Yield findings as they come; changes nothing."""
     for region in wanted.regions:
         deadline_s = time.monotonic() + wanted.timeout_s
         yield from check_region(View(session, region, wanted.stack_name, param, vcpus, deadline_s))
@@ -97,7 +97,7 @@ def _findings(view: View, checks: Sequence[Check]) -> Iterator[Finding]:
 
 
 def _could_not(view: View, check: Check, error: AccountError) -> Finding:
-    """What these credentials may not look at is unknown; what else goes wrong is a fault."""
+    """Return a finding for a failed check: unknown if the credentials lack the permission, otherwise a fault."""
     name = check.__name__.replace("_", " ")
     cause = error.__cause__
     if isinstance(cause, AWS_ERRORS) and errors.is_denied(cause):

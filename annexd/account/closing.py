@@ -1,7 +1,7 @@
 """Make sure that nothing needs the enforcer of a region, and that nothing will, before its stack is deleted.
 
-An order looks at the function, and a little later asks for its fleet: a look at the account between the two shows no
-annex.  So the function is closed first, and the account looked at again once no order relies on an older look.
+An order checks the function, and a little later requests its fleet: between the two the account shows no annex.  So the
+function is closed first, and the account is checked again once no order relies on an older check.
 """
 
 from typing import Final
@@ -15,30 +15,30 @@ TOLD_AT_MOST: Final = 10
 
 
 def refuse_while_annexes_live(session: Session, region: str, max_lease_s: float) -> None:
-    """Raise LivingAnnexes with the annexes of every pool of which anything is left."""
+    """Raise LivingAnnexes with the remaining annexes of every pool."""
     try:
         living = annexes(session.client("ec2", region))
     except AccountError as error:
         raise AccountError(
-            f"{region}: whether annexes live cannot be told: {error}",
-            "nothing was deleted: without the lease function nothing would end their instances",
+            f"{region}: cannot determine whether annexes live: {error}",
+            "nothing was deleted: only the lease function would end their instances",
         ) from error
     if living:
         raise LivingAnnexes(
             f"{region}: annexes live, and only the lease function ends them: nothing was deleted",
             *listed([annex.words(max_lease_s) for annex in living]),
-            "wait for the end of their leases, or end them (condor_annex -cancel); they are gone a few minutes later",
+            "wait until their leases end, or cancel them (condor_annex -cancel); they end within minutes",
         )
 
 
 def listed(lines: list[str]) -> list[str]:
-    """Return the first of many lines."""
+    """Return the first lines, and the number of the others."""
     more = len(lines) - TOLD_AT_MOST
     return [*lines[:TOLD_AT_MOST], *([f"... and {more} more"] if more > 0 else [])]
 
 
 def close(session: Session, enforcer: Enforcer, max_lease_s: float) -> None:
-    """Close the function, wait, and look again.  Whatever is raised, LivingAnnexes too, the function is open again."""
+    """Close the function, wait, and check again.  Any error, also LivingAnnexes, opens the function again."""
     if enforcer.look() is None:
         return
     enforcer.close()
@@ -51,9 +51,9 @@ def close(session: Session, enforcer: Enforcer, max_lease_s: float) -> None:
 
 
 def refuse_if_open(enforcer: Enforcer) -> None:
-    """Raise AccountError if somebody has opened the function since it was closed."""
+    """Raise AccountError if the function was opened since it was closed."""
     if enforcer.is_open():
         raise AccountError(
-            f"{enforcer.region}: somebody opened the lease function again, perhaps a -setup: the stack was not deleted",
-            "run the same command again, once nobody else works on the stack",
+            f"{enforcer.region}: the lease function was opened again, perhaps by a -setup: the stack was not deleted",
+            "run the same command again when nothing else changes the stack",
         )

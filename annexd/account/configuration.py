@@ -1,12 +1,12 @@
-"""The file for HTCondor's config.d: what setup made, where annexd and condor_annex find it.
+"""Write the file for HTCondor's config.d that tells annexd and condor_annex what -setup created.
 
-annexd has one default region, so the file has one too: the first that was set up.  Every other region stands in it
-under a local name, for an annexd of its own: HTCondor reads NAME.KNOB before KNOB in a daemon with that local name.
-Its block defines everything that such an annexd needs, so that one line in a file of the administrator's starts it:
-condor_master ends, and the pool with it, when DAEMON_LIST names a daemon that is not defined (EXCEPT in
-condor_master.V6/masterDaemon.cpp, "Must have the path to ... defined").  It has a path even if 80annexd is gone: a
-program that is missing is only tried again.
-The file is ours: each time the whole file is written.
+annexd has one default region, so the file has one too: the first that was set up.  Every other region has a local name
+in it, for its own annexd: HTCondor prefers NAME.KNOB to KNOB in a daemon with that local name.
+Its block defines everything that such an annexd needs, so that one line in the administrator's own file starts it:
+condor_master exits, and the pool with it, when DAEMON_LIST has an undefined daemon (EXCEPT in
+condor_master.V6/masterDaemon.cpp, "Must have the path to ... defined").  The path is defined even without 80annexd:
+condor_master only retries a missing program.
+Every change rewrites the whole file.
 """
 
 import os
@@ -21,8 +21,8 @@ from annexd.account.errors import AccountError, UnusableFile
 from annexd.account.session import Session
 
 NAME: Final = "81annex"  # read after 80annexd
-MARK: Final = "# Written by condor_annex -setup, and removed by -teardown: your own changes belong into another file."
-OUTPUTS: Final = {  # of the stack, by knob
+MARK: Final = "# Written by condor_annex -setup, and removed by -teardown: put your own changes into another file."
+OUTPUTS: Final = {  # outputs of the stack, by knob
     "ANNEX_DEFAULT_LEASE_FUNCTION_ARN": "LeaseFunctionARN",
     "ANNEX_DEFAULT_S3_BUCKET": "BucketName",
     "ANNEX_DEFAULT_INSTANCE_PROFILE_ARN": "InstanceProfileARN",
@@ -30,19 +30,20 @@ OUTPUTS: Final = {  # of the stack, by knob
     "ANNEX_DEFAULT_FLEET_ROLE_ARN": "FleetRoleARN",
     "ANNEX_DEFAULT_SUBNET_IDS": "SubnetIDs",
 }
-WITHOUT_OUTPUT: Final = {"ANNEX_DEFAULT_SUBNET_IDS": "default"}  # never missing: the default region's would count then
-SERVICES: Final = {  # by knob
+WITHOUT_OUTPUT: Final = {"ANNEX_DEFAULT_SUBNET_IDS": "default"}  # never omitted: the default region's would apply
+SERVICES: Final = {  # services, by knob
     "ANNEX_DEFAULT_EC2_URL": "ec2",
     "ANNEX_DEFAULT_LAMBDA_URL": "lambda",
     "ANNEX_DEFAULT_LOGS_URL": "logs",
     "ANNEX_DEFAULT_S3_URL": "s3",
+    "ANNEX_DEFAULT_SSM_URL": "ssm",
     "ANNEX_DEFAULT_STS_URL": "sts",
 }
 KNOBS: Final = (*SERVICES, *OUTPUTS)
-VALUE: Final = re.compile(r"[A-Za-z0-9:/._+=,@-]{1,2048}")  # of URLs, ARNs and names; no macro, no second line
+VALUE: Final = re.compile(r"[A-Za-z0-9:/._+=,@-]{1,2048}")  # URLs, ARNs and names; no macro, no second line
 LINE: Final = re.compile(r"(?:ANNEXD_(?P<region>[A-Z0-9_]+)\.)?(?P<knob>ANNEX_DEFAULT_[A-Z0-9_]+) = (?P<value>\S+)")
 DAEMON: Final = """\
-# To start it, put this line into a file of your own, and run condor_restart -daemon master:
+# To start it, put this line into your own configuration file, and run condor_restart -daemon master:
 #   DAEMON_LIST = $(DAEMON_LIST) {name}
 {name} = $(ANNEXD:$(SBIN)/condor_annexd)
 if defined DC_DAEMON_LIST
@@ -62,27 +63,27 @@ Sections = Mapping[str, Mapping[str, str]]  # region -> knob -> value
 
 
 def knobs(session: Session, region: str, outputs: Mapping[str, str]) -> dict[str, str]:
-    """Of one region.  Raises AccountError for what would not be safe in a configuration file."""
+    """Return the knobs of one region.  Raises AccountError for values that are unsafe in a configuration file."""
     urls = {knob: str(session.client(service, region).meta.endpoint_url) for knob, service in SERVICES.items()}
     values = urls | {knob: outputs.get(name) or WITHOUT_OUTPUT.get(knob, "") for knob, name in OUTPUTS.items()}
     for knob, value in values.items():
         if not VALUE.fullmatch(value):
             what = f"has no output {OUTPUTS[knob]}" if knob in OUTPUTS and not value else f"gives {knob} = {value!r}"
             raise AccountError(
-                f"{region}: the stack {what}: it is not of this annexd's template", "-check-setup shows more"
+                f"{region}: the stack {what}: its template is not this annexd's", "run condor_annex -check-setup"
             )
     return values
 
 
 def text(sections: Sections) -> str:
-    """The file's content; the first region is the default."""
+    """Format the file's content; the first region is the default."""
     blocks = [_block(region, values, default=i == 0) for i, (region, values) in enumerate(sections.items())]
     return "\n".join([MARK, *blocks])
 
 
 def _block(region: str, values: Mapping[str, str], *, default: bool) -> str:
     name = local_name(region)
-    heading = [f"# Region {region}: what annexd takes, unless a request says otherwise."]
+    heading = [f"# Region {region}: annexd's defaults for requests."]
     if not default:
         heading = [f"# Region {region}, for an annexd with the local name {name}.", *_daemon(region)]
     prefix = "" if default else f"{name}."
@@ -90,7 +91,7 @@ def _block(region: str, values: Mapping[str, str], *, default: bool) -> str:
 
 
 def _daemon(region: str) -> list[str]:
-    """Return what condor_master and HTCondor's tools need to know of an annexd of this region's own."""
+    """Return what condor_master and HTCondor's tools need for this region's own annexd."""
     return DAEMON.format(name=local_name(region), region=region).splitlines()
 
 
@@ -99,7 +100,7 @@ def local_name(region: str) -> str:
 
 
 def sections_of(content: str) -> dict[str, dict[str, str]]:
-    """What `text` was made of.  Raises ValueError for a file that is not ours."""
+    """Parse the output of `text`.  Raises ValueError for a file that is not ours."""
     lines = content.splitlines()
     if not lines or lines[0] != MARK:
         raise ValueError("it was not written by condor_annex -setup")
@@ -122,25 +123,25 @@ def sections_of(content: str) -> dict[str, dict[str, str]]:
 
 @dataclass(frozen=True)
 class ConfigurationFile:
-    """The file by its path; `-` is standard output."""
+    """The configuration file; the path `-` means standard output."""
 
     path: str
 
     def check_writable(self) -> None:
-        """Before anything is made: can it be written, and is what is there ours to replace?"""
+        """Raise AccountError before anything is created if the file cannot be written or is not ours."""
         if self.path == STANDARD_OUTPUT:
             return
         self.sections()
         folder = Path(self.path).absolute().parent
         if not os.access(folder, os.W_OK | os.X_OK):
-            state = "cannot be written to by you" if folder.is_dir() else "is no folder"
+            state = "is not writable for you" if folder.is_dir() else "is not a folder"
             raise UnusableFile(
-                f"the file {self.path} cannot be made: {folder} {state}",
-                "run this as HTCondor's administrator, or say -output FILE (- for standard output)",
+                f"cannot create the file {self.path}: {folder} {state}",
+                "run this as HTCondor's administrator, or use -output FILE (- for standard output)",
             )
 
     def sections(self) -> dict[str, dict[str, str]]:
-        """What the file has now; nothing, if there is none.  Raises AccountError when it is not ours."""
+        """Return the file's sections; empty if there is no file.  Raises AccountError if it is not ours."""
         try:
             content = "" if self.path == STANDARD_OUTPUT else Path(self.path).read_text(encoding="utf-8")
             return sections_of(content) if content else {}
@@ -148,12 +149,12 @@ class ConfigurationFile:
             return {}
         except (OSError, ValueError) as error:
             raise UnusableFile(
-                f"the file {self.path} is not touched: {error}",
-                "move it away, or name another one with -output FILE",
+                f"the file {self.path} is left unchanged: {error}",
+                "move it away, or use another one with -output FILE",
             ) from error
 
     def settings(self) -> dict[str, str]:
-        """What HTCondor takes from it, by name."""
+        """Return the settings that HTCondor reads from it, by name."""
         sections = self.sections()
         default = next(iter(sections), "")
         return {
@@ -163,16 +164,16 @@ class ConfigurationFile:
         }
 
     def add(self, new: Sections) -> list[str]:
-        """Put these regions in; the default stays what it was.  What to tell of it."""
+        """Add these regions, keep the default, and return messages for the user."""
         known = self.sections()
         default = next(iter(known | dict(new)))
         if known == (known | dict(new)) and self.path != STANDARD_OUTPUT:
-            return [f"{self.path} is as it should be; the default region is {default}"]
+            return [f"{self.path} is up to date; the default region is {default}"]
         self._write(text(known | dict(new)))
         return [f"wrote {self._shown}; the default region is {default}", *self._next_steps(known | dict(new))]
 
     def remove(self, regions: list[str]) -> list[str]:
-        """Take these regions out, and the file away with the last one.  What to tell of it."""
+        """Remove these regions, and the file with the last one, and return messages for the user."""
         known = self.sections()
         left = {region: values for region, values in known.items() if region not in regions}
         if left == known:
@@ -192,18 +193,18 @@ class ConfigurationFile:
     def _next_steps(self, sections: Sections) -> list[str]:
         steps = ["now run condor_reconfig, so that annexd reads it"]
         if self.path == STANDARD_OUTPUT:
-            steps = ["put it into a file in the folder that LOCAL_CONFIG_DIR names, and run condor_reconfig"]
+            steps = ["save it as a file in the LOCAL_CONFIG_DIR folder, and run condor_reconfig"]
         others = list(sections)[1:]
         if others:
             names = " ".join(map(local_name, others))
             steps.append(
-                f"for an annexd of each other region ({', '.join(others)}), put "
-                f"DAEMON_LIST = $(DAEMON_LIST) {names} into a file of your own"
+                f"to run an annexd for each other region ({', '.join(others)}), put "
+                f"DAEMON_LIST = $(DAEMON_LIST) {names} into your own configuration file"
             )
         return steps
 
     def _write(self, content: str) -> None:
-        """All of it or nothing, readable by everybody: it holds names, no secrets."""
+        """Write the file atomically, readable by everybody: it contains names, no secrets."""
         if self.path == STANDARD_OUTPUT:
             print(content, end="", flush=True)
             return
@@ -223,6 +224,6 @@ class ConfigurationFile:
                 raise
         except OSError as error:
             raise UnusableFile(
-                f"the file {self.path} could not be written: {error.strerror}",
-                "what was made in AWS is there; run the same command again, or with -output FILE",
+                f"cannot write the file {self.path}: {error.strerror}",
+                "the AWS resources were created; run the same command again, or with -output FILE",
             ) from error

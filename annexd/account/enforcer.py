@@ -1,7 +1,7 @@
-"""The lease function of one region, as -setup and -teardown handle it: whose it is, open, closed, and seen at work.
+"""Handle the lease function of one region for -setup and -teardown: its stack, opening, closing, and its heartbeat.
 
-It has one name in each region of an account, whatever the stack is called.  Its description says whether annexd may
-rely on it: orders refuse a closed function, which goes on ending annexes until it is deleted.
+It has one fixed name in each region of an account, whatever the stack's name.  Its description says whether annexd may
+rely on it: annexd refuses orders with a closed function, which still ends annexes until it is deleted.
 """
 
 import time
@@ -22,18 +22,18 @@ from annexd.aws import errors
 from annexd.aws.errors import AWS_ERRORS
 from annexd.workflow import Refused, Retry
 
-STACK_TAG: Final = "aws:cloudformation:stack-name"  # on whatever CloudFormation makes; GetFunction tells it
-# An order begins to ask for its fleet at most CHECK_AGAIN_S after its look at the function, and a request of which no
-# answer came may take effect until StepContext.settle_s after that; 10 s more until EC2 lists a new fleet.
+STACK_TAG: Final = "aws:cloudformation:stack-name"  # on everything that CloudFormation creates; GetFunction returns it
+# An order requests its fleet at most CHECK_AGAIN_S after it checked the function, and a request without an answer may
+# take effect until StepContext.settle_s after that; 10 s more until EC2 lists a new fleet.
 CLOSING_S: Final = CHECK_AGAIN_S + StepContext.settle_s + 10.0
-HEARTBEAT_S: Final = 420.0  # until the first: a tick comes within five minutes, a run may take two
+HEARTBEAT_S: Final = 420.0  # until the first one: a tick comes within five minutes, a run may take two
 PAUSE_S: Final = 5.0
 PROGRESS_S: Final = 30.0
 CHANGING_S: Final = 60.0
 
 
 class Enforcer:
-    """Everything raises AccountError; `say` gets what is done and waited for."""
+    """The lease function of a region.  All methods raise AccountError; `say` receives progress messages."""
 
     def __init__(self, session: Session, region: str, say: Say) -> None:
         self._session, self.region = session, region
@@ -41,7 +41,7 @@ class Enforcer:
         self._functions = session.client("lambda", region)
 
     def look(self) -> Mapping[str, Any] | None:
-        """Return what GetFunction tells; None when there is none."""
+        """Return the response of GetFunction; None if there is no function."""
         with translate_aws_errors(f"GetFunction {FUNCTION}"):
             try:
                 told: Mapping[str, Any] = self._functions.get_function(FunctionName=FUNCTION)
@@ -52,7 +52,7 @@ class Enforcer:
         return told
 
     def is_whole(self, role: str) -> bool:
-        """Tell whether function, rule and role are there: without any of them no annex ends."""
+        """Return whether function, rule and role exist: without any of them no annex ends."""
         events, iam = (self._session.client(service, self.region) for service in ("events", "iam"))
         for operation, call, name in (
             ("DescribeRule", events.describe_rule, {"Name": FUNCTION}),
@@ -68,80 +68,79 @@ class Enforcer:
         return self.look() is not None
 
     def stack_name(self) -> str | None:
-        """Return the stack that made it; None when there is no function, an empty text when no stack made it.
+        """Return the stack that created it; None if there is no function, an empty text if no stack created it.
 
-        GetFunction tells tags only to those who have lambda:ListTags (botocore's model, GetFunctionResponse).
+        GetFunction returns tags only to callers with lambda:ListTags (botocore's model, GetFunctionResponse).
         """
         told = self.look()
         return None if told is None else str((told.get("Tags") or {}).get(STACK_TAG, ""))
 
     def is_of(self, stack: Stack) -> bool:
-        """Tell whether this stack has it, and would delete it."""
+        """Return whether this stack contains it, and would delete it."""
         return self.stack_name() in (stack.name, "") and LOGICAL_ID in stack.physical_ids()
 
     def close(self) -> None:
-        self._say("closing the lease function: it still ends annexes, and annexd orders no new ones")
+        self._say("closing the lease function: it still ends annexes, but annexd refuses new orders")
         self._describe(CLOSED_DESCRIPTION)
 
     def open(self) -> None:
-        """Let annexd order again, if the function is there and closed."""
+        """Open the function for orders if it exists and is closed."""
         told = self.look()
         if told is not None and is_closed(told["Configuration"]):
             self._describe(str(template()["Resources"][LOGICAL_ID]["Properties"]["Description"]))
-            self._say("the lease function is open again: annexd may order annexes")
+            self._say("the lease function is open again: annexd accepts orders")
 
     def is_open(self) -> bool:
         told = self.look()
         return told is not None and not is_closed(told["Configuration"])
 
     def refuse_if_being_closed(self) -> None:
-        """Raise AccountError while a -teardown may rely on the function's being closed."""
+        """Raise AccountError while a -teardown may rely on the closed function."""
         told = self.look()
         if told is None or not is_closed(told["Configuration"]):
             return
         age_s = self._now_s() - _modified_s(told["Configuration"])
         if age_s < 2 * CLOSING_S:
             raise AccountError(
-                f"{self.region}: a -teardown closed the lease function {max(age_s, 0):.0f} s ago, and may still run",
-                f"wait until it has ended, or {2 * CLOSING_S - age_s:.0f} s, and run the same command again",
+                f"{self.region}: a -teardown closed the lease function {max(age_s, 0):.0f} s ago and may still run",
+                f"wait until it ends, or {2 * CLOSING_S - age_s:.0f} s, and run the same command again",
             )
 
     def wait_for_orders(self) -> None:
-        """Wait until no order relies on a look at the function from before it was closed."""
-        self._say(f"waiting {CLOSING_S:.0f} s for orders that are under way")
+        """Wait until no order relies on a check of the function from before it was closed."""
+        self._say(f"waiting {CLOSING_S:.0f} s for orders in progress")
         time.sleep(CLOSING_S)
 
     def wait_for_heartbeat(self, max_lease_s: int, digest: str | None) -> None:
-        """Wait until the rule has called the function, with this MaxLease and code (None: whatever code)."""
+        """Wait until the rule has called the function with this MaxLease and code (None: any code)."""
         told = self.look()
         if told is None:
-            raise AccountError(f"{self.region}: the lease function {FUNCTION} is gone: somebody deletes it")
+            raise AccountError(f"{self.region}: the lease function {FUNCTION} is missing: it was deleted meanwhile")
         arn, begun_s, said_s = str(told["Configuration"]["FunctionArn"]), time.monotonic(), -PROGRESS_S
         while (why := self._without_heartbeat(arn, max_lease_s, digest)) is not None:
             waited_s = time.monotonic() - begun_s
             if waited_s > HEARTBEAT_S:
                 raise AccountError(
-                    f"{self.region}: all is made, but annexd would order nothing: {why}",
-                    "condor_annex -check-setup finds the cause; then run the same command again",
+                    f"{self.region}: all resources exist, but annexd would refuse orders: {why}",
+                    "find the cause with condor_annex -check-setup; then run the same command again",
                 )
             if waited_s - said_s >= PROGRESS_S:
                 said_s = waited_s
                 self._say(
-                    "waiting for the rule to call the lease function, which it does every five minutes "
-                    f"({waited_s:.0f} s so far)"
+                    f"waiting for the rule, which calls the lease function every five minutes ({waited_s:.0f} s so far)"
                 )
             time.sleep(PAUSE_S)
-        self._say("the rule calls the lease function, and it sees all fleets and instances: annexd may order annexes")
+        self._say("the rule calls the lease function, which sees all fleets and instances: annexd accepts orders")
 
     def receipt(self, arn: str) -> Receipt | None:
-        """Return what the newest tick found."""
+        """Return the receipt of the latest tick."""
         try:
             return heartbeat.newest_receipt(self._session.client("logs", self.region), arn, self._now_s())
         except (Retry, Refused) as error:
             raise AccountError(str(error)) from (error.__cause__ or error)
 
     def fault_of(self, receipt: Receipt | None, arn: str) -> str | None:
-        """Return why annexd orders nothing with this heartbeat."""
+        """Return why annexd refuses orders with this heartbeat, or None."""
         return heartbeat.fault_of(receipt, arn, self._now_s())
 
     def _without_heartbeat(self, arn: str, max_lease_s: int, digest: str | None) -> str | None:
@@ -150,16 +149,16 @@ class Enforcer:
         if fault is not None or receipt is None:
             return fault or "there is no heartbeat"
         if digest not in (None, receipt.digest):
-            return "the newest heartbeat is of the code that was there before"
+            return "the latest heartbeat is from the previous code"
         if receipt.max_lease_s != max_lease_s:
-            return f"the newest heartbeat is of a MaxLease of {receipt.max_lease_s} s, not {max_lease_s} s"
+            return f"the latest heartbeat has a MaxLease of {receipt.max_lease_s} s, not {max_lease_s} s"
         return None
 
     def _now_s(self) -> float:
         return time.time() + self._session.skew_s
 
     def _describe(self, description: str) -> None:
-        """Change the description, once no other change is under way: Lambda refuses a second one meanwhile."""
+        """Change the description once no other change is in progress: Lambda refuses concurrent changes."""
         self._settle()
         with translate_aws_errors(f"UpdateFunctionConfiguration {FUNCTION}"):
             self._functions.update_function_configuration(FunctionName=FUNCTION, Description=description)
@@ -170,18 +169,18 @@ class Enforcer:
         while (told := self.look()) and told["Configuration"].get("LastUpdateStatus") == "InProgress":
             if time.monotonic() > deadline_s:
                 raise AccountError(
-                    f"{self.region}: the lease function has been changing for {CHANGING_S:.0f} s",
+                    f"{self.region}: an update of the lease function takes longer than {CHANGING_S:.0f} s",
                     "run the same command again",
                 )
             time.sleep(min(1.0, PAUSE_S))
 
 
 def _modified_s(configuration: Mapping[str, Any]) -> float:
-    """Return when a function was changed, from 2026-11-28T09:10:47.000+0000; always UTC."""
+    """Return when a function was last changed, from 2026-11-28T09:10:47.000+0000; always UTC."""
     text = str(configuration["LastModified"])[: len("2026-11-28T09:10:47")]
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC).timestamp()
 
 
 def own_digest() -> str:
-    """Return what a heartbeat of this annexd's lambda/lease.py says of its code."""
+    """Return the code digest in heartbeats of this annexd's lambda/lease.py."""
     return sha256(function_code().encode()).hexdigest()

@@ -1,8 +1,8 @@
-"""How setting up can fail."""
+"""Define the errors of -setup, -check-setup and -teardown."""
 
 
 class AccountError(Exception):
-    """Ends the command; each line tells a fault or the next step."""
+    """Ends the command; each line is a fault or the next step."""
 
     def __init__(self, *lines: str) -> None:
         super().__init__("; ".join(lines))
@@ -10,8 +10,8 @@ class AccountError(Exception):
 
 
 class UnusableFile(AccountError):
-    """A file of the caller's cannot be read, written, or taken for what it should be."""
+    """One of the caller's files cannot be read, written or used."""
 
 
 class LivingAnnexes(AccountError):
-    """There are annexes, whose leases a teardown would disarm."""
+    """There are annexes that would no longer end if the command went on."""

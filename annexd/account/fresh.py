@@ -1,9 +1,9 @@
-"""A new instance profile is used only when the rest of AWS knows it.
+"""Wait until all of AWS knows a new instance profile.
 
-IAM's changes are seen elsewhere after seconds (IAM user guide, "Changes that I make are not always immediately
-visible").  RequestSpotFleet takes a profile that EC2 does not know yet, and the fleet starts nothing
+IAM's changes propagate within seconds (IAM user guide, "Changes that I make are not always immediately
+visible").  RequestSpotFleet accepts a profile that EC2 does not know yet, and the fleet starts nothing
 ("spotFleetRequestConfigurationInvalid ... Value", troubleshooting of
-github.com/DistributedScience/Distributed-CellProfiler): nobody could retry that.  A new fleet role is refused at once,
+github.com/DistributedScience/Distributed-CellProfiler): that cannot be retried.  A new fleet role is refused at once,
 which an order retries.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, Final
 from annexd.account.session import Session, translate_aws_errors
 from annexd.account.stack import Say
 
-FRESH_S: Final = 15.0  # terraform and others wait so long or less; AWS promises no number
+FRESH_S: Final = 15.0  # terraform and others wait at most this long; AWS documents no limit
 
 
 def wait_until_known(session: Session, region: str, profile_arn: str, say: Say) -> None:

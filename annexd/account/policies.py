@@ -1,34 +1,33 @@
-"""List who needs which rights: a table of the calls that the code makes, and the IAM policies that follow from it.
+"""Define the rights of each role: a table of the calls that the code makes, and the IAM policies derived from it.
 
-Three kinds of people: `setup` runs -setup, -check-setup and -teardown; `daemon` is annexd itself, where it lends its
-own keys; `user` orders with keys of their own.  annexd makes the same calls with a user's keys as with its own, so the
-two have the same rights; they are two files because sites narrow them in different ways.
+There are three roles: `setup` runs -setup, -check-setup and -teardown; `daemon` is annexd itself, if it provides its
+own keys; `user` orders with the user's own keys.  annexd makes the same calls with a user's keys as with its own, so
+both have the same rights; they are two files because sites restrict them in different ways.
 
-What CloudFormation does for its caller needs the caller's rights.  Those rights are granted only by way of
-CloudFormation, so that nobody can make a role with them by hand.  They are a document of their own, since IAM takes at
-most 6,144 characters a policy.
+CloudFormation acts with its caller's rights.  Those rights are granted only through CloudFormation, so that nobody can
+create a role with them by hand.  They are a separate document, since an IAM policy has at most 6,144 characters.
 
-What Spot Fleet needs of its caller, with the evidence (nothing of it was tried on AWS yet):
+What Spot Fleet requires of its caller, with the evidence (not yet verified on AWS):
 
-* ec2:RunInstances, always, on whatever the instances are made of.  Spot Fleet user guide, "Spot Fleet permissions":
-  required since 30 August 2020; a real refusal without it: github.com/Coalfire-Research/npk/issues/148.  Whoever may
-  call RequestSpotFleet can start instances anyway.
-* What CreateFleet needs of its caller: EC2 user guide, "EC2 Fleet prerequisites", and the controller policy of
-  github.com/aws/karpenter-provider-aws: RunInstances, CreateTags, PassRole as ec2 of what the launch template names.
-* The launch template of an EC2 Fleet is made with its tags, and versions are added to and it is deleted by its tag.
-  DescribeLaunchTemplateVersions is for templates of users' own, which AWS lets nobody narrow.
+* ec2:RunInstances, always, on all resources of the launch.  Spot Fleet user guide, "Spot Fleet permissions":
+  required since 30 August 2020; a real refusal without it: github.com/Coalfire-Research/npk/issues/148.  A caller
+  of RequestSpotFleet can start instances anyway.
+* CreateFleet requires, by EC2 user guide, "EC2 Fleet prerequisites", and the controller policy of
+  github.com/aws/karpenter-provider-aws: RunInstances, CreateTags, PassRole as ec2 of the launch template's role.
+* The launch template of an EC2 Fleet is created with its tags; versions are added and it is deleted by its tag.
+  DescribeLaunchTemplateVersions is for users' own templates, and has no resources.
 * ec2:CreateTags on `*` for what RequestSpotFleet, CreateFleet, CreateLaunchTemplate and RunInstances create.  The user
   guide warns that spot-fleet-request as a resource is refused; AWS's own AWSThinkboxDeadlineSpotEventPluginAdminPolicy
   has both.
-* ec2:CreateTags on `*`, for the same reason, for the two tags that move or end a lease, and no others.  Whoever has
-  it can end other people's leases in the account earlier, as he can cancel their fleets, and extend them up to the
-  stack's MaxLease.  Nobody gets DeleteTags: a cancellation cannot be taken back.
-* DeleteFleets with termination asks its caller for ec2:TerminateInstances (EC2 user guide, "Troubleshoot when a fleet
-  fails to delete"); nobody tells on what.  It is granted on instances of fleets; where AWS finds that too narrow,
+* ec2:CreateTags on `*`, for the same reason, for the two tags that move or end a lease, and no others.  This right
+  allows ending other users' leases in the account, as the right to cancel their fleets does, and extending them up to
+  the stack's MaxLease.  No role has DeleteTags: a cancellation cannot be undone.
+* DeleteFleets with termination requires ec2:TerminateInstances (EC2 user guide, "Troubleshoot when a fleet
+  fails to delete"); on which resources is undocumented.  It is granted on instances of fleets; if that is too narrow,
   annexd deletes a fleet without its instances, and terminates those.
 * iam:PassRole names the service whose API is called, ec2, in all of AWS's managed policies that order Spot Fleets
   (BatchServiceRolePolicy, AWSThinkboxDeadlineSpotEventPluginAdminPolicy), and ec2.amazonaws.com.cn in China
-  (github.com/aws/karpenter-provider-aws/pull/6839).  AWSThinkboxAWSPortalAdminPolicy lists spotfleet too, and so do we.
+  (github.com/aws/karpenter-provider-aws/pull/6839).  AWSThinkboxAWSPortalAdminPolicy lists spotfleet too, as we do.
 """
 
 from collections.abc import Iterator
@@ -43,7 +42,7 @@ DAEMON: Final = "daemon"
 USER: Final = "user"
 ROLES: Final = (SETUP, DAEMON, USER)
 
-ANYTHING: Final = "*"  # of operations for which AWS knows no narrower resource
+ANYTHING: Final = "*"  # for operations without narrower resources
 STACK: Final = "arn:{partition}:cloudformation:*:*:stack/{stack}/*"
 FUNCTION: Final = f"arn:{{partition}}:lambda:*:*:function:{ENFORCER}"
 ROLE: Final = "arn:{partition}:iam::*:role/{stack}-*"
@@ -55,19 +54,20 @@ EC2_FLEET_ROLE: Final = "arn:{partition}:iam::*:role/aws-service-role/ec2fleet.a
 EC2_FLEET_ROLE_UNMADE: Final = "arn:{partition}:iam::*:role/AWSServiceRoleForEC2Fleet"
 SERVICE_ROLES_UNMADE: Final = "arn:{partition}:iam::*:role/AWSServiceRoleForEC2Spot*"  # no path is known yet
 PROFILE: Final = "arn:{partition}:iam::*:instance-profile/htcondor-annex/*/{stack}-*"
-FUNCTION_CALLS: Final = f"{FUNCTION}*"  # also of $LATEST, whose settings of asynchronous calls are meant
+FUNCTION_CALLS: Final = f"{FUNCTION}*"  # also $LATEST, for its settings of asynchronous calls
 LOG: Final = f"arn:{{partition}}:logs:*:*:log-group:{LOG_GROUP}:*"
 BUCKET: Final = "arn:{partition}:s3:::{bucket}-bucket-*"  # a bucket's name is in lower case
 OBJECTS: Final = "arn:{partition}:s3:::{bucket}-bucket-*/*"
 ANNEX_OBJECTS: Final = "arn:{partition}:s3:::{bucket}-bucket-*/annex/*"
-LOG_AND_TAGS: Final = f"arn:{{partition}}:logs:*:*:log-group:{LOG_GROUP}*"  # calls on tags name it without :*
+LOG_AND_TAGS: Final = f"arn:{{partition}}:logs:*:*:log-group:{LOG_GROUP}*"  # calls about tags name it without :*
 RULE: Final = f"arn:{{partition}}:events:*:*:rule/{ENFORCER}"
 FLEET: Final = "arn:{partition}:ec2:*:*:spot-fleet-request/*"
 EC2_FLEET: Final = "arn:{partition}:ec2:*:*:fleet/*"
 TEMPLATE: Final = "arn:{partition}:ec2:*:*:launch-template/*"
 INSTANCE: Final = "arn:{partition}:ec2:*:*:instance/*"
+PUBLISHED: Final = "arn:{partition}:ssm:*::parameter/aws/service/*"  # by AWS, so of no account
 GROUP: Final = "arn:{partition}:ec2:*:*:security-group/*"
-KEY: Final = "arn:{partition}:kms:*:*:key/*"  # of volumes: which one, only the account knows
+KEY: Final = "arn:{partition}:kms:*:*:key/*"  # of volumes: the key depends on the account
 VPC: Final = "arn:{partition}:ec2:*:*:vpc/*"
 
 Condition = dict[str, dict[str, str | list[str]]]
@@ -79,7 +79,7 @@ MADE_BY_ORDERS: Final = ["RequestSpotFleet", "RunInstances", "CreateFleet", "Cre
 NEW_CAPACITY: Final[Condition] = {"StringEquals": {"ec2:CreateAction": [*MADE_BY_ORDERS]}}
 LEASE_TAGS: Final[Condition] = {
     "ForAllValues:StringEquals": {"aws:TagKeys": [TAG_LEASE_END, TAG_CANCELLED]},
-    "Null": {"aws:TagKeys": "false"},  # ForAllValues alone is true of a call without any key
+    "Null": {"aws:TagKeys": "false"},  # ForAllValues alone is true for a call without tag keys
 }
 TAGGING_POLICY: Final[Condition] = {
     "ArnEquals": {"iam:PolicyARN": "arn:{partition}:iam::aws:policy/service-role/AmazonEC2SpotFleetTaggingRole"}
@@ -94,7 +94,7 @@ def passed_to(*services: str) -> Condition:
     return {"StringEquals": {"iam:PassedToService": list(services)}}
 
 
-EC2: Final = ("ec2.amazonaws.com", "ec2.amazonaws.com.cn")  # in China either, by which service asks
+EC2: Final = ("ec2.amazonaws.com", "ec2.amazonaws.com.cn")  # in China either one, depending on the service
 TO_LAMBDA: Final = passed_to("lambda.amazonaws.com")
 TO_INSTANCES: Final = passed_to(*EC2)
 TO_FLEETS: Final = passed_to(*EC2, "spotfleet.amazonaws.com")
@@ -110,12 +110,12 @@ class Right(NamedTuple):
 
 
 def right(action: str, resource: str, *calls: str, condition: Condition | None = None) -> Right:
-    """For the call of the same name as the action, unless others are named."""
+    """Build a Right; without `calls` it is for the call with the action's name."""
     return Right(action, resource, calls or (action,), condition or {})
 
 
 def by_cloudformation(resource: str, *actions: str, condition: Condition | None = None) -> list[Right]:
-    """What its handlers for our resource types do, by AWS's own resource schemas."""
+    """Build the rights that its handlers for our resource types use, by AWS's own resource schemas."""
     return [Right(action, resource, (), BY_CLOUDFORMATION | (condition or {})) for action in actions]
 
 
@@ -149,13 +149,14 @@ CHECK_RIGHTS: Final = [
     right("kms:GetKeyPolicy", KEY),
     right("sts:DecodeAuthorizationMessage", ANYTHING),
     right("servicequotas:GetServiceQuota", ANYTHING),
+    right("servicequotas:GetAWSDefaultServiceQuota", ANYTHING),
     right("lambda:GetFunction", FUNCTION),
-    right("lambda:ListTags", FUNCTION, "lambda:GetFunction"),  # without it GetFunction does not say which stack made it
+    right("lambda:ListTags", FUNCTION, "lambda:GetFunction"),  # without it GetFunction does not return the stack
     right("lambda:GetPolicy", FUNCTION),
     right("lambda:GetFunctionConcurrency", FUNCTION),
     right("lambda:GetFunctionEventInvokeConfig", FUNCTION_CALLS),
     right("lambda:GetAccountSettings", ANYTHING),
-    right("lambda:UpdateFunctionConfiguration", FUNCTION),  # its description, by which it is closed and opened
+    right("lambda:UpdateFunctionConfiguration", FUNCTION),  # the description that closes and opens it
     right("logs:DescribeLogGroups", ANYTHING),
     right("logs:FilterLogEvents", LOG),
     right("iam:GetRole", ROLE),
@@ -180,7 +181,7 @@ TEARDOWN_RIGHTS: Final = [
     right("s3:ListBucketVersions", BUCKET, "s3:ListObjectVersions"),
     right("s3:ListBucketMultipartUploads", BUCKET, "s3:ListMultipartUploads"),
     right("s3:DeleteObjectVersion", OBJECTS, "s3:DeleteObjects"),
-    right("s3:DeleteObject", OBJECTS, "s3:DeleteObjects"),  # UNKNOWN whether the version "null" needs it, too
+    right("s3:DeleteObject", OBJECTS, "s3:DeleteObjects"),  # UNKNOWN whether the version "null" needs it, too.
     right("s3:AbortMultipartUpload", OBJECTS),
 ]
 SERVICE_ROLE_RIGHTS: Final = [
@@ -236,6 +237,8 @@ ORDER_RIGHTS: Final = [
     right("logs:FilterLogEvents", LOG),
     right("s3:PutObject", ANNEX_OBJECTS),
     right("s3:DeleteObject", ANNEX_OBJECTS),
+    right("ssm:GetParameter", PUBLISHED),  # which image resolve:ssm:PARAMETER is
+    right("ec2:DescribeImages", ANYTHING),  # what its root device is called
     right("ec2:RequestSpotFleet", ANYTHING),
     right("ec2:CreateFleet", ANYTHING),
     right("ec2:RunInstances", ANYTHING, "ec2:RequestSpotFleet", "ec2:CreateFleet"),
@@ -257,7 +260,7 @@ ORDER_RIGHTS: Final = [
     right("ec2:TerminateInstances", INSTANCE, condition=OF_A_FLEET),
     right("ec2:TerminateInstances", INSTANCE, "ec2:DeleteFleets", "ec2:TerminateInstances", condition=OF_AN_EC2_FLEET),
 ]
-DOCUMENTS: Final = {  # by the name of their file
+DOCUMENTS: Final = {  # by file name
     "setup": [*STACK_RIGHTS, *CHECK_RIGHTS, *TEARDOWN_RIGHTS, *SERVICE_ROLE_RIGHTS],
     "setup-stack": HANDLER_RIGHTS,
     "daemon": ORDER_RIGHTS,
@@ -269,7 +272,7 @@ NEEDS_NO_RIGHT: Final = frozenset({"sts:GetCallerIdentity"})
 
 
 def policies(role: str, stack: str, partition: str = "aws") -> list[dict[str, Any]]:
-    """Return the IAM policies that one of ROLES needs, all of them, for a stack of this name."""
+    """Return all IAM policies of one of ROLES, for a stack of this name."""
     return [policy(name, stack, partition) for name in DOCUMENTS_OF[role]]
 
 

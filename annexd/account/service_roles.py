@@ -1,7 +1,7 @@
-"""The service-linked roles without which EC2 starts no instances of Spot Fleets or EC2 Fleets for anybody.
+"""Create and remove the service-linked roles that EC2 needs to start instances of fleets.
 
-The console makes them at the first use; a request by the API fails where they are missing, and -setup is about the
-first use.  They are the account's, so what others made is left alone: ours say in their description who made them.
+The console creates them at the first use; a request by the API fails if they are missing.  They belong to the account,
+so existing ones are left alone: the description marks ours.
 """
 
 import time
@@ -24,13 +24,13 @@ PATIENCE_S: Final = 60.0
 
 
 def arns(partition: str, account: str) -> dict[str, str]:
-    """Return their ARNs, by name."""
+    """Return the ARNs of these roles, by name."""
     path = f"arn:{partition}:iam::{account}:role/aws-service-role"
     return {name: f"{path}/{service}/{name}" for service, name in NAMES.items()}
 
 
 def missing(iam: Any) -> Iterator[str]:
-    """The services whose role is not there."""
+    """Yield the services whose role is missing."""
     for service, name in NAMES.items():
         if _role(iam, name) is None:
             yield service
@@ -44,11 +44,11 @@ def make(iam: Any, say: Say) -> None:
             except AWS_ERRORS as error:
                 if not errors.is_existing(error):
                     raise
-        say(f"made {NAMES[service]}, which EC2 needs to start instances of fleets")
+        say(f"created {NAMES[service]}, which EC2 needs to start instances of fleets")
 
 
 def remove(iam: Any, say: Say) -> None:
-    """Those that we made, unless somebody else uses them by now."""
+    """Remove those that we created, unless others use them now."""
     for name in NAMES.values():
         role = _role(iam, name)
         if role is None or role.get("Description") != DESCRIPTION:
@@ -56,7 +56,7 @@ def remove(iam: Any, say: Say) -> None:
         with translate_aws_errors(f"DeleteServiceLinkedRole {name}"):
             task = iam.delete_service_linked_role(RoleName=name)["DeletionTaskId"]
             status = _ended(iam, task)
-        say(f"removed {name}" if status == "SUCCEEDED" else f"left {name}, which others use ({status})")
+        say(f"removed {name}" if status == "SUCCEEDED" else f"kept {name}, which others use ({status})")
 
 
 def _ended(iam: Any, task: str) -> str:

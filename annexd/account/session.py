@@ -1,7 +1,7 @@
-"""The caller's own credentials, and clients of every service with them.
+"""Provide AWS clients with the caller's own credentials.
 
-A profile, two key files, or whatever botocore's own chain finds: the environment, AWS_PROFILE, an instance's role.
-AWS_ENDPOINT_URL is botocore's own, and sends all of it elsewhere.
+These come from a profile, two key files, or botocore's own chain: the environment, AWS_PROFILE, an instance's role.
+botocore's AWS_ENDPOINT_URL redirects all calls.
 """
 
 import time
@@ -26,30 +26,30 @@ CONFIG: Final = {
     "request_checksum_calculation": "when_required",
     "s3": {"us_east_1_regional_endpoint": "regional"},
 }
-MAX_KEY_BYTES: Final = 65536  # AWS's keys are 20 and 40 long, tokens some thousand
+MAX_KEY_BYTES: Final = 65536  # AWS's keys have 20 and 40 characters, tokens some thousand
 WAYS: Final = (
-    "give -profile NAME, or -access-key-file and -secret-key-file, or run this on an instance whose role may do it"
+    "use -profile NAME, or -access-key-file and -secret-key-file, or run this on an instance with a suitable role"
 )
 
 
 class Session:
-    """Clients of one set of credentials; made once for each service and region."""
+    """Clients with one set of credentials, created once for each service and region."""
 
     def __init__(self, profile: str | None = None, credentials: Credentials | None = None) -> None:
         self._session = botocore.session.Session(profile=profile)
         self._session.register_component("data_loader", model_loader())
         self._keys = credentials.parameters if credentials else {}
         self._clients: dict[tuple[str, str], Any] = {}
-        self.skew_s = 0.0  # by which AWS's clock is ahead of this host's, at the newest answer
+        self.skew_s = 0.0  # how far AWS's clock is ahead of this host's, at the latest response
 
     def region(self) -> str | None:
-        """The region that AWS's own configuration names."""
+        """Return the region of the AWS configuration, or None."""
         with translate_aws_errors("the AWS configuration"):
             region = self._session.get_config_variable("region")
         return str(region) if region else None
 
     def client(self, service: str, region: str) -> Any:
-        """Raises AccountError when there is no such region, or nothing to sign with."""
+        """Return a client.  Raises AccountError for an unknown region, or without credentials."""
         if (service, region) not in self._clients:
             with translate_aws_errors(f"a client of {service} in {region}"):
                 made = self._session.create_client(service, region_name=region, config=Config(**CONFIG), **self._keys)
@@ -58,7 +58,7 @@ class Session:
         return self._clients[service, region]
 
     def is_region(self, region: str) -> bool:
-        """Whether there is such a region, as far as this botocore knows."""
+        """Return whether this version of botocore knows the region."""
         partitions = self._session.get_available_partitions()
         return any(region in self._session.get_available_regions("ec2", partition) for partition in partitions)
 
@@ -71,7 +71,7 @@ class Session:
 
 
 def key_files(public: str | None, secret: str | None, token: str | None = None) -> Credentials | None:
-    """The keys in two files, and a session token in a third, opened with the caller's own rights; None without files.
+    """Read keys from two files, and a session token from a third, with the caller's own rights; None without files.
 
     Raises UnusableFile.
     """
@@ -103,12 +103,12 @@ def _key(file: str, read: Callable[[bytes], str] = key_in) -> str:
 
 @contextmanager
 def translate_aws_errors(what: str) -> Iterator[None]:
-    """Make whatever AWS, or the way to it, raises inside an AccountError that says what was asked."""
+    """Convert errors of AWS and of the network into an AccountError that names the operation."""
     try:
         yield
     except (NoCredentialsError, PartialCredentialsError) as error:
-        raise AccountError("there are no AWS credentials to do this with", WAYS) from error
+        raise AccountError("no AWS credentials were found", WAYS) from error
     except ProfileNotFound as error:
-        raise AccountError(str(error), "`aws configure list-profiles` lists those that there are") from error
+        raise AccountError(str(error), "list the profiles with `aws configure list-profiles`") from error
     except AWS_ERRORS as error:
         raise AccountError(errors.describe(error, what)) from error

@@ -1,6 +1,6 @@
-"""Make the stack of each region, or bring it to what it should be, tell HTCondor of it, and see its enforcer at work.
+"""Create or update the stack of each region, configure HTCondor for it, and wait for the enforcer's heartbeat.
 
-Run again, it does what is left to do: nothing, when all is as it should be.
+Another run does what is left to do; nothing if all is up to date.
 """
 
 import time
@@ -32,13 +32,13 @@ from annexd.annex.lease.lease import utc
 from annexd.aws import remedy_of
 
 TIMEOUT_S: Final = 900
-TURNS: Final = 6  # delete what is half-made, create, update: none of it twice
+TURNS: Final = 6  # delete an incomplete stack, create, update: none of it twice
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which stacks are meant; of -setup also the MaxLease (None: as it is), whether it may cut leases, and the network
-    (nothing named: as it is, or the default VPC)."""
+    """The selected stacks; for -setup also MaxLease (None: unchanged), whether it may cut leases, and the network
+    (empty: unchanged, or the default VPC)."""
 
     regions: Sequence[str]
     stack_name: str = STACK_NAME
@@ -54,7 +54,7 @@ class Wanted:
 
 
 def set_up(session: Session, wanted: Wanted, file: ConfigurationFile, say: Say) -> None:
-    """Raises AccountError, with all that is done kept: the next run goes on from there."""
+    """Set up all regions.  Raises AccountError and keeps all that is done: the next run continues from there."""
     file.check_writable()
     setups = [RegionSetup(session, wanted, region, say) for region in wanted.regions]
     for each in setups:
@@ -68,7 +68,7 @@ def set_up(session: Session, wanted: Wanted, file: ConfigurationFile, say: Say) 
 
 
 class RegionSetup:
-    """One region of a -setup."""
+    """The -setup of one region."""
 
     def __init__(self, session: Session, wanted: Wanted, region: str, say: Say) -> None:
         self.region = region
@@ -81,14 +81,14 @@ class RegionSetup:
         self._profile_arn = ""
 
     def begin(self) -> None:
-        """Find whose the function is; raise AccountError for what would stop -setup before anything is changed."""
+        """Find the function's stack.  Raises AccountError before any change for everything that would stop -setup."""
         account = account_of(self._session, self.region)
         self._stack_name = owner_of(self._enforcer) or self._wanted.stack_name
         self._say(f"account {account}, stack {self._stack_name}")
         if not self._is_own:
             self._say(
-                f"the stack {self._stack_name} has the lease function {FUNCTION}, of which there is one in a "
-                f"region: it is used, and no stack {self._wanted.stack_name} is made"
+                f"the stack {self._stack_name} has the lease function {FUNCTION}, and a region has only "
+                f"one: this stack is used, and no stack {self._wanted.stack_name} is created"
             )
         self._enforcer.refuse_if_being_closed()
         seen = self._stack().look()
@@ -100,7 +100,7 @@ class RegionSetup:
             self._choose_network(seen)
 
     def make(self) -> dict[str, str]:
-        """Return the knobs that tell HTCondor of it."""
+        """Create or update the region's stack, and return HTCondor's knobs for it."""
         stack = self._stack()
         if self._is_own:
             self._drop_what_is_left(stack)
@@ -108,7 +108,7 @@ class RegionSetup:
         else:
             seen = self._used(stack)
         self._enforcer.open()
-        self._say(f"the stack {stack.name} is as it should be")
+        self._say(f"the stack {stack.name} is up to date")
         self._profile_arn = seen.outputs["InstanceProfileARN"]
         return configuration.knobs(self._session, self.region, seen.outputs)
 
@@ -125,11 +125,11 @@ class RegionSetup:
         return {MAX_LEASE: str(self._max_lease_s), **self._network.parameters}
 
     def _choose_network(self, seen: Seen | None) -> None:
-        """Find where the machines are to be, and refuse to move them while annexes hold the security group."""
+        """Choose the machines' network, and refuse to change it while annexes use the security group."""
         before = network_in(seen.parameters if seen else {})
         networks = Networks(self._session.client("ec2", self.region), self.region)
         self._network = networks.wanted(self._wanted.vpc_id, self._wanted.subnet_ids, before)
-        self._say(f"machines are in {self._network.words()}")
+        self._say(f"machines will run in {self._network.words()}")
         if seen is not None and seen.is_good and self._network.vpc_id != before.vpc_id:
             self._refuse_to_move(before)
 
@@ -137,10 +137,10 @@ class RegionSetup:
         found = annexes(self._session.client("ec2", self.region))
         if found:
             raise LivingAnnexes(
-                f"{self.region}: machines of annexes are in {before.words()} and hold its security group: nothing "
+                f"{self.region}: machines of annexes run in {before.words()} and use its security group: nothing "
                 "was changed",
                 *listed([annex.words(self._max_lease_s) for annex in found]),
-                "cancel them, or wait until they have ended",
+                "cancel them, or wait until they end",
             )
 
     def _stack(self) -> Stack:
@@ -148,19 +148,19 @@ class RegionSetup:
         return Stack(self._session.client("cloudformation", self.region), self._stack_name, self._say, deadline_s)
 
     def _drop_what_is_left(self, stack: Stack) -> None:
-        """Take the rest of an enforcer out of the stack of which somebody deleted a part, so that it is made again."""
+        """Remove the rest of a partly deleted enforcer from the stack, so that all of it is created again."""
         seen = stack.settled()
         ids = stack.physical_ids() if seen and seen.is_good else {}
         if LOGICAL_ID in ids and not self._enforcer.is_whole(ids.get("LeaseRole", "")):
-            self._say("a part of what ends annexes is gone: all of that is made again")
+            self._say("parts of the lease function's resources were deleted: all of them are created again")
             stack.update(body_without_enforcer(), self._parameters)
             stack.settled()
 
     def _used(self, stack: Stack) -> Seen:
-        """Return another's stack, unchanged."""
+        """Return another stack unchanged."""
         seen = stack.settled()
         if seen is None or not seen.is_good or missing_outputs(seen.outputs):
-            state = "gone" if seen is None else f"{seen.status}, and not all that annexes need"
+            state = "gone" if seen is None else f"{seen.status}, or incomplete"
             raise AccountError(
                 f"{self.region}: the stack {stack.name} has the lease function, and is {state}",
                 f"condor_annex -setup -stack-name {stack.name} completes it",
@@ -168,17 +168,17 @@ class RegionSetup:
         if self._max_lease_s != seen.max_lease_s:
             raise AccountError(
                 f"{self.region}: -max-lease would change the stack {stack.name}",
-                f"say so with -stack-name {stack.name}",
+                f"confirm this with -stack-name {stack.name}",
             )
         if self._wanted.has_network:
             raise AccountError(
                 f"{self.region}: -vpc and -subnet would change the stack {stack.name}",
-                f"say so with -stack-name {stack.name}",
+                f"confirm this with -stack-name {stack.name}",
             )
         return seen
 
     def _refuse_to_cut(self, before_s: int) -> None:
-        """Raise LivingAnnexes with those whose leases a lower MaxLease ends earlier, unless that is wanted."""
+        """Raise LivingAnnexes with the annexes that a lower MaxLease ends earlier, unless -cut-leases is given."""
         found = annexes(self._session.client("ec2", self.region))
         ends = [(annex, annex.end_s(before_s) or 0, annex.end_s(self._max_lease_s) or 0) for annex in found]
         cut = [
@@ -191,37 +191,37 @@ class RegionSetup:
                 f"{self.region}: with {MAX_LEASE} {self._max_lease_s} s instead of {before_s} s annexes end earlier: "
                 "nothing was changed",
                 *listed(cut),
-                "say -cut-leases as well to end them then, or wait until they have ended",
+                "add -cut-leases to end them at these times, or wait until they end",
             )
         for line in cut:
             self._say(f"ends earlier: {line}")
 
     def _before_deletion(self, stack: Stack) -> None:
-        """Let a half-made stack not go with a function on which annexes rely."""
+        """Protect a function on which annexes rely from the deletion of an incomplete stack."""
         if self._enforcer.is_of(stack):
             close(self._session, self._enforcer, self._max_lease_s)
 
 
 def owner_of(enforcer: Enforcer) -> str | None:
-    """Return the stack that has the lease function; None when there is no function."""
+    """Return the stack that has the lease function; None if there is no function."""
     name = enforcer.stack_name()
     if name == "":
         raise AccountError(
-            f"{enforcer.region}: there is a function {FUNCTION}, and AWS does not say which stack made it",
-            "if you lack the right lambda:ListTags, get the setup policy; "
-            "if it was made by hand, delete it when no annex lives",
+            f"{enforcer.region}: the function {FUNCTION} exists, and AWS does not report its stack",
+            "if you lack lambda:ListTags, get the setup policy; "
+            "if it was created by hand, delete it once no annex lives",
         )
     return name
 
 
 def account_of(session: Session, region: str) -> str:
-    """Asked first: it needs no permission, and fails for whatever is wrong with the credentials."""
+    """Return the account ID.  Called first: it needs no permission, and fails with any fault of the credentials."""
     with translate_aws_errors("GetCallerIdentity"):
         return str(session.client("sts", region).get_caller_identity()["Account"])
 
 
 def made(stack: Stack, parameters: Mapping[str, str], before_deletion: Callable[[Stack], None]) -> Seen:
-    """The stack, once it is made of our template."""
+    """Return the stack once it has our template."""
     tried: set[str] = set()
     for _ in range(TURNS):
         seen = stack.settled()
@@ -234,7 +234,7 @@ def made(stack: Stack, parameters: Mapping[str, str], before_deletion: Callable[
             before_deletion(stack)
         if not _take(stack, step, parameters) and seen is not None:
             return seen
-        # What we made and CloudFormation took back failed for a reason that the next try would meet, too.
+        # If CloudFormation rolled back our creation, the next try would fail for the same reason.
         tried |= {step} if step in ("delete", "roll back") else {step, "delete"}
     raise _failure(stack, stack.look())
 
@@ -252,7 +252,7 @@ def _next_step(seen: Seen | None) -> str:
 
 
 def _take(stack: Stack, step: str, parameters: Mapping[str, str]) -> bool:
-    """Whether there was anything to do."""
+    """Take one step, and return whether there was anything to do."""
     match step:
         case "create":
             stack.create(body(), parameters)
@@ -267,15 +267,15 @@ def _take(stack: Stack, step: str, parameters: Mapping[str, str]) -> bool:
 
 def _failure(stack: Stack, seen: Seen | None) -> AccountError:
     if seen is None:
-        return AccountError(f"the stack {stack.name} vanished while it was made: somebody deletes it")
+        return AccountError(f"the stack {stack.name} was deleted while it was being created")
     return AccountError(
-        f"the stack {stack.name} could not be made, it is {seen.status}",
+        f"the stack {stack.name} could not be created or updated: {seen.status}",
         *(failures := stack.failures()),
         *(remedy for remedy in [remedy_of("; ".join(failures), "CreateStack")] if remedy),
-        "CloudFormation takes back what it made of it: fix the cause, and run the same command again",
+        "CloudFormation rolls it back: fix the cause, and run the same command again",
     )
 
 
 def missing_outputs(outputs: Mapping[str, str]) -> list[str]:
-    """Of those that every stack has: the others depend on its parameters."""
+    """Return the missing outputs among those that every stack has; others depend on its parameters."""
     return [name for name, each in template()["Outputs"].items() if "Condition" not in each and not outputs.get(name)]

@@ -1,7 +1,7 @@
-"""One CloudFormation stack, in whatever state an earlier run, an interruption or a failure left it.
+"""Bring one CloudFormation stack, in any state, to the wanted one.
 
-CloudFormation goes on by itself whatever becomes of us, so there is nothing to remember: each run looks at the
-stack and does what its state asks for, until it is as wanted, or gone.
+An earlier run, an interruption or a failure may have left any state.  CloudFormation continues by itself, so nothing is
+remembered: each run reads the stack's state and acts on it, until the stack is as wanted, or deleted.
 """
 
 import time
@@ -18,17 +18,17 @@ from annexd.aws.errors import AWS_ERRORS
 Say = Callable[[str], object]
 
 GOOD: Final = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"})
-UNFINISHED: Final = "REVIEW_IN_PROGRESS"  # a change set that nobody carried out: no resource was made
+UNFINISHED: Final = "REVIEW_IN_PROGRESS"  # a change set that was not executed: there are no resources
 STUCK: Final = "UPDATE_ROLLBACK_FAILED"
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 5.0
 BEGINNING: Final = "User Initiated"  # ResourceStatusReason of the stack's first event of an operation
-REASONS: Final = 5  # told of a failure: the first is the cause, the rest mostly its consequences
+REASONS: Final = 5  # reported of a failure: the first is the cause, the rest mostly its consequences
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What DescribeStacks told."""
+    """A stack as DescribeStacks returned it."""
 
     stack_id: str
     status: str
@@ -38,7 +38,7 @@ class Seen:
 
     @property
     def max_lease_s(self) -> int:
-        """The seconds after which the function ends every annex; the usual ones for a stack without the parameter."""
+        """Return MaxLease in seconds; the default for a stack without the parameter."""
         told = self.parameters.get(MAX_LEASE, "")
         return int(told) if told.isdecimal() else max_lease_limits()[2]
 
@@ -52,17 +52,17 @@ class Seen:
 
 
 class Stack:
-    """A stack by its name.  Everything raises AccountError; `say` gets a line for each event of a resource."""
+    """A stack by its name.  All methods raise AccountError; `say` receives a line for each event of a resource."""
 
     def __init__(self, cloudformation: Any, name: str, say: Say, deadline_s: float) -> None:
-        """`deadline_s` by time.monotonic()."""
+        """Take a deadline by time.monotonic()."""
         self.name = name
         self._cloudformation, self._say, self._deadline_s = cloudformation, say, deadline_s
         self._told: set[str] = set()
-        self._follows = False  # whether something goes on whose events are news
+        self._follows = False  # whether an operation is in progress whose events are new
 
     def look(self) -> Seen | None:
-        """Its state; None when there is no such stack.  Refuses a stack that is not ours."""
+        """Return its state; None if there is no such stack.  Refuses a stack that is not ours."""
         with translate_aws_errors(f"DescribeStacks {self.name}"):
             try:
                 told = self._cloudformation.describe_stacks(StackName=self.name)["Stacks"][0]
@@ -75,21 +75,21 @@ class Stack:
         seen = Seen(told["StackId"], told["StackStatus"], told.get("Description") or "", outputs, parameters)
         if seen.description and not seen.description.startswith(DESCRIPTION):
             raise AccountError(
-                f"the stack {self.name} is somebody else's: {seen.description[:80]!r}",
-                "choose another name for annexd's with -stack-name",
+                f"the stack {self.name} does not belong to annexd: {seen.description[:80]!r}",
+                "use another name with -stack-name",
             )
         return seen
 
     def settled(self) -> Seen | None:
-        """Its state, once CloudFormation has done with it; tells the events meanwhile."""
+        """Wait until CloudFormation is done, report events meanwhile, and return the state."""
         pause_s = FIRST_PAUSE_S
         while (seen := self.look()) is not None and seen.is_busy:
             self._follows = True
             self._tell()
             if time.monotonic() + pause_s > self._deadline_s:
                 raise AccountError(
-                    f"the stack {self.name} is still {seen.status} when the time given by -timeout is over",
-                    "CloudFormation goes on; run the same command again to go on waiting",
+                    f"the stack {self.name} is still {seen.status} after -timeout",
+                    "CloudFormation continues; run the same command again to wait longer",
                 )
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
@@ -104,11 +104,11 @@ class Stack:
             try:
                 self._cloudformation.create_stack(**self._made_of(body, parameters))
             except AWS_ERRORS as error:
-                if not errors.is_existing(error):  # another run, or our own lost answer: it is being made
+                if not errors.is_existing(error):  # another run, or a lost response: it is being created
                     raise
 
     def update(self, body: str, parameters: Mapping[str, str]) -> bool:
-        """Whether there was anything to change."""
+        """Update the stack, and return whether there was anything to change."""
         self._follows = True
         with translate_aws_errors(f"UpdateStack {self.name}"):
             try:
@@ -130,7 +130,7 @@ class Stack:
             self._cloudformation.continue_update_rollback(StackName=self.name)
 
     def _made_of(self, body: str, parameters: Mapping[str, str]) -> dict[str, Any]:
-        """Build the call: a parameter that is left out is the template's default again."""
+        """Build the call: an omitted parameter returns to the template's default."""
         return {
             "StackName": self.name,
             "TemplateBody": body,
@@ -139,12 +139,12 @@ class Stack:
         }
 
     def deployed_template(self) -> Any:
-        """What it was last made of, or meant to be."""
+        """Return the template of the latest operation, even a failed one."""
         with translate_aws_errors(f"GetTemplate {self.name}"):
             return self._cloudformation.get_template(StackName=self.name)["TemplateBody"]
 
     def physical_ids(self) -> dict[str, str]:
-        """Of the resources that are there, by their names in the template."""
+        """Return the physical IDs of existing resources, by logical ID."""
         with translate_aws_errors(f"DescribeStackResources {self.name}"):
             told = self._cloudformation.describe_stack_resources(StackName=self.name)["StackResources"]
         made = [each for each in told if each.get("PhysicalResourceId")]
@@ -152,7 +152,7 @@ class Stack:
         return {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in there}
 
     def failures(self) -> list[str]:
-        """Why the newest operation failed, the cause first."""
+        """Return why the latest operation failed, the cause first."""
         failed = [event for event in self._events() if _is_failure(event) and event["LogicalResourceId"] != self.name]
         return [f"{event['LogicalResourceId']}: {_reason(event)}" for event in failed][:REASONS]
 
@@ -164,7 +164,7 @@ class Stack:
                 self._say(f"{event['LogicalResourceId']} {event['ResourceStatus']}{reason}")
 
     def _events(self) -> list[dict[str, Any]]:
-        """Of the newest operation, in the order of time."""
+        """Return the events of the latest operation, oldest first."""
         events: list[dict[str, Any]] = []
         with translate_aws_errors(f"DescribeStackEvents {self.name}"):
             pages = self._cloudformation.get_paginator("describe_stack_events").paginate(StackName=self.name)
@@ -174,7 +174,7 @@ class Stack:
                     if event["LogicalResourceId"] == self.name and event.get("ResourceStatusReason") == BEGINNING:
                         break
             except AWS_ERRORS as error:
-                if errors.is_no_stack(error):  # it has just gone
+                if errors.is_no_stack(error):  # it was just deleted
                     return []
                 raise
         return events

@@ -1,8 +1,8 @@
-"""Subnets of one region, and which of them let machines out: to S3, to EC2 and to their pool.
+"""Find the subnets of one region that have a route out: to S3, EC2 and the pool.
 
-A machine needs a public address and an internet gateway, or a gateway that speaks for it (VPC user guide, "Connect to
-the internet" and "Route table concepts"): its subnet's route table, or the VPC's main one, says which.  What is not
-seen from here is a way by VPC endpoints and a pool in the same network.
+A machine needs a public IP address and an internet gateway, or a NAT or transit gateway (VPC user guide, "Connect to
+the internet" and "Route table concepts"): its subnet's route table, or the VPC's main one, shows which.  This does not
+detect VPC endpoints with a pool in the same network.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from typing import Any, Final
 from annexd.account.session import translate_aws_errors
 
 EVERYWHERE: Final = ("0.0.0.0/0", "::/0")
-SPEAKING: Final = (  # for machines without an address of their own
+SPEAKING: Final = (  # gateways for machines without a public IP address
     "NatGatewayId",
     "TransitGatewayId",
     "NetworkInterfaceId",
@@ -21,7 +21,7 @@ SPEAKING: Final = (  # for machines without an address of their own
     "CoreNetworkArn",
     "LocalGatewayId",
 )
-INTERNET: Final = "igw-"  # other gateways of GatewayId are private networks': vgw-
+INTERNET: Final = "igw-"  # other values of GatewayId lead to private networks: vgw-
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class Subnet:
     zone: str
     free_addresses: int
     gives_public_address: bool
-    is_default: bool  # of its zone, in the default VPC
+    is_default: bool  # default subnet of its zone, in the default VPC
 
 
 def subnets_in(ec2: Any, vpc_id: str | None = None) -> list[Subnet]:
-    """Return all of a VPC, or of the region.  Raises AccountError."""
+    """Return all subnets of a VPC, or of the region.  Raises AccountError."""
     asked = {"Filters": [{"Name": "vpc-id", "Values": [vpc_id]}]} if vpc_id else {}
     with translate_aws_errors("DescribeSubnets"):
         pages = ec2.get_paginator("describe_subnets").paginate(**asked)
@@ -54,7 +54,7 @@ def _subnet(told: Mapping[str, Any]) -> Subnet:
 
 
 def with_way_out(ec2: Any, subnets: Sequence[Subnet]) -> list[Subnet]:
-    """Return those whose machines reach the internet.  Raises AccountError."""
+    """Return the subnets whose machines reach the internet.  Raises AccountError."""
     if not subnets:
         return []
     asked = [{"Name": "vpc-id", "Values": sorted({each.vpc_id for each in subnets})}]
@@ -65,7 +65,7 @@ def with_way_out(ec2: Any, subnets: Sequence[Subnet]) -> list[Subnet]:
 
 
 def _routes(tables: Sequence[Mapping[str, Any]], subnet: Subnet) -> list[Mapping[str, Any]]:
-    """Return those of its own table, or of its VPC's main one."""
+    """Return the routes of its own table, or of its VPC's main one."""
     main: list[Mapping[str, Any]] = []
     for table in tables:
         for association in table.get("Associations") or ():
@@ -87,10 +87,10 @@ def _leads_out(route: Mapping[str, Any], subnet: Subnet) -> bool:
 
 
 def zones_once(subnets: Iterable[Subnet]) -> list[Subnet]:
-    """Return one of each zone, that with the most free addresses.
+    """Return one subnet of each zone, the one with the most free addresses.
 
     AWS refuses a fleet with two subnets of one zone: "duplicate instance pools" of CreateFleet
-    (github.com/aws-samples/aws-plugin-for-slurm/issues/19); whether Spot Fleet does is not known.
+    (github.com/aws-samples/aws-plugin-for-slurm/issues/19); whether Spot Fleet does is unknown.
     """
     best: dict[str, Subnet] = {}
     for each in sorted(subnets, key=lambda subnet: (-subnet.free_addresses, subnet.subnet_id)):

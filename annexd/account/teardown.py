@@ -1,8 +1,8 @@
-"""Delete all that -setup made, unless an annex of any pool lives in the region: nothing else would end it.
+"""Delete all that -setup created, unless an annex of any pool lives in the region: nothing else would end it.
 
-The lease function is closed first, so that no order slips in between the look at the account and the deletion.
-What stands in the way of the deletion, objects in the bucket, is removed too, and launch templates that the function
-would have removed.  Run again, it goes on.
+The lease function is closed first, so that no order comes between the check of the account and the deletion.
+Objects in the bucket, which would block the deletion, are deleted too, and launch templates that the function would
+have deleted.  Another run continues.
 """
 
 import time
@@ -19,12 +19,12 @@ from annexd.account.setup import Wanted, account_of
 from annexd.account.stack import Say, Stack
 from annexd.account.template import FUNCTION, max_lease_limits
 
-TRIES: Final = 2  # an object may come into the bucket between our look and CloudFormation's
+TRIES: Final = 2  # an object may be put into the bucket between our check and CloudFormation's
 BUCKET: Final = "Bucket"  # in the template
 
 
 def tear_down(session: Session, wanted: Wanted, file: ConfigurationFile, say: Say) -> None:
-    """Raises AccountError, and LivingAnnexes before anything is touched in any region."""
+    """Tear down all regions.  Raises AccountError, and LivingAnnexes before any change in any region."""
     file.check_writable()
     for region in wanted.regions:
         say(f"{region}: account {account_of(session, region)}, stack {wanted.stack_name}")
@@ -45,7 +45,7 @@ def tear_down_region(session: Session, wanted: Wanted, region: str, say: Say) ->
     for tried in range(TRIES + 1):
         seen = stack.settled()
         if seen is None:
-            say(f"{region}: the stack {wanted.stack_name} is gone" if tried else f"{region}: there is no such stack")
+            say(f"{region}: the stack {wanted.stack_name} is deleted" if tried else f"{region}: there is no such stack")
             _tell_of_another(enforcer, wanted, say)
             return
         if tried == TRIES:
@@ -61,15 +61,15 @@ def tear_down_region(session: Session, wanted: Wanted, region: str, say: Say) ->
     raise AccountError(
         f"{region}: the stack {wanted.stack_name} could not be deleted",
         *stack.failures(),
-        "annexd orders nothing here meanwhile: fix that and run the same command again, or -setup to go back",
+        "annexd refuses orders here meanwhile: fix that and run the same command again, or -setup to undo it",
     )
 
 
 def _tell_of_another(enforcer: Enforcer, wanted: Wanted, say: Say) -> None:
     if other := enforcer.stack_name():
         say(
-            f"{enforcer.region}: the lease function {FUNCTION} stays: it is of the stack {other}, "
-            f"not of {wanted.stack_name}"
+            f"{enforcer.region}: the lease function {FUNCTION} is kept: it belongs to the stack {other}, "
+            f"not to {wanted.stack_name}"
         )
 
 

@@ -1,7 +1,7 @@
-"""templates/annex.json: what is deployed, and what that comes to in one account and region.
+"""Read templates/annex.json, the deployed template, and resolve it for one account and region.
 
-The template is the one place that says what each resource must be.  What -check-setup expects is read from it, so
-that the two cannot disagree.
+Only the template defines what each resource must be.  -check-setup reads its expectations from it, so that the two
+cannot disagree.
 """
 
 import json
@@ -14,13 +14,13 @@ from annexd.account.errors import AccountError
 from annexd.annex.resources import places, shipped
 
 PLACE: Final = ("templates", "annex.json")
-DESCRIPTION: Final = "HTCondor annexes: "  # every stack of ours begins its description so
+DESCRIPTION: Final = "HTCondor annexes: "  # all our stacks' descriptions begin with this
 FUNCTION: Final = "HTCondorAnnexLease"  # the names of function, rule and log group are fixed
 LOG_GROUP: Final = f"/aws/lambda/{FUNCTION}"
-ENFORCER: Final = "Lease"  # with which the names of its parts begin, in the template
-LOGICAL_ID: Final = "LeaseFunction"  # its name in the template
-STACK_NAME: Final = "HTCondorAnnex"  # unless -stack-name says otherwise
-MAX_LEASE: Final = "MaxLease"  # the parameters
+ENFORCER: Final = "Lease"  # the prefix of its parts' logical IDs
+LOGICAL_ID: Final = "LeaseFunction"  # in the template
+STACK_NAME: Final = "HTCondorAnnex"  # the default of -stack-name
+MAX_LEASE: Final = "MaxLease"  # parameters
 VPC_ID: Final = "VpcId"
 SUBNET_IDS: Final = "SubnetIds"
 VARIABLE: Final = re.compile(r"\$\{([A-Za-z0-9:]+)(?:\.([A-Za-z]+))?\}")
@@ -34,11 +34,11 @@ ARNS: Final = {  # Fn::GetAtt Arn, by type of resource and its physical ID
 
 @lru_cache(maxsize=1)
 def body() -> str:
-    """The file.  Raises AccountError."""
+    """Return the file's content.  Raises AccountError."""
     content = shipped(*PLACE)
     if content is None:
-        nowhere = " nor in ".join(str(path.parent) for path in places(*PLACE))
-        raise AccountError(f"{PLACE[1]} is neither in {nowhere}", "install annexd again: it comes with it")
+        nowhere = " or in ".join(str(path.parent) for path in places(*PLACE))
+        raise AccountError(f"{PLACE[1]} is not in {nowhere}", "reinstall annexd, which contains it")
     return content.decode("utf-8")
 
 
@@ -49,9 +49,9 @@ def template() -> dict[str, Any]:
 
 
 def body_without_enforcer() -> str:
-    """Return the template without what ends annexes, for a stack from which somebody deleted some of that.
+    """Return the template without the enforcer, for a stack whose enforcer was partly deleted.
 
-    CloudFormation makes again what it knows to be gone, and it knows that of what it deleted itself only.
+    CloudFormation recreates only resources that it deleted itself.
     """
     whole = template()
     left = {
@@ -62,18 +62,18 @@ def body_without_enforcer() -> str:
 
 
 def function_code() -> str:
-    """lambda/lease.py, as the template holds it."""
+    """Return lambda/lease.py, as the template contains it."""
     return str(template()["Resources"][LOGICAL_ID]["Properties"]["Code"]["ZipFile"])
 
 
 def max_lease_limits() -> tuple[int, int, int]:
-    """Return the least, the greatest and the usual value of MaxLease."""
+    """Return the minimum, maximum and default of MaxLease."""
     parameter = template()["Parameters"][MAX_LEASE]
     return parameter["MinValue"], parameter["MaxValue"], parameter["Default"]
 
 
 class Deployed:
-    """The template in one account and region, with the physical IDs that CloudFormation gave, and the parameters."""
+    """The template in one account and region, with CloudFormation's physical IDs and the parameters."""
 
     def __init__(
         self, partition: str, account: str, region: str, physical_ids: Mapping[str, str], parameters: Mapping[str, str]
@@ -82,7 +82,7 @@ class Deployed:
         self.physical_ids, self._parameters = physical_ids, parameters
 
     def properties(self, logical_id: str) -> dict[str, Any]:
-        """Of a resource, with every reference followed."""
+        """Return the properties of a resource, with all references resolved."""
         found: dict[str, Any] = self._resolved(template()["Resources"][logical_id]["Properties"])
         return found
 
@@ -91,7 +91,7 @@ class Deployed:
         return ARNS[kind].format(name=self._name(logical_id), **self._names)
 
     def _name(self, logical_id: str) -> str:
-        """Its physical ID; for what the stack has not got (it may be of template-3.json), a name that nothing has."""
+        """Return a physical ID; for a resource that the stack lacks (as of template-3.json), a name that is unused."""
         return self.physical_ids.get(logical_id, f"{logical_id}-missing")
 
     def _resolved(self, value: Any) -> Any:

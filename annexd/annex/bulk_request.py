@@ -5,12 +5,16 @@ and its lease long over.  Whatever the ad, the answer is an ad.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
+from annexd.annex.fleet.access import Access, no_access
+from annexd.annex.fleet.images import resolved
 from annexd.annex.join.config_bundle import BundleSources, NoBundleSources, completed
 from annexd.annex.reply import ANSWERED, ReplyAd, reply_of, reply_of_error
+from annexd.annex.request.account_target import AccountTarget, Requester
 from annexd.annex.request.defaults import Defaults
-from annexd.annex.request.order import new_order
+from annexd.annex.request.order import FleetOrder, new_order
 from annexd.annex.request.request import BulkRequest, check_command, command_id_of
 from annexd.annex.request.same_request import check_same, digest_of, known_state
 from annexd.workflow import Engine, State
@@ -25,13 +29,14 @@ def bulk_request(
     defaults: Defaults,
     now_s: float,
     *,
+    access: Access = no_access,
     bundle_sources: BundleSources | None = None,
     accepted: Callable[[State], None] = lambda _: None,
 ) -> ReplyAd:
     """Carry out `ad` for `owner` (user@domain), and answer when all is done or undone.  Blocks.
 
-    `bundle_sources` are what instances that join the pool are given.  `accepted(state)` is called once the request
-    is in the journal, from where on it goes on by itself.
+    `access` gives the clients that look up images.  `bundle_sources` are what instances that join the pool are given.
+    `accepted(state)` is called once the request is in the journal, from where on it goes on by itself.
     An order that is stuck is answered too; `engine.unfinished()` has it.
     """
     command_id, begun = command_id_of(ad), False
@@ -39,13 +44,26 @@ def bulk_request(
         check_command(ad)
         state = known_state(ad, owner, engine, ORDER)
         if state is None:
-            request = BulkRequest.from_ad(ad, now_s, defaults)
-            order = new_order(request, owner, account=defaults.account_of(owner))
+            new_id, order = _order(ad, owner, defaults, now_s, access)
             order = completed(order, bundle_sources or NoBundleSources())
-            state = engine.accept(request.command_id, owner, order, digest_of(ad))
+            state = engine.accept(new_id, owner, order, digest_of(ad))
             check_same(state, ad)  # another may have been accepted at the same moment
         command_id, begun = state.command_id, True
         accepted(state)
         return reply_of(engine.run(command_id))
     except ANSWERED as error:
         return reply_of_error(error, command_id, begun=begun)
+
+
+def _order(
+    ad: Mapping[str, Any], owner: str, defaults: Defaults, now_s: float, access: Access
+) -> tuple[str, FleetOrder]:
+    """Return the CommandID and the order; AWS is asked about its images once all else was found to be right."""
+    account = defaults.account_of(owner)
+    request = BulkRequest.from_ad(ad, now_s, defaults)
+    target = AccountTarget(Requester(owner, account, request.keys), request.endpoints, request.lease_function_arn)
+    whole, notes = resolved(ad, lambda: access(target))
+    if whole != ad:
+        request = BulkRequest.from_ad(whole, now_s, defaults)
+    order = new_order(request, owner, account=account)
+    return request.command_id, replace(order, notes=(*notes, *order.notes))

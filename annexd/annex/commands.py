@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from annexd.annex import cancel, change, status
+from annexd.annex import cancel, change, history, status
 from annexd.annex.bulk_request import bulk_request
 from annexd.annex.cancel import cancel_annex
 from annexd.annex.change import change_lease
+from annexd.annex.history import query_history
 from annexd.annex.index import AnnexIndex
 from annexd.annex.join.config_bundle import BundleSources
 from annexd.annex.reply import ReplyAd
@@ -17,7 +18,8 @@ from annexd.annex.status import PoolSnapshot, Snapshot, query_annexes
 from annexd.annex.steps import StepContext
 from annexd.workflow import State
 
-ASIDE = frozenset({cancel.COMMAND, change.COMMAND, status.COMMAND})  # do not queue behind orders
+QUESTIONS = frozenset({status.COMMAND, history.COMMAND})  # change nothing
+ASIDE = frozenset({cancel.COMMAND, change.COMMAND, *QUESTIONS})  # do not queue behind orders
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,15 @@ def answer(
             return change_lease(ad, owner, context.index, context.world, defaults, now_s, accepted=accepted)
         case status.COMMAND:
             return query_annexes(ad, owner, context.index, defaults, now_s, context.looks(), context.pool())
+        case history.COMMAND:
+            return query_history(ad, owner, context.index, defaults, now_s)
     return bulk_request(
-        ad, owner, context.index.engine, defaults, now_s, bundle_sources=context.bundle_sources, accepted=accepted
+        ad,
+        owner,
+        context.index.engine,
+        defaults,
+        now_s,
+        access=context.world.access,
+        bundle_sources=context.bundle_sources,
+        accepted=accepted,
     )

@@ -74,6 +74,7 @@ class Report:
     annexes: tuple[ObservedAnnex, ...] = ()
     enforcer: EnforcerReport = EnforcerReport()
     troubles: Mapping[str, Trouble] = field(default_factory=dict)  # by fleet ID
+    launches: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # of what runs, by annex ID
 
 
 def reconcile(
@@ -100,6 +101,7 @@ def reconcile(
             frozenset(overdue),
             annexes=tuple(_observed(inventory, enforcer.receipt, max_lease_s)),
             enforcer=enforcer,
+            launches=_launches(inventory, now_s),
             troubles=troubles_of(clients.ec2, inventory, now_s, max_lease_s, before | busy()),
         )
         for fleet_id in sorted(overdue):
@@ -165,6 +167,16 @@ def _cancel(clients: Clients, fleet_id: str, *, is_shown: bool) -> None:
     except Retry:
         if is_shown:
             raise
+
+
+def _launches(inventory: Inventory, now_s: float) -> dict[str, tuple[float, ...]]:
+    annex_ids = {fleet.fleet_id: fleet.annex_id for fleet in inventory.fleets}
+    found: dict[str, tuple[float, ...]] = {}
+    for one in inventory.instances:
+        annex_id = annex_ids.get(one.fleet_id, one.annex_id)
+        if annex_id and one.is_running:
+            found[annex_id] = (*found.get(annex_id, ()), now_s if one.launched_s is None else one.launched_s)
+    return found
 
 
 def _observed(inventory: Inventory, receipt: Receipt | None, max_lease_s: float) -> Iterator[ObservedAnnex]:

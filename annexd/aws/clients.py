@@ -55,6 +55,7 @@ class Clients:
     logs: Any  # CloudWatch Logs
     make_s3: Callable[[], Any]
     make_sts: Callable[[], Any]
+    make_ssm: Callable[[], Any]
     account_of: Callable[[Callable[[], Any]], str] = account_of  # asks the STS that it is given, or knows
     clock: Clock = field(default_factory=Clock)  # AWS's, as these clients heard it
 
@@ -67,6 +68,11 @@ class Clients:
     def sts(self) -> Any:
         """The same."""
         return self.make_sts()
+
+    @cached_property
+    def ssm(self) -> Any:
+        """The same: few orders name an image by a parameter of Systems Manager."""
+        return self.make_ssm()
 
     def account(self) -> str:
         """Return the account of the keys, in 12 digits.  STS is asked at most once an hour.  Raises AWS_ERRORS."""
@@ -155,6 +161,7 @@ class ClientCache:
             client("logs", endpoints.logs_url),
             lambda: client("s3", endpoints.s3_url),
             lambda: client("sts", endpoints.sts_url),
+            lambda: client("ssm", endpoints.ssm_url),
             partial(self._accounts.of, whose),
             clock,
         )

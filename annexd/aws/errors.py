@@ -38,6 +38,10 @@ NOT_FOUND: Final = frozenset(
         "InvalidLaunchTemplateId.VersionNotFound",
         "InvalidLaunchTemplateName.NotFoundException",
         "InvalidInstanceID.NotFound",
+        "InvalidAMIID.NotFound",
+        "InvalidAMIID.Unavailable",
+        "ParameterNotFound",  # Systems Manager
+        "ParameterVersionNotFound",
         "NoSuchBucket",
         "NoSuchKey",
         "NoSuchEntity",  # IAM

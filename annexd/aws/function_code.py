@@ -47,7 +47,10 @@ def function_files(location: str, endpoint_url: str) -> dict[str, bytes]:
 
 
 def _may_hold_code(location: str, endpoint_url: str) -> bool:
-    """Accept only S3 URLs: a false endpoint could return any URL that annexd's network reaches."""
+    """Accept only https URLs of AWS and URLs of the endpoint itself.
+
+    A false endpoint could return any URL that annexd's network reaches.
+    """
     url, endpoint = urlsplit(location), urlsplit(endpoint_url)
     of_aws = url.scheme == "https" and (url.hostname or "").endswith(AWS_DOMAINS)
     return of_aws or (url.scheme, url.netloc) == (endpoint.scheme, endpoint.netloc)

@@ -184,7 +184,7 @@ TABLE: Final = (
         "",
         "the lease function",
         0.0,
-        "condor_annex -setup makes it",
+        "condor_annex -setup creates it",
         "CloudFormation has seen the function before -setup tells its ARN: SUSPECTED that it can be unknown after that",
     ),
 )

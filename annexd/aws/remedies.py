@@ -28,7 +28,7 @@ def encoded_in(message: str) -> str | None:
 
 
 def without_encoded(message: str) -> str:
-    """Remove unreadable parts, and parts that are useless once truncated."""
+    """Remove the encoded authorization message, which is unreadable, and useless once truncated."""
     return ENCODED.sub("", message)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any, Final
 
 from annexd.aws import errors
+from annexd.aws.call_counts import CALLS, ERRORS, THROTTLES, CallCounts
 from annexd.aws.endpoints import is_aws_host
 from annexd.aws.limiter import Limiter, Limiters
 
@@ -38,6 +39,7 @@ class ClientHooks:
 
     def __init__(self, limiters: Limiters | None = None, time_s: Callable[[], float] = time.time) -> None:
         self.limiters = limiters or Limiters()
+        self.calls = CallCounts()
         self._time_s = time_s
         self.trusted_urls: frozenset[str] = frozenset()  # the administrator's endpoints
         self._skew_s = 0.0
@@ -54,13 +56,20 @@ class ClientHooks:
         """Let each call of `client` wait for its turn; `expired` is called when AWS says so of its keys."""
         url = client.meta.endpoint_url
         limiter = self.limiters.of(access_key_id, url)
+        calls, service = self.calls, client.meta.service_model.service_name
 
         def before(**_: object) -> None:
             limiter.take_turn()
+            calls.add(service, CALLS)
+
+        def unanswered(**_: object) -> None:
+            calls.add(service, ERRORS)
 
         def after(http_response: Any, parsed: Mapping[str, Any], **_: object) -> None:
             codes = set(_codes(parsed))
             _pace(limiter, codes)
+            if any(codes):
+                calls.add(service, ERRORS, *([THROTTLES] if codes & errors.THROTTLED else []))
             if codes & errors.EXPIRED:
                 expired()
             if is_aws_host(url) or url in self.trusted_urls:
@@ -68,6 +77,7 @@ class ClientHooks:
 
         client.meta.events.register_last("before-call", before)
         client.meta.events.register_first("after-call", after)
+        client.meta.events.register_first("after-call-error", unanswered)
 
     def _compare_clocks(self, clock: Clock, date: str | None) -> None:
         said_s = errors.moment_s(date)

@@ -139,6 +139,13 @@ def query(pool: str | None, constraint: str, attributes: Sequence[str]) -> list[
     return list(_collector(pool).query(htcondor2.AdType.Any, values.expression(constraint), names))
 
 
+def own_ad(address: str, my_type: str) -> dict[str, Any]:
+    """Return the plain values of the ad of this MyType that a daemon shows of itself, as condor_status -direct does."""
+    ads = htcondor2.Collector(values.address(address)).query(htcondor2.AdType.Any)
+    own = [ad for ad in ads if ad.get("MyType") == my_type]
+    return {name: own[0].eval(name) for name in own[0]} if own else {}
+
+
 def query_kind(kind: str, pool: str, constraint: str, attributes: Sequence[str]) -> list[Any]:
     """Return the ads of one kind, a name of AdType, that satisfy a constraint, with these attributes."""
     names = [values.name(each) for each in attributes]

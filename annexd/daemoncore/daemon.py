@@ -27,17 +27,19 @@ from annexd.daemoncore.commands.dispatch import Actions, Dispatcher
 from annexd.daemoncore.config import environment_knobs
 from annexd.daemoncore.config.parameters import BadConfiguration, Parameters
 from annexd.daemoncore.network.command_socket import CommandSocket
-from annexd.daemoncore.network.server import Security, Server
+from annexd.daemoncore.network.server import Server
 from annexd.daemoncore.pool.collector import Advertiser, DaemonIdentity
 from annexd.daemoncore.pool.outbound import Outbound
 from annexd.daemoncore.pool.parent import Parent
 from annexd.daemoncore.pool.publisher import Publisher
+from annexd.daemoncore.pool.statistics import Counters, RecentGrowth
 from annexd.daemoncore.process.inheritance import Inheritance
 from annexd.daemoncore.process.limits import set_limits
 from annexd.daemoncore.process.options import Options
 from annexd.daemoncore.program import current
 from annexd.daemoncore.security.policy import read_security
 from annexd.daemoncore.security.resolver import LOOKUPS
+from annexd.daemoncore.security.security import Security
 from annexd.daemoncore.settings import DaemonSettings
 from annexd.daemoncore.sinful import Sinful
 
@@ -79,6 +81,10 @@ class Daemon(Generic[SettingsT]):
         """Return the daemon's own attributes of its ad."""
         return {}
 
+    def counters(self) -> Counters:
+        """Return the daemon's own counters, which the ad shows with their recent growth."""
+        return {}
+
     async def prepare(self) -> None:
         """Prepare the daemon before the first connection is accepted."""
 
@@ -109,7 +115,8 @@ class Daemon(Generic[SettingsT]):
         self._sessions = _sessions(settings.machine, start.environment)
         self._command_socket = CommandSocket(start.options, settings, start.inheritance)
         self._outbound = Outbound(start.environment)
-        self._advertiser = Advertiser(self._outbound, settings.publication, self.attributes)
+        self._advertiser = Advertiser(self._outbound, settings.publication, self._status)
+        self._recent = RecentGrowth()
         self._publisher = Publisher(settings, self._advertiser, self._command_socket.address)
         self._parent = self._make_parent()
         self._signals: dict[int, Callable[[], None]] = {
@@ -155,6 +162,18 @@ class Daemon(Generic[SettingsT]):
         log.always("Performing fast shutdown")
         self._fast.set()  # also during a graceful shutdown that takes condor_master too long
         self._stopping.set()
+
+    def _status(self) -> Attributes:
+        """Return all that changes in the daemon's ad."""
+        now_s, counters = int(time.time()), {**self._server.counts.counters(), **self.counters()}
+        return {
+            **counters,
+            **self._recent.attributes(counters),
+            "StatsLifetime": max(0, now_s - self._advertiser.started_at_s),
+            "StatsLastUpdateTime": now_s,
+            "DCConnectionsPending": len(self._server.pending_connections),
+            **self.attributes(),
+        }
 
     def _has_level(self, call: Call, level: Level) -> bool:
         """Return whether the sender of a command also has this level; may block on the resolver."""

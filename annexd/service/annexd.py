@@ -24,11 +24,12 @@ from annexd.daemoncore.commands.call import Handler
 from annexd.daemoncore.config.parameters import Parameters
 from annexd.daemoncore.daemon import Attributes, CannotStart, Daemon, Start
 from annexd.daemoncore.pool.outbound import Outbound
+from annexd.daemoncore.pool.statistics import Counters
 from annexd.daemoncore.security.credentials import SigningKeys
 from annexd.service import runtime_watch
 from annexd.service.annex_ads import AnnexAds
 from annexd.service.archiver import Archiver
-from annexd.service.bundle_sources import BundleSources
+from annexd.service.bundle_sources import HostBundleSources
 from annexd.service.configuration import Configuration
 from annexd.service.journal_monitor import JournalMonitor
 from annexd.service.orders import Orders
@@ -36,6 +37,7 @@ from annexd.service.pool_view import PoolView
 from annexd.service.reconciler import Reconciler
 from annexd.service.requester_files import RequesterFiles
 from annexd.service.requester_profiles import RequesterProfiles
+from annexd.service.statistics import JournalStatistics
 from annexd.workflow import Engine, Journal, JournalError, Json, Kind
 
 
@@ -53,13 +55,14 @@ class Annexd(Daemon[Configuration]):
         self._files = files = RequesterFiles(settings.uid_domain)
         self._profiles = RequesterProfiles(files, may_run=settings.annex.allow_credential_process)
         self._access = access = KeyFiles(files.read, defaults=settings.annex, profiles=self._profiles)
-        self._bundle_sources = BundleSources(SigningKeys.read(Parameters()), files.read_folder)
+        self._bundle_sources = HostBundleSources(SigningKeys.read(Parameters()), files.read_folder)
         steps = StepContext(access, bundle_sources=self._bundle_sources)
         engine = Engine(self._journal, annex_steps(steps), steady_s=time.monotonic, tell=log.always)
         index = AnnexIndex(engine)
         add_cancelling(engine, steps)
         add_changing(engine, steps, index)
         self._journal_monitor = JournalMonitor(self._journal, engine, self.update_ad_soon)
+        self._statistics = JournalStatistics(self._journal, index, self.update_ad_soon)
         self._archiver = Archiver(self._journal, index)
         self._reconciler = Reconciler(
             steps, access, index, settings.annex, settings.reconcile_interval_s, self.update_ad_soon
@@ -86,8 +89,12 @@ class Annexd(Daemon[Configuration]):
         return {COMMANDS[number]: self._orders.take for number in (CA_AUTH_CMD, CA_CMD)}
 
     def attributes(self) -> Attributes:
+        parts = (self._journal_monitor, self._statistics, self._orders, self._reconciler)
         watched = runtime_watch.status(runtime_watch.today())
-        return {**self._journal_monitor.status(), **self._reconciler.status(), **watched}
+        return {**{name: value for part in parts for name, value in part.status().items()}, **watched}
+
+    def counters(self) -> Counters:
+        return {**self._journal_monitor.counters(), **self._access.counters()}
 
     async def prepare(self) -> None:
         try:
@@ -99,6 +106,7 @@ class Annexd(Daemon[Configuration]):
         return [
             self._journal_monitor.count(),
             self._journal_monitor.watch(self._orders.journal_is_writable),
+            self._statistics.run(),
             self._reconciler.run(),
             runtime_watch.watch(),
             self._archiver.run(),

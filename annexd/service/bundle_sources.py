@@ -9,7 +9,7 @@ from annexd.workflow import Json
 ReadFolder = Callable[[str, str], Mapping[str, bytes]]
 
 
-class BundleSources:
+class HostBundleSources:
     """Signs tokens, each with the current content of the key, and reads requesters' folders."""
 
     def __init__(self, keys: SigningKeys, read_folder: ReadFolder) -> None:

@@ -87,6 +87,7 @@ def _annex_defaults(look_up: Parameters) -> Defaults:
         s3_url=look_up.text("ANNEX_DEFAULT_S3_URL", default.s3_url),
         sts_url=look_up.text("ANNEX_DEFAULT_STS_URL", default.sts_url),
         logs_url=look_up.text("ANNEX_DEFAULT_LOGS_URL", default.logs_url),
+        ssm_url=look_up.text("ANNEX_DEFAULT_SSM_URL", default.ssm_url),
         lease_function_arn=param("ANNEX_DEFAULT_LEASE_FUNCTION_ARN"),
         s3_bucket=param("ANNEX_DEFAULT_S3_BUCKET"),
         instance_profile_arn=param("ANNEX_DEFAULT_INSTANCE_PROFILE_ARN"),

@@ -13,6 +13,7 @@ from typing import Final
 
 from annexd.daemoncore import log
 from annexd.daemoncore.threads import in_thread
+from annexd.service import statistics
 from annexd.workflow import Counts, Engine, Journal, JournalError
 
 LOOK_S: Final = 1.0  # between two checks of the known state, which reads no disk
@@ -51,6 +52,10 @@ class JournalMonitor:
             "AnnexJournalOK": not self._trouble,
             **({"AnnexJournalError": self._trouble} if self._trouble else {}),
         }
+
+    def counters(self) -> Mapping[str, int]:
+        """Return what became of orders, cancellations and changes, as attributes of the daemon's ad."""
+        return {} if self._counts is None else statistics.counters(self._counts)
 
     def recount(self) -> None:
         """Count again soon: the counts may have changed."""
@@ -116,6 +121,7 @@ def _counted(counts: Counts | None) -> dict[str, int | bool | str]:
         "AnnexSuccesses": counts.successes,
         "AnnexFailures": counts.failures,
         "AnnexUnfinished": counts.unfinished,
+        "AnnexUndoing": counts.undoing,
         "AnnexStuck": counts.stuck,
         **({"AnnexStuckReason": counts.stuck_reason} if counts.stuck_reason else {}),
     }

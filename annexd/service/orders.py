@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import htcondor2
 
 from annexd.annex import status
-from annexd.annex.commands import ASIDE, CommandContext, answer, command_of
+from annexd.annex.commands import ASIDE, QUESTIONS, CommandContext, answer, command_of
 from annexd.annex.index import CANCEL, CHANGE
 from annexd.annex.reply import INVALID_REQUEST, INVALID_STATE, ReplyAd, reply
 from annexd.annex.request import request
@@ -90,17 +90,21 @@ class Orders:
             loop.call_soon_threadsafe(self._changed)
 
         reply_ad = await self._in_thread(lambda: self._carry_out(ad, owner, accepted), semaphore)
-        write = log.full_debug if command == status.COMMAND else log.always
+        write = log.full_debug if command in QUESTIONS else log.always
         write(
             f"Request {reply_ad.get('CommandID', '(no ID)')} from {owner} at {call.peer}: {reply_ad['Result']} "
             f"{reply_ad.get('ErrorString') or reply_ad.get('BulkRequestID', '')}"
             f"{'' if command == request.COMMAND else f' {command}'}"
         )
         self._answer(call, reply_ad)
-        if reply_ad["Result"] != INVALID_REQUEST and command != status.COMMAND:  # those do not reach the journal
+        if reply_ad["Result"] != INVALID_REQUEST and command not in QUESTIONS:  # those do not reach the journal
             self._changed()
             if reply_ad["Result"] != SUCCESS:
                 await self.continue_unfinished()  # including this one, if it is stuck
+
+    def status(self) -> Mapping[str, int]:
+        """Return attributes of the daemon's ad: orders in a thread now, and those that wait for one."""
+        return {"AnnexOrdersRunning": self._semaphore.admitted, "AnnexOrdersWaiting": self._semaphore.waiting}
 
     def reconfigure(self, settings: Configuration) -> None:
         """Apply new limits and defaults, also to waiting orders."""

@@ -22,6 +22,7 @@ from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.order import FleetOrder, Order
 from annexd.annex.status import NEVER_S, Snapshot
 from annexd.annex.steps import StepContext
+from annexd.annex.usage import UsageRecorder
 from annexd.daemoncore import log
 from annexd.daemoncore.threads import in_thread
 from annexd.service.configuration import Configuration
@@ -32,6 +33,8 @@ LEARN_S: Final = 10.0  # between two searches of the journal for new accounts
 AT_ONCE: Final = 8  # accounts reconciled concurrently
 LOOK_TIMEOUT_S: Final = LOOK_S + 60.0  # calls to endpoints end within LOOK_S: what takes longer hangs elsewhere
 MIN_LOGGED_SKEW_S: Final = 30
+MAX_HEARTBEATS: Final = 32  # accounts and regions in the ad; the oldest of all is there always
+LEASE_FUNCTION: Final = re.compile(r"arn:[a-z-]+:lambda:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):")
 LONGEST_FAULT: Final = 2000  # characters of a log line
 
 
@@ -68,7 +71,7 @@ class Reconciler:
         self._context, self._early = context, early
         self._interval_s, self._defaults = interval_s, defaults
         self._access, self._index, self._engine, self._changed = access, index, index.engine, changed
-        self._living = Living(index.engine)
+        self._living, self._usage = Living(index.engine), UsageRecorder(index)
         self._targets: dict[str, AccountTarget] = {}
         self._looking: dict[str, asyncio.Task[None]] = {}
         self._semaphore = asyncio.Semaphore(AT_ONCE)
@@ -102,6 +105,7 @@ class Reconciler:
         return {
             **{name: words for name, words in of_function.items() if words},
             **({"AnnexFunctionTime": min(heartbeats_s)} if heartbeats_s else {}),
+            **self._heartbeats(),
             **{name: len(each) for name, each in found.items()},
             "AnnexEndedOverdue": self._ended,
             "AnnexTroubled": len({each for look in self._looks.values() for each in look.troubles}),
@@ -110,6 +114,15 @@ class Reconciler:
             "AnnexClockSkew": self._access.skew_s,
             "AnnexThrottledAccounts": self._access.throttled_accounts,
         }
+
+    def _heartbeats(self) -> dict[str, int]:
+        """Return the newest run of each lease function, by its account and region; the names are those of an ARN."""
+        found: dict[str, int] = {}
+        for key, report in sorted(self._reports.items()):
+            if report.enforcer.receipt and (arn := LEASE_FUNCTION.match(self._targets[key].lease_function_arn)):
+                name = f"AnnexFunctionTime_{arn['account']}_{arn['region'].replace('-', '_')}"
+                found[name] = max(found.get(name, 0), int(report.enforcer.receipt.at_s))
+        return dict(list(found.items())[:MAX_HEARTBEATS])
 
     def looks(self) -> dict[str, Snapshot]:
         """Return the newest look at each account.  Thread-safe."""
@@ -218,6 +231,7 @@ class Reconciler:
         if key not in self._targets:
             return  # forgotten meanwhile
         self._reports[key] = report
+        await in_thread(lambda: self._usage.record(key, report.launches, began_s))
         texts = await in_thread(lambda: self._messages_of(report.troubles))
         troubles = {fleet_id: report.troubles[fleet_id] for fleet_id in texts}
         self._looks[key] = Snapshot(began_s, {annex.annex_id: annex for annex in report.annexes}, troubles=troubles)

@@ -1,5 +1,5 @@
-"""condor_annex: options and a config.json become one ClassAd, and annexd's answer one line.
+"""condor_annex: turn options and a config.json into one ClassAd, and annexd's reply into one line.
 
-It is started for every request, so what it imports is counted: never boto3, and HTCondor's bindings only once
-there is something to ask HTCondor.
+It starts once per request, so it imports little: never boto3, and HTCondor's bindings only when it needs to query
+HTCondor.
 """

@@ -1,6 +1,6 @@
-"""-setup, -check-setup and -teardown: options become a call of annexd.account, and its errors the tool's.
+"""Run -setup, -check-setup and -teardown: call annexd.account with the options, and convert its errors.
 
-The one module of the tool that imports botocore, by annexd.account; main imports it for these three only.
+This is the only module of the tool that imports botocore (through annexd.account); main imports it only for these.
 """
 
 import json
@@ -44,7 +44,7 @@ def run(options: ToolOptions) -> int:
     except AccountError as error:
         raise ToolError(CLOUD_FAILED, *error.lines) from error
     except Interrupted as interrupted:
-        show.notes(["interrupted; CloudFormation goes on with what it does: the same command goes on from there"])
+        show.notes(["interrupted; CloudFormation continues its work: run the same command again to continue"])
         return interrupted.status
 
 
@@ -100,43 +100,43 @@ def _asked_of_pool(options: ToolOptions, region: str) -> Iterator[Finding]:
 def _regions(options: ToolOptions, session: Session) -> tuple[str, ...]:
     regions = options.region or tuple(region for region in [session.region()] if region)
     if not regions:
-        raise ToolError(USAGE, "-region is missing, and your AWS configuration names none: as -region us-east-1")
+        raise ToolError(USAGE, "-region is missing, and your AWS configuration has none; example: -region us-east-1")
     unknown = [region for region in regions if not session.is_region(region)]
     if unknown:
-        raise ToolError(USAGE, f"there is no region {' nor '.join(unknown)}, as far as botocore knows")
+        raise ToolError(USAGE, f"unknown region: {', '.join(unknown)}")
     return regions
 
 
 def _max_lease_s(options: ToolOptions) -> int | None:
-    """Raises ToolError for what CloudFormation would refuse, without these words."""
+    """Return the value of -max-lease.  Raises ToolError for a value that CloudFormation would reject less clearly."""
     asked_s = options.max_lease_s
     if asked_s is not None:
         least_s, most_s, _ = max_lease_limits()
         if not least_s <= asked_s <= most_s:
             raise ToolError(
                 USAGE,
-                f"-max-lease must be from {duration(least_s)}, two runs of the lease function, to "
-                f"{duration(most_s)}: later the bucket has deleted what machines learn their end from",
+                f"-max-lease must be from {duration(least_s)} (two runs of the lease function) to "
+                f"{duration(most_s)}: the bucket deletes the machines' lease objects after that",
             )
     return asked_s
 
 
 def _default_file() -> str:
-    """Name it in the last folder of LOCAL_CONFIG_DIR.
+    """Return its path in the last folder of LOCAL_CONFIG_DIR.
 
-    HTCondor reads the folders in their order, and what it reads last counts.  Debian's package puts its own folder
+    HTCondor reads the folders in order, and the last definition wins.  Debian's package puts its own folder
     first (/usr/share/condor/config.d) and the administrator's last (/etc/condor/config.d).
     """
     from annexd.tool.bindings import param
 
     folders = (param("LOCAL_CONFIG_DIR") or "").replace(",", " ").split()
     if not folders:
-        raise ToolError(USAGE, "-output FILE is missing: HTCondor's configuration names no LOCAL_CONFIG_DIR")
+        raise ToolError(USAGE, "-output FILE is missing: HTCondor's configuration does not define LOCAL_CONFIG_DIR")
     return str(Path(folders[-1]) / NAME)
 
 
 def _configured(options: ToolOptions) -> Callable[[str], str | None]:
-    """What is configured: by the file that -output names, or else by HTCondor."""
+    """Return the look-up of configured values: in the -output file if given, otherwise in HTCondor's configuration."""
     if options.output is not None:
         return ConfigurationFile(options.output).settings().get
     from annexd.tool.bindings import param

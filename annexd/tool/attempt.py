@@ -1,9 +1,9 @@
-"""One attempt to get an answer from annexd, in a child process that the parent can leave at any time.
+"""Make one attempt to get a reply from annexd, in a child process that the parent can abandon at any time.
 
-HTCondor's bindings wait for an answer for as long as it takes, and keep the interpreter's lock meanwhile (measured with
-25.14.1); a collector that is silent holds them for 20 s, and an address that is none ends their process.  So everything
-that asks the network runs in a child.  It writes two lines of JSON: "sending" before it sends the command, and what
-came of it.  From the first line on annexd may have the command.
+HTCondor's bindings wait for a reply without a limit and hold the GIL meanwhile (measured with 25.14.1); a silent
+collector blocks them for 20 s, and an invalid address aborts their process.  So all network queries run in a child.  It
+writes two lines of JSON: the name of the annexd before it sends the command, and the outcome.  After the first line
+annexd may have the command.
 """
 
 import json
@@ -21,18 +21,18 @@ from annexd.tool.options import ToolOptions
 
 CA_AUTH_CMD: Final = 1000  # condor_commands.h
 SHARED_PORT_ID: Final = re.compile(r"sock=[^&>]*&?")  # of a sinful string
-ENDED: Final = "HTCondor's bindings ended the process that asked"
+ENDED: Final = "HTCondor's bindings aborted the query process"
 CHUNK: Final = 65536
 
 
 class Attempt(NamedTuple):
-    """What came of it: `answer` is annexd's reply ad; without one, `sent` tells whether annexd may have the command."""
+    """The outcome: `answer` is annexd's reply ad; if it is None, `sent` says whether annexd may have the command."""
 
     answer: dict[str, Any] | None
     sent: bool
     status: int
     faults: tuple[str, ...]
-    whom: str | None = None  # it was sent to, as locate.found names it: no other annexd may be asked again
+    whom: str | None = None  # the recipient, as locate.found names it: a retry must go to the same annexd
 
 
 class Child:
@@ -47,7 +47,7 @@ class Child:
         os.close(writing)
 
     def wait(self, timeout_s: float) -> bool:
-        """Return whether it ended within this time."""
+        """Return whether the child ended within this time."""
         end_s = time.monotonic() + timeout_s
         while select.select([self._reading], [], [], max(0.0, end_s - time.monotonic()))[0]:
             if not self._read():
@@ -55,7 +55,7 @@ class Child:
         return False
 
     def end(self) -> None:
-        """End it, in whatever it is waiting for."""
+        """Kill the child, even if it is blocked."""
         os.kill(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)
         while self._read():
@@ -63,7 +63,7 @@ class Child:
         os.close(self._reading)
 
     def lines(self) -> list[Any]:
-        """Return what it wrote, without a line that it was cut off in."""
+        """Return the complete lines that it wrote."""
         return [json.loads(line) for line in self._said.split(b"\n")[:-1]]
 
     def _read(self) -> bytes:
@@ -73,7 +73,7 @@ class Child:
 
 
 def _run_and_end(task: Callable[[Callable[[object], None]], None], writing: int) -> NoReturn:
-    """Run in the child: nothing that its parent has begun is finished here, and Ctrl-C is the parent's matter."""
+    """Run the task in the child, without the parent's exit handlers; the parent handles Ctrl-C."""
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -90,12 +90,12 @@ def _run_and_end(task: Callable[[Callable[[object], None]], None], writing: int)
 
 
 def begin(options: ToolOptions, ad: dict[str, Any], whom: str | None, *, explain: bool) -> Child:
-    """Start an attempt; explain: find out why the command could not be sent, which may take a while."""
+    """Start an attempt; explain: diagnose why the command could not be sent, which may take a while."""
     return Child(lambda write: _ask(options, ad, whom, write, explain=explain))
 
 
 def outcome(child: Child) -> Attempt:
-    """Return what came of an attempt whose child has ended, by itself or not."""
+    """Return the outcome of an attempt whose child has ended or was killed."""
     match child.lines():
         case [*_, [answer, sent, status, faults, whom]]:
             return Attempt(answer, sent, status, tuple(faults), whom)
@@ -119,12 +119,12 @@ def _ask(
         refusal = _refusal(address, words)
         write(Attempt(None, False, refusal.status, refusal.faults))
     else:
-        fault = f"annexd gave no answer: {words}; it is at {address}"
+        fault = f"annexd did not answer: {words}; its address is {address}"
         write(Attempt(None, code != bindings.NOT_SENT, COMMUNICATION, (fault,), whom))
 
 
 def _refusal(address: str, words: str) -> ToolError:
-    """Ask what anybody may ask, then what only those may who may order: the first that fails tells why."""
+    """Ping without any permission, then with the permission to order: the first failure is the reason."""
     bindings.require_authentication()
     try:
         user = bindings.ping(address, None).get("MyRemoteUserName", "you")
@@ -135,25 +135,25 @@ def _refusal(address: str, words: str) -> ToolError:
     except bindings.HTCondorException:
         return ToolError(
             NOT_AUTHORIZED,
-            f"annexd does not let {user} order; it is at {address}",
-            "its administrator can add a user to ALLOW_ANNEX, and AnnexdLog there has the reason",
+            f"annexd at {address} does not allow {user} to order",
+            "its administrator can add the user to ALLOW_ANNEX; AnnexdLog on that host has the reason",
         )
-    return ToolError(COMMUNICATION, f"annexd took no command: {words}; it is at {address}; nothing was sent: try again")
+    return ToolError(COMMUNICATION, f"annexd at {address} accepted no command: {words}; nothing was sent: try again")
 
 
 def _no_session(address: str, error: Exception) -> ToolError:
-    """condor_shared_port takes a connection for a daemon that it may not find: if it answers, annexd is missing."""
+    """Diagnose a failed session.  condor_shared_port accepts connections for absent daemons: then annexd is down."""
     if "connect" in str(error):
         return ToolError(COMMUNICATION, f"annexd cannot be reached at {address}: {error}")
     if (gate := SHARED_PORT_ID.sub("", address)) != address and _answers(gate):
         return ToolError(
             COMMUNICATION,
             f"annexd does not answer behind condor_shared_port at {address}",
-            "condor_who, or MasterLog there, shows whether it runs",
+            "condor_who or MasterLog on that host shows whether it runs",
         )
     return ToolError(
         NOT_AUTHORIZED,
-        f"annexd at {address} takes none of the ways to authenticate that you have",
+        f"annexd at {address} accepts none of your authentication methods",
         f"condor_ping -debug -addr '{address}' DC_NOP shows what was tried",
     )
 

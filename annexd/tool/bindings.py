@@ -1,6 +1,6 @@
-"""HTCondor's Python bindings, or words about what is wrong with them.
+"""HTCondor's Python bindings, or an error that says why they cannot be used.
 
-`_send_generic_payload_command`, which is what HTCondor's own tools for DAGMan use, came with 24.7.
+`_send_generic_payload_command`, which HTCondor's own DAGMan tools use, was added in 24.7.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 from annexd.tool.errors import UNSUITABLE_BINDINGS, USAGE, ToolError
 
 Ad = Mapping[str, Any]
-NOT_SENT = 1  # of exchange(): the session or the connection failed, before the ad
+NOT_SENT = 1  # by exchange(): the session or the connection failed before the ad was sent
 
 try:
     import htcondor2
@@ -25,7 +25,7 @@ except ImportError as missing:
 
 
 def param(name: str) -> str | None:
-    """The value of an HTCondor configuration variable; None when it is not defined or empty."""
+    """Return the value of an HTCondor configuration variable; None when it is undefined or empty."""
     try:
         return bindings.param(name) or None
     except Unsafe as error:
@@ -37,7 +37,7 @@ def enable_debug() -> None:
 
 
 def is_address(text: str) -> bool:
-    """Whether the other functions take this for a daemon's."""
+    """Return whether the other functions accept this as a daemon's address."""
     try:
         values.address(text)
     except Unsafe:
@@ -46,29 +46,34 @@ def is_address(text: str) -> bool:
 
 
 def query(pool: str | None, constraint: str) -> list[Ad]:
-    """The ads in the collector (of the pool, or of the configuration) that satisfy a constraint."""
+    """Return the ads in the collector (of `pool`, or the configured one) that match a constraint."""
     return bindings.query(pool, constraint, ["Name", "MyAddress"])
 
 
 def locate(pool: str | None, name: str) -> Any:
-    """The location ad of the generic daemon of this name, or None."""
+    """Return the location ad of the generic daemon with this name, or None."""
     return bindings.locate(pool, name)
 
 
 def locate_collector(pool: str | None) -> Any:
-    """The location ad of the collector, or None."""
+    """Return the location ad of the collector, or None."""
     return bindings.locate_collector(pool)
 
 
 def remote_params(address: str, names: Sequence[str]) -> dict[str, str]:
-    """What a running daemon has of these knobs; HTCondorException if it does not tell."""
+    """Return a running daemon's values of these knobs.  Raises HTCondorException if it does not answer."""
     return bindings.remote_params(address, names)
 
 
-def exchange(address: str, command: int, ad: dict[str, Any]) -> tuple[Any, int, str]:
-    """Start a command, send an ad and get one: the answer, or None, a number and HTCondor's words for what failed.
+def own_ad(address: str, my_type: str) -> dict[str, Any]:
+    """Return the ad of this MyType that a daemon shows of itself; empty if it shows none.  Raises HTCondorException."""
+    return bindings.own_ad(address, my_type)
 
-    NOT_SENT: no connection or session, and nothing was sent; 2: in sending the ad; 3: in waiting for the answer
+
+def exchange(address: str, command: int, ad: dict[str, Any]) -> tuple[Any, int, str]:
+    """Start a command, send an ad and receive one: the reply, or None, an error code and HTCondor's error message.
+
+    NOT_SENT: no connection or session, and nothing was sent; 2: sending the ad failed; 3: waiting for the reply failed
     (HTCondor's python-bindings/htcondor2/loose_functions.cpp).
     """
     try:
@@ -78,14 +83,14 @@ def exchange(address: str, command: int, ad: dict[str, Any]) -> tuple[Any, int, 
 
 
 def ping(address: str, what: str | None) -> Ad:
-    """The security session with a daemon that allows this level or command (None: any); HTCondorException without."""
+    """Return the security session with a daemon for a level or command (None: any).  Raises HTCondorException."""
     session: Ad = bindings.ping(address, what)
     return session
 
 
 def require_authentication() -> None:
-    """From here on be somebody for every question, as for an order; the configuration may leave it to the daemon."""
+    """Authenticate for every query from now on, as for an order; the configuration may leave it to the daemon."""
     bindings.set_param("SEC_CLIENT_AUTHENTICATION", "REQUIRED")
 
 
-HTCondorException = (htcondor2.HTCondorException, Unsafe)  # of any call of these
+HTCondorException = (htcondor2.HTCondorException, Unsafe)  # raised by any of these functions

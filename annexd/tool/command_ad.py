@@ -1,4 +1,4 @@
-"""The command ad of one request: the config's own attributes at the top, and annexd's beside them."""
+"""Build the command ad of one request: the config's attributes at the top level, beside annexd's own."""
 
 import os
 from collections.abc import Mapping
@@ -14,13 +14,14 @@ COMMAND: Final = "CA_BULK_REQUEST"
 CANCEL: Final = "CA_CANCEL_ANNEX"
 CHANGE: Final = "CA_CHANGE_LEASE"
 QUERY: Final = "CA_QUERY_ANNEXES"
+HISTORY: Final = "CA_QUERY_HISTORY"
 REQUEST_VERSION: Final = 1
 
 
 def command_ad(config: Config, options: ToolOptions, param: Param, now_s: float) -> dict[str, Any]:
-    """The ad, with defaults from HTCondor's configuration; endpoints not given are left to annexd's.
+    """Build the ad of an order, with defaults from HTCondor's configuration; annexd supplies endpoints not given.
 
-    The CommandID makes it safe to send twice: annexd answers the second from its journal.
+    The CommandID makes a retry safe: annexd answers the second ad from its journal.
     """
     given = {
         "LeaseFunctionARN": options.lease_function_arn or param("ANNEX_DEFAULT_LEASE_FUNCTION_ARN"),
@@ -30,6 +31,7 @@ def command_ad(config: Config, options: ToolOptions, param: Param, now_s: float)
         "LogsURL": options.logs_url,
         "S3URL": options.s3_url,
         "STSURL": options.sts_url,
+        "SSMURL": options.ssm_url,
         "S3Bucket": options.s3_bucket,
         "FleetAPI": options.fleet_api,
         "AnnexName": options.annex_name,
@@ -52,25 +54,33 @@ def command_ad(config: Config, options: ToolOptions, param: Param, now_s: float)
 
 
 def query_ad(options: ToolOptions) -> dict[str, Any]:
-    """What asks for annexes, or for one."""
+    """Build the ad that queries all annexes, or one."""
     annex = {"Annex": options.file} if options.file else {}
     return {**annex, "Command": QUERY, "RequestVersion": REQUEST_VERSION}
 
 
+def history_ad(options: ToolOptions, before: int | None) -> dict[str, Any]:
+    """Return what asks for a page of the history; `before`: Next of the page before it."""
+    annex = {"Annex": options.file} if options.file else {}
+    since = {} if options.since_s is None else {"Since": options.since_s}
+    page = {} if before is None else {"Before": before}
+    return {**annex, **since, **page, "Command": HISTORY, "RequestVersion": REQUEST_VERSION}
+
+
 def cancel_ad(options: ToolOptions) -> dict[str, Any]:
-    """Return what ends an annex."""
+    """Build the ad that cancels an annex."""
     return {**_about(options.cancel, CANCEL, options), **({"ForceX": True} if options.forcex else {})}
 
 
 def change_ad(options: ToolOptions, now_s: float) -> dict[str, Any]:
-    """Return what moves the end of a lease, by -extend or to -until.
+    """Build the ad that changes the end of a lease, by -extend or to -until.
 
-    Raises ToolError for an end in the past; a command that was sent before may be asked for at any time.
+    Raises ToolError for an end in the past, unless the command was sent before.
     """
     end_s = options.until_s
     if end_s is not None and end_s <= now_s and not options.command_id:
         words = f"-until {shown_time(end_s)} was {shown_distance(end_s - now_s)}"
-        raise ToolError(USAGE, f"{words}: give a time to come; condor_annex -cancel {options.file} ends the annex now")
+        raise ToolError(USAGE, f"{words}: give a future time; condor_annex -cancel {options.file} ends the annex now")
     return {
         **_about(options.file, CHANGE, options),
         **({"LeaseExtension": options.extend_s} if end_s is None else {"EndOfLease": end_s}),
@@ -79,9 +89,9 @@ def change_ad(options: ToolOptions, now_s: float) -> dict[str, Any]:
 
 
 def _about(annex: str | None, command: str, options: ToolOptions) -> dict[str, Any]:
-    """Return a command about an annex that there is.
+    """Build a command about an existing annex.
 
-    Without keys annexd uses those of the order: no default of today's stands for them.
+    Without keys annexd uses those of the order, so today's defaults are not added.
     """
     return {
         **_texts(keys_of(options, lambda _: None)),
@@ -93,7 +103,7 @@ def _about(annex: str | None, command: str, options: ToolOptions) -> dict[str, A
 
 
 def _texts(given: Mapping[str, str | None]) -> dict[str, str]:
-    """What is given of it.  Raises ToolError for what an ad cannot carry."""
+    """Return the given texts.  Raises ToolError for a text that a ClassAd cannot carry."""
     texts = {name: value for name, value in given.items() if value}
     faults = [f"{name} {fault}" for name, value in texts.items() if (fault := fault_of_text(value))]
     if faults:

@@ -1,7 +1,7 @@
-"""Read the command line as HTCondor's tools do: one dash or two, and any unambiguous beginning."""
+"""Parse the command line as HTCondor's tools do: one dash or two, and any unambiguous prefix."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from annexd.tool.errors import USAGE, ToolError
@@ -9,13 +9,13 @@ from annexd.tool.option_rules import OF_AN_ANNEX, faults_of_all
 from annexd.tool.option_values import CONVERSIONS
 from annexd.tool.options import OPTIONS, ToolOptions, spelled
 
-SHORT: Final = {"n": "name"}  # as in all of HTCondor's tools
-REPEATED: Final = ("region", "subnet_ids")
+SHORT: Final = {"n": "name", "h": "help"}  # as in all of HTCondor's tools
+REPEATED: Final = ("region", "subnet_ids", "instance_types")
 OPTIONAL: Final = {"goal": "joined="}  # how a value begins that may be left out
 
 
 def parse(arguments: Sequence[str]) -> ToolOptions:
-    """The options, or ToolError with all faults at once; with -help or -version no fault counts."""
+    """Return the options.  Raises ToolError with all faults at once; -help and -version ignore faults."""
     faults: list[str] = []
     values = _read(arguments, faults)
     if "help" in values or "version" in values:
@@ -28,7 +28,7 @@ def parse(arguments: Sequence[str]) -> ToolOptions:
 
 
 def _read(arguments: Sequence[str], faults: list[str]) -> dict[str, Any]:
-    """Text by field; flags are True."""
+    """Return the text of each field; flags are True."""
     values: dict[str, Any] = {}
     files: list[str] = []
     misread = False
@@ -43,16 +43,16 @@ def _read(arguments: Sequence[str], faults: list[str]) -> dict[str, Any]:
             _take(name, deque([value]) if equals else rest, values, faults, is_attached=bool(equals))
         else:
             misread = True
-    if len(files) > 1 and not misread:  # else one may be the value of what was no option
-        whole = "one annex at a time" if any(task in values for task in OF_AN_ANNEX) else "one request is one file"
+    if len(files) > 1 and not misread:  # otherwise one may be the value of an unknown option
+        whole = "name one annex" if any(task in values for task in OF_AN_ANNEX) else "one file per request"
         faults.append(f"{whole}, not {len(files)}: {', '.join(files)}")
     if files or misread:
-        values["file"] = files[0] if files else None  # which may be the value of what was no option
+        values["file"] = files[0] if files else None  # which may be the value of an unknown option
     return values
 
 
 def _take(name: str, rest: deque[str], values: dict[str, Any], faults: list[str], *, is_attached: bool) -> None:
-    """Set the field of the option `name`, whose value is the first of the rest; is_attached: as in -name=value."""
+    """Set the field of option `name` to the first of `rest`; is_attached: as in -name=value."""
     field, value, _ = OPTIONS[name]
     if value is None:
         values[field] = True
@@ -76,18 +76,31 @@ def is_option(argument: str) -> bool:
 
 
 def full_name(argument: str, faults: list[str]) -> str | None:
-    """The option that an argument begins or is; of -user-data and -user-data-file, -user is the first."""
+    """Return the option that an argument names or abbreviates; -user means -user-data, not -user-data-file."""
     given = argument.removeprefix("-").removeprefix("-")
     if given in SHORT:
         return SHORT[given]
     fitting = sorted((name for name in OPTIONS if given and name.startswith(given)), key=len)
     if not fitting:
-        faults.append(f"there is no option {argument}")
+        faults.append(f"unknown option {argument}")
     elif not all(name.startswith(fitting[0]) for name in fitting) and len({OPTIONS[n].field for n in fitting}) > 1:
-        faults.append(f"{argument} may be {', '.join('-' + name for name in fitting)}")
+        faults.append(f"{argument} is ambiguous: {', '.join('-' + name for name in fitting)}")
     else:
         return fitting[0]
     return None
+
+
+def without(arguments: Sequence[str], fields: Collection[str], *, file: bool = True) -> list[str]:
+    """Return the arguments but those that set one of these fields, and, if told so, but the file."""
+    kept: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        name, equals, _ = argument.partition("=")
+        option = OPTIONS.get(full_name(name, []) or "") if is_option(argument) else None
+        value = [next(rest, "")] if option and option.value and not equals else []
+        if option.field not in fields if option else file:
+            kept += [argument, *value]
+    return kept
 
 
 def _by_another_name(name: str) -> str:
@@ -102,5 +115,6 @@ def _converted(field: str, value: Any, faults: list[str]) -> Any:
     try:
         return convert(value)
     except ValueError as error:
-        faults.append(f"{spelled(field)} must be {error}, not {value!r}")
+        typed = ", ".join(value) if isinstance(value, tuple) else value
+        faults.append(f"{spelled(field)} must be {error}, not {typed!r}")
         return None

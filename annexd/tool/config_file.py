@@ -1,8 +1,8 @@
-"""The config of a fleet: read, looked at as far as JSON goes, and with the command line's changes in it.
+"""Read the config of a fleet, check its JSON, and apply the command line's changes.
 
-Whether AWS's service model has all this is for annexd to say, whose answer lists every fault.  What has to be
-found here is what would not survive the journey: HTCondor's ClassAds know no case, no 65th bit and no lone
-surrogate, and the bindings end the process at some of them.
+annexd checks the config against AWS's service model and lists every fault.  This module finds what a ClassAd cannot
+carry: names that differ only in case, integers over 64 bits, lone surrogates; the bindings abort the process at some
+of them.
 """
 
 import json
@@ -21,29 +21,34 @@ Config = dict[str, Any]
 
 MAX_FILE_BYTES: Final = 8 * 1024 * 1024  # ten thousand launch specifications
 MAX_USER_DATA_BYTES: Final = 16 * 1024  # of EC2, before base64
-MAX_DEPTH: Final = 20  # as annexd's reader; the service model needs 7
+MAX_DEPTH: Final = 20  # the same as annexd's reader; the service model needs 7
 MAX_FAULTS: Final = 20
 INTEGERS: Final = range(-(2**63), 2**63)
 NO_PLACE: Final = (
-    "user data (-user-data, -default-user-data) can be given only to LaunchSpecifications, and there are none: that of "
-    "LaunchTemplateConfigs is in the launch template"
+    "-user-data and -default-user-data apply only to LaunchSpecifications, and the file has none: the user data of "
+    "LaunchTemplateConfigs belongs into the launch template"
 )
 IGNORED: Final = ("validfrom", "validuntil")
 RESERVED: Final = OWN | ADDED_BY_HTCONDOR  # attributes of the command ad
 
 
 def read(options: ToolOptions) -> tuple[Config, list[str]]:
-    """The config that the options ask for, and what to say about it; raises ToolError with all faults."""
+    """Return the config with the options applied, and notes for the user.  Raises ToolError with all faults."""
     config, notes = _config(_text(options.file), options.file)
     config, more_notes = _without_ignored(config, options.file)
-    notes += more_notes
-    faults = [f'"{name}" is no part of the config of a fleet' for name in config if name.lower() in RESERVED]
+    return changed(config, options), notes + more_notes
+
+
+def changed(config: Config, options: ToolOptions) -> Config:
+    """Return the config with the options applied.  Raises ToolError with all faults."""
+    faults = [f'"{name}" is not part of the config of a fleet' for name in config if name.lower() in RESERVED]
     faults += _faults(config)
     faults += _change(config, options)
     if faults:
-        more = [f"... and {len(faults) - MAX_FAULTS} faults more"] if len(faults) > MAX_FAULTS else []
-        raise ToolError(BAD_FILE, *(f"{_shown(options.file)}: {fault}" for fault in faults[:MAX_FAULTS]), *more)
-    return config, notes
+        more = [f"... and {len(faults) - MAX_FAULTS} more faults"] if len(faults) > MAX_FAULTS else []
+        where = f"{_shown(options.file)}: " if options.file else ""
+        raise ToolError(BAD_FILE, *(f"{where}{fault}" for fault in faults[:MAX_FAULTS]), *more)
+    return config
 
 
 def _text(file: str) -> bytes:
@@ -54,7 +59,7 @@ def _text(file: str) -> bytes:
 
 
 def _content(file: str, limit: int) -> bytes:
-    """At most one byte more than the limit, so that an endless file is seen and does not fill the memory."""
+    """Read at most one byte more than the limit, so that an endless file cannot fill the memory."""
     try:
         if file == "-":
             return sys.stdin.buffer.read(limit + 1)
@@ -65,7 +70,7 @@ def _content(file: str, limit: int) -> bytes:
 
 
 def _config(content: bytes, file: str) -> tuple[Config, list[str]]:
-    """What the file holds, and what to say about it."""
+    """Return the config in the file, and notes for the user."""
     try:
         value, notes = json_text.parsed(content)
         config, more = file_kinds.config_in(value)
@@ -81,11 +86,11 @@ def _without_ignored(config: Config, file: str) -> tuple[Config, list[str]]:
     kept = {name: value for name, value in config.items() if name not in ignored}
     if not ignored:
         return kept, []
-    return kept, [f"{_shown(file)}: {' and '.join(ignored)} ignored: a request is valid now, or not at all"]
+    return kept, [f"{_shown(file)}: {' and '.join(ignored)} ignored: a request is valid from now on"]
 
 
 def _change(config: Config, options: ToolOptions) -> list[str]:
-    """Put the command line's count and user data into the config; faults if that cannot be."""
+    """Put the command line's count and user data into the config, and return the faults."""
     if options.target_capacity is not None:
         _count(config, options.target_capacity)
     user_data, always = _user_data(options)
@@ -94,7 +99,7 @@ def _change(config: Config, options: ToolOptions) -> list[str]:
     specifications = config.get(_spelled(config, "LaunchSpecifications"))
     if not isinstance(specifications, list) or not specifications:
         return [NO_PLACE]
-    for specification in (each for each in specifications if isinstance(each, dict)):  # what is none, annexd tells
+    for specification in (each for each in specifications if isinstance(each, dict)):  # annexd reports the others
         name = _spelled(specification, "UserData")
         if always or not specification.get(name):
             specification[name] = user_data
@@ -111,12 +116,12 @@ def _count(config: Config, capacity: int) -> None:
 
 
 def _spelled(config: Config, name: str) -> str:
-    """As the file has it: AWS's SDKs write names in another case."""
+    """Return the name as the file spells it: AWS's SDKs use another case."""
     return next((written for written in config if written.lower() == name.lower()), name)
 
 
 def _user_data(options: ToolOptions) -> tuple[str | None, bool]:
-    """Base64, as it stands in a config, and whether it replaces the file's."""
+    """Return the user data in base64, as in a config, and whether it replaces the file's."""
     always = options.user_data is not None or options.user_data_file is not None
     text = options.user_data if always else options.default_user_data
     file = options.user_data_file if always else options.default_user_data_file
@@ -124,12 +129,12 @@ def _user_data(options: ToolOptions) -> tuple[str | None, bool]:
         return None, False
     content = _content(file, MAX_USER_DATA_BYTES) if file is not None else fsencode(text or "")
     if len(content) > MAX_USER_DATA_BYTES:
-        raise ToolError(BAD_FILE, f"{_shown(file or 'the user data')} is larger than EC2's {MAX_USER_DATA_BYTES} bytes")
+        raise ToolError(BAD_FILE, f"{_shown(file or 'the user data')} exceeds EC2's {MAX_USER_DATA_BYTES} bytes")
     return b64encode(content).decode(), always
 
 
 def _faults(value: Any, path: str = "", depth: int = 0) -> Iterator[str]:
-    """What in a value of the config cannot be carried by a ClassAd."""
+    """Yield what in a value of the config a ClassAd cannot carry."""
     if depth > MAX_DEPTH:
         yield f"{path} is nested too deeply"
     elif isinstance(value, Mapping):
@@ -145,7 +150,7 @@ def _faults(value: Any, path: str = "", depth: int = 0) -> Iterator[str]:
 
 def _faults_of_name(name: str, path: str) -> Iterator[str]:
     if not (name.isascii() and name.isidentifier()):
-        yield f"{path or 'the config'} has the name {json.dumps(name)}, which no AWS member has"
+        yield f"{path or 'the config'} has the name {json.dumps(name)}, which is not a name that AWS uses"
 
 
 def _fault_of_scalar(value: object, *, nested: bool) -> str | None:
@@ -159,13 +164,13 @@ def _fault_of_scalar(value: object, *, nested: bool) -> str | None:
 
 
 def fault_of_text(value: str, *, nested: bool = False) -> str | None:
-    """Why a ClassAd cannot hold a text, or None."""
+    """Return why a ClassAd cannot carry a text, or None."""
     if "\0" in value:
-        return "holds a NUL character"
+        return "contains a NUL character"
     if any("\ud800" <= letter <= "\udfff" for letter in value):
-        return "is no valid Unicode"
+        return "is not valid Unicode"
     if nested and value.endswith("\\"):
-        return "ends with a backslash, which HTCondor cannot carry inside a list"
+        return "ends with a backslash, which HTCondor cannot transfer inside a list"
     return None
 
 

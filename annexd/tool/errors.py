@@ -1,4 +1,4 @@
-"""How condor_annex can end: a status for scripts, and words for people."""
+"""Exit statuses of condor_annex, and their messages."""
 
 import signal
 from collections.abc import Mapping
@@ -16,29 +16,29 @@ UNSUITABLE_BINDINGS: Final = 9
 SETUP_FAULTY: Final = 10
 ANNEXES_LIVE: Final = 11
 UNREACHABLE: Final = 12
-INTERRUPTED: Final = 130  # as a shell tells it of a process that SIGINT ended
-TERMINATED: Final = 143  # and of one that SIGTERM ended
+INTERRUPTED: Final = 130  # as shells report a process killed by SIGINT
+TERMINATED: Final = 143  # and by SIGTERM
 
 MEANINGS: Final = {
-    OK: "done; the ID of a requested fleet is on standard output",
+    OK: "success; an order prints its fleet ID on standard output",
     USAGE: "the options are wrong",
-    BAD_FILE: "a file cannot be read, or is no config of a fleet",
+    BAD_FILE: "a file cannot be read, or is not the config of a fleet",
     NOT_FOUND: "no annexd was found",
-    NOT_AUTHORIZED: "annexd was found, but does not let you ask",
-    REFUSED: "annexd found faults in the request or in its keys, or cannot do it as things are",
-    CLOUD_FAILED: "the cloud refused or failed; what had been done for a request is undone",
-    COMMUNICATION: "HTCondor's daemons cannot be reached, or gave no answer: the request may have been accepted",
+    NOT_AUTHORIZED: "annexd was found, but does not authorize you",
+    REFUSED: "annexd found faults in the request or its keys, or cannot do it at present",
+    CLOUD_FAILED: "AWS refused or failed; annexd undoes what it did for the request",
+    COMMUNICATION: "HTCondor's daemons cannot be reached or did not answer: the request may have been accepted",
     UNSUITABLE_BINDINGS: "HTCondor's Python bindings are missing or too old",
-    SETUP_FAULTY: "-check-setup found a problem, or something that it could not check",
-    ANNEXES_LIVE: "-teardown found annexes, or -setup annexes that -max-lease would end earlier, and did nothing",
-    UNREACHABLE: "-wait: the annex cannot get so many machines any more, or they did not come within -timeout",
-    INTERRUPTED: "interrupted (Ctrl-C); annexd, or CloudFormation, goes on with what it accepted",
-    TERMINATED: "the same, by SIGTERM",
+    SETUP_FAULTY: "-check-setup found a problem, or could not check something",
+    ANNEXES_LIVE: "-teardown found annexes, or -setup some that -max-lease would end earlier: nothing was changed",
+    UNREACHABLE: "-wait: the annex cannot get so many machines any more, or did not within -timeout",
+    INTERRUPTED: "interrupted (Ctrl-C); annexd or CloudFormation completes what it accepted",
+    TERMINATED: "terminated (SIGTERM), otherwise the same",
 }
 
 
 class ToolError(Exception):
-    """Ends the tool with `status`; every fault is told."""
+    """Ends the tool with `status`; every fault is printed."""
 
     def __init__(self, status: int, *faults: str) -> None:
         super().__init__("; ".join(faults))
@@ -47,7 +47,7 @@ class ToolError(Exception):
 
 
 class Interrupted(BaseException):
-    """Raised where the tool is when SIGINT or SIGTERM comes; `status` is what it then ends with."""
+    """Raised by SIGINT or SIGTERM, wherever the tool is; `status` is the exit status."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -58,7 +58,7 @@ SIGNALS: Final[Mapping[int, int]] = {signal.SIGINT: INTERRUPTED, signal.SIGTERM:
 
 
 def raise_on_signals() -> None:
-    """Raise Interrupted for the first of SIGNALS, and ignore the rest: the end must not be cut off half-told."""
+    """Raise Interrupted for the first of SIGNALS and ignore the rest, so that the last messages are complete."""
     for signo in SIGNALS:
         signal.signal(signo, _interrupt)
 

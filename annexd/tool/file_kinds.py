@@ -1,7 +1,7 @@
-"""Files that hold the request for a fleet without being one, and files of neighbouring commands.
+"""Recognize files that contain the config of a fleet without being one, and files of similar commands.
 
-What holds exactly one request is taken, with a word about what is left behind.  Anything else gets one sentence: what
-the file is, and the next step.  Without it the user would read a list of unknown attributes.
+A file with exactly one request is accepted, with a note about what is ignored.  Any other gets one sentence: what the
+file is, and the next step.  Otherwise the user would see a list of unknown attributes.
 """
 
 import json
@@ -12,59 +12,59 @@ from annexd.annex.request.fleet_api import OF_EC2_FLEET
 
 Config = dict[str, Any]
 
-WRAPPER: Final = "SpotFleetRequestConfig"  # of the AWS CLI's input, and of each request in an answer
+WRAPPER: Final = "SpotFleetRequestConfig"  # in the AWS CLI's input, and in each request of a response
 ANSWER: Final = "SpotFleetRequestConfigs"  # of describe-spot-fleet-requests
 STACK_WRAPPER: Final = "SpotFleetRequestConfigData"  # of CloudFormation's AWS::EC2::SpotFleet
 DRY_RUN: Final = "DryRun"
 SPELLING: Final = {name.lower(): name for name in (WRAPPER, ANSWER, STACK_WRAPPER, DRY_RUN)}
 LAUNCH_WAYS: Final = ("LaunchSpecifications", "LaunchTemplateConfigs")
-TOLD: Final = frozenset(  # of a running request by AWS, beside its config
+TOLD: Final = frozenset(  # AWS's description of a running request, beside its config
     ["ActivityStatus", "CreateTime", "SpotFleetRequestId", "SpotFleetRequestState", "Tags", WRAPPER]
 )
-EMPTY_TEXTS: Final = 10  # of a skeleton, which has a hundred
+EMPTY_TEXTS: Final = 10  # in a skeleton, which has a hundred
 WANTED: Final = (
-    'condor_annex takes what aws ec2 request-spot-fleet or create-fleet takes and what the console\'s "JSON config" is'
+    'condor_annex takes the input of aws ec2 request-spot-fleet or create-fleet, or the console\'s "JSON config"'
 )
 NEIGHBOURS: Final = (  # any of these members, what the file is, and the next step
     (
         ("Fleets",),
-        "an answer (aws ec2 describe-fleets)",
-        "give the request that aws ec2 create-fleet took",
+        "a response (aws ec2 describe-fleets)",
+        "give the input of aws ec2 create-fleet",
     ),
     (
         ("LaunchTemplateData",),
         "a launch template (aws ec2 create-launch-template)",
-        "name it in LaunchTemplateConfigs of a Spot Fleet request",
+        "refer to it in LaunchTemplateConfigs of a Spot Fleet request",
     ),
     (
         ("LaunchSpecification", "InstanceCount"),
         "a request for Spot instances (aws ec2 request-spot-instances)",
-        "put its LaunchSpecification into LaunchSpecifications: [ ], and say -count",
+        "put its LaunchSpecification into LaunchSpecifications: [ ], and use -count",
     ),
     (
         ("MinCount", "MaxCount", "ImageId", "InstanceType", "InstanceMarketOptions"),
         "a request for instances (aws ec2 run-instances)",
-        "put what describes one into LaunchSpecifications: [ ]",
+        "put the instance's description into LaunchSpecifications: [ ]",
     ),
     (
         ("Resources", "AWSTemplateFormatVersion", "Properties"),
         "a CloudFormation template",
-        f"save the {STACK_WRAPPER} of its AWS::EC2::SpotFleet as a file, with the values that the stack would fill in",
+        f"save the {STACK_WRAPPER} of its AWS::EC2::SpotFleet as a file, with the values that the stack would insert",
     ),
     (
         ("templateId", "templates"),
         "a template of a host provider (Open Resource Broker, Host Factory)",
-        "give the request that is made of it",
+        "give the request that the provider generates from it",
     ),
 )
 
 
 class NotTaken(Exception):
-    """Says what the file is, and the next step."""
+    """The file is not accepted; the message says what it is, and the next step."""
 
 
 def config_in(value: Any) -> tuple[Config, list[str]]:
-    """The config that a file's value is or holds, and what to say about it.  Raises NotTaken."""
+    """Return the config that a file's value is or contains, and notes for the user.  Raises NotTaken."""
     _refuse_skeleton(value)
     config, notes = _unwrapped(value)
     notes += _without_dry_run(config)
@@ -102,39 +102,39 @@ def _is_answer(value: Any) -> bool:
 
 
 def _of_answer(value: Config) -> tuple[Config, list[str]]:
-    """Of one request: there is no doubt what is meant.  Of several there is."""
+    """Return the config of a response's only request; several are ambiguous."""
     requests = value[ANSWER]
     if not (isinstance(requests, list) and requests and all(_is_answer(each) for each in requests)):
-        raise NotTaken("is an answer of aws ec2 describe-spot-fleet-requests without a request in it")
+        raise NotTaken("is a response of aws ec2 describe-spot-fleet-requests without any request")
     if len(requests) > 1:
         ids = _some([str(each["SpotFleetRequestId"]) for each in requests])
-        raise NotTaken(f"is an answer with {len(requests)} requests ({ids}): save the {WRAPPER} of one as a file")
+        raise NotTaken(f"is a response with {len(requests)} requests ({ids}): save the {WRAPPER} of one as a file")
     return _of_request(requests[0])
 
 
 def _of_request(value: Config) -> tuple[Config, list[str]]:
-    """What the AWS CLI takes, or one request of an answer."""
+    """Return the config in the AWS CLI's input, or in one request of a response."""
     config, beside = value[WRAPPER], [name for name in value if name != WRAPPER]
     if not isinstance(config, dict):
-        raise NotTaken(f"has a {WRAPPER} that is no object")
+        raise NotTaken(f"has a {WRAPPER} that is not an object")
     if _is_answer(value) and set(beside) <= TOLD:
-        tags = "; its tags are not taken" if value.get("Tags") else ""
-        return config, [f"taken as a new request like {value['SpotFleetRequestId']}{tags}"]
+        tags = "; its tags are ignored" if value.get("Tags") else ""
+        return config, [f"used as a new request with the config of {value['SpotFleetRequestId']}{tags}"]
     if value.get(DRY_RUN) is True:
-        raise NotTaken(f'says "{DRY_RUN}": true, a check without an order: remove it, condor_annex orders')
+        raise NotTaken(f'has "{DRY_RUN}": true, which only checks a request: remove it, condor_annex orders')
     outside = [name for name in beside if name != DRY_RUN]
     if outside:
-        raise NotTaken(f"has {' and '.join(map(json.dumps, outside))} beside {WRAPPER}: move that into it")
-    return config, [f'"{DRY_RUN}" ignored: condor_annex orders'] if beside else []
+        raise NotTaken(f"has {' and '.join(map(json.dumps, outside))} beside {WRAPPER}: move it into {WRAPPER}")
+    return config, [f'"{DRY_RUN}": false is ignored: condor_annex orders'] if beside else []
 
 
 def _of_stack(value: Config) -> tuple[Config, list[str]]:
     config, beside = value[STACK_WRAPPER], [name for name in value if name != STACK_WRAPPER]
     if not isinstance(config, dict):
-        raise NotTaken(f"has a {STACK_WRAPPER} that is no object")
+        raise NotTaken(f"has a {STACK_WRAPPER} that is not an object")
     if not beside:
         return config, []
-    return config, [f"only the {STACK_WRAPPER} is taken, not {' and '.join(map(json.dumps, beside))}"]
+    return config, [f"only the {STACK_WRAPPER} is used, not {' and '.join(map(json.dumps, beside))}"]
 
 
 _WRAPPERS: Final[Mapping[str, Callable[[Config], tuple[Config, list[str]]]]] = {
@@ -155,11 +155,11 @@ def _refuse_neighbours(config: Config) -> None:
 
 
 def _refuse_many(config: Config) -> None:
-    """A map of fleets by name, as Deadline's Spot Event Plugin has it."""
+    """Raise NotTaken for a map of fleets by name, as Deadline's Spot Event Plugin uses it."""
     fleets = [name for name, value in config.items() if isinstance(value, Mapping) and set(value) & set(LAUNCH_WAYS)]
     if fleets and len(fleets) == len(config):
         what = f"{len(fleets)} requests" if len(fleets) > 1 else "a request"
-        raise NotTaken(f"holds {what} by name ({_some(fleets)}): save one of them as a file of its own")
+        raise NotTaken(f"holds {what} by name ({_some(fleets)}): save one of them as a separate file")
 
 
 def _some(names: list[str]) -> str:
@@ -171,8 +171,8 @@ def _refuse_skeleton(value: Any) -> None:
     empty = sum(text == "" for _, text in texts)
     if empty >= EMPTY_TEXTS and empty * 2 > len(texts):
         raise NotTaken(
-            "is a skeleton (aws ec2 request-spot-fleet --generate-cli-skeleton) that is not filled in: keep "
-            "the members that you need, and remove the others"
+            "is a skeleton (aws ec2 request-spot-fleet --generate-cli-skeleton) without values: keep "
+            "the members that you need and remove the others"
         )
 
 
@@ -181,19 +181,19 @@ def _refuse_unfilled(config: Config) -> None:
         if "{{" in text and "}}" in text:
             raise NotTaken(
                 f"is a template that another program fills in, such as Open Resource Broker: {path} is "
-                f"{json.dumps(text[:60])}; give the file that it makes of it"
+                f"{json.dumps(text[:60])}; give the file that this program generates"
             )
         if text.startswith("@{") and text.endswith("}"):
             raise NotTaken(
-                f"was cut by PowerShell: {path} is {json.dumps(text[:60])}; write it with ConvertTo-Json "
+                f"was truncated by PowerShell: {path} is {json.dumps(text[:60])}; write it with ConvertTo-Json "
                 "-Depth 10, and keep [ ] around lists of one"
             )
     for path, name in _functions(config):
-        raise NotTaken(f"has CloudFormation's {name} at {path}: only a stack can fill that in, put the value there")
+        raise NotTaken(f"has CloudFormation's {name} at {path}: only a stack can resolve it: put the value there")
 
 
 def _texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """But for free text."""
+    """Yield each text with its path, except free text."""
     if isinstance(value, str):
         yield path, value
     elif isinstance(value, Mapping):
@@ -206,7 +206,7 @@ def _texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _functions(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Intrinsic functions: an object of one member, Ref or Fn::Something."""
+    """Yield intrinsic functions: an object with one member, Ref or Fn::Something."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
             if len(value) == 1 and (name == "Ref" or name.startswith("Fn::")):

@@ -1,6 +1,6 @@
-"""JSON as people have it: read, or told where it is broken and what was probably meant.
+"""Parse JSON, or report where it is broken and what was probably meant.
 
-Comments are taken, with a word: editors write them (VS Code calls that JSONC), and nothing else can be meant.
+Comments are accepted with a note: editors write them (VS Code calls this JSONC), and they are unambiguous.
 """
 
 import json
@@ -8,18 +8,18 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-# Of a text that may be broken: whole strings first, so that nothing inside of them counts.
+# For a text that may be broken: whole strings come first, so that their content is skipped.
 TOKEN: Final = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/\*.*?\*/|[\[\]{}]', re.DOTALL)
 CLOSES: Final = {"]": "[", "}": "{"}
 NAMES: Final = {"[": "array", "{": "object"}
 
 
 class BadJson(Exception):
-    """Says what is wrong with a text, and where."""
+    """The text is not usable JSON; the message says why and where."""
 
 
 def parsed(content: bytes) -> tuple[Any, list[str]]:
-    """The value, and what to say about the text.  Raises BadJson."""
+    """Return the value, and notes for the user.  Raises BadJson."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -32,7 +32,7 @@ def parsed(content: bytes) -> tuple[Any, list[str]]:
         plain, count = _without_comments(text)
         if not count:
             raise
-        return _loaded(plain), [f"{count} comment{'s' if count > 1 else ''} ignored: JSON has none"]
+        return _loaded(plain), [f"{count} comment{'s' if count > 1 else ''} ignored: JSON has no comments"]
 
 
 def _loaded(text: str) -> Any:
@@ -42,26 +42,26 @@ def _loaded(text: str) -> Any:
         raise BadJson(f"is not JSON: {_words(text, error)}") from error
     except RecursionError as error:
         raise BadJson("is nested too deeply") from error
-    except ValueError as error:  # of the hooks below, and of numbers with thousands of digits
+    except ValueError as error:  # from the hooks below, and for numbers with thousands of digits
         raise BadJson(f"cannot be used: {error}") from error
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """ClassAds do not tell names by case, so neither may the file."""
+    """Build an object without names that differ only in case: ClassAd names are case-insensitive."""
     seen: set[str] = set()
     for name, _ in pairs:
         if name.lower() in seen:
-            raise ValueError(f"{json.dumps(name)} is there twice")
+            raise ValueError(f"{json.dumps(name)} appears twice")
         seen.add(name.lower())
     return dict(pairs)
 
 
 def _no_number(word: str) -> Any:
-    raise ValueError(f"{word} is no number in JSON")
+    raise ValueError(f"{word} is not a number in JSON")
 
 
 def _without_comments(text: str) -> tuple[str, int]:
-    """Blanks in their place, so that lines and columns stay."""
+    """Replace comments by blanks, so that lines and columns stay, and count them."""
     count = 0
 
     def blank(found: "re.Match[str]") -> str:
@@ -90,7 +90,7 @@ def _cut_off(text: str, error: json.JSONDecodeError, where: str) -> str | None:
 
 
 def _open_at_end(text: str) -> Iterator[tuple[str, int]]:
-    """What is begun and not ended, with its line."""
+    """Yield each open bracket or string with its line."""
     begun: list[tuple[str, int]] = []
     for token in TOKEN.finditer(text):
         if token[0] in NAMES:
@@ -101,10 +101,10 @@ def _open_at_end(text: str) -> Iterator[tuple[str, int]]:
 
 
 def _line_break(_: str, error: json.JSONDecodeError, where: str) -> str | None:
-    """As in a heredoc with the output of `base64`, which breaks its lines."""
+    """Explain a line break in a string, as in a heredoc with the output of `base64`, which wraps its lines."""
     if not error.msg.startswith("Invalid control character"):
         return None
-    return f"a text is broken by the end of its line at {where}: JSON writes \\n there; base64 -w 0 makes one line"
+    return f"a string contains a line break at {where}: JSON uses \\n for it; base64 -w 0 writes one line"
 
 
 def _comma_missing(text: str, error: json.JSONDecodeError, where: str) -> str | None:
@@ -114,10 +114,10 @@ def _comma_missing(text: str, error: json.JSONDecodeError, where: str) -> str | 
 
 
 def _comma_too_many(text: str, error: json.JSONDecodeError, where: str) -> str | None:
-    """Python 3.13 tells it of the comma's place, older ones of the bracket's behind it."""
+    """Explain a trailing comma: Python 3.13 reports the comma's position, older versions the next bracket's."""
     here = text[error.pos : error.pos + 1]
     if here == "," or (here in CLOSES and text[: error.pos].rstrip().endswith(",")):
-        return f"a comma too many at {where}"
+        return f"there is an extra comma at {where}"
     return None
 
 

@@ -1,6 +1,6 @@
-"""Where the user's AWS keys are, as the command ad says it: paths and a name, never the keys.
+"""Describe in the command ad where the user's AWS keys are: paths and a profile name, never the keys.
 
-Paths are made absolute, since annexd has another working directory.  They are on the host where annexd runs.
+Paths are made absolute, since annexd has another working directory.  The files are on annexd's host.
 """
 
 import os
@@ -13,7 +13,7 @@ from annexd.tool.options import ToolOptions
 Param: TypeAlias = Callable[[str], str | None]
 
 OF_AWS_CLI: Final = {"AWSConfigFile": "AWS_CONFIG_FILE", "AWSCredentialsFile": "AWS_SHARED_CREDENTIALS_FILE"}
-DEFAULTS: Final = {  # of attributes: HTCondor's configuration
+DEFAULTS: Final = {  # the knob with the default of each attribute
     "PublicKeyFile": "ANNEX_DEFAULT_ACCESS_KEY_FILE",
     "SecretKeyFile": "ANNEX_DEFAULT_SECRET_KEY_FILE",
     "SessionTokenFile": "ANNEX_DEFAULT_SESSION_TOKEN_FILE",
@@ -21,7 +21,7 @@ DEFAULTS: Final = {  # of attributes: HTCondor's configuration
 
 
 def keys_of(options: ToolOptions, param: Param, environment: Mapping[str, str] = os.environ) -> dict[str, str | None]:
-    """The attributes that say it; what is given is not mixed with what is configured.  Raises ToolError."""
+    """Return these attributes; options are never mixed with configured defaults.  Raises ToolError."""
     if options.profile is not None:
         return _profile(options.profile, environment)
     files = _files(options, param)
@@ -32,12 +32,12 @@ def keys_of(options: ToolOptions, param: Param, environment: Mapping[str, str] =
 
 
 def check_pair(public: str | None, secret: str | None, token: str | None) -> None:
-    """Raises ToolError for files that are no pair."""
+    """Raise ToolError unless the files form a pair."""
     pair = {"-access-key-file": public, "-secret-key-file": secret}
     missing = [option for option, path in pair.items() if not path]
     if missing and (public or secret or token):
         words = "are missing" if len(missing) > 1 else "is missing"
-        raise ToolError(USAGE, f"{' and '.join(missing)} {words}: AWS keys are an ID and a secret, in a file each")
+        raise ToolError(USAGE, f"{' and '.join(missing)} {words}: AWS keys are an ID and a secret, in one file each")
 
 
 def _files(options: ToolOptions, param: Param) -> dict[str, str | None]:
@@ -48,7 +48,7 @@ def _files(options: ToolOptions, param: Param) -> dict[str, str | None]:
 
 
 def _profile(name: str, environment: Mapping[str, str]) -> dict[str, str | None]:
-    """The profile, with the files that the AWS CLI would read here, where they are not the usual ones."""
+    """Return the profile, with the files that the AWS CLI would read here unless they are the default ones."""
     files = {attribute: environment.get(variable) for attribute, variable in OF_AWS_CLI.items()}
     absolute = {attribute: os.path.abspath(os.path.expanduser(path)) for attribute, path in files.items() if path}
     return {"AWSProfile": name, **absolute}

@@ -1,4 +1,4 @@
-"""Where annexd is: on this machine by its address file, elsewhere by the collector."""
+"""Find annexd: on this machine by its address file, elsewhere through the collector."""
 
 from typing import Final
 
@@ -12,10 +12,10 @@ MAX_ADDRESS_BYTES: Final = 4096
 
 
 def found(options: ToolOptions, whom: str | None) -> tuple[str, str]:
-    """Return which annexd the options mean, and its sinful string; raises ToolError.
+    """Return the name of the annexd that the options select, and its sinful string.  Raises ToolError.
 
-    `whom` is what an earlier call returned: then it is that annexd or none, since another one knows nothing of its
-    commands and would carry out each of them a second time.
+    `whom` is the name that an earlier call returned: then only that annexd is used, since another one does not know
+    the command and would carry it out a second time.
     """
     name = whom if options.name is None else options.name
     if name == HERE or (name is None and options.pool is None):
@@ -27,13 +27,13 @@ def found(options: ToolOptions, whom: str | None) -> tuple[str, str]:
 
 
 def _local() -> str | None:
-    """From the file that annexd writes, None when there is no such file here."""
+    """Return the address from the file that annexd writes, None when there is no such file here."""
     file = bindings.param("ANNEXD_ADDRESS_FILE")
     return None if file is None else address_in(file)
 
 
 def address_in(file: str) -> str | None:
-    """From a file that annexd writes, None when there is no such file.  Raises ToolError for one without an address."""
+    """Return the address in a file of annexd, None if there is no file.  Raises ToolError if it has no address."""
     try:
         with open(file, "rb") as opened:
             lines = opened.read(MAX_ADDRESS_BYTES).decode(errors="replace").splitlines()
@@ -43,7 +43,7 @@ def address_in(file: str) -> str | None:
 
 
 def _named(pool: str | None, name: str) -> tuple[str, str]:
-    """By the whole name, or by its first half or the host, of which each may be enough."""
+    """Find it by its whole name, the part before the @, or the host."""
     try:
         found = bindings.locate(pool, name)
     except bindings.HTCondorException as error:
@@ -56,13 +56,13 @@ def _named(pool: str | None, name: str) -> tuple[str, str]:
         whole = str(fitting[0].get("Name"))
         return whole, _checked(fitting[0].get("MyAddress"), f"the ad of {whole}")
     if fitting:
-        raise ToolError(NOT_FOUND, f"-name {name} may be {_names(fitting)}: give the whole name")
-    known = f"it knows {_names(ads)}" if ads else "it knows no annexd at all"
+        raise ToolError(NOT_FOUND, f"-name {name} is ambiguous: {_names(fitting)}; give the whole name")
+    known = f"it knows {_names(ads)}" if ads else "it knows no annexd"
     raise ToolError(NOT_FOUND, f"{_collector(pool)} knows no annexd named {name}; {known}")
 
 
 def _is_called(ad: bindings.Ad, name: str) -> bool:
-    """Whether the first half of an annexd's name, its host or the first label of its host is `name`."""
+    """Return whether `name` is the first part of an annexd's name, its host or the first label of its host."""
     first, _, host = str(ad.get("Name")).lower().partition("@")
     return name in {first, host, host.partition(".")[0]}
 
@@ -76,11 +76,11 @@ def _only(pool: str | None) -> tuple[str, str]:
     if not ads:
         raise ToolError(
             NOT_FOUND,
-            f"no annexd was found: {_collector(pool)} knows none" + ("" if pool else ", and none runs here"),
-            "condor_status -subsystem annexd shows those that run; -pool and -name choose one",
+            f"no annexd was found: {_collector(pool)} knows none" + ("" if pool else ", and none runs on this machine"),
+            "condor_status -subsystem annexd lists running ones; select one with -pool and -name",
         )
     if len(ads) > 1:
-        raise ToolError(NOT_FOUND, f"{_collector(pool)} knows several: choose one with -name: {_names(ads)}")
+        raise ToolError(NOT_FOUND, f"{_collector(pool)} knows several: select one with -name: {_names(ads)}")
     name = str(ads[0].get("Name"))
     return name, _checked(ads[0].get("MyAddress"), f"the ad of {name}")
 
@@ -93,7 +93,7 @@ def _all(pool: str | None) -> list[bindings.Ad]:
 
 
 def _no_collector(pool: str | None, error: Exception) -> ToolError:
-    return ToolError(COMMUNICATION, f"{_collector(pool)} cannot be asked for annexd: {error}")
+    return ToolError(COMMUNICATION, f"{_collector(pool)} cannot be queried for annexd: {error}")
 
 
 def _collector(pool: str | None) -> str:
@@ -103,4 +103,4 @@ def _collector(pool: str | None) -> str:
 def _checked(sinful: object, source: str) -> str:
     if isinstance(sinful, str) and bindings.is_address(sinful):
         return sinful
-    raise ToolError(NOT_FOUND, f"{source} holds no address: {str(sinful)[:80]!r}")
+    raise ToolError(NOT_FOUND, f"{source} contains no address: {str(sinful)[:80]!r}")

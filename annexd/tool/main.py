@@ -1,4 +1,4 @@
-"""condor_annex, from its arguments to its exit status."""
+"""Run condor_annex, from its arguments to its exit status."""
 
 import gc
 import os
@@ -10,38 +10,38 @@ from typing import Any, NoReturn
 from annexd.tool import config_file, show
 from annexd.tool.command_ad import cancel_ad, change_ad, command_ad, query_ad
 from annexd.tool.command_line import parse
-from annexd.tool.errors import COMMUNICATION, OK, SIGNALS, Interrupted, ToolError, raise_on_signals
+from annexd.tool.errors import COMMUNICATION, INTERRUPTED, OK, SIGNALS, Interrupted, ToolError, raise_on_signals
 from annexd.tool.goal import Goal
 from annexd.tool.options import ToolOptions
 
 
 def main() -> NoReturn:
-    """The entry point of the console script.  Does not return: see _end."""
-    gc.disable()  # a process of a tenth of a second leaves nothing worth collecting
+    """Run the console script.  Does not return: see _end."""
+    gc.disable()  # the process lives a tenth of a second: nothing is worth collecting
     raise_on_signals()
     try:
         status = run(sys.argv[1:])
-    except Interrupted as interrupted:  # nothing was sent yet: while annexd is asked, send.py hears of it
+    except Interrupted as interrupted:  # nothing was sent yet: after that send.py handles it
         show.notes(["interrupted: nothing was ordered"])
         status = interrupted.status
     except ToolError as error:
         show.error(error)
         status = error.status
     except BrokenPipeError:
-        status = COMMUNICATION  # `| head`: who closed the pipe knows
-    except OSError as error:  # files and daemons have words of their own: what is left is our own output
+        status = COMMUNICATION  # as with `| head`
+    except OSError as error:  # files and daemons have their own errors: this is standard output
         show.error(ToolError(COMMUNICATION, f"the answer cannot be written: {error.strerror}"))
         status = COMMUNICATION
     _end(status)
 
 
 def _end(status: int) -> NoReturn:
-    """Without taking the interpreter and thirty libraries apart, which takes longer than all of our own work."""
+    """Exit without finalizing the interpreter and thirty libraries, which takes longer than all our own work."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError:
-            status = status or COMMUNICATION  # nobody reads the request ID: a script must not take it for success
+            status = status or COMMUNICATION  # nobody reads the request ID: do not report success
     os._exit(status)
 
 
@@ -56,8 +56,8 @@ def run(arguments: Sequence[str]) -> int:
         from annexd.tool import account
 
         return account.run(options)
-    elif options.status:
-        _status(options, arguments)
+    elif options.metrics or options.history or options.status:
+        _look(options, arguments)
     elif options.goal is not None and not options.lease_duration_s:
         _wait(options, options.file, options.goal, arguments)
     elif options.cancel:
@@ -67,6 +67,16 @@ def run(arguments: Sequence[str]) -> int:
     else:
         _request(options, arguments)
     return OK
+
+
+def _look(options: ToolOptions, arguments: Sequence[str]) -> None:
+    """Ask what changes nothing."""
+    if options.metrics:
+        _metrics(options)
+    elif options.history:
+        _history(options, arguments)
+    else:
+        _status(options, arguments)
 
 
 def _cancel(options: ToolOptions, arguments: Sequence[str]) -> None:
@@ -80,7 +90,43 @@ def _change(options: ToolOptions, arguments: Sequence[str]) -> None:
 def _status(options: ToolOptions, arguments: Sequence[str]) -> None:
     from annexd.tool import table
 
-    table.show(_ask(options, query_ad(options), arguments), as_json=options.json, asked_for=options.file)
+    if options.watch:
+        _watch(options, arguments)
+        return
+    answer = _ask(options, query_ad(options), arguments)
+    table.show(answer, as_json=options.json, asked_for=options.file, wide=options.wide)
+
+
+def _watch(options: ToolOptions, arguments: Sequence[str]) -> None:
+    """Ctrl-C is its end."""
+    from annexd.tool import table
+
+    try:
+        table.watch(
+            lambda: _asked_again(options, query_ad(options), arguments), asked_for=options.file, wide=options.wide
+        )
+    except Interrupted as interrupted:
+        if interrupted.status != INTERRUPTED:
+            raise
+
+
+def _history(options: ToolOptions, arguments: Sequence[str]) -> None:
+    from annexd.tool import history
+    from annexd.tool.command_ad import history_ad
+
+    def page(before: int | None) -> Mapping[str, Any]:
+        raise_on_signals()  # the page before it ignores them at its end
+        return _ask(options, history_ad(options, before), arguments)
+
+    history.show(options, page)
+
+
+def _metrics(options: ToolOptions) -> None:
+    from annexd.tool import bindings, metrics
+
+    if options.debug:
+        bindings.enable_debug()
+    metrics.show(options)
 
 
 def _wait(options: ToolOptions, annex: str, goal: Goal, arguments: Sequence[str]) -> None:
@@ -90,20 +136,28 @@ def _wait(options: ToolOptions, annex: str, goal: Goal, arguments: Sequence[str]
     question = query_ad(options._replace(file=annex))
 
     def look() -> Mapping[str, Any]:
-        try:
-            answer = _ask(options._replace(timeout_s=None), question, arguments)
-        except ToolError as error:
-            if error.status in SIGNALS.values():
-                raise Interrupted(error.status) from None
-            raise
-        finally:
-            raise_on_signals()  # which are ignored once an answer is there
+        answer = _asked_again(options._replace(timeout_s=None), question, arguments)
         return wait.only(table.annexes_in(answer), annex)
 
     try:
         wait.follow(look, goal, wait.display(as_json=options.json), options.timeout_s)
     except Interrupted as interrupted:
         raise wait.left_alone(interrupted, annex, goal) from None
+
+
+def _asked_again(options: ToolOptions, ad: dict[str, Any], arguments: Sequence[str]) -> Mapping[str, Any]:
+    """Return annexd's reply to a question that may be asked again and again: signals count again after it.
+
+    Raises Interrupted, ToolError.
+    """
+    try:
+        return _ask(options, ad, arguments)
+    except ToolError as error:
+        if error.status in SIGNALS.values():
+            raise Interrupted(error.status) from None
+        raise
+    finally:
+        raise_on_signals()
 
 
 def _ask(options: ToolOptions, ad: dict[str, Any], arguments: Sequence[str]) -> Mapping[str, Any]:
@@ -115,14 +169,30 @@ def _ask(options: ToolOptions, ad: dict[str, Any], arguments: Sequence[str]) -> 
 
 
 def _request(options: ToolOptions, arguments: Sequence[str]) -> None:
-    config, notes = config_file.read(options)
+    config, notes = config_file.read(options) if options.file else _without_file(options)
     show.notes(notes)
-    from annexd.tool import bindings  # importing it is most of the tool's time
+    if options.save:
+        from annexd.tool import save
 
-    answer = _ask(options, command_ad(config, options, bindings.param, time.time()), arguments)
-    show.reply(answer, as_json=options.json)
+        save.save(config, options, arguments)
+        return
+    answer = _ask(options, command_ad(config, options, _param, time.time()), arguments)
+    show.reply(answer, as_json=options.json, words=show.OPTION_OF if options.file else show.OPTION_OF_LAUNCH)
     if options.goal is not None:
         _wait(options, str(answer["AnnexID"]), options.goal, arguments)
+
+
+def _without_file(options: ToolOptions) -> tuple[config_file.Config, list[str]]:
+    from annexd.tool import launch_options
+
+    config, notes = launch_options.config_of(options, _param)
+    return config_file.changed(config, options), notes
+
+
+def _param(name: str) -> str | None:
+    from annexd.tool import bindings  # this import takes most of the tool's time
+
+    return bindings.param(name)
 
 
 if __name__ == "__main__":

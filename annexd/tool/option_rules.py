@@ -1,44 +1,61 @@
-"""Which options go together: what each thing that condor_annex does takes, and what it needs."""
+"""Check which options go together: what each task of condor_annex accepts and requires."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
+from annexd.tool.launch_rules import LAUNCH, faults_of_launch
 from annexd.tool.option_values import annex
 from annexd.tool.options import spelled
 
 ACCOUNT_TASKS: Final = ("setup", "check_setup", "teardown")
-STATUS_TOO: Final = ("status", "file", "json", "pool", "name", "timeout_s", "debug")
+STATUS_TOO: Final = ("status", "wide", "watch", "file", "json", "pool", "name", "timeout_s", "debug")
+HISTORY_ONLY: Final = ("since_s", "limit", "by", "csv")
+HISTORY_TOO: Final = ("history", "file", "json", *HISTORY_ONLY, "pool", "name", "timeout_s", "debug")
+METRICS_TOO: Final = ("metrics", "pool", "name", "timeout_s", "debug")
 KEY_FILES: Final = ("public_key_file", "secret_key_file", "session_token_file")
 KEYS: Final = (*KEY_FILES, "profile")
 CANCEL_TOO: Final = ("cancel", "forcex", "json", *KEYS, "pool", "name", "timeout_s", "command_id", "debug")
 CHANGES: Final = ("extend_s", "until_s")
 CHANGE_TOO: Final = ("file", "now", "json", *KEYS, "pool", "name", "timeout_s", "command_id", "debug")
 WAIT_TOO: Final = ("goal", "file", "json", "pool", "name", "timeout_s", "debug")
-OF_AN_ANNEX: Final = ("status", *CHANGES)  # the argument is an annex, not a file
-INSTEAD: Final = {  # of an option that does not change a lease
-    "lease_duration_s": "-extend DURATION says by how much, -until TIME until when",
-    "annex_name": "name the annex behind the options, as in condor_annex -extend 2h NAME",
-    "target_capacity": "only the end of an annex can be changed; order a second one",
+OF_AN_ANNEX: Final = ("status", "history", *CHANGES)  # the argument is an annex, not a file
+INSTEAD: Final = {  # hints for options that cannot be used with -extend and -until
+    "lease_duration_s": "use -extend DURATION or -until TIME",
+    "annex_name": "give the name after the options, as in condor_annex -extend 2h NAME",
+    "target_capacity": "the size of an annex cannot be changed; order a second one",
     "cancel": "condor_annex -cancel ANNEX alone ends it now",
-    "forcex": "it goes with -cancel",
+    "forcex": "it requires -cancel",
 }
 ACCOUNT_WORDS: Final = "-setup, -check-setup or -teardown"
 NETWORK: Final = ("vpc_id", "subnet_ids")
 SETUP_ONLY: Final = ("max_lease_s", "cuts_leases", *NETWORK)
 ACCOUNT_ONLY: Final = ("region", "stack_name", "output", *SETUP_ONLY)
 ACCOUNT_TOO: Final = (*KEYS, "json", "target_capacity", "timeout_s", "debug")
-CHECK_TOO: Final = ("pool", "name")  # which annexd is asked, too
+CHECK_TOO: Final = ("pool", "name")  # which annexd to query
 OWNERS: Final = ("annex_owner", "no_owner")
 USER_DATA: Final = ("user_data", "user_data_file", "default_user_data", "default_user_data_file")
 
 
 def faults_of_all(values: dict[str, Any]) -> list[str]:
+    if "metrics" in values:
+        return _foreign(values, METRICS_TOO, "-metrics")
+    if "history" in values:
+        return _faults_of_history(values)
     if "status" in values:
-        return _foreign(values, STATUS_TOO, "-status") + _faults_of_annex(values, "what follows -status")
+        json = ["-watch and -json exclude each other: -wait -json prints a line at each change"]
+        faults = json if {"watch", "json"} <= values.keys() else []
+        return faults + _foreign(values, STATUS_TOO, "-status") + _faults_of_annex(values, "the annex after -status")
     if "goal" in values and "lease_duration_s" not in values:
         return _faults_of_wait(values)
     return _faults_of_command(values) + _faults_of_two_sources(values)
+
+
+def _faults_of_history(values: dict[str, Any]) -> list[str]:
+    faults = _foreign(values, HISTORY_TOO, "-history") + _faults_of_annex(values, "what follows -history")
+    if "json" in values and "csv" in values:
+        faults.append("-json and -csv exclude each other")
+    return faults
 
 
 def _faults_of_wait(values: dict[str, Any]) -> list[str]:
@@ -46,7 +63,7 @@ def _faults_of_wait(values: dict[str, Any]) -> list[str]:
     faults = _foreign(values, WAIT_TOO, "-wait", {"target_capacity": "with -lease-duration and a file it orders first"})
     if "file" not in values:
         faults.append("the annex is missing, as in condor_annex -wait ANNEX: condor_annex -status lists yours")
-    return faults + _faults_of_annex(values, "what follows -wait")
+    return faults + _faults_of_annex(values, "the annex after -wait")
 
 
 def _faults_of_command(values: dict[str, Any]) -> list[str]:
@@ -67,7 +84,7 @@ def _faults_of_two_sources(values: dict[str, Any]) -> list[str]:
 
 
 def _faults_of_annex(values: dict[str, Any], what: str) -> list[str]:
-    """Of an annex in the file's place, if there is one."""
+    """Return the faults of the annex argument, if there is one."""
     text = values.get("file")
     try:
         annex("any" if text is None else text)
@@ -77,13 +94,13 @@ def _faults_of_annex(values: dict[str, Any], what: str) -> list[str]:
 
 
 def _faults_of_change(values: dict[str, Any]) -> list[str]:
-    """Of -extend and -until."""
+    """Return the faults of -extend and -until."""
     first, *more = (spelled(field) for field in CHANGES if field in values)
-    words = "-extend counts from the present end of the lease, -until names the new one"
+    words = "-extend counts from the current end of the lease, -until sets the new end"
     faults = [f"{first} and {more[0]} exclude each other: {words}"] if more else []
     faults += _foreign(values, (*CHANGES, *CHANGE_TOO), first, INSTEAD)
     if "now" in values and "until_s" not in values:
-        faults.append("-now goes with -until: a lease that is extended never ends too soon")
+        faults.append("-now requires -until: an extended lease never ends too soon")
     if "file" not in values:
         faults.append(f"the annex is missing, as in condor_annex {first} VALUE ANNEX: condor_annex -status lists yours")
     return faults + _faults_of_annex(values, "ANNEX")
@@ -92,7 +109,7 @@ def _faults_of_change(values: dict[str, Any]) -> list[str]:
 def _foreign(
     values: dict[str, Any], known: Sequence[str], task: str, instead: Mapping[str, str] = MappingProxyType({})
 ) -> list[str]:
-    """Of options that the task does not take, each with what to do instead, where that is known."""
+    """Return faults for options that the task does not accept, with a hint where there is one."""
     given = {
         spelled(field) if field != "file" else values["file"]: instead.get(field)
         for field in values
@@ -102,37 +119,38 @@ def _foreign(
 
 
 def _faults_of_task(values: dict[str, Any]) -> list[str]:
-    """Of -setup, -check-setup and -teardown, which take neither a file nor what is a request's."""
+    """Return the faults of -setup, -check-setup and -teardown, which take no file and no request options."""
     tasks = [spelled(field) for field in ACCOUNT_TASKS if field in values]
     faults = [f"{' and '.join(tasks)} exclude each other"] if len(tasks) > 1 else []
     pool = CHECK_TOO if "check_setup" in values else ()
     faults += _foreign(values, (*ACCOUNT_TASKS, *ACCOUNT_ONLY, *ACCOUNT_TOO, *pool), tasks[0])
     if "json" in values and "check_setup" not in values:
-        faults.append(f"-json does not go with {tasks[0]}: it goes with -check-setup, which says what is there")
+        faults.append(f"-json cannot be used with {tasks[0]}; use it with -check-setup, which reports the state")
     if "setup" not in values:
-        faults += [f"{spelled(field)} goes with -setup" for field in SETUP_ONLY if field in values]
+        faults += [f"{spelled(field)} requires -setup" for field in SETUP_ONLY if field in values]
     if "cuts_leases" in values and "max_lease_s" not in values:
-        faults.append("-cut-leases goes with -max-lease")
+        faults.append("-cut-leases requires -max-lease")
     networks = [spelled(field) for field in NETWORK if field in values]
     if networks and len(values.get("region") or ()) > 1:
-        faults.append(f"{' and '.join(networks)} can be of one region only: set up each with a command of its own")
+        faults.append(f"{' and '.join(networks)} can only be used with one region: set up each region separately")
     return faults
 
 
 def _missing(values: dict[str, Any]) -> list[str]:
-    faults = [f"{spelled(field)} goes with {ACCOUNT_WORDS}" for field in ACCOUNT_ONLY if field in values]
+    foreign = [field for field in ACCOUNT_ONLY if field in values and field not in LAUNCH]
+    faults = [f"{spelled(field)} requires {ACCOUNT_WORDS}" for field in foreign]
+    faults += [f"{spelled(field)} goes with -history" for field in HISTORY_ONLY if field in values]
     if "forcex" in values:
-        faults.append("-forcex goes with -cancel")
+        faults.append("-forcex requires -cancel")
     if "now" in values:
-        faults.append("-now goes with -until")
-    if "lease_duration_s" not in values:
-        faults.append("-lease-duration is missing: say for how long you want the instances")
-    if "file" not in values:
-        faults.append("the file is missing: the JSON config of a Spot Fleet or an EC2 Fleet, or - for standard input")
-    return faults
+        faults.append("-now requires -until")
+    faults += [f"-{field} requires -status" for field in ("wide", "watch") if field in values]
+    if "lease_duration_s" not in values and "save" not in values:
+        faults.append("-lease-duration is missing: give the time for which you want the instances")
+    return faults + faults_of_launch(values)
 
 
 def _excluding(values: dict[str, Any]) -> list[str]:
-    """Of each of these groups one at most."""
+    """Return faults for options that exclude each other."""
     groups = [[field for field in group if field in values] for group in (USER_DATA, OWNERS)]
     return [f"{' and '.join(map(spelled, given))} exclude each other" for given in groups if len(given) > 1]

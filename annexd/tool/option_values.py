@@ -1,9 +1,10 @@
-"""What the value of an option may be: text becomes a value, or ValueError with what it must be."""
+"""Parse option values.  Each parser returns a value or raises ValueError with the expected form."""
 
 from collections.abc import Callable
 from typing import Any, Final
 
 from annexd.annex.request.fleet_api import OPTIONS, read_api
+from annexd.tool import launch_values
 from annexd.tool.goal import Goal, read_goal
 from annexd.tool.options import MAX_STACK_NAME
 from annexd.tool.times import positive, read_duration, read_time
@@ -14,26 +15,26 @@ def _count(text: str) -> int:
 
 
 def _regions(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Each once; a region is part of the names of AWS's hosts."""
+    """Return each region once; a region is part of AWS's host names."""
     for text in texts:
         parts = text.split("-")
         words = all(part.isascii() and part.isalpha() and part.islower() for part in parts[:-1])
         if len(parts) < 3 or not (words and parts[-1].isascii() and parts[-1].isdigit()):
-            raise ValueError("a region of AWS's, as us-east-1")
+            raise ValueError("an AWS region such as us-east-1")
     return tuple(dict.fromkeys(texts))
 
 
 def _vpc(text: str) -> str:
     if not _is_id(text, "vpc-"):
-        raise ValueError("the ID of a VPC, as vpc-0123456789abcdef0")
+        raise ValueError("a VPC ID such as vpc-0123456789abcdef0")
     return text
 
 
 def _subnets(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Each once; also several in one value, with commas between, as AWS has them."""
+    """Return each subnet once; one value may have several, separated by commas."""
     ids = [each for text in texts for each in text.replace(",", " ").split()]
     if not ids or not all(_is_id(each, "subnet-") for each in ids):
-        raise ValueError("the ID of a subnet, as subnet-0123456789abcdef0")
+        raise ValueError("a subnet ID such as subnet-0123456789abcdef0")
     return tuple(dict.fromkeys(ids))
 
 
@@ -45,14 +46,14 @@ def _is_id(text: str, prefix: str) -> bool:
 def _stack_name(text: str) -> str:
     plain = text.replace("-", "")
     if not (text[:1].isalpha() and plain.isascii() and plain.isalnum() and len(text) <= MAX_STACK_NAME):
-        raise ValueError(f"a name of letters, digits and - that begins with a letter, at most {MAX_STACK_NAME} of them")
+        raise ValueError(f"at most {MAX_STACK_NAME} letters, digits and hyphens, and begin with a letter")
     return text
 
 
 def annex(text: str) -> str:
     plain = all(letter.isalnum() or letter in "._-" for letter in text) and text.isascii()
     if not (plain and text[:1].isalnum() and len(text) <= 128):
-        raise ValueError("an annex's ID, its fleet's ID or your name for it")
+        raise ValueError("an annex ID, a fleet ID or an annex name")
     return text
 
 
@@ -63,23 +64,33 @@ def _url(text: str) -> str:
 
 
 def _name(text: str) -> str:
-    """HTCondor's bindings put it into an expression as it is."""
+    """Return a safe name: HTCondor's bindings insert it into an expression unescaped."""
     if not text or not text.isprintable() or set(text) & set('"\\'):
-        raise ValueError("the name of a daemon, as condor_status -subsystem annexd shows it")
+        raise ValueError("a daemon name as shown by condor_status -subsystem annexd")
     return text
 
 
 def _pool(text: str) -> str:
-    """HTCondor's bindings end the process at what is no address."""
+    """Return a valid address: HTCondor's bindings abort the process at an invalid one."""
     if not text or not all(letter.isalnum() or letter in "-_.:[]" for letter in text) or not text.isascii():
-        raise ValueError("a host, or a host:port")
+        raise ValueError("HOST or HOST:PORT")
     return text
 
 
 def _command_id(text: str) -> str:
     known = text.isascii() and text[:1].isalnum() and all(letter.isalnum() or letter in "._:@+=/-" for letter in text)
     if not known or len(text) > 128:
-        raise ValueError("a CommandID, as condor_annex told it")
+        raise ValueError("a command ID as printed by condor_annex")
+    return text
+
+
+def _limit(text: str) -> int:
+    return positive(text, "a number of annexes above 0")
+
+
+def _by(text: str) -> str:
+    if text != "owner":
+        raise ValueError("owner")
     return text
 
 
@@ -106,12 +117,24 @@ CONVERSIONS: Final[dict[str, Callable[[Any], Any]]] = {
     "cancel": annex,
     "extend_s": read_duration,
     "until_s": read_time,
+    "since_s": read_time,
+    "limit": _limit,
+    "by": _by,
     "lease_duration_s": read_duration,
     "idle_s": read_duration,
     "fleet_api": _fleet_api,
     "s3_url": _url,
     "sts_url": _url,
     "target_capacity": _count,
+    "instance_types": launch_values.instance_types,
+    "cpus": launch_values.cpus,
+    "memory_mib": launch_values.memory_mib,
+    "gpus": launch_values.gpus,
+    "image": launch_values.image,
+    "max_price": launch_values.max_price,
+    "key_name": launch_values.key_name,
+    "volume_gib": launch_values.volume_gib,
+    "ssm_url": _url,
     "service_url": _url,
     "events_url": _url,
     "lambda_url": _url,

@@ -1,18 +1,18 @@
-"""The options of condor_annex, and what they are when they have been read.
+"""Define the options of condor_annex, and their parsed values.
 
-Neither argparse nor dataclasses is used: importing them costs as much as all the rest of a usage message.
+argparse and dataclasses are not used: importing them takes as long as the rest of a usage message.
 """
 
 from typing import Final, NamedTuple
 
 from annexd.tool.goal import Goal
 
-MAX_STACK_NAME: Final = 32  # the names of roles, which begin with it, may have 64 letters
+MAX_STACK_NAME: Final = 32  # role names begin with it and may have 64 characters
 
 
 class Option(NamedTuple):
     field: str  # of Options
-    value: str | None  # what stands for the value in the help; None for a flag
+    value: str | None  # the placeholder of the value in the help; None for a flag
     help: str
 
 
@@ -22,6 +22,17 @@ OPTIONS: Final = {
         "lease_function_arn", "ARN", "the function that ends the lease (ANNEX_DEFAULT_LEASE_FUNCTION_ARN)"
     ),
     "count": Option("target_capacity", "NUMBER", "target capacity, instead of the file's"),
+    "instance-type": Option("instance_types", "TYPE[,TYPE...]", "without a file: machines of these types"),
+    "cpus": Option("cpus", "NUMBER", "without a file: machines of any type with so many vCPUs at least"),
+    "memory": Option("memory_mib", "SIZE", "with -cpus: and so much memory at least, as 8G; megabytes without a unit"),
+    "gpus": Option("gpus", "NUMBER", "with -cpus: and so many GPUs at least"),
+    "image": Option("image", "AMI|ssm:PARAMETER", "without a file: their image (ANNEX_DEFAULT_IMAGE)"),
+    "spot": Option("spot", None, "without a file: Spot instances; this is the default"),
+    "on-demand": Option("on_demand", None, "without a file: On-Demand instances"),
+    "max-price": Option("max_price", "DOLLARS", "without a file: the most that a Spot instance may cost an hour"),
+    "key-name": Option("key_name", "NAME", "without a file: the key pair for ssh"),
+    "volume-size": Option("volume_gib", "SIZE", "without a file: size of the root volume, as 50G"),
+    "save": Option("save", "FILE", "write what would be ordered into a new file, as JSON, and order nothing"),
     "access-key-file": Option("public_key_file", "FILE", "your AWS access key ID (ANNEX_DEFAULT_ACCESS_KEY_FILE)"),
     "public-key-file": Option("public_key_file", "FILE", "another name for it"),
     "secret-key-file": Option("secret_key_file", "FILE", "your AWS secret access key (ANNEX_DEFAULT_SECRET_KEY_FILE)"),
@@ -29,50 +40,61 @@ OPTIONS: Final = {
     "session-token-file": Option(
         "session_token_file", "FILE", "the session token of temporary keys (ANNEX_DEFAULT_SESSION_TOKEN_FILE)"
     ),
-    "profile": Option("profile", "NAME", "a profile of your AWS configuration, not files (ANNEX_DEFAULT_PROFILE)"),
+    "profile": Option("profile", "NAME", "profile of your AWS configuration, instead of files (ANNEX_DEFAULT_PROFILE)"),
     "user-data": Option("user_data", "TEXT", "user data of every instance"),
     "user-data-file": Option("user_data_file", "FILE", "the same, from a file"),
-    "default-user-data": Option("default_user_data", "TEXT", "user data of instances that the file gives none"),
+    "default-user-data": Option("default_user_data", "TEXT", "user data of instances for which the file has none"),
     "default-user-data-file": Option("default_user_data_file", "FILE", "the same, from a file"),
     "fleet-api": Option(
         "fleet_api", "API", "how the fleet is ordered: ec2-fleet or spot-fleet (annexd's ANNEX_FLEET_API)"
     ),
-    "annex-name": Option("annex_name", "NAME", "what you call it: AnnexName of its slots, and a tag"),
-    "owner": Option("annex_owner", "USER[,USER...]", "whose jobs it runs, instead of yours"),
-    "no-owner": Option("no_owner", None, "it runs everybody's jobs"),
-    "idle": Option("idle_s", "SECONDS", "an instance without work for this time ends itself"),
+    "annex-name": Option("annex_name", "NAME", "name of the annex: AnnexName of its slots, and a tag"),
+    "owner": Option("annex_owner", "USER[,USER...]", "users whose jobs it runs, instead of you"),
+    "no-owner": Option("no_owner", None, "run everybody's jobs"),
+    "idle": Option("idle_s", "SECONDS", "time without work after which an instance terminates itself"),
     "config-dir": Option("config_dir", "DIR", "HTCondor configuration files for its instances"),
-    "no-join": Option("no_join", None, "make no object from which its instances join the pool"),
+    "no-join": Option("no_join", None, "do not create the object with which instances join the pool"),
     "pool": Option("pool", "HOST[:PORT]", "the collector to ask for annexd"),
     "name": Option("name", "NAME", "the annexd to use"),
     "service-url": Option("service_url", "URL", "endpoint of EC2"),
-    "events-url": Option("events_url", "URL", "endpoint of EventBridge, which orders do not use any more"),
+    "events-url": Option("events_url", "URL", "endpoint of EventBridge, which orders no longer use"),
     "lambda-url": Option("lambda_url", "URL", "endpoint of Lambda"),
-    "logs-url": Option("logs_url", "URL", "endpoint of CloudWatch Logs, where the lease function is seen alive"),
+    "logs-url": Option("logs_url", "URL", "endpoint of CloudWatch Logs, which has the lease function's heartbeat"),
     "s3-url": Option("s3_url", "URL", "endpoint of S3"),
-    "sts-url": Option("sts_url", "URL", "endpoint of STS, which names the account of your keys"),
-    "s3-bucket": Option("s3_bucket", "NAME", "bucket for the object from which instances join the pool"),
-    "cancel": Option("cancel", "ANNEX", "end this annex now: its ID, its fleet's, or your name for it"),
-    "extend": Option("extend_s", "DURATION", "extend the lease by this: condor_annex -extend 2h ANNEX"),
-    "until": Option("until_s", "TIME", "end it then: condor_annex -until 2026-12-01T18:00 ANNEX; Z or +01:00 too"),
-    "now": Option("now", None, "with -until: even if that is too soon for its machines to send jobs away"),
-    "forcex": Option("forcex", None, "with -cancel: give up what cannot be undone (QUEUE_SUPER_USERS only)"),
+    "sts-url": Option("sts_url", "URL", "endpoint of STS, which reports the account of your keys"),
+    "ssm-url": Option("ssm_url", "URL", "endpoint of Systems Manager, which knows the image of ssm:PARAMETER"),
+    "s3-bucket": Option("s3_bucket", "NAME", "bucket for the object with which instances join the pool"),
+    "cancel": Option("cancel", "ANNEX", "end this annex now: annex ID, fleet ID or annex name"),
+    "extend": Option("extend_s", "DURATION", "extend the lease by this time: condor_annex -extend 2h ANNEX"),
+    "until": Option("until_s", "TIME", "end it at: condor_annex -until 2026-12-01T18:00 ANNEX; Z or +01:00 too"),
+    "now": Option("now", None, "with -until: even if that is too soon for its machines to evict jobs"),
+    "forcex": Option("forcex", None, "with -cancel: give up on what cannot be undone (QUEUE_SUPER_USERS only)"),
     "wait": Option("goal", "joined=N[%]", "wait until so many machines have joined (all): with an order, or an ANNEX"),
     "status": Option("status", None, "the annexes that annexd knows; condor_annex -status ANNEX: one of them"),
-    "setup": Option("setup", None, "make what annexes need in the AWS account"),
-    "check-setup": Option("check_setup", None, "report problems there, and how to fix them"),
-    "teardown": Option("teardown", None, "remove all of it"),
-    "region": Option("region", "REGION", "of -setup, -check-setup and -teardown; may be given several times"),
-    "stack-name": Option("stack_name", "NAME", "of the CloudFormation stack (HTCondorAnnex)"),
-    "max-lease": Option("max_lease_s", "SECONDS", "of -setup: the longest that any annex may live (30d); also as 7d"),
-    "cut-leases": Option("cuts_leases", None, "with -max-lease: also end annexes earlier that live already"),
-    "vpc": Option("vpc_id", "VPC", "of -setup: the network of the machines, instead of the default VPC"),
-    "subnet": Option("subnet_ids", "SUBNET", "of -setup: their subnets, instead of -setup's choice; several times"),
+    "wide": Option("wide", None, "with -status: all columns"),
+    "watch": Option("watch", None, "with -status: the table again every five seconds, until Ctrl-C"),
+    "history": Option(
+        "history", None, "the annexes of the past, newest first; condor_annex -history ANNEX: one of them"
+    ),
+    "since": Option("since_s", "TIME", "with -history: those that were ordered then or later"),
+    "limit": Option("limit", "NUMBER", "with -history: at most so many"),
+    "by": Option("by", "owner", "with -history: the sums of each owner"),
+    "csv": Option("csv", None, "with -history: print it as CSV"),
+    "metrics": Option("metrics", None, "annexd's counters as Prometheus reads them, for node_exporter's textfiles"),
+    "setup": Option("setup", None, "create what annexes need in the AWS account"),
+    "check-setup": Option("check_setup", None, "report problems of the setup, and how to fix them"),
+    "teardown": Option("teardown", None, "delete everything that -setup created"),
+    "region": Option("region", "REGION", "region of -setup, -check-setup and -teardown; repeatable"),
+    "stack-name": Option("stack_name", "NAME", "name of the CloudFormation stack (HTCondorAnnex)"),
+    "max-lease": Option("max_lease_s", "SECONDS", "with -setup: maximum lifetime of any annex (30d); also as 7d"),
+    "cut-leases": Option("cuts_leases", None, "with -max-lease: also end living annexes earlier"),
+    "vpc": Option("vpc_id", "VPC", "with -setup: network of the machines, instead of the default VPC"),
+    "subnet": Option("subnet_ids", "SUBNET", "without a file, or with -setup: their subnets; repeatable"),
     "timeout": Option("timeout_s", "SECONDS", "how long to wait for annexd's answer, or for CloudFormation (15m)"),
     "output": Option("output", "FILE", "the configuration file that -setup writes (81annex in LOCAL_CONFIG_DIR)"),
     "config-file": Option("output", "FILE", "another name for it"),
-    "json": Option("json", None, "print the answer as JSON (not with -setup and -teardown, which are watched)"),
-    "command-id": Option("command_id", "ID", "ask again for what became of a request that was not answered"),
+    "json": Option("json", None, "print the answer as JSON (not with -setup and -teardown)"),
+    "command-id": Option("command_id", "ID", "ask for the outcome of a request that was not answered"),
     "debug": Option("debug", None, "HTCondor's debugging output (TOOL_DEBUG) on standard error"),
     "help": Option("help", None, "this text"),
     "version": Option("version", None, "the version"),
@@ -80,12 +102,23 @@ OPTIONS: Final = {
 
 
 class ToolOptions(NamedTuple):
-    """The command line, checked; `file` is a path or `-`, or with -status, -wait, -extend and -until an annex."""
+    """The checked command line; `file`: a path, `-` or empty; with -status, -history, -wait or a change an annex."""
 
     file: str = ""
     lease_duration_s: int = 0
     lease_function_arn: str | None = None
     target_capacity: int | None = None
+    instance_types: tuple[str, ...] = ()
+    cpus: int | None = None
+    memory_mib: int | None = None
+    gpus: int | None = None
+    image: str | None = None
+    spot: bool = False
+    on_demand: bool = False
+    max_price: str | None = None
+    key_name: str | None = None
+    volume_gib: int | None = None
+    save: str | None = None
     public_key_file: str | None = None
     secret_key_file: str | None = None
     session_token_file: str | None = None
@@ -108,6 +141,7 @@ class ToolOptions(NamedTuple):
     logs_url: str | None = None
     s3_url: str | None = None
     sts_url: str | None = None
+    ssm_url: str | None = None
     s3_bucket: str | None = None
     cancel: str | None = None
     extend_s: int | None = None
@@ -116,6 +150,14 @@ class ToolOptions(NamedTuple):
     forcex: bool = False
     goal: Goal | None = None
     status: bool = False
+    wide: bool = False
+    watch: bool = False
+    history: bool = False
+    since_s: int | None = None  # since the epoch
+    limit: int | None = None
+    by: str | None = None
+    csv: bool = False
+    metrics: bool = False
     setup: bool = False
     check_setup: bool = False
     teardown: bool = False
@@ -136,5 +178,5 @@ class ToolOptions(NamedTuple):
 
 
 def spelled(field: str) -> str:
-    """Return the option that sets a field of Options, as it is typed."""
+    """Return the option that sets a field of ToolOptions, as typed."""
     return "-" + next(name for name in OPTIONS if OPTIONS[name].field == field)

@@ -1,7 +1,7 @@
-"""What -check-setup asks the pool: does annexd run, has it read what -setup wrote, does the collector let machines in.
+"""Check the pool for -check-setup: annexd runs, has read what -setup wrote, and the collector lets machines in.
 
-An account that is well makes no annex for an annexd that is down, or that runs with the configuration of yesterday, and
-machines join no pool whose collector lacks config.d/80annex-machines.
+A correct account is not enough: annexd may be down or run with an old configuration, and machines cannot join a pool
+whose collector lacks config.d/80annex-machines.
 """
 
 import time
@@ -15,20 +15,18 @@ from annexd.tool.options import ToolOptions
 
 ANNEXD: Final = "annexd"
 MACHINES: Final = "machines"
-ANSWER_S: Final = 40.0  # HTCondor's bindings give up a silent daemon after 20 s
+ANSWER_S: Final = 40.0  # HTCondor's bindings give up on a silent daemon after 20 s
 REREAD_S: Final = 20.0  # after condor_reconfig, until annexd has the new values
 PAUSE_S: Final = 0.5
 MARK: Final = "ANNEX_HONEST"  # config.d/80annex-machines defines it
-LISTS: Final = ("ALLOW_ADVERTISE_STARTD", "ALLOW_DAEMON")  # where a site may have let annexes' machines in otherwise
-NEVER_READ: Final = "run condor_reconfig; condor_restart -subsystem annexd, if that does not help"
-PUT_IT_THERE: Final = (
-    "put config.d/80annex-machines into config.d on the central manager, and run condor_reconfig there"
-)
+LISTS: Final = ("ALLOW_ADVERTISE_STARTD", "ALLOW_DAEMON")  # where a site may authorize annexes' machines otherwise
+NEVER_READ: Final = "run condor_reconfig; if that does not help, condor_restart -subsystem annexd"
+PUT_IT_THERE: Final = "install config.d/80annex-machines on the central manager, and run condor_reconfig there"
 Knobs = Mapping[str, str]
 
 
 class Answer(NamedTuple):
-    """What one question to the pool came to; `is_well`: None where nobody could be asked."""
+    """The result of one check of the pool; `is_well` is None if the check was impossible."""
 
     check: str
     is_well: bool | None
@@ -37,19 +35,19 @@ class Answer(NamedTuple):
 
 
 def answers(options: ToolOptions, local_name: str, knobs: Sequence[str]) -> Iterator[Answer]:
-    """`local_name`: of the annexd of one region, as -setup defines it; `knobs`: what it must have read."""
+    """Check annexd and the collector; `local_name`: a region's own annexd; `knobs`: what it must have read."""
     yield _annexd(options, local_name, knobs)
     if _told(local_name, "ANNEX_DEFAULT_S3_BUCKET"):
         yield _machines(options)
 
 
 def _told(local_name: str, knob: str) -> str | None:
-    """What HTCondor's configuration says here: of an annexd of this region's own, or else of the default one."""
+    """Return a configured value of this region's own annexd, or else of the default one."""
     return bindings.param(f"{local_name}.{knob}") or bindings.param(knob)
 
 
 def _annexd(options: ToolOptions, local_name: str, knobs: Sequence[str]) -> Answer:
-    """Ask again while it differs: -check-setup may come right after condor_reconfig."""
+    """Check annexd, and retry while values differ: -check-setup may follow condor_reconfig at once."""
     deadline_s = time.monotonic() + REREAD_S
     expected = {knob: value for knob in knobs if (value := _told(local_name, knob))}
     while True:
@@ -78,13 +76,13 @@ def _lets_in(allowed: str) -> bool:
 
 
 def _address(options: ToolOptions, local_name: str) -> str:
-    """Of the annexd of this region's own, where -setup has defined one, or of the one that orders would go to."""
+    """Return the address of the region's own annexd if -setup defined one, otherwise of the one that orders go to."""
     file = bindings.param(f"{local_name}.ANNEXD_ADDRESS_FILE")
     if file is None or options.name is not None or options.pool is not None:
         return locate.found(options, None)[1]
     if (address := locate.address_in(file)) is None:
         start = (
-            f"DAEMON_LIST = $(DAEMON_LIST) {local_name} in a file of yours, and condor_restart -daemon master, start it"
+            f"DAEMON_LIST = $(DAEMON_LIST) {local_name} in your own file, and condor_restart -daemon master, start it"
         )
         raise ToolError(NOT_FOUND, f"the annexd of this region, {local_name}, does not run on this machine", start)
     return address
@@ -93,14 +91,14 @@ def _address(options: ToolOptions, local_name: str) -> str:
 def _collector(options: ToolOptions) -> str:
     ad = bindings.locate_collector(options.pool)
     if ad is None:
-        raise ToolError(NOT_FOUND, "the collector was not found", "COLLECTOR_HOST names it, or -pool")
+        raise ToolError(NOT_FOUND, "the collector was not found", "set COLLECTOR_HOST or use -pool")
     return str(ad.get("MyAddress"))
 
 
 def _asked(address_of: Callable[[], str], knobs: Sequence[str]) -> tuple[Knobs | None, Sequence[str]]:
-    """Return what a running daemon has of these knobs, or why it did not tell.
+    """Return a running daemon's values of these knobs, or why it did not answer.
 
-    In a child: HTCondor's bindings may wait for long, and end the process.
+    Runs in a child: HTCondor's bindings may block for long, and may abort the process.
     """
     child = Child(lambda write: write(_answer(address_of, knobs)))
     in_time = child.wait(ANSWER_S)
@@ -110,7 +108,7 @@ def _asked(address_of: Callable[[], str], knobs: Sequence[str]) -> tuple[Knobs |
             return found, ()
         case [[None, list(faults)]]:
             return None, faults
-    return None, ("HTCondor's bindings ended the process that asked" if in_time else "it gives no answer",)
+    return None, ("HTCondor's bindings aborted the query process" if in_time else "it does not answer",)
 
 
 def _answer(address_of: Callable[[], str], knobs: Sequence[str]) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
@@ -119,8 +117,8 @@ def _answer(address_of: Callable[[], str], knobs: Sequence[str]) -> tuple[dict[s
     except ToolError as error:
         return None, error.faults
     except bindings.HTCondorException as error:
-        return None, (f"the collector cannot be asked: {error}",)
+        return None, (f"the collector cannot be queried: {error}",)
     try:
         return bindings.remote_params(address, knobs), ()
     except bindings.HTCondorException as error:
-        return None, (f"it does not tell its configuration at {address}: {error}", "condor_who shows whether it runs")
+        return None, (f"it does not reveal its configuration at {address}: {error}", "condor_who shows whether it runs")

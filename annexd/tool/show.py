@@ -1,4 +1,4 @@
-"""What people and scripts see: the request ID alone on standard output, everything else on standard error."""
+"""Print results and messages: only the request ID on standard output, everything else on standard error."""
 
 import re
 import sys
@@ -13,14 +13,18 @@ from annexd.tool.times import is_time, shown_distance, shown_time
 SYNOPSIS = "\n".join(
     (
         "condor_annex -lease-duration SECONDS [option...] FILE",
+        "condor_annex -lease-duration SECONDS -count NUMBER -instance-type TYPE[,TYPE...] [option...]",
+        "condor_annex -lease-duration SECONDS -count NUMBER -cpus NUMBER -memory SIZE [option...]",
         "condor_annex -cancel ANNEX [option...]",
         "condor_annex -extend DURATION [option...] ANNEX",
         "condor_annex -until TIME [option...] ANNEX",
         "condor_annex -wait [joined=N[%]] [option...] ANNEX",
         "condor_annex -status [ANNEX] [option...]",
+        "condor_annex -history [ANNEX] [option...]",
+        "condor_annex -metrics [option...]",
     )
 )
-# HTCondor's words for results (command_strings.h) that are no matter of the cloud's.
+# HTCondor's result strings (command_strings.h) that do not concern AWS.
 STATUSES = {
     "NotAuthorized": NOT_AUTHORIZED,
     "NotAuthenticated": NOT_AUTHORIZED,
@@ -28,8 +32,8 @@ STATUSES = {
     "InvalidState": REFUSED,
     "Failure": CLOUD_FAILED,
 }
-# annexd speaks of the ad, as its other clients know it; who typed a command reads of its options.  In brackets an
-# attribute stands behind its option.
+# annexd names attributes of the ad, as its other clients know them; this tool's users see options instead.  Inside
+# parentheses an attribute follows its option and stays.
 OPTION_OF = {
     "AnnexName": "-annex-name",
     "AnnexOwner": "-owner",
@@ -44,6 +48,7 @@ OPTION_OF = {
     "LogsURL": "-logs-url",
     "S3URL": "-s3-url",
     "STSURL": "-sts-url",
+    "SSMURL": "-ssm-url",
     "S3Bucket": "-s3-bucket",
     "PublicKeyFile": "-public-key-file",
     "SecretKeyFile": "-secret-key-file",
@@ -53,55 +58,67 @@ OPTION_OF = {
     "AWSCredentialsFile": "AWS_SHARED_CREDENTIALS_FILE",
     "JoinPool is false": "-no-join is given",
 }
-# Of -extend and -until; that of an order comes from -lease-duration, and annexd says so itself.
+# For -extend and -until; the end of an order comes from -lease-duration, which annexd names itself.
 OPTION_OF_CHANGE = {**OPTION_OF, "LeaseExtension": "-extend", "EndOfLease": "-until", "Now": "-now"}
+# Of an order without a file: what its user typed became a config.
+OPTION_OF_LAUNCH = {
+    **OPTION_OF,
+    "TargetCapacity": "-count",
+    "OnDemandTargetCapacity": "-on-demand",
+    "SpotPrice": "-max-price",
+    "ImageId": "-image",
+    "InstanceType": "-instance-type",
+    "SubnetId": "-subnet",
+    "KeyName": "-key-name",
+    "VolumeSize": "-volume-size",
+}
+LAUNCH_PATH = re.compile(r"LaunchSpecifications\[\d+\]\.(?:BlockDeviceMappings\[\d+\]\.Ebs\.)?")
 NEXT_STEP = {USAGE: "condor_annex -help lists the options"}
 
 
-def reply(ad: Mapping[str, Any], *, as_json: bool = False) -> None:
-    """Print what annexd answered; raises ToolError unless that is a request ID."""
-    _print_json(ad, as_json=as_json)
-    check(ad)
+def reply(ad: Mapping[str, Any], *, as_json: bool = False, words: Mapping[str, str] = OPTION_OF) -> None:
+    """Print annexd's reply to an order.  Raises ToolError unless it has a request ID."""
+    _check_answer(ad, words, as_json=as_json)
     request_id = ad.get("BulkRequestID")
     if not isinstance(request_id, str):
         raise ToolError(COMMUNICATION, "annexd answered Success without a BulkRequestID")
     notes(_lease(ad))
-    if not as_json:
-        print(request_id, flush=True)
+    _print([request_id], as_json=as_json)
 
 
 def cancelled(ad: Mapping[str, Any], *, as_json: bool = False) -> None:
-    """Say what annexd answered to a cancellation; raises ToolError unless it is one."""
-    _print_json(ad, as_json=as_json)
-    check(ad)
-    if not as_json:
-        print(f"{_annex(ad)} is cancelled: its lease is over, and within minutes AWS ends what runs of it", flush=True)
+    """Print annexd's reply to a cancellation.  Raises ToolError unless it succeeded."""
+    _check_answer(ad, as_json=as_json)
+    _print([f"{_annex(ad)} is cancelled: AWS terminates its instances within minutes"], as_json=as_json)
 
 
 def changed(ad: Mapping[str, Any], now_s: float, *, as_json: bool = False) -> None:
-    """Say when the lease ends now, and when it was ordered to; raises ToolError unless that is the answer."""
-    _print_json(ad, as_json=as_json)
-    check(ad, OPTION_OF_CHANGE)
+    """Print the new and the ordered end of the lease.  Raises ToolError unless the change succeeded."""
+    _check_answer(ad, OPTION_OF_CHANGE, as_json=as_json)
     end_s, ordered_s = ad.get("EndOfLease"), ad.get("OrderedEndOfLease")
     if not is_time(end_s):
         raise ToolError(COMMUNICATION, "annexd answered Success without an EndOfLease: see condor_annex -status")
-    if as_json:
-        return
-    print(f"{_annex(ad)} ends at {shown_end(end_s, now_s)}", flush=True)
-    if is_time(ordered_s):
-        print(f"It was ordered until {shown_end(ordered_s, now_s)}", flush=True)
+    ordered = [f"Its ordered end was {shown_end(ordered_s, now_s)}"] if is_time(ordered_s) else []
+    _print([f"{_annex(ad)} now ends at {shown_end(end_s, now_s)}", *ordered], as_json=as_json)
 
 
-def _print_json(ad: Mapping[str, Any], *, as_json: bool) -> None:
-    """The whole answer, also one that is a refusal: the exit status and standard error say the same."""
+def _check_answer(ad: Mapping[str, Any], options: Mapping[str, str] = OPTION_OF, *, as_json: bool) -> None:
+    """Print the whole reply as JSON, even a refusal: the exit status and standard error report it, too."""
     if as_json:
         import json
 
         print(json.dumps(dict(sorted(ad.items())), indent=2, default=str), flush=True)
+    check(ad, options)
+
+
+def _print(lines: Iterable[str], *, as_json: bool) -> None:
+    """Print the words for a person; who asked for JSON has the answer already."""
+    for line in () if as_json else lines:
+        print(line, flush=True)
 
 
 def shown_end(end_s: int, now_s: float) -> str:
-    """In local time, and how far away it is."""
+    """Format a time as local time and its distance."""
     return f"{shown_time(end_s)}, {shown_distance(end_s - now_s)}"
 
 
@@ -111,17 +128,19 @@ def _annex(ad: Mapping[str, Any]) -> str:
 
 
 def check(ad: Mapping[str, Any], options: Mapping[str, str] = OPTION_OF) -> None:
-    """Tell of a warning; raises ToolError without success, in the words of these options."""
+    """Print a warning, if any.  Raises ToolError unless the reply is a success, with attributes as these options."""
     notes([str(ad["Warning"])] if ad.get("Warning") else [])
     result = ad.get("Result")
     if result != "Success":
         words = str(ad.get("ErrorString") or f"annexd answered {result or 'without a Result'}, with no reason")
-        which = [f"it was annex {ad['AnnexID']}"] if ad.get("AnnexID") else []  # by which the log knows it
+        which = [f"the annex ID is {ad['AnnexID']}"] if ad.get("AnnexID") else []  # as in the log
         status = STATUSES.get(str(result), COMMUNICATION)
         raise ToolError(status, in_options(words, options) if status == REFUSED else words, *which)
 
 
 def in_options(words: str, options: Mapping[str, str] = OPTION_OF) -> str:
+    if options is OPTION_OF_LAUNCH:  # several types are several specifications, with one and the same fault
+        words = "; ".join(dict.fromkeys(LAUNCH_PATH.sub("", words).split("; ")))
     return re.sub(rf"(?<!\()\b({'|'.join(options)})\b", lambda found: options[found[0]], words)
 
 
@@ -149,7 +168,7 @@ def version(*, debug: bool) -> None:
 
 
 def usage() -> None:
-    print(f"{SYNOPSIS}\n\n{_summary()}\n\nOptions (any unambiguous beginning will do):")
+    print(f"{SYNOPSIS}\n\n{_summary()}\n\nOptions (any unambiguous prefix will do):")
     for name, option in OPTIONS.items():
         print(f"  {f'-{name} {option.value or str()}':32}{option.help}")
     print("\nExit status:")
@@ -159,8 +178,8 @@ def usage() -> None:
 
 def _summary() -> str:
     return (
-        "Lease AWS instances by a fleet, through annexd.  FILE is a Spot Fleet request's JSON config, as the AWS\n"
-        "console saves it, or an EC2 Fleet's, or - for standard input.  The fleet's ID is printed; when the lease is\n"
-        "over, the cloud itself ends the instances.  A word in parentheses is the HTCondor configuration for the\n"
-        "default."
+        "Lease AWS instances as a fleet, through annexd.  FILE is a Spot Fleet request's JSON config, as the AWS\n"
+        "console saves it, or an EC2 Fleet's, or - for standard input; without it, options say what to launch\n"
+        "(-instance-type, or -cpus and -memory).  The tool prints the fleet's ID.  When the lease is over, a function\n"
+        "in AWS terminates the instances.  Parentheses give the default, or the HTCondor knob with it."
     )

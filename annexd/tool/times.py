@@ -1,7 +1,7 @@
-"""Points in time and durations, as people type them and as they read them.
+"""Parse and format times and durations.
 
-A time without a zone is one of this machine's clocks, which are set back and forward: a time that they show twice or
-skip is refused with the times that it may be, since each choice would be wrong for somebody by an hour of instances.
+A time without a zone is local time.  Daylight saving skips or repeats some local times: these are refused with the
+possible times, since either choice would cost some user an hour of instances.
 """
 
 import re
@@ -10,10 +10,10 @@ from datetime import datetime
 from typing import Final, TypeGuard
 
 SECONDS: Final = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
-DURATION: Final = "a number of seconds, or of units as in 90s, 30m, 1h30m, 1.5h, 2d, 1w"
-TIME: Final = "a date and a time of day, as 2026-12-01T18:00 (local time), 2026-12-01T18:00+01:00 or 2026-12-01T17:00Z"
+DURATION: Final = "a number of seconds, or a duration such as 90s, 30m, 1h30m, 1.5h, 2d, 1w"
+TIME: Final = "a date and time such as 2026-12-01T18:00 (local time), 2026-12-01T18:00+01:00 or 2026-12-01T17:00Z"
 # The extended format of ISO 8601, with the space or T of RFC 3339 (5.6), and as this module itself shows times of UTC;
-# what is smaller than a second is dropped.
+# fractions of a second are dropped.
 ISO_8601: Final = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d(?::\d\d)?)(?:[.,]\d+)?(?: ?(UTC|Z|z|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?))?",
     re.ASCII,
@@ -24,7 +24,7 @@ LATEST_S: Final = 253402300800  # the year 10000: C's strftime and Python's date
 
 
 def read_duration(text: str) -> int:
-    """Return the seconds of a number, or of numbers with units, the larger unit first.  Raises ValueError."""
+    """Parse a number of seconds, or numbers with units, larger units first.  Raises ValueError."""
     if text.isascii() and text.isdigit():
         return positive(text, DURATION)
     total_s, number, units = 0.0, "", list(SECONDS)
@@ -40,22 +40,22 @@ def read_duration(text: str) -> int:
 
 
 def _is_number(text: str) -> bool:
-    """Whether these are digits, with digits behind a dot perhaps."""
+    """Return whether these are digits, with an optional decimal fraction."""
     whole, dot, rest = text.partition(".")
     return text.isascii() and whole.isdigit() and (rest.isdigit() if dot else True) and len(text) <= 18
 
 
 def positive(text: str, words: str) -> int:
-    """Return a number above 0.  Raises ValueError with the words."""
+    """Parse a number above 0.  Raises ValueError with `words`."""
     if not (text.isascii() and text.isdigit() and len(text) <= 18 and int(text) > 0):
         raise ValueError(words)
     return int(text)
 
 
 def read_time(text: str) -> int:
-    """Return the seconds since the epoch of a time in ISO 8601, local without a zone.
+    """Parse a time in ISO 8601, local without a zone, into seconds since the epoch.
 
-    Raises ValueError with what it must be, for a time that does not exist or may be two.
+    Raises ValueError with the expected form, also for a time that does not exist or is ambiguous.
     """
     found = ISO_8601.fullmatch(text)
     if not found:
@@ -66,16 +66,16 @@ def read_time(text: str) -> int:
         meant = [given] if zone else _meant(given)
     except (ValueError, OverflowError):
         meant = None
-    if meant is None or clock.startswith("24"):  # which newer Pythons take for the next day
-        raise ValueError("a date that exists, with a time of day before 24:00")
+    if meant is None or clock.startswith("24"):  # newer Pythons read it as the next day
+        raise ValueError("an existing date, with a time before 24:00")
     return int(_only(meant).timestamp())
 
 
 def _shape(text: str) -> str:
     if DATE.fullmatch(text):
-        return f"a date with a time of day, as {text}T18:00"
+        return f"a date and time such as {text}T18:00"
     if (found := ISO_8601.match(text)) and ZONE_NAME.fullmatch(text, found.end()):
-        return "a time with Z, with an offset as +01:00, or without a zone (local time): names of zones are ambiguous"
+        return "a time with Z, with an offset such as +01:00, or without a zone (local time): zone names are ambiguous"
     return TIME
 
 
@@ -84,37 +84,37 @@ def _offset(zone: str | None) -> str:
 
 
 def _meant(given: datetime) -> list[datetime]:
-    """Return the points in time, with their offsets, at which the clocks here show this: none, one or two."""
+    """Return the times, with offsets, at which local clocks show this: none, one or two."""
     times = sorted({given.replace(fold=fold).timestamp() for fold in (0, 1)})
     return [each.astimezone() for each in map(datetime.fromtimestamp, times) if each == given]
 
 
 def _only(meant: list[datetime]) -> datetime:
     if not meant:
-        raise ValueError("another time, or have an offset (the clocks here are set forward over this one)")
+        raise ValueError("another time, or have an offset (local clocks skip this time when they are set forward)")
     if len(meant) > 1:
         times = " or ".join(each.isoformat() for each in meant)
-        raise ValueError(f"{times} (the clocks here are set back then, and show it twice)")
+        raise ValueError(f"{times} (local clocks show this time twice when they are set back)")
     return meant[0]
 
 
 def is_time(value: object) -> TypeGuard[int]:
-    """Whether this is a point in time, in seconds since the epoch, that can be shown."""
+    """Return whether this is a time in seconds since the epoch that can be formatted."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < LATEST_S
 
 
 def shown_time(seconds: int) -> str:
-    """In local time, with its zone."""
+    """Format a time as local time with its zone."""
     return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(seconds))
 
 
 def shown_distance(seconds: float) -> str:
-    """How far away a time is, in the units that -extend takes: 1d12h from now, 5m ago."""
+    """Format the distance of a time in the units of -extend: 1d12h from now, 5m ago."""
     return f"{shown_duration(abs(seconds))} {'from now' if seconds >= 0 else 'ago'}"
 
 
 def shown_duration(seconds: float) -> str:
-    """To the minute from an hour on, else to the second."""
+    """Format a duration: to the minute from an hour on, otherwise to the second."""
     left = round(seconds) if seconds < SECONDS["h"] else round(seconds / 60) * 60
     text = ""
     for unit in "dhms":

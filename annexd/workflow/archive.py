@@ -24,6 +24,7 @@ FIELDS: Final = """
 SCHEMA: Final = f"""
 CREATE TABLE archive.record (seq INTEGER PRIMARY KEY, {FIELDS});
 CREATE INDEX archive.record_of_command ON record (command_id, seq);
+CREATE INDEX archive.record_of_kind ON record (kind, seq);
 """
 COPY: Final = "INSERT OR IGNORE INTO archive.record SELECT * FROM main.record WHERE command_id = ?"
 MISSING: Final = """
@@ -57,6 +58,11 @@ class Archive:
         """Return the rows of one command, oldest first; none while the file cannot be read."""
         return self._read("SELECT * FROM archive.record WHERE command_id = ? ORDER BY seq", command_id)
 
+    def rows_of_kind(self, kind: str, before_seq: int, limit: int) -> list[tuple[Any, ...]]:
+        """Return rows of one kind before this number, the newest first; none while the file cannot be read."""
+        query = "SELECT * FROM archive.record WHERE kind = ? AND seq < ? ORDER BY seq DESC LIMIT ?"
+        return self._read(query, kind, before_seq, limit)
+
     def copy(self, command_ids: Sequence[str]) -> list[str]:
         """Copy all records of these commands durably; return the commands that are now complete in the archive.
 
@@ -88,7 +94,7 @@ class Archive:
         if found != [application_id, version]:
             raise ValueError(f"it is not an archive of this version of annexd (application_id, version: {found})")
 
-    def _read(self, query: str, *values: str) -> list[tuple[Any, ...]]:
+    def _read(self, query: str, *values: str | int) -> list[tuple[Any, ...]]:
         if not self._is_valid:
             return []
         try:

@@ -9,8 +9,9 @@ import contextlib
 import random as random_module
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from annexd.workflow.attempt_clock import AttemptClock
 from annexd.workflow.fold import fold
@@ -19,7 +20,7 @@ from annexd.workflow.json_form import Unreadable, from_json, to_json
 from annexd.workflow.keyed_lock import KeyedLock
 from annexd.workflow.outcome import Counts, Outcome, outcome_of, stuck_reason_of
 from annexd.workflow.pruning import superfluous
-from annexd.workflow.record import FAILURE, SUCCESS, Json, Kind, State, StepState
+from annexd.workflow.record import FAILURE, SUCCESS, Ended, Json, Kind, State, StepState
 from annexd.workflow.retry_policy import RetryPolicy
 from annexd.workflow.step import Refused, Retry, Step, Wait, Workflow, Workflows
 from annexd.workflow.tally import Tally
@@ -29,6 +30,14 @@ T = TypeVar("T")
 
 class NotOwner(Exception):
     """The command ID belongs to another user's request."""
+
+
+class Accepted(NamedTuple):
+    """When a command was accepted, and the number of that record."""
+
+    seq: int
+    command_id: str
+    at_s: float
 
 
 class Paused(Exception):
@@ -169,6 +178,19 @@ class Engine:
         readable = [state for state in states if state.order is not None]
         return max((record.seq for record in records), default=after_seq), readable
 
+    def accepted_before(self, seq: int, limit: int) -> list[Accepted]:
+        """Return what was accepted before this record, the newest first, of journal and archive."""
+        records = self._journal.before(Kind.ACCEPTED, seq, limit)
+        return [Accepted(record.seq, record.command_id, record.at_s) for record in records]
+
+    def note_usage(self, command_id: str, usage: object) -> None:
+        """Keep what was seen of a workflow that the journal has, instead of what was noted before."""
+        history = self._journal.newer(command_id, 0)
+        if history:
+            self._journal.append(command_id, "", Kind.USAGE, to_json(usage))
+            if older := [record.seq for record in history if record.kind is Kind.USAGE]:
+                self._journal.drop(older)
+
     def results(self, kind: type[T], after_seq: int = 0) -> tuple[int, dict[str, T]]:
         """What the steps with results of this type came to, by command ID, in the same way."""
         records, steps = self._journal.of_kind(Kind.DONE, after_seq), self._workflows.steps_with(kind)
@@ -186,18 +208,20 @@ class Engine:
 
     def move_to_archive(self, is_over: Callable[[State, float], bool]) -> list[str]:
         """Archive workflows for which `is_over(state, time of finish)`; return their command IDs.  Blocks."""
-        ended: dict[str, bool] = {}
+        ended: dict[str, Ended] = {}
         for record in self._journal.of_kind(Kind.FINISHED):
             state = self._fold(record.command_id)
             if not state.damage and is_over(state, record.at_s):
-                ended[record.command_id] = record.body.get("result") == SUCCESS
+                ended[record.command_id] = Ended.of(record.body)
         return self._tally.move_to_archive(ended)
 
     def counts(self) -> Counts:
         """Count from the journal: the numbers outlive the process."""
-        successes, failures = self._tally.counted()
-        unfinished = self._journal.unfinished()
-        stuck = [state for state in map(self._fold, unfinished) if state.is_stuck]
+        ended = self._tally.counted()
+        successes = sum(number for each, number in ended.items() if each.success)
+        failures = sum(ended.values()) - successes
+        unfinished = list(map(self._fold, self._journal.unfinished()))
+        stuck = [state for state in unfinished if state.is_stuck]
         return Counts(
             requests=successes + failures + len(unfinished),
             successes=successes,
@@ -205,6 +229,9 @@ class Engine:
             unfinished=len(unfinished),
             stuck=len(stuck),
             stuck_reason=f"{stuck[0].command_id}: {stuck_reason_of(stuck[0])}" if stuck else "",
+            ended=ended,
+            unfinished_of=Counter(state.workflow for state in unfinished),
+            undoing=sum(state.failure is not None for state in unfinished),
         )
 
     def _fold(self, command_id: str) -> State:
@@ -236,7 +263,9 @@ class Engine:
 
     def _finish(self, state: State, result: str, error: str) -> None:
         self._since.forget(state.command_id)
-        self._journal.append(state.command_id, "", Kind.FINISHED, {"result": result, "error": error})
+        is_left = result != SUCCESS and state.may_be_left
+        body = {"result": result, "error": error, "workflow": state.workflow, "may_be_left": is_left}
+        self._journal.append(state.command_id, "", Kind.FINISHED, body)
 
     # Forward.
 

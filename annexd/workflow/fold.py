@@ -92,6 +92,10 @@ def _finished(state: State, record: Record) -> State:
     return replace(state, finished=(str(record.body["result"]), str(record.body["error"])))
 
 
+def _usage(state: State, record: Record) -> State:
+    return replace(state, usage=record.body)
+
+
 def _damaged(state: State, record: Record) -> State:
     return replace(state, damage=str(record.body["error"]))
 
@@ -99,6 +103,7 @@ def _damaged(state: State, record: Record) -> State:
 _WORKFLOW = {
     Kind.STOPPED: _stopped,
     Kind.FINISHED: _finished,
+    Kind.USAGE: _usage,
     Kind.DAMAGED: _damaged,
 }
 

@@ -26,16 +26,19 @@ from typing import Any, Final
 from annexd.workflow.archive import FIELDS, SUFFIX, Archive
 from annexd.workflow.journal_file import READ_ONLY, JournalFile, sync_directory
 from annexd.workflow.journal_health import JournalError, JournalHealth
-from annexd.workflow.record import Json, Kind, Record
+from annexd.workflow.record import Ended, Json, Kind, Record
 from annexd.workflow.wal import lost_commits
 
 APPLICATION_ID: Final = 0x616E7864  # "anxd", so that file(1) and we can tell this file from other databases
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 SCHEMA: Final = f"""
 CREATE TABLE record (seq INTEGER PRIMARY KEY AUTOINCREMENT, {FIELDS});
 CREATE INDEX record_of_command ON record (command_id, seq, kind);
 CREATE INDEX record_of_kind ON record (kind, seq);
-CREATE TABLE archived (success INTEGER PRIMARY KEY, number INTEGER NOT NULL);
+CREATE TABLE archived (
+    workflow TEXT NOT NULL, success INTEGER NOT NULL, may_be_left INTEGER NOT NULL, number INTEGER NOT NULL,
+    PRIMARY KEY (workflow, success, may_be_left)
+);
 """
 CLOSE_S: Final = 5.0
 DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -43,10 +46,14 @@ COLUMNS: Final = "seq, command_id, step, kind, body, at, checksum"
 INSERT: Final = f"INSERT INTO record ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  constants
 NEWEST: Final = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'record'"  # including deleted records
 COUNT_ARCHIVED: Final = """
-INSERT INTO archived (success, number) VALUES (?, ?)
-ON CONFLICT (success) DO UPDATE SET number = number + excluded.number
+INSERT INTO archived (workflow, success, may_be_left, number) VALUES (?, ?, ?, ?)
+ON CONFLICT (workflow, success, may_be_left) DO UPDATE SET number = number + excluded.number
 """
-LATE: Final = (Kind.CHANGED, Kind.STOPPED)  # may follow FINISHED, from another thread, and then have no effect
+LATE: Final = (
+    Kind.CHANGED,
+    Kind.STOPPED,
+    Kind.USAGE,
+)  # may follow FINISHED, from another thread, and then changes no step
 BATCH: Final = 200  # commands per move, during which writes of orders wait
 
 
@@ -129,8 +136,8 @@ class Journal:
         """Its records after the one with this number; none also when it was moved to the archive."""
         return self._select("command_id = ? AND seq > ? ORDER BY seq", command_id, seq)
 
-    def move_to_archive(self, ended: Mapping[str, bool]) -> list[str]:
-        """Move finished commands, given with their success, to the archive; return the IDs of those moved."""
+    def move_to_archive(self, ended: Mapping[str, Ended]) -> list[str]:
+        """Move finished commands, given with how they ended, to the archive; return the IDs of those moved."""
         moved: list[str] = []
         command_ids = list(ended)
         for first in range(0, len(command_ids), BATCH):
@@ -141,11 +148,22 @@ class Journal:
             moved += whole
         return moved
 
-    def archived(self) -> Counter[bool]:
-        """Count the archived commands by success."""
+    def archived(self) -> Counter[Ended]:
+        """Count the archived commands by how they ended."""
         with self._lock, self._explained("read"):
-            rows = self._database.execute("SELECT success, number FROM archived").fetchall()
-        return Counter({bool(success): int(number) for success, number in rows})
+            rows = self._database.execute("SELECT workflow, success, may_be_left, number FROM archived").fetchall()
+        return Counter(
+            {Ended(str(name), bool(success), bool(left)): int(number) for name, success, left, number in rows}
+        )
+
+    def size(self) -> tuple[int, int]:
+        """Return the number of its records and of the bytes of its file and log, without those of the archive."""
+        with self._lock, self._explained("read"):
+            records = int(self._database.execute("SELECT count(*) FROM record").fetchone()[0])
+        return records, sum(each.stat().st_size for each in self._files() if each.exists())
+
+    def _files(self) -> tuple[Path, Path]:
+        return self.path, self.path.with_name(f"{self.path.name}-wal")
 
     def drop(self, seqs: Sequence[int]) -> None:
         """Delete superfluous records (see pruning)."""
@@ -155,6 +173,14 @@ class Journal:
     def of_kind(self, kind: Kind, after_seq: int = 0) -> tuple[Record, ...]:
         """Return the records of one kind after this number, oldest first."""
         return self._select("kind = ? AND seq > ? ORDER BY seq", kind.value, after_seq)
+
+    def before(self, kind: Kind, before_seq: int, limit: int) -> list[Record]:
+        """Return records of one kind before this number, the newest first, of journal and archive."""
+        live = self._select("kind = ? AND seq < ? ORDER BY seq DESC LIMIT ?", kind.value, before_seq, limit)
+        with self._lock:
+            archived = tuple(map(_record, self._archive.rows_of_kind(kind.value, before_seq, limit)))
+        both = {record.seq: record for record in (*archived, *live)}  # a crash may have left a record in both
+        return [both[seq] for seq in sorted(both, reverse=True)[:limit]]
 
     def unfinished(self) -> tuple[str, ...]:
         """Return the IDs of the commands without a `finished` record, in the order of their first records.
@@ -192,9 +218,9 @@ class Journal:
             ).fetchall()
         return tuple(_record(row) for row in rows)
 
-    def _delete(self, command_ids: Sequence[str], counts: Mapping[bool, int]) -> None:
+    def _delete(self, command_ids: Sequence[str], counts: Mapping[Ended, int]) -> None:
         self._database.executemany("DELETE FROM record WHERE command_id = ?", [(each,) for each in command_ids])
-        self._database.executemany(COUNT_ARCHIVED, [(int(success), number) for success, number in counts.items()])
+        self._database.executemany(COUNT_ARCHIVED, [(*each, number) for each, number in counts.items()])
 
     def _newest(self) -> int:
         return max(self._floor, int(self._database.execute(NEWEST).fetchone()[0]))

@@ -1,9 +1,10 @@
 """The outcome of an order, available at any later time."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TypeVar
 
-from annexd.workflow.record import FAILURE, Results, State
+from annexd.workflow.record import FAILURE, Ended, Results, State
 
 T = TypeVar("T")
 
@@ -39,6 +40,9 @@ class Counts:
     unfinished: int
     stuck: int
     stuck_reason: str = ""  # of the oldest stuck one
+    ended: Mapping[Ended, int] = field(default_factory=dict)
+    unfinished_of: Mapping[str, int] = field(default_factory=dict)  # by the name of the workflow
+    undoing: int = 0  # unfinished ones that failed
 
 
 def outcome_of(state: State, retry_at_s: float | None) -> Outcome:

@@ -7,7 +7,7 @@ what the one before it knew.  A run folds on from where it was, which is the sam
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 Json: TypeAlias = dict[str, Any]
 T = TypeVar("T")
@@ -30,7 +30,9 @@ class Kind(StrEnum):
     STUCK = "stuck"  # a step could not be undone yet, or done where nothing is given up {error, retry_at_s}
     CHANGED = "changed"  # the order is this one now, such as with other keys {order}; what is stuck is tried at once
     STOPPED = "stopped"  # no step goes forward any more, all is undone {result, error}; the same
-    FINISHED = "finished"  # the answer {result, error}
+    FINISHED = "finished"  # the answer {result, error, workflow, may_be_left: something of it, after a failure}
+    # What was seen of it in the cloud, after each change {as the annex writes it}; only the newest is kept.
+    USAGE = "usage"
     DAMAGED = "damaged"  # never written: stands for a record that cannot be read {error}
 
 
@@ -44,6 +46,19 @@ class Record:
     kind: Kind
     body: Json
     at_s: float
+
+
+class Ended(NamedTuple):
+    """How a workflow ended, for statistics."""
+
+    workflow: str
+    success: bool
+    may_be_left: bool  # of a failed one: it was given up before all was undone
+
+    @classmethod
+    def of(cls, body: Json) -> "Ended":
+        """Read it from the body of a FINISHED record."""
+        return cls(str(body.get("workflow", "")), body.get("result") == SUCCESS, body.get("may_be_left") is True)
 
 
 @dataclass(frozen=True)
@@ -135,6 +150,7 @@ class State:
     finished: tuple[str, str] | None = None
     damage: str = ""  # why this history is unusable
     seq: int = 0  # of the newest record
+    usage: Json | None = None  # see Kind.USAGE
 
     @property
     def results(self) -> Results:
@@ -160,19 +176,20 @@ class State:
     @property
     def is_undone(self) -> bool:
         """True if the workflow failed and nothing is left of it."""
-        return self._has_failed and not self._may_be_left
+        return self._has_failed and not self.may_be_left
 
     @property
     def is_given_up(self) -> bool:
         """True if the workflow failed and something may be left of it."""
-        return self._has_failed and self._may_be_left
+        return self._has_failed and self.may_be_left
 
     @property
     def _has_failed(self) -> bool:
         return self.finished is not None and self.finished[0] != SUCCESS
 
     @property
-    def _may_be_left(self) -> bool:
+    def may_be_left(self) -> bool:
+        """True if something of it may exist in the cloud, or if that cannot be known."""
         return bool(self.damage) or any(step.needs_undo for step in self.steps.values())
 
     @property

@@ -1,30 +1,30 @@
-"""How many requests have finished, counted from the journal: the numbers outlive the process."""
+"""How many requests have finished, and how, counted from the journal: the numbers outlive the process."""
 
 import threading
 from collections import Counter
 from collections.abc import Mapping
 
 from annexd.workflow.journal import Journal
-from annexd.workflow.record import SUCCESS, Kind
+from annexd.workflow.record import Ended, Kind
 
 
 class Tally:
-    """Finished requests by success.  Thread-safe; what is counted once is not read again."""
+    """Finished requests by how they ended.  Thread-safe; what is counted once is not read again."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._lock = threading.Lock()
-        self._counts = Counter[bool]()  # up to the record below: the journal only grows
+        self._counts = Counter[Ended]()  # up to the record below: the journal only grows
         self._seq = 0
         self._counts_archive = True  # once: what is moved from now on was counted before
 
-    def counted(self) -> tuple[int, int]:
-        """Successes and failures."""
+    def counted(self) -> Mapping[Ended, int]:
+        """Return how many have ended in each way."""
         with self._lock:
             self._count()
-            return self._counts[True], self._counts[False]
+            return Counter(self._counts)
 
-    def move_to_archive(self, ended: Mapping[str, bool]) -> list[str]:
+    def move_to_archive(self, ended: Mapping[str, Ended]) -> list[str]:
         """As Journal.move_to_archive, of requests that are counted before they are gone."""
         with self._lock:
             self._count()
@@ -37,4 +37,4 @@ class Tally:
             self._counts_archive = False
         for record in self._journal.of_kind(Kind.FINISHED, self._seq):
             self._seq = record.seq
-            self._counts[record.body.get("result") == SUCCESS] += 1
+            self._counts[Ended.of(record.body)] += 1

@@ -12,7 +12,7 @@ from test.cloud import Cloud
 
 @pytest.fixture(scope="package", autouse=True)
 def _patience() -> Iterator[None]:
-    """Nothing here takes as long as in AWS; no order is under way unless a test says so."""
+    """Shorten all waits: no order is in progress unless a test starts one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(enforcer, "CLOSING_S", 0.0)
         patch.setattr(enforcer, "PAUSE_S", 0.1)
@@ -29,6 +29,6 @@ def one_cloud() -> Iterator[Cloud]:
 
 @pytest.fixture
 def account(one_cloud: Cloud, tmp_path: Path) -> Account:
-    """An account in which nothing is yet."""
+    """An empty account."""
     one_cloud.reset()
     return Account(one_cloud, tmp_path)

@@ -1,8 +1,8 @@
-"""condor_annex on an emulated AWS that nobody else uses: -setup and -teardown wait no longer than has a reason there.
+"""Run condor_annex on an emulated AWS without other users, with short waits of -setup and -teardown.
 
     python -m test.account.hurried ARGUMENT...
 
-What they wait for is what takes time in AWS itself: the orders of others, which a -teardown outwaits, and ticks that
+They wait for what takes time in AWS itself: orders of others, which a -teardown outlasts, and ticks that
 come every five minutes.  Everything else is condor_annex.  `make whole` tries the same with its own patience.
 """
 
@@ -18,7 +18,7 @@ PAUSE_S: Final = 0.25
 
 
 def hurry(arguments: Sequence[str]) -> None:
-    """Without these commands nothing is changed, nor AWS's library imported, which takes longer than an order."""
+    """Shorten the waits only for these commands: botocore's import takes longer than an order."""
     if {"-setup", "-teardown"} & {*arguments}:
         from annexd.account import enforcer, stack
 

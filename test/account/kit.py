@@ -1,4 +1,4 @@
-"""An emulated account, and condor_annex as somebody with some credentials runs it there."""
+"""An emulated account, and condor_annex running there with given credentials."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TICK_PAUSE_S = 3.0  # real ones are five minutes apart
 
 @dataclass(frozen=True)
 class Said:
-    """What one run came to."""
+    """The outcome of one run."""
 
     status: int
     out: str
@@ -43,13 +43,13 @@ class Said:
         return self.out.splitlines()
 
     def faults(self) -> list[str]:
-        """Of -check-setup, without the region and the word FAULT."""
+        """Return the faults of -check-setup, without the region and the word FAULT."""
         return [line.split("FAULT", 1)[1].strip() for line in self.lines if " FAULT " in line]
 
 
 @dataclass
 class Account:
-    """`run` is condor_annex in this process, with the environment that `keys` and the cloud make."""
+    """An account; `run` runs condor_annex in this process, with an environment for `keys` and the cloud."""
 
     cloud: Cloud
     folder: Path
@@ -102,7 +102,7 @@ class Account:
             logs.put_log_events(logGroupName=LOG_GROUP, logStreamName="one", logEvents=[event])
 
     def everything(self) -> str:
-        """What there is in the account, so that two moments can be compared."""
+        """Return the account's content as text, to compare two moments."""
         return json.dumps(contents(self.cloud), indent=1, sort_keys=True, default=str)
 
 
@@ -132,7 +132,7 @@ def ticking(cloud: Cloud) -> Iterator[None]:
 
 @contextmanager
 def surroundings(environment: Mapping[str, str]) -> Iterator[None]:
-    """The process's environment for a while."""
+    """Set the process's environment temporarily."""
     before = dict(os.environ)
     os.environ.update(environment)
     try:
@@ -143,7 +143,7 @@ def surroundings(environment: Mapping[str, str]) -> Iterator[None]:
 
 
 def contents(cloud: Cloud) -> dict[str, Any]:
-    """Everything of the kinds that setting up, using and tearing down could leave behind."""
+    """Return all resources that setup, orders and teardown could leave behind."""
     iam, ec2, s3 = cloud.client("iam"), cloud.client("ec2"), cloud.client("s3")
     events = cloud.client("events")
     return {
@@ -175,7 +175,7 @@ def order(account: Account, ends_in_s: float, annex_id: str = "annex-1") -> str:
 
 
 def annex_of(account: Account) -> str:
-    """A fleet as annexd asks for one, by the account's administrator."""
+    """Request a fleet as annexd does, as the account's administrator."""
     own = [{"ResourceType": "spot-fleet-request", "Tags": [{"Key": "htcondor:annex-id", "Value": "annex-1"}]}]
     token = leased_token("annex-1", int(time.time()) + 3600)
     return request(account.client("ec2"), 1, ClientToken=token, TagSpecifications=own, Type="request")

@@ -1,6 +1,6 @@
-"""Faults as people, other tools and time make them in an account that was set up well.
+"""Plant faults as people, other tools and time cause them in a correct account.
 
-Each is planted in the emulated account and says what -check-setup has to find.
+Each one says what -check-setup must find.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from test.cloud.orders import request
 
 @dataclass(frozen=True)
 class Fault:
-    """`check` is what finds it, with these `words`, and `repair` in its advice; faults of one `hand` stand together."""
+    """`check` must find it with `words`, and `repair` in its advice; faults of one `hand` are planted together."""
 
     name: str
     hand: str
@@ -45,7 +45,7 @@ def fault(hand: str, check: str, words: str, repair: str = "-setup") -> Callable
 
 
 def function(account: Account) -> str:
-    """Once Lambda takes a change: it refuses the second while it is at the first."""
+    """Return the function once Lambda accepts a change: it refuses concurrent ones."""
     name = account.physical_ids()["LeaseFunction"]
     waiter = account.client("lambda").get_waiter("function_updated_v2")
     waiter.wait(FunctionName=name, WaiterConfig={"Delay": 0.05, "MaxAttempts": 600})
@@ -66,7 +66,7 @@ def allow(action: str, resource: str = "*") -> dict[str, object]:
     return {"Effect": "Allow", "Action": action, "Resource": resource}
 
 
-@fault("B", "template", "the stack is made of another annexd's template")
+@fault("B", "template", "the stack has another annexd's template")
 def stack_of_an_older_template(account: Account) -> None:
     body = (TOP / "templates" / "annex.json").read_text().replace('"MemorySize": 1024', '"MemorySize": 512')
     cloudformation = account.client("cloudformation")
@@ -75,17 +75,17 @@ def stack_of_an_older_template(account: Account) -> None:
     waiter.wait(StackName=STACK, WaiterConfig={"Delay": 0.1, "MaxAttempts": 300})
 
 
-@fault("A", "drift", "/Timeout", "put it back")
+@fault("A", "drift", "/Timeout", "restore it")
 def function_with_a_short_time_limit(account: Account) -> None:
     account.client("lambda").update_function_configuration(FunctionName=function(account), Timeout=3)
 
 
-@fault("D", "drift", "SecurityGroup (is gone)", "put it back")
+@fault("D", "drift", "SecurityGroup (is gone)", "restore it")
 def something_deleted_by_hand(account: Account) -> None:
     account.client("ec2").delete_security_group(GroupId=account.physical_ids()["SecurityGroup"])
 
 
-@fault("A", "lease function's code", "it is not lambda/lease.py", "-teardown")
+@fault("A", "lease function's code", "it differs from lambda/lease.py", "-teardown")
 def function_with_other_code(account: Account) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -93,7 +93,7 @@ def function_with_other_code(account: Account) -> None:
     account.client("lambda").update_function_code(FunctionName=function(account), ZipFile=buffer.getvalue())
 
 
-@fault("B", "lease function's code", "it is not lambda/lease.py")
+@fault("B", "lease function's code", "it differs from lambda/lease.py")
 def function_with_one_more_file(account: Account) -> None:
     code = json.loads((TOP / "templates" / "annex.json").read_text())["Resources"]["LeaseFunction"]["Properties"][
         "Code"
@@ -115,19 +115,19 @@ def function_on_another_runtime(account: Account) -> None:
     account.client("lambda").update_function_configuration(FunctionName=function(account), Runtime="python3.9")
 
 
-@fault("A", "lease function's settings", "Timeout is 3, not 240", "put them back")
+@fault("A", "lease function's settings", "Timeout is 3, not 240", "restore them")
 def function_with_too_little_time(account: Account) -> None:
     function_with_a_short_time_limit(account)
 
 
-@fault("B", "lease function's settings", "MAX_LEASE_S of its environment is 99, not 2592000", "put them back")
+@fault("B", "lease function's settings", "MAX_LEASE_S of its environment is 99, not 2592000", "restore them")
 def function_with_another_max_lease(account: Account) -> None:
     account.client("lambda").update_function_configuration(
         FunctionName=function(account), Environment={"Variables": {"MAX_LEASE_S": "99"}}
     )
 
 
-@fault("G", "lease function's settings", "it writes to the log group elsewhere", "put them back")
+@fault("G", "lease function's settings", "it writes to the log group elsewhere", "restore them")
 def function_that_writes_its_log_elsewhere(account: Account) -> None:
     account.client("logs").create_log_group(logGroupName="elsewhere")
     account.client("lambda").update_function_configuration(
@@ -135,12 +135,12 @@ def function_that_writes_its_log_elsewhere(account: Account) -> None:
     )
 
 
-@fault("A", "lease function's concurrency", "it is throttled to nothing", "delete-function-concurrency")
+@fault("A", "lease function's concurrency", "its reserved concurrency is 0", "delete-function-concurrency")
 def function_without_concurrency(account: Account) -> None:
     account.client("lambda").put_function_concurrency(FunctionName=function(account), ReservedConcurrentExecutions=0)
 
 
-@fault("G", "lease function's concurrency", "other functions reserve all 0 runs of the account", "ask AWS for more")
+@fault("G", "lease function's concurrency", "other functions reserve the account", "request a higher quota")
 def account_without_concurrency(account: Account) -> None:
     account.cloud.behave(concurrency=0)
 
@@ -164,14 +164,14 @@ def calls_without_settings(account: Account) -> None:
     account.client("lambda").delete_function_event_invoke_config(FunctionName=function(account), Qualifier="$LATEST")
 
 
-@fault("H", "lease function", "a -teardown has closed it", "-setup opens it again")
+@fault("H", "lease function", "a -teardown closed it", "-setup opens it again")
 def function_that_is_closed(account: Account) -> None:
     account.client("lambda").update_function_configuration(
         FunctionName=function(account), Description=CLOSED_DESCRIPTION
     )
 
 
-@fault("D", "lease function", "it is gone", "-setup makes it again")
+@fault("D", "lease function", "it was deleted", "-setup creates it again")
 def function_deleted(account: Account) -> None:
     account.client("lambda").delete_function(FunctionName=function(account))
 
@@ -199,7 +199,7 @@ def function_that_only_another_rule_may_call(account: Account) -> None:
     permit(account, "one", "nightly")
 
 
-@fault("G", "permission for events", "EventBridge may call it for more than the rule", "aws lambda remove-permission")
+@fault("G", "permission for events", "EventBridge may call it for other rules", "aws lambda remove-permission")
 def function_that_every_rule_may_call(account: Account) -> None:
     permit(account, "all", "*")
 
@@ -219,18 +219,18 @@ def rule_disabled(account: Account) -> None:
     account.client("events").disable_rule(Name=FUNCTION)
 
 
-@fault("B", "rule", "it calls at rate(1 day), not rate(5 minutes)", "aws events put-rule")
+@fault("B", "rule", "its schedule is rate(1 day), not rate(5 minutes)", "aws events put-rule")
 def rule_with_another_schedule(account: Account) -> None:
     account.client("events").put_rule(Name=FUNCTION, ScheduleExpression="rate(1 day)", State="ENABLED")
 
 
-@fault("C", "rule", "HTCondorAnnexLease is gone", "-setup makes it again")
+@fault("C", "rule", "HTCondorAnnexLease was deleted", "-setup creates it again")
 def rule_deleted(account: Account) -> None:
     rule_without_target(account)
     account.client("events").delete_rule(Name=FUNCTION)
 
 
-@fault("A", "rule's target", "the rule does not call the lease function", "put it back in EventBridge")
+@fault("A", "rule's target", "the rule does not call the lease function", "restore it in EventBridge")
 def rule_without_target(account: Account) -> None:
     account.client("events").remove_targets(Rule=FUNCTION, Ids=[FUNCTION])
 
@@ -242,29 +242,29 @@ def target(account: Account, **more: object) -> None:
     account.client("events").put_targets(Rule=FUNCTION, Targets=[one])
 
 
-@fault("B", "rule's target", "the rule has 2 targets", "put it back in EventBridge")
+@fault("B", "rule's target", "the rule has 2 targets", "restore it in EventBridge")
 def rule_that_calls_twice(account: Account) -> None:
     target(account, Id="another")
 
 
-@fault("G", "rule's target", "the rule does not pass its own event", "put it back in EventBridge")
+@fault("G", "rule's target", "the rule does not pass its own event", "restore it in EventBridge")
 def rule_that_passes_another_event(account: Account) -> None:
     target(account, Input='{"LeaseExpiration": 1}')
 
 
-@fault("H", "rule's target", "its retry policy is {'MaximumRetryAttempts': 185", "put it back in EventBridge")
+@fault("H", "rule's target", "its retry policy is {'MaximumRetryAttempts': 185", "restore it in EventBridge")
 def rule_that_calls_again_for_a_day(account: Account) -> None:
     target(account, RetryPolicy={"MaximumRetryAttempts": 185, "MaximumEventAgeInSeconds": 86400})
 
 
-@fault("B", "log group", "/aws/lambda/HTCondorAnnexLease is gone", "aws logs create-log-group")
+@fault("B", "log group", "/aws/lambda/HTCondorAnnexLease was deleted", "aws logs create-log-group")
 def log_group_deleted(account: Account) -> None:
     account.client("logs").delete_log_group(logGroupName=LOG_GROUP)
 
 
 @fault("B", "heartbeat", "has not been called by its rule for 30 minutes or more", "condor_annex -setup waits")
 def heartbeat_lost(account: Account) -> None:
-    """By what is planted with it: the log group is gone."""
+    """Planted by another fault: the log group is gone."""
 
 
 @fault("C", "heartbeat", "has not been called by its rule for 30 minutes or more", "condor_annex -setup waits")
@@ -273,14 +273,14 @@ def heartbeat_by_hand(account: Account) -> None:
     account.client("lambda").invoke(FunctionName=function(account), Payload=b"{}")
 
 
-@fault("H", "lease role", "it is gone", "-setup makes it again")
+@fault("H", "lease role", "it was deleted", "-setup creates it again")
 def lease_role_deleted(account: Account) -> None:
     iam, name = account.client("iam"), account.physical_ids()["LeaseRole"]
     iam.delete_role_policy(RoleName=name, PolicyName="EndAnnexes")
     iam.delete_role(RoleName=name)
 
 
-@fault("B", "lease role", 'may be taken by [{"Service": "ec2.amazonaws.com"}], not just by', "put it back in IAM")
+@fault("B", "lease role", 'may be assumed by [{"Service": "ec2.amazonaws.com"}], not only by', "restore it in IAM")
 def lease_role_that_lambda_may_not_take(account: Account) -> None:
     trust = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
     account.client("iam").update_assume_role_policy(
@@ -289,41 +289,41 @@ def lease_role_that_lambda_may_not_take(account: Account) -> None:
     )
 
 
-@fault("A", "lease role", "may not ec2:TerminateInstances", "put it back in IAM")
+@fault("A", "lease role", "may not ec2:TerminateInstances", "restore it in IAM")
 def lease_role_that_may_not_terminate(account: Account) -> None:
     inline(account, "LeaseRole", "EndAnnexes", allow("ec2:DescribeInstances"))
 
 
-@fault("A", "lease role", "may, beyond need, ec2:RunInstances on *", "put it back in IAM")
+@fault("A", "lease role", "may unnecessarily ec2:RunInstances on *", "restore it in IAM")
 def lease_role_that_may_run_instances(account: Account) -> None:
     inline(account, "LeaseRole", "More", allow("ec2:RunInstances"))
 
 
-@fault("A", "instance role", "may, beyond need, s3:* on *", "put it back in IAM")
+@fault("A", "instance role", "may unnecessarily s3:* on *", "restore it in IAM")
 def instance_role_that_may_read_every_bucket(account: Account) -> None:
     inline(account, "InstanceRole", "More", allow("s3:*"))
 
 
-@fault("B", "instance role", "policy/AdministratorAccess beyond need", "put it back in IAM")
+@fault("B", "instance role", "has the unnecessary attached policy arn:", "restore it in IAM")
 def instance_role_with_administrator_access(account: Account) -> None:
     name = account.physical_ids()["InstanceRole"]
     account.client("iam").attach_role_policy(RoleName=name, PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
 
 
-@fault("C", "instance role", "may not s3:GetObject on", "put it back in IAM")
+@fault("C", "instance role", "may not s3:GetObject on", "restore it in IAM")
 def instance_role_that_may_read_nothing(account: Account) -> None:
     name = account.physical_ids()["InstanceRole"]
     account.client("iam").delete_role_policy(RoleName=name, PolicyName="ReadConfiguration")
 
 
-@fault("A", "fleet role", "lacks the policy arn:aws:iam::aws:policy/", "put it back in IAM")
+@fault("A", "fleet role", "lacks the attached policy arn:aws:iam::aws:policy/", "restore it in IAM")
 def fleet_role_without_its_policy(account: Account) -> None:
     iam, name = account.client("iam"), account.physical_ids()["FleetRole"]
     [policy] = iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]
     iam.detach_role_policy(RoleName=name, PolicyArn=policy["PolicyArn"])
 
 
-@fault("B", "fleet role", 'may be taken by [{"AWS": "*"}]', "put it back in IAM")
+@fault("B", "fleet role", 'may be assumed by [{"AWS": "*"}]', "restore it in IAM")
 def fleet_role_that_anybody_may_take(account: Account) -> None:
     trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
     account.client("iam").update_assume_role_policy(
@@ -332,7 +332,7 @@ def fleet_role_that_anybody_may_take(account: Account) -> None:
     )
 
 
-@fault("D", "instance profile", "it is gone")
+@fault("D", "instance profile", "it was deleted")
 def profile_deleted(account: Account) -> None:
     profile_without_its_role(account)
     account.client("iam").delete_instance_profile(InstanceProfileName=account.physical_ids()["InstanceProfile"])
@@ -343,7 +343,7 @@ def account_without_a_service_linked_role(account: Account) -> None:
     account.client("iam").delete_service_linked_role(RoleName="AWSServiceRoleForEC2SpotFleet")
 
 
-@fault("A", "instance profile", "it holds no role", "aws iam add-role-to-instance-profile")
+@fault("A", "instance profile", "it contains no role", "aws iam add-role-to-instance-profile")
 def profile_without_its_role(account: Account) -> None:
     ids = account.physical_ids()
     account.client("iam").remove_role_from_instance_profile(
@@ -351,7 +351,7 @@ def profile_without_its_role(account: Account) -> None:
     )
 
 
-@fault("A", "bucket's privacy", "its policy makes it public", "aws s3api delete-bucket-policy")
+@fault("A", "bucket's privacy", "its bucket policy makes it public", "aws s3api delete-bucket-policy")
 def bucket_that_is_public(account: Account) -> None:
     arn = f"arn:aws:s3:::{bucket(account)}/*"
     public = allow("s3:GetObject", arn) | {"Principal": "*"}
@@ -368,29 +368,29 @@ def bucket_that_may_become_public(account: Account) -> None:
     )
 
 
-@fault("C", "bucket's privacy", "its objects may have access lists", "put-bucket-ownership-controls")
+@fault("C", "bucket's privacy", "its objects may have their own ACLs", "put-bucket-ownership-controls")
 def bucket_with_access_lists(account: Account) -> None:
     account.client("s3").put_bucket_ownership_controls(
         Bucket=bucket(account), OwnershipControls={"Rules": [{"ObjectOwnership": "ObjectWriter"}]}
     )
 
 
-@fault("A", "bucket's encryption", "what is put there is not encrypted", "aws s3api put-bucket-encryption")
+@fault("A", "bucket's encryption", "new objects are not encrypted", "aws s3api put-bucket-encryption")
 def bucket_without_encryption(account: Account) -> None:
     account.client("s3").delete_bucket_encryption(Bucket=bucket(account))
 
 
-@fault("B", "bucket's policy", "its policy lets it be reached without TLS", "put it back")
+@fault("B", "bucket's policy", "its policy allows access without TLS", "restore it")
 def bucket_without_its_policy(account: Account) -> None:
     account.client("s3").delete_bucket_policy(Bucket=bucket(account))
 
 
-@fault("A", "bucket's expiry", "objects that nobody deleted never expire", "put it back")
+@fault("A", "bucket's expiry", "objects never expire", "restore the lifecycle rule")
 def bucket_that_forgets_nothing(account: Account) -> None:
     account.client("s3").delete_bucket_lifecycle(Bucket=bucket(account))
 
 
-@fault("B", "bucket's expiry", "objects expire after 1 days", "make it 32 days")
+@fault("B", "bucket's expiry", "objects expire after 1 days", "set it to 32 days")
 def bucket_that_forgets_too_soon(account: Account) -> None:
     rule = {"ID": "soon", "Status": "Enabled", "Filter": {"Prefix": "annex/"}, "Expiration": {"Days": 1}}
     account.client("s3").put_bucket_lifecycle_configuration(
@@ -403,14 +403,14 @@ def bucket_deleted(account: Account) -> None:
     account.client("s3").delete_bucket(Bucket=bucket(account))
 
 
-@fault("A", "security group", "lets in tcp 22 from 0.0.0.0/0", "revoke-security-group-ingress")
+@fault("A", "security group", "allows inbound tcp 22 from 0.0.0.0/0", "revoke-security-group-ingress")
 def security_group_that_lets_ssh_in(account: Account) -> None:
     account.client("ec2").authorize_security_group_ingress(
         GroupId=account.physical_ids()["SecurityGroup"], IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="0.0.0.0/0"
     )
 
 
-@fault("B", "security group", "lets nothing out", "authorize-security-group-egress")
+@fault("B", "security group", "allows no outbound traffic", "authorize-security-group-egress")
 def security_group_that_lets_nothing_out(account: Account) -> None:
     group_id = account.physical_ids()["SecurityGroup"]
     everything = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
@@ -427,27 +427,27 @@ def host_with_a_slow_clock(account: Account) -> None:
     account.cloud.set_clock_ahead(200)
 
 
-@fault("E", "credentials", "GetCallerIdentity was denied, the credentials have expired", "get new ones")
+@fault("E", "credentials", "GetCallerIdentity was denied, the credentials have expired", "get new credentials")
 def expired_keys(account: Account) -> None:
     account.cloud.fault("GetCallerIdentity", "expired-token")
 
 
-@fault("F", "credentials", "GetCallerIdentity was denied to these credentials", "make a new access key")
+@fault("F", "credentials", "GetCallerIdentity was denied to these credentials", "create a new access key")
 def deleted_keys(account: Account) -> None:
     account.cloud.fault("GetCallerIdentity", "unknown-key")
 
 
-@fault("A", "configuration", "it is of another region, eu-west-1", "-setup writes it")
+@fault("A", "configuration", "it belongs to another region, eu-west-1", "-setup writes it")
 def configuration_of_another_region(account: Account) -> None:
     account.file.write_text(account.file.read_text().replace(":lambda:us-east-1:", ":lambda:eu-west-1:"))
 
 
-@fault("B", "configuration", "it is of another stack: ANNEX_DEFAULT_S3_BUCKET", "-setup writes it")
+@fault("B", "configuration", "it belongs to another stack: ANNEX_DEFAULT_S3_BUCKET", "-setup writes it")
 def configuration_of_another_stack(account: Account) -> None:
     account.file.write_text(account.file.read_text().replace("htcondorannex-bucket-", "an-earlier-bucket-"))
 
 
-@fault("C", "configuration", "HTCondor knows no ANNEX_DEFAULT_EC2_URL", "-setup writes it")
+@fault("C", "configuration", "HTCondor's configuration lacks ANNEX_DEFAULT_EC2_URL", "-setup writes it")
 def configuration_removed(account: Account) -> None:
     account.file.unlink()
 
@@ -460,7 +460,7 @@ def default_vpc_without_subnets(account: Account) -> None:
 
 
 def volumes_key(account: Account) -> str:
-    """Let volumes be encrypted by default with a key of the account's own."""
+    """Encrypt volumes by default with a customer managed key."""
     ec2, key = account.client("ec2"), str(account.client("kms").create_key()["KeyMetadata"]["Arn"])
     ec2.enable_ebs_encryption_by_default()
     ec2.modify_ebs_default_kms_key_id(KmsKeyId=key)

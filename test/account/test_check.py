@@ -1,4 +1,4 @@
-"""-check-setup: finds each fault by itself, and says how to fix it."""
+"""Test that -check-setup finds each fault, and says how to fix it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_checking_changes_nothing(well: Account) -> None:
     assert (well.everything(), well.file.read_bytes()) == (before, written)
 
 
-def test_the_end_of_the_runtime_is_told_half_a_year_before(well: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_end_of_the_runtime_is_reported_half_a_year_before(well: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     soon = datetime.now(UTC).date() + timedelta(days=100)
     monkeypatch.setitem(lambda_runtime.END_OF_SUPPORT, lambda_runtime.RUNTIME, soon)
     [found] = well.run("-check-setup").faults()
@@ -66,16 +66,36 @@ def test_the_end_of_the_runtime_is_told_half_a_year_before(well: Account, monkey
 
 def test_the_wrong_region_is_found_by_its_missing_stack(well: Account) -> None:
     said = well.run("-check-setup", "-region", "eu-west-1")
-    assert said.faults() == ["stack: there is no stack HTCondorAnnex; condor_annex -setup makes it"]
+    assert said.faults() == ["stack: there is no stack HTCondorAnnex; condor_annex -setup creates it"]
 
 
 def test_a_quota_is_compared_with_what_is_intended(well: Account) -> None:
     assert well.run("-check-setup", "-count", "256").status == OK
     [found] = well.run("-check-setup", "-count", "1000").faults()
-    assert found.startswith("Spot quota: the account may run 256 vCPUs of Spot instances here, fewer than 1000")
+    assert found.startswith(
+        "Spot quota: the account may run 256 vCPUs of Spot instances in this region, fewer than 1000"
+    )
 
 
-def test_what_may_not_be_looked_at_is_unknown_and_the_status_says_that_not_all_is_well(well: Account) -> None:
+def test_a_quota_that_the_account_never_changed_is_awss_default(well: Account) -> None:
+    well.cloud.behave(known_quotas="changed")
+    try:
+        assert well.run("-check-setup", "-count", "256").status == OK
+        [found] = well.run("-check-setup", "-count", "1000").faults()
+        well.cloud.set_quotas(L_34B43A08=17)
+        [changed] = well.run("-check-setup", "-count", "18").faults()
+    finally:
+        well.cloud.set_quotas(L_34B43A08=256)
+        well.cloud.behave(known_quotas="all")
+    assert found.startswith(
+        "Spot quota: the account may run 256 vCPUs of Spot instances in this region, fewer than 1000"
+    )
+    assert changed.startswith(
+        "Spot quota: the account may run 17 vCPUs of Spot instances in this region, fewer than 18"
+    )
+
+
+def test_a_check_without_permission_is_unknown_and_the_exit_status_says_so(well: Account) -> None:
     well.cloud.fault("GetServiceQuota", "denied", times=9)
     well.cloud.fault("GetRole", "denied", times=9)
     said = well.run("-check-setup")
@@ -127,10 +147,10 @@ HEARTBEATS = {
     "of an older contract": (0, {"contract": 2}, "belongs to an older annexd"),
     "incomplete": (0, {"complete": False}, "could not look at all fleets and instances"),
     "without a right": (0, {"rights": {"cancel": False}}, "lacks the right to cancel"),
-    "that cannot unprotect": (0, {"rights": {"unprotect": False}}, "it lacks the right to unprotect"),
+    "that cannot unprotect": (0, {"rights": {"unprotect": False}}, "it lacks the permission to unprotect"),
     "without MaxLease": (0, {"max_lease_s": None}, "has no readable MAX_LEASE_S"),
-    "of another MaxLease": (0, {"max_lease_s": 600}, "it works with a MaxLease of 600 s, not 2592000 s"),
-    "with something stuck": (0, STUCK, "2 should have ended and could not be ended: sfr-1, i-1 (cancel sfr-1"),
+    "of another MaxLease": (0, {"max_lease_s": 600}, "its MaxLease is 600 s, not 2592000 s"),
+    "with something stuck": (0, STUCK, "2 are overdue and could not be ended: sfr-1, i-1 (cancel sfr-1"),
 }
 
 
@@ -145,8 +165,8 @@ def test_a_heartbeat_is_judged_as_an_order_judges_it_and_more_closely(
     assert well.run("-check-setup").status == OK
 
 
-def test_leases_that_the_stack_would_cut_are_told(well: Account) -> None:
-    """By what HTCondor's configuration lets users order."""
+def test_leases_that_the_stack_would_cut_are_reported(well: Account) -> None:
+    """With ANNEX_MAX_LEASE of HTCondor's configuration."""
     knobs = ConfigurationFile(str(well.file)).settings() | {"ANNEX_MAX_LEASE": "5184000"}
     with surroundings(well.cloud.environment()):
         found = list(check(Session(), Wanted(["us-east-1"]), knobs.get, 1))
@@ -161,7 +181,7 @@ def test_under_another_name_the_stack_that_has_the_lease_function_is_checked(wel
 
 
 @pytest.mark.parametrize("fault", PLANTED, ids=lambda fault: fault.name)
-def test_a_planted_fault_is_found_with_its_mend(fault: Fault, told: Callable[[Fault], Said]) -> None:
+def test_a_planted_fault_is_found_with_its_repair(fault: Fault, told: Callable[[Fault], Said]) -> None:
     said = told(fault)
     assert said.status == SETUP_FAULTY
     found = [line for line in said.faults() if line.startswith(f"{fault.check}: ") and fault.words in line]
@@ -171,7 +191,7 @@ def test_a_planted_fault_is_found_with_its_mend(fault: Fault, told: Callable[[Fa
 
 @pytest.fixture(scope="module")
 def told(one_cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Fault], Said]:
-    """What is told of a fault; those of one hand share an account, unless ALONE=1 is in the environment."""
+    """Return the findings for a fault; those of one hand share an account, unless ALONE=1 is in the environment."""
     known: dict[str, Said] = {}
 
     def tell(fault: Fault) -> Said:
@@ -190,24 +210,24 @@ def told(one_cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Callable
     return tell
 
 
-def test_an_account_that_was_never_set_up_is_told_so(account: Account) -> None:
+def test_an_account_without_a_setup_is_reported(account: Account) -> None:
     said = account.run("-check-setup")
     assert said.status == SETUP_FAULTY
-    assert said.faults() == ["stack: there is no stack HTCondorAnnex; condor_annex -setup makes it"]
+    assert said.faults() == ["stack: there is no stack HTCondorAnnex; condor_annex -setup creates it"]
 
 
-def test_a_half_made_stack_is_found_with_the_reason(account: Account) -> None:
+def test_an_incomplete_stack_is_found_with_the_reason(account: Account) -> None:
     account.cloud.fault("CreateBucket", "error", code="BucketAlreadyExists", status=409)
     account.run("-setup")
     [found] = account.run("-check-setup").faults()
-    assert found.startswith("stack: HTCondorAnnex is half-made: ROLLBACK_COMPLETE; Bucket: Resource handler returned")
+    assert found.startswith("stack: HTCondorAnnex is incomplete: ROLLBACK_COMPLETE; Bucket: Resource handler returned")
 
 
 def test_a_stack_that_is_being_made_is_found(account: Account) -> None:
     account.cloud.pace_stacks(0.5)
     account.run("-setup", "-timeout", "1")
     [found] = account.run("-check-setup").faults()
-    assert found.startswith("stack: HTCondorAnnex is being worked on: CREATE_IN_PROGRESS")
+    assert found.startswith("stack: HTCondorAnnex is being changed: CREATE_IN_PROGRESS")
 
 
 def test_a_second_region_is_checked_against_its_own_knobs(account: Account) -> None:
@@ -218,7 +238,7 @@ def test_a_second_region_is_checked_against_its_own_knobs(account: Account) -> N
 
 
 def test_a_stack_of_the_lease_function_alone_is_checked_too(account: Account) -> None:
-    """As template-3.json makes it: what it lacks is a fault, and no end of the check."""
+    """As template-3.json creates it: what it lacks is a fault, and does not end the check."""
     account.cloud.deploy_template(TOP / "templates" / "template-3.json", STACK)
     said = account.run("-check-setup")
     assert said.status == SETUP_FAULTY

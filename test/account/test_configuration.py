@@ -1,4 +1,4 @@
-"""The file for config.d: HTCondor reads it, people may, and it holds nothing that AWS could smuggle in."""
+"""Test the file for config.d: HTCondor reads it, everybody may, and AWS cannot inject anything into it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ print(json.dumps({knob: parameters.param(knob) for knob in sys.argv[2:]}))
 
 
 def as_htcondor_reads_it(file: Path, local_name: str = "", knobs: Sequence[str] = KNOBS) -> dict[str, str]:
-    """By annexd's own look-up, in a process with HTCondor's bindings."""
+    """Read it with annexd's own look-up, in a process with HTCondor's bindings."""
     made = subprocess.run(
         [sys.executable, "-c", READ, local_name, *knobs],
         env={**os.environ, "CONDOR_CONFIG": str(file), "PYTHONPATH": str(TOP)},
@@ -62,7 +62,7 @@ def test_an_annexd_with_the_regions_local_name_reads_that_regions_knobs(tmp_path
 
 
 def test_the_annexds_of_further_regions_are_added_to_the_daemons_that_condor_master_knows(tmp_path: Path) -> None:
-    """Without the + condor_master takes the list for the whole one, and all other daemons for foreign programs."""
+    """Without the + condor_master would treat all other daemons as foreign programs."""
     (tmp_path / "file").write_text(text({"us-east-1": FIRST, "eu-west-1": SECOND, "ap-south-1": SECOND}))
     names = ("DC_DAEMON_LIST", "ANNEXD_EU_WEST_1", "ANNEXD_AP_SOUTH_1")
     told = as_htcondor_reads_it(tmp_path / "file", knobs=names)
@@ -81,6 +81,7 @@ def test_aws_own_endpoints_are_written_for_each_region() -> None:
     assert knobs["ANNEX_DEFAULT_LOGS_URL"] == "https://logs.eu-west-1.amazonaws.com"
     assert knobs["ANNEX_DEFAULT_LAMBDA_URL"] == "https://lambda.eu-west-1.amazonaws.com"
     assert knobs["ANNEX_DEFAULT_S3_URL"] == "https://s3.eu-west-1.amazonaws.com"
+    assert knobs["ANNEX_DEFAULT_SSM_URL"] == "https://ssm.eu-west-1.amazonaws.com"
     assert knobs["ANNEX_DEFAULT_STS_URL"] == "https://sts.eu-west-1.amazonaws.com"
 
 
@@ -91,7 +92,7 @@ def test_the_s3_endpoint_of_us_east_1_names_its_region_too() -> None:
 
 @pytest.mark.parametrize("value", ["", "a\nDAEMON_LIST = EVIL", "$(SPOOL)", "a b", "x" * 3000])
 def test_an_output_that_would_be_more_than_a_value_is_refused(value: str) -> None:
-    with pytest.raises(AccountError, match="not of this annexd's template"):
+    with pytest.raises(AccountError, match="its template is not this annexd's"):
         configuration.knobs(Session(), "us-east-1", OUTPUTS | {"BucketName": value})
 
 

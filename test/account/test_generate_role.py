@@ -1,4 +1,4 @@
-"""templates/generate-role: a role that may read one object, and nothing else."""
+"""Test templates/generate-role: a role that may read one object, and nothing else."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_template_is_clean_under_cfn_lint(tmp_path: Path) -> None:
         (("bucket",), "usage"),
         (("My_Bucket", "file"), "BUCKET must be the name of an S3 bucket"),
         (("a..b", "file"), "BUCKET must be"),
-        (("bucket", "*"), "a policy takes *, ? and $ for patterns"),
+        (("bucket", "*"), "a policy takes *, ? and $ as patterns"),
         (("bucket", "${AWS::AccountId}"), "a policy takes"),
         (("bucket", "/etc/passwd"), "must not begin with a slash"),
         (("bucket", "a\nb"), "must be printable"),

@@ -1,4 +1,4 @@
-"""-setup where there is no default VPC, and in a VPC of the account's own."""
+"""Test -setup without a default VPC, and in another VPC of the account."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def without_default_vpc(cloud: Cloud) -> None:
 
 
 class Vpc:
-    """A VPC of the account's own: with public subnets in two zones, and a third one without a way out."""
+    """A VPC with public subnets in two zones, and a third subnet without a route out."""
 
     def __init__(self, cloud: Cloud, name: str = "cluster") -> None:
         self.ec2 = ec2 = cloud.client("ec2")
@@ -65,20 +65,20 @@ def test_without_a_default_vpc_it_says_so_with_the_choice_and_makes_nothing(acco
     said = account.run("-setup")
     assert said.status == CLOUD_FAILED
     assert "us-east-1: there is no default VPC with default subnets" in said.err
-    assert f"{first.id} (cluster, 10.0.0.0/16): 3 subnets, 2 of them with a way out" in said.err
+    assert f"{first.id} (cluster, 10.0.0.0/16): 3 subnets, 2 of them with a route out" in said.err
     assert f"{second.id} (other, 10.0.0.0/16)" in said.err
     assert f"condor_annex -setup -region us-east-1 -vpc {first.id}" in said.err
     assert account.cloud.calls("CreateStack") == []
 
 
-def test_without_any_vpc_it_says_how_to_make_the_usual_one(account: Account) -> None:
+def test_without_any_vpc_it_says_how_to_create_the_default_one(account: Account) -> None:
     without_default_vpc(account.cloud)
     said = account.run("-setup")
     assert said.status == CLOUD_FAILED
-    assert "aws ec2 create-default-vpc --region us-east-1 makes the usual one" in said.err
+    assert "aws ec2 create-default-vpc --region us-east-1 creates one" in said.err
 
 
-def test_a_default_vpc_without_its_subnets_is_none(account: Account) -> None:
+def test_a_default_vpc_without_subnets_is_no_network(account: Account) -> None:
     ec2 = account.client("ec2")
     for each in ec2.describe_subnets()["Subnets"]:
         ec2.delete_subnet(SubnetId=each["SubnetId"])
@@ -94,7 +94,7 @@ def test_in_a_vpc_of_its_own_the_group_is_there_and_orders_get_the_subnets_with_
     said = account.set_up("-vpc", vpc.id)
     assert group_of(account)["VpcId"] == vpc.id
     assert subnets_of(account) == ",".join(sorted(vpc.public))
-    assert f"machines are in the VPC {vpc.id}, subnets" in said.err
+    assert f"machines will run in the VPC {vpc.id}, subnets" in said.err
     said = account.run("-check-setup")
     assert (said.status, said.faults()) == (OK, []), said
 
@@ -136,7 +136,7 @@ def test_of_two_subnets_in_a_zone_one_is_chosen_and_two_that_are_named_are_refus
     assert subnets_of(account) == ",".join(sorted([roomy, vpc.public[1]]))
     said = account.run("-setup", "-subnet", f"{roomy},{vpc.public[0]}")
     assert said.status == CLOUD_FAILED
-    assert "of each zone AWS takes one subnet only" in said.err
+    assert "AWS accepts only one subnet of each zone" in said.err
 
 
 def test_a_vpc_whose_subnets_have_no_way_out_is_refused_with_the_next_step(account: Account) -> None:
@@ -144,22 +144,22 @@ def test_a_vpc_whose_subnets_have_no_way_out_is_refused_with_the_next_step(accou
     closed = account.client("ec2").create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
     said = account.run("-setup", "-vpc", closed)
     assert said.status == CLOUD_FAILED
-    assert f"no subnet of {closed} has a way out by itself" in said.err
+    assert f"no subnet of {closed} has a route to the internet" in said.err
     assert "-subnet SUBNET" in said.err
     said = account.run("-setup", "-vpc", closed, "-subnet", vpc.closed)
     assert said.status == CLOUD_FAILED
-    assert "-vpc and -subnet name parts of 2 VPCs" in said.err
+    assert "-vpc and -subnet refer to 2 VPCs" in said.err
     assert account.cloud.calls("CreateStack") == []
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("-vpc", "vpc-0123"), "there is no VPC vpc-0123"),
-        (("-subnet", "subnet-0123"), "there is no subnet subnet-0123"),
+        (("-vpc", "vpc-0123"), "VPC vpc-0123 not found"),
+        (("-subnet", "subnet-0123"), "subnets not found: subnet-0123"),
     ],
 )
-def test_what_is_not_there_is_told_before_anything_is_made(
+def test_a_missing_vpc_or_subnet_is_reported_before_anything_is_created(
     account: Account, arguments: tuple[str, ...], words: str
 ) -> None:
     said = account.run("-setup", *arguments)
@@ -171,15 +171,13 @@ def test_what_is_not_there_is_told_before_anything_is_made(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("-setup", "-vpc", "main"), "-vpc must be the ID of a VPC"),
-        (("-setup", "-subnet", "vpc-0123"), "-subnet must be the ID of a subnet"),
-        (("-check-setup", "-vpc", "vpc-0123"), "-vpc goes with -setup"),
-        (("-setup", "-vpc", "vpc-0123", "-region", "us-east-1", "-region", "eu-west-1"), "-vpc can be of one region"),
+        (("-setup", "-vpc", "main"), "-vpc must be a VPC ID"),
+        (("-setup", "-subnet", "vpc-0123"), "-subnet must be a subnet ID"),
+        (("-check-setup", "-vpc", "vpc-0123"), "-vpc requires -setup"),
+        (("-setup", "-vpc", "vpc-0123", "-region", "us-east-1", "-region", "eu-west-1"), "-vpc can only be used"),
     ],
 )
-def test_options_of_the_network_that_cannot_be_are_told(
-    account: Account, arguments: tuple[str, ...], words: str
-) -> None:
+def test_invalid_options_of_the_network_are_reported(account: Account, arguments: tuple[str, ...], words: str) -> None:
     said = account.run(*arguments)
     assert said.status == USAGE
     assert words in said.err
@@ -191,7 +189,7 @@ def test_the_network_changes_while_nothing_lives_there_and_is_kept_while_an_anne
     fleet = order(account, 3600)
     said = account.run("-setup", "-vpc", vpc.id)
     assert said.status == ANNEXES_LIVE
-    assert "machines of annexes are in the default VPC and hold its security group" in said.err
+    assert "machines of annexes run in the default VPC and use its security group" in said.err
     assert group_of(account) == before
     account.client("ec2").cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet], TerminateInstances=True)
     account.set_up("-vpc", vpc.id)
@@ -235,12 +233,12 @@ def test_a_subnet_that_is_gone_is_found_by_check_setup(account: Account) -> None
     account.set_up("-vpc", vpc.id)
     account.client("ec2").delete_subnet(SubnetId=vpc.public[0])
     [found] = account.run("-check-setup").faults()
-    assert found.startswith(f"network: {vpc.public[0]} of {vpc.id} is gone")
+    assert found.startswith(f"network: {vpc.public[0]} of {vpc.id} was deleted")
     account.set_up("-vpc", vpc.id)
     assert subnets_of(account) == vpc.public[1]
 
 
-def test_an_account_without_a_default_vpc_is_told_so_before_it_is_set_up(account: Account) -> None:
+def test_an_account_without_a_default_vpc_is_reported_before_its_setup(account: Account) -> None:
     without_default_vpc(account.cloud)
     vpc = Vpc(account.cloud)
     found = account.run("-check-setup").faults()

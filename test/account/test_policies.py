@@ -1,4 +1,4 @@
-"""The three policies: everything works with them, and nothing more is allowed."""
+"""Test the three policies: everything works with them, and nothing more is allowed."""
 
 from __future__ import annotations
 
@@ -52,20 +52,28 @@ GROUPED = {
     "ec2:RunInstances",
     "ec2:CreateTags",
     "servicequotas:GetServiceQuota",
+    "servicequotas:GetAWSDefaultServiceQuota",
 }
 KNOWN = json.loads((resources.files("cfnlint.data") / "AdditionalSpecs" / "Policies.json").read_text())
-TRIED = {
+TRIED = {  # by a DryRun, whose refusal is a result, too
     SETUP: {"ec2:RequestSpotFleet", "ec2:CreateFleet", "ec2:CreateLaunchTemplate"},
     DAEMON: set(),
     USER: set(),
-}  # by a DryRun, whose no is an answer, too
+}
 SPECIFICATION_OF_OWN = {"ImageId": "ami-12345678", "InstanceType": "m5.large"}
+PUBLISHED = [  # an image that AWS publishes, and whose root volume is named
+    {
+        "ImageId": "resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64",
+        "InstanceType": "m5.large",
+        "BlockDeviceMappings": [{"DeviceName": "root", "Ebs": {"VolumeSize": 30}}],
+    }
+]
 AGENT = "cloudformation.amazonaws.com"
 
 
 @dataclass(frozen=True)
 class Lived:
-    """What one life of an account asked for, of each role of people."""
+    """The calls of one life of an account, by role."""
 
     judged: list[tuple[str, str, str, dict[str, Any]]]
     audit: list[dict[str, Any]]
@@ -75,13 +83,13 @@ class Lived:
 
 @pytest.fixture(scope="module")
 def enforcing() -> Iterator[Cloud]:
-    with Cloud(speed=0, enforce_iam=True, behaviour={"logs_late_s": 0.0}) as cloud:
+    with Cloud(speed=0, enforce_iam=True, behaviour={"logs_late_s": 0.0, "known_quotas": "changed"}) as cloud:
         yield cloud
 
 
 @pytest.fixture(scope="module")
 def lived(enforcing: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Lived:
-    """Set up, update, roll back, check, order, undo, reconcile, tear down: each by whom it is for, with his policy."""
+    """Set up, update, roll back, check, order, undo, reconcile, tear down, each with the policy of its role."""
     cloud = enforcing
     keys = {role: cloud.user(role, *policies(role, STACK)) for role in ROLES}
     account = as_user(Account(cloud, tmp_path_factory.mktemp("life")), keys[SETUP])
@@ -94,7 +102,7 @@ def lived(enforcing: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Lived:
     look_into_troubles(account)
     for role in (DAEMON, USER):
         site = site_of(account, keys[role])
-        replies = [order(site), order(site), *orders_by_ec2_fleet(site)]
+        replies = [order(site), order(site, LaunchSpecifications=PUBLISHED), *orders_by_ec2_fleet(site)]
         assert account.run("-teardown").status == ANNEXES_LIVE
         end_them(site, replies)
     leave_things_in_the_bucket(account)
@@ -109,7 +117,7 @@ def as_user(account: Account, key: tuple[str, str]) -> Account:
 
 def look_into_troubles(account: Account) -> None:
     """Have -setup list the networks, and -check-setup look at the key of volumes and decode a denial."""
-    assert "there is no VPC vpc-0123" in account.run("-setup", "-vpc", "vpc-0123").err
+    assert "VPC vpc-0123 not found" in account.run("-setup", "-vpc", "vpc-0123").err
     volumes_key(account)
     account.cloud.behave(forbidden=["ec2:RequestSpotFleet"], control_policy_words="encoded")
     checks = [fault.partition(": ")[0] for fault in account.run("-check-setup").faults()]
@@ -118,7 +126,7 @@ def look_into_troubles(account: Account) -> None:
 
 
 def outdate(account: Account) -> None:
-    """Let the administrator have made the stack of an older template, all of whose resources were other."""
+    """Replace the stack by one of an older template, with all resources different."""
     template = json.loads((TOP / "templates" / "annex.json").read_text())
     made = {name: resource["Properties"] for name, resource in template["Resources"].items()}
     made["LeaseLog"]["RetentionInDays"] = 30
@@ -137,7 +145,7 @@ def outdate(account: Account) -> None:
 
 
 def site_of(account: Account, key: tuple[str, str]) -> Site:
-    """annexd with these keys, and what setup told it."""
+    """Return annexd with these keys, and the configuration of -setup."""
     knobs = ConfigurationFile(str(account.file)).settings()
     site = Site(account.cloud, knobs["ANNEX_DEFAULT_LEASE_FUNCTION_ARN"], account.folder / key[0])
     site.home.mkdir()
@@ -174,8 +182,8 @@ def orders_by_ec2_fleet(site: Site) -> list[ReplyAd]:
 
 
 def end_them(site: Site, replies: list[ReplyAd]) -> None:
-    """One more that is undone at once; a look at all, also at one that starts nothing; a longer lease; a fleet that
-    somebody cancelled, but not its instances; and the end of all."""
+    """Order one more that is undone at once; view all, also one that starts nothing; extend a lease; cancel a fleet
+    without its instances; and end all."""
     site.cloud.fault("RequestSpotFleet", "error", code="MaxSpotFleetRequestCountExceeded")
     assert site.order(IamFleetRole=None)["Result"] == "Failure"
     site.cloud.behave(fleet_trouble="role")
@@ -203,14 +211,14 @@ def end_them(site: Site, replies: list[ReplyAd]) -> None:
 
 
 def ec2_fleet(site: Site, annex_id: str, ends_in_s: float) -> str:
-    """An annex by EC2 Fleet."""
+    """Order an annex by EC2 Fleet."""
     token, ec2 = leased_token(annex_id, int(time.time() + ends_in_s)), site.cloud.client("ec2")
     own = [{"ResourceType": "fleet", "Tags": [{"Key": "htcondor:annex-id", "Value": annex_id}]}]
     return create_fleet(ec2, ClientToken=token, TagSpecifications=own)
 
 
 def look_at_all(site: Site) -> Report:
-    """What annexd's reconciliation sees with these keys."""
+    """Return what annexd's reconciliation sees with these keys."""
     journal = site.journal()
     try:
         engine = site.engine(journal)
@@ -260,13 +268,13 @@ def test_without_any_one_of_its_actions_something_fails(lived: Lived, role: str)
 
 
 def whole(role: str, stack: str = STACK) -> dict[str, Any]:
-    """The statements of all the policies of one role."""
+    """Return the statements of all policies of one role."""
     documents = policies(role, stack)
     return documents[0] | {"Statement": [each for document in documents for each in document["Statement"]]}
 
 
 def without(document: dict[str, Any], i: int, action: str) -> dict[str, Any]:
-    """The policy without one action of one statement."""
+    """Return the policy without one action of one statement."""
     statements = [dict(statement) for statement in document["Statement"]]
     statements[i]["Action"] = [each for each in statements[i]["Action"] if each != action]
     return document | {"Statement": statements}
@@ -313,7 +321,7 @@ def denied(call: Any, **parameters: Any) -> bool:
 
 @dataclass
 class Limited:
-    """An account that is set up, and clients of whom a policy limits."""
+    """An account with a setup, and clients limited by a policy."""
 
     account: Account
     keys: dict[str, tuple[str, str]]

@@ -1,4 +1,4 @@
-"""-check-setup with keys that order, and with keys that set up: what AWS's DryRun says, and what that means."""
+"""Test -check-setup with keys for orders and keys for -setup: AWS's DryRun and its interpretation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
 
 
 def found(account: Account, name: str, *documents: dict[str, Any]) -> dict[str, str]:
-    """What a new user with these policies is told of his rights, by check."""
+    """Return the findings about rights for a new user with these policies, by check."""
     key = account.cloud.user(name, *documents)
     own = Account(account.cloud, account.folder, {"AWS_ACCESS_KEY_ID": key[0], "AWS_SECRET_ACCESS_KEY": key[1]})
     lines = [line.removeprefix("us-east-1: ") for line in own.run("-check-setup").lines]
@@ -45,7 +45,7 @@ def user_without(action: str) -> dict[str, Any]:
 def test_keys_with_user_json_are_told_that_a_yes_is_no_proof(account: Account) -> None:
     told = found(account, "user", *policies(USER, STACK))
     assert told["right to order"] == f"ok      right to order: {NO_PROOF}"
-    assert told["right to end"].startswith("ok      right to end: no annex lives on which")
+    assert told["right to end"].startswith("ok      right to end: there is no living annex")
 
 
 @pytest.mark.parametrize("action", ["ec2:RequestSpotFleet", "ec2:RunInstances", "ec2:CreateTags", "iam:PassRole"])
@@ -75,7 +75,9 @@ def test_keys_that_cannot_end_what_they_order_are_found_on_an_annex_that_lives(a
 
 def test_keys_that_set_up_need_not_order_and_are_told_so(account: Account) -> None:
     told = found(account, "admin", *policies(SETUP, STACK))
-    assert told["right to order"].startswith("ok      right to order: these credentials set up, and may not order")
+    assert told["right to order"].startswith(
+        "ok      right to order: these credentials are for -setup and may not order"
+    )
     assert "user.json" in told["right to order"]
 
 

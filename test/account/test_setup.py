@@ -1,4 +1,4 @@
-"""-setup: one command, the first time and every time."""
+"""Test -setup: one command, the first time and every time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from test.account.kit import STACK, TOP, Account, function, order, stack_is, sur
 from test.cloud.orders import deploy
 
 
-def test_one_command_makes_the_stack_and_tells_htcondor_of_it(account: Account) -> None:
+def test_one_command_creates_the_stack_and_configures_htcondor(account: Account) -> None:
     said = account.set_up()
     assert account.stack_status() == "CREATE_COMPLETE"
     written = account.file.read_text()
@@ -34,7 +34,7 @@ def test_one_command_makes_the_stack_and_tells_htcondor_of_it(account: Account) 
     assert str(account.file) in said.err
 
 
-def test_it_tells_what_cloudformation_does_while_it_does_it(account: Account) -> None:
+def test_it_reports_the_progress_of_cloudformation(account: Account) -> None:
     said = account.set_up()
     assert "us-east-1: LeaseFunction CREATE_COMPLETE" in said.err
     assert said.out == ""
@@ -55,7 +55,7 @@ def test_ec2s_own_roles_for_spot_instances_are_there_afterwards(account: Account
     said = account.set_up()
     roles = {role["RoleName"] for role in account.client("iam").list_roles()["Roles"]}
     assert {"AWSServiceRoleForEC2Spot", "AWSServiceRoleForEC2SpotFleet", "AWSServiceRoleForEC2Fleet"} <= roles
-    assert "made AWSServiceRoleForEC2Spot, which EC2 needs" in said.err
+    assert "created AWSServiceRoleForEC2Spot, which EC2 needs" in said.err
 
 
 def test_run_again_it_changes_nothing(account: Account) -> None:
@@ -63,7 +63,7 @@ def test_run_again_it_changes_nothing(account: Account) -> None:
     before, written = account.everything(), account.file.read_bytes()
     account.cloud.clear_audit()
     said = account.set_up()
-    assert "as it should be" in said.err
+    assert "up to date" in said.err
     assert (account.everything(), account.file.read_bytes()) == (before, written)
     assert not {"CreateStack", "UpdateStack", "DeleteStack"} & {each.get("operation") for each in account.cloud.audit()}
 
@@ -81,7 +81,7 @@ def test_interrupted_while_the_stack_is_made_it_goes_on_when_run_again(account: 
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == INTERRUPTED, err
-    assert "the same command goes on" in err
+    assert "run the same command again to continue" in err
     assert not account.file.exists()
     account.set_up()
     assert account.stack_status() == "CREATE_COMPLETE"
@@ -105,7 +105,7 @@ def test_a_time_out_says_how_to_go_on(account: Account) -> None:
     assert "run the same command again" in said.err
 
 
-def test_a_failure_is_told_with_its_cause_and_the_next_run_begins_anew(account: Account) -> None:
+def test_a_failure_is_reported_with_its_cause_and_the_next_run_starts_again(account: Account) -> None:
     account.cloud.fault("CreateFunction", "error", code="InvalidParameterValueException", status=400)
     said = account.run("-setup")
     assert said.status == CLOUD_FAILED
@@ -116,7 +116,7 @@ def test_a_failure_is_told_with_its_cause_and_the_next_run_begins_anew(account: 
     assert account.stack_status() == "CREATE_COMPLETE"
 
 
-def test_a_cause_that_stays_is_told_once_and_not_tried_for_ever(account: Account) -> None:
+def test_a_cause_that_stays_is_reported_once_and_not_retried(account: Account) -> None:
     account.cloud.fault("CreateFunction", "denied", times=100)
     assert account.run("-setup").status == CLOUD_FAILED
     assert account.run("-setup").status == CLOUD_FAILED
@@ -149,7 +149,7 @@ def test_a_lost_answer_to_createstack_makes_no_second_stack(account: Account) ->
     assert len(account.client("cloudformation").describe_stacks()["Stacks"]) == 1
 
 
-def test_a_stack_of_that_name_that_is_somebody_elses_is_left_alone(account: Account) -> None:
+def test_a_stack_of_that_name_that_belongs_to_others_is_left_alone(account: Account) -> None:
     body = '{"Description": "our web shop", "Resources": {"Log": {"Type": "AWS::Logs::LogGroup", "Properties": '
     body += '{"RetentionInDays": 1}}}}'
     account.client("cloudformation").create_stack(StackName=STACK, TemplateBody=body)
@@ -157,7 +157,7 @@ def test_a_stack_of_that_name_that_is_somebody_elses_is_left_alone(account: Acco
     for task in ("-setup", "-teardown"):
         said = account.run(task)
         assert said.status == CLOUD_FAILED
-        assert "somebody else's: 'our web shop'" in said.err
+        assert "does not belong to annexd: 'our web shop'" in said.err
     assert account.stack_status() == "CREATE_COMPLETE"
 
 
@@ -174,7 +174,7 @@ def test_a_region_that_is_added_later_does_not_become_the_default(account: Accou
     assert "\nANNEX_DEFAULT_LEASE_FUNCTION_ARN = arn:aws:lambda:us-east-1:" in account.file.read_text()
 
 
-def test_a_file_that_is_not_ours_is_not_touched_and_nothing_is_made(account: Account) -> None:
+def test_a_file_that_is_not_ours_is_kept_and_nothing_is_created(account: Account) -> None:
     account.file.write_text("ANNEX_DEFAULT_S3_BUCKET = mine\n")
     said = account.run("-setup")
     assert said.status == BAD_FILE
@@ -183,7 +183,7 @@ def test_a_file_that_is_not_ours_is_not_touched_and_nothing_is_made(account: Acc
     assert account.cloud.calls("CreateStack") == []
 
 
-def test_a_folder_that_is_not_there_is_told_before_anything_is_made(account: Account) -> None:
+def test_a_missing_folder_is_reported_before_anything_is_created(account: Account) -> None:
     said = account.run("-setup", "-output", str(account.folder / "no" / "where"))
     assert said.status == BAD_FILE
     assert account.cloud.calls("CreateStack") == []
@@ -201,18 +201,18 @@ def test_the_configuration_can_go_to_standard_output(account: Account) -> None:
         (("-setup", "-teardown"), "-setup and -teardown exclude each other"),
         (("-setup", "config.json"), "config.json cannot be used with -setup"),
         (("-setup", "-lease-duration", "60"), "-lease-duration cannot be used with -setup"),
-        (("-setup", "-region", "Virginia"), "-region must be a region of AWS's"),
-        (("-setup", "-region", "us-nowhere-1"), "there is no region us-nowhere-1"),
+        (("-setup", "-region", "Virginia"), "-region must be an AWS region"),
+        (("-setup", "-region", "us-nowhere-1"), "unknown region: us-nowhere-1"),
         (("-setup", "-profile", "a", "-access", "b", "-secret", "c"), "-profile and -access-key-file exclude"),
         (("-setup", "-access", "b"), "-secret-key-file is missing: AWS keys are an ID and a secret"),
         (("-setup", "-stack-name", "a b"), "-stack-name must be"),
-        (("-setup", "-max-lease", "5m"), "-max-lease must be from 10m, two runs of the lease function, to 31d"),
-        (("-setup", "-max-lease", "40d"), "later the bucket has deleted what machines learn their end from"),
-        (("-setup", "-cut-leases"), "-cut-leases goes with -max-lease"),
-        (("-region", "us-east-1", "-lease-duration", "60", "f"), "-region goes with -setup"),
+        (("-setup", "-max-lease", "5m"), "-max-lease must be from 10m (two runs of the lease function) to 31d"),
+        (("-setup", "-max-lease", "40d"), "the bucket deletes the machines' lease objects after that"),
+        (("-setup", "-cut-leases"), "-cut-leases requires -max-lease"),
+        (("-region", "us-east-1", "-lease-duration", "60", "f"), "-region requires -setup"),
     ],
 )
-def test_options_that_do_not_go_together_are_told(account: Account, arguments: tuple[str, ...], words: str) -> None:
+def test_options_that_do_not_go_together_are_reported(account: Account, arguments: tuple[str, ...], words: str) -> None:
     said = account.run(*arguments, *(() if "-setup" in arguments else ("-output", "x")))
     assert said.status == USAGE
     assert words in said.err
@@ -224,7 +224,7 @@ def test_an_unknown_profile_says_where_to_look(account: Account) -> None:
     assert "aws configure list-profiles" in said.err
 
 
-def test_without_credentials_it_says_the_ways_to_give_them(account: Account) -> None:
+def test_without_credentials_it_says_how_to_give_them(account: Account) -> None:
     account.environment = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
     said = account.run("-setup")
     assert said.status == CLOUD_FAILED
@@ -240,7 +240,7 @@ def test_key_files_are_used_when_they_are_given(account: Account) -> None:
     assert call["access_key_id"] == "AKIAFROMAFILE0000000"
 
 
-def test_a_key_file_that_holds_no_key_is_told_without_its_content(account: Account) -> None:
+def test_a_key_file_without_a_key_is_reported_without_its_content(account: Account) -> None:
     public = account.folder / "public"
     public.write_text("two words-of-secret\n")
     said = account.run("-setup", "-access", str(public), "-secret", str(public))
@@ -255,18 +255,18 @@ def close(account: Account) -> None:
 def test_it_ends_with_a_heartbeat_that_the_rule_caused(account: Account) -> None:
     said = account.set_up()
     assert said.err.rstrip().endswith(
-        "the rule calls the lease function, and it sees all fleets and instances: annexd may order annexes"
+        "the rule calls the lease function, which sees all fleets and instances: annexd accepts orders"
     )
     assert len(account.cloud.effects("function started")) > 0
 
 
-def test_a_rule_that_never_calls_is_told_with_the_next_step(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rule_that_never_calls_is_reported_with_a_repair(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(enforcer, "HEARTBEAT_S", 0.5)
     said = account.run("-setup", ticks=False)
     assert said.status == CLOUD_FAILED
-    assert "waiting for the rule to call the lease function, which it does every five minutes" in said.err
-    assert "annexd would order nothing" in said.err
-    assert "condor_annex -check-setup finds the cause" in said.err
+    assert "waiting for the rule, which calls the lease function every five minutes" in said.err
+    assert "annexd would refuse orders" in said.err
+    assert "find the cause with condor_annex -check-setup" in said.err
     assert account.file.exists()
 
 
@@ -286,7 +286,7 @@ def test_an_update_waits_for_a_heartbeat_of_the_new_max_lease(
     monkeypatch.setattr(enforcer, "HEARTBEAT_S", 0.5)
     said = account.run("-setup", "-max-lease", "7d", ticks=False)
     assert said.status == CLOUD_FAILED
-    assert "the newest heartbeat is of a MaxLease of 2592000 s, not 604800 s" in said.err
+    assert "the latest heartbeat has a MaxLease of 2592000 s, not 604800 s" in said.err
 
 
 def test_an_update_waits_for_a_heartbeat_of_the_new_code(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,7 +297,7 @@ def test_an_update_waits_for_a_heartbeat_of_the_new_code(account: Account, monke
     monkeypatch.setattr(enforcer, "HEARTBEAT_S", 0.5)
     said = account.run("-setup", ticks=False)
     assert said.status == CLOUD_FAILED
-    assert "the newest heartbeat is of the code that was there before" in said.err
+    assert "the latest heartbeat is from the previous code" in said.err
     assert account.set_up()
 
 
@@ -310,7 +310,7 @@ def test_max_lease_is_thirty_days_and_stays_what_was_chosen(account: Account) ->
     assert function(account)["Environment"]["Variables"]["MAX_LEASE_S"] == "604800"
 
 
-def test_lowering_max_lease_names_whom_it_cuts_and_changes_nothing_until_that_is_wanted(account: Account) -> None:
+def test_lowering_max_lease_names_the_annexes_that_it_cuts_and_needs_a_confirmation(account: Account) -> None:
     account.set_up()
     order(account, 3600, "annex-short")
     order(account, 20 * 86400, "annex-long")
@@ -326,7 +326,7 @@ def test_lowering_max_lease_names_whom_it_cuts_and_changes_nothing_until_that_is
 
 
 def test_an_update_never_leaves_a_moment_without_an_enforcer(account: Account) -> None:
-    """Nothing that calls, allows, or is called is deleted or made again, however old the template was."""
+    """Nothing that calls, allows or is called is deleted or replaced, however old the template was."""
     account.set_up()
     older = json.loads((TOP / "templates" / "annex.json").read_text())
     made = {name: resource["Properties"] for name, resource in older["Resources"].items()}
@@ -354,7 +354,7 @@ def test_a_new_instance_profile_has_time_to_be_known_and_an_old_one_needs_none(
     monkeypatch.setattr(fresh, "FRESH_S", old_s)
     with surroundings(account.cloud.environment()):
         fresh.wait_until_known(Session(), "us-east-1", profile["Arn"], lines.append)
-        assert time.time() - made_s >= old_s - 1.0  # IAM tells whole seconds, and so do the headers of its answers
+        assert time.time() - made_s >= old_s - 1.0  # IAM and the headers of its responses have whole seconds
         assert len(lines) == 1
         monkeypatch.setattr(fresh, "FRESH_S", 1.0)
         fresh.wait_until_known(Session(), "us-east-1", profile["Arn"], lines.append)
@@ -370,9 +370,7 @@ def test_a_closed_function_is_opened_again(account: Account) -> None:
     assert "the lease function is open again" in said.err
 
 
-def test_a_function_that_a_teardown_closes_just_now_is_not_opened(
-    account: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_function_that_a_teardown_is_closing_is_not_opened(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     account.set_up()
     close(account)
     monkeypatch.setattr(enforcer, "CLOSING_S", 60.0)
@@ -400,11 +398,11 @@ def test_a_second_stack_finds_what_the_first_lacks_and_says_how_to_complete_it(a
     assert "\nANNEX_DEFAULT_S3_BUCKET = byhand-bucket-" in account.file.read_text()
 
 
-def test_a_function_of_that_name_that_no_stack_made_is_told_before_anything_is_made(account: Account) -> None:
+def test_a_function_of_that_name_without_a_stack_is_reported_before_anything_is_created(account: Account) -> None:
     deploy(account.cloud, "def handler(event, context):\n    pass\n", FUNCTION)
     said = account.run("-setup")
     assert said.status == CLOUD_FAILED
-    assert f"there is a function {FUNCTION}, and AWS does not say which stack made it" in said.err
+    assert f"the function {FUNCTION} exists, and AWS does not report its stack" in said.err
     assert account.cloud.calls("CreateStack") == []
 
 
@@ -424,21 +422,21 @@ def delete_role(account: Account) -> None:
 
 
 @pytest.mark.parametrize("delete", [delete_function, delete_rule, delete_role])
-def test_an_enforcer_of_which_a_part_was_deleted_is_made_again_under_the_annexes_that_need_it(
+def test_a_partly_deleted_enforcer_is_created_again_while_annexes_live(
     account: Account, delete: Callable[[Account], None]
 ) -> None:
     account.set_up()
     fleet, bucket = order(account, -60), account.physical_ids()["Bucket"]
     delete(account)
     said = account.set_up()
-    assert "a part of what ends annexes is gone" in said.err
+    assert "parts of the lease function's resources were deleted" in said.err
     account.cloud.tick(FUNCTION)
     wait_for(lambda: account.cloud.running_instances() == [], f"the function ends {fleet}")
     assert account.physical_ids()["Bucket"] == bucket
 
 
-def test_a_half_made_stack_is_not_deleted_under_an_annex(account: Account) -> None:
-    """One whose deletion failed, and whose function works: the annexes would have no enforcer for a while."""
+def test_an_incomplete_stack_is_not_deleted_while_an_annex_lives(account: Account) -> None:
+    """Its deletion failed and its function works: the annexes would have no enforcer for a while."""
     account.set_up()
     account.cloud.fault("DeleteFunction", "denied", times=9)
     account.client("cloudformation").delete_stack(StackName=STACK)
@@ -463,7 +461,7 @@ def update(account: Account, body: str) -> None:
 
 
 def test_the_file_goes_into_the_last_folder_whose_settings_count(account: Account, tmp_path: Path) -> None:
-    """As on Debian, where the first of two folders is the package's own."""
+    """As on Debian, where the first of two folders belongs to the package."""
     packaged, own = tmp_path / "packaged", tmp_path / "own"
     packaged.mkdir()
     own.mkdir()

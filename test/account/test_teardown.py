@@ -1,4 +1,4 @@
-"""-teardown: nothing is left, and nothing that lives is left without its lease."""
+"""Test -teardown: nothing is left, and no living annex loses its lease."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_running_annex_is_named_and_nothing_is_touched(account: Account) -> No
 
 
 def test_annexes_of_every_pool_are_named(account: Account) -> None:
-    """Whatever their annexd is, and whatever became of the tags of their fleets."""
+    """Annexes of every annexd count, whatever tags their fleets have."""
     account.set_up()
     order(account, HOUR_S, "annex-1")
     fleet = order(account, HOUR_S, "pool-b.example.org-7")
@@ -123,10 +123,10 @@ def in_background(act: Callable[[], Said]) -> tuple[threading.Thread, list[Said]
     return thread, said
 
 
-def test_an_order_under_way_is_waited_for_and_the_function_opened_again(
+def test_an_order_in_progress_is_waited_for_and_the_function_opened_again(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It looked at the function before it was closed, and asks for its fleet after the first look at the account."""
+    """The order checks the function before it is closed, and requests its fleet after the first look at the account."""
     account.set_up()
     description = function(account)["Description"]
     monkeypatch.setattr(enforcer, "CLOSING_S", 3.0)
@@ -140,9 +140,7 @@ def test_an_order_under_way_is_waited_for_and_the_function_opened_again(
     assert account.cloud.calls("DeleteStack") == []
 
 
-def test_a_function_that_somebody_opened_meanwhile_is_not_deleted(
-    account: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_function_that_was_opened_meanwhile_is_not_deleted(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     account.set_up()
     description = function(account)["Description"]
     monkeypatch.setattr(enforcer, "CLOSING_S", 3.0)
@@ -153,18 +151,18 @@ def test_a_function_that_somebody_opened_meanwhile_is_not_deleted(
     functions.update_function_configuration(FunctionName=FUNCTION, Description=description)
     thread.join(60)
     assert said[0].status == CLOUD_FAILED
-    assert "somebody opened the lease function again" in said[0].err
+    assert "the lease function was opened again" in said[0].err
     assert account.cloud.calls("DeleteStack") == []
 
 
 def test_it_waits_longer_than_an_order_relies_on_its_look_at_the_function() -> None:
-    """As long as the look may be old, as a request without an answer may take effect, and until EC2 shows the fleet."""
+    """The sum of the check's age, the delay of a request without an answer, and the delay until EC2 lists the fleet."""
     assert CHECK_AGAIN_S + StepContext.settle_s == 150
     assert "CLOSING_S: Final = CHECK_AGAIN_S + StepContext.settle_s + 10.0" in Path(enforcer.__file__).read_text()
 
 
 def test_a_stack_without_the_lease_function_leaves_it_open(account: Account) -> None:
-    """As of a -setup that another stack came before."""
+    """As after a -setup that came after another stack's."""
     account.cloud.deploy_template(TOP / "templates" / "template-3.json", "First")
     body = (TOP / "templates" / "annex.json").read_text()
     account.client("cloudformation").create_stack(
@@ -173,11 +171,11 @@ def test_a_stack_without_the_lease_function_leaves_it_open(account: Account) -> 
     wait_for(lambda: account.stack_status("Second") == "ROLLBACK_COMPLETE", "the second is rolled back")
     said = account.run("-teardown", "-stack-name", "Second")
     assert said.status == OK
-    assert "it is of the stack First, not of Second" in said.err
+    assert "it belongs to the stack First, not to Second" in said.err
     assert not is_closed(function(account))
 
 
-def test_somebody_elses_fleets_do_not_count(account: Account) -> None:
+def test_fleets_of_others_do_not_count(account: Account) -> None:
     account.set_up()
     request(account.client("ec2"), 1)
     assert account.run("-teardown").status == OK
@@ -185,11 +183,11 @@ def test_somebody_elses_fleets_do_not_count(account: Account) -> None:
 
 
 @pytest.mark.parametrize("operation", ["DescribeSpotFleetRequests", "DescribeInstances"])
-def test_what_cannot_be_looked_for_is_taken_for_living(account: Account, operation: str) -> None:
+def test_annexes_that_cannot_be_listed_count_as_living(account: Account, operation: str) -> None:
     account.cloud.fault(operation, "denied", times=9)
     said = account.run("-teardown")
     assert said.status == CLOUD_FAILED
-    assert "whether annexes live cannot be told" in said.err
+    assert "cannot determine whether annexes live" in said.err
     assert account.cloud.calls("DeleteStack") == []
 
 
@@ -206,7 +204,7 @@ def test_a_service_linked_role_that_others_use_by_now_stays(account: Account) ->
     request(account.client("ec2"), 1)
     said = account.run("-teardown")
     assert said.status == OK
-    assert "left AWSServiceRoleForEC2Spot, which others use" in said.err
+    assert "kept AWSServiceRoleForEC2Spot, which others use" in said.err
 
 
 def test_run_again_it_finds_nothing_to_do(account: Account) -> None:
@@ -216,7 +214,7 @@ def test_run_again_it_finds_nothing_to_do(account: Account) -> None:
     assert (said.status, "there is no such stack" in said.err) == (OK, True)
 
 
-def test_a_deletion_that_failed_is_gone_on_with(account: Account) -> None:
+def test_a_failed_deletion_is_continued(account: Account) -> None:
     before = account.everything()
     account.set_up()
     account.cloud.fault("DeleteFunction", "denied", times=2)
@@ -228,7 +226,7 @@ def test_a_deletion_that_failed_is_gone_on_with(account: Account) -> None:
     assert account.everything() == before
 
 
-def test_a_time_out_of_the_deletion_is_gone_on_with(account: Account) -> None:
+def test_a_deletion_that_timed_out_is_continued(account: Account) -> None:
     before = account.everything()
     account.set_up()
     account.cloud.pace_stacks(0.4)
@@ -238,7 +236,7 @@ def test_a_time_out_of_the_deletion_is_gone_on_with(account: Account) -> None:
     assert account.everything() == before
 
 
-def test_a_half_made_stack_is_taken_away_too(account: Account) -> None:
+def test_an_incomplete_stack_is_deleted_too(account: Account) -> None:
     before = account.everything()
     account.cloud.fault("CreateFunction", "denied")
     account.run("-setup")
@@ -262,7 +260,7 @@ def test_an_annex_in_one_region_keeps_all_the_named_regions(account: Account) ->
     assert account.cloud.calls("DeleteStack") == []
 
 
-def test_a_file_that_was_changed_by_hand_is_told_before_anything_is_touched(account: Account) -> None:
+def test_a_file_that_was_changed_by_hand_is_reported_before_any_change(account: Account) -> None:
     account.set_up()
     account.file.write_text(account.file.read_text() + "MY_OWN_KNOB = 1\n")
     said = account.run("-teardown")

@@ -1,4 +1,4 @@
-"""templates/annex.json: generated, small, clean, and closed."""
+"""Test templates/annex.json: generated, small, valid, and closed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from test.account.kit import TOP
 TEMPLATE = TOP / "templates" / "annex.json"
 CFN_LINT = str(Path(sys.executable).with_name("cfn-lint"))
 MAX_TEMPLATE = 51_200  # bytes in a CreateStack call
-ROOM = 1_024  # for mends of the function
+ROOM = 1_024  # for fixes of the function
 
 
 def properties(resource: str) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def test_an_instance_may_read_annexes_objects_and_tags_and_nothing_of_iam() -> N
     assert "Policies" not in properties("InstanceRole")
 
 
-def test_nothing_comes_in_and_nobody_looks_in() -> None:
+def test_there_is_no_inbound_traffic_and_no_public_access() -> None:
     assert "SecurityGroupIngress" not in properties("SecurityGroup")
     assert set(properties("Bucket")["PublicAccessBlockConfiguration"].values()) == {True}
     [refusal] = properties("BucketPolicy")["PolicyDocument"]["Statement"]

@@ -107,7 +107,7 @@ class Site:
     def trusting(self) -> Defaults:
         """The site's defaults, with the emulated cloud as the administrator's: so its clock is believed."""
         url = self.cloud.url
-        return replace(self.defaults, ec2_url=url, lambda_url=url, sts_url=url, logs_url=url)
+        return replace(self.defaults, ec2_url=url, lambda_url=url, sts_url=url, logs_url=url, ssm_url=url)
 
     def engine(self, journal: Journal, pace: RetryPolicy = PACE) -> Engine:
         world = self.world()
@@ -117,7 +117,7 @@ class Site:
         return engine
 
     def ad(self, **changes: Any) -> dict[str, Any]:
-        urls = dict.fromkeys(("ServiceURL", "LambdaURL", "STSURL", "LogsURL"), self.cloud.url)
+        urls = dict.fromkeys(("ServiceURL", "LambdaURL", "STSURL", "LogsURL", "SSMURL"), self.cloud.url)
         return bulk_request_ad(self.now_s(), **{"LeaseFunctionARN": self.arn, **urls, **self.asks, **changes})
 
     def order(
@@ -133,6 +133,7 @@ class Site:
                 engine,
                 self.defaults,
                 self.now_s(),
+                access=self.world().access,
                 bundle_sources=self.bundle_sources,
                 accepted=accepted,
             )

@@ -106,6 +106,7 @@ def test_without_files_keys_are_lent_only_if_the_administrator_says_so(site: Sit
     [
         ("ec2_url", "-service-url"),
         ("logs_url", "-logs-url"),
+        ("ssm_url", "-ssm-url"),
         ("lambda_url", "-lambda-url"),
         ("s3_url", "-s3-url"),
         ("sts_url", "-sts-url"),

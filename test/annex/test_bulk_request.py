@@ -262,7 +262,7 @@ def test_no_secret_is_in_the_reply_or_in_the_journal(site: Site) -> None:
 
 def test_an_unknown_lease_function_is_told_before_anything_is_made(site: Site) -> None:
     reply = site.order(LeaseFunctionARN=site.arn[:-3] + "xxx")
-    assert "does not exist, so nothing would end a lease: condor_annex -setup makes it" in str(reply["ErrorString"])
+    assert "does not exist, so nothing would end a lease: condor_annex -setup creates it" in str(reply["ErrorString"])
     assert site.operations() == ["GetFunction"]
 
 

@@ -54,4 +54,4 @@ def test_a_function_that_was_changed_by_hand_is_warned_of_and_its_mending_notice
 
 def test_a_function_that_is_gone_is_reported(site: Site) -> None:
     site.cloud.fault("GetFunction", "error", code="ResourceNotFoundException", status=404)
-    assert "does not exist, so nothing would end a lease: condor_annex -setup makes it" in look(site).enforcer.fault
+    assert "does not exist, so nothing would end a lease: condor_annex -setup creates it" in look(site).enforcer.fault

@@ -284,6 +284,7 @@ def test_annexds_own_target_has_every_endpoint_that_is_configured() -> None:
         "s3_url": "http://s",
         "sts_url": "http://t",
         "logs_url": "http://g",
+        "ssm_url": "http://m",
     }
     arn = "arn:aws:lambda:us-east-1:123456789012:function:lease"
     target = own_target(
@@ -293,6 +294,7 @@ def test_annexds_own_target_has_every_endpoint_that_is_configured() -> None:
             s3_url="http://s",
             sts_url="http://t",
             logs_url="http://g",
+            ssm_url="http://m",
             lease_function_arn=arn,
             allow_default_credentials=True,
         )

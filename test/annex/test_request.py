@@ -264,6 +264,7 @@ WITHOUT_KEYS: dict[str, Any] = {"PublicKeyFile": None, "SecretKeyFile": None}
         ("S3URL", "https://s3.example.org", "-s3-url"),
         ("STSURL", "https://sts.example.org", "-sts-url"),
         ("LogsURL", "https://logs.example.org", "-logs-url"),
+        ("SSMURL", "https://ssm.example.org", "-ssm-url"),
         ("LeaseFunctionARN", "arn:aws:lambda:us-east-1:123456789012:function:other", "-lease-function-arn"),
         ("LeaseFunctionARN", "arn:aws:lambda:us-east-1:210987654321:function:lease", "-lease-function-arn"),
         ("S3Bucket", "others", "-s3-bucket"),

@@ -26,11 +26,13 @@ from annexd.cedar.session import SessionCache
 from annexd.daemoncore import log
 from annexd.daemoncore.commands.administration import dc_config_val
 from annexd.daemoncore.commands.call import Call
+from annexd.daemoncore.listening_socket import BACKLOG
 from annexd.daemoncore.log import open_log
-from annexd.daemoncore.network.listener import BACKLOG, Listener
-from annexd.daemoncore.network.server import Security, Server
+from annexd.daemoncore.network.listener import Listener
+from annexd.daemoncore.network.server import Server
 from annexd.daemoncore.program import run_as
 from annexd.daemoncore.security.revocation import Revocation
+from annexd.daemoncore.security.security import Security
 from annexd.daemoncore.settings import ConnectionLimits
 from annexd.service.program import PROGRAM
 

@@ -115,6 +115,13 @@ def _kms(request: Request, asked: Parameters, _: Regions) -> Found:
     yield (key if key.startswith("arn:") else arn_of(request, "kms", f"key/{key}")), {}
 
 
+def _ssm(request: Request, asked: Parameters, _: Regions) -> Found:
+    """Parameters that AWS publishes are of no account (user guide, "Working with public parameters")."""
+    for name in asked.get("Names") or [asked.get("Name", "*")]:
+        arn = arn_of(request, "ssm", f"parameter/{str(name).partition(':')[0].lstrip('/')}")
+        yield (arn.replace(f":{ACCOUNT}:", "::") if str(name).startswith("/aws/service/") else arn), {}
+
+
 def _sts(_: Request, asked: Parameters, __: Regions) -> Found:
     yield str(asked.get("RoleArn", "*")), {}
 
@@ -167,6 +174,7 @@ RESOURCES: Mapping[str, Callable[[Request, Parameters, Regions], Found]] = {
     "cloudformation": _cloudformation,
     "logs": _logs,
     "kms": _kms,
+    "ssm": _ssm,
     "sts": _sts,
     "iam": _iam,
     "ec2": actions_ec2.found,

@@ -18,6 +18,7 @@ UNKNOWN_FLEETS = ("refused", "empty")
 DELETE_RIGHTS = ("instances", "all")
 FLEET_EVENTS = ("as-documented", "as-modelled")
 PASSED_AS = ("ec2", "spotfleet", "both")
+KNOWN_QUOTAS = ("all", "changed")
 FLEET_TAGGING = ("everything", "the-fleet")
 CHOICES = {
     "second_cancel": SECOND_CANCELS,
@@ -26,6 +27,7 @@ CHOICES = {
     "fleet_events": FLEET_EVENTS,
     "passed_as": PASSED_AS,
     "fleet_tagging": FLEET_TAGGING,
+    "known_quotas": KNOWN_QUOTAS,
     "control_policy_words": CONTROL_POLICY_WORDS,
 }
 LISTED_S = 48 * 3600.0
@@ -50,6 +52,8 @@ class Behaviour:
                     documentation says that empty pages with a nextToken occur
     log_page        the most events in a page (1 to 10,000), whatever `limit` asks.  CERTAIN: pages "might only be
                     partially full"
+    known_quotas    which quotas GetServiceQuota knows: all, or those that were changed for this account.  CERTAIN that
+                    both occur: Service Quotas API reference, ListServiceQuotas and GetServiceQuota
     update_s        how long a changed function's LastUpdateStatus is InProgress.  CERTAIN that it is; LIKELY a few
                     seconds.  What runs is the new one at once here, the old one until then with AWS
     fleet_trouble   what keeps fleets that are requested from now on from starting instances: one of
@@ -119,6 +123,7 @@ class Behaviour:
     tells_empty_lists: bool = True
     forbidden: tuple[str, ...] = ()
     control_policy_words: str = "named"
+    known_quotas: str = "all"
 
     def __post_init__(self) -> None:
         for name, worlds in CHOICES.items():

@@ -3,26 +3,45 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import moto.servicequotas.urls
 from moto.servicequotas.exceptions import NoSuchResource
 from moto.servicequotas.responses import ServiceQuotasResponse
 
-DEFAULTS = {"L-34B43A08": 256.0, "L-244521F2": 300.0}  # vCPUs of Spot instances; EventBridge rules of a bus
+from test.cloud.behaviour import Behaviour, Chosen
+
+DEFAULTS: dict[str, float] = {
+    "L-34B43A08": 256.0,
+    "L-244521F2": 300.0,
+}  # vCPUs of Spot instances; EventBridge rules of a bus
 QUOTAS: dict[str, float] = dict(DEFAULTS)
 
 
 class ActingQuotas(ServiceQuotasResponse):  # type: ignore[misc]  # moto has no types
+    """`chosen` is put in by `install`."""
+
+    chosen: ClassVar[Chosen] = Chosen(Behaviour())
+
     def get_service_quota(self) -> str:
+        if self.chosen.now.known_quotas == "all":
+            return self._told(QUOTAS)
+        return self._told({code: value for code, value in QUOTAS.items() if value != DEFAULTS.get(code)})
+
+    def get_aws_default_service_quota(self) -> str:
+        return self._told(DEFAULTS)
+
+    def _told(self, known: Mapping[str, float]) -> str:
         asked: dict[str, Any] = json.loads(self.body)
         code = asked["QuotaCode"]
-        if code not in QUOTAS:
+        if code not in known:
             raise NoSuchResource
-        return json.dumps({"Quota": {"ServiceCode": asked["ServiceCode"], "QuotaCode": code, "Value": QUOTAS[code]}})
+        return json.dumps({"Quota": {"ServiceCode": asked["ServiceCode"], "QuotaCode": code, "Value": known[code]}})
 
 
-def install() -> None:
+def install(chosen: Chosen) -> None:
     """Before the first request: moto reads its routing table once."""
+    ActingQuotas.chosen = chosen
     for pattern in moto.servicequotas.urls.url_paths:
         moto.servicequotas.urls.url_paths[pattern] = ActingQuotas.dispatch

@@ -73,6 +73,9 @@ DOCUMENTED: dict[str, Callable[[Mapping[str, Any]], bool]] = {
         any("InstanceType" in each for each in _pools(config))
         and any("InstanceRequirements" in each for each in _pools(config))
     ),
+    "For EC2 Fleets of type maintain or request, or for Spot Fleets, you must specify the AMI ID.": lambda config: any(
+        not str(each.get("ImageId", "ami-")).startswith("ami-") for each in _inline(config)
+    ),
 }
 
 

@@ -32,6 +32,7 @@ def templates(*overrides: dict[str, Any], **named: Any) -> dict[str, Any]:
                     "SpotMaintenanceStrategies": {"CapacityRebalance": {"ReplacementStrategy": "launch"}},
                 },
                 {"LaunchSpecifications": [specification(InstanceRequirements=REQUIREMENTS)]},
+                {"LaunchSpecifications": [specification(ImageId="resolve:ssm:/ours")]},
             ],
             DOCUMENTED,
             strict=True,

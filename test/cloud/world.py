@@ -66,7 +66,7 @@ class World:
         events.install()
         s3.install()
         self.stacks = Stacks()
-        quotas.install()
+        quotas.install(self.chosen)
         service_roles.install(lambda: bool(self.instances()))
         self.gate = Gate(self.regions) if enforce_iam else None
         cloudformation.install(self.stacks, lambda: self.functions.endpoint_url, self.gate)

@@ -20,8 +20,10 @@ from annexd.cedar.policy import Requirement, SecurityPolicy
 from annexd.cedar.secret import Secret
 from annexd.cedar.session import SessionCache
 from annexd.daemoncore.commands.call import Call
-from annexd.daemoncore.network.listener import BACKLOG, Listener
-from annexd.daemoncore.network.server import Security, Server
+from annexd.daemoncore.listening_socket import BACKLOG
+from annexd.daemoncore.network.listener import Listener
+from annexd.daemoncore.network.server import Server
+from annexd.daemoncore.security.security import Security
 from annexd.daemoncore.settings import ConnectionLimits
 
 VERSION = "$CondorVersion: 25.14.1 2026-10-16 BuildID: annexd $"

@@ -22,9 +22,10 @@ from annexd.cedar.context import ServerContext
 from annexd.cedar.session import SessionCache
 from annexd.daemoncore.commands.call import Call, Work
 from annexd.daemoncore.network.listener import Listener
-from annexd.daemoncore.network.server import Security, Server
+from annexd.daemoncore.network.server import Server
 from annexd.daemoncore.security.fs_proof import login_name, owner_of_proof
 from annexd.daemoncore.security.resolver import LOOKUPS
+from annexd.daemoncore.security.security import Security
 from annexd.daemoncore.settings import ConnectionLimits
 
 LIMITS = ConnectionLimits(max_pending=20, session_deadline_s=1, read_timeout_s=1)
@@ -303,3 +304,22 @@ def test_the_proof_of_fs_is_a_directory_of_its_owner_alone() -> None:
             os.rmdir(path)
     assert owner_of_proof("/tmp/FS_not_there") is None
     assert owner_of_proof("/tmp/FS_nul\0") is None
+
+
+def test_connections_are_counted_by_what_became_of_them() -> None:
+    async def talk() -> Server:
+        server = Server(security(), LIMITS, answer, None)
+        listener = Listener(socket.create_server(("127.0.0.1", 0), backlog=50), server.serve)
+        listener.start()
+        address = listener.socket.getsockname()
+        assert await asks(address)
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(b"\xff" * 100)
+        await reader.read()
+        writer.close()
+        listener.stop()
+        await server.drain(0)
+        return server
+
+    counts = asyncio.run(talk()).counts.counters()
+    assert counts == {"DCConnectionsAccepted": 2, "DCConnectionsDenied": 0, "DCConnectionsDropped": 1}

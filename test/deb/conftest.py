@@ -13,7 +13,9 @@ from annexd.account.configuration import DAEMON
 from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.deb.root import DebianRoot
+from test.texts import TOP
 
+OPERATIONS = TOP / "docs/operations.md"
 NEXT_VERSION = "99.0"
 KEYS = {"AWS_ACCESS_KEY_ID": ACCESS_KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY}
 EXAMPLE = "/usr/share/annexd/templates/config.json"
@@ -75,10 +77,8 @@ def installed(fresh: DebianRoot, package: Path) -> DebianRoot:
 
 @pytest.fixture(scope="session")
 def enabled(installed: DebianRoot, cloud: Cloud) -> DebianRoot:
-    """By the words of README.Debian; and an account of the emulated AWS is set up."""
-    installed.succeed("ln", "-s", "/usr/share/annexd/config.d/80annexd", "/etc/condor/config.d/")
-    installed.write("/etc/condor/config.d/82annexd-users", "ALLOW_ANNEX = alice@$(UID_DOMAIN)\n")
-    installed.succeed("condor_reconfig")
+    """As docs/operations.md has it pasted; and an account of the emulated AWS is set up."""
+    installed.paste(OPERATIONS, "ln -s /usr/share/annexd/config.d/80annexd")
     installed.wait_for(lambda: bool(installed.annexds_seen()), "annexd to be seen")
     installed.succeed("condor_annex", "-setup", "-region", "us-east-1", AWS_ENDPOINT_URL=cloud.url, **KEYS)
     installed.succeed("condor_reconfig")

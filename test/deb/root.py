@@ -18,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from test.texts import block
+
 COMMAND_TIMEOUT_S = 180
 WAIT_S = 60.0
 POLL_S = 0.2
@@ -80,6 +82,10 @@ class DebianRoot:
         done = self.run(*command, user=user, **env)
         assert done.returncode == 0, f"{' '.join(command)}: status {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout + done.stderr
+
+    def paste(self, page: Path, beginning: str) -> str:
+        """Run the block of a page that begins so, as it is written."""
+        return self.succeed("bash", "-euc", block(page, beginning))
 
     def install(self, package: Path) -> str:
         """Install or upgrade to this package, as an administrator would: nothing else may have to be fetched."""

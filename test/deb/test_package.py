@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from test.cloud import Cloud
-from test.deb.conftest import NEXT_VERSION, Ordered, Removed
+from test.deb.conftest import NEXT_VERSION, OPERATIONS, Ordered, Removed
 from test.deb.root import DebianRoot
 
 JOURNAL = "/var/lib/annexd/annexd_command_state"
@@ -112,3 +112,10 @@ def test_a_purge_leaves_nothing_where_nothing_lives(removed: Removed, package: P
     assert not root.exists("/var/lib/annexd")
     assert root.run("dpkg", "--status", "annexd").returncode != 0
     assert root.succeed("dpkg-divert", "--list", "annexd") == ""
+
+
+def test_beside_an_installation_by_pip_htcondors_own_tool_is_moved_aside(removed: Removed) -> None:
+    has_one = removed.root.exists(HTCONDORS_OWN.removesuffix(".htcondor"))
+    removed.root.paste(OPERATIONS, "dpkg-divert --local")
+    assert not removed.root.exists(HTCONDORS_OWN.removesuffix(".htcondor"))
+    assert removed.root.exists(HTCONDORS_OWN) is has_one

@@ -1,6 +1,6 @@
-"""`make histories`: every fault at every point, then two at a time and seeds, for as long as it is given.
+"""`make histories`: run every fault at every point, then two at a time and seeds, for a given time.
 
-Exits with 1 when the model was broken; each such history is printed with the command that plays it again.
+Exits with 1 if the model was violated; each such history is printed with the command that replays it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from test.histories.history import Verdict
 
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m test.histories", description=__doc__)
-    parser.add_argument("--replay", metavar="HISTORY", help="play this one again, and tell all of it")
+    parser.add_argument("--replay", metavar="HISTORY", help="run this one again, and print all of it")
     parser.add_argument("--minutes", type=float, default=60.0, help="for two faults and for seeds, half each")
     parser.add_argument("--all-pairs", action="store_true", help="every two faults, however long it takes")
     parser.add_argument("--first-seed", type=int, default=0)

@@ -1,4 +1,4 @@
-"""The daemon's lives: the real engine, steps and journal, in virtual time, until it is killed or gone.
+"""Run the daemon's processes: the real engine, steps and journal, in virtual time, until they are killed.
 
 A life ends at a point; whatever of it was waiting further out is dead too, and finds out at its next point.
 Around the engine stands what annexd/service/orders.py does: what is stuck is run again at its time, what
@@ -65,14 +65,14 @@ class Killed(BaseException):
 
 
 def _identity(_: Request) -> Answer:
-    """Whose the keys are is no part of a history: it changes nothing, and is asked once an hour."""
+    """Answer GetCallerIdentity, which is not part of a history: it changes nothing, and is called once an hour."""
     told = f"<Account>{ACCOUNT}</Account>"
     result = f"<GetCallerIdentityResult>{told}</GetCallerIdentityResult>"
     return Answer(200, f"<GetCallerIdentityResponse>{result}</GetCallerIdentityResponse>".encode())
 
 
 class Attached(ClientCache):
-    """Its STS is answered at once."""
+    """Clients with an immediate STS."""
 
     def clients(self, credentials: Credentials | None, endpoints: Endpoints) -> Clients:
         clients = super().clients(credentials, endpoints)
@@ -138,7 +138,7 @@ class Annexd:
         return self.cloud.timeline.now_s + self.skew_s
 
     def start(self) -> None:
-        """Begin a life, which goes on with all that is unfinished."""
+        """Start a process, which continues all that is unfinished."""
         self.cloud.points.tell("annexd starts")
         life = self.life = Life(self)
         for command_id in life.engine.unfinished():
@@ -147,14 +147,14 @@ class Annexd:
             self.cloud.timeline.after(0.0, lambda: self._look(life))
 
     def _start_anew(self) -> None:
-        """Another disk, and nothing known."""
+        """Start on an empty disk."""
         self.home = self.home / "another"
         self.home.mkdir()
         self.reconcile_s = self.reconcile_s or RECONCILE_S
         self.start()
 
     def _look(self, life: Life) -> None:
-        """annexd/service/reconciler.py: at start and at intervals, as long as this life lasts."""
+        """Reconcile as annexd/service/reconciler.py does: at start and at intervals, while this process lives."""
         self._work(life, "reconciliation", lambda: self._reconcile(life))
         if not life.is_dead:
             self.cloud.timeline.after(self.reconcile_s, lambda: self._look(life), is_routine=True)
@@ -171,7 +171,7 @@ class Annexd:
             self.cloud.points.tell(f"reconciliation: {words}")
 
     def order(self, ad: Json, answered: Callable[[ReplyAd], None] = lambda _: None) -> None:
-        """A client's order, or what else it asks; nobody answers it while no daemon runs."""
+        """Take a client's command; there is no answer while no daemon runs."""
         life = self.life
         if life is None or life.is_dead:
             return
@@ -194,7 +194,7 @@ class Annexd:
         self._work(life, command_id, lambda: self._run_once(life, command_id))
 
     def _work(self, life: Life, command_id: str, act: Callable[[], None]) -> None:
-        """What one worker thread does; its death is the process's."""
+        """Do the work of one worker thread; its death is the process's."""
         if life.is_dead or command_id in life.busy:
             return
         life.busy.add(command_id)
@@ -228,14 +228,14 @@ class Annexd:
             self.cloud.timeline.after(fault.away_s, self.start)
 
     def wait(self, seconds: float) -> None:
-        """A client's, for its account's turn."""
+        """Wait as a client for its account's limit."""
         life = self.life
         self.cloud.timeline.sleep(seconds)
         if life is not None:
             life.check()
 
     def close(self) -> None:
-        """The history is over."""
+        """End the history."""
         if self.life is not None:
             self.life.journal.close()
         self.kept.annexd, self.kept.hop.way = None, _nowhere
@@ -251,7 +251,7 @@ class OneThread(Engine):
         self._busy, self._running = busy, set[str]()
 
     def run(self, command_id: str) -> Outcome:
-        """A client that joins what is under way further out cannot wait for it here: it asks again."""
+        """Run, but never wait for a workflow in progress in an outer frame: the client retries."""
         if command_id in self._running:
             raise Paused(f"{command_id} is under way")
         self._running.add(command_id)
@@ -356,7 +356,7 @@ class DyingJournal(Journal):
 
 
 class BundleSources:
-    """Tokens that say who signed them, and no files."""
+    """Tokens that name their signing key, and no files."""
 
     def sign(self, key_id: str, claims: Json) -> str:
         return f"{key_id} signed {claims['sub']}"

@@ -1,6 +1,6 @@
-"""What is in the same account and is not ours: fleets that only look like an annex's, or like nothing at all.
+"""Create foreign resources in the same account: fleets that look similar to an annex's, or not at all.
 
-They are made for every history, and at its end each must be as it was.
+Every history has them, and at its end each must be unchanged.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LOOKS = (  # an ID that is too long, an end in 1970, a random part that is too s
 
 
 def settle_in(fleets: Fleets, annex_id: str, end_s: int, *, unlisted: bool) -> list[Fleet]:
-    """Fleets with look-alike tokens and copies of our tags; and one that AWS lists no more while its instance runs."""
+    """Create fleets with similar tokens and copies of our tags, and an unlisted one with a running instance."""
     now_s = fleets.clock()
     made = [_request(fleets, look.format(id=annex_id, end=end_s)) for look in LOOKS]
     for fleet in made:
@@ -32,7 +32,7 @@ def settle_in(fleets: Fleets, annex_id: str, end_s: int, *, unlisted: bool) -> l
 
 
 def _tags(annex_id: str, key: str) -> dict[str, str | None]:
-    """As if they were copied from an annex that is over."""
+    """Return tags as copied from an annex that is over."""
     stamp = {"htcondor:annex-id": annex_id, "htcondor:annex-lease-end": "2020-01-01T00:00:00Z"}
     return {**stamp, key: "sfr-00000000-0000-4000-8000-000000000000"}
 
@@ -44,7 +44,7 @@ def _request(fleets: Fleets, token: str) -> Fleet:
 
 
 def harmed(bystanders: Iterable[Fleet], now_s: float) -> list[str]:
-    """Those that somebody touched, in words."""
+    """Return a line for each one that was changed."""
     return [
         f"the foreign fleet with token {fleet.client_token!r} was touched"
         for fleet in bystanders

@@ -1,7 +1,6 @@
-"""Which histories there are: every fault at every point, every two of them, and seeds.
+"""List the histories: every fault at every point, every two of them, and seeds.
 
-One fault: all.  Two: all as well, in an order that spreads over everything early, so that whoever has only
-an hour has seen a bit of each.
+Pairs come in an order that covers everything early, so that one hour has tried some of each.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from test.histories.seeds import Season
 
 
 class Theatre:
-    """Plays histories, one after another, in folders that it removes; on a memory disk where there is one."""
+    """Runs histories one after another, in temporary folders, on a memory disk if there is one."""
 
     def __init__(self) -> None:
         memory = Path("/dev/shm")
@@ -34,7 +33,7 @@ class Theatre:
     def play_stage(
         self, course: Course, begin: Callable[[Stage], None], plan: Mapping[tuple[str, int], str] | None = None
     ) -> Verdict:
-        """A history that is told in code: `begin` says what happens when."""
+        """Run a history that is defined in code: `begin` schedules its events."""
 
         def act(home: Path) -> Verdict:
             stage = Stage(course, History(course, plan or {}).fate, home)
@@ -46,7 +45,7 @@ class Theatre:
         return self._with_home(Season(seed).play)
 
     def play_again(self, name: str) -> Verdict:
-        """What a verdict calls itself."""
+        """Run the history with a verdict's name."""
         return (
             self.play_seed(int(name.removeprefix("seed ")))
             if name.startswith("seed ")
@@ -73,12 +72,12 @@ class Theatre:
 
 
 def one_fault(theatre: Theatre, course: Course) -> Iterator[History]:
-    """Every fault at every point that the course has."""
+    """Yield every fault at every point of the course."""
     yield from more_faults(History(course), theatre.play(History(course)).met)
 
 
 def more_faults(history: History, met: Iterable[Point]) -> Iterator[History]:
-    """`history` with one more fault, at each point that it has after its last one."""
+    """Yield `history` with one more fault, at each point after its last one."""
     last = max((_position(met, *key) for key in history.plan), default=-1)
     for position, point in enumerate(met):
         for name in faults_at(point) if position > last else ():
@@ -90,7 +89,7 @@ def _position(met: Iterable[Point], actor: str, number: int) -> int:
 
 
 def two_faults(theatre: Theatre, courses: Iterable[Course]) -> Iterator[History]:
-    """Every two: in a first round one second fault for each first one, then another for each, and so on."""
+    """Yield all pairs: in each round one more second fault for each first one."""
     firsts = [history for course in courses for history in one_fault(theatre, course)]
     random.Random(1).shuffle(firsts)  # noqa: S311  an order, not a secret
     met: dict[str, tuple[Point, ...]] = {}
@@ -107,7 +106,7 @@ def two_faults(theatre: Theatre, courses: Iterable[Course]) -> Iterator[History]
 
 
 def _second(first: History, met: tuple[Point, ...], turn: int) -> History | None:
-    """`first` with its second fault of this turn, or None when it had all of them."""
+    """Return `first` with its second fault of this round, or None if it had all."""
     seconds = list(more_faults(first, met))
     random.Random(str(first)).shuffle(seconds)  # noqa: S311
     return seconds[turn] if turn < len(seconds) else None

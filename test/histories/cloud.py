@@ -1,4 +1,4 @@
-"""The quick AWS as it acts: calls arrive or do not, and one rule calls the lease function."""
+"""Run the fast AWS: calls arrive or get lost, and one rule calls the lease function."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def annex_of(fleet: Fleet) -> str | None:
 
 
 class Cloud:
-    """One account for one history.  `invoke(event)` runs the lease function; `seen` hears of every event."""
+    """One account for one history.  `invoke(event)` runs the lease function; `seen` is called for every event."""
 
     def __init__(
         self,
@@ -70,8 +70,8 @@ class Cloud:
         self.objects = self._services.objects
         self._buckets, self.limits = Buckets(timeline.time), 0.0  # the share of EC2's limits that is left; 0: no limits
         self.date_skew_s = 0.0  # by how much the clock of its answers is wrong
-        self.by_hand: set[str] = set()  # annexes that somebody touched
-        self.is_open: Callable[[], bool] = lambda: True  # something is under way, or not over
+        self.by_hand: set[str] = set()  # annexes that were changed by hand
+        self.is_open: Callable[[], bool] = lambda: True  # something is in progress, or not over
         self.invoke: Callable[[dict[str, Any]], None] = _nobody
         self._tried = set[str]()  # DryRuns, each of which is a point once
         self.seen: Callable[[], None] = lambda: None
@@ -94,7 +94,7 @@ class Cloud:
         return answer
 
     def deliver(self, actor: str, request: Request, patience_s: float, die: Callable[[Fault], NoReturn]) -> Answer:
-        """One call of an actor, with what goes wrong on its way.  `die` ends the actor, and never returns."""
+        """Deliver one call of an actor, with its faults.  `die` ends the actor, and never returns."""
         if actor != LEASE:
             self.asks_money(request)
         name = _name(request)
@@ -115,13 +115,13 @@ class Cloud:
         return self.act(request)
 
     def _is_point(self, actor: str, name: str) -> bool:
-        """What the function asks when nothing is there, or tries again, cannot go wrong in any new way."""
+        """Return whether this call is a point: the function's calls without annexes and its retries are none."""
         is_new = not name.startswith(DRY_RUN) or name not in self._tried
         self._tried.add(name)
         return actor != LEASE or (is_new and self.is_open())
 
     def _disturb(self, request: Request, fault: Fault, patience_s: float, die: Callable[[Fault], NoReturn]) -> None:
-        """Return when the call is made after all."""
+        """Apply a fault; return if the call is made after all."""
         match fault.way:
             case faults.LOST:
                 self._lose(request, fault)
@@ -169,7 +169,7 @@ class Cloud:
         self.act(request)
 
     def _act_inside(self, request: Request, way: str) -> Answer:
-        """The call goes well, and yet not quite."""
+        """Make the call with a fault inside."""
         ours = self._ours()
         fault = {"operation": request.operation, **INSIDE[way]}
         if way == faults.UNKNOWN_FLEET:
@@ -201,7 +201,7 @@ class Cloud:
     # The rule.
 
     def begin(self) -> None:
-        """The stack is made: its rule fires at once, and every five minutes from then on."""
+        """Create the stack: its rule fires at once, and then every five minutes."""
         self.function.exists = True
         self._tick()
 
@@ -260,7 +260,7 @@ class Cloud:
 
 
 def _name(request: Request) -> str:
-    """Its operation, and what is special about it."""
+    """Return its operation and variant."""
     operation = request.operation
     if request.service != "ec2":
         return operation

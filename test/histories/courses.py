@@ -1,4 +1,4 @@
-"""How histories go when nothing goes wrong."""
+"""Define the courses of histories without faults."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Act:
 
 @dataclass(frozen=True)
 class Course:
-    """How a history goes when nothing else goes wrong.
+    """The course of a history without further faults.
 
     `refused` are operations that AWS refuses annexd whatever it tries; `lost` those whose first answer is lost.
     `second_cancel` is AWS's way with a fleet that is cancelled and runs (test.cloud.behaviour), `limits` the share of

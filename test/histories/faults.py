@@ -1,4 +1,4 @@
-"""What may go wrong at one point of a history: at an append to the journal, at a call to AWS, at a run.
+"""Define the faults at one point of a history: an append to the journal, a call to AWS, a run.
 
 A point is counted, a fault is named, and a history is the faults at its points: so each can be written down
 in a line and played again.
@@ -47,7 +47,7 @@ class Fault:
     away_s: float = 0.0
     lasts_s: float = 0.0
     excuse_s: float = 0.0
-    empty_disk: bool = False  # whoever starts then knows nothing
+    empty_disk: bool = False  # the next process knows nothing
 
 
 LOST, LATE_ANSWER, LATE_EFFECT, TWICE = "lost", "late answer", "late effect", "twice"
@@ -206,7 +206,7 @@ AT_RUNS: Final[Mapping[str, Fault]] = {
 
 
 def faults_at(point: Point) -> Mapping[str, Fault]:
-    """What may go wrong there, by name."""
+    """Return the faults possible at a point, by name."""
     if point.place == RUN:
         return AT_RUNS
     if point.place == APPEND:

@@ -1,4 +1,4 @@
-"""The lease function in a history: lambda/lease.py, as Lambda runs it, with what goes wrong on its way to AWS."""
+"""Run lambda/lease.py in a history as Lambda does, with faults in its calls to AWS."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PATIENCE_S = 12.0  # lease.py's read_timeout
 
 @dataclass(frozen=True)
 class Run:
-    """What one run was: the model's own record, which no log can forge."""
+    """The model's own record of one run, independent of any log."""
 
     at_s: float
     is_tick: bool
@@ -24,12 +24,12 @@ class Run:
 
 
 class Function(Lambda):
-    """Its runs may be cut off, and one may come in the middle of another."""
+    """The function; its runs may be cut off, and may be nested."""
 
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud.timeline)
         self._cloud = cloud
-        self.broken: list[str] = []  # what no run may ever raise
+        self.broken: list[str] = []  # exceptions that no run may raise
         self.runs: list[Run] = []
         cloud.invoke = self.invoke
 
@@ -43,7 +43,7 @@ class Function(Lambda):
         raise CutOff(fault.way)
 
     def invoke(self, event: dict[str, Any]) -> None:
-        """One invocation; what a failed one leaves is the next tick's."""
+        """Invoke the function; the next tick does what a failed run left."""
         if not self._cloud.function.may_run:
             return
         begun_s = self.time()
@@ -63,7 +63,7 @@ class Function(Lambda):
 
 
 def _short(receipt: dict[str, Any]) -> str:
-    """What of a receipt is worth a line in a history."""
+    """Summarize a receipt in a line."""
     names = "fleets", "instances", "over", "ended", "stuck", "errors"
     lacking = [name for name, has in receipt["rights"].items() if has is False]
     counts = " ".join(f"{name} {receipt[name]}" for name in names)

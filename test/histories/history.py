@@ -1,6 +1,6 @@
-"""One history: an order, what goes wrong and where, and the verdict of the model at its end.
+"""Run one history: an order, its faults, and the model's verdict at its end.
 
-It is written `course | annexd 7: request lost | lease 3: throttled`, and played again from that.
+Its name is `course | annexd 7: request lost | lease 3: throttled`, and can be replayed.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class History:
 
     @classmethod
     def read(cls, text: str) -> History:
-        """The history that is written `text`."""
+        """Parse the name of a history."""
         course, *points = text.split(" | ")
         split = [point.partition(": ") for point in points]
         plan = {(place.split()[0], int(place.split()[1])): name for place, _, name in split}
@@ -61,7 +61,7 @@ class History:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a history; `violations` is empty when the model held."""
+    """The outcome of a history; `violations` is empty if the model held."""
 
     name: str
     violations: tuple[str, ...]
@@ -104,7 +104,7 @@ class Stage:
         self._lost = set(course.lost)
 
     def play(self, name: str, begin: Callable[[], None], length_s: float) -> Verdict:
-        """The rule and annexd start, `begin` orders something, and when all is over it is looked at what is left."""
+        """Start the rule and annexd, let `begin` order, and check at the end what is left."""
         try:
             self.timeline.after(ORDER_S, begin)
             self.cloud.begin()
@@ -119,7 +119,7 @@ class Stage:
         return self._conclude(name)
 
     def _is_open(self) -> bool:
-        """Some command is not answered, or something of an annex is there."""
+        """Return whether a command is unanswered, or part of an annex exists."""
         now_s = self.cloud.fleets.settle()
         annexes = self.model.annexes.values()
         unanswered = any("" in (each.finished, *each.cancels.values(), *each.changes.values()) for each in annexes)
@@ -137,13 +137,13 @@ class Stage:
     # What clients do.
 
     def begin(self) -> None:
-        """What the course says, after its order."""
+        """Schedule the order and the course's acts."""
         self.order("command-1", self.course.lease_s)
         for number, act in enumerate(self.course.acts):
             self.timeline.after(act.at_s, lambda act=act, number=number: self.act(act, f"act-{number}"))  # type: ignore[misc]
 
     def act(self, act: Act, command_id: str, of: str = "command-1") -> None:
-        """A client does something about the annex of the order `of`; or orders another."""
+        """Send a client's command about the annex of the order `of`, or another order."""
         daemon = self.second if act.of_second else self.annexd
         if act.what == "order":
             self.order(f"{command_id}-order", self.course.lease_s, daemon)
@@ -163,7 +163,7 @@ class Stage:
         self._ask(asked, daemon)
 
     def _ask(self, ad: dict[str, Any], daemon: Annexd) -> None:
-        """A client asks until it is told how it ended, or that it cannot be."""
+        """Send a command until it has a final answer."""
         answers: list[ReplyAd] = []
         daemon.order(ad, answers.append)
         self.answers |= {str(ad["CommandID"]): answer for answer in answers}
@@ -175,7 +175,7 @@ class Stage:
         return annex.finished in ("", "Success") and now_s < annex.latest_s and annex.cancelled_s > now_s
 
     def order(self, command_id: str, lease_s: float, daemon: Annexd | None = None) -> None:
-        """A client asks; one that asks again sends the same ad."""
+        """Order as a client; a retry sends the same ad."""
         daemon = daemon or self.annexd
         if command_id not in self.ads:
             self.ads[command_id] = self.ad(command_id, int(daemon.now_s() + lease_s))
@@ -198,14 +198,14 @@ class Stage:
         self.model.observe()
 
     def _protect(self) -> None:
-        """All instances of annexes, once: as On-Demand ones of a launch template may be."""
+        """Protect all instances of annexes once, as On-Demand ones of a launch template may be."""
         for annex in self.model.annexes.values():
             for instance in chain.from_iterable(fleet.instances for fleet in self.model.fleets(annex)):
                 instance.protected = instance.protected or instance.is_spot
                 instance.is_spot = False
 
     def _recorded(self, command_id: str, kind: Kind, body: Json) -> None:
-        """The journal speaks, which is all that a client will hear."""
+        """Pass a journal record to the model; clients see nothing else."""
         order = body.get("order") or {}
         if kind is Kind.ACCEPTED:
             self._accepted(command_id, str(body["workflow"]), order)
@@ -235,7 +235,7 @@ class Stage:
                 self.bystanders += settle_in(self.cloud.fleets, annex_id, end_s, unlisted=self.course.unlisted)
 
     def _spoils(self, actor: str, operation: str) -> Fault | None:
-        """The course's own faults, which are no points."""
+        """Return the course's own faults, which are not points."""
         if actor == faults.LEASE or operation not in self.course.refused | self.course.lost:
             return None
         if operation in self._lost:

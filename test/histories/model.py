@@ -1,8 +1,8 @@
-"""What must be true of annexes, said as simply as it can be, and checked after every event.
+"""Define what must be true of annexes, as simply as possible, and check it after every event.
 
 A fleet has an end: the one in its own token, moved or cut by its tags, and never later than MaxLease after its
 creation.  The model reads fleets, instances and objects in the cloud's own record, and the lease function's runs in
-that of who ran it: it believes neither annexd, nor the function, nor any log.
+the runner's record: it trusts neither annexd, nor the function, nor any log.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from test.histories.faults import TICK_S
 from test.histories.function import Function
 
 REACTION_S = 60.0  # the lease function's own: it looks again until all is gone
-SILENT_S = 900.0  # three ticks: then the lease function is taken for dead
-CHECKED_S = 60.0 + 60.0  # so old may a look at its log be, and so old the check that used this look
-CALL_S = 60.0 + 30.0  # tries of one step, and the last call's patience
+SILENT_S = 900.0  # three ticks: then the lease function counts as dead
+CHECKED_S = 60.0 + 60.0  # maximum age of a look at its log, plus that of the check that used it
+CALL_S = 60.0 + 30.0  # tries of one step, and the last call's timeout
 NEVER_S = float("inf")
 FOR_FLEETS = ("RequestSpotFleet", "CreateFleet")
 
 
 @dataclass
 class Annex:
-    """What one order was promised, and what became of those who wanted its end elsewhere, by command ID."""
+    """The promises to one order, and the outcomes of its changes, by command ID."""
 
     annex_id: str
     ordered_end_s: float
@@ -40,11 +40,11 @@ class Annex:
     cancels: dict[str, str] = field(default_factory=dict)
     changes: dict[str, str] = field(default_factory=dict)
     moved_s: dict[str, float] = field(default_factory=dict)  # where a change has seen the end, by its command ID
-    entangled: set[str] = field(default_factory=set)  # changes that were under way beside others
-    held_s: float = 0.0  # until then nobody allowed that it ends
-    promised_s: float = 0.0  # as the newest answer said it
-    latest_s: float = 0.0  # the latest end that anybody asked for
-    cancelled_s: float = NEVER_S  # when it was called cancelled
+    entangled: set[str] = field(default_factory=set)  # concurrent changes
+    held_s: float = 0.0  # it must not end before this time
+    promised_s: float = 0.0  # as in the latest answer
+    latest_s: float = 0.0  # the latest requested end
+    cancelled_s: float = NEVER_S  # when it was reported as cancelled
     refused_s: float = NEVER_S  # when a cancellation failed of what lived
 
     def __post_init__(self) -> None:
@@ -53,7 +53,7 @@ class Annex:
 
 @dataclass
 class Watch:
-    """One fleet's present end, since when it is over, and how late its instances were at most."""
+    """One fleet's current end, since when it is over, and the maximum delay of its instances."""
 
     end_s: float
     over_s: float | None = None
@@ -62,18 +62,18 @@ class Watch:
 
 @dataclass
 class Model:
-    """`violations` are sentences; none is the theorem."""
+    """The model; `violations` are sentences, and there must be none."""
 
     cloud: Cloud
     function: Function
     excuse_s: float = 0.0
-    clocks_s: float = 0.0  # by how much what annexd believes of the time may be wrong
+    clocks_s: float = 0.0  # maximum error of annexd's clock
     annexes: dict[str, Annex] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
     watches: dict[str, Watch] = field(default_factory=dict)
     early: dict[str, str] = field(default_factory=dict)  # by instance: whose
     closed_s: float = NEVER_S
-    denied: bool = False  # AWS said no to something, or that there is none
+    denied: bool = False  # AWS denied a call or reported not found
 
     def expect(self, annex: Annex) -> None:
         self.annexes[annex.annex_id] = annex
@@ -81,7 +81,7 @@ class Model:
     # After every event.
 
     def observe(self) -> None:
-        """Each fleet has its end in its token, one order has one fleet, and none ends too early."""
+        """Check that each fleet has its end in its token, one order has one fleet, and none ends too early."""
         now_s, fleets_of = self.cloud.fleets.settle(), dict[str, int]()
         for fleet in self.cloud.fleets.fleets.values():
             annex = self.annexes.get(annex_of(fleet) or "")
@@ -99,7 +99,7 @@ class Model:
             self.closed_s = now_s if self.cloud.function.is_closed else NEVER_S
 
     def _check_told(self, annex: Annex) -> None:
-        """Its machines go by the end in its object: none goes before its user allowed it."""
+        """Check the end in its object, which its machines follow: not earlier than its user allowed."""
         packed = self.cloud.objects.contents.get(f"annex/{annex.annex_id}.tar.gz")
         if packed is not None and not annex.cancels and told_s(packed) < annex.held_s:
             self._violated(f"the machines of {annex.annex_id} were told an earlier end than its user")
@@ -125,7 +125,7 @@ class Model:
                 self.early[instance.instance_id] = annex.annex_id if ended_s < min(annex.held_s, end_s) else ""
 
     def end_s(self, fleet: Fleet, annex: Annex, now_s: float) -> float:
-        """When it has to end, as things are now."""
+        """Return when it must end, as of now."""
         tags = fleet.tags.at(now_s)
         tagged_s = (fleet.tags.last_changed_s(CANCELLED_TAG, now_s) or now_s) if CANCELLED_TAG in tags else NEVER_S
         moved_s = _moment_s(tags.get(END_TAG))
@@ -138,7 +138,7 @@ class Model:
             watch.late_s = max(watch.late_s, (now_s if gone_s is None else gone_s) - (watch.over_s or now_s))
 
     def asks_money(self, request: Request) -> None:
-        """Nothing is billed, and no lease made longer, unless the lease function was at work a short while ago."""
+        """Check that costly calls and extensions follow a recent run of the lease function."""
         if request.operation not in (*FOR_FLEETS, "CreateTags") or not self._costs(request):
             return
         now_s = self.cloud.timeline.now_s
@@ -157,7 +157,7 @@ class Model:
         watches = [self.watches[each] for each in asked["Resources"] if each in self.watches]
         return any(end_s > watch.end_s for end_s in ends_s for watch in watches)
 
-    # What the answers say is so at the moment when they are given.
+    # Answers must be true when they are given.
 
     def fleets(self, annex: Annex) -> list[Fleet]:
         return [fleet for fleet in self.cloud.fleets.fleets.values() if annex_of(fleet) == annex.annex_id]
@@ -170,7 +170,7 @@ class Model:
         return any(match is not None and match["annex"] == annex.annex_id for match in matches)
 
     def finished(self, annex: Annex, result: str) -> None:
-        """The order's."""
+        """Check the answer to an order."""
         annex.finished = result
         now_s, fleets = self.cloud.fleets.settle(), self.fleets(annex)
         if result == "Success" and not fleets:
@@ -183,7 +183,7 @@ class Model:
             self._violated(f"{annex.annex_id} was called a success and its instances cannot join")
 
     def cancelled(self, annex: Annex, command_id: str, result: str) -> None:
-        """What is called cancelled ends from then on, or is gone."""
+        """Check that a cancelled annex is ending or gone."""
         annex.cancels[command_id] = result
         now_s = self.cloud.fleets.settle()
         if result == "Success":
@@ -196,7 +196,7 @@ class Model:
             annex.refused_s = now_s
 
     def wants(self, annex: Annex, command_id: str, end_s: float | None, extension_s: float | None) -> None:
-        """Somebody asks for another end, from now on."""
+        """Note a request for another end."""
         others = {each for each, result in annex.changes.items() if not result}
         annex.entangled |= {*others, command_id} if others else set()
         annex.changes[command_id] = ""
@@ -205,7 +205,7 @@ class Model:
         annex.latest_s = max(annex.latest_s, end_s or annex.latest_s + (extension_s or 0.0))
 
     def changed(self, annex: Annex, command_id: str, result: str) -> None:
-        """What is called moved is where it was called, and what is called a failure is not later than before."""
+        """Check that a changed end is the reported one, and that a failed change did not extend the lease."""
         annex.changes[command_id] = result
         now_s = self.cloud.fleets.settle()
         if result == "Success":
@@ -225,7 +225,7 @@ class Model:
     # At the end.
 
     def conclude(self, *, daemon_gone: bool, journal_lost: bool) -> None:
-        """After its end, a tick and the termination nothing runs; and of what is over nothing is left.
+        """Check that after the end, a tick and the termination nothing runs, and nothing is left of what is over.
 
         Only a daemon that is gone for good between object and fleet may leave something: the object, which nobody
         knows to be over.  The bucket's own life-cycle rule removes it.
@@ -275,14 +275,14 @@ def token_end_s(fleet: Fleet) -> float:
 
 @lru_cache(maxsize=64)
 def told_s(packed: bytes) -> float:
-    """The end in an annex's object."""
+    """Return the end in an annex's object."""
     with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
         manifest = tar.extractfile("annex.json")
         return float(json.load(manifest)["LeaseEnd"]) if manifest else NEVER_S
 
 
 def is_alive(fleet: Fleet, now_s: float) -> bool:
-    """Something of it runs, or it may still launch something."""
+    """Return whether it has instances, or may still launch some."""
     may_launch = fleet.cancelled_at_s is None and now_s < fleet.valid_until_s
     return may_launch or any(not instance.is_gone(now_s) for instance in fleet.instances)
 

@@ -1,4 +1,4 @@
-"""S3 as the histories need it: one bucket, whose objects are put, listed and deleted."""
+"""Emulate S3 for the histories: one bucket, whose objects are put, listed and deleted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ XML = {"Content-Type": "application/xml"}
 
 
 class Objects:
-    """Keys and contents; what one call did the next one sees, as S3 promises since 2020."""
+    """Keys and contents, strongly consistent like S3 since 2020."""
 
     def __init__(self) -> None:
         self.contents: dict[str, bytes] = {}

@@ -1,4 +1,4 @@
-"""The points of a history as it runs: counted, logged, and given their fate."""
+"""Count and log the points of a running history, and choose their faults."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Fate: TypeAlias = Callable[[Point], str | None]  # the name of the fault at a po
 
 
 class Points:
-    """What was met, and what goes wrong there."""
+    """The points that were reached, and their faults."""
 
     def __init__(self, timeline: Timeline, fate: Fate) -> None:
         self._timeline, self._fate = timeline, fate
@@ -27,7 +27,7 @@ class Points:
         self.log.append(f"{self._timeline.now_s - START_S:9.1f} s  {words}")
 
     def meet(self, actor: str, place: str, what: str) -> Fault | None:
-        """Count the point; the fault to commit there, if any."""
+        """Count the point, and return its fault, if any."""
         self._counts[actor] += 1
         point = Point(actor, self._counts[actor], place, what)
         self.met.append(point)

@@ -1,4 +1,4 @@
-"""Seeded random histories: many annexes, many faults, clients that ask twice; `seed 17` plays the same again.
+"""Run seeded random histories: many annexes, many faults, clients that retry; `seed 17` is repeatable.
 
 What is enumerated elsewhere has one or two orders and at most two faults.  Here orders overlap, are extended, shortened
 and cancelled, EC2's published limits hold, and each point goes wrong with the seed's own likelihood.
@@ -16,13 +16,13 @@ from test.histories.timeline import START_S
 
 ORDERS_WITHIN_S = 1200.0
 LONGEST_LEASE_S = 2400
-TROUBLED_S = 6000.0  # after that AWS and the network are well again, and all must end
+TROUBLED_S = 6000.0  # after that AWS and the network work again, and all must end
 MOST_ANNEXES = 8
 CHANGED = 0.5  # of the annexes, at any time
 
 
 class Season:
-    """The dice of one seed."""
+    """The random choices of one seed."""
 
     def __init__(self, seed: int) -> None:
         self.name = f"seed {seed}"
@@ -44,7 +44,7 @@ class Season:
         )
 
     def fate(self, point: Point) -> str | None:
-        """Nobody is gone for good here, or most of a history would be silence."""
+        """Choose a fault; none is permanent, or most of a history would be idle."""
         if self.dice.random() >= self._likelihood:
             return None
         return self.dice.choice([name for name in faults_at(point) if not name.endswith("for good")])

@@ -1,4 +1,4 @@
-"""A quick AWS in this process, spoken to in its own protocols: what annexd and lambda/lease.py call, and no more.
+"""Emulate a fast AWS in this process, with its own protocols: only the calls of annexd and lambda/lease.py.
 
 The fleets are the emulated cloud's own (test/cloud), without moto's way to them, which costs ten times as much.
 A test compares its answers with the emulated cloud's, call by call.
@@ -85,7 +85,7 @@ class QuickEC2(ActingEC2):
 
 @dataclass
 class LeaseFunction:
-    """What GetFunction and the log group show of it, and what its environment holds."""
+    """The function's GetFunction result, log group and environment."""
 
     max_lease_s: int
     exists: bool = True
@@ -139,7 +139,7 @@ class LeaseFunction:
 
 @dataclass
 class Services:
-    """All of them, in one account; `faults` are those that happen inside a call which as such goes well."""
+    """All services in one account; `faults` happen inside calls that succeed otherwise."""
 
     fleets: Fleets
     function: LeaseFunction

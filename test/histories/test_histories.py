@@ -1,6 +1,6 @@
-"""After its end, one tick and the termination no annex runs, and none ends before: whatever goes wrong.
+"""Test that, with any fault, no annex runs after its end, one tick and the termination, and none ends before.
 
-This is the short form; `make histories` plays all courses, two faults at a time, and as many seeds as there is time.
+This is a selection; `make histories` runs all courses, two faults at a time, and as many seeds as time allows.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The model notices: each part of the promise, taken out of the real code, breaks at least one history."""
+"""Test the model: each part of the promise, removed from the real code, breaks at least one history."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FLEET, DELAYED = "call RequestSpotFleet", "request delayed past the time-out"
 
 
 def at(theatre: Theatre, course: str, what: str, fault: str, actor: str = ANNEXD, nth: int = 0) -> str:
-    """The name of the history of a course with this fault at its first, or `nth`, such point."""
+    """Return the name of the history of a course with this fault at its first, or `nth`, such point."""
     met = theatre.play(History(COURSES[course])).met
     numbers = [point.number for point in met if point.actor == actor and f"{point.place} {point.what}" == what]
     return f"{course} | {actor} {numbers[nth]}: {fault}"
@@ -41,7 +41,7 @@ def violations(theatre: Theatre, *names: str) -> str:
 
 
 def unheard(*_: Any) -> Any:
-    """A check that is none."""
+    """Check nothing."""
     receipt = heartbeat.Receipt(0.0, "", "", "", 2, "", 3600, True, (), 0, (), ())
     return check_lease_function.LeaseFunction(receipt, {}, 3600)
 

@@ -1,4 +1,4 @@
-"""The quick AWS answers as the emulated one does, call by call: what the histories show, they show of that one."""
+"""Test that the fast AWS answers like the emulated one, call by call, so that the histories apply to both."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def emulated() -> Iterator[EmulatedCloud]:
 
 
 def answers(client: Callable[[str], Any]) -> list[str]:
-    """Each answer or error in words, without what differs from one cloud to another."""
+    """Return each answer or error as text, without values that differ between clouds."""
     told, named = [], {"{fleet}": "", "{instance}": ""}
     for service, operation, asked in CALLS:
         try:
@@ -136,5 +136,5 @@ def quick_clients() -> dict[str, Any]:
     return clients
 
 
-def test_the_quick_aws_answers_as_the_emulated_one(emulated: EmulatedCloud) -> None:
+def test_the_fast_aws_answers_like_the_emulated_one(emulated: EmulatedCloud) -> None:
     assert answers(quick_clients().__getitem__) == answers(emulated.client)

@@ -1,6 +1,6 @@
-"""annexd is gone with its disk, and another one starts that knows nothing: the leases hold, what is overdue is ended.
+"""Test that after annexd is lost with its disk, a new one keeps the leases and ends what is overdue.
 
-That this is so wherever annexd was gone, test_histories enumerates with all other faults; this is what it does.
+test_histories enumerates this at every point, with all other faults; these tests show the behaviour.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Virtual time: it passes only when somebody waits, and what is due meanwhile happens in its order.
+"""Provide virtual time: it passes only while an actor waits, and events that are due happen in order.
 
 One thread: whoever waits lets the others act, to their end, before it goes on.  So a history has one
 course and can be run again.
@@ -25,7 +25,7 @@ class Timeline:
         return self.now_s
 
     def at(self, when_s: float, act: Callable[[], None], *, is_routine: bool = False) -> None:
-        """`is_routine`: it comes again and again, and is no reason to go on when all else is over."""
+        """Schedule an event; `is_routine`: a repeating one, which does not keep the history running."""
         heapq.heappush(self._due, (when_s, next(self._order), act, is_routine))
 
     def after(self, delay_s: float, act: Callable[[], None], *, is_routine: bool = False) -> None:
@@ -39,7 +39,7 @@ class Timeline:
         self.run_to(self.now_s + seconds)
 
     def run_to(self, until_s: float, is_over: Callable[[], bool] = lambda: False) -> None:
-        """Also later, when what was due took longer; not so far when `is_over` says so between two events."""
+        """Run until `until_s`, later if an event took longer, or earlier once `is_over` between two events."""
         while self._due and self._due[0][0] <= until_s:
             if is_over():
                 return

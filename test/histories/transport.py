@@ -1,6 +1,6 @@
-"""botocore's last hop: instead of a connection, a call in this process, and whatever goes wrong on the way.
+"""Replace botocore's last hop: instead of a connection, a call in this process, with its faults.
 
-botocore signs, retries, times out and parses as ever.  Clients cost more than a history, so they are made
+botocore signs, retries, times out and parses as usual.  Clients cost more than a history, so they are made
 once, and `Hop.way` is where their calls go in this history.
 """
 
@@ -50,7 +50,7 @@ def _request(request: AWSPreparedRequest) -> Request:
 
 
 def _content(body: Any) -> bytes:
-    """S3's is a file, from its beginning at each try."""
+    """Return the body; S3's is a file, read from its beginning at each try."""
     if hasattr(body, "read"):
         body = body.read()
     return body.encode() if isinstance(body, str) else bytes(body)

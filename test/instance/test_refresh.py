@@ -416,7 +416,7 @@ def test_a_fault_of_the_refresh_itself_ends_no_machine(booted: Booted) -> None:
     state.write_text('{"configured": true, "source": {}, "lease_end_s": "x"}')
     outcome = booted.machine.refresh()
     assert (outcome.status, outcome.was_shut_down, booted.machine.standing()) == (1, False, before)
-    assert "because of a fault in condor-annex-ec2" in outcome.log
+    assert "because of an internal error" in outcome.log
 
 
 def test_a_machine_that_is_not_configured_refreshes_nothing(account: Account, machine: Make) -> None:

@@ -219,7 +219,7 @@ def test_a_fault_of_the_script_itself_turns_the_machine_off_too(account: Account
     account.annex()
     booted = machine(account.instance(account.profile(policy(EVERY_ANNEX))))
     booted.config.write_text("a file where the folder should be")
-    assert_turned_off(booted.boot(), "because of a fault in condor-annex-ec2")
+    assert_turned_off(booted.boot(), "because of an internal error")
 
 
 def test_a_user_who_is_not_root_is_told_so(account: Account, machine: Make) -> None:

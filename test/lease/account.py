@@ -1,8 +1,8 @@
-"""EC2 and S3 of one account in virtual time, spoken to in their own protocols, with EC2's published limits.
+"""Emulate EC2 and S3 of one account in virtual time, with their own protocols and EC2's published limits.
 
-What the lease function calls, and no more.  Its botocore signs, validates and parses; only its last hop is in this
-process.  An account acts: instances end some time after they were told to, a fleet that is cancelled ends its own.
-What AWS may do that nobody expects is a field of the account, of a fleet or of an instance.
+Only the lease function's calls are supported.  Its botocore signs, validates and parses; only its last hop is in this
+process.  An account acts: instances end some time after the call, a cancelled fleet ends its own instances.
+Unexpected behaviour of AWS is a field of the account, of a fleet or of an instance.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Fault = Callable[[str, dict[str, Any]], tuple[str, str] | None]
 
 @dataclass(frozen=True)
 class CloudDelays:
-    """How long the cloud takes.  AWS publishes none of it: assumed, on the slow side."""
+    """Delays of the cloud.  AWS publishes none: they are assumed, on the slow side."""
 
     call_s: float = 0.2
     item_s: float = 0.001  # more for each fleet or instance in an answer
@@ -43,7 +43,7 @@ class CloudDelays:
 class Account:
     """Fleets, instances, objects; `fault` may answer a call with an error code and text instead.
 
-    It is told the call by Spot Fleet's name, also where EC2 Fleet's twin of it is meant.
+    It gets the call by Spot Fleet's name, also for EC2 Fleet's counterpart.
     """
 
     kind: ClassVar[str] = SPOT  # of the fleets that are made here, unless another is named
@@ -62,15 +62,15 @@ class Account:
         self.effects: deque[tuple[float, str, str]] = deque()
         self.user_data = ""
         self.hidden: set[str] = set()  # fleets that no list shows
-        self.failing: dict[str, str] = {}  # codes by operation, by its own name
-        self.unknown_is_empty = False  # what an ID that there is not is answered with, in place of an error
+        self.failing: dict[str, str] = {}  # error codes by operation
+        self.unknown_is_empty = False  # an unknown ID gets an empty list instead of an error
         self.page_token: Callable[[str | None], str | None] = lambda token: token
         self.fault: Fault = lambda _, __: None
 
     # What happens without the function.
 
     def request(self, token: str, instances: int = 1, kind: str = "", **more: Any) -> Request:
-        """A fleet; an EC2 Fleet of an annex has a launch template of its own."""
+        """Create a fleet; an EC2 Fleet of an annex has its own launch template."""
         number, now_s = len(self.requests) + 1, self.timeline.now_s
         made = {"created_s": now_s, "tags": {}, **more}
         fleet = Request(number, f"{kind or self.kind}{number:08x}-0000-4000-8000-000000000000", token, **made)
@@ -103,7 +103,7 @@ class Account:
         return machine
 
     def living(self, *fleets: Request) -> list[Machine]:
-        """Those that cost money and that nobody has told to end."""
+        """Return the instances that cost money and were not terminated."""
         machines = [each for fleet in fleets for each in fleet.machines] if fleets else self.machines.values()
         return [each for each in machines if self.state(each) in {"pending", "running", "stopped"}]
 
@@ -111,7 +111,7 @@ class Account:
         return machine.state(self.timeline.now_s, self.pace.termination_s)
 
     def count(self, operation: str) -> int:
-        """How many calls there were, by both APIs."""
+        """Return the number of calls by both APIs."""
         return sum(number for name, number in self.calls.items() if SAME.get(name, name) == operation)
 
     # What the function asks.
@@ -240,7 +240,7 @@ class Account:
         return {"LaunchTemplate": self.templates.pop(asked["LaunchTemplateId"]).describe()}
 
     def _terminate(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """Nothing of a call that may not be; of a protected one's zone nothing either.  Source: API reference."""
+        """Terminate none if one is denied, and none in a protected instance's zone.  Source: API reference."""
         machines = [self._machine(each) for each in asked["InstanceIds"]]
         if any(each.denied for each in machines):
             raise EC2ClientError("UnauthorizedOperation", "You are not authorized to perform this operation.")
@@ -310,5 +310,5 @@ def _refuse_dry_run(asked: dict[str, Any]) -> None:
 
 
 def ended_long_ago(account: Account, token: str) -> Request:
-    """A fleet that AWS lists for 48 hours more."""
+    """Create an ended fleet, which AWS lists for 48 hours."""
     return account.request(token, 0, created_s=account.timeline.now_s - 2 * PROVISIONING_S, has_ended=True)

@@ -1,4 +1,4 @@
-"""Annexes as these tests plant them into an account."""
+"""Create annexes in an account for these tests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def token(name: str, end_s: float) -> str:
 
 
 def annex(account: Account, name: str, ends_in_s: float, instances: int = 1, **more: Any) -> Request:
-    """One that has run for an hour and ends in `ends_in_s`, which may be negative."""
+    """Create an annex that has run for an hour and ends in `ends_in_s`, which may be negative."""
     now_s = account.timeline.now_s
     made = {"created_s": min(now_s, now_s + ends_in_s) - HOUR_S, **more}
     return account.request(token(name, now_s + ends_in_s), instances, **made)

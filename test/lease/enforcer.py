@@ -1,4 +1,4 @@
-"""lambda/lease.py as Lambda runs it, in virtual time: its rule's ticks, its time limit, its log."""
+"""Run lambda/lease.py as Lambda does, in virtual time: its rule's ticks, its time limit, its log."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _function() -> tuple[ModuleType, Hop]:
 
 
 def deployed_module() -> ModuleType:
-    """lambda/lease.py as it runs here."""
+    """Load lambda/lease.py for these runs."""
     return _function()[0]
 
 
@@ -78,7 +78,7 @@ def _nowhere(request: Request) -> Answer:
 
 
 def scheduled_event(at_s: float, rule: str = RULE_ARN) -> dict[str, Any]:
-    """As EventBridge sends it.  Source: EventBridge user guide, "Creating a rule that runs on a schedule"."""
+    """Build EventBridge's event.  Source: EventBridge user guide, "Creating a rule that runs on a schedule"."""
     when = datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "version": "0",
@@ -128,10 +128,10 @@ class Lambda(ABC):
 
     @abstractmethod
     def _answer(self, request: Request) -> Answer:
-        """What AWS says to a call."""
+        """Return AWS's response to a call."""
 
     def run(self, event: Any, **changed: str | None) -> dict[str, Any]:
-        """One run with any event; what it raised is in `error`."""
+        """Run once with any event; what it raised is in `error`."""
         outer_s, self._limit_s, self.error = self._limit_s, self.time() + LIMIT_S, ""
         log = io.StringIO()
         with environment(**changed), contextlib.redirect_stdout(log):
@@ -140,7 +140,7 @@ class Lambda(ABC):
             except self.module.LeaseError as error:
                 self.error = str(error)
             finally:
-                self._limit_s = outer_s  # of the run in whose middle this one came
+                self._limit_s = outer_s  # of the run that this one interrupted
         assert self._too_late == [], "calls in the last 20 s of the time limit"
         self.lines = log.getvalue().splitlines()
         receipt: dict[str, Any] = json.loads(self.lines[-1])
@@ -148,7 +148,7 @@ class Lambda(ABC):
 
 
 class Enforcer(Lambda):
-    """In an account of these tests, with its rule's ticks."""
+    """The function in an account of these tests, with its rule's ticks."""
 
     def __init__(self, account: Account) -> None:
         super().__init__(account.timeline)
@@ -158,7 +158,7 @@ class Enforcer(Lambda):
         return self.account.answer(request)
 
     def tick(self) -> dict[str, Any]:
-        """One run at the rule's next tick; its receipt."""
+        """Run at the rule's next tick, and return the receipt."""
         self.timeline.run_to(self.next_tick_s)
         self.next_tick_s += TICK_S
         return self.run(scheduled_event(self.time()))

@@ -1,4 +1,4 @@
-"""Fleets and instances of an account in virtual time: their states follow from what was ordered and from the time."""
+"""Emulate fleets and instances in virtual time: their states follow from the calls and the time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Machine:
     protected: bool = False
     denied: bool = False
     ending_s: float | None = None
-    strange: Callable[[dict[str, Any]], Any] | None = None  # what becomes of its description
+    strange: Callable[[dict[str, Any]], Any] | None = None  # changes its description
 
     def state(self, now_s: float, termination_s: float) -> str:
         if self.ending_s is None or now_s < self.ending_s:
@@ -60,8 +60,8 @@ class Request:
     machines: list[Machine] = field(default_factory=list)
     cancelled_s: float | None = None
     terminates: bool = False
-    has_ended: bool = False  # long ago: AWS still lists it
-    strange: Callable[[dict[str, Any]], Any] | None = None  # what becomes of its description
+    has_ended: bool = False  # AWS still lists it
+    strange: Callable[[dict[str, Any]], Any] | None = None  # changes its description
 
     @property
     def kind(self) -> str:
@@ -76,7 +76,7 @@ class Request:
         return f"{ended}_terminating" if self.terminates else f"{ended}_running"
 
     def cancel(self, now_s: float, reaction_s: float, terminate: bool = True) -> str | None:
-        """AWS's error code, or None for a success, which is not always one."""
+        """Return AWS's error code, or None for a success, which may have no effect."""
         state, is_new = self.state(now_s), self.state(now_s) == "active"
         if self.world == STUCK:
             return "unexpectedError"

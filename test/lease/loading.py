@@ -1,4 +1,4 @@
-"""The files of lambda/ as modules: `lambda` is no name that an import statement can say."""
+"""Load the files of lambda/ as modules: `lambda` is a keyword, so import statements cannot."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CODE = TOP / "lambda" / "lease.py"
 
 
 def load_function(path: Path = CODE) -> ModuleType:
-    """A module of its own at each call: time and clients are put into it."""
+    """Load a new module at each call: tests set its time and clients."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
@@ -24,7 +24,7 @@ def load_function(path: Path = CODE) -> ModuleType:
 
 
 def packages_of(path: Path) -> set[str]:
-    """What a file imports beyond the standard library, by the first part of its name."""
+    """Return the top-level packages that a file imports beyond the standard library."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     froms = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     plain = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}

@@ -1,4 +1,4 @@
-"""When a lease ends: one rule, which the function, annexd and the machines share; the same vectors hold them to it."""
+"""Test when a lease ends: function, annexd and machines share one rule and the same test vectors."""
 
 from __future__ import annotations
 

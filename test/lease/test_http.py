@@ -1,4 +1,4 @@
-"""The lease function against the emulated cloud, over HTTP: signatures, pages, errors and lost answers as they are."""
+"""Test the lease function with the emulated cloud over HTTP: signatures, pages, errors and lost responses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CALLS = ("DescribeSpotFleetRequests", "DescribeInstances", "CancelSpotFleetReque
 
 @dataclass
 class Context:
-    """Lambda's context, with a time limit of its own."""
+    """Lambda's context, with its own time limit."""
 
     limit_s: float = 240.0
     invoked_function_arn: str = FUNCTION_ARN
@@ -45,7 +45,7 @@ def one_cloud() -> Iterator[Cloud]:
 
 @pytest.fixture
 def cloud(one_cloud: Cloud) -> Iterator[Cloud]:
-    """No faults to come and an empty audit; what other tests left running stays, as in a real account."""
+    """A cloud without faults and with an empty audit; what other tests left running stays, as in a real account."""
     one_cloud.clear_audit()
     yield one_cloud
     one_cloud.clear_faults()
@@ -53,7 +53,7 @@ def cloud(one_cloud: Cloud) -> Iterator[Cloud]:
 
 @pytest.fixture
 def function(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """As in its runtime: all that it knows of AWS is its environment."""
+    """The function as in its runtime, configured only by its environment."""
     for name, value in (cloud.environment() | {"MAX_LEASE_S": "86400", "ANNEX_BUCKET": BUCKET}).items():
         monkeypatch.setenv(name, value)
     module = load_function()
@@ -65,7 +65,7 @@ def function(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 @pytest.fixture
 def run(function: ModuleType, capsys: pytest.CaptureFixture[str]) -> Run:
     def call(limit_s: float = 240.0) -> dict[str, Any]:
-        """The receipt, also of a run that fails."""
+        """Return the receipt, also of a failed run."""
         capsys.readouterr()
         try:
             function.handler(scheduled_event(time.time()), Context(limit_s))
@@ -83,7 +83,7 @@ def new_id() -> str:
 
 
 def request(cloud: Cloud, ends_in_s: float, capacity: int = 2, annex_id: str = "", **config: Any) -> str:
-    """A fleet of an annex that ends then."""
+    """Request a fleet of an annex that ends in `ends_in_s`."""
     token = leased_token(annex_id or new_id(), int(time.time() + ends_in_s))
     asked = {"LaunchSpecifications": [specification()], "Type": "request", "ClientToken": token, **config}
     asked |= {"TargetCapacity": capacity, "IamFleetRole": ROLE}
@@ -115,7 +115,7 @@ def test_a_dry_run_ends_nothing(cloud: Cloud, run: Run) -> None:
 
 
 def test_instances_that_outlived_their_fleet_are_ended(cloud: Cloud, run: Run) -> None:
-    """As at the end of every lease: the request's validity is over for long."""
+    """As at the end of every lease: the request's validity ended long ago."""
     fleet = request(cloud, -1)
     cloud.client("ec2").cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet], TerminateInstances=False)
     run()
@@ -153,7 +153,7 @@ def test_a_passing_fault_of_any_call_is_overcome_in_the_same_run(cloud: Cloud, r
 
 
 @pytest.mark.parametrize("operation", CALLS[:2])
-def test_a_look_that_stays_denied_is_told_and_the_next_run_ends_all(cloud: Cloud, run: Run, operation: str) -> None:
+def test_a_denied_description_is_reported_and_the_next_run_ends_all(cloud: Cloud, run: Run, operation: str) -> None:
     fleet = request(cloud, -1)
     cloud.fault(operation, "denied", 99)
     receipt = run()

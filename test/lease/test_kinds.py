@@ -1,6 +1,6 @@
-"""Spot Fleets and EC2 Fleets in one account: each ends in its own words, and neither API keeps fleets of the other.
+"""Test Spot Fleets and EC2 Fleets in one account: each ends by its own calls, and neither API blocks the other.
 
-Launch templates, which EC2 Fleets are made of, go when their annex is gone.
+EC2 Fleets' launch templates are deleted once their annex is gone.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def test_where_one_kind_cannot_be_ended_the_other_ends_and_the_right_is_missing(
 def test_where_deleting_with_the_instances_is_denied_fleets_are_deleted_without_and_their_instances_ended(
     watched: Enforcer, world: str, maintains: bool
 ) -> None:
-    """Nobody tells on which resources DeleteFleets asks for TerminateInstances."""
+    """On which resources DeleteFleets requires TerminateInstances is undocumented."""
     account = watched.account
     account.may_delete_with_instances = False
     now_s = account.timeline.now_s
@@ -147,7 +147,7 @@ def test_a_template_lives_as_long_as_its_fleets_lease_whatever_its_own_name_says
 
 
 def test_a_template_without_a_fleet_stays_until_the_end_that_was_ordered(watched: Enforcer) -> None:
-    """annexd makes it before the fleet, and may die in between."""
+    """annexd creates it before the fleet, and may be killed in between."""
     account = watched.account
     account.make_template(token("orphan", account.timeline.now_s + 700))
     for left in (True, True, True, False):

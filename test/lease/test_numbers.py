@@ -1,4 +1,4 @@
-"""AWS's own limits of fleets, in a new account with EC2's published limits of calls, in virtual time.
+"""Test AWS's limits of fleets in a new account, with EC2's published limits of calls, in virtual time.
 
 Each test prints what docs/performance.md says of it (pytest -rP).
 """
@@ -26,7 +26,7 @@ def report(what: str, receipt: dict[str, Any], watched: Enforcer) -> None:
 
 
 def first_cancels(watched: Enforcer) -> dict[str, float]:
-    """When each fleet was told for the first time to end."""
+    """Return when each fleet was first cancelled."""
     first: dict[str, float] = {}
     for at_s, what, name in watched.account.effects:
         if what.startswith("cancel"):

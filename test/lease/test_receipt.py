@@ -1,4 +1,4 @@
-"""The run's own receipt: the heartbeat, which proves that the rule called and that the function sees and may end."""
+"""Test the receipt of a run: it proves that the rule called, and that the function sees and may end annexes."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ BY_HAND = {
     "a list": [EVENT],
     "a text": json.dumps(EVENT),
     "no resources": EVENT | {"resources": []},
-    "resources that are none": EVENT | {"resources": {"0": RULE_ARN}},
-    "a resource that is no text": EVENT | {"resources": [[RULE_ARN]]},
+    "resources that are not a list": EVENT | {"resources": {"0": RULE_ARN}},
+    "a resource that is not a text": EVENT | {"resources": [[RULE_ARN]]},
     "another resource first": EVENT | {"resources": ["arn:aws:ec2:us-east-1:123456789012:instance/i-1", RULE_ARN]},
     "a rule of another account": EVENT | {"resources": [RULE_ARN.replace(ACCOUNT_ID, "210987654321")]},
     "a rule of another region": EVENT | {"resources": [RULE_ARN.replace("us-east-1", "eu-west-1")]},
@@ -64,7 +64,7 @@ BY_HAND = {
     "an old event, sent again": EVENT | {"time": "2027-01-15T07:40:00Z"},
     "an event of the future": EVENT | {"time": "2027-01-15T08:20:00Z"},
     "no time": EVENT | {"time": None},
-    "a time that is none": EVENT | {"time": "now"},
+    "an invalid time": EVENT | {"time": "now"},
 }
 
 
@@ -78,7 +78,7 @@ def test_a_call_by_hand_does_the_same_work_and_proves_nothing(watched: Enforcer,
 
 
 def test_nothing_that_an_event_names_is_touched(watched: Enforcer) -> None:
-    """The first edition took rule, target, annex and object from its event."""
+    """The first edition read rule, target, annex and object from its event."""
     living = annex(watched.account, "living", 10_000, 3)
     names = {"AnnexID": "living", "RuleID": "other", "TargetID": "other", "LeaseExpiration": 1_700_000_000}
     watched.account.objects = {"annex/living.tar.gz", "annex/other.tar.gz"}
@@ -121,7 +121,7 @@ def test_a_right_that_is_missing_is_in_the_receipt_and_fails_the_run_before_any_
 
 
 @pytest.mark.parametrize("code", ["InternalError", "InvalidParameterValue", "RequestLimitExceeded", "Blocked"])
-def test_what_aws_does_not_say_of_a_right_is_neither_yes_nor_no(watched: Enforcer, code: str) -> None:
+def test_a_right_that_dry_run_does_not_determine_is_unknown(watched: Enforcer, code: str) -> None:
     annex(watched.account, "living", 10_000, 3)
     watched.account.fault = denied("TerminateInstances", code=code)
     assert watched.tick()["rights"]["terminate"] is None
@@ -136,13 +136,13 @@ def test_spot_instances_which_know_no_protection_are_no_error(watched: Enforcer)
     assert (receipt["rights"]["unprotect"], receipt["errors"], watched.error) == (None, 0, "")
 
 
-def test_without_an_annex_nothing_is_said_of_the_rights(watched: Enforcer) -> None:
+def test_without_an_annex_the_rights_are_unknown(watched: Enforcer) -> None:
     assert set(watched.tick()["rights"].values()) == {None}
     assert watched.error == ""
 
 
 @pytest.mark.parametrize("text", [None, "", "0", "-1", "a day", "86400.0", "1e5", "9999999999", " 86400", "٣٦٠٠"])
-def test_an_unreadable_max_lease_is_told_and_stops_no_lease_from_ending(watched: Enforcer, text: str | None) -> None:
+def test_an_unreadable_max_lease_is_reported_and_leases_still_end(watched: Enforcer, text: str | None) -> None:
     over, living = annex(watched.account, "over", -10, 3), annex(watched.account, "living", 10_000, 3)
     receipt = watched.run(EVENT, MAX_LEASE_S=text)
     assert receipt["max_lease_s"] is None
@@ -159,11 +159,11 @@ def test_max_lease_ends_what_was_ordered_before_it_was_lowered(watched: Enforcer
 
 
 @pytest.mark.parametrize("operation", ["DescribeSpotFleetRequests", "DescribeInstances"])
-def test_a_run_that_could_not_look_at_all_says_so_and_fails(watched: Enforcer, operation: str) -> None:
+def test_a_run_that_could_not_describe_everything_reports_it_and_fails(watched: Enforcer, operation: str) -> None:
     annex(watched.account, "living", 10_000, 3)
     watched.account.fault = denied(operation)
     assert watched.tick()["complete"] is False
-    assert "not everything could be looked at" in watched.error
+    assert "not everything could be described" in watched.error
     assert operation in watched.error
     watched.account.fault = denied()
     assert watched.tick()["complete"] is True

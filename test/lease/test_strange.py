@@ -1,7 +1,6 @@
-"""No state of one annex, however strange, delays another: each is planted beside a hundred good annexes.
+"""Test that no state of one annex, however strange, delays another: each is created beside a hundred good annexes.
 
-The good ones are in the world in which AWS calls a second cancel a success and does nothing, so that the function
-has to end every instance by itself.
+For the good ones a second cancel succeeds without effect, so that the function must terminate every instance itself.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ STAMP = "htcondor:annex-fleet"
 STATES = "SpotFleetRequestState", "FleetState"
 IDS = "SpotFleetRequestId", "FleetId"
 ENDS_IN_S = 200.0  # after the run that stamps the instances, before the next
-NOTICED_S = 60.0  # by this much later than without anything strange, good instances may be told to end
+NOTICED_S = 60.0  # the tolerated delay of good instances' termination
 YEAR_S = 365 * 86400.0
 
 
@@ -30,7 +29,7 @@ def without(*names: str) -> Callable[[dict[str, Any]], Any]:
 
 
 def odd(change: Callable[[dict[str, Any]], Any]) -> Callable[[Account], list[Request]]:
-    """An annex with three instances that ends with the good ones, of which AWS tells something else."""
+    """Return an annex with three instances that ends with the good ones, with a changed description."""
 
     def plant(account: Account) -> list[Request]:
         fleet = annex(account, "odd", ENDS_IN_S, 3, world=IDLES)
@@ -45,7 +44,7 @@ def with_(**changed: Any) -> Callable[[dict[str, Any]], Any]:
 
 
 def in_state(state: str) -> Callable[[dict[str, Any]], Any]:
-    """In a state, which Spot Fleet calls so."""
+    """Set a state, by Spot Fleet's name."""
 
     def change(seen: dict[str, Any]) -> Any:
         is_spot = "SpotFleetRequestState" in seen
@@ -64,12 +63,12 @@ def foreign(account: Account, instances: int = 3, fleet_token: str = "", **tags:
 
 def latest_end_s(fleets: list[Request], tick_s: float) -> float:
     ends = [machine.ending_s for fleet in fleets for machine in fleet.machines]
-    assert None not in ends, "a good instance was not told to end"
+    assert None not in ends, "a good instance was not terminated"
     return max(end_s for end_s in ends if end_s is not None) - tick_s
 
 
 def run_beside(plant: Callable[[Account], Any]) -> tuple[Enforcer, Any, float, list[dict[str, Any]]]:
-    """Three runs with a hundred good annexes that end before the second; what was planted before the first.
+    """Run three times with a hundred good annexes that end before the second run; `plant` comes before the first.
 
     A part of them are fleets of the other kind.
     """
@@ -91,7 +90,7 @@ def undisturbed_s() -> float:
 
 
 def many_stuck(account: Account, **how: Any) -> list[Request]:
-    """A hundred annexes that are overdue for hours, with what keeps them."""
+    """Create a hundred annexes that are overdue for hours, with `how` they are kept."""
     stuck = annexes(account, 100, -3 * HOUR_S, 5, "stuck", world=STUCK)
     for machine in (machine for fleet in stuck for machine in fleet.machines):
         for name, value in how.items():
@@ -100,7 +99,7 @@ def many_stuck(account: Account, **how: Any) -> list[Request]:
 
 
 def many_fresh_and_denied(account: Account) -> list[Request]:
-    """They become overdue together with the good ones, in the same batches."""
+    """Create annexes that become overdue together with the good ones, in the same batches."""
     fresh = annexes(account, 100, ENDS_IN_S, 5, "fresh", world=STUCK)
     for machine in (machine for fleet in fresh for machine in fleet.machines):
         machine.denied = True
@@ -191,7 +190,7 @@ NEITHER_READ_NOR_ENDED: dict[str, Callable[[Account], Any]] = {
 
 
 @pytest.mark.parametrize("plant", NEITHER_READ_NOR_ENDED.values(), ids=NEITHER_READ_NOR_ENDED.keys())
-def test_what_cannot_be_read_or_ended_delays_nobody(plant: Callable[[Account], Any], undisturbed_s: float) -> None:
+def test_what_cannot_be_read_or_ended_delays_no_others(plant: Callable[[Account], Any], undisturbed_s: float) -> None:
     watched, _, end_s, receipts = run_beside(plant)
     assert end_s <= undisturbed_s + NOTICED_S
     assert watched.account.living(), "this is what could not be ended"
@@ -265,7 +264,7 @@ def test_the_stamped_instances_of_a_fleet_that_aws_knows_no_more_are_ended_when_
     receipt = watched.tick()
     assert account.living(fleet) == []
     assert len(account.living(later)) == 3
-    assert len(account.living(never_stamped)) == 3, "nothing says whose they are"
+    assert len(account.living(never_stamped)) == 3, "their owner is unknown"
     assert (receipt["complete"], receipt["errors"]) == (True, 0)
 
 
@@ -286,7 +285,7 @@ def test_a_stamp_forged_to_2093_keeps_the_instances_of_a_fleet_that_is_gone_unti
 
 
 def copied(account: Account) -> tuple[Request, Request]:
-    """An annex, and somebody's fleet that was made from a copy of everything that its instances show."""
+    """Create an annex, and a foreign fleet with copies of all its instances' tags."""
     own = annex(account, "own", 10_000, 3, created_s=account.timeline.now_s - HOUR_S)
     tags = {STAMP: own.fleet_id, "htcondor:annex-id": "own", END_TAG: utc(account.timeline.now_s - HOUR_S)}
     other = foreign(account)

@@ -1,4 +1,4 @@
-"""Both templates deploy lease.py itself, called by one rule, with the rights that it uses and no others."""
+"""Test that both templates deploy lease.py itself, called by one rule, with exactly the rights that it uses."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_lease_py_needs_nothing_but_the_standard_library_and_boto3() -> None:
 
 @dataclass(frozen=True)
 class Deployed:
-    """The enforcer of one of the templates, in an account where IAM counts."""
+    """The enforcer of one of the templates, in an account that enforces IAM."""
 
     name: str
     cloud: Cloud
@@ -101,7 +101,7 @@ def deployed(request: pytest.FixtureRequest, enforcing: Cloud) -> Deployed:
 
 @dataclass(frozen=True)
 class Tick:
-    """A tick of the rule, with an annex that lives and one that is over."""
+    """A tick of the rule, with a living annex and one that is over."""
 
     receipt: Any
     calls: list[dict[str, Any]]
@@ -111,7 +111,7 @@ class Tick:
 
 
 def _ec2_fleet(ec2: Any, annex_id: str, end_s: int) -> None:
-    """One of an annex, with the launch template that has its token as a name."""
+    """Create an annex's fleet, with the launch template that is named after its token."""
     token, tags = leased_token(annex_id, end_s), {"htcondor:annex-id": annex_id}
     own = [{"ResourceType": "fleet", "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}]
     made_of = launch_template(ec2, token, tags)
@@ -231,7 +231,7 @@ def test_three_missed_ticks_make_a_heartbeat_stale(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_the_rule_is_made_last_so_that_its_first_call_runs(name: str) -> None:
+def test_the_rule_is_created_last_so_that_its_first_call_succeeds(name: str) -> None:
     assert set(template(name)["Resources"]["LeaseRule"]["DependsOn"]) == {"LeasePermission", "LeaseCalls"}
 
 
@@ -252,7 +252,7 @@ def test_the_runtime_is_the_one_whose_end_of_support_is_known(name: str) -> None
 
 
 def test_the_example_request_lacks_nothing_but_what_setup_made() -> None:
-    """A role, profile, group or key in it would be somebody else's, and its dates would be ignored."""
+    """A role, profile, group or key in it would belong to another account, and its dates would be ignored."""
     config = json.loads(CONFIG.read_text(encoding="utf-8"))
     own = {"IamFleetRole", "ValidFrom", "ValidUntil", "IamInstanceProfile", "SecurityGroups", "KeyName", "SubnetId"}
     assert not own & set(config).union(*config["LaunchSpecifications"])

@@ -1,4 +1,4 @@
-"""What goes wrong on the way: throttling is patience, one source that fails is that source, nobody starves."""
+"""Test failures: throttling only delays, a failing call affects only itself, and no annex starves."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_fault_that_passes_is_overcome_in_the_same_run(watched: Enforcer, code
     assert (receipt["throttled"] > 0) == (code == THROTTLED)
 
 
-def test_throttling_is_patience_and_no_error(watched: Enforcer) -> None:
+def test_throttling_delays_and_is_not_an_error(watched: Enforcer) -> None:
     fleets = annexes(watched.account, 10, -10, 5, world=IDLES)
     watched.account.fault = a_few_times(6, THROTTLED, *ALL)
     receipt = watched.tick()
@@ -105,7 +105,7 @@ def test_a_look_at_fleets_that_is_throttled_for_hours_ends_what_is_stamped_three
     assert account.living(fleet) == []
     assert ("cancel: success", fleet.fleet_id) in {each[1:] for each in account.effects}, "the fleet itself, too"
     assert len(account.living(later)) == 5
-    assert len(account.living(unstamped)) == 5, "whose they are nobody can tell"
+    assert len(account.living(unstamped)) == 5, "their owner is unknown"
     account.fault = failing("")
     watched.tick()
     assert account.living(unstamped) == []
@@ -179,7 +179,7 @@ def test_protection_is_lifted_from_the_protected_alone_and_neighbours_end_with_t
     assert (receipt["errors"], watched.error) == (0, "")
 
 
-def test_protection_that_may_not_be_lifted_is_stuck_and_told_by_its_id(watched: Enforcer) -> None:
+def test_protection_that_may_not_be_lifted_is_stuck_and_reported_by_its_id(watched: Enforcer) -> None:
     account = watched.account
     fleet = annex(account, "over", -HOUR_S, 5, world=IDLES)
     fleet.machines[2].protected = True
@@ -192,7 +192,7 @@ def test_protection_that_may_not_be_lifted_is_stuck_and_told_by_its_id(watched: 
     assert account.living(fleet) == []
 
 
-def test_terminations_that_aws_says_yes_to_and_forgets_are_made_again_and_told_as_stuck(watched: Enforcer) -> None:
+def test_terminations_without_effect_are_repeated_and_reported_as_stuck(watched: Enforcer) -> None:
     account = watched.account
     fleet = annex(account, "over", -HOUR_S, 5, world=IDLES)
     for machine in fleet.machines:
@@ -204,7 +204,7 @@ def test_terminations_that_aws_says_yes_to_and_forgets_are_made_again_and_told_a
 
 
 def test_nothing_is_started_in_the_last_twenty_seconds_of_the_time_limit_whatever_throttles(watched: Enforcer) -> None:
-    """Enforcer fails a run that makes a later call."""
+    """Enforcer fails a run that makes a call later than this."""
     annexes(watched.account, 100, -10, 5, world=IDLES)
     for operations in (("TerminateInstances",), ("DescribeInstances",), ("DescribeSpotFleetRequests",), ALL):
         watched.account.fault = failing(THROTTLED, *operations)
@@ -212,7 +212,7 @@ def test_nothing_is_started_in_the_last_twenty_seconds_of_the_time_limit_whateve
 
 
 def test_every_part_of_what_is_stuck_is_first_before_long_however_little_a_run_gets_done() -> None:
-    """For any number of batches and runs that do one in twenty of them, within forty ticks from any time on."""
+    """With any number of batches, and runs that do a twentieth of them, each comes first within forty ticks."""
     in_turn = load_function().in_turn
     for size in (1, 2, 7, 20, 100, 1000, 1597):
         for start in (0, 1_800_000_000, 1_812_345_678):
@@ -258,7 +258,7 @@ def test_after_an_incomplete_look_no_object_is_removed(watched: Enforcer) -> Non
     assert account.objects == {"annex/over.tar.gz"}
 
 
-def test_an_order_that_is_in_the_making_keeps_its_object(watched: Enforcer) -> None:
+def test_an_order_in_progress_keeps_its_object(watched: Enforcer) -> None:
     """annexd writes it before there is a fleet."""
     annex(watched.account, "over", -10, 0)
     watched.account.objects = {"annex/new.tar.gz"}
@@ -280,7 +280,7 @@ def test_a_run_that_takes_long_ends_nothing_whose_end_it_read_and_that_was_exten
 
 
 @pytest.mark.parametrize("call", range(1, 40))
-def test_a_run_that_is_cut_off_at_any_call_is_made_good_by_the_next(watched: Enforcer, call: int) -> None:
+def test_a_run_that_is_cut_off_at_any_call_is_completed_by_the_next(watched: Enforcer, call: int) -> None:
     account = watched.account
     fleets = annexes(account, 3, -10, 60, world=IDLES)
     fleets[0].machines[0].protected = True
@@ -308,7 +308,7 @@ def test_pages_that_shift_while_they_are_read_hide_no_annex(watched: Enforcer) -
     account.hidden = {fleet.fleet_id for fleet in fleets[195:205]}  # they moved to the page that was read already
 
     def again(token: str | None) -> str | None:
-        """The next page begins a little before the end of this one."""
+        """Begin the next page a little before the end of this one."""
         if token is None:
             return None
         last = int(b64decode(token).decode().removeprefix("after:"))

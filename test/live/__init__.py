@@ -1,6 +1,6 @@
-"""make live: a rehearsal of annexd on a real AWS account, by whoever has one.
+"""Rehearse annexd on a real AWS account (make live).
 
-Everything else in the project meets an emulated AWS that was made from the same understanding as the product.  This
-runs the real parts (condor_master, annexd, condor_annex) against AWS itself, looks at what only AWS can answer, ends
-all that it made, proves that nothing is left, and writes a report that can be sent in.  docs/live.md tells how.
+All other tests use an emulated AWS, written with the same understanding as the product.  This runs the real parts
+(condor_master, annexd, condor_annex) with AWS itself, finds out what only AWS can answer, ends all that it created,
+proves that nothing is left, and writes a report that can be sent in.  See docs/live.md.
 """

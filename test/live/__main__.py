@@ -1,6 +1,6 @@
 """Rehearse annexd on a real AWS account, for less than a dollar, and leave nothing there.
 
-make live ARGS="--region us-east-1 --profile NAME"          docs/live.md tells more
+make live ARGS="--region us-east-1 --profile NAME"          see docs/live.md
 """
 
 import argparse
@@ -32,15 +32,15 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="make live", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--region", required=True, help="in which nobody has annexes, such as us-east-1")
-    parser.add_argument("--profile", help="of your AWS configuration; else what the environment names")
-    parser.add_argument("--only", action="append", choices=[*STEPS], default=[], help="this step; several times, too")
+    parser.add_argument("--region", required=True, help="a region without annexes, such as us-east-1")
+    parser.add_argument("--profile", help="profile of your AWS configuration (default: the environment)")
+    parser.add_argument("--only", action="append", choices=[*STEPS], default=[], help="only this step; repeatable")
     parser.add_argument("--instance-type", choices=[*prices.INSTANCE_HOUR], default="t3.nano")
-    parser.add_argument("--image", help="of the machines (Amazon Linux 2023, minimal)")
-    parser.add_argument("--budget", type=float, default=prices.MOST, help="dollars that it may cost at most (1.00)")
+    parser.add_argument("--image", help="image of the machines (Amazon Linux 2023, minimal)")
+    parser.add_argument("--budget", type=float, default=prices.MOST, help="maximum cost in dollars (1.00)")
     parser.add_argument("--output", type=Path, help="folder of the report (live-report-DATE in this one)")
     parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("--clean-up", action="store_true", help="only end what a rehearsal that was killed left")
+    parser.add_argument("--clean-up", action="store_true", help="only end what a killed rehearsal left")
     parser.add_argument("--emulated", action="store_true", help=argparse.SUPPRESS)  # of python -m test.cloud
     parser.add_argument("--hurried", action="store_true", help=argparse.SUPPRESS)  # of one that nobody else uses
     return parser.parse_args(arguments)
@@ -56,7 +56,7 @@ def main() -> int:
     try:
         account = Account(asked.region, asked.profile, recorder)
         if not account.session.is_region(asked.region):
-            return _refuse(f"there is no region {asked.region}, as far as botocore knows")
+            return _refuse(f"unknown region: {asked.region}")
         if asked.clean_up:
             return _only_clean_up(account, pace, teller.say)
         steps = [name for name in STEPS if not asked.only or name == ALWAYS or name in asked.only]
@@ -78,7 +78,7 @@ def _rehearse(
     folder = asked.output or Path(f"live-report-{datetime.now(UTC):%Y%m%d-%H%M%S}")
     print(plan(account, steps, parts, cost, folder), flush=True)
     if cost > asked.budget:
-        return _refuse(f"that is more than the budget of ${asked.budget:.2f}: nothing was done")
+        return _refuse(f"the cost exceeds the budget of ${asked.budget:.2f}: nothing was done")
     find()  # HTCondor, before anything is made
     check(account)
     if not asked.yes and not _says_yes():
@@ -86,31 +86,31 @@ def _rehearse(
     try:
         folder.mkdir(parents=True)
     except OSError as error:
-        return _refuse(f"the folder of the report cannot be made: {error}", "say --output FOLDER")
+        return _refuse(f"the report's folder cannot be created: {error}", "use --output FOLDER")
     wanted = Wanted(asked.region, asked.profile, steps, asked.instance_type, asked.image, folder)
     return Rehearsal(wanted, account, recorder, pace, teller.say).run(Stopping(teller.say))
 
 
 def plan(account: Account, steps: Sequence[str], parts: Sequence[prices.Line], cost: float, folder: Path) -> str:
-    """Say what will be done, before anything is."""
+    """Describe what will be done, before anything is done."""
     where = os.environ.get("AWS_ENDPOINT_URL")
     costs = "\n".join(f"    ${each.dollars:.3f}  {each.what}" for each in parts)
     return f"""\
 This rehearses annexd in account {account.number}, region {account.region}{f" at {where}" if where else ""}:
 {", ".join(steps)}.
-It makes the stack {names.STACK} (lease function, rule, log group, bucket, roles), seven roles
+It creates the stack {names.STACK} (lease function, rule, log group, bucket, roles), seven roles
 {names.role(account.region, "*")}, a launch template, a few rules that never fire, up to four Spot Fleet requests of
-one machine each, and where they are missing EC2's service-linked roles for Spot.  Everything has these names or
-the tag {names.TAG}.  At the end, after an error and after Ctrl-C all of it is ended, and AWS is asked until
+one machine each, and where they are missing EC2's service-linked roles for Spot.  All have these names or
+the tag {names.TAG}.  At the end, after an error and after Ctrl-C all of it is ended, and AWS is queried until
 nothing is left.  It takes most of an hour.
-It costs a few cents, and at most, if everything goes as slowly as it can:
+It costs a few cents; at most, if everything takes as long as possible:
 {costs}
-    ${cost:.2f}  in all, with a margin of {prices.MARGIN:.0f} for dearer regions and newer prices
-The report goes to {folder}; it does not tell whose account this is."""
+    ${cost:.2f}  in total, with a margin factor of {prices.MARGIN:.0f} for other regions and newer prices
+The report goes to {folder}; it does not identify the account."""
 
 
 def _only_clean_up(account: Account, pace: Durations, say: Say) -> int:
-    """May be interrupted: the next run goes on."""
+    """Only clean up.  After an interruption the next run continues."""
     left = clean_up(account, pace, say, made_service_roles=False)
     say("nothing is left" if not left else f"LEFT: {'; '.join(left)}")
     return LEFT if left else 0
@@ -118,7 +118,7 @@ def _only_clean_up(account: Account, pace: Durations, say: Say) -> int:
 
 def _says_yes() -> bool:
     if not sys.stdin.isatty():
-        print("Nobody can be asked here: say --yes", file=sys.stderr)
+        print("There is no terminal for a confirmation: use --yes", file=sys.stderr)
         return False
     return input("Begin?  yes or no: ").strip().lower() == "yes"
 
@@ -130,7 +130,7 @@ def _refuse(*lines: str) -> int:
 
 
 class Teller:
-    """Prints what happens, with the seconds since the start."""
+    """Prints progress with the seconds since the start."""
 
     def __init__(self) -> None:
         self._begun_s = time.monotonic()

@@ -1,4 +1,4 @@
-"""The account of whoever rehearses: clients with their credentials, and the reasons not to begin there at all."""
+"""The user's account: clients with the user's credentials, and reasons not to begin there."""
 
 import os
 import time
@@ -22,10 +22,10 @@ from test.live.recorder import Recorder
 
 Say = Callable[[str], object]
 CONFIG: Final = Config(connect_timeout=10, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 5})
-# botocore renews in the last fifteen minutes (RefreshableCredentials): what has less then cannot be renewed.
+# botocore renews in the last fifteen minutes (RefreshableCredentials): credentials with less left are not renewable.
 RENEWED_S: Final = 900
 KEPT: Final = ("AWS_ENDPOINT_URL", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_CA_BUNDLE")
-CLEAN_UP: Final = 'end what it made with: make live ARGS="--region {} --clean-up"'
+CLEAN_UP: Final = 'end what it created with: make live ARGS="--region {} --clean-up"'
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class Keys:
         return "<redacted>"
 
     def environment(self) -> dict[str, str]:
-        """For a process of ours that acts with them: an environment is its owner's alone to read, argv is not."""
+        """Return variables for a process that uses them: unlike argv, only its owner can read an environment."""
         token = {"AWS_SESSION_TOKEN": self.session_token} if self.session_token else {}
         return {"AWS_ACCESS_KEY_ID": self.access_key_id, "AWS_SECRET_ACCESS_KEY": self.secret_access_key, **token}
 
 
 class Account:
-    """One region of it.  `client` answers unseen, for what may show other people's things; `watched` is recorded."""
+    """One region of it.  `client` is not recorded, for calls that may show others' resources; `watched` is."""
 
     def __init__(self, region: str, profile: str | None, recorder: Recorder) -> None:
         self.region = region
@@ -60,7 +60,7 @@ class Account:
         self._recorder = recorder
         self._clients: dict[str, Any] = {}
         self.stack_roles: set[str] = set()
-        self.changed_s = 0.0  # when something was last asked for that an unanswered request could make still
+        self.changed_s = 0.0  # time of the last request that may still take effect
 
     def client(self, service: str) -> Any:
         if service not in self._clients:
@@ -73,17 +73,17 @@ class Account:
         return self._recorder.watch(session.client(service, config=CONFIG))
 
     def note_stack(self, parts: Mapping[str, str]) -> None:
-        """Remember the stack's roles, to see them gone: IAM does not tell of which stack one was."""
+        """Remember the stack's roles, to verify their deletion: IAM does not report a role's stack."""
         self.stack_roles |= {name for part, name in parts.items() if part.endswith("Role")}
 
     @property
     def keys(self) -> Keys:
-        """Of this moment: botocore renews those of roles, of SSO and of programs."""
+        """Return the current keys: botocore renews those of roles, of SSO and of programs."""
         frozen = self._found().get_frozen_credentials()
         return Keys(frozen.access_key, frozen.secret_key, frozen.token)
 
     def expiry(self) -> datetime | None:
-        """Return until when they are good; None for those that do not expire."""
+        """Return when they expire, or None."""
         found = self._found()
         found.get_frozen_credentials()  # renews what can be renewed
         return getattr(found, "_expiry_time", None)  # botocore has no public name for it
@@ -93,8 +93,8 @@ class Account:
             found = self._boto.get_credentials()
         if found is None:
             raise AccountError(
-                "there are no AWS credentials to do this with",
-                "say --profile NAME, or have them in the environment; aws configure makes a profile",
+                "no AWS credentials were found",
+                "use --profile NAME, or set them in the environment; aws configure creates a profile",
             )
         return found
 
@@ -116,13 +116,13 @@ class Account:
         return self.caller_arn.endswith(":root")
 
     def environment(self, keys: Keys) -> dict[str, str]:
-        """What condor_annex takes for the same AWS, with these keys."""
+        """Return condor_annex's environment for the same AWS, with these keys."""
         kept = {name: value for name, value in os.environ.items() if name.startswith(KEPT)}
         own = {"AWS_REGION": self.region, "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.devnull}
         return own | keys.environment() | kept
 
     def secrets(self) -> list[str]:
-        """Texts that no report may hold."""
+        """Return texts that no report may contain."""
         return [
             self.keys.access_key_id,
             self.keys.secret_access_key,
@@ -140,7 +140,7 @@ class Account:
 def refuse_unless_free(account: Account) -> None:
     """Raise AccountError where the rehearsal could meet a production set-up, or another rehearsal.
 
-    There is one enforcer in a region and account, whatever its stack is called.  So one region is either production's
+    There is one enforcer per region and account, whatever its stack's name.  So a region is either production's
     or the rehearsal's: reading another's enforcer would prove little, and its orders would show up in the report.
     """
     enforcer = Enforcer(account.session, account.region, say=lambda _: None)
@@ -149,7 +149,7 @@ def refuse_unless_free(account: Account) -> None:
         raise AccountError(
             f"{account.region} has a lease function {FUNCTION} already, of the stack "
             f"{enforcer.stack_name() or 'nobody knows which'}: nothing was done",
-            "rehearse in a region in which nobody has annexes: --region",
+            "use --region with a region without annexes",
         )
     if found is not None or account.stack(lambda _: None, 0.0).look() is not None:
         raise AccountError(
@@ -159,12 +159,12 @@ def refuse_unless_free(account: Account) -> None:
     if living := annexes(account.client("ec2")):
         raise AccountError(
             f"{len(living)} annexes live in {account.region}: nothing was done",
-            "rehearse in a region in which nobody has annexes: --region",
+            "use --region with a region without annexes",
         )
     if _has_log_group(account.client("logs")):
         raise AccountError(
-            f"there is a log group {LOG_GROUP} in {account.region}, which -setup could not make",
-            "rehearse in another region, or delete it if nobody needs it any more",
+            f"there is a log group {LOG_GROUP} in {account.region}, which -setup could not create",
+            "rehearse in another region, or delete it if it is no longer needed",
         )
 
 
@@ -184,7 +184,7 @@ def refuse_short_lived(account: Account) -> None:
         raise AccountError(
             f"your AWS credentials expire in {left_s / 60:.0f} minutes, and the rehearsal with its "
             "clean-up may take 90",
-            "get fresh ones, and start again",
+            "renew them, and start again",
         )
 
 

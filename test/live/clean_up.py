@@ -1,8 +1,8 @@
-"""End all that a rehearsal made, whatever state it is in, and look until nothing is left.
+"""End all that a rehearsal created, in any state, and verify that nothing is left.
 
-It is the same after success, an error, Ctrl-C and a kill -9: look at what is there, end that, look again.  A part
-that fails keeps no other from ending, and what costs money goes first.  The stack with its lease function goes last:
-until then the function ends, too, what we cannot.
+It works the same after success, an error, Ctrl-C and a kill -9: list what exists, end that, list again.  A part that
+fails does not block others, and what costs money comes first.  The stack with its lease function comes last: until
+then the function also ends what this program cannot.
 """
 
 import time
@@ -28,9 +28,9 @@ BUSY = "DELETE_IN_PROGRESS"
 
 
 def clean_up(account: Account, pace: Durations, say: Say, *, made_service_roles: bool) -> list[str]:
-    """Return what is still left when the time is over; empty when two looks in a row show nothing any more.
+    """Return what is left when the time is over; empty once two successive listings are empty.
 
-    `made_service_roles`: there were none before, so that those that -setup made are nobody else's.
+    `made_service_roles`: there were none before, so those that -setup created are ours.
     """
     deadline_s = time.monotonic() + pace.clean_up_s
     work, told, was_empty = CleanUp(account, pace, say), "", False
@@ -52,7 +52,7 @@ def clean_up(account: Account, pace: Durations, say: Say, *, made_service_roles:
 
 
 class CleanUp:
-    """One pass after another; `round` raises nothing that AWS or the way to it may answer."""
+    """One pass after another; `round` raises no error of AWS or the network."""
 
     def __init__(self, account: Account, pace: Durations, say: Say) -> None:
         self._account, self._pace, self._say = account, pace, say
@@ -74,15 +74,15 @@ class CleanUp:
             self._try(part)
 
     def look(self) -> list[str]:
-        """Return what is left; what cannot be looked at counts as left."""
+        """Return what is left; what cannot be listed counts as left."""
         try:
             return own.left(self._account)
         except Exception as error:  # noqa: BLE001  as in _try
             self._tell(error)
-            return [f"what could not be looked at: {error}"]
+            return [f"what could not be listed: {error}"]
 
     def remove_service_roles(self) -> None:
-        """Remove those that -setup made; they cost nothing."""
+        """Remove the service-linked roles that -setup created; they cost nothing."""
         self._try(lambda: service_roles.remove(self._account.client("iam"), self._say))
 
     def _try(self, part: Callable[[], Any]) -> None:
@@ -95,10 +95,10 @@ class CleanUp:
         words = errors.describe(error, "AWS") if isinstance(error, AWS_ERRORS) else str(error) or repr(error)
         if self._said != words:
             self._said = words
-            self._say(f"clean-up, will be tried again: {words}")
+            self._say(f"clean-up, to be retried: {words}")
 
     def _end_fleets(self) -> None:
-        """Cancel all that is not over, also what was cancelled: an answer was lost, perhaps."""
+        """Cancel all that is not over, also cancelled ones: a response may have been lost."""
         alive = own.instances(self._ec2).values()
         ids = [each.fleet_id for each in own.fleets(self._ec2) if not each.is_over(alive)]
         for kind in KINDS:
@@ -107,7 +107,7 @@ class CleanUp:
                     getattr(self._ec2, kind.end_method)(**{kind.ids: batch, "TerminateInstances": True})
 
     def _end_instances(self) -> None:
-        """One after another: a protected one keeps its neighbours in the same call alive."""
+        """Terminate them one by one: a protected one would keep others of the same call alive."""
         for instance in own.instances(self._ec2):
             self._try(lambda instance=instance: self._end_instance(instance))  # type: ignore[misc]
 
@@ -122,7 +122,7 @@ class CleanUp:
                 self._ec2.terminate_instances(InstanceIds=[instance])
 
     def _end_volumes(self) -> None:
-        """Those of instances go with them; what stays has our tag."""
+        """Delete volumes with our tag; instances' own ones are deleted with them."""
         if not own.instances(self._ec2):
             for volume in own.volumes(self._ec2):
                 with translate_aws_errors(f"DeleteVolume {volume}"):
@@ -142,7 +142,7 @@ class CleanUp:
                 self._ec2.delete_launch_template(LaunchTemplateId=template)
 
     def _end_stack(self) -> None:
-        """Delete it once nothing needs its function, and nothing that was asked for can still begin."""
+        """Delete it once nothing needs its function, and no request can still take effect."""
         deadline_s = time.monotonic() + self._pace.clean_up_s
         stack = self._account.stack(self._say, deadline_s)
         seen = stack.look()
@@ -157,21 +157,21 @@ class CleanUp:
         stack.delete()
 
     def _is_settled(self) -> bool:
-        """Tell whether a request without an answer can no longer take effect: of ours, or of whoever was killed."""
+        """Return whether no unanswered request, ours or a killed rehearsal's, can still take effect."""
         return time.monotonic() - max(self._account.changed_s, self._begun_s) >= self._pace.settle_s
 
     def _end_log_group(self) -> None:
-        """A run of the function that was under way when it was deleted may have made it again."""
+        """Delete the log group: a run during the function's deletion may have created it again."""
         if self._account.stack(self._say, 0.0).look() is None and own.own_log_group(self._account):
             with translate_aws_errors(f"DeleteLogGroup {LOG_GROUP}"):
                 self._account.client("logs").delete_log_group(logGroupName=LOG_GROUP)
 
     def _end_roles(self) -> None:
-        """Last: nothing is asked as them any more."""
+        """Delete the roles last: no call uses them any more."""
         remove_roles(self._account)
 
 
 def code_of(error: Exception) -> str:
-    """Return AWS's own word for an error; empty where the way to it failed."""
+    """Return AWS's error code; empty for a network error."""
     response: dict[str, Any] = getattr(error, "response", None) or {}
     return str((response.get("Error") or {}).get("Code") or "")

@@ -1,6 +1,6 @@
-"""The doubtful facts: what annexd assumes of AWS, on which evidence, and how sure that is.
+"""Facts to verify: what annexd assumes about AWS, with the evidence and its certainty.
 
-The answer of one rehearsal stands beside it in its report.
+A rehearsal's report shows its answer beside each.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Answer:
-    """What AWS did.  `holds` None: it could not be found out, and `said` tells why."""
+    """What AWS did.  `holds` is None if it could not be determined; `said` has the reason."""
 
     key: str
     holds: bool | None
@@ -31,7 +31,7 @@ _ALL: Final = (
     Fact(
         "default-vpc",
         "Does the account have a default VPC?",
-        "it has: else -setup fails",
+        "it has: otherwise -setup fails",
         "CERTAIN that a security group without VpcId fails there: github.com/aerospike/aws-cloudformation/issues/24",
     ),
     Fact(
@@ -63,25 +63,25 @@ _ALL: Final = (
         "Does the DryRun see that ec2:RunInstances is missing?",
         "UnauthorizedOperation",
         "CERTAIN that the right is needed (Spot Fleet user guide; github.com/Coalfire-Research/npk/issues/148); "
-        "UNKNOWN whether DryRun looks",
+        "UNKNOWN whether DryRun checks it",
     ),
     Fact(
         "fleet-tagging",
         "Is ec2:CreateTags on the fleets' own resource enough for their tags?",
         "UnauthorizedOperation: it is asked on every resource",
-        "SUSPECTED: the user guide says so; against it github.com/aws/aws-rfdk; UNKNOWN whether DryRun looks",
+        "SUSPECTED: the user guide says so; against it github.com/aws/aws-rfdk; UNKNOWN whether DryRun checks it",
     ),
     Fact(
         "pass-role-ec2",
         "Is it enough that roles may be passed to ec2.amazonaws.com?",
         "DryRunOperation",
-        "LIKELY: AWSThinkboxDeadlineSpotEventPluginAdminPolicy has no other; UNKNOWN whether DryRun looks",
+        "LIKELY: AWSThinkboxDeadlineSpotEventPluginAdminPolicy has no other; UNKNOWN whether DryRun checks it",
     ),
     Fact(
         "no-create-tags",
         "Does the DryRun see that ec2:CreateTags is missing?",
         "UnauthorizedOperation",
-        "LIKELY needed (user guide, Spot Fleet permissions); UNKNOWN whether DryRun looks",
+        "LIKELY needed (user guide, Spot Fleet permissions); UNKNOWN whether DryRun checks it",
     ),
     Fact(
         "pass-role-spotfleet",
@@ -99,13 +99,13 @@ _ALL: Final = (
     ),
     Fact(
         "history",
-        "Does the fleet's history tell what became of it?",
+        "Does the fleet's history show its launches?",
         "launched instances, no error",
         "CERTAIN: API reference, DescribeSpotFleetRequestHistory",
     ),
     Fact(
         "history-order",
-        "In which order is the history told?",
+        "In which order is the history?",
         "the oldest event first",
         "LIKELY: AWS's examples; no text promises an order, and annexd relies on none",
     ),
@@ -153,7 +153,7 @@ _ALL: Final = (
     ),
     Fact(
         "state-at-expiry",
-        "Which state has a fleet in the minute around its ValidUntil?",
+        "Which state does a fleet have in the minute around its ValidUntil?",
         "active, then cancelled_running",
         "UNKNOWN: both are handled",
     ),
@@ -165,7 +165,7 @@ _ALL: Final = (
     ),
     Fact(
         "empty-lists",
-        "Does CancelSpotFleetRequests tell a list that is empty?",
+        "Does CancelSpotFleetRequests return empty lists?",
         "it does",
         "LIKELY: the example of github.com/aws/aws-cli; against it that of botocore; annexd reads both",
     ),
@@ -177,13 +177,13 @@ _ALL: Final = (
     ),
     Fact(
         "on-demand-tagged",
-        "Has an On-Demand instance of a fleet the fleet's tag?",
+        "Does an On-Demand instance of a fleet have the fleet's tag?",
         "it has",
         "LIKELY: AWSEC2SpotFleetServiceRolePolicy, which lets Spot Fleet end what has it",
     ),
     Fact(
         "protected-terminate",
-        "What does TerminateInstances say to it?",
+        "How does TerminateInstances respond to it?",
         "OperationNotPermitted",
         "CERTAIN: github.com/jenkinsci/ec2-fleet-plugin/issues/327",
     ),
@@ -193,6 +193,6 @@ _ALL: Final = (
         "sometimes",
         "CERTAIN that it happens (recorded in github.com/cloud-custodian/cloud-custodian)",
     ),
-    Fact("teardown", "Does -teardown take all away again, with setup.json's rights?", "it does", "as of setup-policy"),
+    Fact("teardown", "Does -teardown delete everything, with setup.json's rights?", "it does", "as of setup-policy"),
 )
 FACTS: Final = {each.key: each for each in _ALL}

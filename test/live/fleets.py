@@ -1,7 +1,7 @@
-"""Fleets that the rehearsal requests itself, where annexd has no reason to make what is to be looked at.
+"""Request the fleets that annexd itself would not request.
 
-Each has a client token as annexd's have, so that the rehearsal's own lease function ends it whatever becomes of us; a
-ValidUntil; one small machine at most, which turns itself off; and the tag by which --clean-up finds it.
+Each has a client token like annexd's, so that the rehearsal's own lease function ends it in any case; a ValidUntil;
+one small machine at most, which turns itself off; and the tag by which --clean-up finds it.
 """
 
 import time
@@ -23,7 +23,7 @@ ENDING = frozenset({"shutting-down", TERMINATED})
 
 
 def launch_specification(stage: Stage) -> dict[str, Any]:
-    """Return what a machine is made of; also with what the stack made for it."""
+    """Return a machine's launch specification, with the stack's resources."""
     return {
         "ImageId": stage.image,
         "InstanceType": stage.instance_type,
@@ -55,7 +55,7 @@ def tags(stage: Stage) -> list[dict[str, str]]:
 
 
 def request(stage: Stage, ec2: Any, wanted: Mapping[str, Any]) -> str:
-    """Request a fleet; its ID."""
+    """Request a fleet, and return its ID."""
     stage.account.mark_change()
     try:
         return str(ec2.request_spot_fleet(SpotFleetRequestConfig=wanted)["SpotFleetRequestId"])
@@ -76,7 +76,7 @@ def state_of(ec2: Any, fleet_id: str) -> str:
 
 
 def instances_of(ec2: Any, fleet_id: str) -> list[dict[str, Any]]:
-    """Return what DescribeInstances tells of a fleet's, by the tag that AWS sets."""
+    """Return DescribeInstances' result for a fleet, by the tag that AWS sets."""
     told = ec2.describe_instances(Filters=[{"Name": f"tag:{kind_of(fleet_id).instance_tag}", "Values": [fleet_id]}])
     return [each for reservation in told["Reservations"] for each in reservation["Instances"]]
 
@@ -86,7 +86,7 @@ def running(ec2: Any, fleet_id: str) -> list[dict[str, Any]]:
 
 
 def first_instance(stage: Stage, ec2: Any, fleet_id: str) -> dict[str, Any] | None:
-    """Wait for a machine to run, and tag its volumes, by which they are found should they outlive it."""
+    """Wait for a machine to run, and tag its volumes, so that they are found if they outlive it."""
     found = stage.wait(lambda: running(ec2, fleet_id), stage.pace.launch_s)
     if not found:
         return None
@@ -103,7 +103,7 @@ def tag_volumes(stage: Stage, instances: list[dict[str, Any]]) -> None:
 
 
 def is_ending(ec2: Any, fleet_id: str) -> bool:
-    """Tell whether all that were seen end; what a list leaves out does not count as ending."""
+    """Return whether all known instances end; one missing in a list does not count as ending."""
     told = instances_of(ec2, fleet_id)
     return bool(told) and all(each["State"]["Name"] in ENDING for each in told)
 

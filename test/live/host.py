@@ -1,6 +1,6 @@
-"""The host of the rehearsal: a pool of one's own with annexd in it, on this machine, and condor_annex in a shell.
+"""Run the rehearsal's own pool with annexd on this machine, and condor_annex.
 
-annexd is started by a real condor_master and asked by the real condor_annex, with keys in files as a user has them.
+A real condor_master starts annexd, and the real condor_annex uses it, with keys in files like a user's.
 Nothing listens on any address but 127.0.0.1, and no machine of AWS joins.  The files are in the pool's folder, and
 nobody else may read them; the pool's warden removes them, also when this process is killed.
 """
@@ -24,11 +24,11 @@ CONFIG: Final = """
 LOCAL_CONFIG_DIR = $(LOCAL_DIR)/config.d
 ANNEX_MIN_LEASE = {shortest}
 """
-TURN_OFF: Final = "#!/bin/sh\nshutdown -h +55\n"  # each machine's own end, whatever becomes of everything else
+TURN_OFF: Final = "#!/bin/sh\nshutdown -h +55\n"  # each machine turns itself off in any case
 
 
 class Host:
-    """`start` it when -setup has written its file; `stop` it before anything is cleaned up."""
+    """The host; `start` it after -setup has written its file, `stop` it before the clean-up."""
 
     def __init__(self, pace: Durations) -> None:
         self._pace = pace
@@ -42,30 +42,30 @@ class Host:
 
     @property
     def file(self) -> Path:
-        """What -setup writes."""
+        """Return the file that -setup writes."""
         return self.pool.directory / "config.d" / "81annex"
 
     def start(self) -> None:
-        """Raises PoolError."""
+        """Start the pool.  Raises PoolError."""
         self.pool.start()
         self.is_running = True
 
     def stop(self) -> None:
-        """Bounded; afterwards annexd asks for nothing any more, and its keys are gone."""
+        """Stop the pool within a time limit; then annexd makes no more calls, and its keys are deleted."""
         self.is_running = False
         self.pool.stop()
 
     def annex(self, *arguments: str, aws: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """Run condor_annex; `aws` is what -setup and its kin find of AWS in their environment."""
+        """Run condor_annex; `aws` is the environment for -setup, -check-setup and -teardown."""
         return self.pool.run(*self._pace.condor_annex, *arguments, env=aws, timeout_s=self._pace.command_s)
 
     def status(self) -> list[dict[str, Any]]:
-        """Return what annexd tells of its annexes."""
+        """Return annexd's annexes."""
         told = self.annex("-status", "-json")
         return list(json.loads(told.stdout)) if told.returncode == 0 and told.stdout.strip() else []
 
     def config(self, run: str, image: str, instance_type: str) -> str:
-        """Write a Spot Fleet request config of one small machine, as a user has one; its path."""
+        """Write a Spot Fleet request config of one small machine, and return its path."""
         tags = [{"Key": names.TAG, "Value": run}]
         specification = {
             "ImageId": image,
@@ -89,7 +89,7 @@ class Host:
         return str(path)
 
     def key_files(self, keys: Keys) -> list[str]:
-        """Write these keys into files, for annexd to read now and later; the options that name them."""
+        """Write these keys into files for annexd, and return their options."""
         contents = {
             "-access-key-file": keys.access_key_id,
             "-secret-key-file": keys.secret_access_key,

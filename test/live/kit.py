@@ -1,4 +1,4 @@
-"""A rehearsal in a process of its own, against an emulated AWS, and what that AWS itself says is left afterwards."""
+"""Run a rehearsal in its own process on an emulated AWS, and check what that AWS still has afterwards."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HURRY = () if IS_WHOLE else ("--hurried",)
 
 
 class Rehearsed:
-    """A running one; its lines arrive in `lines`."""
+    """A running rehearsal; its lines arrive in `lines`."""
 
     def __init__(self, cloud: Cloud, folder: Path, *arguments: str) -> None:
         self.folder = folder
@@ -60,13 +60,13 @@ class Rehearsed:
             self._changed.notify_all()
 
     def wait_for(self, words: str, timeout_s: float = 120.0) -> None:
-        """Return when a line has these words."""
+        """Wait for a line with these words."""
         with self._changed:
             self._changed.wait_for(lambda: words in self.text() or not self._reader.is_alive(), timeout_s)
             assert words in self.text(), f"no {words!r}:\n{self.text()}"
 
     def end(self) -> int:
-        """Wait for it to end; its status."""
+        """Wait for its end, and return its exit status."""
         status = self.process.wait(TIMEOUT_S)
         self._reader.join(10)
         return status
@@ -75,13 +75,13 @@ class Rehearsed:
         return "\n".join(self.lines)
 
     def facts(self) -> dict[str, str]:
-        """What the report says AWS did, by fact."""
+        """Return AWS's behaviour in the report, by fact."""
         rows = [line.split("|") for line in (self.folder / "report.md").read_text().splitlines()]
         return {row[1].split("`")[1]: row[4].strip() for row in rows if len(row) > 4 and "`" in row[1]}
 
 
 def key_of(cloud: Cloud) -> dict[str, str]:
-    """An administrator's, who is no root user; made once in a cloud."""
+    """Return an administrator's key, not the root user's; created once per cloud."""
     iam = cloud.client("iam")
     if USER not in [each["UserName"] for each in iam.list_users()["Users"]]:
         cloud.user(USER, EVERYTHING)
@@ -93,7 +93,7 @@ def key_of(cloud: Cloud) -> dict[str, str]:
 
 @contextmanager
 def leaving_nothing(cloud: Cloud) -> Iterator[None]:
-    """What is in the account afterwards is what was there before, by its own record; and nothing ran unleased."""
+    """Check that the account's own record is the same afterwards, and that nothing ran without a lease."""
     key_of(cloud)
     before = everything(cloud)
     yield

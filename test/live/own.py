@@ -1,6 +1,6 @@
-"""What a rehearsal has in the account, asked of AWS each time: by tag, by name, by the tag that only AWS can set.
+"""List a rehearsal's resources in the account, always from AWS: by tag, by name, by the tag that only AWS sets.
 
-Nothing here is remembered from when it was made.  So the clean-up after a kill -9 sees what any other does.
+Nothing is remembered, so that the clean-up after a kill -9 sees the same as any other.
 """
 
 from collections.abc import Container, Iterator, Mapping
@@ -28,12 +28,12 @@ class Fleet:
     state: str
 
     def is_over(self, alive: Container[str]) -> bool:
-        """Tell whether it has nothing and starts nothing; AWS may show one as cancelled_terminating long after that."""
+        """Return whether it has no instances and starts none; AWS may still show cancelled_terminating for long."""
         return self.state in OVER or (self.state in ENDED and self.fleet_id not in alive)
 
 
 def fleets(ec2: Any) -> list[Fleet]:
-    """Return every fleet with our tag, of both kinds and in whatever state."""
+    """Return every fleet with our tag, of both kinds and in any state."""
     return [each for kind in KINDS for each in _fleets(ec2, kind)]
 
 
@@ -48,7 +48,7 @@ def _fleets(ec2: Any, kind: FleetKind) -> list[Fleet]:
 
 
 def instances(ec2: Any) -> dict[str, str]:
-    """Return what is not gone, and its fleet: of our fleets by AWS's own tag, and whatever else has ours."""
+    """Return living instances and their fleets: by AWS's tag of our fleets, and by our tag."""
     known = [each.fleet_id for each in fleets(ec2)]
     filters = [[{"Name": "tag-key", "Values": [names.TAG]}]]
     filters += [[{"Name": f"tag:{tag}", "Values": batch}] for tag in FLEET_TAGS for batch in batches(known)]
@@ -79,7 +79,7 @@ def batches(values: list[str]) -> Iterator[list[str]]:
 
 
 def left(account: Account) -> list[str]:
-    """Return a line for each thing that is still there, what costs money first; empty is the proof."""
+    """Return a line for each remaining resource, costly ones first; an empty list is the proof."""
     ec2 = account.client("ec2")
     alive = instances(ec2)
     told = [f"instance {each}" for each in alive]
@@ -94,7 +94,7 @@ def left(account: Account) -> list[str]:
 
 
 def _buckets(account: Account) -> list[str]:
-    """One bucket of one stack name: those of rehearsals in other regions are not meant."""
+    """Return this region's bucket, not those of rehearsals in other regions."""
     s3 = account.client("s3")
     with translate_aws_errors("ListBuckets"):
         found = [each["Name"] for each in s3.list_buckets()["Buckets"] if each["Name"].startswith(names.BUCKET)]
@@ -111,9 +111,9 @@ def _region_of(s3: Any, bucket: str) -> str | None:
 
 
 def own_log_group(account: Account) -> bool:
-    """Tell whether the log group outlived the stack that this process saw: a last run may have made it again.
+    """Return whether the log group outlived the stack that this process saw: a last run may have created it again.
 
-    Where no stack was seen it may be somebody's: of a set-up of long ago, kept on purpose.
+    If this process saw no stack, the group may be kept on purpose from an old setup.
     """
     if not account.stack_roles or Enforcer(account.session, account.region, say=lambda _: None).look() is not None:
         return False
@@ -137,5 +137,5 @@ def templates(ec2: Any) -> list[str]:
 
 
 def _left_of_stack(account: Account) -> list[str]:
-    """Return the roles of the stack that is gone, as far as this process has seen its parts."""
+    """Return the remaining roles of the deleted stack, as far as this process knows them."""
     return present(account, account.stack_roles)

@@ -1,4 +1,4 @@
-"""How long a rehearsal waits: for AWS itself, and for the emulated one, whose rules fire sixty times as fast."""
+"""Define how long a rehearsal waits: for AWS, and for the emulated one, whose rules fire sixty times as fast."""
 
 import sysconfig
 from collections.abc import Sequence
@@ -15,17 +15,17 @@ TOOL: Final = Path(sysconfig.get_path("scripts")) / "condor_annex"
 class Durations:
     """The defaults are for AWS."""
 
-    lease_s: int = 1800  # of the annex that is moved and cancelled
+    lease_s: int = 1800  # of the annex that is extended and cancelled
     extension_s: int = 600
     short_lease_s: int = 300  # of the one that the lease function ends
     own_lease_s: int = 1200  # of fleets that the rehearsal requests itself: its enforcer ends them if nobody else does
     valid_s: float = 120.0  # until ValidUntil: an instance has to run by then
     around_s: float = 60.0  # how long states are noted after it
     launch_s: float = 110.0
-    gone_s: float = 300.0  # in which a termination is to be seen
+    gone_s: float = 300.0  # in which a termination must be visible
     tick_s: float = 300.0
-    roles_s: float = 90.0  # in which IAM is to know a new role everywhere
-    settle_s: float = 90.0  # a request that was not answered takes effect within it, or never (docs/leases.md)
+    roles_s: float = 90.0  # in which a new IAM role must be known everywhere
+    settle_s: float = 90.0  # an unanswered request takes effect within it, or never (docs/leases.md)
     clean_up_s: float = 1200.0
     command_s: float = 1500.0  # of one condor_annex
     poll_s: float = 5.0

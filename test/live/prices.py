@@ -1,4 +1,4 @@
-"""What a rehearsal can cost at most, before it begins: published prices, the dearest course of events, and a margin.
+"""Compute the maximum cost of a rehearsal before it begins: published prices, the worst case, and a margin.
 
 Prices are in US dollars, of us-east-1, without taxes.  Evidence (read in November 2026), none of which is an invoice:
 instances: t3.nano 0.0052 and t4g.nano 0.0042, from AWS's price list of 20 July 2026 in
@@ -11,7 +11,7 @@ largest part of the sum.
 Public IPv4 0.005 an hour in all regions (CERTAIN: AWS announced it for 1 February 2024).  gp3 0.08 for a GB a month
 (LIKELY: the same repository of GitLab's, merge request 45).  Lambda 0.0000166667 for a GB second, logs 0.50 for a GB,
 S3 0.005 for 1,000 PUTs: LIKELY, as of 2025 (aws.amazon.com/lambda/pricing, /cloudwatch/pricing, /s3/pricing).
-That no region is twice as dear is LIKELY (GovCloud is 17% dearer); in China prices are in yuan, and of the same size.
+That no region is twice as expensive is LIKELY (GovCloud: 17% more); China's prices are in yuan and of the same order.
 CloudFormation, IAM, EventBridge's scheduled rules and Spot Fleet itself cost nothing.
 """
 
@@ -32,20 +32,20 @@ LOGS_GB: Final = 0.50
 REQUEST: Final = 0.000005  # of S3, each PUT; others cost less
 REQUESTS: Final = 2000
 MARGIN: Final = 2.0  # for other regions, and prices that rose
-TICKS: Final = 2  # by which an end may come late
+TICKS: Final = 2  # by which an end may be late
 MOST: Final = 1.00  # the budget, unless --budget says less
 
 
 @dataclass(frozen=True)
 class Line:
-    """A part of the sum."""
+    """One item of the sum."""
 
     what: str
     dollars: float
 
 
 def lines(instance_type: str, lifetimes_s: Sequence[float], rehearsal_s: float) -> list[Line]:
-    """Each instance runs to the end of its lease, and two ticks longer, always busy."""
+    """Return the items, if each instance runs until two ticks after the end of its lease, always busy."""
     hours = sum(lifetimes_s) / 3600
     hour = INSTANCE_HOUR[instance_type] + SURPLUS_HOUR + ADDRESS_HOUR + VOLUME_HOUR
     runs = rehearsal_s / 300 + 1
@@ -55,7 +55,7 @@ def lines(instance_type: str, lifetimes_s: Sequence[float], rehearsal_s: float) 
             hours * hour,
         ),
         Line(
-            f"{runs:.0f} runs of the lease function, each as long as it may be",
+            f"{runs:.0f} runs of the lease function, each of maximum length",
             runs * LAMBDA_RUN_S * LAMBDA_GB * LAMBDA_GB_SECOND,
         ),
         Line("logs (10 MB) and requests", 0.01 * LOGS_GB + REQUESTS * REQUEST),
@@ -67,7 +67,7 @@ def at_most(parts: Sequence[Line]) -> float:
 
 
 def lifetimes_s(pace: Durations, chosen: Sequence[str]) -> list[float]:
-    """Of the instances that the chosen steps start, to the end of their leases and so many ticks more."""
+    """Return the lifetimes of the chosen steps' instances, until the end of their leases and TICKS more ticks."""
     late_s = TICKS * pace.tick_s
     leases_s = {
         "annex": pace.lease_s + pace.extension_s,

@@ -1,8 +1,8 @@
-"""Keep each answer of AWS as it came over the wire, and give it again to whoever is to be tried with it.
+"""Record each response of AWS as received, and replay it to clients.
 
 The format is that of test/cloud/recording.py; test/cloud/test_recordings.py compares each answer with the emulated
-AWS's.  What is recorded is what botocore's parser was given: status and body.  Headers are not: they name nothing that
-annexd reads, and much of the caller.
+AWS's.  The recording is the input of botocore's parser: status and body.  Headers are omitted: annexd reads none, and
+they reveal much about the caller.
 """
 
 import json
@@ -20,7 +20,7 @@ ASKED = "rehearsal_asked"
 
 @dataclass
 class Recorder:
-    """Clients given to `watch` add what they are answered to `recordings`, under the fact of the moment."""
+    """Clients given to `watch` add their responses to `recordings`, under the current fact."""
 
     because: str = ""
     recordings: list[Recording] = field(default_factory=list)
@@ -54,7 +54,7 @@ def as_json(recordings: Sequence[Recording]) -> list[dict[str, Any]]:
 
 
 def replay(client: Any, recordings: Sequence[Recording]) -> Any:
-    """Let a client be answered with these, in their order, whatever it asks of these operations; no wire is used."""
+    """Let a client receive these responses in order, for any call of these operations, without a network."""
     left = list(recordings)
 
     def answer(model: Any, **_: object) -> tuple[AWSResponse, dict[str, Any]]:

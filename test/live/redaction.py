@@ -1,7 +1,7 @@
-"""Make what AWS answered fit to be sent to strangers: who it was of is gone, what belongs together still does.
+"""Redact AWS's responses for publication: identities are removed, relations between values stay.
 
-Each account, key, address and identifier gets a stand-in of the same shape, the same one wherever it occurs, so that
-botocore's parsers and annexd's readers take a redacted answer as they took the real one.
+Each account, key, address and identifier gets a replacement of the same format, the same one everywhere, so that
+botocore's parsers and annexd's readers accept a redacted response like the real one.
 """
 
 import re
@@ -30,7 +30,7 @@ PATTERNS: Final = {
 
 
 class Redactor:
-    """`names` are texts that never may be told, wherever they stand: secret keys, user names, this host."""
+    """Redacts texts; `names` must never appear: secret keys, user names, this host."""
 
     def __init__(self, account: str, names: Iterable[str] = ()) -> None:
         self._account = account
@@ -43,11 +43,11 @@ class Redactor:
         self._numbers: dict[str, int] = {}
 
     def text(self, text: str) -> str:
-        """Return it with every stand-in.  What is a stand-in already stays: twice is as good as once."""
+        """Return the redacted text.  Replacements stay as they are: redaction is idempotent."""
         return self._pattern.sub(self._stand_in, text)
 
     def leaks(self, text: str) -> list[str]:
-        """Tell of which kind something is still in a text, without saying it."""
+        """Return the kinds of secrets that are still in a text, without their values."""
         told = ["account"] if self._account in text else []
         return told + (["name"] if self._names and re.search(_words(self._names), text) else [])
 
@@ -67,7 +67,7 @@ class Redactor:
 
 
 def _words(names: Iterable[str]) -> str:
-    """Return a pattern of whole words: a user `test` is not meant in `latest`."""
+    """Return a pattern of whole words: a user `test` does not match in `latest`."""
     return rf"(?<![A-Za-z0-9])(?:{'|'.join(map(re.escape, names))})(?![A-Za-z0-9])"
 
 

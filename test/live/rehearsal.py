@@ -1,4 +1,4 @@
-"""One rehearsal from the look at the account to the proof that nothing is left, and its report."""
+"""Run one rehearsal, from the check of the account to the proof that nothing is left, and its report."""
 
 import secrets
 import subprocess
@@ -43,7 +43,7 @@ class Wanted:
 
 
 def check(account: Account) -> None:
-    """Raise AccountError for whatever speaks against beginning; nothing is made."""
+    """Raise AccountError for any reason not to begin; nothing is created."""
     refuse_short_lived(account)
     refuse_unless_free(account)
     if left := own.left(account):
@@ -53,28 +53,28 @@ def check(account: Account) -> None:
 
 
 class Rehearsal:
-    """`run` it once, when the user said yes."""
+    """A rehearsal; `run` it once, after the user's confirmation."""
 
     def __init__(self, wanted: Wanted, account: Account, recorder: Recorder, pace: Durations, say: Say) -> None:
         self._wanted, self._account, self._recorder, self._pace, self._say = wanted, account, recorder, pace, say
-        self._redactor = report.redactor_for(account)  # while the credentials are good
+        self._redactor = report.redactor_for(account)  # while the credentials are valid
         self._stage: Stage | None = None
         self._host: Host | None = None
         self._owns_service_roles = False
 
     def run(self, stopping: Stopping) -> int:
-        begun_s, status, outcome = time.monotonic(), DONE, "All steps were made."
+        begun_s, status, outcome = time.monotonic(), DONE, "All steps were done."
         stopping.arm()
         try:
             try:
                 self._steps(stopping)
             finally:
-                stopping.shield()  # a second signal, or one that meets an error, stops nothing any more
+                stopping.shield()  # further signals stop nothing
         except Stopped as stopped:
             status, outcome = stopped.status, f"It was not finished: {stopped}."
         except FAILURES as error:
             status, outcome = FAILED, f"It was not finished: {_words(error)}."
-        except Exception as error:  # noqa: BLE001  the edge: whatever is wrong with us, nothing may be left in AWS
+        except Exception as error:  # noqa: BLE001  the edge: after any error nothing may be left in AWS
             status, outcome = FAILED, f"It was not finished, by an internal error: {error!r}."
         left = self._end()
         outcome += " Nothing is left." if not left else f" LEFT: {'; '.join(left)}."
@@ -111,13 +111,13 @@ class Rehearsal:
         )
 
     def _end(self) -> list[str]:
-        """annexd first, which could order; then everything in AWS."""
-        self._say("ending all that was made")
+        """End annexd first, which could order, then everything in AWS."""
+        self._say("ending all that was created")
         if self._host is not None:
             try:
                 self._host.stop()
-            except Exception as error:  # noqa: BLE001  the edge: AWS is to be cleaned up in any case
-                self._say(f"the pool could not be stopped well: {error}")
+            except Exception as error:  # noqa: BLE001  the edge: AWS must be cleaned up in any case
+                self._say(f"the pool could not be stopped: {error}")
         return clean_up(self._account, self._pace, self._say, made_service_roles=self._owns_service_roles)
 
     def _report(self, outcome: str, seconds: float) -> None:

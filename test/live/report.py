@@ -1,6 +1,6 @@
-"""What a rehearsal hands over: report.md for people, recordings.json for tests.
+"""Write a rehearsal's results: report.md for people, recordings.json for tests.
 
-Nothing in it tells whose account it was.
+Nothing in them identifies the account.
 """
 
 import getpass
@@ -18,14 +18,14 @@ from test.live.facts import FACTS, Answer
 from test.live.recorder import Recorder, as_json
 from test.live.redaction import Redactor
 
-WORDS: Final = {True: "as assumed", False: "**otherwise**", None: "not found out"}
+WORDS: Final = {True: "as assumed", False: "**otherwise**", None: "not determined"}
 HEADING: Final = """\
 # A rehearsal of annexd {version} on AWS
 
 Region {region}, {when} (UTC), {seconds:.0f} s. Steps: {steps}. {outcome}
 
-Redacted: the account, ARNs' names, keys, addresses and identifiers are stand-ins, the same ones everywhere in this
-folder. recordings.json holds what AWS answered to each look at a fact. Read both before you send them in
+Redacted: the account, ARNs' names, keys, addresses and identifiers are replacements, the same ones everywhere in this
+folder. recordings.json contains AWS's responses for each fact. Read both before you send them in
 (docs/live.md).
 
 | fact | assumed | evidence | AWS | after s |
@@ -34,7 +34,7 @@ folder. recordings.json holds what AWS answered to each look at a fact. Read bot
 
 
 class LeakingReport(Exception):
-    """A redacted text still holds something that was to be left out: nothing is written."""
+    """A redacted text still contains a secret: nothing is written."""
 
 
 def redactor_for(account: Account) -> Redactor:
@@ -52,7 +52,7 @@ def write(
     outcome: str,
     seconds: float,
 ) -> list[Path]:
-    """Write both files; raises LeakingReport, and writes nothing then."""
+    """Write both files, or raise LeakingReport and write nothing."""
     recordings = json.dumps(as_json(recorder.recordings), indent=1)
     texts = {
         "report.md": report(region, answers, steps, outcome, seconds),
@@ -61,7 +61,7 @@ def write(
     redacted = {name: redactor.text(text) for name, text in texts.items()}
     for name, text in redacted.items():
         if leaks := redactor.leaks(text):
-            raise LeakingReport(f"{name} would tell of the {' and the '.join(leaks)}")
+            raise LeakingReport(f"{name} would reveal the {' and the '.join(leaks)}")
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in redacted.items():
         (folder / name).write_text(text, encoding="utf-8")

@@ -1,6 +1,6 @@
-"""Roles with exactly the policies that annexd's manual gives people, and with a right less: AWS is asked as them.
+"""Create roles with exactly the policies of annexd's manual, and with one right less, for calls to AWS.
 
-Whoever rehearses is an administrator, mostly; that an administrator can order proves nothing of user.json.
+The user is mostly an administrator, whose orders prove nothing about user.json.
 """
 
 import json
@@ -18,7 +18,7 @@ from test.live import names
 from test.live.account import Account, Keys
 from test.live.pace import Durations
 
-SESSION_S: Final = 3600  # the longest for who is a role himself
+SESSION_S: Final = 3600  # the limit for a caller that is itself a role
 Document = dict[str, Any]
 
 
@@ -42,7 +42,7 @@ def _without(document: Document, action: str) -> Document:
 
 
 def _tagging_fleets_only(document: Document, partition: str) -> Document:
-    """Of new fleets; of instances as before."""
+    """Restrict tagging to new fleets; instances as before."""
     changed = deepcopy(document)
     own = [each for each in changed["Statement"] if "ec2:CreateTags" in each["Action"] and each["Resource"] == "*"]
     for each in own:
@@ -62,17 +62,17 @@ def _passed_only_to(document: Document, *services: str) -> Document:
 
 
 class Roles:
-    """Of one rehearsal.  `keys` are sessions of them."""
+    """The roles of one rehearsal; `keys` are their sessions."""
 
     def __init__(self, account: Account, pace: Durations, run: str) -> None:
         self._account, self._pace, self._run = account, pace, run
-        # Why none can be assumed; empty when all are made.
-        self.why_not = "AWS lets no root user assume a role: rehearse as an IAM user, or as a role"
+        # Why none can be assumed; empty once all are created.
+        self.why_not = "the root user cannot assume a role: rehearse as an IAM user or a role"
         self.ready_s: dict[str, float] = {}  # how long IAM took until each could be assumed
 
     def make(self) -> None:
-        """Make them all; raises AccountError.  They are nothing but names until somebody assumes them."""
-        self.why_not = "not all roles could be made"  # one without all its policies would prove a right missing
+        """Create them all.  Raises AccountError."""
+        self.why_not = "not all roles could be created"  # a role with incomplete policies would give wrong results
         iam = self._account.client("iam")
         trust = {
             "Version": "2012-10-17",
@@ -99,7 +99,7 @@ class Roles:
         self.why_not = ""
 
     def keys(self, kind: str) -> Keys:
-        """Assume one, as soon as IAM lets it; raises AccountError."""
+        """Assume one as soon as IAM allows it.  Raises AccountError."""
         if self.why_not:
             raise AccountError(self.why_not)
         role = names.role(self._account.region, kind)
@@ -111,7 +111,7 @@ class Roles:
         return Keys(told["AccessKeyId"], told["SecretAccessKey"], told["SessionToken"])
 
     def _assumed(self, arn: str, began_s: float) -> Mapping[str, str]:
-        """A role that was just made is refused for some seconds."""
+        """Assume a role, with retries: a new one is refused for some seconds."""
         sts = self._account.client("sts")
         while True:
             try:
@@ -139,12 +139,12 @@ def remove_roles(account: Account) -> None:
 
 
 def left_roles(account: Account) -> list[str]:
-    """Return those of rehearsals of this region that are there, whether whole or not."""
+    """Return the existing roles of this region's rehearsals."""
     return present(account, [names.role(account.region, kind) for kind in documents(account.partition)])
 
 
 def present(account: Account, roles: Iterable[str]) -> list[str]:
-    """Return those of these roles that are there."""
+    """Return those of these roles that exist."""
     iam, found = account.client("iam"), []
     for role in roles:
         with translate_aws_errors(f"GetRole {role}"):

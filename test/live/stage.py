@@ -1,4 +1,4 @@
-"""What the steps of a rehearsal share: the account, the host, and the place for what was found out."""
+"""Define what the steps of a rehearsal share: the account, the host, and the findings."""
 
 import json
 import time
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class RehearsalFailed(Exception):
-    """The rehearsal cannot go on; what was made is ended."""
+    """The rehearsal cannot continue; what it created is ended."""
 
 
 @dataclass
@@ -35,12 +35,12 @@ class Stage:
     say: Say
     answers: list[Answer] = field(default_factory=list)
     outputs: dict[str, str] = field(default_factory=dict)  # of the stack
-    setup_keys: Keys | None = None  # None: those of whoever rehearses
+    setup_keys: Keys | None = None  # None: the user's own
     begun_s: float = field(default_factory=time.monotonic)
 
     @contextmanager
     def looking_at(self, key: str) -> Iterator[Any]:
-        """Record what is asked under this fact; gives a recorded client of EC2."""
+        """Record calls under this fact; yields a recorded client of EC2."""
         before, self.recorder.because = self.recorder.because, key
         try:
             with translate_aws_errors(FACTS[key].question):
@@ -50,11 +50,11 @@ class Stage:
 
     def found(self, key: str, holds: bool | None, said: str) -> None:
         self.answers.append(Answer(FACTS[key].key, holds, said, round(time.monotonic() - self.begun_s, 1)))
-        word = {True: "as assumed", False: "OTHERWISE", None: "not found out"}[holds]
+        word = {True: "as assumed", False: "OTHERWISE", None: "not determined"}[holds]
         self.say(f"{key}: {word}: {said}")
 
     def wait(self, look: Callable[[], T], timeout_s: float) -> T:
-        """Return the first true value of `look`, or its last one when the time is over."""
+        """Return the first true value of `look`, or its last one at the timeout."""
         deadline_s = time.monotonic() + timeout_s
         while not (value := look()) and time.monotonic() < deadline_s:
             time.sleep(self.pace.poll_s)

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM, a closed terminal and the end of the time: each stops the steps, and none stops the clean-up."""
+"""Handle Ctrl-C, SIGTERM, SIGHUP and the time limit: each stops the steps, and none stops the clean-up."""
 
 import signal
 from collections.abc import Callable
@@ -9,18 +9,18 @@ LONGEST_S: Final = 4500  # of the steps; the clean-up after them is not counted
 
 
 class Stopped(BaseException):
-    """Raised where the steps are; no `except Exception` takes it for an error of a step's."""
+    """Raised inside the steps; no `except Exception` of a step catches it."""
 
     def __init__(self, number: int) -> None:
         name = signal.Signals(number).name
-        super().__init__("its time was over" if number == signal.SIGALRM else f"stopped by {name}")
+        super().__init__("its time limit was reached" if number == signal.SIGALRM else f"stopped by {name}")
         self.status = 128 + number
 
 
 class Stopping:
-    """From `arm` on the first signal raises Stopped, from `shield` on none does.
+    """After `arm` the first signal raises Stopped, after `shield` none does.
 
-    Python loses what is raised in a finalizer, so the steps `check` now and then.
+    Python loses exceptions in finalizers, so the steps call `check` regularly.
     """
 
     def __init__(self, say: Callable[[str], object]) -> None:
@@ -43,7 +43,7 @@ class Stopping:
 
     def _come(self, number: int, _: object) -> None:
         if not self._raises:
-            self._say("still ending what was made: wait until nothing is left")
+            self._say("still ending what was created: wait until nothing is left")
             return
         self._raises, self._stopped = False, Stopped(number)
         raise self._stopped

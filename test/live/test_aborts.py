@@ -1,4 +1,4 @@
-"""However a rehearsal ends, nothing of it is left that costs money: judged by the cloud's own record."""
+"""Test that a rehearsal leaves nothing that costs money, however it ends, by the cloud's own record."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def test_a_rehearsal_that_is_stopped_leaves_nothing(cloud: Cloud, tmp_path: Path
         rehearsed = Rehearsed(cloud, tmp_path / "report", "--yes", *(arguments or ["--only", "rights"]))
         until(lambda: has_come(cloud), moment)
         os.kill(rehearsed.process.pid, number)
-        rehearsed.wait_for("ending all that was made")
-        os.kill(rehearsed.process.pid, signal.SIGINT)  # by who is impatient
+        rehearsed.wait_for("ending all that was created")
+        os.kill(rehearsed.process.pid, signal.SIGINT)  # by an impatient user
         assert rehearsed.end() == 128 + number, rehearsed.text()
     assert f"stopped by {signal.Signals(number).name}. Nothing is left." in rehearsed.text()
     assert (tmp_path / "report" / "report.md").exists()
@@ -64,7 +64,7 @@ def test_a_rehearsal_that_is_killed_is_ended_by_the_next_clean_up(cloud: Cloud, 
 
 
 def _remove_service_roles(cloud: Cloud) -> None:
-    """They cost nothing; whether others need them by now nobody can know after a kill."""
+    """Remove the roles, which cost nothing; after a kill others may need them."""
     iam = cloud.client("iam")
     for role in ("AWSServiceRoleForEC2Spot", "AWSServiceRoleForEC2SpotFleet", "AWSServiceRoleForEC2Fleet"):
         iam.delete_service_linked_role(RoleName=role)
@@ -83,10 +83,10 @@ def test_a_rehearsal_whose_order_fails_says_so_and_leaves_nothing(cloud: Cloud, 
     cloud.fault("RequestSpotFleet", "denied", times=100)
     with leaving_nothing(cloud):
         rehearsed = Rehearsed(cloud, tmp_path / "report", "--yes", "--only", "annex")
-        rehearsed.wait_for("ending all that was made")
+        rehearsed.wait_for("ending all that was created")
         os.kill(rehearsed.process.pid, signal.SIGINT)  # stops nothing any more
         assert rehearsed.end() == 1, rehearsed.text()
-    assert "still ending what was made" in rehearsed.text()
+    assert "still ending what was created" in rehearsed.text()
     assert "no annex could be ordered" in rehearsed.text()
     assert rehearsed.facts()["order"].startswith("**otherwise**: status 7")
 

@@ -1,4 +1,4 @@
-"""Whose credentials are used, where they are sent, and for how long they have to be good."""
+"""Test whose credentials are used, where they are sent, and how long they must be valid."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CONFIG = "[profile mine]\nendpoint_url = http://127.0.0.1:9\n[default]\nendpoint
 
 @pytest.fixture(autouse=True)
 def _clean() -> Iterator[None]:
-    """Without the keys that all tests have."""
+    """Remove the keys that all tests have."""
     with surroundings({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}):
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             del os.environ[name]
@@ -49,7 +49,7 @@ def test_the_credentials_are_those_of_the_profile_and_are_never_shown(cloud: Clo
 
 
 def test_everything_goes_to_aws_whatever_endpoint_a_profile_names(tmp_path: Path) -> None:
-    """The clean-up would otherwise look elsewhere than where condor_annex, which has no profile, made things."""
+    """Otherwise the clean-up would look elsewhere than condor_annex, which has no profile."""
     keys = configured(tmp_path, "[mine]\naws_access_key_id = AKIAQQQQWWWWEEEERRRR\naws_secret_access_key = x\n")
     with surroundings(keys):
         account = Account(REGION, "mine", Recorder())
@@ -82,9 +82,9 @@ def test_credentials_that_expire_soon_and_are_not_renewed_are_refused(
             refuse_short_lived(account)
 
 
-def test_who_has_no_credentials_is_told_the_ways(tmp_path: Path) -> None:
+def test_missing_credentials_are_reported_with_the_ways_to_give_them(tmp_path: Path) -> None:
     with surroundings(configured(tmp_path, "")):
         account = Account(REGION, None, Recorder())
         for ask in (lambda: account.keys, lambda: account.caller_arn, lambda: refuse_short_lived(account)):
-            with pytest.raises(AccountError, match=r"there are no AWS credentials to do this with; .*-profile NAME"):
+            with pytest.raises(AccountError, match=r"no AWS credentials were found; .*-profile NAME"):
                 ask()

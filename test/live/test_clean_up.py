@@ -1,4 +1,4 @@
-"""The clean-up by itself: every state in which it may find an account, and what it leaves alone."""
+"""Test the clean-up: every state in which it may find an account, and what it leaves alone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ROLE = "arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role"
 
 @pytest.fixture
 def account(cloud: Cloud) -> Iterator[Account]:
-    """The account's own keys: what is tried here is what is ended, not who may."""
+    """The account with its own keys: the test is about what is ended, not about permissions."""
     with surroundings(cloud.environment()):
         yield Account(REGION, None, Recorder())
 
@@ -41,7 +41,7 @@ def ended(account: Account, said: list[str] | None = None) -> list[str]:
 
 
 def fleet(cloud: Cloud, *, ours: bool = True, **more: Any) -> str:
-    """One that has a lease, as all of a rehearsal have."""
+    """Create a fleet with a lease, like all of a rehearsal."""
     config = {
         "TargetCapacity": 1,
         "IamFleetRole": ROLE,
@@ -144,10 +144,10 @@ def test_what_cannot_be_ended_is_named(cloud: Cloud, account: Account) -> None:
     assert ended(account) == []
 
 
-def test_what_cannot_be_looked_at_does_not_count_as_gone(cloud: Cloud, account: Account) -> None:
+def test_what_cannot_be_listed_does_not_count_as_gone(cloud: Cloud, account: Account) -> None:
     cloud.fault("DescribeSpotFleetRequests", "denied", 10_000)
     [left] = clean_up(account, replace(PACE, clean_up_s=1.0), lambda _: None, made_service_roles=False)
-    assert left.startswith("what could not be looked at: ")
+    assert left.startswith("what could not be listed: ")
 
 
 def test_a_request_without_an_answer_has_time_to_show_before_the_lease_function_goes(account: Account) -> None:
@@ -163,7 +163,7 @@ def test_a_request_without_an_answer_has_time_to_show_before_the_lease_function_
 def test_a_region_with_production_or_another_rehearsal_in_it_is_refused(account: Account) -> None:
     check(account)  # an empty one is not
     _deploy(account, "HTCondorAnnex")
-    with pytest.raises(AccountError, match=r"of the stack HTCondorAnnex: nothing was done; rehearse in a region"):
+    with pytest.raises(AccountError, match=r"of the stack HTCondorAnnex: nothing was done; use --region"):
         refuse_unless_free(account)
 
 
@@ -186,9 +186,9 @@ def test_a_region_in_which_a_rehearsal_left_something_is_refused(cloud: Cloud, a
         check(account)
 
 
-def test_a_kept_log_group_is_told_before_setup_fails_of_it(cloud: Cloud, account: Account) -> None:
+def test_a_kept_log_group_is_reported_before_setup_fails_on_it(cloud: Cloud, account: Account) -> None:
     cloud.client("logs").create_log_group(logGroupName=LOG_GROUP)
-    with pytest.raises(AccountError, match="which -setup could not make"):
+    with pytest.raises(AccountError, match="which -setup could not create"):
         check(account)
 
 

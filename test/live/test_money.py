@@ -1,4 +1,4 @@
-"""What a rehearsal may cost is computed before it begins, and it does not begin without a yes."""
+"""Test that the maximum cost is computed in advance, and that a rehearsal needs a confirmation."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def test_every_machine_turns_itself_off_within_the_time_that_is_paid_for() -> No
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--yes", "--budget", "0.05"], "that is more than the budget of $0.05: nothing was done"),
-        ([], "Nobody can be asked here: say --yes"),
-        (["--yes", "--output", "/proc/report"], "the folder of the report cannot be made: "),
-        (["--yes", "--region", "us-est-1"], "there is no region us-est-1"),
+        (["--yes", "--budget", "0.05"], "the cost exceeds the budget of $0.05: nothing was done"),
+        ([], "There is no terminal for a confirmation: use --yes"),
+        (["--yes", "--output", "/proc/report"], "the report's folder cannot be created: "),
+        (["--yes", "--region", "us-est-1"], "unknown region: us-est-1"),
     ],
 )
 def test_nothing_is_made_over_the_budget_without_a_yes_or_with_a_mistake(

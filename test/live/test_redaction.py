@@ -1,4 +1,4 @@
-"""Nothing that tells whose account it was leaves the machine, and what belongs together still does."""
+"""Test that no identity leaves the machine, and that relations between values stay."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def redactor() -> Redactor:
         ("in /home/jane/.aws", "in redacted-name-1/.aws"),
     ],
 )
-def test_what_tells_of_somebody_is_replaced_by_something_of_its_shape(redactor: Redactor, text: str, told: str) -> None:
+def test_identities_are_replaced_by_values_of_the_same_format(redactor: Redactor, text: str, told: str) -> None:
     assert redactor.text(text) == told
 
 
@@ -56,17 +56,17 @@ def test_what_tells_of_somebody_is_replaced_by_something_of_its_shape(redactor: 
         "shutdown -h +55",
     ],
 )
-def test_what_tells_of_nobody_stays(redactor: Redactor, text: str) -> None:
+def test_other_texts_stay(redactor: Redactor, text: str) -> None:
     assert redactor.text(text) == text
 
 
-def test_the_same_thing_has_the_same_stand_in_in_every_text_and_twice_is_as_good_as_once(redactor: Redactor) -> None:
+def test_a_value_has_the_same_replacement_in_every_text_and_redaction_is_idempotent(redactor: Redactor) -> None:
     first = redactor.text(f"{OWN} i-0abc1234def567890 i-0abc1234def567891 10.1.2.3")
     assert redactor.text("i-0abc1234def567890") == first.split()[1] != first.split()[2]
     assert redactor.text(first) == first
 
 
-def test_a_text_that_still_tells_of_somebody_is_seen(redactor: Redactor) -> None:
+def test_a_text_with_an_identity_is_detected(redactor: Redactor) -> None:
     assert redactor.leaks(redactor.text(f"{OWN} jane {SECRETS[0]}")) == []
     assert redactor.leaks(f"x{OWN}x") == ["account"]
     assert redactor.leaks("by jane.") == ["name"]

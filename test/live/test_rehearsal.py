@@ -1,4 +1,4 @@
-"""The whole rehearsal: every fact, every step, and a report that tells of nobody."""
+"""Test the whole rehearsal: every fact, every step, and a report without identities."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from test.live.recorder import Recording, replay
 
 
 @pytest.mark.timeout(600)  # -teardown alone waits for almost three minutes
-def test_a_rehearsal_looks_at_every_fact_leaves_nothing_and_its_report_tells_of_nobody(
+def test_a_rehearsal_checks_every_fact_leaves_nothing_and_its_report_has_no_identities(
     cloud: Cloud, tmp_path: Path
 ) -> None:
     cloud.behave(passed_as="ec2")  # what the evidence says; the emulator's own default asks for more
@@ -29,7 +29,7 @@ def test_a_rehearsal_looks_at_every_fact_leaves_nothing_and_its_report_tells_of_
     with leaving_nothing(cloud):
         rehearsed = Rehearsed(cloud, tmp_path / "report", "--yes")
         assert rehearsed.end() == 0, rehearsed.text()
-    assert rehearsed.lines[-3].endswith("All steps were made. Nothing is left.")
+    assert rehearsed.lines[-3].endswith("All steps were done. Nothing is left.")
     facts = rehearsed.facts()
     assert facts.keys() == FACTS.keys()
     # Of what is emulated all is as assumed; rules are deleted at once there, and all events are of one second.
@@ -44,7 +44,7 @@ def test_a_rehearsal_looks_at_every_fact_leaves_nothing_and_its_report_tells_of_
 
 
 def _compared(folder: Path) -> None:
-    """What a rehearsal recorded can go into test/cloud/recordings as it is: of the emulator itself nothing differs."""
+    """Check that recordings fit into test/cloud/recordings unchanged: those of the emulator do not differ from it."""
     recordings = distinct(each for _, each in load(folder))
     assert {each.service for each in recordings} == {"ec2", "events", "logs"}
     with Cloud(speed=0, pending_s=2.0, termination_s=3.0, enforce_iam=True) as account:
@@ -53,7 +53,7 @@ def _compared(folder: Path) -> None:
 
 
 def _replayed(file: Path) -> None:
-    """annexd's own readers read the redacted answers, and see what belongs together."""
+    """Check that annexd's own readers accept the redacted responses, with their relations."""
     recordings = [Recording(**each) for each in json.loads(file.read_text())]
     extended = [each for each in recordings if each.because == "extend"]
     seen = [each for each in recordings if each.because == "instance-tags" and each.operation == "DescribeInstances"]

@@ -1,4 +1,4 @@
-"""A signal or the end of the time stops the steps, once; nothing stops the clean-up."""
+"""Test that a signal or the time limit stops the steps once, and that nothing stops the clean-up."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def test_the_first_signal_stops_the_steps_and_a_second_one_does_not_stop_what_fo
         os.kill(os.getpid(), number)
     assert stopped.value.status == 128 + number
     os.kill(os.getpid(), signal.SIGINT)
-    assert said == ["still ending what was made: wait until nothing is left"]
+    assert said == ["still ending what was created: wait until nothing is left"]
 
 
 class Finalized:
-    """What Python takes apart at the moment of a signal."""
+    """An object that Python finalizes at the moment of a signal."""
 
     def __del__(self) -> None:
         os.kill(os.getpid(), signal.SIGINT)
@@ -52,7 +52,7 @@ def test_a_signal_that_python_loses_stops_the_steps_at_their_next_line_and_nothi
 
 def test_steps_that_take_too_long_are_stopped() -> None:
     Stopping(print).arm(0.05)
-    with pytest.raises(Stopped, match="its time was over"):
+    with pytest.raises(Stopped, match="its time limit was reached"):
         threading.Event().wait(30)
 
 

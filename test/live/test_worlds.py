@@ -1,4 +1,4 @@
-"""Parts of the rehearsal where AWS is as nobody knows, or where the caller may less than all."""
+"""Test the rehearsal with each possible behaviour of AWS, and with a caller of limited rights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHOWN = sorted(WORLDS) if IS_WHOLE else ["no-effect"]  # test_clean_up ends what
 
 
 @pytest.mark.parametrize("world", SHOWN)
-def test_a_rehearsal_tells_what_a_second_cancellation_does_and_leaves_nothing_in_each_world(
+def test_a_rehearsal_reports_the_effect_of_a_second_cancellation_and_leaves_nothing(
     cloud: Cloud, tmp_path: Path, world: str
 ) -> None:
     cloud.behave(second_cancel=world)
@@ -79,12 +79,12 @@ def test_a_rehearsal_finds_out_how_far_a_dry_run_looks(cloud: Cloud, tmp_path: P
 
 
 def test_an_administrators_missing_right_is_named_and_nothing_is_left(cloud: Cloud, tmp_path: Path) -> None:
-    """Of who may make no roles: annexd and -setup then have his own rights, and the report says so."""
+    """The caller cannot create roles: annexd and -setup then use the caller's rights, and the report says so."""
     cloud.fault("CreateRole", "denied", times=1)
     with leaving_nothing(cloud):
         rehearsed = Rehearsed(cloud, tmp_path / "report", "--yes", "--only", "rights")
         assert rehearsed.end() == 0, rehearsed.text()
     facts = rehearsed.facts()
-    assert facts["setup-policy"].startswith("not found out: no role could be made or assumed")
-    assert facts["user-policy-dry-run"].startswith("not found out")
+    assert facts["setup-policy"].startswith("not determined: no role could be created or assumed")
+    assert facts["user-policy-dry-run"].startswith("not determined")
     assert facts["first-heartbeat"].startswith("as assumed")

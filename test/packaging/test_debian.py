@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 
 from annexd import __version__
+from annexd.account.configuration import KNOBS, local_name, text
 from test.packaging.installation import TOP, build_wheel, into_environment
+from test.pool import find
 
 DEBIAN = TOP / "packaging/debian"
 SCRIPTS = [*sorted(DEBIAN.glob("annexd.p*")), DEBIAN / "arrange"]
-BASH = [TOP / "packaging" / name for name in ("root", "build-deb", "test-deb")]
+BASH = [path for path in sorted(DEBIAN.parent.iterdir()) if path.is_file() and path.suffix != ".md"]
 JOURNAL = "annexd_command_state"
+SERIES = os.environ.get("HTCONDOR_SERIES", "25")
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +69,13 @@ def test_programs_manual_pages_and_files_have_debians_places(package: Path) -> N
     assert os.readlink(package / "usr/sbin/condor_annexd") == "../lib/annexd/bin/condor_annexd"
     pages = {path.relative_to(package / "usr/share/man").as_posix() for path in package.glob("usr/share/man/*/*")}
     assert pages == {"man1/condor_annex.1", "man8/condor_annexd.8", "man8/condor-annex-ec2.8"}
-    assert (package / "usr/share/bash-completion/completions/condor_annex.bash").is_file()
-    assert (package / "usr/share/zsh/vendor-completions/_condor_annex").is_file()
+    for place in ("bash-completion/completions/condor_annex.bash", "zsh/vendor-completions/_condor_annex"):
+        ours = TOP / "completion" / Path(place).name
+        assert (package / "usr/share" / place).read_bytes() == ours.read_bytes()
     assert (package / "usr/lib/annexd/share/annexd/templates/annex.json").is_file()
     assert {path.name for path in package.iterdir()} == {"usr"}, "nothing of it is enabled by its installation"
+    left = {path.name for path in (package / "usr/lib/annexd/share").iterdir()}
+    assert left == {"annexd"}, "what pip installs has no place of Debian's yet: see arrange"
 
 
 def test_its_programs_run_by_its_own_python_and_take_no_module_of_a_user(package: Path) -> None:
@@ -85,6 +91,17 @@ def test_its_configuration_keeps_the_journal_out_of_the_spool_that_a_purge_of_co
     ours = (TOP / "config.d/80annexd").read_text()
     assert shipped.splitlines()[:1] == ours.splitlines()[:1]
     assert len(set(shipped.splitlines()) - set(ours.splitlines())) == 1
+
+
+def test_a_further_regions_journal_lies_beside_the_first(package: Path, tmp_path: Path) -> None:
+    shipped = (package / "usr/share/annexd/config.d/80annexd").read_text()
+    of_setup = text({region: dict.fromkeys(KNOBS, "default") for region in ("us-east-1", "eu-west-1")})
+    (tmp_path / "config").write_text(f"SPOOL = /var/spool/condor\n{shipped}\n{of_setup}\n")
+    program = str(find(SERIES).executable("condor_config_val"))
+    asked = [program, "-local-name", local_name("eu-west-1"), "ANNEXD_COMMAND_STATE"]
+    env = {**os.environ, "CONDOR_CONFIG": str(tmp_path / "config")}
+    said = subprocess.run(asked, env=env, capture_output=True, text=True, check=True).stdout
+    assert said == f"/var/lib/annexd/{JOURNAL}.eu-west-1\n"
 
 
 def test_a_purge_removes_the_journal_only_if_the_removal_saw_that_nothing_lives(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_the_generators_run(installed: Installation) -> None:
 
 
 def test_all_that_users_meet_is_there_and_man_finds_the_pages_beside_the_programs(installed: Installation) -> None:
-    for folder in ("config.d", "lambda", "templates"):
+    for folder in ("config.d", "ganglia.d", "lambda", "templates"):
         missing = below(TOP, folder) - below(installed.share / "annexd", folder)
         assert missing <= {"templates/generate-template"}, missing  # it writes into the checkout
     assert installed.programs.parent == installed.share.parent  # manpath(1): it looks beside the folders of PATH

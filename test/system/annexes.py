@@ -112,7 +112,9 @@ class JoiningSite(Site):
         self.arn = self.cloud.deploy_template(TEMPLATE, STACK)
         [stack] = self.cloud.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-        knobs = {f"ANNEX_DEFAULT_{service}_URL": self.cloud.url for service in ("EC2", "LAMBDA", "S3", "STS", "LOGS")}
+        knobs = {
+            f"ANNEX_DEFAULT_{service}_URL": self.cloud.url for service in ("EC2", "LAMBDA", "S3", "SSM", "STS", "LOGS")
+        }
         knobs |= {knob: outputs[output] for knob, output in KNOBS.items()}
         with self.pool.config_file.open("a") as config:
             config.writelines(f"{knob} = {value}\n" for knob, value in knobs.items())

@@ -66,7 +66,7 @@ def test_the_demo_shows_the_whole_story_and_leaves_nothing_behind() -> None:
         "AuthenticatedIdentity",
         "This is job 1.0, and I ran on slot1_1@i-",
         "condor_annex -extend 2h mistake",
-        "It was ordered until",
+        "Its ordered end was",
         f"({mistake}) is cancelled",
         "instances:  0 running",
         "tokens:     0 in S3",

@@ -107,7 +107,7 @@ def reserve_no_concurrency(site: Site) -> None:
 @pytest.mark.parametrize(
     ("plant", "words"),
     [
-        (delete_the_function, ("does not exist", "condor_annex -setup makes it")),
+        (delete_the_function, ("does not exist", "condor_annex -setup creates it")),
         (close_the_function, ("is closed: somebody runs condor_annex -teardown", "-setup opens it again")),
         (reserve_no_concurrency, ("its reserved concurrency is 0", "aws lambda delete-function-concurrency")),
     ],

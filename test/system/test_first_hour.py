@@ -113,7 +113,7 @@ def test_after_both_kinds_of_keys_were_rotated_an_order_is_carried_out_and_its_m
         "1",
         "-annex-name",
         "rotated",
-        str(hour.clone / "config.json"),
+        str(hour.clone / "templates" / "config.json"),
     )
     assert ordered.returncode == 0, ordered.stderr
     machines = lambda: "rotated" in hour.pool.tool("condor_status", "-af", "AnnexName").stdout  # noqa: E731

@@ -79,7 +79,7 @@ def master_of(site: Site) -> int:
 
 def ask_as_told(site: Site, err: str) -> tuple[int, str, str]:
     """What the command that condor_annex printed comes to."""
-    [command] = re.findall(r"what became of it: (condor_annex .*)$", err, re.MULTILINE)
+    [command] = re.findall(r"to see the outcome: (condor_annex .*)$", err, re.MULTILINE)
     return Client.start(site, *shlex.split(command)[1:]).end()
 
 

@@ -68,8 +68,8 @@ def test_an_extension_counts_from_the_present_end_and_is_what_aws_shows(site: Si
     for times in (1, 2):
         done = condor_annex(site, "-extend", "1h", "physics")
         assert done.returncode == errors.OK, done.stderr
-        assert done.stdout.startswith(f"Annex {annex['AnnexID']} ({annex['BulkRequestID']}) ends at "), done.stdout
-        assert "It was ordered until" in done.stdout
+        assert done.stdout.startswith(f"Annex {annex['AnnexID']} ({annex['BulkRequestID']}) now ends at "), done.stdout
+        assert "Its ordered end was" in done.stdout
         assert end_in_aws(site, annex) == utc(annex["EndOfLease"] + times * HOUR_S)
 
 

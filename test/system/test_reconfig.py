@@ -138,8 +138,8 @@ def test_condor_annex_gives_up_after_its_timeout_and_tells_how_to_ask_again(site
     assert 2 <= time.monotonic() - started_s < 6
     assert (done.returncode, done.stdout) == (8, "")
     assert "no answer came within 2 s" in done.stderr
-    assert "annexd may have accepted the order, and then completes it or undoes it" in done.stderr
-    [command_id] = re.findall(r"what became of it: condor_annex -command-id (\S+)", done.stderr)
+    assert "annexd may have accepted the order, and then completes or undoes it" in done.stderr
+    [command_id] = re.findall(r"to see the outcome: condor_annex -command-id (\S+)", done.stderr)
     again = order_an_hour(site, "-command-id", command_id)
     assert again.returncode == 0, again.stderr
     assert again.stdout.startswith("sfr-")

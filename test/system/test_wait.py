@@ -144,3 +144,14 @@ def test_an_order_can_wait_itself(site: Site) -> None:
     assert fleet_id.startswith("sfr-")
     assert lines[0].startswith("asked "), done.stdout
     assert "not joined=1 within 20 s; the annex goes on" in done.stderr
+
+
+def test_watch_shows_the_table_again_until_ctrl_c(site: Site, annex_id: str) -> None:
+    command = [sys.executable, "-m", "annexd.tool.main", "-status", "-watch", annex_id]
+    with subprocess.Popen(command, env=site.pool.env, text=True, stdout=subprocess.PIPE) as process:
+        shown = [next_line(process)]
+        while sum(line.startswith("Name ") for line in shown) < 2:
+            shown.append(next_line(process))
+            assert shown[-1], shown
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == errors.OK

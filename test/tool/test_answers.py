@@ -1,4 +1,4 @@
-"""condor_annex -extend and -until against annexd's own server, which gives one answer to every command."""
+"""Test condor_annex -extend and -until against annexd's own server, which gives one reply to every command."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ def test_it_asks_for_the_change_and_prints_both_ends_in_local_time_and_from_now(
     present, ordered = (shown_in_berlin(user, end_s) for end_s in ends.values())
     assert (done.returncode, done.stderr) == (errors.OK, "")
     assert done.stdout.splitlines() == [
-        f"Annex annex-8c1f2e5d (sfr-1) ends at {present}, 1d12h from now",
-        f"It was ordered until {ordered}, 1h30m from now",
+        f"Annex annex-8c1f2e5d (sfr-1) now ends at {present}, 1d12h from now",
+        f"Its ordered end was {ordered}, 1h30m from now",
     ]
 
 
 def shown_in_berlin(user: User, seconds: int) -> str:
-    """As date(1) has it."""
+    """Format a time as date(1) does."""
     return subprocess.run(
         ["date", "-d", f"@{seconds}", "+%Y-%m-%d %H:%M:%S %Z"],
         env={**os.environ, "TZ": BERLIN},
@@ -89,7 +89,7 @@ def test_a_local_time_is_sent_as_that_of_the_users_own_zone(user: User) -> None:
     assert command.payload is not None
     asked = command.payload.ad()
     assert (asked["EndOfLease"], asked["Now"], done.returncode) == (3975649200, True, errors.OK)
-    assert done.stdout.startswith("Annex annex-8c1f2e5d (sfr-1) ends at 2095-12-26 16:00:00 CET, ")
+    assert done.stdout.startswith("Annex annex-8c1f2e5d (sfr-1) now ends at 2095-12-26 16:00:00 CET, ")
     assert done.stdout.count("\n") == 1
 
 
@@ -122,21 +122,21 @@ def test_a_local_time_is_sent_as_that_of_the_users_own_zone(user: User) -> None:
             "another user's",
         ),
         ({"Result": "Failure", "ErrorString": "EC2 says: UnauthorizedOperation"}, errors.CLOUD_FAILED, "EC2 says"),
-        ({"Result": "UnknownError", "ErrorString": "annexd goes on"}, errors.COMMUNICATION, "what became of it: "),
+        ({"Result": "UnknownError", "ErrorString": "annexd goes on"}, errors.COMMUNICATION, "to see the outcome: "),
         ({}, errors.COMMUNICATION, "without a Result"),
         (SUCCESS, errors.COMMUNICATION, "Success without an EndOfLease"),
         ({**SUCCESS, "EndOfLease": "soon"}, errors.COMMUNICATION, "Success without an EndOfLease"),
         ({**SUCCESS, "EndOfLease": 2**62}, errors.COMMUNICATION, "Success without an EndOfLease"),
     ],
 )
-def test_what_annexd_refuses_is_told_in_the_words_of_the_options(
+def test_refusals_name_options_instead_of_attributes(
     user: User, reply: dict[str, Any], status: int, words: str
 ) -> None:
     done = user.answered(reply, "-until", "2095-12-25T12:00Z", "physics")
     assert (done.returncode, words in done.stderr, done.stdout) == (status, True, ""), done.stderr
 
 
-def test_a_warning_is_told_beside_the_ends(user: User) -> None:
+def test_a_warning_is_printed_beside_the_ends(user: User) -> None:
     done = user.answered(
         {**SUCCESS, "EndOfLease": 3975750000, "Warning": "its machines may hear of it late"}, "-extend", "1h", "physics"
     )

@@ -1,4 +1,4 @@
-"""-extend and -until: what can be typed, what is said of the rest, and the ad that is sent."""
+"""Test -extend and -until: valid lines, faults of others, and the ad that is sent."""
 
 from __future__ import annotations
 
@@ -58,32 +58,32 @@ def test_a_lease_is_moved_by_a_duration_or_to_a_time(line: str, options: ToolOpt
     ("line", "fault", "next_step"),
     [
         ("-extend 1h", "the annex is missing", "condor_annex -status lists yours"),
-        ("-extend 1h ''", "ANNEX must be an annex's ID", "or your name for it, not ''"),
-        ("-extend 1h 'two words'", "ANNEX must be an annex's ID", "or your name for it, not 'two words'"),
-        ("-extend 1 h x", "one annex at a time", "not 2: h, x"),
-        ("-until 2026-12-01 18:00 x", "one annex at a time", "not 2: 18:00, x"),
-        ("-until 2026-12-01 x", "-until must be a date with a time of day", "as 2026-12-01T18:00, not '2026-12-01'"),
-        ("-until tomorrow x", "-until must be a date and a time of day", "as 2026-12-01T18:00 (local time)"),
+        ("-extend 1h ''", "ANNEX must be an annex ID", "or an annex name, not ''"),
+        ("-extend 1h 'two words'", "ANNEX must be an annex ID", "or an annex name, not 'two words'"),
+        ("-extend 1 h x", "name one annex", "not 2: h, x"),
+        ("-until 2026-12-01 18:00 x", "name one annex", "not 2: 18:00, x"),
+        ("-until 2026-12-01 x", "-until must be a date and time", "such as 2026-12-01T18:00, not '2026-12-01'"),
+        ("-until tomorrow x", "-until must be a date and time", "such as 2026-12-01T18:00 (local time)"),
         ("-extend x 1h", "-extend must be a number of seconds", "1w, not 'x'"),
         ("-extend 0 x", "-extend must be a number of seconds", "1w, not '0'"),
         ("-extend", "-extend needs a value", "DURATION"),
         ("-until -now x", "-until needs a value", "TIME"),
         ("-extend 1h -extend 2h x", "-extend is given twice", ""),
-        ("-extend 1h -until 2026-12-01T12:00Z x", "-extend and -until exclude each other", "-until names the new one"),
-        ("-extend 1h -lease-duration 2h x", "-lease-duration cannot be used with -extend", "DURATION says by how much"),
+        ("-extend 1h -until 2026-12-01T12:00Z x", "-extend and -until exclude each other", "-until sets the new end"),
+        ("-extend 1h -lease-duration 2h x", "-lease-duration cannot be used with -extend", "-extend DURATION"),
         ("-extend 1h -annex-name x", "-annex-name cannot be used with -extend", "condor_annex -extend 2h NAME"),
         ("-extend 1h -count 3 x", "-count cannot be used with -extend", "order a second one"),
         ("-extend 1h -cancel x", "-cancel cannot be used with -extend", "condor_annex -cancel ANNEX alone ends it now"),
-        ("-extend 1h -forcex x", "-forcex cannot be used with -extend", "it goes with -cancel"),
+        ("-extend 1h -forcex x", "-forcex cannot be used with -extend", "it requires -cancel"),
         ("-extend 1h -status x", "-extend cannot be used with -status", ""),
         ("-extend 1h -setup", "-extend cannot be used with -setup", ""),
-        ("-now -lease-duration 1h x", "-now goes with -until", ""),
-        ("-now -extend 1h x", "-now goes with -until", "a lease that is extended never ends too soon"),
+        ("-now -lease-duration 1h x", "-now requires -until", ""),
+        ("-now -extend 1h x", "-now requires -until", "an extended lease never ends too soon"),
         ("-now -cancel x", "-now cannot be used with -cancel", ""),
-        (f"-until 2026-12-01T12:00Z {KEYS} -frobnicate", "there is no option -frobnicate", ""),
+        (f"-until 2026-12-01T12:00Z {KEYS} -frobnicate", "unknown option -frobnicate", ""),
     ],
 )
-def test_a_fault_is_told_with_the_next_step(line: str, fault: str, next_step: str) -> None:
+def test_a_fault_is_reported_with_the_next_step(line: str, fault: str, next_step: str) -> None:
     assert any(told.startswith(fault) and next_step in told for told in faults(line)), faults(line)
 
 
@@ -126,7 +126,7 @@ def test_an_end_in_the_past_is_refused_with_what_ends_an_annex_now(now: bool) ->
         change_ad(ToolOptions(until_s=NOON_S, now=now, file="physics"), NOON_S + 90061)
     [told] = raised.value.faults
     assert raised.value.status == USAGE
-    assert told.startswith("-until 2026-12-01 12:00:00 UTC was 1d1h1m ago: give a time to come")
+    assert told.startswith("-until 2026-12-01 12:00:00 UTC was 1d1h1m ago: give a future time")
     assert told.endswith("condor_annex -cancel physics ends the annex now")
 
 

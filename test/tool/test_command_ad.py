@@ -1,4 +1,4 @@
-"""The command ad: what annexd reads is what the user gave, to the letter."""
+"""Test the command ad: annexd reads exactly what the user gave."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def test_an_endpoint_that_is_not_given_is_left_to_annexd() -> None:
     assert ad_of(service_url="https://x")["ServiceURL"] == "https://x"
 
 
-def test_a_path_that_is_no_text_is_refused_since_the_bindings_would_crash() -> None:
-    with pytest.raises(ToolError, match="PublicKeyFile is no valid Unicode"):
+def test_a_path_that_is_not_text_is_refused_since_the_bindings_would_crash() -> None:
+    with pytest.raises(ToolError, match="PublicKeyFile is not valid Unicode"):
         ad_of(public_key_file="/\udcff", secret_key_file="/s")
 
 
@@ -89,7 +89,7 @@ def test_a_path_that_is_no_text_is_refused_since_the_bindings_would_crash() -> N
 def test_what_the_file_holds_is_what_annexd_reads(
     tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]
 ) -> None:
-    """Through classad2's writer and annexd's reader; what would not survive is refused before."""
+    """Pass values through classad2's writer and annexd's reader; others are refused before."""
     file = tmp_path_factory.getbasetemp() / "config.json"
     file.write_text(json.dumps(config))
     with contextlib.suppress(ToolError):
@@ -120,6 +120,7 @@ def test_how_the_instances_join_is_asked_for_only_where_it_was_said(
         "S3Bucket",
         "STSURL",
         "LogsURL",
+        "SSMURL",
     }
     assert not names & ad_of().keys()
     monkeypatch.chdir(tmp_path)
@@ -133,6 +134,7 @@ def test_how_the_instances_join_is_asked_for_only_where_it_was_said(
         s3_bucket="mine",
         sts_url="https://sts.example.org",
         logs_url="https://logs.example.org",
+        ssm_url="https://ssm.example.org",
     )
     assert {name: ad[name] for name in names & ad.keys()} == {
         "AnnexName": "physics",
@@ -144,6 +146,7 @@ def test_how_the_instances_join_is_asked_for_only_where_it_was_said(
         "S3Bucket": "mine",
         "STSURL": "https://sts.example.org",
         "LogsURL": "https://logs.example.org",
+        "SSMURL": "https://ssm.example.org",
     }
     assert ad_of(no_owner=True)["NoOwner"] is True
 

@@ -1,4 +1,4 @@
-"""The completion of condor_annex: the files are what completion/generate writes, and bash completes by them."""
+"""Test shell completion: the files are those of completion/generate, and bash completes with them."""
 
 import importlib.machinery
 import importlib.util
@@ -33,7 +33,7 @@ def generator() -> ModuleType:
 
 @pytest.fixture
 def tools(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """An environment with stand-ins that print what a pool may say, and a home with profiles."""
+    """Return an environment with stand-ins that print a pool's output, and a home with profiles."""
     for name, script in TOOLS.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
         (tmp_path / name).chmod(0o755)
@@ -48,7 +48,7 @@ def tools(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 
 def completed(environment: dict[str, str], *words: str) -> list[str]:
-    """What bash offers for the last word."""
+    """Return bash's completions of the last word."""
     typed = " ".join(f"'{word}'" for word in ("condor_annex", *words))
     script = (
         f"source '{FOLDER}/condor_annex.bash'; COMP_WORDS=({typed}); COMP_CWORD={len(words)}; "

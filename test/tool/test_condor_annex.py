@@ -1,4 +1,4 @@
-"""condor_annex as its users run it: a program with an output, an exit status and a cost."""
+"""Test condor_annex as users run it: its output, exit status and cost."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_it_prints_the_request_id_alone_and_all_else_on_standard_error(user: Use
     assert done.returncode == errors.OK, done.stderr
     assert fleet(user, done.stdout.strip())["TargetCapacity"] == json.loads(REQUEST.read_text())["TargetCapacity"]
     assert done.stdout.count("\n") == 1
-    assert done.stderr.count("\n") == 1  # of our own example nothing else is to be said
+    assert done.stderr.count("\n") == 1  # our own example gives no other note
     for words in ("the lease of annex", "ends at"):
         assert words in done.stderr
 
@@ -89,63 +89,63 @@ def test_half_a_name_is_enough_where_one_annexd_has_it(user: User, part: str) ->
     assert done.returncode == errors.OK, done.stderr
 
 
-def test_a_name_that_nobody_has_is_answered_with_those_that_there_are(user: User) -> None:
+def test_an_unknown_name_is_answered_with_the_known_ones(user: User) -> None:
     done = user.lease("-name", "annexd@elsewhere")
     assert done.returncode == errors.NOT_FOUND
     assert str((user.site.ad() or {})["Name"]) in done.stderr
 
 
-def test_several_annexds_in_a_pool_are_told_by_name(user: User) -> None:
+def test_several_annexds_in_a_pool_are_listed_by_name(user: User) -> None:
     other = 'MyType = "Annexd"\nName = "annexd@other"\nMyAddress = "<127.0.0.1:1>"\n'
     advertised = user.site.pool.tool("condor_advertise", "UPDATE_AD_GENERIC", "-", stdin=other)
     assert advertised.returncode == 0, advertised.stderr
     done = user.lease("-pool", user.site.pool.collector)
     user.site.pool.tool("condor_advertise", "INVALIDATE_ADS_GENERIC", "-", stdin=WITHDRAWAL)
     assert done.returncode == errors.NOT_FOUND
-    assert "choose one with -name: annexd@1" in done.stderr
+    assert "select one with -name: annexd@1" in done.stderr
     assert "annexd@other" in done.stderr
 
 
 @pytest.mark.parametrize("collector", ["127.0.0.1:1", "nosuch.invalid", ":", "a:b:c", "[::1]:99999"])
-def test_a_collector_that_cannot_be_asked_is_named(user: User, collector: str) -> None:
+def test_a_collector_that_cannot_be_queried_is_named(user: User, collector: str) -> None:
     done = user.lease("-pool", collector)
     assert done.returncode == errors.COMMUNICATION
-    assert f"the collector {collector} cannot be asked" in done.stderr
+    assert f"the collector {collector} cannot be queried" in done.stderr
 
 
 @pytest.mark.parametrize(
     "content", ["", "not an address\n", "<127.0.0.1:1>\n<127.0.0.1:2", "<127.0.0.1:1", "<:1>", "<a b:1>", "\0" * 5000]
 )
-def test_an_address_file_with_anything_in_it_ends_in_words(user: User, tmp_path: Path, content: str) -> None:
+def test_an_address_file_with_any_content_gives_a_message(user: User, tmp_path: Path, content: str) -> None:
     (tmp_path / "address").write_text(content)
     done = user.lease(env={"_CONDOR_ANNEXD_ADDRESS_FILE": str(tmp_path / "address")})
     assert done.returncode in {errors.NOT_FOUND, errors.COMMUNICATION}, done
     assert "Traceback" not in done.stderr
 
 
-def test_behind_shared_port_an_annexd_that_is_gone_is_not_taken_for_a_refusal(user: User, tmp_path: Path) -> None:
+def test_an_absent_annexd_behind_shared_port_is_not_reported_as_a_refusal(user: User, tmp_path: Path) -> None:
     (tmp_path / "address").write_text(f"<{user.site.pool.collector}?sock=annexd_1_gone>\n")
     done = user.lease(env={"_CONDOR_ANNEXD_ADDRESS_FILE": str(tmp_path / "address")})
     assert (done.returncode, "does not answer" in done.stderr) == (errors.COMMUNICATION, True), done.stderr
 
 
-def test_who_may_not_order_is_told_who_he_is_taken_for(user: User, tmp_path: Path) -> None:
+def test_an_unauthorized_user_sees_the_mapped_user_name(user: User, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.touch(mode=0o600)
     token.write_text(user.site.pool.token("alice"))
     alice = {"_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS", "_CONDOR_SEC_TOKEN_DIRECTORY": str(tmp_path)}
     done = user.lease(env=alice)
     assert done.returncode == errors.NOT_AUTHORIZED
-    assert "does not let alice@annexd.test order" in done.stderr
+    assert "does not allow alice@annexd.test to order" in done.stderr
 
 
-def test_who_cannot_authenticate_is_told_so(user: User) -> None:
+def test_a_failed_authentication_is_reported(user: User) -> None:
     done = user.lease(env={"_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "KERBEROS"})
     assert done.returncode == errors.NOT_AUTHORIZED
-    assert "none of the ways to authenticate" in done.stderr
+    assert "none of your authentication methods" in done.stderr
 
 
-def test_faults_that_annexd_finds_are_told_in_its_words(user: User) -> None:
+def test_faults_that_annexd_finds_are_printed(user: User) -> None:
     done = user.annex(*user.keys, *LEASE, "-", stdin='{"TargetCapacity": "many", "SpotPrize": "1"}')
     assert done.returncode == errors.REFUSED
     for words in ('TargetCapacity must be a positive integer, not "many"', "SpotPrize", "nothing says what to launch"):
@@ -153,7 +153,7 @@ def test_faults_that_annexd_finds_are_told_in_its_words(user: User) -> None:
     assert done.stdout == ""
 
 
-def test_what_was_typed_wrongly_is_told_by_its_option(user: User) -> None:
+def test_a_wrong_value_is_reported_with_its_option(user: User) -> None:
     done = user.lease("-annex-name", "two words", "-idle", "100d", "-owner", "a;b")
     assert done.returncode == errors.REFUSED
     for option in ("-annex-name must be", "-idle must be", "-owner must be"):
@@ -164,7 +164,7 @@ def test_what_was_typed_wrongly_is_told_by_its_option(user: User) -> None:
 @pytest.mark.parametrize(
     ("content", "status", "words"),
     [
-        ('{"TargetCapacity": 3, // three\n}', errors.BAD_FILE, "a comma too many"),
+        ('{"TargetCapacity": 3, // three\n}', errors.BAD_FILE, "there is an extra comma"),
         ('{"MinCount": 1, "MaxCount": 1}', errors.BAD_FILE, "is a request for instances (aws ec2 run-instances)"),
         ('{"IamFleetRole": "arn:aws:iam::<ACCOUNT>:role/x"}', errors.REFUSED, "that is a placeholder"),
         (
@@ -181,7 +181,7 @@ def test_a_file_that_cannot_be_ordered_costs_nothing(user: User, content: str, s
     assert user.site.cloud.calls("RequestSpotFleet") == []
 
 
-def test_when_the_cloud_refuses_its_words_are_told(user: User) -> None:
+def test_a_refusal_of_aws_is_printed(user: User) -> None:
     user.site.cloud.fault("RequestSpotFleet", "error", code="MaxSpotFleetRequestCountExceeded")
     done = user.lease()
     assert done.returncode == errors.CLOUD_FAILED
@@ -196,7 +196,7 @@ def test_defaults_of_htcondors_configuration_make_the_line_short(user: User) -> 
     assert user.annex(*LEASE, str(REQUEST), env=configured).returncode == errors.OK
 
 
-def test_a_restarted_annexd_is_asked_again_without_a_word(user: User) -> None:
+def test_a_command_to_a_restarted_annexd_is_retried_silently(user: User) -> None:
     assert user.lease("-count", "1").returncode == errors.OK
     starts = user.site.starts()
     user.site.kill()
@@ -210,21 +210,21 @@ def test_debug_shows_what_htcondor_does(user: User) -> None:
     assert done.stdout.count("\n") == 1
 
 
-def test_help_needs_no_htcondor_and_tells_every_exit_status() -> None:
+def test_help_needs_no_htcondor_and_lists_every_exit_status() -> None:
     done = run_alone("-help")
     assert done.returncode == errors.OK
     assert all(f"  {status}  {meaning}" in done.stdout for status, meaning in errors.MEANINGS.items())
 
 
 @pytest.mark.parametrize("arguments", [(), ("-frobnicate",), ("-lease-duration", "1h", "/nonexistent")])
-def test_without_htcondor_a_fault_is_still_told(arguments: tuple[str, ...]) -> None:
+def test_without_htcondor_a_fault_is_still_reported(arguments: tuple[str, ...]) -> None:
     done = run_alone(*arguments)
     assert done.returncode in {errors.USAGE, errors.BAD_FILE}
     assert all(line.startswith("condor_annex: ") for line in done.stderr.splitlines())
 
 
 def run_alone(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Without site-packages: no bindings, no boto3."""
+    """Run without site-packages: no bindings, no boto3."""
     return subprocess.run(
         [sys.executable, "-S", "-m", "annexd.tool.main", *arguments],
         cwd=TOP,
@@ -252,7 +252,7 @@ def test_it_imports_neither_boto3_nor_what_a_usage_message_does_not_need(user: U
 
 
 @pytest.mark.parametrize("arguments", [("-help",), ("-version",)])
-def test_an_answer_that_cannot_be_written_is_no_success(arguments: tuple[str, ...]) -> None:
+def test_an_answer_that_cannot_be_written_is_a_failure(arguments: tuple[str, ...]) -> None:
     with open("/dev/full", "w") as full:
         command = [sys.executable, "-m", "annexd.tool.main", *arguments]
         said = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, cwd=TOP)
@@ -260,7 +260,7 @@ def test_an_answer_that_cannot_be_written_is_no_success(arguments: tuple[str, ..
     assert "Traceback" not in said.stderr
 
 
-def test_version_and_debug_tell_until_when_aws_supports_the_lease_functions_python() -> None:
+def test_version_with_debug_shows_the_end_of_support_of_the_lease_functions_python() -> None:
     command = [sys.executable, "-m", "annexd.tool.main", "-version", "-debug"]
     said = subprocess.run(command, capture_output=True, text=True, check=False, cwd=TOP)
     assert "lease function: python3.13, supported by AWS until 2029-06-30" in said.stdout

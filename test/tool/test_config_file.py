@@ -1,4 +1,4 @@
-"""The config.json: what is taken as it is, what is changed, and what is refused before it could do harm."""
+"""Test the config.json: what is kept, what is changed, and what is refused before it does harm."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_the_aws_command_lines_file_is_taken_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted({*OWN, "logsurl"}))
 def test_what_belongs_to_the_command_cannot_be_set_by_the_file(tmp_path: Path, name: str) -> None:
-    assert f'"{name}" is no part of the config of a fleet' in fault_of(tmp_path, {name: "x"})
+    assert f'"{name}" is not part of the config of a fleet' in fault_of(tmp_path, {name: "x"})
 
 
 def test_a_count_overrides_the_files(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_default_user_data_is_for_specifications_that_have_none(tmp_path: Path) 
 @pytest.mark.parametrize("how", ["user_data", "default_user_data"])
 def test_user_data_cannot_be_given_to_a_launch_template_and_that_is_said(tmp_path: Path, how: str) -> None:
     words = fault_of(tmp_path, {"LaunchTemplateConfigs": [{}]}, **{how: "x"})
-    assert "is in the launch template" in words
+    assert "belongs into the launch template" in words
 
 
 def test_user_data_larger_than_ec2_takes_is_refused(tmp_path: Path) -> None:
@@ -92,32 +92,32 @@ def test_user_data_larger_than_ec2_takes_is_refused(tmp_path: Path) -> None:
     [
         ("", "is empty"),
         ("TargetCapacity", "is not JSON: Expecting value at line 1, column 1"),
-        ('{\n  "TargetCapacity": 3,\n}', "a comma too many at line"),
-        ('{"LaunchSpecifications": [{}, ]}', "a comma too many at line 1"),
+        ('{\n  "TargetCapacity": 3,\n}', "there is an extra comma at line"),
+        ('{"LaunchSpecifications": [{}, ]}', "there is an extra comma at line 1"),
         ('{"A": [\n{"B": 1}\n{"B": 2}]}', "a comma is missing before line 3, column 1"),
         ('{"A": [\n{"B": "x', "inside the object that begins in line 2: was it cut off?"),
         ('{"A": [\n1', "inside the array that begins in line 1: was it cut off?"),
-        ('{"A": "QUJD\nQUJD"}', "a text is broken by the end of its line at line 1"),
+        ('{"A": "QUJD\nQUJD"}', "a string contains a line break at line 1"),
         ('{"A": 1 // one\n "B": 2}', "a comma is missing before line 2"),
         ("[1]", "must be a JSON object, the config of a fleet, not an array"),
         ("null", "not null"),
         ("7", "not a number"),
         ('"x"', "not a string"),
         (b"\xff\xfe{}", "not UTF-8 at byte 0"),
-        ('{"TargetCapacity": 1, "TargetCapacity": 2}', '"TargetCapacity" is there twice'),
-        ('{"TargetCapacity": 1, "targetCapacity": 2}', '"targetCapacity" is there twice'),
-        ('{"LaunchSpecifications": [{"Ebs": 1, "ebs": 2}]}', '"ebs" is there twice'),
-        ('{"EndOfLease": 99999999999}', '"EndOfLease" is no part of the config of a fleet'),
-        ('{"command": "x"}', '"command" is no part'),
+        ('{"TargetCapacity": 1, "TargetCapacity": 2}', '"TargetCapacity" appears twice'),
+        ('{"TargetCapacity": 1, "targetCapacity": 2}', '"targetCapacity" appears twice'),
+        ('{"LaunchSpecifications": [{"Ebs": 1, "ebs": 2}]}', '"ebs" appears twice'),
+        ('{"EndOfLease": 99999999999}', '"EndOfLease" is not part of the config of a fleet'),
+        ('{"command": "x"}', '"command" is not part'),
         ('{"Spot Price": "1"}', 'the config has the name "Spot Price"'),
         ('{"A": [{"it\'s": 1}]}', "A[0] has the name"),
         ('{"": 1}', 'has the name ""'),
         ('{"A": {"B": 18446744073709551616}}', "A.B does not fit into 64 bits"),
         ('{"A": 1e999}', "A is out of range"),
-        ('{"A": NaN}', "NaN is no number in JSON"),
+        ('{"A": NaN}', "NaN is not a number in JSON"),
         ('{"A": ' + "1" * 5000 + "}", "cannot be used"),
-        ('{"A": "\\ud800"}', "A is no valid Unicode"),
-        ('{"A": ["x\\u0000y"]}', "A[0] holds a NUL character"),
+        ('{"A": "\\ud800"}', "A is not valid Unicode"),
+        ('{"A": ["x\\u0000y"]}', "A[0] contains a NUL character"),
         ('{"A": ["C:\\\\"]}', "A[0] ends with a backslash"),
         ('{"A": ' + "[" * 30 + "]" * 30 + "}", "is nested too deeply"),
         ('{"A": ' + "[" * 200_000, "is nested too deeply"),
@@ -130,7 +130,7 @@ def test_a_file_that_is_no_config_is_refused_with_the_place(tmp_path: Path, cont
 
 def test_all_faults_of_a_file_are_told_at_once_but_not_thousands(tmp_path: Path) -> None:
     assert fault_of(tmp_path, {"A b": 1, "B": 2**70}).count("\n") == 1
-    assert fault_of(tmp_path, {"A": [2**70] * 1000}).endswith("... and 980 faults more")
+    assert fault_of(tmp_path, {"A": [2**70] * 1000}).endswith("... and 980 more faults")
 
 
 @given(at=st.integers(0, len(CONTENT)), replaced=st.integers(0, 3) | st.just(len(CONTENT)), by=st.binary(max_size=2))

@@ -16,19 +16,19 @@ REQUEST = {"SpotFleetRequestId": "sfr-1", "SpotFleetRequestState": "active", "Sp
         (CONFIG, None),
         ({"SpotFleetRequestConfig": CONFIG}, None),
         ({"spotFleetRequestConfig": CONFIG}, None),
-        ({"DryRun": False, "SpotFleetRequestConfig": CONFIG}, '"DryRun" ignored'),
-        ({"SpotFleetRequestConfigs": [REQUEST]}, "taken as a new request like sfr-1"),
-        ([REQUEST], "taken as a new request like sfr-1"),
-        (REQUEST, "taken as a new request like sfr-1"),
-        (REQUEST | {"Tags": [{"Key": "a", "Value": "b"}]}, "sfr-1; its tags are not taken"),
+        ({"DryRun": False, "SpotFleetRequestConfig": CONFIG}, '"DryRun": false is ignored'),
+        ({"SpotFleetRequestConfigs": [REQUEST]}, "used as a new request with the config of sfr-1"),
+        ([REQUEST], "used as a new request with the config of sfr-1"),
+        (REQUEST, "used as a new request with the config of sfr-1"),
+        (REQUEST | {"Tags": [{"Key": "a", "Value": "b"}]}, "sfr-1; its tags are ignored"),
         ({"SpotFleetRequestConfigData": CONFIG}, None),
         (
             {"SpotFleetRequestConfigData": CONFIG, "Tags": []},
-            'only the SpotFleetRequestConfigData is taken, not "Tags"',
+            'only the SpotFleetRequestConfigData is used, not "Tags"',
         ),
     ],
 )
-def test_what_holds_one_request_is_taken_with_a_word_about_the_rest(value: Any, words: str | None) -> None:
+def test_a_file_with_one_request_is_accepted_with_a_note_about_the_rest(value: Any, words: str | None) -> None:
     config, notes = config_in(value)
     assert config == CONFIG
     assert len(notes) == (words is not None)
@@ -47,15 +47,15 @@ def test_what_ec2_fleet_takes_is_taken_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ({"DryRun": True, "SpotFleetRequestConfig": CONFIG}, '"DryRun": true, a check without an order: remove it'),
+        ({"DryRun": True, "SpotFleetRequestConfig": CONFIG}, '"DryRun": true, which only checks a request: remove it'),
         ({"SpotFleetRequestConfig": CONFIG, "TargetCapacity": 5}, 'has "TargetCapacity" beside SpotFleetRequestConfig'),
-        ({"SpotFleetRequestConfig": "x"}, "has a SpotFleetRequestConfig that is no object"),
-        ({"SpotFleetRequestConfigs": []}, "without a request in it"),
-        ({"SpotFleetRequestConfigs": [REQUEST, REQUEST]}, "an answer with 2 requests (sfr-1, sfr-1): save the"),
-        (EC2_FLEET | {"DryRun": True}, '"DryRun": true, a check without an order: remove it'),
-        ({"Fleets": [{"FleetId": "fleet-1"}]}, "is an answer (aws ec2 describe-fleets), by its"),
+        ({"SpotFleetRequestConfig": "x"}, "has a SpotFleetRequestConfig that is not an object"),
+        ({"SpotFleetRequestConfigs": []}, "without any request"),
+        ({"SpotFleetRequestConfigs": [REQUEST, REQUEST]}, "a response with 2 requests (sfr-1, sfr-1): save the"),
+        (EC2_FLEET | {"DryRun": True}, '"DryRun": true, which only checks a request: remove it'),
+        ({"Fleets": [{"FleetId": "fleet-1"}]}, "is a response (aws ec2 describe-fleets), by its"),
         (SPEC | {"MinCount": 1, "MaxCount": 2}, "is a request for instances (aws ec2 run-instances)"),
-        (SPEC, "put what describes one into LaunchSpecifications: [ ]"),
+        (SPEC, "put the instance's description into LaunchSpecifications: [ ]"),
         (
             {"InstanceCount": 2, "LaunchSpecification": SPEC},
             "is a request for Spot instances (aws ec2 request-spot-insta",
@@ -75,10 +75,10 @@ def test_what_ec2_fleet_takes_is_taken_as_it_is() -> None:
         ),
         (CONFIG | {"SpotPrice": {"Ref": "Price"}}, "has CloudFormation's Ref at SpotPrice"),
         ({"templateId": "x", "maxNumber": 5}, "is a template of a host provider (Open Resource Broker, Host Factory)"),
-        (CONFIG | {"TargetCapacity": "{{ count }}"}, 'TargetCapacity is "{{ count }}"; give the file that it makes'),
+        (CONFIG | {"TargetCapacity": "{{ count }}"}, 'TargetCapacity is "{{ count }}"; give the file that this'),
         ({"one": CONFIG}, "holds a request by name (one)"),
         ({"one": CONFIG, "two": CONFIG}, "holds 2 requests by name (one, two)"),
-        (CONFIG | {"Overrides": "@{InstanceType=c5.large}"}, "was cut by PowerShell"),
+        (CONFIG | {"Overrides": "@{InstanceType=c5.large}"}, "was truncated by PowerShell"),
         (CONFIG | {f"A{number}": "" for number in range(EMPTY_TEXTS)}, "is a skeleton"),
         ({"DryRun": True, "SpotFleetRequestConfig": dict.fromkeys("abcdefghijk", "")}, "is a skeleton"),
     ],

@@ -1,4 +1,4 @@
-"""Where keys are said to be: files, or a profile, from the command line, or else from HTCondor's configuration."""
+"""Test where keys come from: files or a profile, from the command line, or else HTCondor's configuration."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,12 +21,12 @@ ORDER = ("-lease-duration", "1h", "fleet.json")
 def keys(
     *arguments: str, param: Mapping[str, str] | None = None, environment: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """What the ad says of it."""
+    """Return the key attributes of the ad."""
     found = keys_of(parse([*arguments, *ORDER]), (param or {}).get, environment or {})
     return {name: value for name, value in found.items() if value}
 
 
-def test_a_profile_is_told_by_its_name() -> None:
+def test_a_profile_is_sent_by_its_name() -> None:
     assert keys("-profile", "lab") == {"AWSProfile": "lab"}
 
 
@@ -41,7 +41,7 @@ def test_a_profile_is_of_the_files_that_the_aws_cli_reads_in_that_shell(
         "AWSConfigFile": f"{tmp_path}/config",
         "AWSCredentialsFile": "/home/alice/keys",
     }
-    assert keys(environment={**files, "AWS_PROFILE": "other"}) == {}, "a profile is used when it is asked for"
+    assert keys(environment={**files, "AWS_PROFILE": "other"}) == {}, "a profile is used only when requested"
 
 
 def test_temporary_keys_have_a_third_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_what_is_given_is_not_mixed_with_what_is_configured() -> None:
     assert keys(param={"ANNEX_DEFAULT_PROFILE": "lab"}) == {"AWSProfile": "lab"}
 
 
-def test_half_a_pair_in_the_configuration_is_told() -> None:
+def test_half_a_pair_in_the_configuration_is_reported() -> None:
     with pytest.raises(ToolError, match="-secret-key-file is missing"):
         keys_of(ToolOptions(), {"ANNEX_DEFAULT_ACCESS_KEY_FILE": "/a"}.get, {})
 

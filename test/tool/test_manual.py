@@ -1,4 +1,4 @@
-"""The manual pages describe everything that there is to set, and nothing else."""
+"""Test that the man pages describe every option and knob, and no others."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def page(name: str) -> str:
 
 
 def headings(name: str) -> str:
-    """The lines that begin an entry, as text."""
+    """Return the lines that begin an entry, as text."""
     lines = page(name).splitlines()
     return "\n".join(line for before, line in itertools.pairwise(lines) if before == ".TP")
 
@@ -43,7 +43,7 @@ def test_every_option_is_in_the_manual(name: str) -> None:
     assert re.search(rf"-{name}\b(?!-)", headings("condor_annex.1"))
 
 
-def test_no_option_is_in_the_manual_that_there_is_not() -> None:
+def test_every_option_in_the_manual_exists() -> None:
     named = set(re.findall(r"(?<![\w-])-([a-z][a-z0-9-]+)", headings("condor_annex.1")))
     assert named - set(OPTIONS) == set()
 

@@ -1,4 +1,4 @@
-"""The command line: HTCondor's spelling, and all faults of a line at once."""
+"""Test the command line: HTCondor's spelling, and all faults of a line at once."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ def test_an_option_may_be_shortened_as_long_as_it_is_no_other(spelled: str, fiel
 
 
 def test_a_beginning_that_fits_several_options_names_them() -> None:
-    assert faults("-p", "x", *ENOUGH) == ("-p may be -pool, -profile, -public-key-file, -private-key-file",)
+    assert faults("-p", "x", *ENOUGH) == ("-p is ambiguous: -pool, -profile, -public-key-file, -private-key-file",)
 
 
 def test_a_missing_lease_duration_says_so() -> None:
-    assert faults("config.json") == ("-lease-duration is missing: say for how long you want the instances",)
+    assert faults("config.json") == ("-lease-duration is missing: give the time for which you want the instances",)
 
 
-def test_all_faults_of_a_line_are_told_at_once() -> None:
+def test_all_faults_of_a_line_are_reported_at_once() -> None:
     told = faults("-count", "many", "-frobnicate", "-events-url", "ftp://x", "-name")
-    for words in ("-count must be", "no option -frobnicate", "-events-url must be", "-name needs a value", "-lease-d"):
+    for words in ("-count must be", "option -frobnicate", "-events-url must be", "-name needs a value", "-lease-d"):
         assert any(words in fault for fault in told), told
 
 
@@ -101,12 +101,12 @@ def test_a_lease_duration_is_in_seconds_unless_it_says_otherwise(text: str, seco
         "1 h",
     ],
 )
-def test_what_is_no_duration_is_refused(text: str) -> None:
+def test_an_invalid_duration_is_refused(text: str) -> None:
     assert "-lease-duration must be" in faults("-lease-duration", text, "config.json")[0]
 
 
 @pytest.mark.parametrize("text", ["0", "-5", "1.5", "", "ten"])
-def test_what_is_no_count_is_refused(text: str) -> None:
+def test_an_invalid_count_is_refused(text: str) -> None:
     assert "-count must be" in faults("-count", text, *ENOUGH)[0]
 
 
@@ -128,7 +128,7 @@ def test_user_data_comes_from_one_place() -> None:
 
 
 def test_one_request_is_one_file() -> None:
-    assert faults(*ENOUGH, "-") == ("one request is one file, not 2: config.json, -",)
+    assert faults(*ENOUGH, "-") == ("one file per request, not 2: config.json, -",)
     assert parse(["-lease-duration", "60", "-"]).file == "-"
 
 
@@ -137,7 +137,7 @@ def test_an_annex_is_cancelled_by_what_people_call_it() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "two words", "x'", "../x", "-", "é", "x" * 129])
-def test_what_no_annex_is_called_is_not_asked_for(name: str) -> None:
+def test_an_invalid_annex_name_is_not_sent(name: str) -> None:
     assert any("-cancel " in fault for fault in faults("-cancel", name)), faults("-cancel", name)
 
 
@@ -150,21 +150,21 @@ def test_options_of_an_order_cannot_be_used_with_a_cancellation() -> None:
 def test_the_annexes_are_asked_for_all_or_one() -> None:
     assert parse(["-stat"]) == ToolOptions(status=True)
     assert parse(["-status", "physics", "-json"]) == ToolOptions(status=True, file="physics", json=True)
-    assert faults("-status", "two words")[0].startswith("what follows -status must be an annex's ID")
+    assert faults("-status", "two words")[0].startswith("the annex after -status must be an annex ID")
     assert faults("-status", "-cancel", "x", "-count", "1") == (
         "-cancel cannot be used with -status",
         "-count cannot be used with -status",
     )
-    assert faults("-status", "a", "b") == ("one annex at a time, not 2: a, b",)
-    assert faults("-status", "")[0].startswith("what follows -status must be")
+    assert faults("-status", "a", "b") == ("name one annex, not 2: a, b",)
+    assert faults("-status", "")[0].startswith("the annex after -status must be")
 
 
-def test_every_command_but_those_that_are_watched_answers_in_json() -> None:
+def test_every_command_except_setup_and_teardown_answers_in_json() -> None:
     for words in (ENOUGH, ("-cancel", "a"), ("-extend", "2h", "a"), ("-until", "2099-01-01T00:00Z", "a")):
         assert parse(["-json", *words]).json
     assert parse(["-check-setup", "-json"]).json
     for task in ("-setup", "-teardown"):
-        assert f"-json does not go with {task}" in faults("-json", task)[0]
+        assert f"-json cannot be used with {task}" in faults("-json", task)[0]
 
 
 def test_a_value_may_be_attached_with_an_equals_sign() -> None:
@@ -175,7 +175,7 @@ def test_a_value_may_be_attached_with_an_equals_sign() -> None:
     assert "-count must be a number above 0, not ''" in faults("-count=", *ENOUGH)
 
 
-def test_help_is_given_whatever_else_is_said() -> None:
+def test_help_is_printed_with_any_other_option() -> None:
     assert parse(["-count", "x", "-h"]) == ToolOptions(help=True)
     assert parse(["-version"]) == ToolOptions(version=True)
 

@@ -1,4 +1,4 @@
-"""A command that takes long: its sender hears that it goes on."""
+"""Test progress messages of a slow command."""
 
 import re
 import time
@@ -14,13 +14,13 @@ from annexd.tool.options import ToolOptions
 def slow(_options: ToolOptions, _ad: object, _whom: str | None, *, explain: bool) -> Child:
     def task(write: Callable[[object], None]) -> None:
         write("annexd@host")
-        time.sleep(0.5 if explain else 0.0)  # what an order takes
+        time.sleep(0.5 if explain else 0.0)  # the duration of an order
         write(Attempt({"Result": "Success"}, True, 0, ()))
 
     return Child(task)
 
 
-def test_a_slow_answer_is_waited_for_with_a_word_now_and_then(
+def test_a_slow_answer_is_waited_for_with_progress_messages(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(send, "begin", slow)

@@ -1,4 +1,4 @@
-"""The words of annexd as its user reads them."""
+"""Test how annexd's messages are shown to users."""
 
 import json
 
@@ -8,11 +8,11 @@ from annexd.tool.errors import ToolError
 from annexd.tool.show import OPTION_OF, OPTION_OF_CHANGE, cancelled, changed, in_options, reply
 
 
-def test_an_attribute_is_told_as_its_option() -> None:
+def test_an_attribute_is_shown_as_its_option() -> None:
     assert in_options("ServiceURL is wrong; S3Bucket is missing") == "-service-url is wrong; -s3-bucket is missing"
 
 
-def test_an_attribute_that_stands_behind_its_option_stays() -> None:
+def test_an_attribute_that_follows_its_option_stays() -> None:
     words = "-service-url (ServiceURL) is https://x, and the keys that annexd lends serve its own only"
     assert in_options(words) == words
 
@@ -27,7 +27,7 @@ def test_the_end_of_a_lease_is_the_option_that_was_typed() -> None:
 
 
 @pytest.mark.parametrize("end", [2**62, -1, True, "soon"])
-def test_an_end_that_is_none_does_not_hide_the_request_id(capsys: pytest.CaptureFixture[str], end: object) -> None:
+def test_an_invalid_end_does_not_hide_the_request_id(capsys: pytest.CaptureFixture[str], end: object) -> None:
     reply({"Result": "Success", "BulkRequestID": "sfr-1", "AnnexID": "a", "EndOfLease": end})
     assert capsys.readouterr() == ("sfr-1\n", "")
 

@@ -1,14 +1,14 @@
-"""What -check-setup looks at, one module for each part; each check is a function from what is seen to its findings.
+"""The checks of -check-setup, one module for each part; each check is a function from a View to findings.
 
 access         credentials, clocks, the region
-deployment     the stack: there, whole, of our template, and not changed since
-function       the lease function: open, its code, its settings, whether it can run, who may call it
-heartbeat      the rule that calls it, the log group, MaxLease, and what its newest run found
-roles          what each role may do: what the template says, no less and no more
-bucket         private, encrypted, forgetful
-network        a network for the machines; the security group: no way in
-quotas         what the account is allowed
-volumes        the key with which volumes are encrypted, if that is the default
-rights         what AWS's DryRun says of an order with these credentials
-configured     what HTCondor was told
+deployment     the stack: exists, is complete, has our template, and was not changed since
+function       the lease function: open, code, settings, concurrency, permissions to call it
+heartbeat      the rule that calls it, the log group, MaxLease, and the result of its latest run
+roles          each role has exactly the rights in the template
+bucket         private, encrypted, objects expire
+network        a network for the machines; the security group: nothing inbound
+quotas         the account's limits
+volumes        the KMS key of volumes, if they are encrypted by default
+rights         AWS's DryRun of an order with these credentials
+configured     HTCondor's configuration
 """

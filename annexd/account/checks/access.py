@@ -1,4 +1,4 @@
-"""Credentials that are taken, clocks that agree, a region that is there."""
+"""Check the credentials, the clock and the region."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -23,14 +23,14 @@ def credentials(view: View) -> Iterator[Finding]:
 def _mend(error: AccountError) -> str:
     cause = error.__cause__
     if isinstance(cause, AWS_ERRORS) and errors.is_expired(cause):
-        return "get new ones (aws sso login, or a new session), and set this host's clock if it is wrong"
+        return "get new credentials (aws sso login, or a new session), and correct this host's clock if it is wrong"
     if isinstance(cause, AWS_ERRORS) and errors.is_denied(cause):
-        return "make a new access key, or choose another profile"
+        return "create a new access key, or use another profile"
     return error.lines[1] if len(error.lines) > 1 else WAYS
 
 
 def clock(view: View) -> Iterator[Finding]:
-    """By the answers so far: so this comes after them."""
+    """Compare clocks by the responses so far, so this check follows others."""
     skew_s = view.session.skew_s
     if abs(skew_s) <= MAX_SKEW_S:
         yield view.ok("clock", f"within {MAX_SKEW_S} s of AWS's")
@@ -38,8 +38,8 @@ def clock(view: View) -> Iterator[Finding]:
     way = "behind" if skew_s > 0 else "ahead of"
     yield view.fault(
         "clock",
-        f"this host's clock is {abs(skew_s):.0f} s {way} AWS's, which refuses signatures five minutes off",
-        "let chrony or systemd-timesyncd set it",
+        f"this host's clock is {abs(skew_s):.0f} s {way} AWS's, which rejects signatures that are five minutes off",
+        "synchronize it with chrony or systemd-timesyncd",
     )
 
 
@@ -51,6 +51,6 @@ def region(view: View) -> Iterator[Finding]:
             "region", "this account has not enabled it", f"aws account enable-region --region-name {view.region}"
         )
     elif view.region not in states:
-        yield view.fault("region", "AWS knows no such region", "name one of `aws ec2 describe-regions` with -region")
+        yield view.fault("region", "AWS has no such region", "use -region with one of `aws ec2 describe-regions`")
     else:
-        yield view.ok("region", "it is there and enabled")
+        yield view.ok("region", "it exists and is enabled")

@@ -1,4 +1,4 @@
-"""The bucket: there, private, encrypted, reached by TLS only, and forgetful."""
+"""Check the bucket: it exists, is private and encrypted, requires TLS, and its objects expire."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ def _public(view: View, s3: Any, name: str) -> Iterator[Finding]:
     rules = controls.get("OwnershipControls", {}).get("Rules") or [{}]
     if status.get("PolicyStatus", {}).get("IsPublic"):
         repair = f"aws s3api delete-bucket-policy --bucket {name}, then {ANEW}"
-        yield view.fault("bucket's privacy", "its policy makes it public", repair)
+        yield view.fault("bucket's privacy", "its bucket policy makes it public", repair)
     elif open_ways:
         block_all = ",".join(f"{way}=true" for way in shall)
         repair = f"aws s3api put-public-access-block --bucket {name} --public-access-block-configuration {block_all}"
@@ -40,11 +40,11 @@ def _public(view: View, s3: Any, name: str) -> Iterator[Finding]:
         repair = f"aws s3api put-bucket-ownership-controls --bucket {name} --ownership-controls "
         yield view.fault(
             "bucket's privacy",
-            "its objects may have access lists of their own",
+            "its objects may have their own ACLs",
             f"{repair}'Rules=[{{ObjectOwnership=BucketOwnerEnforced}}]'",
         )
     else:
-        yield view.ok("bucket's privacy", "it is private, and cannot be made public")
+        yield view.ok("bucket's privacy", "it is private and cannot be made public")
 
 
 def _encryption(view: View, s3: Any, name: str) -> Iterator[Finding]:
@@ -52,21 +52,21 @@ def _encryption(view: View, s3: Any, name: str) -> Iterator[Finding]:
     if told is None:
         rule = '{"Rules":[{"ApplyServerSideEncryptionByDefault":{"SSEAlgorithm":"AES256"}}]}'
         repair = f"aws s3api put-bucket-encryption --bucket {name} --server-side-encryption-configuration '{rule}'"
-        yield view.fault("bucket's encryption", "what is put there is not encrypted", repair)
+        yield view.fault("bucket's encryption", "new objects are not encrypted", repair)
     else:
-        yield view.ok("bucket's encryption", "what is put there is encrypted")
+        yield view.ok("bucket's encryption", "new objects are encrypted")
 
 
 def _transport(view: View, s3: Any, name: str) -> Iterator[Finding]:
-    """The template's policy, and no other."""
+    """Check that it has exactly the template's policy."""
     told = view.found("GetBucketPolicy", s3.get_bucket_policy, Bucket=name)
     shall = set(grants_of(view.deployed.properties("BucketPolicy")["PolicyDocument"]))
     found = set(grants_of(json.loads(told["Policy"]))) if told else set()
     if found == shall:
-        yield view.ok("bucket's policy", "it is reached by TLS only")
+        yield view.ok("bucket's policy", "it requires TLS")
         return
-    what = "lets it be reached without TLS" if shall - found else "says more than that TLS is needed"
-    yield view.fault("bucket's policy", f"its policy {what}", f"put it back in S3, or {ANEW}")
+    what = "allows access without TLS" if shall - found else "has more statements than the one that requires TLS"
+    yield view.fault("bucket's policy", f"its policy {what}", f"restore it in S3, or {ANEW}")
 
 
 def _expiry(view: View, s3: Any, name: str) -> Iterator[Finding]:
@@ -79,12 +79,12 @@ def _expiry(view: View, s3: Any, name: str) -> Iterator[Finding]:
         if rule["Status"] == "Enabled" and _prefix(rule) in (PREFIX, "") and rule.get("Expiration", {}).get("Days")
     ]
     if not days:
-        yield view.fault("bucket's expiry", "objects that nobody deleted never expire", f"put it back, or {ANEW}")
+        yield view.fault("bucket's expiry", "objects never expire", f"restore the lifecycle rule, or {ANEW}")
     elif min(days) < shall["ExpirationInDays"]:
-        what = f"objects expire after {min(days)} days, before the longest lease does"
-        yield view.fault("bucket's expiry", what, f"make it {shall['ExpirationInDays']} days, or {ANEW}")
+        what = f"objects expire after {min(days)} days, before the longest lease ends"
+        yield view.fault("bucket's expiry", what, f"set it to {shall['ExpirationInDays']} days, or {ANEW}")
     else:
-        yield view.ok("bucket's expiry", f"objects go after {min(days)} days")
+        yield view.ok("bucket's expiry", f"objects expire after {min(days)} days")
 
 
 def _prefix(rule: dict[str, Any]) -> str | None:

@@ -1,4 +1,4 @@
-"""What HTCondor was told, against what there is."""
+"""Compare HTCondor's configuration with the stack."""
 
 from collections.abc import Iterator
 
@@ -12,12 +12,12 @@ TELL = "condor_annex -setup writes it; then run condor_reconfig"
 
 
 def knobs(view: View) -> Iterator[Finding]:
-    """Those of an annexd of this region's own, or else the default's."""
+    """Check the knobs of this region's own annexd, or else the default ones."""
     local = configuration.local_name(view.region)
     told = {knob: view.param(f"{local}.{knob}") or view.param(knob) for knob in KNOBS}
     missing = [knob for knob, value in told.items() if not value]
     if missing:
-        yield view.fault("configuration", f"HTCondor knows no {', '.join(missing)}", TELL)
+        yield view.fault("configuration", f"HTCondor's configuration lacks {', '.join(missing)}", TELL)
         return
     regions = {knob: _region(str(value)) for knob, value in told.items()}
     others = {knob: region for knob, region in regions.items() if region not in (None, view.region)}
@@ -25,11 +25,11 @@ def knobs(view: View) -> Iterator[Finding]:
     wrong = [knob for knob in KNOBS if told[knob] != shall[knob]]
     if others:
         names = ", ".join(sorted({str(region) for region in others.values()}))
-        yield view.fault("configuration", f"it is of another region, {names}: {', '.join(others)}", TELL)
+        yield view.fault("configuration", f"it belongs to another region, {names}: {', '.join(others)}", TELL)
     elif wrong:
-        yield view.fault("configuration", f"it is of another stack: {', '.join(wrong)}", TELL)
+        yield view.fault("configuration", f"it belongs to another stack: {', '.join(wrong)}", TELL)
     else:
-        yield view.ok("configuration", "HTCondor knows this stack")
+        yield view.ok("configuration", "HTCondor is configured for this stack")
 
 
 def _region(value: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The stack: there, whole, of this annexd's template, and as it was made."""
+"""Check the stack: it exists, is complete, has this annexd's template, and was not changed since."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -16,15 +16,15 @@ PATIENCE_S: Final = 120.0
 
 
 def stack(view: View) -> Iterator[Finding]:
-    """The rest is looked at only when this is well."""
+    """Check that it is complete; the other checks depend on it."""
     seen = view.seen
     if seen is None:
         yield view.fault("stack", f"there is no stack {view.stack_name}", AGAIN)
     elif seen.is_busy:
-        yield view.fault("stack", f"{view.stack_name} is being worked on: {seen.status}", "-setup waits for it")
+        yield view.fault("stack", f"{view.stack_name} is being changed: {seen.status}", "-setup waits for it")
     elif not seen.is_good:
         reasons = "".join(f"; {reason}" for reason in view.stack.failures()[:1])
-        yield view.fault("stack", f"{view.stack_name} is half-made: {seen.status}{reasons}", AGAIN)
+        yield view.fault("stack", f"{view.stack_name} is incomplete: {seen.status}{reasons}", AGAIN)
     else:
         yield view.ok("stack", f"{view.stack_name} is {seen.status}")
 
@@ -34,31 +34,31 @@ def outputs(view: View) -> Iterator[Finding]:
     if lacking:
         yield view.fault("outputs", f"the stack has no {', '.join(lacking)}", "condor_annex -setup updates it")
     else:
-        yield view.ok("outputs", "all of them are there")
+        yield view.ok("outputs", "all of them exist")
 
 
 def template(view: View) -> Iterator[Finding]:
     if is_current(view.stack):
-        yield view.ok("template", "the stack is made of this annexd's template")
+        yield view.ok("template", "the stack has this annexd's template")
     else:
-        yield view.fault("template", "the stack is made of another annexd's template", "condor_annex -setup updates it")
+        yield view.fault("template", "the stack has another annexd's template", "condor_annex -setup updates it")
 
 
 def drift(view: View) -> Iterator[Finding]:
-    """CloudFormation's own look at what was changed behind its back."""
+    """Run CloudFormation's drift detection."""
     cloudformation = view.client("cloudformation")
     with translate_aws_errors(f"DetectStackDrift {view.stack_name}"):
         detection = cloudformation.detect_stack_drift(StackName=view.stack_name)["StackDriftDetectionId"]
         told = _detected(cloudformation, detection)
         if told["DetectionStatus"] != "DETECTION_COMPLETE":
             reason = told.get("DetectionStatusReason", "it gives no reason")
-            yield view.unknown("drift", f"CloudFormation could not tell: {reason}")
+            yield view.unknown("drift", f"CloudFormation could not detect drift: {reason}")
             return
         changed = list(_changed(cloudformation, view.stack_name))
     if changed:
-        yield view.fault("drift", f"changed since it was made: {', '.join(changed)}", f"put it back, or {ANEW}")
+        yield view.fault("drift", f"changed since its creation: {', '.join(changed)}", f"restore it, or {ANEW}")
     else:
-        yield view.ok("drift", "nothing was changed since it was made")
+        yield view.ok("drift", "nothing was changed since its creation")
 
 
 def _detected(cloudformation: Any, detection: str) -> Mapping[str, Any]:
@@ -68,7 +68,7 @@ def _detected(cloudformation: Any, detection: str) -> Mapping[str, Any]:
         if told["DetectionStatus"] != "DETECTION_IN_PROGRESS":
             return told
         if time.monotonic() > deadline_s:
-            raise AccountError("CloudFormation looks for drift for too long")
+            raise AccountError("CloudFormation's drift detection takes too long")
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 

@@ -1,4 +1,4 @@
-"""What a check found."""
+"""Define the result of a check."""
 
 from typing import Final, NamedTuple
 
@@ -8,7 +8,7 @@ UNKNOWN: Final = "unknown"
 
 
 class Finding(NamedTuple):
-    """One line: what was looked at and how it is; for a fault, how to fix it."""
+    """One line: the check and its result; for a fault, how to fix it."""
 
     region: str
     check: str
@@ -22,7 +22,7 @@ class Finding(NamedTuple):
 
     @property
     def is_ok(self) -> bool:
-        """Neither a fault nor something that these credentials may not look at."""
+        """Return whether it is neither a fault nor unknown."""
         return self.status == OK
 
     def line(self) -> str:

@@ -1,4 +1,4 @@
-"""The lease function: open, of our code and settings, free to run, and callable by its rule alone."""
+"""Check the lease function: open, with our code and settings, able to run, and callable only by its rule."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -15,22 +15,22 @@ from annexd.annex.lease.lease_code import FILE
 from annexd.aws import NoCode, function_files
 
 SETTINGS: Final = ("Handler", "Runtime", "Timeout", "MemorySize", "Role")
-NOT_ONE_RUN: Final = "none of its calls runs, and no lease ends"
+NOT_ONE_RUN: Final = "no call runs, and no lease ends"
 
 
 def lease_function(view: View) -> Iterator[Finding]:
-    """The rest is looked at only when there is one."""
+    """Check that it exists; the other checks depend on it."""
     if view.function is None:
-        yield view.fault("lease function", "it is gone: no lease ends, and annexd orders nothing", REMADE)
+        yield view.fault("lease function", "it was deleted: no lease ends, and annexd refuses orders", REMADE)
         return
     told = view.function["Configuration"]
     if told.get("State") == "Failed" or told.get("LastUpdateStatus") == "Failed":
         reason = told.get("StateReason") or told.get("LastUpdateStatusReason") or "no reason given"
         yield view.fault("lease function", f"it has failed: {reason}", ANEW)
     elif is_closed(told):
-        yield view.fault("lease function", "a -teardown has closed it: it ends annexes, and annexd orders none", REOPEN)
+        yield view.fault("lease function", "a -teardown closed it: it ends annexes, but annexd refuses orders", REOPEN)
     else:
-        yield view.ok("lease function", "it is there and active")
+        yield view.ok("lease function", "it exists and is active")
 
 
 def its_code(view: View) -> Iterator[Finding]:
@@ -39,27 +39,27 @@ def its_code(view: View) -> Iterator[Finding]:
         endpoint_url = view.session.client("lambda", view.region).meta.endpoint_url
         deployed = function_files(str(location), endpoint_url) if location else {}
     except NoCode as error:
-        raise AccountError(f"the lease function's code could not be compared with lambda/lease.py: {error}") from error
+        raise AccountError(f"cannot compare the lease function's code with lambda/lease.py: {error}") from error
     if deployed == {FILE: function_code().encode()}:
-        yield view.ok("lease function's code", "it is lambda/lease.py, byte for byte")
+        yield view.ok("lease function's code", "it is identical to lambda/lease.py")
     else:
-        yield view.fault("lease function's code", "it is not lambda/lease.py: leases may not end", ANEW)
+        yield view.fault("lease function's code", "it differs from lambda/lease.py: leases may not end", ANEW)
 
 
 def its_settings(view: View) -> Iterator[Finding]:
-    """Those of the template, with this stack's values."""
+    """Compare its settings with the template, with this stack's values."""
     told, expected = view.lease_function["Configuration"], view.deployed.properties(LOGICAL_ID)
     wrong = [f"{key} is {told.get(key)}, not {expected[key]}" for key in SETTINGS if told.get(key) != expected[key]]
     wrong += _unlike(
         "environment", (told.get("Environment") or {}).get("Variables") or {}, expected["Environment"]["Variables"]
     )
     log = (told.get("LoggingConfig") or {}).get("LogGroup", LOG_GROUP)
-    wrong += [] if log == LOG_GROUP else [f"it writes to the log group {log}, where annexd does not look"]
+    wrong += [] if log == LOG_GROUP else [f"it writes to the log group {log}, which annexd does not read"]
     if wrong:
         command = f"aws lambda update-function-configuration --region {view.region} --function-name {FUNCTION}"
-        yield view.fault("lease function's settings", "; ".join(wrong), f"put them back with {command} ..., or {ANEW}")
+        yield view.fault("lease function's settings", "; ".join(wrong), f"restore them with {command} ..., or {ANEW}")
     else:
-        yield view.ok("lease function's settings", f"as in the template; {told['Runtime']}")
+        yield view.ok("lease function's settings", f"they match the template; {told['Runtime']}")
 
 
 def _unlike(what: str, told: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
@@ -81,7 +81,7 @@ def end_of_support(view: View) -> Iterator[Finding]:
 
 
 def its_concurrency(view: View) -> Iterator[Finding]:
-    """Its own, and what the account has left for functions that reserve none."""
+    """Check its own concurrency, or the account's unreserved concurrency."""
     functions = view.client("lambda")
     told = view.found("GetFunctionConcurrency", functions.get_function_concurrency, FunctionName=FUNCTION) or {}
     reserved = told.get("ReservedConcurrentExecutions")
@@ -89,16 +89,16 @@ def its_concurrency(view: View) -> Iterator[Finding]:
     left = account["UnreservedConcurrentExecutions"]
     if reserved == 0:
         remove = f"aws lambda delete-function-concurrency --region {view.region} --function-name {FUNCTION}"
-        yield view.fault("lease function's concurrency", f"it is throttled to nothing: {NOT_ONE_RUN}", remove)
+        yield view.fault("lease function's concurrency", f"its reserved concurrency is 0: {NOT_ONE_RUN}", remove)
     elif reserved is None and left < 1:
-        what = f"other functions reserve all {account['ConcurrentExecutions']} runs of the account: {NOT_ONE_RUN}"
-        yield view.fault("lease function's concurrency", what, "reserve less for them, or ask AWS for more")
+        what = f"other functions reserve the account's concurrency, {account['ConcurrentExecutions']}: {NOT_ONE_RUN}"
+        yield view.fault("lease function's concurrency", what, "reserve less for them, or request a higher quota")
     else:
-        yield view.ok("lease function's concurrency", f"{left if reserved is None else reserved} runs at once")
+        yield view.ok("lease function's concurrency", f"{left if reserved is None else reserved} concurrent runs")
 
 
 def its_calls(view: View) -> Iterator[Finding]:
-    """What Lambda does with a call that fails or waits."""
+    """Check how Lambda handles calls that fail or wait."""
     get = view.client("lambda").get_function_event_invoke_config
     told = view.found("GetFunctionEventInvokeConfig", get, FunctionName=FUNCTION, Qualifier="$LATEST") or {}
     expected = view.deployed.properties("LeaseCalls")
@@ -111,11 +111,11 @@ def its_calls(view: View) -> Iterator[Finding]:
         what = f"{'; '.join(wrong)}: runs may pile up"
         yield view.fault("lease function's calls", what, command)
     else:
-        yield view.ok("lease function's calls", "none is repeated, or kept for longer than a tick")
+        yield view.ok("lease function's calls", "none is retried, or queued for longer than a tick")
 
 
 def permission_for_events(view: View) -> Iterator[Finding]:
-    """The rule, and nothing else of EventBridge's, may call it; and nothing denies that."""
+    """Check that of EventBridge only the rule may call it, and that no statement denies it."""
     told = view.found("GetPolicy", view.client("lambda").get_policy, FunctionName=FUNCTION)
     statements = _listed(json.loads(told["Policy"]).get("Statement")) if told else []
     source = view.deployed.properties("LeasePermission")["SourceArn"]
@@ -136,15 +136,15 @@ def permission_for_events(view: View) -> Iterator[Finding]:
             f"aws lambda remove-permission --region {view.region} --function-name {FUNCTION} --statement-id ...",
         )
     elif not any(_sources(each) in ([source], []) for each in allowing):
-        yield view.fault(title, "EventBridge may not call the lease function: its rule fires to no effect", add)
+        yield view.fault(title, "EventBridge may not call the lease function: its rule has no effect", add)
     elif any(_sources(each) != [source] for each in allowing):
         yield view.fault(
             title,
-            f"EventBridge may call it for more than the rule {FUNCTION}",
-            f"aws lambda remove-permission the others, and {add}",
+            f"EventBridge may call it for other rules than {FUNCTION}",
+            f"aws lambda remove-permission for the others, and {add}",
         )
     else:
-        yield view.ok(title, "its rule may call it, and no other")
+        yield view.ok(title, "only its rule may call it")
 
 
 def _is_for_events(statement: Mapping[str, Any]) -> bool:
@@ -156,7 +156,7 @@ def _is_for_events(statement: Mapping[str, Any]) -> bool:
 
 
 def _sources(statement: Mapping[str, Any]) -> list[str]:
-    """Return the rules that a statement is limited to; nothing where it is not."""
+    """Return the rules that a statement is limited to; an empty list if it is unlimited."""
     tests = (statement.get("Condition") or {}).values()
     return [
         str(value)

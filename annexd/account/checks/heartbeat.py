@@ -1,4 +1,4 @@
-"""The rule, the log group, and the heartbeat that comes of both: what annexd's orders rest on."""
+"""Check the rule, the log group, and the heartbeat: annexd's orders depend on them."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ def rule(view: View) -> Iterator[Finding]:
     events, expected = view.client("events"), view.deployed.properties(RULE)
     told = view.found("DescribeRule", events.describe_rule, Name=FUNCTION)
     if told is None:
-        yield view.fault("rule", f"{FUNCTION} is gone: nothing calls the lease function", REMADE)
+        yield view.fault("rule", f"{FUNCTION} was deleted: nothing calls the lease function", REMADE)
     elif told.get("State") != "ENABLED":
         yield view.fault(
             "rule",
@@ -25,7 +25,7 @@ def rule(view: View) -> Iterator[Finding]:
     elif told.get("ScheduleExpression") != expected["ScheduleExpression"]:
         yield view.fault(
             "rule",
-            f"it calls at {told.get('ScheduleExpression')}, not {expected['ScheduleExpression']}",
+            f"its schedule is {told.get('ScheduleExpression')}, not {expected['ScheduleExpression']}",
             f"aws events put-rule --region {view.region} --name {FUNCTION} "
             f"--schedule-expression '{expected['ScheduleExpression']}'",
         )
@@ -39,17 +39,17 @@ def target(view: View) -> Iterator[Finding]:
     found = [each for page in pages for each in page["Targets"]]
     [expected] = view.deployed.properties(RULE)["Targets"]
     same = [each for each in found if each["Arn"] == expected["Arn"]]
-    put_back = f"put it back in EventBridge, or {ANEW}"
+    put_back = f"restore it in EventBridge, or {ANEW}"
     if not same:
         yield view.fault("rule's target", "the rule does not call the lease function", put_back)
     elif len(found) > 1:
         yield view.fault(
             "rule's target",
-            f"the rule has {len(found)} targets: the lease function is called too often, or something else is called",
+            f"the rule has {len(found)} targets: it calls the lease function too often, or something else",
             put_back,
         )
     elif set(same[0]) & {"Input", "InputPath", "InputTransformer"}:
-        yield view.fault("rule's target", "the rule does not pass its own event: no heartbeat would count", put_back)
+        yield view.fault("rule's target", "the rule does not pass its own event: heartbeats are invalid", put_back)
     elif same[0].get("RetryPolicy") != expected["RetryPolicy"]:
         told = same[0].get("RetryPolicy")
         yield view.fault("rule's target", f"its retry policy is {told}: runs may pile up", put_back)
@@ -64,7 +64,7 @@ def log_group(view: View) -> Iterator[Finding]:
     if not groups:
         yield view.fault(
             "log group",
-            f"{LOG_GROUP} is gone: no heartbeat is kept, and annexd orders nothing",
+            f"{LOG_GROUP} was deleted: heartbeats are lost, and annexd refuses orders",
             f"aws logs create-log-group --region {view.region} --log-group-name {LOG_GROUP}",
         )
     else:
@@ -72,18 +72,18 @@ def log_group(view: View) -> Iterator[Finding]:
 
 
 def max_lease(view: View) -> Iterator[Finding]:
-    """The stack's, against what annexd lets users order; it refuses what goes beyond the stack's."""
+    """Compare MaxLease with ANNEX_MAX_LEASE; annexd refuses leases longer than MaxLease."""
     ours, theirs = view.max_lease_s, view.param("ANNEX_MAX_LEASE") or ""
     if theirs.isdecimal() and int(theirs) > ours:
         what = f"annexes end after {duration(ours)}, but ANNEX_MAX_LEASE is {duration(int(theirs))}"
         repair = f"lower ANNEX_MAX_LEASE to {ours}, or condor_annex -setup -max-lease {theirs}"
         yield view.fault(MAX_LEASE, what, repair)
     else:
-        yield view.ok(MAX_LEASE, f"every annex ends {duration(ours)} after its start, at the latest")
+        yield view.ok(MAX_LEASE, f"every annex ends at most {duration(ours)} after its start")
 
 
 def heartbeat(view: View) -> Iterator[Finding]:
-    """As an order judges it, and what an order does not mind."""
+    """Check the heartbeat as an order does, and faults that an order tolerates."""
     arn = str(view.lease_function["Configuration"].get("FunctionArn"))
     receipt = view.enforcer.receipt(arn)
     fault = view.enforcer.fault_of(receipt, arn)
@@ -92,18 +92,18 @@ def heartbeat(view: View) -> Iterator[Finding]:
         repair = "fix the faults above; the rule calls it every five minutes, and condor_annex -setup waits for it"
         yield view.fault("heartbeat", what, repair)
     elif receipt.max_lease_s != view.max_lease_s:
-        what = f"it works with a {MAX_LEASE} of {receipt.max_lease_s} s, not {view.max_lease_s} s"
-        yield view.fault("heartbeat", what, "wait five minutes, then condor_annex -setup")
+        what = f"its {MAX_LEASE} is {receipt.max_lease_s} s, not {view.max_lease_s} s"
+        yield view.fault("heartbeat", what, "wait five minutes, then run condor_annex -setup")
     elif receipt.lacking:
-        what = f"it lacks the right to {', '.join(receipt.lacking)}"
-        yield view.fault("heartbeat", what, f"put it back in IAM, or {ANEW}")
+        what = f"it lacks the permission to {', '.join(receipt.lacking)}"
+        yield view.fault("heartbeat", what, f"restore it in IAM, or {ANEW}")
     elif receipt.stuck:
         names = ", ".join(receipt.stuck_ids[:5])
         why = f" ({receipt.error_texts[0]})" if receipt.error_texts else ""
         yield view.fault(
             "heartbeat",
-            f"{receipt.stuck} should have ended and could not be ended: {names}{why}",
-            "end them in the EC2 console; orders go on",
+            f"{receipt.stuck} are overdue and could not be ended: {names}{why}",
+            "end them in the EC2 console; annexd still accepts orders",
         )
     else:
-        yield view.ok("heartbeat", "the rule called it, and it saw all fleets and instances")
+        yield view.ok("heartbeat", "the rule called the function, which saw all fleets and instances")

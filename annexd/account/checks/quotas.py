@@ -1,4 +1,4 @@
-"""What the account is allowed: how many instances."""
+"""Check the account's quota of Spot instances."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -12,11 +12,11 @@ SPOT_VCPUS: Final = ("ec2", "L-34B43A08")  # All Standard (A, C, D, H, I, M, R, 
 def spot_quota(view: View) -> Iterator[Finding]:
     quota = _quota(view, SPOT_VCPUS)
     if quota is None:
-        yield view.unknown("Spot quota", "Service Quotas does not tell it to you")
+        yield view.unknown("Spot quota", "these credentials may not read it from Service Quotas")
     elif quota < view.vcpus:
         yield view.fault(
             "Spot quota",
-            f"the account may run {quota:.0f} vCPUs of Spot instances here, fewer than {view.vcpus}",
+            f"the account may run {quota:.0f} vCPUs of Spot instances in this region, fewer than {view.vcpus}",
             _request(view, SPOT_VCPUS, view.vcpus),
         )
     else:
@@ -25,8 +25,14 @@ def spot_quota(view: View) -> Iterator[Finding]:
 
 def _quota(view: View, quota: tuple[str, str]) -> float | None:
     service, code = quota
-    get = view.client("service-quotas").get_service_quota
-    told = view.found("GetServiceQuota", get, ServiceCode=service, QuotaCode=code)
+    """Return the account's own quota, or AWS's default, where AWS keeps none for an account that changed none.
+
+    "If the applied quota value is not available for a quota, the quota is not retrieved": Service Quotas API reference,
+    ListServiceQuotas; GetServiceQuota then answers NoSuchResourceException.
+    """
+    quotas, named = view.client("service-quotas"), {"ServiceCode": service, "QuotaCode": code}
+    told = view.found("GetServiceQuota", quotas.get_service_quota, **named)
+    told = told or view.found("GetAWSDefaultServiceQuota", quotas.get_aws_default_service_quota, **named)
     return float(told["Quota"]["Value"]) if told else None
 
 

@@ -1,10 +1,10 @@
-"""What AWS's DryRun says of an order and of its end, with the credentials at hand, by both of AWS's APIs for fleets.
+"""Check with AWS's DryRun whether these credentials may order an annex and end it, by both APIs for fleets.
 
-A no is proof.  A yes is none: whether a fleet's DryRun looks at iam:PassRole and ec2:RunInstances is not known.
-A no to the API that ANNEX_FLEET_API does not name is no fault: nobody need order by it.
-Credentials that set up need not order, so that a no is a fault of theirs only if everybody else would get it: an
-organization's policy denies to all of the account.  Keys that may not look at the stack are for orders, and a no is
-their fault.
+A refusal is proof.  Success is not: whether a fleet's DryRun checks iam:PassRole and ec2:RunInstances is unknown.
+Credentials for -setup need not order, so for them a refusal is a fault only if it concerns every principal: an
+organization's policy applies to the whole account.  Keys that may not see the stack are for orders, and for them a
+refusal is a fault.
+A refusal of the API that ANNEX_FLEET_API does not name is no fault: no order needs it.
 """
 
 import json
@@ -25,15 +25,15 @@ from annexd.workflow import Refused, Retry
 
 ORDER: Final = "right to order"
 END: Final = "right to end"
-NO_PROOF: Final = "AWS's DryRun says yes, which is no proof: it may not look at iam:PassRole and ec2:RunInstances"
-POLICIES: Final = "give who orders templates/policies/user.json, and annexd's own keys daemon.json"
+NO_PROOF: Final = "AWS's DryRun succeeds, which is no proof: it may not check iam:PassRole and ec2:RunInstances"
+POLICIES: Final = "attach templates/policies/user.json to users who order, and daemon.json to annexd's own keys"
 TAGS: Final = [{"Key": "htcondor:annex-id", "Value": "check-setup"}]
 NO_TEMPLATE: Final = "htcondor-annex-check-setup"  # there is none of this name
 IMAGE: Final = "ami-00000000000000000"  # of a DryRun; AWS looks for images when it launches
 
 
 def right_to_order(view: View) -> Iterator[Finding]:
-    """DryRun of fleets as annexd asks for them."""
+    """Try a DryRun of requests like annexd's."""
     first = read_api(view.param("ANNEX_FLEET_API") or "") or Defaults().fleet_api
     yield _order_by(view, first, ORDER)
     second = EC2_FLEET if first == SPOT_FLEET else SPOT_FLEET
@@ -59,14 +59,14 @@ def _order_by(view: View, api: str, check: str) -> Finding:
 
 
 def right_to_end(view: View) -> Iterator[Finding]:
-    """DryRun of what -cancel does, on a fleet that lives: AWS judges by its tags."""
+    """Try a DryRun of -cancel on a living fleet: AWS authorizes by its tags."""
     try:
         inventory = take_inventory(view.client("ec2"))
     except (Retry, Refused) as error:
         raise AccountError(str(error)) from (error.__cause__ or error)
     living = inventory.living()
     if not living:
-        yield view.ok(END, "no annex lives on which the end of a fleet and TerminateInstances could be tried")
+        yield view.ok(END, "there is no living annex to try the end of a fleet and TerminateInstances on")
         return
     for kind in KINDS:
         if fleet_id := next((each for each in living if kind_of(each) is kind), None):
@@ -84,17 +84,17 @@ def _end_of(view: View, kind: FleetKind, fleet_id: str, inventory: Inventory) ->
         refusal = _dry_run(call, **asked)
         if refusal is not None:
             return _judged(view, END, operation, refusal)
-    return view.ok(END, f"AWS's DryRun says yes to {' and '.join(calls)} for {fleet_id}")
+    return view.ok(END, f"AWS's DryRun of {' and '.join(calls)} succeeds for {fleet_id}")
 
 
 def _dry_run(call: Callable[..., Any], **asked: Any) -> Exception | None:
-    """Return AWS's no; None for a yes.  AWS answers with an error always.  Raises AccountError for another answer."""
+    """Return AWS's refusal, or None.  A DryRun always returns an error.  Raises AccountError for any other response."""
     try:
         call(DryRun=True, **asked)
     except AWS_ERRORS as error:
         refusal: Exception = error
         return None if errors.is_dry_run_yes(refusal) else refusal
-    raise AccountError("the endpoint does not know DryRun, and may have done what was only asked")
+    raise AccountError("the endpoint does not support DryRun, and may have carried out the call")
 
 
 def _template() -> dict[str, Any]:
@@ -114,7 +114,7 @@ def _ec2_fleet() -> dict[str, Any]:
 
 
 def _config(view: View) -> dict[str, Any]:
-    """Build the smallest request that needs every right of an order: with roles, and tags on fleet and instances."""
+    """Build the smallest request that needs every permission of an order: roles, and tags on fleet and instances."""
     role = f"arn:{view.partition}:iam::{view.identity['Account']}:role/{view.wanted_stack}-FleetRole-none"
     profile, group = _known(view, "INSTANCE_PROFILE_ARN"), _known(view, "SECURITY_GROUP_ID")
     subnets = _known(view, "SUBNET_IDS")
@@ -136,7 +136,7 @@ def _config(view: View) -> dict[str, Any]:
 
 
 def _known(view: View, name: str) -> str | None:
-    """Return what the stack has, or where these keys may not look at it, what HTCondor was told."""
+    """Return the stack's value, or HTCondor's configured one if these keys may not see the stack."""
     knob = f"ANNEX_DEFAULT_{name}"
     if view.may_see_stack:
         return view.visible.outputs.get(configuration.OUTPUTS[knob]) if view.visible else None
@@ -144,30 +144,30 @@ def _known(view: View, name: str) -> str | None:
 
 
 def _judged(view: View, check: str, operation: str, error: Exception) -> Finding:
-    """Of an answer that is no yes."""
+    """Return the finding for a refusal."""
     words = errors.describe(error, f"{operation} (DryRun)")
     if not errors.is_denied(error):
-        return view.unknown(check, f"{words}, which says nothing about rights")
+        return view.unknown(check, f"{words}, which does not concern permissions")
     message = str(error)
     if policy := control_policy_in(message):
         return view.fault(check, f"AWS denies {operation} to everybody here", organization_remedy(policy, operation))
     if _is_explicit(view, message):
-        what = f"a policy denies {operation} explicitly; AWS does not say which one, often it is the organization's"
+        what = f"a policy denies {operation} explicitly; AWS does not name it; often it is the organization's"
         return view.fault(check, what, organization_remedy("a service control policy, perhaps", operation))
     if view.may_see_stack:
         return view.ok(
-            check, f"these credentials set up, and may not order ({operation}); {POLICIES}, and check with these"
+            check, f"these credentials are for -setup and may not order ({operation}); {POLICIES}, and check with those"
         )
     return view.fault(check, words, POLICIES)
 
 
 def _is_explicit(view: View, message: str) -> bool:
-    """Whether an encoded message is of an explicit deny (STS API reference, DecodeAuthorizationMessage)."""
+    """Return whether an encoded message reports an explicit deny (STS API reference, DecodeAuthorizationMessage)."""
     encoded = encoded_in(message)
     if encoded is None or "not authorized to perform:" in message:
-        return False  # AWS has named the kind of policy itself
+        return False  # AWS named the kind of policy itself
     try:
         told = view.client("sts").decode_authorization_message(EncodedMessage=encoded)
         return bool(json.loads(told["DecodedMessage"]).get("explicitDeny"))
     except (*AWS_ERRORS, ValueError, AttributeError):
-        return False  # nothing more is known: the denial stands as it is
+        return False  # nothing more is known

@@ -1,4 +1,4 @@
-"""What each role may do, and the template says: what is missing fails one day, what is added is a risk every day."""
+"""Compare each role's rights with the template: missing ones cause failures, additional ones are a risk."""
 
 import json
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from annexd.account.checks.finding import Finding
 from annexd.account.checks.view import ANEW, REMADE, View
 
 Grant = tuple[str, str, str, str]  # effect, action, resource, condition
-ROLES: Final = {  # in the template, by what people call them
+ROLES: Final = {  # logical IDs in the template, by title
     "lease role": "LeaseRole",
     "instance role": "InstanceRole",
     "fleet role": "FleetRole",
@@ -25,20 +25,20 @@ def _role(view: View, title: str, logical_id: str) -> Iterator[Finding]:
     name = view.name(logical_id)
     role = view.found("GetRole", view.client("iam").get_role, RoleName=name)
     if role is None:
-        yield view.fault(title, "it is gone", REMADE if logical_id == "LeaseRole" else ANEW)
+        yield view.fault(title, "it was deleted", REMADE if logical_id == "LeaseRole" else ANEW)
         return
     shall, attached_shall = _expected(view, logical_id)
     grants, attached = _actual(view, name)
-    faults = _differences("may not", shall - grants) + _differences("may, beyond need,", grants - shall)
-    faults += [f"lacks the policy {arn}" for arn in sorted(attached_shall - attached)]
-    faults += [f"has the policy {arn} beyond need" for arn in sorted(attached - attached_shall)]
+    faults = _differences("may not", shall - grants) + _differences("may unnecessarily", grants - shall)
+    faults += [f"lacks the attached policy {arn}" for arn in sorted(attached_shall - attached)]
+    faults += [f"has the unnecessary attached policy {arn}" for arn in sorted(attached - attached_shall)]
     faults += _trust(view, logical_id, role["Role"])
     if role["Role"].get("PermissionsBoundary"):
-        faults.append(f"is limited by {role['Role']['PermissionsBoundary'].get('PermissionsBoundaryArn')}")
+        faults.append(f"has the boundary {role['Role']['PermissionsBoundary'].get('PermissionsBoundaryArn')}")
     if faults:
-        yield view.fault(title, f"{name} {'; '.join(faults)}", f"put it back in IAM, or {ANEW}")
+        yield view.fault(title, f"{name} {'; '.join(faults)}", f"restore it in IAM, or {ANEW}")
     else:
-        yield view.ok(title, "it may do what the template says, no less and no more")
+        yield view.ok(title, "it has exactly the rights in the template")
 
 
 def _expected(view: View, logical_id: str) -> tuple[set[Grant], set[str]]:
@@ -72,7 +72,7 @@ def _pages(view: View, iam: Any, operation: str, name: str) -> list[dict[str, An
 
 
 def grants_of(document: Any) -> Iterator[Grant]:
-    """Each statement as single grants, so that the order and grouping of a policy do not matter."""
+    """Yield a policy's statements as single grants, so that order and grouping do not matter."""
     for statement in _listed(document.get("Statement")):
         condition = json.dumps(statement.get("Condition") or {}, sort_keys=True)
         names = "Action" if "Action" in statement else "NotAction"
@@ -97,13 +97,13 @@ def _differences(verb: str, grants: set[Grant]) -> list[str]:
 
 
 def _trust(view: View, logical_id: str, role: dict[str, Any]) -> list[str]:
-    """Who may take the role: one service, and nobody else."""
+    """Check that only one service may assume the role."""
     shall = view.deployed.properties(logical_id)["AssumeRolePolicyDocument"]["Statement"][0]["Principal"]["Service"]
     statements = _listed(role["AssumeRolePolicyDocument"].get("Statement"))
     trusted = [each.get("Principal") for each in statements if each.get("Effect") == "Allow"]
     if trusted in ([{"Service": shall}], [{"Service": [shall]}]):
         return []
-    return [f"may be taken by {json.dumps(trusted)}, not just by {shall}"]
+    return [f"may be assumed by {json.dumps(trusted)}, not only by {shall}"]
 
 
 def service_linked_roles(view: View) -> Iterator[Finding]:
@@ -111,25 +111,25 @@ def service_linked_roles(view: View) -> Iterator[Finding]:
     commands = "; ".join(f"aws iam create-service-linked-role --aws-service-name {service}" for service in missing)
     if missing:
         names = ", ".join(service_roles.NAMES[service] for service in missing)
-        what = f"{names} is missing: EC2 starts no instances of such fleets"
+        what = f"{names} is missing: EC2 cannot start instances of such fleets"
         yield view.fault("service-linked roles", what, f"condor_annex -setup, or {commands}")
     else:
-        yield view.ok("service-linked roles", "EC2 has those that it needs for fleets and Spot instances")
+        yield view.ok("service-linked roles", "the roles that EC2 needs for fleets and Spot instances exist")
 
 
 def profile(view: View) -> Iterator[Finding]:
-    """The instance profile, which holds the instance role."""
+    """Check that the instance profile contains the instance role."""
     name = view.name("InstanceProfile")
     told = view.found("GetInstanceProfile", view.client("iam").get_instance_profile, InstanceProfileName=name)
     held = [role["RoleName"] for role in told["InstanceProfile"]["Roles"]] if told else []
     role = view.name("InstanceRole")
     if told is None:
-        yield view.fault("instance profile", "it is gone: no instance can be launched with it", ANEW)
+        yield view.fault("instance profile", "it was deleted: no instance can be launched with it", ANEW)
     elif held != [role]:
         yield view.fault(
             "instance profile",
-            f"it holds {', '.join(held) or 'no role'}, not {role}",
+            f"it contains {', '.join(held) or 'no role'}, not {role}",
             f"aws iam add-role-to-instance-profile --instance-profile-name {name} --role-name {role}",
         )
     else:
-        yield view.ok("instance profile", "it holds the instance role")
+        yield view.ok("instance profile", "it contains the instance role")

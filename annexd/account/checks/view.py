@@ -1,4 +1,4 @@
-"""What checks look at: one region, through clients, with what AWS once told kept."""
+"""Give checks one region through AWS clients, and cache AWS's responses."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,29 +16,29 @@ from annexd.aws.errors import AWS_ERRORS
 
 Param = Callable[[str], str | None]
 Answer = TypeVar("Answer")
-AGAIN: Final = "condor_annex -setup makes it"
-REMADE: Final = "condor_annex -setup makes it again, also while annexes live"
+AGAIN: Final = "condor_annex -setup creates it"
+REMADE: Final = "condor_annex -setup creates it again, even while annexes live"
 REOPEN: Final = "condor_annex -setup opens it again"
-ANEW: Final = "when no annex lives, condor_annex -teardown and -setup replace it"
+ANEW: Final = "once no annex lives, replace it with condor_annex -teardown and -setup"
 
 
 @dataclass(frozen=True)
 class View:
-    """One region, as the caller sees it."""
+    """One region, as the caller's credentials see it."""
 
     session: Session
     region: str
     wanted_stack: str
     param: Param
     vcpus: int
-    deadline_s: float  # by time.monotonic(), for what takes CloudFormation a while
+    deadline_s: float  # by time.monotonic(), for slow CloudFormation operations
 
     def client(self, service: str) -> Any:
         return self.session.client(service, self.region)
 
     @cached_property
     def identity(self) -> Mapping[str, str]:
-        """Account and Arn of whoever asks."""
+        """Return the caller's Account and Arn."""
         with translate_aws_errors("GetCallerIdentity"):
             told: Mapping[str, str] = self.client("sts").get_caller_identity()
         return told
@@ -53,7 +53,7 @@ class View:
 
     @cached_property
     def stack_name(self) -> str:
-        """That of the stack that has the lease function, of which there is one in a region."""
+        """Return the name of the stack with the lease function; a region has only one."""
         return self.enforcer.stack_name() or self.wanted_stack
 
     @cached_property
@@ -66,7 +66,7 @@ class View:
 
     @cached_property
     def visible(self) -> Seen | None:
-        """The same for a check that does without: None also where these credentials may not look."""
+        """Return the same, or None also if these credentials may not see it, for checks that do not require it."""
         try:
             return self.seen
         except AccountError:
@@ -74,7 +74,7 @@ class View:
 
     @cached_property
     def may_see_stack(self) -> bool:
-        """Tell whether these are the credentials of somebody who sets up: an order needs no look at stacks."""
+        """Return whether these are credentials for -setup: those for orders need not see stacks."""
         try:
             return self.seen is None or bool(self.seen)
         except AccountError as error:
@@ -82,7 +82,7 @@ class View:
 
     @cached_property
     def deployed(self) -> Deployed:
-        """The template's resources, as they are called here."""
+        """Return the template's resources with their names in this stack."""
         parameters = {MAX_LEASE: str(self.max_lease_s)}
         return Deployed(self.partition, self.identity["Account"], self.region, self.stack.physical_ids(), parameters)
 
@@ -92,21 +92,21 @@ class View:
 
     @cached_property
     def function(self) -> Mapping[str, Any] | None:
-        """The whole of GetFunction; None when there is none."""
+        """Return the response of GetFunction; None if there is no function."""
         get: Callable[..., Mapping[str, Any]] = self.client("lambda").get_function
         return self.found("GetFunction", get, FunctionName=FUNCTION)
 
     @property
     def lease_function(self) -> Mapping[str, Any]:
-        """The same, where its absence was told already."""
+        """Return the same, for checks that follow the one that reports its absence."""
         return self.function or {"Configuration": {}}
 
     def name(self, logical_id: str) -> str:
-        """Its physical ID; for what the stack has not got, a name that nothing has."""
+        """Return a physical ID; if the stack lacks the resource, a name that does not exist."""
         return self.deployed.physical_ids.get(logical_id, f"{self.stack_name}-{logical_id}-missing")
 
     def found(self, operation: str, call: Callable[..., Answer], **parameters: Any) -> Answer | None:
-        """AWS's answer, None for not found.  Raises AccountError for the rest."""
+        """Return AWS's response, None for not found.  Raises AccountError for other errors."""
         with translate_aws_errors(operation):
             try:
                 return call(**parameters)
@@ -122,4 +122,4 @@ class View:
         return Finding(self.region, check, FAULT, what, repair)
 
     def unknown(self, check: str, what: str) -> Finding:
-        return Finding(self.region, check, UNKNOWN, what, "ask somebody who may look, or get the setup policy")
+        return Finding(self.region, check, UNKNOWN, what, "ask the account's administrator, or get the setup policy")

@@ -1,11 +1,11 @@
-"""Volumes that are encrypted by default, with a key that Spot can use.
+"""Check that Spot can use the key with which volumes are encrypted by default.
 
 With a customer managed key, EC2's service-linked roles for Spot and fleets need a grant, or instances end while they
 start (Client.InternalError): EC2 user guide, "Spot Fleet permissions", "EC2 Fleet prerequisites" and "Service-linked
 role for Spot Instances", "Grant
 access to customer managed keys for use with encrypted AMIs and EBS snapshots".  Their own policies cannot be changed,
-so that no policy of IAM's gives it to them: a grant does, or the key's own policy.
-The key of an encrypted image cannot be seen from here (docs/troubleshooting.md).
+so no IAM policy can allow it: a grant does, or the key policy.
+The key of an encrypted image cannot be checked here (docs/troubleshooting.md).
 """
 
 import json
@@ -19,7 +19,7 @@ from annexd.account.checks.view import View
 from annexd.account.session import translate_aws_errors
 
 CHECK: Final = "volumes' key"
-GRANTED: Final = (  # by the user guide's command
+GRANTED: Final = (  # as in the user guide's command
     "Decrypt Encrypt GenerateDataKey GenerateDataKeyWithoutPlaintext CreateGrant DescribeKey ReEncryptFrom ReEncryptTo"
 )
 NEEDED: Final = frozenset(  # EBS user guide, "How Amazon EBS encryption works" and its permissions
@@ -36,17 +36,15 @@ def volumes(view: View) -> Iterator[Finding]:
     with translate_aws_errors("GetEbsDefaultKmsKeyId"):
         key = str(ec2.get_ebs_default_kms_key_id()["KmsKeyId"])
     if key.endswith("alias/aws/ebs"):
-        yield view.ok(CHECK, "volumes are encrypted with AWS's own key")
+        yield view.ok(CHECK, "volumes are encrypted with the AWS managed key")
         return
     with translate_aws_errors(f"DescribeKey {key}"):
         told = view.client("kms").describe_key(KeyId=key)["KeyMetadata"]
     if told.get("KeyManager") == "AWS":
-        yield view.ok(CHECK, "volumes are encrypted with AWS's own key")
+        yield view.ok(CHECK, "volumes are encrypted with the AWS managed key")
     elif told["KeyState"] != "Enabled":
         what = f"volumes are encrypted by default with {key}, which is {told['KeyState']}: no instance can start"
-        yield view.fault(
-            CHECK, what, "enable the key, or choose another default: aws ec2 modify-ebs-default-kms-key-id"
-        )
+        yield view.fault(CHECK, what, "enable the key, or set another default: aws ec2 modify-ebs-default-kms-key-id")
     else:
         yield _customer_key(view, key)
 
@@ -59,7 +57,7 @@ def _customer_key(view: View, key: str) -> Finding:
         allowed = _policy(kms, key)
         lacking = [name for name in lacking if NEEDED - _allowed(allowed, arns[name])]
     if not lacking:
-        return view.ok(CHECK, f"Spot may use {key}, with which volumes are encrypted by default")
+        return view.ok(CHECK, f"Spot may use {key}, which encrypts volumes by default")
     commands = ", and ".join(
         f"aws kms create-grant --region {view.region} --key-id {key} --grantee-principal {arns[name]} "
         f"--operations {GRANTED}"
@@ -70,7 +68,7 @@ def _customer_key(view: View, key: str) -> Finding:
 
 
 def _granted(kms: Any, key: str, role: str) -> set[str]:
-    """Return the operations of the role's grants, those that have no further conditions."""
+    """Return the operations of the role's grants that have no constraints."""
     with translate_aws_errors(f"ListGrants {key}"):
         pages = kms.get_paginator("list_grants").paginate(KeyId=key, GranteePrincipal=role)
         grants = [grant for page in pages for grant in page["Grants"]]
@@ -89,7 +87,7 @@ def _policy(kms: Any, key: str) -> list[dict[str, Any]]:
 
 
 def _allowed(statements: list[dict[str, Any]], role: str) -> set[str]:
-    """Return what the key's policy allows the role by name; conditions are not looked at."""
+    """Return what the key policy allows the role by name; conditions are ignored."""
     patterns = [
         action
         for each in statements

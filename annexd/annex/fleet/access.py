@@ -40,6 +40,11 @@ class Access(Protocol):
     def __call__(self, target: AccountTarget, /) -> Clients: ...
 
 
+def no_access(target: AccountTarget, /) -> Clients:
+    """Where nobody can be asked: an order that names its images by their IDs needs nobody."""
+    raise Refused(f"nothing can be asked of {target.endpoints.region} here", untouched=True, local=True)
+
+
 class KeyFiles:
     """Makes clients with the key files or the profile that a target names, or else with boto3's own chain.
 
@@ -80,6 +85,10 @@ class KeyFiles:
     def throttled_accounts(self) -> int:
         """Return the number of accounts whose calls are slowed down because AWS throttled one."""
         return self._cache.traffic.limiters.limiting()
+
+    def counters(self) -> dict[str, int]:
+        """Return the calls to AWS since the start, as attributes of the daemon's ad."""
+        return self._cache.traffic.calls.counters()
 
     def _credentials(self, requester: Requester, endpoints: Endpoints) -> Credentials | None:
         source = requester.keys

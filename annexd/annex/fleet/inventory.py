@@ -37,6 +37,7 @@ from annexd.workflow import Retry
 
 ENDING: Final = "shutting-down"
 RUNNING: Final = "running"
+BILLED: Final = frozenset(["pending", "running"])
 NOT_GONE: Final = ["pending", "running", "shutting-down", "stopping", "stopped"]  # InstanceStateName
 LARGEST_CAPACITY: Final = 2**31  # a fleet has at most 10,000
 LONGEST_ACTIVITY: Final = 32
@@ -107,6 +108,12 @@ class Instance:
     annex_id: str | None = None
     owner: str = ""
     stamped_end_s: int | None = None
+    launched_s: float | None = None  # by AWS's clock
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it runs or is about to, as AWS's bill counts it."""
+        return self.state in BILLED
 
 
 @dataclass(frozen=True)
@@ -281,9 +288,10 @@ def _instances(ec2: Any, filters: list[dict[str, Any]]) -> list[Instance]:
 
 def _instance(seen: Mapping[str, Any]) -> Instance:
     tags, state = _tags(seen), answers.text(seen.get("State"), "Name")
+    launched_s = _moment_s(seen.get("LaunchTime"))
     fleet_id = next((tags[tag] for tag in FLEET_TAGS if tag in tags), "")
     if not fleet_id or tags.get(TAG_FLEET) != fleet_id or TAG_ANNEX_ID not in tags:  # not stamped, or with copied tags
-        return Instance(answers.text(seen, "InstanceId"), fleet_id, state)
+        return Instance(answers.text(seen, "InstanceId"), fleet_id, state, launched_s=launched_s)
     return Instance(
         answers.text(seen, "InstanceId"),
         fleet_id,
@@ -291,6 +299,7 @@ def _instance(seen: Mapping[str, Any]) -> Instance:
         tags[TAG_ANNEX_ID],
         tags.get(TAG_OWNER, ""),
         end_in_tag(tags.get(TAG_LEASE_END)),
+        launched_s,
     )
 
 

@@ -22,7 +22,7 @@ CONTRACT: Final = 3  # of lambda/lease.py: an older function does less than anne
 TICK_S: Final = 300.0  # between two runs
 STALE_S: Final = 900.0  # three ticks
 AHEAD_S: Final = 300.0  # a receipt from further in the future is not the function's
-LOOK_BACK_S: Final = 1800.0  # older receipts would not be accepted
+LOOK_BACK_S: Final = 1800.0  # older receipts are not accepted; without one the reply cannot say when the last tick was
 RECEIPT: Final = '{ $.receipt = "htcondor-annex-lease" && $.tick IS TRUE }'
 LONGEST_LINE: Final = 8000
 LONGEST_MAX_LEASE_S: Final = 999_999_999  # the function accepts no larger number

@@ -26,6 +26,7 @@ OWN: Final = frozenset(
         "s3url",
         "stsurl",
         "logsurl",
+        "ssmurl",
         "s3bucket",
         "joinpool",
         "annexname",

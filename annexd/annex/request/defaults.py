@@ -16,6 +16,7 @@ class Defaults:
     s3_url: str = ""  # ANNEX_DEFAULT_S3_URL; empty: AWS's own, of the lease function's region
     sts_url: str = ""  # ANNEX_DEFAULT_STS_URL; empty: AWS's own, of the same region
     logs_url: str = ""  # ANNEX_DEFAULT_LOGS_URL; empty: AWS's own, of the same region
+    ssm_url: str = ""  # ANNEX_DEFAULT_SSM_URL; empty: AWS's own, of the same region
     lease_function_arn: str | None = None  # ANNEX_DEFAULT_LEASE_FUNCTION_ARN
     s3_bucket: str | None = None  # ANNEX_DEFAULT_S3_BUCKET: where instances find how to join the pool
     instance_profile_arn: str | None = None  # ANNEX_DEFAULT_INSTANCE_PROFILE_ARN

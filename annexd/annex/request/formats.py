@@ -14,6 +14,8 @@ from annexd.annex.request.placeholders import PUT_YOUR_OWN, is_placeholder
 
 # EC2 user guide, "Resource IDs": 8 or 17 characters behind the prefix; all known ones are hexadecimal.
 ID: Final = r"[0-9a-f]{8,}"
+AMI: Final = re.compile(f"ami-{ID}")
+IMAGE_PARAMETER: Final = re.compile(r"resolve:ssm:([A-Za-z0-9_.:/-]{1,2048})")  # as in launch templates (botocore)
 ROLE: Final = re.compile(r"arn:aws(-[a-z]+)*:iam::[0-9]{12}:role/[!-~]+")
 PROFILE: Final = re.compile(r"arn:aws(-[a-z]+)*:iam::[0-9]{12}:instance-profile/[!-~]+")
 INSTANCE_TYPE: Final = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
@@ -54,6 +56,14 @@ def _subnets(path: str, text: str) -> str | None:
     return f"the ID of a subnet, like subnet-{EXAMPLE}"
 
 
+def _image(_: str, text: str) -> str | None:
+    if AMI.fullmatch(text) or IMAGE_PARAMETER.fullmatch(text):
+        return None
+    if text.startswith(("resolve:", "ssm:")):
+        return "resolve:ssm:PARAMETER, like resolve:ssm:/images/ours, or the ID of an image"
+    return f"the ID of an image, like ami-{EXAMPLE}"
+
+
 def _price(_: str, text: str) -> str | None:
     """In dollars; AWS's model has it as text."""
     return None if PRICE.fullmatch(text) and text.strip("0.") else "a number above 0, like 0.05"
@@ -62,7 +72,7 @@ def _price(_: str, text: str) -> str | None:
 _FORMATS: Final[Mapping[str, Callable[[str, str], str | None]]] = {
     "IamFleetRole": _matching(ROLE, "like arn:aws:iam::123456789012:role/NAME"),
     "Arn": _arn,
-    "ImageId": _id("ami", "an image"),
+    "ImageId": _image,
     "SubnetId": _subnets,
     "GroupId": _id("sg", "a security group"),
     "Groups": _id("sg", "a security group"),

@@ -16,6 +16,7 @@ URLS: Final = {  # by field of Endpoints: option, attribute, knob
     "s3_url": ("-s3-url", "S3URL", "ANNEX_DEFAULT_S3_URL"),
     "sts_url": ("-sts-url", "STSURL", "ANNEX_DEFAULT_STS_URL"),
     "logs_url": ("-logs-url", "LogsURL", "ANNEX_DEFAULT_LOGS_URL"),
+    "ssm_url": ("-ssm-url", "SSMURL", "ANNEX_DEFAULT_SSM_URL"),
 }
 
 

@@ -151,6 +151,7 @@ def _cloud(own: AdAttributes, defaults: Defaults) -> tuple[str, Endpoints]:
         "S3URL": own.text("S3URL", fault_of_url) or defaults.s3_url,
         "STSURL": own.text("STSURL", fault_of_url) or defaults.sts_url,
         "LogsURL": own.text("LogsURL", fault_of_url) or defaults.logs_url,
+        "SSMURL": own.text("SSMURL", fault_of_url) or defaults.ssm_url,
     }
     own.text("EventsURL", fault_of_url)  # as the manual has it; no order asks EventBridge anything
     region = region_of_function(arn or "") or ""

@@ -79,7 +79,7 @@ def _function(functions: Any, arn: str) -> Any:
         return functions.get_function(FunctionName=unqualified(arn))
     except AWS_ERRORS as error:
         if is_not_found(error):
-            repair = "condor_annex -setup makes it"
+            repair = "condor_annex -setup creates it"
             words = f"the lease function {arn} does not exist, so nothing would end a lease: {repair}"
             raise Refused(words, untouched=True) from error
         raise

@@ -47,7 +47,7 @@ class ReadLease:
         return LeaseRead(from_s, end_s, max_lease_s, checked_at_s)
 
     def _check_extension(self, order: ChangeOrder, end_s: int, now_s: float) -> None:
-        """Refuse an end beyond ANNEX_MAX_LEASE after all earlier changes, and an end that was not requested."""
+        """Refuse an extension that was delayed too long, and an end beyond ANNEX_MAX_LEASE after earlier changes."""
         check_is_waited_for(order, self._world.now_s())
         if fault := fault_of_length(end_s - now_s, order.longest_s):
             raise Refused(fault, untouched=True, result="InvalidRequest")

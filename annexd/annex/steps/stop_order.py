@@ -55,7 +55,7 @@ class StopOrder:
         return OrderStopped(state.is_undone, state.step(RequestFleet.name).asked_at_s)
 
     def _hand_over_keys(self, command_id: str, order: CancelOrder) -> None:
-        """Undo the annex's order with the keys of the cancellation, if some were given."""
+        """Give the annex's order the keys of the cancellation for its undo, if some were given."""
         annex_order = self._engine.state(command_id).order_as(FleetOrder)
         if order.given is not None and annex_order is not None:
             self._engine.change(command_id, with_requester(annex_order, order.given))

@@ -8,7 +8,7 @@ import socket
 from dataclasses import dataclass
 
 from annexd.daemoncore.config.parameters import Parameters
-from annexd.daemoncore.network.listener import tcp_socket
+from annexd.daemoncore.listening_socket import tcp_socket
 from annexd.daemoncore.sinful import Sinful
 
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared with, and bound to where BIND_ALL_INTERFACES says so

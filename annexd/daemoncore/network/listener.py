@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from annexd.daemoncore import log
+from annexd.daemoncore.listening_socket import BACKLOG
 
 Serve = Callable[[socket.socket, Any], None]
 
-BACKLOG = 500  # SOCKET_LISTEN_BACKLOG's default
 ACCEPTED_AT_ONCE = 16  # before the event loop serves what else is ready
 ACCEPT_PAUSE_S = 0.1  # after running out of descriptors: time for some connection to end
 
@@ -67,14 +67,6 @@ class Listener:
         loop = asyncio.get_running_loop()
         loop.remove_reader(self.socket)
         self._pause = loop.call_later(ACCEPT_PAUSE_S, self.start)
-
-
-def tcp_socket(host: str, port: int) -> socket.socket:
-    """Return a bound and listening TCP socket.  Raises OSError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
-    listening.setblocking(False)
-    return listening
 
 
 class NamedSocket:

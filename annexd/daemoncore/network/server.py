@@ -14,13 +14,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from annexd.authorization import AuthorizationPolicy, Peer, Verdict
+from annexd.authorization import Peer, Verdict
 from annexd.cedar.connection import Connection
-from annexd.cedar.context import Endpoint, ServerContext
+from annexd.cedar.context import Endpoint
 from annexd.cedar.errors import AuthorizationDenied, PeerError, UnknownSession
 from annexd.cedar.events import (
     CommandReceived,
@@ -31,37 +31,37 @@ from annexd.cedar.events import (
     NeedFilesystemProof,
     NeedSigningKey,
 )
-from annexd.cedar.secret import Secret
 from annexd.daemoncore import log
 from annexd.daemoncore.commands.call import Call, Handler, Work
 from annexd.daemoncore.network.pending_connections import PendingConnection, PendingConnections, counting_host
 from annexd.daemoncore.security.fs_proof import login_name, owner_of_proof
-from annexd.daemoncore.security.resolver import CACHED_S, LOOKUPS, RESOLVER, WITHOUT_RESOLVER, NeedsResolver
+from annexd.daemoncore.security.resolver import LOOKUPS, RESOLVER, WITHOUT_RESOLVER, NeedsResolver
+from annexd.daemoncore.security.security import Security
 from annexd.daemoncore.settings import ConnectionLimits
 from annexd.daemoncore.ttl_cache import TtlCache
 
-KEY_KEPT_S = 1.0  # a removed signing key stays valid for at most this long
 LOGIN_NAME_KEPT_S = 300.0  # PASSWD_CACHE_REFRESH is 20 hours
 MORE = int(socket.MSG_MORE)
 DRAIN_S = 1.0  # for cancelled tasks to end
 
 Address = tuple[Any, ...]  # as accept() returns it: host and port come first
-ReadKey = Callable[[str], Secret | None]
 Answer = TypeVar("Answer")
 
 _received = memoryview(bytearray(256 * 1024))  # receive buffer, shared by all connections
 _login_names: TtlCache[int, str] = TtlCache(LOGIN_NAME_KEPT_S)
 
 
-@dataclass(frozen=True)
-class Security:
-    """The security configuration and the decisions cached under it; replaced as a whole at reconfig."""
+@dataclass
+class ConnectionCounts:
+    """What became of connections since the start."""
 
-    context: ServerContext
-    authorization: AuthorizationPolicy
-    read_signing_key: ReadKey
-    signing_keys: TtlCache[str, Secret] = field(default_factory=lambda: TtlCache(KEY_KEPT_S))
-    verdicts: TtlCache[tuple[object, ...], Verdict] = field(default_factory=lambda: TtlCache(CACHED_S))
+    accepted: int = 0
+    denied: int = 0  # who it was may not send that command
+    dropped: int = 0  # before a command was authenticated: silence, evictions, broken or hostile messages
+
+    def counters(self) -> dict[str, int]:
+        """Return them as attributes of the daemon's ad."""
+        return {f"DCConnections{name.capitalize()}": number for name, number in asdict(self).items()}
 
 
 class Server:
@@ -74,6 +74,7 @@ class Server:
         self.limits = limits
         self.dispatch = dispatch
         self.pending_connections = PendingConnections()
+        self.counts = ConnectionCounts()
         self._shared_port_id = shared_port_id
         self._running: set[asyncio.Task[None]] = set()
 
@@ -83,6 +84,7 @@ class Server:
 
     def serve(self, client: socket.socket, address: Address) -> None:
         """Serve one accepted, non-blocking connection; never raises for what a peer does."""
+        self.counts.accepted += 1
         connection = Connection(self.security.context, partial(_end_of, client, self._shared_port_id))
         ClientConnection(client, address, connection, self).begin()
 
@@ -123,7 +125,7 @@ class ClientConnection:
         self._pending: PendingConnection | None = None
         self._lookup: asyncio.Future[Any] | None = None
         self._unsent = b""
-        self._is_reading = self._is_writing = self._is_over = False
+        self._is_reading = self._is_writing = self._is_over = self._has_command = False
 
     def begin(self) -> None:
         """Process what has arrived already."""
@@ -140,6 +142,7 @@ class ClientConnection:
             self._fail(error)
 
     def _fail(self, error: Exception) -> None:
+        self._count(error)
         if isinstance(error, UnknownSession | AuthorizationDenied):  # expected after a restart; logged where decided
             log.full_debug(f"Closed connection from {self._peer}: {error}")
         elif isinstance(error, PeerError | TimeoutError | OSError | EOFError):
@@ -149,6 +152,12 @@ class ClientConnection:
         with suppress(OSError):
             self._sent_all()  # the last answer, lost unless the kernel takes it at once
         self._close()
+
+    def _count(self, error: Exception) -> None:
+        if isinstance(error, AuthorizationDenied):
+            self._server.counts.denied += 1
+        elif not self._has_command and not isinstance(error, UnknownSession):
+            self._server.counts.dropped += 1
 
     def _close(self) -> None:
         if self._is_over:
@@ -336,6 +345,7 @@ class ClientConnection:
     # The command.
 
     def _dispatch(self, received: CommandReceived) -> None:
+        self._has_command = True
         self._finish(self._server.dispatch(Call(received, self._connection, self._peer, self._send_chunk)))
 
     def _finish(self, work: Work | None) -> None:

@@ -21,6 +21,10 @@ class Semaphore:
         return len(self._queue)
 
     @property
+    def admitted(self) -> int:
+        return self._admitted
+
+    @property
     def is_full(self) -> bool:
         return self._admitted >= self._limit
 

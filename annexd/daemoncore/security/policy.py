@@ -16,12 +16,12 @@ from annexd.cedar.levels import Level
 from annexd.cedar.policy import CIPHERS, Requirement, SecurityPolicy, canonical_method, requirement_of
 from annexd.cedar.session import SessionCache
 from annexd.daemoncore.config.parameters import Parameters, param
-from annexd.daemoncore.network.server import Security
 from annexd.daemoncore.privileges import own_user
 from annexd.daemoncore.program import current
 from annexd.daemoncore.security.credentials import ServerCredentials
 from annexd.daemoncore.security.map_file import read_map_file
 from annexd.daemoncore.security.revocation import Revocation
+from annexd.daemoncore.security.security import Security
 
 FALL_BACK = {
     **dict.fromkeys((Level.ADVERTISE_STARTD, Level.ADVERTISE_SCHEDD, Level.ADVERTISE_MASTER), "DAEMON"),

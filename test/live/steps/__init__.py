@@ -1,4 +1,4 @@
-"""The steps of a rehearsal, in their order.  Each looks at some facts; none leaves anything that clean_up misses."""
+"""The steps of a rehearsal, in order.  Each checks some facts; none leaves anything that clean_up misses."""
 
 from collections.abc import Callable, Mapping
 from typing import Final

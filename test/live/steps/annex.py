@@ -1,4 +1,4 @@
-"""An annex as a user orders one: looked at, extended, cancelled; and a short one, which the cloud ends by itself."""
+"""Order an annex as a user: check, extend and cancel it; and a short one, which the lease function ends."""
 
 import subprocess
 import time
@@ -22,13 +22,13 @@ def run(stage: Stage) -> None:
 
 
 def run_short_lease(stage: Stage) -> None:
-    """Nobody cancels it: annexd goes on, and does nothing before three ticks."""
+    """Order an annex and do not cancel it: annexd runs, and does nothing before three ticks."""
     begun_s = time.time()
     fleet_id = _order(stage, stage.pace.short_lease_s, f"{names.ANNEX}-short")
     end_s = begun_s + stage.pace.short_lease_s
     with stage.looking_at("short-lease") as ec2:
         if fleets.first_instance(stage, ec2, fleet_id) is None:
-            stage.found("short-lease", None, "AWS started no instance, for want of capacity perhaps")
+            stage.found("short-lease", None, "AWS started no instance, perhaps for lack of capacity")
             return
         late_s = 2 * stage.pace.tick_s + stage.pace.gone_s
         gone = stage.wait(lambda: fleets.is_gone(ec2, fleet_id), end_s + late_s - time.time())
@@ -37,7 +37,7 @@ def run_short_lease(stage: Stage) -> None:
     words = f"gone {after_s:.0f} s after the end of the lease; the fleet is {state}"
     stage.found("short-lease", gone and after_s > 0, words if gone else f"NOT {words}")
     if not gone:
-        raise RehearsalFailed("the lease function did not end a lease: all is ended now")
+        raise RehearsalFailed("the lease function did not end a lease: everything is being ended")
 
 
 def run_ec2_fleet(stage: Stage) -> None:
@@ -67,7 +67,7 @@ def run_ec2_fleet(stage: Stage) -> None:
 
 
 def _keys(stage: Stage) -> Keys:
-    """Those of a user with user.json, or else the caller's own."""
+    """Return keys with user.json, or else the caller's own."""
     try:
         return stage.roles.keys("user")
     except AccountError as error:
@@ -76,7 +76,7 @@ def _keys(stage: Stage) -> Keys:
 
 
 def _order(stage: Stage, lease_s: int, name: str) -> str:
-    """Order as a user with user.json first, then with the caller's own rights; the fleet's ID."""
+    """Order with user.json's rights first, then with the caller's own; return the fleet's ID."""
     if not stage.host.is_running:
         stage.host.start()
     keys = _keys(stage)
@@ -115,7 +115,7 @@ def _words(done: "subprocess.CompletedProcess[str]") -> str:
 
 
 def _look(stage: Stage, fleet_id: str) -> bool:
-    """Whether an instance runs; its tags at first sight, and the history of its fleet."""
+    """Return whether an instance runs; check its first tags and its fleet's history."""
     with stage.looking_at("instance-tags") as ec2:
         seen = stage.wait(lambda: fleets.instances_of(ec2, fleet_id), stage.pace.launch_s)
         keys = sorted(tag["Key"] for each in seen for tag in each.get("Tags") or ())
@@ -137,7 +137,7 @@ def _look(stage: Stage, fleet_id: str) -> bool:
 
 
 def _order_words(times: Sequence[datetime]) -> str:
-    """In words, and without the times."""
+    """Describe the order, without the times."""
     if times == sorted(times):
         return f"{len(times)} events, the oldest first"
     return f"{len(times)} events, {'the newest first' if times == sorted(times, reverse=True) else 'in no order'}"
@@ -163,7 +163,7 @@ def _cancel(stage: Stage, fleet_id: str) -> None:
         took_s, state = time.monotonic() - begun_s, fleets.state_of(ec2, fleet_id)
     said = f"{'gone' if gone else 'NOT gone'} after {took_s:.0f} s; the fleet is {state}"
     stage.found("cancel", done.returncode == 0 and gone, said if done.returncode == 0 else _words(done))
-    stage.say(f"annexd tells of its annexes: {pretty(_brief(stage.host.status()))}")
+    stage.say(f"annexd's annexes: {pretty(_brief(stage.host.status()))}")
 
 
 def _brief(annexes: list[dict[str, Any]]) -> list[Any]:

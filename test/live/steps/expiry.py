@@ -1,4 +1,4 @@
-"""A fleet whose ValidUntil passes while its instance runs, and the cancellation after it: every lease ends so."""
+"""Let a fleet's ValidUntil pass while its instance runs, and cancel it afterwards, as at the end of every lease."""
 
 import time
 from typing import Any, Final
@@ -32,7 +32,7 @@ def run(stage: Stage) -> None:
 
 
 def _states(stage: Stage, ec2: Any, fleet_id: str, until_s: float) -> list[tuple[str, float]]:
-    """Each state, and when it was first seen."""
+    """Return each state, and when it was first seen."""
     states: list[tuple[str, float]] = []
     while time.time() < until_s:
         state = fleets.state_of(ec2, fleet_id)
@@ -43,7 +43,7 @@ def _states(stage: Stage, ec2: Any, fleet_id: str, until_s: float) -> list[tuple
 
 
 def _second_cancel(stage: Stage, fleet_id: str) -> tuple[bool, str]:
-    """Return which of the three worlds this is; each is handled, so each holds, unless it is a fourth one."""
+    """Return which of the three known behaviours AWS has; a fourth one would be a failure."""
     with stage.looking_at("second-cancel") as ec2:
         told = ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet_id], TerminateInstances=True)
         ends = stage.wait(lambda: fleets.is_ending(ec2, fleet_id), stage.pace.gone_s)

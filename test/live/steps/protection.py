@@ -1,4 +1,4 @@
-"""An On-Demand instance of a fleet with termination protection: what ends it, and what does not."""
+"""Find out what ends a fleet's On-Demand instance with termination protection."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -35,7 +35,7 @@ def run(stage: Stage) -> None:
 
 
 def _started(stage: Stage, ec2: Any) -> dict[str, Any] | None:
-    """Find the machine by the rehearsal's own tag: whether it has the fleet's is not known."""
+    """Find the machine by the rehearsal's own tag: it may lack the fleet's."""
     own = [
         {"Name": f"tag:{names.TAG}", "Values": [stage.run]},
         {"Name": "instance-state-name", "Values": ["running"]},
@@ -51,7 +51,7 @@ def _started(stage: Stage, ec2: Any) -> dict[str, Any] | None:
 
 
 def _state(ec2: Any, instance: Mapping[str, Any]) -> str:
-    """What DescribeInstances says of it, by its ID."""
+    """Return the state by DescribeInstances, by its ID."""
     told = ec2.describe_instances(InstanceIds=[instance["InstanceId"]])["Reservations"]
     return str(told[0]["Instances"][0]["State"]["Name"]) if told else fleets.TERMINATED
 

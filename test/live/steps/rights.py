@@ -1,4 +1,4 @@
-"""DryRun with user.json, and with one right less: at no cost, since AWS makes nothing."""
+"""Try DryRun with user.json, and with one right less: it is free, since AWS creates nothing."""
 
 from typing import Any, Final
 
@@ -34,7 +34,7 @@ def run(stage: Stage) -> None:
 
 
 def _dry_run(stage: Stage, fact: str, keys: Keys) -> tuple[str, str]:
-    """Return AWS's code and words."""
+    """Return AWS's error code and message."""
     with stage.looking_at(fact):
         ec2 = stage.account.watched("ec2", keys)
         stage.wait(lambda: _is_known(ec2), stage.pace.roles_s)
@@ -48,7 +48,7 @@ def _dry_run(stage: Stage, fact: str, keys: Keys) -> tuple[str, str]:
 
 
 def _is_known(ec2: Any) -> bool:
-    """Whether EC2 knows the role's policy by now: a right that all of them have works."""
+    """Return whether EC2 knows the role's policy: a right that all roles have works."""
     try:
         ec2.describe_spot_fleet_requests()
     except AWS_ERRORS as error:

@@ -1,4 +1,4 @@
-"""Rules that are deleted right after their targets.  annexd makes none itself; CloudFormation has to."""
+"""Delete rules right after their targets, as CloudFormation must; annexd itself creates none."""
 
 import time
 from typing import Any

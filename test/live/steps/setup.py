@@ -1,4 +1,4 @@
-"""condor_annex -setup, with the rights of setup.json; with the caller's own where those are not enough."""
+"""Run condor_annex -setup with setup.json's rights, or with the caller's own if those are not enough."""
 
 import time
 
@@ -10,7 +10,7 @@ from test.live import names
 from test.live.account import Keys, has_default_vpc
 from test.live.stage import RehearsalFailed, Stage
 
-MAX_LEASE = "2h"  # beyond which the rehearsal's function ends every fleet, whatever a tag says
+MAX_LEASE = "2h"  # the rehearsal's function ends every fleet after this time
 RULE = "LeaseRule"  # in the template
 MADE = "CREATE_COMPLETE"
 LATEST_S = 420.0
@@ -32,7 +32,7 @@ def run(stage: Stage) -> None:
 def _look_at_vpc(stage: Stage) -> None:
     with stage.looking_at("default-vpc"):
         has = has_default_vpc(stage.account.client("ec2"))
-    stage.found("default-vpc", has, "it has one" if has else "it has none, so that -setup has to say so")
+    stage.found("default-vpc", has, "it has one" if has else "it has none, so -setup must report it")
 
 
 def _make_roles(stage: Stage) -> None:
@@ -42,14 +42,14 @@ def _make_roles(stage: Stage) -> None:
         stage.setup_keys = stage.roles.keys("setup")
     except AccountError as error:
         for key in ("role-delay", "setup-policy"):
-            stage.found(key, None, f"no role could be made or assumed: {error}")
+            stage.found(key, None, f"no role could be created or assumed: {error}")
         return
     delay_s = stage.roles.ready_s["setup"]
     stage.found("role-delay", delay_s < stage.pace.roles_s, f"{delay_s:.0f} s")
 
 
 def _set_up(stage: Stage, keys: Keys, fact: str | None) -> bool:
-    """Whether it worked."""
+    """Run -setup, and return whether it worked."""
     begun_s = time.monotonic()
     stage.account.mark_change()
     told = stage.host.annex(
@@ -75,7 +75,7 @@ def _set_up(stage: Stage, keys: Keys, fact: str | None) -> bool:
 
 
 def _look_at_heartbeat(stage: Stage) -> None:
-    """Read the first receipts, as annexd does, and when the rule was made."""
+    """Read the first receipts as annexd does, and the rule's creation time."""
     pages = (
         stage.account.client("cloudformation").get_paginator("describe_stack_events").paginate(StackName=names.STACK)
     )

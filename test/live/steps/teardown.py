@@ -1,4 +1,4 @@
-"""condor_annex -teardown, once nothing lives.  What it leaves, the clean-up after it finds and says."""
+"""Run condor_annex -teardown once nothing lives.  The clean-up after it reports what it leaves."""
 
 from annexd.account.configuration import ConfigurationFile
 from annexd.annex.fleet.inventory import take_inventory
@@ -34,9 +34,9 @@ def run(stage: Stage) -> None:
 
 
 def _keep_service_roles(stage: Stage) -> None:
-    """Name another region in the file, so that -teardown leaves the service-linked roles: they are the account's.
+    """Add another region to the file, so that -teardown keeps the service-linked roles, which are the account's.
 
-    A production set-up in another region needs them; the clean-up removes those that were not there before us.
+    A production setup in another region needs them; the clean-up removes those that were not there before us.
     """
     file = ConfigurationFile(str(stage.host.file))
     file.add({KEPT: next(iter(file.sections().values()))})

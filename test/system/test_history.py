@@ -1,0 +1,78 @@
+"""-history: what was ordered, how it ended, and how long its instances ran, from journal and archive, for its owner."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from annexd.tool.errors import REFUSED
+from test.cloud import Cloud
+from test.replies import accepted
+from test.system.site import Site
+from test.system.tool import as_user, condor_annex
+
+CONFIG = "ANNEX_RECONCILE_INTERVAL = 1\nQUEUE_SUPER_USERS = root, condor, chief\n"
+CONFIG += "ALLOW_ANNEX = mallory@annexd.test, chief@annexd.test\n"
+
+
+@pytest.fixture(scope="module")
+def site(cloud: Cloud) -> Iterator[Site]:
+    with Site(cloud, CONFIG) as site:
+        yield site
+
+
+def history(site: Site, *arguments: str, **more: Any) -> list[dict[str, Any]]:
+    done = condor_annex(site, "-history", "-json", *arguments, **more)
+    assert done.returncode == 0, done.stderr
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
+
+
+def test_it_shows_what_was_ordered_how_it_ended_and_how_long_it_ran_also_after_a_kill(site: Site) -> None:
+    one = accepted(site.order(TargetCapacity=2, AnnexName="first"))
+    site.wait(lambda: (history(site, "first")[0]["InstanceSeconds"] or 0) > 0, "instance-seconds")
+    site.cloud.fault("RequestSpotFleet", "denied")
+    assert site.order()["Result"] == "Failure"
+    cancelled = condor_annex(site, "-cancel", one["AnnexID"])
+    assert cancelled.returncode == 0, cancelled.stderr
+    site.wait(lambda: history(site, "first")[0]["InstancesEnded"] == 2, "its instances to have ended")
+    before = history(site)
+    starts = site.starts()
+    site.kill()
+    site.wait_for_restart(starts)
+    after = history(site)
+    assert [each["State"] for each in after] == ["failed", "cancelled"], "the newest first"
+    assert after == before
+    failed, ended = after
+    assert "RequestSpotFleet" in failed["Reason"] or "denied" in failed["Reason"].lower()
+    assert (failed["InstanceSeconds"], failed["Cost"], ended["Cost"]) == (None, None, None), "no invented number"
+    assert (ended["AnnexName"], ended["TargetCapacity"], ended["BulkRequestID"]) == ("first", 2, one["BulkRequestID"])
+    assert ended["OrderTime"] <= ended["EndOfLease"] < ended["OrderedEndOfLease"]
+    assert 0 < ended["InstanceSeconds"] < 600
+    assert "not known" in condor_annex(site, "-history").stdout
+
+
+def test_csv_limit_since_and_sums_by_owner(site: Site) -> None:
+    for number in range(3):
+        accepted(site.order(AnnexName=f"annex-{number}"))
+    assert [each["AnnexName"] for each in history(site, "-limit", "2")] == ["annex-2", "annex-1"]
+    done = condor_annex(site, "-history", "-csv", "-limit", "2")
+    assert [row["AnnexName"] for row in csv.DictReader(io.StringIO(done.stdout))] == ["annex-2", "annex-1"]
+    assert "only the newest 2" in done.stderr
+    assert history(site, "-since", "2040-01-01T00:00Z") == []
+    total = history(site, "-by", "owner")
+    assert [each["Annexes"] for each in total] == [len(history(site))]
+    assert total[0]["Cost"] is None
+
+
+def test_only_its_owner_and_super_users_see_an_annex(site: Site) -> None:
+    annex = accepted(site.order())["AnnexID"]
+    stranger = condor_annex(site, "-history", annex, env=as_user(site, "mallory"))
+    assert (stranger.returncode, stranger.stdout) == (REFUSED, "")
+    assert "knows no annex" in stranger.stderr
+    assert [each["AnnexID"] for each in history(site, annex, env=as_user(site, "chief"))] == [annex]
