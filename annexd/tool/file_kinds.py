@@ -93,8 +93,8 @@ def _without_dry_run(config: Config) -> list[str]:
     if not given or not {name.lower() for name in config} & OF_EC2_FLEET:
         return []
     if config.pop(given[0]) is True:
-        raise NotTaken(f'says "{DRY_RUN}": true, a check without an order: remove it, condor_annex orders')
-    return [f'"{DRY_RUN}" ignored: condor_annex orders']
+        raise NotTaken(f'has "{DRY_RUN}": true, which only checks a request: remove it, condor_annex orders')
+    return [f'"{DRY_RUN}": false is ignored: condor_annex orders']
 
 
 def _is_answer(value: Any) -> bool:
